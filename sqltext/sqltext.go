@@ -1,0 +1,173 @@
+// Package sqltext cuts SQL text into its statements, the way the database's own
+// client does, and tells of each what a migration tool must know before it
+// runs it: where it stands, whether it is transaction control, whether it can
+// be in a transaction, whether it may change the session.
+//
+// It reads from an [io.Reader] and holds no more than the statement at hand
+// (the data that follows COPY … FROM stdin comes in pieces of their own), so
+// memory is bounded by the largest statement. The pieces joined are the text:
+// nothing is dropped, nothing is added, and no statement is ever cut in two.
+// What it cannot cut it refuses, with the file, line and column.
+//
+// It is a lexer with just enough grammar to find the ends of statements; it
+// does not check that a statement is valid.
+package sqltext
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Dialect selects the lexical rules.
+type Dialect uint8
+
+// The dialects. MySQL also covers MariaDB.
+const (
+	PostgreSQL Dialect = iota + 1
+	SQLite
+	MySQL
+)
+
+// String returns the dialect's name in lower case: "postgresql", "sqlite", "mysql".
+func (d Dialect) String() string {
+	switch d {
+	case PostgreSQL:
+		return "postgresql"
+	case SQLite:
+		return "sqlite"
+	case MySQL:
+		return "mysql"
+	}
+	return fmt.Sprintf("dialect(%d)", uint8(d))
+}
+
+// Position is a place in a text. Line and Column count from 1; Column counts
+// characters (Unicode code points), not bytes. A CR before an LF is part of
+// the line end. The zero Position is no place at all.
+type Position struct {
+	File   string
+	Offset int64 // bytes before the place
+	Line   int
+	Column int
+}
+
+// String returns "file:line:column", or "line:column" where no file is known.
+func (p Position) String() string {
+	if p.File == "" {
+		return fmt.Sprintf("%d:%d", p.Line, p.Column)
+	}
+	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
+}
+
+// Kind says what a piece is to whoever sends it to a server.
+type Kind uint8
+
+const (
+	// SQL is a statement to send.
+	SQL Kind = iota
+	// CopyIn is a PostgreSQL COPY … FROM stdin. Its data follows as CopyData
+	// pieces and ends with one CopyEnd piece.
+	CopyIn
+	// CopyData is a stretch of whole lines of COPY data (Text == Raw).
+	CopyData
+	// CopyEnd is the line "\." that ends COPY data.
+	CopyEnd
+	// Client is a directive to the client that the server never sees and that is
+	// safe to pass over: psql's \restrict and \unrestrict, MySQL's DELIMITER.
+	Client
+	// Empty is white space and comments alone (and stray terminators).
+	Empty
+)
+
+// Tx says how a statement stands to transactions.
+type Tx uint8
+
+const (
+	// TxAny can be in a transaction or outside of one.
+	TxAny Tx = iota
+	// TxBegin starts a transaction (BEGIN, START TRANSACTION, BEGIN IMMEDIATE).
+	TxBegin
+	// TxCommit ends one (COMMIT, END; not COMMIT AND CHAIN).
+	TxCommit
+	// TxRollback ends one (ROLLBACK, ABORT).
+	TxRollback
+	// TxSavepoint is SAVEPOINT, RELEASE or ROLLBACK TO.
+	TxSavepoint
+	// TxOther is any other transaction control: COMMIT AND CHAIN, PREPARE
+	// TRANSACTION, SET autocommit, XA …, LOCK TABLES.
+	TxOther
+	// TxNever cannot run inside a transaction (CREATE INDEX CONCURRENTLY, VACUUM).
+	TxNever
+	// TxNoEffect runs inside a transaction but does nothing there
+	// (SQLite's PRAGMA foreign_keys).
+	TxNoEffect
+)
+
+// Control reports whether t is transaction control.
+func (t Tx) Control() bool { return t >= TxBegin && t <= TxOther }
+
+// Statement is one piece of a text.
+type Statement struct {
+	// Raw is the whole piece: leading white space and comments, the statement,
+	// its terminator. The Raws of a text joined are the text.
+	Raw string
+	// Text is the statement within Raw: without leading white space and comments,
+	// without the terminator and trailing white space. It is "" for Empty pieces.
+	Text string
+	// Start is where Raw begins; Pos is where Text begins.
+	Start, Pos Position
+	// Index counts the pieces of kinds SQL and CopyIn, from 0. Other pieces have
+	// the index of the next one to come.
+	Index int
+
+	Kind Kind
+	Tx   Tx
+	// Why says in a few words why Tx is TxNever or TxNoEffect
+	// ("CREATE INDEX CONCURRENTLY"), for messages; else "".
+	Why string
+	// Session reports that the statement may change what outlives its transaction
+	// in the session: settings, role, temporary objects, prepared statements,
+	// cursors, listeners, session locks. It is false only for statements that are
+	// known not to by their form; what a trigger or a called function does is
+	// not seen.
+	Session bool
+	// EnumType and EnumValue are set for PostgreSQL's ALTER TYPE … ADD VALUE: the
+	// type's name as written, and the new value unquoted.
+	EnumType, EnumValue string
+	// Reserved is the first of the scanner's reserved names that the statement
+	// mentions as an identifier, "" for none.
+	Reserved string
+}
+
+// Error is a text that cannot be cut: an unterminated quote, comment or body, a
+// client command that cannot be honoured.
+type Error struct {
+	Pos Position
+	Msg string // what is wrong and what to do, without the position
+}
+
+func (e *Error) Error() string { return e.Pos.String() + ": " + e.Msg }
+
+// Options for a Scanner. The zero value is useful.
+type Options struct {
+	// File is the name in positions.
+	File string
+	// Line is the number of the text's first line, when the text is a section of
+	// a larger file; 0 means 1.
+	Line int
+	// Reserved names (lower case) are looked for among the identifiers of each
+	// statement, quoted or not; see Statement.Reserved.
+	Reserved []string
+}
+
+// Split returns all pieces of a text that is in memory.
+func Split(text string, d Dialect, opts Options) ([]Statement, error) {
+	var all []Statement
+	for s, err := range NewScanner(strings.NewReader(text), d, opts).All() {
+		if err != nil {
+			return all, err
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
