@@ -1,0 +1,167 @@
+// Package database is the contract between Whimbrel and the databases it
+// migrates. A [Driver] opens databases of one kind; a [Database] is one open
+// target; a [Batch] is what happens in one transaction under the migration lock,
+// a [Run] what cannot be in a transaction.
+//
+// A driver is dumb: it opens, locks, runs, records and reads. It does not plan,
+// retry, print, or read the environment. Package databasetest proves a driver,
+// and memdb is the contract in memory, for reference.
+//
+// Everything takes a context. Cancelling it cancels the statement on the server,
+// and leaves nothing locked and nothing half-recorded. A Database may be used by
+// several goroutines; a Batch and a Run by one at a time.
+package database
+
+import (
+	"context"
+	"io"
+	"iter"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// NilVersion is the version of a database to which no migration is applied.
+const NilVersion int64 = -1
+
+// Driver opens databases of one kind. It is registered under URL schemes.
+type Driver interface {
+	// Open opens the database that url names, and asks it one question at most.
+	// All it knows is in url and opts. It returns a *URLError for a URL that
+	// cannot be understood and a *ConnectError when the database cannot be
+	// reached, refuses, or doesn't exist.
+	Open(ctx context.Context, url string, opts Options) (Database, error)
+}
+
+// Options are what every driver understands. The zero value is useful.
+type Options struct {
+	// Schema holds Whimbrel's tables, where the dialect has schemas. Empty means
+	// the first schema of the search path, as the server sees it. A schema that
+	// doesn't exist is created with the tables.
+	Schema string
+	// HistoryTable is the name of the history; the other tables' names are made
+	// from it: "whimbrel_history" (also the default) gives whimbrel_settings.
+	HistoryTable string
+	// App names the program, for the history and for whoever waits for its lock.
+	App string
+	// TextLimit is the size in bytes above which a script's text is not kept in
+	// the history, only its checksum; 0 means 1 MiB, negative keeps none.
+	TextLimit int64
+	// Notice is called with each notice and warning that the server sends
+	// while a script runs; nil drops them. It must not use the database.
+	Notice func(Notice)
+}
+
+// Notice is something a server says that is not an error.
+type Notice struct {
+	Severity string // as the server says it: NOTICE, WARNING, …
+	Code     string // SQLSTATE
+	Message  string
+	Detail   string
+	Hint     string
+}
+
+// Database is one open target.
+type Database interface {
+	// Dialect tells how scripts are cut into statements.
+	Dialect() sqltext.Dialect
+	// Tables are the names of Whimbrel's own tables in the target, in lower case.
+	// No script may mention them.
+	Tables() []string
+
+	// State reads what the target says of a set, with one question to the server
+	// and without locking or writing anything. A target that Whimbrel has never
+	// written to has the zero State, with the default settings.
+	State(ctx context.Context, set string) (*State, error)
+	// History reads events in the order they happened.
+	History(ctx context.Context, q HistoryQuery) iter.Seq2[Event, error]
+
+	// Begin opens a transaction that holds the set's migration lock. It creates
+	// Whimbrel's tables if they are missing. It returns a *LockedError (which is
+	// ErrLocked) when somebody else held the lock for all of opts.Timeout.
+	Begin(ctx context.Context, set string, opts LockOptions) (Batch, error)
+	// Guard holds the set's migration lock without a transaction in the way of what is
+	// run under it. Otherwise it is like Begin.
+	Guard(ctx context.Context, set string, opts LockOptions) (Run, error)
+
+	// UpdateSetting changes one declared setting and records that as an event, in
+	// one transaction. It returns a *SettingError for names that are not declared and
+	// values of the wrong type.
+	UpdateSetting(ctx context.Context, s SettingUpdate) error
+
+	// Close closes the database and what Open opened for it. What the caller
+	// handed to the driver stays open.
+	Close() error
+}
+
+// LockOptions say how to wait for the migration lock.
+type LockOptions struct {
+	// Timeout bounds the wait. 0 or less tries once.
+	Timeout time.Duration
+	// Waiting is called when the lock is found taken, and again whenever it
+	// is known that somebody else holds it. The zero Holder means that the database can't
+	// tell who.
+	Waiting func(Holder)
+}
+
+// Holder is who holds a migration lock, as far as the database can tell.
+type Holder struct {
+	PID   int64
+	User  string
+	Host  string
+	App   string
+	Since time.Time // of its transaction
+	Query string    // what it runs, or ran last
+}
+
+// Batch is applied whole or not at all. What Run and Record are given may be
+// queued; Commit has executed all of it or none of it. The set's migration lock is held
+// until Commit or Rollback return. After an error of any method but Commit
+// the caller must call Rollback, or Discard.
+type Batch interface {
+	// Head is the id of the newest event of the set, or of Whimbrel's own set, as
+	// it stands under the lock; 0 for none. It costs no question to the server.
+	Head() int64
+	// State is Database.State as it stands under the lock, with what the batch has
+	// recorded and already executed.
+	State(ctx context.Context) (*State, error)
+	// Run runs a script in the transaction. Afterwards the session is what
+	// it was before: settings, role, search path, temporary objects. An
+	// error of a statement is a *StatementError with its place in the script; it
+	// may be returned by a later method of the Batch, Commit at the latest.
+	Run(ctx context.Context, s *migration.Script) error
+	// Record appends an event to the history.
+	Record(ctx context.Context, e Event) error
+	// Discard drops everything since Begin, queued and executed, and goes on
+	// as after Begin: nothing of it is in the database, the lock is held. It
+	// returns a *LockedError when the lock could not be kept; the Batch is then over.
+	Discard(ctx context.Context) error
+	// Commit executes what is queued, makes everything durable and releases
+	// the lock. After an error nothing of the batch is in the database, unless the
+	// error is a *CommitUnknownError. The Batch is over either way.
+	Commit(ctx context.Context) error
+	// Rollback drops everything and releases the lock. It can be called at any time,
+	// after Commit too, where it does nothing, and with a context that is done.
+	Rollback(ctx context.Context) error
+}
+
+// Run holds the lock of a set while statements that cannot be in a transaction
+// run one by one.
+type Run interface {
+	// Head and State are as in Batch.
+	Head() int64
+	State(ctx context.Context) (*State, error)
+	// Exec runs one statement outside of any transaction and waits for it. data is
+	// what follows a COPY … FROM stdin, else nil. The error is a *StatementError,
+	// or a *LockLostError when the lock was lost while the statement ran; the
+	// statement was then cancelled. A transaction that the script opens itself is the
+	// script's until it ends it. What the statement changes in the session lasts until Close.
+	Exec(ctx context.Context, st sqltext.Statement, data io.Reader) error
+	// Record appends an event to the history and makes it durable. It is an error while
+	// a transaction that the script opened is still open.
+	Record(ctx context.Context, e Event) error
+	// Close puts the session back and releases the lock. It can be called more
+	// than once, and with a context that is done.
+	Close(ctx context.Context) error
+}

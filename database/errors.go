@@ -1,0 +1,151 @@
+package database
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// ErrLocked is what every *LockedError is.
+var ErrLocked = errors.New("can't acquire lock")
+
+// LockedError reports that another process held the migration lock for as long as
+// the caller was willing to wait.
+type LockedError struct {
+	Set    string
+	Waited time.Duration
+	Holder Holder // the zero Holder: the database can't tell
+}
+
+func (e *LockedError) Error() string {
+	msg := fmt.Sprintf("can't acquire lock: another process is migrating set %q", e.Set)
+	if h := e.Holder.String(); h != "" {
+		msg += " (" + h + ")"
+	}
+	if e.Waited > 0 {
+		msg += fmt.Sprintf("; waited %s", e.Waited.Round(time.Millisecond))
+	}
+	return msg + "; try again when it is done, or wait longer (lock timeout)"
+}
+
+// Is makes errors.Is(err, ErrLocked) true.
+func (e *LockedError) Is(target error) bool { return target == ErrLocked }
+
+// String says who holds the lock, "" where nothing is known.
+func (h Holder) String() string {
+	var p []string
+	if h.PID != 0 {
+		p = append(p, fmt.Sprintf("pid %d", h.PID))
+	}
+	if h.User != "" {
+		p = append(p, "user "+h.User)
+	}
+	if h.App != "" {
+		p = append(p, "application "+h.App)
+	}
+	if h.Host != "" {
+		p = append(p, "from "+h.Host)
+	}
+	if !h.Since.IsZero() {
+		p = append(p, "since "+h.Since.UTC().Format(time.RFC3339))
+	}
+	if h.Query != "" {
+		p = append(p, "running "+strings.Join(strings.Fields(h.Query), " "))
+	}
+	return strings.Join(p, ", ")
+}
+
+// LockLostError reports that the migration lock was lost while a statement
+// ran under it: the connection that held it broke.
+type LockLostError struct {
+	Set string
+	Err error
+}
+
+func (e *LockLostError) Error() string {
+	return fmt.Sprintf("the migration lock of set %q was lost, the statement was cancelled: %v", e.Set, e.Err)
+}
+
+func (e *LockLostError) Unwrap() error { return e.Err }
+
+// StatementError is the failure of one statement of a script.
+type StatementError struct {
+	// Pos is the place that the server points at, or where the statement begins.
+	Pos sqltext.Position
+	// Index is the statement's number in its script, from 0; Statement its text.
+	Index     int
+	Statement string
+	// Code is the SQLSTATE, or the database's own code where it has no SQLSTATE.
+	Code                  string
+	Message, Detail, Hint string
+	// Where is the server's call stack: functions, lines in them, COPY's line.
+	Where string
+	// Excerpt are the lines of the script around Pos with a mark under it.
+	Excerpt string
+	// Err is the driver's own error.
+	Err error
+}
+
+func (e *StatementError) Error() string {
+	msg := e.Pos.String() + ": " + e.Message
+	if e.Code != "" {
+		msg += " (" + e.Code + ")"
+	}
+	if e.Detail != "" {
+		msg += "; " + e.Detail
+	}
+	if e.Hint != "" {
+		msg += "; hint: " + e.Hint
+	}
+	return msg
+}
+
+func (e *StatementError) Unwrap() error { return e.Err }
+
+// URLError is a database URL that cannot be understood. It does not show the
+// password.
+type URLError struct {
+	URL string // without its password
+	Msg string
+}
+
+func (e *URLError) Error() string { return fmt.Sprintf("database URL %q: %s", e.URL, e.Msg) }
+
+// ConnectError reports that a database cannot be reached, refuses, or does not exist.
+type ConnectError struct {
+	Target string // host, port and database; a file's path
+	Code   string // SQLSTATE, where the server said one
+	Hint   string // what to do next
+	Err    error
+}
+
+func (e *ConnectError) Error() string {
+	msg := fmt.Sprintf("can't connect to %s: %v", e.Target, e.Err)
+	if e.Hint != "" {
+		msg += "; " + e.Hint
+	}
+	return msg
+}
+
+func (e *ConnectError) Unwrap() error { return e.Err }
+
+// CommitUnknownError reports that the connection broke while COMMIT was under
+// way: the batch is in the database whole, or not at all. The history tells which.
+type CommitUnknownError struct{ Err error }
+
+func (e *CommitUnknownError) Error() string {
+	return fmt.Sprintf("the connection broke during COMMIT, which may or may not have happened; the history tells: %v", e.Err)
+}
+
+func (e *CommitUnknownError) Unwrap() error { return e.Err }
+
+// TablesNewerError reports that Whimbrel's own tables in the target were made
+// by a newer Whimbrel than this build understands.
+type TablesNewerError struct{ Found, Known int64 }
+
+func (e *TablesNewerError) Error() string {
+	return fmt.Sprintf("Whimbrel's own tables in this database have version %d, this build knows up to %d; use a newer Whimbrel", e.Found, e.Known)
+}

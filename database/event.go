@@ -1,0 +1,104 @@
+package database
+
+import (
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// Direction says what an event did to its version.
+type Direction string
+
+// Up, Mark make a version applied; Down and Forget make it not applied; Accept
+// changes the checksum that an applied version is compared with. Setting is the
+// change of a setting and belongs to no version.
+const (
+	Up      Direction = "up"
+	Down    Direction = "down"
+	Mark    Direction = "mark"   // recorded as applied without running it
+	Forget  Direction = "forget" // recorded as not applied without running anything
+	Accept  Direction = "accept" // an edited script was accepted as it is now
+	Setting Direction = "setting"
+)
+
+// Event is one entry of the history. The history is append-only: nothing ever
+// changes or removes an event.
+type Event struct {
+	// ID grows with every event. Record sets it.
+	ID        int64
+	Set       string
+	Version   int64
+	Name      string
+	Direction Direction
+	// Checksum is the up script's, DownChecksum the down script's; the zero
+	// Checksum means that there was none.
+	Checksum, DownChecksum migration.Checksum
+	// UpText and DownText are the scripts' texts, as far as the history keeps
+	// them: History fills them in when it is asked to. HasDownText tells, without
+	// the text, whether it was kept. DownDirectives are those of the down script.
+	UpText, DownText string
+	HasDownText      bool
+	DownDirectives   migration.Directives
+	// StartedAt is when it began, by the migrating process's clock; Duration how long
+	// the script took.
+	StartedAt time.Time
+	Duration  time.Duration
+	// DBUser, Host, App and ToolVersion say who it was. Record fills in DBUser, Host and App.
+	DBUser, Host, App, ToolVersion string
+	Note                           string
+}
+
+// HistoryQuery selects events. The zero value selects all of all sets.
+type HistoryQuery struct {
+	Set     string // "" for all sets
+	Version *int64 // nil for all versions
+	Texts   bool   // fill in the scripts' texts
+}
+
+// State is what a target says of a set, at one moment.
+type State struct {
+	Set string
+	// Head is the id of the newest event of the set or of Whimbrel's own set; 0 for
+	// none. As the history is append-only, two States with one Head are equal.
+	Head int64
+	// Applied are the applied versions.
+	Applied *Migrations
+	// Dirty reports that an earlier migration stopped part-way.
+	Dirty bool
+	// Settings has every declared setting: as stored, or its default.
+	Settings Settings
+}
+
+// Version returns the newest applied version, [NilVersion] if there is none, and
+// whether an earlier migration stopped part-way.
+func (s *State) Version() (version int64, dirty bool) {
+	v, ok := s.Applied.Last()
+	if !ok {
+		return NilVersion, s.Dirty
+	}
+	return v, s.Dirty
+}
+
+// Fold derives the applied set from a set's events, oldest first: for each
+// version the newest event that says whether it is applied decides.
+func Fold(applied *Migrations, e Event) {
+	switch e.Direction {
+	case Up, Mark:
+		applied.Put(e.applied())
+	case Down, Forget:
+		applied.Remove(e.Version)
+	case Accept:
+		if old, ok := applied.Read(e.Version); ok {
+			a := e.applied()
+			a.Marked, a.AppliedAt, a.Duration = old.Marked, old.AppliedAt, old.Duration
+			applied.Put(a)
+		}
+	}
+}
+
+func (e Event) applied() Applied {
+	return Applied{
+		Version: e.Version, Name: e.Name, Checksum: e.Checksum, DownChecksum: e.DownChecksum, HasDownText: e.HasDownText,
+		EventID: e.ID, Marked: e.Direction == Mark, AppliedAt: e.StartedAt, Duration: e.Duration,
+	}
+}

@@ -1,0 +1,144 @@
+package database
+
+import (
+	"iter"
+	"slices"
+	"sort"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// Applied is one applied migration, as the history tells it.
+type Applied struct {
+	Version                int64
+	Name                   string
+	Checksum, DownChecksum migration.Checksum
+	// HasDownText reports that the history keeps the text of the down script.
+	HasDownText bool
+	EventID     int64 // of the event that says so
+	Marked      bool  // recorded without running it
+	AppliedAt   time.Time
+	Duration    time.Duration
+}
+
+// Migrations is the ordered, duplicate-free index of the applied migrations. The
+// zero value, and nil for reading, is an empty one.
+type Migrations struct{ all []Applied }
+
+// NewMigrations returns the index of the given migrations, as Append would make it.
+func NewMigrations(all ...Applied) *Migrations {
+	m := &Migrations{}
+	for _, a := range all {
+		m.Append(a)
+	}
+	return m
+}
+
+// find returns where version is, or would be.
+func (m *Migrations) find(version int64) (int, bool) {
+	if m == nil {
+		return 0, false
+	}
+	if n := len(m.all); n == 0 || m.all[n-1].Version < version { // the common case: in order
+		return n, false
+	}
+	i := sort.Search(len(m.all), func(i int) bool { return m.all[i].Version >= version })
+	return i, i < len(m.all) && m.all[i].Version == version
+}
+
+// Append adds a migration in its place and reports whether it did: a version that
+// is there already is left as it is.
+func (m *Migrations) Append(a Applied) bool {
+	i, found := m.find(a.Version)
+	if !found {
+		m.all = slices.Insert(m.all, i, a)
+	}
+	return !found
+}
+
+// Put adds a migration in its place, or replaces the one with its version.
+func (m *Migrations) Put(a Applied) {
+	if i, found := m.find(a.Version); found {
+		m.all[i] = a
+	} else {
+		m.all = slices.Insert(m.all, i, a)
+	}
+}
+
+// Remove takes a version out and reports whether it was there.
+func (m *Migrations) Remove(version int64) bool {
+	i, found := m.find(version)
+	if found {
+		m.all = slices.Delete(m.all, i, i+1)
+	}
+	return found
+}
+
+// Len returns the number of migrations.
+func (m *Migrations) Len() int {
+	if m == nil {
+		return 0
+	}
+	return len(m.all)
+}
+
+// First returns the lowest version; false means that there is none.
+func (m *Migrations) First() (int64, bool) { return m.at(0) }
+
+// Last returns the highest version; false means that there is none.
+func (m *Migrations) Last() (int64, bool) { return m.at(m.Len() - 1) }
+
+// Next returns the lowest version above the given one, which need not be there
+// itself; false means that there is none.
+func (m *Migrations) Next(version int64) (int64, bool) {
+	i, found := m.find(version)
+	if found {
+		i++
+	}
+	return m.at(i)
+}
+
+// Prev returns the highest version below the given one, which need not be there
+// itself; false means that there is none.
+func (m *Migrations) Prev(version int64) (int64, bool) {
+	i, _ := m.find(version)
+	return m.at(i - 1)
+}
+
+// Read returns the migration with the given version; false means that it is not
+// applied.
+func (m *Migrations) Read(version int64) (Applied, bool) {
+	i, found := m.find(version)
+	if !found {
+		return Applied{}, false
+	}
+	return m.all[i], true
+}
+
+// All returns the migrations in ascending order.
+func (m *Migrations) All() iter.Seq[Applied] {
+	return func(yield func(Applied) bool) {
+		for i := range m.Len() {
+			if !yield(m.all[i]) {
+				return
+			}
+		}
+	}
+}
+
+// Versions returns the versions in ascending order.
+func (m *Migrations) Versions() []int64 {
+	vs := make([]int64, m.Len())
+	for i := range vs {
+		vs[i] = m.all[i].Version
+	}
+	return vs
+}
+
+func (m *Migrations) at(i int) (int64, bool) {
+	if i < 0 || i >= m.Len() {
+		return NilVersion, false
+	}
+	return m.all[i].Version, true
+}

@@ -1,0 +1,84 @@
+package database
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+)
+
+var registry = struct {
+	sync.RWMutex
+	drivers map[string]Driver
+}{drivers: map[string]Driver{}}
+
+// Register makes a driver known under a URL scheme. It panics for a nil driver,
+// an empty name, and a name that is taken. Drivers call it from init.
+func Register(scheme string, d Driver) {
+	registry.Lock()
+	defer registry.Unlock()
+	switch {
+	case d == nil:
+		panic("database: Register of a nil driver as " + scheme)
+	case scheme == "":
+		panic("database: Register of a driver without a scheme")
+	case registry.drivers[scheme] != nil:
+		panic("database: Register called twice for " + scheme)
+	}
+	registry.drivers[scheme] = d
+}
+
+// Drivers returns the registered schemes, in alphabetical order.
+func Drivers() []string {
+	registry.RLock()
+	defer registry.RUnlock()
+	return slices.Sorted(maps.Keys(registry.drivers))
+}
+
+// Open opens the database that a URL names with the driver that is registered
+// under its scheme. The errors are the driver's; a *URLError where no driver fits.
+func Open(ctx context.Context, url string, opts Options) (Database, error) {
+	scheme, _, ok := strings.Cut(url, ":")
+	if !ok || scheme == "" {
+		return nil, &URLError{URL: Redact(url), Msg: "no scheme: want one of " + schemes()}
+	}
+	registry.RLock()
+	d := registry.drivers[scheme]
+	registry.RUnlock()
+	if d == nil {
+		return nil, &URLError{URL: Redact(url), Msg: fmt.Sprintf("no driver for %q: want one of %s", scheme, schemes())}
+	}
+	return d.Open(ctx, url, opts)
+}
+
+func schemes() string {
+	names := Drivers()
+	if len(names) == 0 {
+		return "none: import a driver, such as database/sqlite"
+	}
+	return strings.Join(names, ":, ") + ":"
+}
+
+// Redact returns a URL with its password replaced by "xxxxx", also when it is not
+// a valid URL.
+func Redact(url string) string {
+	authority := strings.Index(url, "//")
+	if authority < 0 {
+		return url
+	}
+	rest := url[authority+2:]
+	at := strings.LastIndex(rest, "@") // a password may have any sign in it, unescaped
+	if q := strings.IndexByte(rest, '?'); q >= 0 && at > q {
+		at = strings.LastIndex(rest[:q], "@")
+	}
+	if at < 0 {
+		return url
+	}
+	user, _, hasPassword := strings.Cut(rest[:at], ":")
+	if !hasPassword {
+		return url
+	}
+	return url[:authority+2] + user + ":xxxxx" + rest[at:]
+}

@@ -1,0 +1,231 @@
+package migration
+
+import (
+	"io"
+	"iter"
+	"slices"
+	"strings"
+
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// Analysis is what a script's text says about how it can be run. It states
+// facts; what follows from them is the engine's to decide.
+type Analysis struct {
+	// Statements is the number of statements, without those of a wrapper.
+	Statements int
+	// Wrapped reports that the whole script stands in a BEGIN; … COMMIT; of its
+	// own, which Body leaves out. Wrapper is that BEGIN.
+	Wrapped bool
+	Wrapper *sqltext.Statement
+	// Before are statements ahead of everything else that have no effect inside a
+	// transaction (SQLite's PRAGMA foreign_keys), and Misplaced is the first such
+	// statement that stands between others.
+	Before    []sqltext.Statement
+	Misplaced *sqltext.Statement
+	// Never is the first statement that cannot be in a transaction.
+	Never *sqltext.Statement
+	// Control is the first transaction control that is not the wrapper's.
+	Control *sqltext.Statement
+	// UsesNewValue is the first statement that mentions an enum value which an
+	// earlier statement of the script adds to an existing type: PostgreSQL demands a
+	// commit between the two. NewValues are all values the script adds.
+	UsesNewValue *sqltext.Statement
+	NewValues    []string
+	// Session reports that a statement may change the session.
+	Session bool
+	// Reserved is the first statement that mentions one of Whimbrel's own tables.
+	Reserved *sqltext.Statement
+
+	script  *Script
+	dialect sqltext.Dialect
+}
+
+// Analyze reads the whole script. Text that cannot be cut into statements is a
+// *[sqltext.Error]. reserved are the names of Whimbrel's own tables in the target.
+// The answer is kept, so that a second call costs nothing.
+func (s *Script) Analyze(d sqltext.Dialect, reserved []string) (*Analysis, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.analysis != nil && s.analysis.dialect == d && slices.Equal(s.reserved, reserved) {
+		return s.analysis, nil
+	}
+	a := &Analysis{script: s, dialect: d}
+	if s.fn == nil {
+		if err := a.read(reserved); err != nil {
+			return nil, err
+		}
+	}
+	s.analysis, s.reserved = a, slices.Clone(reserved)
+	return a, nil
+}
+
+func (a *Analysis) read(reserved []string) error {
+	var types []string                   // created in this script
+	var begin, commit *sqltext.Statement // a wrapper, if nothing speaks against it
+	var trailing *sqltext.Statement      // a TxNoEffect statement after which only such may come
+	for st, err := range a.pieces(reserved) {
+		if err != nil {
+			return err
+		}
+		if st.Kind != sqltext.SQL && st.Kind != sqltext.CopyIn {
+			continue
+		}
+		a.Statements++
+		a.Session = a.Session || st.Session
+		if st.Reserved != "" {
+			first(&a.Reserved, st)
+		}
+		switch st.Tx {
+		case sqltext.TxNoEffect:
+			switch {
+			case a.Statements == len(a.Before)+1:
+				a.Before = append(a.Before, st)
+			default:
+				first(&trailing, st)
+			}
+			continue
+		case sqltext.TxBegin:
+			if a.Statements == len(a.Before)+1 {
+				first(&begin, st)
+				continue
+			}
+		case sqltext.TxCommit:
+			if begin != nil && commit == nil {
+				first(&commit, st)
+				continue
+			}
+		}
+		if trailing != nil {
+			first(&a.Misplaced, *trailing)
+		}
+		if commit != nil { // and yet something comes after it
+			first(&a.Control, *commit)
+		}
+		if st.Tx.Control() {
+			first(&a.Control, st)
+		}
+		if st.Tx == sqltext.TxNever {
+			first(&a.Never, st)
+		}
+		types = a.readEnum(st, types)
+	}
+	switch {
+	case begin != nil && commit != nil && a.Control == nil:
+		a.Wrapped, a.Wrapper = true, begin
+		a.Statements -= 2
+	case begin != nil:
+		a.Control = begin
+	}
+	return nil
+}
+
+// readEnum follows the values that a script adds to enums; types are the types
+// that it has created so far, whose values can be used at once.
+func (a *Analysis) readEnum(st sqltext.Statement, types []string) []string {
+	if mentionsValue(st.Text, a.NewValues) {
+		first(&a.UsesNewValue, st)
+	}
+	if st.EnumValue != "" {
+		if !slices.Contains(types, strings.ToLower(st.EnumType)) {
+			a.NewValues = append(a.NewValues, st.EnumValue)
+		}
+		return types
+	}
+	const createType = "create type "
+	if len(st.Text) > len(createType) && strings.EqualFold(st.Text[:len(createType)], createType) {
+		name, _, _ := strings.Cut(st.Text[len(createType):], " ")
+		types = append(types, strings.ToLower(name))
+	}
+	return types
+}
+
+// mentionsValue reports whether a statement's text has one of the values as a
+// string literal.
+func mentionsValue(text string, values []string) bool {
+	for _, v := range values {
+		if strings.Contains(text, "'"+strings.ReplaceAll(v, "'", "''")+"'") {
+			return true
+		}
+	}
+	return false
+}
+
+// Uses returns the first statement of the script that has one of the values as a
+// string literal, nil for none.
+func (a *Analysis) Uses(values []string) (*sqltext.Statement, error) {
+	if len(values) == 0 || a.script.fn != nil {
+		return nil, nil
+	}
+	for st, err := range a.All() {
+		if err != nil {
+			return nil, err
+		}
+		if mentionsValue(st.Text, values) {
+			return &st, nil
+		}
+	}
+	return nil, nil
+}
+
+// first keeps the first statement it is given.
+func first(to **sqltext.Statement, st sqltext.Statement) {
+	if *to == nil {
+		*to = &st
+	}
+}
+
+// All returns every statement in order, with the pieces of COPY data, and
+// without the client's own directives: what is executed one by one.
+func (a *Analysis) All() iter.Seq2[sqltext.Statement, error] {
+	return func(yield func(sqltext.Statement, error) bool) {
+		for st, err := range a.pieces(nil) {
+			if err == nil && (st.Kind == sqltext.Client || st.Kind == sqltext.Empty) {
+				continue
+			}
+			if !yield(st, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// Body returns what a transaction executes: All without the wrapper and without
+// the statements that have no effect inside a transaction.
+func (a *Analysis) Body() iter.Seq2[sqltext.Statement, error] {
+	return func(yield func(sqltext.Statement, error) bool) {
+		for st, err := range a.All() {
+			skip := st.Tx == sqltext.TxNoEffect || a.Wrapped && (st.Tx == sqltext.TxBegin || st.Tx == sqltext.TxCommit)
+			if err == nil && skip {
+				continue
+			}
+			if !yield(st, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func (a *Analysis) pieces(reserved []string) iter.Seq2[sqltext.Statement, error] {
+	return func(yield func(sqltext.Statement, error) bool) {
+		if a.script.fn != nil {
+			return
+		}
+		r, err := a.script.Open()
+		if err != nil {
+			yield(sqltext.Statement{}, err)
+			return
+		}
+		defer r.Close()
+		sc := sqltext.NewScanner(r, a.dialect, sqltext.Options{File: a.script.File, Line: a.script.Line, Reserved: reserved})
+		for {
+			st, err := sc.Next()
+			if err == io.EOF {
+				return
+			}
+			if !yield(st, err) || err != nil {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,119 @@
+package migration
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"io"
+)
+
+// Checksum is the SHA-256 of a script's text, with CRLF made LF and a leading
+// byte-order mark removed, so that a checkout on another system has the same one.
+// What runs is the text as it is in the file, without the byte-order mark.
+type Checksum [sha256.Size]byte
+
+// Sum returns the checksum of a text.
+func Sum(text string) Checksum {
+	h := newHasher()
+	io.WriteString(h, text)
+	return h.sum()
+}
+
+// ParseChecksum reads the form that String writes: 64 hexadecimal digits.
+func ParseChecksum(s string) (Checksum, error) {
+	var c Checksum
+	b, err := hex.DecodeString(s)
+	if err != nil || len(b) != len(c) {
+		return c, fmt.Errorf("%q is not a SHA-256 checksum: want 64 hexadecimal digits", s)
+	}
+	copy(c[:], b)
+	return c, nil
+}
+
+// String returns the checksum as 64 hexadecimal digits.
+func (c Checksum) String() string { return hex.EncodeToString(c[:]) }
+
+// IsZero reports whether c is no checksum at all.
+func (c Checksum) IsZero() bool { return c == Checksum{} }
+
+// MarshalText writes the form of String; the zero Checksum is empty.
+func (c Checksum) MarshalText() ([]byte, error) {
+	if c.IsZero() {
+		return nil, nil
+	}
+	return []byte(c.String()), nil
+}
+
+// UnmarshalText reads what MarshalText wrote.
+func (c *Checksum) UnmarshalText(b []byte) error {
+	if len(b) == 0 {
+		*c = Checksum{}
+		return nil
+	}
+	p, err := ParseChecksum(string(b))
+	if err == nil {
+		*c = p
+	}
+	return err
+}
+
+const byteOrderMark = "\ufeff"
+
+// hasher is an io.Writer that sums a text as Checksum says.
+type hasher struct {
+	h     hash.Hash
+	head  []byte // the first bytes, until it is known whether they are a byte-order mark
+	begun bool
+	cr    bool // the last byte was a CR that has not been written yet
+}
+
+func newHasher() *hasher { return &hasher{h: sha256.New()} }
+
+func (h *hasher) Write(p []byte) (int, error) {
+	n := len(p)
+	if !h.begun {
+		h.head = append(h.head, p...)
+		if len(h.head) < len(byteOrderMark) {
+			return n, nil
+		}
+		p = bytes.TrimPrefix(h.head, []byte(byteOrderMark))
+		h.begun, h.head = true, nil
+	}
+	h.write(p)
+	return n, nil
+}
+
+func (h *hasher) write(p []byte) {
+	for len(p) > 0 {
+		if h.cr {
+			h.cr = false
+			if p[0] != '\n' {
+				h.h.Write([]byte{'\r'})
+			}
+		}
+		i := bytes.IndexByte(p, '\r')
+		if i < 0 {
+			h.h.Write(p)
+			return
+		}
+		h.h.Write(p[:i])
+		h.cr = true
+		p = p[i+1:]
+	}
+}
+
+// sum returns the checksum of what was written; it may be called again.
+func (h *hasher) sum() (c Checksum) {
+	if !h.begun {
+		h.begun = true
+		h.write(h.head)
+	}
+	if h.cr {
+		h.cr = false
+		h.h.Write([]byte{'\r'})
+	}
+	h.h.Sum(c[:0])
+	return c
+}
