@@ -131,8 +131,13 @@ type Batch interface {
 	// error of a statement is a *StatementError with its place in the script; it
 	// may be returned by a later method of the Batch, Commit at the latest.
 	Run(ctx context.Context, s *migration.Script) error
-	// Record appends an event to the history.
+	// Record appends an event to the history. Where StartedAt is zero it fills in, by
+	// the database's clock if it has one, when the batch began or the event before was
+	// recorded, and the Duration from then to now.
 	Record(ctx context.Context, e Event) error
+	// Recorded returns, after Commit, the events of the batch as the history has
+	// them, without texts: with their IDs, times and durations. It costs no question.
+	Recorded() []Event
 	// Discard drops everything since Begin, queued and executed, and goes on
 	// as after Begin: nothing of it is in the database, the lock is held. It
 	// returns a *LockedError when the lock could not be kept; the Batch is then over.
@@ -158,9 +163,10 @@ type Run interface {
 	// statement was then cancelled. A transaction that the script opens itself is the
 	// script's until it ends it. What the statement changes in the session lasts until Close.
 	Exec(ctx context.Context, st sqltext.Statement, data io.Reader) error
-	// Record appends an event to the history and makes it durable. It is an error while
-	// a transaction that the script opened is still open.
-	Record(ctx context.Context, e Event) error
+	// Record appends an event to the history, makes it durable, and returns it as the
+	// history has it. It is an error while a transaction that the script opened is
+	// still open.
+	Record(ctx context.Context, e Event) (Event, error)
 	// Close puts the session back and releases the lock. It can be called more
 	// than once, and with a context that is done.
 	Close(ctx context.Context) error
