@@ -45,9 +45,6 @@ type Options struct {
 	HistoryTable string
 	// App names the program, for the history and for whoever waits for its lock.
 	App string
-	// TextLimit is the size in bytes above which a script's text is not kept in
-	// the history, only its checksum; 0 means 1 MiB, negative keeps none.
-	TextLimit int64
 	// Notice is called with each notice and warning that the server sends
 	// while a script runs; nil drops them. It must not use the database.
 	Notice func(Notice)
@@ -131,7 +128,7 @@ type Batch interface {
 	// error of a statement is a *StatementError with its place in the script; it
 	// may be returned by a later method of the Batch, Commit at the latest.
 	Run(ctx context.Context, s *migration.Script) error
-	// Record appends an event to the history. Where StartedAt is zero it fills in, by
+	// Record appends an event to the history, with the texts it is given. Where StartedAt is zero it fills in, by
 	// the database's clock if it has one, when the batch began or the event before was
 	// recorded, and the Duration from then to now.
 	Record(ctx context.Context, e Event) error
@@ -157,12 +154,13 @@ type Run interface {
 	// Head and State are as in Batch.
 	Head() int64
 	State(ctx context.Context) (*State, error)
-	// Exec runs one statement outside of any transaction and waits for it. data is
-	// what follows a COPY … FROM stdin, else nil. The error is a *StatementError,
+	// Exec runs one statement of s outside of any transaction and waits for it, under
+	// the timeouts that the directives of s ask for. data is what follows a
+	// COPY … FROM stdin, else nil. The error is a *StatementError,
 	// or a *LockLostError when the lock was lost while the statement ran; the
 	// statement was then cancelled. A transaction that the script opens itself is the
 	// script's until it ends it. What the statement changes in the session lasts until Close.
-	Exec(ctx context.Context, st sqltext.Statement, data io.Reader) error
+	Exec(ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader) error
 	// Record appends an event to the history, makes it durable, and returns it as the
 	// history has it. It is an error while a transaction that the script opened is
 	// still open.
