@@ -1,0 +1,232 @@
+package whimbrel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// Apply does what a plan says, unit by unit. For each it takes the migration lock
+// and looks, under it, whether the history is still what the plan was made from.
+// What another process has done meanwhile, with the same checksums, is skipped;
+// any other difference that matters is a *ConflictError.
+//
+// The Result is never nil: after an error it says what was done and stands.
+func (m *Migrator) Apply(ctx context.Context, p *Plan) (*Result, error) {
+	start := time.Now()
+	a := &applier{Migrator: m, plan: p, expect: expect(p.base), of: len(p.Steps())}
+	a.result.Set = m.set.Name()
+	err := a.run(ctx)
+	a.result.Duration = time.Since(start)
+	return &a.result, err
+}
+
+// applier carries one call of Apply.
+type applier struct {
+	*Migrator
+	plan   *Plan
+	expect expectation
+	result Result
+	done   int // steps
+	of     int
+}
+
+func (a *applier) run(ctx context.Context) error {
+	if a.plan.Set != a.set.Name() {
+		return fmt.Errorf("the plan is for set %q, not for %q", a.plan.Set, a.set.Name())
+	}
+	a.opts.Observe(Planned{Plan: a.plan})
+	for i, u := range a.plan.Units {
+		rest := a.plan.Units[i:]
+		err := a.unit(ctx, u, rest)
+		var unknown *database.CommitUnknownError
+		if errors.As(err, &unknown) {
+			// The lock is free once the server has decided. If it committed, the
+			// history has the unit and it is skipped as done.
+			err = a.unit(ctx, u, rest)
+		}
+		if err != nil {
+			a.opts.Observe(UnitFailed{Unit: u, Err: err})
+			return err
+		}
+	}
+	return nil
+}
+
+// unit does one unit; rest are the units that are not done yet, this one first.
+func (a *applier) unit(ctx context.Context, u Unit, rest []Unit) error {
+	if u.Kind == RunUnit {
+		return a.runUnit(ctx, u, rest)
+	}
+	return a.batchUnit(ctx, u, rest)
+}
+
+func (a *applier) lockOptions() database.LockOptions {
+	return database.LockOptions{Timeout: a.opts.LockTimeout, Waiting: func(h database.Holder) {
+		a.opts.Observe(LockWaiting{Set: a.set.Name(), Holder: h})
+	}}
+}
+
+func (a *applier) batchUnit(ctx context.Context, u Unit, rest []Unit) (err error) {
+	b, err := a.db.Begin(ctx, a.set.Name(), a.lockOptions())
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if rerr := b.Rollback(ctx); err == nil {
+			err = rerr
+		}
+	}()
+	todo, err := a.recheck(ctx, b, u, rest)
+	if err != nil || len(todo) == 0 {
+		return err
+	}
+	for i, s := range todo {
+		a.opts.Observe(StepStarted{Step: s, Unit: BatchUnit, Index: a.done + i, Of: a.of})
+		if err := b.Run(ctx, s.Script); err != nil {
+			return a.failed(todo, i, 0, err)
+		}
+		ev, err := a.event(s)
+		if err != nil {
+			return a.failed(todo, i, 0, err)
+		}
+		if err := b.Record(ctx, ev); err != nil {
+			return a.failed(todo, i, 0, err)
+		}
+	}
+	if err := b.Commit(ctx); err != nil {
+		return a.failed(todo, len(todo)-1, 0, err)
+	}
+	for i, ev := range b.Recorded() {
+		a.stepDone(todo[i], ev)
+	}
+	return nil
+}
+
+// runUnit executes the statements of a script one by one under the guard.
+func (a *applier) runUnit(ctx context.Context, u Unit, rest []Unit) (err error) {
+	r, err := a.db.Guard(ctx, a.set.Name(), a.lockOptions())
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if cerr := r.Close(ctx); err == nil {
+			err = cerr
+		}
+	}()
+	todo, err := a.recheck(ctx, r, u, rest)
+	if err != nil || len(todo) == 0 {
+		return err
+	}
+	s := todo[0] // a run has one step
+	a.opts.Observe(StepStarted{Step: s, Unit: RunUnit, Index: a.done, Of: a.of})
+	start := time.Now()
+	if standing, err := a.execute(ctx, r, s); err != nil {
+		return a.failed(todo, 0, standing, err)
+	}
+	ev, err := a.event(s)
+	if err != nil {
+		return a.failed(todo, 0, s.Statements, err)
+	}
+	ev.StartedAt, ev.Duration = start, time.Since(start)
+	if ev, err = r.Record(ctx, ev); err != nil {
+		return a.failed(todo, 0, s.Statements, err)
+	}
+	a.stepDone(s, ev)
+	return nil
+}
+
+// execute returns how many statements it has executed.
+func (a *applier) execute(ctx context.Context, r database.Run, s Step) (int, error) {
+	an, err := s.Script.Analyze(a.db.Dialect(), a.db.Tables())
+	if err != nil {
+		return 0, err
+	}
+	next, stop := iter.Pull2(an.All())
+	defer stop()
+	for n := 0; ; n++ {
+		st, err, ok := next()
+		if err != nil || !ok {
+			return n, err
+		}
+		a.opts.Observe(StatementStarted{Step: s, Index: n, Of: s.Statements, SQL: st.Text})
+		var data io.Reader
+		if st.Kind == sqltext.CopyIn {
+			data = database.CopyData(next)
+		}
+		if err := r.Exec(ctx, s.Script, st, data); err != nil {
+			return n, err
+		}
+	}
+}
+
+// event is what the history keeps of a step.
+func (a *applier) event(s Step) (database.Event, error) {
+	e := database.Event{
+		Set: a.set.Name(), Version: s.Version, Name: s.Name, Direction: s.Direction,
+		Checksum: s.applied.Checksum, ToolVersion: ToolVersion(), Note: a.opts.Note,
+	}
+	return e, a.setScripts(&e, s.up, s.down)
+}
+
+// setScripts puts the checksums of a migration's scripts, and their texts up to the
+// limit, into an event.
+func (m *Migrator) setScripts(e *database.Event, up, down *migration.Script) (err error) {
+	if up != nil {
+		e.Checksum = up.Checksum
+		if e.UpText, _, err = up.Text(m.opts.TextLimit); err != nil {
+			return err
+		}
+	}
+	if down != nil {
+		e.DownChecksum, e.DownDirectives = down.Checksum, down.Directives
+		e.DownText, e.HasDownText, err = down.Text(m.opts.TextLimit)
+	}
+	return err
+}
+
+func (a *applier) stepDone(s Step, ev database.Event) {
+	d := Done{Version: s.Version, Name: s.Name, Duration: ev.Duration}
+	if s.Direction == database.Up {
+		a.result.Applied = append(a.result.Applied, d)
+	} else {
+		a.result.RolledBack = append(a.result.RolledBack, d)
+	}
+	a.expect.add(ev)
+	a.opts.Observe(StepDone{Step: s, Index: a.done, Of: a.of, Duration: ev.Duration})
+	a.done++
+}
+
+// failed says which migration failed. A batch may find out about a statement later
+// than it was given it, so the place in the error decides.
+func (a *applier) failed(steps []Step, i, standing int, err error) error {
+	var st *database.StatementError
+	if errors.As(err, &st) {
+		i = stepAt(steps, st.Pos, i)
+		st.Excerpt = excerpt(steps[i].Script, st.Pos)
+	}
+	s := steps[i]
+	return &MigrationError{Set: a.set.Name(), Version: s.Version, Name: s.Name, Direction: s.Direction, Standing: standing, Err: err}
+}
+
+// stepAt returns which step's script a place is in. A file may hold two scripts, of
+// which the one that begins last before the place has it.
+func stepAt(steps []Step, pos sqltext.Position, otherwise int) int {
+	at := -1
+	for i, s := range steps {
+		if s.Script.File == pos.File && s.Script.Line <= pos.Line && (at < 0 || s.Script.Line > steps[at].Script.Line) {
+			at = i
+		}
+	}
+	if at < 0 {
+		return otherwise
+	}
+	return at
+}

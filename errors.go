@@ -1,0 +1,229 @@
+package whimbrel
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// ChecksumMismatchError reports that the script of an applied migration is not the
+// one it was applied with. Nothing was changed.
+type ChecksumMismatchError struct {
+	Set     string
+	Version int64
+	Name    string
+	File    string
+	// Stored is the checksum it was applied with, Expected the one of this build.
+	Stored, Expected migration.Checksum
+	// Diff shows the stored text and this build's, as far as the history has the text.
+	Diff string
+	// OnlyBlank reports that the two differ in comments and white space alone.
+	OnlyBlank bool
+	// Others are further versions that do not match.
+	Others []int64
+}
+
+func (e *ChecksumMismatchError) Error() string {
+	msg := fmt.Sprintf("%s: migration %d %s of set %q is not what it was applied with (stored checksum %.12s…, expected %.12s…)",
+		e.File, e.Version, e.Name, e.Set, e.Stored, e.Expected)
+	if e.OnlyBlank {
+		msg += "; only comments or white space differ"
+	}
+	if len(e.Others) > 0 {
+		msg += fmt.Sprintf("; neither are %s", joinVersions(e.Others))
+	}
+	return msg + "; put the file back as it was and make the change in a new migration, or accept the edit if the database already has it"
+}
+
+// OutOfOrderError reports pending migrations below the newest applied one.
+// Nothing was changed.
+type OutOfOrderError struct {
+	Set        string
+	Migrations []migration.Migration
+	Newest     int64 // the newest version that is, or stays, applied
+}
+
+func (e *OutOfOrderError) Error() string {
+	var names []string
+	for _, m := range e.Migrations {
+		names = append(names, m.String())
+	}
+	return fmt.Sprintf("set %q: %s pending below the newest applied version %d; apply anyway (allow out of order), give it a version above %[4]d, or record it as applied without running it",
+		e.Set, isAre(names), e.Newest, e.Newest)
+}
+
+func isAre(names []string) string {
+	if len(names) == 1 {
+		return names[0] + " is"
+	}
+	return strings.Join(names, ", ") + " are"
+}
+
+// IrreversibleError reports that a rollback would cross a migration without a down
+// script. Nothing was changed.
+type IrreversibleError struct {
+	Set         string
+	Version     int64
+	Name        string
+	TextNotKept bool // there was a down script, but its text was too large for the history
+}
+
+func (e *IrreversibleError) Error() string {
+	why := "it has no down script"
+	if e.TextNotKept {
+		why = "this build does not have its down script, and the text was too large to be kept in the history"
+	}
+	return fmt.Sprintf("migration %d %s of set %q can't be rolled back: %s", e.Version, e.Name, e.Set, why)
+}
+
+// UnknownVersionError reports a goal that neither the set nor the database has.
+type UnknownVersionError struct {
+	Set          string
+	Version      int64
+	Below, Above int64 // the nearest versions there are; NilVersion for none
+	Redo         bool  // the database has it, the set does not, so it can't be applied again
+}
+
+func unknownVersion(set *migration.Set, applied *database.Migrations, v int64) error {
+	known := &database.Migrations{}
+	for _, have := range append(set.Versions(), applied.Versions()...) {
+		known.Append(database.Applied{Version: have})
+	}
+	below, _ := known.Prev(v)
+	above, _ := known.Next(v)
+	return &UnknownVersionError{Set: set.Name(), Version: v, Below: below, Above: above}
+}
+
+func (e *UnknownVersionError) Error() string {
+	if e.Redo {
+		return fmt.Sprintf("version %d can't be applied again: set %q does not have it", e.Version, e.Set)
+	}
+	var near []string
+	for _, v := range []int64{e.Below, e.Above} {
+		if v != NilVersion {
+			near = append(near, fmt.Sprint(v))
+		}
+	}
+	msg := fmt.Sprintf("there is no version %d in set %q", e.Version, e.Set)
+	if len(near) > 0 {
+		msg += "; the nearest are " + strings.Join(near, " and ")
+	}
+	return msg + fmt.Sprintf(" (%d means nothing applied)", NilVersion)
+}
+
+// StepsError reports a goal of more steps back than there are applied migrations.
+type StepsError struct{ Asked, Applied int }
+
+func (e *StepsError) Error() string {
+	return fmt.Sprintf("can't go %d steps back: only %d applied", e.Asked, e.Applied)
+}
+
+// NotAppliedError and AlreadyAppliedError report versions that are not what a call
+// needs them to be.
+type NotAppliedError struct {
+	Set     string
+	Version int64
+}
+
+func (e *NotAppliedError) Error() string {
+	return fmt.Sprintf("version %d of set %q is not applied", e.Version, e.Set)
+}
+
+// AlreadyAppliedError: see NotAppliedError.
+type AlreadyAppliedError struct {
+	Set     string
+	Version int64
+}
+
+func (e *AlreadyAppliedError) Error() string {
+	return fmt.Sprintf("version %d of set %q is applied already", e.Version, e.Set)
+}
+
+// MigrationModeError reports that the setting migration_mode is off: nothing may
+// migrate this database.
+type MigrationModeError struct {
+	Reason, By string
+	Since      time.Time
+}
+
+func (e *MigrationModeError) Error() string {
+	msg := "migrations are switched off for this database (setting migration_mode is false"
+	if e.By != "" {
+		msg += ", by " + e.By
+	}
+	if !e.Since.IsZero() {
+		msg += ", since " + e.Since.UTC().Format(time.RFC3339)
+	}
+	msg += ")"
+	if e.Reason != "" {
+		msg += ": " + e.Reason
+	}
+	return msg
+}
+
+// ConflictError reports that the database is not what the plan was made from, in a
+// way that the plan does not survive. What was done before stands.
+type ConflictError struct {
+	Set     string
+	Version int64
+	Problem string           // what speaks against going on
+	Events  []database.Event // what happened since the plan was made
+}
+
+func (e *ConflictError) Error() string {
+	msg := fmt.Sprintf("set %q: version %d %s", e.Set, e.Version, e.Problem)
+	for _, ev := range e.Events {
+		msg += fmt.Sprintf("; %s %d at %s", ev.Direction, ev.Version, ev.StartedAt.UTC().Format(time.RFC3339))
+		if by := strings.Trim(ev.DBUser+"@"+ev.Host, "@"); by != "" {
+			msg += " by " + by
+		}
+		if ev.App != "" {
+			msg += " (" + ev.App + ")"
+		}
+	}
+	return msg + "; look at the status and plan again"
+}
+
+// AtomicError reports a migration that cannot share one transaction with the others
+// of its plan, although Options.Atomic asks for it. Nothing was changed.
+type AtomicError struct {
+	Step Step
+	Why  string // with the statement's place
+}
+
+func (e *AtomicError) Error() string {
+	return fmt.Sprintf("can't apply everything in one transaction: migration %d %s: %s; apply without atomic", e.Step.Version, e.Step.Name, e.Why)
+}
+
+// MigrationError is the failure of one migration. Err says what failed.
+type MigrationError struct {
+	Set       string
+	Version   int64
+	Name      string
+	Direction database.Direction
+	// Standing is the number of statements of this migration that were executed and
+	// stand: 0 for a batch, of which nothing stands.
+	Standing int
+	Err      error
+}
+
+func (e *MigrationError) Error() string {
+	msg := fmt.Sprintf("migration %d %s (%s) failed: %v", e.Version, e.Name, e.Direction, e.Err)
+	if e.Standing > 0 {
+		msg += fmt.Sprintf("; %d of its statements were executed before and stand", e.Standing)
+	}
+	return msg
+}
+
+func (e *MigrationError) Unwrap() error { return e.Err }
+
+func joinVersions(vs []int64) string {
+	var s []string
+	for _, v := range vs {
+		s = append(s, fmt.Sprint(v))
+	}
+	return strings.Join(s, ", ")
+}

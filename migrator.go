@@ -1,0 +1,138 @@
+package whimbrel
+
+import (
+	"context"
+	"iter"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// DefaultLockTimeout bounds the wait for the migration lock where Options say nothing.
+const DefaultLockTimeout = 15 * time.Second
+
+// TryOnce is the LockTimeout that does not wait at all.
+const TryOnce time.Duration = -1
+
+// DefaultTextLimit is the size in bytes up to which the history keeps a script's text
+// where Options say nothing.
+const DefaultTextLimit = 1 << 20
+
+// Options of a Migrator. The zero value is useful.
+type Options struct {
+	// Atomic makes everything a plan does one transaction. A plan with a
+	// statement that cannot be in one is then refused before anything runs. A
+	// library that carries its own set uses this.
+	Atomic bool
+	// AllowOutOfOrder applies pending versions below the newest applied one, which
+	// is else an *OutOfOrderError.
+	AllowOutOfOrder bool
+	// LockTimeout bounds each wait for the migration lock: 0 means
+	// DefaultLockTimeout, below 0 (TryOnce) not to wait.
+	LockTimeout time.Duration
+	// TextLimit is the size in bytes up to which the history keeps a script's text: 0
+	// means DefaultTextLimit, below 0 to keep none. A version whose down script was
+	// not kept can be rolled back only by a build that has it.
+	TextLimit int64
+	// Note is kept with each event in the history.
+	Note string
+	// Observe is told what happens, in order, on the goroutine that called the
+	// Migrator; nil is fine. It must not call the Migrator.
+	Observe func(Event)
+}
+
+// Migrator brings one set of one database to a goal. It may be used by several
+// goroutines.
+type Migrator struct {
+	db   database.Database
+	set  *migration.Set
+	opts Options
+}
+
+// New returns the Migrator of a set in a database. It asks the database nothing. The
+// database stays the caller's to close.
+func New(db database.Database, set *migration.Set, opts Options) *Migrator {
+	switch {
+	case opts.LockTimeout == 0:
+		opts.LockTimeout = DefaultLockTimeout
+	case opts.LockTimeout < 0:
+		opts.LockTimeout = 0
+	}
+	switch {
+	case opts.TextLimit == 0:
+		opts.TextLimit = DefaultTextLimit
+	case opts.TextLimit < 0:
+		opts.TextLimit = -1
+	}
+	if opts.Observe == nil {
+		opts.Observe = func(Event) {}
+	}
+	return &Migrator{db: db, set: set, opts: opts}
+}
+
+// Result is what a call did. After an error it says what was done before it and stands.
+type Result struct {
+	Set                 string
+	Applied, RolledBack []Done
+	// Skipped are the versions that another process took to the same state meanwhile.
+	Skipped  []int64
+	Duration time.Duration
+}
+
+// Done is one migration that a call applied or rolled back.
+type Done struct {
+	Version  int64
+	Name     string
+	Duration time.Duration // of the script
+}
+
+// Up applies everything that is pending. When nothing is, it asks the database one
+// question and is done.
+//
+// The errors of Up and of the other methods that migrate, apart from those of the
+// database: *ChecksumMismatchError, *OutOfOrderError, *IrreversibleError,
+// *UnknownVersionError, *StepsError and *MigrationModeError before anything runs,
+// *database.LockedError, *ConflictError, and *MigrationError, which wraps what
+// failed, most often a *database.StatementError. A text that cannot be cut into
+// statements, or has one that the engine must refuse, is a *sqltext.Error.
+func (m *Migrator) Up(ctx context.Context) (*Result, error) { return m.Reach(ctx, Latest()) }
+
+// To brings the database to a version: up or down.
+func (m *Migrator) To(ctx context.Context, version int64) (*Result, error) {
+	return m.Reach(ctx, Version(version))
+}
+
+// Steps applies the next n migrations, or rolls the newest -n back.
+func (m *Migrator) Steps(ctx context.Context, n int) (*Result, error) {
+	return m.Reach(ctx, Steps(n))
+}
+
+// Rollback takes back every applied version above target, newest first; those
+// that the set does not know with the down scripts of the history. With Options.Atomic
+// it is one transaction.
+func (m *Migrator) Rollback(ctx context.Context, target int64) (*Result, error) {
+	return m.Reach(ctx, DownTo(target))
+}
+
+// Redo rolls the newest n migrations back and applies them again.
+func (m *Migrator) Redo(ctx context.Context, n int) (*Result, error) {
+	return m.Reach(ctx, Redo(n))
+}
+
+// Reach makes a plan for a goal and applies it.
+func (m *Migrator) Reach(ctx context.Context, g Goal) (*Result, error) {
+	start := time.Now()
+	p, err := m.Plan(ctx, g)
+	if err != nil {
+		return &Result{Set: m.set.Name(), Duration: time.Since(start)}, err
+	}
+	r, err := m.Apply(ctx, p)
+	r.Duration = time.Since(start)
+	return r, err
+}
+
+// History reads the set's events, oldest first, without the scripts' texts.
+func (m *Migrator) History(ctx context.Context) iter.Seq2[database.Event, error] {
+	return m.db.History(ctx, database.HistoryQuery{Set: m.set.Name()})
+}

@@ -1,0 +1,183 @@
+package whimbrel
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// Plan reads the database's state, with one question, verifies the checksum of
+// everything applied, and returns the plan that leads to the goal. It changes and
+// locks nothing. A plan without units means that there is nothing to do.
+func (m *Migrator) Plan(ctx context.Context, g Goal) (*Plan, error) {
+	st, err := m.db.State(ctx, m.set.Name())
+	if err != nil {
+		return nil, err
+	}
+	return m.planFrom(ctx, st, g)
+}
+
+func (m *Migrator) planFrom(ctx context.Context, st *database.State, g Goal) (*Plan, error) {
+	steps, err := decide(m.set, st.Applied, g, m.opts.AllowOutOfOrder)
+	if verr := m.verify(ctx, st, steps); verr != nil {
+		return nil, verr
+	}
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{Set: m.set.Name(), Goal: g, base: st}
+	if len(steps) == 0 {
+		return p, nil
+	}
+	if err := checkMode(st.Settings); err != nil {
+		return nil, err
+	}
+	if err := m.readDowns(ctx, steps); err != nil {
+		return nil, err
+	}
+	p.Units, err = m.units(steps)
+	return p, err
+}
+
+// checkMode refuses while migration_mode is off.
+func checkMode(s database.Settings) error {
+	if s.Bool(database.MigrationMode) {
+		return nil
+	}
+	v, err := s.Get(database.MigrationMode)
+	if err != nil {
+		return err
+	}
+	return &MigrationModeError{Reason: v.Reason, By: v.ChangedBy, Since: v.ChangedAt}
+}
+
+// readDowns fills in the down scripts that come from the history.
+func (m *Migrator) readDowns(ctx context.Context, steps []Step) error {
+	for i := range steps {
+		s := &steps[i]
+		if s.Script != nil {
+			continue
+		}
+		q := database.HistoryQuery{Set: m.set.Name(), Version: &s.Version, Texts: true}
+		for e, err := range m.db.History(ctx, q) {
+			if err != nil {
+				return err
+			}
+			if e.ID != s.applied.EventID {
+				continue
+			}
+			file := fmt.Sprintf("history event %d (%d %s, down)", e.ID, e.Version, e.Name)
+			s.Script = migration.Text(file, e.DownText)
+			s.Script.Directives = e.DownDirectives
+			s.down = s.Script
+		}
+		if s.Script == nil {
+			return &ConflictError{Set: m.set.Name(), Version: s.Version, Problem: fmt.Sprintf("lost its event %d from the history", s.applied.EventID)}
+		}
+	}
+	return nil
+}
+
+// units analyses the scripts and groups the steps: one unit each, or one for all.
+func (m *Migrator) units(steps []Step) ([]Unit, error) {
+	units := make([]Unit, len(steps))
+	var newValues []string // added to enums by the steps so far
+	for i := range steps {
+		s := &steps[i]
+		a, err := s.Script.Analyze(m.db.Dialect(), m.db.Tables())
+		if err != nil {
+			return nil, err
+		}
+		if units[i], err = unitOf(s, a); err != nil {
+			return nil, err
+		}
+		if m.opts.Atomic {
+			if err := checkAtomic(units[i], a, i, newValues); err != nil {
+				return nil, err
+			}
+			newValues = append(newValues, a.NewValues...)
+		}
+	}
+	if m.opts.Atomic {
+		return []Unit{{Kind: BatchUnit, Steps: steps}}, nil
+	}
+	return units, nil
+}
+
+// unitOf decides whether a script is a batch or a run, and refuses what is neither.
+func unitOf(s *Step, a *migration.Analysis) (Unit, error) {
+	s.Statements = a.Statements
+	u := Unit{Kind: BatchUnit}
+	switch {
+	case s.Script.NoTransaction:
+		u.Kind, u.Why = RunUnit, "the script asks for no transaction"
+	case a.Never != nil:
+		u.Kind, u.Why = RunUnit, fmt.Sprintf("%s: %s can't be in a transaction", a.Never.Pos, a.Never.Why)
+	case a.UsesNewValue != nil:
+		u.Kind, u.Why = RunUnit, fmt.Sprintf("%s: a new enum value can't be used before it is committed", a.UsesNewValue.Pos)
+	}
+	if a.Reserved != nil {
+		return u, refuse(a.Reserved, fmt.Sprintf("the script touches %s, which is Whimbrel's own table; leave it to Whimbrel", a.Reserved.Reserved))
+	}
+	if u.Kind == BatchUnit {
+		if err := checkBatch(a); err != nil {
+			return u, err
+		}
+		s.Unwrapped = a.Wrapped
+	}
+	u.Steps = []Step{*s}
+	return u, nil
+}
+
+// checkBatch refuses what cannot be inside a transaction that is not the script's own.
+func checkBatch(a *migration.Analysis) error {
+	switch {
+	case a.Control != nil:
+		return refuse(a.Control, firstWords(a.Control.Text)+" inside a script that runs in a transaction of Whimbrel's; take it out, put BEGIN and COMMIT around the whole file, or ask for no transaction (-- whimbrel: no-transaction)")
+	case a.Misplaced != nil:
+		return refuse(a.Misplaced, a.Misplaced.Why+" has no effect inside a transaction; put it before all other statements of the file, or ask for no transaction (-- whimbrel: no-transaction)")
+	case a.Wrapper != nil && unlikeOurs(a.Wrapper.Text):
+		return refuse(a.Wrapper, firstWords(a.Wrapper.Text)+" asks for another kind of transaction than Whimbrel's, which takes its place; take the mode out, or ask for no transaction (-- whimbrel: no-transaction)")
+	}
+	return nil
+}
+
+// unlikeOurs reports whether a BEGIN asks for more than an ordinary transaction.
+func unlikeOurs(begin string) bool {
+	for _, w := range strings.Fields(strings.ToUpper(begin)) {
+		switch strings.Trim(w, ",") {
+		case "SERIALIZABLE", "REPEATABLE", "UNCOMMITTED", "ONLY", "SNAPSHOT", "DEFERRABLE":
+			return true
+		}
+	}
+	return false
+}
+
+// checkAtomic refuses a step that cannot share one transaction with the others.
+func checkAtomic(u Unit, a *migration.Analysis, index int, newValues []string) error {
+	if u.Kind == RunUnit {
+		return &AtomicError{Step: u.Steps[0], Why: u.Why}
+	}
+	if len(a.Before) > 0 && index > 0 {
+		return &AtomicError{Step: u.Steps[0], Why: fmt.Sprintf("%s: %s has no effect inside a transaction", a.Before[0].Pos, a.Before[0].Why)}
+	}
+	use, err := a.Uses(newValues)
+	if err != nil {
+		return err
+	}
+	if use != nil {
+		return &AtomicError{Step: u.Steps[0], Why: fmt.Sprintf("%s: an enum value that an earlier migration adds can't be used before it is committed", use.Pos)}
+	}
+	return nil
+}
+
+func refuse(st *sqltext.Statement, msg string) error { return &sqltext.Error{Pos: st.Pos, Msg: msg} }
+
+func firstWords(text string) string {
+	f := strings.Fields(text)
+	return strings.ToUpper(strings.Join(f[:min(len(f), 3)], " "))
+}

@@ -1,0 +1,156 @@
+package whimbrel
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/whimbrel-db/whimbrel/database"
+)
+
+// expectation is what an applier knows of the database between two units.
+type expectation struct {
+	head    int64
+	applied *database.Migrations
+}
+
+func expect(st *database.State) expectation {
+	return expectation{head: st.Head, applied: clone(st.Applied)}
+}
+
+// add follows an event of the applier's own.
+func (e *expectation) add(ev database.Event) {
+	e.head = ev.ID
+	database.Fold(e.applied, ev)
+}
+
+func clone(m *database.Migrations) *database.Migrations {
+	return database.NewMigrations(slices.Collect(m.All())...)
+}
+
+// locked is what a Batch and a Run have in common.
+type locked interface {
+	Head() int64
+	State(ctx context.Context) (*database.State, error)
+}
+
+// recheck looks, under the lock, whether the database is what was expected, and
+// returns which of a unit's steps are still to do; the unit is the first of rest. It
+// costs nothing as long as nobody else has written.
+func (a *applier) recheck(ctx context.Context, l locked, unit Unit, rest []Unit) ([]Step, error) {
+	if l.Head() == a.expect.head {
+		return unit.Steps, nil
+	}
+	st, err := l.State(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkMode(st.Settings); err != nil {
+		return nil, err
+	}
+	todo, conflict := compare(a.expect.applied, st.Applied, stepsOf(rest), a.plan.Goal, a.opts.AllowOutOfOrder)
+	if conflict != nil {
+		conflict.Set = a.set.Name()
+		if conflict.Events, err = a.eventsAfter(ctx, a.plan.base.Head); err != nil {
+			return nil, err
+		}
+		return nil, conflict
+	}
+	if err := a.verify(ctx, st, stepsOf(rest)); err != nil {
+		return nil, err
+	}
+	a.expect = expect(st)
+	var mine []Step
+	for _, s := range unit.Steps {
+		if contains(todo, s) {
+			mine = append(mine, s)
+		} else {
+			a.skip(s)
+		}
+	}
+	return mine, nil
+}
+
+func (a *applier) skip(s Step) {
+	a.result.Skipped = append(a.result.Skipped, s.Version)
+	a.opts.Observe(StepDone{Step: s, Index: a.done, Of: a.of, Skipped: true})
+	a.done++
+}
+
+func (a *applier) eventsAfter(ctx context.Context, id int64) ([]database.Event, error) {
+	var events []database.Event
+	for e, err := range a.History(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		if e.ID > id {
+			events = append(events, e)
+		}
+	}
+	return events, nil
+}
+
+// compare is a pure function: from what was expected to be applied and what is, to
+// the steps that are still to do, or to what speaks against going on.
+func compare(expected, actual *database.Migrations, steps []Step, g Goal, allowOutOfOrder bool) ([]Step, *ConflictError) {
+	state := clone(actual) // as it will be, step by step
+	var todo []Step
+	planned := map[int64]bool{}
+	for _, s := range steps {
+		planned[s.Version] = true
+		now, isApplied := state.Read(s.Version)
+		_, was := expected.Read(s.Version)
+		switch {
+		case s.Direction == database.Up && !isApplied:
+			todo = append(todo, s)
+			state.Put(database.Applied{Version: s.Version, Checksum: s.up.Checksum})
+		case s.Direction == database.Up && now.Checksum != s.up.Checksum:
+			return nil, &ConflictError{Version: s.Version, Problem: fmt.Sprintf("was meanwhile applied from another text (checksum %.12s…, here %.12s…)", now.Checksum, s.up.Checksum)}
+		case s.Direction == database.Down && isApplied && was && now.EventID != s.applied.EventID:
+			return nil, &ConflictError{Version: s.Version, Problem: "was meanwhile taken down and applied again"}
+		case s.Direction == database.Down && isApplied:
+			todo = append(todo, s)
+			state.Remove(s.Version)
+		}
+	}
+	for v := range expected.All() {
+		if _, still := actual.Read(v.Version); !still && !planned[v.Version] {
+			return nil, &ConflictError{Version: v.Version, Problem: "was meanwhile taken back"}
+		}
+	}
+	for v := range actual.All() {
+		if _, was := expected.Read(v.Version); was || planned[v.Version] {
+			continue
+		}
+		if problem := inTheWay(v, todo, g, allowOutOfOrder); problem != "" {
+			return nil, &ConflictError{Version: v.Version, Problem: problem}
+		}
+	}
+	return todo, nil
+}
+
+// inTheWay says why a version that another process has applied meanwhile does not go
+// with the steps that are still to do; "" if it does.
+func inTheWay(v database.Applied, todo []Step, g Goal, allowOutOfOrder bool) string {
+	for _, s := range todo {
+		switch {
+		case s.Direction == database.Down && v.Version > s.Version:
+			return fmt.Sprintf("was meanwhile applied above %d, which is to be rolled back", s.Version)
+		case s.Direction == database.Up && v.Version > s.Version && !allowOutOfOrder:
+			return fmt.Sprintf("was meanwhile applied above %d, which is still pending", s.Version)
+		}
+	}
+	if g.kind == goalDownTo && v.Version > g.version {
+		return "was meanwhile applied above the version to go down to"
+	}
+	return ""
+}
+
+func contains(steps []Step, s Step) bool {
+	for _, t := range steps {
+		if t.Version == s.Version && t.Direction == s.Direction {
+			return true
+		}
+	}
+	return false
+}

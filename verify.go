@@ -1,0 +1,85 @@
+package whimbrel
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/rogpeppe/go-internal/diff"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// Verify compares the checksum of every applied version that the set has with
+// this build's, and returns the first difference as a *ChecksumMismatchError.
+func (m *Migrator) Verify(ctx context.Context) error {
+	st, err := m.db.State(ctx, m.set.Name())
+	if err != nil {
+		return err
+	}
+	return m.verify(ctx, st, nil)
+}
+
+// verify passes over the versions that a plan takes down and up again: these are
+// being worked on.
+func (m *Migrator) verify(ctx context.Context, st *database.State, steps []Step) error {
+	var bad []int64
+	for _, v := range modified(m.set, st.Applied) {
+		redone := slices.ContainsFunc(steps, func(s Step) bool { return s.Version == v && s.Direction == database.Up })
+		if !redone {
+			bad = append(bad, v)
+		}
+	}
+	if len(bad) == 0 {
+		return nil
+	}
+	return m.mismatch(ctx, st, bad)
+}
+
+// modified returns the applied versions whose checksum is not the set's.
+func modified(set *migration.Set, applied *database.Migrations) []int64 {
+	var vs []int64
+	for a := range applied.All() {
+		if mig, ok := set.Get(a.Version); ok && mig.Up.Checksum != a.Checksum {
+			vs = append(vs, a.Version)
+		}
+	}
+	return vs
+}
+
+func (m *Migrator) mismatch(ctx context.Context, st *database.State, bad []int64) error {
+	a, _ := st.Applied.Read(bad[0])
+	mig, _ := m.set.Get(bad[0])
+	e := &ChecksumMismatchError{
+		Set: m.set.Name(), Version: mig.Version, Name: mig.Name, File: mig.Up.File,
+		Stored: a.Checksum, Expected: mig.Up.Checksum, Others: bad[1:],
+	}
+	stored, ok, err := m.storedText(ctx, a)
+	if err != nil {
+		return err
+	}
+	now, inMemory, err := mig.Up.Text(DefaultTextLimit)
+	if err != nil {
+		return err
+	}
+	if ok && inMemory {
+		e.Diff = string(diff.Diff(fmt.Sprintf("as applied (event %d)", a.EventID), []byte(stored), mig.Up.File, []byte(now)))
+		e.OnlyBlank = sameStatements(stored, now, m.db.Dialect())
+	}
+	return e
+}
+
+// storedText returns the up script that the history has for an applied version.
+func (m *Migrator) storedText(ctx context.Context, a database.Applied) (text string, ok bool, err error) {
+	q := database.HistoryQuery{Set: m.set.Name(), Version: &a.Version, Texts: true}
+	for e, err := range m.db.History(ctx, q) {
+		if err != nil {
+			return "", false, err
+		}
+		if e.ID == a.EventID {
+			return e.UpText, e.UpText != "", nil
+		}
+	}
+	return "", false, nil
+}

@@ -1,0 +1,27 @@
+package whimbrel
+
+import (
+	"runtime/debug"
+	"sync"
+)
+
+const modulePath = "github.com/whimbrel-db/whimbrel"
+
+// ToolVersion returns the version of Whimbrel that this program was built with, as
+// the Go build recorded it: "v1.2.3", or "devel" for a build from a work tree. The
+// history keeps it with each event.
+func ToolVersion() string { return toolVersion() }
+
+var toolVersion = sync.OnceValue(func() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "devel"
+	}
+	modules := append([]*debug.Module{&info.Main}, info.Deps...)
+	for _, m := range modules {
+		if m.Path == modulePath && m.Version != "" && m.Version != "(devel)" {
+			return m.Version
+		}
+	}
+	return "devel"
+})
