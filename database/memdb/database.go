@@ -1,0 +1,181 @@
+package memdb
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// ErrClosed is the error of every call after Close.
+var ErrClosed = errors.New("memdb: the database is closed")
+
+// Database is one opening of a Target, as one process has it.
+type Database struct {
+	target *Target
+	opts   database.Options
+	own    tables
+	pid    int64
+	gone   chan struct{} // closed by Close and Kill
+
+	// The target's mu guards these.
+	cause error // why it is gone
+	hook  func(op string) error
+	open  map[*hold]struct{}
+}
+
+var _ database.Database = (*Database)(nil)
+
+// Dialect is PostgreSQL's.
+func (d *Database) Dialect() sqltext.Dialect { return sqltext.PostgreSQL }
+
+// Tables returns the names of Whimbrel's own tables.
+func (d *Database) Tables() []string { return []string{lower(d.own.history), lower(d.own.settings)} }
+
+// State implements database.Database.
+func (d *Database) State(ctx context.Context, set string) (*database.State, error) {
+	if err := d.enter(ctx, OpState); err != nil {
+		return nil, err
+	}
+	d.target.mu.Lock()
+	defer d.target.mu.Unlock()
+	return d.target.state(d.own, set, nil), nil
+}
+
+// state reads a set, with events that are not committed yet. mu is held.
+func (t *Target) state(own tables, set string, more []database.Event) *database.State {
+	l := t.ledger(own, false)
+	events := append(slices.Clip(l.events), more...)
+	applied := &database.Migrations{}
+	for _, e := range events {
+		if e.Set == set {
+			database.Fold(applied, e)
+		}
+	}
+	var stored []database.StoredSetting
+	for _, s := range l.settings {
+		stored = append(stored, s)
+	}
+	return &database.State{
+		Set: set, Head: head(events, set), Applied: applied, Dirty: t.dirty[set],
+		Settings: database.NewSettings(stored...),
+	}
+}
+
+// head returns the Head of a set.
+func head(events []database.Event, set string) int64 {
+	for _, e := range slices.Backward(events) {
+		if e.Set == set || e.Set == migration.ReservedSet {
+			return e.ID
+		}
+	}
+	return 0
+}
+
+// History implements database.Database.
+func (d *Database) History(ctx context.Context, q database.HistoryQuery) iter.Seq2[database.Event, error] {
+	return func(yield func(database.Event, error) bool) {
+		if err := d.enter(ctx, OpHistory); err != nil {
+			yield(database.Event{}, err)
+			return
+		}
+		d.target.mu.Lock()
+		events := slices.Clone(d.target.ledger(d.own, false).events)
+		d.target.mu.Unlock()
+		for _, e := range events {
+			if q.Set != "" && e.Set != q.Set || q.Version != nil && e.Version != *q.Version {
+				continue
+			}
+			if err := ctx.Err(); err != nil {
+				yield(database.Event{}, err)
+				return
+			}
+			if !q.Texts {
+				e.UpText, e.DownText = "", ""
+			}
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Begin implements database.Database.
+func (d *Database) Begin(ctx context.Context, set string, opts database.LockOptions) (database.Batch, error) {
+	if err := d.enter(ctx, OpBegin); err != nil {
+		return nil, err
+	}
+	h, err := d.acquire(ctx, set, opts, "BEGIN")
+	if err != nil {
+		return nil, err
+	}
+	b := &batch{db: d, set: set, hold: h}
+	b.reset()
+	return b, nil
+}
+
+// Guard implements database.Database.
+func (d *Database) Guard(ctx context.Context, set string, opts database.LockOptions) (database.Run, error) {
+	if err := d.enter(ctx, OpGuard); err != nil {
+		return nil, err
+	}
+	h, err := d.acquire(ctx, set, opts, "GUARD")
+	if err != nil {
+		return nil, err
+	}
+	return &run{db: d, set: set, hold: h, session: session{}}, nil
+}
+
+// UpdateSetting implements database.Database.
+func (d *Database) UpdateSetting(ctx context.Context, s database.SettingUpdate) error {
+	if err := d.enter(ctx, OpUpdateSetting); err != nil {
+		return err
+	}
+	s, err := s.Check()
+	if err != nil {
+		return err
+	}
+	d.target.mu.Lock()
+	defer d.target.mu.Unlock()
+	l := d.target.ledger(d.own, true)
+	l.settings[s.Name] = database.StoredSetting{
+		Name: s.Name, Value: s.Value, Reason: s.Reason, ChangedBy: User, ChangedAt: micros(s.At),
+	}
+	l.events = append(l.events, d.target.number(d.keep(s.Event()))...)
+	return nil
+}
+
+// Close implements database.Database.
+func (d *Database) Close() error {
+	err := d.enter(context.Background(), OpClose)
+	if errors.Is(err, ErrClosed) {
+		return nil
+	}
+	d.end(ErrClosed)
+	return err
+}
+
+// keep returns an event as the history keeps it, but for its ID.
+func (d *Database) keep(e database.Event) database.Event {
+	if !e.HasDownText {
+		e.DownText = ""
+	}
+	e.StartedAt, e.Duration = micros(e.StartedAt), e.Duration.Truncate(time.Microsecond)
+	e.DBUser, e.Host, e.App = User, Host, d.opts.App
+	return e
+}
+
+// number gives events their IDs. Events get them when they are committed, so that
+// Head never stays the same when one appears. mu is held.
+func (t *Target) number(events ...database.Event) []database.Event {
+	for i := range events {
+		t.lastID++
+		events[i].ID = t.lastID
+	}
+	return events
+}

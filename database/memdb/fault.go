@@ -1,0 +1,96 @@
+package memdb
+
+import (
+	"context"
+	"errors"
+	"strings"
+)
+
+// The names that a hook is called with: the methods of Database, Batch and Run.
+const (
+	OpState         = "State"
+	OpHistory       = "History"
+	OpBegin         = "Begin"
+	OpGuard         = "Guard"
+	OpUpdateSetting = "UpdateSetting"
+	OpClose         = "Close"
+	OpBatchState    = "Batch.State"
+	OpBatchRun      = "Batch.Run"
+	OpBatchRecord   = "Batch.Record"
+	OpBatchDiscard  = "Batch.Discard"
+	OpBatchCommit   = "Batch.Commit"
+	OpBatchRollback = "Batch.Rollback"
+	OpRunState      = "Run.State"
+	OpRunExec       = "Run.Exec"
+	OpRunRecord     = "Run.Record"
+	OpRunClose      = "Run.Close"
+)
+
+// ErrKilled, when a hook returns it, kills the process: its batches are rolled back,
+// its locks are free, and this call and every later one fail with ErrKilled.
+var ErrKilled = errors.New("memdb: the process was killed")
+
+// ErrCommitted and ErrNotCommitted, when a hook returns them for OpBatchCommit, cut
+// the connection while COMMIT is under way, after it happened or before. The caller
+// sees a *database.CommitUnknownError either way.
+var (
+	ErrCommitted    = errors.New("memdb: the answer to COMMIT was lost")
+	ErrNotCommitted = errors.New("memdb: COMMIT was lost")
+)
+
+// SetHook has fn called before each call of this Database, its Batches and Runs, with
+// one of the Op names. The call fails with fn's error, having done nothing; but
+// Rollback and Close still end what they end, as a broken connection does.
+func (d *Database) SetHook(fn func(op string) error) {
+	d.target.mu.Lock()
+	defer d.target.mu.Unlock()
+	d.hook = fn
+}
+
+// Kill ends the process as kill -9 does. It may be called at any time, from a hook too.
+func (d *Database) Kill() { d.end(ErrKilled) }
+
+// end makes the database unusable, for a cause, and ends what is open.
+func (d *Database) end(cause error) {
+	d.target.mu.Lock()
+	defer d.target.mu.Unlock()
+	if d.cause != nil {
+		return
+	}
+	d.cause = cause
+	close(d.gone)
+	for h := range d.open {
+		d.release(h)
+	}
+}
+
+// err returns why the database is gone, nil when it isn't.
+func (d *Database) err() error {
+	d.target.mu.Lock()
+	defer d.target.mu.Unlock()
+	return d.cause
+}
+
+// enter begins every call.
+func (d *Database) enter(ctx context.Context, op string) error {
+	d.target.mu.Lock()
+	cause, hook := d.cause, d.hook
+	d.target.mu.Unlock()
+	if cause != nil {
+		return cause
+	}
+	if hook != nil {
+		if err := hook(op); err != nil {
+			if errors.Is(err, ErrKilled) {
+				d.Kill()
+			}
+			return err
+		}
+		if err := d.err(); err != nil { // the hook may have called Kill
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+func lower(s string) string { return strings.ToLower(s) }

@@ -1,0 +1,94 @@
+package memdb
+
+import (
+	"context"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+)
+
+// lockKey is what one lock is for: a set in one history.
+type lockKey struct {
+	own tables
+	set string
+}
+
+// lock is a lock that is held. released is closed when it no longer is.
+type lock struct {
+	holder   database.Holder
+	released chan struct{}
+}
+
+// hold is what a Batch and a Run have of their Database: the lock, and whether they
+// are over. The target's mu guards it.
+type hold struct {
+	key  lockKey
+	lock *lock
+	over bool
+	head int64
+}
+
+// acquire takes the lock of a set, and makes Whimbrel's tables.
+func (d *Database) acquire(ctx context.Context, set string, opts database.LockOptions, op string) (*hold, error) {
+	key := lockKey{d.own, set}
+	begun := time.Now()
+	timer := time.NewTimer(opts.Timeout)
+	defer timer.Stop()
+	for {
+		h, held, err := d.tryLock(key, op)
+		if h != nil || err != nil {
+			return h, err
+		}
+		if opts.Waiting != nil {
+			opts.Waiting(held.holder)
+		}
+		locked := &database.LockedError{Set: set, Waited: time.Since(begun), Holder: held.holder}
+		if opts.Timeout <= 0 {
+			return nil, locked
+		}
+		select {
+		case <-held.released:
+		case <-timer.C:
+			locked.Waited = time.Since(begun)
+			return nil, locked
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-d.gone:
+			return nil, d.err()
+		}
+	}
+}
+
+// tryLock takes the lock, or returns the one that is in the way.
+func (d *Database) tryLock(key lockKey, op string) (*hold, *lock, error) {
+	t := d.target
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if d.cause != nil {
+		return nil, nil, d.cause
+	}
+	if held := t.locks[key]; held != nil {
+		return nil, held, nil
+	}
+	h := &hold{key: key, lock: &lock{
+		holder: database.Holder{
+			PID: d.pid, User: User, Host: Host, App: d.opts.App, Since: time.Now(), Query: op,
+		},
+		released: make(chan struct{}),
+	}}
+	t.locks[key] = h.lock
+	d.open[h] = struct{}{}
+	h.head = head(t.ledger(d.own, true).events, key.set)
+	return h, nil, nil
+}
+
+// release ends a hold, once. mu is held.
+func (d *Database) release(h *hold) {
+	if h.over {
+		return
+	}
+	h.over = true
+	delete(d.open, h)
+	delete(d.target.locks, h.key)
+	close(h.lock.released)
+}
