@@ -12,6 +12,11 @@ import (
 // ErrLocked is what every *LockedError is.
 var ErrLocked = errors.New("can't acquire lock")
 
+// ErrHeadChanged is wrapped by the error of a Batch that had to let go of its lock
+// for a moment, as SQLite must for PRAGMA foreign_keys, and then found a newer event
+// in the history. Nothing of the batch was done.
+var ErrHeadChanged = errors.New("the history changed while the lock was let go of")
+
 // LockedError reports that another process held the migration lock for as long as
 // the caller was willing to wait.
 type LockedError struct {
