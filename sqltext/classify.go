@@ -1,0 +1,126 @@
+package sqltext
+
+// classifier tells what a statement is from its first words.
+type classifier struct {
+	dialect Dialect
+	text    []byte
+	session bool // what the statement mentions changes the session
+
+	tx                  Tx
+	why                 string
+	enumType, enumValue string
+
+	lex      lexer
+	kind     kind
+	from, to int
+	word     string // the keyword at hand; "" for anything but a word
+}
+
+func (c *classifier) classify() {
+	c.lex = lexer{rules: rulesOf(c.dialect), b: c.text}
+	c.lex.class = &c.lex.rules.fine
+	c.next()
+	mentions := c.session
+	c.session = true
+	switch c.dialect {
+	case PostgreSQL:
+		c.postgres()
+	case SQLite:
+		c.sqlite()
+	case MySQL:
+		c.mysql()
+	}
+	c.session = c.session || mentions
+}
+
+// next moves to the next token.
+func (c *classifier) next() {
+	c.kind, c.from, c.to = c.lex.next()
+	for c.kind == tVersion {
+		c.kind, c.from, c.to = c.lex.next()
+	}
+	c.word = ""
+	if c.kind == tWord {
+		c.word = keyword(c.text[c.from:c.to])
+	}
+	if c.kind == tErr {
+		c.kind = tEOF
+	}
+}
+
+func (c *classifier) token() []byte { return c.text[c.from:c.to] }
+
+func (c *classifier) punct(b byte) bool { return c.kind == tPunct && c.text[c.from] == b }
+
+// take moves behind the keyword w if it is at hand.
+func (c *classifier) take(w string) bool {
+	if c.word != w {
+		return false
+	}
+	c.next()
+	return true
+}
+
+// takeAny moves behind all keywords of the list at hand.
+func (c *classifier) takeAny(words ...string) {
+	for i := 0; i < len(words); i++ {
+		if c.take(words[i]) {
+			i = -1
+		}
+	}
+}
+
+// takeName moves behind a name, qualified or not, and returns its last part's
+// bounds and where it began.
+func (c *classifier) takeName() (from, to int) {
+	from = c.from
+	for {
+		to = c.to
+		c.next()
+		if !c.punct('.') {
+			return from, to
+		}
+		c.next()
+	}
+}
+
+// skipParens moves behind a parenthesised group at hand.
+func (c *classifier) skipParens() {
+	for depth := 0; c.kind != tEOF; {
+		switch c.kind {
+		case tOpen:
+			depth++
+		case tClose:
+			depth--
+		}
+		c.next()
+		if depth <= 0 {
+			return
+		}
+	}
+}
+
+func (c *classifier) never(why string) { c.tx, c.why = TxNever, why }
+
+// control marks transaction control, which by itself leaves the session alone.
+func (c *classifier) control(t Tx) { c.tx, c.session = t, false }
+
+// ends classifies what follows COMMIT, END, ROLLBACK or ABORT.
+func (c *classifier) ends(t Tx) {
+	c.control(t)
+	c.takeAny("WORK", "TRANSACTION", "TRAN")
+	switch c.word {
+	case "TO":
+		c.tx = TxSavepoint
+	case "AND":
+		c.next()
+		if !c.take("NO") {
+			c.tx = TxOther // the next transaction begins
+			return
+		}
+		c.next()
+	}
+	if c.dialect == MySQL && c.word == "RELEASE" {
+		c.tx = TxOther // disconnects
+	}
+}

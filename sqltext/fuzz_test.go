@@ -1,0 +1,166 @@
+package sqltext
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func FuzzPostgreSQL(f *testing.F) { fuzzScanner(f, PostgreSQL, postgresGoldens) }
+func FuzzSQLite(f *testing.F)     { fuzzScanner(f, SQLite, sqliteGoldens) }
+func FuzzMySQL(f *testing.F)      { fuzzScanner(f, MySQL, mysqlGoldens) }
+
+func fuzzScanner(f *testing.F, d Dialect, seeds []golden) {
+	for _, g := range seeds {
+		f.Add(g.text)
+	}
+	for _, text := range fragments {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) { checkText(t, text, d) })
+}
+
+// fragments are the places where lexers go wrong.
+var fragments = []string{
+	"", ";", "\ufeff", "\ufeffSELECT 1", "'", "''''", "E'\\'", "E'a'\n--c\n'\\''", "$$", "$a$;$a$", "a$b$;c$b$", "$1;$$;$$",
+	"/*", "/*/", "/*/*/**/*/;", "--", "--\r;", "-- \x00", "\x00", "U&\"a;\"", "U&'\\0061'", "[;]", "`;``;`", "#;\n;", "--;\n", "-- ;\n",
+	"(;);", ");(;", "COPY t FROM stdin;\n1\n\\.\n", "COPY t FROM stdin;\n\\.", "COPY t FROM stdin; x", "COPY t FROM stdin -- x\n;--y\n\\.\r\n;",
+	"\\restrict a\n;", "\\restrict \\\n", "a\\gset", "\\", "DELIMITER $$\nx;y$$\nDELIMITER ;\n;", "DELIMITER go\ngoa; go\n", "delimiter", "DELIMITER '\n",
+	"/*!1 a;*/;", "/*!999999 ; */;", "/*M!1 ; /* ; */ ; */;", "CREATE PROCEDURE p() BEGIN IF a THEN b; END IF; END;x;",
+	"CREATE FUNCTION f() BEGIN ATOMIC SELECT 1; END;x;", "CREATE TRIGGER t BEGIN SELECT 1; END;x;", "BEGIN NOT ATOMIC a; END;",
+	"CREATE PROCEDURE p() DECLARE CONTINUE HANDLER FOR NOT FOUND, 1 BEGIN a; END;", "CREATE EVENT e DO l: LOOP a; END LOOP l; b;",
+	"ALTER TYPE t ADD VALUE $$v$$;ALTER TYPE t ADD VALUE E'\\x41\\u0041\\", "SET @@autocommit=1", "PRAGMA a.b=1;PRAGMA(", "REINDEX(", "\\N;\\G",
+	"CREATE FUNCTION f() RETURNS INT LANGUAGE JAVASCRIPT AS $$ a; $$;", "EXPLAIN CREATE TEMP TRIGGER BEGIN ; END",
+}
+
+// checkText holds the promises that every text is given.
+func checkText(t *testing.T, text string, d Dialect) {
+	t.Helper()
+	opts := Options{File: "f.sql", Reserved: []string{"a", "whimbrel_history"}}
+	pieces, err := Split(text, d, opts)
+	checkPieces(t, text, pieces, err)
+	for name, r := range map[string]io.Reader{
+		"OneByteReader": iotest.OneByteReader(strings.NewReader(text)),
+		"HalfReader":    iotest.HalfReader(strings.NewReader(text)),
+		"DataErrReader": iotest.DataErrReader(strings.NewReader(text)),
+	} {
+		got, gotErr := collect(NewScanner(r, d, opts))
+		if diff := cmp.Diff(pieces, got); diff != "" {
+			t.Fatalf("%s: other pieces than from the whole text:\n%s", name, diff)
+		}
+		if diff := cmp.Diff(err, gotErr, cmp.Comparer(sameError)); diff != "" {
+			t.Fatalf("%s: other error than from the whole text:\n%s", name, diff)
+		}
+	}
+	delimiter := false
+	for _, p := range pieces {
+		delimiter = delimiter || d == MySQL && p.Kind == Client
+		// MySQL takes "--" at the end for a comment, and before a semicolon not.
+		if p.Kind == SQL && !delimiter && !(d == MySQL && strings.HasSuffix(p.Text, "--")) {
+			checkWhole(t, p, d, opts)
+		}
+	}
+}
+
+func sameError(a, b error) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Error() == b.Error()
+}
+
+// checkPieces: joined they are the text, or what comes before the error; each
+// stands where it says.
+func checkPieces(t *testing.T, text string, pieces []Statement, err error) {
+	t.Helper()
+	offset, index := 0, 0
+	for i, p := range pieces {
+		if p.Raw == "" {
+			t.Fatalf("piece %d is empty", i)
+		}
+		if !strings.HasPrefix(text[offset:], p.Raw) {
+			t.Fatalf("piece %d is %q, the text goes on with %q", i, p.Raw, text[offset:])
+		}
+		if p.Start != positionAt(text, offset) {
+			t.Fatalf("piece %d starts at %+v, not at %+v", i, p.Start, positionAt(text, offset))
+		}
+		at := int(p.Pos.Offset)
+		if at < offset || at+len(p.Text) > offset+len(p.Raw) || text[at:at+len(p.Text)] != p.Text || p.Pos != positionAt(text, at) {
+			t.Fatalf("piece %d: text %q is not at %+v", i, p.Text, p.Pos)
+		}
+		if p.Kind != CopyData && p.Text != strings.Trim(p.Text, " \t\n\v\f\r") {
+			t.Fatalf("piece %d: text %q is not trimmed", i, p.Text)
+		}
+		if (p.Text == "") != (p.Kind == Empty) {
+			t.Fatalf("piece %d: kind %d with text %q", i, p.Kind, p.Text)
+		}
+		if p.Index != index {
+			t.Fatalf("piece %d has the index %d, not %d", i, p.Index, index)
+		}
+		if p.Kind == SQL || p.Kind == CopyIn {
+			index++
+		}
+		offset += len(p.Raw)
+	}
+	if e := (*Error)(nil); errors.As(err, &e) {
+		if e.Pos != positionAt(text, int(e.Pos.Offset)) {
+			t.Fatalf("error at %+v, not at %+v", e.Pos, positionAt(text, int(e.Pos.Offset)))
+		}
+	} else if err != nil {
+		t.Fatalf("unexpected kind of error: %v", err)
+	} else if offset != len(text) {
+		t.Fatalf("pieces end at %d of %d", offset, len(text))
+	}
+}
+
+// checkWhole: a statement alone is still one statement, of the same sort.
+func checkWhole(t *testing.T, p Statement, d Dialect, opts Options) {
+	t.Helper()
+	for _, text := range []string{p.Raw, p.Text} {
+		again, err := Split(text, d, opts)
+		if err != nil {
+			t.Fatalf("%q alone: %v", text, err)
+		}
+		if len(again) != 1 {
+			t.Fatalf("%q alone is %d pieces", text, len(again))
+		}
+		q := again[0]
+		q.Raw, q.Start, q.Pos, q.Index = p.Raw, p.Start, p.Pos, p.Index
+		if diff := cmp.Diff(p, q); diff != "" {
+			t.Fatalf("%q alone is another statement:\n%s", text, diff)
+		}
+	}
+}
+
+// positionAt is the plain way to find a position.
+func positionAt(text string, offset int) Position {
+	p := Position{File: "f.sql", Offset: int64(offset), Line: 1, Column: 1}
+	before := text[:offset]
+	if i := strings.LastIndexByte(before, '\n'); i >= 0 {
+		p.Line += strings.Count(before, "\n")
+		before = before[i+1:]
+	} else {
+		before = strings.TrimPrefix(before, "\ufeff")
+	}
+	for _, c := range []byte(before) {
+		if c < 0x80 || c >= 0xc0 {
+			p.Column++
+		}
+	}
+	return p
+}
+
+func collect(s *Scanner) ([]Statement, error) {
+	var all []Statement
+	for st, err := range s.All() {
+		if err != nil {
+			return all, err
+		}
+		all = append(all, st)
+	}
+	return all, nil
+}

@@ -1,0 +1,5 @@
+package sqltext
+
+type golden struct{ name, text string }
+
+var postgresGoldens, sqliteGoldens, mysqlGoldens []golden

@@ -1,0 +1,317 @@
+package sqltext
+
+import "bytes"
+
+// kind is what a token is.
+type kind uint8
+
+const (
+	tEOF kind = iota
+	tErr
+	tSemi // the terminator, whatever DELIMITER made it
+	tWord
+	tQuoted // a quoted identifier
+	tString
+	tNumber
+	tPunct
+	tOpen
+	tClose
+	tBackslash
+	tVersion // the "/*!40101" that begins a versioned comment
+)
+
+// lexer finds tokens. White space and comments are passed over; the tokens of
+// classes that the chosen table calls cSkip are, too, which is what makes
+// it fast: a statement that no grammar watches is read with the coarse table.
+type lexer struct {
+	rules *rules
+	class *classes
+	b     []byte  // the text from where the piece begins, as far as it is read
+	i     int     // where to go on
+	src   *window // nil: b is all there is
+
+	ended   bool // the end of src was met
+	version int  // 1 + where the versioned comment around i begins; 0: none
+	dollar  bool // MySQL: a dollar-quoted body may follow (LANGUAGE JAVASCRIPT)
+	errAt   int
+	errMsg  string
+}
+
+// more reads on. It is called with everything in b consumed.
+func (l *lexer) more() bool {
+	if l.src == nil {
+		return false
+	}
+	ok := l.src.fill()
+	l.b = l.src.bytes()
+	l.ended = l.ended || !ok
+	return ok
+}
+
+// at returns the byte at i, -1 behind the end.
+func (l *lexer) at(i int) int {
+	for i >= len(l.b) {
+		if !l.more() {
+			return -1
+		}
+	}
+	return int(l.b[i])
+}
+
+func (l *lexer) fail(at int, msg string) (kind, int, int) {
+	l.errAt, l.errMsg = at, msg
+	l.i = at
+	return tErr, at, at
+}
+
+// token moves behind a token and returns it.
+func (l *lexer) token(k kind, from, to int) (kind, int, int) {
+	l.i = to
+	return k, from, to
+}
+
+// next returns the next token and its bounds in b.
+func (l *lexer) next() (kind, int, int) {
+	i := l.i
+	for {
+		b, class := l.b, l.class
+		for i < len(b) && class[b[i]] == cSkip {
+			i++
+		}
+		if i == len(b) {
+			if l.more() {
+				continue
+			}
+			return l.token(tEOF, i, i)
+		}
+		c := class[b[i]]
+		if c == cDelim {
+			if to := l.delimiterEnd(i); to > 0 {
+				return l.token(tSemi, i, to)
+			}
+			c = l.rules.plain[b[i]]
+		}
+		switch c {
+		case cWord:
+			return l.word(i)
+		case cDigit:
+			l.i = l.wordEnd(i + 1)
+			if class == &l.rules.fine {
+				return tNumber, i, l.i
+			}
+			i = l.i
+			continue
+		case cQuote:
+			return l.quote(i, i)
+		case cSemi:
+			return l.token(tSemi, i, i+1)
+		case cOpen:
+			return l.token(tOpen, i, i+1)
+		case cClose:
+			return l.token(tClose, i, i+1)
+		case cSkip, cPunct:
+			if class == &l.rules.fine {
+				return l.token(tPunct, i, i+1)
+			}
+			i++
+			continue
+		}
+		k, from, to := l.special(c, i)
+		if k != tPunct || class == &l.rules.fine && from != to {
+			return k, from, to
+		}
+		i = l.i
+	}
+}
+
+// special handles the bytes that may begin a quote or a comment. Where they do
+// not it returns a tPunct, and an empty one for a comment.
+func (l *lexer) special(c class, i int) (kind, int, int) {
+	switch c {
+	case cDouble:
+		if l.rules.doubleIsString {
+			return l.quote(i, i)
+		}
+		return l.quoted(i, i)
+	case cBacktick, cBracket:
+		return l.quoted(i, i)
+	case cDash:
+		return l.dash(i)
+	case cHash:
+		return l.lineComment(i)
+	case cSlash:
+		return l.slash(i)
+	case cStar:
+		if l.version > 0 && l.at(i+1) == '/' {
+			l.version = 0
+			return l.token(tPunct, i+2, i+2)
+		}
+	case cDollar:
+		return l.dollarSign(i)
+	case cBackslash:
+		return l.backslash(i)
+	case cNUL:
+		return l.fail(i, "there is a NUL byte here, which no SQL text can have: if the file is UTF-16, save it as UTF-8")
+	}
+	return l.token(tPunct, i, i+1)
+}
+
+// word returns the word at i, or the string of which it is the prefix.
+func (l *lexer) word(i int) (kind, int, int) {
+	z, b, cont := i+1, l.b, &l.rules.cont
+	for z < len(b) && cont[b[z]] {
+		z++
+	}
+	if z == len(b) {
+		z = l.wordEnd(z)
+	}
+	if l.rules.prefixes && z == i+1 {
+		switch l.b[i] {
+		case 'e', 'E':
+			if l.at(z) == '\'' {
+				return l.escapeString(i, z)
+			}
+		case 'u', 'U':
+			if l.at(z) == '&' && l.at(z+1) == '\'' {
+				return l.quote(i, z+1)
+			}
+			if l.at(z) == '&' && l.at(z+1) == '"' {
+				return l.quoted(i, z+1)
+			}
+		}
+	}
+	return l.token(tWord, i, z)
+}
+
+func (l *lexer) wordEnd(i int) int {
+	for {
+		for i < len(l.b) {
+			if !l.rules.cont[l.b[i]] {
+				return i
+			}
+			i++
+		}
+		if !l.more() {
+			return i
+		}
+	}
+}
+
+// delimiterEnd returns where the delimiter at i ends, 0 if there is none. One
+// that is a word ("go") must stand as a word.
+func (l *lexer) delimiterEnd(i int) int {
+	d := l.rules.delimiter
+	l.at(i + len(d) - 1)
+	if !bytes.HasPrefix(l.b[i:], []byte(d)) {
+		return 0
+	}
+	to := i + len(d)
+	if l.rules.cont[d[0]] {
+		if c := l.at(to); c >= 0 && l.rules.cont[c] {
+			return 0
+		}
+	}
+	return to
+}
+
+func (l *lexer) dash(i int) (kind, int, int) {
+	if l.at(i+1) != '-' {
+		return l.token(tPunct, i, i+1)
+	}
+	if l.rules.dashNeedsSpace {
+		if c := l.at(i + 2); c > ' ' && c != 0x7f {
+			return l.token(tPunct, i, i+1)
+		}
+	}
+	return l.lineComment(i)
+}
+
+// lineComment passes over a comment up to its line end. PostgreSQL's also ends
+// at a CR that stands alone.
+func (l *lexer) lineComment(i int) (kind, int, int) {
+	for {
+		b := l.b
+		for ; i < len(b); i++ {
+			switch c := b[i]; {
+			case c == '\n' || c == '\r' && l.rules.crEndsComment:
+				return l.token(tPunct, i, i)
+			case c == 0:
+				return l.special(cNUL, i)
+			}
+		}
+		if !l.more() {
+			return l.token(tPunct, i, i)
+		}
+	}
+}
+
+func (l *lexer) slash(i int) (kind, int, int) {
+	if l.at(i+1) != '*' {
+		return l.token(tPunct, i, i+1)
+	}
+	if l.rules.versioned {
+		if to := l.versionedBegin(i); to > 0 {
+			l.version = i + 1
+			return l.token(tVersion, i, to)
+		}
+	}
+	return l.blockComment(i)
+}
+
+// versionedBegin returns where the code in the versioned comment at i begins,
+// 0 if it is a comment for every server. MariaDB's "/*M!" counts as well, and
+// the versions 99999 and 999999 are the customary way to say "never".
+func (l *lexer) versionedBegin(i int) int {
+	i += 2
+	if l.at(i) == 'M' {
+		i++
+	}
+	if l.at(i) != '!' {
+		return 0
+	}
+	i++
+	from := i
+	for i < from+6 && l.at(i) >= '0' && l.at(i) <= '9' {
+		i++
+	}
+	if v := string(l.b[from:i]); v == "99999" || v == "999999" {
+		return 0
+	}
+	return i
+}
+
+func (l *lexer) blockComment(at int) (kind, int, int) {
+	depth, i := 1, at+2
+	for {
+		b := l.b
+		for i+1 < len(b) {
+			switch {
+			case b[i] == '*' && b[i+1] == '/':
+				i += 2
+				if depth--; depth == 0 {
+					return l.token(tPunct, i, i)
+				}
+				continue
+			case b[i] == '/' && b[i+1] == '*' && l.rules.nestedComments:
+				depth++
+				i++
+			case b[i] == 0:
+				return l.special(cNUL, i)
+			}
+			i++
+		}
+		if !l.more() {
+			break
+		}
+	}
+	if l.rules.openCommentAtEnd {
+		if i < len(l.b) && l.b[i] == 0 {
+			return l.special(cNUL, i)
+		}
+		return l.token(tPunct, len(l.b), len(l.b))
+	}
+	if l.rules.nestedComments {
+		return l.fail(at, "the comment that begins here is not closed: its */ is missing (comments nest, so each /* inside it needs its own)")
+	}
+	return l.fail(at, "the comment that begins here is not closed: its */ is missing")
+}

@@ -1,0 +1,240 @@
+package sqltext
+
+// mysqlGrammar finds the ends of routines, triggers and events that were written
+// without DELIMITER, and of MariaDB's compound statements outside of routines.
+// Under another delimiter than the semicolon there is nothing to find.
+//
+// The keywords of compound statements are also functions (IF, REPEAT),
+// expressions (CASE) and names (BEGIN, END), so what counts is where they stand:
+// a block opens and closes only where a statement can begin.
+type mysqlGrammar struct {
+	state   mysqlState
+	alter   bool
+	routine string // PROCEDURE, FUNCTION, TRIGGER or EVENT
+	definer definerState
+	depth   int    // parentheses in a routine's header
+	last    string // the word before, in a header
+	body    compound
+}
+
+type mysqlState uint8
+
+const (
+	myStart     mysqlState = iota
+	myLabel                // a first word that may be a label
+	myOther                // nothing to watch for
+	myCreate               // CREATE or ALTER, up to what is created
+	myName                 // its name is next
+	myNamed                // its name was there, unless a dot follows
+	myHeader               // up to the end of the parameters, EACH ROW, or DO
+	myTraits               // characteristics, or the body
+	myAs                   // LANGUAGE JAVASCRIPT AS
+	myOrder                // trigger: FOLLOWS or PRECEDES, or the body
+	myOrderName            // trigger: the name behind it
+	myBody
+)
+
+// definerState is how far DEFINER = user @ host is read.
+type definerState uint8
+
+const (
+	definerNone definerState = iota
+	definerWanted
+	definerRead
+)
+
+func (g *mysqlGrammar) begin() { *g = mysqlGrammar{body: compound{blocks: g.body.blocks[:0]}} }
+
+func (g *mysqlGrammar) inBody() bool { return g.state == myBody }
+
+func (g *mysqlGrammar) open() *unfinished { return g.body.open() }
+
+func (g *mysqlGrammar) token(l *lexer, k kind, tok []byte, _ int) bool {
+	if k == tVersion {
+		return true // its content stands as if there were no comment
+	}
+	word := ""
+	if k == tWord {
+		word = keyword(tok)
+	}
+	switch g.state {
+	case myStart:
+		g.start(l, k, tok, word)
+	case myLabel:
+		g.state = myOther
+		if k == tPunct && tok[0] == ':' && l.at(l.i) != '=' {
+			g.state = myStart
+		}
+	case myCreate:
+		g.create(l, k, tok, word)
+	case myName:
+		if word != "IF" && word != "NOT" && word != "EXISTS" {
+			g.state = myNamed
+		}
+	case myNamed:
+		g.state = myHeader
+		if k == tPunct && tok[0] == '.' {
+			g.state = myName
+			break
+		}
+		g.header(l, k, tok, word)
+	case myHeader:
+		g.header(l, k, tok, word)
+	case myTraits:
+		g.traits(l, k, tok, word)
+	case myAs:
+		g.as(l, k, tok)
+	case myOrder:
+		if word == "FOLLOWS" || word == "PRECEDES" {
+			g.state = myOrderName
+			break
+		}
+		g.enter(l, k, tok, word)
+	case myOrderName:
+		g.state, g.body.fresh = myBody, true
+	case myBody:
+		g.body.token(l, k, tok, word)
+	}
+	return g.state != myOther && l.errMsg == ""
+}
+
+// enter begins the body with the token at hand.
+func (g *mysqlGrammar) enter(l *lexer, k kind, tok []byte, word string) {
+	g.state, g.body.fresh = myBody, true
+	g.body.token(l, k, tok, word)
+}
+
+func (g *mysqlGrammar) start(l *lexer, k kind, tok []byte, word string) {
+	if l.rules.delimiter != ";" {
+		g.state = myOther
+		return
+	}
+	switch word {
+	case "CREATE", "ALTER":
+		g.state, g.alter = myCreate, word == "ALTER"
+	case "IF", "CASE", "LOOP", "WHILE", "REPEAT", "FOR":
+		g.enter(l, k, tok, word)
+	case "BEGIN":
+		g.state = myOther
+		if l.peekWord() == "NOT" { // MariaDB's BEGIN NOT ATOMIC
+			g.enter(l, k, tok, word)
+		}
+	default:
+		g.state = myOther
+		if k == tWord || k == tQuoted {
+			g.state = myLabel
+		}
+	}
+}
+
+// create reads the words between CREATE and what is created.
+func (g *mysqlGrammar) create(l *lexer, k kind, tok []byte, word string) {
+	if g.readDefiner(k, tok) {
+		return
+	}
+	switch word {
+	case "OR", "REPLACE", "AGGREGATE":
+	case "DEFINER":
+		g.definer = definerWanted
+	case "PROCEDURE", "FUNCTION", "TRIGGER", "EVENT":
+		g.state, g.routine = myName, word
+		if g.alter && word != "EVENT" {
+			g.state = myOther
+		}
+	case "PACKAGE":
+		l.fail(l.i-len(tok), "CREATE PACKAGE is full of semicolons: write DELIMITER // on a line above it, // behind it, and DELIMITER ; below")
+	default:
+		g.state = myOther
+	}
+}
+
+// readDefiner takes the tokens of DEFINER's value, which may be words that mean
+// something elsewhere.
+func (g *mysqlGrammar) readDefiner(k kind, tok []byte) bool {
+	switch {
+	case g.definer == definerNone:
+		return false
+	case k == tOpen || k == tClose: // CURRENT_USER()
+		return true
+	case k == tPunct && tok[0] == '=':
+		return true
+	case k == tPunct && tok[0] == '@':
+		g.definer = definerWanted
+		return true
+	case g.definer == definerWanted:
+		g.definer = definerRead
+		return true
+	}
+	g.definer = definerNone
+	return false
+}
+
+// header reads on to where the body or the characteristics begin.
+func (g *mysqlGrammar) header(l *lexer, k kind, tok []byte, word string) {
+	switch {
+	case k == tOpen:
+		g.depth++
+	case k == tClose:
+		g.depth--
+		if g.depth == 0 && (g.routine == "PROCEDURE" || g.routine == "FUNCTION") {
+			g.state = myTraits
+		}
+	case k != tWord || g.depth > 0:
+	case g.routine == "TRIGGER" && word == "ROW" && g.last == "EACH":
+		g.state = myOrder
+	case g.routine == "EVENT" && word == "DO":
+		g.state, g.body.fresh = myBody, true
+	case (word == "AS" || word == "IS") && (g.routine == "PROCEDURE" || g.routine == "FUNCTION"):
+		g.oracle(l, tok)
+	}
+	g.last = word
+}
+
+// traits reads a routine's characteristics and a function's type up to the body.
+func (g *mysqlGrammar) traits(l *lexer, k kind, tok []byte, word string) {
+	last := g.last
+	g.last = word
+	switch {
+	case k == tOpen:
+		g.depth++
+	case k == tClose:
+		g.depth--
+	case g.depth > 0:
+	case k == tPunct && tok[0] == ':':
+		g.state, g.body.fresh = myBody, true
+	case word == "AS" || word == "IS":
+		g.state, l.dollar = myAs, true
+	case word == "SET" && (last == "RETURNS" || last == "CHARACTER"):
+	case beginsStatement(word):
+		g.enter(l, k, tok, word)
+	}
+}
+
+// beginsStatement reports whether a routine's body may begin with the word, which
+// then is not a characteristic of the routine.
+func beginsStatement(word string) bool {
+	switch word {
+	case "BEGIN", "IF", "CASE", "LOOP", "WHILE", "REPEAT", "FOR", "RETURN",
+		"SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH", "VALUES", "CALL", "SET", "DO", "TRUNCATE",
+		"CREATE", "ALTER", "DROP", "RENAME", "SIGNAL", "RESIGNAL", "GET", "PREPARE", "EXECUTE", "DEALLOCATE",
+		"START", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "LOCK", "UNLOCK", "LOAD", "SHOW", "GRANT", "REVOKE",
+		"ANALYZE", "OPTIMIZE", "CHECK", "REPAIR", "FLUSH", "KILL":
+		return true
+	}
+	return false
+}
+
+// as takes what follows LANGUAGE JAVASCRIPT AS: one string, dollar-quoted mostly.
+func (g *mysqlGrammar) as(l *lexer, k kind, tok []byte) {
+	l.dollar = false
+	g.state = myOther
+	if k != tString {
+		g.oracle(l, tok)
+	}
+}
+
+// oracle refuses a routine in Oracle's manner, whose declarations stand before
+// BEGIN and end in semicolons.
+func (g *mysqlGrammar) oracle(l *lexer, tok []byte) {
+	l.fail(l.i-len(tok), "this routine is written as with sql_mode=ORACLE: write DELIMITER // on a line above it, // behind it, and DELIMITER ; below")
+}

@@ -1,0 +1,192 @@
+package sqltext
+
+// compound follows the blocks of a routine's body.
+type compound struct {
+	blocks  []block
+	fresh   bool // a statement can begin here
+	name    bool // behind a dot or an @: whatever comes is a name
+	skip    bool // the word behind END
+	declare bool // in a DECLARE
+	handler handlerState
+}
+
+// block is something that END closes.
+type block struct {
+	word string // BEGIN, IF, CASE, LOOP, WHILE, REPEAT, FOR; "" for a CASE in an expression
+	at   int
+	head bool // WHILE and FOR: before their DO
+}
+
+// handlerState is how far DECLARE … HANDLER FOR condition, … is read; the
+// statement that handles follows without a mark.
+type handlerState uint8
+
+const (
+	handlerNone handlerState = iota
+	handlerFor               // FOR is next
+	handlerCondition
+	handlerNext // a comma, or the statement
+)
+
+func (c *compound) open() *unfinished {
+	for i := len(c.blocks) - 1; i >= 0; i-- {
+		if b := c.blocks[i]; b.word != "" {
+			return &unfinished{b.at, "the " + b.word + " that begins here is not closed: " + b.end() + " is missing"}
+		}
+	}
+	return nil
+}
+
+// end is what closes the block.
+func (b block) end() string {
+	if b.word == "BEGIN" {
+		return "its END"
+	}
+	return "its END " + b.word
+}
+
+func (c *compound) top() *block {
+	if len(c.blocks) == 0 {
+		return &block{}
+	}
+	return &c.blocks[len(c.blocks)-1]
+}
+
+func (c *compound) push(word string, at int, head bool) {
+	c.blocks = append(c.blocks, block{word, at, head})
+}
+
+func (c *compound) pop() { c.blocks = c.blocks[:max(len(c.blocks)-1, 0)] }
+
+func (c *compound) token(l *lexer, k kind, tok []byte, word string) {
+	if c.handler != handlerNone && c.handle(k, tok, word) {
+		return
+	}
+	fresh, name, skip := c.fresh, c.name, c.skip
+	c.fresh, c.name, c.skip = false, false, false
+	switch {
+	case k == tSemi:
+		c.semicolon()
+	case k == tPunct:
+		c.name = tok[0] == '.' || tok[0] == '@'
+		// A label: only a word at the beginning of a statement has a colon behind
+		// it; := assigns.
+		c.fresh = tok[0] == ':' && l.at(l.i) != '='
+	case word != "" && !name && !skip:
+		if fresh {
+			c.begins(l, word, l.i-len(tok))
+		} else {
+			c.word(word, l.i-len(tok))
+		}
+	}
+}
+
+// semicolon ends a statement of the body.
+func (c *compound) semicolon() {
+	for len(c.blocks) > 0 && c.top().word == "" {
+		c.pop()
+	}
+	c.fresh, c.declare, c.handler = true, false, handlerNone
+}
+
+// begins takes a word that begins a statement.
+func (c *compound) begins(l *lexer, word string, at int) {
+	switch word {
+	case "BEGIN", "LOOP", "REPEAT":
+		c.push(word, at, false)
+		c.fresh = true
+	case "NOT", "ATOMIC": // of BEGIN NOT ATOMIC
+		c.fresh = true
+	case "IF", "CASE":
+		c.push(word, at, false)
+	case "WHILE", "FOR":
+		c.push(word, at, true)
+	case "DECLARE":
+		c.declare = true
+	case "ELSE":
+		c.fresh = true
+	case "END":
+		c.end(l, at)
+	}
+}
+
+// word takes a word within a statement.
+func (c *compound) word(word string, at int) {
+	top := c.top()
+	switch word {
+	case "CASE":
+		c.push("", at, false)
+	case "END":
+		if top.word == "" {
+			c.pop()
+		}
+	case "THEN", "ELSE":
+		c.fresh = top.word == "IF" || top.word == "CASE"
+	case "DO":
+		if top.head {
+			top.head = false
+			c.fresh = true
+		}
+	case "HANDLER":
+		if c.declare {
+			c.handler = handlerFor
+		}
+	}
+}
+
+// end closes a block. What it closes is written behind it, save for BEGIN.
+func (c *compound) end(l *lexer, at int) {
+	what := "BEGIN"
+	switch w := l.peekWord(); w {
+	case "IF", "CASE", "LOOP", "WHILE", "REPEAT", "FOR":
+		what = w
+		c.skip = true
+	}
+	top := c.top()
+	if top.word != what {
+		b := block{word: what}
+		msg := "this " + b.end()[len("its "):] + " closes nothing"
+		if top.word != "" {
+			msg = "this END does not close the " + top.word + " that is open here: " + top.end() + " is missing"
+		}
+		l.fail(at, msg)
+		return
+	}
+	c.pop()
+}
+
+// handle takes a token of a handler's conditions; false means that the token
+// begins the handler's statement, or ends all.
+func (c *compound) handle(k kind, tok []byte, word string) bool {
+	switch {
+	case k == tSemi:
+		return false
+	case c.handler == handlerFor:
+		if word == "FOR" {
+			c.handler = handlerCondition
+		}
+	case c.handler == handlerCondition:
+		if word != "SQLSTATE" && word != "VALUE" && word != "NOT" {
+			c.handler = handlerNext
+		}
+	case k == tPunct && tok[0] == ',':
+		c.handler = handlerCondition
+	default:
+		c.handler, c.fresh = handlerNone, true
+		return false
+	}
+	return true
+}
+
+// peekWord returns the next word in upper case without moving on, "" if something
+// else comes.
+func (l *lexer) peekWord() string {
+	i, version := l.i, l.version
+	k, from, to := l.next()
+	word := ""
+	if k == tWord {
+		word = keyword(l.b[from:to])
+	}
+	l.i, l.version, l.errMsg = i, version, ""
+	return word
+}

@@ -1,0 +1,53 @@
+package sqltext
+
+import "bytes"
+
+// mysqlCommand looks at a statement's first word for what the mysql client would
+// not send to the server. ok is false for an ordinary word.
+func (s *Scanner) mysqlCommand(from, to int) (st Statement, err error, ok bool) {
+	if n := to - from; n != len("DELIMITER") && n != len("SOURCE") || s.lex.version > 0 {
+		return Statement{}, nil, false
+	}
+	switch keyword(s.lex.b[from:to]) {
+	case "DELIMITER":
+		st, err = s.delimiter(from, to)
+		return st, err, true
+	case "SOURCE":
+		return st, s.errorAt(from, "SOURCE is a command of the mysql client, not SQL: put the other file's text here, or make it a migration of its own"), true
+	case "SYSTEM":
+		return st, s.errorAt(from, "SYSTEM is a command of the mysql client, not SQL: take it out, a script cannot reach the computer that runs it"), true
+	}
+	return st, nil, false
+}
+
+// delimiter follows a DELIMITER line.
+func (s *Scanner) delimiter(from, to int) (Statement, error) {
+	end := s.lineEnd(to)
+	d, rest := delimiterArgument(s.lex.b[to:end])
+	switch {
+	case d == "":
+		return Statement{}, s.errorAt(from, "DELIMITER needs the new delimiter behind it, as in DELIMITER //")
+	case bytes.IndexByte([]byte(d), '\\') >= 0:
+		return Statement{}, s.errorAt(from, "DELIMITER cannot contain a backslash: choose another, as in DELIMITER //")
+	case len(rest) > 0 && rest[0] != '#' && !bytes.HasPrefix(rest, []byte("--")) && !bytes.HasPrefix(rest, []byte("/*")):
+		return Statement{}, s.errorAt(from, "nothing but the delimiter can stand on a DELIMITER line (the mysql client would pass over it): move it to the next line")
+	}
+	st := s.emit(Client, from, end, end)
+	s.lex.rules = withDelimiter(d)
+	return st, nil
+}
+
+// delimiterArgument returns the first word of a line, which may be quoted, and
+// what follows it.
+func delimiterArgument(line []byte) (string, []byte) {
+	line = bytes.TrimSpace(line)
+	if len(line) > 1 && (line[0] == '\'' || line[0] == '"' || line[0] == '`') {
+		if i := bytes.IndexByte(line[1:], line[0]); i >= 0 {
+			return string(line[1 : i+1]), bytes.TrimSpace(line[i+2:])
+		}
+	}
+	if i := bytes.IndexAny(line, " \t"); i >= 0 {
+		return string(line[:i]), bytes.TrimSpace(line[i:])
+	}
+	return string(line), nil
+}

@@ -1,0 +1,77 @@
+package sqltext
+
+import "bytes"
+
+// names are the identifiers that a scanner looks for.
+type names struct {
+	lengths  uint64   // bit n: some name has n bytes (bit 63: that many or more)
+	reserved []string // lower case
+	session  []string // what a statement that changes the session may mention
+	fold     bool     // quoted names are compared without regard to case, too
+}
+
+func newNames(reserved []string, d Dialect) names {
+	n := names{reserved: reserved, fold: d != PostgreSQL}
+	if d == PostgreSQL {
+		n.session = []string{"set_config", "pg_temp"}
+	}
+	for _, list := range [][]string{n.reserved, n.session} {
+		for _, name := range list {
+			n.lengths |= 1 << min(len(name), 63)
+		}
+	}
+	return n
+}
+
+// maybe reports whether some name is this long. It is all that most words cost.
+func (n *names) maybe(length int) bool { return n.lengths>>min(length, 63)&1 != 0 }
+
+// find returns the reserved name that tok is, "" if none, and whether it is one
+// that may change the session.
+func (n *names) find(tok []byte, quoted bool) (reserved string, session bool) {
+	if quoted {
+		tok = unquoteName(tok)
+	}
+	same := foldEqual
+	if quoted && !n.fold {
+		same = func(tok []byte, name string) bool { return string(tok) == name }
+	}
+	for _, name := range n.session {
+		session = session || same(tok, name)
+	}
+	for _, name := range n.reserved {
+		if same(tok, name) {
+			return name, session
+		}
+	}
+	return "", session
+}
+
+// foldEqual compares without regard to the case of ASCII letters; name is lower
+// case.
+func foldEqual(tok []byte, name string) bool {
+	if len(tok) != len(name) {
+		return false
+	}
+	for i, c := range tok {
+		if c >= 'A' && c <= 'Z' {
+			c |= 0x20
+		}
+		if c != name[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// unquoteName returns what is between the quotes of an identifier, however it is
+// quoted. The escapes of U&"…" are left as they are.
+func unquoteName(tok []byte) []byte {
+	open := bytes.IndexAny(tok, "\"`[")
+	q := tok[open]
+	tok = tok[open+1 : len(tok)-1]
+	if q != '[' && bytes.IndexByte(tok, q) >= 0 {
+		tok = bytes.ReplaceAll(tok, []byte{q, q}, []byte{q})
+	}
+	return tok
+}

@@ -1,0 +1,242 @@
+package sqltext
+
+func (c *classifier) postgres() {
+	switch first := c.word; first {
+	case "INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE", "COPY", "COMMENT", "GRANT", "REVOKE", "ANALYZE", "ANALYSE",
+		"REFRESH", "LOCK", "SECURITY", "REASSIGN", "IMPORT", "NOTIFY", "CHECKPOINT", "SHOW":
+		c.session = false
+	case "CREATE":
+		c.next()
+		c.postgresCreate()
+	case "ALTER":
+		c.session = false
+		c.next()
+		c.postgresAlter()
+	case "DROP":
+		c.session = false
+		c.next()
+		c.postgresDrop()
+	case "VACUUM":
+		c.session = false
+		c.never("VACUUM")
+	case "CLUSTER":
+		c.session = false
+		c.next()
+		c.postgresCluster()
+	case "REINDEX":
+		c.session = false
+		c.next()
+		c.postgresReindex()
+	case "DISCARD":
+		c.next()
+		if c.word == "ALL" {
+			c.never("DISCARD ALL")
+		}
+	default:
+		c.postgresControl(first)
+	}
+}
+
+func (c *classifier) postgresControl(first string) {
+	switch first {
+	case "BEGIN":
+		c.control(TxBegin)
+	case "START":
+		if c.next(); c.word == "TRANSACTION" {
+			c.control(TxBegin)
+		}
+	case "COMMIT", "END", "ROLLBACK", "ABORT":
+		c.next()
+		if c.word == "PREPARED" {
+			c.session = false
+			c.never(first + " PREPARED")
+			return
+		}
+		if first == "COMMIT" || first == "END" {
+			c.ends(TxCommit)
+		} else {
+			c.ends(TxRollback)
+		}
+	case "SAVEPOINT", "RELEASE":
+		c.control(TxSavepoint)
+	case "PREPARE":
+		if c.next(); c.word == "TRANSACTION" {
+			// A prepared statement may be called "transaction", too.
+			if c.next(); c.kind == tString {
+				c.control(TxOther)
+			}
+		}
+	}
+}
+
+func (c *classifier) postgresCreate() {
+	c.takeAny("OR", "REPLACE", "GLOBAL", "LOCAL")
+	c.session = c.word == "TEMP" || c.word == "TEMPORARY"
+	switch c.word {
+	case "UNIQUE", "INDEX":
+		c.take("UNIQUE")
+		if c.take("INDEX") && c.word == "CONCURRENTLY" {
+			c.never("CREATE INDEX CONCURRENTLY")
+		}
+	case "DATABASE", "TABLESPACE":
+		c.never("CREATE " + c.word)
+	case "SUBSCRIPTION":
+		if c.option("create_slot", true) && c.option("connect", true) {
+			c.never("CREATE SUBSCRIPTION with a replication slot")
+		}
+	}
+}
+
+func (c *classifier) postgresDrop() {
+	switch c.word {
+	case "INDEX":
+		if c.next(); c.word == "CONCURRENTLY" {
+			c.never("DROP INDEX CONCURRENTLY")
+		}
+	case "DATABASE", "TABLESPACE", "SUBSCRIPTION":
+		c.never("DROP " + c.word)
+	}
+}
+
+func (c *classifier) postgresAlter() {
+	switch c.word {
+	case "SYSTEM":
+		c.never("ALTER SYSTEM")
+	case "DATABASE":
+		c.next()
+		c.takeName()
+		if c.take("SET") && c.word == "TABLESPACE" {
+			c.never("ALTER DATABASE SET TABLESPACE")
+		}
+	case "TABLE":
+		c.next()
+		c.takeAny("IF", "EXISTS", "ONLY")
+		c.takeName()
+		if c.punct('*') {
+			c.next()
+		}
+		if c.take("DETACH") && c.take("PARTITION") {
+			if c.takeName(); c.word == "CONCURRENTLY" {
+				c.never("DETACH PARTITION CONCURRENTLY")
+			}
+		}
+	case "TYPE":
+		c.next()
+		c.enum()
+	case "SUBSCRIPTION":
+		c.next()
+		c.takeName()
+		c.postgresAlterSubscription()
+	}
+}
+
+func (c *classifier) postgresAlterSubscription() {
+	switch c.word {
+	case "REFRESH":
+		c.never("ALTER SUBSCRIPTION REFRESH")
+	case "ADD", "DROP", "SET":
+		set := c.word == "SET"
+		if c.next(); c.word == "PUBLICATION" {
+			if c.option("refresh", true) {
+				c.never("ALTER SUBSCRIPTION with refresh")
+			}
+			return
+		}
+		for set && c.kind != tEOF {
+			if foldEqual(c.token(), "failover") || foldEqual(c.token(), "two_phase") {
+				c.never("ALTER SUBSCRIPTION SET " + string(c.token()))
+				return
+			}
+			c.next()
+		}
+	}
+}
+
+// postgresCluster: CLUSTER without a table goes through all tables that were
+// clustered before, each in a transaction of its own.
+func (c *classifier) postgresCluster() {
+	if c.kind == tOpen {
+		c.skipParens()
+	}
+	c.take("VERBOSE")
+	if c.kind == tEOF {
+		c.never("CLUSTER without a table")
+	}
+}
+
+func (c *classifier) postgresReindex() {
+	concurrently := false
+	if c.kind == tOpen {
+		concurrently = c.option("concurrently", false)
+		c.rewind()
+		c.next()
+		c.skipParens()
+	}
+	what := c.word
+	c.next()
+	switch {
+	case concurrently || c.word == "CONCURRENTLY":
+		c.never("REINDEX CONCURRENTLY")
+	case what == "SCHEMA" || what == "DATABASE" || what == "SYSTEM":
+		c.never("REINDEX " + what)
+	}
+}
+
+// rewind moves back to the first token.
+func (c *classifier) rewind() {
+	c.lex.i, c.lex.version = 0, 0
+	c.next()
+}
+
+// option returns the value of a boolean in the list of options that follows:
+// (name), (name value) or (name = value). preset is what it is if it is not
+// there.
+func (c *classifier) option(name string, preset bool) bool {
+	value, depth := preset, 0
+	for c.kind != tEOF {
+		switch {
+		case c.kind == tOpen:
+			depth++
+		case c.kind == tClose:
+			depth--
+		case depth == 1 && (c.kind == tWord || c.kind == tQuoted) && optionName(c.token(), name):
+			c.next()
+			if c.punct('=') {
+				c.next()
+			}
+			value = !c.isFalse()
+			continue
+		}
+		c.next()
+	}
+	return value
+}
+
+func optionName(tok []byte, name string) bool {
+	if tok[0] == '"' {
+		tok = unquoteName(tok)
+	}
+	return foldEqual(tok, name)
+}
+
+// isFalse reports whether the token at hand is one of the ways to write false.
+func (c *classifier) isFalse() bool {
+	tok := c.token()
+	if c.kind == tString {
+		tok = []byte(unquotePostgres(tok))
+	}
+	return len(tok) == 1 && tok[0] == '0' || foldEqual(tok, "false") || foldEqual(tok, "off")
+}
+
+// enum reads ALTER TYPE name ADD VALUE [IF NOT EXISTS] 'value'.
+func (c *classifier) enum() {
+	from, to := c.takeName()
+	if !c.take("ADD") || !c.take("VALUE") {
+		return
+	}
+	c.takeAny("IF", "NOT", "EXISTS")
+	if c.kind == tString {
+		c.enumType = string(c.text[from:to])
+		c.enumValue = unquotePostgres(c.token())
+	}
+}

@@ -1,0 +1,122 @@
+package sqltext
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// unquotePostgres returns the value of a string constant: '…', E'…', U&'…' or
+// $tag$…$tag$.
+func unquotePostgres(tok []byte) string {
+	switch {
+	case tok[0] == '$':
+		n := bytes.IndexByte(tok[1:], '$') + 2
+		return string(tok[n : len(tok)-n])
+	case tok[0]|0x20 == 'e':
+		return unescapePostgres(string(tok[2 : len(tok)-1]))
+	case tok[0]|0x20 == 'u':
+		return unescapeUnicode(undouble(string(tok[3 : len(tok)-1])))
+	}
+	return undouble(string(tok[1 : len(tok)-1]))
+}
+
+func undouble(s string) string { return strings.ReplaceAll(s, "''", "'") }
+
+// unescapePostgres is for the inside of E'…', which may be written in several
+// parts on several lines.
+func unescapePostgres(s string) string {
+	var b strings.Builder
+	for s != "" {
+		switch {
+		case s[0] == '\\' && len(s) > 1:
+			r, n := escape(s[1:])
+			b.WriteString(r)
+			s = s[1+n:]
+		case strings.HasPrefix(s, "''"):
+			b.WriteByte('\'')
+			s = s[2:]
+		case s[0] == '\'': // the gap between two parts
+			s = s[1:]
+			s = s[strings.IndexByte(s, '\'')+1:]
+		default:
+			b.WriteByte(s[0])
+			s = s[1:]
+		}
+	}
+	return b.String()
+}
+
+// escape returns what the escape sequence behind a backslash stands for, and its
+// length.
+func escape(s string) (string, int) {
+	switch c := s[0]; c {
+	case 'b':
+		return "\b", 1
+	case 'f':
+		return "\f", 1
+	case 'n':
+		return "\n", 1
+	case 'r':
+		return "\r", 1
+	case 't':
+		return "\t", 1
+	case 'x':
+		if n := digits(s[1:], 2, 16); n > 0 {
+			v, _ := strconv.ParseUint(s[1:1+n], 16, 8)
+			return string([]byte{byte(v)}), 1 + n
+		}
+	case 'u', 'U':
+		want := 4
+		if c == 'U' {
+			want = 8
+		}
+		if n := digits(s[1:], want, 16); n == want {
+			v, _ := strconv.ParseUint(s[1:1+n], 16, 32)
+			return string(rune(v)), 1 + n
+		}
+	case '0', '1', '2', '3', '4', '5', '6', '7':
+		n := digits(s, 3, 8)
+		v, _ := strconv.ParseUint(s[:n], 8, 16)
+		return string([]byte{byte(v)}), n
+	}
+	_, n := utf8.DecodeRuneInString(s)
+	return s[:n], n
+}
+
+// unescapeUnicode is for U&'…' with the usual escape character, the backslash.
+func unescapeUnicode(s string) string {
+	var units []rune
+	for s != "" {
+		r, n := utf8.DecodeRuneInString(s)
+		switch {
+		case strings.HasPrefix(s, `\\`):
+			n = 2
+		case strings.HasPrefix(s, `\+`) && digits(s[2:], 6, 16) == 6:
+			v, _ := strconv.ParseUint(s[2:8], 16, 32)
+			r, n = rune(v), 8
+		case r == '\\' && digits(s[1:], 4, 16) == 4:
+			v, _ := strconv.ParseUint(s[1:5], 16, 32)
+			r, n = rune(v), 5
+		}
+		if k := len(units) - 1; k >= 0 && utf16.IsSurrogate(units[k]) && utf16.DecodeRune(units[k], r) != utf8.RuneError {
+			units[k] = utf16.DecodeRune(units[k], r)
+		} else {
+			units = append(units, r)
+		}
+		s = s[n:]
+	}
+	return string(units)
+}
+
+// digits counts the digits of a base that s begins with, at most n.
+func digits(s string, n int, base int) int {
+	for i := range min(n, len(s)) {
+		if _, err := strconv.ParseUint(s[i:i+1], base, 8); err != nil {
+			return i
+		}
+	}
+	return min(n, len(s))
+}

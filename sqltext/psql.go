@@ -1,0 +1,170 @@
+package sqltext
+
+import "bytes"
+
+// psqlCommand is called with a backslash at i, where a command of psql begins.
+// psql would honour it; whoever sends statements to a server cannot.
+func (s *Scanner) psqlCommand(p *piece, i int) (Statement, error) {
+	l := &s.lex
+	z := i + 1
+	for c := l.at(z); c > ' ' && c != '\\' && c != ';' && z-i < 40; c = l.at(z) {
+		z++
+	}
+	name := string(l.b[i:z])
+	if p.text < 0 && (name == `\restrict` || name == `\unrestrict`) {
+		end := s.lineEnd(z)
+		if bytes.IndexByte(l.b[z:end], '\\') < 0 {
+			return s.emit(Client, i, end, end), nil
+		}
+	}
+	return Statement{}, s.errorAt(i, psqlRefusal(name))
+}
+
+// lineEnd returns where the line ends that i is in, behind the LF.
+func (s *Scanner) lineEnd(i int) int {
+	if j := s.lex.find(i, '\n'); j >= 0 {
+		return j + 1
+	}
+	return len(s.lex.b)
+}
+
+// psqlRefusal says why a command is refused, and what to write instead.
+func psqlRefusal(name string) string {
+	do := "take it out, and write what it does in SQL"
+	switch name {
+	case `\.`:
+		return `\. ends the data of COPY … FROM stdin, and there is none here: take the line out, or put the COPY before its data`
+	case `\restrict`, `\unrestrict`:
+		do = "put it on a line of its own, between statements"
+	case `\`, `\;`:
+		do = "end each statement with a semicolon alone"
+	case `\connect`, `\c`:
+		do = "take it out: a script runs in the database it is opened for, so give each database its own scripts"
+	case `\copy`:
+		do = `write COPY … FROM stdin with the data below it and a line \. at the end; \copy reads files of the client, and "from program" would run a program`
+	case `\i`, `\ir`, `\include`, `\include_relative`:
+		do = "put the other file's text here, or make it a migration of its own"
+	case `\set`, `\unset`, `\gset`, `\prompt`, `\getenv`, `\bind`:
+		do = "write the values out: psql's variables are not known here"
+	case `\if`, `\elif`, `\else`, `\endif`:
+		do = "write the condition in SQL, in a DO block for instance"
+	case `\gexec`:
+		do = "run the generated statements with EXECUTE in a DO block"
+	case `\g`, `\gx`, `\gdesc`, `\crosstabview`, `\watch`:
+		do = "end the statement with a semicolon"
+	case `\!`, `\setenv`, `\cd`, `\o`, `\out`, `\w`, `\write`:
+		do = "take it out: a script cannot reach the computer that runs it"
+	case `\echo`, `\qecho`, `\warn`, `\timing`, `\pset`, `\x`, `\t`, `\a`, `\encoding`, `\q`, `\quit`:
+		do = "take it out"
+	}
+	return name + " is a command of psql, not SQL: " + do
+}
+
+// copyIn makes the piece of a COPY … FROM stdin, whose terminator is from … to.
+// psql takes the data from the next line on, so nothing else may follow on this
+// one.
+func (s *Scanner) copyIn(p *piece, from, to int) (Statement, error) {
+	n, stray := s.restOfLine(to)
+	if stray {
+		return Statement{}, s.errorAt(n, "the data of COPY … FROM stdin begins on the next line: move what follows the semicolon below the line \\. that ends the data")
+	}
+	s.copyAt = advance(s.pos, s.src.bytes()[:p.text])
+	st := s.sql(CopyIn, p, from, n)
+	s.state = inCopy
+	return st, nil
+}
+
+// restOfLine returns where the next line begins if there is only white space and
+// comments before it, else what stands in the way.
+func (s *Scanner) restOfLine(i int) (at int, stray bool) {
+	l := &s.lex
+	for ; ; i++ {
+		switch c := l.at(i); {
+		case c == '\n':
+			return i + 1, false
+		case c < 0:
+			return i, false
+		case c == ' ' || c >= '\t' && c <= '\r':
+		case c == '-' && l.at(i+1) == '-':
+			return s.lineEnd(i), false
+		case c == '/' && l.at(i+1) == '*':
+			if k, _, _ := l.blockComment(i); k == tErr || bytes.IndexByte(l.b[i:l.i], '\n') >= 0 {
+				return i, true
+			}
+			i = l.i - 1
+		default:
+			return i, true
+		}
+	}
+}
+
+// copyData returns the next stretch of COPY data: whole lines, as many as fit;
+// the line that ends them; or a part of a line that does not fit.
+func (s *Scanner) copyData() (Statement, error) {
+	l := &s.lex
+	l.at(windowSize - 1)
+	b := l.b[:min(len(l.b), windowSize)]
+	if len(b) == 0 {
+		return Statement{}, &Error{Pos: s.copyAt, Msg: `the data of this COPY … FROM stdin has no end: a line \. is missing`}
+	}
+	end, n := endOfData(b, s.state == inCopy)
+	if end == 0 {
+		s.state = inSQL
+		return s.emit(CopyEnd, 0, n, n), nil
+	}
+	if end < 0 {
+		end = len(b)
+		if len(l.b) >= windowSize {
+			end = cutLines(b)
+		}
+	}
+	s.state = inCopy
+	if b[end-1] != '\n' {
+		s.state = inCopyLine
+	}
+	return s.emit(CopyData, 0, end, end), nil
+}
+
+// endOfData returns where the line "\." begins and how far it reaches, -1 where
+// there is none in b.
+func endOfData(b []byte, atLineStart bool) (at, to int) {
+	i := 0
+	if !atLineStart {
+		i = bytes.IndexByte(b, '\n') + 1
+		if i == 0 {
+			return -1, -1
+		}
+	}
+	for {
+		if rest, ok := bytes.CutPrefix(b[i:], []byte(`\.`)); ok {
+			n := len(rest) - len(bytes.TrimPrefix(rest, []byte("\r")))
+			switch {
+			case n == len(rest):
+				return i, len(b)
+			case rest[n] == '\n':
+				return i, i + 2 + n + 1
+			}
+		}
+		j := bytes.Index(b[i:], []byte("\n\\."))
+		if j < 0 {
+			return -1, -1
+		}
+		i += j + 1
+	}
+}
+
+// cutLines returns where the last line of b ends, or, where it has no line end, a
+// place between characters.
+func cutLines(b []byte) int {
+	if i := bytes.LastIndexByte(b, '\n'); i >= 0 {
+		return i + 1
+	}
+	n := len(b)
+	for n > len(b)-4 && b[n-1]&0xc0 == 0x80 {
+		n--
+	}
+	if b[n-1] >= 0xc0 {
+		n--
+	}
+	return n
+}

@@ -1,0 +1,59 @@
+package sqltext
+
+import "io"
+
+const (
+	windowSize = 64 << 10 // first buffer, and the most COPY data in one piece
+	emptyReads = 100      // reads without data or error before a reader is given up
+)
+
+// window is the part of the text that has been read and not yet been handed
+// out: it begins where the current piece begins.
+type window struct {
+	r         io.Reader
+	buf       []byte
+	base, end int
+	err       error // why there is no more; io.EOF at the end
+}
+
+func (w *window) bytes() []byte { return w.buf[w.base:w.end] }
+
+// discard moves the beginning of the window past a piece.
+func (w *window) discard(n int) { w.base += n }
+
+// fill reads some more and reports whether there was any. Offsets into bytes()
+// stay true.
+func (w *window) fill() bool {
+	if w.err != nil {
+		return false
+	}
+	if w.end == len(w.buf) {
+		w.makeRoom()
+	}
+	for range emptyReads {
+		n, err := w.r.Read(w.buf[w.end:])
+		w.end += n
+		w.err = err
+		if n > 0 {
+			return true
+		}
+		if err != nil {
+			return false
+		}
+	}
+	w.err = io.ErrNoProgress
+	return false
+}
+
+// makeRoom moves the piece to the front of the buffer, or to a buffer twice as
+// large where it fills most of this one, so that each byte is moved a bounded
+// number of times on average.
+func (w *window) makeRoom() {
+	held := w.end - w.base
+	to := w.buf
+	if held > len(w.buf)*3/4 {
+		to = make([]byte, 2*len(w.buf))
+	}
+	copy(to, w.buf[w.base:w.end])
+	w.buf, w.base, w.end = to, 0, held
+}
