@@ -8,8 +8,11 @@
 // and memdb is the contract in memory, for reference.
 //
 // Everything takes a context. Cancelling it cancels the statement on the server,
-// and leaves nothing locked and nothing half-recorded. A Database may be used by
-// several goroutines; a Batch and a Run by one at a time.
+// and leaves nothing locked and nothing half-recorded; the error is then the
+// context's, as errors.Is sees it. A Database may be used by several goroutines; a
+// Batch and a Run by one at a time.
+//
+// Names and texts are data, whatever is in them: quotes, spaces, any letters, SQL.
 package database
 
 import (
@@ -71,10 +74,12 @@ type Database interface {
 	// and without locking or writing anything. A target that Whimbrel has never
 	// written to has the zero State, with the default settings.
 	State(ctx context.Context, set string) (*State, error)
-	// History reads events in the order they happened.
+	// History reads events in the order they happened: those that are committed. An
+	// error is the last thing it yields.
 	History(ctx context.Context, q HistoryQuery) iter.Seq2[Event, error]
 
-	// Begin opens a transaction that holds the set's migration lock. It creates
+	// Begin opens a transaction that holds the set's migration lock. The lock of another
+	// set is not in its way, unless the database has one writer at a time. It creates
 	// Whimbrel's tables if they are missing. It returns a *LockedError (which is
 	// ErrLocked) when somebody else held the lock for all of opts.Timeout.
 	Begin(ctx context.Context, set string, opts LockOptions) (Batch, error)
@@ -83,12 +88,15 @@ type Database interface {
 	Guard(ctx context.Context, set string, opts LockOptions) (Run, error)
 
 	// UpdateSetting changes one declared setting and records that as an event, in
-	// one transaction. It returns a *SettingError for names that are not declared and
-	// values of the wrong type.
+	// one transaction, and creates Whimbrel's tables if they are missing. What it stores
+	// is what Check returns. It returns a *SettingError for names that are not declared
+	// and values of the wrong type, and then changes nothing.
 	UpdateSetting(ctx context.Context, s SettingUpdate) error
 
 	// Close closes the database and what Open opened for it. What the caller
-	// handed to the driver stays open.
+	// handed to the driver stays open. A Batch or Run that is open is over: nothing of
+	// the batch is in the database, and the lock is free. Every other method is an error
+	// afterwards, a second Close does nothing.
 	Close() error
 }
 
@@ -117,20 +125,24 @@ type Holder struct {
 // until Commit or Rollback return. After an error of any method but Commit
 // the caller must call Rollback, or Discard.
 type Batch interface {
-	// Head is the id of the newest event of the set, or of Whimbrel's own set, as
-	// it stands under the lock; 0 for none. It costs no question to the server.
+	// Head is State.Head as it stood when the lock was taken. It costs no question to
+	// the server.
 	Head() int64
 	// State is Database.State as it stands under the lock, with what the batch has
-	// recorded and already executed.
+	// recorded. What is queued is executed first, and its error may come here.
 	State(ctx context.Context) (*State, error)
-	// Run runs a script in the transaction. Afterwards the session is what
+	// Run runs the body of a script in the transaction: what its Analysis says it is,
+	// without a BEGIN … COMMIT around the whole; or a Go function, whose error it wraps
+	// and which must be of the type that the driver takes. It runs under the timeouts
+	// that the script's directives ask for. Afterwards the session is what
 	// it was before: settings, role, search path, temporary objects. An
 	// error of a statement is a *StatementError with its place in the script; it
 	// may be returned by a later method of the Batch, Commit at the latest.
 	Run(ctx context.Context, s *migration.Script) error
-	// Record appends an event to the history, with the texts it is given. Where StartedAt is zero it fills in, by
-	// the database's clock if it has one, when the batch began or the event before was
-	// recorded, and the Duration from then to now.
+	// Record appends an event of the batch's set to the history, with the texts it is
+	// given. Where StartedAt is zero it fills in, by the database's clock if it has one,
+	// when the batch began or the event before was recorded, and the Duration from then
+	// to now.
 	Record(ctx context.Context, e Event) error
 	// Recorded returns, after Commit, the events of the batch as the history has
 	// them, without texts: with their IDs, times and durations. It costs no question.
@@ -157,15 +169,16 @@ type Run interface {
 	// Exec runs one statement of s outside of any transaction and waits for it, under
 	// the timeouts that the directives of s ask for. data is what follows a
 	// COPY … FROM stdin, else nil. The error is a *StatementError,
-	// or a *LockLostError when the lock was lost while the statement ran; the
-	// statement was then cancelled. A transaction that the script opens itself is the
+	// or a *LockLostError when the lock was lost before or while the statement ran; the
+	// statement was then not begun, or cancelled. A transaction that the script opens itself is the
 	// script's until it ends it. What the statement changes in the session lasts until Close.
 	Exec(ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader) error
-	// Record appends an event to the history, makes it durable, and returns it as the
+	// Record appends an event of the run's set to the history, makes it durable, and returns it as the
 	// history has it. It is an error while a transaction that the script opened is
 	// still open.
 	Record(ctx context.Context, e Event) (Event, error)
-	// Close puts the session back and releases the lock. It can be called more
+	// Close puts the session back, rolls back a transaction that the script left open,
+	// and releases the lock. It can be called more
 	// than once, and with a context that is done.
 	Close(ctx context.Context) error
 }

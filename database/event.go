@@ -35,15 +35,16 @@ type Event struct {
 	Checksum, DownChecksum migration.Checksum
 	// UpText and DownText are the scripts' texts, as far as the history keeps
 	// them: History fills them in when it is asked to. HasDownText tells, without
-	// the text, whether it was kept. DownDirectives are those of the down script.
+	// the text, whether there is one, which may be empty. DownDirectives are those of the down script.
 	UpText, DownText string
 	HasDownText      bool
 	DownDirectives   migration.Directives
-	// StartedAt is when it began, by the migrating process's clock; Duration how long
-	// the script took.
+	// StartedAt is when it began, Duration how long the script took. Both are kept to
+	// the microsecond, the time in UTC.
 	StartedAt time.Time
 	Duration  time.Duration
-	// DBUser, Host, App and ToolVersion say who it was. Record fills in DBUser, Host and App.
+	// DBUser, Host, App and ToolVersion say who it was. Record fills in DBUser, Host
+	// and App, whatever was there: App is what Options say.
 	DBUser, Host, App, ToolVersion string
 	Note                           string
 }
@@ -59,7 +60,10 @@ type HistoryQuery struct {
 type State struct {
 	Set string
 	// Head is the id of the newest event of the set or of Whimbrel's own set; 0 for
-	// none. As the history is append-only, two States with one Head are equal.
+	// none. As the history is append-only, two States with one Head are equal. So no
+	// event may become visible below one that is visible already: a driver whose
+	// database hands out ids before the commit must see to it, for an UpdateSetting may
+	// come and go while a batch is open.
 	Head int64
 	// Applied are the applied versions.
 	Applied *Migrations

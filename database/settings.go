@@ -40,16 +40,19 @@ func DeclaredSettings() []DeclaredSetting {
 type StoredSetting struct {
 	Name, Value string
 	Reason      string
-	ChangedBy   string // the database's user
-	ChangedAt   time.Time
+	ChangedBy   string    // the database's user
+	ChangedAt   time.Time // as SettingUpdate says, to the microsecond, in UTC
 }
 
 // SettingValue is a setting with its present value.
 type SettingValue struct {
 	DeclaredSetting
-	StoredSetting        // the zero value where the default holds
-	Value         string // as stored, or the default
-	IsDefault     bool   // nothing is stored
+	Value     string // as stored, or the default
+	IsDefault bool   // nothing is stored, and the fields below are zero
+
+	Reason    string
+	ChangedBy string
+	ChangedAt time.Time
 }
 
 // Settings are a target's settings. The zero value has the defaults.
@@ -75,7 +78,10 @@ func (s Settings) Get(name string) (SettingValue, error) {
 		if !ok {
 			return SettingValue{DeclaredSetting: d, Value: d.Default, IsDefault: true}, nil
 		}
-		return SettingValue{DeclaredSetting: d, StoredSetting: st, Value: st.Value}, nil
+		return SettingValue{
+			DeclaredSetting: d, Value: st.Value,
+			Reason: st.Reason, ChangedBy: st.ChangedBy, ChangedAt: st.ChangedAt,
+		}, nil
 	}
 	return SettingValue{}, unknownSetting(name)
 }

@@ -230,7 +230,7 @@ func (b *batch) script(ctx context.Context, s *migration.Script) error {
 	if err != nil {
 		return err
 	}
-	return b.statements(ctx, a.Body(), sess)
+	return b.statements(ctx, s, a.Body(), sess)
 }
 
 func (b *batch) function(ctx context.Context, s *migration.Script, sess session) error {
@@ -244,7 +244,7 @@ func (b *batch) function(ctx context.Context, s *migration.Script, sess session)
 			if err != nil {
 				return err
 			}
-			return b.statements(ctx, a.All(), sess)
+			return b.statements(ctx, s, a.All(), sess)
 		},
 		rows: func(table string) ([]string, error) {
 			b.db.target.mu.Lock()
@@ -258,7 +258,7 @@ func (b *batch) function(ctx context.Context, s *migration.Script, sess session)
 	return nil
 }
 
-func (b *batch) statements(ctx context.Context, all iter.Seq2[sqltext.Statement, error], sess session) error {
+func (b *batch) statements(ctx context.Context, s *migration.Script, all iter.Seq2[sqltext.Statement, error], sess session) error {
 	next, stop := iter.Pull2(all)
 	defer stop()
 	for {
@@ -266,7 +266,10 @@ func (b *batch) statements(ctx context.Context, all iter.Seq2[sqltext.Statement,
 		if !ok || err != nil {
 			return err
 		}
-		if err := b.statement(ctx, st, next, sess); err != nil {
+		ctx, done := limit(ctx, s.Directives)
+		err = b.statement(ctx, st, next, sess)
+		done()
+		if err != nil {
 			return statementError(st, err)
 		}
 	}

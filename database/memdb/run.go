@@ -33,10 +33,12 @@ func (r *run) State(ctx context.Context) (*database.State, error) {
 	return r.db.target.state(r.db.own, r.set, nil), nil
 }
 
-func (r *run) Exec(ctx context.Context, _ *migration.Script, st sqltext.Statement, data io.Reader) error {
+func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader) error {
 	if err := r.enter(ctx, OpRunExec); err != nil {
 		return err
 	}
+	ctx, done := limit(ctx, s.Directives)
+	defer done()
 	if err := r.exec(ctx, st, data); err != nil {
 		if errors.Is(err, ErrKilled) {
 			return &database.LockLostError{Set: r.set, Err: err}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -222,12 +223,20 @@ func (d *Database) run(ctx context.Context, st sqltext.Statement, data io.Reader
 	if foreverForm.MatchString(st.Text) {
 		select {
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil, context.Cause(ctx)
 		case <-d.gone:
 			return nil, d.err()
 		}
 	}
 	return parse(st.Text, s)
+}
+
+// limit bounds a statement's time as the directives of its script ask for.
+func limit(ctx context.Context, d migration.Directives) (context.Context, context.CancelFunc) {
+	if d.StatementTimeout == 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeoutCause(ctx, d.StatementTimeout, sqlError("57014", "canceling statement due to statement timeout"))
 }
 
 func lines(data io.Reader) (rows []string, err error) {
