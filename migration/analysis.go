@@ -123,7 +123,7 @@ func (a *Analysis) read(reserved []string) error {
 // readEnum follows the values that a script adds to enums; types are the types
 // that it has created so far, whose values can be used at once.
 func (a *Analysis) readEnum(st sqltext.Statement, types []string) []string {
-	if mentionsValue(st.Text, a.NewValues) {
+	if usesValue(st, a.NewValues) {
 		first(&a.UsesNewValue, st)
 	}
 	if st.EnumValue != "" {
@@ -132,19 +132,26 @@ func (a *Analysis) readEnum(st sqltext.Statement, types []string) []string {
 		}
 		return types
 	}
-	const createType = "create type "
-	if len(st.Text) > len(createType) && strings.EqualFold(st.Text[:len(createType)], createType) {
-		name, _, _ := strings.Cut(st.Text[len(createType):], " ")
-		types = append(types, strings.ToLower(name))
+	const createType = "create type"
+	if len(st.Text) > len(createType) && strings.EqualFold(st.Text[:len("create")], "create") {
+		head := st.Text[:min(len(st.Text), 400)] // three words stand there
+		if words := strings.Fields(head); len(words) > 2 && strings.EqualFold(words[1], "type") {
+			name, _, _ := strings.Cut(words[2], "(")
+			types = append(types, strings.ToLower(name))
+		}
 	}
 	return types
 }
 
-// mentionsValue reports whether a statement's text has one of the values as a
-// string literal.
-func mentionsValue(text string, values []string) bool {
+// usesValue reports whether a statement has one of the values as a string
+// literal. ALTER TYPE … ADD VALUE … AFTER 'other' only names it: that needs no
+// commit in between.
+func usesValue(st sqltext.Statement, values []string) bool {
+	if st.EnumValue != "" {
+		return false
+	}
 	for _, v := range values {
-		if strings.Contains(text, "'"+strings.ReplaceAll(v, "'", "''")+"'") {
+		if strings.Contains(st.Text, "'"+strings.ReplaceAll(v, "'", "''")+"'") {
 			return true
 		}
 	}
@@ -161,7 +168,7 @@ func (a *Analysis) Uses(values []string) (*sqltext.Statement, error) {
 		if err != nil {
 			return nil, err
 		}
-		if mentionsValue(st.Text, values) {
+		if usesValue(st, values) {
 			return &st, nil
 		}
 	}

@@ -74,11 +74,14 @@ func newHasher() *hasher { return &hasher{h: sha256.New()} }
 func (h *hasher) Write(p []byte) (int, error) {
 	n := len(p)
 	if !h.begun {
-		h.head = append(h.head, p...)
-		if len(h.head) < len(byteOrderMark) {
+		if len(h.head) > 0 || n < len(byteOrderMark) {
+			p = append(h.head, p...)
+			h.head = p
+		}
+		if len(p) < len(byteOrderMark) {
 			return n, nil
 		}
-		p = bytes.TrimPrefix(h.head, []byte(byteOrderMark))
+		p = bytes.TrimPrefix(p, []byte(byteOrderMark))
 		h.begun, h.head = true, nil
 	}
 	h.write(p)

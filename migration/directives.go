@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Directives are what a script asks of whoever runs it. In the native format they
@@ -35,8 +36,10 @@ var directives = []directive{
 
 // Parse reads one directive, as it stands behind "-- whimbrel:", into d.
 func (d *Directives) Parse(text string) error {
-	word, arg, _ := strings.Cut(strings.TrimSpace(text), " ")
-	arg = strings.TrimSpace(arg)
+	word, arg := strings.TrimSpace(text), ""
+	if i := strings.IndexFunc(word, unicode.IsSpace); i >= 0 {
+		word, arg = word[:i], strings.TrimSpace(word[i:])
+	}
 	for _, k := range directives {
 		switch {
 		case k.word != strings.ToLower(word):

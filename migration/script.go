@@ -40,39 +40,49 @@ type Script struct {
 // is dropped.
 func Text(file, text string) *Script {
 	s := &Script{File: file, Checksum: Sum(text)}
+	s.keep(text)
+	return s
+}
+
+// keep makes text what the script opens.
+func (s *Script) keep(text string) {
 	s.text = strings.TrimPrefix(text, byteOrderMark)
 	s.Size = int64(len(s.text))
 	s.open = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(s.text)), nil }
-	return s
 }
 
 // KeepInMemory is the size up to which Stream keeps a text in memory.
 const KeepInMemory = 256 << 10
 
+var readBuffers = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
+
 // Stream returns the script that open gives, which it reads once, for the
 // checksum. A text of more than [KeepInMemory] bytes is not kept: it is opened
-// again whenever it is needed, and must then be the same. Text that is not UTF-8,
-// or has a NUL byte, is an error with its place.
+// again whenever it is needed, and must then be the same, else reading it ends in
+// [ErrChanged]. Text that is not UTF-8, or has a NUL byte, is a *[sqltext.Error]
+// with its place.
 func Stream(file string, open func() (io.ReadCloser, error)) (*Script, error) {
 	r, err := open()
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
+	buf := readBuffers.Get().(*[]byte)
+	defer readBuffers.Put(buf)
 	var kept strings.Builder
 	h, check := newHasher(), &utf8Checker{file: file}
 	var size int64
-	buf := make([]byte, 32<<10)
 	for {
-		n, err := r.Read(buf)
-		p := buf[:n]
+		n, err := r.Read(*buf)
+		p := (*buf)[:n]
 		if cerr := check.write(p); cerr != nil {
 			return nil, cerr
 		}
 		h.Write(p)
-		size += int64(n)
-		if size <= KeepInMemory {
+		if size += int64(n); size <= KeepInMemory {
 			kept.Write(p)
+		} else {
+			kept.Reset()
 		}
 		if err == io.EOF {
 			break
@@ -84,17 +94,23 @@ func Stream(file string, open func() (io.ReadCloser, error)) (*Script, error) {
 	if err := check.end(); err != nil {
 		return nil, err
 	}
+	s := &Script{File: file, Checksum: h.sum(), Size: size}
 	if size <= KeepInMemory {
-		return Text(file, kept.String()), nil
+		s.keep(kept.String())
+		return s, nil
 	}
-	sum := h.sum()
-	return &Script{File: file, Checksum: sum, Size: size, open: func() (io.ReadCloser, error) {
+	if check.bom {
+		s.Size -= int64(len(byteOrderMark))
+	}
+	sum := s.Checksum
+	s.open = func() (io.ReadCloser, error) {
 		r, err := open()
 		if err != nil {
 			return nil, err
 		}
 		return newSameText(file, sum, r), nil
-	}}, nil
+	}
+	return s, nil
 }
 
 // Func returns the script of a Go function. fn must be of the type that the
@@ -140,11 +156,11 @@ var ErrChanged = errors.New("the file has changed since it was first read")
 // sameText passes a file on, without its byte-order mark, and fails at its end
 // when it is not the text whose checksum it was given.
 type sameText struct {
-	*bufio.Reader // of file, through h
-	file          io.Closer
-	name          string
-	want          Checksum
-	h             *hasher
+	text *bufio.Reader // of file, through h; not embedded: its WriteTo would pass the check by
+	file io.Closer
+	name string
+	want Checksum
+	h    *hasher
 }
 
 func newSameText(name string, want Checksum, file io.ReadCloser) *sameText {
@@ -153,11 +169,11 @@ func newSameText(name string, want Checksum, file io.ReadCloser) *sameText {
 	if head, _ := r.Peek(len(byteOrderMark)); string(head) == byteOrderMark {
 		r.Discard(len(byteOrderMark)) // was just peeked, so it is there
 	}
-	return &sameText{Reader: r, file: file, name: name, want: want, h: h}
+	return &sameText{text: r, file: file, name: name, want: want, h: h}
 }
 
 func (t *sameText) Read(p []byte) (int, error) {
-	n, err := t.Reader.Read(p)
+	n, err := t.text.Read(p)
 	if err == io.EOF && t.h.sum() != t.want {
 		return n, fmt.Errorf("read %s: %w", t.name, ErrChanged)
 	}
@@ -166,11 +182,14 @@ func (t *sameText) Read(p []byte) (int, error) {
 
 func (t *sameText) Close() error { return t.file.Close() }
 
-// utf8Checker finds the first place of a text that is not UTF-8 or is NUL.
+// utf8Checker finds the first place of a text that is not UTF-8 or is NUL. A
+// byte-order mark at the beginning takes no place, as it is not part of the text.
 type utf8Checker struct {
-	file string
-	pos  sqltext.Position
-	part []byte // an encoding that the last write cut in two
+	file  string
+	pos   sqltext.Position
+	bom   bool
+	begun bool
+	part  []byte // an encoding that the last write cut in two
 }
 
 func (c *utf8Checker) write(p []byte) error {
@@ -181,6 +200,7 @@ func (c *utf8Checker) write(p []byte) error {
 		p = append(c.part, p...)
 		c.part = nil
 	}
+	p, c.part = cutRune(p)
 	if utf8.Valid(p) && bytes.IndexByte(p, 0) < 0 {
 		c.advance(p)
 		return nil
@@ -189,10 +209,6 @@ func (c *utf8Checker) write(p []byte) error {
 		r, n := utf8.DecodeRune(p)
 		switch {
 		case r == utf8.RuneError && n == 1:
-			if !utf8.FullRune(p) {
-				c.part = append([]byte(nil), p...)
-				return nil
-			}
 			return c.fail(fmt.Sprintf("byte 0x%02x is not UTF-8; save the file as UTF-8", p[0]))
 		case r == 0:
 			return c.fail("a NUL byte; no database takes one in SQL text")
@@ -203,7 +219,27 @@ func (c *utf8Checker) write(p []byte) error {
 	return nil
 }
 
+// cutRune takes the beginning of an encoding that is not complete off p's end.
+func cutRune(p []byte) (whole, part []byte) {
+	for i := len(p) - 1; i >= 0 && i >= len(p)-utf8.UTFMax; i-- {
+		if !utf8.RuneStart(p[i]) {
+			continue
+		}
+		if !utf8.FullRune(p[i:]) {
+			return p[:i], bytes.Clone(p[i:])
+		}
+		break
+	}
+	return p, nil
+}
+
 func (c *utf8Checker) advance(p []byte) {
+	if !c.begun && len(p) > 0 {
+		c.begun = true
+		if c.bom = bytes.HasPrefix(p, []byte(byteOrderMark)); c.bom {
+			p = p[len(byteOrderMark):]
+		}
+	}
 	c.pos.Offset += int64(len(p))
 	if i := bytes.LastIndexByte(p, '\n'); i >= 0 {
 		c.pos.Line += bytes.Count(p, []byte{'\n'})
@@ -215,7 +251,7 @@ func (c *utf8Checker) advance(p []byte) {
 
 func (c *utf8Checker) end() error {
 	if len(c.part) > 0 {
-		return c.fail("the file ends inside a UTF-8 character")
+		return c.fail("the file ends inside a UTF-8 character; it is not UTF-8, or was cut off")
 	}
 	return nil
 }

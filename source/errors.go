@@ -1,0 +1,130 @@
+package source
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// Error is one thing that is wrong with a folder or a file, and what to do.
+type Error struct {
+	// File is the file or folder as [Options].Dir shows it.
+	File string
+	// Line and Column count from 1; 0 where the whole file is meant.
+	Line, Column int
+	Msg          string
+	Err          error // the cause, if there is one beyond Msg
+}
+
+func (e *Error) Error() string {
+	switch {
+	case e.Line == 0 && e.File == "":
+		return e.Msg
+	case e.Line == 0:
+		return e.File + ": " + e.Msg
+	}
+	return fmt.Sprintf("%s:%d:%d: %s", e.File, e.Line, max(e.Column, 1), e.Msg)
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// FolderError is everything that is wrong with a folder, ordered by file and
+// line: what a person mends in one go. Its text has one line for each problem.
+type FolderError struct{ Problems []*Error }
+
+func (e *FolderError) Error() string {
+	lines := make([]string, len(e.Problems))
+	for i, p := range e.Problems {
+		lines[i] = p.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (e *FolderError) Unwrap() []error {
+	errs := make([]error, len(e.Problems))
+	for i, p := range e.Problems {
+		errs[i] = p
+	}
+	return errs
+}
+
+// AmbiguousError is a folder whose files speak for more than one format.
+type AmbiguousError struct {
+	// Dir is the folder as [Options].Dir shows it.
+	Dir  string
+	Seen []Seen
+}
+
+// Seen is what speaks for a format.
+type Seen struct {
+	Format Format
+	Files  []string // all of them, in order
+	What   string   // what the first of them has
+}
+
+// shownFiles is how many files of each format a message names.
+const shownFiles = 3
+
+func (e *AmbiguousError) Error() string {
+	var b strings.Builder
+	if e.Dir != "" {
+		b.WriteString(e.Dir + ": ")
+	}
+	b.WriteString("the files are of more than one format; say which one to read (--format), or move the others away:")
+	for _, s := range e.Seen {
+		fmt.Fprintf(&b, "\n  %s: %s (%s)", s.Format, listed(s.Files), s.What)
+	}
+	return b.String()
+}
+
+// listed joins the first few names.
+func listed(names []string) string {
+	if n := len(names) - shownFiles; n > 1 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:shownFiles], ", "), n)
+	}
+	return strings.Join(names, ", ")
+}
+
+// problems collects errors while a folder is read.
+type problems struct{ all []*Error }
+
+func (p *problems) add(file string, format string, args ...any) {
+	p.all = append(p.all, &Error{File: file, Msg: fmt.Sprintf(format, args...)})
+}
+
+func (p *problems) at(file string, line, column int, format string, args ...any) {
+	p.all = append(p.all, &Error{File: file, Line: line, Column: column, Msg: fmt.Sprintf(format, args...)})
+}
+
+// wrap adds an error of reading a file.
+func (p *problems) wrap(file string, err error) {
+	if text := (*sqltext.Error)(nil); errors.As(err, &text) {
+		p.all = append(p.all, &Error{File: file, Line: text.Pos.Line, Column: text.Pos.Column, Msg: text.Msg, Err: err})
+		return
+	}
+	p.all = append(p.all, &Error{File: file, Msg: "can't be read: " + cause(err), Err: err})
+}
+
+// cause is an error's text without the name of the file, which is shown already.
+func cause(err error) string {
+	if path := (*fs.PathError)(nil); errors.As(err, &path) {
+		return path.Err.Error()
+	}
+	return err.Error()
+}
+
+// err returns what was collected as a *FolderError, nil for nothing.
+func (p *problems) err() error {
+	if len(p.all) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(p.all, func(a, b *Error) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	return &FolderError{Problems: p.all}
+}

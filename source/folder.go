@@ -1,0 +1,339 @@
+package source
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"path"
+	"strings"
+	"sync"
+
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// folder is a folder whose files have been read, once, whatever their format is.
+type folder struct {
+	fsys    fs.FS
+	opts    Options
+	entries []fs.DirEntry            // of the root, in order, without the hidden ones
+	subs    map[string][]fs.DirEntry // of the sub-folders that may be migrations
+	files   map[string]*file         // by name within fsys
+	problems
+}
+
+// file is one .sql file that may be a migration.
+type file struct {
+	name string // within fsys
+	path string // as messages show it
+	*skim
+	whole *migration.Script
+	err   error
+}
+
+// load lists a folder and reads the files that the format, or any of them, might
+// want.
+func load(fsys fs.FS, opts Options) (*folder, error) {
+	f := &folder{fsys: fsys, opts: opts, subs: map[string][]fs.DirEntry{}, files: map[string]*file{}}
+	var err error
+	if f.opts.Format, err = ParseFormat(string(opts.Format)); err != nil {
+		return nil, err
+	}
+	if err := f.list(); err != nil {
+		return nil, err
+	}
+	var wanted []*file
+	for _, e := range f.entries {
+		if e.IsDir() {
+			for _, sub := range f.subs[e.Name()] {
+				if f.opts.Format == Auto || f.opts.Format == Hasura {
+					wanted = f.want(wanted, path.Join(e.Name(), sub.Name()), sub, isHasuraFile(sub.Name()))
+				}
+			}
+			continue
+		}
+		wanted = f.want(wanted, e.Name(), e, startsWithDigit(e.Name()) && f.wants(e.Name()))
+	}
+	f.readFiles(wanted)
+	return f, nil
+}
+
+// want adds a file to those that will be read, if it is one.
+func (f *folder) want(wanted []*file, name string, e fs.DirEntry, ok bool) []*file {
+	if !ok || e.IsDir() {
+		return wanted
+	}
+	file := &file{name: name, path: f.path(name)}
+	f.files[name] = file
+	if e.Type()&^fs.ModeSymlink != 0 { // a pipe would keep us waiting
+		file.err = errors.New("it is not a regular file")
+		return wanted
+	}
+	return append(wanted, file)
+}
+
+// wants reports whether the format reads files of that name in the root.
+func (f *folder) wants(name string) bool {
+	if f.opts.Format == GolangMigrate {
+		_, ok := golangMigrateName(name)
+		return ok
+	}
+	return hasSQLSuffix(name)
+}
+
+// list lists the root, and those of its folders that may be migrations.
+func (f *folder) list() error {
+	all, err := fs.ReadDir(f.fsys, ".")
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return &Error{File: f.opts.Dir, Msg: "there is no such folder", Err: err}
+	case err != nil:
+		return &Error{File: f.opts.Dir, Msg: "can't be read as a folder: " + cause(err), Err: err}
+	}
+	for _, e := range all {
+		if strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		if e, err = f.follow(e); err != nil {
+			if hasSQLSuffix(e.Name()) {
+				f.wrap(f.path(e.Name()), err)
+			}
+			continue
+		}
+		f.entries = append(f.entries, e)
+		if e.IsDir() && startsWithDigit(e.Name()) {
+			if f.subs[e.Name()], err = fs.ReadDir(f.fsys, e.Name()); err != nil {
+				f.wrap(f.path(e.Name()), err)
+			}
+		}
+	}
+	return nil
+}
+
+// follow returns what a symlink points at, and anything else as it is.
+func (f *folder) follow(e fs.DirEntry) (fs.DirEntry, error) {
+	if e.Type()&fs.ModeSymlink == 0 {
+		return e, nil
+	}
+	info, err := fs.Stat(f.fsys, e.Name())
+	if err != nil {
+		return e, err
+	}
+	return linked{FileInfo: info, name: e.Name()}, nil
+}
+
+// linked is the entry of a symlink: its own name, everything else from where it
+// points.
+type linked struct {
+	fs.FileInfo
+	name string
+}
+
+func (l linked) Name() string               { return l.name }
+func (l linked) Type() fs.FileMode          { return l.Mode().Type() }
+func (l linked) Info() (fs.FileInfo, error) { return l.FileInfo, nil }
+
+// path returns a file's name as messages show it.
+func (f *folder) path(name string) string {
+	if f.opts.Dir == "" {
+		return name
+	}
+	return strings.TrimSuffix(f.opts.Dir, "/") + "/" + name
+}
+
+// readers is how many files are read at a time: opening files waits more than it
+// computes.
+const readers = 8
+
+func (f *folder) readFiles(files []*file) {
+	next := make(chan *file)
+	var wg sync.WaitGroup
+	for range min(readers, len(files)) {
+		wg.Go(func() {
+			for file := range next {
+				file.read(f.fsys, f.heeds)
+			}
+		})
+	}
+	for _, file := range files {
+		next <- file
+	}
+	close(next)
+	wg.Wait()
+}
+
+// heeds reports whether the marker lines of a format mean anything here.
+func (f *folder) heeds(format Format) bool {
+	return f.opts.Format == Auto || f.opts.Format == format
+}
+
+// read reads the file once: for its checksum, for its encoding, and for its marks.
+func (f *file) read(fsys fs.FS, heeds func(Format) bool) {
+	f.skim = newSkim(heeds)
+	first := true
+	f.whole, f.err = migration.Stream(f.path, func() (io.ReadCloser, error) {
+		r, err := fsys.Open(f.name)
+		if err != nil || !first {
+			return r, err
+		}
+		first = false
+		return struct {
+			io.Reader
+			io.Closer
+		}{io.TeeReader(r, f.skim), r}, nil
+	})
+	f.finish()
+}
+
+// reported says what kept the file from being read.
+func (f *folder) reported(file *file) bool {
+	if file.err != nil {
+		f.wrap(file.path, file.err)
+		return true
+	}
+	return false
+}
+
+// script returns the whole file as a script, with Whimbrel's directives.
+func (f *folder) script(file *file) *migration.Script {
+	s := file.whole
+	inHead := true
+	for i := range file.parts {
+		p := &file.parts[i]
+		f.direct(file, p, s, inHead)
+		inHead = inHead && p.empty()
+	}
+	return s
+}
+
+// section returns a part of a file as a script of its own. Its text ends where its
+// ink does, so that what is added behind it, a down section above all, doesn't
+// change its checksum.
+func (f *folder) section(file *file, p *part) *migration.Script {
+	s, err := file.cut(f.fsys, p)
+	if err != nil {
+		f.wrap(file.path, err)
+		return nil
+	}
+	s.Line = p.line
+	f.direct(file, p, s, true)
+	return s
+}
+
+func (f *file) cut(fsys fs.FS, p *part) (*migration.Script, error) {
+	if f.whole.Size <= migration.KeepInMemory {
+		text, _, err := f.whole.Text(migration.KeepInMemory)
+		if err != nil {
+			return nil, err
+		}
+		return migration.Text(f.path, text[p.start:p.end]), nil
+	}
+	skip := p.start
+	if f.bom {
+		skip += int64(len(byteOrderMark))
+	}
+	return migration.Stream(f.path, func() (io.ReadCloser, error) {
+		r, err := fsys.Open(f.name)
+		if err != nil {
+			return nil, err
+		}
+		if err := skipTo(r, skip); err != nil {
+			r.Close()
+			return nil, err
+		}
+		return struct {
+			io.Reader
+			io.Closer
+		}{io.LimitReader(r, p.end-p.start), r}, nil
+	})
+}
+
+func skipTo(r io.Reader, offset int64) error {
+	if s, ok := r.(io.Seeker); ok {
+		_, err := s.Seek(offset, io.SeekStart)
+		return err
+	}
+	_, err := io.CopyN(io.Discard, r, offset)
+	return err
+}
+
+// direct applies Whimbrel's directives of a part to its script.
+func (f *folder) direct(file *file, p *part, s *migration.Script, inHead bool) {
+	for _, d := range p.directives {
+		if d.body || !inHead {
+			f.at(file.path, d.line, d.column, "directives stand before the first statement; move %q up", "-- whimbrel: "+d.text)
+			continue
+		}
+		if err := s.Directives.Parse(d.text); err != nil {
+			f.at(file.path, d.line, d.column, "%v", err)
+		}
+	}
+}
+
+// needStatement reports an up script that has nothing to run, and one that says so
+// and yet has something.
+func (f *folder) needStatement(file *file, s *migration.Script, empty bool) {
+	switch {
+	case s == nil:
+	case empty && !s.Empty:
+		f.add(file.path, `the up script has no statement; write one, or say that it is meant so with "-- whimbrel: empty"`)
+	case !empty && s.Empty:
+		f.add(file.path, `the script says "-- whimbrel: empty" and yet has statements; remove the one or the others`)
+	}
+}
+
+// empty reports whether no part of the file has a statement.
+func (f *file) empty() bool {
+	for i := range f.parts {
+		if !f.parts[i].empty() {
+			return false
+		}
+	}
+	return true
+}
+
+// read makes the folder's migrations, as its format lays them down.
+func (f *folder) read(format Format) ([]migration.Migration, error) {
+	var all []migration.Migration
+	switch format {
+	case GolangMigrate:
+		all = f.golangMigrate()
+	case Goose:
+		all = f.goose()
+	case Dbmate:
+		all = f.dbmate()
+	case Tern:
+		all = f.tern()
+	case Hasura:
+		all = f.hasura()
+	default:
+		all = f.native()
+	}
+	if len(all) == 0 {
+		f.elsewhere()
+	}
+	return all, f.err()
+}
+
+// elsewhere reports a folder that has no migration itself, but folders that look as
+// if they were meant.
+func (f *folder) elsewhere() {
+	if len(f.problems.all) > 0 {
+		return
+	}
+	var names []string
+	for _, e := range f.entries {
+		if !e.IsDir() {
+			continue
+		}
+		subs, _ := fs.ReadDir(f.fsys, e.Name()) // what can't be read holds nothing to point at
+		for _, sub := range subs {
+			if hasSQLSuffix(sub.Name()) {
+				names = append(names, f.path(e.Name()))
+				break
+			}
+		}
+	}
+	if len(names) > 0 {
+		f.add(f.opts.Dir, "there is no migration in the folder itself; say which of its folders is meant: %s (in Go, fs.Sub)", strings.Join(names, ", "))
+	}
+}

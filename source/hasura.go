@@ -1,0 +1,145 @@
+package source
+
+import (
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// Hasura: folders VERSION_name that hold up.sql and down.sql, in the folder of one
+// source. Files VERSION_name.up.sql beside them, as Hasura once wrote them, are read too.
+//
+//   - The version is the number that the folder's name begins with; of a date with
+//     dashes only the digits count.
+//   - "-- hasura:no-transaction", exactly, as the first line.
+//   - A metadata.toml with run_in_transaction = false says the same for both.
+//   - A down.sql in which Hasura says that it could not generate one is no down.
+//   - A folder without up.sql is an error, and so is YAML with run_sql in it. Other
+//     YAML is metadata of Hasura's and passed over.
+
+const (
+	hasuraNoTx   = "-- hasura:no-transaction"
+	hasuraNoDown = "could not auto-generate a down migration"
+)
+
+func isHasuraFile(name string) bool { return name == "up.sql" || name == "down.sql" }
+
+func (f *folder) hasura() []migration.Migration {
+	var halves []half
+	for _, e := range f.entries {
+		name := e.Name()
+		switch {
+		case !startsWithDigit(name) || !e.IsDir() && !hasSQLSuffix(name):
+		case e.IsDir():
+			halves = append(halves, f.hasuraFolder(name)...)
+		default:
+			h, err := nativeName(name)
+			if err != nil {
+				f.add(f.path(name), "%v", err)
+				continue
+			}
+			h.file = f.files[name]
+			halves = append(halves, h)
+		}
+	}
+	all := f.pairs(halves, false)
+	for i := range all {
+		f.hasuraScripts(&all[i], halves)
+	}
+	return all
+}
+
+// hasuraFolder returns the halves that a folder holds.
+func (f *folder) hasuraFolder(name string) []half {
+	n, rest, err := cutVersion(name)
+	if err != nil {
+		f.add(f.path(name), "%v", err)
+		return nil
+	}
+	n.name = strings.TrimPrefix(rest, "_")
+	var halves []half
+	for _, e := range f.subs[name] {
+		file := f.files[path.Join(name, e.Name())]
+		switch {
+		case isHasuraFile(e.Name()) && e.IsDir():
+			f.add(f.path(path.Join(name, e.Name())), "is a folder; a migration has to be a file")
+		case file != nil:
+			halves = append(halves, half{numbered: n, up: e.Name() == "up.sql", file: file})
+		case e.Name() == "up.yaml" || e.Name() == "down.yaml":
+			f.hasuraYAML(path.Join(name, e.Name()))
+		}
+	}
+	if len(halves) == 0 {
+		f.add(f.path(name), `holds no migration; it wants an up.sql (with "-- whimbrel: empty" in it if there is nothing to run), or a name that doesn't begin with a number`)
+	}
+	return halves
+}
+
+// hasuraYAML reports a file that has SQL among its metadata.
+func (f *folder) hasuraYAML(name string) {
+	b, err := fs.ReadFile(f.fsys, name)
+	switch {
+	case err != nil:
+		f.wrap(f.path(name), err)
+	case strings.Contains(string(b), "run_sql"):
+		f.add(f.path(name), "has SQL in it (run_sql), which can't be read from YAML; move it to the .sql file beside it")
+	}
+}
+
+// hasuraScripts applies what Hasura says of scripts outside of their SQL.
+func (f *folder) hasuraScripts(m *migration.Migration, halves []half) {
+	for _, h := range halves {
+		script := m.Up
+		if !h.up {
+			script = m.Down
+		}
+		if h.version != m.Version || script == nil {
+			continue
+		}
+		if h.file.firstLine == hasuraNoTx {
+			script.NoTransaction = true
+		}
+		dir := path.Dir(h.file.name)
+		no, err := f.noTransaction(dir)
+		if err != nil && h.up { // once is enough
+			f.add(f.path(path.Join(dir, "metadata.toml")), "%s", cause(err))
+		}
+		script.NoTransaction = script.NoTransaction || no
+		if !h.up && h.file.empty() {
+			text, _, _ := script.Text(migration.KeepInMemory) // it is in memory
+			if strings.Contains(strings.ToLower(text), hasuraNoDown) {
+				m.Down = nil
+			}
+		}
+	}
+}
+
+// noTransaction reads run_in_transaction from the metadata.toml of a folder.
+func (f *folder) noTransaction(dir string) (bool, error) {
+	if !slices.ContainsFunc(f.subs[dir], func(e fs.DirEntry) bool { return e.Name() == "metadata.toml" }) {
+		return false, nil
+	}
+	b, err := fs.ReadFile(f.fsys, path.Join(dir, "metadata.toml"))
+	if err != nil {
+		return false, err
+	}
+	for line := range strings.Lines(string(b)) {
+		line, _, _ = strings.Cut(line, "#")
+		key, value, ok := strings.Cut(line, "=")
+		if !ok || strings.TrimSpace(key) != "run_in_transaction" {
+			continue
+		}
+		switch strings.TrimSpace(value) {
+		case "false":
+			return true, nil
+		case "true":
+			return false, nil
+		}
+		return false, fmt.Errorf("run_in_transaction is neither true nor false: %s", strings.TrimSpace(line))
+	}
+	return false, nil
+}

@@ -1,0 +1,40 @@
+package source
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// numbered is a name that begins with a version.
+type numbered struct {
+	digits  string // as written, with leading zeros, without dashes
+	version int64
+	name    string
+}
+
+// dated are versions that are written as a date: only the digits count.
+var dated = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}(-[0-9]+)*`)
+
+// cutVersion takes the version off the beginning of a name: digits, or a date with
+// dashes. The error is a message without the name.
+func cutVersion(name string) (n numbered, rest string, err error) {
+	end := len(dated.FindString(name))
+	if end == 0 {
+		end = len(name) - len(strings.TrimLeft(name, "0123456789"))
+	}
+	n.digits, rest = strings.ReplaceAll(name[:end], "-", ""), name[end:]
+	if n.version, err = strconv.ParseInt(n.digits, 10, 64); err != nil {
+		return n, rest, fmt.Errorf("the version %s is too large; the largest is %d", n.digits, int64(1<<63-1))
+	}
+	return n, rest, nil
+}
+
+func startsWithDigit(name string) bool { return name != "" && isDigit(name[0]) }
+
+// hasSQLSuffix reports whether a file says that it is SQL, in any case.
+func hasSQLSuffix(name string) bool {
+	const suffix = ".sql"
+	return len(name) >= len(suffix) && strings.EqualFold(name[len(name)-len(suffix):], suffix)
+}

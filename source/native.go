@@ -1,0 +1,202 @@
+package source
+
+import (
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// The native format: VERSION_name.up.sql and VERSION_name.down.sql in one folder.
+//
+//   - VERSION is a number: a sequence with or without leading zeros, or a timestamp.
+//     Gaps are fine. A date with dashes, 2017-09-23-182408, is the number of its
+//     digits.
+//   - The name is the same for up and down. It may have dots, or be missing
+//     altogether: 0157.up.sql.
+//   - A down without an up is an error, an up without a down is irreversible.
+//   - A down script may be empty: there is nothing to take back. An empty up script
+//     is an error unless it has the directive "empty".
+//   - Any other .sql file is an error. Sub-folders are not read; one that holds files
+//     named like migrations is an error, unless its name begins with "_" or ".".
+//
+// golang-migrate's pairs have the same names. Read as GolangMigrate, the names of up
+// and down may differ, files may end in anything after .up or .down, and files that
+// don't fit are passed over unless they begin with a number and end in .sql.
+
+// nativeNames is how names look, for messages.
+const nativeNames = "names look like 0001_add_users.up.sql and 0001_add_users.down.sql"
+
+// half is one file of a pair.
+type half struct {
+	numbered
+	up   bool
+	file *file
+}
+
+// pair is what there is of one version.
+type pair struct {
+	version    int64
+	ups, downs []half
+}
+
+// nativeName reads VERSION_name.up.sql. The error is a message without the name; it
+// says which name was probably meant.
+func nativeName(name string) (half, error) {
+	if !startsWithDigit(name) {
+		return half{}, fmt.Errorf("is not named like a migration; %s", nativeNames)
+	}
+	n, rest, err := cutVersion(name)
+	if err != nil {
+		return half{}, err
+	}
+	h := half{numbered: n}
+	stem, isUp := strings.CutSuffix(rest, ".up.sql")
+	stem2, isDown := strings.CutSuffix(rest, ".down.sql")
+	if isDown {
+		stem = stem2
+	}
+	h.up = isUp
+	if (isUp || isDown) && (stem == "" || stem[0] == '_') {
+		h.name = strings.TrimPrefix(stem, "_")
+		return h, nil
+	}
+	return h, fmt.Errorf("is not named like a migration; %s", meant(name, rest))
+}
+
+// meant guesses the name that somebody wanted to give.
+func meant(name, rest string) string {
+	version := strings.TrimSuffix(name, rest)
+	stem := rest[:len(rest)-len(".sql")]
+	for _, direction := range []string{"up", "down"} {
+		if len(stem) > len(direction) && strings.EqualFold(stem[len(stem)-len(direction):], direction) {
+			bare := strings.TrimLeft(strings.TrimRight(stem[:len(stem)-len(direction)], "._- "), "._- ")
+			if bare != "" {
+				bare = "_" + bare
+			}
+			return fmt.Sprintf("%s%s.%s.sql was probably meant", version, bare, direction)
+		}
+	}
+	bare := strings.TrimLeft(stem, "._- ")
+	if bare != "" {
+		bare = "_" + bare
+	}
+	return fmt.Sprintf("it has to say whether it is up or down: %s%s.up.sql", version, bare)
+}
+
+// native reads the native format.
+func (f *folder) native() []migration.Migration {
+	var halves []half
+	for _, e := range f.entries {
+		name := e.Name()
+		if e.IsDir() {
+			f.nativeSub(name)
+			continue
+		}
+		if !hasSQLSuffix(name) {
+			continue
+		}
+		h, err := nativeName(name)
+		if err != nil {
+			f.add(f.path(name), "%v", err)
+			continue
+		}
+		h.file = f.files[name]
+		halves = append(halves, h)
+	}
+	return f.pairs(halves, true)
+}
+
+// nativeSub reports a sub-folder that would hide migrations.
+func (f *folder) nativeSub(name string) {
+	if _, err := nativeName(name); err == nil {
+		f.add(f.path(name), "is a folder; a migration has to be a file")
+		return
+	}
+	if strings.HasPrefix(name, "_") {
+		return
+	}
+	subs, _ := fs.ReadDir(f.fsys, name) // what can't be read holds nothing to point at
+	for _, e := range subs {
+		if _, err := nativeName(e.Name()); err == nil {
+			f.add(f.path(name), "holds migrations, such as %s, but sub-folders are not read; move them up, or away, or let the folder's name begin with _", e.Name())
+			return
+		}
+	}
+}
+
+// pairs joins ups and downs by version.
+func (f *folder) pairs(halves []half, sameName bool) []migration.Migration {
+	byVersion := map[int64]*pair{}
+	var order []*pair
+	for _, h := range halves {
+		p := byVersion[h.version]
+		if p == nil {
+			p = &pair{version: h.version}
+			byVersion[h.version] = p
+			order = append(order, p)
+		}
+		if h.up {
+			p.ups = append(p.ups, h)
+		} else {
+			p.downs = append(p.downs, h)
+		}
+	}
+	slices.SortFunc(order, func(a, b *pair) int {
+		if a.version < b.version {
+			return -1
+		}
+		return 1
+	})
+	var all []migration.Migration
+	for _, p := range order {
+		if m, ok := f.pair(p, sameName); ok {
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+// pair makes the migration of one version, or reports why it can't.
+func (f *folder) pair(p *pair, sameName bool) (m migration.Migration, ok bool) {
+	switch {
+	case len(p.ups) > 1:
+		f.duplicate(p.version, p.ups[0].file.path, p.ups[1].file.path)
+		return m, false
+	case len(p.ups) == 0:
+		f.add(p.downs[0].file.path, "there is no up script to this down script; add %s, or remove this file", upName(p.downs[0].file.name))
+		return m, false
+	case len(p.downs) > 1:
+		f.duplicate(p.version, p.downs[0].file.path, p.downs[1].file.path)
+		return m, false
+	}
+	bad := false
+	for _, h := range slices.Concat(p.ups, p.downs) {
+		bad = f.reported(h.file) || bad
+	}
+	if bad {
+		return m, false
+	}
+	up := p.ups[0]
+	m = migration.Migration{Version: p.version, Name: up.name, Up: f.script(up.file)}
+	f.needStatement(up.file, m.Up, up.file.empty())
+	if len(p.downs) == 1 {
+		down := p.downs[0]
+		if sameName && down.name != up.name {
+			f.add(down.file.path, "has the version of %s but another name; give both files one name", up.file.path)
+			return m, false
+		}
+		m.Down = f.script(down.file)
+	}
+	return m, true
+}
+
+// upName is the name of the up file that belongs to a down file.
+func upName(down string) string {
+	if i := strings.LastIndex(down, ".down."); i >= 0 {
+		return down[:i] + ".up." + down[i+len(".down."):]
+	}
+	return down
+}

@@ -1,0 +1,211 @@
+package source
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// NewOptions say which migration to begin.
+type NewOptions struct {
+	// Name says what the migration does. White space becomes underscores; a sign that
+	// can't be in a file's name on every system is an error.
+	Name string
+	// Sequence asks for a number: the next after the newest version. Timestamp asks
+	// for that moment, in UTC. With neither, the folder is continued as it is.
+	Sequence  bool
+	Timestamp time.Time
+	// Format is the folder's; Auto finds it.
+	Format Format
+}
+
+// File is a file to be written.
+type File struct {
+	Name    string // within the folder, with slashes
+	Content string
+}
+
+// NewFiles returns the files of a new migration, for the caller to write: with the
+// next version, named as the format wants it, and with what a person fills in.
+//
+// A folder that counts goes on counting, with as many leading zeros as its newest
+// version has. A folder with timestamps goes on with timestamps of its kind, at
+// the present moment, or right behind its newest version if that is later. An empty
+// folder, or one that doesn't exist yet, begins as its format usually does: Native
+// with 0001.
+func NewFiles(fsys fs.FS, opts NewOptions) ([]File, error) {
+	name, err := cleanName(opts.Name)
+	if err != nil {
+		return nil, err
+	}
+	if opts.Sequence && !opts.Timestamp.IsZero() {
+		return nil, errors.New("a new version is either a sequence number or a timestamp, not both")
+	}
+	format, err := ParseFormat(string(opts.Format))
+	if err != nil {
+		return nil, err
+	}
+	if format == Auto {
+		if format, err = Detect(fsys); errors.Is(err, fs.ErrNotExist) {
+			format, err = Native, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	newest, err := newestVersion(fsys, format)
+	if err != nil {
+		return nil, err
+	}
+	version, err := nextVersion(newest, numberings[format], opts)
+	if err != nil {
+		return nil, err
+	}
+	return skeleton(format, version, name), nil
+}
+
+// nameLimit keeps file names below what file systems take.
+const nameLimit = 200
+
+func cleanName(name string) (string, error) {
+	name = strings.TrimSpace(name)
+	switch {
+	case name == "":
+		return "", errors.New("a new migration needs a name that says what it does, such as add_users")
+	case !utf8.ValidString(name):
+		return "", fmt.Errorf("the name %q is not UTF-8", name)
+	case len(name) > nameLimit:
+		return "", fmt.Errorf("the name is too long: %d bytes, the most is %d", len(name), nameLimit)
+	case hasSQLSuffix(name):
+		return "", fmt.Errorf("the name %q ends in .sql; give it without, that is added", name)
+	case strings.HasSuffix(name, "."):
+		return "", fmt.Errorf("the name %q ends in a dot, which not every file system takes", name)
+	}
+	if i := strings.IndexFunc(name, func(r rune) bool {
+		return strings.ContainsRune(`/\:*?"<>|`, r) || unicode.IsControl(r) && !unicode.IsSpace(r)
+	}); i >= 0 {
+		r, _ := utf8.DecodeRuneInString(name[i:])
+		return "", fmt.Errorf("the name %q has %q in it, which can't be in a file's name on every system", name, r)
+	}
+	return strings.Join(strings.Fields(name), "_"), nil
+}
+
+// newestVersion returns the highest version that a migration in the root is named
+// with; the zero value if there is none.
+func newestVersion(fsys fs.FS, format Format) (newest numbered, err error) {
+	entries, err := fs.ReadDir(fsys, ".")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return newest, err
+	}
+	for _, e := range entries {
+		_, pair := golangMigrateName(e.Name())
+		counts := pair || hasSQLSuffix(e.Name()) || path.Ext(e.Name()) == ".go" || e.IsDir() && format == Hasura
+		if !counts || !startsWithDigit(e.Name()) {
+			continue
+		}
+		n, _, err := cutVersion(e.Name())
+		longer := n.version == newest.version && len(n.digits) > len(newest.digits)
+		if err == nil && (n.version > newest.version || longer) {
+			newest = n
+		}
+	}
+	return newest, nil
+}
+
+// numbering is how an empty folder of a format begins.
+type numbering struct {
+	digits int // of a sequence number; 0 where it begins with timestamps
+	stamp  stamp
+}
+
+// stamp makes a version of a moment, in UTC.
+type stamp func(time.Time) string
+
+func seconds(t time.Time) string { return t.Format(secondsLayout) }
+func unix(t time.Time) string    { return strconv.FormatInt(t.Unix(), 10) }
+func millis(t time.Time) string  { return strconv.FormatInt(t.UnixMilli(), 10) }
+
+const secondsLayout = "20060102150405"
+
+var numberings = map[Format]numbering{
+	Native:        {4, seconds},
+	GolangMigrate: {6, seconds},
+	Goose:         {5, seconds},
+	Dbmate:        {0, seconds},
+	Tern:          {3, nil}, // its versions are too small for a timestamp
+	Hasura:        {0, millis},
+}
+
+// stampOf tells which kind of timestamp a version is, nil for none.
+func (n numbered) stampOf() stamp {
+	switch v := n.version; {
+	case v >= 1e13 && v < 1e14, v >= 1e11 && v < 1e12: // yyyymmddhhmmss, yyyymmddhhmm
+		return seconds
+	case v >= 1e12 && v < 1e13:
+		return millis
+	case v >= 1e9 && v < 2e9:
+		return unix
+	}
+	return nil
+}
+
+func nextVersion(newest numbered, begin numbering, opts NewOptions) (string, error) {
+	if newest.version == math.MaxInt64 {
+		return "", fmt.Errorf("there is no version after %d", newest.version)
+	}
+	stamp := newest.stampOf()
+	switch {
+	case opts.Sequence && stamp != nil:
+		return "", fmt.Errorf("the folder counts in timestamps (the newest is %s); a sequence number would come before them", newest.digits)
+	case opts.Sequence:
+	case !opts.Timestamp.IsZero() && begin.stamp == nil:
+		return "", errors.New("tern has no timestamps: its versions have to be below 2147483648")
+	case !opts.Timestamp.IsZero() && stamp == nil, newest.digits == "" && begin.digits == 0:
+		stamp = begin.stamp
+	}
+	if stamp == nil {
+		width := begin.digits
+		if newest.digits != "" {
+			width = len(newest.digits)
+		}
+		return fmt.Sprintf("%0*d", width, newest.version+1), nil
+	}
+	at := opts.Timestamp
+	if at.IsZero() {
+		at = time.Now()
+	}
+	version := stamp(at.UTC())
+	if n, err := strconv.ParseInt(version, 10, 64); err == nil && n > newest.version {
+		return version, nil
+	}
+	if t, err := time.Parse(secondsLayout, newest.digits); err == nil {
+		return seconds(t.Add(time.Second)), nil
+	}
+	return strconv.FormatInt(newest.version+1, 10), nil
+}
+
+// skeleton returns the files of a new migration. Their up has no statement, so that
+// it is refused until somebody has written one.
+func skeleton(format Format, version, name string) []File {
+	base := version + "_" + name
+	upText := "-- " + name + "\n\n"
+	downText := "-- Takes back " + name + ". If that can't be done, delete this file.\n\n"
+	switch format {
+	case Goose:
+		return []File{{base + ".sql", "-- +goose Up\n\n-- +goose Down\n\n"}}
+	case Dbmate:
+		return []File{{base + ".sql", "-- migrate:up\n\n\n-- migrate:down\n\n"}}
+	case Tern:
+		return []File{{base + ".sql", "-- " + name + "\n\n" + ternSeparator + "\n\n"}}
+	case Hasura:
+		return []File{{base + "/up.sql", upText}, {base + "/down.sql", downText}}
+	}
+	return []File{{base + ".up.sql", upText}, {base + ".down.sql", downText}}
+}

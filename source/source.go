@@ -1,0 +1,155 @@
+// Package source reads folders of migrations: any [fs.FS] — a folder on disk, an
+// embed.FS, a zip file, a map in a test — becomes a *[migration.Set].
+//
+// Each file is read once and never changed: nothing is substituted and nothing is
+// added, text that only looks like a template is text. A file larger than
+// [migration.KeepInMemory] is not held in memory, but opened again when it runs.
+//
+// [Read] names everything that is wrong with a folder at once, each problem with
+// its file, line and column. No migration is ever passed over in silence: a .sql
+// file that can't be one is an error that says how names look. What is passed
+// over: hidden files, files that are not .sql, and folders, except where
+// that would hide migrations.
+//
+// Each format has a file of its own here, whose comment says what is read.
+package source
+
+import (
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// Format is the way in which a tool lays its migrations down in a folder.
+type Format string
+
+// The formats. Auto stands for the one that [Detect] finds.
+const (
+	Auto          Format = ""
+	Native        Format = "native"
+	GolangMigrate Format = "golang-migrate"
+	Goose         Format = "goose"
+	Dbmate        Format = "dbmate"
+	Tern          Format = "tern"
+	Hasura        Format = "hasura"
+)
+
+// Formats returns all formats but Auto, Native first.
+func Formats() []Format {
+	return []Format{Native, GolangMigrate, Goose, Dbmate, Tern, Hasura}
+}
+
+// ParseFormat returns the format of that name; "" and "auto" are [Auto].
+func ParseFormat(name string) (Format, error) {
+	name = strings.ToLower(strings.TrimSpace(name))
+	if name == "" || name == "auto" {
+		return Auto, nil
+	}
+	names := []string{"auto"}
+	for _, f := range Formats() {
+		if string(f) == name {
+			return f, nil
+		}
+		names = append(names, string(f))
+	}
+	return Auto, fmt.Errorf("unknown format %q; there are: %s", name, strings.Join(names, ", "))
+}
+
+// Options say how to read a folder. The zero value is useful.
+type Options struct {
+	// Set is the name of the set; empty means [migration.DefaultSet].
+	Set string
+	// Format is the folder's; Auto finds it, as [Detect] does.
+	Format Format
+	// Dir is what stands before the names of files in messages: with "migrations"
+	// an error says "migrations/0001_users.up.sql".
+	Dir string
+	// Funcs are migrations that are Go functions. They are merged into the set; a
+	// version that the folder has too is an error that names both. The
+	// drivers make their scripts.
+	Funcs []migration.Migration
+	// Expand gives the values of the variables in goose files that ask for them with
+	// "-- +goose ENVSUB ON", such as os.LookupEnv. Without it such a file is
+	// an error. Nothing else is ever substituted.
+	Expand func(name string) (string, bool)
+}
+
+// Read reads the migrations of a folder: the root of fsys, see [fs.Sub]. A nil fsys
+// is no folder at all, for sets that are Go functions alone. An empty folder is an
+// empty set.
+//
+// The error is a *[FolderError] for what is wrong with the folder's content, an
+// *[AmbiguousError] if the format can't be told, and an *[Error] that is
+// [fs.ErrNotExist] if there is no such folder.
+func Read(fsys fs.FS, opts Options) (*migration.Set, error) {
+	var all []migration.Migration
+	if fsys != nil {
+		f, err := load(fsys, opts)
+		if err != nil {
+			return nil, err
+		}
+		format := f.opts.Format
+		if format == Auto {
+			if format, err = f.detect(); err != nil {
+				return nil, err
+			}
+		}
+		if all, err = f.read(format); err != nil {
+			return nil, err
+		}
+	}
+	if err := addFuncs(&all, opts.Funcs); err != nil {
+		return nil, err
+	}
+	return migration.NewSet(opts.Set, all...)
+}
+
+// addFuncs appends the Go functions' migrations.
+func addFuncs(all *[]migration.Migration, funcs []migration.Migration) error {
+	from := make(map[int64]string, len(*all))
+	for _, m := range *all {
+		from[m.Version] = m.Up.File
+	}
+	var p problems
+	for _, m := range funcs {
+		if m.Up == nil {
+			p.add("", "the Go migration %s has no up function", m)
+			continue
+		}
+		if first, ok := from[m.Version]; ok {
+			p.duplicate(m.Version, first, m.Up.File)
+			continue
+		}
+		from[m.Version] = m.Up.File
+		*all = append(*all, m)
+	}
+	return p.err()
+}
+
+// duplicate reports a version that is there twice. The second file is the one that
+// is shown first.
+func (p *problems) duplicate(version int64, first, second string) {
+	err := &migration.DuplicateError{Version: version, First: first, Second: second}
+	p.all = append(p.all, &Error{File: second, Msg: err.Error(), Err: err})
+}
+
+// Detect tells the format of a folder from what its files are named and contain,
+// where that leaves no doubt:
+//
+//   - names that end in .up.sql and .down.sql: Native (GolangMigrate has the same
+//     names, and fewer rules; it is never detected);
+//   - files VERSION_name.sql with a line "-- +goose Up": Goose; "-- migrate:up":
+//     Dbmate; "---- create above / drop below ----", or tern.conf beside them: Tern;
+//   - folders VERSION_name that hold up.sql or down.sql: Hasura;
+//   - nothing of all that: Native.
+//
+// If more than one of these is there, the error is an *[AmbiguousError].
+func Detect(fsys fs.FS) (Format, error) {
+	f, err := load(fsys, Options{})
+	if err != nil {
+		return Auto, err
+	}
+	return f.detect()
+}
