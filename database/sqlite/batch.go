@@ -1,0 +1,287 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	lib "modernc.org/sqlite/lib"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// batch is a transaction that can write. A savepoint right behind its beginning is what
+// Discard goes back to.
+type batch struct {
+	d    *db
+	c    *conn
+	set  string
+	opts database.LockOptions
+
+	head    int64
+	over    bool
+	written bool // something ran since the savepoint
+	last    time.Time
+	events  []database.Event
+	scripts []*migration.Script // that ran since the savepoint
+
+	session *session // before the first script that may have changed it and was not put back yet
+	keys    foreignKeys
+}
+
+const savepoint = "whimbrel_begin"
+
+// errOver is the error of using a Batch or Run that has ended.
+var errOver = errors.New("the transaction is over")
+
+func (d *db) Begin(ctx context.Context, set string, opts database.LockOptions) (database.Batch, error) {
+	w := newWaiter(set, opts)
+	c, err := d.open(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	b := &batch{d: d, c: c, set: set, opts: opts}
+	if err := b.begin(ctx, w); err != nil {
+		c.release()
+		return nil, err
+	}
+	return b, nil
+}
+
+// open takes a connection to a file that may have to be made first.
+func (d *db) open(ctx context.Context, w *waiter) (*conn, error) {
+	if err := d.ensure(); err != nil {
+		return nil, err
+	}
+	return d.acquire(ctx, w)
+}
+
+// begin locks, and sets the savepoint.
+func (b *batch) begin(ctx context.Context, w *waiter) error {
+	st, err := b.d.lock(ctx, b.c, w)
+	if err != nil {
+		return err
+	}
+	if err := b.c.do("SAVEPOINT " + savepoint); err != nil {
+		b.c.rollback()
+		return b.d.connectError(err)
+	}
+	b.head = st.head
+	b.reset()
+	return nil
+}
+
+func (b *batch) reset() {
+	b.written, b.events, b.scripts, b.last = false, nil, nil, time.Now()
+}
+
+func (b *batch) Head() int64 { return b.head }
+
+func (b *batch) State(ctx context.Context) (*database.State, error) {
+	if b.over {
+		return nil, errOver
+	}
+	return b.d.readState(ctx, b.c, b.set)
+}
+
+func (b *batch) Run(ctx context.Context, s *migration.Script) error {
+	if b.over {
+		return errOver
+	}
+	if fn := s.Func(); fn != nil {
+		return b.function(ctx, s, fn)
+	}
+	a, err := s.Analyze(sqltext.SQLite, b.d.Tables())
+	if err != nil {
+		return err
+	}
+	if a.Control != nil { // it would end the transaction
+		return statementError(*a.Control, errors.New("transaction control inside a migration's transaction; leave it out"))
+	}
+	if err := b.keys.prepare(ctx, b, s, a); err != nil {
+		return err
+	}
+	return b.guarded(ctx, s, a.Session, func() error {
+		if err := b.statements(ctx, s, a); err != nil {
+			return err
+		}
+		return b.keys.check(ctx, b, a)
+	})
+}
+
+// guarded runs a script, and puts the session back after it where that may be needed.
+func (b *batch) guarded(ctx context.Context, s *migration.Script, session bool, run func() error) (err error) {
+	if session && b.session == nil {
+		if b.session, err = b.c.readSession(ctx); err != nil {
+			return err
+		}
+	}
+	b.written, b.scripts = true, append(b.scripts, s)
+	if err := run(); err != nil {
+		return err // and Rollback and Discard put the session back
+	}
+	if !session {
+		return nil
+	}
+	done, err := b.c.restore(b.session)
+	if done {
+		b.session = nil
+	}
+	if err != nil {
+		return fmt.Errorf("%s: put the session back: %w", s.File, err)
+	}
+	return nil
+}
+
+func (b *batch) statements(ctx context.Context, s *migration.Script, a *migration.Analysis) error {
+	for st, err := range a.Body() {
+		if err != nil {
+			return err
+		}
+		if err := b.c.statement(ctx, s, st); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// statement executes one statement of a script.
+func (c *conn) statement(ctx context.Context, s *migration.Script, st sqltext.Statement) error {
+	if s.StatementTimeout > 0 {
+		var cancel func()
+		ctx, cancel = context.WithTimeout(ctx, s.StatementTimeout)
+		defer cancel()
+	}
+	if _, err := c.ExecContext(ctx, st.Text); err != nil {
+		return statementError(st, err)
+	}
+	return nil
+}
+
+func (b *batch) Record(ctx context.Context, e database.Event) error {
+	if b.over {
+		return errOver
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	now := time.Now()
+	if e.StartedAt.IsZero() {
+		e.StartedAt, e.Duration = b.last, now.Sub(b.last)
+	}
+	e.Set = b.set
+	e = b.d.complete(e)
+	id, err := b.d.insert(b.c, e)
+	if err != nil {
+		return err
+	}
+	e.ID, e.UpText, e.DownText = id, "", ""
+	b.last, b.written, b.events = now, true, append(b.events, e)
+	return nil
+}
+
+func (b *batch) Recorded() []database.Event { return b.events }
+
+func (b *batch) Discard(ctx context.Context) error {
+	if b.over {
+		return errOver
+	}
+	if !b.keys.changed && b.c.do("ROLLBACK TO "+savepoint) == nil {
+		b.reset()
+		return b.putBack()
+	}
+	// SQLite has rolled back everything by itself, or must, to put back foreign_keys.
+	head := b.head
+	err := b.restart(ctx)
+	if err == nil && b.head != head {
+		err = &database.LockedError{Set: b.set}
+	}
+	if err != nil {
+		b.end()
+	}
+	return err
+}
+
+// restart rolls back, puts the session back, and begins anew.
+func (b *batch) restart(ctx context.Context) error {
+	b.c.rollback()
+	if err := b.putBack(); err != nil {
+		return err
+	}
+	if err := b.keys.putBack(b.c); err != nil {
+		return err
+	}
+	return b.begin(ctx, newWaiter(b.set, b.opts))
+}
+
+// putBack undoes what a script that failed, or that had to keep a database attached,
+// has left in the session.
+func (b *batch) putBack() error {
+	if b.session == nil {
+		return nil
+	}
+	done, err := b.c.restore(b.session)
+	if done {
+		b.session = nil
+	}
+	return err
+}
+
+func (b *batch) Commit(ctx context.Context) error {
+	if b.over {
+		return errOver
+	}
+	err := b.c.commit(ctx, max(b.opts.Timeout, readPatience))
+	if err != nil {
+		err = b.commitError(err)
+		b.c.rollback()
+	}
+	b.end()
+	return err
+}
+
+// commitError says what kept the transaction from being committed.
+func (b *batch) commitError(err error) error {
+	if code(err) == lib.SQLITE_CONSTRAINT_FOREIGNKEY {
+		v, verr := b.c.violations(bg)
+		if verr != nil {
+			return err
+		}
+		e := &database.StatementError{
+			Statement: "COMMIT", Code: codeName(code(err)), Err: err,
+			Message: "at COMMIT rows without a parent are left: " + v.list(),
+		}
+		if len(b.scripts) > 0 {
+			s := b.scripts[len(b.scripts)-1]
+			e.Pos = sqltext.Position{File: s.File, Line: max(s.Line, 1), Column: 1}
+		}
+		return e
+	}
+	if isBusy(err) {
+		return fmt.Errorf("commit: nothing was changed: %w", err)
+	}
+	return b.d.connectError(err)
+}
+
+func (b *batch) Rollback(context.Context) error {
+	if b.over {
+		return nil
+	}
+	b.c.rollback()
+	b.end()
+	return nil
+}
+
+// end puts back everything and gives the connection back, or drops it where that can't
+// be done. No transaction is open.
+func (b *batch) end() {
+	b.over = true
+	err := errors.Join(b.putBack(), b.keys.putBack(b.c))
+	if err != nil || b.session != nil {
+		b.c.drop()
+	}
+	b.c.release()
+}

@@ -1,0 +1,193 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	sqldriver "database/sql/driver"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+)
+
+// readPatience is how long a read, and a commit, wait for others to let go of the file.
+const readPatience = 15 * time.Second
+
+// bg is the context of statements that never wait and must not be cut off: a client
+// that interrupts COMMIT can't tell any more whether it happened.
+var bg = context.Background()
+
+// conn is one connection of the pool, for one Batch or Run.
+type conn struct {
+	*sql.Conn
+	busyTimeout int64 // what it had, to be put back
+}
+
+// acquire takes a connection out of the pool, with busy_timeout = 0. A pool that has none to give is
+// a lock like any other.
+func (d *db) acquire(ctx context.Context, w *waiter) (*conn, error) {
+	c, err := d.pooled(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	s := &conn{Conn: c}
+	if err = c.QueryRowContext(ctx, "PRAGMA busy_timeout").Scan(&s.busyTimeout); err == nil {
+		err = s.setBusyTimeout(0)
+	}
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// pooled waits for a connection of the pool as it would for the lock.
+func (d *db) pooled(ctx context.Context, w *waiter) (*sql.Conn, error) {
+	for {
+		try, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+		c, err := d.pool.Conn(try)
+		taken := err != nil && errors.Is(err, try.Err())
+		cancel()
+		switch {
+		case err == nil:
+			return c, nil
+		case taken:
+			err = w.wait(ctx, database.Holder{PID: int64(os.Getpid()), Host: d.host, App: d.opts.App})
+		case isBusy(err):
+			err = w.wait(ctx, database.Holder{})
+		default:
+			err = d.connectError(err)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (s *conn) setBusyTimeout(ms int64) error {
+	if ms == 0 && s.busyTimeout == 0 {
+		return nil
+	}
+	return s.do(fmt.Sprintf("PRAGMA busy_timeout = %d", ms))
+}
+
+// release puts the connection back into its pool. No transaction is open.
+func (s *conn) release() {
+	if s.setBusyTimeout(s.busyTimeout) != nil {
+		s.drop()
+	}
+	s.Close() // if it was dropped it says that it is closed
+}
+
+// drop closes the connection for good, and with it whatever it holds.
+func (s *conn) drop() {
+	s.Raw(func(any) error { return sqldriver.ErrBadConn }) // which is what it returns
+}
+
+// do executes a statement that doesn't wait and is not to be cut off.
+func (s *conn) do(query string, args ...any) error {
+	_, err := s.ExecContext(bg, query, args...)
+	return err
+}
+
+// rollback leaves the connection without a transaction, or drops it.
+func (s *conn) rollback() {
+	if s.do("ROLLBACK") == nil {
+		return
+	}
+	// SQLite may have rolled back by itself; then a transaction can begin.
+	if s.do("BEGIN") != nil || s.do("ROLLBACK") != nil {
+		s.drop()
+	}
+}
+
+// commit commits, and waits up to limit for readers that are in its way. After an error the
+// transaction is still open, or was rolled back.
+func (s *conn) commit(ctx context.Context, limit time.Duration) error {
+	return poll(ctx, limit, func() error { return s.do("COMMIT") })
+}
+
+// poll repeats f while the file is locked, limit at the longest.
+func poll(ctx context.Context, limit time.Duration, f func() error) error {
+	p := pause{start: time.Now(), limit: limit}
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		err := f()
+		if !isBusy(err) {
+			return err
+		}
+		if more, werr := p.sleep(ctx); werr != nil {
+			return werr
+		} else if !more {
+			return fmt.Errorf("the database file is locked by another process, for %s now: %w", limit.Round(time.Millisecond), err)
+		}
+	}
+}
+
+// pause sleeps a little longer each time, with jitter.
+type pause struct {
+	start time.Time
+	limit time.Duration
+	next  time.Duration
+}
+
+// sleep reports false when the limit is reached.
+func (p *pause) sleep(ctx context.Context) (bool, error) {
+	left := p.limit - time.Since(p.start)
+	if left <= 0 {
+		return false, nil
+	}
+	p.next = min(max(p.next*3/2, time.Millisecond), 40*time.Millisecond)
+	t := time.NewTimer(min(p.next/2+rand.N(p.next), left))
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false, ctx.Err()
+	case <-t.C:
+		return true, nil
+	}
+}
+
+// waiter waits for the migration lock.
+type waiter struct {
+	set     string
+	timeout time.Duration
+	waiting func(database.Holder)
+	pause   pause
+	told    bool
+	holder  database.Holder
+}
+
+func newWaiter(set string, opts database.LockOptions) *waiter {
+	return &waiter{
+		set: set, timeout: opts.Timeout, waiting: opts.Waiting,
+		pause: pause{start: time.Now(), limit: opts.Timeout},
+	}
+}
+
+// wait tells who has the lock, when that is news, and sleeps before the next try.
+func (w *waiter) wait(ctx context.Context, h database.Holder) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if news := !w.told || h != w.holder; news {
+		w.told, w.holder = true, h
+		if w.waiting != nil {
+			w.waiting(h)
+		}
+	}
+	more, err := w.pause.sleep(ctx)
+	if err == nil && !more {
+		err = w.locked(h)
+	}
+	return err
+}
+
+func (w *waiter) locked(h database.Holder) error {
+	return &database.LockedError{Set: w.set, Waited: time.Since(w.pause.start), Holder: h}
+}

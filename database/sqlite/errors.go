@@ -1,0 +1,103 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	client "modernc.org/sqlite"
+	lib "modernc.org/sqlite/lib"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// code returns SQLite's extended result code, 0 for errors that are not SQLite's.
+func code(err error) int {
+	var e *client.Error
+	if errors.As(err, &e) {
+		return e.Code()
+	}
+	return 0
+}
+
+// isBusy reports that another connection holds a lock that it will let go of.
+func isBusy(err error) bool {
+	switch code(err) {
+	case lib.SQLITE_BUSY, lib.SQLITE_BUSY_RECOVERY, lib.SQLITE_BUSY_TIMEOUT, lib.SQLITE_LOCKED_SHAREDCACHE, lib.SQLITE_PROTOCOL:
+		return true
+	}
+	return false
+}
+
+// message returns what SQLite says, without the code that the client puts behind it and
+// the words that say nothing.
+func message(err error) string {
+	c := code(err)
+	if c == 0 {
+		return err.Error()
+	}
+	msg := strings.TrimSuffix(err.Error(), fmt.Sprintf(" (%d)", c))
+	for _, noise := range []string{"SQL logic error: ", "constraint failed: "} {
+		msg = strings.TrimPrefix(msg, noise)
+	}
+	return msg
+}
+
+// hints say what to do about errors that a person can do something about.
+var hints = map[int]string{
+	lib.SQLITE_NOTADB:   "the file is something else than an SQLite database, or it is encrypted; name another file",
+	lib.SQLITE_CORRUPT:  "the file is damaged; PRAGMA integrity_check tells how far",
+	lib.SQLITE_READONLY: "the process must be allowed to write the file and its folder, and the URL must not say mode=ro or immutable",
+	lib.SQLITE_CANTOPEN: "the process must be allowed to read and write the file and its folder, where SQLite keeps the journal",
+	lib.SQLITE_PERM:     "the process must be allowed to read and write the file and its folder",
+	lib.SQLITE_FULL:     "the disk is full, or the database has reached its max_page_count",
+}
+
+// connectError makes errors that have to do with the file into a *ConnectError.
+func (d *db) connectError(err error) error {
+	c := code(err)
+	hint, ok := hints[c&0xff]
+	if !ok {
+		return err
+	}
+	return &database.ConnectError{Target: d.target(), Code: codeName(c), Hint: hint, Err: err}
+}
+
+var nearToken = regexp.MustCompile(`^near "((?s:.+))": syntax error$`)
+
+// statementError says which statement failed. at is its place, where SQLite lets it be
+// known more closely: a token that a syntax error names and that is there once.
+func statementError(st sqltext.Statement, err error) *database.StatementError {
+	e := &database.StatementError{
+		Pos: st.Pos, Index: st.Index, Statement: st.Text,
+		Code: codeName(code(err)), Message: message(err), Err: err,
+	}
+	if m := nearToken.FindStringSubmatch(e.Message); m != nil && strings.Count(st.Text, m[1]) == 1 {
+		e.Pos = advance(st.Pos, st.Text[:strings.Index(st.Text, m[1])])
+	}
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		e.Code, e.Message = codeName(lib.SQLITE_INTERRUPT), "the statement took longer than it was given: "+err.Error()
+	case errors.Is(err, context.Canceled):
+		e.Code, e.Message = codeName(lib.SQLITE_INTERRUPT), "the statement was interrupted: "+err.Error()
+	}
+	if c := code(err); c != lib.SQLITE_CORRUPT {
+		e.Hint = hints[c&0xff]
+	}
+	return e
+}
+
+// advance returns the place behind text, which begins at pos.
+func advance(pos sqltext.Position, text string) sqltext.Position {
+	pos.Offset += int64(len(text))
+	for _, r := range text {
+		pos.Column++
+		if r == '\n' {
+			pos.Line, pos.Column = pos.Line+1, 1
+		}
+	}
+	return pos
+}

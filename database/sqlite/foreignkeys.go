@@ -1,0 +1,226 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+
+	lib "modernc.org/sqlite/lib"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// foreignKeys follows PRAGMA foreign_keys, which has no effect inside a transaction,
+// through a batch.
+type foreignKeys struct {
+	known   bool // base and now were read
+	base    bool // what the session has outside of the batch
+	now     bool
+	changed bool // PRAGMAs were executed; they are put back with the transaction's end
+	before  violations
+}
+
+var foreignKeysPragma = regexp.MustCompile(`(?is)^PRAGMA\s+(?:\w+\s*\.\s*)?foreign_keys\s*(?:=\s*|\(\s*)['"]?([\w+-]+)['"]?\s*\)?$`)
+
+// foreignKeysValue reads the value that a PRAGMA foreign_keys sets.
+func foreignKeysValue(text string) (on, ok bool) {
+	m := foreignKeysPragma.FindStringSubmatch(text)
+	if m == nil {
+		return false, false
+	}
+	switch strings.ToLower(m[1]) {
+	case "1", "on", "yes", "true":
+		return true, true
+	case "0", "off", "no", "false":
+		return false, true
+	}
+	return false, false
+}
+
+// prepare makes the transaction one with the foreign_keys that the script asks for at
+// its head, or that it would see alone. a is nil for a function.
+func (k *foreignKeys) prepare(ctx context.Context, b *batch, s *migration.Script, a *migration.Analysis) error {
+	var pragmas []sqltext.Statement
+	if a != nil {
+		pragmas = a.Before
+	}
+	if len(pragmas) == 0 && !k.changed {
+		return nil
+	}
+	if err := k.read(ctx, b.c); err != nil {
+		return err
+	}
+	want, clear := k.base, true
+	for _, st := range pragmas {
+		on, ok := foreignKeysValue(st.Text)
+		want, clear = on, clear && ok
+	}
+	if clear && want == k.now {
+		return nil
+	}
+	if b.written {
+		return misplaced(s, pragmas)
+	}
+	if err := k.restart(ctx, b, pragmas); err != nil {
+		return err
+	}
+	if k.base && !k.now {
+		var err error
+		k.before, err = b.c.violations(ctx)
+		return err
+	}
+	return nil
+}
+
+func (k *foreignKeys) read(ctx context.Context, c *conn) error {
+	if k.known {
+		return nil
+	}
+	if err := c.QueryRowContext(ctx, "PRAGMA foreign_keys").Scan(&k.base); err != nil {
+		return err
+	}
+	k.known, k.now = true, k.base
+	return nil
+}
+
+// restart ends the transaction, in which nothing has happened, executes the
+// PRAGMAs, and begins anew.
+func (k *foreignKeys) restart(ctx context.Context, b *batch, pragmas []sqltext.Statement) error {
+	head := b.head
+	b.c.rollback()
+	k.changed = true
+	for _, st := range pragmas {
+		if _, err := b.c.ExecContext(ctx, st.Text); err != nil {
+			return statementError(st, err)
+		}
+	}
+	if err := b.c.QueryRowContext(ctx, "PRAGMA foreign_keys").Scan(&k.now); err != nil {
+		return err
+	}
+	if err := b.begin(ctx, newWaiter(b.set, b.opts)); err != nil {
+		return err
+	}
+	if b.head != head {
+		return fmt.Errorf("PRAGMA foreign_keys needs a new transaction: %w (event %d became %d); plan again", database.ErrHeadChanged, head, b.head)
+	}
+	return nil
+}
+
+// misplaced is the error of a script that needs another foreign_keys than the
+// transaction has.
+func misplaced(s *migration.Script, pragmas []sqltext.Statement) error {
+	e := &database.StatementError{
+		Pos:     sqltext.Position{File: s.File, Line: max(s.Line, 1), Column: 1},
+		Message: "a script before it in the same transaction has changed PRAGMA foreign_keys, which lasts until the transaction ends",
+		Hint:    "give each of them a transaction of its own",
+	}
+	if len(pragmas) > 0 {
+		st := pragmas[0]
+		e.Pos, e.Index, e.Statement = st.Pos, st.Index, st.Text
+		e.Message = "PRAGMA foreign_keys has no effect in a transaction that has begun, and this one has already changed something"
+	}
+	return e
+}
+
+// check looks, after a script that switched enforcement off, for what it broke.
+func (k *foreignKeys) check(ctx context.Context, b *batch, a *migration.Analysis) error {
+	if !k.base || k.now {
+		return nil
+	}
+	after, err := b.c.violations(ctx)
+	if err != nil {
+		return err
+	}
+	broken := after.without(k.before)
+	k.before = after
+	if len(broken) == 0 {
+		return nil
+	}
+	e := &database.StatementError{
+		Code:    codeName(lib.SQLITE_CONSTRAINT_FOREIGNKEY),
+		Message: "with foreign keys off the script has left rows without a parent: " + broken.list(),
+		Hint:    "PRAGMA foreign_key_check lists them",
+	}
+	if len(a.Before) > 0 {
+		st := a.Before[0]
+		e.Pos, e.Index, e.Statement = st.Pos, st.Index, st.Text
+	}
+	return e
+}
+
+// putBack gives the session the value that it had. No transaction is open.
+func (k *foreignKeys) putBack(c *conn) error {
+	if !k.changed {
+		return nil
+	}
+	if err := c.do(fmt.Sprintf("PRAGMA foreign_keys = %t", k.base)); err != nil {
+		return err
+	}
+	*k = foreignKeys{known: true, base: k.base, now: k.base}
+	return nil
+}
+
+// violations are rows whose parent is missing, as PRAGMA foreign_key_check tells.
+type violations []violation
+
+type violation struct {
+	table, parent string
+	rowid         any // nil in a table without
+}
+
+func (c *conn) violations(ctx context.Context) (violations, error) {
+	rows, err := c.QueryContext(ctx, `SELECT "table", ifnull(parent, ''), rowid FROM pragma_foreign_key_check`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all violations
+	for rows.Next() {
+		var v violation
+		if err := rows.Scan(&v.table, &v.parent, &v.rowid); err != nil {
+			return nil, err
+		}
+		all = append(all, v)
+	}
+	return all, rows.Err()
+}
+
+// without returns those between tables that have more of them than before. Rows cannot be
+// compared: a table that is rebuilt may number them anew.
+func (all violations) without(before violations) violations {
+	type pair struct{ table, parent string }
+	count := map[pair]int{}
+	for _, v := range before {
+		count[pair{v.table, v.parent}]++
+	}
+	var more violations
+	for _, v := range all {
+		p := pair{v.table, v.parent}
+		if count[p]--; count[p] < 0 {
+			more = append(more, v)
+		}
+	}
+	return more
+}
+
+// list names the first ten.
+func (all violations) list() string {
+	var b strings.Builder
+	for i, v := range all {
+		if i == 10 {
+			fmt.Fprintf(&b, ", and %d more", len(all)-i)
+			break
+		}
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		if fmt.Fprintf(&b, "table %s", v.table); v.rowid != nil {
+			fmt.Fprintf(&b, " row %v", v.rowid)
+		}
+		fmt.Fprintf(&b, " (parent %s)", v.parent)
+	}
+	return b.String()
+}

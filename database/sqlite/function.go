@@ -1,0 +1,114 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// Tx is what a Go function works with: the transaction of its migration.
+type Tx interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// Func returns the script of a Go function. It runs in the transaction of its migration
+// and must leave beginning and ending it to Whimbrel. id stands for the function in the
+// history: it must change when what the function does changes.
+func Func(id string, fn func(ctx context.Context, tx Tx) error) *migration.Script {
+	return migration.Func(id, fn)
+}
+
+// errControl is the error of transaction control in a Go function.
+var errControl = errors.New("a Go function must not begin, commit or roll back the transaction of its migration")
+
+// function runs a Go function between two savepoints, which tell whether it has left the
+// transaction open.
+func (b *batch) function(ctx context.Context, s *migration.Script, fn any) error {
+	do, ok := fn.(func(context.Context, Tx) error)
+	if !ok {
+		return fmt.Errorf("%s: a Go function for SQLite is made by sqlite.Func, this is a %T", s.File, fn)
+	}
+	if err := b.keys.prepare(ctx, b, s, nil); err != nil {
+		return err
+	}
+	return b.guarded(ctx, s, true, func() error {
+		if err := b.c.do("SAVEPOINT whimbrel_function"); err != nil {
+			return err
+		}
+		t := &tx{c: b.c}
+		err := t.call(ctx, do)
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.File, err)
+		}
+		if err := b.c.do("RELEASE whimbrel_function"); err != nil {
+			return fmt.Errorf("%s: %w (%s)", s.File, errControl, message(err))
+		}
+		return nil
+	})
+}
+
+// tx ends the queries that a function has left open.
+type tx struct {
+	c    *conn
+	ctx  context.Context
+	open []context.CancelFunc
+}
+
+// txKey marks the contexts that are made from the one that the function was given.
+type txKey struct{}
+
+func (t *tx) call(ctx context.Context, do func(context.Context, Tx) error) error {
+	ctx, cancel := context.WithCancel(context.WithValue(ctx, txKey{}, t))
+	defer func() {
+		cancel()
+		for _, c := range t.open {
+			c()
+		}
+	}()
+	return do(ctx, t)
+}
+
+// bound returns a context that ends with the function.
+func (t *tx) bound(ctx context.Context) context.Context {
+	if ctx.Value(txKey{}) == t {
+		return ctx
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	t.open = append(t.open, cancel)
+	return ctx
+}
+
+// check refuses transaction control. Text that cannot be cut is SQLite's to complain of.
+func check(query string) error {
+	all, _ := sqltext.Split(query, sqltext.SQLite, sqltext.Options{})
+	for _, st := range all {
+		if st.Tx.Control() && st.Tx != sqltext.TxSavepoint {
+			return fmt.Errorf("%s: %w", st.Text, errControl)
+		}
+	}
+	return nil
+}
+
+func (t *tx) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	if err := check(query); err != nil {
+		return nil, err
+	}
+	return t.c.ExecContext(ctx, query, args...)
+}
+
+func (t *tx) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if err := check(query); err != nil {
+		return nil, err
+	}
+	return t.c.QueryContext(t.bound(ctx), query, args...)
+}
+
+func (t *tx) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	return t.c.QueryRowContext(t.bound(ctx), query, args...)
+}

@@ -1,0 +1,194 @@
+package sqlite
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"time"
+
+	lib "modernc.org/sqlite/lib"
+
+	"github.com/whimbrel-db/whimbrel/database"
+)
+
+// begin opens a transaction that can write, and makes Whimbrel's tables where they
+// are missing. guarded is asked what to do where a Run has left its mark: nil passes it
+// over; else it reports whether to go on in this transaction.
+func (d *db) begin(ctx context.Context, c *conn, w *waiter, guarded func(*guardMark) (bool, error)) (standing, error) {
+	for {
+		err := c.do("BEGIN IMMEDIATE")
+		if isBusy(err) {
+			if err := w.wait(ctx, database.Holder{}); err != nil {
+				return standing{}, err
+			}
+			continue
+		}
+		if err != nil {
+			return standing{}, d.connectError(err)
+		}
+		st, err := d.stand(ctx, c, w.set)
+		if code(err) != 0 {
+			var none bool
+			if none, err = d.missing(ctx, c, err); none {
+				st.fresh = true
+				st.head, err = d.createTables(c)
+			}
+		}
+		goOn := true
+		if err == nil && st.guard != nil && guarded != nil {
+			goOn, err = guarded(st.guard)
+		}
+		if err == nil && goOn {
+			return st, nil
+		}
+		c.rollback()
+		if err != nil {
+			return standing{}, err
+		}
+		if err := d.waitForGuard(ctx, c, w, st.guard); err != nil {
+			return standing{}, err
+		}
+	}
+}
+
+// lock takes the migration lock: a transaction that can write while there is no Run, or
+// none that lives.
+func (d *db) lock(ctx context.Context, c *conn, w *waiter) (standing, error) {
+	return d.begin(ctx, c, w, func(g *guardMark) (bool, error) {
+		path, err := c.path(ctx)
+		if err != nil {
+			return false, err
+		}
+		alive, err := sideTaken(path)
+		if err != nil || alive {
+			return false, err
+		}
+		if err := c.do(d.sql.unguard, g.Token); err != nil {
+			return false, d.connectError(err)
+		}
+		os.Remove(sidePath(path)) // if it stays the next Run uses it
+		return true, nil
+	})
+}
+
+// waitForGuard waits while the mark of a Run is there and the Run lives. It takes no
+// lock that would be in the way of what is run.
+func (d *db) waitForGuard(ctx context.Context, c *conn, w *waiter, g *guardMark) error {
+	for {
+		if err := w.wait(ctx, g.holder()); err != nil {
+			return err
+		}
+		st, err := d.stand(ctx, c, w.set)
+		switch {
+		case isBusy(err):
+			continue
+		case err != nil:
+			return d.connectError(err)
+		case st.guard == nil || st.guard.Token != g.Token:
+			return nil
+		}
+		path, err := c.path(ctx)
+		if err != nil {
+			return err
+		}
+		if alive, err := sideTaken(path); err != nil || !alive {
+			return err
+		}
+	}
+}
+
+// mark is the row of a Run that takes the lock now.
+func (d *db) mark() *guardMark {
+	return &guardMark{
+		Token: rand.Text(), PID: int64(os.Getpid()), Host: d.host, App: d.opts.App,
+		Since: time.Now().UTC().Truncate(time.Microsecond),
+	}
+}
+
+// setGuard writes the mark in the open transaction.
+func (d *db) setGuard(c *conn, g *guardMark) error {
+	b, err := json.Marshal(g)
+	if err != nil {
+		return err
+	}
+	return d.connectError(c.do(d.sql.setting, guardRow, g.Token, string(b), formatTime(g.Since)))
+}
+
+// path returns the file of the connection's main database as SQLite knows it, with
+// symbolic links resolved, so that all processes agree on it; "" in memory.
+func (c *conn) path(ctx context.Context) (path string, err error) {
+	err = c.QueryRowContext(ctx, "SELECT file FROM pragma_database_list WHERE name = 'main'").Scan(&path)
+	return path, err
+}
+
+// sidePath is the file that a Run holds locked. It is made and removed only by who
+// has the database's write lock, so it is never replaced under somebody.
+func sidePath(path string) string { return path + "-whimbrel" }
+
+// side is a side file that is held locked. The zero side is that of a database in
+// memory, which no other process sees.
+type side struct {
+	pool *sql.DB
+	conn *sql.Conn
+}
+
+// takeSide makes and locks the side file; nil means that somebody else has it, who may
+// only be looking.
+func takeSide(path string) (*side, error) {
+	if path == "" {
+		return &side{}, nil
+	}
+	return openSide(path, "rwc")
+}
+
+// sideTaken reports whether a living process holds the side file locked.
+func sideTaken(path string) (bool, error) {
+	if path == "" {
+		return true, nil
+	}
+	if _, err := os.Stat(sidePath(path)); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	s, err := openSide(path, "rw")
+	if code(err)&0xff == lib.SQLITE_CANTOPEN {
+		return false, nil
+	}
+	if s != nil {
+		s.release()
+	}
+	return s == nil && err == nil, err
+}
+
+func openSide(path, mode string) (*side, error) {
+	pool, err := sql.Open("sqlite", fileURI(sidePath(path), mode, nil))
+	if err != nil {
+		return nil, err
+	}
+	s := &side{pool: pool}
+	if s.conn, err = pool.Conn(bg); err == nil {
+		_, err = s.conn.ExecContext(bg, "BEGIN EXCLUSIVE")
+	}
+	if err != nil {
+		s.release()
+		if isBusy(err) {
+			err = nil
+		}
+		return nil, err
+	}
+	return s, nil
+}
+
+// release lets go of the lock.
+func (s *side) release() {
+	if s.conn != nil {
+		s.conn.ExecContext(bg, "ROLLBACK") // closing does the same
+		s.conn.Close()
+	}
+	if s.pool != nil {
+		s.pool.Close()
+	}
+}

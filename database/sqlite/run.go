@@ -1,0 +1,205 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// run is the migration lock without a transaction: a row that every Batch looks for, and
+// a locked file that tells that its owner lives.
+type run struct {
+	d    *db
+	c    *conn
+	set  string
+	opts database.LockOptions
+
+	head    int64
+	mark    *guardMark
+	side    *side
+	path    string
+	session *session
+	keys    foreignKeys
+	over    bool
+}
+
+// runBusyTimeout is how long a statement waits inside SQLite for readers when it is about to
+// be committed: asked again from outside, it would have to do all its work again. It bounds how late
+// a cancelled context is noticed.
+const runBusyTimeout = 2 * time.Second
+
+func (d *db) Guard(ctx context.Context, set string, opts database.LockOptions) (database.Run, error) {
+	w := newWaiter(set, opts)
+	c, err := d.open(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	r := &run{d: d, c: c, set: set, opts: opts, mark: d.mark()}
+	if err = r.take(ctx, w); err == nil {
+		err = r.settle(ctx)
+	}
+	if err != nil {
+		c.release()
+		return nil, err
+	}
+	return r, nil
+}
+
+// take takes the lock: the side file and the mark, both under the database's write lock.
+func (r *run) take(ctx context.Context, w *waiter) (err error) {
+	if r.path, err = r.c.path(ctx); err != nil {
+		return r.d.connectError(err)
+	}
+	for {
+		st, err := r.d.lock(ctx, r.c, w)
+		if err != nil {
+			return err
+		}
+		r.head = st.head
+		if r.side, err = takeSide(r.path); err == nil && r.side != nil {
+			break
+		}
+		r.c.rollback()
+		if err == nil { // somebody is looking whether there is one
+			err = w.wait(ctx, database.Holder{})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err = r.d.setGuard(r.c, r.mark); err == nil {
+		err = r.c.commit(ctx, max(r.opts.Timeout, readPatience))
+	}
+	if err != nil {
+		r.c.rollback()
+		r.side.release()
+		if r.path != "" {
+			os.Remove(sidePath(r.path))
+		}
+		return r.d.connectError(err)
+	}
+	return nil
+}
+
+// settle reads the session that Close puts back, and lets statements wait for readers.
+func (r *run) settle(ctx context.Context) (err error) {
+	if r.session, err = r.c.readSession(ctx); err == nil {
+		err = r.keys.read(ctx, r.c)
+	}
+	if err == nil {
+		err = r.c.do(fmt.Sprintf("PRAGMA busy_timeout = %d", runBusyTimeout.Milliseconds()))
+	}
+	if err != nil {
+		r.unguard()
+		return err
+	}
+	if r.d.owned && r.path != "" { // idle connections keep a WAL open, which a script may want to end
+		r.d.pool.SetMaxIdleConns(0)
+	}
+	return nil
+}
+
+func (r *run) Head() int64 { return r.head }
+
+func (r *run) State(ctx context.Context) (state *database.State, err error) {
+	if r.over {
+		return nil, errOver
+	}
+	err = poll(ctx, readPatience, func() (err error) {
+		state, err = r.d.readState(ctx, r.c, r.set)
+		return err
+	})
+	return state, err
+}
+
+func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statement, _ io.Reader) error {
+	if r.over {
+		return errOver
+	}
+	limit := readPatience
+	if s.LockTimeout > 0 {
+		limit = s.LockTimeout
+	}
+	err := poll(ctx, limit, func() error { return r.c.statement(ctx, s, st) })
+	var e *database.StatementError
+	if err != nil && !errors.As(err, &e) {
+		err = statementError(st, err)
+	}
+	return err
+}
+
+func (r *run) Record(ctx context.Context, e database.Event) (database.Event, error) {
+	if r.over {
+		return e, errOver
+	}
+	if err := ctx.Err(); err != nil {
+		return e, err
+	}
+	e.Set = r.set
+	if e.StartedAt.IsZero() {
+		e.StartedAt = time.Now()
+	}
+	e = r.d.complete(e)
+	if err := poll(ctx, readPatience, func() error { return r.c.do("BEGIN IMMEDIATE") }); err != nil {
+		return e, fmt.Errorf("record %s of version %d: %w", e.Direction, e.Version, r.d.connectError(err))
+	}
+	id, err := r.d.insert(r.c, e)
+	if err == nil {
+		err = r.c.commit(ctx, readPatience)
+	}
+	if err != nil {
+		r.c.rollback()
+		return e, err
+	}
+	e.ID, e.UpText, e.DownText = id, "", ""
+	return e, nil
+}
+
+func (r *run) Close(context.Context) error {
+	if r.over {
+		return nil
+	}
+	r.over = true
+	r.c.rollback() // of what a script has left open
+	_, err := r.c.restore(r.session)
+	r.keys.changed = true // for all that is known
+	err = errors.Join(err, r.keys.putBack(r.c), r.unguard())
+	if err != nil {
+		r.c.drop()
+	}
+	if r.d.owned && r.path != "" {
+		r.d.pool.SetMaxIdleConns(2) // as database/sql has it
+	}
+	r.c.release()
+	return err
+}
+
+// unguard takes away the mark and the side file, both under the database's write lock. A
+// mark that stays is no harm: without the file's lock it counts for nothing.
+func (r *run) unguard() error {
+	ctx, cancel := context.WithTimeout(bg, readPatience)
+	defer cancel()
+	err := poll(ctx, readPatience, func() error { return r.c.do("BEGIN IMMEDIATE") })
+	if err == nil {
+		err = r.c.do(r.d.sql.unguard, r.mark.Token)
+	}
+	r.side.release()
+	if err == nil && r.path != "" {
+		os.Remove(sidePath(r.path)) // if it stays the next Run uses it
+	}
+	if err == nil {
+		err = r.c.commit(ctx, readPatience)
+	}
+	if err != nil {
+		r.c.rollback()
+		return fmt.Errorf("release the migration lock: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,216 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	lib "modernc.org/sqlite/lib"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// tablesVersion is the newest version of Whimbrel's own tables that is known here.
+const tablesVersion = 1
+
+// guardRow is the name of the row in the settings that says that a Run has the lock.
+const guardRow = "guard"
+
+// statements are the texts of what is sent, with the tables' names in them.
+type statements struct {
+	create   []string
+	exist    string // how many of the tables there are
+	standing string
+	insert   string
+	state    string
+	history  string
+	setting  string // insert or update
+	unguard  string
+}
+
+// ddl makes version 1 of the tables. The times are UTC in RFC 3339 with microseconds,
+// the checksums 64 hexadecimal digits.
+var ddl = []string{
+	`CREATE TABLE main.{history} (
+	id INTEGER PRIMARY KEY AUTOINCREMENT,
+	set_name TEXT NOT NULL,
+	version INTEGER NOT NULL,
+	name TEXT NOT NULL,
+	direction TEXT NOT NULL,
+	checksum TEXT,
+	down_checksum TEXT,
+	up_text TEXT,
+	down_text TEXT,
+	down_directives TEXT NOT NULL DEFAULT '',
+	started_at TEXT NOT NULL,
+	duration_us INTEGER NOT NULL,
+	db_user TEXT NOT NULL DEFAULT '',
+	host TEXT NOT NULL DEFAULT '',
+	app TEXT NOT NULL DEFAULT '',
+	tool_version TEXT NOT NULL DEFAULT '',
+	note TEXT NOT NULL DEFAULT ''
+)`,
+	`CREATE INDEX main.{history_set} ON {history} (set_name, id)`,
+	`CREATE TABLE main.{settings} (
+	name TEXT PRIMARY KEY NOT NULL,
+	value TEXT NOT NULL,
+	reason TEXT NOT NULL DEFAULT '',
+	changed_by TEXT NOT NULL DEFAULT '',
+	changed_at TEXT NOT NULL
+)`,
+}
+
+// eventColumns are the columns of an event, without the texts. What has no place
+// in an Applied comes last.
+const eventColumns = `id, version, name, direction, ifnull(checksum, ''), ifnull(down_checksum, ''), down_text IS NOT NULL, started_at, duration_us`
+
+func newStatements(n database.TableNames) statements {
+	fill := strings.NewReplacer(
+		"{history}", quote(n.History), "{settings}", quote(n.Settings),
+		"{history_set}", quote(n.History+"_set"),
+		"{own}", "'"+migration.ReservedSet+"'", "{guard}", "'"+guardRow+"'",
+		"{names}", literal(n.History)+", "+literal(n.Settings),
+	).Replace
+	s := statements{
+		exist: fill(`SELECT count(*) FROM main.sqlite_schema WHERE name COLLATE NOCASE IN ({names})`),
+		standing: fill(`SELECT
+	ifnull((SELECT max(id) FROM main.{history} WHERE set_name = ?1), 0),
+	ifnull((SELECT max(id) FROM main.{history} WHERE set_name = {own}), 0),
+	ifnull((SELECT max(version) FROM main.{history} WHERE set_name = {own} AND direction = 'up'), 0),
+	ifnull((SELECT reason FROM main.{settings} WHERE name = {guard}), '')`),
+		insert: fill(`INSERT INTO main.{history} (set_name, version, name, direction, checksum, down_checksum, up_text, down_text,
+	down_directives, started_at, duration_us, db_user, host, app, tool_version, note)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?, ?, ?)`),
+		state: fill(`SELECT -1, max(id), '', '', '', '', 0, '', max(iif(direction = 'up', version, 0)) FROM main.{history} WHERE set_name = {own}
+	UNION ALL SELECT 0, 0, name, value, reason, changed_by, 0, changed_at, 0 FROM main.{settings}
+	UNION ALL SELECT ` + eventColumns + ` FROM main.{history} WHERE set_name = ?1
+	ORDER BY 1`),
+		history: fill(`SELECT ` + eventColumns + `, set_name, down_directives, db_user, host, app, tool_version, note,
+	iif(?4, ifnull(up_text, ''), ''), iif(?4, ifnull(down_text, ''), '')
+	FROM main.{history} WHERE id > ?1 AND (?2 = '' OR set_name = ?2) AND (?3 IS NULL OR version = ?3) ORDER BY id LIMIT ?5`),
+		setting: fill(`INSERT INTO main.{settings} (name, value, reason, changed_at) VALUES (?1, ?2, ?3, ?4)
+	ON CONFLICT (name) DO UPDATE SET value = ?2, reason = ?3, changed_at = ?4`),
+		unguard: fill(`DELETE FROM main.{settings} WHERE name = {guard} AND value = ?`),
+	}
+	for _, text := range ddl {
+		s.create = append(s.create, fill(text))
+	}
+	return s
+}
+
+// quote makes a name an identifier, literal a string.
+func quote(name string) string   { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
+func literal(text string) string { return `'` + strings.ReplaceAll(text, `'`, `''`) + `'` }
+
+const timeLayout = "2006-01-02T15:04:05.000000Z"
+
+func formatTime(t time.Time) string { return t.UTC().Format(timeLayout) }
+
+// querier is a connection, or the pool.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// missing reports whether err says that Whimbrel's tables do not exist. It is an error
+// when something else has their names.
+func (d *db) missing(ctx context.Context, q querier, err error) (bool, error) {
+	if code(err) != lib.SQLITE_ERROR {
+		return false, d.connectError(err)
+	}
+	var n int
+	if cerr := q.QueryRowContext(ctx, d.sql.exist).Scan(&n); cerr != nil {
+		return false, d.connectError(cerr)
+	}
+	if n == 0 {
+		return true, nil
+	}
+	return false, fmt.Errorf("the tables %s and %s in %s are not Whimbrel's, or are damaged (%s); choose another name for the history",
+		d.names.History, d.names.Settings, d.target(), message(err))
+}
+
+// standing is what Begin has to know.
+type standing struct {
+	head  int64
+	guard *guardMark // of the Run that has, or had, the lock
+	fresh bool       // the tables were made just now
+}
+
+// guardMark is the row that a Run keeps in the settings while it has the lock.
+type guardMark struct {
+	Token string    `json:"token"`
+	PID   int64     `json:"pid"`
+	Host  string    `json:"host"`
+	App   string    `json:"app"`
+	Since time.Time `json:"since"`
+}
+
+func (g *guardMark) holder() database.Holder {
+	return database.Holder{PID: g.PID, Host: g.Host, App: g.App, Since: g.Since}
+}
+
+// stand reads what Begin has to know, with one question.
+func (d *db) stand(ctx context.Context, c *conn, set string) (st standing, err error) {
+	var own, version int64
+	var mark string
+	if err := c.QueryRowContext(ctx, d.sql.standing, set).Scan(&st.head, &own, &version, &mark); err != nil {
+		return st, err
+	}
+	if version > tablesVersion {
+		return st, &database.TablesNewerError{Found: version, Known: tablesVersion}
+	}
+	st.head = max(st.head, own)
+	if mark != "" {
+		st.guard = &guardMark{}
+		if err := json.Unmarshal([]byte(mark), st.guard); err != nil {
+			return st, fmt.Errorf("row %q of table %s: %w", guardRow, d.names.Settings, err)
+		}
+	}
+	return st, nil
+}
+
+// createTables makes Whimbrel's tables in the open transaction, and records that.
+func (d *db) createTables(c *conn) (head int64, err error) {
+	start := time.Now()
+	for _, text := range d.sql.create {
+		if err := c.do(text); err != nil {
+			return 0, d.connectError(err)
+		}
+	}
+	e := d.complete(database.Event{
+		Set: migration.ReservedSet, Version: tablesVersion, Name: "tables", Direction: database.Up,
+		StartedAt: start, Duration: time.Since(start),
+	})
+	return d.insert(c, e)
+}
+
+// complete fills in who it is, and rounds times to what the table keeps.
+func (d *db) complete(e database.Event) database.Event {
+	e.DBUser, e.Host, e.App = "", d.host, d.opts.App
+	e.StartedAt, e.Duration = e.StartedAt.UTC().Truncate(time.Microsecond), e.Duration.Truncate(time.Microsecond)
+	e.HasDownText = e.HasDownText || e.DownText != ""
+	return e
+}
+
+// insert appends an event to the history.
+func (d *db) insert(c *conn, e database.Event) (id int64, err error) {
+	text := func(s string, ok bool) any {
+		if !ok {
+			return nil
+		}
+		return s
+	}
+	r, err := c.ExecContext(bg, d.sql.insert,
+		e.Set, e.Version, e.Name, string(e.Direction),
+		text(e.Checksum.String(), !e.Checksum.IsZero()), text(e.DownChecksum.String(), !e.DownChecksum.IsZero()),
+		text(e.UpText, e.UpText != ""), text(e.DownText, e.HasDownText), e.DownDirectives.String(),
+		formatTime(e.StartedAt), e.Duration.Microseconds(), e.Host, e.App, e.ToolVersion, e.Note)
+	if err != nil {
+		return 0, fmt.Errorf("record %s of version %d in %s: %w", e.Direction, e.Version, d.names.History, d.connectError(err))
+	}
+	return r.LastInsertId()
+}

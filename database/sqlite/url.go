@@ -1,0 +1,103 @@
+package sqlite
+
+import (
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/whimbrel-db/whimbrel/database"
+)
+
+// target is what a URL says.
+type target struct {
+	path   string
+	memory bool
+	mode   string // as the URL has it
+	create bool   // a missing file may be created
+	params url.Values
+}
+
+// passedOn are the parameters that go on to the client as they are.
+var passedOn = []string{
+	"_pragma", "_txlock", "_time_format", "_time_integer_format", "_timezone", "_inttotime", "_texttotime",
+	"immutable", "nolock",
+}
+
+// parseURL reads "sqlite:path?parameters".
+func parseURL(raw string) (target, error) {
+	fail := func(format string, args ...any) (target, error) {
+		return target{}, &database.URLError{URL: database.Redact(raw), Msg: fmt.Sprintf(format, args...)}
+	}
+	_, rest, _ := strings.Cut(raw, ":")
+	rest, query, _ := strings.Cut(rest, "?")
+	if strings.Contains(rest, "#") {
+		return fail("a # in the path is written %%23")
+	}
+	path, err := url.PathUnescape(strings.TrimPrefix(rest, "//"))
+	if err != nil {
+		return fail("%v; a %% in the path is written %%25", err)
+	}
+	params, err := url.ParseQuery(query)
+	if err != nil {
+		return fail("parameters: %v", err)
+	}
+	t := target{path: path, memory: path == ":memory:", mode: params.Get("mode"), params: params}
+	switch {
+	case path == "":
+		return fail("no path: want sqlite:app.db, sqlite:///var/app.db or sqlite::memory:")
+	case strings.ContainsRune(path, 0):
+		return fail("a NUL byte in the path")
+	case strings.HasPrefix(path, "file:"):
+		return fail("leave out file:, the path stands behind the scheme")
+	case params.Get("cache") == "shared":
+		return fail("cache=shared: such connections wait for each other without end; leave it out")
+	}
+	for name := range params {
+		if name != "mode" && !slices.Contains(passedOn, name) {
+			return fail("unknown parameter %q; there are: mode, %s", name, strings.Join(passedOn, ", "))
+		}
+	}
+	switch t.mode {
+	case "", "rwc":
+		t.create = true
+	case "ro", "rw":
+	default:
+		return fail("mode=%s: want ro, rw or rwc", t.mode)
+	}
+	if drive := strings.TrimPrefix(path, "/"); runtime.GOOS == "windows" && len(drive) > 1 && drive[1] == ':' {
+		t.path = drive
+	}
+	return t, nil
+}
+
+// dsn returns the name by which the client opens the file. It never creates it.
+func (t target) dsn(path string) string {
+	params := url.Values{}
+	for name, values := range t.params {
+		params[name] = values
+	}
+	if t.memory {
+		params.Del("mode")
+		return ":memory:?" + params.Encode()
+	}
+	if t.mode == "ro" {
+		return fileURI(path, "ro", params)
+	}
+	return fileURI(path, "rw", params)
+}
+
+// fileURI returns SQLite's own URI of a file.
+func fileURI(path, mode string, params url.Values) string {
+	if params == nil {
+		params = url.Values{}
+	}
+	params.Set("mode", mode)
+	p := filepath.ToSlash(path)
+	if !strings.HasPrefix(p, "/") { // C:/…
+		p = "/" + p
+	}
+	return "file://" + (&url.URL{Path: p}).EscapedPath() + "?" + params.Encode()
+}
