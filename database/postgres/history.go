@@ -1,0 +1,142 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"strings"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// History is read in pages, so that no connection is held while the caller looks
+// at an event. Pages with texts are short: a text may be long.
+const (
+	pageEvents = 1000
+	pageTexts  = 20
+)
+
+// History reads the events that q selects, a page for each round trip.
+func (db *Database) History(ctx context.Context, q database.HistoryQuery) iter.Seq2[database.Event, error] {
+	return func(yield func(database.Event, error) bool) {
+		after := int64(0)
+		for {
+			page, more, err := db.historyPage(ctx, q, after)
+			if err != nil {
+				yield(database.Event{}, err)
+				return
+			}
+			for _, e := range page {
+				if !yield(e, nil) {
+					return
+				}
+				after = e.ID
+			}
+			if !more {
+				return
+			}
+		}
+	}
+}
+
+func (db *Database) historyPage(ctx context.Context, q database.HistoryQuery, after int64) (page []database.Event, more bool, err error) {
+	c, err := db.acquire(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	defer c.release()
+	schema, err := db.locate(ctx, c)
+	if err != nil {
+		return nil, false, err
+	}
+	query := db.historyQuery(schema, q, after)
+	query.row = func(r *row) error {
+		e, err := readEvent(r)
+		page = append(page, e)
+		return err
+	}
+	if err := c.pipeline(ctx, query); err != nil {
+		if missingTable(err) {
+			err = nil
+		}
+		return nil, false, err
+	}
+	return page, len(page) == limit(q), nil
+}
+
+func limit(q database.HistoryQuery) int {
+	if q.Texts {
+		return pageTexts
+	}
+	return pageEvents
+}
+
+func (db *Database) historyQuery(schema string, q database.HistoryQuery, after int64) query {
+	texts := "NULL, NULL"
+	if q.Texts {
+		texts = "up_text, down_text"
+	}
+	where, args := []string{"id > $1"}, []arg{number(after)}
+	if q.Set != "" {
+		args = append(args, text(q.Set))
+		where = append(where, fmt.Sprintf("set_name = $%d", len(args)))
+	}
+	if q.Version != nil {
+		args = append(args, number(*q.Version))
+		where = append(where, fmt.Sprintf("version = $%d", len(args)))
+	}
+	return query{
+		sql: fmt.Sprintf(`SELECT id, set_name, version, name, direction, checksum, down_checksum, %s, down_text IS NOT NULL, down_directives,
+	started_at, duration_us, db_user, host, app, tool_version, note FROM %s WHERE %s ORDER BY id LIMIT %d`,
+			texts, table(schema, db.names.History), strings.Join(where, " AND "), limit(q)),
+		args:    args,
+		formats: []int16{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0},
+	}
+}
+
+func readEvent(r *row) (e database.Event, err error) {
+	e.ID, e.Set, e.Version, e.Name, e.Direction = r.number(), r.text(), r.number(), r.text(), database.Direction(r.text())
+	if err := e.Checksum.UnmarshalText(r.bytes()); err != nil {
+		return e, err
+	}
+	if err := e.DownChecksum.UnmarshalText(r.bytes()); err != nil {
+		return e, err
+	}
+	e.UpText, e.DownText, e.HasDownText = r.text(), r.text(), r.boolean()
+	if e.DownDirectives, err = migration.ParseDirectives(r.text()); err != nil {
+		return e, err
+	}
+	e.StartedAt, e.Duration = r.time(), microseconds(r.number())
+	e.DBUser, e.Host, e.App, e.ToolVersion, e.Note = r.text(), r.text(), r.text(), r.text(), r.text()
+	return e, r.err
+}
+
+// UpdateSetting stores the setting and the event that says so in one transaction,
+// under the lock of Whimbrel's own set.
+func (db *Database) UpdateSetting(ctx context.Context, u database.SettingUpdate) error {
+	u, err := u.Check()
+	if err != nil {
+		return err
+	}
+	c, err := db.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.release()
+	schema, _, err := db.begin(ctx, c, migration.ReservedSet, database.LockOptions{Timeout: settingTimeout})
+	if err != nil {
+		return err
+	}
+	defer c.rollback(ctx)
+	store := query{
+		sql: "INSERT INTO " + table(schema, db.names.Settings) + ` AS s (name, value, reason, changed_by, changed_at)
+VALUES ($1, $2, $3, session_user, coalesce($4::timestamptz, now()))
+ON CONFLICT (name) DO UPDATE SET value = excluded.value, reason = excluded.reason, changed_by = excluded.changed_by, changed_at = excluded.changed_at`,
+		args: []arg{text(u.Name), text(u.Value), text(u.Reason), nil},
+	}
+	if !u.At.IsZero() {
+		store.args[3] = text(u.At.UTC().Format(rfc3339Micro))
+	}
+	return c.pipeline(ctx, store, db.recordQuery(schema, u.Event(), nil), query{sql: "COMMIT"})
+}
