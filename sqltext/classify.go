@@ -2,12 +2,13 @@ package sqltext
 
 // classifier tells what a statement is from its first words.
 type classifier struct {
-	dialect Dialect
-	text    []byte
-	session bool // what the statement mentions changes the session
+	dialect  Dialect
+	text     []byte
+	mentions bool // the statement mentions what changes the session
 
 	tx                  Tx
 	why                 string
+	session             bool
 	enumType, enumValue string
 
 	lex      lexer
@@ -16,11 +17,10 @@ type classifier struct {
 	word     string // the keyword at hand; "" for anything but a word
 }
 
-func (c *classifier) classify() {
-	c.lex = lexer{rules: rulesOf(c.dialect), b: c.text}
+// classify begins with the statement's first word at hand, which ends at firstEnd.
+func (c *classifier) classify(firstEnd int) {
+	c.lex = lexer{rules: rulesOf(c.dialect), b: c.text, i: firstEnd}
 	c.lex.class = &c.lex.rules.fine
-	c.next()
-	mentions := c.session
 	c.session = true
 	switch c.dialect {
 	case PostgreSQL:
@@ -30,7 +30,7 @@ func (c *classifier) classify() {
 	case MySQL:
 		c.mysql()
 	}
-	c.session = c.session || mentions
+	c.session = c.session || c.mentions
 }
 
 // next moves to the next token.
@@ -123,4 +123,15 @@ func (c *classifier) ends(t Tx) {
 	if c.dialect == MySQL && c.word == "RELEASE" {
 		c.tx = TxOther // disconnects
 	}
+}
+
+// names reports whether the token at hand is the identifier, in any case and quoting.
+func (c *classifier) names(name string) bool {
+	switch c.kind {
+	case tWord:
+		return foldEqual(c.token(), name)
+	case tQuoted:
+		return foldEqual(unquoteName(c.token()), name)
+	}
+	return false
 }

@@ -3,6 +3,7 @@ package sqltext
 import (
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -49,11 +50,11 @@ func checkText(t *testing.T, text string, d Dialect) {
 		"DataErrReader": iotest.DataErrReader(strings.NewReader(text)),
 	} {
 		got, gotErr := collect(NewScanner(r, d, opts))
-		if diff := cmp.Diff(pieces, got); diff != "" {
-			t.Fatalf("%s: other pieces than from the whole text:\n%s", name, diff)
+		if !slices.Equal(pieces, got) {
+			t.Fatalf("%s: other pieces than from the whole text:\n%s", name, cmp.Diff(pieces, got))
 		}
-		if diff := cmp.Diff(err, gotErr, cmp.Comparer(sameError)); diff != "" {
-			t.Fatalf("%s: other error than from the whole text:\n%s", name, diff)
+		if !sameError(err, gotErr) {
+			t.Fatalf("%s: the error is %v; from the whole text it is %v", name, gotErr, err)
 		}
 	}
 	delimiter := false
@@ -130,8 +131,8 @@ func checkWhole(t *testing.T, p Statement, d Dialect, opts Options) {
 		}
 		q := again[0]
 		q.Raw, q.Start, q.Pos, q.Index = p.Raw, p.Start, p.Pos, p.Index
-		if diff := cmp.Diff(p, q); diff != "" {
-			t.Fatalf("%q alone is another statement:\n%s", text, diff)
+		if p != q {
+			t.Fatalf("%q alone is another statement:\n%s", text, cmp.Diff(p, q))
 		}
 	}
 }

@@ -13,15 +13,50 @@ func keyword(tok []byte) string {
 		}
 		buf[i] = c
 	}
-	if w, ok := commonKeywords[string(buf[:len(tok)])]; ok {
+	if w := common(buf[:len(tok)]); w != "" {
 		return w
 	}
 	return string(buf[:len(tok)])
 }
 
-// commonKeywords begin nearly all statements; for them keyword allocates nothing.
-var commonKeywords = map[string]string{
-	"INSERT": "INSERT", "UPDATE": "UPDATE", "DELETE": "DELETE", "REPLACE": "REPLACE", "SELECT": "SELECT",
-	"WITH": "WITH", "COPY": "COPY", "CREATE": "CREATE", "ALTER": "ALTER", "DROP": "DROP", "SET": "SET",
-	"TABLE": "TABLE", "INDEX": "INDEX", "COMMENT": "COMMENT", "GRANT": "GRANT", "CALL": "CALL",
+// common returns the keywords that begin nearly all statements, for which keyword
+// then allocates nothing.
+func common(upper []byte) string {
+	switch string(upper) {
+	case "INSERT":
+		return "INSERT"
+	case "UPDATE":
+		return "UPDATE"
+	case "DELETE":
+		return "DELETE"
+	case "REPLACE":
+		return "REPLACE"
+	case "SELECT":
+		return "SELECT"
+	case "WITH":
+		return "WITH"
+	case "COPY":
+		return "COPY"
+	case "CREATE":
+		return "CREATE"
+	case "ALTER":
+		return "ALTER"
+	case "DROP":
+		return "DROP"
+	case "SET":
+		return "SET"
+	case "TABLE":
+		return "TABLE"
+	case "INDEX":
+		return "INDEX"
+	case "COMMENT":
+		return "COMMENT"
+	case "GRANT":
+		return "GRANT"
+	case "INTO":
+		return "INTO"
+	case "UNIQUE":
+		return "UNIQUE"
+	}
+	return ""
 }

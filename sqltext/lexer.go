@@ -30,9 +30,11 @@ type lexer struct {
 	i     int     // where to go on
 	src   *window // nil: b is all there is
 
-	ended   bool // the end of src was met
-	version int  // 1 + where the versioned comment around i begins; 0: none
-	dollar  bool // MySQL: a dollar-quoted body may follow (LANGUAGE JAVASCRIPT)
+	wanted  uint64 // lengths of the words that the coarse table does not pass over
+	depth   int    // parentheses that are open
+	ended   bool   // the end of src was met
+	version int    // 1 + where the versioned comment around i begins; 0: none
+	dollar  bool   // MySQL: a dollar-quoted body may follow (LANGUAGE JAVASCRIPT)
 	errAt   int
 	errMsg  string
 }
@@ -93,7 +95,12 @@ func (l *lexer) next() (kind, int, int) {
 		}
 		switch c {
 		case cWord:
-			return l.word(i)
+			k, from, to := l.word(i)
+			if class == &l.rules.fine || k != tString && (k != tWord || l.wanted>>min(to-from, 63)&1 != 0) {
+				return k, from, to
+			}
+			i = to
+			continue
 		case cDigit:
 			l.i = l.wordEnd(i + 1)
 			if class == &l.rules.fine {
@@ -102,13 +109,21 @@ func (l *lexer) next() (kind, int, int) {
 			i = l.i
 			continue
 		case cQuote:
-			return l.quote(i, i)
+			k, from, to := l.quote(i, i)
+			if class == &l.rules.fine || k == tErr {
+				return k, from, to
+			}
+			i = to
+			continue
 		case cSemi:
 			return l.token(tSemi, i, i+1)
-		case cOpen:
-			return l.token(tOpen, i, i+1)
-		case cClose:
-			return l.token(tClose, i, i+1)
+		case cOpen, cClose:
+			k := l.paren(c)
+			if class == &l.rules.fine {
+				return l.token(k, i, i+1)
+			}
+			i++
+			continue
 		case cSkip, cPunct:
 			if class == &l.rules.fine {
 				return l.token(tPunct, i, i+1)
@@ -122,6 +137,22 @@ func (l *lexer) next() (kind, int, int) {
 		}
 		i = l.i
 	}
+}
+
+// paren counts a parenthesis where parentheses hold a statement together. A
+// closing one too many counts for nothing, as in psql.
+func (l *lexer) paren(c class) kind {
+	switch {
+	case !l.rules.parens:
+	case c == cOpen:
+		l.depth++
+	case l.depth > 0:
+		l.depth--
+	}
+	if c == cOpen {
+		return tOpen
+	}
+	return tClose
 }
 
 // special handles the bytes that may begin a quote or a comment. Where they do

@@ -49,13 +49,9 @@ func (g *mysqlGrammar) inBody() bool { return g.state == myBody }
 
 func (g *mysqlGrammar) open() *unfinished { return g.body.open() }
 
-func (g *mysqlGrammar) token(l *lexer, k kind, tok []byte, _ int) bool {
+func (g *mysqlGrammar) token(l *lexer, k kind, tok []byte, word string) bool {
 	if k == tVersion {
 		return true // its content stands as if there were no comment
-	}
-	word := ""
-	if k == tWord {
-		word = keyword(tok)
 	}
 	switch g.state {
 	case myStart:

@@ -77,14 +77,3 @@ func (c *classifier) setsAutocommit() bool {
 	}
 	return false
 }
-
-// names reports whether the token at hand is the identifier.
-func (c *classifier) names(name string) bool {
-	switch c.kind {
-	case tWord:
-		return foldEqual(c.token(), name)
-	case tQuoted:
-		return foldEqual(unquoteName(c.token()), name)
-	}
-	return false
-}

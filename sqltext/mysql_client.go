@@ -1,40 +1,42 @@
 package sqltext
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+)
 
 // mysqlCommand looks at a statement's first word for what the mysql client would
-// not send to the server. ok is false for an ordinary word.
-func (s *Scanner) mysqlCommand(from, to int) (st Statement, err error, ok bool) {
+// not send to the server. done is false for an ordinary word.
+func (s *Scanner) mysqlCommand(st *Statement, from, to int) (done bool, err error) {
 	if n := to - from; n != len("DELIMITER") && n != len("SOURCE") || s.lex.version > 0 {
-		return Statement{}, nil, false
+		return false, nil
 	}
 	switch keyword(s.lex.b[from:to]) {
 	case "DELIMITER":
-		st, err = s.delimiter(from, to)
-		return st, err, true
+		return true, s.delimiter(st, from, to)
 	case "SOURCE":
-		return st, s.errorAt(from, "SOURCE is a command of the mysql client, not SQL: put the other file's text here, or make it a migration of its own"), true
+		return true, s.errorAt(from, "SOURCE is a command of the mysql client, not SQL: put the other file's text here, or make it a migration of its own")
 	case "SYSTEM":
-		return st, s.errorAt(from, "SYSTEM is a command of the mysql client, not SQL: take it out, a script cannot reach the computer that runs it"), true
+		return true, s.errorAt(from, "SYSTEM is a command of the mysql client, not SQL: take it out, a script cannot reach the computer that runs it")
 	}
-	return st, nil, false
+	return false, nil
 }
 
 // delimiter follows a DELIMITER line.
-func (s *Scanner) delimiter(from, to int) (Statement, error) {
+func (s *Scanner) delimiter(st *Statement, from, to int) error {
 	end := s.lineEnd(to)
 	d, rest := delimiterArgument(s.lex.b[to:end])
 	switch {
 	case d == "":
-		return Statement{}, s.errorAt(from, "DELIMITER needs the new delimiter behind it, as in DELIMITER //")
-	case bytes.IndexByte([]byte(d), '\\') >= 0:
-		return Statement{}, s.errorAt(from, "DELIMITER cannot contain a backslash: choose another, as in DELIMITER //")
+		return s.errorAt(from, "DELIMITER needs the new delimiter behind it, as in DELIMITER //")
+	case strings.Contains(d, `\`):
+		return s.errorAt(from, "DELIMITER cannot contain a backslash: choose another, as in DELIMITER //")
 	case len(rest) > 0 && rest[0] != '#' && !bytes.HasPrefix(rest, []byte("--")) && !bytes.HasPrefix(rest, []byte("/*")):
-		return Statement{}, s.errorAt(from, "nothing but the delimiter can stand on a DELIMITER line (the mysql client would pass over it): move it to the next line")
+		return s.errorAt(from, "nothing but the delimiter can stand on a DELIMITER line (the mysql client would pass over it): move it to the next line")
 	}
-	st := s.emit(Client, from, end, end)
+	s.emit(st, Client, from, end, end)
 	s.lex.rules = withDelimiter(d)
-	return st, nil
+	return nil
 }
 
 // delimiterArgument returns the first word of a line, which may be quoted, and

@@ -4,7 +4,7 @@ import "bytes"
 
 // names are the identifiers that a scanner looks for.
 type names struct {
-	lengths  uint64   // bit n: some name has n bytes (bit 63: that many or more)
+	lengths  uint64   // bit n: some name has n bytes (bit 63: that many or more); all that most words cost
 	reserved []string // lower case
 	session  []string // what a statement that changes the session may mention
 	fold     bool     // quoted names are compared without regard to case, too
@@ -22,9 +22,6 @@ func newNames(reserved []string, d Dialect) names {
 	}
 	return n
 }
-
-// maybe reports whether some name is this long. It is all that most words cost.
-func (n *names) maybe(length int) bool { return n.lengths>>min(length, 63)&1 != 0 }
 
 // find returns the reserved name that tok is, "" if none, and whether it is one
 // that may change the session.

@@ -26,8 +26,6 @@ const (
 
 func (g *postgresGrammar) begin() { *g = postgresGrammar{} }
 
-func (g *postgresGrammar) copyIn() bool { return g.state == pgCopyIn }
-
 func (g *postgresGrammar) inBody() bool { return g.state == pgBody }
 
 func (g *postgresGrammar) open() *unfinished {
@@ -37,11 +35,7 @@ func (g *postgresGrammar) open() *unfinished {
 	return &unfinished{g.beginAt, "the body that begins here is not closed: BEGIN ATOMIC needs an END, after the semicolon of the body's last statement"}
 }
 
-func (g *postgresGrammar) token(l *lexer, k kind, tok []byte, depth int) bool {
-	word := ""
-	if k == tWord {
-		word = keyword(tok)
-	}
+func (g *postgresGrammar) token(l *lexer, k kind, tok []byte, word string) bool {
 	switch g.state {
 	case pgStart:
 		g.state = pgOther
@@ -60,7 +54,7 @@ func (g *postgresGrammar) token(l *lexer, k kind, tok []byte, depth int) bool {
 			g.state = pgOther
 		}
 	case pgRoutine, pgBegin:
-		g.routine(l, word, depth, len(tok))
+		g.routine(l, word, len(tok))
 	case pgBody:
 		// END closes the body where a statement could begin: a CASE's END, or a
 		// column called "end", never stands there.
@@ -69,7 +63,7 @@ func (g *postgresGrammar) token(l *lexer, k kind, tok []byte, depth int) bool {
 		}
 		g.fresh = k == tSemi
 	case pgCopy:
-		if word == "FROM" && depth == 0 {
+		if word == "FROM" && l.depth == 0 {
 			g.state = pgCopyFrom
 		}
 	case pgCopyFrom:
@@ -81,11 +75,11 @@ func (g *postgresGrammar) token(l *lexer, k kind, tok []byte, depth int) bool {
 	return g.state != pgOther && g.state != pgBodyDone && g.state != pgCopyIn
 }
 
-func (g *postgresGrammar) routine(l *lexer, word string, depth, n int) {
+func (g *postgresGrammar) routine(l *lexer, word string, n int) {
 	switch {
 	case g.state == pgBegin && word == "ATOMIC":
 		g.state, g.fresh = pgBody, true
-	case word == "BEGIN" && depth == 0:
+	case word == "BEGIN" && l.depth == 0:
 		g.state, g.beginAt = pgBegin, l.i-n
 	default:
 		g.state = pgRoutine

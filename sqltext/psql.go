@@ -4,7 +4,7 @@ import "bytes"
 
 // psqlCommand is called with a backslash at i, where a command of psql begins.
 // psql would honour it; whoever sends statements to a server cannot.
-func (s *Scanner) psqlCommand(p *piece, i int) (Statement, error) {
+func (s *Scanner) psqlCommand(st *Statement, p *piece, i int) error {
 	l := &s.lex
 	z := i + 1
 	for c := l.at(z); c > ' ' && c != '\\' && c != ';' && z-i < 40; c = l.at(z) {
@@ -14,10 +14,11 @@ func (s *Scanner) psqlCommand(p *piece, i int) (Statement, error) {
 	if p.text < 0 && (name == `\restrict` || name == `\unrestrict`) {
 		end := s.lineEnd(z)
 		if bytes.IndexByte(l.b[z:end], '\\') < 0 {
-			return s.emit(Client, i, end, end), nil
+			s.emit(st, Client, i, end, end)
+			return nil
 		}
 	}
-	return Statement{}, s.errorAt(i, psqlRefusal(name))
+	return s.errorAt(i, psqlRefusal(name))
 }
 
 // lineEnd returns where the line ends that i is in, behind the LF.
@@ -63,15 +64,15 @@ func psqlRefusal(name string) string {
 // copyIn makes the piece of a COPY … FROM stdin, whose terminator is from … to.
 // psql takes the data from the next line on, so nothing else may follow on this
 // one.
-func (s *Scanner) copyIn(p *piece, from, to int) (Statement, error) {
+func (s *Scanner) copyIn(st *Statement, p *piece, from, to int) error {
 	n, stray := s.restOfLine(to)
 	if stray {
-		return Statement{}, s.errorAt(n, "the data of COPY … FROM stdin begins on the next line: move what follows the semicolon below the line \\. that ends the data")
+		return s.errorAt(n, "the data of COPY … FROM stdin begins on the next line: move what follows the semicolon below the line \\. that ends the data")
 	}
 	s.copyAt = advance(s.pos, s.src.bytes()[:p.text])
-	st := s.sql(CopyIn, p, from, n)
+	s.sql(st, CopyIn, p, from, n)
 	s.state = inCopy
-	return st, nil
+	return nil
 }
 
 // restOfLine returns where the next line begins if there is only white space and
@@ -100,17 +101,18 @@ func (s *Scanner) restOfLine(i int) (at int, stray bool) {
 
 // copyData returns the next stretch of COPY data: whole lines, as many as fit;
 // the line that ends them; or a part of a line that does not fit.
-func (s *Scanner) copyData() (Statement, error) {
+func (s *Scanner) copyData(st *Statement) error {
 	l := &s.lex
 	l.at(windowSize - 1)
 	b := l.b[:min(len(l.b), windowSize)]
 	if len(b) == 0 {
-		return Statement{}, &Error{Pos: s.copyAt, Msg: `the data of this COPY … FROM stdin has no end: a line \. is missing`}
+		return &Error{Pos: s.copyAt, Msg: `the data of this COPY … FROM stdin has no end: a line \. is missing`}
 	}
 	end, n := endOfData(b, s.state == inCopy)
 	if end == 0 {
 		s.state = inSQL
-		return s.emit(CopyEnd, 0, n, n), nil
+		s.emit(st, CopyEnd, 0, n, n)
+		return nil
 	}
 	if end < 0 {
 		end = len(b)
@@ -122,7 +124,8 @@ func (s *Scanner) copyData() (Statement, error) {
 	if b[end-1] != '\n' {
 		s.state = inCopyLine
 	}
-	return s.emit(CopyData, 0, end, end), nil
+	s.emit(st, CopyData, 0, end, end)
+	return nil
 }
 
 // endOfData returns where the line "\." begins and how far it reaches, -1 where

@@ -14,10 +14,11 @@ import (
 type grammar interface {
 	// begin prepares for the next statement.
 	begin()
-	// token takes a token; depth counts the parentheses around it. It returns
-	// false when the rest of the statement cannot surprise, or after l.fail. Of a
-	// terminator it is told only when it does not end the statement.
-	token(l *lexer, k kind, tok []byte, depth int) bool
+	// token takes a token; word is the keyword that it is, in upper case, "" for
+	// none. It returns false when the rest of the statement cannot surprise, or
+	// after l.fail. Of a terminator it is told only when it does not end the
+	// statement.
+	token(l *lexer, k kind, tok []byte, word string) bool
 	// open returns the reason why the statement is not over, nil if it may be.
 	open() *unfinished
 	// inBody reports that the tokens at hand are of a routine's body, which runs
@@ -58,7 +59,7 @@ type Scanner struct {
 func NewScanner(r io.Reader, d Dialect, opts Options) *Scanner {
 	s := &Scanner{
 		dialect: d,
-		src:     window{r: r, buf: make([]byte, windowSize)},
+		src:     newWindow(r),
 		pos:     Position{File: opts.File, Line: max(opts.Line, 1), Column: 1},
 		names:   newNames(opts.Reserved, d),
 	}
@@ -72,7 +73,7 @@ func NewScanner(r io.Reader, d Dialect, opts Options) *Scanner {
 	default:
 		s.err = fmt.Errorf("sqltext: %v is no dialect that this package knows", d)
 	}
-	s.lex = lexer{rules: rulesOf(d), src: &s.src}
+	s.lex = lexer{rules: rulesOf(d), src: &s.src, wanted: s.names.lengths}
 	return s
 }
 
@@ -91,17 +92,16 @@ func (s *Scanner) All() iter.Seq2[Statement, error] {
 // Next returns the next piece, and io.EOF behind the last one. Where the text
 // cannot be cut the error is an [*Error]; an error of the reader comes as it is.
 // After an error there is nothing more.
-func (s *Scanner) Next() (Statement, error) {
+func (s *Scanner) Next() (st Statement, err error) {
 	if s.err != nil {
 		return Statement{}, s.err
 	}
 	s.lex.b, s.lex.i = s.src.bytes(), 0
-	s.lex.version, s.lex.dollar = 0, false
-	var st Statement
+	s.lex.depth, s.lex.version, s.lex.dollar = 0, 0, false
 	if s.state == inSQL {
-		st, s.err = s.statement()
+		s.err = s.statement(&st)
 	} else {
-		st, s.err = s.copyData()
+		s.err = s.copyData(&st)
 	}
 	if s.lex.ended && s.src.err != io.EOF {
 		s.err = s.src.err
@@ -114,79 +114,82 @@ func (s *Scanner) Next() (Statement, error) {
 
 // piece is what is known of a statement while its end is looked for.
 type piece struct {
-	text     int // where the statement begins; -1: not yet
-	depth    int // parentheses
-	watched  bool
+	text     int    // where the statement begins; -1: not yet
+	first    string // its first word
+	firstEnd int
 	reserved string
 	session  bool // mentions what changes the session
 }
 
 // statement reads up to the next terminator.
-func (s *Scanner) statement() (Statement, error) {
+func (s *Scanner) statement(st *Statement) error {
 	l := &s.lex
 	if s.pos.Offset == 0 {
 		l.i = s.byteOrderMark()
 	}
 	s.grammar.begin()
 	l.class = &l.rules.fine
-	p := piece{text: -1, watched: true}
+	p := piece{text: -1}
 	for {
 		k, from, to := l.next()
 		switch k {
 		case tErr:
-			return Statement{}, s.errorAt(l.errAt, l.errMsg)
+			return s.errorAt(l.errAt, l.errMsg)
 		case tEOF:
-			return s.atEnd(&p, from)
+			return s.atEnd(st, &p, from)
 		case tSemi:
-			if p.depth > 0 || l.version > 0 || s.grammar.open() != nil {
+			if l.depth > 0 || l.version > 0 || s.grammar.open() != nil {
 				break
 			}
-			return s.terminated(&p, from, to)
+			return s.terminated(st, &p, from, to)
 		case tBackslash:
-			return s.psqlCommand(&p, from)
-		case tWord:
-			if p.text < 0 && s.dialect == MySQL {
-				if st, err, ok := s.mysqlCommand(from, to); ok {
-					return st, err
-				}
-			}
-			s.mention(&p, l.b[from:to], false)
-		case tQuoted:
-			s.mention(&p, l.b[from:to], true)
-		case tOpen:
-			p.depth += s.parens()
-		case tClose:
-			p.depth = max(p.depth-s.parens(), 0)
-		case tPunct:
-			if p.text < 0 && s.dialect == SQLite && l.b[from] == '.' {
-				return Statement{}, s.errorAt(from, "this is a command of the sqlite3 shell, not SQL: take the line out, or write what it does in SQL")
-			}
+			return s.psqlCommand(st, &p, from)
+		case tWord, tQuoted:
+			s.mention(&p, l.b[from:to], k == tQuoted)
 		}
 		if p.text < 0 {
 			p.text = from
-		}
-		if p.watched && !s.grammar.token(l, k, l.b[from:to], p.depth) {
-			p.watched = false
-			l.class = &l.rules.coarse
-			if l.errMsg != "" {
-				return Statement{}, s.errorAt(l.errAt, l.errMsg)
+			if done, err := s.first(st, k, from, to); done {
+				return err
 			}
+		}
+		if l.class == &l.rules.fine && !s.watch(&p, k, from, to) {
+			if l.errMsg != "" {
+				return s.errorAt(l.errAt, l.errMsg)
+			}
+			l.class = &l.rules.coarse
 		}
 	}
 }
 
-// parens is 1 where parentheses hold a statement together, else 0: psql does not
-// cut within them, the other clients do.
-func (s *Scanner) parens() int {
-	if s.lex.rules.parens {
-		return 1
+// first looks at a statement's first token for a command of the database's
+// command-line client, which does not end where statements do.
+func (s *Scanner) first(st *Statement, k kind, from, to int) (done bool, err error) {
+	switch {
+	case s.dialect == MySQL && k == tWord:
+		return s.mysqlCommand(st, from, to)
+	case s.dialect == SQLite && k == tPunct && s.lex.b[from] == '.':
+		return true, s.errorAt(from, "this is a command of the sqlite3 shell, not SQL: take the line out, or write what it does in SQL")
 	}
-	return 0
+	return false, nil
+}
+
+// watch shows a token to the grammar. It returns false when the rest of the
+// statement needs no watching.
+func (s *Scanner) watch(p *piece, k kind, from, to int) bool {
+	tok, word := s.lex.b[from:to], ""
+	if k == tWord {
+		word = keyword(tok)
+	}
+	if p.firstEnd == 0 && k != tVersion {
+		p.first, p.firstEnd = word, to
+	}
+	return s.grammar.token(&s.lex, k, tok, word)
 }
 
 // mention notes the names that an identifier may be one of.
 func (s *Scanner) mention(p *piece, tok []byte, quoted bool) {
-	if !quoted && !s.names.maybe(len(tok)) {
+	if !quoted && s.lex.wanted>>min(len(tok), 63)&1 == 0 {
 		return
 	}
 	name, session := s.names.find(tok, quoted)
@@ -199,73 +202,76 @@ func (s *Scanner) mention(p *piece, tok []byte, quoted bool) {
 }
 
 // terminated makes the piece that ends with the terminator from … to.
-func (s *Scanner) terminated(p *piece, from, to int) (Statement, error) {
+func (s *Scanner) terminated(st *Statement, p *piece, from, to int) error {
 	if p.text < 0 {
-		return s.emit(Empty, from, from, to), nil
+		s.emit(st, Empty, from, from, to)
+		return nil
 	}
-	if g, ok := s.grammar.(*postgresGrammar); ok && g.copyIn() {
-		return s.copyIn(p, from, to)
+	if s.copyBegins() {
+		return s.copyIn(st, p, from, to)
 	}
-	return s.sql(SQL, p, from, to), nil
+	s.sql(st, SQL, p, from, to)
+	return nil
+}
+
+// copyBegins reports whether the statement is a COPY … FROM stdin.
+func (s *Scanner) copyBegins() bool {
+	g, ok := s.grammar.(*postgresGrammar)
+	return ok && g.state == pgCopyIn
 }
 
 // atEnd makes the last piece of the text, which has no terminator.
-func (s *Scanner) atEnd(p *piece, n int) (Statement, error) {
-	switch l := &s.lex; {
-	case n == 0:
-		return Statement{}, io.EOF
-	case l.version > 0:
-		return Statement{}, s.errorAt(l.version-1, "the versioned comment that begins here is not closed: its */ is missing")
-	case p.text < 0:
-		return s.emit(Empty, n, n, n), nil
+func (s *Scanner) atEnd(st *Statement, p *piece, n int) error {
+	if n == 0 {
+		return io.EOF
+	}
+	if v := s.lex.version; v > 0 {
+		return s.errorAt(v-1, "the versioned comment that begins here is not closed: its */ is missing")
 	}
 	if u := s.grammar.open(); u != nil {
-		return Statement{}, s.errorAt(u.at, u.msg)
+		return s.errorAt(u.at, u.msg)
 	}
-	if g, ok := s.grammar.(*postgresGrammar); ok && g.copyIn() {
-		return s.copyIn(p, n, n)
-	}
-	return s.sql(SQL, p, n, n), nil
+	return s.terminated(st, p, n, n)
 }
 
 // sql makes a piece of a statement and classifies it.
-func (s *Scanner) sql(k Kind, p *piece, from, to int) Statement {
-	c := classifier{dialect: s.dialect, session: p.session}
-	c.text = bytes.TrimRight(s.lex.b[p.text:from], " \t\n\v\f\r")
-	c.classify()
-	st := s.emit(k, p.text, from, to)
+func (s *Scanner) sql(st *Statement, k Kind, p *piece, from, to int) {
+	text := s.lex.b[p.text : p.text+len(trimRight(s.lex.b[p.text:from]))]
+	c := classifier{dialect: s.dialect, text: text, word: p.first, mentions: p.session}
+	c.classify(max(p.firstEnd-p.text, 0))
+	s.emit(st, k, p.text, from, to)
 	st.Tx, st.Why, st.Session = c.tx, c.why, c.session
 	st.EnumType, st.EnumValue = c.enumType, c.enumValue
 	st.Reserved = p.reserved
 	s.index++
-	return st
 }
 
 // emit hands out the window's first n bytes as a piece whose statement is what is
 // between from and to, and moves on.
-func (s *Scanner) emit(k Kind, from, to, n int) Statement {
+func (s *Scanner) emit(st *Statement, k Kind, from, to, n int) {
 	b := s.src.bytes()
-	st := Statement{Raw: string(b[:n]), Start: s.pos, Index: s.index, Kind: k}
-	st.Text = st.Raw[from:to]
+	st.Raw, st.Kind, st.Index = string(b[:n]), k, s.index
 	if k != CopyData {
-		st.Text = trimRight(st.Text)
+		to = from + len(trimRight(b[from:to]))
 	}
+	st.Text = st.Raw[from:to]
+	st.Start = s.pos
 	st.Pos = advance(s.pos, b[:from])
 	s.pos = advance(st.Pos, b[from:n])
 	s.src.discard(n)
-	return st
 }
 
 func (s *Scanner) errorAt(i int, msg string) *Error {
 	return &Error{Pos: advance(s.pos, s.src.bytes()[:i]), Msg: msg}
 }
 
-func trimRight(s string) string {
-	n := len(s)
-	for n > 0 && (s[n-1] == ' ' || s[n-1] >= '\t' && s[n-1] <= '\r') {
+// trimRight cuts off white space at the end.
+func trimRight(b []byte) []byte {
+	n := len(b)
+	for n > 0 && (b[n-1] == ' ' || b[n-1] >= '\t' && b[n-1] <= '\r') {
 		n--
 	}
-	return s[:n]
+	return b[:n]
 }
 
 const byteOrderMark = "\xef\xbb\xbf"

@@ -37,12 +37,9 @@ func (c *classifier) sqliteTemporary() bool {
 	c.takeAny("UNIQUE", "VIRTUAL")
 	c.next()
 	c.takeAny("IF", "NOT", "EXISTS")
-	if c.kind != tWord && c.kind != tQuoted {
-		return false
-	}
-	schema := c.sqliteName()
+	temp := c.names("temp")
 	c.next()
-	return schema == "TEMP" && c.punct('.')
+	return temp && c.punct('.')
 }
 
 // sqliteName returns the name at hand, unquoted, in upper case.

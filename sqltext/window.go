@@ -16,6 +16,15 @@ type window struct {
 	err       error // why there is no more; io.EOF at the end
 }
 
+// newWindow takes as much memory as the text needs where the reader can tell.
+func newWindow(r io.Reader) window {
+	size := windowSize
+	if m, ok := r.(interface{ Len() int }); ok {
+		size = min(size, max(m.Len()+1, 64))
+	}
+	return window{r: r, buf: make([]byte, size)}
+}
+
 func (w *window) bytes() []byte { return w.buf[w.base:w.end] }
 
 // discard moves the beginning of the window past a piece.
