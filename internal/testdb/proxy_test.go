@@ -1,0 +1,294 @@
+package testdb_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/whimbrel-db/whimbrel/internal/testdb"
+)
+
+func TestProxyCountsTheRoundTripsThatAClientWaitsFor(t *testing.T) {
+	t.Parallel()
+	proxy := testdb.NewProxy(t, testdb.Postgres(t))
+	turns := func(want int, what string) {
+		t.Helper()
+		if got := proxy.Turns(); got != want {
+			t.Errorf("%s took %d turns, want %d", what, got, want)
+		}
+		proxy.Reset()
+	}
+	ctx := t.Context()
+
+	conn := connect(t, proxy.URL)
+	if got := proxy.Connections(); got != 1 {
+		t.Errorf("counted %d connections, want 1", got)
+	}
+	turns(1, "connecting")
+
+	query(t, conn, "SELECT 1; SELECT 2")
+	turns(1, "a simple query")
+
+	query(t, conn, "SELECT 1")
+	query(t, conn, "SELECT 1")
+	turns(2, "two simple queries")
+
+	if got := conn.ExecParams(ctx, "SELECT $1::int", [][]byte{[]byte("1")}, nil, nil, nil).Read(); got.Err != nil {
+		t.Fatal(got.Err)
+	}
+	turns(1, "an extended query")
+
+	batch := &pgconn.Batch{}
+	for range 1000 {
+		batch.ExecParams("SELECT repeat('x', $1::int)", [][]byte{[]byte("1000")}, nil, nil, nil)
+	}
+	if _, err := conn.ExecBatch(ctx, batch).ReadAll(); err != nil {
+		t.Fatal(err)
+	}
+	turns(1, "a batch of a thousand queries")
+
+	if _, err := conn.CopyFrom(ctx, bytes.NewReader(bytes.Repeat([]byte("1\n"), 1_000_000)), "COPY not_there FROM STDIN"); !isPgError(err, "42P01") {
+		t.Fatal(err)
+	}
+	turns(1, "a COPY that is refused while the client sends") // and is told so when it has sent
+
+	if err := conn.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+	turns(0, "saying goodbye")
+}
+
+func TestProxyCountsTurnsOfAClientThatSendsOnWithoutWaiting(t *testing.T) {
+	t.Parallel()
+	proxy := testdb.NewProxy(t, echo(t))
+	conn, err := net.Dial("tcp", address(proxy.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for range 3 {
+		said := 0
+		for range 50 { // the echo of the first is back long before the last is said
+			n, err := conn.Write([]byte("hello"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			said += n
+			time.Sleep(10 * time.Microsecond)
+		}
+		read(t, conn, said)
+	}
+	if got := proxy.Turns(); got != 3 {
+		t.Errorf("counted %d turns, want 3", got)
+	}
+}
+
+func TestProxyCutClosesConnectionsAndAcceptsNewOnes(t *testing.T) {
+	t.Parallel()
+	proxy := testdb.NewProxy(t, testdb.Postgres(t))
+	conn := connect(t, proxy.URL)
+	pid := conn.PID()
+	query(t, conn, "BEGIN; CREATE TABLE never()")
+	proxy.Cut()
+	if _, err := conn.Exec(t.Context(), "COMMIT").ReadAll(); err == nil {
+		t.Error("a connection that was cut still works")
+	}
+	conn = connect(t, proxy.URL)
+	awaitEnd(t, conn, pid)
+	if got := query(t, conn, "SELECT to_regclass('never') IS NULL"); got != "t" {
+		t.Error("committed after the connection was cut")
+	}
+}
+
+func TestProxyCutAfterTheNthMessage(t *testing.T) {
+	t.Parallel()
+	proxy := testdb.NewProxy(t, testdb.Postgres(t))
+	proxy.Quiet = 0
+
+	// What a client says here: startup, Query, Query, and a goodbye that isn't counted.
+	scenario := func() (created, committed bool, err error) {
+		config, err := pgconn.ParseConfig(proxy.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dial, dialled := config.DialFunc, false
+		config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+			if dialled { // to ask the server to cancel what was cut off
+				return nil, errors.New("not here")
+			}
+			dialled = true
+			return dial(ctx, network, address)
+		}
+		conn, err := pgconn.ConnectConfig(t.Context(), config)
+		if err != nil {
+			return false, false, err
+		}
+		defer conn.Close(context.Background())
+		if _, err = conn.Exec(t.Context(), "DROP TABLE IF EXISTS t; CREATE TABLE t()").ReadAll(); err != nil {
+			return false, false, err
+		}
+		_, err = conn.Exec(t.Context(), "INSERT INTO t DEFAULT VALUES").ReadAll()
+		return true, err == nil, err
+	}
+	rows := func() string {
+		t.Helper()
+		proxy.Reset()
+		conn := connect(t, proxy.URL)
+		// Whoever was cut off may still be at it.
+		query(t, conn, `DO $$ BEGIN
+			WHILE (SELECT count(*) > 1 FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend')
+			LOOP PERFORM pg_sleep(0.001); PERFORM pg_stat_clear_snapshot(); END LOOP; END $$`)
+		return query(t, conn, "SELECT count(*) FROM t")
+	}
+
+	if _, _, err := scenario(); err != nil {
+		t.Fatal(err)
+	}
+	if got := proxy.Messages(testdb.ToServer); got != 3 {
+		t.Errorf("counted %d messages to the server, want 3", got)
+	}
+	for _, c := range []struct {
+		after              int
+		created, committed bool
+		rows               string
+	}{
+		{0, false, false, "1"}, // nothing reaches the server: what the last scenario left stays
+		{1, false, false, "1"}, // connected, and never learned of it
+		{2, false, false, "0"}, // created, and never learned of it
+		{3, true, false, "1"},  // inserted, and never learned of it
+	} {
+		proxy.Reset()
+		proxy.CutAfter(testdb.ToServer, c.after)
+		created, committed, err := scenario()
+		if created != c.created || committed != c.committed || err == nil {
+			t.Errorf("cut after %d: created %v, committed %v, error %v", c.after, created, committed, err)
+		}
+		if got := rows(); got != c.rows {
+			t.Errorf("cut after %d: t has %s rows, want %s", c.after, got, c.rows)
+		}
+	}
+
+	// And in the other direction every cut is noticed, up to the last message that is waited for.
+	if _, _, err := scenario(); err != nil {
+		t.Fatal(err)
+	}
+	proxy.Reset()
+	if _, _, err := scenario(); err != nil {
+		t.Fatal(err)
+	}
+	all := proxy.Messages(testdb.ToClient)
+	for n := range all {
+		proxy.Reset()
+		proxy.CutAfter(testdb.ToClient, n)
+		if _, _, err := scenario(); err == nil {
+			t.Errorf("cut after %d of %d messages to the client, and it has not noticed", n, all)
+		}
+	}
+}
+
+func TestProxyStallKeepsConnectionsAndLosesNothing(t *testing.T) {
+	t.Parallel()
+	proxy := testdb.NewProxy(t, testdb.Postgres(t))
+	conn := connect(t, proxy.URL)
+	proxy.Stall()
+	answer := make(chan error, 1)
+	go func() {
+		_, err := conn.Exec(context.Background(), "SELECT 1").ReadAll()
+		answer <- err
+	}()
+	short, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if _, err := pgconn.Connect(short, proxy.URL); !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("connecting through a stalled wire says: %v", err)
+	}
+	select {
+	case err := <-answer:
+		t.Errorf("an answer came through a stalled wire (%v)", err)
+	default:
+	}
+	proxy.Resume()
+	if err := <-answer; err != nil {
+		t.Errorf("after Resume: %v", err)
+	}
+}
+
+func TestProxyLeadsToAUnixSocket(t *testing.T) {
+	t.Parallel()
+	server := testdb.PrivatePostgres(t)
+	proxy := testdb.NewProxy(t, server.Socket())
+	if got := query(t, connect(t, proxy.URL), "SELECT inet_server_addr() IS NULL"); got != "t" {
+		t.Error("this isn't the Unix socket")
+	}
+	if got := proxy.Turns(); got != 2 {
+		t.Errorf("counted %d turns, want 2", got)
+	}
+	server.Kill()
+	if _, err := pgconn.Connect(t.Context(), proxy.URL); err == nil {
+		t.Error("connected through the proxy to a server that was killed")
+	}
+}
+
+// Helpers.
+
+// echo returns the URL of a server that says whatever it is told.
+func echo(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				buf := make([]byte, 4096)
+				for {
+					n, err := conn.Read(buf)
+					if _, werr := conn.Write(buf[:n]); err != nil || werr != nil {
+						return
+					}
+				}
+			}()
+		}
+	}()
+	return "postgres://somebody@" + listener.Addr().String() + "/?sslmode=prefer"
+}
+
+func address(url string) string {
+	_, rest, _ := strings.Cut(url, "@")
+	host, _, _ := strings.Cut(rest, "/")
+	return host
+}
+
+func read(t *testing.T, conn net.Conn, n int) {
+	t.Helper()
+	buf := make([]byte, 4096)
+	for n > 0 {
+		got, err := conn.Read(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n -= got
+	}
+}
+
+// awaitEnd waits until the server has noticed that a client is gone.
+func awaitEnd(t *testing.T, conn *pgconn.PgConn, pid uint32) {
+	t.Helper()
+	for query(t, conn, "SELECT count(*) FROM pg_stat_activity WHERE pid = "+strconv.FormatUint(uint64(pid), 10)) != "0" {
+		time.Sleep(time.Millisecond)
+	}
+}
