@@ -107,6 +107,7 @@ func (a *applier) batchUnit(ctx context.Context, u Unit, rest []Unit) (err error
 	for i, ev := range b.Recorded() {
 		a.stepDone(todo[i], ev)
 	}
+	a.expect.head = b.Head()
 	return nil
 }
 
@@ -140,6 +141,7 @@ func (a *applier) runUnit(ctx context.Context, u Unit, rest []Unit) (err error) 
 		return a.failed(todo, 0, s.Statements, err)
 	}
 	a.stepDone(s, ev)
+	a.expect.head = r.Head()
 	return nil
 }
 
@@ -199,7 +201,7 @@ func (a *applier) stepDone(s Step, ev database.Event) {
 	} else {
 		a.result.RolledBack = append(a.result.RolledBack, d)
 	}
-	a.expect.add(ev)
+	database.Fold(a.expect.applied, ev)
 	a.opts.Observe(StepDone{Step: s, Index: a.done, Of: a.of, Duration: ev.Duration})
 	a.done++
 }

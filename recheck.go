@@ -18,12 +18,6 @@ func expect(st *database.State) expectation {
 	return expectation{head: st.Head, applied: clone(st.Applied)}
 }
 
-// add follows an event of the applier's own.
-func (e *expectation) add(ev database.Event) {
-	e.head = ev.ID
-	database.Fold(e.applied, ev)
-}
-
 func clone(m *database.Migrations) *database.Migrations {
 	return database.NewMigrations(slices.Collect(m.All())...)
 }

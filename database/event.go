@@ -59,11 +59,11 @@ type HistoryQuery struct {
 // State is what a target says of a set, at one moment.
 type State struct {
 	Set string
-	// Head is the id of the newest event of the set or of Whimbrel's own set; 0 for
-	// none. As the history is append-only, two States with one Head are equal. So no
-	// event may become visible below one that is visible already: a driver whose
-	// database hands out ids before the commit must see to it, for an UpdateSetting may
-	// come and go while a batch is open.
+	// Head grows with every event of the set or of Whimbrel's own set; 0 for none. As
+	// the history is append-only, two States with one Head are equal. The newest id alone
+	// is enough only where no event can become visible below one that is visible
+	// already: an UpdateSetting may come and go while a batch is open, and a database that
+	// hands out ids before the commit then shows the higher one first.
 	Head int64
 	// Applied are the applied versions.
 	Applied *Migrations

@@ -53,7 +53,11 @@ func (b *batch) reset() {
 	b.since = time.Now()
 }
 
-func (b *batch) Head() int64 { return b.hold.head }
+func (b *batch) Head() int64 {
+	b.db.target.mu.Lock()
+	defer b.db.target.mu.Unlock()
+	return b.hold.head + int64(len(b.recorded))
+}
 
 func (b *batch) State(ctx context.Context) (*database.State, error) {
 	if err := b.enter(ctx, OpBatchState); err != nil {
@@ -87,7 +91,7 @@ func (b *batch) Record(ctx context.Context, e database.Event) error {
 			e.StartedAt, e.Duration = b.since, now.Sub(b.since)
 		}
 		b.since = now
-		b.events = append(b.events, b.db.target.number(b.db.keep(e))...)
+		b.events = append(b.events, b.db.keep(e))
 		return nil
 	})
 }
@@ -149,7 +153,7 @@ func (b *batch) publish() error {
 	}
 	t.live = next
 	l := t.ledger(b.db.own, true)
-	l.events = append(l.events, t.number(b.events...)...)
+	l.add(b.events...)
 	for _, e := range b.events {
 		e.UpText, e.DownText = "", ""
 		b.recorded = append(b.recorded, e)

@@ -1,6 +1,7 @@
 package memdb
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"iter"
@@ -67,14 +68,15 @@ func (t *Target) state(own tables, set string, more []database.Event) *database.
 	}
 }
 
-// head returns the Head of a set.
-func head(events []database.Event, set string) int64 {
-	for _, e := range slices.Backward(events) {
+// head returns the Head of a set. It counts, since an event can become visible below
+// one that is visible already.
+func head(events []database.Event, set string) (n int64) {
+	for _, e := range events {
 		if e.Set == set || e.Set == migration.ReservedSet {
-			return e.ID
+			n++
 		}
 	}
-	return 0
+	return n
 }
 
 // History implements database.Database.
@@ -146,7 +148,7 @@ func (d *Database) UpdateSetting(ctx context.Context, s database.SettingUpdate) 
 	l.settings[s.Name] = database.StoredSetting{
 		Name: s.Name, Value: s.Value, Reason: s.Reason, ChangedBy: User, ChangedAt: micros(s.At),
 	}
-	l.events = append(l.events, d.target.number(d.keep(s.Event()))...)
+	l.add(d.keep(s.Event()))
 	return nil
 }
 
@@ -160,22 +162,21 @@ func (d *Database) Close() error {
 	return err
 }
 
-// keep returns an event as the history keeps it, but for its ID.
+// keep returns an event as the history keeps it. Its ID is handed out at once, as the
+// sequences of other databases do, and not in the order of commits. mu is held.
 func (d *Database) keep(e database.Event) database.Event {
 	if !e.HasDownText {
 		e.DownText = ""
 	}
+	d.target.lastID++
+	e.ID = d.target.lastID
 	e.StartedAt, e.Duration = micros(e.StartedAt), e.Duration.Truncate(time.Microsecond)
 	e.DBUser, e.Host, e.App = User, Host, d.opts.App
 	return e
 }
 
-// number gives events their IDs. Events get them when they are committed, so that
-// Head never stays the same when one appears. mu is held.
-func (t *Target) number(events ...database.Event) []database.Event {
-	for i := range events {
-		t.lastID++
-		events[i].ID = t.lastID
-	}
-	return events
+// add makes events visible. mu is held.
+func (l *ledger) add(events ...database.Event) {
+	l.events = append(l.events, events...)
+	slices.SortFunc(l.events, func(a, b database.Event) int { return cmp.Compare(a.ID, b.ID) })
 }

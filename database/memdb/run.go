@@ -16,13 +16,18 @@ type run struct {
 	db      *Database
 	set     string
 	session session
+	head    int64 // after Record
 	hold    *hold // guarded by the target's mu, as is the field below
 
 	own *content // of the transaction that the script opened, nil for none
 	all []placed // its changes
 }
 
-func (r *run) Head() int64 { return r.hold.head }
+func (r *run) Head() int64 {
+	r.db.target.mu.Lock()
+	defer r.db.target.mu.Unlock()
+	return r.hold.head
+}
 
 func (r *run) State(ctx context.Context) (*database.State, error) {
 	if err := r.enter(ctx, OpRunState); err != nil {
@@ -114,8 +119,10 @@ func (r *run) Record(ctx context.Context, e database.Event) (database.Event, err
 		return database.Event{}, errors.New("memdb: the script has opened a transaction and not ended it")
 	}
 	l := r.db.target.ledger(r.db.own, true)
-	l.events = append(l.events, r.db.target.number(r.db.keep(e))...)
-	return l.events[len(l.events)-1], nil
+	e = r.db.keep(e)
+	l.add(e)
+	r.hold.head++
+	return e, nil
 }
 
 func (r *run) Close(context.Context) error {

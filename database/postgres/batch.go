@@ -25,19 +25,19 @@ func (db *Database) Begin(ctx context.Context, set string, opts database.LockOpt
 	if err != nil {
 		return nil, err
 	}
-	schema, head, err := db.begin(ctx, c, set, opts)
+	schema, h, err := db.begin(ctx, c, set, opts)
 	if err != nil {
 		c.release()
 		return nil, err
 	}
-	return &batch{db: db, c: c, set: set, schema: schema, head: head, lockOptions: opts}, nil
+	return &batch{db: db, c: c, set: set, schema: schema, head: h, lockOptions: opts}, nil
 }
 
 type batch struct {
 	db          *Database
 	c           *conn
 	set, schema string
-	head        int64
+	head        head
 	lockOptions database.LockOptions
 
 	queue    []query
@@ -50,7 +50,7 @@ type batch struct {
 
 var errOver = errors.New("the batch is over")
 
-func (b *batch) Head() int64 { return b.head }
+func (b *batch) Head() int64 { return b.head.sum() }
 
 func (b *batch) Recorded() []database.Event { return slices.Clone(b.recorded) }
 
@@ -146,6 +146,9 @@ func (b *batch) Commit(ctx context.Context) error {
 	switch {
 	case committed:
 		err = nil // whatever broke after it
+		if n := len(b.recorded); n > 0 {
+			b.head.mine = b.recorded[n-1].ID
+		}
 	case errors.As(err, &st), errors.As(err, &pg) && pg.Severity != "FATAL", !b.broken():
 	default:
 		err = &database.CommitUnknownError{Err: err}
@@ -179,8 +182,8 @@ func (b *batch) Discard(ctx context.Context) error {
 	b.queue, b.queued, b.recorded, b.scripts = nil, 0, nil, 0
 	opts := b.lockOptions
 	opts.Timeout = 0 // it was ours
-	head, err := b.db.lock(ctx, b.c, b.schema, b.set, opts)
-	if err == nil && head != b.head {
+	h, err := b.db.lock(ctx, b.c, b.schema, b.set, opts)
+	if err == nil && h != b.head {
 		err = &database.LockedError{Set: b.set}
 	}
 	if err != nil {

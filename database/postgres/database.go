@@ -190,8 +190,17 @@ type stateReader struct {
 	st        *database.State
 	stored    []database.StoredSetting
 	tables    int64 // the version of Whimbrel's own tables
+	head      head
 	elsewhere bool
 }
+
+// head is the newest event of a set, and of Whimbrel's own. Ids are handed out before
+// the commit, so the higher of the two would not do as a Head: it may be there while the
+// lower is still to come. Each of them only grows, as the locks of the two sets see to,
+// and so does their sum, with either.
+type head struct{ mine, own int64 }
+
+func (h head) sum() int64 { return h.mine + h.own }
 
 func (r *stateReader) setting(row *row) error {
 	s := database.StoredSetting{Name: row.text(), Value: row.text(), Reason: row.text(), ChangedBy: row.text(), ChangedAt: row.time()}
@@ -200,9 +209,8 @@ func (r *stateReader) setting(row *row) error {
 }
 
 func (r *stateReader) event(row *row) (err error) {
-	r.st.Head = row.number()
-	mine := row.boolean()
-	e := database.Event{ID: r.st.Head, Version: row.number(), Name: row.text(), Direction: database.Direction(row.text())}
+	id, mine := row.number(), row.boolean()
+	e := database.Event{ID: id, Version: row.number(), Name: row.text(), Direction: database.Direction(row.text())}
 	if err := e.Checksum.UnmarshalText(row.bytes()); err != nil {
 		return err
 	}
@@ -212,8 +220,12 @@ func (r *stateReader) event(row *row) (err error) {
 	e.HasDownText, e.StartedAt = row.boolean(), row.time()
 	e.Duration = microseconds(row.number())
 	if mine {
+		r.head.mine = id
 		database.Fold(r.st.Applied, e)
-	} else if e.Direction == database.Up {
+		return row.err
+	}
+	r.head.own = id
+	if e.Direction == database.Up {
 		r.tables = max(r.tables, e.Version)
 	}
 	return row.err
@@ -223,6 +235,7 @@ func (r *stateReader) finish() (*database.State, error) {
 	if r.tables > tablesVersion {
 		return nil, &database.TablesNewerError{Found: r.tables, Known: tablesVersion}
 	}
+	r.st.Head = r.head.sum()
 	r.st.Settings = database.NewSettings(r.stored...)
 	return r.st, nil
 }

@@ -27,12 +27,12 @@ const lockKey = `hashtextextended(jsonb_build_array('whimbrel', current_database
 // lock opens a transaction that holds the set's migration lock, and returns the head
 // of its history, 0 when there is no history table. Where it fails it leaves no
 // transaction behind.
-func (db *Database) lock(ctx context.Context, c *conn, schema, set string, opts database.LockOptions) (head int64, err error) {
+func (db *Database) lock(ctx context.Context, c *conn, schema, set string, opts database.LockOptions) (h head, err error) {
 	start, pause := time.Now(), shortestPause
 	for {
-		got, head, err := db.tryLock(ctx, c, schema, set)
+		got, h, err := db.tryLock(ctx, c, schema, set)
 		if err != nil || got {
-			return head, err
+			return h, err
 		}
 		holder := db.holder(ctx, c, schema, set)
 		c.rollback(ctx)
@@ -41,21 +41,21 @@ func (db *Database) lock(ctx context.Context, c *conn, schema, set string, opts 
 		}
 		waited := time.Since(start)
 		if waited >= opts.Timeout {
-			return 0, &database.LockedError{Set: set, Waited: waited, Holder: holder}
+			return h, &database.LockedError{Set: set, Waited: waited, Holder: holder}
 		}
 		wait := min(pause/2+rand.N(pause), opts.Timeout-waited)
 		pause = min(pause*2, longestPause)
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
-			return 0, context.Cause(ctx)
+			return h, context.Cause(ctx)
 		}
 	}
 }
 
 // tryLock is one attempt, in one round trip when it succeeds. When it doesn't get the lock
 // the transaction is still open.
-func (db *Database) tryLock(ctx context.Context, c *conn, schema, set string) (got bool, head int64, err error) {
+func (db *Database) tryLock(ctx context.Context, c *conn, schema, set string) (got bool, h head, err error) {
 	args := []arg{text(schema), text(db.names.History), text(set)}
 	queries := []query{
 		// READ COMMITTED, so that the head is read with a snapshot from after the lock.
@@ -65,7 +65,7 @@ func (db *Database) tryLock(ctx context.Context, c *conn, schema, set string) (g
 			return r.err
 		}},
 		{sql: headQuery(table(schema, db.names.History)), args: []arg{text(set)}, row: func(r *row) error {
-			head = r.number()
+			h = head{mine: r.number(), own: r.number()}
 			return r.err
 		}},
 	}
@@ -74,21 +74,22 @@ func (db *Database) tryLock(ctx context.Context, c *conn, schema, set string) (g
 		if err != nil {
 			c.rollback(ctx)
 		}
-		return got, head, err
+		return got, h, err
 	}
 	// There is no history yet: once more without asking for its head.
 	c.rollback(ctx)
 	if err = c.pipeline(ctx, queries[:2]...); err != nil {
 		c.rollback(ctx)
 	}
-	return got, 0, err
+	return got, head{}, err
 }
 
+// headQuery reads the newest event of the set $1 and of Whimbrel's own.
 func headQuery(history string) string {
 	newest := func(set string) string {
 		return "coalesce((SELECT max(id) FROM " + history + " WHERE set_name = " + set + "), 0)"
 	}
-	return "SELECT greatest(" + newest("$1") + ", " + newest("'"+migration.ReservedSet+"'") + ")"
+	return "SELECT " + newest("$1") + ", " + newest("'"+migration.ReservedSet+"'")
 }
 
 // noticeDeadClient makes the server look every second, for the rest of the transaction, whether
@@ -129,24 +130,21 @@ LEFT JOIN pg_stat_activity a ON a.pid = l.pid LIMIT 1`,
 }
 
 // begin is lock, and creates Whimbrel's tables first if they are missing.
-func (db *Database) begin(ctx context.Context, c *conn, set string, opts database.LockOptions) (schema string, head int64, err error) {
+func (db *Database) begin(ctx context.Context, c *conn, set string, opts database.LockOptions) (schema string, h head, err error) {
 	if schema, err = db.locate(ctx, c); err != nil {
-		return "", 0, err
+		return "", h, err
 	}
-	if head, err = db.lock(ctx, c, schema, set, opts); err != nil {
-		return "", 0, err
-	}
-	if head > 0 {
-		return schema, head, nil
+	if h, err = db.lock(ctx, c, schema, set, opts); err != nil || h.own > 0 {
+		return schema, h, err
 	}
 	c.rollback(ctx)
 	if err := db.ensureTables(ctx, c, schema, opts); err != nil {
-		return "", 0, err
+		return "", h, err
 	}
-	head, err = db.lock(ctx, c, schema, set, opts)
-	if err == nil && head == 0 {
+	h, err = db.lock(ctx, c, schema, set, opts)
+	if err == nil && h.own == 0 {
 		c.rollback(ctx)
-		err = errors.New("Whimbrel's history table has no entry of its own tables; it was not made by Whimbrel, or somebody deleted from it")
+		err = errors.New("Whimbrel's history table has no entry of its own tables: it was not made by Whimbrel, or somebody deleted from it")
 	}
-	return schema, head, err
+	return schema, h, err
 }

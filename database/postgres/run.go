@@ -64,7 +64,7 @@ func (db *Database) second(ctx context.Context, c *conn) (*conn, error) {
 type run struct {
 	db            *Database
 	set, schema   string
-	head          int64
+	head          head
 	worker, guard *conn
 	session       session // of worker, as it was
 
@@ -73,7 +73,7 @@ type run struct {
 	over      bool
 }
 
-func (r *run) Head() int64 { return r.head }
+func (r *run) Head() int64 { return r.head.sum() }
 
 // State reads on the worker's connection: the lock is what makes it stand.
 func (r *run) State(ctx context.Context) (*database.State, error) {
@@ -168,7 +168,7 @@ func (r *run) Record(ctx context.Context, e database.Event) (database.Event, err
 	}
 	err := r.worker.pipeline(ctx, r.db.recordQuery(r.schema, e, func(recorded database.Event) { e = recorded }))
 	if err == nil {
-		r.head = e.ID
+		r.head.mine = e.ID
 	}
 	return e, err
 }
