@@ -126,7 +126,8 @@ type Holder struct {
 // the caller must call Rollback, or Discard.
 type Batch interface {
 	// Head is State.Head as it stood when the lock was taken. After Commit it is what the
-	// batch made of it. It costs no question to the server.
+	// batch's own events made of it: a State that says otherwise tells that a setting
+	// was changed meanwhile. It costs no question to the server.
 	Head() int64
 	// State is Database.State as it stands under the lock, with what the batch has
 	// recorded. What is queued is executed first, and its error may come here.
@@ -163,7 +164,8 @@ type Batch interface {
 // Run holds the lock of a set while statements that cannot be in a transaction
 // run one by one.
 type Run interface {
-	// Head and State are as in Batch. After Record Head is what the event made of it.
+	// Head and State are as in Batch. After Record Head is what the run's own events made
+	// of it.
 	Head() int64
 	State(ctx context.Context) (*State, error)
 	// Exec runs one statement of s outside of any transaction and waits for it, under

@@ -36,7 +36,7 @@ var _ database.Database = (*Database)(nil)
 func (d *Database) Dialect() sqltext.Dialect { return sqltext.PostgreSQL }
 
 // Tables returns the names of Whimbrel's own tables.
-func (d *Database) Tables() []string { return []string{lower(d.own.history), lower(d.own.settings)} }
+func (d *Database) Tables() []string { return d.opts.TableNames().Lower() }
 
 // State implements database.Database.
 func (d *Database) State(ctx context.Context, set string) (*database.State, error) {

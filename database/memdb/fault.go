@@ -3,7 +3,6 @@ package memdb
 import (
 	"context"
 	"errors"
-	"strings"
 )
 
 // The names that a hook is called with: the methods of Database, Batch and Run.
@@ -92,5 +91,3 @@ func (d *Database) enter(ctx context.Context, op string) error {
 	}
 	return ctx.Err()
 }
-
-func lower(s string) string { return strings.ToLower(s) }

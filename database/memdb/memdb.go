@@ -56,11 +56,8 @@ type Target struct {
 type tables struct{ schema, history, settings string }
 
 func tablesOf(opts database.Options) tables {
-	history := opts.HistoryTable
-	if history == "" {
-		history = "whimbrel_history"
-	}
-	return tables{schema: opts.Schema, history: history, settings: strings.TrimSuffix(history, "_history") + "_settings"}
+	names := opts.TableNames()
+	return tables{schema: opts.Schema, history: names.History, settings: names.Settings}
 }
 
 // ledger is what Whimbrel's own tables hold.

@@ -16,7 +16,6 @@ type run struct {
 	db      *Database
 	set     string
 	session session
-	head    int64 // after Record
 	hold    *hold // guarded by the target's mu, as is the field below
 
 	own *content // of the transaction that the script opened, nil for none

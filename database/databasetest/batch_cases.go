@@ -1,0 +1,275 @@
+package databasetest
+
+import (
+	"context"
+	"errors"
+
+	"github.com/whimbrel-db/whimbrel/database"
+)
+
+var batchCases = []testCase{
+	{"Commit", commitCase},
+	{"a failing statement leaves nothing", failingStatement},
+	{"nothing is seen before Commit", nothingBeforeCommit},
+	{"State in a batch", stateInBatch},
+	{"Rollback", rollbackCase},
+	{"Rollback at any time", rollbackAtAnyTime},
+	{"a batch that is over", batchIsOver},
+	{"Discard", discardCase},
+	{"Discard after an error", discardAfterError},
+	{"Recorded", recordedCase},
+	{"Record fills in the times", recordFillsInTimes},
+}
+
+func commitCase(c *check) {
+	c.promised(batchCommit)
+	db := c.db()
+	c.table(db, "t")
+	b := c.begin(db, "s")
+	c.run(b, "INSERT INTO t VALUES (1); INSERT INTO t VALUES (2);")
+	c.record(b, 1)
+	if !c.NoDDL {
+		c.run(b, "CREATE TABLE u (x int)")
+		c.run(b, "INSERT INTO u VALUES (1)")
+	}
+	c.record(b, 2)
+	c.commit(b)
+	c.hasRows("t", 2)
+	if !c.NoDDL {
+		c.hasTables("t", "u")
+		c.hasRows("u", 1)
+	}
+	c.hasVersions(c.db(), "s", 1, 2)
+	c.isFree("s")
+}
+
+// failing fails at its second statement.
+const failing = "INSERT INTO t VALUES (1);\nINSERT INTO missing VALUES (1);\n"
+
+// fails runs a batch that must fail, to Commit if it must, and returns its error.
+func (c *check) fails(b database.Batch, statements string) error {
+	c.Helper()
+	err := outcome(
+		func() error { return b.Run(c.ctx, text(statements)) },
+		func() error { return b.Record(c.ctx, up(2)) },
+		func() error { return b.Commit(c.ctx) },
+	)
+	c.that(err != nil, "neither Run nor Record nor Commit returned an error for %q", statements)
+	return err
+}
+
+func failingStatement(c *check) {
+	c.promised(batchWhole)
+	db := c.db()
+	c.table(db, "t")
+	b := c.begin(db, "s")
+	c.run(b, "INSERT INTO t VALUES (0);"+c.ddl("CREATE TABLE u (x int);"))
+	c.record(b, 1)
+	c.fails(b, failing)
+	c.ok(b.Rollback(c.ctx), "Rollback after an error")
+	c.hasTables("t")
+	c.hasRows("t", 0)
+	c.hasVersions(db, "s")
+	c.isFree("s")
+
+	c.promised(batchCommitFails)
+	b = c.begin(db, "s")
+	c.fails(b, "INSERT INTO t VALUES (0);"+c.ddl("CREATE TABLE t (x int);")+failing)
+	b.Commit(c.ctx) // a mistake of the caller, after which nothing may be there either
+	c.ok(b.Rollback(c.ctx), "Rollback after an error")
+	c.hasRows("t", 0)
+	c.hasVersions(db, "s")
+	c.apply(db, "s", 1, "INSERT INTO t VALUES (1)") // the database is as good as before
+	c.hasRows("t", 1)
+}
+
+func nothingBeforeCommit(c *check) {
+	c.promised(batchWhole)
+	db, other := c.db(), c.db()
+	c.table(db, "t")
+	b := c.begin(db, "s")
+	c.run(b, "INSERT INTO t VALUES (1)")
+	c.record(b, 1)
+	c.state(b, "s") // executes what is queued
+	c.hasRows("t", 0)
+	c.hasVersions(other, "s")
+	c.commit(b)
+	c.hasRows("t", 1)
+	c.hasVersions(other, "s", 1)
+}
+
+func stateInBatch(c *check) {
+	c.promised(batchState)
+	db := c.db()
+	c.apply(db, "s", 1, "")
+	c.apply(db, "other", 9, "")
+	b := c.begin(db, "s")
+	for v := int64(2); v < 4; v++ {
+		c.record(b, v)
+		st := c.state(b, "s")
+		last, _ := st.Version()
+		c.that(last == v && st.Applied.Len() == int(v), "after Record of %d State has %d", v, st.Applied.Versions())
+		c.that(st.Set == "s", "State.Set is %q", st.Set)
+		c.isDefault(st)
+	}
+	c.ok(b.Record(c.ctx, database.Event{Version: 3, Direction: database.Down, StartedAt: started}), "Batch.Record")
+	_, found := c.state(b, "s").Applied.Read(3)
+	c.that(!found, "after Record of its down event State has version 3")
+}
+
+func rollbackCase(c *check) {
+	c.promised(batchRollback)
+	db := c.db()
+	c.table(db, "t")
+	b := c.begin(db, "s")
+	c.run(b, "INSERT INTO t VALUES (1);"+c.ddl("CREATE TABLE u (x int);"))
+	c.record(b, 1)
+	c.state(b, "s") // executes what is queued
+	c.run(b, "INSERT INTO t VALUES (2);")
+	c.ok(b.Rollback(c.ctx), "Batch.Rollback")
+	c.hasTables("t")
+	c.hasRows("t", 0)
+	c.hasVersions(db, "s")
+	c.isFree("s")
+}
+
+func rollbackAtAnyTime(c *check) {
+	c.promised(batchRollbackAny)
+	db := c.db()
+	c.table(db, "t")
+	b := c.begin(db, "s")
+	c.run(b, "INSERT INTO t VALUES (1)")
+	c.record(b, 1)
+	c.commit(b)
+	c.ok(b.Rollback(c.ctx), "Rollback after Commit")
+	c.hasRows("t", 1)
+	c.hasVersions(db, "s", 1)
+
+	b = c.begin(db, "s")
+	c.run(b, "INSERT INTO t VALUES (2)")
+	c.ok(b.Rollback(done()), "Rollback with a context that is done")
+	c.hasRows("t", 1)
+	c.isFree("s")
+	c.ok(b.Rollback(c.ctx), "a second Rollback")
+
+	// Someone else's lock is not let go of by a Rollback that comes late.
+	next := c.begin(c.db(), "s")
+	c.ok(b.Rollback(c.ctx), "a third Rollback")
+	c.isLocked("s")
+	c.ok(next.Rollback(c.ctx), "Batch.Rollback")
+}
+
+func batchIsOver(c *check) {
+	c.promised(batchOver)
+	db := c.db()
+	c.table(db, "t")
+	end := map[string]func(database.Batch) error{
+		"Commit":   func(b database.Batch) error { return b.Commit(c.ctx) },
+		"Rollback": func(b database.Batch) error { return b.Rollback(c.ctx) },
+	}
+	for name, end := range end {
+		b := c.begin(db, "s")
+		c.ok(end(b), name)
+		err := outcome(
+			func() error { return b.Run(c.ctx, text("INSERT INTO t VALUES (1)")) },
+			func() error { return b.Record(c.ctx, up(1)) },
+			func() error { return b.Commit(c.ctx) },
+		)
+		c.that(err != nil, "after %s, Run, Record and Commit returned no error", name)
+		c.that(b.Discard(c.ctx) != nil, "after %s, Discard returned no error", name)
+	}
+	c.hasRows("t", 0)
+	c.hasVersions(db, "s")
+}
+
+func discardCase(c *check) {
+	c.promised(batchDiscard)
+	db := c.db()
+	c.table(db, "t")
+	c.apply(db, "s", 1, "")
+	b := c.begin(db, "s")
+	c.run(b, "INSERT INTO t VALUES (1);"+c.ddl("CREATE TABLE u (x int);"))
+	c.record(b, 2)
+	c.state(b, "s") // executes what is queued
+	c.run(b, "INSERT INTO t VALUES (2);")
+	c.ok(b.Discard(c.ctx), "Batch.Discard")
+	c.isLocked("s")
+	versions := c.state(b, "s").Applied.Versions()
+	c.that(len(versions) == 1, "after Discard, State has %d, want 1 alone", versions)
+	c.run(b, "INSERT INTO t VALUES (3);"+c.ddl("CREATE TABLE u (x int);"))
+	c.record(b, 3)
+	c.commit(b)
+	c.hasRows("t", 1)
+	c.hasVersions(db, "s", 1, 3)
+	c.isFree("s")
+}
+
+func discardAfterError(c *check) {
+	c.promised(batchDiscard)
+	db := c.db()
+	c.table(db, "t")
+	b := c.begin(db, "s")
+	err := outcome(
+		func() error { return b.Run(c.ctx, text(failing)) },
+		func() error { _, err := b.State(c.ctx); return err },
+	)
+	c.that(err != nil, "neither Run nor State returned an error")
+	c.ok(b.Discard(c.ctx), "Discard after an error")
+	c.isLocked("s")
+	c.run(b, "INSERT INTO t VALUES (3)")
+	c.record(b, 3)
+	c.commit(b)
+	c.hasRows("t", 1)
+	c.hasVersions(db, "s", 3)
+}
+
+func recordedCase(c *check) {
+	c.promised(batchRecorded)
+	db := c.db()
+	b := c.begin(db, "s")
+	c.record(b, 7)
+	c.ok(b.Discard(c.ctx), "Batch.Discard")
+	for v := range int64(3) {
+		e := up(v)
+		e.UpText, e.DownText, e.HasDownText = "up", "down", true
+		c.ok(b.Record(c.ctx, e), "Batch.Record")
+	}
+	c.commit(b)
+	got, want := b.Recorded(), c.history(db, database.HistoryQuery{Set: "s"})
+	c.that(len(got) == 3 && len(want) == 3, "Recorded has %d events and the history %d, want 3", len(got), len(want))
+	for i := range got {
+		c.that(sameEvent(got[i], want[i]), "Recorded has\n\t%+v\n\tthe history has\n\t%+v", got[i], want[i])
+	}
+	b = c.begin(db, "s")
+	c.record(b, 9)
+	c.ok(b.Rollback(c.ctx), "Batch.Rollback")
+	c.that(len(b.Recorded()) == 0, "after Rollback, Recorded has %d events", len(b.Recorded()))
+}
+
+func recordFillsInTimes(c *check) {
+	c.promised(batchRecordTimes)
+	db := c.db()
+	c.table(db, "t")
+	b := c.begin(db, "s")
+	for v := range int64(2) {
+		c.run(b, "INSERT INTO t VALUES (1)")
+		e := up(v)
+		e.StartedAt, e.Duration = zeroTime, 0
+		c.ok(b.Record(c.ctx, e), "Batch.Record")
+	}
+	c.commit(b)
+	events := c.history(db, database.HistoryQuery{Set: "s"})
+	c.that(len(events) == 2, "the history has %d events, want 2", len(events))
+	for _, e := range events {
+		c.that(e.StartedAt.Year() > 1990, "StartedAt of version %d is %v", e.Version, e.StartedAt)
+		c.that(e.Duration >= 0, "Duration of version %d is %v", e.Version, e.Duration)
+	}
+	c.that(!events[1].StartedAt.Before(events[0].StartedAt), "the second began at %v, before the first at %v", events[1].StartedAt, events[0].StartedAt)
+	c.promised(eventTimes)
+	c.inMicroseconds(events)
+}
+
+// isContext says whether an error is the one of a context that is done.
+func isContext(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}

@@ -1,0 +1,339 @@
+package databasetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// reporter is what a case needs of *testing.T; the suite's own tests put a recorder
+// in its place.
+type reporter interface {
+	Helper()
+	Cleanup(func())
+	Fatalf(format string, args ...any)
+	Skipf(format string, args ...any)
+}
+
+// patience is how long anything may take before it counts as hanging, and how long the
+// suite waits for a lock that must become free.
+const patience = time.Minute
+
+// check is one case under way.
+type check struct {
+	reporter
+	Target
+	ctx context.Context
+
+	mu      sync.Mutex
+	promise *promise // that is being checked
+	checked []*promise
+	own     map[string]bool // the names of Whimbrel's own tables
+	dialect sqltext.Dialect
+}
+
+func newCheck(r reporter, target Target) *check {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+	r.Cleanup(cancel)
+	return &check{reporter: r, Target: target, ctx: ctx, promise: contract, own: map[string]bool{}}
+}
+
+// promised names the sentence that the following lines check.
+func (c *check) promised(p *promise) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.promise = p
+	c.checked = append(c.checked, p)
+}
+
+func (c *check) fail(msg string) {
+	c.Helper()
+	c.mu.Lock()
+	p := c.promise
+	c.mu.Unlock()
+	c.Fatalf("%s\n\tThe contract says of %s: “%s”", msg, p.of, p.says)
+}
+
+// that fails the case unless it holds.
+func (c *check) that(holds bool, format string, args ...any) {
+	c.Helper()
+	if !holds {
+		c.fail(fmt.Sprintf(format, args...))
+	}
+}
+
+// ok fails the case for an error.
+func (c *check) ok(err error, doing string) {
+	c.Helper()
+	if err != nil {
+		c.fail(fmt.Sprintf("%s: unexpected error: %v", doing, err))
+	}
+}
+
+// need skips the case where the target lacks something.
+func (c *check) need(has bool, what string) {
+	c.Helper()
+	if !has {
+		c.Skipf("the target has no %s", what)
+	}
+}
+
+// open opens the target as one more process.
+func (c *check) open(opts database.Options) database.Database {
+	c.Helper()
+	db, err := c.Open(c.ctx, opts)
+	c.ok(err, "Open")
+	c.Cleanup(func() { db.Close() })
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dialect = db.Dialect()
+	for _, name := range db.Tables() {
+		c.own[name] = true
+	}
+	return db
+}
+
+// db opens the target with default options.
+func (c *check) db() database.Database {
+	c.Helper()
+	return c.open(database.Options{})
+}
+
+// patient waits for a lock for as long as the suite waits for anything.
+var patient = database.LockOptions{Timeout: patience}
+
+func (c *check) begin(db database.Database, set string) database.Batch {
+	c.Helper()
+	b, err := db.Begin(c.ctx, set, patient)
+	c.ok(err, "Begin")
+	c.Cleanup(func() { b.Rollback(context.Background()) })
+	return b
+}
+
+func (c *check) guard(db database.Database, set string) database.Run {
+	c.Helper()
+	r, err := db.Guard(c.ctx, set, patient)
+	c.ok(err, "Guard")
+	c.Cleanup(func() { r.Close(context.Background()) })
+	return r
+}
+
+// text is a script of the suite's own.
+func text(statements string) *migration.Script { return migration.Text("suite.sql", statements) }
+
+// run runs a text that must succeed.
+func (c *check) run(b database.Batch, statements string) {
+	c.Helper()
+	c.ok(b.Run(c.ctx, text(statements)), "Batch.Run of "+statements)
+}
+
+// record records an event that says little.
+func (c *check) record(b database.Batch, version int64) {
+	c.Helper()
+	c.ok(b.Record(c.ctx, up(version)), "Batch.Record")
+}
+
+// up is the event of a version that was applied.
+func up(version int64) database.Event {
+	return database.Event{
+		Version: version, Name: fmt.Sprintf("step %d", version), Direction: database.Up,
+		Checksum: migration.Sum(fmt.Sprint(version)), StartedAt: started, Duration: time.Second,
+	}
+}
+
+// started is when the suite's events began, in a zone that is not UTC, with more
+// digits than are kept.
+var started = time.Date(2026, 3, 29, 2, 30, 0, 123456789, time.FixedZone("", 2*60*60))
+
+func (c *check) commit(b database.Batch) {
+	c.Helper()
+	c.ok(b.Commit(c.ctx), "Batch.Commit")
+}
+
+// apply commits a text and the event of its version in a batch of its own.
+func (c *check) apply(db database.Database, set string, version int64, statements string) {
+	c.Helper()
+	b := c.begin(db, set)
+	c.run(b, statements)
+	c.record(b, version)
+	c.commit(b)
+}
+
+// exec executes the statements of a text one by one.
+func (c *check) exec(r database.Run, statements string) {
+	c.Helper()
+	c.ok(c.tryExec(r, c.ctx, text(statements)), "Run.Exec of "+statements)
+}
+
+func (c *check) tryExec(r database.Run, ctx context.Context, s *migration.Script) error {
+	a, err := s.Analyze(c.dialect, nil)
+	if err != nil {
+		return err
+	}
+	for st, err := range a.All() {
+		if err != nil {
+			return err
+		}
+		if err := r.Exec(ctx, s, st, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// table makes a table outside of what a case is about.
+func (c *check) table(db database.Database, name string) {
+	c.Helper()
+	r := c.guard(db, "the suite's own tables")
+	c.exec(r, "CREATE TABLE "+name+" (x int)")
+	c.ok(r.Close(c.ctx), "Run.Close")
+}
+
+// ddl returns statements that a transaction must be able to take back, "" where the
+// database can't.
+func (c *check) ddl(statements string) string {
+	if c.NoDDL {
+		return ""
+	}
+	return statements
+}
+
+// state reads the State of a set, from a Database, a Batch or a Run.
+func (c *check) state(from any, set string) (st *database.State) {
+	c.Helper()
+	var err error
+	switch from := from.(type) {
+	case database.Database:
+		st, err = from.State(c.ctx, set)
+	case interface {
+		State(context.Context) (*database.State, error)
+	}:
+		st, err = from.State(c.ctx)
+	}
+	c.ok(err, "State")
+	return st
+}
+
+// history reads events, but for those of Whimbrel's own tables.
+func (c *check) history(db database.Database, q database.HistoryQuery) []database.Event {
+	c.Helper()
+	var all []database.Event
+	for e, err := range db.History(c.ctx, q) {
+		c.ok(err, "History")
+		if e.Set != migration.ReservedSet || e.Direction == database.Setting {
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+// tables returns the tables that scripts made, in alphabetical order.
+func (c *check) tables() []string {
+	c.Helper()
+	all, err := c.Tables(c.ctx)
+	c.ok(err, "Target.Tables")
+	all = slices.DeleteFunc(slices.Clone(all), c.isOwn)
+	slices.Sort(all)
+	return all
+}
+
+// ownTables returns Whimbrel's tables that are there.
+func (c *check) ownTables() []string {
+	c.Helper()
+	all, err := c.Tables(c.ctx)
+	c.ok(err, "Target.Tables")
+	return slices.DeleteFunc(slices.Clone(all), func(name string) bool { return !c.isOwn(name) })
+}
+
+func (c *check) isOwn(name string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.own[strings.ToLower(name)]
+}
+
+// hasTables fails the case unless scripts have made these tables and no other.
+func (c *check) hasTables(names ...string) {
+	c.Helper()
+	got := c.tables()
+	c.that(slices.Equal(got, names), "the tables are %q, want %q", got, names)
+}
+
+// hasRows fails the case unless a table has so many rows.
+func (c *check) hasRows(table string, n int) {
+	c.Helper()
+	got, err := c.RowCount(c.ctx, table)
+	c.ok(err, "Target.RowCount")
+	c.that(got == n, "table %s has %d rows, want %d", table, got, n)
+}
+
+// hasVersions fails the case unless just these versions of a set are applied.
+func (c *check) hasVersions(db database.Database, set string, versions ...int64) {
+	c.Helper()
+	got := c.state(db, set).Applied.Versions()
+	c.that(slices.Equal(got, versions), "set %q has the versions %d, want %d", set, got, versions)
+	n := 0
+	for _, e := range c.history(db, database.HistoryQuery{Set: set}) {
+		if e.Direction == database.Up {
+			n++
+		}
+	}
+	c.that(n >= len(versions), "the history of set %q has %d events for the versions %d", set, n, versions)
+}
+
+// isFree fails the case unless the lock of a set can be had.
+func (c *check) isFree(set string) {
+	c.Helper()
+	db := c.db()
+	defer db.Close()
+	b, err := db.Begin(c.ctx, set, database.LockOptions{})
+	c.ok(err, "Begin that tries once, by another process")
+	c.ok(b.Rollback(c.ctx), "Batch.Rollback")
+}
+
+// becomesFree is isFree for a lock that the server may still be letting go of.
+func (c *check) becomesFree(set string) {
+	c.Helper()
+	db := c.db()
+	defer db.Close()
+	b, err := db.Begin(c.ctx, set, patient)
+	c.ok(err, "Begin by another process")
+	c.ok(b.Rollback(c.ctx), "Batch.Rollback")
+}
+
+// isLocked fails the case unless the lock of a set is held.
+func (c *check) isLocked(set string) {
+	c.Helper()
+	db := c.db()
+	defer db.Close()
+	b, err := db.Begin(c.ctx, set, database.LockOptions{})
+	if err == nil {
+		b.Rollback(c.ctx)
+	}
+	c.that(errors.Is(err, database.ErrLocked), "Begin that tries once, by another process, returned %v, want ErrLocked", err)
+}
+
+// outcome is the first error of a unit of which one step must fail: a driver that
+// queues may find out late.
+func outcome(steps ...func() error) error {
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// done returns a context that is done.
+func done() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}

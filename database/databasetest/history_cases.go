@@ -1,0 +1,333 @@
+package databasetest
+
+import (
+	"context"
+	"reflect"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+var historyCases = []testCase{
+	{"an event is kept whole", eventIsKept},
+	{"texts", textsCase},
+	{"times", timesCase},
+	{"the order of the history", historyOrder},
+	{"the history of a set and of a version", historyFilters},
+	{"stopping in the middle of the history", historyStops},
+	{"a history that cannot be read", historyFails},
+	{"the history only grows", historyOnlyGrows},
+	{"from events to applied versions", foldCase},
+	{"two sets in one database", twoSets},
+	{"who it was", whoItWas},
+}
+
+var zeroTime time.Time
+
+// full is an event with everything in it.
+func full(version int64) database.Event {
+	return database.Event{
+		Version: version, Name: "add accounts", Direction: database.Up,
+		Checksum: migration.Sum("up"), DownChecksum: migration.Sum("down"),
+		UpText: "CREATE TABLE accounts ();\n", DownText: "DROP TABLE accounts;\n", HasDownText: true,
+		DownDirectives: migration.Directives{NoTransaction: true, LockTimeout: 2 * time.Second, StatementTimeout: 90 * time.Second},
+		StartedAt:      started, Duration: 1234567891 * time.Nanosecond,
+		ToolVersion: "1.2.3", Note: "ticket 7",
+	}
+}
+
+// kept is an event as the history must have it, apart from what the database fills in.
+func kept(set string, e database.Event, texts bool) database.Event {
+	e.Set = set
+	e.StartedAt, e.Duration = e.StartedAt.UTC().Truncate(time.Microsecond), e.Duration.Truncate(time.Microsecond)
+	if !texts {
+		e.UpText, e.DownText = "", ""
+	}
+	return e
+}
+
+// sameEvent compares all but what the database fills in differently each time.
+func sameEvent(a, b database.Event) bool {
+	if !a.StartedAt.Equal(b.StartedAt) {
+		return false
+	}
+	a.StartedAt, b.StartedAt = zeroTime, zeroTime
+	return reflect.DeepEqual(a, b)
+}
+
+// isKept fails the case unless an event of the history is the one that was recorded.
+func (c *check) isKept(got, want database.Event) {
+	c.Helper()
+	c.that(got.ID > 0, "the event's ID is %d", got.ID)
+	want.ID, want.DBUser, want.Host, want.App = got.ID, got.DBUser, got.Host, got.App
+	c.that(sameEvent(got, want), "the history has\n\t%+v\n\twant\n\t%+v", got, want)
+}
+
+func eventIsKept(c *check) {
+	c.promised(batchRecord)
+	db := c.db()
+	b := c.begin(db, "s")
+	first := full(1)
+	first.Set = "somebody else's" // it is the batch that says which set
+	bare := database.Event{Version: 0, Direction: database.Down, StartedAt: started}
+	c.ok(b.Record(c.ctx, first), "Batch.Record")
+	c.ok(b.Record(c.ctx, bare), "Batch.Record")
+	c.commit(b)
+	for _, reader := range []database.Database{db, c.db()} {
+		events := c.history(reader, database.HistoryQuery{Texts: true})
+		c.that(len(events) == 2, "the history has %d events, want 2", len(events))
+		c.isKept(events[0], kept("s", first, true))
+		c.isKept(events[1], kept("s", bare, true))
+	}
+	a, ok := c.state(db, "s").Applied.Read(1)
+	c.that(ok && a.Name == first.Name && a.Checksum == first.Checksum && a.DownChecksum == first.DownChecksum,
+		"State has %+v of %+v", a, first)
+	c.that(a.HasDownText && a.EventID > 0 && !a.Marked, "State has %+v of %+v", a, first)
+	c.that(a.AppliedAt.Equal(started.Truncate(time.Microsecond)), "AppliedAt is %v, want %v", a.AppliedAt, started)
+	c.that(a.Duration == first.Duration.Truncate(time.Microsecond), "Duration is %v, want %v", a.Duration, first.Duration)
+	c.promised(eventDirectives)
+	got := c.history(db, database.HistoryQuery{})[0].DownDirectives
+	c.that(got == first.DownDirectives, "DownDirectives are %q, want %q", got, first.DownDirectives)
+}
+
+func textsCase(c *check) {
+	c.promised(eventTexts)
+	db := c.db()
+	b := c.begin(db, "s")
+	empty, none := full(1), full(2)
+	empty.DownText = ""
+	none.DownText, none.HasDownText, none.DownChecksum = "", false, migration.Checksum{}
+	c.ok(b.Record(c.ctx, empty), "Batch.Record")
+	c.ok(b.Record(c.ctx, none), "Batch.Record")
+	c.commit(b)
+	for _, texts := range []bool{false, true} {
+		events := c.history(db, database.HistoryQuery{Texts: texts})
+		c.that(len(events) == 2, "the history has %d events, want 2", len(events))
+		c.that(events[0].HasDownText, "an empty down script is not there (texts asked for: %v)", texts)
+		c.that(!events[1].HasDownText, "a down script that was not given is there (texts asked for: %v)", texts)
+		c.that(events[1].DownChecksum.IsZero(), "DownChecksum of no down script is %v", events[1].DownChecksum)
+		c.promised(historyTexts)
+		c.that((events[0].UpText != "") == texts, "UpText is %q, texts asked for: %v", events[0].UpText, texts)
+		c.promised(eventTexts)
+	}
+	st := c.state(db, "s")
+	for v, want := range map[int64]bool{1: true, 2: false} {
+		a, _ := st.Applied.Read(v)
+		c.that(a.HasDownText == want, "State says of version %d: HasDownText %v, want %v", v, a.HasDownText, want)
+	}
+}
+
+func timesCase(c *check) {
+	c.promised(eventTimes)
+	db := c.db()
+	b := c.begin(db, "s")
+	times := []time.Time{
+		started,
+		time.Date(2026, 10, 25, 0, 30, 0, 999999999, time.UTC), // in an hour that some zones have twice
+		time.Date(1999, 12, 31, 23, 59, 59, 0, time.FixedZone("", -11*60*60)),
+		time.Date(2100, 2, 28, 12, 0, 0, 1000, time.UTC),
+	}
+	for v, at := range times {
+		e := full(int64(v))
+		e.StartedAt = at
+		c.ok(b.Record(c.ctx, e), "Batch.Record")
+	}
+	c.commit(b)
+	events := c.history(db, database.HistoryQuery{})
+	c.that(len(events) == len(times), "the history has %d events, want %d", len(events), len(times))
+	for i, e := range events {
+		c.that(e.StartedAt.Equal(times[i].Truncate(time.Microsecond)), "StartedAt is %v, want %v", e.StartedAt, times[i])
+	}
+	c.inMicroseconds(events)
+}
+
+// inMicroseconds fails the case unless the events' times are in UTC and have no more
+// digits than that.
+func (c *check) inMicroseconds(events []database.Event) {
+	c.Helper()
+	for _, e := range events {
+		c.that(e.StartedAt.Location() == time.UTC, "StartedAt %v is not in UTC", e.StartedAt)
+		c.that(e.StartedAt.Equal(e.StartedAt.Truncate(time.Microsecond)), "StartedAt is %v", e.StartedAt)
+		c.that(e.Duration == e.Duration.Truncate(time.Microsecond), "Duration is %v", e.Duration)
+	}
+}
+
+func historyOrder(c *check) {
+	db := c.db()
+	order := []int64{5, 1, 3, 2, 4}
+	for i, v := range order {
+		c.apply(db, []string{"a", "b"}[i%2], v, "")
+	}
+	c.promised(historyInOrder)
+	events := c.history(c.db(), database.HistoryQuery{})
+	c.that(len(events) == len(order), "the history has %d events, want %d", len(events), len(order))
+	for i, e := range events {
+		c.that(e.Version == order[i], "event %d is of version %d, want %d", i, e.Version, order[i])
+	}
+	c.promised(eventID)
+	for i := range events[1:] {
+		c.that(events[i].ID < events[i+1].ID, "the event with ID %d comes before the one with %d", events[i].ID, events[i+1].ID)
+	}
+}
+
+func historyFilters(c *check) {
+	db := c.db()
+	for _, set := range []string{"a", "b"} {
+		for v := range int64(3) {
+			c.apply(db, set, v, "")
+		}
+	}
+	c.apply(db, "a", 0, "") // version 0 is a version like any other
+	count := func(q database.HistoryQuery, want int) {
+		c.Helper()
+		got := c.history(db, q)
+		c.that(len(got) == want, "History of set %q has %d events, want %d", q.Set, len(got), want)
+		for _, e := range got {
+			c.that(q.Set == "" || e.Set == q.Set, "History of set %q has an event of set %q", q.Set, e.Set)
+			c.that(q.Version == nil || e.Version == *q.Version, "History of version 0 has an event of version %d", e.Version)
+		}
+	}
+	zero := int64(0)
+	c.promised(historySet)
+	count(database.HistoryQuery{}, 7)
+	count(database.HistoryQuery{Set: "a"}, 4)
+	count(database.HistoryQuery{Set: "b"}, 3)
+	count(database.HistoryQuery{Set: "A"}, 0)
+	c.promised(historyVersion)
+	count(database.HistoryQuery{Version: &zero}, 3)
+	count(database.HistoryQuery{Version: &zero, Set: "a"}, 2)
+}
+
+func historyStops(c *check) {
+	c.promised(historyInOrder)
+	db := c.db()
+	for v := range int64(5) {
+		c.apply(db, "s", v, "")
+	}
+	for range 20 { // more often than there are connections in a pool
+		for e, err := range db.History(c.ctx, database.HistoryQuery{Set: "s"}) {
+			c.ok(err, "History")
+			c.that(e.Version == 0, "the history begins with version %d", e.Version)
+			break
+		}
+	}
+	c.apply(db, "s", 5, "")
+	c.hasVersions(db, "s", 0, 1, 2, 3, 4, 5)
+}
+
+func historyFails(c *check) {
+	c.promised(historyErrors)
+	db := c.db()
+	for v := range int64(3) {
+		c.apply(db, "s", v, "")
+	}
+	errs := 0
+	for _, err := range db.History(done(), database.HistoryQuery{}) {
+		c.that(errs == 0, "something came after the error")
+		if err != nil {
+			errs++
+		}
+	}
+	c.that(errs == 1, "History with a context that is done yielded %d errors", errs)
+	c.promised(cancelling)
+	for _, err := range db.History(done(), database.HistoryQuery{}) {
+		c.that(isContext(err), "History with a context that is done yielded the error %v", err)
+	}
+}
+
+func historyOnlyGrows(c *check) {
+	c.promised(historyAppends)
+	db := c.db()
+	dirs := []database.Direction{database.Up, database.Down, database.Mark, database.Accept, database.Forget, database.Up}
+	var before []database.Event
+	for _, d := range dirs {
+		e := full(1)
+		e.Direction = d
+		b := c.begin(db, "s")
+		c.ok(b.Record(c.ctx, e), "Batch.Record")
+		c.commit(b)
+		now := c.history(db, database.HistoryQuery{Texts: true})
+		c.that(len(now) == len(before)+1, "the history had %d events, and has %d after one more", len(before), len(now))
+		for i, old := range before {
+			c.that(sameEvent(old, now[i]), "an event was\n\t%+v\n\tand is\n\t%+v", old, now[i])
+		}
+		before = now
+	}
+}
+
+func foldCase(c *check) {
+	c.promised(foldDecides)
+	db := c.db()
+	event := func(v int64, d database.Direction, text string) database.Event {
+		return database.Event{Version: v, Name: text, Direction: d, Checksum: migration.Sum(text), StartedAt: started, Duration: time.Second}
+	}
+	events := []database.Event{
+		event(1, database.Up, "one"), event(2, database.Up, "two"), event(3, database.Mark, "three"),
+		event(2, database.Down, "two"), event(4, database.Up, "four"), event(1, database.Forget, "one"),
+		event(3, database.Accept, "three, edited"), event(2, database.Up, "two again"), event(9, database.Accept, "never applied"),
+		event(4, database.Down, "four"), event(7, database.Down, "never applied"), event(4, database.Mark, "four"),
+	}
+	want := &database.Migrations{}
+	for _, e := range events {
+		b := c.begin(db, "s")
+		c.ok(b.Record(c.ctx, e), "Batch.Record")
+		c.commit(b)
+		database.Fold(want, e)
+		for _, from := range []any{db, c.begin(db, "s")} {
+			st := c.state(from, "s")
+			c.sameVersions(st.Applied, want)
+			if b, ok := from.(database.Batch); ok {
+				c.ok(b.Rollback(c.ctx), "Batch.Rollback")
+			}
+		}
+	}
+}
+
+func (c *check) sameVersions(got, want *database.Migrations) {
+	c.Helper()
+	c.that(reflect.DeepEqual(got.Versions(), want.Versions()), "the versions %d are applied, want %d", got.Versions(), want.Versions())
+	for w := range want.All() {
+		g, _ := got.Read(w.Version)
+		c.that(g.Name == w.Name && g.Checksum == w.Checksum && g.Marked == w.Marked, "State has %+v, want %+v", g, w)
+		c.that(g.EventID > 0, "State has %+v, without the event", g)
+	}
+}
+
+func twoSets(c *check) {
+	c.promised(historySet)
+	db := c.db()
+	c.apply(db, "a", 1, "")
+	c.apply(db, "b", 1, "")
+	c.apply(db, "b", 2, "")
+	b := c.begin(db, "a")
+	c.ok(b.Record(c.ctx, database.Event{Version: 1, Direction: database.Down, StartedAt: started}), "Batch.Record")
+	c.commit(b)
+	c.hasVersions(db, "a")
+	c.hasVersions(db, "b", 1, 2)
+	c.hasVersions(db, "c")
+	c.promised(batchState)
+	b = c.begin(db, "a")
+	c.that(c.state(b, "a").Applied.Len() == 0, "a batch of set a has the versions %d", c.state(b, "a").Applied.Versions())
+}
+
+func whoItWas(c *check) {
+	c.promised(eventWho)
+	for _, app := range []string{"billing", ""} {
+		db := c.open(database.Options{App: app})
+		e := full(1)
+		e.DBUser, e.Host, e.App = "forged", "forged", "forged"
+		set := "set of " + app
+		b := c.begin(db, set)
+		c.ok(b.Record(c.ctx, e), "Batch.Record")
+		c.commit(b)
+		r := c.guard(db, set)
+		_, err := r.Record(context.WithoutCancel(c.ctx), e)
+		c.ok(err, "Run.Record")
+		c.ok(r.Close(c.ctx), "Run.Close")
+		for _, e := range c.history(db, database.HistoryQuery{Set: set}) {
+			c.that(e.App == app, "App is %q, want %q", e.App, app)
+			c.that(e.DBUser != "forged" && e.Host != "forged", "DBUser is %q and Host %q", e.DBUser, e.Host)
+		}
+	}
+}

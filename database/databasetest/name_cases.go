@@ -1,0 +1,157 @@
+package databasetest
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/whimbrel-db/whimbrel/database"
+)
+
+var nameCases = []testCase{
+	{"odd names of sets and migrations", oddNames},
+	{"odd texts", oddTexts},
+	{"big versions", bigVersions},
+	{"odd names of the history", oddHistoryNames},
+	{"two histories in one target", twoHistories},
+	{"odd names of the schema", oddSchemaNames},
+}
+
+// odd are names that are data in one place and would be syntax in another.
+var odd = []string{
+	`it's`, `say "hi"`, "back`tick", "two words", " space at both ends ", "Ünïcödé 渡り鳥 🐦", "UPPER", "upper",
+	"select", "a.b", "a;b", "100%", "under_score", `back\slash`, "$1", "?", ":name", "{{.Name}}", "[x]", "--", "/*",
+	`'; DROP TABLE t; --`, `"; DROP TABLE t; --`, "new\nline", "tab\t", strings.Repeat("long", 30),
+}
+
+func oddNames(c *check) {
+	c.promised(namesAreData)
+	db := c.db()
+	c.table(db, "t")
+	for i, name := range odd {
+		e := full(int64(i))
+		e.Name, e.Note, e.ToolVersion = name, name, name
+		b := c.begin(db, name)
+		c.ok(b.Record(c.ctx, e), "Batch.Record")
+		c.commit(b)
+		r := c.guard(db, name)
+		e.Version += 1000
+		_, err := r.Record(c.ctx, e)
+		c.ok(err, "Run.Record")
+		c.ok(r.Close(c.ctx), "Run.Close")
+	}
+	for i, name := range odd {
+		got := c.state(db, name).Applied.Versions()
+		c.that(slices.Equal(got, []int64{int64(i), int64(i) + 1000}), "set %q has the versions %d", name, got)
+		events := c.history(db, database.HistoryQuery{Set: name})
+		c.that(len(events) == 2, "the history of set %q has %d events, want 2", name, len(events))
+		for _, e := range events {
+			c.that(e.Set == name && e.Name == name && e.Note == name && e.ToolVersion == name, "%q came back as %+v", name, e)
+		}
+	}
+	c.hasTables("t")
+}
+
+func oddTexts(c *check) {
+	c.promised(namesAreData)
+	db := c.db()
+	texts := append([]string{
+		"", "\n", "no line end", "CRLF\r\n\r\n", "$$ $1 $tag$", "\\.\n", "\ufeff", strings.Repeat("a line of a big script\n", 20_000),
+	}, odd...)
+	b := c.begin(db, "s")
+	for i, text := range texts {
+		e := full(int64(i))
+		e.UpText, e.DownText = text, text
+		c.ok(b.Record(c.ctx, e), "Batch.Record")
+	}
+	c.commit(b)
+	events := c.history(db, database.HistoryQuery{Set: "s", Texts: true})
+	c.that(len(events) == len(texts), "the history has %d events, want %d", len(events), len(texts))
+	for i, e := range events {
+		c.that(e.UpText == texts[i], "the up script %.40q came back as %.40q", texts[i], e.UpText)
+		c.that(e.DownText == texts[i], "the down script %.40q came back as %.40q", texts[i], e.DownText)
+	}
+}
+
+func bigVersions(c *check) {
+	c.promised(batchRecord)
+	db := c.db()
+	versions := []int64{0, 1, 20260102030405, math.MaxInt32, math.MaxInt32 + 1, math.MaxInt64 - 1, math.MaxInt64}
+	slices.Sort(versions)
+	for _, v := range slices.Backward(versions) {
+		c.apply(db, "s", v, "")
+	}
+	c.hasVersions(db, "s", versions...)
+	for _, v := range versions {
+		events := c.history(db, database.HistoryQuery{Version: &v})
+		c.that(len(events) == 1 && events[0].Version == v, "History of version %d has %d events", v, len(events))
+	}
+	last, _ := c.state(db, "s").Version()
+	c.that(last == math.MaxInt64, "Version is %d, want %d", last, int64(math.MaxInt64))
+}
+
+// oddIdentifiers are names that a table may have when they are quoted.
+var oddIdentifiers = []string{
+	`it's_history`, `say "hi" history`, "back`tick_history", "two words", "Ünïcödé", "MixedCase_History", "select", "a.b", "1st", "x%s$1?",
+	`x"; DROP TABLE t; --`,
+}
+
+func oddHistoryNames(c *check) {
+	c.promised(namesAreData)
+	c.table(c.db(), "t")
+	for i, name := range oddIdentifiers {
+		opts := database.Options{HistoryTable: name}
+		c.useHistory(opts, int64(i))
+	}
+	c.hasTables("t")
+}
+
+// useHistory does with one history what is done with histories.
+func (c *check) useHistory(opts database.Options, version int64) {
+	c.Helper()
+	what := fmt.Sprintf("with the history %q in schema %q: ", opts.HistoryTable, opts.Schema)
+	db := c.open(opts)
+	c.that(c.state(db, "s").Head == 0, "%sHead is not 0", what)
+	b, err := db.Begin(c.ctx, "s", patient)
+	c.ok(err, what+"Begin")
+	c.ok(b.Record(c.ctx, up(version)), what+"Batch.Record")
+	c.ok(b.Commit(c.ctx), what+"Batch.Commit")
+	r, err := db.Guard(c.ctx, "s", patient)
+	c.ok(err, what+"Guard")
+	_, err = r.Record(c.ctx, up(version+1000))
+	c.ok(err, what+"Run.Record")
+	c.ok(r.Close(c.ctx), what+"Run.Close")
+	c.ok(db.UpdateSetting(c.ctx, modeOff), what+"UpdateSetting")
+	again := c.open(opts)
+	st := c.state(again, "s")
+	c.that(slices.Equal(st.Applied.Versions(), []int64{version, version + 1000}), "%sthe versions are %d", what, st.Applied.Versions())
+	c.that(!st.Settings.Bool(database.MigrationMode), "%sthe setting is not stored", what)
+	c.that(len(c.history(again, database.HistoryQuery{})) == 3, "%sthe history has %d events, want 3", what, len(c.history(again, database.HistoryQuery{})))
+	c.ok(db.Close(), what+"Close")
+	c.ok(again.Close(), what+"Close")
+}
+
+func twoHistories(c *check) {
+	c.promised(historyName)
+	one, two := c.db(), c.open(database.Options{HistoryTable: "other_history"})
+	c.apply(one, "s", 1, "")
+	c.apply(two, "s", 2, "")
+	c.ok(two.UpdateSetting(c.ctx, modeOff), "UpdateSetting")
+	c.hasVersions(one, "s", 1)
+	c.hasVersions(two, "s", 2)
+	c.that(c.state(one, "s").Settings.Bool(database.MigrationMode), "a setting of one history changed the other's")
+	c.hasTables()
+}
+
+func oddSchemaNames(c *check) {
+	c.need(c.Schemas, "schemas")
+	c.promised(schemaIsCreated)
+	c.table(c.db(), "t")
+	c.useHistory(database.Options{Schema: "a_new_schema"}, 0)
+	c.promised(namesAreData)
+	for i, name := range oddIdentifiers {
+		c.useHistory(database.Options{Schema: name}, int64(i))
+	}
+	c.hasTables("t")
+}

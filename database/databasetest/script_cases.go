@@ -1,0 +1,186 @@
+package databasetest
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+var scriptCases = []testCase{
+	{"a statement's error has its place", statementErrorPlace},
+	{"a script that is a transaction of its own", wrappedScript},
+	{"a script without statements", scriptWithoutStatements},
+	{"a script of many statements", manyStatements},
+	{"a Go function", goFunction},
+	{"a Go function that fails", goFunctionFails},
+	{"a Go function of another driver", foreignFunction},
+	{"a notice", noticeCase},
+	{"a statement timeout in a batch", timeoutInBatch},
+}
+
+func statementErrorPlace(c *check) {
+	db := c.db()
+	c.table(db, "t")
+	s := migration.Text("dir/2_b.up.sql", "-- ä comment; with a semicolon\nINSERT INTO t VALUES (1);\n\n  INSERT INTO missing VALUES (2); INSERT INTO t VALUES (3);\n")
+	s.Line = 10
+	b := c.begin(db, "s")
+	c.promised(batchStatement)
+	c.run(b, "INSERT INTO t VALUES (0)") // another script, whose statements don't count
+	c.record(b, 1)
+	err := outcome(
+		func() error { return b.Run(c.ctx, s) },
+		func() error { return b.Record(c.ctx, up(2)) },
+		func() error { return b.Commit(c.ctx) },
+	)
+	c.isStatementError(err)
+}
+
+// isStatementError checks the error of the script of statementErrorPlace.
+func (c *check) isStatementError(err error) {
+	c.Helper()
+	var st *database.StatementError
+	c.that(errors.As(err, &st), "the error is a %T (%v), want a *StatementError", err, err)
+	c.promised(statementPos)
+	c.that(st.Pos.File == "dir/2_b.up.sql", "Pos.File is %q, want %q", st.Pos.File, "dir/2_b.up.sql")
+	c.that(st.Pos.Line == 13, "Pos.Line is %d, want 13", st.Pos.Line)
+	c.that(st.Pos.Column >= 3 && st.Pos.Column <= 33, "Pos.Column is %d, want 3, or a place within the statement", st.Pos.Column)
+	c.promised(statementIndex)
+	c.that(st.Index == 1, "Index is %d, want 1", st.Index)
+	c.that(st.Statement == "INSERT INTO missing VALUES (2)", "Statement is %q", st.Statement)
+	c.promised(statementCode)
+	c.that(st.Code != "", "Code is empty")
+	c.that(strings.Contains(st.Message, "missing"), "Message is %q, which doesn't name the table", st.Message)
+}
+
+func wrappedScript(c *check) {
+	c.promised(batchBody)
+	db := c.db()
+	c.table(db, "t")
+	b := c.begin(db, "s")
+	c.run(b, "-- its own transaction\nBEGIN;\nINSERT INTO t VALUES (1);\nCOMMIT;\n")
+	c.record(b, 1)
+	c.state(b, "s") // executes what is queued
+	c.hasRows("t", 0)
+	c.isLocked("s")
+	c.commit(b)
+	c.hasRows("t", 1)
+	c.hasVersions(db, "s", 1)
+}
+
+func scriptWithoutStatements(c *check) {
+	c.promised(batchBody)
+	db := c.db()
+	b := c.begin(db, "s")
+	for _, s := range []string{"", " \n", "-- a comment, and no line end behind it", "/* a\ncomment */;;\n"} {
+		c.run(b, s)
+	}
+	c.record(b, 1)
+	c.commit(b)
+	c.hasVersions(db, "s", 1)
+}
+
+func manyStatements(c *check) {
+	c.promised(batchCommit)
+	db := c.db()
+	c.table(db, "t")
+	const n = 2000
+	b := c.begin(db, "s")
+	for v := range int64(10) {
+		c.run(b, strings.Repeat("INSERT INTO t VALUES (1);\n", n/10))
+		c.record(b, v)
+	}
+	c.commit(b)
+	c.hasRows("t", n)
+	c.hasVersions(db, "s", 0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+}
+
+func goFunction(c *check) {
+	c.promised(batchFunc)
+	c.need(c.Func != nil, "Go functions")
+	db := c.db()
+	c.table(db, "t")
+	b := c.begin(db, "s")
+	c.run(b, "INSERT INTO t VALUES (1)")
+	c.ok(b.Run(c.ctx, c.Func("one", "made", nil)), "Batch.Run of a Go function")
+	c.run(b, "INSERT INTO made VALUES (1)")
+	c.record(b, 1)
+	c.commit(b)
+	c.hasTables("made", "t")
+	c.hasRows("made", 1)
+	c.hasVersions(db, "s", 1)
+}
+
+func goFunctionFails(c *check) {
+	c.promised(batchFunc)
+	c.need(c.Func != nil, "Go functions")
+	db := c.db()
+	c.table(db, "t")
+	cause := errors.New("the function's own error")
+	b := c.begin(db, "s")
+	c.run(b, "INSERT INTO t VALUES (1)")
+	err := outcome(
+		func() error { return b.Run(c.ctx, c.Func("two", "made", cause)) },
+		func() error { return b.Record(c.ctx, up(2)) },
+		func() error { return b.Commit(c.ctx) },
+	)
+	c.that(errors.Is(err, cause), "the error is %v, which does not wrap the function's", err)
+	c.ok(b.Rollback(c.ctx), "Batch.Rollback")
+	c.promised(batchWhole)
+	c.hasRows("t", 0)
+	if !c.NoDDL {
+		c.hasTables("t")
+	}
+	c.hasVersions(db, "s")
+}
+
+func foreignFunction(c *check) {
+	c.promised(batchFunc)
+	db := c.db()
+	called := false
+	b := c.begin(db, "s")
+	err := outcome(
+		func() error { return b.Run(c.ctx, migration.Func("foreign", func(fmt.Stringer) { called = true })) },
+		func() error { return b.Commit(c.ctx) },
+	)
+	c.that(err != nil && !called, "a function of another type: called %v, error %v", called, err)
+}
+
+func noticeCase(c *check) {
+	c.promised(noticeIsCalled)
+	c.need(c.Notice != "", "notices")
+	var heard atomic.Int64
+	db := c.open(database.Options{Notice: func(n database.Notice) {
+		if strings.Contains(n.Message, "whimbrel") {
+			heard.Add(1)
+		}
+	}})
+	b := c.begin(db, "s")
+	c.run(b, c.Notice)
+	c.commit(b)
+	c.that(heard.Load() == 1, "a script's notice was heard %d times in a batch", heard.Load())
+	r := c.guard(db, "s")
+	c.exec(r, c.Notice)
+	c.ok(r.Close(c.ctx), "Run.Close")
+	c.that(heard.Load() == 2, "a statement's notice was heard %d times in a run", heard.Load()-1)
+}
+
+func timeoutInBatch(c *check) {
+	c.promised(batchTimeouts)
+	c.need(c.Slow != "", "slow statement")
+	db := c.db()
+	s := text(c.Slow)
+	s.StatementTimeout = 20 * time.Millisecond
+	b := c.begin(db, "s")
+	err := outcome(
+		func() error { return b.Run(c.ctx, s) },
+		func() error { return b.Commit(c.ctx) },
+	)
+	var st *database.StatementError
+	c.that(errors.As(err, &st), "a statement above its timeout returned %v, want a *StatementError", err)
+	c.ok(b.Rollback(c.ctx), "Batch.Rollback")
+}

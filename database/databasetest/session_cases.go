@@ -1,0 +1,105 @@
+package databasetest
+
+import "github.com/whimbrel-db/whimbrel/database"
+
+var sessionCases = []testCase{
+	{"the session after a script", sessionAfterScript},
+	{"the session after a batch", sessionAfterBatch},
+	{"the session in and after a run", sessionAfterRun},
+}
+
+// changes calls do for each way to change a session, with a table named probe that is
+// empty.
+func (c *check) changes(db database.Database, do func(SessionChange)) {
+	c.Helper()
+	c.need(len(c.Session) > 0, "way to change a session")
+	c.table(db, "probe")
+	for _, s := range c.Session {
+		do(s)
+		c.apply(db, "clean up", 0, "DELETE FROM probe")
+		c.hasRows("probe", 0)
+	}
+}
+
+// unchanged fails the case unless a script finds the session as it should be.
+func (c *check) unchanged(db database.Database, s SessionChange, after string) {
+	c.Helper()
+	c.apply(db, "probe", 0, s.Probe)
+	n, err := c.RowCount(c.ctx, "probe")
+	c.ok(err, "Target.RowCount")
+	c.that(n == 0, "%s (%s) is still there after %s", s.Name, s.Change, after)
+	c.hasVersionsAtLeast(db, "probe")
+}
+
+func (c *check) hasVersionsAtLeast(db database.Database, set string) {
+	c.Helper()
+	st := c.state(db, set)
+	c.that(st.Applied.Len() > 0, "set %q has no versions", set)
+}
+
+func sessionAfterScript(c *check) {
+	c.promised(batchSession)
+	db := c.db()
+	c.changes(db, func(s SessionChange) {
+		b := c.begin(db, "s")
+		c.run(b, s.Change)
+		c.record(b, 1)
+		c.run(b, s.Probe)
+		c.record(b, 2)
+		c.commit(b)
+		n, err := c.RowCount(c.ctx, "probe")
+		c.ok(err, "Target.RowCount")
+		c.that(n == 0, "%s (%s) is still there for the next script of the batch", s.Name, s.Change)
+		c.hasVersions(db, "s", 1, 2)
+		c.unchanged(db, s, "Commit")
+	})
+}
+
+func sessionAfterBatch(c *check) {
+	c.promised(batchSession)
+	db := c.db()
+	c.table(db, "t")
+	c.changes(db, func(s SessionChange) {
+		b := c.begin(db, "s")
+		c.run(b, s.Change)
+		c.ok(b.Rollback(c.ctx), "Batch.Rollback")
+		c.unchanged(db, s, "Rollback")
+
+		b = c.begin(db, "s")
+		c.run(b, s.Change)
+		c.ok(b.Discard(c.ctx), "Batch.Discard")
+		c.run(b, s.Probe)
+		c.record(b, 1)
+		c.commit(b)
+		c.hasRows("probe", 0)
+		c.unchanged(db, s, "Discard and Commit")
+
+		b = c.begin(db, "s")
+		c.fails(b, s.Change+";\n"+failing)
+		c.ok(b.Rollback(c.ctx), "Batch.Rollback")
+		c.unchanged(db, s, "a script that failed")
+	})
+}
+
+func sessionAfterRun(c *check) {
+	db := c.db()
+	c.changes(db, func(s SessionChange) {
+		c.promised(runSession)
+		r := c.guard(db, "s")
+		c.exec(r, s.Change)
+		c.exec(r, s.Probe)
+		c.hasRows("probe", 1)
+		_, err := r.Record(c.ctx, up(1))
+		c.ok(err, "Run.Record in a session that was changed by: "+s.Name)
+		c.state(r, "s")
+		c.promised(runClose)
+		c.ok(r.Close(c.ctx), "Run.Close")
+		c.hasVersions(db, "s", 1)
+		c.apply(db, "clean up", 0, "DELETE FROM probe")
+		c.unchanged(db, s, "Run.Close")
+		r = c.guard(db, "s")
+		c.exec(r, s.Probe)
+		c.hasRows("probe", 0)
+		c.ok(r.Close(c.ctx), "Run.Close")
+	})
+}

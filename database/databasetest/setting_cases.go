@@ -1,0 +1,111 @@
+package databasetest
+
+import (
+	"errors"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+var settingCases = []testCase{
+	{"updating a setting", updateSetting},
+	{"updating a setting of an untouched target", updateSettingUntouched},
+	{"a setting's value is stored in one form", settingForm},
+	{"a setting that cannot be", settingErrors},
+	{"settings in a batch and a run", settingsUnderLock},
+}
+
+// modeOff turns migrations off.
+var modeOff = database.SettingUpdate{
+	Name: database.MigrationMode, Value: "false", Reason: `it's "frozen"`, ToolVersion: "1.2.3", At: started,
+}
+
+func updateSetting(c *check) {
+	db := c.db()
+	c.apply(db, "s", 1, "")
+	c.promised(settingDefault)
+	c.isDefault(c.state(db, "s"))
+	c.promised(settingUpdate)
+	c.ok(db.UpdateSetting(c.ctx, modeOff), "UpdateSetting")
+	for _, set := range []string{"s", "another"} {
+		v, err := c.state(c.db(), set).Settings.Get(database.MigrationMode)
+		c.ok(err, "Settings.Get")
+		c.that(v.Value == "false" && !v.IsDefault, "the setting is %q (default: %v), want false", v.Value, v.IsDefault)
+		c.that(v.Reason == modeOff.Reason, "Reason is %q, want %q", v.Reason, modeOff.Reason)
+		c.that(v.ChangedAt.Equal(started.Truncate(time.Microsecond)) && v.ChangedAt.Location() == time.UTC,
+			"ChangedAt is %v, want %v in UTC", v.ChangedAt, started)
+	}
+	events := c.history(db, database.HistoryQuery{Set: migration.ReservedSet})
+	c.that(len(events) == 1, "the history has %d events of settings, want 1", len(events))
+	c.isKept(events[0], kept(migration.ReservedSet, modeOff.Event(), false))
+
+	on := modeOff
+	on.Value, on.Reason = "true", ""
+	c.ok(db.UpdateSetting(c.ctx, on), "UpdateSetting")
+	st := c.state(c.db(), "s")
+	c.that(st.Settings.Bool(database.MigrationMode), "the setting is still off")
+	events = c.history(db, database.HistoryQuery{Set: migration.ReservedSet})
+	c.that(len(events) == 2, "the history has %d events of settings, want 2", len(events))
+	c.hasVersions(db, "s", 1)
+}
+
+func updateSettingUntouched(c *check) {
+	c.promised(settingUpdate)
+	db := c.db()
+	c.ok(db.UpdateSetting(c.ctx, modeOff), "UpdateSetting")
+	st := c.state(c.db(), "s")
+	c.that(!st.Settings.Bool(database.MigrationMode), "the setting is not stored")
+	c.that(st.Head > 0, "Head is %d", st.Head)
+	c.apply(db, "s", 1, "")
+	c.hasVersions(db, "s", 1)
+	c.that(!c.state(db, "s").Settings.Bool(database.MigrationMode), "the setting is gone")
+}
+
+func settingForm(c *check) {
+	c.promised(settingCheck)
+	db := c.db()
+	for value, want := range map[string]string{"0": "false", "T": "true", "FALSE": "false", "1": "true"} {
+		u := modeOff
+		u.Value = value
+		c.ok(db.UpdateSetting(c.ctx, u), "UpdateSetting")
+		v, err := c.state(db, "s").Settings.Get(database.MigrationMode)
+		c.ok(err, "Settings.Get")
+		c.that(v.Value == want, "%q is stored as %q, want %q", value, v.Value, want)
+	}
+}
+
+func settingErrors(c *check) {
+	c.promised(settingError)
+	db := c.db()
+	wrong := []database.SettingUpdate{
+		{Name: "no_such_setting", Value: "true", At: started},
+		{Name: "", Value: "true", At: started},
+		{Name: database.MigrationMode, Value: "maybe", At: started},
+		{Name: database.MigrationMode, Value: "", At: started},
+	}
+	for range 2 { // of an untouched target, and of one with tables
+		for _, u := range wrong {
+			before := c.state(db, "s")
+			err := db.UpdateSetting(c.ctx, u)
+			var se *database.SettingError
+			c.that(errors.As(err, &se), "UpdateSetting of %q to %q returned %v, want a *SettingError", u.Name, u.Value, err)
+			after := c.state(db, "s")
+			c.that(after.Head == before.Head, "it changed Head from %d to %d", before.Head, after.Head)
+			c.isDefault(after)
+		}
+		c.apply(db, "s", 1, "")
+	}
+}
+
+func settingsUnderLock(c *check) {
+	c.promised(batchState)
+	db := c.db()
+	c.ok(db.UpdateSetting(c.ctx, modeOff), "UpdateSetting")
+	b := c.begin(db, "s")
+	c.that(!c.state(b, "s").Settings.Bool(database.MigrationMode), "the batch has another setting")
+	c.ok(b.Rollback(c.ctx), "Batch.Rollback")
+	c.promised(runState)
+	r := c.guard(db, "s")
+	c.that(!c.state(r, "s").Settings.Bool(database.MigrationMode), "the run has another setting")
+}

@@ -1,0 +1,208 @@
+package databasetest
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/whimbrel-db/whimbrel/database"
+)
+
+var stateCases = []testCase{
+	{"an untouched target", untouchedTarget},
+	{"reading writes nothing", readingWritesNothing},
+	{"reading does not wait for the lock", readingDoesNotWait},
+	{"Begin creates Whimbrel's tables", beginCreatesTables},
+	{"the names of Whimbrel's tables", tableNames},
+	{"Head follows the set", headFollowsSet},
+	{"Head follows the settings", headFollowsSettings},
+	{"Head changes when an older event appears", headOfOlderEvent},
+	{"Head of a batch", headOfBatch},
+	{"Head of a run", headOfRun},
+	{"Head after a setting changed in between", headAfterSetting},
+}
+
+func untouchedTarget(c *check) {
+	c.promised(stateIsZero)
+	db := c.db()
+	st := c.state(db, "s")
+	c.that(st.Set == "s", "State.Set is %q, want %q", st.Set, "s")
+	c.that(st.Head == 0, "Head is %d, want 0", st.Head)
+	c.that(st.Applied.Len() == 0, "versions %d are applied", st.Applied.Versions())
+	v, dirty := st.Version()
+	c.that(v == database.NilVersion && !dirty, "Version returned %d, %v; want %d, false", v, dirty, database.NilVersion)
+	c.isDefault(st)
+	events := c.history(db, database.HistoryQuery{})
+	c.that(len(events) == 0, "the history has %d events", len(events))
+}
+
+// isDefault fails the case unless the settings are what they are by default.
+func (c *check) isDefault(st *database.State) {
+	c.Helper()
+	for _, v := range st.Settings.All() {
+		c.that(v.IsDefault && v.Value == v.Default, "setting %s is %q (default: %v), want the default %q", v.Name, v.Value, v.IsDefault, v.Default)
+	}
+}
+
+func readingWritesNothing(c *check) {
+	c.promised(stateWritesNot)
+	db := c.db()
+	c.state(db, "s")
+	c.history(db, database.HistoryQuery{Texts: true})
+	all, err := c.Tables(c.ctx)
+	c.ok(err, "Target.Tables")
+	c.that(len(all) == 0, "after State and History the target has the tables %q", all)
+}
+
+func readingDoesNotWait(c *check) {
+	c.promised(stateWritesNot)
+	holder, reader := c.db(), c.db()
+	b := c.begin(holder, "s")
+	c.record(b, 1)
+	c.hasVersions(reader, "s")
+	c.commit(b)
+	c.hasVersions(reader, "s", 1)
+}
+
+func beginCreatesTables(c *check) {
+	c.promised(beginCreates)
+	db := c.db()
+	b := c.begin(db, "s")
+	c.record(b, 1)
+	c.commit(b)
+	c.that(len(c.ownTables()) > 0, "after Begin and Commit none of the tables %q is there", db.Tables())
+	c.hasTables()
+}
+
+func tableNames(c *check) {
+	c.promised(tablesAreLower)
+	db := c.open(database.Options{HistoryTable: "App_History"})
+	names := db.Tables()
+	c.that(slices.Contains(names, "app_history"), "Tables returned %q, without the history app_history", names)
+	for _, name := range names {
+		c.that(name == strings.ToLower(name), "Tables returned %q", name)
+	}
+	c.promised(historyName)
+	c.that(slices.Contains(names, "app_settings"), "Tables returned %q, without the settings app_settings", names)
+	names = c.db().Tables()
+	c.that(slices.Contains(names, "whimbrel_history"), "Tables returned %q for a history without a name", names)
+}
+
+func headFollowsSet(c *check) {
+	c.promised(headGrows)
+	db := c.db()
+	c.apply(db, "s", 1, "")
+	first := c.state(db, "s").Head
+	c.that(first > 0, "Head is %d after an event", first)
+	c.promised(headDecides)
+	again := c.state(c.db(), "s").Head
+	c.that(again == first, "Head is %d in one State and %d in the next, nothing happened between", first, again)
+	c.apply(db, "other", 1, "")
+	other := c.state(db, "s").Head
+	c.that(other == first, "an event of another set changed Head from %d to %d", first, other)
+	b := c.begin(db, "s")
+	c.record(b, 2)
+	c.ok(b.Rollback(c.ctx), "Batch.Rollback")
+	rolledBack := c.state(db, "s").Head
+	c.that(rolledBack == first, "a Rollback changed Head from %d to %d", first, rolledBack)
+	c.promised(headGrows)
+	last := first
+	for v := int64(2); v < 5; v++ {
+		c.apply(db, "s", v, "")
+		head := c.state(db, "s").Head
+		c.that(head > last, "Head was %d, and is %d after one more event", last, head)
+		last = head
+	}
+}
+
+func headFollowsSettings(c *check) {
+	c.promised(headGrows)
+	db := c.db()
+	c.apply(db, "s", 1, "")
+	before := c.state(db, "s").Head
+	c.ok(db.UpdateSetting(c.ctx, modeOff), "UpdateSetting")
+	after := c.state(db, "s").Head
+	c.that(after > before, "Head was %d, and is %d after a setting changed", before, after)
+}
+
+// headOfOlderEvent is what goes wrong where ids are handed out before the commit: a
+// batch has recorded its event, then a setting changes, then the batch commits. The
+// State between has the newer event and not the older one.
+func headOfOlderEvent(c *check) {
+	c.promised(headNeverSleeps)
+	c.need(!c.OneWriter, "two writers")
+	c.apply(c.db(), "s", 1, "")
+	db, operator := c.db(), c.db()
+	b := c.begin(db, "s")
+	c.record(b, 2)
+	c.state(b, "s") // executes what is queued
+	c.ok(operator.UpdateSetting(c.ctx, modeOff), "UpdateSetting while a batch is open")
+	between := c.state(operator, "s")
+	c.commit(b)
+	after := c.state(operator, "s")
+	c.that(after.Head > between.Head, "Head was %d with the versions %d, and is %d with the versions %d",
+		between.Head, between.Applied.Versions(), after.Head, after.Applied.Versions())
+}
+
+func headOfBatch(c *check) {
+	c.promised(batchHead)
+	db := c.db()
+	c.apply(db, "other", 1, "")
+	c.ok(db.UpdateSetting(c.ctx, modeOff), "UpdateSetting")
+	c.apply(db, "s", 1, "")
+	head := c.state(db, "s").Head
+	b := c.begin(db, "s")
+	c.that(b.Head() == head, "Batch.Head is %d, State.Head was %d", b.Head(), head)
+	c.record(b, 2)
+	c.that(b.Head() == head, "Record changed Batch.Head from %d to %d", head, b.Head())
+	c.ok(b.Discard(c.ctx), "Batch.Discard")
+	c.that(b.Head() == head, "Discard changed Batch.Head from %d to %d", head, b.Head())
+	c.record(b, 3)
+	c.record(b, 4)
+	c.commit(b)
+	c.promised(batchHeadAfter)
+	after := c.state(db, "s").Head
+	c.that(b.Head() == after, "after Commit, Batch.Head is %d and State.Head %d", b.Head(), after)
+}
+
+func headOfRun(c *check) {
+	c.promised(runState)
+	db := c.db()
+	c.apply(db, "other", 1, "")
+	c.ok(db.UpdateSetting(c.ctx, modeOff), "UpdateSetting")
+	c.apply(db, "s", 1, "")
+	head := c.state(db, "s").Head
+	r := c.guard(db, "s")
+	c.that(r.Head() == head, "Run.Head is %d, State.Head was %d", r.Head(), head)
+	c.that(c.state(r, "s").Head == head, "Run.State has the Head %d, want %d", c.state(r, "s").Head, head)
+	c.promised(runHead)
+	for v := int64(2); v < 4; v++ {
+		_, err := r.Record(c.ctx, up(v))
+		c.ok(err, "Run.Record")
+		after := c.state(c.db(), "s").Head
+		c.that(r.Head() == after, "after Record, Run.Head is %d and State.Head %d", r.Head(), after)
+	}
+}
+
+// headAfterSetting is what the engine relies on to see, in the next unit, that
+// migrations were turned off while it ran this one.
+func headAfterSetting(c *check) {
+	c.promised(batchHeadAfter)
+	c.need(!c.OneWriter, "two writers")
+	db, operator := c.db(), c.db()
+	c.apply(db, "s", 1, "")
+	b := c.begin(db, "s")
+	c.record(b, 2)
+	c.ok(operator.UpdateSetting(c.ctx, modeOff), "UpdateSetting while a batch is open")
+	c.record(b, 3)
+	c.commit(b)
+	after := c.state(db, "s").Head
+	c.that(b.Head() != after, "a setting was changed while the batch was open, but after Commit Batch.Head and State.Head are both %d", after)
+
+	c.promised(runHead)
+	r := c.guard(db, "s")
+	c.ok(operator.UpdateSetting(c.ctx, modeOff), "UpdateSetting while a run is open")
+	_, err := r.Record(c.ctx, up(4))
+	c.ok(err, "Run.Record")
+	after = c.state(db, "s").Head
+	c.that(r.Head() != after, "a setting was changed while the run was open, but after Record Run.Head and State.Head are both %d", after)
+}
