@@ -40,7 +40,7 @@ func PrivatePostgres(t testing.TB, settings ...string) *Server {
 		t.Fatalf("%s has no programs for the major version that %s names", envPostgresBin, envPostgresMain)
 	}
 	// Not t.TempDir: the server's user can't reach that, and a socket's path must be short.
-	folder, err := os.MkdirTemp("", "postgres-")
+	folder, err := os.MkdirTemp(os.Getenv(envData), "postgres-")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,6 +33,7 @@ const (
 	envPostgres     = "WHIMBREL_TEST_POSTGRES"      // "13=postgres://…,14=postgres://…": a URL for each major
 	envPostgresMain = "WHIMBREL_TEST_POSTGRES_MAIN" // the major that most tests use
 	envPostgresBin  = "WHIMBREL_TEST_POSTGRES_BIN"  // "13=/folder,14=/folder": the programs of each major
+	envData         = "WHIMBREL_TEST_DATA"          // a folder for the data of servers that tests start
 	envPgBouncer    = "WHIMBREL_TEST_PGBOUNCER"     // a URL through PgBouncer to the main major
 )
 
