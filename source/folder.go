@@ -5,8 +5,10 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/whimbrel-db/whimbrel/migration"
 )
@@ -140,24 +142,20 @@ func (f *folder) path(name string) string {
 	return strings.TrimSuffix(f.opts.Dir, "/") + "/" + name
 }
 
-// readers is how many files are read at a time: opening files waits more than it
-// computes.
-const readers = 8
+// readers is how many files are read at a time. Most of the time goes into the
+// system's calls, so a few are as good as many.
+const readers = 4
 
 func (f *folder) readFiles(files []*file) {
-	next := make(chan *file)
+	var next atomic.Int64
 	var wg sync.WaitGroup
-	for range min(readers, len(files)) {
+	for range min(readers, runtime.GOMAXPROCS(0), len(files)) {
 		wg.Go(func() {
-			for file := range next {
-				file.read(f.fsys, f.heeds)
+			for i := int(next.Add(1)); i <= len(files); i = int(next.Add(1)) {
+				files[i-1].read(f.fsys, f.heeds)
 			}
 		})
 	}
-	for _, file := range files {
-		next <- file
-	}
-	close(next)
 	wg.Wait()
 }
 

@@ -1,16 +1,21 @@
 package source
 
-// lexer follows SQL text byte by byte: where comments and literals are.
+import "bytes"
+
+// lexer follows SQL text: where comments and literals are. It is given the text in
+// pieces that are no longer than a line.
 type lexer struct {
 	in    state
-	depth int // of nested block comments
-	prev  byte
-	ident int    // length of the identifier that ends in prev
-	tag   []byte // of the dollar quote, with both dollars
+	noted bool // the first statement of the part has been found
+	sign  byte // the byte before, where two bytes make a sign; 0 for none
+	depth int  // of nested block comments
+	tag   []byte
 	match int    // how many bytes of tag the text has just had
 	skip  bool   // the next byte of an escape string is escaped
 	text  []byte // of the line comment
 	at    place  // where the comment, or a sign that may open one, began
+
+	prev, prev2 byte // the last bytes of the piece before
 }
 
 type state uint8
@@ -29,53 +34,117 @@ const (
 	inDollar          // $tag$ literal $tag$
 )
 
+// closers are the bytes that end what is quoted.
+var closers = [...]byte{inString: '\'', inName: '"', inBackquote: '`'}
+
 // commentLimit is how much of a comment's text is kept.
 const commentLimit = 512
 
-func (l *lexer) step(s *skim, c byte) {
+// special are the bytes that may change the state of plain text.
+var special = [256]bool{'-': true, '/': true, '#': true, '\'': true, '"': true, '`': true, '$': true, '{': true}
+
+// run goes over a piece of a line.
+func (l *lexer) run(s *skim, p []byte) {
+	for i := 0; i < len(p); i++ {
+		switch l.in {
+		case inText:
+			for l.noted && i < len(p) && !special[p[i]] {
+				i++
+			}
+			if i < len(p) {
+				l.plain(s, p, i)
+			}
+		case inString, inName, inBackquote:
+			n := bytes.IndexByte(p[i:], closers[l.in])
+			if n < 0 {
+				i = len(p)
+				break
+			}
+			i += n
+			l.in = inText
+		case inLine:
+			l.lineComment(s, p[i:])
+			i = len(p)
+		case inDollar:
+			l.dollar(p[i])
+		default:
+			l.step(s, p, i)
+		}
+	}
+	switch n := len(p); {
+	case n > 1:
+		l.prev2, l.prev = p[n-2], p[n-1]
+	case n == 1:
+		l.prev2, l.prev = l.prev, p[0]
+	}
+}
+
+// before returns the two bytes ahead of p[i].
+func (l *lexer) before(p []byte, i int) (prev2, prev byte) {
+	switch i {
+	case 0:
+		return l.prev2, l.prev
+	case 1:
+		return l.prev, p[0]
+	}
+	return p[i-2], p[i-1]
+}
+
+// plain takes one byte of text that is neither in a literal nor in a comment.
+func (l *lexer) plain(s *skim, p []byte, i int) {
+	prev2, prev := l.before(p, i)
+	switch p[i] {
+	case ' ', '\t', '\r', '\n', '\v', '\f', ';':
+		return
+	case '-', '/':
+		l.in, l.sign, l.at = afterSign, p[i], s.place(p, i)
+		return
+	case '#':
+		if s.blankBefore(p, i) { // a comment in MySQL; nothing else begins a line with it
+			l.in, l.text, l.at = inLine, append(l.text[:0], '#'), s.place(p, i)
+			return
+		}
+	case '\'':
+		l.in = inString
+		if (prev == 'e' || prev == 'E') && !isWord(prev2) {
+			l.in, l.skip = inEscaped, false
+		}
+	case '"':
+		l.in = inName
+	case '`':
+		l.in = inBackquote
+	case '$':
+		if !isWord(prev) && prev != '$' {
+			l.in, l.tag = inTag, append(l.tag[:0], '$')
+		}
+	case '{':
+		if part := s.part(); prev == '{' && part.braces.line == 0 {
+			part.braces = s.place(p, i)
+			part.braces.column--
+		}
+	}
+	if !l.noted {
+		l.note(s, s.place(p, i))
+	}
+}
+
+// step takes one byte in one of the less frequent states.
+func (l *lexer) step(s *skim, p []byte, i int) {
+	c := p[i]
 	switch l.in {
-	case inText:
-		l.stepText(s, c)
 	case afterSign:
 		switch {
-		case l.prev == '-' && c == '-':
+		case l.sign == '-' && c == '-':
 			l.in, l.text = inLine, l.text[:0]
-		case l.prev == '/' && c == '*':
-			l.in, l.depth = openBlock, 1
-			c = 0 // it is no part of another sign
+		case l.sign == '/' && c == '*':
+			l.in, l.sign, l.depth = openBlock, 0, 1
 		default:
 			l.in = inText
-			s.statementAt(l.at)
-			l.stepText(s, c)
-		}
-	case inLine:
-		if c == '\n' {
-			s.comment(string(l.text), l.at)
-			l.in = inText
-		} else if len(l.text) < commentLimit {
-			l.text = append(l.text, c)
+			l.note(s, l.at)
+			l.plain(s, p, i)
 		}
 	case openBlock, inBlock:
-		if l.in == openBlock && c == '!' { // code in a comment: MySQL's /*! and MariaDB's /*M!
-			s.statementAt(l.at)
-		}
-		if l.prev != 0 || c != 'M' {
-			l.in = inBlock
-		}
-		switch {
-		case l.prev == '*' && c == '/':
-			if l.depth--; l.depth == 0 {
-				l.in = inText
-			}
-			c = ' '
-		case l.prev == '/' && c == '*':
-			l.depth++
-			c = ' '
-		}
-	case inString:
-		if c == '\'' {
-			l.in = inText
-		}
+		l.block(s, c)
 	case inEscaped:
 		switch {
 		case l.skip:
@@ -83,14 +152,6 @@ func (l *lexer) step(s *skim, c byte) {
 		case c == '\\':
 			l.skip = true
 		case c == '\'':
-			l.in = inText
-		}
-	case inName:
-		if c == '"' {
-			l.in = inText
-		}
-	case inBackquote:
-		if c == '`' {
 			l.in = inText
 		}
 	case inTag:
@@ -102,78 +163,69 @@ func (l *lexer) step(s *skim, c byte) {
 			l.tag = append(l.tag, c)
 		default:
 			l.in = inText
-			l.stepText(s, c)
-		}
-	case inDollar:
-		switch {
-		case c == l.tag[l.match]:
-			if l.match++; l.match == len(l.tag) {
-				l.in = inText
-			}
-		case c == '$':
-			l.match = 1
-		default:
-			l.match = 0
+			l.plain(s, p, i)
 		}
 	}
-	l.prev = c
 }
 
-func (l *lexer) stepText(s *skim, c byte) {
-	ident := l.ident
-	l.ident = 0
-	switch c {
-	case ' ', '\t', '\r', '\n', '\v', '\f', ';':
-		return
-	case '-', '/':
-		l.in, l.at = afterSign, place{s.line, s.column}
-		return
-	case '#':
-		if s.lineBlank { // a comment in MySQL; nothing else begins a line with it
-			l.in, l.at, l.text = inLine, place{s.line, s.column}, append(l.text[:0], '#')
-			return
-		}
-	case '\'':
-		l.in = inString
-		if ident == 1 && (l.prev == 'e' || l.prev == 'E') {
-			l.in, l.skip = inEscaped, false
-		}
-	case '"':
-		l.in = inName
-	case '`':
-		l.in = inBackquote
-	case '$':
-		if ident == 0 {
-			l.in, l.tag = inTag, append(l.tag[:0], c)
-		} else {
-			l.ident = ident + 1
-		}
-	case '{':
-		if p := s.part(); l.prev == '{' && p.braces.line == 0 {
-			p.braces = place{s.line, s.column - 1}
-		}
-	default:
-		if isWord(c) {
-			l.ident = ident + 1
-		}
+func (l *lexer) block(s *skim, c byte) {
+	if l.in == openBlock && c == '!' { // code in a comment: MySQL's /*! and MariaDB's /*M!
+		l.note(s, l.at)
 	}
-	s.statementAt(place{s.line, s.column})
+	if l.in == inBlock || l.sign != 0 || c != 'M' {
+		l.in = inBlock
+	}
+	switch {
+	case l.sign == '*' && c == '/':
+		c = 0 // it is no part of another sign
+		if l.depth--; l.depth == 0 {
+			l.in = inText
+		}
+	case l.sign == '/' && c == '*':
+		c = 0
+		l.depth++
+	}
+	l.sign = c
+}
+
+func (l *lexer) dollar(c byte) {
+	switch {
+	case c == l.tag[l.match]:
+		if l.match++; l.match == len(l.tag) {
+			l.in = inText
+		}
+	case c == '$':
+		l.match = 1
+	default:
+		l.match = 0
+	}
+}
+
+// lineComment takes the rest of a line, or as much of it as there is.
+func (l *lexer) lineComment(s *skim, p []byte) {
+	text, whole := bytes.CutSuffix(p, []byte{'\n'})
+	l.text = append(l.text, text[:min(len(text), commentLimit-len(l.text))]...)
+	if whole {
+		s.comment(l.text, l.at)
+		l.in = inText
+	}
+}
+
+// note keeps where the first statement of a part begins.
+func (l *lexer) note(s *skim, at place) {
+	if !l.noted {
+		l.noted = true
+		s.part().statement = at
+	}
 }
 
 // finish is called after the last byte.
 func (l *lexer) finish(s *skim) {
 	switch l.in {
 	case inLine:
-		s.comment(string(l.text), l.at)
+		s.comment(l.text, l.at)
 	case afterSign, openBlock, inBlock: // not closed: whoever cuts statements will say so
-		s.statementAt(l.at)
-	}
-}
-
-// statementAt notes where the first statement of a part begins.
-func (s *skim) statementAt(at place) {
-	if p := s.part(); p.empty() {
-		p.statement = at
+		l.note(s, l.at)
 	}
 }
 

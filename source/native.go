@@ -195,8 +195,9 @@ func (f *folder) pair(p *pair, sameName bool) (m migration.Migration, ok bool) {
 
 // upName is the name of the up file that belongs to a down file.
 func upName(down string) string {
-	if i := strings.LastIndex(down, ".down."); i >= 0 {
-		return down[:i] + ".up." + down[i+len(".down."):]
+	const word = "down."
+	if i := strings.LastIndex(down, word); i >= 0 {
+		return down[:i] + "up." + down[i+len(word):]
 	}
 	return down
 }

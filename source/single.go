@@ -72,6 +72,9 @@ func underscored(rest string) (string, bool) {
 // upAndDown finds the one up section and the one down section, which need not be
 // there, and reports what is too much.
 func (f *folder) upAndDown(file *file) (up, down *part) {
+	if len(file.parts) == 1 {
+		return nil, nil
+	}
 	for i := range file.parts {
 		p := &file.parts[i]
 		var to **part

@@ -19,19 +19,18 @@ type skim struct {
 	firstLine string // at most lineLimit bytes of it
 	bom       bool
 
-	// The place of the next byte; offset counts without the byte-order mark.
-	line, column int
-	offset       int64
-	begun        bool
-	head         []byte // the first bytes, until it is known whether they are a byte-order mark
-	inkEnd       int64  // behind the last byte that is not white space
+	begun  bool
+	head   []byte // the first bytes, until it is known whether they are a byte-order mark
+	offset int64  // of the next byte, without the byte-order mark
+	inkEnd int64  // behind the last line's last byte that is not white space
 
-	// The line at hand.
-	lineStart     int64
-	lineInk       int64 // inkEnd as it was at lineStart
-	lineText      []byte
-	lineIsComment bool // nothing but white space so far, then "-"
-	lineBlank     bool
+	// The line at hand, which may come in several pieces.
+	line      int
+	lineStart int64
+	before    int    // its characters before the present piece
+	ink       int64  // inkEnd, had the line ended here
+	lineText  []byte // at most lineLimit bytes, of lines that may be markers
+	isText    bool   // it has ink, and does not begin with "--"
 
 	lex lexer
 }
@@ -80,7 +79,7 @@ const (
 const lineLimit = 512
 
 func newSkim(formats func(Format) bool) *skim {
-	return &skim{formats: formats, line: 1, column: 1, parts: []part{{line: 1}}, lineBlank: true}
+	return &skim{formats: formats, line: 1, parts: []part{{line: 1}}}
 }
 
 func (s *skim) part() *part { return &s.parts[len(s.parts)-1] }
@@ -97,9 +96,7 @@ func (s *skim) Write(p []byte) (int, error) {
 		}
 		p = s.begin()
 	}
-	for _, c := range p {
-		s.step(c)
-	}
+	s.write(p)
 	return n, nil
 }
 
@@ -111,50 +108,83 @@ func (s *skim) begin() []byte {
 	return p
 }
 
-func (s *skim) step(c byte) {
-	s.lex.step(s, c)
-	switch c {
-	case '\n':
-		s.offset++
-		s.endLine()
-		s.line++
-		s.column = 1
-		s.lineStart, s.lineInk = s.offset, s.inkEnd
-		s.lineText, s.lineIsComment, s.lineBlank = s.lineText[:0], false, true
-		return
-	case ' ', '\t', '\r', '\v', '\f':
-	default:
-		s.inkEnd = s.offset + 1
-		if s.lineBlank {
-			s.lineBlank, s.lineIsComment = false, c == '-'
+func (s *skim) write(p []byte) {
+	for len(p) > 0 {
+		end := bytes.IndexByte(p, '\n') + 1
+		whole := end > 0
+		if !whole {
+			end = len(p)
+		}
+		s.piece(p[:end])
+		if whole {
+			s.endLine()
+			s.line++
+			s.lineStart, s.inkEnd = s.offset, s.ink
+			s.before, s.lineText, s.isText = 0, s.lineText[:0], false
+		}
+		p = p[end:]
+	}
+}
+
+// piece takes a line, or a piece of one.
+func (s *skim) piece(p []byte) {
+	s.lex.run(s, p)
+	if room := lineLimit - len(s.lineText); room > 0 && (!s.isText || s.line == 1) {
+		s.lineText = append(s.lineText, p[:min(room, len(p))]...)
+		if ink := bytes.TrimLeft(s.lineText, blanks); len(ink) > 0 {
+			s.isText = ink[0] != '-' || len(ink) > 1 && ink[1] != '-'
 		}
 	}
-	if (s.lineIsComment || s.line == 1) && len(s.lineText) < lineLimit {
-		s.lineText = append(s.lineText, c)
+	if ink := bytes.TrimRight(p, blanks); len(ink) > 0 {
+		s.ink = s.offset + int64(len(ink))
 	}
-	s.offset++
-	if c&0xc0 != 0x80 {
-		s.column++
+	s.offset += int64(len(p))
+	if p[len(p)-1] != '\n' {
+		s.before += runes(p) // the line goes on
 	}
+}
+
+const blanks = " \t\r\n\v\f"
+
+// place returns where p[i] is; p is the present piece.
+func (s *skim) place(p []byte, i int) place {
+	return place{s.line, s.before + runes(p[:i]) + 1}
+}
+
+// blankBefore reports whether nothing but white space stands before p[i] on its line.
+func (s *skim) blankBefore(p []byte, i int) bool {
+	return s.before == 0 && len(bytes.TrimLeft(p[:i], blanks)) == 0
+}
+
+// runes counts the characters that begin in p.
+func runes(p []byte) int {
+	n := 0
+	for _, c := range p {
+		if c&0xc0 != 0x80 {
+			n++
+		}
+	}
+	return n
 }
 
 // endLine sees whether the line just ended is a marker.
 func (s *skim) endLine() {
 	if s.line == 1 {
-		s.firstLine = strings.TrimSuffix(string(s.lineText), "\r")
+		s.firstLine = strings.TrimRight(string(s.lineText), "\r\n")
 	}
-	if !s.lineIsComment {
+	if s.isText || len(s.lineText) == 0 {
 		return
 	}
 	m, ok := markOf(string(s.lineText))
 	if !ok || !s.formats(m.tool) {
 		return
 	}
-	m.line, m.column, m.part = s.line, 1, len(s.parts)-1
+	m.line, m.part = s.line, len(s.parts)-1
+	m.column = 1 + bytes.IndexByte(s.lineText, '-')
 	if m.section() {
 		m.part++
 		before := s.part()
-		before.end = max(before.start, s.lineInk)
+		before.end = max(before.start, s.inkEnd)
 		s.parts = append(s.parts, part{mark: m, start: s.offset, line: s.line + 1})
 		s.lex = lexer{}
 	}
@@ -164,36 +194,37 @@ func (s *skim) endLine() {
 // finish is called after the last piece.
 func (s *skim) finish() {
 	if !s.begun {
-		for _, c := range s.begin() {
-			s.step(c)
-		}
+		s.write(s.begin())
 	}
 	s.lex.finish(s)
 	if s.offset > s.lineStart {
 		s.endLine()
 	}
 	last := s.part()
-	last.end = max(last.start, s.inkEnd)
+	last.end = max(last.start, s.ink)
 }
 
 // comment keeps a comment of the SQL text if it is meant for Whimbrel.
-func (s *skim) comment(text string, at place) {
+func (s *skim) comment(text []byte, at place) {
 	const word = "whimbrel"
-	text = strings.TrimSpace(text)
-	if len(text) < len(word) || !strings.EqualFold(text[:len(word)], word) {
+	text = bytes.TrimSpace(text)
+	if len(text) < len(word) || !bytes.EqualFold(text[:len(word)], []byte(word)) {
 		return
 	}
-	rest, ok := strings.CutPrefix(strings.TrimSpace(text[len(word):]), ":")
+	rest, ok := bytes.CutPrefix(bytes.TrimSpace(text[len(word):]), []byte(":"))
 	if !ok {
 		return
 	}
 	p := s.part()
-	p.directives = append(p.directives, directive{place: at, text: strings.TrimSpace(rest), body: !p.empty()})
+	p.directives = append(p.directives, directive{place: at, text: string(bytes.TrimSpace(rest)), body: !p.empty()})
 }
 
 // markOf tells which tool a comment line is a marker of.
 func markOf(line string) (mark, bool) {
 	line = strings.TrimSpace(line)
+	if !strings.HasPrefix(line, "--") {
+		return mark{}, false
+	}
 	if strings.HasPrefix(line, "----") {
 		return ternMark(line)
 	}

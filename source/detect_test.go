@@ -1,0 +1,96 @@
+package source_test
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/whimbrel-db/whimbrel/source"
+)
+
+func TestDetect(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name  string
+		files fs.FS
+		want  source.Format
+	}{
+		{"nothing", files(), source.Native},
+		{"nothing that is a migration", files("README.md", "x", "schema.sql", up, "main.go", "x"), source.Native},
+		{"pairs", files("1_a.up.sql", up, "1_a.down.sql", up), source.Native},
+		{"pairs, and Go functions beside them", files("1_a.up.sql", up, "2_b.go", "x"), source.Native},
+		{"a goose file", files("1_a.sql", "-- a\n-- +goose up\n"+up), source.Goose},
+		{"a goose file that lacks its marker among others", files("1_a.sql", "-- +goose Up\n"+up, "2_b.sql", up), source.Goose},
+		{"Go files alone, with numbers", files("1_a.go", "x", "go.mod", "x"), source.Goose},
+		{"a dbmate file", files("1_a.sql", "-- migrate:up\n"+up, "schema.sql", up), source.Dbmate},
+		{"a tern file", files("1_a.sql", up+"\n---- create above / drop below ----", "2_b.sql", up), source.Tern},
+		{"tern.conf", files("1_a.sql", up, "tern.conf", "x"), source.Tern},
+		{"Hasura folders", files("1_a/up.sql", up, "2_b/down.sql", up), source.Hasura},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			if got, err := source.Detect(c.files); got != c.want || err != nil {
+				t.Errorf("got %q, %v; want %q", got, err, c.want)
+			}
+		})
+	}
+}
+
+func TestDetectRefusesDoubt(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name  string
+		files fs.FS
+		want  string
+	}{
+		{
+			"goose beside pairs",
+			files("1_a.up.sql", up, "1_a.down.sql", up, "2_b.up.sql", up, "2_b.down.sql", up, "3_c.up.sql", up, "4_d.sql", "-- x\n-- +goose Up\n"+up),
+			"db: the files are of more than one format; say which one to read (--format), or move the others away:" +
+				"\n  native: db/1_a.down.sql, db/1_a.up.sql, db/2_b.down.sql and 2 more (a name of up and down files)" +
+				"\n  goose: db/4_d.sql (line 2 is a marker)",
+		},
+		{
+			"one file with the markers of two",
+			files("1_a.sql", "-- migrate:up\n-- +goose Up\n"+up),
+			"db: the files are of more than one format; say which one to read (--format), or move the others away:" +
+				"\n  dbmate: db/1_a.sql (line 1 is a marker)\n  goose: db/1_a.sql (line 2 is a marker)",
+		},
+		{
+			"pairs with markers in them",
+			files("1_a.up.sql", "-- +goose Up\n"+up),
+			"db: the files are of more than one format; say which one to read (--format), or move the others away:" +
+				"\n  goose: db/1_a.up.sql (line 1 is a marker)\n  native: db/1_a.up.sql (a name of up and down files)",
+		},
+		{
+			"Hasura folders beside pairs, and tern.conf",
+			files("1_a/up.sql", up, "2_b.up.sql", up, "tern.conf", "x"),
+			"db: the files are of more than one format; say which one to read (--format), or move the others away:" +
+				"\n  hasura: db/1_a (a folder that holds up.sql)\n  native: db/2_b.up.sql (a name of up and down files)\n  tern: db/tern.conf (tern's configuration)",
+		},
+		{
+			"nothing to tell it from",
+			files("1_a.sql", up, "2_b.go", "x"),
+			"db/1_a.sql: is of no format that can be told from it: it is neither named .up.sql or .down.sql, nor has it a line of goose, dbmate or tern in it; say which format it is (--format), or rename it",
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := source.Read(c.files, source.Options{Dir: "db"})
+			if errorText(err) != c.want {
+				t.Errorf("got:\n%v\nwant:\n%s", err, c.want)
+			}
+		})
+	}
+	_, err := source.Detect(files("1_a.up.sql", up, "2_b.sql", "-- migrate:up"))
+	var ambiguous *source.AmbiguousError
+	if !errors.As(err, &ambiguous) || len(ambiguous.Seen) != 2 || ambiguous.Seen[1].Format != source.Dbmate || ambiguous.Seen[1].Files[0] != "2_b.sql" {
+		t.Errorf("got %#v", err)
+	}
+	_, err = source.Detect(os.DirFS(filepath.Join(t.TempDir(), "none")))
+	if !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+}

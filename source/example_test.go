@@ -1,0 +1,88 @@
+package source_test
+
+import (
+	"fmt"
+	"io/fs"
+	"testing/fstest"
+
+	"github.com/whimbrel-db/whimbrel/source"
+)
+
+// A library carries its migrations in an embed.FS:
+//
+//	//go:embed testdata/embedded
+//	var embedded embed.FS
+func ExampleRead() {
+	folder, err := fs.Sub(embedded, "testdata/embedded")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	set, err := source.Read(folder, source.Options{Set: "parcels"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, m := range set.All() {
+		fmt.Println(m, m.Down != nil)
+	}
+	// Output:
+	// 1 parcels true
+	// 2 weight false
+}
+
+// Everything that is wrong is named at once.
+func ExampleRead_problems() {
+	folder := fstest.MapFS{
+		"0001_ports_up.sql": {Data: []byte("CREATE TABLE ports (code text);")},
+		"0002_ships.up.sql": {Data: []byte("-- whimbrel: no-transactoin\nCREATE TABLE ships (name text);")},
+		"0003_crew.up.sql":  {Data: []byte("-- later")},
+	}
+	_, err := source.Read(folder, source.Options{Format: source.Native, Dir: "migrations"})
+	fmt.Println(err)
+	// Output:
+	// migrations/0001_ports_up.sql: is not named like a migration; 0001_ports.up.sql was probably meant
+	// migrations/0002_ships.up.sql:1:1: unknown directive "no-transactoin"; there are: no-transaction, empty, lock-timeout, statement-timeout
+	// migrations/0003_crew.up.sql: the up script has no statement; write one, or say that it is meant so with "-- whimbrel: empty"
+}
+
+func ExampleDetect() {
+	folder := fstest.MapFS{
+		"00001_ports.sql": {Data: []byte("-- +goose Up\nCREATE TABLE ports (code text);\n-- +goose Down\nDROP TABLE ports;\n")},
+	}
+	fmt.Println(source.Detect(folder))
+	folder["00002_ships.up.sql"] = &fstest.MapFile{Data: []byte("CREATE TABLE ships (name text);")}
+	_, err := source.Detect(folder)
+	fmt.Println(err)
+	// Output:
+	// goose <nil>
+	// the files are of more than one format; say which one to read (--format), or move the others away:
+	//   goose: 00001_ports.sql (line 1 is a marker)
+	//   native: 00002_ships.up.sql (a name of up and down files)
+}
+
+func ExampleNewFiles() {
+	folder := fstest.MapFS{"0041_ports.up.sql": {Data: []byte("CREATE TABLE ports (code text);")}}
+	files, err := source.NewFiles(folder, source.NewOptions{Name: "add ships"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, f := range files {
+		fmt.Println(f.Name)
+	}
+	// Output:
+	// 0042_add_ships.up.sql
+	// 0042_add_ships.down.sql
+}
+
+func ExampleParseFormat() {
+	format, err := source.ParseFormat("goose")
+	fmt.Println(format, err)
+	// Output: goose <nil>
+}
+
+func ExampleFormats() {
+	fmt.Println(source.Formats())
+	// Output: [native golang-migrate goose dbmate tern hasura]
+}

@@ -1,0 +1,354 @@
+package source_test
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"testing/fstest"
+
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/source"
+)
+
+const up = "SELECT 1;"
+
+func TestNativeNames(t *testing.T) {
+	testReadings(t, source.Native, []reading{
+		{
+			name:  "a pair, an up alone, a gap, leading zeros or not",
+			files: files("0001_a.up.sql", up, "0001_a.down.sql", "SELECT 2;", "7_b.up.sql", up),
+			want: `1 a
+  up 0001_a.up.sql "SELECT 1;"
+  down 0001_a.down.sql "SELECT 2;"
+7 b
+  up 7_b.up.sql "SELECT 1;"`,
+		},
+		{
+			name:  "up and down may write the version's zeros differently",
+			files: files("0001_a.up.sql", up, "1_a.down.sql", up),
+			want:  "1 a\n  up 0001_a.up.sql \"SELECT 1;\"\n  down 1_a.down.sql \"SELECT 1;\"",
+		},
+		{
+			name:  "version 0",
+			files: files("0000_a.up.sql", up),
+			want:  "0 a\n  up 0000_a.up.sql \"SELECT 1;\"",
+		},
+		{
+			name:  "0157.up.sql without a name",
+			files: files("0157.up.sql", up, "0158_.up.sql", up),
+			want:  "157\n  up 0157.up.sql \"SELECT 1;\"\n158\n  up 0158_.up.sql \"SELECT 1;\"",
+		},
+		{
+			name:  "x..up.sql and .tx.up.sql",
+			files: files("0011_x..up.sql", up, "0012_x.tx.up.sql", up, "0012_x.tx.down.sql", up),
+			want: `11 x.
+  up 0011_x..up.sql "SELECT 1;"
+12 x.tx
+  up 0012_x.tx.up.sql "SELECT 1;"
+  down 0012_x.tx.down.sql "SELECT 1;"`,
+		},
+		{
+			name:  "20170804200817_x beside 2017-09-23-182408_x: only the digits count",
+			files: files("20170804200817_x.up.sql", up, "2017-09-23-182408_x.up.sql", up),
+			want:  "20170804200817 x\n  up 20170804200817_x.up.sql \"SELECT 1;\"\n20170923182408 x\n  up 2017-09-23-182408_x.up.sql \"SELECT 1;\"",
+		},
+		{
+			name:  "impossible dates and 15-digit versions: a version is a number, not a time",
+			files: files("20171399256199_x.up.sql", up, "201708042008170_y.up.sql", up),
+			want:  "20171399256199 x\n  up 20171399256199_x.up.sql \"SELECT 1;\"\n201708042008170 y\n  up 201708042008170_y.up.sql \"SELECT 1;\"",
+		},
+		{
+			name:  "the largest version, and one more",
+			files: files("9223372036854775807_a.up.sql", up, "9223372036854775808_b.up.sql", up),
+			errors: "9223372036854775808_b.up.sql: the version 9223372036854775808 is too large; " +
+				"the largest is 9223372036854775807",
+		},
+		{
+			name:   "duplicate version numbers",
+			files:  files("0003_a.up.sql", up, "0003_a.down.sql", up, "3_b.up.sql", up),
+			opts:   source.Options{Dir: "db"},
+			errors: "db/3_b.up.sql: version 3 is there twice: db/0003_a.up.sql and db/3_b.up.sql; give one of them another version",
+		},
+		{
+			name:   "two downs of one version",
+			files:  files("0003_a.up.sql", up, "0003_a.down.sql", up, "3_a.down.sql", up),
+			errors: "3_a.down.sql: version 3 is there twice: 0003_a.down.sql and 3_a.down.sql; give one of them another version",
+		},
+		{
+			name:   "names that differ between up and down",
+			files:  files("0003_a.up.sql", up, "0003_b.down.sql", up),
+			errors: "0003_b.down.sql: has the version of 0003_a.up.sql but another name; give both files one name",
+		},
+		{
+			name:   "a down without an up",
+			files:  files("0003_a.down.sql", up),
+			errors: "0003_a.down.sql: there is no up script to this down script; add 0003_a.up.sql, or remove this file",
+		},
+		{
+			name:  "0021_…_up.sql without the dot that later files need",
+			files: files("0021_add_ports_up.sql", up, "0022_x-down.sql", up, "23_x.UP.SQL", up, "24-x.up.sql", up, "25_x.sql", up, "26.sql", up),
+			errors: `0021_add_ports_up.sql: is not named like a migration; 0021_add_ports.up.sql was probably meant
+0022_x-down.sql: is not named like a migration; 0022_x.down.sql was probably meant
+23_x.UP.SQL: is not named like a migration; 23_x.up.sql was probably meant
+24-x.up.sql: is not named like a migration; 24_x.up.sql was probably meant
+25_x.sql: is not named like a migration; it has to say whether it is up or down: 25_x.up.sql
+26.sql: is not named like a migration; it has to say whether it is up or down: 26.up.sql`,
+		},
+		{
+			name: "files that are not migrations: README, LICENSE, .sum, .conf, hidden ones",
+			files: files("README.md", "x", "LICENSE", "x", "atlas.sum", "x", "flyway.conf", "x", "migrations.go", "x",
+				".hidden.sql", "x", ".git/config", "x", "0001_a.up.sql", up, "0001_a.up.sql.orig", "x"),
+			want: "1 a\n  up 0001_a.up.sql \"SELECT 1;\"",
+		},
+		{
+			name:  "afterMigrate.sql, and reworked changes named name@tag.sql, are .sql files that don't fit",
+			files: files("afterMigrate.sql", up, "ports@v1.sql", up),
+			errors: `afterMigrate.sql: is not named like a migration; names look like 0001_add_users.up.sql and 0001_add_users.down.sql
+ports@v1.sql: is not named like a migration; names look like 0001_add_users.up.sql and 0001_add_users.down.sql`,
+		},
+		{
+			name: "a directory instead of a file",
+			files: fstest.MapFS{
+				"0001_a.up.sql":   {Data: []byte(up)},
+				"0001_a.down.sql": {Mode: fs.ModeDir},
+			},
+			errors: "0001_a.down.sql: is a folder; a migration has to be a file",
+		},
+		{
+			name:   "numbering per sub-folder: not hidden in silence",
+			files:  files("0001_a.up.sql", up, "v2/0001_b.up.sql", up),
+			opts:   source.Options{Dir: "db"},
+			errors: "db/v2: holds migrations, such as 0001_b.up.sql, but sub-folders are not read; move them up, or away, or let the folder's name begin with _",
+		},
+		{
+			name:  "sub-folders that hold something else, or are set aside",
+			files: files("0001_a.up.sql", up, "seeds/ports.sql", up, "_old/0001_b.up.sql", up, ".x/0001_b.up.sql", up),
+			want:  "1 a\n  up 0001_a.up.sql \"SELECT 1;\"",
+		},
+		{
+			name:   "migrations in sub-folders alone",
+			files:  files("mysql/x.sql", up, "postgres/x.sql", up),
+			opts:   source.Options{Dir: "db"},
+			errors: "db: there is no migration in the folder itself; say which of its folders is meant: db/mysql, db/postgres (in Go, fs.Sub)",
+		},
+	})
+}
+
+func TestNativeFollowsSymlinks(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("symlinks need a privilege")
+	}
+	dir := t.TempDir()
+	for _, err := range []error{
+		os.MkdirAll(filepath.Join(dir, "m"), 0o700),
+		os.WriteFile(filepath.Join(dir, "shared.sql"), []byte(up), 0o600),
+		os.Symlink("../shared.sql", filepath.Join(dir, "m", "0001_a.up.sql")),
+		os.Symlink("nowhere", filepath.Join(dir, "m", "README")),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	set, err := source.Read(os.DirFS(filepath.Join(dir, "m")), source.Options{})
+	if err != nil || set.Len() != 1 {
+		t.Fatalf("got %v, %v", set, err)
+	}
+	for _, err := range []error{
+		os.Symlink("nowhere", filepath.Join(dir, "m", "0002_b.up.sql")),
+		os.Symlink("..", filepath.Join(dir, "m", "0003_c.up.sql")),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err = source.Read(os.DirFS(filepath.Join(dir, "m")), source.Options{})
+	want := "0002_b.up.sql: can't be read: no such file or directory\n0003_c.up.sql: is a folder; a migration has to be a file"
+	if errorText(err) != want {
+		t.Errorf("got:\n%v\nwant:\n%s", err, want)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		t.Error("the cause is lost")
+	}
+}
+
+func TestNativeDirectives(t *testing.T) {
+	one := func(text string) fstest.MapFS { return files("1_x.up.sql", text) }
+	testReadings(t, source.Native, []reading{
+		{
+			name:  "in comments before the first statement, in any case, CRLF and trailing blanks",
+			files: one("\r\n/* licence;\r\n */\r\n-- Whimbrel: NO-transaction \t\r\n--whimbrel:lock-timeout 2s\r\n" + up),
+			want:  `1 x` + "\n" + `  up 1_x.up.sql [no-transaction, lock-timeout 2s] "\r\n/* licence;\r\n */\r\n-- Whimbrel: NO-transaction \t\r\n--whimbrel:lock-timeout 2s\r\nSELECT 1;"`,
+		},
+		{
+			name:  "behind a byte-order mark, in down scripts, with non-breaking spaces",
+			files: files("1_x.up.sql", "\ufeff-- whimbrel: no-transaction\n"+up, "1_x.down.sql", "--\u00a0whimbrel:\u00a0lock-timeout\u00a02s\n"+up),
+			want: "1 x\n  up 1_x.up.sql [no-transaction] \"-- whimbrel: no-transaction\\nSELECT 1;\"\n" +
+				"  down 1_x.down.sql [lock-timeout 2s] \"--\\u00a0whimbrel:\\u00a0lock-timeout\\u00a02s\\nSELECT 1;\"",
+		},
+		{
+			name:  "an unknown one",
+			files: one("-- a licence; with signs\n  -- whimbrel: no-transactions\n" + up),
+			opts:  source.Options{Dir: "db/"},
+			errors: `db/1_x.up.sql:2:3: unknown directive "no-transactions"; there are: ` +
+				`no-transaction, empty, lock-timeout, statement-timeout`,
+		},
+		{
+			name:   "with a wrong argument",
+			files:  one("-- whimbrel: lock-timeout soon\n" + up),
+			errors: `1_x.up.sql:1:1: directive "lock-timeout" wants a time of at least 1ms, such as "lock-timeout 2s", not "soon"`,
+		},
+		{
+			name:   "behind a statement",
+			files:  one("SELECT 'é'; -- whimbrel: no-transaction\n"),
+			errors: `1_x.up.sql:1:13: directives stand before the first statement; move "-- whimbrel: no-transaction" up`,
+		},
+		{
+			name:  "lines that begin inside a string, a dollar quote or a comment are data",
+			files: one("SELECT '\n-- whimbrel: x\n', $a$\n-- whimbrel: x\n$$ $a$, \"\n-- whimbrel: x\n\", E'\\'\n-- whimbrel: x\n' /*\n-- whimbrel: x\n*/"),
+			want:  `1 x` + "\n" + `  up 1_x.up.sql "SELECT '\n-- whimbrel: x\n', $a$\n-- whimbrel: x\n$$ $a$, \"\n-- whimbrel: x\n\", E'\\'\n-- whimbrel: x\n' /*\n-- whimbrel: x\n*/"`,
+		},
+		{
+			name:  "text that talks about Whimbrel is none",
+			files: one("-- Whimbrel runs this\n-- see whimbrel: x\n" + up),
+			want:  `1 x` + "\n" + `  up 1_x.up.sql "-- Whimbrel runs this\n-- see whimbrel: x\nSELECT 1;"`,
+		},
+		{
+			name:   "the last line without a newline",
+			files:  one(up + "\n-- whimbrel: empty"),
+			errors: `1_x.up.sql:2:1: directives stand before the first statement; move "-- whimbrel: empty" up`,
+		},
+	})
+}
+
+func TestNativeEmptyScripts(t *testing.T) {
+	const noStatement = `1_x.up.sql: the up script has no statement; write one, or say that it is meant so with "-- whimbrel: empty"`
+	var cases []reading
+	for name, text := range map[string]string{
+		"nothing": "", "white space": " \r\n\t", "a line comment": "-- later", "a block comment": "/* a /* nested */ one */\n",
+		"a stray terminator": ";\n;", "a byte-order mark": "\ufeff", "a MySQL comment": "# later\n", "a comment that begins like MariaDB's": "/*Maybe later*/",
+	} {
+		cases = append(cases, reading{name: name, files: files("1_x.up.sql", text), errors: noStatement})
+	}
+	for name, text := range map[string]string{
+		"MySQL's code in a comment": "/*!40101 SET NAMES utf8 */;", "MariaDB's": "/*M!100100 SET x = 1 */;",
+		"an unclosed comment is for the splitter": "/* a", "a minus": "-", "the last byte": "/* */ /",
+	} {
+		cases = append(cases, reading{name: name, files: files("1_x.up.sql", text), want: "1 x\n  up 1_x.up.sql \"" + text + "\""})
+	}
+	cases = append(cases,
+		reading{
+			name:  "meant so",
+			files: files("1_x.up.sql", "-- whimbrel: empty\n"),
+			want:  "1 x\n  up 1_x.up.sql [empty] \"-- whimbrel: empty\\n\"",
+		},
+		reading{
+			name:   "meant so and yet not empty",
+			files:  files("1_x.up.sql", "-- whimbrel: empty\n"+up),
+			errors: `1_x.up.sql: the script says "-- whimbrel: empty" and yet has statements; remove the one or the others`,
+		},
+		reading{
+			name:  "an empty down: there is nothing to take back",
+			files: files("1_x.up.sql", up, "1_x.down.sql", ""),
+			want:  "1 x\n  up 1_x.up.sql \"SELECT 1;\"\n  down 1_x.down.sql \"\"",
+		},
+	)
+	testReadings(t, source.Native, cases)
+}
+
+func TestNativeBytes(t *testing.T) {
+	testReadings(t, source.Native, []reading{
+		{
+			name:  "no final newline, inside a comment: nothing is appended",
+			files: files("1_x.up.sql", up+"\n-- the end"),
+			want:  `1 x` + "\n" + `  up 1_x.up.sql "SELECT 1;\n-- the end"`,
+		},
+		{
+			name:  "text that only looks like a template is never substituted",
+			files: files("1_x.up.sql", "INSERT INTO x VALUES ('${a2:username}', '{{orgname}}', '$HOME');"),
+			want:  `1 x` + "\n" + `  up 1_x.up.sql "INSERT INTO x VALUES ('${a2:username}', '{{orgname}}', '$HOME');"`,
+		},
+		{
+			name:  "non-breaking spaces are text",
+			files: files("1_x.up.sql", "SELECT\u00a01;"),
+			want:  "1 x\n  up 1_x.up.sql \"SELECT\\u00a01;\"",
+		},
+		{
+			name:   "what isn't UTF-8, with its place",
+			files:  files("1_x.up.sql", "SELECT 'ü',\n'\xfc';", "1_x.down.sql", "\ufeffa\x00"),
+			errors: "1_x.down.sql:1:2: a NUL byte; no database takes one in SQL text\n1_x.up.sql:2:2: byte 0xfc is not UTF-8; save the file as UTF-8",
+		},
+	})
+}
+
+func TestChecksumIsTheSameOnEverySystem(t *testing.T) {
+	t.Parallel()
+	var sums []migration.Checksum
+	for _, text := range []string{"SELECT 1;\nSELECT 2;\n", "SELECT 1;\r\nSELECT 2;\r\n", "\ufeffSELECT 1;\nSELECT 2;\n"} {
+		set, err := source.Read(files("1_x.up.sql", text), source.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, _ := set.Get(1)
+		sums = append(sums, m.Up.Checksum)
+	}
+	if sums[0] != sums[1] || sums[0] != sums[2] {
+		t.Errorf("got %v", sums)
+	}
+}
+
+func TestProblemsAreReportedTogether(t *testing.T) {
+	t.Parallel()
+	_, err := source.Read(files("1_a.down.sql", up, "2_b.up.sql", "-- whimbrel: x\n-- whimbrel: y\n"+up, "x.sql", up), source.Options{Format: source.Native})
+	var all *source.FolderError
+	if !errors.As(err, &all) || len(all.Problems) != 4 {
+		t.Fatalf("got %v", err)
+	}
+	if p := all.Problems[2]; p.File != "2_b.up.sql" || p.Line != 2 || p.Column != 1 {
+		t.Errorf("got %#v", p)
+	}
+	var one *source.Error
+	if !errors.As(err, &one) || one != all.Problems[0] {
+		t.Errorf("errors.As found %v", one)
+	}
+}
+
+func TestGolangMigrate(t *testing.T) {
+	testReadings(t, source.GolangMigrate, []reading{
+		{
+			name:  "pairs by version, names may differ, any extension",
+			files: files("000001_a.up.sql", up, "000001_b.down.sql", up, "2_c.d.up.pgsql", up, "3_.up.sql", up, "notes.sql", up, "0001.up.txt", up),
+			want: `1 a
+  up 000001_a.up.sql "SELECT 1;"
+  down 000001_b.down.sql "SELECT 1;"
+2 c.d
+  up 2_c.d.up.pgsql "SELECT 1;"
+3
+  up 3_.up.sql "SELECT 1;"`,
+		},
+		{
+			name:  "directives work, unknown ones are errors",
+			files: files("1_a.up.sql", "-- whimbrel: no-transaction\n"+up),
+			want:  "1 a\n  up 1_a.up.sql [no-transaction] \"-- whimbrel: no-transaction\\nSELECT 1;\"",
+		},
+		{
+			name: "what it would pass over or refuse",
+			files: files("0021_x_up.sql", up, "0157.up.sql", up, "4_a.down.sql", up, "5_a.up.sql", up, "5_b.up.sql", up,
+				"99999999999999999999_a.up.sql", up, "6_e.up.sql", ""),
+			errors: `0021_x_up.sql: is not named like a migration; names look like 000001_add_users.up.sql and 000001_add_users.down.sql
+0157.up.sql: is not named like a migration; names look like 000001_add_users.up.sql and 000001_add_users.down.sql
+4_a.down.sql: there is no up script to this down script; add 4_a.up.sql, or remove this file
+5_b.up.sql: version 5 is there twice: 5_a.up.sql and 5_b.up.sql; give one of them another version
+6_e.up.sql: the up script has no statement; write one, or say that it is meant so with "-- whimbrel: empty"
+99999999999999999999_a.up.sql: the version 99999999999999999999 is too large; the largest is 9223372036854775807`,
+		},
+		{
+			name:  "sub-folders are passed over, as it does",
+			files: files("1_a.up.sql", up, "old/1_b.up.sql", up),
+			want:  "1 a\n  up 1_a.up.sql \"SELECT 1;\"",
+		},
+	})
+}

@@ -1,0 +1,2 @@
+-- whimbrel: lock-timeout 2s
+CREATE TABLE parcels (id bigint PRIMARY KEY);
