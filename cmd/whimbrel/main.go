@@ -1,0 +1,13 @@
+// Command whimbrel brings databases from the schema they have to the schema that a
+// folder of SQL files describes. "whimbrel help" says how.
+package main
+
+import (
+	"os"
+
+	_ "github.com/whimbrel-db/whimbrel/database/postgres"
+	_ "github.com/whimbrel-db/whimbrel/database/sqlite"
+	"github.com/whimbrel-db/whimbrel/internal/cli"
+)
+
+func main() { os.Exit(cli.Main()) }

@@ -1,0 +1,49 @@
+package cli
+
+import (
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/internal/cli/render"
+)
+
+func (a *app) acceptCommand() *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use:     "accept VERSION…",
+		GroupID: groupRecord,
+		Short:   "Accept that applied migrations were edited",
+		Long: `Accept records that the files of applied migrations were edited on purpose: from now on
+they are what the checksums are compared with. It runs nothing. Look at the difference
+with "whimbrel verify" first; the reason is kept in the history.`,
+		Example: `  whimbrel accept 7 --reason "only a comment was added"`,
+		Args:    wantArgs("at least one version", 1, -1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			versions, err := parseVersions(args)
+			if err != nil {
+				return err
+			}
+			if reason == "" {
+				return usage(`Say why: --reason "…". The history keeps it.`, "%q wants a reason", cmd.CommandPath())
+			}
+			ctx := cmd.Context()
+			return a.withTarget(ctx, a.open, func(t *target) (render.Document, error) {
+				m := t.migrator()
+				before, err := m.Status(ctx)
+				if err != nil {
+					return nil, err
+				}
+				if err := m.Accept(ctx, reason, versions...); err != nil {
+					return nil, err
+				}
+				edited := slices.DeleteFunc(before.InState(whimbrel.Modified), func(v int64) bool { return !slices.Contains(versions, v) })
+				return &render.Accepted{Set: t.set.Name(), Accepted: edited}, nil
+			})
+		},
+		ValidArgsFunction: a.completeVersions(-1),
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why, in a few `words`; required")
+	return cmd
+}

@@ -1,0 +1,100 @@
+package cli
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/source"
+)
+
+// complete is what the shell asks for.
+type complete = func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective)
+
+// completeVersions offers the versions of the folder, for at most that many arguments
+// (below 0: any number). It does not ask the database.
+func (a *app) completeVersions(most int) complete {
+	return func(_ *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+		if most >= 0 && len(args) >= most {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		r, err := a.resolve()
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		set, err := a.readSet(r)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		var offers []string
+		for _, m := range set.All() {
+			if v := strconv.FormatInt(m.Version, 10); strings.HasPrefix(v, begun) {
+				offers = append(offers, v+"\t"+m.Name)
+			}
+		}
+		return offers, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
+	}
+}
+
+func (a *app) completeVersionFlag(cmd *cobra.Command) {
+	must(cmd.RegisterFlagCompletionFunc("to", a.completeVersions(-1)))
+}
+
+func completeSettings(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var offers []string
+	for _, s := range database.DeclaredSettings() {
+		offers = append(offers, s.Name+"\t"+s.Doc)
+	}
+	return offers, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeGlobals offers values of the flags that every command has.
+func (a *app) completeGlobals(root *cobra.Command) {
+	words := func(get func() []string) complete {
+		return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return get(), cobra.ShellCompDirectiveNoFileComp
+		}
+	}
+	must(root.RegisterFlagCompletionFunc("format", words(func() []string {
+		var names []string
+		for _, f := range source.Formats() {
+			names = append(names, string(f))
+		}
+		return names
+	})))
+	must(root.RegisterFlagCompletionFunc("env", words(func() []string {
+		c, err := readConfig(a.global.config)
+		if err != nil || c == nil {
+			return nil
+		}
+		var names []string
+		for name := range c.Environments {
+			names = append(names, name)
+		}
+		return names
+	})))
+	must(root.RegisterFlagCompletionFunc("database", words(func() []string {
+		var schemes []string
+		for _, d := range database.Drivers() {
+			schemes = append(schemes, d+":")
+		}
+		return schemes
+	})))
+	must(root.MarkPersistentFlagDirname("dir"))
+	must(root.MarkPersistentFlagFilename("config", "yaml", "yml"))
+	for _, name := range []string{"set", "schema", "history-table", "lock-timeout"} {
+		must(root.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions))
+	}
+}
+
+// must is for what only a mistake in this package can make fail.
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}

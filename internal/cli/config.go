@@ -1,0 +1,212 @@
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/token"
+)
+
+// configName is the configuration file that is read when none is named.
+const configName = "whimbrel.yaml"
+
+// config is a configuration file.
+type config struct {
+	Top          section             `yaml:",inline"`
+	Environments map[string]*section `yaml:"environments"`
+
+	path string // as messages show it
+	text []byte
+}
+
+// section is what a configuration file can say, at its top and in each environment.
+type section struct {
+	Database        *scalar `yaml:"database"`
+	Dir             *scalar `yaml:"dir"`
+	Format          *scalar `yaml:"format"`
+	Set             *scalar `yaml:"set"`
+	Schema          *scalar `yaml:"schema"`
+	HistoryTable    *scalar `yaml:"history_table"`
+	LockTimeout     *scalar `yaml:"lock_timeout"`
+	Atomic          *scalar `yaml:"atomic"`
+	AllowOutOfOrder *scalar `yaml:"allow_out_of_order"`
+}
+
+// scalar is a single value, with its place.
+type scalar struct {
+	text string
+	at   *token.Position
+}
+
+// UnmarshalYAML implements yaml.NodeUnmarshaler.
+func (s *scalar) UnmarshalYAML(n ast.Node) error {
+	if tag, ok := n.(*ast.AnchorNode); ok {
+		n = tag.Value
+	}
+	if _, ok := n.(ast.ScalarNode); !ok {
+		return &yaml.UnexpectedNodeTypeError{Actual: n.Type(), Expected: ast.StringType, Token: n.GetToken()}
+	}
+	s.text, s.at = n.GetToken().Value, n.GetToken().Position
+	if block, ok := n.(*ast.LiteralNode); ok {
+		s.text = strings.TrimSpace(block.Value.Value)
+	}
+	return nil
+}
+
+// readConfig reads a configuration file; nil if none was asked for and none is there.
+func readConfig(path string) (*config, error) {
+	c := &config{path: path}
+	if path == "" {
+		c.path = configName
+	}
+	var err error
+	c.text, err = os.ReadFile(c.path)
+	switch {
+	case path == "" && errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		if pathErr := (*fs.PathError)(nil); errors.As(err, &pathErr) {
+			err = pathErr.Err
+		}
+		return nil, usage("", "can't read the configuration file %s: %v", c.path, err)
+	}
+	dec := yaml.NewDecoder(bytes.NewReader(c.text), yaml.Strict())
+	if err := dec.Decode(c); err != nil && !errors.Is(err, io.EOF) {
+		return nil, c.explain(err)
+	}
+	if err := dec.Decode(new(any)); !errors.Is(err, io.EOF) {
+		return nil, &usageError{file: c.path, line: 1, column: 1, msg: "there is more than one YAML document in the file"}
+	}
+	return c, nil
+}
+
+// explain turns a decoding error into one with its place.
+func (c *config) explain(err error) error {
+	u := &usageError{file: c.path, line: 1, column: 1, msg: err.Error()}
+	var at yaml.Error
+	if !errors.As(err, &at) {
+		return u
+	}
+	u.msg = at.GetMessage()
+	tk := at.GetToken()
+	if tk != nil && tk.Position != nil {
+		u.line, u.column = tk.Position.Line, tk.Position.Column
+	}
+	var unknown *yaml.UnknownFieldError
+	var wrongType *yaml.UnexpectedNodeTypeError
+	var otherType *yaml.TypeError
+	switch {
+	case errors.As(err, &unknown) && tk != nil:
+		keys := sectionKeys()
+		if tk.Position.Column == 1 {
+			keys = append(keys, "environments")
+		}
+		u.msg = fmt.Sprintf("unknown key %q", tk.Value)
+		u.hint = "The keys are: " + strings.Join(keys, ", ") + "."
+		if best := nearest(tk.Value, keys); best != "" {
+			u.hint = fmt.Sprintf("Did you mean %q? %s", best, u.hint)
+		}
+	case errors.As(err, &wrongType), errors.As(err, &otherType):
+		u.msg = "a single value is wanted here, such as: dir: migrations"
+		if tk != nil && tk.Position.Column == 1 || len(bytes.TrimSpace(c.text)) > 0 && !bytes.ContainsRune(c.text, ':') {
+			u.msg = "a configuration file has lines such as: dir: migrations"
+		}
+	}
+	return u
+}
+
+// sectionKeys returns the keys of a section.
+func sectionKeys() []string {
+	var keys []string
+	for f := range reflect.TypeFor[section]().Fields() {
+		keys = append(keys, f.Tag.Get("yaml"))
+	}
+	return keys
+}
+
+// environment returns a named section; "" is none.
+func (c *config) environment(name string) (*section, error) {
+	if name == "" {
+		return &section{}, nil
+	}
+	if c == nil {
+		return nil, usage(fmt.Sprintf("Write one, with \"environments:\" and under it \"%s:\" with its database, or name a file with --config.", name),
+			"--env %s: there is no %s in this folder", name, configName)
+	}
+	if s, ok := c.Environments[name]; ok {
+		if s == nil {
+			s = &section{}
+		}
+		return s, nil
+	}
+	names := slices.Sorted(maps.Keys(c.Environments))
+	hint := "There are no environments in it."
+	if len(names) > 0 {
+		hint = "There are: " + strings.Join(names, ", ") + "."
+	}
+	if best := nearest(name, names); best != "" {
+		hint = fmt.Sprintf("Did you mean %q? %s", best, hint)
+	}
+	return nil, usage(hint, "%s has no environment %q", c.path, name)
+}
+
+// fail says that a value is wrong.
+func (c *config) fail(s *scalar, format string, args ...any) error {
+	return &usageError{file: c.path, line: s.at.Line, column: s.at.Column, msg: fmt.Sprintf(format, args...)}
+}
+
+// beside returns a path of the configuration file as the working directory sees it.
+func (c *config) beside(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(filepath.Dir(c.path), path)
+}
+
+var variable = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
+
+// expand puts the environment's values in the place of ${NAME}.
+func (c *config) expand(s *scalar, lookup func(string) (string, bool)) (string, error) {
+	var b strings.Builder
+	rest := 0
+	for _, m := range variable.FindAllStringSubmatchIndex(s.text, -1) {
+		name := s.text[m[2]:m[3]]
+		value, ok := lookup(name)
+		if !ok {
+			at := *s.at
+			at.Column = c.column(at, "${"+name+"}")
+			return "", c.fail(&scalar{at: &at}, "the environment variable %s is not set", name)
+		}
+		b.WriteString(s.text[rest:m[0]] + value)
+		rest = m[1]
+	}
+	b.WriteString(s.text[rest:])
+	return b.String(), nil
+}
+
+// column finds a text in the line of a place, at or behind it.
+func (c *config) column(at token.Position, text string) int {
+	lines := strings.Split(string(c.text), "\n")
+	if at.Line > len(lines) {
+		return at.Column
+	}
+	line := []rune(lines[at.Line-1])
+	from := min(at.Column-1, len(line))
+	before, _, found := strings.Cut(string(line[from:]), text)
+	if !found {
+		return at.Column
+	}
+	return at.Column + len([]rune(before))
+}

@@ -1,0 +1,384 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"regexp"
+	"strings"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/cli/render"
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/source"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// The exit codes. A signal's is 128 and its number: 130 for Ctrl-C.
+const (
+	exitDone    = 0
+	exitFailed  = 1
+	exitUsage   = 2
+	exitPending = 3
+	exitLocked  = 4
+	exitRefused = 5
+)
+
+// The kinds of failures, each with its exit code.
+//
+//	kind               exit  what it is
+//	usage              2     the command line, the configuration, a version or a setting that does not exist
+//	connection         1     the database can't be reached, refused, or went away
+//	source             1     the folder or a file in it; a script that can't be run as it is asked for
+//	statement          1     a statement failed
+//	conflict           1     the database is not what the plan was made from
+//	locked             4     another process is migrating
+//	checksum_mismatch  5     an applied migration's file was edited
+//	out_of_order       5     a pending version is below the newest applied one
+//	irreversible       5     there is no down script
+//	migration_mode     5     migrations are switched off for this database
+//	protected          5     the database refuses to be emptied
+//	interrupted        128+  a signal ended it
+const (
+	kindUsage       render.Kind = "usage"
+	kindConnection  render.Kind = "connection"
+	kindSource      render.Kind = "source"
+	kindStatement   render.Kind = "statement"
+	kindConflict    render.Kind = "conflict"
+	kindLocked      render.Kind = "locked"
+	kindChecksum    render.Kind = "checksum_mismatch"
+	kindOrder       render.Kind = "out_of_order"
+	kindNoDown      render.Kind = "irreversible"
+	kindMode        render.Kind = "migration_mode"
+	kindInterrupted render.Kind = "interrupted"
+)
+
+func exitCode(k render.Kind) int {
+	switch k {
+	case kindUsage:
+		return exitUsage
+	case kindLocked:
+		return exitLocked
+	case kindChecksum, kindOrder, kindNoDown, kindMode:
+		return exitRefused
+	}
+	return exitFailed
+}
+
+// openError is a database that can't be opened, folderError a folder that can't be read.
+type openError struct{ error }
+
+func (e *openError) Unwrap() error { return e.error }
+
+type folderError struct {
+	dir string
+	err error
+}
+
+func (e *folderError) Error() string { return e.err.Error() }
+func (e *folderError) Unwrap() error { return e.err }
+
+// explain says of an error what kind it is, where it is and what to do.
+func (a *app) explain(ctx context.Context, err error) (*render.Failure, int) {
+	f := &render.Failure{Message: err.Error()}
+	explainMigration(f, err)
+	for _, explain := range []func(*render.Failure, error) bool{
+		explainUsage, explainRule, explainLock, explainStatement, explainScript, explainFolder, explainOpen, explainDatabase,
+	} {
+		if explain(f, err) {
+			break
+		}
+	}
+	if i, ok := bySignal(ctx); ok {
+		f.Kind, f.Message, f.Detail, f.Excerpt = kindInterrupted, i.Error(), "", ""
+		if f.Version != nil {
+			f.Message += fmt.Sprintf(" during migration %d %s", *f.Version, f.Name)
+			f.Detail = "the statement was cancelled on the server"
+		}
+		f.Next = "Run the same command again to go on."
+		return f, i.code()
+	}
+	return f, exitCode(f.Kind)
+}
+
+// explainMigration says which migration it was. What failed in it is said by another.
+func explainMigration(f *render.Failure, err error) {
+	var e *whimbrel.MigrationError
+	if errors.As(err, &e) {
+		f.Version, f.Name, f.Direction, f.StandingStatements = &e.Version, e.Name, string(e.Direction), e.Standing
+	}
+}
+
+func explainUsage(f *render.Failure, err error) bool {
+	var (
+		u       *usageError
+		url     *database.URLError
+		setting *database.SettingError
+		unknown *whimbrel.UnknownVersionError
+		steps   *whimbrel.StepsError
+		not     *whimbrel.NotAppliedError
+		already *whimbrel.AlreadyAppliedError
+	)
+	switch {
+	case errors.As(err, &u):
+		f.File, f.Line, f.Column, f.Next = u.file, u.line, u.column, u.hint
+	case errors.As(err, &url):
+		f.Next = urlHint(url.URL)
+	case errors.As(err, &setting):
+	case errors.As(err, &unknown):
+		f.Version, f.Next = &unknown.Version, `"whimbrel status" shows the versions there are.`
+	case errors.As(err, &steps):
+		f.Message = fmt.Sprintf("can't roll back %s: %s applied", migrations(steps.Asked), onlySo(steps.Applied))
+		f.Next = `"whimbrel status" shows what is applied.`
+	case errors.As(err, &not):
+		f.Version, f.Next = &not.Version, `"whimbrel status" shows what is applied.`
+	case errors.As(err, &already):
+		f.Version, f.Next = &already.Version, `"whimbrel status" shows what is applied.`
+	default:
+		return false
+	}
+	f.Kind = kindUsage
+	return true
+}
+
+func migrations(n int) string {
+	if n == 1 {
+		return "1 migration"
+	}
+	return fmt.Sprintf("%d migrations", n)
+}
+
+func onlySo(n int) string {
+	switch n {
+	case 0:
+		return "none is"
+	case 1:
+		return "only 1 is"
+	}
+	return fmt.Sprintf("only %d are", n)
+}
+
+var schemeless = regexp.MustCompile(`^([A-Za-z]:[\\/]|[^:]*$)`)
+
+// urlHint helps with the usual mistake: a file's path where a URL is wanted.
+func urlHint(url string) string {
+	if url != "" && schemeless.MatchString(url) {
+		return fmt.Sprintf("Is it a SQLite file? Then say --database sqlite:%s", url)
+	}
+	return `"whimbrel drivers" shows the schemes there are.`
+}
+
+// explainRule covers what Whimbrel refuses by a rule.
+func explainRule(f *render.Failure, err error) bool {
+	var (
+		sum   *whimbrel.ChecksumMismatchError
+		order *whimbrel.OutOfOrderError
+		down  *whimbrel.IrreversibleError
+		mode  *whimbrel.MigrationModeError
+	)
+	switch {
+	case errors.As(err, &sum):
+		explainMismatch(f, sum)
+	case errors.As(err, &order):
+		f.Kind = kindOrder
+		var names []string
+		for _, m := range order.Migrations {
+			f.Versions = append(f.Versions, m.Version)
+			names = append(names, m.String())
+		}
+		f.Version, f.File = &f.Versions[0], order.Migrations[0].Up.File
+		f.Message = fmt.Sprintf("%s pending below the newest applied version %d", isAre(names), order.Newest)
+		f.Next = fmt.Sprintf(`Give it a version above %d; or apply it all the same with --allow-out-of-order; or, if the database has it already, "whimbrel mark %d".`, order.Newest, f.Versions[0])
+	case errors.As(err, &down):
+		f.Kind, f.Version, f.Name = kindNoDown, &down.Version, down.Name
+		f.Next = fmt.Sprintf(`Write a down script for it; or take the change back in a new migration; or, if the database has lost it already, "whimbrel forget %d".`, down.Version)
+		if down.TextNotKept {
+			f.Next = "Use the build that has its down script."
+		}
+	case errors.As(err, &mode):
+		f.Kind, f.Reason, f.By, f.Since = kindMode, mode.Reason, mode.By, render.NewInstant(mode.Since)
+		f.Next = `To switch them on: whimbrel settings set migration_mode true --reason "…"`
+	default:
+		return false
+	}
+	return true
+}
+
+func isAre(names []string) string {
+	if len(names) == 1 {
+		return "migration " + names[0] + " is"
+	}
+	return "migrations " + strings.Join(names, ", ") + " are"
+}
+
+func explainMismatch(f *render.Failure, e *whimbrel.ChecksumMismatchError) {
+	f.Kind, f.Version, f.Name, f.File = kindChecksum, &e.Version, e.Name, e.File
+	f.Stored, f.Expected, f.Diff, f.OnlyBlank = e.Stored.String(), e.Expected.String(), e.Diff, e.OnlyBlank
+	f.Versions = append([]int64{e.Version}, e.Others...)
+	f.Message = fmt.Sprintf("migration %d %s was edited after it was applied", e.Version, e.Name)
+	if n := len(e.Others); n > 0 {
+		f.Message += fmt.Sprintf(", and so %s", wereToo(e.Others))
+	}
+	f.Next = fmt.Sprintf(`Put the file back as it was, and make the change in a new migration. Or, if the database has the change already: whimbrel accept %d --reason "…"`, e.Version)
+}
+
+func wereToo(vs []int64) string {
+	words := make([]string, len(vs))
+	for i, v := range vs {
+		words[i] = fmt.Sprint(v)
+	}
+	if len(vs) == 1 {
+		return "was " + words[0]
+	}
+	return "were " + strings.Join(words, ", ")
+}
+
+func explainLock(f *render.Failure, err error) bool {
+	var e *database.LockedError
+	if !errors.As(err, &e) {
+		return false
+	}
+	f.Kind, f.Holder = kindLocked, render.NewHolder(e.Holder)
+	f.Waited = new(render.Millis(e.Waited))
+	f.Message = strings.TrimSuffix(e.Error(), "; try again when it is done, or wait longer (lock timeout)")
+	f.Next = "Try again when it is done, or wait longer: --lock-timeout 5m"
+	return true
+}
+
+func explainStatement(f *render.Failure, err error) bool {
+	var e *database.StatementError
+	if !errors.As(err, &e) {
+		return false
+	}
+	f.Kind, f.Message, f.SQLState, f.Detail, f.Hint, f.Excerpt = kindStatement, e.Message, e.Code, e.Detail, e.Hint, e.Excerpt
+	setPlace(f, e.Pos)
+	if f.Version == nil {
+		return true
+	}
+	f.Next = fmt.Sprintf("Nothing of migration %d %s is in the database. Mend the file and run the command again.", *f.Version, f.Name)
+	if n := f.StandingStatements; n > 0 {
+		f.Next = fmt.Sprintf("The %s before it in migration %d %s outside of a transaction and %s. They will run again: make them fit for that, or undo them, then run the command again.",
+			statements(n), *f.Version, plural(n, "was executed", "were executed"), plural(n, "stands", "stand"))
+	}
+	return true
+}
+
+func statements(n int) string {
+	if n == 1 {
+		return "statement"
+	}
+	return fmt.Sprintf("%d statements", n)
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
+}
+
+func setPlace(f *render.Failure, p sqltext.Position) {
+	f.File, f.Line, f.Column = p.File, p.Line, p.Column
+}
+
+// explainScript covers scripts that cannot be run as they are.
+func explainScript(f *render.Failure, err error) bool {
+	var (
+		text   *sqltext.Error
+		atomic *whimbrel.AtomicError
+		folder *folderError
+	)
+	switch {
+	case errors.As(err, &folder):
+		return false
+	case errors.As(err, &text):
+		f.Message = text.Msg
+		setPlace(f, text.Pos)
+	case errors.As(err, &atomic):
+		f.Version, f.Name, f.File = &atomic.Step.Version, atomic.Step.Name, atomic.Step.Script.File
+		f.Message = fmt.Sprintf("migration %d %s can't share one transaction with the others: %s", atomic.Step.Version, atomic.Step.Name, atomic.Why)
+		f.Next = "Leave out --atomic, or apply this migration on its own first."
+	case errors.Is(err, migration.ErrChanged):
+		f.Next = "Run the command again."
+	default:
+		return false
+	}
+	f.Kind = kindSource
+	return true
+}
+
+// explainFolder covers what is wrong with the folder of migrations.
+func explainFolder(f *render.Failure, err error) bool {
+	var dir *folderError
+	if !errors.As(err, &dir) {
+		return false
+	}
+	f.Kind = kindSource
+	var all *source.FolderError
+	var one *source.Error
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		f.Message = fmt.Sprintf("there is no folder %s", dir.dir)
+		f.Next = `Say where the migrations are with --dir, or make the first one with "whimbrel new NAME".`
+	case errors.As(err, &all) && len(all.Problems) > 1:
+		for _, p := range all.Problems {
+			f.Problems = append(f.Problems, render.Problem{Message: p.Msg, File: p.File, Line: p.Line, Column: p.Column})
+		}
+		first := all.Problems[0]
+		f.Message, f.File, f.Line, f.Column = first.Msg, first.File, first.Line, first.Column
+	case errors.As(err, &one):
+		f.Message, f.File, f.Line, f.Column = one.Msg, one.File, one.Line, one.Column
+	}
+	return true
+}
+
+// explainOpen covers a database that can't be opened.
+func explainOpen(f *render.Failure, err error) bool {
+	var open *openError
+	var conn *database.ConnectError
+	isConn := errors.As(err, &conn)
+	if !isConn && !errors.As(err, &open) {
+		return false
+	}
+	f.Kind = kindConnection
+	if isConn {
+		f.Message = fmt.Sprintf("can't connect to %s: %v", conn.Target, conn.Err)
+		f.SQLState, f.Next = conn.Code, sentence(conn.Hint)
+	}
+	return true
+}
+
+// explainDatabase covers the rest: what the database or the connection to it says.
+func explainDatabase(f *render.Failure, err error) bool {
+	var (
+		conflict *whimbrel.ConflictError
+		newer    *database.TablesNewerError
+	)
+	f.Kind = kindConnection
+	switch {
+	case errors.As(err, &conflict):
+		f.Kind, f.Version = kindConflict, &conflict.Version
+		f.Message = fmt.Sprintf("version %d %s", conflict.Version, conflict.Problem)
+		for _, e := range conflict.Events {
+			f.Events = append(f.Events, render.NewEvent(e))
+		}
+		f.Next = `Look at "whimbrel status" and run the command again.`
+	case errors.As(err, &newer):
+		f.Kind = kindConflict
+	}
+	return true
+}
+
+// sentence gives a hint a capital and a full stop.
+func sentence(s string) string {
+	if s == "" {
+		return ""
+	}
+	s = strings.ToUpper(s[:1]) + s[1:]
+	if !strings.ContainsAny(s[len(s)-1:], ".?!") {
+		s += "."
+	}
+	return s
+}

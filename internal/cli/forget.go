@@ -1,0 +1,37 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/whimbrel-db/whimbrel/internal/cli/render"
+)
+
+func (a *app) forgetCommand() *cobra.Command {
+	var note string
+	cmd := &cobra.Command{
+		Use:     "forget VERSION…",
+		GroupID: groupRecord,
+		Short:   "Record migrations as not applied without running anything",
+		Long: `Forget records applied migrations as not applied, all or none, and runs nothing: for a
+database that has lost what they did. The history keeps what was, and that it was
+forgotten. It needs no files.`,
+		Example: `  whimbrel forget 7 --note "table dropped by hand"`,
+		Args:    wantArgs("at least one version", 1, -1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			versions, err := parseVersions(args)
+			if err != nil {
+				return err
+			}
+			ctx := cmd.Context()
+			return a.withTarget(ctx, a.openWithoutFiles, func(t *target) (render.Document, error) {
+				if err := t.migrator().Forget(ctx, note, versions...); err != nil {
+					return nil, err
+				}
+				return &render.Forgotten{Set: t.set.Name(), Forgotten: versions}, nil
+			})
+		},
+		ValidArgsFunction: a.completeVersions(-1),
+	}
+	cmd.Flags().StringVar(&note, "note", "", "`text` to keep in the history")
+	return cmd
+}

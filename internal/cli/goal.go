@@ -1,0 +1,180 @@
+package cli
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/internal/cli/render"
+)
+
+// migrateFlags are those of the commands that migrate.
+type migrateFlags struct {
+	to, steps  *number
+	all        bool
+	atomic     bool
+	outOfOrder bool
+	dryRun     bool
+	note       string
+}
+
+// number is a flag's value, nil-like until it is set.
+type number struct {
+	value int64
+	set   bool
+	parse func(string) (int64, error)
+	what  string
+}
+
+func (n *number) Set(s string) (err error) {
+	n.value, err = n.parse(s)
+	n.set = err == nil
+	return err
+}
+
+func (n *number) String() string {
+	if n == nil || !n.set {
+		return ""
+	}
+	return strconv.FormatInt(n.value, 10)
+}
+
+func (n *number) Type() string { return n.what }
+
+func newVersion() *number { return &number{parse: parseVersion, what: "version"} }
+
+func newSteps() *number {
+	return &number{what: "n", parse: func(s string) (int64, error) {
+		n, err := strconv.ParseInt(s, 10, 32)
+		if err != nil {
+			return 0, fmt.Errorf("%q is not a number of migrations", s)
+		}
+		if n < 1 {
+			return 0, fmt.Errorf("%d is not a number of migrations: want 1 or more", n)
+		}
+		return n, nil
+	}}
+}
+
+func (m *migrateFlags) addTo(cmd *cobra.Command, verb string) {
+	m.to = newVersion()
+	cmd.Flags().Var(m.to, "to", verb)
+}
+
+func (m *migrateFlags) addSteps(cmd *cobra.Command, verb string) {
+	m.steps = newSteps()
+	cmd.Flags().Var(m.steps, "steps", verb)
+}
+
+func (m *migrateFlags) addPolicy(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.BoolVar(&m.atomic, "atomic", false, "everything in one transaction, or nothing")
+	f.BoolVar(&m.outOfOrder, "allow-out-of-order", false, "apply pending versions below the newest applied one too")
+	f.SortFlags = false
+}
+
+func (m *migrateFlags) addRun(cmd *cobra.Command) {
+	m.addPolicy(cmd)
+	f := cmd.Flags()
+	f.BoolVar(&m.dryRun, "dry-run", false, "show the plan and change nothing")
+	f.StringVar(&m.note, "note", "", "`text` to keep with each entry of the history")
+}
+
+func conflicting(one, other string) error {
+	return usage("Give one of them.", "%s and %s both say how far to go", one, other)
+}
+
+// up returns the goal of up's flags.
+func (m *migrateFlags) up() (whimbrel.Goal, error) {
+	switch {
+	case m.to.set && m.steps.set:
+		return whimbrel.Goal{}, conflicting("--to", "--steps")
+	case m.to.set:
+		return whimbrel.UpTo(m.to.value), nil
+	case m.steps.set:
+		return whimbrel.Steps(int(m.steps.value)), nil
+	}
+	return whimbrel.Latest(), nil
+}
+
+// down returns the goal of down's flags: one step where nothing is said.
+func (m *migrateFlags) down() (whimbrel.Goal, error) {
+	switch {
+	case m.to.set && m.steps.set:
+		return whimbrel.Goal{}, conflicting("--to", "--steps")
+	case m.all && m.to.set:
+		return whimbrel.Goal{}, conflicting("--all", "--to")
+	case m.all && m.steps.set:
+		return whimbrel.Goal{}, conflicting("--all", "--steps")
+	case m.all:
+		return whimbrel.DownTo(whimbrel.NilVersion), nil
+	case m.to.set:
+		return whimbrel.DownTo(m.to.value), nil
+	case m.steps.set:
+		return whimbrel.Steps(-int(m.steps.value)), nil
+	}
+	return whimbrel.Steps(-1), nil
+}
+
+// migrate goes to a goal, or shows how it would.
+func (a *app) migrate(cmd *cobra.Command, m *migrateFlags, goal whimbrel.Goal, idle string) error {
+	ctx := cmd.Context()
+	t, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer t.close()
+	t.options.Note = m.note
+	t.options.Atomic = t.atomic
+	if cmd.Flags().Changed("atomic") {
+		t.options.Atomic = m.atomic
+	}
+	t.options.AllowOutOfOrder = t.outOfOrder
+	if cmd.Flags().Changed("allow-out-of-order") {
+		t.options.AllowOutOfOrder = m.outOfOrder
+	}
+	if t.set.Len() == 0 {
+		idle = fmt.Sprintf("Nothing to do: there are no migrations in %s. Make the first one with \"whimbrel new NAME\".", t.dir)
+	}
+	mig := t.migrator()
+	plan, err := mig.Plan(ctx, goal)
+	if m.dryRun {
+		if err != nil {
+			return err
+		}
+		doc := render.NewPlan(plan)
+		doc.Idle = idle
+		a.print().Show(doc)
+		return nil
+	}
+	result := &whimbrel.Result{Set: t.set.Name()}
+	if err == nil {
+		result, err = mig.Apply(ctx, plan)
+	}
+	doc := render.NewResult(result)
+	doc.Idle = idle
+	if err == nil {
+		a.print().Show(doc)
+		return nil
+	}
+	f, code := a.explain(ctx, err)
+	f.Stands = stands(f, result)
+	a.print().Finish(doc, f)
+	return told{code}
+}
+
+// stands says, after a failure, what was done before it.
+func stands(f *render.Failure, r *whimbrel.Result) string {
+	done := len(r.Applied) + len(r.RolledBack)
+	switch {
+	case done == 0 && f.StandingStatements == 0:
+		return "Nothing was changed."
+	case done == 0:
+		return ""
+	case done == 1:
+		return "The migration before it is done and stands."
+	}
+	return fmt.Sprintf("The %d migrations before it are done and stand.", done)
+}

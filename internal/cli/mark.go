@@ -1,0 +1,36 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/whimbrel-db/whimbrel/internal/cli/render"
+)
+
+func (a *app) markCommand() *cobra.Command {
+	var note string
+	cmd := &cobra.Command{
+		Use:     "mark VERSION…",
+		GroupID: groupRecord,
+		Short:   "Record migrations as applied without running them",
+		Long: `Mark records migrations as applied without running them, all or none: for a database that
+has what they do already.`,
+		Example: `  whimbrel mark 1 2 3 --note "the schema was there before Whimbrel"`,
+		Args:    wantArgs("at least one version", 1, -1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			versions, err := parseVersions(args)
+			if err != nil {
+				return err
+			}
+			ctx := cmd.Context()
+			return a.withTarget(ctx, a.open, func(t *target) (render.Document, error) {
+				if err := t.migrator().Mark(ctx, note, versions...); err != nil {
+					return nil, err
+				}
+				return &render.Marked{Set: t.set.Name(), Marked: versions}, nil
+			})
+		},
+		ValidArgsFunction: a.completeVersions(-1),
+	}
+	cmd.Flags().StringVar(&note, "note", "", "`text` to keep in the history")
+	return cmd
+}

@@ -1,0 +1,109 @@
+package render
+
+import (
+	"fmt"
+
+	"github.com/whimbrel-db/whimbrel"
+)
+
+// Plan answers plan and --dry-run.
+type Plan struct {
+	Set   string     `json:"set"`
+	Goal  string     `json:"goal"`
+	Units []PlanUnit `json:"units"`
+
+	Idle string `json:"-"`
+}
+
+// PlanUnit is what succeeds or fails as a whole.
+type PlanUnit struct {
+	Kind       string     `json:"kind"`
+	Why        string     `json:"why,omitempty"`
+	Migrations []PlanStep `json:"migrations"`
+}
+
+// PlanStep is one migration, up or down.
+type PlanStep struct {
+	Version    int64  `json:"version"`
+	Name       string `json:"name"`
+	Direction  string `json:"direction"`
+	File       string `json:"file"`
+	Statements int    `json:"statements"`
+	From       string `json:"from"`
+	Unwrapped  bool   `json:"unwrapped"`
+	Checksum   string `json:"checksum"`
+}
+
+// NewPlan makes the answer from the engine's plan.
+func NewPlan(p *whimbrel.Plan) *Plan {
+	d := &Plan{Set: p.Set, Goal: p.Goal.String(), Units: []PlanUnit{}}
+	for _, u := range p.Units {
+		unit := PlanUnit{Kind: string(u.Kind), Why: u.Why, Migrations: []PlanStep{}}
+		for _, s := range u.Steps {
+			unit.Migrations = append(unit.Migrations, PlanStep{
+				Version: s.Version, Name: s.Name, Direction: string(s.Direction), File: s.Script.File,
+				Statements: s.Statements, From: string(s.From), Unwrapped: s.Unwrapped, Checksum: s.Script.Checksum.String(),
+			})
+		}
+		d.Units = append(d.Units, unit)
+	}
+	return d
+}
+
+func (d *Plan) write(pg *page) {
+	if len(d.Units) == 0 {
+		pg.line(d.Idle)
+		return
+	}
+	t := table{head: []string{"", "", "VERSION", "NAME", "STATEMENTS", "FILE"}, right: map[int]bool{4: true}}
+	var remarks []string
+	steps := 0
+	for i, u := range d.Units {
+		for j, s := range u.Migrations {
+			steps++
+			unit := ""
+			if j == 0 {
+				unit = fmt.Sprintf("%d %s", i+1, u.Kind)
+			}
+			t.add(pg.unit(u.Kind, unit), s.Direction, pg.digits.Label(s.Version), clean(s.Name), fmt.Sprint(s.Statements), clean(s.File))
+			if s.Unwrapped {
+				remarks = append(remarks, fmt.Sprintf("%s: the file's own BEGIN and COMMIT are left out; the batch's transaction takes their place.", pg.digits.Label(s.Version)))
+			}
+		}
+		if u.Kind == string(whimbrel.RunUnit) {
+			remarks = append(remarks, fmt.Sprintf("%s: its statements run one by one, outside of a transaction: %s.", pg.digits.Label(u.Migrations[0].Version), clean(u.Why)))
+		}
+	}
+	pg.table(t)
+	pg.line()
+	for _, r := range remarks {
+		pg.line(r)
+	}
+	pg.line(fmt.Sprintf("%s in %s, set %q. Nothing was changed.", count(steps, "migration"), d.unitWords(), d.Set))
+}
+
+func (pg *page) unit(kind, text string) string {
+	if kind == string(whimbrel.RunUnit) {
+		return pg.warn(text)
+	}
+	return pg.good(text)
+}
+
+// unitWords says how many transactions it takes.
+func (d *Plan) unitWords() string {
+	batches, runs := 0, 0
+	for _, u := range d.Units {
+		if u.Kind == string(whimbrel.RunUnit) {
+			runs++
+		} else {
+			batches++
+		}
+	}
+	switch {
+	case runs == 0:
+		return count(batches, "transaction")
+	case batches == 0:
+		return count(runs, "run") + " outside of transactions"
+	}
+	return count(batches, "transaction") + " and " + count(runs, "run") + " outside of transactions"
+}

@@ -1,0 +1,140 @@
+package render
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
+)
+
+// maxName is the width to which names are filled up.
+const maxName = 40
+
+// progress is what the printer knows of the plan that is being applied.
+type progress struct {
+	names    int             // the widest name
+	running  []whimbrel.Step // handed to the database, and not done
+	waiting  bool            // for the lock, and said so
+	finished int
+}
+
+// Observe shows an event: it is for whimbrel.Options.Observe.
+func (p *Printer) Observe(e whimbrel.Event) {
+	if p.opts.JSON {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	pr := &p.progress
+	switch e := e.(type) {
+	case whimbrel.Planned:
+		for _, s := range e.Plan.Steps() {
+			pr.names = min(max(pr.names, len(s.Name)), maxName)
+		}
+	case whimbrel.LockWaiting:
+		p.lockWaiting(e)
+	case whimbrel.StepStarted:
+		pr.waiting = false
+		pr.running = append(pr.running, e.Step)
+		p.live.show(p.stepWords(e.Step))
+	case whimbrel.StatementStarted:
+		p.live.update(fmt.Sprintf("%s  statement %d of %d: %s", p.stepWords(e.Step), e.Index+1, e.Of, oneLine(e.SQL)))
+	case whimbrel.StepDone:
+		p.stepDone(e)
+	case whimbrel.UnitFailed:
+		pr.running = nil
+		p.live.hide()
+	}
+}
+
+func (p *Printer) stepWords(s whimbrel.Step) string {
+	return fmt.Sprintf("%-4s %s %s", s.Direction, p.digits.Label(s.Version), clean(s.Name))
+}
+
+func (p *Printer) stepDone(e whimbrel.StepDone) {
+	pr := &p.progress
+	for len(pr.running) > 0 { // what was started before it is done, too
+		first := pr.running[0]
+		pr.running = pr.running[1:]
+		if first.Version == e.Step.Version && first.Direction == e.Step.Direction {
+			break
+		}
+	}
+	if len(pr.running) == 0 {
+		p.live.hide()
+	}
+	if p.opts.Quiet {
+		return
+	}
+	pg := p.page(p.opts.Out)
+	word, end := string(e.Step.Direction), took(e.Duration)
+	colour := pg.good
+	switch {
+	case e.Skipped:
+		word, end, colour = "skip", "another process did it", pg.faint
+	case e.Step.Direction == database.Down:
+		colour = pg.warn
+	}
+	name := clean(e.Step.Name)
+	pad := strings.Repeat(" ", max(pr.names-len(name), 0))
+	pg.line(colour(fmt.Sprintf("%-4s", word)), " ", p.digits.Label(e.Step.Version), " ", name, pad, "  ", pg.faint(fmt.Sprintf("%6s", end)))
+	p.put(p.opts.Out, pg.String())
+}
+
+// lockWaiting says who holds the lock: in a pipe once.
+func (p *Printer) lockWaiting(e whimbrel.LockWaiting) {
+	words := fmt.Sprintf("waiting for the migration lock of set %q", e.Set)
+	if holder := oneLine(e.Holder.String()); holder != "" {
+		words += ", held by " + holder
+	}
+	first := !p.progress.waiting
+	p.progress.waiting = true
+	switch {
+	case p.opts.Quiet:
+	case p.live.on() && first:
+		p.live.show(words)
+	case p.live.on():
+		p.live.update(words)
+	case first:
+		p.put(p.opts.Err, words+"\n")
+	}
+}
+
+// Notice shows what the server says while a script runs: it is for
+// database.Options.Notice.
+func (p *Printer) Notice(n database.Notice) {
+	if p.opts.JSON || p.opts.Quiet {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	pg := p.page(p.opts.Err)
+	severity := n.Severity
+	if severity == "" {
+		severity = "NOTICE"
+	}
+	pg.WriteString(pg.warn(severity+":") + " " + clean(n.Message))
+	if len(p.progress.running) == 1 { // else it can't be told whose it is
+		s := p.progress.running[0]
+		pg.WriteString(pg.faint(fmt.Sprintf(" (%s %s)", p.digits.Label(s.Version), clean(s.Name))))
+	}
+	pg.line()
+	for _, more := range []string{n.Detail, n.Hint} {
+		if more != "" {
+			pg.line("  ", clean(more))
+		}
+	}
+	p.put(p.opts.Err, pg.String())
+}
+
+// Running says which migrations the database is working on, "" for none.
+func (p *Printer) Running() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var all []string
+	for _, s := range p.progress.running {
+		all = append(all, fmt.Sprintf("%s %s", p.digits.Label(s.Version), clean(s.Name)))
+	}
+	return strings.Join(all, ", ")
+}

@@ -1,0 +1,100 @@
+package render
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/charmbracelet/x/ansi"
+)
+
+// palette gives words their colours, by what they mean.
+type palette struct{ on bool }
+
+func (p palette) in(s ansi.Style, text string) string {
+	if !p.on || text == "" {
+		return text
+	}
+	return s.Styled(text)
+}
+
+var (
+	boldStyle  = ansi.Style{}.Bold()
+	faintStyle = ansi.Style{}.Faint()
+	goodStyle  = ansi.Style{}.ForegroundColor(ansi.Green)
+	warnStyle  = ansi.Style{}.ForegroundColor(ansi.Yellow)
+	badStyle   = ansi.Style{}.ForegroundColor(ansi.Red)
+	placeStyle = ansi.Style{}.ForegroundColor(ansi.Cyan)
+)
+
+func (p palette) bold(s string) string  { return p.in(boldStyle, s) }
+func (p palette) faint(s string) string { return p.in(faintStyle, s) }
+func (p palette) good(s string) string  { return p.in(goodStyle, s) }
+func (p palette) warn(s string) string  { return p.in(warnStyle, s) }
+func (p palette) bad(s string) string   { return p.in(badStyle, s) }
+func (p palette) place(s string) string { return p.in(placeStyle, s) }
+
+// diff colours the lines of a unified diff.
+func (p palette) diff(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		body, end := strings.CutSuffix(line, "\n")
+		switch {
+		case strings.HasPrefix(body, "diff "):
+			continue // the two names follow
+		case strings.HasPrefix(body, "---"), strings.HasPrefix(body, "+++"):
+			body = p.bold(body)
+		case strings.HasPrefix(body, "@@"):
+			body = p.place(body)
+		case strings.HasPrefix(body, "-"):
+			body = p.bad(body)
+		case strings.HasPrefix(body, "+"):
+			body = p.good(body)
+		}
+		b.WriteString(body)
+		if end {
+			b.WriteByte('\n')
+		}
+	}
+	return b.String()
+}
+
+// excerpt colours the lines of a script with a mark under a place.
+func (p palette) excerpt(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		gutter, code, ok := strings.Cut(line, " | ")
+		switch {
+		case !ok:
+			b.WriteString(line)
+		case strings.TrimSpace(gutter) == "": // the mark's own line
+			b.WriteString(p.faint(gutter+" | ") + strings.Replace(code, "^", p.bad("^"), 1))
+		default:
+			b.WriteString(p.faint(gutter+" | ") + code)
+		}
+	}
+	return b.String()
+}
+
+// clean makes text from a database or a file fit for a terminal: control signs,
+// which could move the cursor or worse, are shown as what they are.
+func clean(text string) string {
+	if strings.IndexFunc(text, isControl) < 0 {
+		return text
+	}
+	var b strings.Builder
+	for _, r := range text {
+		if isControl(r) {
+			fmt.Fprintf(&b, `\x%02x`, r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+func isControl(r rune) bool {
+	return r < ' ' && r != '\n' && r != '\t' || r >= 0x7f && r < 0xa0
+}
+
+// oneLine is clean text on one line.
+func oneLine(text string) string { return clean(strings.Join(strings.Fields(text), " ")) }

@@ -1,0 +1,76 @@
+package render
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Label returns a version as it is shown.
+func (d Digits) Label(v int64) string {
+	if v < 0 {
+		return strconv.FormatInt(v, 10)
+	}
+	return fmt.Sprintf("%0*d", int(d), v)
+}
+
+// took says a duration in the least words.
+func took(d time.Duration) string {
+	switch {
+	case d <= 0:
+		return ""
+	case d < 10*time.Millisecond:
+		return fmt.Sprintf("%.1fms", float64(d)/float64(time.Millisecond))
+	case d < time.Second:
+		return fmt.Sprintf("%dms", d.Round(time.Millisecond)/time.Millisecond)
+	case d < time.Minute:
+		return fmt.Sprintf("%.1fs", d.Seconds())
+	}
+	return d.Round(time.Second).String()
+}
+
+// when says a time in UTC.
+func when(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02 15:04:05")
+}
+
+// count says "1 migration", "3 migrations".
+func count[N int | int64](n N, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// Millis is a duration as JSON has it: milliseconds, to the microsecond.
+type Millis time.Duration
+
+// MarshalJSON writes the number.
+func (m Millis) MarshalJSON() ([]byte, error) {
+	ms := math.Round(float64(m)/float64(time.Microsecond)) / 1000
+	return strconv.AppendFloat(nil, ms, 'f', -1, 64), nil
+}
+
+// instant is a time as JSON has it: RFC 3339 in UTC; null for none.
+type instant time.Time
+
+func (i instant) MarshalJSON() ([]byte, error) {
+	if time.Time(i).IsZero() {
+		return []byte("null"), nil
+	}
+	return []byte(`"` + time.Time(i).UTC().Format(time.RFC3339Nano) + `"`), nil
+}
+
+// labels joins versions.
+func (pg *page) labels(versions []int64) string {
+	all := make([]string, len(versions))
+	for i, v := range versions {
+		all[i] = pg.digits.Label(v)
+	}
+	return strings.Join(all, ", ")
+}

@@ -1,0 +1,170 @@
+package cli
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/source"
+)
+
+// resolved is what the flags, the environment and the configuration file come to.
+//
+// What stands first counts: a flag; the section of the environment that --env names;
+// for the database $WHIMBREL_DATABASE_URL and $DATABASE_URL; the top of the file;
+// the default. So a variable that happens to be set never takes the place of the
+// database that --env asks for.
+type resolved struct {
+	database             string
+	dir                  string
+	format               source.Format
+	set                  string
+	schema, historyTable string
+	lockTimeout          time.Duration // as whimbrel.Options has it
+	atomic, outOfOrder   bool
+}
+
+const (
+	defaultDir = "migrations"
+	envURL     = "WHIMBREL_DATABASE_URL"
+	envURLToo  = "DATABASE_URL"
+)
+
+// resolve works it all out, but for the database.
+func (a *app) resolve() (r resolved, err error) {
+	c, env, err := a.sections()
+	if err != nil {
+		return r, err
+	}
+	res := resolver{config: c, sections: []*section{env}}
+	if c != nil {
+		res.sections = append(res.sections, &c.Top)
+	}
+	g := a.global
+	text := func(flag string, field func(*section) *scalar, otherwise string) string {
+		if s := res.find(field); flag == "" && s != nil {
+			return s.text
+		}
+		if flag == "" {
+			return otherwise
+		}
+		return flag
+	}
+	r.dir = g.dir
+	if s := res.find(func(s *section) *scalar { return s.Dir }); r.dir == "" && s != nil {
+		r.dir = c.beside(s.text)
+	}
+	if r.dir == "" {
+		r.dir = defaultDir
+	}
+	r.set = text(g.set, func(s *section) *scalar { return s.Set }, migration.DefaultSet)
+	r.schema = text(g.schema, func(s *section) *scalar { return s.Schema }, "")
+	r.historyTable = text(g.historyTable, func(s *section) *scalar { return s.HistoryTable }, "")
+	err = res.parse("--format", g.format, func(s *section) *scalar { return s.Format }, func(v string) (err error) {
+		r.format, err = source.ParseFormat(v)
+		return err
+	})
+	if err != nil {
+		return r, err
+	}
+	err = res.parse("--lock-timeout", g.lockTimeout, func(s *section) *scalar { return s.LockTimeout }, func(v string) (err error) {
+		r.lockTimeout, err = parseTimeout(v)
+		if r.lockTimeout == 0 {
+			r.lockTimeout = whimbrel.TryOnce
+		}
+		return err
+	})
+	if err != nil {
+		return r, err
+	}
+	if err := res.parse("", "", func(s *section) *scalar { return s.Atomic }, parseBool(&r.atomic)); err != nil {
+		return r, err
+	}
+	return r, res.parse("", "", func(s *section) *scalar { return s.AllowOutOfOrder }, parseBool(&r.outOfOrder))
+}
+
+func parseBool(to *bool) func(string) error {
+	return func(v string) (err error) {
+		if *to, err = strconv.ParseBool(v); err != nil {
+			return usage("", "%q is neither true nor false", v)
+		}
+		return nil
+	}
+}
+
+// resolver looks values up in the sections of a file, the first one first.
+type resolver struct {
+	config   *config
+	sections []*section
+}
+
+func (r resolver) find(field func(*section) *scalar) *scalar {
+	for _, s := range r.sections {
+		if v := field(s); v != nil {
+			return v
+		}
+	}
+	return nil
+}
+
+// parse reads a flag's value, or the file's. Nothing is read where neither says one.
+func (r resolver) parse(flagName, flag string, field func(*section) *scalar, read func(string) error) error {
+	if flag != "" {
+		if err := read(flag); err != nil {
+			return usage("", "%s: %v", flagName, err)
+		}
+		return nil
+	}
+	s := r.find(field)
+	if s == nil {
+		return nil
+	}
+	if err := read(s.text); err != nil {
+		return r.config.fail(s, "%v", err)
+	}
+	return nil
+}
+
+// sections reads the configuration file, and the section that --env names. config is
+// nil where there is no file.
+func (a *app) sections() (*config, *section, error) {
+	c, err := readConfig(a.global.config)
+	if err != nil {
+		return nil, nil, err
+	}
+	env, err := c.environment(a.global.env)
+	return c, env, err
+}
+
+// databaseURL says which database is meant.
+func (a *app) databaseURL() (string, error) {
+	if a.global.database != "" {
+		return a.global.database, nil
+	}
+	c, env, err := a.sections()
+	if err != nil {
+		return "", err
+	}
+	if env.Database != nil {
+		return a.configured(c, env.Database)
+	}
+	for _, name := range []string{envURL, envURLToo} {
+		if url, _ := a.LookupEnv(name); url != "" {
+			return url, nil
+		}
+	}
+	if c != nil && c.Top.Database != nil {
+		return a.configured(c, c.Top.Database)
+	}
+	return "", usage(`Say one with --database URL, in the environment as `+envURL+` (or `+envURLToo+`), or in `+configName+` as "database: URL".
+A URL looks like postgres://user@host/name or sqlite:app.db.`, "no database is given")
+}
+
+func (a *app) configured(c *config, s *scalar) (string, error) {
+	url, err := c.expand(s, a.LookupEnv)
+	if err == nil && url == "" {
+		err = c.fail(s, "the database is empty; it wants a URL such as postgres://user@host/name or sqlite:app.db")
+	}
+	return url, err
+}

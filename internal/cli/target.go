@@ -1,0 +1,98 @@
+package cli
+
+import (
+	"context"
+	"os"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/cli/render"
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/source"
+)
+
+// target is what most commands work on: an open database, and a set of migrations.
+type target struct {
+	resolved
+	db  database.Database
+	set *migration.Set
+	// options of a Migrator, for a command to add to.
+	options whimbrel.Options
+}
+
+// open reads the folder, then opens the database. Whoever calls it closes the target.
+func (a *app) open(ctx context.Context) (*target, error) {
+	t := &target{}
+	var err error
+	if t.resolved, err = a.resolve(); err != nil {
+		return nil, err
+	}
+	if t.set, err = a.readSet(t.resolved); err != nil {
+		return nil, err
+	}
+	return t, a.connect(ctx, t)
+}
+
+// openWithoutFiles opens the database for a command that needs no files. The set has a
+// name alone.
+func (a *app) openWithoutFiles(ctx context.Context) (*target, error) {
+	t := &target{}
+	var err error
+	if t.resolved, err = a.resolve(); err != nil {
+		return nil, err
+	}
+	if t.set, err = migration.NewSet(t.resolved.set); err != nil {
+		return nil, usage("", "--set: %v", err)
+	}
+	return t, a.connect(ctx, t)
+}
+
+// readSet reads the folder of migrations.
+func (a *app) readSet(r resolved) (*migration.Set, error) {
+	if _, err := migration.NewSet(r.set); err != nil {
+		return nil, usage("", "--set: %v", err)
+	}
+	set, err := source.Read(os.DirFS(r.dir), source.Options{Set: r.set, Format: r.format, Dir: r.dir, Expand: a.LookupEnv})
+	if err != nil {
+		return nil, &folderError{dir: r.dir, err: err}
+	}
+	return set, nil
+}
+
+func (a *app) connect(ctx context.Context, t *target) error {
+	url, err := a.databaseURL()
+	if err != nil {
+		return err
+	}
+	p := a.print()
+	p.SetDigits(t.set)
+	t.db, err = database.Open(ctx, url, database.Options{
+		Schema: t.schema, HistoryTable: t.historyTable, App: "whimbrel", Notice: p.Notice,
+	})
+	if err != nil {
+		return &openError{err}
+	}
+	t.options = whimbrel.Options{LockTimeout: t.lockTimeout, Observe: p.Observe}
+	return nil
+}
+
+func (t *target) migrator() *whimbrel.Migrator { return whimbrel.New(t.db, t.set, t.options) }
+
+// close closes the database. What was to be done in it has been done or has failed
+// by now, so an error would say nothing more.
+func (t *target) close() { _ = t.db.Close() }
+
+// withTarget runs a command's work on an open target and shows the answer.
+func (a *app) withTarget(ctx context.Context, open func(context.Context) (*target, error), work func(*target) (render.Document, error)) error {
+	t, err := open(ctx)
+	if err != nil {
+		return err
+	}
+	defer t.close()
+	doc, err := work(t)
+	if err != nil {
+		return err
+	}
+	a.print().Show(doc)
+	return nil
+}

@@ -1,0 +1,179 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// usageError is a command line, an environment or a whimbrel.yaml that makes no sense.
+type usageError struct {
+	msg, hint string
+	// The place, if it is in a file.
+	file         string
+	line, column int
+}
+
+func (e *usageError) Error() string { return e.msg }
+
+func usage(hint, format string, args ...any) error {
+	return &usageError{msg: fmt.Sprintf(format, args...), hint: hint}
+}
+
+func seeHelp(cmd *cobra.Command) string {
+	return fmt.Sprintf("See %q.", cmd.CommandPath()+" --help")
+}
+
+// flagError says what is wrong with a flag.
+func flagError(cmd *cobra.Command, err error) error {
+	var missing *pflag.NotExistError
+	var invalid *pflag.InvalidValueError
+	switch {
+	case errors.As(err, &missing) && isNumber(missing.GetSpecifiedShortnames()):
+		return usage(`To take everything back: "whimbrel down --all". To go one step back: "whimbrel down".`,
+			"versions and steps are not negative, here is -%s", missing.GetSpecifiedShortnames())
+	case errors.As(err, &missing) && missing.GetSpecifiedShortnames() == "":
+		return usage(nearestFlag(cmd, missing.GetSpecifiedName()), "%q has no flag --%s", cmd.CommandPath(), missing.GetSpecifiedName())
+	case errors.As(err, &invalid):
+		why := invalid.Unwrap()
+		if numErr := (*strconv.NumError)(nil); errors.As(why, &numErr) {
+			why = numErr.Err
+		}
+		return usage(seeHelp(cmd), "--%s %s: %v", invalid.GetFlag().Name, invalid.GetValue(), why)
+	}
+	return usage(seeHelp(cmd), "%v", err)
+}
+
+func isNumber(s string) bool {
+	_, err := strconv.Atoi(s)
+	return err == nil
+}
+
+func nearestFlag(cmd *cobra.Command, name string) string {
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	if best := nearest(name, names); best != "" {
+		return fmt.Sprintf("Did you mean --%s?", best)
+	}
+	return seeHelp(cmd)
+}
+
+// noArgs refuses arguments.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	hint := seeHelp(cmd)
+	if cmd.Flags().Lookup("to") != nil && isNumber(args[0]) {
+		hint = fmt.Sprintf("To say a version: \"%s --to %s\".", cmd.CommandPath(), args[0])
+	}
+	return usage(hint, "%q takes no arguments, here is %q", cmd.CommandPath(), args[0])
+}
+
+// wantArgs wants at least min and at most max arguments (below 0: any number).
+func wantArgs(what string, least, most int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) < least:
+			return usage(seeHelp(cmd), "%q wants %s", cmd.CommandPath(), what)
+		case most >= 0 && len(args) > most:
+			return usage(seeHelp(cmd), "%q wants %s, here is %q too much", cmd.CommandPath(), what, strings.Join(args[most:], " "))
+		}
+		return nil
+	}
+}
+
+// unknownCommand refuses a first argument that is no command.
+func unknownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	hint := seeHelp(cmd)
+	if cmd.SuggestionsMinimumDistance <= 0 {
+		cmd.SuggestionsMinimumDistance = 2
+	}
+	if names := cmd.SuggestionsFor(args[0]); len(names) > 0 {
+		hint = fmt.Sprintf("Did you mean %q?", cmd.CommandPath()+" "+strings.Join(names, " or "+cmd.CommandPath()+" "))
+	}
+	return usage(hint, "%q has no command %q", cmd.CommandPath(), args[0])
+}
+
+// parseVersion reads a version as a person gives it; 0003 is 3.
+func parseVersion(s string) (int64, error) {
+	v, err := strconv.ParseInt(s, 10, 64)
+	switch {
+	case errors.Is(err, strconv.ErrRange):
+		return 0, fmt.Errorf("version %s is too large", s)
+	case err != nil:
+		return 0, fmt.Errorf("%q is not a version: want a number, such as 3", s)
+	case v < 0:
+		return 0, fmt.Errorf("version %d is below 0, where versions begin", v)
+	}
+	return v, nil
+}
+
+func parseVersions(args []string) ([]int64, error) {
+	var vs []int64
+	for _, arg := range args {
+		v, err := parseVersion(arg)
+		if err != nil {
+			return nil, usage("", "%v", err)
+		}
+		vs = append(vs, v)
+	}
+	return vs, nil
+}
+
+var plainNumber = regexp.MustCompile(`^[0-9]+$`)
+
+// parseTimeout reads how long to wait.
+func parseTimeout(s string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	switch {
+	case err != nil && plainNumber.MatchString(s):
+		return 0, fmt.Errorf("%q has no unit: want a time, such as %ss or %sms", s, s, s)
+	case err != nil:
+		return 0, fmt.Errorf("%q is not a time: want one such as 30s, or 0 to try once", s)
+	case d < 0:
+		return 0, fmt.Errorf("%s is below 0: want a time such as 30s, or 0 to try once", s)
+	}
+	return d, nil
+}
+
+// nearest returns the word that is closest to what was written, "" if none is close.
+func nearest(written string, words []string) string {
+	best, least := "", max(len(written)/2, 1)+1
+	for _, w := range words {
+		if d := distance(strings.ToLower(written), w); d < least {
+			best, least = w, d
+		}
+	}
+	return best
+}
+
+// distance counts the letters to change, add or leave out to get from a to b.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
