@@ -7,6 +7,7 @@ type compound struct {
 	name    bool // behind a dot or an @: whatever comes is a name
 	skip    bool // the word behind END
 	declare bool // in a DECLARE
+	until   bool // in REPEAT's UNTIL, which END follows without a semicolon
 	handler handlerState
 }
 
@@ -76,7 +77,7 @@ func (c *compound) token(l *lexer, k kind, tok []byte, word string) {
 		if fresh {
 			c.begins(l, word, l.i-len(tok))
 		} else {
-			c.word(word, l.i-len(tok))
+			c.word(l, word, l.i-len(tok))
 		}
 	}
 }
@@ -86,7 +87,7 @@ func (c *compound) semicolon() {
 	for len(c.blocks) > 0 && c.top().word == "" {
 		c.pop()
 	}
-	c.fresh, c.declare, c.handler = true, false, handlerNone
+	c.fresh, c.declare, c.until, c.handler = true, false, false, handlerNone
 }
 
 // begins takes a word that begins a statement.
@@ -103,6 +104,8 @@ func (c *compound) begins(l *lexer, word string, at int) {
 		c.push(word, at, true)
 	case "DECLARE":
 		c.declare = true
+	case "UNTIL":
+		c.until = true
 	case "ELSE":
 		c.fresh = true
 	case "END":
@@ -111,14 +114,18 @@ func (c *compound) begins(l *lexer, word string, at int) {
 }
 
 // word takes a word within a statement.
-func (c *compound) word(word string, at int) {
+func (c *compound) word(l *lexer, word string, at int) {
 	top := c.top()
 	switch word {
 	case "CASE":
 		c.push("", at, false)
 	case "END":
-		if top.word == "" {
+		switch {
+		case top.word == "":
 			c.pop()
+		case c.until && l.peekWord() == "REPEAT":
+			c.until = false
+			c.end(l, at)
 		}
 	case "THEN", "ELSE":
 		c.fresh = top.word == "IF" || top.word == "CASE"

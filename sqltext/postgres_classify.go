@@ -168,8 +168,6 @@ func (c *classifier) postgresReindex() {
 	concurrently := false
 	if c.kind == tOpen {
 		concurrently = c.option("concurrently", false)
-		c.rewind()
-		c.next()
 		c.skipParens()
 	}
 	what := c.word
@@ -182,34 +180,26 @@ func (c *classifier) postgresReindex() {
 	}
 }
 
-// rewind moves back to the first token.
-func (c *classifier) rewind() {
-	c.lex.i, c.lex.version = 0, 0
-	c.next()
-}
-
 // option returns the value of a boolean in the list of options that follows:
 // (name), (name value) or (name = value). preset is what it is if it is not
-// there.
+// there. It does not move.
 func (c *classifier) option(name string, preset bool) bool {
-	value, depth := preset, 0
-	for c.kind != tEOF {
+	o := *c
+	for depth := 0; o.kind != tEOF; o.next() {
 		switch {
-		case c.kind == tOpen:
+		case o.kind == tOpen:
 			depth++
-		case c.kind == tClose:
+		case o.kind == tClose:
 			depth--
-		case depth == 1 && (c.kind == tWord || c.kind == tQuoted) && optionName(c.token(), name):
-			c.next()
-			if c.punct('=') {
-				c.next()
+		case depth == 1 && o.kind != tString && optionName(o.token(), name):
+			o.next()
+			if o.punct('=') {
+				o.next()
 			}
-			value = !c.isFalse()
-			continue
+			return !o.isFalse()
 		}
-		c.next()
 	}
-	return value
+	return preset
 }
 
 func optionName(tok []byte, name string) bool {

@@ -1,0 +1,390 @@
+package sqltext
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// txNames is how the tables below write a Tx.
+var txNames = map[Tx]string{TxAny: "any", TxBegin: "begin", TxCommit: "commit", TxRollback: "rollback",
+	TxSavepoint: "savepoint", TxOther: "other", TxNever: "never", TxNoEffect: "no effect"}
+
+// checkClasses reads lines "tx [(why)]: statement".
+func checkClasses(t *testing.T, d Dialect, table string) {
+	t.Parallel()
+	for line := range strings.Lines(table) {
+		want, text, ok := strings.Cut(strings.TrimSpace(line), ": ")
+		if !ok {
+			continue
+		}
+		for _, text := range []string{text, strings.ToLower(text), "/* COMMIT */ " + strings.ReplaceAll(text, " ", " -- x\n\t")} {
+			pieces, err := Split(text, d, Options{})
+			if err != nil || len(pieces) != 1 || pieces[0].Kind != SQL {
+				t.Errorf("%s: not one statement: %v %v", text, pieces, err)
+				continue
+			}
+			got := txNames[pieces[0].Tx]
+			if w := pieces[0].Why; w != "" {
+				got += " (" + w + ")"
+			}
+			if !strings.EqualFold(got, want) {
+				t.Errorf("%s: %s, want %s", text, got, want)
+			}
+		}
+	}
+}
+
+func TestPostgreSQLTransactions(t *testing.T) {
+	checkClasses(t, PostgreSQL, `
+		begin: BEGIN
+		begin: BEGIN ISOLATION LEVEL SERIALIZABLE
+		begin: START TRANSACTION READ ONLY
+		commit: COMMIT
+		commit: COMMIT WORK
+		commit: END TRANSACTION
+		commit: COMMIT TRANSACTION AND NO CHAIN
+		other: COMMIT AND CHAIN
+		other: END WORK AND CHAIN
+		other: ROLLBACK AND CHAIN
+		rollback: ROLLBACK
+		rollback: ABORT WORK
+		rollback: ROLLBACK AND NO CHAIN
+		savepoint: ROLLBACK TO a
+		savepoint: ROLLBACK TRANSACTION TO SAVEPOINT a
+		savepoint: SAVEPOINT a
+		savepoint: RELEASE a
+		other: PREPARE TRANSACTION 'a'
+		any: PREPARE transaction AS SELECT 1
+		any: PREPARE p AS SELECT 1
+		any: SET TRANSACTION READ ONLY
+		any: SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY
+		any: DO 'BEGIN COMMIT; END'
+		any: SELECT 1
+		any: (SELECT 1)
+
+		never (COMMIT PREPARED): COMMIT PREPARED 'a'
+		never (ROLLBACK PREPARED): ROLLBACK PREPARED 'a'
+		never (CREATE INDEX CONCURRENTLY): CREATE INDEX CONCURRENTLY i ON t (a)
+		never (CREATE INDEX CONCURRENTLY): CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS i ON t (a)
+		any: CREATE INDEX concurrently_not ON t (a)
+		any: CREATE INDEX i ON concurrently (a)
+		never (DROP INDEX CONCURRENTLY): DROP INDEX CONCURRENTLY IF EXISTS i, j
+		any: DROP INDEX i
+		never (REINDEX CONCURRENTLY): REINDEX INDEX CONCURRENTLY i
+		never (REINDEX CONCURRENTLY): REINDEX TABLE CONCURRENTLY t
+		never (REINDEX CONCURRENTLY): REINDEX (VERBOSE, CONCURRENTLY) TABLE t
+		never (REINDEX CONCURRENTLY): REINDEX (CONCURRENTLY ON) TABLE t
+		any: REINDEX (CONCURRENTLY false, VERBOSE) TABLE t
+		any: REINDEX (CONCURRENTLY 0) TABLE t
+		never (REINDEX SCHEMA): REINDEX SCHEMA s
+		never (REINDEX DATABASE): REINDEX (VERBOSE) DATABASE
+		never (REINDEX SYSTEM): REINDEX SYSTEM d
+		any: REINDEX TABLE t
+		any: REINDEX INDEX system
+		never (VACUUM): VACUUM
+		never (VACUUM): VACUUM (FULL) t
+		never (CLUSTER without a table): CLUSTER
+		never (CLUSTER without a table): CLUSTER VERBOSE
+		never (CLUSTER without a table): CLUSTER (VERBOSE)
+		any: CLUSTER t USING i
+		any: CLUSTER (VERBOSE) t
+		never (CREATE DATABASE): CREATE DATABASE d
+		never (DROP DATABASE): DROP DATABASE IF EXISTS d
+		never (ALTER DATABASE SET TABLESPACE): ALTER DATABASE d SET TABLESPACE x
+		any: ALTER DATABASE d SET a = 1
+		any: ALTER DATABASE tablespace OWNER TO x
+		never (CREATE TABLESPACE): CREATE TABLESPACE x LOCATION '/x'
+		never (DROP TABLESPACE): DROP TABLESPACE x
+		never (ALTER SYSTEM): ALTER SYSTEM SET a = 1
+		never (DETACH PARTITION CONCURRENTLY): ALTER TABLE IF EXISTS ONLY a.t DETACH PARTITION a.p CONCURRENTLY
+		never (DETACH PARTITION CONCURRENTLY): ALTER TABLE t DETACH PARTITION "P" CONCURRENTLY
+		any: ALTER TABLE t DETACH PARTITION p FINALIZE
+		any: ALTER TABLE t DETACH PARTITION concurrently
+		any: ALTER TABLE t ATTACH PARTITION p DEFAULT
+		never (CREATE SUBSCRIPTION with a replication slot): CREATE SUBSCRIPTION s CONNECTION 'x' PUBLICATION p
+		never (CREATE SUBSCRIPTION with a replication slot): CREATE SUBSCRIPTION s CONNECTION 'x' PUBLICATION p WITH (enabled = false, create_slot)
+		any: CREATE SUBSCRIPTION s CONNECTION 'x' PUBLICATION p WITH (create_slot = false)
+		any: CREATE SUBSCRIPTION s CONNECTION 'x' PUBLICATION p WITH (connect = 'off', enabled = false)
+		any: CREATE SUBSCRIPTION s CONNECTION 'x' PUBLICATION p WITH ("create_slot" = 0)
+		never (DROP SUBSCRIPTION): DROP SUBSCRIPTION s
+		never (ALTER SUBSCRIPTION SET failover): ALTER SUBSCRIPTION s SET (binary = true, failover = true)
+		never (ALTER SUBSCRIPTION SET two_phase): ALTER SUBSCRIPTION s SET (two_phase = false)
+		never (ALTER SUBSCRIPTION REFRESH): ALTER SUBSCRIPTION s REFRESH PUBLICATION
+		never (ALTER SUBSCRIPTION with refresh): ALTER SUBSCRIPTION s ADD PUBLICATION p
+		any: ALTER SUBSCRIPTION s SET PUBLICATION p WITH (refresh = false)
+		any: ALTER SUBSCRIPTION s SET (binary = true)
+		any: ALTER SUBSCRIPTION s DISABLE
+		never (DISCARD ALL): DISCARD ALL
+		any: DISCARD TEMP
+		any: REFRESH MATERIALIZED VIEW CONCURRENTLY v
+		any: ALTER TYPE t ADD VALUE 'v'
+	`)
+}
+
+func TestSQLiteTransactions(t *testing.T) {
+	checkClasses(t, SQLite, `
+		begin: BEGIN
+		begin: BEGIN IMMEDIATE TRANSACTION
+		commit: COMMIT
+		commit: END
+		commit: END TRANSACTION
+		rollback: ROLLBACK TRANSACTION
+		savepoint: ROLLBACK TO a
+		savepoint: ROLLBACK TRANSACTION TO SAVEPOINT a
+		savepoint: SAVEPOINT a
+		savepoint: RELEASE SAVEPOINT a
+		never (VACUUM): VACUUM
+		never (VACUUM): VACUUM main INTO 'x'
+		never (DETACH): DETACH DATABASE a
+		any: ATTACH 'x' AS a
+		never (PRAGMA journal_mode): PRAGMA journal_mode = WAL
+		never (PRAGMA journal_mode): PRAGMA main.journal_mode(WAL)
+		any: PRAGMA journal_mode
+		never (PRAGMA synchronous): PRAGMA synchronous = OFF
+		any: PRAGMA synchronous
+		never (PRAGMA temp_store): PRAGMA temp_store = 2
+		never (PRAGMA wal_checkpoint): PRAGMA wal_checkpoint(TRUNCATE)
+		no effect (PRAGMA foreign_keys): PRAGMA foreign_keys = ON
+		no effect (PRAGMA foreign_keys): PRAGMA foreign_keys=0
+		no effect (PRAGMA foreign_keys): PRAGMA "foreign_keys"(1)
+		any: PRAGMA foreign_keys
+		any: PRAGMA foreign_key_check
+		any: PRAGMA foreign_key_check(t)
+		any: PRAGMA defer_foreign_keys = ON
+		no effect (PRAGMA page_size): PRAGMA page_size = 8192
+		no effect (PRAGMA auto_vacuum): PRAGMA auto_vacuum = FULL
+		any: PRAGMA user_version = 3
+		any: REINDEX
+		any: EXPLAIN QUERY PLAN SELECT 1
+	`)
+}
+
+func TestMySQLTransactions(t *testing.T) {
+	checkClasses(t, MySQL, `
+		begin: BEGIN
+		begin: BEGIN WORK
+		begin: START TRANSACTION WITH CONSISTENT SNAPSHOT
+		any: START REPLICA
+		any: BEGIN NOT ATOMIC SELECT 1; END
+		commit: COMMIT
+		commit: COMMIT WORK AND NO CHAIN NO RELEASE
+		other: COMMIT AND CHAIN
+		other: COMMIT RELEASE
+		rollback: ROLLBACK
+		savepoint: ROLLBACK WORK TO a
+		savepoint: SAVEPOINT a
+		savepoint: RELEASE SAVEPOINT a
+		other: SET autocommit = 0
+		other: SET @@autocommit := 1
+		other: SET SESSION autocommit = 0
+		other: SET @@session.autocommit = 0
+		other: SET @old = @@AUTOCOMMIT, AUTOCOMMIT = 0
+		other: /*!40101 SET autocommit = 0 */
+		any: SET @autocommit = 0
+		any: SET @@GLOBAL.autocommit = 0
+		any: SET GLOBAL autocommit = 0
+		other: SET GLOBAL a = 1, autocommit = 0
+		any: SET x = @@autocommit
+		any: SET TRANSACTION READ ONLY
+		other: LOCK TABLES a WRITE
+		other: /*!40000 UNLOCK TABLES */
+		any: LOCK INSTANCE FOR BACKUP
+		other: XA START 'a'
+		other: XA COMMIT 'a'
+		any: CREATE TABLE t (a INT)
+	`)
+}
+
+// checkSessions reads lines of statements.
+func checkSessions(t *testing.T, d Dialect, want bool, table string) {
+	t.Helper()
+	for line := range strings.Lines(table) {
+		text := strings.TrimSpace(line)
+		if text == "" {
+			continue
+		}
+		pieces, err := Split(text, d, Options{})
+		if err != nil || len(pieces) != 1 {
+			t.Errorf("%s: not one statement: %v %v", text, pieces, err)
+		} else if got := pieces[0].Session; got != want {
+			t.Errorf("%s: Session is %v", text, got)
+		}
+	}
+}
+
+func TestSession(t *testing.T) {
+	t.Parallel()
+	checkSessions(t, PostgreSQL, true, `
+		SET a = 1
+		SET LOCAL a = 1
+		SET CONSTRAINTS ALL DEFERRED
+		RESET ALL
+		SELECT 1
+		SELECT a INTO TEMP t FROM b
+		WITH a AS (SELECT 1) INSERT INTO b SELECT * FROM a
+		VALUES (1)
+		TABLE t
+		DO $$ BEGIN END $$
+		CALL p()
+		PREPARE p AS SELECT 1
+		EXECUTE p
+		DEALLOCATE p
+		DISCARD ALL
+		LISTEN a
+		UNLISTEN *
+		LOAD 'a'
+		DECLARE c CURSOR FOR SELECT 1
+		EXPLAIN ANALYZE SELECT 1
+		CREATE TEMP TABLE t (a int)
+		CREATE LOCAL TEMPORARY TABLE t (a int)
+		CREATE OR REPLACE TEMPORARY RECURSIVE VIEW v (a) AS SELECT 1
+		CREATE TEMP SEQUENCE s
+		CREATE TABLE pg_temp.t (a int)
+		INSERT INTO t SELECT set_config('a', 'b', false)
+		UPDATE t SET a = pg_catalog."set_config"('a', 'b', false)
+		ALTER TABLE t ALTER a SET DEFAULT Set_Config('a', 'b', false)
+		(SELECT 1)
+		FROBNICATE
+	`)
+	checkSessions(t, PostgreSQL, false, `
+		CREATE TABLE t (a int)
+		CREATE TABLE t AS SELECT 1
+		CREATE UNLOGGED TABLE temp (temporary int)
+		CREATE OR REPLACE FUNCTION f() RETURNS text AS $$ SELECT set_config('a', 'b', false) $$ LANGUAGE sql
+		CREATE FUNCTION f() RETURNS text BEGIN ATOMIC SELECT set_config('a', 'b', false); END
+		ALTER TABLE t ADD a int
+		ALTER ROLE r SET a = 1
+		ALTER DATABASE d SET a = 1
+		DROP TABLE t
+		COMMENT ON TABLE t IS 'set_config()'
+		GRANT SELECT ON t TO r
+		REVOKE ALL ON t FROM r
+		INSERT INTO t VALUES ('set_config') -- set_config
+		INSERT INTO t ("Set_Config") VALUES (1)
+		UPDATE t SET a = 1
+		DELETE FROM t
+		MERGE INTO t USING s ON true WHEN MATCHED THEN DELETE
+		TRUNCATE t
+		COPY t TO STDOUT
+		ANALYZE
+		REFRESH MATERIALIZED VIEW v
+		VACUUM t
+		REINDEX TABLE t
+		CLUSTER t
+		LOCK TABLE t
+		SECURITY LABEL ON TABLE t IS 'a'
+		REASSIGN OWNED BY a TO b
+		IMPORT FOREIGN SCHEMA a FROM SERVER b INTO c
+		BEGIN
+		COMMIT
+		SAVEPOINT a
+	`)
+	checkSessions(t, SQLite, true, `
+		SELECT 1
+		PRAGMA foreign_keys = ON
+		PRAGMA cache_size(10)
+		ATTACH 'x' AS a
+		DETACH a
+		CREATE TEMP TABLE t (a)
+		CREATE TABLE IF NOT EXISTS temp.t (a)
+		CREATE VIRTUAL TABLE "TEMP".t USING fts5(a)
+		WITH a AS (SELECT 1) DELETE FROM t
+	`)
+	checkSessions(t, SQLite, false, `
+		CREATE TABLE t (a)
+		CREATE UNIQUE INDEX temp ON t (a)
+		CREATE TRIGGER t AFTER INSERT ON a BEGIN SELECT 1; END
+		INSERT INTO t VALUES (1)
+		REPLACE INTO t VALUES (1)
+		ALTER TABLE t RENAME TO u
+		PRAGMA foreign_key_check
+		PRAGMA table_info(t)
+		VACUUM
+		BEGIN
+	`)
+	checkSessions(t, MySQL, true, `
+		SET NAMES utf8
+		/*!40101 SET NAMES utf8 */
+		USE a
+		SELECT 1 INTO @a
+		CREATE TEMPORARY TABLE t (a INT)
+		UPDATE t SET a = (@n := @n + 1)
+		LOCK TABLES t READ
+		CALL p()
+	`)
+	checkSessions(t, MySQL, false, `
+		CREATE TABLE t (a INT)
+		/*!50001 CREATE VIEW v AS SELECT 1 */
+		CREATE OR REPLACE TABLE t (a INT)
+		INSERT INTO t VALUES (1)
+		REPLACE INTO t VALUES (1)
+		ALTER TABLE t ADD a INT
+		RENAME TABLE a TO b
+		DROP TEMPORARY TABLE t
+		COMMIT
+	`)
+}
+
+func TestEnum(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ text, enum, value string }{
+		{"ALTER TYPE mood ADD VALUE 'it''s'", "mood", "it's"},
+		{"alter type app . \"Mood\" add value if not exists 'a' before 'b'", `app . "Mood"`, "a"},
+		{`ALTER TYPE t ADD VALUE E'a\'\\\x41\u017e\U0001F426\101\n''\q'`, "t", "a'\\Až🐦A\n'q"},
+		{"ALTER TYPE t ADD VALUE E'a'\n  'b\\n'", "t", "ab\n"},
+		{`ALTER TYPE t ADD VALUE U&'d\0061t\+01F426\\\D83D\DC26'`, "t", "dat🐦\\🐦"},
+		{"ALTER TYPE t ADD VALUE $x$a'b$x$", "t", "a'b"},
+		{"ALTER TYPE t ADD VALUE $$$$", "t", ""},
+		{"ALTER TYPE t ADD ATTRIBUTE value int", "", ""},
+		{"ALTER TYPE t RENAME VALUE 'a' TO 'b'", "", ""},
+		{"ALTER TABLE t ADD value text", "", ""},
+	} {
+		pieces, err := Split(c.text, PostgreSQL, Options{})
+		if err != nil || len(pieces) != 1 || pieces[0].EnumType != c.enum || pieces[0].EnumValue != c.value {
+			t.Errorf("%s: got %q %q, want %q %q (%v)", c.text, pieces[0].EnumType, pieces[0].EnumValue, c.enum, c.value, err)
+		}
+	}
+}
+
+func TestReserved(t *testing.T) {
+	t.Parallel()
+	reserved := []string{"whimbrel_history", "whimbrel_journal"}
+	for _, c := range []struct {
+		d    Dialect
+		text string
+		want string
+	}{
+		{PostgreSQL, "DROP TABLE Whimbrel_History", "whimbrel_history"},
+		{PostgreSQL, `DELETE FROM app."whimbrel_journal", whimbrel_history`, "whimbrel_journal"},
+		{PostgreSQL, `DROP TABLE "Whimbrel_History", whimbrel_history2, my_whimbrel_history`, ""},
+		{PostgreSQL, "SELECT 'whimbrel_history', $$whimbrel_history$$ -- whimbrel_history", ""},
+		{PostgreSQL, "COPY whimbrel_history FROM stdin;\n\\.\n", "whimbrel_history"},
+		{PostgreSQL, "CREATE FUNCTION f() BEGIN ATOMIC DELETE FROM whimbrel_history; END", "whimbrel_history"},
+		{SQLite, `DROP TABLE "Whimbrel_History"`, "whimbrel_history"},
+		{SQLite, "DROP TABLE [whimbrel_HISTORY]", "whimbrel_history"},
+		{SQLite, "DROP TABLE `whimbrel_history`", "whimbrel_history"},
+		{SQLite, "CREATE TRIGGER t AFTER INSERT ON a BEGIN DELETE FROM whimbrel_history; END", "whimbrel_history"},
+		{SQLite, "SELECT 'whimbrel_history'", ""},
+		{MySQL, "DROP TABLE `Whimbrel_history`", "whimbrel_history"},
+		{MySQL, "DROP TABLE a.whimbrel_journal", "whimbrel_journal"},
+		{MySQL, "/*!40000 DROP TABLE whimbrel_journal */", "whimbrel_journal"},
+		{MySQL, `SELECT "whimbrel_history" # whimbrel_history`, ""},
+	} {
+		pieces, err := Split(c.text, c.d, Options{Reserved: reserved})
+		if err != nil || pieces[0].Reserved != c.want {
+			t.Errorf("%v: %s: got %q, want %q (%v)", c.d, c.text, pieces[0].Reserved, c.want, err)
+		}
+	}
+}
+
+func TestOptions(t *testing.T) {
+	t.Parallel()
+	_, err := Split("SELECT 1;\n'", PostgreSQL, Options{File: "a/1.up.sql", Line: 10})
+	if want := "a/1.up.sql:11:1: the string that begins here is not closed: its ' is missing"; fmt.Sprint(err) != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	if _, err := Split("", Dialect(9), Options{}); fmt.Sprint(err) != "sqltext: dialect(9) is no dialect that this package knows" {
+		t.Errorf("got %v", err)
+	}
+}
