@@ -21,7 +21,7 @@ import (
 // The Result is never nil: after an error it says what was done and stands.
 func (m *Migrator) Apply(ctx context.Context, p *Plan) (*Result, error) {
 	start := time.Now()
-	a := &applier{Migrator: m, plan: p, expect: expect(p.base), of: len(p.Steps())}
+	a := &applier{Migrator: m, plan: p, expect: expect(p.base), todo: p.Steps(), of: len(p.Steps())}
 	a.result.Set = m.set.Name()
 	err := a.run(ctx)
 	a.result.Duration = time.Since(start)
@@ -33,6 +33,7 @@ type applier struct {
 	*Migrator
 	plan   *Plan
 	expect expectation
+	todo   []Step // what is still to do, as far as it is known
 	result Result
 	done   int // steps
 	of     int

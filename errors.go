@@ -51,15 +51,12 @@ func (e *OutOfOrderError) Error() string {
 	for _, m := range e.Migrations {
 		names = append(names, m.String())
 	}
-	return fmt.Sprintf("set %q: %s pending below the newest applied version %d; apply anyway (allow out of order), give it a version above %[4]d, or record it as applied without running it",
-		e.Set, isAre(names), e.Newest, e.Newest)
-}
-
-func isAre(names []string) string {
-	if len(names) == 1 {
-		return names[0] + " is"
+	are, them, versions := "is", "it", "a version"
+	if len(names) > 1 {
+		are, them, versions = "are", "them", "versions"
 	}
-	return strings.Join(names, ", ") + " are"
+	return fmt.Sprintf("set %q: %s %s pending below the newest applied version %d; apply anyway (allow out of order), give %s %s above %[4]d, or record %[5]s as applied without running %[5]s",
+		e.Set, strings.Join(names, ", "), are, e.Newest, them, versions)
 }
 
 // IrreversibleError reports that a rollback would cross a migration without a down
@@ -169,20 +166,22 @@ func (e *MigrationModeError) Error() string {
 type ConflictError struct {
 	Set     string
 	Version int64
-	Problem string           // what speaks against going on
-	Events  []database.Event // what happened since the plan was made
+	Problem string // what speaks against going on
+	// Event is what the history says last of the version: what changed, when, and by whom.
+	Event database.Event
 }
 
 func (e *ConflictError) Error() string {
 	msg := fmt.Sprintf("set %q: version %d %s", e.Set, e.Version, e.Problem)
-	for _, ev := range e.Events {
-		msg += fmt.Sprintf("; %s %d at %s", ev.Direction, ev.Version, ev.StartedAt.UTC().Format(time.RFC3339))
+	if ev := e.Event; ev.ID != 0 {
+		msg += fmt.Sprintf(" (%s at %s", ev.Direction, ev.StartedAt.UTC().Format(time.RFC3339))
 		if by := strings.Trim(ev.DBUser+"@"+ev.Host, "@"); by != "" {
 			msg += " by " + by
 		}
 		if ev.App != "" {
-			msg += " (" + ev.App + ")"
+			msg += ", " + ev.App
 		}
+		msg += ")"
 	}
 	return msg + "; look at the status and plan again"
 }

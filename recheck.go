@@ -32,31 +32,14 @@ type locked interface {
 // returns which of a unit's steps are still to do; the unit is the first of rest. It
 // costs nothing as long as nobody else has written.
 func (a *applier) recheck(ctx context.Context, l locked, unit Unit, rest []Unit) ([]Step, error) {
-	if l.Head() == a.expect.head {
-		return unit.Steps, nil
-	}
-	st, err := l.State(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkMode(st.Settings); err != nil {
-		return nil, err
-	}
-	todo, conflict := compare(a.expect.applied, st.Applied, stepsOf(rest), a.plan.Goal, a.opts.AllowOutOfOrder)
-	if conflict != nil {
-		conflict.Set = a.set.Name()
-		if conflict.Events, err = a.eventsAfter(ctx, a.plan.base.Head); err != nil {
+	if l.Head() != a.expect.head {
+		if err := a.adopt(ctx, l, stepsOf(rest)); err != nil {
 			return nil, err
 		}
-		return nil, conflict
 	}
-	if err := a.verify(ctx, st, stepsOf(rest)); err != nil {
-		return nil, err
-	}
-	a.expect = expect(st)
 	var mine []Step
 	for _, s := range unit.Steps {
-		if contains(todo, s) {
+		if contains(a.todo, s) {
 			mine = append(mine, s)
 		} else {
 			a.skip(s)
@@ -65,23 +48,46 @@ func (a *applier) recheck(ctx context.Context, l locked, unit Unit, rest []Unit)
 	return mine, nil
 }
 
+// adopt makes what others have written meanwhile the applier's expectation, and finds
+// out what that leaves to do of the steps that are not done yet.
+func (a *applier) adopt(ctx context.Context, l locked, rest []Step) error {
+	st, err := l.State(ctx)
+	if err != nil {
+		return err
+	}
+	if err := checkMode(st.Settings); err != nil {
+		return err
+	}
+	todo, conflict := compare(a.expect.applied, st.Applied, rest, a.plan.Goal, a.opts.AllowOutOfOrder)
+	if conflict != nil {
+		conflict.Set = a.set.Name()
+		if conflict.Event, err = a.lastEvent(ctx, conflict.Version); err != nil {
+			return err
+		}
+		return conflict
+	}
+	if err := a.verify(ctx, st, rest); err != nil {
+		return err
+	}
+	a.expect, a.todo = expect(st), todo
+	return nil
+}
+
 func (a *applier) skip(s Step) {
 	a.result.Skipped = append(a.result.Skipped, s.Version)
 	a.opts.Observe(StepDone{Step: s, Index: a.done, Of: a.of, Skipped: true})
 	a.done++
 }
 
-func (a *applier) eventsAfter(ctx context.Context, id int64) ([]database.Event, error) {
-	var events []database.Event
-	for e, err := range a.History(ctx) {
+// lastEvent returns what the history says last of a version.
+func (m *Migrator) lastEvent(ctx context.Context, version int64) (last database.Event, err error) {
+	for e, err := range m.db.History(ctx, database.HistoryQuery{Set: m.set.Name(), Version: &version}) {
 		if err != nil {
-			return nil, err
+			return last, err
 		}
-		if e.ID > id {
-			events = append(events, e)
-		}
+		last = e
 	}
-	return events, nil
+	return last, nil
 }
 
 // compare is a pure function: from what was expected to be applied and what is, to
@@ -113,7 +119,7 @@ func compare(expected, actual *database.Migrations, steps []Step, g Goal, allowO
 		}
 	}
 	for v := range actual.All() {
-		if _, was := expected.Read(v.Version); was || planned[v.Version] {
+		if _, was := expected.Read(v.Version); was {
 			continue
 		}
 		if problem := inTheWay(v, todo, g, allowOutOfOrder); problem != "" {

@@ -153,7 +153,7 @@ func (s *skim) place(p []byte, i int) place {
 
 // blankBefore reports whether nothing but white space stands before p[i] on its line.
 func (s *skim) blankBefore(p []byte, i int) bool {
-	return s.before == 0 && len(bytes.TrimLeft(p[:i], blanks)) == 0
+	return s.ink <= s.lineStart && len(bytes.TrimLeft(p[:i], blanks)) == 0
 }
 
 // runes counts the characters that begin in p.

@@ -74,6 +74,11 @@ func eventIsKept(c *check) {
 	c.ok(b.Record(c.ctx, first), "Batch.Record")
 	c.ok(b.Record(c.ctx, bare), "Batch.Record")
 	c.commit(b)
+	c.promised(eventDirectives)
+	for _, e := range c.history(db, database.HistoryQuery{Version: &first.Version}) {
+		c.that(e.DownDirectives == first.DownDirectives, "DownDirectives are %q, want %q", e.DownDirectives, first.DownDirectives)
+	}
+	c.promised(batchRecord)
 	for _, reader := range []database.Database{db, c.db()} {
 		events := c.history(reader, database.HistoryQuery{Texts: true})
 		c.that(len(events) == 2, "the history has %d events, want 2", len(events))
@@ -86,9 +91,6 @@ func eventIsKept(c *check) {
 	c.that(a.HasDownText && a.EventID > 0 && !a.Marked, "State has %+v of %+v", a, first)
 	c.that(a.AppliedAt.Equal(started.Truncate(time.Microsecond)), "AppliedAt is %v, want %v", a.AppliedAt, started)
 	c.that(a.Duration == first.Duration.Truncate(time.Microsecond), "Duration is %v, want %v", a.Duration, first.Duration)
-	c.promised(eventDirectives)
-	got := c.history(db, database.HistoryQuery{})[0].DownDirectives
-	c.that(got == first.DownDirectives, "DownDirectives are %q, want %q", got, first.DownDirectives)
 }
 
 func textsCase(c *check) {

@@ -16,16 +16,16 @@ import (
 // batch is a transaction that can write. A savepoint right behind its beginning is what
 // Discard goes back to.
 type batch struct {
-	d    *db
-	c    *conn
+	held
 	set  string
 	opts database.LockOptions
 
 	head    int64
-	over    bool
-	written bool // something ran since the savepoint
+	failed  error // the first error of a method, after which only Rollback and Discard help
+	written bool  // something ran since the savepoint
 	last    time.Time
 	events  []database.Event
+	done    []database.Event // what Recorded returns
 	scripts []*migration.Script // that ran since the savepoint
 
 	session *session // before the first script that may have changed it and was not put back yet
@@ -34,29 +34,46 @@ type batch struct {
 
 const savepoint = "whimbrel_begin"
 
-// errOver is the error of using a Batch or Run that has ended.
-var errOver = errors.New("the transaction is over")
-
 func (d *db) Begin(ctx context.Context, set string, opts database.LockOptions) (database.Batch, error) {
+	ctx, cancel := d.during(ctx)
+	defer cancel()
 	w := newWaiter(set, opts)
-	c, err := d.open(ctx, w)
+	c, err := d.connect(ctx, w)
 	if err != nil {
 		return nil, err
 	}
-	b := &batch{d: d, c: c, set: set, opts: opts}
+	b := &batch{held: held{d: d, c: c}, set: set, opts: opts}
+	b.stop = func() { b.c.rollback(); b.end() }
 	if err := b.begin(ctx, w); err != nil {
 		c.release()
+		return nil, err
+	}
+	if err := d.hold(&b.held); err != nil {
 		return nil, err
 	}
 	return b, nil
 }
 
-// open takes a connection to a file that may have to be made first.
-func (d *db) open(ctx context.Context, w *waiter) (*conn, error) {
+// connect takes a connection to a file that may have to be made first.
+func (d *db) connect(ctx context.Context, w *waiter) (*conn, error) {
+	if d.gone.Err() != nil {
+		return nil, errClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	if err := d.ensure(); err != nil {
 		return nil, err
 	}
-	return d.acquire(ctx, w)
+	c, err := d.acquire(ctx, w)
+	if err == nil && c.readOnly() {
+		c.release()
+		return nil, &database.ConnectError{
+			Target: d.target(), Code: codeName(lib.SQLITE_READONLY), Hint: hints[lib.SQLITE_READONLY],
+			Err: errors.New("the database is read-only"),
+		}
+	}
+	return c, err
 }
 
 // begin locks, and sets the savepoint.
@@ -75,22 +92,41 @@ func (b *batch) begin(ctx context.Context, w *waiter) error {
 }
 
 func (b *batch) reset() {
-	b.written, b.events, b.scripts, b.last = false, nil, nil, time.Now()
+	b.failed, b.written, b.events, b.scripts, b.last = nil, false, nil, nil, time.Now()
 }
 
 func (b *batch) Head() int64 { return b.head }
 
-func (b *batch) State(ctx context.Context) (*database.State, error) {
-	if b.over {
-		return nil, errOver
+// do does one thing in the transaction.
+func (b *batch) do(ctx context.Context, what func(context.Context) error) error {
+	ctx, leave, err := b.enter(ctx)
+	if err != nil {
+		return err
 	}
-	return b.d.readState(ctx, b.c, b.set)
+	defer leave()
+	if b.failed != nil {
+		return fmt.Errorf("the transaction has failed before: %w", b.failed)
+	}
+	if err = ctx.Err(); err == nil {
+		err = what(ctx)
+	}
+	b.failed = err
+	return err
+}
+
+func (b *batch) State(ctx context.Context) (state *database.State, err error) {
+	err = b.do(ctx, func(ctx context.Context) (err error) {
+		state, err = b.d.readState(ctx, b.c, b.set)
+		return err
+	})
+	return state, err
 }
 
 func (b *batch) Run(ctx context.Context, s *migration.Script) error {
-	if b.over {
-		return errOver
-	}
+	return b.do(ctx, func(ctx context.Context) error { return b.script(ctx, s) })
+}
+
+func (b *batch) script(ctx context.Context, s *migration.Script) error {
 	if fn := s.Func(); fn != nil {
 		return b.function(ctx, s, fn)
 	}
@@ -99,7 +135,9 @@ func (b *batch) Run(ctx context.Context, s *migration.Script) error {
 		return err
 	}
 	if a.Control != nil { // it would end the transaction
-		return statementError(*a.Control, errors.New("transaction control inside a migration's transaction; leave it out"))
+		e := statementError(*a.Control, nil)
+		e.Message, e.Hint = "transaction control inside a migration's transaction", "leave it out"
+		return e
 	}
 	if err := b.keys.prepare(ctx, b, s, a); err != nil {
 		return err
@@ -150,24 +188,26 @@ func (b *batch) statements(ctx context.Context, s *migration.Script, a *migratio
 
 // statement executes one statement of a script.
 func (c *conn) statement(ctx context.Context, s *migration.Script, st sqltext.Statement) error {
+	limited, cancel := ctx, func() {}
 	if s.StatementTimeout > 0 {
-		var cancel func()
-		ctx, cancel = context.WithTimeout(ctx, s.StatementTimeout)
-		defer cancel()
+		limited, cancel = context.WithTimeoutCause(ctx, s.StatementTimeout, fmt.Errorf("the statement timeout of %s is over", s.StatementTimeout))
 	}
-	if _, err := c.ExecContext(ctx, st.Text); err != nil {
-		return statementError(st, err)
+	defer cancel()
+	_, err := c.ExecContext(limited, st.Text)
+	if err == nil {
+		return nil
 	}
-	return nil
+	if limited.Err() != nil && errors.Is(err, limited.Err()) {
+		err = context.Cause(limited)
+	}
+	return statementError(st, err)
 }
 
 func (b *batch) Record(ctx context.Context, e database.Event) error {
-	if b.over {
-		return errOver
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
+	return b.do(ctx, func(context.Context) error { return b.record(e) })
+}
+
+func (b *batch) record(e database.Event) error {
 	now := time.Now()
 	if e.StartedAt.IsZero() {
 		e.StartedAt, e.Duration = b.last, now.Sub(b.last)
@@ -183,19 +223,22 @@ func (b *batch) Record(ctx context.Context, e database.Event) error {
 	return nil
 }
 
-func (b *batch) Recorded() []database.Event { return b.events }
+func (b *batch) Recorded() []database.Event { return b.done }
 
 func (b *batch) Discard(ctx context.Context) error {
-	if b.over {
-		return errOver
+	ctx, leave, err := b.enter(ctx)
+	if err != nil {
+		return err
 	}
-	if !b.keys.changed && b.c.do("ROLLBACK TO "+savepoint) == nil {
+	defer leave()
+	if !b.keys.changed && b.c.do("ROLLBACK TO "+savepoint) == nil && b.putBack() == nil && b.session == nil {
 		b.reset()
-		return b.putBack()
+		return nil
 	}
-	// SQLite has rolled back everything by itself, or must, to put back foreign_keys.
+	// SQLite has rolled back everything by itself, or must, to put back foreign_keys and
+	// to detach what takes part in the transaction.
 	head := b.head
-	err := b.restart(ctx)
+	err = b.restart(ctx)
 	if err == nil && b.head != head {
 		err = &database.LockedError{Set: b.set}
 	}
@@ -231,13 +274,20 @@ func (b *batch) putBack() error {
 }
 
 func (b *batch) Commit(ctx context.Context) error {
-	if b.over {
-		return errOver
-	}
-	err := b.c.commit(ctx, max(b.opts.Timeout, readPatience))
+	ctx, leave, err := b.enter(ctx)
 	if err != nil {
+		return err
+	}
+	defer leave()
+	if err = b.failed; err != nil {
+		err = fmt.Errorf("the transaction has failed before: %w", err)
+	} else if err = b.c.commit(ctx, max(b.opts.Timeout, readPatience)); err != nil {
 		err = b.commitError(err)
+	}
+	if err != nil {
 		b.c.rollback()
+	} else if n := len(b.events); n > 0 {
+		b.done, b.head = b.events, b.events[n-1].ID
 	}
 	b.end()
 	return err
@@ -267,21 +317,16 @@ func (b *batch) commitError(err error) error {
 }
 
 func (b *batch) Rollback(context.Context) error {
-	if b.over {
-		return nil
-	}
-	b.c.rollback()
-	b.end()
+	b.quit()
 	return nil
 }
 
 // end puts back everything and gives the connection back, or drops it where that can't
 // be done. No transaction is open.
 func (b *batch) end() {
-	b.over = true
 	err := errors.Join(b.putBack(), b.keys.putBack(b.c))
 	if err != nil || b.session != nil {
 		b.c.drop()
 	}
-	b.c.release()
+	b.ended()
 }

@@ -74,6 +74,17 @@ func (s *conn) setBusyTimeout(ms int64) error {
 	return s.do(fmt.Sprintf("PRAGMA busy_timeout = %d", ms))
 }
 
+// readOnly reports whether the file can only be read. BEGIN IMMEDIATE does not tell.
+func (s *conn) readOnly() (is bool) {
+	s.Raw(func(c any) (err error) { // a client that can't be asked will say so when it writes
+		if c, ok := c.(interface{ IsReadOnly(string) (bool, error) }); ok {
+			is, err = c.IsReadOnly("main")
+		}
+		return err
+	})
+	return is
+}
+
 // release puts the connection back into its pool. No transaction is open.
 func (s *conn) release() {
 	if s.setBusyTimeout(s.busyTimeout) != nil {

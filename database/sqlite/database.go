@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"iter"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -26,6 +27,11 @@ type db struct {
 	names database.TableNames
 	host  string
 	sql   statements
+
+	gone  context.Context // until Close
+	close context.CancelFunc
+	mu    sync.Mutex
+	open  map[*held]struct{} // guarded by mu
 }
 
 var _ database.Database = (*db)(nil)
@@ -33,13 +39,6 @@ var _ database.Database = (*db)(nil)
 func (d *db) Dialect() sqltext.Dialect { return sqltext.SQLite }
 
 func (d *db) Tables() []string { return d.names.Lower() }
-
-func (d *db) Close() error {
-	if !d.owned {
-		return nil
-	}
-	return d.pool.Close()
-}
 
 // target is the database's name in messages.
 func (d *db) target() string {
@@ -76,11 +75,12 @@ func (d *db) ensure() error {
 }
 
 func (d *db) State(ctx context.Context, set string) (*database.State, error) {
-	if d.absent() {
-		return zeroState(set), ctx.Err()
-	}
 	var state *database.State
 	err := d.read(ctx, func(ctx context.Context) (err error) {
+		if d.absent() {
+			state = zeroState(set)
+			return nil
+		}
 		state, err = d.readState(ctx, d.pool, set)
 		return err
 	})
@@ -90,6 +90,9 @@ func (d *db) State(ctx context.Context, set string) (*database.State, error) {
 // read reads through the pool, and waits a while for others to let go of the file, or of
 // the pool's only connection.
 func (d *db) read(ctx context.Context, f func(context.Context) error) error {
+	if d.gone.Err() != nil {
+		return errClosed
+	}
 	limited, cancel := ctx, func() {}
 	if d.pool.Stats().MaxOpenConnections > 0 {
 		limited, cancel = context.WithTimeout(ctx, readPatience)
@@ -194,9 +197,6 @@ const pageRows, pageRowsWithTexts = 500, 16
 
 func (d *db) History(ctx context.Context, q database.HistoryQuery) iter.Seq2[database.Event, error] {
 	return func(yield func(database.Event, error) bool) {
-		if d.absent() {
-			return
-		}
 		after := int64(0)
 		for {
 			var page []database.Event
@@ -222,6 +222,9 @@ func (d *db) History(ctx context.Context, q database.HistoryQuery) iter.Seq2[dat
 
 // page reads the next events behind the one with the given id.
 func (d *db) page(ctx context.Context, q database.HistoryQuery, after int64) ([]database.Event, error) {
+	if d.absent() {
+		return nil, nil
+	}
 	limit := pageRows
 	if q.Texts {
 		limit = pageRowsWithTexts
@@ -261,11 +264,10 @@ func (d *db) UpdateSetting(ctx context.Context, s database.SettingUpdate) error 
 	if err != nil {
 		return err
 	}
-	if err := d.ensure(); err != nil {
-		return err
-	}
+	ctx, cancel := d.during(ctx)
+	defer cancel()
 	w := newWaiter(migration.ReservedSet, database.LockOptions{Timeout: readPatience})
-	c, err := d.acquire(ctx, w)
+	c, err := d.connect(ctx, w)
 	if err != nil {
 		return err
 	}

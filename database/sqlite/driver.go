@@ -27,11 +27,11 @@
 // milliseconds, for as long as its lock options say. The connection's busy_timeout is 0
 // meanwhile and is put back.
 //
-// A Run has no transaction that could hold the lock. It keeps a row in the settings
-// table, which every Batch looks for, and a file beside the database, "app.db-whimbrel",
-// which it holds locked as SQLite locks its files. When its process dies the operating
-// system lets go of the file, and the next Batch sees by that that nobody is there, and
-// removes both.
+// A Run has no transaction that could hold the lock of its set. It keeps a row in the
+// settings table, which every Batch of the set looks for, and a file beside the database,
+// "app.db-whimbrel-" and twelve hexadecimal digits, which it holds locked as SQLite locks its
+// files. When its process dies the operating system lets go of the file, and the next
+// Batch sees by that that nobody is there, and removes both.
 //
 // # What it sends
 //
@@ -128,7 +128,9 @@ func newDB(opts database.Options) (*db, error) {
 	if err != nil {
 		host = ""
 	}
-	return &db{opts: opts, names: names, host: host, sql: newStatements(names)}, nil
+	d := &db{opts: opts, names: names, host: host, sql: newStatements(names), open: map[*held]struct{}{}}
+	d.gone, d.close = context.WithCancel(bg)
+	return d, nil
 }
 
 // look finds out, with one question at most, whether the file can be a database.

@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"regexp"
@@ -73,15 +72,16 @@ var nearToken = regexp.MustCompile(`^near "((?s:.+))": syntax error$`)
 func statementError(st sqltext.Statement, err error) *database.StatementError {
 	e := &database.StatementError{
 		Pos: st.Pos, Index: st.Index, Statement: st.Text,
-		Code: codeName(code(err)), Message: message(err), Err: err,
+		Err: err,
 	}
+	if err == nil {
+		return e
+	}
+	e.Code, e.Message = codeName(code(err)), message(err)
 	if m := nearToken.FindStringSubmatch(e.Message); m != nil && strings.Count(st.Text, m[1]) == 1 {
 		e.Pos = advance(st.Pos, st.Text[:strings.Index(st.Text, m[1])])
 	}
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		e.Code, e.Message = codeName(lib.SQLITE_INTERRUPT), "the statement took longer than it was given: "+err.Error()
-	case errors.Is(err, context.Canceled):
+	if code(err) == 0 {
 		e.Code, e.Message = codeName(lib.SQLITE_INTERRUPT), "the statement was interrupted: "+err.Error()
 	}
 	if c := code(err); c != lib.SQLITE_CORRUPT {

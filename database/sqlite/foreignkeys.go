@@ -13,8 +13,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// foreignKeys follows PRAGMA foreign_keys, which has no effect inside a transaction,
-// through a batch.
+// foreignKeys follows PRAGMA foreign_keys through a batch. It has no effect inside a
+// transaction, and neither have those that must come before a file's first write.
 type foreignKeys struct {
 	known   bool // base and now were read
 	base    bool // what the session has outside of the batch
@@ -56,13 +56,15 @@ func (k *foreignKeys) prepare(ctx context.Context, b *batch, s *migration.Script
 	want, clear := k.base, true
 	for _, st := range pragmas {
 		on, ok := foreignKeysValue(st.Text)
-		want, clear = on, clear && ok
+		if clear = clear && ok; ok {
+			want = on
+		}
 	}
 	if clear && want == k.now {
 		return nil
 	}
 	if b.written {
-		return misplaced(s, pragmas)
+		return tooLate(s, pragmas)
 	}
 	if err := k.restart(ctx, b, pragmas); err != nil {
 		return err
@@ -109,9 +111,9 @@ func (k *foreignKeys) restart(ctx context.Context, b *batch, pragmas []sqltext.S
 	return nil
 }
 
-// misplaced is the error of a script that needs another foreign_keys than the
+// tooLate is the error of a script that needs another foreign_keys than the
 // transaction has.
-func misplaced(s *migration.Script, pragmas []sqltext.Statement) error {
+func tooLate(s *migration.Script, pragmas []sqltext.Statement) error {
 	e := &database.StatementError{
 		Pos:     sqltext.Position{File: s.File, Line: max(s.Line, 1), Column: 1},
 		Message: "a script before it in the same transaction has changed PRAGMA foreign_keys, which lasts until the transaction ends",
@@ -120,7 +122,7 @@ func misplaced(s *migration.Script, pragmas []sqltext.Statement) error {
 	if len(pragmas) > 0 {
 		st := pragmas[0]
 		e.Pos, e.Index, e.Statement = st.Pos, st.Index, st.Text
-		e.Message = "PRAGMA foreign_keys has no effect in a transaction that has begun, and this one has already changed something"
+		e.Message = st.Why + " has no effect in a transaction, and this one has already changed something"
 	}
 	return e
 }

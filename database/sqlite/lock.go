@@ -3,11 +3,14 @@ package sqlite
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 
 	lib "modernc.org/sqlite/lib"
@@ -59,7 +62,7 @@ func (d *db) begin(ctx context.Context, c *conn, w *waiter, guarded func(*guardM
 // none that lives.
 func (d *db) lock(ctx context.Context, c *conn, w *waiter) (standing, error) {
 	return d.begin(ctx, c, w, func(g *guardMark) (bool, error) {
-		path, err := c.path(ctx)
+		path, err := d.sidePath(ctx, c, w.set)
 		if err != nil {
 			return false, err
 		}
@@ -67,10 +70,10 @@ func (d *db) lock(ctx context.Context, c *conn, w *waiter) (standing, error) {
 		if err != nil || alive {
 			return false, err
 		}
-		if err := c.do(d.sql.unguard, g.Token); err != nil {
+		if err := c.do(d.sql.unguard, guardRow(w.set), g.Token); err != nil {
 			return false, d.connectError(err)
 		}
-		os.Remove(sidePath(path)) // if it stays the next Run uses it
+		os.Remove(path) // if it stays the next Run uses it
 		return true, nil
 	})
 }
@@ -91,7 +94,7 @@ func (d *db) waitForGuard(ctx context.Context, c *conn, w *waiter, g *guardMark)
 		case st.guard == nil || st.guard.Token != g.Token:
 			return nil
 		}
-		path, err := c.path(ctx)
+		path, err := d.sidePath(ctx, c, w.set)
 		if err != nil {
 			return err
 		}
@@ -110,24 +113,26 @@ func (d *db) mark() *guardMark {
 }
 
 // setGuard writes the mark in the open transaction.
-func (d *db) setGuard(c *conn, g *guardMark) error {
+func (d *db) setGuard(c *conn, set string, g *guardMark) error {
 	b, err := json.Marshal(g)
 	if err != nil {
 		return err
 	}
-	return d.connectError(c.do(d.sql.setting, guardRow, g.Token, string(b), formatTime(g.Since)))
+	return d.connectError(c.do(d.sql.setting, guardRow(set), g.Token, string(b), formatTime(g.Since)))
 }
 
-// path returns the file of the connection's main database as SQLite knows it, with
-// symbolic links resolved, so that all processes agree on it; "" in memory.
-func (c *conn) path(ctx context.Context) (path string, err error) {
+// sidePath returns the file that a Run of the set holds locked, "" in memory. It stands
+// beside the database's file as SQLite knows it, with symbolic links resolved, so that all
+// processes agree on it. It is made and removed only by who has the database's
+// write lock, so it is never replaced under somebody.
+func (d *db) sidePath(ctx context.Context, c *conn, set string) (path string, err error) {
 	err = c.QueryRowContext(ctx, "SELECT file FROM pragma_database_list WHERE name = 'main'").Scan(&path)
-	return path, err
+	if err != nil || path == "" {
+		return "", d.connectError(err)
+	}
+	key := sha256.Sum256([]byte(strings.ToLower(d.names.History) + "\x00" + set))
+	return path + "-whimbrel-" + hex.EncodeToString(key[:6]), nil
 }
-
-// sidePath is the file that a Run holds locked. It is made and removed only by who
-// has the database's write lock, so it is never replaced under somebody.
-func sidePath(path string) string { return path + "-whimbrel" }
 
 // side is a side file that is held locked. The zero side is that of a database in
 // memory, which no other process sees.
@@ -150,7 +155,7 @@ func sideTaken(path string) (bool, error) {
 	if path == "" {
 		return true, nil
 	}
-	if _, err := os.Stat(sidePath(path)); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
 	s, err := openSide(path, "rw")
@@ -164,7 +169,7 @@ func sideTaken(path string) (bool, error) {
 }
 
 func openSide(path, mode string) (*side, error) {
-	pool, err := sql.Open("sqlite", fileURI(sidePath(path), mode, nil))
+	pool, err := sql.Open("sqlite", fileURI(path, mode, nil))
 	if err != nil {
 		return nil, err
 	}

@@ -16,18 +16,17 @@ import (
 // run is the migration lock without a transaction: a row that every Batch looks for, and
 // a locked file that tells that its owner lives.
 type run struct {
-	d    *db
-	c    *conn
+	held
 	set  string
 	opts database.LockOptions
 
 	head    int64
 	mark    *guardMark
 	side    *side
-	path    string
+	path    string // of the side file
 	session *session
 	keys    foreignKeys
-	over    bool
+	failed  error // of letting go
 }
 
 // runBusyTimeout is how long a statement waits inside SQLite for readers when it is about to
@@ -36,12 +35,15 @@ type run struct {
 const runBusyTimeout = 2 * time.Second
 
 func (d *db) Guard(ctx context.Context, set string, opts database.LockOptions) (database.Run, error) {
+	ctx, cancel := d.during(ctx)
+	defer cancel()
 	w := newWaiter(set, opts)
-	c, err := d.open(ctx, w)
+	c, err := d.connect(ctx, w)
 	if err != nil {
 		return nil, err
 	}
-	r := &run{d: d, c: c, set: set, opts: opts, mark: d.mark()}
+	r := &run{held: held{d: d, c: c}, set: set, opts: opts, mark: d.mark()}
+	r.stop = func() { r.failed = r.end() }
 	if err = r.take(ctx, w); err == nil {
 		err = r.settle(ctx)
 	}
@@ -49,13 +51,16 @@ func (d *db) Guard(ctx context.Context, set string, opts database.LockOptions) (
 		c.release()
 		return nil, err
 	}
+	if err := d.hold(&r.held); err != nil {
+		return nil, err
+	}
 	return r, nil
 }
 
 // take takes the lock: the side file and the mark, both under the database's write lock.
 func (r *run) take(ctx context.Context, w *waiter) (err error) {
-	if r.path, err = r.c.path(ctx); err != nil {
-		return r.d.connectError(err)
+	if r.path, err = r.d.sidePath(ctx, r.c, r.set); err != nil {
+		return err
 	}
 	for {
 		st, err := r.d.lock(ctx, r.c, w)
@@ -74,14 +79,14 @@ func (r *run) take(ctx context.Context, w *waiter) (err error) {
 			return err
 		}
 	}
-	if err = r.d.setGuard(r.c, r.mark); err == nil {
+	if err = r.d.setGuard(r.c, r.set, r.mark); err == nil {
 		err = r.c.commit(ctx, max(r.opts.Timeout, readPatience))
 	}
 	if err != nil {
 		r.c.rollback()
 		r.side.release()
 		if r.path != "" {
-			os.Remove(sidePath(r.path))
+			os.Remove(r.path)
 		}
 		return r.d.connectError(err)
 	}
@@ -109,9 +114,11 @@ func (r *run) settle(ctx context.Context) (err error) {
 func (r *run) Head() int64 { return r.head }
 
 func (r *run) State(ctx context.Context) (state *database.State, err error) {
-	if r.over {
-		return nil, errOver
+	ctx, leave, err := r.enter(ctx)
+	if err != nil {
+		return nil, err
 	}
+	defer leave()
 	err = poll(ctx, readPatience, func() (err error) {
 		state, err = r.d.readState(ctx, r.c, r.set)
 		return err
@@ -120,14 +127,16 @@ func (r *run) State(ctx context.Context) (state *database.State, err error) {
 }
 
 func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statement, _ io.Reader) error {
-	if r.over {
-		return errOver
+	ctx, leave, err := r.enter(ctx)
+	if err != nil {
+		return err
 	}
+	defer leave()
 	limit := readPatience
 	if s.LockTimeout > 0 {
 		limit = s.LockTimeout
 	}
-	err := poll(ctx, limit, func() error { return r.c.statement(ctx, s, st) })
+	err = poll(ctx, limit, func() error { return r.c.statement(ctx, s, st) })
 	var e *database.StatementError
 	if err != nil && !errors.As(err, &e) {
 		err = statementError(st, err)
@@ -136,9 +145,11 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 }
 
 func (r *run) Record(ctx context.Context, e database.Event) (database.Event, error) {
-	if r.over {
-		return e, errOver
+	ctx, leave, err := r.enter(ctx)
+	if err != nil {
+		return e, err
 	}
+	defer leave()
 	if err := ctx.Err(); err != nil {
 		return e, err
 	}
@@ -159,14 +170,17 @@ func (r *run) Record(ctx context.Context, e database.Event) (database.Event, err
 		return e, err
 	}
 	e.ID, e.UpText, e.DownText = id, "", ""
+	r.head = id
 	return e, nil
 }
 
 func (r *run) Close(context.Context) error {
-	if r.over {
-		return nil
-	}
-	r.over = true
+	r.quit()
+	return r.failed
+}
+
+// end lets go of the lock, and gives back the connection as it was.
+func (r *run) end() error {
 	r.c.rollback() // of what a script has left open
 	_, err := r.c.restore(r.session)
 	r.keys.changed = true // for all that is known
@@ -177,7 +191,7 @@ func (r *run) Close(context.Context) error {
 	if r.d.owned && r.path != "" {
 		r.d.pool.SetMaxIdleConns(2) // as database/sql has it
 	}
-	r.c.release()
+	r.ended()
 	return err
 }
 
@@ -188,11 +202,11 @@ func (r *run) unguard() error {
 	defer cancel()
 	err := poll(ctx, readPatience, func() error { return r.c.do("BEGIN IMMEDIATE") })
 	if err == nil {
-		err = r.c.do(r.d.sql.unguard, r.mark.Token)
+		err = r.c.do(r.d.sql.unguard, guardRow(r.set), r.mark.Token)
 	}
 	r.side.release()
 	if err == nil && r.path != "" {
-		os.Remove(sidePath(r.path)) // if it stays the next Run uses it
+		os.Remove(r.path) // if it stays the next Run uses it
 	}
 	if err == nil {
 		err = r.c.commit(ctx, readPatience)

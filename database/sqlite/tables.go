@@ -17,8 +17,9 @@ import (
 // tablesVersion is the newest version of Whimbrel's own tables that is known here.
 const tablesVersion = 1
 
-// guardRow is the name of the row in the settings that says that a Run has the lock.
-const guardRow = "guard"
+// guardRow is the name of the row in the settings that says that a Run has the lock of
+// a set. No setting has a space in its name.
+func guardRow(set string) string { return "run of " + set }
 
 // statements are the texts of what is sent, with the tables' names in them.
 type statements struct {
@@ -72,7 +73,7 @@ func newStatements(n database.TableNames) statements {
 	fill := strings.NewReplacer(
 		"{history}", quote(n.History), "{settings}", quote(n.Settings),
 		"{history_set}", quote(n.History+"_set"),
-		"{own}", "'"+migration.ReservedSet+"'", "{guard}", "'"+guardRow+"'",
+		"{own}", "'"+migration.ReservedSet+"'",
 		"{names}", literal(n.History)+", "+literal(n.Settings),
 	).Replace
 	s := statements{
@@ -81,7 +82,7 @@ func newStatements(n database.TableNames) statements {
 	ifnull((SELECT max(id) FROM main.{history} WHERE set_name = ?1), 0),
 	ifnull((SELECT max(id) FROM main.{history} WHERE set_name = {own}), 0),
 	ifnull((SELECT max(version) FROM main.{history} WHERE set_name = {own} AND direction = 'up'), 0),
-	ifnull((SELECT reason FROM main.{settings} WHERE name = {guard}), '')`),
+	ifnull((SELECT reason FROM main.{settings} WHERE name = ?2), '')`),
 		insert: fill(`INSERT INTO main.{history} (set_name, version, name, direction, checksum, down_checksum, up_text, down_text,
 	down_directives, started_at, duration_us, db_user, host, app, tool_version, note)
 	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?, ?, ?)`),
@@ -94,7 +95,7 @@ func newStatements(n database.TableNames) statements {
 	FROM main.{history} WHERE id > ?1 AND (?2 = '' OR set_name = ?2) AND (?3 IS NULL OR version = ?3) ORDER BY id LIMIT ?5`),
 		setting: fill(`INSERT INTO main.{settings} (name, value, reason, changed_at) VALUES (?1, ?2, ?3, ?4)
 	ON CONFLICT (name) DO UPDATE SET value = ?2, reason = ?3, changed_at = ?4`),
-		unguard: fill(`DELETE FROM main.{settings} WHERE name = {guard} AND value = ?`),
+		unguard: fill(`DELETE FROM main.{settings} WHERE name = ? AND value = ?`),
 	}
 	for _, text := range ddl {
 		s.create = append(s.create, fill(text))
@@ -157,7 +158,7 @@ func (g *guardMark) holder() database.Holder {
 func (d *db) stand(ctx context.Context, c *conn, set string) (st standing, err error) {
 	var own, version int64
 	var mark string
-	if err := c.QueryRowContext(ctx, d.sql.standing, set).Scan(&st.head, &own, &version, &mark); err != nil {
+	if err := c.QueryRowContext(ctx, d.sql.standing, set, guardRow(set)).Scan(&st.head, &own, &version, &mark); err != nil {
 		return st, err
 	}
 	if version > tablesVersion {
@@ -167,7 +168,7 @@ func (d *db) stand(ctx context.Context, c *conn, set string) (st standing, err e
 	if mark != "" {
 		st.guard = &guardMark{}
 		if err := json.Unmarshal([]byte(mark), st.guard); err != nil {
-			return st, fmt.Errorf("row %q of table %s: %w", guardRow, d.names.Settings, err)
+			return st, fmt.Errorf("row %q of table %s: %w", guardRow(set), d.names.Settings, err)
 		}
 	}
 	return st, nil

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
@@ -30,6 +31,7 @@ type Process struct {
 
 // Main runs the command with what the process was given, and returns its exit code.
 func Main() int {
+	cobra.EnableCommandSorting = false // ours is the order of use
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, endSignals...)
 	ignoreBrokenPipes()

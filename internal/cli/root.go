@@ -51,13 +51,15 @@ the history. It can be killed or started twenty times at once at any moment.`,
 	f.StringVar(&g.set, "set", "", "`name` of the set of migrations; a database can have several (default \"default\")")
 	f.StringVar(&g.schema, "schema", "", "`schema` of Whimbrel's own tables (default: the first of the search path)")
 	f.StringVar(&g.historyTable, "history-table", "", "`name` of the history; the other tables' names follow it (default \"whimbrel_history\")")
-	f.StringVar(&g.lockTimeout, "lock-timeout", "", "how `long` to wait for another migrating process; 0 tries once (default 15s)")
+	f.StringVar(&g.lockTimeout, "lock-timeout", "", "how long to wait for another migrating process: a `time` such as 1m; 0 tries once (default 15s)")
 	f.StringVar(&g.config, "config", "", "configuration `file` (default whimbrel.yaml, if it is there)")
 	f.StringVar(&g.env, "env", "", "`name` of an environment of the configuration file")
 	f.BoolVar(&g.json, "json", false, "answer with one JSON document")
 	f.BoolVar(&g.quiet, "quiet", false, "show errors only")
 	f.BoolVar(&g.noColor, "no-color", false, "no colours (also: NO_COLOR in the environment)")
 	f.SortFlags = false
+	root.Flags().SortFlags = false
+	root.Flags().Bool("version", false, "print the version of this program")
 	root.AddGroup(
 		&cobra.Group{ID: groupMigrate, Title: "Migrate:"},
 		&cobra.Group{ID: groupLook, Title: "Look:"},

@@ -1,0 +1,227 @@
+package whimbrel
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// setOf returns a set with an up and a down script for each version; a version below
+// 0 stands for one without a down script.
+func setOf(t testing.TB, versions ...int64) *migration.Set {
+	t.Helper()
+	var ms []migration.Migration
+	for _, v := range versions {
+		m := migration.Migration{Version: max(v, -v), Name: fmt.Sprintf("m%d", max(v, -v))}
+		m.Up = migration.Text(m.Name+".up.sql", "CREATE TABLE "+m.Name+" ()")
+		if v >= 0 {
+			m.Down = migration.Text(m.Name+".down.sql", "DROP TABLE "+m.Name)
+		}
+		ms = append(ms, m)
+	}
+	set, err := migration.NewSet("s", ms...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+// appliedOf returns what is applied when the given versions were, as setOf makes
+// them; their down scripts are in the history.
+func appliedOf(versions ...int64) *database.Migrations {
+	applied := database.NewMigrations()
+	for i, v := range versions {
+		name := fmt.Sprintf("m%d", max(v, -v))
+		a := database.Applied{Version: max(v, -v), Name: name, EventID: int64(i + 1), HasDownText: v >= 0, Checksum: migration.Sum("CREATE TABLE " + name + " ()")}
+		if v >= 0 {
+			a.DownChecksum = migration.Sum("DROP TABLE " + name)
+		}
+		applied.Append(a)
+	}
+	return applied
+}
+
+func stepWords(steps []Step) string {
+	var words []string
+	for _, s := range steps {
+		w := map[database.Direction]string{database.Up: "+", database.Down: "-"}[s.Direction] + fmt.Sprint(s.Version)
+		if s.From == FromHistory {
+			w += "h"
+		}
+		words = append(words, w)
+	}
+	return strings.Join(words, " ")
+}
+
+// A plan is a pure function of what the set has, what is applied, and the goal. In
+// the wanted steps + is up, - is down, and h a down script from the history.
+func TestDecide(t *testing.T) {
+	type versions = []int64
+	tests := []struct {
+		name         string
+		set, applied versions
+		goal         Goal
+		outOfOrder   bool
+		want         string // steps, or the error's type
+	}{
+		{name: "nothing at all"},
+		{name: "everything is pending", set: versions{1, 2, 3}, want: "+1 +2 +3"},
+		{name: "the rest is pending", set: versions{1, 2, 3}, applied: versions{1}, want: "+2 +3"},
+		{name: "nothing is pending", set: versions{1, 2}, applied: versions{1, 2}},
+		{name: "a newer version in the database does not stop an older build", set: versions{1, 2}, applied: versions{1, 2, 9}},
+		{name: "version 0 is a version", set: versions{0, 1}, want: "+0 +1"},
+
+		{name: "a late migration is refused", set: versions{1, 2, 3}, applied: versions{1, 3}, want: "*whimbrel.OutOfOrderError"},
+		{name: "a late migration is applied when that is allowed", set: versions{1, 2, 3}, applied: versions{1, 3}, outOfOrder: true, want: "+2"},
+		{name: "pending below an unknown newer version is late too", set: versions{1, 2}, applied: versions{1, 9}, want: "*whimbrel.OutOfOrderError"},
+
+		{name: "up to", set: versions{1, 2, 3}, goal: UpTo(2), want: "+1 +2"},
+		{name: "up to does not go down", set: versions{1, 2, 3}, applied: versions{1, 2, 3}, goal: UpTo(2)},
+		{name: "up to what is not there", set: versions{1, 3}, goal: UpTo(2), want: "*whimbrel.UnknownVersionError"},
+		{name: "up to nothing is nothing", set: versions{1}, goal: UpTo(NilVersion)},
+
+		{name: "to goes up", set: versions{1, 2, 3}, applied: versions{1}, goal: Version(2), want: "+2"},
+		{name: "to goes down", set: versions{1, 2, 3}, applied: versions{1, 2, 3}, goal: Version(1), want: "-3 -2"},
+		{name: "to goes down and up", set: versions{1, 2, 3}, applied: versions{1, 3}, goal: Version(2), want: "-3 +2"},
+		{name: "to nothing", set: versions{1, 2}, applied: versions{1, 2}, goal: Version(NilVersion), want: "-2 -1"},
+		{name: "to a version that only the database has", set: versions{1}, applied: versions{1, 5, 7}, goal: Version(5), want: "-7h"},
+		{name: "to what is not there", set: versions{1}, applied: versions{1}, goal: Version(4), want: "*whimbrel.UnknownVersionError"},
+
+		{name: "down to", set: versions{1, 2, 3}, applied: versions{1, 2, 3}, goal: DownTo(1), want: "-3 -2"},
+		{name: "down to applies nothing", set: versions{1, 2, 3}, applied: versions{1, 3}, goal: DownTo(2), want: "-3"},
+		{name: "down scripts of unknown versions are in the history", set: versions{1}, applied: versions{1, 2, 3}, goal: DownTo(1), want: "-3h -2h"},
+		{name: "across one without a down script", set: versions{1, -2, 3}, applied: versions{1, -2, 3}, goal: DownTo(1), want: "*whimbrel.IrreversibleError"},
+		{name: "down to the one without a down script", set: versions{1, -2, 3}, applied: versions{1, -2, 3}, goal: DownTo(2), want: "-3"},
+		{name: "a down script that the set lost is in the history", set: versions{1, -2}, applied: versions{1, 2}, goal: DownTo(1), want: "-2h"},
+
+		{name: "one step up", set: versions{1, 2, 3}, goal: Steps(1), want: "+1"},
+		{name: "more steps up than there are", set: versions{1, 2}, applied: versions{1}, goal: Steps(5), want: "+2"},
+		{name: "two steps down", set: versions{1, 2, 3}, applied: versions{1, 2, 3}, goal: Steps(-2), want: "-3 -2"},
+		{name: "more steps down than are applied", set: versions{1, 2}, applied: versions{1}, goal: Steps(-2), want: "*whimbrel.StepsError"},
+		{name: "no steps", set: versions{1, 2}, goal: Steps(0)},
+
+		{name: "redo", set: versions{1, 2, 3}, applied: versions{1, 2}, goal: Redo(1), want: "-2 +2"},
+		{name: "redo two", set: versions{1, 2, 3}, applied: versions{1, 2, 3}, goal: Redo(2), want: "-3 -2 +2 +3"},
+		{name: "redo what the set does not have", set: versions{1}, applied: versions{1, 2}, goal: Redo(1), want: "*whimbrel.UnknownVersionError"},
+		{name: "redo more than are applied", set: versions{1}, applied: versions{1}, goal: Redo(2), want: "*whimbrel.StepsError"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			steps, err := decide(setOf(t, tt.set...), appliedOf(tt.applied...), tt.goal, tt.outOfOrder)
+			got := stepWords(steps)
+			if err != nil {
+				got = fmt.Sprintf("%T", err)
+			}
+			if got != tt.want {
+				t.Errorf("got %q (%v), want %q", got, err, tt.want)
+			}
+		})
+	}
+}
+
+func TestDecideTakesTheStoredDownOfAnEditedMigration(t *testing.T) {
+	t.Parallel()
+	applied := appliedOf(1)
+	edited, _ := applied.Read(1)
+	edited.Checksum = migration.Sum("something else")
+	applied.Put(edited)
+	steps, err := decide(setOf(t, 1), applied, Redo(1), false)
+	if err != nil || stepWords(steps) != "-1h +1" {
+		t.Errorf("got %q, %v; what was applied is taken back by what was stored with it", stepWords(steps), err)
+	}
+}
+
+func TestDecideErrorsSayWhatToDo(t *testing.T) {
+	t.Parallel()
+	_, err := decide(setOf(t, 1, 2, 4, 9), appliedOf(1, 9), Latest(), false)
+	if want := `set "s": 2 m2, 4 m4 are pending below the newest applied version 9; apply anyway (allow out of order), give them versions above 9, or record them as applied without running them`; err.Error() != want {
+		t.Errorf("got  %v\nwant %v", err, want)
+	}
+	_, err = decide(setOf(t, 1, 5, 9), appliedOf(1), Version(6), false)
+	if want := `there is no version 6 in set "s"; the nearest are 5 and 9 (-1 means nothing applied)`; err.Error() != want {
+		t.Errorf("got  %v\nwant %v", err, want)
+	}
+	_, err = decide(setOf(t, -1), appliedOf(-1), DownTo(NilVersion), false)
+	if want := `migration 1 m1 of set "s" can't be rolled back: it has no down script`; err.Error() != want {
+		t.Errorf("got  %v\nwant %v", err, want)
+	}
+	applied := database.NewMigrations(database.Applied{Version: 7, Name: "big", DownChecksum: migration.Sum("x")})
+	_, err = decide(setOf(t), applied, DownTo(NilVersion), false)
+	var irreversible *IrreversibleError
+	if !errors.As(err, &irreversible) || !irreversible.TextNotKept {
+		t.Errorf("got %v; there was a down script, but the history has no text of it", err)
+	}
+}
+
+// compare finds what is left to do when another process has written since the plan was made.
+func TestCompare(t *testing.T) {
+	type versions = []int64
+	tests := []struct {
+		name             string
+		set              versions
+		expected, actual versions
+		goal             Goal
+		outOfOrder       bool
+		want             string
+		conflict         string
+	}{
+		{name: "nothing happened", set: versions{1, 2}, want: "+1 +2"},
+		{name: "another did all", set: versions{1, 2}, actual: versions{1, 2}},
+		{name: "another did some", set: versions{1, 2, 3}, actual: versions{1}, want: "+2 +3"},
+		{name: "another did all and more, which this build does not know", set: versions{1, 2}, actual: versions{1, 2, 9}},
+		{name: "another did some and a newer one", set: versions{1, 2}, actual: versions{1, 9}, conflict: "version 9 was meanwhile applied above 2, which is still pending"},
+		{name: "the same, allowed", set: versions{1, 2}, actual: versions{1, 9}, outOfOrder: true, want: "+2"},
+		{name: "another skipped one in between", set: versions{1, 2, 3}, actual: versions{1, 3}, conflict: "version 3 was meanwhile applied above 2, which is still pending"},
+		{name: "another took something back", set: versions{1, 2, 3}, expected: versions{1, 2}, actual: versions{1}, conflict: "version 2 was meanwhile taken back"},
+		{name: "another rolled back the same", set: versions{1, 2}, expected: versions{1, 2}, actual: versions{1}, goal: DownTo(1)},
+		{name: "another rolled back further", set: versions{1, 2}, expected: versions{1, 2}, goal: DownTo(1), conflict: "version 1 was meanwhile taken back"},
+		{name: "another applied above a rollback", set: versions{1, 2}, expected: versions{1, 2}, actual: versions{1, 2, 3}, goal: DownTo(1), conflict: "version 3 was meanwhile applied above 2, which is to be rolled back"},
+		{name: "another rolled back and applied above", set: versions{1, 2}, expected: versions{1, 2}, actual: versions{1, 3}, goal: DownTo(1), conflict: "version 3 was meanwhile applied above the version to go down to"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			steps, err := decide(setOf(t, tt.set...), appliedOf(tt.expected...), tt.goal, tt.outOfOrder)
+			if err != nil {
+				t.Fatal(err)
+			}
+			todo, conflict := compare(appliedOf(tt.expected...), appliedOf(tt.actual...), steps, tt.goal, tt.outOfOrder)
+			got := ""
+			if conflict != nil {
+				got = fmt.Sprintf("version %d %s", conflict.Version, conflict.Problem)
+			}
+			if stepWords(todo) != tt.want || got != tt.conflict {
+				t.Errorf("todo %q, conflict %q; want %q, %q", stepWords(todo), got, tt.want, tt.conflict)
+			}
+		})
+	}
+}
+
+func TestCompareSeesOtherTexts(t *testing.T) {
+	t.Parallel()
+	set := setOf(t, 1)
+	steps, err := decide(set, appliedOf(), Latest(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := database.NewMigrations(database.Applied{Version: 1, Checksum: migration.Sum("another text")})
+	if _, conflict := compare(appliedOf(), other, steps, Latest(), false); conflict == nil || !strings.Contains(conflict.Problem, "another text") {
+		t.Errorf("conflict %v; the version was applied from another text", conflict)
+	}
+	steps, err = decide(set, appliedOf(1), DownTo(NilVersion), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := appliedOf(1)
+	a, _ := again.Read(1)
+	a.EventID = 17
+	again.Put(a)
+	if _, conflict := compare(appliedOf(1), again, steps, DownTo(NilVersion), false); conflict == nil || !strings.Contains(conflict.Problem, "applied again") {
+		t.Errorf("conflict %v; what was to be taken down was taken down and applied again", conflict)
+	}
+}
