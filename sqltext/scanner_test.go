@@ -1,0 +1,227 @@
+package sqltext
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"pgregory.net/rapid"
+)
+
+// TestJoined: texts put together of what lexers stumble over, in every dialect.
+func TestJoined(t *testing.T) {
+	t.Parallel()
+	atoms := append(strings.Fields("a e u E U& N ' \" ` [ ] $ $$ $a$ ( ) ; ;; -- # /* */ /*! /*M! \\ \\' \\. . : := , 1 @ BEGIN ATOMIC END CASE WHEN "+
+		"THEN ELSE IF LOOP REPEAT UNTIL WHILE DO FOR DECLARE HANDLER CREATE OR REPLACE FUNCTION PROCEDURE TRIGGER EVENT TEMP ROW EACH NOT "+
+		"COPY FROM STDIN DELIMITER // ALTER TYPE ADD VALUE SET COMMIT TO AND PRAGMA whimbrel_history é 🐦"),
+		" ", "\n", "\r\n", "\t", "\ufeff", "\x00", "\xff", "\nDELIMITER ;;\n", "\n\\.\n", "COPY t FROM stdin;\n", "\\restrict a\n",
+		"CREATE PROCEDURE p() BEGIN ", "CREATE FUNCTION f() BEGIN ATOMIC ", "CREATE TRIGGER t AFTER INSERT ON a FOR EACH ROW BEGIN ")
+	rapid.Check(t, func(r *rapid.T) {
+		d := rapid.SampledFrom([]Dialect{PostgreSQL, SQLite, MySQL}).Draw(r, "dialect")
+		parts := rapid.SliceOfN(rapid.SampledFrom(atoms), 0, 40).Draw(r, "parts")
+		checkText(t, strings.Join(parts, rapid.SampledFrom([]string{"", " "}).Draw(r, "between")), d)
+	})
+}
+
+// TestChunks: readers that deliver little at a time change nothing. Texts longer
+// than the first buffer make it grow and move.
+func TestChunks(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	for i := range 3000 {
+		fmt.Fprintf(&b, "INSERT INTO t VALUES (%d, 'it''s; é', $$;$$); -- é;\n", i)
+	}
+	fmt.Fprintf(&b, "SELECT '%s', /* %[1]s */ E'%[2]s', %[1]s;\n", strings.Repeat("é", 100_000), strings.Repeat(`\'`, 100_000))
+	fmt.Fprintf(&b, "COPY t FROM stdin;\n%s%s\n%s\\.\nSELECT 1;", strings.Repeat("1\té\n", 50_000), strings.Repeat("é", 100_000), strings.Repeat("\\.x\n", 50_000))
+	text := b.String()
+	checkText(t, text, PostgreSQL)
+	pieces, err := Split(text, PostgreSQL, Options{})
+	if err != nil || pieces[len(pieces)-1].Index != 3002 {
+		t.Fatalf("error %v, last index %d", err, pieces[len(pieces)-1].Index)
+	}
+	for _, p := range pieces {
+		if p.Kind == CopyData && len(p.Raw) > 64<<10 {
+			t.Errorf("a piece of COPY data has %d bytes", len(p.Raw))
+		}
+	}
+}
+
+// repeated delivers a text n times.
+type repeated struct {
+	text string
+	n    int
+	rest string
+}
+
+func (r *repeated) Read(p []byte) (int, error) {
+	if r.rest == "" {
+		if r.n == 0 {
+			return 0, io.EOF
+		}
+		r.rest, r.n = r.text, r.n-1
+	}
+	n := copy(p, r.rest)
+	r.rest = r.rest[n:]
+	return n, nil
+}
+
+// TestMemory: what is held is what the largest statement needs, however long the
+// text.
+func TestMemory(t *testing.T) {
+	statement := "INSERT INTO t VALUES (1, '" + strings.Repeat("x;", 500) + "');\n"
+	for _, c := range []struct {
+		name string
+		r    io.Reader
+	}{
+		{"statements", &repeated{text: strings.Repeat(statement, 1000), n: 300}},
+		{"COPY data", io.MultiReader(strings.NewReader("COPY t FROM stdin;\n"), &repeated{text: strings.Repeat("1\tabc\n", 50_000), n: 1000},
+			strings.NewReader("\\.\n"))},
+		{"one line of COPY data", io.MultiReader(strings.NewReader("COPY t FROM stdin;\n"), &repeated{text: strings.Repeat("abc", 100_000), n: 1000},
+			strings.NewReader("\n\\.\n"))},
+	} {
+		s := NewScanner(c.r, PostgreSQL, Options{})
+		read, peak := 0, uint64(0)
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		before := m.HeapInuse
+		for i := 0; ; i++ {
+			p, err := s.Next()
+			if err == io.EOF {
+				break
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			read += len(p.Raw)
+			if i%1000 == 0 {
+				runtime.ReadMemStats(&m)
+				peak = max(peak, m.HeapInuse)
+			}
+		}
+		if read < 256<<20 {
+			t.Errorf("%s: only %d bytes were read", c.name, read)
+		}
+		if n := len(s.src.buf); n > 256<<10 {
+			t.Errorf("%s: the buffer has grown to %d bytes", c.name, n)
+		}
+		if peak > before+32<<20 {
+			t.Errorf("%s: the heap grew by %d bytes", c.name, peak-before)
+		}
+	}
+}
+
+// TestLongStatement: a statement of 20 MB on one line, and what follows it.
+func TestLongStatement(t *testing.T) {
+	t.Parallel()
+	text := "INSERT INTO t VALUES " + strings.Repeat("(1, 'é;', \"x\"),", 1_200_000) + "(2); SELECT 2"
+	for _, d := range []Dialect{PostgreSQL, SQLite, MySQL} {
+		pieces, err := Split(text, d, Options{})
+		if err != nil || len(pieces) != 2 || pieces[1].Text != "SELECT 2" {
+			t.Fatalf("%v: %d pieces, error %v", d, len(pieces), err)
+		}
+		at := strings.Index(text, "SELECT 2")
+		if want := at + 1 - 1_200_000; pieces[1].Pos.Column != want || pieces[1].Pos.Offset != int64(at) {
+			t.Errorf("%v: the second stands at %+v, not in column %d", d, pieces[1].Pos, want)
+		}
+	}
+}
+
+// TestNotQuadratic: each of these took minutes if something were read again for
+// every byte that comes.
+func TestNotQuadratic(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"escapes":         "SELECT E'" + strings.Repeat(`\'`, 1<<20) + "'",
+		"continuations":   strings.Repeat("SELECT E'a' -- b\n", 1<<16),
+		"dollar tags":     "SELECT $a$" + strings.Repeat("$a", 1<<20) + "$a$",
+		"dollars":         strings.Repeat("$", 1<<16) + "x",
+		"comments":        "/*" + strings.Repeat("/*", 1<<20) + strings.Repeat("*/", 1<<20+1) + ";",
+		"lone CRs":        strings.Repeat("-- a\r", 1<<18),
+		"terminators":     strings.Repeat(";", 1<<18),
+		"ends of data":    "COPY t FROM stdin;\n" + strings.Repeat("\\.x\n", 1<<20) + "\\.\n",
+		"versions":        strings.Repeat("/*!1 */ a ", 1<<18),
+		"a body of words": "CREATE FUNCTION f() BEGIN ATOMIC " + strings.Repeat("end ", 1<<18) + "; END",
+	} {
+		for _, d := range []Dialect{PostgreSQL, SQLite, MySQL} {
+			for _, r := range []io.Reader{strings.NewReader(text), iotest.OneByteReader(strings.NewReader(text))} {
+				if _, err := collect(NewScanner(r, d, Options{})); err != nil && !errors.As(err, new(*Error)) {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+		}
+	}
+}
+
+func TestReaderErrors(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("the disk is on fire")
+	s := NewScanner(io.MultiReader(strings.NewReader("SELECT 1; SELECT 'a"), iotest.ErrReader(broken)), PostgreSQL, Options{})
+	if p, err := s.Next(); err != nil || p.Text != "SELECT 1" {
+		t.Errorf("first: %q, %v", p.Text, err)
+	}
+	for range 2 {
+		if _, err := s.Next(); err != broken {
+			t.Errorf("then: %v", err)
+		}
+	}
+	if _, err := NewScanner(idle{}, PostgreSQL, Options{}).Next(); err != io.ErrNoProgress {
+		t.Errorf("a reader that delivers nothing: %v", err)
+	}
+}
+
+type idle struct{}
+
+func (idle) Read([]byte) (int, error) { return 0, nil }
+
+// TestNoReadingAhead: a statement is handed out before the next one has come, so
+// that a scanner can stand at the end of a pipe.
+func TestNoReadingAhead(t *testing.T) {
+	t.Parallel()
+	r, w := io.Pipe()
+	s := NewScanner(r, PostgreSQL, Options{})
+	for _, text := range []string{"SELECT 'a';", "CREATE FUNCTION f() BEGIN ATOMIC SELECT 1; END;", "\n\\restrict a\n"} {
+		go io.WriteString(w, text)
+		if p, err := s.Next(); err != nil || p.Raw != text {
+			t.Errorf("got %q, %v", p.Raw, err)
+		}
+	}
+}
+
+func TestAllStops(t *testing.T) {
+	t.Parallel()
+	s := NewScanner(strings.NewReader("SELECT 1; SELECT 2;"), SQLite, Options{})
+	for p, err := range s.All() {
+		if err != nil || p.Text != "SELECT 1" {
+			t.Errorf("got %q, %v", p.Text, err)
+		}
+		break
+	}
+	if p, err := s.Next(); err != nil || p.Text != "SELECT 2" {
+		t.Errorf("after the loop: %q, %v", p.Text, err)
+	}
+	if _, err := s.Next(); err != io.EOF {
+		t.Errorf("at the end: %v", err)
+	}
+}
+
+func TestNames(t *testing.T) {
+	t.Parallel()
+	for d, want := range map[Dialect]string{PostgreSQL: "postgresql", SQLite: "sqlite", MySQL: "mysql", 0: "dialect(0)"} {
+		if d.String() != want {
+			t.Errorf("%s, want %s", d, want)
+		}
+	}
+	p := Position{Line: 2, Column: 3}
+	if p.String() != "2:3" {
+		t.Error(p)
+	}
+	for tx, control := range map[Tx]bool{TxAny: false, TxBegin: true, TxOther: true, TxNever: false, TxNoEffect: false} {
+		if tx.Control() != control {
+			t.Errorf("Tx %d: Control is %v", tx, !control)
+		}
+	}
+}
