@@ -1,0 +1,60 @@
+package migration
+
+import (
+	"testing"
+	"time"
+)
+
+func TestDirectives(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]Directives{
+		"no-transaction":           {NoTransaction: true},
+		"  NO-Transaction\t":       {NoTransaction: true},
+		"empty":                    {Empty: true},
+		"lock-timeout 2s":          {LockTimeout: 2 * time.Second},
+		"lock-timeout\t  500ms ":   {LockTimeout: 500 * time.Millisecond},
+		"lock-timeout\u00a01h30m":  {LockTimeout: 90 * time.Minute},
+		"statement-timeout 1.5s\r": {StatementTimeout: 1500 * time.Millisecond},
+	} {
+		var d Directives
+		if err := d.Parse(text); err != nil || d != want {
+			t.Errorf("%q: got %+v, %v", text, d, err)
+		}
+		if back, err := ParseDirectives(d.String()); back != want || err != nil {
+			t.Errorf("%q: String gave %q, read back as %+v, %v", text, d, back, err)
+		}
+	}
+	all := Directives{NoTransaction: true, Empty: true, LockTimeout: time.Second, StatementTimeout: time.Minute}
+	if got := all.String(); got != "no-transaction, empty, lock-timeout 1s, statement-timeout 1m0s" {
+		t.Errorf("got %q", got)
+	}
+	if back, err := ParseDirectives(all.String()); back != all || err != nil {
+		t.Errorf("got %+v, %v", back, err)
+	}
+	if d, err := ParseDirectives(""); d != (Directives{}) || err != nil {
+		t.Errorf("nothing: got %+v, %v", d, err)
+	}
+}
+
+func TestDirectivesRefuse(t *testing.T) {
+	t.Parallel()
+	const known = "; there are: no-transaction, empty, lock-timeout, statement-timeout"
+	for text, want := range map[string]string{
+		"":                      `unknown directive ""` + known,
+		"no-transactions":       `unknown directive "no-transactions"` + known,
+		"no transaction":        `unknown directive "no transaction"` + known,
+		"no-transaction please": `directive "no-transaction" takes no argument, here is "please"`,
+		"lock-timeout":          `directive "lock-timeout" wants a time of at least 1ms, such as "lock-timeout 2s", not ""`,
+		"lock-timeout 2":        `directive "lock-timeout" wants a time of at least 1ms, such as "lock-timeout 2s", not "2"`,
+		"lock-timeout 0s":       `directive "lock-timeout" wants a time of at least 1ms, such as "lock-timeout 2s", not "0s"`,
+		"statement-timeout -1s": `directive "statement-timeout" wants a time of at least 1ms, such as "statement-timeout 2s", not "-1s"`,
+	} {
+		var d Directives
+		if err := d.Parse(text); err == nil || err.Error() != want || d != (Directives{}) {
+			t.Errorf("%q: got %v, %+v", text, err, d)
+		}
+	}
+	if _, err := ParseDirectives("empty, x"); err == nil {
+		t.Error("ParseDirectives took an unknown directive")
+	}
+}

@@ -1,0 +1,224 @@
+package migration_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// opener opens the same bytes again and again, and counts.
+type opener struct {
+	data   []byte
+	opened int
+	closed int
+	wrap   func(io.Reader) io.Reader
+}
+
+func (o *opener) open() (io.ReadCloser, error) {
+	o.opened++
+	var r io.Reader = bytes.NewReader(o.data)
+	if o.wrap != nil {
+		r = o.wrap(r)
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{r, closer(func() { o.closed++ })}, nil
+}
+
+type closer func()
+
+func (c closer) Close() error { c(); return nil }
+
+func read(t *testing.T, s *migration.Script) string {
+	t.Helper()
+	r, err := s.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	b, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func TestText(t *testing.T) {
+	t.Parallel()
+	s := migration.Text("1_a.up.sql", "\ufeffSELECT 1;\r\n")
+	if s.File != "1_a.up.sql" || s.Size != 11 || s.Checksum != migration.Sum("SELECT 1;\n") || s.Func() != nil {
+		t.Errorf("got %+v", s)
+	}
+	if got := read(t, s); got != "SELECT 1;\r\n" {
+		t.Errorf("what runs is %q", got)
+	}
+	if text, ok, err := s.Text(10); ok || err != nil || text != "" {
+		t.Errorf("above the limit: %q, %v, %v", text, ok, err)
+	}
+	if text, ok, err := s.Text(11); !ok || err != nil || text != "SELECT 1;\r\n" {
+		t.Errorf("at the limit: %q, %v, %v", text, ok, err)
+	}
+}
+
+func TestStreamKeepsSmallTexts(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"", "\ufeff", "\ufeffSELECT 'ü';\r\n", strings.Repeat("x", migration.KeepInMemory)} {
+		o := &opener{data: []byte(text)}
+		s, err := migration.Stream("x.sql", o.open)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := migration.Text("x.sql", text)
+		if read(t, s) != read(t, want) || s.Checksum != want.Checksum || s.Size != want.Size {
+			t.Errorf("%.20q…: got %+v", text, s)
+		}
+		if o.opened != 1 || o.closed != 1 {
+			t.Errorf("%.20q…: opened %d times, closed %d times", text, o.opened, o.closed)
+		}
+	}
+}
+
+func TestStreamOpensLargeTextsAgain(t *testing.T) {
+	t.Parallel()
+	text := strings.Repeat("INSERT INTO ports VALUES ('Ærø');\r\n", migration.KeepInMemory/30)
+	for name, wrap := range map[string]func(io.Reader) io.Reader{
+		"as they come":             nil,
+		"half of what is asked":    iotest.HalfReader,
+		"the end with the data":    iotest.DataErrReader,
+		"one byte after the other": iotest.OneByteReader,
+	} {
+		o := &opener{data: []byte("\ufeff" + text), wrap: wrap}
+		s, err := migration.Stream("x.sql", o.open)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Checksum != migration.Sum(text) || s.Size != int64(len(text)) {
+			t.Errorf("%s: got %+v", name, s)
+		}
+		if read(t, s) != text {
+			t.Errorf("%s: another text", name)
+		}
+		if got, ok, err := s.Text(1 << 30); !ok || err != nil || got != text {
+			t.Errorf("%s: Text: %v, %v", name, ok, err)
+		}
+		if o.opened != 3 || o.closed != 3 {
+			t.Errorf("%s: opened %d times, closed %d times", name, o.opened, o.closed)
+		}
+	}
+}
+
+func TestStreamNoticesAChange(t *testing.T) {
+	t.Parallel()
+	text := strings.Repeat("SELECT 1;\n", migration.KeepInMemory/5)
+	for name, changed := range map[string]string{
+		"another byte":     strings.Replace(text, "1", "2", 1),
+		"longer":           text + "SELECT 2;\n",
+		"shorter":          text[:len(text)/2],
+		"nothing any more": "",
+	} {
+		o := &opener{data: []byte(text)}
+		s, err := migration.Stream("x.sql", o.open)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.data = []byte(changed)
+		for how, read := range map[string]func(io.Reader) error{
+			"read":   func(r io.Reader) error { _, err := io.ReadAll(r); return err },
+			"copied": func(r io.Reader) error { _, err := io.Copy(io.Discard, r); return err },
+		} {
+			r, err := s.Open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := read(r); !errors.Is(err, migration.ErrChanged) || !strings.Contains(err.Error(), "x.sql") {
+				t.Errorf("%s, %s: got %v", name, how, err)
+			}
+			r.Close()
+		}
+	}
+	o := &opener{data: []byte(text)}
+	s, err := migration.Stream("x.sql", o.open)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.data = []byte(strings.ReplaceAll("\ufeff"+text, "\n", "\r\n"))
+	if got := read(t, s); len(got) < len(text) {
+		t.Error("line ends and a byte-order mark are no change")
+	}
+}
+
+func TestStreamErrors(t *testing.T) {
+	t.Parallel()
+	boom := errors.New("boom")
+	if _, err := migration.Stream("x", func() (io.ReadCloser, error) { return nil, boom }); !errors.Is(err, boom) {
+		t.Errorf("opening: got %v", err)
+	}
+	if _, err := migration.Stream("x.sql", func() (io.ReadCloser, error) { return io.NopCloser(iotest.ErrReader(boom)), nil }); !errors.Is(err, boom) || !strings.Contains(err.Error(), "x.sql") {
+		t.Errorf("reading: got %v", err)
+	}
+}
+
+func TestStreamWantsUTF8(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("SELECT 'Ærø';\n", 10000)
+	for _, c := range []struct {
+		name, text string
+		want       string
+	}{
+		{"Latin-1", "SELECT\n'ü \xfc'", "x.sql:2:4: byte 0xfc is not UTF-8; save the file as UTF-8"},
+		{"UTF-16", "\xff\xfeS\x00", "x.sql:1:1: byte 0xff is not UTF-8; save the file as UTF-8"},
+		{"a byte-order mark takes no column", "\ufeffa\xfcb", "x.sql:1:2: byte 0xfc is not UTF-8; save the file as UTF-8"},
+		{"CRLF", "a\r\n\x80", "x.sql:2:1: byte 0x80 is not UTF-8; save the file as UTF-8"},
+		{"NUL", "a\nb\x00", "x.sql:2:2: a NUL byte; no database takes one in SQL text"},
+		{"cut off", "a\xc3", "x.sql:1:2: the file ends inside a UTF-8 character; it is not UTF-8, or was cut off"},
+		{"far below", long + "a\xc3(", "x.sql:10001:2: byte 0xc3 is not UTF-8; save the file as UTF-8"},
+	} {
+		for _, wrap := range []func(io.Reader) io.Reader{nil, iotest.OneByteReader, iotest.HalfReader} {
+			o := &opener{data: []byte(c.text), wrap: wrap}
+			_, err := migration.Stream("x.sql", o.open)
+			var place *sqltext.Error
+			if !errors.As(err, &place) || err.Error() != c.want {
+				t.Errorf("%s: got %v, want %s", c.name, err, c.want)
+			}
+			if o.closed != 1 {
+				t.Errorf("%s: closed %d times", c.name, o.closed)
+			}
+		}
+	}
+	o := &opener{data: []byte("SELECT 1;\n'\xfc"), wrap: nil}
+	_, err := migration.Stream("x.sql", o.open)
+	if e := (*sqltext.Error)(nil); !errors.As(err, &e) || e.Pos != (sqltext.Position{File: "x.sql", Offset: 11, Line: 2, Column: 2}) {
+		t.Errorf("got %#v", err)
+	}
+}
+
+func TestFunc(t *testing.T) {
+	t.Parallel()
+	s := migration.Func("backfill-1", func() {})
+	if s.Func() == nil || s.File != "backfill-1" || s.Size != 0 {
+		t.Errorf("got %+v", s)
+	}
+	if s.Checksum == migration.Func("backfill-2", func() {}).Checksum || s.Checksum == migration.Sum("backfill-1") {
+		t.Error("the checksum doesn't stand for the id")
+	}
+	if _, err := s.Open(); err == nil || err.Error() != "backfill-1 is a Go function, it has no text" {
+		t.Errorf("got %v", err)
+	}
+	if text, ok, err := s.Text(100); text != "" || ok || err != nil {
+		t.Errorf("got %q, %v, %v", text, ok, err)
+	}
+	a, err := s.Analyze(sqltext.PostgreSQL, nil)
+	if err != nil || a.Statements != 0 {
+		t.Errorf("got %+v, %v", a, err)
+	}
+	for range a.All() {
+		t.Error("a function has a statement")
+	}
+}
