@@ -25,7 +25,7 @@ type batch struct {
 	written bool  // something ran since the savepoint
 	last    time.Time
 	events  []database.Event
-	done    []database.Event // what Recorded returns
+	done    []database.Event    // what Recorded returns
 	scripts []*migration.Script // that ran since the savepoint
 
 	session *session // before the first script that may have changed it and was not put back yet

@@ -1,0 +1,417 @@
+package sqlite_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/sqlite"
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+var bg = context.Background()
+
+// patient waits for a lock for as long as a test waits for anything.
+var patient = database.LockOptions{Timeout: time.Minute}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// connect opens a URL that must be good.
+func connect(t testing.TB, url string, opts database.Options) database.Database {
+	t.Helper()
+	db, err := database.Open(bg, url, opts)
+	must(t, err)
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+func begin(t testing.TB, db database.Database) database.Batch {
+	t.Helper()
+	b, err := db.Begin(bg, "app", patient)
+	must(t, err)
+	t.Cleanup(func() { b.Rollback(bg) })
+	return b
+}
+
+func text(script string) *migration.Script { return migration.Text("0001_test.up.sql", script) }
+
+func event(version int64) database.Event {
+	return database.Event{Version: version, Name: "step", Direction: database.Up, Checksum: migration.Sum("x"), StartedAt: time.Now()}
+}
+
+// apply commits a script with the event of its version.
+func apply(t testing.TB, db database.Database, version int64, script string) {
+	t.Helper()
+	b := begin(t, db)
+	must(t, b.Run(bg, text(script)))
+	must(t, b.Record(bg, event(version)))
+	must(t, b.Commit(bg))
+}
+
+// scan reads one value from outside.
+func scan[T any](t testing.TB, path, query string) (v T) {
+	t.Helper()
+	must(t, inspect(path, func(pool *sql.DB) error { return pool.QueryRow(query).Scan(&v) }))
+	return v
+}
+
+func TestURLs(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	must(t, os.Mkdir("data", 0o755))
+	for url, file := range map[string]string{
+		"sqlite:a.db":                      "a.db",
+		"sqlite3:b.db":                     "b.db",
+		"sqlite://c.db":                    "c.db",
+		"sqlite:data/d.db":                 "data/d.db",
+		"sqlite://data/e.db":               "data/e.db",
+		"sqlite:" + dir + "/f.db":          "f.db",
+		"sqlite://" + dir + "/g.db":        "g.db",
+		"sqlite:h%20%23%3F%25.db":          "h #?%.db",
+		"sqlite:i.db?mode=rwc":             "i.db",
+		"sqlite:ü'\"j.db?_txlock=deferred": "ü'\"j.db",
+	} {
+		apply(t, connect(t, url, database.Options{}), 1, "CREATE TABLE t (x)")
+		if _, err := os.Stat(file); err != nil {
+			t.Errorf("%s did not make %s: %v", url, file, err)
+		}
+	}
+	for _, url := range []string{
+		"sqlite:", "sqlite://", "sqlite:?mode=ro", "sqlite:a#b.db", "sqlite:%zz.db", "sqlite:%00.db",
+		"sqlite:file:a.db", "sqlite:a.db?cache=shared", "sqlite:a.db?journal=wal", "sqlite:a.db?mode=memory", "sqlite:a.db?%zz",
+	} {
+		_, err := database.Open(bg, url, database.Options{})
+		if e := (*database.URLError)(nil); !errors.As(err, &e) {
+			t.Errorf("%s: %v, want a *URLError", url, err)
+		}
+	}
+}
+
+func TestReadingDoesNotCreateTheFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "app.db")
+	db := connect(t, "sqlite:"+path, database.Options{})
+	st, err := db.State(bg, "app")
+	must(t, err)
+	if st.Head != 0 || st.Applied.Len() != 0 || !st.Settings.Bool(database.MigrationMode) {
+		t.Errorf("State is %+v, want the zero State", st)
+	}
+	for _, err := range db.History(bg, database.HistoryQuery{}) {
+		must(t, err)
+	}
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the file is there: %v", err)
+	}
+	apply(t, db, 1, "CREATE TABLE t (x)")
+	if n := scan[int](t, path, "SELECT count(*) FROM whimbrel_history WHERE set_name = 'app'"); n != 1 {
+		t.Errorf("%d events, want 1", n)
+	}
+}
+
+func TestWhatCannotBeOpened(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := func(name string) string { return filepath.Join(dir, name) }
+	must(t, os.WriteFile(path("text.db"), []byte(strings.Repeat("not a database\n", 100)), 0o644))
+	for _, tc := range []struct{ url, says string }{
+		{path("missing/app.db"), "create the folder first"},
+		{path("text.db/app.db"), "not a"},
+		{dir, "folder"},
+		{path("text.db"), "SQLITE database"},
+		{path("no.db") + "?mode=rw", "does not exist"},
+		{path("no.db") + "?mode=ro", "does not exist"},
+		{path("new.db") + "?_pragma=nonsense((", ""},
+	} {
+		db, err := database.Open(bg, "sqlite:"+tc.url, database.Options{})
+		if err == nil {
+			_, err = db.Begin(bg, "app", patient)
+			db.Close()
+		}
+		if err == nil || !strings.Contains(strings.ToLower(err.Error()), strings.ToLower(tc.says)) {
+			t.Errorf("%s: %v, want an error that says %q", tc.url, err, tc.says)
+		}
+		if e := (*database.ConnectError)(nil); tc.says != "" && !errors.As(err, &e) {
+			t.Errorf("%s: %v, want a *ConnectError", tc.url, err)
+		}
+	}
+	if _, err := database.Open(bg, "sqlite::memory:", database.Options{Schema: "other"}); err == nil {
+		t.Error("a schema was not refused")
+	}
+}
+
+func TestReadOnly(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "app.db")
+	apply(t, connect(t, "sqlite:"+path, database.Options{}), 1, "CREATE TABLE t (x)")
+	for _, param := range []string{"mode=ro", "immutable=1"} {
+		db := connect(t, "sqlite:"+path+"?"+param, database.Options{})
+		st, err := db.State(bg, "app")
+		must(t, err)
+		if st.Applied.Len() != 1 {
+			t.Errorf("%s: %d applied, want 1", param, st.Applied.Len())
+		}
+		_, err = db.Begin(bg, "app", patient)
+		if e := (*database.ConnectError)(nil); !errors.As(err, &e) || e.Code != "SQLITE_READONLY" || e.Hint == "" {
+			t.Errorf("%s: Begin: %v, want a *ConnectError that says what to do", param, err)
+		}
+		if err := db.UpdateSetting(bg, database.SettingUpdate{Name: database.MigrationMode, Value: "false"}); err == nil {
+			t.Errorf("%s: UpdateSetting succeeded", param)
+		}
+	}
+}
+
+func TestInMemory(t *testing.T) {
+	t.Parallel()
+	db := connect(t, "sqlite::memory:", database.Options{})
+	apply(t, db, 1, "CREATE TABLE t (x)")
+	b := begin(t, db)
+	_, err := db.Begin(bg, "app", database.LockOptions{})
+	if !errors.Is(err, database.ErrLocked) {
+		t.Errorf("a second Begin: %v, want ErrLocked", err)
+	}
+	must(t, b.Rollback(bg))
+	r, err := db.Guard(bg, "app", patient)
+	must(t, err)
+	_, err = db.Begin(bg, "app", database.LockOptions{})
+	if !errors.Is(err, database.ErrLocked) {
+		t.Errorf("Begin beside a Run: %v, want ErrLocked", err)
+	}
+	must(t, r.Close(bg))
+	apply(t, db, 2, "INSERT INTO t VALUES (1)")
+	st, err := db.State(bg, "app")
+	must(t, err)
+	if st.Applied.Len() != 2 {
+		t.Errorf("%d applied, want 2", st.Applied.Len())
+	}
+}
+
+func TestCancelledInMemoryKeepsTheDatabase(t *testing.T) {
+	t.Parallel()
+	db := connect(t, "sqlite::memory:", database.Options{})
+	apply(t, db, 1, "CREATE TABLE t (x)")
+	b := begin(t, db)
+	ctx, cancel := context.WithTimeout(bg, 20*time.Millisecond)
+	defer cancel()
+	err := b.Run(ctx, text("INSERT INTO t WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n"))
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Run: %v, want the context's error", err)
+	}
+	must(t, b.Rollback(bg))
+	apply(t, db, 2, "INSERT INTO t VALUES (1)")
+}
+
+func TestOddNames(t *testing.T) {
+	t.Parallel()
+	for i, name := range []string{`order`, `a b`, `it's`, `say "so"`, `ünï;--`, `my_history`, `[x]`, "`", `History`} {
+		path := filepath.Join(t.TempDir(), fmt.Sprintf("%d '\"%%.db", i))
+		opts := database.Options{HistoryTable: name}
+		db := connect(t, "sqlite:"+strings.ReplaceAll(path, "%", "%25"), opts)
+		apply(t, db, 1, "CREATE TABLE t (x)")
+		must(t, db.UpdateSetting(bg, database.SettingUpdate{Name: database.MigrationMode, Value: "false", Reason: "'"}))
+		r, err := db.Guard(bg, "app", patient)
+		must(t, err)
+		must(t, r.Close(bg))
+		st, err := db.State(bg, "app")
+		must(t, err)
+		if st.Applied.Len() != 1 || st.Settings.Bool(database.MigrationMode) {
+			t.Errorf("%s: State is %+v", name, st)
+		}
+		names := opts.TableNames()
+		for _, table := range []string{names.History, names.Settings} {
+			q := "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = '" + strings.ReplaceAll(table, "'", "''") + "'"
+			if scan[int](t, path, q) != 1 {
+				t.Errorf("there is no table %s", table)
+			}
+		}
+	}
+}
+
+func TestTablesThatAreNotWhimbrels(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "app.db")
+	apply(t, connect(t, "sqlite:"+path, database.Options{HistoryTable: "mine"}), 1, "CREATE TABLE whimbrel_history (id int)")
+	db := connect(t, "sqlite:"+path, database.Options{})
+	_, err := db.State(bg, "app")
+	_, berr := db.Begin(bg, "app", patient)
+	for _, err := range []error{err, berr} {
+		if err == nil || !strings.Contains(err.Error(), "not Whimbrel's") {
+			t.Errorf("%v, want an error that says whose the table is not", err)
+		}
+	}
+}
+
+func TestNewerTables(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "app.db")
+	db := connect(t, "sqlite:"+path, database.Options{})
+	apply(t, db, 1, "CREATE TABLE t (x)")
+	must(t, inspect(path, func(pool *sql.DB) error {
+		_, err := pool.Exec("INSERT INTO whimbrel_history (set_name, version, name, direction, started_at, duration_us) VALUES ('whimbrel', 7, 'later', 'up', '2030-01-01T00:00:00.000000Z', 0)")
+		return err
+	}))
+	_, err := db.State(bg, "app")
+	_, berr := db.Begin(bg, "app", patient)
+	_, gerr := db.Guard(bg, "app", patient)
+	for _, err := range []error{err, berr, gerr} {
+		if e := (*database.TablesNewerError)(nil); !errors.As(err, &e) || e.Found != 7 || e.Known != 1 {
+			t.Errorf("%v, want a *TablesNewerError", err)
+		}
+	}
+}
+
+func TestStatementErrors(t *testing.T) {
+	t.Parallel()
+	db := connect(t, "sqlite::memory:", database.Options{})
+	for _, tc := range []struct {
+		script, pos, code, message string
+		index                      int
+	}{
+		{"CREATE TABLE t (x UNIQUE);\n\n -- one\nINSERT INTO t VALUES (1);\n  INSERT INTO t\n VALUES (1);", "0001_test.up.sql:5:3", "SQLITE_CONSTRAINT_UNIQUE", "UNIQUE constraint failed: t.x", 2},
+		{"SELECT 1;\nCREATE TABLE t (\n  a int,\n  b int NOT NUL\n);", "0001_test.up.sql:4:13", "SQLITE_ERROR", `near "NUL": syntax error`, 1},
+		{"SELECT 1; SELECT missing;", "0001_test.up.sql:1:11", "SQLITE_ERROR", "no such column: missing", 1},
+		{"SELECT ?", "0001_test.up.sql:1:1", "", "missing argument", 0},
+	} {
+		b := begin(t, db)
+		err := b.Run(bg, text(tc.script))
+		var e *database.StatementError
+		if !errors.As(err, &e) {
+			t.Fatalf("%s: %v, want a *StatementError", tc.script, err)
+		}
+		if e.Pos.String() != tc.pos || tc.code != "" && e.Code != tc.code || e.Index != tc.index || !strings.Contains(e.Message, tc.message) {
+			t.Errorf("%s: %v (index %d), want %s: %s (%s)", tc.script, e, e.Index, tc.pos, tc.message, tc.code)
+		}
+		must(t, b.Rollback(bg))
+	}
+}
+
+func TestTransactionControlIsRefused(t *testing.T) {
+	t.Parallel()
+	db := connect(t, "sqlite::memory:", database.Options{})
+	b := begin(t, db)
+	must(t, b.Run(bg, text("BEGIN; CREATE TABLE t (x); COMMIT;"))) // around the whole
+	err := b.Run(bg, text("CREATE TABLE u (x); COMMIT; CREATE TABLE v (x)"))
+	if e := (*database.StatementError)(nil); !errors.As(err, &e) || e.Pos.Column != 21 {
+		t.Errorf("%v, want a *StatementError at the COMMIT", err)
+	}
+}
+
+func TestDiscardAfterSQLiteRolledBack(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "app.db")
+	db := connect(t, "sqlite:"+path, database.Options{})
+	b := begin(t, db)
+	err := b.Run(bg, text("CREATE TABLE t (x UNIQUE); INSERT INTO t VALUES (1); INSERT OR ROLLBACK INTO t VALUES (1);"))
+	if err == nil {
+		t.Fatal("no error")
+	}
+	must(t, b.Discard(bg))
+	must(t, b.Run(bg, text("CREATE TABLE u (x)")))
+	must(t, b.Record(bg, event(1)))
+	must(t, b.Commit(bg))
+	if n := scan[int](t, path, "SELECT count(*) FROM sqlite_schema WHERE name IN ('t', 'u')"); n != 1 {
+		t.Errorf("%d tables, want 1", n)
+	}
+}
+
+func TestReaderDelaysCommit(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "app.db")
+	db := connect(t, "sqlite:"+path, database.Options{})
+	apply(t, db, 1, "CREATE TABLE t (x); INSERT INTO t VALUES (1)")
+	reader, err := open(t, path, "").Conn(bg)
+	must(t, err)
+	defer reader.Close()
+	_, err = reader.ExecContext(bg, "BEGIN; SELECT * FROM t")
+	must(t, err)
+
+	b := begin(t, db)
+	must(t, b.Run(bg, text("INSERT INTO t VALUES (2)")))
+	done := make(chan error)
+	go func() { done <- b.Commit(bg) }()
+	select {
+	case err := <-done:
+		t.Fatalf("Commit did not wait for the reader: %v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	_, err = reader.ExecContext(bg, "COMMIT")
+	must(t, err)
+	must(t, <-done)
+
+	_, err = reader.ExecContext(bg, "BEGIN; SELECT * FROM t")
+	must(t, err)
+	b = begin(t, db)
+	must(t, b.Run(bg, text("INSERT INTO t VALUES (3)")))
+	ctx, cancel := context.WithTimeout(bg, 50*time.Millisecond)
+	defer cancel()
+	if err := b.Commit(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Commit: %v, want the context's error", err)
+	}
+	_, err = reader.ExecContext(bg, "COMMIT")
+	must(t, err)
+	if n := scan[int](t, path, "SELECT count(*) FROM t"); n != 2 {
+		t.Errorf("%d rows, want 2", n)
+	}
+}
+
+func TestDeferredForeignKeysAtCommit(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "app.db")
+	db := connect(t, "sqlite:"+path+"?_pragma=foreign_keys(1)", database.Options{})
+	b := begin(t, db)
+	must(t, b.Run(bg, text(`PRAGMA defer_foreign_keys = ON;
+CREATE TABLE parent (id INTEGER PRIMARY KEY);
+CREATE TABLE child (id INTEGER PRIMARY KEY, parent REFERENCES parent);
+INSERT INTO child VALUES (3, 1);`)))
+	err := b.Commit(bg)
+	if e := (*database.StatementError)(nil); !errors.As(err, &e) || e.Code != "SQLITE_CONSTRAINT_FOREIGNKEY" || !strings.Contains(e.Message, "table child row 3 (parent parent)") {
+		t.Errorf("Commit: %v, want a *StatementError that names the row", err)
+	}
+	if n := scan[int](t, path, "SELECT count(*) FROM sqlite_schema"); n != 0 {
+		t.Errorf("%d objects are left, want none", n)
+	}
+}
+
+func TestBusyTimeoutIsPutBack(t *testing.T) {
+	t.Parallel()
+	pool := open(t, filepath.Join(t.TempDir(), "app.db"), "_pragma=busy_timeout(4321)")
+	pool.SetMaxOpenConns(1)
+	db, err := sqlite.New(pool, database.Options{})
+	must(t, err)
+	value := func() (v int) {
+		must(t, pool.QueryRow("PRAGMA busy_timeout").Scan(&v))
+		return v
+	}
+	apply(t, db, 1, "PRAGMA busy_timeout = 7; CREATE TABLE t (x)")
+	if v := value(); v != 4321 {
+		t.Errorf("busy_timeout is %d after a Batch, want 4321", v)
+	}
+	r, err := db.Guard(bg, "app", patient)
+	must(t, err)
+	must(t, r.Close(bg))
+	if v := value(); v != 4321 {
+		t.Errorf("busy_timeout is %d after a Run, want 4321", v)
+	}
+	must(t, db.Close())
+	value() // the pool is still open
+}
+
+// statements cuts a script for Run.Exec.
+func statements(t testing.TB, script string) []sqltext.Statement {
+	t.Helper()
+	all, err := sqltext.Split(script, sqltext.SQLite, sqltext.Options{File: "0001_test.up.sql"})
+	must(t, err)
+	return all
+}

@@ -1,0 +1,174 @@
+package sqlite_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"net/url"
+	"path/filepath"
+	"testing"
+
+	_ "modernc.org/sqlite"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/databasetest"
+	"github.com/whimbrel-db/whimbrel/database/sqlite"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+func TestContract(t *testing.T) {
+	for _, journal := range []string{"delete", "wal"} {
+		t.Run(journal, func(t *testing.T) {
+			t.Parallel()
+			databasetest.Run(t, func(t *testing.T) databasetest.Target {
+				path := filepath.Join(t.TempDir(), "app.db")
+				return target(path, func(ctx context.Context, opts database.Options) (database.Database, error) {
+					return nameless(database.Open(ctx, "sqlite:"+path+"?_pragma=journal_mode("+journal+")", opts))
+				})
+			})
+		})
+	}
+}
+
+// TestContractOfNew runs the suite on what the program itself has opened, with a
+// busy_timeout and foreign keys of its own.
+func TestContractOfNew(t *testing.T) {
+	t.Parallel()
+	databasetest.Run(t, func(t *testing.T) databasetest.Target {
+		path := filepath.Join(t.TempDir(), "app.db")
+		return target(path, func(ctx context.Context, opts database.Options) (database.Database, error) {
+			pool := open(t, path, "_pragma=busy_timeout(5000)&_pragma=foreign_keys(1)")
+			return nameless(sqlite.New(pool, opts))
+		})
+	})
+}
+
+// target describes a file. What foreign_keys does is tested elsewhere: it can't be put
+// back before the transaction ends.
+func target(path string, opener func(context.Context, database.Options) (database.Database, error)) databasetest.Target {
+	return databasetest.Target{
+		Open:      opener,
+		OneWriter: true,
+		Tables: func(ctx context.Context) (names []string, err error) {
+			err = inspect(path, func(pool *sql.DB) error {
+				rows, err := pool.QueryContext(ctx, "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'")
+				if err != nil {
+					return err
+				}
+				defer rows.Close()
+				for rows.Next() {
+					var name string
+					if err := rows.Scan(&name); err != nil {
+						return err
+					}
+					names = append(names, name)
+				}
+				return rows.Err()
+			})
+			return names, err
+		},
+		RowCount: func(ctx context.Context, table string) (n int, err error) {
+			err = inspect(path, func(pool *sql.DB) error {
+				return pool.QueryRowContext(ctx, `SELECT count(*) FROM "`+table+`"`).Scan(&n)
+			})
+			return n, err
+		},
+		Session: []databasetest.SessionChange{
+			{
+				Name:   "PRAGMA recursive_triggers",
+				Change: "PRAGMA recursive_triggers = ON;",
+				Probe:  "INSERT INTO probe SELECT 1 FROM pragma_recursive_triggers WHERE recursive_triggers = 1",
+			},
+			{
+				Name:   "PRAGMA case_sensitive_like",
+				Change: "PRAGMA case_sensitive_like = ON;",
+				Probe:  "INSERT INTO probe SELECT 1 WHERE 'a' NOT LIKE 'A'",
+			},
+			{
+				Name:   "temporary table",
+				Change: "CREATE TEMP TABLE shadow (x int); CREATE INDEX temp.shadow_x ON shadow (x);",
+				Probe:  "INSERT INTO probe SELECT 1 FROM temp.sqlite_schema WHERE name = 'shadow'",
+			},
+			{
+				Name:   "temporary view and trigger",
+				Change: "CREATE TEMP VIEW peek AS SELECT 1; CREATE TEMP TRIGGER watch AFTER INSERT ON main.probe BEGIN SELECT 1; END;",
+				Probe:  "INSERT INTO probe SELECT 1 FROM temp.sqlite_schema LIMIT 1",
+			},
+			{
+				Name:   "attached database",
+				Change: "ATTACH ':memory:' AS other;",
+				Probe:  "INSERT INTO probe SELECT 1 FROM pragma_database_list WHERE name = 'other'",
+			},
+		},
+		Never: func(string) string { return "VACUUM" },
+		Func: func(id, table string, fail error) *migration.Script {
+			return sqlite.Func(id, func(ctx context.Context, tx sqlite.Tx) error {
+				if _, err := tx.ExecContext(ctx, "CREATE TABLE "+table+" (x int)"); err != nil {
+					return err
+				}
+				return fail
+			})
+		},
+		Slow: "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n",
+	}
+}
+
+// nameless hides who holds a lock: the suite wants that of every lock or of none, and
+// SQLite can tell it of a Run alone. TestHolderOfARun has the other half.
+func nameless(db database.Database, err error) (database.Database, error) {
+	if err != nil {
+		return nil, err
+	}
+	return hidden{db}, nil
+}
+
+type hidden struct{ database.Database }
+
+func (h hidden) Begin(ctx context.Context, set string, opts database.LockOptions) (database.Batch, error) {
+	b, err := h.Database.Begin(ctx, set, hide(opts))
+	return b, hideIn(err)
+}
+
+func (h hidden) Guard(ctx context.Context, set string, opts database.LockOptions) (database.Run, error) {
+	r, err := h.Database.Guard(ctx, set, hide(opts))
+	return r, hideIn(err)
+}
+
+func hide(opts database.LockOptions) database.LockOptions {
+	if waiting := opts.Waiting; waiting != nil {
+		opts.Waiting = func(database.Holder) { waiting(database.Holder{}) }
+	}
+	return opts
+}
+
+func hideIn(err error) error {
+	if e := (*database.LockedError)(nil); errors.As(err, &e) {
+		e.Holder = database.Holder{}
+	}
+	return err
+}
+
+// inspect looks at a file from outside, with patience for whoever writes it.
+func inspect(path string, look func(*sql.DB) error) error {
+	pool, err := sql.Open("sqlite", dsn(path, "_pragma=busy_timeout(60000)"))
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	return look(pool)
+}
+
+func dsn(path, params string) string {
+	return "file://" + (&url.URL{Path: path}).EscapedPath() + "?" + params
+}
+
+// open opens a file as a program of its own would.
+func open(t testing.TB, path, params string) *sql.DB {
+	t.Helper()
+	pool, err := sql.Open("sqlite", dsn(path, params))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { pool.Close() })
+	return pool
+}
