@@ -9,6 +9,7 @@ import (
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 // Verify compares the checksum of every applied version that the set has with
@@ -65,7 +66,7 @@ func (m *Migrator) mismatch(ctx context.Context, st *database.State, bad []int64
 	}
 	if ok && inMemory {
 		e.Diff = string(diff.Diff(fmt.Sprintf("as applied (event %d)", a.EventID), []byte(stored), mig.Up.File, []byte(now)))
-		e.OnlyBlank = sameStatements(stored, now, m.db.Dialect())
+		e.OnlyBlank = sqltext.Equivalent(stored, now, m.db.Dialect())
 	}
 	return e
 }
