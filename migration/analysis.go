@@ -132,15 +132,24 @@ func (a *Analysis) readEnum(st sqltext.Statement, types []string) []string {
 		}
 		return types
 	}
-	const createType = "create type"
-	if len(st.Text) > len(createType) && strings.EqualFold(st.Text[:len("create")], "create") {
-		head := st.Text[:min(len(st.Text), 400)] // three words stand there
-		if words := strings.Fields(head); len(words) > 2 && strings.EqualFold(words[1], "type") {
-			name, _, _ := strings.Cut(words[2], "(")
-			types = append(types, strings.ToLower(name))
-		}
+	if name := createdType(st.Text); name != "" {
+		types = append(types, strings.ToLower(name))
 	}
 	return types
+}
+
+// createdType returns the name in a CREATE TYPE, "" for any other statement.
+func createdType(text string) string {
+	const create, head = "create", 400 // the name is in the head of the statement
+	if len(text) < len(create) || !strings.EqualFold(text[:len(create)], create) {
+		return ""
+	}
+	words := strings.Fields(text[:min(len(text), head)])
+	if len(words) < 3 || !strings.EqualFold(words[1], "type") {
+		return ""
+	}
+	name, _, _ := strings.Cut(words[2], "(")
+	return name
 }
 
 // usesValue reports whether a statement has one of the values as a string

@@ -1,0 +1,201 @@
+package migration_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// facts shows what an analysis found, without what it did not find.
+func facts(a *migration.Analysis) string {
+	parts := []string{fmt.Sprint(a.Statements)}
+	add := func(name string, st *sqltext.Statement) {
+		if st != nil {
+			parts = append(parts, fmt.Sprintf("%s %q", name, st.Text))
+		}
+	}
+	if a.Wrapped {
+		parts = append(parts, "wrapped")
+	}
+	add("wrapper", a.Wrapper)
+	for _, st := range a.Before {
+		add("before", &st)
+	}
+	add("misplaced", a.Misplaced)
+	add("never", a.Never)
+	add("control", a.Control)
+	add("uses", a.UsesNewValue)
+	if len(a.NewValues) > 0 {
+		parts = append(parts, "values "+strings.Join(a.NewValues, " "))
+	}
+	add("reserved", a.Reserved)
+	return strings.Join(parts, "; ")
+}
+
+func analyze(t *testing.T, d sqltext.Dialect, text string) *migration.Analysis {
+	t.Helper()
+	a, err := migration.Text("x.sql", text).Analyze(d, []string{"whimbrel_history"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func TestAnalyze(t *testing.T) {
+	t.Parallel()
+	const pg, lite, my = sqltext.PostgreSQL, sqltext.SQLite, sqltext.MySQL
+	for _, c := range []struct {
+		name    string
+		dialect sqltext.Dialect
+		text    string
+		want    string
+	}{
+		{"nothing", pg, "-- nothing;\n", "0"},
+		{"statements, and one without its terminator", pg, "SELECT 1; SELECT 2", "2"},
+		{"COPY data is part of its statement", pg, "COPY a FROM stdin;\nBEGIN;\n\\.\nSELECT 1;", "2"},
+
+		{"BEGIN … COMMIT written inside every file", pg, "-- x\nBEGIN;\nSELECT 1;\nCOMMIT;\n-- y", `1; wrapped; wrapper "BEGIN"`},
+		{"START TRANSACTION … END", pg, "START TRANSACTION; SELECT 1; END;", `1; wrapped; wrapper "START TRANSACTION"`},
+		{"an empty wrapper", pg, "BEGIN; COMMIT;", `0; wrapped; wrapper "BEGIN"`},
+		{"BEGIN without COMMIT", pg, "BEGIN; SELECT 1;", `2; control "BEGIN"`},
+		{"COMMIT without BEGIN", pg, "SELECT 1; COMMIT;", `2; control "COMMIT"`},
+		{"something behind the COMMIT", pg, "BEGIN; SELECT 1; COMMIT; SELECT 2;", `4; control "BEGIN"`},
+		{"something before the BEGIN", pg, "SELECT 1; BEGIN; SELECT 2; COMMIT;", `4; control "BEGIN"`},
+		{"two transactions", pg, "BEGIN; SELECT 1; COMMIT; BEGIN; SELECT 2; COMMIT;", `6; control "BEGIN"`},
+		{"ROLLBACK at the end is no wrapper", pg, "BEGIN; SELECT 1; ROLLBACK;", `3; control "BEGIN"`},
+		{"a savepoint inside", pg, "BEGIN; SAVEPOINT a; COMMIT;", `3; control "BEGIN"`},
+		{"a savepoint alone", pg, "SELECT 1; SAVEPOINT a; RELEASE a;", `3; control "SAVEPOINT a"`},
+		{"BEGIN in a body is none", pg, "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; END; DO $$ BEGIN COMMIT; END $$;", "2"},
+
+		{"SQLite's BEGIN IMMEDIATE", lite, "BEGIN IMMEDIATE; SELECT 1; COMMIT;", `1; wrapped; wrapper "BEGIN IMMEDIATE"`},
+		{"PRAGMA foreign_keys before BEGIN and behind COMMIT", lite, "PRAGMA foreign_keys = OFF;\nBEGIN;\nDROP TABLE a;\nCOMMIT;\nPRAGMA foreign_keys = ON;",
+			`3; wrapped; wrapper "BEGIN"; before "PRAGMA foreign_keys = OFF"`},
+		{"PRAGMA foreign_keys around statements", lite, "PRAGMA foreign_keys=off; DROP TABLE a; PRAGMA foreign_keys=on;", `3; before "PRAGMA foreign_keys=off"`},
+		{"PRAGMA foreign_keys between statements", lite, "DROP TABLE a; PRAGMA foreign_keys=off; DROP TABLE b;", `3; misplaced "PRAGMA foreign_keys=off"`},
+		{"PRAGMA foreign_keys inside BEGIN", lite, "BEGIN; PRAGMA foreign_keys=off; DROP TABLE b; COMMIT;", `2; wrapped; wrapper "BEGIN"; misplaced "PRAGMA foreign_keys=off"`},
+		{"a trigger's body", lite, "CREATE TRIGGER a AFTER INSERT ON b BEGIN DELETE FROM c; END; SELECT 1;", "2"},
+
+		{"CONCURRENTLY without any marker", pg, "CREATE INDEX CONCURRENTLY i ON a (b);", `1; never "CREATE INDEX CONCURRENTLY i ON a (b)"`},
+		{"CONCURRENTLY beside other statements", pg, "SELECT 1; VACUUM a; REINDEX INDEX CONCURRENTLY i;", `3; never "VACUUM a"`},
+
+		{"an enum value added and used in one file", pg, "ALTER TYPE mood ADD VALUE 'it''s'; INSERT INTO a VALUES ('it''s');",
+			`2; uses "INSERT INTO a VALUES ('it''s')"; values it's`},
+		{"an enum value that is only added", pg, "ALTER TYPE mood ADD VALUE 'sad'; INSERT INTO a VALUES ('x');", "2; values sad"},
+		{"two values, one named by the other", pg, "ALTER TYPE mood ADD VALUE 'a'; ALTER TYPE mood ADD VALUE 'b' AFTER 'a';", "2; values a b"},
+		{"a type of the same script", pg, "CREATE TYPE  Mood\nAS ENUM ('a'); ALTER TYPE mood ADD VALUE 'b'; INSERT INTO a VALUES ('b');", "3"},
+
+		{"our own table", pg, `SELECT 1; DELETE FROM public."whimbrel_history";`, `2; reserved "DELETE FROM public.\"whimbrel_history\""`},
+		{"its name in a literal is nothing", pg, "SELECT 'whimbrel_history';", "1"},
+
+		{"MySQL's body without DELIMITER", my, "CREATE PROCEDURE p() BEGIN SELECT 1; COMMIT; END; SELECT 2;", "2"},
+		{"MySQL's DELIMITER", my, "DELIMITER //\nSELECT 1; SELECT 2//\nDELIMITER ;\nSELECT 3;", "2"},
+		{"MySQL's SET autocommit", my, "SET autocommit = 0; SELECT 1;", `2; control "SET autocommit = 0"`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			if got := facts(analyze(t, c.dialect, c.text)); got != c.want {
+				t.Errorf("got %s\nwant %s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestAnalyzeSession(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		"CREATE TABLE a (b int);":                 false,
+		"CREATE TABLE a (b int); SET role x;":     true,
+		"SET lock_timeout = '2s'; SELECT 1;":      true,
+		"CREATE TEMPORARY TABLE a (b int);":       true,
+		"ALTER TABLE a ADD COLUMN b int;":         false,
+		"BEGIN; ALTER TABLE a ADD c int; COMMIT;": false,
+	} {
+		if got := analyze(t, sqltext.PostgreSQL, text).Session; got != want {
+			t.Errorf("%q: got %v", text, got)
+		}
+	}
+}
+
+func TestAnalysisAllAndBody(t *testing.T) {
+	t.Parallel()
+	show := func(seq func(func(sqltext.Statement, error) bool)) string {
+		var texts []string
+		for st, err := range seq {
+			if err != nil {
+				t.Fatal(err)
+			}
+			texts = append(texts, fmt.Sprintf("%q", st.Text))
+		}
+		return strings.Join(texts, " ")
+	}
+	a := analyze(t, sqltext.SQLite, "PRAGMA foreign_keys=0; BEGIN; SELECT 1; COMMIT; PRAGMA foreign_keys=1; -- end")
+	if got := show(a.All()); got != `"PRAGMA foreign_keys=0" "BEGIN" "SELECT 1" "COMMIT" "PRAGMA foreign_keys=1"` {
+		t.Errorf("All: %s", got)
+	}
+	if got := show(a.Body()); got != `"SELECT 1"` {
+		t.Errorf("Body: %s", got)
+	}
+	a = analyze(t, sqltext.PostgreSQL, "\\restrict x\nCOPY a FROM stdin;\n1\n2\n\\.\nSELECT 1;\n\\unrestrict x\n")
+	if got := show(a.Body()); got != `"COPY a FROM stdin" "1\n2\n" "\\." "SELECT 1"` {
+		t.Errorf("COPY: %s", got)
+	}
+	a = analyze(t, sqltext.PostgreSQL, "BEGIN; SELECT 1;") // not a wrapper: nothing is left out
+	if got := show(a.Body()); got != `"BEGIN" "SELECT 1"` {
+		t.Errorf("Body: %s", got)
+	}
+	for range a.All() {
+		break // stopping early is fine
+	}
+}
+
+func TestAnalysisUses(t *testing.T) {
+	t.Parallel()
+	a := analyze(t, sqltext.PostgreSQL, "SELECT 1; UPDATE a SET mood = 'sad';")
+	if st, err := a.Uses([]string{"glad", "sad"}); err != nil || st == nil || st.Text != "UPDATE a SET mood = 'sad'" || st.Pos.Column != 11 {
+		t.Errorf("got %v, %v", st, err)
+	}
+	for _, values := range [][]string{nil, {"glad"}, {"sa"}} {
+		if st, err := a.Uses(values); st != nil || err != nil {
+			t.Errorf("%q: got %v, %v", values, st, err)
+		}
+	}
+}
+
+func TestAnalyzePositions(t *testing.T) {
+	t.Parallel()
+	s := migration.Text("db/1_a.sql", "SELECT 1;\n  COMMIT;")
+	s.Line = 10 // a section of a larger file
+	a, err := s.Analyze(sqltext.PostgreSQL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := a.Control.Pos.String(); got != "db/1_a.sql:11:3" {
+		t.Errorf("got %s", got)
+	}
+	_, err = migration.Text("x.sql", "SELECT 1;\nSELECT 'a").Analyze(sqltext.PostgreSQL, nil)
+	if e := (*sqltext.Error)(nil); !errors.As(err, &e) || e.Pos.File != "x.sql" || e.Pos.Line != 2 {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAnalyzeKeepsItsAnswer(t *testing.T) {
+	t.Parallel()
+	s := migration.Text("x.sql", "SELECT a FROM b;")
+	first, err := s.Analyze(sqltext.PostgreSQL, []string{"b"})
+	if err != nil || first.Reserved == nil {
+		t.Fatalf("got %+v, %v", first, err)
+	}
+	if again, _ := s.Analyze(sqltext.PostgreSQL, []string{"b"}); again != first {
+		t.Error("the script was read again")
+	}
+	if other, _ := s.Analyze(sqltext.PostgreSQL, []string{"c"}); other.Reserved != nil {
+		t.Error("the answer for other names was given")
+	}
+	if other, _ := s.Analyze(sqltext.SQLite, []string{"c"}); other == first {
+		t.Error("the answer for another dialect was given")
+	}
+}
