@@ -55,12 +55,14 @@ func (c *check) pairs(do func(what string, hold, want func(context.Context, data
 func oneAtATime(c *check) {
 	holder, other := c.db(), c.db()
 	c.pairs(func(what string, hold, want func(context.Context, database.Database, database.LockOptions) (func() error, error)) {
-		c.promised(beginLocks)
+		c.promised(guardLocks)
 		release, err := hold(c.ctx, holder, patient)
 		c.ok(err, "taking the lock")
 		for _, db := range []database.Database{other, holder} { // the same Database is no exception
-			c.promised(triesOnce)
+			c.promised(beginLocks)
 			_, err = want(c.ctx, db, database.LockOptions{})
+			c.that(err != nil, "%s: no error", what)
+			c.promised(triesOnce)
 			c.that(errors.Is(err, database.ErrLocked), "%s: %v, want ErrLocked", what, err)
 			c.promised(beginLocked)
 			var locked *database.LockedError

@@ -88,7 +88,7 @@ func manyStatements(c *check) {
 	c.promised(batchCommit)
 	db := c.db()
 	c.table(db, "t")
-	const n = 2000
+	const n = 500
 	b := c.begin(db, "s")
 	for v := range int64(10) {
 		c.run(b, strings.Repeat("INSERT INTO t VALUES (1);\n", n/10))

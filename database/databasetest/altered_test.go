@@ -1,0 +1,174 @@
+package databasetest
+
+import (
+	"context"
+	"io"
+	"iter"
+	"reflect"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// mutant is a driver that breaks one promise: memdb with something altered. What make
+// returns is for one target, and may have a state of its own.
+type mutant struct {
+	name   string
+	breaks *promise
+	make   func() alteration
+}
+
+// alteration says what is different, at each of the contract's types.
+type alteration struct {
+	target func(*Target)
+	db     func(*alteredDB)
+	batch  func(*alteredBatch)
+	run    func(*alteredRun)
+}
+
+func (a alteration) newTarget() Target {
+	t := plain()
+	if a.target != nil {
+		a.target(&t)
+	}
+	open, sever := t.Open, t.Break
+	t.Open = func(ctx context.Context, opts database.Options) (database.Database, error) {
+		inner, err := open(ctx, opts)
+		if err != nil {
+			return nil, err
+		}
+		d := &alteredDB{Database: inner, a: a, opts: opts}
+		if a.db != nil {
+			a.db(d)
+		}
+		return d, nil
+	}
+	t.Break = func(db database.Database) { sever(db.(*alteredDB).Database) }
+	return t
+}
+
+// alteredDB calls its functions where there are any.
+type alteredDB struct {
+	database.Database
+	a    alteration
+	opts database.Options
+
+	tables  func() []string
+	state   func(context.Context, string) (*database.State, error)
+	history func(context.Context, database.HistoryQuery) iter.Seq2[database.Event, error]
+	begin   func(context.Context, string, database.LockOptions) (database.Batch, error)
+	guard   func(context.Context, string, database.LockOptions) (database.Run, error)
+	update  func(context.Context, database.SettingUpdate) error
+	close   func() error
+}
+
+func (d *alteredDB) Tables() []string { return or(d.tables, d.Database.Tables)() }
+
+func (d *alteredDB) State(ctx context.Context, set string) (*database.State, error) {
+	return or(d.state, d.Database.State)(ctx, set)
+}
+
+func (d *alteredDB) History(ctx context.Context, q database.HistoryQuery) iter.Seq2[database.Event, error] {
+	return or(d.history, d.Database.History)(ctx, q)
+}
+
+func (d *alteredDB) Begin(ctx context.Context, set string, opts database.LockOptions) (database.Batch, error) {
+	inner, err := or(d.begin, d.Database.Begin)(ctx, set, opts)
+	if err != nil || d.a.batch == nil {
+		return inner, err
+	}
+	b := &alteredBatch{Batch: inner, db: d, set: set}
+	d.a.batch(b)
+	return b, nil
+}
+
+func (d *alteredDB) Guard(ctx context.Context, set string, opts database.LockOptions) (database.Run, error) {
+	inner, err := or(d.guard, d.Database.Guard)(ctx, set, opts)
+	if err != nil || d.a.run == nil {
+		return inner, err
+	}
+	r := &alteredRun{Run: inner, db: d, set: set}
+	d.a.run(r)
+	return r, nil
+}
+
+func (d *alteredDB) UpdateSetting(ctx context.Context, s database.SettingUpdate) error {
+	return or(d.update, d.Database.UpdateSetting)(ctx, s)
+}
+
+func (d *alteredDB) Close() error { return or(d.close, d.Database.Close)() }
+
+// alteredBatch calls its functions where there are any.
+type alteredBatch struct {
+	database.Batch
+	db  *alteredDB
+	set string
+
+	head     func() int64
+	state    func(context.Context) (*database.State, error)
+	run      func(context.Context, *migration.Script) error
+	record   func(context.Context, database.Event) error
+	recorded func() []database.Event
+	discard  func(context.Context) error
+	commit   func(context.Context) error
+	rollback func(context.Context) error
+}
+
+func (b *alteredBatch) Head() int64 { return or(b.head, b.Batch.Head)() }
+
+func (b *alteredBatch) State(ctx context.Context) (*database.State, error) {
+	return or(b.state, b.Batch.State)(ctx)
+}
+
+func (b *alteredBatch) Run(ctx context.Context, s *migration.Script) error {
+	return or(b.run, b.Batch.Run)(ctx, s)
+}
+
+func (b *alteredBatch) Record(ctx context.Context, e database.Event) error {
+	return or(b.record, b.Batch.Record)(ctx, e)
+}
+
+func (b *alteredBatch) Recorded() []database.Event        { return or(b.recorded, b.Batch.Recorded)() }
+func (b *alteredBatch) Discard(ctx context.Context) error { return or(b.discard, b.Batch.Discard)(ctx) }
+func (b *alteredBatch) Commit(ctx context.Context) error  { return or(b.commit, b.Batch.Commit)(ctx) }
+func (b *alteredBatch) Rollback(ctx context.Context) error {
+	return or(b.rollback, b.Batch.Rollback)(ctx)
+}
+
+// alteredRun calls its functions where there are any.
+type alteredRun struct {
+	database.Run
+	db  *alteredDB
+	set string
+
+	head   func() int64
+	state  func(context.Context) (*database.State, error)
+	exec   func(context.Context, *migration.Script, sqltext.Statement, io.Reader) error
+	record func(context.Context, database.Event) (database.Event, error)
+	close  func(context.Context) error
+}
+
+func (r *alteredRun) Head() int64 { return or(r.head, r.Run.Head)() }
+
+func (r *alteredRun) State(ctx context.Context) (*database.State, error) {
+	return or(r.state, r.Run.State)(ctx)
+}
+
+func (r *alteredRun) Exec(ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader) error {
+	return or(r.exec, r.Run.Exec)(ctx, s, st, data)
+}
+
+func (r *alteredRun) Record(ctx context.Context, e database.Event) (database.Event, error) {
+	return or(r.record, r.Run.Record)(ctx, e)
+}
+
+func (r *alteredRun) Close(ctx context.Context) error { return or(r.close, r.Run.Close)(ctx) }
+
+// or returns what is altered, or else what was there.
+func or[F any](altered, original F) F {
+	if reflect.ValueOf(altered).IsNil() {
+		return original
+	}
+	return altered
+}

@@ -1,0 +1,130 @@
+package databasetest
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"testing"
+	"testing/synctest"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/memdb"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+func TestMemdb(t *testing.T) {
+	Run(t, func(*testing.T) Target { return memTarget(memdb.New()) })
+}
+
+// A driver that queues tells of errors as late as it may.
+func TestMemdbQueued(t *testing.T) {
+	Run(t, func(*testing.T) Target {
+		target := memdb.New()
+		target.Queue(true)
+		return memTarget(target)
+	})
+}
+
+// A target that can do little still passes.
+func TestMemdbWithoutPowers(t *testing.T) {
+	Run(t, func(*testing.T) Target {
+		full := memTarget(memdb.New())
+		return Target{Open: full.Open, Tables: full.Tables, RowCount: full.RowCount, Holders: true, OneWriter: true, NoDDL: true}
+	})
+}
+
+// plain is a target that keeps the contract.
+func plain() Target { return memTarget(memdb.New()) }
+
+// memTarget is what the suite must know of memdb.
+func memTarget(target *memdb.Target) Target {
+	return Target{
+		Open: func(ctx context.Context, opts database.Options) (database.Database, error) {
+			return target.Driver().Open(ctx, "mem:", opts)
+		},
+		Tables: func(ctx context.Context) ([]string, error) {
+			tables, err := target.Tables(ctx)
+			if err != nil {
+				return nil, err
+			}
+			own, err := target.OwnTables(ctx)
+			return append(tables, own...), err
+		},
+		RowCount: func(ctx context.Context, table string) (int, error) {
+			rows, err := target.Rows(ctx, table)
+			return len(rows), err
+		},
+		Schemas: true,
+		Holders: true,
+		Session: []SessionChange{{
+			Name: "a setting", Change: "SET colour = red", Probe: "INSERT INTO probe VALUES (1) WHERE colour = red",
+		}},
+		Never: func(table string) string { return "CREATE INDEX CONCURRENTLY on_" + table + " ON " + table + " (x)" },
+		Func: func(id, table string, fail error) *migration.Script {
+			return memdb.Func(id, func(ctx context.Context, tx memdb.Tx) error {
+				if err := tx.Exec(ctx, "CREATE TABLE "+table+" (x int)"); err != nil {
+					return err
+				}
+				return fail
+			})
+		},
+		Slow:   "SELECT forever()",
+		Notice: "NOTICE 'hello from whimbrel'",
+		Break:  func(db database.Database) { db.(*memdb.Database).Kill() },
+	}
+}
+
+// recorder is a reporter that remembers.
+type recorder struct {
+	cleanups []func()
+	message  string // of the failure, "" for none
+	skipped  bool
+}
+
+func (r *recorder) Helper()          {}
+func (r *recorder) Cleanup(f func()) { r.cleanups = append(r.cleanups, f) }
+
+func (r *recorder) Fatalf(format string, args ...any) {
+	r.message = fmt.Sprintf(format, args...)
+	runtime.Goexit()
+}
+
+func (r *recorder) Skipf(string, ...any) {
+	r.skipped = true
+	runtime.Goexit()
+}
+
+// outcomeOf is how a case ended.
+type outcomeOf struct {
+	message string   // "" where it did not fail
+	promise *promise // the last that was checked: the one that did not hold
+	checked []*promise
+}
+
+// record runs a case on a target, in a bubble where waiting costs nothing.
+func record(t *testing.T, tc testCase, newTarget func() Target) (out outcomeOf) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{}
+		var c *check
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			defer func() {
+				if p := recover(); p != nil {
+					r.message = fmt.Sprintf("panic: %v\n%s", p, debug.Stack())
+				}
+			}()
+			c = newCheck(r, newTarget())
+			tc.do(c)
+		}()
+		<-ended
+		for _, f := range slices.Backward(r.cleanups) {
+			f()
+		}
+		out = outcomeOf{r.message, c.promise, c.checked}
+	})
+	return out
+}

@@ -1,0 +1,414 @@
+package databasetest
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// statementErrors alters the errors of statements, whenever a batch returns them.
+func statementErrors(alter func(*database.StatementError) error) func(*alteredBatch) {
+	altered := func(err error) error {
+		if st, ok := errors.AsType[*database.StatementError](err); ok {
+			return alter(st)
+		}
+		return err
+	}
+	return func(b *alteredBatch) {
+		b.run = func(ctx context.Context, s *migration.Script) error { return altered(b.Batch.Run(ctx, s)) }
+		b.commit = func(ctx context.Context) error { return altered(b.Batch.Commit(ctx)) }
+	}
+}
+
+// scripts alters the scripts that a batch runs.
+func scripts(alter func(b *alteredBatch, s *migration.Script) *migration.Script) func(*alteredBatch) {
+	return func(b *alteredBatch) {
+		b.run = func(ctx context.Context, s *migration.Script) error { return b.Batch.Run(ctx, alter(b, s)) }
+	}
+}
+
+// statements calls do for each statement of a script.
+func statements(s *migration.Script, do func(sqltext.Statement) error) error {
+	a, err := s.Analyze(sqltext.PostgreSQL, nil)
+	if err != nil {
+		return err
+	}
+	for st, err := range a.All() {
+		if err == nil {
+			err = do(st)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var batchMutants = []mutant{
+	ofBatch("Head counts from the batch on", batchHead, func(b *alteredBatch) {
+		b.head = func() int64 { return 0 }
+	}),
+	ofBatch("Head doesn't move at Commit", batchHeadAfter, func(b *alteredBatch) {
+		head := b.Batch.Head()
+		b.head = func() int64 { return head }
+	}),
+	ofBatch("Head after Commit has what others recorded", batchHeadAfter, func(b *alteredBatch) {
+		b.commit = func(ctx context.Context) error {
+			err := b.Batch.Commit(ctx)
+			if st, serr := b.db.Database.State(ctx, b.set); err == nil && serr == nil {
+				b.head = func() int64 { return st.Head }
+			}
+			return err
+		}
+	}),
+	ofBatch("scripts run outside of the transaction", batchWhole, func(b *alteredBatch) {
+		b.run = func(ctx context.Context, s *migration.Script) error {
+			r, err := b.db.Database.Guard(ctx, "aside", database.LockOptions{})
+			if err != nil || s.Func() != nil {
+				return err
+			}
+			defer r.Close(ctx)
+			return statements(s, func(st sqltext.Statement) error { return r.Exec(ctx, s, st, nil) })
+		}
+	}),
+	ofBatch("State is what others see", batchState, func(b *alteredBatch) {
+		b.state = func(ctx context.Context) (*database.State, error) { return b.db.Database.State(ctx, b.set) }
+	}),
+	ofBatch("a script's own BEGIN is an error", batchBody, func(b *alteredBatch) {
+		b.run = func(ctx context.Context, s *migration.Script) error {
+			err := statements(s, func(st sqltext.Statement) error {
+				if st.Tx.Control() {
+					return errors.New("there is a transaction in progress")
+				}
+				return nil
+			})
+			if err != nil && s.Func() == nil {
+				return err
+			}
+			return b.Batch.Run(ctx, s)
+		}
+	}),
+	ofBatch("a Go function's error is put in other words", batchFunc, func(b *alteredBatch) {
+		b.run = func(ctx context.Context, s *migration.Script) error {
+			err := b.Batch.Run(ctx, s)
+			if err != nil && s.Func() != nil {
+				return errors.New("a Go function failed")
+			}
+			return err
+		}
+	}),
+	ofBatch("a Go function of another type is passed over", batchFunc, func(b *alteredBatch) {
+		b.run = func(ctx context.Context, s *migration.Script) error {
+			if err := b.Batch.Run(ctx, s); s.File != "foreign" {
+				return err
+			}
+			return b.Batch.Discard(ctx)
+		}
+	}),
+	ofBatch("directives are passed over", batchTimeouts, scripts(func(_ *alteredBatch, s *migration.Script) *migration.Script {
+		if s.StatementTimeout == 0 {
+			return s
+		}
+		return migration.Text(s.File, "SELECT 1")
+	})),
+	{"settings leak into the next script", batchSession, func() alteration {
+		leaked := ""
+		return alteration{batch: scripts(func(_ *alteredBatch, s *migration.Script) *migration.Script {
+			text, ok, _ := s.Text(1 << 20)
+			if !ok {
+				return s
+			}
+			before := leaked
+			if strings.HasPrefix(text, "SET ") {
+				leaked += text + ";"
+			}
+			altered := migration.Text(s.File, before+text)
+			altered.Line = s.Line
+			return altered
+		})}
+	}},
+	{"settings leak out of what is rolled back", batchSession, func() alteration {
+		leaked := ""
+		return alteration{batch: func(b *alteredBatch) {
+			mine := ""
+			scripts(func(_ *alteredBatch, s *migration.Script) *migration.Script {
+				text, ok, _ := s.Text(1 << 20)
+				if !ok {
+					return s
+				}
+				if strings.HasPrefix(text, "SET ") {
+					mine += strings.Split(text, ";")[0] + ";"
+				}
+				altered := migration.Text(s.File, leaked+text)
+				altered.Line = s.Line
+				return altered
+			})(b)
+			b.rollback = func(ctx context.Context) error {
+				leaked += mine
+				return b.Batch.Rollback(ctx)
+			}
+			b.commit = func(ctx context.Context) error {
+				mine = ""
+				return b.Batch.Commit(ctx)
+			}
+		}}
+	}},
+	ofBatch("a statement's error is any error", batchStatement, statementErrors(func(e *database.StatementError) error {
+		return errors.New(e.Message)
+	})),
+	ofBatch("the file of an error is lost", statementPos, statementErrors(func(e *database.StatementError) error {
+		e.Pos.File = ""
+		return e
+	})),
+	ofBatch("lines count from the script's first", statementPos, statementErrors(func(e *database.StatementError) error {
+		e.Pos.Line -= 9
+		return e
+	})),
+	ofBatch("statements count from 1", statementIndex, statementErrors(func(e *database.StatementError) error {
+		e.Index++
+		return e
+	})),
+	ofBatch("the code is lost", statementCode, statementErrors(func(e *database.StatementError) error {
+		e.Code = ""
+		return e
+	})),
+	ofBatch("Recorded is what Record was given", batchRecorded, func(b *alteredBatch) {
+		var given []database.Event
+		b.record = func(ctx context.Context, e database.Event) error {
+			given = append(given, e)
+			return b.Batch.Record(ctx, e)
+		}
+		b.recorded = func() []database.Event { return given }
+	}),
+	ofBatch("Discard does nothing", batchDiscard, func(b *alteredBatch) {
+		b.discard = func(context.Context) error { return nil }
+	}),
+	ofBatch("Discard lets go of the lock", batchDiscard, func(b *alteredBatch) {
+		b.discard = func(ctx context.Context) error { return b.Batch.Rollback(ctx) }
+	}),
+	ofBatch("Commit commits nothing", batchCommit, func(b *alteredBatch) {
+		b.commit = func(ctx context.Context) error { return b.Batch.Rollback(ctx) }
+	}),
+	ofBatch("Commit keeps the lock", batchCommit, func(b *alteredBatch) {
+		b.commit = func(ctx context.Context) error {
+			err := b.Batch.Commit(ctx)
+			b.db.Database.Begin(ctx, b.set, database.LockOptions{})
+			return err
+		}
+	}),
+	ofBatch("Commit after an error commits what went well", batchCommitFails, func(b *alteredBatch) {
+		var well []*migration.Script
+		failed := false
+		b.run = func(ctx context.Context, s *migration.Script) error {
+			err := b.Batch.Run(ctx, s)
+			failed = failed || err != nil
+			if !failed {
+				well = append(well, s)
+			}
+			return err
+		}
+		b.commit = func(ctx context.Context) error {
+			if failed {
+				b.Batch.Discard(ctx)
+				for _, s := range well {
+					b.Batch.Run(ctx, s)
+				}
+			}
+			return b.Batch.Commit(ctx)
+		}
+	}),
+	ofBatch("a batch that is over says nothing", batchOver, func(b *alteredBatch) {
+		over := false
+		b.commit = func(ctx context.Context) error {
+			if over {
+				return nil
+			}
+			over = true
+			return b.Batch.Commit(ctx)
+		}
+		b.record = func(ctx context.Context, e database.Event) error {
+			if over {
+				return nil
+			}
+			return b.Batch.Record(ctx, e)
+		}
+		b.run = func(ctx context.Context, s *migration.Script) error {
+			if over {
+				return nil
+			}
+			return b.Batch.Run(ctx, s)
+		}
+	}),
+	ofBatch("Rollback commits", batchRollback, func(b *alteredBatch) {
+		over := false
+		b.commit = func(ctx context.Context) error {
+			over = true
+			return b.Batch.Commit(ctx)
+		}
+		b.rollback = func(ctx context.Context) error {
+			if over {
+				return b.Batch.Rollback(ctx)
+			}
+			return b.Commit(ctx)
+		}
+	}),
+	ofBatch("Rollback keeps the lock", batchRollback, func(b *alteredBatch) {
+		b.rollback = func(ctx context.Context) error { b.Batch.Discard(ctx); return nil }
+	}),
+	ofBatch("Rollback after Commit is an error", batchRollbackAny, func(b *alteredBatch) {
+		over := false
+		b.rollback = func(ctx context.Context) error {
+			if over {
+				return errors.New("the transaction is over")
+			}
+			over = true
+			return b.Batch.Rollback(ctx)
+		}
+		b.commit = func(ctx context.Context) error {
+			over = true
+			return b.Batch.Commit(ctx)
+		}
+	}),
+	ofBatch("Rollback heeds its context", batchRollbackAny, func(b *alteredBatch) {
+		b.rollback = func(ctx context.Context) error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			return b.Batch.Rollback(ctx)
+		}
+	}),
+	ofBatch("a cancelled statement's error is its own", cancelling, func(b *alteredBatch) {
+		b.run = func(ctx context.Context, s *migration.Script) error {
+			err := b.Batch.Run(ctx, s)
+			if isContext(err) {
+				return errors.New("canceling statement due to user request")
+			}
+			return err
+		}
+	}),
+}
+
+// execs alters what a run executes.
+func execs(alter func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader) error) func(*alteredRun) {
+	return func(r *alteredRun) {
+		r.exec = func(ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader) error {
+			return alter(r, ctx, s, st, data)
+		}
+	}
+}
+
+var runMutants = []mutant{
+	ofRun("State is of the time of Guard", runState, func(r *alteredRun) {
+		st, err := r.Run.State(context.Background())
+		r.state = func(context.Context) (*database.State, error) { return st, err }
+	}),
+	ofRun("Head doesn't move", runHead, func(r *alteredRun) {
+		head := r.Run.Head()
+		r.head = func() int64 { return head }
+	}),
+	ofRun("statements stand after Close", runExec, func(r *alteredRun) {
+		begun := false
+		r.exec = func(ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader) error {
+			if begin, err := sqltext.Split("BEGIN", sqltext.PostgreSQL, sqltext.Options{}); err == nil && !begun && st.Tx == sqltext.TxAny {
+				begun = true
+				r.Run.Exec(ctx, s, begin[0], nil)
+			}
+			return r.Run.Exec(ctx, s, st, data)
+		}
+	}),
+	ofRun("COPY has no data", runCopy, execs(func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader) error {
+		if data != nil {
+			io.Copy(io.Discard, data)
+		}
+		return r.Run.Exec(ctx, s, st, nil)
+	})),
+	ofRun("a statement's error in a run is any error", runExecError, execs(func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader) error {
+		if err := r.Run.Exec(ctx, s, st, data); err != nil && !isContext(err) {
+			return errors.New(err.Error())
+		}
+		return nil
+	})),
+	ofRun("transaction control is passed over", runTransaction, execs(func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader) error {
+		if st.Tx.Control() {
+			return nil
+		}
+		return r.Run.Exec(ctx, s, st, data)
+	})),
+	ofRun("SET is passed over", runSession, execs(func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader) error {
+		if strings.HasPrefix(st.Text, "SET ") {
+			return nil
+		}
+		return r.Run.Exec(ctx, s, st, data)
+	})),
+	ofRun("statements run in a transaction", guardLocks, execs(func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader) error {
+		if st.Tx == sqltext.TxNever {
+			return &database.StatementError{Pos: st.Pos, Code: "25001", Message: "cannot run inside a transaction block"}
+		}
+		return r.Run.Exec(ctx, s, st, data)
+	})),
+	ofRun("the lock is held while a statement runs, and not longer", runHolds, func(r *alteredRun) {
+		r.exec = func(ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader) error {
+			err := r.Run.Exec(ctx, s, st, data)
+			r.Run.Close(ctx)
+			if next, gerr := r.db.Database.Guard(ctx, r.set+" ", database.LockOptions{}); gerr == nil {
+				r.Run = next
+			}
+			return err
+		}
+	}),
+	ofRun("the note of a run's event is lost", runRecord, func(r *alteredRun) {
+		r.record = func(ctx context.Context, e database.Event) (database.Event, error) {
+			e.Note = ""
+			return r.Run.Record(ctx, e)
+		}
+	}),
+	ofRun("Record returns what it was given", runRecord, func(r *alteredRun) {
+		r.record = func(ctx context.Context, e database.Event) (database.Event, error) {
+			_, err := r.Run.Record(ctx, e)
+			return e, err
+		}
+	}),
+	ofRun("Record says nothing of an open transaction", runRecordTx, func(r *alteredRun) {
+		r.record = func(ctx context.Context, e database.Event) (database.Event, error) {
+			got, err := r.Run.Record(ctx, e)
+			if err != nil && strings.Contains(err.Error(), "opened a transaction") {
+				err = nil
+			}
+			return got, err
+		}
+	}),
+	ofRun("Close keeps the lock of a run", runClose, func(r *alteredRun) {
+		r.close = func(context.Context) error { return nil }
+	}),
+	ofRun("Close commits what the script left open", runClose, func(r *alteredRun) {
+		r.close = func(ctx context.Context) error {
+			if commit, err := sqltext.Split("COMMIT", sqltext.PostgreSQL, sqltext.Options{}); err == nil {
+				r.Run.Exec(ctx, text(""), commit[0], nil)
+			}
+			return r.Run.Close(ctx)
+		}
+	}),
+	ofRun("a second Close of a run is an error", runCloseAny, func(r *alteredRun) {
+		closed := false
+		r.close = func(ctx context.Context) error {
+			if closed {
+				return errors.New("it is closed")
+			}
+			closed = true
+			return r.Run.Close(ctx)
+		}
+	}),
+	ofRun("Close of a run heeds its context", runCloseAny, func(r *alteredRun) {
+		r.close = func(ctx context.Context) error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			return r.Run.Close(ctx)
+		}
+	}),
+}

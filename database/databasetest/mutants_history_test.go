@@ -1,0 +1,278 @@
+package databasetest
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+var off = database.NewSettings(database.StoredSetting{Name: database.MigrationMode, Value: "false"})
+
+// states alters each State that a Database reads.
+func states(alter func(d *alteredDB, st *database.State)) func(*alteredDB) {
+	return func(d *alteredDB) {
+		d.state = func(ctx context.Context, set string) (*database.State, error) {
+			st, err := d.Database.State(ctx, set)
+			if err == nil {
+				alter(d, st)
+			}
+			return st, err
+		}
+	}
+}
+
+// events alters each event that is read.
+func events(alter func(*database.Event)) func(*alteredDB) {
+	return histories(func(all []database.Event, _ database.HistoryQuery) []database.Event {
+		for i := range all {
+			alter(&all[i])
+		}
+		return all
+	})
+}
+
+// histories alters the list of events that is read.
+func histories(alter func([]database.Event, database.HistoryQuery) []database.Event) func(*alteredDB) {
+	return func(d *alteredDB) {
+		d.history = func(ctx context.Context, q database.HistoryQuery) iter.Seq2[database.Event, error] {
+			return func(yield func(database.Event, error) bool) {
+				var all []database.Event
+				for e, err := range d.Database.History(ctx, q) {
+					if err != nil {
+						yield(e, err)
+						return
+					}
+					all = append(all, e)
+				}
+				for _, e := range alter(all, q) {
+					if !yield(e, nil) {
+						return
+					}
+				}
+			}
+		}
+	}
+}
+
+// queries alters what History is asked.
+func queries(alter func(*database.HistoryQuery)) func(*alteredDB) {
+	return func(d *alteredDB) {
+		d.history = func(ctx context.Context, q database.HistoryQuery) iter.Seq2[database.Event, error] {
+			alter(&q)
+			return d.Database.History(ctx, q)
+		}
+	}
+}
+
+// records alters each event that a batch records.
+func records(alter func(*database.Event)) func(*alteredBatch) {
+	return func(b *alteredBatch) {
+		b.record = func(ctx context.Context, e database.Event) error {
+			alter(&e)
+			return b.Batch.Record(ctx, e)
+		}
+	}
+}
+
+// opening alters the options that a target is opened with.
+func opening(alter func(*database.Options)) func(*Target) {
+	return func(t *Target) {
+		open := t.Open
+		t.Open = func(ctx context.Context, opts database.Options) (database.Database, error) {
+			alter(&opts)
+			return open(ctx, opts)
+		}
+	}
+}
+
+var readingMutants = []mutant{
+	ofDB("State makes the tables", stateWritesNot, func(d *alteredDB) {
+		d.state = func(ctx context.Context, set string) (*database.State, error) {
+			if b, err := d.Database.Begin(ctx, "made by State", database.LockOptions{}); err == nil {
+				b.Rollback(ctx)
+			}
+			return d.Database.State(ctx, set)
+		}
+	}),
+	ofDB("State waits for the lock", stateWritesNot, func(d *alteredDB) {
+		d.state = func(ctx context.Context, set string) (*database.State, error) {
+			b, err := d.Database.Begin(ctx, set, database.LockOptions{})
+			if err != nil {
+				return nil, err
+			}
+			defer b.Rollback(ctx)
+			return b.State(ctx)
+		}
+	}),
+	ofDB("migrations are off until they are turned on", stateIsZero, states(func(_ *alteredDB, st *database.State) {
+		if st.Head == 0 {
+			st.Settings = off
+		}
+	})),
+	ofDB("an empty history is an error", stateIsZero, func(d *alteredDB) {
+		d.state = func(ctx context.Context, set string) (*database.State, error) {
+			st, err := d.Database.State(ctx, set)
+			if err == nil && st.Head == 0 {
+				err = errors.New("no such table: whimbrel_history")
+			}
+			return st, err
+		}
+	}),
+	ofDB("Head leaves out the settings", headGrows, states(func(d *alteredDB, st *database.State) {
+		st.Head = 0
+		for range d.Database.History(context.Background(), database.HistoryQuery{Set: st.Set}) {
+			st.Head++
+		}
+	})),
+	ofDB("Head is of all sets", headDecides, states(func(d *alteredDB, st *database.State) {
+		for range d.Database.History(context.Background(), database.HistoryQuery{}) {
+			st.Head++
+		}
+	})),
+	ofDB("Head is the newest id", headNeverSleeps, states(func(d *alteredDB, st *database.State) {
+		st.Head = 0
+		for e := range d.Database.History(context.Background(), database.HistoryQuery{}) {
+			if e.Set == st.Set || e.Set == migration.ReservedSet {
+				st.Head = e.ID
+			}
+		}
+	})),
+	ofDB("State has no marked versions", foldDecides, states(func(_ *alteredDB, st *database.State) {
+		for a := range database.NewMigrations(slices.Collect(st.Applied.All())...).All() {
+			if a.Marked {
+				st.Applied.Remove(a.Version)
+			}
+		}
+	})),
+	ofDB("the setting shows as stored", settingDefault, states(func(_ *alteredDB, st *database.State) {
+		if v, _ := st.Settings.Get(database.MigrationMode); v.IsDefault && st.Head > 0 {
+			st.Settings = database.NewSettings(database.StoredSetting{Name: database.MigrationMode, Value: "true"})
+		}
+	})),
+	ofDB("a setting's update isn't in the history", settingUpdate, histories(func(all []database.Event, _ database.HistoryQuery) []database.Event {
+		return slices.DeleteFunc(all, func(e database.Event) bool { return e.Direction == database.Setting })
+	})),
+	{"settings are stored as they are written", settingCheck, func() alteration {
+		var raw string
+		return alteration{db: func(d *alteredDB) {
+			states(func(_ *alteredDB, st *database.State) {
+				if raw != "" {
+					st.Settings = database.NewSettings(database.StoredSetting{Name: database.MigrationMode, Value: raw})
+				}
+			})(d)
+			d.update = func(ctx context.Context, u database.SettingUpdate) error {
+				raw = u.Value
+				return d.Database.UpdateSetting(ctx, u)
+			}
+		}}
+	}},
+	ofDB("unknown settings are passed over", settingError, func(d *alteredDB) {
+		d.update = func(ctx context.Context, u database.SettingUpdate) error {
+			var unknown *database.SettingError
+			if err := d.Database.UpdateSetting(ctx, u); !errors.As(err, &unknown) {
+				return err
+			}
+			return nil
+		}
+	}),
+	ofDB("Tables are as they were asked for", tablesAreLower, func(d *alteredDB) {
+		d.tables = func() []string { n := d.opts.TableNames(); return []string{n.History, n.Settings} }
+	}),
+	ofTarget("the history's name is passed over", historyName, func(t *Target) {
+		opening(func(o *database.Options) { o.HistoryTable = "" })(t)
+	}),
+	ofDB("a schema is not created", schemaIsCreated, func(d *alteredDB) {
+		d.begin = func(ctx context.Context, set string, opts database.LockOptions) (database.Batch, error) {
+			if d.opts.Schema != "" {
+				return nil, errors.New("schema does not exist")
+			}
+			return d.Database.Begin(ctx, set, opts)
+		}
+	}),
+	ofTarget("notices are dropped", noticeIsCalled, opening(func(o *database.Options) { o.Notice = nil })),
+	ofTarget("Whimbrel's tables are elsewhere", beginCreates, func(t *Target) {
+		tables := t.Tables
+		t.Tables = func(ctx context.Context) ([]string, error) {
+			names, err := tables(ctx)
+			return slices.DeleteFunc(names, func(n string) bool { return strings.HasPrefix(n, "whimbrel_") }), err
+		}
+	}),
+	ofDB("Close can be called once", closeTwice, func(d *alteredDB) {
+		closed := false
+		d.close = func() error {
+			if closed {
+				return errors.New("it is closed")
+			}
+			closed = true
+			return d.Database.Close()
+		}
+	}),
+	ofDB("Close leaves open what is open", closeEnds, func(d *alteredDB) {
+		d.close = func() error { return nil }
+	}),
+	ofDB("a context that is done is passed over", cancelling, func(d *alteredDB) {
+		d.update = func(ctx context.Context, u database.SettingUpdate) error {
+			return d.Database.UpdateSetting(context.WithoutCancel(ctx), u)
+		}
+	}),
+}
+
+var historyMutants = []mutant{
+	ofDB("the history is newest first", historyInOrder, histories(func(all []database.Event, _ database.HistoryQuery) []database.Event {
+		slices.Reverse(all)
+		return all
+	})),
+	ofDB("the history goes on after an error", historyErrors, func(d *alteredDB) {
+		d.history = func(ctx context.Context, q database.HistoryQuery) iter.Seq2[database.Event, error] {
+			return func(yield func(database.Event, error) bool) {
+				for e, err := range d.Database.History(ctx, q) {
+					if !yield(e, err) || err != nil && !yield(e, err) {
+						return
+					}
+				}
+			}
+		}
+	}),
+	ofDB("the history is of all sets", historySet, queries(func(q *database.HistoryQuery) { q.Set = "" })),
+	ofDB("version 0 means all", historyVersion, queries(func(q *database.HistoryQuery) {
+		if q.Version != nil && *q.Version == 0 {
+			q.Version = nil
+		}
+	})),
+	ofDB("texts are always there", historyTexts, queries(func(q *database.HistoryQuery) { q.Texts = true })),
+	ofDB("texts are never there", historyTexts, queries(func(q *database.HistoryQuery) { q.Texts = false })),
+	ofDB("what was taken back is removed", historyAppends, histories(func(all []database.Event, _ database.HistoryQuery) []database.Event {
+		for i, e := range all {
+			if e.Direction == database.Down {
+				return slices.DeleteFunc(all[:i], func(up database.Event) bool { return up.Version == e.Version })
+			}
+		}
+		return all
+	})),
+	ofDB("ids count down", eventID, events(func(e *database.Event) { e.ID = 1000 - e.ID })),
+	ofDB("times are in some zone", eventTimes, events(func(e *database.Event) { e.StartedAt = e.StartedAt.In(time.FixedZone("", 3600)) })),
+	ofDB("times are in seconds", eventTimes, events(func(e *database.Event) { e.StartedAt = e.StartedAt.Truncate(time.Second) })),
+	ofBatch("an empty down script is none", eventTexts, records(func(e *database.Event) { e.HasDownText = e.DownText != "" })),
+	ofBatch("the down script's directives are lost", eventDirectives, records(func(e *database.Event) { e.DownDirectives = migration.Directives{} })),
+	ofDB("the application is not kept", eventWho, events(func(e *database.Event) { e.App = "" })),
+	ofBatch("the note is lost", batchRecord, records(func(e *database.Event) { e.Note = "" })),
+	ofBatch("the checksum of the down script is lost", batchRecord, records(func(e *database.Event) { e.DownChecksum = migration.Checksum{} })),
+	ofBatch("a time that isn't given is 1970", batchRecordTimes, records(func(e *database.Event) {
+		if e.StartedAt.IsZero() {
+			e.StartedAt = time.Unix(0, 0)
+		}
+	})),
+	ofBatch("white space is trimmed from names", namesAreData, records(func(e *database.Event) { e.Name = strings.TrimSpace(e.Name) })),
+	ofBatch("a CR before an LF is lost", namesAreData, records(func(e *database.Event) { e.UpText = strings.ReplaceAll(e.UpText, "\r\n", "\n") })),
+	ofDB("sets are the same in upper and lower case", namesAreData, func(d *alteredDB) {
+		d.begin = func(ctx context.Context, set string, opts database.LockOptions) (database.Batch, error) {
+			return d.Database.Begin(ctx, strings.ToLower(set), opts)
+		}
+	}),
+}

@@ -1,0 +1,106 @@
+package databasetest
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+)
+
+// locking alters the options that locks are taken with, and the errors of taking them.
+func locking(options func(*database.LockOptions), failed func(error) error) func(*alteredDB) {
+	return func(d *alteredDB) {
+		d.begin = func(ctx context.Context, set string, opts database.LockOptions) (database.Batch, error) {
+			if options != nil {
+				options(&opts)
+			}
+			b, err := d.Database.Begin(ctx, set, opts)
+			if err != nil && failed != nil {
+				err = failed(err)
+			}
+			return b, err
+		}
+	}
+}
+
+var lockMutants = []mutant{
+	ofDB("the lock is that of the process alone", beginLocks, func(d *alteredDB) {
+		d.begin = func(ctx context.Context, set string, opts database.LockOptions) (database.Batch, error) {
+			b, err := d.Database.Begin(ctx, set, database.LockOptions{})
+			if errors.Is(err, database.ErrLocked) {
+				return d.Database.Begin(ctx, set+" of another process", opts)
+			}
+			return b, err
+		}
+	}),
+	ofDB("a lock that is taken is an error of its own", triesOnce, locking(nil, func(err error) error {
+		if errors.Is(err, database.ErrLocked) {
+			return errors.New("55P03")
+		}
+		return err
+	})),
+	ofDB("the error of a lock doesn't say of which set", beginLocked, locking(nil, func(err error) error {
+		if errors.Is(err, database.ErrLocked) {
+			return database.ErrLocked
+		}
+		return err
+	})),
+	ofDB("waiting in vain ends in an error of the context", beginLocked, locking(nil, func(err error) error {
+		var locked *database.LockedError
+		if errors.As(err, &locked) && locked.Waited > 0 {
+			return context.DeadlineExceeded
+		}
+		return err
+	})),
+	ofDB("nobody is told of waiting", waitingCalled, locking(func(o *database.LockOptions) { o.Waiting = nil }, nil)),
+	ofDB("nobody is told who holds the lock", waitingHolder, locking(func(o *database.LockOptions) {
+		if tell := o.Waiting; tell != nil {
+			o.Waiting = func(database.Holder) { tell(database.Holder{}) }
+		}
+	}, nil)),
+	{"there is one lock for all sets", beginOtherSets, func() alteration {
+		var held atomic.Int64
+		return alteration{
+			db: func(d *alteredDB) {
+				d.begin = func(ctx context.Context, set string, opts database.LockOptions) (database.Batch, error) {
+					if held.Load() > 0 && opts.Timeout == 0 {
+						return nil, &database.LockedError{Set: set}
+					}
+					return d.Database.Begin(ctx, set, opts)
+				}
+			},
+			batch: func(b *alteredBatch) {
+				over := false
+				end := func() {
+					if !over {
+						over = true
+						held.Add(-1)
+					}
+				}
+				held.Add(1)
+				b.commit = func(ctx context.Context) error { defer end(); return b.Batch.Commit(ctx) }
+				b.rollback = func(ctx context.Context) error { defer end(); return b.Batch.Rollback(ctx) }
+			},
+		}
+	}},
+	ofBatch("the lock is let go of a while after Rollback", batchLocked, func(b *alteredBatch) {
+		b.rollback = func(ctx context.Context) error {
+			if b.Batch.Discard(ctx) == nil {
+				time.AfterFunc(time.Second, func() { b.Batch.Rollback(context.Background()) })
+			}
+			return nil
+		}
+	}),
+	ofDB("a Database is for one goroutine", manyGoroutines, func(d *alteredDB) {
+		var busy atomic.Bool
+		d.begin = func(ctx context.Context, set string, opts database.LockOptions) (database.Batch, error) {
+			if busy.Swap(true) {
+				return nil, errors.New("conn busy")
+			}
+			defer busy.Store(false)
+			return d.Database.Begin(ctx, set, opts)
+		}
+	}),
+}

@@ -1,0 +1,62 @@
+package databasetest
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// The suite fails for every driver that breaks one promise, and says which.
+func TestMutants(t *testing.T) {
+	for _, m := range slices.Concat(readingMutants, historyMutants, lockMutants, batchMutants, runMutants) {
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			var said []string
+			for _, tc := range cases() {
+				out := record(t, tc, func() Target { return m.make().newTarget() })
+				if out.message == "" {
+					continue
+				}
+				if out.promise == m.breaks && strings.Contains(out.message, m.breaks.says) {
+					return
+				}
+				said = append(said, tc.name+": "+out.message)
+			}
+			t.Errorf("no case failed for what the contract says of %s: %q; but these did:\n%s",
+				m.breaks.of, m.breaks.says, strings.Join(said, "\n"))
+		})
+	}
+}
+
+// Every promise has a mutant that breaks it, apart from those that say why not.
+func TestPromisesHaveMutants(t *testing.T) {
+	without := map[*promise]string{
+		contract: "says nothing that could be broken",
+	}
+	for _, m := range slices.Concat(readingMutants, historyMutants, lockMutants, batchMutants, runMutants) {
+		without[m.breaks] = m.name
+	}
+	for _, p := range promises {
+		if without[p] == "" {
+			t.Errorf("no mutant breaks what the contract says of %s: %q", p.of, p.says)
+		}
+	}
+}
+
+// The rest makes mutants.
+
+func ofDB(name string, breaks *promise, alter func(*alteredDB)) mutant {
+	return mutant{name, breaks, func() alteration { return alteration{db: alter} }}
+}
+
+func ofBatch(name string, breaks *promise, alter func(*alteredBatch)) mutant {
+	return mutant{name, breaks, func() alteration { return alteration{batch: alter} }}
+}
+
+func ofRun(name string, breaks *promise, alter func(*alteredRun)) mutant {
+	return mutant{name, breaks, func() alteration { return alteration{run: alter} }}
+}
+
+func ofTarget(name string, breaks *promise, alter func(*Target)) mutant {
+	return mutant{name, breaks, func() alteration { return alteration{target: alter} }}
+}

@@ -1,0 +1,106 @@
+package databasetest
+
+import (
+	"go/ast"
+	"go/doc"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Every sentence that the suite quotes stands in the documentation of package
+// database, at the identifier that it is said to be of.
+func TestPromisesAreInTheContract(t *testing.T) {
+	docs := contractDocs(t)
+	for _, p := range promises {
+		text, ok := docs[p.of]
+		switch {
+		case !ok:
+			t.Errorf("package database documents no %s, which is to say %q", p.of, p.says)
+		case !strings.Contains(text, p.says):
+			t.Errorf("%s does not say %q; it says:\n\t%s", p.of, p.says, text)
+		}
+	}
+}
+
+// Every sentence in the list is checked by a case.
+func TestPromisesAreChecked(t *testing.T) {
+	checked := map[*promise]bool{contract: true}
+	for _, tc := range cases() {
+		for _, p := range record(t, tc, plain).checked {
+			checked[p] = true
+		}
+	}
+	for _, p := range promises {
+		if !checked[p] {
+			t.Errorf("no case checks what the contract says of %s: %q", p.of, p.says)
+		}
+	}
+}
+
+// contractDocs returns the comments of package database by what they are of: "package",
+// "Name", "Type.Method" and "Type.Field". A field without a comment of its own has that
+// of the field above it.
+func contractDocs(t *testing.T) map[string]string {
+	t.Helper()
+	files, err := filepath.Glob("../*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fset := token.NewFileSet()
+	var parsed []*ast.File
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(fset, name, nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed = append(parsed, f)
+	}
+	pkg, err := doc.NewFromFiles(fset, parsed, "github.com/whimbrel-db/whimbrel/database")
+	if err != nil {
+		t.Fatal(err)
+	}
+	docs := map[string]string{"package": flat(pkg.Doc)}
+	for _, f := range pkg.Funcs {
+		docs[f.Name] = flat(f.Doc)
+	}
+	for _, typ := range pkg.Types {
+		docs[typ.Name] = flat(typ.Doc)
+		for _, f := range typ.Funcs {
+			docs[f.Name] = flat(f.Doc)
+		}
+		for _, spec := range typ.Decl.Specs {
+			addFields(docs, typ.Name, spec.(*ast.TypeSpec).Type)
+		}
+	}
+	return docs
+}
+
+func addFields(docs map[string]string, of string, typ ast.Expr) {
+	var fields *ast.FieldList
+	switch typ := typ.(type) {
+	case *ast.StructType:
+		fields = typ.Fields
+	case *ast.InterfaceType:
+		fields = typ.Methods
+	default:
+		return
+	}
+	above := ""
+	for _, f := range fields.List {
+		if text := flat(f.Doc.Text() + " " + f.Comment.Text()); text != "" {
+			above = text
+		}
+		for _, name := range f.Names {
+			docs[of+"."+name.Name] = above
+		}
+	}
+}
+
+// flat is a comment with its line ends made spaces.
+func flat(comment string) string { return strings.Join(strings.Fields(comment), " ") }
