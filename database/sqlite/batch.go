@@ -116,7 +116,7 @@ func (b *batch) do(ctx context.Context, what func(context.Context) error) error 
 
 func (b *batch) State(ctx context.Context) (state *database.State, err error) {
 	err = b.do(ctx, func(ctx context.Context) (err error) {
-		state, err = b.d.readState(ctx, b.c, b.set)
+		state, err = b.d.readState(ctx, b.c.Conn, b.set)
 		return err
 	})
 	return state, err

@@ -9,7 +9,6 @@ import (
 	"iter"
 	"os"
 	"sync"
-	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
@@ -57,21 +56,19 @@ func (d *db) absent() bool {
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-// ensure creates the file if it is missing. An empty file is an empty database. A file
-// that is there is not touched: closing it would take away the locks that
-// this process may have on it.
+// ensure creates the file if it is missing: an empty file is an empty database. SQLite
+// does it, since whoever else closes such a file takes away the locks that other connections of
+// the process have on it.
 func (d *db) ensure() error {
 	if !d.create || !d.absent() {
 		return nil
 	}
-	f, err := os.OpenFile(d.path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o644)
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
+	pool, err := sql.Open("sqlite", fileURI(d.path, "rwc", nil))
 	if err != nil {
-		return &database.ConnectError{Target: d.path, Err: errors.Unwrap(err), Hint: "the process must be allowed to create the file in this folder"}
+		return err
 	}
-	return f.Close()
+	defer pool.Close()
+	return d.connectError(pool.PingContext(bg))
 }
 
 func (d *db) State(ctx context.Context, set string) (*database.State, error) {
@@ -81,7 +78,12 @@ func (d *db) State(ctx context.Context, set string) (*database.State, error) {
 			state = zeroState(set)
 			return nil
 		}
-		state, err = d.readState(ctx, d.pool, set)
+		c, err := d.pool.Conn(ctx)
+		if err != nil {
+			return d.connectError(err)
+		}
+		defer c.Close()
+		state, err = d.readState(ctx, c, set)
 		return err
 	})
 	return state, err
@@ -103,92 +105,6 @@ func (d *db) read(ctx context.Context, f func(context.Context) error) error {
 		return fmt.Errorf("this process uses every connection of its pool, for %s now: %w", readPatience, err)
 	}
 	return err
-}
-
-func zeroState(set string) *database.State {
-	return &database.State{Set: set, Applied: &database.Migrations{}, Settings: database.NewSettings()}
-}
-
-// readState asks one question; a second one only where there are no tables.
-func (d *db) readState(ctx context.Context, q querier, set string) (*database.State, error) {
-	rows, err := q.QueryContext(ctx, d.sql.state, set)
-	if err != nil {
-		if none, err := d.missing(ctx, q, err); !none {
-			return nil, err
-		}
-		return zeroState(set), nil
-	}
-	defer rows.Close()
-	state := zeroState(set)
-	var stored []database.StoredSetting
-	for rows.Next() {
-		e, err := scanEvent(rows)
-		switch {
-		case err != nil:
-			return nil, err
-		case e.id < 0:
-			if e.duration > tablesVersion {
-				return nil, &database.TablesNewerError{Found: e.duration, Known: tablesVersion}
-			}
-			state.Head = max(state.Head, e.version)
-		case e.id == 0:
-			s, err := e.setting()
-			if err != nil {
-				return nil, err
-			}
-			stored = append(stored, s)
-		default:
-			ev, err := e.event(set)
-			if err != nil {
-				return nil, err
-			}
-			state.Head = max(state.Head, ev.ID)
-			database.Fold(state.Applied, ev)
-		}
-	}
-	state.Settings = database.NewSettings(stored...)
-	return state, d.connectError(rows.Err())
-}
-
-// rawEvent is a row as it comes.
-type rawEvent struct {
-	id, version                                        int64
-	name, direction, checksum, downChecksum, startedAt string
-	hasDownText                                        bool
-	duration                                           int64
-}
-
-func scanEvent(rows *sql.Rows, more ...any) (e rawEvent, err error) {
-	err = rows.Scan(append([]any{
-		&e.id, &e.version, &e.name, &e.direction, &e.checksum, &e.downChecksum, &e.hasDownText, &e.startedAt, &e.duration,
-	}, more...)...)
-	return e, err
-}
-
-func (r *rawEvent) event(set string) (e database.Event, err error) {
-	e = database.Event{
-		ID: r.id, Set: set, Version: r.version, Name: r.name, Direction: database.Direction(r.direction),
-		HasDownText: r.hasDownText, Duration: time.Duration(r.duration) * time.Microsecond,
-	}
-	if e.StartedAt, err = time.Parse(timeLayout, r.startedAt); err == nil {
-		err = e.Checksum.UnmarshalText([]byte(r.checksum))
-	}
-	if err == nil {
-		err = e.DownChecksum.UnmarshalText([]byte(r.downChecksum))
-	}
-	if err != nil {
-		err = fmt.Errorf("event %d of the history: %w", r.id, err)
-	}
-	return e, err
-}
-
-// setting reads a row of the settings, which has the columns of an event.
-func (r *rawEvent) setting() (s database.StoredSetting, err error) {
-	s = database.StoredSetting{Name: r.name, Value: r.direction, Reason: r.checksum, ChangedBy: r.downChecksum}
-	if s.ChangedAt, err = time.Parse(timeLayout, r.startedAt); err != nil {
-		err = fmt.Errorf("setting %q: %w", r.name, err)
-	}
-	return s, err
 }
 
 // pageRows is how many events are read at once: no lock is held between pages, so
@@ -239,7 +155,9 @@ func (d *db) page(ctx context.Context, q database.HistoryQuery, after int64) ([]
 	for rows.Next() {
 		var e database.Event
 		var set, directives string
-		r, err := scanEvent(rows, &set, &directives, &e.DBUser, &e.Host, &e.App, &e.ToolVersion, &e.Note, &e.UpText, &e.DownText)
+		var r rawEvent
+		err := rows.Scan(&r.id, &r.version, &r.name, &r.direction, &r.checksum, &r.downChecksum, &r.hasDownText, &r.startedAt, &r.duration,
+			&set, &directives, &e.DBUser, &e.Host, &e.App, &e.ToolVersion, &e.Note, &e.UpText, &e.DownText)
 		if err != nil {
 			return nil, err
 		}

@@ -120,7 +120,7 @@ func (r *run) State(ctx context.Context) (state *database.State, err error) {
 	}
 	defer leave()
 	err = poll(ctx, readPatience, func() (err error) {
-		state, err = r.d.readState(ctx, r.c, r.set)
+		state, err = r.d.readState(ctx, r.c.Conn, r.set)
 		return err
 	})
 	return state, err

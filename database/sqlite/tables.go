@@ -34,7 +34,8 @@ type statements struct {
 }
 
 // ddl makes version 1 of the tables. The times are UTC in RFC 3339 with microseconds,
-// the checksums 64 hexadecimal digits.
+// the checksums 64 hexadecimal digits. The texts stand last, so that nobody who reads the
+// rest has to read past them.
 var ddl = []string{
 	`CREATE TABLE main.{history} (
 	id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -44,8 +45,6 @@ var ddl = []string{
 	direction TEXT NOT NULL,
 	checksum TEXT,
 	down_checksum TEXT,
-	up_text TEXT,
-	down_text TEXT,
 	down_directives TEXT NOT NULL DEFAULT '',
 	started_at TEXT NOT NULL,
 	duration_us INTEGER NOT NULL,
@@ -53,7 +52,9 @@ var ddl = []string{
 	host TEXT NOT NULL DEFAULT '',
 	app TEXT NOT NULL DEFAULT '',
 	tool_version TEXT NOT NULL DEFAULT '',
-	note TEXT NOT NULL DEFAULT ''
+	note TEXT NOT NULL DEFAULT '',
+	up_text TEXT,
+	down_text TEXT
 )`,
 	`CREATE INDEX main.{history_set} ON {history} (set_name, id)`,
 	`CREATE TABLE main.{settings} (
@@ -65,9 +66,9 @@ var ddl = []string{
 )`,
 }
 
-// eventColumns are the columns of an event, without the texts. What has no place
-// in an Applied comes last.
-const eventColumns = `id, version, name, direction, ifnull(checksum, ''), ifnull(down_checksum, ''), down_text IS NOT NULL, started_at, duration_us`
+// eventColumns are the columns of an event that an Applied has. typeof does not
+// read the text; the plus keeps the client from looking up what the column was declared as.
+const eventColumns = `id, version, +name, +direction, ifnull(checksum, ''), ifnull(down_checksum, ''), typeof(down_text) != 'null', +started_at, duration_us`
 
 func newStatements(n database.TableNames) statements {
 	fill := strings.NewReplacer(
@@ -86,7 +87,7 @@ func newStatements(n database.TableNames) statements {
 		insert: fill(`INSERT INTO main.{history} (set_name, version, name, direction, checksum, down_checksum, up_text, down_text,
 	down_directives, started_at, duration_us, db_user, host, app, tool_version, note)
 	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?, ?, ?)`),
-		state: fill(`SELECT -1, max(id), '', '', '', '', 0, '', max(iif(direction = 'up', version, 0)) FROM main.{history} WHERE set_name = {own}
+		state: fill(`SELECT -1, ifnull(max(id), 0), '', '', '', '', 0, '', ifnull(max(iif(direction = 'up', version, 0)), 0) FROM main.{history} WHERE set_name = {own}
 	UNION ALL SELECT 0, 0, name, value, reason, changed_by, 0, changed_at, 0 FROM main.{settings}
 	UNION ALL SELECT ` + eventColumns + ` FROM main.{history} WHERE set_name = ?1
 	ORDER BY 1`),

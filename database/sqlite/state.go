@@ -1,0 +1,148 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	sqldriver "database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+)
+
+func zeroState(set string) *database.State {
+	return &database.State{Set: set, Applied: &database.Migrations{}, Settings: database.NewSettings()}
+}
+
+// readState asks one question; a second one only where there are no tables.
+func (d *db) readState(ctx context.Context, c *sql.Conn, set string) (*database.State, error) {
+	state := zeroState(set)
+	var stored []database.StoredSetting
+	err := eachRow(ctx, c, d.sql.state, set, func(r *rawEvent) error {
+		switch {
+		case r.id < 0: // the newest event of Whimbrel's own set, and the tables' version
+			if r.duration > tablesVersion {
+				return &database.TablesNewerError{Found: r.duration, Known: tablesVersion}
+			}
+			state.Head = max(state.Head, r.version)
+		case r.id == 0:
+			s, err := r.setting()
+			if err != nil {
+				return err
+			}
+			stored = append(stored, s)
+		default:
+			e, err := r.event(set)
+			if err != nil {
+				return err
+			}
+			state.Head = max(state.Head, e.ID)
+			database.Fold(state.Applied, e)
+		}
+		return nil
+	})
+	if err != nil {
+		if none, err := d.missing(ctx, c, err); !none {
+			return nil, err
+		}
+		return zeroState(set), nil
+	}
+	state.Settings = database.NewSettings(stored...)
+	return state, nil
+}
+
+// eachRow reads the rows of the question for the state from the client itself: a thousand
+// of them through database/sql take nearly twice the time.
+func eachRow(ctx context.Context, c *sql.Conn, query, set string, each func(*rawEvent) error) error {
+	return c.Raw(func(client any) error {
+		q, ok := client.(sqldriver.QueryerContext)
+		if !ok {
+			return fmt.Errorf("the *sql.DB is not one of modernc.org/sqlite: its connections are %T", client)
+		}
+		rows, err := q.QueryContext(ctx, query, []sqldriver.NamedValue{{Ordinal: 1, Value: set}})
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		row := make([]sqldriver.Value, len(rows.Columns()))
+		for {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := rows.Next(row); err == io.EOF {
+				return nil
+			} else if err != nil {
+				return err
+			}
+			var r rawEvent
+			if err := r.read(row); err != nil {
+				return err
+			}
+			if err := each(&r); err != nil {
+				return err
+			}
+		}
+	})
+}
+
+// rawEvent is a row of the history as it comes.
+type rawEvent struct {
+	id, version                                        int64
+	name, direction, checksum, downChecksum, startedAt string
+	hasDownText                                        bool
+	duration                                           int64
+}
+
+var errRow = errors.New("a row of the history is not as it should be; something else than Whimbrel has written it")
+
+// read reads the eventColumns.
+func (r *rawEvent) read(row []sqldriver.Value) error {
+	ok := true
+	number := func(v sqldriver.Value) int64 {
+		n, is := v.(int64)
+		ok = ok && is
+		return n
+	}
+	text := func(v sqldriver.Value) string {
+		s, is := v.(string)
+		ok = ok && is
+		return s
+	}
+	*r = rawEvent{
+		id: number(row[0]), version: number(row[1]), name: text(row[2]), direction: text(row[3]),
+		checksum: text(row[4]), downChecksum: text(row[5]), hasDownText: number(row[6]) != 0,
+		startedAt: text(row[7]), duration: number(row[8]),
+	}
+	if !ok {
+		return errRow
+	}
+	return nil
+}
+
+func (r *rawEvent) event(set string) (e database.Event, err error) {
+	e = database.Event{
+		ID: r.id, Set: set, Version: r.version, Name: r.name, Direction: database.Direction(r.direction),
+		HasDownText: r.hasDownText, Duration: time.Duration(r.duration) * time.Microsecond,
+	}
+	if e.StartedAt, err = time.Parse(timeLayout, r.startedAt); err == nil {
+		err = e.Checksum.UnmarshalText([]byte(r.checksum))
+	}
+	if err == nil {
+		err = e.DownChecksum.UnmarshalText([]byte(r.downChecksum))
+	}
+	if err != nil {
+		err = fmt.Errorf("event %d of the history: %w", r.id, err)
+	}
+	return e, err
+}
+
+// setting reads a row of the settings, which has the columns of an event.
+func (r *rawEvent) setting() (s database.StoredSetting, err error) {
+	s = database.StoredSetting{Name: r.name, Value: r.direction, Reason: r.checksum, ChangedBy: r.downChecksum}
+	if s.ChangedAt, err = time.Parse(timeLayout, r.startedAt); err != nil {
+		err = fmt.Errorf("setting %q: %w", r.name, err)
+	}
+	return s, err
+}
