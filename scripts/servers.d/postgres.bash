@@ -46,15 +46,14 @@ postgres_install() {
 }
 
 postgres_start() {
-	local major jobs=()
+	local major
 	for major in "${postgres_majors[@]}"; do
-		"${as_user[@]}" env -i HOME="$dir" PATH="$PATH" LC_ALL=C "$(postgres_bin "$major")/initdb" -D "$dir/postgres-$major" \
-			-U postgres -A trust -E UTF8 --no-locale --no-sync >"$dir/initdb-$major.log" 2>&1 </dev/null 9>&- &
-		jobs+=("$!")
+		launch "initdb-$major" "$(postgres_bin "$major")/initdb" -D "$dir/postgres-$major" \
+			-U postgres -A trust -E UTF8 --no-locale --no-sync
 	done
 	for major in "${postgres_majors[@]}"; do
-		wait "${jobs[0]}" || die "initdb of PostgreSQL $major failed: $(tail -n 5 "$dir/initdb-$major.log")"
-		jobs=("${jobs[@]:1}")
+		wait "${pids[initdb-$major]}" || die "initdb of PostgreSQL $major failed: $(tail -n 5 "$dir/initdb-$major.log")"
+		forget "initdb-$major"
 		postgres_start_one "postgres-$major"
 	done
 }
