@@ -1,0 +1,225 @@
+package whimbrel_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing/fstest"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
+	_ "github.com/whimbrel-db/whimbrel/database/sqlite"
+	"github.com/whimbrel-db/whimbrel/source"
+)
+
+// Open a database and apply a folder of migrations to it.
+func Example() {
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "whimbrel")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+
+	db, err := database.Open(ctx, "sqlite:"+filepath.Join(dir, "shop.db"), database.Options{App: "shop"})
+	if err != nil {
+		panic(err)
+	}
+	defer db.Close()
+	set, err := source.Read(os.DirFS("examples/shop"), source.Options{})
+	if err != nil {
+		panic(err)
+	}
+	result, err := whimbrel.New(db, set, whimbrel.Options{}).Up(ctx)
+	if err != nil {
+		panic(err)
+	}
+	for _, done := range result.Applied {
+		fmt.Println(done.Version, done.Name)
+	}
+	// Output:
+	// 1 customers
+	// 2 orders
+	// 3 orders_by_customer
+	// 4 order_sizes
+}
+
+// shop opens an empty SQLite database and applies the migrations of examples/shop.
+func shop(ctx context.Context, opts whimbrel.Options) (m *whimbrel.Migrator, clean func()) {
+	dir, err := os.MkdirTemp("", "whimbrel")
+	if err != nil {
+		panic(err)
+	}
+	db, err := database.Open(ctx, "sqlite:"+filepath.Join(dir, "shop.db"), database.Options{App: "shop"})
+	if err != nil {
+		panic(err)
+	}
+	set, err := source.Read(os.DirFS("examples/shop"), source.Options{})
+	if err != nil {
+		panic(err)
+	}
+	m = whimbrel.New(db, set, opts)
+	if _, err := m.Up(ctx); err != nil {
+		panic(err)
+	}
+	return m, func() {
+		db.Close()
+		os.RemoveAll(dir)
+	}
+}
+
+// A plan can be looked at before it is applied.
+func ExampleMigrator_Plan() {
+	ctx := context.Background()
+	m, clean := shop(ctx, whimbrel.Options{})
+	defer clean()
+
+	plan, err := m.Plan(ctx, whimbrel.Version(2))
+	if err != nil {
+		panic(err)
+	}
+	for _, unit := range plan.Units {
+		for _, s := range unit.Steps {
+			fmt.Println(unit.Kind, s.Direction, s.Version, s.Script.File, s.From)
+		}
+	}
+	result, err := m.Apply(ctx, plan)
+	fmt.Println(len(result.RolledBack), err)
+	// Output:
+	// batch down 4 0004_order_sizes.down.sql set
+	// batch down 3 0003_orders_by_customer.down.sql set
+	// 2 <nil>
+}
+
+func ExampleMigrator_Rollback() {
+	ctx := context.Background()
+	m, clean := shop(ctx, whimbrel.Options{Atomic: true})
+	defer clean()
+
+	result, err := m.Rollback(ctx, 1) // in one transaction
+	for _, done := range result.RolledBack {
+		fmt.Println(done.Version, done.Name)
+	}
+	fmt.Println(err)
+	// Output:
+	// 4 order_sizes
+	// 3 orders_by_customer
+	// 2 orders
+	// <nil>
+}
+
+func ExampleMigrator_Status() {
+	ctx := context.Background()
+	m, clean := shop(ctx, whimbrel.Options{})
+	defer clean()
+	if _, err := m.Steps(ctx, -1); err != nil {
+		panic(err)
+	}
+	st, err := m.Status(ctx)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println("version", st.Version)
+	fmt.Println("applied", st.Applied(), "pending", st.Pending())
+	// Output:
+	// version 3
+	// applied [1 2 3] pending [4]
+}
+
+func ExampleMigrator_History() {
+	ctx := context.Background()
+	m, clean := shop(ctx, whimbrel.Options{Note: "release 7"})
+	defer clean()
+	if _, err := m.Redo(ctx, 1); err != nil {
+		panic(err)
+	}
+	for event, err := range m.History(ctx) {
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println(event.Direction, event.Version, event.Name, event.App, event.Note)
+	}
+	// Output:
+	// up 1 customers shop release 7
+	// up 2 orders shop release 7
+	// up 3 orders_by_customer shop release 7
+	// up 4 order_sizes shop release 7
+	// down 4 order_sizes shop release 7
+	// up 4 order_sizes shop release 7
+}
+
+// What happens is told as events.
+func ExampleOptions_observe() {
+	ctx := context.Background()
+	_, clean := shop(ctx, whimbrel.Options{Observe: func(e whimbrel.Event) {
+		switch e := e.(type) {
+		case whimbrel.Planned:
+			fmt.Println(len(e.Plan.Steps()), "to do")
+		case whimbrel.StepDone:
+			fmt.Printf("%d/%d %s\n", e.Index+1, e.Of, e.Step.Name)
+		}
+	}})
+	defer clean()
+	// Output:
+	// 4 to do
+	// 1/4 customers
+	// 2/4 orders
+	// 3/4 orders_by_customer
+	// 4/4 order_sizes
+}
+
+// An applied file that was edited is refused before anything runs.
+func ExampleChecksumMismatchError() {
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "whimbrel")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	db, err := database.Open(ctx, "sqlite:"+filepath.Join(dir, "shop.db"), database.Options{})
+	if err != nil {
+		panic(err)
+	}
+	defer db.Close()
+
+	for _, text := range []string{"CREATE TABLE ports (name text);\n", "CREATE TABLE ports (name text, depth real);\n"} {
+		set, err := source.Read(fstest.MapFS{"0001_ports.up.sql": {Data: []byte(text)}}, source.Options{})
+		if err != nil {
+			panic(err)
+		}
+		_, err = whimbrel.New(db, set, whimbrel.Options{}).Up(ctx)
+		var mismatch *whimbrel.ChecksumMismatchError
+		if errors.As(err, &mismatch) {
+			fmt.Print(mismatch.Version, " ", mismatch.Name, "\n", mismatch.Diff)
+		}
+	}
+	// Output:
+	// 1 ports
+	// diff as applied (event 2) 0001_ports.up.sql
+	// --- as applied (event 2)
+	// +++ 0001_ports.up.sql
+	// @@ -1,1 +1,1 @@
+	// -CREATE TABLE ports (name text);
+	// +CREATE TABLE ports (name text, depth real);
+}
+
+// A change of plans between Plan and Apply does no harm: what another process has done
+// meanwhile is skipped, and whatever else differs is a *ConflictError.
+func ExampleMigrator_Apply() {
+	ctx := context.Background()
+	m, clean := shop(ctx, whimbrel.Options{})
+	defer clean()
+	plan, err := m.Plan(ctx, whimbrel.Steps(-1))
+	if err != nil {
+		panic(err)
+	}
+	if _, err := m.Steps(ctx, -1); err != nil { // somebody else, say
+		panic(err)
+	}
+	result, err := m.Apply(ctx, plan)
+	fmt.Println(len(result.RolledBack), result.Skipped, err)
+	// Output:
+	// 0 [4] <nil>
+}

@@ -1,0 +1,2 @@
+DROP INDEX jobs_available;
+ALTER TABLE jobs DROP COLUMN state;
