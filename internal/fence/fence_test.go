@@ -60,7 +60,11 @@ var rules = []rule{
 		outside: []string{"github.com/go-sql-driver/mysql"},
 	},
 	{pkg: "lint/...", imports: []string{"source", "database", "migration", "sqltext"}},
-	{pkg: ".", imports: []string{"lint/...", "source", "database", "migration", "sqltext"}},
+	{
+		pkg: ".", imports: []string{"lint/...", "source", "database", "migration", "sqltext"},
+		outside: []string{"github.com/rogpeppe/go-internal/diff"}, // shows how an edited script differs
+	},
+	{pkg: "examples/...", imports: []string{".", "source", "database", "migration"}, outside: []string{"github.com/rogpeppe/go-internal/diff"}},
 	{
 		pkg: "internal/cli/...",
 		imports: []string{
