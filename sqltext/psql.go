@@ -69,7 +69,7 @@ func (s *Scanner) copyIn(st *Statement, p *piece, from, to int) error {
 	if stray {
 		return s.errorAt(n, "the data of COPY … FROM stdin begins on the next line: move what follows the semicolon below the line \\. that ends the data")
 	}
-	s.copyAt = advance(s.pos, s.src.bytes()[:p.text])
+	s.copyAt = s.positionOf(p.text)
 	s.sql(st, CopyIn, p, from, n)
 	s.state = inCopy
 	return nil

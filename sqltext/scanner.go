@@ -2,11 +2,9 @@ package sqltext
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"iter"
-	"math/bits"
 )
 
 // A grammar watches the tokens of one statement for what makes a terminator not
@@ -49,7 +47,8 @@ type Scanner struct {
 	grammar grammar
 	names   names
 	state   state
-	pos     Position // where the current piece begins
+	file    string
+	pos     place    // where the current piece begins
 	copyAt  Position // where the COPY stands whose data is read
 	index   int
 	err     error
@@ -60,7 +59,8 @@ func NewScanner(r io.Reader, d Dialect, opts Options) *Scanner {
 	s := &Scanner{
 		dialect: d,
 		src:     newWindow(r),
-		pos:     Position{File: opts.File, Line: max(opts.Line, 1), Column: 1},
+		file:    opts.File,
+		pos:     place{line: max(opts.Line, 1), column: 1},
 		names:   newNames(opts.Reserved, d),
 	}
 	switch d {
@@ -124,7 +124,7 @@ type piece struct {
 // statement reads up to the next terminator.
 func (s *Scanner) statement(st *Statement) error {
 	l := &s.lex
-	if s.pos.Offset == 0 {
+	if s.pos.offset == 0 {
 		l.i = s.byteOrderMark()
 	}
 	s.grammar.begin()
@@ -255,14 +255,22 @@ func (s *Scanner) emit(st *Statement, k Kind, from, to, n int) {
 		to = from + len(trimRight(b[from:to]))
 	}
 	st.Text = st.Raw[from:to]
-	st.Start = s.pos
-	st.Pos = advance(s.pos, b[:from])
-	s.pos = advance(st.Pos, b[from:n])
+	st.Start = s.pos.in(s.file)
+	s.pos.advance(b[:from])
+	st.Pos = s.pos.in(s.file)
+	s.pos.advance(b[from:n])
 	s.src.discard(n)
 }
 
 func (s *Scanner) errorAt(i int, msg string) *Error {
-	return &Error{Pos: advance(s.pos, s.src.bytes()[:i]), Msg: msg}
+	return &Error{Pos: s.positionOf(i), Msg: msg}
+}
+
+// positionOf returns the position of the window's byte i.
+func (s *Scanner) positionOf(i int) Position {
+	p := s.pos
+	p.advance(s.src.bytes()[:i])
+	return p.in(s.file)
 }
 
 // trimRight cuts off white space at the end.
@@ -283,41 +291,4 @@ func (s *Scanner) byteOrderMark() int {
 		return len(byteOrderMark)
 	}
 	return 0
-}
-
-// advance returns the position behind b, which begins at p.
-func advance(p Position, b []byte) Position {
-	if len(b) == 0 {
-		return p
-	}
-	atStart := p.Offset == 0
-	p.Offset += int64(len(b))
-	if n := bytes.Count(b, []byte{'\n'}); n > 0 {
-		p.Line += n
-		p.Column = 1
-		b = b[bytes.LastIndexByte(b, '\n')+1:]
-	} else if atStart && bytes.HasPrefix(b, []byte(byteOrderMark)) {
-		b = b[len(byteOrderMark):]
-	}
-	p.Column += characters(b)
-	return p
-}
-
-// characters counts the code points of b: the bytes that do not continue one.
-// Unlike a count of runes it adds up wherever a text is cut.
-func characters(b []byte) int {
-	n := len(b)
-	for len(b) >= 8 {
-		v := binary.LittleEndian.Uint64(b)
-		if v&0x8080808080808080 != 0 {
-			n -= bits.OnesCount64(v >> 7 &^ (v >> 6) & 0x0101010101010101)
-		}
-		b = b[8:]
-	}
-	for _, c := range b {
-		if c&0xc0 == 0x80 {
-			n--
-		}
-	}
-	return n
 }

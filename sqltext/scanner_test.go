@@ -69,6 +69,14 @@ func (r *repeated) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// scale makes a size smaller for runs that are to be quick.
+func scale(n int) int {
+	if testing.Short() || raceDetector {
+		return n / 16
+	}
+	return n
+}
+
 // TestMemory: what is held is what the largest statement needs, however long the
 // text.
 func TestMemory(t *testing.T) {
@@ -77,10 +85,10 @@ func TestMemory(t *testing.T) {
 		name string
 		r    io.Reader
 	}{
-		{"statements", &repeated{text: strings.Repeat(statement, 1000), n: 300}},
-		{"COPY data", io.MultiReader(strings.NewReader("COPY t FROM stdin;\n"), &repeated{text: strings.Repeat("1\tabc\n", 50_000), n: 1000},
+		{"statements", &repeated{text: strings.Repeat(statement, 1000), n: scale(300)}},
+		{"COPY data", io.MultiReader(strings.NewReader("COPY t FROM stdin;\n"), &repeated{text: strings.Repeat("1\tabc\n", 50_000), n: scale(1000)},
 			strings.NewReader("\\.\n"))},
-		{"one line of COPY data", io.MultiReader(strings.NewReader("COPY t FROM stdin;\n"), &repeated{text: strings.Repeat("abc", 100_000), n: 1000},
+		{"one line of COPY data", io.MultiReader(strings.NewReader("COPY t FROM stdin;\n"), &repeated{text: strings.Repeat("abc", 100_000), n: scale(1000)},
 			strings.NewReader("\n\\.\n"))},
 	} {
 		s := NewScanner(c.r, PostgreSQL, Options{})
@@ -102,7 +110,7 @@ func TestMemory(t *testing.T) {
 				peak = max(peak, m.HeapInuse)
 			}
 		}
-		if read < 256<<20 {
+		if read < scale(256<<20) {
 			t.Errorf("%s: only %d bytes were read", c.name, read)
 		}
 		if n := len(s.src.buf); n > 256<<10 {
@@ -117,14 +125,14 @@ func TestMemory(t *testing.T) {
 // TestLongStatement: a statement of 20 MB on one line, and what follows it.
 func TestLongStatement(t *testing.T) {
 	t.Parallel()
-	text := "INSERT INTO t VALUES " + strings.Repeat("(1, 'é;', \"x\"),", 1_200_000) + "(2); SELECT 2"
+	text := "INSERT INTO t VALUES " + strings.Repeat("(1, 'é;', \"x\"),", scale(1_200_000)) + "(2); SELECT 2"
 	for _, d := range []Dialect{PostgreSQL, SQLite, MySQL} {
 		pieces, err := Split(text, d, Options{})
 		if err != nil || len(pieces) != 2 || pieces[1].Text != "SELECT 2" {
 			t.Fatalf("%v: %d pieces, error %v", d, len(pieces), err)
 		}
 		at := strings.Index(text, "SELECT 2")
-		if want := at + 1 - 1_200_000; pieces[1].Pos.Column != want || pieces[1].Pos.Offset != int64(at) {
+		if want := at + 1 - scale(1_200_000); pieces[1].Pos.Column != want || pieces[1].Pos.Offset != int64(at) {
 			t.Errorf("%v: the second stands at %+v, not in column %d", d, pieces[1].Pos, want)
 		}
 	}
@@ -135,16 +143,16 @@ func TestLongStatement(t *testing.T) {
 func TestNotQuadratic(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{
-		"escapes":         "SELECT E'" + strings.Repeat(`\'`, 1<<20) + "'",
-		"continuations":   strings.Repeat("SELECT E'a' -- b\n", 1<<16),
-		"dollar tags":     "SELECT $a$" + strings.Repeat("$a", 1<<20) + "$a$",
-		"dollars":         strings.Repeat("$", 1<<16) + "x",
-		"comments":        "/*" + strings.Repeat("/*", 1<<20) + strings.Repeat("*/", 1<<20+1) + ";",
-		"lone CRs":        strings.Repeat("-- a\r", 1<<18),
-		"terminators":     strings.Repeat(";", 1<<18),
-		"ends of data":    "COPY t FROM stdin;\n" + strings.Repeat("\\.x\n", 1<<20) + "\\.\n",
-		"versions":        strings.Repeat("/*!1 */ a ", 1<<18),
-		"a body of words": "CREATE FUNCTION f() BEGIN ATOMIC " + strings.Repeat("end ", 1<<18) + "; END",
+		"escapes":         "SELECT E'" + strings.Repeat(`\'`, scale(1<<17)) + "'",
+		"continuations":   strings.Repeat("SELECT E'a' -- b\n", scale(1<<16)),
+		"dollar tags":     "SELECT $a$" + strings.Repeat("$a", scale(1<<17)) + "$a$",
+		"dollars":         strings.Repeat("$", scale(1<<16)) + "x",
+		"comments":        "/*" + strings.Repeat("/*", scale(1<<17)) + strings.Repeat("*/", scale(1<<17)+1) + ";",
+		"lone CRs":        strings.Repeat("-- a\r", scale(1<<16)),
+		"terminators":     strings.Repeat(";", scale(1<<16)),
+		"ends of data":    "COPY t FROM stdin;\n" + strings.Repeat("\\.x\n", scale(1<<17)) + "\\.\n",
+		"versions":        strings.Repeat("/*!1 */ a ", scale(1<<16)),
+		"a body of words": "CREATE FUNCTION f() BEGIN ATOMIC " + strings.Repeat("end ", scale(1<<16)) + "; END",
 	} {
 		for _, d := range []Dialect{PostgreSQL, SQLite, MySQL} {
 			for _, r := range []io.Reader{strings.NewReader(text), iotest.OneByteReader(strings.NewReader(text))} {
