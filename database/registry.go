@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -61,24 +62,35 @@ func schemes() string {
 	return strings.Join(names, ":, ") + ":"
 }
 
-// Redact returns a URL with its password replaced by "xxxxx", also when it is not
-// a valid URL.
+// Redact returns a URL with its passwords replaced by "xxxxx", also when it is not
+// a valid URL. Where it is in doubt, what might be a password is one.
 func Redact(url string) string {
-	authority := strings.Index(url, "//")
-	if authority < 0 {
-		return url
-	}
-	rest := url[authority+2:]
-	at := strings.LastIndex(rest, "@") // a password may have any sign in it, unescaped
-	if q := strings.IndexByte(rest, '?'); q >= 0 && at > q {
-		at = strings.LastIndex(rest[:q], "@")
-	}
-	if at < 0 {
-		return url
-	}
-	user, _, hasPassword := strings.Cut(rest[:at], ":")
-	if !hasPassword {
-		return url
-	}
-	return url[:authority+2] + user + ":xxxxx" + rest[at:]
+	return redactUser(passwordParam.ReplaceAllString(url, "${1}xxxxx"))
 }
+
+// redactUser redacts the password that stands before the host. It may have any sign in
+// it, unescaped.
+func redactUser(url string) string {
+	begin := strings.Index(url, "//") + len("//")
+	if begin < len("//") {
+		begin = 0 // not a URL, or one without an authority
+	}
+	rest := url[begin:]
+	colon, at := strings.IndexByte(rest, ':'), strings.LastIndexByte(rest, '@')
+	if q := strings.IndexByte(rest, '?'); q >= 0 && at > q && strings.Contains(rest[q:at], "=") {
+		if before := strings.LastIndexByte(rest[:q], '@'); before >= 0 || port.MatchString(rest) {
+			at = before // the other one is in the query
+		}
+	}
+	if colon < 0 || at < colon {
+		return url
+	}
+	return url[:begin] + rest[:colon] + ":xxxxx" + rest[at:]
+}
+
+var (
+	// passwordParam is a password among the parameters of a URL or of a list of key=value.
+	passwordParam = regexp.MustCompile(`(?i)((?:password|passwd|passphrase|pwd|pass)\s*=\s*)('(?:[^'\\]|\\.)*'?|[^&\s]*)`)
+	// port is the authority of a URL without user and password.
+	port = regexp.MustCompile(`^[^:@]*:[0-9]*[/?]`)
+)
