@@ -10,7 +10,10 @@
 // What it cannot cut it refuses, with the file, line and column.
 //
 // It is a lexer with just enough grammar to find the ends of statements; it
-// does not check that a statement is valid.
+// does not check that a statement is valid. It sees the text alone, not the
+// server: strings are read as with PostgreSQL's standard_conforming_strings on and
+// without MySQL's NO_BACKSLASH_ESCAPES and ANSI_QUOTES, and MySQL routines in
+// the manner of Oracle need DELIMITER.
 package sqltext
 
 import (
@@ -42,8 +45,9 @@ func (d Dialect) String() string {
 }
 
 // Position is a place in a text. Line and Column count from 1; Column counts
-// characters (Unicode code points), not bytes. A CR before an LF is part of
-// the line end. The zero Position is no place at all.
+// characters (Unicode code points), not bytes, and not the byte-order mark that a
+// text may begin with. A CR before an LF is part of the line end. The zero
+// Position is no place at all.
 type Position struct {
 	File   string
 	Offset int64 // bytes before the place
@@ -68,7 +72,8 @@ const (
 	// CopyIn is a PostgreSQL COPY … FROM stdin. Its data follows as CopyData
 	// pieces and ends with one CopyEnd piece.
 	CopyIn
-	// CopyData is a stretch of whole lines of COPY data (Text == Raw).
+	// CopyData is a stretch of whole lines of COPY data, at most 64 KiB of them
+	// (Text == Raw). A longer line comes in several pieces.
 	CopyData
 	// CopyEnd is the line "\." that ends COPY data.
 	CopyEnd
@@ -99,7 +104,7 @@ const (
 	// TxNever cannot run inside a transaction (CREATE INDEX CONCURRENTLY, VACUUM).
 	TxNever
 	// TxNoEffect runs inside a transaction but does nothing there
-	// (SQLite's PRAGMA foreign_keys).
+	// (SQLite's PRAGMA foreign_keys = …).
 	TxNoEffect
 )
 
@@ -134,8 +139,8 @@ type Statement struct {
 	// EnumType and EnumValue are set for PostgreSQL's ALTER TYPE … ADD VALUE: the
 	// type's name as written, and the new value unquoted.
 	EnumType, EnumValue string
-	// Reserved is the first of the scanner's reserved names that the statement
-	// mentions as an identifier, "" for none.
+	// Reserved is the reserved name that the statement mentions first as an
+	// identifier, "" for none. What is in strings is not looked at.
 	Reserved string
 }
 
@@ -156,7 +161,8 @@ type Options struct {
 	// a larger file; 0 means 1.
 	Line int
 	// Reserved names (lower case) are looked for among the identifiers of each
-	// statement, quoted or not; see Statement.Reserved.
+	// statement, quoted or not; see Statement.Reserved. In PostgreSQL a quoted
+	// name must have the same case.
 	Reserved []string
 }
 
