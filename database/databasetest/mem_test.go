@@ -12,6 +12,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/database/memdb"
 	"github.com/whimbrel-db/whimbrel/migration"
+	"go.uber.org/goleak"
 )
 
 func TestMemdb(t *testing.T) {
@@ -128,3 +129,6 @@ func record(t *testing.T, tc testCase, newTarget func() Target) (out outcomeOf) 
 	})
 	return out
 }
+
+// The suite leaves no goroutine behind, and memdb none.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
