@@ -1,0 +1,128 @@
+package fence
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// docs/contract.md names identifiers, tests and cases; all of them exist.
+func TestTheContractNamesWhatExists(t *testing.T) {
+	text, err := os.ReadFile("../../docs/contract.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := names(t)
+	quoted := regexp.MustCompile("`([^`]+)`|\"([^\"]+)\"")
+	checked := 0
+	for line := range strings.Lines(string(text)) {
+		cells := strings.Split(line, "|")
+		if len(cells) < 5 {
+			continue
+		}
+		for _, m := range quoted.FindAllStringSubmatch(cells[3]+cells[4], -1) {
+			name := m[1] + m[2]
+			checked++
+			if !known[name] {
+				t.Errorf("docs/contract.md names %q, which does not exist", name)
+			}
+		}
+	}
+	if checked < 50 {
+		t.Errorf("only %d names were found in docs/contract.md: is it a table still?", checked)
+	}
+}
+
+// names returns the exported identifiers of the module's packages, as pkg.Name and pkg.Type.Member, its test
+// functions, and the names of the conformance suite's cases.
+func names(t *testing.T) map[string]bool {
+	known := map[string]bool{}
+	caseName := regexp.MustCompile(`(?m)^\s*\{(?:name: )?"([^"]+)"`)
+	err := filepath.WalkDir("../..", func(file string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() || path.Ext(file) != ".go" {
+			return err
+		}
+		src, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		if strings.Contains(file, "databasetest") {
+			for _, m := range caseName.FindAllStringSubmatch(string(src), -1) {
+				known[m[1]] = true
+			}
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, src, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		for _, d := range parsed.Decls {
+			declared(parsed.Name.Name, d, known)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return known
+}
+
+func declared(pkg string, d ast.Decl, known map[string]bool) {
+	switch d := d.(type) {
+	case *ast.FuncDecl:
+		name := d.Name.Name
+		switch {
+		case d.Recv != nil:
+			known[pkg+"."+receiver(d.Recv.List[0].Type)+"."+name] = true
+		case strings.HasPrefix(name, "Test"):
+			known[name] = true
+		default:
+			known[pkg+"."+name] = true
+		}
+	case *ast.GenDecl:
+		for _, spec := range d.Specs {
+			switch spec := spec.(type) {
+			case *ast.ValueSpec:
+				for _, n := range spec.Names {
+					known[pkg+"."+n.Name] = true
+				}
+			case *ast.TypeSpec:
+				known[pkg+"."+spec.Name.Name] = true
+				members(pkg+"."+spec.Name.Name, spec.Type, known)
+			}
+		}
+	}
+}
+
+func members(of string, typ ast.Expr, known map[string]bool) {
+	var fields *ast.FieldList
+	switch typ := typ.(type) {
+	case *ast.StructType:
+		fields = typ.Fields
+	case *ast.InterfaceType:
+		fields = typ.Methods
+	default:
+		return
+	}
+	for _, f := range fields.List {
+		for _, n := range f.Names {
+			known[of+"."+n.Name] = true
+		}
+	}
+}
+
+func receiver(e ast.Expr) string {
+	if star, ok := e.(*ast.StarExpr); ok {
+		e = star.X
+	}
+	if ident, ok := e.(*ast.Ident); ok {
+		return ident.Name
+	}
+	return ""
+}
