@@ -21,6 +21,7 @@ type batch struct {
 	opts database.LockOptions
 
 	head    int64
+	fresh   bool  // Begin has made Whimbrel's tables
 	failed  error // the first error of a method, after which only Rollback and Discard help
 	written bool  // something ran since the savepoint
 	last    time.Time
@@ -86,7 +87,7 @@ func (b *batch) begin(ctx context.Context, w *waiter) error {
 		b.c.rollback()
 		return b.d.connectError(err)
 	}
-	b.head = st.head
+	b.head, b.fresh = st.head, st.fresh
 	b.reset()
 	return nil
 }
@@ -258,6 +259,18 @@ func (b *batch) restart(ctx context.Context) error {
 		return err
 	}
 	return b.begin(ctx, newWaiter(b.set, b.opts))
+}
+
+// reconnect replaces the connection.
+func (b *batch) reconnect(ctx context.Context) error {
+	c, err := b.d.acquire(ctx, newWaiter(b.set, b.opts))
+	if err != nil {
+		return err
+	}
+	b.c.drop()
+	b.c.release()
+	b.c = c
+	return nil
 }
 
 // putBack undoes what a script that failed, or that had to keep a database attached,

@@ -22,8 +22,14 @@ func code(err error) int {
 	return 0
 }
 
-// isBusy reports that another connection holds a lock that it will let go of.
+// errAppeared is the error of a question that came before another process made the tables.
+var errAppeared = errors.New("Whimbrel's tables were made at this moment")
+
+// isBusy reports that another connection is in the way, for a while.
 func isBusy(err error) bool {
+	if errors.Is(err, errAppeared) {
+		return true
+	}
 	switch code(err) {
 	case lib.SQLITE_BUSY, lib.SQLITE_BUSY_RECOVERY, lib.SQLITE_BUSY_TIMEOUT, lib.SQLITE_LOCKED_SHAREDCACHE, lib.SQLITE_PROTOCOL:
 		return true

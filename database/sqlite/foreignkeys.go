@@ -93,6 +93,13 @@ func (k *foreignKeys) read(ctx context.Context, c *conn) error {
 func (k *foreignKeys) restart(ctx context.Context, b *batch, pragmas []sqltext.Statement) error {
 	head := b.head
 	b.c.rollback()
+	if b.fresh && b.d.path != "" {
+		// The connection has made the file's first page, if only for a moment, and its size
+		// can't be changed any more. A new connection doesn't know.
+		if err := b.reconnect(ctx); err != nil {
+			return err
+		}
+	}
 	k.changed = true
 	for _, st := range pragmas {
 		if _, err := b.c.ExecContext(ctx, st.Text); err != nil {

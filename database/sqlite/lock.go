@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -126,7 +127,9 @@ func (d *db) setGuard(c *conn, set string, g *guardMark) error {
 // processes agree on it. It is made and removed only by who has the database's
 // write lock, so it is never replaced under somebody.
 func (d *db) sidePath(ctx context.Context, c *conn, set string) (path string, err error) {
-	err = c.QueryRowContext(ctx, "SELECT file FROM pragma_database_list WHERE name = 'main'").Scan(&path)
+	var seq int
+	var name string
+	err = c.QueryRowContext(ctx, "PRAGMA database_list").Scan(&seq, &name, &path) // main comes first
 	if err != nil || path == "" {
 		return "", d.connectError(err)
 	}
@@ -169,7 +172,8 @@ func sideTaken(path string) (bool, error) {
 }
 
 func openSide(path, mode string) (*side, error) {
-	pool, err := sql.Open("sqlite", fileURI(path, mode, nil))
+	params := url.Values{"_pragma": {"journal_mode(memory)"}} // no third file
+	pool, err := sql.Open("sqlite", fileURI(path, mode, params))
 	if err != nil {
 		return nil, err
 	}

@@ -95,7 +95,11 @@ func (r *run) take(ctx context.Context, w *waiter) (err error) {
 
 // settle reads the session that Close puts back, and lets statements wait for readers.
 func (r *run) settle(ctx context.Context) (err error) {
-	if r.session, err = r.c.readSession(ctx); err == nil {
+	err = poll(ctx, readPatience, func() (err error) {
+		r.session, err = r.c.readSession(ctx)
+		return err
+	})
+	if err == nil {
 		err = r.keys.read(ctx, r.c)
 	}
 	if err == nil {
@@ -182,7 +186,10 @@ func (r *run) Close(context.Context) error {
 // end lets go of the lock, and gives back the connection as it was.
 func (r *run) end() error {
 	r.c.rollback() // of what a script has left open
-	_, err := r.c.restore(r.session)
+	err := poll(bg, readPatience, func() error {
+		_, err := r.c.restore(r.session)
+		return err
+	})
 	r.keys.changed = true // for all that is known
 	err = errors.Join(err, r.keys.putBack(r.c), r.unguard())
 	if err != nil {

@@ -128,8 +128,11 @@ func (d *db) missing(ctx context.Context, q querier, err error) (bool, error) {
 	if cerr := q.QueryRowContext(ctx, d.sql.exist).Scan(&n); cerr != nil {
 		return false, d.connectError(cerr)
 	}
-	if n == 0 {
+	switch {
+	case n == 0:
 		return true, nil
+	case n == 2 && strings.HasPrefix(message(err), "no such table"):
+		return false, errAppeared
 	}
 	return false, fmt.Errorf("the tables %s and %s in %s are not Whimbrel's, or are damaged (%s); choose another name for the history",
 		d.names.History, d.names.Settings, d.target(), message(err))

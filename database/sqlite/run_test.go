@@ -1,0 +1,168 @@
+package sqlite_test
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+func guard(t testing.TB, db database.Database) database.Run {
+	t.Helper()
+	r, err := db.Guard(bg, "app", patient)
+	must(t, err)
+	t.Cleanup(func() { r.Close(bg) })
+	return r
+}
+
+func execAll(t testing.TB, r database.Run, script string) {
+	t.Helper()
+	s := text(script)
+	for _, st := range statements(t, script) {
+		if st.Kind == sqltext.SQL {
+			must(t, r.Exec(bg, s, st, nil))
+		}
+	}
+}
+
+func TestHolderOfARun(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "app.db")
+	db := connect(t, "sqlite:"+path, database.Options{App: "the app"})
+	r := guard(t, db)
+	var told database.Holder
+	_, err := db.Begin(bg, "app", database.LockOptions{Waiting: func(h database.Holder) { told = h }})
+	var locked *database.LockedError
+	if !errors.As(err, &locked) || locked.Holder != told || told.App != "the app" || told.PID == 0 || told.Since.IsZero() {
+		t.Errorf("Begin: %v, and Waiting was told of %+v", err, told)
+	}
+	must(t, r.Close(bg))
+	if files := sideFiles(t, path); len(files) != 0 {
+		t.Errorf("%q are left", files)
+	}
+}
+
+func TestRunOfWhatCannotBeInATransaction(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "app.db")
+	db := connect(t, "sqlite:"+path, database.Options{})
+	apply(t, db, 1, "CREATE TABLE t (x)")
+	r := guard(t, db)
+	execAll(t, r, "VACUUM; PRAGMA journal_mode = wal; PRAGMA foreign_keys = ON; BEGIN; INSERT INTO t VALUES (1)")
+	if _, err := r.Record(bg, event(2)); err == nil {
+		t.Error("Record in the script's transaction succeeded")
+	}
+	execAll(t, r, "COMMIT; VACUUM; PRAGMA journal_mode = delete; PRAGMA journal_mode = wal")
+	e, err := r.Record(bg, event(2))
+	must(t, err)
+	if e.ID == 0 || r.Head() != e.ID {
+		t.Errorf("the event is %+v, the head %d", e, r.Head())
+	}
+	execAll(t, r, "BEGIN; INSERT INTO t VALUES (2)")
+	must(t, r.Close(bg))
+	must(t, r.Close(bg))
+	if n := scan[int](t, path, "SELECT count(*) FROM t"); n != 1 {
+		t.Errorf("%d rows, want 1", n)
+	}
+	if mode := scan[string](t, path, "PRAGMA journal_mode"); mode != "wal" {
+		t.Errorf("the journal mode is %s, want wal", mode)
+	}
+}
+
+// TestRunsAndBatchesExclude has both count up by a read and a write of their own.
+func TestRunsAndBatchesExclude(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "app.db")
+	apply(t, connect(t, "sqlite:"+path, database.Options{}), 1, "CREATE TABLE t (x); INSERT INTO t VALUES (0)")
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	var inside int
+	work := func(do func() error) error {
+		mu.Lock()
+		inside++
+		alone := inside == 1
+		mu.Unlock()
+		err := do()
+		mu.Lock()
+		inside--
+		mu.Unlock()
+		if !alone {
+			err = errors.Join(err, errors.New("two have the lock"))
+		}
+		return err
+	}
+	for i := range 8 {
+		all.Go(func() {
+			db := connect(t, "sqlite:"+path, database.Options{})
+			for range 10 {
+				var err error
+				if i%2 == 0 {
+					err = once(db.Guard(bg, "app", patient))(func(r database.Run) error {
+						return work(func() error {
+							s := text("UPDATE t SET x = x + 1")
+							return r.Exec(bg, s, statements(t, "UPDATE t SET x = x + 1")[0], nil)
+						})
+					}, func(r database.Run) error { return r.Close(bg) })
+				} else {
+					err = once(db.Begin(bg, "app", patient))(func(b database.Batch) error {
+						return work(func() error { return b.Run(bg, text("UPDATE t SET x = x + 1")) })
+					}, func(b database.Batch) error { return b.Commit(bg) })
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if n := scan[int](t, path, "SELECT x FROM t"); n != 80 {
+		t.Errorf("counted to %d, want 80", n)
+	}
+}
+
+func once[T any](v T, err error) func(do, end func(T) error) error {
+	return func(do, end func(T) error) error {
+		if err != nil {
+			return err
+		}
+		return errors.Join(do(v), end(v))
+	}
+}
+
+func TestSettingDuringARun(t *testing.T) {
+	t.Parallel()
+	db := connect(t, "sqlite:"+filepath.Join(t.TempDir(), "app.db"), database.Options{})
+	r := guard(t, db)
+	must(t, db.UpdateSetting(bg, database.SettingUpdate{Name: database.MigrationMode, Value: "false", Reason: "stop"}))
+	st, err := r.State(bg)
+	must(t, err)
+	if st.Settings.Bool(database.MigrationMode) || st.Head == r.Head() {
+		t.Errorf("State is %+v, head %d", st, r.Head())
+	}
+}
+
+func TestRunIsCancelled(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "app.db")
+	db := connect(t, "sqlite:"+path, database.Options{})
+	apply(t, db, 1, "CREATE TABLE t (x)")
+	r := guard(t, db)
+	endless := "INSERT INTO t WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n"
+	ctx, cancel := context.WithTimeout(bg, 20*time.Millisecond)
+	defer cancel()
+	err := r.Exec(ctx, text(endless), statements(t, endless)[0], nil)
+	var e *database.StatementError
+	if !errors.As(err, &e) || !errors.Is(err, context.DeadlineExceeded) || e.Code != "SQLITE_INTERRUPT" {
+		t.Errorf("Exec: %v, want a *StatementError that is the context's", err)
+	}
+	execAll(t, r, "INSERT INTO t VALUES (1)")
+	must(t, r.Close(ctx))
+	if n := scan[int](t, path, "SELECT count(*) FROM t"); n != 1 {
+		t.Errorf("%d rows, want 1", n)
+	}
+}

@@ -1,0 +1,317 @@
+package sqlite_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/sqlite"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// family is a database with a parent that has children, and enforcement on.
+func family(t *testing.T) (path, url string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "app.db")
+	url = "sqlite:" + path + "?_pragma=foreign_keys(1)"
+	apply(t, connect(t, url, database.Options{}), 1, `
+CREATE TABLE parent (id INTEGER PRIMARY KEY);
+CREATE TABLE child (id INTEGER PRIMARY KEY, parent REFERENCES parent ON DELETE CASCADE);
+INSERT INTO parent VALUES (1), (2);
+INSERT INTO child VALUES (10, 1), (20, 2);`)
+	return path, url
+}
+
+const rebuild = `CREATE TABLE parent_new (id INTEGER PRIMARY KEY, name TEXT);
+INSERT INTO parent_new (id) SELECT id FROM parent;
+DROP TABLE parent;
+ALTER TABLE parent_new RENAME TO parent;
+`
+
+func TestForeignKeysOffWhileATableIsRebuilt(t *testing.T) {
+	t.Parallel()
+	for _, script := range []string{
+		"PRAGMA foreign_keys = OFF;\n" + rebuild,
+		"PRAGMA foreign_keys=0; BEGIN;\n" + rebuild + "COMMIT; PRAGMA foreign_keys=ON;",
+		"-- a head\npragma main.foreign_keys ( no ) ;\n" + rebuild + "PRAGMA foreign_keys = ON;",
+	} {
+		path, url := family(t)
+		pool := open(t, path, "_pragma=foreign_keys(1)")
+		pool.SetMaxOpenConns(1) // so that it is seen what became of its session
+		db, err := sqlite.New(pool, database.Options{})
+		must(t, err)
+		apply(t, db, 2, script)
+		var on bool
+		must(t, pool.QueryRow("PRAGMA foreign_keys").Scan(&on))
+		if n := scan[int](t, path, "SELECT count(*) FROM child"); n != 2 || !on {
+			t.Errorf("%s: %d children are left, want 2; foreign_keys is %t", script, n, on)
+		}
+		apply(t, connect(t, url, database.Options{}), 3, "DELETE FROM parent WHERE id = 1")
+		if n := scan[int](t, path, "SELECT count(*) FROM child"); n != 1 {
+			t.Errorf("%s: %d children are left after one parent went, want 1", script, n)
+		}
+	}
+}
+
+func TestForeignKeysAreCheckedAfterwards(t *testing.T) {
+	t.Parallel()
+	path, url := family(t)
+	db := connect(t, url, database.Options{})
+	b := begin(t, db)
+	err := b.Run(bg, text("\nPRAGMA foreign_keys = OFF; DELETE FROM parent WHERE id = 2;"))
+	var e *database.StatementError
+	if !errors.As(err, &e) || e.Code != "SQLITE_CONSTRAINT_FOREIGNKEY" || e.Pos.Line != 2 || !strings.Contains(e.Message, "table child row 20 (parent parent)") {
+		t.Fatalf("%v, want a *StatementError that names the row", err)
+	}
+	must(t, b.Rollback(bg))
+
+	// What was broken before does not count.
+	apply(t, connect(t, "sqlite:"+path, database.Options{}), 2, "INSERT INTO child VALUES (30, 3)")
+	apply(t, db, 3, "PRAGMA foreign_keys = OFF;\n"+rebuild)
+	b = begin(t, db)
+	if err := b.Run(bg, text("PRAGMA foreign_keys = OFF; INSERT INTO child SELECT i + 100, 7 FROM ("+numbers(12)+");")); err == nil || !strings.Contains(err.Error(), "and 2 more") {
+		t.Errorf("%v, want an error that lists ten", err)
+	}
+	must(t, b.Discard(bg)) // foreign_keys is on again
+	if err := b.Run(bg, text("INSERT INTO child VALUES (40, 4)")); err == nil {
+		t.Error("after Discard foreign keys are not enforced")
+	}
+}
+
+func TestForeignKeysTooLate(t *testing.T) {
+	t.Parallel()
+	path, url := family(t)
+	db := connect(t, url, database.Options{})
+	b := begin(t, db)
+	must(t, b.Run(bg, text("CREATE TABLE t (x)")))
+	err := b.Run(bg, text("-- first\nPRAGMA foreign_keys = OFF;\n"+rebuild))
+	if e := (*database.StatementError)(nil); !errors.As(err, &e) || e.Pos.Line != 2 || e.Hint == "" {
+		t.Errorf("%v, want a *StatementError at the PRAGMA", err)
+	}
+	must(t, b.Discard(bg))
+	must(t, b.Run(bg, text("PRAGMA foreign_keys = OFF;\n"+rebuild)))
+	must(t, b.Run(bg, text("PRAGMA foreign_keys = OFF; CREATE TABLE u (x)"))) // the same is no change
+	if err := b.Run(bg, text("DELETE FROM parent")); err == nil {
+		t.Error("a script that expects foreign keys ran without them")
+	}
+	must(t, b.Rollback(bg))
+
+	b = begin(t, db)
+	must(t, b.Run(bg, text("CREATE TABLE t (x)")))
+	must(t, b.Run(bg, text("PRAGMA foreign_keys = ON; CREATE TABLE u (x)"))) // it is on
+	must(t, b.Commit(bg))
+	if n := scan[int](t, path, "SELECT count(*) FROM child"); n != 2 {
+		t.Errorf("%d children, want 2", n)
+	}
+}
+
+func TestForeignKeysAndAnotherProcess(t *testing.T) {
+	t.Parallel()
+	_, url := family(t)
+	b := begin(t, connect(t, url, database.Options{}))
+	other := connect(t, url, database.Options{})
+	waiting, done := make(chan bool), make(chan error)
+	go func() {
+		var once sync.Once
+		b, err := other.Begin(bg, "app", database.LockOptions{Timeout: time.Minute, Waiting: func(database.Holder) {
+			once.Do(func() { close(waiting) })
+		}})
+		if err == nil {
+			if err = b.Record(bg, event(9)); err == nil {
+				err = b.Commit(bg)
+			}
+		}
+		done <- err
+	}()
+	<-waiting
+	// While so many of them are executed the lock is free.
+	err := b.Run(bg, text(strings.Repeat("PRAGMA foreign_keys = OFF;", 20000)+"CREATE TABLE t (x)"))
+	if !errors.Is(err, database.ErrHeadChanged) {
+		t.Errorf("%v, want ErrHeadChanged", err)
+	}
+	must(t, b.Rollback(bg))
+	must(t, <-done)
+}
+
+func TestPageSizeOfAnEmptyFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "app.db")
+	apply(t, connect(t, "sqlite:"+path, database.Options{}), 1, "PRAGMA page_size = 8192; PRAGMA auto_vacuum = FULL; CREATE TABLE t (x)")
+	if n := scan[int](t, path, "PRAGMA page_size"); n != 8192 {
+		t.Errorf("the page size is %d, want 8192", n)
+	}
+}
+
+// TestSessionIsPutBack has a script change everything that can be changed.
+func TestSessionIsPutBack(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "app.db")
+	pool := open(t, path, "")
+	pool.SetMaxOpenConns(1)
+	_, err := pool.Exec("CREATE TEMP TABLE mine (x); ATTACH ':memory:' AS also_mine")
+	must(t, err)
+	db, err := sqlite.New(pool, database.Options{})
+	must(t, err)
+	const change = `PRAGMA recursive_triggers = 1; PRAGMA ignore_check_constraints = 1; PRAGMA legacy_alter_table = 1;
+PRAGMA writable_schema = 1; PRAGMA trusted_schema = 0; PRAGMA reverse_unordered_selects = 1; PRAGMA automatic_index = 0;
+PRAGMA cell_size_check = 1; PRAGMA secure_delete = 1; PRAGMA busy_timeout = 77; PRAGMA cache_size = 77; PRAGMA cache_spill = 0;
+PRAGMA analysis_limit = 77; PRAGMA locking_mode = exclusive; PRAGMA case_sensitive_like = 1; PRAGMA defer_foreign_keys = 1;
+CREATE TEMP TABLE leak (x UNIQUE); CREATE INDEX temp.leak_x ON leak (x); CREATE TEMP VIEW "leak view" AS SELECT 1;
+ATTACH ':memory:' AS leaked; CREATE TABLE leaked.t (x); PRAGMA query_only = 1;`
+	before := session(t, pool)
+	run := func(end func(database.Batch) error) {
+		b := begin(t, db)
+		must(t, b.Run(bg, text(change)))
+		must(t, b.Record(bg, event(1)))
+		must(t, end(b))
+		if after := session(t, pool); after != before {
+			t.Errorf("the session was\n%s\nand is\n%s", before, after)
+		}
+	}
+	run(func(b database.Batch) error { return b.Commit(bg) })
+	run(func(b database.Batch) error { return b.Rollback(bg) })
+	run(func(b database.Batch) error { return errors.Join(b.Discard(bg), b.Commit(bg)) })
+	r := guard(t, db)
+	execAll(t, r, strings.Replace(change, "PRAGMA query_only = 1;", "PRAGMA synchronous = 0; PRAGMA temp_store = 0;", 1))
+	must(t, r.Close(bg))
+	if after := session(t, pool); after != before {
+		t.Errorf("the session was\n%s\nand after a Run it is\n%s", before, after)
+	}
+}
+
+// session describes the session of a pool's only connection.
+func session(t *testing.T, pool *sql.DB) string {
+	t.Helper()
+	var b strings.Builder
+	for _, q := range []string{
+		"PRAGMA recursive_triggers", "PRAGMA ignore_check_constraints", "PRAGMA legacy_alter_table", "PRAGMA writable_schema",
+		"PRAGMA trusted_schema", "PRAGMA reverse_unordered_selects", "PRAGMA automatic_index", "PRAGMA cell_size_check",
+		"PRAGMA secure_delete", "PRAGMA busy_timeout", "PRAGMA cache_size", "PRAGMA cache_spill", "PRAGMA analysis_limit",
+		"PRAGMA locking_mode", "PRAGMA query_only", "PRAGMA defer_foreign_keys", "PRAGMA synchronous", "PRAGMA foreign_keys",
+		"SELECT 'a' LIKE 'A'", "SELECT group_concat(name) FROM temp.sqlite_schema", "SELECT group_concat(name) FROM pragma_database_list",
+	} {
+		var v any
+		must(t, pool.QueryRow(q).Scan(&v))
+		fmt.Fprintf(&b, "%s: %v; ", strings.TrimPrefix(q, "PRAGMA "), v)
+	}
+	return b.String()
+}
+
+func TestFunctions(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "app.db")
+	db := connect(t, "sqlite:"+path, database.Options{})
+	apply(t, db, 1, "CREATE TABLE t (x); INSERT INTO t "+numbers(3))
+	run := func(fn func(context.Context, sqlite.Tx) error) error {
+		b := begin(t, db)
+		defer b.Rollback(bg)
+		if err := b.Run(bg, sqlite.Func("double", fn)); err != nil {
+			return err
+		}
+		return b.Commit(bg)
+	}
+	must(t, run(func(ctx context.Context, tx sqlite.Tx) error {
+		rows, err := tx.QueryContext(ctx, "SELECT x FROM t ORDER BY x")
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var x int
+			if err := rows.Scan(&x); err != nil {
+				return err
+			}
+			if _, err := tx.ExecContext(ctx, "UPDATE t SET x = ? WHERE x = ?", 100*x, x); err != nil {
+				return err
+			}
+		}
+		var n int
+		return errors.Join(rows.Err(), tx.QueryRowContext(ctx, "SELECT count(*) FROM t").Scan(&n))
+	}))
+	if n := scan[int](t, path, "SELECT sum(x) FROM t"); n != 600 {
+		t.Errorf("the sum is %d, want 600", n)
+	}
+
+	failure := errors.New("no")
+	err := run(func(ctx context.Context, tx sqlite.Tx) error {
+		_, err := tx.ExecContext(ctx, "DELETE FROM t")
+		return errors.Join(err, failure)
+	})
+	if !errors.Is(err, failure) || !strings.Contains(err.Error(), "double") {
+		t.Errorf("%v, want the function's error and name", err)
+	}
+	for _, control := range []string{"COMMIT", "ROLLBACK", "BEGIN", "DELETE FROM t; END; BEGIN"} {
+		err := run(func(ctx context.Context, tx sqlite.Tx) error {
+			_, err := tx.ExecContext(ctx, control)
+			return err
+		})
+		if err == nil || !strings.Contains(err.Error(), "must not") {
+			t.Errorf("%s: %v, want an error that forbids it", control, err)
+		}
+	}
+	err = run(func(ctx context.Context, tx sqlite.Tx) error { // it hides that the transaction is gone
+		tx.ExecContext(ctx, "CREATE TABLE u (x UNIQUE); INSERT INTO u VALUES (1); INSERT OR ROLLBACK INTO u VALUES (1)")
+		return nil
+	})
+	if err == nil || !strings.Contains(err.Error(), "must not") {
+		t.Errorf("%v, want an error that says that the transaction is gone", err)
+	}
+	must(t, run(func(ctx context.Context, tx sqlite.Tx) error { // it forgets to close its rows, and the context it was given
+		rows, err := tx.QueryContext(bg, "SELECT x FROM t")
+		rows.Next()
+		return err
+	}))
+	must(t, run(func(ctx context.Context, tx sqlite.Tx) error { // savepoints are its own
+		_, err := tx.ExecContext(ctx, "SAVEPOINT s; DELETE FROM t; ROLLBACK TO s; RELEASE s; CREATE TEMP TABLE leak (x)")
+		return err
+	}))
+	if n := scan[int](t, path, "SELECT count(*) FROM t"); n != 3 {
+		t.Errorf("%d rows, want 3", n)
+	}
+	b := begin(t, db)
+	if err := b.Run(bg, migration.Func("other", func() {})); err == nil || !strings.Contains(err.Error(), "sqlite.Func") {
+		t.Errorf("%v, want an error that says how functions are made", err)
+	}
+}
+
+func TestPanickingFunction(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "app.db")
+	db := connect(t, "sqlite:"+path, database.Options{})
+	func() {
+		b := begin(t, db)
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic did not come through")
+			}
+			must(t, b.Rollback(bg))
+		}()
+		b.Run(bg, sqlite.Func("panic", func(ctx context.Context, tx sqlite.Tx) error {
+			tx.ExecContext(ctx, "CREATE TABLE t (x)")
+			panic("no")
+		}))
+	}()
+	apply(t, db, 1, "CREATE TABLE t (x)")
+}
+
+func TestTriggersAreWhole(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "app.db")
+	apply(t, connect(t, "sqlite:"+path, database.Options{}), 1, `CREATE TABLE t (x);
+CREATE TABLE log (x);
+CREATE TRIGGER note AFTER INSERT ON t BEGIN
+  INSERT INTO log VALUES (new.x); -- one;
+  INSERT INTO log VALUES (CASE WHEN new.x > 0 THEN 1 ELSE 0 END);
+END;
+INSERT INTO t VALUES (7) -- no semicolon; at the end`)
+	if n := scan[int](t, path, "SELECT count(*) FROM log"); n != 2 {
+		t.Errorf("%d rows, want 2", n)
+	}
+}
