@@ -22,8 +22,15 @@ func (f *fake) Open(_ context.Context, url string, opts database.Options) (datab
 	return nil, f.err
 }
 
-func TestRegister(t *testing.T) {
+// The registry is the process's: what is in it stays there, however often a test runs.
+var opened = &fake{err: errors.New("the driver's own")}
+
+func init() {
 	database.Register("register-test", &fake{})
+	database.Register("open-test", opened)
+}
+
+func TestRegister(t *testing.T) {
 	if !slices.Contains(database.Drivers(), "register-test") {
 		t.Errorf("Drivers returned %q", database.Drivers())
 	}
@@ -47,12 +54,9 @@ func TestRegister(t *testing.T) {
 }
 
 func TestOpen(t *testing.T) {
-	own := errors.New("the driver's own")
-	f := &fake{err: own}
-	database.Register("open-test", f)
 	_, err := database.Open(t.Context(), "open-test://host/name?x=y", database.Options{App: "app"})
-	if err != own || f.url != "open-test://host/name?x=y" || f.opts.App != "app" {
-		t.Errorf("error %v, the driver was given %q and %+v", err, f.url, f.opts)
+	if err != opened.err || opened.url != "open-test://host/name?x=y" || opened.opts.App != "app" {
+		t.Errorf("error %v, the driver was given %q and %+v", err, opened.url, opened.opts)
 	}
 	for url, shown := range map[string]string{
 		"":                                   `""`,

@@ -102,6 +102,10 @@ var readingMutants = []mutant{
 	}),
 	ofDB("State waits for the lock", stateWritesNot, func(d *alteredDB) {
 		d.state = func(ctx context.Context, set string) (*database.State, error) {
+			st, err := d.Database.State(ctx, set)
+			if err != nil || st.Head == 0 {
+				return st, err
+			}
 			b, err := d.Database.Begin(ctx, set, database.LockOptions{})
 			if err != nil {
 				return nil, err

@@ -10,15 +10,18 @@ import (
 func TestMutants(t *testing.T) {
 	about := map[*promise][]testCase{}
 	for _, tc := range cases() {
+		checked := map[*promise]bool{}
 		for _, p := range record(t, tc, plain).checked {
-			about[p] = append(about[p], tc)
+			if !checked[p] {
+				checked[p], about[p] = true, append(about[p], tc)
+			}
 		}
 	}
 	for _, m := range slices.Concat(readingMutants, historyMutants, lockMutants, batchMutants, runMutants) {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
 			var said []string
-			for _, tc := range slices.CompactFunc(about[m.breaks], func(a, b testCase) bool { return a.name == b.name }) {
+			for _, tc := range about[m.breaks] {
 				out := record(t, tc, func() Target { return m.make().newTarget() })
 				if out.message == "" {
 					continue

@@ -56,11 +56,12 @@ func readingWritesNothing(c *check) {
 func readingDoesNotWait(c *check) {
 	c.promised(stateWritesNot)
 	holder, reader := c.db(), c.db()
+	c.apply(holder, "s", 1, "")
 	b := c.begin(holder, "s")
-	c.record(b, 1)
-	c.hasVersions(reader, "s")
-	c.commit(b)
+	c.record(b, 2)
 	c.hasVersions(reader, "s", 1)
+	c.commit(b)
+	c.hasVersions(reader, "s", 1, 2)
 }
 
 func beginCreatesTables(c *check) {
