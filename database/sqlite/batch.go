@@ -258,12 +258,19 @@ func (b *batch) restart(ctx context.Context) error {
 	if err := b.keys.putBack(b.c); err != nil {
 		return err
 	}
-	return b.begin(ctx, newWaiter(b.set, b.opts))
+	return b.begin(ctx, b.again())
+}
+
+// again waits for a lock that was had before: it should be free, but for a moment.
+func (b *batch) again() *waiter {
+	opts := b.opts
+	opts.Timeout = max(opts.Timeout, time.Second)
+	return newWaiter(b.set, opts)
 }
 
 // reconnect replaces the connection.
 func (b *batch) reconnect(ctx context.Context) error {
-	c, err := b.d.acquire(ctx, newWaiter(b.set, b.opts))
+	c, err := b.d.acquire(ctx, b.again())
 	if err != nil {
 		return err
 	}

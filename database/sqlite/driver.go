@@ -159,8 +159,12 @@ func (d *db) look(ctx context.Context, t target) error {
 }
 
 func (d *db) ask(ctx context.Context) error {
-	return poll(ctx, readPatience, func() error {
+	err := poll(ctx, readPatience, func() error {
 		var version int64
 		return d.connectError(d.pool.QueryRowContext(ctx, "PRAGMA schema_version").Scan(&version))
 	})
+	if e := (*database.ConnectError)(nil); err == nil || errors.As(err, &e) {
+		return err
+	}
+	return &database.ConnectError{Target: d.target(), Code: codeName(code(err)), Err: err}
 }

@@ -109,7 +109,7 @@ func (k *foreignKeys) restart(ctx context.Context, b *batch, pragmas []sqltext.S
 	if err := b.c.QueryRowContext(ctx, "PRAGMA foreign_keys").Scan(&k.now); err != nil {
 		return err
 	}
-	if err := b.begin(ctx, newWaiter(b.set, b.opts)); err != nil {
+	if err := b.begin(ctx, b.again()); err != nil {
 		return err
 	}
 	if b.head != head {

@@ -8,6 +8,8 @@ import (
 	"os"
 	"time"
 
+	lib "modernc.org/sqlite/lib"
+
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
@@ -163,6 +165,9 @@ func (r *run) Record(ctx context.Context, e database.Event) (database.Event, err
 	}
 	e = r.d.complete(e)
 	if err := poll(ctx, readPatience, func() error { return r.c.do("BEGIN IMMEDIATE") }); err != nil {
+		if code(err) == lib.SQLITE_ERROR {
+			return e, fmt.Errorf("record %s of version %d: the script has opened a transaction and not ended it: %w", e.Direction, e.Version, err)
+		}
 		return e, fmt.Errorf("record %s of version %d: %w", e.Direction, e.Version, r.d.connectError(err))
 	}
 	id, err := r.d.insert(r.c, e)

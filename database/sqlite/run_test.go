@@ -96,10 +96,10 @@ func TestRunsAndBatchesExclude(t *testing.T) {
 		}
 		return err
 	}
-	for i := range 8 {
+	for i := range 6 {
 		all.Go(func() {
 			db := connect(t, "sqlite:"+path, database.Options{})
-			for range 10 {
+			for range 5 {
 				var err error
 				if i%2 == 0 {
 					err = once(db.Guard(bg, "app", patient))(func(r database.Run) error {
@@ -120,8 +120,8 @@ func TestRunsAndBatchesExclude(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if n := scan[int](t, path, "SELECT x FROM t"); n != 80 {
-		t.Errorf("counted to %d, want 80", n)
+	if n := scan[int](t, path, "SELECT x FROM t"); n != 30 {
+		t.Errorf("counted to %d, want 30", n)
 	}
 }
 
