@@ -1,0 +1,203 @@
+package bench
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"testing"
+	"time"
+)
+
+// task is a piece of work that every tool is given.
+type task struct {
+	title  string
+	verb   verb
+	folder string // of migrations
+	before string // the folder that is applied before; "": none
+	light  bool   // it takes milliseconds
+	check  string // a query, whose answer must be
+	want   int
+}
+
+// The folders of migrations.
+const (
+	many       = "many"       // 1,000 of one table each
+	oneMore    = "one-more"   // and another one
+	statements = "statements" // one file of 5,000 statements
+	data       = "data"       // one file of 20 MB
+)
+
+func tasks(s sizes, k kind) []task {
+	tables := map[kind]string{
+		postgres: `SELECT count(*) FROM pg_class WHERE relname ~ '^t[0-9]{4}$'`,
+		sqlite:   `SELECT count(*) FROM sqlite_master WHERE name GLOB 't[0-9][0-9][0-9][0-9]'`,
+	}[k]
+	rows := "SELECT count(*) FROM bench_rows"
+	n := count(s.migrations)
+	return []task{
+		{n + " migrations, each on its own", up, many, "", false, tables, s.migrations},
+		{n + " migrations, all or nothing", upAtomic, many, "", false, tables, s.migrations},
+		{"nothing to do, " + n + " applied", up, many, many, true, tables, s.migrations},
+		{"one more, " + n + " applied", up, oneMore, many, true, tables, s.migrations + 1},
+		{"status, " + n + " applied", status, many, many, true, tables, s.migrations},
+		{n + " rolled back", down, many, many, false, tables, 0},
+		{"one file of " + count(s.statements) + " statements", up, statements, "", false, rows, s.statements - 1},
+		{fmt.Sprintf("one file of %d MB", s.dataBytes>>20), up, data, "", false, rows, s.dataRows()},
+	}
+}
+
+// TestCompare runs every tool on every task and writes the tables. It is no test: run.sh calls it.
+func TestCompare(t *testing.T) {
+	programs := os.Getenv("WHIMBREL_BENCH_PROGRAMS")
+	if programs == "" {
+		t.Skip("this is a benchmark: run `make bench`")
+	}
+	size, rounds := full, 5
+	if os.Getenv("WHIMBREL_BENCH_QUICK") != "" {
+		size, rounds = quick, 1
+	}
+	folders, err := generate(filepath.Join(os.Getenv("WHIMBREL_BENCH_WORK"), "folders"), size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	only, err := regexp.Compile(os.Getenv("WHIMBREL_BENCH_ONLY"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var report report
+	for _, target := range []target{newPostgres(t), newSQLite(t)} {
+		c := &comparison{t: t, target: target, programs: programs, folders: folders}
+		for _, tk := range tasks(size, target.kind()) {
+			if !only.MatchString(string(target.kind()) + ": " + tk.title) {
+				continue
+			}
+			report.add(target, tk, c.run(tk, rounds))
+		}
+	}
+	if err := os.WriteFile(os.Getenv("WHIMBREL_BENCH_OUT"), report.markdown(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// comparison runs tasks on one kind of database.
+type comparison struct {
+	t                 *testing.T
+	target            target
+	programs, folders string
+}
+
+// result is what a task cost with a tool.
+type result struct {
+	tool   tool
+	walls  []time.Duration // of all rounds
+	cpus   []time.Duration
+	memory int // bytes
+	turns  int
+}
+
+func (r *result) wall() time.Duration { return median(r.walls) }
+func (r *result) cpu() time.Duration  { return median(r.cpus) }
+
+// run runs a task with all tools: in turns, so that all of them meet the same weather.
+func (c *comparison) run(tk task, rounds int) []*result {
+	if tk.light {
+		rounds *= 4
+	}
+	var results []*result
+	for _, tool := range tools {
+		if tool.args(c.call(tool, tk, "")) != nil {
+			results = append(results, &result{tool: tool})
+		}
+	}
+	for round := range rounds {
+		for _, r := range results {
+			db := c.database(r.tool, tk)
+			wall, cpu := c.measure(r.tool, tk, db)
+			r.walls, r.cpus = append(r.walls, wall), append(r.cpus, cpu)
+			c.check(r.tool, tk, db)
+			c.target.drop(db)
+			if round == 0 {
+				c.count(r, tk)
+			}
+		}
+	}
+	for _, r := range results {
+		fmt.Fprintf(os.Stderr, "%-10s %-40s %-15s %8.1f ms\n", c.target.kind(), tk.title, r.tool.name, milliseconds(r.wall()))
+	}
+	return results
+}
+
+// database returns a new database in which is what the task wants to be there before.
+func (c *comparison) database(tool tool, tk task) string {
+	if tk.before == "" {
+		return c.target.create()
+	}
+	return c.target.copyOf(tool.name+" "+tk.before, func(db string) {
+		before := task{verb: up, folder: tk.before}
+		if cmd := command(db, tool.args(c.call(tool, before, db))); cmd.Run() != nil {
+			c.t.Fatalf("%s: preparing %q:\n%s", tool.name, tk.title, cmd.said())
+		}
+	})
+}
+
+func (c *comparison) call(tool tool, tk task, db string) call {
+	program := filepath.Join(c.programs, tool.program)
+	if tool.floor {
+		program = tool.program // the system's own
+	}
+	return call{
+		program: program, kind: c.target.kind(), db: db, verb: tk.verb, nothing: tk.verb == up && tk.folder == tk.before,
+		folder: filepath.Join(c.folders, tool.format, string(c.target.kind()), tk.folder),
+	}
+}
+
+// measure runs a tool once, straight on the database.
+func (c *comparison) measure(tool tool, tk task, db string) (wall, cpu time.Duration) {
+	cmd := command(db, tool.args(c.call(tool, tk, db)))
+	start := time.Now()
+	err := cmd.Run()
+	wall = time.Since(start)
+	if err != nil {
+		c.t.Fatalf("%s: %s: %v\n%s", tool.name, tk.title, err, cmd.said())
+	}
+	return wall, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+}
+
+// count runs a tool once more, and counts what it would take too long to count while the clock runs.
+func (c *comparison) count(r *result, tk task) {
+	db := c.database(r.tool, tk)
+	defer c.target.drop(db)
+	through, turns := c.target.counting(db, tk.light)
+	memory := filepath.Join(c.t.TempDir(), "memory")
+	cmd := command(through, append([]string{"/usr/bin/time", "-q", "-f", "%M", "-o", memory}, r.tool.args(c.call(r.tool, tk, through))...))
+	if err := cmd.Run(); err != nil {
+		c.t.Fatalf("%s: %s: %v\n%s", r.tool.name, tk.title, err, cmd.said())
+	}
+	r.turns = turns()
+	said, err := os.ReadFile(memory)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	var kib int
+	if _, err := fmt.Sscan(string(said), &kib); err != nil {
+		c.t.Fatalf("time said %q", said)
+	}
+	r.memory = kib << 10
+}
+
+// check finds out whether a tool has done its work.
+func (c *comparison) check(tool tool, tk task, db string) {
+	if got := c.target.ask(db, tk.check); got != tk.want {
+		c.t.Fatalf("%s: %s: %q is %d, want %d", tool.name, tk.title, tk.check, got, tk.want)
+	}
+}
+
+func median(d []time.Duration) time.Duration {
+	d = slices.Sorted(slices.Values(d))
+	n := len(d)
+	return (d[(n-1)/2] + d[n/2]) / 2
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

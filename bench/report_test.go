@@ -1,0 +1,145 @@
+package bench
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// report collects results, and writes them as Markdown.
+type report struct{ entries []entry }
+
+type entry struct {
+	target  target
+	task    task
+	results []*result
+}
+
+func (r *report) add(t target, tk task, results []*result) {
+	r.entries = append(r.entries, entry{t, tk, results})
+}
+
+// markdown writes, for each kind of database, one table of the times as multiples of the client's, and one table
+// for each task with everything.
+func (r *report) markdown() []byte {
+	var b strings.Builder
+	for _, k := range []kind{postgres, sqlite} {
+		var mine []entry
+		for _, e := range r.entries {
+			if e.target.kind() == k {
+				mine = append(mine, e)
+			}
+		}
+		if len(mine) == 0 {
+			continue
+		}
+		fmt.Fprintf(&b, "## %s\n\n%s.\n\n", k, mine[0].target.version())
+		writeTable(&b, ratios(mine))
+		for _, e := range mine {
+			fmt.Fprintf(&b, "### %s: %s\n\n", k, e.task.title)
+			writeTable(&b, e.table())
+		}
+	}
+	return []byte(b.String())
+}
+
+// ratios is the table of times as multiples of the client's. The best of the tools is in bold.
+func ratios(entries []entry) [][]string {
+	var columns []string
+	for _, t := range tools {
+		if slices.ContainsFunc(entries, func(e entry) bool { return e.of(t.name) != nil }) {
+			columns = append(columns, t.name)
+		}
+	}
+	rows := [][]string{append([]string{""}, columns...)}
+	for _, e := range entries {
+		row := []string{e.task.title}
+		for _, name := range columns {
+			r := e.of(name)
+			switch {
+			case r == nil:
+				row = append(row, "–")
+			case r == e.best():
+				row = append(row, fmt.Sprintf("**%.2f**", e.ratio(r)))
+			default:
+				row = append(row, fmt.Sprintf("%.2f", e.ratio(r)))
+			}
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+func (e entry) of(name string) *result {
+	for _, r := range e.results {
+		if r.tool.name == name {
+			return r
+		}
+	}
+	return nil
+}
+
+// ratio is the time as a multiple of the client's.
+func (e entry) ratio(r *result) float64 { return float64(r.wall()) / float64(e.results[0].wall()) }
+
+// best is the fastest of the tools, the clients left aside.
+func (e entry) best() *result {
+	var best *result
+	for _, r := range e.results {
+		if !r.tool.floor && (best == nil || r.wall() < best.wall()) {
+			best = r
+		}
+	}
+	return best
+}
+
+func (e entry) table() [][]string {
+	head := []string{"", "ratio", "wall ms", "from", "to", "CPU ms", "memory MB", "turns"}
+	turns := slices.ContainsFunc(e.results, func(r *result) bool { return r.turns > 0 })
+	if !turns {
+		head = head[:len(head)-1]
+	}
+	rows := [][]string{head}
+	for _, r := range e.results {
+		row := []string{
+			r.tool.name, fmt.Sprintf("%.2f", e.ratio(r)), fmt.Sprintf("%.1f", milliseconds(r.wall())),
+			fmt.Sprintf("%.1f", milliseconds(slices.Min(r.walls))), fmt.Sprintf("%.1f", milliseconds(slices.Max(r.walls))),
+			fmt.Sprintf("%.1f", milliseconds(r.cpu())), fmt.Sprintf("%.1f", float64(r.memory)/(1<<20)), count(r.turns),
+		}
+		rows = append(rows, row[:len(head)])
+	}
+	return rows
+}
+
+// writeTable writes an aligned table of Markdown: names to the left, numbers to the right.
+func writeTable(b *strings.Builder, rows [][]string) {
+	widths := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], len([]rune(cell)))
+		}
+	}
+	for n, row := range rows {
+		for i, cell := range row {
+			pad := strings.Repeat(" ", widths[i]-len([]rune(cell)))
+			if i == 0 {
+				b.WriteString("| " + cell + pad)
+			} else {
+				b.WriteString(" | " + pad + cell)
+			}
+		}
+		b.WriteString(" |\n")
+		if n > 0 {
+			continue
+		}
+		for i, w := range widths {
+			if i == 0 {
+				b.WriteString("|" + strings.Repeat("-", w+2))
+			} else {
+				b.WriteString("|" + strings.Repeat("-", w+1) + ":")
+			}
+		}
+		b.WriteString("|\n")
+	}
+	b.WriteString("\n")
+}

@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# What migrating costs: whimbrel and other tools side by side, as multiples of the database's own client.
+#
+#   bench/run.sh            about eight minutes; `make bench`
+#   bench/run.sh --quick    about one minute: less of everything, one round
+#   bench/run.sh --fsync    the PostgreSQL server waits for its disk, as it does by default
+#   bench/run.sh --only RE  only the tasks that a regular expression finds in "PostgreSQL: one file of 20 MB"
+#   bench/run.sh --check    only the check of a starting application (go test -bench)
+#
+# The other tools are installed, at the versions below, into a folder of their own. Never as root's server:
+# PostgreSQL runs as an ordinary user, on 127.0.0.1, in a temporary folder, and is gone afterwards.
+set -euo pipefail
+umask 022
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# module version [tags]
+modules='github.com/golang-migrate/migrate/v4/cmd/migrate v4.20.1 postgres,sqlite
+github.com/pressly/goose/v3/cmd/goose v3.29.0
+github.com/jackc/tern/v2 v2.3.4
+github.com/rubenv/sql-migrate/sql-migrate v1.8.1'
+# dbmate's releases are an npm package: its module can't be had everywhere.
+dbmate=2.36.0
+
+say() { printf 'bench: %s\n' "$*" >&2; }
+die() { say "$*"; exit 1; }
+
+compare=1
+while (($#)); do
+	case $1 in
+	--quick) export WHIMBREL_BENCH_QUICK=1 ;;
+	--fsync) export WHIMBREL_BENCH_FSYNC=1 ;;
+	--only) export WHIMBREL_BENCH_ONLY=$2; shift ;;
+	--check) compare= ;;
+	*) die "unknown argument $1" ;;
+	esac
+	shift
+done
+
+# The server that is started: version 15, Debian's if it is there, else the one that the tests have.
+debian=/usr/lib/postgresql/15/bin
+bin=${WHIMBREL_BENCH_POSTGRES_BIN:-}
+if [[ -z $bin && -x $debian/postgres ]]; then
+	bin=$debian
+elif [[ -z $bin && ,${WHIMBREL_TEST_POSTGRES_BIN:-} == *,15=* ]]; then
+	bin=${WHIMBREL_TEST_POSTGRES_BIN##*15=} bin=${bin%%,*}
+fi
+[[ -n $bin ]] || die 'there are no programs of PostgreSQL 15: run `make bench`, or set WHIMBREL_BENCH_POSTGRES_BIN to their folder'
+
+for command in psql sqlite3 /usr/bin/time gcc npm; do
+	command -v "$command" >/dev/null || die "missing: $command"
+done
+
+cache=${WHIMBREL_BENCH_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/whimbrel-bench}
+mkdir -p "$cache"
+
+# install MODULE VERSION TAGS: one folder for each version, and a link to the program.
+install() {
+	local module=$1 version=$2 tags=${3:-} home
+	home=$cache/$(basename "${module%/v[0-9]}")-$version
+	if [[ ! -d $home ]]; then
+		say "installing $module $version"
+		rm -rf "$home.part"
+		GOFLAGS=-mod=mod GOWORK=off CGO_ENABLED=1 GOBIN=$home.part go install -tags "$tags" "$module@$version"
+		mv "$home.part" "$home"
+	fi
+	ln -s "$home"/* "$work/programs/"
+}
+
+install_dbmate() {
+	local home=$cache/dbmate-$dbmate
+	if [[ ! -d $home ]]; then
+		say "installing dbmate $dbmate"
+		rm -rf "$home.part"
+		npm install --prefix "$home.part" --no-save --ignore-scripts --no-audit --no-fund --loglevel=error "@dbmate/linux-x64@$dbmate" >&2
+		mv "$home.part" "$home"
+	fi
+	ln -s "$home/node_modules/@dbmate/linux-x64/bin/dbmate" "$work/programs/dbmate"
+}
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/whimbrel-bench.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+chmod 755 "$work"
+mkdir "$work/programs" "$work/data" "$work/tmp"
+chmod 1777 "$work/data"
+
+# For internal/testdb: the one server, and where it may keep its data.
+export WHIMBREL_TEST_REQUIRE=1 WHIMBREL_TEST_POSTGRES_MAIN=15 WHIMBREL_TEST_POSTGRES_BIN="15=$bin" WHIMBREL_TEST_DATA=$work/data
+export TMPDIR=$work/tmp
+
+say "$(go version | cut -d ' ' -f 3-), $(nproc) cores, PostgreSQL from $bin"
+CGO_ENABLED=0 go test -c -o "$work/bench.test" ./bench
+cd bench
+
+if [[ $compare ]]; then
+	while read -r module version tags; do
+		install "$module" "$version" "$tags"
+	done <<<"$modules"
+	install_dbmate
+	CGO_ENABLED=0 go build -trimpath -o "$work/programs/whimbrel" ../cmd/whimbrel
+	WHIMBREL_BENCH_PROGRAMS=$work/programs WHIMBREL_BENCH_WORK=$work WHIMBREL_BENCH_OUT=$work/tables.md \
+		"$work/bench.test" -test.timeout 30m -test.run '^TestCompare$' >&2
+	cat "$work/tables.md"
+fi
+
+say 'the check of an application that starts'
+"$work/bench.test" -test.run '^$' -test.bench . -test.benchmem -test.count 3
