@@ -69,14 +69,22 @@ func (a *applier) unit(ctx context.Context, u Unit, rest []Unit) error {
 	return a.batchUnit(ctx, u, rest)
 }
 
-func (a *applier) lockOptions() database.LockOptions {
-	return database.LockOptions{Timeout: a.opts.LockTimeout, Waiting: func(h database.Holder) {
-		a.opts.Observe(LockWaiting{Set: a.set.Name(), Holder: h})
+// lockOptions say how long to wait for the lock: as the options do, or the target.
+func (m *Migrator) lockOptions(s database.Settings) database.LockOptions {
+	timeout := m.opts.LockTimeout
+	switch {
+	case timeout == 0:
+		timeout = s.Duration(database.LockTimeout)
+	case timeout < 0:
+		timeout = 0
+	}
+	return database.LockOptions{Timeout: timeout, Waiting: func(h database.Holder) {
+		m.opts.Observe(LockWaiting{Set: m.set.Name(), Holder: h})
 	}}
 }
 
 func (a *applier) batchUnit(ctx context.Context, u Unit, rest []Unit) (err error) {
-	b, err := a.db.Begin(ctx, a.set.Name(), a.lockOptions())
+	b, err := a.db.Begin(ctx, a.set.Name(), a.lockOptions(a.plan.base.Settings))
 	if err != nil {
 		return err
 	}
@@ -114,7 +122,7 @@ func (a *applier) batchUnit(ctx context.Context, u Unit, rest []Unit) (err error
 
 // runUnit executes the statements of a script one by one under the guard.
 func (a *applier) runUnit(ctx context.Context, u Unit, rest []Unit) (err error) {
-	r, err := a.db.Guard(ctx, a.set.Name(), a.lockOptions())
+	r, err := a.db.Guard(ctx, a.set.Name(), a.lockOptions(a.plan.base.Settings))
 	if err != nil {
 		return err
 	}

@@ -142,23 +142,50 @@ func (e *AlreadyAppliedError) Error() string {
 // MigrationModeError reports that the setting migration_mode is off: nothing may
 // migrate this database.
 type MigrationModeError struct {
-	Reason, By string
-	Since      time.Time
+	Reason, By   string
+	Since, Until time.Time // Until is zero where it holds for good
 }
 
 func (e *MigrationModeError) Error() string {
-	msg := "migrations are switched off for this database (setting migration_mode is false"
-	if e.By != "" {
-		msg += ", by " + e.By
+	return "migrations are switched off for this database (setting migration_mode is false" + who(e.By, e.Since, e.Until, e.Reason)
+}
+
+// who says who changed a setting, since when, until when and why, and closes the bracket.
+func who(by string, since, until time.Time, reason string) string {
+	msg := ""
+	if by != "" {
+		msg += ", by " + by
 	}
-	if !e.Since.IsZero() {
-		msg += ", since " + e.Since.UTC().Format(time.RFC3339)
+	if !since.IsZero() {
+		msg += ", since " + since.UTC().Format(time.RFC3339)
+	}
+	if !until.IsZero() {
+		msg += ", until " + until.UTC().Format(time.RFC3339)
 	}
 	msg += ")"
-	if e.Reason != "" {
-		msg += ": " + e.Reason
+	if reason != "" {
+		msg += ": " + reason
 	}
 	return msg
+}
+
+// ProtectedError reports that the setting protected is on, and that what was asked for
+// can't be taken back. Nothing was changed.
+type ProtectedError struct {
+	Database string // its name, which must be said
+	What     string // what was refused: "roll back", "reset", "seed"
+	Confirm  string // what was said instead
+	Reason   string
+	By       string
+	Since    time.Time
+}
+
+func (e *ProtectedError) Error() string {
+	msg := fmt.Sprintf("database %q is protected: refused to %s (setting protected is true", e.Database, e.What) + who(e.By, e.Since, time.Time{}, e.Reason)
+	if e.Confirm != "" {
+		msg += fmt.Sprintf("; its name is not %q", e.Confirm)
+	}
+	return msg + "; whoever means it says the database's name"
 }
 
 // ConflictError reports that the database is not what the plan was made from, in a

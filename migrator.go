@@ -9,9 +9,6 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// DefaultLockTimeout bounds the wait for the migration lock where Options say nothing.
-const DefaultLockTimeout = 15 * time.Second
-
 // TryOnce is the LockTimeout that does not wait at all.
 const TryOnce time.Duration = -1
 
@@ -26,10 +23,13 @@ type Options struct {
 	// library that carries its own set uses this.
 	Atomic bool
 	// AllowOutOfOrder applies pending versions below the newest applied one, which
-	// is else an *OutOfOrderError.
+	// is else an *OutOfOrderError, unless the target's setting "order" is "any".
 	AllowOutOfOrder bool
-	// LockTimeout bounds each wait for the migration lock: 0 means
-	// DefaultLockTimeout, below 0 (TryOnce) not to wait.
+	// Confirm is the name of the database (Status.Database), which whoever wants a
+	// rollback of a database whose setting "protected" is true must say.
+	Confirm string
+	// LockTimeout bounds each wait for the migration lock: 0 means what the target's
+	// setting "lock_timeout" says, below 0 (TryOnce) not to wait.
 	LockTimeout time.Duration
 	// TextLimit is the size in bytes up to which the history keeps a script's text: 0
 	// means DefaultTextLimit, below 0 to keep none. A version whose down script was
@@ -53,12 +53,6 @@ type Migrator struct {
 // New returns the Migrator of a set in a database. It asks the database nothing. The
 // database stays the caller's to close.
 func New(db database.Database, set *migration.Set, opts Options) *Migrator {
-	switch {
-	case opts.LockTimeout == 0:
-		opts.LockTimeout = DefaultLockTimeout
-	case opts.LockTimeout < 0:
-		opts.LockTimeout = 0
-	}
 	switch {
 	case opts.TextLimit == 0:
 		opts.TextLimit = DefaultTextLimit

@@ -3,6 +3,7 @@ package whimbrel
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -22,7 +23,7 @@ func (m *Migrator) Plan(ctx context.Context, g Goal) (*Plan, error) {
 }
 
 func (m *Migrator) planFrom(ctx context.Context, st *database.State, g Goal) (*Plan, error) {
-	steps, err := decide(m.set, st.Applied, g, m.opts.AllowOutOfOrder)
+	steps, err := decide(m.set, st.Applied, g, m.anyOrder(st.Settings))
 	if verr := m.verify(ctx, st, steps); verr != nil {
 		return nil, verr
 	}
@@ -33,7 +34,7 @@ func (m *Migrator) planFrom(ctx context.Context, st *database.State, g Goal) (*P
 	if len(steps) == 0 {
 		return p, nil
 	}
-	if err := checkMode(st.Settings); err != nil {
+	if err := m.allowed(st, steps); err != nil {
 		return nil, err
 	}
 	if err := m.readDowns(ctx, steps); err != nil {
@@ -41,6 +42,24 @@ func (m *Migrator) planFrom(ctx context.Context, st *database.State, g Goal) (*P
 	}
 	p.Units, err = m.units(steps)
 	return p, err
+}
+
+// anyOrder reports whether late migrations may be applied.
+func (m *Migrator) anyOrder(s database.Settings) bool {
+	order, err := s.Get(database.Order)
+	return m.opts.AllowOutOfOrder || err == nil && order.Value == database.OrderAny
+}
+
+// allowed refuses what the target's settings do not allow.
+func (m *Migrator) allowed(st *database.State, steps []Step) error {
+	if err := checkMode(st.Settings); err != nil {
+		return err
+	}
+	down := slices.ContainsFunc(steps, func(s Step) bool { return s.Direction == database.Down })
+	if down {
+		return checkProtected(st, "roll back", m.opts.Confirm)
+	}
+	return nil
 }
 
 // checkMode refuses while migration_mode is off.
@@ -52,7 +71,17 @@ func checkMode(s database.Settings) error {
 	if err != nil {
 		return err
 	}
-	return &MigrationModeError{Reason: v.Reason, By: v.ChangedBy, Since: v.ChangedAt}
+	return &MigrationModeError{Reason: v.Reason, By: v.ChangedBy, Since: v.ChangedAt, Until: v.Until}
+}
+
+// checkProtected refuses to do what can't be taken back to a protected database, unless
+// its name was said.
+func checkProtected(st *database.State, what, confirm string) error {
+	v, err := st.Settings.Get(database.Protected)
+	if err != nil || v.Value == v.Default || confirm != "" && confirm == st.Database {
+		return err
+	}
+	return &ProtectedError{Database: st.Database, What: what, Confirm: confirm, Reason: v.Reason, By: v.ChangedBy, Since: v.ChangedAt}
 }
 
 // readDowns fills in the down scripts that come from the history.

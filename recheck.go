@@ -55,10 +55,10 @@ func (a *applier) adopt(ctx context.Context, l locked, rest []Step) error {
 	if err != nil {
 		return err
 	}
-	if err := checkMode(st.Settings); err != nil {
+	if err := a.allowed(st, rest); err != nil {
 		return err
 	}
-	todo, conflict := compare(a.expect.applied, st.Applied, rest, a.plan.Goal, a.opts.AllowOutOfOrder)
+	todo, conflict := compare(a.expect.applied, st.Applied, rest, a.plan.Goal, a.anyOrder(st.Settings))
 	if conflict != nil {
 		conflict.Set = a.set.Name()
 		if conflict.Event, err = a.lastEvent(ctx, conflict.Version); err != nil {

@@ -76,8 +76,7 @@ func (m *Migrator) record(ctx context.Context, versions []int64, note string, ev
 			return err
 		}
 	}
-	a := &applier{Migrator: m}
-	b, err := m.db.Begin(ctx, m.set.Name(), a.lockOptions())
+	b, err := m.db.Begin(ctx, m.set.Name(), m.lockOptions(before.Settings))
 	if err != nil {
 		return err
 	}

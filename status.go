@@ -23,6 +23,8 @@ const (
 // Status is where a set stands in a database.
 type Status struct {
 	Set string
+	// Database is the target's name, as its server or its file says it.
+	Database string
 	// Version is the newest applied one, NilVersion if there is none.
 	Version int64
 	// Dirty reports that an earlier migration stopped part-way.
@@ -53,7 +55,7 @@ func (m *Migrator) Status(ctx context.Context) (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Status{Set: m.set.Name(), Settings: st.Settings}
+	s := &Status{Set: m.set.Name(), Database: st.Database, Settings: st.Settings}
 	s.Version, s.Dirty = st.Version()
 	byVersion := database.Migrations{} // both, in order
 	for a := range st.Applied.All() {

@@ -59,6 +59,8 @@ type HistoryQuery struct {
 // State is what a target says of a set, at one moment.
 type State struct {
 	Set string
+	// Database is the target's name, as its server or its file says it.
+	Database string
 	// Head grows with every event of the set or of Whimbrel's own set; 0 for none. As
 	// the history is append-only, two States with one Head are equal. The newest id alone
 	// is enough only where no event can become visible below one that is visible

@@ -2,6 +2,7 @@ package database
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,28 +13,77 @@ import (
 // SettingType is the type of a setting's value.
 type SettingType string
 
-// BoolSetting values are true or false.
-const BoolSetting SettingType = "bool"
+// A bool is true or false, a duration is written as 15s or 1m30s, and a choice is one
+// of the words that are declared.
+const (
+	BoolSetting     SettingType = "bool"
+	DurationSetting SettingType = "duration"
+	ChoiceSetting   SettingType = "choice"
+)
 
-// MigrationMode is the setting that lets migrations run. While it is false,
-// nothing may migrate the database; the reason stands beside it.
-const MigrationMode = "migration_mode"
+// The settings.
+const (
+	// MigrationMode lets migrations run. While it is false, nothing may migrate the
+	// database; the reason stands beside it.
+	MigrationMode = "migration_mode"
+	// Protected keeps what can't be taken back from happening by accident: while it is
+	// true, a rollback and a reset must say the database's name, and there is no seed.
+	Protected = "protected"
+	// LockTimeout bounds the wait for the migration lock where Options say nothing.
+	LockTimeout = "lock_timeout"
+	// Order says what becomes of pending migrations below the newest applied one:
+	// OrderStrict refuses them, OrderAny applies them.
+	Order = "order"
+)
+
+// The choices of Order.
+const (
+	OrderStrict = "strict"
+	OrderAny    = "any"
+)
 
 // DeclaredSetting is a setting that Whimbrel knows. Settings are kept in the
 // target database.
 type DeclaredSetting struct {
 	Name    string
 	Type    SettingType
+	Choices []string // of a ChoiceSetting
 	Default string
 	Doc     string
 }
 
 // DeclaredSettings returns all settings there are, by name.
 func DeclaredSettings() []DeclaredSetting {
-	return []DeclaredSetting{{
-		Name: MigrationMode, Type: BoolSetting, Default: "true",
-		Doc: "while it is false, nothing may migrate this database",
-	}}
+	return []DeclaredSetting{
+		{Name: LockTimeout, Type: DurationSetting, Default: "15s", Doc: "how long to wait for the migration lock; 0s tries once"},
+		{Name: MigrationMode, Type: BoolSetting, Default: "true", Doc: "while it is false, nothing may migrate this database"},
+		{Name: Order, Type: ChoiceSetting, Choices: []string{OrderStrict, OrderAny}, Default: OrderStrict, Doc: "whether pending migrations below the newest applied one are refused (strict) or applied (any)"},
+		{Name: Protected, Type: BoolSetting, Default: "false", Doc: "while it is true, rollback and reset must be told the database's name, and there is no seed"},
+	}
+}
+
+// canonical returns a value in the one form in which it is stored.
+func (d DeclaredSetting) canonical(value string) (string, error) {
+	switch d.Type {
+	case BoolSetting:
+		if b, err := strconv.ParseBool(value); err == nil {
+			return strconv.FormatBool(b), nil
+		}
+		return "", d.wrong(value, "want true or false")
+	case DurationSetting:
+		if t, err := time.ParseDuration(value); err == nil && t >= 0 {
+			return t.String(), nil
+		}
+		return "", d.wrong(value, "want a time such as 15s or 1m30s")
+	}
+	if slices.Contains(d.Choices, value) {
+		return value, nil
+	}
+	return "", d.wrong(value, "want "+strings.Join(d.Choices, " or "))
+}
+
+func (d DeclaredSetting) wrong(value, want string) error {
+	return &SettingError{Name: d.Name, Msg: fmt.Sprintf("%q is not a %s: %s", value, d.Type, want)}
 }
 
 // StoredSetting is what the target keeps of a setting.
@@ -42,6 +92,7 @@ type StoredSetting struct {
 	Reason      string
 	ChangedBy   string    // the database's user
 	ChangedAt   time.Time // as SettingUpdate says, to the microsecond, in UTC
+	Until       time.Time // from then on the default holds again; zero: for good
 }
 
 // SettingValue is a setting with its present value.
@@ -53,13 +104,15 @@ type SettingValue struct {
 	Reason    string
 	ChangedBy string
 	ChangedAt time.Time
+	Until     time.Time
 }
 
 // Settings are a target's settings. The zero value has the defaults.
 type Settings struct{ stored map[string]StoredSetting }
 
 // NewSettings returns the settings of a target that keeps the given ones. Those that
-// are not declared are passed over: a newer Whimbrel may know them.
+// are not declared are passed over: a newer Whimbrel may know them. A driver gives it
+// only those whose time is not over, by the database's clock if it has one.
 func NewSettings(stored ...StoredSetting) Settings {
 	s := Settings{stored: make(map[string]StoredSetting, len(stored))}
 	for _, st := range stored {
@@ -80,7 +133,7 @@ func (s Settings) Get(name string) (SettingValue, error) {
 		}
 		return SettingValue{
 			DeclaredSetting: d, Value: st.Value,
-			Reason: st.Reason, ChangedBy: st.ChangedBy, ChangedAt: st.ChangedAt,
+			Reason: st.Reason, ChangedBy: st.ChangedBy, ChangedAt: st.ChangedAt, Until: st.Until,
 		}, nil
 	}
 	return SettingValue{}, unknownSetting(name)
@@ -106,10 +159,28 @@ func (s Settings) Bool(name string) bool {
 	return err == nil && b
 }
 
+// Duration returns the value of a declared setting of type duration.
+func (s Settings) Duration(name string) time.Duration {
+	v, err := s.Get(name)
+	if err != nil {
+		return 0
+	}
+	t, err := time.ParseDuration(v.Value)
+	if err != nil {
+		return 0
+	}
+	return t
+}
+
 // SettingUpdate is a change of one setting.
 type SettingUpdate struct {
 	Name, Value string
-	Reason      string
+	// Unset takes the stored value away, so that the default holds; Value is then empty.
+	Unset  bool
+	Reason string
+	// Until ends the change by itself, by the database's clock if it has one; zero
+	// means that it stays.
+	Until       time.Time
 	ToolVersion string
 	At          time.Time
 }
@@ -121,12 +192,13 @@ func (u SettingUpdate) Check() (SettingUpdate, error) {
 		if d.Name != u.Name {
 			continue
 		}
-		b, err := strconv.ParseBool(u.Value)
-		if err != nil {
-			return u, &SettingError{Name: u.Name, Msg: fmt.Sprintf("%q is not a %s: want true or false", u.Value, d.Type)}
+		if u.Unset {
+			u.Value, u.Until = "", time.Time{}
+			return u, nil
 		}
-		u.Value = strconv.FormatBool(b)
-		return u, nil
+		value, err := d.canonical(u.Value)
+		u.Value = value
+		return u, err
 	}
 	return u, unknownSetting(u.Name)
 }
@@ -134,6 +206,12 @@ func (u SettingUpdate) Check() (SettingUpdate, error) {
 // Event returns the event that records the update.
 func (u SettingUpdate) Event() Event {
 	note := u.Name + "=" + u.Value
+	if u.Unset {
+		note = u.Name + " unset"
+	}
+	if !u.Until.IsZero() {
+		note += " until " + u.Until.UTC().Format(time.RFC3339)
+	}
 	if u.Reason != "" {
 		note += ": " + u.Reason
 	}

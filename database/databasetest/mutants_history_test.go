@@ -185,6 +185,20 @@ var readingMutants = []mutant{
 			return nil
 		}
 	}),
+	ofDB("unset stores the default", settingGone, func(d *alteredDB) {
+		d.update = func(ctx context.Context, u database.SettingUpdate) error {
+			if u.Unset {
+				u.Unset, u.Value = false, "true"
+			}
+			return d.Database.UpdateSetting(ctx, u)
+		}
+	}),
+	ofDB("settings stay for good", settingExpires, func(d *alteredDB) {
+		d.update = func(ctx context.Context, u database.SettingUpdate) error {
+			u.Until = time.Time{}
+			return d.Database.UpdateSetting(ctx, u)
+		}
+	}),
 	ofDB("Tables are as they were asked for", tablesAreLower, func(d *alteredDB) {
 		d.tables = func() []string { n := d.opts.TableNames(); return []string{n.History, n.Settings} }
 	}),

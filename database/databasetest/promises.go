@@ -59,6 +59,8 @@ var (
 	settingUpdate  = sentence("Database.UpdateSetting", "UpdateSetting changes one declared setting and records that as an event, in one transaction, and creates Whimbrel's tables if they are missing.")
 	settingCheck   = sentence("Database.UpdateSetting", "What it stores is what Check returns.")
 	settingError   = sentence("Database.UpdateSetting", "It returns a *SettingError for names that are not declared and values of the wrong type, and then changes nothing.")
+	settingGone    = sentence("SettingUpdate.Unset", "Unset takes the stored value away, so that the default holds")
+	settingExpires = sentence("SettingUpdate.Until", "Until ends the change by itself, by the database's clock if it has one")
 	settingDefault = sentence("State.Settings", "Settings has every declared setting: as stored, or its default.")
 
 	closeEnds  = sentence("Database.Close", "A Batch or Run that is open is over: nothing of the batch is in the database, and the lock is free.")

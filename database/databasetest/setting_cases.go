@@ -13,6 +13,8 @@ var settingCases = []testCase{
 	{"updating a setting of an untouched target", updateSettingUntouched},
 	{"a setting's value is stored in one form", settingForm},
 	{"a setting that cannot be", settingErrors},
+	{"a setting that is unset", settingUnset},
+	{"a setting for a time", settingUntil},
 	{"settings in a batch and a run", settingsUnderLock},
 }
 
@@ -72,6 +74,41 @@ func settingForm(c *check) {
 		v, err := c.state(db, "s").Settings.Get(database.MigrationMode)
 		c.ok(err, "Settings.Get")
 		c.that(v.Value == want, "%q is stored as %q, want %q", value, v.Value, want)
+	}
+}
+
+func settingUnset(c *check) {
+	c.promised(settingGone)
+	db := c.db()
+	c.ok(db.UpdateSetting(c.ctx, modeOff), "UpdateSetting")
+	before := c.state(db, "s")
+	unset := database.SettingUpdate{Name: database.MigrationMode, Unset: true, Reason: "thawed", At: started}
+	c.ok(db.UpdateSetting(c.ctx, unset), "UpdateSetting")
+	after := c.state(c.db(), "s")
+	c.isDefault(after)
+	c.that(after.Head > before.Head, "Head was %d, and is %d after a setting was unset", before.Head, after.Head)
+	events := c.history(db, database.HistoryQuery{Set: migration.ReservedSet})
+	c.that(len(events) == 2, "the history has %d events of settings, want 2", len(events))
+	c.isKept(events[1], kept(migration.ReservedSet, unset.Event(), false))
+	c.ok(db.UpdateSetting(c.ctx, unset), "UpdateSetting of what is not set")
+}
+
+func settingUntil(c *check) {
+	c.promised(settingExpires)
+	db := c.db()
+	for _, tt := range []struct {
+		until time.Time
+		mode  bool
+	}{{time.Now().Add(time.Hour), false}, {time.Now().Add(-time.Hour), true}} {
+		u := modeOff
+		u.Until = tt.until.Truncate(time.Microsecond)
+		c.ok(db.UpdateSetting(c.ctx, u), "UpdateSetting")
+		st := c.state(c.db(), "s")
+		c.that(st.Settings.Bool(database.MigrationMode) == tt.mode, "until %v the setting is %v", tt.until, !tt.mode)
+		if v, err := st.Settings.Get(database.MigrationMode); !tt.mode {
+			c.ok(err, "Settings.Get")
+			c.that(v.Until.Equal(u.Until) && v.Until.Location() == time.UTC, "Until is %v, want %v in UTC", v.Until, u.Until)
+		}
 	}
 }
 

@@ -60,10 +60,12 @@ func (t *Target) state(own tables, set string, more []database.Event) *database.
 	}
 	var stored []database.StoredSetting
 	for _, s := range l.settings {
-		stored = append(stored, s)
+		if s.Until.IsZero() || s.Until.After(time.Now()) {
+			stored = append(stored, s)
+		}
 	}
 	return &database.State{
-		Set: set, Head: head(events, set), Applied: applied, Dirty: t.dirty[set],
+		Set: set, Database: Name, Head: head(events, set), Applied: applied, Dirty: t.dirty[set],
 		Settings: database.NewSettings(stored...),
 	}
 }
@@ -145,8 +147,12 @@ func (d *Database) UpdateSetting(ctx context.Context, s database.SettingUpdate) 
 	d.target.mu.Lock()
 	defer d.target.mu.Unlock()
 	l := d.target.ledger(d.own, true)
-	l.settings[s.Name] = database.StoredSetting{
-		Name: s.Name, Value: s.Value, Reason: s.Reason, ChangedBy: User, ChangedAt: micros(s.At),
+	if s.Unset {
+		delete(l.settings, s.Name)
+	} else {
+		l.settings[s.Name] = database.StoredSetting{
+			Name: s.Name, Value: s.Value, Reason: s.Reason, ChangedBy: User, ChangedAt: micros(s.At), Until: untilMicros(s.Until),
+		}
 	}
 	l.add(d.keep(s.Event()))
 	return nil
@@ -160,6 +166,13 @@ func (d *Database) Close() error {
 	}
 	d.end(ErrClosed)
 	return err
+}
+
+func untilMicros(at time.Time) time.Time {
+	if at.IsZero() {
+		return at
+	}
+	return micros(at)
 }
 
 // keep returns an event as the history keeps it. Its ID is handed out at once, as the

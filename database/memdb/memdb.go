@@ -34,8 +34,10 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// User is the database user that the history of a Target shows, Host the host.
+// User is the database user that the history of a Target shows, Host the host, and Name
+// the database's name.
 const (
+	Name = "memory"
 	User = "memory"
 	Host = "localhost"
 )

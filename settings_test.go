@@ -1,0 +1,103 @@
+package whimbrel_test
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/memdb"
+)
+
+func setting(t testing.TB, db database.Database, name, value string) {
+	t.Helper()
+	if err := db.UpdateSetting(t.Context(), database.SettingUpdate{Name: name, Value: value, Reason: "because", At: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestProtectedDatabaseIsNotRolledBackByAccident(t *testing.T) {
+	t.Parallel()
+	target := memdb.New()
+	db := open(t, target)
+	set := newSet(t, plain(2)...)
+	m := whimbrel.New(db, set, whimbrel.Options{})
+	setting(t, db, database.Protected, "true")
+	if _, err := m.Up(t.Context()); err != nil {
+		t.Fatalf("up is not what it protects from: %v", err)
+	}
+	for name, do := range map[string]func(*whimbrel.Migrator) error{
+		"Rollback": func(m *whimbrel.Migrator) error { _, err := m.Rollback(t.Context(), 1); return err },
+		"Steps":    func(m *whimbrel.Migrator) error { _, err := m.Steps(t.Context(), -1); return err },
+		"To":       func(m *whimbrel.Migrator) error { _, err := m.To(t.Context(), 1); return err },
+		"Redo":     func(m *whimbrel.Migrator) error { _, err := m.Redo(t.Context(), 1); return err },
+	} {
+		for _, confirm := range []string{"", "another"} {
+			var protected *whimbrel.ProtectedError
+			err := do(whimbrel.New(db, set, whimbrel.Options{Confirm: confirm}))
+			if !errors.As(err, &protected) || protected.Database != memdb.Name || protected.Reason != "because" {
+				t.Errorf("%s, saying %q: got %v", name, confirm, err)
+			}
+		}
+	}
+	wantTables(t, target, "t1", "t2")
+	r, err := whimbrel.New(db, set, whimbrel.Options{Confirm: memdb.Name}).Rollback(t.Context(), 1)
+	if err != nil || !slices.Equal(versions(r.RolledBack), []int64{2}) {
+		t.Errorf("whoever says the name may: %+v, %v", r, err)
+	}
+}
+
+func TestOrderSetting(t *testing.T) {
+	t.Parallel()
+	target := memdb.New()
+	db := open(t, target)
+	if _, err := whimbrel.New(db, newSet(t, plain(3)[0], plain(3)[2]), whimbrel.Options{}).Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m := whimbrel.New(db, newSet(t, plain(3)...), whimbrel.Options{})
+	var late *whimbrel.OutOfOrderError
+	if _, err := m.Up(t.Context()); !errors.As(err, &late) {
+		t.Fatalf("got %v", err)
+	}
+	setting(t, db, database.Order, database.OrderAny)
+	if r, err := m.Up(t.Context()); err != nil || !slices.Equal(versions(r.Applied), []int64{2}) {
+		t.Errorf("got %+v, %v", r, err)
+	}
+}
+
+// The options' timeout comes before the target's, and the target's before the default.
+func TestLockTimeoutSetting(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		stored string
+		opts   time.Duration
+		want   time.Duration
+	}{
+		{"", 0, 15 * time.Second},
+		{"40s", 0, 40 * time.Second},
+		{"40s", 3 * time.Second, 3 * time.Second},
+		{"0s", 0, 0},
+		{"40s", whimbrel.TryOnce, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			target := memdb.New()
+			db := open(t, target)
+			if tt.stored != "" {
+				setting(t, db, database.LockTimeout, tt.stored)
+			}
+			b, err := open(t, target).Begin(t.Context(), "shop", database.LockOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer b.Rollback(t.Context())
+			start := time.Now() // of the bubble's own clock
+			_, err = whimbrel.New(db, newSet(t, plain(1)...), whimbrel.Options{LockTimeout: tt.opts}).Up(t.Context())
+			if waited := time.Since(start); !errors.Is(err, database.ErrLocked) || waited != tt.want {
+				t.Errorf("%+v: waited %v for %v", tt, waited, err)
+			}
+		})
+	}
+}
