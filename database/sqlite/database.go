@@ -193,7 +193,7 @@ func (d *db) UpdateSetting(ctx context.Context, s database.SettingUpdate) error 
 	if _, err := d.begin(ctx, c, w, nil); err != nil {
 		return err
 	}
-	if err = c.do(d.sql.setting, s.Name, s.Value, s.Reason, formatTime(s.At)); err == nil {
+	if err = d.putSetting(c, s); err == nil {
 		_, err = d.insert(c, d.complete(s.Event()))
 	}
 	if err == nil {
@@ -203,4 +203,15 @@ func (d *db) UpdateSetting(ctx context.Context, s database.SettingUpdate) error 
 		c.rollback()
 	}
 	return d.connectError(err)
+}
+
+func (d *db) putSetting(c *conn, s database.SettingUpdate) error {
+	if s.Unset {
+		return c.do(d.sql.unset, s.Name)
+	}
+	until := ""
+	if !s.Until.IsZero() {
+		until = formatTime(s.Until)
+	}
+	return c.do(d.sql.setting, s.Name, s.Value, s.Reason, formatTime(s.At), until)
 }

@@ -239,6 +239,33 @@ func TestOddNames(t *testing.T) {
 	}
 }
 
+func TestSettingsThatEnd(t *testing.T) {
+	t.Parallel()
+	db := connect(t, "sqlite:"+filepath.Join(t.TempDir(), "app.db"), database.Options{})
+	mode := func() bool {
+		st, err := db.State(bg, "app")
+		must(t, err)
+		return st.Settings.Bool(database.MigrationMode)
+	}
+	update := func(u database.SettingUpdate) {
+		u.Name, u.At = database.MigrationMode, time.Now()
+		must(t, db.UpdateSetting(bg, u))
+	}
+	update(database.SettingUpdate{Value: "false", Until: time.Now().Add(time.Hour)})
+	if mode() {
+		t.Error("a change that has an end does not hold")
+	}
+	update(database.SettingUpdate{Value: "false", Until: time.Now().Add(-time.Hour)})
+	if !mode() {
+		t.Error("a change that has ended still holds")
+	}
+	update(database.SettingUpdate{Value: "false"})
+	update(database.SettingUpdate{Unset: true})
+	if !mode() {
+		t.Error("a value that was taken away still holds")
+	}
+}
+
 func TestTablesThatAreNotWhimbrels(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "app.db")

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -32,7 +33,9 @@ func (d *db) readState(ctx context.Context, c *sql.Conn, set string) (*database.
 			if err != nil {
 				return err
 			}
-			stored = append(stored, s)
+			if s.Until.IsZero() || s.Until.After(time.Now()) {
+				stored = append(stored, s)
+			}
 		default:
 			e, err := r.event(set)
 			if err != nil {
@@ -141,7 +144,11 @@ func (r *rawEvent) event(set string) (e database.Event, err error) {
 // setting reads a row of the settings, which has the columns of an event.
 func (r *rawEvent) setting() (s database.StoredSetting, err error) {
 	s = database.StoredSetting{Name: r.name, Value: r.direction, Reason: r.checksum, ChangedBy: r.downChecksum}
-	if s.ChangedAt, err = time.Parse(timeLayout, r.startedAt); err != nil {
+	at, until, _ := strings.Cut(r.startedAt, " ")
+	if s.ChangedAt, err = time.Parse(timeLayout, at); err == nil && until != "" {
+		s.Until, err = time.Parse(timeLayout, until)
+	}
+	if err != nil {
 		err = fmt.Errorf("setting %q: %w", r.name, err)
 	}
 	return s, err

@@ -30,6 +30,7 @@ type statements struct {
 	state    string
 	history  string
 	setting  string // insert or update
+	unset    string
 	unguard  string
 }
 
@@ -62,7 +63,8 @@ var ddl = []string{
 	value TEXT NOT NULL,
 	reason TEXT NOT NULL DEFAULT '',
 	changed_by TEXT NOT NULL DEFAULT '',
-	changed_at TEXT NOT NULL
+	changed_at TEXT NOT NULL,
+	until TEXT NOT NULL DEFAULT ''
 )`,
 }
 
@@ -88,14 +90,15 @@ func newStatements(n database.TableNames) statements {
 	down_directives, started_at, duration_us, db_user, host, app, tool_version, note)
 	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?, ?, ?)`),
 		state: fill(`SELECT -1, ifnull(max(id), 0), '', '', '', '', 0, '', ifnull(max(iif(direction = 'up', version, 0)), 0) FROM main.{history} WHERE set_name = {own}
-	UNION ALL SELECT 0, 0, name, value, reason, changed_by, 0, changed_at, 0 FROM main.{settings}
+	UNION ALL SELECT 0, 0, name, value, reason, changed_by, 0, changed_at || ' ' || until, 0 FROM main.{settings}
 	UNION ALL SELECT ` + eventColumns + ` FROM main.{history} WHERE set_name = ?1
 	ORDER BY 1`),
 		history: fill(`SELECT ` + eventColumns + `, set_name, down_directives, db_user, host, app, tool_version, note,
 	iif(?4, ifnull(up_text, ''), ''), iif(?4, ifnull(down_text, ''), '')
 	FROM main.{history} WHERE id > ?1 AND (?2 = '' OR set_name = ?2) AND (?3 IS NULL OR version = ?3) ORDER BY id LIMIT ?5`),
-		setting: fill(`INSERT INTO main.{settings} (name, value, reason, changed_at) VALUES (?1, ?2, ?3, ?4)
-	ON CONFLICT (name) DO UPDATE SET value = ?2, reason = ?3, changed_at = ?4`),
+		setting: fill(`INSERT INTO main.{settings} (name, value, reason, changed_at, until) VALUES (?1, ?2, ?3, ?4, ?5)
+	ON CONFLICT (name) DO UPDATE SET value = ?2, reason = ?3, changed_at = ?4, until = ?5`),
+		unset:   fill(`DELETE FROM main.{settings} WHERE name = ?`),
 		unguard: fill(`DELETE FROM main.{settings} WHERE name = ? AND value = ?`),
 	}
 	for _, text := range ddl {
