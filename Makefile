@@ -37,7 +37,7 @@ fuzz: ## run each fuzz test for a short while (FUZZTIME=10s)
 
 .PHONY: bench
 bench: ## run the benchmarks, side by side with other tools (BENCH=arguments)
-	@scripts/servers run bench/run.sh $(BENCH)
+	@bench/run.sh $(BENCH)
 
 .PHONY: build
 build: ## build everything, without cgo
