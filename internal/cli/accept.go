@@ -12,9 +12,10 @@ import (
 func (a *app) acceptCommand() *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
-		Use:     "accept VERSION…",
-		GroupID: groupRecord,
-		Short:   "Accept that applied migrations were edited",
+		Use:        "accept VERSION…",
+		SuggestFor: []string{"repair", "rehash"},
+		GroupID:    groupRecord,
+		Short:      "Accept that applied migrations were edited",
 		Long: `Accept records that the files of applied migrations were edited on purpose: from now on
 they are what the checksums are compared with. It runs nothing. Look at the difference
 with "whimbrel verify" first; the reason is kept in the history.`,

@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -63,7 +64,7 @@ func stream(f *os.File) render.Stream {
 type app struct {
 	Process
 	global  globalFlags
-	printer *render.Printer
+	printer atomic.Pointer[render.Printer] // another goroutine asks for it after a second signal
 }
 
 // Run runs the command and returns its exit code.
@@ -86,14 +87,16 @@ func Run(p Process) int {
 
 // print returns the printer, which is made when the flags are known.
 func (a *app) print() *render.Printer {
-	if a.printer == nil {
+	p := a.printer.Load()
+	if p == nil {
 		opts := render.Options{Out: a.Stdout, Err: a.Stderr, JSON: a.global.json, Quiet: a.global.quiet}
 		if a.global.noColor {
 			opts.Out.Color, opts.Err.Color = false, false
 		}
-		a.printer = render.New(opts)
+		p = render.New(opts)
+		a.printer.Store(p)
 	}
-	return a.printer
+	return p
 }
 
 // told is the end of a command that has said everything itself.

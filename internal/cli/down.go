@@ -5,10 +5,11 @@ import "github.com/spf13/cobra"
 func (a *app) downCommand() *cobra.Command {
 	var m migrateFlags
 	cmd := &cobra.Command{
-		Use:     "down",
-		Aliases: []string{"rollback"},
-		GroupID: groupMigrate,
-		Short:   "Roll migrations back, the newest first",
+		Use:        "down",
+		Aliases:    []string{"rollback"},
+		SuggestFor: []string{"undo", "downgrade", "revert"},
+		GroupID:    groupMigrate,
+		Short:      "Roll migrations back, the newest first",
 		Long: `Down rolls the newest migration back, or as many as a flag says. Where this folder does
 not have a version, its down script comes from the history in the database: a newer
 release can be rolled back with the files of an older one.`,

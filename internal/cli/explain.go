@@ -92,12 +92,17 @@ func (a *app) explain(ctx context.Context, err error) (*render.Failure, int) {
 		}
 	}
 	if i, ok := bySignal(ctx); ok {
-		f.Kind, f.Message, f.Detail, f.Excerpt = kindInterrupted, i.Error(), "", ""
+		f = &render.Failure{
+			Kind: kindInterrupted, Message: i.Error(),
+			Version: f.Version, Name: f.Name, Direction: f.Direction, StandingStatements: f.StandingStatements,
+		}
 		if f.Version != nil {
 			f.Message += fmt.Sprintf(" during migration %d %s", *f.Version, f.Name)
 			f.Detail = "the statement was cancelled on the server"
 		}
-		f.Next = "Run the same command again to go on."
+		if f.StandingStatements == 0 {
+			f.Next = "Run the same command again to go on."
+		}
 		return f, i.code()
 	}
 	return f, exitCode(f.Kind)
@@ -127,7 +132,10 @@ func explainUsage(f *render.Failure, err error) bool {
 	case errors.As(err, &url):
 		f.Next = urlHint(url.URL)
 	case errors.As(err, &setting):
+	case errors.As(err, &unknown) && unknown.Redo:
+		f.Version, f.Next = &unknown.Version, "Put its file back, or roll it back with \"whimbrel down\"."
 	case errors.As(err, &unknown):
+		f.Message = fmt.Sprintf("there is no version %d in set %q%s", unknown.Version, unknown.Set, near(unknown))
 		f.Version, f.Next = &unknown.Version, `"whimbrel status" shows the versions there are.`
 	case errors.As(err, &steps):
 		f.Message = fmt.Sprintf("can't roll back %s: %s applied", migrations(steps.Asked), onlySo(steps.Applied))
@@ -143,12 +151,18 @@ func explainUsage(f *render.Failure, err error) bool {
 	return true
 }
 
-func migrations(n int) string {
-	if n == 1 {
-		return "1 migration"
+// near names the versions on both sides of one that there is not.
+func near(e *whimbrel.UnknownVersionError) string {
+	switch below, above := e.Below, e.Above; {
+	case below != whimbrel.NilVersion && above != whimbrel.NilVersion:
+		return fmt.Sprintf("; the nearest are %d and %d", below, above)
+	case max(below, above) != whimbrel.NilVersion:
+		return fmt.Sprintf("; the nearest is %d", max(below, above))
 	}
-	return fmt.Sprintf("%d migrations", n)
+	return ""
 }
+
+func migrations(n int) string { return fmt.Sprintf("%d %s", n, plural(n, "migration", "migrations")) }
 
 func onlySo(n int) string {
 	switch n {
@@ -254,22 +268,7 @@ func explainStatement(f *render.Failure, err error) bool {
 	}
 	f.Kind, f.Message, f.SQLState, f.Detail, f.Hint, f.Excerpt = kindStatement, e.Message, e.Code, e.Detail, e.Hint, e.Excerpt
 	setPlace(f, e.Pos)
-	if f.Version == nil {
-		return true
-	}
-	f.Next = fmt.Sprintf("Nothing of migration %d %s is in the database. Mend the file and run the command again.", *f.Version, f.Name)
-	if n := f.StandingStatements; n > 0 {
-		f.Next = fmt.Sprintf("The %s before it in migration %d %s outside of a transaction and %s. They will run again: make them fit for that, or undo them, then run the command again.",
-			statements(n), *f.Version, plural(n, "was executed", "were executed"), plural(n, "stands", "stand"))
-	}
 	return true
-}
-
-func statements(n int) string {
-	if n == 1 {
-		return "statement"
-	}
-	return fmt.Sprintf("%d statements", n)
 }
 
 func plural(n int, one, many string) string {
@@ -361,8 +360,8 @@ func explainDatabase(f *render.Failure, err error) bool {
 	case errors.As(err, &conflict):
 		f.Kind, f.Version = kindConflict, &conflict.Version
 		f.Message = fmt.Sprintf("version %d %s", conflict.Version, conflict.Problem)
-		for _, e := range conflict.Events {
-			f.Events = append(f.Events, render.NewEvent(e))
+		if conflict.Event.ID != 0 {
+			f.Event = new(render.NewEvent(conflict.Event))
 		}
 		f.Next = `Look at "whimbrel status" and run the command again.`
 	case errors.As(err, &newer):

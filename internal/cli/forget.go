@@ -9,9 +9,10 @@ import (
 func (a *app) forgetCommand() *cobra.Command {
 	var note string
 	cmd := &cobra.Command{
-		Use:     "forget VERSION…",
-		GroupID: groupRecord,
-		Short:   "Record migrations as not applied without running anything",
+		Use:        "forget VERSION…",
+		SuggestFor: []string{"unmark", "delete", "remove"},
+		GroupID:    groupRecord,
+		Short:      "Record migrations as not applied without running anything",
 		Long: `Forget records applied migrations as not applied, all or none, and runs nothing: for a
 database that has lost what they did. The history keeps what was, and that it was
 forgotten. It needs no files.`,

@@ -2,7 +2,10 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -138,7 +141,7 @@ func (a *app) migrate(cmd *cobra.Command, m *migrateFlags, goal whimbrel.Goal, i
 	if t.set.Len() == 0 {
 		idle = fmt.Sprintf("Nothing to do: there are no migrations in %s. Make the first one with \"whimbrel new NAME\".", t.dir)
 	}
-	mig := t.migrator()
+	mig, begun := t.migrator(), time.Now()
 	plan, err := mig.Plan(ctx, goal)
 	if m.dryRun {
 		if err != nil {
@@ -153,6 +156,7 @@ func (a *app) migrate(cmd *cobra.Command, m *migrateFlags, goal whimbrel.Goal, i
 	if err == nil {
 		result, err = mig.Apply(ctx, plan)
 	}
+	result.Duration = time.Since(begun)
 	doc := render.NewResult(result)
 	doc.Idle = idle
 	if err == nil {
@@ -160,21 +164,55 @@ func (a *app) migrate(cmd *cobra.Command, m *migrateFlags, goal whimbrel.Goal, i
 		return nil
 	}
 	f, code := a.explain(ctx, err)
-	f.Stands = stands(f, result)
+	stands(f, plan, result)
 	a.print().Finish(doc, f)
 	return told{code}
 }
 
-// stands says, after a failure, what was done before it.
-func stands(f *render.Failure, r *whimbrel.Result) string {
-	done := len(r.Applied) + len(r.RolledBack)
-	switch {
-	case done == 0 && f.StandingStatements == 0:
-		return "Nothing was changed."
-	case done == 0:
-		return ""
+// stands says, after a failure, what was done before it, and what to do.
+func stands(f *render.Failure, p *whimbrel.Plan, r *whimbrel.Result) {
+	var words []string
+	switch done := len(r.Applied) + len(r.RolledBack); {
 	case done == 1:
-		return "The migration before it is done and stands."
+		words = append(words, "The migration before it is done and stands.")
+	case done > 1:
+		words = append(words, fmt.Sprintf("The %d migrations before it are done and stand.", done))
+	case f.Version == nil || f.Direction == "":
+		words = append(words, "Nothing was changed.")
 	}
-	return fmt.Sprintf("The %d migrations before it are done and stand.", done)
+	if f.Version == nil || f.Direction == "" { // it was not in a migration
+		f.Stands = strings.Join(words, " ")
+		return
+	}
+	which := fmt.Sprintf("migration %d %s", *f.Version, f.Name)
+	next := "Mend the file and run the command again."
+	switch n := f.StandingStatements; {
+	case len(p.Units) == 1 && len(p.Units[0].Steps) > 1:
+		words = append(words, "Nothing was changed: it was all one transaction.")
+	case !runsAlone(p, *f.Version):
+		words = append(words, "Nothing of "+which+" is in the database.")
+	case n == 0:
+		words = append(words, "No statement of "+which+" was executed this time.")
+	default:
+		words = append(words, fmt.Sprintf("%s of %s ran outside of a transaction and %s.", statements(n), which, plural(n, "stands", "stand")))
+		next = "The whole script will run again: make it fit for that, or undo what stands, and run the command again."
+	}
+	f.Stands = strings.Join(words, " ")
+	if f.Next == "" {
+		f.Next = next
+	}
+}
+
+// runsAlone reports whether a version's statements are not in a transaction.
+func runsAlone(p *whimbrel.Plan, version int64) bool {
+	return slices.ContainsFunc(p.Units, func(u whimbrel.Unit) bool {
+		return u.Kind == whimbrel.RunUnit && u.Steps[0].Version == version
+	})
+}
+
+func statements(n int) string {
+	if n == 1 {
+		return "The first statement"
+	}
+	return fmt.Sprintf("The first %d statements", n)
 }

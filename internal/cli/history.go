@@ -10,9 +10,10 @@ import (
 func (a *app) historyCommand() *cobra.Command {
 	var allSets bool
 	cmd := &cobra.Command{
-		Use:     "history",
-		GroupID: groupLook,
-		Short:   "Show what was done, when and by whom",
+		Use:        "history",
+		SuggestFor: []string{"log", "events"},
+		GroupID:    groupLook,
+		Short:      "Show what was done, when and by whom",
 		Long: `History shows the log of the database, oldest first: each migration that went up or down,
 each mark, forget and accept. Nothing ever changes or removes an entry.`,
 		Example: `  whimbrel history

@@ -9,9 +9,10 @@ import (
 func (a *app) markCommand() *cobra.Command {
 	var note string
 	cmd := &cobra.Command{
-		Use:     "mark VERSION…",
-		GroupID: groupRecord,
-		Short:   "Record migrations as applied without running them",
+		Use:        "mark VERSION…",
+		SuggestFor: []string{"force", "fake", "baseline", "skip"},
+		GroupID:    groupRecord,
+		Short:      "Record migrations as applied without running them",
 		Long: `Mark records migrations as applied without running them, all or none: for a database that
 has what they do already.`,
 		Example: `  whimbrel mark 1 2 3 --note "the schema was there before Whimbrel"`,

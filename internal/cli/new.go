@@ -17,9 +17,10 @@ import (
 func (a *app) newCommand() *cobra.Command {
 	var timestamp, sequence bool
 	cmd := &cobra.Command{
-		Use:     "new NAME",
-		GroupID: groupMigrate,
-		Short:   "Write the files of a new migration",
+		Use:        "new NAME",
+		SuggestFor: []string{"create", "generate", "add", "init"},
+		GroupID:    groupMigrate,
+		Short:      "Write the files of a new migration",
 		Long: `New writes the files of a new migration with the next version, and prints their paths. A
 folder that counts goes on counting, one with timestamps goes on with timestamps; a
 folder that does not exist is made.`,
@@ -56,7 +57,8 @@ func newMigration(dir string, opts source.NewOptions) (*render.NewFiles, error) 
 	files, err := source.NewFiles(os.DirFS(dir), opts)
 	if err != nil {
 		var ambiguous *source.AmbiguousError
-		if errors.As(err, &ambiguous) {
+		var folder *source.Error
+		if errors.As(err, &ambiguous) || errors.As(err, &folder) {
 			return nil, &folderError{dir: dir, err: err}
 		}
 		return nil, usage("", "%v", err)

@@ -10,9 +10,10 @@ func (a *app) planCommand() *cobra.Command {
 	m := migrateFlags{dryRun: true}
 	var down bool
 	cmd := &cobra.Command{
-		Use:     "plan",
-		GroupID: groupLook,
-		Short:   "Show what up or down would do",
+		Use:        "plan",
+		SuggestFor: []string{"diff", "show", "preview"},
+		GroupID:    groupLook,
+		Short:      "Show what up or down would do",
 		Long: `Plan shows what "whimbrel up" would do, and with --down what "whimbrel down" would do: the
 transactions, the migrations in each, their files and statements, and for a rollback
 where the down scripts come from. It changes nothing and locks nothing.`,

@@ -13,9 +13,10 @@ import (
 
 func (a *app) settingsCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "settings",
-		GroupID: groupOther,
-		Short:   "Show and change the settings kept in the database",
+		Use:        "settings",
+		SuggestFor: []string{"set", "get", "config"},
+		GroupID:    groupOther,
+		Short:      "Show and change the settings kept in the database",
 		Long: `Settings shows the settings that Whimbrel keeps in the database itself, where every process
 that migrates it sees them. While migration_mode is false nothing may migrate it.`,
 		Example: `  whimbrel settings

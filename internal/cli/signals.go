@@ -3,9 +3,9 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"syscall"
+	"time"
 )
 
 // endSignals are those that end the command in good order.
@@ -61,12 +61,16 @@ func (a *app) untilSignal(ctx context.Context) (context.Context, func()) {
 }
 
 func (a *app) leaveAtOnce(i interrupted) {
-	if !a.global.json && a.printer != nil {
-		msg := "Left without waiting for the server's answer."
-		if what := a.printer.Running(); what != "" {
-			msg += " It may still be running " + what + `; look at "whimbrel status".`
+	said := make(chan struct{})
+	go func() {
+		defer close(said)
+		if p := a.printer.Load(); p != nil {
+			p.Leave()
 		}
-		fmt.Fprintln(a.Stderr, msg)
+	}()
+	select { // whoever reads stderr may be stuck
+	case <-said:
+	case <-time.After(time.Second):
 	}
 	a.Exit(i.code())
 }

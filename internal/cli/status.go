@@ -9,9 +9,10 @@ import (
 func (a *app) statusCommand() *cobra.Command {
 	var exitCode bool
 	cmd := &cobra.Command{
-		Use:     "status",
-		GroupID: groupLook,
-		Short:   "Show what is applied and what is pending",
+		Use:        "status",
+		SuggestFor: []string{"info", "list", "ls", "state"},
+		GroupID:    groupLook,
+		Short:      "Show what is applied and what is pending",
 		Long: `Status shows each migration and where it stands: applied, pending, modified (applied from
 another text than its file has now), out of order (pending below the newest applied
 version), or unknown (applied, but without a file). It changes and locks nothing.

@@ -9,9 +9,10 @@ import (
 func (a *app) toCommand() *cobra.Command {
 	var m migrateFlags
 	cmd := &cobra.Command{
-		Use:     "to VERSION",
-		GroupID: groupMigrate,
-		Short:   "Go to a version, up or down",
+		Use:        "to VERSION",
+		SuggestFor: []string{"goto", "target"},
+		GroupID:    groupMigrate,
+		Short:      "Go to a version, up or down",
 		Long: `To rolls back what is applied above a version, and applies what is pending up to it.
 
 To take everything back, say "whimbrel down --all".`,

@@ -5,9 +5,10 @@ import "github.com/spf13/cobra"
 func (a *app) upCommand() *cobra.Command {
 	var m migrateFlags
 	cmd := &cobra.Command{
-		Use:     "up",
-		GroupID: groupMigrate,
-		Short:   "Apply pending migrations",
+		Use:        "up",
+		SuggestFor: []string{"migrate", "apply", "upgrade", "deploy"},
+		GroupID:    groupMigrate,
+		Short:      "Apply pending migrations",
 		Long: `Up applies what is pending, in order. Each migration is a transaction of its own
 together with its entry in the history: after a failure what was done before it stands.
 

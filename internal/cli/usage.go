@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -95,13 +96,23 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	hint := seeHelp(cmd)
-	if cmd.SuggestionsMinimumDistance <= 0 {
-		cmd.SuggestionsMinimumDistance = 2
-	}
-	if names := cmd.SuggestionsFor(args[0]); len(names) > 0 {
-		hint = fmt.Sprintf("Did you mean %q?", cmd.CommandPath()+" "+strings.Join(names, " or "+cmd.CommandPath()+" "))
+	if name := nearestCommand(cmd, args[0]); name != "" {
+		hint = fmt.Sprintf("Did you mean %q?", cmd.CommandPath()+" "+name)
 	}
 	return usage(hint, "%q has no command %q", cmd.CommandPath(), args[0])
+}
+
+// nearestCommand returns the command that was probably meant, also by the name it has
+// in other tools.
+func nearestCommand(cmd *cobra.Command, written string) string {
+	var names []string
+	for _, c := range cmd.Commands() {
+		if slices.Contains(c.SuggestFor, strings.ToLower(written)) {
+			return c.Name()
+		}
+		names = append(append(names, c.Name()), c.Aliases...)
+	}
+	return nearest(written, names)
 }
 
 // parseVersion reads a version as a person gives it; 0003 is 3.
@@ -148,7 +159,7 @@ func parseTimeout(s string) (time.Duration, error) {
 
 // nearest returns the word that is closest to what was written, "" if none is close.
 func nearest(written string, words []string) string {
-	best, least := "", max(len(written)/2, 1)+1
+	best, least := "", min(len(written)/3+1, 3)+1
 	for _, w := range words {
 		if d := distance(strings.ToLower(written), w); d < least {
 			best, least = w, d

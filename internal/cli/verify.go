@@ -9,9 +9,10 @@ import (
 
 func (a *app) verifyCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:     "verify",
-		GroupID: groupLook,
-		Short:   "Check that applied migrations were not edited",
+		Use:        "verify",
+		SuggestFor: []string{"check", "validate"},
+		GroupID:    groupLook,
+		Short:      "Check that applied migrations were not edited",
 		Long: `Verify compares the checksum of every applied migration with its file, and shows the
 difference to the text that was applied. It exits with 5 if there is one. Up and down
 check the same before they begin.`,

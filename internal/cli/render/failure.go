@@ -45,8 +45,8 @@ type Failure struct {
 	Since  *instant `json:"since,omitempty"`
 	// Problems are all that is wrong with a folder, if it is more than one.
 	Problems []Problem `json:"problems,omitempty"`
-	// Events are what another process did.
-	Events []Event `json:"events,omitempty"`
+	// Event is what another process did.
+	Event *Event `json:"event,omitempty"`
 
 	Excerpt string `json:"-"` // the lines of the file
 	Stands  string `json:"-"` // what was done and stands
@@ -129,8 +129,8 @@ func (f *Failure) write(pg *page) {
 		pg.labelled("hint", f.Hint)
 	}
 	f.writeMismatch(pg)
-	for _, e := range f.Events {
-		pg.line("  ", pg.faint(when(time.Time(e.At))), " ", e.Direction, " ", pg.digits.Label(e.Version), " ", clean(e.Name), pg.by(e))
+	if e := f.Event; e != nil {
+		pg.labelled("history", fmt.Sprintf("%s UTC %s %s %s%s", when(time.Time(e.At)), e.Direction, pg.digits.Label(e.Version), e.Name, pg.by(*e)))
 	}
 	if f.Stands != "" {
 		pg.line(f.Stands)

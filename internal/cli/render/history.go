@@ -57,7 +57,7 @@ func (h *History) write(pg *page) {
 		pg.line("The history is empty: nothing has been migrated here yet.")
 		return
 	}
-	t := table{head: []string{"ID", "AT (UTC)", "SET", "WHAT", "VERSION", "NAME", "TOOK", "BY", "NOTE"}, right: map[int]bool{0: true, 6: true}}
+	t := table{head: []string{"ID", "AT (UTC)", "SET", "WHAT", "VERSION", "NAME", "TOOK", "BY", "NOTE"}, right: map[int]bool{0: true, 6: true}, give: []int{8, 5, 7}}
 	for _, e := range h.Events {
 		set, version := "", pg.digits.Label(e.Version)
 		if h.AllSets {

@@ -55,7 +55,7 @@ func (d *Plan) write(pg *page) {
 		pg.line(d.Idle)
 		return
 	}
-	t := table{head: []string{"", "", "VERSION", "NAME", "STATEMENTS", "FILE"}, right: map[int]bool{4: true}}
+	t := table{head: []string{"UNIT", "", "VERSION", "NAME", "STATEMENTS", "FILE"}, right: map[int]bool{4: true}, give: []int{3}}
 	var remarks []string
 	steps := 0
 	for i, u := range d.Units {

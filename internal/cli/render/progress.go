@@ -128,13 +128,21 @@ func (p *Printer) Notice(n database.Notice) {
 	p.put(p.opts.Err, pg.String())
 }
 
-// Running says which migrations the database is working on, "" for none.
-func (p *Printer) Running() string {
+// Leave says that the command ends without waiting for the database.
+func (p *Printer) Leave() {
+	if p.opts.JSON {
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	pg := p.page(p.opts.Err)
+	pg.line("Left without waiting for the database's answer.")
 	var all []string
 	for _, s := range p.progress.running {
 		all = append(all, fmt.Sprintf("%s %s", p.digits.Label(s.Version), clean(s.Name)))
 	}
-	return strings.Join(all, ", ")
+	if len(all) > 0 {
+		pg.line("It may still be at work on ", strings.Join(all, ", "), `; "whimbrel status" shows what came of it.`)
+	}
+	p.put(p.opts.Err, pg.String())
 }

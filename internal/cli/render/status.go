@@ -73,7 +73,7 @@ func (s *Status) write(pg *page) {
 		pg.line(`Make the first one with "whimbrel new NAME".`)
 		return
 	}
-	t := table{head: []string{"VERSION", "NAME", "STATE", "APPLIED (UTC)", "TOOK"}, right: map[int]bool{4: true}}
+	t := table{head: []string{"VERSION", "NAME", "STATE", "APPLIED (UTC)", "TOOK"}, right: map[int]bool{4: true}, give: []int{1}}
 	for _, m := range s.Migrations {
 		t.add(pg.digits.Label(m.Version), clean(m.Name), pg.state(m.State), when(time.Time(m.AppliedAt)), m.took())
 	}

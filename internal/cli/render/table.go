@@ -6,7 +6,10 @@ import (
 	"github.com/charmbracelet/x/ansi"
 )
 
-const columnGap = 2
+const (
+	columnGap = 2
+	leastName = 10 // a column that gives way keeps this
+)
 
 // table aligns cells in columns. A cell may have colours.
 type table struct {
@@ -14,6 +17,8 @@ type table struct {
 	rows [][]string
 	// right has the columns that are aligned to the right.
 	right map[int]bool
+	// give has the columns that are cut first where the page is too narrow.
+	give []int
 }
 
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
@@ -30,19 +35,35 @@ func (pg *page) table(t table) {
 			widths[i] = max(widths[i], ansi.StringWidth(h))
 		}
 	}
-	if !noWords(t.head) {
-		head := make([]string, len(t.head))
-		for i, h := range t.head {
-			head[i] = pg.faint(h)
-		}
-		pg.row(t, head, widths)
+	pg.narrow(t, widths)
+	head := make([]string, len(t.head))
+	for i, h := range t.head {
+		head[i] = pg.faint(h)
 	}
+	pg.row(t, head, widths)
 	for _, row := range t.rows {
 		pg.row(t, row, widths)
 	}
 }
 
-func noWords(cells []string) bool { return strings.Join(cells, "") == "" }
+// narrow makes the columns fit the page, as far as those that give way allow.
+func (pg *page) narrow(t table, widths []int) {
+	if pg.width <= 0 {
+		return
+	}
+	over := -columnGap - pg.width
+	for _, w := range widths {
+		if w > 0 {
+			over += w + columnGap
+		}
+	}
+	for _, i := range t.give {
+		if less := min(over, widths[i]-leastName); less > 0 {
+			widths[i] -= less
+			over -= less
+		}
+	}
+}
 
 func (pg *page) row(t table, cells []string, widths []int) {
 	var b strings.Builder
@@ -52,6 +73,7 @@ func (pg *page) row(t table, cells []string, widths []int) {
 			continue
 		}
 		b.WriteString(strings.Repeat(" ", gap))
+		cell = ansi.Truncate(cell, widths[i], "…")
 		pad := widths[i] - ansi.StringWidth(cell)
 		if t.right[i] {
 			b.WriteString(strings.Repeat(" ", pad) + cell)
@@ -61,7 +83,7 @@ func (pg *page) row(t table, cells []string, widths []int) {
 			gap = pad + columnGap
 		}
 	}
-	pg.line(pg.cut(b.String()))
+	pg.line(pg.cut(strings.TrimRight(b.String(), " ")))
 }
 
 // cut shortens a line to the page's width.

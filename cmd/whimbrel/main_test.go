@@ -1,0 +1,301 @@
+package main
+
+import (
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	_ "github.com/jackc/pgx/v5/stdlib"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/whimbrel-db/whimbrel/internal/testdb"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"whimbrel": main})
+}
+
+// A script runs once on each kind of database, with the URL of an empty one in
+// $DATABASE_URL, and its parts in $DB_USER, $DB_HOST and so on.
+func TestSQLite(t *testing.T) {
+	runScripts(t, "sqlite", func(env *testscript.Env) string {
+		return "sqlite:" + filepath.ToSlash(filepath.Join(env.WorkDir, "app.db"))
+	})
+}
+
+func TestPostgres(t *testing.T) {
+	runScripts(t, "postgres", func(env *testscript.Env) string {
+		tb, ok := env.T().(testing.TB)
+		if !ok {
+			env.T().Fatal("testscript's T is no testing.TB")
+		}
+		return testdb.Postgres(tb)
+	})
+}
+
+func runScripts(t *testing.T, kind string, newDatabase func(*testscript.Env) string) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireUniqueNames:  true,
+		RequireExplicitExec: true,
+		Condition: func(cond string) (bool, error) {
+			switch cond {
+			case "sqlite", "postgres":
+				return cond == kind, nil
+			case "root":
+				return os.Geteuid() == 0, nil
+			}
+			return false, fmt.Errorf("unknown condition %q", cond)
+		},
+		Setup: func(env *testscript.Env) error {
+			raw := newDatabase(env)
+			env.Setenv("DATABASE_URL", raw)
+			u, err := url.Parse(raw)
+			if err != nil {
+				return err
+			}
+			env.Setenv("DB_HOST", u.Host)
+			env.Setenv("DB_USER", u.User.Username())
+			env.Setenv("DB_NAME", strings.TrimPrefix(u.Path, "/"))
+			env.Values[procsKey{}] = &procs{env: env, all: map[string]*proc{}}
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"code":   code,
+			"crlf":   crlf,
+			"finish": finish,
+			"jsonq":  jsonq,
+			"signal": sendSignal,
+			"sql":    runSQL,
+			"start":  start,
+			"until":  until,
+		},
+	})
+}
+
+// code runs a command that must exit with a code: code 5 whimbrel verify.
+func code(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: code N command…")
+	}
+	checkCode(ts, ts.Exec(args[1], args[2:]...), args[0])
+}
+
+// crlf gives a file the line ends of another system.
+func crlf(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: crlf file")
+	}
+	text := strings.ReplaceAll(ts.ReadFile(args[0]), "\n", "\r\n")
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o666))
+}
+
+func checkCode(ts *testscript.TestScript, err error, want string) {
+	if got := codeOf(ts, err); strconv.Itoa(got) != want {
+		ts.Fatalf("exit code %d, want %s", got, want)
+	}
+}
+
+func codeOf(ts *testscript.TestScript, err error) int {
+	if err == nil {
+		return 0
+	}
+	exit, ok := err.(*exec.ExitError)
+	if !ok {
+		ts.Fatalf("%v", err)
+	}
+	return exit.ExitCode()
+}
+
+// until runs a command again and again until it exits with a code.
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: until N command…")
+	}
+	for { // the test's own time limit ends it
+		if strconv.Itoa(codeOf(ts, ts.Exec(args[1], args[2:]...))) == args[0] {
+			return
+		}
+	}
+}
+
+// procs are the processes that start started. Other than testscript's own, their exit
+// codes can be asked for, and several can have one name.
+type procs struct {
+	env *testscript.Env
+	all map[string]*proc
+}
+
+type procsKey struct{}
+
+type proc struct {
+	cmds     []*exec.Cmd
+	out, err *strings.Builder
+}
+
+func procsOf(ts *testscript.TestScript, args []string, usage string, least int) (*procs, string) {
+	if len(args) < least {
+		ts.Fatalf("usage: %s", usage)
+	}
+	return ts.Value(procsKey{}).(*procs), args[0]
+}
+
+// start starts a command n times under a name: start NAME N command….
+func start(ts *testscript.TestScript, neg bool, args []string) {
+	ps, name := procsOf(ts, args, "start NAME N command…", 3)
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	path, err := exec.LookPath(args[2])
+	ts.Check(err)
+	p := &proc{out: &strings.Builder{}, err: &strings.Builder{}}
+	out, errs := &locked{w: p.out}, &locked{w: p.err}
+	for range n {
+		c := exec.Command(path, args[3:]...)
+		c.Dir, c.Env, c.Stdout, c.Stderr = ts.MkAbs("."), ps.env.Vars, out, errs
+		ts.Check(c.Start())
+		p.cmds = append(p.cmds, c)
+		ts.Defer(func() { _ = c.Process.Kill() }) // it has ended unless the script failed
+	}
+	ps.all[name] = p
+}
+
+// locked lets several processes write to one place.
+type locked struct {
+	mu sync.Mutex
+	w  *strings.Builder
+}
+
+func (l *locked) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(b)
+}
+
+// signal sends INT or TERM to the processes of a name.
+func sendSignal(ts *testscript.TestScript, neg bool, args []string) {
+	ps, name := procsOf(ts, args, "signal NAME INT|TERM", 2)
+	for _, c := range ps.all[name].cmds {
+		ts.Check(c.Process.Signal(signals[args[1]]))
+	}
+}
+
+// finish waits for the processes of a name, which must all exit with a code; stdout and
+// stderr are then theirs.
+func finish(ts *testscript.TestScript, neg bool, args []string) {
+	ps, name := procsOf(ts, args, "finish NAME CODE", 2)
+	p := ps.all[name]
+	var bad []string
+	for _, c := range p.cmds {
+		if got := codeOf(ts, c.Wait()); strconv.Itoa(got) != args[1] {
+			bad = append(bad, strconv.Itoa(got))
+		}
+	}
+	fmt.Fprint(ts.Stdout(), p.out)
+	fmt.Fprint(ts.Stderr(), p.err)
+	if len(bad) > 0 {
+		ts.Fatalf("exit codes %s, want %s\n%s%s", strings.Join(bad, ", "), args[1], p.out, p.err)
+	}
+}
+
+// runSQL executes a statement in the script's database and prints the rows it returns.
+func runSQL(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: sql 'statement'")
+	}
+	rows, err := query(ts.Getenv("DATABASE_URL"), args[0])
+	switch {
+	case err == nil && neg:
+		ts.Fatalf("the statement has succeeded")
+	case err != nil && !neg:
+		ts.Fatalf("%v", err)
+	case err != nil:
+		fmt.Fprintln(ts.Stderr(), err)
+	}
+	fmt.Fprint(ts.Stdout(), rows)
+}
+
+func query(url, statement string) (string, error) {
+	driver, name := "pgx", url
+	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
+		driver, name = "sqlite", path
+	}
+	db, err := sql.Open(driver, name)
+	if err != nil {
+		return "", err
+	}
+	defer db.Close()
+	rows, err := db.Query(statement)
+	if err != nil {
+		return "", err
+	}
+	defer rows.Close()
+	columns, err := rows.Columns()
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	for rows.Next() {
+		values, targets := make([]any, len(columns)), make([]any, len(columns))
+		for i := range values {
+			targets[i] = &values[i]
+		}
+		if err := rows.Scan(targets...); err != nil {
+			return "", err
+		}
+		fmt.Fprintln(&b, values...)
+	}
+	return b.String(), rows.Err()
+}
+
+// jsonq looks into the JSON document on stdout, or in a file given first:
+//
+//	jsonq .applied [1,2]        the value, compared as JSON
+//	jsonq .error.message ~text  a string that matches a regular expression
+//	jsonq .migrations.#  2      the length of a list
+//	! jsonq .error.file         there is no such thing
+func jsonq(ts *testscript.TestScript, neg bool, args []string) {
+	file := "stdout"
+	if len(args) > 0 && !strings.HasPrefix(args[0], ".") {
+		file, args = args[0], args[1:]
+	}
+	if len(args) == 0 || len(args) > 2 {
+		ts.Fatalf("usage: jsonq [file] path [value]")
+	}
+	got, found, err := lookup(ts.ReadFile(file), args[0])
+	ts.Check(err)
+	if len(args) == 1 {
+		if found == neg {
+			ts.Fatalf("%s: found %v: %v", args[0], found, got)
+		}
+		return
+	}
+	if same, err := matches(got, args[1]); err != nil || !found || same == neg {
+		ts.Fatalf("%s is %s, want %s %v", args[0], got, args[1], err)
+	}
+}
+
+func matches(got, want string) (bool, error) {
+	pattern, ok := strings.CutPrefix(want, "~")
+	if !ok {
+		return got == want || got == strconv.Quote(want), nil
+	}
+	re, err := regexp.Compile(pattern)
+	if err != nil {
+		return false, err
+	}
+	var text string
+	if json.Unmarshal([]byte(got), &text) == nil {
+		got = text
+	}
+	return re.MatchString(got), nil
+}

@@ -1,0 +1,292 @@
+package render
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// screen is a stream that keeps what it is given, safe for the ticking live line.
+type screen struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *screen) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+// read returns what was written since the last read, with escapes made visible.
+func (s *screen) read() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	text := s.b.String()
+	s.b.Reset()
+	return strings.NewReplacer("\x1b", "ESC", "\r", "CR ").Replace(text)
+}
+
+func pipe() (*Printer, *screen, *screen) { return printer(Options{}) }
+
+func printer(opts Options) (*Printer, *screen, *screen) {
+	out, err := &screen{}, &screen{}
+	opts.Out.Writer, opts.Err.Writer = out, err
+	return New(opts), out, err
+}
+
+// terminal is 80 columns wide.
+func terminal() (*Printer, *screen) {
+	s := &screen{}
+	stream := Stream{Writer: s, Terminal: true, Color: true, Width: func() int { return 80 }}
+	return New(Options{Out: stream, Err: stream}), s
+}
+
+func same(t *testing.T, got, want string) {
+	t.Helper()
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("not as wanted (-want +got):\n%s", d)
+	}
+}
+
+func step(version int64, name string, d database.Direction) whimbrel.Step {
+	return whimbrel.Step{Version: version, Name: name, Direction: d, Script: migration.Text(name+".sql", "SELECT 1;"), Statements: 7}
+}
+
+func plan(steps ...whimbrel.Step) *whimbrel.Plan {
+	p := &whimbrel.Plan{Set: "default"}
+	for _, s := range steps {
+		p.Units = append(p.Units, whimbrel.Unit{Kind: whimbrel.BatchUnit, Steps: []whimbrel.Step{s}})
+	}
+	return p
+}
+
+func TestProgressInAPipe(t *testing.T) {
+	t.Parallel()
+	p, out, err := pipe()
+	p.digits = 4
+	users, email, late := step(1, "users", database.Up), step(2, "add_email", database.Down), step(3, "late", database.Up)
+	for _, e := range []whimbrel.Event{
+		whimbrel.Planned{Plan: plan(users, email, late)},
+		whimbrel.LockWaiting{Set: "default", Holder: database.Holder{PID: 7, User: "me"}},
+		whimbrel.LockWaiting{Set: "default", Holder: database.Holder{PID: 7, User: "me"}},
+		whimbrel.StepStarted{Step: users, Of: 3},
+		whimbrel.StepDone{Step: users, Of: 3, Duration: 1234 * time.Microsecond},
+		whimbrel.StepStarted{Step: email, Index: 1, Of: 3},
+		whimbrel.StatementStarted{Step: email, Index: 2, Of: 7, SQL: "SELECT 1"},
+		whimbrel.StepDone{Step: email, Index: 1, Of: 3, Duration: 75 * time.Second},
+		whimbrel.StepDone{Step: late, Index: 2, Of: 3, Skipped: true},
+	} {
+		p.Observe(e)
+	}
+	p.Show(&Result{Applied: []int64{1}, RolledBack: []int64{2}, Duration: Millis(90 * time.Second)})
+	same(t, out.read(), `up   0001 users       1.2ms
+down 0002 add_email   1m15s
+skip 0003 late       another process did it
+Rolled back 1 migration and applied 1 migration in 1m30s.
+`)
+	same(t, err.read(), "waiting for the migration lock of set \"default\", held by pid 7, user me\n")
+}
+
+func TestProgressOnATerminal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, screen := terminal()
+		p.digits = 4
+		users := step(1, "users", database.Up)
+		run := step(2, "index_concurrently_on_a_table_with_a_long_name", database.Up)
+		p.Observe(whimbrel.Planned{Plan: plan(users)})
+		p.Observe(whimbrel.LockWaiting{Set: "default", Holder: database.Holder{PID: 7}})
+		tick()
+		same(t, screen.read(), "CR ESC[2K⠙ waiting for the migration lock of set \"default\", held by pid 7  ESC[2m0.1sESC[m")
+
+		// A migration that is over in no time never flickers.
+		p.Observe(whimbrel.StepStarted{Step: users, Of: 2})
+		p.Observe(whimbrel.StepDone{Step: users, Of: 2, Duration: time.Millisecond})
+		same(t, screen.read(), "CR ESC[2KESC[32mup  ESC[m 0001 users  ESC[2m 1.0msESC[m\n")
+
+		// A slow one has a live line, cut to the width, which is gone in the end.
+		p.Observe(whimbrel.StepStarted{Step: run, Index: 1, Of: 2})
+		p.Observe(whimbrel.StatementStarted{Step: run, Index: 2, Of: 7, SQL: "CREATE INDEX\n  CONCURRENTLY i ON t (x)"})
+		tick()
+		same(t, screen.read(), "CR ESC[2K⠹ up   0002 index_concurrently_on_a_table_with_a_long_name  statement 3 o… ESC[2m0.1sESC[m")
+		p.Notice(database.Notice{Severity: "WARNING", Message: "careful", Hint: "very"})
+		same(t, screen.read(), "CR ESC[2KESC[33mWARNING:ESC[m carefulESC[2m (0002 index_concurrently_on_a_table_with_a_long_name)ESC[m\n  very\n")
+		tick()
+		screen.read()
+		p.Observe(whimbrel.UnitFailed{Err: errors.New("no")})
+		same(t, screen.read(), "CR ESC[2K")
+		tick()
+		same(t, screen.read(), "")
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// tick lets the live line be drawn once.
+func tick() {
+	time.Sleep(liveEvery)
+	synctest.Wait()
+}
+
+func TestQuietAndJSONSayNothingOnTheWay(t *testing.T) {
+	t.Parallel()
+	for _, opts := range []Options{{Quiet: true}, {JSON: true}} {
+		p, out, err := printer(opts)
+		s := step(1, "users", database.Up)
+		p.Observe(whimbrel.LockWaiting{Set: "default"})
+		p.Observe(whimbrel.StepStarted{Step: s, Of: 1})
+		p.Notice(database.Notice{Message: "hello"})
+		p.Observe(whimbrel.StepDone{Step: s, Of: 1})
+		if got := out.read() + err.read(); got != "" {
+			t.Errorf("%+v: %q", opts, got)
+		}
+	}
+}
+
+func TestStatusOnATerminal(t *testing.T) {
+	t.Parallel()
+	p, screen := terminal()
+	p.digits = 3
+	at := time.Date(2026, 11, 23, 8, 5, 11, 0, time.FixedZone("", 3600))
+	took := Millis(12 * time.Millisecond)
+	p.Show(&Status{
+		Set: "app", Version: 2, Dirty: true, Applied: []int64{1, 2}, Pending: []int64{3}, Modified: []int64{2}, dir: "migrations",
+		Migrations: []MigrationStatus{
+			{Version: 1, Name: "users", State: "applied", AppliedAt: instant(at), Duration: &took},
+			{Version: 2, Name: "Zürich_東京", State: "modified", AppliedAt: instant(at), Marked: true},
+			{Version: 3, Name: strings.Repeat("long_", 12), State: "pending"},
+		},
+	})
+	same(t, screen.read(), ""+
+		"ESC[2mVERSIONESC[m  ESC[2mNAMEESC[m                              ESC[2mSTATEESC[m     ESC[2mAPPLIED (UTC)ESC[m          ESC[2mTOOKESC[m\n"+
+		"001      users                             ESC[32mappliedESC[m   2026-11-23 07:05:11    12ms\n"+
+		"002      Zürich_東京                       ESC[31mmodifiedESC[m  2026-11-23 07:05:11  marked\n"+
+		"003      long_long_long_long_long_long_l…  ESC[33mpendingESC[m\n"+
+		"\n"+
+		"Set \"app\": ESC[1mat version 002ESC[m; 2 applied, 1 pending.\n"+
+		"ESC[31mA migration stopped part-way.ESC[m \"whimbrel up\" goes on with it.\n"+
+		"ESC[31mModified: 002ESC[m — applied from another text than the file has now. \"whimbrel verify\" shows the difference.\n")
+}
+
+func TestFailureOnATerminal(t *testing.T) {
+	t.Parallel()
+	p, screen := terminal()
+	p.Fail(&Failure{
+		Message: `relation "t" does not exist`, File: "m/3_x.up.sql", Line: 4, Column: 12, SQLState: "42P01", Detail: "one\ntwo", Hint: "think",
+		Excerpt: "     3 | a\n     4 | ALTER TABLE t\n       |             ^\n", Stands: "Nothing stands.", Next: "Mend it.",
+	})
+	same(t, screen.read(), ""+
+		"ESC[31mm/3_x.up.sql:4:12:ESC[m ESC[1mrelation \"t\" does not existESC[mESC[2m (42P01)ESC[m\n"+
+		"\n"+
+		"ESC[2m     3 | ESC[ma\n"+
+		"ESC[2m     4 | ESC[mALTER TABLE t\n"+
+		"ESC[2m       | ESC[m            ESC[31m^ESC[m\n"+
+		"\n"+
+		"ESC[36mdetail:ESC[m one\n  two\n"+
+		"ESC[36mhint:ESC[m think\n"+
+		"Nothing stands.\nMend it.\n")
+}
+
+func TestMismatchOnATerminal(t *testing.T) {
+	t.Parallel()
+	p, screen := terminal()
+	p.Fail(&Failure{Message: "edited", File: "a.sql", Stored: "11", Expected: "22", OnlyBlank: true, Diff: "diff a b\n--- a\n+++ b\n@@ -1 +1 @@\n-x\n+y\n z\n"})
+	same(t, screen.read(), ""+
+		"ESC[31ma.sql:ESC[m ESC[1meditedESC[m\n"+
+		"ESC[36mapplied with:ESC[m 11\n"+
+		"ESC[36mnow:ESC[m 22\n"+
+		"Only comments or white space differ.\n"+
+		"\n"+
+		"ESC[1m--- aESC[m\nESC[1m+++ bESC[m\nESC[36m@@ -1 +1 @@ESC[m\nESC[31m-xESC[m\nESC[32m+yESC[m\n z\n"+
+		"\n")
+}
+
+// What comes from a database or a file can't play with the terminal.
+func TestControlSignsAreShown(t *testing.T) {
+	t.Parallel()
+	p, out, err := pipe()
+	evil := "a\x1b[2J\u009bb\x07"
+	p.Fail(&Failure{Message: evil, Detail: evil})
+	p.Notice(database.Notice{Message: evil})
+	p.Show(&History{Events: []Event{{Name: evil, Note: evil + "\nsecond line"}}})
+	for _, text := range []string{out.read(), err.read()} {
+		if strings.ContainsAny(text, "\x1b\x07\u009b") || strings.Contains(text, "ESC") || !strings.Contains(text, `a\x1b[2J\x9bb\x07`) {
+			t.Errorf("got %q", text)
+		}
+	}
+}
+
+func TestDocumentsHaveNoNulls(t *testing.T) {
+	t.Parallel()
+	for _, d := range []Document{
+		NewResult(&whimbrel.Result{}), NewStatus(&whimbrel.Status{}, "d"), NewPlan(&whimbrel.Plan{}), &History{},
+	} {
+		b, err := json.Marshal(d)
+		if err != nil || strings.Contains(string(b), "null") {
+			t.Errorf("%T: %s %v", d, b, err)
+		}
+	}
+}
+
+func TestMillis(t *testing.T) {
+	t.Parallel()
+	for d, want := range map[time.Duration]string{
+		0:                         "0",
+		1500 * time.Nanosecond:    "0.002",
+		1234567 * time.Nanosecond: "1.235",
+		time.Minute:               "60000",
+	} {
+		b, err := json.Marshal(Millis(d))
+		if err != nil || string(b) != want {
+			t.Errorf("%v is %s (%v), want %s", d, b, err, want)
+		}
+	}
+}
+
+func TestTook(t *testing.T) {
+	t.Parallel()
+	for d, want := range map[time.Duration]string{
+		0:                       "",
+		400 * time.Microsecond:  "0.4ms",
+		12 * time.Millisecond:   "12ms",
+		1500 * time.Millisecond: "1.5s",
+		75 * time.Second:        "1m15s",
+	} {
+		if got := took(d); got != want {
+			t.Errorf("%v is %q, want %q", d, got, want)
+		}
+	}
+}
+
+type full struct{ err error }
+
+func (f full) Write([]byte) (int, error) { return 0, f.err }
+
+// A disk that is full is an error, a reader that went away is none.
+func TestWriteErrors(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{{syscall.ENOSPC, true}, {syscall.EPIPE, false}} {
+		p := New(Options{Out: Stream{Writer: full{c.err}}})
+		p.Show(&Drivers{Drivers: []string{"x"}})
+		if err := p.Close(); (err != nil) != c.want {
+			t.Errorf("%v: Close returned %v", c.err, err)
+		}
+	}
+}
