@@ -21,7 +21,7 @@ import (
 // The Result is never nil: after an error it says what was done and stands.
 func (m *Migrator) Apply(ctx context.Context, p *Plan) (*Result, error) {
 	start := time.Now()
-	a := &applier{Migrator: m, plan: p, expect: expect(p.base), todo: p.Steps(), of: len(p.Steps())}
+	a := &applier{Migrator: m, plan: p, expect: p.base.Clone(), todo: p.Steps(), of: len(p.Steps())}
 	a.result.Set = m.set.Name()
 	err := a.run(ctx)
 	a.result.Duration = time.Since(start)
@@ -32,8 +32,8 @@ func (m *Migrator) Apply(ctx context.Context, p *Plan) (*Result, error) {
 type applier struct {
 	*Migrator
 	plan   *Plan
-	expect expectation
-	todo   []Step // what is still to do, as far as it is known
+	expect *database.State // what the database holds, as far as the applier knows
+	todo   []Step          // what is still to do, as far as it is known
 	result Result
 	done   int // steps
 	of     int
@@ -116,7 +116,7 @@ func (a *applier) batchUnit(ctx context.Context, u Unit, rest []Unit) (err error
 	for i, ev := range b.Recorded() {
 		a.stepDone(todo[i], ev)
 	}
-	a.expect.head = b.Head()
+	a.expect.Head = b.Head()
 	return nil
 }
 
@@ -150,7 +150,7 @@ func (a *applier) runUnit(ctx context.Context, u Unit, rest []Unit) (err error) 
 		return a.failed(todo, 0, s.Statements, err)
 	}
 	a.stepDone(s, ev)
-	a.expect.head = r.Head()
+	a.expect.Head = r.Head()
 	return nil
 }
 
@@ -210,7 +210,7 @@ func (a *applier) stepDone(s Step, ev database.Event) {
 	} else {
 		a.result.RolledBack = append(a.result.RolledBack, d)
 	}
-	database.Fold(a.expect.applied, ev)
+	a.expect.Fold(ev)
 	a.opts.Observe(StepDone{Step: s, Index: a.done, Of: a.of, Duration: ev.Duration})
 	a.done++
 }

@@ -3,24 +3,9 @@ package whimbrel
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/whimbrel-db/whimbrel/database"
 )
-
-// expectation is what an applier knows of the database between two units.
-type expectation struct {
-	head    int64
-	applied *database.Migrations
-}
-
-func expect(st *database.State) expectation {
-	return expectation{head: st.Head, applied: clone(st.Applied)}
-}
-
-func clone(m *database.Migrations) *database.Migrations {
-	return database.NewMigrations(slices.Collect(m.All())...)
-}
 
 // locked is what a Batch and a Run have in common.
 type locked interface {
@@ -32,7 +17,7 @@ type locked interface {
 // returns which of a unit's steps are still to do; the unit is the first of rest. It
 // costs nothing as long as nobody else has written.
 func (a *applier) recheck(ctx context.Context, l locked, unit Unit, rest []Unit) ([]Step, error) {
-	if l.Head() != a.expect.head {
+	if l.Head() != a.expect.Head {
 		if err := a.adopt(ctx, l, stepsOf(rest)); err != nil {
 			return nil, err
 		}
@@ -58,7 +43,7 @@ func (a *applier) adopt(ctx context.Context, l locked, rest []Step) error {
 	if err := a.allowed(st, rest); err != nil {
 		return err
 	}
-	todo, conflict := compare(a.expect.applied, st.Applied, rest, a.plan.Goal, a.anyOrder(st.Settings))
+	todo, conflict := compare(a.expect.Applied, st.Applied, rest, a.plan.Goal, a.anyOrder(st.Settings))
 	if conflict != nil {
 		conflict.Set = a.set.Name()
 		if conflict.Event, err = a.lastEvent(ctx, conflict.Version); err != nil {
@@ -69,7 +54,7 @@ func (a *applier) adopt(ctx context.Context, l locked, rest []Step) error {
 	if err := a.verify(ctx, st, rest); err != nil {
 		return err
 	}
-	a.expect, a.todo = expect(st), todo
+	a.expect, a.todo = st, todo
 	return nil
 }
 
@@ -93,7 +78,7 @@ func (m *Migrator) lastEvent(ctx context.Context, version int64) (last database.
 // compare is a pure function: from what was expected to be applied and what is, to
 // the steps that are still to do, or to what speaks against going on.
 func compare(expected, actual *database.Migrations, steps []Step, g Goal, allowOutOfOrder bool) ([]Step, *ConflictError) {
-	state := clone(actual) // as it will be, step by step
+	state := actual.Clone() // as it will be, step by step
 	var todo []Step
 	planned := map[int64]bool{}
 	for _, s := range steps {

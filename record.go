@@ -106,7 +106,7 @@ func (m *Migrator) record(ctx context.Context, versions []int64, note string, ev
 			return err
 		}
 		e.Set = m.set.Name()
-		database.Fold(st.Applied, e)
+		st.Fold(e)
 	}
 	return b.Commit(ctx)
 }

@@ -1,6 +1,7 @@
 package database
 
 import (
+	"maps"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/migration"
@@ -9,16 +10,21 @@ import (
 // Direction says what an event did to its version.
 type Direction string
 
-// Up, Mark make a version applied; Down and Forget make it not applied; Accept
-// changes the checksum that an applied version is compared with. Setting is the
-// change of a setting and belongs to no version.
+// What events do. Up, Mark and Baseline make a version applied; Down and Forget make it
+// not applied; Accept changes the checksum that an applied version is compared with. The
+// others belong to no version and have NilVersion: Repeat and Seed to a script by name,
+// Reset to the whole set, Setting to the setting that is named.
 const (
-	Up      Direction = "up"
-	Down    Direction = "down"
-	Mark    Direction = "mark"   // recorded as applied without running it
-	Forget  Direction = "forget" // recorded as not applied without running anything
-	Accept  Direction = "accept" // an edited script was accepted as it is now
-	Setting Direction = "setting"
+	Up       Direction = "up"
+	Down     Direction = "down"
+	Mark     Direction = "mark"     // recorded as applied without running it
+	Forget   Direction = "forget"   // recorded as not applied without running anything
+	Accept   Direction = "accept"   // an edited script was accepted as it is now
+	Baseline Direction = "baseline" // a script that stands for all versions up to its own ran on an empty database
+	Repeat   Direction = "repeat"   // a repeatable script ran
+	Seed     Direction = "seed"     // a script with development data ran
+	Reset    Direction = "reset"    // the target was emptied: nothing is applied any more
+	Setting  Direction = "setting"  // a setting was changed
 )
 
 // Event is one entry of the history. The history is append-only: nothing ever
@@ -69,6 +75,9 @@ type State struct {
 	Head int64
 	// Applied are the applied versions.
 	Applied *Migrations
+	// Repeated and Seeded are, by name, the repeatable and the seed scripts that ran, as
+	// they were when they ran last.
+	Repeated, Seeded map[string]Applied
 	// Dirty reports that an earlier migration stopped part-way.
 	Dirty bool
 	// Settings has every declared setting: as stored, or its default.
@@ -85,21 +94,45 @@ func (s *State) Version() (version int64, dirty bool) {
 	return v, s.Dirty
 }
 
-// Fold derives the applied set from a set's events, oldest first: for each
-// version the newest event that says whether it is applied decides.
-func Fold(applied *Migrations, e Event) {
+// Clone returns a copy that Fold can change.
+func (s *State) Clone() *State {
+	c := *s
+	c.Applied, c.Repeated, c.Seeded = s.Applied.Clone(), maps.Clone(s.Repeated), maps.Clone(s.Seeded)
+	return &c
+}
+
+// Fold takes one more of the set's events into what is applied, oldest first: for each
+// version the newest event that says whether it is applied decides, and for each
+// repeatable and seed script the newest one that ran.
+func (s *State) Fold(e Event) {
+	if s.Applied == nil {
+		s.Applied = &Migrations{}
+	}
 	switch e.Direction {
-	case Up, Mark:
-		applied.Put(e.applied())
+	case Up, Mark, Baseline:
+		s.Applied.Put(e.applied())
 	case Down, Forget:
-		applied.Remove(e.Version)
+		s.Applied.Remove(e.Version)
 	case Accept:
-		if old, ok := applied.Read(e.Version); ok {
+		if old, ok := s.Applied.Read(e.Version); ok {
 			a := e.applied()
 			a.Marked, a.AppliedAt, a.Duration = old.Marked, old.AppliedAt, old.Duration
-			applied.Put(a)
+			s.Applied.Put(a)
 		}
+	case Repeat:
+		put(&s.Repeated, e)
+	case Seed:
+		put(&s.Seeded, e)
+	case Reset:
+		s.Applied, s.Repeated, s.Seeded = &Migrations{}, nil, nil
 	}
+}
+
+func put(scripts *map[string]Applied, e Event) {
+	if *scripts == nil {
+		*scripts = map[string]Applied{}
+	}
+	(*scripts)[e.Name] = e.applied()
 }
 
 func (e Event) applied() Applied {

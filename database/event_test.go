@@ -57,8 +57,9 @@ func TestFold(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			m := versions(0, 7)
+			st := database.State{Applied: m}
 			for _, e := range tt.events {
-				database.Fold(m, e)
+				st.Fold(e)
 			}
 			got, ok := m.Read(1)
 			switch {

@@ -35,6 +35,14 @@ func NewMigrations(all ...Applied) *Migrations {
 	return m
 }
 
+// Clone returns a copy.
+func (m *Migrations) Clone() *Migrations {
+	if m == nil {
+		return &Migrations{}
+	}
+	return &Migrations{all: slices.Clone(m.all)}
+}
+
 // find returns where version is, or would be.
 func (m *Migrations) find(version int64) (int, bool) {
 	if m == nil {

@@ -270,15 +270,15 @@ func foldCase(c *check) {
 		event(3, database.Accept, "three, edited"), event(2, database.Up, "two again"), event(9, database.Accept, "never applied"),
 		event(4, database.Down, "four"), event(7, database.Down, "never applied"), event(4, database.Mark, "four"),
 	}
-	want := &database.Migrations{}
+	want := &database.State{}
 	for _, e := range events {
 		b := c.begin(db, "s")
 		c.ok(b.Record(c.ctx, e), "Batch.Record")
 		c.commit(b)
-		database.Fold(want, e)
+		want.Fold(e)
 		for _, from := range []any{db, c.begin(db, "s")} {
 			st := c.state(from, "s")
-			c.sameVersions(st.Applied, want)
+			c.sameVersions(st.Applied, want.Applied)
 			if b, ok := from.(database.Batch); ok {
 				c.ok(b.Rollback(c.ctx), "Batch.Rollback")
 			}

@@ -74,6 +74,9 @@ func contractDocs(t *testing.T) map[string]string {
 		for _, f := range typ.Funcs {
 			docs[f.Name] = flat(f.Doc)
 		}
+		for _, f := range typ.Methods {
+			docs[typ.Name+"."+f.Name] = flat(f.Doc)
+		}
 		for _, spec := range typ.Decl.Specs {
 			addFields(docs, typ.Name, spec.(*ast.TypeSpec).Type)
 		}

@@ -52,10 +52,10 @@ func (d *Database) State(ctx context.Context, set string) (*database.State, erro
 func (t *Target) state(own tables, set string, more []database.Event) *database.State {
 	l := t.ledger(own, false)
 	events := append(slices.Clip(l.events), more...)
-	applied := &database.Migrations{}
+	st := &database.State{Set: set, Database: Name, Head: head(events, set), Applied: &database.Migrations{}, Dirty: t.dirty[set]}
 	for _, e := range events {
 		if e.Set == set {
-			database.Fold(applied, e)
+			st.Fold(e)
 		}
 	}
 	var stored []database.StoredSetting
@@ -64,10 +64,8 @@ func (t *Target) state(own tables, set string, more []database.Event) *database.
 			stored = append(stored, s)
 		}
 	}
-	return &database.State{
-		Set: set, Database: Name, Head: head(events, set), Applied: applied, Dirty: t.dirty[set],
-		Settings: database.NewSettings(stored...),
-	}
+	st.Settings = database.NewSettings(stored...)
+	return st
 }
 
 // head returns the Head of a set. It counts, since an event can become visible below

@@ -42,7 +42,7 @@ func (d *db) readState(ctx context.Context, c *sql.Conn, set string) (*database.
 				return err
 			}
 			state.Head = max(state.Head, e.ID)
-			database.Fold(state.Applied, e)
+			state.Fold(e)
 		}
 		return nil
 	})
