@@ -33,7 +33,7 @@ var (
 	headGrows       = sentence("State.Head", "Head grows with every event of the set or of Whimbrel's own set; 0 for none.")
 	headDecides     = sentence("State.Head", "As the history is append-only, two States with one Head are equal.")
 	headNeverSleeps = sentence("State.Head", "The newest id alone is enough only where no event can become visible below one that is visible already")
-	foldDecides     = sentence("State.Fold", "for each version the newest event that says whether it is applied decides.")
+	foldDecides     = sentence("State.Fold", "for each version the newest event that says whether it is applied decides")
 
 	historyInOrder  = sentence("Database.History", "History reads events in the order they happened: those that are committed.")
 	historyErrors   = sentence("Database.History", "An error is the last thing it yields.")
