@@ -68,7 +68,11 @@ func (d *db) ensure() error {
 		return err
 	}
 	defer pool.Close()
-	return d.connectError(pool.PingContext(bg))
+	c, err := pool.Conn(bg)
+	if err != nil {
+		return d.connectError(err)
+	}
+	return c.Close()
 }
 
 func (d *db) State(ctx context.Context, set string) (*database.State, error) {
