@@ -1,0 +1,141 @@
+package whimbrel_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/memdb"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// Several sets live in one database and do not see each other.
+func TestSetsDoNotSeeEachOther(t *testing.T) {
+	t.Parallel()
+	target := memdb.New()
+	db := open(t, target)
+	other, err := migration.NewSet("queue", migration.Migration{Version: 1, Up: migration.Text("q", "CREATE TABLE q (x)"), Down: migration.Text("q", "DROP TABLE q")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for _, set := range []*migration.Set{newSet(t, plain(5)...), other} {
+		wg.Go(func() {
+			if _, err := whimbrel.New(open(t, target), set, whimbrel.Options{}).Up(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if _, err := whimbrel.New(db, newSet(t, plain(5)...), whimbrel.Options{}).Rollback(t.Context(), whimbrel.NilVersion); err != nil {
+		t.Fatal(err)
+	}
+	wantTables(t, target, "q")
+}
+
+// Twenty processes that start at once all succeed, and each migration runs once.
+func TestTwentyAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, atomic := range []bool{false, true} {
+		target := memdb.New()
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		ran := map[int64]int{}
+		for range 20 {
+			db := open(t, target)
+			wg.Go(func() {
+				r, err := whimbrel.New(db, newSet(t, plain(8)...), whimbrel.Options{Atomic: atomic, LockTimeout: time.Minute}).Up(context.Background())
+				if err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				for _, d := range r.Applied {
+					ran[d.Version]++
+				}
+			})
+		}
+		wg.Wait()
+		for v := int64(1); v <= 8; v++ {
+			if ran[v] != 1 {
+				t.Errorf("atomic=%v: version %d was applied %d times", atomic, v, ran[v])
+			}
+		}
+	}
+}
+
+func TestLostCommitIsLookedUp(t *testing.T) {
+	t.Parallel()
+	for _, cut := range []error{memdb.ErrCommitted, memdb.ErrNotCommitted} {
+		target := memdb.New()
+		db := open(t, target)
+		once := true
+		db.SetHook(func(op string) error {
+			if op == memdb.OpBatchCommit && once {
+				once = false
+				return cut
+			}
+			return nil
+		})
+		m := whimbrel.New(db, newSet(t, plain(3)...), whimbrel.Options{})
+		if _, err := m.Up(t.Context()); err != nil {
+			t.Fatalf("%v: %v", cut, err)
+		}
+		wantTables(t, target, "t1", "t2", "t3")
+		n := 0
+		for range m.History(t.Context()) {
+			n++
+		}
+		if n != 3 {
+			t.Errorf("%v: the history has %d events, want 3", cut, n)
+		}
+	}
+}
+
+func TestLockTimeout(t *testing.T) {
+	t.Parallel()
+	target := memdb.New()
+	other := open(t, target)
+	b, err := other.Begin(t.Context(), "shop", database.LockOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Rollback(t.Context())
+	waited := 0
+	m := whimbrel.New(open(t, target), newSet(t, plain(1)...), whimbrel.Options{LockTimeout: whimbrel.TryOnce, Observe: func(e whimbrel.Event) {
+		if w, ok := e.(whimbrel.LockWaiting); ok && w.Holder.PID != 0 {
+			waited++
+		}
+	}})
+	_, err = m.Up(t.Context())
+	var locked *database.LockedError
+	if !errors.Is(err, database.ErrLocked) || !errors.As(err, &locked) || locked.Holder.PID == 0 || waited == 0 {
+		t.Errorf("got %v after %d words about who holds it", err, waited)
+	}
+}
+
+func TestCancelledContext(t *testing.T) {
+	t.Parallel()
+	target := memdb.New()
+	ctx, cancel := context.WithCancel(t.Context())
+	m := whimbrel.New(open(t, target), newSet(t, append(plain(1), script{2, "CREATE TABLE t2 (x); SELECT forever()", "-"})...), whimbrel.Options{
+		Observe: func(e whimbrel.Event) {
+			if s, ok := e.(whimbrel.StepStarted); ok && s.Step.Version == 2 {
+				cancel()
+			}
+		},
+	})
+	r, err := m.Up(ctx)
+	if !errors.Is(err, context.Canceled) || !slices.Equal(versions(r.Applied), []int64{1}) {
+		t.Errorf("got %+v, %v", r, err)
+	}
+	wantTables(t, target, "t1")
+	if len(target.Locked()) > 0 {
+		t.Error("the lock is still held")
+	}
+}
