@@ -118,8 +118,7 @@ func (e *StepsError) Error() string {
 	return fmt.Sprintf("can't go %d steps back: only %d applied", e.Asked, e.Applied)
 }
 
-// NotAppliedError and AlreadyAppliedError report versions that are not what a call
-// needs them to be.
+// NotAppliedError reports a version that a call needs to be applied.
 type NotAppliedError struct {
 	Set     string
 	Version int64
@@ -129,7 +128,7 @@ func (e *NotAppliedError) Error() string {
 	return fmt.Sprintf("version %d of set %q is not applied", e.Version, e.Set)
 }
 
-// AlreadyAppliedError: see NotAppliedError.
+// AlreadyAppliedError reports a version that a call needs not to be applied.
 type AlreadyAppliedError struct {
 	Set     string
 	Version int64
