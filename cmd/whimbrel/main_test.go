@@ -71,14 +71,15 @@ func runScripts(t *testing.T, kind string, newDatabase func(*testscript.Env) str
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code":   code,
-			"crlf":   crlf,
-			"finish": finish,
-			"jsonq":  jsonq,
-			"signal": sendSignal,
-			"sql":    runSQL,
-			"start":  start,
-			"until":  until,
+			"code":     code,
+			"crlf":     crlf,
+			"finish":   finish,
+			"jsonq":    jsonq,
+			"signal":   sendSignal,
+			"sql":      runSQL,
+			"start":    start,
+			"until":    until,
+			"untilsql": untilSQL,
 		},
 	})
 }
@@ -222,6 +223,18 @@ func runSQL(ts *testscript.TestScript, neg bool, args []string) {
 		fmt.Fprintln(ts.Stderr(), err)
 	}
 	fmt.Fprint(ts.Stdout(), rows)
+}
+
+// untilSQL executes a statement again and again until it succeeds.
+func untilSQL(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: untilsql 'statement'")
+	}
+	for { // the test's own time limit ends it
+		if _, err := query(ts.Getenv("DATABASE_URL"), args[0]); err == nil {
+			return
+		}
+	}
 }
 
 func query(url, statement string) (string, error) {

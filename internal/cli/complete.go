@@ -42,13 +42,17 @@ func (a *app) completeVersionFlag(cmd *cobra.Command) {
 	must(cmd.RegisterFlagCompletionFunc("to", a.completeVersions(-1)))
 }
 
-func completeSettings(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
+func completeSettings(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	var offers []string
 	for _, s := range database.DeclaredSettings() {
-		offers = append(offers, s.Name+"\t"+s.Doc)
+		switch {
+		case len(args) == 0:
+			offers = append(offers, s.Name+"\t"+s.Doc)
+		case len(args) == 1 && args[0] == s.Name && cmd.Name() == "set" && s.Type == database.BoolSetting:
+			offers = []string{"true", "false"}
+		case len(args) == 1 && args[0] == s.Name && cmd.Name() == "set":
+			offers = s.Choices
+		}
 	}
 	return offers, cobra.ShellCompDirectiveNoFileComp
 }

@@ -39,7 +39,7 @@ const (
 //	out_of_order       5     a pending version is below the newest applied one
 //	irreversible       5     there is no down script
 //	migration_mode     5     migrations are switched off for this database
-//	protected          5     the database refuses to be emptied
+//	protected          5     the database must be named for what can't be taken back
 //	interrupted        128+  a signal ended it
 const (
 	kindUsage       render.Kind = "usage"
@@ -52,6 +52,7 @@ const (
 	kindOrder       render.Kind = "out_of_order"
 	kindNoDown      render.Kind = "irreversible"
 	kindMode        render.Kind = "migration_mode"
+	kindProtected   render.Kind = "protected"
 	kindInterrupted render.Kind = "interrupted"
 )
 
@@ -61,7 +62,7 @@ func exitCode(k render.Kind) int {
 		return exitUsage
 	case kindLocked:
 		return exitLocked
-	case kindChecksum, kindOrder, kindNoDown, kindMode:
+	case kindChecksum, kindOrder, kindNoDown, kindMode, kindProtected:
 		return exitRefused
 	}
 	return exitFailed
@@ -191,6 +192,7 @@ func explainRule(f *render.Failure, err error) bool {
 		order *whimbrel.OutOfOrderError
 		down  *whimbrel.IrreversibleError
 		mode  *whimbrel.MigrationModeError
+		prot  *whimbrel.ProtectedError
 	)
 	switch {
 	case errors.As(err, &sum):
@@ -212,8 +214,12 @@ func explainRule(f *render.Failure, err error) bool {
 			f.Next = "Use the build that has its down script."
 		}
 	case errors.As(err, &mode):
-		f.Kind, f.Reason, f.By, f.Since = kindMode, mode.Reason, mode.By, render.NewInstant(mode.Since)
+		f.Kind, f.Reason, f.By, f.Since, f.Until = kindMode, mode.Reason, mode.By, render.NewInstant(mode.Since), render.NewInstant(mode.Until)
 		f.Next = `To switch them on: whimbrel settings set migration_mode true --reason "…"`
+	case errors.As(err, &prot):
+		f.Kind, f.Reason, f.By, f.Since = kindProtected, prot.Reason, prot.By, render.NewInstant(prot.Since)
+		f.Database, f.Message = prot.Database, strings.TrimSuffix(prot.Error(), "; whoever means it says the database's name")
+		f.Next = "If you mean it, name the database: --confirm " + prot.Database
 	default:
 		return false
 	}

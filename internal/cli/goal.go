@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -21,6 +22,7 @@ type migrateFlags struct {
 	outOfOrder bool
 	dryRun     bool
 	note       string
+	confirm    string
 }
 
 // number is a flag's value, nil-like until it is set.
@@ -85,6 +87,11 @@ func (m *migrateFlags) addRun(cmd *cobra.Command) {
 	f.StringVar(&m.note, "note", "", "`text` to keep with each entry of the history")
 }
 
+// addConfirm is for the commands that can roll back.
+func (m *migrateFlags) addConfirm(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&m.confirm, "confirm", "", "`name` of the database: a protected one must be named for a rollback")
+}
+
 func conflicting(one, other string) error {
 	return usage("Give one of them.", "%s and %s both say how far to go", one, other)
 }
@@ -129,7 +136,7 @@ func (a *app) migrate(cmd *cobra.Command, m *migrateFlags, goal whimbrel.Goal, i
 		return err
 	}
 	defer t.close()
-	t.options.Note = m.note
+	t.options.Note, t.options.Confirm = m.note, m.confirm
 	t.options.Atomic = t.atomic
 	if cmd.Flags().Changed("atomic") {
 		t.options.Atomic = m.atomic
@@ -144,6 +151,10 @@ func (a *app) migrate(cmd *cobra.Command, m *migrateFlags, goal whimbrel.Goal, i
 	mig, begun := t.migrator(), time.Now()
 	plan, err := mig.Plan(ctx, goal)
 	if m.dryRun {
+		if protected := (*whimbrel.ProtectedError)(nil); errors.As(err, &protected) {
+			t.options.Confirm = protected.Database // to look at the plan is no danger
+			plan, err = t.migrator().Plan(ctx, goal)
+		}
 		if err != nil {
 			return err
 		}

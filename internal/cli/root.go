@@ -51,7 +51,7 @@ the history. It can be killed or started twenty times at once at any moment.`,
 	f.StringVar(&g.set, "set", "", "`name` of the set of migrations; a database can have several (default \"default\")")
 	f.StringVar(&g.schema, "schema", "", "`schema` of Whimbrel's own tables (default: the first of the search path)")
 	f.StringVar(&g.historyTable, "history-table", "", "`name` of the history; the other tables' names follow it (default \"whimbrel_history\")")
-	f.StringVar(&g.lockTimeout, "lock-timeout", "", "how long to wait for another migrating process: a `time` such as 1m; 0 tries once (default 15s)")
+	f.StringVar(&g.lockTimeout, "lock-timeout", "", "how long to wait for another migrating process: a `time` such as 1m; 0 tries once (default: the setting lock_timeout, 15s)")
 	f.StringVar(&g.config, "config", "", "configuration `file` (default whimbrel.yaml, if it is there)")
 	f.StringVar(&g.env, "env", "", "`name` of an environment of the configuration file")
 	f.BoolVar(&g.json, "json", false, "answer with one JSON document")

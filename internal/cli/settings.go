@@ -33,7 +33,7 @@ that migrates it sees them. While migration_mode is false nothing may migrate it
 			})
 		},
 	}
-	cmd.AddCommand(a.settingsGetCommand(), a.settingsSetCommand())
+	cmd.AddCommand(a.settingsGetCommand(), a.settingsSetCommand(), a.settingsUnsetCommand())
 	return cmd
 }
 
@@ -58,37 +58,88 @@ func (a *app) settingsGetCommand() *cobra.Command {
 }
 
 func (a *app) settingsSetCommand() *cobra.Command {
-	var reason string
+	var reason, until string
+	var during time.Duration
 	cmd := &cobra.Command{
-		Use:     "set NAME VALUE",
-		Short:   "Change a setting",
-		Example: `  whimbrel settings set migration_mode false --reason "freeze until Monday"`,
-		Args:    wantArgs("the name of a setting and its value", 2, 2),
+		Use:   "set NAME VALUE",
+		Short: "Change a setting, for good or for a time",
+		Example: `  whimbrel settings set migration_mode false --reason "freeze until Monday"
+  whimbrel settings set order any --for 2h`,
+		Args: wantArgs("the name of a setting and its value", 2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx := cmd.Context()
-			update := database.SettingUpdate{Name: args[0], Value: args[1], Reason: reason, ToolVersion: whimbrel.ToolVersion(), At: time.Now()}
-			if _, err := update.Check(); err != nil {
+			update := database.SettingUpdate{Name: args[0], Value: args[1], Reason: reason}
+			var err error
+			if update.Until, err = settingUntil(until, during, cmd.Flags().Changed("for")); err != nil {
 				return err
 			}
-			return a.withTarget(ctx, a.openWithoutFiles, func(t *target) (render.Document, error) {
-				if err := t.db.UpdateSetting(ctx, update); err != nil {
-					return nil, err
-				}
-				st, err := t.db.State(ctx, t.set.Name())
-				if err != nil {
-					return nil, err
-				}
-				v, err := st.Settings.Get(update.Name)
-				if err != nil {
-					return nil, err
-				}
-				return &render.SettingChanged{Setting: render.NewSetting(v)}, nil
-			})
+			return a.updateSetting(cmd.Context(), update)
 		},
 		ValidArgsFunction: completeSettings,
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why, in a few `words`; whoever is refused is told")
+	cmd.Flags().DurationVar(&during, "for", 0, "`how long` it holds, such as 2h; then the default holds again")
+	cmd.Flags().StringVar(&until, "until", "", "`when` it ends, such as 2026-11-30T08:00:00Z")
 	return cmd
+}
+
+func settingUntil(until string, during time.Duration, hasDuring bool) (time.Time, error) {
+	now := time.Now()
+	switch {
+	case until != "" && hasDuring:
+		return time.Time{}, usage("Give one of them.", "--until and --for both say when it ends")
+	case hasDuring && during <= 0:
+		return time.Time{}, usage("", "--for %s: want a time such as 2h", during)
+	case hasDuring:
+		return now.Add(during), nil
+	case until == "":
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.RFC3339, until)
+	switch {
+	case err != nil:
+		return t, usage("", "--until %q: want a time such as %s", until, now.UTC().Add(time.Hour).Format(time.RFC3339))
+	case t.Before(now):
+		return t, usage("", "--until %s is over already", until)
+	}
+	return t, nil
+}
+
+func (a *app) settingsUnsetCommand() *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use:     "unset NAME",
+		Short:   "Give a setting its default back",
+		Example: `  whimbrel settings unset migration_mode`,
+		Args:    wantArgs("the name of a setting", 1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.updateSetting(cmd.Context(), database.SettingUpdate{Name: args[0], Unset: true, Reason: reason})
+		},
+		ValidArgsFunction: completeSettings,
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why, in a few `words`")
+	return cmd
+}
+
+// updateSetting changes a setting, and answers with what it is then.
+func (a *app) updateSetting(ctx context.Context, u database.SettingUpdate) error {
+	u.ToolVersion, u.At = whimbrel.ToolVersion(), time.Now()
+	if _, err := u.Check(); err != nil {
+		return err
+	}
+	return a.withTarget(ctx, a.openWithoutFiles, func(t *target) (render.Document, error) {
+		if err := t.db.UpdateSetting(ctx, u); err != nil {
+			return nil, err
+		}
+		st, err := t.db.State(ctx, t.set.Name())
+		if err != nil {
+			return nil, err
+		}
+		v, err := st.Settings.Get(u.Name)
+		if err != nil {
+			return nil, err
+		}
+		return &render.SettingChanged{Setting: render.NewSetting(v)}, nil
+	})
 }
 
 // withSettings reads the settings of the database.

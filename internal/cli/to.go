@@ -29,5 +29,6 @@ To take everything back, say "whimbrel down --all".`,
 		ValidArgsFunction: a.completeVersions(1),
 	}
 	m.addRun(cmd)
+	m.addConfirm(cmd)
 	return cmd
 }

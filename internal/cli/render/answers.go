@@ -62,32 +62,42 @@ func (d *Forgotten) write(pg *page) {
 
 // Setting is one setting of a database.
 type Setting struct {
-	Name      string  `json:"name"`
-	Value     string  `json:"value"`
-	Default   string  `json:"default"`
-	IsDefault bool    `json:"is_default"`
-	Doc       string  `json:"doc"`
-	Reason    string  `json:"reason"`
-	ChangedBy string  `json:"changed_by"`
-	ChangedAt instant `json:"changed_at"`
+	Name      string   `json:"name"`
+	Value     string   `json:"value"`
+	Default   string   `json:"default"`
+	IsDefault bool     `json:"is_default"`
+	Type      string   `json:"type"`
+	Choices   []string `json:"choices,omitempty"`
+	Doc       string   `json:"doc"`
+	Reason    string   `json:"reason"`
+	ChangedBy string   `json:"changed_by"`
+	ChangedAt instant  `json:"changed_at"`
+	Until     instant  `json:"until"`
 }
 
 // NewSetting makes a setting from the contract's.
 func NewSetting(v database.SettingValue) Setting {
 	return Setting{
-		Name: v.DeclaredSetting.Name, Value: v.Value, Default: v.Default, IsDefault: v.IsDefault, Doc: v.Doc,
-		Reason: v.Reason, ChangedBy: v.ChangedBy, ChangedAt: instant(v.ChangedAt),
+		Name: v.Name, Type: string(v.Type), Choices: v.Choices, Value: v.Value, Default: v.Default, IsDefault: v.IsDefault, Doc: v.Doc,
+		Reason: v.Reason, ChangedBy: v.ChangedBy, ChangedAt: instant(v.ChangedAt), Until: instant(v.Until),
 	}
 }
 
 // write writes the bare value, for scripts.
 func (d *Setting) write(pg *page) { pg.line(clean(d.Value)) }
 
-// SettingChanged answers settings set.
+// SettingChanged answers settings set and unset.
 type SettingChanged struct{ Setting }
 
 func (d *SettingChanged) write(pg *page) {
-	pg.line(pg.good(d.Name + " is now " + clean(d.Value) + "."))
+	words := d.Name + " is now " + clean(d.Value)
+	switch {
+	case d.IsDefault:
+		words += ", its default"
+	case !time.Time(d.Until).IsZero():
+		words += " until " + when(time.Time(d.Until)) + " UTC"
+	}
+	pg.line(pg.good(words + "."))
 }
 
 // Settings answers settings.
@@ -96,13 +106,13 @@ type Settings struct {
 }
 
 func (d *Settings) write(pg *page) {
-	t := table{head: []string{"NAME", "VALUE", "CHANGED (UTC)", "BY", "REASON", "MEANING"}}
+	t := table{head: []string{"NAME", "VALUE", "CHANGED (UTC)", "UNTIL (UTC)", "BY", "REASON", "MEANING"}}
 	for _, s := range d.Settings {
 		value := s.Value
 		if s.IsDefault {
 			value += pg.faint(" (default)")
 		}
-		t.add(s.Name, value, when(time.Time(s.ChangedAt)), clean(s.ChangedBy), oneLine(s.Reason), s.Doc)
+		t.add(s.Name, value, when(time.Time(s.ChangedAt)), when(time.Time(s.Until)), clean(s.ChangedBy), oneLine(s.Reason), s.Doc)
 	}
 	pg.table(t)
 }

@@ -43,6 +43,9 @@ type Failure struct {
 	Reason string   `json:"reason,omitempty"`
 	By     string   `json:"by,omitempty"`
 	Since  *instant `json:"since,omitempty"`
+	Until  *instant `json:"until,omitempty"`
+	// Database is the name of the database that is protected.
+	Database string `json:"database,omitempty"`
 	// Problems are all that is wrong with a folder, if it is more than one.
 	Problems []Problem `json:"problems,omitempty"`
 	// Event is what another process did.

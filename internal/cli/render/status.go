@@ -12,6 +12,7 @@ import (
 // Status answers status.
 type Status struct {
 	Set        string            `json:"set"`
+	Database   string            `json:"database"`
 	Version    int64             `json:"version"`
 	Dirty      bool              `json:"dirty"`
 	All        []int64           `json:"all"`
@@ -40,7 +41,7 @@ type MigrationStatus struct {
 // NewStatus makes the answer from the engine's; dir is the folder of the set.
 func NewStatus(s *whimbrel.Status, dir string) *Status {
 	d := &Status{
-		Set: s.Set, Version: s.Version, Dirty: s.Dirty,
+		Set: s.Set, Database: s.Database, Version: s.Version, Dirty: s.Dirty,
 		All: s.All(), Applied: s.Applied(), Pending: s.Pending(),
 		Unknown:    s.InState(whimbrel.Unknown),
 		Modified:   s.InState(whimbrel.Modified),
@@ -61,7 +62,7 @@ func NewStatus(s *whimbrel.Status, dir string) *Status {
 	if !s.Settings.Bool(database.MigrationMode) {
 		v, err := s.Settings.Get(database.MigrationMode)
 		if err == nil {
-			d.off = &whimbrel.MigrationModeError{Reason: v.Reason, By: v.ChangedBy, Since: v.ChangedAt}
+			d.off = &whimbrel.MigrationModeError{Reason: v.Reason, By: v.ChangedBy, Since: v.ChangedAt, Until: v.Until}
 		}
 	}
 	return d
