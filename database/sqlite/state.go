@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	sqldriver "database/sql/driver"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
 )
 
 func zeroState(set string) *database.State {
@@ -130,15 +132,28 @@ func (r *rawEvent) event(set string) (e database.Event, err error) {
 		HasDownText: r.hasDownText, Duration: time.Duration(r.duration) * time.Microsecond,
 	}
 	if e.StartedAt, err = time.Parse(timeLayout, r.startedAt); err == nil {
-		err = e.Checksum.UnmarshalText([]byte(r.checksum))
+		err = readChecksum(&e.Checksum, r.checksum)
 	}
 	if err == nil {
-		err = e.DownChecksum.UnmarshalText([]byte(r.downChecksum))
+		err = readChecksum(&e.DownChecksum, r.downChecksum)
 	}
 	if err != nil {
 		err = fmt.Errorf("event %d of the history: %w", r.id, err)
 	}
 	return e, err
+}
+
+// readChecksum is Checksum.UnmarshalText without its garbage, of which two thousand
+// would be made for each State.
+func readChecksum(c *migration.Checksum, digits string) error {
+	if digits == "" {
+		return nil
+	}
+	if len(digits) != 2*len(c) {
+		return errRow
+	}
+	_, err := hex.Decode(c[:], []byte(digits))
+	return err
 }
 
 // setting reads a row of the settings, which has the columns of an event.
