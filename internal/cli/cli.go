@@ -116,7 +116,7 @@ func (a *app) finish(ctx context.Context, err error) int {
 	if !a.global.json {
 		a.global.json = asksForJSON(a.Args) // the flags before it may have been wrong
 	}
-	f, code := a.explain(ctx, err)
+	f, code := explain(ctx, err)
 	a.print().Fail(f)
 	return code
 }

@@ -82,7 +82,7 @@ func (e *folderError) Error() string { return e.err.Error() }
 func (e *folderError) Unwrap() error { return e.err }
 
 // explain says of an error what kind it is, where it is and what to do.
-func (a *app) explain(ctx context.Context, err error) (*render.Failure, int) {
+func explain(ctx context.Context, err error) (*render.Failure, int) {
 	f := &render.Failure{Message: err.Error()}
 	explainMigration(f, err)
 	for _, explain := range []func(*render.Failure, error) bool{

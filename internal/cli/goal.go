@@ -174,7 +174,7 @@ func (a *app) migrate(cmd *cobra.Command, m *migrateFlags, goal whimbrel.Goal, i
 		a.print().Show(doc)
 		return nil
 	}
-	f, code := a.explain(ctx, err)
+	f, code := explain(ctx, err)
 	stands(f, plan, result)
 	a.print().Finish(doc, f)
 	return told{code}

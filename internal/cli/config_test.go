@@ -1,0 +1,123 @@
+package cli
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func writeConfig(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "whimbrel.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// resolveWith says which database is meant, with some flags, variables and a file.
+func resolveWith(flags globalFlags, env map[string]string) (string, error) {
+	a := &app{Process: Process{LookupEnv: func(name string) (string, bool) {
+		v, ok := env[name]
+		return v, ok
+	}}, global: flags}
+	return a.databaseURL()
+}
+
+func TestWhichDatabase(t *testing.T) {
+	t.Parallel()
+	file := writeConfig(t, "database: top\nenvironments:\n  prod:\n    database: section-${A}-${A}\n  none: {}\n")
+	both := map[string]string{envURL: "own", envURLToo: "common", "A": "a"}
+	for _, c := range []struct {
+		name  string
+		flags globalFlags
+		env   map[string]string
+		want  string
+	}{
+		{"a flag comes first", globalFlags{database: "flag", config: file, env: "prod"}, both, "flag"},
+		{"then the environment that is asked for", globalFlags{config: file, env: "prod"}, both, "section-a-a"},
+		{"then Whimbrel's variable", globalFlags{config: file}, both, "own"},
+		{"also where the section says none", globalFlags{config: file, env: "none"}, both, "own"},
+		{"then the common one", globalFlags{config: file}, map[string]string{envURL: "", envURLToo: "common"}, "common"},
+		{"then the top of the file", globalFlags{config: file, env: "none"}, nil, "top"},
+	} {
+		if got, err := resolveWith(c.flags, c.env); got != c.want || err != nil {
+			t.Errorf("%s: got %q, %v; want %q", c.name, got, err, c.want)
+		}
+	}
+}
+
+// A section takes what it does not say from the top, and what is not used is not looked at.
+func TestSectionsStandOnTheTop(t *testing.T) {
+	t.Parallel()
+	file := writeConfig(t, `
+database: ${NOT_SET_AND_NOT_USED}
+set: app
+atomic: true
+lock_timeout: 1m
+environments:
+  prod: &prod
+    database: x
+    schema: tools
+    atomic: false
+  staging:
+    <<: *prod
+    set: other
+`)
+	r, err := (&app{global: globalFlags{config: file, env: "staging"}}).resolve()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.set != "other" || r.schema != "tools" || r.atomic || r.lockTimeout.String() != "1m0s" {
+		t.Errorf("got %+v", r)
+	}
+	if url, err := resolveWith(globalFlags{config: file, env: "prod"}, nil); url != "x" || err != nil {
+		t.Errorf("got %q, %v", url, err)
+	}
+}
+
+// Everything wrong in a file is an error with its place; none shows a secret.
+func TestConfigErrors(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		text, env    string
+		line, column int
+		msg          string
+	}{
+		{"dir: x\ndatabse: geheim\n", "", 2, 1, `unknown key "databse"`},
+		{"environments:\n  prod:\n    Dir: geheim\n", "", 3, 5, `unknown key "Dir"`},
+		{"environments:\n  prod:\n    environments: {}\n", "", 3, 5, `unknown key "environments"`},
+		{"dir: [geheim]\n", "", 1, 6, "single value"},
+		{"environments: geheim\n", "", 1, 15, "wanted"},
+		{"dir: x\ndir: geheim\n", "", 2, 1, "already defined"},
+		{"a: b: geheim\n", "", 1, 0, ""},
+		{"dir: x\n---\ndir: geheim\n", "", 1, 1, "more than one YAML document"},
+		{"database: geheim-${NOT_SET}-x\n", "", 1, 18, "environment variable NOT_SET is not set"},
+		{"database: \"geheim-${NOT_SET}\"\n", "", 1, 19, "environment variable NOT_SET is not set"},
+	} {
+		_, err := resolveWith(globalFlags{config: writeConfig(t, c.text), env: c.env}, nil)
+		var u *usageError
+		if !errors.As(err, &u) {
+			t.Errorf("%q: got %v", c.text, err)
+			continue
+		}
+		if u.line != c.line || c.column != 0 && u.column != c.column || !strings.Contains(u.msg, c.msg) {
+			t.Errorf("%q: got %d:%d %s; want %d:%d … %s", c.text, u.line, u.column, u.msg, c.line, c.column, c.msg)
+		}
+		if strings.Contains(u.msg+u.hint, "geheim") {
+			t.Errorf("%q: the message shows a value: %s %s", c.text, u.msg, u.hint)
+		}
+	}
+}
+
+func TestEmptyConfigIsFine(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"", "# nothing\n", "dir:\n", "environments:\n  prod:\n"} {
+		r, err := (&app{global: globalFlags{config: writeConfig(t, text)}}).resolve()
+		if err != nil || r.dir != defaultDir {
+			t.Errorf("%q: got %+v, %v", text, r, err)
+		}
+	}
+}
