@@ -124,6 +124,17 @@ func (s *Server) Restart() {
 	s.Start()
 }
 
+// RequirePasswords restarts the server as one that asks whoever connects by TCP for a password, but for its
+// superuser.
+func (s *Server) RequirePasswords() {
+	s.t.Helper()
+	rules := "local all all trust\nhost all postgres all trust\nhost all all all scram-sha-256\n"
+	if err := os.WriteFile(filepath.Join(s.data(), "pg_hba.conf"), []byte(rules), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	s.Restart()
+}
+
 // Socket returns the URL of its database "postgres" through its Unix socket.
 func (s *Server) Socket() string {
 	return fmt.Sprintf("postgres://postgres@/postgres?host=%s&port=%d&sslmode=disable", s.folder, s.port)

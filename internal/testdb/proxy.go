@@ -17,9 +17,9 @@ type Proxy struct {
 	// URL leads to the same database as the URL that the proxy was made with, through the proxy.
 	URL string
 
-	// Quiet is for how long a client must have said nothing before an answer is delivered to it. It makes
-	// Turns exact: a client that says several things without waiting for an answer has said all of them before
-	// the first answer can reach it. The default is 10 ms; set it before connecting. 0 delivers at once.
+	// Quiet is for how long a client must have said nothing before an answer is delivered to it, so that one which
+	// sends several queries, one by one but without waiting, has sent all of them before the first answer can reach
+	// it, and Turns sees that it didn't wait. The default is 10 ms; set it before connecting. 0 delivers at once.
 	Quiet time.Duration
 
 	network, address string // the server's
@@ -93,9 +93,11 @@ func through(u *url.URL, address string) string {
 	return rewritten.String()
 }
 
-// Turns returns how many round trips the clients have waited for since the last Reset, on all connections:
-// how often a connection's traffic went from client to server and came back. Making a connection counts (one
-// turn without a password), closing it doesn't.
+// Turns returns how many round trips the clients have waited for since the last Reset, on all connections: how
+// often a client has spoken and then been told that it is its turn again (ready for a query, or for a password).
+// Queries that are sent without waiting for one another's answers are one turn, and so is a COPY, since pgx sends
+// the data without waiting for the server to be ready for it. Making a connection counts (one turn without a
+// password), closing it doesn't.
 func (p *Proxy) Turns() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -203,7 +205,8 @@ type wire struct {
 	proxy          *Proxy
 	client, server net.Conn
 	framers        [2]framer
-	asked          bool      // the client has spoken since the server last did
+	asked          bool      // the client has spoken since it was last its turn
+	greeted        bool      // the server has been ready for a query
 	spoke          time.Time // when the client last did
 	ended          bool
 }
@@ -248,12 +251,8 @@ func (w *wire) pass(d Direction, to net.Conn, b []byte) bool {
 		p.mu.Unlock()
 		return false
 	}
-	switch {
-	case d == ToServer:
+	if d == ToServer {
 		w.asked, w.spoke = true, time.Now()
-	case w.asked:
-		w.asked = false
-		p.turns++
 	}
 	n, cut := w.count(d, b)
 	if cut {
@@ -285,12 +284,30 @@ func (w *wire) count(d Direction, b []byte) (n int, cut bool) {
 			continue
 		}
 		p.messages[d]++
+		if d == ToClient && w.asked && w.yourTurn(f) {
+			w.asked = false
+			p.turns++
+		}
 		if p.messages[d] == p.cuts[d] {
 			p.cuts = [2]int{-1, -1}
 			return n, true
 		}
 	}
 	return n, false
+}
+
+// yourTurn reports whether the server, with the message that has just ended, waits for the client.
+func (w *wire) yourTurn(f *framer) bool {
+	switch f.kind {
+	case 'Z': // ReadyForQuery
+		w.greeted = true
+		return true
+	case 'R': // an authentication request, but for AuthenticationOk and AuthenticationSASLFinal
+		return f.code != 0 && f.code != 12
+	case 'E': // ErrorResponse: when a connection is being made it ends it
+		return !w.greeted
+	}
+	return false
 }
 
 // awaitQuiet returns when the client has said nothing for a while.
@@ -313,9 +330,10 @@ func (w *wire) awaitQuiet() {
 // connection's first message has no type byte.
 type framer struct {
 	untyped bool
-	kind    byte   // the type of the message that ended last
-	head    []byte // of the message under way, until its length is known
+	head    []byte // of the message under way: what has to be known of it
 	body    int    // what is left of it after that
+	kind    byte   // the type of the message that ended last
+	code    uint32 // of an authentication message that ended last: which
 }
 
 // goodbye reports whether a message of this kind, to be begun or just ended, is a client's Terminate.
@@ -325,27 +343,47 @@ func (f *framer) goodbye(d Direction, kind byte) bool {
 
 // next takes bytes up to the end of the message under way and reports whether that has been reached.
 func (f *framer) next(b []byte) (taken int, whole bool) {
-	head := 5
-	if f.untyped {
-		head = 4
-	}
-	if len(f.head) < head {
-		taken = min(head-len(f.head), len(b))
-		f.head = append(f.head, b[:taken]...)
-		if len(f.head) < head {
+	for f.missing() > 0 {
+		if taken == len(b) {
 			return taken, false
 		}
-		f.body = max(int(binary.BigEndian.Uint32(f.head[head-4:]))-4, 0)
+		f.head = append(f.head, b[taken])
+		taken++
+		if f.missing() == 0 {
+			f.body = f.length() - len(f.head)
+		}
 	}
 	body := min(f.body, len(b)-taken)
 	f.body -= body
 	if f.body > 0 {
 		return taken + body, false
 	}
-	f.kind = 0
+	f.kind, f.code = 0, 0
 	if !f.untyped {
 		f.kind = f.head[0]
 	}
+	if f.kind == 'R' {
+		f.code = binary.BigEndian.Uint32(f.head[5:])
+	}
 	f.head, f.untyped = f.head[:0], false
 	return taken + body, true
+}
+
+// missing returns how many bytes have to be known yet before the message under way can be skipped.
+func (f *framer) missing() int {
+	switch {
+	case f.untyped:
+		return 4 - len(f.head)
+	case len(f.head) > 0 && f.head[0] == 'R':
+		return 9 - len(f.head)
+	}
+	return 5 - len(f.head)
+}
+
+// length returns how long the message under way is, all in all.
+func (f *framer) length() int {
+	if f.untyped {
+		return int(binary.BigEndian.Uint32(f.head))
+	}
+	return 1 + int(binary.BigEndian.Uint32(f.head[1:]))
 }

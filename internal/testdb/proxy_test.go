@@ -58,7 +58,14 @@ func TestProxyCountsTheRoundTripsThatAClientWaitsFor(t *testing.T) {
 	if _, err := conn.CopyFrom(ctx, bytes.NewReader(bytes.Repeat([]byte("1\n"), 1_000_000)), "COPY not_there FROM STDIN"); !isPgError(err, "42P01") {
 		t.Fatal(err)
 	}
-	turns(1, "a COPY that is refused while the client sends") // and is told so when it has sent
+	turns(1, "a COPY that is refused")
+
+	query(t, conn, "CREATE TEMPORARY TABLE there (n int)")
+	turns(1, "a statement")
+	if _, err := conn.CopyFrom(ctx, bytes.NewReader(bytes.Repeat([]byte("1\n"), 1_000_000)), "COPY there FROM STDIN"); err != nil {
+		t.Fatal(err)
+	}
+	turns(1, "a COPY")
 
 	if err := conn.Close(ctx); err != nil {
 		t.Fatal(err)
@@ -66,28 +73,49 @@ func TestProxyCountsTheRoundTripsThatAClientWaitsFor(t *testing.T) {
 	turns(0, "saying goodbye")
 }
 
-func TestProxyCountsTurnsOfAClientThatSendsOnWithoutWaiting(t *testing.T) {
+func TestProxyCountsOneTurnForQueriesThatAreSentWithoutWaiting(t *testing.T) {
 	t.Parallel()
-	proxy := testdb.NewProxy(t, echo(t))
-	conn, err := net.Dial("tcp", address(proxy.URL))
-	if err != nil {
+	proxy := testdb.NewProxy(t, testdb.Postgres(t))
+	proxy.Quiet = 200 * time.Millisecond // far more than this test needs
+	conn := connect(t, proxy.URL)
+	proxy.Reset()
+	pipeline := conn.StartPipeline(t.Context())
+	for range 20 {
+		pipeline.SendQueryParams("SELECT 1", nil, nil, nil, nil)
+		if err := pipeline.Sync(); err != nil { // sends; the answer could be back before the next is sent
+			t.Fatal(err)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if err := pipeline.Close(); err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
-	for range 3 {
-		said := 0
-		for range 50 { // the echo of the first is back long before the last is said
-			n, err := conn.Write([]byte("hello"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			said += n
-			time.Sleep(10 * time.Microsecond)
-		}
-		read(t, conn, said)
+	if got := proxy.Turns(); got != 1 {
+		t.Errorf("counted %d turns, want 1", got)
+	}
+	if got := proxy.Messages(testdb.ToServer); got < 20 {
+		t.Errorf("counted %d messages, which can't be all", got)
+	}
+}
+
+func TestProxyCountsWhatAPasswordTakes(t *testing.T) {
+	t.Parallel()
+	server := testdb.PrivatePostgres(t, "password_encryption=scram-sha-256")
+	query(t, connect(t, server.URL), "CREATE ROLE wary LOGIN PASSWORD 'secret'")
+	server.RequirePasswords()
+	proxy := testdb.NewProxy(t, strings.Replace(server.URL, "postgres@", "wary:secret@", 1))
+	query(t, connect(t, proxy.URL), "SELECT 1")
+	// startup, which mechanism, proof, query
+	if got := proxy.Turns(); got != 4 {
+		t.Errorf("counted %d turns, want 4", got)
+	}
+	proxy.Reset()
+	wrong := strings.Replace(proxy.URL, "wary:secret@", "wary:guess@", 1)
+	if _, err := pgconn.Connect(t.Context(), wrong); !isPgError(err, "28P01") {
+		t.Fatal(err)
 	}
 	if got := proxy.Turns(); got != 3 {
-		t.Errorf("counted %d turns, want 3", got)
+		t.Errorf("counted %d turns for a wrong password, want 3", got)
 	}
 }
 
@@ -237,53 +265,6 @@ func TestProxyLeadsToAUnixSocket(t *testing.T) {
 }
 
 // Helpers.
-
-// echo returns the URL of a server that says whatever it is told.
-func echo(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				buf := make([]byte, 4096)
-				for {
-					n, err := conn.Read(buf)
-					if _, werr := conn.Write(buf[:n]); err != nil || werr != nil {
-						return
-					}
-				}
-			}()
-		}
-	}()
-	return "postgres://somebody@" + listener.Addr().String() + "/?sslmode=prefer"
-}
-
-func address(url string) string {
-	_, rest, _ := strings.Cut(url, "@")
-	host, _, _ := strings.Cut(rest, "/")
-	return host
-}
-
-func read(t *testing.T, conn net.Conn, n int) {
-	t.Helper()
-	buf := make([]byte, 4096)
-	for n > 0 {
-		got, err := conn.Read(buf)
-		if err != nil {
-			t.Fatal(err)
-		}
-		n -= got
-	}
-}
 
 // awaitEnd waits until the server has noticed that a client is gone.
 func awaitEnd(t *testing.T, conn *pgconn.PgConn, pid uint32) {
