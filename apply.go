@@ -46,12 +46,12 @@ func (a *applier) run(ctx context.Context) error {
 	a.opts.Observe(Planned{Plan: a.plan})
 	for i, u := range a.plan.Units {
 		rest := a.plan.Units[i:]
-		err := a.unit(ctx, u, rest)
+		err := a.patiently(ctx, u, rest)
 		var unknown *database.CommitUnknownError
 		if errors.As(err, &unknown) {
 			// The lock is free once the server has decided. If it committed, the
 			// history has the unit and it is skipped as done.
-			err = a.unit(ctx, u, rest)
+			err = a.patiently(ctx, u, rest)
 		}
 		if err != nil {
 			a.opts.Observe(UnitFailed{Unit: u, Err: err})
@@ -59,6 +59,23 @@ func (a *applier) run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// patiently does one unit, and goes on waiting for the lock beyond the timeout as
+// long as those who hold it get on: with twenty processes and a thousand migrations
+// each of them waits longer than for any one.
+func (a *applier) patiently(ctx context.Context, u Unit, rest []Unit) error {
+	for {
+		err := a.unit(ctx, u, rest)
+		if !errors.Is(err, database.ErrLocked) || a.lockOptions(a.expect.Settings).Timeout == 0 {
+			return err
+		}
+		if moved, perr := a.progress(ctx, rest); perr != nil {
+			return perr
+		} else if !moved {
+			return err
+		}
+	}
 }
 
 // unit does one unit; rest are the units that are not done yet, this one first.
@@ -84,7 +101,7 @@ func (m *Migrator) lockOptions(s database.Settings) database.LockOptions {
 }
 
 func (a *applier) batchUnit(ctx context.Context, u Unit, rest []Unit) (err error) {
-	b, err := a.db.Begin(ctx, a.set.Name(), a.lockOptions(a.plan.base.Settings))
+	b, err := a.db.Begin(ctx, a.set.Name(), a.lockOptions(a.expect.Settings))
 	if err != nil {
 		return err
 	}
@@ -122,7 +139,7 @@ func (a *applier) batchUnit(ctx context.Context, u Unit, rest []Unit) (err error
 
 // runUnit executes the statements of a script one by one under the guard.
 func (a *applier) runUnit(ctx context.Context, u Unit, rest []Unit) (err error) {
-	r, err := a.db.Guard(ctx, a.set.Name(), a.lockOptions(a.plan.base.Settings))
+	r, err := a.db.Guard(ctx, a.set.Name(), a.lockOptions(a.expect.Settings))
 	if err != nil {
 		return err
 	}

@@ -139,3 +139,39 @@ func TestCancelledContext(t *testing.T) {
 		t.Error("the lock is still held")
 	}
 }
+
+// Who waits while others get on waits longer than the timeout, which is for those who
+// don't.
+func TestWaitingWhileOthersGetOn(t *testing.T) {
+	t.Parallel()
+	target := memdb.New()
+	other := whimbrel.New(open(t, target), newSet(t, plain(4)...), whimbrel.Options{})
+	db := open(t, target)
+	m := whimbrel.New(db, newSet(t, plain(4)...), whimbrel.Options{})
+	locked := 0
+	db.SetHook(func(op string) error {
+		if op != memdb.OpBegin || locked == 3 {
+			return nil
+		}
+		locked++
+		if _, err := other.Steps(t.Context(), 1); err != nil {
+			t.Error(err)
+		}
+		return &database.LockedError{Set: "shop"}
+	})
+	r, err := m.Up(t.Context())
+	if err != nil || !slices.Equal(r.Skipped, []int64{1, 2, 3}) || !slices.Equal(versions(r.Applied), []int64{4}) {
+		t.Errorf("got %+v, %v; it was to wait on while the other applied 1, 2 and 3", r, err)
+	}
+	locked = 0
+	db.SetHook(func(op string) error {
+		if op == memdb.OpBegin {
+			locked++
+			return &database.LockedError{Set: "shop"}
+		}
+		return nil
+	})
+	if _, err := m.Steps(t.Context(), -1); !errors.Is(err, database.ErrLocked) || locked != 1 {
+		t.Errorf("got %v after %d attempts; nobody got on", err, locked)
+	}
+}

@@ -29,7 +29,8 @@ type Options struct {
 	// rollback of a database whose setting "protected" is true must say.
 	Confirm string
 	// LockTimeout bounds each wait for the migration lock: 0 means what the target's
-	// setting "lock_timeout" says, below 0 (TryOnce) not to wait.
+	// setting "lock_timeout" says, below 0 (TryOnce) not to wait. The time begins
+	// anew whenever those who hold the lock have got on with the set's migrations.
 	LockTimeout time.Duration
 	// TextLimit is the size in bytes up to which the history keeps a script's text: 0
 	// means DefaultTextLimit, below 0 to keep none. A version whose down script was

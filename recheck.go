@@ -13,12 +13,26 @@ type locked interface {
 	State(ctx context.Context) (*database.State, error)
 }
 
+// progress reports whether others have written since the applier last looked, and
+// takes what they did into account.
+func (a *applier) progress(ctx context.Context, rest []Unit) (bool, error) {
+	st, err := a.db.State(ctx, a.set.Name())
+	if err != nil || st.Head == a.expect.Head {
+		return false, err
+	}
+	return true, a.adopt(ctx, st, stepsOf(rest))
+}
+
 // recheck looks, under the lock, whether the database is what was expected, and
 // returns which of a unit's steps are still to do; the unit is the first of rest. It
 // costs nothing as long as nobody else has written.
 func (a *applier) recheck(ctx context.Context, l locked, unit Unit, rest []Unit) ([]Step, error) {
 	if l.Head() != a.expect.Head {
-		if err := a.adopt(ctx, l, stepsOf(rest)); err != nil {
+		st, err := l.State(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if err := a.adopt(ctx, st, stepsOf(rest)); err != nil {
 			return nil, err
 		}
 	}
@@ -35,11 +49,7 @@ func (a *applier) recheck(ctx context.Context, l locked, unit Unit, rest []Unit)
 
 // adopt makes what others have written meanwhile the applier's expectation, and finds
 // out what that leaves to do of the steps that are not done yet.
-func (a *applier) adopt(ctx context.Context, l locked, rest []Step) error {
-	st, err := l.State(ctx)
-	if err != nil {
-		return err
-	}
+func (a *applier) adopt(ctx context.Context, st *database.State, rest []Step) (err error) {
 	if err := a.allowed(st, rest); err != nil {
 		return err
 	}

@@ -227,12 +227,14 @@ func (a *Analysis) pieces(reserved []string) iter.Seq2[sqltext.Statement, error]
 		if a.script.fn != nil {
 			return
 		}
-		r, err := a.script.Open()
+		r, err := a.script.reader()
 		if err != nil {
 			yield(sqltext.Statement{}, err)
 			return
 		}
-		defer r.Close()
+		if c, ok := r.(io.Closer); ok {
+			defer c.Close()
+		}
 		sc := sqltext.NewScanner(r, a.dialect, sqltext.Options{File: a.script.File, Line: a.script.Line, Reserved: reserved})
 		for {
 			st, err := sc.Next()

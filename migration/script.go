@@ -132,6 +132,14 @@ func (s *Script) Open() (io.ReadCloser, error) {
 	return s.open()
 }
 
+// reader is Open for a text that is in memory too, whose length can be told.
+func (s *Script) reader() (io.Reader, error) {
+	if s.text != "" {
+		return strings.NewReader(s.text), nil
+	}
+	return s.Open()
+}
+
 // Text returns the text when it has at most limit bytes.
 func (s *Script) Text(limit int64) (text string, ok bool, err error) {
 	if s.fn != nil || s.Size > limit {
