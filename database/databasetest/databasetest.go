@@ -40,7 +40,7 @@ type Target struct {
 	NoDDL bool
 	// Schemas says that Options.Schema means something here.
 	Schemas bool
-	// Holders says that the database can tell who holds a lock.
+	// Holders says that the database can always tell who holds a lock.
 	Holders bool
 
 	// What follows may be left out; the cases that need it are then skipped.

@@ -100,6 +100,7 @@ var lockMutants = []mutant{
 				return nil, errors.New("conn busy")
 			}
 			defer busy.Store(false)
+			time.Sleep(20 * time.Millisecond) // long enough for another to come
 			return d.Database.Begin(ctx, set, opts)
 		}
 	}),

@@ -3,7 +3,6 @@ package sqlite_test
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"net/url"
 	"path/filepath"
 	"testing"
@@ -23,7 +22,7 @@ func TestContract(t *testing.T) {
 			databasetest.Run(t, func(t *testing.T) databasetest.Target {
 				path := filepath.Join(t.TempDir(), "app.db")
 				return target(path, func(ctx context.Context, opts database.Options) (database.Database, error) {
-					return nameless(database.Open(ctx, "sqlite:"+path+"?_pragma=journal_mode("+journal+")", opts))
+					return database.Open(ctx, "sqlite:"+path+"?_pragma=journal_mode("+journal+")", opts)
 				})
 			})
 		})
@@ -38,7 +37,7 @@ func TestContractOfNew(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "app.db")
 		return target(path, func(ctx context.Context, opts database.Options) (database.Database, error) {
 			pool := open(t, path, "_pragma=busy_timeout(5000)&_pragma=foreign_keys(1)")
-			return nameless(sqlite.New(pool, opts))
+			return sqlite.New(pool, opts)
 		})
 	})
 }
@@ -111,41 +110,6 @@ func target(path string, opener func(context.Context, database.Options) (databas
 		},
 		Slow: "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n",
 	}
-}
-
-// nameless hides who holds a lock: the suite wants that of every lock or of none, and
-// SQLite can tell it of a Run alone. TestHolderOfARun has the other half.
-func nameless(db database.Database, err error) (database.Database, error) {
-	if err != nil {
-		return nil, err
-	}
-	return hidden{db}, nil
-}
-
-type hidden struct{ database.Database }
-
-func (h hidden) Begin(ctx context.Context, set string, opts database.LockOptions) (database.Batch, error) {
-	b, err := h.Database.Begin(ctx, set, hide(opts))
-	return b, hideIn(err)
-}
-
-func (h hidden) Guard(ctx context.Context, set string, opts database.LockOptions) (database.Run, error) {
-	r, err := h.Database.Guard(ctx, set, hide(opts))
-	return r, hideIn(err)
-}
-
-func hide(opts database.LockOptions) database.LockOptions {
-	if waiting := opts.Waiting; waiting != nil {
-		opts.Waiting = func(database.Holder) { waiting(database.Holder{}) }
-	}
-	return opts
-}
-
-func hideIn(err error) error {
-	if e := (*database.LockedError)(nil); errors.As(err, &e) {
-		e.Holder = database.Holder{}
-	}
-	return err
 }
 
 // inspect looks at a file from outside, with patience for whoever writes it.
