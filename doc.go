@@ -4,7 +4,7 @@
 // A [Migrator] is made of an open database and a set of migrations:
 //
 //	db, err := database.Open(ctx, "sqlite:app.db", database.Options{})
-//	set, err := source.Read(os.DirFS("migrations"), source.Options{})
+//	set, err := source.Read(source.Dir("migrations"), source.Options{})
 //	result, err := whimbrel.New(db, set, whimbrel.Options{}).Up(ctx)
 //
 // By default each migration is one transaction together with its history row; with

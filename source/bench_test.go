@@ -23,7 +23,7 @@ func thousandFiles(tb testing.TB) fs.FS {
 			}
 		}
 	}
-	return os.DirFS(dir)
+	return source.Dir(dir)
 }
 
 func BenchmarkRead1000Files(b *testing.B) {

@@ -169,7 +169,7 @@ func (f *file) read(fsys fs.FS, heeds func(Format) bool) {
 	f.skim = newSkim(heeds)
 	first := true
 	f.whole, f.err = migration.Stream(f.path, func() (io.ReadCloser, error) {
-		r, err := fsys.Open(f.name)
+		r, err := openText(fsys, f.name)
 		if err != nil || !first {
 			return r, err
 		}

@@ -90,8 +90,11 @@ const byteOrderMark = "\ufeff"
 func (s *skim) Write(p []byte) (int, error) {
 	n := len(p)
 	if !s.begun {
-		s.head = append(s.head, p...)
-		if len(s.head) < len(byteOrderMark) {
+		if len(s.head) > 0 || n < len(byteOrderMark) {
+			p = append(s.head, p...)
+		}
+		s.head = p
+		if len(p) < len(byteOrderMark) {
 			return n, nil
 		}
 		p = s.begin()

@@ -1,0 +1,63 @@
+package source_test
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/fstest"
+
+	"github.com/whimbrel-db/whimbrel/source"
+)
+
+func TestDirIsAFolderOnDisk(t *testing.T) {
+	root := t.TempDir()
+	for name, text := range map[string]string{
+		"1_a.up.sql": "CREATE TABLE a (id int);\n", "1_a.down.sql": "", "elsewhere.txt": "CREATE TABLE b (id int);\n",
+	} {
+		if err := os.WriteFile(filepath.Join(root, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("elsewhere.txt", filepath.Join(root, "2_b.up.sql")); err != nil {
+		t.Skip(err) // systems that don't let everybody make links
+	}
+	fsys := source.Dir(root)
+	if err := fstest.TestFS(fsys, "1_a.up.sql", "1_a.down.sql", "elsewhere.txt"); err != nil {
+		t.Error(err)
+	}
+	set, err := source.Read(fsys, source.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := source.Read(os.DirFS(root), source.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if set.Len() != 2 || other.Len() != 2 {
+		t.Fatalf("%d and %d migrations, want 2", set.Len(), other.Len())
+	}
+	for i, m := range set.All() {
+		if o := other.All()[i]; m.Version != o.Version || m.Up.Checksum != o.Up.Checksum || m.Up.Size != o.Up.Size {
+			t.Errorf("Dir and os.DirFS read different things: %+v and %+v", m, o)
+		}
+	}
+}
+
+func TestDirThatIsNotThere(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "missing")
+	if _, err := source.Read(source.Dir(missing), source.Options{Dir: missing}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v, want one that is fs.ErrNotExist", err)
+	}
+}
+
+func TestDirSaysWhatCannotBeRead(t *testing.T) {
+	root := t.TempDir()
+	if err := os.Symlink(filepath.Join(root, "nowhere"), filepath.Join(root, "1_a.up.sql")); err != nil {
+		t.Skip(err)
+	}
+	if _, err := source.Read(source.Dir(root), source.Options{}); err == nil {
+		t.Error("a link to nowhere was read")
+	}
+}
