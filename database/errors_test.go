@@ -21,8 +21,10 @@ func TestErrorMessages(t *testing.T) {
 		want string
 	}{
 		{&database.LockedError{Set: "s"}, `can't acquire lock: another process is migrating set "s"; try again when it is done, or wait longer (lock timeout)`},
-		{&database.LockedError{Set: "s", Waited: 1500 * time.Millisecond, Holder: holder},
-			`can't acquire lock: another process is migrating set "s" (pid 7, user ann, application billing, from 10.0.0.1, since 2026-01-02T02:04:05Z, running CREATE INDEX i ON t (x)); waited 1.5s; try again when it is done, or wait longer (lock timeout)`},
+		{
+			&database.LockedError{Set: "s", Waited: 1500 * time.Millisecond, Holder: holder},
+			`can't acquire lock: another process is migrating set "s" (pid 7, user ann, application billing, from 10.0.0.1, since 2026-01-02T02:04:05Z, running CREATE INDEX i ON t (x)); waited 1.5s; try again when it is done, or wait longer (lock timeout)`,
+		},
 		{&database.LockLostError{Set: "s", Err: cause}, `the migration lock of set "s" was lost, the statement was cancelled: connection reset`},
 		{&database.StatementError{Pos: sqltext.Position{File: "a.sql", Line: 2, Column: 3}, Message: "no"}, "a.sql:2:3: no"},
 		{&database.StatementError{Pos: sqltext.Position{Line: 2, Column: 3}, Message: "no", Code: "42P01", Detail: "d", Hint: "h"}, "2:3: no (42P01); d; hint: h"},

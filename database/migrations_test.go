@@ -48,8 +48,14 @@ func TestMigrationsNavigation(t *testing.T) {
 	const none = database.NilVersion
 	m := versions(0, 10, 20, math.MaxInt64)
 	for _, tt := range []struct{ of, next, prev int64 }{
-		{none, 0, none}, {0, 10, none}, {5, 10, 0}, {10, 20, 0}, {20, math.MaxInt64, 10},
-		{21, math.MaxInt64, 20}, {math.MaxInt64, none, 20}, {math.MinInt64, 0, none},
+		{none, 0, none},
+		{0, 10, none},
+		{5, 10, 0},
+		{10, 20, 0},
+		{20, math.MaxInt64, 10},
+		{21, math.MaxInt64, 20},
+		{math.MaxInt64, none, 20},
+		{math.MinInt64, 0, none},
 	} {
 		if got, ok := m.Next(tt.of); got != tt.next || ok != (tt.next != none) {
 			t.Errorf("Next(%d) = %d, %v, want %d", tt.of, got, ok, tt.next)

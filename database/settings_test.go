@@ -67,8 +67,10 @@ func TestSettingUpdateCheck(t *testing.T) {
 		}
 	}
 	for _, u := range []database.SettingUpdate{
-		{Name: database.MigrationMode, Value: ""}, {Name: database.MigrationMode, Value: "on"},
-		{Name: "MIGRATION_MODE", Value: "true"}, {Value: "true"},
+		{Name: database.MigrationMode, Value: ""},
+		{Name: database.MigrationMode, Value: "on"},
+		{Name: "MIGRATION_MODE", Value: "true"},
+		{Value: "true"},
 	} {
 		var se *database.SettingError
 		if _, err := u.Check(); !errors.As(err, &se) || se.Name != u.Name {

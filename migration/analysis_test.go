@@ -72,8 +72,10 @@ func TestAnalyze(t *testing.T) {
 		{"BEGIN in a body is none", pg, "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; END; DO $$ BEGIN COMMIT; END $$;", "2"},
 
 		{"SQLite's BEGIN IMMEDIATE", lite, "BEGIN IMMEDIATE; SELECT 1; COMMIT;", `1; wrapped; wrapper "BEGIN IMMEDIATE"`},
-		{"PRAGMA foreign_keys before BEGIN and behind COMMIT", lite, "PRAGMA foreign_keys = OFF;\nBEGIN;\nDROP TABLE a;\nCOMMIT;\nPRAGMA foreign_keys = ON;",
-			`3; wrapped; wrapper "BEGIN"; before "PRAGMA foreign_keys = OFF"`},
+		{
+			"PRAGMA foreign_keys before BEGIN and behind COMMIT", lite, "PRAGMA foreign_keys = OFF;\nBEGIN;\nDROP TABLE a;\nCOMMIT;\nPRAGMA foreign_keys = ON;",
+			`3; wrapped; wrapper "BEGIN"; before "PRAGMA foreign_keys = OFF"`,
+		},
 		{"PRAGMA foreign_keys around statements", lite, "PRAGMA foreign_keys=off; DROP TABLE a; PRAGMA foreign_keys=on;", `3; before "PRAGMA foreign_keys=off"`},
 		{"PRAGMA foreign_keys between statements", lite, "DROP TABLE a; PRAGMA foreign_keys=off; DROP TABLE b;", `3; misplaced "PRAGMA foreign_keys=off"`},
 		{"PRAGMA foreign_keys inside BEGIN", lite, "BEGIN; PRAGMA foreign_keys=off; DROP TABLE b; COMMIT;", `2; wrapped; wrapper "BEGIN"; misplaced "PRAGMA foreign_keys=off"`},
@@ -82,8 +84,10 @@ func TestAnalyze(t *testing.T) {
 		{"CONCURRENTLY without any marker", pg, "CREATE INDEX CONCURRENTLY i ON a (b);", `1; never "CREATE INDEX CONCURRENTLY i ON a (b)"`},
 		{"CONCURRENTLY beside other statements", pg, "SELECT 1; VACUUM a; REINDEX INDEX CONCURRENTLY i;", `3; never "VACUUM a"`},
 
-		{"an enum value added and used in one file", pg, "ALTER TYPE mood ADD VALUE 'it''s'; INSERT INTO a VALUES ('it''s');",
-			`2; uses "INSERT INTO a VALUES ('it''s')"; values it's`},
+		{
+			"an enum value added and used in one file", pg, "ALTER TYPE mood ADD VALUE 'it''s'; INSERT INTO a VALUES ('it''s');",
+			`2; uses "INSERT INTO a VALUES ('it''s')"; values it's`,
+		},
 		{"an enum value that is only added", pg, "ALTER TYPE mood ADD VALUE 'sad'; INSERT INTO a VALUES ('x');", "2; values sad"},
 		{"two values, one named by the other", pg, "ALTER TYPE mood ADD VALUE 'a'; ALTER TYPE mood ADD VALUE 'b' AFTER 'a';", "2; values a b"},
 		{"a type of the same script", pg, "CREATE TYPE  Mood\nAS ENUM ('a'); ALTER TYPE mood ADD VALUE 'b'; INSERT INTO a VALUES ('b');", "3"},

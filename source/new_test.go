@@ -34,8 +34,11 @@ func TestNewFilesVersions(t *testing.T) {
 		{"an impossible one that is later", files("20269999999999_a.up.sql", up), source.NewOptions{Timestamp: at}, "20270000000000_x.up.sql"},
 		{"a 15-digit one", files("202601010000001_a.up.sql", up), source.NewOptions{}, "202601010000002_x.up.sql"},
 		{"Unix seconds", files("1600000000_a.up.sql", up), source.NewOptions{Timestamp: at}, "1772323323_x.up.sql"},
-		{"a sequence asked in a folder with timestamps", files("20260101000000_a.up.sql", up), source.NewOptions{Sequence: true},
-			"the folder counts in timestamps (the newest is 20260101000000); a sequence number would come before them"},
+		{
+			"a sequence asked in a folder with timestamps", files("20260101000000_a.up.sql", up),
+			source.NewOptions{Sequence: true},
+			"the folder counts in timestamps (the newest is 20260101000000); a sequence number would come before them",
+		},
 		{"both asked", files(), source.NewOptions{Sequence: true, Timestamp: at}, "a new version is either a sequence number or a timestamp, not both"},
 		{"no version left", files("9223372036854775807_a.up.sql", up), source.NewOptions{}, "there is no version after 9223372036854775807"},
 		{"an empty golang-migrate folder", files(), source.NewOptions{Format: source.GolangMigrate}, "000001_x.up.sql"},

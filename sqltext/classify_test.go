@@ -7,8 +7,10 @@ import (
 )
 
 // txNames is how the tables below write a Tx.
-var txNames = map[Tx]string{TxAny: "any", TxBegin: "begin", TxCommit: "commit", TxRollback: "rollback",
-	TxSavepoint: "savepoint", TxOther: "other", TxNever: "never", TxNoEffect: "no effect"}
+var txNames = map[Tx]string{
+	TxAny: "any", TxBegin: "begin", TxCommit: "commit", TxRollback: "rollback",
+	TxSavepoint: "savepoint", TxOther: "other", TxNever: "never", TxNoEffect: "no effect",
+}
 
 // checkClasses reads lines "tx [(why)]: statement".
 func checkClasses(t *testing.T, d Dialect, table string) {

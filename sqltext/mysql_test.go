@@ -5,8 +5,10 @@ var mysqlGoldens = []golden{
 	{"comments", "SELECT 1 # a;'\n-- b;'\n/* c; /* */ + 1; SELECT 1--;1", []string{"1:1 q SELECT 1 # a;' -- b;' /* c; /* */ + 1", "3:18 q SELECT 1--", "3:29 q 1"}},
 	{"two dashes need white space", "SELECT 5--1; SELECT 2; --\n;--", []string{"1:1 q SELECT 5--1", "1:14 q SELECT 2", "2:1 .", "2:4 ."}},
 	{"hints are comments", "SELECT /*+ MAX_EXECUTION_TIME(1000); */ 1;", []string{"1:1 q SELECT /*+ MAX_EXECUTION_TIME(1000); */ 1"}},
-	{"versioned comments are SQL", "/*!40101 SET NAMES utf8 */;\n/*!40000 ALTER TABLE t /* c */ DISABLE KEYS */; SELECT /*! 1; */ 2;\n/*!50003 */",
-		[]string{"1:1 q /*!40101 SET NAMES utf8 */", "2:1 q /*!40000 ALTER TABLE t /* c */ DISABLE KEYS */", "2:49 q SELECT /*! 1; */ 2", "3:1 q /*!50003 */"}},
+	{
+		"versioned comments are SQL", "/*!40101 SET NAMES utf8 */;\n/*!40000 ALTER TABLE t /* c */ DISABLE KEYS */; SELECT /*! 1; */ 2;\n/*!50003 */",
+		[]string{"1:1 q /*!40101 SET NAMES utf8 */", "2:1 q /*!40000 ALTER TABLE t /* c */ DISABLE KEYS */", "2:49 q SELECT /*! 1; */ 2", "3:1 q /*!50003 */"},
+	},
 	{"the sandbox line of mariadb-dump is a comment", "/*M!999999\\- enable the sandbox mode */\n/*M!100616 SET a=1 */;", []string{"2:1 q /*M!100616 SET a=1 */"}},
 	{"an open versioned comment", "SELECT 1;\n/*!40101 SET a=1;", []string{"1:1 q SELECT 1", "error 2:1: the versioned comment that begins here is not closed: its */ is missing"}},
 	{"NULL in the manner of LOAD DATA", `SELECT \N; SELECT 2;`, []string{`1:1 q SELECT \N`, "1:12 q SELECT 2"}},
@@ -16,9 +18,11 @@ var mysqlGoldens = []golden{
 
 	{"delimiters", "DELIMITER $$\nCREATE PROCEDURE p() BEGIN SELECT '$$'; END$$\n\ndelimiter //\r\nSELECT 1; SELECT 2//SELECT 3 / 4 //\nDELIMITER ; -- back\nSELECT 5;SELECT 6", []string{
 		"1:1 - DELIMITER $$", "2:1 q CREATE PROCEDURE p() BEGIN SELECT '$$'; END", "4:1 - delimiter //", "5:1 q SELECT 1; SELECT 2",
-		"5:21 q SELECT 3 / 4", "6:1 - DELIMITER ; -- back", "7:1 q SELECT 5", "7:10 q SELECT 6"}},
+		"5:21 q SELECT 3 / 4", "6:1 - DELIMITER ; -- back", "7:1 q SELECT 5", "7:10 q SELECT 6",
+	}},
 	{"a delimiter that is a word", "DELIMITER go\nSELECT category; SELECT gopher go SELECT 2\nGO go", []string{
-		"1:1 - DELIMITER go", "2:1 q SELECT category; SELECT gopher", "2:35 q SELECT 2 GO"}},
+		"1:1 - DELIMITER go", "2:1 q SELECT category; SELECT gopher", "2:35 q SELECT 2 GO",
+	}},
 	{"quoted delimiters", "DELIMITER '|'\nSELECT 1|DELIMITER \";\"\nSELECT 2;", []string{"1:1 - DELIMITER '|'", "2:1 q SELECT 1", `2:10 - DELIMITER ";"`, "3:1 q SELECT 2"}},
 	{"a delimiter in comments and strings", "DELIMITER ;;\nSELECT ';;' /* ;; */ -- ;;\n;;\n", []string{"1:1 - DELIMITER ;;", "2:1 q SELECT ';;' /* ;; */ -- ;;", "4:1 ."}},
 	{"no delimiter", "DELIMITER\n", []string{"error 1:1: DELIMITER needs the new delimiter behind it, as in DELIMITER //"}},
@@ -33,11 +37,13 @@ var mysqlGoldens = []golden{
 		"7:1 q /*!50003 SET sql_mode = @x */",
 		"8:1 .",
 	}},
-	{"the same without DELIMITER", "/*!50003 CREATE*/ /*!50017 DEFINER=`root`@`%`*/ /*!50003 TRIGGER t BEFORE INSERT ON a FOR EACH ROW BEGIN\n  SET NEW.a = 1;\nEND */; SELECT 2;",
+	{
+		"the same without DELIMITER", "/*!50003 CREATE*/ /*!50017 DEFINER=`root`@`%`*/ /*!50003 TRIGGER t BEFORE INSERT ON a FOR EACH ROW BEGIN\n  SET NEW.a = 1;\nEND */; SELECT 2;",
 		[]string{
 			"1:1 q /*!50003 CREATE*/ /*!50017 DEFINER=`root`@`%`*/ … = 1; END */",
 			"3:9 q SELECT 2",
-		}},
+		},
+	},
 	{"a procedure with everything", `CREATE DEFINER = CURRENT_USER() PROCEDURE IF NOT EXISTS app.p(IN begin INT, OUT r VARCHAR(10))
   COMMENT 'BEGIN; all' SQL SECURITY INVOKER READS SQL DATA
 top: BEGIN
@@ -82,9 +88,11 @@ SELECT 2;`, []string{
 	}},
 	{"compound statements of MariaDB", "BEGIN NOT ATOMIC SELECT 1; END; IF 1 THEN SELECT 2; END IF; FOR i IN 1..3 DO SELECT i; END FOR; x: WHILE 1 DO LEAVE x; END WHILE; SELECT 3;", []string{
 		"1:1 q BEGIN NOT ATOMIC SELECT 1; END", "1:33 q IF 1 THEN SELECT 2; END IF", "1:61 q FOR i IN 1..3 DO SELECT i; END FOR",
-		"1:97 q x: WHILE 1 DO LEAVE x; END WHILE", "1:131 q SELECT 3"}},
+		"1:97 q x: WHILE 1 DO LEAVE x; END WHILE", "1:131 q SELECT 3",
+	}},
 	{"a transaction is no body", "BEGIN; SELECT 1; BEGIN WORK; XA BEGIN 'x'; SELECT CASE 1 WHEN 1 THEN 2 END; COMMIT;", []string{
-		"1:1 q BEGIN", "1:8 q SELECT 1", "1:18 q BEGIN WORK", "1:30 q XA BEGIN 'x'", "1:44 q SELECT CASE 1 WHEN 1 THEN 2 END", "1:77 q COMMIT"}},
+		"1:1 q BEGIN", "1:8 q SELECT 1", "1:18 q BEGIN WORK", "1:30 q XA BEGIN 'x'", "1:44 q SELECT CASE 1 WHEN 1 THEN 2 END", "1:77 q COMMIT",
+	}},
 	{"definers may be any words", "CREATE DEFINER=admin@event PROCEDURE p() BEGIN SELECT 1; END; CREATE DEFINER='a'@'b' VIEW v AS SELECT 1; SELECT 2;", []string{
 		"1:1 q CREATE DEFINER=admin@event PROCEDURE p() BEGIN SELECT 1; END",
 		"1:63 q CREATE DEFINER='a'@'b' VIEW v AS SELECT 1",
@@ -95,9 +103,11 @@ SELECT 2;`, []string{
 		"1:93 q SELECT $a$ FROM t",
 	}},
 	{"Oracle's manner", "CREATE PROCEDURE p AS a INT; BEGIN SELECT 1; END;", []string{
-		"error 1:20: this routine is written as with sql_mode=ORACLE: write DELIMITER // on a line above it, // behind it, and DELIMITER ; below"}},
+		"error 1:20: this routine is written as with sql_mode=ORACLE: write DELIMITER // on a line above it, // behind it, and DELIMITER ; below",
+	}},
 	{"packages", "CREATE OR REPLACE PACKAGE p AS END;", []string{
-		"error 1:19: CREATE PACKAGE is full of semicolons: write DELIMITER // on a line above it, // behind it, and DELIMITER ; below"}},
+		"error 1:19: CREATE PACKAGE is full of semicolons: write DELIMITER // on a line above it, // behind it, and DELIMITER ; below",
+	}},
 	{"a block without END", "CREATE PROCEDURE p()\nBEGIN\n  SELECT 1;", []string{"error 2:1: the BEGIN that begins here is not closed: its END is missing"}},
 	{"an IF without END IF", "CREATE PROCEDURE p()\nBEGIN\n  IF 1 THEN SELECT 1;", []string{"error 3:3: the IF that begins here is not closed: its END IF is missing"}},
 	{"an END that closes something else", "CREATE PROCEDURE p() BEGIN IF 1 THEN SELECT 1; END; END;", []string{"error 1:48: this END does not close the IF that is open here: its END IF is missing"}},

@@ -49,8 +49,10 @@ type rules struct {
 var (
 	postgresRules = newRules(rules{prefixes: true, nestedComments: true, crEndsComment: true, parens: true}, "\"$\\")
 	sqliteRules   = newRules(rules{openCommentAtEnd: true}, "\"`[")
-	mysqlRules    = newRules(rules{backslash: true, doubleIsString: true, dashNeedsSpace: true, versioned: true,
-		dollarIsWord: true}, "\"`#*$\\")
+	mysqlRules    = newRules(rules{
+		backslash: true, doubleIsString: true, dashNeedsSpace: true, versioned: true,
+		dollarIsWord: true,
+	}, "\"`#*$\\")
 )
 
 func rulesOf(d Dialect) *rules {

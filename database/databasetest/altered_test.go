@@ -129,9 +129,12 @@ func (b *alteredBatch) Record(ctx context.Context, e database.Event) error {
 	return or(b.record, b.Batch.Record)(ctx, e)
 }
 
-func (b *alteredBatch) Recorded() []database.Event        { return or(b.recorded, b.Batch.Recorded)() }
+func (b *alteredBatch) Recorded() []database.Event { return or(b.recorded, b.Batch.Recorded)() }
+
 func (b *alteredBatch) Discard(ctx context.Context) error { return or(b.discard, b.Batch.Discard)(ctx) }
-func (b *alteredBatch) Commit(ctx context.Context) error  { return or(b.commit, b.Batch.Commit)(ctx) }
+
+func (b *alteredBatch) Commit(ctx context.Context) error { return or(b.commit, b.Batch.Commit)(ctx) }
+
 func (b *alteredBatch) Rollback(ctx context.Context) error {
 	return or(b.rollback, b.Batch.Rollback)(ctx)
 }

@@ -25,7 +25,7 @@ const (
 	OpRunClose      = "Run.Close"
 )
 
-// ErrKilled, when a hook returns it, kills the process: its batches are rolled back,
+// ErrKilled kills the process, when a hook returns it: its batches are rolled back,
 // its locks are free, and this call and every later one fail with ErrKilled.
 var ErrKilled = errors.New("memdb: the process was killed")
 

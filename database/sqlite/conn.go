@@ -67,18 +67,18 @@ func (d *db) pooled(ctx context.Context, w *waiter) (*sql.Conn, error) {
 	}
 }
 
-func (s *conn) setBusyTimeout(ms int64) error {
-	if ms == 0 && s.busyTimeout == 0 {
+func (c *conn) setBusyTimeout(ms int64) error {
+	if ms == 0 && c.busyTimeout == 0 {
 		return nil
 	}
-	return s.do(fmt.Sprintf("PRAGMA busy_timeout = %d", ms))
+	return c.do(fmt.Sprintf("PRAGMA busy_timeout = %d", ms))
 }
 
 // readOnly reports whether the file can only be read. BEGIN IMMEDIATE does not tell.
-func (s *conn) readOnly() (is bool) {
-	s.Raw(func(c any) (err error) { // a client that can't be asked will say so when it writes
-		if c, ok := c.(interface{ IsReadOnly(string) (bool, error) }); ok {
-			is, err = c.IsReadOnly("main")
+func (c *conn) readOnly() (is bool) {
+	c.Raw(func(client any) (err error) { // a client that can't be asked will say so when it writes
+		if client, ok := client.(interface{ IsReadOnly(string) (bool, error) }); ok {
+			is, err = client.IsReadOnly("main")
 		}
 		return err
 	})
@@ -86,39 +86,39 @@ func (s *conn) readOnly() (is bool) {
 }
 
 // release puts the connection back into its pool. No transaction is open.
-func (s *conn) release() {
-	if s.setBusyTimeout(s.busyTimeout) != nil {
-		s.drop()
+func (c *conn) release() {
+	if c.setBusyTimeout(c.busyTimeout) != nil {
+		c.drop()
 	}
-	s.Close() // if it was dropped it says that it is closed
+	c.Close() // if it was dropped it says that it is closed
 }
 
 // drop closes the connection for good, and with it whatever it holds.
-func (s *conn) drop() {
-	s.Raw(func(any) error { return sqldriver.ErrBadConn }) // which is what it returns
+func (c *conn) drop() {
+	c.Raw(func(any) error { return sqldriver.ErrBadConn }) // which is what it returns
 }
 
 // do executes a statement that doesn't wait and is not to be cut off.
-func (s *conn) do(query string, args ...any) error {
-	_, err := s.ExecContext(bg, query, args...)
+func (c *conn) do(query string, args ...any) error {
+	_, err := c.ExecContext(bg, query, args...)
 	return err
 }
 
 // rollback leaves the connection without a transaction, or drops it.
-func (s *conn) rollback() {
-	if s.do("ROLLBACK") == nil {
+func (c *conn) rollback() {
+	if c.do("ROLLBACK") == nil {
 		return
 	}
 	// SQLite may have rolled back by itself; then a transaction can begin.
-	if s.do("BEGIN") != nil || s.do("ROLLBACK") != nil {
-		s.drop()
+	if c.do("BEGIN") != nil || c.do("ROLLBACK") != nil {
+		c.drop()
 	}
 }
 
 // commit commits, and waits up to limit for readers that are in its way. After an error the
 // transaction is still open, or was rolled back.
-func (s *conn) commit(ctx context.Context, limit time.Duration) error {
-	return poll(ctx, limit, func() error { return s.do("COMMIT") })
+func (c *conn) commit(ctx context.Context, limit time.Duration) error {
+	return poll(ctx, limit, func() error { return c.do("COMMIT") })
 }
 
 // poll repeats f while the file is locked, limit at the longest.

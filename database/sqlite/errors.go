@@ -23,7 +23,7 @@ func code(err error) int {
 }
 
 // errAppeared is the error of a question that came before another process made the tables.
-var errAppeared = errors.New("Whimbrel's tables were made at this moment")
+var errAppeared = errors.New("the tables of Whimbrel were made at this moment")
 
 // isBusy reports that another connection is in the way, for a while.
 func isBusy(err error) bool {

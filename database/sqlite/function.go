@@ -56,7 +56,6 @@ func (b *batch) function(ctx context.Context, s *migration.Script, fn any) error
 // tx ends the queries that a function has left open.
 type tx struct {
 	c    *conn
-	ctx  context.Context
 	open []context.CancelFunc
 }
 
