@@ -16,7 +16,6 @@ import (
 // the default. So a variable that happens to be set never takes the place of the
 // database that --env asks for.
 type resolved struct {
-	database             string
 	dir                  string
 	format               source.Format
 	set                  string

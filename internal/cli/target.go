@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"os"
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
@@ -14,6 +13,7 @@ import (
 // target is what most commands work on: an open database, and a set of migrations.
 type target struct {
 	resolved
+	url string
 	db  database.Database
 	set *migration.Set
 	// options of a Migrator, for a command to add to.
@@ -25,6 +25,9 @@ func (a *app) open(ctx context.Context) (*target, error) {
 	t := &target{}
 	var err error
 	if t.resolved, err = a.resolve(); err != nil {
+		return nil, err
+	}
+	if t.url, err = a.databaseURL(); err != nil {
 		return nil, err
 	}
 	if t.set, err = a.readSet(t.resolved); err != nil {
@@ -41,6 +44,9 @@ func (a *app) openWithoutFiles(ctx context.Context) (*target, error) {
 	if t.resolved, err = a.resolve(); err != nil {
 		return nil, err
 	}
+	if t.url, err = a.databaseURL(); err != nil {
+		return nil, err
+	}
 	if t.set, err = migration.NewSet(t.resolved.set); err != nil {
 		return nil, usage("", "--set: %v", err)
 	}
@@ -52,7 +58,7 @@ func (a *app) readSet(r resolved) (*migration.Set, error) {
 	if _, err := migration.NewSet(r.set); err != nil {
 		return nil, usage("", "--set: %v", err)
 	}
-	set, err := source.Read(os.DirFS(r.dir), source.Options{Set: r.set, Format: r.format, Dir: r.dir, Expand: a.LookupEnv})
+	set, err := source.Read(source.Dir(r.dir), source.Options{Set: r.set, Format: r.format, Dir: r.dir, Expand: a.LookupEnv})
 	if err != nil {
 		return nil, &folderError{dir: r.dir, err: err}
 	}
@@ -60,13 +66,10 @@ func (a *app) readSet(r resolved) (*migration.Set, error) {
 }
 
 func (a *app) connect(ctx context.Context, t *target) error {
-	url, err := a.databaseURL()
-	if err != nil {
-		return err
-	}
 	p := a.print()
 	p.SetDigits(t.set)
-	t.db, err = database.Open(ctx, url, database.Options{
+	var err error
+	t.db, err = database.Open(ctx, t.url, database.Options{
 		Schema: t.schema, HistoryTable: t.historyTable, App: "whimbrel", Notice: p.Notice,
 	})
 	if err != nil {

@@ -26,7 +26,7 @@ func (d *Verified) write(pg *page) {
 	}
 }
 
-// Accepted, Marked and Forgotten answer accept, mark and forget.
+// Accepted answers accept.
 type Accepted struct {
 	Set      string  `json:"set"`
 	Accepted []int64 `json:"accepted"`
@@ -40,7 +40,7 @@ func (d *Accepted) write(pg *page) {
 	pg.line(pg.good("Accepted " + pg.labels(d.Accepted) + " as the files are now."))
 }
 
-// Marked: see Accepted.
+// Marked answers mark.
 type Marked struct {
 	Set    string  `json:"set"`
 	Marked []int64 `json:"marked"`
@@ -50,7 +50,7 @@ func (d *Marked) write(pg *page) {
 	pg.line(pg.good("Recorded " + pg.labels(d.Marked) + " as applied. Nothing was run."))
 }
 
-// Forgotten: see Accepted.
+// Forgotten answers forget.
 type Forgotten struct {
 	Set       string  `json:"set"`
 	Forgotten []int64 `json:"forgotten"`

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
 )
 
 // Plan answers plan and --dry-run.
@@ -66,6 +67,9 @@ func (d *Plan) write(pg *page) {
 				unit = fmt.Sprintf("%d %s", i+1, u.Kind)
 			}
 			t.add(pg.unit(u.Kind, unit), s.Direction, pg.digits.Label(s.Version), clean(s.Name), fmt.Sprint(s.Statements), clean(s.File))
+			if s.Statements == 0 && s.Direction == string(database.Down) {
+				remarks = append(remarks, fmt.Sprintf("%s: the down script has no statement; rolling it back changes nothing but the history.", pg.digits.Label(s.Version)))
+			}
 			if s.Unwrapped {
 				remarks = append(remarks, fmt.Sprintf("%s: the file's own BEGIN and COMMIT are left out; the batch's transaction takes their place.", pg.digits.Label(s.Version)))
 			}

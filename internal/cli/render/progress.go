@@ -13,10 +13,9 @@ const maxName = 40
 
 // progress is what the printer knows of the plan that is being applied.
 type progress struct {
-	names    int             // the widest name
-	running  []whimbrel.Step // handed to the database, and not done
-	waiting  bool            // for the lock, and said so
-	finished int
+	names   int             // the widest name
+	running []whimbrel.Step // handed to the database, and not done
+	waiting bool            // for the lock, and said so
 }
 
 // Observe shows an event: it is for whimbrel.Options.Observe.
