@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 // What is queued is sent when it comes to this many queries or bytes.
@@ -27,40 +29,54 @@ func (db *Database) Begin(ctx context.Context, set string, opts database.LockOpt
 	}
 	schema, h, err := db.begin(ctx, c, set, opts)
 	if err != nil {
-		c.release()
+		c.giveBack()
 		return nil, err
 	}
-	return &batch{db: db, c: c, set: set, schema: schema, head: h, lockOptions: opts}, nil
+	b := &batch{db: db, c: c, set: set, schema: schema, head: h}
+	if err := db.opened(b); err != nil {
+		b.end()
+		return nil, err
+	}
+	return b, nil
 }
 
 type batch struct {
 	db          *Database
-	c           *conn
 	set, schema string
-	head        head
-	lockOptions database.LockOptions
 
+	mu       sync.Mutex // Database.Close may come at any time
+	c        *conn
+	head     head
 	queue    []query
 	queued   int // bytes
 	scripts  int // run so far
+	last     sqltext.Statement
 	recorded []database.Event
-	session  *session // as it was at first, once it is known
+	session  session // as it was at first, once it is known
 	over     bool
 }
 
-var errOver = errors.New("the batch is over")
+func (b *batch) Head() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.head.sum()
+}
 
-func (b *batch) Head() int64 { return b.head.sum() }
+func (b *batch) Recorded() []database.Event {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.recorded)
+}
 
-func (b *batch) Recorded() []database.Event { return slices.Clone(b.recorded) }
-
-// add queues a query, and sends the queue when it is long.
-func (b *batch) add(ctx context.Context, q query) error {
-	b.queue = append(b.queue, q)
-	b.queued += len(q.sql)
-	for _, a := range q.args {
-		if a != nil {
-			b.queued += len(*a)
+// add queues queries, and sends the queue when it is long.
+func (b *batch) add(ctx context.Context, queries ...query) error {
+	for _, q := range queries {
+		b.queue = append(b.queue, q)
+		b.queued += len(q.sql)
+		for _, a := range q.args {
+			if a != nil {
+				b.queued += len(*a)
+			}
 		}
 	}
 	if len(b.queue) < queueQueries && b.queued < queueBytes {
@@ -71,9 +87,6 @@ func (b *batch) add(ctx context.Context, q query) error {
 
 // flush sends what is queued, and waits for the answers.
 func (b *batch) flush(ctx context.Context) error {
-	if len(b.queue) == 0 {
-		return nil
-	}
 	queries := b.queue
 	b.queue, b.queued = nil, 0
 	return b.c.pipeline(ctx, queries...)
@@ -81,6 +94,8 @@ func (b *batch) flush(ctx context.Context) error {
 
 // State reads the state inside the transaction, after what is queued.
 func (b *batch) State(ctx context.Context) (*database.State, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.over {
 		return nil, errOver
 	}
@@ -92,6 +107,8 @@ func (b *batch) State(ctx context.Context) (*database.State, error) {
 
 // Run queues a short script, and executes a long one.
 func (b *batch) Run(ctx context.Context, s *migration.Script) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.over {
 		return errOver
 	}
@@ -105,105 +122,189 @@ func (b *batch) Run(ctx context.Context, s *migration.Script) error {
 		}
 	}
 	b.scripts++
-	if mayChangeSession(s, a) {
+	b.last = sqltext.Statement{Pos: sqltext.Position{File: s.File, Line: max(s.Line, 1), Column: 1}}
+	switch {
+	case a.Session || s.Func() != nil:
 		return b.runKeepingSession(ctx, s, a)
+	case s.LockTimeout > 0 || s.StatementTimeout > 0:
+		return b.runWithTimeouts(ctx, s, a)
 	}
-	return b.run(ctx, s, a)
+	return b.runText(ctx, s, a)
 }
 
-func (b *batch) run(ctx context.Context, s *migration.Script, a *migration.Analysis) error {
-	if fn := s.Func(); fn != nil {
-		return b.call(ctx, s, fn)
+func (b *batch) runText(ctx context.Context, s *migration.Script, a *migration.Analysis) error {
+	return (&scriptRunner{batch: b, script: s}).run(ctx, a)
+}
+
+// runWithTimeouts runs a script that leaves the session alone under the timeouts that it asks
+// for: what they were before is kept on the server, so nothing need be read.
+func (b *batch) runWithTimeouts(ctx context.Context, s *migration.Script, a *migration.Analysis) error {
+	var set, putBack []query
+	for name, value := range timeouts(s.Directives) {
+		kept := "whimbrel." + name
+		set = append(set, setConfig(kept, "pg_catalog.current_setting("+literal(name)+")", true), setConfig(name, literal(value), true))
+		putBack = append(putBack, setConfig(name, "pg_catalog.current_setting("+literal(kept)+")", true))
+	}
+	if err := b.add(ctx, set...); err != nil {
+		return err
+	}
+	if err := b.runText(ctx, s, a); err != nil {
+		return err
+	}
+	return b.add(ctx, putBack...)
+}
+
+// runKeepingSession runs a script, sees what it did to the session, and queues what
+// puts it back, before anything else is done on the connection. The first time it
+// also looks at how the session was.
+func (b *batch) runKeepingSession(ctx context.Context, s *migration.Script, a *migration.Analysis) error {
+	if !b.session.known {
+		if err := b.add(ctx, b.session.read()); err != nil {
+			return err
+		}
+	}
+	for name, value := range timeouts(s.Directives) {
+		if err := b.add(ctx, setConfig(name, literal(value), true)); err != nil {
+			return err
+		}
 	}
 	r := &scriptRunner{batch: b, script: s}
-	return r.run(ctx, a)
+	if fn := s.Func(); fn != nil {
+		if err := b.call(ctx, s, fn); err != nil {
+			return err
+		}
+	} else if err := r.run(ctx, a); err != nil {
+		return err
+	}
+	var after session
+	b.queue = append(b.queue, after.read())
+	if len(r.custom) > 0 {
+		b.queue = append(b.queue, after.readCustom(r.custom))
+	}
+	if err := b.flush(ctx); err != nil {
+		return err
+	}
+	if s.Func() != nil && after.Batch == "" {
+		return errEnded(s)
+	}
+	b.c.spoiled = b.c.spoiled || after.lost(&b.session)
+	return b.add(ctx, after.undo(&b.session)...)
 }
 
 // Record queues the event's row.
 func (b *batch) Record(ctx context.Context, e database.Event) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.over {
 		return errOver
 	}
+	e.Set = b.set
 	return b.add(ctx, b.db.recordQuery(b.schema, e, func(e database.Event) { b.recorded = append(b.recorded, e) }))
 }
 
 // Commit sends what is queued together with COMMIT: one round trip.
 func (b *batch) Commit(ctx context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.over {
 		return errOver
 	}
-	committed := false
-	b.queue = append(b.queue, query{sql: "COMMIT", done: func(tag pgconn.CommandTag) error {
+	committed, err := commit(ctx, b.c, b.queue, func(pg *pgconn.PgError) error { return commitError(pg, b.last) })
+	if committed {
+		if n := len(b.recorded); n > 0 {
+			b.head.mine = b.recorded[n-1].ID
+		}
+		b.session.known = false // it was put back before
+	} else {
+		b.recorded = nil
+	}
+	b.end()
+	return err
+}
+
+// commit sends queries and COMMIT, and finds out whether that has happened: then err is
+// nil, whatever broke after it.
+func commit(ctx context.Context, c *conn, queries []query, fail func(*pgconn.PgError) error) (committed bool, err error) {
+	queries = append(queries, query{sql: "COMMIT", fail: fail, done: func(tag pgconn.CommandTag) error {
 		if tag.String() != "COMMIT" {
 			return fmt.Errorf("the server answered COMMIT with %s", tag)
 		}
 		committed = true
 		return nil
-	}, fail: b.deferredError})
-	err := b.flush(ctx)
+	}})
+	err = c.pipeline(ctx, queries...)
+	if committed || err == nil {
+		return committed, nil
+	}
 	var pg *pgconn.PgError
-	var st *database.StatementError
-	switch {
-	case committed:
-		err = nil // whatever broke after it
-		if n := len(b.recorded); n > 0 {
-			b.head.mine = b.recorded[n-1].ID
-		}
-	case errors.As(err, &st), errors.As(err, &pg) && pg.Severity != "FATAL", !b.broken():
-	default:
-		err = &database.CommitUnknownError{Err: err}
+	if errors.As(err, &pg) && !ended(pg) || !c.broken() {
+		return false, err
 	}
-	b.end(ctx)
-	return err
-}
-
-// deferredError explains an error that COMMIT itself brings up: a deferred constraint.
-func (b *batch) deferredError(pg *pgconn.PgError) error {
-	return &database.StatementError{
-		Statement: "COMMIT", Code: pg.Code, Message: "at COMMIT: " + pg.Message, Detail: pg.Detail, Hint: pg.Hint, Where: pg.Where, Err: pg,
-	}
-}
-
-func (b *batch) broken() bool {
-	broken := false
-	b.c.use(func(pc *pgx.Conn) error {
-		broken = pc.IsClosed()
-		return nil
-	})
-	return broken
+	return false, &database.CommitUnknownError{Err: err}
 }
 
 // Discard rolls back, and locks again.
 func (b *batch) Discard(ctx context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.over {
 		return errOver
 	}
-	b.c.rollback(ctx)
+	b.abort()
 	b.queue, b.queued, b.recorded, b.scripts = nil, 0, nil, 0
-	opts := b.lockOptions
-	opts.Timeout = 0 // it was ours
-	h, err := b.db.lock(ctx, b.c, b.schema, b.set, opts)
-	if err == nil && h != b.head {
+	h, err := b.db.lock(ctx, b.c, b.schema, b.set, database.LockOptions{}) // once: it was ours
+	if err == nil && h.mine != b.head.mine {
 		err = &database.LockedError{Set: b.set}
 	}
 	if err != nil {
-		b.end(ctx)
+		b.end()
 	}
 	return err
 }
 
 // Rollback ends the transaction and gives the connection back.
-func (b *batch) Rollback(ctx context.Context) error {
-	b.end(ctx)
+func (b *batch) Rollback(context.Context) error {
+	b.abandon()
 	return nil
 }
 
-func (b *batch) end(ctx context.Context) {
+func (b *batch) abandon() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.end()
+}
+
+func (b *batch) end() {
 	if b.over {
 		return
 	}
 	b.over = true
 	b.queue = nil
-	b.c.rollback(ctx)
-	b.c.release()
+	b.abort()
+	b.c.giveBack()
+	b.db.over(b)
+}
+
+// abort rolls the transaction back. Some of what a script may have done to the session
+// is not undone by that: prepared statements, and locks that are the session's. That
+// is seen to in a transaction which follows at once, so that no pooler comes between.
+func (b *batch) abort() {
+	if !b.session.known || !b.c.inTransaction() {
+		b.c.rollback()
+		b.session = session{}
+		return
+	}
+	before := b.session
+	b.session = session{}
+	var after session
+	err := b.c.within(cancelGrace, func(ctx context.Context, pc *pgx.Conn) error {
+		if err := pipelined([]query{{sql: "ROLLBACK AND CHAIN", quiet: true}, after.read()})(ctx, pc); err != nil {
+			return err
+		}
+		b.c.spoiled = b.c.spoiled || after.lost(&before)
+		return pipelined(append(after.undo(&before), query{sql: "COMMIT"}))(ctx, pc)
+	})
+	if err != nil {
+		b.c.closeNow()
+	}
 }

@@ -14,60 +14,58 @@ import (
 
 // conn is a leased connection on which everything is done at the protocol's own
 // level: no prepared statements, no type registry, nothing that a pooler minds.
-type conn struct{ lease }
-
-// A cancelled statement is asked to end at once and then every second; a server that
-// has not answered after this time is given up, and the connection closed.
-const (
-	cancelEvery = time.Second
-	cancelGrace = 10 * time.Second
-)
+type conn struct {
+	lease
+	closing context.Context // done when the Database is closed
+	spoiled bool            // a script has taken away what was there before, so nobody should get it
+}
 
 // do calls f with the connection. When ctx is done, f's statement is cancelled on the
 // server and its answer awaited; the error is then both the context's and f's.
 func (c *conn) do(ctx context.Context, f func(context.Context, *pgx.Conn) error) error {
-	if err := context.Cause(ctx); err != nil {
-		return err
+	ctx, release := c.untilClosed(ctx)
+	defer release()
+	if ctx.Err() != nil {
+		return reason(ctx)
 	}
 	return c.use(func(pc *pgx.Conn) error {
-		inner, giveUp := context.WithCancel(context.WithoutCancel(ctx))
-		defer giveUp()
-		finished := make(chan struct{})
-		stop := context.AfterFunc(ctx, func() { cancelUntil(finished, pc.PgConn(), giveUp) })
-		err := f(inner, pc)
-		close(finished)
+		k := cancelWhenDone(ctx, pc.PgConn())
+		defer k.end() // when f panics
+		err := f(context.WithoutCancel(ctx), pc)
+		if k.end() {
+			closeNow(pc)
+		}
+		return stopped(ctx, err)
+	})
+}
+
+// untilClosed returns a context that also ends when the Database is closed.
+func (c *conn) untilClosed(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(c.closing, func() { cancel(errClosed) })
+	return ctx, func() {
 		stop()
-		if err != nil && ctx.Err() != nil {
-			return fmt.Errorf("%w (%w)", context.Cause(ctx), err)
+		cancel(nil)
+	}
+}
+
+// within calls f with the connection and closes that when f takes too long. It is for what
+// ends a transaction, which happens also when a context is done.
+func (c *conn) within(d time.Duration, f func(context.Context, *pgx.Conn) error) error {
+	return c.use(func(pc *pgx.Conn) error {
+		if pc.IsClosed() {
+			return errBroken
+		}
+		tooLate := time.AfterFunc(d, func() { pc.PgConn().Conn().SetDeadline(time.Now()) })
+		err := f(context.Background(), pc)
+		if !tooLate.Stop() {
+			closeNow(pc)
 		}
 		return err
 	})
 }
 
-// cancelUntil asks the server to cancel what the connection runs, until it is
-// finished, and gives up when the server can't be asked or doesn't answer.
-func cancelUntil(finished <-chan struct{}, pc *pgconn.PgConn, giveUp func()) {
-	ctx, stop := context.WithTimeout(context.Background(), cancelGrace)
-	defer stop()
-	for {
-		if err := pc.CancelRequest(ctx); err != nil {
-			break
-		}
-		select {
-		case <-finished:
-			return
-		case <-ctx.Done():
-		case <-time.After(cancelEvery):
-			continue
-		}
-		break
-	}
-	select {
-	case <-finished:
-	default:
-		giveUp()
-	}
-}
+var errBroken = errors.New("the connection is broken")
 
 // query is one statement of a pipeline.
 type query struct {
@@ -76,54 +74,80 @@ type query struct {
 	formats []int16            // of the answer's columns; nil means text
 	row     func(r *row) error // for each row of the answer; nil drops them
 	done    func(pgconn.CommandTag) error
-	fail    func(*pgconn.PgError) error // explains the server's error; nil leaves it
+	fail    func(*pgconn.PgError) error // explains the server's error; nil: as one of Whimbrel's own statements
+	quiet   bool                        // its notices are nobody's business
 }
 
 // pipeline sends the queries together, and reads the answers in order: one round trip.
 // The first error ends it; the server then ignores the rest.
 func (c *conn) pipeline(ctx context.Context, queries ...query) error {
-	return c.do(ctx, func(ctx context.Context, pc *pgx.Conn) error {
+	if len(queries) == 0 {
+		return nil
+	}
+	return c.do(ctx, pipelined(queries))
+}
+
+func pipelined(queries []query) func(context.Context, *pgx.Conn) error {
+	return func(ctx context.Context, pc *pgx.Conn) error {
 		p := pc.PgConn().StartPipeline(ctx)
 		for _, q := range queries {
 			p.SendQueryParams(q.sql, encode(q.args), nil, nil, q.formats)
 		}
 		err := p.Sync()
+		var unread error // an answer that we could not read, which does not keep the server from going on
 		for i := 0; err == nil && i < len(queries); i++ {
-			err = readAnswer(p, queries[i])
+			setQuiet(pc, queries[i].quiet)
+			var bad error
+			if bad, err = readAnswer(p, queries[i]); unread == nil {
+				unread = bad
+			}
 		}
+		setQuiet(pc, false)
 		if cerr := p.Close(); err == nil {
-			err = cerr
+			err = ownError("", cerr)
+		}
+		if err == nil {
+			err = unread
 		}
 		return err
-	})
+	}
 }
 
-func readAnswer(p *pgconn.Pipeline, q query) error {
+// readAnswer returns what is wrong with the answer, and the server's or the connection's
+// error.
+func readAnswer(p *pgconn.Pipeline, q query) (unread, err error) {
 	res, err := p.GetResults()
 	if err == nil {
 		rr, ok := res.(*pgconn.ResultReader)
 		if !ok {
-			return fmt.Errorf("unexpected answer %T", res)
+			return nil, fmt.Errorf("unexpected answer %T", res)
 		}
-		var rowErr error
 		for rr.NextRow() {
-			if q.row != nil && rowErr == nil {
-				rowErr = q.row(&row{values: rr.Values()})
+			if q.row != nil && unread == nil {
+				unread = q.row(&row{values: rr.Values()})
 			}
 		}
 		var tag pgconn.CommandTag
-		if tag, err = rr.Close(); err == nil {
-			err = rowErr
-		}
-		if err == nil && q.done != nil {
-			err = q.done(tag)
+		if tag, err = rr.Close(); err == nil && unread == nil && q.done != nil {
+			unread = q.done(tag)
 		}
 	}
 	var pg *pgconn.PgError
 	if q.fail != nil && errors.As(err, &pg) {
-		return q.fail(pg)
+		return unread, q.fail(pg)
 	}
-	return err
+	return unread, ownError(q.sql, err)
+}
+
+// quietKey marks, in a connection's custom data, that notices are not told.
+const quietKey = "whimbrel.quiet"
+
+func setQuiet(pc *pgx.Conn, quiet bool) {
+	if quiet {
+		pc.PgConn().CustomData()[quietKey] = true
+	} else {
+		delete(pc.PgConn().CustomData(), quietKey)
+	}
 }
 
 // inTransaction reports whether the connection is in a transaction, also a failed one.
@@ -136,27 +160,63 @@ func (c *conn) inTransaction() bool {
 	return in
 }
 
+// broken reports whether the connection is closed.
+func (c *conn) broken() bool {
+	broken := true
+	c.use(func(pc *pgx.Conn) error {
+		broken = pc.IsClosed()
+		return nil
+	})
+	return broken
+}
+
 // closeNow closes the connection without waiting for anything.
 func (c *conn) closeNow() {
 	c.use(func(pc *pgx.Conn) error {
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel()
-		return pc.Close(ctx)
+		closeNow(pc)
+		return nil
 	})
 }
 
-// rollback ends a transaction, also when ctx is done. If the server does not answer the
-// connection is closed, which ends the transaction too.
-func (c *conn) rollback(ctx context.Context) {
+func closeNow(pc *pgx.Conn) {
+	if pc.IsClosed() {
+		return
+	}
+	pc.PgConn().Conn().SetDeadline(time.Now())
+	pc.Close(context.TODO()) // not Background, with which pgx would go on watching the last statement's context
+}
+
+// rollback ends a transaction, also when a context is done. If the server does not answer
+// the connection is closed, which ends the transaction too.
+func (c *conn) rollback() {
 	if !c.inTransaction() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelGrace)
-	defer cancel()
-	if err := c.pipeline(ctx, query{sql: "ROLLBACK"}); err != nil {
+	if err := c.within(cancelGrace, pipelined([]query{{sql: "ROLLBACK", quiet: true}})); err != nil {
 		c.closeNow()
 	}
 }
+
+// giveBack returns the connection. Where it is being closed because of an error, the
+// server is given a moment to hear of that.
+func (c *conn) giveBack() {
+	if _, callers := c.lease.(*fromConn); c.spoiled && !callers {
+		c.closeNow()
+	}
+	c.use(func(pc *pgx.Conn) error {
+		if pc.IsClosed() {
+			select {
+			case <-pc.PgConn().CleanupDone():
+			case <-time.After(closeGrace):
+			}
+		}
+		return nil
+	})
+	c.release()
+}
+
+// closeGrace bounds the wait for the end of a connection that broke.
+const closeGrace = 2 * time.Second
 
 // arg is a parameter in text form; nil is NULL.
 type arg = *string

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -18,15 +20,22 @@ import (
 
 // Database is one open PostgreSQL target: a schema of a database.
 type Database struct {
-	src   source
-	opts  database.Options
-	names database.TableNames
-	host  string // of this process
+	src    source
+	opts   database.Options
+	names  database.TableNames
+	host   string // of this process
+	sayApp bool   // Options.App is not the connections' application_name
+
+	closing context.Context // done from Close on
+	close   context.CancelFunc
 
 	mu     sync.Mutex
-	schema string // where Whimbrel's tables are; "" until the server has said
-	closed bool
+	schema string        // where Whimbrel's tables are; "" until the server has said
+	open   map[unit]bool // batches and runs
 }
+
+// unit is a batch or a run, which ends with its Database.
+type unit interface{ abandon() }
 
 // Dialect returns sqltext.PostgreSQL.
 func (db *Database) Dialect() sqltext.Dialect { return sqltext.PostgreSQL }
@@ -34,32 +43,83 @@ func (db *Database) Dialect() sqltext.Dialect { return sqltext.PostgreSQL }
 // Tables returns the names of Whimbrel's own tables.
 func (db *Database) Tables() []string { return db.names.Lower() }
 
-// Close closes the pool if the driver started it.
+// Close cancels what runs, ends what is open, and closes the pool if the driver started it.
 func (db *Database) Close() error {
 	db.mu.Lock()
-	was := db.closed
-	db.closed = true
+	was := db.closing.Err() != nil
+	db.close()
+	units := slices.Collect(maps.Keys(db.open))
 	db.mu.Unlock()
-	if !was {
-		db.src.close()
+	if was {
+		return nil
 	}
+	for _, u := range units {
+		u.abandon()
+	}
+	db.src.close()
 	return nil
 }
 
-var errClosed = errors.New("the database is closed")
+// opened remembers a unit; it returns an error when the Database has been closed meanwhile.
+func (db *Database) opened(u unit) error {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if db.closing.Err() != nil {
+		return errClosed
+	}
+	db.open[u] = true
+	return nil
+}
+
+func (db *Database) over(u unit) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	delete(db.open, u)
+}
 
 func (db *Database) acquire(ctx context.Context) (*conn, error) {
-	db.mu.Lock()
-	closed := db.closed
-	db.mu.Unlock()
-	if closed {
+	if db.closing.Err() != nil {
 		return nil, errClosed
+	}
+	if err := db.checkNames(); err != nil {
+		return nil, err
 	}
 	l, err := db.src.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &conn{l}, nil
+	c := &conn{lease: l, closing: db.closing}
+	if err := c.use(checkSession); err != nil {
+		c.release()
+		return nil, err
+	}
+	return c, nil
+}
+
+// checkNames refuses names that the server would cut off, so that two would become one.
+func (db *Database) checkNames() error {
+	const most = 63
+	for _, name := range []string{db.opts.Schema, db.names.History, db.names.Settings, db.names.Journal, db.names.Metadata} {
+		if len(name) > most {
+			return fmt.Errorf("the name %q has %d bytes; PostgreSQL keeps %d, choose a shorter schema or history table", name, len(name), most)
+		}
+	}
+	return nil
+}
+
+// checkSession refuses a connection on which a script would not be what it is. It asks
+// nothing: the server has said all this when the connection was made.
+func checkSession(pc *pgx.Conn) error {
+	c := pc.PgConn()
+	switch encoding := c.ParameterStatus("client_encoding"); {
+	case c.TxStatus() != 'I':
+		return errors.New("the connection that was handed in is in a transaction; Whimbrel needs one of its own: commit or roll back first")
+	case encoding != "" && encoding != "UTF8" && encoding != "SQL_ASCII":
+		return fmt.Errorf("the connection's client_encoding is %s, and scripts are UTF-8: connect with client_encoding=UTF8", encoding)
+	case c.ParameterStatus("standard_conforming_strings") == "off":
+		return errors.New("standard_conforming_strings is off, with which a backslash could end in another place than scripts are cut at: connect with standard_conforming_strings=on")
+	}
+	return nil
 }
 
 // knownSchema is where the tables are, "" while only the server knows.
@@ -80,12 +140,16 @@ func (db *Database) learnSchema(s string) {
 	}
 }
 
+// firstSchema is the first schema of the search path that tables can be in for good, as
+// an SQL expression; NULL if there is none.
+const firstSchema = `(SELECT s FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY AS path(s, n) WHERE s !~ '^pg_' ORDER BY n LIMIT 1)`
+
 // locate learns the schema from the server, unless it is known.
 func (db *Database) locate(ctx context.Context, c *conn) (string, error) {
 	if s := db.knownSchema(); s != "" {
 		return s, nil
 	}
-	err := c.pipeline(ctx, query{sql: "SELECT current_schema()", row: func(r *row) error {
+	err := c.pipeline(ctx, query{sql: "SELECT " + firstSchema, row: func(r *row) error {
 		db.learnSchema(r.text())
 		return nil
 	}})
@@ -97,8 +161,6 @@ func (db *Database) locate(ctx context.Context, c *conn) (string, error) {
 	}
 	return "", errNoSchema
 }
-
-var errNoSchema = errors.New("no schema of the search path exists, so there is no place for Whimbrel's tables; create one, or name a schema")
 
 // table returns a table's quoted name, with its schema as far as that is known.
 func table(schema, name string) string {
@@ -122,88 +184,123 @@ func (db *Database) State(ctx context.Context, set string) (*database.State, err
 	if err != nil {
 		return nil, err
 	}
-	defer c.release()
-	known := db.knownSchema()
-	st, err := db.readState(ctx, c, known, set)
+	defer c.giveBack()
+	st, err := db.readState(ctx, c, db.knownSchema(), set)
 	if errors.Is(err, errElsewhere) {
 		st, err = db.readState(ctx, c, db.knownSchema(), set)
+	}
+	if errors.Is(err, errNoHistory) {
+		return st, nil
 	}
 	return st, err
 }
 
-// errElsewhere says that an unqualified name led to another schema's tables.
-var errElsewhere = errors.New("the search path leads to tables in another schema")
+var (
+	// errElsewhere says that an unqualified name led to another schema's tables.
+	errElsewhere = errors.New("the search path leads to tables in another schema")
+	errNoHistory = errors.New("Whimbrel's history table is not there: somebody has removed it")
+)
 
 func (db *Database) readState(ctx context.Context, c *conn, schema, set string) (*database.State, error) {
 	r := stateReader{st: &database.State{Set: set, Applied: &database.Migrations{}}}
-	queries := append([]query{db.whereQuery(schema, &r)}, db.stateQueries(schema, set, &r)...)
-	err := c.pipeline(ctx, queries...)
-	if r.elsewhere {
+	err := c.pipeline(ctx, db.whereQuery(schema, &r), db.stateQuery(schema, set, &r))
+	switch {
+	case r.elsewhere:
 		return nil, errElsewhere
-	}
-	if missingTable(err) {
-		return &database.State{Set: set, Applied: &database.Migrations{}}, nil
-	}
-	if err != nil {
+	case err != nil && ctx.Err() != nil:
+		return nil, err
+	case missingTable(err) && r.hasHistory:
+		return nil, fmt.Errorf("Whimbrel's history is there, but not its table %q: %w", db.names.Settings, err)
+	case missingTable(err):
+		return r.st, errNoHistory
+	case hasCode(err, "42703"):
+		return nil, fmt.Errorf("the table %q is not one of Whimbrel's: name another history table: %w", db.names.History, err)
+	case err != nil:
 		return nil, err
 	}
 	return r.finish()
 }
 
-// whereQuery asks where the tables would be, and whether names without a schema lead
-// there.
+// whereQuery asks whether there is a history; and, as long as that is not known, where the
+// tables would be, and whether names without a schema lead there.
 func (db *Database) whereQuery(schema string, r *stateReader) query {
-	if schema != "" {
-		return query{sql: "SELECT 1"}
-	}
-	return query{
-		sql:  `SELECT s, to_regclass(format('%I.%I', s, $1::text))::oid IS NOT DISTINCT FROM to_regclass(quote_ident($1::text))::oid FROM (SELECT current_schema() AS s) AS w`,
-		args: []arg{text(db.names.History)},
+	const named = `pg_catalog.quote_ident($1::text)`
+	const located = `pg_catalog.to_regclass(pg_catalog.quote_ident(s) || '.' || ` + named + `)`
+	q := query{
+		sql:  `SELECT pg_catalog.current_database(), s, true, ` + located + ` IS NOT NULL FROM (SELECT $2::text AS s) AS w`,
+		args: []arg{text(db.names.History), text(schema)},
 		row: func(row *row) error {
+			r.st.Database = row.text()
 			db.learnSchema(row.text())
 			r.elsewhere = !row.boolean() && db.knownSchema() != ""
+			r.hasHistory = row.boolean()
 			return row.err
 		},
 	}
+	if schema == "" {
+		q.sql = `SELECT pg_catalog.current_database(), s, ` + located + `::oid IS NOT DISTINCT FROM there, there IS NOT NULL
+FROM (SELECT ` + firstSchema + ` AS s, pg_catalog.to_regclass(` + named + `)::oid AS there) AS w`
+		q.args = q.args[:1]
+	}
+	return q
 }
 
-// stateQueries read the settings, and the events of the set and of Whimbrel's own.
-func (db *Database) stateQueries(schema, set string, r *stateReader) []query {
-	return []query{
-		{
-			sql:     "SELECT name, value, reason, changed_by, changed_at FROM " + table(schema, db.names.Settings),
-			formats: []int16{0, 0, 0, 0, 1},
-			row:     r.setting,
-		},
-		{
-			sql: "SELECT id, set_name = $1, version, name, direction, checksum, down_checksum, down_text IS NOT NULL, started_at, duration_us FROM " +
-				table(schema, db.names.History) + " WHERE set_name IN ($1, '" + migration.ReservedSet + "') ORDER BY id",
-			args:    []arg{text(set)},
-			formats: []int16{0, 0, 0, 0, 0, 0, 0, 0, 1, 0},
-			row:     r.event,
+// stateQuery reads the events of the set and of Whimbrel's own, and the settings, which
+// have no id: in one statement, so that they are of one moment.
+func (db *Database) stateQuery(schema, set string, r *stateReader) query {
+	return query{
+		sql: `SELECT id, set_name = $1, version, name, direction, checksum, down_checksum, down_text IS NOT NULL, started_at, duration_us
+FROM ` + table(schema, db.names.History) + ` WHERE set_name IN ($1, '` + migration.ReservedSet + `')
+UNION ALL SELECT NULL, NULL, NULL, name, value, reason, changed_by, NULL, changed_at, (extract(epoch FROM until) * 1000000)::bigint
+FROM ` + table(schema, db.names.Settings) + ` WHERE until IS NULL OR until > pg_catalog.clock_timestamp()
+ORDER BY 1`,
+		args:    []arg{text(set)},
+		formats: []int16{0, 0, 0, 0, 0, 0, 0, 0, 1, 0},
+		row: func(row *row) error {
+			if row.values[0] == nil {
+				return r.setting(row)
+			}
+			return r.event(row)
 		},
 	}
 }
 
 // stateReader makes a State of the answers.
 type stateReader struct {
-	st        *database.State
-	stored    []database.StoredSetting
-	tables    int64 // the version of Whimbrel's own tables
-	head      head
-	elsewhere bool
+	st         *database.State
+	stored     []database.StoredSetting
+	head       head
+	elsewhere  bool
+	hasHistory bool
 }
 
 // head is the newest event of a set, and of Whimbrel's own. Ids are handed out before
 // the commit, so the higher of the two would not do as a Head: it may be there while the
 // lower is still to come. Each of them only grows, as the locks of the two sets see to,
 // and so does their sum, with either.
-type head struct{ mine, own int64 }
+type head struct {
+	mine, own int64
+	tables    int64 // the version of Whimbrel's own tables
+}
 
 func (h head) sum() int64 { return h.mine + h.own }
 
+// check refuses a history that does not say of which version it is.
+func (h head) check() error {
+	if h.own == 0 {
+		return errors.New("Whimbrel's history table has no entry of its own tables: it was not made by Whimbrel, or somebody deleted from it")
+	}
+	return nil
+}
+
 func (r *stateReader) setting(row *row) error {
-	s := database.StoredSetting{Name: row.text(), Value: row.text(), Reason: row.text(), ChangedBy: row.text(), ChangedAt: row.time()}
+	row.next = 3
+	s := database.StoredSetting{Name: row.text(), Value: row.text(), Reason: row.text(), ChangedBy: row.text()}
+	row.next = 8
+	s.ChangedAt = row.time()
+	if until := row.number(); until != 0 {
+		s.Until = time.UnixMicro(until).UTC()
+	}
 	r.stored = append(r.stored, s)
 	return row.err
 }
@@ -221,38 +318,23 @@ func (r *stateReader) event(row *row) (err error) {
 	e.Duration = microseconds(row.number())
 	if mine {
 		r.head.mine = id
-		database.Fold(r.st.Applied, e)
+		r.st.Fold(e)
 		return row.err
 	}
 	r.head.own = id
 	if e.Direction == database.Up {
-		r.tables = max(r.tables, e.Version)
+		r.head.tables = max(r.head.tables, e.Version)
 	}
 	return row.err
 }
 
 func (r *stateReader) finish() (*database.State, error) {
-	if r.tables > tablesVersion {
-		return nil, &database.TablesNewerError{Found: r.tables, Known: tablesVersion}
+	if r.head.tables > tablesVersion {
+		return nil, &database.TablesNewerError{Found: r.head.tables, Known: tablesVersion}
 	}
 	r.st.Head = r.head.sum()
 	r.st.Settings = database.NewSettings(r.stored...)
 	return r.st, nil
-}
-
-func missingTable(err error) bool { return hasCode(err, "42P01", "3F000") }
-
-func hasCode(err error, codes ...string) bool {
-	var pg *pgconn.PgError
-	if !errors.As(err, &pg) {
-		return false
-	}
-	for _, c := range codes {
-		if pg.Code == c {
-			return true
-		}
-	}
-	return false
 }
 
 // serverMajor returns the server's major version, 0 if it does not say.

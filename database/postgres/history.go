@@ -6,6 +6,8 @@ import (
 	"iter"
 	"strings"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
 )
@@ -45,7 +47,7 @@ func (db *Database) historyPage(ctx context.Context, q database.HistoryQuery, af
 	if err != nil {
 		return nil, false, err
 	}
-	defer c.release()
+	defer c.giveBack()
 	schema, err := db.locate(ctx, c)
 	if err != nil {
 		return nil, false, err
@@ -123,20 +125,27 @@ func (db *Database) UpdateSetting(ctx context.Context, u database.SettingUpdate)
 	if err != nil {
 		return err
 	}
-	defer c.release()
+	defer c.giveBack()
 	schema, _, err := db.begin(ctx, c, migration.ReservedSet, database.LockOptions{Timeout: settingTimeout})
 	if err != nil {
 		return err
 	}
-	defer c.rollback(ctx)
-	store := query{
-		sql: "INSERT INTO " + table(schema, db.names.Settings) + ` AS s (name, value, reason, changed_by, changed_at)
-VALUES ($1, $2, $3, session_user, coalesce($4::timestamptz, now()))
-ON CONFLICT (name) DO UPDATE SET value = excluded.value, reason = excluded.reason, changed_by = excluded.changed_by, changed_at = excluded.changed_at`,
-		args: []arg{text(u.Name), text(u.Value), text(u.Reason), nil},
+	defer c.rollback()
+	_, err = commit(ctx, c, []query{db.settingQuery(schema, u), db.recordQuery(schema, u.Event(), nil)}, func(pg *pgconn.PgError) error { return ownError("COMMIT", pg) })
+	return err
+}
+
+// settingQuery stores a setting, or takes it away.
+func (db *Database) settingQuery(schema string, u database.SettingUpdate) query {
+	settings := table(schema, db.names.Settings)
+	if u.Unset {
+		return query{sql: "DELETE FROM " + settings + " WHERE name = $1", args: []arg{text(u.Name)}}
 	}
-	if !u.At.IsZero() {
-		store.args[3] = text(u.At.UTC().Format(rfc3339Micro))
+	return query{
+		sql: "INSERT INTO " + settings + ` AS s (name, value, reason, changed_by, changed_at, until)
+VALUES ($1, $2, $3, session_user, coalesce($4::timestamptz, pg_catalog.now()), $5)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value, reason = excluded.reason,
+	changed_by = excluded.changed_by, changed_at = excluded.changed_at, until = excluded.until`,
+		args: []arg{text(u.Name), text(u.Value), text(u.Reason), moment(u.At), moment(u.Until)},
 	}
-	return c.pipeline(ctx, store, db.recordQuery(schema, u.Event(), nil), query{sql: "COMMIT"})
 }

@@ -2,7 +2,7 @@ package postgres
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -22,33 +22,48 @@ const (
 
 // lockKey is the key of a set's lock as an SQL expression of $1, the schema, $2, the
 // history table, and $3, the set.
-const lockKey = `hashtextextended(jsonb_build_array('whimbrel', current_database(), $1::text, $2::text, $3::text)::text COLLATE "C", 0)`
+const lockKey = `pg_catalog.hashtextextended(pg_catalog.jsonb_build_array('whimbrel', pg_catalog.current_database(), $1::text, $2::text, $3::text)::text COLLATE "C", 0)`
 
 // lock opens a transaction that holds the set's migration lock, and returns the head
-// of its history, 0 when there is no history table. Where it fails it leaves no
+// of its history, zero when there is no history table. Where it fails it leaves no
 // transaction behind.
 func (db *Database) lock(ctx context.Context, c *conn, schema, set string, opts database.LockOptions) (h head, err error) {
-	start, pause := time.Now(), shortestPause
-	for {
-		got, h, err := db.tryLock(ctx, c, schema, set)
+	err = db.poll(ctx, c, set, opts, func(ctx context.Context) (bool, database.Holder, error) {
+		got, found, err := db.tryLock(ctx, c, schema, set)
 		if err != nil || got {
-			return h, err
+			h = found
+			return got, database.Holder{}, err
 		}
 		holder := db.holder(ctx, c, schema, set)
-		c.rollback(ctx)
+		c.rollback()
+		return false, holder, nil
+	})
+	return h, err
+}
+
+// poll tries until it gets the lock, or the time is over.
+func (db *Database) poll(ctx context.Context, c *conn, set string, opts database.LockOptions, try func(context.Context) (bool, database.Holder, error)) error {
+	ctx, release := c.untilClosed(ctx)
+	defer release()
+	start, pause := time.Now(), shortestPause
+	for {
+		got, holder, err := try(ctx)
+		if err != nil || got {
+			return err
+		}
 		if opts.Waiting != nil {
 			opts.Waiting(holder)
 		}
 		waited := time.Since(start)
 		if waited >= opts.Timeout {
-			return h, &database.LockedError{Set: set, Waited: waited, Holder: holder}
+			return &database.LockedError{Set: set, Waited: waited, Holder: holder}
 		}
 		wait := min(pause/2+rand.N(pause), opts.Timeout-waited)
 		pause = min(pause*2, longestPause)
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
-			return h, context.Cause(ctx)
+			return reason(ctx)
 		}
 	}
 }
@@ -56,66 +71,86 @@ func (db *Database) lock(ctx context.Context, c *conn, schema, set string, opts 
 // tryLock is one attempt, in one round trip when it succeeds. When it doesn't get the lock
 // the transaction is still open.
 func (db *Database) tryLock(ctx context.Context, c *conn, schema, set string) (got bool, h head, err error) {
-	args := []arg{text(schema), text(db.names.History), text(set)}
-	queries := []query{
+	queries := append(db.lockQueries(c, schema, set, &got), db.headQuery(schema, set, &h))
+	err = c.pipeline(ctx, queries...)
+	if missingTable(err) { // there is no history yet: once more without asking for its head
+		c.rollback()
+		got, h = false, head{}
+		err = c.pipeline(ctx, queries[:len(queries)-1]...)
+	}
+	if err == nil && got && h.tables > tablesVersion {
+		err = &database.TablesNewerError{Found: h.tables, Known: tablesVersion}
+	}
+	if err != nil {
+		c.rollback()
+	}
+	if hasCode(err, "42703") {
+		err = fmt.Errorf("the table %q is not one of Whimbrel's: name another history table: %w", db.names.History, err)
+	}
+	return got, h, err
+}
+
+// lockQueries begin a transaction and try to take the lock in it, once.
+func (db *Database) lockQueries(c *conn, schema, set string, got *bool) []query {
+	return []query{
 		// READ COMMITTED, so that the head is read with a snapshot from after the lock.
 		{sql: "BEGIN ISOLATION LEVEL READ COMMITTED"},
-		{sql: "SELECT pg_try_advisory_xact_lock(" + lockKey + ")" + db.noticeDeadClient(c), args: args, row: func(r *row) error {
-			got = r.boolean()
-			return r.err
-		}},
-		{sql: headQuery(table(schema, db.names.History)), args: []arg{text(set)}, row: func(r *row) error {
-			h = head{mine: r.number(), own: r.number()}
-			return r.err
-		}},
+		{
+			sql:  "SELECT pg_catalog.pg_try_advisory_xact_lock(" + lockKey + ")" + db.forTheTransaction(c),
+			args: []arg{text(schema), text(db.names.History), text(set)},
+			row: func(r *row) error {
+				*got = r.boolean()
+				return r.err
+			},
+		},
 	}
-	err = c.pipeline(ctx, queries...)
-	if !missingTable(err) {
-		if err != nil {
-			c.rollback(ctx)
-		}
-		return got, h, err
-	}
-	// There is no history yet: once more without asking for its head.
-	c.rollback(ctx)
-	if err = c.pipeline(ctx, queries[:2]...); err != nil {
-		c.rollback(ctx)
-	}
-	return got, head{}, err
 }
 
-// headQuery reads the newest event of the set $1 and of Whimbrel's own.
-func headQuery(history string) string {
-	newest := func(set string) string {
-		return "coalesce((SELECT max(id) FROM " + history + " WHERE set_name = " + set + "), 0)"
-	}
-	return "SELECT " + newest("$1") + ", " + newest("'"+migration.ReservedSet+"'")
-}
-
-// noticeDeadClient makes the server look every second, for the rest of the transaction, whether
-// its client is still there, where it can.
-func (db *Database) noticeDeadClient(c *conn) string {
-	major := 0
+// forTheTransaction sets, for the rest of a transaction, that the server looks every
+// second whether its client is still there, where it can; and who we are.
+func (db *Database) forTheTransaction(c *conn) string {
+	var sql string
 	c.use(func(pc *pgx.Conn) error {
-		major = serverMajor(pc.PgConn())
+		if serverMajor(pc.PgConn()) >= 14 {
+			sql = ", CASE WHEN pg_catalog.version() ~* 'linux' THEN pg_catalog.set_config('client_connection_check_interval', '1000', true) END"
+		}
+		if db.sayApp && pc.PgConn().ParameterStatus("application_name") != db.opts.App {
+			sql += ", pg_catalog.set_config('application_name', " + literal(db.opts.App) + ", true)"
+		}
 		return nil
 	})
-	if major < 14 {
-		return ""
+	return sql
+}
+
+// headQuery reads the newest event of the set and of Whimbrel's own, and the version of
+// Whimbrel's tables.
+func (db *Database) headQuery(schema, set string, h *head) query {
+	history := table(schema, db.names.History)
+	newest := func(what, set string) string {
+		return "coalesce((SELECT max(" + what + ") FROM " + history + " WHERE set_name = " + set + "), 0)"
 	}
-	return ", CASE WHEN version() ~* 'linux' THEN set_config('client_connection_check_interval', '1000', true) END"
+	const own = "'" + migration.ReservedSet + "'"
+	return query{
+		sql:  "SELECT " + newest("id", "$1") + ", " + newest("id", own) + ", " + newest("version", own+" AND direction = 'up'"),
+		args: []arg{text(set)},
+		row: func(r *row) error {
+			*h = head{mine: r.number(), own: r.number(), tables: r.number()}
+			return r.err
+		},
+	}
 }
 
 // holder says who holds the lock, as far as the role may see it; the zero Holder if
 // nobody does any more.
 func (db *Database) holder(ctx context.Context, c *conn, schema, set string) (h database.Holder) {
 	err := c.pipeline(ctx, query{
-		sql: `SELECT l.pid, a.usename, coalesce(a.client_hostname, host(a.client_addr), ''), a.application_name, a.xact_start, left(a.query, 200)
+		sql: `SELECT l.pid, a.usename, coalesce(a.client_hostname, pg_catalog.host(a.client_addr), ''), a.application_name, a.xact_start,
+	CASE WHEN a.query <> '<insufficient privilege>' THEN pg_catalog.left(a.query, 200) END
 FROM (SELECT ` + lockKey + ` AS key) k
-JOIN pg_locks l ON l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
-	AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+JOIN pg_catalog.pg_locks l ON l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+	AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
 	AND l.classid = (k.key >> 32 & 4294967295)::oid AND l.objid = (k.key & 4294967295)::oid
-LEFT JOIN pg_stat_activity a ON a.pid = l.pid LIMIT 1`,
+LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid LIMIT 1`,
 		args:    []arg{text(schema), text(db.names.History), text(set)},
 		formats: []int16{0, 0, 0, 0, 1, 0},
 		row: func(r *row) error {
@@ -137,14 +172,15 @@ func (db *Database) begin(ctx context.Context, c *conn, set string, opts databas
 	if h, err = db.lock(ctx, c, schema, set, opts); err != nil || h.own > 0 {
 		return schema, h, err
 	}
-	c.rollback(ctx)
-	if err := db.ensureTables(ctx, c, schema, opts); err != nil {
+	c.rollback()
+	if err := db.ensureTables(ctx, c, schema); err != nil {
 		return "", h, err
 	}
 	h, err = db.lock(ctx, c, schema, set, opts)
-	if err == nil && h.own == 0 {
-		c.rollback(ctx)
-		err = errors.New("Whimbrel's history table has no entry of its own tables: it was not made by Whimbrel, or somebody deleted from it")
+	if err == nil {
+		if err = h.check(); err != nil {
+			c.rollback()
+		}
 	}
 	return schema, h, err
 }

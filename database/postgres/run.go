@@ -3,9 +3,13 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
@@ -13,87 +17,133 @@ import (
 )
 
 // Guard holds the set's lock in a transaction on a connection of its own, which is watched:
-// when it breaks, the statement that runs under it is cancelled.
+// when it breaks, the statement that runs under it is cancelled. Everything else is done on
+// the other connection, the worker.
 func (db *Database) Guard(ctx context.Context, set string, opts database.LockOptions) (_ database.Run, err error) {
 	worker, err := db.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
-	guard, err := db.second(ctx, worker)
-	if err != nil {
-		worker.release()
-		return nil, err
-	}
-	r := &run{db: db, set: set, worker: worker, guard: guard}
+	r := &run{db: db, set: set, worker: worker}
 	defer func() {
 		if err != nil {
-			r.Close(ctx)
+			r.abandon()
 		}
 	}()
-	if r.schema, r.head, err = db.begin(ctx, guard, set, opts); err != nil {
+	if r.schema, err = db.locate(ctx, worker); err != nil {
 		return nil, err
 	}
-	if err := guard.pipeline(ctx, r.holdQueries()...); err != nil {
+	if r.guard, err = db.second(ctx, worker); err != nil {
 		return nil, err
 	}
-	if err := worker.pipeline(ctx, readSession(&r.session)); err != nil {
+	if err := r.lock(ctx, opts); err != nil {
 		return nil, err
 	}
 	r.watch()
-	return r, nil
-}
-
-// second opens one more connection to where a connection leads. It is not taken from the
-// caller's pool, which may have no other.
-func (db *Database) second(ctx context.Context, c *conn) (*conn, error) {
-	var config *pgx.ConnConfig
-	err := c.use(func(pc *pgx.Conn) error {
-		config = pc.Config()
-		return nil
-	})
-	if err != nil {
+	if err := r.begin(ctx); err != nil {
 		return nil, err
 	}
-	pc, err := pgx.ConnectConfig(ctx, config)
-	if err != nil {
-		return nil, connectError(config, err)
+	if err := db.opened(r); err != nil {
+		return nil, err
 	}
-	return &conn{single{pc}}, nil
+	return r, nil
 }
 
 type run struct {
 	db            *Database
 	set, schema   string
-	head          head
 	worker, guard *conn
-	session       session // of worker, as it was
+
+	mu      sync.Mutex // Database.Close may come at any time
+	head    head
+	session session // of worker, as it was; not known for a pooled one
+	names   []string
+	pooled  bool              // each statement may meet another session
+	timed   *migration.Script // whose timeouts are set
 
 	lost      context.Context // done when the guard is lost, with the cause
 	stopWatch func()
 	over      bool
 }
 
-func (r *run) Head() int64 { return r.head.sum() }
-
-// State reads on the worker's connection: the lock is what makes it stand.
-func (r *run) State(ctx context.Context) (*database.State, error) {
-	if r.over {
-		return nil, errOver
-	}
-	return r.db.readState(ctx, r.worker, r.schema, r.set)
+// lock takes the lock on the guard.
+func (r *run) lock(ctx context.Context, opts database.LockOptions) error {
+	return r.db.poll(ctx, r.guard, r.set, opts, func(ctx context.Context) (got bool, holder database.Holder, err error) {
+		queries := append(r.db.lockQueries(r.guard, r.schema, r.set, &got), holdQueries(r.guard)...)
+		if err := r.guard.pipeline(ctx, queries...); err != nil || got {
+			return got, holder, err
+		}
+		holder = r.db.holder(ctx, r.guard, r.schema, r.set)
+		r.guard.rollback()
+		return false, holder, nil
+	})
 }
 
 // holdQueries keep the server from ending the guard's transaction for being idle or long.
-func (r *run) holdQueries() []query {
+func holdQueries(c *conn) []query {
 	qs := []query{{sql: "SET LOCAL idle_in_transaction_session_timeout = 0"}}
-	major := 0
-	r.guard.use(func(pc *pgx.Conn) error {
-		major = serverMajor(pc.PgConn())
+	c.use(func(pc *pgx.Conn) error {
+		if serverMajor(pc.PgConn()) >= 17 {
+			qs = append(qs, query{sql: "SET LOCAL transaction_timeout = 0"})
+		}
 		return nil
 	})
-	if major >= 17 {
-		qs = append(qs, query{sql: "SET LOCAL transaction_timeout = 0"})
+	return qs
+}
+
+// begin reads, on the worker and under the lock, the head of the history and the session,
+// and creates Whimbrel's tables if they are missing.
+func (r *run) begin(ctx context.Context) error {
+	ctx, stop := r.under(ctx)
+	defer stop()
+	err := r.readHead(ctx)
+	if missingTable(err) || err == nil && r.head.own == 0 {
+		if err = r.db.ensureTables(ctx, r.worker, r.schema); err == nil {
+			err = r.readHead(ctx)
+		}
 	}
+	switch {
+	case err != nil:
+		return err
+	case r.head.tables > tablesVersion:
+		return &database.TablesNewerError{Found: r.head.tables, Known: tablesVersion}
+	case r.pooled:
+		return r.head.check()
+	}
+	if err := r.head.check(); err != nil {
+		return err
+	}
+	return r.worker.pipeline(ctx, r.noticeDeadClient()...)
+}
+
+func (r *run) readHead(ctx context.Context) error {
+	var known session
+	var pid int64
+	err := r.worker.pipeline(ctx, r.db.headQuery(r.schema, r.set, &r.head), known.read(), query{sql: "SELECT pg_catalog.pg_backend_pid()", row: func(row *row) error {
+		pid = row.number()
+		return row.err
+	}})
+	if err != nil {
+		return err
+	}
+	r.worker.use(func(pc *pgx.Conn) error {
+		r.pooled = int64(pc.PgConn().PID()) != pid // a pooler makes up one of its own
+		return nil
+	})
+	if !r.pooled {
+		r.session = known
+	}
+	return nil
+}
+
+// noticeDeadClient is for a session what forTheTransaction is for a transaction.
+func (r *run) noticeDeadClient() (qs []query) {
+	r.worker.use(func(pc *pgx.Conn) error {
+		if serverMajor(pc.PgConn()) >= 14 {
+			qs = []query{{sql: "SELECT CASE WHEN pg_catalog.version() ~* 'linux' THEN pg_catalog.set_config('client_connection_check_interval', '1000', false) END"}}
+		}
+		return nil
+	})
 	return qs
 }
 
@@ -120,6 +170,7 @@ func (r *run) watch() {
 	r.stopWatch = func() {
 		stop()
 		<-done
+		lose(nil)
 	}
 }
 
@@ -133,28 +184,94 @@ func (r *run) under(ctx context.Context) (context.Context, func()) {
 	}
 }
 
+func (r *run) Head() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.head.sum()
+}
+
+// State reads on the worker's connection: the lock is what makes it stand.
+func (r *run) State(ctx context.Context) (*database.State, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.over {
+		return nil, errOver
+	}
+	return r.db.readState(ctx, r.worker, r.schema, r.set)
+}
+
 // Exec runs one statement by itself.
 func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.over {
 		return errOver
 	}
 	ctx, stop := r.under(ctx)
 	defer stop()
-	if qs := timeouts(s.Directives, false); len(qs) > 0 {
-		if err := r.worker.pipeline(ctx, qs...); err != nil {
-			return err
+	if err := r.prepare(ctx, s, st); err != nil {
+		return err
+	}
+	var err error
+	if data != nil {
+		err = r.worker.copyIn(ctx, st, data)
+	} else {
+		var one chunk
+		one.add(st)
+		err = r.worker.simple(ctx, &one)
+	}
+	return r.named(st, err)
+}
+
+// named makes a *database.StatementError of what broke while a statement ran.
+func (r *run) named(st sqltext.Statement, err error) error {
+	var known *database.StatementError
+	var lost *database.LockLostError
+	if err == nil || errors.As(err, &known) || errors.As(err, &lost) || !r.worker.broken() {
+		return err
+	}
+	return &database.StatementError{Pos: st.Pos, Index: st.Index, Statement: st.Text, Message: err.Error(), Hint: "look whether the statement has happened before you run it again", Err: err}
+}
+
+// prepare sets the timeouts that a script asks for, once, and reads what the statement may
+// change.
+func (r *run) prepare(ctx context.Context, s *migration.Script, st sqltext.Statement) error {
+	var qs []query
+	if r.timed != s {
+		for name, value := range timeouts(s.Directives) {
+			qs = append(qs, setConfig(name, literal(value), false))
 		}
 	}
-	if data != nil {
-		return r.worker.copyIn(ctx, st, data)
+	if r.pooled {
+		const direct = "connect to PostgreSQL directly for this migration"
+		switch {
+		case len(qs) > 0:
+			return refused(st, "the script asks for a timeout, which can't be kept from statement to statement through a connection pooler", direct)
+		case changesSession(st) && !(r.worker.inTransaction() && forTransaction.MatchString(st.Text)):
+			return refused(st, "the statement changes the session, which a connection pooler shares with others", direct)
+		}
 	}
-	var one chunk
-	one.add(st)
-	return r.worker.simple(ctx, &one)
+	var unread []string
+	for _, name := range customSettings(st) {
+		if !slices.Contains(r.names, name) {
+			unread = append(unread, name)
+		}
+	}
+	if len(unread) > 0 && !r.pooled {
+		qs = append(qs, r.session.readCustom(unread))
+		r.names = append(r.names, unread...)
+	}
+	err := r.worker.pipeline(ctx, qs...)
+	if err == nil {
+		r.timed = s
+	}
+	return err
 }
 
 // Record appends an event in a transaction of its own.
 func (r *run) Record(ctx context.Context, e database.Event) (database.Event, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.over {
 		return e, errOver
 	}
@@ -163,46 +280,72 @@ func (r *run) Record(ctx context.Context, e database.Event) (database.Event, err
 	}
 	ctx, stop := r.under(ctx)
 	defer stop()
-	if err := r.putBack(ctx); err != nil {
+	if err := r.putBack(func(qs ...query) error { return r.worker.pipeline(ctx, qs...) }); err != nil {
 		return e, err
 	}
-	err := r.worker.pipeline(ctx, r.db.recordQuery(r.schema, e, func(recorded database.Event) { e = recorded }))
-	if err == nil {
+	e.Set = r.set
+	// Not alone: only so it can be told whether it has happened.
+	committed, err := commit(ctx, r.worker, []query{{sql: "BEGIN"}, r.db.recordQuery(r.schema, e, func(recorded database.Event) { e = recorded })}, func(pg *pgconn.PgError) error { return ownError("COMMIT", pg) })
+	if committed {
 		r.head.mine = e.ID
+	}
+	r.worker.rollback()
+	var unknown *database.CommitUnknownError
+	if errors.As(err, &unknown) { // which is said of a batch, that can be tried again
+		err = fmt.Errorf("the connection broke while the event was recorded; the history tells whether it is: %w", unknown.Err)
 	}
 	return e, err
 }
 
 // putBack makes the worker's session what it was.
-func (r *run) putBack(ctx context.Context) error {
+func (r *run) putBack(send func(...query) error) error {
+	if !r.session.known {
+		return nil
+	}
 	var now session
-	if err := r.worker.pipeline(ctx, readSession(&now)); err != nil {
+	qs := []query{now.read()}
+	if len(r.names) > 0 {
+		qs = append(qs, now.readCustom(r.names))
+	}
+	if err := send(qs...); err != nil {
 		return err
 	}
-	var qs []query
-	for _, sql := range now.undo(&r.session) {
-		qs = append(qs, query{sql: sql})
-	}
-	return r.worker.pipeline(ctx, qs...)
+	r.worker.spoiled = r.worker.spoiled || now.lost(&r.session)
+	r.timed = nil
+	return send(now.undo(&r.session)...)
 }
 
 // Close puts the session back, or closes the connection if that fails, and ends the
 // guard.
-func (r *run) Close(ctx context.Context) error {
+func (r *run) Close(context.Context) error {
+	r.abandon()
+	return nil
+}
+
+func (r *run) abandon() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.over {
-		return nil
+		return
 	}
 	r.over = true
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelGrace)
-	defer cancel()
 	if r.stopWatch != nil {
 		r.stopWatch()
-		r.worker.rollback(ctx)
-		if err := r.putBack(ctx); err != nil {
-			r.worker.closeNow()
-		}
 	}
-	r.worker.release()
-	r.guard.release() // which closes it, and so ends its transaction
-	return nil
+	r.worker.rollback()
+	err := r.putBack(func(qs ...query) error {
+		if len(qs) == 0 {
+			return nil
+		}
+		return r.worker.within(cancelGrace, pipelined(qs))
+	})
+	if err != nil {
+		r.worker.closeNow()
+	}
+	r.worker.giveBack()
+	if r.guard != nil {
+		r.guard.rollback() // and waits for it: the lock is free when Close returns
+		r.guard.giveBack()
+	}
+	r.db.over(r)
 }

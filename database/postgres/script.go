@@ -3,9 +3,10 @@ package postgres
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"iter"
+	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -35,6 +36,9 @@ type scriptRunner struct {
 	few   []sqltext.Statement // the first ones, while there are few
 	chunk chunk
 	long  bool
+
+	custom []string // settings with a dot that the script may have changed
+	unread []string // those of them whose value from before is still to be read
 }
 
 func (r *scriptRunner) run(ctx context.Context, a *migration.Analysis) error {
@@ -60,14 +64,38 @@ func (r *scriptRunner) run(ctx context.Context, a *migration.Analysis) error {
 }
 
 func (r *scriptRunner) statement(ctx context.Context, st sqltext.Statement) error {
-	if !r.long {
-		r.few = append(r.few, st)
-		if len(r.few) <= fewStatements && st.Start.Offset < fewBytes && len(st.Raw) < fewBytes && !answersWithCopy(st) {
-			return nil
-		}
-		return r.goLong(ctx)
+	r.see(st)
+	if r.long {
+		return r.append(ctx, st)
 	}
-	return r.append(ctx, st)
+	r.few = append(r.few, st)
+	if len(r.few) <= fewStatements && st.Start.Offset < fewBytes && len(st.Raw) < fewBytes && !needsSimple(st) {
+		return nil
+	}
+	return r.goLong(ctx)
+}
+
+// see takes note of a statement before it is sent.
+func (r *scriptRunner) see(st sqltext.Statement) {
+	r.last = sqltext.Statement{Pos: st.Pos, Index: st.Index, Text: st.Text}
+	for _, name := range customSettings(st) {
+		if !slices.Contains(r.custom, name) {
+			r.custom = append(r.custom, name)
+			if _, known := r.session.custom[name]; !known {
+				r.unread = append(r.unread, name)
+			}
+		}
+	}
+}
+
+// readCustom reads what settings with a dot are before the script changes them.
+func (r *scriptRunner) readCustom(ctx context.Context) error {
+	if len(r.unread) == 0 {
+		return nil
+	}
+	names := r.unread
+	r.unread = nil
+	return r.add(ctx, r.session.readCustom(names))
 }
 
 // goLong turns to sending chunks.
@@ -98,6 +126,9 @@ func (r *scriptRunner) finish(ctx context.Context) error {
 	if r.long {
 		return r.sendChunk(ctx)
 	}
+	if err := r.readCustom(ctx); err != nil {
+		return err
+	}
 	for _, st := range r.few {
 		q := query{sql: st.Text, fail: func(pg *pgconn.PgError) error { return statementError(st, pg, st.Text, st.Pos) }}
 		if err := r.add(ctx, q); err != nil {
@@ -112,10 +143,17 @@ func (r *scriptRunner) sendChunk(ctx context.Context) error {
 	if len(r.chunk.statements) == 0 {
 		return nil
 	}
+	if err := r.readCustom(ctx); err != nil {
+		return err
+	}
+	if err := r.flush(ctx); err != nil {
+		return err
+	}
 	return r.c.simple(ctx, &r.chunk)
 }
 
 func (r *scriptRunner) copyIn(ctx context.Context, st sqltext.Statement, data io.Reader) error {
+	r.see(st)
 	if !r.long {
 		if err := r.goLong(ctx); err != nil {
 			return err
@@ -127,11 +165,17 @@ func (r *scriptRunner) copyIn(ctx context.Context, st sqltext.Statement, data io
 	return r.c.copyIn(ctx, st, data)
 }
 
-// answersWithCopy reports whether the answer to a statement is a stream of data, which
-// a pipeline does not take.
-func answersWithCopy(st sqltext.Statement) bool {
-	return len(st.Text) >= 4 && strings.EqualFold(st.Text[:4], "copy")
+// needsSimple reports whether a statement must be sent with the simple protocol: one whose
+// answer is a stream of data, which a pipeline does not take; and one with a $1 that is no
+// parameter, of which the simple protocol says what is wrong.
+func needsSimple(st sqltext.Statement) bool {
+	return len(st.Text) >= 4 && strings.EqualFold(st.Text[:4], "copy") || dollarNumber.MatchString(st.Text) && plain.MatchString(st.Text)
 }
+
+var (
+	dollarNumber = regexp.MustCompile(`\$[0-9]`)
+	plain        = regexp.MustCompile(`(?i)^\(*\s*(select|insert|update|delete|merge|with|values|table)\b`)
+)
 
 // changesLexing reports whether a statement may change how the server reads the text
 // behind it, which must therefore go in another message.
@@ -210,43 +254,6 @@ func byteOffset(s string, position int) int {
 	return len(s)
 }
 
-// copyIn sends COPY … FROM stdin and its data.
-func (c *conn) copyIn(ctx context.Context, st sqltext.Statement, data io.Reader) error {
-	return c.do(ctx, func(ctx context.Context, pc *pgx.Conn) error {
-		_, err := pc.PgConn().CopyFrom(ctx, data, st.Text)
-		var pg *pgconn.PgError
-		if errors.As(err, &pg) {
-			err = statementError(st, pg, st.Text, st.Pos)
-		}
-		io.Copy(io.Discard, data) // what the server did not want
-		return err
-	})
-}
-
-// statementError makes the contract's error of the server's. sent is the text that the
-// server's position counts in, which stands at start in the script.
-func statementError(st sqltext.Statement, pg *pgconn.PgError, sent string, start sqltext.Position) error {
-	pos := st.Pos
-	if pg.Position > 0 {
-		pos = advance(start, sent[:byteOffset(sent, int(pg.Position))])
-	}
-	e := &database.StatementError{
-		Pos: pos, Index: st.Index, Statement: st.Text, Code: pg.Code, Message: pg.Message, Detail: pg.Detail, Hint: pg.Hint, Where: pg.Where, Err: pg,
-	}
-	if hint := hints[pg.Code]; e.Hint == "" {
-		e.Hint = hint
-	}
-	return e
-}
-
-// hints say what to do about errors that have to do with how migrations are run.
-var hints = map[string]string{
-	"25001": "put the directive \"-- whimbrel: no-transaction\" into the head of the file, and let it have this statement alone",
-	"2D000": "the called procedure ends transactions: put the directive \"-- whimbrel: no-transaction\" into the head of the file",
-	"55P04": "a new enum value can't be used before it is committed: move its use to a later migration",
-	"25006": "the database, or this role, is read-only: connect to the primary, with a role that may write",
-}
-
 // advance returns the position behind a text.
 func advance(p sqltext.Position, s string) sqltext.Position {
 	p.Offset += int64(len(s))
@@ -258,44 +265,3 @@ func advance(p sqltext.Position, s string) sqltext.Position {
 	p.Column += utf8.RuneCountInString(s)
 	return p
 }
-
-// call runs a Go function in the batch's transaction.
-func (b *batch) call(ctx context.Context, s *migration.Script, fn any) error {
-	f, ok := fn.(func(context.Context, pgx.Tx) error)
-	if !ok {
-		return fmt.Errorf("%s: the function is a %T; PostgreSQL wants one made by postgres.Func", s.File, fn)
-	}
-	if err := b.flush(ctx); err != nil {
-		return err
-	}
-	return b.c.do(ctx, func(ctx context.Context, pc *pgx.Conn) error {
-		// pgx must believe that it began the transaction which is open already.
-		inner, err := pc.BeginTx(ctx, pgx.TxOptions{BeginQuery: "SELECT"})
-		if err != nil {
-			return err
-		}
-		if err := f(ctx, tx{inner}); err != nil {
-			return err
-		}
-		if status := pc.PgConn().TxStatus(); status != 'T' {
-			return fmt.Errorf("%s: the function ended the transaction or left it failed; it must do neither, and return its errors", s.File)
-		}
-		return nil
-	})
-}
-
-// Func returns a script that is a Go function. It is given the transaction of its
-// migration, which it can neither commit nor roll back: an error rolls it back. It runs
-// with the connection's own settings and leaves the session as it was, like any script. id must change
-// when what the function does changes; see [migration.Func].
-func Func(id string, fn func(ctx context.Context, tx pgx.Tx) error) *migration.Script {
-	return migration.Func(id, fn)
-}
-
-// tx keeps a function from ending its transaction. Begin gives savepoints.
-type tx struct{ pgx.Tx }
-
-var errNotYours = errors.New("a migration can't end its own transaction: return nil to commit it, an error to roll it back")
-
-func (tx) Commit(context.Context) error   { return errNotYours }
-func (tx) Rollback(context.Context) error { return errNotYours }

@@ -1,118 +1,136 @@
 package postgres
 
 import (
-	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// session is what a script may change and a transaction's end would not put back.
+// session is what a script may change and the end of its transaction would not put back.
 type session struct {
 	Settings map[string]string `json:"settings"` // that were set in this session
 	Role     string            `json:"role"`
 	User     string            `json:"user"` // session authorization
-	Temp     []string          `json:"temp"` // DROP's words and name of temporary objects
+	Temp     []string          `json:"temp"` // temporary objects, as DROP names them
 	Prepared []string          `json:"prepared"`
+	Protocol []string          `json:"protocol"` // prepared by the client library, for itself
 	Cursors  []string          `json:"cursors"`
 	Channels []string          `json:"channels"`
+	Locks    []string          `json:"locks"` // advisory ones, as calls that let go of them
+	Batch    string            `json:"batch"` // the mark of the batch's transaction
+
+	custom map[string]*string // settings with a dot, as far as scripts name them; nil: not set
+	known  bool               // it has been read
 }
 
-// sessionQuery reads the session as one JSON document. Settings of Whimbrel's own are
-// left out.
-const sessionQuery = `SELECT json_build_object(
-	'settings', (SELECT coalesce(json_object_agg(name, setting), '{}') FROM pg_settings WHERE source = 'session'
-		AND name NOT LIKE 'whimbrel.%' AND name NOT LIKE 'transaction\_%' AND name <> 'client_connection_check_interval'),
-	'role', current_setting('role'),
+// sessionQuery reads the session as one JSON document. It leaves out what the server sets
+// itself, and settings with a dot in their names, which the server does not list. A sequence
+// that belongs to an identity column goes with its table.
+const sessionQuery = `SELECT pg_catalog.json_build_object(
+	'settings', (SELECT coalesce(pg_catalog.json_object_agg(name, setting), '{}') FROM pg_catalog.pg_settings
+		WHERE source = 'session' AND name NOT LIKE 'transaction\_%'),
+	'role', pg_catalog.current_setting('role'),
 	'user', session_user,
-	'temp', (SELECT coalesce(json_agg(word || ' pg_temp.' || name ORDER BY word), '[]') FROM (
-		SELECT CASE relkind WHEN 'v' THEN 'VIEW' WHEN 'S' THEN 'SEQUENCE' WHEN 'f' THEN 'FOREIGN TABLE' WHEN 'c' THEN 'TYPE' ELSE 'TABLE' END AS word, quote_ident(relname) AS name
-			FROM pg_class WHERE relnamespace = pg_my_temp_schema() AND relkind IN ('r','p','v','S','f','c')
-		UNION ALL SELECT 'ROUTINE', quote_ident(proname) || '(' || pg_get_function_identity_arguments(oid) || ')' FROM pg_proc WHERE pronamespace = pg_my_temp_schema()
-		UNION ALL SELECT CASE typtype WHEN 'd' THEN 'DOMAIN' ELSE 'TYPE' END, quote_ident(typname) FROM pg_type WHERE typnamespace = pg_my_temp_schema() AND typtype IN ('d','e','r')) t),
-	'prepared', (SELECT coalesce(json_agg(name), '[]') FROM pg_prepared_statements WHERE from_sql),
-	'cursors', (SELECT coalesce(json_agg(name), '[]') FROM pg_cursors WHERE is_holdable),
-	'channels', (SELECT coalesce(json_agg(c), '[]') FROM pg_listening_channels() c))`
+	'temp', (SELECT coalesce(pg_catalog.json_agg(word || ' IF EXISTS pg_temp.' || name ORDER BY word, name), '[]') FROM (
+		SELECT CASE relkind WHEN 'v' THEN 'VIEW' WHEN 'S' THEN 'SEQUENCE' WHEN 'f' THEN 'FOREIGN TABLE' WHEN 'c' THEN 'TYPE' ELSE 'TABLE' END AS word, pg_catalog.quote_ident(relname) AS name
+			FROM pg_catalog.pg_class c WHERE relnamespace = pg_catalog.pg_my_temp_schema() AND relkind IN ('r','p','v','S','f','c')
+			AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'i')
+		UNION ALL SELECT 'ROUTINE', pg_catalog.quote_ident(proname) || '(' || pg_catalog.pg_get_function_identity_arguments(oid) || ')'
+			FROM pg_catalog.pg_proc WHERE pronamespace = pg_catalog.pg_my_temp_schema()
+		UNION ALL SELECT CASE typtype WHEN 'd' THEN 'DOMAIN' ELSE 'TYPE' END, pg_catalog.quote_ident(typname)
+			FROM pg_catalog.pg_type WHERE typnamespace = pg_catalog.pg_my_temp_schema() AND typtype IN ('d','e','r')) t),
+	'prepared', (SELECT coalesce(pg_catalog.json_agg(name), '[]') FROM pg_catalog.pg_prepared_statements WHERE from_sql),
+	'protocol', (SELECT coalesce(pg_catalog.json_agg(name), '[]') FROM pg_catalog.pg_prepared_statements WHERE NOT from_sql),
+	'cursors', (SELECT coalesce(pg_catalog.json_agg(name), '[]') FROM pg_catalog.pg_cursors WHERE name <> ''),
+	'channels', (SELECT coalesce(pg_catalog.json_agg(c), '[]') FROM pg_catalog.pg_listening_channels() c),
+	'locks', (SELECT coalesce(pg_catalog.json_agg(DISTINCT 'pg_catalog.pg_advisory_unlock' || CASE mode WHEN 'ShareLock' THEN '_shared' ELSE '' END || CASE objsubid
+			WHEN 1 THEN pg_catalog.format('(%L::bigint)', (classid::bigint << 32) | objid::bigint)
+			ELSE pg_catalog.format('(%L::int, %L::int)', classid::bigint::bit(32)::int, objid::bigint::bit(32)::int) END), '[]')
+		FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND pid = pg_catalog.pg_backend_pid() AND granted
+		AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())),
+	'batch', coalesce(pg_catalog.current_setting('whimbrel.batch', true), ''))`
 
-// mayChangeSession says whether a script needs the session to be looked after.
-func mayChangeSession(s *migration.Script, a *migration.Analysis) bool {
-	return a.Session || s.Func() != nil || s.LockTimeout > 0 || s.StatementTimeout > 0
-}
-
-func readSession(s *session) query {
+func (s *session) read() query {
 	return query{sql: sessionQuery, row: func(r *row) error {
+		s.known = true
 		if err := json.Unmarshal(r.bytes(), s); err != nil {
-			return err
+			return fmt.Errorf("reading the session: %w", err)
 		}
 		return r.err
 	}}
 }
 
-// runKeepingSession runs a script, sees what it did to the session, and queues what
-// puts it back, before anything else is done on the connection. The first time it
-// also looks at how the session was.
-func (b *batch) runKeepingSession(ctx context.Context, s *migration.Script, a *migration.Analysis) error {
-	if b.session == nil {
-		b.session = &session{}
-		if err := b.add(ctx, readSession(b.session)); err != nil {
-			return err
+// readCustom reads settings with a dot.
+func (s *session) readCustom(names []string) query {
+	sql := "SELECT "
+	var args []arg
+	for i, name := range names {
+		if i > 0 {
+			sql += ", "
 		}
+		sql += fmt.Sprintf("pg_catalog.current_setting($%d, true)", i+1)
+		args = append(args, text(name))
 	}
-	for _, q := range timeouts(s.Directives, true) {
-		if err := b.add(ctx, q); err != nil {
-			return err
+	return query{sql: sql, args: args, row: func(r *row) error {
+		if s.custom == nil {
+			s.custom = map[string]*string{}
 		}
-	}
-	if err := b.run(ctx, s, a); err != nil {
-		return err
-	}
-	var after session
-	b.queue = append(b.queue, readSession(&after))
-	if err := b.flush(ctx); err != nil {
-		return err
-	}
-	for _, sql := range after.undo(b.session) {
-		if err := b.add(ctx, query{sql: sql}); err != nil {
-			return err
+		for _, name := range names {
+			s.custom[name] = nil
+			if b := r.bytes(); b != nil {
+				s.custom[name] = text(string(b))
+			}
 		}
-	}
-	return nil
+		return r.err
+	}}
 }
 
-// timeouts sets what a script's directives ask for.
-func timeouts(d migration.Directives, local bool) []query {
-	set := func(name string, ms int64) query {
-		return query{sql: "SELECT set_config($1, $2, $3)", args: []arg{text(name), number(ms), boolean(local)}}
-	}
-	var qs []query
-	if d.LockTimeout > 0 {
-		qs = append(qs, set("lock_timeout", d.LockTimeout.Milliseconds()))
-	}
-	if d.StatementTimeout > 0 {
-		qs = append(qs, set("statement_timeout", d.StatementTimeout.Milliseconds()))
-	}
-	return qs
-}
+// ours are settings that the batch itself has set for its transaction.
+var ours = []string{"application_name", "client_connection_check_interval"}
 
 // undo returns the statements that lead from s back to before.
-func (s *session) undo(before *session) []string {
-	var sqls []string
-	add := func(parts ...string) { sqls = append(sqls, strings.Join(parts, "")) }
+func (s *session) undo(before *session) []query {
+	var qs []query
+	add := func(parts ...string) { qs = append(qs, query{sql: strings.Join(parts, ""), quiet: true}) }
+	for _, name := range added(s.Cursors, before.Cursors) {
+		add("CLOSE ", quote(name))
+	}
 	if s.User != before.User {
 		add("SET SESSION AUTHORIZATION ", quote(before.User))
 	}
 	if s.Role != before.Role || s.User != before.User {
-		add("SELECT set_config('role', ", literal(before.Role), ", false)")
+		add("SELECT pg_catalog.set_config('role', ", literal(before.Role), ", false)")
 	}
-	for _, temp := range added(s.Temp, before.Temp) {
-		word, name, _ := strings.Cut(temp, " pg_temp.")
-		add("DROP ", word, " IF EXISTS pg_temp.", name, " CASCADE")
+	switch temp := added(s.Temp, before.Temp); {
+	case len(temp) > 0 && len(before.Temp) == 0:
+		add("DISCARD TEMP")
+	default:
+		for _, what := range temp {
+			add("DROP ", what, " CASCADE")
+		}
 	}
+	qs = append(qs, s.undoSettings(before)...)
+	for _, name := range added(s.Prepared, before.Prepared) {
+		add("DEALLOCATE ", quote(name))
+	}
+	for _, name := range added(s.Channels, before.Channels) {
+		add("UNLISTEN ", quote(name))
+	}
+	for _, name := range added(before.Channels, s.Channels) {
+		add("LISTEN ", quote(name))
+	}
+	for _, call := range added(s.Locks, before.Locks) {
+		add("SELECT ", call)
+	}
+	return qs
+}
+
+func (s *session) undoSettings(before *session) (qs []query) {
+	add := func(parts ...string) { qs = append(qs, query{sql: strings.Join(parts, ""), quiet: true}) }
 	for _, name := range slices.Sorted(maps.Keys(s.Settings)) {
 		if _, was := before.Settings[name]; !was {
 			add("RESET ", settingName(name))
@@ -120,19 +138,34 @@ func (s *session) undo(before *session) []string {
 	}
 	for _, name := range slices.Sorted(maps.Keys(before.Settings)) {
 		if value := before.Settings[name]; s.Settings[name] != value {
-			add("SELECT set_config(", literal(name), ", ", literal(value), ", false)")
+			local := fmt.Sprint(slices.Contains(ours, name))
+			add("SELECT pg_catalog.set_config(", literal(name), ", ", literal(value), ", ", local, ")")
 		}
 	}
-	for _, name := range added(s.Prepared, before.Prepared) {
-		add("DEALLOCATE ", quote(name))
+	for _, name := range slices.Sorted(maps.Keys(s.custom)) {
+		now, was := s.custom[name], before.custom[name]
+		switch {
+		case now == nil || was != nil && *was == *now:
+		case was == nil:
+			add("RESET ", settingName(name))
+		default:
+			add("SELECT pg_catalog.set_config(", literal(name), ", ", literal(*was), ", false)")
+		}
 	}
-	for _, name := range added(s.Cursors, before.Cursors) {
-		add("CLOSE ", quote(name))
+	return qs
+}
+
+// lost reports that something is gone which nobody can bring back: the connection's user,
+// or the client library, would miss it.
+func (s *session) lost(before *session) bool {
+	for _, gone := range [][]string{
+		added(before.Temp, s.Temp), added(before.Prepared, s.Prepared), added(before.Protocol, s.Protocol), added(before.Cursors, s.Cursors),
+	} {
+		if len(gone) > 0 {
+			return true
+		}
 	}
-	for _, name := range added(s.Channels, before.Channels) {
-		add("UNLISTEN ", quote(name))
-	}
-	return sqls
+	return false
 }
 
 // settingName quotes a setting's name; one with a dot has two parts.

@@ -3,9 +3,12 @@ package postgres
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 )
@@ -13,6 +16,8 @@ import (
 // source is where connections come from.
 type source interface {
 	acquire(ctx context.Context) (lease, error)
+	// prepare makes a connection that was not acquired like one that was.
+	prepare(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error)
 	close()
 }
 
@@ -25,17 +30,38 @@ type lease interface {
 	release()
 }
 
+// fromPool is a pool that was handed in.
 type fromPool struct{ pool *pgxpool.Pool }
 
 func (p fromPool) acquire(ctx context.Context) (lease, error) {
 	c, err := p.pool.Acquire(ctx)
-	if err != nil {
-		if ctx.Err() == nil {
-			err = connectError(p.pool.Config().ConnConfig, err)
-		}
-		return nil, err
+	switch {
+	case err == nil:
+		return pooled{c}, nil
+	case ctx.Err() != nil && !isConnectError(err):
+		return nil, fmt.Errorf("waiting for a connection of the pool: %w", err)
 	}
-	return pooled{c}, nil
+	return nil, connectError(p.pool.Config().ConnConfig, err)
+}
+
+func (p fromPool) prepare(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error) {
+	like := p.pool.Config()
+	if like.BeforeConnect != nil { // which may know a newer password
+		if err := like.BeforeConnect(ctx, config); err != nil {
+			return nil, err
+		}
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, connectError(config, err)
+	}
+	if like.AfterConnect != nil {
+		if err := like.AfterConnect(ctx, conn); err != nil {
+			closeNow(conn)
+			return nil, err
+		}
+	}
+	return conn, nil
 }
 
 func (p fromPool) close() {}
@@ -67,29 +93,41 @@ func (f *fromConn) acquire(ctx context.Context) (lease, error) {
 	case <-f.free:
 		if f.conn.IsClosed() {
 			f.free <- struct{}{}
-			return nil, connectError(f.conn.Config(), fmt.Errorf("the connection that was handed in is closed"))
+			return nil, connectError(f.conn.Config(), errors.New("the connection that was handed in is closed"))
 		}
 		return f, nil
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil, fmt.Errorf("waiting for the connection: %w", reason(ctx))
 	}
 }
 
 func (f *fromConn) use(do func(*pgx.Conn) error) error { return do(f.conn) }
 func (f *fromConn) release()                           { f.free <- struct{}{} }
 func (f *fromConn) close()                             {}
+func (f *fromConn) prepare(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error) {
+	return connect(ctx, config)
+}
 
+// fromDB is a *sql.DB that was handed in.
 type fromDB struct{ db *sql.DB }
 
 func (f fromDB) acquire(ctx context.Context) (lease, error) {
 	c, err := f.db.Conn(ctx)
-	if err != nil {
-		return nil, err
+	switch {
+	case err == nil:
+		return sqlConn{c}, nil
+	case isConnectError(err):
+		return nil, connectError(nil, err)
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("waiting for a connection of the pool: %w", err)
 	}
-	return sqlConn{c}, nil
+	return nil, err
 }
 
 func (f fromDB) close() {}
+func (f fromDB) prepare(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error) {
+	return connect(ctx, config)
+}
 
 type sqlConn struct{ c *sql.Conn }
 
@@ -115,4 +153,43 @@ func (s sqlConn) release() { s.c.Close() }
 type single struct{ conn *pgx.Conn }
 
 func (s single) use(f func(*pgx.Conn) error) error { return f(s.conn) }
-func (s single) release()                          { s.conn.Close(context.Background()) }
+func (s single) release() {
+	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
+	defer cancel()
+	s.conn.Close(ctx)
+}
+
+// second opens one more connection to where a connection leads. It is not taken from the
+// caller's pool, which may have no other.
+func (db *Database) second(ctx context.Context, c *conn) (*conn, error) {
+	var config *pgx.ConnConfig
+	err := c.use(func(pc *pgx.Conn) error {
+		config = pc.Config()
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	// Waiting on it must end at once when the waiter's context does.
+	config.BuildContextWatcherHandler = func(pc *pgconn.PgConn) ctxwatch.Handler {
+		return &pgconn.DeadlineContextWatcherHandler{Conn: pc.Conn()}
+	}
+	pc, err := db.src.prepare(ctx, config)
+	if err != nil {
+		return nil, stopped(ctx, err)
+	}
+	return &conn{lease: single{pc}, closing: db.closing}, nil
+}
+
+func connect(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error) {
+	c, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, connectError(config, err)
+	}
+	return c, nil
+}
+
+func isConnectError(err error) bool {
+	var ce *pgconn.ConnectError
+	return errors.As(err, &ce)
+}

@@ -2,12 +2,8 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strings"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
@@ -18,7 +14,7 @@ import (
 const tablesVersion = 1
 
 // createTables are the statements that make them. %[1]s is the history, %[2]s the
-// settings, %[3]s the name of the history's index.
+// settings.
 var createTables = []string{
 	`CREATE TABLE %[1]s (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -39,36 +35,41 @@ var createTables = []string{
 	tool_version text NOT NULL,
 	note text NOT NULL
 )`,
-	`CREATE INDEX %[3]s ON %[1]s (set_name, id)`,
+	`CREATE INDEX ON %[1]s (set_name, id)`,
 	`CREATE TABLE %[2]s (
 	name text PRIMARY KEY,
 	value text NOT NULL,
 	reason text NOT NULL,
 	changed_by text NOT NULL,
-	changed_at timestamptz NOT NULL
+	changed_at timestamptz NOT NULL,
+	until timestamptz
 )`,
 }
 
+// makingTables bounds the wait for another process that makes the tables.
+const makingTables = 15 * time.Second
+
 // ensureTables creates Whimbrel's tables, and the schema that was asked for, unless
 // they exist, in a transaction of its own under the lock of Whimbrel's own set.
-func (db *Database) ensureTables(ctx context.Context, c *conn, schema string, opts database.LockOptions) error {
-	_, err := db.lock(ctx, c, schema, migration.ReservedSet, opts)
-	if err == nil {
-		defer c.rollback(ctx)
-		err = db.create(ctx, c, schema)
+func (db *Database) ensureTables(ctx context.Context, c *conn, schema string) error {
+	for try := 1; ; try++ {
+		_, err := db.lock(ctx, c, schema, migration.ReservedSet, database.LockOptions{Timeout: makingTables})
+		if err == nil {
+			err = db.create(ctx, c, schema)
+			c.rollback()
+		}
+		// Somebody else, whose lock is another one, may make the same schema at the same time.
+		if try == 3 || !hasCode(err, "42P06", "23505") {
+			return tableError(schema, err)
+		}
 	}
-	if err != nil && !errors.Is(err, database.ErrLocked) && hasCode(err, "42501") {
-		var pg *pgconn.PgError
-		errors.As(err, &pg)
-		return fmt.Errorf("can't create Whimbrel's tables in schema %q: %s; grant CREATE on it to this role, or name a schema that the role may create tables in: %w", schema, pg.Message, err)
-	}
-	return err
 }
 
 func (db *Database) create(ctx context.Context, c *conn, schema string) error {
 	var haveSchema, haveTable bool
 	err := c.pipeline(ctx, query{
-		sql:  `SELECT to_regnamespace(quote_ident($1::text)) IS NOT NULL, to_regclass(format('%I.%I', $1::text, $2::text)) IS NOT NULL`,
+		sql: `SELECT pg_catalog.to_regnamespace(pg_catalog.quote_ident($1::text)) IS NOT NULL,
+	EXISTS (SELECT FROM pg_catalog.pg_class WHERE relname = $2 AND relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $1))`,
 		args: []arg{text(schema), text(db.names.History)},
 		row: func(r *row) error {
 			haveSchema, haveTable = r.boolean(), r.boolean()
@@ -83,8 +84,7 @@ func (db *Database) create(ctx context.Context, c *conn, schema string) error {
 		queries = append(queries, query{sql: "CREATE SCHEMA " + quote(schema)})
 	}
 	for _, stmt := range createTables {
-		queries = append(queries, query{sql: fmt.Sprintf(stmt,
-			table(schema, db.names.History), table(schema, db.names.Settings), quote(shorten(db.names.History)+"_set"))})
+		queries = append(queries, query{sql: fmt.Sprintf(stmt, table(schema, db.names.History), table(schema, db.names.Settings))})
 	}
 	queries = append(queries, db.recordQuery(schema, database.Event{
 		Set: migration.ReservedSet, Version: tablesVersion, Name: "tables", Direction: database.Up, Note: "Whimbrel's own tables",
@@ -92,24 +92,15 @@ func (db *Database) create(ctx context.Context, c *conn, schema string) error {
 	return c.pipeline(ctx, queries...)
 }
 
-// shorten leaves room for an ending in the 63 bytes of an identifier.
-func shorten(name string) string {
-	const most = 59
-	if len(name) <= most {
-		return name
-	}
-	return strings.ToValidUTF8(name[:most], "")
-}
-
 // recordQuery appends an event; then is given it as the history has it.
 //
 // Where the event has no time, it is the server that knows it: from the mark that
 // the batch set, or from the transaction's start, to now.
 func (db *Database) recordQuery(schema string, e database.Event, then func(database.Event)) query {
-	const mark = `coalesce(to_timestamp(nullif(current_setting('whimbrel.mark', true), '')::float8), now())`
-	started, duration := arg(nil), arg(nil)
-	if !e.StartedAt.IsZero() {
-		started, duration = text(e.StartedAt.UTC().Format(rfc3339Micro)), number(e.Duration.Microseconds())
+	const mark = `coalesce(pg_catalog.to_timestamp(nullif(pg_catalog.current_setting('whimbrel.mark', true), '')::float8), pg_catalog.now())`
+	started, duration := moment(e.StartedAt), arg(nil)
+	if started != nil {
+		duration = number(e.Duration.Microseconds())
 	}
 	var up, down arg = textOrNull(e.UpText), textOrNull(e.DownText)
 	if e.HasDownText {
@@ -119,8 +110,8 @@ func (db *Database) recordQuery(schema string, e database.Event, then func(datab
 		sql: "INSERT INTO " + table(schema, db.names.History) + ` (set_name, version, name, direction, checksum, down_checksum, up_text, down_text,
 	down_directives, started_at, duration_us, db_user, host, app, tool_version, note)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, coalesce($10::timestamptz, ` + mark + `),
-	coalesce($11::bigint, (extract(epoch FROM clock_timestamp() - ` + mark + `) * 1000000)::bigint),
-	session_user, $12, coalesce($13, current_setting('application_name')), $14, $15)
+	coalesce($11::bigint, (extract(epoch FROM pg_catalog.clock_timestamp() - ` + mark + `) * 1000000)::bigint),
+	session_user, $12, coalesce($13, pg_catalog.current_setting('application_name')), $14, $15)
 RETURNING id, started_at, duration_us, db_user, app`,
 		args: []arg{
 			text(e.Set), number(e.Version), text(e.Name), text(string(e.Direction)), checksum(e.Checksum), checksum(e.DownChecksum),
@@ -141,10 +132,16 @@ RETURNING id, started_at, duration_us, db_user, app`,
 
 // markQuery sets the mark from which the next event's duration counts.
 func markQuery() query {
-	return query{sql: `SELECT set_config('whimbrel.mark', extract(epoch FROM clock_timestamp())::text, true)`}
+	return query{sql: `SELECT pg_catalog.set_config('whimbrel.mark', extract(epoch FROM pg_catalog.clock_timestamp())::text, true)`}
 }
 
-const rfc3339Micro = "2006-01-02T15:04:05.000000Z07:00"
+// moment is NULL for the zero time.
+func moment(t time.Time) arg {
+	if t.IsZero() {
+		return nil
+	}
+	return text(t.UTC().Format("2006-01-02T15:04:05.000000Z07:00"))
+}
 
 func microseconds(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
 

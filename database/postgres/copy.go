@@ -1,0 +1,104 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"regexp"
+	"strconv"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// copyIn sends COPY … FROM stdin and its data.
+func (c *conn) copyIn(ctx context.Context, st sqltext.Statement, data io.Reader) error {
+	return c.do(ctx, func(ctx context.Context, pc *pgx.Conn) error {
+		d := &copyData{r: data, at: advance(st.Start, st.Raw).Offset, line: 1, starts: make([]int64, linesKept)}
+		d.starts[1] = d.at
+		_, err := pc.PgConn().CopyFrom(ctx, d, st.Text)
+		if broken := d.end(); broken != nil {
+			return broken // the server only says that the client gave up
+		}
+		var pg *pgconn.PgError
+		if errors.As(err, &pg) {
+			return d.explain(st, pg)
+		}
+		return err
+	})
+}
+
+// copyData is the data of a COPY on its way to the server. It may be read by another
+// goroutine, which CopyFrom leaves behind when the connection breaks; after end that gets
+// nothing more.
+type copyData struct {
+	mu   sync.Mutex
+	r    io.Reader
+	over bool
+	err  error // of r, but for its end
+
+	at     int64   // how far it has been read: an offset in the script
+	line   int     // the line of the data that is being read
+	starts []int64 // where the latest lines begin, by number
+}
+
+// linesKept is how many lines may be on their way when the server finds a mistake in one, if
+// the place is to be told.
+const linesKept = 1 << 15
+
+func (d *copyData) Read(p []byte) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.over {
+		return 0, io.ErrClosedPipe
+	}
+	n, err := d.r.Read(p)
+	for rest := p[:n]; ; {
+		i := bytes.IndexByte(rest, '\n')
+		if i < 0 {
+			d.at += int64(len(rest))
+			break
+		}
+		d.at += int64(i + 1)
+		d.line++
+		d.starts[d.line%linesKept] = d.at
+		rest = rest[i+1:]
+	}
+	if err != nil && err != io.EOF {
+		d.err = err
+	}
+	return n, err
+}
+
+func (d *copyData) end() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.over = true
+	return d.err
+}
+
+// copyLine is where the server says in which line of the data it was: "COPY t, line 3".
+var copyLine = regexp.MustCompile(`(?m)^COPY .*?, \S+ (\d+)`)
+
+// explain points at the line of the data where the server does.
+func (d *copyData) explain(st sqltext.Statement, pg *pgconn.PgError) error {
+	err := statementError(st, pg, st.Text, st.Pos)
+	m := copyLine.FindStringSubmatch(pg.Where)
+	if m == nil || pg.Position > 0 {
+		return err
+	}
+	line, _ := strconv.Atoi(m[1])
+	if line < 1 || line > d.line || line <= d.line-linesKept {
+		return err
+	}
+	var e *database.StatementError
+	if errors.As(err, &e) {
+		e.Pos = sqltext.Position{File: st.Pos.File, Offset: d.starts[line%linesKept], Line: advance(st.Start, st.Raw).Line + line - 1, Column: 1}
+	}
+	return err
+}

@@ -1,0 +1,51 @@
+package postgres
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// Settings with a dot in their names, which any program may make up, are not in
+// pg_settings. So those that a script changes are found in its text.
+var (
+	customSet    = regexp.MustCompile(`(?i)\bset\s+(?:session\s+|local\s+)?("?[a-z_][\w$]*"?(?:\."?[a-z_][\w$]*"?)+)\s*(?:=|to\b)`)
+	customConfig = regexp.MustCompile(`(?i)\bset_config\s*\(\s*e?'([^']*\.[^']*)'`)
+	customReset  = regexp.MustCompile(`(?i)\breset\s+("?[a-z_][\w$]*"?(?:\."?[a-z_][\w$]*"?)+)`)
+)
+
+// customSettings returns the names of such settings that a statement may change.
+func customSettings(st sqltext.Statement) []string {
+	if !st.Session || !strings.Contains(st.Text, ".") {
+		return nil
+	}
+	var names []string
+	for _, re := range []*regexp.Regexp{customSet, customConfig, customReset} {
+		for _, m := range re.FindAllStringSubmatch(st.Text, -1) {
+			name := strings.ToLower(strings.ReplaceAll(m[1], `"`, ""))
+			if !strings.HasPrefix(name, "whimbrel.") && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
+// sessionWords begin the statements that are there to change the session.
+var sessionWords = []string{"SET", "RESET", "PREPARE", "DEALLOCATE", "DECLARE", "LISTEN", "UNLISTEN", "LOAD", "DISCARD", "CREATE"}
+
+// changesSession reports whether a statement plainly changes the session, as against those of
+// which only the functions that they call could tell.
+func changesSession(st sqltext.Statement) bool {
+	if !st.Session {
+		return false
+	}
+	word, _, _ := strings.Cut(strings.ToUpper(st.Text[:min(len(st.Text), 12)]), " ")
+	low := strings.ToLower(st.Text)
+	return slices.Contains(sessionWords, strings.TrimSpace(word)) || strings.Contains(low, "set_config") || strings.Contains(low, "pg_advisory_lock")
+}
+
+// forTransaction matches what ends with the transaction it stands in.
+var forTransaction = regexp.MustCompile(`(?i)^set\s+(local|transaction|constraints)\b`)

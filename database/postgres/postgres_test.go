@@ -1,0 +1,241 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
+	_ "github.com/whimbrel-db/whimbrel/database/postgres"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// patience bounds the wait for what must happen; nothing is said about how soon.
+const patience = time.Minute
+
+func TestMain(m *testing.M) {
+	if job := os.Getenv(jobEnv); job != "" {
+		os.Exit(work(job))
+	}
+	os.Exit(m.Run())
+}
+
+func background(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// open opens a URL and closes it after the test.
+func open(t testing.TB, url string, opts ...database.Options) database.Database {
+	t.Helper()
+	var o database.Options
+	if len(opts) > 0 {
+		o = opts[0]
+	}
+	db, err := database.Open(background(t), url, o)
+	must(t, err)
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+// connect opens a connection that has nothing to do with Whimbrel.
+func connect(t testing.TB, url string) *pgx.Conn {
+	t.Helper()
+	config, err := pgx.ParseConfig(url)
+	must(t, err)
+	config.DefaultQueryExecMode = pgx.QueryExecModeExec
+	c, err := pgx.ConnectConfig(background(t), config)
+	must(t, err)
+	t.Cleanup(func() { c.Close(context.Background()) })
+	return c
+}
+
+func newPool(t testing.TB, url string, change ...func(*pgxpool.Config)) *pgxpool.Pool {
+	t.Helper()
+	config, err := pgxpool.ParseConfig(url)
+	must(t, err)
+	for _, f := range change {
+		f(config)
+	}
+	pool, err := pgxpool.NewWithConfig(background(t), config)
+	must(t, err)
+	t.Cleanup(pool.Close)
+	return pool
+}
+
+func ofSize(n int32) func(*pgxpool.Config) {
+	return func(c *pgxpool.Config) { c.MaxConns = n }
+}
+
+func exec(t testing.TB, c *pgx.Conn, sql string, args ...any) {
+	t.Helper()
+	_, err := c.Exec(background(t), sql, args...)
+	must(t, err)
+}
+
+// value reads one value as text; "<null>" for NULL.
+func value(t testing.TB, c *pgx.Conn, sql string, args ...any) string {
+	t.Helper()
+	var s *string
+	must(t, c.QueryRow(background(t), "SELECT ("+sql+")::text", args...).Scan(&s))
+	if s == nil {
+		return "<null>"
+	}
+	return *s
+}
+
+func equal[T comparable](t testing.TB, what string, got, want T) {
+	t.Helper()
+	if got != want {
+		t.Fatalf("%s is %v, want %v", what, got, want)
+	}
+}
+
+func contains(t testing.TB, what, got string, want ...string) {
+	t.Helper()
+	for _, w := range want {
+		if !strings.Contains(got, w) {
+			t.Fatalf("%s is %q, which doesn't say %q", what, got, w)
+		}
+	}
+}
+
+// as fails the test unless err is of the type E somewhere.
+func as[E error](t testing.TB, err error) E {
+	t.Helper()
+	var e E
+	if !errors.As(err, &e) {
+		t.Fatalf("the error is %T %v, want a %T", err, err, e)
+	}
+	return e
+}
+
+// eventually waits for something that must happen.
+func eventually(t testing.TB, what string, happened func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !happened(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("it did not happen that %s", what)
+		}
+	}
+}
+
+// script is a script as a file would have it.
+func script(text string) *migration.Script { return migration.Text("1_x.up.sql", text) }
+
+// setOf makes a set of up scripts, with versions from 1.
+func setOf(t testing.TB, name string, ups ...string) *migration.Set {
+	t.Helper()
+	var all []migration.Migration
+	for i, up := range ups {
+		v := int64(i + 1)
+		all = append(all, migration.Migration{Version: v, Name: "m", Up: migration.Text(fmt.Sprintf("%d_m.up.sql", v), up)})
+	}
+	set, err := migration.NewSet(name, all...)
+	must(t, err)
+	return set
+}
+
+// up applies a set.
+func up(t testing.TB, db database.Database, set *migration.Set, opts ...whimbrel.Options) (*whimbrel.Result, error) {
+	t.Helper()
+	var o whimbrel.Options
+	if len(opts) > 0 {
+		o = opts[0]
+	}
+	if o.LockTimeout == 0 {
+		o.LockTimeout = patience
+	}
+	return whimbrel.New(db, set, o).Up(background(t))
+}
+
+func begin(t testing.TB, db database.Database, set string) database.Batch {
+	t.Helper()
+	b, err := db.Begin(background(t), set, database.LockOptions{Timeout: patience})
+	must(t, err)
+	t.Cleanup(func() { b.Rollback(context.Background()) })
+	return b
+}
+
+func guard(t testing.TB, db database.Database, set string) database.Run {
+	t.Helper()
+	r, err := db.Guard(background(t), set, database.LockOptions{Timeout: patience})
+	must(t, err)
+	t.Cleanup(func() { r.Close(context.Background()) })
+	return r
+}
+
+// event is an event that records version v.
+func event(v int64) database.Event {
+	return database.Event{Version: v, Name: "m", Direction: database.Up, Checksum: migration.Sum(fmt.Sprint(v))}
+}
+
+// apply runs a script and records it, in a batch of its own.
+func apply(t testing.TB, db database.Database, set string, v int64, s *migration.Script) error {
+	t.Helper()
+	ctx := background(t)
+	b := begin(t, db, set)
+	defer b.Rollback(context.Background())
+	if err := b.Run(ctx, s); err != nil {
+		return err
+	}
+	if err := b.Record(ctx, event(v)); err != nil {
+		return err
+	}
+	return b.Commit(ctx)
+}
+
+// execAll executes a script's statements in a run.
+func execAll(ctx context.Context, db database.Database, r database.Run, s *migration.Script) error {
+	a, err := s.Analyze(db.Dialect(), db.Tables())
+	if err != nil {
+		return err
+	}
+	for st, err := range a.All() {
+		if err != nil {
+			return err
+		}
+		if err := r.Exec(ctx, s, st, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// versions are the applied versions of a set.
+func versions(t testing.TB, db database.Database, set string) string {
+	t.Helper()
+	st, err := db.State(background(t), set)
+	must(t, err)
+	return fmt.Sprint(st.Applied.Versions())
+}
+
+// isFree fails the test unless the lock of a set can be had at once.
+func isFree(t testing.TB, db database.Database, set string) {
+	t.Helper()
+	b, err := db.Begin(background(t), set, database.LockOptions{})
+	must(t, err)
+	must(t, b.Rollback(background(t)))
+}
+
+// becomesFree waits for the lock of a set.
+func becomesFree(t testing.TB, db database.Database, set string) {
+	t.Helper()
+	must(t, begin(t, db, set).Rollback(background(t)))
+}
