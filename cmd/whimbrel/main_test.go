@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -75,6 +76,7 @@ func runScripts(t *testing.T, kind string, newDatabase func(*testscript.Env) str
 			"crlf":     crlf,
 			"finish":   finish,
 			"jsonq":    jsonq,
+			"said":     said,
 			"signal":   sendSignal,
 			"sql":      runSQL,
 			"start":    start,
@@ -141,7 +143,7 @@ type procsKey struct{}
 
 type proc struct {
 	cmds     []*exec.Cmd
-	out, err *strings.Builder
+	out, err output
 }
 
 func procsOf(ts *testscript.TestScript, args []string, usage string, least int) (*procs, string) {
@@ -158,11 +160,10 @@ func start(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	path, err := exec.LookPath(args[2])
 	ts.Check(err)
-	p := &proc{out: &strings.Builder{}, err: &strings.Builder{}}
-	out, errs := &locked{w: p.out}, &locked{w: p.err}
+	p := &proc{}
 	for range n {
 		c := exec.Command(path, args[3:]...)
-		c.Dir, c.Env, c.Stdout, c.Stderr = ts.MkAbs("."), ps.env.Vars, out, errs
+		c.Dir, c.Env, c.Stdout, c.Stderr = ts.MkAbs("."), ps.env.Vars, &p.out, &p.err
 		ts.Check(c.Start())
 		p.cmds = append(p.cmds, c)
 		ts.Defer(func() { _ = c.Process.Kill() }) // it has ended unless the script failed
@@ -170,16 +171,30 @@ func start(ts *testscript.TestScript, neg bool, args []string) {
 	ps.all[name] = p
 }
 
-// locked lets several processes write to one place.
-type locked struct {
+// output is where several processes write to.
+type output struct {
 	mu sync.Mutex
-	w  *strings.Builder
+	b  strings.Builder
 }
 
-func (l *locked) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.w.Write(b)
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(b)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+// said waits until a process of a name has written a text to stderr: said NAME 'text'.
+func said(ts *testscript.TestScript, neg bool, args []string) {
+	ps, name := procsOf(ts, args, "said NAME text", 2)
+	for !strings.Contains(ps.all[name].err.String(), args[1]) {
+		time.Sleep(time.Millisecond) // the test's own time limit ends it
+	}
 }
 
 // signal sends INT or TERM to the processes of a name.
@@ -201,10 +216,10 @@ func finish(ts *testscript.TestScript, neg bool, args []string) {
 			bad = append(bad, strconv.Itoa(got))
 		}
 	}
-	fmt.Fprint(ts.Stdout(), p.out)
-	fmt.Fprint(ts.Stderr(), p.err)
+	fmt.Fprint(ts.Stdout(), p.out.String())
+	fmt.Fprint(ts.Stderr(), p.err.String())
 	if len(bad) > 0 {
-		ts.Fatalf("exit codes %s, want %s\n%s%s", strings.Join(bad, ", "), args[1], p.out, p.err)
+		ts.Fatalf("exit codes %s, want %s\n%s%s", strings.Join(bad, ", "), args[1], p.out.String(), p.err.String())
 	}
 }
 

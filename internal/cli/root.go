@@ -2,6 +2,7 @@ package cli
 
 import (
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/whimbrel-db/whimbrel"
 )
@@ -38,8 +39,17 @@ the history. It can be killed or started twenty times at once at any moment.`,
 		Args:          unknownCommand,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		Version:       whimbrel.ToolVersion(),
+		// An empty value is most often a variable that is not set, and must not mean a default.
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) (err error) {
+			cmd.Flags().Visit(func(f *pflag.Flag) {
+				if f.Value.Type() == "string" && f.Value.String() == "" && cmd.InheritedFlags().Lookup(f.Name) != nil {
+					err = usage("Give it a value, or leave it out.", "--%s is empty", f.Name)
+				}
+			})
+			return err
+		},
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Version: whimbrel.ToolVersion(),
 	}
 	root.SetFlagErrorFunc(flagError)
 	root.SetVersionTemplate("whimbrel {{.Version}}\n")
