@@ -22,7 +22,31 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"whimbrel": main})
+	if !raceDetector {
+		testscript.Main(m, map[string]func(){"whimbrel": main})
+		return
+	}
+	os.Exit(runWithBuilt(m))
+}
+
+// runWithBuilt runs the tests with a command that has no race detector, with which
+// SQLite, a very large Go program, takes twenty times as long. What the command does
+// at once is tested within package cli.
+func runWithBuilt(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "whimbrel-command-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	build := exec.Command("go", "build", "-race=false", "-o", dir, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // the compiled packages that everything else uses
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "building the command: %v\n%s", err, out)
+		return 1
+	}
+	os.Setenv("PATH", dir+string(filepath.ListSeparator)+os.Getenv("PATH"))
+	return m.Run()
 }
 
 // A script runs once on each kind of database, with the URL of an empty one in
