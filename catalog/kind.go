@@ -1,0 +1,84 @@
+package catalog
+
+// Kind is the kind of an object, in the database's own words.
+type Kind string
+
+// The kinds of objects. Where nothing else decides, objects are created in this order.
+const (
+	Schema             Kind = "schema"
+	Extension          Kind = "extension"
+	AccessMethod       Kind = "access method"
+	Language           Kind = "language"
+	Collation          Kind = "collation"
+	ShellType          Kind = "shell type"
+	Enum               Kind = "enum"
+	Domain             Kind = "domain"
+	Composite          Kind = "composite type"
+	Range              Kind = "range type"
+	BaseType           Kind = "base type"
+	Function           Kind = "function"
+	Procedure          Kind = "procedure"
+	Aggregate          Kind = "aggregate"
+	Operator           Kind = "operator"
+	OperatorFamily     Kind = "operator family"
+	OperatorClass      Kind = "operator class"
+	Cast               Kind = "cast"
+	Conversion         Kind = "conversion"
+	Transform          Kind = "transform"
+	TextSearchParser   Kind = "text search parser"
+	TextSearchTemplate Kind = "text search template"
+	TextSearchDict     Kind = "text search dictionary"
+	TextSearchConfig   Kind = "text search configuration"
+	ForeignDataWrapper Kind = "foreign data wrapper"
+	ForeignServer      Kind = "server"
+	UserMapping        Kind = "user mapping"
+	Sequence           Kind = "sequence"
+	Table              Kind = "table"
+	VirtualTable       Kind = "virtual table"
+	ForeignTable       Kind = "foreign table"
+	Column             Kind = "column"
+	Constraint         Kind = "constraint"
+	View               Kind = "view"
+	MaterializedView   Kind = "materialized view"
+	Index              Kind = "index"
+	Statistics         Kind = "statistics"
+	Rule               Kind = "rule"
+	Trigger            Kind = "trigger"
+	Policy             Kind = "policy"
+	Publication        Kind = "publication"
+	DefaultPrivileges  Kind = "default privileges"
+	EventTrigger       Kind = "event trigger"
+)
+
+var kinds = []Kind{
+	Schema, Extension, AccessMethod, Language, Collation, ShellType, Enum, Domain, Composite, Range, BaseType,
+	Function, Procedure, Aggregate, Operator, OperatorFamily, OperatorClass, Cast, Conversion, Transform,
+	TextSearchParser, TextSearchTemplate, TextSearchDict, TextSearchConfig, ForeignDataWrapper, ForeignServer, UserMapping,
+	Sequence, Table, VirtualTable, ForeignTable, Column, View, MaterializedView, Index, Constraint, Statistics,
+	Rule, Trigger, Policy, Publication, DefaultPrivileges, EventTrigger,
+}
+
+var ranks = func() map[Kind]int {
+	m := make(map[Kind]int, len(kinds))
+	for i, k := range kinds {
+		m[k] = i
+	}
+	return m
+}()
+
+// rank is where a kind stands in the list; what isn't in it comes last.
+func (k Kind) rank() int {
+	if r, ok := ranks[k]; ok {
+		return r
+	}
+	return len(kinds)
+}
+
+// relation says that objects of the kind share one space of names, and have others that belong to them.
+func (k Kind) relation() bool {
+	switch k {
+	case Table, VirtualTable, ForeignTable, View, MaterializedView, Enum, Domain, Composite, Range, BaseType:
+		return true
+	}
+	return false
+}

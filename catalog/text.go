@@ -1,0 +1,153 @@
+package catalog
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Statements returns the statements that make all of it, in an empty database, without
+// semicolons.
+func (s *Snapshot) Statements() []string {
+	all := slices.Clone(s.Preamble)
+	for i := range s.Objects {
+		all = append(all, s.Objects[i].SQL...)
+	}
+	for i := range s.Objects {
+		all = append(all, s.Objects[i].Late...)
+	}
+	return all
+}
+
+// Text returns the statements as a script. It is the same for equal schemas, whatever
+// made them so.
+func (s *Snapshot) Text() string {
+	var b strings.Builder
+	for i, sql := range s.Statements() {
+		if i > 0 && (strings.Contains(sql, "\n") || !sameSubject(sql)) {
+			b.WriteByte('\n')
+		}
+		b.WriteString(sql)
+		b.WriteString(";\n")
+	}
+	return b.String()
+}
+
+// sameSubject says that a statement goes on about what the one before it made.
+func sameSubject(sql string) bool {
+	for _, verb := range []string{"COMMENT ", "ALTER ", "GRANT ", "REVOKE "} {
+		if strings.HasPrefix(sql, verb) {
+			return true
+		}
+	}
+	return false
+}
+
+// Fingerprint returns a SHA-256 in hexadecimal digits over what Compare compares: two snapshots
+// have the same exactly when Compare finds nothing.
+func (s *Snapshot) Fingerprint() string {
+	objects := make([]*Object, len(s.Objects))
+	ids := make(map[*Object]string, len(s.Objects))
+	for i := range s.Objects {
+		objects[i] = &s.Objects[i]
+		ids[objects[i]] = objects[i].ID()
+	}
+	places := columnPlaces(s.Objects)
+	slices.SortFunc(objects, func(a, b *Object) int { return strings.Compare(ids[a], ids[b]) })
+	h := sha256.New()
+	field := func(text string) {
+		var n [8]byte
+		binary.BigEndian.PutUint64(n[:], uint64(len(text)))
+		h.Write(n[:])
+		h.Write([]byte(text))
+	}
+	field(s.Dialect)
+	for _, o := range objects {
+		field(ids[o])
+		if o.Kind == Column {
+			field(fmt.Sprint(places[ids[o]]))
+		}
+		field(fmt.Sprint(len(o.Attrs)))
+		for _, a := range sortedAttrs(o) {
+			field(a.Name)
+			field(a.Value)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// columnPlaces numbers the columns of each table.
+func columnPlaces(objects []Object) map[string]int {
+	places, counts := map[string]int{}, map[string]int{}
+	for i := range objects {
+		if o := &objects[i]; o.Kind == Column {
+			counts[o.owner()]++
+			places[o.ID()] = counts[o.owner()]
+		}
+	}
+	return places
+}
+
+func sortedAttrs(o *Object) []Attr {
+	byName := func(a, b Attr) int { return strings.Compare(a.Name, b.Name) }
+	if slices.IsSortedFunc(o.Attrs, byName) {
+		return o.Attrs
+	}
+	return slices.SortedFunc(slices.Values(o.Attrs), byName)
+}
+
+// format is the version of the JSON form.
+const format = 1
+
+type encoded struct {
+	Format      int    `json:"whimbrel_snapshot"`
+	Fingerprint string `json:"fingerprint"`
+	*Snapshot
+}
+
+// Encode returns the snapshot as a JSON document, from which Decode makes it again.
+func (s *Snapshot) Encode() ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", " ")
+	err := enc.Encode(encoded{format, s.Fingerprint(), s})
+	return b.Bytes(), err
+}
+
+// Decode reads what Encode has written. A document that is something else, that a newer
+// Whimbrel has written, or that was changed since, is a *DecodeError.
+func Decode(doc []byte) (*Snapshot, error) {
+	e := encoded{Snapshot: &Snapshot{}}
+	switch err := json.Unmarshal(doc, &e); {
+	case err != nil:
+		return nil, &DecodeError{"it is not a JSON document", err}
+	case e.Format == 0:
+		return nil, &DecodeError{Msg: "it is not a snapshot"}
+	case e.Format > format:
+		return nil, &DecodeError{Msg: fmt.Sprintf("its format is %d, this build knows up to %d; use a newer Whimbrel", e.Format, format)}
+	case e.Fingerprint != e.Snapshot.Fingerprint():
+		return nil, &DecodeError{Msg: "its contents do not have the fingerprint that it says; it was changed by something else than Whimbrel"}
+	}
+	return e.Snapshot, nil
+}
+
+// DecodeError says why a document is no snapshot.
+type DecodeError struct {
+	Msg string
+	Err error
+}
+
+func (e *DecodeError) Error() string {
+	if e.Err != nil {
+		return fmt.Sprintf("can't read the snapshot: %s: %v", e.Msg, e.Err)
+	}
+	return "can't read the snapshot: " + e.Msg
+}
+
+func (e *DecodeError) Unwrap() error { return e.Err }

@@ -1,0 +1,60 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/whimbrel-db/whimbrel/catalog"
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/postgres/internal/pgcatalog"
+)
+
+var _ database.Snapshotter = (*Database)(nil)
+
+// Snapshot reads what the database contains, in two round trips: all of it as one
+// transaction sees it.
+func (db *Database) Snapshot(ctx context.Context, opts catalog.Options) (*catalog.Snapshot, error) {
+	c, err := db.acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer c.release()
+	schema, err := db.locate(ctx, c)
+	if err != nil && err != errNoSchema {
+		return nil, err
+	}
+	begin := query{sql: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"}
+	s, err := db.snapshot(ctx, c, schema, opts, begin, query{sql: "COMMIT"})
+	if err != nil {
+		c.pipeline(context.WithoutCancel(ctx), query{sql: "ROLLBACK", quiet: true})
+	}
+	return s, err
+}
+
+// snapshot asks in a transaction that begin begins, or in the one that is open, and then puts
+// the search path back.
+func (db *Database) snapshot(ctx context.Context, c *conn, schema string, opts catalog.Options, begin, end query) (*catalog.Snapshot, error) {
+	major := 0
+	c.use(func(pc *pgx.Conn) error {
+		major = serverMajor(pc.PgConn())
+		return nil
+	})
+	reader := pgcatalog.NewReader(pgcatalog.Options{
+		Options: opts, Major: major,
+		OwnSchema: schema, OwnTables: db.ownTables(), OwnSchemaToo: db.opts.Schema != "",
+	})
+	queries := []query{begin, {sql: "SELECT set_config('search_path', '', true)"}}
+	for _, q := range reader.Queries() {
+		queries = append(queries, query{sql: q.SQL, args: q.Args, row: func(r *row) error { return q.Row(r.values) }})
+	}
+	if err := c.pipeline(ctx, append(queries, end)...); err != nil {
+		return nil, err
+	}
+	return reader.Snapshot(), nil
+}
+
+func (db *Database) ownTables() []string {
+	n := db.names
+	return []string{n.History, n.Settings, n.Journal, n.Metadata}
+}

@@ -1,0 +1,146 @@
+package pgcatalog
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/whimbrel-db/whimbrel/catalog"
+)
+
+// builder makes the objects of a Snapshot.
+type builder struct {
+	r       *Reader
+	objects []*catalog.Object
+	at      map[obj]*catalog.Object // what a row of a catalogue became, or a part of
+	split   map[string]bool         // IDs of tables and views that stand in a circle of dependencies
+}
+
+// dependency is a row of pg_depend.
+type dependency struct {
+	from, to obj
+	kind     byte
+}
+
+func (r *Reader) askDependencies() {
+	r.ask(`SELECT DISTINCT classid, objid, refclassid, refobjid, deptype FROM pg_depend WHERE objid >= `+firstNormal+` AND refobjid >= `+firstNormal, func(a *row) {
+		r.depends = append(r.depends, dependency{obj{a.oid(), a.oid()}, obj{a.oid(), a.oid()}, a.char()})
+	})
+}
+
+// Snapshot makes the value. Where objects need one another in a circle, what closes it is taken
+// out of the statements that create them.
+func (r *Reader) Snapshot() *catalog.Snapshot {
+	split := map[string]bool{}
+	for {
+		b := r.objects(split)
+		n := len(split)
+		for _, id := range catalog.Circular(b) {
+			split[id] = true
+		}
+		if len(split) == n {
+			return r.snapshot(b)
+		}
+	}
+}
+
+func (r *Reader) snapshot(objects []catalog.Object) *catalog.Snapshot {
+	s := catalog.New("PostgreSQL", r.version, objects)
+	for i := range s.Objects {
+		switch s.Objects[i].Kind {
+		case catalog.Function, catalog.Procedure:
+			s.Preamble = []string{"SET check_function_bodies = false"}
+		}
+	}
+	return s
+}
+
+func (r *Reader) objects(split map[string]bool) []catalog.Object {
+	b := &builder{r: r, at: map[obj]*catalog.Object{}, split: split}
+	for _, f := range r.builders {
+		f(b)
+	}
+	b.needs()
+	objects := make([]catalog.Object, 0, len(b.objects))
+	for _, o := range b.objects {
+		objects = append(objects, *o)
+	}
+	return r.withoutOwnSchema(objects)
+}
+
+// add adds an object with its comment and privileges. name is how GRANT and COMMENT call it, word
+// included.
+func (b *builder) add(key obj, o *catalog.Object, name string) *catalog.Object {
+	return b.addSub(sub{key, 0}, o, name)
+}
+
+func (b *builder) addSub(key sub, o *catalog.Object, name string) *catalog.Object {
+	if comment, ok := b.r.comments[key]; ok && !b.r.standardComment(key, comment) {
+		o.Set("comment", cmp.Or(literalOrNone(comment), "NULL"))
+		o.SQL = append(o.SQL, "COMMENT ON "+name+" IS "+cmp.Or(literalOrNone(comment), "NULL"))
+	}
+	b.grants(key, o, name)
+	b.objects = append(b.objects, o)
+	if key.column == 0 {
+		b.at[key.obj] = o
+	}
+	return o
+}
+
+func literalOrNone(s string) string {
+	if s == "" {
+		return ""
+	}
+	return literal(s)
+}
+
+// standardComment says that a schema public has the comment that it has in every new database.
+func (r *Reader) standardComment(key sub, comment string) bool {
+	return key.class == pgNamespace && r.schemas[key.oid] == "public" && comment == "standard public schema"
+}
+
+// needs takes the objects' needs from pg_depend.
+func (b *builder) needs() {
+	members := map[obj]*catalog.Object{} // of extensions
+	for _, d := range b.r.depends {
+		if d.kind == 'e' {
+			members[d.from] = b.at[d.to]
+		}
+	}
+	for _, d := range b.r.depends {
+		from, to := b.at[d.from], cmp.Or(b.at[d.to], members[d.to])
+		if from == nil || to == nil || from == to || d.kind == 'e' || b.backwards(d) || to.Kind == catalog.Schema {
+			continue
+		}
+		if id := to.ID(); id != from.ID() && !slices.Contains(from.Needs, id) {
+			from.Needs = append(from.Needs, id)
+		}
+	}
+	for _, o := range b.objects {
+		slices.Sort(o.Needs)
+	}
+}
+
+// backwards says that a dependency is of a sequence on the column that owns it: the table comes
+// after the sequence, which is tied to it later.
+func (b *builder) backwards(d dependency) bool {
+	if d.from.class != pgClass || d.kind != 'a' && d.kind != 'i' {
+		return false
+	}
+	rel := b.r.relations[d.from.oid]
+	return rel != nil && rel.kind == 'S'
+}
+
+// withoutOwnSchema leaves out the schema that was made for Whimbrel's own tables.
+func (r *Reader) withoutOwnSchema(objects []catalog.Object) []catalog.Object {
+	if !r.opts.OwnSchemaToo || len(r.own) == 0 || r.opts.OwnSchema == "public" {
+		return objects
+	}
+	for _, o := range objects {
+		if o.Schema == r.opts.OwnSchema || o.Kind == catalog.Extension && o.Attr("schema") == r.opts.OwnSchema {
+			return objects
+		}
+	}
+	return slices.DeleteFunc(objects, func(o catalog.Object) bool {
+		return o.Kind == catalog.Schema && o.Name == r.opts.OwnSchema
+	})
+}

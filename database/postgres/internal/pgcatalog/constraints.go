@@ -1,0 +1,128 @@
+package pgcatalog
+
+import (
+	"strings"
+
+	"github.com/whimbrel-db/whimbrel/catalog"
+)
+
+// constraint is a row of pg_constraint.
+type constraint struct {
+	oid        oid
+	name       string
+	kind       byte   // contype
+	definition string // without NOT VALID
+	valid      bool
+	local      bool
+	noInherit  bool
+	cloned     bool // made by the constraint of a partitioned table
+	index      oid
+}
+
+func (r *Reader) askConstraints() {
+	r.ask(`SELECT c.oid, c.conrelid, c.contypid, c.conname, c.contype, pg_get_constraintdef(c.oid), c.conislocal, c.connoinherit, c.conparentid <> 0, c.conindid, c.conkey::text
+FROM pg_constraint c WHERE c.connamespace IN {schemas} AND c.contype IN ('p', 'u', 'x', 'c', 'f', 'n') ORDER BY c.conname`, func(a *row) {
+		k := &constraint{oid: a.oid()}
+		rel, domain := r.relations[a.oid()], a.oid()
+		k.name, k.kind, k.definition = a.text(), a.char(), a.text()
+		k.local, k.noInherit, k.cloned, k.index = a.bool(), a.bool(), a.bool(), a.oid()
+		columns := a.numbers()
+		definition, notValid := strings.CutSuffix(k.definition, " NOT VALID")
+		k.definition, k.valid = definition, !notValid
+		switch {
+		case domain != 0:
+			r.domainConstraints[domain] = append(r.domainConstraints[domain], k)
+		case rel == nil:
+		case k.kind == 'n':
+			for _, c := range rel.columns {
+				if len(columns) == 1 && c.number == columns[0] {
+					c.notNullConstraint = k
+				}
+			}
+		default:
+			rel.constraints = append(rel.constraints, k)
+		}
+	})
+}
+
+// present says that a constraint is an object of its table's own.
+func (b *builder) present(rel *relation, k *constraint) bool {
+	switch k.kind {
+	case 'c': // the children that INHERITS makes get them from there, all others must have them before
+		return k.local || rel.isPartition() || len(rel.parents) > 0 && !b.inheritsAtOnce(rel)
+	case 'f':
+		return !k.cloned
+	}
+	return true
+}
+
+// inline says that a constraint is written with the columns. Those of partitioned tables and
+// partitions on which an index stands are not: the indexes are tied to one another one by one.
+func (b *builder) inline(rel *relation, k *constraint) bool {
+	if k.kind == 'f' || !k.valid || !b.present(rel, k) {
+		return false
+	}
+	return k.kind == 'c' || rel.kind != 'p' && !rel.isPartition()
+}
+
+func (b *builder) constraintObject(rel *relation, k *constraint) *catalog.Object {
+	o := &catalog.Object{Kind: catalog.Constraint, Schema: rel.schema, Of: rel.name, Name: k.name}
+	o.Set("definition", k.definition)
+	if !k.valid {
+		o.Set("valid", "no")
+	}
+	return o
+}
+
+func (b *builder) addConstraint(rel *relation, k *constraint, o *catalog.Object) {
+	b.add(obj{pgConstraint, k.oid}, o, "CONSTRAINT "+b.r.quote(k.name)+" ON "+b.sqlName(rel))
+	x := b.r.indexes[k.index]
+	if x == nil || k.kind == 'f' {
+		return
+	}
+	b.at[obj{pgClass, x.oid}] = o
+	if comment := b.r.comments[sub{obj{pgClass, x.oid}, 0}]; comment != "" {
+		o.Set("index comment", literal(comment))
+		o.SQL = append(o.SQL, "COMMENT ON INDEX "+b.r.qualified(rel.schema, x.name)+" IS "+literal(comment))
+	}
+}
+
+// inlineConstraint makes the object of a constraint that CREATE TABLE makes.
+func (b *builder) inlineConstraint(rel *relation, k *constraint, split bool) {
+	o := b.constraintObject(rel, k)
+	o.Part = true
+	if !split || k.kind != 'c' {
+		b.addConstraint(rel, k, o)
+		return
+	}
+	o.Late = append(o.Late, b.alterAdd(rel, k))
+	b.addConstraint(rel, k, o)
+	o.Late, o.SQL = append(o.Late, o.SQL...), nil
+	delete(b.at, obj{pgConstraint, k.oid})
+}
+
+func (b *builder) alterAdd(rel *relation, k *constraint) string {
+	only := "ONLY "
+	if rel.kind == 'p' && k.kind == 'f' {
+		only = "" // which the server doesn't have
+	}
+	sql := "ALTER TABLE " + only + b.sqlName(rel) + " ADD CONSTRAINT " + b.r.quote(k.name) + " " + k.definition
+	if rel.kind == 'f' {
+		sql = strings.Replace(sql, "ALTER TABLE", "ALTER FOREIGN TABLE", 1)
+	}
+	if !k.valid {
+		sql += " NOT VALID"
+	}
+	return sql
+}
+
+// constraint makes the object of a constraint that comes after its table.
+func (b *builder) constraint(rel *relation, k *constraint) {
+	o := b.constraintObject(rel, k)
+	o.Needs = append(o.Needs, b.object(rel).ID())
+	o.SQL = append(o.SQL, b.alterAdd(rel, k))
+	if x := b.r.indexes[k.index]; x != nil && k.kind != 'f' {
+		b.attachIndex(x, o)
+	}
+	b.addConstraint(rel, k, o)
+}

@@ -1,0 +1,306 @@
+// Package pgcatalog makes a catalog.Snapshot of what PostgreSQL's system catalogues say.
+//
+// A [Reader] says what to ask ([Reader.Queries]): a fixed number of questions, however many
+// objects there are. Whoever has a connection asks them, in one transaction that sees one
+// state of the database and has an empty search path, so that all names come with their schema.
+// [Reader.Snapshot] makes the value of the answers.
+//
+// There are as many files as there are kinds of objects that go together. Each has the
+// questions, the answers as they come, and what is made of them: attributes, and SQL.
+package pgcatalog
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/whimbrel-db/whimbrel/catalog"
+)
+
+// Options say what is read.
+type Options struct {
+	catalog.Options
+	// Major is the server's major version.
+	Major int
+	// OwnSchema and OwnTables are where Whimbrel's own tables are and what they are called: they are
+	// left out.
+	OwnSchema string
+	OwnTables []string
+	// OwnSchemaToo leaves the schema out as well, if there is nothing else in it.
+	OwnSchemaToo bool
+}
+
+// Query is one question. Row is given each row of the answer, in text form.
+type Query struct {
+	SQL  string
+	Args []*string
+	Row  func(values [][]byte) error
+}
+
+// Reader collects the answers.
+type Reader struct {
+	opts     Options
+	queries  []Query
+	version  string
+	keywords map[string]bool
+
+	schemas           map[oid]string
+	relations         map[oid]*relation
+	indexes           map[oid]*index
+	types             map[oid]*typ
+	own               map[oid]bool // Whimbrel's own relations
+	sequencesOf       map[columnKey][]*relation
+	domainConstraints map[oid][]*constraint
+	comments          map[sub]string
+	privileges        map[sub]*privileges
+	depends           []dependency
+	builders          []func(*builder) // make objects of the answers, one after the other
+}
+
+type oid uint32
+
+// System catalogues, by the oids that they have in every version.
+const (
+	pgType       oid = 1247
+	pgProc       oid = 1255
+	pgClass      oid = 1259
+	pgAttrdef    oid = 2604
+	pgConstraint oid = 2606
+	pgLanguage   oid = 2612
+	pgNamespace  oid = 2615
+	pgRewrite    oid = 2618
+	pgTrigger    oid = 2620
+	pgExtension  oid = 3079
+	pgPolicy     oid = 3256
+)
+
+// obj is an object as pg_depend names it, sub one of its columns, or 0 for itself.
+type obj struct{ class, oid oid }
+
+type sub struct {
+	obj
+	column int
+}
+
+// firstNormal is the first oid that isn't the server's own.
+const firstNormal = "16384"
+
+// NewReader returns a Reader that has asked nothing yet.
+func NewReader(opts Options) *Reader {
+	r := &Reader{
+		opts: opts, keywords: map[string]bool{}, schemas: map[oid]string{}, relations: map[oid]*relation{},
+		indexes: map[oid]*index{}, types: map[oid]*typ{}, own: map[oid]bool{}, comments: map[sub]string{}, privileges: map[sub]*privileges{},
+	}
+	r.askBasics()
+	r.askDependencies()
+	r.askExtensions()
+	r.askRelations()
+	r.askColumns()
+	r.askConstraints()
+	r.askIndexes()
+	r.askSequences()
+	r.askTypes()
+	r.askRoutines()
+	r.askTriggers()
+	r.askPolicies()
+	r.askComments()
+	r.askPrivileges()
+	return r
+}
+
+// Queries returns what to ask.
+func (r *Reader) Queries() []Query { return r.queries }
+
+// ask adds a question. In it {schemas} stands for the oids of the schemas that are looked at, and
+// {none CLASS OID} for the condition that no extension has the object.
+func (r *Reader) ask(sql string, row func(*row)) {
+	sql = strings.ReplaceAll(sql, "{schemas}", `(SELECT oid FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' AND ($1::text[] IS NULL OR nspname = ANY ($1)))`)
+	for {
+		before, rest, ok := strings.Cut(sql, "{none ")
+		if !ok {
+			break
+		}
+		args, after, _ := strings.Cut(rest, "}")
+		class, id, _ := strings.Cut(args, " ")
+		sql = before + `NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = '` + class + `'::regclass AND e.objid = ` + id + ` AND e.deptype IN ('e', 'i'))` + after
+	}
+	q := Query{SQL: sql, Row: func(values [][]byte) error {
+		answer := &rowReader{values: values}
+		row(answer)
+		return answer.err
+	}}
+	if strings.Contains(sql, "$1") {
+		q.Args = []*string{textArray(r.opts.Schemas)}
+	}
+	r.queries = append(r.queries, q)
+}
+
+// wholeDatabase says that what is in no schema is looked at.
+func (r *Reader) wholeDatabase() bool { return r.opts.Schemas == nil }
+
+func (r *Reader) build(f func(*builder)) { r.builders = append(r.builders, f) }
+
+func (r *Reader) askBasics() {
+	r.ask(`SELECT current_setting('server_version')`, func(a *row) { r.version = a.text() })
+	r.ask(`SELECT word FROM pg_get_keywords() WHERE catcode <> 'U'`, func(a *row) { r.keywords[a.text()] = true })
+	r.ask(`SELECT oid, nspname FROM pg_namespace WHERE oid IN {schemas}`, func(a *row) { r.schemas[a.oid()] = a.text() })
+	r.build(func(b *builder) {
+		for id, name := range r.schemas {
+			o := catalog.Object{Kind: catalog.Schema, Name: name}
+			if name != "public" { // every new database has it
+				o.SQL = []string{"CREATE SCHEMA " + r.quote(name)}
+			}
+			b.add(obj{pgNamespace, id}, &o, "SCHEMA "+r.quote(name))
+		}
+	})
+}
+
+// askExtensions asks for extensions. plpgsql is in every new database.
+func (r *Reader) askExtensions() {
+	r.ask(`SELECT oid, extname, extnamespace FROM pg_extension WHERE extname <> 'plpgsql' AND ($1::text[] IS NULL OR extnamespace IN {schemas})`, func(a *row) {
+		id, name, schema := a.oid(), a.text(), a.oid()
+		r.build(func(b *builder) {
+			o := catalog.Object{Kind: catalog.Extension, Name: name}
+			sql := "CREATE EXTENSION " + r.quote(name)
+			if s, ok := r.schemas[schema]; ok {
+				o.Set("schema", s)
+				o.Needs = []string{"schema " + (&catalog.Object{Name: s}).FullName()}
+				sql += " WITH SCHEMA " + r.quote(s)
+			}
+			o.SQL = []string{sql}
+			b.add(obj{pgExtension, id}, &o, "EXTENSION "+r.quote(name))
+		})
+	})
+}
+
+func (r *Reader) askComments() {
+	r.ask(`SELECT classoid, objoid, objsubid, description FROM pg_description WHERE objoid >= `+firstNormal+
+		` UNION ALL SELECT 'pg_namespace'::regclass, oid, 0, coalesce(obj_description(oid, 'pg_namespace'), '') FROM pg_namespace WHERE nspname = 'public' AND oid < `+firstNormal, func(a *row) {
+		key := sub{obj{a.oid(), a.oid()}, int(a.number())}
+		r.comments[key] = a.text()
+	})
+}
+
+// quote quotes a name as the server does: only where it must be.
+func (r *Reader) quote(name string) string {
+	plain := name != "" && !r.keywords[name]
+	for i, c := range []byte(name) {
+		if !(c == '_' || 'a' <= c && c <= 'z' || i > 0 && '0' <= c && c <= '9') {
+			plain = false
+		}
+	}
+	if plain {
+		return name
+	}
+	return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
+}
+
+// qualified returns a name with its schema.
+func (r *Reader) qualified(schema, name string) string { return r.quote(schema) + "." + r.quote(name) }
+
+func (r *Reader) quoteAll(names []string) string {
+	quoted := make([]string, len(names))
+	for i, n := range names {
+		quoted[i] = r.quote(n)
+	}
+	return strings.Join(quoted, ", ")
+}
+
+func literal(s string) string {
+	if strings.Contains(s, `\`) {
+		return "E'" + strings.ReplaceAll(strings.ReplaceAll(s, `\`, `\\`), "'", "''") + "'"
+	}
+	return "'" + strings.ReplaceAll(s, "'", "''") + "'"
+}
+
+// textArray writes a text[]; nil is NULL.
+func textArray(values []string) *string {
+	if values == nil {
+		return nil
+	}
+	parts := make([]string, len(values))
+	for i, v := range values {
+		parts[i] = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(v) + `"`
+	}
+	array := "{" + strings.Join(parts, ",") + "}"
+	return &array
+}
+
+// row is a row of an answer, read column by column.
+type row = rowReader
+
+type rowReader struct {
+	values [][]byte
+	next   int
+	err    error
+}
+
+func (a *rowReader) bytes() []byte {
+	if a.next >= len(a.values) {
+		a.err = errors.New("the answer has too few columns")
+		return nil
+	}
+	a.next++
+	return a.values[a.next-1]
+}
+
+// text is "" for NULL, too.
+func (a *rowReader) text() string { return string(a.bytes()) }
+
+func (a *rowReader) bool() bool { return string(a.bytes()) == "t" }
+
+func (a *rowReader) char() byte {
+	if b := a.bytes(); len(b) > 0 {
+		return b[0]
+	}
+	return 0
+}
+
+func (a *rowReader) number() int64 {
+	b := a.bytes()
+	if len(b) == 0 {
+		return 0
+	}
+	n, err := strconv.ParseInt(string(b), 10, 64)
+	if err != nil {
+		a.err = err
+	}
+	return n
+}
+
+func (a *rowReader) oid() oid { return oid(a.number()) }
+
+// list reads a JSON array of strings.
+func (a *rowReader) list() (list []string) {
+	if b := a.bytes(); len(b) > 0 {
+		if err := json.Unmarshal(b, &list); err != nil {
+			a.err = fmt.Errorf("list %q: %w", b, err)
+		}
+	}
+	return list
+}
+
+// numbers reads an int2vector, or an array of integers as JSON.
+func (a *rowReader) numbers() (list []int) {
+	for f := range strings.FieldsFuncSeq(a.text(), func(c rune) bool { return c != '-' && (c < '0' || c > '9') }) {
+		n, err := strconv.Atoi(f)
+		if err != nil {
+			a.err = err
+		}
+		list = append(list, n)
+	}
+	return list
+}
+
+// inOrder returns a map's values by their keys.
+func inOrder[V any](m map[oid]V) []V {
+	values := make([]V, 0, len(m))
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		values = append(values, m[k])
+	}
+	return values
+}

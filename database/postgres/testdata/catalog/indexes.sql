@@ -1,0 +1,25 @@
+-- Indexes: methods, operator classes, predicates, options.
+CREATE TABLE docs (id integer, title text, body text, tags text[], doc jsonb, at timestamptz, pos point, r int4range, n numeric);
+CREATE INDEX plain_index ON docs (id);
+CREATE UNIQUE INDEX unique_index ON docs (id, title);
+CREATE INDEX ordered ON docs (id DESC, title ASC NULLS FIRST, at DESC NULLS LAST);
+CREATE INDEX expression ON docs (lower(title), (id + 1));
+CREATE INDEX partial ON docs (at) WHERE id > 10 AND title IS NOT NULL;
+CREATE INDEX including ON docs (id) INCLUDE (title, at);
+CREATE INDEX hashed ON docs USING hash (title);
+CREATE INDEX gin_tags ON docs USING gin (tags);
+CREATE INDEX gin_doc ON docs USING gin (doc jsonb_path_ops) WITH (fastupdate = off);
+CREATE INDEX gist_pos ON docs USING gist (pos);
+CREATE INDEX spgist_r ON docs USING spgist (r);
+CREATE INDEX brin_at ON docs USING brin (at) WITH (pages_per_range = 32);
+CREATE INDEX patterns ON docs (title text_pattern_ops, body COLLATE "C");
+CREATE INDEX fts ON docs USING gin (to_tsvector('english', body));
+CREATE INDEX filled ON docs (n) WITH (fillfactor = 60);
+ALTER INDEX expression ALTER COLUMN 2 SET STATISTICS 300;
+COMMENT ON INDEX partial IS 'some rows';
+CREATE STATISTICS correlated (ndistinct, dependencies) ON id, title FROM docs;
+COMMENT ON STATISTICS correlated IS 'they go together';
+CREATE STATISTICS all_kinds ON at, n FROM docs;
+ALTER STATISTICS all_kinds SET STATISTICS 100;
+CREATE MATERIALIZED VIEW m AS SELECT id, title FROM docs;
+CREATE UNIQUE INDEX m_id ON m (id);
