@@ -116,24 +116,39 @@ func (a *applier) batchUnit(ctx context.Context, u Unit, rest []Unit) (err error
 	}
 	for i, s := range todo {
 		a.opts.Observe(StepStarted{Step: s, Unit: BatchUnit, Index: a.done + i, Of: a.of})
-		if err := b.Run(ctx, s.Script); err != nil {
-			return a.failed(todo, i, 0, err)
-		}
-		ev, err := a.event(s)
-		if err != nil {
-			return a.failed(todo, i, 0, err)
-		}
-		if err := b.Record(ctx, ev); err != nil {
+		if err := a.inBatch(ctx, b, s); err != nil {
 			return a.failed(todo, i, 0, err)
 		}
 	}
 	if err := b.Commit(ctx); err != nil {
 		return a.failed(todo, len(todo)-1, 0, err)
 	}
-	for i, ev := range b.Recorded() {
-		a.stepDone(todo[i], ev)
+	recorded := b.Recorded()
+	for _, s := range todo {
+		n := 1 + len(s.marks) + len(s.forgets)
+		a.stepDone(s, recorded[:n]...)
+		recorded = recorded[n:]
 	}
 	a.expect.Head = b.Head()
+	return nil
+}
+
+// inBatch runs a step's script in a batch, and records its events.
+func (a *applier) inBatch(ctx context.Context, b database.Batch, s Step) error {
+	if s.runs() {
+		if err := b.Run(ctx, s.Script); err != nil {
+			return err
+		}
+	}
+	events, err := a.events(s)
+	if err != nil {
+		return err
+	}
+	for _, ev := range events {
+		if err := b.Record(ctx, ev); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -195,7 +210,31 @@ func (a *applier) execute(ctx context.Context, r database.Run, s Step) (int, err
 	}
 }
 
-// event is what the history keeps of a step.
+// events are all that the history keeps of a step, its own first.
+func (a *applier) events(s Step) ([]database.Event, error) {
+	own, err := a.event(s)
+	if err != nil {
+		return nil, err
+	}
+	all := []database.Event{own}
+	for _, m := range s.marks {
+		ev, err := a.event(Step{Version: m.Version, Name: m.Name, Direction: database.Mark, up: m.Up, down: m.Down})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, ev)
+	}
+	for _, f := range s.forgets {
+		ev, err := a.event(Step{Version: f.Version, Name: f.Name, Direction: database.Forget, applied: f})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, ev)
+	}
+	return all, nil
+}
+
+// event is what the history keeps of a step's own script.
 func (a *applier) event(s Step) (database.Event, error) {
 	e := database.Event{
 		Set: a.set.Name(), Version: s.Version, Name: s.Name, Direction: s.Direction,
@@ -220,14 +259,30 @@ func (m *Migrator) setScripts(e *database.Event, up, down *migration.Script) (er
 	return err
 }
 
-func (a *applier) stepDone(s Step, ev database.Event) {
+func (a *applier) stepDone(s Step, events ...database.Event) {
+	ev := events[0]
 	d := Done{Version: s.Version, Name: s.Name, Duration: ev.Duration}
-	if s.Direction == database.Up {
-		a.result.Applied = append(a.result.Applied, d)
-	} else {
-		a.result.RolledBack = append(a.result.RolledBack, d)
+	r := &a.result
+	switch s.Direction {
+	case database.Up, database.Baseline:
+		r.Applied = append(r.Applied, d)
+	case database.Down:
+		r.RolledBack = append(r.RolledBack, d)
+	case database.Mark:
+		r.Recorded = append(r.Recorded, Done{Version: s.Version, Name: s.Name})
+	case database.Repeat:
+		r.Repeated = append(r.Repeated, d)
+	case database.Seed:
+		r.Seeded = append(r.Seeded, d)
 	}
-	a.expect.Fold(ev)
+	for _, m := range s.marks {
+		if m.Version != s.Version {
+			r.Recorded = append(r.Recorded, Done{Version: m.Version, Name: m.Name})
+		}
+	}
+	for _, ev := range events {
+		a.expect.Fold(ev)
+	}
 	a.opts.Observe(StepDone{Step: s, Index: a.done, Of: a.of, Duration: ev.Duration})
 	a.done++
 }

@@ -45,10 +45,16 @@ func appliedOf(versions ...int64) *database.Migrations {
 	return applied
 }
 
+func stateOf(applied *database.Migrations) *database.State { return &database.State{Applied: applied} }
+
 func stepWords(steps []Step) string {
 	var words []string
 	for _, s := range steps {
-		w := map[database.Direction]string{database.Up: "+", database.Down: "-"}[s.Direction] + fmt.Sprint(s.Version)
+		sign := map[database.Direction]string{database.Up: "+", database.Down: "-", database.Mark: "=", database.Baseline: "*"}[s.Direction]
+		w := sign + fmt.Sprint(s.Version)
+		if s.Version == NilVersion {
+			w = s.Name
+		}
 		if s.From == FromHistory {
 			w += "h"
 		}
@@ -112,7 +118,7 @@ func TestDecide(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			steps, err := decide(setOf(t, tt.set...), appliedOf(tt.applied...), tt.goal, tt.outOfOrder)
+			steps, err := decide(setOf(t, tt.set...), stateOf(appliedOf(tt.applied...)), tt.goal, tt.outOfOrder)
 			got := stepWords(steps)
 			if err != nil {
 				got = fmt.Sprintf("%T", err)
@@ -130,7 +136,7 @@ func TestDecideTakesTheStoredDownOfAnEditedMigration(t *testing.T) {
 	edited, _ := applied.Read(1)
 	edited.Checksum = migration.Sum("something else")
 	applied.Put(edited)
-	steps, err := decide(setOf(t, 1), applied, Redo(1), false)
+	steps, err := decide(setOf(t, 1), stateOf(applied), Redo(1), false)
 	if err != nil || stepWords(steps) != "-1h +1" {
 		t.Errorf("got %q, %v; what was applied is taken back by what was stored with it", stepWords(steps), err)
 	}
@@ -138,20 +144,20 @@ func TestDecideTakesTheStoredDownOfAnEditedMigration(t *testing.T) {
 
 func TestDecideErrorsSayWhatToDo(t *testing.T) {
 	t.Parallel()
-	_, err := decide(setOf(t, 1, 2, 4, 9), appliedOf(1, 9), Latest(), false)
+	_, err := decide(setOf(t, 1, 2, 4, 9), stateOf(appliedOf(1, 9)), Latest(), false)
 	if want := `set "s": 2 m2, 4 m4 are pending below the newest applied version 9; apply anyway (allow out of order), give them versions above 9, or record them as applied without running them`; err.Error() != want {
 		t.Errorf("got  %v\nwant %v", err, want)
 	}
-	_, err = decide(setOf(t, 1, 5, 9), appliedOf(1), Version(6), false)
+	_, err = decide(setOf(t, 1, 5, 9), stateOf(appliedOf(1)), Version(6), false)
 	if want := `there is no version 6 in set "s"; the nearest are 5 and 9 (-1 means nothing applied)`; err.Error() != want {
 		t.Errorf("got  %v\nwant %v", err, want)
 	}
-	_, err = decide(setOf(t, -1), appliedOf(-1), DownTo(NilVersion), false)
+	_, err = decide(setOf(t, -1), stateOf(appliedOf(-1)), DownTo(NilVersion), false)
 	if want := `migration 1 m1 of set "s" can't be rolled back: it has no down script`; err.Error() != want {
 		t.Errorf("got  %v\nwant %v", err, want)
 	}
 	applied := database.NewMigrations(database.Applied{Version: 7, Name: "big", DownChecksum: migration.Sum("x")})
-	_, err = decide(setOf(t), applied, DownTo(NilVersion), false)
+	_, err = decide(setOf(t), stateOf(applied), DownTo(NilVersion), false)
 	var irreversible *IrreversibleError
 	if !errors.As(err, &irreversible) || !irreversible.TextNotKept {
 		t.Errorf("got %v; there was a down script, but the history has no text of it", err)
@@ -186,11 +192,11 @@ func TestCompare(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			steps, err := decide(setOf(t, tt.set...), appliedOf(tt.expected...), tt.goal, tt.outOfOrder)
+			steps, err := decide(setOf(t, tt.set...), stateOf(appliedOf(tt.expected...)), tt.goal, tt.outOfOrder)
 			if err != nil {
 				t.Fatal(err)
 			}
-			todo, conflict := compare(appliedOf(tt.expected...), appliedOf(tt.actual...), steps, tt.goal, tt.outOfOrder)
+			todo, conflict := compare(setOf(t, tt.set...), stateOf(appliedOf(tt.expected...)), stateOf(appliedOf(tt.actual...)), steps, tt.goal, tt.outOfOrder)
 			got := ""
 			if conflict != nil {
 				got = fmt.Sprintf("version %d %s", conflict.Version, conflict.Problem)
@@ -205,15 +211,15 @@ func TestCompare(t *testing.T) {
 func TestCompareSeesOtherTexts(t *testing.T) {
 	t.Parallel()
 	set := setOf(t, 1)
-	steps, err := decide(set, appliedOf(), Latest(), false)
+	steps, err := decide(set, stateOf(appliedOf()), Latest(), false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	other := database.NewMigrations(database.Applied{Version: 1, Checksum: migration.Sum("another text")})
-	if _, conflict := compare(appliedOf(), other, steps, Latest(), false); conflict == nil || !strings.Contains(conflict.Problem, "another text") {
+	if _, conflict := compare(set, stateOf(appliedOf()), stateOf(other), steps, Latest(), false); conflict == nil || !strings.Contains(conflict.Problem, "another text") {
 		t.Errorf("conflict %v; the version was applied from another text", conflict)
 	}
-	steps, err = decide(set, appliedOf(1), DownTo(NilVersion), false)
+	steps, err = decide(set, stateOf(appliedOf(1)), DownTo(NilVersion), false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +227,7 @@ func TestCompareSeesOtherTexts(t *testing.T) {
 	a, _ := again.Read(1)
 	a.EventID = 17
 	again.Put(a)
-	if _, conflict := compare(appliedOf(1), again, steps, DownTo(NilVersion), false); conflict == nil || !strings.Contains(conflict.Problem, "applied again") {
+	if _, conflict := compare(set, stateOf(appliedOf(1)), stateOf(again), steps, DownTo(NilVersion), false); conflict == nil || !strings.Contains(conflict.Problem, "applied again") {
 		t.Errorf("conflict %v; what was to be taken down was taken down and applied again", conflict)
 	}
 }

@@ -66,11 +66,15 @@ type IrreversibleError struct {
 	Version     int64
 	Name        string
 	TextNotKept bool // there was a down script, but its text was too large for the history
+	Baseline    bool // the database was started from it: it stands for all versions up to its own
 }
 
 func (e *IrreversibleError) Error() string {
 	why := "it has no down script"
-	if e.TextNotKept {
+	switch {
+	case e.Baseline:
+		why = "it is the baseline that the database was started from, which stands for all versions up to its own"
+	case e.TextNotKept:
 		why = "this build does not have its down script, and the text was too large to be kept in the history"
 	}
 	return fmt.Sprintf("migration %d %s of set %q can't be rolled back: %s", e.Version, e.Name, e.Set, why)
@@ -88,6 +92,9 @@ func unknownVersion(set *migration.Set, applied *database.Migrations, v int64) e
 	known := &database.Migrations{}
 	for _, have := range append(set.Versions(), applied.Versions()...) {
 		known.Append(database.Applied{Version: have})
+	}
+	for _, b := range set.Baselines() {
+		known.Append(database.Applied{Version: b.Version})
 	}
 	below, _ := known.Prev(v)
 	above, _ := known.Next(v)
@@ -184,6 +191,9 @@ func (e *ProtectedError) Error() string {
 	if e.Confirm != "" {
 		msg += fmt.Sprintf("; its name is not %q", e.Confirm)
 	}
+	if e.What == seedWord {
+		return msg + "; development data does not belong there"
+	}
 	return msg + "; whoever means it says the database's name"
 }
 
@@ -192,6 +202,7 @@ func (e *ProtectedError) Error() string {
 type ConflictError struct {
 	Set     string
 	Version int64
+	Script  string // the name of a repeatable script or a seed, which have no version
 	Problem string // what speaks against going on
 	// Event is what the history says last of the version: what changed, when, and by whom.
 	Event database.Event
@@ -199,6 +210,9 @@ type ConflictError struct {
 
 func (e *ConflictError) Error() string {
 	msg := fmt.Sprintf("set %q: version %d %s", e.Set, e.Version, e.Problem)
+	if e.Script != "" {
+		msg = fmt.Sprintf("set %q: script %q %s", e.Set, e.Script, e.Problem)
+	}
 	if ev := e.Event; ev.ID != 0 {
 		msg += fmt.Sprintf(" (%s at %s", ev.Direction, ev.StartedAt.UTC().Format(time.RFC3339))
 		if by := strings.Trim(ev.DBUser+"@"+ev.Host, "@"); by != "" {
@@ -220,13 +234,22 @@ type AtomicError struct {
 }
 
 func (e *AtomicError) Error() string {
-	return fmt.Sprintf("can't apply everything in one transaction: migration %d %s: %s; apply without atomic", e.Step.Version, e.Step.Name, e.Why)
+	return fmt.Sprintf("can't apply everything in one transaction: %s: %s; apply without atomic", what(e.Step.Version, e.Step.Name), e.Why)
 }
 
-// MigrationError is the failure of one migration. Err says what failed.
+// what names a migration, or a script that belongs to no version.
+func what(version int64, name string) string {
+	if version == NilVersion {
+		return fmt.Sprintf("script %q", name)
+	}
+	return fmt.Sprintf("migration %d %s", version, name)
+}
+
+// MigrationError is the failure of one migration, or of a repeatable script or a seed. Err says
+// what failed.
 type MigrationError struct {
 	Set       string
-	Version   int64
+	Version   int64 // NilVersion for a script that belongs to none
 	Name      string
 	Direction database.Direction
 	// Standing is the number of statements of this migration that were executed and
@@ -236,7 +259,7 @@ type MigrationError struct {
 }
 
 func (e *MigrationError) Error() string {
-	msg := fmt.Sprintf("migration %d %s (%s) failed: %v", e.Version, e.Name, e.Direction, e.Err)
+	msg := fmt.Sprintf("%s (%s) failed: %v", what(e.Version, e.Name), e.Direction, e.Err)
 	if e.Standing > 0 {
 		msg += fmt.Sprintf("; %d of its statements were executed before and stand", e.Standing)
 	}
@@ -244,6 +267,41 @@ func (e *MigrationError) Error() string {
 }
 
 func (e *MigrationError) Unwrap() error { return e.Err }
+
+// SquashedError reports that a database has applied only some of the migrations that a squash
+// replaces, and that the set has not all of the others any more. Nothing was changed.
+type SquashedError struct {
+	Set      string
+	Version  int64
+	Name     string
+	File     string
+	Replaces []int64 // all that the squash replaces
+	Lacks    []int64 // those that the database has not applied
+	Missing  []int64 // those of them that are not in the set
+}
+
+func (e *SquashedError) Error() string {
+	return fmt.Sprintf("%s: the squash %d %s of set %q replaces the versions %s, of which this database lacks %s; there are no files for %s any more; bring it to version %[2]d with an older build, or put these files back, then go on",
+		e.File, e.Version, e.Name, e.Set, joinVersions(e.Replaces), joinVersions(e.Lacks), joinVersions(e.Missing))
+}
+
+// HistoryError reports that a set whose schema nobody is said to have recorded has a history.
+// Nothing was changed.
+type HistoryError struct {
+	Set     string
+	Version int64 // the newest applied version, NilVersion if there is none now
+	Applied int   // how many are applied
+	// Last is what the history says last.
+	Last database.Event
+}
+
+func (e *HistoryError) Error() string {
+	now := "nothing is applied now"
+	if e.Version != NilVersion {
+		now = fmt.Sprintf("%d applied, the newest is version %d", e.Applied, e.Version)
+	}
+	return fmt.Sprintf("set %q has a history already (%s); a baseline is for a schema that nobody recorded; to set the record right, force it, with a reason", e.Set, now)
+}
 
 func joinVersions(vs []int64) string {
 	var s []string

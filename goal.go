@@ -19,6 +19,7 @@ const (
 	goalDownTo
 	goalSteps
 	goalRedo
+	goalSeed
 )
 
 // Goal is where a plan leads. The zero Goal is [Latest].
@@ -50,6 +51,17 @@ func Steps(n int) Goal { return Goal{kind: goalSteps, steps: n} }
 // no checksum mismatch.
 func Redo(n int) Goal { return Goal{kind: goalRedo, steps: n} }
 
+// reaches reports whether the goal applies a version that is pending, without counting.
+func (g Goal) reaches(version int64) bool {
+	switch g.kind {
+	case goalLatest:
+		return true
+	case goalVersion, goalUpTo:
+		return version <= g.version
+	}
+	return false
+}
+
 // String says the goal in words.
 func (g Goal) String() string {
 	switch g.kind {
@@ -66,6 +78,8 @@ func (g Goal) String() string {
 		return fmt.Sprintf("%d up", g.steps)
 	case goalRedo:
 		return fmt.Sprintf("redo %d", g.steps)
+	case goalSeed:
+		return "seed"
 	}
 	return "latest"
 }

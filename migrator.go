@@ -70,14 +70,21 @@ func New(db database.Database, set *migration.Set, opts Options) *Migrator {
 type Result struct {
 	Set                 string
 	Applied, RolledBack []Done
-	// Skipped are the versions that another process took to the same state meanwhile.
-	Skipped  []int64
-	Duration time.Duration
+	// Recorded are the versions that were recorded as applied without running them: a squash
+	// of what the database had already, and those that a baseline stands for.
+	Recorded []Done
+	// Repeated and Seeded are the repeatable scripts and the development data that ran.
+	Repeated, Seeded []Done
+	// Skipped are the versions that another process took to the same state meanwhile, and
+	// SkippedScripts the scripts without a version that it ran.
+	Skipped        []int64
+	SkippedScripts []string
+	Duration       time.Duration
 }
 
-// Done is one migration that a call applied or rolled back.
+// Done is one migration, or one script that belongs to none, of which a call did something.
 type Done struct {
-	Version  int64
+	Version  int64 // NilVersion for a script that belongs to none
 	Name     string
 	Duration time.Duration // of the script
 }
@@ -87,7 +94,7 @@ type Done struct {
 //
 // The errors of Up and of the other methods that migrate, apart from those of the
 // database: *ChecksumMismatchError, *OutOfOrderError, *IrreversibleError,
-// *UnknownVersionError, *StepsError and *MigrationModeError before anything runs,
+// *UnknownVersionError, *StepsError, *SquashedError and *MigrationModeError before anything runs,
 // *database.LockedError, *ConflictError, and *MigrationError, which wraps what
 // failed, most often a *database.StatementError. A text that cannot be cut into
 // statements, or has one that the engine must refuse, is a *sqltext.Error.

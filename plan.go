@@ -56,11 +56,13 @@ const (
 	FromHistory ScriptFrom = "history"
 )
 
-// Step is one migration that a plan takes up or down.
+// Step is one script that a plan runs, or one migration that it records.
 type Step struct {
-	Version   int64
-	Name      string
-	Direction database.Direction // database.Up or database.Down
+	Version int64 // NilVersion for a script that belongs to none
+	Name    string
+	// Direction is database.Up or Down; Baseline for a baseline; Mark for a squash that is
+	// recorded without running it; Repeat for a repeatable script, Seed for development data.
+	Direction database.Direction
 	Script    *migration.Script
 	From      ScriptFrom
 	// Statements is the number of statements in the script.
@@ -69,50 +71,72 @@ type Step struct {
 	// the unit's own transaction takes its place.
 	Unwrapped bool
 
-	up, down *migration.Script // for the history; down is nil where there is none
-	applied  database.Applied  // of a version that is taken down
+	up, down *migration.Script     // for the history; down is nil where there is none
+	applied  database.Applied      // of a version that is taken down
+	marks    []migration.Migration // recorded as applied with a baseline
+	forgets  []database.Applied    // recorded as part of a squash
 }
+
+// StandsFor returns the versions that the step records without running them, besides its own:
+// those up to a baseline, or those that a squash replaces.
+func (s Step) StandsFor() []int64 {
+	var vs []int64
+	for _, m := range s.marks {
+		if m.Version != s.Version {
+			vs = append(vs, m.Version)
+		}
+	}
+	for _, a := range s.forgets {
+		vs = append(vs, a.Version)
+	}
+	return vs
+}
+
+// runs reports whether the step hands its script to the database.
+func (s Step) runs() bool { return s.Direction != database.Mark }
 
 // decide is the heart of planning, and a pure function: from what the set has and
 // what is applied to the steps that lead to the goal. The Script of a step that
 // comes from the history is not filled in yet.
-func decide(set *migration.Set, applied *database.Migrations, g Goal, allowOutOfOrder bool) ([]Step, error) {
-	downs, err := chooseDowns(set, applied, g)
+func decide(set *migration.Set, st *database.State, g Goal, allowOutOfOrder bool) ([]Step, error) {
+	v := viewOf(set, st.Applied)
+	downs, err := v.chooseDowns(g)
 	if err != nil {
 		return nil, err
 	}
 	steps := make([]Step, 0, len(downs))
 	for _, a := range downs {
-		s, err := downStep(set, a, g)
+		s, err := v.downStep(a, g)
 		if err != nil {
 			return nil, err
 		}
 		steps = append(steps, s)
 	}
-	ups := chooseUps(set, applied, downs, g)
+	c := &climb{view: v, goal: g, downs: downs}
+	ups, err := c.run()
+	if err != nil {
+		return nil, err
+	}
 	if !allowOutOfOrder {
-		if err := checkOrder(set, applied, downs, ups); err != nil {
+		if err := checkOrder(set, st.Applied, downs, ups); err != nil {
 			return nil, err
 		}
 	}
-	for _, m := range ups {
-		steps = append(steps, Step{
-			Version: m.Version, Name: m.Name, Direction: database.Up, Script: m.Up, From: FromSet, up: m.Up, down: m.Down,
-		})
+	steps = append(steps, ups...)
+	if g.kind == goalLatest {
+		steps = append(steps, v.repeats(st.Repeated)...)
 	}
 	return steps, nil
 }
 
 // chooseDowns returns what the goal takes back, newest first.
-func chooseDowns(set *migration.Set, applied *database.Migrations, g Goal) ([]database.Applied, error) {
-	newestFirst := slices.Collect(applied.All())
+func (v view) chooseDowns(g Goal) ([]database.Applied, error) {
+	newestFirst := slices.Collect(v.applied.All())
 	slices.Reverse(newestFirst)
 	switch g.kind {
 	case goalVersion, goalUpTo, goalDownTo:
-		_, inSet := set.Get(g.version)
-		_, inDatabase := applied.Read(g.version)
-		if g.version != NilVersion && !inSet && !inDatabase {
-			return nil, unknownVersion(set, applied, g.version)
+		if g.version != NilVersion && !v.known(g.version) {
+			return nil, unknownVersion(v.set, v.applied, g.version)
 		}
 		if g.kind == goalUpTo {
 			return nil, nil
@@ -136,49 +160,25 @@ func chooseDowns(set *migration.Set, applied *database.Migrations, g Goal) ([]da
 }
 
 // downStep finds the script that takes a version back.
-func downStep(set *migration.Set, a database.Applied, g Goal) (Step, error) {
+func (v view) downStep(a database.Applied, g Goal) (Step, error) {
 	s := Step{Version: a.Version, Name: a.Name, Direction: database.Down, From: FromHistory, applied: a}
-	m, inSet := set.Get(a.Version)
+	m, inSet := v.get(a.Version)
 	edited := inSet && m.Up.Checksum != a.Checksum
 	switch {
 	case g.kind == goalRedo && !inSet:
-		return s, &UnknownVersionError{Set: set.Name(), Version: a.Version, Redo: true}
+		return s, &UnknownVersionError{Set: v.set.Name(), Version: a.Version, Redo: true}
+	case a.Version == v.covered:
+		return s, &IrreversibleError{Set: v.set.Name(), Version: a.Version, Name: a.Name, Baseline: true}
 	case inSet && m.Down != nil && !(edited && a.HasDownText):
 		s.Name, s.From, s.Script, s.down = m.Name, FromSet, m.Down, m.Down
 	case !a.HasDownText:
-		return s, &IrreversibleError{Set: set.Name(), Version: a.Version, Name: a.Name, TextNotKept: !a.DownChecksum.IsZero()}
+		return s, &IrreversibleError{Set: v.set.Name(), Version: a.Version, Name: a.Name, TextNotKept: !a.DownChecksum.IsZero()}
 	}
 	return s, nil
 }
 
-// chooseUps returns what the goal applies, in order.
-func chooseUps(set *migration.Set, applied *database.Migrations, downs []database.Applied, g Goal) []migration.Migration {
-	takenDown := func(v int64) bool {
-		return slices.ContainsFunc(downs, func(a database.Applied) bool { return a.Version == v })
-	}
-	var ups []migration.Migration
-	for _, m := range set.All() {
-		_, isApplied := applied.Read(m.Version)
-		var wanted bool
-		switch g.kind {
-		case goalLatest:
-			wanted = !isApplied
-		case goalVersion, goalUpTo:
-			wanted = !isApplied && m.Version <= g.version
-		case goalSteps:
-			wanted = !isApplied && len(ups) < g.steps
-		case goalRedo:
-			wanted = takenDown(m.Version)
-		}
-		if wanted {
-			ups = append(ups, m)
-		}
-	}
-	return ups
-}
-
 // checkOrder refuses to apply a version below one that stays applied.
-func checkOrder(set *migration.Set, applied *database.Migrations, downs []database.Applied, ups []migration.Migration) error {
+func checkOrder(set *migration.Set, applied *database.Migrations, downs []database.Applied, ups []Step) error {
 	newest := NilVersion
 	for a := range applied.All() {
 		if !slices.ContainsFunc(downs, func(d database.Applied) bool { return d.Version == a.Version }) {
@@ -186,9 +186,9 @@ func checkOrder(set *migration.Set, applied *database.Migrations, downs []databa
 		}
 	}
 	var late []migration.Migration
-	for _, m := range ups {
-		if m.Version < newest {
-			late = append(late, m)
+	for _, s := range ups {
+		if s.Direction == database.Up && s.Version < newest {
+			late = append(late, migration.Migration{Version: s.Version, Name: s.Name, Up: s.up, Down: s.down})
 		}
 	}
 	if len(late) == 0 {

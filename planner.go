@@ -1,6 +1,7 @@
 package whimbrel
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -23,7 +24,7 @@ func (m *Migrator) Plan(ctx context.Context, g Goal) (*Plan, error) {
 }
 
 func (m *Migrator) planFrom(ctx context.Context, st *database.State, g Goal) (*Plan, error) {
-	steps, err := decide(m.set, st.Applied, g, m.anyOrder(st.Settings))
+	steps, err := decide(m.set, st, g, m.anyOrder(st.Settings))
 	if verr := m.verify(ctx, st, steps); verr != nil {
 		return nil, verr
 	}
@@ -55,11 +56,19 @@ func (m *Migrator) allowed(st *database.State, steps []Step) error {
 	if err := checkMode(st.Settings); err != nil {
 		return err
 	}
-	down := slices.ContainsFunc(steps, func(s Step) bool { return s.Direction == database.Down })
-	if down {
+	if hasStep(steps, database.Seed) {
+		if err := checkProtected(st, seedWord, ""); err != nil {
+			return err
+		}
+	}
+	if hasStep(steps, database.Down) {
 		return checkProtected(st, "roll back", m.opts.Confirm)
 	}
 	return nil
+}
+
+func hasStep(steps []Step, d database.Direction) bool {
+	return slices.ContainsFunc(steps, func(s Step) bool { return s.Direction == d })
 }
 
 // checkMode refuses while migration_mode is off.
@@ -117,6 +126,10 @@ func (m *Migrator) units(steps []Step) ([]Unit, error) {
 	var newValues []string // added to enums by the steps so far
 	for i := range steps {
 		s := &steps[i]
+		if !s.runs() {
+			units[i] = Unit{Kind: BatchUnit, Steps: []Step{*s}}
+			continue
+		}
 		a, err := s.Script.Analyze(m.db.Dialect(), m.db.Tables())
 		if err != nil {
 			return nil, err
@@ -151,6 +164,9 @@ func unitOf(s *Step, a *migration.Analysis) (Unit, error) {
 	}
 	if a.Reserved != nil {
 		return u, refuse(a.Reserved, fmt.Sprintf("the script touches %s, which is Whimbrel's own table; leave it to Whimbrel", a.Reserved.Reserved))
+	}
+	if never := cmp.Or(a.Never, a.UsesNewValue); u.Kind == RunUnit && s.Direction == database.Baseline {
+		return u, refuse(never, "a baseline is always one transaction, and this can't be in it; leave it to a migration")
 	}
 	if u.Kind == BatchUnit {
 		if err := checkBatch(a); err != nil {

@@ -6,35 +6,38 @@ import (
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
 )
 
 // Mark records versions of the set as applied without running them, all or
 // none: for a schema that has them already. A version that is applied is an
 // *AlreadyAppliedError, one that the set does not have an *UnknownVersionError.
 func (m *Migrator) Mark(ctx context.Context, note string, versions ...int64) error {
-	return m.record(ctx, versions, note, func(st *database.State, v int64) (database.Event, error) {
-		mig, ok := m.set.Get(v)
+	_, err := m.record(ctx, note, m.each(versions, func(st *database.State, v int64) (database.Event, error) {
+		now := viewOf(m.set, st.Applied)
+		if _, inSquash := now.recorded(v); inSquash || now.isApplied(v) {
+			return database.Event{}, &AlreadyAppliedError{Set: m.set.Name(), Version: v}
+		}
+		mig, ok := now.get(v)
 		if !ok {
 			return database.Event{}, unknownVersion(m.set, st.Applied, v)
 		}
-		if _, applied := st.Applied.Read(v); applied {
-			return database.Event{}, &AlreadyAppliedError{Set: m.set.Name(), Version: v}
-		}
-		e := database.Event{Name: mig.Name, Direction: database.Mark}
-		return e, m.setScripts(&e, mig.Up, mig.Down)
-	})
+		return m.markEvent(mig)
+	}))
+	return err
 }
 
 // Forget records applied versions as not applied without running anything, all or
 // none. A version that is not applied is a *NotAppliedError.
 func (m *Migrator) Forget(ctx context.Context, note string, versions ...int64) error {
-	return m.record(ctx, versions, note, func(st *database.State, v int64) (database.Event, error) {
+	_, err := m.record(ctx, note, m.each(versions, func(st *database.State, v int64) (database.Event, error) {
 		a, ok := st.Applied.Read(v)
 		if !ok {
 			return database.Event{}, &NotAppliedError{Set: m.set.Name(), Version: v}
 		}
-		return database.Event{Name: a.Name, Direction: database.Forget, Checksum: a.Checksum}, nil
-	})
+		return forgetEvent(a), nil
+	}))
+	return err
 }
 
 // Accept records that the script of an applied version was edited on purpose: from
@@ -45,8 +48,8 @@ func (m *Migrator) Accept(ctx context.Context, reason string, versions ...int64)
 	if reason == "" {
 		return errors.New("accepting an edited migration wants a reason, which the history keeps")
 	}
-	return m.record(ctx, versions, reason, func(st *database.State, v int64) (database.Event, error) {
-		mig, ok := m.set.Get(v)
+	_, err := m.record(ctx, reason, m.each(versions, func(st *database.State, v int64) (database.Event, error) {
+		mig, ok := viewOf(m.set, st.Applied).get(v)
 		if !ok {
 			return database.Event{}, unknownVersion(m.set, st.Applied, v)
 		}
@@ -57,28 +60,60 @@ func (m *Migrator) Accept(ctx context.Context, reason string, versions ...int64)
 		if a.Checksum == mig.Up.Checksum {
 			return database.Event{}, errNothingToRecord
 		}
-		e := database.Event{Name: mig.Name, Direction: database.Accept}
+		e := database.Event{Version: mig.Version, Name: mig.Name, Direction: database.Accept}
 		return e, m.setScripts(&e, mig.Up, mig.Down)
-	})
+	}))
+	return err
+}
+
+func (m *Migrator) markEvent(mig migration.Migration) (database.Event, error) {
+	e := database.Event{Version: mig.Version, Name: mig.Name, Direction: database.Mark}
+	return e, m.setScripts(&e, mig.Up, mig.Down)
+}
+
+func forgetEvent(a database.Applied) database.Event {
+	return database.Event{Version: a.Version, Name: a.Name, Direction: database.Forget, Checksum: a.Checksum}
 }
 
 var errNothingToRecord = errors.New("nothing to record")
 
-// record appends one event for each version, in one transaction under the lock.
-// event makes it from the state as it stands under the lock.
-func (m *Migrator) record(ctx context.Context, versions []int64, note string, event func(*database.State, int64) (database.Event, error)) (err error) {
+// recorder makes the events that are to be recorded from the state as it stands.
+type recorder func(context.Context, *database.State) ([]database.Event, error)
+
+// each makes one event for each version, from the state as the events before leave it.
+func (m *Migrator) each(versions []int64, event func(*database.State, int64) (database.Event, error)) recorder {
+	return func(_ context.Context, st *database.State) ([]database.Event, error) {
+		st = st.Clone()
+		var all []database.Event
+		for _, v := range versions {
+			e, err := event(st, v)
+			if errors.Is(err, errNothingToRecord) {
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			st.Fold(e)
+			all = append(all, e)
+		}
+		return all, nil
+	}
+}
+
+// record appends events in one transaction under the lock, and returns them as the history
+// has them.
+func (m *Migrator) record(ctx context.Context, note string, events recorder) (recorded []database.Event, err error) {
 	before, err := m.db.State(ctx, m.set.Name())
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for _, v := range versions { // what can be refused is, before anything is locked or created
-		if _, err := event(before, v); err != nil && !errors.Is(err, errNothingToRecord) {
-			return err
-		}
+	// What can be refused is, before anything is locked or created.
+	if _, err := events(ctx, before); err != nil {
+		return nil, err
 	}
 	b, err := m.db.Begin(ctx, m.set.Name(), m.lockOptions(before.Settings))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() {
 		if rerr := b.Rollback(ctx); err == nil {
@@ -87,26 +122,24 @@ func (m *Migrator) record(ctx context.Context, versions []int64, note string, ev
 	}()
 	st, err := b.State(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := checkMode(st.Settings); err != nil {
-		return err
+		return nil, err
+	}
+	all, err := events(ctx, st)
+	if err != nil {
+		return nil, err
 	}
 	now := time.Now()
-	for _, v := range versions {
-		e, err := event(st, v)
-		if errors.Is(err, errNothingToRecord) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		e.Set, e.Version, e.StartedAt, e.ToolVersion, e.Note = m.set.Name(), v, now, ToolVersion(), note
+	for _, e := range all {
+		e.Set, e.StartedAt, e.ToolVersion, e.Note = m.set.Name(), now, ToolVersion(), note
 		if err := b.Record(ctx, e); err != nil {
-			return err
+			return nil, err
 		}
-		e.Set = m.set.Name()
-		st.Fold(e)
 	}
-	return b.Commit(ctx)
+	if err := b.Commit(ctx); err != nil {
+		return nil, err
+	}
+	return b.Recorded(), nil
 }

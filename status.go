@@ -2,6 +2,8 @@ package whimbrel
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -11,13 +13,16 @@ import (
 // MigrationState says where one version stands.
 type MigrationState string
 
-// The states. Modified and Unknown versions are applied; OutOfOrder ones are pending.
+// The states. Modified, Unknown and Replaced versions are applied; OutOfOrder ones are pending.
 const (
 	Applied    MigrationState = "applied"
 	Pending    MigrationState = "pending"
 	OutOfOrder MigrationState = "out_of_order" // pending, below the newest applied version
 	Modified   MigrationState = "modified"     // applied from another text than the set has
 	Unknown    MigrationState = "unknown"      // applied, and not in the set
+	// Replaced versions are applied, and the set has something in their place: a squash, which the
+	// next Up records when all that it replaces is applied, or a baseline.
+	Replaced MigrationState = "replaced"
 )
 
 // Status is where a set stands in a database.
@@ -31,7 +36,22 @@ type Status struct {
 	Dirty bool
 	// Migrations are all versions that the set or the database has, in order.
 	Migrations []MigrationStatus
-	Settings   database.Settings
+	// Repeatables are all repeatable scripts that the set has or that ran, by name.
+	Repeatables []RepeatableStatus
+	Settings    database.Settings
+}
+
+// RepeatableStatus is where a repeatable script stands: Applied; Pending where it has never
+// run, and Modified where it ran from another text, so that the next Up runs it; or
+// Unknown where it ran and the set does not have it.
+type RepeatableStatus struct {
+	Name  string
+	State MigrationState
+	// Checksum is the set's, or where it has none the stored one.
+	Checksum migration.Checksum
+	// RanAt and Duration are of when it ran last; zero where it never did.
+	RanAt    time.Time
+	Duration time.Duration
 }
 
 // MigrationStatus is where one migration stands.
@@ -39,6 +59,8 @@ type MigrationStatus struct {
 	Version int64
 	Name    string
 	State   MigrationState
+	// ReplacedBy is the version of the squash whose original this is, else NilVersion.
+	ReplacedBy int64
 	// Checksum is the stored one where the version is applied, else the set's.
 	Checksum migration.Checksum
 	// AppliedAt and Duration are zero for what is not applied. Marked reports
@@ -55,37 +77,85 @@ func (m *Migrator) Status(ctx context.Context) (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Status{Set: m.set.Name(), Database: st.Database, Settings: st.Settings}
+	s := &Status{Set: m.set.Name(), Database: st.Database, Settings: st.Settings, Repeatables: m.repeatables(st)}
 	s.Version, s.Dirty = st.Version()
-	byVersion := database.Migrations{} // both, in order
-	for a := range st.Applied.All() {
-		byVersion.Append(a)
-	}
-	for _, mig := range m.set.All() {
-		byVersion.Append(database.Applied{Version: mig.Version, Name: mig.Name, Checksum: mig.Up.Checksum})
-	}
-	for entry := range byVersion.All() {
-		mig, inSet := m.set.Get(entry.Version)
-		_, isApplied := st.Applied.Read(entry.Version)
+	v := viewOf(m.set, st.Applied)
+	for entry := range v.entries().All() {
 		ms := MigrationStatus{
-			Version: entry.Version, Name: entry.Name, Checksum: entry.Checksum,
+			Version: entry.Version, Name: entry.Name, Checksum: entry.Checksum, ReplacedBy: NilVersion,
 			AppliedAt: entry.AppliedAt, Duration: entry.Duration, Marked: entry.Marked,
 		}
-		switch {
-		case !isApplied && entry.Version < s.Version:
-			ms.State = OutOfOrder
-		case !isApplied:
-			ms.State = Pending
-		case !inSet:
-			ms.State = Unknown
-		case mig.Up.Checksum != entry.Checksum:
-			ms.State = Modified
-		default:
-			ms.State = Applied
+		if q, ok := m.set.Squash(entry.Version); ok && v.open(q) {
+			ms.ReplacedBy = q.Version
 		}
+		ms.State = v.stateOf(entry, s.Version)
 		s.Migrations = append(s.Migrations, ms)
 	}
 	return s, nil
+}
+
+// entries are all versions that the set or the database has, in order.
+func (v view) entries() *database.Migrations {
+	all := &database.Migrations{}
+	for a := range v.applied.All() {
+		all.Append(a)
+	}
+	add := func(m migration.Migration) {
+		all.Append(database.Applied{Version: m.Version, Name: m.Name, Checksum: m.Up.Checksum})
+	}
+	for _, m := range v.set.All() {
+		switch {
+		case m.Version <= v.covered:
+		case len(m.Up.Replaces) == 0 || !v.open(m):
+			add(m)
+		default:
+			for _, r := range m.Up.Replaces {
+				o, _ := v.set.Original(r.Version)
+				all.Append(database.Applied{Version: r.Version, Name: o.Name, Checksum: r.Checksum})
+			}
+		}
+	}
+	return all
+}
+
+// stateOf says where a version stands; newest is the newest applied one.
+func (v view) stateOf(entry database.Applied, newest int64) MigrationState {
+	sum, known := v.expected(entry)
+	switch {
+	case !v.isApplied(entry.Version) && entry.Version < newest:
+		return OutOfOrder
+	case !v.isApplied(entry.Version):
+		return Pending
+	case known && sum != entry.Checksum:
+		return Modified
+	case v.replaced(entry):
+		return Replaced
+	case !known:
+		return Unknown
+	}
+	return Applied
+}
+
+func (m *Migrator) repeatables(st *database.State) []RepeatableStatus {
+	var all []RepeatableStatus
+	for _, r := range m.set.Repeatables() {
+		ran, ok := st.Repeated[r.Name]
+		rs := RepeatableStatus{Name: r.Name, State: Applied, Checksum: r.Script.Checksum, RanAt: ran.AppliedAt, Duration: ran.Duration}
+		switch {
+		case !ok:
+			rs.State = Pending
+		case ran.Checksum != r.Script.Checksum:
+			rs.State = Modified
+		}
+		all = append(all, rs)
+	}
+	for name, ran := range st.Repeated {
+		if !slices.ContainsFunc(all, func(r RepeatableStatus) bool { return r.Name == name }) {
+			all = append(all, RepeatableStatus{Name: name, State: Unknown, Checksum: ran.Checksum, RanAt: ran.AppliedAt, Duration: ran.Duration})
+		}
+	}
+	slices.SortFunc(all, func(a, b RepeatableStatus) int { return strings.Compare(a.Name, b.Name) })
+	return all
 }
 
 // InState returns the versions in any of the given states, in ascending order; never nil.
@@ -102,11 +172,11 @@ func (s *Status) InState(states ...MigrationState) []int64 {
 }
 
 // All returns the versions that this build knows, ascending.
-func (s *Status) All() []int64 { return s.InState(Applied, Pending, OutOfOrder, Modified) }
+func (s *Status) All() []int64 { return s.InState(Applied, Pending, OutOfOrder, Modified, Replaced) }
 
 // Applied returns the versions recorded in the database, ascending, those that
 // this build does not know included.
-func (s *Status) Applied() []int64 { return s.InState(Applied, Modified, Unknown) }
+func (s *Status) Applied() []int64 { return s.InState(Applied, Modified, Unknown, Replaced) }
 
 // Pending returns the versions that are not applied, ascending, those that are out of
 // order included.

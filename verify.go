@@ -40,9 +40,10 @@ func (m *Migrator) verify(ctx context.Context, st *database.State, steps []Step)
 
 // modified returns the applied versions whose checksum is not the set's.
 func modified(set *migration.Set, applied *database.Migrations) []int64 {
+	v := viewOf(set, applied)
 	var vs []int64
 	for a := range applied.All() {
-		if mig, ok := set.Get(a.Version); ok && mig.Up.Checksum != a.Checksum {
+		if sum, ok := v.expected(a); ok && sum != a.Checksum {
 			vs = append(vs, a.Version)
 		}
 	}
@@ -50,12 +51,17 @@ func modified(set *migration.Set, applied *database.Migrations) []int64 {
 }
 
 func (m *Migrator) mismatch(ctx context.Context, st *database.State, bad []int64) error {
+	v := viewOf(m.set, st.Applied)
 	a, _ := st.Applied.Read(bad[0])
-	mig, _ := m.set.Get(bad[0])
-	e := &ChecksumMismatchError{
-		Set: m.set.Name(), Version: mig.Version, Name: mig.Name, File: mig.Up.File,
-		Stored: a.Checksum, Expected: mig.Up.Checksum, Others: bad[1:],
+	e := &ChecksumMismatchError{Set: m.set.Name(), Version: a.Version, Name: a.Name, Stored: a.Checksum, Others: bad[1:]}
+	e.Expected, _ = v.expected(a)
+	mig, ok := v.get(a.Version)
+	if !ok { // its file is gone, and the squash says what it was
+		q, _ := m.set.Squash(a.Version)
+		e.File = q.Up.File
+		return e
 	}
+	e.Name, e.File = mig.Name, mig.Up.File
 	stored, ok, err := m.storedText(ctx, a)
 	if err != nil {
 		return err

@@ -36,10 +36,7 @@ var directives = []directive{
 
 // Parse reads one directive, as it stands behind "-- whimbrel:", into d.
 func (d *Directives) Parse(text string) error {
-	word, arg := strings.TrimSpace(text), ""
-	if i := strings.IndexFunc(word, unicode.IsSpace); i >= 0 {
-		word, arg = word[:i], strings.TrimSpace(word[i:])
-	}
+	word, arg := cutWord(text)
 	for _, k := range directives {
 		switch {
 		case k.word != strings.ToLower(word):
@@ -61,7 +58,17 @@ func (d *Directives) Parse(text string) error {
 	for _, k := range directives {
 		words = append(words, k.word)
 	}
+	words = append(words, replacesWord)
 	return fmt.Errorf("unknown directive %q; there are: %s", strings.TrimSpace(text), strings.Join(words, ", "))
+}
+
+// cutWord takes the first word off a text.
+func cutWord(text string) (word, rest string) {
+	word = strings.TrimSpace(text)
+	if i := strings.IndexFunc(word, unicode.IsSpace); i >= 0 {
+		word, rest = word[:i], strings.TrimSpace(word[i:])
+	}
+	return word, rest
 }
 
 // String returns the directives in the form that ParseDirectives reads: joined by

@@ -25,6 +25,9 @@ type Script struct {
 	Checksum Checksum
 	// Size is the length of the text in bytes; 0 for a function.
 	Size int64
+	// Replaces are the migrations that this up script takes the place of, in ascending
+	// order: it is then a squash.
+	Replaces []Replaced
 	Directives
 
 	open func() (io.ReadCloser, error)

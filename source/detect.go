@@ -36,6 +36,8 @@ func (f *folder) detect() (Format, error) {
 			}
 			if _, err := nativeName(name); err == nil {
 				note(Native, shown, "a name of up and down files")
+			} else if !startsWithDigit(name) {
+				continue // a baseline or a repeatable script, or another tool's own
 			} else if len(tools) == 0 {
 				bare = append(bare, Seen{Format: Tern, Files: []string{shown}})
 			}

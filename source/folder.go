@@ -20,6 +20,7 @@ type folder struct {
 	entries []fs.DirEntry            // of the root, in order, without the hidden ones
 	subs    map[string][]fs.DirEntry // of the sub-folders that may be migrations
 	files   map[string]*file         // by name within fsys
+	others  migration.Contents       // what is there beside the migrations
 	problems
 }
 
@@ -53,7 +54,7 @@ func load(fsys fs.FS, opts Options) (*folder, error) {
 			}
 			continue
 		}
-		wanted = f.want(wanted, e.Name(), e, startsWithDigit(e.Name()) && f.wants(e.Name()))
+		wanted = f.want(wanted, e.Name(), e, f.wants(e.Name()))
 	}
 	f.readFiles(wanted)
 	return f, nil
@@ -75,6 +76,10 @@ func (f *folder) want(wanted []*file, name string, e fs.DirEntry, ok bool) []*fi
 
 // wants reports whether the format reads files of that name in the root.
 func (f *folder) wants(name string) bool {
+	native := f.opts.Format == Auto || f.opts.Format == Native
+	if !startsWithDigit(name) {
+		return native && (isBaseline(name) || isRepeatable(name))
+	}
 	if f.opts.Format == GolangMigrate {
 		_, ok := golangMigrateName(name)
 		return ok
@@ -261,7 +266,7 @@ func (f *folder) direct(file *file, p *part, s *migration.Script, inHead bool) {
 			f.at(file.path, d.line, d.column, "directives stand before the first statement; move %q up", "-- whimbrel: "+d.text)
 			continue
 		}
-		if err := s.Directives.Parse(d.text); err != nil {
+		if err := s.Direct(d.text); err != nil {
 			f.at(file.path, d.line, d.column, "%v", err)
 		}
 	}
@@ -306,7 +311,7 @@ func (f *folder) read(format Format) ([]migration.Migration, error) {
 	default:
 		all = f.native()
 	}
-	if len(all) == 0 {
+	if len(all)+len(f.others.Baselines)+len(f.others.Repeatables) == 0 {
 		f.elsewhere()
 	}
 	return all, f.err()

@@ -19,6 +19,9 @@ import (
 //   - A down without an up is an error, an up without a down is irreversible.
 //   - A down script may be empty: there is nothing to take back. An empty up script
 //     is an error unless it has the directive "empty".
+//   - B0005_name.sql is a baseline, R__name.sql a repeatable script: see beside.go.
+//   - A squash has the version of the newest migration that it replaces, and another name;
+//     what it replaces may be there beside it.
 //   - Any other .sql file is an error. Sub-folders are not read; one that holds files
 //     named like migrations is an error, unless its name begins with "_" or ".".
 //
@@ -46,6 +49,9 @@ type pair struct {
 // says which name was probably meant.
 func nativeName(name string) (half, error) {
 	if !startsWithDigit(name) {
+		if meant := besideMeant(name); meant != "" {
+			return half{}, fmt.Errorf("is not named like a migration; %s was probably meant", meant)
+		}
 		return half{}, fmt.Errorf("is not named like a migration; %s", nativeNames)
 	}
 	n, rest, err := cutVersion(name)
@@ -95,7 +101,7 @@ func (f *folder) native() []migration.Migration {
 			f.nativeSub(name)
 			continue
 		}
-		if !hasSQLSuffix(name) {
+		if !hasSQLSuffix(name) || f.beside(name) {
 			continue
 		}
 		h, err := nativeName(name)
@@ -152,11 +158,50 @@ func (f *folder) pairs(halves []half, sameName bool) []migration.Migration {
 	})
 	var all []migration.Migration
 	for _, p := range order {
-		if m, ok := f.pair(p, sameName); ok {
-			all = append(all, m)
+		for _, p := range f.split(p) {
+			if m, ok := f.pair(p, sameName); ok {
+				all = append(all, m)
+			}
 		}
 	}
 	return all
+}
+
+// split tells a squash from the original that has its version: by the directive, and by the
+// names, which differ.
+func (f *folder) split(p *pair) []*pair {
+	i := slices.IndexFunc(p.ups, func(h half) bool { return h.file.replaces(p.version) })
+	if i < 0 || len(p.ups) != 2 || p.ups[0].name == p.ups[1].name {
+		return []*pair{p}
+	}
+	squash, original := &pair{version: p.version}, &pair{version: p.version}
+	of := func(h half) *pair {
+		if h.name == p.ups[i].name {
+			return squash
+		}
+		return original
+	}
+	for _, h := range p.ups {
+		of(h).ups = append(of(h).ups, h)
+	}
+	for _, h := range p.downs {
+		of(h).downs = append(of(h).downs, h)
+	}
+	return []*pair{squash, original}
+}
+
+// replaces reports whether the file's directives say that it replaces a version.
+func (f *file) replaces(version int64) bool {
+	if f.skim == nil {
+		return false
+	}
+	var s migration.Script
+	for i := range f.parts {
+		for _, d := range f.parts[i].directives {
+			_ = s.Direct(d.text) // what is wrong with it is said when the script is read
+		}
+	}
+	return slices.ContainsFunc(s.Replaces, func(r migration.Replaced) bool { return r.Version == version })
 }
 
 // pair makes the migration of one version, or reports why it can't.

@@ -97,20 +97,24 @@ func cleanName(name string) (string, error) {
 	return strings.Join(strings.Fields(name), "_"), nil
 }
 
-// newestVersion returns the highest version that a migration in the root is named
-// with; the zero value if there is none.
+// newestVersion returns the highest version that a migration or a baseline in the root is
+// named with; the zero value if there is none.
 func newestVersion(fsys fs.FS, format Format) (newest numbered, err error) {
 	entries, err := fs.ReadDir(fsys, ".")
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return newest, err
 	}
 	for _, e := range entries {
-		_, pair := golangMigrateName(e.Name())
-		counts := pair || hasSQLSuffix(e.Name()) || path.Ext(e.Name()) == ".go" || e.IsDir() && format == Hasura
-		if !counts || !startsWithDigit(e.Name()) {
+		name := e.Name()
+		if format == Native && isBaseline(name) {
+			name = name[len("B"):]
+		}
+		_, pair := golangMigrateName(name)
+		counts := pair || hasSQLSuffix(name) || path.Ext(name) == ".go" || e.IsDir() && format == Hasura
+		if !counts || !startsWithDigit(name) {
 			continue
 		}
-		n, _, err := cutVersion(e.Name())
+		n, _, err := cutVersion(name)
 		longer := n.version == newest.version && len(n.digits) > len(newest.digits)
 		if err == nil && (n.version > newest.version || longer) {
 			newest = n

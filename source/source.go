@@ -84,7 +84,7 @@ type Options struct {
 // *[AmbiguousError] if the format can't be told, and an *[Error] that is
 // [fs.ErrNotExist] if there is no such folder.
 func Read(fsys fs.FS, opts Options) (*migration.Set, error) {
-	var all []migration.Migration
+	var all migration.Contents
 	if fsys != nil {
 		f, err := load(fsys, opts)
 		if err != nil {
@@ -96,14 +96,17 @@ func Read(fsys fs.FS, opts Options) (*migration.Set, error) {
 				return nil, err
 			}
 		}
-		if all, err = f.read(format); err != nil {
+		migrations, err := f.read(format)
+		if err != nil {
 			return nil, err
 		}
+		all = f.others
+		all.Migrations = migrations
 	}
-	if err := addFuncs(&all, opts.Funcs); err != nil {
+	if err := addFuncs(&all.Migrations, opts.Funcs); err != nil {
 		return nil, err
 	}
-	return migration.NewSet(opts.Set, all...)
+	return all.Set(opts.Set)
 }
 
 // addFuncs appends the Go functions' migrations.

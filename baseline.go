@@ -1,0 +1,121 @@
+package whimbrel
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// BaselineOptions of Migrator.Baseline.
+type BaselineOptions struct {
+	// Force sets the record right where the set has a history, for which Reason must say why.
+	Force bool
+	// Reason is kept with each event in the history.
+	Reason string
+}
+
+// Baseline records that the schema, which nobody has recorded, is that of a version: it marks
+// every migration of the set up to it as applied, and runs nothing. A set with a history is a
+// *HistoryError, unless Force is given with a reason: then the versions above the
+// baseline are forgotten, and those up to it are recorded with the checksums of this build.
+func (m *Migrator) Baseline(ctx context.Context, version int64, opts BaselineOptions) (*Result, error) {
+	start := time.Now()
+	r := &Result{Set: m.set.Name()}
+	if opts.Force && opts.Reason == "" {
+		return r, errors.New("forcing a baseline wants a reason, which the history keeps")
+	}
+	recorded, err := m.record(ctx, opts.Reason, func(ctx context.Context, st *database.State) ([]database.Event, error) {
+		if !opts.Force {
+			if err := m.noHistory(ctx, st); err != nil {
+				return nil, err
+			}
+		}
+		return m.baselineEvents(st, version)
+	})
+	for _, e := range recorded {
+		if e.Direction == database.Mark {
+			r.Recorded = append(r.Recorded, Done{Version: e.Version, Name: e.Name})
+		}
+	}
+	r.Duration = time.Since(start)
+	return r, err
+}
+
+// noHistory refuses a set that has events.
+func (m *Migrator) noHistory(ctx context.Context, st *database.State) error {
+	var last database.Event
+	for e, err := range m.History(ctx) {
+		if err != nil {
+			return err
+		}
+		last = e
+	}
+	if last.ID == 0 {
+		return nil
+	}
+	version, _ := st.Version()
+	return &HistoryError{Set: m.set.Name(), Version: version, Applied: st.Applied.Len(), Last: last}
+}
+
+// baselineEvents make what is applied exactly what the set has up to a version; unknown
+// versions below it stay.
+func (m *Migrator) baselineEvents(st *database.State, version int64) ([]database.Event, error) {
+	now := viewOf(m.set, st.Applied)
+	marks, err := now.upTo(version)
+	if err != nil {
+		return nil, err
+	}
+	var all []database.Event
+	wanted := map[int64]bool{}
+	for _, mig := range marks {
+		wanted[mig.Version] = true
+		if a, ok := st.Applied.Read(mig.Version); ok && a.Checksum == mig.Up.Checksum {
+			continue
+		}
+		e, err := m.markEvent(mig)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, e)
+	}
+	for a := range st.Applied.All() {
+		_, replaced := m.set.Squash(a.Version)
+		if !wanted[a.Version] && (a.Version > version || replaced) {
+			all = append(all, forgetEvent(a))
+		}
+	}
+	return all, nil
+}
+
+// upTo returns the migrations that a schema at a version has: a squash as itself, unless
+// the version is one of those that it replaces.
+func (v view) upTo(version int64) ([]migration.Migration, error) {
+	if !v.known(version) {
+		return nil, unknownVersion(v.set, v.applied, version)
+	}
+	var all []migration.Migration
+	for _, m := range v.set.All() {
+		if m.Version <= version {
+			all = append(all, m)
+			continue
+		}
+		for _, r := range m.Up.Replaces {
+			if r.Version > version {
+				break
+			}
+			o, ok := v.set.Original(r.Version)
+			if !ok {
+				return nil, unknownVersion(v.set, v.applied, r.Version)
+			}
+			all = append(all, o)
+		}
+	}
+	b, isBaseline := v.set.Baseline(version)
+	if isBaseline && (len(all) == 0 || all[len(all)-1].Version != version) {
+		all = append(all, b) // the files up to it are gone
+	}
+	return all, nil
+}

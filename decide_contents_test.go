@@ -1,0 +1,295 @@
+package whimbrel
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// contents are a set in a few words: migrations as setOf makes them, squashes of ranges of
+// versions 1, 2, 3, …, which are original scripts that are there or gone, and so on.
+type contents struct {
+	versions   []int64
+	squash     [2]int64 // the oldest and the newest version, which is the squash's own
+	gone       bool     // the originals' files
+	baselines  []int64
+	repeatable []string
+}
+
+func (c contents) set(t testing.TB) *migration.Set {
+	t.Helper()
+	var all migration.Contents
+	for _, m := range setOf(t, c.versions...).All() {
+		if inside := m.Version >= c.squash[0] && m.Version <= c.squash[1]; !inside || !c.gone {
+			all.Migrations = append(all.Migrations, m)
+		}
+	}
+	if newest := c.squash[1]; newest > 0 {
+		all.Migrations = append(all.Migrations, squashOf(t, c.squash[0], newest))
+	}
+	for _, v := range c.baselines {
+		name := fmt.Sprintf("b%d", v)
+		all.Baselines = append(all.Baselines, migration.Migration{Version: v, Name: name, Up: migration.Text("B_"+name+".sql", "-- the schema as of "+name)})
+	}
+	for _, name := range c.repeatable {
+		all.Repeatables = append(all.Repeatables, migration.Named{Name: name, Script: migration.Text("R__"+name+".sql", "-- "+name)})
+	}
+	set, err := all.Set("s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+// squashOf returns a squash of all versions from one to another, as setOf makes them.
+func squashOf(t testing.TB, from, to int64) migration.Migration {
+	t.Helper()
+	q := migration.Migration{Version: to, Name: "squash", Up: migration.Text("squash.up.sql", "-- all of it"), Down: migration.Text("squash.down.sql", "-- none of it")}
+	for v := from; v <= to; v++ {
+		m, _ := setOf(t, v).Get(v)
+		if err := q.Up.Direct(fmt.Sprintf("replaces %d %s", v, m.Up.Checksum)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return q
+}
+
+// recordedAs is a database that has recorded the squash of a range, and other versions.
+func recordedAs(t testing.TB, from, to int64, others ...int64) *database.Migrations {
+	t.Helper()
+	q := squashOf(t, from, to)
+	applied := appliedOf(others...)
+	applied.Put(database.Applied{Version: to, Name: q.Name, Checksum: q.Up.Checksum, DownChecksum: q.Down.Checksum, HasDownText: true, EventID: 100})
+	return applied
+}
+
+// In the wanted steps = is recorded without running, * a baseline, and a name a repeatable
+// script.
+func TestDecideSquash(t *testing.T) {
+	t.Parallel()
+	six := []int64{1, 2, 3, 4, 5, 6}
+	there := contents{versions: six, squash: [2]int64{2, 4}}
+	gone := contents{versions: six, squash: [2]int64{2, 4}, gone: true}
+	recorded := recordedAs(t, 2, 4, 1)
+	tests := []struct {
+		name    string
+		set     contents
+		applied *database.Migrations
+		goal    Goal
+		want    string
+	}{
+		{name: "a fresh database runs the squash", set: there, want: "+1 +4 +5 +6"},
+		{name: "before the range", set: there, applied: appliedOf(1), want: "+4 +5 +6"},
+		{name: "inside the range the originals go on", set: there, applied: appliedOf(1, 2), want: "+3 +4 =4 +5 +6"},
+		{name: "inside the range without the files", set: gone, applied: appliedOf(1, 2), want: "*whimbrel.SquashedError"},
+		{name: "at the end of the range", set: gone, applied: appliedOf(1, 2, 3, 4), want: "=4 +5 +6"},
+		{name: "after the range", set: gone, applied: appliedOf(1, 2, 3, 4, 5, 6), want: "=4"},
+		{name: "recorded already", set: gone, applied: recordedAs(t, 2, 4, 1, 5, 6)},
+		{name: "recorded already, with the files", set: there, applied: recorded, want: "+5 +6"},
+		{name: "the range alone", set: contents{versions: six[:4], squash: [2]int64{1, 4}, gone: true}, applied: appliedOf(1, 2, 3, 4), want: "=4"},
+		{name: "a squash of one", set: contents{versions: six[:4], squash: [2]int64{4, 4}, gone: true}, applied: appliedOf(1, 2, 3, 4), want: "=4"},
+		{name: "pending below what is applied", set: gone, applied: appliedOf(1, 6), want: "*whimbrel.OutOfOrderError"},
+
+		{name: "up to before the range", set: there, goal: UpTo(1), want: "+1"},
+		{name: "up to inside the range takes the originals", set: there, goal: UpTo(3), want: "+1 +2 +3"},
+		{name: "up to inside the range without the files", set: gone, goal: UpTo(3), want: "*whimbrel.UnknownVersionError"},
+		{name: "up to the squash", set: there, goal: UpTo(4), want: "+1 +4"},
+		{name: "up to inside what is recorded", set: there, applied: recorded, goal: UpTo(3)},
+		{name: "up to inside the range, from inside", set: there, applied: appliedOf(1, 2), goal: UpTo(3), want: "+3"},
+
+		{name: "one step is the squash", set: there, applied: appliedOf(1), goal: Steps(1), want: "+4"},
+		{name: "one step inside the range", set: there, applied: appliedOf(1, 2), goal: Steps(1), want: "+3"},
+		{name: "the last step of the range records, too", set: there, applied: appliedOf(1, 2, 3), goal: Steps(1), want: "+4 =4"},
+		{name: "recording is no step", set: there, applied: appliedOf(1, 2, 3, 4), goal: Steps(1), want: "=4 +5"},
+
+		{name: "a recorded squash goes down as one", set: there, applied: recorded, goal: Steps(-1), want: "-4"},
+		{name: "and up again", set: gone, applied: recorded, goal: Redo(1), want: "-4 +4"},
+		{name: "down below it", set: gone, applied: recorded, goal: DownTo(1), want: "-4"},
+		{name: "to inside what is recorded", set: there, applied: recorded, goal: Version(3), want: "-4 +2 +3"},
+		{name: "to inside what is recorded, without the files", set: gone, applied: recorded, goal: Version(3), want: "*whimbrel.UnknownVersionError"},
+		{name: "what is not recorded goes down one by one", set: there, applied: appliedOf(1, 2, 3, 4), goal: Steps(-2), want: "-4 -3"},
+		{name: "with the history's scripts where the files are gone", set: gone, applied: appliedOf(1, 2, 3, 4, 5), goal: DownTo(2), want: "-5 -4h -3h"},
+		{name: "to inside what is not recorded", set: gone, applied: appliedOf(1, 2, 3, 4), goal: Version(3), want: "-4h"},
+		{name: "redo of an original", set: there, applied: appliedOf(1, 2, 3), goal: Redo(1), want: "-3 +3"},
+		{name: "redo of an original without its file", set: gone, applied: appliedOf(1, 2, 3), goal: Redo(1), want: "*whimbrel.UnknownVersionError"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			steps, err := decide(tt.set.set(t), stateOf(tt.applied), tt.goal, false)
+			got := stepWords(steps)
+			if err != nil {
+				got = fmt.Sprintf("%T", err)
+			}
+			if got != tt.want {
+				t.Errorf("got %q (%v), want %q", got, err, tt.want)
+			}
+		})
+	}
+}
+
+func TestDecideSquashErrorSaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	set := contents{versions: []int64{1, 2, 3, 4}, squash: [2]int64{2, 4}, gone: true}.set(t)
+	_, err := decide(set, stateOf(appliedOf(1, 2)), Latest(), false)
+	want := `squash.up.sql: the squash 4 squash of set "s" replaces the versions 2, 3, 4, of which this database lacks 3, 4; there are no files for 3, 4 any more; bring it to version 4 with an older build, or put these files back, then go on`
+	if err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %v", err, want)
+	}
+}
+
+func TestDecideBaseline(t *testing.T) {
+	t.Parallel()
+	five := []int64{1, 2, 3, 4, 5}
+	both := contents{versions: five, baselines: []int64{2, 4}}
+	filesGone := contents{versions: []int64{5}, baselines: []int64{4}}
+	b4, _ := both.set(t).Baseline(4)
+	started := database.NewMigrations(database.Applied{Version: 4, Name: "b4", Checksum: b4.Up.Checksum, EventID: 1})
+	tests := []struct {
+		name    string
+		set     contents
+		applied *database.Migrations
+		goal    Goal
+		want    string
+	}{
+		{name: "an empty database starts from the newest", set: both, want: "*4 +5"},
+		{name: "from the newest that the goal reaches", set: both, goal: UpTo(3), want: "*2 +3"},
+		{name: "or from none", set: both, goal: Version(1), want: "+1"},
+		{name: "at the goal", set: both, goal: Version(4), want: "*4"},
+		{name: "steps are migrations", set: both, goal: Steps(2), want: "+1 +2"},
+		{name: "a database that has something does not", set: both, applied: appliedOf(1), want: "+2 +3 +4 +5"},
+		{name: "the files may be gone", set: filesGone, want: "*4 +5"},
+		{name: "a goal may name it", set: filesGone, goal: UpTo(4), want: "*4"},
+		{name: "started from it", set: filesGone, applied: started, want: "+5"},
+		{name: "files that come back are not pending", set: both, applied: started, want: "+5"},
+		{name: "and it can't be taken back", set: both, applied: started, goal: DownTo(NilVersion), want: "*whimbrel.IrreversibleError"},
+		{name: "an older database goes on without", set: filesGone, applied: appliedOf(1, 2, 3, 4), want: "+5"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			steps, err := decide(tt.set.set(t), stateOf(tt.applied), tt.goal, false)
+			got := stepWords(steps)
+			if err != nil {
+				got = fmt.Sprintf("%T", err)
+			}
+			if got != tt.want {
+				t.Errorf("got %q (%v), want %q", got, err, tt.want)
+			}
+		})
+	}
+}
+
+func TestDecideRepeatables(t *testing.T) {
+	t.Parallel()
+	set := contents{versions: []int64{1, 2}, repeatable: []string{"views", "grants", "functions"}}.set(t)
+	ran := func(names ...string) map[string]database.Applied {
+		all := map[string]database.Applied{}
+		for _, n := range names {
+			all[n] = database.Applied{Name: n, Checksum: migration.Sum("-- " + n)}
+		}
+		return all
+	}
+	changed := ran("views", "grants", "functions")
+	changed["grants"] = database.Applied{Name: "grants", Checksum: migration.Sum("-- what it was")}
+	tests := []struct {
+		name    string
+		applied *database.Migrations
+		ran     map[string]database.Applied
+		goal    Goal
+		want    string
+	}{
+		{name: "after everything else, by name", want: "+1 +2 functions grants views"},
+		{name: "each that has not run", applied: appliedOf(1, 2), ran: ran("grants"), want: "functions views"},
+		{name: "none that has", applied: appliedOf(1, 2), ran: ran("views", "grants", "functions", "gone")},
+		{name: "one that has changed", applied: appliedOf(1, 2), ran: changed, want: "grants"},
+		{name: "for the latest version only", goal: UpTo(2), want: "+1 +2"},
+		{name: "not on the way down", applied: appliedOf(1, 2), goal: Steps(-1), want: "-2"},
+		{name: "not by a build that the database is ahead of", applied: appliedOf(1, 2, 3)},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			st := stateOf(tt.applied)
+			st.Repeated = tt.ran
+			steps, err := decide(set, st, tt.goal, false)
+			if got := stepWords(steps); err != nil || got != tt.want {
+				t.Errorf("got %q (%v), want %q", got, err, tt.want)
+			}
+		})
+	}
+}
+
+// compare knows what another process may have recorded meanwhile.
+func TestCompareContents(t *testing.T) {
+	t.Parallel()
+	squashed := contents{versions: []int64{1, 2, 3, 4, 5}, squash: [2]int64{2, 4}}
+	based := contents{versions: []int64{1, 2, 3}, baselines: []int64{2}}
+	tests := []struct {
+		name             string
+		set              contents
+		expected, actual *database.Migrations
+		goal             Goal
+		want, conflict   string
+	}{
+		{name: "another recorded the squash", set: squashed, expected: appliedOf(1, 2, 3, 4), actual: recordedAs(t, 2, 4, 1), want: "+5"},
+		{name: "another went on and recorded it", set: squashed, expected: appliedOf(1, 2), actual: recordedAs(t, 2, 4, 1), want: "+5"},
+		{name: "another went on", set: squashed, expected: appliedOf(1, 2), actual: appliedOf(1, 2, 3), want: "+4 =4 +5"},
+		{name: "another ran the squash", set: squashed, expected: appliedOf(1), actual: recordedAs(t, 2, 4, 1), want: "+5"},
+		{name: "an older build began what the squash replaces", set: squashed, expected: appliedOf(1), actual: appliedOf(1, 2), conflict: "version 2 was meanwhile applied, which the squash 4 squash replaces"},
+		{name: "another took something back", set: squashed, expected: appliedOf(1, 2, 3, 4), actual: appliedOf(1, 2, 3), conflict: "version 4 is meanwhile not what the squash 4 squash replaces"},
+		{name: "what is to go down was recorded", set: squashed, expected: appliedOf(1, 2, 3), actual: recordedAs(t, 2, 4, 1), goal: Steps(-1), conflict: "version 3 was meanwhile recorded as part of the squash 4 squash"},
+
+		{name: "nothing happened", set: based, expected: appliedOf(), actual: appliedOf(), want: "*2 +3"},
+		{name: "another started from the baseline", set: based, expected: appliedOf(), actual: appliedOf(1, 2), want: "+3"},
+		{name: "another did not", set: based, expected: appliedOf(), actual: appliedOf(1), conflict: "version 1 was meanwhile applied, and the baseline 2 b2 is for an empty database"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			set := tt.set.set(t)
+			steps, err := decide(set, stateOf(tt.expected), tt.goal, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			todo, conflict := compare(set, stateOf(tt.expected), stateOf(tt.actual), steps, tt.goal, false)
+			got := ""
+			if conflict != nil {
+				got = fmt.Sprintf("version %d %s", conflict.Version, conflict.Problem)
+			}
+			if stepWords(todo) != tt.want || got != tt.conflict {
+				t.Errorf("todo %q, conflict %q; want %q, %q", stepWords(todo), got, tt.want, tt.conflict)
+			}
+		})
+	}
+}
+
+func TestCompareRepeatables(t *testing.T) {
+	t.Parallel()
+	set := contents{repeatable: []string{"views"}}.set(t)
+	steps, err := decide(set, stateOf(nil), Latest(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ran := func(text string) *database.State {
+		st := stateOf(nil)
+		st.Repeated = map[string]database.Applied{"views": {Name: "views", EventID: 7, Checksum: migration.Sum(text)}}
+		return st
+	}
+	if todo, conflict := compare(set, stateOf(nil), stateOf(nil), steps, Latest(), false); stepWords(todo) != "views" || conflict != nil {
+		t.Errorf("nothing happened: got %q, %v", stepWords(todo), conflict)
+	}
+	if todo, conflict := compare(set, stateOf(nil), ran("-- views"), steps, Latest(), false); len(todo) > 0 || conflict != nil {
+		t.Errorf("another ran it: got %q, %v", stepWords(todo), conflict)
+	}
+	_, conflict := compare(set, stateOf(nil), ran("-- other"), steps, Latest(), false)
+	if conflict == nil || conflict.Script != "views" {
+		t.Fatalf("another ran another text: got %v", conflict)
+	}
+	conflict.Set = "s"
+	if want := `set "s": script "views" was meanwhile run from another text; look at the status and plan again`; conflict.Error() != want {
+		t.Errorf("got %v, want %v", conflict, want)
+	}
+}

@@ -1,0 +1,202 @@
+package migration
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+)
+
+// Set is an ordered, duplicate-free list of migrations under a name. Several
+// sets live in one database without knowing each other; the name is what tells
+// them apart, so a library picks one that nobody else would. A Set does not
+// change after it was made, and may be used by several goroutines.
+//
+// A migration whose up script says that it replaces others is a squash. It is one of the
+// set's migrations; those that it replaces are not, but its originals, if they are
+// still there: what a database goes on with that has applied only some of them.
+type Set struct {
+	name        string
+	all         []Migration
+	originals   []Migration     // ordered by version
+	squashes    map[int64]int64 // the squash's version of each that is replaced, its own included
+	baselines   []Migration     // ordered by version
+	repeatables []Named         // ordered by name
+}
+
+// DuplicateError reports two migrations of a set with one version.
+type DuplicateError struct {
+	Version       int64
+	First, Second string // the files
+}
+
+func (e *DuplicateError) Error() string {
+	return fmt.Sprintf("version %d is there twice: %s and %s; give one of them another version", e.Version, e.First, e.Second)
+}
+
+// ReservedSet is the name of the set that Whimbrel's own tables are migrated by.
+const ReservedSet = "whimbrel"
+
+// Contents are what a Set is made of, in any order.
+type Contents struct {
+	Migrations []Migration
+	// Baselines have an up script that stands for all migrations up to its version: an
+	// empty database starts from it.
+	Baselines []Migration
+	// Repeatables run after the migrations whenever their text has changed.
+	Repeatables []Named
+}
+
+// NewSet returns the set of the given migrations, ordered by version: Contents.Set for
+// nothing but migrations.
+func NewSet(name string, migrations ...Migration) (*Set, error) {
+	return Contents{Migrations: migrations}.Set(name)
+}
+
+// Set returns the set of the contents. An empty name means [DefaultSet]. It refuses
+// versions below 0, versions given twice (*[DuplicateError]), migrations without an up
+// script, and squashes that don't go with what else there is (*[SquashError]).
+func (c Contents) Set(name string) (*Set, error) {
+	if name == "" {
+		name = DefaultSet
+	}
+	if name == ReservedSet {
+		return nil, fmt.Errorf("the set name %q is Whimbrel's own; choose another", name)
+	}
+	s := &Set{name: name, squashes: map[int64]int64{}}
+	all, err := ordered(c.Migrations)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.sort(all); err != nil {
+		return nil, err
+	}
+	for _, list := range [][]Migration{s.all, s.originals} {
+		if err := once(list); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.setBaselines(c.Baselines); err != nil {
+		return nil, err
+	}
+	return s, s.setRepeatables(c.Repeatables)
+}
+
+// ordered returns migrations by their versions.
+func ordered(migrations []Migration) ([]Migration, error) {
+	all := slices.Clone(migrations)
+	sort.SliceStable(all, func(i, j int) bool { return all[i].Version < all[j].Version })
+	for _, m := range all {
+		switch {
+		case m.Version < 0:
+			return nil, fmt.Errorf("version %d of migration %q is below 0; versions count from 0", m.Version, m.Name)
+		case m.Up == nil:
+			return nil, fmt.Errorf("migration %s has no up script", m)
+		case m.Down != nil && len(m.Down.Replaces) > 0:
+			return nil, fmt.Errorf("%s: only an up script replaces migrations; move the directive there", m.Down.File)
+		}
+	}
+	return all, nil
+}
+
+// once refuses two migrations with one version.
+func once(list []Migration) error {
+	for i := range list[min(len(list), 1):] {
+		if first, second := list[i], list[i+1]; first.Version == second.Version {
+			return &DuplicateError{Version: first.Version, First: first.Up.File, Second: second.Up.File}
+		}
+	}
+	return nil
+}
+
+func (s *Set) setBaselines(baselines []Migration) (err error) {
+	if s.baselines, err = ordered(baselines); err != nil {
+		return err
+	}
+	for _, b := range s.baselines {
+		q, inside := s.Squash(b.Version)
+		switch {
+		case len(b.Up.Replaces) > 0:
+			return fmt.Errorf("%s: a baseline replaces nothing; it stands for all versions up to its own", b.Up.File)
+		case b.Up.NoTransaction:
+			return fmt.Errorf("%s: a baseline is always one transaction; leave what can't be in one to a migration", b.Up.File)
+		case inside && b.Version != q.Version:
+			return fmt.Errorf("%s: version %d is one of those that %s replaces; a database that starts there would stand in its middle; give the baseline version %d", b.Up.File, b.Version, q.Up.File, q.Version)
+		}
+	}
+	return once(s.baselines)
+}
+
+func (s *Set) setRepeatables(repeatables []Named) error {
+	s.repeatables = slices.Clone(repeatables)
+	sort.SliceStable(s.repeatables, func(i, j int) bool { return s.repeatables[i].Name < s.repeatables[j].Name })
+	for i, r := range s.repeatables {
+		switch {
+		case r.Name == "" || r.Script == nil:
+			return fmt.Errorf("a repeatable script needs a name and a text; here is %q", r.Name)
+		case len(r.Script.Replaces) > 0:
+			return fmt.Errorf("%s: a repeatable script replaces no migrations", r.Script.File)
+		case i > 0 && s.repeatables[i-1].Name == r.Name:
+			return fmt.Errorf("the repeatable script %q is there twice: %s and %s", r.Name, s.repeatables[i-1].Script.File, r.Script.File)
+		}
+	}
+	return nil
+}
+
+// Name returns the set's name.
+func (s *Set) Name() string { return s.name }
+
+// Len returns the number of migrations.
+func (s *Set) Len() int { return len(s.all) }
+
+// All returns the migrations in ascending order of their versions.
+func (s *Set) All() []Migration { return slices.Clone(s.all) }
+
+// Versions returns the versions in ascending order.
+func (s *Set) Versions() []int64 {
+	vs := make([]int64, len(s.all))
+	for i, m := range s.all {
+		vs[i] = m.Version
+	}
+	return vs
+}
+
+// Get returns the migration with the given version.
+func (s *Set) Get(version int64) (Migration, bool) { return find(s.all, version) }
+
+// Squash returns the squash that replaces a version. Its own version is the newest of those
+// that it replaces.
+func (s *Set) Squash(version int64) (Migration, bool) {
+	v, ok := s.squashes[version]
+	if !ok {
+		return Migration{}, false
+	}
+	return s.Get(v)
+}
+
+// Original returns the migration that a squash replaces, if it is still there.
+func (s *Set) Original(version int64) (Migration, bool) { return find(s.originals, version) }
+
+// Baselines returns the baselines in ascending order of their versions.
+func (s *Set) Baselines() []Migration { return slices.Clone(s.baselines) }
+
+// Baseline returns the baseline with the given version.
+func (s *Set) Baseline(version int64) (Migration, bool) { return find(s.baselines, version) }
+
+// Repeatables returns the repeatable scripts, ordered by name.
+func (s *Set) Repeatables() []Named { return slices.Clone(s.repeatables) }
+
+func find(list []Migration, version int64) (Migration, bool) {
+	i, found := sort.Find(len(list), func(i int) int {
+		switch v := list[i].Version; {
+		case version < v:
+			return -1
+		case version > v:
+			return 1
+		}
+		return 0
+	})
+	if !found {
+		return Migration{}, false
+	}
+	return list[i], true
+}

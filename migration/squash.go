@@ -1,0 +1,111 @@
+package migration
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+)
+
+// SquashError is a migration that replaces others and does not go with what else is in
+// the set.
+type SquashError struct {
+	File    string
+	Version int64
+	Msg     string // what is wrong and what to do
+}
+
+func (e *SquashError) Error() string { return e.File + ": " + e.Msg }
+
+// replacesWord is the directive that names one migration which a squash replaces.
+const replacesWord = "replaces"
+
+// Direct reads one directive, as it stands behind "-- whimbrel:", into the script.
+func (s *Script) Direct(text string) error {
+	word, rest := cutWord(text)
+	if !strings.EqualFold(word, replacesWord) {
+		return s.Directives.Parse(text)
+	}
+	version, sum := cutWord(rest)
+	v, err := strconv.ParseInt(version, 10, 64)
+	if err != nil || v < 0 {
+		return fmt.Errorf("directive %q wants a version and the checksum of its up script, not %q", replacesWord, rest)
+	}
+	c, err := ParseChecksum(sum)
+	if err != nil {
+		return fmt.Errorf("directive %q: %w", replacesWord, err)
+	}
+	if i := slices.IndexFunc(s.Replaces, func(r Replaced) bool { return r.Version == v }); i >= 0 {
+		return fmt.Errorf("directive %q names version %d twice", replacesWord, v)
+	}
+	s.Replaces = append(s.Replaces, Replaced{Version: v, Checksum: c})
+	sort.Slice(s.Replaces, func(i, j int) bool { return s.Replaces[i].Version < s.Replaces[j].Version })
+	return nil
+}
+
+// sort tells migrations, which are in order, from those that others replace.
+func (s *Set) sort(all []Migration) error {
+	replaced := map[int64]Migration{} // the squash of each version
+	for _, m := range all {
+		for _, r := range m.Up.Replaces {
+			if other, taken := replaced[r.Version]; taken && other.Version == m.Version {
+				return &SquashError{m.Up.File, m.Version, fmt.Sprintf("version %d is replaced by %s, too; remove one of them", r.Version, other.Up.File)}
+			}
+			replaced[r.Version] = m // the newest, whose own originals are looked at below
+		}
+	}
+	for _, m := range all {
+		q, ok := replaced[m.Version]
+		if !ok || q.Up == m.Up {
+			s.all = append(s.all, m)
+		} else if err := s.addOriginal(m, q); err != nil {
+			return err
+		}
+	}
+	for _, q := range s.all {
+		if err := s.addSquash(q); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addOriginal takes a migration that the squash q replaces.
+func (s *Set) addOriginal(m, q Migration) error {
+	i := slices.IndexFunc(q.Up.Replaces, func(r Replaced) bool { return r.Version == m.Version })
+	if want := q.Up.Replaces[i].Checksum; m.Up.Checksum != want {
+		return &SquashError{m.Up.File, m.Version, fmt.Sprintf("is not what %s replaces (checksum %.12s…, there %.12s…); put the file back as it was, or give it a higher version if it is a new migration",
+			q.Up.File, m.Up.Checksum, want)}
+	}
+	for _, r := range m.Up.Replaces {
+		if _, there := s.Original(r.Version); there {
+			return &SquashError{m.Up.File, m.Version, fmt.Sprintf("is a squash that %s replaces, so nothing can need what it has replaced itself any more; delete those files", q.Up.File)}
+		}
+	}
+	s.originals = append(s.originals, m)
+	return nil
+}
+
+// addSquash looks whether a squash goes with the other migrations.
+func (s *Set) addSquash(q Migration) error {
+	if len(q.Up.Replaces) == 0 {
+		return nil
+	}
+	oldest, newest := q.Up.Replaces[0].Version, q.Up.Replaces[len(q.Up.Replaces)-1].Version
+	if newest != q.Version {
+		return &SquashError{q.Up.File, q.Version, fmt.Sprintf("the newest version that it replaces is %d; a squash has that version itself", newest)}
+	}
+	for _, r := range q.Up.Replaces {
+		if other, taken := s.squashes[r.Version]; taken {
+			return &SquashError{q.Up.File, q.Version, fmt.Sprintf("version %d is replaced by the squash %d, too; remove one of them", r.Version, other)}
+		}
+		s.squashes[r.Version] = q.Version
+	}
+	for _, m := range s.all {
+		if m.Version >= oldest && m.Version < q.Version {
+			return &SquashError{m.Up.File, m.Version, fmt.Sprintf("stands among the versions %d to %d, which %s replaces, and is none of them; give it a higher version", oldest, newest, q.Up.File)}
+		}
+	}
+	return nil
+}

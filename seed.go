@@ -1,0 +1,63 @@
+package whimbrel
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+const seedWord = "seed"
+
+// SeedOptions of Migrator.Seed.
+type SeedOptions struct {
+	// Again runs scripts too that ran before as they are now.
+	Again bool
+}
+
+// Seed runs scripts with development data, in the order given, each in a transaction with its
+// event in the history, or all in one with Options.Atomic. A script that ran before, and
+// has not changed since, is left out. A database whose setting "protected" is true is
+// a *ProtectedError, whatever Options.Confirm says: such data has no place there.
+func (m *Migrator) Seed(ctx context.Context, scripts []migration.Named, opts SeedOptions) (*Result, error) {
+	start := time.Now()
+	r := &Result{Set: m.set.Name()}
+	p, err := m.planSeed(ctx, scripts, opts)
+	if err == nil {
+		r, err = m.Apply(ctx, p)
+	}
+	r.Duration = time.Since(start)
+	return r, err
+}
+
+func (m *Migrator) planSeed(ctx context.Context, scripts []migration.Named, opts SeedOptions) (*Plan, error) {
+	st, err := m.db.State(ctx, m.set.Name())
+	if err != nil {
+		return nil, err
+	}
+	if err := checkProtected(st, seedWord, ""); err != nil {
+		return nil, err
+	}
+	seen := map[string]bool{}
+	var steps []Step
+	for _, n := range scripts {
+		if seen[n.Name] {
+			return nil, fmt.Errorf("the seed %q is there twice", n.Name)
+		}
+		seen[n.Name] = true
+		if opts.Again || st.Seeded[n.Name].Checksum != n.Script.Checksum {
+			steps = append(steps, namedStep(n, database.Seed))
+		}
+	}
+	p := &Plan{Set: m.set.Name(), Goal: Goal{kind: goalSeed}, base: st}
+	if len(steps) == 0 {
+		return p, nil
+	}
+	if err := m.allowed(st, steps); err != nil {
+		return nil, err
+	}
+	p.Units, err = m.units(steps)
+	return p, err
+}

@@ -1,0 +1,108 @@
+package source
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// Beside the migrations of the native format there can be
+//
+//   - B0005_name.sql, a baseline: what an empty database starts from, instead of running
+//     every migration up to version 5;
+//   - R__name.sql, a repeatable script, which runs after the migrations whenever its text
+//     has changed.
+//
+// Neither has a down file. In the other formats such names mean nothing.
+
+var baselineStart = regexp.MustCompile(`^B[0-9]`)
+
+const repeatableStart = "R__"
+
+func isBaseline(name string) bool {
+	return baselineStart.MatchString(name) && hasSQLSuffix(name)
+}
+
+func isRepeatable(name string) bool {
+	return strings.HasPrefix(name, repeatableStart) && hasSQLSuffix(name)
+}
+
+var (
+	likeRepeatable = regexp.MustCompile(`(?i)^r_+([^_].*\.sql)$`)
+	likeBaseline   = regexp.MustCompile(`(?i)^b_*([0-9].*\.sql)$`)
+)
+
+// besideMeant guesses the name that somebody wanted to give, "" for no idea.
+func besideMeant(name string) string {
+	if m := likeRepeatable.FindStringSubmatch(name); m != nil {
+		return repeatableStart + m[1]
+	}
+	if m := likeBaseline.FindStringSubmatch(name); m != nil {
+		return "B" + m[1]
+	}
+	return ""
+}
+
+// besideName refuses what is named like an up or down file.
+func besideName(what, stem string) (string, error) {
+	for _, direction := range []string{".up", ".down"} {
+		if bare, ok := strings.CutSuffix(strings.ToLower(stem), direction); ok {
+			return "", fmt.Errorf("%s is neither up nor down: leave %s out, so that the name ends in %s.sql", what, direction, stem[:len(bare)])
+		}
+	}
+	name := strings.TrimLeft(stem, "_")
+	if name == "" {
+		return "", fmt.Errorf("%s needs a name, such as %s", what, map[string]string{"a baseline": "B0005_schema.sql", "a repeatable script": "R__views.sql"}[what])
+	}
+	return name, nil
+}
+
+// baselineName reads B0005_name.sql.
+func baselineName(name string) (n numbered, err error) {
+	n, rest, err := cutVersion(name[len("B"):])
+	if err != nil {
+		return n, err
+	}
+	stem := rest[:len(rest)-len(".sql")]
+	if stem != "" && stem[0] != '_' {
+		return n, fmt.Errorf("is not named like a baseline; names look like B0005_schema.sql")
+	}
+	n.name, err = besideName("a baseline", stem)
+	return n, err
+}
+
+// beside takes a file that is a baseline or a repeatable script, and reports whether it
+// is one.
+func (f *folder) beside(name string) bool {
+	file := f.files[name]
+	switch {
+	case isBaseline(name):
+		n, err := baselineName(name)
+		if err != nil {
+			f.add(f.path(name), "%v", err)
+		} else if s := f.besideScript(file); s != nil {
+			f.others.Baselines = append(f.others.Baselines, migration.Migration{Version: n.version, Name: n.name, Up: s})
+		}
+	case isRepeatable(name):
+		stem, err := besideName("a repeatable script", name[len(repeatableStart):len(name)-len(".sql")])
+		if err != nil {
+			f.add(f.path(name), "%v", err)
+		} else if s := f.besideScript(file); s != nil {
+			f.others.Repeatables = append(f.others.Repeatables, migration.Named{Name: stem, Script: s})
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+func (f *folder) besideScript(file *file) *migration.Script {
+	if f.reported(file) {
+		return nil
+	}
+	s := f.script(file)
+	f.needStatement(file, s, file.empty())
+	return s
+}

@@ -1,0 +1,41 @@
+package source
+
+import (
+	"io/fs"
+
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// ReadSeeds reads a folder of scripts with development data: every .sql file in the root of
+// fsys, in the order of the files' names, which without .sql are the scripts' names.
+// Hidden files are passed over. dir is what stands before the names in messages.
+//
+// The errors are those of [Read].
+func ReadSeeds(fsys fs.FS, dir string) ([]migration.Named, error) {
+	f := &folder{fsys: fsys, opts: Options{Format: Native, Dir: dir}, files: map[string]*file{}}
+	if err := f.list(); err != nil {
+		return nil, err
+	}
+	var wanted []*file
+	for _, e := range f.entries {
+		wanted = f.want(wanted, e.Name(), e, hasSQLSuffix(e.Name()))
+	}
+	f.readFiles(wanted)
+	var all []migration.Named
+	for _, e := range f.entries {
+		file := f.files[e.Name()]
+		if file == nil || f.reported(file) {
+			continue
+		}
+		s := f.script(file)
+		f.needStatement(file, s, file.empty())
+		if len(s.Replaces) > 0 {
+			f.add(file.path, "a seed replaces no migrations; leave the directive out")
+		}
+		all = append(all, migration.Named{Name: file.name[:len(file.name)-len(".sql")], Script: s})
+	}
+	if len(all) == 0 {
+		f.elsewhere()
+	}
+	return all, f.err()
+}

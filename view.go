@@ -1,0 +1,127 @@
+package whimbrel
+
+import (
+	"slices"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// view is a set as one database has it. A squash stands for itself in a database that has
+// recorded it, and in one that has nothing of what it replaces. In any other it is
+// open: what is applied there are its originals.
+type view struct {
+	set     *migration.Set
+	applied *database.Migrations
+	// covered is the version of the baseline that the database was started from while the
+	// migrations up to it were not in the set: none of them is pending, should they come back.
+	covered int64
+}
+
+func viewOf(set *migration.Set, applied *database.Migrations) view {
+	v := view{set: set, applied: applied, covered: NilVersion}
+	for _, b := range set.Baselines() {
+		a, ok := applied.Read(b.Version)
+		m, inSet := set.Get(b.Version)
+		if ok && a.Checksum == b.Up.Checksum && !(inSet && m.Up.Checksum == b.Up.Checksum) {
+			v.covered = b.Version
+		}
+	}
+	return v
+}
+
+func (v view) isApplied(version int64) bool {
+	_, ok := v.applied.Read(version)
+	return ok
+}
+
+// open reports whether the database has applied originals of the squash q.
+func (v view) open(q migration.Migration) bool {
+	return slices.ContainsFunc(q.Up.Replaces, func(r migration.Replaced) bool {
+		a, ok := v.applied.Read(r.Version)
+		return ok && (r.Version != q.Version || a.Checksum == r.Checksum && a.Checksum != q.Up.Checksum)
+	})
+}
+
+// recorded returns the squash that a version went into in this database.
+func (v view) recorded(version int64) (migration.Migration, bool) {
+	q, ok := v.set.Squash(version)
+	return q, ok && v.isApplied(q.Version) && !v.open(q)
+}
+
+// get returns the migration that a version is in this database.
+func (v view) get(version int64) (migration.Migration, bool) {
+	q, ok := v.set.Squash(version)
+	switch {
+	case !ok:
+		return v.set.Get(version)
+	case version == q.Version && !v.open(q):
+		return q, true
+	}
+	if _, ok := v.recorded(version); ok {
+		return migration.Migration{}, false
+	}
+	return v.set.Original(version)
+}
+
+// expected returns the checksum that an applied version should have; false means that the
+// set does not say.
+func (v view) expected(a database.Applied) (migration.Checksum, bool) {
+	if q, ok := v.set.Squash(a.Version); ok && v.open(q) {
+		i := slices.IndexFunc(q.Up.Replaces, func(r migration.Replaced) bool { return r.Version == a.Version })
+		return q.Up.Replaces[i].Checksum, true
+	}
+	if b, ok := v.set.Baseline(a.Version); ok && a.Checksum == b.Up.Checksum {
+		return a.Checksum, true
+	}
+	m, ok := v.set.Get(a.Version)
+	if !ok {
+		return migration.Checksum{}, false
+	}
+	return m.Up.Checksum, true
+}
+
+// replaced reports whether the set says that an applied version's file has gone for good:
+// it is a squash's original, or a baseline stands for it.
+func (v view) replaced(a database.Applied) bool {
+	if q, ok := v.set.Squash(a.Version); ok {
+		return v.open(q)
+	}
+	if _, ok := v.set.Get(a.Version); ok {
+		return false
+	}
+	b, ok := v.newestBaseline(Latest())
+	return ok && a.Version <= b.Version
+}
+
+// known reports whether a goal can name a version.
+func (v view) known(version int64) bool {
+	if _, ok := v.get(version); ok {
+		return true
+	}
+	_, original := v.set.Original(version)
+	_, baseline := v.set.Baseline(version)
+	return original || baseline || v.isApplied(version)
+}
+
+// newestBaseline returns the newest baseline that a goal reaches.
+func (v view) newestBaseline(g Goal) (b migration.Migration, ok bool) {
+	for _, each := range v.set.Baselines() {
+		if g.reaches(each.Version) {
+			b, ok = each, true
+		}
+	}
+	return b, ok
+}
+
+// behind reports whether the database is ahead of this build: its newest version is above
+// all that the set knows.
+func (v view) behind() bool {
+	last, ok := v.applied.Last()
+	if !ok {
+		return false
+	}
+	a, _ := v.applied.Read(last)
+	_, known := v.expected(a)
+	return !known && !v.replaced(a)
+}
