@@ -16,11 +16,14 @@ type target struct {
 	url string
 	db  database.Database
 	set *migration.Set
+	// forget ends the context that the database was opened with.
+	forget context.CancelFunc
 	// options of a Migrator, for a command to add to.
 	options whimbrel.Options
 }
 
-// open reads the folder, then opens the database. Whoever calls it closes the target.
+// open reads the folder, and opens the database meanwhile: the one keeps the disk
+// waiting, the other the network. Whoever calls it closes the target.
 func (a *app) open(ctx context.Context) (*target, error) {
 	t := &target{}
 	var err error
@@ -30,10 +33,26 @@ func (a *app) open(ctx context.Context) (*target, error) {
 	if t.url, err = a.databaseURL(); err != nil {
 		return nil, err
 	}
-	if t.set, err = a.readSet(t.resolved); err != nil {
+	a.print() // it must be there before two things happen at once
+	opening, forget := context.WithCancel(ctx)
+	opened := make(chan error, 1)
+	go func() { opened <- a.connect(opening, t) }()
+	t.forget = forget
+	set, err := a.readSet(t.resolved)
+	if err != nil {
+		forget()
+		if <-opened == nil {
+			t.close()
+		}
 		return nil, err
 	}
-	return t, a.connect(ctx, t)
+	if err := <-opened; err != nil {
+		forget()
+		return nil, err
+	}
+	t.set = set
+	a.print().SetDigits(set)
+	return t, nil
 }
 
 // openWithoutFiles opens the database for a command that needs no files. The set has a
@@ -50,6 +69,7 @@ func (a *app) openWithoutFiles(ctx context.Context) (*target, error) {
 	if t.set, err = migration.NewSet(t.resolved.set); err != nil {
 		return nil, usage("", "--set: %v", err)
 	}
+	t.forget = func() {}
 	return t, a.connect(ctx, t)
 }
 
@@ -67,7 +87,6 @@ func (a *app) readSet(r resolved) (*migration.Set, error) {
 
 func (a *app) connect(ctx context.Context, t *target) error {
 	p := a.print()
-	p.SetDigits(t.set)
 	var err error
 	t.db, err = database.Open(ctx, t.url, database.Options{
 		Schema: t.schema, HistoryTable: t.historyTable, App: "whimbrel", Notice: p.Notice,
@@ -83,7 +102,10 @@ func (t *target) migrator() *whimbrel.Migrator { return whimbrel.New(t.db, t.set
 
 // close closes the database. What was to be done in it has been done or has failed
 // by now, so an error would say nothing more.
-func (t *target) close() { _ = t.db.Close() }
+func (t *target) close() {
+	_ = t.db.Close()
+	t.forget()
+}
 
 // withTarget runs a command's work on an open target and shows the answer.
 func (a *app) withTarget(ctx context.Context, open func(context.Context) (*target, error), work func(*target) (render.Document, error)) error {
