@@ -64,7 +64,7 @@ func newPostgres(t *testing.T) *server {
 }
 
 func fsync() string {
-	if os.Getenv("WHIMBREL_BENCH_FSYNC") != "" {
+	if os.Getenv("WHIMBREL_BENCH_DISK") != "" {
 		return "on"
 	}
 	return "off"
