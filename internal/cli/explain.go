@@ -215,7 +215,7 @@ func explainRule(f *render.Failure, err error) bool {
 		}
 	case errors.As(err, &mode):
 		f.Kind, f.Reason, f.By, f.Since, f.Until = kindMode, mode.Reason, mode.By, render.NewInstant(mode.Since), render.NewInstant(mode.Until)
-		f.Next = `To switch them on: whimbrel settings set migration_mode true --reason "…"`
+		f.Next = `To switch them on: whimbrel thaw`
 	case errors.As(err, &prot):
 		f.Kind, f.Reason, f.By, f.Since = kindProtected, prot.Reason, prot.By, render.NewInstant(prot.Since)
 		f.Database, f.Message = prot.Database, strings.TrimSuffix(prot.Error(), "; whoever means it says the database's name")

@@ -82,7 +82,7 @@ the history. It can be killed or started twenty times at once at any moment.`,
 		a.newCommand(), a.upCommand(), a.toCommand(), a.downCommand(), a.redoCommand(),
 		a.statusCommand(), a.planCommand(), a.historyCommand(), a.verifyCommand(),
 		a.acceptCommand(), a.markCommand(), a.forgetCommand(),
-		a.settingsCommand(), a.driversCommand(), a.versionCommand(),
+		a.settingsCommand(), a.freezeCommand(), a.thawCommand(), a.driversCommand(), a.versionCommand(),
 	)
 	a.completeGlobals(root)
 	return root

@@ -1,0 +1,56 @@
+package cli
+
+import (
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/whimbrel-db/whimbrel/database"
+)
+
+func (a *app) freezeCommand() *cobra.Command {
+	var reason, until string
+	var during time.Duration
+	cmd := &cobra.Command{
+		Use:     "freeze",
+		GroupID: groupOther,
+		Short:   "Let nothing migrate the database, for good or for a time",
+		Long: `Freeze sets migration_mode to false, with the reason, who did it and since when: from then on
+whoever wants to migrate the database is refused and told so. A program that finds nothing
+pending is not in the way. What is running already is not stopped before its next migration.`,
+		Example: `  whimbrel freeze --reason "the big sale" --until 2026-11-30T08:00:00Z
+  whimbrel freeze --reason "moving to the new server" --for 2h`,
+		Args: wantArgs("no arguments", 0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if reason == "" {
+				return usage(`whimbrel freeze --reason "…"`, "a reason is wanted: whoever is refused is told it")
+			}
+			u := database.SettingUpdate{Name: database.MigrationMode, Value: "false", Reason: reason}
+			var err error
+			if u.Until, err = settingUntil(until, during, cmd.Flags().Changed("for")); err != nil {
+				return err
+			}
+			return a.updateSetting(cmd.Context(), u)
+		},
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why, in a few `words`; whoever is refused is told")
+	cmd.Flags().DurationVar(&during, "for", 0, "`how long` it holds, such as 2h")
+	cmd.Flags().StringVar(&until, "until", "", "`when` it ends, such as 2026-11-30T08:00:00Z")
+	return cmd
+}
+
+func (a *app) thawCommand() *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use:     "thaw",
+		GroupID: groupOther,
+		Short:   "Let migrations run again after freeze",
+		Example: `  whimbrel thaw`,
+		Args:    wantArgs("no arguments", 0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.updateSetting(cmd.Context(), database.SettingUpdate{Name: database.MigrationMode, Unset: true, Reason: reason})
+		},
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why, in a few `words`")
+	return cmd
+}
