@@ -145,6 +145,16 @@ type Batch interface {
 	// when the batch began or the event before was recorded, and the Duration from then
 	// to now.
 	Record(ctx context.Context, e Event) error
+	// Reset empties the target, and records that: nothing of any set is applied any more. It
+	// drops everything in the schema of Whimbrel's tables, and in the given schemas as far as
+	// they exist, and then these schemas themselves, where nothing is left in them. It leaves
+	// Whimbrel's own tables, what an extension owns, and what belongs to a role that the
+	// session's role is no member of, and drops nothing that these need: that is an
+	// *InUseError. For every set of the history, and for the batch's own, it records e as an
+	// event of direction Reset. It takes the locks of those sets first, trying each once, and
+	// holds them like the batch's own: a *LockedError says which is held by somebody else.
+	// It is all that its batch does.
+	Reset(ctx context.Context, schemas []string, e Event) (*Emptied, error)
 	// Recorded returns, after Commit, the events of the batch as the history has
 	// them, without texts: with their IDs, times and durations. It costs no question.
 	Recorded() []Event

@@ -109,6 +109,7 @@ type alteredBatch struct {
 	state    func(context.Context) (*database.State, error)
 	run      func(context.Context, *migration.Script) error
 	record   func(context.Context, database.Event) error
+	reset    func(context.Context, []string, database.Event) (*database.Emptied, error)
 	recorded func() []database.Event
 	discard  func(context.Context) error
 	commit   func(context.Context) error
@@ -127,6 +128,10 @@ func (b *alteredBatch) Run(ctx context.Context, s *migration.Script) error {
 
 func (b *alteredBatch) Record(ctx context.Context, e database.Event) error {
 	return or(b.record, b.Batch.Record)(ctx, e)
+}
+
+func (b *alteredBatch) Reset(ctx context.Context, schemas []string, e database.Event) (*database.Emptied, error) {
+	return or(b.reset, b.Batch.Reset)(ctx, schemas, e)
 }
 
 func (b *alteredBatch) Recorded() []database.Event { return or(b.recorded, b.Batch.Recorded)() }

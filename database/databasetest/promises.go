@@ -86,6 +86,14 @@ var (
 	batchRollback    = sentence("Batch.Rollback", "Rollback drops everything and releases the lock.")
 	batchRollbackAny = sentence("Batch.Rollback", "It can be called at any time, after Commit too, where it does nothing, and with a context that is done.")
 
+	resetDrops   = sentence("Batch.Reset", "It drops everything in the schema of Whimbrel's tables, and in the given schemas as far as they exist")
+	resetLeaves  = sentence("Batch.Reset", "It leaves Whimbrel's own tables")
+	resetRecords = sentence("Batch.Reset", "For every set of the history, and for the batch's own, it records e as an event of direction Reset.")
+	resetLocks   = sentence("Batch.Reset", "It takes the locks of those sets first, trying each once, and holds them like the batch's own: a *LockedError says which is held by somebody else.")
+	resetDropped = sentence("Emptied.Dropped", "Dropped are the objects that are gone.")
+	resetSets    = sentence("Emptied.Sets", "Sets are the sets of which nothing is applied any more, in alphabetical order.")
+	stateName    = sentence("State.Database", "Database is the target's name, as its server or its file says it.")
+
 	statementPos   = sentence("StatementError.Pos", "Pos is the place that the server points at, or where the statement begins.")
 	statementIndex = sentence("StatementError.Index", "Index is the statement's number in its script, from 0; Statement its text.")
 	statementCode  = sentence("StatementError.Code", "Code is the SQLSTATE, or the database's own code where it has no SQLSTATE.")

@@ -28,12 +28,14 @@ type batch struct {
 	db  *Database
 	set string
 
-	hold *hold // guarded by the target's mu, as are the fields below
+	hold   *hold   // guarded by the target's mu, as are the fields below
+	others []*hold // of other sets, for Reset
 
 	content  *content
 	changes  []placed
 	events   []database.Event
 	recorded []database.Event // the events, once they are committed
+	dropped  []string         // by Reset
 	since    time.Time        // when the batch began, or an event was recorded last
 	queue    []func(context.Context) error
 	failed   error // the first error, after which only Rollback and Discard help
@@ -50,13 +52,14 @@ func (b *batch) reset() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	b.content, b.changes, b.events, b.queue, b.failed = t.live.clone(), nil, nil, nil, nil
+	b.releaseOthers()
 	b.since = time.Now()
 }
 
 func (b *batch) Head() int64 {
 	b.db.target.mu.Lock()
 	defer b.db.target.mu.Unlock()
-	return b.hold.head + int64(len(b.recorded))
+	return b.hold.head + head(b.recorded, b.set)
 }
 
 func (b *batch) State(ctx context.Context) (*database.State, error) {
@@ -131,6 +134,7 @@ func (b *batch) Commit(ctx context.Context) error {
 		return err
 	}
 	defer b.db.release(b.hold)
+	defer b.releaseOthers()
 	if err == nil || lost {
 		if cerr := b.publish(); cerr != nil {
 			return cerr
@@ -168,6 +172,7 @@ func (b *batch) Rollback(context.Context) error {
 	if b.hold.over {
 		return nil
 	}
+	b.releaseOthers()
 	b.db.release(b.hold)
 	return err
 }

@@ -16,6 +16,7 @@ const (
 	OpBatchState    = "Batch.State"
 	OpBatchRun      = "Batch.Run"
 	OpBatchRecord   = "Batch.Record"
+	OpBatchReset    = "Batch.Reset"
 	OpBatchDiscard  = "Batch.Discard"
 	OpBatchCommit   = "Batch.Commit"
 	OpBatchRollback = "Batch.Rollback"

@@ -70,16 +70,22 @@ func (d *Database) tryLock(key lockKey, op string) (*hold, *lock, error) {
 	if held := t.locks[key]; held != nil {
 		return nil, held, nil
 	}
+	h := d.hold(key, op)
+	h.head = head(t.ledger(d.own, true).events, key.set)
+	return h, nil, nil
+}
+
+// hold takes a lock that nobody holds. mu is held.
+func (d *Database) hold(key lockKey, op string) *hold {
 	h := &hold{key: key, lock: &lock{
 		holder: database.Holder{
 			PID: d.pid, User: User, Host: Host, App: d.opts.App, Since: time.Now(), Query: op,
 		},
 		released: make(chan struct{}),
 	}}
-	t.locks[key] = h.lock
+	d.target.locks[key] = h.lock
 	d.open[h] = struct{}{}
-	h.head = head(t.ledger(d.own, true).events, key.set)
-	return h, nil, nil
+	return h
 }
 
 // release ends a hold, once. mu is held.

@@ -213,14 +213,19 @@ func (b *batch) record(e database.Event) error {
 	if e.StartedAt.IsZero() {
 		e.StartedAt, e.Duration = b.last, now.Sub(b.last)
 	}
-	e.Set = b.set
+	b.last, e.Set = now, b.set
+	return b.append(e)
+}
+
+// append appends an event of any set to the history.
+func (b *batch) append(e database.Event) error {
 	e = b.d.complete(e)
 	id, err := b.d.insert(b.c, e)
 	if err != nil {
 		return err
 	}
 	e.ID, e.UpText, e.DownText = id, "", ""
-	b.last, b.written, b.events = now, true, append(b.events, e)
+	b.written, b.events = true, append(b.events, e)
 	return nil
 }
 

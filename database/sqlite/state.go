@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -19,17 +20,26 @@ func zeroState(set string) *database.State {
 	return &database.State{Set: set, Applied: &database.Migrations{}, Settings: database.NewSettings()}
 }
 
+// databaseName is the file's name without its folder.
+func databaseName(file string) string {
+	if file == "" {
+		return ":memory:"
+	}
+	return filepath.Base(file)
+}
+
 // readState asks one question; a second one only where there are no tables.
 func (d *db) readState(ctx context.Context, c *sql.Conn, set string) (*database.State, error) {
 	state := zeroState(set)
 	var stored []database.StoredSetting
 	err := eachRow(ctx, c, d.sql.state, set, func(r *rawEvent) error {
 		switch {
-		case r.id < 0: // the newest event of Whimbrel's own set, and the tables' version
+		case r.id < 0: // the newest event of Whimbrel's own set, the tables' version, and the file
 			if r.duration > tablesVersion {
 				return &database.TablesNewerError{Found: r.duration, Known: tablesVersion}
 			}
 			state.Head = max(state.Head, r.version)
+			state.Database = databaseName(r.name)
 		case r.id == 0:
 			s, err := r.setting()
 			if err != nil {

@@ -32,6 +32,9 @@ type statements struct {
 	setting  string // insert or update
 	unset    string
 	unguard  string
+	runs     string // the marks of all Runs
+	sets     string // of the history, but for one
+	objects  string // of others than Whimbrel
 }
 
 // ddl makes version 1 of the tables. The times are UTC in RFC 3339 with microseconds,
@@ -89,7 +92,7 @@ func newStatements(n database.TableNames) statements {
 		insert: fill(`INSERT INTO main.{history} (set_name, version, name, direction, checksum, down_checksum, up_text, down_text,
 	down_directives, started_at, duration_us, db_user, host, app, tool_version, note)
 	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?, ?, ?)`),
-		state: fill(`SELECT -1, ifnull(max(id), 0), '', '', '', '', 0, '', ifnull(max(iif(direction = 'up', version, 0)), 0) FROM main.{history} WHERE set_name = {own}
+		state: fill(`SELECT -1, ifnull(max(id), 0), ifnull((SELECT file FROM pragma_database_list WHERE seq = 0), ''), '', '', '', 0, '', ifnull(max(iif(direction = 'up', version, 0)), 0) FROM main.{history} WHERE set_name = {own}
 	UNION ALL SELECT 0, 0, name, value, reason, changed_by, 0, changed_at || ' ' || until, 0 FROM main.{settings}
 	UNION ALL SELECT ` + eventColumns + ` FROM main.{history} WHERE set_name = ?1
 	ORDER BY 1`),
@@ -100,6 +103,12 @@ func newStatements(n database.TableNames) statements {
 	ON CONFLICT (name) DO UPDATE SET value = ?2, reason = ?3, changed_at = ?4, until = ?5`),
 		unset:   fill(`DELETE FROM main.{settings} WHERE name = ?`),
 		unguard: fill(`DELETE FROM main.{settings} WHERE name = ? AND value = ?`),
+		runs:    fill(`SELECT name, reason FROM main.{settings} WHERE name LIKE ` + literal(guardRow("%"))),
+		sets:    fill(`SELECT DISTINCT set_name FROM main.{history} WHERE set_name NOT IN ({own}, ?)`),
+		objects: fill(`SELECT o.type, o.name FROM (
+	SELECT iif(sql LIKE 'CREATE VIRTUAL %', 'virtual table', type) AS type, name FROM main.sqlite_schema
+	WHERE name NOT LIKE 'sqlite\_%' ESCAPE '\' AND name COLLATE NOCASE NOT IN ({names})
+	AND (type IN ('view', 'table') OR type = 'trigger' AND tbl_name COLLATE NOCASE IN ({names}))) AS o`),
 	}
 	for _, text := range ddl {
 		s.create = append(s.create, fill(text))

@@ -1,0 +1,167 @@
+package databasetest
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+var resetCases = []testCase{
+	{"the database's name", databaseName},
+	{"Reset", resetCase},
+	{"Reset of an untouched target", resetUntouched},
+	{"Reset that is rolled back", resetRolledBack},
+	{"Reset while another set is locked", resetLocked},
+	{"after Reset", afterReset},
+}
+
+func databaseName(c *check) {
+	c.promised(stateName)
+	db := c.db()
+	c.apply(db, "s", 1, "")
+	name := c.state(db, "s").Database
+	c.that(name != "", "State.Database is empty")
+	again := c.state(c.open(database.Options{App: "another"}), "another").Database
+	c.that(again == name, "State.Database is %q, and %q for another set", name, again)
+}
+
+// reset resets the target in a batch of set s.
+func (c *check) reset(b database.Batch) *database.Emptied {
+	c.Helper()
+	e, err := b.Reset(c.ctx, []string{"a schema that does not exist"}, resetEvent)
+	c.ok(err, "Batch.Reset")
+	c.that(e != nil, "Batch.Reset returned nothing")
+	return e
+}
+
+// resetEvent is what a reset is recorded as.
+var resetEvent = database.Event{Note: `"because"`, ToolVersion: "1.2.3", StartedAt: started}
+
+func resetCase(c *check) {
+	c.promised(resetDrops)
+	db := c.db()
+	c.apply(db, "s", 1, "CREATE TABLE t (x int); INSERT INTO t VALUES (1)")
+	c.apply(db, "other", 7, "CREATE TABLE u (x int)")
+	c.table(db, "v")
+	c.ok(db.UpdateSetting(c.ctx, modeOff), "UpdateSetting")
+	own := c.ownTables()
+	b := c.begin(db, "s")
+	emptied := c.reset(b)
+	c.commit(b)
+	c.hasTables()
+
+	c.promised(resetLeaves)
+	c.that(len(c.ownTables()) == len(own), "of Whimbrel's tables %q there are left %q", own, c.ownTables())
+	c.that(!c.state(db, "s").Settings.Bool(database.MigrationMode), "the settings are gone")
+
+	c.promised(resetDropped)
+	var dropped []string
+	for _, o := range emptied.Dropped {
+		dropped = append(dropped, o.Name)
+		c.that(o.Type == "table", "%s has the type %q", o.Name, o.Type)
+	}
+	slices.Sort(dropped)
+	c.that(slices.Equal(dropped, []string{"t", "u", "v"}), "Dropped has %q, want t, u and v", dropped)
+	c.that(len(emptied.Left) == 0, "Left has %v", emptied.Left)
+
+	c.promised(resetSets)
+	c.that(slices.Equal(emptied.Sets, []string{"other", "s"}), "Sets are %q, want other and s", emptied.Sets)
+
+	c.promised(resetRecords)
+	for _, set := range []string{"s", "other"} {
+		events := c.history(db, database.HistoryQuery{Set: set})
+		c.that(len(events) == 2, "the history of set %s has %d events, want 2", set, len(events))
+		want := resetEvent
+		want.Version, want.Direction = database.NilVersion, database.Reset
+		c.isKept(events[1], kept(set, want, false))
+		c.hasVersions(c.db(), set)
+	}
+	c.that(c.state(db, "s").Head == b.Head(), "Head is %d, after Commit it was %d", c.state(db, "s").Head, b.Head())
+	for _, e := range c.history(db, database.HistoryQuery{Set: migration.ReservedSet}) {
+		c.that(e.Direction != database.Reset, "Whimbrel's own set is recorded as reset")
+	}
+	c.isFree("other")
+	c.isFree("s")
+}
+
+func resetUntouched(c *check) {
+	c.promised(resetRecords)
+	db := c.db()
+	b := c.begin(db, "s")
+	emptied := c.reset(b)
+	c.that(slices.Equal(emptied.Sets, []string{"s"}), "Sets are %q, want s", emptied.Sets)
+	c.commit(b)
+	events := c.history(db, database.HistoryQuery{})
+	c.that(len(events) == 1 && events[0].Direction == database.Reset, "the history has %v, want one reset", events)
+}
+
+func resetRolledBack(c *check) {
+	c.need(!c.NoDDL, "transactions around DROP TABLE")
+	c.promised(batchWhole)
+	db := c.db()
+	c.apply(db, "s", 1, "CREATE TABLE t (x int); INSERT INTO t VALUES (1)")
+	c.apply(db, "other", 7, "CREATE TABLE u (x int)")
+	for name, end := range map[string]func(database.Batch) error{
+		"Rollback": func(b database.Batch) error { return b.Rollback(c.ctx) },
+		"Discard": func(b database.Batch) error {
+			return outcome(func() error { return b.Discard(c.ctx) }, func() error { return b.Commit(c.ctx) })
+		},
+	} {
+		b := c.begin(db, "s")
+		c.reset(b)
+		versions := c.state(b, "s").Applied.Versions()
+		c.that(len(versions) == 0, "after Reset, State has %d", versions)
+		c.ok(end(b), name)
+		c.hasTables("t", "u")
+		c.hasRows("t", 1)
+		c.hasVersions(c.db(), "s", 1)
+		c.hasVersions(c.db(), "other", 7)
+		c.isFree("s")
+		c.isFree("other")
+	}
+}
+
+func resetLocked(c *check) {
+	c.promised(resetLocks)
+	db := c.db()
+	c.apply(db, "s", 1, "CREATE TABLE t (x int)")
+	c.apply(db, "other", 7, "")
+	holder := c.guard(c.db(), "other")
+	b, err := db.Begin(c.ctx, "s", database.LockOptions{})
+	if c.OneWriter && errors.Is(err, database.ErrLocked) {
+		return // the other set's lock keeps out everybody
+	}
+	c.ok(err, "Begin")
+	_, err = b.Reset(c.ctx, nil, resetEvent)
+	var locked *database.LockedError
+	c.that(errors.As(err, &locked) && locked.Set == "other", "Reset while a run has the lock of set other returned %v", err)
+	c.ok(b.Rollback(c.ctx), "Batch.Rollback")
+	c.hasTables("t")
+	c.hasVersions(db, "s", 1)
+	c.ok(holder.Close(c.ctx), "Run.Close")
+
+	b = c.begin(db, "s")
+	c.reset(b)
+	c.isLocked("other")
+	c.isLocked("s")
+	c.commit(b)
+	c.isFree("other")
+	c.hasTables()
+}
+
+func afterReset(c *check) {
+	c.promised(resetRecords)
+	db := c.db()
+	for range 2 {
+		c.apply(db, "s", 1, "CREATE TABLE t (x int)")
+		c.hasVersions(db, "s", 1)
+		b := c.begin(db, "s")
+		c.reset(b)
+		c.commit(b)
+		c.that(len(b.Recorded()) == 1, "Recorded has %d events, want 1", len(b.Recorded()))
+	}
+	c.apply(db, "s", 1, "CREATE TABLE t (x int)")
+	c.hasVersions(db, "s", 1)
+}

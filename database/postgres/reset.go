@@ -1,0 +1,322 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// Reset drops what the schemas have, and never what others have made of it.
+//
+// Tables are locked first, so that nobody can make anything more of them. Then it is looked whether
+// anything that stays depends on what goes. Only when nothing does are the objects
+// dropped: the newest first and without CASCADE, as a rule, and with it where they
+// depend on one another in a circle.
+func (b *batch) Reset(ctx context.Context, schemas []string, e database.Event) (*database.Emptied, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.over {
+		return nil, errOver
+	}
+	if err := b.flush(ctx); err != nil {
+		return nil, err
+	}
+	r := &resetter{batch: b, schemas: append(slices.Clone(schemas), b.schema)}
+	for _, step := range []func(context.Context) error{
+		r.lockSets, r.find, r.lockTables, r.checkUses, r.drop, r.dropSchemas, r.checkSets,
+	} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return &r.out, r.record(ctx, e)
+}
+
+// resetter is one Reset under way.
+type resetter struct {
+	*batch
+	schemas []string
+	objects []object // to drop
+	out     database.Emptied
+}
+
+// object is something to drop.
+type object struct {
+	database.Object
+	class, id string // its identity in the catalogue
+	identity  string // as DROP names it
+	table     bool   // one that can be locked
+}
+
+// lockSets takes the locks of all sets of the history, each of which is tried once.
+func (r *resetter) lockSets(ctx context.Context) error {
+	locked := ""
+	r.out.Sets = nil
+	err := r.c.pipeline(ctx, query{
+		sql: `SELECT set_name, pg_catalog.pg_try_advisory_xact_lock(` + strings.ReplaceAll(lockKey, "$3::text", "set_name") + `)
+FROM (SELECT DISTINCT set_name FROM ` + table(r.schema, r.db.names.History) + `
+	WHERE set_name <> '` + migration.ReservedSet + `' UNION SELECT $3::text OFFSET 0) AS sets ORDER BY set_name COLLATE "C"`,
+		args: []arg{text(r.schema), text(r.db.names.History), text(r.set)},
+		row: func(row *row) error {
+			set := row.text()
+			if !row.boolean() && locked == "" {
+				locked = set
+			}
+			r.out.Sets = append(r.out.Sets, set)
+			return row.err
+		},
+	})
+	if err != nil || locked == "" {
+		return err
+	}
+	return &database.LockedError{Set: locked, Holder: r.db.holder(ctx, r.c, r.schema, locked)}
+}
+
+// nameOf are the columns of i, which is what pg_identify_object says of something, that readObject
+// reads. Some names begin with the schema's.
+const nameOf = `i.type, CASE WHEN pg_catalog.starts_with(i.identity, pg_catalog.quote_ident(i.schema) || '.') THEN i.schema END,
+	CASE WHEN pg_catalog.starts_with(i.identity, pg_catalog.quote_ident(i.schema) || '.')
+		THEN pg_catalog.substr(i.identity, pg_catalog.length(pg_catalog.quote_ident(i.schema)) + 2) ELSE i.identity END`
+
+func readObject(row *row) database.Object {
+	return database.Object{Type: row.text(), Schema: row.text(), Name: row.text()}
+}
+
+// findQuery lists what the schemas have at their top: whatever depends on a schema, and is no
+// inner part of anything else. For each object it says who has it, if it isn't the role's to
+// drop. A superuser is not taken for a member of every role.
+//
+// A cast and an event trigger are in no schema; those that depend on what the schemas
+// have come with it.
+const findQuery = `WITH RECURSIVE roles AS (
+	SELECT oid, rolsuper AS super FROM pg_catalog.pg_roles WHERE rolname = current_user
+	UNION SELECT m.roleid, r.super FROM roles r JOIN pg_catalog.pg_auth_members m ON m.member = r.oid
+), inside AS (
+	SELECT DISTINCT d.classid, d.objid FROM pg_catalog.pg_namespace n
+	JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_catalog.pg_namespace'::regclass AND d.refobjid = n.oid AND d.deptype = 'n'
+	WHERE n.nspname = ANY ($1::text[])
+	AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend i WHERE i.classid = d.classid AND i.objid = d.objid AND i.deptype IN ('i', 'e'))
+	AND NOT (d.classid = 'pg_catalog.pg_class'::regclass AND n.nspname = $2
+		AND (SELECT relname = ANY ($3::text[]) FROM pg_catalog.pg_class WHERE oid = d.objid))
+), found AS (
+	SELECT classid, objid FROM inside
+	UNION SELECT d.classid, d.objid FROM inside i
+	JOIN pg_catalog.pg_depend d ON d.refclassid = i.classid AND d.refobjid = i.objid
+	AND d.classid IN ('pg_catalog.pg_cast'::regclass, 'pg_catalog.pg_event_trigger'::regclass)
+	WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_depend e WHERE e.classid = d.classid AND e.objid = d.objid AND e.deptype = 'e')
+), owned AS (
+	SELECT f.classid, f.objid, coalesce(s.refobjid, 10) AS owner FROM found f
+	LEFT JOIN pg_catalog.pg_shdepend s ON s.classid = f.classid AND s.objid = f.objid AND s.objsubid = 0 AND s.deptype = 'o'
+	AND s.dbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
+)
+SELECT o.classid, o.objid, i.identity, ` + nameOf + `,
+	CASE WHEN o.classid IN ('pg_catalog.pg_cast'::regclass, 'pg_catalog.pg_ts_parser'::regclass, 'pg_catalog.pg_ts_template'::regclass) THEN ''
+	WHEN (SELECT bool_or(super) FROM roles) THEN CASE WHEN o.owner IN (SELECT oid FROM roles) THEN '' ELSE pg_catalog.pg_get_userbyid(o.owner) END
+	WHEN pg_catalog.pg_has_role(o.owner, 'USAGE') THEN '' ELSE pg_catalog.pg_get_userbyid(o.owner) END AS whose,
+	o.classid = 'pg_catalog.pg_class'::regclass AND (SELECT relkind IN ('r', 'p') FROM pg_catalog.pg_class WHERE oid = o.objid)
+FROM owned o, pg_catalog.pg_identify_object(o.classid, o.objid, 0) i
+ORDER BY o.objid::bigint DESC, o.classid`
+
+// otherSchemas lists the other schemas that have anything.
+const otherSchemas = `SELECT pg_catalog.quote_ident(n.nspname) FROM pg_catalog.pg_namespace n
+WHERE n.nspname <> ALL ($1::text[]) AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+AND EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.refclassid = 'pg_catalog.pg_namespace'::regclass AND d.refobjid = n.oid AND d.deptype = 'n')
+AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_namespace'::regclass AND d.objid = n.oid AND d.deptype = 'e')
+ORDER BY 1`
+
+// find looks up what there is.
+func (r *resetter) find(ctx context.Context) error {
+	n := r.db.names
+	own := array([]string{n.History, n.Settings, n.Journal, n.Metadata})
+	err := r.c.pipeline(ctx, query{sql: findQuery, args: []arg{array(r.schemas), text(r.schema), own}, row: func(row *row) error {
+		o := object{class: row.text(), id: row.text(), identity: row.text(), Object: readObject(row)}
+		owner := row.text()
+		o.table = row.boolean()
+		switch {
+		case o.Type == "extension":
+			r.leave(o, "an extension and what it owns stay")
+		case owner != "":
+			r.leave(o, "it belongs to "+owner)
+		default:
+			r.objects = append(r.objects, o)
+			r.out.Dropped = append(r.out.Dropped, o.Object)
+		}
+		return row.err
+	}}, query{sql: otherSchemas, args: []arg{array(r.schemas)}, row: func(row *row) error {
+		r.leave(object{Object: database.Object{Type: "schema", Name: row.text()}}, "the history does not cover it")
+		return row.err
+	}})
+	return err
+}
+
+func (r *resetter) leave(o object, why string) {
+	r.out.Left = append(r.out.Left, database.Left{Object: o.Object, Why: why})
+}
+
+// lockTables locks the tables that will be dropped.
+func (r *resetter) lockTables(ctx context.Context) error {
+	var names []string
+	for _, o := range r.objects {
+		if o.table {
+			names = append(names, o.identity)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return r.c.pipeline(ctx, query{sql: "LOCK TABLE ONLY " + strings.Join(names, ", ONLY ") + " IN ACCESS EXCLUSIVE MODE"})
+}
+
+// usesQuery finds what stays and depends on what goes. With an object goes what is part of
+// it: indexes, constraints, triggers, row types. What stands in a schema by itself, a
+// partition or statistics, is part of nothing.
+var usesQuery = `WITH RECURSIVE gone AS (
+	SELECT * FROM ROWS FROM (pg_catalog.unnest($1::oid[]), pg_catalog.unnest($2::oid[])) AS g (classid, objid)
+), part AS (
+	SELECT classid, objid FROM gone
+	UNION SELECT d.classid, d.objid FROM part p
+	JOIN pg_catalog.pg_depend d ON d.refclassid = p.classid AND d.refobjid = p.objid
+	WHERE d.deptype = 'i' OR d.deptype IN ('a', 'P', 'S') AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend n
+		WHERE n.classid = d.classid AND n.objid = d.objid AND n.refclassid = 'pg_catalog.pg_namespace'::regclass)
+)
+SELECT DISTINCT ` + nameOf + `, ` + nameOfOther + `
+FROM part p JOIN pg_catalog.pg_depend d ON d.refclassid = p.classid AND d.refobjid = p.objid AND d.deptype IN ('n', 'a', 'i', 'P', 'S')
+LEFT JOIN pg_catalog.pg_rewrite w ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND w.oid = d.objid,
+	pg_catalog.pg_identify_object(CASE WHEN w.oid IS NULL THEN d.classid ELSE 'pg_catalog.pg_class'::regclass END, coalesce(w.ev_class, d.objid), d.objsubid) i,
+	pg_catalog.pg_identify_object(p.classid, p.objid, d.refobjsubid) o
+WHERE NOT EXISTS (SELECT FROM part x WHERE x.classid = d.classid AND x.objid = d.objid)
+ORDER BY 3, 6`
+
+var nameOfOther = strings.ReplaceAll(nameOf, "i.", "o.")
+
+// checkUses refuses where something that stays depends on what goes.
+func (r *resetter) checkUses(ctx context.Context) error {
+	var classes, ids []string
+	for _, o := range r.objects {
+		classes, ids = append(classes, o.class), append(ids, o.id)
+	}
+	var e database.InUseError
+	err := r.c.pipeline(ctx, query{sql: usesQuery, args: []arg{array(classes), array(ids)}, row: func(row *row) error {
+		e.Uses = append(e.Uses, database.Use{By: readObject(row), Of: readObject(row)})
+		return row.err
+	}})
+	if err == nil && len(e.Uses) > 0 {
+		return &e
+	}
+	return err
+}
+
+// drop drops the objects.
+func (r *resetter) drop(ctx context.Context) error {
+	if err := r.c.pipeline(ctx, query{sql: "SAVEPOINT whimbrel_reset"}); err != nil {
+		return err
+	}
+	err := r.dropAll(ctx, "RESTRICT")
+	if hasCode(err, "2BP01") { // in a circle, or made out of order
+		if err := r.c.pipeline(ctx, query{sql: "ROLLBACK TO whimbrel_reset"}); err != nil {
+			return err
+		}
+		if err := r.lockTables(ctx); err != nil {
+			return err
+		}
+		if err := r.checkUses(ctx); err != nil {
+			return err
+		}
+		err = r.dropAll(ctx, "CASCADE")
+	}
+	return err
+}
+
+func (r *resetter) dropAll(ctx context.Context, how string) error {
+	for some := range slices.Chunk(r.objects, queueQueries) {
+		var queries []query
+		for _, o := range some {
+			queries = append(queries, query{sql: fmt.Sprintf("DROP %s IF EXISTS %s %s", dropWord(o.Type), o.identity, how), quiet: true})
+		}
+		if err := r.c.pipeline(ctx, queries...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropWord is how DROP calls a type of object.
+func dropWord(kind string) string {
+	switch kind {
+	case "function", "procedure", "aggregate":
+		return "ROUTINE"
+	case "composite type":
+		return "TYPE"
+	case "statistics object":
+		return "STATISTICS"
+	}
+	return strings.ToUpper(kind)
+}
+
+// dropSchemas drops the schemas but Whimbrel's own, if they are the role's and nothing is left in them.
+func (r *resetter) dropSchemas(ctx context.Context) error {
+	var drops []query
+	err := r.c.pipeline(ctx, query{
+		sql: `SELECT pg_catalog.quote_ident(nspname), EXISTS (SELECT FROM pg_catalog.pg_depend d
+	WHERE d.refclassid = 'pg_catalog.pg_namespace'::regclass AND d.refobjid = n.oid AND d.deptype = 'n')
+FROM pg_catalog.pg_namespace n WHERE nspname = ANY ($1::text[]) AND nspname NOT IN ($2, 'public', 'information_schema') AND nspname !~ '^pg_'
+AND pg_catalog.pg_has_role(nspowner, 'USAGE') ORDER BY nspname`,
+		args: []arg{array(r.schemas), text(r.schema)},
+		row: func(row *row) error {
+			o := object{Object: database.Object{Type: "schema", Name: row.text()}}
+			if row.boolean() {
+				r.leave(o, "it is not empty")
+				return row.err
+			}
+			drops = append(drops, query{sql: "DROP SCHEMA " + o.Name + " RESTRICT", quiet: true})
+			r.out.Dropped = append(r.out.Dropped, o.Object)
+			return row.err
+		},
+	})
+	if err != nil {
+		return err
+	}
+	return r.c.pipeline(ctx, drops...)
+}
+
+// checkSets refuses when a set has come to the history meanwhile, whose lock was not taken:
+// something of it may have been dropped.
+func (r *resetter) checkSets(ctx context.Context) error {
+	var sets []string
+	err := r.c.pipeline(ctx, query{
+		sql: "SELECT DISTINCT set_name FROM " + table(r.schema, r.db.names.History) + " WHERE set_name <> '" + migration.ReservedSet + "'",
+		row: func(row *row) error {
+			sets = append(sets, row.text())
+			return row.err
+		},
+	})
+	if more := added(sets, r.out.Sets); err == nil && len(more) > 0 {
+		return &database.LockedError{Set: more[0]}
+	}
+	return err
+}
+
+// record queues the events, that of the batch's own set last, since Head is made of that.
+func (r *resetter) record(ctx context.Context, e database.Event) error {
+	e.Version, e.Direction = database.NilVersion, database.Reset
+	for _, set := range append(added(r.out.Sets, []string{r.set}), r.set) {
+		e.Set = set
+		if err := r.add(ctx, r.db.recordQuery(r.schema, e, sinceBegin, func(e database.Event) { r.recorded = append(r.recorded, e) })); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// array is a list of names as PostgreSQL writes one.
+func array(names []string) arg {
+	quoted := make([]string, len(names))
+	for i, name := range names {
+		quoted[i] = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name) + `"`
+	}
+	return text("{" + strings.Join(quoted, ",") + "}")
+}
