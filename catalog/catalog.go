@@ -96,7 +96,9 @@ func (o *Object) FullName() string {
 			b.WriteByte('.')
 		}
 	}
-	b.WriteString(quoteIfNeeded(o.Name))
+	if o.Name != "" {
+		b.WriteString(quoteIfNeeded(o.Name))
+	}
 	b.WriteString(o.Signature)
 	return b.String()
 }

@@ -25,16 +25,6 @@ func (g grantee) compare(h grantee) int {
 	return strings.Compare(g.role, h.role)
 }
 
-func (g grantee) sql(r *Reader) string {
-	switch g.rank {
-	case 0:
-		return "CURRENT_USER" // who creates an object owns it
-	case 1:
-		return "PUBLIC"
-	}
-	return r.quote(g.role)
-}
-
 func (g grantee) String() string { return [...]string{"the owner", "everybody", g.role}[g.rank] }
 
 // askPrivileges asks for all access lists there are, and takes each apart.
@@ -45,12 +35,13 @@ func (r *Reader) askPrivileges() {
 	const publicNow = `CASE WHEN current_setting('server_version_num')::int >= 150000 THEN 'U' ELSE 'UC' END`
 	r.ask(`WITH lists AS (
 	SELECT 'pg_class'::regclass::oid AS class, oid, 0 AS sub, relowner AS owner, relacl AS acl, acldefault(CASE WHEN relkind = 'S' THEN 's' ELSE 'r' END::"char", relowner) AS usual FROM pg_class WHERE relacl IS NOT NULL AND relnamespace IN {schemas}
-	UNION ALL SELECT 'pg_class'::regclass, a.attrelid, a.attnum, c.relowner, a.attacl, '{}' FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid WHERE a.attacl IS NOT NULL AND c.relnamespace IN {schemas} AND NOT a.attisdropped
+	UNION ALL SELECT 'pg_class'::regclass, a.attrelid, a.attnum, c.relowner, a.attacl, acldefault('c', c.relowner) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid WHERE a.attacl IS NOT NULL AND c.relnamespace IN {schemas} AND NOT a.attisdropped
 	UNION ALL SELECT 'pg_proc'::regclass, oid, 0, proowner, proacl, acldefault('f', proowner) FROM pg_proc WHERE proacl IS NOT NULL AND pronamespace IN {schemas}
 	UNION ALL SELECT 'pg_type'::regclass, oid, 0, typowner, typacl, acldefault('T', typowner) FROM pg_type WHERE typacl IS NOT NULL AND typnamespace IN {schemas}
 	UNION ALL SELECT 'pg_namespace'::regclass, oid, 0, nspowner, coalesce(nspacl, acldefault('n', nspowner)),
 		CASE WHEN nspname = 'public' THEN acldefault('n', nspowner) || ('=' || `+publicNow+` || '/' || quote_ident(pg_get_userbyid(nspowner)))::aclitem ELSE acldefault('n', nspowner) END
 		FROM pg_namespace WHERE (nspacl IS NOT NULL OR nspname = 'public') AND oid IN {schemas}
+	UNION ALL SELECT 'pg_default_acl'::regclass, oid, 0, defaclrole, defaclacl, acldefault(CASE WHEN defaclnamespace <> 0 THEN 'c' WHEN defaclobjtype = 'S' THEN 's' ELSE defaclobjtype END::"char", defaclrole) FROM pg_default_acl
 	UNION ALL SELECT 'pg_language'::regclass, oid, 0, lanowner, lanacl, acldefault('l', lanowner) FROM pg_language WHERE lanacl IS NOT NULL AND $1::text[] IS NULL
 	UNION ALL SELECT 'pg_foreign_data_wrapper'::regclass, oid, 0, fdwowner, fdwacl, acldefault('F', fdwowner) FROM pg_foreign_data_wrapper WHERE fdwacl IS NOT NULL AND $1::text[] IS NULL
 	UNION ALL SELECT 'pg_foreign_server'::regclass, oid, 0, srvowner, srvacl, acldefault('S', srvowner) FROM pg_foreign_server WHERE srvacl IS NOT NULL AND $1::text[] IS NULL
@@ -81,22 +72,37 @@ FROM lists l CROSS JOIN (VALUES (false), (true)) u (usual) LEFT JOIN LATERAL acl
 }
 
 // grants adds to an object what was granted and revoked, in comparison to a new object of its kind.
+// name is how COMMENT calls it.
 func (b *builder) grants(key sub, o *catalog.Object, name string) {
 	p := b.r.privileges[key]
 	if p == nil {
 		return
 	}
-	all := maps.Clone(p.has)
-	maps.Copy(all, p.usual)
-	for _, g := range slices.SortedFunc(maps.Keys(all), grantee.compare) {
-		b.grantsTo(g, p.has[g], p.usual[g], key, o, name)
+	s := grantSQL{r: b.r, on: grantWord(name), owner: "CURRENT_USER"} // who creates an object owns it
+	if key.column > 0 {
+		s.columns = " (" + b.r.quote(o.Name) + ")"
+		s.on = "TABLE " + b.r.qualified(o.Schema, o.Of)
+	}
+	s.all(o, p)
+}
+
+// grantSQL makes statements of privileges.
+type grantSQL struct {
+	r                          *Reader
+	before, on, columns, owner string
+}
+
+func (s *grantSQL) all(o *catalog.Object, p *privileges) {
+	grantees := maps.Clone(p.has)
+	maps.Copy(grantees, p.usual)
+	for _, g := range slices.SortedFunc(maps.Keys(grantees), grantee.compare) {
+		if !maps.Equal(p.has[g], p.usual[g]) {
+			s.to(o, g, p.has[g], p.usual[g])
+		}
 	}
 }
 
-func (b *builder) grantsTo(g grantee, has, usual map[string]bool, key sub, o *catalog.Object, name string) {
-	if maps.Equal(has, usual) {
-		return
-	}
+func (s *grantSQL) to(o *catalog.Object, g grantee, has, usual map[string]bool) {
 	var granted, grantable, revoked []string
 	for _, p := range slices.Sorted(maps.Keys(has)) {
 		if has[p] {
@@ -110,32 +116,58 @@ func (b *builder) grantsTo(g grantee, has, usual map[string]bool, key sub, o *ca
 			revoked = append(revoked, p)
 		}
 	}
-	to := g.sql(b.r)
-	on := grantWord(name)
-	columns := ""
-	if key.column > 0 {
-		columns = " (" + b.r.quote(o.Name) + ")"
-		on = "TABLE " + b.r.qualified(o.Schema, o.Of)
+	s.add(o, "revoke from "+g.String(), "REVOKE", revoked, " FROM "+s.role(g))
+	s.add(o, "grant to "+g.String(), "GRANT", granted, " TO "+s.role(g))
+	s.add(o, "grant with grant option to "+g.String(), "GRANT", grantable, " TO "+s.role(g)+" WITH GRANT OPTION")
+}
+
+func (s *grantSQL) add(o *catalog.Object, attr, verb string, privileges []string, to string) {
+	if len(privileges) == 0 {
+		return
 	}
-	list := func(privileges []string) string {
-		withColumns := make([]string, len(privileges))
-		for i, p := range privileges {
-			withColumns[i] = p + columns
-		}
-		return strings.Join(withColumns, ", ")
+	o.Set(attr, strings.Join(privileges, ", "))
+	list := make([]string, len(privileges))
+	for i, p := range privileges {
+		list[i] = p + s.columns
 	}
-	o.Set("grant to "+g.String(), strings.Join(granted, ", "))
-	o.Set("grant with grant option to "+g.String(), strings.Join(grantable, ", "))
-	o.Set("revoke from "+g.String(), strings.Join(revoked, ", "))
-	if len(revoked) > 0 {
-		o.Late = append(o.Late, "REVOKE "+list(revoked)+" ON "+on+" FROM "+to)
+	o.Late = append(o.Late, s.before+verb+" "+strings.Join(list, ", ")+" ON "+s.on+to)
+}
+
+func (s *grantSQL) role(g grantee) string {
+	switch g.rank {
+	case 0:
+		return s.owner
+	case 1:
+		return "PUBLIC"
 	}
-	if len(granted) > 0 {
-		o.Late = append(o.Late, "GRANT "+list(granted)+" ON "+on+" TO "+to)
+	return s.r.quote(g.role)
+}
+
+const pgDefaultACL oid = 826
+
+// askDefaultPrivileges asks what is granted on objects that a role creates. That comes after all else,
+// for it would change what is created before.
+func (r *Reader) askDefaultPrivileges() {
+	if r.opts.NoGrants {
+		return
 	}
-	if len(grantable) > 0 {
-		o.Late = append(o.Late, "GRANT "+list(grantable)+" ON "+on+" TO "+to+" WITH GRANT OPTION")
-	}
+	r.ask(`SELECT d.oid, pg_get_userbyid(d.defaclrole), coalesce(n.nspname, ''), CASE d.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'FUNCTIONS' WHEN 'T' THEN 'TYPES' WHEN 'n' THEN 'SCHEMAS' WHEN 'L' THEN 'LARGE OBJECTS' END
+FROM pg_default_acl d LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace WHERE d.defaclnamespace = 0 AND $1::text[] IS NULL OR d.defaclnamespace IN {schemas}`, func(a *row) {
+		id, role, schema, what := a.oid(), a.text(), a.text(), a.text()
+		r.build(func(b *builder) {
+			p := r.privileges[sub{obj{pgDefaultACL, id}, 0}]
+			if p == nil {
+				return
+			}
+			o := &catalog.Object{Kind: catalog.DefaultPrivileges, Schema: schema, Name: role, Signature: " on " + strings.ToLower(what)}
+			s := grantSQL{r: r, before: "ALTER DEFAULT PRIVILEGES FOR ROLE " + r.quote(role) + " ", on: what, owner: r.quote(role)}
+			if schema != "" {
+				s.before += "IN SCHEMA " + r.quote(schema) + " "
+			}
+			s.all(o, p)
+			b.objects = append(b.objects, o)
+		})
+	})
 }
 
 // grantWord is how GRANT calls what COMMENT calls by a name: all that has rows is a table there, an

@@ -103,12 +103,21 @@ func NewReader(opts Options) *Reader {
 	r.askConstraints()
 	r.askIndexes()
 	r.askSequences()
+	r.askCollations()
 	r.askTypes()
 	r.askRoutines()
+	r.askOperators()
+	r.askMethods()
+	r.askTextSearch()
+	r.askForeign()
+	r.askStatistics()
 	r.askTriggers()
+	r.askEventTriggers()
+	r.askPublications()
 	r.askPolicies()
 	r.askComments()
 	r.askPrivileges()
+	r.askDefaultPrivileges()
 	return r
 }
 
@@ -126,7 +135,7 @@ func (r *Reader) ask(sql string, row func(*row)) {
 		}
 		args, after, _ := strings.Cut(rest, "}")
 		class, id, _ := strings.Cut(args, " ")
-		sql = before + `NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = '` + class + `'::regclass AND e.objid = ` + id + ` AND e.deptype IN ('e', 'i'))` + after
+		sql = before + `NOT EXISTS (SELECT FROM pg_depend member WHERE member.classid = '` + class + `'::regclass AND member.objid = ` + id + ` AND member.deptype IN ('e', 'i'))` + after
 	}
 	q := Query{SQL: sql, Row: func(values [][]byte) error {
 		answer := &rowReader{values: values}

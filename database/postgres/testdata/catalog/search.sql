@@ -12,6 +12,6 @@ CREATE OPERATOR CLASS reverse_ops FOR TYPE integer USING btree AS
 CREATE INDEX reversed ON searched ((length(t)) reverse_ops);
 CREATE OPERATOR FAMILY lonely USING btree;
 COMMENT ON OPERATOR CLASS reverse_ops USING btree IS 'backwards';
-CREATE PUBLICATION some FOR TABLE searched WITH (publish = 'insert, update');
+CREATE PUBLICATION a_few FOR TABLE searched WITH (publish = 'insert, update');
 CREATE PUBLICATION everything FOR ALL TABLES;
-COMMENT ON PUBLICATION some IS 'some';
+COMMENT ON PUBLICATION a_few IS 'some';
