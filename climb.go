@@ -156,12 +156,13 @@ func (v view) repeats(ran map[string]database.Applied) []Step {
 	var steps []Step
 	for _, r := range v.set.Repeatables() {
 		if ran[r.Name].Checksum != r.Script.Checksum {
-			steps = append(steps, namedStep(r, database.Repeat))
+			steps = append(steps, namedStep(r, database.Repeat, ran[r.Name]))
 		}
 	}
 	return steps
 }
 
-func namedStep(n migration.Named, d database.Direction) Step {
-	return Step{Version: NilVersion, Name: n.Name, Direction: d, Script: n.Script, From: FromSet, up: n.Script}
+// namedStep runs a script that belongs to no version; ran is what it was when it ran last.
+func namedStep(n migration.Named, d database.Direction, ran database.Applied) Step {
+	return Step{Version: NilVersion, Name: n.Name, Direction: d, Script: n.Script, From: FromSet, up: n.Script, applied: ran}
 }

@@ -149,12 +149,12 @@ func (c *comparison) baseline(s Step) (bool, *ConflictError) {
 
 // named looks at a repeatable script or a seed.
 func (c *comparison) named(s Step) (bool, *ConflictError) {
-	was, now := c.expected.Repeated[s.Name], c.state.Repeated[s.Name]
+	now := c.state.Repeated[s.Name]
 	if s.Direction == database.Seed {
-		was, now = c.expected.Seeded[s.Name], c.state.Seeded[s.Name]
+		now = c.state.Seeded[s.Name]
 	}
 	switch {
-	case was.EventID == now.EventID:
+	case now.EventID == s.applied.EventID:
 		return true, nil
 	case now.Checksum != s.up.Checksum:
 		return false, &ConflictError{Version: NilVersion, Script: s.Name, Problem: "was meanwhile run from another text"}

@@ -72,7 +72,7 @@ type Step struct {
 	Unwrapped bool
 
 	up, down *migration.Script     // for the history; down is nil where there is none
-	applied  database.Applied      // of a version that is taken down
+	applied  database.Applied      // what is taken down, or ran last under the step's name
 	marks    []migration.Migration // recorded as applied with a baseline
 	forgets  []database.Applied    // recorded as part of a squash
 }

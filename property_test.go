@@ -20,9 +20,10 @@ import (
 // process is one Migrator that does one thing, in a goroutine of its own, and stops
 // before each call of the contract until the scheduler lets it go on, or kills it.
 type process struct {
-	what string
-	do   func(context.Context, *whimbrel.Migrator) (*whimbrel.Result, error)
-	opts whimbrel.Options
+	what  string
+	do    func(context.Context, *whimbrel.Migrator) (*whimbrel.Result, error)
+	opts  whimbrel.Options
+	older bool // a build from before the squash
 
 	turn chan error // what the hook returns
 	at   string     // the call it waits to do; "" while it does something else
@@ -46,15 +47,21 @@ var goals = []struct {
 
 // Any interleaving of up to four processes, with kills between any two calls and lost
 // answers to COMMIT: the history stays true, no script runs twice, and progress is
-// always possible.
+// always possible. The set may have repeatable scripts, and a squash, which builds from
+// before it don't have.
 func TestAnyInterleavingAnyKill(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		var all []*process
+		squash, repeat := rapid.Bool().Draw(rt, "squash"), rapid.Bool().Draw(rt, "repeat")
 		for i := range rapid.IntRange(1, 4).Draw(rt, "processes") {
 			g := rapid.SampledFrom(goals).Draw(rt, fmt.Sprintf("goal%d", i))
+			older := squash && rapid.Bool().Draw(rt, fmt.Sprintf("older%d", i))
+			if older && g.what == "redo" { // takes the newest migration's file for what it says
+				g = goals[0]
+			}
 			all = append(all, &process{
-				what: g.what, do: g.do,
+				what: g.what, do: g.do, older: older,
 				opts: whimbrel.Options{Atomic: rapid.Bool().Draw(rt, fmt.Sprintf("atomic%d", i)), LockTimeout: time.Minute},
 			})
 		}
@@ -62,7 +69,7 @@ func TestAnyInterleavingAnyKill(t *testing.T) {
 		choices := rapid.SliceOfN(rapid.IntRange(0, 1<<16), 0, 60).Draw(rt, "choices")
 		var problems []string
 		synctest.Test(t, func(t *testing.T) {
-			problems = interleave(t, all, queue, choices)
+			problems = interleave(t, all, builds(t, squash, repeat), queue, choices)
 		})
 		if len(problems) > 0 {
 			rt.Fatal(problems)
@@ -70,11 +77,30 @@ func TestAnyInterleavingAnyKill(t *testing.T) {
 	})
 }
 
+// builds returns the sets of an older build and of this one.
+func builds(t *testing.T, squash, repeat bool) (sets [2]*migration.Set) {
+	now := migration.Contents{Migrations: newSet(t, plain(4)...).All()}
+	before := now
+	if squash {
+		now.Migrations = append(squashed(t, 4, 2, 3, false).All(), now.Migrations[1:3]...)
+	}
+	if repeat {
+		now.Repeatables = namedScripts("views", "SELECT 1", "grants", "SELECT 2")
+		before.Repeatables = now.Repeatables
+	}
+	for i, c := range []migration.Contents{before, now} {
+		var err error
+		if sets[i], err = c.Set("shop"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return sets
+}
+
 // interleave runs the processes as the choices say, and returns what was wrong.
-func interleave(t *testing.T, all []*process, queue bool, choices []int) (problems []string) {
+func interleave(t *testing.T, all []*process, sets [2]*migration.Set, queue bool, choices []int) (problems []string) {
 	target := memdb.New()
 	target.Queue(queue)
-	set := newSet(t, plain(4)...)
 	for _, p := range all {
 		p.turn = make(chan error)
 		db := open(t, target)
@@ -85,6 +111,10 @@ func interleave(t *testing.T, all []*process, queue bool, choices []int) (proble
 			p.at = ""
 			return err
 		})
+		set := sets[1]
+		if p.older {
+			set = sets[0]
+		}
 		go func() {
 			_, p.err = p.do(t.Context(), whimbrel.New(db, set, p.opts))
 			p.done = true
@@ -108,11 +138,15 @@ func interleave(t *testing.T, all []*process, queue bool, choices []int) (proble
 		p.turn <- fault(p.at, choice/len(waiting))
 	}
 	for i, p := range all {
+		var mismatch *whimbrel.ChecksumMismatchError
+		if p.older && errors.As(p.err, &mismatch) && mismatch.Version == 3 {
+			continue // the squash has been recorded
+		}
 		if p.err != nil && !mayHappen(p.err) {
 			problems = append(problems, fmt.Sprintf("process %d (%s): %v", i, p.what, p.err))
 		}
 	}
-	return append(problems, wrongState(t, target, set)...)
+	return append(problems, wrongState(t, target, sets[1])...)
 }
 
 // fault kills about one call in thirty, and loses about one answer to COMMIT in seven.
@@ -154,20 +188,29 @@ func wrongState(t *testing.T, target *memdb.Target, set *migration.Set) (problem
 			return
 		}
 		var want []string
-		for _, v := range st.Applied() {
-			want = append(want, fmt.Sprintf("t%d", v))
+		for _, mig := range st.Migrations {
+			if mig.Name == "squash" && mig.State == whimbrel.Applied {
+				want = append(want, "t2")
+			}
+			if mig.State != whimbrel.Pending {
+				want = append(want, fmt.Sprintf("t%d", mig.Version))
+			}
 		}
 		if got, _ := target.Tables(t.Context()); !slices.Equal(got, want) {
 			problems = append(problems, fmt.Sprintf("%s: the history says %v, the database has %v", when, want, got))
 		}
 	}
 	check("in the end")
-	last := map[int64]database.Direction{}
+	last := map[string]database.Direction{}
 	for e, err := range m.History(t.Context()) {
-		if err != nil || last[e.Version] == e.Direction || last[e.Version] == "" && e.Direction == database.Down {
-			problems = append(problems, fmt.Sprintf("event %d, %s of %d, comes after %q (%v)", e.ID, e.Direction, e.Version, last[e.Version], err))
+		what := fmt.Sprint("version ", e.Version)
+		if e.Version == whimbrel.NilVersion {
+			what = e.Name
 		}
-		last[e.Version] = e.Direction
+		if err != nil || last[what] == e.Direction || last[what] == "" && e.Direction == database.Down {
+			problems = append(problems, fmt.Sprintf("event %d, %s of %s, comes after %q (%v)", e.ID, e.Direction, what, last[what], err))
+		}
+		last[what] = e.Direction
 	}
 	if _, err := m.Up(t.Context()); err != nil {
 		problems = append(problems, fmt.Sprintf("no progress is possible: %v", err))

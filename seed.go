@@ -48,7 +48,7 @@ func (m *Migrator) planSeed(ctx context.Context, scripts []migration.Named, opts
 		}
 		seen[n.Name] = true
 		if opts.Again || st.Seeded[n.Name].Checksum != n.Script.Checksum {
-			steps = append(steps, namedStep(n, database.Seed))
+			steps = append(steps, namedStep(n, database.Seed, st.Seeded[n.Name]))
 		}
 	}
 	p := &Plan{Set: m.set.Name(), Goal: Goal{kind: goalSeed}, base: st}

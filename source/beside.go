@@ -103,6 +103,6 @@ func (f *folder) besideScript(file *file) *migration.Script {
 		return nil
 	}
 	s := f.script(file)
-	f.needStatement(file, s, file.empty())
+	f.needStatementIn("the script", file, s, file.empty())
 	return s
 }

@@ -275,10 +275,14 @@ func (f *folder) direct(file *file, p *part, s *migration.Script, inHead bool) {
 // needStatement reports an up script that has nothing to run, and one that says so
 // and yet has something.
 func (f *folder) needStatement(file *file, s *migration.Script, empty bool) {
+	f.needStatementIn("the up script", file, s, empty)
+}
+
+func (f *folder) needStatementIn(what string, file *file, s *migration.Script, empty bool) {
 	switch {
 	case s == nil:
 	case empty && !s.Empty:
-		f.add(file.path, `the up script has no statement; write one, or say that it is meant so with "-- whimbrel: empty"`)
+		f.add(file.path, `%s has no statement; write one, or say that it is meant so with "-- whimbrel: empty"`, what)
 	case !empty && s.Empty:
 		f.add(file.path, `the script says "-- whimbrel: empty" and yet has statements; remove the one or the others`)
 	}

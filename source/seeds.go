@@ -28,7 +28,7 @@ func ReadSeeds(fsys fs.FS, dir string) ([]migration.Named, error) {
 			continue
 		}
 		s := f.script(file)
-		f.needStatement(file, s, file.empty())
+		f.needStatementIn("the script", file, s, file.empty())
 		if len(s.Replaces) > 0 {
 			f.add(file.path, "a seed replaces no migrations; leave the directive out")
 		}
