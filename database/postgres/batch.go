@@ -33,7 +33,7 @@ func (db *Database) Begin(ctx context.Context, set string, opts database.LockOpt
 		return nil, err
 	}
 	b := &batch{db: db, c: c, set: set, schema: schema, head: h}
-	if err := db.opened(b); err != nil {
+	if err := db.opened(b, c); err != nil {
 		b.end()
 		return nil, err
 	}
@@ -187,6 +187,7 @@ func (b *batch) runKeepingSession(ctx context.Context, s *migration.Script, a *m
 	if s.Func() != nil && after.Batch == "" {
 		return errEnded(s)
 	}
+	after.mayListen = r.listens || s.Func() != nil
 	b.c.spoiled = b.c.spoiled || after.lost(&b.session)
 	return b.add(ctx, after.undo(&b.session)...)
 }
@@ -199,7 +200,11 @@ func (b *batch) Record(ctx context.Context, e database.Event) error {
 		return errOver
 	}
 	e.Set = b.set
-	return b.add(ctx, b.db.recordQuery(b.schema, e, func(e database.Event) { b.recorded = append(b.recorded, e) }))
+	since := sinceBegin
+	if b.scripts > 1 {
+		since = sinceMark
+	}
+	return b.add(ctx, b.db.recordQuery(b.schema, e, since, func(e database.Event) { b.recorded = append(b.recorded, e) }))
 }
 
 // Commit sends what is queued together with COMMIT: one round trip.

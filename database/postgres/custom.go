@@ -13,6 +13,7 @@ import (
 var (
 	customSet    = regexp.MustCompile(`(?i)\bset\s+(?:session\s+|local\s+)?("?[a-z_][\w$]*"?(?:\."?[a-z_][\w$]*"?)+)\s*(?:=|to\b)`)
 	customConfig = regexp.MustCompile(`(?i)\bset_config\s*\(\s*e?'([^']*\.[^']*)'`)
+	listen       = regexp.MustCompile(`(?i)listen\b`)
 	customReset  = regexp.MustCompile(`(?i)\breset\s+("?[a-z_][\w$]*"?(?:\."?[a-z_][\w$]*"?)+)`)
 )
 

@@ -24,14 +24,16 @@ type Database struct {
 	opts   database.Options
 	names  database.TableNames
 	host   string // of this process
-	sayApp bool   // Options.App is not the connections' application_name
+	app    string // what the history says of it: Options.App, else the connections' application_name
+	sayApp bool   // the connections don't say Options.App themselves
 
 	closing context.Context // done from Close on
 	close   context.CancelFunc
 
 	mu     sync.Mutex
-	schema string        // where Whimbrel's tables are; "" until the server has said
-	open   map[unit]bool // batches and runs
+	schema string          // where Whimbrel's tables are; "" until the server has said
+	open   map[unit]bool   // batches and runs
+	config *pgx.ConnConfig // of the connection of the first of them
 }
 
 // unit is a batch or a run, which ends with its Database.
@@ -60,15 +62,22 @@ func (db *Database) Close() error {
 	return nil
 }
 
-// opened remembers a unit; it returns an error when the Database has been closed meanwhile.
-func (db *Database) opened(u unit) error {
+// opened remembers a unit and where its connection leads; it returns an error when the
+// Database has been closed meanwhile.
+func (db *Database) opened(u unit, c *conn) error {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	if db.closing.Err() != nil {
 		return errClosed
 	}
 	db.open[u] = true
-	return nil
+	if db.config != nil {
+		return nil
+	}
+	return c.use(func(pc *pgx.Conn) error {
+		db.config = pc.Config()
+		return nil
+	})
 }
 
 func (db *Database) over(u unit) {
@@ -84,7 +93,7 @@ func (db *Database) acquire(ctx context.Context) (*conn, error) {
 	if err := db.checkNames(); err != nil {
 		return nil, err
 	}
-	l, err := db.src.acquire(ctx)
+	l, err := db.lease(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -94,6 +103,25 @@ func (db *Database) acquire(ctx context.Context) (*conn, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// lease takes a connection from the source; or makes one for the moment, when an open batch or
+// run of this Database may have the last of them: who waited for that would wait for ever.
+func (db *Database) lease(ctx context.Context) (lease, error) {
+	db.mu.Lock()
+	var config *pgx.ConnConfig
+	if len(db.open) > 0 && db.src.exhausted() {
+		config = db.config.Copy()
+	}
+	db.mu.Unlock()
+	if config == nil {
+		return db.src.acquire(ctx)
+	}
+	pc, err := db.src.prepare(ctx, config)
+	if err != nil {
+		return nil, stopped(ctx, err)
+	}
+	return single{pc}, nil
 }
 
 // checkNames refuses names that the server would cut off, so that two would become one.

@@ -37,40 +37,43 @@ func (Driver) Open(ctx context.Context, rawURL string, opts database.Options) (d
 		return nil, connectError(config.ConnConfig, err)
 	}
 	c.Release()
-	return newDatabase(&ownPool{fromPool{pool}}, opts), nil
+	return newDatabase(&ownPool{fromPool{pool}}, config.ConnConfig, opts), nil
 }
 
 // NewPool returns the database of a pool, which stays the caller's to close. Notices go
 // where the pool's configuration says (OnNotice), not to Options.Notice.
 func NewPool(pool *pgxpool.Pool, opts database.Options) database.Database {
-	return newHandedIn(fromPool{pool}, opts)
+	return newHandedIn(fromPool{pool}, pool.Config().ConnConfig, opts)
 }
 
 // NewConn returns the database of one connection, which stays the caller's to close.
 // While a method of the database runs, or a Batch or Run of it is open, the connection must not be
 // used otherwise. Notices go where the connection's configuration says.
 func NewConn(conn *pgx.Conn, opts database.Options) database.Database {
-	return newHandedIn(newFromConn(conn), opts)
+	return newHandedIn(newFromConn(conn), conn.Config(), opts)
 }
 
 // NewDB returns the database of a *sql.DB that was opened with pgx's stdlib package,
 // and which stays the caller's to close. Notices go where its configuration says.
 func NewDB(db *sql.DB, opts database.Options) database.Database {
-	return newHandedIn(fromDB{db}, opts)
+	return newHandedIn(fromDB{db}, nil, opts)
 }
 
-func newHandedIn(src source, opts database.Options) *Database {
-	db := newDatabase(src, opts)
+func newHandedIn(src source, config *pgx.ConnConfig, opts database.Options) *Database {
+	db := newDatabase(src, config, opts)
 	db.sayApp = opts.App != ""
 	return db
 }
 
-func newDatabase(src source, opts database.Options) *Database {
-	host, err := os.Hostname()
-	if err != nil {
-		host = ""
+// newDatabase makes a Database. config is nil where it is not known.
+func newDatabase(src source, config *pgx.ConnConfig, opts database.Options) *Database {
+	db := &Database{src: src, opts: opts, names: opts.TableNames(), app: opts.App, open: map[unit]bool{}}
+	if host, err := os.Hostname(); err == nil {
+		db.host = host
 	}
-	db := &Database{src: src, opts: opts, names: opts.TableNames(), host: host, open: map[unit]bool{}}
+	if config != nil && opts.App == "" {
+		db.app = config.RuntimeParams["application_name"]
+	}
 	db.closing, db.close = context.WithCancel(context.Background())
 	return db
 }

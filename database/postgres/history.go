@@ -131,7 +131,7 @@ func (db *Database) UpdateSetting(ctx context.Context, u database.SettingUpdate)
 		return err
 	}
 	defer c.rollback()
-	_, err = commit(ctx, c, []query{db.settingQuery(schema, u), db.recordQuery(schema, u.Event(), nil)}, func(pg *pgconn.PgError) error { return ownError("COMMIT", pg) })
+	_, err = commit(ctx, c, []query{db.settingQuery(schema, u), db.recordQuery(schema, u.Event(), sinceBegin, nil)}, func(pg *pgconn.PgError) error { return ownError("COMMIT", pg) })
 	return err
 }
 

@@ -83,7 +83,7 @@ func ofSize(n int32) func(*pgxpool.Config) {
 	return func(c *pgxpool.Config) { c.MaxConns = n }
 }
 
-func exec(t testing.TB, c *pgx.Conn, sql string, args ...any) {
+func do(t testing.TB, c *pgx.Conn, sql string, args ...any) {
 	t.Helper()
 	_, err := c.Exec(background(t), sql, args...)
 	must(t, err)

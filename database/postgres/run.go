@@ -43,7 +43,7 @@ func (db *Database) Guard(ctx context.Context, set string, opts database.LockOpt
 	if err := r.begin(ctx); err != nil {
 		return nil, err
 	}
-	if err := db.opened(r); err != nil {
+	if err := db.opened(r, worker); err != nil {
 		return nil, err
 	}
 	return r, nil
@@ -285,7 +285,7 @@ func (r *run) Record(ctx context.Context, e database.Event) (database.Event, err
 	}
 	e.Set = r.set
 	// Not alone: only so it can be told whether it has happened.
-	committed, err := commit(ctx, r.worker, []query{{sql: "BEGIN"}, r.db.recordQuery(r.schema, e, func(recorded database.Event) { e = recorded })}, func(pg *pgconn.PgError) error { return ownError("COMMIT", pg) })
+	committed, err := commit(ctx, r.worker, []query{{sql: "BEGIN"}, r.db.recordQuery(r.schema, e, sinceBegin, func(recorded database.Event) { e = recorded })}, func(pg *pgconn.PgError) error { return ownError("COMMIT", pg) })
 	if committed {
 		r.head.mine = e.ID
 	}

@@ -37,8 +37,9 @@ type scriptRunner struct {
 	chunk chunk
 	long  bool
 
-	custom []string // settings with a dot that the script may have changed
-	unread []string // those of them whose value from before is still to be read
+	custom  []string // settings with a dot that the script may have changed
+	unread  []string // those of them whose value from before is still to be read
+	listens bool     // it may LISTEN or UNLISTEN
 }
 
 func (r *scriptRunner) run(ctx context.Context, a *migration.Analysis) error {
@@ -78,6 +79,7 @@ func (r *scriptRunner) statement(ctx context.Context, st sqltext.Statement) erro
 // see takes note of a statement before it is sent.
 func (r *scriptRunner) see(st sqltext.Statement) {
 	r.last = sqltext.Statement{Pos: st.Pos, Index: st.Index, Text: st.Text}
+	r.listens = r.listens || st.Session && listen.MatchString(st.Text)
 	for _, name := range customSettings(st) {
 		if !slices.Contains(r.custom, name) {
 			r.custom = append(r.custom, name)

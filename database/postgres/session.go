@@ -25,6 +25,8 @@ type session struct {
 
 	custom map[string]*string // settings with a dot, as far as scripts name them; nil: not set
 	known  bool               // it has been read
+
+	mayListen bool // LISTEN in a transaction shows only after it
 }
 
 // sessionQuery reads the session as one JSON document. It leaves out what the server sets
@@ -116,6 +118,10 @@ func (s *session) undo(before *session) []query {
 	qs = append(qs, s.undoSettings(before)...)
 	for _, name := range added(s.Prepared, before.Prepared) {
 		add("DEALLOCATE ", quote(name))
+	}
+	if s.mayListen {
+		add("UNLISTEN *")
+		s.Channels = nil
 	}
 	for _, name := range added(s.Channels, before.Channels) {
 		add("UNLISTEN ", quote(name))

@@ -16,6 +16,8 @@ import (
 // source is where connections come from.
 type source interface {
 	acquire(ctx context.Context) (lease, error)
+	// exhausted reports whether all connections that it may have are in use.
+	exhausted() bool
 	// prepare makes a connection that was not acquired like one that was.
 	prepare(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error)
 	close()
@@ -64,6 +66,11 @@ func (p fromPool) prepare(ctx context.Context, config *pgx.ConnConfig) (*pgx.Con
 	return conn, nil
 }
 
+func (p fromPool) exhausted() bool {
+	s := p.pool.Stat()
+	return s.IdleConns() == 0 && s.TotalConns() >= s.MaxConns()
+}
+
 func (p fromPool) close() {}
 
 // ownPool is a pool that the driver started.
@@ -103,7 +110,9 @@ func (f *fromConn) acquire(ctx context.Context) (lease, error) {
 
 func (f *fromConn) use(do func(*pgx.Conn) error) error { return do(f.conn) }
 func (f *fromConn) release()                           { f.free <- struct{}{} }
+func (f *fromConn) exhausted() bool                    { return len(f.free) == 0 }
 func (f *fromConn) close()                             {}
+
 func (f *fromConn) prepare(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error) {
 	return connect(ctx, config)
 }
@@ -124,7 +133,13 @@ func (f fromDB) acquire(ctx context.Context) (lease, error) {
 	return nil, err
 }
 
+func (f fromDB) exhausted() bool {
+	s := f.db.Stats()
+	return s.MaxOpenConnections > 0 && s.InUse >= s.MaxOpenConnections
+}
+
 func (f fromDB) close() {}
+
 func (f fromDB) prepare(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error) {
 	return connect(ctx, config)
 }

@@ -88,35 +88,40 @@ func (db *Database) create(ctx context.Context, c *conn, schema string) error {
 	}
 	queries = append(queries, db.recordQuery(schema, database.Event{
 		Set: migration.ReservedSet, Version: tablesVersion, Name: "tables", Direction: database.Up, Note: "Whimbrel's own tables",
-	}, nil), query{sql: "COMMIT"})
+	}, sinceBegin, nil), query{sql: "COMMIT"})
 	return c.pipeline(ctx, queries...)
 }
 
-// recordQuery appends an event; then is given it as the history has it.
-//
-// Where the event has no time, it is the server that knows it: from the mark that
-// the batch set, or from the transaction's start, to now.
-func (db *Database) recordQuery(schema string, e database.Event, then func(database.Event)) query {
-	const mark = `coalesce(pg_catalog.to_timestamp(nullif(pg_catalog.current_setting('whimbrel.mark', true), '')::float8), pg_catalog.now())`
-	started, duration := moment(e.StartedAt), arg(nil)
-	if started != nil {
-		duration = number(e.Duration.Microseconds())
-	}
+// From when on the duration of an event counts that has no time of its own: from the
+// transaction's beginning, or from the mark that the batch set.
+const (
+	sinceBegin = `pg_catalog.now()`
+	sinceMark  = `coalesce(pg_catalog.to_timestamp(nullif(pg_catalog.current_setting('whimbrel.mark', true), '')::float8), pg_catalog.now())`
+)
+
+// recordQuery appends an event; then is given it as the history has it. Where the event
+// has no time, it is the server that knows it: from since to now. What the server need not
+// find out is not in the query, since its words cost more than the row.
+func (db *Database) recordQuery(schema string, e database.Event, since string, then func(database.Event)) query {
 	var up, down arg = textOrNull(e.UpText), textOrNull(e.DownText)
 	if e.HasDownText {
 		down = text(e.DownText)
 	}
+	args := []arg{
+		text(e.Set), number(e.Version), text(e.Name), text(string(e.Direction)), checksum(e.Checksum), checksum(e.DownChecksum),
+		up, down, text(e.DownDirectives.String()), text(db.host), text(db.app), text(e.ToolVersion), text(e.Note),
+	}
+	started, duration := since, "(extract(epoch FROM pg_catalog.clock_timestamp() - "+since+") * 1000000)::bigint"
+	if at := moment(e.StartedAt); at != nil {
+		started, duration = "$14", "$15"
+		args = append(args, at, number(e.Duration.Microseconds()))
+	}
 	return query{
 		sql: "INSERT INTO " + table(schema, db.names.History) + ` (set_name, version, name, direction, checksum, down_checksum, up_text, down_text,
-	down_directives, started_at, duration_us, db_user, host, app, tool_version, note)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, coalesce($10::timestamptz, ` + mark + `),
-	coalesce($11::bigint, (extract(epoch FROM pg_catalog.clock_timestamp() - ` + mark + `) * 1000000)::bigint),
-	session_user, $12, coalesce($13, pg_catalog.current_setting('application_name')), $14, $15)
+	down_directives, host, app, tool_version, note, db_user, started_at, duration_us)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, session_user, ` + started + `, ` + duration + `)
 RETURNING id, started_at, duration_us, db_user, app`,
-		args: []arg{
-			text(e.Set), number(e.Version), text(e.Name), text(string(e.Direction)), checksum(e.Checksum), checksum(e.DownChecksum),
-			up, down, text(e.DownDirectives.String()), started, duration, text(db.host), textOrNull(db.opts.App), text(e.ToolVersion), text(e.Note),
-		},
+		args:    args,
 		formats: []int16{0, 1, 0, 0, 0},
 		row: func(r *row) error {
 			e.ID, e.StartedAt, e.Duration = r.number(), r.time(), microseconds(r.number())

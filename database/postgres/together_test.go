@@ -1,0 +1,89 @@
+package postgres_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/testdb"
+)
+
+// many is how many processes start at once.
+const many = 20
+
+// A component's five migrations, for a set of its own: each can run only once, and leaves a row.
+func component(set string) []string {
+	ups := []string{fmt.Sprintf("CREATE TABLE %s (n int PRIMARY KEY);", set)}
+	for n := 1; n < 5; n++ {
+		ups = append(ups, fmt.Sprintf("INSERT INTO %s VALUES (%d); CREATE TABLE %[1]s_%[2]d (x int);", set, n))
+	}
+	return ups
+}
+
+// Twenty processes that start at once on an empty server all succeed, each migration is
+// applied once, and the history has one event for each.
+func TestManyProcessesStartAtOnce(t *testing.T) {
+	two := map[string][]string{"jobs": component("jobs"), "mails": component("mails")}
+	withRun := map[string][]string{"jobs": append(component("jobs"), "CREATE INDEX CONCURRENTLY ON jobs (n);")}
+	tests := map[string]struct {
+		job    job
+		pooled bool
+	}{
+		"each migration in its own transaction": {job: job{Sets: map[string][]string{"jobs": component("jobs")}}},
+		"all in one transaction":                {job: job{Atomic: true, Sets: map[string][]string{"jobs": component("jobs")}}},
+		"two sets":                              {job: job{Sets: two}},
+		"two sets, each in one transaction":     {job: job{Atomic: true, Sets: two}},
+		"with a pool of one":                    {job: job{PoolOfOne: true, Sets: two}},
+		"with a statement by itself":            {job: job{PoolOfOne: true, Sets: withRun}},
+		"through PgBouncer":                     {job: job{Sets: withRun}, pooled: true},
+		"through PgBouncer, in one transaction": {job: job{Atomic: true, Sets: two}, pooled: true},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url, direct := "", ""
+			if tt.pooled {
+				url, direct = testdb.PgBouncer(t)
+			} else {
+				url = testdb.Postgres(t)
+				direct = url
+			}
+			tt.job.URL = url
+			startTogether(t, tt.job)
+			for set, ups := range tt.job.Sets {
+				appliedOnce(t, direct, set, len(ups))
+			}
+		})
+	}
+}
+
+func startTogether(t *testing.T, j job) {
+	t.Helper()
+	var all []*process
+	for range many {
+		all = append(all, start(t, j))
+	}
+	for _, p := range all {
+		p.begin()
+	}
+	for _, p := range all {
+		if err := p.wait(); err != nil {
+			t.Errorf("one of %d: %v", many, err)
+		}
+	}
+}
+
+func appliedOnce(t *testing.T, url, set string, n int) {
+	t.Helper()
+	db := open(t, url)
+	seen := 0
+	for e, err := range db.History(background(t), database.HistoryQuery{Set: set}) {
+		must(t, err)
+		seen++
+		if e.Version != int64(seen) || e.Direction != database.Up || e.App != "one of many" {
+			t.Errorf("event %d of set %s is %s %d of %q", seen, set, e.Direction, e.Version, e.App)
+		}
+	}
+	equal(t, "the number of events of set "+set, seen, n)
+	equal(t, "the number of rows of "+set, value(t, connect(t, url), "SELECT count(*) FROM "+set), "4")
+}
