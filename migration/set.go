@@ -113,17 +113,28 @@ func (s *Set) setBaselines(baselines []Migration) (err error) {
 		return err
 	}
 	for _, b := range s.baselines {
-		q, inside := s.Squash(b.Version)
+		q, inside := s.around(b.Version)
 		switch {
 		case len(b.Up.Replaces) > 0:
 			return fmt.Errorf("%s: a baseline replaces nothing; it stands for all versions up to its own", b.Up.File)
 		case b.Up.NoTransaction:
 			return fmt.Errorf("%s: a baseline is always one transaction; leave what can't be in one to a migration", b.Up.File)
-		case inside && b.Version != q.Version:
-			return fmt.Errorf("%s: version %d is one of those that %s replaces; a database that starts there would stand in its middle; give the baseline version %d", b.Up.File, b.Version, q.Up.File, q.Version)
+		case inside:
+			return fmt.Errorf("%s: version %d stands among those that %s replaces; a database that starts there would stand in its middle; give the baseline version %d", b.Up.File, b.Version, q.Up.File, q.Version)
 		}
 	}
 	return once(s.baselines)
+}
+
+// around returns the squash of versions below and above, or at, the given one.
+func (s *Set) around(version int64) (Migration, bool) {
+	i := slices.IndexFunc(s.all, func(m Migration) bool {
+		return len(m.Up.Replaces) > 0 && m.Up.Replaces[0].Version <= version && version < m.Version
+	})
+	if i < 0 {
+		return Migration{}, false
+	}
+	return s.all[i], true
 }
 
 func (s *Set) setRepeatables(repeatables []Named) error {

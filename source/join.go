@@ -1,0 +1,222 @@
+package source
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// joiner puts scripts one behind the other, so that the statements of the whole are the
+// statements of the pieces.
+type joiner struct {
+	dialect sqltext.Dialect
+	text    strings.Builder
+	want    []statement // of the whole
+	pieces  int         // that have statements
+	values  []string    // added to enums so far
+	lock    timeouts
+	single  timeouts
+}
+
+// statement is what is sent to a server.
+type statement struct {
+	kind sqltext.Kind
+	text string
+}
+
+// timeouts are the times that pieces ask for.
+type timeouts struct {
+	all     []time.Duration
+	lacking bool // a piece asks for none
+}
+
+func (t *timeouts) add(d time.Duration) {
+	t.all = append(t.all, d)
+	t.lacking = t.lacking || d == 0
+}
+
+// longest is the time that is enough for all pieces; 0 where one is not to be bounded.
+func (t *timeouts) longest() time.Duration {
+	if t.lacking || len(t.all) == 0 {
+		return 0
+	}
+	return slices.Max(t.all)
+}
+
+// add appends a script. last says that no statement comes behind it.
+func (j *joiner) add(name string, s *migration.Script, last bool) error {
+	a, err := s.Analyze(j.dialect, nil)
+	if err != nil {
+		return err
+	}
+	if err := j.refuse(s, a, last); err != nil {
+		return err
+	}
+	text, err := readAll(s)
+	if err != nil {
+		return err
+	}
+	all, err := sqltext.Split(text, j.dialect, sqltext.Options{File: s.File})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(&j.text, "\n-- %s\n", strings.Join(strings.Fields(name), " "))
+	if a.Statements > 0 {
+		j.pieces++
+		j.lock.add(s.LockTimeout)
+		j.single.add(s.StatementTimeout)
+	}
+	j.values = append(j.values, a.NewValues...)
+	j.write(all, a.Wrapped)
+	return nil
+}
+
+// refuse refuses what would not do the same inside the whole.
+func (j *joiner) refuse(s *migration.Script, a *migration.Analysis, last bool) error {
+	used, err := a.Uses(j.values)
+	switch {
+	case err != nil:
+		return err
+	case s.NoTransaction:
+		return &Error{File: s.File, Msg: "asks for no transaction, so it can't be part of a squash; end the range before it, or begin behind it"}
+	case a.Never != nil:
+		return wrong(a.Never, a.Never.Why+" can't be in a transaction, so it can't be part of a squash; end the range before it, or begin behind it")
+	case a.UsesNewValue != nil:
+		return wrong(a.UsesNewValue, "a new enum value can't be used before it is committed, so this can't be part of a squash; end the range before it, or begin behind it")
+	case used != nil:
+		return wrong(used, "an enum value that an earlier migration of the range adds can't be used before it is committed; end the range before this file")
+	case a.Control != nil:
+		return wrong(a.Control, "transaction control inside of a script can't be part of a squash; take it out")
+	case len(a.Before) > 0 && j.pieces > 0:
+		return wrong(&a.Before[0], a.Before[0].Why+" has no effect inside a transaction, and stands behind other statements in a squash; begin the range with this file")
+	case a.Misplaced != nil:
+		return wrong(a.Misplaced, a.Misplaced.Why+" has no effect inside a transaction")
+	case !last:
+		return j.session(a)
+	}
+	return nil
+}
+
+var (
+	// query begins a statement whose form doesn't tell what it does to the session, since it may
+	// call functions.
+	query = regexp.MustCompile(`(?i)^(select|with|values|table|explain|insert|update|delete|merge|do|call)\b`)
+	// settings are what such a statement has that changes the session.
+	settings = regexp.MustCompile(`(?i)\bset_config\b|\btemp(orary)?\b|\bset\s+(local\s+|session\s+)?(role|search_path|session)\b`)
+	// setting begins a statement that changes the session, or the rest of the transaction.
+	setting = regexp.MustCompile(`(?i)^(set|reset)\b`)
+)
+
+// changes reports whether the scripts behind a statement in one transaction would see what it
+// does to the session.
+func changes(st sqltext.Statement) bool {
+	switch {
+	case setting.MatchString(st.Text):
+		return true
+	case query.MatchString(st.Text):
+		return st.Session && settings.MatchString(st.Text)
+	}
+	return st.Session
+}
+
+// session refuses what the scripts behind would see, who otherwise begin with a session of
+// their own.
+func (j *joiner) session(a *migration.Analysis) error {
+	for st, err := range a.Body() {
+		if err != nil {
+			return err
+		}
+		if changes(st) {
+			return wrong(&st, "changes the session, which the migrations behind it in a squash would see; end the range with this file, or begin behind it")
+		}
+	}
+	return nil
+}
+
+func wrong(st *sqltext.Statement, msg string) error {
+	return &Error{File: st.Pos.File, Line: st.Pos.Line, Column: st.Pos.Column, Msg: msg}
+}
+
+// headDirective is a comment that is a directive.
+var headDirective = regexp.MustCompile(`(?i)(--|/\*)(\s*)whimbrel\s*:`)
+
+// write writes a script's pieces: without a BEGIN … COMMIT around the whole, with directives
+// that are none any more, and with a terminator at the end.
+func (j *joiner) write(all []sqltext.Statement, wrapped bool) {
+	var text strings.Builder
+	inHead, ended := true, true
+	for _, st := range all {
+		head, rest := st.Raw, ""
+		if st.Kind != sqltext.Empty {
+			n := st.Pos.Offset - st.Start.Offset
+			head, rest = st.Raw[:n], st.Raw[n:]
+		}
+		if inHead {
+			head = headDirective.ReplaceAllString(head, "${1}${2}was asked for:")
+		}
+		if wrapped && (st.Tx == sqltext.TxBegin || st.Tx == sqltext.TxCommit) {
+			rest = ""
+		}
+		text.WriteString(head + rest)
+		switch st.Kind {
+		case sqltext.Empty, sqltext.Client:
+			continue
+		case sqltext.SQL, sqltext.CopyIn:
+			tail := strings.TrimSpace(strings.TrimPrefix(rest, st.Text))
+			ended = rest == "" || tail != "" && !strings.HasPrefix(tail, "--") && !strings.HasPrefix(tail, "/*") && !strings.HasPrefix(tail, "#")
+		default:
+			ended = true
+		}
+		inHead = false
+		if rest != "" && st.Kind != sqltext.CopyEnd {
+			j.want = append(j.want, statement{st.Kind, st.Text})
+		}
+	}
+	if ink := strings.Trim(text.String(), " \t\r\n"); ink != "" {
+		j.text.WriteString(ink + "\n")
+	}
+	if !ended {
+		j.text.WriteString(";\n")
+	}
+}
+
+// directives are those of the whole: a time where every piece asks for one.
+func (j *joiner) directives(up bool) []string {
+	d := migration.Directives{LockTimeout: j.lock.longest(), StatementTimeout: j.single.longest(), Empty: up && j.pieces == 0}
+	if d == (migration.Directives{}) {
+		return nil
+	}
+	return strings.Split(d.String(), ", ")
+}
+
+// check proves that the statements of the whole are those of the pieces.
+func (j *joiner) check(file, text string) error {
+	all, err := sqltext.Split(text, j.dialect, sqltext.Options{File: file})
+	if err != nil {
+		return &Error{File: file, Msg: "the migrations can't be joined to one script", Err: err}
+	}
+	i := 0
+	for _, st := range all {
+		switch st.Kind {
+		case sqltext.Empty, sqltext.Client, sqltext.CopyEnd:
+			continue
+		}
+		if i >= len(j.want) || j.want[i] != (statement{st.Kind, st.Text}) {
+			return &Error{File: file, Line: st.Pos.Line, Column: st.Pos.Column, Msg: "the migrations can't be joined to one script: from here on its statements would not be theirs"}
+		}
+		i++
+	}
+	if i < len(j.want) {
+		return &Error{File: file, Msg: "the migrations can't be joined to one script: some of their statements would be lost"}
+	}
+	a, err := migration.Text(file, text).Analyze(j.dialect, nil)
+	if err == nil && a.Misplaced != nil {
+		err = wrong(a.Misplaced, a.Misplaced.Why+" has no effect inside a transaction, and would stand between the statements of the squash; begin the range behind the file that has it")
+	}
+	return err
+}

@@ -1,0 +1,226 @@
+package source
+
+import (
+	"fmt"
+	"io/fs"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// SquashOptions say which migrations become one.
+type SquashOptions struct {
+	// From and To are the oldest and the newest of them; the squash has the version of the
+	// newest.
+	From, To int64
+	// Name says what the squash is, as in NewOptions.
+	Name string
+	// Format is the folder's: Native, GolangMigrate, or Auto, which must find Native.
+	Format Format
+	// Dir is what stands before the names of files in messages.
+	Dir string
+	// Dialect is the database's, by which the scripts are cut.
+	Dialect sqltext.Dialect
+}
+
+// Squashed is a squash that is ready to be written.
+type Squashed struct {
+	Version  int64
+	Replaces []migration.Migration
+	// Files are to be written: an up file and, if every migration has one, a down file.
+	Files []File
+	// Sources are the names, within the folder, of the files that the squash replaces.
+	Sources []string
+	// Irreversible is the file of the first migration without a down script, "" for none.
+	Irreversible string
+}
+
+// Squash joins a range of a folder's migrations to one, whose up is their ups in order and
+// whose down their downs in reverse. Its head names what it replaces, with the
+// checksums, so that a database which has applied the range records the squash instead of
+// running it. Nothing is written.
+//
+// What would not do the same in one transaction as in several is an *[Error]: statements that
+// can't be in a transaction, a script that changes the session under those behind it, an enum
+// value that is used after it was added.
+func Squash(fsys fs.FS, opts SquashOptions) (*Squashed, error) {
+	s, err := newSquasher(fsys, opts)
+	if err != nil {
+		return nil, err
+	}
+	up, err := s.join("up", s.pieces, func(m migration.Migration) *migration.Script { return m.Up })
+	if err != nil {
+		return nil, err
+	}
+	result := &Squashed{Version: opts.To, Replaces: s.pieces, Files: []File{{s.file("up"), up}}}
+	i := slices.IndexFunc(s.pieces, func(m migration.Migration) bool { return m.Down == nil })
+	if i >= 0 {
+		result.Irreversible = s.pieces[i].Up.File
+	} else {
+		reversed := slices.Clone(s.pieces)
+		slices.Reverse(reversed)
+		down, err := s.join("down", reversed, func(m migration.Migration) *migration.Script { return m.Down })
+		if err != nil {
+			return nil, err
+		}
+		result.Files = append(result.Files, File{s.file("down"), down})
+	}
+	result.Sources = s.sources()
+	return result, s.fits(up)
+}
+
+// squasher carries one call of Squash.
+type squasher struct {
+	opts     SquashOptions
+	folder   *folder
+	contents migration.Contents
+	pieces   []migration.Migration // in order
+	version  string                // as the newest file has it
+	name     string
+}
+
+func newSquasher(fsys fs.FS, opts SquashOptions) (*squasher, error) {
+	name, err := cleanName(opts.Name)
+	if err != nil {
+		return nil, err
+	}
+	f, err := load(fsys, Options{Format: opts.Format, Dir: opts.Dir})
+	if err != nil {
+		return nil, err
+	}
+	format := f.opts.Format
+	if format == Auto {
+		if format, err = f.detect(); err != nil {
+			return nil, err
+		}
+	}
+	if format != Native && format != GolangMigrate {
+		return nil, fmt.Errorf("the folder is in the format of %s; a squash is written for folders of .up.sql and .down.sql files", format)
+	}
+	all, err := f.read(format)
+	if err != nil {
+		return nil, err
+	}
+	s := &squasher{opts: opts, folder: f, contents: f.others, name: name}
+	s.contents.Migrations = all
+	return s, s.choose()
+}
+
+// choose finds the migrations of the range.
+func (s *squasher) choose() error {
+	set, err := s.contents.Set("")
+	if err != nil {
+		return err
+	}
+	from, to := s.opts.From, s.opts.To
+	for _, v := range []int64{from, to} {
+		if _, ok := set.Get(v); !ok {
+			return fmt.Errorf("there is no migration %d in the folder to squash", v)
+		}
+	}
+	for _, m := range set.All() {
+		if m.Version < from || m.Version > to {
+			continue
+		}
+		for _, r := range m.Up.Replaces {
+			if o, there := set.Original(r.Version); there {
+				return &Error{File: m.Up.File, Msg: fmt.Sprintf("is a squash, and what it replaces is still there, such as %s; delete that first, when every database has recorded the squash", o.Up.File)}
+			}
+		}
+		s.pieces = append(s.pieces, m)
+	}
+	if len(s.pieces) < 2 {
+		return fmt.Errorf("there is nothing to squash from %d to %d: it takes two migrations at least", from, to)
+	}
+	newest := s.fileName(s.pieces[len(s.pieces)-1].Up)
+	_, rest, err := cutVersion(newest)
+	if err != nil {
+		return err
+	}
+	s.version = strings.TrimSuffix(newest, rest)
+	for _, direction := range []string{"up", "down"} {
+		if _, err := fs.Stat(s.folder.fsys, s.file(direction)); err == nil {
+			return &Error{File: s.folder.path(s.file(direction)), Msg: "is there already; give the squash another name"}
+		}
+	}
+	return nil
+}
+
+// file is the name of the squash's up or down file.
+func (s *squasher) file(direction string) string {
+	return s.version + "_" + s.name + "." + direction + ".sql"
+}
+
+// fileName is the name of a script's file within the folder.
+func (s *squasher) fileName(script *migration.Script) string {
+	for name, f := range s.folder.files {
+		if f.path == script.File {
+			return name
+		}
+	}
+	return script.File
+}
+
+func (s *squasher) sources() []string {
+	var names []string
+	for _, m := range s.pieces {
+		names = append(names, s.fileName(m.Up))
+		if m.Down != nil {
+			names = append(names, s.fileName(m.Down))
+		}
+	}
+	return names
+}
+
+// fits looks whether the squash goes with what else is in the folder.
+func (s *squasher) fits(up string) error {
+	q := migration.Migration{Version: s.opts.To, Name: s.name, Up: migration.Text(s.folder.path(s.file("up")), up)}
+	for _, m := range s.pieces {
+		q.Up.Replaces = append(q.Up.Replaces, migration.Replaced{Version: m.Version, Checksum: m.Up.Checksum})
+	}
+	c := s.contents
+	c.Migrations = append(slices.Clone(c.Migrations), q)
+	_, err := c.Set("")
+	return err
+}
+
+// join makes one script of several.
+func (s *squasher) join(direction string, pieces []migration.Migration, of func(migration.Migration) *migration.Script) (string, error) {
+	j := &joiner{dialect: s.opts.Dialect}
+	for i, m := range pieces {
+		last := !slices.ContainsFunc(pieces[i+1:], func(m migration.Migration) bool { return !s.isEmpty(of(m)) })
+		if err := j.add(s.fileName(of(m)), of(m), last); err != nil {
+			return "", err
+		}
+	}
+	var b strings.Builder
+	oldest, newest := s.pieces[0], s.pieces[len(s.pieces)-1]
+	if direction == "up" {
+		fmt.Fprintf(&b, "-- The %d migrations from %s to %s in one.\n", len(pieces), oldest, newest)
+		b.WriteString("-- A database that has applied them records this file without running it.\n")
+		for _, m := range s.pieces {
+			fmt.Fprintf(&b, "-- whimbrel: replaces %d %s\n", m.Version, m.Up.Checksum)
+		}
+	} else {
+		fmt.Fprintf(&b, "-- Takes back the %d migrations from %s to %s.\n", len(pieces), newest, oldest)
+	}
+	for _, d := range j.directives(direction == "up") {
+		b.WriteString("-- whimbrel: " + d + "\n")
+	}
+	b.WriteString(j.text.String())
+	return b.String(), j.check(s.folder.path(s.file(direction)), b.String())
+}
+
+func (s *squasher) isEmpty(script *migration.Script) bool {
+	f := s.folder.files[s.fileName(script)]
+	return f != nil && f.empty()
+}
+
+// readAll returns a text of any size.
+func readAll(s *migration.Script) (string, error) {
+	text, _, err := s.Text(math.MaxInt64)
+	return text, err
+}

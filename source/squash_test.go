@@ -1,0 +1,219 @@
+package source_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/source"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+func squash(fsys fstest.MapFS, from, to int64, dialect sqltext.Dialect) (*source.Squashed, error) {
+	return source.Squash(fsys, source.SquashOptions{From: from, To: to, Name: "all of it", Dir: "m", Dialect: dialect})
+}
+
+func TestSquash(t *testing.T) {
+	t.Parallel()
+	a, b, d := "-- whimbrel: lock-timeout 2s\nCREATE TABLE a (x); -- the end", "BEGIN;\nCREATE TABLE b (x);\nCOMMIT;\n", "CREATE TABLE d (x)"
+	fsys := folder(
+		"0001_z.up.sql", "SELECT 1", "0002_a.up.sql", a, "0002_a.down.sql", "DROP TABLE a",
+		"0003_b.up.sql", b, "0003_b.down.sql", "DROP TABLE b -- gone",
+		"0005_c.up.sql", "-- whimbrel: empty\n", "0005_c.down.sql", "",
+		"0007_d.up.sql", d, "0007_d.down.sql", "DROP TABLE d;",
+	)
+	q, err := squash(fsys, 2, 7, sqltext.PostgreSQL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf(`-- The 4 migrations from 2 a to 7 d in one.
+-- A database that has applied them records this file without running it.
+-- whimbrel: replaces 2 %s
+-- whimbrel: replaces 3 %s
+-- whimbrel: replaces 5 %s
+-- whimbrel: replaces 7 %s
+
+-- 0002_a.up.sql
+-- was asked for: lock-timeout 2s
+CREATE TABLE a (x); -- the end
+
+-- 0003_b.up.sql
+CREATE TABLE b (x);
+
+-- 0005_c.up.sql
+-- was asked for: empty
+
+-- 0007_d.up.sql
+CREATE TABLE d (x)
+;
+`, migration.Sum(a), migration.Sum(b), migration.Sum("-- whimbrel: empty\n"), migration.Sum(d))
+	if q.Files[0] != (source.File{Name: "0007_all_of_it.up.sql", Content: want}) {
+		t.Errorf("%s:\n%s\nwant\n%s", q.Files[0].Name, q.Files[0].Content, want)
+	}
+	down := `-- Takes back the 4 migrations from 7 d to 2 a.
+
+-- 0007_d.down.sql
+DROP TABLE d;
+
+-- 0005_c.down.sql
+
+-- 0003_b.down.sql
+DROP TABLE b -- gone
+;
+
+-- 0002_a.down.sql
+DROP TABLE a
+;
+`
+	if len(q.Files) != 2 || q.Files[1] != (source.File{Name: "0007_all_of_it.down.sql", Content: down}) {
+		t.Errorf("the down file is %q", q.Files[1:])
+	}
+	if !slices.Equal(q.Sources[:2], []string{"0002_a.up.sql", "0002_a.down.sql"}) || len(q.Sources) != 8 || q.Version != 7 || q.Irreversible != "" {
+		t.Errorf("got %+v", q)
+	}
+	// The folder can be read with it, and once more without what it replaces.
+	for _, f := range q.Files {
+		fsys[f.Name] = &fstest.MapFile{Data: []byte(f.Content)}
+	}
+	for range 2 {
+		set, err := source.Read(fsys, source.Options{})
+		if err != nil || fmt.Sprint(set.All()) != "[1 z 7 all_of_it]" {
+			t.Fatalf("got %v, %v", set, err)
+		}
+		for _, name := range q.Sources {
+			delete(fsys, name)
+		}
+	}
+	// And squashed once more.
+	fsys["0009_e.up.sql"] = &fstest.MapFile{Data: []byte("CREATE TABLE e (x)")}
+	q, err = squash(fsys, 1, 9, sqltext.PostgreSQL)
+	if err != nil || len(q.Replaces) != 3 || len(q.Files) != 1 || q.Irreversible != "m/0001_z.up.sql" {
+		t.Fatalf("got %+v, %v", q, err)
+	}
+	if n := strings.Count(q.Files[0].Content, "-- whimbrel: replaces"); n != 3 {
+		t.Errorf("%d directives\n%s", n, q.Files[0].Content)
+	}
+}
+
+func TestSquashMergesTimes(t *testing.T) {
+	t.Parallel()
+	q, err := squash(folder(
+		"1_a.up.sql", "-- whimbrel: lock-timeout 2s\n-- whimbrel: statement-timeout 1s\nSELECT 1", "1_a.down.sql", "-- whimbrel: lock-timeout 7s\nSELECT 1",
+		"2_b.up.sql", "-- whimbrel: lock-timeout 5s\nSELECT 1", "2_b.down.sql", "-- whimbrel: lock-timeout 1s\nSELECT 1",
+	), 1, 2, sqltext.PostgreSQL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if up := q.Files[0].Content; !strings.Contains(up, "\n-- whimbrel: lock-timeout 5s\n") || strings.Contains(up, "whimbrel: statement") {
+		t.Errorf("up:\n%s", up)
+	}
+	if down := q.Files[1].Content; !strings.Contains(down, "\n-- whimbrel: lock-timeout 7s\n") {
+		t.Errorf("down:\n%s", down)
+	}
+}
+
+// What ends in a comment, in no terminator, in data, in another delimiter: every statement is
+// still there, and none else.
+func TestSquashJoins(t *testing.T) {
+	t.Parallel()
+	for text, dialect := range map[string]sqltext.Dialect{
+		"SELECT 'x' -- comment":                                    sqltext.PostgreSQL,
+		"SELECT 'x' /* comment":                                    0, // can't be cut
+		"SELECT 'x' /* comment */":                                 sqltext.PostgreSQL,
+		"SELECT 'x';\r\n-- the end\r\n":                            sqltext.PostgreSQL,
+		"\ufeffSELECT $$;$$;;":                                     sqltext.PostgreSQL,
+		"COPY t FROM stdin;\n1\n2\n\\.\n":                          sqltext.PostgreSQL,
+		"COPY t FROM stdin;\n1\n2\n\\.":                            sqltext.PostgreSQL,
+		"CREATE TRIGGER x AFTER INSERT ON t BEGIN SELECT 1; END":   sqltext.SQLite,
+		"CREATE TRIGGER x AFTER INSERT ON t BEGIN SELECT 1; END--": sqltext.SQLite,
+		"begin; SELECT 1; /* x */ commit -- x":                     sqltext.SQLite,
+		"DELIMITER //\nSELECT 1; //\nDELIMITER ;\n":                sqltext.MySQL,
+		"SELECT 1 # comment":                                       sqltext.MySQL,
+	} {
+		fsys := folder("1_a.up.sql", text, "2_b.up.sql", text)
+		if dialect == 0 {
+			if q, err := squash(fsys, 1, 2, sqltext.PostgreSQL); err == nil {
+				t.Errorf("%q: got %+v", text, q)
+			}
+			continue
+		}
+		q, err := squash(fsys, 1, 2, dialect)
+		if err != nil {
+			t.Errorf("%q: %v", text, err)
+			continue
+		}
+		one, err := migration.Text("one", text).Analyze(dialect, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		both, err := migration.Text("both", q.Files[0].Content).Analyze(dialect, nil)
+		if err != nil || both.Statements != 2*one.Statements || both.Wrapped {
+			t.Errorf("%q: %d statements became %d (%v)\n%s", text, one.Statements, both.Statements, err, q.Files[0].Content)
+		}
+	}
+}
+
+func TestSquashRefuses(t *testing.T) {
+	t.Parallel()
+	const ok = "SELECT 1"
+	for want, tt := range map[string]struct {
+		first, second string
+		dialect       sqltext.Dialect
+	}{
+		"m/2_b.up.sql: asks for no transaction":          {ok, "-- whimbrel: no-transaction\nSELECT 1", sqltext.PostgreSQL},
+		"m/2_b.up.sql:2:1: CREATE INDEX CONCURRENTLY":    {ok, "SELECT 1;\nCREATE INDEX CONCURRENTLY i ON t (x)", sqltext.PostgreSQL},
+		"m/1_a.up.sql:1:1: changes the session":          {"SET search_path = x", ok, sqltext.PostgreSQL},
+		"m/2_b.up.sql:1:1: an enum value that":           {"ALTER TYPE e ADD VALUE 'v'", "INSERT INTO t VALUES ('v')", sqltext.PostgreSQL},
+		"m/1_a.up.sql:2:1: a new enum value":             {"ALTER TYPE e ADD VALUE 'v';\nINSERT INTO t VALUES ('v')", ok, sqltext.PostgreSQL},
+		"m/1_a.up.sql:1:11: transaction control":         {"SELECT 1; COMMIT; SELECT 2", ok, sqltext.PostgreSQL},
+		"m/2_b.up.sql:1:1: PRAGMA foreign_keys":          {ok, "PRAGMA foreign_keys = off; SELECT 1", sqltext.SQLite},
+		"m/2_all_of_it.up.sql:9:1: PRAGMA foreign_keys": {"PRAGMA foreign_keys = off;\nSELECT 1;\nPRAGMA foreign_keys = on;", ok, sqltext.SQLite},
+		"can't be joined to one script":                  {"DELIMITER //\nSELECT 1 //", ok, sqltext.MySQL},
+	} {
+		_, err := squash(folder("1_a.up.sql", tt.first, "2_b.up.sql", tt.second), 1, 2, tt.dialect)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+	for text, refused := range map[string]bool{
+		"SELECT set_config('search_path', '', false)": true, "SET LOCAL work_mem = '1MB'": true, "CREATE TEMP TABLE t (x int)": true, "RESET ALL": true,
+		"SELECT setval('s', 3)": false, "DO $$ BEGIN UPDATE t SET x = 1; END $$": false, "INSERT INTO t SELECT 1": false, "DO $$ BEGIN SET search_path = x; END $$": true,
+	} {
+		if _, err := squash(folder("1_a.up.sql", text, "2_b.up.sql", ok), 1, 2, sqltext.PostgreSQL); (err != nil) != refused {
+			t.Errorf("%s: refused %v, want %v", text, err, refused)
+		}
+	}
+	if _, err := squash(folder("1_a.up.sql", ok, "2_b.up.sql", "SET search_path = x"), 1, 2, sqltext.PostgreSQL); err != nil {
+		t.Errorf("the last may change the session: %v", err)
+	}
+}
+
+func TestSquashRefusesTheFolder(t *testing.T) {
+	t.Parallel()
+	squashed := "-- whimbrel: replaces 1 " + migration.Sum("SELECT 1").String() + "\n-- whimbrel: replaces 2 " + migration.Sum("SELECT 2").String() + "\nSELECT 3"
+	for want, fsys := range map[string]fstest.MapFS{
+		"there is no migration 1 in the folder":        folder("2_b.up.sql", "SELECT 2", "3_c.up.sql", "SELECT 3"),
+		"there is no migration 3 in the folder":        folder("1_a.up.sql", "SELECT 1"),
+		"the format of goose":                          folder("1_a.sql", "-- +goose Up\nSELECT 1"),
+		"m/3_all_of_it.up.sql: is there already":       folder("1_a.up.sql", "SELECT 1", "3_all_of_it.up.sql", "SELECT 3"),
+		"give the baseline version 3":                  folder("1_a.up.sql", "SELECT 1", "3_c.up.sql", "SELECT 3", "B2_b.sql", "SELECT 1"),
+		"m/1_a.up.sql: the up script has no statement": folder("1_a.up.sql", "", "3_c.up.sql", "SELECT 3"),
+	} {
+		if _, err := squash(fsys, 1, 3, sqltext.PostgreSQL); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+	_, err := squash(folder("1_a.up.sql", "SELECT 1", "2_b.up.sql", "SELECT 2", "2_both.up.sql", squashed, "3_c.up.sql", "SELECT 3"), 2, 3, sqltext.PostgreSQL)
+	if err == nil || !strings.Contains(err.Error(), "m/2_both.up.sql: is a squash, and what it replaces is still there, such as m/1_a.up.sql") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := squash(folder("1_a.up.sql", "SELECT 1"), 1, 1, sqltext.PostgreSQL); err == nil || !strings.Contains(err.Error(), "it takes two migrations") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := source.Squash(folder(), source.SquashOptions{Name: "a/b"}); err == nil {
+		t.Error("a name that can't be a file's")
+	}
+}
