@@ -191,8 +191,11 @@ func (e *ProtectedError) Error() string {
 	if e.Confirm != "" {
 		msg += fmt.Sprintf("; its name is not %q", e.Confirm)
 	}
-	if e.What == seedWord {
+	switch e.What {
+	case seedWord:
 		return msg + "; development data does not belong there"
+	case resetWord:
+		return msg + "; whoever means it changes the setting first"
 	}
 	return msg + "; whoever means it says the database's name"
 }

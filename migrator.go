@@ -26,7 +26,7 @@ type Options struct {
 	// is else an *OutOfOrderError, unless the target's setting "order" is "any".
 	AllowOutOfOrder bool
 	// Confirm is the name of the database (Status.Database), which whoever wants a
-	// rollback of a database whose setting "protected" is true must say.
+	// rollback of a database whose setting "protected" is true, or a reset of any, must say.
 	Confirm string
 	// LockTimeout bounds each wait for the migration lock: 0 means what the target's
 	// setting "lock_timeout" says, below 0 (TryOnce) not to wait. The time begins

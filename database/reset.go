@@ -9,7 +9,7 @@ import (
 type Object struct {
 	Type   string // as the database calls it: "table", "view", "function", "materialized view"
 	Schema string // "" where there are no schemas, and for what is in none
-	Name   string // as SQL writes it behind the schema, with a function's arguments
+	Name   string // a function's with its arguments; both names are quoted where SQL wants that
 }
 
 // String returns "table public.users".

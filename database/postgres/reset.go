@@ -77,10 +77,9 @@ FROM (SELECT DISTINCT set_name FROM ` + table(r.schema, r.db.names.History) + `
 }
 
 // nameOf are the columns of i, which is what pg_identify_object says of something, that readObject
-// reads. Some names begin with the schema's.
-const nameOf = `i.type, CASE WHEN pg_catalog.starts_with(i.identity, pg_catalog.quote_ident(i.schema) || '.') THEN i.schema END,
-	CASE WHEN pg_catalog.starts_with(i.identity, pg_catalog.quote_ident(i.schema) || '.')
-		THEN pg_catalog.substr(i.identity, pg_catalog.length(pg_catalog.quote_ident(i.schema)) + 2) ELSE i.identity END`
+// reads. Some names begin with the schema's, which is quoted already.
+const nameOf = `i.type, CASE WHEN pg_catalog.starts_with(i.identity, i.schema || '.') THEN i.schema END,
+	CASE WHEN pg_catalog.starts_with(i.identity, i.schema || '.') THEN pg_catalog.substr(i.identity, pg_catalog.length(i.schema) + 2) ELSE i.identity END`
 
 func readObject(row *row) database.Object {
 	return database.Object{Type: row.text(), Schema: row.text(), Name: row.text()}
@@ -99,7 +98,7 @@ const findQuery = `WITH RECURSIVE roles AS (
 	SELECT DISTINCT d.classid, d.objid FROM pg_catalog.pg_namespace n
 	JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_catalog.pg_namespace'::regclass AND d.refobjid = n.oid AND d.deptype = 'n'
 	WHERE n.nspname = ANY ($1::text[])
-	AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend i WHERE i.classid = d.classid AND i.objid = d.objid AND i.deptype IN ('i', 'e'))
+	AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend i WHERE i.classid = d.classid AND i.objid = d.objid AND i.objsubid = 0 AND i.deptype IN ('i', 'e'))
 	AND NOT (d.classid = 'pg_catalog.pg_class'::regclass AND n.nspname = $2
 		AND (SELECT relname = ANY ($3::text[]) FROM pg_catalog.pg_class WHERE oid = d.objid))
 ), found AS (
@@ -107,7 +106,7 @@ const findQuery = `WITH RECURSIVE roles AS (
 	UNION SELECT d.classid, d.objid FROM inside i
 	JOIN pg_catalog.pg_depend d ON d.refclassid = i.classid AND d.refobjid = i.objid
 	AND d.classid IN ('pg_catalog.pg_cast'::regclass, 'pg_catalog.pg_event_trigger'::regclass)
-	WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_depend e WHERE e.classid = d.classid AND e.objid = d.objid AND e.deptype = 'e')
+	WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_depend e WHERE e.classid = d.classid AND e.objid = d.objid AND e.objsubid = 0 AND e.deptype IN ('i', 'e'))
 ), owned AS (
 	SELECT f.classid, f.objid, coalesce(s.refobjid, 10) AS owner FROM found f
 	LEFT JOIN pg_catalog.pg_shdepend s ON s.classid = f.classid AND s.objid = f.objid AND s.objsubid = 0 AND s.deptype = 'o'

@@ -1,0 +1,247 @@
+package postgres_test
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/testdb"
+)
+
+// everything has one of each kind of object, and some that depend on one another in circles.
+const everything = `
+CREATE TYPE mood AS ENUM ('sad', 'glad');
+CREATE TYPE pair AS (a int, b mood);
+CREATE DOMAIN positive AS int CHECK (VALUE > 0);
+CREATE TYPE span AS RANGE (subtype = float8);
+CREATE SEQUENCE numbers;
+CREATE TABLE "Parent ""1""" (id serial PRIMARY KEY, child int, m mood, p pair, n int DEFAULT nextval('numbers'));
+CREATE TABLE child (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, parent int REFERENCES "Parent ""1""" ON DELETE RESTRICT, d positive, s span);
+ALTER TABLE "Parent ""1""" ADD FOREIGN KEY (child) REFERENCES child DEFERRABLE;
+INSERT INTO "Parent ""1""" (m) VALUES ('glad');
+INSERT INTO child (parent) VALUES (1);
+CREATE TABLE old () INHERITS (child);
+CREATE TABLE log (at date, what text) PARTITION BY RANGE (at);
+CREATE TABLE log_1 PARTITION OF log FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
+CREATE INDEX ON log (at);
+CREATE VIEW moods AS SELECT m FROM "Parent ""1""";
+CREATE MATERIALIZED VIEW glad AS SELECT * FROM moods;
+CREATE VIEW older AS SELECT 1 AS id;
+CREATE VIEW newer AS SELECT id FROM child;
+CREATE OR REPLACE VIEW older AS SELECT id::int FROM newer;
+CREATE FUNCTION words(child) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT $1.id::text';
+CREATE INDEX ON child (words(child));
+CREATE FUNCTION many(a int, VARIADIC b text[]) RETURNS int LANGUAGE sql AS 'SELECT 1';
+CREATE PROCEDURE act(INOUT a int) LANGUAGE sql AS 'SELECT 1';
+CREATE AGGREGATE total(int) (SFUNC = int4pl, STYPE = int);
+CREATE AGGREGATE nothing(*) (SFUNC = int8inc, STYPE = int8, INITCOND = '0');
+CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+CREATE TRIGGER touch BEFORE INSERT ON child FOR EACH ROW EXECUTE FUNCTION touch();
+CREATE RULE quiet AS ON DELETE TO log DO INSTEAD NOTHING;
+ALTER TABLE child ENABLE ROW LEVEL SECURITY;
+CREATE POLICY mine ON child USING (words(child) <> '');
+CREATE FUNCTION same(pair, pair) RETURNS bool IMMUTABLE LANGUAGE sql AS 'SELECT true';
+CREATE OPERATOR === (LEFTARG = pair, RIGHTARG = pair, FUNCTION = same);
+CREATE FUNCTION place(pair, pair) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 0';
+CREATE OPERATOR CLASS by_place FOR TYPE pair USING btree AS OPERATOR 3 ===, FUNCTION 1 place(pair, pair);
+CREATE OPERATOR FAMILY alone USING hash;
+CREATE FUNCTION pair_text(pair) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT $1.b::text';
+CREATE CAST (pair AS text) WITH FUNCTION pair_text(pair);
+CREATE STATISTICS "both" ON at, what FROM log;
+CREATE COLLATION plain FROM "C";
+CREATE CONVERSION back FOR 'LATIN1' TO 'UTF8' FROM iso8859_1_to_utf8;
+CREATE TEXT SEARCH DICTIONARY stems (TEMPLATE = simple);
+CREATE TEXT SEARCH CONFIGURATION search (PARSER = default);
+ALTER TEXT SEARCH CONFIGURATION search ADD MAPPING FOR word WITH stems;
+CREATE FOREIGN DATA WRAPPER elsewhere;
+CREATE SERVER far FOREIGN DATA WRAPPER elsewhere;
+CREATE FOREIGN TABLE there (x int) SERVER far;
+CREATE FUNCTION seen() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';
+CREATE EVENT TRIGGER whimbrel_seen ON ddl_command_start EXECUTE FUNCTION seen();
+ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO PUBLIC;
+CREATE PUBLICATION told FOR TABLE child;
+CREATE SCHEMA "Two words";
+CREATE TABLE "Two words".t (x mood);
+CREATE VIEW across AS SELECT * FROM "Two words".t;
+CREATE SCHEMA IF NOT EXISTS public;
+`
+
+// contents lists what is in the schemas of a database, but for Whimbrel's own.
+func contents(t testing.TB, c *pgx.Conn) string {
+	t.Helper()
+	return value(t, c, `SELECT coalesce(string_agg(i.type || ' ' || i.identity, E'\n' ORDER BY 1), '')
+FROM (SELECT DISTINCT d.classid, d.objid FROM pg_depend d JOIN pg_namespace n ON d.refclassid = 'pg_namespace'::regclass AND d.refobjid = n.oid
+	WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' AND deptype = 'n') o, pg_identify_object(o.classid, o.objid, 0) i
+WHERE i.identity NOT LIKE 'public.whimbrel%'`)
+}
+
+func reset(t testing.TB, target string) (*whimbrel.ResetResult, error) {
+	t.Helper()
+	db := open(t, target)
+	m := whimbrel.New(db, setOf(t, "s"), whimbrel.Options{})
+	dry, err := m.Reset(background(t), whimbrel.ResetOptions{DryRun: true})
+	if err != nil {
+		return dry, err
+	}
+	r, err := whimbrel.New(db, setOf(t, "s"), whimbrel.Options{Confirm: dry.Database}).Reset(background(t), whimbrel.ResetOptions{})
+	if err == nil && (!slices.Equal(dry.Dropped, r.Dropped) || !slices.Equal(dry.Left, r.Left)) {
+		t.Errorf("the dry run said\n%v\n%v\nthe reset did\n%v\n%v", dry.Dropped, dry.Left, r.Dropped, r.Left)
+	}
+	return r, err
+}
+
+func TestResetOfEverything(t *testing.T) {
+	for _, m := range testdb.PostgresMajors(t) {
+		t.Run(fmt.Sprint(m.Major), func(t *testing.T) {
+			t.Parallel()
+			target := m.New(t)
+			c := connect(t, target)
+			set := setOf(t, "s", everything)
+			for range 2 { // what it leaves is no obstacle
+				_, err := up(t, open(t, target), set)
+				must(t, err)
+				r, err := reset(t, target)
+				must(t, err)
+				equal(t, "what is left in the database", contents(t, c), "")
+				equal(t, "schemas", value(t, c, `SELECT count(*)::text FROM pg_namespace WHERE nspname = 'Two words'`), "0")
+				contains(t, "what was dropped", strings.Join(dropped(r), "\n"), `table public."Parent ""1"""`, "table public.child", `schema "Two words"`,
+					`table "Two words".t`, "materialized view public.glad", "function public.many(integer,pg_catalog.text[])", "type public.mood", "sequence public.numbers")
+				if len(r.Left) > 0 {
+					t.Errorf("left: %v", r.Left)
+				}
+				equal(t, "versions", versions(t, open(t, target), "s"), "[]")
+				do(t, c, `DROP SERVER far; DROP FOREIGN DATA WRAPPER elsewhere; DROP PUBLICATION told`) // in no schema
+			}
+		})
+	}
+}
+
+// role makes a role that is gone after the test.
+func role(t testing.TB, c *pgx.Conn, name, options string) string {
+	t.Helper()
+	name += "_" + strings.ToLower(rand.Text())
+	do(t, c, "CREATE ROLE "+name+" "+options)
+	t.Cleanup(func() {
+		if _, err := c.Exec(context.Background(), "DROP OWNED BY "+name+" CASCADE"); err != nil {
+			t.Error(err)
+		}
+		if _, err := c.Exec(context.Background(), "DROP ROLE "+name); err != nil {
+			t.Error(err)
+		}
+	})
+	return name
+}
+
+// urlOf is a URL with another user.
+func urlOf(t testing.TB, raw, user string) string {
+	t.Helper()
+	u, err := url.Parse(raw)
+	must(t, err)
+	u.User = url.User(user)
+	return u.String()
+}
+
+func dropped(r *whimbrel.ResetResult) (names []string) {
+	for _, o := range r.Dropped {
+		names = append(names, o.String())
+	}
+	return names
+}
+
+func left(r *whimbrel.ResetResult) (names []string) {
+	for _, o := range r.Left {
+		names = append(names, o.String()+": "+o.Why)
+	}
+	return names
+}
+
+// An ordinary role drops what is its own, or a role's that it is in, and a superuser no more.
+func TestResetLeavesWhatOthersOwn(t *testing.T) {
+	for _, super := range []string{"", "SUPERUSER"} {
+		t.Run("role "+super, func(t *testing.T) {
+			t.Parallel()
+			target := testdb.Postgres(t)
+			c := connect(t, target)
+			me, group, other := role(t, c, "me", "LOGIN "+super), role(t, c, "group", ""), role(t, c, "other", "")
+			do(t, c, "GRANT "+group+" TO "+me+"; GRANT ALL ON SCHEMA public TO "+me+", "+group+", "+other+"; GRANT CREATE ON DATABASE "+value(t, c, "SELECT quote_ident(current_database())")+" TO "+me)
+			mine := urlOf(t, target, me)
+			_, err := up(t, open(t, mine), setOf(t, "s", "CREATE TABLE mine (x int); CREATE TABLE ours (x int); ALTER TABLE ours OWNER TO "+group))
+			must(t, err)
+			do(t, c, "CREATE EXTENSION citext")
+			do(t, c, "CREATE TABLE theirs (x int); ALTER TABLE theirs OWNER TO "+other)
+			do(t, c, "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER FUNCTION f() OWNER TO "+other)
+			do(t, c, "CREATE SCHEMA apart CREATE TABLE t (x int)")
+			r, err := reset(t, mine)
+			must(t, err)
+			equal(t, "dropped", strings.Join(dropped(r), "\n"), "table public.ours\ntable public.mine")
+			got := left(r)
+			slices.Sort(got)
+			equal(t, "left", strings.Join(got, "\n"), "extension citext: an extension and what it owns stay\nfunction public.f(): it belongs to "+other+
+				"\nschema apart: the history does not cover it\ntable public.theirs: it belongs to "+other)
+			contains(t, "the database", contents(t, c), "table apart.t", "table public.theirs", "type public.citext")
+		})
+	}
+}
+
+// Whatever others have made of what would be dropped is named, and nothing is changed.
+func TestResetSparesWhatDependsOnIt(t *testing.T) {
+	for name, tt := range map[string]struct{ make, want string }{
+		"view":         {"CREATE VIEW apart.v AS SELECT * FROM t", "view apart.v depends on"},
+		"foreign key":  {"CREATE TABLE apart.c (x int REFERENCES t)", "c_x_fkey on apart.c depends on"},
+		"column":       {"CREATE TABLE apart.c (m mood)", "table column apart.c.m depends on type public.mood"},
+		"default":      {"CREATE TABLE apart.c (m int DEFAULT one())", "for apart.c.m depends on function public.one()"},
+		"trigger":      {"CREATE TABLE apart.c (m int); CREATE TRIGGER tr BEFORE INSERT ON apart.c FOR EACH ROW EXECUTE FUNCTION touch()", "tr on apart.c depends on function public.touch()"},
+		"inheritance":  {"CREATE TABLE apart.c () INHERITS (t)", "table apart.c depends on table public.t"},
+		"partition":    {"CREATE TABLE apart.p PARTITION OF log DEFAULT", "table apart.p depends on table public.log"},
+		"statistics":   {"CREATE STATISTICS apart.st ON x, y FROM t", "statistics object apart.st depends on"},
+		"function":     {"CREATE FUNCTION apart.f(public.t) RETURNS int LANGUAGE sql AS 'SELECT 1'", "function apart.f(public.t) depends on type public.t"},
+		"domain":       {"CREATE DOMAIN apart.d AS mood", "type apart.d depends on type public.mood"},
+		"whimbrel's":   {"CREATE TRIGGER tr BEFORE INSERT ON whimbrel_history FOR EACH ROW EXECUTE FUNCTION touch()", "tr on public.whimbrel_history depends on"},
+		"somebody's":   {"CREATE VIEW v AS SELECT * FROM t; CREATE ROLE ROLE; ALTER VIEW v OWNER TO ROLE", "view public.v depends on table"},
+		"materialized": {"CREATE MATERIALIZED VIEW apart.v AS SELECT * FROM t", "materialized view apart.v depends on"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target := testdb.Postgres(t)
+			c := connect(t, target)
+			_, err := up(t, open(t, target), setOf(t, "s", `CREATE TABLE t (x int PRIMARY KEY, y int); CREATE TYPE mood AS ENUM ('sad'); CREATE TABLE log (at date) PARTITION BY RANGE (at);
+CREATE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'`))
+			must(t, err)
+			made := strings.ReplaceAll(tt.make, "CREATE ROLE ROLE; ", "")
+			if made != tt.make {
+				made = strings.ReplaceAll(made, "ROLE", role(t, c, "somebody", ""))
+			}
+			do(t, c, "CREATE SCHEMA apart; "+made)
+			before := contents(t, c)
+			_, err = reset(t, target)
+			e := as[*database.InUseError](t, err)
+			contains(t, "the error", e.Error(), tt.want)
+			equal(t, "the database", contents(t, c), before)
+			equal(t, "versions", versions(t, open(t, target), "s"), "[1]")
+			isFree(t, open(t, target), "s")
+		})
+	}
+}
+
+// What cannot be created in a schema without a name of its own is nobody's to drop: another history's tables are.
+func TestResetKeepsItsHistory(t *testing.T) {
+	t.Parallel()
+	target := testdb.Postgres(t)
+	c := connect(t, target)
+	db := open(t, target, database.Options{Schema: "my tables"})
+	_, err := up(t, db, setOf(t, "s", `CREATE TABLE public.t (x int)`, `CREATE TABLE "my tables".u (x int)`))
+	must(t, err)
+	r, err := whimbrel.New(db, setOf(t, "s"), whimbrel.Options{Confirm: value(t, c, "SELECT current_database()")}).Reset(background(t), whimbrel.ResetOptions{})
+	must(t, err)
+	equal(t, "dropped", strings.Join(dropped(r), "\n"), `table "my tables".u`)
+	equal(t, "left", strings.Join(left(r), "\n"), "schema public: the history does not cover it")
+	equal(t, "events", value(t, c, `SELECT string_agg(direction, ' ' ORDER BY id) FROM "my tables".whimbrel_history WHERE set_name = 's'`), "up up reset")
+}

@@ -1,0 +1,177 @@
+package whimbrel
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+const resetWord = "reset"
+
+// ResetOptions of Migrator.Reset.
+type ResetOptions struct {
+	// DryRun takes everything back and records nothing: the Result says what would have
+	// happened. It needs no Options.Confirm. Until it is done it has the locks of what it
+	// would drop, as a reset has.
+	DryRun bool
+}
+
+// ResetResult is what a reset did, or would do.
+type ResetResult struct {
+	Database string // its name
+	database.Emptied
+	DryRun   bool
+	Duration time.Duration
+}
+
+// Reset empties the database: it drops what is in the schema of Whimbrel's tables and in
+// those that scripts of the history have created, in one transaction, under the locks of
+// all sets of the history, and records for each of them that nothing is applied any
+// more. What it drops and what it leaves is said by [database.Batch]. The history and the
+// settings stay.
+//
+// Options.Confirm must be the database's name, else it is a *ConfirmError. A database whose setting
+// "protected" is true is a *ProtectedError whoever says its name, and one whose migrations
+// are switched off a *MigrationModeError, for a dry run too. What others have made of the
+// database's objects is a *database.InUseError. After an error nothing was changed. A
+// database that nobody has migrated has nothing to reset, and is left as it is.
+func (m *Migrator) Reset(ctx context.Context, opts ResetOptions) (*ResetResult, error) {
+	start := time.Now()
+	r := &ResetResult{DryRun: opts.DryRun}
+	err := m.reset(ctx, r)
+	r.Duration = time.Since(start)
+	if err != nil {
+		r.Emptied = database.Emptied{}
+	}
+	return r, err
+}
+
+func (m *Migrator) reset(ctx context.Context, r *ResetResult) (err error) {
+	st, err := m.db.State(ctx, m.set.Name())
+	if err != nil {
+		return err
+	}
+	r.Database = st.Database
+	schemas, migrated, err := m.coveredSchemas(ctx)
+	if err != nil || !migrated {
+		return err
+	}
+	if err := m.mayReset(st, r.DryRun); err != nil {
+		return err
+	}
+	b, err := m.db.Begin(ctx, m.set.Name(), m.lockOptions(st.Settings))
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if rerr := b.Rollback(ctx); err == nil {
+			err = rerr
+		}
+	}()
+	if st, err = b.State(ctx); err != nil { // the settings may have changed
+		return err
+	}
+	if err := m.mayReset(st, r.DryRun); err != nil {
+		return err
+	}
+	emptied, err := b.Reset(ctx, schemas, database.Event{ToolVersion: ToolVersion(), Note: m.opts.Note})
+	if err != nil {
+		return err
+	}
+	r.Emptied = *emptied
+	if r.DryRun {
+		return nil
+	}
+	return b.Commit(ctx)
+}
+
+// mayReset refuses what must not be reset.
+func (m *Migrator) mayReset(st *database.State, dryRun bool) error {
+	if err := checkMode(st.Settings); err != nil {
+		return err
+	}
+	if err := checkProtected(st, resetWord, ""); err != nil {
+		return err
+	}
+	if !dryRun && (m.opts.Confirm == "" || m.opts.Confirm != st.Database) {
+		return &ConfirmError{Database: st.Database, Confirm: m.opts.Confirm}
+	}
+	return nil
+}
+
+// coveredSchemas returns the schemas that the scripts of the history have created since
+// the last reset, and whether there is a history at all.
+func (m *Migrator) coveredSchemas(ctx context.Context) (schemas []string, migrated bool, err error) {
+	bySet := map[string][]string{}
+	for e, err := range m.db.History(ctx, database.HistoryQuery{Texts: true}) {
+		switch {
+		case err != nil:
+			return nil, false, err
+		case e.Set == migration.ReservedSet:
+			continue
+		case e.Direction == database.Reset:
+			delete(bySet, e.Set)
+		default:
+			bySet[e.Set] = append(bySet[e.Set], createdSchemas(e.UpText, m.db.Dialect())...)
+		}
+		migrated = true
+	}
+	schemas = slices.Sorted(slices.Values(slices.Concat(slices.Collect(maps.Values(bySet))...)))
+	return slices.Compact(schemas), migrated, nil
+}
+
+// createSchema matches CREATE SCHEMA, of which the groups are the name, and the role that it
+// is named after where it has no name of its own.
+var createSchema = func() *regexp.Regexp {
+	const (
+		gap  = `(?:\s|--[^\n]*\n|/\*.*?\*/)+`
+		name = `("(?:[^"]|"")+"|[\pL_][\pL\pN_$]*)`
+	)
+	words := func(s string) string { return strings.ReplaceAll(s, " ", gap) }
+	return regexp.MustCompile(`(?is)^` + words(`CREATE SCHEMA (?:IF NOT EXISTS )?(?:AUTHORIZATION `) + name + `|` + name + `)`)
+}()
+
+// createdSchemas returns the names of the schemas that a script creates.
+func createdSchemas(text string, d sqltext.Dialect) (names []string) {
+	if !strings.Contains(strings.ToLower(text), "schema") {
+		return nil
+	}
+	for st, err := range sqltext.NewScanner(strings.NewReader(text), d, sqltext.Options{}).All() {
+		if err != nil {
+			return names // what could not be cut has not run
+		}
+		m := createSchema.FindStringSubmatch(st.Text)
+		if m == nil {
+			continue
+		}
+		name := m[1] + m[2]
+		if inner, quoted := strings.CutPrefix(name, `"`); quoted {
+			names = append(names, strings.ReplaceAll(strings.TrimSuffix(inner, `"`), `""`, `"`))
+		} else {
+			names = append(names, strings.ToLower(name))
+		}
+	}
+	return names
+}
+
+// ConfirmError reports that a reset wants the database's name, and was told none or another.
+// Nothing was changed.
+type ConfirmError struct {
+	Database string // its name
+	Confirm  string // what was said
+}
+
+func (e *ConfirmError) Error() string {
+	if e.Confirm == "" {
+		return fmt.Sprintf("a reset wants the name of the database: this one is %q", e.Database)
+	}
+	return fmt.Sprintf("the name of this database is %q, not %q: nothing was reset", e.Database, e.Confirm)
+}
