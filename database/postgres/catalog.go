@@ -44,7 +44,7 @@ func (db *Database) snapshot(ctx context.Context, c *conn, schema string, opts c
 		Options: opts, Major: major,
 		OwnSchema: schema, OwnTables: db.ownTables(), OwnSchemaToo: db.opts.Schema != "",
 	})
-	queries := []query{begin, {sql: "SELECT set_config('search_path', '', true)"}}
+	queries := []query{begin, {sql: pgcatalog.Settings}}
 	for _, q := range reader.Queries() {
 		queries = append(queries, query{sql: q.SQL, args: q.Args, row: func(r *row) error { return q.Row(r.values) }})
 	}

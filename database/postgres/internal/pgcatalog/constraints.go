@@ -1,6 +1,7 @@
 package pgcatalog
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/catalog"
@@ -75,8 +76,14 @@ func (b *builder) constraintObject(rel *relation, k *constraint) *catalog.Object
 }
 
 func (b *builder) addConstraint(rel *relation, k *constraint, o *catalog.Object) {
-	b.add(obj{pgConstraint, k.oid}, o, "CONSTRAINT "+b.r.quote(k.name)+" ON "+b.sqlName(rel))
 	x := b.r.indexes[k.index]
+	if x != nil && k.kind != 'f' && len(x.options) > 0 {
+		slices.Sort(x.options)
+		options := strings.Join(b.storage(x.options, ""), ", ")
+		o.Set("index options", options)
+		o.SQL = append(o.SQL, "ALTER INDEX "+b.r.qualified(rel.schema, x.name)+" SET ("+options+")")
+	}
+	b.add(obj{pgConstraint, k.oid}, o, "CONSTRAINT "+b.r.quote(k.name)+" ON "+b.sqlName(rel))
 	if x == nil || k.kind == 'f' {
 		return
 	}

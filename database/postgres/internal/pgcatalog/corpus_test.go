@@ -81,9 +81,12 @@ func snapshotOn(t testing.TB, conn *pgx.Conn, opts pgcatalog.Options) *catalog.S
 	ctx := context.Background()
 	major, _, _ := strings.Cut(conn.PgConn().ParameterStatus("server_version"), ".")
 	opts.Major, _ = strconv.Atoi(major)
-	if _, err := conn.Exec(ctx, "SET search_path = ''"); err != nil {
-		t.Fatal(err)
+	for _, sql := range []string{"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", pgcatalog.Settings} {
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			t.Fatal(err)
+		}
 	}
+	defer conn.Exec(ctx, "COMMIT")
 	reader := pgcatalog.NewReader(opts)
 	for _, q := range reader.Queries() {
 		args := make([][]byte, len(q.Args))

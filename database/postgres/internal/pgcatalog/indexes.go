@@ -15,6 +15,7 @@ type index struct {
 	valid        bool
 	parent       oid // the index of the partitioned table
 	isConstraint bool
+	options      []string // of a constraint's index: they are not in its definition
 	statistics   []columnStatistics
 }
 
@@ -25,7 +26,7 @@ type columnStatistics struct {
 
 func (r *Reader) askIndexes() {
 	r.ask(`SELECT i.indexrelid, i.indrelid, c.relname, i.indisvalid, i.indisclustered, i.indisreplident, coalesce(h.inhparent, 0), k.oid IS NOT NULL,
-	CASE WHEN k.oid IS NULL THEN pg_get_indexdef(i.indexrelid) END
+	CASE WHEN k.oid IS NULL THEN pg_get_indexdef(i.indexrelid) END, CASE WHEN k.oid IS NOT NULL THEN array_to_json(c.reloptions) END
 FROM pg_index i
 JOIN pg_class c ON c.oid = i.indexrelid
 LEFT JOIN pg_constraint k ON k.conindid = i.indexrelid AND k.conrelid = i.indrelid AND k.contype IN ('p', 'u', 'x')
@@ -33,7 +34,7 @@ LEFT JOIN pg_inherits h ON h.inhrelid = i.indexrelid
 WHERE c.relnamespace IN {schemas}`, func(a *row) {
 		x := &index{oid: a.oid(), table: r.relations[a.oid()], name: a.text(), valid: a.bool()}
 		clustered, replica := a.bool(), a.bool()
-		x.parent, x.isConstraint, x.definition = a.oid(), a.bool(), a.text()
+		x.parent, x.isConstraint, x.definition, x.options = a.oid(), a.bool(), a.text(), a.list()
 		if x.table == nil {
 			return
 		}

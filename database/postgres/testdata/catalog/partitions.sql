@@ -33,10 +33,8 @@ CREATE TABLE animal (id integer PRIMARY KEY, name text NOT NULL DEFAULT 'it', le
 CREATE TABLE dog (barks boolean) INHERITS (animal);
 CREATE TABLE puppy (age integer, name text DEFAULT 'puppy', CHECK (age < 2)) INHERITS (dog);
 CREATE TABLE fish (water text);
-ALTER TABLE dog ALTER legs SET DEFAULT 4, ALTER legs SET NOT NULL;
-CREATE TABLE dogfish () INHERITS (dog, fish);
-CREATE TABLE adopted (extra text, legs integer CONSTRAINT animal_legs_check CHECK (legs > 0), name text NOT NULL, id integer NOT NULL);
-ALTER TABLE adopted INHERIT animal;
-ALTER TABLE animal ADD tail text DEFAULT 'long';
-ALTER TABLE puppy ALTER tail DROP DEFAULT;
+CREATE TABLE dogfish (id integer DEFAULT 3) INHERITS (dog, fish);
+ALTER TABLE dog ALTER legs SET DEFAULT 4, ALTER legs SET NOT NULL, ALTER name SET STORAGE EXTERNAL;
+ALTER TABLE puppy ALTER legs DROP DEFAULT;
+COMMENT ON COLUMN dog.name IS 'inherited';
 CREATE VIEW all_animals AS SELECT * FROM ONLY animal;

@@ -1,0 +1,93 @@
+package pgcatalog_test
+
+import (
+	"bytes"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/whimbrel-db/whimbrel/catalog"
+	"github.com/whimbrel-db/whimbrel/internal/testdb"
+)
+
+// dumpMajor is the newest server that the pg_dump at hand can dump.
+func dumpMajor(t testing.TB) int {
+	t.Helper()
+	out, err := exec.Command(testdb.Tool(t, "pg_dump"), "--version").Output()
+	var major int
+	if _, serr := fmt.Sscanf(string(out), "pg_dump (PostgreSQL) %d", &major); err != nil || serr != nil {
+		t.Fatalf("pg_dump --version: %q, %v", out, err)
+	}
+	return major
+}
+
+// dump returns what pg_dump says of a schema, entry by entry, in order of the alphabet.
+func dump(t testing.TB, url string) []string {
+	t.Helper()
+	cmd := exec.Command(testdb.Tool(t, "pg_dump"), "--schema-only", "--no-owner", "--dbname", url)
+	var problems bytes.Buffer
+	cmd.Stderr = &problems
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("pg_dump: %v\n%s", err, &problems)
+	}
+	text := regexp.MustCompile(`(?m)^(--|SET |SELECT pg_catalog.set_config|\\).*\n`).ReplaceAllString(string(out), "")
+	var entries []string
+	for entry := range strings.SplitSeq(text, "\n\n\n") {
+		switch entry = strings.TrimSpace(entry); {
+		case entry == "", strings.HasPrefix(entry, "CREATE USER MAPPING"): // which a snapshot leaves out
+		case strings.HasPrefix(entry, "GRANT "), strings.HasPrefix(entry, "REVOKE "), strings.HasPrefix(entry, "ALTER DEFAULT PRIVILEGES "):
+			entries = append(entries, strings.Split(entry, "\n")...) // they come in the order of their making
+		default:
+			entries = append(entries, storage.ReplaceAllStringFunc(entry, sorted))
+		}
+	}
+	slices.Sort(entries)
+	return entries
+}
+
+// storage are parameters, which come in the order of their making, too.
+var storage = regexp.MustCompile(`WITH \(.*\)`)
+
+func sorted(with string) string {
+	list := strings.Split(strings.TrimSuffix(strings.TrimPrefix(with, "WITH ("), ")"), ", ")
+	slices.Sort(list)
+	return "WITH (" + strings.Join(list, ", ") + ")"
+}
+
+// TestSnapshotIsWhatPgDumpSees: a database that was rebuilt of a snapshot's text looks to pg_dump
+// exactly like the original.
+func TestSnapshotIsWhatPgDumpSees(t *testing.T) {
+	for _, m := range testdb.PostgresMajors(t) {
+		if m.Major > dumpMajor(t) {
+			continue
+		}
+		for _, file := range corpus(t, m.Major) {
+			name := strings.TrimSuffix(filepath.Base(file), ".sql")
+			if name == "inherited_late" { // pg_dump changes the order of their columns
+				continue
+			}
+			t.Run(fmt.Sprint(m.Major, "/", name), func(t *testing.T) {
+				t.Parallel()
+				original, rebuilt := m.New(t), m.New(t)
+				execute(t, original, read(t, file))
+				execute(t, rebuilt, snapshot(t, original, catalog.Options{}).Text())
+				want, got := dump(t, original), dump(t, rebuilt)
+				for _, entry := range want {
+					if !slices.Contains(got, entry) {
+						t.Errorf("missing:\n%s", entry)
+					}
+				}
+				for _, entry := range got {
+					if !slices.Contains(want, entry) {
+						t.Errorf("too much:\n%s", entry)
+					}
+				}
+			})
+		}
+	}
+}
