@@ -34,7 +34,8 @@ type scriptRunner struct {
 	script *migration.Script
 
 	few   []sqltext.Statement // the first ones, while there are few
-	chunk chunk
+	chunk *chunk
+	ahead chan error // takes the outcome of the chunk that is under way; nil: none is
 	long  bool
 
 	custom  []string // settings with a dot that the script may have changed
@@ -43,6 +44,14 @@ type scriptRunner struct {
 }
 
 func (r *scriptRunner) run(ctx context.Context, a *migration.Analysis) error {
+	err := r.all(ctx, a)
+	if serr := r.settle(); serr != nil {
+		return serr // it is about an earlier statement
+	}
+	return err
+}
+
+func (r *scriptRunner) all(ctx context.Context, a *migration.Analysis) error {
 	next, stop := iter.Pull2(a.Body())
 	defer stop()
 	for {
@@ -117,6 +126,9 @@ func (r *scriptRunner) goLong(ctx context.Context) error {
 }
 
 func (r *scriptRunner) append(ctx context.Context, st sqltext.Statement) error {
+	if r.chunk == nil {
+		r.chunk = newChunk()
+	}
 	r.chunk.add(st)
 	if r.chunk.text.Len() < chunkBytes && !changesLexing(st) {
 		return nil
@@ -140,10 +152,11 @@ func (r *scriptRunner) finish(ctx context.Context) error {
 	return nil
 }
 
+// sendChunk sends a chunk, and leaves it to settle to wait for the answers: meanwhile the
+// next one is read.
 func (r *scriptRunner) sendChunk(ctx context.Context) error {
-	defer r.chunk.reset()
-	if len(r.chunk.statements) == 0 {
-		return nil
+	if err := r.settle(); err != nil || r.chunk == nil {
+		return err
 	}
 	if err := r.readCustom(ctx); err != nil {
 		return err
@@ -151,7 +164,24 @@ func (r *scriptRunner) sendChunk(ctx context.Context) error {
 	if err := r.flush(ctx); err != nil {
 		return err
 	}
-	return r.c.simple(ctx, &r.chunk)
+	k, ahead := r.chunk, make(chan error, 1)
+	r.chunk, r.ahead = nil, ahead
+	go func() { ahead <- r.c.simple(ctx, k) }()
+	if k.text.Len() > 2*chunkBytes {
+		return r.settle() // two such statements may be too much for our memory
+	}
+	return nil
+}
+
+// settle waits for the answers to the chunk that is under way. Until then the connection is
+// the chunk's.
+func (r *scriptRunner) settle() error {
+	if r.ahead == nil {
+		return nil
+	}
+	err := <-r.ahead
+	r.ahead = nil
+	return err
 }
 
 func (r *scriptRunner) copyIn(ctx context.Context, st sqltext.Statement, data io.Reader) error {
@@ -162,6 +192,9 @@ func (r *scriptRunner) copyIn(ctx context.Context, st sqltext.Statement, data io
 		}
 	}
 	if err := r.sendChunk(ctx); err != nil {
+		return err
+	}
+	if err := r.settle(); err != nil {
 		return err
 	}
 	return r.c.copyIn(ctx, st, data)
@@ -196,15 +229,16 @@ type chunk struct {
 	offsets    []int               // where each begins in text
 }
 
+func newChunk() *chunk {
+	k := &chunk{}
+	k.text.Grow(chunkBytes + chunkBytes/4)
+	return k
+}
+
 func (k *chunk) add(st sqltext.Statement) {
 	k.offsets = append(k.offsets, k.text.Len())
 	k.statements = append(k.statements, st)
 	k.text.WriteString(st.Raw)
-}
-
-func (k *chunk) reset() {
-	k.text.Reset()
-	k.statements, k.offsets = k.statements[:0], k.offsets[:0]
 }
 
 // simple sends a chunk with the simple query protocol.
