@@ -23,6 +23,7 @@ import (
 type Process struct {
 	Args           []string
 	LookupEnv      func(name string) (string, bool)
+	Stdin          Input
 	Stdout, Stderr render.Stream
 	// Signals are those that end the command; nil: none.
 	Signals <-chan os.Signal
@@ -39,6 +40,7 @@ func Main() int {
 	return Run(Process{
 		Args:      os.Args[1:],
 		LookupEnv: os.LookupEnv,
+		Stdin:     Input{Reader: os.Stdin, Terminal: term.IsTerminal(int(os.Stdin.Fd()))},
 		Stdout:    stream(os.Stdout),
 		Stderr:    stream(os.Stderr),
 		Signals:   signals,

@@ -39,7 +39,8 @@ const (
 //	out_of_order       5     a pending version is below the newest applied one
 //	irreversible       5     there is no down script
 //	migration_mode     5     migrations are switched off for this database
-//	protected          5     the database must be named for what can't be taken back
+//	protected          5     the database must be named for what can't be taken back, or is protected from it
+//	in_use             5     what must stay depends on what a reset would drop
 //	interrupted        128+  a signal ended it
 const (
 	kindUsage       render.Kind = "usage"
@@ -53,6 +54,7 @@ const (
 	kindNoDown      render.Kind = "irreversible"
 	kindMode        render.Kind = "migration_mode"
 	kindProtected   render.Kind = "protected"
+	kindInUse       render.Kind = "in_use"
 	kindInterrupted render.Kind = "interrupted"
 )
 
@@ -62,7 +64,7 @@ func exitCode(k render.Kind) int {
 		return exitUsage
 	case kindLocked:
 		return exitLocked
-	case kindChecksum, kindOrder, kindNoDown, kindMode, kindProtected:
+	case kindChecksum, kindOrder, kindNoDown, kindMode, kindProtected, kindInUse:
 		return exitRefused
 	}
 	return exitFailed
@@ -86,7 +88,7 @@ func explain(ctx context.Context, err error) (*render.Failure, int) {
 	f := &render.Failure{Message: err.Error()}
 	explainMigration(f, err)
 	for _, explain := range []func(*render.Failure, error) bool{
-		explainUsage, explainRule, explainLock, explainStatement, explainScript, explainFolder, explainOpen, explainDatabase,
+		explainUsage, explainRule, explainReset, explainLock, explainStatement, explainScript, explainFolder, explainOpen, explainDatabase,
 	} {
 		if explain(f, err) {
 			break
@@ -220,6 +222,9 @@ func explainRule(f *render.Failure, err error) bool {
 		f.Kind, f.Reason, f.By, f.Since = kindProtected, prot.Reason, prot.By, render.NewInstant(prot.Since)
 		f.Database, f.Message = prot.Database, strings.TrimSuffix(prot.Error(), "; whoever means it says the database's name")
 		f.Next = "If you mean it, name the database: --confirm " + prot.Database
+		if prot.What != "roll back" { // which the name alone does not allow
+			f.Next = `If you mean it: whimbrel settings set protected false --reason "…"`
+		}
 	default:
 		return false
 	}

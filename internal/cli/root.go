@@ -79,8 +79,8 @@ the history. It can be killed or started twenty times at once at any moment.`,
 	root.SetHelpCommandGroupID(groupOther)
 	root.SetCompletionCommandGroupID(groupOther)
 	root.AddCommand(
-		a.newCommand(), a.upCommand(), a.toCommand(), a.downCommand(), a.redoCommand(),
-		a.statusCommand(), a.planCommand(), a.historyCommand(), a.verifyCommand(),
+		a.newCommand(), a.upCommand(), a.toCommand(), a.downCommand(), a.redoCommand(), a.resetCommand(),
+		a.statusCommand(), a.planCommand(), a.historyCommand(), a.verifyCommand(), a.snapshotCommand(), a.driftCommand(), a.diffCommand(),
 		a.acceptCommand(), a.markCommand(), a.forgetCommand(),
 		a.settingsCommand(), a.freezeCommand(), a.thawCommand(), a.driversCommand(), a.versionCommand(),
 	)

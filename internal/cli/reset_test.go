@@ -1,0 +1,91 @@
+package cli
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	_ "github.com/whimbrel-db/whimbrel/database/sqlite"
+	"github.com/whimbrel-db/whimbrel/internal/cli/render"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// On a terminal the question comes after what would be dropped, and the answer decides.
+func TestResetAsks(t *testing.T) {
+	t.Parallel()
+	for answer, want := range map[string]struct {
+		code   int
+		tables int64
+	}{
+		"app.db\n": {exitDone, 0}, "app.db\r\n": {exitDone, 0}, "app.db": {exitDone, 0},
+		"yes\n": {exitRefused, 1}, "\n": {exitRefused, 1}, "": {exitRefused, 1},
+	} {
+		url := "sqlite:" + filepath.Join(t.TempDir(), "app.db")
+		db := migrated(t, url)
+		code, stdout, stderr := ask(answer, "reset", "--database", url)
+		if code != want.code {
+			t.Errorf("%q: exit code %d, want %d: %s", answer, code, want.code, stderr)
+		}
+		if !strings.Contains(stdout, "drop") || !strings.Contains(stdout, "table t") || !strings.Contains(stderr, "type the name of the database: ") {
+			t.Errorf("%q: shown was\n%s%s", answer, stdout, stderr)
+		}
+		if done := strings.Contains(stdout, "Dropped 1 object of"); done != (want.tables == 0) || strings.Count(stdout, "table t") != 1 {
+			t.Errorf("%q: the answer is\n%s", answer, stdout)
+		}
+		st, err := db.State(t.Context(), migration.DefaultSet)
+		if err != nil || int64(st.Applied.Len()) != want.tables {
+			t.Errorf("%q: %d migrations are applied, %v", answer, st.Applied.Len(), err)
+		}
+	}
+}
+
+// What asks nothing of the terminal does not wait for it.
+func TestResetDoesNotAsk(t *testing.T) {
+	t.Parallel()
+	for _, flags := range [][]string{{"--dry-run"}, {"--yes", "app.db"}, {"--yes", "wrong"}, {"--json"}, {"--quiet"}} {
+		url := "sqlite:" + filepath.Join(t.TempDir(), "app.db")
+		migrated(t, url)
+		if _, stdout, stderr := ask("app.db\n", append(flags, "reset", "--database", url)...); strings.Contains(stdout+stderr, "type the name") {
+			t.Errorf("%v: it asks:\n%s%s", flags, stdout, stderr)
+		}
+	}
+}
+
+func migrated(t *testing.T, url string) database.Database {
+	t.Helper()
+	db, err := database.Open(t.Context(), url, database.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	b, err := db.Begin(t.Context(), migration.DefaultSet, database.LockOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Rollback(context.Background())
+	if err := b.Run(t.Context(), migration.Text("1.sql", "CREATE TABLE t (x int)")); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Record(t.Context(), database.Event{Version: 1, Direction: database.Up}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+// ask runs the command on a terminal at which somebody types an answer.
+func ask(answer string, args ...string) (code int, stdout, stderr string) {
+	var out, errs strings.Builder
+	code = Run(Process{
+		Args:      args,
+		LookupEnv: func(string) (string, bool) { return "", false },
+		Stdin:     Input{Reader: strings.NewReader(answer), Terminal: true},
+		Stdout:    render.Stream{Writer: &out},
+		Stderr:    render.Stream{Writer: &errs, Terminal: true},
+	})
+	return code, out.String(), errs.String()
+}
