@@ -24,8 +24,7 @@ func (s *Snapshot) Statements() []string {
 	return all
 }
 
-// Text returns the statements as a script. It is the same for equal schemas, whatever
-// made them so.
+// Text returns the statements as a script.
 func (s *Snapshot) Text() string {
 	var b strings.Builder
 	for i, sql := range s.Statements() {
@@ -66,7 +65,6 @@ func (s *Snapshot) Fingerprint() string {
 		h.Write(n[:])
 		h.Write([]byte(text))
 	}
-	field(s.Dialect)
 	for _, o := range objects {
 		field(ids[o])
 		if o.Kind == Column {

@@ -12,6 +12,7 @@ const (
 	OpBegin         = "Begin"
 	OpGuard         = "Guard"
 	OpUpdateSetting = "UpdateSetting"
+	OpSnapshot      = "Snapshot"
 	OpClose         = "Close"
 	OpBatchState    = "Batch.State"
 	OpBatchRun      = "Batch.Run"

@@ -19,6 +19,7 @@ import (
 type content struct {
 	tables  map[string]*table
 	indexes map[string]string // the table of each
+	defined map[string]string // what stood in the parentheses: of tables by "table name", of indexes by "index name"
 }
 
 type table struct {
@@ -27,11 +28,11 @@ type table struct {
 }
 
 func newContent() *content {
-	return &content{tables: map[string]*table{}, indexes: map[string]string{}}
+	return &content{tables: map[string]*table{}, indexes: map[string]string{}, defined: map[string]string{}}
 }
 
 func (c *content) clone() *content {
-	return &content{tables: maps.Clone(c.tables), indexes: maps.Clone(c.indexes)}
+	return &content{tables: maps.Clone(c.tables), indexes: maps.Clone(c.indexes), defined: maps.Clone(c.defined)}
 }
 
 func (c *content) rows(name string, err error) ([]string, error) {
@@ -92,7 +93,7 @@ func stmt(pattern string, do func(m []string, s session) (change, error)) form {
 }
 
 var forms = []form{
-	stmt(`CREATE TABLE NAME\s*\((.*)\)`, func(m []string, _ session) (change, error) { return createTable(unquote(m[1])), nil }),
+	stmt(`CREATE TABLE NAME\s*\((.*)\)`, func(m []string, _ session) (change, error) { return createTable(unquote(m[1]), m[2]), nil }),
 	stmt(`DROP TABLE NAME`, func(m []string, _ session) (change, error) { return dropTable(unquote(m[1])), nil }),
 	stmt(`INSERT INTO NAME VALUES\s*\((.*)\) WHERE NAME\s*=\s*(\S+)`, func(m []string, s session) (change, error) {
 		if s[strings.ToLower(m[3])] != strings.Trim(m[4], "'") {
@@ -103,7 +104,7 @@ var forms = []form{
 	stmt(`INSERT INTO NAME VALUES\s*\((.*)\)`, func(m []string, _ session) (change, error) { return insert(unquote(m[1]), m[2]), nil }),
 	stmt(`DELETE FROM NAME`, func(m []string, _ session) (change, error) { return deleteAll(unquote(m[1])), nil }),
 	stmt(`CREATE INDEX(?: CONCURRENTLY)? NAME ON NAME\s*\((.*)\)`, func(m []string, _ session) (change, error) {
-		return createIndex(unquote(m[1]), unquote(m[2])), nil
+		return createIndex(unquote(m[1]), unquote(m[2]), m[3]), nil
 	}),
 	stmt(`DROP INDEX(?: CONCURRENTLY)? NAME`, func(m []string, _ session) (change, error) { return dropIndex(unquote(m[1])), nil }),
 	stmt(`SET NAME(?:\s*=\s*| TO )(\S.*)`, func(m []string, s session) (change, error) {
@@ -139,12 +140,13 @@ func parse(text string, s session) (change, error) {
 
 func nothing(*content) error { return nil }
 
-func createTable(name string) change {
+func createTable(name, columns string) change {
 	return func(c *content) error {
 		if c.tables[name] != nil {
 			return sqlError("42P07", "relation %q already exists", name)
 		}
 		c.tables[name] = &table{owner: c}
+		c.defined["table "+name] = columns
 		return nil
 	}
 }
@@ -180,7 +182,7 @@ func deleteAll(name string) change {
 	}
 }
 
-func createIndex(name, on string) change {
+func createIndex(name, on, columns string) change {
 	return func(c *content) error {
 		if c.tables[on] == nil {
 			return sqlError("42P01", "relation %q does not exist", on)
@@ -189,6 +191,7 @@ func createIndex(name, on string) change {
 			return sqlError("42P07", "relation %q already exists", name)
 		}
 		c.indexes[name] = on
+		c.defined["index "+name] = columns
 		return nil
 	}
 }

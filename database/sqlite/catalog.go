@@ -1,0 +1,101 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"slices"
+	"strings"
+
+	"github.com/whimbrel-db/whimbrel/catalog"
+	"github.com/whimbrel-db/whimbrel/database"
+)
+
+var _ database.Snapshotter = (*db)(nil)
+
+// Snapshot reads the texts that SQLite keeps of what was created. They are the truth, and the
+// snapshot's text; what is compared is what they mean: letters' case, white space, comments and
+// quotes do not count, nor whether a column came with CREATE or with ALTER TABLE.
+func (d *db) Snapshot(ctx context.Context, opts catalog.Options) (*catalog.Snapshot, error) {
+	r := schemaReader{own: d.names.Lower()}
+	err := d.read(ctx, func(ctx context.Context) error {
+		r.rows, r.server = nil, ""
+		if d.absent() {
+			return nil
+		}
+		c, err := d.pool.Conn(ctx)
+		if err != nil {
+			return d.connectError(err)
+		}
+		defer c.Close()
+		return d.connectError(r.read(ctx, c))
+	})
+	if err != nil {
+		return nil, err
+	}
+	if opts.Schemas != nil && !slices.Contains(opts.Schemas, "main") {
+		r.rows = nil
+	}
+	return catalog.New(d.Dialect().String(), r.server, r.objects()), nil
+}
+
+// schemaReader reads sqlite_schema.
+type schemaReader struct {
+	own    []string
+	server string
+	rows   []schemaRow
+}
+
+type schemaRow struct{ kind, name, table, sql, use string }
+
+// read asks one question, which sees one state. SQLite's own tables and indexes have no text, or
+// names that begin with sqlite_; the tables in which virtual tables keep their contents go with these.
+func (r *schemaReader) read(ctx context.Context, c *sql.Conn) error {
+	rows, err := c.QueryContext(ctx, `WITH uses AS MATERIALIZED (SELECT name, type FROM pragma_table_list WHERE schema = 'main' AND type IN ('shadow', 'virtual'))
+SELECT sqlite_version(), s.type, s.name, s.tbl_name, s.sql, coalesce(u.type, '')
+FROM sqlite_schema s LEFT JOIN uses u ON u.name = s.name
+WHERE s.sql IS NOT NULL AND s.name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY s.rowid`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var row schemaRow
+		if err := rows.Scan(&r.server, &row.kind, &row.name, &row.table, &row.sql, &row.use); err != nil {
+			return err
+		}
+		if row.use != "shadow" && !slices.Contains(r.own, strings.ToLower(row.table)) {
+			r.rows = append(r.rows, row)
+		}
+	}
+	return rows.Err()
+}
+
+func (r *schemaReader) objects() []catalog.Object {
+	var objects []catalog.Object
+	for _, row := range r.rows {
+		o := catalog.Object{Name: row.name, SQL: []string{row.sql}}
+		switch {
+		case row.use == "virtual":
+			o.Kind = catalog.VirtualTable
+			o.Set("using", afterName(row.sql).text())
+		case row.kind == "table":
+			o.Kind = catalog.Table
+			objects = append(objects, tableObjects(o, afterName(row.sql))...)
+			continue
+		case row.kind == "view":
+			o.Kind = catalog.View
+			o.Set("definition", afterName(row.sql).text())
+		default:
+			o.Kind, o.Of = catalog.Index, row.table
+			if row.kind == "trigger" {
+				o.Kind = catalog.Trigger
+			}
+			if tokens(row.sql).is(1, "unique") {
+				o.Set("unique", "yes")
+			}
+			o.Set("definition", afterName(row.sql).text())
+		}
+		objects = append(objects, o)
+	}
+	return objects
+}
