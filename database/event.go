@@ -13,7 +13,7 @@ type Direction string
 // What events do. Up, Mark and Baseline make a version applied; Down and Forget make it
 // not applied; Accept changes the checksum that an applied version is compared with. The
 // others belong to no version and have NilVersion: Repeat and Seed to a script by name,
-// Reset to the whole set, Setting to the setting that is named.
+// Reset to the whole set, Drift to the whole target, Setting to the setting that is named.
 const (
 	Up       Direction = "up"
 	Down     Direction = "down"
@@ -24,6 +24,7 @@ const (
 	Repeat   Direction = "repeat"   // a repeatable script ran
 	Seed     Direction = "seed"     // a script with development data ran
 	Reset    Direction = "reset"    // the target was emptied: nothing is applied any more
+	Drift    Direction = "drift"    // the schema was accepted as it is: UpText makes it
 	Setting  Direction = "setting"  // a setting was changed
 )
 

@@ -79,9 +79,9 @@ the history. It can be killed or started twenty times at once at any moment.`,
 	root.SetHelpCommandGroupID(groupOther)
 	root.SetCompletionCommandGroupID(groupOther)
 	root.AddCommand(
-		a.newCommand(), a.upCommand(), a.toCommand(), a.downCommand(), a.redoCommand(), a.resetCommand(),
+		a.newCommand(), a.upCommand(), a.toCommand(), a.downCommand(), a.redoCommand(), a.seedCommand(), a.squashCommand(), a.resetCommand(),
 		a.statusCommand(), a.planCommand(), a.historyCommand(), a.verifyCommand(), a.snapshotCommand(), a.driftCommand(), a.diffCommand(),
-		a.acceptCommand(), a.markCommand(), a.forgetCommand(),
+		a.acceptCommand(), a.markCommand(), a.forgetCommand(), a.baselineCommand(),
 		a.settingsCommand(), a.freezeCommand(), a.thawCommand(), a.driversCommand(), a.versionCommand(),
 	)
 	a.completeGlobals(root)

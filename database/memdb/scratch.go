@@ -1,0 +1,16 @@
+package memdb
+
+import (
+	"context"
+
+	"github.com/whimbrel-db/whimbrel/database"
+)
+
+// Scratch implements database.Scratcher: it opens a Target of its own.
+func (d *Database) Scratch(ctx context.Context) (database.Database, func(context.Context) error, error) {
+	db, err := New().Open(ctx, d.opts)
+	if err != nil {
+		return nil, nil, err
+	}
+	return db, func(context.Context) error { return db.Close() }, nil
+}

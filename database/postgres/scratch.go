@@ -1,0 +1,97 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/whimbrel-db/whimbrel/database"
+)
+
+// scratchTimeout bounds what it may take to drop a scratch database.
+const scratchTimeout = 30 * time.Second
+
+// Scratch implements database.Scratcher: it creates a database on the same server, with
+// the encoding and the locale of this one. The role needs CREATEDB.
+func (db *Database) Scratch(ctx context.Context) (database.Database, func(context.Context) error, error) {
+	c, err := db.acquire(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer c.release()
+	name := fmt.Sprintf("whimbrel_scratch_%016x", rand.Uint64())
+	config, err := db.scratchConfig(c, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	create, err := createDatabase(ctx, c, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := c.pipeline(ctx, query{sql: create}); err != nil {
+		if hasCode(err, "42501") {
+			err = fmt.Errorf("can't create a scratch database: %w; give the role CREATEDB, or name an empty database", err)
+		}
+		return nil, nil, err
+	}
+	drop := func(ctx context.Context) error { return db.dropDatabase(ctx, name) }
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		drop(ctx)
+		return nil, nil, err
+	}
+	scratch := newDatabase(&ownPool{fromPool{pool}}, config.ConnConfig, db.opts)
+	return scratch, func(ctx context.Context) error {
+		scratch.Close()
+		return drop(ctx)
+	}, nil
+}
+
+// scratchConfig is that of a connection, with another database.
+func (db *Database) scratchConfig(c *conn, name string) (*pgxpool.Config, error) {
+	config, err := parse("postgres://localhost/", db.opts) // for what a pool has beside
+	if err != nil {
+		return nil, err
+	}
+	err = c.use(func(pc *pgx.Conn) error {
+		config.ConnConfig = pc.Config()
+		return nil
+	})
+	config.ConnConfig.Database = name
+	config.MaxConns = 4
+	return config, err
+}
+
+// createDatabase returns the statement that creates a database like the one that is open.
+func createDatabase(ctx context.Context, c *conn, name string) (create string, err error) {
+	err = c.pipeline(ctx, query{
+		// What only newer servers have is asked for by way of JSON.
+		sql: `SELECT format('CREATE DATABASE %I TEMPLATE template0 ENCODING %L LC_COLLATE %L LC_CTYPE %L', $1::text,
+	pg_encoding_to_char(encoding), coalesce(datcollate, 'C'), coalesce(datctype, 'C')) || CASE j->>'datlocprovider'
+	WHEN 'i' THEN format(' LOCALE_PROVIDER icu ICU_LOCALE %L', coalesce(j->>'datlocale', j->>'daticulocale'))
+	WHEN 'b' THEN format(' LOCALE_PROVIDER builtin BUILTIN_LOCALE %L', j->>'datlocale')
+	ELSE '' END
+FROM pg_database d, to_jsonb(d) j WHERE datname = current_database()`,
+		args: []arg{text(name)},
+		row: func(r *row) error {
+			create = r.text()
+			return r.err
+		},
+	})
+	return create, err
+}
+
+func (db *Database) dropDatabase(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), scratchTimeout)
+	defer cancel()
+	c, err := db.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.release()
+	return c.pipeline(ctx, query{sql: "DROP DATABASE IF EXISTS " + quote(name) + " WITH (FORCE)"})
+}

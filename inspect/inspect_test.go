@@ -1,0 +1,237 @@
+package inspect_test
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/catalog"
+	"github.com/whimbrel-db/whimbrel/database"
+	_ "github.com/whimbrel-db/whimbrel/database/postgres"
+	_ "github.com/whimbrel-db/whimbrel/database/sqlite"
+	"github.com/whimbrel-db/whimbrel/inspect"
+	"github.com/whimbrel-db/whimbrel/internal/testdb"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// step is a migration's up and down text; "-" is no down script.
+type step struct{ up, down string }
+
+func setOf(t *testing.T, steps ...step) *migration.Set {
+	t.Helper()
+	var all []migration.Migration
+	for i, s := range steps {
+		m := migration.Migration{Version: int64(i + 1), Name: "m", Up: migration.Text(fmt.Sprintf("%d.up.sql", i+1), s.up)}
+		if s.down != "-" {
+			m.Down = migration.Text(fmt.Sprintf("%d.down.sql", i+1), s.down)
+		}
+		all = append(all, m)
+	}
+	set, err := migration.NewSet("s", all...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+func open(t *testing.T, url string) database.Database {
+	t.Helper()
+	db, err := database.Open(t.Context(), url, database.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+// eachKind runs a test on every kind of database.
+func eachKind(t *testing.T, test func(t *testing.T, db database.Database)) {
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		test(t, open(t, "sqlite:"+filepath.Join(t.TempDir(), "app.db")))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		test(t, open(t, testdb.Postgres(t)))
+	})
+}
+
+func words(changes []catalog.Change) string {
+	var all []string
+	for _, c := range changes {
+		all = append(all, c.String())
+	}
+	slices.Sort(all)
+	return strings.Join(all, "; ")
+}
+
+func TestACorrectFolderIsVerified(t *testing.T) {
+	t.Parallel()
+	eachKind(t, func(t *testing.T, db database.Database) {
+		v, err := inspect.Verify(t.Context(), setOf(t,
+			step{"CREATE TABLE a (id integer PRIMARY KEY, n text DEFAULT 'x'); CREATE INDEX a_n ON a (n)", "DROP TABLE a"},
+			step{"CREATE VIEW v AS SELECT id FROM a", "DROP VIEW v"},
+			step{"ALTER TABLE a ADD COLUMN extra integer", "ALTER TABLE a DROP COLUMN extra"},
+		), inspect.Beside(db))
+		if err != nil || !v.OK() || len(v.Migrations) != 3 {
+			t.Fatalf("%+v, %v", v, err)
+		}
+		for _, p := range v.Migrations {
+			if !p.Inverse() {
+				t.Errorf("%+v", p)
+			}
+		}
+		// The database beside which it happened was not touched.
+		if st, err := db.State(t.Context(), "s"); err != nil || st.Head != 0 {
+			t.Errorf("%+v, %v", st, err)
+		}
+	})
+}
+
+func TestIrreversibleIsNoFault(t *testing.T) {
+	t.Parallel()
+	eachKind(t, func(t *testing.T, db database.Database) {
+		v, err := inspect.Verify(t.Context(), setOf(t, step{"CREATE TABLE a (id integer)", "-"}), inspect.Beside(db))
+		if err != nil || !v.OK() || v.Migrations[0].Inverse() || !v.Migrations[0].NoDown {
+			t.Errorf("%+v, %v", v, err)
+		}
+	})
+}
+
+func TestPlantedFaultsAreFound(t *testing.T) {
+	t.Parallel()
+	const base = "CREATE TABLE a (id integer PRIMARY KEY, n text, m text)"
+	tests := []struct {
+		name     string
+		up, down string
+		want     string // in the differences, or the errors
+		postgres bool   // only there
+	}{
+		{name: "a table", up: "CREATE TABLE b (id integer); CREATE TABLE c (id integer)", down: "DROP TABLE b", want: "c added"},
+		{name: "an index", up: "CREATE INDEX i ON a (n)", down: "SELECT 1", want: "i added"},
+		{name: "the order of columns", up: "ALTER TABLE a DROP COLUMN n", down: "ALTER TABLE a ADD COLUMN n text", want: "order"},
+		{name: "a default", up: "ALTER TABLE a ALTER n SET DEFAULT 'x'", down: "SELECT 1", want: "a.n: default", postgres: true},
+		{name: "a sequence", up: "CREATE SEQUENCE q; CREATE TABLE b (id integer)", down: "DROP TABLE b", want: "sequence public.q added", postgres: true},
+		{name: "a comment", up: "COMMENT ON TABLE a IS 'all of them'", down: "SELECT 1", want: "comment", postgres: true},
+		{name: "a grant", up: "GRANT SELECT ON a TO pg_monitor", down: "SELECT 1", want: "pg_monitor", postgres: true},
+		{name: "an enum", up: "CREATE TYPE mood AS ENUM ('odd'); ALTER TABLE a ADD mood mood", down: "ALTER TABLE a DROP mood", want: "enum public.mood added", postgres: true},
+		{name: "a down that fails", up: "CREATE TABLE b (id integer)", down: "DROP TABLE bb", want: "bb"},
+		{name: "an up that fails", up: "CREATE TABLE a (id integer)", down: "DROP TABLE a", want: "already exists"},
+	}
+	eachKind(t, func(t *testing.T, db database.Database) {
+		for _, tt := range tests {
+			if tt.postgres && db.Dialect().String() != "postgresql" {
+				continue
+			}
+			t.Run(tt.name, func(t *testing.T) {
+				set := setOf(t, step{base, "DROP TABLE a"}, step{tt.up, tt.down}, step{"CREATE TABLE z (id integer)", "DROP TABLE z"})
+				v, err := inspect.Verify(t.Context(), set, inspect.Beside(db))
+				if err != nil {
+					t.Fatal(err)
+				}
+				p := v.Migrations[1]
+				got := fmt.Sprint(p.Up, p.Down, words(p.Differences))
+				if v.OK() || p.OK() || !strings.Contains(got, tt.want) {
+					t.Errorf("got %s, want %q", got, tt.want)
+				}
+				if !v.Migrations[0].OK() || p.Up == nil && (len(v.Migrations) != 3 || !v.Migrations[2].Inverse()) {
+					t.Errorf("the others were not proved: %+v", v.Migrations)
+				}
+			})
+		}
+	})
+}
+
+func TestDrift(t *testing.T) {
+	t.Parallel()
+	eachKind(t, func(t *testing.T, db database.Database) {
+		ctx := t.Context()
+		drift := func() string {
+			t.Helper()
+			changes, err := inspect.Drift(ctx, db, inspect.Beside(db))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return words(changes)
+		}
+		by := func(set *migration.Set) *whimbrel.Migrator { return whimbrel.New(db, set, whimbrel.Options{}) }
+		set := setOf(t, step{"CREATE TABLE a (id integer)", "DROP TABLE a"}, step{"CREATE TABLE b (id integer)", "DROP TABLE b"})
+		if _, err := by(set).Up(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if got := drift(); got != "" {
+			t.Fatalf("drift: %s", got)
+		}
+		byHand(t, db, "CREATE INDEX by_hand ON a (id)")
+		if got := drift(); !strings.Contains(got, "by_hand added") || strings.Contains(got, ";") {
+			t.Errorf("drift: %q, want the index alone", got)
+		}
+		if err := inspect.AcceptDrift(ctx, db, "s", ""); err == nil {
+			t.Error("AcceptDrift took no reason")
+		}
+		if err := inspect.AcceptDrift(ctx, db, "s", "it is needed"); err != nil {
+			t.Fatal(err)
+		}
+		if got := drift(); got != "" {
+			t.Errorf("after it was accepted: %s", got)
+		}
+		// What is done afterwards comes on top, and what is taken back goes.
+		set = setOf(t, step{"CREATE TABLE a (id integer)", "DROP TABLE a"}, step{"CREATE TABLE b (id integer)", "DROP TABLE b"}, step{"CREATE TABLE c (id integer)", "DROP TABLE c"})
+		if _, err := by(set).Up(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if got := drift(); got != "" {
+			t.Errorf("after one more: %s", got)
+		}
+		if _, err := by(set).Rollback(ctx, 1); err != nil {
+			t.Fatal(err)
+		}
+		if got := drift(); got != "" {
+			t.Errorf("after a rollback: %s", got)
+		}
+	})
+}
+
+// byHand changes the database behind Whimbrel's back: under a history of another name.
+func byHand(t *testing.T, db database.Database, sql string) {
+	t.Helper()
+	b, err := db.Begin(t.Context(), "by hand", database.LockOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Rollback(context.Background())
+	if err := b.Run(t.Context(), migration.Text("by hand", sql)); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDriftOfWhatIsNotMigrated(t *testing.T) {
+	t.Parallel()
+	eachKind(t, func(t *testing.T, db database.Database) {
+		changes, err := inspect.Drift(t.Context(), db, inspect.Beside(db))
+		if err != nil || len(changes) > 0 {
+			t.Errorf("%v, %v", changes, err)
+		}
+	})
+}
+
+func TestDriftNeedsTheTexts(t *testing.T) {
+	t.Parallel()
+	eachKind(t, func(t *testing.T, db database.Database) {
+		m := whimbrel.New(db, setOf(t, step{"CREATE TABLE a (id integer)", "-"}), whimbrel.Options{TextLimit: -1})
+		if _, err := m.Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		_, err := inspect.Drift(t.Context(), db, inspect.Beside(db))
+		if err == nil || !strings.Contains(err.Error(), "does not keep the text of migration 1 m") {
+			t.Errorf("got %v", err)
+		}
+	})
+}

@@ -1,0 +1,164 @@
+package inspect
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// NoTextError reports that the history does not keep the text of a script that is needed
+// to make the expected schema.
+type NoTextError struct{ Event database.Event }
+
+func (e *NoTextError) Error() string {
+	return fmt.Sprintf("the history does not keep the text of migration %d %s of set %q (event %d): it was larger than the limit, or a Go function",
+		e.Event.Version, e.Event.Name, e.Event.Set, e.Event.ID)
+}
+
+// text is a script that is to be run to make the expected schema.
+type text struct {
+	event database.Event
+	sql   string
+}
+
+// replayer finds out of a history which texts make the schema that it describes. A text that
+// stands for many migrations (a baseline, or a schema that was accepted) covers
+// them: they are not run again, but what takes one of them back is.
+type replayer struct {
+	base  []text // what covers others, run first
+	sets  map[string]*setReplay
+	order []string // of the sets, as they first appear
+}
+
+type setReplay struct {
+	state   database.State
+	byID    map[int64]database.Event
+	covered map[int64]bool
+	marking int64  // the version of the baseline whose marks follow, else NilVersion
+	downs   []text // of what is covered
+}
+
+// history returns the texts that make the schema, in order.
+func history(ctx context.Context, db database.Database) ([]text, error) {
+	r := &replayer{sets: map[string]*setReplay{}}
+	for e, err := range db.History(ctx, database.HistoryQuery{Texts: true}) {
+		if err != nil {
+			return nil, err
+		}
+		if e.Set != migration.ReservedSet {
+			r.event(e)
+		}
+	}
+	return r.texts()
+}
+
+func (r *replayer) set(name string) *setReplay {
+	s := r.sets[name]
+	if s == nil {
+		s = &setReplay{byID: map[int64]database.Event{}, covered: map[int64]bool{}, marking: whimbrel.NilVersion}
+		r.sets[name] = s
+		r.order = append(r.order, name)
+	}
+	return s
+}
+
+// event follows the history by one event.
+func (r *replayer) event(e database.Event) {
+	s := r.set(e.Set)
+	marked := e.Direction == database.Mark && e.Version <= s.marking
+	if !marked {
+		s.marking = whimbrel.NilVersion
+	}
+	switch {
+	case e.Direction == database.Drift:
+		r.base = []text{{e, e.UpText}}
+		for _, s := range r.sets {
+			s.cover()
+		}
+	case e.Direction == database.Reset:
+		r.base = slices.DeleteFunc(r.base, func(t text) bool { return t.event.Direction == database.Drift || t.event.Set == e.Set })
+		delete(r.sets, e.Set)
+		r.order = slices.DeleteFunc(r.order, func(name string) bool { return name == e.Set })
+	case e.Direction == database.Baseline:
+		r.base = append(r.base, text{e, e.UpText})
+		s.covered[e.Version], s.marking = true, e.Version
+	case marked:
+		s.covered[e.Version] = true
+	case s.covered[e.Version] && e.Direction == database.Down:
+		delete(s.covered, e.Version)
+		s.downs = append(s.downs, text{e, e.DownText})
+	case s.covered[e.Version] && e.Direction == database.Forget:
+		delete(s.covered, e.Version)
+	case s.covered[e.Version] && e.Direction == database.Accept:
+	default:
+		s.state.Fold(e)
+		s.byID[e.ID] = e
+	}
+}
+
+// cover makes everything that is applied part of what was run before.
+func (s *setReplay) cover() {
+	for v := range s.state.Applied.All() {
+		s.covered[v.Version] = true
+	}
+	s.state, s.downs = database.State{}, nil
+}
+
+// texts returns what is to be run: what covers others, then set by set the migrations as
+// a new database would get them, and the repeatable scripts.
+func (r *replayer) texts() ([]text, error) {
+	all := slices.Clone(r.base)
+	for _, name := range r.order {
+		s := r.sets[name]
+		var versioned, repeated []text
+		for a := range s.state.Applied.All() {
+			versioned = append(versioned, text{s.byID[a.EventID], s.byID[a.EventID].UpText})
+		}
+		if len(s.downs) > 0 { // then it matters when what was done
+			versioned = append(versioned, s.downs...)
+			slices.SortFunc(versioned, func(a, b text) int { return cmp.Compare(a.event.ID, b.event.ID) })
+		}
+		for _, a := range s.state.Repeated {
+			repeated = append(repeated, text{s.byID[a.EventID], s.byID[a.EventID].UpText})
+		}
+		slices.SortFunc(repeated, func(a, b text) int { return cmp.Compare(a.event.Name, b.event.Name) })
+		all = append(append(all, versioned...), repeated...)
+	}
+	for _, t := range all {
+		sum := t.event.Checksum
+		if t.event.Direction == database.Down {
+			sum = t.event.DownChecksum
+		}
+		if t.sql == "" && sum != migration.Sum("") {
+			return nil, &NoTextError{Event: t.event}
+		}
+	}
+	return all, nil
+}
+
+// replay runs the texts in an empty database.
+func replay(ctx context.Context, db database.Database, texts []text) error {
+	var all []migration.Migration
+	for i, t := range texts {
+		name := fmt.Sprintf("history event %d (%s %s)", t.event.ID, t.event.Direction, t.event.Name)
+		s := migration.Text(name, t.sql)
+		a, err := s.Analyze(db.Dialect(), db.Tables())
+		if err != nil {
+			return err
+		}
+		// It ran, so what it says of transactions is right; its directives are not kept.
+		s.NoTransaction = a.Control != nil
+		all = append(all, migration.Migration{Version: int64(i), Name: name, Up: s})
+	}
+	set, err := migration.NewSet("replay", all...)
+	if err != nil {
+		return err
+	}
+	_, err = whimbrel.New(db, set, whimbrel.Options{TextLimit: -1}).Up(ctx)
+	return err
+}

@@ -1,0 +1,194 @@
+package inspect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/catalog"
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// Maker makes an empty scratch database. drop takes it away again, and can be called
+// with a context that is done.
+type Maker func(ctx context.Context) (db database.Database, drop func(context.Context) error, err error)
+
+// Beside returns the Maker of scratch databases beside a database.
+func Beside(db database.Database) Maker {
+	return func(ctx context.Context) (database.Database, func(context.Context) error, error) {
+		return database.Scratch(ctx, db)
+	}
+}
+
+// Verified is what a proof on scratch has found.
+type Verified struct {
+	Set        string
+	Migrations []Proof
+	// Left is what is there after everything was rolled back and was not there before, and
+	// Again what differs after everything was applied a second time. Both are only looked
+	// for when every migration has a down script that is its up's inverse.
+	Left, Again []catalog.Change
+}
+
+// Proof is what was found out about one migration.
+type Proof struct {
+	Version int64
+	Name    string
+	// Up and Down are what the scripts failed with, nil if they did not.
+	Up, Down error
+	// NoDown reports that there is no down script, Tried that up and down were run.
+	NoDown, Tried bool
+	// Differences are what is different after up and down from before: none if the down
+	// script is the exact inverse of the up script.
+	Differences []catalog.Change
+}
+
+// Inverse reports whether the down script was seen to take back exactly what the up
+// script does.
+func (p Proof) Inverse() bool {
+	return p.Tried && !p.NoDown && p.Up == nil && p.Down == nil && len(p.Differences) == 0
+}
+
+// OK reports whether the migration works up, and down if there is a down script.
+func (p Proof) OK() bool { return p.Up == nil && (p.NoDown || p.Inverse()) }
+
+// OK reports whether nothing was found.
+func (v *Verified) OK() bool {
+	for _, p := range v.Migrations {
+		if !p.OK() {
+			return false
+		}
+	}
+	return len(v.Left) == 0 && len(v.Again) == 0
+}
+
+// Verify proves a set on scratch databases: it applies each migration, rolls it back
+// and applies it again, looking at the catalogue in between; then it rolls everything back,
+// and applies it all once more. Where a script leaves the scratch database in disorder
+// it goes on with a new one. What is wrong with the set is in the answer; the error
+// is about the scratch databases themselves.
+func Verify(ctx context.Context, set *migration.Set, scratch Maker) (_ *Verified, err error) {
+	v := &verifier{set: set, scratch: scratch, answer: &Verified{Set: set.Name()}}
+	defer func() {
+		if cerr := v.close(ctx); err == nil {
+			err = cerr
+		}
+	}()
+	if err := v.renew(ctx, whimbrel.NilVersion); err != nil {
+		return nil, err
+	}
+	empty, err := v.look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range set.All() {
+		going, err := v.one(ctx, m)
+		if err != nil {
+			return nil, err
+		}
+		if !going {
+			return v.answer, nil
+		}
+	}
+	return v.answer, v.whole(ctx, empty)
+}
+
+type verifier struct {
+	set     *migration.Set
+	scratch Maker
+	answer  *Verified
+
+	db   database.Database
+	drop func(context.Context) error
+	m    *whimbrel.Migrator
+}
+
+// renew goes on with a new scratch database, at a version.
+func (v *verifier) renew(ctx context.Context, version int64) (err error) {
+	if err := v.close(ctx); err != nil {
+		return err
+	}
+	if v.db, v.drop, err = v.scratch(ctx); err != nil {
+		return err
+	}
+	v.m = whimbrel.New(v.db, v.set, whimbrel.Options{AllowOutOfOrder: true})
+	if version == whimbrel.NilVersion {
+		return nil
+	}
+	_, err = v.m.Reach(ctx, whimbrel.UpTo(version))
+	return err
+}
+
+func (v *verifier) close(ctx context.Context) error {
+	if v.drop == nil {
+		return nil
+	}
+	drop := v.drop
+	v.drop = nil
+	return drop(ctx)
+}
+
+func (v *verifier) look(ctx context.Context) (*catalog.Snapshot, error) {
+	return database.Snapshot(ctx, v.db, catalog.Options{})
+}
+
+// one proves the next migration, and reports whether there is a way on from it.
+func (v *verifier) one(ctx context.Context, m migration.Migration) (going bool, err error) {
+	p := Proof{Version: m.Version, Name: m.Name, NoDown: m.Down == nil}
+	defer func() { v.answer.Migrations = append(v.answer.Migrations, p) }()
+	before, err := v.look(ctx)
+	if err != nil {
+		return false, err
+	}
+	if _, p.Up = v.m.Steps(ctx, 1); p.Up != nil {
+		return false, ctx.Err()
+	}
+	p.Tried = true
+	if p.NoDown {
+		return true, nil
+	}
+	if _, p.Down = v.m.Steps(ctx, -1); p.Down != nil {
+		return true, errors.Join(ctx.Err(), v.renew(ctx, m.Version))
+	}
+	after, err := v.look(ctx)
+	if err != nil {
+		return false, err
+	}
+	if p.Differences = catalog.Compare(before, after); len(p.Differences) > 0 {
+		return true, v.renew(ctx, m.Version)
+	}
+	if _, err := v.m.Steps(ctx, 1); err != nil {
+		p.Up = fmt.Errorf("a second time, after its down script: %w", err)
+		return true, errors.Join(ctx.Err(), v.renew(ctx, m.Version))
+	}
+	return true, nil
+}
+
+// whole rolls everything back and applies it all again.
+func (v *verifier) whole(ctx context.Context, empty *catalog.Snapshot) error {
+	for _, p := range v.answer.Migrations {
+		if !p.Inverse() {
+			return nil
+		}
+	}
+	full, err := v.look(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := v.m.Rollback(ctx, whimbrel.NilVersion); err != nil {
+		return err
+	}
+	nothing, err := v.look(ctx)
+	if err != nil {
+		return err
+	}
+	v.answer.Left = catalog.Compare(empty, nothing)
+	if _, err := v.m.Reach(ctx, whimbrel.Steps(v.set.Len())); err != nil {
+		return err
+	}
+	again, err := v.look(ctx)
+	v.answer.Again = catalog.Compare(full, again)
+	return err
+}

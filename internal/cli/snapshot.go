@@ -1,0 +1,176 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/whimbrel-db/whimbrel/catalog"
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/inspect"
+	"github.com/whimbrel-db/whimbrel/internal/cli/render"
+)
+
+func (a *app) snapshotCommand() *cobra.Command {
+	var out string
+	cmd := &cobra.Command{
+		Use:        "snapshot",
+		SuggestFor: []string{"dump", "schema"},
+		GroupID:    groupLook,
+		Short:      "Write down what the database contains, as SQL",
+		Long: `Snapshot shows the schema of the database as SQL that makes it again: in an order in which
+it can be executed, the same for the same schema, and without Whimbrel's own tables. A file
+whose name ends in .json has it as a document that "whimbrel diff" can read.`,
+		Example: `  whimbrel snapshot
+  whimbrel snapshot --out schema.sql
+  whimbrel snapshot --out release7.json`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			return a.withTarget(ctx, a.openWithoutFiles, func(t *target) (render.Document, error) {
+				s, err := database.Snapshot(ctx, t.db, catalog.Options{})
+				if err != nil {
+					return nil, err
+				}
+				doc := &render.Snapshot{Dialect: s.Dialect, Server: s.Server, Fingerprint: s.Fingerprint(), Objects: len(s.Objects), File: out}
+				if out == "" {
+					doc.Text = s.Text()
+					return doc, nil
+				}
+				return doc, writeSnapshot(out, s)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&out, "out", "", "`file` to write: SQL, or a document if it ends in .json")
+	return cmd
+}
+
+func isDocument(file string) bool { return strings.EqualFold(filepath.Ext(file), ".json") }
+
+func writeSnapshot(file string, s *catalog.Snapshot) error {
+	content := []byte(s.Text())
+	if isDocument(file) {
+		var err error
+		if content, err = s.Encode(); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(file, content, 0o666)
+}
+
+func (a *app) diffCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "diff A B",
+		GroupID: groupLook,
+		Short:   "Compare two databases, or snapshots of them",
+		Long: `Diff shows what is different in B from A, object by object. Each is the URL of a database, or a
+.json file that "whimbrel snapshot" wrote. It exits with 3 if there is a difference.`,
+		Example: `  whimbrel diff release7.json postgres://me@localhost/app`,
+		Args:    wantArgs("two databases or snapshots", 2, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			from, err := a.side(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			to, err := a.side(cmd.Context(), args[1])
+			if err != nil {
+				return err
+			}
+			if from.Dialect != to.Dialect {
+				return usage("", "%s is of %s, %s of %s: they can't be compared", database.Redact(args[0]), from.Dialect, database.Redact(args[1]), to.Dialect)
+			}
+			return a.showDrift(catalog.Compare(from, to), database.Redact(args[0]), database.Redact(args[1]))
+		},
+	}
+}
+
+// side reads a snapshot from a file, or makes one of a database.
+func (a *app) side(ctx context.Context, what string) (*catalog.Snapshot, error) {
+	if isDocument(what) {
+		content, err := os.ReadFile(what)
+		if err != nil {
+			return nil, usage("", "%v", err)
+		}
+		s, err := catalog.Decode(content)
+		if err != nil {
+			return nil, usage(`Make one with "whimbrel snapshot --out FILE.json".`, "%s: %v", what, err)
+		}
+		return s, nil
+	}
+	db, err := database.Open(ctx, what, database.Options{App: "whimbrel"})
+	if err != nil {
+		return nil, &openError{err}
+	}
+	defer db.Close()
+	return database.Snapshot(ctx, db, catalog.Options{})
+}
+
+// showDrift answers with the changes, and exits with 3 if there are any.
+func (a *app) showDrift(changes []catalog.Change, expected, found string) error {
+	a.print().Show(&render.Drift{Drift: len(changes) > 0, Objects: render.NewChanges(changes), Expected: expected, Found: found})
+	if len(changes) > 0 {
+		return told{exitPending}
+	}
+	return nil
+}
+
+func (a *app) driftCommand() *cobra.Command {
+	var accept bool
+	var scratch, reason string
+	cmd := &cobra.Command{
+		Use:     "drift",
+		GroupID: groupLook,
+		Short:   "Compare the database with what its history says it should be",
+		Long: `Drift runs the scripts that the history keeps on a scratch database, and compares what they
+make with what is there. It exits with 3 if there is a difference. The database itself is
+only read. With --accept its present schema is recorded as what is expected from now on.`,
+		Example: `  whimbrel drift
+  whimbrel drift --scratch postgres://me@localhost/postgres
+  whimbrel drift --accept --reason "the index was added by hand"`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			if accept {
+				return a.acceptDrift(ctx, reason)
+			}
+			if reason != "" {
+				return usage("", "--reason goes with --accept")
+			}
+			maker, closeMaker, err := a.scratch(ctx, scratch)
+			if err != nil {
+				return err
+			}
+			defer closeMaker()
+			t, err := a.openWithoutFiles(ctx)
+			if err != nil {
+				return err
+			}
+			defer t.close()
+			changes, err := inspect.Drift(ctx, t.db, maker)
+			if err != nil {
+				return fmt.Errorf("drift: %w", err)
+			}
+			return a.showDrift(changes, "the history", "the database")
+		},
+	}
+	cmd.Flags().StringVar(&scratch, "scratch", "auto", "where to make the scratch database: `auto` beside the target, a URL beside that database")
+	cmd.Flags().BoolVar(&accept, "accept", false, "record the present schema as what is expected")
+	cmd.Flags().StringVar(&reason, "reason", "", "why, in a few `words`; the history keeps it")
+	return cmd
+}
+
+func (a *app) acceptDrift(ctx context.Context, reason string) error {
+	if reason == "" {
+		return usage(`whimbrel drift --accept --reason "…"`, "--accept wants a reason, which the history keeps")
+	}
+	return a.withTarget(ctx, a.openWithoutFiles, func(t *target) (render.Document, error) {
+		if err := inspect.AcceptDrift(ctx, t.db, t.set.Name(), reason); err != nil {
+			return nil, err
+		}
+		return &render.DriftAccepted{Set: t.set.Name(), Reason: reason}, nil
+	})
+}
