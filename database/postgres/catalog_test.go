@@ -1,0 +1,151 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/whimbrel-db/whimbrel/catalog"
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/postgres"
+	"github.com/whimbrel-db/whimbrel/internal/testdb"
+)
+
+func snapshotOf(t *testing.T, db database.Database, opts catalog.Options) *catalog.Snapshot {
+	t.Helper()
+	s, err := database.Snapshot(context.Background(), db, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// connected returns a connection to a new database, and the database on it.
+func connected(t *testing.T, url string, opts database.Options) (*pgx.Conn, database.Database) {
+	t.Helper()
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close(ctx) })
+	return conn, postgres.NewConn(conn, opts)
+}
+
+func mustExec(t *testing.T, conn *pgx.Conn, sql string) {
+	t.Helper()
+	if _, err := conn.Exec(context.Background(), sql, pgx.QueryExecModeSimpleProtocol); err != nil {
+		t.Fatalf("%v: %s", err, sql)
+	}
+}
+
+// TestSnapshotLeavesOutOwnTables: neither Whimbrel's tables are in a snapshot, nor the schema that was
+// made for them; but what somebody else put there is.
+func TestSnapshotLeavesOutOwnTables(t *testing.T) {
+	ctx := context.Background()
+	for _, schema := range []string{"", "of_whimbrel"} {
+		conn, db := connected(t, testdb.Postgres(t), database.Options{Schema: schema, HistoryTable: "My history"})
+		empty := snapshotOf(t, db, catalog.Options{})
+		if err := db.UpdateSetting(ctx, database.SettingUpdate{Name: database.MigrationMode, Value: "false"}); err != nil {
+			t.Fatal(err)
+		}
+		if changes := catalog.Compare(empty, snapshotOf(t, db, catalog.Options{})); len(changes) > 0 {
+			t.Error(changes)
+		}
+		mustExec(t, conn, `CREATE TABLE of_others (a integer)`)
+		if schema != "" {
+			mustExec(t, conn, `ALTER TABLE of_others SET SCHEMA of_whimbrel`)
+		}
+		var got []string
+		for _, c := range catalog.Compare(empty, snapshotOf(t, db, catalog.Options{})) {
+			got = append(got, c.String())
+		}
+		want := "table public.of_others added"
+		if schema != "" {
+			want = "schema of_whimbrel added, table of_whimbrel.of_others added"
+		}
+		if strings.Join(got, ", ") != want {
+			t.Errorf("got %q", got)
+		}
+	}
+}
+
+// TestSnapshotPutsTheSessionBack: whatever the session is set to, a snapshot is the same, and the
+// session as it was.
+func TestSnapshotPutsTheSessionBack(t *testing.T) {
+	ctx := context.Background()
+	conn, db := connected(t, testdb.Postgres(t), database.Options{})
+	mustExec(t, conn, `CREATE SCHEMA s; CREATE TYPE s.e AS ENUM ('a');
+		CREATE TABLE s.t (e s.e DEFAULT 'a', d date DEFAULT '2020-02-01', at timestamptz DEFAULT '2020-02-01 12:00+00', i interval DEFAULT '1 day 02:00', f float8 DEFAULT 0.1, b bytea DEFAULT '\xab');
+		CREATE VIEW s.v AS SELECT e FROM s.t WHERE d > '2020-03-04'::date AND at < '2020-02-01 12:00+00'::timestamptz`)
+	want := snapshotOf(t, db, catalog.Options{})
+	const settings = `SET search_path = s; SET datestyle = 'SQL, DMY'; SET timezone = 'Asia/Tokyo'; SET intervalstyle = 'iso_8601';
+		SET extra_float_digits = -5; SET bytea_output = 'escape'; SET quote_all_identifiers = on`
+	mustExec(t, conn, settings)
+	if got := snapshotOf(t, db, catalog.Options{}); got.Text() != want.Text() {
+		t.Errorf("%s\n---\n%s", want.Text(), got.Text())
+	}
+	var path, style, quoting string
+	if err := conn.QueryRow(ctx, `SELECT current_setting('search_path'), current_setting('datestyle'), current_setting('quote_all_identifiers')`).Scan(&path, &style, &quoting); err != nil {
+		t.Fatal(err)
+	}
+	if path != "s" || style != "SQL, DMY" || quoting != "on" {
+		t.Error(path, style, quoting)
+	}
+}
+
+// TestSnapshotOfSchemas: with schemas given, what is in no schema is left out.
+func TestSnapshotOfSchemas(t *testing.T) {
+	conn, db := connected(t, testdb.Postgres(t), database.Options{})
+	mustExec(t, conn, `CREATE SCHEMA a; CREATE SCHEMA "b c"; CREATE TABLE a.t (x integer); CREATE TABLE "b c".t (x integer); CREATE TABLE t (x integer);
+		CREATE EXTENSION hstore SCHEMA "b c"; CREATE EXTENSION citext; CREATE CAST (a.t AS integer) WITH INOUT; GRANT SELECT ON a.t TO pg_monitor`)
+	var got []string
+	for _, o := range snapshotOf(t, db, catalog.Options{Schemas: []string{"b c", "a", "not there"}, NoGrants: true}).Objects {
+		if !o.Part {
+			got = append(got, o.ID())
+		}
+	}
+	if want := `schema a, schema "b c", extension hstore, table a.t, table "b c".t`; strings.Join(got, ", ") != want {
+		t.Errorf("got %q", got)
+	}
+}
+
+// TestSnapshotFails: a snapshot that can't be taken leaves the connection as it was.
+func TestSnapshotFails(t *testing.T) {
+	conn, db := connected(t, testdb.Postgres(t), database.Options{})
+	mustExec(t, conn, `CREATE TABLE t (x integer)`)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := database.Snapshot(ctx, db, catalog.Options{}); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	mustExec(t, conn, `SET statement_timeout = '1ms'`)
+	_, err := database.Snapshot(context.Background(), db, catalog.Options{})
+	t.Log(err)
+	mustExec(t, conn, `SET statement_timeout = 0`)
+	if s := snapshotOf(t, db, catalog.Options{}); s.Find("table public.t") == nil {
+		t.Error(s.Text())
+	}
+	if status := conn.PgConn().TxStatus(); status != 'I' {
+		t.Errorf("status %c", status)
+	}
+}
+
+// TestSnapshotThroughAPooler: nothing of it needs a session of its own.
+func TestSnapshotThroughAPooler(t *testing.T) {
+	ctx := context.Background()
+	pooled, direct := testdb.PgBouncer(t)
+	conn, straight := connected(t, direct, database.Options{})
+	mustExec(t, conn, `CREATE TABLE t (x integer)`)
+	db, err := database.Open(ctx, pooled, database.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if got, want := snapshotOf(t, db, catalog.Options{}), snapshotOf(t, straight, catalog.Options{}); got.Fingerprint() != want.Fingerprint() {
+		t.Error(catalog.Compare(want, got))
+	}
+}
