@@ -21,7 +21,10 @@ import (
 // The Result is never nil: after an error it says what was done and stands.
 func (m *Migrator) Apply(ctx context.Context, p *Plan) (*Result, error) {
 	start := time.Now()
-	a := &applier{Migrator: m, plan: p, expect: p.base.Clone(), todo: p.Steps(), of: len(p.Steps())}
+	a := &applier{Migrator: m, plan: p, todo: p.Steps(), of: len(p.Steps())}
+	if len(p.Units) > 0 {
+		a.expect = p.base.Clone()
+	}
 	a.result.Set = m.set.Name()
 	err := a.run(ctx)
 	a.result.Duration = time.Since(start)

@@ -131,6 +131,9 @@ func decide(set *migration.Set, st *database.State, g Goal, allowOutOfOrder bool
 
 // chooseDowns returns what the goal takes back, newest first.
 func (v view) chooseDowns(g Goal) ([]database.Applied, error) {
+	if g.kind == goalLatest {
+		return nil, nil
+	}
 	newestFirst := slices.Collect(v.applied.All())
 	slices.Reverse(newestFirst)
 	switch g.kind {
@@ -179,6 +182,9 @@ func (v view) downStep(a database.Applied, g Goal) (Step, error) {
 
 // checkOrder refuses to apply a version below one that stays applied.
 func checkOrder(set *migration.Set, applied *database.Migrations, downs []database.Applied, ups []Step) error {
+	if len(ups) == 0 {
+		return nil
+	}
 	newest := NilVersion
 	for a := range applied.All() {
 		if !slices.ContainsFunc(downs, func(d database.Applied) bool { return d.Version == a.Version }) {

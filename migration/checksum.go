@@ -52,10 +52,14 @@ func (c *Checksum) UnmarshalText(b []byte) error {
 		*c = Checksum{}
 		return nil
 	}
-	p, err := ParseChecksum(string(b))
-	if err == nil {
-		*c = p
+	var sum Checksum
+	if len(b) == hex.EncodedLen(len(sum)) {
+		if _, err := hex.Decode(sum[:], b); err == nil {
+			*c = sum
+			return nil
+		}
 	}
+	_, err := ParseChecksum(string(b)) // which says what is wrong
 	return err
 }
 

@@ -122,9 +122,11 @@ func readAnswer(p *pgconn.Pipeline, q query) (unread, err error) {
 		if !ok {
 			return nil, fmt.Errorf("unexpected answer %T", res)
 		}
+		var r row
 		for rr.NextRow() {
 			if q.row != nil && unread == nil {
-				unread = q.row(&row{values: rr.Values()})
+				r = row{values: rr.Values()}
+				unread = q.row(&r)
 			}
 		}
 		var tag pgconn.CommandTag
