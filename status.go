@@ -39,6 +39,8 @@ type Status struct {
 	// Repeatables are all repeatable scripts that the set has or that ran, by name.
 	Repeatables []RepeatableStatus
 	Settings    database.Settings
+
+	repeats []string
 }
 
 // RepeatableStatus is where a repeatable script stands: Applied; Pending where it has never
@@ -80,6 +82,9 @@ func (m *Migrator) Status(ctx context.Context) (*Status, error) {
 	s := &Status{Set: m.set.Name(), Database: st.Database, Settings: st.Settings, Repeatables: m.repeatables(st)}
 	s.Version, s.Dirty = st.Version()
 	v := viewOf(m.set, st.Applied)
+	for _, step := range v.repeats(st.Repeated) {
+		s.repeats = append(s.repeats, step.Name)
+	}
 	for entry := range v.entries().All() {
 		ms := MigrationStatus{
 			Version: entry.Version, Name: entry.Name, Checksum: entry.Checksum, ReplacedBy: NilVersion,
@@ -177,6 +182,10 @@ func (s *Status) All() []int64 { return s.InState(Applied, Pending, OutOfOrder, 
 // Applied returns the versions recorded in the database, ascending, those that
 // this build does not know included.
 func (s *Status) Applied() []int64 { return s.InState(Applied, Modified, Unknown, Replaced) }
+
+// Repeats returns the names of the repeatable scripts that the next Up runs; never nil. A build
+// that is older than the database runs none.
+func (s *Status) Repeats() []string { return append([]string{}, s.repeats...) }
 
 // Pending returns the versions that are not applied, ascending, those that are out of
 // order included.

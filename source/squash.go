@@ -117,6 +117,9 @@ func (s *squasher) choose() error {
 	}
 	from, to := s.opts.From, s.opts.To
 	for _, v := range []int64{from, to} {
+		if q, ok := set.Squash(v); ok && q.Version != v {
+			return fmt.Errorf("migration %d is part of the squash %s already", v, q.Up.File)
+		}
 		if _, ok := set.Get(v); !ok {
 			return fmt.Errorf("there is no migration %d in the folder to squash", v)
 		}

@@ -163,15 +163,15 @@ func TestSquashRefuses(t *testing.T) {
 		first, second string
 		dialect       sqltext.Dialect
 	}{
-		"m/2_b.up.sql: asks for no transaction":          {ok, "-- whimbrel: no-transaction\nSELECT 1", sqltext.PostgreSQL},
-		"m/2_b.up.sql:2:1: CREATE INDEX CONCURRENTLY":    {ok, "SELECT 1;\nCREATE INDEX CONCURRENTLY i ON t (x)", sqltext.PostgreSQL},
-		"m/1_a.up.sql:1:1: changes the session":          {"SET search_path = x", ok, sqltext.PostgreSQL},
-		"m/2_b.up.sql:1:1: an enum value that":           {"ALTER TYPE e ADD VALUE 'v'", "INSERT INTO t VALUES ('v')", sqltext.PostgreSQL},
-		"m/1_a.up.sql:2:1: a new enum value":             {"ALTER TYPE e ADD VALUE 'v';\nINSERT INTO t VALUES ('v')", ok, sqltext.PostgreSQL},
-		"m/1_a.up.sql:1:11: transaction control":         {"SELECT 1; COMMIT; SELECT 2", ok, sqltext.PostgreSQL},
-		"m/2_b.up.sql:1:1: PRAGMA foreign_keys":          {ok, "PRAGMA foreign_keys = off; SELECT 1", sqltext.SQLite},
+		"m/2_b.up.sql: asks for no transaction":         {ok, "-- whimbrel: no-transaction\nSELECT 1", sqltext.PostgreSQL},
+		"m/2_b.up.sql:2:1: CREATE INDEX CONCURRENTLY":   {ok, "SELECT 1;\nCREATE INDEX CONCURRENTLY i ON t (x)", sqltext.PostgreSQL},
+		"m/1_a.up.sql:1:1: changes the session":         {"SET search_path = x", ok, sqltext.PostgreSQL},
+		"m/2_b.up.sql:1:1: an enum value that":          {"ALTER TYPE e ADD VALUE 'v'", "INSERT INTO t VALUES ('v')", sqltext.PostgreSQL},
+		"m/1_a.up.sql:2:1: a new enum value":            {"ALTER TYPE e ADD VALUE 'v';\nINSERT INTO t VALUES ('v')", ok, sqltext.PostgreSQL},
+		"m/1_a.up.sql:1:11: transaction control":        {"SELECT 1; COMMIT; SELECT 2", ok, sqltext.PostgreSQL},
+		"m/2_b.up.sql:1:1: PRAGMA foreign_keys":         {ok, "PRAGMA foreign_keys = off; SELECT 1", sqltext.SQLite},
 		"m/2_all_of_it.up.sql:9:1: PRAGMA foreign_keys": {"PRAGMA foreign_keys = off;\nSELECT 1;\nPRAGMA foreign_keys = on;", ok, sqltext.SQLite},
-		"can't be joined to one script":                  {"DELIMITER //\nSELECT 1 //", ok, sqltext.MySQL},
+		"can't be joined to one script":                 {"DELIMITER //\nSELECT 1 //", ok, sqltext.MySQL},
 	} {
 		_, err := squash(folder("1_a.up.sql", tt.first, "2_b.up.sql", tt.second), 1, 2, tt.dialect)
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -41,6 +41,8 @@ const (
 //	migration_mode     5     migrations are switched off for this database
 //	protected          5     the database must be named for what can't be taken back, or is protected from it
 //	in_use             5     what must stay depends on what a reset would drop
+//	squashed           5     the database has only some of what a squash replaces, and the files are gone
+//	history            5     a baseline for a set that has a history
 //	interrupted        128+  a signal ended it
 const (
 	kindUsage       render.Kind = "usage"
@@ -55,6 +57,8 @@ const (
 	kindMode        render.Kind = "migration_mode"
 	kindProtected   render.Kind = "protected"
 	kindInUse       render.Kind = "in_use"
+	kindSquashed    render.Kind = "squashed"
+	kindHistory     render.Kind = "history"
 	kindInterrupted render.Kind = "interrupted"
 )
 
@@ -64,7 +68,7 @@ func exitCode(k render.Kind) int {
 		return exitUsage
 	case kindLocked:
 		return exitLocked
-	case kindChecksum, kindOrder, kindNoDown, kindMode, kindProtected, kindInUse:
+	case kindChecksum, kindOrder, kindNoDown, kindMode, kindSquashed, kindHistory, kindProtected, kindInUse:
 		return exitRefused
 	}
 	return exitFailed
@@ -88,7 +92,7 @@ func explain(ctx context.Context, err error) (*render.Failure, int) {
 	f := &render.Failure{Message: err.Error()}
 	explainMigration(f, err)
 	for _, explain := range []func(*render.Failure, error) bool{
-		explainUsage, explainRule, explainReset, explainLock, explainStatement, explainScript, explainFolder, explainOpen, explainDatabase,
+		explainUsage, explainRecords, explainRule, explainReset, explainLock, explainStatement, explainScript, explainFolder, explainOpen, explainDatabase,
 	} {
 		if explain(f, err) {
 			break
@@ -99,8 +103,8 @@ func explain(ctx context.Context, err error) (*render.Failure, int) {
 			Kind: kindInterrupted, Message: i.Error(),
 			Version: f.Version, Name: f.Name, Direction: f.Direction, StandingStatements: f.StandingStatements,
 		}
-		if f.Version != nil {
-			f.Message += fmt.Sprintf(" during migration %d %s", *f.Version, f.Name)
+		if f.Direction != "" || f.Version != nil {
+			f.Message += " during " + which(f)
 			f.Detail = "the statement was cancelled on the server"
 		}
 		if f.StandingStatements == 0 {
@@ -115,7 +119,10 @@ func explain(ctx context.Context, err error) (*render.Failure, int) {
 func explainMigration(f *render.Failure, err error) {
 	var e *whimbrel.MigrationError
 	if errors.As(err, &e) {
-		f.Version, f.Name, f.Direction, f.StandingStatements = &e.Version, e.Name, string(e.Direction), e.Standing
+		f.Name, f.Direction, f.StandingStatements = e.Name, string(e.Direction), e.Standing
+		if e.Version != whimbrel.NilVersion {
+			f.Version = &e.Version
+		}
 	}
 }
 
@@ -212,8 +219,11 @@ func explainRule(f *render.Failure, err error) bool {
 	case errors.As(err, &down):
 		f.Kind, f.Version, f.Name = kindNoDown, &down.Version, down.Name
 		f.Next = fmt.Sprintf(`Write a down script for it; or take the change back in a new migration; or, if the database has lost it already, "whimbrel forget %d".`, down.Version)
-		if down.TextNotKept {
+		switch {
+		case down.TextNotKept:
 			f.Next = "Use the build that has its down script."
+		case down.Baseline:
+			f.Next = "Take the change back in a new migration."
 		}
 	case errors.As(err, &mode):
 		f.Kind, f.Reason, f.By, f.Since, f.Until = kindMode, mode.Reason, mode.By, render.NewInstant(mode.Since), render.NewInstant(mode.Until)
@@ -307,8 +317,11 @@ func explainScript(f *render.Failure, err error) bool {
 		f.Message = text.Msg
 		setPlace(f, text.Pos)
 	case errors.As(err, &atomic):
-		f.Version, f.Name, f.File = &atomic.Step.Version, atomic.Step.Name, atomic.Step.Script.File
-		f.Message = fmt.Sprintf("migration %d %s can't share one transaction with the others: %s", atomic.Step.Version, atomic.Step.Name, atomic.Why)
+		f.Name, f.File = atomic.Step.Name, atomic.Step.Script.File
+		if atomic.Step.Version != whimbrel.NilVersion {
+			f.Version = &atomic.Step.Version
+		}
+		f.Message = fmt.Sprintf("%s can't share one transaction with the others: %s", which(f), atomic.Why)
 		f.Next = "Leave out --atomic, or apply this migration on its own first."
 	case errors.Is(err, migration.ErrChanged):
 		f.Next = "Run the command again."
@@ -371,6 +384,10 @@ func explainDatabase(f *render.Failure, err error) bool {
 	case errors.As(err, &conflict):
 		f.Kind, f.Version = kindConflict, &conflict.Version
 		f.Message = fmt.Sprintf("version %d %s", conflict.Version, conflict.Problem)
+		if conflict.Script != "" {
+			f.Version, f.Name = nil, conflict.Script
+			f.Message = fmt.Sprintf("script %q %s", conflict.Script, conflict.Problem)
+		}
 		if conflict.Event.ID != 0 {
 			f.Event = new(render.NewEvent(conflict.Event))
 		}

@@ -184,23 +184,25 @@ func (a *app) migrate(cmd *cobra.Command, m *migrateFlags, goal whimbrel.Goal, i
 func stands(f *render.Failure, p *whimbrel.Plan, r *whimbrel.Result) {
 	var words []string
 	switch done := len(r.Applied) + len(r.RolledBack); {
+	case len(r.Recorded)+len(r.Repeated)+len(r.Seeded) > 0:
+		words = append(words, "What was done before it stands.")
 	case done == 1:
 		words = append(words, "The migration before it is done and stands.")
 	case done > 1:
 		words = append(words, fmt.Sprintf("The %d migrations before it are done and stand.", done))
-	case f.Version == nil || f.Direction == "":
+	case f.Direction == "":
 		words = append(words, "Nothing was changed.")
 	}
-	if f.Version == nil || f.Direction == "" { // it was not in a migration
+	if f.Direction == "" { // it was not in a migration
 		f.Stands = strings.Join(words, " ")
 		return
 	}
-	which := fmt.Sprintf("migration %d %s", *f.Version, f.Name)
+	which := which(f)
 	next := "Mend the file and run the command again."
 	switch n := f.StandingStatements; {
 	case len(p.Units) == 1 && len(p.Units[0].Steps) > 1:
 		words = append(words, "Nothing was changed: it was all one transaction.")
-	case !runsAlone(p, *f.Version):
+	case n == 0 && !runsAlone(p, f):
 		words = append(words, "Nothing of "+which+" is in the database.")
 	case n == 0:
 		words = append(words, "No statement of "+which+" was executed this time.")
@@ -214,10 +216,11 @@ func stands(f *render.Failure, p *whimbrel.Plan, r *whimbrel.Result) {
 	}
 }
 
-// runsAlone reports whether a version's statements are not in a transaction.
-func runsAlone(p *whimbrel.Plan, version int64) bool {
+// runsAlone reports whether the statements of what failed are not in a transaction.
+func runsAlone(p *whimbrel.Plan, f *render.Failure) bool {
 	return slices.ContainsFunc(p.Units, func(u whimbrel.Unit) bool {
-		return u.Kind == whimbrel.RunUnit && u.Steps[0].Version == version
+		s := u.Steps[0]
+		return u.Kind == whimbrel.RunUnit && s.Name == f.Name && string(s.Direction) == f.Direction && (f.Version == nil || s.Version == *f.Version)
 	})
 }
 

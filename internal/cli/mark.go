@@ -10,7 +10,7 @@ func (a *app) markCommand() *cobra.Command {
 	var note string
 	cmd := &cobra.Command{
 		Use:        "mark VERSION…",
-		SuggestFor: []string{"force", "fake", "baseline", "skip"},
+		SuggestFor: []string{"force", "fake", "skip"},
 		GroupID:    groupRecord,
 		Short:      "Record migrations as applied without running them",
 		Long: `Mark records migrations as applied without running them, all or none: for a database that

@@ -37,7 +37,7 @@ It exits with 1 when a migration has stopped part-way.`,
 				return err
 			case doc.Dirty:
 				return told{exitFailed}
-			case exitCode && len(doc.Pending) > 0:
+			case exitCode && len(doc.Pending)+len(doc.Repeats) > 0:
 				return told{exitPending}
 			}
 			return nil

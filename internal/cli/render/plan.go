@@ -2,6 +2,7 @@ package render
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
@@ -32,7 +33,9 @@ type PlanStep struct {
 	Statements int    `json:"statements"`
 	From       string `json:"from"`
 	Unwrapped  bool   `json:"unwrapped"`
-	Checksum   string `json:"checksum"`
+	// StandsFor are the versions that are recorded with it without running them.
+	StandsFor []int64 `json:"stands_for,omitempty"`
+	Checksum  string  `json:"checksum"`
 }
 
 // NewPlan makes the answer from the engine's plan.
@@ -43,7 +46,7 @@ func NewPlan(p *whimbrel.Plan) *Plan {
 		for _, s := range u.Steps {
 			unit.Migrations = append(unit.Migrations, PlanStep{
 				Version: s.Version, Name: s.Name, Direction: string(s.Direction), File: s.Script.File,
-				Statements: s.Statements, From: string(s.From), Unwrapped: s.Unwrapped, Checksum: s.Script.Checksum.String(),
+				Statements: s.Statements, From: string(s.From), Unwrapped: s.Unwrapped, StandsFor: s.StandsFor(), Checksum: s.Script.Checksum.String(),
 			})
 		}
 		d.Units = append(d.Units, unit)
@@ -58,24 +61,31 @@ func (d *Plan) write(pg *page) {
 	}
 	t := table{head: []string{"UNIT", "", "VERSION", "NAME", "STATEMENTS", "FILE"}, right: map[int]bool{4: true}, give: []int{3}}
 	var remarks []string
-	steps := 0
+	steps, scripts := 0, 0
 	for i, u := range d.Units {
 		for j, s := range u.Migrations {
-			steps++
+			if s.Version == whimbrel.NilVersion {
+				scripts++
+			} else {
+				steps++
+			}
 			unit := ""
 			if j == 0 {
 				unit = fmt.Sprintf("%d %s", i+1, u.Kind)
 			}
-			t.add(pg.unit(u.Kind, unit), s.Direction, pg.digits.Label(s.Version), clean(s.Name), fmt.Sprint(s.Statements), clean(s.File))
+			t.add(pg.unit(u.Kind, unit), s.Direction, strings.TrimSpace(pg.digits.Step(s.Version)), clean(s.Name), fmt.Sprint(s.Statements), clean(s.File))
 			if s.Statements == 0 && s.Direction == string(database.Down) {
 				remarks = append(remarks, fmt.Sprintf("%s: the down script has no statement; rolling it back changes nothing but the history.", pg.digits.Label(s.Version)))
 			}
+			if remark := pg.standsFor(s); remark != "" {
+				remarks = append(remarks, remark)
+			}
 			if s.Unwrapped {
-				remarks = append(remarks, fmt.Sprintf("%s: the file's own BEGIN and COMMIT are left out; the batch's transaction takes their place.", pg.digits.Label(s.Version)))
+				remarks = append(remarks, pg.which(s)+": the file's own BEGIN and COMMIT are left out; the batch's transaction takes their place.")
 			}
 		}
 		if u.Kind == string(whimbrel.RunUnit) {
-			remarks = append(remarks, fmt.Sprintf("%s: its statements run one by one, outside of a transaction: %s.", pg.digits.Label(u.Migrations[0].Version), clean(u.Why)))
+			remarks = append(remarks, fmt.Sprintf("%s: its statements run one by one, outside of a transaction: %s.", pg.which(u.Migrations[0]), clean(u.Why)))
 		}
 	}
 	pg.table(t)
@@ -83,7 +93,33 @@ func (d *Plan) write(pg *page) {
 	for _, r := range remarks {
 		pg.line(r)
 	}
-	pg.line(fmt.Sprintf("%s in %s, set %q. Nothing was changed.", count(steps, "migration"), d.unitWords(), d.Set))
+	what := count(steps, "migration")
+	switch {
+	case steps == 0:
+		what = count(scripts, "repeatable script")
+	case scripts > 0:
+		what += " and " + count(scripts, "repeatable script")
+	}
+	pg.line(fmt.Sprintf("%s in %s, set %q. Nothing was changed.", what, d.unitWords(), d.Set))
+}
+
+// which names a step: by its version, or the script's name where it belongs to none.
+func (pg *page) which(s PlanStep) string {
+	if s.Version == whimbrel.NilVersion {
+		return clean(s.Name)
+	}
+	return pg.digits.Label(s.Version)
+}
+
+// standsFor says what is recorded with a step without running it, "" for nothing.
+func (pg *page) standsFor(s PlanStep) string {
+	switch database.Direction(s.Direction) {
+	case database.Mark:
+		return fmt.Sprintf("%s: recorded without running it; the database has applied what it replaces: %s.", pg.which(s), pg.labels(append(s.StandsFor, s.Version)))
+	case database.Baseline:
+		return pg.which(s) + ": an empty database starts from this file; all versions up to it are recorded as applied."
+	}
+	return ""
 }
 
 func (pg *page) unit(kind, text string) string {

@@ -48,7 +48,18 @@ func (p *Printer) Observe(e whimbrel.Event) {
 }
 
 func (p *Printer) stepWords(s whimbrel.Step) string {
-	return fmt.Sprintf("%-4s %s %s", s.Direction, p.digits.Label(s.Version), clean(s.Name))
+	return fmt.Sprintf("%-4s %s %s", stepWord(s.Direction), p.digits.Step(s.Version), clean(s.Name))
+}
+
+// stepWord says in at most four letters what a step does.
+func stepWord(d database.Direction) string {
+	switch d {
+	case database.Baseline:
+		return "base"
+	case database.Repeat:
+		return "run"
+	}
+	return string(d)
 }
 
 func (p *Printer) stepDone(e whimbrel.StepDone) {
@@ -56,7 +67,7 @@ func (p *Printer) stepDone(e whimbrel.StepDone) {
 	for len(pr.running) > 0 { // what was started before it is done, too
 		first := pr.running[0]
 		pr.running = pr.running[1:]
-		if first.Version == e.Step.Version && first.Direction == e.Step.Direction {
+		if first.Version == e.Step.Version && first.Direction == e.Step.Direction && first.Name == e.Step.Name {
 			break
 		}
 	}
@@ -67,17 +78,19 @@ func (p *Printer) stepDone(e whimbrel.StepDone) {
 		return
 	}
 	pg := p.page(p.opts.Out)
-	word, end := string(e.Step.Direction), took(e.Duration)
+	word, end := stepWord(e.Step.Direction), took(e.Duration)
 	colour := pg.good
 	switch {
 	case e.Skipped:
 		word, end, colour = "skip", "another process did it", pg.faint
 	case e.Step.Direction == database.Down:
 		colour = pg.warn
+	case e.Step.Direction == database.Mark:
+		end = "recorded, not run"
 	}
 	name := clean(e.Step.Name)
 	pad := strings.Repeat(" ", max(pr.names-len(name), 0))
-	pg.line(colour(fmt.Sprintf("%-4s", word)), " ", p.digits.Label(e.Step.Version), " ", name, pad, "  ", pg.faint(fmt.Sprintf("%6s", end)))
+	pg.line(colour(fmt.Sprintf("%-4s", word)), " ", p.digits.Step(e.Step.Version), " ", name, pad, "  ", pg.faint(fmt.Sprintf("%6s", end)))
 	p.put(p.opts.Out, pg.String())
 }
 

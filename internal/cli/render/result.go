@@ -1,6 +1,7 @@
 package render
 
 import (
+	"strings"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel"
@@ -11,9 +12,15 @@ type Result struct {
 	Set        string   `json:"set"`
 	Applied    []int64  `json:"applied"`
 	RolledBack []int64  `json:"rolled_back"`
+	Recorded   []int64  `json:"recorded"`
+	Repeated   []string `json:"repeated"`
+	Seeded     []string `json:"seeded"`
 	Skipped    []int64  `json:"skipped"`
-	Duration   Millis   `json:"duration_ms"`
-	Error      *Failure `json:"error,omitempty"`
+	// SkippedScripts belong to no version.
+	SkippedScripts []string `json:"skipped_scripts"`
+
+	Duration Millis   `json:"duration_ms"`
+	Error    *Failure `json:"error,omitempty"`
 
 	// Idle says why there was nothing to do.
 	Idle string `json:"-"`
@@ -23,7 +30,8 @@ type Result struct {
 func NewResult(r *whimbrel.Result) *Result {
 	return &Result{
 		Set: r.Set, Applied: versions(r.Applied), RolledBack: versions(r.RolledBack),
-		Skipped: append([]int64{}, r.Skipped...), Duration: Millis(r.Duration),
+		Recorded: versions(r.Recorded), Repeated: names(r.Repeated), Seeded: names(r.Seeded),
+		Skipped: append([]int64{}, r.Skipped...), SkippedScripts: append([]string{}, r.SkippedScripts...), Duration: Millis(r.Duration),
 	}
 }
 
@@ -33,6 +41,14 @@ func versions(done []whimbrel.Done) []int64 {
 		vs = append(vs, d.Version)
 	}
 	return vs
+}
+
+func names(done []whimbrel.Done) []string {
+	all := []string{}
+	for _, d := range done {
+		all = append(all, d.Name)
+	}
+	return all
 }
 
 // Finish shows what was done, and, where f is not nil, what failed then.
@@ -53,22 +69,30 @@ func (p *Printer) Finish(r *Result, f *Failure) {
 }
 
 func (r *Result) write(pg *page) {
-	var words string
-	switch up, down := len(r.Applied), len(r.RolledBack); {
-	case up+down == 0 && len(r.Skipped) > 0:
-		words = "Nothing left to do: another process did it."
-	case up+down == 0:
+	var did []string
+	say := func(n int, verb, what string) {
+		if n > 0 {
+			did = append(did, verb+" "+count(n, what))
+		}
+	}
+	say(len(r.RolledBack), "rolled back", "migration")
+	say(len(r.Applied), "applied", "migration")
+	if n := len(r.Recorded); n > 0 {
+		did = append(did, "recorded "+count(n, "migration")+" without running")
+	}
+	say(len(r.Repeated), "ran", "repeatable script")
+	say(len(r.Seeded), "ran", "seed")
+	switch {
+	case len(did) == 0 && len(r.Skipped)+len(r.SkippedScripts) > 0:
+		pg.line(pg.good("Nothing left to do: another process did it."))
+		return
+	case len(did) == 0:
 		pg.line(r.Idle)
 		return
-	case down == 0:
-		words = "Applied " + count(up, "migration")
-	case up == 0:
-		words = "Rolled back " + count(down, "migration")
-	default:
-		words = "Rolled back " + count(down, "migration") + " and applied " + count(up, "migration")
 	}
-	if len(r.Applied)+len(r.RolledBack) > 0 {
-		words += " in " + took(time.Duration(r.Duration)) + "."
+	words := did[len(did)-1]
+	if first := strings.Join(did[:len(did)-1], ", "); first != "" {
+		words = first + " and " + words
 	}
-	pg.line(pg.good(words))
+	pg.line(pg.good(strings.ToUpper(words[:1]) + words[1:] + " in " + took(time.Duration(r.Duration)) + "."))
 }

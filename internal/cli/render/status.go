@@ -21,7 +21,11 @@ type Status struct {
 	Unknown    []int64           `json:"unknown"`
 	Modified   []int64           `json:"modified"`
 	OutOfOrder []int64           `json:"out_of_order"`
+	Replaced   []int64           `json:"replaced"`
 	Migrations []MigrationStatus `json:"migrations"`
+	// Repeats are the repeatable scripts that the next up runs, Repeatables all that there are.
+	Repeats     []string           `json:"repeats"`
+	Repeatables []RepeatableStatus `json:"repeatables"`
 
 	off *whimbrel.MigrationModeError // migrations are switched off
 	dir string
@@ -36,6 +40,17 @@ type MigrationStatus struct {
 	Duration  *Millis `json:"duration_ms"`
 	Checksum  string  `json:"checksum"`
 	Marked    bool    `json:"marked"`
+	// ReplacedBy is the version of the squash that replaces it.
+	ReplacedBy *int64 `json:"replaced_by,omitempty"`
+}
+
+// RepeatableStatus is where one repeatable script stands.
+type RepeatableStatus struct {
+	Name     string  `json:"name"`
+	State    string  `json:"state"`
+	RanAt    instant `json:"ran_at"`
+	Duration *Millis `json:"duration_ms"`
+	Checksum string  `json:"checksum"`
 }
 
 // NewStatus makes the answer from the engine's; dir is the folder of the set.
@@ -46,8 +61,10 @@ func NewStatus(s *whimbrel.Status, dir string) *Status {
 		Unknown:    s.InState(whimbrel.Unknown),
 		Modified:   s.InState(whimbrel.Modified),
 		OutOfOrder: s.InState(whimbrel.OutOfOrder),
+		Replaced:   s.InState(whimbrel.Replaced),
 		Migrations: []MigrationStatus{},
-		dir:        dir,
+		Repeats:    s.Repeats(), Repeatables: []RepeatableStatus{},
+		dir: dir,
 	}
 	for _, m := range s.Migrations {
 		ms := MigrationStatus{
@@ -57,7 +74,17 @@ func NewStatus(s *whimbrel.Status, dir string) *Status {
 		if !m.AppliedAt.IsZero() {
 			ms.Duration = new(Millis(m.Duration))
 		}
+		if m.ReplacedBy != whimbrel.NilVersion {
+			ms.ReplacedBy = new(m.ReplacedBy)
+		}
 		d.Migrations = append(d.Migrations, ms)
+	}
+	for _, r := range s.Repeatables {
+		rs := RepeatableStatus{Name: r.Name, State: string(r.State), RanAt: instant(r.RanAt), Checksum: r.Checksum.String()}
+		if !r.RanAt.IsZero() {
+			rs.Duration = new(Millis(r.Duration))
+		}
+		d.Repeatables = append(d.Repeatables, rs)
 	}
 	if !s.Settings.Bool(database.MigrationMode) {
 		v, err := s.Settings.Get(database.MigrationMode)
@@ -69,7 +96,7 @@ func NewStatus(s *whimbrel.Status, dir string) *Status {
 }
 
 func (s *Status) write(pg *page) {
-	if len(s.Migrations) == 0 {
+	if len(s.Migrations)+len(s.Repeatables) == 0 {
 		pg.line(fmt.Sprintf("Set %q has no migrations: there are none in %s, and none are applied.", s.Set, s.dir))
 		pg.line(`Make the first one with "whimbrel new NAME".`)
 		return
@@ -78,12 +105,27 @@ func (s *Status) write(pg *page) {
 	for _, m := range s.Migrations {
 		t.add(pg.digits.Label(m.Version), clean(m.Name), pg.state(m.State), when(time.Time(m.AppliedAt)), m.took())
 	}
+	for _, r := range s.Repeatables {
+		duration := ""
+		if r.Duration != nil {
+			duration = took(time.Duration(*r.Duration))
+		}
+		t.add("R", clean(r.Name), pg.repeatState(r.State), when(time.Time(r.RanAt)), duration)
+	}
 	pg.table(t)
 	pg.line()
 	pg.line(s.summary(pg))
 	for _, line := range s.remarks(pg) {
 		pg.line(line)
 	}
+}
+
+// repeatState shows a repeatable script's state: for one of them it is no fault to be modified.
+func (pg *page) repeatState(state string) string {
+	if whimbrel.MigrationState(state) == whimbrel.Modified {
+		return pg.warn(state)
+	}
+	return pg.state(state)
 }
 
 func (m MigrationStatus) took() string {
@@ -114,7 +156,11 @@ func (s *Status) summary(pg *page) string {
 	if s.Version != whimbrel.NilVersion {
 		at = "at version " + pg.digits.Label(s.Version)
 	}
-	return fmt.Sprintf("Set %q: %s; %d applied, %d pending.", s.Set, pg.bold(at), len(s.Applied), len(s.Pending))
+	also := ""
+	if n := len(s.Repeats); n > 0 {
+		also = ", " + count(n, "repeatable script") + " to run"
+	}
+	return fmt.Sprintf("Set %q: %s; %d applied, %d pending%s.", s.Set, pg.bold(at), len(s.Applied), len(s.Pending), also)
 }
 
 // remarks say what is not as it should be, and what to do.
@@ -128,6 +174,9 @@ func (s *Status) remarks(pg *page) []string {
 	}
 	if len(s.OutOfOrder) > 0 {
 		all = append(all, pg.bad("Out of order: "+pg.labels(s.OutOfOrder))+` — pending below the newest applied version. "whimbrel up" refuses until you say --allow-out-of-order or give it a higher version.`)
+	}
+	if len(s.Replaced) > 0 {
+		all = append(all, "Replaced: "+pg.labels(s.Replaced)+" — applied, and now part of a squash, which up records without running it, or of a baseline.")
 	}
 	if len(s.Unknown) > 0 {
 		all = append(all, "Unknown: "+pg.labels(s.Unknown)+" — applied, but not in "+s.dir+" (a newer build's, or a deleted file).")

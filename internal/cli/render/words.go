@@ -16,6 +16,14 @@ func (d Digits) Label(v int64) string {
 	return fmt.Sprintf("%0*d", int(d), v)
 }
 
+// Step returns a step's version as it is shown; white space for a script that belongs to none.
+func (d Digits) Step(v int64) string {
+	if v < 0 {
+		return strings.Repeat(" ", max(int(d), 1))
+	}
+	return d.Label(v)
+}
+
 // took says a duration in the least words.
 func took(d time.Duration) string {
 	switch {
