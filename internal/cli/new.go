@@ -18,7 +18,7 @@ func (a *app) newCommand() *cobra.Command {
 	var timestamp, sequence bool
 	cmd := &cobra.Command{
 		Use:        "new NAME",
-		SuggestFor: []string{"create", "generate", "add", "init"},
+		SuggestFor: []string{"create", "generate", "add"},
 		GroupID:    groupMigrate,
 		Short:      "Write the files of a new migration",
 		Long: `New writes the files of a new migration with the next version, and prints their paths. A

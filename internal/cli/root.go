@@ -35,7 +35,7 @@ the pending ones in order, each in a transaction of its own together with its en
 the history. It can be killed or started twenty times at once at any moment.`,
 		Example: `  whimbrel new create_users                       # write migrations/0001_create_users.up.sql
   whimbrel up --database sqlite:app.db            # apply what is pending
-  whimbrel status --database sqlite:app.db        # see where the database stands`,
+  whimbrel --database sqlite:app.db               # see where the database stands`,
 		Args:          unknownCommand,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -48,7 +48,7 @@ the history. It can be killed or started twenty times at once at any moment.`,
 			})
 			return err
 		},
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.overview(cmd) },
 		Version: whimbrel.ToolVersion(),
 	}
 	root.SetFlagErrorFunc(flagError)
@@ -79,7 +79,7 @@ the history. It can be killed or started twenty times at once at any moment.`,
 	root.SetHelpCommandGroupID(groupOther)
 	root.SetCompletionCommandGroupID(groupOther)
 	root.AddCommand(
-		a.newCommand(), a.upCommand(), a.toCommand(), a.downCommand(), a.redoCommand(), a.seedCommand(), a.squashCommand(), a.resetCommand(),
+		a.initCommand(), a.newCommand(), a.upCommand(), a.toCommand(), a.downCommand(), a.redoCommand(), a.seedCommand(), a.squashCommand(), a.resetCommand(),
 		a.statusCommand(), a.planCommand(), a.historyCommand(), a.verifyCommand(), a.snapshotCommand(), a.driftCommand(), a.diffCommand(),
 		a.acceptCommand(), a.markCommand(), a.forgetCommand(), a.baselineCommand(),
 		a.settingsCommand(), a.freezeCommand(), a.thawCommand(), a.driversCommand(), a.versionCommand(),

@@ -1,0 +1,35 @@
+package cli
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/cli/render"
+)
+
+// overview answers "whimbrel" alone: where one stands and what to do next, or, where no
+// database is named anywhere, the help.
+func (a *app) overview(cmd *cobra.Command) error {
+	url, err := a.databaseURL()
+	var none *usageError
+	if errors.As(err, &none) && none.file == "" {
+		return cmd.Help()
+	}
+	if err != nil {
+		return err
+	}
+	return a.withTarget(cmd.Context(), a.open, func(t *target) (render.Document, error) {
+		return a.stand(cmd.Context(), t, database.Redact(url))
+	})
+}
+
+func (a *app) stand(ctx context.Context, t *target, url string) (render.Document, error) {
+	s, err := t.migrator().Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return render.NewOverview(s, url, t.dir), nil
+}

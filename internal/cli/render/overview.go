@@ -1,0 +1,93 @@
+package render
+
+import (
+	"fmt"
+
+	"github.com/whimbrel-db/whimbrel"
+)
+
+// Initialized answers init.
+type Initialized struct {
+	Config   string `json:"config"`
+	Dir      string `json:"dir"`
+	Database string `json:"database"`
+}
+
+func (d *Initialized) write(pg *page) {
+	pg.line("Made the folder " + d.Dir + ", and " + d.Config + " with the database " + d.Database + ".")
+	pg.line("Next:")
+	pg.line("  " + pg.bold("whimbrel new create_users") + "   # write what it shall do into the files")
+	pg.line("  " + pg.bold("whimbrel up"))
+}
+
+// Overview answers whimbrel alone.
+type Overview struct {
+	Target   string  `json:"target"` // the URL, without its password
+	Database string  `json:"database"`
+	Set      string  `json:"set"`
+	Version  int64   `json:"version"`
+	Pending  []int64 `json:"pending"`
+	Frozen   bool    `json:"frozen"`
+	Next     string  `json:"next"`
+
+	status *Status
+}
+
+// NewOverview makes the answer of the status of a set; dir is its folder.
+func NewOverview(s *whimbrel.Status, url, dir string) *Overview {
+	st := NewStatus(s, dir)
+	d := &Overview{Target: url, Database: s.Database, Set: s.Set, Version: s.Version, Pending: st.Pending, Frozen: st.off != nil, status: st}
+	switch {
+	case st.Dirty:
+		d.Next = "whimbrel status"
+	case len(st.Modified) > 0:
+		d.Next = "whimbrel verify"
+	case len(st.Migrations) == 0:
+		d.Next = "whimbrel new NAME"
+	case d.Frozen && len(st.Pending) > 0:
+		d.Next = "whimbrel thaw"
+	case len(st.OutOfOrder) > 0:
+		d.Next = "whimbrel status"
+	case len(st.Pending)+len(st.Repeats) > 0:
+		d.Next = "whimbrel up"
+	default:
+		d.Next = "whimbrel new NAME"
+	}
+	return d
+}
+
+func (d *Overview) write(pg *page) {
+	pg.line("Target   " + d.Target + fmt.Sprintf(" (set %q)", d.Set))
+	version := "nothing is applied"
+	if d.Version != whimbrel.NilVersion {
+		version = pg.digits.Label(d.Version)
+		for _, m := range d.status.Migrations {
+			if m.Version == d.Version {
+				version += " " + clean(m.Name)
+			}
+		}
+	}
+	pg.line("Version  " + version)
+	pending := "nothing"
+	if n := len(d.Pending); n > 0 {
+		pending = pg.warn(count(n, "migration"))
+		if n <= 10 {
+			pending += ": " + pg.labels(d.Pending)
+		}
+	}
+	if n := len(d.status.Repeats); n > 0 {
+		pending += ", " + count(n, "repeatable script")
+	}
+	pg.line("Pending  " + pending)
+	if len(d.status.Modified) > 0 {
+		pg.line("Edited   " + pg.bad(pg.labels(d.status.Modified)))
+	}
+	frozen := "no"
+	if d.status.off != nil {
+		frozen = pg.warn(d.status.off.Error())
+	}
+	pg.line("Frozen   " + frozen)
+	pg.line("Drift    not looked for (whimbrel drift)")
+	pg.line("")
+	pg.line("Next: " + pg.bold(d.Next))
+}
