@@ -17,7 +17,8 @@ import (
 //   - The name is the same for up and down. It may have dots, or be missing
 //     altogether: 0157.up.sql.
 //   - A down without an up is an error, an up without a down is irreversible.
-//   - A down script may be empty: there is nothing to take back. An empty up script
+//   - A down script without a statement is none, unless it has the directive "empty":
+//     then there is nothing to take back. An empty up script
 //     is an error unless it has the directive "empty".
 //   - B0005_name.sql is a baseline, R__name.sql a repeatable script: see beside.go.
 //   - A squash has the version of the newest migration that it replaces, and another name;
@@ -233,7 +234,11 @@ func (f *folder) pair(p *pair, sameName bool) (m migration.Migration, ok bool) {
 			f.add(down.file.path, "has the version of %s but another name; give both files one name", up.file.path)
 			return m, false
 		}
-		m.Down = f.script(down.file)
+		// Nobody has written it yet, and a rollback that does nothing would be a lie. In
+		// golang-migrate's folders it is how nothing is taken back.
+		if s := f.script(down.file); s == nil || s.Empty || !sameName || !down.file.empty() {
+			m.Down = s
+		}
 	}
 	return m, true
 }

@@ -251,9 +251,14 @@ func TestNativeEmptyScripts(t *testing.T) {
 			errors: `1_x.up.sql: the script says "-- whimbrel: empty" and yet has statements; remove the one or the others`,
 		},
 		reading{
-			name:  "an empty down: there is nothing to take back",
-			files: files("1_x.up.sql", up, "1_x.down.sql", ""),
-			want:  "1 x\n  up 1_x.up.sql \"SELECT 1;\"\n  down 1_x.down.sql \"\"",
+			name:  "an empty down that is meant so: there is nothing to take back",
+			files: files("1_x.up.sql", up, "1_x.down.sql", "-- whimbrel: empty\n"),
+			want:  "1 x\n  up 1_x.up.sql \"SELECT 1;\"\n  down 1_x.down.sql [empty] \"-- whimbrel: empty\\n\"",
+		},
+		reading{
+			name:  "a down that nobody has written yet is none",
+			files: files("1_x.up.sql", up, "1_x.down.sql", "-- Takes back x.\n"),
+			want:  "1 x\n  up 1_x.up.sql \"SELECT 1;\"",
 		},
 	)
 	testReadings(t, source.Native, cases)

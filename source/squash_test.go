@@ -22,7 +22,7 @@ func TestSquash(t *testing.T) {
 	fsys := folder(
 		"0001_z.up.sql", "SELECT 1", "0002_a.up.sql", a, "0002_a.down.sql", "DROP TABLE a",
 		"0003_b.up.sql", b, "0003_b.down.sql", "DROP TABLE b -- gone",
-		"0005_c.up.sql", "-- whimbrel: empty\n", "0005_c.down.sql", "",
+		"0005_c.up.sql", "-- whimbrel: empty\n", "0005_c.down.sql", "-- whimbrel: empty\n",
 		"0007_d.up.sql", d, "0007_d.down.sql", "DROP TABLE d;",
 	)
 	q, err := squash(fsys, 2, 7, sqltext.PostgreSQL)
@@ -59,6 +59,7 @@ CREATE TABLE d (x)
 DROP TABLE d;
 
 -- 0005_c.down.sql
+-- was asked for: empty
 
 -- 0003_b.down.sql
 DROP TABLE b -- gone
