@@ -6,6 +6,7 @@ import (
 	"testing/fstest"
 
 	"github.com/whimbrel-db/whimbrel/source"
+	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 // A library carries its migrations in an embed.FS:
@@ -85,4 +86,33 @@ func ExampleParseFormat() {
 func ExampleFormats() {
 	fmt.Println(source.Formats())
 	// Output: [native golang-migrate goose dbmate tern hasura]
+}
+
+// Two migrations become one, whose head names what it replaces.
+func ExampleSquash() {
+	folder := fstest.MapFS{
+		"0001_ports.up.sql":   {Data: []byte("CREATE TABLE ports (code text);\n")},
+		"0001_ports.down.sql": {Data: []byte("DROP TABLE ports;\n")},
+		"0002_ships.up.sql":   {Data: []byte("CREATE TABLE ships (name text)")},
+		"0002_ships.down.sql": {Data: []byte("DROP TABLE ships;\n")},
+	}
+	squashed, err := source.Squash(folder, source.SquashOptions{From: 1, To: 2, Name: "schema", Dialect: sqltext.PostgreSQL})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, f := range squashed.Files {
+		fmt.Println(f.Name)
+	}
+	fmt.Print(squashed.Files[1].Content)
+	// Output:
+	// 0002_schema.up.sql
+	// 0002_schema.down.sql
+	// -- Takes back the 2 migrations from 2 ships to 1 ports.
+	//
+	// -- 0002_ships.down.sql
+	// DROP TABLE ships;
+	//
+	// -- 0001_ports.down.sql
+	// DROP TABLE ports;
 }

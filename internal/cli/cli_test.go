@@ -125,6 +125,9 @@ func TestKindsAndExitCodes(t *testing.T) {
 		{&whimbrel.IrreversibleError{}, "irreversible", 5},
 		{&whimbrel.MigrationModeError{}, "migration_mode", 5},
 		{&whimbrel.ProtectedError{}, "protected", 5},
+		{&whimbrel.ProtectedError{What: "seed"}, "protected", 5},
+		{&whimbrel.SquashedError{}, "squashed", 5},
+		{&whimbrel.HistoryError{}, "history", 5},
 	} {
 		f, code := explain(t.Context(), c.err)
 		if f.Kind != c.kind || code != c.code {

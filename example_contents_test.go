@@ -1,0 +1,90 @@
+package whimbrel_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing/fstest"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/source"
+)
+
+// empty opens an empty SQLite database.
+func empty(ctx context.Context) (db database.Database, clean func()) {
+	dir, err := os.MkdirTemp("", "whimbrel")
+	if err != nil {
+		panic(err)
+	}
+	db, err = database.Open(ctx, "sqlite:"+filepath.Join(dir, "fleet.db"), database.Options{})
+	if err != nil {
+		panic(err)
+	}
+	return db, func() {
+		db.Close()
+		os.RemoveAll(dir)
+	}
+}
+
+// A schema that was there before Whimbrel is recorded as that of a version; a second time it is
+// refused, since there is a history then.
+func ExampleMigrator_Baseline() {
+	ctx := context.Background()
+	db, clean := empty(ctx)
+	defer clean()
+	set, err := source.Read(fstest.MapFS{
+		"0001_ports.up.sql": {Data: []byte("CREATE TABLE ports (code text);")},
+		"0002_ships.up.sql": {Data: []byte("CREATE TABLE ships (name text);")},
+		"0003_crew.up.sql":  {Data: []byte("CREATE TABLE crew (name text);")},
+	}, source.Options{})
+	if err != nil {
+		panic(err)
+	}
+	m := whimbrel.New(db, set, whimbrel.Options{})
+	recorded, err := m.Baseline(ctx, 2, whimbrel.BaselineOptions{})
+	if err != nil {
+		panic(err)
+	}
+	for _, done := range recorded.Recorded {
+		fmt.Println("recorded", done.Version, done.Name)
+	}
+	_, err = m.Baseline(ctx, 3, whimbrel.BaselineOptions{})
+	var history *whimbrel.HistoryError
+	fmt.Println(errors.As(err, &history))
+	// Output:
+	// recorded 1 ports
+	// recorded 2 ships
+	// true
+}
+
+// Development data runs once, and again when it has changed.
+func ExampleMigrator_Seed() {
+	ctx := context.Background()
+	db, clean := empty(ctx)
+	defer clean()
+	set, err := source.Read(fstest.MapFS{"0001_ports.up.sql": {Data: []byte("CREATE TABLE ports (code text);")}}, source.Options{})
+	if err != nil {
+		panic(err)
+	}
+	seeds, err := source.ReadSeeds(fstest.MapFS{"ports.sql": {Data: []byte("INSERT INTO ports VALUES ('NLRTM');")}}, "seeds")
+	if err != nil {
+		panic(err)
+	}
+	m := whimbrel.New(db, set, whimbrel.Options{})
+	if _, err := m.Up(ctx); err != nil {
+		panic(err)
+	}
+	for range 2 {
+		result, err := m.Seed(ctx, seeds, whimbrel.SeedOptions{})
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println(len(result.Seeded))
+	}
+	// Output:
+	// 1
+	// 0
+}
