@@ -95,7 +95,10 @@ type StatementError struct {
 }
 
 func (e *StatementError) Error() string {
-	msg := e.Pos.String() + ": " + e.Message
+	msg := e.Message
+	if e.Pos.Line > 0 { // a statement of Whimbrel's own has no place
+		msg = e.Pos.String() + ": " + msg
+	}
 	if e.Code != "" {
 		msg += " (" + e.Code + ")"
 	}

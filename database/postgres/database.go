@@ -241,8 +241,6 @@ func (db *Database) readState(ctx context.Context, c *conn, schema, set string) 
 		return nil, fmt.Errorf("Whimbrel's history is there, but not its table %q: %w", db.names.Settings, err)
 	case missingTable(err):
 		return r.st, errNoHistory
-	case hasCode(err, "42703"):
-		return nil, fmt.Errorf("the table %q is not one of Whimbrel's: name another history table: %w", db.names.History, err)
 	case err != nil:
 		return nil, err
 	}
@@ -284,6 +282,7 @@ FROM ` + table(schema, db.names.Settings) + ` WHERE until IS NULL OR until > pg_
 ORDER BY 1`,
 		args:    []arg{text(set)},
 		formats: []int16{0, 0, 0, 0, 0, 0, 0, 0, 1, 0},
+		fail:    db.notOurs,
 		row: func(row *row) error {
 			if row.values[0] == nil {
 				return r.setting(row)
@@ -291,6 +290,14 @@ ORDER BY 1`,
 			return r.event(row)
 		},
 	}
+}
+
+// notOurs explains an error of reading a history that has other columns than it should.
+func (db *Database) notOurs(pg *pgconn.PgError) error {
+	if pg.Code == "42703" {
+		return fmt.Errorf("the table %q is not one of Whimbrel's: name another history table: %w", db.names.History, pg)
+	}
+	return ownError("", pg)
 }
 
 // stateReader makes a State of the answers.
@@ -335,7 +342,7 @@ func (r *stateReader) setting(row *row) error {
 
 func (r *stateReader) event(row *row) (err error) {
 	id, mine := row.number(), row.boolean()
-	e := database.Event{ID: id, Version: row.number(), Name: row.text(), Direction: database.Direction(row.text())}
+	e := database.Event{ID: id, Version: row.number(), Name: row.text(), Direction: direction(row.bytes())}
 	if err := e.Checksum.UnmarshalText(row.bytes()); err != nil {
 		return err
 	}
@@ -354,6 +361,17 @@ func (r *stateReader) event(row *row) (err error) {
 		r.head.tables = max(r.head.tables, e.Version)
 	}
 	return row.err
+}
+
+// direction is database.Direction(b), without a copy of the two that are always seen.
+func direction(b []byte) database.Direction {
+	switch string(b) {
+	case string(database.Up):
+		return database.Up
+	case string(database.Down):
+		return database.Down
+	}
+	return database.Direction(b)
 }
 
 func (r *stateReader) finish() (*database.State, error) {

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -84,9 +83,6 @@ func (db *Database) tryLock(ctx context.Context, c *conn, schema, set string) (g
 	if err != nil {
 		c.rollback()
 	}
-	if hasCode(err, "42703") {
-		err = fmt.Errorf("the table %q is not one of Whimbrel's: name another history table: %w", db.names.History, err)
-	}
 	return got, h, err
 }
 
@@ -131,6 +127,7 @@ func (db *Database) headQuery(schema, set string, h *head) query {
 		sql: "SELECT (SELECT id FROM " + history + " WHERE set_name = $1 ORDER BY id DESC LIMIT 1), max(id), max(version) FILTER (WHERE direction = 'up') FROM " +
 			history + " WHERE set_name = '" + migration.ReservedSet + "'",
 		args: []arg{text(set)},
+		fail: db.notOurs,
 		row: func(r *row) error {
 			*h = head{mine: r.number(), own: r.number(), tables: r.number()}
 			return r.err

@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -83,9 +84,9 @@ func ofSize(n int32) func(*pgxpool.Config) {
 	return func(c *pgxpool.Config) { c.MaxConns = n }
 }
 
-func do(t testing.TB, c *pgx.Conn, sql string, args ...any) {
+func do(t testing.TB, c *pgx.Conn, sql string) {
 	t.Helper()
-	_, err := c.Exec(background(t), sql, args...)
+	_, err := c.PgConn().Exec(background(t), sql).ReadAll()
 	must(t, err)
 }
 
@@ -238,4 +239,22 @@ func isFree(t testing.TB, db database.Database, set string) {
 func becomesFree(t testing.TB, db database.Database, set string) {
 	t.Helper()
 	must(t, begin(t, db, set).Rollback(background(t)))
+}
+
+func openSQL(t testing.TB, url string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("pgx", url)
+	must(t, err)
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+// afterConnect runs statements on each new connection of a pool.
+func afterConnect(sql string) func(*pgxpool.Config) {
+	return func(c *pgxpool.Config) {
+		c.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+			_, err := conn.Exec(ctx, sql)
+			return err
+		}
+	}
 }

@@ -1,0 +1,219 @@
+package postgres_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/postgres"
+	"github.com/whimbrel-db/whimbrel/internal/testdb"
+)
+
+// Names are data, whatever is in them.
+func TestNamesOfAnyKind(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	for _, name := range []string{
+		"plain", "Upper Case", "select", `with "quotes"`, "it's", `back\slash`, "dotted.name", "ünïcödé 🐦", "$1", "%s", "semi;colon--", "pg", strings.Repeat("x", 50),
+	} {
+		opts := database.Options{Schema: name, HistoryTable: name + " history", App: name}
+		db := open(t, url, opts)
+		must(t, apply(t, db, name, 1, script("SELECT 1")))
+		r := guard(t, db, name)
+		must(t, execAll(background(t), db, r, script("VACUUM")))
+		_, err := r.Record(background(t), event(2))
+		must(t, err)
+		must(t, r.Close(background(t)))
+		must(t, db.UpdateSetting(background(t), database.SettingUpdate{Name: database.Protected, Value: "true", Reason: name}))
+		st, err := open(t, url, opts).State(background(t), name)
+		must(t, err)
+		equal(t, "the number of applied versions", st.Applied.Len(), 2)
+		v, err := st.Settings.Get(database.Protected)
+		must(t, err)
+		equal(t, "the reason", v.Reason, name)
+		equal(t, "the number of tables in the schema", value(t, connect(t, url), "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1)", name), "2")
+	}
+}
+
+// A name that the server would cut off is refused: two could become one.
+func TestNamesThatAreTooLong(t *testing.T) {
+	t.Parallel()
+	db := open(t, testdb.Postgres(t), database.Options{HistoryTable: strings.Repeat("x", 60)})
+	_, err := db.State(background(t), "s")
+	contains(t, "the error", err.Error(), "63")
+}
+
+// The tables are in the first schema of the search path; tables of the same name in a later
+// one are somebody else's.
+func TestSearchPathOfSeveralSchemas(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	do(t, c, `CREATE SCHEMA "First"; CREATE SCHEMA second`)
+	second := open(t, url+"&search_path=second")
+	must(t, apply(t, second, "s", 7, script("SELECT 1")))
+
+	both := open(t, url+`&search_path="First",second`)
+	equal(t, "what is applied in the first schema", versions(t, both, "s"), "[]")
+	equal(t, "the number of its events", count(t, both), 0)
+	must(t, apply(t, both, "s", 1, script("CREATE TABLE here (x int)")))
+	equal(t, "what is applied in the first schema", versions(t, open(t, url+`&search_path="First",second`), "s"), "[1]")
+	equal(t, "what is applied in the second", versions(t, open(t, url+`&search_path=second,"First"`), "s"), "[7]")
+	equal(t, "where the script's table is", value(t, c, `SELECT to_regclass('"First".here')`), `"First".here`)
+
+	// A schema that doesn't exist counts for nothing, and neither do the system's.
+	equal(t, "what is applied behind a schema that isn't there", versions(t, open(t, url+`&search_path=nowhere,pg_catalog,pg_temp,second`), "s"), "[7]")
+	equal(t, "what is applied in the schema that Options name", versions(t, open(t, url+`&search_path="First"`, database.Options{Schema: "second"}), "s"), "[7]")
+}
+
+func count(t testing.TB, db database.Database) (n int) {
+	t.Helper()
+	for _, err := range db.History(background(t), database.HistoryQuery{}) {
+		must(t, err)
+		n++
+	}
+	return n
+}
+
+func TestSchemaOfTheUser(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	do(t, connect(t, url), `CREATE SCHEMA postgres`)
+	db := open(t, url) // whose search path is "$user", public
+	must(t, apply(t, db, "s", 1, script("SELECT 1")))
+	equal(t, "the history", value(t, connect(t, url), "SELECT to_regclass('postgres.whimbrel_history')"), "whimbrel_history")
+}
+
+// A temporary table in front of the search path is not mistaken for the history.
+func TestTemporaryTableWithTheHistorysName(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	must(t, apply(t, open(t, url), "s", 1, script("SELECT 1")))
+	c := connect(t, url)
+	do(t, c, "CREATE TEMP TABLE whimbrel_history (x int)")
+	equal(t, "the applied versions", versions(t, postgres.NewConn(c, database.Options{}), "s"), "[1]")
+}
+
+func TestNoSchemaAtAll(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	db := open(t, url+"&search_path=nowhere")
+	equal(t, "the applied versions", versions(t, db, "s"), "[]")
+	_, err := up(t, db, setOf(t, "s", "SELECT 1"))
+	contains(t, "the error", err.Error(), "create one, or name a schema")
+}
+
+// A table that is not Whimbrel's is never written to.
+func TestHistoryOfSomebodyElse(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	do(t, c, "CREATE TABLE whimbrel_history (id int, name text)")
+	db := open(t, url)
+	_, err := db.State(background(t), "s")
+	contains(t, "the error of State", err.Error(), "not one of Whimbrel's")
+	_, err = db.Begin(background(t), "s", database.LockOptions{})
+	contains(t, "the error of Begin", err.Error(), "not one of Whimbrel's")
+	_, err = db.Guard(background(t), "s", database.LockOptions{})
+	contains(t, "the error of Guard", err.Error(), "whimbrel_history")
+	equal(t, "the number of tables", value(t, c, "SELECT count(*) FROM pg_class WHERE relname LIKE 'whimbrel%'"), "1")
+}
+
+// A history whose settings are gone is never taken for no history.
+func TestSettingsTableIsMissing(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	db := open(t, url)
+	set := setOf(t, "s", "CREATE TABLE a (x int)")
+	_, err := up(t, db, set)
+	must(t, err)
+	do(t, connect(t, url), "DROP TABLE whimbrel_settings")
+	_, err = up(t, db, set)
+	contains(t, "the error", err.Error(), `not its table "whimbrel_settings"`)
+	_, err = up(t, open(t, url), set)
+	contains(t, "the error", err.Error(), `not its table "whimbrel_settings"`)
+}
+
+// newRole makes a role that may log in and nothing else.
+func newRole(t *testing.T, c *pgx.Conn) string {
+	t.Helper()
+	name := value(t, c, "SELECT current_database()") + "_role"
+	name = name[len("test_"):]
+	do(t, c, "CREATE ROLE "+name+" LOGIN")
+	t.Cleanup(func() {
+		do(t, c, "DROP OWNED BY "+name)
+		do(t, c, "DROP ROLE "+name)
+	})
+	return name
+}
+
+func asRole(url, role string) string { return strings.Replace(url, "//postgres@", "//"+role+"@", 1) }
+
+func TestRoleThatMayNotCreateSchemas(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	role := newRole(t, c)
+	db := open(t, asRole(url, role), database.Options{Schema: "app"})
+	set := setOf(t, "s", "SELECT 1")
+	_, err := up(t, db, set)
+	equal(t, "Code", as[*database.StatementError](t, err).Code, "42501")
+	contains(t, "the error", err.Error(), `can't create Whimbrel's tables in schema "app"`, "permission denied for database", "grant")
+	equal(t, "what is applied", versions(t, db, "s"), "[]")
+
+	do(t, c, "CREATE SCHEMA app AUTHORIZATION "+role)
+	_, err = up(t, db, set)
+	must(t, err)
+	equal(t, "what is applied", versions(t, db, "s"), "[1]")
+}
+
+func TestRoleThatMayNotCreateTables(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	role := newRole(t, c)
+	do(t, c, "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+	db := open(t, asRole(url, role))
+	set := setOf(t, "s", "SELECT 1")
+	_, err := up(t, db, set)
+	equal(t, "Code", as[*database.StatementError](t, err).Code, "42501")
+	contains(t, "the error", err.Error(), `can't create Whimbrel's tables in schema "public"`, "permission denied for schema public")
+
+	// Another role has made them: then it is a matter of grants.
+	_, err = up(t, open(t, url), setOf(t, "other", "SELECT 1"))
+	must(t, err)
+	_, err = db.State(background(t), "s")
+	equal(t, "Code", as[*database.StatementError](t, err).Code, "42501")
+	contains(t, "the error", err.Error(), "permission denied", "grant it to this one")
+	do(t, c, "GRANT SELECT, INSERT ON whimbrel_history, whimbrel_settings TO "+role)
+	_, err = up(t, db, set)
+	must(t, err)
+	equal(t, "what is applied", versions(t, db, "s"), "[1]")
+}
+
+// A connection may be another role's than the one that logged in, on the second connection too.
+func TestRoleThatThePoolSets(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	owner := newRole(t, c)
+	do(t, c, "CREATE SCHEMA app AUTHORIZATION "+owner)
+	pool := newPool(t, url, ofSize(1), afterConnect("SET ROLE "+owner+"; SET search_path = app"))
+	db := postgres.NewPool(pool, database.Options{})
+	_, err := up(t, db, setOf(t, "s", "CREATE TABLE a (x int)", "CREATE INDEX CONCURRENTLY ON a (x)", "RESET ROLE; SET search_path = public"))
+	must(t, err)
+	equal(t, "the owner of the history", value(t, c, "SELECT tableowner FROM pg_tables WHERE schemaname = 'app' AND tablename = 'whimbrel_history'"), owner)
+	equal(t, "the pool's connection", poolValue(t, pool, "current_user || ' ' || current_setting('search_path')"), owner+" app")
+	equal(t, "the number of the pool's connections", pool.Stat().NewConnsCount(), 1)
+}
+
+func poolValue(t testing.TB, pool interface {
+	QueryRow(context.Context, string, ...any) pgx.Row
+}, expr string) (s string) {
+	t.Helper()
+	must(t, pool.QueryRow(background(t), "SELECT ("+expr+")::text").Scan(&s))
+	return s
+}

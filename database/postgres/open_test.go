@@ -1,0 +1,280 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/postgres"
+	"github.com/whimbrel-db/whimbrel/internal/testdb"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// connections returns how many connections others have to the database of c.
+func connections(t testing.TB, c *pgx.Conn) string {
+	return value(t, c, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+}
+
+func TestOpenAsksNothing(t *testing.T) {
+	t.Parallel()
+	proxy := testdb.NewProxy(t, testdb.Postgres(t))
+	open(t, proxy.URL)
+	equal(t, "the number of connections", proxy.Connections(), 1)
+	equal(t, "the number of round trips, of which connecting is one", proxy.Turns(), 1)
+	equal(t, "the number of messages", proxy.Messages(testdb.ToServer), 1)
+}
+
+func TestCloseClosesWhatOpenOpened(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	db := open(t, url)
+	equal(t, "the number of connections", connections(t, c), "1")
+	must(t, db.Close())
+	eventually(t, "the connection is closed", func() bool { return connections(t, c) == "0" })
+}
+
+func TestCloseLeavesOpenWhatWasHandedIn(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	set := setOf(t, "s", "CREATE TABLE a (x int)", "CREATE INDEX CONCURRENTLY ON a (x)")
+	for name, use := range map[string]func(t *testing.T) (database.Database, func() error){
+		"a pool": func(t *testing.T) (database.Database, func() error) {
+			pool := newPool(t, url)
+			return postgres.NewPool(pool, database.Options{HistoryTable: "pool_history"}), func() error { return pool.Ping(background(t)) }
+		},
+		"a connection": func(t *testing.T) (database.Database, func() error) {
+			c := connect(t, url)
+			return postgres.NewConn(c, database.Options{HistoryTable: "conn_history"}), func() error { return c.Ping(background(t)) }
+		},
+		"a sql.DB": func(t *testing.T) (database.Database, func() error) {
+			db := openSQL(t, url)
+			return postgres.NewDB(db, database.Options{HistoryTable: "db_history"}), func() error { return db.Ping() }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			db, ping := use(t)
+			_, err := up(t, db, setOf(t, "s"))
+			must(t, err)
+			b := begin(t, db, "open") // Close ends it, and gives the connection back
+			must(t, b.Run(background(t), script("CREATE TABLE nothing (x int)")))
+			must(t, db.Close())
+			must(t, ping())
+			if err := b.Commit(background(t)); err == nil {
+				t.Error("Commit after Close returned no error")
+			}
+			_, err = up(t, db, set)
+			contains(t, "the error after Close", err.Error(), "closed")
+			must(t, ping())
+		})
+	}
+	equal(t, "the number of tables", value(t, connect(t, url), "SELECT count(*) FROM pg_class WHERE relname = 'nothing'"), "0")
+}
+
+// All that Open knows is in the URL.
+func TestOpenReadsNothingFromTheEnvironment(t *testing.T) {
+	url := testdb.Postgres(t)
+	home := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(home, ".pgpass"), []byte("*:*:*:*:a password from a file\n"), 0o600))
+	for name, v := range map[string]string{
+		"PGHOST": "no.such.host", "PGPORT": "1", "PGUSER": "nobody", "PGDATABASE": "nothing", "PGPASSWORD": "wrong", "PGAPPNAME": "environment",
+		"PGOPTIONS": "-c search_path=environment", "PGTZ": "Asia/Tokyo", "PGSSLMODE": "verify-full", "PGSSLROOTCERT": "/no/such/file", "PGTARGETSESSIONATTRS": "standby",
+		"PGCONNECT_TIMEOUT": "x", "PGSSLNEGOTIATION": "direct", "PGCHANNELBINDING": "require", "PGREQUIREAUTH": "none", "HOME": home,
+	} {
+		t.Setenv(name, v)
+	}
+	db := open(t, url)
+	must(t, apply(t, db, "s", 1, script("CREATE TABLE public.seen AS SELECT current_setting('application_name') || current_setting('search_path') || current_setting('timezone') AS all")))
+	if seen := readSeen(t, url); strings.Contains(seen, "environment") || strings.Contains(seen, "Tokyo") {
+		t.Errorf("the session has %q", seen)
+	}
+	// What the URL leaves out is not filled in either.
+	_, err := database.Open(background(t), "postgres:///", database.Options{})
+	e := as[*database.ConnectError](t, err)
+	if strings.Contains(e.Error(), "no.such.host") || strings.Contains(e.Error(), "nothing") {
+		t.Errorf("postgres:/// leads to %v", e)
+	}
+}
+
+func readSeen(t *testing.T, url string) string {
+	config, err := pgx.ParseConfig(url + "&options=&timezone=&connect_timeout=5&target_session_attrs=any&sslrootcert=&sslnegotiation=&channel_binding=prefer&require_auth=")
+	must(t, err)
+	config.RuntimeParams = map[string]string{}
+	c, err := pgx.ConnectConfig(background(t), config)
+	must(t, err)
+	defer c.Close(context.Background())
+	var seen string
+	must(t, c.QueryRow(background(t), `SELECT "all" FROM public.seen`).Scan(&seen))
+	return seen
+}
+
+func TestURLsThatCannotBeUnderstood(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{
+		"postgres:host=localhost", "postgres://u:se%zzcret@h/db", "postgres://u:secret@h:port/db", "postgres://u:secret@h/db?sslmode=perhaps",
+		"postgres://u:secret@h/db?pool_max_conns=many", "postgresql://u:secret@h/db?connect_timeout=soon",
+	} {
+		_, err := database.Open(background(t), url, database.Options{})
+		e := as[*database.URLError](t, err)
+		if strings.Contains(e.Error(), "secret") || strings.Contains(e.Error(), "zzcret") {
+			t.Errorf("the error shows the password: %v", e)
+		}
+		if len(e.Msg) < 10 {
+			t.Errorf("%s: the error says only %q", url, e.Msg)
+		}
+	}
+}
+
+func TestURLsWithUnusualParts(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	for _, u := range []string{
+		strings.Replace(url, "postgres://", "postgresql://", 1),
+		strings.Replace(url, "postgres@", "postgres:a?b%2Fc%40@", 1), // a password that nobody asks for
+		strings.Replace(url, "127.0.0.1", "localhost", 1),
+		strings.Replace(url, "@127.0.0.1", "@127.0.0.1:1,127.0.0.1", 1), // the first is not there
+		url + "&application_name=a%20name&search_path=public",
+	} {
+		db, err := database.Open(background(t), u, database.Options{})
+		if err != nil {
+			t.Errorf("%s: %v", u, err)
+			continue
+		}
+		must(t, db.Close())
+	}
+}
+
+func TestConnectErrorsSayWhatToDo(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer silent.Close()
+	for name, tt := range map[string]struct{ url, code, says string }{
+		"a database that doesn't exist": {strings.Replace(url, "/test_", "/no_such_", 1), "3D000", "create the database first"},
+		"a user that doesn't exist":     {strings.Replace(url, "postgres@", "nobody_here@", 1), "28000", "check the user"},
+		"a port nobody listens on":      {"postgres://u:secret@127.0.0.1:1/db", "", "check host and port"},
+		"a host that doesn't exist":     {"postgres://u:secret@host.invalid/db", "", "host.invalid"},
+		"a socket that doesn't exist":   {"postgres://u:secret@/db?host=/no/such/folder", "", "socket /no/such/folder, port 5432"},
+		"a server that says nothing":    {"postgres://u:secret@" + silent.Addr().String() + "/db?connect_timeout=1&sslmode=disable", "", "check host and port"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := database.Open(background(t), tt.url, database.Options{})
+			e := as[*database.ConnectError](t, err)
+			equal(t, "Code", e.Code, tt.code)
+			contains(t, "the error", e.Error(), tt.says, "PostgreSQL database")
+			if strings.Contains(e.Error(), "secret") {
+				t.Errorf("the error shows the password: %v", e)
+			}
+			t.Log(e)
+		})
+	}
+}
+
+func TestOpenEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer silent.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	_, err = database.Open(ctx, "postgres://u@"+silent.Addr().String()+"/db?sslmode=disable", database.Options{})
+	e := as[*database.ConnectError](t, err)
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the error is %v, want context.DeadlineExceeded", e)
+	}
+	contains(t, "the error", e.Error(), silent.Addr().String())
+}
+
+func TestWrongPassword(t *testing.T) {
+	t.Parallel()
+	folder, err := os.MkdirTemp("", "hba-") // not t.TempDir, which the server's user can't reach
+	must(t, err)
+	t.Cleanup(func() { os.RemoveAll(folder) })
+	must(t, os.Chmod(folder, 0o755))
+	hba := filepath.Join(folder, "pg_hba.conf")
+	must(t, os.WriteFile(hba, []byte("host all postgres all trust\nhost all ann all scram-sha-256\n"), 0o644))
+	server := testdb.PrivatePostgres(t, "hba_file="+hba)
+	do(t, connect(t, server.URL), "CREATE ROLE ann LOGIN PASSWORD 'right'")
+	as := func(user string) string { return strings.Replace(server.URL, "postgres@", user+"@", 1) }
+
+	open(t, as("ann:right"))
+	for user, says := range map[string]string{"ann:wrong": "check the password", "ann": "the URL has no password"} {
+		_, err := database.Open(background(t), as(user), database.Options{})
+		var e *database.ConnectError
+		if !errors.As(err, &e) || e.Code != "28P01" && user != "ann" {
+			t.Fatalf("the error is %T %v", err, err)
+		}
+		contains(t, "the error", e.Error(), says)
+	}
+	_, err = database.Open(background(t), as("bob"), database.Options{})
+	contains(t, "the error", err.Error(), "28000", "pg_hba.conf")
+}
+
+// A database or a role that may only read: said before anything is done, with what to do.
+func TestReadOnly(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	readOnly := url + "&default_transaction_read_only=on"
+	set := setOf(t, "s", "CREATE TABLE a (x int)")
+	_, err := up(t, open(t, readOnly), set)
+	e := as[*database.StatementError](t, err)
+	equal(t, "Code", e.Code, "25006")
+	contains(t, "the error", err.Error(), "can't create Whimbrel's tables", "connect to the primary")
+
+	must(t, apply(t, open(t, url), "other", 1, script("SELECT 1")))
+	_, err = up(t, open(t, readOnly), set)
+	e = as[*database.StatementError](t, err)
+	equal(t, "Code", e.Code, "25006")
+	contains(t, "the error", err.Error(), "1_m.up.sql:1:1", "connect to the primary")
+	equal(t, "what is applied", versions(t, open(t, readOnly), "s"), "[]")
+}
+
+// What would make a script something else than it is, is refused.
+func TestSessionsThatAreRefused(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	for change, says := range map[string]string{
+		"SET client_encoding = 'LATIN1'":        "client_encoding=UTF8",
+		"SET standard_conforming_strings = off": "standard_conforming_strings=on",
+		"BEGIN":                                 "commit or roll back first",
+	} {
+		c := connect(t, url)
+		do(t, c, change)
+		_, err := postgres.NewConn(c, database.Options{}).State(background(t), "s")
+		if err == nil {
+			t.Errorf("after %s State returned no error", change)
+			continue
+		}
+		contains(t, "the error", err.Error(), says)
+	}
+}
+
+// A database in another encoding than UTF-8 is spoken to in UTF-8.
+func TestDatabaseInAnotherEncoding(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	name := value(t, c, "SELECT current_database()") + "_latin1"
+	do(t, c, "CREATE DATABASE "+name+" ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+	t.Cleanup(func() {
+		c := connect(t, url)
+		do(t, c, "DROP DATABASE "+name+" WITH (FORCE)")
+	})
+	u := strings.TrimSuffix(url, "?sslmode=disable") + "_latin1?sslmode=disable"
+	db := open(t, u)
+	must(t, apply(t, db, "Häfen", 1, script("CREATE TABLE \"Häfen\" AS SELECT 'grün'::text AS \"Färbung\"")))
+	equal(t, "the applied versions", versions(t, open(t, u), "Häfen"), "[1]")
+	err := apply(t, db, "Häfen", 2, migration.Text("2.up.sql", "SELECT 'ä', x"))
+	equal(t, "the place of the error", as[*database.StatementError](t, err).Pos.Column, 13)
+	equal(t, "the length of what was stored", value(t, connect(t, u+"&client_encoding=UTF8"), `SELECT length("Färbung") FROM "Häfen"`), "4")
+}
