@@ -43,6 +43,9 @@ func (c *conn) do(ctx context.Context, f func(context.Context, *pgx.Conn) error)
 func (c *conn) untilClosed(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(c.closing, func() { cancel(errClosed) })
+	if c.closing.Err() != nil { // at once, not when that function gets to run
+		cancel(errClosed)
+	}
 	return ctx, func() {
 		stop()
 		cancel(nil)

@@ -178,6 +178,9 @@ func (r *run) watch() {
 func (r *run) under(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(r.lost, func() { cancel(context.Cause(r.lost)) })
+	if r.lost.Err() != nil { // at once, not when that function gets to run
+		cancel(context.Cause(r.lost))
+	}
 	return ctx, func() {
 		stop()
 		cancel(nil)

@@ -1,0 +1,199 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/postgres"
+	"github.com/whimbrel-db/whimbrel/internal/testdb"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// While CREATE INDEX CONCURRENTLY runs under the guard, others wait for the lock: they have
+// no snapshot that it would wait for in turn.
+func TestOthersWaitWhileAnIndexIsBuilt(t *testing.T) {
+	for name, through := range map[string]bool{"directly": false, "through PgBouncer": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := ""
+			if through {
+				url, _ = testdb.PgBouncer(t)
+			} else {
+				url = testdb.Postgres(t)
+			}
+			db := open(t, url)
+			must(t, apply(t, db, "s", 1, script("CREATE TABLE t AS SELECT generate_series(1, 100) AS x")))
+			r := guard(t, db, "s")
+			var waiting, all sync.WaitGroup
+			waiting.Add(10)
+			errs := make(chan error, 10)
+			for range 10 {
+				all.Go(func() {
+					other, err := database.Open(context.Background(), url, database.Options{})
+					if err != nil {
+						errs <- err
+						waiting.Done()
+						return
+					}
+					defer other.Close()
+					var once sync.Once
+					b, err := other.Begin(context.Background(), "s", database.LockOptions{Timeout: patience, Waiting: func(database.Holder) { once.Do(waiting.Done) }})
+					if err == nil {
+						err = b.Rollback(context.Background())
+					}
+					errs <- err
+				})
+			}
+			waiting.Wait()
+			for i := range 5 {
+				must(t, execAll(background(t), db, r, script(fmt.Sprintf("CREATE INDEX CONCURRENTLY i%d ON t (x)", i))))
+			}
+			_, err := r.Record(background(t), event(2))
+			must(t, err)
+			must(t, r.Close(background(t)))
+			all.Wait()
+			for range 10 {
+				must(t, <-errs)
+			}
+			equal(t, "the number of valid indexes", value(t, connect(t, url), "SELECT count(*) FROM pg_index WHERE indrelid = 't'::regclass AND indisvalid"), "5")
+		})
+	}
+}
+
+// When the connection that holds the lock ends, the statement that runs under it is cancelled on the
+// server: nobody else finds it running when they have the lock.
+func TestLostLockCancelsTheStatement(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	db := open(t, url)
+	r := guard(t, db, "s")
+	done := make(chan error, 1)
+	go func() { done <- execAll(background(t), db, r, script("SELECT pg_sleep(300)")) }()
+	becomesStuck(t, c)
+	do(t, c, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())")
+	err := <-done
+	equal(t, "the set in the error", as[*database.LockLostError](t, err).Set, "s")
+	equal(t, "what still runs", stuck(t, c), false)
+	if errors.Is(err, context.Canceled) {
+		t.Errorf("the error %v says that the caller cancelled it", err)
+	}
+	_, err = r.Record(background(t), event(1))
+	as[*database.LockLostError](t, err)
+	as[*database.LockLostError](t, execAll(background(t), db, r, script("SELECT 1")))
+	must(t, r.Close(background(t)))
+	isFree(t, db, "s")
+	equal(t, "the applied versions", versions(t, db, "s"), "[]")
+}
+
+// The lock's connection may be idle for as long as it takes.
+func TestGuardMayBeIdle(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	db := open(t, url+"&idle_in_transaction_session_timeout=50ms")
+	r := guard(t, db, "s")
+	must(t, execAll(background(t), db, r, script("SELECT pg_sleep(0.3)")))
+	_, err := r.Record(background(t), event(1))
+	must(t, err)
+	must(t, r.Close(background(t)))
+}
+
+// A run needs no more than one connection of a pool.
+func TestRunWithAPoolOfOne(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	pool := newPool(t, url, ofSize(1), func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["application_name"] = "the pool" })
+	db := postgres.NewPool(pool, database.Options{})
+	_, err := up(t, db, setOf(t, "s", "CREATE TABLE t (x int)", "CREATE INDEX CONCURRENTLY ON t (x)", "VACUUM t"))
+	must(t, err)
+	equal(t, "the applied versions", versions(t, db, "s"), "[1 2 3]")
+	equal(t, "the number of connections that the pool made", pool.Stat().NewConnsCount(), 1)
+	eventually(t, "the lock's connection is closed", func() bool { return connections(t, connect(t, url)) == "2" }) // the pool's, and the one that was just made
+}
+
+// A transaction that the script opens is the script's; what it leaves open is rolled back, and
+// cannot be recorded.
+func TestTransactionThatARunLeavesOpen(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	db := open(t, url)
+	r := guard(t, db, "s")
+	must(t, execAll(background(t), db, r, script("CREATE TABLE kept (x int); BEGIN; CREATE TABLE dropped (x int)")))
+	_, err := r.Record(background(t), event(1))
+	contains(t, "the error of Record", err.Error(), "it must end it")
+	must(t, r.Close(background(t)))
+	c := connect(t, url)
+	equal(t, "the table outside", value(t, c, "SELECT to_regclass('kept')"), "kept")
+	equal(t, "the table inside", value(t, c, "SELECT to_regclass('dropped')"), "<null>")
+	equal(t, "the applied versions", versions(t, db, "s"), "[]")
+}
+
+// COPY in a run.
+func TestCopyInARun(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	db := open(t, url)
+	_, err := up(t, db, setOf(t, "s", "CREATE TABLE t (x int);\nVACUUM t;\nCOPY t FROM stdin;\n1\n2\n\\.\nVACUUM t;\n"))
+	must(t, err)
+	equal(t, "the number of rows", value(t, connect(t, url), "SELECT count(*) FROM t"), "2")
+
+	s := script("SELECT 1;\nCOPY t FROM stdin;\n1\n2\nx\n\\.\n")
+	a, err := s.Analyze(db.Dialect(), db.Tables())
+	must(t, err)
+	next, stop := iter.Pull2(a.All())
+	defer stop()
+	next()
+	st, _, _ := next()
+	equal(t, "the kind of the statement", st.Kind, sqltext.CopyIn)
+	r := guard(t, db, "s")
+	var data io.Reader = database.CopyData(next)
+	e := as[*database.StatementError](t, r.Exec(background(t), s, st, data))
+	equal(t, "the line of the mistake", e.Pos.Line, 5)
+}
+
+// A run that stops says how many of its statements stand.
+func TestRunThatStops(t *testing.T) {
+	t.Parallel()
+	db := open(t, testdb.Postgres(t))
+	_, err := up(t, db, setOf(t, "s", "CREATE TABLE t (x int); VACUUM t; SELECT 1 / 0;"))
+	e := as[*whimbrel.MigrationError](t, err)
+	equal(t, "the number of statements that stand", e.Standing, 2)
+	isFree(t, db, "s")
+}
+
+// Through a pooler there is no session that a run could change and put back: what would change
+// one is refused, and nothing leaks to the pooler's other clients.
+func TestRunThroughPgBouncerHasNoSession(t *testing.T) {
+	t.Parallel()
+	url, _ := testdb.PgBouncer(t)
+	db := open(t, url)
+	must(t, apply(t, db, "s", 1, script("CREATE TABLE t (x int)")))
+	r := guard(t, db, "s")
+	for _, change := range sessionChanges {
+		if strings.HasPrefix(change.Change, "DO") || strings.HasPrefix(change.Change, "GRANT") {
+			continue
+		}
+		err := execAll(background(t), db, r, script(change.Change))
+		e := as[*database.StatementError](t, err)
+		contains(t, "the error of "+change.Change, e.Error(), "pooler", "connect to PostgreSQL directly")
+	}
+	withTimeout := script("VACUUM t")
+	withTimeout.LockTimeout = patience
+	contains(t, "the error of a directive", execAll(background(t), db, r, withTimeout).Error(), "connect to PostgreSQL directly")
+
+	must(t, execAll(background(t), db, r, script("VACUUM t; BEGIN; SET LOCAL lock_timeout = '7s'; INSERT INTO t VALUES (1); COMMIT; CREATE INDEX CONCURRENTLY ON t (x); DO $$ BEGIN COMMIT; END $$;")))
+	_, err := r.Record(background(t), event(2))
+	must(t, err)
+	must(t, r.Close(background(t)))
+	equal(t, "the applied versions", versions(t, db, "s"), "[1 2]")
+}

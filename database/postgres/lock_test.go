@@ -1,0 +1,182 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/postgres"
+	"github.com/whimbrel-db/whimbrel/internal/testdb"
+)
+
+// isHeld reports whether somebody holds the lock that db wants.
+func isHeld(t testing.TB, db database.Database, set string) bool {
+	t.Helper()
+	b, err := db.Begin(background(t), set, database.LockOptions{})
+	if err == nil {
+		must(t, b.Rollback(background(t)))
+		return false
+	}
+	if !errors.Is(err, database.ErrLocked) {
+		t.Fatal(err)
+	}
+	return true
+}
+
+// The key of the lock is the same whichever way one connects, and another one for another set,
+// schema, history or database.
+func TestLockIsOneForAllWhoMeanTheSame(t *testing.T) {
+	t.Parallel()
+	pooled, url := testdb.PgBouncer(t)
+	c := connect(t, url)
+	do(t, c, "CREATE SCHEMA other")
+	holder := begin(t, open(t, url), "s")
+	same := map[string]database.Database{
+		"a URL":                      open(t, url),
+		"PgBouncer":                  open(t, pooled),
+		"localhost":                  open(t, strings.Replace(url, "127.0.0.1", "localhost", 1)),
+		"a pool":                     postgres.NewPool(newPool(t, url, ofSize(1)), database.Options{}),
+		"a connection":               postgres.NewConn(connect(t, url), database.Options{}),
+		"a sql.DB":                   postgres.NewDB(openSQL(t, pooled), database.Options{}),
+		"another search path":        open(t, url+"&search_path=nowhere,public,other"),
+		"the schema by name":         open(t, url+"&search_path=other", database.Options{Schema: "public"}),
+		"the history's default name": open(t, url, database.Options{HistoryTable: "whimbrel_history"}),
+		"another application":        open(t, url, database.Options{App: "another"}),
+	}
+	for name, db := range same {
+		if !isHeld(t, db, "s") {
+			t.Errorf("through %s the lock is free", name)
+		}
+	}
+	different := map[string]database.Database{
+		"another schema":   open(t, url, database.Options{Schema: "other"}),
+		"another history":  open(t, url, database.Options{HistoryTable: "other_history"}),
+		"another database": open(t, testdb.Postgres(t)),
+	}
+	for name, db := range different {
+		if isHeld(t, db, "s") {
+			t.Errorf("in %s the lock is held", name)
+		}
+	}
+	equal(t, "whether the lock of another set is held", isHeld(t, open(t, url), "S"), false)
+	must(t, holder.Rollback(background(t)))
+	for name, db := range same {
+		if isHeld(t, db, "s") {
+			t.Errorf("through %s the lock is held after it was let go of", name)
+		}
+	}
+}
+
+// Who waits is told who holds the lock, and so is who waited in vain.
+func TestWhoHoldsTheLock(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	before := time.Now().Add(-time.Minute)
+	ways := map[string]func() database.Database{
+		"from a URL": func() database.Database { return open(t, url, database.Options{App: "billing 'x' \\"}) },
+		"from a connection": func() database.Database {
+			return postgres.NewConn(connect(t, url), database.Options{App: "billing 'x' \\"})
+		},
+	}
+	for name, way := range ways {
+		for what, hold := range map[string]func(database.Database) (release func(context.Context) error){
+			"a batch": func(db database.Database) func(context.Context) error {
+				b := begin(t, db, "s")
+				must(t, b.Run(background(t), script("CREATE TABLE whoever_reads_this (x int)")))
+				_, err := b.State(background(t))
+				must(t, err)
+				return b.Rollback
+			},
+			"a run": func(db database.Database) func(context.Context) error { return guard(t, db, "s").Close },
+		} {
+			t.Run(what+" "+name, func(t *testing.T) {
+				release := hold(way())
+				var told database.Holder
+				_, err := open(t, url).Begin(background(t), "s", database.LockOptions{Waiting: func(h database.Holder) { told = h }})
+				locked := as[*database.LockedError](t, err)
+				equal(t, "the holder in the error", locked.Holder, told)
+				equal(t, "the user", told.User, "postgres")
+				equal(t, "the application", told.App, `billing 'x' \`)
+				equal(t, "the host", told.Host, "127.0.0.1")
+				if told.PID == 0 || told.Since.Before(before) || told.Since.After(time.Now().Add(time.Minute)) || told.Query == "" {
+					t.Errorf("the holder is %+v", told)
+				}
+				contains(t, "the error", err.Error(), "can't acquire lock", `set "s"`, "user postgres", "application billing")
+				must(t, release(background(t)))
+			})
+		}
+	}
+}
+
+// A role that may not see what others do learns as much as the server tells it.
+func TestHolderThatTheRoleMayNotSee(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	role := newRole(t, c)
+	begin(t, open(t, url, database.Options{App: "secret"}), "s")
+	do(t, c, "GRANT SELECT, INSERT ON whimbrel_history, whimbrel_settings TO "+role)
+	_, err := open(t, asRole(url, role)).Begin(background(t), "s", database.LockOptions{})
+	h := as[*database.LockedError](t, err).Holder
+	if h.PID == 0 || h.User != "postgres" || h.Query != "" {
+		t.Errorf("the holder is %+v", h)
+	}
+}
+
+// A lock that is free by the time one looks has no holder, and the wait goes on to success.
+func TestLockIsHandedOver(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	holder := begin(t, open(t, url), "s")
+	waits := 0
+	b, err := open(t, url).Begin(background(t), "s", database.LockOptions{Timeout: patience, Waiting: func(database.Holder) {
+		if waits++; waits == 3 {
+			must(t, holder.Rollback(background(t)))
+		}
+	}})
+	must(t, err)
+	must(t, b.Rollback(background(t)))
+	equal(t, "the number of times that Waiting was called", waits >= 3, true)
+}
+
+// Who waits has no transaction, and so no snapshot that anybody would have to wait for.
+func TestWhoWaitsHasNoTransaction(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	begin(t, open(t, url), "s")
+	db := open(t, url, database.Options{App: "who waits"})
+	waits := 0
+	_, err := db.Begin(background(t), "s", database.LockOptions{Timeout: patience / 60, Waiting: func(database.Holder) {
+		waits++
+		equal(t, "the transactions of who waits", value(t, c, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'who waits' AND xact_start IS NOT NULL AND datname = current_database()"), "0")
+	}})
+	as[*database.LockedError](t, err)
+}
+
+// With one connection alone a Database never waits for itself.
+func TestReadingWhileABatchHasTheOnlyConnection(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	oneOnly := openSQL(t, url)
+	oneOnly.SetMaxOpenConns(1)
+	for name, db := range map[string]database.Database{
+		"a pool of one": postgres.NewPool(newPool(t, url, ofSize(1)), database.Options{}),
+		"a connection":  postgres.NewConn(connect(t, url), database.Options{}),
+		"a sql.DB":      postgres.NewDB(oneOnly, database.Options{}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := begin(t, db, name)
+			must(t, b.Record(background(t), event(1)))
+			count(t, db)
+			equal(t, "what others see", versions(t, db, name), "[]")
+			equal(t, "whether the lock is held", isHeld(t, db, name), true)
+			must(t, apply(t, db, name+" too", 1, script("SELECT 1")))
+			must(t, b.Commit(background(t)))
+			equal(t, "the applied versions", versions(t, db, name), "[1]")
+		})
+	}
+}
