@@ -307,6 +307,8 @@ func (b *batch) abort() {
 			return err
 		}
 		b.c.spoiled = b.c.spoiled || after.lost(&before)
+		after.endTransaction()
+		before.endTransaction()
 		return pipelined(append(after.undo(&before), query{sql: "COMMIT"}))(ctx, pc)
 	})
 	if err != nil {

@@ -17,6 +17,9 @@ var (
 	customReset  = regexp.MustCompile(`(?i)\breset\s+("?[a-z_][\w$]*"?(?:\."?[a-z_][\w$]*"?)+)`)
 )
 
+// resetsAll matches what takes settings with a dot away without naming them.
+var resetsAll = regexp.MustCompile(`(?i)\b(reset|discard)\s+all\b`)
+
 // customSettings returns the names of such settings that a statement may change.
 func customSettings(st sqltext.Statement) []string {
 	if !st.Session || !strings.Contains(st.Text, ".") {

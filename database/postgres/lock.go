@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -103,15 +104,18 @@ func (db *Database) lockQueries(c *conn, schema, set string, got *bool) []query 
 }
 
 // forTheTransaction sets, for the rest of a transaction, that the server looks every
-// second whether its client is still there, where it can; and who we are.
-func (db *Database) forTheTransaction(c *conn) string {
-	var sql string
+// second whether its client is still there, where it can; and who we are. What these
+// settings were is kept beside, as session.Masked.
+func (db *Database) forTheTransaction(c *conn) (sql string) {
+	mask := func(name, value string) string {
+		return fmt.Sprintf("pg_catalog.set_config('whimbrel.%[1]s', '=' || pg_catalog.current_setting('%[1]s'), true) || pg_catalog.set_config('%[1]s', %[2]s, true)", name, literal(value))
+	}
 	c.use(func(pc *pgx.Conn) error {
 		if serverMajor(pc.PgConn()) >= 14 {
-			sql = ", CASE WHEN pg_catalog.version() ~* 'linux' THEN pg_catalog.set_config('client_connection_check_interval', '1000', true) END"
+			sql += ", CASE WHEN pg_catalog.version() ~* 'linux' THEN " + mask("client_connection_check_interval", "1000") + " END"
 		}
 		if db.sayApp && pc.PgConn().ParameterStatus("application_name") != db.opts.App {
-			sql += ", pg_catalog.set_config('application_name', " + literal(db.opts.App) + ", true)"
+			sql += ", " + mask("application_name", db.opts.App)
 		}
 		return nil
 	})

@@ -214,6 +214,9 @@ func poolValue(t testing.TB, pool interface {
 	QueryRow(context.Context, string, ...any) pgx.Row
 }, expr string) (s string) {
 	t.Helper()
-	must(t, pool.QueryRow(background(t), "SELECT ("+expr+")::text").Scan(&s))
+	if !strings.HasPrefix(expr, "SELECT") {
+		expr = "SELECT " + expr
+	}
+	must(t, pool.QueryRow(background(t), expr).Scan(&s))
 	return s
 }

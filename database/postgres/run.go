@@ -254,6 +254,7 @@ func (r *run) prepare(ctx context.Context, s *migration.Script, st sqltext.State
 			return refused(st, "the statement changes the session, which a connection pooler shares with others", direct)
 		}
 	}
+	r.worker.spoiled = r.worker.spoiled || st.Session && resetsAll.MatchString(st.Text)
 	var unread []string
 	for _, name := range customSettings(st) {
 		if !slices.Contains(r.names, name) {

@@ -20,13 +20,21 @@ type session struct {
 	Protocol []string          `json:"protocol"` // prepared by the client library, for itself
 	Cursors  []string          `json:"cursors"`
 	Channels []string          `json:"channels"`
-	Locks    []string          `json:"locks"` // advisory ones, as calls that let go of them
-	Batch    string            `json:"batch"` // the mark of the batch's transaction
+	Locks    []string          `json:"locks"`  // advisory ones, as calls that let go of them
+	Batch    string            `json:"batch"`  // the mark of the batch's transaction
+	Masked   map[string]string `json:"masked"` // what settings were which the transaction has changed, after a "="
 
 	custom map[string]*string // settings with a dot, as far as scripts name them; nil: not set
 	known  bool               // it has been read
 
 	mayListen bool // LISTEN in a transaction shows only after it
+}
+
+// endTransaction drops what was so for the transaction only.
+func (s *session) endTransaction() {
+	for name := range s.Masked {
+		delete(s.Settings, name)
+	}
 }
 
 // sessionQuery reads the session as one JSON document. It leaves out what the server sets
@@ -54,7 +62,9 @@ const sessionQuery = `SELECT pg_catalog.json_build_object(
 			ELSE pg_catalog.format('(%L::int, %L::int)', classid::bigint::bit(32)::int, objid::bigint::bit(32)::int) END), '[]')
 		FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND pid = pg_catalog.pg_backend_pid() AND granted
 		AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())),
-	'batch', coalesce(pg_catalog.current_setting('whimbrel.batch', true), ''))`
+	'batch', coalesce(pg_catalog.current_setting('whimbrel.batch', true), ''),
+	'masked', pg_catalog.json_build_object('application_name', pg_catalog.current_setting('whimbrel.application_name', true),
+		'client_connection_check_interval', pg_catalog.current_setting('whimbrel.client_connection_check_interval', true)))`
 
 func (s *session) read() query {
 	return query{sql: sessionQuery, row: func(r *row) error {
@@ -91,9 +101,6 @@ func (s *session) readCustom(names []string) query {
 	}}
 }
 
-// ours are settings that the batch itself has set for its transaction.
-var ours = []string{"application_name", "client_connection_check_interval"}
-
 // undo returns the statements that lead from s back to before.
 func (s *session) undo(before *session) []query {
 	var qs []query
@@ -104,16 +111,18 @@ func (s *session) undo(before *session) []query {
 	if s.User != before.User {
 		add("SET SESSION AUTHORIZATION ", quote(before.User))
 	}
-	if s.Role != before.Role || s.User != before.User {
-		add("SELECT pg_catalog.set_config('role', ", literal(before.Role), ", false)")
-	}
-	switch temp := added(s.Temp, before.Temp); {
-	case len(temp) > 0 && len(before.Temp) == 0:
+	temp := added(s.Temp, before.Temp)
+	alone := len(before.Temp) == 0 // then there is one statement for all, which asks for no privilege
+	if len(temp) > 0 && alone {
 		add("DISCARD TEMP")
-	default:
+	} else if len(temp) > 0 {
+		add("SET ROLE NONE")
 		for _, what := range temp {
 			add("DROP ", what, " CASCADE")
 		}
+	}
+	if s.Role != before.Role || s.User != before.User || len(temp) > 0 && !alone {
+		add("SELECT pg_catalog.set_config('role', ", literal(before.Role), ", false)")
 	}
 	qs = append(qs, s.undoSettings(before)...)
 	for _, name := range added(s.Prepared, before.Prepared) {
@@ -143,9 +152,16 @@ func (s *session) undoSettings(before *session) (qs []query) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(before.Settings)) {
-		if value := before.Settings[name]; s.Settings[name] != value {
-			local := fmt.Sprint(slices.Contains(ours, name))
-			add("SELECT pg_catalog.set_config(", literal(name), ", ", literal(value), ", ", local, ")")
+		value := before.Settings[name]
+		callers, isMasked := strings.CutPrefix(before.Masked[name], "=")
+		switch {
+		case s.Settings[name] == value:
+		case isMasked: // for the transaction only
+			add("RESET ", settingName(name))
+			add("SELECT pg_catalog.set_config(", literal(name), ", ", literal(callers), ", false) WHERE pg_catalog.current_setting(", literal(name), ") <> ", literal(callers))
+			add("SELECT pg_catalog.set_config(", literal(name), ", ", literal(value), ", true)")
+		default:
+			add("SELECT pg_catalog.set_config(", literal(name), ", ", literal(value), ", false)")
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.custom)) {
