@@ -1,0 +1,134 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/testdb"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// A long history comes page by page, in order, nothing twice, and no connection is held between.
+func TestLongHistory(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	db := open(t, url+"&pool_max_conns=1")
+	const n = 2345
+	b := begin(t, db, "s")
+	for v := range int64(n) {
+		e := event(v)
+		e.UpText, e.DownText, e.HasDownText = fmt.Sprint("up ", v), fmt.Sprint("down ", v), true
+		must(t, b.Record(background(t), e))
+	}
+	must(t, b.Commit(background(t)))
+	for _, texts := range []bool{false, true} {
+		next := int64(0)
+		for e, err := range db.History(background(t), database.HistoryQuery{Set: "s", Texts: texts}) {
+			must(t, err)
+			equal(t, "the version", e.Version, next)
+			if texts {
+				equal(t, "the text", e.UpText+e.DownText, fmt.Sprint("up ", next, "down ", next))
+			} else {
+				equal(t, "the text", e.UpText+e.DownText, "")
+			}
+			if next++; next%500 == 0 {
+				equal(t, "the number of applied versions", len(versions(t, db, "s")) > n, true)
+			}
+		}
+		equal(t, "the number of events", next, n)
+	}
+	for range db.History(background(t), database.HistoryQuery{}) {
+		break
+	}
+	ctx, cancel := context.WithCancel(background(t))
+	defer cancel()
+	var last error
+	seen := 0
+	for _, err := range db.History(ctx, database.HistoryQuery{Set: "s"}) {
+		seen++
+		last = err
+		cancel()
+	}
+	if !errors.Is(last, context.Canceled) || seen != 1001 {
+		t.Errorf("a cancelled History ended after %d with %v", seen, last)
+	}
+}
+
+// The history knows what happened when somebody looks: texts, who, and down scripts that only it has.
+func TestHistoryKeepsWhatARollbackNeeds(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	long := "CREATE TABLE long (x int); -- " + strings.Repeat("ä", 1000)
+	set, err := migration.NewSet("s",
+		migration.Migration{Version: 1, Name: "one", Up: migration.Text("1.up.sql", "CREATE TABLE \"ö\\'\" (x text DEFAULT 'it''s \\');"), Down: migration.Text("1.down.sql", "DROP TABLE \"ö\\'\"")},
+		migration.Migration{Version: 2, Name: "two", Up: migration.Text("2.up.sql", long), Down: migration.Text("2.down.sql", "DROP TABLE long")},
+	)
+	must(t, err)
+	_, err = up(t, open(t, url, database.Options{App: "it's me"}), set, whimbrel.Options{TextLimit: 500, Note: "a 'note'"})
+	must(t, err)
+	var all []database.Event
+	for e, err := range open(t, url).History(background(t), database.HistoryQuery{Set: "s", Texts: true}) {
+		must(t, err)
+		all = append(all, e)
+	}
+	equal(t, "the text", all[0].UpText, "CREATE TABLE \"ö\\'\" (x text DEFAULT 'it''s \\');")
+	equal(t, "the text that is too long", all[1].UpText, "")
+	equal(t, "the down text", all[1].DownText, "DROP TABLE long")
+	equal(t, "who", all[0].DBUser+" "+all[0].App+" "+all[0].Note, "postgres it's me a 'note'")
+	empty, err := migration.NewSet("s")
+	must(t, err)
+	_, err = whimbrel.New(open(t, url), empty, whimbrel.Options{}).Rollback(background(t), -1)
+	must(t, err)
+	equal(t, "the tables left", value(t, connect(t, url), "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), "2")
+}
+
+// Tables of a newer Whimbrel are left alone, by everything.
+func TestTablesOfANewerWhimbrel(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	db := open(t, url)
+	must(t, apply(t, db, "s", 1, script("SELECT 1")))
+	do(t, connect(t, url), "INSERT INTO whimbrel_history (set_name, version, name, direction, started_at, duration_us, db_user, host, app, tool_version, note) VALUES ('whimbrel', 99, 'tables', 'up', now(), 0, '', '', '', '', '')")
+	ctx := background(t)
+	_, stateErr := db.State(ctx, "s")
+	_, beginErr := db.Begin(ctx, "s", database.LockOptions{})
+	_, guardErr := db.Guard(ctx, "s", database.LockOptions{})
+	settingErr := db.UpdateSetting(ctx, database.SettingUpdate{Name: database.Protected, Value: "true"})
+	for name, err := range map[string]error{"State": stateErr, "Begin": beginErr, "Guard": guardErr, "UpdateSetting": settingErr} {
+		e := as[*database.TablesNewerError](t, err)
+		equal(t, "the version that "+name+" found", e.Found, 99)
+	}
+	becomesFreeAgain(t, url)
+}
+
+// becomesFreeAgain fails the test unless nobody holds a lock in the database.
+func becomesFreeAgain(t testing.TB, url string) {
+	t.Helper()
+	c := connect(t, url)
+	eventually(t, "the lock is free", func() bool {
+		return value(t, c, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())") == "0"
+	})
+}
+
+// Settings are stored, end by the server's clock, and are said of whoever changed them.
+func TestSettings(t *testing.T) {
+	t.Parallel()
+	pooled, direct := testdb.PgBouncer(t)
+	for name, url := range map[string]string{"directly": direct, "through PgBouncer": pooled} {
+		db := open(t, url, database.Options{HistoryTable: name})
+		must(t, db.UpdateSetting(background(t), database.SettingUpdate{Name: database.MigrationMode, Value: "f", Reason: "it's 'night'", At: time.Now()}))
+		_, err := up(t, db, setOf(t, "s", "SELECT 1"))
+		e := as[*whimbrel.MigrationModeError](t, err)
+		equal(t, "the reason", e.Reason, "it's 'night'")
+		equal(t, "by whom", e.By, "postgres")
+		must(t, db.UpdateSetting(background(t), database.SettingUpdate{Name: database.MigrationMode, Value: "false", Until: time.Now().Add(-time.Hour)}))
+		_, err = up(t, db, setOf(t, "s", "SELECT 1"))
+		must(t, err)
+	}
+}

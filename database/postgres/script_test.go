@@ -1,0 +1,236 @@
+package postgres_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/postgres"
+	"github.com/whimbrel-db/whimbrel/internal/testdb"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// scripts are files as people have them, each with what it leaves: a query and its answer.
+var scripts = map[string]struct {
+	text, query, want string
+	since             int // the major version
+}{
+	"a transaction of its own":   {text: "BEGIN;\nCREATE TABLE a (x int);\nINSERT INTO a VALUES (1);\nCOMMIT;\n", query: "SELECT count(*) FROM a", want: "1"},
+	"a comment at the very end":  {text: "CREATE TABLE a (x int); -- the end", query: "SELECT count(*) FROM a", want: "0"},
+	"no statement":               {text: "-- nothing\n;;\n/* at all */", query: "SELECT 1", want: "1"},
+	"CRLF":                       {text: "CREATE TABLE a (\r\n  x text DEFAULT 'two\r\nlines'\r\n);\r\nINSERT INTO a DEFAULT VALUES;\r\n", query: "SELECT length(x) FROM a", want: "10"},
+	"a byte-order mark":          {text: "\ufeffCREATE TABLE a (x int)", query: "SELECT count(*) FROM a", want: "0"},
+	"DO":                         {text: "DO $outer$ BEGIN EXECUTE $$CREATE TABLE a AS SELECT ';'::text AS x$$; END; $outer$;", query: "SELECT x FROM a", want: ";"},
+	"BEGIN ATOMIC":               {text: "CREATE FUNCTION f(n int) RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; SELECT CASE WHEN n > 0 THEN $1 END; END; SELECT f(1);", query: "SELECT f(2)", want: "2", since: 14},
+	"RETURN":                     {text: "CREATE FUNCTION f(int) RETURNS int LANGUAGE sql RETURN $1 + 1;", query: "SELECT f(2)", want: "3", since: 14},
+	"a rule of several actions":  {text: "CREATE TABLE a (x int); CREATE TABLE log (x int);\nCREATE RULE r AS ON INSERT TO a DO ALSO (INSERT INTO log VALUES (new.x); SELECT count(*) FROM log);\nINSERT INTO a VALUES (1);" + strings.Repeat("INSERT INTO a VALUES (1);\n", 40), query: "SELECT count(*) FROM log", want: "41"},
+	"a prepared statement":       {text: "CREATE TABLE a (x int); PREPARE p (int) AS INSERT INTO a VALUES ($1); EXECUTE p(1); EXECUTE p(2); DEALLOCATE p;", query: "SELECT sum(x) FROM a", want: "3"},
+	"a cursor":                   {text: "DECLARE c CURSOR FOR SELECT generate_series(1, 10); FETCH 3 FROM c; MOVE c; CREATE TABLE a AS SELECT 1; CLOSE c;", query: "SELECT count(*) FROM a", want: "1"},
+	"COPY FROM stdin":            {text: "CREATE TABLE a (x int, y text);\nCOPY a FROM stdin;\n1\tone\n2\t\\N\n\\.\n\nCOPY a (x) FROM STDIN WITH (FORMAT csv);\n3\n\\.\nSELECT 1;\n", query: "SELECT string_agg(concat(x, y), ' ' ORDER BY x) FROM a", want: "1one 2 3"},
+	"COPY of nothing":            {text: "CREATE TABLE a (x int);\nCOPY a FROM stdin;\n\\.\n", query: "SELECT count(*) FROM a", want: "0"},
+	"COPY TO STDOUT":             {text: "CREATE TABLE a AS SELECT generate_series(1, 1000) AS x; COPY a TO STDOUT; COPY (SELECT 1) TO STDOUT WITH (FORMAT binary); INSERT INTO a VALUES (1001);", query: "SELECT count(*) FROM a", want: "1001"},
+	"a long script with COPY TO": {text: strings.Repeat("SELECT 1;", 50) + "CREATE TABLE a AS SELECT generate_series(1, 1000) AS x; COPY a TO STDOUT; INSERT INTO a VALUES (1001);", query: "SELECT count(*) FROM a", want: "1001"},
+	"many rows":                  {text: "SELECT repeat('x', 1000) FROM generate_series(1, 20000); CREATE TABLE a AS SELECT 1; SELECT repeat('x', 1000) FROM generate_series(1, 20000)", query: "SELECT count(*) FROM a", want: "1"},
+	"many rows, many statements": {text: strings.Repeat("SELECT repeat('x', 1000) FROM generate_series(1, 1000);\n", 40) + "CREATE TABLE a AS SELECT 1;", query: "SELECT count(*) FROM a", want: "1"},
+	"NOTIFY and LISTEN":          {text: "LISTEN news; NOTIFY news, 'hello'; SELECT pg_notify('news', 'again'); CREATE TABLE a AS SELECT 1", query: "SELECT count(*) FROM a", want: "1"},
+	"dollars and backslashes":    {text: `CREATE TABLE a AS SELECT E'\'' || '\' || $$$1$$ || $a$$$$a$ || U&'\0041' AS x`, query: "SELECT x FROM a", want: `'\$1$$A`},
+	"a setting that changes how text is read": {text: `SET standard_conforming_strings = on; SET backslash_quote = safe_encoding; CREATE TABLE a AS SELECT '\' AS x;` + strings.Repeat("SELECT 1;", 40), query: "SELECT x FROM a", want: `\`},
+	"deferred constraints":                    {text: "CREATE TABLE a (x int PRIMARY KEY, y int REFERENCES a DEFERRABLE INITIALLY DEFERRED); INSERT INTO a VALUES (1, 2); INSERT INTO a VALUES (2, 1);", query: "SELECT count(*) FROM a", want: "2"},
+	"a statement of 3 MB":                     {text: "CREATE TABLE a AS SELECT length('" + strings.Repeat("ä", 1_500_000) + "') AS x;", query: "SELECT x FROM a", want: "1500000"},
+	"a dump":                                  {text: dump, query: "SELECT string_agg(name, ',' ORDER BY id) FROM public.birds", want: "whimbrel,curlew"},
+}
+
+const dump = `--
+-- PostgreSQL database dump
+--
+
+\restrict aBcDeF123
+
+SET statement_timeout = 0;
+SET lock_timeout = 0;
+SET client_encoding = 'UTF8';
+SET standard_conforming_strings = on;
+SELECT pg_catalog.set_config('search_path', '', false);
+SET check_function_bodies = false;
+SET row_security = off;
+SET default_tablespace = '';
+CREATE TABLE public.birds (
+    id integer NOT NULL,
+    name text
+);
+COPY public.birds (id, name) FROM stdin;
+1	whimbrel
+2	curlew
+\.
+
+
+ALTER TABLE ONLY public.birds
+    ADD CONSTRAINT birds_pkey PRIMARY KEY (id);
+
+\unrestrict aBcDeF123
+`
+
+// Scripts do what they would do alone, on every major version, in their own transaction and in
+// one with others.
+func TestScripts(t *testing.T) {
+	for _, m := range testdb.PostgresMajors(t) {
+		t.Run(fmt.Sprint(m.Major), func(t *testing.T) {
+			t.Parallel()
+			url := m.New(t)
+			db, c := open(t, url), connect(t, url)
+			for name, s := range scripts {
+				if m.Major < s.since {
+					continue
+				}
+				b := begin(t, db, name)
+				if err := b.Run(background(t), script(s.text)); err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+				must(t, b.Run(background(t), script("CREATE TABLE public.next_one (x int)"))) // finds its way as before
+				must(t, b.Record(background(t), event(1)))
+				if err := b.Commit(background(t)); err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+				equal(t, name+": "+s.query, value(t, c, s.query), s.want)
+				do(t, c, "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+			}
+		})
+	}
+}
+
+// Notices are told while a script runs, and what Whimbrel itself does makes none.
+func TestNotices(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var heard []string
+	db := open(t, testdb.Postgres(t), database.Options{Notice: func(n database.Notice) {
+		mu.Lock()
+		defer mu.Unlock()
+		heard = append(heard, n.Severity+" "+n.Message+n.Detail+n.Hint+n.Code)
+	}})
+	must(t, apply(t, db, "s", 1, script(`DO $$ BEGIN RAISE NOTICE 'a %', 1 USING DETAIL = ' b', HINT = ' c '; RAISE WARNING 'd '; END $$;
+DROP TABLE IF EXISTS missing; CREATE TEMP TABLE t (x int PRIMARY KEY); CREATE TEMP VIEW v AS SELECT * FROM t; SELECT pg_advisory_lock(1); SELECT pg_advisory_xact_lock(2); LISTEN x;
+CREATE FUNCTION say() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE 'at the end '; RETURN NULL; END $$; CREATE TABLE u (x int);
+CREATE CONSTRAINT TRIGGER say AFTER INSERT ON u DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION say(); INSERT INTO u VALUES (1);`)))
+	equal(t, "what was heard", strings.Join(heard, "; "), `NOTICE a 1 b c 00000; WARNING d 01000; NOTICE table "missing" does not exist, skipping00000; NOTICE at the end 00000`)
+	heard = nil
+	r := guard(t, db, "s")
+	must(t, execAll(background(t), db, r, script("DROP TABLE IF EXISTS missing; CREATE TEMP TABLE t (x int); SELECT pg_advisory_lock(1); VACUUM u")))
+	must(t, r.Close(background(t)))
+	equal(t, "what was heard of a run", strings.Join(heard, "; "), `NOTICE table "missing" does not exist, skipping00000`)
+	equal(t, "whether the lock is held", isHeld(t, db, "s"), false)
+}
+
+// A large file is streamed: what is in memory does not grow with it.
+func TestMemoryStaysBounded(t *testing.T) {
+	url := testdb.Postgres(t)
+	db := open(t, url)
+	const half = 32 << 20
+	statement := "INSERT INTO a VALUES ('" + strings.Repeat("x", 400) + "') ON CONFLICT DO NOTHING; -- and so on\n"
+	file := filepath.Join(t.TempDir(), "1_large.up.sql")
+	f, err := os.Create(file)
+	must(t, err)
+	_, err = io.Copy(f, io.MultiReader(
+		strings.NewReader("CREATE TABLE a (x text);\n"), &repeated{line: []byte(statement), left: half},
+		strings.NewReader("COPY a FROM stdin;\n"), &repeated{line: []byte(strings.Repeat("y", 200) + "\n"), left: half}, strings.NewReader("\\.\nSELECT 1;\n"),
+	))
+	must(t, err)
+	must(t, f.Close())
+	s, err := migration.Stream(file, func() (io.ReadCloser, error) { return os.Open(file) })
+	must(t, err)
+	_, err = s.Analyze(db.Dialect(), db.Tables())
+	must(t, err)
+	most := watchHeap(t)
+	must(t, apply(t, db, "s", 1, s))
+	if peak := most(); peak > 24<<20 {
+		t.Errorf("the heap grew by %d MB for a file of 64", peak>>20)
+	}
+}
+
+// repeated is one line over and over.
+type repeated struct {
+	line []byte
+	left int
+	at   int
+}
+
+func (r *repeated) Read(p []byte) (int, error) {
+	if r.left <= 0 && r.at == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, r.line[r.at:])
+	r.at = (r.at + n) % len(r.line)
+	r.left -= n
+	return n, nil
+}
+
+// watchHeap returns what tells by how much the heap grew at most since.
+func watchHeap(t testing.TB) func() uint64 {
+	runtime.GC()
+	var before, now runtime.MemStats
+	runtime.ReadMemStats(&before)
+	ctx, cancel := context.WithCancel(background(t))
+	most := make(chan uint64)
+	go func() {
+		var peak uint64
+		tick := time.NewTicker(2 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				most <- peak
+				return
+			case <-tick.C:
+				runtime.ReadMemStats(&now)
+				if now.HeapAlloc > before.HeapAlloc {
+					peak = max(peak, now.HeapAlloc-before.HeapAlloc)
+				}
+			}
+		}
+	}()
+	return func() uint64 {
+		cancel()
+		return <-most
+	}
+}
+
+// A file that changes while it is read is found out, and nothing of it stays.
+func TestFileThatChanges(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	db := open(t, url)
+	for name, format := range map[string]string{
+		"statements": "CREATE TABLE a (x text);\n" + strings.Repeat("INSERT INTO a VALUES ('x');\n", 20_000) + "SELECT %d;",
+		"COPY":       "CREATE TABLE a (x text);\nCOPY a FROM stdin;\n" + strings.Repeat("a row of some length\n", 20_000) + "%d\n\\.\n",
+	} {
+		opened := 0
+		s, err := migration.Stream("1.up.sql", func() (io.ReadCloser, error) {
+			opened++
+			return io.NopCloser(bytes.NewReader(fmt.Appendf(nil, format, max(opened, 2)))), nil
+		})
+		must(t, err)
+		_, err = s.Analyze(db.Dialect(), db.Tables())
+		must(t, err)
+		contains(t, name+": the error", apply(t, db, "s", 1, s).Error(), migration.ErrChanged.Error())
+		equal(t, "the table", value(t, connect(t, url), "SELECT to_regclass('a')"), "<null>")
+		becomesFree(t, db, "s")
+	}
+}
+
+// What a script of nothing but settings changes is gone before a pool has its connection back.
+func TestPoolIsNotTold(t *testing.T) {
+	t.Parallel()
+	pool := newPool(t, testdb.Postgres(t), ofSize(1))
+	db := postgres.NewPool(pool, database.Options{})
+	must(t, apply(t, db, "s", 1, script(dump)))
+	equal(t, "the search path", poolValue(t, pool, "current_setting('search_path')"), `"$user", public`)
+}

@@ -1,0 +1,63 @@
+package postgres_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/testdb"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// What things cost, in round trips, connecting included (which is one without a password).
+func TestRoundTrips(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	ups := []string{"CREATE TABLE a (x int)"}
+	_, err := up(t, open(t, url), setOf(t, "s", ups...))
+	must(t, err)
+	proxy := testdb.NewProxy(t, url)
+
+	// cost opens the database, does something and returns the number of turns.
+	cost := func(what func(db database.Database)) int {
+		t.Helper()
+		proxy.Reset()
+		db := open(t, proxy.URL)
+		what(db)
+		turns := proxy.Turns()
+		must(t, db.Close())
+		return turns
+	}
+	applyNext := func(opts whimbrel.Options, next ...string) func(database.Database) {
+		return func(db database.Database) {
+			ups = append(ups, next...)
+			r, err := up(t, db, setOf(t, "s", ups...), opts)
+			must(t, err)
+			equal(t, "the number of migrations applied", len(r.Applied), len(next))
+		}
+	}
+	withTimeout := func(db database.Database) {
+		s := migration.Text("t.up.sql", "ALTER TABLE a ADD y int")
+		s.LockTimeout = patience
+		must(t, apply(t, db, "timeout", 1, s))
+	}
+	for _, tt := range []struct {
+		name string
+		want int
+		what func(database.Database)
+	}{
+		{"Open", 1, func(database.Database) {}},
+		{"Open and State", 2, func(db database.Database) { versions(t, db, "s") }},
+		{"Open and Up with nothing pending", 2, applyNext(whimbrel.Options{})},
+		{"Open and one migration", 4, applyNext(whimbrel.Options{}, "INSERT INTO a VALUES (1); ALTER TABLE a ADD z int; CREATE INDEX ON a (z)")},
+		{"Open and one migration that may change the session", 5, applyNext(whimbrel.Options{}, "SET search_path = pg_catalog; SET lock_timeout = '1s'; CREATE TEMP TABLE t (x int)")},
+		{"Open and three migrations", 8, applyNext(whimbrel.Options{}, "INSERT INTO a VALUES (1);", "CREATE TABLE b (x int);", "DROP TABLE b;")},
+		{"Open and three migrations in one transaction", 4, applyNext(whimbrel.Options{Atomic: true}, "INSERT INTO a VALUES (2)", "CREATE TABLE b (x int);", "DROP TABLE b;")},
+		{"Open and a batch with a timeout, whose schema is to be found out", 4, withTimeout},
+		{"Open and a script of 1,000 statements", 5, applyNext(whimbrel.Options{}, strings.Repeat("INSERT INTO a VALUES (3);\n", 1000))},
+	} {
+		equal(t, "the number of round trips of "+fmt.Sprintf("%q", tt.name), cost(tt.what), tt.want)
+	}
+}
