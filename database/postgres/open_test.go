@@ -157,7 +157,7 @@ func TestConnectErrorsSayWhatToDo(t *testing.T) {
 	url := testdb.Postgres(t)
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
-	defer silent.Close()
+	t.Cleanup(func() { silent.Close() })
 	for name, tt := range map[string]struct{ url, code, says string }{
 		"a database that doesn't exist": {strings.Replace(url, "/test_", "/no_such_", 1), "3D000", "create the database first"},
 		"a user that doesn't exist":     {strings.Replace(url, "postgres@", "nobody_here@", 1), "28000", "check the user"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"strings"
@@ -26,7 +27,17 @@ func TestMain(m *testing.M) {
 	if job := os.Getenv(jobEnv); job != "" {
 		os.Exit(work(job))
 	}
+	// These tests wait for servers, not for processors.
+	flag.Parse()
+	if !given("test.parallel") {
+		flag.Set("test.parallel", "16")
+	}
 	os.Exit(m.Run())
+}
+
+func given(name string) (is bool) {
+	flag.Visit(func(f *flag.Flag) { is = is || f.Name == name })
+	return is
 }
 
 func background(t testing.TB) context.Context {
