@@ -16,7 +16,6 @@ func New(dialect, server string, objects []Object) *Snapshot {
 // unit is an object with the parts that follow it.
 type unit struct {
 	objects []Object
-	key     string
 	waits   int     // for so many units
 	before  []*unit // these wait for it
 	done    bool

@@ -30,7 +30,7 @@ func TestEveryCutIsSurvived(t *testing.T) {
 				proxy.Quiet = 0
 				unknown := 0
 				messages := 1000
-				for n := 0; n < messages; n += 1 + n/40 {
+				for n := 0; n < messages; n += 1 + n/20 {
 					emptySchema(t, url)
 					proxy.Reset()
 					proxy.CutAfter(direction, n)

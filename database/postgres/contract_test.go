@@ -52,8 +52,7 @@ func TestContract(t *testing.T) {
 			t.Parallel()
 			shelf := newShelf(t, func() (string, string) { url := m.New(t); return url, url })
 			databasetest.Run(t, func(t *testing.T) databasetest.Target {
-				url, direct := shelf.take(t)
-				return target(t, url, direct, fromURL)
+				return target(t, shelf.take(t), fromURL)
 			})
 		})
 	}
@@ -66,8 +65,7 @@ func TestContractOfWhatIsHandedIn(t *testing.T) {
 			t.Parallel()
 			shelf := newShelf(t, func() (string, string) { url := testdb.Postgres(t); return url, url })
 			databasetest.Run(t, func(t *testing.T) databasetest.Target {
-				url, direct := shelf.take(t)
-				target := target(t, url, direct, open)
+				target := target(t, shelf.take(t), open)
 				target.Notice = "" // they go where the caller's configuration says
 				return target
 			})
@@ -80,8 +78,7 @@ func TestContractThroughPgBouncer(t *testing.T) {
 	t.Parallel()
 	shelf := newShelf(t, func() (string, string) { return testdb.PgBouncer(t) })
 	databasetest.Run(t, func(t *testing.T) databasetest.Target {
-		url, direct := shelf.take(t)
-		target := target(t, url, direct, fromURL)
+		target := target(t, shelf.take(t), fromURL)
 		target.Session = nil // a run has no session there; what holds of batches is in session_test.go
 		target.Break = nil   // what breaks behind the pooler the pooler replaces
 		return target
@@ -90,33 +87,49 @@ func TestContractThroughPgBouncer(t *testing.T) {
 
 // shelf has databases that are used again after they were emptied, which takes a tenth of the time that
 // making one takes.
-type shelf chan [2]string
+type shelf chan place
 
-func newShelf(_ *testing.T, create func() (url, direct string)) shelf {
+// place is a database, how to get there, and a connection to it that has nothing to do with Whimbrel.
+type place struct {
+	url, direct string
+	conn        *pgx.Conn
+}
+
+func newShelf(t *testing.T, create func() (url, direct string)) shelf {
 	s := make(shelf, 6)
 	for range cap(s) {
 		url, direct := create()
-		s <- [2]string{url, direct}
+		s <- place{url, direct, connectFor(t, direct)}
 	}
 	return s
 }
 
-// take returns an empty database, which is the test's until it ends.
-func (s shelf) take(t *testing.T) (url, direct string) {
+// connectFor is connect, without a bound: the connection serves many tests.
+func connectFor(t *testing.T, url string) *pgx.Conn {
 	t.Helper()
-	db := <-s
+	config, err := pgx.ParseConfig(url)
+	must(t, err)
+	config.DefaultQueryExecMode = pgx.QueryExecModeExec
+	c, err := pgx.ConnectConfig(context.Background(), config)
+	must(t, err)
+	t.Cleanup(func() { c.Close(context.Background()) })
+	return c
+}
+
+// take returns an empty database, which is the test's until it ends.
+func (s shelf) take(t *testing.T) place {
+	t.Helper()
+	p := <-s
 	t.Cleanup(func() {
-		empty(t, db[1])
-		s <- db
+		empty(t, p.conn)
+		s <- p
 	})
-	return db[0], db[1]
+	return p
 }
 
 // empty takes away what a test has left in a database, whoever is still connected.
-func empty(t *testing.T, url string) {
+func empty(t *testing.T, c *pgx.Conn) {
 	t.Helper()
-	c := connect(t, url)
-	defer c.Close(context.Background())
 	do(t, c, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'")
 	eventually(t, "nobody has a lock", func() bool {
 		return value(t, c, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())") == "0"
@@ -127,18 +140,11 @@ func empty(t *testing.T, url string) {
 	END LOOP; END $$; CREATE SCHEMA public; GRANT ALL ON SCHEMA public TO PUBLIC`)
 }
 
-func target(t *testing.T, url, direct string, open opener) databasetest.Target {
-	query := func(ctx context.Context, dest any, sql string) error {
-		c, err := pgx.Connect(ctx, direct)
-		if err != nil {
-			return err
-		}
-		defer c.Close(ctx)
-		return c.QueryRow(ctx, sql).Scan(dest)
-	}
+func target(t *testing.T, p place, open opener) databasetest.Target {
+	query := func(ctx context.Context, dest any, sql string) error { return p.conn.QueryRow(ctx, sql).Scan(dest) }
 	n := 0
 	return databasetest.Target{
-		Open: func(_ context.Context, opts database.Options) (database.Database, error) { return open(t, url, opts) },
+		Open: func(_ context.Context, opts database.Options) (database.Database, error) { return open(t, p.url, opts) },
 		Tables: func(ctx context.Context) (names []string, err error) {
 			err = query(ctx, &names, "SELECT coalesce(array_agg(relname::text), '{}') FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind = 'r' AND nspname !~ '^pg_' AND nspname <> 'information_schema'")
 			return names, err
@@ -163,7 +169,7 @@ func target(t *testing.T, url, direct string, open opener) databasetest.Target {
 			})
 		},
 		Break: func(database.Database) {
-			do(t, connect(t, direct), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+			do(t, p.conn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
 		},
 		Slow:   "SELECT pg_sleep(120)",
 		Notice: "DO $$ BEGIN RAISE NOTICE 'whimbrel says hello'; END $$",

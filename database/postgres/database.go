@@ -226,7 +226,7 @@ func (db *Database) State(ctx context.Context, set string) (*database.State, err
 var (
 	// errElsewhere says that an unqualified name led to another schema's tables.
 	errElsewhere = errors.New("the search path leads to tables in another schema")
-	errNoHistory = errors.New("Whimbrel's history table is not there: somebody has removed it")
+	errNoHistory = errors.New("the history table is not there: somebody has removed it")
 )
 
 func (db *Database) readState(ctx context.Context, c *conn, schema, set string) (*database.State, error) {
@@ -238,7 +238,7 @@ func (db *Database) readState(ctx context.Context, c *conn, schema, set string) 
 	case err != nil && ctx.Err() != nil:
 		return nil, err
 	case missingTable(err) && r.hasHistory:
-		return nil, fmt.Errorf("Whimbrel's history is there, but not its table %q: %w", db.names.Settings, err)
+		return nil, fmt.Errorf("the history is there, but not its table %q: %w", db.names.Settings, err)
 	case missingTable(err):
 		return r.st, errNoHistory
 	case err != nil:
@@ -323,7 +323,7 @@ func (h head) sum() int64 { return h.mine + h.own }
 // check refuses a history that does not say of which version it is.
 func (h head) check() error {
 	if h.own == 0 {
-		return errors.New("Whimbrel's history table has no entry of its own tables: it was not made by Whimbrel, or somebody deleted from it")
+		return errors.New("the history table has no entry of its own tables: it was not made by Whimbrel, or somebody deleted from it")
 	}
 	return nil
 }

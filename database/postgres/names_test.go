@@ -212,7 +212,8 @@ func TestRoleThatThePoolSets(t *testing.T) {
 
 func poolValue(t testing.TB, pool interface {
 	QueryRow(context.Context, string, ...any) pgx.Row
-}, expr string) (s string) {
+}, expr string,
+) (s string) {
 	t.Helper()
 	if !strings.HasPrefix(expr, "SELECT") {
 		expr = "SELECT " + expr

@@ -83,7 +83,10 @@ func standAlone(rawURL string) (string, bool) {
 	hosts, dbname, _ := strings.Cut(place, "/")
 	_, port, _ := strings.Cut(hosts[strings.LastIndexByte(hosts, ']')+1:], ":")
 	for _, part := range []struct{ name, given string }{
-		{"user", user}, {"password", password}, {"host", hosts}, {"dbname", dbname},
+		{"user", user},
+		{"password", password},
+		{"host", hosts},
+		{"dbname", dbname},
 		{"port", port},
 	} {
 		if part.given == "" {

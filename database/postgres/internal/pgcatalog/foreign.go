@@ -33,8 +33,10 @@ FROM pg_foreign_server s JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw WHER
 		r.build(func(b *builder) {
 			o := &catalog.Object{Kind: catalog.ForeignServer, Name: name}
 			clauses := []catalog.Attr{
-				{Name: "type", Value: literalOrNone(typ)}, {Name: "version", Value: literalOrNone(version)},
-				{Name: "foreign data wrapper", Value: wrapper}, {Name: "options", Value: parens(options)},
+				{Name: "type", Value: literalOrNone(typ)},
+				{Name: "version", Value: literalOrNone(version)},
+				{Name: "foreign data wrapper", Value: wrapper},
+				{Name: "options", Value: parens(options)},
 			}
 			b.foreign(obj{pgForeignServer, id}, o, "SERVER "+r.quote(name), clauses)
 		})

@@ -174,7 +174,10 @@ FROM pg_default_acl d LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace WHER
 // aggregate is a function.
 func grantWord(name string) string {
 	for _, w := range [][2]string{
-		{"MATERIALIZED VIEW ", "TABLE "}, {"VIEW ", "TABLE "}, {"FOREIGN TABLE ", "TABLE "}, {"AGGREGATE ", "FUNCTION "},
+		{"MATERIALIZED VIEW ", "TABLE "},
+		{"VIEW ", "TABLE "},
+		{"FOREIGN TABLE ", "TABLE "},
+		{"AGGREGATE ", "FUNCTION "},
 		{"SERVER ", "FOREIGN SERVER "},
 	} {
 		if rest, ok := strings.CutPrefix(name, w[0]); ok {

@@ -13,8 +13,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -309,13 +307,4 @@ func (a *rowReader) numbers() (list []int) {
 		list = append(list, n)
 	}
 	return list
-}
-
-// inOrder returns a map's values by their keys.
-func inOrder[V any](m map[oid]V) []V {
-	values := make([]V, 0, len(m))
-	for _, k := range slices.Sorted(maps.Keys(m)) {
-		values = append(values, m[k])
-	}
-	return values
 }

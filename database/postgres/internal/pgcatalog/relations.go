@@ -36,9 +36,6 @@ type relation struct {
 	replicaOn   oid
 }
 
-// inherits is a row of pg_inherits, for tables and for indexes.
-type inherits struct{ child, parent oid }
-
 func (r *Reader) askRelations() {
 	r.ask(`SELECT c.oid, c.relnamespace, c.relname, c.relkind, c.relpersistence, c.relispopulated,
 	array_to_json(c.reloptions), array_to_json(t.reloptions), c.relrowsecurity, c.relforcerowsecurity, c.relreplident,
