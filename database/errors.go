@@ -132,6 +132,9 @@ type ConnectError struct {
 
 func (e *ConnectError) Error() string {
 	msg := fmt.Sprintf("can't connect to %s: %v", e.Target, e.Err)
+	if e.Code != "" {
+		msg += " (" + e.Code + ")"
+	}
 	if e.Hint != "" {
 		msg += "; " + e.Hint
 	}

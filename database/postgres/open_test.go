@@ -2,13 +2,10 @@ package postgres_test
 
 import (
 	"context"
-	"errors"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -150,74 +147,6 @@ func TestURLsWithUnusualParts(t *testing.T) {
 		}
 		must(t, db.Close())
 	}
-}
-
-func TestConnectErrorsSayWhatToDo(t *testing.T) {
-	t.Parallel()
-	url := testdb.Postgres(t)
-	silent, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	t.Cleanup(func() { silent.Close() })
-	for name, tt := range map[string]struct{ url, code, says string }{
-		"a database that doesn't exist": {strings.Replace(url, "/test_", "/no_such_", 1), "3D000", "create the database first"},
-		"a user that doesn't exist":     {strings.Replace(url, "postgres@", "nobody_here@", 1), "28000", "check the user"},
-		"a port nobody listens on":      {"postgres://u:secret@127.0.0.1:1/db", "", "check host and port"},
-		"a host that doesn't exist":     {"postgres://u:secret@host.invalid/db", "", "host.invalid"},
-		"a socket that doesn't exist":   {"postgres://u:secret@/db?host=/no/such/folder", "", "socket /no/such/folder, port 5432"},
-		"a server that says nothing":    {"postgres://u:secret@" + silent.Addr().String() + "/db?connect_timeout=1&sslmode=disable", "", "check host and port"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			_, err := database.Open(background(t), tt.url, database.Options{})
-			e := as[*database.ConnectError](t, err)
-			equal(t, "Code", e.Code, tt.code)
-			contains(t, "the error", e.Error(), tt.says, "PostgreSQL database")
-			if strings.Contains(e.Error(), "secret") {
-				t.Errorf("the error shows the password: %v", e)
-			}
-			t.Log(e)
-		})
-	}
-}
-
-func TestOpenEndsWithItsContext(t *testing.T) {
-	t.Parallel()
-	silent, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer silent.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
-	defer cancel()
-	_, err = database.Open(ctx, "postgres://u@"+silent.Addr().String()+"/db?sslmode=disable", database.Options{})
-	e := as[*database.ConnectError](t, err)
-	if !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("the error is %v, want context.DeadlineExceeded", e)
-	}
-	contains(t, "the error", e.Error(), silent.Addr().String())
-}
-
-func TestWrongPassword(t *testing.T) {
-	t.Parallel()
-	folder, err := os.MkdirTemp("", "hba-") // not t.TempDir, which the server's user can't reach
-	must(t, err)
-	t.Cleanup(func() { os.RemoveAll(folder) })
-	must(t, os.Chmod(folder, 0o755))
-	hba := filepath.Join(folder, "pg_hba.conf")
-	must(t, os.WriteFile(hba, []byte("host all postgres all trust\nhost all ann all scram-sha-256\n"), 0o644))
-	server := testdb.PrivatePostgres(t, "hba_file="+hba)
-	do(t, connect(t, server.URL), "CREATE ROLE ann LOGIN PASSWORD 'right'")
-	as := func(user string) string { return strings.Replace(server.URL, "postgres@", user+"@", 1) }
-
-	open(t, as("ann:right"))
-	for user, says := range map[string]string{"ann:wrong": "check the password", "ann": "the URL has no password"} {
-		_, err := database.Open(background(t), as(user), database.Options{})
-		var e *database.ConnectError
-		if !errors.As(err, &e) || e.Code != "28P01" && user != "ann" {
-			t.Fatalf("the error is %T %v", err, err)
-		}
-		contains(t, "the error", e.Error(), says)
-	}
-	_, err = database.Open(background(t), as("bob"), database.Options{})
-	contains(t, "the error", err.Error(), "28000", "pg_hba.conf")
 }
 
 // A database or a role that may only read: said before anything is done, with what to do.

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"net/url"
 	"strings"
@@ -122,61 +121,6 @@ func parseProblem(err error) string {
 		}
 	}
 	return "it can't be parsed; want postgres://user:password@host:port/database?sslmode=…"
-}
-
-// connectError explains why a connection could not be made. config may be nil where the
-// error knows it.
-func connectError(config *pgx.ConnConfig, err error) error {
-	var ce *pgconn.ConnectError
-	e := &database.ConnectError{Err: err}
-	if errors.As(err, &ce) {
-		e.Target = target(ce.Config)
-		if cause := errors.Unwrap(ce); cause != nil {
-			e.Err = cause
-		}
-		e.Hint = "check host and port, and that the server is running"
-	} else if config != nil {
-		e.Target = target(&config.Config)
-	}
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
-		e.Code, e.Err = pg.Code, fmt.Errorf("%s (%s)", pg.Message, pg.Code)
-		if pg.Detail != "" {
-			e.Err = fmt.Errorf("%s (%s); %s", pg.Message, pg.Code, pg.Detail)
-		}
-		e.Hint = connectHints[pg.Code]
-		if pg.Code == "28P01" && ce != nil && ce.Config.Password == "" {
-			e.Hint = "the URL has no password: write it there, or name a file that has it (passfile=…)"
-		}
-	}
-	return e
-}
-
-var connectHints = map[string]string{
-	"28P01": "check the password",
-	"28000": "check the user, and pg_hba.conf on the server",
-	"3D000": "create the database first, or check its name",
-	"42501": "grant CONNECT on the database to this role",
-	"53300": "too many connections: try again when others are closed",
-	"57P03": "the server is starting up or shutting down: try again in a moment",
-}
-
-// target names what a configuration leads to, without the password.
-func target(c *pgconn.Config) string {
-	places := []string{place(c.Host, c.Port)}
-	for _, f := range c.Fallbacks {
-		if p := place(f.Host, f.Port); p != places[len(places)-1] { // the same once more, with or without TLS
-			places = append(places, p)
-		}
-	}
-	return fmt.Sprintf("PostgreSQL database %q on %s", c.Database, strings.Join(places, " or "))
-}
-
-func place(host string, port uint16) string {
-	if strings.HasPrefix(host, "/") {
-		return fmt.Sprintf("socket %s, port %d", host, port)
-	}
-	return net.JoinHostPort(host, fmt.Sprint(port))
 }
 
 func notice(n *pgconn.Notice) database.Notice {
