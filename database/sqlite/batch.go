@@ -306,10 +306,12 @@ func (b *batch) Commit(ctx context.Context) error {
 	defer leave()
 	if err = b.failed; err != nil {
 		err = fmt.Errorf("the transaction has failed before: %w", err)
-	} else if err = b.c.commit(ctx, max(b.opts.Timeout, readPatience)); err != nil {
-		err = b.commitError(err)
+	} else {
+		b.d.remember(b)
+		err = b.commitError(b.c.commit(ctx, max(b.opts.Timeout, readPatience)))
 	}
 	if err != nil {
+		b.d.forget()
 		b.c.rollback()
 	} else if n := len(b.events); n > 0 {
 		b.done, b.head = b.events, b.events[n-1].ID
@@ -320,6 +322,9 @@ func (b *batch) Commit(ctx context.Context) error {
 
 // commitError says what kept the transaction from being committed.
 func (b *batch) commitError(err error) error {
+	if err == nil {
+		return nil
+	}
 	if code(err) == lib.SQLITE_CONSTRAINT_FOREIGNKEY {
 		v, verr := b.c.violations(bg)
 		if verr != nil {

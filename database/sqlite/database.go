@@ -31,6 +31,7 @@ type db struct {
 	close context.CancelFunc
 	mu    sync.Mutex
 	open  map[*held]struct{} // guarded by mu
+	seen  seen               // guarded by mu
 }
 
 var _ database.Database = (*db)(nil)
@@ -194,6 +195,7 @@ func (d *db) UpdateSetting(ctx context.Context, s database.SettingUpdate) error 
 		return err
 	}
 	defer c.release()
+	d.forget()
 	if _, err := d.begin(ctx, c, w, nil); err != nil {
 		return err
 	}

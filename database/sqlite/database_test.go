@@ -442,3 +442,56 @@ func statements(t testing.TB, script string) []sqltext.Statement {
 	must(t, err)
 	return all
 }
+
+// What a connection remembers of its last Batch is not what stands once somebody else has written: another
+// connection, another process, a setting, a Run, a function.
+func TestHeadIsNeverOld(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "app.db")
+	mine, other := connect(t, "sqlite:"+path, database.Options{}), connect(t, "sqlite:"+path, database.Options{})
+	others := map[string]func(t *testing.T){
+		"nothing":         func(*testing.T) {},
+		"another process": func(t *testing.T) { apply(t, other, 500, "SELECT 1") },
+		"another connection": func(t *testing.T) {
+			apply(t, other, 501, "CREATE TABLE other (x)")
+			apply(t, other, 502, "DROP TABLE other")
+		},
+		"a setting": func(t *testing.T) {
+			must(t, mine.UpdateSetting(bg, database.SettingUpdate{Name: "protected", Value: "true", Reason: "r"}))
+			must(t, mine.UpdateSetting(bg, database.SettingUpdate{Name: "protected", Unset: true, Reason: "r"}))
+		},
+		"another set": func(t *testing.T) {
+			b, err := mine.Begin(bg, "other", database.LockOptions{})
+			must(t, err)
+			must(t, b.Record(bg, event(1)))
+			must(t, b.Commit(bg))
+		},
+		"a run": func(t *testing.T) {
+			r, err := mine.Guard(bg, "app", database.LockOptions{})
+			must(t, err)
+			_, err = r.Record(bg, event(503))
+			must(t, err)
+			must(t, r.Close(bg))
+		},
+		"rolled back": func(t *testing.T) {
+			b := begin(t, mine)
+			must(t, b.Record(bg, event(504)))
+			must(t, b.Rollback(bg))
+		},
+	}
+	version := int64(0)
+	for name, do := range others {
+		for range 2 {
+			version++
+			apply(t, mine, version, "SELECT 1")
+			do(t)
+			st, err := other.State(bg, "app")
+			must(t, err)
+			b := begin(t, mine)
+			if b.Head() != st.Head {
+				t.Errorf("after %s: the head is %d, want %d", name, b.Head(), st.Head)
+			}
+			must(t, b.Rollback(bg))
+		}
+	}
+}

@@ -34,7 +34,11 @@ func (d *db) begin(ctx context.Context, c *conn, w *waiter, guarded func(*guardM
 		if err != nil {
 			return standing{}, d.connectError(err)
 		}
-		st, err := d.stand(ctx, c, w.set)
+		st, known := d.recall(ctx, c, w.set)
+		if known {
+			return st, nil
+		}
+		st, err = d.stand(ctx, c, w.set)
 		if code(err) != 0 {
 			var none bool
 			if none, err = d.missing(ctx, c, err); none {

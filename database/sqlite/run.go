@@ -44,6 +44,7 @@ func (d *db) Guard(ctx context.Context, set string, opts database.LockOptions) (
 	if err != nil {
 		return nil, err
 	}
+	d.forget()
 	r := &run{held: held{d: d, c: c}, set: set, opts: opts, mark: d.mark()}
 	r.stop = func() { r.failed = r.end() }
 	if err = r.take(ctx, w); err == nil {

@@ -1,0 +1,75 @@
+package sqlite
+
+import "context"
+
+// seen is what is known of a connection since its last Batch of a set was committed, so that the next
+// one need not ask again: of a thousand migrations in a thousand transactions each question is
+// a tenth of the time. It holds as long as PRAGMA data_version stays the same, which tells that nobody else
+// has committed ("changed by another connection", SQLite's documentation of the pragma).
+type seen struct {
+	client  any // the connection
+	set     string
+	version int64
+	head    int64
+}
+
+// recall reports the standing that a connection has seen, in a transaction that has the write lock.
+func (d *db) recall(ctx context.Context, c *conn, set string) (standing, bool) {
+	d.mu.Lock()
+	s := d.seen
+	d.mu.Unlock()
+	if s.client == nil || s.set != set || c.client() != s.client {
+		return standing{}, false
+	}
+	version, err := c.dataVersion(ctx)
+	return standing{head: s.head}, err == nil && version == s.version
+}
+
+// remember is called under the write lock, before it is let go: what others commit later
+// changes the version.
+func (d *db) remember(b *batch) {
+	s := seen{client: b.c.client(), set: b.set, head: b.head}
+	if n := len(b.events); n > 0 {
+		s.head = b.events[n-1].ID
+	}
+	var err error
+	if s.version, err = b.c.dataVersion(bg); err != nil || !d.owned || !b.plain() {
+		s = seen{}
+	}
+	d.mu.Lock()
+	d.seen = s
+	d.mu.Unlock()
+}
+
+// forget is called before a connection writes what recall would not see.
+func (d *db) forget() {
+	d.mu.Lock()
+	d.seen = seen{}
+	d.mu.Unlock()
+}
+
+// plain reports whether a Batch has written to its set's history alone: a function's code can do anything.
+func (b *batch) plain() bool {
+	for _, s := range b.scripts {
+		if s.Func() != nil {
+			return false
+		}
+	}
+	for _, e := range b.events {
+		if e.Set != b.set {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *conn) dataVersion(ctx context.Context) (version int64, err error) {
+	err = c.QueryRowContext(ctx, "PRAGMA data_version").Scan(&version)
+	return version, err
+}
+
+// client is the connection itself, which is the same each time it comes from the pool.
+func (c *conn) client() (client any) {
+	c.Raw(func(is any) error { client = is; return nil })
+	return client
+}
