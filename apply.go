@@ -173,23 +173,25 @@ func (a *applier) runUnit(ctx context.Context, u Unit, rest []Unit) (err error) 
 	s := todo[0] // a run has one step
 	a.opts.Observe(StepStarted{Step: s, Unit: RunUnit, Index: a.done, Of: a.of})
 	start := time.Now()
-	if standing, err := a.execute(ctx, r, s); err != nil {
+	standing, err := a.execute(ctx, r, s)
+	if err != nil {
 		return a.failed(todo, 0, standing, err)
 	}
 	ev, err := a.event(s)
 	if err != nil {
-		return a.failed(todo, 0, s.Statements, err)
+		return a.failed(todo, 0, standing, err)
 	}
 	ev.StartedAt, ev.Duration = start, time.Since(start)
 	if ev, err = r.Record(ctx, ev); err != nil {
-		return a.failed(todo, 0, s.Statements, err)
+		return a.failed(todo, 0, standing, err)
 	}
 	a.stepDone(s, ev)
 	a.expect.Head = r.Head()
 	return nil
 }
 
-// execute returns how many statements it has executed.
+// execute returns how many statements stand: those that it has executed, up to a transaction
+// of the script's own that is not committed.
 func (a *applier) execute(ctx context.Context, r database.Run, s Step) (int, error) {
 	an, err := s.Script.Analyze(a.db.Dialect(), a.db.Tables())
 	if err != nil {
@@ -197,10 +199,11 @@ func (a *applier) execute(ctx context.Context, r database.Run, s Step) (int, err
 	}
 	next, stop := iter.Pull2(an.All())
 	defer stop()
+	standing, open := 0, false
 	for n := 0; ; n++ {
 		st, err, ok := next()
 		if err != nil || !ok {
-			return n, err
+			return standing, err
 		}
 		a.opts.Observe(StatementStarted{Step: s, Index: n, Of: s.Statements, SQL: st.Text})
 		var data io.Reader
@@ -208,7 +211,16 @@ func (a *applier) execute(ctx context.Context, r database.Run, s Step) (int, err
 			data = database.CopyData(next)
 		}
 		if err := r.Exec(ctx, s.Script, st, data); err != nil {
-			return n, err
+			return standing, err
+		}
+		switch st.Tx {
+		case sqltext.TxBegin:
+			open = true
+		case sqltext.TxCommit, sqltext.TxRollback, sqltext.TxOther:
+			open = false
+		}
+		if !open {
+			standing = n + 1
 		}
 	}
 }

@@ -189,6 +189,21 @@ func TestRunThatFailsSaysWhatStands(t *testing.T) {
 	wantTables(t, target, "t")
 }
 
+func TestWhatARunsOwnTransactionTakesBackDoesNotStand(t *testing.T) {
+	t.Parallel()
+	for failing, standing := range map[string]int{
+		"CREATE TABLE t (x); CREATE INDEX CONCURRENTLY i ON t (x); BEGIN; INSERT INTO t VALUES (1); NONSENSE; COMMIT": 2,
+		"CREATE TABLE t (x); CREATE INDEX CONCURRENTLY i ON t (x); BEGIN; INSERT INTO t VALUES (1); COMMIT; NONSENSE": 5,
+	} {
+		target := memdb.New()
+		_, err := whimbrel.New(open(t, target), newSet(t, script{1, failing, "-"}), whimbrel.Options{}).Up(t.Context())
+		var me *whimbrel.MigrationError
+		if !errors.As(err, &me) || me.Standing != standing {
+			t.Errorf("%s: %v; want %d standing", failing, err, standing)
+		}
+	}
+}
+
 func TestGoFunctions(t *testing.T) {
 	t.Parallel()
 	target := memdb.New()

@@ -44,6 +44,18 @@ func TestUnits(t *testing.T) {
 			refuse: "1_m1.up.sql:1:1: BEGIN ISOLATION LEVEL asks for another kind of transaction than Whimbrel's, which takes its place; take the mode out, or ask for no transaction (-- whimbrel: no-transaction)",
 		},
 		{
+			name: "transaction control is shown as it is written", up: "Savepoint \"My\"; CREATE TABLE t (x)",
+			refuse: "1_m1.up.sql:1:1: Savepoint \"My\" inside a script that runs in a transaction of Whimbrel's; ",
+		},
+		{
+			name: "its own transaction around what cannot be in one", up: "BEGIN;\nCREATE TABLE t (x);\nVACUUM;\nCOMMIT;",
+			refuse: "1_m1.up.sql:3:1: VACUUM can't be in a transaction, and the script begins one before it; take that BEGIN out, or put the COMMIT before this statement",
+		},
+		{
+			name: "its own transaction, which it leaves open", up: "CREATE TABLE t (x);\nVACUUM;\nBEGIN;\nINSERT INTO t VALUES (1);",
+			refuse: "1_m1.up.sql:3:1: BEGIN begins a transaction that the script does not end; its COMMIT is missing",
+		},
+		{
 			name: "Whimbrel's own table", up: "-- ours\nDELETE FROM \"whimbrel_history\"",
 			refuse: "1_m1.up.sql:2:1: the script touches whimbrel_history, which is Whimbrel's own table; leave it to Whimbrel",
 		},

@@ -168,11 +168,12 @@ func unitOf(s *Step, a *migration.Analysis) (Unit, error) {
 	if never := cmp.Or(a.Never, a.UsesNewValue); u.Kind == RunUnit && s.Direction == database.Baseline {
 		return u, refuse(never, "a baseline is always one transaction, and this can't be in it; leave it to a migration")
 	}
+	check := checkRun
 	if u.Kind == BatchUnit {
-		if err := checkBatch(a); err != nil {
-			return u, err
-		}
-		s.Unwrapped = a.Wrapped
+		check, s.Unwrapped = checkBatch, a.Wrapped
+	}
+	if err := check(a); err != nil {
+		return u, err
 	}
 	u.Steps = []Step{*s}
 	return u, nil
@@ -187,6 +188,17 @@ func checkBatch(a *migration.Analysis) error {
 		return refuse(a.Misplaced, a.Misplaced.Why+" has no effect inside a transaction; put it before all other statements of the file, or ask for no transaction (-- whimbrel: no-transaction)")
 	case a.Wrapper != nil && unlikeOurs(a.Wrapper.Text):
 		return refuse(a.Wrapper, firstWords(a.Wrapper.Text)+" asks for another kind of transaction than Whimbrel's, which takes its place; take the mode out, or ask for no transaction (-- whimbrel: no-transaction)")
+	}
+	return nil
+}
+
+// checkRun refuses a script of its own transactions that the database would refuse half-way.
+func checkRun(a *migration.Analysis) error {
+	switch {
+	case a.Trapped != nil:
+		return refuse(a.Trapped, a.Trapped.Why+" can't be in a transaction, and the script begins one before it; take that BEGIN out, or put the COMMIT before this statement")
+	case a.Open != nil:
+		return refuse(a.Open, firstWords(a.Open.Text)+" begins a transaction that the script does not end; its COMMIT is missing")
 	}
 	return nil
 }
@@ -224,5 +236,5 @@ func refuse(st *sqltext.Statement, msg string) error { return &sqltext.Error{Pos
 
 func firstWords(text string) string {
 	f := strings.Fields(text)
-	return strings.ToUpper(strings.Join(f[:min(len(f), 3)], " "))
+	return strings.Join(f[:min(len(f), 3)], " ")
 }

@@ -25,6 +25,9 @@ type Analysis struct {
 	Misplaced *sqltext.Statement
 	// Never is the first statement that cannot be in a transaction.
 	Never *sqltext.Statement
+	// Trapped is the first of those that stand in a transaction which the script itself
+	// begins, and Open the BEGIN of one that the script does not end.
+	Trapped, Open *sqltext.Statement
 	// Control is the first transaction control that is not the wrapper's.
 	Control *sqltext.Statement
 	// UsesNewValue is the first statement that mentions an enum value which an
@@ -76,6 +79,7 @@ func (a *Analysis) read(reserved []string) error {
 		if st.Reserved != "" {
 			first(&a.Reserved, st)
 		}
+		a.readOwn(st)
 		switch st.Tx {
 		case sqltext.TxNoEffect:
 			switch {
@@ -118,6 +122,20 @@ func (a *Analysis) read(reserved []string) error {
 		a.Control = begin
 	}
 	return nil
+}
+
+// readOwn follows the transactions that a script begins itself.
+func (a *Analysis) readOwn(st sqltext.Statement) {
+	switch st.Tx {
+	case sqltext.TxBegin:
+		first(&a.Open, st)
+	case sqltext.TxCommit, sqltext.TxRollback, sqltext.TxOther: // the last may end it, or begin the next: not ours to judge
+		a.Open = nil
+	case sqltext.TxNever:
+		if a.Open != nil {
+			first(&a.Trapped, st)
+		}
+	}
 }
 
 // readEnum follows the values that a script adds to enums; types are the types

@@ -27,6 +27,8 @@ func facts(a *migration.Analysis) string {
 	}
 	add("misplaced", a.Misplaced)
 	add("never", a.Never)
+	add("trapped", a.Trapped)
+	add("open", a.Open)
 	add("control", a.Control)
 	add("uses", a.UsesNewValue)
 	if len(a.NewValues) > 0 {
@@ -61,7 +63,7 @@ func TestAnalyze(t *testing.T) {
 		{"BEGIN … COMMIT written inside every file", pg, "-- x\nBEGIN;\nSELECT 1;\nCOMMIT;\n-- y", `1; wrapped; wrapper "BEGIN"`},
 		{"START TRANSACTION … END", pg, "START TRANSACTION; SELECT 1; END;", `1; wrapped; wrapper "START TRANSACTION"`},
 		{"an empty wrapper", pg, "BEGIN; COMMIT;", `0; wrapped; wrapper "BEGIN"`},
-		{"BEGIN without COMMIT", pg, "BEGIN; SELECT 1;", `2; control "BEGIN"`},
+		{"BEGIN without COMMIT", pg, "BEGIN; SELECT 1;", `2; open "BEGIN"; control "BEGIN"`},
 		{"COMMIT without BEGIN", pg, "SELECT 1; COMMIT;", `2; control "COMMIT"`},
 		{"something behind the COMMIT", pg, "BEGIN; SELECT 1; COMMIT; SELECT 2;", `4; control "BEGIN"`},
 		{"something before the BEGIN", pg, "SELECT 1; BEGIN; SELECT 2; COMMIT;", `4; control "BEGIN"`},
@@ -82,6 +84,9 @@ func TestAnalyze(t *testing.T) {
 		{"a trigger's body", lite, "CREATE TRIGGER a AFTER INSERT ON b BEGIN DELETE FROM c; END; SELECT 1;", "2"},
 
 		{"CONCURRENTLY without any marker", pg, "CREATE INDEX CONCURRENTLY i ON a (b);", `1; never "CREATE INDEX CONCURRENTLY i ON a (b)"`},
+		{"CONCURRENTLY inside a transaction of its own", pg, "BEGIN; SELECT 1; VACUUM a; COMMIT;", `2; wrapped; wrapper "BEGIN"; never "VACUUM a"; trapped "VACUUM a"`},
+		{"CONCURRENTLY behind a transaction of its own", pg, "BEGIN; SELECT 1; COMMIT; VACUUM a; BEGIN; ROLLBACK;", `6; never "VACUUM a"; control "BEGIN"`},
+		{"the second of its transactions open", pg, "BEGIN; COMMIT; BEGIN TRANSACTION; SELECT 1;", `4; open "BEGIN TRANSACTION"; control "BEGIN"`},
 		{"CONCURRENTLY beside other statements", pg, "SELECT 1; VACUUM a; REINDEX INDEX CONCURRENTLY i;", `3; never "VACUUM a"`},
 
 		{

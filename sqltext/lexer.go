@@ -335,12 +335,6 @@ func (l *lexer) blockComment(at int) (kind, int, int) {
 			break
 		}
 	}
-	if l.rules.openCommentAtEnd {
-		if i < len(l.b) && l.b[i] == 0 {
-			return l.special(cNUL, i)
-		}
-		return l.token(tPunct, len(l.b), len(l.b))
-	}
 	if l.rules.nestedComments {
 		return l.fail(at, "the comment that begins here is not closed: its */ is missing (comments nest, so each /* inside it needs its own)")
 	}

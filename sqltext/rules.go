@@ -33,22 +33,21 @@ type rules struct {
 	plain        classes   // fine, as it is without a DELIMITER
 	cont         [256]bool // bytes that continue a word
 
-	backslash        bool // a backslash escapes in strings
-	doubleIsString   bool // "…" is a string
-	prefixes         bool // E'…' and U&'…'
-	nestedComments   bool
-	crEndsComment    bool
-	dashNeedsSpace   bool // "--" begins a comment only before white space
-	openCommentAtEnd bool // the end of the text closes a comment
-	versioned        bool // "/*!40101 …" is code
-	dollarIsWord     bool // $ begins words
-	parens           bool // no statement ends within parentheses
-	delimiter        string
+	backslash      bool // a backslash escapes in strings
+	doubleIsString bool // "…" is a string
+	prefixes       bool // E'…' and U&'…'
+	nestedComments bool
+	crEndsComment  bool
+	dashNeedsSpace bool // "--" begins a comment only before white space
+	versioned      bool // "/*!40101 …" is code
+	dollarIsWord   bool // $ begins words
+	parens         bool // no statement ends within parentheses
+	delimiter      string
 }
 
 var (
 	postgresRules = newRules(rules{prefixes: true, nestedComments: true, crEndsComment: true, parens: true}, "\"$\\")
-	sqliteRules   = newRules(rules{openCommentAtEnd: true}, "\"`[")
+	sqliteRules   = newRules(rules{}, "\"`[")
 	mysqlRules    = newRules(rules{
 		backslash: true, doubleIsString: true, dashNeedsSpace: true, versioned: true,
 		dollarIsWord: true,

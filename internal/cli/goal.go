@@ -205,7 +205,7 @@ func stands(f *render.Failure, p *whimbrel.Plan, r *whimbrel.Result) {
 	case n == 0 && !runsAlone(p, f):
 		words = append(words, "Nothing of "+which+" is in the database.")
 	case n == 0:
-		words = append(words, "No statement of "+which+" was executed this time.")
+		words = append(words, "No statement of "+which+" took effect this time.")
 	default:
 		words = append(words, fmt.Sprintf("%s of %s ran outside of a transaction and %s.", statements(n), which, plural(n, "stands", "stand")))
 		next = "The whole script will run again: make it fit for that, or undo what stands, and run the command again."
