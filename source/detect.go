@@ -3,8 +3,12 @@ package source
 import (
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
 )
+
+// meantAsPair are names that no format takes as they are, but nobody gives who does not mean a pair.
+var meantAsPair = regexp.MustCompile(`(?i)[._ -](up|down)\.sql$`)
 
 // detect tells the format from what was read.
 func (f *folder) detect() (Format, error) {
@@ -38,6 +42,8 @@ func (f *folder) detect() (Format, error) {
 				note(Native, shown, "a name of up and down files")
 			} else if !startsWithDigit(name) {
 				continue // a baseline or a repeatable script, or another tool's own
+			} else if len(tools) == 0 && meantAsPair.MatchString(name) {
+				bare = append(bare, Seen{Format: Native, Files: []string{shown}})
 			} else if len(tools) == 0 {
 				bare = append(bare, Seen{Format: Tern, Files: []string{shown}})
 			}
@@ -61,6 +67,9 @@ func (f *folder) decide(seen, bare []Seen, conf string) (Format, error) {
 	var p problems
 	goFiles := false
 	for _, b := range bare {
+		if b.Format == Native {
+			return Native, nil // which says of each file what is wrong with its name
+		}
 		if b.Format == Goose {
 			goFiles = true
 			continue

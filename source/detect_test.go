@@ -71,6 +71,14 @@ func TestDetectRefusesDoubt(t *testing.T) {
 				"\n  hasura: db/1_a (a folder that holds up.sql)\n  native: db/2_b.up.sql (a name of up and down files)\n  tern: db/tern.conf (tern's configuration)",
 		},
 		{
+			"nothing but names that are wrong for pairs",
+			files("0021_ports_up.sql", up, "22_x.UP.SQL", up, "9223372036854775808_x.up.sql", up, "23_backup.sql", up),
+			"db/0021_ports_up.sql: is not named like a migration; 0021_ports.up.sql was probably meant\n" +
+				"db/22_x.UP.SQL: is not named like a migration; 22_x.up.sql was probably meant\n" +
+				"db/23_backup.sql: is not named like a migration; it has to say whether it is up or down: 23_backup.up.sql\n" +
+				"db/9223372036854775808_x.up.sql: the version 9223372036854775808 is too large; the largest is 9223372036854775807",
+		},
+		{
 			"nothing to tell it from",
 			files("1_a.sql", up, "2_b.go", "x"),
 			"db/1_a.sql: is of no format that can be told from it: it is neither named .up.sql or .down.sql, nor has it a line of goose, dbmate or tern in it; say which format it is (--format), or rename it",

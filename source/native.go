@@ -78,7 +78,7 @@ func meant(name, rest string) string {
 	version := strings.TrimSuffix(name, rest)
 	stem := rest[:len(rest)-len(".sql")]
 	for _, direction := range []string{"up", "down"} {
-		if len(stem) > len(direction) && strings.EqualFold(stem[len(stem)-len(direction):], direction) {
+		if len(stem) > len(direction) && strings.EqualFold(stem[len(stem)-len(direction):], direction) && strings.ContainsAny(stem[len(stem)-len(direction)-1:][:1], "._- ") {
 			bare := strings.TrimLeft(strings.TrimRight(stem[:len(stem)-len(direction)], "._- "), "._- ")
 			if bare != "" {
 				bare = "_" + bare

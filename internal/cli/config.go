@@ -120,11 +120,24 @@ func (c *config) explain(err error) error {
 		}
 	case errors.As(err, &wrongType), errors.As(err, &otherType):
 		u.msg = "a single value is wanted here, such as: dir: migrations"
+		if tk != nil && atEnvironments(tk) {
+			u.msg = "names of environments are wanted here, each with its settings below it"
+		}
 		if tk != nil && tk.Position.Column == 1 || len(bytes.TrimSpace(c.text)) > 0 && !bytes.ContainsRune(c.text, ':') {
 			u.msg = "a configuration file has lines such as: dir: migrations"
 		}
 	}
 	return u
+}
+
+// atEnvironments reports whether a place is the value of the key environments itself.
+func atEnvironments(tk *token.Token) bool {
+	for range 2 { // the colon, the key
+		if tk = tk.Prev; tk == nil {
+			return false
+		}
+	}
+	return tk.Value == "environments" && tk.Position.Column == 1
 }
 
 // sectionKeys returns the keys of a section.

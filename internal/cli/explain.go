@@ -140,13 +140,16 @@ func explainUsage(f *render.Failure, err error) bool {
 	case errors.As(err, &u):
 		f.File, f.Line, f.Column, f.Next = u.file, u.line, u.column, u.hint
 	case errors.As(err, &url):
-		f.Next = urlHint(url.URL)
+		f.Next = urlHint(url)
 	case errors.As(err, &setting):
 	case errors.As(err, &unknown) && unknown.Redo:
 		f.Version, f.Next = &unknown.Version, "Put its file back, or roll it back with \"whimbrel down\"."
 	case errors.As(err, &unknown):
 		f.Message = fmt.Sprintf("there is no version %d in set %q%s", unknown.Version, unknown.Set, near(unknown))
 		f.Version, f.Next = &unknown.Version, `"whimbrel status" shows the versions there are.`
+		if unknown.Below == whimbrel.NilVersion && unknown.Above != whimbrel.NilVersion {
+			f.Next += ` To take everything back: "whimbrel down --all".`
+		}
 	case errors.As(err, &steps):
 		f.Message = fmt.Sprintf("can't roll back %s: %s applied", migrations(steps.Asked), onlySo(steps.Applied))
 		f.Next = `"whimbrel status" shows what is applied.`
@@ -184,14 +187,22 @@ func onlySo(n int) string {
 	return fmt.Sprintf("only %d are", n)
 }
 
-var schemeless = regexp.MustCompile(`^([A-Za-z]:[\\/]|[^:]*$)`)
+var (
+	schemeless  = regexp.MustCompile(`^([A-Za-z]:[\\/]|[^:]*$)`)
+	keywordForm = regexp.MustCompile(`(^|\s)(host|hostaddr|port|user|dbname|password)\s*=`)
+)
 
-// urlHint helps with the usual mistake: a file's path where a URL is wanted.
-func urlHint(url string) string {
-	if url != "" && schemeless.MatchString(url) {
-		return fmt.Sprintf("Is it a SQLite file? Then say --database sqlite:%s", url)
+// urlHint helps with the usual mistakes: a file's path, or libpq's other form, where a URL is wanted.
+func urlHint(e *database.URLError) string {
+	switch {
+	case keywordForm.MatchString(e.URL) && !strings.Contains(e.URL, ":"):
+		return "As a URL: postgres://user:password@host:port/name"
+	case strings.TrimSpace(e.URL) != "" && schemeless.MatchString(e.URL):
+		return fmt.Sprintf("Is it a SQLite file? Then say --database sqlite:%s", e.URL)
+	case strings.Contains(e.Msg, "want one of"):
+		return `"whimbrel drivers" shows the schemes there are.`
 	}
-	return `"whimbrel drivers" shows the schemes there are.`
+	return ""
 }
 
 // explainRule covers what Whimbrel refuses by a rule.
@@ -342,7 +353,7 @@ func explainFolder(f *render.Failure, err error) bool {
 	var all *source.FolderError
 	var one *source.Error
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist) && (!errors.As(err, &one) || one.File == dir.dir):
 		f.Message = fmt.Sprintf("there is no folder %s", dir.dir)
 		f.Next = `Say where the migrations are with --dir, or make the first one with "whimbrel new NAME".`
 	case errors.As(err, &all) && len(all.Problems) > 1:

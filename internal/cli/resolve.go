@@ -52,6 +52,9 @@ func (a *app) resolve() (r resolved, err error) {
 	}
 	r.dir = g.dir
 	if s := res.find(func(s *section) *scalar { return s.Dir }); r.dir == "" && s != nil {
+		if s.text == "" {
+			return r, c.fail(s, "the dir is empty; for the configuration's own folder say: dir: .")
+		}
 		r.dir = c.beside(s.text)
 	}
 	if r.dir == "" {

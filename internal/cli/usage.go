@@ -124,7 +124,7 @@ func parseVersion(s string) (int64, error) {
 	case err != nil:
 		return 0, fmt.Errorf("%q is not a version: want a number, such as 3", s)
 	case v < 0:
-		return 0, fmt.Errorf("version %d is below 0, where versions begin", v)
+		return 0, fmt.Errorf("version %d is below 0, where versions begin; \"whimbrel down --all\" takes everything back", v)
 	}
 	return v, nil
 }
