@@ -24,6 +24,21 @@ type SquashOptions struct {
 	Dir string
 	// Dialect is the database's, by which the scripts are cut.
 	Dialect sqltext.Dialect
+	// Rewrite, if it is not nil, writes the scripts of the squash, which are else those of
+	// the range joined. That they lead to the same schema is then its word.
+	Rewrite func(SquashRange) (SquashScripts, error)
+}
+
+// SquashRange is what a squash is to be made of.
+type SquashRange struct {
+	Set      *migration.Set // all of the folder
+	From, To int64
+}
+
+// SquashScripts are the up and the down script of a squash. No down script is "" and NoDown.
+type SquashScripts struct {
+	Up, Down string
+	NoDown   bool
 }
 
 // Squashed is a squash that is ready to be written.
@@ -51,6 +66,9 @@ func Squash(fsys fs.FS, opts SquashOptions) (*Squashed, error) {
 	if err != nil {
 		return nil, err
 	}
+	if opts.Rewrite != nil {
+		return s.rewritten()
+	}
 	up, err := s.join("up", s.pieces, func(m migration.Migration) *migration.Script { return m.Up })
 	if err != nil {
 		return nil, err
@@ -72,11 +90,67 @@ func Squash(fsys fs.FS, opts SquashOptions) (*Squashed, error) {
 	return result, s.fits(up)
 }
 
+// rewritten makes the squash of scripts that somebody else has written.
+func (s *squasher) rewritten() (*Squashed, error) {
+	texts, err := s.opts.Rewrite(SquashRange{Set: s.set, From: s.opts.From, To: s.opts.To})
+	if err != nil {
+		return nil, err
+	}
+	up, err := s.rewrite("up", texts.Up)
+	if err != nil {
+		return nil, err
+	}
+	result := &Squashed{Version: s.opts.To, Replaces: s.pieces, Files: []File{{s.file("up"), up}}, Sources: s.sources()}
+	if i := slices.IndexFunc(s.pieces, func(m migration.Migration) bool { return m.Down == nil }); i >= 0 {
+		result.Irreversible = s.pieces[i].Up.File
+	}
+	if !texts.NoDown {
+		down, err := s.rewrite("down", texts.Down)
+		if err != nil {
+			return nil, err
+		}
+		result.Files = append(result.Files, File{s.file("down"), down})
+	}
+	return result, s.fits(up)
+}
+
+// rewrite puts the head of a squash before a script.
+func (s *squasher) rewrite(direction, text string) (string, error) {
+	j := &joiner{dialect: s.opts.Dialect}
+	for _, m := range s.pieces {
+		script := m.Up
+		if direction == "down" {
+			script = m.Down
+		}
+		if script == nil {
+			continue
+		}
+		a, err := script.Analyze(j.dialect, nil)
+		if err != nil {
+			return "", err
+		}
+		if a.Statements > 0 {
+			j.lock.add(script.LockTimeout)
+			j.single.add(script.StatementTimeout)
+		}
+	}
+	all, err := sqltext.Split(text, j.dialect, sqltext.Options{File: s.folder.path(s.file(direction))})
+	if err != nil {
+		return "", err
+	}
+	j.text.WriteString("\n")
+	j.write(all, false)
+	j.pieces = len(j.want)
+	whole := s.head(direction, j) + j.text.String()
+	return whole, j.check(s.folder.path(s.file(direction)), whole)
+}
+
 // squasher carries one call of Squash.
 type squasher struct {
 	opts     SquashOptions
 	folder   *folder
 	contents migration.Contents
+	set      *migration.Set
 	pieces   []migration.Migration // in order
 	version  string                // as the newest file has it
 	name     string
@@ -115,6 +189,7 @@ func (s *squasher) choose() error {
 	if err != nil {
 		return err
 	}
+	s.set = set
 	from, to := s.opts.From, s.opts.To
 	for _, v := range []int64{from, to} {
 		if q, ok := set.Squash(v); ok && q.Version != v {
@@ -199,22 +274,32 @@ func (s *squasher) join(direction string, pieces []migration.Migration, of func(
 			return "", err
 		}
 	}
+	whole := s.head(direction, j) + j.text.String()
+	return whole, j.check(s.folder.path(s.file(direction)), whole)
+}
+
+// head says what a script is in the place of.
+func (s *squasher) head(direction string, j *joiner) string {
 	var b strings.Builder
 	oldest, newest := s.pieces[0], s.pieces[len(s.pieces)-1]
+	switch {
+	case direction == "down":
+		fmt.Fprintf(&b, "-- Takes back the %d migrations from %s to %s.\n", len(s.pieces), newest, oldest)
+	case s.opts.Rewrite != nil:
+		fmt.Fprintf(&b, "-- The schema that the %d migrations from %s to %s lead to.\n", len(s.pieces), oldest, newest)
+	default:
+		fmt.Fprintf(&b, "-- The %d migrations from %s to %s in one.\n", len(s.pieces), oldest, newest)
+	}
 	if direction == "up" {
-		fmt.Fprintf(&b, "-- The %d migrations from %s to %s in one.\n", len(pieces), oldest, newest)
 		b.WriteString("-- A database that has applied them records this file without running it.\n")
 		for _, m := range s.pieces {
 			fmt.Fprintf(&b, "-- whimbrel: replaces %d %s\n", m.Version, m.Up.Checksum)
 		}
-	} else {
-		fmt.Fprintf(&b, "-- Takes back the %d migrations from %s to %s.\n", len(pieces), newest, oldest)
 	}
-	for _, d := range j.directives(direction == "up") {
+	for _, d := range j.directives(direction == "up" || s.opts.Rewrite != nil) {
 		b.WriteString("-- whimbrel: " + d + "\n")
 	}
-	b.WriteString(j.text.String())
-	return b.String(), j.check(s.folder.path(s.file(direction)), b.String())
+	return b.String()
 }
 
 func (s *squasher) isEmpty(script *migration.Script) bool {

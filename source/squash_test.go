@@ -218,3 +218,51 @@ func TestSquashRefusesTheFolder(t *testing.T) {
 		t.Error("a name that can't be a file's")
 	}
 }
+
+// Scripts that somebody else has written get the head of a squash, and whatever has no
+// end gets one.
+func TestSquashRewritten(t *testing.T) {
+	t.Parallel()
+	fsys := folder(
+		"0001_a.up.sql", "-- whimbrel: lock-timeout 2s\nCREATE TABLE a (x)", "0001_a.down.sql", "DROP TABLE a",
+		"0002_b.up.sql", "-- whimbrel: lock-timeout 5s\n-- whimbrel: no-transaction\nCREATE INDEX CONCURRENTLY i ON a (x)", "0002_b.down.sql", "DROP INDEX i",
+	)
+	texts := source.SquashScripts{Up: "CREATE TABLE a (x);\nCREATE INDEX i ON a (x)", Down: "DROP TABLE a;\n"}
+	opts := source.SquashOptions{From: 1, To: 2, Name: "s", Dir: "m", Dialect: sqltext.PostgreSQL}
+	opts.Rewrite = func(r source.SquashRange) (source.SquashScripts, error) {
+		if r.From != 1 || r.To != 2 || r.Set.Len() != 2 {
+			t.Errorf("asked with %+v", r)
+		}
+		return texts, nil
+	}
+	q, err := source.Squash(fsys, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf(`-- The schema that the 2 migrations from 1 a to 2 b lead to.
+-- A database that has applied them records this file without running it.
+-- whimbrel: replaces 1 %s
+-- whimbrel: replaces 2 %s
+-- whimbrel: lock-timeout 5s
+
+CREATE TABLE a (x);
+CREATE INDEX i ON a (x)
+;
+`, q.Replaces[0].Up.Checksum, q.Replaces[1].Up.Checksum)
+	if q.Files[0].Content != want || q.Files[1].Content != "-- Takes back the 2 migrations from 2 b to 1 a.\n\nDROP TABLE a;\n" {
+		t.Errorf("got %q", q.Files)
+	}
+	texts = source.SquashScripts{NoDown: true}
+	if q, err = source.Squash(fsys, opts); err != nil || len(q.Files) != 1 || !strings.Contains(q.Files[0].Content, "-- whimbrel: empty\n") {
+		t.Errorf("of nothing: %+v, %v", q, err)
+	}
+	texts = source.SquashScripts{Up: "SELECT 'no end"}
+	if _, err = source.Squash(fsys, opts); err == nil {
+		t.Error("a text that can't be cut was taken")
+	}
+	refusal := fmt.Errorf("no")
+	opts.Rewrite = func(source.SquashRange) (source.SquashScripts, error) { return source.SquashScripts{}, refusal }
+	if _, err = source.Squash(fsys, opts); err != refusal {
+		t.Errorf("got %v", err)
+	}
+}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/inspect"
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/source"
@@ -128,6 +129,9 @@ func TestKindsAndExitCodes(t *testing.T) {
 		{&whimbrel.ProtectedError{What: "seed"}, "protected", 5},
 		{&whimbrel.SquashedError{}, "squashed", 5},
 		{&whimbrel.HistoryError{}, "history", 5},
+		{&scratchError{&inspect.DataError{Statements: []inspect.DataStatement{{Why: "writes rows"}}}}, "source", 1},
+		{&scratchError{&inspect.NotSameError{}}, "source", 1},
+		{&inspect.NoTextError{}, "source", 1},
 	} {
 		f, code := explain(t.Context(), c.err)
 		if f.Kind != c.kind || code != c.code {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/whimbrel-db/whimbrel/inspect"
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/source"
@@ -17,8 +19,8 @@ import (
 
 func (a *app) squashCommand() *cobra.Command {
 	from, to := newVersion(), newVersion()
-	var name, dialect string
-	var deleteSource bool
+	var name, dialect, scratch string
+	var deleteSource, minimal, dropData bool
 	cmd := &cobra.Command{
 		Use:        "squash",
 		SuggestFor: []string{"merge", "join", "collapse"},
@@ -27,25 +29,49 @@ func (a *app) squashCommand() *cobra.Command {
 		Long: `Squash writes one migration whose up is the ups of a range in order, and whose down is their
 downs in reverse. Its head names what it replaces, with the checksums: a database that has
 applied the range records it without running it, and one in the middle of the range goes on
-with the old files as long as they are there. It asks no database.`,
+with the old files as long as they are there. It asks no database.
+
+With --minimal the up is the schema that the range leads to, written down from a scratch
+database, and the down drops it. It is tried out on a second one, and refused unless that
+ends with the same schema. Statements that write rows are not in it: they are listed and
+refused, unless --drop-data says that they may go.`,
 		Example: `  whimbrel squash --from 1 --to 40 --name schema
+  whimbrel squash --from 1 --to 40 --name schema --minimal
   whimbrel squash --from 1 --to 40 --name schema --delete-source`,
 		Args: noArgs,
-		RunE: func(*cobra.Command, []string) error {
-			if !from.set || !to.set || name == "" {
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch {
+			case !from.set || !to.set || name == "":
 				return usage("whimbrel squash --from 1 --to 40 --name schema", "--from, --to and --name are wanted")
+			case !minimal && (dropData || cmd.Flags().Changed("scratch")):
+				return usage("", "--drop-data and --scratch go with --minimal")
 			}
 			r, err := a.resolve()
 			if err != nil {
 				return err
 			}
 			opts := source.SquashOptions{From: from.value, To: to.value, Name: name, Format: r.format, Dir: r.dir}
+			if dialect == "" && minimal && scratch != scratchAuto {
+				dialect, _, _ = strings.Cut(scratch, ":")
+			}
 			if opts.Dialect, err = a.dialect(dialect); err != nil {
 				return err
+			}
+			var found inspect.Minimized
+			if minimal {
+				maker, closeMaker, err := a.scratch(cmd.Context(), scratch)
+				if err != nil {
+					return err
+				}
+				defer closeMaker()
+				opts.Rewrite = rewriter(cmd.Context(), maker, dropData, &found)
 			}
 			doc, err := squash(r.dir, opts, deleteSource)
 			if err != nil {
 				return err
+			}
+			if minimal {
+				doc.SetMinimal(&found)
 			}
 			a.print().Show(doc)
 			return nil
@@ -56,11 +82,26 @@ with the old files as long as they are there. It asks no database.`,
 	f.Var(to, "to", "the newest, which is the squash's own")
 	f.StringVar(&name, "name", "", "`name` of the squash")
 	f.BoolVar(&deleteSource, "delete-source", false, "delete the files that it replaces: a database in the middle of the range can't go on then")
+	f.BoolVar(&minimal, "minimal", false, "write the schema that the range leads to, instead of its scripts, and prove it")
+	f.BoolVar(&dropData, "drop-data", false, "with --minimal: leave out what writes rows")
+	f.StringVar(&scratch, "scratch", scratchAuto, "with --minimal: where to make scratch databases: `auto` beside the target, a URL beside that database")
 	f.StringVar(&dialect, "dialect", "", "by which the scripts are cut: postgresql, sqlite or mysql (default: the database's)")
 	f.SortFlags = false
 	must(cmd.RegisterFlagCompletionFunc("from", a.completeVersions(-1)))
 	a.completeVersionFlag(cmd)
 	return cmd
+}
+
+// rewriter lets package inspect write the scripts of a squash, and keeps what it has found.
+func rewriter(ctx context.Context, scratch inspect.Maker, dropData bool, found *inspect.Minimized) func(source.SquashRange) (source.SquashScripts, error) {
+	return func(r source.SquashRange) (source.SquashScripts, error) {
+		m, err := inspect.Minimal(ctx, r.Set, inspect.MinimalOptions{From: r.From, To: r.To, DropData: dropData}, scratch)
+		if err != nil {
+			return source.SquashScripts{}, &scratchError{err}
+		}
+		*found = *m
+		return source.SquashScripts{Up: m.Up, Down: m.Down, NoDown: !m.HasDown}, nil
+	}
 }
 
 // dialect is that of a name, or of the database's URL.
@@ -127,6 +168,8 @@ func squashError(dir string, err error) error {
 		text      *sqltext.Error
 	)
 	switch {
+	case errors.As(err, new(*scratchError)):
+		return err
 	case errors.As(err, &folder), errors.As(err, &one), errors.As(err, &ambiguous), errors.As(err, &fit), errors.As(err, &duplicate):
 		return &folderError{dir: dir, err: err}
 	case errors.As(err, &text):

@@ -84,12 +84,15 @@ func (a *app) verifyOnScratch(ctx context.Context, scratch string) error {
 	return nil
 }
 
+// scratchAuto is the --scratch that makes scratch databases beside the target.
+const scratchAuto = "auto"
+
 // scratch opens the database beside which scratch databases are made: the target for "auto".
 func (a *app) scratch(ctx context.Context, where string) (inspect.Maker, func(), error) {
 	switch where {
 	case "":
 		return nil, nil, usage("--scratch auto makes it beside the target.", "--scratch wants auto or the URL of a database")
-	case "auto":
+	case scratchAuto:
 		t, err := a.openWithoutFiles(ctx)
 		if err != nil {
 			return nil, nil, err

@@ -65,7 +65,7 @@ var rules = []rule{
 		pkg: ".", imports: []string{"lint/...", "source", "database", "migration", "sqltext", "catalog"},
 		outside: []string{"github.com/rogpeppe/go-internal/diff"}, // shows how an edited script differs
 	},
-	{pkg: "inspect", imports: []string{".", "catalog", "database", "migration"}, outside: []string{"github.com/rogpeppe/go-internal/diff"}},
+	{pkg: "inspect", imports: []string{".", "catalog", "database", "migration", "sqltext"}, outside: []string{"github.com/rogpeppe/go-internal/diff"}},
 	{pkg: "examples/...", imports: []string{".", "source", "database", "migration"}, outside: []string{"github.com/rogpeppe/go-internal/diff"}},
 	{
 		pkg: "internal/cli/...",

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -48,6 +49,8 @@ type Failure struct {
 	Database string `json:"database,omitempty"`
 	// Problems are all that is wrong with a folder, if it is more than one.
 	Problems []Problem `json:"problems,omitempty"`
+	// Differences are those between two schemas that should be the same.
+	Differences []Change `json:"differences,omitempty"`
 	// Event is what another process did.
 	Event *Event `json:"event,omitempty"`
 
@@ -122,6 +125,7 @@ func (f *Failure) write(pg *page) {
 	} else {
 		pg.problem(Problem{Message: f.Message, File: f.File, Line: f.Line, Column: f.Column}, f.SQLState)
 	}
+	pg.changes("  ", f.Differences)
 	if f.Excerpt != "" {
 		pg.line()
 		pg.WriteString(pg.excerpt(clean(f.Excerpt)))
@@ -161,17 +165,19 @@ func (f *Failure) writeMismatch(pg *page) {
 
 // problem writes "place: message", or "error: message" where no place is known.
 func (pg *page) problem(pr Problem, code string) {
-	place := "error"
-	switch {
-	case pr.File != "" && pr.Line > 0:
-		place = fmt.Sprintf("%s:%d:%d", pr.File, pr.Line, max(pr.Column, 1))
-	case pr.File != "":
-		place = pr.File
-	}
+	place := cmp.Or(pr.place(), "error")
 	if code != "" {
 		code = pg.faint(" (" + code + ")")
 	}
 	pg.line(pg.bad(clean(place)+":"), " ", pg.bold(clean(pr.Message)), code)
+}
+
+// place says where it is, as far as that is known.
+func (pr Problem) place() string {
+	if pr.File == "" || pr.Line == 0 {
+		return pr.File
+	}
+	return fmt.Sprintf("%s:%d:%d", pr.File, pr.Line, max(pr.Column, 1))
 }
 
 func (pg *page) labelled(label, text string) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/inspect"
 )
 
 // Baselined answers baseline.
@@ -35,6 +36,23 @@ type Squashed struct {
 	// Irreversible is the file of a migration without a down script, which is why the squash
 	// has none.
 	Irreversible string `json:"irreversible,omitempty"`
+	// Dropped are the statements that a minimal squash has left out, NoDown why it has no
+	// down script, where no file is to blame.
+	Dropped []Problem `json:"dropped,omitempty"`
+	NoDown  string    `json:"no_down,omitempty"`
+
+	minimal bool
+}
+
+// SetMinimal adds what was found out about a squash of the schema.
+func (d *Squashed) SetMinimal(m *inspect.Minimized) {
+	d.minimal = true
+	for _, s := range m.Dropped {
+		d.Dropped = append(d.Dropped, Problem{Message: s.Why + ": " + s.SQL, File: s.Pos.File, Line: s.Pos.Line, Column: s.Pos.Column})
+	}
+	if d.Irreversible == "" {
+		d.NoDown = m.NoDown
+	}
 }
 
 func (d *Squashed) write(pg *page) {
@@ -42,6 +60,9 @@ func (d *Squashed) write(pg *page) {
 		pg.line(f)
 	}
 	words := fmt.Sprintf("Joined %s to one.", count(len(d.Replaces), "migration"))
+	if d.minimal {
+		words = fmt.Sprintf("Wrote the schema of %s as one, and proved on scratch that it is the same.", count(len(d.Replaces), "migration"))
+	}
 	if len(d.Deleted) > 0 {
 		words += fmt.Sprintf(" Deleted %s.", count(len(d.Deleted), "file"))
 	} else {
@@ -50,5 +71,14 @@ func (d *Squashed) write(pg *page) {
 	pg.line(pg.good(words))
 	if d.Irreversible != "" {
 		pg.line("It can't be rolled back, since ", clean(d.Irreversible), " has no down script.")
+	}
+	if d.NoDown != "" {
+		pg.line("It has no down script: ", clean(d.NoDown), ".")
+	}
+	if len(d.Dropped) > 0 {
+		pg.line(pg.warn("Left out, so that a new database will not have it:"))
+		for _, s := range d.Dropped {
+			pg.line("  ", clean(s.place()), ": ", clean(s.Message))
+		}
 	}
 }

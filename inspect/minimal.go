@@ -1,0 +1,327 @@
+package inspect
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/catalog"
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// MinimalOptions of Minimal.
+type MinimalOptions struct {
+	// From and To are the oldest and the newest version of the range.
+	From, To int64
+	// DropData leaves out the statements of the range whose work no schema shows, which are
+	// else a *DataError.
+	DropData bool
+}
+
+// Minimized is a range of migrations as the statements that make what they lead to.
+type Minimized struct {
+	Up string
+	// Down takes Up back: it drops what Up creates, newest first. Where HasDown is false there
+	// is none, and NoDown says why.
+	Down    string
+	HasDown bool
+	NoDown  string
+	// Dropped are the statements that are not in Up, though no schema shows their work.
+	Dropped []DataStatement
+}
+
+// Minimal runs a range of a set's migrations on a scratch database and writes down what they
+// have created there, as one script. It runs that, too, on another scratch database, and a
+// schema that differs in anything is a *NotSameError. So is, before anything is written, a
+// range that alters what was there before it: a snapshot knows how to create a thing, and
+// what to add to it, not how to make another of it.
+//
+// The down script is proved likewise. A range with a migration that has none gets none.
+func Minimal(ctx context.Context, set *migration.Set, opts MinimalOptions, scratch Maker) (*Minimized, error) {
+	m := &minimizer{opts: opts, scratch: scratch, answer: &Minimized{}}
+	if err := m.choose(set); err != nil {
+		return nil, err
+	}
+	if err := onScratch(ctx, scratch, func(db database.Database) error { return m.original(ctx, db) }); err != nil {
+		return nil, err
+	}
+	if err := m.write(); err != nil {
+		return nil, err
+	}
+	err := onScratch(ctx, scratch, func(db database.Database) error { return m.prove(ctx, db) })
+	return m.answer, err
+}
+
+// NotSameError reports that the schema a range leads to can't be made in another way.
+type NotSameError struct {
+	From, To int64
+	// Before says that the range changes what was there before it; else what was written down
+	// makes another schema.
+	Before  bool
+	Changes []catalog.Change
+}
+
+func (e *NotSameError) Error() string {
+	what := fmt.Sprintf("the schema's own text does not make what the migrations %d to %d make; join their scripts instead (without --minimal). What differs", e.From, e.To)
+	if e.Before {
+		what = fmt.Sprintf("the migrations %d to %d change what was there before them, which a snapshot can't tell how to do; begin the range with the folder's first migration, or join their scripts instead (without --minimal). What they change", e.From, e.To)
+	}
+	var list strings.Builder
+	const shown = 10
+	for i, c := range e.Changes {
+		if i == shown {
+			fmt.Fprintf(&list, "\n  and %d more", len(e.Changes)-shown)
+			break
+		}
+		list.WriteString("\n  " + c.String())
+	}
+	return what + ":" + list.String()
+}
+
+// onScratch does something with a scratch database.
+func onScratch(ctx context.Context, scratch Maker, do func(database.Database) error) (err error) {
+	db, drop, err := scratch(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if derr := drop(ctx); err == nil {
+			err = derr
+		}
+	}()
+	return do(db)
+}
+
+type minimizer struct {
+	opts    MinimalOptions
+	scratch Maker
+	answer  *Minimized
+
+	start  []migration.Migration // the baseline that the files begin with, if they do
+	before []migration.Migration
+	pieces []migration.Migration
+
+	first, last *catalog.Snapshot // before the range, and after it
+	grown       string            // the first object that was there before and is added to
+}
+
+// choose finds what is before the range, and the range. What comes after it does not matter.
+func (m *minimizer) choose(set *migration.Set) error {
+	if b, ok := startOf(set); ok {
+		m.start = []migration.Migration{b}
+	}
+	for _, each := range set.All() {
+		switch {
+		case each.Version < m.opts.From:
+			m.before = append(m.before, each)
+		case each.Version <= m.opts.To:
+			m.pieces = append(m.pieces, each)
+		}
+	}
+	if len(m.pieces) == 0 {
+		return fmt.Errorf("there are no migrations from %d to %d", m.opts.From, m.opts.To)
+	}
+	return nil
+}
+
+// startOf returns the baseline that an empty database has to start from, since the files of all
+// migrations up to it are gone.
+func startOf(set *migration.Set) (start migration.Migration, ok bool) {
+	all := set.All()
+	for _, b := range set.Baselines() {
+		if len(all) == 0 || all[0].Version > b.Version {
+			start, ok = b, true
+		}
+	}
+	return start, ok
+}
+
+// migrator applies what was before the range, and returns what goes on from there.
+func (m *minimizer) migrator(ctx context.Context, db database.Database, rest []migration.Migration) (*whimbrel.Migrator, error) {
+	set, err := migration.Contents{Migrations: slices.Concat(m.before, rest), Baselines: m.start}.Set("")
+	if err != nil {
+		return nil, err
+	}
+	by := whimbrel.New(db, set, whimbrel.Options{TextLimit: -1})
+	for _, before := range [][]migration.Migration{m.start, m.before} {
+		if len(before) == 0 {
+			continue
+		}
+		if _, err := by.Reach(ctx, whimbrel.UpTo(before[len(before)-1].Version)); err != nil {
+			return nil, fmt.Errorf("on scratch, before the range: %w", err)
+		}
+	}
+	return by, nil
+}
+
+// original runs the range as it is.
+func (m *minimizer) original(ctx context.Context, db database.Database) error {
+	found, err := dataOf(m.pieces, db.Dialect())
+	switch {
+	case err != nil:
+		return err
+	case len(found) > 0 && !m.opts.DropData:
+		return &DataError{Statements: found}
+	}
+	m.answer.Dropped = found
+	by, err := m.migrator(ctx, db, m.pieces)
+	if err != nil {
+		return err
+	}
+	if m.first, err = database.Snapshot(ctx, db, catalog.Options{}); err != nil {
+		return err
+	}
+	if _, err := by.Reach(ctx, whimbrel.UpTo(m.opts.To)); err != nil {
+		return fmt.Errorf("on scratch: %w", err)
+	}
+	m.last, err = database.Snapshot(ctx, db, catalog.Options{})
+	return err
+}
+
+// write makes the scripts of what is in the last snapshot and not in the first.
+func (m *minimizer) write() error {
+	created, err := m.created()
+	if err != nil {
+		return err
+	}
+	m.answer.Up = (&catalog.Snapshot{Preamble: preamble(m.last, created), Objects: created}).Text()
+	i := slices.IndexFunc(m.pieces, func(p migration.Migration) bool { return p.Down == nil })
+	if i >= 0 {
+		m.answer.NoDown = m.pieces[i].Up.File + " has no down script"
+		return nil
+	}
+	if m.grown != "" {
+		m.answer.NoDown = "it adds to what was there before: " + m.grown
+		return nil
+	}
+	m.answer.Down, m.answer.NoDown = dropAll(created, m.last.Dialect)
+	m.answer.HasDown = m.answer.NoDown == ""
+	return nil
+}
+
+// preamble is the snapshot's, where it is of use.
+func preamble(s *catalog.Snapshot, created []catalog.Object) []string {
+	for i := range created {
+		if k := created[i].Kind; k == catalog.Function || k == catalog.Procedure {
+			return s.Preamble
+		}
+	}
+	return nil
+}
+
+// created returns what only the last snapshot has: objects, and statements about objects that
+// were there before, such as a GRANT. It is an error if anything else has changed.
+func (m *minimizer) created() ([]catalog.Object, error) {
+	before := map[string]*catalog.Object{}
+	for i := range m.first.Objects {
+		o := &m.first.Objects[i]
+		before[o.ID()] = o
+	}
+	var created []catalog.Object
+	told := map[string]bool{} // the IDs of those that are created by their own statements
+	whole := ""               // the object whose parts follow
+	for _, o := range m.last.Objects {
+		if !o.Part {
+			whole = o.ID()
+		}
+		was := before[o.ID()]
+		switch {
+		case was == nil && o.Part && before[whole] != nil: // its statement is that of the whole
+		case was == nil:
+			created, told[o.ID()] = append(created, o), true
+		case addTo(was, &o):
+			created, told[o.ID()] = append(created, o), true
+			m.grown = cmp.Or(m.grown, o.ID())
+		}
+	}
+	changes := slices.DeleteFunc(catalog.Compare(m.first, m.last), func(c catalog.Change) bool {
+		return c.Change != catalog.Removed && !c.Order && told[string(c.Kind)+" "+c.Name]
+	})
+	if len(changes) > 0 {
+		return nil, &NotSameError{From: m.opts.From, To: m.opts.To, Before: true, Changes: changes}
+	}
+	return created, nil
+}
+
+// addTo leaves an object nothing but the statements that make it of what it was, and reports
+// whether there are such.
+func addTo(was, is *catalog.Object) bool {
+	sql, ok := added(was.SQL, is.SQL)
+	late, okToo := added(was.Late, is.Late)
+	is.SQL, is.Late = sql, late
+	return ok && okToo && len(sql)+len(late) > 0
+}
+
+// added returns the statements that came to others. It is false where some have gone, or one
+// creates what is there.
+func added(was, is []string) (more []string, ok bool) {
+	for _, s := range was {
+		if !slices.Contains(is, s) {
+			return nil, false
+		}
+	}
+	for _, s := range is {
+		switch {
+		case slices.Contains(was, s):
+		case strings.HasPrefix(s, "CREATE "):
+			return nil, false
+		default:
+			more = append(more, s)
+		}
+	}
+	return more, true
+}
+
+// prove runs what was written, up and down.
+func (m *minimizer) prove(ctx context.Context, db database.Database) error {
+	q := migration.Migration{Version: m.opts.To, Name: "minimal", Up: migration.Text("the minimal up script", m.answer.Up)}
+	if m.answer.HasDown {
+		q.Down = migration.Text("the minimal down script", m.answer.Down)
+	}
+	q.Up.Empty = m.answer.Up == ""
+	by, err := m.migrator(ctx, db, []migration.Migration{q})
+	if err != nil {
+		return err
+	}
+	if _, err := by.Steps(ctx, 1); err != nil {
+		return fmt.Errorf("on scratch the schema's own text fails; join the scripts instead (without --minimal): %w", err)
+	}
+	now, err := database.Snapshot(ctx, db, catalog.Options{})
+	if err != nil {
+		return err
+	}
+	if changes := catalog.Compare(m.last, now); len(changes) > 0 {
+		return &NotSameError{From: m.opts.From, To: m.opts.To, Changes: changes}
+	}
+	if !m.answer.HasDown {
+		return nil
+	}
+	return m.proveDown(ctx, db, by)
+}
+
+// proveDown looks whether the down script leaves what was there before the range. If it
+// doesn't, there is none.
+func (m *minimizer) proveDown(ctx context.Context, db database.Database, by *whimbrel.Migrator) error {
+	none := func(why string) {
+		m.answer.Down, m.answer.HasDown, m.answer.NoDown = "", false, why
+	}
+	if _, err := by.Steps(ctx, -1); err != nil {
+		if ctx.Err() != nil {
+			return err
+		}
+		none("dropping what it creates fails: " + err.Error())
+		return nil
+	}
+	now, err := database.Snapshot(ctx, db, catalog.Options{})
+	if err != nil {
+		return err
+	}
+	if changes := catalog.Compare(m.first, now); len(changes) > 0 {
+		none("dropping what it creates leaves a difference: " + changes[0].String())
+	}
+	return nil
+}

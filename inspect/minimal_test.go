@@ -1,0 +1,208 @@
+package inspect_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/catalog"
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/inspect"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+func isPostgres(db database.Database) bool { return db.Dialect().String() == "postgresql" }
+
+func TestMinimal(t *testing.T) {
+	t.Parallel()
+	steps := []step{
+		{"CREATE TABLE a (id integer PRIMARY KEY, gone text); CREATE TABLE tmp (id integer)", "DROP TABLE tmp; DROP TABLE a"},
+		{`ALTER TABLE a ADD COLUMN "order" text DEFAULT 'x'; DROP TABLE tmp`, "SELECT 1"},
+		{`ALTER TABLE a DROP COLUMN gone; CREATE INDEX a_order ON a ("order"); CREATE VIEW v AS SELECT id FROM a`, "DROP VIEW v"},
+		{"CREATE TABLE b (id integer PRIMARY KEY, a integer REFERENCES a (id)); ALTER TABLE a ADD COLUMN b integer REFERENCES b (id)", "DROP TABLE b"},
+		{"CREATE TABLE later (id integer)", "DROP TABLE later"},
+	}
+	eachKind(t, func(t *testing.T, db database.Database) {
+		if isPostgres(db) {
+			steps := append([]step(nil), steps...)
+			steps[2].up += `; CREATE TYPE mood AS ENUM ('odd'); CREATE SCHEMA "In"; CREATE TABLE "In".t (m mood, n bigserial)`
+			steps[3].up += `; ALTER TYPE mood ADD VALUE 'even'; CREATE EXTENSION citext; GRANT SELECT ON a TO pg_monitor; COMMENT ON TABLE a IS 'it''s'`
+			steps[3].up += `; CREATE FUNCTION g() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO b VALUES (1); RETURN NEW; END $$`
+			steps[3].up += `; CREATE TRIGGER t AFTER INSERT ON a EXECUTE FUNCTION g()`
+			testMinimal(t, db, steps)
+			return
+		}
+		testMinimal(t, db, steps)
+	})
+}
+
+func testMinimal(t *testing.T, db database.Database, steps []step) {
+	got, err := inspect.Minimal(t.Context(), setOf(t, steps...), inspect.MinimalOptions{From: 1, To: 4}, inspect.Beside(db))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := reach(t, db, setOf(t, steps[:4]...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := onScratch(t, db)
+	if _, err := whimbrel.New(made, setOf(t, step{got.Up, got.Down}), whimbrel.Options{}).Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	isLike(t, made, want)
+	if strings.Contains(got.Up, "tmp") || strings.Contains(got.Up, "later") || len(got.Dropped) > 0 {
+		t.Errorf("up is %s", got.Up)
+	}
+	if !got.HasDown || got.NoDown != "" {
+		t.Fatalf("there is no down script: %s", got.NoDown)
+	}
+	empty, err := database.Snapshot(t.Context(), db, catalog.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Down works where there are rows, too, in any order.
+	whole := setOf(t, step{got.Up, got.Down})
+	if _, err := whimbrel.New(db, whole, whimbrel.Options{}).Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	byHand(t, db, "INSERT INTO a (id) VALUES (1); INSERT INTO b VALUES (2, 1); UPDATE a SET b = 2")
+	if _, err := whimbrel.New(db, whole, whimbrel.Options{}).Rollback(t.Context(), whimbrel.NilVersion); err != nil {
+		t.Fatal(err)
+	}
+	left, err := database.Snapshot(t.Context(), db, catalog.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if changes := catalog.Compare(empty, left); len(changes) > 0 {
+		t.Errorf("left: %s", words(changes))
+	}
+}
+
+// A range that does not begin with the first migration is the difference, if nothing that was there
+// is changed.
+func TestMinimalInTheMiddle(t *testing.T) {
+	t.Parallel()
+	eachKind(t, func(t *testing.T, db database.Database) {
+		set := setOf(t,
+			step{"CREATE TABLE a (id integer PRIMARY KEY, n text)", "DROP TABLE a"},
+			step{"CREATE TABLE b (id integer)", "DROP TABLE b"},
+			step{"ALTER TABLE b ADD COLUMN n text; CREATE INDEX a_n ON a (n)", "ALTER TABLE b DROP COLUMN n; DROP INDEX a_n"},
+			step{"ALTER TABLE a ADD COLUMN more text", "ALTER TABLE a DROP COLUMN more"},
+		)
+		got, err := inspect.Minimal(t.Context(), set, inspect.MinimalOptions{From: 2, To: 3}, inspect.Beside(db))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(got.Up, "TABLE a") || strings.Count(got.Up, ";") != 2 || !got.HasDown || strings.Count(got.Down, ";") != 2 {
+			t.Errorf("got %+v", got)
+		}
+		var same *inspect.NotSameError
+		_, err = inspect.Minimal(t.Context(), set, inspect.MinimalOptions{From: 3, To: 4}, inspect.Beside(db))
+		if !errors.As(err, &same) || !same.Before || len(same.Changes) == 0 || !strings.Contains(err.Error(), "begin the range with the folder's first migration") {
+			t.Errorf("got %v", err)
+		}
+		if text := words(same.Changes); !strings.Contains(text, "a.more added") || !strings.Contains(text, "b.n added") || strings.Contains(text, "a_n") {
+			t.Errorf("the changes are %s", text)
+		}
+	})
+}
+
+func TestMinimalNoDown(t *testing.T) {
+	t.Parallel()
+	eachKind(t, func(t *testing.T, db database.Database) {
+		set := setOf(t, step{"CREATE TABLE a (id integer)", "DROP TABLE a"}, step{"CREATE TABLE b (id integer)", "-"})
+		got, err := inspect.Minimal(t.Context(), set, inspect.MinimalOptions{From: 1, To: 2}, inspect.Beside(db))
+		if err != nil || got.HasDown || got.NoDown != "2.up.sql has no down script" {
+			t.Errorf("%+v, %v", got, err)
+		}
+		if !isPostgres(db) {
+			return
+		}
+		for up, want := range map[string]string{
+			"CREATE CAST (text AS integer) WITH INOUT":                                    "a cast can't be dropped by its name alone",
+			"GRANT CREATE ON SCHEMA public TO pg_monitor":                                 "it adds to what was there before: schema public",
+			"ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON TABLES TO pg_monitor": "a default privileges can't be dropped by its name alone",
+		} {
+			set := setOf(t, step{up, "SELECT 1"}, step{"CREATE TABLE b (id integer)", "DROP TABLE b"})
+			got, err := inspect.Minimal(t.Context(), set, inspect.MinimalOptions{From: 1, To: 2}, inspect.Beside(db))
+			if err != nil || got.HasDown || !strings.Contains(got.NoDown, want) {
+				t.Errorf("%s: %+v, %v", up, got, err)
+			}
+		}
+	})
+}
+
+func TestMinimalOfNothing(t *testing.T) {
+	t.Parallel()
+	eachKind(t, func(t *testing.T, db database.Database) {
+		set := setOf(t, step{"CREATE TABLE a (id integer)", "DROP TABLE a"}, step{"DROP TABLE a", "CREATE TABLE a (id integer)"})
+		got, err := inspect.Minimal(t.Context(), set, inspect.MinimalOptions{From: 1, To: 2}, inspect.Beside(db))
+		if err != nil || got.Up != "" || got.Down != "" || !got.HasDown {
+			t.Errorf("%+v, %v", got, err)
+		}
+	})
+}
+
+// What begins with a baseline, since the older files are gone, is run from there.
+func TestMinimalBehindABaseline(t *testing.T) {
+	t.Parallel()
+	eachKind(t, func(t *testing.T, db database.Database) {
+		set, err := migration.Contents{
+			Baselines:  []migration.Migration{{Version: 4, Name: "b", Up: migration.Text("B4.sql", "CREATE TABLE a (id integer)")}},
+			Migrations: []migration.Migration{{Version: 5, Up: migration.Text("5.up.sql", "CREATE VIEW v AS SELECT id FROM a")}, {Version: 6, Up: migration.Text("6.up.sql", "CREATE TABLE z (id integer)")}},
+		}.Set("s")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := inspect.Minimal(t.Context(), set, inspect.MinimalOptions{From: 5, To: 6}, inspect.Beside(db))
+		if err != nil || !strings.Contains(got.Up, "CREATE VIEW") || strings.Contains(got.Up, "CREATE TABLE a") {
+			t.Errorf("%+v, %v", got, err)
+		}
+	})
+}
+
+func TestMinimalRefusesData(t *testing.T) {
+	t.Parallel()
+	eachKind(t, func(t *testing.T, db database.Database) {
+		set := setOf(t,
+			step{"CREATE TABLE a (id integer);\n  INSERT INTO a VALUES (1)", "DROP TABLE a"},
+			step{"-- words\nUPDATE a SET id = 2; DELETE FROM a", "SELECT 1"})
+		opts := inspect.MinimalOptions{From: 1, To: 2}
+		var data *inspect.DataError
+		if _, err := inspect.Minimal(t.Context(), set, opts, inspect.Beside(db)); !errors.As(err, &data) {
+			t.Fatalf("got %v", err)
+		}
+		var got []string
+		for _, s := range data.Statements {
+			got = append(got, s.String())
+		}
+		want := []string{"1.up.sql:2:3: writes rows: INSERT INTO a VALUES (1)", "2.up.sql:2:1: writes rows: UPDATE a SET id = 2", "2.up.sql:2:22: writes rows: DELETE FROM a"}
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		opts.DropData = true
+		m, err := inspect.Minimal(t.Context(), set, opts, inspect.Beside(db))
+		if err != nil || len(m.Dropped) != 3 || strings.Contains(m.Up, "INSERT") {
+			t.Errorf("%+v, %v", m, err)
+		}
+	})
+}
+
+// What fails on scratch is said as what it is.
+func TestMinimalOfWhatDoesNotRun(t *testing.T) {
+	t.Parallel()
+	eachKind(t, func(t *testing.T, db database.Database) {
+		set := setOf(t, step{"CREATE TABLE a (id integer)", "-"}, step{"CREATE TABLE a (id integer)", "-"}, step{"CREATE TABLE b (id integer)", "-"})
+		_, err := inspect.Minimal(t.Context(), set, inspect.MinimalOptions{From: 1, To: 2}, inspect.Beside(db))
+		var failed *whimbrel.MigrationError
+		if !errors.As(err, &failed) || failed.Version != 2 {
+			t.Errorf("got %v", err)
+		}
+		_, err = inspect.Minimal(t.Context(), set, inspect.MinimalOptions{From: 3, To: 3}, inspect.Beside(db))
+		if !errors.As(err, &failed) || failed.Version != 2 || !strings.Contains(err.Error(), "before the range") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
