@@ -63,6 +63,25 @@ func (h Holder) String() string {
 	return strings.Join(p, ", ")
 }
 
+// UnsettledError reports that a setting is stored, but somebody who began before is
+// still migrating.
+type UnsettledError struct {
+	Name   string // of the setting
+	Waited time.Duration
+	Holder Holder // one of those who are at work
+}
+
+func (e *UnsettledError) Error() string {
+	msg := fmt.Sprintf("the setting %q is stored and holds for whatever begins from now on, but a migration that began before is still running", e.Name)
+	if h := e.Holder.String(); h != "" {
+		msg += " (" + h + ")"
+	}
+	if e.Waited > 0 {
+		msg += fmt.Sprintf("; waited %s", e.Waited.Round(time.Millisecond))
+	}
+	return msg
+}
+
 // LockLostError reports that the migration lock was lost while a statement
 // ran under it: the connection that held it broke.
 type LockLostError struct {

@@ -24,7 +24,7 @@ const (
 // The settings.
 const (
 	// MigrationMode lets migrations run. While it is false, nothing may migrate the
-	// database; the reason stands beside it.
+	// database; the reason stands beside it. SettingUpdate.Settle waits for who is at work already.
 	MigrationMode = "migration_mode"
 	// Protected keeps what can't be taken back from happening by accident: while it is
 	// true, a rollback must say the database's name, and there is no reset and no seed.
@@ -183,6 +183,11 @@ type SettingUpdate struct {
 	Until       time.Time
 	ToolVersion string
 	At          time.Time
+	// Settle, where it is not nil, says how to wait once the change is stored: until every
+	// Batch and Run of the history, of any set, that was open then is over, so that nobody
+	// goes by the old value any more. When its time is over the change stays, and the error is an
+	// *UnsettledError.
+	Settle *LockOptions
 }
 
 // Check returns the update with its value in canonical form, or a *SettingError.

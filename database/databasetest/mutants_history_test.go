@@ -193,6 +193,24 @@ var readingMutants = []mutant{
 			return d.Database.UpdateSetting(ctx, u)
 		}
 	}),
+	ofDB("a setting waits for nobody", settingSettles, func(d *alteredDB) {
+		d.update = func(ctx context.Context, u database.SettingUpdate) error {
+			if u.Settle != nil && u.Settle.Timeout > time.Second {
+				u.Settle = nil
+			}
+			return d.Database.UpdateSetting(ctx, u)
+		}
+	}),
+	ofDB("a setting that waited in vain says nothing", settingStays, func(d *alteredDB) {
+		d.update = func(ctx context.Context, u database.SettingUpdate) error {
+			err := d.Database.UpdateSetting(ctx, u)
+			var unsettled *database.UnsettledError
+			if errors.As(err, &unsettled) {
+				return nil
+			}
+			return err
+		}
+	}),
 	ofDB("settings stay for good", settingExpires, func(d *alteredDB) {
 		d.update = func(ctx context.Context, u database.SettingUpdate) error {
 			u.Until = time.Time{}

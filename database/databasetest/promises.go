@@ -61,6 +61,8 @@ var (
 	settingError   = sentence("Database.UpdateSetting", "It returns a *SettingError for names that are not declared and values of the wrong type, and then changes nothing.")
 	settingGone    = sentence("SettingUpdate.Unset", "Unset takes the stored value away, so that the default holds")
 	settingExpires = sentence("SettingUpdate.Until", "Until ends the change by itself, by the database's clock if it has one")
+	settingSettles = sentence("SettingUpdate.Settle", "until every Batch and Run of the history, of any set, that was open then is over")
+	settingStays   = sentence("SettingUpdate.Settle", "When its time is over the change stays, and the error is an *UnsettledError.")
 	settingDefault = sentence("State.Settings", "Settings has every declared setting: as stored, or its default.")
 
 	closeEnds  = sentence("Database.Close", "A Batch or Run that is open is over: nothing of the batch is in the database, and the lock is free.")

@@ -16,6 +16,8 @@ var settingCases = []testCase{
 	{"a setting that is unset", settingUnset},
 	{"a setting for a time", settingUntil},
 	{"settings in a batch and a run", settingsUnderLock},
+	{"a setting waits for who is at work", settingSettlesCase},
+	{"a setting waits in vain", settingInVain},
 }
 
 // modeOff turns migrations off.
@@ -109,6 +111,69 @@ func settingUntil(c *check) {
 			c.ok(err, "Settings.Get")
 			c.that(v.Until.Equal(u.Until) && v.Until.Location() == time.UTC, "Until is %v, want %v in UTC", v.Until, u.Until)
 		}
+	}
+}
+
+// settingSettlesCase takes the lock of a set that the history doesn't know yet: nobody can be passed over.
+func settingSettlesCase(c *check) {
+	c.promised(settingSettles)
+	c.ok(c.db().UpdateSetting(c.ctx, modeOff), "UpdateSetting")
+	for way, hold := range c.lockers() {
+		release, err := hold(c.ctx, c.db(), patient)
+		c.ok(err, "taking the lock")
+		operator := c.db()
+		waiting, done := make(chan bool, 1000), make(chan error, 1)
+		go func() {
+			u := modeOff
+			u.Settle = &database.LockOptions{Timeout: patience, Waiting: func(database.Holder) { waiting <- true }}
+			done <- operator.UpdateSetting(c.ctx, u)
+		}()
+		if !c.OneWriter || way == "Guard" { // else it is the lock that it waits for
+			select {
+			case <-waiting:
+			case err := <-done:
+				c.fail("UpdateSetting didn't wait for what " + way + " opened, and returned " + errText(err))
+			}
+		}
+		select {
+		case err := <-done:
+			c.fail("UpdateSetting returned " + errText(err) + " while what " + way + " opened was open")
+		default:
+		}
+		c.ok(release(), "letting go of the lock")
+		c.ok(<-done, "UpdateSetting, when what "+way+" opened was over")
+	}
+}
+
+func errText(err error) string {
+	if err == nil {
+		return "nil"
+	}
+	return err.Error()
+}
+
+func settingInVain(c *check) {
+	c.promised(settingStays)
+	c.apply(c.db(), "s", 1, "")
+	operator := c.db()
+	for way, hold := range c.lockers() {
+		if c.OneWriter && way == "Begin" {
+			continue
+		}
+		release, err := hold(c.ctx, c.open(database.Options{App: "the holder's app"}), patient)
+		c.ok(err, "taking the lock")
+		for _, timeout := range []time.Duration{0, 20 * time.Millisecond} {
+			u := modeOff
+			u.Settle = &database.LockOptions{Timeout: timeout}
+			err = operator.UpdateSetting(c.ctx, u)
+			var unsettled *database.UnsettledError
+			c.that(errors.As(err, &unsettled) && unsettled.Name == u.Name, "while what %s opened is open UpdateSetting returned %v, want an *UnsettledError", way, err)
+			c.that(!c.Holders || unsettled.Holder.App == "the holder's app", "the holder is %+v, want the app %q", unsettled.Holder, "the holder's app")
+			c.that(!c.state(operator, "s").Settings.Bool(database.MigrationMode), "the change is not stored")
+		}
+		c.ok(release(), "letting go of the lock")
+		u := database.SettingUpdate{Name: database.MigrationMode, Unset: true, At: started, Settle: &database.LockOptions{}}
+		c.ok(operator.UpdateSetting(c.ctx, u), "UpdateSetting, when nobody is at work")
 	}
 }
 

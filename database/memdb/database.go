@@ -142,6 +142,15 @@ func (d *Database) UpdateSetting(ctx context.Context, s database.SettingUpdate) 
 	if err != nil {
 		return err
 	}
+	open := d.store(s)
+	if s.Settle == nil {
+		return nil
+	}
+	return d.settle(ctx, s, open)
+}
+
+// store changes a setting, and returns the locks that are held meanwhile.
+func (d *Database) store(s database.SettingUpdate) (open []*lock) {
 	d.target.mu.Lock()
 	defer d.target.mu.Unlock()
 	l := d.target.ledger(d.own, true)
@@ -153,7 +162,12 @@ func (d *Database) UpdateSetting(ctx context.Context, s database.SettingUpdate) 
 		}
 	}
 	l.add(d.keep(s.Event()))
-	return nil
+	for key, held := range d.target.locks {
+		if key.own == d.own {
+			open = append(open, held)
+		}
+	}
+	return open
 }
 
 // Close implements database.Database.

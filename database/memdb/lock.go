@@ -59,6 +59,33 @@ func (d *Database) acquire(ctx context.Context, set string, opts database.LockOp
 	}
 }
 
+// settle waits until locks are released.
+func (d *Database) settle(ctx context.Context, s database.SettingUpdate, open []*lock) error {
+	begun := time.Now()
+	timer := time.NewTimer(s.Settle.Timeout)
+	defer timer.Stop()
+	for _, held := range open {
+		select {
+		case <-held.released:
+			continue
+		default:
+		}
+		if s.Settle.Waiting != nil {
+			s.Settle.Waiting(held.holder)
+		}
+		select {
+		case <-held.released:
+		case <-timer.C:
+			return &database.UnsettledError{Name: s.Name, Waited: time.Since(begun), Holder: held.holder}
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-d.gone:
+			return d.err()
+		}
+	}
+	return nil
+}
+
 // tryLock takes the lock, or returns the one that is in the way.
 func (d *Database) tryLock(key lockKey, op string) (*hold, *lock, error) {
 	t := d.target

@@ -6,8 +6,6 @@ import (
 	"iter"
 	"strings"
 
-	"github.com/jackc/pgx/v5/pgconn"
-
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
 )
@@ -112,40 +110,4 @@ func readEvent(r *row) (e database.Event, err error) {
 	e.StartedAt, e.Duration = r.time(), microseconds(r.number())
 	e.DBUser, e.Host, e.App, e.ToolVersion, e.Note = r.text(), r.text(), r.text(), r.text(), r.text()
 	return e, r.err
-}
-
-// UpdateSetting stores the setting and the event that says so in one transaction,
-// under the lock of Whimbrel's own set.
-func (db *Database) UpdateSetting(ctx context.Context, u database.SettingUpdate) error {
-	u, err := u.Check()
-	if err != nil {
-		return err
-	}
-	c, err := db.acquire(ctx)
-	if err != nil {
-		return err
-	}
-	defer c.giveBack()
-	schema, _, err := db.begin(ctx, c, migration.ReservedSet, database.LockOptions{Timeout: settingTimeout})
-	if err != nil {
-		return err
-	}
-	defer c.rollback()
-	_, err = commit(ctx, c, []query{db.settingQuery(schema, u), db.recordQuery(schema, u.Event(), sinceBegin, nil)}, func(pg *pgconn.PgError) error { return ownError("COMMIT", pg) })
-	return err
-}
-
-// settingQuery stores a setting, or takes it away.
-func (db *Database) settingQuery(schema string, u database.SettingUpdate) query {
-	settings := table(schema, db.names.Settings)
-	if u.Unset {
-		return query{sql: "DELETE FROM " + settings + " WHERE name = $1", args: []arg{text(u.Name)}}
-	}
-	return query{
-		sql: "INSERT INTO " + settings + ` AS s (name, value, reason, changed_by, changed_at, until)
-VALUES ($1, $2, $3, session_user, coalesce($4::timestamptz, pg_catalog.now()), $5)
-ON CONFLICT (name) DO UPDATE SET value = excluded.value, reason = excluded.reason,
-	changed_by = excluded.changed_by, changed_at = excluded.changed_at, until = excluded.until`,
-		args: []arg{text(u.Name), text(u.Value), text(u.Reason), moment(u.At), moment(u.Until)},
-	}
 }

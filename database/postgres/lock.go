@@ -24,6 +24,10 @@ const (
 // history table, and $3, the set.
 const lockKey = `pg_catalog.hashtextextended(pg_catalog.jsonb_build_array('whimbrel', pg_catalog.current_database(), $1::text, $2::text, $3::text)::text COLLATE "C", 0)`
 
+// openKey is the key of a lock that every batch and guard shares from the moment it tries for its
+// own, whatever its set, so that it can be seen who is at work. It is never in anybody's way.
+const openKey = `pg_catalog.hashtextextended(pg_catalog.jsonb_build_array('whimbrel', pg_catalog.current_database(), $1::text, $2::text, 'open', 'any set')::text COLLATE "C", 0)`
+
 // lock opens a transaction that holds the set's migration lock, and returns the head
 // of its history, zero when there is no history table. Where it fails it leaves no
 // transaction behind.
@@ -93,7 +97,7 @@ func (db *Database) lockQueries(c *conn, schema, set string, got *bool) []query 
 		// READ COMMITTED, so that the head is read with a snapshot from after the lock.
 		{sql: "BEGIN ISOLATION LEVEL READ COMMITTED"},
 		{
-			sql:  "SELECT pg_catalog.pg_try_advisory_xact_lock(" + lockKey + ")" + db.forTheTransaction(c),
+			sql:  "SELECT pg_catalog.pg_try_advisory_xact_lock(" + lockKey + "), pg_catalog.pg_try_advisory_xact_lock_shared(" + openKey + ")" + db.forTheTransaction(c),
 			args: []arg{text(schema), text(db.names.History), text(set)},
 			row: func(r *row) error {
 				*got = r.boolean()
@@ -143,17 +147,11 @@ func (db *Database) headQuery(schema, set string, h *head) query {
 // nobody does any more.
 func (db *Database) holder(ctx context.Context, c *conn, schema, set string) (h database.Holder) {
 	err := c.pipeline(ctx, query{
-		sql: `SELECT l.pid, a.usename, coalesce(a.client_hostname, pg_catalog.host(a.client_addr), ''), a.application_name, a.xact_start,
-	CASE WHEN a.query <> '<insufficient privilege>' THEN pg_catalog.left(a.query, 200) END
-FROM (SELECT ` + lockKey + ` AS key) k
-JOIN pg_catalog.pg_locks l ON l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
-	AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
-	AND l.classid = (k.key >> 32 & 4294967295)::oid AND l.objid = (k.key & 4294967295)::oid
-LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid LIMIT 1`,
+		sql:     holdersQuery(lockKey) + " LIMIT 1",
 		args:    []arg{text(schema), text(db.names.History), text(set)},
-		formats: []int16{0, 0, 0, 0, 1, 0},
+		formats: holderFormats,
 		row: func(r *row) error {
-			h = database.Holder{PID: r.number(), User: r.text(), Host: r.text(), App: r.text(), Since: r.time(), Query: r.text()}
+			_, h = readHolder(r)
 			return r.err
 		},
 	})
@@ -161,6 +159,24 @@ LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid LIMIT 1`,
 		return database.Holder{} // who it is matters less than that somebody does
 	}
 	return h
+}
+
+// holdersQuery lists who holds the lock of a key: the transaction, and who it belongs to.
+func holdersQuery(key string) string {
+	return `SELECT l.virtualtransaction, l.pid, a.usename, coalesce(a.client_hostname, pg_catalog.host(a.client_addr), ''), a.application_name, a.xact_start,
+	CASE WHEN a.query <> '<insufficient privilege>' THEN pg_catalog.left(a.query, 200) END
+FROM (SELECT ` + key + ` AS key) k
+JOIN pg_catalog.pg_locks l ON l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+	AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
+	AND l.classid = (k.key >> 32 & 4294967295)::oid AND l.objid = (k.key & 4294967295)::oid
+LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid`
+}
+
+var holderFormats = []int16{0, 0, 0, 0, 0, 1, 0}
+
+func readHolder(r *row) (transaction string, h database.Holder) {
+	transaction = r.text()
+	return transaction, database.Holder{PID: r.number(), User: r.text(), Host: r.text(), App: r.text(), Since: r.time(), Query: r.text()}
 }
 
 // begin is lock, and creates Whimbrel's tables first if they are missing.

@@ -181,7 +181,7 @@ func (d *db) page(ctx context.Context, q database.HistoryQuery, after int64) ([]
 }
 
 // UpdateSetting waits for a Batch, but not for a Run: what stops migrations can be
-// said while one is under way.
+// said while one is under way. It waits for one only where it is asked to.
 func (d *db) UpdateSetting(ctx context.Context, s database.SettingUpdate) error {
 	s, err := s.Check()
 	if err != nil {
@@ -207,8 +207,9 @@ func (d *db) UpdateSetting(ctx context.Context, s database.SettingUpdate) error 
 	}
 	if err != nil {
 		c.rollback()
+		return d.connectError(err)
 	}
-	return d.connectError(err)
+	return d.settle(ctx, c, s)
 }
 
 func (d *db) putSetting(c *conn, s database.SettingUpdate) error {

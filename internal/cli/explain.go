@@ -282,6 +282,14 @@ func wereToo(vs []int64) string {
 }
 
 func explainLock(f *render.Failure, err error) bool {
+	var unsettled *database.UnsettledError
+	if errors.As(err, &unsettled) {
+		f.Kind, f.Holder = kindLocked, render.NewHolder(unsettled.Holder)
+		f.Waited = new(render.Millis(unsettled.Waited))
+		f.Message = unsettled.Error()
+		f.Next = "Run the command again to wait for its end, for longer with --lock-timeout 5m"
+		return true
+	}
 	var e *database.LockedError
 	if !errors.As(err, &e) {
 		return false

@@ -123,10 +123,15 @@ func (a *app) settingsUnsetCommand() *cobra.Command {
 // updateSetting changes a setting, and answers with what it is then.
 func (a *app) updateSetting(ctx context.Context, u database.SettingUpdate) error {
 	u.ToolVersion, u.At = whimbrel.ToolVersion(), time.Now()
-	if _, err := u.Check(); err != nil {
+	checked, err := u.Check()
+	if err != nil {
 		return err
 	}
+	forbids := u.Name == database.MigrationMode && checked.Value == "false" || u.Name == database.Protected && checked.Value == "true"
 	return a.withTarget(ctx, a.openWithoutFiles, func(t *target) (render.Document, error) {
+		if forbids { // whoever began before may still go by what was allowed
+			u.Settle = t.settleOptions()
+		}
 		if err := t.db.UpdateSetting(ctx, u); err != nil {
 			return nil, err
 		}
@@ -141,6 +146,20 @@ func (a *app) updateSetting(ctx context.Context, u database.SettingUpdate) error
 		return &render.SettingChanged{Setting: render.NewSetting(v)}, nil
 	})
 }
+
+// settleOptions wait as long for those who are at work as for a lock.
+func (t *target) settleOptions() *database.LockOptions {
+	o := &database.LockOptions{Timeout: t.lockTimeout, Waiting: func(h database.Holder) {
+		t.options.Observe(whimbrel.LockWaiting{Set: t.set.Name(), Holder: h})
+	}}
+	if o.Timeout == 0 {
+		o.Timeout = settlePatience
+	}
+	return o
+}
+
+// settlePatience is how long a command waits for those who are at work if it isn't told.
+const settlePatience = 15 * time.Second
 
 // withSettings reads the settings of the database.
 func (a *app) withSettings(ctx context.Context, work func(database.Settings) (render.Document, error)) error {

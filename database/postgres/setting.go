@@ -1,0 +1,81 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// UpdateSetting stores the setting and the event that says so in one transaction,
+// under the lock of Whimbrel's own set.
+func (db *Database) UpdateSetting(ctx context.Context, u database.SettingUpdate) error {
+	u, err := u.Check()
+	if err != nil {
+		return err
+	}
+	c, err := db.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.giveBack()
+	schema, _, err := db.begin(ctx, c, migration.ReservedSet, database.LockOptions{Timeout: settingTimeout})
+	if err != nil {
+		return err
+	}
+	defer c.rollback()
+	_, err = commit(ctx, c, []query{db.settingQuery(schema, u), db.recordQuery(schema, u.Event(), sinceBegin, nil)}, func(pg *pgconn.PgError) error { return ownError("COMMIT", pg) })
+	if err != nil || u.Settle == nil {
+		return err
+	}
+	return db.settle(ctx, c, schema, u)
+}
+
+// settle waits until the transactions that are at work now are over. It holds no transaction
+// meanwhile.
+func (db *Database) settle(ctx context.Context, c *conn, schema string, u database.SettingUpdate) error {
+	start := time.Now()
+	var first, still map[string]database.Holder // by transaction
+	look := query{
+		sql: holdersQuery(openKey), args: []arg{text(schema), text(db.names.History)}, formats: holderFormats,
+		row: func(r *row) error {
+			transaction, h := readHolder(r)
+			if _, was := first[transaction]; was || first == nil {
+				still[transaction] = h
+			}
+			return r.err
+		},
+	}
+	err := db.poll(ctx, c, migration.ReservedSet, *u.Settle, func(ctx context.Context) (done bool, h database.Holder, err error) {
+		still = map[string]database.Holder{}
+		err = c.pipeline(ctx, look)
+		first = still
+		for _, h = range still {
+		}
+		return len(still) == 0, h, err
+	})
+	var locked *database.LockedError
+	if errors.As(err, &locked) {
+		return &database.UnsettledError{Name: u.Name, Waited: time.Since(start), Holder: locked.Holder}
+	}
+	return err
+}
+
+// settingQuery stores a setting, or takes it away.
+func (db *Database) settingQuery(schema string, u database.SettingUpdate) query {
+	settings := table(schema, db.names.Settings)
+	if u.Unset {
+		return query{sql: "DELETE FROM " + settings + " WHERE name = $1", args: []arg{text(u.Name)}}
+	}
+	return query{
+		sql: "INSERT INTO " + settings + ` AS s (name, value, reason, changed_by, changed_at, until)
+VALUES ($1, $2, $3, session_user, coalesce($4::timestamptz, pg_catalog.now()), $5)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value, reason = excluded.reason,
+	changed_by = excluded.changed_by, changed_at = excluded.changed_at, until = excluded.until`,
+		args: []arg{text(u.Name), text(u.Value), text(u.Reason), moment(u.At), moment(u.Until)},
+	}
+}
