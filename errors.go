@@ -112,8 +112,11 @@ func (e *UnknownVersionError) Error() string {
 		}
 	}
 	msg := fmt.Sprintf("there is no version %d in set %q", e.Version, e.Set)
-	if len(near) > 0 {
-		msg += "; the nearest are " + strings.Join(near, " and ")
+	switch len(near) {
+	case 1:
+		msg += "; the nearest is " + near[0]
+	case 2:
+		msg += "; the nearest are " + near[0] + " and " + near[1]
 	}
 	return msg + fmt.Sprintf(" (%d means nothing applied)", NilVersion)
 }
@@ -122,7 +125,11 @@ func (e *UnknownVersionError) Error() string {
 type StepsError struct{ Asked, Applied int }
 
 func (e *StepsError) Error() string {
-	return fmt.Sprintf("can't go %d steps back: only %d applied", e.Asked, e.Applied)
+	steps := "steps"
+	if e.Asked == 1 {
+		steps = "step"
+	}
+	return fmt.Sprintf("can't go %d %s back: %d applied", e.Asked, steps, e.Applied)
 }
 
 // NotAppliedError reports a version that a call needs to be applied.

@@ -11,11 +11,11 @@ import (
 )
 
 // overview answers "whimbrel" alone: where one stands and what to do next, or, where no
-// database is named anywhere, the help.
+// database is named anywhere, the help: that is no answer to --json or --env.
 func (a *app) overview(cmd *cobra.Command) error {
 	url, err := a.databaseURL()
-	var none *usageError
-	if errors.As(err, &none) && none.file == "" {
+	var none *noDatabaseError
+	if errors.As(err, &none) && !a.global.json && a.global.env == "" {
 		return cmd.Help()
 	}
 	if err != nil {

@@ -159,9 +159,14 @@ func (a *app) databaseURL() (string, error) {
 	if c != nil && c.Top.Database != nil {
 		return a.configured(c, c.Top.Database)
 	}
-	return "", usage(`Say one with --database URL, in the environment as `+envURL+` (or `+envURLToo+`), or in `+configName+` as "database: URL".
-A URL looks like postgres://user@host/name or sqlite:app.db.`, "no database is given")
+	return "", &noDatabaseError{usage(`Say one with --database URL, in the environment as `+envURL+` (or `+envURLToo+`), or in `+configName+` as "database: URL".
+A URL looks like postgres://user@host/name or sqlite:app.db.`, "no database is given")}
 }
+
+// noDatabaseError is a command line, an environment and a configuration that name no database.
+type noDatabaseError struct{ error }
+
+func (e *noDatabaseError) Unwrap() error { return e.error }
 
 func (a *app) configured(c *config, s *scalar) (string, error) {
 	url, err := c.expand(s, a.LookupEnv)

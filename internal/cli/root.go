@@ -33,9 +33,9 @@ func (a *app) root() *cobra.Command {
 Migrations are SQL files in a folder, each with a version and a name. Whimbrel applies
 the pending ones in order, each in a transaction of its own together with its entry in
 the history. It can be killed or started twenty times at once at any moment.`,
-		Example: `  whimbrel new create_users                       # write migrations/0001_create_users.up.sql
-  whimbrel up --database sqlite:app.db            # apply what is pending
-  whimbrel --database sqlite:app.db               # see where the database stands`,
+		Example: `  whimbrel new create_users               # migrations/0001_create_users.up.sql
+  whimbrel up --database sqlite:app.db    # apply what is pending
+  whimbrel --database sqlite:app.db       # see where the database stands`,
 		Args:          unknownCommand,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -84,6 +84,9 @@ the history. It can be killed or started twenty times at once at any moment.`,
 		a.acceptCommand(), a.markCommand(), a.forgetCommand(), a.baselineCommand(),
 		a.settingsCommand(), a.freezeCommand(), a.thawCommand(), a.driversCommand(), a.versionCommand(),
 	)
+	root.SetHelpCommand(helpCommand())
+	completionCommand(root)
 	a.completeGlobals(root)
+	fitHelp(root)
 	return root
 }

@@ -17,8 +17,13 @@ type interrupted struct{ signal os.Signal }
 func (i interrupted) Error() string { return "interrupted by " + i.name() }
 
 func (i interrupted) name() string {
-	if i.signal == os.Interrupt {
+	switch i.signal {
+	case os.Interrupt:
 		return "Ctrl-C"
+	case syscall.SIGTERM:
+		return "SIGTERM"
+	case syscall.SIGHUP:
+		return "SIGHUP"
 	}
 	return i.signal.String()
 }

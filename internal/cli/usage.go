@@ -136,6 +136,9 @@ func parseVersions(args []string) ([]int64, error) {
 		if err != nil {
 			return nil, usage("", "%v", err)
 		}
+		if slices.Contains(vs, v) {
+			return nil, usage("Say each version once.", "version %d is there twice", v)
+		}
 		vs = append(vs, v)
 	}
 	return vs, nil

@@ -17,7 +17,7 @@ func (a *app) verifyCommand() *cobra.Command {
 		Use:        "verify",
 		SuggestFor: []string{"check", "validate"},
 		GroupID:    groupLook,
-		Short:      "Check that applied migrations were not edited, or prove the folder on scratch",
+		Short:      "Check that what is applied was not edited, or prove the folder",
 		Long: `Verify compares the checksum of every applied migration with its file, and shows the
 difference to the text that was applied. It exits with 5 if there is one. Up and down
 check the same before they begin.
