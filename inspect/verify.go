@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/catalog"
@@ -30,6 +31,10 @@ type Verified struct {
 	// Again what differs after everything was applied a second time. Both are only looked
 	// for when every migration has a down script that is its up's inverse.
 	Left, Again []catalog.Change
+	// Baselines are the ways from a baseline, Originals those through the migrations that a
+	// squash replaces, where they are all still there.
+	Baselines, Originals []Way
+	Repeatables          []Repeatability
 }
 
 // Proof is what was found out about one migration.
@@ -61,48 +66,104 @@ func (v *Verified) OK() bool {
 			return false
 		}
 	}
+	for _, w := range slices.Concat(v.Baselines, v.Originals) {
+		if !w.OK() {
+			return false
+		}
+	}
+	for _, r := range v.Repeatables {
+		if !r.OK() {
+			return false
+		}
+	}
 	return len(v.Left) == 0 && len(v.Again) == 0
 }
 
 // Verify proves a set on scratch databases: it applies each migration, rolls it back
 // and applies it again, looking at the catalogue in between; then it rolls everything back,
 // and applies it all once more. Where a script leaves the scratch database in disorder
-// it goes on with a new one. What is wrong with the set is in the answer; the error
-// is about the scratch databases themselves.
+// it goes on with a new one. Then the other ways to the same schema are tried, from baselines
+// and through a squash's originals; and the repeatable scripts, twice. What is wrong with the
+// set is in the answer; the error is about the scratch databases themselves.
+//
+// The migrations are proved from nothing, or from the newest baseline of which no older
+// migrations are in the set.
 func Verify(ctx context.Context, set *migration.Set, scratch Maker) (_ *Verified, err error) {
-	v := &verifier{set: set, scratch: scratch, answer: &Verified{Set: set.Name()}}
+	v := &verifier{whole: set, scratch: scratch, answer: &Verified{Set: set.Name()}, at: map[int64]*catalog.Snapshot{}, last: whimbrel.NilVersion}
+	if v.set, err = v.road(); err != nil {
+		return nil, err
+	}
 	defer func() {
 		if cerr := v.close(ctx); err == nil {
 			err = cerr
 		}
 	}()
-	if err := v.renew(ctx, whimbrel.NilVersion); err != nil {
-		return nil, err
+	going, err := v.begin(ctx)
+	if err != nil || !going {
+		return v.answer, err
 	}
-	empty, err := v.look(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, m := range set.All() {
-		going, err := v.one(ctx, m)
-		if err != nil {
+	for _, m := range v.set.All() {
+		if going, err = v.one(ctx, m); err != nil {
 			return nil, err
-		}
-		if !going {
+		} else if !going {
 			return v.answer, nil
 		}
 	}
-	return v.answer, v.whole(ctx, empty)
+	for _, rest := range []func(context.Context) error{v.backAndForth, v.repeat, v.ways} {
+		if err := rest(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return v.answer, nil
 }
 
 type verifier struct {
-	set     *migration.Set
-	scratch Maker
-	answer  *Verified
+	whole, set *migration.Set // all there is, and what is proved migration by migration
+	scratch    Maker
+	answer     *Verified
 
 	db   database.Database
 	drop func(context.Context) error
 	m    *whimbrel.Migrator
+
+	start *migration.Migration        // the baseline that the migrations begin behind
+	empty *catalog.Snapshot           // before the first migration
+	last  int64                       // the newest that was proved
+	at    map[int64]*catalog.Snapshot // the schema at versions that other ways lead to
+}
+
+// road is the way that is proved migration by migration.
+func (v *verifier) road() (*migration.Set, error) {
+	c := migration.Contents{Migrations: v.whole.All()}
+	if b, ok := startOf(v.whole); ok {
+		v.start, c.Baselines = &b, []migration.Migration{b}
+	}
+	return c.Set(v.whole.Name())
+}
+
+// bottom is the version below the first migration.
+func (v *verifier) bottom() int64 {
+	if v.start == nil {
+		return whimbrel.NilVersion
+	}
+	return v.start.Version
+}
+
+// begin makes the first scratch database, from the baseline if there is nothing before it.
+func (v *verifier) begin(ctx context.Context) (going bool, err error) {
+	if err := v.renew(ctx, whimbrel.NilVersion); err != nil {
+		return false, err
+	}
+	if v.start != nil {
+		w := Way{Version: v.start.Version, Name: v.start.Name}
+		_, w.Err = v.m.Reach(ctx, whimbrel.UpTo(v.start.Version))
+		v.answer.Baselines = append(v.answer.Baselines, w)
+		if w.Err != nil {
+			return false, ctx.Err()
+		}
+	}
+	v.empty, err = v.look(ctx)
+	return true, err
 }
 
 // renew goes on with a new scratch database, at a version.
@@ -142,10 +203,13 @@ func (v *verifier) one(ctx context.Context, m migration.Migration) (going bool, 
 	if err != nil {
 		return false, err
 	}
+	if v.wanted(v.last) {
+		v.at[v.last] = before
+	}
 	if _, p.Up = v.m.Steps(ctx, 1); p.Up != nil {
 		return false, ctx.Err()
 	}
-	p.Tried = true
+	p.Tried, v.last = true, m.Version
 	if p.NoDown {
 		return true, nil
 	}
@@ -166,29 +230,31 @@ func (v *verifier) one(ctx context.Context, m migration.Migration) (going bool, 
 	return true, nil
 }
 
-// whole rolls everything back and applies it all again.
-func (v *verifier) whole(ctx context.Context, empty *catalog.Snapshot) error {
-	for _, p := range v.answer.Migrations {
-		if !p.Inverse() {
-			return nil
-		}
-	}
+// backAndForth rolls everything back and applies it all again.
+func (v *verifier) backAndForth(ctx context.Context) error {
 	full, err := v.look(ctx)
 	if err != nil {
 		return err
 	}
-	if _, err := v.m.Rollback(ctx, whimbrel.NilVersion); err != nil {
+	v.at[v.last] = full
+	if slices.ContainsFunc(v.answer.Migrations, func(p Proof) bool { return !p.Inverse() }) {
+		return nil
+	}
+	if _, err := v.m.Rollback(ctx, v.bottom()); err != nil {
 		return err
 	}
 	nothing, err := v.look(ctx)
 	if err != nil {
 		return err
 	}
-	v.answer.Left = catalog.Compare(empty, nothing)
+	v.answer.Left = catalog.Compare(v.empty, nothing)
 	if _, err := v.m.Reach(ctx, whimbrel.Steps(v.set.Len())); err != nil {
 		return err
 	}
 	again, err := v.look(ctx)
+	if err != nil {
+		return err
+	}
 	v.answer.Again = catalog.Compare(full, again)
-	return err
+	return nil
 }

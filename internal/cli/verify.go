@@ -24,7 +24,8 @@ check the same before they begin.
 
 With --scratch it proves the folder instead, on an empty database that it creates and
 drops again: every up from nothing; every down an exact inverse of its up; down to nothing
-leaves nothing; up again is the same. It exits with 1 if something is wrong. The database
+leaves nothing; up again is the same; baselines, and the files that a squash replaces, lead to
+the same schema; repeatable scripts can run twice. It exits with 1 if something is wrong. The database
 is created beside the target (--scratch auto), or beside the one that a URL names; for SQLite
 it is a temporary file.`,
 		Example: `  whimbrel verify

@@ -1,11 +1,6 @@
 package render
 
-import (
-	"fmt"
-
-	"github.com/whimbrel-db/whimbrel/catalog"
-	"github.com/whimbrel-db/whimbrel/inspect"
-)
+import "github.com/whimbrel-db/whimbrel/catalog"
 
 // Snapshot answers snapshot.
 type Snapshot struct {
@@ -92,86 +87,4 @@ type DriftAccepted struct {
 
 func (d *DriftAccepted) write(pg *page) {
 	pg.line(pg.good("Recorded that the database is meant to be as it is now. Nothing was changed."))
-}
-
-// Proof is what was found out about one migration on scratch.
-type Proof struct {
-	Version     int64    `json:"version"`
-	Name        string   `json:"name"`
-	Up          string   `json:"up"`
-	Down        string   `json:"down"`
-	Inverse     *bool    `json:"inverse"` // null where it could not be found out
-	Differences []Change `json:"differences"`
-
-	ok bool
-}
-
-// Proved answers verify --scratch.
-type Proved struct {
-	Set        string   `json:"set"`
-	OK         bool     `json:"ok"`
-	Migrations []Proof  `json:"migrations"`
-	Left       []Change `json:"left"`  // after everything was rolled back
-	Again      []Change `json:"again"` // after everything was applied a second time
-}
-
-// NewProved makes the answer of what was found.
-func NewProved(v *inspect.Verified) *Proved {
-	d := &Proved{Set: v.Set, OK: v.OK(), Migrations: []Proof{}, Left: NewChanges(v.Left), Again: NewChanges(v.Again)}
-	for _, p := range v.Migrations {
-		m := Proof{Version: p.Version, Name: p.Name, Up: "ok", Down: "ok", Differences: NewChanges(p.Differences), ok: p.OK()}
-		switch {
-		case p.Up != nil:
-			m.Up = p.Up.Error()
-		case p.Down != nil:
-			m.Down = p.Down.Error()
-		}
-		if p.NoDown {
-			m.Down = "none"
-		} else if p.Tried && p.Up == nil && p.Down == nil {
-			inverse := p.Inverse()
-			m.Inverse = &inverse
-		}
-		d.Migrations = append(d.Migrations, m)
-	}
-	return d
-}
-
-func (d *Proved) write(pg *page) {
-	bad, noDown := 0, 0
-	for _, m := range d.Migrations {
-		if m.Down == "none" {
-			noDown++
-		}
-		if m.ok {
-			continue
-		}
-		bad++
-		pg.line(fmt.Sprintf("%s %s", pg.digits.Label(m.Version), m.Name))
-		switch {
-		case m.Up != "ok":
-			pg.line("  up fails: " + m.Up)
-		case m.Down != "ok":
-			pg.line("  down fails: " + m.Down)
-		default:
-			pg.line("  down is not the inverse of up; after both, compared with before:")
-			pg.changes("    ", m.Differences)
-		}
-	}
-	if len(d.Left) > 0 {
-		pg.line("After everything was rolled back this is left:")
-		pg.changes("  ", d.Left)
-	}
-	if len(d.Again) > 0 {
-		pg.line("Applied a second time, the schema is another:")
-		pg.changes("  ", d.Again)
-	}
-	if d.OK {
-		pg.line(pg.good("Verified " + count(len(d.Migrations), "migration") + " on scratch: every up works, and every down takes back exactly what its up does."))
-		if noDown > 0 {
-			pg.line(count(noDown, "migration") + " without a down script can't be taken back.")
-		}
-		return
-	}
-	pg.line(count(bad, "migration") + " of " + fmt.Sprint(len(d.Migrations)) + " did not pass.")
 }

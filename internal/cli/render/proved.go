@@ -1,0 +1,219 @@
+package render
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/whimbrel-db/whimbrel/inspect"
+)
+
+// Proof is what was found out about one migration on scratch.
+type Proof struct {
+	Version     int64    `json:"version"`
+	Name        string   `json:"name"`
+	Up          string   `json:"up"`
+	Down        string   `json:"down"`
+	Inverse     *bool    `json:"inverse"` // null where it could not be found out
+	Differences []Change `json:"differences"`
+
+	ok bool
+}
+
+// Way is another way to a version: from a baseline, or through a squash's originals.
+type Way struct {
+	Version int64  `json:"version"`
+	Name    string `json:"name"`
+	Up      string `json:"up"`
+	// At is the version at which Differences were found.
+	At          int64    `json:"at"`
+	Differences []Change `json:"differences"`
+
+	ok bool
+}
+
+// Repeatability is what was found out about a repeatable script.
+type Repeatability struct {
+	Name        string   `json:"name"`
+	Run         string   `json:"run"`
+	Again       string   `json:"again"`
+	Differences []Change `json:"differences"`
+
+	ok bool
+}
+
+// Proved answers verify --scratch.
+type Proved struct {
+	Set         string          `json:"set"`
+	OK          bool            `json:"ok"`
+	Migrations  []Proof         `json:"migrations"`
+	Left        []Change        `json:"left"`  // after everything was rolled back
+	Again       []Change        `json:"again"` // after everything was applied a second time
+	Baselines   []Way           `json:"baselines"`
+	Originals   []Way           `json:"originals"` // of squashes
+	Repeatables []Repeatability `json:"repeatables"`
+}
+
+// NewProved makes the answer of what was found.
+func NewProved(v *inspect.Verified) *Proved {
+	d := &Proved{
+		Set: v.Set, OK: v.OK(), Migrations: []Proof{}, Left: NewChanges(v.Left), Again: NewChanges(v.Again),
+		Baselines: newWays(v.Baselines), Originals: newWays(v.Originals), Repeatables: []Repeatability{},
+	}
+	for _, p := range v.Migrations {
+		d.Migrations = append(d.Migrations, newProof(p))
+	}
+	for _, r := range v.Repeatables {
+		d.Repeatables = append(d.Repeatables, Repeatability{
+			Name: r.Name, Run: okOr(r.Run), Again: okOr(r.Again), Differences: NewChanges(r.Differences), ok: r.OK(),
+		})
+	}
+	return d
+}
+
+func newProof(p inspect.Proof) Proof {
+	m := Proof{Version: p.Version, Name: p.Name, Up: okOr(p.Up), Down: okOr(p.Down), Differences: NewChanges(p.Differences), ok: p.OK()}
+	if p.NoDown {
+		m.Down = "none"
+	} else if p.Tried && p.Up == nil && p.Down == nil {
+		inverse := p.Inverse()
+		m.Inverse = &inverse
+	}
+	return m
+}
+
+func newWays(ways []inspect.Way) []Way {
+	all := []Way{}
+	for _, w := range ways {
+		all = append(all, Way{Version: w.Version, Name: w.Name, Up: okOr(w.Err), At: w.At, Differences: NewChanges(w.Differences), ok: w.OK()})
+	}
+	return all
+}
+
+// okOr is "ok", or what something failed with.
+func okOr(err error) string {
+	if err == nil {
+		return "ok"
+	}
+	return err.Error()
+}
+
+func (d *Proved) write(pg *page) {
+	for _, m := range d.Migrations {
+		if !m.ok {
+			m.write(pg)
+		}
+	}
+	if len(d.Left) > 0 {
+		pg.line("After everything was rolled back this is left:")
+		pg.changes("  ", d.Left)
+	}
+	if len(d.Again) > 0 {
+		pg.line("Applied a second time, the schema is another:")
+		pg.changes("  ", d.Again)
+	}
+	for _, w := range d.Baselines {
+		w.write(pg, "baseline "+pg.digits.Label(w.Version)+" "+clean(w.Name), "from the baseline")
+	}
+	for _, w := range d.Originals {
+		w.write(pg, "squash "+pg.digits.Label(w.Version)+" "+clean(w.Name), "through the files that it replaces")
+	}
+	for _, r := range d.Repeatables {
+		if !r.ok {
+			r.write(pg)
+		}
+	}
+	pg.line(d.verdict(pg))
+	if n := d.noDown(); d.OK && n > 0 {
+		pg.line(count(n, "migration") + " without a down script can't be taken back.")
+	}
+}
+
+func (m Proof) write(pg *page) {
+	pg.line(fmt.Sprintf("%s %s", pg.digits.Label(m.Version), clean(m.Name)))
+	switch {
+	case m.Up != "ok":
+		pg.line("  up fails: " + clean(m.Up))
+	case m.Down != "ok":
+		pg.line("  down fails: " + clean(m.Down))
+	default:
+		pg.line("  down is not the inverse of up; after both, compared with before:")
+		pg.changes("    ", m.Differences)
+	}
+}
+
+func (w Way) write(pg *page, what, how string) {
+	if w.ok {
+		return
+	}
+	pg.line(what)
+	if w.Up != "ok" {
+		pg.line("  up fails " + how + ": " + clean(w.Up))
+		return
+	}
+	pg.line("  " + how + " version " + pg.digits.Label(w.At) + " is another schema than through the migrations (+ only " + how + "):")
+	pg.changes("    ", w.Differences)
+}
+
+func (r Repeatability) write(pg *page) {
+	pg.line("repeatable " + clean(r.Name))
+	switch {
+	case r.Run != "ok":
+		pg.line("  it fails: " + clean(r.Run))
+	case r.Again != "ok":
+		pg.line("  it can't run a second time: " + clean(r.Again))
+	default:
+		pg.line("  a second time it changes the schema:")
+		pg.changes("    ", r.Differences)
+	}
+}
+
+func (d *Proved) noDown() (n int) {
+	for _, m := range d.Migrations {
+		if m.Down == "none" {
+			n++
+		}
+	}
+	return n
+}
+
+// verdict counts what was proved, or what has not passed.
+func (d *Proved) verdict(pg *page) string {
+	var all, bad []string
+	add := func(what string, n, ok int) {
+		if n > 0 || what == "migration" {
+			all = append(all, count(n, what))
+		}
+		if ok < n {
+			bad = append(bad, fmt.Sprintf("%s of %d", count(n-ok, what), n))
+		}
+	}
+	add("migration", len(d.Migrations), passed(d.Migrations, func(m Proof) bool { return m.ok }))
+	add("baseline", len(d.Baselines), passed(d.Baselines, func(w Way) bool { return w.ok }))
+	add("squashed range", len(d.Originals), passed(d.Originals, func(w Way) bool { return w.ok }))
+	add("repeatable script", len(d.Repeatables), passed(d.Repeatables, func(r Repeatability) bool { return r.ok }))
+	switch {
+	case d.OK:
+		return pg.good("Verified " + listWords(all) + " on scratch: every up works, and every down takes back exactly what its up does.")
+	case len(bad) == 0:
+		return "Each migration passed, but not all of them together."
+	}
+	return listWords(bad) + " did not pass."
+}
+
+func passed[T any](list []T, ok func(T) bool) (n int) {
+	for _, e := range list {
+		if ok(e) {
+			n++
+		}
+	}
+	return n
+}
+
+// listWords joins words as a sentence does: "a, b and c".
+func listWords(words []string) string {
+	last := len(words) - 1
+	if last < 1 {
+		return strings.Join(words, "")
+	}
+	return strings.Join(words[:last], ", ") + " and " + words[last]
+}
