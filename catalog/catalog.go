@@ -20,6 +20,9 @@ type Snapshot struct {
 	Server string `json:"server,omitempty"`
 	// Preamble are statements that belong before all others when the text is executed.
 	Preamble []string `json:"preamble,omitempty"`
+	// Omitted names what the database has and a snapshot cannot hold: "user mapping alice on server
+	// far". It is no part of what is compared; the text tells it in its head.
+	Omitted []string `json:"omitted,omitempty"`
 	// Objects stand in the order in which they can be created: each after what it needs.
 	// The parts of an object (the columns of a table) follow it directly.
 	Objects []Object `json:"objects"`

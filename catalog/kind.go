@@ -31,7 +31,6 @@ const (
 	TextSearchConfig   Kind = "text search configuration"
 	ForeignDataWrapper Kind = "foreign data wrapper"
 	ForeignServer      Kind = "server"
-	UserMapping        Kind = "user mapping"
 	Sequence           Kind = "sequence"
 	Table              Kind = "table"
 	VirtualTable       Kind = "virtual table"
@@ -46,6 +45,7 @@ const (
 	Trigger            Kind = "trigger"
 	Policy             Kind = "policy"
 	Publication        Kind = "publication"
+	Privileges         Kind = "privileges" // on something that is no object of its own: the server's, or an extension's
 	DefaultPrivileges  Kind = "default privileges"
 	EventTrigger       Kind = "event trigger"
 )
@@ -53,9 +53,9 @@ const (
 var kinds = []Kind{
 	Schema, Extension, AccessMethod, Language, Collation, ShellType, Enum, Domain, Composite, Range, BaseType,
 	Function, Procedure, Aggregate, Operator, OperatorFamily, OperatorClass, Cast, Conversion, Transform,
-	TextSearchParser, TextSearchTemplate, TextSearchDict, TextSearchConfig, ForeignDataWrapper, ForeignServer, UserMapping,
+	TextSearchParser, TextSearchTemplate, TextSearchDict, TextSearchConfig, ForeignDataWrapper, ForeignServer,
 	Sequence, Table, VirtualTable, ForeignTable, Column, View, MaterializedView, Index, Constraint, Statistics,
-	Rule, Trigger, Policy, Publication, DefaultPrivileges, EventTrigger,
+	Rule, Trigger, Policy, Publication, Privileges, DefaultPrivileges, EventTrigger,
 }
 
 var ranks = func() map[Kind]int {

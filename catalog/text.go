@@ -24,9 +24,16 @@ func (s *Snapshot) Statements() []string {
 	return all
 }
 
-// Text returns the statements as a script.
+// Text returns the statements as a script, in whose head stands what was omitted.
 func (s *Snapshot) Text() string {
 	var b strings.Builder
+	if len(s.Omitted) > 0 {
+		b.WriteString("-- The database has more than this makes again. Not in here:\n")
+		for _, what := range s.Omitted {
+			b.WriteString("--   " + strings.Join(strings.Fields(what), " ") + "\n")
+		}
+		b.WriteByte('\n')
+	}
 	for i, sql := range s.Statements() {
 		if i > 0 && (strings.Contains(sql, "\n") || !sameSubject(sql)) {
 			b.WriteByte('\n')

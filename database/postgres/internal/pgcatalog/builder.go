@@ -9,10 +9,12 @@ import (
 
 // builder makes the objects of a Snapshot.
 type builder struct {
-	r       *Reader
-	objects []*catalog.Object
-	at      map[obj]*catalog.Object // what a row of a catalogue became, or a part of
-	split   map[string]bool         // IDs of tables and views that stand in a circle of dependencies
+	r        *Reader
+	objects  []*catalog.Object
+	at       map[obj]*catalog.Object // what a row of a catalogue became, or a part of
+	split    map[string]bool         // IDs of tables, views and domains that stand in a circle of dependencies
+	goesWith map[obj][]string        // the extensions with which objects are dropped, though they are no members
+	shells   map[obj]*catalog.Object // types that have to be declared before the functions that they are made of
 }
 
 // dependency is a row of pg_depend.
@@ -32,19 +34,21 @@ func (r *Reader) askDependencies() {
 func (r *Reader) Snapshot() *catalog.Snapshot {
 	split := map[string]bool{}
 	for {
-		b := r.objects(split)
+		objects := r.objects(split)
 		n := len(split)
-		for _, id := range catalog.Circular(b) {
+		circular := catalog.Circular(objects)
+		for _, id := range circular {
 			split[id] = true
 		}
 		if len(split) == n {
-			return r.snapshot(b)
+			return r.snapshot(objects, circular)
 		}
 	}
 }
 
-func (r *Reader) snapshot(objects []catalog.Object) *catalog.Snapshot {
+func (r *Reader) snapshot(objects []catalog.Object, circular []string) *catalog.Snapshot {
 	s := catalog.New("PostgreSQL", r.version, objects)
+	s.Omitted = r.omits(circular)
 	for i := range s.Objects {
 		switch s.Objects[i].Kind {
 		case catalog.Function, catalog.Procedure:
@@ -55,7 +59,13 @@ func (r *Reader) snapshot(objects []catalog.Object) *catalog.Snapshot {
 }
 
 func (r *Reader) objects(split map[string]bool) []catalog.Object {
-	b := &builder{r: r, at: map[obj]*catalog.Object{}, split: split}
+	b := &builder{r: r, at: map[obj]*catalog.Object{}, split: split, shells: map[obj]*catalog.Object{}, goesWith: map[obj][]string{}}
+	for _, d := range r.depends {
+		if d.kind == 'x' {
+			b.goesWith[d.from] = append(b.goesWith[d.from], r.extensions[d.to.oid])
+			slices.Sort(b.goesWith[d.from])
+		}
+	}
 	for _, f := range r.builders {
 		f(b)
 	}
@@ -77,6 +87,12 @@ func (b *builder) addSub(key sub, o *catalog.Object, name string) *catalog.Objec
 	if comment, ok := b.r.comments[key]; ok && !b.r.standardComment(key, comment) {
 		o.Set("comment", cmp.Or(literalOrNone(comment), "NULL"))
 		o.SQL = append(o.SQL, "COMMENT ON "+name+" IS "+cmp.Or(literalOrNone(comment), "NULL"))
+	}
+	for _, ext := range b.goesWith[key.obj] {
+		if key.column == 0 {
+			o.Set("depends on extension", ext)
+			o.SQL = append(o.SQL, "ALTER "+name+" DEPENDS ON EXTENSION "+b.r.quote(ext))
+		}
 	}
 	b.grants(key, o, name)
 	b.objects = append(b.objects, o)
@@ -106,8 +122,12 @@ func (b *builder) needs() {
 			members[d.from] = b.at[d.to]
 		}
 	}
+	b.declarations()
 	for _, d := range b.r.depends {
 		from, to := b.at[d.from], cmp.Or(b.at[d.to], members[d.to])
+		if d.kind == shellNeeded {
+			to = b.shells[d.to]
+		}
 		if from == nil || to == nil || from == to || d.kind == 'e' || b.backwards(d) || to.Kind == catalog.Schema {
 			continue
 		}

@@ -3,6 +3,7 @@ package pgcatalog
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/catalog"
@@ -132,6 +133,23 @@ func (b *builder) notNullClause(rel *relation, c *column) string {
 	return clause
 }
 
+// inheritedNotNull returns the constraint of a column that comes from a parent and is the child's own as well:
+// were it left to the child's primary key to make it, it would get another name. "" if there is none.
+func (b *builder) inheritedNotNull(rel *relation, c *column) string {
+	k := c.notNullConstraint
+	if c.local || k == nil || !k.valid {
+		return ""
+	}
+	inKey := slices.ContainsFunc(rel.constraints, func(p *constraint) bool { return p.kind == 'p' && slices.Contains(p.columns, c.number) })
+	if !k.local && (k.unusualName(rel, c) == "" || !inKey) {
+		return ""
+	}
+	if parent := b.inherited(rel, c.name); parent == nil || !parent.notNull {
+		return ""
+	}
+	return "CONSTRAINT " + b.r.quote(k.name) + " NOT NULL " + b.r.quote(c.name)
+}
+
 // column makes the object of a table's column.
 func (b *builder) column(rel *relation, c *column, split bool) {
 	o := &catalog.Object{Kind: catalog.Column, Schema: rel.schema, Of: rel.name, Name: c.name, Part: true}
@@ -159,6 +177,7 @@ func (b *builder) column(rel *relation, c *column, split bool) {
 	b.columnStorage(c, o, alter)
 	o.Set("server options", strings.Join(c.fdwOptions, ", "))
 	b.owned(rel, c, o)
+	b.identitySequence(rel, c, o)
 	b.addSub(sub{obj{pgClass, rel.oid}, c.number}, o, "COLUMN "+b.sqlName(rel)+"."+b.r.quote(c.name))
 	if c.defaultOID != 0 && (!split || c.generated != 0) {
 		b.at[obj{pgAttrdef, c.defaultOID}] = o
@@ -241,6 +260,23 @@ func (b *builder) owned(rel *relation, c *column, o *catalog.Object) {
 		seq := b.object(s)
 		o.Needs = append(o.Needs, seq.ID())
 		o.SQL = append(o.SQL, "ALTER SEQUENCE "+b.sqlName(s)+" OWNED BY "+b.sqlName(rel)+"."+b.r.quote(c.name))
+	}
+}
+
+// identitySequence tells of an identity column's sequence what can be said of it alone.
+func (b *builder) identitySequence(rel *relation, c *column, o *catalog.Object) {
+	for _, s := range b.r.sequencesOf[columnKey{rel.oid, c.number}] {
+		if !s.ownedBy.identity {
+			continue
+		}
+		key, name := sub{obj{pgClass, s.oid}, 0}, "SEQUENCE "+b.sqlName(s)
+		if comment := b.r.comments[key]; comment != "" {
+			o.Set("sequence comment", literal(comment))
+			o.SQL = append(o.SQL, "COMMENT ON "+name+" IS "+literal(comment))
+		}
+		if p := b.r.privileges[key]; p != nil {
+			(&grantSQL{r: b.r, on: name, owner: "CURRENT_USER", of: "sequence "}).all(o, p)
+		}
 	}
 }
 

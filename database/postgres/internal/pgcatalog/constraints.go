@@ -18,6 +18,7 @@ type constraint struct {
 	noInherit  bool
 	cloned     bool // made by the constraint of a partitioned table
 	index      oid
+	columns    []int
 }
 
 func (r *Reader) askConstraints() {
@@ -27,7 +28,7 @@ FROM pg_constraint c WHERE c.connamespace IN {schemas} AND c.contype IN ('p', 'u
 		rel, domain := r.relations[a.oid()], a.oid()
 		k.name, k.kind, k.definition = a.text(), a.char(), a.text()
 		k.local, k.noInherit, k.cloned, k.index = a.bool(), a.bool(), a.bool(), a.oid()
-		columns := a.numbers()
+		k.columns = a.numbers()
 		definition, notValid := strings.CutSuffix(k.definition, " NOT VALID")
 		k.definition, k.valid = definition, !notValid
 		switch {
@@ -36,7 +37,7 @@ FROM pg_constraint c WHERE c.connamespace IN {schemas} AND c.contype IN ('p', 'u
 		case rel == nil:
 		case k.kind == 'n':
 			for _, c := range rel.columns {
-				if len(columns) == 1 && c.number == columns[0] {
+				if len(k.columns) == 1 && c.number == k.columns[0] {
 					c.notNullConstraint = k
 				}
 			}

@@ -52,23 +52,32 @@ FROM lists l CROSS JOIN (VALUES (false), (true)) u (usual) LEFT JOIN LATERAL acl
 		key := sub{obj{a.oid(), a.oid()}, int(a.number())}
 		p := r.privileges[key]
 		if p == nil {
-			p = &privileges{map[grantee]map[string]bool{}, map[grantee]map[string]bool{}}
+			p = newPrivileges()
 			r.privileges[key] = p
 		}
-		lists := p.has
-		if a.bool() {
-			lists = p.usual
-		}
-		g := grantee{int(a.number()), a.text()}
-		privilege, grantable := a.text(), a.bool()
-		if privilege == "" {
-			return
-		}
-		if lists[g] == nil {
-			lists[g] = map[string]bool{}
-		}
-		lists[g][privilege] = lists[g][privilege] || grantable
+		p.row(a)
 	})
+}
+
+func newPrivileges() *privileges {
+	return &privileges{map[grantee]map[string]bool{}, map[grantee]map[string]bool{}}
+}
+
+// row adds what a row says behind the object: of which list it is, the role, the privilege.
+func (p *privileges) row(a *row) {
+	lists := p.has
+	if a.bool() {
+		lists = p.usual
+	}
+	g := grantee{int(a.number()), a.text()}
+	privilege, grantable := a.text(), a.bool()
+	if privilege == "" {
+		return
+	}
+	if lists[g] == nil {
+		lists[g] = map[string]bool{}
+	}
+	lists[g][privilege] = lists[g][privilege] || grantable
 }
 
 // grants adds to an object what was granted and revoked, in comparison to a new object of its kind.
@@ -90,6 +99,7 @@ func (b *builder) grants(key sub, o *catalog.Object, name string) {
 type grantSQL struct {
 	r                          *Reader
 	before, on, columns, owner string
+	of                         string // begins the attributes' names
 }
 
 func (s *grantSQL) all(o *catalog.Object, p *privileges) {
@@ -125,7 +135,7 @@ func (s *grantSQL) add(o *catalog.Object, attr, verb string, privileges []string
 	if len(privileges) == 0 {
 		return
 	}
-	o.Set(attr, strings.Join(privileges, ", "))
+	o.Set(s.of+attr, strings.Join(privileges, ", "))
 	list := make([]string, len(privileges))
 	for i, p := range privileges {
 		list[i] = p + s.columns
@@ -179,6 +189,7 @@ func grantWord(name string) string {
 		{"FOREIGN TABLE ", "TABLE "},
 		{"AGGREGATE ", "FUNCTION "},
 		{"SERVER ", "FOREIGN SERVER "},
+		{"FOREIGN-DATA WRAPPER ", "FOREIGN DATA WRAPPER "}, // as the server identifies it
 	} {
 		if rest, ok := strings.CutPrefix(name, w[0]); ok {
 			return w[1] + rest

@@ -56,6 +56,8 @@ type Reader struct {
 	comments          map[sub]string
 	privileges        map[sub]*privileges
 	depends           []dependency
+	extensions        map[oid]string
+	omitted           []string
 	builders          []func(*builder) // make objects of the answers, one after the other
 }
 
@@ -91,7 +93,7 @@ const firstNormal = "16384"
 func NewReader(opts Options) *Reader {
 	r := &Reader{
 		opts: opts, keywords: map[string]bool{}, schemas: map[oid]string{}, relations: map[oid]*relation{},
-		indexes: map[oid]*index{}, types: map[oid]*typ{}, own: map[oid]bool{}, comments: map[sub]string{}, privileges: map[sub]*privileges{},
+		indexes: map[oid]*index{}, types: map[oid]*typ{}, own: map[oid]bool{}, extensions: map[oid]string{}, comments: map[sub]string{}, privileges: map[sub]*privileges{},
 	}
 	r.askBasics()
 	r.askDependencies()
@@ -103,6 +105,8 @@ func NewReader(opts Options) *Reader {
 	r.askSequences()
 	r.askCollations()
 	r.askTypes()
+	r.askBaseTypes()
+	r.askLanguages()
 	r.askRoutines()
 	r.askOperators()
 	r.askMethods()
@@ -115,7 +119,9 @@ func NewReader(opts Options) *Reader {
 	r.askPolicies()
 	r.askComments()
 	r.askPrivileges()
+	r.askOthersPrivileges()
 	r.askDefaultPrivileges()
+	r.askOmitted()
 	return r
 }
 
@@ -176,6 +182,7 @@ func (r *Reader) askBasics() {
 func (r *Reader) askExtensions() {
 	r.ask(`SELECT oid, extname, extnamespace FROM pg_extension WHERE extname <> 'plpgsql' AND ($1::text[] IS NULL OR extnamespace IN {schemas})`, func(a *row) {
 		id, name, schema := a.oid(), a.text(), a.oid()
+		r.extensions[id] = name
 		r.build(func(b *builder) {
 			o := catalog.Object{Kind: catalog.Extension, Name: name}
 			sql := "CREATE EXTENSION " + r.quote(name)

@@ -204,6 +204,11 @@ func (b *builder) createTable(rel *relation, split bool) string {
 			items = append(items, item)
 		}
 	}
+	for _, c := range rel.columns {
+		if item := b.inheritedNotNull(rel, c); item != "" {
+			items = append(items, item)
+		}
+	}
 	for _, c := range rel.constraints {
 		if b.inline(rel, c) && !(split && c.kind == 'c') {
 			items = append(items, "CONSTRAINT "+b.r.quote(c.name)+" "+c.definition)

@@ -20,6 +20,7 @@ type typ struct {
 	labels                        []string // of an enum
 	rangeOptions                  []string
 	multirange                    oid
+	settings                      []string // of a base type
 }
 
 func (r *Reader) askTypes() {
@@ -94,10 +95,12 @@ func (b *builder) typ(t *typ) {
 	case 'd':
 		o.Kind, word = catalog.Domain, "DOMAIN "
 		b.domain(t, o, name)
+	case 'b':
+		o.Kind = catalog.BaseType
+		b.baseType(t, o, name)
 	default:
-		if !b.baseType(t, o, name) {
-			return
-		}
+		o.Kind = catalog.ShellType
+		o.SQL = []string{"CREATE TYPE " + name}
 	}
 	b.add(obj{pgType, t.oid}, o, word+name)
 	for _, other := range []oid{t.array, t.multirange} {
@@ -110,7 +113,7 @@ func (b *builder) typ(t *typ) {
 		b.fieldObjects(t, name)
 	}
 	for _, k := range b.r.domainConstraints[t.oid] {
-		b.domainConstraint(t, k, name)
+		b.domainConstraint(t, k, name, b.split[o.ID()])
 	}
 }
 
@@ -123,6 +126,9 @@ func (b *builder) rangeType(t *typ, o *catalog.Object, name string) {
 		options = append(options, option)
 		attr, value, _ := strings.Cut(option, " = ")
 		o.Set(strings.ToLower(strings.ReplaceAll(attr, "_", " ")), value)
+	}
+	if o.Attr("canonical") != "" {
+		b.declare(t, name)
 	}
 	o.SQL = []string{"CREATE TYPE " + name + " AS RANGE (" + strings.Join(options, ", ") + ")"}
 }
@@ -176,25 +182,30 @@ func (b *builder) domain(t *typ, o *catalog.Object, name string) {
 		o.Set("not null", state)
 	}
 	for _, k := range b.r.domainConstraints[t.oid] {
-		if k.kind == 'c' && k.valid {
+		if k.kind == 'c' && k.valid && !b.split[o.ID()] {
 			sql += "\n    CONSTRAINT " + b.r.quote(k.name) + " " + k.definition
 		}
 	}
 	o.SQL = []string{sql}
 }
 
-func (b *builder) domainConstraint(t *typ, k *constraint, name string) {
+func (b *builder) domainConstraint(t *typ, k *constraint, name string, split bool) {
 	if k.kind != 'c' {
 		return
 	}
 	o := &catalog.Object{Kind: catalog.Constraint, Schema: t.schema, Of: t.name, Name: k.name, Part: true}
 	o.Set("definition", k.definition)
-	if !k.valid {
+	add := "ALTER DOMAIN " + name + " ADD CONSTRAINT " + b.r.quote(k.name) + " " + k.definition
+	switch {
+	case !k.valid:
 		o.Set("valid", "no")
-		o.SQL = []string{"ALTER DOMAIN " + name + " ADD CONSTRAINT " + b.r.quote(k.name) + " " + k.definition + " NOT VALID"}
+		o.SQL = []string{add + " NOT VALID"}
+	case split:
+		o.SQL = []string{add}
 	}
 	b.add(obj{pgConstraint, k.oid}, o, "CONSTRAINT "+b.r.quote(k.name)+" ON DOMAIN "+name)
+	if split { // it needs what needs the domain
+		o.Late, o.SQL = o.SQL, nil
+		delete(b.at, obj{pgConstraint, k.oid})
+	}
 }
-
-// baseType is for types that are written in C, or whose functions are built in.
-func (b *builder) baseType(*typ, *catalog.Object, string) bool { return false }

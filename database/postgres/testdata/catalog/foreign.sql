@@ -10,3 +10,4 @@ CREATE FOREIGN DATA WRAPPER dummy OPTIONS (debug 'true');
 GRANT USAGE ON FOREIGN SERVER far TO pg_monitor;
 GRANT SELECT ON there TO pg_monitor;
 CREATE VIEW here AS SELECT id FROM there;
+GRANT USAGE ON FOREIGN DATA WRAPPER postgres_fdw TO pg_monitor;

@@ -44,3 +44,8 @@ CREATE CAST (amount AS text) WITH INOUT;
 COMMENT ON CAST (numeric AS amount) IS 'without unit';
 CREATE TABLE uses_operator (a amount, CHECK (a === a));
 CREATE VIEW uses_more AS SELECT total(1), '(1,)'::amount === '(2,)'::amount AS eq, 1.5::numeric::amount AS am;
+CREATE LANGUAGE mine HANDLER plpgsql_call_handler INLINE plpgsql_inline_handler VALIDATOR plpgsql_validator;
+CREATE TRUSTED LANGUAGE "Mine too" HANDLER plpgsql_call_handler;
+COMMENT ON LANGUAGE mine IS 'mine';
+GRANT USAGE ON LANGUAGE "Mine too" TO pg_monitor;
+CREATE TRANSFORM FOR integer LANGUAGE sql (FROM SQL WITH FUNCTION prsd_lextype(internal), TO SQL WITH FUNCTION int4recv(internal));
