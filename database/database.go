@@ -93,6 +93,8 @@ type Database interface {
 	// and values of the wrong type, and then changes nothing.
 	UpdateSetting(ctx context.Context, s SettingUpdate) error
 
+	MetadataDriver
+
 	// Close closes the database and what Open opened for it. What the caller
 	// handed to the driver stays open. A Batch or Run that is open is over: nothing of
 	// the batch is in the database, and the lock is free. Every other method is an error
@@ -155,6 +157,7 @@ type Batch interface {
 	// holds them like the batch's own: a *LockedError says which is held by somebody else.
 	// It is all that its batch does.
 	Reset(ctx context.Context, schemas []string, e Event) (*Emptied, error)
+	MetadataBatch
 	// Recorded returns, after Commit, the events of the batch as the history has
 	// them, without texts: with their IDs, times and durations. It costs no question.
 	Recorded() []Event

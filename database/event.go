@@ -13,7 +13,7 @@ type Direction string
 // What events do. Up, Mark and Baseline make a version applied; Down and Forget make it
 // not applied; Accept changes the checksum that an applied version is compared with. The
 // others belong to no version and have NilVersion: Repeat and Seed to a script by name,
-// Reset to the whole set, Drift to the whole target, Setting to the setting that is named.
+// Reset to the whole set, Drift and Metadata to the whole target, Setting to the setting that is named.
 const (
 	Up       Direction = "up"
 	Down     Direction = "down"
@@ -26,6 +26,7 @@ const (
 	Reset    Direction = "reset"    // the target was emptied: nothing is applied any more
 	Drift    Direction = "drift"    // the schema was accepted as it is: UpText makes it
 	Setting  Direction = "setting"  // a setting was changed
+	Metadata Direction = "metadata" // the metadata was changed: the name says how
 )
 
 // Event is one entry of the history. The history is append-only: nothing ever

@@ -7,6 +7,7 @@ import (
 	"reflect"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/metadata"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
@@ -54,13 +55,15 @@ type alteredDB struct {
 	a    alteration
 	opts database.Options
 
-	tables  func() []string
-	state   func(context.Context, string) (*database.State, error)
-	history func(context.Context, database.HistoryQuery) iter.Seq2[database.Event, error]
-	begin   func(context.Context, string, database.LockOptions) (database.Batch, error)
-	guard   func(context.Context, string, database.LockOptions) (database.Run, error)
-	update  func(context.Context, database.SettingUpdate) error
-	close   func() error
+	tables   func() []string
+	state    func(context.Context, string) (*database.State, error)
+	history  func(context.Context, database.HistoryQuery) iter.Seq2[database.Event, error]
+	begin    func(context.Context, string, database.LockOptions) (database.Batch, error)
+	guard    func(context.Context, string, database.LockOptions) (database.Run, error)
+	update   func(context.Context, database.SettingUpdate) error
+	metadata func(context.Context) (*metadata.State, error)
+	query    func(context.Context, string) (*database.Rows, error)
+	close    func() error
 }
 
 func (d *alteredDB) Tables() []string { return or(d.tables, d.Database.Tables)() }
@@ -97,6 +100,14 @@ func (d *alteredDB) UpdateSetting(ctx context.Context, s database.SettingUpdate)
 	return or(d.update, d.Database.UpdateSetting)(ctx, s)
 }
 
+func (d *alteredDB) Metadata(ctx context.Context) (*metadata.State, error) {
+	return or(d.metadata, d.Database.Metadata)(ctx)
+}
+
+func (d *alteredDB) Query(ctx context.Context, statement string) (*database.Rows, error) {
+	return or(d.query, d.Database.Query)(ctx, statement)
+}
+
 func (d *alteredDB) Close() error { return or(d.close, d.Database.Close)() }
 
 // alteredBatch calls its functions where there are any.
@@ -110,10 +121,20 @@ type alteredBatch struct {
 	run      func(context.Context, *migration.Script) error
 	record   func(context.Context, database.Event) error
 	reset    func(context.Context, []string, database.Event) (*database.Emptied, error)
+	metadata func(context.Context) (*metadata.State, error)
+	put      func(context.Context, *metadata.Change) error
 	recorded func() []database.Event
 	discard  func(context.Context) error
 	commit   func(context.Context) error
 	rollback func(context.Context) error
+}
+
+func (b *alteredBatch) Metadata(ctx context.Context) (*metadata.State, error) {
+	return or(b.metadata, b.Batch.Metadata)(ctx)
+}
+
+func (b *alteredBatch) PutMetadata(ctx context.Context, c *metadata.Change) error {
+	return or(b.put, b.Batch.PutMetadata)(ctx, c)
 }
 
 func (b *alteredBatch) Head() int64 { return or(b.head, b.Batch.Head)() }

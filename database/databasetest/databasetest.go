@@ -93,7 +93,7 @@ type testCase struct {
 func cases() []testCase {
 	var all []testCase
 	for _, part := range [][]testCase{
-		stateCases, batchCases, scriptCases, historyCases, nameCases, settingCases, resetCases,
+		stateCases, batchCases, scriptCases, historyCases, nameCases, settingCases, metadataCases, resetCases,
 		lockCases, runCases, sessionCases, faultCases, closeCases,
 	} {
 		all = append(all, part...)

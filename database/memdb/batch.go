@@ -36,6 +36,7 @@ type batch struct {
 	events   []database.Event
 	recorded []database.Event // the events, once they are committed
 	dropped  []string         // by Reset
+	facts    *[]fact          // what PutMetadata was given last; nil: nothing
 	since    time.Time        // when the batch began, or an event was recorded last
 	queue    []func(context.Context) error
 	failed   error // the first error, after which only Rollback and Discard help
@@ -51,7 +52,7 @@ func (b *batch) reset() {
 	t := b.db.target
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	b.content, b.changes, b.events, b.queue, b.failed = t.live.clone(), nil, nil, nil, nil
+	b.content, b.changes, b.events, b.queue, b.failed, b.facts = t.live.clone(), nil, nil, nil, nil, nil
 	b.releaseOthers()
 	b.since = time.Now()
 }
@@ -158,6 +159,9 @@ func (b *batch) publish() error {
 	t.live = next
 	l := t.ledger(b.db.own, true)
 	l.add(b.events...)
+	if b.facts != nil {
+		l.facts = *b.facts
+	}
 	for _, e := range b.events {
 		e.UpText, e.DownText = "", ""
 		b.recorded = append(b.recorded, e)

@@ -66,6 +66,7 @@ func tablesOf(opts database.Options) tables {
 type ledger struct {
 	events   []database.Event // by ID
 	settings map[string]database.StoredSetting
+	facts    []fact // the metadata
 }
 
 // New returns an empty Target.

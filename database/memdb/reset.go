@@ -48,8 +48,7 @@ func (b *batch) drop(tables []string) {
 	b.dropped = slices.Compact(tables)
 	change := func(c *content) error {
 		for _, name := range b.dropped {
-			delete(c.tables, name)
-			maps.DeleteFunc(c.indexes, func(_, of string) bool { return of == name })
+			c.drop(name)
 		}
 		return nil
 	}

@@ -11,15 +11,17 @@ import (
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/metadata"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 // content is what scripts made. A clone shares its tables until one side writes.
 type content struct {
-	tables  map[string]*table
-	indexes map[string]string // the table of each
-	defined map[string]string // what stood in the parentheses: of tables by "table name", of indexes by "index name"
+	tables   map[string]*table
+	indexes  map[string]string // the table of each
+	comments map[metadata.Name]string
+	defined  map[string]string // what stood in the parentheses: of tables by "table name", of indexes by "index name"
 }
 
 type table struct {
@@ -28,11 +30,11 @@ type table struct {
 }
 
 func newContent() *content {
-	return &content{tables: map[string]*table{}, indexes: map[string]string{}, defined: map[string]string{}}
+	return &content{tables: map[string]*table{}, indexes: map[string]string{}, defined: map[string]string{}, comments: map[metadata.Name]string{}}
 }
 
 func (c *content) clone() *content {
-	return &content{tables: maps.Clone(c.tables), indexes: maps.Clone(c.indexes), defined: maps.Clone(c.defined)}
+	return &content{tables: maps.Clone(c.tables), indexes: maps.Clone(c.indexes), defined: maps.Clone(c.defined), comments: maps.Clone(c.comments)}
 }
 
 func (c *content) rows(name string, err error) ([]string, error) {
@@ -156,10 +158,16 @@ func dropTable(name string) change {
 		if c.tables[name] == nil {
 			return sqlError("42P01", "table %q does not exist", name)
 		}
-		delete(c.tables, name)
-		maps.DeleteFunc(c.indexes, func(_, of string) bool { return of == name })
+		c.drop(name)
 		return nil
 	}
+}
+
+// drop drops a table that is there, with what belongs to it.
+func (c *content) drop(name string) {
+	delete(c.tables, name)
+	maps.DeleteFunc(c.indexes, func(_, of string) bool { return of == name })
+	maps.DeleteFunc(c.comments, func(n metadata.Name, _ string) bool { return n.Object == name })
 }
 
 func insert(name string, rows ...string) change {

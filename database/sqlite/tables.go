@@ -35,6 +35,8 @@ type statements struct {
 	runs     string // the marks of all Runs
 	sets     string // of the history, but for one
 	objects  string // of others than Whimbrel
+
+	facts, factsTable, forgetFacts, addFacts, described string // of the metadata
 }
 
 // ddl makes version 1 of the tables. The times are UTC in RFC 3339 with microseconds,
@@ -81,6 +83,8 @@ func newStatements(n database.TableNames) statements {
 		"{history_set}", quote(n.History+"_set"),
 		"{own}", "'"+migration.ReservedSet+"'",
 		"{names}", literal(n.History)+", "+literal(n.Settings),
+		"{metadata}", quote(n.Metadata),
+		"{all}", literal(n.History)+", "+literal(n.Settings)+", "+literal(n.Metadata),
 	).Replace
 	s := statements{
 		exist: fill(`SELECT count(*) FROM main.sqlite_schema WHERE name COLLATE NOCASE IN ({names})`),
@@ -107,8 +111,13 @@ func newStatements(n database.TableNames) statements {
 		sets:    fill(`SELECT DISTINCT set_name FROM main.{history} WHERE set_name NOT IN ({own}, ?)`),
 		objects: fill(`SELECT o.type, o.name FROM (
 	SELECT iif(sql LIKE 'CREATE VIRTUAL %', 'virtual table', type) AS type, name FROM main.sqlite_schema
-	WHERE name NOT LIKE 'sqlite\_%' ESCAPE '\' AND name COLLATE NOCASE NOT IN ({names})
-	AND (type IN ('view', 'table') OR type = 'trigger' AND tbl_name COLLATE NOCASE IN ({names}))) AS o`),
+	WHERE name NOT LIKE 'sqlite\_%' ESCAPE '\' AND name COLLATE NOCASE NOT IN ({all})
+	AND (type IN ('view', 'table') OR type = 'trigger' AND tbl_name COLLATE NOCASE IN ({all}))) AS o`),
+		facts:       fill(`SELECT kind, name, facts FROM main.{metadata}`),
+		factsTable:  fill(metadataTable),
+		forgetFacts: fill(`DELETE FROM main.{metadata}`),
+		addFacts:    fill(`INSERT INTO main.{metadata} (kind, name, facts) SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?)`),
+		described:   fill(describedObjects),
 	}
 	for _, text := range ddl {
 		s.create = append(s.create, fill(text))

@@ -1,0 +1,275 @@
+package databasetest
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/metadata"
+)
+
+var metadataCases = []testCase{
+	{"metadata of an untouched target", metadataUntouched},
+	{"metadata that is kept", metadataKept},
+	{"the objects that can be described", metadataObjects},
+	{"comments", metadataComments},
+	{"metadata in a batch", metadataInBatch},
+	{"one batch writes metadata", metadataOneAtATime},
+	{"a query's rows", queryRows},
+	{"a query that changes something", queryChanges},
+	{"a query that fails", queryFails},
+	{"a query and its session", querySession},
+}
+
+// facts have everything that facts can have.
+var facts = metadata.Facts{
+	Description: "It's \"what\"\nthere is; -- really? $1 \\ ☃", Owner: "o'brien", Tags: []string{"pii", "a, b"},
+	Links: []metadata.Link{{Name: "wiki", URL: "https://example.org/?a=b&c"}},
+	Keys:  map[string]any{"a": nil, "b": []any{true, "x"}},
+}
+
+func (c *check) metadata(db database.Database) *metadata.State {
+	c.Helper()
+	s, err := db.Metadata(c.ctx)
+	c.ok(err, "Metadata")
+	return s
+}
+
+// object finds a table, or a column of one.
+func (c *check) object(s *metadata.State, table, column string) metadata.Object {
+	c.Helper()
+	i := slices.IndexFunc(s.Objects, func(o metadata.Object) bool {
+		return o.Name.Object == table && o.Name.Column == column && o.Name.Kind == kindOf(column)
+	})
+	c.that(i >= 0, "the objects have no %q %q", table, column)
+	return s.Objects[i]
+}
+
+func kindOf(column string) metadata.Kind {
+	if column == "" {
+		return metadata.Table
+	}
+	return metadata.Column
+}
+
+func about(o metadata.Object, f metadata.Facts) metadata.Stored {
+	return metadata.Stored{Name: o.Name, ID: o.ID, Facts: f}
+}
+
+// hasEntries fails the case unless these are the entries.
+func (c *check) hasEntries(s *metadata.State, want ...metadata.Stored) {
+	c.Helper()
+	c.that(len(s.Entries) == len(want), "there are %d entries, want %d", len(s.Entries), len(want))
+	for _, w := range want {
+		encoded, err := metadata.EncodeFacts(w.Facts)
+		c.ok(err, "EncodeFacts")
+		c.that(slices.ContainsFunc(s.Entries, func(e metadata.Stored) bool {
+			got, _ := metadata.EncodeFacts(e.Facts)
+			return e.Name == w.Name && e.ID == w.ID && got == encoded
+		}), "the entry %v with %s is not there; there are %+v", w.Name, encoded, s.Entries)
+	}
+}
+
+func metadataUntouched(c *check) {
+	c.promised(metadataNone)
+	db := c.db()
+	c.hasEntries(c.metadata(db))
+	c.promised(metadataReads)
+	c.that(len(c.ownTables()) == 0, "reading has made %q", c.ownTables())
+}
+
+func metadataKept(c *check) {
+	c.promised(metadataPut)
+	db := c.db()
+	c.apply(db, "s", 1, "CREATE TABLE t (x int); CREATE TABLE u (x int)")
+	s := c.metadata(db)
+	first := []metadata.Stored{about(c.object(s, "t", ""), facts), about(c.object(s, "t", "x"), metadata.Facts{Owner: "me"})}
+	c.putMetadata(db, &metadata.Change{Entries: first})
+	c.hasEntries(c.metadata(c.db()), first...)
+	second := about(c.object(s, "u", ""), metadata.Facts{Tags: []string{"a"}})
+	c.putMetadata(db, &metadata.Change{Entries: []metadata.Stored{second}})
+	c.hasEntries(c.metadata(c.db()), second)
+	c.putMetadata(db, &metadata.Change{})
+	c.hasEntries(c.metadata(c.db()))
+	c.promised(metadataReads)
+	c.hasTables("t", "u")
+}
+
+func (c *check) putMetadata(db database.Database, change *metadata.Change) {
+	c.Helper()
+	b := c.begin(db, "s")
+	c.ok(b.PutMetadata(c.ctx, change), "PutMetadata")
+	c.commit(b)
+}
+
+func metadataObjects(c *check) {
+	c.promised(metadataReads)
+	db := c.db()
+	c.apply(db, "s", 1, `CREATE TABLE t (x int, y int); CREATE TABLE "Odd name" (x int)`)
+	c.putMetadata(db, &metadata.Change{Entries: []metadata.Stored{about(c.object(c.metadata(db), "t", ""), facts)}})
+	s := c.metadata(db)
+	for _, column := range []string{"", "x", "y"} {
+		c.object(s, "t", column)
+	}
+	c.object(s, "Odd name", "x")
+	c.promised(metadataNotOwn)
+	for _, o := range s.Objects {
+		c.that(!c.isOwn(o.Name.Object), "%q is among the objects", o.Name.Object)
+	}
+}
+
+func metadataComments(c *check) {
+	db := c.db()
+	c.apply(db, "s", 1, "CREATE TABLE t (x int)")
+	s := c.metadata(db)
+	c.need(s.Comments, "comments")
+	c.promised(metadataPut)
+	table, column := c.object(s, "t", ""), c.object(s, "t", "x")
+	comments := func(text string) *metadata.Change {
+		return &metadata.Change{Comments: []metadata.Comment{{Name: table.Name, ID: table.ID, Text: text}, {Name: column.Name, ID: column.ID, Text: text}}}
+	}
+	for _, text := range []string{facts.Description, "another", ""} {
+		c.putMetadata(db, comments(text))
+		s := c.metadata(db)
+		for _, o := range []metadata.Object{c.object(s, "t", ""), c.object(s, "t", "x")} {
+			c.that(o.Comment == text, "the comment of %v is %q, want %q", o.Name, o.Comment, text)
+		}
+	}
+}
+
+func metadataInBatch(c *check) {
+	c.promised(metadataBatch)
+	db := c.db()
+	c.apply(db, "s", 1, "CREATE TABLE t (x int)")
+	b := c.begin(db, "s")
+	c.run(b, c.ddl("CREATE TABLE u (x int)"))
+	s, err := b.Metadata(c.ctx)
+	c.ok(err, "Batch.Metadata")
+	name := "u"
+	if c.NoDDL {
+		name = "t"
+	}
+	entry := about(c.object(s, name, ""), facts)
+	c.ok(b.PutMetadata(c.ctx, &metadata.Change{Entries: []metadata.Stored{entry}}), "PutMetadata")
+	s, err = b.Metadata(c.ctx)
+	c.ok(err, "Batch.Metadata")
+	c.hasEntries(s, entry)
+	c.ok(b.Rollback(c.ctx), "Rollback")
+	c.hasEntries(c.metadata(db))
+
+	b = c.begin(db, "s")
+	c.ok(b.PutMetadata(c.ctx, &metadata.Change{Entries: []metadata.Stored{about(c.object(c.metadata(db), "t", ""), facts)}}), "PutMetadata")
+	c.ok(b.Discard(c.ctx), "Discard")
+	c.commit(b)
+	c.hasEntries(c.metadata(db))
+}
+
+func metadataOneAtATime(c *check) {
+	c.promised(metadataOne)
+	one, two := c.db(), c.db()
+	c.apply(one, "s", 1, "CREATE TABLE t (x int)")
+	t := c.object(c.metadata(one), "t", "")
+	first := c.begin(one, "s")
+	mine := about(t, metadata.Facts{Owner: "first"})
+	c.ok(first.PutMetadata(c.ctx, &metadata.Change{Entries: []metadata.Stored{mine}}), "PutMetadata")
+	_, err := first.Metadata(c.ctx) // and what was queued is executed
+	c.ok(err, "Batch.Metadata")
+
+	yours := about(t, metadata.Facts{Owner: "second"})
+	done := make(chan error, 1)
+	go func() {
+		b, err := two.Begin(c.ctx, "another", patient)
+		if err == nil {
+			defer b.Rollback(c.ctx)
+			if err = b.PutMetadata(c.ctx, &metadata.Change{Entries: []metadata.Stored{yours}}); err == nil {
+				err = b.Commit(c.ctx)
+			}
+		}
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		c.fail("a second batch has written while the first was open: " + errorText(err))
+	case <-time.After(50 * time.Millisecond): // for who doesn't wait to show it
+	}
+	c.commit(first)
+	c.ok(<-done, "the second batch")
+	c.hasEntries(c.metadata(one), yours)
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return "it has committed"
+	}
+	return err.Error()
+}
+
+func queryRows(c *check) {
+	c.promised(queryPasses)
+	db := c.db()
+	c.apply(db, "s", 1, "CREATE TABLE t (x int, y text); INSERT INTO t VALUES (1, 'a''b'); INSERT INTO t VALUES (2, NULL)")
+	rows, err := db.Query(c.ctx, "SELECT * FROM t")
+	c.ok(err, "Query")
+	c.promised(rowsColumns)
+	c.that(slices.Equal(rows.Columns, []string{"x", "y"}), "the columns are %q", rows.Columns)
+	c.promised(rowsValues)
+	c.that(len(rows.Rows) == 2, "there are %d rows, want 2", len(rows.Rows))
+	slices.SortFunc(rows.Rows, func(a, b []any) int { return strings.Compare(fmt.Sprint(a[0]), fmt.Sprint(b[0])) })
+	c.that(rows.Rows[0][0] == int64(1) && rows.Rows[0][1] == "a'b" && rows.Rows[1][0] == int64(2) && rows.Rows[1][1] == nil, "the rows are %#v", rows.Rows)
+}
+
+func queryChanges(c *check) {
+	c.promised(queryStays)
+	db := c.db()
+	c.table(db, "t")
+	b := c.begin(c.db(), "s") // whose lock is in nobody's way, but for a database with one writer
+	if c.OneWriter {
+		c.ok(b.Rollback(c.ctx), "Rollback")
+	}
+	rows, err := db.Query(c.ctx, "INSERT INTO t VALUES (7)")
+	c.ok(err, "Query")
+	c.that(len(rows.Rows) == 0, "INSERT returned %d rows", len(rows.Rows))
+	n, err := c.RowCount(c.ctx, "t")
+	c.ok(err, "RowCount")
+	c.that(n == 1, "t has %d rows, want 1", n)
+}
+
+func queryFails(c *check) {
+	c.promised(queryError)
+	db := c.db()
+	c.apply(db, "s", 1, "")
+	_, err := db.Query(c.ctx, "SELECT *\nFROM no_such_table")
+	var e *database.StatementError
+	c.that(errors.As(err, &e), "Query returned %v, want a *StatementError", err)
+	c.that(e.Pos.File == database.QueryFile && e.Pos.Line > 0, "the place is %v", e.Pos)
+	c.that(e.Code != "" && e.Message != "", "the error says too little: %+v", e)
+	_, err = db.Query(c.ctx, "SELECT 1") // it is of use as before
+	c.ok(err, "Query")
+}
+
+func querySession(c *check) {
+	c.promised(querySess)
+	c.need(len(c.Session) > 0, "ways to change a session")
+	for _, ch := range c.Session {
+		db := c.db()
+		c.statement(db, "CREATE TABLE probe (x int)")
+		if _, err := db.Query(c.ctx, ch.Change); err == nil { // it may be more than one statement
+			c.apply(db, "s", 1, ch.Probe)
+		}
+		n, err := c.RowCount(c.ctx, "probe")
+		c.ok(err, "RowCount")
+		c.that(n == 0, "%s: the session is changed after the query", ch.Name)
+		c.statement(db, "DROP TABLE probe")
+	}
+}
+
+// statement runs a statement outside of what a case is about.
+func (c *check) statement(db database.Database, statement string) {
+	c.Helper()
+	r := c.guard(db, "the suite's own tables")
+	c.exec(r, statement)
+	c.ok(r.Close(c.ctx), "Run.Close")
+}

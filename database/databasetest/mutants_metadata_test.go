@@ -1,0 +1,180 @@
+package databasetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/metadata"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// metadatas alters what is read of the metadata.
+func metadatas(alter func(*metadata.State)) func(*alteredDB) {
+	return func(d *alteredDB) {
+		d.metadata = func(ctx context.Context) (*metadata.State, error) {
+			s, err := d.Database.Metadata(ctx)
+			if err == nil {
+				alter(s)
+			}
+			return s, err
+		}
+	}
+}
+
+// puts alters what is written.
+func puts(alter func(*metadata.Change)) func(*alteredBatch) {
+	return func(b *alteredBatch) {
+		b.put = func(ctx context.Context, c *metadata.Change) error {
+			other := *c
+			alter(&other)
+			return b.Batch.PutMetadata(ctx, &other)
+		}
+	}
+}
+
+// answers alters what a query returns.
+func answers(alter func(*database.Rows)) func(*alteredDB) {
+	return func(d *alteredDB) {
+		d.query = func(ctx context.Context, statement string) (*database.Rows, error) {
+			rows, err := d.Database.Query(ctx, statement)
+			if err == nil {
+				alter(rows)
+			}
+			return rows, err
+		}
+	}
+}
+
+var metadataMutants = []mutant{
+	ofDB("an untouched target has an entry", metadataNone, metadatas(func(s *metadata.State) {
+		if len(s.Entries) == 0 {
+			s.Entries = append(s.Entries, metadata.Stored{})
+		}
+	})),
+	ofDB("reading the metadata makes tables", metadataReads, func(d *alteredDB) {
+		d.metadata = func(ctx context.Context) (*metadata.State, error) {
+			b, err := d.Database.Begin(ctx, "s", patient)
+			if err != nil {
+				return nil, err
+			}
+			defer b.Rollback(ctx)
+			return b.Metadata(ctx)
+		}
+	}),
+	ofDB("columns are no objects", metadataReads, metadatas(func(s *metadata.State) {
+		s.Objects = slices.DeleteFunc(s.Objects, func(o metadata.Object) bool { return o.Name.Column != "" })
+	})),
+	ofDB("Whimbrel's own tables are objects", metadataNotOwn, func(d *alteredDB) {
+		metadatas(func(s *metadata.State) {
+			s.Objects = append(s.Objects, metadata.Object{Name: metadata.Name{Kind: metadata.Table, Object: d.Database.Tables()[0]}})
+		})(d)
+	}),
+	ofBatch("entries are added to those that there are", metadataPut, func(b *alteredBatch) {
+		b.put = func(ctx context.Context, c *metadata.Change) error {
+			s, err := b.Batch.Metadata(ctx)
+			if err != nil {
+				return err
+			}
+			return b.Batch.PutMetadata(ctx, &metadata.Change{Entries: append(s.Entries, c.Entries...), Comments: c.Comments})
+		}
+	}),
+	ofBatch("free keys are lost", metadataPut, puts(func(c *metadata.Change) {
+		c.Entries = slices.Clone(c.Entries)
+		for i := range c.Entries {
+			c.Entries[i].Keys = nil
+		}
+	})),
+	ofBatch("comments are lost", metadataPut, puts(func(c *metadata.Change) { c.Comments = nil })),
+	ofBatch("a batch does not see what it wrote", metadataBatch, func(b *alteredBatch) {
+		b.metadata = func(ctx context.Context) (*metadata.State, error) {
+			s, err := b.Batch.Metadata(ctx)
+			if err == nil {
+				s.Entries = nil
+			}
+			return s, err
+		}
+	}),
+	ofBatch("what is written is there at once", metadataBatch, func(b *alteredBatch) {
+		b.put = func(ctx context.Context, c *metadata.Change) error {
+			other, err := b.db.Database.Begin(ctx, "aside", patient)
+			if err != nil {
+				return err
+			}
+			defer other.Rollback(ctx)
+			if err := other.PutMetadata(ctx, &metadata.Change{Entries: []metadata.Stored{{Name: metadata.Name{Kind: metadata.Table, Object: "t"}}}}); err != nil {
+				return err
+			}
+			if err := other.Commit(ctx); err != nil {
+				return err
+			}
+			return b.Batch.PutMetadata(ctx, c)
+		}
+	}),
+	ofBatch("several batches write at once", metadataOne, func(b *alteredBatch) {
+		var later *metadata.Change
+		b.put = func(_ context.Context, c *metadata.Change) error {
+			later = c
+			return nil
+		}
+		b.commit = func(ctx context.Context) error {
+			if later == nil {
+				return b.Batch.Commit(ctx)
+			}
+			return nil
+		}
+	}),
+	ofDB("a query is not passed on", queryPasses, func(d *alteredDB) {
+		d.query = func(context.Context, string) (*database.Rows, error) { return nil, errors.New("no") }
+	}),
+	ofDB("the columns have no names", rowsColumns, answers(func(r *database.Rows) { clear(r.Columns) })),
+	ofDB("the last row is missing", rowsValues, answers(func(r *database.Rows) { r.Rows = r.Rows[:max(len(r.Rows)-1, 0)] })),
+	ofDB("NULL is a text", rowsValues, answers(func(r *database.Rows) {
+		for _, row := range r.Rows {
+			for i := range row {
+				if row[i] == nil {
+					row[i] = ""
+				}
+			}
+		}
+	})),
+	ofDB("numbers are texts", rowsValues, answers(func(r *database.Rows) {
+		for _, row := range r.Rows {
+			row[0] = fmt.Sprint(row[0])
+		}
+	})),
+	ofDB("a query changes nothing", queryStays, func(d *alteredDB) {
+		d.query = func(context.Context, string) (*database.Rows, error) { return &database.Rows{}, nil }
+	}),
+	ofDB("a query's error has no place", queryError, func(d *alteredDB) {
+		d.query = func(ctx context.Context, statement string) (*database.Rows, error) {
+			rows, err := d.Database.Query(ctx, statement)
+			if err != nil {
+				err = errors.New(err.Error())
+			}
+			return rows, err
+		}
+	}),
+	{"a query's session stays", querySess, func() alteration {
+		changed := ""
+		return alteration{
+			db: func(d *alteredDB) {
+				d.query = func(ctx context.Context, statement string) (*database.Rows, error) {
+					changed = statement
+					return d.Database.Query(ctx, statement)
+				}
+			},
+			batch: func(b *alteredBatch) {
+				b.run = func(ctx context.Context, s *migration.Script) error {
+					whole, _, err := s.Text(1 << 20)
+					if err != nil || changed == "" {
+						return err
+					}
+					return b.Batch.Run(ctx, text(changed+"; "+whole))
+				}
+			},
+		}
+	}},
+}

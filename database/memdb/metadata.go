@@ -1,0 +1,222 @@
+package memdb
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/metadata"
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// metadataLock is the set whose lock a batch has that changes the metadata, beside its own.
+const metadataLock = migration.ReservedSet + " metadata"
+
+// metadataPatience is how long PutMetadata waits for another batch.
+const metadataPatience = 15 * time.Second
+
+// fact is an entry of the metadata as it is kept.
+type fact struct {
+	name  metadata.Name
+	facts string // encoded
+}
+
+// Metadata implements database.MetadataDriver: tables with their columns, and comments, in
+// no schema. Objects have no IDs.
+func (d *Database) Metadata(ctx context.Context) (*metadata.State, error) {
+	if err := d.enter(ctx, OpMetadata); err != nil {
+		return nil, err
+	}
+	d.target.mu.Lock()
+	defer d.target.mu.Unlock()
+	return d.target.live.metadata(d.target.ledger(d.own, false).facts)
+}
+
+// metadata makes a state of the facts that are kept, and of what there is. mu is held.
+func (c *content) metadata(facts []fact) (*metadata.State, error) {
+	s := &metadata.State{Comments: true}
+	for _, f := range facts {
+		decoded, err := metadata.DecodeFacts(f.facts)
+		if err != nil {
+			return nil, err
+		}
+		s.Entries = append(s.Entries, metadata.Stored{Name: f.name, Facts: decoded})
+	}
+	for name := range c.tables {
+		n := metadata.Name{Kind: metadata.Table, Object: name}
+		s.Objects = append(s.Objects, metadata.Object{Name: n, Comment: c.comments[n]})
+		for _, column := range c.columns(name) {
+			n := metadata.Name{Kind: metadata.Column, Object: name, Column: column}
+			s.Objects = append(s.Objects, metadata.Object{Name: n, Comment: c.comments[n]})
+		}
+	}
+	return s, nil
+}
+
+// columns returns the names of a table's columns.
+func (c *content) columns(table string) (names []string) {
+	for part := range strings.SplitSeq(c.defined["table "+table], ",") {
+		if name, _, _ := strings.Cut(strings.TrimSpace(part), " "); name != "" {
+			names = append(names, unquote(name))
+		}
+	}
+	return names
+}
+
+func (b *batch) Metadata(ctx context.Context) (*metadata.State, error) {
+	if err := b.enter(ctx, OpBatchMetadata); err != nil {
+		return nil, err
+	}
+	if err := b.flush(ctx); err != nil {
+		return nil, err
+	}
+	b.db.target.mu.Lock()
+	defer b.db.target.mu.Unlock()
+	facts := b.db.target.ledger(b.db.own, false).facts
+	if b.facts != nil {
+		facts = *b.facts
+	}
+	return b.content.metadata(facts)
+}
+
+func (b *batch) PutMetadata(ctx context.Context, change *metadata.Change) error {
+	if err := b.enter(ctx, OpBatchPutMetadata); err != nil {
+		return err
+	}
+	var facts []fact
+	for _, e := range change.Entries {
+		encoded, err := metadata.EncodeFacts(e.Facts)
+		if err != nil {
+			return err
+		}
+		facts = append(facts, fact{e.Name, encoded})
+	}
+	comments := slices.Clone(change.Comments)
+	return b.do(ctx, func(ctx context.Context) error {
+		if err := b.lockMetadata(ctx); err != nil {
+			return err
+		}
+		b.db.target.mu.Lock()
+		defer b.db.target.mu.Unlock()
+		do := comment(comments)
+		if err := do(b.content); err != nil {
+			return err
+		}
+		b.changes = append(b.changes, placed{change: do})
+		b.facts = &facts
+		return nil
+	})
+}
+
+// lockMetadata keeps other batches from changing the metadata until this one is over.
+func (b *batch) lockMetadata(ctx context.Context) error {
+	if b.facts != nil || b.set == metadataLock {
+		return nil
+	}
+	h, err := b.db.acquire(ctx, metadataLock, database.LockOptions{Timeout: metadataPatience}, "METADATA")
+	if err != nil {
+		return err
+	}
+	b.db.target.mu.Lock()
+	defer b.db.target.mu.Unlock()
+	if b.hold.over {
+		b.db.release(h)
+		return errOver
+	}
+	b.others = append(b.others, h)
+	return nil
+}
+
+func comment(comments []metadata.Comment) change {
+	return func(c *content) error {
+		for _, m := range comments {
+			t := c.tables[m.Name.Object]
+			if t == nil || m.Name.Column != "" && !slices.Contains(c.columns(m.Name.Object), m.Name.Column) {
+				return sqlError("42P01", "%s %q does not exist", m.Name.Kind.Type(), m.Name.String())
+			}
+			if m.Text == "" {
+				delete(c.comments, m.Name)
+			} else {
+				c.comments[m.Name] = m.Text
+			}
+		}
+		return nil
+	}
+}
+
+var queryForm = stmt(`SELECT \* FROM NAME`, nil).re
+
+// Query implements database.MetadataDriver. SELECT * FROM t returns rows, which are texts; every
+// other statement does what it does in a script.
+func (d *Database) Query(ctx context.Context, statement string) (*database.Rows, error) {
+	if err := d.enter(ctx, OpQuery); err != nil {
+		return nil, err
+	}
+	all, err := sqltext.Split(statement, sqltext.PostgreSQL, sqltext.Options{File: database.QueryFile})
+	if err != nil {
+		return nil, err
+	}
+	all = slices.DeleteFunc(all, func(st sqltext.Statement) bool { return st.Kind == sqltext.Empty })
+	if len(all) != 1 {
+		return nil, fmt.Errorf("memdb: one statement is wanted, here are %d", len(all))
+	}
+	rows, err := d.query(ctx, all[0])
+	if err != nil {
+		return nil, statementError(all[0], err)
+	}
+	return rows, nil
+}
+
+func (d *Database) query(ctx context.Context, st sqltext.Statement) (*database.Rows, error) {
+	if m := queryForm.FindStringSubmatch(st.Text); m != nil {
+		return d.rowsOf(m)
+	}
+	do, err := d.run(ctx, st, nil, session{})
+	if err != nil {
+		return nil, err
+	}
+	d.target.mu.Lock()
+	defer d.target.mu.Unlock()
+	return &database.Rows{}, do(d.target.live)
+}
+
+var literals = regexp.MustCompile(`'(?:[^']|'')*'|[^,]+`)
+
+func (d *Database) rowsOf(m []string) (*database.Rows, error) {
+	name := unquote(m[1])
+	d.target.mu.Lock()
+	defer d.target.mu.Unlock()
+	stored, err := d.target.live.rows(name, nil)
+	if err != nil {
+		return nil, err
+	}
+	out := &database.Rows{Columns: d.target.live.columns(name), Rows: [][]any{}}
+	for _, s := range stored {
+		var row []any
+		for _, v := range literals.FindAllString(s, -1) {
+			row = append(row, value(strings.TrimSpace(v)))
+		}
+		out.Rows = append(out.Rows, row)
+	}
+	return out, nil
+}
+
+// value returns what a literal says.
+func value(literal string) any {
+	if inner, ok := strings.CutPrefix(literal, "'"); ok {
+		return strings.ReplaceAll(strings.TrimSuffix(inner, "'"), "''", "'")
+	}
+	var n int64
+	if _, err := fmt.Sscanf(literal, "%d", &n); err == nil {
+		return n
+	}
+	if strings.EqualFold(literal, "NULL") {
+		return nil
+	}
+	return literal
+}

@@ -1,0 +1,248 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/metadata"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// metadataLock is the set whose lock a batch has that changes the metadata, beside its own.
+const metadataLock = migration.ReservedSet + " metadata"
+
+// metadataPatience is how long PutMetadata waits for another batch.
+const metadataPatience = 15 * time.Second
+
+// metadataTable makes the table of the metadata. It is made by the first who has something to
+// keep there, so that nothing becomes newer for those who don't. An id is the object's address in the
+// catalogues; which of them a database has made is known by made_in, the table's own oid and the server's
+// major version: a dump that is restored, and pg_upgrade, hand out others.
+const metadataTable = `CREATE TABLE IF NOT EXISTS %s (
+	kind text NOT NULL,
+	name text NOT NULL,
+	facts text NOT NULL,
+	id text NOT NULL,
+	made_in text NOT NULL,
+	PRIMARY KEY (kind, name)
+)`
+
+const serverMajorSQL = `(pg_catalog.current_setting('server_version_num')::int / 10000)`
+
+// objectsQuery lists the objects that can be described, with their comments. $1 is the schema of
+// Whimbrel's tables, $2 has their names.
+const objectsQuery = `WITH ns AS (SELECT oid, nspname FROM pg_catalog.pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'),
+ext AS (SELECT classid, objid FROM pg_catalog.pg_depend WHERE deptype = 'e'),
+rel AS (SELECT c.oid, n.nspname, c.relname, CASE WHEN c.relkind IN ('v', 'm') THEN 'view' ELSE 'table' END AS kind
+	FROM pg_catalog.pg_class c JOIN ns n ON n.oid = c.relnamespace
+	WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm') AND NOT (n.nspname = $1 AND c.relname = ANY (ARRAY(SELECT pg_catalog.json_array_elements_text($2::json)::name)))
+	AND NOT EXISTS (SELECT FROM ext WHERE ext.classid = 'pg_catalog.pg_class'::regclass AND ext.objid = c.oid)),
+objects AS (
+	SELECT 'schema' AS kind, '' AS nsp, nspname::text AS name, '' AS args, '' AS col, 'pg_catalog.pg_namespace'::regclass::oid AS classid, ns.oid AS objid, 0 AS objsubid
+		FROM ns WHERE NOT EXISTS (SELECT FROM ext WHERE ext.classid = 'pg_catalog.pg_namespace'::regclass AND ext.objid = ns.oid)
+	UNION ALL SELECT kind, nspname, relname, '', '', 'pg_catalog.pg_class'::regclass, oid, 0 FROM rel
+	UNION ALL SELECT CASE kind WHEN 'view' THEN 'view column' ELSE 'column' END, nspname, relname, '', attname, 'pg_catalog.pg_class'::regclass, rel.oid, attnum
+		FROM rel JOIN pg_catalog.pg_attribute a ON a.attrelid = rel.oid AND attnum > 0 AND NOT attisdropped
+	UNION ALL SELECT 'function', n.nspname, p.proname, '(' || coalesce((
+			SELECT pg_catalog.string_agg(CASE WHEN en.nspname = 'pg_catalog' THEN pg_catalog.format_type(t.oid, NULL)
+				ELSE pg_catalog.quote_ident(en.nspname) || '.' || pg_catalog.quote_ident(e.typname) || CASE WHEN e.oid <> t.oid THEN '[]' ELSE '' END END, ', ' ORDER BY a.n)
+			FROM pg_catalog.unnest(p.proargtypes::oid[]) WITH ORDINALITY a(oid, n) JOIN pg_catalog.pg_type t ON t.oid = a.oid
+			JOIN pg_catalog.pg_type e ON e.oid = CASE WHEN t.typelem <> 0 AND t.typcategory = 'A' THEN t.typelem ELSE t.oid END
+			JOIN pg_catalog.pg_namespace en ON en.oid = e.typnamespace), '') || ')',
+			'', 'pg_catalog.pg_proc'::regclass, p.oid, 0
+		FROM pg_catalog.pg_proc p JOIN ns n ON n.oid = p.pronamespace
+		WHERE NOT EXISTS (SELECT FROM ext WHERE ext.classid = 'pg_catalog.pg_proc'::regclass AND ext.objid = p.oid)
+	UNION ALL SELECT 'type', n.nspname, t.typname, '', '', 'pg_catalog.pg_type'::regclass, t.oid, 0
+		FROM pg_catalog.pg_type t JOIN ns n ON n.oid = t.typnamespace LEFT JOIN pg_catalog.pg_class c ON c.oid = t.typrelid
+		WHERE (t.typtype IN ('d', 'e', 'r') OR t.typtype = 'c' AND c.relkind = 'c' OR t.typtype = 'b' AND t.typcategory <> 'A')
+		AND NOT EXISTS (SELECT FROM ext WHERE ext.classid = 'pg_catalog.pg_type'::regclass AND ext.objid = t.oid)
+)
+SELECT o.kind, o.nsp, o.name, o.args, o.col, o.classid || '/' || o.objid || '/' || o.objsubid, d.description
+FROM objects o LEFT JOIN pg_catalog.pg_description d ON d.classoid = o.classid AND d.objoid = o.objid AND d.objsubid = o.objsubid`
+
+// Metadata reads the metadata and the objects, as one transaction sees them.
+func (db *Database) Metadata(ctx context.Context) (*metadata.State, error) {
+	c, err := db.acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer c.giveBack()
+	schema, err := db.locate(ctx, c)
+	if err != nil && err != errNoSchema {
+		return nil, err
+	}
+	defer c.rollback()
+	s, err := db.readMetadata(ctx, c, schema, query{sql: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"})
+	if err == nil {
+		err = c.pipeline(ctx, query{sql: "COMMIT"})
+	}
+	return s, err
+}
+
+// readMetadata asks in a transaction, after what is to be sent before.
+func (db *Database) readMetadata(ctx context.Context, c *conn, schema string, before ...query) (*metadata.State, error) {
+	s := &metadata.State{Comments: true}
+	kept := false
+	own, err := json.Marshal(db.ownTables())
+	if err != nil {
+		return nil, err
+	}
+	name := table(schema, db.names.Metadata)
+	err = c.pipeline(ctx, append(before,
+		query{sql: "SELECT pg_catalog.to_regclass($1) IS NOT NULL", args: []arg{text(name)}, row: func(r *row) error {
+			kept = r.boolean()
+			return r.err
+		}},
+		query{sql: "SELECT pg_catalog.unnest(pg_catalog.current_schemas(false))", row: func(r *row) error {
+			s.Path = append(s.Path, r.text())
+			return r.err
+		}},
+		query{sql: objectsQuery, args: []arg{text(schema), text(string(own))}, row: func(r *row) error {
+			n := metadata.Name{Kind: metadata.Kind(r.text()), Schema: r.text(), Object: r.text(), Args: r.text(), Column: r.text()}
+			s.Objects = append(s.Objects, metadata.Object{Name: n, ID: r.text(), Comment: r.text()})
+			return r.err
+		}})...)
+	if err != nil || !kept {
+		return s, err
+	}
+	err = c.pipeline(ctx, query{
+		sql: "SELECT kind, name, facts, CASE WHEN made_in = tableoid || '/' || " + serverMajorSQL + " THEN id ELSE '' END FROM " + name,
+		row: func(r *row) error {
+			e, err := readStored(r)
+			s.Entries = append(s.Entries, e)
+			return err
+		},
+	})
+	return s, err
+}
+
+func readStored(r *row) (e metadata.Stored, err error) {
+	kind, name, facts := r.text(), r.text(), r.text()
+	e.ID = r.text()
+	if e.Name, err = metadata.ParseName(metadata.Kind(kind), name); err == nil {
+		e.Facts, err = metadata.DecodeFacts(facts)
+	}
+	if err != nil {
+		return e, fmt.Errorf("the metadata of %s %s can't be read: %w", kind, name, err)
+	}
+	return e, r.err
+}
+
+// Metadata reads the metadata in the transaction, after what is queued.
+func (b *batch) Metadata(ctx context.Context) (*metadata.State, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.over {
+		return nil, errOver
+	}
+	if err := b.flush(ctx); err != nil {
+		return nil, err
+	}
+	return b.db.readMetadata(ctx, b.c, b.schema)
+}
+
+// PutMetadata takes the lock of the metadata, and queues what is to be written.
+func (b *batch) PutMetadata(ctx context.Context, change *metadata.Change) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.over {
+		return errOver
+	}
+	if err := b.flush(ctx); err != nil {
+		return err
+	}
+	if err := b.lockMetadata(ctx); err != nil {
+		return err
+	}
+	name := table(b.schema, b.db.names.Metadata)
+	rows, err := metadataRows(change.Entries)
+	if err != nil {
+		return err
+	}
+	err = b.add(ctx,
+		query{sql: fmt.Sprintf(metadataTable, name), quiet: true},
+		query{sql: "DELETE FROM " + name},
+		query{
+			sql: "INSERT INTO " + name + ` (kind, name, facts, id, made_in)
+SELECT e ->> 0, e ->> 1, e ->> 2, e ->> 3, pg_catalog.to_regclass($2)::oid || '/' || ` + serverMajorSQL + ` FROM pg_catalog.json_array_elements($1::json) AS e`,
+			args: []arg{text(rows), text(name)},
+		})
+	if err != nil || len(change.Comments) == 0 {
+		return err
+	}
+	return b.comment(ctx, change.Comments)
+}
+
+// lockMetadata keeps other batches from changing the metadata until this one is over.
+func (b *batch) lockMetadata(ctx context.Context) error {
+	opts := database.LockOptions{Timeout: metadataPatience}
+	return b.db.poll(ctx, b.c, metadataLock, opts, func(ctx context.Context) (got bool, holder database.Holder, err error) {
+		err = b.c.pipeline(ctx, query{
+			sql:  "SELECT pg_catalog.pg_try_advisory_xact_lock(" + lockKey + ")",
+			args: []arg{text(b.schema), text(b.db.names.History), text(metadataLock)},
+			row: func(r *row) error {
+				got = r.boolean()
+				return r.err
+			},
+		})
+		if err == nil && !got {
+			holder = b.db.holder(ctx, b.c, b.schema, metadataLock)
+		}
+		return got, holder, err
+	})
+}
+
+// metadataRows returns entries as the JSON that the server makes rows of.
+func metadataRows(entries []metadata.Stored) (string, error) {
+	rows := make([][4]string, len(entries))
+	for i, e := range entries {
+		facts, err := metadata.EncodeFacts(e.Facts)
+		if err != nil {
+			return "", err
+		}
+		rows[i] = [4]string{string(e.Name.Kind), e.Name.String(), facts, e.ID}
+	}
+	all, err := json.Marshal(rows)
+	return string(all), err
+}
+
+// commentsQuery makes the statements that set comments: the server knows what an object is called in
+// them.
+const commentsQuery = `SELECT 'COMMENT ON ' || CASE
+	WHEN o.type LIKE '%column' THEN 'COLUMN'
+	WHEN o.type IN ('function', 'procedure', 'aggregate') THEN 'ROUTINE'
+	ELSE pg_catalog.upper(o.type) END || ' ' || o.identity || ' IS ' || coalesce(pg_catalog.quote_literal(nullif(c ->> 3, '')), 'NULL'), c ->> 4
+FROM pg_catalog.json_array_elements($1::json) AS c
+LEFT JOIN LATERAL pg_catalog.pg_identify_object((c ->> 0)::oid, (c ->> 1)::oid, (c ->> 2)::int) AS o ON true`
+
+// comment sets comments.
+func (b *batch) comment(ctx context.Context, comments []metadata.Comment) error {
+	rows := make([][5]string, len(comments))
+	for i, c := range comments {
+		var class, object, sub uint32
+		if _, err := fmt.Sscanf(c.ID, "%d/%d/%d", &class, &object, &sub); err != nil {
+			return fmt.Errorf("the comment of %s %s: its object is not known (%q)", c.Name.Kind.Type(), c.Name, c.ID)
+		}
+		rows[i] = [5]string{fmt.Sprint(class), fmt.Sprint(object), fmt.Sprint(sub), c.Text, c.Name.Kind.Type() + " " + c.Name.String()}
+	}
+	all, err := json.Marshal(rows)
+	if err != nil {
+		return err
+	}
+	var statements []query
+	b.queue = append(b.queue, query{sql: commentsQuery, args: []arg{text(string(all))}, row: func(r *row) error {
+		sql := r.bytes()
+		if sql == nil {
+			return fmt.Errorf("the comment of %s: the object is not there any more", r.text())
+		}
+		statements = append(statements, query{sql: string(sql)})
+		return r.err
+	}})
+	if err := b.flush(ctx); err != nil {
+		return err
+	}
+	return b.add(ctx, statements...)
+}

@@ -1,0 +1,139 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strconv"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// Query sends one statement as it is.
+func (db *Database) Query(ctx context.Context, statement string) (*database.Rows, error) {
+	st, err := oneStatement(statement)
+	if err != nil {
+		return nil, err
+	}
+	c, err := db.acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer c.giveBack()
+	defer c.rollback()
+	var before, after session
+	var put func() error
+	if st.Session {
+		names := customSettings(st)
+		qs := []query{before.read()}
+		if len(names) > 0 {
+			qs = append(qs, before.readCustom(names))
+		}
+		if err := c.pipeline(ctx, qs...); err != nil {
+			return nil, err
+		}
+		put = func() error { return c.putBack(&before, &after, names) }
+	}
+	rows, err := c.queryRows(ctx, st)
+	if put != nil && put() != nil {
+		c.closeNow()
+	}
+	return rows, err
+}
+
+// putBack makes the session what it was before.
+func (c *conn) putBack(before, after *session, names []string) error {
+	qs := []query{after.read()}
+	if len(names) > 0 {
+		qs = append(qs, after.readCustom(names))
+	}
+	if err := c.within(cancelGrace, pipelined(qs)); err != nil {
+		return err
+	}
+	c.spoiled = c.spoiled || after.lost(before)
+	if undo := after.undo(before); len(undo) > 0 {
+		return c.within(cancelGrace, pipelined(undo))
+	}
+	return nil
+}
+
+// oneStatement refuses what is not one statement that can be passed on by itself.
+func oneStatement(text string) (sqltext.Statement, error) {
+	all, err := sqltext.Split(text, sqltext.PostgreSQL, sqltext.Options{File: database.QueryFile})
+	if err != nil {
+		return sqltext.Statement{}, err
+	}
+	all = slices.DeleteFunc(all, func(st sqltext.Statement) bool { return st.Kind == sqltext.Empty })
+	switch {
+	case len(all) == 0:
+		return sqltext.Statement{}, refused(sqltext.Statement{Pos: sqltext.Position{File: database.QueryFile, Line: 1, Column: 1}}, "there is no statement", "")
+	case all[0].Kind != sqltext.SQL:
+		return all[0], refused(all[0], "this can't be passed on: it is no statement of the server's own", "")
+	case len(all) > 1:
+		return all[0], refused(all[1], "one statement is wanted, and here begins another", "")
+	case all[0].Tx.Control():
+		return all[0], refused(all[0], "the statement stands alone, so there is no transaction to control", "leave it out")
+	}
+	return all[0], nil
+}
+
+// queryRows executes a statement and reads its rows.
+func (c *conn) queryRows(ctx context.Context, st sqltext.Statement) (*database.Rows, error) {
+	rows := &database.Rows{}
+	err := c.do(ctx, func(ctx context.Context, pc *pgx.Conn) error {
+		rr := pc.PgConn().ExecParams(ctx, st.Text, nil, nil, nil, nil)
+		fields := slices.Clone(rr.FieldDescriptions())
+		for _, f := range fields {
+			rows.Columns = append(rows.Columns, f.Name)
+		}
+		if len(fields) > 0 {
+			rows.Rows = [][]any{}
+		}
+		for rr.NextRow() {
+			row := make([]any, len(fields))
+			for i, v := range rr.Values() {
+				row[i] = value(fields[i].DataTypeOID, v)
+			}
+			rows.Rows = append(rows.Rows, row)
+		}
+		tag, err := rr.Close()
+		if tag.Insert() || tag.Update() || tag.Delete() {
+			rows.Changed = tag.RowsAffected()
+		}
+		return err
+	})
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && ctx.Err() == nil {
+		return nil, statementError(st, pg, st.Text, st.Pos)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return rows, nil
+}
+
+// value returns a value that the server has written as text.
+func value(typ uint32, text []byte) any {
+	if text == nil {
+		return nil
+	}
+	s := string(text)
+	switch typ {
+	case 16: // bool
+		return s == "t"
+	case 20, 21, 23, 26: // bigint, smallint, integer, oid
+		if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+			return n
+		}
+	case 700, 701, 1700: // real, double precision, numeric; they have values that are no numbers for JSON
+		if json.Valid(text) {
+			return json.Number(s)
+		}
+	}
+	return s
+}

@@ -1,0 +1,288 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"time"
+
+	lib "modernc.org/sqlite/lib"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/metadata"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// metadataTable makes the table of the metadata, when there is something to keep in it.
+const metadataTable = `CREATE TABLE IF NOT EXISTS main.{metadata} (
+	kind TEXT NOT NULL,
+	name TEXT NOT NULL,
+	facts TEXT NOT NULL,
+	PRIMARY KEY (kind, name)
+) WITHOUT ROWID`
+
+// describedObjects lists tables with their columns, and views. The columns of views, and of virtual tables, are
+// asked for one by one: where one can't be used any more, asking is an error.
+const describedObjects = `SELECT l.type, l.name, '' FROM pragma_table_list AS l
+	WHERE l.schema = 'main' AND l.type IN ('table', 'virtual', 'view') AND l.name NOT LIKE 'sqlite\_%' ESCAPE '\' AND l.name COLLATE NOCASE NOT IN ({all})
+UNION ALL SELECT 'column', l.name, c.name FROM (SELECT * FROM pragma_table_list WHERE schema = 'main' AND type = 'table') AS l, pragma_table_xinfo(l.name, 'main') AS c
+	WHERE l.name NOT LIKE 'sqlite\_%' ESCAPE '\' AND l.name COLLATE NOCASE NOT IN ({all})`
+
+// Metadata reads the metadata and the objects, in one transaction. Objects have no IDs and no comments.
+func (d *db) Metadata(ctx context.Context) (*metadata.State, error) {
+	var s *metadata.State
+	err := d.read(ctx, func(ctx context.Context) error {
+		s = &metadata.State{}
+		if d.absent() {
+			return nil
+		}
+		c, err := d.pool.Conn(ctx)
+		if err != nil {
+			return d.connectError(err)
+		}
+		defer c.Close()
+		tx, err := c.BeginTx(ctx, nil)
+		if err != nil {
+			return d.connectError(err)
+		}
+		defer tx.Rollback()
+		return d.connectError(d.readMetadata(ctx, tx, s))
+	})
+	return s, err
+}
+
+func (d *db) readMetadata(ctx context.Context, q querier, s *metadata.State) error {
+	var has bool
+	if err := q.QueryRowContext(ctx, "SELECT count(*) FROM main.sqlite_schema WHERE name = ? COLLATE NOCASE", d.names.Metadata).Scan(&has); err != nil {
+		return err
+	}
+	if has {
+		err := each(ctx, q, d.sql.facts, func(kind, name, facts string) (err error) {
+			e := metadata.Stored{}
+			if e.Name, err = metadata.ParseName(metadata.Kind(kind), name); err == nil {
+				e.Facts, err = metadata.DecodeFacts(facts)
+			}
+			if err != nil {
+				return fmt.Errorf("the metadata of %s %s can't be read: %w", kind, name, err)
+			}
+			s.Entries = append(s.Entries, e)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	var others []metadata.Name // with columns that are asked for one by one
+	add := func(kind metadata.Kind, object, column string) {
+		s.Objects = append(s.Objects, metadata.Object{Name: metadata.Name{Kind: kind, Object: object, Column: column}})
+	}
+	err := each(ctx, q, d.sql.described, func(typ, object, column string) error {
+		kind := metadata.Kind(typ)
+		if typ == "virtual" {
+			kind = metadata.Table
+		}
+		add(kind, object, column)
+		if typ == "virtual" || typ == "view" {
+			others = append(others, metadata.Name{Kind: kind, Object: object})
+		}
+		return nil
+	})
+	for _, n := range others {
+		if err != nil {
+			return err
+		}
+		err = each(ctx, q, "SELECT '', '', name FROM pragma_table_xinfo("+literal(n.Object)+", 'main')", func(_, _, column string) error {
+			add(n.Kind.Columns(), n.Object, column)
+			return nil
+		})
+		if code(err) == lib.SQLITE_ERROR { // what it is made of is gone
+			err = nil
+		}
+	}
+	return err
+}
+
+// each calls f with the three columns of each row.
+func each(ctx context.Context, q querier, query string, f func(a, b, c string) error) error {
+	rows, err := q.QueryContext(ctx, query)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var a, b, c string
+		if err := rows.Scan(&a, &b, &c); err != nil {
+			return err
+		}
+		if err := f(a, b, c); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// Metadata reads the metadata in the transaction.
+func (b *batch) Metadata(ctx context.Context) (*metadata.State, error) {
+	s := &metadata.State{}
+	err := b.do(ctx, func(ctx context.Context) error { return b.d.connectError(b.d.readMetadata(ctx, b.c, s)) })
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// PutMetadata writes the entries. The database has one writer, so nobody else is at it.
+func (b *batch) PutMetadata(ctx context.Context, change *metadata.Change) error {
+	return b.do(ctx, func(context.Context) error {
+		rows := make([][3]string, len(change.Entries))
+		for i, e := range change.Entries {
+			facts, err := metadata.EncodeFacts(e.Facts)
+			if err != nil {
+				return err
+			}
+			rows[i] = [3]string{string(e.Name.Kind), e.Name.String(), facts}
+		}
+		all, err := json.Marshal(rows)
+		if err != nil {
+			return err
+		}
+		b.written = true
+		for _, do := range []func() error{
+			func() error { return b.c.do(b.d.sql.factsTable) },
+			func() error { return b.c.do(b.d.sql.forgetFacts) },
+			func() error { return b.c.do(b.d.sql.addFacts, string(all)) },
+		} {
+			if err := do(); err != nil {
+				return fmt.Errorf("write the metadata: %w", b.d.connectError(err))
+			}
+		}
+		return nil
+	})
+}
+
+// Query executes one statement as it is.
+func (d *db) Query(ctx context.Context, statement string) (*database.Rows, error) {
+	st, err := oneStatement(statement)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := d.during(ctx)
+	defer cancel()
+	if d.gone.Err() != nil {
+		return nil, errClosed
+	}
+	if d.absent() {
+		return nil, &database.ConnectError{Target: d.target(), Err: fs.ErrNotExist, Hint: "the first migration makes it"}
+	}
+	c, err := d.acquire(ctx, newWaiter("", database.LockOptions{Timeout: readPatience}))
+	if err != nil {
+		return nil, err
+	}
+	defer c.release()
+	before, err := c.readSession(ctx)
+	if err != nil {
+		return nil, d.connectError(err)
+	}
+	var rows *database.Rows
+	err = poll(ctx, readPatience, func() (err error) {
+		rows, err = c.rows(ctx, st)
+		return err
+	})
+	if done, rerr := c.restore(before); rerr != nil || !done {
+		c.drop()
+	}
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		return nil, cause
+	}
+	if err != nil {
+		return nil, statementError(st, err)
+	}
+	return rows, nil
+}
+
+// oneStatement refuses what is not one statement that can be passed on by itself.
+func oneStatement(text string) (sqltext.Statement, error) {
+	all, err := sqltext.Split(text, sqltext.SQLite, sqltext.Options{File: database.QueryFile})
+	if err != nil {
+		return sqltext.Statement{}, err
+	}
+	all = slices.DeleteFunc(all, func(st sqltext.Statement) bool { return st.Kind == sqltext.Empty })
+	refuse := func(st sqltext.Statement, msg string) (sqltext.Statement, error) {
+		return st, &database.StatementError{Pos: st.Pos, Index: st.Index, Statement: st.Text, Message: msg}
+	}
+	switch {
+	case len(all) == 0:
+		return refuse(sqltext.Statement{Pos: sqltext.Position{File: database.QueryFile, Line: 1, Column: 1}}, "there is no statement")
+	case all[0].Kind != sqltext.SQL:
+		return refuse(all[0], "this can't be passed on: it is no statement of SQLite's own")
+	case len(all) > 1:
+		return refuse(all[1], "one statement is wanted, and here begins another")
+	case all[0].Tx.Control():
+		return refuse(all[0], "the statement stands alone, so there is no transaction to control")
+	}
+	return all[0], nil
+}
+
+// rows executes a statement and reads its rows.
+func (c *conn) rows(ctx context.Context, st sqltext.Statement) (*database.Rows, error) {
+	var before, after int64
+	if err := c.QueryRowContext(ctx, "SELECT total_changes()").Scan(&before); err != nil {
+		return nil, err
+	}
+	out, err := c.read(ctx, st.Text)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.QueryRowContext(ctx, "SELECT total_changes()").Scan(&after); err != nil {
+		return nil, err
+	}
+	out.Changed = after - before
+	return out, nil
+}
+
+func (c *conn) read(ctx context.Context, query string) (*database.Rows, error) {
+	rows, err := c.QueryContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	out := &database.Rows{}
+	if out.Columns, err = rows.Columns(); err != nil {
+		return nil, err
+	}
+	if len(out.Columns) > 0 {
+		out.Rows = [][]any{}
+	}
+	for rows.Next() {
+		row := make([]any, len(out.Columns))
+		to := make([]any, len(row))
+		for i := range row {
+			to[i] = &row[i]
+		}
+		if err := rows.Scan(to...); err != nil {
+			return nil, err
+		}
+		for i, v := range row {
+			row[i] = value(v)
+		}
+		out.Rows = append(out.Rows, row)
+	}
+	return out, errors.Join(rows.Err(), rows.Close())
+}
+
+// value makes one of the contract's values of one of the client's.
+func value(v any) any {
+	switch v := v.(type) {
+	case []byte:
+		return fmt.Sprintf(`\x%x`, v)
+	case time.Time: // which the client makes of texts in columns of such a type
+		return v.Format("2006-01-02 15:04:05.999999999Z07:00")
+	}
+	return v
+}
+
+var _ querier = (*sql.Tx)(nil)

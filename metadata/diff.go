@@ -1,0 +1,124 @@
+package metadata
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// What a difference can be.
+const (
+	Added   = "added"
+	Removed = "removed"
+	Changed = "changed"
+)
+
+// Difference is one fact that two documents don't agree on, or an entry that only one of
+// them has.
+type Difference struct {
+	Name   Name
+	Change string // Added, Removed or Changed
+	// Fact is the one that is Changed: description, owner, tags, links, or the name of a free key.
+	Fact     string
+	From, To string // what it was and is, "" for nothing
+}
+
+// String returns the difference in words.
+func (d Difference) String() string {
+	if d.Change != Changed {
+		return d.Name.words()
+	}
+	return fmt.Sprintf("%s: %s %s → %s", d.Name.words(), d.Fact, shown(d.From), shown(d.To))
+}
+
+func shown(value string) string {
+	if value == "" {
+		return "none"
+	}
+	return value
+}
+
+// Diff returns what is different in to from from, ordered by name.
+func Diff(from, to *Document) []Difference {
+	var all []Difference
+	i, j := 0, 0
+	for i < len(from.entries) || j < len(to.entries) {
+		order := 0
+		switch {
+		case i == len(from.entries):
+			order = 1
+		case j == len(to.entries):
+			order = -1
+		default:
+			order = from.entries[i].Name.compare(to.entries[j].Name)
+		}
+		switch {
+		case order < 0:
+			all = append(all, Difference{Name: from.entries[i].Name, Change: Removed})
+			i++
+		case order > 0:
+			all = append(all, Difference{Name: to.entries[j].Name, Change: Added})
+			j++
+		default:
+			all = append(all, diffFacts(to.entries[j].Name, &from.entries[i].Facts, &to.entries[j].Facts)...)
+			i, j = i+1, j+1
+		}
+	}
+	return all
+}
+
+func diffFacts(n Name, from, to *Facts) []Difference {
+	if from.equal(to) {
+		return nil
+	}
+	var all []Difference
+	note := func(fact, a, b string) {
+		if a != b {
+			all = append(all, Difference{Name: n, Change: Changed, Fact: fact, From: a, To: b})
+		}
+	}
+	note("description", text(from.Description), text(to.Description))
+	note("owner", text(from.Owner), text(to.Owner))
+	note("tags", strings.Join(from.Tags, ", "), strings.Join(to.Tags, ", "))
+	note("links", links(from.Links), links(to.Links))
+	names := append(from.keyNames(), to.keyNames()...)
+	slices.Sort(names)
+	for _, key := range slices.Compact(names) {
+		note("keys."+key, value(from.Keys, key), value(to.Keys, key))
+	}
+	return all
+}
+
+func text(s string) string {
+	if s == "" {
+		return ""
+	}
+	return value(map[string]any{"": s}, "")
+}
+
+func links(all []Link) string {
+	words := make([]string, len(all))
+	for i, l := range all {
+		words[i] = l.URL
+		if l.Name != "" {
+			words[i] = l.Name + " " + l.URL
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
+// value returns the value of a free key as JSON.
+func value(keys map[string]any, key string) string {
+	v, ok := keys[key]
+	if !ok {
+		return ""
+	}
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return fmt.Sprint(v)
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}

@@ -1,0 +1,60 @@
+package metadata
+
+import "slices"
+
+// Inconsistent is an entry whose object is gone, has another name, or is another one now.
+type Inconsistent struct {
+	Name        Name
+	Description string // what the entry says
+	Reason      string
+	Renamed     *Name // the object's name now, if it is known
+}
+
+// Inconsistent returns the entries that are not about what they were made for, ordered by name.
+func (s *State) Inconsistent() []Inconsistent {
+	x := s.index()
+	var all []Inconsistent
+	for i := range s.Entries {
+		if in, bad := x.inconsistency(&s.Entries[i]); bad {
+			all = append(all, in)
+		}
+	}
+	slices.SortFunc(all, func(a, b Inconsistent) int { return a.Name.compare(b.Name) })
+	return all
+}
+
+func (x *index) inconsistency(e *Stored) (Inconsistent, bool) {
+	in := Inconsistent{Name: e.Name, Description: e.Description}
+	o, moved := x.byName[e.Name], x.byID[e.ID]
+	if o != nil && (e.ID == "" || o.ID == "" || o.ID == e.ID) {
+		return in, false
+	}
+	kind := e.Name.Kind.Type()
+	switch {
+	case moved != nil:
+		in.Renamed = &moved.Name
+		in.Reason = "renamed to " + moved.Name.String()
+		if o != nil {
+			in.Reason += "; another " + kind + " has the name now"
+		}
+	case o != nil:
+		in.Reason = "dropped and created again: another " + kind + " has the name now"
+	default:
+		in.Reason = x.gone(e.Name)
+	}
+	return in, true
+}
+
+// gone says what has become of an object that is not there any more.
+func (x *index) gone(n Name) string {
+	other := x.relations[kindless(n)]
+	switch {
+	case other != nil && n.Kind.IsColumn():
+		return "it belongs to a " + string(other.Name.Kind.of()) + " now"
+	case other != nil:
+		return "it is a " + string(other.Name.Kind) + " now"
+	case n.Kind.IsColumn() && x.byName[n.table()] == nil && x.relations[kindless(n.table())] == nil:
+		return "its " + string(n.Kind.of()) + " does not exist any more"
+	}
+	return "it does not exist any more"
+}

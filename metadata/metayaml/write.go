@@ -1,0 +1,265 @@
+package metayaml
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/whimbrel-db/whimbrel/metadata"
+)
+
+// Write writes a document: the same text for the same document, which Read reads as that.
+func Write(d *metadata.Document) string {
+	var w writer
+	entries := d.Entries()
+	for len(entries) > 0 {
+		kind := group(entries[0].Name.Kind)
+		n := slices.IndexFunc(entries, func(e metadata.Entry) bool { return group(e.Name.Kind) != kind })
+		if n < 0 {
+			n = len(entries)
+		}
+		w.group(kind, entries[:n])
+		entries = entries[n:]
+	}
+	if w.Len() == 0 {
+		return "{}\n"
+	}
+	return w.String()
+}
+
+// group is the kind under whose key a kind is written.
+func group(k metadata.Kind) metadata.Kind {
+	for _, g := range groups {
+		if k == g.kind.Columns() {
+			return g.kind
+		}
+	}
+	return k
+}
+
+type writer struct{ strings.Builder }
+
+// line writes a line with so many steps before it.
+func (w *writer) line(depth int, parts ...string) {
+	w.WriteString(strings.Repeat("  ", depth))
+	for _, p := range parts {
+		w.WriteString(p)
+	}
+	w.WriteByte('\n')
+}
+
+func (w *writer) group(kind metadata.Kind, entries []metadata.Entry) {
+	i := slices.IndexFunc(groups, func(g struct {
+		key  string
+		kind metadata.Kind
+	}) bool {
+		return g.kind == kind
+	})
+	w.line(0, groups[i].key, ":")
+	var open metadata.Name // the object whose name was written last
+	inColumns := false
+	for _, e := range entries {
+		object := e.Name
+		object.Kind, object.Column = kind, ""
+		if object != open {
+			w.line(1, scalar(object.String()), ":")
+			open, inColumns = object, false
+		}
+		if e.Name.Column == "" {
+			w.facts(2, &e.Facts)
+			continue
+		}
+		if !inColumns {
+			w.line(2, "columns:")
+			inColumns = true
+		}
+		w.line(3, scalar(e.Name.Column), ":")
+		w.facts(4, &e.Facts)
+	}
+}
+
+func (w *writer) facts(depth int, f *metadata.Facts) {
+	if f.Description != "" {
+		w.field(depth, "description", f.Description)
+	}
+	if f.Owner != "" {
+		w.field(depth, "owner", f.Owner)
+	}
+	if len(f.Tags) > 0 {
+		w.line(depth, "tags:")
+		for _, t := range f.Tags {
+			w.line(depth+1, "- ", scalar(t))
+		}
+	}
+	if len(f.Links) > 0 {
+		w.line(depth, "links:")
+		for _, l := range f.Links {
+			if l.Name == "" {
+				w.line(depth+1, "- ", scalar(l.URL))
+			} else {
+				w.line(depth+1, scalar(l.Name), ": ", scalar(l.URL))
+			}
+		}
+	}
+	if len(f.Keys) > 0 {
+		w.line(depth, "keys:")
+		w.mapping(depth+1, f.Keys)
+	}
+}
+
+func (w *writer) mapping(depth int, m map[string]any) {
+	for _, key := range slices.Sorted(maps.Keys(m)) {
+		w.field(depth, scalar(key), m[key])
+	}
+}
+
+// field writes a key with its value; the key is as it is to be written.
+func (w *writer) field(depth int, key string, v any) {
+	switch v := v.(type) {
+	case map[string]any:
+		if len(v) > 0 {
+			w.line(depth, key, ":")
+			w.mapping(depth+1, v)
+			return
+		}
+	case []any:
+		if len(v) > 0 {
+			w.line(depth, key, ":")
+			for _, item := range v {
+				w.item(depth+1, item)
+			}
+			return
+		}
+	case string:
+		if mark := block(v); mark != "" {
+			w.line(depth, key, ": ", mark)
+			w.block(depth+1, v)
+			return
+		}
+	}
+	w.line(depth, key, ": ", single(v))
+}
+
+// item writes an item of a list. One that has things in it is written as JSON, which is YAML.
+func (w *writer) item(depth int, v any) { w.line(depth, "- ", single(v)) }
+
+// single writes a value on one line.
+func single(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return "null"
+	case string:
+		return scalar(v)
+	case bool:
+		return strconv.FormatBool(v)
+	case json.Number:
+		return v.String()
+	case []any:
+		items := make([]string, len(v))
+		for i, item := range v {
+			items[i] = flow(item)
+		}
+		return "[" + strings.Join(items, ", ") + "]"
+	case map[string]any:
+		var items []string
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			items = append(items, quoted(key)+": "+flow(v[key]))
+		}
+		return "{" + strings.Join(items, ", ") + "}"
+	}
+	return quoted(fmt.Sprint(v))
+}
+
+// flow is single within brackets, where a text stands in quotes.
+func flow(v any) string {
+	if s, ok := v.(string); ok {
+		return quoted(s)
+	}
+	return single(v)
+}
+
+var (
+	// What can stand as it is: words, with what can't be taken for YAML's own signs.
+	plain = regexp.MustCompile(`^[\pL_/][\pL\pN _./@+()%=~'"!?;$^-]*([,:][\pL\pN _./@+()%=~'"!?;$^-]+)*[.!?]?$`)
+	// What would be read as something else than a text.
+	reserved = regexp.MustCompile(`(?i)^(null|true|false|yes|no|on|off|y|n|~)$`)
+	// A colon with a space behind it, or at the end, is a key.
+	keyLike = regexp.MustCompile(`:( |$)| $|  `)
+)
+
+// scalar writes a text on one line.
+func scalar(s string) string {
+	if plain.MatchString(s) && !reserved.MatchString(s) && !keyLike.MatchString(s) {
+		return s
+	}
+	return quoted(s)
+}
+
+// quoted writes a text in double quotes.
+func quoted(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case r == '\n':
+			b.WriteString(`\n`)
+		case r == '\t':
+			b.WriteString(`\t`)
+		case r == '\r':
+			b.WriteString(`\r`)
+		case r < ' ' || r == 0x7f:
+			fmt.Fprintf(&b, `\x%02x`, r)
+		case special(r) && r > 0xffff:
+			fmt.Fprintf(&b, `\U%08x`, r)
+		case special(r):
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+// special says that a letter is not shown, or is YAML's end of a line.
+func special(r rune) bool {
+	return r >= 0x80 && r < 0xa0 || r == 0x2028 || r == 0x2029 || r == 0xfeff || !strconv.IsPrint(r) && r >= 0x80
+}
+
+// block returns the mark of a text of several lines that can stand as it is, "" for any other.
+func block(s string) string {
+	body, ends := strings.CutSuffix(s, "\n")
+	if !strings.Contains(body, "\n") || strings.HasSuffix(body, "\n") || !utf8.ValidString(s) {
+		return ""
+	}
+	for i, line := range strings.Split(body, "\n") {
+		if strings.TrimRight(line, " \t") != line || strings.ContainsFunc(line, func(r rune) bool { return r < ' ' || r == 0x7f || special(r) }) {
+			return ""
+		}
+		if i == 0 && (line == "" || line[0] == ' ') {
+			return ""
+		}
+	}
+	if ends {
+		return "|"
+	}
+	return "|-"
+}
+
+func (w *writer) block(depth int, s string) {
+	for line := range strings.SplitSeq(strings.TrimSuffix(s, "\n"), "\n") {
+		if line == "" {
+			w.WriteByte('\n')
+			continue
+		}
+		w.line(depth, line)
+	}
+}
