@@ -181,7 +181,9 @@ func (b *batch) runKeepingSession(ctx context.Context, s *migration.Script, a *m
 	if len(r.custom) > 0 {
 		b.queue = append(b.queue, after.readCustom(r.custom))
 	}
-	if err := b.flush(ctx); err != nil {
+	err := b.flush(ctx)
+	b.c.forgetPrepared()
+	if err != nil {
 		return err
 	}
 	if s.Func() != nil && after.Batch == "" {

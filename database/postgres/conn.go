@@ -79,6 +79,7 @@ type query struct {
 	done    func(pgconn.CommandTag) error
 	fail    func(*pgconn.PgError) error // explains the server's error; nil: as one of Whimbrel's own statements
 	quiet   bool                        // its notices are nobody's business
+	often   bool                        // it is asked again and again, and is worth being prepared
 }
 
 // pipeline sends the queries together, and reads the answers in order: one round trip.
@@ -93,15 +94,20 @@ func (c *conn) pipeline(ctx context.Context, queries ...query) error {
 func pipelined(queries []query) func(context.Context, *pgx.Conn) error {
 	return func(ctx context.Context, pc *pgx.Conn) error {
 		p := pc.PgConn().StartPipeline(ctx)
-		for _, q := range queries {
-			p.SendQueryParams(q.sql, encode(q.args), nil, nil, q.formats)
+		known := preparedOn(pc)
+		prepares := make([]bool, len(queries))
+		for i, q := range queries {
+			prepares[i] = known.send(p, q)
 		}
 		err := p.Sync()
 		var unread error // an answer that we could not read, which does not keep the server from going on
 		for i := 0; err == nil && i < len(queries); i++ {
 			setQuiet(pc, queries[i].quiet)
+			if prepares[i] {
+				err = known.learn(p, queries[i])
+			}
 			var bad error
-			if bad, err = readAnswer(p, queries[i]); unread == nil {
+			if bad, err = readAnswer(p, queries[i], err); unread == nil {
 				unread = bad
 			}
 		}
@@ -109,17 +115,21 @@ func pipelined(queries []query) func(context.Context, *pgx.Conn) error {
 		if cerr := p.Close(); err == nil {
 			err = ownError("", cerr)
 		}
-		if err == nil {
-			err = unread
+		if err != nil {
+			known.forget()
+			return err
 		}
-		return err
+		return unread
 	}
 }
 
 // readAnswer returns what is wrong with the answer, and the server's or the connection's
-// error.
-func readAnswer(p *pgconn.Pipeline, q query) (unread, err error) {
-	res, err := p.GetResults()
+// error; before is that of what came before it.
+func readAnswer(p *pgconn.Pipeline, q query, before error) (unread, err error) {
+	var res any
+	if err = before; err == nil {
+		res, err = p.GetResults()
+	}
 	if err == nil {
 		rr, ok := res.(*pgconn.ResultReader)
 		if !ok {

@@ -97,10 +97,13 @@ func (db *Database) lockQueries(c *conn, schema, set string, got *bool) []query 
 		// READ COMMITTED, so that the head is read with a snapshot from after the lock.
 		{sql: "BEGIN ISOLATION LEVEL READ COMMITTED"},
 		{
-			sql:  "SELECT pg_catalog.pg_try_advisory_xact_lock(" + lockKey + "), pg_catalog.pg_try_advisory_xact_lock_shared(" + openKey + ")" + db.forTheTransaction(c),
-			args: []arg{text(schema), text(db.names.History), text(set)},
+			sql: "SELECT pg_catalog.pg_try_advisory_xact_lock(" + lockKey + "), pg_catalog.pg_backend_pid(), pg_catalog.pg_try_advisory_xact_lock_shared(" +
+				openKey + ")" + db.forTheTransaction(c),
+			args:  []arg{text(schema), text(db.names.History), text(set)},
+			often: true,
 			row: func(r *row) error {
 				*got = r.boolean()
+				c.prepareFromNowOn(r.number())
 				return r.err
 			},
 		},
@@ -134,8 +137,9 @@ func (db *Database) headQuery(schema, set string, h *head) query {
 		// This is asked for every migration, and mostly costs what planning it costs.
 		sql: "SELECT (SELECT id FROM " + history + " WHERE set_name = $1 ORDER BY id DESC LIMIT 1), max(id), max(version) FILTER (WHERE direction = 'up') FROM " +
 			history + " WHERE set_name = '" + migration.ReservedSet + "'",
-		args: []arg{text(set)},
-		fail: db.notOurs,
+		args:  []arg{text(set)},
+		often: true,
+		fail:  db.notOurs,
 		row: func(r *row) error {
 			*h = head{mine: r.number(), own: r.number(), tables: r.number()}
 			return r.err

@@ -39,7 +39,7 @@ func (p fromPool) acquire(ctx context.Context) (lease, error) {
 	c, err := p.pool.Acquire(ctx)
 	switch {
 	case err == nil:
-		return pooled{c}, nil
+		return pooled{c: c}, nil
 	case ctx.Err() != nil && !isConnectError(err):
 		return nil, fmt.Errorf("waiting for a connection of the pool: %w", err)
 	}
@@ -76,9 +76,21 @@ func (p fromPool) close() {}
 // ownPool is a pool that the driver started.
 type ownPool struct{ fromPool }
 
+func (p *ownPool) acquire(ctx context.Context) (lease, error) {
+	l, err := p.fromPool.acquire(ctx)
+	if c, ok := l.(pooled); ok {
+		c.own = true
+		return c, nil
+	}
+	return l, err
+}
+
 func (p *ownPool) close() { p.pool.Close() }
 
-type pooled struct{ c *pgxpool.Conn }
+type pooled struct {
+	c   *pgxpool.Conn
+	own bool // of a pool that the driver started
+}
 
 func (p pooled) use(f func(*pgx.Conn) error) error { return f(p.c.Conn()) }
 func (p pooled) release()                          { p.c.Release() }

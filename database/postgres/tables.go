@@ -122,6 +122,7 @@ func (db *Database) recordQuery(schema string, e database.Event, since string, t
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, session_user, ` + started + `, ` + duration + `)
 RETURNING id, started_at, duration_us, db_user, app`,
 		args:    args,
+		often:   true,
 		formats: []int16{0, 1, 0, 0, 0},
 		row: func(r *row) error {
 			e.ID, e.StartedAt, e.Duration = r.number(), r.time(), microseconds(r.number())

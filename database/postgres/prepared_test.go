@@ -1,0 +1,81 @@
+package postgres_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/postgres"
+	"github.com/whimbrel-db/whimbrel/internal/testdb"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// What the driver keeps prepared may be taken away by any script, in every way there is, and by a transaction
+// that is rolled back before it was made; the next migration doesn't notice.
+func TestPreparedStatementsMayGo(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	fn := postgres.Func("forget", func(ctx context.Context, tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, "DEALLOCATE ALL")
+		return err
+	})
+	for name, opts := range map[string]whimbrel.Options{"each": {}, "atomic": {Atomic: true}} {
+		var all []migration.Migration
+		add := func(s *migration.Script) {
+			all = append(all, migration.Migration{Version: int64(len(all)), Name: "m", Up: s})
+		}
+		for range 3 {
+			for _, text := range []string{
+				"DEALLOCATE ALL", "DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$",
+				"CREATE OR REPLACE FUNCTION forget() RETURNS int LANGUAGE plpgsql AS $$ BEGIN DEALLOCATE ALL; RETURN 1; END $$", "SELECT forget()",
+			} {
+				add(script("SELECT 1"))
+				add(script(text))
+			}
+			add(fn)
+		}
+		set, err := migration.NewSet(name, all...)
+		must(t, err)
+		r, err := up(t, open(t, url), set, opts)
+		must(t, err)
+		equal(t, "the number of migrations applied", len(r.Applied), len(all))
+	}
+	db := open(t, url)
+	for v := range int64(4) {
+		if err := apply(t, db, "fails", v, script("SELECT 1 / 0")); err == nil {
+			t.Fatal("no error")
+		}
+		must(t, apply(t, db, "fails", v, script("SELECT 1")))
+	}
+}
+
+// Nothing is kept prepared on what is the caller's, nor where a pooler may hand the server's process to others.
+func TestNothingIsPreparedForOthers(t *testing.T) {
+	t.Parallel()
+	const ours = "SELECT count(*) FROM pg_prepared_statements WHERE name LIKE 'whimbrel%'"
+	apply3 := func(db database.Database) {
+		for v := range int64(3) {
+			must(t, apply(t, db, "s", v, script("SELECT 1")))
+		}
+	}
+	pool := newPool(t, testdb.Postgres(t), ofSize(1))
+	apply3(postgres.NewPool(pool, database.Options{}))
+	equal(t, "statements left on the caller's connection", poolValue(t, pool, ours), "0")
+
+	pooled, _ := testdb.PgBouncer(t)
+	db := open(t, pooled)
+	apply3(db)
+	other := connect(t, pooled)
+	for range 10 {
+		equal(t, "statements left behind PgBouncer", value(t, other, ours), "0")
+	}
+
+	mine := open(t, testdb.Postgres(t))
+	apply3(mine)
+	b := begin(t, mine, "s")
+	must(t, b.Run(background(t), script("DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_prepared_statements WHERE name LIKE 'whimbrel%') THEN RAISE 'nothing is prepared'; END IF; END $$")))
+	must(t, b.Commit(background(t)))
+}
