@@ -16,24 +16,22 @@ import (
 // The scripts' texts are the history's own, of all its sets, in the order in which
 // they were applied. Where a person has accepted the state of the database
 // (AcceptDrift), that is what is expected, and what was applied since.
-func Drift(ctx context.Context, db database.Database, scratch Maker) (_ []catalog.Change, err error) {
-	texts, err := history(ctx, db)
+//
+// A text that the history does not keep is taken from files, which may be nil, if a script
+// there has its checksum; else it is a *NoTextError.
+func Drift(ctx context.Context, db database.Database, scratch Maker, files *migration.Set) ([]catalog.Change, error) {
+	texts, err := history(ctx, db, files)
 	if err != nil {
 		return nil, err
 	}
-	empty, drop, err := scratch(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if derr := drop(ctx); err == nil {
-			err = derr
+	var expected *catalog.Snapshot
+	err = onScratch(ctx, scratch, func(empty database.Database) (err error) {
+		if err := replay(ctx, empty, texts); err != nil {
+			return err
 		}
-	}()
-	if err := replay(ctx, empty, texts); err != nil {
-		return nil, err
-	}
-	expected, err := database.Snapshot(ctx, empty, catalog.Options{})
+		expected, err = database.Snapshot(ctx, empty, catalog.Options{})
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +43,8 @@ func Drift(ctx context.Context, db database.Database, scratch Maker) (_ []catalo
 }
 
 // AcceptDrift records the present state of the database as what is expected, as an event
-// of a set, with the reason.
+// of a set, with the reason. While migrations are switched off it is a
+// *whimbrel.MigrationModeError.
 func AcceptDrift(ctx context.Context, db database.Database, set, reason string) error {
 	if reason == "" {
 		return errors.New("accepting drift wants a reason, which the history keeps")
@@ -59,6 +58,12 @@ func AcceptDrift(ctx context.Context, db database.Database, set, reason string) 
 		return err
 	}
 	defer b.Rollback(ctx)
+	if st, err = b.State(ctx); err != nil {
+		return err
+	}
+	if err := switchedOn(st.Settings); err != nil {
+		return err
+	}
 	now, err := database.Snapshot(ctx, db, catalog.Options{})
 	if err != nil {
 		return err
@@ -72,4 +77,16 @@ func AcceptDrift(ctx context.Context, db database.Database, set, reason string) 
 		return err
 	}
 	return b.Commit(ctx)
+}
+
+// switchedOn refuses to record anything while nothing may migrate.
+func switchedOn(s database.Settings) error {
+	if s.Bool(database.MigrationMode) {
+		return nil
+	}
+	v, err := s.Get(database.MigrationMode)
+	if err != nil {
+		return err
+	}
+	return &whimbrel.MigrationModeError{Reason: v.Reason, By: v.ChangedBy, Since: v.ChangedAt, Until: v.Until}
 }

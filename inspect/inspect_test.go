@@ -152,7 +152,7 @@ func TestDrift(t *testing.T) {
 		ctx := t.Context()
 		drift := func() string {
 			t.Helper()
-			changes, err := inspect.Drift(ctx, db, inspect.Beside(db))
+			changes, err := inspect.Drift(ctx, db, inspect.Beside(db), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -215,7 +215,7 @@ func byHand(t *testing.T, db database.Database, sql string) {
 func TestDriftOfWhatIsNotMigrated(t *testing.T) {
 	t.Parallel()
 	eachKind(t, func(t *testing.T, db database.Database) {
-		changes, err := inspect.Drift(t.Context(), db, inspect.Beside(db))
+		changes, err := inspect.Drift(t.Context(), db, inspect.Beside(db), nil)
 		if err != nil || len(changes) > 0 {
 			t.Errorf("%v, %v", changes, err)
 		}
@@ -229,7 +229,7 @@ func TestDriftNeedsTheTexts(t *testing.T) {
 		if _, err := m.Up(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		_, err := inspect.Drift(t.Context(), db, inspect.Beside(db))
+		_, err := inspect.Drift(t.Context(), db, inspect.Beside(db), nil)
 		if err == nil || !strings.Contains(err.Error(), "does not keep the text of migration 1 m") {
 			t.Errorf("got %v", err)
 		}

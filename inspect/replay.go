@@ -12,7 +12,7 @@ import (
 )
 
 // NoTextError reports that the history does not keep the text of a script that is needed
-// to make the expected schema.
+// to make the expected schema, and that the files that were given do not have it either.
 type NoTextError struct{ Event database.Event }
 
 func (e *NoTextError) Error() string {
@@ -24,6 +24,7 @@ func (e *NoTextError) Error() string {
 type text struct {
 	event database.Event
 	sql   string
+	file  *migration.Script // which has the text, where the history does not
 }
 
 // replayer finds out of a history which texts make the schema that it describes. A text that
@@ -33,6 +34,7 @@ type replayer struct {
 	base  []text // what covers others, run first
 	sets  map[string]*setReplay
 	order []string // of the sets, as they first appear
+	files *migration.Set
 }
 
 type setReplay struct {
@@ -44,8 +46,8 @@ type setReplay struct {
 }
 
 // history returns the texts that make the schema, in order.
-func history(ctx context.Context, db database.Database) ([]text, error) {
-	r := &replayer{sets: map[string]*setReplay{}}
+func history(ctx context.Context, db database.Database, files *migration.Set) ([]text, error) {
+	r := &replayer{sets: map[string]*setReplay{}, files: files}
 	for e, err := range db.History(ctx, database.HistoryQuery{Texts: true}) {
 		if err != nil {
 			return nil, err
@@ -76,7 +78,7 @@ func (r *replayer) event(e database.Event) {
 	}
 	switch {
 	case e.Direction == database.Drift:
-		r.base = []text{{e, e.UpText}}
+		r.base = []text{{event: e, sql: e.UpText}}
 		for _, s := range r.sets {
 			s.cover()
 		}
@@ -85,13 +87,13 @@ func (r *replayer) event(e database.Event) {
 		delete(r.sets, e.Set)
 		r.order = slices.DeleteFunc(r.order, func(name string) bool { return name == e.Set })
 	case e.Direction == database.Baseline:
-		r.base = append(r.base, text{e, e.UpText})
+		r.base = append(r.base, text{event: e, sql: e.UpText})
 		s.covered[e.Version], s.marking = true, e.Version
 	case marked:
 		s.covered[e.Version] = true
 	case s.covered[e.Version] && e.Direction == database.Down:
 		delete(s.covered, e.Version)
-		s.downs = append(s.downs, text{e, e.DownText})
+		s.downs = append(s.downs, text{event: e, sql: e.DownText})
 	case s.covered[e.Version] && e.Direction == database.Forget:
 		delete(s.covered, e.Version)
 	case s.covered[e.Version] && e.Direction == database.Accept:
@@ -117,28 +119,51 @@ func (r *replayer) texts() ([]text, error) {
 		s := r.sets[name]
 		var versioned, repeated []text
 		for a := range s.state.Applied.All() {
-			versioned = append(versioned, text{s.byID[a.EventID], s.byID[a.EventID].UpText})
+			versioned = append(versioned, text{event: s.byID[a.EventID], sql: s.byID[a.EventID].UpText})
 		}
 		if len(s.downs) > 0 { // then it matters when what was done
 			versioned = append(versioned, s.downs...)
 			slices.SortFunc(versioned, func(a, b text) int { return cmp.Compare(a.event.ID, b.event.ID) })
 		}
 		for _, a := range s.state.Repeated {
-			repeated = append(repeated, text{s.byID[a.EventID], s.byID[a.EventID].UpText})
+			repeated = append(repeated, text{event: s.byID[a.EventID], sql: s.byID[a.EventID].UpText})
 		}
 		slices.SortFunc(repeated, func(a, b text) int { return cmp.Compare(a.event.Name, b.event.Name) })
 		all = append(append(all, versioned...), repeated...)
 	}
-	for _, t := range all {
+	for i, t := range all {
 		sum := t.event.Checksum
 		if t.event.Direction == database.Down {
 			sum = t.event.DownChecksum
 		}
-		if t.sql == "" && sum != migration.Sum("") {
+		if t.sql != "" || sum == migration.Sum("") {
+			continue
+		}
+		if all[i].file = r.fromFiles(t.event, sum); all[i].file == nil {
 			return nil, &NoTextError{Event: t.event}
 		}
 	}
 	return all, nil
+}
+
+// fromFiles returns the script that an event was made with, if it is there.
+func (r *replayer) fromFiles(e database.Event, sum migration.Checksum) *migration.Script {
+	if r.files == nil {
+		return nil
+	}
+	var scripts []*migration.Script
+	for _, find := range []func(int64) (migration.Migration, bool){r.files.Get, r.files.Original, r.files.Baseline} {
+		m, _ := find(e.Version)
+		scripts = append(scripts, m.Up, m.Down)
+	}
+	for _, n := range r.files.Repeatables() {
+		scripts = append(scripts, n.Script)
+	}
+	i := slices.IndexFunc(scripts, func(s *migration.Script) bool { return s != nil && s.Checksum == sum })
+	if i < 0 {
+		return nil
+	}
+	return scripts[i]
 }
 
 // replay runs the texts in an empty database.
@@ -146,13 +171,16 @@ func replay(ctx context.Context, db database.Database, texts []text) error {
 	var all []migration.Migration
 	for i, t := range texts {
 		name := fmt.Sprintf("history event %d (%s %s)", t.event.ID, t.event.Direction, t.event.Name)
-		s := migration.Text(name, t.sql)
-		a, err := s.Analyze(db.Dialect(), db.Tables())
-		if err != nil {
-			return err
+		s := t.file // with its directives
+		if s == nil {
+			s = migration.Text(name, t.sql)
+			a, err := s.Analyze(db.Dialect(), db.Tables())
+			if err != nil {
+				return err
+			}
+			// It ran, so what it says of transactions is right; its directives are not kept.
+			s.NoTransaction = a.Control != nil
 		}
-		// It ran, so what it says of transactions is right; its directives are not kept.
-		s.NoTransaction = a.Control != nil
 		all = append(all, migration.Migration{Version: int64(i), Name: name, Up: s})
 	}
 	set, err := migration.NewSet("replay", all...)

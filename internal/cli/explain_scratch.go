@@ -33,7 +33,7 @@ func explainScratch(f *render.Failure, err error) bool {
 		f.Message = first
 		f.Differences = render.NewChanges(same.Changes)
 	case errors.As(err, &text):
-		f.Next = `Accept the schema as it is once: whimbrel drift --accept --reason "…". What comes after it is compared from then on.`
+		f.Next = `Name the folder that has its file as it was applied (--dir). Or accept the schema as it is once: whimbrel drift --accept --reason "…"`
 	default:
 		return false
 	}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -150,7 +151,7 @@ only read. With --accept its present schema is recorded as what is expected from
 				return err
 			}
 			defer t.close()
-			changes, err := inspect.Drift(ctx, t.db, maker)
+			changes, err := a.drift(ctx, t, maker)
 			if err != nil {
 				return fmt.Errorf("drift: %w", err)
 			}
@@ -161,6 +162,19 @@ only read. With --accept its present schema is recorded as what is expected from
 	cmd.Flags().BoolVar(&accept, "accept", false, "record the present schema as what is expected")
 	cmd.Flags().StringVar(&reason, "reason", "", "why, in a few `words`; the history keeps it")
 	return cmd
+}
+
+// drift compares, and reads the folder only where the history does not keep a text.
+func (a *app) drift(ctx context.Context, t *target, scratch inspect.Maker) ([]catalog.Change, error) {
+	changes, err := inspect.Drift(ctx, t.db, scratch, nil)
+	if !errors.As(err, new(*inspect.NoTextError)) {
+		return changes, err
+	}
+	files, ferr := a.readSet(t.resolved)
+	if ferr != nil {
+		return nil, err
+	}
+	return inspect.Drift(ctx, t.db, scratch, files)
 }
 
 func (a *app) acceptDrift(ctx context.Context, reason string) error {

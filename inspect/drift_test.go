@@ -1,0 +1,134 @@
+package inspect_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/inspect"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// TestDriftOfAnyHistory goes through the ways in which a schema can come to be.
+func TestDriftOfAnyHistory(t *testing.T) {
+	t.Parallel()
+	set := setOf(t,
+		step{"CREATE TABLE a (id integer, n text DEFAULT 'x')", "DROP TABLE a"},
+		step{"CREATE TABLE b (id integer)", "DROP TABLE b"},
+		step{"CREATE VIEW v AS SELECT id FROM a", "DROP VIEW v"})
+	const first, second = "CREATE TABLE a (id integer, n text DEFAULT 'x')", "CREATE TABLE b (id integer)"
+	type do = func(*testing.T, database.Database, *whimbrel.Migrator)
+	up := func(g whimbrel.Goal) do {
+		return func(t *testing.T, _ database.Database, m *whimbrel.Migrator) {
+			if _, err := m.Reach(t.Context(), g); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	hand := func(sql string) do {
+		return func(t *testing.T, db database.Database, _ *whimbrel.Migrator) { byHand(t, db, sql) }
+	}
+	mark := func(v int64) do {
+		return func(t *testing.T, _ database.Database, m *whimbrel.Migrator) {
+			if err := m.Mark(t.Context(), "", v); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	base := func(v int64) do {
+		return func(t *testing.T, _ database.Database, m *whimbrel.Migrator) {
+			if _, err := m.Baseline(t.Context(), v, whimbrel.BaselineOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	accept := func(t *testing.T, db database.Database, _ *whimbrel.Migrator) {
+		if err := inspect.AcceptDrift(t.Context(), db, "s", "it is so"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tests := []struct {
+		name string
+		do   []do
+		want string // "" for none
+	}{
+		{"applied", []do{up(whimbrel.Latest())}, ""},
+		{"marked, and it is there", []do{hand(first), mark(1)}, ""},
+		{"marked, and it is not there", []do{up(whimbrel.UpTo(1)), mark(2)}, "b removed"},
+		{"a baseline of what is there", []do{hand(first), hand(second), base(2), up(whimbrel.Latest())}, ""},
+		{"a baseline of something else", []do{hand("CREATE TABLE a (id integer, n text)"), hand(second), base(2), up(whimbrel.Latest())}, "a.n: default"},
+		{"a baseline of something else, accepted", []do{hand("CREATE TABLE a (id integer, n text)"), hand(second), base(2), accept, up(whimbrel.Latest())}, ""},
+		{"accepted, and taken back below it", []do{up(whimbrel.Latest()), accept, up(whimbrel.DownTo(1))}, ""},
+		{"accepted, taken back, applied again", []do{up(whimbrel.Latest()), hand("CREATE TABLE more (id integer)"), accept, up(whimbrel.DownTo(1)), up(whimbrel.Latest())}, ""},
+		{"changed after it was accepted", []do{up(whimbrel.UpTo(1)), accept, hand("ALTER TABLE a ADD COLUMN z integer")}, "a.z added"},
+		{"accepted twice", []do{up(whimbrel.UpTo(1)), accept, hand("ALTER TABLE a ADD COLUMN z integer"), accept, up(whimbrel.Redo(0))}, ""},
+		{"accepted, and undone by hand", []do{up(whimbrel.UpTo(2)), accept, hand("DROP TABLE b")}, "b removed"},
+	}
+	eachKind(t, func(t *testing.T, db database.Database) {
+		for _, tt := range tests {
+			t.Run(tt.name, func(t *testing.T) {
+				scratch := onScratch(t, db)
+				m := whimbrel.New(scratch, set, whimbrel.Options{})
+				for _, do := range tt.do {
+					do(t, scratch, m)
+				}
+				changes, err := inspect.Drift(t.Context(), scratch, inspect.Beside(db), nil)
+				if got := words(changes); err != nil || (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
+					t.Errorf("%q, %v; want %q", got, err, tt.want)
+				}
+			})
+		}
+	})
+}
+
+// A script that was too large for the history is taken from the folder, if it is still the same.
+func TestDriftTakesLargeTextsFromFiles(t *testing.T) {
+	t.Parallel()
+	eachKind(t, func(t *testing.T, db database.Database) {
+		c := migration.Contents{
+			Migrations:  setOf(t, step{"CREATE TABLE a (id integer)", "-"}, step{"CREATE TABLE b (id integer)", "DROP TABLE b"}).All(),
+			Repeatables: []migration.Named{{Name: "r", Script: migration.Text("R__r.sql", "DROP VIEW IF EXISTS v; CREATE VIEW v AS SELECT id FROM a")}},
+		}
+		set, err := c.Set("s")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := whimbrel.New(db, set, whimbrel.Options{TextLimit: -1}).Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		drift := func(files *migration.Set) (string, error) {
+			changes, err := inspect.Drift(t.Context(), db, inspect.Beside(db), files)
+			return words(changes), err
+		}
+		if got, err := drift(set); got != "" || err != nil {
+			t.Errorf("%q, %v", got, err)
+		}
+		byHand(t, db, "CREATE TABLE more (id integer)")
+		if got, err := drift(set); !strings.Contains(got, "more added") || err != nil {
+			t.Errorf("%q, %v", got, err)
+		}
+		var missing *inspect.NoTextError
+		edited := setOf(t, step{"CREATE TABLE a (id integer)", "-"}, step{"CREATE TABLE b (id bigint)", "DROP TABLE b"})
+		if _, err := drift(edited); !errors.As(err, &missing) || missing.Event.Version != 2 {
+			t.Errorf("got %v", err)
+		}
+		if _, err := drift(nil); !errors.As(err, &missing) || missing.Event.Version != 1 {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestDriftIsNotAcceptedWhileNothingMayMigrate(t *testing.T) {
+	t.Parallel()
+	eachKind(t, func(t *testing.T, db database.Database) {
+		if err := db.UpdateSetting(t.Context(), database.SettingUpdate{Name: database.MigrationMode, Value: "false", Reason: "a busy day"}); err != nil {
+			t.Fatal(err)
+		}
+		var off *whimbrel.MigrationModeError
+		if err := inspect.AcceptDrift(t.Context(), db, "s", "it is so"); !errors.As(err, &off) || off.Reason != "a busy day" {
+			t.Errorf("got %v", err)
+		}
+	})
+}
