@@ -62,10 +62,7 @@ func sorted(with string) string {
 // TestSnapshotIsWhatPgDumpSees: a database that was rebuilt of a snapshot's text looks to pg_dump
 // exactly like the original.
 func TestSnapshotIsWhatPgDumpSees(t *testing.T) {
-	for _, m := range testdb.PostgresMajors(t) {
-		if m.Major > dumpMajor(t) {
-			continue
-		}
+	for _, m := range dumpedMajors(t) {
 		for _, file := range corpus(t, m.Major) {
 			name := strings.TrimSuffix(filepath.Base(file), ".sql")
 			if name == "inherited_late" { // pg_dump changes the order of their columns
@@ -76,18 +73,39 @@ func TestSnapshotIsWhatPgDumpSees(t *testing.T) {
 				original, rebuilt := m.New(t), m.New(t)
 				execute(t, original, read(t, file))
 				execute(t, rebuilt, snapshot(t, original, catalog.Options{}).Text())
-				want, got := dump(t, original), dump(t, rebuilt)
-				for _, entry := range want {
-					if !slices.Contains(got, entry) {
-						t.Errorf("missing:\n%s", entry)
-					}
-				}
-				for _, entry := range got {
-					if !slices.Contains(want, entry) {
-						t.Errorf("too much:\n%s", entry)
-					}
+				for _, difference := range dumpsDiffer(dump(t, original), dump(t, rebuilt)) {
+					t.Error(difference)
 				}
 			})
 		}
 	}
+}
+
+// dumpedMajors returns the oldest and the newest server that the pg_dump at hand can dump.
+func dumpedMajors(t *testing.T) []testdb.Major {
+	t.Helper()
+	newest := dumpMajor(t)
+	majors := slices.DeleteFunc(testdb.PostgresMajors(t), func(m testdb.Major) bool { return m.Major > newest })
+	if len(majors) == 0 {
+		t.Fatalf("pg_dump %d is older than all servers", newest)
+	}
+	if len(majors) == 1 {
+		return majors
+	}
+	return []testdb.Major{majors[0], majors[len(majors)-1]}
+}
+
+// dumpsDiffer returns what only one of two dumps has.
+func dumpsDiffer(want, got []string) (differences []string) {
+	for _, entry := range want {
+		if !slices.Contains(got, entry) {
+			differences = append(differences, "missing:\n"+entry)
+		}
+	}
+	for _, entry := range got {
+		if !slices.Contains(want, entry) {
+			differences = append(differences, "too much:\n"+entry)
+		}
+	}
+	return differences
 }

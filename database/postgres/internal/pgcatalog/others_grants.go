@@ -17,18 +17,18 @@ type othersPrivileges struct {
 }
 
 // askOthersPrivileges asks for privileges that were granted or revoked since the server, or the extension, was
-// installed: pg_init_privs has those of that time.
+// installed: pg_init_privs has those of that time, but for information_schema's.
 func (r *Reader) askOthersPrivileges() {
 	if r.opts.NoGrants || !r.wholeDatabase() {
 		return
 	}
 	all := map[obj]*othersPrivileges{}
 	r.ask(`WITH lists AS (
-	SELECT 'pg_class'::regclass::oid AS class, oid, 0 AS sub, NULL AS col, relowner AS owner, relacl AS acl, acldefault(CASE WHEN relkind = 'S' THEN 's' ELSE 'r' END::"char", relowner) AS usual FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
-	UNION ALL SELECT 'pg_class'::regclass, a.attrelid, a.attnum, quote_ident(a.attname), c.relowner, a.attacl, acldefault('c', c.relowner) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid WHERE NOT a.attisdropped AND a.attacl IS NOT NULL
+	SELECT 'pg_class'::regclass::oid AS class, oid, 0 AS sub, NULL AS col, relowner AS owner, relacl AS acl, acldefault(CASE WHEN relkind = 'S' THEN 's' ELSE 'r' END::"char", relowner) AS usual FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND relnamespace <> 'information_schema'::regnamespace
+	UNION ALL SELECT 'pg_class'::regclass, a.attrelid, a.attnum, quote_ident(a.attname), c.relowner, a.attacl, acldefault('c', c.relowner) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid WHERE NOT a.attisdropped AND a.attacl IS NOT NULL AND c.relnamespace <> 'information_schema'::regnamespace
 	UNION ALL SELECT 'pg_proc'::regclass, oid, 0, NULL, proowner, proacl, acldefault('f', proowner) FROM pg_proc
-	UNION ALL SELECT 'pg_type'::regclass, oid, 0, NULL, typowner, typacl, acldefault('T', typowner) FROM pg_type WHERE typelem = 0 OR typacl IS NOT NULL
-	UNION ALL SELECT 'pg_namespace'::regclass, oid, 0, NULL, nspowner, nspacl, acldefault('n', nspowner) FROM pg_namespace WHERE nspname <> 'public'
+	UNION ALL SELECT 'pg_type'::regclass, oid, 0, NULL, typowner, typacl, acldefault('T', typowner) FROM pg_type WHERE typacl IS NOT NULL
+	UNION ALL SELECT 'pg_namespace'::regclass, oid, 0, NULL, nspowner, nspacl, acldefault('n', nspowner) FROM pg_namespace WHERE nspname NOT IN ('public', 'information_schema')
 	UNION ALL SELECT 'pg_language'::regclass, oid, 0, NULL, lanowner, lanacl, acldefault('l', lanowner) FROM pg_language
 	UNION ALL SELECT 'pg_foreign_data_wrapper'::regclass, oid, 0, NULL, fdwowner, fdwacl, acldefault('F', fdwowner) FROM pg_foreign_data_wrapper
 	UNION ALL SELECT 'pg_foreign_server'::regclass, oid, 0, NULL, srvowner, srvacl, acldefault('S', srvowner) FROM pg_foreign_server

@@ -19,6 +19,5 @@ GRANT USAGE ON LANGUAGE plpgsql TO pg_monitor;
 REVOKE EXECUTE ON FUNCTION pg_catalog.pg_sleep(double precision) FROM PUBLIC;
 GRANT SELECT ON pg_catalog.pg_authid TO pg_monitor;
 GRANT SELECT (rolname) ON pg_catalog.pg_authid TO pg_signal_backend;
-GRANT USAGE ON SCHEMA information_schema TO pg_monitor;
 ALTER FUNCTION with_them(ext.citext) DEPENDS ON EXTENSION citext;
 ALTER INDEX by_key DEPENDS ON EXTENSION hstore;
