@@ -143,6 +143,11 @@ func (a *applier) inBatch(ctx context.Context, b database.Batch, s Step) error {
 			return err
 		}
 	}
+	if s.metadata != nil {
+		if err := carry(ctx, b, s); err != nil {
+			return err
+		}
+	}
 	events, err := a.events(s)
 	if err != nil {
 		return err

@@ -51,7 +51,9 @@ func (m *Migrator) noHistory(ctx context.Context, st *database.State) error {
 		if err != nil {
 			return err
 		}
-		last = e
+		if e.Direction != database.Metadata {
+			last = e
+		}
 	}
 	if last.ID == 0 {
 		return nil

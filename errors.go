@@ -186,7 +186,7 @@ func who(by string, since, until time.Time, reason string) string {
 // can't be taken back. Nothing was changed.
 type ProtectedError struct {
 	Database string // its name, which must be said
-	What     string // what was refused: "roll back", "reset", "seed"
+	What     string // what was refused: "roll back", "reset", "seed", "reset the metadata"
 	Confirm  string // what was said instead
 	Reason   string
 	By       string
@@ -201,7 +201,7 @@ func (e *ProtectedError) Error() string {
 	switch e.What {
 	case seedWord:
 		return msg + "; development data does not belong there"
-	case resetWord:
+	case resetWord, metadataWord:
 		return msg + "; whoever means it changes the setting first"
 	}
 	return msg + "; whoever means it says the database's name"

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/metadata"
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
@@ -36,6 +37,9 @@ type Options struct {
 	// means DefaultTextLimit, below 0 to keep none. A version whose down script was
 	// not kept can be rolled back only by a build that has it.
 	TextLimit int64
+	// ReadMetadata reads the metadata that a migration can carry (VERSION_name.metadata.yaml): metayaml.Read
+	// does. It is wanted where one that is to be applied carries some.
+	ReadMetadata func(file, text string) (*metadata.Document, error)
 	// Note is kept with each event in the history.
 	Note string
 	// Observe is told what happens, in order, on the goroutine that called the

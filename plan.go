@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/metadata"
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
@@ -72,6 +73,7 @@ type Step struct {
 	Unwrapped bool
 
 	up, down *migration.Script     // for the history; down is nil where there is none
+	metadata *metadata.Document    // that the migration carries; nil for none
 	applied  database.Applied      // what is taken down, or ran last under the step's name
 	marks    []migration.Migration // recorded as applied with a baseline
 	forgets  []database.Applied    // recorded as part of a squash

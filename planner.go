@@ -134,6 +134,9 @@ func (m *Migrator) units(steps []Step) ([]Unit, error) {
 		if err != nil {
 			return nil, err
 		}
+		if s.metadata, err = m.carried(s); err != nil {
+			return nil, err
+		}
 		if units[i], err = unitOf(s, a); err != nil {
 			return nil, err
 		}
@@ -174,6 +177,9 @@ func unitOf(s *Step, a *migration.Analysis) (Unit, error) {
 	}
 	if err := check(a); err != nil {
 		return u, err
+	}
+	if s.metadata != nil && u.Kind == RunUnit {
+		return u, fmt.Errorf("%s carries metadata, which is written in the migration's transaction, and it has none (%s); let another migration carry it", s.Script.File, u.Why)
 	}
 	u.Steps = []Step{*s}
 	return u, nil

@@ -21,12 +21,12 @@ type MetadataDriver interface {
 
 // MetadataBatch is the part of a Batch that has to do with metadata.
 type MetadataBatch interface {
-	// Metadata is Database.Metadata as it stands under the lock, with what the batch has done. What is
-	// queued is executed first, and its error may come here.
+	// Metadata is Database.Metadata as it stands under the lock, with what the batch has done. From then
+	// on no other batch, whatever its set is, changes the entries until this one is over: it waits for one that is at it, or
+	// returns a *LockedError after a while. What is queued is executed first, and its error may come here.
 	Metadata(ctx context.Context) (*metadata.State, error)
 	// PutMetadata makes the entries of a change all that the target keeps, and its comments those of
-	// the objects. It creates the table for them if it is missing. One batch does so at a time, whatever
-	// its set is: it waits for another one to be over, or returns a *LockedError after a while.
+	// the objects. It creates the table for them if it is missing. It waits for other batches as Metadata does.
 	PutMetadata(ctx context.Context, change *metadata.Change) error
 }
 

@@ -67,6 +67,24 @@ func documentOf(all []Stored) *Document {
 	return d
 }
 
+// Has reports that the change would change nothing.
+func (s *State) Has(c *Change) bool {
+	if len(c.Comments) > 0 || len(c.Entries) != len(s.Entries) {
+		return false
+	}
+	have := map[Name]*Stored{}
+	for i := range s.Entries {
+		have[s.Entries[i].Name] = &s.Entries[i]
+	}
+	for i := range c.Entries {
+		e := &c.Entries[i]
+		if h := have[e.Name]; h == nil || h.ID != e.ID || !h.Facts.equal(&e.Facts) {
+			return false
+		}
+	}
+	return true
+}
+
 // index finds objects.
 type index struct {
 	*State

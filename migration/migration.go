@@ -20,6 +20,8 @@ type Migration struct {
 	Up      *Script
 	// Down takes Up back. A migration without one is irreversible.
 	Down *Script
+	// Metadata is a document of facts about the migration's objects, which is applied with it; nil for none.
+	Metadata *Script
 }
 
 // String returns "version name", as messages show a migration.

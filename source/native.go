@@ -23,6 +23,7 @@ import (
 //   - B0005_name.sql is a baseline, R__name.sql a repeatable script: see beside.go.
 //   - A squash has the version of the newest migration that it replaces, and another name;
 //     what it replaces may be there beside it.
+//   - 0005_name.metadata.yaml is metadata that the migration carries: see metadata.go.
 //   - Any other .sql file is an error. Sub-folders are not read; one that holds files
 //     named like migrations is an error, unless its name begins with "_" or ".".
 //
@@ -96,10 +97,15 @@ func meant(name, rest string) string {
 // native reads the native format.
 func (f *folder) native() []migration.Migration {
 	var halves []half
+	var carried []carried
 	for _, e := range f.entries {
 		name := e.Name()
 		if e.IsDir() {
 			f.nativeSub(name)
+			continue
+		}
+		if c, is := f.metadata(name); is {
+			carried = append(carried, c)
 			continue
 		}
 		if !hasSQLSuffix(name) || f.beside(name) {
@@ -113,7 +119,9 @@ func (f *folder) native() []migration.Migration {
 		h.file = f.files[name]
 		halves = append(halves, h)
 	}
-	return f.pairs(halves, true)
+	all := f.pairs(halves, true)
+	f.carry(all, carried)
+	return all
 }
 
 // nativeSub reports a sub-folder that would hide migrations.

@@ -168,25 +168,36 @@ func metadataInBatch(c *check) {
 }
 
 func metadataOneAtATime(c *check) {
-	c.promised(metadataOne)
 	one, two := c.db(), c.db()
 	c.apply(one, "s", 1, "CREATE TABLE t (x int)")
-	t := c.object(c.metadata(one), "t", "")
-	first := c.begin(one, "s")
-	mine := about(t, metadata.Facts{Owner: "first"})
-	c.ok(first.PutMetadata(c.ctx, &metadata.Change{Entries: []metadata.Stored{mine}}), "PutMetadata")
-	_, err := first.Metadata(c.ctx) // and what was queued is executed
-	c.ok(err, "Batch.Metadata")
+	s := c.metadata(one)
+	table, column := about(c.object(s, "t", ""), facts), about(c.object(s, "t", "x"), facts)
+	c.promised(metadataAlone)
+	c.alone(one, two, func(b database.Batch) {
+		_, err := b.Metadata(c.ctx)
+		c.ok(err, "Batch.Metadata")
+	}, table)
+	c.hasEntries(c.metadata(one), table)
+	c.promised(metadataOne)
+	c.alone(one, two, func(b database.Batch) {
+		c.ok(b.PutMetadata(c.ctx, &metadata.Change{}), "PutMetadata")
+		_, err := b.Metadata(c.ctx) // and what was queued is executed
+		c.ok(err, "Batch.Metadata")
+	}, column)
+	c.hasEntries(c.metadata(one), column)
+}
 
-	yours := about(t, metadata.Facts{Owner: "second"})
+// alone begins a batch, which another one of another set must wait for that adds an entry.
+func (c *check) alone(one, two database.Database, begin func(database.Batch), added metadata.Stored) {
+	c.Helper()
+	first := c.begin(one, "s")
+	begin(first)
 	done := make(chan error, 1)
 	go func() {
 		b, err := two.Begin(c.ctx, "another", patient)
 		if err == nil {
 			defer b.Rollback(c.ctx)
-			if err = b.PutMetadata(c.ctx, &metadata.Change{Entries: []metadata.Stored{yours}}); err == nil {
-				err = b.Commit(c.ctx)
-			}
+			err = c.add(b, added)
 		}
 		done <- err
 	}()
@@ -197,7 +208,18 @@ func metadataOneAtATime(c *check) {
 	}
 	c.commit(first)
 	c.ok(<-done, "the second batch")
-	c.hasEntries(c.metadata(one), yours)
+}
+
+// add adds an entry to those that there are.
+func (c *check) add(b database.Batch, added metadata.Stored) error {
+	s, err := b.Metadata(c.ctx)
+	if err != nil {
+		return err
+	}
+	if err := b.PutMetadata(c.ctx, &metadata.Change{Entries: append(s.Entries, added)}); err != nil {
+		return err
+	}
+	return b.Commit(c.ctx)
 }
 
 func errorText(err error) string {

@@ -113,17 +113,12 @@ var metadataMutants = []mutant{
 			return b.Batch.PutMetadata(ctx, c)
 		}
 	}),
-	ofBatch("several batches write at once", metadataOne, func(b *alteredBatch) {
-		var later *metadata.Change
-		b.put = func(_ context.Context, c *metadata.Change) error {
-			later = c
-			return nil
-		}
-		b.commit = func(ctx context.Context) error {
-			if later == nil {
-				return b.Batch.Commit(ctx)
-			}
-			return nil
+	ofBatch("who reads the metadata does not wait", metadataAlone, func(b *alteredBatch) {
+		b.metadata = func(ctx context.Context) (*metadata.State, error) { return b.db.Database.Metadata(ctx) }
+	}),
+	ofBatch("what others write meanwhile is not seen", metadataOne, func(b *alteredBatch) {
+		if b.set == "another" {
+			b.metadata = func(ctx context.Context) (*metadata.State, error) { return b.db.Database.Metadata(ctx) }
 		}
 	}),
 	ofDB("a query is not passed on", queryPasses, func(d *alteredDB) {

@@ -75,6 +75,9 @@ func (b *batch) Metadata(ctx context.Context) (*metadata.State, error) {
 	if err := b.flush(ctx); err != nil {
 		return nil, err
 	}
+	if err := b.lockMetadata(ctx); err != nil {
+		return nil, b.fail(err)
+	}
 	b.db.target.mu.Lock()
 	defer b.db.target.mu.Unlock()
 	facts := b.db.target.ledger(b.db.own, false).facts
@@ -115,7 +118,10 @@ func (b *batch) PutMetadata(ctx context.Context, change *metadata.Change) error 
 
 // lockMetadata keeps other batches from changing the metadata until this one is over.
 func (b *batch) lockMetadata(ctx context.Context) error {
-	if b.facts != nil || b.set == metadataLock {
+	b.db.target.mu.Lock()
+	mine := slices.ContainsFunc(b.others, func(h *hold) bool { return h.key.set == metadataLock })
+	b.db.target.mu.Unlock()
+	if mine || b.set == metadataLock {
 		return nil
 	}
 	h, err := b.db.acquire(ctx, metadataLock, database.LockOptions{Timeout: metadataPatience}, "METADATA")

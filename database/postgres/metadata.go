@@ -141,6 +141,9 @@ func (b *batch) Metadata(ctx context.Context) (*metadata.State, error) {
 	if err := b.flush(ctx); err != nil {
 		return nil, err
 	}
+	if err := b.lockMetadata(ctx); err != nil {
+		return nil, err
+	}
 	return b.db.readMetadata(ctx, b.c, b.schema)
 }
 

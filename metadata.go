@@ -1,0 +1,270 @@
+package whimbrel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/metadata"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// What can be done to the metadata, as the history names it.
+const (
+	applyMetadata  = "apply"
+	resetMetadata  = "reset"
+	reloadMetadata = "reload"
+	dropMetadata   = "drop-inconsistent"
+)
+
+// metadataWord is what a protected database refuses.
+const metadataWord = "reset the metadata"
+
+// MetadataOptions of the methods of a Migrator that change the metadata.
+type MetadataOptions struct {
+	// DryRun changes nothing and locks nothing: the result says what would have happened.
+	DryRun bool
+}
+
+// MetadataResult is what became of the metadata, or would have.
+type MetadataResult struct {
+	Action  string // apply, reset, reload, drop-inconsistent
+	Entries int    // that there are now
+	// Changes are what is different from before, ordered by name.
+	Changes []metadata.Difference
+	// Comments are those of the database's objects that were set or, where they are empty, removed.
+	Comments []metadata.Comment
+	DryRun   bool
+	Duration time.Duration
+}
+
+// Metadata returns the metadata that the database keeps.
+func (m *Migrator) Metadata(ctx context.Context) (*metadata.Document, error) {
+	s, err := m.db.Metadata(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.Document(), nil
+}
+
+// ApplyMetadata makes a document all the metadata that the database keeps: in one transaction,
+// under the migration lock, with an event in the history. Where nothing changes nothing is written. What it
+// does to comments is said by [metadata.State.Apply].
+//
+// The errors of this and of the other methods that change the metadata: metadata.Errors for entries whose
+// objects the database doesn't have, *MigrationModeError for a database whose migrations are switched off,
+// *database.LockedError; nothing is changed then.
+func (m *Migrator) ApplyMetadata(ctx context.Context, d *metadata.Document, opts MetadataOptions) (*MetadataResult, error) {
+	return m.changeMetadata(ctx, applyMetadata, opts, func(s *metadata.State) (*metadata.Change, error) { return s.Apply(d) })
+}
+
+// ResetMetadata drops all metadata. A database whose setting "protected" is true is a *ProtectedError.
+func (m *Migrator) ResetMetadata(ctx context.Context, opts MetadataOptions) (*MetadataResult, error) {
+	return m.changeMetadata(ctx, resetMetadata, opts, func(s *metadata.State) (*metadata.Change, error) { return s.Reset(), nil })
+}
+
+// ReloadMetadata takes into the metadata what people have changed in the database by hand: see
+// [metadata.State.Reload].
+func (m *Migrator) ReloadMetadata(ctx context.Context, opts MetadataOptions) (*MetadataResult, error) {
+	return m.changeMetadata(ctx, reloadMetadata, opts, func(s *metadata.State) (*metadata.Change, error) { return s.Reload(), nil })
+}
+
+// InconsistentMetadata returns the entries whose objects are gone, have another name, or are others
+// now.
+func (m *Migrator) InconsistentMetadata(ctx context.Context) ([]metadata.Inconsistent, error) {
+	s, err := m.db.Metadata(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.Inconsistent(), nil
+}
+
+// DropInconsistentMetadata drops the entries that InconsistentMetadata returns.
+func (m *Migrator) DropInconsistentMetadata(ctx context.Context, opts MetadataOptions) (*MetadataResult, error) {
+	return m.changeMetadata(ctx, dropMetadata, opts, func(s *metadata.State) (*metadata.Change, error) { return s.DropInconsistent(), nil })
+}
+
+// CheckMetadata returns the objects that lack required facts, and how many it has looked at.
+func (m *Migrator) CheckMetadata(ctx context.Context, r metadata.Rules) (missing []metadata.Missing, checked int, err error) {
+	s, err := m.db.Metadata(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	return s.Check(r)
+}
+
+// Query passes one statement to the database as it is and returns its rows, all of them: see
+// [database.MetadataDriver].
+func (m *Migrator) Query(ctx context.Context, statement string) (*database.Rows, error) {
+	rows, err := m.db.Query(ctx, statement)
+	var st *database.StatementError
+	if errors.As(err, &st) && st.Pos.Line > 0 {
+		st.Excerpt = excerpt(migration.Text(database.QueryFile, statement), st.Pos)
+	}
+	return rows, err
+}
+
+// changeMetadata makes of the metadata what change says of it.
+func (m *Migrator) changeMetadata(ctx context.Context, action string, opts MetadataOptions, change func(*metadata.State) (*metadata.Change, error)) (*MetadataResult, error) {
+	start := time.Now()
+	r := &MetadataResult{Action: action, DryRun: opts.DryRun}
+	err := m.tryMetadata(ctx, r, change)
+	r.Duration = time.Since(start)
+	if err != nil {
+		r.Entries, r.Changes, r.Comments = 0, nil, nil
+	}
+	return r, err
+}
+
+func (m *Migrator) tryMetadata(ctx context.Context, r *MetadataResult, change func(*metadata.State) (*metadata.Change, error)) (err error) {
+	before, err := m.db.Metadata(ctx)
+	if err != nil {
+		return err
+	}
+	c, err := change(before) // what can be refused is, before anything is locked or created
+	if err != nil {
+		return err
+	}
+	if r.DryRun {
+		r.became(before, c)
+		return nil
+	}
+	st, err := m.db.State(ctx, m.set.Name())
+	if err == nil {
+		err = mayChangeMetadata(st, r.Action)
+	}
+	if err != nil {
+		return err
+	}
+	if before.Has(c) {
+		r.became(before, c)
+		return nil
+	}
+	b, err := m.db.Begin(ctx, m.set.Name(), m.lockOptions(st.Settings))
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if rerr := b.Rollback(ctx); err == nil {
+			err = rerr
+		}
+	}()
+	if st, err = b.State(ctx); err == nil { // the settings may have changed
+		err = mayChangeMetadata(st, r.Action)
+	}
+	if err != nil {
+		return err
+	}
+	if before, err = b.Metadata(ctx); err != nil {
+		return err
+	}
+	if c, err = change(before); err != nil {
+		return err
+	}
+	r.became(before, c)
+	if before.Has(c) {
+		return nil
+	}
+	if err := b.PutMetadata(ctx, c); err != nil {
+		return err
+	}
+	e := database.Event{Version: NilVersion, Name: r.Action, Direction: database.Metadata, ToolVersion: ToolVersion(), Note: m.opts.Note}
+	if e.Note == "" {
+		e.Note = r.summary()
+	}
+	if err := b.Record(ctx, e); err != nil {
+		return err
+	}
+	return b.Commit(ctx)
+}
+
+func mayChangeMetadata(st *database.State, action string) error {
+	if err := checkMode(st.Settings); err != nil {
+		return err
+	}
+	if action == resetMetadata {
+		return checkProtected(st, metadataWord, "")
+	}
+	return nil
+}
+
+func (r *MetadataResult) became(before *metadata.State, c *metadata.Change) {
+	after := c.Document()
+	r.Entries, r.Changes, r.Comments = after.Len(), metadata.Diff(before.Document(), after), c.Comments
+}
+
+// summary counts the entries that are new, other, and gone.
+func (r *MetadataResult) summary() string {
+	count := map[string]int{}
+	last := metadata.Name{}
+	for _, d := range r.Changes {
+		if d.Change != metadata.Changed || d.Name != last {
+			count[d.Change]++
+		}
+		last = d.Name
+	}
+	var words []string
+	for _, change := range []string{metadata.Added, metadata.Changed, metadata.Removed} {
+		if n := count[change]; n > 0 {
+			words = append(words, fmt.Sprintf("%d %s", n, change))
+		}
+	}
+	if n := len(r.Comments); n > 0 {
+		words = append(words, fmt.Sprintf("%d comments", n))
+	}
+	return strings.Join(words, ", ")
+}
+
+// carried returns the metadata that a step's migration carries, nil for none.
+func (m *Migrator) carried(s *Step) (*metadata.Document, error) {
+	script := m.metadataScript(s)
+	if script == nil {
+		return nil, nil
+	}
+	if m.opts.ReadMetadata == nil {
+		if s.Direction == database.Down {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("%s: migration %d %s carries metadata, and Options.ReadMetadata does not say how it is read; set it to metayaml.Read", script.File, s.Version, s.Name)
+	}
+	text, _, err := script.Text(1 << 40)
+	if err != nil {
+		return nil, err
+	}
+	return m.opts.ReadMetadata(script.File, text)
+}
+
+func (m *Migrator) metadataScript(s *Step) *migration.Script {
+	if s.Direction != database.Up && s.Direction != database.Down {
+		return nil
+	}
+	for _, get := range []func(int64) (migration.Migration, bool){m.set.Get, m.set.Original} {
+		mig, ok := get(s.Version)
+		if ok && (s.up == mig.Up || s.Direction == database.Down && mig.Up.Checksum == s.applied.Checksum) {
+			return mig.Metadata
+		}
+	}
+	return nil
+}
+
+// carry puts the metadata that a migration carries into the database, or takes back what is left
+// of it.
+func carry(ctx context.Context, b database.Batch, s Step) error {
+	st, err := b.Metadata(ctx)
+	if err != nil {
+		return err
+	}
+	c := st.Unmerge(s.metadata)
+	if s.Direction == database.Up {
+		if c, err = st.Merge(s.metadata); err != nil {
+			return err
+		}
+	}
+	if st.Has(c) {
+		return nil
+	}
+	return b.PutMetadata(ctx, c)
+}

@@ -1,0 +1,104 @@
+package source
+
+import (
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// A migration of the native format can carry a document of facts about its objects, which is
+// applied with it: 0005_users.metadata.yaml beside 0005_users.up.sql. It is read as a script, and
+// understood by somebody else.
+
+const metadataEnd = ".metadata.yaml"
+
+// metadataMeant returns the name that somebody wanted to give to such a file, "" for another file.
+func metadataMeant(name string) string {
+	lower := strings.ToLower(name)
+	for _, end := range []string{metadataEnd, ".metadata.yml", ".up.metadata.yaml", ".down.metadata.yaml"} {
+		if startsWithDigit(name) && strings.HasSuffix(lower, end) {
+			stem := name[:len(name)-len(end)]
+			for _, direction := range []string{".up", ".down"} {
+				stem = strings.TrimSuffix(stem, direction)
+			}
+			return stem + metadataEnd
+		}
+	}
+	return ""
+}
+
+// carried is a file with metadata.
+type carried struct {
+	numbered
+	path   string
+	script *migration.Script
+}
+
+// metadata reads the file of that name, if it is one with metadata.
+func (f *folder) metadata(name string) (c carried, is bool) {
+	meant := metadataMeant(name)
+	if meant == "" {
+		return c, false
+	}
+	c.path = f.path(name)
+	if meant != name {
+		f.add(c.path, "is not named like the metadata of a migration; %s was probably meant", meant)
+		return c, true
+	}
+	n, rest, err := cutVersion(name)
+	stem := strings.TrimSuffix(rest, metadataEnd)
+	switch {
+	case err != nil:
+		f.add(c.path, "%v", err)
+		return c, true
+	case stem != "" && stem[0] != '_':
+		f.add(c.path, "is not named like the metadata of a migration; names look like 0001_add_users.metadata.yaml")
+		return c, true
+	}
+	text, err := f.text(name)
+	if err != nil {
+		f.wrap(c.path, err)
+		return c, true
+	}
+	c.numbered, c.script = n, migration.Text(c.path, text)
+	c.name = strings.TrimPrefix(stem, "_")
+	return c, true
+}
+
+// text reads a file that is not SQL.
+func (f *folder) text(name string) (string, error) {
+	r, err := openText(f.fsys, name)
+	if err != nil {
+		return "", err
+	}
+	defer r.Close()
+	text, err := io.ReadAll(r)
+	if err == nil && !utf8.Valid(text) {
+		err = errors.New("it is not UTF-8")
+	}
+	return string(text), err
+}
+
+// carry gives the metadata to the migrations that it belongs to.
+func (f *folder) carry(all []migration.Migration, files []carried) {
+	for _, c := range files {
+		if c.script == nil {
+			continue // which was said
+		}
+		i := slices.IndexFunc(all, func(m migration.Migration) bool { return m.Version == c.version && m.Name == c.name })
+		if i >= 0 {
+			all[i].Metadata = c.script
+			continue
+		}
+		other := slices.IndexFunc(all, func(m migration.Migration) bool { return m.Version == c.version })
+		if other >= 0 {
+			f.add(c.path, "has the version of %s but another name; give both files one name", all[other].Up.File)
+		} else {
+			f.add(c.path, "there is no migration %d that it belongs to; add its up script, or remove this file", c.version)
+		}
+	}
+}

@@ -1,0 +1,65 @@
+package source_test
+
+import (
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/whimbrel-db/whimbrel/source"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+func metadataFiles(names ...string) fstest.MapFS {
+	fsys := fstest.MapFS{}
+	for _, name := range names {
+		text := "SELECT 1;\n"
+		if strings.HasSuffix(name, ".yaml") {
+			text = "# of " + name + "\n"
+		}
+		fsys[name] = &fstest.MapFile{Data: []byte(text)}
+	}
+	return fsys
+}
+
+func TestAMigrationCarriesMetadata(t *testing.T) {
+	set, err := source.Read(metadataFiles("0001_a.up.sql", "0001_a.metadata.yaml", "0002_b.up.sql", "metadata.yaml"), source.Options{Dir: "m"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, _ := set.Get(1)
+	second, _ := set.Get(2)
+	if first.Metadata == nil || first.Metadata.File != "m/0001_a.metadata.yaml" || second.Metadata != nil {
+		t.Fatalf("%+v, %+v", first, second)
+	}
+	if text, _, err := first.Metadata.Text(100); text != "# of 0001_a.metadata.yaml\n" || err != nil {
+		t.Errorf("%q, %v", text, err)
+	}
+}
+
+func TestMetadataFilesThatBelongToNothing(t *testing.T) {
+	for name, want := range map[string]string{
+		"0003_c.metadata.yaml":    "there is no migration 3 that it belongs to",
+		"0001_b.metadata.yaml":    "has the version of 0001_a.up.sql but another name",
+		"0001_a.metadata.yml":     "0001_a.metadata.yaml was probably meant",
+		"0001_a.up.metadata.yaml": "0001_a.metadata.yaml was probably meant",
+		"0001a.metadata.yaml":     "names look like 0001_add_users.metadata.yaml",
+	} {
+		_, err := source.Read(metadataFiles("0001_a.up.sql", name), source.Options{})
+		if err == nil || !strings.Contains(err.Error(), name+": ") || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	broken := metadataFiles("0001_a.up.sql")
+	broken["0001_a.metadata.yaml"] = &fstest.MapFile{Data: []byte("\xff")}
+	if _, err := source.Read(broken, source.Options{}); err == nil || !strings.Contains(err.Error(), "UTF-8") {
+		t.Error(err)
+	}
+}
+
+func TestASquashJoinsNoMetadata(t *testing.T) {
+	fsys := metadataFiles("0001_a.up.sql", "0002_b.up.sql", "0002_b.metadata.yaml")
+	_, err := source.Squash(fsys, source.SquashOptions{From: 1, To: 2, Name: "ab", Dialect: sqltext.PostgreSQL})
+	if err == nil || !strings.HasPrefix(err.Error(), "0002_b.metadata.yaml: ") {
+		t.Error(err)
+	}
+}
