@@ -2,6 +2,7 @@ package pgcatalog_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"pgregory.net/rapid"
 
 	"github.com/whimbrel-db/whimbrel/catalog"
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
@@ -108,4 +111,38 @@ func dumpsDiffer(want, got []string) (differences []string) {
 		}
 	}
 	return differences
+}
+
+// TestEqualExactlyWhenPgDumpSaysSo: a change is seen in snapshots if, and only if, pg_dump sees it.
+func TestEqualExactlyWhenPgDumpSaysSo(t *testing.T) {
+	t.Parallel()
+	majors := dumpedMajors(t)
+	m := majors[len(majors)-1]
+	rapid.Check(t, func(check *rapid.T) {
+		url := m.New(t)
+		script, changes := randomSchema(check, m.Major)
+		execute(t, url, script)
+		was, dumped := snapshot(t, url, catalog.Options{}), dump(t, url)
+		for range 2 {
+			c := rapid.SampledFrom(changes).Draw(check, "change")
+			if !tryExecute(t, url, c.sql) {
+				continue // what it changes has just gone
+			}
+			is, dumpedNow := snapshot(t, url, catalog.Options{}), dump(t, url)
+			differences := dumpsDiffer(dumped, dumpedNow)
+			if equal := was.Fingerprint() == is.Fingerprint(); equal != (len(differences) == 0) {
+				check.Errorf("%s\nsnapshots are equal: %v %v\npg_dump: %v", c.sql, equal, catalog.Compare(was, is), differences)
+			}
+			was, dumped = is, dumpedNow
+		}
+	})
+}
+
+// tryExecute says whether a script could run, as one transaction.
+func tryExecute(t *testing.T, url, script string) bool {
+	t.Helper()
+	conn := connect(t, url)
+	defer conn.Close(context.Background())
+	_, err := conn.PgConn().Exec(context.Background(), script).ReadAll()
+	return err == nil
 }
