@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/spf13/cobra"
@@ -52,13 +53,15 @@ func Main() int {
 func stream(f *os.File) render.Stream {
 	s := render.Stream{Writer: f, Terminal: term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"}
 	s.Color = s.Terminal && os.Getenv("NO_COLOR") == ""
-	s.Width = func() int {
-		width, _, err := term.GetSize(int(f.Fd()))
+	size := func() (width, height int) {
+		width, height, err := term.GetSize(int(f.Fd()))
 		if err != nil {
-			return 0
+			return 0, 0
 		}
-		return width
+		return width, height
 	}
+	s.Width = func() int { width, _ := size(); return width }
+	s.Height = func() int { _, height := size(); return height }
 	return s
 }
 
@@ -73,6 +76,7 @@ type app struct {
 func Run(p Process) int {
 	a := &app{Process: p}
 	ctx, stop := a.untilSignal(context.Background())
+	stop = sync.OnceFunc(stop)
 	defer stop()
 	root := a.root()
 	root.SetArgs(p.Args)
@@ -80,6 +84,7 @@ func Run(p Process) int {
 	root.SetErr(p.Stderr)
 	err := root.ExecuteContext(ctx)
 	code := a.finish(ctx, err)
+	stop() // what is left is a pager's, and so are signals
 	if werr := a.print().Close(); werr != nil && code == exitDone {
 		fmt.Fprintf(p.Stderr, "can't write the answer: %v\n", werr)
 		return exitFailed
@@ -95,6 +100,7 @@ func (a *app) print() *render.Printer {
 		if a.global.noColor {
 			opts.Out.Color, opts.Err.Color = false, false
 		}
+		opts.Page = a.page()
 		p = render.New(opts)
 		a.printer.Store(p)
 	}

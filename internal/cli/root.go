@@ -14,6 +14,7 @@ type globalFlags struct {
 	lockTimeout                string
 	config, env                string
 	json, quiet, noColor       bool
+	noPager                    bool
 }
 
 const (
@@ -67,6 +68,7 @@ the history. It can be killed or started twenty times at once at any moment.`,
 	f.BoolVar(&g.json, "json", false, "answer with one JSON document")
 	f.BoolVar(&g.quiet, "quiet", false, "show errors only")
 	f.BoolVar(&g.noColor, "no-color", false, "no colours (also: NO_COLOR in the environment)")
+	f.BoolVar(&g.noPager, "no-pager", false, "write long answers as they are ($WHIMBREL_PAGER, $PAGER or less shows them page by page on a terminal)")
 	f.SortFlags = false
 	root.Flags().SortFlags = false
 	root.Flags().Bool("version", false, "print the version of this program")

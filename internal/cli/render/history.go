@@ -1,7 +1,9 @@
 package render
 
 import (
+	"cmp"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -57,19 +59,54 @@ func (h *History) write(pg *page) {
 		pg.line("The history is empty: nothing has been migrated here yet.")
 		return
 	}
-	t := table{head: []string{"ID", "AT (UTC)", "SET", "WHAT", "VERSION", "NAME", "TOOK", "BY", "NOTE"}, right: map[int]bool{0: true, 6: true}, give: []int{8, 5, 7}}
-	for _, e := range h.Events {
-		set, version := "", pg.digits.Label(e.Version)
-		if h.AllSets {
-			set = clean(e.Set)
-		}
-		if e.Version == database.NilVersion {
-			version = ""
-		}
-		t.add(strconv.FormatInt(e.ID, 10), when(time.Time(e.At)), set, pg.direction(e.Direction), version, clean(e.Name),
-			took(time.Duration(e.Duration)), strings.TrimPrefix(pg.by(e), " by "), oneLine(e.Note))
+	t := h.table(pg)
+	if pg.width > 0 && pg.tooWide(t.widths()) > 0 {
+		t = h.narrow(pg)
 	}
 	pg.table(t)
+}
+
+// cells are those of one event, without who did it and why.
+func (h *History) cells(pg *page, e Event) []string {
+	set, version := "", pg.digits.Label(e.Version)
+	if h.AllSets {
+		set = clean(e.Set)
+	}
+	if e.Version == database.NilVersion {
+		version = ""
+	}
+	return []string{
+		strconv.FormatInt(e.ID, 10), when(time.Time(e.At)), set, pg.direction(e.Direction), version, clean(e.Name),
+		took(time.Duration(e.Duration)),
+	}
+}
+
+var historyHead = []string{"ID", "AT (UTC)", "SET", "WHAT", "VERSION", "NAME", "TOOK"}
+
+func (h *History) table(pg *page) table {
+	t := table{head: append(slices.Clone(historyHead), "BY", "NOTE"), right: map[int]bool{0: true, 6: true}}
+	for _, e := range h.Events {
+		t.add(append(h.cells(pg, e), strings.TrimPrefix(pg.by(e), " by "), oneLine(e.Note))...)
+	}
+	return t
+}
+
+// narrow has who did it and why above the events, once for all that follow each other.
+func (h *History) narrow(pg *page) table {
+	t := table{head: historyHead, right: map[int]bool{0: true, 6: true}, give: []int{5, 2}}
+	last := ""
+	for _, e := range h.Events {
+		above := strings.TrimSpace(pg.by(e))
+		if note := oneLine(e.Note); note != "" {
+			above = strings.TrimPrefix(above+": "+note, ": ")
+		}
+		if above != last {
+			t.add(cmp.Or(above, "by somebody"))
+		}
+		last = above
+		t.add(h.cells(pg, e)...)
+	}
+	return t
 }
 
 // by says who it was, with a leading " by ".

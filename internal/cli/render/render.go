@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/charmbracelet/x/ansi"
+
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
@@ -21,8 +23,9 @@ type Stream struct {
 	io.Writer
 	// Terminal says that a line can be drawn again, Color that colours are wanted.
 	Terminal, Color bool
-	// Width is the number of columns, asked for each time: 0 means unbounded.
-	Width func() int
+	// Width is the number of columns, asked for each time: 0 means unbounded. Height is
+	// that of lines: 0 means that nobody knows.
+	Width, Height func() int
 }
 
 // Options of a Printer.
@@ -32,6 +35,9 @@ type Options struct {
 	JSON bool
 	// Quiet shows failures only. With JSON it has no effect.
 	Quiet bool
+	// Page shows a text that is longer than the terminal, once everything else is done; false
+	// means that it could not. Nil: long texts are written as any.
+	Page func(text string) bool
 }
 
 // Document is what a command answers.
@@ -39,6 +45,10 @@ type Document interface {
 	// write writes the document as text.
 	write(p *page)
 }
+
+// pageable is a document that is read rather than glanced at: where it is longer than the
+// screen it is shown page by page.
+type pageable interface{ pageable() }
 
 // Printer shows what a command does and answers. It may be used by several
 // goroutines.
@@ -50,6 +60,7 @@ type Printer struct {
 	writeErr error
 	progress progress
 	live     live
+	long     string // is shown page by page, at the end
 }
 
 // New returns a printer. Close ends it.
@@ -62,12 +73,16 @@ func New(opts Options) *Printer {
 // JSON reports whether the answer is a JSON document.
 func (p *Printer) JSON() bool { return p.opts.JSON }
 
-// Close ends the live line and returns the first error of writing to a stream. A
+// Close ends the live line, shows what is long page by page, and returns the first error of writing to a stream. A
 // reader that has gone away is none.
 func (p *Printer) Close() error {
 	p.live.end()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.long != "" && !p.opts.Page(p.long) {
+		p.put(p.opts.Out, p.long)
+	}
+	p.long = ""
 	return p.writeErr
 }
 
@@ -84,7 +99,31 @@ func (p *Printer) Show(d Document) {
 	}
 	page := p.page(p.opts.Out)
 	d.write(page)
+	if _, ok := d.(pageable); ok && p.opts.Page != nil && p.opts.Out.overflows(page.String()) {
+		p.long += page.String()
+		return
+	}
 	p.put(p.opts.Out, page.String())
+}
+
+// overflows reports whether a text does not fit a terminal's screen, with a line for the
+// prompt that comes after it.
+func (s Stream) overflows(text string) bool {
+	if !s.Terminal || s.Height == nil {
+		return false
+	}
+	height, width := s.Height(), 0
+	if s.Width != nil {
+		width = s.Width()
+	}
+	lines := 1
+	for line := range strings.Lines(text) {
+		lines++
+		if n := ansi.StringWidth(line); width > 0 && n > width {
+			lines += (n - 1) / width
+		}
+	}
+	return height > 0 && lines > height
 }
 
 // encode writes JSON to Out. mu is held.
@@ -155,3 +194,10 @@ func (p *Printer) SetDigits(set *migration.Set) {
 		}
 	}
 }
+
+func (*History) pageable()  {}
+func (*Status) pageable()   {}
+func (*Plan) pageable()     {}
+func (*Snapshot) pageable() {}
+func (*Drift) pageable()    {}
+func (*Proved) pageable()   {}

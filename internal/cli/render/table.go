@@ -14,7 +14,7 @@ const (
 // table aligns cells in columns. A cell may have colours.
 type table struct {
 	head []string
-	rows [][]string
+	rows [][]string // one of a single cell is a text above those that follow
 	// right has the columns that are aligned to the right.
 	right map[int]bool
 	// give has the columns that are cut first where the page is too narrow.
@@ -23,18 +23,37 @@ type table struct {
 
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 
-// table writes a table, without the columns that are empty in every row, and cuts
-// its lines to the page's width.
-func (pg *page) table(t table) {
+// widths are those of the columns: 0 for one that is empty in every row.
+func (t *table) widths() []int {
 	widths := make([]int, len(t.head))
 	for i, h := range t.head {
 		for _, row := range t.rows {
-			widths[i] = max(widths[i], ansi.StringWidth(row[i]))
+			if len(row) == len(t.head) {
+				widths[i] = max(widths[i], ansi.StringWidth(row[i]))
+			}
 		}
 		if widths[i] > 0 {
 			widths[i] = max(widths[i], ansi.StringWidth(h))
 		}
 	}
+	return widths
+}
+
+// tooWide says by how much columns are wider than a page; below 0 if they fit.
+func (pg *page) tooWide(widths []int) int {
+	over := -columnGap - pg.width
+	for _, w := range widths {
+		if w > 0 {
+			over += w + columnGap
+		}
+	}
+	return over
+}
+
+// table writes a table, without the columns that are empty in every row, and cuts
+// its lines to the page's width.
+func (pg *page) table(t table) {
+	widths := t.widths()
 	pg.narrow(t, widths)
 	head := make([]string, len(t.head))
 	for i, h := range t.head {
@@ -42,6 +61,10 @@ func (pg *page) table(t table) {
 	}
 	pg.row(t, head, widths)
 	for _, row := range t.rows {
+		if len(row) < len(t.head) {
+			pg.line(pg.wrap(row[0]))
+			continue
+		}
 		pg.row(t, row, widths)
 	}
 }
@@ -51,12 +74,7 @@ func (pg *page) narrow(t table, widths []int) {
 	if pg.width <= 0 {
 		return
 	}
-	over := -columnGap - pg.width
-	for _, w := range widths {
-		if w > 0 {
-			over += w + columnGap
-		}
-	}
+	over := pg.tooWide(widths)
 	for _, i := range t.give {
 		if less := min(over, widths[i]-leastName); less > 0 {
 			widths[i] -= less
@@ -92,4 +110,12 @@ func (pg *page) cut(line string) string {
 		return line
 	}
 	return ansi.Truncate(line, pg.width, "…")
+}
+
+// wrap breaks a text into lines of the page's width.
+func (pg *page) wrap(text string) string {
+	if pg.width <= 0 {
+		return text
+	}
+	return ansi.Wrap(text, pg.width, "")
 }

@@ -1,0 +1,105 @@
+package render
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/charmbracelet/x/ansi"
+)
+
+// sized is a terminal of a size.
+func sized(out *strings.Builder, width, height int) Stream {
+	return Stream{Writer: out, Terminal: true, Width: func() int { return width }, Height: func() int { return height }}
+}
+
+// What does not fit the screen, with a line for the prompt, goes to the pager, at the end and in one
+// piece; what is answered to be done is not read page by page.
+func TestWhatIsPaged(t *testing.T) {
+	t.Parallel()
+	lines := func(n int) string { return strings.Repeat("x\n", n) }
+	for _, c := range []struct {
+		name   string
+		doc    Document
+		height int
+		paged  bool
+	}{
+		{"fits", &Snapshot{Text: lines(9)}, 10, false},
+		{"a line too many", &Snapshot{Text: lines(10)}, 10, true},
+		{"long lines count as they are shown", &Snapshot{Text: strings.Repeat(strings.Repeat("y", 41)+"\n", 4)}, 10, true},
+		{"of lines as wide as the screen", &Snapshot{Text: strings.Repeat(strings.Repeat("y", 20)+"\n", 9)}, 10, false},
+		{"colours have no width", &Snapshot{Text: strings.Repeat("\x1b[32m"+strings.Repeat("y", 20)+"\x1b[m\n", 9)}, 10, false},
+		{"nobody knows the height", &Snapshot{Text: lines(99)}, 0, false},
+		{"an answer", &NewFiles{Files: strings.Split(lines(99), "\n")}, 10, false},
+	} {
+		var out strings.Builder
+		var paged []string
+		p := New(Options{Out: sized(&out, 20, c.height), Page: func(text string) bool {
+			paged = append(paged, text)
+			return true
+		}})
+		p.Show(c.doc)
+		if len(paged) > 0 {
+			t.Errorf("%s: the pager came before the end", c.name)
+		}
+		if err := p.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if (len(paged) == 1) != c.paged || (out.Len() == 0) != c.paged {
+			t.Errorf("%s: paged %q, written %q", c.name, paged, out.String())
+		}
+	}
+}
+
+func TestWhatCannotBePagedIsWritten(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	p := New(Options{Out: sized(&out, 20, 3), Page: func(string) bool { return false }})
+	p.Show(&Snapshot{Text: "1\n2\n3\n4\n"})
+	if err := p.Close(); err != nil || out.String() != "1\n2\n3\n4\n" {
+		t.Errorf("%q, %v", out.String(), err)
+	}
+}
+
+// At 80 columns everything can be read, at 200 each event has one line.
+func TestHistoryWidths(t *testing.T) {
+	t.Parallel()
+	at := instant(time.Date(2026, 11, 23, 11, 52, 47, 0, time.UTC))
+	note := "release 2026.11 of the shop, deployed by pipeline 4711 on behalf of somebody who has a long name"
+	h := &History{AllSets: true}
+	for i := range 4 {
+		e := Event{ID: int64(1000 + i), Set: "default", Version: 20260101120000 + int64(i), Name: fmt.Sprintf("name_%d", i), Direction: "forget", At: at, Duration: Millis(time.Second), User: "app", Host: "ci-7", App: "whimbrel", Note: note}
+		if i == 3 {
+			e.Note, e.User, e.Host, e.App = "", "", "", ""
+		}
+		h.Events = append(h.Events, e)
+	}
+	show := func(width int) string {
+		var out strings.Builder
+		p := New(Options{Out: sized(&out, width, 0)})
+		p.Show(h)
+		for line := range strings.Lines(out.String()) {
+			if n := ansi.StringWidth(strings.TrimSuffix(line, "\n")); n > width {
+				t.Errorf("a line of %d columns at %d: %s", n, width, line)
+			}
+		}
+		return out.String()
+	}
+	want := `  ID  AT (UTC)             SET      WHAT    VERSION         NAME    TOOK
+by app@ci-7 (whimbrel): release 2026.11 of the shop, deployed by pipeline 4711
+on behalf of somebody who has a long name
+1000  2026-11-23 11:52:47  default  forget  20260101120000  name_0  1.0s
+1001  2026-11-23 11:52:47  default  forget  20260101120001  name_1  1.0s
+1002  2026-11-23 11:52:47  default  forget  20260101120002  name_2  1.0s
+by somebody
+1003  2026-11-23 11:52:47  default  forget  20260101120003  name_3  1.0s
+`
+	if got := show(80); got != want {
+		t.Errorf("at 80 columns:\n%s\nwant\n%s", got, want)
+	}
+	if got := show(200); strings.Count(got, "\n") != 5 || strings.Count(got, note) != 3 || !strings.Contains(got, "BY") {
+		t.Errorf("at 200 columns:\n%s", got)
+	}
+	show(40)
+}
