@@ -228,13 +228,27 @@ func (m *Migrator) carried(s *Step) (*metadata.Document, error) {
 		if s.Direction == database.Down {
 			return nil, nil
 		}
-		return nil, fmt.Errorf("%s: migration %d %s carries metadata, and Options.ReadMetadata does not say how it is read; set it to metayaml.Read", script.File, s.Version, s.Name)
+		return nil, carryError(script, "the migration carries metadata, and Options.ReadMetadata does not say how it is read; set it to metayaml.Read")
 	}
 	text, _, err := script.Text(1 << 40)
 	if err != nil {
 		return nil, err
 	}
 	return m.opts.ReadMetadata(script.File, text)
+}
+
+func carryError(script *migration.Script, msg string) error {
+	return &metadata.Error{Position: metadata.Position{File: script.File, Line: 1, Column: 1}, Msg: msg}
+}
+
+// checkCarried refuses metadata that has no transaction to be written in. On the way down there is nothing
+// to be written.
+func (m *Migrator) checkCarried(u Unit) error {
+	s := &u.Steps[0]
+	if u.Kind == BatchUnit || s.metadata == nil || s.Direction == database.Down {
+		return nil
+	}
+	return carryError(m.metadataScript(s), "metadata is written in the transaction of the migration that carries it, and this one has none ("+u.Why+"); let another migration carry it")
 }
 
 func (m *Migrator) metadataScript(s *Step) *migration.Script {

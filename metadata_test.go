@@ -229,14 +229,26 @@ func TestCarriedMetadataThatCannotBe(t *testing.T) {
 		opts  whimbrel.Options
 		want  string
 	}{
-		"unknown object": {map[string]string{"0001_t.up.sql": "CREATE TABLE t (x int)", "0001_t.metadata.yaml": "tables:\n  u:\n    owner: me\n"},
-			whimbrel.Options{ReadMetadata: metayaml.Read}, "0001_t.metadata.yaml:2:3: there is no table u"},
-		"no YAML": {map[string]string{"0001_t.up.sql": "CREATE TABLE t (x int)", "0001_t.metadata.yaml": "tabels: {}\n"},
-			whimbrel.Options{ReadMetadata: metayaml.Read}, `0001_t.metadata.yaml:1:1: there is no key "tabels"`},
-		"nobody reads it": {map[string]string{"0001_t.up.sql": "CREATE TABLE t (x int)", "0001_t.metadata.yaml": ofT},
-			whimbrel.Options{}, "set it to metayaml.Read"},
-		"no transaction": {map[string]string{"0001_t.up.sql": "-- whimbrel: no-transaction\nCREATE TABLE t (x int)", "0001_t.metadata.yaml": ofT},
-			whimbrel.Options{ReadMetadata: metayaml.Read}, "let another migration carry it"},
+		"unknown object": {
+			map[string]string{"0001_t.up.sql": "CREATE TABLE t (x int)", "0001_t.metadata.yaml": "tables:\n  u:\n    owner: me\n"},
+			whimbrel.Options{ReadMetadata: metayaml.Read},
+			"0001_t.metadata.yaml:2:3: there is no table u",
+		},
+		"no YAML": {
+			map[string]string{"0001_t.up.sql": "CREATE TABLE t (x int)", "0001_t.metadata.yaml": "tabels: {}\n"},
+			whimbrel.Options{ReadMetadata: metayaml.Read},
+			`0001_t.metadata.yaml:1:1: there is no key "tabels"`,
+		},
+		"nobody reads it": {
+			map[string]string{"0001_t.up.sql": "CREATE TABLE t (x int)", "0001_t.metadata.yaml": ofT},
+			whimbrel.Options{},
+			"set it to metayaml.Read",
+		},
+		"no transaction": {
+			map[string]string{"0001_t.up.sql": "-- whimbrel: no-transaction\nCREATE TABLE t (x int)", "0001_t.metadata.yaml": ofT},
+			whimbrel.Options{ReadMetadata: metayaml.Read},
+			"let another migration carry it",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			db, m := migratedFiles(t, tt.opts, nil)

@@ -137,7 +137,10 @@ func (m *Migrator) units(steps []Step) ([]Unit, error) {
 		if s.metadata, err = m.carried(s); err != nil {
 			return nil, err
 		}
-		if units[i], err = unitOf(s, a); err != nil {
+		if units[i], err = unitOf(s, a); err == nil {
+			err = m.checkCarried(units[i])
+		}
+		if err != nil {
 			return nil, err
 		}
 		if m.opts.Atomic {
@@ -177,9 +180,6 @@ func unitOf(s *Step, a *migration.Analysis) (Unit, error) {
 	}
 	if err := check(a); err != nil {
 		return u, err
-	}
-	if s.metadata != nil && u.Kind == RunUnit {
-		return u, fmt.Errorf("%s carries metadata, which is written in the migration's transaction, and it has none (%s); let another migration carry it", s.Script.File, u.Why)
 	}
 	u.Steps = []Step{*s}
 	return u, nil

@@ -29,6 +29,9 @@ func Drift(ctx context.Context, db database.Database, scratch Maker, files *migr
 		if err := replay(ctx, empty, texts); err != nil {
 			return err
 		}
+		if err := mirror(ctx, db, empty); err != nil {
+			return err
+		}
 		expected, err = database.Snapshot(ctx, empty, catalog.Options{})
 		return err
 	})

@@ -174,7 +174,7 @@ func (v *verifier) renew(ctx context.Context, version int64) (err error) {
 	if v.db, v.drop, err = v.scratch(ctx); err != nil {
 		return err
 	}
-	v.m = whimbrel.New(v.db, v.set, whimbrel.Options{AllowOutOfOrder: true})
+	v.m = whimbrel.New(v.db, v.set, whimbrel.Options{AllowOutOfOrder: true, ReadMetadata: noMetadata})
 	if version == whimbrel.NilVersion {
 		return nil
 	}

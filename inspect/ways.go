@@ -88,7 +88,7 @@ func (v *verifier) way(ctx context.Context, to migration.Migration, c migration.
 		return w, err
 	}
 	err = onScratch(ctx, v.scratch, func(db database.Database) error {
-		m := whimbrel.New(db, set, whimbrel.Options{})
+		m := whimbrel.New(db, set, whimbrel.Options{ReadMetadata: noMetadata})
 		for _, w.At = range []int64{to.Version, max(v.last, to.Version)} {
 			if _, w.Err = m.Reach(ctx, whimbrel.UpTo(w.At)); w.Err != nil || to.Version < v.bottom() {
 				return ctx.Err() // what is older than all migrations can do no more than run
@@ -171,6 +171,6 @@ func (v *verifier) run(ctx context.Context, r migration.Named, as string) error 
 	if err != nil {
 		return err
 	}
-	_, err = whimbrel.New(v.db, set, whimbrel.Options{}).Up(ctx)
+	_, err = whimbrel.New(v.db, set, whimbrel.Options{ReadMetadata: noMetadata}).Up(ctx)
 	return err
 }

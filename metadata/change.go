@@ -143,6 +143,20 @@ func (x *index) settle() []Name {
 	return names
 }
 
+// Mirror returns the comments that objects of s must get to have those that the descriptions of other's entries
+// have become there.
+func (s *State) Mirror(other *State) []Comment {
+	var comments []Comment
+	here, there := s.index(), other.index()
+	for _, e := range other.Entries {
+		o, p := there.byName[e.Name], here.byName[e.Name]
+		if o != nil && p != nil && e.Description != "" && o.Comment == e.Description && p.Comment != o.Comment {
+			comments = append(comments, Comment{p.Name, p.ID, o.Comment})
+		}
+	}
+	return comments
+}
+
 // stored finds the objects of a document's entries.
 func (x *index) stored(d *Document) ([]Stored, error) {
 	var problems Errors

@@ -143,9 +143,13 @@ func (x *index) unknown(n Name) string {
 		is := other.Name.Kind.of()
 		return fmt.Sprintf("%s is a %s, not a %s: write it under %ss", other.Name.table(), is, n.Kind.of(), is)
 	}
-	for i := range x.Entries {
-		if e := &x.Entries[i]; e.Name == n && e.ID != "" && x.byID[e.ID] != nil {
-			return msg + fmt.Sprintf("; it was renamed to %s", x.byID[e.ID].Name)
+	for _, e := range x.Entries {
+		in := e.Name
+		if n.Schema == "" && slices.Contains(x.Path, in.Schema) {
+			in.Schema = ""
+		}
+		if moved := x.byID[e.ID]; moved != nil && in == n {
+			return msg + fmt.Sprintf("; it was renamed to %s", moved.Name)
 		}
 	}
 	if near := x.near(n); near != "" {

@@ -60,7 +60,8 @@ objects AS (
 		WHERE (t.typtype IN ('d', 'e', 'r') OR t.typtype = 'c' AND c.relkind = 'c' OR t.typtype = 'b' AND t.typcategory <> 'A')
 		AND NOT EXISTS (SELECT FROM ext WHERE ext.classid = 'pg_catalog.pg_type'::regclass AND ext.objid = t.oid)
 )
-SELECT o.kind, o.nsp, o.name, o.args, o.col, o.classid || '/' || o.objid || '/' || o.objsubid, d.description
+SELECT o.kind, o.nsp, o.name, o.args, o.col, o.classid || '/' || o.objid || '/' || o.objsubid,
+	CASE WHEN o.kind = 'schema' AND o.name = 'public' THEN nullif(d.description, 'standard public schema') ELSE d.description END -- which the server says itself
 FROM objects o LEFT JOIN pg_catalog.pg_description d ON d.classoid = o.classid AND d.objoid = o.objid AND d.objsubid = o.objsubid`
 
 // Metadata reads the metadata and the objects, as one transaction sees them.

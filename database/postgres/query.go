@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"regexp"
 	"slices"
 	"strconv"
 
@@ -62,6 +63,8 @@ func (c *conn) putBack(before, after *session, names []string) error {
 	return nil
 }
 
+var copyOut = regexp.MustCompile(`(?is)^copy\b.*\bto\s+stdout\b`)
+
 // oneStatement refuses what is not one statement that can be passed on by itself.
 func oneStatement(text string) (sqltext.Statement, error) {
 	all, err := sqltext.Split(text, sqltext.PostgreSQL, sqltext.Options{File: database.QueryFile})
@@ -76,6 +79,8 @@ func oneStatement(text string) (sqltext.Statement, error) {
 		return all[0], refused(all[0], "this can't be passed on: it is no statement of the server's own", "")
 	case len(all) > 1:
 		return all[0], refused(all[1], "one statement is wanted, and here begins another", "")
+	case copyOut.MatchString(all[0].Text):
+		return all[0], refused(all[0], "COPY to the client has no rows", "say it with SELECT")
 	case all[0].Tx.Control():
 		return all[0], refused(all[0], "the statement stands alone, so there is no transaction to control", "leave it out")
 	}

@@ -92,7 +92,7 @@ func explain(ctx context.Context, err error) (*render.Failure, int) {
 	f := &render.Failure{Message: err.Error()}
 	explainMigration(f, err)
 	for _, explain := range []func(*render.Failure, error) bool{
-		explainUsage, explainScratch, explainRecords, explainRule, explainReset, explainLock, explainStatement, explainScript, explainFolder, explainOpen, explainDatabase,
+		explainUsage, explainScratch, explainRecords, explainRule, explainReset, explainLock, explainStatement, explainMetadata, explainScript, explainFolder, explainOpen, explainDatabase,
 	} {
 		if explain(f, err) {
 			break

@@ -84,7 +84,7 @@ the history. It can be killed or started twenty times at once at any moment.`,
 		a.initCommand(), a.newCommand(), a.upCommand(), a.toCommand(), a.downCommand(), a.redoCommand(), a.seedCommand(), a.squashCommand(), a.resetCommand(),
 		a.statusCommand(), a.planCommand(), a.historyCommand(), a.verifyCommand(), a.snapshotCommand(), a.driftCommand(), a.diffCommand(),
 		a.acceptCommand(), a.markCommand(), a.forgetCommand(), a.baselineCommand(),
-		a.settingsCommand(), a.freezeCommand(), a.thawCommand(), a.driversCommand(), a.versionCommand(),
+		a.metadataCommand(), a.settingsCommand(), a.freezeCommand(), a.thawCommand(), a.driversCommand(), a.versionCommand(),
 	)
 	root.SetHelpCommand(helpCommand())
 	completionCommand(root)

@@ -6,6 +6,7 @@ import (
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
+	"github.com/whimbrel-db/whimbrel/metadata/metayaml"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/source"
 )
@@ -94,7 +95,7 @@ func (a *app) connect(ctx context.Context, t *target) error {
 	if err != nil {
 		return &openError{err}
 	}
-	t.options = whimbrel.Options{LockTimeout: t.lockTimeout, Observe: p.Observe}
+	t.options = whimbrel.Options{LockTimeout: t.lockTimeout, Observe: p.Observe, ReadMetadata: metayaml.Read}
 	return nil
 }
 

@@ -207,7 +207,8 @@ func (r *reader) document(n ast.Node) {
 		i := slices.IndexFunc(groups, func(g struct {
 			key  string
 			kind metadata.Kind
-		}) bool {
+		},
+		) bool {
 			return g.key == f.key
 		})
 		if i < 0 {

@@ -57,7 +57,8 @@ func (w *writer) group(kind metadata.Kind, entries []metadata.Entry) {
 	i := slices.IndexFunc(groups, func(g struct {
 		key  string
 		kind metadata.Kind
-	}) bool {
+	},
+	) bool {
 		return g.kind == kind
 	})
 	w.line(0, groups[i].key, ":")

@@ -1,0 +1,361 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/internal/cli/render"
+	"github.com/whimbrel-db/whimbrel/metadata"
+	"github.com/whimbrel-db/whimbrel/metadata/metayaml"
+)
+
+// metadataName is the file that is read, in the folder of the migrations, when none is named.
+const metadataName = "metadata.yaml"
+
+// standardInput is the name of a file that means standard input.
+const standardInput = "-"
+
+func (a *app) metadataCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:        "metadata",
+		Aliases:    []string{"meta"},
+		SuggestFor: []string{"comments", "describe"},
+		GroupID:    groupOther,
+		Short:      "What the database's objects are for: keep it, check it, compare it",
+		Long: `Metadata are facts about schemas, tables, columns, views, functions and types: what they are
+for, whose they are, tags such as pii, links, and keys of your own. They are written as YAML
+beside the migrations and kept in the database; descriptions are its comments, too.`,
+		Example: `  whimbrel metadata apply             # make migrations/metadata.yaml what the database keeps
+  whimbrel metadata export            # show what it keeps
+  whimbrel metadata inconsistent      # what is said of objects that are gone
+  whimbrel metadata check --require description,owner --tables 'public.*'`,
+		Args: unknownCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(
+		a.metadataExportCommand(), a.metadataApplyCommand(), a.metadataDiffCommand(), a.metadataReloadCommand(), a.metadataResetCommand(),
+		a.metadataInconsistentCommand(), a.metadataDropCommand(), a.metadataCheckCommand(), a.metadataQueryCommand(),
+	)
+	return cmd
+}
+
+func (a *app) metadataExportCommand() *cobra.Command {
+	var out string
+	cmd := &cobra.Command{
+		Use:   "export",
+		Short: "Write the metadata that the database keeps as YAML",
+		Long: `Export writes what the database keeps, the same for the same metadata: applying it changes
+nothing.`,
+		Example: `  whimbrel metadata export
+  whimbrel metadata export --out migrations/metadata.yaml`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withTarget(cmd.Context(), a.openWithoutFiles, func(t *target) (render.Document, error) {
+				d, err := t.migrator().Metadata(cmd.Context())
+				if err != nil {
+					return nil, err
+				}
+				doc := render.NewMetadata(d, metayaml.Write(d))
+				if doc.File = out; out == "" {
+					return doc, nil
+				}
+				return doc, os.WriteFile(out, []byte(doc.Text), 0o666)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&out, "out", "", "`file` to write")
+	return cmd
+}
+
+// metadataFlags are those of the commands that change the metadata.
+type metadataFlags struct {
+	dryRun bool
+	note   string
+}
+
+func (m *metadataFlags) add(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&m.dryRun, "dry-run", false, "show what would change and change nothing")
+	cmd.Flags().StringVar(&m.note, "note", "", "`text` to keep in the history")
+}
+
+// run changes the metadata, and answers with what became of it.
+func (a *app) changeMetadata(ctx context.Context, m *metadataFlags, change func(*whimbrel.Migrator, whimbrel.MetadataOptions) (*whimbrel.MetadataResult, error)) error {
+	return a.withTarget(ctx, a.openWithoutFiles, func(t *target) (render.Document, error) {
+		t.options.Note = m.note
+		r, err := change(t.migrator(), whimbrel.MetadataOptions{DryRun: m.dryRun})
+		if err != nil {
+			return nil, err
+		}
+		return render.NewMetadataChanged(r), nil
+	})
+}
+
+func (a *app) metadataApplyCommand() *cobra.Command {
+	var m metadataFlags
+	cmd := &cobra.Command{
+		Use:        "apply [FILE]",
+		SuggestFor: []string{"import", "load", "up"},
+		Short:      "Make a YAML file all the metadata that the database keeps",
+		Long: `Apply replaces the metadata as a whole, in one transaction under the migration lock. Without a
+FILE it reads metadata.yaml in the folder of the migrations; - is standard input. Descriptions
+become the objects' comments, where the database has comments; comments of objects that the
+file doesn't describe stay. An entry of an object that doesn't exist is an error.`,
+		Example: `  whimbrel metadata apply
+  whimbrel metadata apply --dry-run
+  whimbrel metadata apply facts.yaml`,
+		Args: wantArgs("one file at most", 0, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			d, err := a.readMetadata(args)
+			if err != nil {
+				return err
+			}
+			return a.changeMetadata(cmd.Context(), &m, func(by *whimbrel.Migrator, opts whimbrel.MetadataOptions) (*whimbrel.MetadataResult, error) {
+				return by.ApplyMetadata(cmd.Context(), d, opts)
+			})
+		},
+	}
+	m.add(cmd)
+	return cmd
+}
+
+// readMetadata reads the file that the arguments name.
+func (a *app) readMetadata(args []string) (*metadata.Document, error) {
+	file, hint := "", ""
+	if len(args) > 0 {
+		file = args[0]
+	} else {
+		r, err := a.resolve()
+		if err != nil {
+			return nil, err
+		}
+		file, hint = filepath.Join(r.dir, metadataName), `Name a file, or write what the database keeps with "whimbrel metadata export --out `+filepath.Join(r.dir, metadataName)+`".`
+	}
+	var text []byte
+	var err error
+	if file == standardInput {
+		text, err = io.ReadAll(a.Stdin)
+		file = "stdin"
+	} else {
+		text, err = os.ReadFile(file)
+	}
+	if pathErr := (*os.PathError)(nil); errors.As(err, &pathErr) {
+		return nil, usage(hint, "can't read the metadata file %s: %v", file, pathErr.Err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return metayaml.Read(file, string(text))
+}
+
+func (a *app) metadataDiffCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "diff [FILE]",
+		Short: "Compare the metadata that the database keeps with a YAML file",
+		Long: `Diff shows what applying the file would change: + is what only the file has, - what only the
+database has, ~ what is different. It exits with 3 if there is anything. The file is
+found as by apply.`,
+		Example: `  whimbrel metadata diff
+  whimbrel metadata diff facts.yaml`,
+		Args: wantArgs("one file at most", 0, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			d, err := a.readMetadata(args)
+			if err != nil {
+				return err
+			}
+			t, err := a.openWithoutFiles(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer t.close()
+			r, err := t.migrator().ApplyMetadata(cmd.Context(), d, whimbrel.MetadataOptions{DryRun: true})
+			if err != nil {
+				return err
+			}
+			doc := render.NewMetadataDiff(r)
+			a.print().Show(doc)
+			if doc.Different {
+				return told{exitPending}
+			}
+			return nil
+		},
+	}
+}
+
+func (a *app) metadataReloadCommand() *cobra.Command {
+	var m metadataFlags
+	cmd := &cobra.Command{
+		Use:   "reload",
+		Short: "Take over what was changed in the database by hand",
+		Long: `Reload makes the comments of the database's objects their descriptions, also of objects of
+which nothing was said before. Where the database knows its objects by more than their names, an
+entry goes along with an object that was renamed, and stays with one that was created anew.`,
+		Example: `  whimbrel metadata reload --dry-run
+  whimbrel metadata reload && whimbrel metadata export --out migrations/metadata.yaml`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.changeMetadata(cmd.Context(), &m, func(by *whimbrel.Migrator, opts whimbrel.MetadataOptions) (*whimbrel.MetadataResult, error) {
+				return by.ReloadMetadata(cmd.Context(), opts)
+			})
+		},
+	}
+	m.add(cmd)
+	return cmd
+}
+
+func (a *app) metadataResetCommand() *cobra.Command {
+	var m metadataFlags
+	cmd := &cobra.Command{
+		Use:        "reset",
+		SuggestFor: []string{"clear", "drop", "delete"},
+		Short:      "Drop all metadata that the database keeps",
+		Long: `Reset drops all entries, and the comments that their descriptions had become. A protected
+database refuses.`,
+		Example: `  whimbrel metadata reset --dry-run`,
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.changeMetadata(cmd.Context(), &m, func(by *whimbrel.Migrator, opts whimbrel.MetadataOptions) (*whimbrel.MetadataResult, error) {
+				return by.ResetMetadata(cmd.Context(), opts)
+			})
+		},
+	}
+	m.add(cmd)
+	return cmd
+}
+
+func (a *app) metadataInconsistentCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:        "inconsistent",
+		SuggestFor: []string{"stale", "orphans", "inconsistency"},
+		Short:      "List what is said of objects that are gone, renamed, or others now",
+		Example: `  whimbrel metadata inconsistent
+  whimbrel metadata inconsistent --json`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withTarget(cmd.Context(), a.openWithoutFiles, func(t *target) (render.Document, error) {
+				all, err := t.migrator().InconsistentMetadata(cmd.Context())
+				if err != nil {
+					return nil, err
+				}
+				return render.NewInconsistent(all), nil
+			})
+		},
+	}
+}
+
+func (a *app) metadataDropCommand() *cobra.Command {
+	var m metadataFlags
+	cmd := &cobra.Command{
+		Use:     "drop-inconsistent",
+		Short:   `Drop the entries that "inconsistent" lists`,
+		Example: `  whimbrel metadata drop-inconsistent --dry-run`,
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.changeMetadata(cmd.Context(), &m, func(by *whimbrel.Migrator, opts whimbrel.MetadataOptions) (*whimbrel.MetadataResult, error) {
+				return by.DropInconsistentMetadata(cmd.Context(), opts)
+			})
+		},
+	}
+	m.add(cmd)
+	return cmd
+}
+
+func (a *app) metadataCheckCommand() *cobra.Command {
+	var rules metadata.Rules
+	cmd := &cobra.Command{
+		Use:   "check --require FACTS",
+		Short: "Find tables of which too little is said",
+		Long: `Check looks whether tables have the facts that are required, and exits with 1 if one has
+not: for a pipeline. The facts are description, owner, tags, links, and keys.NAME for a key of your
+own. Without --tables it looks at all tables; a pattern is of tables and views.`,
+		Example: `  whimbrel metadata check --require description,owner --tables 'public.*'
+  whimbrel metadata check --require description --columns
+  whimbrel metadata check --require keys.retention --tables public.users --tables 'audit.*'`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			t, err := a.openWithoutFiles(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer t.close()
+			missing, checked, err := t.migrator().CheckMetadata(cmd.Context(), rules)
+			if err != nil {
+				return err
+			}
+			a.print().Show(render.NewMetadataCheck(missing, checked))
+			if len(missing) > 0 {
+				return told{exitFailed}
+			}
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringSliceVar(&rules.Require, "require", nil, "`facts` that must be there, with commas between them")
+	f.StringSliceVar(&rules.Tables, "tables", nil, "`pattern` of the names of tables and views; * stands for any letters")
+	f.BoolVar(&rules.Columns, "columns", false, "require them of each column of these, too")
+	f.SortFlags = false
+	return cmd
+}
+
+func (a *app) metadataQueryCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:        "query STATEMENT",
+		SuggestFor: []string{"sql", "select", "exec"},
+		Short:      "Pass one statement to the database as it is, and show its rows",
+		Long: `Query passes one statement to the database as it is: outside of a transaction and without the
+migration lock, also while migrations are switched off. What it changes is changed. A STATEMENT of
+- is read from standard input.`,
+		Example: `  whimbrel metadata query "SELECT * FROM users LIMIT 10"
+  whimbrel metadata query --json "SELECT count(*) FROM users"`,
+		Args: wantArgs("one statement, in quotes", 1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			statement := args[0]
+			if statement == standardInput {
+				text, err := io.ReadAll(a.Stdin)
+				if err != nil {
+					return err
+				}
+				statement = string(text)
+			}
+			return a.withTarget(cmd.Context(), a.openWithoutFiles, func(t *target) (render.Document, error) {
+				rows, err := t.migrator().Query(cmd.Context(), statement)
+				if err != nil {
+					return nil, err
+				}
+				return render.NewRows(rows), nil
+			})
+		},
+	}
+}
+
+// explainMetadata covers what is wrong with a metadata document, and with what is asked of it.
+func explainMetadata(f *render.Failure, err error) bool {
+	var all metadata.Errors
+	var one *metadata.Error
+	var rules *metadata.RulesError
+	switch {
+	case errors.As(err, &rules):
+		f.Kind, f.Next = kindUsage, `See "whimbrel metadata check --help".`
+		return true
+	case errors.As(err, &all):
+		one = all[0]
+		if len(all) > 1 {
+			for _, p := range all {
+				f.Problems = append(f.Problems, render.Problem{Message: p.Msg, File: p.File, Line: p.Line, Column: p.Column})
+			}
+		}
+	case !errors.As(err, &one):
+		return false
+	}
+	f.Kind, f.Message, f.File, f.Line, f.Column = kindSource, one.Msg, one.File, one.Line, one.Column
+	if strings.HasPrefix(one.Msg, "there is no ") && f.Direction == "" {
+		f.Next = "Nothing was changed."
+	}
+	return true
+}
