@@ -17,6 +17,9 @@ import (
 type MinimalOptions struct {
 	// From and To are the oldest and the newest version of the range.
 	From, To int64
+	// Downs, if it is not nil, returns a script that takes the range back: it is proved where one
+	// that drops what is created can't be written, or does not do.
+	Downs func() (string, error)
 	// DropData leaves out the statements of the range whose work no schema shows, which are
 	// else a *DataError.
 	DropData bool
@@ -25,8 +28,8 @@ type MinimalOptions struct {
 // Minimized is a range of migrations as the statements that make what they lead to.
 type Minimized struct {
 	Up string
-	// Down takes Up back: it drops what Up creates, newest first. Where HasDown is false there
-	// is none, and NoDown says why.
+	// Down takes Up back: it drops what Up creates, newest first, or is what Downs has returned. Where
+	// HasDown is false there is none, and NoDown says why.
 	Down    string
 	HasDown bool
 	NoDown  string
@@ -52,8 +55,27 @@ func Minimal(ctx context.Context, set *migration.Set, opts MinimalOptions, scrat
 	if err := m.write(); err != nil {
 		return nil, err
 	}
-	err := onScratch(ctx, scratch, func(db database.Database) error { return m.prove(ctx, db) })
-	return m.answer, err
+	prove := func(db database.Database) error { return m.prove(ctx, db) }
+	if err := onScratch(ctx, scratch, prove); err != nil {
+		return nil, err
+	}
+	if m.answer.HasDown || m.irreversible || opts.Downs == nil {
+		return m.answer, nil
+	}
+	why := m.answer.NoDown
+	var err error
+	if m.answer.Down, err = opts.Downs(); err != nil {
+		m.answer.NoDown = why + "; and the down scripts can't be joined: " + err.Error()
+		return m.answer, nil
+	}
+	m.answer.HasDown, m.answer.NoDown = true, ""
+	if err := onScratch(ctx, scratch, prove); err != nil {
+		return nil, err
+	}
+	if !m.answer.HasDown {
+		m.answer.NoDown = why + "; and with the down scripts joined " + m.answer.NoDown
+	}
+	return m.answer, nil
 }
 
 // NotSameError reports that the schema a range leads to can't be made in another way.
@@ -107,6 +129,8 @@ type minimizer struct {
 
 	first, last *catalog.Snapshot // before the range, and after it
 	grown       string            // the first object that was there before and is added to
+
+	irreversible bool // a migration has no down script
 }
 
 // choose finds what is before the range, and the range. What comes after it does not matter.
@@ -191,7 +215,7 @@ func (m *minimizer) write() error {
 	m.answer.Up = (&catalog.Snapshot{Preamble: preamble(m.last, created), Objects: created}).Text()
 	i := slices.IndexFunc(m.pieces, func(p migration.Migration) bool { return p.Down == nil })
 	if i >= 0 {
-		m.answer.NoDown = m.pieces[i].Up.File + " has no down script"
+		m.irreversible, m.answer.NoDown = true, m.pieces[i].Up.File+" has no down script"
 		return nil
 	}
 	if m.grown != "" {
@@ -313,7 +337,7 @@ func (m *minimizer) proveDown(ctx context.Context, db database.Database, by *whi
 		if ctx.Err() != nil {
 			return err
 		}
-		none("dropping what it creates fails: " + err.Error())
+		none("what takes it back fails: " + err.Error())
 		return nil
 	}
 	now, err := database.Snapshot(ctx, db, catalog.Options{})
@@ -321,7 +345,7 @@ func (m *minimizer) proveDown(ctx context.Context, db database.Database, by *whi
 		return err
 	}
 	if changes := catalog.Compare(m.first, now); len(changes) > 0 {
-		none("dropping what it creates leaves a difference: " + changes[0].String())
+		none("what takes it back leaves a difference: " + changes[0].String())
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/catalog"
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/inspect"
+	"github.com/whimbrel-db/whimbrel/internal/testdb"
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
@@ -205,4 +206,33 @@ func TestMinimalOfWhatDoesNotRun(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+// Where dropping is not enough the down scripts of the range are tried. Only what PostgreSQL has
+// can be added to what is there without a name of its own.
+func TestMinimalWithTheDownScripts(t *testing.T) {
+	t.Parallel()
+	db := open(t, testdb.Postgres(t))
+	set := setOf(t,
+		step{"CREATE TABLE a (id integer)", "DROP TABLE a"},
+		step{"CREATE TABLE b (id integer)", "DROP TABLE b"},
+		step{"COMMENT ON TABLE a IS 'x'", "COMMENT ON TABLE a IS NULL"})
+	opts := inspect.MinimalOptions{From: 2, To: 3}
+	for _, tt := range []struct{ downs, noDown string }{
+		{"COMMENT ON TABLE a IS NULL; DROP TABLE b", ""},
+		{"DROP TABLE b", "it adds to what was there before: table public.a; and with the down scripts joined what takes it back leaves a difference: table public.a: comment none"},
+		{"DROP TABLE x", "; and with the down scripts joined what takes it back fails: migration 3 minimal (down) failed: "},
+		{"", "; and the down scripts can't be joined: not today"},
+	} {
+		opts.Downs = func() (string, error) {
+			if tt.downs == "" {
+				return "", errors.New("not today")
+			}
+			return tt.downs, nil
+		}
+		got, err := inspect.Minimal(t.Context(), set, opts, inspect.Beside(db))
+		if err != nil || got.HasDown != (tt.noDown == "") || !strings.Contains(got.NoDown, tt.noDown) || got.HasDown && got.Down != tt.downs {
+			t.Errorf("%s: %+v, %v", tt.downs, got, err)
+		}
+	}
 }

@@ -33,6 +33,9 @@ type SquashOptions struct {
 type SquashRange struct {
 	Set      *migration.Set // all of the folder
 	From, To int64
+	// Down joins the down scripts of the range; it is an error if they can't be joined, or
+	// one is not there.
+	Down func() (string, error)
 }
 
 // SquashScripts are the up and the down script of a squash. No down script is "" and NoDown.
@@ -81,9 +84,7 @@ func Squash(fsys fs.FS, opts SquashOptions) (*Squashed, error) {
 	if i >= 0 {
 		result.Irreversible = s.pieces[i].Up.File
 	} else {
-		reversed := slices.Clone(s.pieces)
-		slices.Reverse(reversed)
-		down, err := s.join("down", reversed, func(m migration.Migration) *migration.Script { return m.Down })
+		down, err := s.join("down", s.reversed(), downOf)
 		if err != nil {
 			return nil, err
 		}
@@ -95,7 +96,7 @@ func Squash(fsys fs.FS, opts SquashOptions) (*Squashed, error) {
 
 // rewritten makes the squash of scripts that somebody else has written.
 func (s *squasher) rewritten() (*Squashed, error) {
-	texts, err := s.opts.Rewrite(SquashRange{Set: s.set, From: s.opts.From, To: s.opts.To})
+	texts, err := s.opts.Rewrite(SquashRange{Set: s.set, From: s.opts.From, To: s.opts.To, Down: s.downs})
 	if err != nil {
 		return nil, err
 	}
@@ -268,17 +269,49 @@ func (s *squasher) fits(up string) error {
 	return err
 }
 
+func downOf(m migration.Migration) *migration.Script { return m.Down }
+
+// reversed are the pieces newest first.
+func (s *squasher) reversed() []migration.Migration {
+	reversed := slices.Clone(s.pieces)
+	slices.Reverse(reversed)
+	return reversed
+}
+
+// downs joins the down scripts, without the head of a squash.
+func (s *squasher) downs() (string, error) {
+	for _, m := range s.pieces {
+		if m.Down == nil {
+			return "", &Error{File: m.Up.File, Msg: "has no down script"}
+		}
+	}
+	j, err := s.collect(s.reversed(), downOf)
+	if err != nil {
+		return "", err
+	}
+	return j.text.String(), j.check("the down scripts", j.text.String())
+}
+
 // join makes one script of several.
 func (s *squasher) join(direction string, pieces []migration.Migration, of func(migration.Migration) *migration.Script) (string, error) {
+	j, err := s.collect(pieces, of)
+	if err != nil {
+		return "", err
+	}
+	whole := s.head(direction, j) + j.text.String()
+	return whole, j.check(s.folder.path(s.file(direction)), whole)
+}
+
+// collect puts the scripts of migrations one behind the other.
+func (s *squasher) collect(pieces []migration.Migration, of func(migration.Migration) *migration.Script) (*joiner, error) {
 	j := &joiner{dialect: s.opts.Dialect}
 	for i, m := range pieces {
 		last := !slices.ContainsFunc(pieces[i+1:], func(m migration.Migration) bool { return !s.isEmpty(of(m)) })
 		if err := j.add(s.fileName(of(m)), of(m), last); err != nil {
-			return "", err
+			return nil, err
 		}
 	}
-	whole := s.head(direction, j) + j.text.String()
-	return whole, j.check(s.folder.path(s.file(direction)), whole)
+	return j, nil
 }
 
 // head says what a script is in the place of.

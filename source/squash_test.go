@@ -233,6 +233,9 @@ func TestSquashRewritten(t *testing.T) {
 		if r.From != 1 || r.To != 2 || r.Set.Len() != 2 {
 			t.Errorf("asked with %+v", r)
 		}
+		if downs, err := r.Down(); err != nil || downs != "\n-- 0002_b.down.sql\nDROP INDEX i\n;\n\n-- 0001_a.down.sql\nDROP TABLE a\n;\n" {
+			t.Errorf("the down scripts are %q, %v", downs, err)
+		}
 		return texts, nil
 	}
 	q, err := source.Squash(fsys, opts)

@@ -95,7 +95,7 @@ refused, unless --drop-data says that they may go.`,
 // rewriter lets package inspect write the scripts of a squash, and keeps what it has found.
 func rewriter(ctx context.Context, scratch inspect.Maker, dropData bool, found *inspect.Minimized) func(source.SquashRange) (source.SquashScripts, error) {
 	return func(r source.SquashRange) (source.SquashScripts, error) {
-		m, err := inspect.Minimal(ctx, r.Set, inspect.MinimalOptions{From: r.From, To: r.To, DropData: dropData}, scratch)
+		m, err := inspect.Minimal(ctx, r.Set, inspect.MinimalOptions{From: r.From, To: r.To, Downs: r.Down, DropData: dropData}, scratch)
 		if err != nil {
 			return source.SquashScripts{}, &scratchError{err}
 		}

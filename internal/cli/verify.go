@@ -90,17 +90,21 @@ const scratchAuto = "auto"
 
 // scratch opens the database beside which scratch databases are made: the target for "auto".
 func (a *app) scratch(ctx context.Context, where string) (inspect.Maker, func(), error) {
+	opts := database.Options{App: "whimbrel"} // what the server says on scratch is about nobody's database
 	switch where {
 	case "":
 		return nil, nil, usage("--scratch auto makes it beside the target.", "--scratch wants auto or the URL of a database")
 	case scratchAuto:
-		t, err := a.openWithoutFiles(ctx)
+		r, err := a.resolve()
 		if err != nil {
 			return nil, nil, err
 		}
-		return inspect.Beside(t.db), t.close, nil
+		opts.Schema, opts.HistoryTable = r.schema, r.historyTable
+		if where, err = a.databaseURL(); err != nil {
+			return nil, nil, err
+		}
 	}
-	db, err := database.Open(ctx, where, database.Options{App: "whimbrel"})
+	db, err := database.Open(ctx, where, opts)
 	if err != nil {
 		return nil, nil, &openError{err}
 	}

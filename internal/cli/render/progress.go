@@ -129,7 +129,11 @@ func (p *Printer) Notice(n database.Notice) {
 	pg.WriteString(pg.warn(severity+":") + " " + clean(n.Message))
 	if len(p.progress.running) == 1 { // else it can't be told whose it is
 		s := p.progress.running[0]
-		pg.WriteString(pg.faint(fmt.Sprintf(" (%s %s)", p.digits.Label(s.Version), clean(s.Name))))
+		of := clean(s.Name)
+		if s.Version != whimbrel.NilVersion {
+			of = p.digits.Label(s.Version) + " " + of
+		}
+		pg.WriteString(pg.faint(" (" + of + ")"))
 	}
 	pg.line()
 	for _, more := range []string{n.Detail, n.Hint} {
