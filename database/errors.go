@@ -22,13 +22,15 @@ var ErrHeadChanged = errors.New("the history changed while the lock was let go o
 type LockedError struct {
 	Set    string
 	Waited time.Duration
-	Holder Holder // the zero Holder: the database can't tell
+	Holder Holder // the zero Holder: the database can't tell, nor whether it is a migration (SQLite)
 }
 
 func (e *LockedError) Error() string {
 	msg := fmt.Sprintf("can't acquire lock: another process is migrating set %q", e.Set)
 	if h := e.Holder.String(); h != "" {
 		msg += " (" + h + ")"
+	} else {
+		msg += ", or writing to the database"
 	}
 	if e.Waited > 0 {
 		msg += fmt.Sprintf("; waited %s", e.Waited.Round(time.Millisecond))
@@ -75,6 +77,8 @@ func (e *UnsettledError) Error() string {
 	msg := fmt.Sprintf("the setting %q is stored and holds for whatever begins from now on, but a migration that began before is still running", e.Name)
 	if h := e.Holder.String(); h != "" {
 		msg += " (" + h + ")"
+	} else {
+		msg += ", or writing to the database"
 	}
 	if e.Waited > 0 {
 		msg += fmt.Sprintf("; waited %s", e.Waited.Round(time.Millisecond))
