@@ -187,7 +187,7 @@ func who(by string, since, until time.Time, reason string) string {
 type ProtectedError struct {
 	Database string // its name, which must be said
 	What     string // what was refused: "roll back", "reset", "seed", "reset the metadata"
-	Confirm  string // what was said instead
+	Overrule string // what was said instead
 	Reason   string
 	By       string
 	Since    time.Time
@@ -195,14 +195,8 @@ type ProtectedError struct {
 
 func (e *ProtectedError) Error() string {
 	msg := fmt.Sprintf("database %q is protected: refused to %s (setting protected is true", e.Database, e.What) + who(e.By, e.Since, time.Time{}, e.Reason)
-	if e.Confirm != "" {
-		msg += fmt.Sprintf("; its name is not %q", e.Confirm)
-	}
-	switch e.What {
-	case seedWord:
-		return msg + "; development data does not belong there"
-	case resetWord, metadataWord:
-		return msg + "; whoever means it changes the setting first"
+	if e.Overrule != "" {
+		msg += fmt.Sprintf("; its name is not %q", e.Overrule)
 	}
 	return msg + "; whoever means it says the database's name"
 }

@@ -26,9 +26,11 @@ type Options struct {
 	// AllowOutOfOrder applies pending versions below the newest applied one, which
 	// is else an *OutOfOrderError, unless the target's setting "order" is "any".
 	AllowOutOfOrder bool
-	// Confirm is the name of the database (Status.Database), which whoever wants a
-	// rollback of a database whose setting "protected" is true, or a reset of any, must say.
+	// Confirm is the name of the database (Status.Database), which whoever wants a reset must say.
 	Confirm string
+	// Overrule is the name of a database whose setting "protected" is true, and which shall be rolled
+	// back, reset or seeded all the same. It does nothing for any other.
+	Overrule string
 	// LockTimeout bounds each wait for the migration lock: 0 means what the target's
 	// setting "lock_timeout" says, below 0 (TryOnce) not to wait. The time begins
 	// anew whenever those who hold the lock have got on with the set's migrations.

@@ -57,12 +57,12 @@ func (m *Migrator) allowed(st *database.State, steps []Step) error {
 		return err
 	}
 	if hasStep(steps, database.Seed) {
-		if err := checkProtected(st, seedWord, ""); err != nil {
+		if err := checkProtected(st, seedWord, m.opts.Overrule); err != nil {
 			return err
 		}
 	}
 	if hasStep(steps, database.Down) {
-		return checkProtected(st, "roll back", m.opts.Confirm)
+		return checkProtected(st, "roll back", m.opts.Overrule)
 	}
 	return nil
 }
@@ -85,12 +85,12 @@ func checkMode(s database.Settings) error {
 
 // checkProtected refuses to do what can't be taken back to a protected database, unless
 // its name was said.
-func checkProtected(st *database.State, what, confirm string) error {
+func checkProtected(st *database.State, what, overrule string) error {
 	v, err := st.Settings.Get(database.Protected)
-	if err != nil || v.Value == v.Default || confirm != "" && confirm == st.Database {
+	if err != nil || v.Value == v.Default || overrule != "" && overrule == st.Database {
 		return err
 	}
-	return &ProtectedError{Database: st.Database, What: what, Confirm: confirm, Reason: v.Reason, By: v.ChangedBy, Since: v.ChangedAt}
+	return &ProtectedError{Database: st.Database, What: what, Overrule: overrule, Reason: v.Reason, By: v.ChangedBy, Since: v.ChangedAt}
 }
 
 // readDowns fills in the down scripts that come from the history.

@@ -188,11 +188,15 @@ func TestSeedIsRefusedWhereProtected(t *testing.T) {
 	if err := db.UpdateSetting(t.Context(), database.SettingUpdate{Name: database.Protected, Value: "true", Reason: "production"}); err != nil {
 		t.Fatal(err)
 	}
-	m := whimbrel.New(db, newSet(t), whimbrel.Options{Confirm: memdb.Name})
-	_, err := m.Seed(t.Context(), namedScripts("a", "CREATE TABLE a (x)"), whimbrel.SeedOptions{})
+	seeds := namedScripts("a", "CREATE TABLE a (x)")
+	_, err := whimbrel.New(db, newSet(t), whimbrel.Options{Confirm: memdb.Name, Overrule: "another"}).Seed(t.Context(), seeds, whimbrel.SeedOptions{})
 	var protected *whimbrel.ProtectedError
 	if !errors.As(err, &protected) || protected.What != "seed" || protected.Reason != "production" {
 		t.Errorf("got %v", err)
 	}
 	wantTables(t, target)
+	if _, err := whimbrel.New(db, newSet(t), whimbrel.Options{Overrule: memdb.Name}).Seed(t.Context(), seeds, whimbrel.SeedOptions{}); err != nil {
+		t.Error(err)
+	}
+	wantTables(t, target, "a")
 }

@@ -39,8 +39,8 @@ type ResetResult struct {
 // settings stay.
 //
 // Options.Confirm must be the database's name, else it is a *ConfirmError. A database whose setting
-// "protected" is true is a *ProtectedError whoever says its name, and one whose migrations
-// are switched off a *MigrationModeError, for a dry run too. What others have made of the
+// "protected" is true is a *ProtectedError, unless Options.Overrule says its name too; one whose migrations
+// are switched off is a *MigrationModeError, for a dry run too. What others have made of the
 // database's objects is a *database.InUseError. After an error nothing was changed. A
 // database that nobody has migrated has nothing to reset, and is left as it is.
 func (m *Migrator) Reset(ctx context.Context, opts ResetOptions) (*ResetResult, error) {
@@ -98,7 +98,7 @@ func (m *Migrator) mayReset(st *database.State, dryRun bool) error {
 	if err := checkMode(st.Settings); err != nil {
 		return err
 	}
-	if err := checkProtected(st, resetWord, ""); err != nil {
+	if err := checkProtected(st, resetWord, m.opts.Overrule); err != nil {
 		return err
 	}
 	if !dryRun && (m.opts.Confirm == "" || m.opts.Confirm != st.Database) {

@@ -84,7 +84,7 @@ func TestResetDryRun(t *testing.T) {
 	}
 }
 
-// Protection is from the reset itself, which wants the name of any database.
+// A protected database wants its name said by another word than that with which any is reset.
 func TestResetRefused(t *testing.T) {
 	t.Parallel()
 	for _, dry := range []bool{false, true} {
@@ -93,6 +93,14 @@ func TestResetRefused(t *testing.T) {
 		var protected *whimbrel.ProtectedError
 		if _, err := reset(t, db, memdb.Name, whimbrel.ResetOptions{DryRun: dry}); !errors.As(err, &protected) || protected.What != "reset" || protected.Reason != "because" {
 			t.Errorf("a protected database: got %v", err)
+		}
+		overruled := whimbrel.New(db, newSet(t, plain(2)...), whimbrel.Options{Overrule: memdb.Name})
+		if _, err := overruled.Reset(t.Context(), whimbrel.ResetOptions{DryRun: true}); err != nil {
+			t.Errorf("whoever says that he knows may: %v", err)
+		}
+		var confirm *whimbrel.ConfirmError
+		if _, err := overruled.Reset(t.Context(), whimbrel.ResetOptions{}); !errors.As(err, &confirm) {
+			t.Errorf("and that it is a reset which is meant: got %v", err)
 		}
 		setting(t, db, database.Protected, "false")
 		setting(t, db, database.MigrationMode, "false")

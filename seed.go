@@ -20,7 +20,7 @@ type SeedOptions struct {
 // Seed runs scripts with development data, in the order given, each in a transaction with its
 // event in the history, or all in one with Options.Atomic. A script that ran before, and
 // has not changed since, is left out. A database whose setting "protected" is true is
-// a *ProtectedError, whatever Options.Confirm says: such data has no place there.
+// a *ProtectedError, unless Options.Overrule is its name: such data has hardly a place there.
 func (m *Migrator) Seed(ctx context.Context, scripts []migration.Named, opts SeedOptions) (*Result, error) {
 	start := time.Now()
 	r := &Result{Set: m.set.Name()}
@@ -37,7 +37,7 @@ func (m *Migrator) planSeed(ctx context.Context, scripts []migration.Named, opts
 	if err != nil {
 		return nil, err
 	}
-	if err := checkProtected(st, seedWord, ""); err != nil {
+	if err := checkProtected(st, seedWord, m.opts.Overrule); err != nil {
 		return nil, err
 	}
 	seen := map[string]bool{}

@@ -35,16 +35,16 @@ func TestProtectedDatabaseIsNotRolledBackByAccident(t *testing.T) {
 		"To":       func(m *whimbrel.Migrator) error { _, err := m.To(t.Context(), 1); return err },
 		"Redo":     func(m *whimbrel.Migrator) error { _, err := m.Redo(t.Context(), 1); return err },
 	} {
-		for _, confirm := range []string{"", "another"} {
+		for _, overrule := range []string{"", "another"} {
 			var protected *whimbrel.ProtectedError
-			err := do(whimbrel.New(db, set, whimbrel.Options{Confirm: confirm}))
+			err := do(whimbrel.New(db, set, whimbrel.Options{Overrule: overrule}))
 			if !errors.As(err, &protected) || protected.Database != memdb.Name || protected.Reason != "because" {
-				t.Errorf("%s, saying %q: got %v", name, confirm, err)
+				t.Errorf("%s, saying %q: got %v", name, overrule, err)
 			}
 		}
 	}
 	wantTables(t, target, "t1", "t2")
-	r, err := whimbrel.New(db, set, whimbrel.Options{Confirm: memdb.Name}).Rollback(t.Context(), 1)
+	r, err := whimbrel.New(db, set, whimbrel.Options{Overrule: memdb.Name}).Rollback(t.Context(), 1)
 	if err != nil || !slices.Equal(versions(r.RolledBack), []int64{2}) {
 		t.Errorf("whoever says the name may: %+v, %v", r, err)
 	}

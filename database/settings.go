@@ -27,7 +27,7 @@ const (
 	// database; the reason stands beside it. SettingUpdate.Settle waits for who is at work already.
 	MigrationMode = "migration_mode"
 	// Protected keeps what can't be taken back from happening by accident: while it is
-	// true, a rollback must say the database's name, and there is no reset and no seed.
+	// true, whoever rolls back, resets or seeds must say the database's name.
 	Protected = "protected"
 	// LockTimeout bounds the wait for the migration lock where Options say nothing.
 	LockTimeout = "lock_timeout"
@@ -58,7 +58,7 @@ func DeclaredSettings() []DeclaredSetting {
 		{Name: LockTimeout, Type: DurationSetting, Default: "15s", Doc: "how long to wait for the migration lock; 0s tries once"},
 		{Name: MigrationMode, Type: BoolSetting, Default: "true", Doc: "while it is false, nothing may migrate this database"},
 		{Name: Order, Type: ChoiceSetting, Choices: []string{OrderStrict, OrderAny}, Default: OrderStrict, Doc: "whether pending migrations below the newest applied one are refused (strict) or applied (any)"},
-		{Name: Protected, Type: BoolSetting, Default: "false", Doc: "while it is true, a rollback must be told the database's name, and there is no reset and no seed"},
+		{Name: Protected, Type: BoolSetting, Default: "false", Doc: "while it is true, whoever rolls back, resets or seeds must say the database's name"},
 	}
 }
 

@@ -31,7 +31,7 @@ release can be rolled back with the files of an older one.`,
 	m.addSteps(cmd, "roll back this many migrations (default 1)")
 	cmd.Flags().BoolVar(&m.all, "all", false, "roll back everything")
 	m.addRun(cmd)
-	m.addConfirm(cmd)
+	addOverrule(cmd, &m.overrule)
 	a.completeVersionFlag(cmd)
 	return cmd
 }

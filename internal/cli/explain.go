@@ -242,10 +242,7 @@ func explainRule(f *render.Failure, err error) bool {
 	case errors.As(err, &prot):
 		f.Kind, f.Reason, f.By, f.Since = kindProtected, prot.Reason, prot.By, render.NewInstant(prot.Since)
 		f.Database, f.Message = prot.Database, strings.TrimSuffix(prot.Error(), "; whoever means it says the database's name")
-		f.Next = "If you mean it, name the database: --confirm " + prot.Database
-		if prot.What != "roll back" { // which the name alone does not allow
-			f.Next = `If you mean it: whimbrel settings set protected false --reason "…"`
-		}
+		f.Next = "If you mean it, name the database: --i-know " + prot.Database
 	default:
 		return false
 	}

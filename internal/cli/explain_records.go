@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel"
-	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
 )
 
@@ -23,7 +22,6 @@ func explainRecords(f *render.Failure, err error) bool {
 	var (
 		squashed *whimbrel.SquashedError
 		history  *whimbrel.HistoryError
-		prot     *whimbrel.ProtectedError
 	)
 	switch {
 	case errors.As(err, &squashed):
@@ -34,10 +32,6 @@ func explainRecords(f *render.Failure, err error) bool {
 		f.Kind, f.Event = kindHistory, new(render.NewEvent(history.Last))
 		f.Message = fmt.Sprintf("set %q has a history already: %s", history.Set, nowApplied(history))
 		f.Next = `A baseline is for a schema that nobody recorded. To set the record right all the same: --force --reason "…"`
-	case errors.As(err, &prot) && prot.What == string(database.Seed):
-		f.Kind, f.Reason, f.By, f.Since, f.Database = kindProtected, prot.Reason, prot.By, render.NewInstant(prot.Since), prot.Database
-		f.Message, _, _ = strings.Cut(prot.Error(), "; development data")
-		f.Next = "Development data does not belong there."
 	default:
 		return false
 	}

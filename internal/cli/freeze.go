@@ -38,7 +38,7 @@ database is frozen all the same.`,
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why, in a few `words`; whoever is refused is told")
 	cmd.Flags().DurationVar(&during, "for", 0, "`how long` it holds, such as 2h")
-	cmd.Flags().StringVar(&until, "until", "", "`when` it ends, such as 2026-11-30T08:00:00Z")
+	cmd.Flags().StringVar(&until, "until", "", "`when` it ends, such as 2026-11-30 or 2026-11-30T08:00:00Z (UTC)")
 	return cmd
 }
 

@@ -22,7 +22,7 @@ type migrateFlags struct {
 	outOfOrder bool
 	dryRun     bool
 	note       string
-	confirm    string
+	overrule   string
 }
 
 // number is a flag's value, nil-like until it is set.
@@ -87,9 +87,9 @@ func (m *migrateFlags) addRun(cmd *cobra.Command) {
 	f.StringVar(&m.note, "note", "", "`text` to keep with each entry of the history")
 }
 
-// addConfirm is for the commands that can roll back.
-func (m *migrateFlags) addConfirm(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&m.confirm, "confirm", "", "`name` of the database: a protected one must be named for a rollback")
+// addOverrule is for the commands that a protected database refuses.
+func addOverrule(cmd *cobra.Command, name *string) {
+	cmd.Flags().StringVar(name, "i-know", "", "`name` of the database, where it is protected and you mean it")
 }
 
 func conflicting(one, other string) error {
@@ -136,7 +136,7 @@ func (a *app) migrate(cmd *cobra.Command, m *migrateFlags, goal whimbrel.Goal, i
 		return err
 	}
 	defer t.close()
-	t.options.Note, t.options.Confirm = m.note, m.confirm
+	t.options.Note, t.options.Overrule = m.note, m.overrule
 	t.options.Atomic = t.atomic
 	if cmd.Flags().Changed("atomic") {
 		t.options.Atomic = m.atomic
@@ -152,7 +152,7 @@ func (a *app) migrate(cmd *cobra.Command, m *migrateFlags, goal whimbrel.Goal, i
 	plan, err := mig.Plan(ctx, goal)
 	if m.dryRun {
 		if protected := (*whimbrel.ProtectedError)(nil); errors.As(err, &protected) {
-			t.options.Confirm = protected.Database // to look at the plan is no danger
+			t.options.Overrule = protected.Database // to look at the plan is no danger
 			plan, err = t.migrator().Plan(ctx, goal)
 		}
 		if err != nil {

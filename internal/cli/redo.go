@@ -27,6 +27,6 @@ work on a migration that nobody else has yet, so edits to it are no error.`,
 	}
 	m.addSteps(cmd, "redo this many migrations (default 1)")
 	m.addRun(cmd)
-	m.addConfirm(cmd)
+	addOverrule(cmd, &m.overrule)
 	return cmd
 }

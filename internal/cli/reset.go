@@ -22,7 +22,7 @@ type Input struct {
 }
 
 func (a *app) resetCommand() *cobra.Command {
-	var yes, note string
+	var yes, overrule, note string
 	var dryRun bool
 	cmd := &cobra.Command{
 		Use:        "reset",
@@ -35,14 +35,14 @@ applied any more. What belongs to other roles and to extensions is named and lef
 and the settings stay.
 
 On a terminal it shows what it will drop and asks for the database's name; elsewhere --yes
-must say it. A protected database is not reset.`,
+must say it. For a protected database --i-know must say it, too.`,
 		Example: `  whimbrel reset --dry-run    # show what would be dropped
   whimbrel reset              # show it, and ask
   whimbrel reset --yes app    # in a script: the name of the database`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withTarget(cmd.Context(), a.openWithoutFiles, func(t *target) (render.Document, error) {
-				t.options.Note, t.options.Confirm = note, yes
+				t.options.Note, t.options.Confirm, t.options.Overrule = note, yes, overrule
 				if yes == "" && !dryRun && a.canAsk() {
 					return a.askAndReset(cmd.Context(), t)
 				}
@@ -52,6 +52,7 @@ must say it. A protected database is not reset.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&yes, "yes", "", "`name` of the database: reset it without asking")
+	addOverrule(cmd, &overrule)
 	f.BoolVar(&dryRun, "dry-run", false, "show what would be dropped and change nothing")
 	f.StringVar(&note, "note", "", "`text` to keep in the history")
 	f.SortFlags = false

@@ -13,7 +13,7 @@ import (
 const defaultSeeds = "seeds"
 
 func (a *app) seedCommand() *cobra.Command {
-	var dir string
+	var dir, overrule string
 	var opts whimbrel.SeedOptions
 	cmd := &cobra.Command{
 		Use:        "seed",
@@ -22,7 +22,7 @@ func (a *app) seedCommand() *cobra.Command {
 		Short:      "Run scripts with development data",
 		Long: `Seed runs the .sql files of a folder in the order of their names, each in a transaction of
 its own together with its entry in the history. A file that ran before and has not changed is
-left out. A database whose setting "protected" is true is refused.`,
+left out. A database whose setting "protected" is true is refused, unless --i-know names it.`,
 		Example: `  whimbrel seed
   whimbrel seed --seeds testdata/people
   whimbrel seed --again          # also what ran before`,
@@ -38,6 +38,7 @@ left out. A database whose setting "protected" is true is refused.`,
 				return err
 			}
 			defer t.close()
+			t.options.Overrule = overrule
 			result, err := t.migrator().Seed(ctx, scripts, opts)
 			result.Duration = time.Since(begun)
 			doc := render.NewResult(result)
@@ -53,6 +54,7 @@ left out. A database whose setting "protected" is true is refused.`,
 		},
 	}
 	cmd.Flags().StringVar(&dir, "seeds", defaultSeeds, "`folder` of the scripts")
+	addOverrule(cmd, &overrule)
 	cmd.Flags().BoolVar(&opts.Again, "again", false, "also what ran before as it is")
 	return cmd
 }

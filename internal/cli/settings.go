@@ -78,7 +78,7 @@ func (a *app) settingsSetCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why, in a few `words`; whoever is refused is told")
 	cmd.Flags().DurationVar(&during, "for", 0, "`how long` it holds, such as 2h; then the default holds again")
-	cmd.Flags().StringVar(&until, "until", "", "`when` it ends, such as 2026-11-30T08:00:00Z")
+	cmd.Flags().StringVar(&until, "until", "", "`when` it ends, such as 2026-11-30 or 2026-11-30T08:00:00Z (UTC)")
 	return cmd
 }
 
@@ -94,14 +94,19 @@ func settingUntil(until string, during time.Duration, hasDuring bool) (time.Time
 	case until == "":
 		return time.Time{}, nil
 	}
-	t, err := time.Parse(time.RFC3339, until)
-	switch {
-	case err != nil:
-		return t, usage("", "--until %q: want a time such as %s", until, now.UTC().Add(time.Hour).Format(time.RFC3339))
-	case t.Before(now):
-		return t, usage("", "--until %s is over already", until)
+	for _, form := range []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly} {
+		t, err := time.Parse(form, until)
+		switch {
+		case err != nil:
+			continue
+		case t.Before(now):
+			return t, usage("", "--until %s is over already", until)
+		}
+		return t, nil
 	}
-	return t, nil
+	soon := now.UTC().Add(24 * time.Hour)
+	return time.Time{}, usage("", "--until %q: want a date such as %s, or a time such as %s (UTC, where it says nothing else)",
+		until, soon.Format(time.DateOnly), soon.Format(time.RFC3339))
 }
 
 func (a *app) settingsUnsetCommand() *cobra.Command {

@@ -29,6 +29,6 @@ To take everything back, say "whimbrel down --all".`,
 		ValidArgsFunction: a.completeVersions(1),
 	}
 	m.addRun(cmd)
-	m.addConfirm(cmd)
+	addOverrule(cmd, &m.overrule)
 	return cmd
 }
