@@ -137,13 +137,15 @@ func quoteIfNeeded(name string) string {
 	return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
 }
 
-// String counts the objects.
-func (s *Snapshot) String() string {
-	n := 0
+// Count returns how many objects there are, without those that are parts of others.
+func (s *Snapshot) Count() (n int) {
 	for i := range s.Objects {
 		if !s.Objects[i].Part {
 			n++
 		}
 	}
-	return fmt.Sprintf("%s, %d objects", s.Dialect, n)
+	return n
 }
+
+// String counts the objects.
+func (s *Snapshot) String() string { return fmt.Sprintf("%s, %d objects", s.Dialect, s.Count()) }

@@ -18,10 +18,7 @@ func (s *Snapshot) Statements() []string {
 	for i := range s.Objects {
 		all = append(all, s.Objects[i].SQL...)
 	}
-	for i := range s.Objects {
-		all = append(all, s.Objects[i].Late...)
-	}
-	return all
+	return append(all, s.late()...)
 }
 
 // Text returns the statements as a script, in whose head stands what was omitted.
@@ -34,24 +31,29 @@ func (s *Snapshot) Text() string {
 		}
 		b.WriteByte('\n')
 	}
-	for i, sql := range s.Statements() {
-		if i > 0 && (strings.Contains(sql, "\n") || !sameSubject(sql)) {
-			b.WriteByte('\n')
+	// what belongs together stands together
+	write := func(statements []string) {
+		for i, sql := range statements {
+			if b.Len() > 0 && !strings.HasSuffix(b.String(), "\n\n") && (i == 0 || strings.Contains(sql, "\n")) {
+				b.WriteByte('\n')
+			}
+			b.WriteString(sql + ";\n")
 		}
-		b.WriteString(sql)
-		b.WriteString(";\n")
 	}
+	write(s.Preamble)
+	for i := range s.Objects {
+		write(s.Objects[i].SQL)
+	}
+	write(s.late())
 	return b.String()
 }
 
-// sameSubject says that a statement goes on about what the one before it made.
-func sameSubject(sql string) bool {
-	for _, verb := range []string{"COMMENT ", "ALTER ", "GRANT ", "REVOKE "} {
-		if strings.HasPrefix(sql, verb) {
-			return true
-		}
+// late returns the statements that come last.
+func (s *Snapshot) late() (all []string) {
+	for i := range s.Objects {
+		all = append(all, s.Objects[i].Late...)
 	}
-	return false
+	return all
 }
 
 // Fingerprint returns a SHA-256 in hexadecimal digits over what Compare compares: two snapshots

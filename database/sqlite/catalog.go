@@ -73,7 +73,7 @@ WHERE s.sql IS NOT NULL AND s.name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY s.ro
 func (r *schemaReader) objects() []catalog.Object {
 	var objects []catalog.Object
 	for _, row := range r.rows {
-		o := catalog.Object{Name: row.name, SQL: []string{row.sql}}
+		o := catalog.Object{Name: row.name, SQL: []string{withoutEnd(row.sql)}}
 		switch {
 		case row.use == "virtual":
 			o.Kind = catalog.VirtualTable

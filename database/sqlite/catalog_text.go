@@ -39,6 +39,19 @@ func tokens(sql string) tokenList {
 	return list
 }
 
+// withoutEnd cuts off white space and comments at the end of a statement: what follows must not become part of
+// the comment.
+func withoutEnd(sql string) string {
+	end := 0
+	for _, at := range token.FindAllStringIndex(sql, -1) {
+		t := sql[at[0]:at[1]]
+		if strings.TrimSpace(t) != "" && !strings.HasPrefix(t, "--") && !strings.HasPrefix(t, "/*") {
+			end = at[1]
+		}
+	}
+	return sql[:end]
+}
+
 func quoted(t string) bool { return strings.ContainsAny(t[:1], "\"`[") }
 
 // requote writes a name in quotes as it is written elsewhere: without them if it needs none.

@@ -37,12 +37,10 @@ whose name ends in .json has it as a document that "whimbrel diff" can read.`,
 				if err != nil {
 					return nil, err
 				}
-				doc := &render.Snapshot{Dialect: s.Dialect, Server: s.Server, Fingerprint: s.Fingerprint(), Objects: len(s.Objects), File: out}
-				if out == "" {
-					doc.Text = s.Text()
-					return doc, nil
+				if out != "" {
+					err = writeSnapshot(out, s)
 				}
-				return doc, writeSnapshot(out, s)
+				return render.NewSnapshot(s, out), err
 			})
 		},
 	}

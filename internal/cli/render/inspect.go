@@ -1,15 +1,35 @@
 package render
 
-import "github.com/whimbrel-db/whimbrel/catalog"
+import (
+	"cmp"
+	"strings"
+
+	"github.com/rogpeppe/go-internal/diff"
+
+	"github.com/whimbrel-db/whimbrel/catalog"
+)
 
 // Snapshot answers snapshot.
 type Snapshot struct {
-	Dialect     string `json:"dialect"`
-	Server      string `json:"server"`
-	Fingerprint string `json:"fingerprint"`
-	Objects     int    `json:"objects"`
-	File        string `json:"file,omitempty"` // where it was written to
-	Text        string `json:"text,omitempty"` // the SQL, if it was not written to a file
+	Dialect     string   `json:"dialect"`
+	Server      string   `json:"server"`
+	Fingerprint string   `json:"fingerprint"`
+	Objects     int      `json:"objects"`
+	Omitted     []string `json:"omitted"`        // what the database has and a snapshot can't hold
+	File        string   `json:"file,omitempty"` // where it was written to
+	Text        string   `json:"text,omitempty"` // the SQL, if it was not written to a file
+}
+
+// NewSnapshot tells of a snapshot that was written to a file, or that is to be shown.
+func NewSnapshot(s *catalog.Snapshot, file string) *Snapshot {
+	d := &Snapshot{Dialect: s.Dialect, Server: s.Server, Fingerprint: s.Fingerprint(), Objects: s.Count(), Omitted: s.Omitted, File: file}
+	if d.Omitted == nil {
+		d.Omitted = []string{}
+	}
+	if file == "" {
+		d.Text = s.Text()
+	}
+	return d
 }
 
 func (d *Snapshot) write(pg *page) {
@@ -18,6 +38,12 @@ func (d *Snapshot) write(pg *page) {
 		return
 	}
 	pg.line("Wrote " + count(d.Objects, "object") + " to " + d.File + ".")
+	if len(d.Omitted) > 0 {
+		pg.line(pg.warn("The database has more, which is not in it:"))
+	}
+	for _, what := range d.Omitted {
+		pg.line("  " + what)
+	}
 }
 
 // Change is a difference between two schemas.
@@ -55,8 +81,27 @@ func (pg *page) changes(indent string, changes []Change) {
 			text = "- " + text
 		default:
 			text = "~ " + text
+			if strings.Contains(c.Expected+c.Found, "\n") {
+				pg.line(indent + pg.warn("~ "+c.Kind+" "+c.Name+": "+c.Detail))
+				pg.lines(indent+"    ", c.Expected, c.Found)
+				continue
+			}
 		}
 		pg.line(indent + pg.warn(text))
+	}
+}
+
+// lines shows which lines of a text are different.
+func (pg *page) lines(indent, expected, found string) {
+	text := func(s string) []byte { return []byte(strings.TrimSuffix(cmp.Or(s, "none"), "\n") + "\n") }
+	changes := string(diff.Diff("expected", text(expected), "found", text(found)))
+	if _, hunks, ok := strings.Cut(changes, "\n+++ found\n"); ok {
+		changes = hunks
+	}
+	for line := range strings.Lines(changes) {
+		if !strings.HasPrefix(line, "@@") {
+			pg.line(indent + pg.diff(strings.TrimSuffix(line, "\n")))
+		}
 	}
 }
 

@@ -22,6 +22,16 @@ CREATE VIEW v AS SELECT id, name FROM plain WHERE name LIKE 'a%';
 CREATE VIEW a_before (x, y) AS SELECT * FROM v;
 CREATE TRIGGER t1 AFTER INSERT ON plain WHEN new.id > 5 BEGIN UPDATE plain SET name = 'x;y' WHERE id = new.id; DELETE FROM other; END;
 CREATE TRIGGER t2 INSTEAD OF UPDATE OF name ON v BEGIN SELECT 1; END;
+CREATE VIEW commented AS SELECT 1 AS a -- at the end
+;
+CREATE INDEX commented_index ON plain (name) -- at the end
+;
+CREATE TABLE commented_table (a) /* at the end */ -- at the end
+;
+CREATE VIRTUAL TABLE commented_words USING fts5(a) -- at the end
+;
+CREATE TRIGGER commented_trigger AFTER INSERT ON plain BEGIN SELECT 1; END -- at the end
+;
 CREATE VIRTUAL TABLE words USING fts5(title, body, tokenize = 'porter ascii');
 CREATE VIRTUAL TABLE boxes USING rtree(id, x0, x1);
 INSERT INTO constrained (b, c) VALUES ('b', 1);
