@@ -32,19 +32,20 @@ func (s *Snapshot) Text() string {
 		b.WriteByte('\n')
 	}
 	// what belongs together stands together
-	write := func(statements []string) {
+	write := func(statements []string, part bool) {
 		for i, sql := range statements {
-			if b.Len() > 0 && !strings.HasSuffix(b.String(), "\n\n") && (i == 0 || strings.Contains(sql, "\n")) {
+			apart := i == 0 && !part || strings.Contains(sql, "\n")
+			if apart && b.Len() > 0 && !strings.HasSuffix(b.String(), "\n\n") {
 				b.WriteByte('\n')
 			}
 			b.WriteString(sql + ";\n")
 		}
 	}
-	write(s.Preamble)
+	write(s.Preamble, false)
 	for i := range s.Objects {
-		write(s.Objects[i].SQL)
+		write(s.Objects[i].SQL, s.Objects[i].Part)
 	}
-	write(s.late())
+	write(s.late(), false)
 	return b.String()
 }
 
