@@ -181,7 +181,8 @@ func TestCompare(t *testing.T) {
 			table("t"), column("t", "a", "type", "int", "default", "1"), column("t", "b", "type", "text"), column("t", "c"),
 			object(catalog.Index, "s", "t", "i"), table("u"), column("u", "x"),
 			{Kind: catalog.Function, Schema: "s", Name: "f", Signature: "(int)"},
-			{Kind: catalog.Composite, Schema: "s", Name: "pair"}, column("pair", "left"),
+			{Kind: catalog.Composite, Schema: "s", Name: "pair"},
+			column("pair", "left"),
 		}
 	}
 	for _, c := range []struct {
