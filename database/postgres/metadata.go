@@ -21,7 +21,7 @@ const metadataPatience = 15 * time.Second
 // keep there, so that nothing becomes newer for those who don't. An id is the object's address in the
 // catalogues; which of them a database has made is known by made_in, the table's own oid and the server's
 // major version: a dump that is restored, and pg_upgrade, hand out others.
-const metadataTable = `CREATE TABLE IF NOT EXISTS %s (
+const metadataTable = `CREATE TABLE %s (
 	kind text NOT NULL,
 	name text NOT NULL,
 	facts text NOT NULL,
@@ -54,7 +54,7 @@ objects AS (
 			JOIN pg_catalog.pg_namespace en ON en.oid = e.typnamespace), '') || ')',
 			'', 'pg_catalog.pg_proc'::regclass, p.oid, 0
 		FROM pg_catalog.pg_proc p JOIN ns n ON n.oid = p.pronamespace
-		WHERE NOT EXISTS (SELECT FROM ext WHERE ext.classid = 'pg_catalog.pg_proc'::regclass AND ext.objid = p.oid)
+		WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid = p.oid AND d.deptype IN ('e', 'i')) -- a range type has functions
 	UNION ALL SELECT 'type', n.nspname, t.typname, '', '', 'pg_catalog.pg_type'::regclass, t.oid, 0
 		FROM pg_catalog.pg_type t JOIN ns n ON n.oid = t.typnamespace LEFT JOIN pg_catalog.pg_class c ON c.oid = t.typrelid
 		WHERE (t.typtype IN ('d', 'e', 'r') OR t.typtype = 'c' AND c.relkind = 'c' OR t.typtype = 'b' AND t.typcategory <> 'A')
@@ -158,16 +158,24 @@ func (b *batch) PutMetadata(ctx context.Context, change *metadata.Change) error 
 	if err := b.flush(ctx); err != nil {
 		return err
 	}
-	if err := b.lockMetadata(ctx); err != nil {
+	name := table(b.schema, b.db.names.Metadata)
+	there := false
+	if err := b.lockMetadata(ctx, query{sql: "SELECT pg_catalog.to_regclass($1) IS NOT NULL", args: []arg{text(name)}, row: func(r *row) error {
+		there = r.boolean()
+		return r.err
+	}}); err != nil {
 		return err
 	}
-	name := table(b.schema, b.db.names.Metadata)
+	if !there { // to create is more than some roles may, also where nothing is created
+		if err := b.add(ctx, query{sql: fmt.Sprintf(metadataTable, name)}); err != nil {
+			return err
+		}
+	}
 	rows, err := metadataRows(change.Entries)
 	if err != nil {
 		return err
 	}
 	err = b.add(ctx,
-		query{sql: fmt.Sprintf(metadataTable, name), quiet: true},
 		query{sql: "DELETE FROM " + name},
 		query{
 			sql: "INSERT INTO " + name + ` (kind, name, facts, id, made_in)
@@ -180,18 +188,19 @@ SELECT e ->> 0, e ->> 1, e ->> 2, e ->> 3, pg_catalog.to_regclass($2)::oid || '/
 	return b.comment(ctx, change.Comments)
 }
 
-// lockMetadata keeps other batches from changing the metadata until this one is over.
-func (b *batch) lockMetadata(ctx context.Context) error {
+// lockMetadata keeps other batches from changing the metadata until this one is over, and asks what
+// else there is to ask.
+func (b *batch) lockMetadata(ctx context.Context, more ...query) error {
 	opts := database.LockOptions{Timeout: metadataPatience}
 	return b.db.poll(ctx, b.c, metadataLock, opts, func(ctx context.Context) (got bool, holder database.Holder, err error) {
-		err = b.c.pipeline(ctx, query{
+		err = b.c.pipeline(ctx, append([]query{{
 			sql:  "SELECT pg_catalog.pg_try_advisory_xact_lock(" + lockKey + ")",
 			args: []arg{text(b.schema), text(b.db.names.History), text(metadataLock)},
 			row: func(r *row) error {
 				got = r.boolean()
 				return r.err
 			},
-		})
+		}}, more...)...)
 		if err == nil && !got {
 			holder = b.db.holder(ctx, b.c, b.schema, metadataLock)
 		}

@@ -32,7 +32,7 @@ func (a *app) metadataCommand() *cobra.Command {
 		Long: `Metadata are facts about schemas, tables, columns, views, functions and types: what they are
 for, whose they are, tags such as pii, links, and keys of your own. They are written as YAML
 beside the migrations and kept in the database; descriptions are its comments, too.`,
-		Example: `  whimbrel metadata apply             # make migrations/metadata.yaml what the database keeps
+		Example: `  whimbrel metadata apply             # keep what migrations/metadata.yaml says
   whimbrel metadata export            # show what it keeps
   whimbrel metadata inconsistent      # what is said of objects that are gone
   whimbrel metadata check --require description,owner --tables 'public.*'`,
@@ -157,7 +157,7 @@ func (a *app) readMetadata(args []string) (*metadata.Document, error) {
 func (a *app) metadataDiffCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "diff [FILE]",
-		Short: "Compare the metadata that the database keeps with a YAML file",
+		Short: "Compare a YAML file with what the database keeps",
 		Long: `Diff shows what applying the file would change: + is what only the file has, - what only the
 database has, ~ what is different. It exits with 3 if there is anything. The file is
 found as by apply.`,
@@ -197,7 +197,7 @@ func (a *app) metadataReloadCommand() *cobra.Command {
 which nothing was said before. Where the database knows its objects by more than their names, an
 entry goes along with an object that was renamed, and stays with one that was created anew.`,
 		Example: `  whimbrel metadata reload --dry-run
-  whimbrel metadata reload && whimbrel metadata export --out migrations/metadata.yaml`,
+  whimbrel metadata reload`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.changeMetadata(cmd.Context(), &m, func(by *whimbrel.Migrator, opts whimbrel.MetadataOptions) (*whimbrel.MetadataResult, error) {
@@ -233,7 +233,7 @@ func (a *app) metadataInconsistentCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:        "inconsistent",
 		SuggestFor: []string{"stale", "orphans", "inconsistency"},
-		Short:      "List what is said of objects that are gone, renamed, or others now",
+		Short:      "List what is said of objects that are gone or others now",
 		Example: `  whimbrel metadata inconsistent
   whimbrel metadata inconsistent --json`,
 		Args: noArgs,
@@ -276,7 +276,7 @@ not: for a pipeline. The facts are description, owner, tags, links, and keys.NAM
 own. Without --tables it looks at all tables; a pattern is of tables and views.`,
 		Example: `  whimbrel metadata check --require description,owner --tables 'public.*'
   whimbrel metadata check --require description --columns
-  whimbrel metadata check --require keys.retention --tables public.users --tables 'audit.*'`,
+  whimbrel metadata check --require keys.retention --tables 'audit.*'`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			t, err := a.openWithoutFiles(cmd.Context())
@@ -307,7 +307,7 @@ func (a *app) metadataQueryCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:        "query STATEMENT",
 		SuggestFor: []string{"sql", "select", "exec"},
-		Short:      "Pass one statement to the database as it is, and show its rows",
+		Short:      "Pass one statement to the database, and show its rows",
 		Long: `Query passes one statement to the database as it is: outside of a transaction and without the
 migration lock, also while migrations are switched off. What it changes is changed. A STATEMENT of
 - is read from standard input.`,

@@ -1,0 +1,266 @@
+package postgres_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/testdb"
+	"github.com/whimbrel-db/whimbrel/metadata"
+)
+
+// describable has an object of each kind that can be described, and others.
+const describable = `
+CREATE SCHEMA "My app";
+CREATE TABLE "My app"."T.1" (id int, "Odd ""c" text);
+CREATE TABLE parted (x int) PARTITION BY RANGE (x);
+CREATE TABLE part PARTITION OF parted DEFAULT;
+CREATE EXTENSION file_fdw; CREATE SERVER files FOREIGN DATA WRAPPER file_fdw;
+CREATE FOREIGN TABLE far (y text) SERVER files OPTIONS (filename '/dev/null');
+CREATE VIEW seen AS SELECT x AS vx FROM parted;
+CREATE MATERIALIZED VIEW kept AS SELECT 1 AS mx;
+CREATE TYPE mood AS ENUM ('happy');
+CREATE TYPE pair AS (a int, b text);
+CREATE DOMAIN "My app".positive AS int CHECK (VALUE > 0);
+CREATE TYPE span AS RANGE (subtype = int);
+CREATE FUNCTION f(a int, b double precision[], OUT c mood) LANGUAGE sql AS $$ SELECT 'happy'::mood $$;
+CREATE FUNCTION f(a "My app".positive[], VARIADIC b mood[]) RETURNS int LANGUAGE sql AS 'SELECT 1';
+CREATE PROCEDURE p() LANGUAGE sql AS 'SELECT 1';
+CREATE AGGREGATE "My app".total(int) (sfunc = int4pl, stype = int);
+CREATE TEMP TABLE mine (x int);
+CREATE INDEX i ON parted (x); CREATE SEQUENCE s;
+`
+
+var describedNames = []string{
+	"column My app.\"T.1\".\"Odd \"\"c\"", "column My app.\"T.1\".id", "column public.far.y", "column public.part.x", "column public.parted.x",
+	"function My app.total(integer)", "function public.f(\"My app\".positive[], public.mood[])", "function public.f(integer, double precision[])", "function public.p()",
+	"schema My app", "schema public",
+	"table My app.\"T.1\"", "table public.far", "table public.part", "table public.parted",
+	"type My app.positive", "type public.mood", "type public.pair", "type public.span",
+	"view column public.kept.mx", "view column public.seen.vx", "view public.kept", "view public.seen",
+}
+
+func metadataOf(t testing.TB, db database.Database) *metadata.State {
+	t.Helper()
+	s, err := db.Metadata(background(t))
+	must(t, err)
+	return s
+}
+
+func put(t testing.TB, db database.Database, change func(*metadata.State) (*metadata.Change, error)) error {
+	t.Helper()
+	b, err := db.Begin(background(t), "s", database.LockOptions{Timeout: patience})
+	must(t, err)
+	defer b.Rollback(background(t))
+	s, err := b.Metadata(background(t))
+	must(t, err)
+	c, err := change(s)
+	must(t, err)
+	if err := b.PutMetadata(background(t), c); err != nil {
+		return err
+	}
+	return b.Commit(background(t))
+}
+
+// describeAll says of every object that it is itself.
+func describeAll(t testing.TB) func(*metadata.State) (*metadata.Change, error) {
+	return func(s *metadata.State) (*metadata.Change, error) {
+		var all []metadata.Entry
+		for _, o := range s.Objects {
+			all = append(all, metadata.Entry{Name: o.Name, Facts: metadata.Facts{Description: "It's\n\\" + o.Name.String()}})
+		}
+		d, err := metadata.NewDocument(all...)
+		must(t, err)
+		return s.Apply(d)
+	}
+}
+
+func TestEverythingCanBeDescribed(t *testing.T) {
+	t.Parallel()
+	for _, m := range testdb.PostgresMajors(t) {
+		t.Run(fmt.Sprint(m.Major), func(t *testing.T) {
+			t.Parallel()
+			url := m.New(t)
+			c := connect(t, url)
+			do(t, c, describable)
+			do(t, c, `ALTER DATABASE `+"\""+value(t, c, "current_database()")+"\""+` SET search_path = "My app", pg_catalog`)
+			for _, opts := range []database.Options{{Schema: "public"}, {Schema: "whimbrel"}} {
+				db := open(t, url, opts)
+				must(t, put(t, db, describeAll(t)))
+				s := metadataOf(t, db)
+				var names []string
+				for _, o := range s.Objects {
+					if opts.Schema == "public" || o.Name.Object != "whimbrel" {
+						names = append(names, string(o.Name.Kind)+" "+o.Name.String())
+					}
+					if want := "It's\n\\" + o.Name.String(); o.Comment != want && o.Name.Object != "whimbrel" {
+						t.Errorf("the comment of %s is %q", o.Name, o.Comment)
+					}
+				}
+				slices.Sort(names)
+				if !slices.Equal(names, describedNames) {
+					t.Errorf("objects %s", strings.Join(names, "\n"))
+				}
+				if all := s.Inconsistent(); len(all) != 0 {
+					t.Error(all)
+				}
+				must(t, put(t, db, func(s *metadata.State) (*metadata.Change, error) { return s.Reset(), nil }))
+				if left := value(t, c, `SELECT count(*) FROM pg_description d WHERE description LIKE 'It''s%'`); left != "0" {
+					t.Errorf("%s comments are left", left)
+				}
+				do(t, c, "DROP TABLE IF EXISTS public.whimbrel_history, public.whimbrel_settings, public.whimbrel_metadata")
+			}
+		})
+	}
+}
+
+func TestWhatBecameOfDescribedObjects(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	do(t, c, `CREATE TABLE users (id int, email text); CREATE TABLE gone (x int); CREATE TABLE anew (x int); CREATE TABLE tv (x int);
+		CREATE VIEW v AS SELECT 1 AS x; CREATE VIEW again AS SELECT 1 AS x; CREATE TYPE mood AS ENUM ('a'); CREATE SCHEMA app; CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'`)
+	db := open(t, url)
+	must(t, put(t, db, describeAll(t)))
+	for _, sql := range []string{
+		`ALTER TABLE users RENAME TO people`, `ALTER TABLE people RENAME COLUMN email TO mail`, `ALTER TABLE people SET SCHEMA app`,
+		`DROP TABLE gone`, `DROP TABLE anew`, `CREATE TABLE anew (x int)`, `DROP TABLE tv`, `CREATE VIEW tv AS SELECT 1 AS x`,
+		`CREATE OR REPLACE VIEW v AS SELECT 1 AS x, 2 AS y`, `DROP VIEW again`, `CREATE VIEW again AS SELECT 1 AS x`,
+		`ALTER TYPE mood RENAME TO feeling`, `DROP FUNCTION f`, `VACUUM FULL`, // which gives no table another identity
+	} {
+		do(t, c, sql)
+	}
+	got := map[string]string{}
+	for _, in := range metadataOf(t, db).Inconsistent() {
+		got[in.Name.Kind.Type()+" "+in.Name.String()] = in.Reason
+	}
+	const another = "dropped and created again: another %s has the name now"
+	want := map[string]string{
+		"table public.users":        "renamed to app.people",
+		"column public.users.id":    "renamed to app.people.id",
+		"column public.users.email": "renamed to app.people.mail",
+		"table public.gone":         "it does not exist any more",
+		"column public.gone.x":      "its table does not exist any more",
+		"table public.anew":         fmt.Sprintf(another, "table"),
+		"column public.anew.x":      fmt.Sprintf(another, "column"),
+		"table public.tv":           "it is a view now",
+		"column public.tv.x":        "it belongs to a view now",
+		"view public.again":         fmt.Sprintf(another, "view"),
+		"column public.again.x":     fmt.Sprintf(another, "column"),
+		"type public.mood":          "renamed to public.feeling",
+		"function public.f()":       "it does not exist any more",
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q", got)
+	}
+	must(t, put(t, db, func(s *metadata.State) (*metadata.Change, error) { return s.Reload(), nil }))
+	var left []string
+	for _, in := range metadataOf(t, db).Inconsistent() {
+		left = append(left, in.Name.String())
+	}
+	if want := []string{"public.gone", "public.gone.x", "public.tv", "public.tv.x", "public.f()"}; !slices.Equal(left, want) {
+		t.Errorf("after a reload %q are left", left)
+	}
+	if got := value(t, c, "obj_description('anew'::regclass)"); got != "It's\n\\public.anew" {
+		t.Errorf("the comment of what was created anew is %q", got)
+	}
+}
+
+// A dump that is restored, and a copy made by hand, have other objects with the same names: names are all
+// that counts then.
+func TestRestoredMetadata(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	do(t, c, "CREATE TABLE a (x int)")
+	db := open(t, url)
+	must(t, put(t, db, describeAll(t)))
+	do(t, c, `CREATE TABLE copy AS TABLE whimbrel_metadata`)
+	do(t, c, `DROP TABLE whimbrel_metadata`)
+	do(t, c, `ALTER TABLE copy RENAME TO whimbrel_metadata; DROP TABLE a; CREATE TABLE a (x int)`)
+	s := metadataOf(t, db)
+	if len(s.Entries) != 3 || s.Entries[0].ID != "" || len(s.Inconsistent()) != 0 {
+		t.Errorf("%+v, %+v", s.Entries, s.Inconsistent())
+	}
+}
+
+// What the role may not do leaves nothing behind.
+func TestMetadataWithoutPrivileges(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	do(t, c, "CREATE TABLE mine (x int)")
+	db := open(t, url)
+	must(t, put(t, db, func(s *metadata.State) (*metadata.Change, error) { return &metadata.Change{}, nil }))
+	do(t, c, "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+	role := newRole(t, c)
+	do(t, c, fmt.Sprintf("GRANT USAGE ON SCHEMA public TO %[1]s; GRANT ALL ON ALL TABLES IN SCHEMA public TO %[1]s", role))
+	other := open(t, asRole(url, role))
+	if s := metadataOf(t, other); len(s.Objects) == 0 {
+		t.Error("it sees nothing")
+	}
+	must(t, put(t, other, func(*metadata.State) (*metadata.Change, error) { return &metadata.Change{}, nil })) // to write is a matter of grants
+	err := put(t, other, describeAll(t))
+	var st *database.StatementError
+	if !errors.As(err, &st) || st.Code != "42501" || !strings.Contains(st.Message, "must be owner") {
+		t.Errorf("%v", err)
+	}
+	if s := metadataOf(t, db); len(s.Entries) != 0 {
+		t.Errorf("%+v", s.Entries)
+	}
+}
+
+func TestQueryValues(t *testing.T) {
+	t.Parallel()
+	db := open(t, testdb.Postgres(t))
+	rows, err := db.Query(background(t), `SELECT 1::int, 9223372036854775807, 1.50::numeric, 'NaN'::numeric, 2.5::float8, '-Infinity'::float4, true, NULL, '', 'ä'::text,
+		'\x01ff'::bytea, ARRAY[1,2], '{"a": 1}'::jsonb, DATE '2026-01-02', 7::oid`)
+	must(t, err)
+	want := []any{
+		int64(1), int64(9223372036854775807), json.Number("1.50"), "NaN", json.Number("2.5"), "-Infinity", true, nil, "", "ä",
+		`\x01ff`, "{1,2}", `{"a": 1}`, "2026-01-02", int64(7),
+	}
+	if len(rows.Rows) != 1 || !reflect.DeepEqual(rows.Rows[0], want) {
+		t.Errorf("%#v", rows.Rows)
+	}
+}
+
+func TestQueriesThatAreNotPassedOn(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	db := open(t, url)
+	for statement, want := range map[string]string{
+		"":                             "there is no statement",
+		"-- nothing\n":                 "there is no statement",
+		"SELECT 1; SELECT 2":           "query:1:11: one statement is wanted, and here begins another",
+		"BEGIN":                        "there is no transaction to control",
+		"\\d":                          "is a command of psql",
+		"COPY pg_class TO STDOUT":      "say it with SELECT",
+		"COPY t FROM stdin;\n1\n\\.\n": "it is no statement of the server's own",
+		"SELECT 'open":                 "query:1:8",
+		"SELECT *\nFROM nothing":       `query:2:6: relation "nothing" does not exist (42P01)`,
+		"SELECT 1/0":                   "division by zero (22012)",
+	} {
+		if _, err := db.Query(background(t), statement); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", statement, err)
+		}
+	}
+	rows, err := db.Query(background(t), "CREATE TABLE t (x int)")
+	if err != nil || rows.Columns != nil || rows.Rows != nil {
+		t.Errorf("%+v, %v", rows, err)
+	}
+	rows, err = db.Query(background(t), "INSERT INTO t VALUES (1), (2);")
+	if err != nil || rows.Changed != 2 {
+		t.Errorf("%+v, %v", rows, err)
+	}
+	if rows, err = db.Query(background(t), "SELECT x FROM t WHERE false"); err != nil || len(rows.Columns) != 1 || rows.Rows == nil || len(rows.Rows) != 0 {
+		t.Errorf("%+v, %v", rows, err)
+	}
+	_, err = db.Query(background(t), "VACUUM t")
+	must(t, err)
+}

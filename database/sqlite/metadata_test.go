@@ -1,0 +1,133 @@
+package sqlite_test
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/sqlite"
+	"github.com/whimbrel-db/whimbrel/metadata"
+)
+
+func describeAll(t testing.TB, db database.Database) {
+	t.Helper()
+	b := begin(t, db)
+	s, err := b.Metadata(bg)
+	must(t, err)
+	c := &metadata.Change{}
+	for _, o := range s.Objects {
+		c.Entries = append(c.Entries, metadata.Stored{Name: o.Name, Facts: metadata.Facts{Owner: o.Name.String()}})
+	}
+	must(t, b.PutMetadata(bg, c))
+	must(t, b.Commit(bg))
+}
+
+func TestEverythingCanBeDescribed(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "app.db")
+	db := connect(t, "sqlite:"+path, database.Options{})
+	apply(t, db, 1, everything)
+	describeAll(t, db)
+	s, err := db.Metadata(bg)
+	must(t, err)
+	var names []string
+	for _, o := range s.Objects {
+		names = append(names, string(o.Name.Kind)+" "+o.Name.String())
+	}
+	slices.Sort(names)
+	want := []string{
+		`column "it's ""one""".x`, "column a.b", "column a.id", "column b.a", "column b.id", "column words.rank", "column words.word", "column words.words",
+		`table "it's ""one"""`, "table a", "table b", "table words", "view both", "view broken", "view column both.id",
+	}
+	if !slices.Equal(names, want) {
+		t.Errorf("objects %q", names)
+	}
+	if len(s.Entries) != len(want) || len(s.Inconsistent()) != 0 || s.Comments {
+		t.Errorf("%d entries, %v", len(s.Entries), s.Inconsistent())
+	}
+	b := begin(t, db) // a reset leaves the table alone, and the entries in it
+	_, err = b.Reset(bg, nil, database.Event{})
+	must(t, err)
+	must(t, b.Commit(bg))
+	s, err = db.Metadata(bg)
+	must(t, err)
+	if len(s.Objects) != 0 || len(s.Inconsistent()) != len(want) {
+		t.Errorf("%v", s)
+	}
+}
+
+func TestWhatBecameOfDescribedObjects(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "app.db")
+	db := connect(t, "sqlite:"+path, database.Options{})
+	apply(t, db, 1, "CREATE TABLE gone (x); CREATE TABLE tv (x); CREATE TABLE anew (x)")
+	describeAll(t, db)
+	apply(t, db, 2, "DROP TABLE gone; DROP TABLE tv; CREATE VIEW tv AS SELECT 1 AS x; DROP TABLE anew; CREATE TABLE anew (y)")
+	s, err := db.Metadata(bg)
+	must(t, err)
+	var got []string
+	for _, in := range s.Inconsistent() {
+		got = append(got, in.Name.String()+" "+in.Reason)
+	}
+	want := []string{
+		"anew.x it does not exist any more", "gone it does not exist any more", "gone.x its table does not exist any more",
+		"tv it is a view now", "tv.x it belongs to a view now",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestQueries(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "app.db")
+	pool := open(t, path, "_pragma=foreign_keys(1)")
+	pool.SetMaxOpenConns(1)
+	db, err := sqlite.New(pool, database.Options{})
+	must(t, err)
+	apply(t, db, 1, "CREATE TABLE t (a int, b text, at datetime); INSERT INTO t VALUES (1, 'x', '2026-01-02 03:04:05')")
+	rows, err := db.Query(bg, "SELECT a, b, at, 2.5, x'00ff', NULL, a FROM t -- and so on")
+	must(t, err)
+	if want := []any{int64(1), "x", "2026-01-02 03:04:05Z", 2.5, `\x00ff`, nil, int64(1)}; len(rows.Rows) != 1 || !reflect.DeepEqual(rows.Rows[0], want) || len(rows.Columns) != 7 {
+		t.Errorf("%#v", rows)
+	}
+	for statement, want := range map[string]string{
+		"":                         "there is no statement",
+		"SELECT 1; SELECT 2":       "query:1:11: one statement is wanted",
+		"BEGIN":                    "there is no transaction to control",
+		"SELECT *\nFROM missing":   "query:1:1: no such table: missing",
+		"INSERT INTO t VALUES (1)": "3 columns",
+		"SELECT 'open":             "query:1:8",
+	} {
+		if _, err := db.Query(bg, statement); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", statement, err)
+		}
+	}
+	for _, statement := range []string{"PRAGMA query_only = 1", "CREATE TEMP TABLE temporary (x)", "INSERT INTO t (a) VALUES (2), (3)"} {
+		if rows, err = db.Query(bg, statement); err != nil {
+			t.Error(err)
+		}
+	}
+	if rows.Changed != 2 {
+		t.Errorf("%+v", rows)
+	}
+	if rows, err = db.Query(bg, "SELECT * FROM t WHERE false"); err != nil || fmt.Sprint(rows.Columns) != "[a b at]" || rows.Rows == nil {
+		t.Errorf("%+v, %v", rows, err)
+	}
+	if _, err := db.Query(bg, "SELECT * FROM temporary"); err == nil {
+		t.Error("a temporary table has outlived its query")
+	}
+	missing := connect(t, "sqlite:"+filepath.Join(t.TempDir(), "none.db"), database.Options{})
+	var conn *database.ConnectError
+	if _, err := missing.Query(bg, "SELECT 1"); !errors.As(err, &conn) {
+		t.Errorf("%v", err)
+	}
+	if s, err := missing.Metadata(bg); err != nil || len(s.Objects)+len(s.Entries) != 0 {
+		t.Errorf("%v, %v", s, err)
+	}
+}

@@ -1,0 +1,454 @@
+package metadata_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/whimbrel-db/whimbrel/metadata"
+	"pgregory.net/rapid"
+)
+
+func name(t testing.TB, kind metadata.Kind, text string) metadata.Name {
+	t.Helper()
+	n, err := metadata.ParseName(kind, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestParseName(t *testing.T) {
+	for text, want := range map[string]metadata.Name{
+		"schema app":                        {Object: "app"},
+		"table users":                       {Object: "users"},
+		"table public.Users":                {Schema: "public", Object: "Users"},
+		`table "a.b"."c""d"`:                {Schema: "a.b", Object: `c"d`},
+		"column public.users.email":         {Schema: "public", Object: "users", Column: "email"},
+		"column users.email":                {Object: "users", Column: "email"},
+		"view column v.x":                   {Object: "v", Column: "x"},
+		"function public.area(int,  float)": {Schema: "public", Object: "area", Args: "(int, float)"},
+		"function now()":                    {Object: "now", Args: "()"},
+		`function f(public."A.b"[])`:        {Object: "f", Args: `(public."A.b"[])`},
+		"type public.mood":                  {Schema: "public", Object: "mood"},
+	} {
+		i := strings.LastIndex(text, "column ") + len("column ")
+		if i < len("column ") {
+			i = strings.Index(text, " ") + 1
+		}
+		want.Kind = metadata.Kind(text[:i-1])
+		got, err := metadata.ParseName(want.Kind, text[i:])
+		if err != nil || got != want {
+			t.Errorf("%s: %+v, %v", text, got, err)
+		}
+	}
+	for text, want := range map[string]string{
+		"table ":        "a part of it is empty",
+		"table a.b.c":   "want one such as public.users",
+		"table a..b":    "a part of it is empty",
+		`table "a`:      "a quote is not closed",
+		`table "a"b`:    "comes a dot",
+		"table f(int)":  "stands in double quotes",
+		"column email":  "want one such as public.users.email",
+		"function area": "want one such as public.area(integer, integer)",
+		"schema a.b":    "want one such as app",
+		"sequence s":    "there is no kind",
+	} {
+		kind, rest, _ := strings.Cut(text, " ")
+		if _, err := metadata.ParseName(metadata.Kind(kind), rest); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+func TestNamesAreReadAsTheyAreWritten(t *testing.T) {
+	part := rapid.StringMatching(`[a-zA-Z0-9 ."()ä]{1,5}`)
+	rapid.Check(t, func(t *rapid.T) {
+		n := metadata.Name{Kind: metadata.Column, Object: part.Draw(t, "table"), Column: part.Draw(t, "column")}
+		n.Schema = rapid.OneOf(part, rapid.Just("")).Draw(t, "schema")
+		got, err := metadata.ParseName(n.Kind, n.String())
+		if err != nil || got != n {
+			t.Fatalf("%s: %+v, %v", n, got, err)
+		}
+	})
+}
+
+// base is a state of tables with IDs and comments.
+type base struct {
+	t testing.TB
+	metadata.State
+}
+
+func newBase(t testing.TB, tables ...string) *base {
+	b := &base{t: t, State: metadata.State{Comments: true, Path: []string{"public"}}}
+	for _, table := range tables {
+		b.object(metadata.Table, "public."+table, table+"#")
+	}
+	return b
+}
+
+func (b *base) object(kind metadata.Kind, text, id string) *metadata.Object {
+	b.Objects = append(b.Objects, metadata.Object{Name: name(b.t, kind, text), ID: id})
+	return &b.Objects[len(b.Objects)-1]
+}
+
+func (b *base) find(text string) *metadata.Object {
+	b.t.Helper()
+	for i := range b.Objects {
+		if b.Objects[i].Name.String() == text {
+			return &b.Objects[i]
+		}
+	}
+	b.t.Fatalf("there is no %s", text)
+	return nil
+}
+
+func (b *base) rename(text, to string) {
+	b.t.Helper()
+	o := b.find(text)
+	o.Name = name(b.t, o.Name.Kind, to)
+}
+
+func (b *base) drop(text string) {
+	b.Objects = slices.DeleteFunc(b.Objects, func(o metadata.Object) bool { return o.Name.String() == text })
+}
+
+// does makes a change what is there.
+func (b *base) does(c *metadata.Change, err error) {
+	b.t.Helper()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.Entries = c.Entries
+	for _, comment := range c.Comments {
+		o := b.find(comment.Name.String())
+		if o.ID != comment.ID {
+			b.t.Errorf("the comment of %s is for %s", o.ID, comment.ID)
+		}
+		o.Comment = comment.Text
+	}
+}
+
+func doc(t testing.TB, entries ...metadata.Entry) *metadata.Document {
+	t.Helper()
+	d, err := metadata.NewDocument(entries...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// table says of a table what it is for, and whose it is.
+func table(t testing.TB, text, description, owner string) metadata.Entry {
+	return metadata.Entry{Name: name(t, metadata.Table, text), Facts: metadata.Facts{Description: description, Owner: owner}}
+}
+
+func (b *base) want(entries ...string) {
+	b.t.Helper()
+	got := []string{}
+	for _, e := range b.Entries {
+		got = append(got, fmt.Sprintf("%s %s %s", e.Name, e.Description, e.Owner))
+	}
+	if !slices.Equal(got, entries) {
+		b.t.Errorf("entries %q, want %q", got, entries)
+	}
+}
+
+func (b *base) comments() string {
+	var all []string
+	for _, o := range b.Objects {
+		all = append(all, o.Comment)
+	}
+	return strings.Join(all, ",")
+}
+
+func TestApplyAndComments(t *testing.T) {
+	b := newBase(t, "a", "b", "c", "d")
+	b.find("public.d").Comment = "of a migration"
+	b.does(b.Apply(doc(t, table(t, "a", "A", "me"), table(t, "public.b", "B", ""), table(t, "c", "C", ""))))
+	b.want("public.a A me", "public.b B ", "public.c C ")
+	if got := b.comments(); got != "A,B,C,of a migration" {
+		t.Error(got)
+	}
+	b.find("public.c").Comment = "by hand"
+	b.does(b.Apply(doc(t, table(t, "a", "A2", ""), table(t, "b", "", "you"))))
+	b.want("public.a A2 ", "public.b  you")
+	if got := b.comments(); got != "A2,,by hand,of a migration" {
+		t.Error(got)
+	}
+	b.does(b.Reset(), nil)
+	if got := b.comments(); got != ",,by hand,of a migration" || len(b.Entries) != 0 {
+		t.Error(got)
+	}
+	d := doc(t, table(t, "d", "D", ""))
+	b.Comments = false
+	if c, err := b.Apply(d); err != nil || len(c.Comments) != 0 {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+func TestApplySaysWhatIsWrong(t *testing.T) {
+	b := newBase(t, "users", "other")
+	b.object(metadata.View, "public.v", "v#")
+	b.object(metadata.Column, "public.users.email", "e#")
+	b.object(metadata.Function, "public.area(integer)", "f#")
+	b.does(b.Apply(doc(t, table(t, "other", "", "me"))))
+	b.rename("public.other", "app.others")
+	for text, want := range map[string]string{
+		"table public.usres":         "there is no table public.usres in the database; did you mean public.users?",
+		"table app.users":            "there is no table app.users in the database; did you mean public.users?",
+		"table nothing":              "there is no table nothing in the database",
+		"table v":                    "public.v is a view, not a table: write it under views",
+		"view public.users":          "public.users is a table, not a view: write it under tables",
+		"column users.emial":         "there is no column users.emial in the database",
+		"column public.users.emial":  "there is no column public.users.emial in the database; did you mean public.users.email?",
+		"function public.area(int)":  "there is no function public.area(int) in the database; did you mean public.area(integer)?",
+		"table public.other":         "there is no table public.other in the database; it was renamed to app.others",
+		"table other":                "there is no table other in the database; it was renamed to app.others",
+		"schema app":                 "there is no schema app in the database",
+		"function public.area(text)": "there is no function public.area(text) in the database; did you mean public.area(integer)?",
+	} {
+		kind, rest, _ := strings.Cut(text, " ")
+		for _, facts := range []metadata.Facts{{Owner: "me"}, {}} { // also of who says nothing
+			_, err := b.Apply(doc(t, metadata.Entry{Name: name(t, metadata.Kind(kind), rest), Facts: facts}))
+			if err == nil || err.Error() != want {
+				t.Errorf("%s: %v", text, err)
+			}
+		}
+	}
+	_, err := b.Apply(doc(t, table(t, "users", "", "me"), table(t, "public.users", "", "you")))
+	if err == nil || !strings.Contains(err.Error(), "is there twice, with its schema and without") {
+		t.Error(err)
+	}
+	entry := table(t, "nothing", "", "me")
+	entry.Pos = metadata.Position{File: "m.yaml", Line: 3, Column: 5}
+	column := metadata.Entry{Name: name(t, metadata.Column, "nothing.x"), Facts: metadata.Facts{Owner: "me"}, Pos: metadata.Position{File: "m.yaml", Line: 9, Column: 5}}
+	var all metadata.Errors
+	if _, err = b.Apply(doc(t, column, entry)); !errors.As(err, &all) || len(all) != 1 || all[0].Line != 3 {
+		t.Errorf("columns of a table that is missing: %v", err)
+	}
+}
+
+func TestMergeAndUnmerge(t *testing.T) {
+	b := newBase(t, "a", "b", "c")
+	b.does(b.Apply(doc(t, table(t, "a", "A", ""), table(t, "b", "B", ""))))
+	b.find("public.a").Comment = "by hand"
+	b.rename("public.b", "public.b2")
+	d := doc(t, table(t, "b2", "", "me"), table(t, "c", "C", ""))
+	b.does(b.Merge(d))
+	b.want("public.a A ", "public.b2  me", "public.c C ")
+	if got := b.comments(); got != "by hand,,C" {
+		t.Error(got)
+	}
+	b.drop("public.c")
+	b.does(b.Unmerge(doc(t, table(t, "b2", "", "me"), table(t, "c", "C", ""))), nil)
+	b.want("public.a A ", "public.b2  me")
+}
+
+func TestInconsistent(t *testing.T) {
+	b := newBase(t, "stays", "moves", "goes", "anew", "swaps")
+	b.object(metadata.Column, "public.stays.x", "x#")
+	b.object(metadata.Column, "public.goes.y", "y#")
+	b.object(metadata.Column, "public.swaps.z", "z#")
+	var entries []metadata.Entry
+	for _, o := range b.Objects {
+		entries = append(entries, metadata.Entry{Name: o.Name, Facts: metadata.Facts{Description: "of " + o.Name.Object}})
+	}
+	b.does(b.Apply(doc(t, entries...)))
+	if all := b.Inconsistent(); len(all) != 0 {
+		t.Fatal(all)
+	}
+	b.rename("public.moves", "app.moved")
+	b.rename("public.stays.x", "public.stays.x2")
+	b.drop("public.goes")
+	b.drop("public.goes.y")
+	b.find("public.anew").ID = "anew#2"
+	b.drop("public.swaps")
+	b.drop("public.swaps.z")
+	b.object(metadata.View, "public.swaps", "v#")
+	b.object(metadata.ViewColumn, "public.swaps.z", "vz#")
+	want := map[string]string{
+		"table public.anew":     "dropped and created again: another table has the name now",
+		"table public.goes":     "it does not exist any more",
+		"column public.goes.y":  "its table does not exist any more",
+		"table public.moves":    "renamed to app.moved",
+		"column public.stays.x": "renamed to public.stays.x2",
+		"table public.swaps":    "it is a view now",
+		"column public.swaps.z": "it belongs to a view now",
+	}
+	all := b.Inconsistent()
+	for _, in := range all {
+		what := in.Name.Kind.Type() + " " + in.Name.String()
+		if in.Reason != want[what] || in.Description != "of "+in.Name.Object {
+			t.Errorf("%s: %+v", what, in)
+		}
+	}
+	if len(all) != len(want) {
+		t.Errorf("%d are inconsistent: %+v", len(all), all)
+	}
+	before := b.comments()
+	b.does(b.DropInconsistent(), nil)
+	b.want("public.stays of stays ")
+	if got := b.comments(); got != before {
+		t.Errorf("comments %s, were %s", got, before)
+	}
+	b.object(metadata.Table, "public.moves", "m#") // which nobody is about any more
+	if all := b.Inconsistent(); len(all) != 0 {
+		t.Error(all)
+	}
+}
+
+func TestAnotherObjectWithTheOldName(t *testing.T) {
+	b := newBase(t, "a")
+	b.does(b.Apply(doc(t, table(t, "a", "A", ""))))
+	b.rename("public.a", "public.b")
+	b.object(metadata.Table, "public.a", "new#")
+	all := b.Inconsistent()
+	if len(all) != 1 || all[0].Reason != "renamed to public.b; another table has the name now" || all[0].Renamed.Object != "b" {
+		t.Errorf("%+v", all)
+	}
+}
+
+// What is known by name alone is inconsistent only if the name is gone.
+func TestWithoutIDs(t *testing.T) {
+	b := newBase(t, "a", "b")
+	b.does(b.Apply(doc(t, table(t, "a", "A", ""), table(t, "b", "B", ""))))
+	for i := range b.Entries {
+		b.Entries[i].ID = ""
+	}
+	b.find("public.a").ID = "another"
+	b.drop("public.b")
+	if all := b.Inconsistent(); len(all) != 1 || all[0].Name.Object != "b" {
+		t.Errorf("%+v", all)
+	}
+	b.does(b.Apply(doc(t, table(t, "a", "", "me"))))
+	if got := b.comments(); got != "" {
+		t.Errorf("the comment is %q", got)
+	}
+}
+
+func TestReload(t *testing.T) {
+	b := newBase(t, "same", "hand", "removed", "moved", "anew", "described", "gone")
+	b.does(b.Apply(doc(t,
+		table(t, "same", "S", "me"), table(t, "hand", "H", "me"), table(t, "removed", "R", ""), table(t, "moved", "M", "me"),
+		table(t, "anew", "A", "me"), table(t, "gone", "G", ""),
+	)))
+	b.find("public.hand").Comment = "by hand"
+	b.find("public.removed").Comment = ""
+	b.rename("public.moved", "app.moved")
+	b.find("public.anew").ID, b.find("public.anew").Comment = "anew#2", ""
+	b.find("public.described").Comment = "D"
+	b.drop("public.gone")
+	b.does(b.Reload(), nil)
+	b.want("app.moved M me", "public.anew A me", "public.described D ", "public.gone G ", "public.hand by hand me", "public.same S me")
+	if got := b.find("public.anew").Comment; got != "A" {
+		t.Errorf("the comment of what was created anew is %q", got)
+	}
+	if c := b.Reload(); !b.Has(c) {
+		t.Errorf("a second time something changes: %+v", c)
+	}
+	if all := b.Inconsistent(); len(all) != 1 || all[0].Name.Object != "gone" {
+		t.Errorf("%+v", all)
+	}
+}
+
+// Two tables that take each other's name keep what is said of each.
+func TestReloadAfterASwap(t *testing.T) {
+	b := newBase(t, "a", "b")
+	b.does(b.Apply(doc(t, table(t, "a", "A", "one"), table(t, "b", "B", "two"))))
+	b.rename("public.a", "public.tmp")
+	b.rename("public.b", "public.a")
+	b.rename("public.tmp", "public.b")
+	b.does(b.Reload(), nil)
+	b.want("public.a B two", "public.b A one")
+}
+
+// What would take another entry's place stays where it is.
+func TestReloadIntoATakenName(t *testing.T) {
+	b := newBase(t, "a", "b")
+	b.does(b.Apply(doc(t, table(t, "a", "A", "one"), table(t, "b", "B", "two"))))
+	b.drop("public.b")
+	b.rename("public.a", "public.b")
+	b.does(b.Reload(), nil)
+	if len(b.Entries) != 2 || b.Entries[0].Name.Object != "a" || b.Entries[0].Owner != "one" || b.Entries[1].Owner != "two" {
+		t.Errorf("%+v", b.Entries)
+	}
+}
+
+func TestDiff(t *testing.T) {
+	from := doc(t, table(t, "a", "A", ""), table(t, "b", "", "me"), metadata.Entry{
+		Name: name(t, metadata.Table, "c"), Facts: metadata.Facts{
+			Tags: []string{"x"}, Links: []metadata.Link{{URL: "u"}}, Keys: map[string]any{"k": json.Number("1"), "gone": true},
+		},
+	})
+	to := doc(t, table(t, "a", "A\nB", ""), table(t, "d", "", "me"), metadata.Entry{
+		Name: name(t, metadata.Table, "c"), Facts: metadata.Facts{
+			Tags: []string{"x", "y"}, Links: []metadata.Link{{Name: "n", URL: "u"}}, Keys: map[string]any{"k": json.Number("2"), "new": nil},
+		},
+	})
+	var got []string
+	for _, d := range metadata.Diff(from, to) {
+		got = append(got, d.Change+" "+d.String())
+	}
+	want := []string{
+		`changed table a: description "A" → "A\nB"`, "removed table b",
+		"changed table c: tags x → x, y", "changed table c: links u → n u", "changed table c: keys.gone true → none",
+		"changed table c: keys.k 1 → 2", "changed table c: keys.new none → null", "added table d",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s", strings.Join(got, "\n"))
+	}
+	if same := metadata.Diff(to, to); len(same) != 0 {
+		t.Error(same)
+	}
+}
+
+func TestCheck(t *testing.T) {
+	b := newBase(t, "a", "b/c")
+	b.object(metadata.Column, "public.a.x", "x#")
+	b.object(metadata.View, "app.v", "v#")
+	b.does(b.Apply(doc(t, table(t, "a", "A", ""), metadata.Entry{Name: name(t, metadata.View, "app.v"), Facts: metadata.Facts{Tags: []string{"t"}, Keys: map[string]any{"k": nil}}})))
+	for _, tt := range []struct {
+		rules metadata.Rules
+		want  string
+		all   int
+	}{
+		{metadata.Rules{Require: []string{"description"}}, "public.b/c[description]", 2},
+		{metadata.Rules{Require: []string{"owner", "description"}, Tables: []string{"public.a"}}, "public.a[owner]", 1},
+		{metadata.Rules{Require: []string{"description"}, Tables: []string{"public.*"}}, "public.b/c[description]", 2},
+		{metadata.Rules{Require: []string{"description"}, Tables: []string{"public.a"}, Columns: true}, "public.a.x[description]", 2},
+		{metadata.Rules{Require: []string{"tags", "keys.k", "links"}, Tables: []string{"app.*"}}, "app.v[links]", 1},
+		{metadata.Rules{Require: []string{"description"}, Tables: []string{"*.a", "*"}}, "public.b/c[description] app.v[description]", 3},
+	} {
+		missing, checked, err := b.Check(tt.rules)
+		var got []string
+		for _, m := range missing {
+			got = append(got, fmt.Sprintf("%s%v", m.Name, m.Facts))
+		}
+		if err != nil || checked != tt.all || strings.Join(got, " ") != tt.want {
+			t.Errorf("%+v: %q of %d, %v", tt.rules, got, checked, err)
+		}
+	}
+	for want, rules := range map[string]metadata.Rules{
+		"nothing is required":          {},
+		`"desc" can't be required`:     {Require: []string{"desc"}},
+		`"keys." can't be required`:    {Require: []string{"keys."}},
+		`"[" is no pattern`:            {Require: []string{"owner"}, Tables: []string{"["}},
+		"has a name such as nothing.*": {Require: []string{"owner"}, Tables: []string{"public.*", "nothing.*"}},
+	} {
+		var wrong *metadata.RulesError
+		if _, _, err := b.Check(rules); !errors.As(err, &wrong) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v", rules, err)
+		}
+	}
+}
+
+func TestDocumentsHaveOneEntryForEachName(t *testing.T) {
+	_, err := metadata.NewDocument(table(t, "a", "A", ""), table(t, "a", "", ""))
+	if err == nil || err.Error() != "table a is there twice" {
+		t.Error(err)
+	}
+}
