@@ -19,7 +19,7 @@ func (db *Database) Snapshot(ctx context.Context, opts catalog.Options) (*catalo
 	if err != nil {
 		return nil, err
 	}
-	defer c.release()
+	defer c.giveBack()
 	schema, err := db.locate(ctx, c)
 	if err != nil && err != errNoSchema {
 		return nil, err
@@ -27,7 +27,7 @@ func (db *Database) Snapshot(ctx context.Context, opts catalog.Options) (*catalo
 	begin := query{sql: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"}
 	s, err := db.snapshot(ctx, c, schema, opts, begin, query{sql: "COMMIT"})
 	if err != nil {
-		c.pipeline(context.WithoutCancel(ctx), query{sql: "ROLLBACK", quiet: true})
+		c.rollback()
 	}
 	return s, err
 }

@@ -28,6 +28,7 @@ type job struct {
 	PoolOfOne bool
 	Atomic    bool
 	Sets      map[string][]string // the up scripts, by set
+	Leaks     bool                // instead: look for goroutines that are left
 }
 
 // process is a job under way. It begins when its stdin is closed.
@@ -88,6 +89,9 @@ func work(text string) int {
 }
 
 func (j job) do(ctx context.Context) error {
+	if j.Leaks {
+		return j.leaks(ctx)
+	}
 	db, err := j.open(ctx)
 	if err != nil {
 		return err

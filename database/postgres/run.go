@@ -289,7 +289,7 @@ func (r *run) Record(ctx context.Context, e database.Event) (database.Event, err
 	}
 	e.Set = r.set
 	// Not alone: only so it can be told whether it has happened.
-	committed, err := commit(ctx, r.worker, []query{{sql: "BEGIN"}, r.db.recordQuery(r.schema, e, sinceBegin, func(recorded database.Event) { e = recorded })}, func(pg *pgconn.PgError) error { return ownError("COMMIT", pg) })
+	committed, err := commit(ctx, r.worker, []query{{sql: "BEGIN ISOLATION LEVEL READ COMMITTED"}, r.db.recordQuery(r.schema, e, sinceBegin, func(recorded database.Event) { e = recorded })}, func(pg *pgconn.PgError) error { return ownError("COMMIT", pg) })
 	if committed {
 		r.head.mine = e.ID
 	}

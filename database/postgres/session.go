@@ -39,19 +39,20 @@ func (s *session) endTransaction() {
 
 // sessionQuery reads the session as one JSON document. It leaves out what the server sets
 // itself, and settings with a dot in their names, which the server does not list. A sequence
-// that belongs to an identity column goes with its table.
+// that belongs to an identity column goes with its table. quote_ident is not used: what it says depends on
+// a setting.
 const sessionQuery = `SELECT pg_catalog.json_build_object(
 	'settings', (SELECT coalesce(pg_catalog.json_object_agg(name, setting), '{}') FROM pg_catalog.pg_settings
 		WHERE source = 'session' AND name NOT LIKE 'transaction\_%'),
 	'role', pg_catalog.current_setting('role'),
 	'user', session_user,
 	'temp', (SELECT coalesce(pg_catalog.json_agg(word || ' IF EXISTS pg_temp.' || name ORDER BY word, name), '[]') FROM (
-		SELECT CASE relkind WHEN 'v' THEN 'VIEW' WHEN 'S' THEN 'SEQUENCE' WHEN 'f' THEN 'FOREIGN TABLE' WHEN 'c' THEN 'TYPE' ELSE 'TABLE' END AS word, pg_catalog.quote_ident(relname) AS name
+		SELECT CASE relkind WHEN 'v' THEN 'VIEW' WHEN 'S' THEN 'SEQUENCE' WHEN 'f' THEN 'FOREIGN TABLE' WHEN 'c' THEN 'TYPE' ELSE 'TABLE' END AS word, '"' || pg_catalog.replace(relname, '"', '""') || '"' AS name
 			FROM pg_catalog.pg_class c WHERE relnamespace = pg_catalog.pg_my_temp_schema() AND relkind IN ('r','p','v','S','f','c')
 			AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'i')
-		UNION ALL SELECT 'ROUTINE', pg_catalog.quote_ident(proname) || '(' || pg_catalog.pg_get_function_identity_arguments(oid) || ')'
+		UNION ALL SELECT 'ROUTINE', '"' || pg_catalog.replace(proname, '"', '""') || '"' || '(' || pg_catalog.pg_get_function_identity_arguments(oid) || ')'
 			FROM pg_catalog.pg_proc WHERE pronamespace = pg_catalog.pg_my_temp_schema()
-		UNION ALL SELECT CASE typtype WHEN 'd' THEN 'DOMAIN' ELSE 'TYPE' END, pg_catalog.quote_ident(typname)
+		UNION ALL SELECT CASE typtype WHEN 'd' THEN 'DOMAIN' ELSE 'TYPE' END, '"' || pg_catalog.replace(typname, '"', '""') || '"'
 			FROM pg_catalog.pg_type WHERE typnamespace = pg_catalog.pg_my_temp_schema() AND typtype IN ('d','e','r')) t),
 	'prepared', (SELECT coalesce(pg_catalog.json_agg(name), '[]') FROM pg_catalog.pg_prepared_statements WHERE from_sql),
 	'protocol', (SELECT coalesce(pg_catalog.json_agg(name), '[]') FROM pg_catalog.pg_prepared_statements WHERE NOT from_sql),

@@ -30,7 +30,7 @@ const describe = `SELECT concat_ws(E'\n', current_setting('search_path'), curren
 // the script succeeds or not.
 func TestCallersSessionSurvives(t *testing.T) {
 	changes := map[string]string{
-		"other settings":               `SET search_path = pg_catalog; SET lock_timeout = 0; SET app.tenant = 'red'; SET application_name = 'x'; SET work_mem = '7MB'; SET whim.x = 'y'`,
+		"other settings":               `SET search_path = pg_catalog; SET lock_timeout = 0; SET app.tenant = 'red'; SET application_name = 'x'; SET work_mem = '7MB'; SET whim.x = 'y'; SET quote_all_identifiers = on`,
 		"settings for the transaction": `SET LOCAL search_path = pg_catalog; SET LOCAL lock_timeout = 0; SET LOCAL app.tenant = 'red'; SET LOCAL ROLE NONE; SET LOCAL whim.x = 'y'`,
 		"settings put back":            `RESET search_path; RESET lock_timeout; RESET application_name; RESET ROLE; RESET SESSION AUTHORIZATION; RESET app.tenant`,
 		"role":                         `SET ROLE NONE; SET SESSION AUTHORIZATION pg_monitor`,

@@ -55,6 +55,12 @@ func TestRoundTrips(t *testing.T) {
 		{"Open and one migration that may change the session", 5, applyNext(whimbrel.Options{}, "SET search_path = pg_catalog; SET lock_timeout = '1s'; CREATE TEMP TABLE t (x int)")},
 		{"Open and three migrations", 8, applyNext(whimbrel.Options{}, "INSERT INTO a VALUES (1);", "CREATE TABLE b (x int);", "DROP TABLE b;")},
 		{"Open and three migrations in one transaction", 4, applyNext(whimbrel.Options{Atomic: true}, "INSERT INTO a VALUES (2)", "CREATE TABLE b (x int);", "DROP TABLE b;")},
+		{"Open and one migration with COPY", 5, applyNext(whimbrel.Options{}, "COPY a FROM stdin;\n\\.\n")},
+		{"Open and the first of all", 14, func(db database.Database) {
+			do(t, connect(t, url), "DROP TABLE IF EXISTS whimbrel_history, whimbrel_settings, a, b")
+			ups = nil
+			applyNext(whimbrel.Options{}, "CREATE TABLE a (x int)")(db)
+		}},
 		{"Open and a batch with a timeout, whose schema is to be found out", 4, withTimeout},
 		{"Open and a script of 1,000 statements", 5, applyNext(whimbrel.Options{}, strings.Repeat("INSERT INTO a VALUES (3);\n", 1000))},
 	} {

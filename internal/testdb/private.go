@@ -140,6 +140,15 @@ func (s *Server) Socket() string {
 	return fmt.Sprintf("postgres://postgres@/postgres?host=%s&port=%d&sslmode=disable", s.folder, s.port)
 }
 
+// Standby restarts the server as a standby that has no primary: it can only be read.
+func (s *Server) Standby() {
+	s.t.Helper()
+	if err := os.WriteFile(filepath.Join(s.data(), "standby.signal"), nil, 0o644); err != nil {
+		s.t.Fatal(err)
+	}
+	s.Restart()
+}
+
 // New returns the URL of a new, empty database on the server.
 func (s *Server) New() string {
 	s.t.Helper()

@@ -1,0 +1,178 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/postgres"
+	"github.com/whimbrel-db/whimbrel/internal/testdb"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// variety is a set with a bit of everything: batches, a session that changes, COPY, a run, a function.
+func variety(t *testing.T) *migration.Set {
+	t.Helper()
+	function := postgres.Func("f", func(ctx context.Context, tx pgx.Tx) error {
+		var n int
+		if err := tx.QueryRow(ctx, "SELECT count(*) FROM a WHERE x > $1", 0).Scan(&n); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, "INSERT INTO a SELECT $1::int", n+10)
+		return err
+	})
+	var all []migration.Migration
+	for i, up := range []*migration.Script{
+		script("CREATE TABLE a (x int); SET search_path = pg_catalog; SET bytea_output = escape; SET DateStyle = 'SQL, DMY'"),
+		script("COPY a FROM stdin;\n1\n2\n\\.\nINSERT INTO a SELECT 3"),
+		script("CREATE INDEX CONCURRENTLY by_x ON a (x)"),
+		function,
+	} {
+		all = append(all, migration.Migration{Version: int64(i + 1), Name: "m", Up: up})
+	}
+	set, err := migration.NewSet("s", all...)
+	must(t, err)
+	return set
+}
+
+func varietyIsThere(t *testing.T, db database.Database, c *pgx.Conn) {
+	t.Helper()
+	equal(t, "what is applied", versions(t, db, "s"), "[1 2 3 4]")
+	equal(t, "the rows", value(t, c, "SELECT string_agg(x::text, ',' ORDER BY x) FROM public.a"), "1,2,3,13")
+	equal(t, "the index", value(t, c, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'public.by_x'::regclass"), "true")
+	_, err := up(t, db, variety(t))
+	must(t, err)
+	must(t, db.UpdateSetting(background(t), database.SettingUpdate{Name: database.Protected, Value: "true"}))
+	n := 0
+	for e, err := range db.History(background(t), database.HistoryQuery{}) {
+		must(t, err)
+		if e.StartedAt.IsZero() && e.Direction == database.Up {
+			t.Errorf("event %d has no time", e.ID)
+		}
+		n++
+	}
+	equal(t, "the number of events", n, 6)
+}
+
+// What a database, a role or a URL makes of the session's settings changes nothing.
+func TestSettingsOfTheSession(t *testing.T) {
+	for _, setting := range []string{
+		"default_transaction_isolation=serializable", "default_transaction_isolation=repeatable read", "default_transaction_deferrable=on", "quote_all_identifiers=on",
+		"bytea_output=escape", "DateStyle=German", "IntervalStyle=iso_8601", "TimeZone=Asia/Kathmandu", "extra_float_digits=-15", "search_path=public, pg_catalog",
+		"xmloption=document", "row_security=off", "client_min_messages=debug1", "default_table_access_method=heap", "enable_seqscan=off", "synchronous_commit=off",
+		"idle_in_transaction_session_timeout=60000", "lock_timeout=60000", "jit_above_cost=0", "array_nulls=off", "transform_null_equals=on", "lc_messages=C", "plan_cache_mode=force_generic_plan",
+	} {
+		t.Run(setting, func(t *testing.T) {
+			t.Parallel()
+			url := testdb.Postgres(t)
+			c := connect(t, url)
+			name := value(t, c, "SELECT quote_ident(current_database())")
+			var set, to string
+			for i, r := range setting {
+				if r == '=' {
+					set, to = setting[:i], setting[i+1:]
+				}
+			}
+			if set != "search_path" {
+				to = "'" + to + "'"
+			}
+			do(t, c, fmt.Sprintf("ALTER DATABASE %s SET %s = %s", name, set, to))
+			db := open(t, url)
+			_, err := up(t, db, variety(t))
+			must(t, err)
+			varietyIsThere(t, db, c)
+		})
+	}
+}
+
+// However a pool or a connection asks its queries, and whatever looks over its shoulder.
+func TestWaysToAsk(t *testing.T) {
+	for _, mode := range []pgx.QueryExecMode{
+		pgx.QueryExecModeCacheStatement, pgx.QueryExecModeCacheDescribe, pgx.QueryExecModeDescribeExec, pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol,
+	} {
+		t.Run(fmt.Sprint(mode), func(t *testing.T) {
+			t.Parallel()
+			url := testdb.Postgres(t)
+			tracer := &tracer{}
+			pool := newPool(t, url, ofSize(1), func(c *pgxpool.Config) {
+				c.ConnConfig.DefaultQueryExecMode, c.ConnConfig.Tracer = mode, tracer
+				c.PrepareConn = func(ctx context.Context, conn *pgx.Conn) (bool, error) {
+					_, err := conn.Exec(ctx, "SET application_name = 'prepared'")
+					return true, err
+				}
+				c.AfterRelease = func(conn *pgx.Conn) bool { return conn.PgConn().TxStatus() == 'I' }
+			})
+			db := postgres.NewPool(pool, database.Options{})
+			_, err := up(t, db, variety(t))
+			must(t, err)
+			varietyIsThere(t, db, connect(t, url))
+			equal(t, "the pool's application_name", poolValue(t, pool, "current_setting('application_name')"), "prepared")
+			equal(t, "the number of the pool's connections", pool.Stat().NewConnsCount(), 1)
+		})
+	}
+}
+
+type tracer struct{}
+
+func (*tracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	return ctx
+}
+func (*tracer) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+// A *sql.DB with one connection.
+func TestSQLDBOfOne(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	pool := openSQL(t, url)
+	pool.SetMaxOpenConns(1)
+	db := postgres.NewDB(pool, database.Options{})
+	_, err := up(t, db, variety(t))
+	must(t, err)
+	begin(t, db, "s") // has the only one, and reading finds another
+	equal(t, "what is applied", versions(t, db, "s"), "[1 2 3 4]")
+}
+
+// A standby can be asked, and is told apart from a database that one may write to.
+func TestStandby(t *testing.T) {
+	t.Parallel()
+	server := testdb.PrivatePostgres(t)
+	set := setOf(t, "s", "CREATE TABLE a (x int)")
+	_, err := up(t, open(t, server.URL), set)
+	must(t, err)
+	untouched := server.New()
+	server.Standby()
+	db := open(t, server.URL)
+	equal(t, "what is applied", versions(t, db, "s"), "[1]")
+	_, err = up(t, db, set)
+	must(t, err) // there is nothing to do
+	for what, do := range map[string]func() error{
+		"a migration": func() error {
+			_, err := up(t, db, setOf(t, "s", "CREATE TABLE a (x int)", "CREATE TABLE b (x int)"))
+			return err
+		},
+		"a run": func() error {
+			_, err := up(t, db, setOf(t, "s", "CREATE TABLE a (x int)", "CREATE INDEX CONCURRENTLY ON a (x)"))
+			return err
+		},
+		"an untouched database": func() error {
+			_, err := up(t, open(t, untouched), set)
+			return err
+		},
+		"a setting": func() error {
+			return db.UpdateSetting(background(t), database.SettingUpdate{Name: database.Protected, Value: "true"})
+		},
+	} {
+		err := do()
+		if err == nil {
+			t.Errorf("%s on a standby returned no error", what)
+			continue
+		}
+		equal(t, "the Code of "+what, as[*database.StatementError](t, err).Code, "25006")
+		contains(t, "the error of "+what, err.Error(), "connect to the primary")
+	}
+	isFree(t, db, "s")
+}

@@ -1,0 +1,54 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"testing/fstest"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/postgres"
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/source"
+)
+
+// upWithPool brings the database of a URL up to date, through a pool of the program's.
+func upWithPool(ctx context.Context, url string, set *migration.Set) error {
+	pool, err := pgxpool.New(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	db := postgres.NewPool(pool, database.Options{App: "birds"})
+	defer db.Close() // the pool stays open
+	_, err = whimbrel.New(db, set, whimbrel.Options{}).Up(ctx)
+	return err
+}
+
+// A program that has a pool hands it over, and keeps it.
+func ExampleNewPool() {
+	ctx := context.Background()
+	files := fstest.MapFS{"0001_birds.up.sql": {Data: []byte("CREATE TABLE birds (id integer, name text);")}}
+	set, err := source.Read(files, source.Options{})
+	if err == nil {
+		err = upWithPool(ctx, os.Getenv("DATABASE_URL"), set)
+	}
+	fmt.Println(err)
+}
+
+// A migration that is a Go function gets the transaction in which it is recorded.
+func ExampleFunc() {
+	count := postgres.Func("count the birds, 1", func(ctx context.Context, tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, "CREATE TABLE counted AS SELECT count(*) FROM birds")
+		return err
+	})
+	set, err := migration.NewSet("birds", migration.Migration{Version: 2, Name: "count", Up: count})
+	if err == nil {
+		err = upWithPool(context.Background(), os.Getenv("DATABASE_URL"), set)
+	}
+	fmt.Println(err)
+}

@@ -1,0 +1,120 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/postgres"
+	"github.com/whimbrel-db/whimbrel/internal/testdb"
+)
+
+// A process of its own does all there is, well and badly, and is then as it was: no goroutine, no connection,
+// nothing on the connection that it handed in.
+func TestNothingIsLeftBehind(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	p := start(t, job{URL: url, Leaks: true})
+	p.begin()
+	must(t, p.wait())
+	eventually(t, "all connections are closed", func() bool { return connections(t, c) == "0" })
+	equal(t, "the number of locks", value(t, c, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"), "0")
+}
+
+func (j job) leaks(ctx context.Context) error {
+	conn, err := pgx.Connect(ctx, j.URL)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	session := func() (s string, err error) {
+		return s, conn.QueryRow(ctx, "SELECT concat((SELECT string_agg(name || setting, ',') FROM pg_settings WHERE source = 'session'), (SELECT count(*) FROM pg_prepared_statements WHERE from_sql), (SELECT count(*) FROM pg_class WHERE relnamespace = pg_my_temp_schema()))").Scan(&s)
+	}
+	sessionBefore, err := session()
+	if err != nil {
+		return err
+	}
+	before := runtime.NumGoroutine()
+	for i := range 3 {
+		db, err := database.Open(ctx, j.URL, database.Options{})
+		if err != nil {
+			return err
+		}
+		for _, db := range []database.Database{db, postgres.NewConn(conn, database.Options{})} {
+			if err := j.wellAndBadly(ctx, db, int64(10*i)); err != nil {
+				return err
+			}
+			db.Close()
+		}
+	}
+	if after, err := session(); err != nil || after != sessionBefore {
+		return fmt.Errorf("the session was %s and is %s (%w)", sessionBefore, after, err)
+	}
+	for end := time.Now().Add(patience); runtime.NumGoroutine() > before; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			stacks := make([]byte, 1<<20)
+			return fmt.Errorf("there were %d goroutines, and are %d:\n%s", before, runtime.NumGoroutine(), stacks[:runtime.Stack(stacks, true)])
+		}
+	}
+	return nil
+}
+
+func (j job) wellAndBadly(ctx context.Context, db database.Database, v int64) error {
+	done, cancel := context.WithCancel(ctx)
+	cancel()
+	soon, cancelSoon := context.WithTimeout(ctx, 20*time.Millisecond)
+	defer cancelSoon()
+	opts := database.LockOptions{Timeout: patience}
+	for _, text := range []string{"SET work_mem = '7MB'; CREATE TEMP TABLE t (x int)", "SELECT 1/0", "SELECT pg_sleep(60)", "COPY nothing FROM stdin;\n1\n\\.\n", "LISTEN x; SELECT 1/0"} {
+		c := ctx
+		if text == "SELECT pg_sleep(60)" {
+			c = soon
+		}
+		b, err := db.Begin(ctx, "s", opts)
+		if err != nil {
+			return err
+		}
+		if b.Run(c, script(text)) == nil {
+			b.Commit(c)
+		}
+		b.Rollback(done)
+
+		r, err := db.Guard(ctx, "s", opts)
+		if err != nil {
+			return err
+		}
+		s := script(text)
+		a, err := s.Analyze(db.Dialect(), db.Tables())
+		if err != nil {
+			return err
+		}
+		for st, err := range a.All() {
+			if err == nil {
+				err = r.Exec(c, s, st, nil)
+			}
+			if err != nil {
+				break
+			}
+		}
+		r.Record(ctx, event(v))
+		if text != "LISTEN x; SELECT 1/0" { // else Close of the database ends it
+			r.Close(done)
+		}
+	}
+	_, inDone := db.State(done, "s")
+	_, inBegin := db.Begin(done, "s", opts)
+	if inDone == nil || inBegin == nil {
+		return errors.New("a context that is done was passed over")
+	}
+	for range db.History(ctx, database.HistoryQuery{}) {
+		break
+	}
+	return db.UpdateSetting(ctx, database.SettingUpdate{Name: database.LockTimeout, Value: "7s"})
+}
