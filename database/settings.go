@@ -90,7 +90,7 @@ func (d DeclaredSetting) wrong(value, want string) error {
 type StoredSetting struct {
 	Name, Value string
 	Reason      string
-	ChangedBy   string    // the database's user
+	ChangedBy   string    // the database's user, in a file the operating system's
 	ChangedAt   time.Time // as SettingUpdate says, to the microsecond, in UTC
 	Until       time.Time // from then on the default holds again; zero: for good
 }

@@ -220,5 +220,5 @@ func (d *db) putSetting(c *conn, s database.SettingUpdate) error {
 	if !s.Until.IsZero() {
 		until = formatTime(s.Until)
 	}
-	return c.do(d.sql.setting, s.Name, s.Value, s.Reason, formatTime(s.At), until)
+	return c.do(d.sql.setting, s.Name, s.Value, s.Reason, formatTime(s.At), until, systemUser())
 }

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -493,5 +495,28 @@ func TestHeadIsNeverOld(t *testing.T) {
 			}
 			must(t, b.Rollback(bg))
 		}
+	}
+}
+
+// A file has no users, so it is the operating system's whose name stands in the history and beside a setting.
+func TestWhoIsTheSystemsUser(t *testing.T) {
+	t.Parallel()
+	me, err := user.LookupId(strconv.Itoa(os.Getuid()))
+	must(t, err)
+	db := connect(t, "sqlite:"+filepath.Join(t.TempDir(), "app.db"), database.Options{})
+	apply(t, db, 1, "SELECT 1")
+	must(t, db.UpdateSetting(bg, database.SettingUpdate{Name: database.MigrationMode, Value: "false", Reason: "r"}))
+	for e, err := range db.History(bg, database.HistoryQuery{}) {
+		must(t, err)
+		if e.DBUser != me.Username {
+			t.Errorf("event %d says %q, not %q", e.ID, e.DBUser, me.Username)
+		}
+	}
+	st, err := db.State(bg, "app")
+	must(t, err)
+	v, err := st.Settings.Get(database.MigrationMode)
+	must(t, err)
+	if v.ChangedBy != me.Username {
+		t.Errorf("the setting says %q, not %q", v.ChangedBy, me.Username)
 	}
 }

@@ -123,7 +123,7 @@ func (d *db) setGuard(c *conn, set string, g *guardMark) error {
 	if err != nil {
 		return err
 	}
-	return d.connectError(c.do(d.sql.setting, guardRow(set), g.Token, string(b), formatTime(g.Since), ""))
+	return d.connectError(c.do(d.sql.setting, guardRow(set), g.Token, string(b), formatTime(g.Since), "", ""))
 }
 
 // sidePath returns the file that a Run of the set holds locked, "" in memory. It stands

@@ -5,7 +5,11 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"os"
+	"os/user"
+	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	lib "modernc.org/sqlite/lib"
@@ -95,7 +99,7 @@ func newStatements(n database.TableNames) statements {
 	ifnull((SELECT reason FROM main.{settings} WHERE name = ?2), '')`),
 		insert: fill(`INSERT INTO main.{history} (set_name, version, name, direction, checksum, down_checksum, up_text, down_text,
 	down_directives, started_at, duration_us, db_user, host, app, tool_version, note)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?, ?, ?)`),
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`),
 		state: fill(`SELECT -1, ifnull(max(id), 0), ifnull((SELECT file FROM pragma_database_list WHERE seq = 0), ''), '', '', '', 0, '', ifnull(max(iif(direction = 'up', version, 0)), 0) FROM main.{history} WHERE set_name = {own}
 	UNION ALL SELECT 0, 0, name, value, reason, changed_by, 0, changed_at || ' ' || until, 0 FROM main.{settings}
 	UNION ALL SELECT ` + eventColumns + ` FROM main.{history} WHERE set_name = ?1
@@ -103,8 +107,8 @@ func newStatements(n database.TableNames) statements {
 		history: fill(`SELECT ` + eventColumns + `, set_name, down_directives, db_user, host, app, tool_version, note,
 	iif(?4, ifnull(up_text, ''), ''), iif(?4, ifnull(down_text, ''), '')
 	FROM main.{history} WHERE id > ?1 AND (?2 = '' OR set_name = ?2) AND (?3 IS NULL OR version = ?3) ORDER BY id LIMIT ?5`),
-		setting: fill(`INSERT INTO main.{settings} (name, value, reason, changed_at, until) VALUES (?1, ?2, ?3, ?4, ?5)
-	ON CONFLICT (name) DO UPDATE SET value = ?2, reason = ?3, changed_at = ?4, until = ?5`),
+		setting: fill(`INSERT INTO main.{settings} (name, value, reason, changed_at, until, changed_by) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+	ON CONFLICT (name) DO UPDATE SET value = ?2, reason = ?3, changed_at = ?4, until = ?5, changed_by = ?6`),
 		unset:   fill(`DELETE FROM main.{settings} WHERE name = ?`),
 		unguard: fill(`DELETE FROM main.{settings} WHERE name = ? AND value = ?`),
 		runs:    fill(`SELECT name, reason FROM main.{settings} WHERE name LIKE ` + literal(guardRow("%"))),
@@ -214,9 +218,19 @@ func (d *db) createTables(c *conn) (head int64, err error) {
 	return d.insert(c, e)
 }
 
+// systemUser is the operating system's name of who runs this: a file has no users of its own. It is
+// not asked of the environment.
+var systemUser = sync.OnceValue(func() string {
+	u, err := user.LookupId(strconv.Itoa(os.Getuid()))
+	if err != nil {
+		return ""
+	}
+	return u.Username
+})
+
 // complete fills in who it is, and rounds times to what the table keeps.
 func (d *db) complete(e database.Event) database.Event {
-	e.DBUser, e.Host, e.App = "", d.host, d.opts.App
+	e.DBUser, e.Host, e.App = systemUser(), d.host, d.opts.App
 	e.StartedAt, e.Duration = e.StartedAt.UTC().Truncate(time.Microsecond), e.Duration.Truncate(time.Microsecond)
 	e.HasDownText = e.HasDownText || e.DownText != ""
 	return e
@@ -234,7 +248,7 @@ func (d *db) insert(c *conn, e database.Event) (id int64, err error) {
 		e.Set, e.Version, e.Name, string(e.Direction),
 		text(e.Checksum.String(), !e.Checksum.IsZero()), text(e.DownChecksum.String(), !e.DownChecksum.IsZero()),
 		text(e.UpText, e.UpText != ""), text(e.DownText, e.HasDownText), e.DownDirectives.String(),
-		formatTime(e.StartedAt), e.Duration.Microseconds(), e.Host, e.App, e.ToolVersion, e.Note)
+		formatTime(e.StartedAt), e.Duration.Microseconds(), e.DBUser, e.Host, e.App, e.ToolVersion, e.Note)
 	if err != nil {
 		return 0, fmt.Errorf("record %s of version %d in %s: %w", e.Direction, e.Version, d.names.History, d.connectError(err))
 	}
