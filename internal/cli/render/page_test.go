@@ -103,3 +103,28 @@ by somebody
 	}
 	show(40)
 }
+
+// What status has to remark is broken between words.
+func TestStatusWidths(t *testing.T) {
+	t.Parallel()
+	s := &Status{Set: "default", Version: 3, Applied: []int64{1, 3}, Pending: []int64{2}, OutOfOrder: []int64{2}, Migrations: []MigrationStatus{
+		{Version: 2, Name: "a_name_that_is_far_too_long_to_be_shown_on_a_screen_of_eighty_columns_with_all_the_rest", State: "out_of_order"},
+	}}
+	for _, width := range []int{80, 200} {
+		var out strings.Builder
+		p := New(Options{Out: sized(&out, width, 0)})
+		p.Show(s)
+		for line := range strings.Lines(out.String()) {
+			if n := ansi.StringWidth(strings.TrimSuffix(line, "\n")); n > width {
+				t.Errorf("a line of %d columns at %d: %s", n, width, line)
+			}
+		}
+		words := strings.Join(strings.Fields(out.String()), " ")
+		if !strings.Contains(words, `"whimbrel up" refuses until you say --allow-out-of-order or give it a higher version.`) {
+			t.Errorf("at %d columns:\n%s", width, out.String())
+		}
+		if whole := strings.Contains(out.String(), s.Migrations[0].Name); whole != (width == 200) {
+			t.Errorf("at %d columns:\n%s", width, out.String())
+		}
+	}
+}

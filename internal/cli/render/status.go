@@ -116,7 +116,7 @@ func (s *Status) write(pg *page) {
 	pg.line()
 	pg.line(s.summary(pg))
 	for _, line := range s.remarks(pg) {
-		pg.line(line)
+		pg.line(pg.wrap(line))
 	}
 }
 

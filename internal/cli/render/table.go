@@ -112,10 +112,27 @@ func (pg *page) cut(line string) string {
 	return ansi.Truncate(line, pg.width, "…")
 }
 
-// wrap breaks a text into lines of the page's width.
+// wrap breaks a text into lines of the page's width, between its words alone: options have
+// hyphens.
 func (pg *page) wrap(text string) string {
 	if pg.width <= 0 {
 		return text
 	}
-	return ansi.Wrap(text, pg.width, "")
+	var b strings.Builder
+	column := 0
+	for _, word := range strings.Fields(text) {
+		n := ansi.StringWidth(word)
+		switch {
+		case column == 0:
+		case column+1+n > pg.width:
+			b.WriteByte('\n')
+			column = 0
+		default:
+			b.WriteByte(' ')
+			column++
+		}
+		b.WriteString(word)
+		column += n
+	}
+	return b.String()
 }
