@@ -52,7 +52,7 @@ type Event struct {
 	StartedAt time.Time
 	Duration  time.Duration
 	// DBUser, Host, App and ToolVersion say who it was. Record fills in DBUser, Host
-	// and App, whatever was there: App is what Options say, DBUser the database's user, or
+	// and App, whatever was there: App is what Options say. DBUser is the database's user, or
 	// the operating system's where a database has none.
 	DBUser, Host, App, ToolVersion string
 	Note                           string
