@@ -179,7 +179,7 @@ func TestStatusOnATerminal(t *testing.T) {
 		"\n"+
 		"Set \"app\": ESC[1mat version 002ESC[m; 2 applied, 1 pending.\n"+
 		"ESC[31mA migration stopped part-way.ESC[m \"whimbrel up\" goes on with it.\n"+
-		"ESC[31mModified: 002ESC[m — applied from another text than the file has now. \"whimbrel verify\" shows the difference.\n")
+		"ESC[31mModified: 002ESC[m — applied from another text than the file has now. \"whimbrel\nverify\" shows the difference.\n")
 }
 
 func TestFailureOnATerminal(t *testing.T) {
