@@ -18,7 +18,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// corpus returns the files of DDL that a major version understands: since15.sql needs 15.
+// corpus returns the files of DDL that a major version understands: since15.sql needs 15. Of 14 and 16 it is only
+// what is new in these, or was new before: the others are done with four versions.
 func corpus(t testing.TB, major int) []string {
 	t.Helper()
 	files, err := filepath.Glob("../../testdata/catalog/*.sql")
@@ -28,7 +29,8 @@ func corpus(t testing.TB, major int) []string {
 	var fit []string
 	for _, f := range files {
 		since, ok := strings.CutPrefix(filepath.Base(f), "since")
-		if n, _ := strconv.Atoi(strings.TrimSuffix(since, ".sql")); !ok || n <= major {
+		n, _ := strconv.Atoi(strings.TrimSuffix(since, ".sql"))
+		if ok && n <= major || !ok && major != 14 && major != 16 {
 			fit = append(fit, f)
 		}
 	}

@@ -129,7 +129,7 @@ func NewReader(opts Options) *Reader {
 // come with their schema, and constants are written in one way, until that ends.
 const Settings = `SELECT set_config('search_path', '', true), set_config('datestyle', 'ISO, YMD', true), set_config('intervalstyle', 'postgres', true),
 	set_config('timezone', 'UTC', true), set_config('extra_float_digits', '3', true), set_config('bytea_output', 'hex', true),
-	set_config('quote_all_identifiers', 'off', true), set_config('standard_conforming_strings', 'on', true), set_config('lc_monetary', 'C', true)`
+	set_config('quote_all_identifiers', 'off', true), set_config('standard_conforming_strings', 'on', true), set_config('lc_monetary', 'C', true), set_config('jit', 'off', true)`
 
 // Queries returns what to ask.
 func (r *Reader) Queries() []Query { return r.queries }
