@@ -2,7 +2,9 @@ package postgres_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -147,5 +149,36 @@ func TestSnapshotThroughAPooler(t *testing.T) {
 	defer db.Close()
 	if got, want := snapshotOf(t, db, catalog.Options{}), snapshotOf(t, straight, catalog.Options{}); got.Fingerprint() != want.Fingerprint() {
 		t.Error(catalog.Compare(want, got))
+	}
+}
+
+// TestSnapshotOfAnybody: a role that may do nothing gets the same snapshot as the superuser.
+func TestSnapshotOfAnybody(t *testing.T) {
+	for _, m := range testdb.PostgresMajors(t) {
+		t.Run(fmt.Sprint(m.Major), func(t *testing.T) {
+			t.Parallel()
+			admin, super := connected(t, m.New(t), database.Options{})
+			role := pgx.Identifier{"snapshot " + strings.ToLower(rand.Text())}.Sanitize()
+			mustExec(t, admin, `CREATE SCHEMA closed; CREATE TABLE closed.t (id serial PRIMARY KEY, x integer CHECK (x > 0)); CREATE VIEW closed.v AS SELECT * FROM closed.t;
+				CREATE FUNCTION closed.f() RETURNS integer LANGUAGE sql AS 'SELECT 1'; REVOKE ALL ON FUNCTION closed.f() FROM PUBLIC; CREATE INDEX ON closed.t ((x + 1)) WHERE x > 5;
+				CREATE MATERIALIZED VIEW closed.m AS SELECT 1 AS a; CREATE PUBLICATION p FOR TABLE closed.t; ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO pg_monitor;
+				CREATE EXTENSION postgres_fdw; CREATE SERVER s FOREIGN DATA WRAPPER postgres_fdw; CREATE USER MAPPING FOR PUBLIC SERVER s OPTIONS (password 'secret'); SELECT lo_create(0);
+				CREATE SUBSCRIPTION sub CONNECTION 'password=secret' PUBLICATION p WITH (connect = false, slot_name = NONE, enabled = false)`)
+			want := snapshotOf(t, super, catalog.Options{})
+			mustExec(t, admin, `CREATE ROLE `+role+`; SET SESSION AUTHORIZATION `+role)
+			t.Cleanup(func() {
+				mustExec(t, admin, "RESET SESSION AUTHORIZATION; DROP SUBSCRIPTION sub; DROP ROLE "+role)
+			})
+			got := snapshotOf(t, super, catalog.Options{})
+			if got.Text() != want.Text() || got.Fingerprint() != want.Fingerprint() {
+				t.Errorf("%v\n%s\n---\n%s", catalog.Compare(want, got), want.Text(), got.Text())
+			}
+			if said := strings.Join(want.Omitted, ", "); said != "large objects: 1, subscription sub, user mapping of public on server s" {
+				t.Errorf("got %q", said)
+			}
+			if strings.Contains(want.Text(), "secret") {
+				t.Error("a password is in the text")
+			}
+		})
 	}
 }
