@@ -41,6 +41,24 @@ func TestReadmeOnPostgres(t *testing.T) {
 	sh.run("whimbrel plan --dir examples/shop | grep run && whimbrel up --dir examples/shop")
 }
 
+// So are the pages of docs which can be followed from an empty folder.
+func TestPages(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"settings.md", "reset.md", "baseline.md"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			text, err := os.ReadFile(filepath.Join("../../docs", name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(string(text), "\n$ whimbrel ") {
+				t.Fatal("there is nothing to follow")
+			}
+			newShell(t, t.TempDir()).follow(string(text))
+		})
+	}
+}
+
 // section returns the text under a heading of the README.
 func section(t *testing.T, heading string) string {
 	t.Helper()
@@ -79,7 +97,7 @@ func (s *shell) follow(tour string) {
 		for _, part := range strings.Split("\n"+block[2], "\n$ ")[1:] {
 			command, want, _ := strings.Cut(part, "\n")
 			if got := s.answer(command); settle(got) != settle(want) {
-				s.t.Errorf("%s\nanswers\n%s\nthe README has\n%s", command, got, want)
+				s.t.Errorf("%s\nanswers\n%s\nthe page has\n%s", command, got, want)
 			}
 		}
 	}
