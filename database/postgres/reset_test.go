@@ -191,42 +191,100 @@ func TestResetLeavesWhatOthersOwn(t *testing.T) {
 	}
 }
 
+// whatOthersMade is what somebody may make of what would be dropped, and how it is named then.
+var whatOthersMade = map[string]struct{ make, want string }{
+	"view":         {"CREATE VIEW apart.v AS SELECT * FROM t", "view apart.v depends on"},
+	"views":        {"CREATE VIEW apart.v AS SELECT * FROM t; CREATE VIEW apart.w AS SELECT * FROM apart.v", "view apart.v depends on"},
+	"foreign key":  {"CREATE TABLE apart.c (x int REFERENCES t)", "c_x_fkey on apart.c depends on"},
+	"column":       {"CREATE TABLE apart.c (m mood)", "table column apart.c.m depends on type public.mood"},
+	"array":        {"CREATE TABLE apart.c (m mood[])", "table column apart.c.m depends on"},
+	"row type":     {"CREATE TABLE apart.c (r t)", "table column apart.c.r depends on type public.t"},
+	"default":      {"CREATE TABLE apart.c (m int DEFAULT one())", "for apart.c.m depends on function public.one()"},
+	"check":        {"CREATE TABLE apart.c (m int CHECK (m > one()))", "depends on function public.one()"},
+	"index":        {"CREATE TABLE apart.c (m int); CREATE INDEX i ON apart.c ((m + one()))", "index apart.i depends on function public.one()"},
+	"policy":       {"CREATE TABLE apart.c (m int); CREATE POLICY mine ON apart.c USING (m = one())", "policy mine on apart.c depends on function public.one()"},
+	"trigger":      {"CREATE TABLE apart.c (m int); CREATE TRIGGER tr BEFORE INSERT ON apart.c FOR EACH ROW EXECUTE FUNCTION touch()", "tr on apart.c depends on function public.touch()"},
+	"rule":         {"CREATE TABLE apart.c (m int); CREATE RULE r AS ON INSERT TO apart.c DO ALSO DELETE FROM t", "apart.c depends on table"},
+	"inheritance":  {"CREATE TABLE apart.c () INHERITS (t)", "table apart.c depends on table public.t"},
+	"partition":    {"CREATE TABLE apart.p PARTITION OF log DEFAULT", "table apart.p depends on table public.log"},
+	"statistics":   {"CREATE STATISTICS apart.st ON x, y FROM t", "statistics object apart.st depends on"},
+	"function":     {"CREATE FUNCTION apart.f(public.t) RETURNS int LANGUAGE sql AS 'SELECT 1'", "function apart.f(public.t) depends on type public.t"},
+	"aggregate":    {"CREATE AGGREGATE apart.a(int) (SFUNC = public.two, STYPE = int)", "aggregate apart.a(integer) depends on function public.two(integer,integer)"},
+	"operator":     {"CREATE OPERATOR apart.=== (LEFTARG = int, RIGHTARG = int, FUNCTION = two)", "depends on function public.two(integer,integer)"},
+	"domain":       {"CREATE DOMAIN apart.d AS mood", "type apart.d depends on type public.mood"},
+	"composite":    {"CREATE TYPE apart.duo AS (a mood, b int)", "apart.duo.a depends on type public.mood"},
+	"foreign":      {"CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w; CREATE FOREIGN TABLE apart.ft (m mood) SERVER s", "apart.ft.m depends on type public.mood"},
+	"sequence":     {"CREATE TABLE apart.c (n int DEFAULT nextval('numbers'))", "for apart.c.n depends on sequence public.numbers"},
+	"extension":    {"CREATE EXTENSION citext SCHEMA apart; CREATE VIEW ev AS SELECT * FROM t; ALTER EXTENSION citext ADD VIEW ev", "view public.ev depends on table"},
+	"whimbrel's":   {"CREATE TRIGGER tr BEFORE INSERT ON whimbrel_history FOR EACH ROW EXECUTE FUNCTION touch()", "tr on public.whimbrel_history depends on"},
+	"somebody's":   {"CREATE VIEW v AS SELECT * FROM t; ALTER VIEW v OWNER TO ROLE", "view public.v depends on table"},
+	"materialized": {"CREATE MATERIALIZED VIEW apart.v AS SELECT * FROM t", "materialized view apart.v depends on"},
+}
+
 // Whatever others have made of what would be dropped is named, and nothing is changed.
 func TestResetSparesWhatDependsOnIt(t *testing.T) {
-	for name, tt := range map[string]struct{ make, want string }{
-		"view":         {"CREATE VIEW apart.v AS SELECT * FROM t", "view apart.v depends on"},
-		"foreign key":  {"CREATE TABLE apart.c (x int REFERENCES t)", "c_x_fkey on apart.c depends on"},
-		"column":       {"CREATE TABLE apart.c (m mood)", "table column apart.c.m depends on type public.mood"},
-		"default":      {"CREATE TABLE apart.c (m int DEFAULT one())", "for apart.c.m depends on function public.one()"},
-		"trigger":      {"CREATE TABLE apart.c (m int); CREATE TRIGGER tr BEFORE INSERT ON apart.c FOR EACH ROW EXECUTE FUNCTION touch()", "tr on apart.c depends on function public.touch()"},
-		"inheritance":  {"CREATE TABLE apart.c () INHERITS (t)", "table apart.c depends on table public.t"},
-		"partition":    {"CREATE TABLE apart.p PARTITION OF log DEFAULT", "table apart.p depends on table public.log"},
-		"statistics":   {"CREATE STATISTICS apart.st ON x, y FROM t", "statistics object apart.st depends on"},
-		"function":     {"CREATE FUNCTION apart.f(public.t) RETURNS int LANGUAGE sql AS 'SELECT 1'", "function apart.f(public.t) depends on type public.t"},
-		"domain":       {"CREATE DOMAIN apart.d AS mood", "type apart.d depends on type public.mood"},
-		"whimbrel's":   {"CREATE TRIGGER tr BEFORE INSERT ON whimbrel_history FOR EACH ROW EXECUTE FUNCTION touch()", "tr on public.whimbrel_history depends on"},
-		"somebody's":   {"CREATE VIEW v AS SELECT * FROM t; CREATE ROLE ROLE; ALTER VIEW v OWNER TO ROLE", "view public.v depends on table"},
-		"materialized": {"CREATE MATERIALIZED VIEW apart.v AS SELECT * FROM t", "materialized view apart.v depends on"},
-	} {
-		t.Run(name, func(t *testing.T) {
+	for _, m := range testdb.PostgresMajors(t) {
+		if m.Major != 13 && m.Major != 15 && m.Major != 18 {
+			continue
+		}
+		t.Run(fmt.Sprint(m.Major), func(t *testing.T) {
 			t.Parallel()
-			target := testdb.Postgres(t)
+			target := m.New(t)
 			c := connect(t, target)
-			_, err := up(t, open(t, target), setOf(t, "s", `CREATE TABLE t (x int PRIMARY KEY, y int); CREATE TYPE mood AS ENUM ('sad'); CREATE TABLE log (at date) PARTITION BY RANGE (at);
-CREATE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'`))
+			db := open(t, target)
+			_, err := up(t, db, setOf(t, "s", `CREATE TABLE t (x int PRIMARY KEY, y int); CREATE TYPE mood AS ENUM ('sad'); CREATE TABLE log (at date) PARTITION BY RANGE (at); CREATE SEQUENCE numbers;
+CREATE FUNCTION one() RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 1'; CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+CREATE FUNCTION two(int, int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 1'`))
 			must(t, err)
-			made := strings.ReplaceAll(tt.make, "CREATE ROLE ROLE; ", "")
-			if made != tt.make {
-				made = strings.ReplaceAll(made, "ROLE", role(t, c, "somebody", ""))
+			somebody := role(t, c, "somebody", "")
+			for name, tt := range whatOthersMade {
+				do(t, c, "CREATE SCHEMA apart; "+strings.ReplaceAll(tt.make, "ROLE", somebody))
+				before := contents(t, c)
+				_, err = reset(t, target)
+				e := as[*database.InUseError](t, err)
+				contains(t, name+": the error", e.Error(), tt.want)
+				equal(t, name+": the database", contents(t, c), before)
+				equal(t, name+": versions", versions(t, db, "s"), "[1]")
+				isFree(t, db, "s")
+				do(t, c, "SET client_min_messages = error; DROP EXTENSION IF EXISTS citext CASCADE; DROP SCHEMA apart CASCADE; DROP VIEW IF EXISTS v; DROP TRIGGER IF EXISTS tr ON whimbrel_history; DROP FOREIGN DATA WRAPPER IF EXISTS w CASCADE")
 			}
-			do(t, c, "CREATE SCHEMA apart; "+made)
-			before := contents(t, c)
-			_, err = reset(t, target)
-			e := as[*database.InUseError](t, err)
-			contains(t, "the error", e.Error(), tt.want)
-			equal(t, "the database", contents(t, c), before)
-			equal(t, "versions", versions(t, open(t, target), "s"), "[1]")
-			isFree(t, open(t, target), "s")
+			_, err = reset(t, target) // nothing is in the way any more
+			must(t, err)
+			equal(t, "what is left", contents(t, c), "")
+		})
+	}
+}
+
+// What is made of an extension's types goes, the extension stays with all that was added to it; large objects, privileges
+// by default and what is in no schema stay as well.
+func TestResetAndExtensions(t *testing.T) {
+	for _, m := range testdb.PostgresMajors(t) {
+		if m.Major != 13 && m.Major != 18 {
+			continue
+		}
+		t.Run(fmt.Sprint(m.Major), func(t *testing.T) {
+			t.Parallel()
+			target := m.New(t)
+			c := connect(t, target)
+			_, err := up(t, open(t, target), setOf(t, "s", `CREATE SCHEMA texts; CREATE EXTENSION citext SCHEMA texts; CREATE EXTENSION btree_gist;
+CREATE TABLE t (x texts.citext PRIMARY KEY, during int4range, EXCLUDE USING gist (during WITH &&)); CREATE DOMAIN word AS texts.citext CHECK (VALUE <> '');
+CREATE TABLE u (x texts.citext REFERENCES t, w word[]); CREATE VIEW v AS SELECT x || 'a' AS x FROM t; CREATE TABLE texts.mine (w word);
+CREATE FUNCTION extra() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE TABLE added (x int); ALTER EXTENSION citext ADD FUNCTION extra(); ALTER EXTENSION citext ADD TABLE added;
+CREATE TABLE uses (x int DEFAULT extra()); SELECT lo_from_bytea(4711, 'x'); ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC;
+CREATE FUNCTION watch() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'; CREATE EVENT TRIGGER whimbrel_watch ON sql_drop EXECUTE FUNCTION watch()`))
+			must(t, err)
+			r, err := reset(t, target)
+			must(t, err)
+			got := left(r)
+			slices.Sort(got)
+			equal(t, "left", strings.Join(got, "\n"), "extension btree_gist: an extension and what it owns stay\nextension citext: an extension and what it owns stay\nschema texts: it is not empty")
+			for _, gone := range []string{"t", "u", "v", "uses", "texts.mine"} {
+				equal(t, gone, value(t, c, "SELECT to_regclass('"+gone+"')"), "<null>")
+			}
+			equal(t, "what was added to the extension", value(t, c, "SELECT concat(extra(), (SELECT count(*) FROM added))"), "10")
+			equal(t, "what the extension has", value(t, c, "SELECT 'A'::texts.citext OPERATOR(texts.=) 'a'"), "true")
+			equal(t, "the large object", value(t, c, "SELECT convert_from(lo_get(4711), 'UTF8')"), "x")
+			equal(t, "event triggers", value(t, c, "SELECT count(*) FROM pg_event_trigger"), "0")
 		})
 	}
 }
