@@ -85,12 +85,17 @@ type NotSameError struct {
 	// makes another schema.
 	Before  bool
 	Changes []catalog.Change
+	// Omitted is what the range makes and no snapshot can hold, such as user mappings.
+	Omitted []string
 }
 
 func (e *NotSameError) Error() string {
 	what := fmt.Sprintf("the schema's own text does not make what the migrations %d to %d make; join their scripts instead (without --minimal). What differs", e.From, e.To)
 	if e.Before {
 		what = fmt.Sprintf("the migrations %d to %d change what was there before them, which a snapshot can't tell how to do; begin the range with the folder's first migration, or join their scripts instead (without --minimal). What they change", e.From, e.To)
+	}
+	if len(e.Omitted) > 0 {
+		return fmt.Sprintf("the migrations %d to %d make what a snapshot can't hold, and what would be lost; join their scripts instead (without --minimal). It is: %s", e.From, e.To, strings.Join(e.Omitted, "; "))
 	}
 	var list strings.Builder
 	const shown = 10
@@ -208,6 +213,9 @@ func (m *minimizer) original(ctx context.Context, db database.Database) error {
 
 // write makes the scripts of what is in the last snapshot and not in the first.
 func (m *minimizer) write() error {
+	if omitted := slices.DeleteFunc(slices.Clone(m.last.Omitted), func(what string) bool { return slices.Contains(m.first.Omitted, what) }); len(omitted) > 0 {
+		return &NotSameError{From: m.opts.From, To: m.opts.To, Omitted: omitted}
+	}
 	created, err := m.created()
 	if err != nil {
 		return err

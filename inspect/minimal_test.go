@@ -236,3 +236,22 @@ func TestMinimalWithTheDownScripts(t *testing.T) {
 		}
 	}
 }
+
+// What a snapshot can't hold is no schema that can be written down.
+func TestMinimalOfWhatNoSnapshotHolds(t *testing.T) {
+	t.Parallel()
+	db := open(t, testdb.Postgres(t))
+	set := setOf(t,
+		step{"CREATE FOREIGN DATA WRAPPER w; CREATE SERVER far FOREIGN DATA WRAPPER w", "-"},
+		step{"CREATE USER MAPPING FOR CURRENT_USER SERVER far", "-"},
+		step{"CREATE TABLE a (id integer)", "-"}, step{"CREATE TABLE b (id integer)", "-"})
+	var same *inspect.NotSameError
+	_, err := inspect.Minimal(t.Context(), set, inspect.MinimalOptions{From: 1, To: 2}, inspect.Beside(db))
+	if !errors.As(err, &same) || len(same.Omitted) != 1 || !strings.Contains(err.Error(), "user mapping of ") {
+		t.Errorf("got %v", err)
+	}
+	// It is nothing to a range behind it.
+	if got, err := inspect.Minimal(t.Context(), set, inspect.MinimalOptions{From: 3, To: 4}, inspect.Beside(db)); err != nil || !strings.Contains(got.Up, "CREATE TABLE") || strings.Contains(got.Up, "mapping") {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
