@@ -13,7 +13,7 @@ import (
 // SettingType is the type of a setting's value.
 type SettingType string
 
-// A bool is true or false, a duration is written as 15s or 1m30s, and a choice is one
+// A bool is true or false (on and off are taken too), a duration is written as 15s or 1m30s, and a choice is one
 // of the words that are declared.
 const (
 	BoolSetting     SettingType = "bool"
@@ -68,6 +68,9 @@ func (d DeclaredSetting) canonical(value string) (string, error) {
 	case BoolSetting:
 		if b, err := strconv.ParseBool(value); err == nil {
 			return strconv.FormatBool(b), nil
+		}
+		if on := strings.EqualFold(value, "on"); on || strings.EqualFold(value, "off") {
+			return strconv.FormatBool(on), nil
 		}
 		return "", d.wrong(value, "want true or false")
 	case DurationSetting:

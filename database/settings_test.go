@@ -60,7 +60,7 @@ func TestUnknownSetting(t *testing.T) {
 }
 
 func TestSettingUpdateCheck(t *testing.T) {
-	for value, want := range map[string]string{"true": "true", "false": "false", "1": "true", "F": "false", "TRUE": "true"} {
+	for value, want := range map[string]string{"true": "true", "false": "false", "1": "true", "F": "false", "TRUE": "true", "on": "true", "Off": "false"} {
 		u, err := database.SettingUpdate{Name: database.MigrationMode, Value: value, Reason: "r"}.Check()
 		if err != nil || u.Value != want || u.Reason != "r" {
 			t.Errorf("Check of %q returned %+v, %v", value, u, err)
@@ -68,7 +68,7 @@ func TestSettingUpdateCheck(t *testing.T) {
 	}
 	for _, u := range []database.SettingUpdate{
 		{Name: database.MigrationMode, Value: ""},
-		{Name: database.MigrationMode, Value: "on"},
+		{Name: database.MigrationMode, Value: "yes"},
 		{Name: "MIGRATION_MODE", Value: "true"},
 		{Value: "true"},
 	} {
