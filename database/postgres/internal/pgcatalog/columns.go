@@ -3,7 +3,6 @@ package pgcatalog
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/catalog"
@@ -123,6 +122,9 @@ func (b *builder) notNullClause(rel *relation, c *column) string {
 	if !k.valid {
 		return "" // added later
 	}
+	if parent := b.inherited(rel, c.name); parent.handsDownNotNull() && !k.local {
+		return "" // it comes with the parent's
+	}
 	clause := " NOT NULL"
 	if name := k.unusualName(rel, c); name != "" {
 		clause = " CONSTRAINT " + b.r.quote(name) + clause
@@ -133,18 +135,16 @@ func (b *builder) notNullClause(rel *relation, c *column) string {
 	return clause
 }
 
-// inheritedNotNull returns the constraint of a column that comes from a parent and is the child's own as well:
-// were it left to the child's primary key to make it, it would get another name. "" if there is none.
+// handsDownNotNull says that children get the column's NOT NULL.
+func (c *column) handsDownNotNull() bool {
+	return c != nil && c.notNull && (c.notNullConstraint == nil || !c.notNullConstraint.noInherit)
+}
+
+// inheritedNotNull returns the constraint of a column that comes from a parent and is the child's own as well: were
+// it left to the child's primary key to make it, it would get another name. "" if there is none.
 func (b *builder) inheritedNotNull(rel *relation, c *column) string {
 	k := c.notNullConstraint
-	if c.local || k == nil || !k.valid {
-		return ""
-	}
-	inKey := slices.ContainsFunc(rel.constraints, func(p *constraint) bool { return p.kind == 'p' && slices.Contains(p.columns, c.number) })
-	if !k.local && (k.unusualName(rel, c) == "" || !inKey) {
-		return ""
-	}
-	if parent := b.inherited(rel, c.name); parent == nil || !parent.notNull {
+	if c.local || k == nil || !k.valid || !k.local || !b.inherited(rel, c.name).handsDownNotNull() {
 		return ""
 	}
 	return "CONSTRAINT " + b.r.quote(k.name) + " NOT NULL " + b.r.quote(c.name)
@@ -159,6 +159,9 @@ func (b *builder) column(rel *relation, c *column, split bool) {
 	}
 	o.Set("type", c.typ)
 	o.Set("collation", c.collation)
+	if c.local && b.inherited(rel, c.name) != nil {
+		o.Set("not only by the parent", "yes")
+	}
 	switch value := b.value(rel, c); {
 	case c.generated == 's':
 		o.Set("generated (stored)", c.expression)
@@ -198,6 +201,9 @@ func (b *builder) notNullAttr(rel *relation, c *column, o *catalog.Object) {
 		if k.noInherit {
 			state += ", no inherit"
 		}
+		if k.local && b.inherited(rel, c.name).handsDownNotNull() {
+			state += ", not only by the parent"
+		}
 		if !k.valid {
 			state += ", not valid"
 			o.SQL = append(o.SQL, "ALTER TABLE ONLY "+b.sqlName(rel)+" ADD CONSTRAINT "+b.r.quote(k.name)+" NOT NULL "+b.r.quote(c.name)+" NOT VALID")
@@ -227,7 +233,7 @@ func (b *builder) differingFromParent(rel *relation, c *column, o *catalog.Objec
 		}
 	}
 	switch k := c.notNullConstraint; {
-	case !c.notNull || parent.notNull:
+	case !c.notNull || parent.handsDownNotNull():
 	case k == nil:
 		o.SQL = append(o.SQL, alter+" SET NOT NULL")
 	case k.valid:

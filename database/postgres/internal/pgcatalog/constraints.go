@@ -64,7 +64,16 @@ func (b *builder) inline(rel *relation, k *constraint) bool {
 	if k.kind == 'f' || !k.valid || !b.present(rel, k) {
 		return false
 	}
-	return k.kind == 'c' || rel.kind != 'p' && !rel.isPartition()
+	return k.kind == 'c' || rel.kind != 'p' && !rel.isPartition() && !b.keyOnInherited(rel, k)
+}
+
+// keyOnInherited says that a primary key is on a column whose NOT NULL comes from a parent alone. In CREATE TABLE the
+// key would make it the child's own.
+func (b *builder) keyOnInherited(rel *relation, k *constraint) bool {
+	return k.kind == 'p' && slices.ContainsFunc(rel.columns, func(c *column) bool {
+		n := c.notNullConstraint
+		return n != nil && !n.local && slices.Contains(k.columns, c.number) && b.inherited(rel, c.name) != nil
+	})
 }
 
 func (b *builder) constraintObject(rel *relation, k *constraint) *catalog.Object {
