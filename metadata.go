@@ -61,7 +61,8 @@ func (m *Migrator) ApplyMetadata(ctx context.Context, d *metadata.Document, opts
 	return m.changeMetadata(ctx, applyMetadata, opts, func(s *metadata.State) (*metadata.Change, error) { return s.Apply(d) })
 }
 
-// ResetMetadata drops all metadata. A database whose setting "protected" is true is a *ProtectedError.
+// ResetMetadata drops all metadata. A database whose setting "protected" is true is a
+// *ProtectedError, unless Options.Overrule is its name.
 func (m *Migrator) ResetMetadata(ctx context.Context, opts MetadataOptions) (*MetadataResult, error) {
 	return m.changeMetadata(ctx, resetMetadata, opts, func(s *metadata.State) (*metadata.Change, error) { return s.Reset(), nil })
 }
@@ -134,7 +135,7 @@ func (m *Migrator) tryMetadata(ctx context.Context, r *MetadataResult, change fu
 	}
 	st, err := m.db.State(ctx, m.set.Name())
 	if err == nil {
-		err = mayChangeMetadata(st, r.Action)
+		err = m.mayChangeMetadata(st, r.Action)
 	}
 	if err != nil {
 		return err
@@ -153,7 +154,7 @@ func (m *Migrator) tryMetadata(ctx context.Context, r *MetadataResult, change fu
 		}
 	}()
 	if st, err = b.State(ctx); err == nil { // the settings may have changed
-		err = mayChangeMetadata(st, r.Action)
+		err = m.mayChangeMetadata(st, r.Action)
 	}
 	if err != nil {
 		return err
@@ -181,12 +182,12 @@ func (m *Migrator) tryMetadata(ctx context.Context, r *MetadataResult, change fu
 	return b.Commit(ctx)
 }
 
-func mayChangeMetadata(st *database.State, action string) error {
+func (m *Migrator) mayChangeMetadata(st *database.State, action string) error {
 	if err := checkMode(st.Settings); err != nil {
 		return err
 	}
 	if action == resetMetadata {
-		return checkProtected(st, metadataWord, "")
+		return checkProtected(st, metadataWord, m.opts.Overrule)
 	}
 	return nil
 }

@@ -20,8 +20,10 @@ type Difference struct {
 	Name   Name
 	Change string // Added, Removed or Changed
 	// Fact is the one that is Changed: description, owner, tags, links, or the name of a free key.
-	Fact     string
-	From, To string // what it was and is, "" for nothing
+	Fact string
+	// From and To are what it was and is, "" for nothing: of a free key as JSON, of tags and links with
+	// commas between them.
+	From, To string
 }
 
 // String returns the difference in words.
@@ -29,14 +31,17 @@ func (d Difference) String() string {
 	if d.Change != Changed {
 		return d.Name.words()
 	}
-	return fmt.Sprintf("%s: %s %s → %s", d.Name.words(), d.Fact, shown(d.From), shown(d.To))
+	return fmt.Sprintf("%s: %s %s → %s", d.Name.words(), d.Fact, d.shown(d.From), d.shown(d.To))
 }
 
-func shown(value string) string {
-	if value == "" {
+func (d Difference) shown(s string) string {
+	switch {
+	case s == "":
 		return "none"
+	case d.Fact == "description" || d.Fact == "owner":
+		return value(map[string]any{"": s}, "")
 	}
-	return value
+	return s
 }
 
 // Diff returns what is different in to from from, ordered by name.
@@ -78,8 +83,8 @@ func diffFacts(n Name, from, to *Facts) []Difference {
 			all = append(all, Difference{Name: n, Change: Changed, Fact: fact, From: a, To: b})
 		}
 	}
-	note("description", text(from.Description), text(to.Description))
-	note("owner", text(from.Owner), text(to.Owner))
+	note("description", from.Description, to.Description)
+	note("owner", from.Owner, to.Owner)
 	note("tags", strings.Join(from.Tags, ", "), strings.Join(to.Tags, ", "))
 	note("links", links(from.Links), links(to.Links))
 	names := append(from.keyNames(), to.keyNames()...)
@@ -88,13 +93,6 @@ func diffFacts(n Name, from, to *Facts) []Difference {
 		note("keys."+key, value(from.Keys, key), value(to.Keys, key))
 	}
 	return all
-}
-
-func text(s string) string {
-	if s == "" {
-		return ""
-	}
-	return value(map[string]any{"": s}, "")
 }
 
 func links(all []Link) string {

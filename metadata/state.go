@@ -162,13 +162,16 @@ func (x *index) unknown(n Name) string {
 // arguments alone; or, of the columns of one table, the one that is closest.
 func (x *index) near(n Name) string {
 	var found []string
+	if table := x.resolve(n.table()); table != nil && n.Kind.IsColumn() {
+		n.Schema = table.Name.Schema
+	}
 	for name := range x.byName {
 		same := func(a, b string) bool { return strings.EqualFold(a, b) }
 		switch {
 		case name.Kind != n.Kind:
 		case same(name.Object, n.Object) && same(name.Column, n.Column),
 			name.Column != "" && name.table() == n.table() && distance(name.Column, n.Column) <= 2,
-			name.Column == "" && name.Schema == n.Schema && name.Args == n.Args && distance(name.Object, n.Object) <= 2:
+			name.Column == "" && (name.Schema == n.Schema || n.Schema == "" && slices.Contains(x.Path, name.Schema)) && name.Args == n.Args && distance(name.Object, n.Object) <= 2:
 			found = append(found, name.String())
 		}
 	}

@@ -70,7 +70,7 @@ func Squash(fsys fs.FS, opts SquashOptions) (*Squashed, error) {
 		return nil, err
 	}
 	if i := slices.IndexFunc(s.pieces, func(m migration.Migration) bool { return m.Metadata != nil }); i >= 0 {
-		return nil, &Error{File: s.pieces[i].Metadata.File, Msg: "is metadata of a migration of the range, which can't be joined; move its entries to another migration's, or away, since the database has them already"}
+		return nil, &Error{File: s.pieces[i].Metadata.File, Msg: "is metadata of a migration of the range, and YAML is not joined; take the file away (the databases have its entries), and let the squash carry them"}
 	}
 	if opts.Rewrite != nil {
 		return s.rewritten()

@@ -76,8 +76,8 @@ nothing.`,
 
 // metadataFlags are those of the commands that change the metadata.
 type metadataFlags struct {
-	dryRun bool
-	note   string
+	dryRun         bool
+	note, overrule string
 }
 
 func (m *metadataFlags) add(cmd *cobra.Command) {
@@ -88,7 +88,7 @@ func (m *metadataFlags) add(cmd *cobra.Command) {
 // run changes the metadata, and answers with what became of it.
 func (a *app) changeMetadata(ctx context.Context, m *metadataFlags, change func(*whimbrel.Migrator, whimbrel.MetadataOptions) (*whimbrel.MetadataResult, error)) error {
 	return a.withTarget(ctx, a.openWithoutFiles, func(t *target) (render.Document, error) {
-		t.options.Note = m.note
+		t.options.Note, t.options.Overrule = m.note, m.overrule
 		r, err := change(t.migrator(), whimbrel.MetadataOptions{DryRun: m.dryRun})
 		if err != nil {
 			return nil, err
@@ -215,8 +215,8 @@ func (a *app) metadataResetCommand() *cobra.Command {
 		Use:        "reset",
 		SuggestFor: []string{"clear", "drop", "delete"},
 		Short:      "Drop all metadata that the database keeps",
-		Long: `Reset drops all entries, and the comments that their descriptions had become. A protected
-database refuses.`,
+		Long: `Reset drops all entries, and the comments that their descriptions had become. For a protected
+database --i-know must say its name.`,
 		Example: `  whimbrel metadata reset --dry-run`,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -226,6 +226,7 @@ database refuses.`,
 		},
 	}
 	m.add(cmd)
+	addOverrule(cmd, &m.overrule)
 	return cmd
 }
 
