@@ -81,6 +81,7 @@ func (d *db) State(ctx context.Context, set string) (*database.State, error) {
 	err := d.read(ctx, func(ctx context.Context) (err error) {
 		if d.absent() {
 			state = zeroState(set)
+			state.Database = databaseName(d.path)
 			return nil
 		}
 		c, err := d.pool.Conn(ctx)

@@ -122,12 +122,16 @@ func TestDatabasesName(t *testing.T) {
 	} {
 		db, err := database.Open(bg, url, database.Options{})
 		must(t, err)
-		apply(t, db, 1, "CREATE TABLE t (x)")
-		st, err := db.State(bg, "s")
-		must(t, err)
-		if st.Database != want {
-			t.Errorf("%s: the name is %q, want %q", url, st.Database, want)
+		name := func(when string) {
+			st, err := db.State(bg, "s")
+			must(t, err)
+			if st.Database != want {
+				t.Errorf("%s, %s: the name is %q, want %q", url, when, st.Database, want)
+			}
 		}
+		name("untouched")
+		apply(t, db, 1, "CREATE TABLE t (x)")
+		name("with tables")
 		must(t, db.Close())
 	}
 }

@@ -28,7 +28,17 @@ func databaseName(file string) string {
 	return filepath.Base(file)
 }
 
-// readState asks one question; a second one only where there are no tables.
+// untouchedName is the name of a database that has no tables of Whimbrel's yet.
+func (d *db) untouchedName(ctx context.Context, c *sql.Conn) (string, error) {
+	if d.path != "" {
+		return databaseName(d.path), nil
+	}
+	var file string
+	err := c.QueryRowContext(ctx, "SELECT ifnull((SELECT file FROM pragma_database_list WHERE seq = 0), '')").Scan(&file)
+	return databaseName(file), err
+}
+
+// readState asks one question; more only where there are no tables.
 func (d *db) readState(ctx context.Context, c *sql.Conn, set string) (*database.State, error) {
 	state := zeroState(set)
 	var stored []database.StoredSetting
@@ -62,7 +72,9 @@ func (d *db) readState(ctx context.Context, c *sql.Conn, set string) (*database.
 		if none, err := d.missing(ctx, c, err); !none {
 			return nil, err
 		}
-		return zeroState(set), nil
+		state := zeroState(set)
+		state.Database, err = d.untouchedName(ctx, c)
+		return state, err
 	}
 	state.Settings = database.NewSettings(stored...)
 	return state, nil
