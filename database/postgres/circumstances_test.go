@@ -116,6 +116,43 @@ func TestWaysToAsk(t *testing.T) {
 	}
 }
 
+// What a pool does with a connection before it hands it out is done with those that are made beside it, too.
+func TestPoolsThatPrepareTheirConnections(t *testing.T) {
+	for name, prepare := range map[string]func(*pgxpool.Config, string){
+		"PrepareConn": func(c *pgxpool.Config, sql string) {
+			c.PrepareConn = func(ctx context.Context, conn *pgx.Conn) (bool, error) {
+				_, err := conn.Exec(ctx, sql)
+				return true, err
+			}
+		},
+		"BeforeAcquire": func(c *pgxpool.Config, sql string) {
+			c.BeforeAcquire = func(ctx context.Context, conn *pgx.Conn) bool {
+				_, err := conn.Exec(ctx, sql)
+				return err == nil
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := testdb.Postgres(t)
+			c := connect(t, url)
+			owner := newRole(t, c)
+			do(t, c, "CREATE SCHEMA app AUTHORIZATION "+owner)
+			login := role(t, c, "login", "LOGIN NOINHERIT")
+			do(t, c, "GRANT "+owner+" TO "+login)
+			pool := newPool(t, asRole(url, login), ofSize(1), func(c *pgxpool.Config) { prepare(c, "SET ROLE "+owner+"; SET search_path = app") }, func(c *pgxpool.Config) {
+				c.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
+			})
+			db := postgres.NewPool(pool, database.Options{})
+			_, err := up(t, db, setOf(t, "s", "CREATE TABLE a (x int)", "CREATE INDEX CONCURRENTLY ON a (x)"))
+			must(t, err)
+			begin(t, db, "s") // has the only connection
+			equal(t, "what is applied", versions(t, db, "s"), "[1 2]")
+			equal(t, "the owner of the history", value(t, c, "SELECT tableowner FROM pg_tables WHERE schemaname = 'app' AND tablename = 'whimbrel_history'"), owner)
+		})
+	}
+}
+
 type tracer struct{}
 
 func (*tracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {

@@ -100,6 +100,7 @@ func TestLostLockCancelsTheStatement(t *testing.T) {
 func TestGuardMayBeIdle(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
+	must(t, apply(t, open(t, url), "other", 1, script("SELECT 1"))) // to make the tables takes several steps
 	db := open(t, url+"&idle_in_transaction_session_timeout=50ms")
 	r := guard(t, db, "s")
 	must(t, execAll(background(t), db, r, script("SELECT pg_sleep(0.3)")))

@@ -223,6 +223,7 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 		one.add(st)
 		err = r.worker.simple(ctx, &one)
 	}
+	r.worker.forgetPrepared() // DISCARD ALL, or a function, may have
 	return r.named(st, err)
 }
 

@@ -57,13 +57,32 @@ func (p fromPool) prepare(ctx context.Context, config *pgx.ConnConfig) (*pgx.Con
 	if err != nil {
 		return nil, connectError(config, err)
 	}
-	if like.AfterConnect != nil {
-		if err := like.AfterConnect(ctx, conn); err != nil {
-			closeNow(conn)
-			return nil, err
-		}
+	if err := hooks(ctx, like, conn); err != nil {
+		closeNow(conn)
+		return nil, err
 	}
 	return conn, nil
+}
+
+// hooks does with a new connection what its pool would have done before it handed it out.
+func hooks(ctx context.Context, like *pgxpool.Config, conn *pgx.Conn) error {
+	if like.AfterConnect != nil {
+		if err := like.AfterConnect(ctx, conn); err != nil {
+			return err
+		}
+	}
+	fit := true
+	var err error
+	switch {
+	case like.PrepareConn != nil:
+		fit, err = like.PrepareConn(ctx, conn)
+	case like.BeforeAcquire != nil:
+		fit = like.BeforeAcquire(ctx, conn)
+	}
+	if err == nil && !fit {
+		err = errors.New("the pool's own check (PrepareConn or BeforeAcquire) refuses a connection that was just made")
+	}
+	return err
 }
 
 func (p fromPool) exhausted() bool {
