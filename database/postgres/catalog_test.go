@@ -182,3 +182,17 @@ func TestSnapshotOfAnybody(t *testing.T) {
 		})
 	}
 }
+
+// TestSnapshotRoundTrips: however much there is, it is asked for at once.
+func TestSnapshotRoundTrips(t *testing.T) {
+	proxy := testdb.NewProxy(t, testdb.Postgres(t))
+	conn, db := connected(t, proxy.URL, database.Options{})
+	for _, tables := range []int{0, 1, 200} {
+		mustExec(t, conn, fmt.Sprintf(`DO $$ BEGIN FOR i IN 1..%d LOOP EXECUTE format('CREATE TABLE of_%[1]d_%%s (id serial PRIMARY KEY)', i); END LOOP; END $$`, tables))
+		proxy.Reset()
+		snapshotOf(t, db, catalog.Options{})
+		if turns := proxy.Turns(); turns > 2 {
+			t.Errorf("%d round trips", turns)
+		}
+	}
+}
