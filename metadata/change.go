@@ -168,7 +168,7 @@ func (x *index) stored(d *Document) ([]Stored, error) {
 		case o == nil && e.Name.Kind.IsColumn() && x.resolve(e.Name.table()) == nil && d.has(e.Name.table()):
 			// which is said of the table
 		case o == nil:
-			problems = append(problems, &Error{Position: e.Pos, Msg: x.unknown(e.Name)})
+			problems = append(problems, &Error{Position: e.Pos, Msg: x.unknown(e.Name, len(problems) < maxShown)})
 		case seen[o.Name]:
 			problems = append(problems, &Error{Position: e.Pos, Msg: fmt.Sprintf("%s is there twice, with its schema and without", o.Name.words())})
 		default:

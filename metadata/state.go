@@ -128,8 +128,8 @@ func (x *index) resolve(n Name) *Object {
 	return nil
 }
 
-// unknown says why a name means nothing, and what was probably meant.
-func (x *index) unknown(n Name) string {
+// unknown says why a name means nothing, and guesses what was meant.
+func (x *index) unknown(n Name, guess bool) string {
 	msg := fmt.Sprintf("there is no %s %s in the database", n.Kind.Type(), n)
 	other := x.relations[kindless(n)]
 	for _, schema := range x.Path {
@@ -151,6 +151,9 @@ func (x *index) unknown(n Name) string {
 		if moved := x.byID[e.ID]; moved != nil && in == n {
 			return msg + fmt.Sprintf("; it was renamed to %s", moved.Name)
 		}
+	}
+	if !guess { // to look at all objects for each of thousands takes long
+		return msg
 	}
 	if near := x.near(n); near != "" {
 		msg += "; did you mean " + near + "?"

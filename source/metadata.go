@@ -19,8 +19,8 @@ const metadataEnd = ".metadata.yaml"
 // metadataMeant returns the name that somebody wanted to give to such a file, "" for another file.
 func metadataMeant(name string) string {
 	lower := strings.ToLower(name)
-	for _, end := range []string{metadataEnd, ".metadata.yml", ".up.metadata.yaml", ".down.metadata.yaml"} {
-		if startsWithDigit(name) && strings.HasSuffix(lower, end) {
+	for _, end := range []string{metadataEnd, ".metadata.yml"} {
+		if strings.HasSuffix(lower, end) && lower != end {
 			stem := name[:len(name)-len(end)]
 			for _, direction := range []string{".up", ".down"} {
 				stem = strings.TrimSuffix(stem, direction)
@@ -45,6 +45,10 @@ func (f *folder) metadata(name string) (c carried, is bool) {
 		return c, false
 	}
 	c.path = f.path(name)
+	if !startsWithDigit(name) {
+		f.add(c.path, "is metadata of no migration: only a migration can carry metadata, and names look like 0001_add_users.metadata.yaml")
+		return c, true
+	}
 	if meant != name {
 		f.add(c.path, "is not named like the metadata of a migration; %s was probably meant", meant)
 		return c, true

@@ -264,3 +264,25 @@ func TestQueriesThatAreNotPassedOn(t *testing.T) {
 	_, err = db.Query(background(t), "VACUUM t")
 	must(t, err)
 }
+
+// What ten thousand columns cost is not a question for each of them.
+func TestTenThousandColumns(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	do(t, c, "DO $$ BEGIN FOR t IN 1..100 LOOP EXECUTE (SELECT format('CREATE TABLE t%s (%s)', t, string_agg('c' || n || ' int', ', ')) FROM generate_series(1, 100) n); END LOOP; END $$")
+	proxy := testdb.NewProxy(t, url)
+	db := open(t, proxy.URL)
+	must(t, put(t, db, describeAll(t)))
+	turns := proxy.Turns()
+	if turns > 60 {
+		t.Errorf("%d turns, of which some are for each of the columns", turns)
+	}
+	s := metadataOf(t, db)
+	if len(s.Entries) != 100*101+1 || len(s.Inconsistent()) != 0 {
+		t.Errorf("%d entries", len(s.Entries))
+	}
+	if got := proxy.Turns() - turns; got > 5 {
+		t.Errorf("reading takes %d turns", got)
+	}
+}

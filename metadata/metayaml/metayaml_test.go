@@ -127,6 +127,10 @@ func TestReadErrors(t *testing.T) {
 		{"tables:\n  users:\n    owner: \"a\\0b\"\n", "m.yaml:3:12: the text has a NUL"},
 		{"tables:\n  users:\n    links: {a: }\n", `m.yaml:3:13: the link "a" leads nowhere`},
 		{"\ttables:\n", "m.yaml:1:"},
+		{"tables:\n  users:\n    owner: \xff\n", "m.yaml:3:12: the file is not UTF-8"},
+		{"tables:\n  \"a\\0\": {}\n", "m.yaml:2:3: the text has a NUL"},
+		{"tables:\n  users:\n    keys: {a: " + strings.Repeat("[", 1e6) + "\n", "m.yaml:3:1014: this is nested too deep"},
+		{strings.Repeat("- ", 1e6), "m.yaml:1:100001: this is nested too deep"},
 	} {
 		d, err := metayaml.Read("m.yaml", tt.text)
 		var all metadata.Errors
@@ -145,6 +149,38 @@ func TestReadTellsEverythingThatIsWrong(t *testing.T) {
 	if !errors.As(err, &all) || len(all) != 3 || all[2].Line != 6 {
 		t.Errorf("%v", err)
 	}
+}
+
+func TestReadLinesOfAnotherSystem(t *testing.T) {
+	d, err := metayaml.Read("m.yaml", strings.ReplaceAll(full, "\n", "\r\n"))
+	if err != nil || metayaml.Write(d) != full {
+		t.Errorf("%v\n%s", err, metayaml.Write(d))
+	}
+}
+
+// Ten thousand columns; go test -bench says how long they take.
+func BenchmarkRead(b *testing.B) {
+	text := large(10_000)
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		d, err := metayaml.Read("m.yaml", text)
+		if err != nil || d.Len() != 10_100 {
+			b.Fatal(d.Len(), err)
+		}
+	}
+}
+
+// large is a document with so many columns.
+func large(columns int) string {
+	var s strings.Builder
+	s.WriteString("tables:\n")
+	for i := range columns {
+		if i%100 == 0 {
+			fmt.Fprintf(&s, "  public.t%d:\n    description: Table %d.\n    columns:\n", i, i)
+		}
+		fmt.Fprintf(&s, "      c%d:\n        description: What column %d is for.\n        owner: team-%d\n        tags: [pii]\n", i, i, i%7)
+	}
+	return s.String()
 }
 
 func TestReadNothing(t *testing.T) {

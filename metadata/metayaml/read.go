@@ -27,6 +27,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -56,7 +57,10 @@ func Read(file, text string) (*metadata.Document, error) {
 		r.fail(nil, "the file has %d bytes; a metadata document has at most %d", len(text), maxSize)
 		return nil, r.problems
 	}
-	parsed, err := parse(text)
+	if !r.readable(text) {
+		return nil, r.problems
+	}
+	parsed, err := parse(strings.ReplaceAll(strings.TrimPrefix(text, "\ufeff"), "\r\n", "\n"))
 	if err != nil {
 		r.syntax(err)
 		return nil, r.problems
@@ -81,6 +85,38 @@ func Read(file, text string) (*metadata.Document, error) {
 	return d, err
 }
 
+// maxOpen bounds how many brackets can be open at once: the parser goes down into each.
+const maxOpen = 1000
+
+// readable refuses what is not UTF-8, and what is nested so deep that it would be the end of the parser.
+func (r *reader) readable(text string) bool {
+	p := metadata.Position{File: r.file, Line: 1}
+	open, indent := 0, 0
+	for i, c := range text {
+		p.Column++
+		switch c {
+		case utf8.RuneError:
+			if _, size := utf8.DecodeRuneInString(text[i:]); size == 1 {
+				r.problems = append(r.problems, &metadata.Error{Position: p, Msg: "the file is not UTF-8"})
+				return false
+			}
+		case '\n':
+			p.Line, p.Column, indent = p.Line+1, 0, 0
+		case '[', '{':
+			open++
+		case ']', '}':
+			open = max(open-1, 0)
+		case ' ', '-', '?':
+			indent++
+		}
+		if open > maxOpen || indent > 100*maxOpen {
+			r.problems = append(r.problems, &metadata.Error{Position: p, Msg: "this is nested too deep"})
+			return false
+		}
+	}
+	return true
+}
+
 // parse makes an error of a panic, which text that is no YAML can lead the parser into.
 func parse(text string) (f *ast.File, err error) {
 	defer func() {
@@ -88,7 +124,7 @@ func parse(text string) (f *ast.File, err error) {
 			err = fmt.Errorf("it can't be understood as YAML: %v", p)
 		}
 	}()
-	return parser.ParseBytes([]byte(strings.TrimPrefix(text, "\ufeff")), 0)
+	return parser.ParseBytes([]byte(text), 0)
 }
 
 type reader struct {
@@ -164,12 +200,12 @@ func (r *reader) fields(n ast.Node, want string) []field {
 func (r *reader) key(n ast.MapKeyNode) (string, bool) {
 	switch n := n.(type) {
 	case *ast.StringNode:
-		return n.Value, true
+		return r.text(n, n.Value), true
 	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.NullNode:
 		return n.GetToken().Value, true // a name that looks like a number
 	case *ast.MappingKeyNode:
 		if s, ok := n.Value.(*ast.StringNode); ok {
-			return s.Value, true
+			return r.text(n, s.Value), true
 		}
 	}
 	r.fail(n, "this can't be a key here: a name is wanted")
@@ -303,8 +339,8 @@ func (r *reader) string(f field) string {
 
 // text refuses what a database can't keep.
 func (r *reader) text(n ast.Node, s string) string {
-	if strings.ContainsRune(s, 0) || !strings.Contains(s, "\ufffd") && strings.ToValidUTF8(s, "\ufffd") != s {
-		r.fail(n, "the text has a NUL or is not UTF-8")
+	if strings.ContainsRune(s, 0) {
+		r.fail(n, "the text has a NUL, which no database keeps")
 	}
 	return s
 }
