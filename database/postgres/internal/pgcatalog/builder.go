@@ -135,8 +135,37 @@ func (b *builder) needs() {
 			from.Needs = append(from.Needs, id)
 		}
 	}
+	b.references()
 	for _, o := range b.objects {
 		slices.Sort(o.Needs)
+		o.Needs = slices.Compact(o.Needs)
+	}
+}
+
+// references makes foreign keys to partitioned tables come after the indexes of all partitions are tied to the key's:
+// before that the key is none.
+func (b *builder) references() {
+	children := map[oid][]*index{}
+	for _, x := range b.r.indexes {
+		if x.parent != 0 {
+			children[x.parent] = append(children[x.parent], x)
+		}
+	}
+	for _, rel := range b.r.relations {
+		for _, k := range rel.constraints {
+			if o := b.at[obj{pgConstraint, k.oid}]; o != nil && k.kind == 'f' {
+				b.needsAll(o, children, k.index)
+			}
+		}
+	}
+}
+
+func (b *builder) needsAll(o *catalog.Object, children map[oid][]*index, parent oid) {
+	for _, x := range children[parent] {
+		if child := b.at[obj{pgClass, x.oid}]; child != nil {
+			o.Needs = append(o.Needs, child.ID())
+		}
+		b.needsAll(o, children, x.oid)
 	}
 }
 
