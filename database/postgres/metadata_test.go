@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 	"github.com/whimbrel-db/whimbrel/metadata"
@@ -285,4 +286,61 @@ func TestTenThousandColumns(t *testing.T) {
 	if got := proxy.Turns() - turns; got > 5 {
 		t.Errorf("reading takes %d turns", got)
 	}
+}
+
+// The connection is cut after every message: entries, comments and the event are there together or not
+// at all, and a second attempt gets there.
+func TestMetadataWholeOrNotAtAll(t *testing.T) {
+	for _, direction := range []testdb.Direction{testdb.ToServer, testdb.ToClient} {
+		t.Run(fmt.Sprint(direction), func(t *testing.T) {
+			t.Parallel()
+			url := testdb.Postgres(t)
+			c := connect(t, url)
+			do(t, c, "CREATE TABLE a (x int, y int)")
+			db := open(t, url)
+			must(t, put(t, db, func(*metadata.State) (*metadata.Change, error) { return &metadata.Change{}, nil })) // the tables are there
+			table := metadata.Name{Kind: metadata.Table, Schema: "public", Object: "a"}
+			column := metadata.Name{Kind: metadata.Column, Schema: "public", Object: "a", Column: "y"}
+			proxy := testdb.NewProxy(t, url)
+			proxy.Quiet = 0
+			messages := 1000
+			for n := 0; n < messages; n += 1 + n/10 {
+				text := fmt.Sprintf("cut at %d", n)
+				d, err := metadata.NewDocument(metadata.Entry{Name: table, Facts: metadata.Facts{Description: text}}, metadata.Entry{Name: column, Facts: metadata.Facts{Description: text}})
+				must(t, err)
+				proxy.Reset()
+				proxy.CutAfter(direction, n)
+				first := applyOnce(t, proxy.URL, d)
+				if first == nil {
+					messages = min(messages, proxy.Messages(direction))
+				}
+				proxy.CutAfter(direction, -1)
+				b, err := db.Begin(background(t), "s", database.LockOptions{Timeout: patience}) // behind the lock the server has decided
+				must(t, err)
+				must(t, b.Rollback(background(t)))
+				kept := value(t, c, "SELECT count(*) FROM whimbrel_metadata WHERE facts LIKE '%\""+text+"\"%'")
+				set := value(t, c, `SELECT count(*) FROM pg_description WHERE description = '`+text+`'`)
+				recorded := value(t, c, `SELECT count(*) FROM whimbrel_history WHERE direction = 'metadata' AND note = '`+text+`'`)
+				if all := kept + set + recorded; all != "221" && (all != "000" || first == nil) {
+					t.Errorf("%s (%v): %s entries, %s comments, %s events", text, first, kept, set, recorded)
+				}
+				must(t, applyOnce(t, url, d))
+				if got := value(t, c, "SELECT obj_description('a'::regclass) || col_description('a'::regclass, 2)"); got != text+text {
+					t.Errorf("%s: the comments are %q", text, got)
+				}
+			}
+		})
+	}
+}
+
+func applyOnce(t *testing.T, url string, d *metadata.Document) error {
+	ctx := background(t)
+	db, err := database.Open(ctx, url, database.Options{})
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	opts := whimbrel.Options{LockTimeout: patience, Note: d.Entries()[0].Description}
+	_, err = whimbrel.New(db, setOf(t, "s", "SELECT 1"), opts).ApplyMetadata(ctx, d, whimbrel.MetadataOptions{})
+	return err
 }
