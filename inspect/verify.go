@@ -213,7 +213,14 @@ func (v *verifier) one(ctx context.Context, m migration.Migration) (going bool, 
 	if p.NoDown {
 		return true, nil
 	}
+	whole, err := v.inOneTransaction(ctx)
+	if err != nil {
+		return false, err
+	}
 	if _, p.Down = v.m.Steps(ctx, -1); p.Down != nil {
+		if whole { // which has left nothing
+			return true, ctx.Err()
+		}
 		return true, errors.Join(ctx.Err(), v.renew(ctx, m.Version))
 	}
 	after, err := v.look(ctx)
@@ -228,6 +235,12 @@ func (v *verifier) one(ctx context.Context, m migration.Migration) (going bool, 
 		return true, errors.Join(ctx.Err(), v.renew(ctx, m.Version))
 	}
 	return true, nil
+}
+
+// inOneTransaction reports whether the newest migration's down script happens whole or not at all.
+func (v *verifier) inOneTransaction(ctx context.Context) (bool, error) {
+	p, err := v.m.Plan(ctx, whimbrel.Steps(-1))
+	return err == nil && p.Units[0].Kind == whimbrel.BatchUnit, ctx.Err()
 }
 
 // backAndForth rolls everything back and applies it all again.
