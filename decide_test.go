@@ -98,6 +98,11 @@ func TestDecide(t *testing.T) {
 		{name: "to what is not there", set: versions{1}, applied: versions{1}, goal: Version(4), want: "*whimbrel.UnknownVersionError"},
 
 		{name: "down to", set: versions{1, 2, 3}, applied: versions{1, 2, 3}, goal: DownTo(1), want: "-3 -2"},
+		{name: "down to nothing", set: versions{1, 2}, applied: versions{1, 2}, goal: DownTo(NilVersion), want: "-2 -1"},
+		{name: "down to below the first", set: versions{1, 2}, applied: versions{1, 2}, goal: DownTo(0), want: "-2 -1"},
+		{name: "down to version 0 where it is one", set: versions{0, 1}, applied: versions{0, 1}, goal: DownTo(0), want: "-1"},
+		{name: "down to what is not there", set: versions{1, 3}, applied: versions{1, 3}, goal: DownTo(2), want: "*whimbrel.UnknownVersionError"},
+		{name: "to below the first", set: versions{1, 2}, applied: versions{1, 2}, goal: Version(0), want: "*whimbrel.UnknownVersionError"},
 		{name: "down to applies nothing", set: versions{1, 2, 3}, applied: versions{1, 3}, goal: DownTo(2), want: "-3"},
 		{name: "down scripts of unknown versions are in the history", set: versions{1}, applied: versions{1, 2, 3}, goal: DownTo(1), want: "-3h -2h"},
 		{name: "across one without a down script", set: versions{1, -2, 3}, applied: versions{1, -2, 3}, goal: DownTo(1), want: "*whimbrel.IrreversibleError"},

@@ -39,7 +39,8 @@ func Version(v int64) Goal { return Goal{kind: goalVersion, version: v} }
 // UpTo applies what is pending up to a version, and rolls nothing back.
 func UpTo(v int64) Goal { return Goal{kind: goalUpTo, version: v} }
 
-// DownTo rolls back what is applied above a version, newest first, and applies nothing.
+// DownTo rolls back what is applied above a version, newest first, and applies nothing. With
+// NilVersion, or with 0 where there is no version 0, that is everything.
 func DownTo(v int64) Goal { return Goal{kind: goalDownTo, version: v} }
 
 // Steps applies the next n pending migrations, fewer if there are fewer; a

@@ -117,8 +117,9 @@ func (m *Migrator) Steps(ctx context.Context, n int) (*Result, error) {
 }
 
 // Rollback takes back every applied version above target, newest first; those
-// that the set does not know with the down scripts of the history. With Options.Atomic
-// it is one transaction.
+// that the set does not know with the down scripts of the history. It takes back
+// everything for NilVersion, and for 0 where there is no version 0; any other target must be a
+// version of the set or of the database. With Options.Atomic it is one transaction.
 func (m *Migrator) Rollback(ctx context.Context, target int64) (*Result, error) {
 	return m.Reach(ctx, DownTo(target))
 }

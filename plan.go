@@ -140,7 +140,8 @@ func (v view) chooseDowns(g Goal) ([]database.Applied, error) {
 	slices.Reverse(newestFirst)
 	switch g.kind {
 	case goalVersion, goalUpTo, goalDownTo:
-		if g.version != NilVersion && !v.known(g.version) {
+		everything := g.version == NilVersion || g.version == 0 && g.kind == goalDownTo // no version is below 0
+		if !everything && !v.known(g.version) {
 			return nil, unknownVersion(v.set, v.applied, g.version)
 		}
 		if g.kind == goalUpTo {
