@@ -60,6 +60,7 @@ func varietyIsThere(t *testing.T, db database.Database, c *pgx.Conn) {
 
 // What a database, a role or a URL makes of the session's settings changes nothing.
 func TestSettingsOfTheSession(t *testing.T) {
+	shelf := newShelf(t, func() (string, string) { url := testdb.Postgres(t); return url, url })
 	for _, setting := range []string{
 		"default_transaction_isolation=serializable", "default_transaction_isolation=repeatable read", "default_transaction_deferrable=on", "quote_all_identifiers=on",
 		"bytea_output=escape", "DateStyle=German", "IntervalStyle=iso_8601", "TimeZone=Asia/Kathmandu", "extra_float_digits=-15", "search_path=public, pg_catalog",
@@ -68,9 +69,10 @@ func TestSettingsOfTheSession(t *testing.T) {
 	} {
 		t.Run(setting, func(t *testing.T) {
 			t.Parallel()
-			url := testdb.Postgres(t)
-			c := connect(t, url)
+			place := shelf.take(t)
+			url, c := place.url, place.conn
 			name := value(t, c, "SELECT quote_ident(current_database())")
+			t.Cleanup(func() { do(t, c, "ALTER DATABASE "+name+" RESET ALL") })
 			var set, to string
 			for i, r := range setting {
 				if r == '=' {
@@ -126,6 +128,7 @@ func TestPoolsThatPrepareTheirConnections(t *testing.T) {
 			}
 		},
 		"BeforeAcquire": func(c *pgxpool.Config, sql string) {
+			//lint:ignore SA1019 pools have it
 			c.BeforeAcquire = func(ctx context.Context, conn *pgx.Conn) bool {
 				_, err := conn.Exec(ctx, sql)
 				return err == nil

@@ -1,7 +1,6 @@
 package postgres_test
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -28,10 +27,11 @@ func TestEveryCutIsSurvived(t *testing.T) {
 				opts := whimbrel.Options{Atomic: atomic, LockTimeout: patience}
 				proxy := testdb.NewProxy(t, url)
 				proxy.Quiet = 0
+				db, c := open(t, url), connectFor(t, url)
 				unknown := 0
 				messages := 1000
 				for n := 0; n < messages; n += 1 + n/20 {
-					emptySchema(t, url)
+					do(t, c, "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
 					proxy.Reset()
 					proxy.CutAfter(direction, n)
 					first := upOnce(t, proxy.URL, set, opts)
@@ -43,13 +43,9 @@ func TestEveryCutIsSurvived(t *testing.T) {
 					}
 					proxy.CutAfter(direction, -1)
 					must(t, upOnce(t, proxy.URL, set, opts))
-					db := open(t, url)
 					equal(t, fmt.Sprintf("what is applied after a cut at message %d (%v)", n, first), versions(t, db, "s"), "[1 2 3]")
 					equal(t, "the number of events", count(t, db), 4)
-					c := connect(t, url)
 					equal(t, "the rows", value(t, c, "SELECT string_agg(x::text, ',' ORDER BY x) FROM a"), "1,2,3,4")
-					must(t, c.Close(context.Background()))
-					must(t, db.Close())
 				}
 				t.Logf("cut at %d of messages %v; %d times the engine was not told either", messages, direction, unknown)
 			})

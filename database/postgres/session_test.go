@@ -40,12 +40,14 @@ DECLARE c CURSOR WITH HOLD FOR SELECT 1; LISTEN other; SELECT pg_advisory_lock(7
 		"no channels":     `UNLISTEN *`,
 		"another channel": `UNLISTEN kept; LISTEN other`,
 	}
+	shelf := newShelf(t, func() (string, string) { url := testdb.Postgres(t); return url, url })
 	for name, change := range changes {
 		for _, ending := range []string{"", "; SELECT 1 / 0"} {
 			t.Run(name+ending, func(t *testing.T) {
 				t.Parallel()
-				url := testdb.Postgres(t)
-				do(t, connect(t, url), "CREATE SCHEMA app; GRANT ALL ON SCHEMA app, public TO pg_signal_backend, pg_monitor")
+				place := shelf.take(t)
+				url := place.url
+				do(t, place.conn, "CREATE SCHEMA app; GRANT ALL ON SCHEMA app, public TO pg_signal_backend, pg_monitor")
 				pool := newPool(t, url, ofSize(1), simpleAfterConnect(callers))
 				before := poolValue(t, pool, describe)
 				db := postgres.NewPool(pool, database.Options{App: "whimbrel's", Schema: "public"})

@@ -71,13 +71,15 @@ func hooks(ctx context.Context, like *pgxpool.Config, conn *pgx.Conn) error {
 			return err
 		}
 	}
+	//lint:ignore SA1019 a pool may have it, instead of PrepareConn
+	before := like.BeforeAcquire
 	fit := true
 	var err error
 	switch {
 	case like.PrepareConn != nil:
 		fit, err = like.PrepareConn(ctx, conn)
-	case like.BeforeAcquire != nil:
-		fit = like.BeforeAcquire(ctx, conn)
+	case before != nil:
+		fit = before(ctx, conn)
 	}
 	if err == nil && !fit {
 		err = errors.New("the pool's own check (PrepareConn or BeforeAcquire) refuses a connection that was just made")
