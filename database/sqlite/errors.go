@@ -68,8 +68,17 @@ func (d *db) connectError(err error) error {
 	if !ok {
 		return err
 	}
-	return &database.ConnectError{Target: d.target(), Code: codeName(c), Hint: hint, Err: err}
+	return &database.ConnectError{Target: d.target(), Code: codeName(c), Hint: hint, Err: &plainError{message(err), err}}
 }
+
+// plainError is an error of the client in SQLite's own words: its code stands elsewhere.
+type plainError struct {
+	message string
+	err     error
+}
+
+func (e *plainError) Error() string { return e.message }
+func (e *plainError) Unwrap() error { return e.err }
 
 var nearToken = regexp.MustCompile(`^near "((?s:.+))": syntax error$`)
 

@@ -222,3 +222,17 @@ func TestParseVersion(t *testing.T) {
 		}
 	}
 }
+
+// What the server had no room or time for is not mended in the file.
+func TestCircumstancesAreNotTheFile(t *testing.T) {
+	t.Parallel()
+	for sqlstate, circumstance := range map[string]bool{
+		"53100": true, "57014": true, "55P03": true, "40P01": true, "SQLITE_FULL": true, "SQLITE_BUSY_SNAPSHOT": true,
+		"42703": false, "23505": false, "SQLITE_ERROR": false, "SQLITE_CONSTRAINT": false, "": false,
+	} {
+		f, _ := explain(t.Context(), &whimbrel.MigrationError{Err: &database.StatementError{Message: "m", Code: sqlstate}})
+		if (f.Next != "") != circumstance {
+			t.Errorf("%s: %q", sqlstate, f.Next)
+		}
+	}
+}

@@ -305,8 +305,15 @@ func explainStatement(f *render.Failure, err error) bool {
 	}
 	f.Kind, f.Message, f.SQLState, f.Detail, f.Hint, f.Excerpt = kindStatement, e.Message, e.Code, e.Detail, e.Hint, e.Excerpt
 	setPlace(f, e.Pos)
+	if circumstance.MatchString(e.Code) {
+		f.Next = "That need not be the file's fault: see to it, and run the command again."
+	}
 	return true
 }
+
+// circumstance are codes of what is in a statement's way from outside: locks and deadlocks, a full disk or too
+// little memory, a server that shuts down, a connection that broke.
+var circumstance = regexp.MustCompile(`^(08|40|53|57|58|55P03|25006|SQLITE_(FULL|BUSY|LOCKED|IOERR|NOMEM|INTERRUPT|READONLY))`)
 
 func plural(n int, one, many string) string {
 	if n == 1 {
