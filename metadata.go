@@ -219,7 +219,8 @@ func (r *MetadataResult) summary() string {
 	return strings.Join(words, ", ")
 }
 
-// carried returns the metadata that a step's migration carries, nil for none.
+// carried returns the metadata that a step's migration carries, nil for none, and names its file in the
+// step.
 func (m *Migrator) carried(s *Step) (*metadata.Document, error) {
 	script := m.metadataScript(s)
 	if script == nil {
@@ -235,6 +236,7 @@ func (m *Migrator) carried(s *Step) (*metadata.Document, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.Metadata = script.File
 	return m.opts.ReadMetadata(script.File, text)
 }
 

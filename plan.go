@@ -71,6 +71,8 @@ type Step struct {
 	// Unwrapped reports that a BEGIN … COMMIT around the whole script is left out:
 	// the unit's own transaction takes its place.
 	Unwrapped bool
+	// Metadata is the file with the metadata that the migration carries, "" for none.
+	Metadata string
 
 	up, down *migration.Script     // for the history; down is nil where there is none
 	metadata *metadata.Document    // that the migration carries; nil for none

@@ -95,7 +95,7 @@ func (d *db) readMetadata(ctx context.Context, q querier, s *metadata.State) err
 		if err != nil {
 			return err
 		}
-		err = each(ctx, q, "SELECT '', '', name FROM pragma_table_xinfo("+literal(n.Object)+", 'main')", func(_, _, column string) error {
+		err = each(ctx, q, "SELECT '', '', name FROM pragma_table_xinfo("+literal(n.Object)+", 'main') WHERE hidden != 1", func(_, _, column string) error {
 			add(n.Kind.Columns(), n.Object, column)
 			return nil
 		})

@@ -36,6 +36,8 @@ type PlanStep struct {
 	// StandsFor are the versions that are recorded with it without running them.
 	StandsFor []int64 `json:"stands_for,omitempty"`
 	Checksum  string  `json:"checksum"`
+	// Metadata is the file with the metadata that the migration carries.
+	Metadata string `json:"metadata,omitempty"`
 }
 
 // NewPlan makes the answer from the engine's plan.
@@ -47,6 +49,7 @@ func NewPlan(p *whimbrel.Plan) *Plan {
 			unit.Migrations = append(unit.Migrations, PlanStep{
 				Version: s.Version, Name: s.Name, Direction: string(s.Direction), File: s.Script.File,
 				Statements: s.Statements, From: string(s.From), Unwrapped: s.Unwrapped, StandsFor: s.StandsFor(), Checksum: s.Script.Checksum.String(),
+				Metadata: s.Metadata,
 			})
 		}
 		d.Units = append(d.Units, unit)
@@ -79,6 +82,9 @@ func (d *Plan) write(pg *page) {
 			}
 			if remark := pg.standsFor(s); remark != "" {
 				remarks = append(remarks, remark)
+			}
+			if s.Metadata != "" && s.Direction == string(database.Up) {
+				remarks = append(remarks, pg.which(s)+": the metadata in "+clean(s.Metadata)+" goes with it.")
 			}
 			if s.Unwrapped {
 				remarks = append(remarks, pg.which(s)+": the file's own BEGIN and COMMIT are left out; the batch's transaction takes their place.")
