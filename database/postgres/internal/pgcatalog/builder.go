@@ -9,12 +9,13 @@ import (
 
 // builder makes the objects of a Snapshot.
 type builder struct {
-	r        *Reader
-	objects  []*catalog.Object
-	at       map[obj]*catalog.Object // what a row of a catalogue became, or a part of
-	split    map[string]bool         // IDs of tables, views and domains that stand in a circle of dependencies
-	goesWith map[obj][]string        // the extensions with which objects are dropped, though they are no members
-	shells   map[obj]*catalog.Object // types that have to be declared before the functions that they are made of
+	r          *Reader
+	objects    []*catalog.Object
+	at         map[obj]*catalog.Object // what a row of a catalogue became, or a part of
+	split      map[string]bool         // IDs of tables, views and domains that stand in a circle of dependencies
+	inheriting map[oid][]*relation     // tables, by their parents
+	goesWith   map[obj][]string        // the extensions with which objects are dropped, though they are no members
+	shells     map[obj]*catalog.Object // types that have to be declared before the functions that they are made of
 }
 
 // dependency is a row of pg_depend.

@@ -123,6 +123,9 @@ func (b *builder) alterAdd(rel *relation, k *constraint) string {
 	if rel.kind == 'p' && k.kind == 'f' {
 		only = "" // which the server doesn't have
 	}
+	if k.kind == 'c' && !k.noInherit {
+		only = "" // the children get it, too
+	}
 	sql := "ALTER TABLE " + only + b.sqlName(rel) + " ADD CONSTRAINT " + b.r.quote(k.name) + " " + k.definition
 	if rel.kind == 'f' {
 		sql = strings.Replace(sql, "ALTER TABLE", "ALTER FOREIGN TABLE", 1)
@@ -137,9 +140,57 @@ func (b *builder) alterAdd(rel *relation, k *constraint) string {
 func (b *builder) constraint(rel *relation, k *constraint) {
 	o := b.constraintObject(rel, k)
 	o.Needs = append(o.Needs, b.object(rel).ID())
-	o.SQL = append(o.SQL, b.alterAdd(rel, k))
+	if from := b.comesFrom(rel, k); from != "" {
+		o.Needs = append(o.Needs, from)
+	} else {
+		o.SQL = append(o.SQL, b.alterAdd(rel, k))
+		if k.kind == 'c' {
+			b.needsChildren(o, rel)
+		}
+	}
 	if x := b.r.indexes[k.index]; x != nil && k.kind != 'f' {
 		b.attachIndex(x, o)
 	}
 	b.addConstraint(rel, k, o)
+}
+
+// comesFrom returns the ID of the constraint of a parent that makes this one, too, where both are not valid; "" if
+// there is none.
+func (b *builder) comesFrom(rel *relation, k *constraint) string {
+	if k.kind != 'c' || k.valid || k.local {
+		return ""
+	}
+	for _, id := range rel.parents {
+		parent := b.r.relations[id]
+		if parent == nil {
+			continue
+		}
+		for _, p := range parent.constraints {
+			if p.name == k.name && !p.valid && !p.noInherit && p.kind == 'c' {
+				return b.constraintObject(parent, p).ID()
+			}
+		}
+	}
+	return ""
+}
+
+// needsChildren makes a constraint that children get come after all of them.
+func (b *builder) needsChildren(o *catalog.Object, rel *relation) {
+	for _, child := range b.children()[rel.oid] {
+		o.Needs = append(o.Needs, b.object(child).ID())
+		b.needsChildren(o, child)
+	}
+}
+
+// children are the tables that inherit from one, by its oid.
+func (b *builder) children() map[oid][]*relation {
+	if b.inheriting == nil {
+		b.inheriting = map[oid][]*relation{}
+		for _, rel := range b.r.relations {
+			for _, parent := range rel.parents {
+				b.inheriting[parent] = append(b.inheriting[parent], rel)
+			}
+		}
+	}
+	return b.inheriting
 }
