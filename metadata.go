@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -220,23 +221,42 @@ func (r *MetadataResult) summary() string {
 }
 
 // carried returns the metadata that a step's migration carries, nil for none, and names its file in the
-// step.
-func (m *Migrator) carried(s *Step) (*metadata.Document, error) {
+// step. A baseline carries what the migrations do that it stands for.
+func (m *Migrator) carried(s *Step) ([]*metadata.Document, error) {
+	if s.Direction == database.Baseline {
+		return m.carriedByMarks(s)
+	}
 	script := m.metadataScript(s)
-	if script == nil {
+	if script == nil || m.opts.ReadMetadata == nil && s.Direction == database.Down {
 		return nil, nil
 	}
-	if m.opts.ReadMetadata == nil {
-		if s.Direction == database.Down {
-			return nil, nil
+	s.Metadata = script.File
+	d, err := m.readCarried(script)
+	return []*metadata.Document{d}, err
+}
+
+func (m *Migrator) carriedByMarks(s *Step) (all []*metadata.Document, err error) {
+	for _, mig := range s.marks {
+		if mig.Metadata == nil {
+			continue
 		}
+		d, err := m.readCarried(mig.Metadata)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, d)
+	}
+	return all, nil
+}
+
+func (m *Migrator) readCarried(script *migration.Script) (*metadata.Document, error) {
+	if m.opts.ReadMetadata == nil {
 		return nil, carryError(script, "the migration carries metadata, and Options.ReadMetadata does not say how it is read; set it to metayaml.Read")
 	}
-	text, _, err := script.Text(1 << 40)
+	text, _, err := script.Text(math.MaxInt64)
 	if err != nil {
 		return nil, err
 	}
-	s.Metadata = script.File
 	return m.opts.ReadMetadata(script.File, text)
 }
 
@@ -274,14 +294,17 @@ func carry(ctx context.Context, b database.Batch, s Step) error {
 	if err != nil {
 		return err
 	}
-	c := st.Unmerge(s.metadata)
-	if s.Direction == database.Up {
-		if c, err = st.Merge(s.metadata); err != nil {
-			return err
-		}
+	var c *metadata.Change
+	switch s.Direction {
+	case database.Down:
+		c = st.Unmerge(s.metadata[0])
+	case database.Baseline: // what later migrations have dropped is not in it
+		c, err = st.Merge(st.Known(s.metadata...))
+	default:
+		c, err = st.Merge(s.metadata[0])
 	}
-	if st.Has(c) {
-		return nil
+	if err != nil || st.Has(c) {
+		return err
 	}
 	return b.PutMetadata(ctx, c)
 }

@@ -223,6 +223,20 @@ func TestAMigrationCarriesMetadata(t *testing.T) {
 	}
 }
 
+func TestABaselineCarriesWhatItsMigrationsDo(t *testing.T) {
+	_, m := migratedFiles(t, whimbrel.Options{ReadMetadata: metayaml.Read}, map[string]string{
+		"B0003_start.sql": "CREATE TABLE t (x int); CREATE TABLE v (x int)",
+		"0001_t.up.sql":   "CREATE TABLE t (x int)", "0001_t.metadata.yaml": ofT,
+		"0002_u.up.sql": "CREATE TABLE u (x int)", "0002_u.metadata.yaml": "tables: {u: {owner: me}, t: {owner: you}}",
+		"0003_v.up.sql": "DROP TABLE u; CREATE TABLE v (x int)",
+	})
+	d, err := m.Metadata(t.Context())
+	want := "tables:\n  t:\n    owner: you\n    columns:\n      x:\n        tags:\n          - pii\n"
+	if err != nil || metayaml.Write(d) != want {
+		t.Errorf("%s, %v", metayaml.Write(d), err)
+	}
+}
+
 func TestCarriedMetadataThatCannotBe(t *testing.T) {
 	for name, tt := range map[string]struct {
 		files map[string]string

@@ -75,7 +75,7 @@ type Step struct {
 	Metadata string
 
 	up, down *migration.Script     // for the history; down is nil where there is none
-	metadata *metadata.Document    // that the migration carries; nil for none
+	metadata []*metadata.Document  // that the migration carries, or those that a baseline stands for; nil for none
 	applied  database.Applied      // what is taken down, or ran last under the step's name
 	marks    []migration.Migration // recorded as applied with a baseline
 	forgets  []database.Applied    // recorded as part of a squash

@@ -2,6 +2,7 @@ package metadata
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -37,6 +38,23 @@ func (s *State) Merge(d *Document) (*Change, error) {
 		}
 	}
 	return x.change(all, entries), nil
+}
+
+// Known returns the entries of documents whose objects the database has: of two for one object the
+// later one.
+func (s *State) Known(all ...*Document) *Document {
+	x := s.index()
+	known := map[Name]Entry{}
+	for _, d := range all {
+		for _, e := range d.entries {
+			if o := x.resolve(e.Name); o != nil {
+				e.Name = o.Name
+				known[e.Name] = e
+			}
+		}
+	}
+	d, _ := NewDocument(slices.Collect(maps.Values(known))...) // no name is there twice
+	return d
 }
 
 // Unmerge returns the change that takes back what Merge did with the document, as far as that is known: its

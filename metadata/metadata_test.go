@@ -249,6 +249,13 @@ func TestMergeAndUnmerge(t *testing.T) {
 	b.want("public.a A ", "public.b2  me")
 }
 
+func TestKnown(t *testing.T) {
+	b := newBase(t, "a", "b")
+	d := b.Known(doc(t, table(t, "a", "A", ""), table(t, "gone", "G", "")), doc(t, table(t, "public.a", "A2", ""), table(t, "b", "B", "")))
+	b.does(b.Merge(d))
+	b.want("public.a A2 ", "public.b B ")
+}
+
 func TestInconsistent(t *testing.T) {
 	b := newBase(t, "stays", "moves", "goes", "anew", "swaps")
 	b.object(metadata.Column, "public.stays.x", "x#")
