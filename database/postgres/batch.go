@@ -177,9 +177,9 @@ func (b *batch) runKeepingSession(ctx context.Context, s *migration.Script, a *m
 		return err
 	}
 	var after session
-	b.queue = append(b.queue, after.read())
+	b.queue = append(b.queue, b.after(after.read())...)
 	if len(r.custom) > 0 {
-		b.queue = append(b.queue, after.readCustom(r.custom))
+		b.queue = append(b.queue, b.after(after.readCustom(r.custom))...)
 	}
 	err := b.flush(ctx)
 	b.c.forgetPrepared()
@@ -191,7 +191,7 @@ func (b *batch) runKeepingSession(ctx context.Context, s *migration.Script, a *m
 	}
 	after.mayListen = r.listens || s.Func() != nil
 	b.c.spoiled = b.c.spoiled || after.lost(&b.session)
-	return b.add(ctx, after.undo(&b.session)...)
+	return b.add(ctx, b.after(after.undo(&b.session)...)...)
 }
 
 // Record queues the event's row.
@@ -206,7 +206,17 @@ func (b *batch) Record(ctx context.Context, e database.Event) error {
 	if b.scripts > 1 {
 		since = sinceMark
 	}
-	return b.add(ctx, b.db.recordQuery(b.schema, e, since, func(e database.Event) { b.recorded = append(b.recorded, e) }))
+	return b.add(ctx, b.after(b.db.recordQuery(b.schema, e, since, func(e database.Event) { b.recorded = append(b.recorded, e) }))...)
+}
+
+// after makes the errors of what follows a script say so.
+func (b *batch) after(queries ...query) []query {
+	if last := b.last; b.scripts > 0 {
+		for i := range queries {
+			queries[i].fail = func(pg *pgconn.PgError) error { return afterError(pg, last) }
+		}
+	}
+	return queries
 }
 
 // Commit sends what is queued together with COMMIT: one round trip.

@@ -14,7 +14,7 @@ import (
 var (
 	errClosed   = errors.New("the database is closed")
 	errOver     = errors.New("it is over: committed, rolled back or closed")
-	errNoSchema = errors.New("no schema of the search path exists, so there is no place for Whimbrel's tables; create one, or name a schema")
+	errNoSchema = errors.New("no schema of the search path exists, or may be used by this role, so there is no place for Whimbrel's tables; create one, grant USAGE on it, or name another schema")
 )
 
 func hasCode(err error, codes ...string) bool {
@@ -76,6 +76,8 @@ func hint(pg *pgconn.PgError) string {
 	switch {
 	case pg.Hint != "":
 		return pg.Hint
+	case pg.Code == "25001" && strings.HasPrefix(pg.Message, "SET TRANSACTION"):
+		return "it must come first in a transaction, which is Whimbrel's: leave it out, or run the script in a transaction of its own (-- whimbrel: no-transaction, and BEGIN … COMMIT)"
 	case pg.Code == "42704" && strings.HasPrefix(pg.Message, "role "):
 		return "create the role first; roles belong to the server, not to a database"
 	case pg.Code == "42704" && strings.HasPrefix(pg.Message, "type "):
@@ -103,6 +105,22 @@ func commitError(pg *pgconn.PgError, last sqltext.Statement) error {
 		Pos: last.Pos, Index: last.Index, Statement: last.Text,
 		Code: pg.Code, Message: "at COMMIT: " + pg.Message, Detail: pg.Detail, Hint: hint(pg), Where: pg.Where, Err: pg,
 	}
+}
+
+// afterError is an error of a statement of Whimbrel's own that comes behind a script, which has brought it
+// about; last is where that ends.
+func afterError(pg *pgconn.PgError, last sqltext.Statement) error {
+	e := &database.StatementError{
+		Pos: last.Pos, Index: last.Index, Statement: last.Text,
+		Code: pg.Code, Message: "after the script, in a statement of Whimbrel's own: " + pg.Message, Detail: pg.Detail, Hint: hint(pg), Where: pg.Where, Err: pg,
+	}
+	switch pg.Code {
+	case "42P01", "3F000", "42703":
+		e.Hint = "the script has dropped or changed Whimbrel's own tables, or the schema that they are in: leave those to Whimbrel, or keep its tables in another schema"
+	case "57014", "55P03":
+		e.Hint = "the script has set a timeout that holds for what comes after it, too: set it back, or use the directives statement-timeout and lock-timeout, which end with the script"
+	}
+	return e
 }
 
 // tableError explains why Whimbrel's tables could not be made in a schema.

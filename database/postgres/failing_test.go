@@ -142,3 +142,23 @@ func TestStatementErrorOfARun(t *testing.T) {
 		do(t, c, "DROP FUNCTION IF EXISTS f()")
 	}
 }
+
+// What a script breaks for the statements that follow it is told with the script's place, and with what to do.
+func TestScriptThatBreaksWhatFollows(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	for text, want := range map[string]string{
+		"DROP SCHEMA public CASCADE":                                      "Whimbrel's own tables",
+		"DO $$ BEGIN EXECUTE 'DROP TABLE whimbrel_' || 'history'; END $$": "Whimbrel's own tables",
+		"SET statement_timeout = 1; SELECT 1":                             "timeout",
+		"SET TRANSACTION ISOLATION LEVEL SERIALIZABLE":                    "transaction of its own",
+	} {
+		db := open(t, url)
+		must(t, apply(t, db, "s", 1, script("CREATE TABLE IF NOT EXISTS a (x int)")))
+		e := as[*database.StatementError](t, apply(t, db, "s", 2, script(text)))
+		contains(t, text, e.Error(), want)
+		equal(t, "the file of "+text, e.Pos.File, "1_x.up.sql")
+		equal(t, "what is applied after "+text, versions(t, db, "s"), "[1]")
+		must(t, db.Close())
+	}
+}

@@ -103,7 +103,7 @@ func TestNoSchemaAtAll(t *testing.T) {
 	db := open(t, url+"&search_path=nowhere")
 	equal(t, "the applied versions", versions(t, db, "s"), "[]")
 	_, err := up(t, db, setOf(t, "s", "SELECT 1"))
-	contains(t, "the error", err.Error(), "create one, or name a schema")
+	contains(t, "the error", err.Error(), "create one, grant USAGE on it, or name another schema")
 }
 
 // A table that is not Whimbrel's is never written to.
