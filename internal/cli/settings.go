@@ -23,18 +23,31 @@ that migrates it sees them. While migration_mode is false nothing may migrate it
   whimbrel settings get migration_mode
   whimbrel settings set migration_mode false --reason "freeze until Monday"`,
 		Args: unknownCommand,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withSettings(cmd.Context(), func(s database.Settings) (render.Document, error) {
-				doc := &render.Settings{Settings: []render.Setting{}}
-				for _, v := range s.All() {
-					doc.Settings = append(doc.Settings, render.NewSetting(v))
-				}
-				return doc, nil
-			})
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.listSettings(cmd.Context()) },
 	}
-	cmd.AddCommand(a.settingsGetCommand(), a.settingsSetCommand(), a.settingsUnsetCommand())
+	cmd.AddCommand(a.settingsListCommand(), a.settingsGetCommand(), a.settingsSetCommand(), a.settingsUnsetCommand())
 	return cmd
+}
+
+func (a *app) settingsListCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "list",
+		Aliases: []string{"ls"},
+		Short:   "Show all settings, as settings alone does",
+		Example: `  whimbrel settings list --json`,
+		Args:    noArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.listSettings(cmd.Context()) },
+	}
+}
+
+func (a *app) listSettings(ctx context.Context) error {
+	return a.withSettings(ctx, func(s database.Settings) (render.Document, error) {
+		doc := &render.Settings{Settings: []render.Setting{}}
+		for _, v := range s.All() {
+			doc.Settings = append(doc.Settings, render.NewSetting(v))
+		}
+		return doc, nil
+	})
 }
 
 func (a *app) settingsGetCommand() *cobra.Command {
