@@ -13,8 +13,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// batch is a transaction that can write. A savepoint right behind its beginning is what
-// Discard goes back to.
+// batch is a transaction that can write. There is no savepoint for Discard to go back to: while one is
+// there SQLite keeps each changed page twice.
 type batch struct {
 	held
 	set  string
@@ -23,17 +23,15 @@ type batch struct {
 	head    int64
 	fresh   bool  // Begin has made Whimbrel's tables
 	failed  error // the first error of a method, after which only Rollback and Discard help
-	written bool  // something ran since the savepoint
+	written bool  // something ran
 	last    time.Time
 	events  []database.Event
 	done    []database.Event    // what Recorded returns
-	scripts []*migration.Script // that ran since the savepoint
+	scripts []*migration.Script // that ran
 
 	session *session // before the first script that may have changed it and was not put back yet
 	keys    foreignKeys
 }
-
-const savepoint = "whimbrel_begin"
 
 func (d *db) Begin(ctx context.Context, set string, opts database.LockOptions) (database.Batch, error) {
 	ctx, cancel := d.during(ctx)
@@ -77,15 +75,11 @@ func (d *db) connect(ctx context.Context, w *waiter) (*conn, error) {
 	return c, err
 }
 
-// begin locks, and sets the savepoint.
+// begin locks.
 func (b *batch) begin(ctx context.Context, w *waiter) error {
 	st, err := b.d.lock(ctx, b.c, w)
 	if err != nil {
 		return err
-	}
-	if err := b.c.do("SAVEPOINT " + savepoint); err != nil {
-		b.c.rollback()
-		return b.d.connectError(err)
 	}
 	b.head, b.fresh = st.head, st.fresh
 	b.reset()
@@ -237,12 +231,6 @@ func (b *batch) Discard(ctx context.Context) error {
 		return err
 	}
 	defer leave()
-	if !b.keys.changed && b.c.do("ROLLBACK TO "+savepoint) == nil && b.putBack() == nil && b.session == nil {
-		b.reset()
-		return nil
-	}
-	// SQLite has rolled back everything by itself, or must, to put back foreign_keys and
-	// to detach what takes part in the transaction.
 	head := b.head
 	err = b.restart(ctx)
 	if err == nil && b.head != head {

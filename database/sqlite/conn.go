@@ -24,6 +24,8 @@ var bg = context.Background()
 type conn struct {
 	*sql.Conn
 	busyTimeout int64 // what it had, to be put back
+	version     int64 // data_version in the transaction that is open
+	hasVersion  bool
 }
 
 // acquire takes a connection out of the pool, with busy_timeout = 0. A pool that has none to give is
@@ -34,7 +36,11 @@ func (d *db) acquire(ctx context.Context, w *waiter) (*conn, error) {
 		return nil, err
 	}
 	s := &conn{Conn: c}
-	if err = c.QueryRowContext(ctx, "PRAGMA busy_timeout").Scan(&s.busyTimeout); err == nil {
+	known := false
+	if s.busyTimeout, known = d.recallTimeout(s); !known {
+		err = c.QueryRowContext(ctx, "PRAGMA busy_timeout").Scan(&s.busyTimeout)
+	}
+	if err == nil {
 		err = s.setBusyTimeout(0)
 	}
 	if err != nil {

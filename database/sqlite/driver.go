@@ -35,7 +35,7 @@
 //
 // # What it sends
 //
-// Besides the scripts: BEGIN IMMEDIATE, COMMIT, ROLLBACK and savepoints, reads and
+// Besides the scripts: BEGIN IMMEDIATE, COMMIT, ROLLBACK, reads and
 // inserts in its own two tables, PRAGMA busy_timeout, and, for scripts that may change the
 // session, the PRAGMAs that tell its settings before and after. The journal mode is left
 // alone.
