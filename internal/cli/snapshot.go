@@ -25,7 +25,7 @@ func (a *app) snapshotCommand() *cobra.Command {
 		Short:      "Write down what the database contains, as SQL",
 		Long: `Snapshot shows the schema of the database as SQL that makes it again: in an order in which
 it can be executed, the same for the same schema, and without Whimbrel's own tables. A file
-whose name ends in .json has it as a document that "whimbrel diff" can read.`,
+whose name ends in .json has it as a document, which "whimbrel diff" compares without a scratch database.`,
 		Example: `  whimbrel snapshot
   whimbrel snapshot --out schema.sql
   whimbrel snapshot --out release7.json`,
@@ -50,6 +50,12 @@ whose name ends in .json has it as a document that "whimbrel diff" can read.`,
 
 func isDocument(file string) bool { return strings.EqualFold(filepath.Ext(file), ".json") }
 
+// isScript tells a file of SQL from a URL, whose path could end alike.
+func isScript(file string) bool {
+	_, _, url := strings.Cut(file, ":")
+	return strings.EqualFold(filepath.Ext(file), ".sql") && (!url || filepath.IsAbs(file))
+}
+
 func writeSnapshot(file string, s *catalog.Snapshot) error {
 	content := []byte(s.Text())
 	if isDocument(file) {
@@ -62,20 +68,25 @@ func writeSnapshot(file string, s *catalog.Snapshot) error {
 }
 
 func (a *app) diffCommand() *cobra.Command {
-	return &cobra.Command{
+	var scratch string
+	cmd := &cobra.Command{
 		Use:     "diff A B",
 		GroupID: groupLook,
 		Short:   "Compare two databases, or snapshots of them",
 		Long: `Diff shows what is different in B from A, object by object. Each is the URL of a database, or a
-.json file that "whimbrel snapshot" wrote. It exits with 3 if there is a difference.`,
-		Example: `  whimbrel diff release7.json postgres://me@localhost/app`,
-		Args:    wantArgs("two databases or snapshots", 2, 2),
+file that "whimbrel snapshot" wrote: a .json document, or .sql, which is run in a scratch database beside
+the other side's database, or beside the target (--database) where both are files. It exits with 3 if
+there is a difference.`,
+		Example: `  whimbrel diff release7.json postgres://me@localhost/app
+  whimbrel diff schema.sql postgres://me@localhost/app
+  whimbrel diff postgres://me@localhost/app postgres://me@localhost/stage`,
+		Args: wantArgs("two databases or snapshots", 2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			from, err := a.side(cmd.Context(), args[0])
+			from, err := a.side(cmd.Context(), args[0], args[1], scratch)
 			if err != nil {
 				return err
 			}
-			to, err := a.side(cmd.Context(), args[1])
+			to, err := a.side(cmd.Context(), args[1], args[0], scratch)
 			if err != nil {
 				return err
 			}
@@ -85,27 +96,56 @@ func (a *app) diffCommand() *cobra.Command {
 			return a.showDrift(catalog.Compare(from, to), database.Redact(args[0]), database.Redact(args[1]))
 		},
 	}
+	cmd.Flags().StringVar(&scratch, "scratch", scratchAuto, "where a .sql file is run: `auto` beside the other database or the target, a URL beside that database")
+	return cmd
 }
 
-// side reads a snapshot from a file, or makes one of a database.
-func (a *app) side(ctx context.Context, what string) (*catalog.Snapshot, error) {
-	if isDocument(what) {
-		content, err := os.ReadFile(what)
+// side reads a snapshot from a file, or makes one of a database or of what a script makes.
+func (a *app) side(ctx context.Context, what, other, scratch string) (*catalog.Snapshot, error) {
+	switch {
+	case isDocument(what):
+		content, err := readSide(what)
 		if err != nil {
-			return nil, usage("", "%v", err)
+			return nil, err
 		}
 		s, err := catalog.Decode(content)
 		if err != nil {
 			return nil, usage(`Make one with "whimbrel snapshot --out FILE.json".`, "%s: %v", what, err)
 		}
 		return s, nil
+	case isScript(what):
+		content, err := readSide(what)
+		if err != nil {
+			return nil, err
+		}
+		if scratch == scratchAuto && !isDocument(other) && !isScript(other) {
+			scratch = other
+		}
+		maker, closeMaker, err := a.scratch(ctx, scratch)
+		if err != nil {
+			return nil, err
+		}
+		defer closeMaker()
+		return inspect.Rebuild(ctx, what, string(content), maker)
 	}
-	db, err := database.Open(ctx, what, database.Options{App: "whimbrel"})
+	r, err := a.resolve()
+	if err != nil {
+		return nil, err
+	}
+	db, err := database.Open(ctx, what, database.Options{App: "whimbrel", Schema: r.schema, HistoryTable: r.historyTable})
 	if err != nil {
 		return nil, &openError{err}
 	}
 	defer db.Close()
 	return database.Snapshot(ctx, db, catalog.Options{})
+}
+
+func readSide(file string) ([]byte, error) {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return nil, usage("", "%v", err)
+	}
+	return content, nil
 }
 
 // showDrift answers with the changes, and exits with 3 if there are any.

@@ -55,7 +55,7 @@ func (a *app) verifyChecksums(ctx context.Context) error {
 				return nil, err
 			}
 		}
-		return &render.Verified{Set: s.Set, Verified: s.InState(whimbrel.Applied), Unknown: s.InState(whimbrel.Unknown)}, nil
+		return &render.Verified{Set: s.Set, OK: true, Verified: s.InState(whimbrel.Applied), Unknown: s.InState(whimbrel.Unknown)}, nil
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 // Verified answers verify.
 type Verified struct {
 	Set      string  `json:"set"`
+	OK       bool    `json:"ok"` // what is not ok is an error
 	Verified []int64 `json:"verified"`
 	// Unknown are the applied versions that the set does not have.
 	Unknown []int64 `json:"unknown"`
@@ -114,7 +115,23 @@ func (d *Settings) write(pg *page) {
 		}
 		t.add(s.Name, value, when(time.Time(s.ChangedAt)), when(time.Time(s.Until)), clean(s.ChangedBy), oneLine(s.Reason), s.Doc)
 	}
+	if widths := t.widths(); pg.width > 0 && pg.tooWide(widths) > 0 && widths[2] > 0 {
+		t = t.reasonsBelow()
+	}
 	pg.table(t)
+}
+
+// reasonsBelow is a table of settings for a page that is too narrow for all of it: each reason
+// has a line of its own, and what the settings mean is left out.
+func (t table) reasonsBelow() table {
+	narrow := table{head: t.head[:5]}
+	for _, row := range t.rows {
+		narrow.add(row[:5]...)
+		if reason := row[5]; reason != "" {
+			narrow.add("  " + reason)
+		}
+	}
+	return narrow
 }
 
 // NewFiles answers new.

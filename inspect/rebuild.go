@@ -1,0 +1,44 @@
+package inspect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/catalog"
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// Rebuild runs a text of SQL, such as the Text of a snapshot, in a scratch database, and
+// returns the snapshot of what it has made. The name is the text's in errors. A text that
+// can't be run is a *database.StatementError; it runs as a whole or not at all, unless it
+// has transactions of its own.
+func Rebuild(ctx context.Context, name, text string, scratch Maker) (s *catalog.Snapshot, err error) {
+	script := migration.Text(name, text)
+	err = onScratch(ctx, scratch, func(empty database.Database) error {
+		a, err := script.Analyze(empty.Dialect(), empty.Tables())
+		if err != nil {
+			return err
+		}
+		script.NoTransaction = a.Control != nil
+		set, err := migration.NewSet("rebuild", migration.Migration{Version: 0, Name: "text", Up: script})
+		if err != nil {
+			return err
+		}
+		if _, err := whimbrel.New(empty, set, whimbrel.Options{TextLimit: -1}).Up(ctx); err != nil {
+			var statement *database.StatementError
+			if errors.As(err, &statement) { // of which migration it is means nothing here
+				return fmt.Errorf("on a scratch database: %w", statement)
+			}
+			return err
+		}
+		s, err = database.Snapshot(ctx, empty, catalog.Options{})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
