@@ -227,6 +227,23 @@ func TestCompare(t *testing.T) {
 }
 
 // TestFingerprint: two snapshots have the same exactly when Compare finds nothing.
+// What only one of them has is shown as it is made.
+func TestCompareShowsDefinitions(t *testing.T) {
+	t.Parallel()
+	without := catalog.New("d", "1", []catalog.Object{table("t"), column("t", "a")})
+	with := catalog.New("d", "1", []catalog.Object{
+		table("t"), column("t", "a"), column("t", "b", "type", "text", "not null", "yes"),
+		{Kind: catalog.View, Schema: "s", Name: "v", SQL: []string{"CREATE VIEW s.v AS SELECT 1", "COMMENT ON VIEW s.v IS 'x'"}},
+	})
+	want := []string{"type text, not null yes", "CREATE VIEW s.v AS SELECT 1;\nCOMMENT ON VIEW s.v IS 'x'"}
+	added, removed := catalog.Compare(without, with), catalog.Compare(with, without)
+	for i, w := range want {
+		if added[i].Found != w || added[i].Expected != "" || removed[i].Expected != w || removed[i].Found != "" {
+			t.Errorf("added %+v, removed %+v; want %q", added[i], removed[i], w)
+		}
+	}
+}
+
 func TestFingerprint(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a := catalog.New("Test", "1", slices.Concat(randomObjects(t, true)...))

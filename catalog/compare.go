@@ -19,7 +19,8 @@ type Change struct {
 	Name   string `json:"name"`   // as FullName gives it
 	Change string `json:"change"` // Added, Removed or Changed
 	// Detail is the attribute that changed, Expected and Found its values in the first and in
-	// the second snapshot; "" where there is none.
+	// the second snapshot; "" where there is none. Of an object that only one of them has they are its
+	// definition: the statements that make it, or the attributes of what has no statement of its own.
 	Detail   string `json:"detail,omitempty"`
 	Expected string `json:"expected,omitempty"`
 	Found    string `json:"found,omitempty"`
@@ -46,7 +47,7 @@ func Compare(from, to *Snapshot) []Change {
 		if other := c.to.objects[o.ID()]; other != nil {
 			c.attrs(o, other)
 		} else if !c.to.gone(o) {
-			c.add(o, Change{Change: Removed})
+			c.add(o, Change{Change: Removed, Expected: o.definition()})
 		}
 		if o.Kind.relation() {
 			c.order(o)
@@ -55,7 +56,7 @@ func Compare(from, to *Snapshot) []Change {
 	for i := range to.Objects {
 		o := &to.Objects[i]
 		if c.from.objects[o.ID()] == nil && !c.from.gone(o) {
-			c.add(o, Change{Change: Added})
+			c.add(o, Change{Change: Added, Found: o.definition()})
 		}
 	}
 	return c.changes
@@ -111,6 +112,18 @@ func (c *comparison) attrs(a, b *Object) {
 			c.add(a, Change{Change: Changed, Detail: attr.Name, Found: attr.Value})
 		}
 	}
+}
+
+// definition is what makes the object.
+func (o *Object) definition() string {
+	if len(o.SQL) > 0 {
+		return strings.Join(o.SQL, ";\n")
+	}
+	words := make([]string, len(o.Attrs))
+	for i, a := range o.Attrs {
+		words[i] = strings.TrimSpace(a.Name + " " + a.Value)
+	}
+	return strings.Join(words, ", ")
 }
 
 // order tells that the columns that both have are in another order.
