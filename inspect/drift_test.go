@@ -5,9 +5,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/catalog"
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/inspect"
+	"github.com/whimbrel-db/whimbrel/internal/testdb"
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
@@ -131,4 +135,61 @@ func TestDriftIsNotAcceptedWhileNothingMayMigrate(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+// TestDriftInAnotherSchema has Whimbrel's tables in a schema with others', and a search path that
+// leads nowhere in a new database.
+func TestDriftInAnotherSchema(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, parameter, schema string }{
+		{"named", "", "app"},
+		{"of the search path", "&search_path=app", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			url := testdb.Postgres(t)
+			c, err := pgx.Connect(t.Context(), url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close(t.Context())
+			if _, err := c.Exec(t.Context(), "CREATE SCHEMA app"); err != nil {
+				t.Fatal(err)
+			}
+			db, err := database.Open(t.Context(), url+tt.parameter, database.Options{Schema: tt.schema})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close()
+			set := setOf(t, step{"CREATE TABLE app.a (id integer)", "DROP TABLE app.a"})
+			if _, err := whimbrel.New(db, set, whimbrel.Options{}).Up(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			drift := func(want string) {
+				t.Helper()
+				changes, err := inspect.Drift(t.Context(), db, inspect.Beside(db), nil)
+				if got := words(changes); err != nil || got != want {
+					t.Errorf("%q, %v; want %q", got, err, want)
+				}
+			}
+			drift("")
+			byHand(t, db, "CREATE TABLE app.b (id integer)")
+			drift("table app.b added")
+			if err := inspect.AcceptDrift(t.Context(), db, "s", "it is so"); err != nil {
+				t.Fatal(err)
+			}
+			drift("")
+			if v, err := inspect.Verify(t.Context(), set, inspect.Beside(db)); err != nil || !v.OK() {
+				t.Errorf("%+v, %v", v, err)
+			}
+			now, err := database.Snapshot(t.Context(), db, catalog.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			again, err := inspect.Rebuild(t.Context(), "now.sql", now.Text(), inspect.Beside(db))
+			if err != nil || words(catalog.Compare(now, again)) != "" {
+				t.Errorf("%v, %v", again, err)
+			}
+		})
+	}
 }

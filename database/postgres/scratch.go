@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -45,10 +46,45 @@ func (db *Database) Scratch(ctx context.Context) (database.Database, func(contex
 		return nil, nil, err
 	}
 	scratch := newDatabase(&ownPool{fromPool{pool}}, config.ConnConfig, db.opts)
+	if err := scratch.adoptSchema(ctx, c); err != nil {
+		scratch.Close()
+		drop(ctx)
+		return nil, nil, err
+	}
 	return scratch, func(ctx context.Context) error {
 		scratch.Close()
 		return drop(ctx)
 	}, nil
+}
+
+// adoptSchema makes the schema in which a connection of another database creates things, if the
+// search path leads nowhere in this one: somebody has made it before there was a history. Where
+// Whimbrel's tables have a schema of their own a migration may be what makes it.
+func (db *Database) adoptSchema(ctx context.Context, from *conn) error {
+	if db.opts.Schema != "" {
+		return nil
+	}
+	c, err := db.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.release()
+	current := func(c *conn) (schema string, err error) {
+		err = c.pipeline(ctx, query{sql: "SELECT coalesce(current_schema(), '')", row: func(r *row) error {
+			schema = r.text()
+			return r.err
+		}})
+		return schema, err
+	}
+	here, err := current(c)
+	if err != nil || here != "" {
+		return err
+	}
+	there, err := current(from)
+	if err != nil || there == "" || strings.HasPrefix(there, "pg_") {
+		return err
+	}
+	return c.pipeline(ctx, query{sql: "CREATE SCHEMA IF NOT EXISTS " + quote(there)})
 }
 
 // scratchConfig is that of a connection, with another database.

@@ -171,7 +171,8 @@ func (r *Reader) askBasics() {
 		for id, name := range r.schemas {
 			o := catalog.Object{Kind: catalog.Schema, Name: name}
 			if name != "public" { // every new database has it
-				o.SQL = []string{"CREATE SCHEMA " + r.quote(name)}
+				// Where the text is run Whimbrel may have made the schema for its own tables.
+				o.SQL = []string{"CREATE SCHEMA IF NOT EXISTS " + r.quote(name)}
 			}
 			b.add(obj{pgNamespace, id}, &o, "SCHEMA "+r.quote(name))
 		}
