@@ -315,6 +315,9 @@ func (f *folder) read(format Format) ([]migration.Migration, error) {
 	default:
 		all = f.native()
 	}
+	if format != Native {
+		f.carry(all, f.numberedMetadata())
+	}
 	if len(all)+len(f.others.Baselines)+len(f.others.Repeatables) == 0 {
 		f.elsewhere()
 	}

@@ -10,9 +10,9 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// A migration of the native format can carry a document of facts about its objects, which is
-// applied with it: 0005_users.metadata.yaml beside 0005_users.up.sql. It is read as a script, and
-// understood by somebody else.
+// A migration can carry a document of facts about its objects, which is applied with it:
+// 0005_users.metadata.yaml beside 0005_users.up.sql, or whatever its format calls the script. It is read as a
+// script, and understood by somebody else.
 
 const metadataEnd = ".metadata.yaml"
 
@@ -71,6 +71,20 @@ func (f *folder) metadata(name string) (c carried, is bool) {
 	c.numbered, c.script = n, migration.Text(c.path, text)
 	c.name = strings.TrimPrefix(stem, "_")
 	return c, true
+}
+
+// numberedMetadata reads the files with metadata of a folder of another tool's, which may have other YAML:
+// what doesn't begin with a version is passed over.
+func (f *folder) numberedMetadata() (all []carried) {
+	for _, e := range f.entries {
+		if e.IsDir() || !startsWithDigit(e.Name()) {
+			continue
+		}
+		if c, is := f.metadata(e.Name()); is {
+			all = append(all, c)
+		}
+	}
+	return all
 }
 
 // text reads a file that is not SQL.

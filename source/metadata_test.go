@@ -58,6 +58,35 @@ func TestMetadataFilesThatBelongToNothing(t *testing.T) {
 	}
 }
 
+func TestOtherToolsMigrationsCarryMetadata(t *testing.T) {
+	goose, dbmate := "-- +goose Up\nSELECT 1;\n", "-- migrate:up\nSELECT 1;\n"
+	for _, c := range []struct {
+		format     source.Format
+		file, text string
+	}{
+		{source.GolangMigrate, "0007_a.up.sql", "SELECT 1;\n"},
+		{source.Goose, "0007_a.sql", goose},
+		{source.Dbmate, "0007_a.sql", dbmate},
+		{source.Tern, "0007_a.sql", "SELECT 1;\n"},
+		{source.Hasura, "0007_a/up.sql", "SELECT 1;\n"},
+	} {
+		fsys := metadataFiles("0007_a.metadata.yaml", "seeds.metadata.yaml")
+		fsys[c.file] = &fstest.MapFile{Data: []byte(c.text)}
+		set, err := source.Read(fsys, source.Options{Format: c.format})
+		if err != nil {
+			t.Errorf("%s: %v", c.format, err)
+			continue
+		}
+		if m, _ := set.Get(7); m.Metadata == nil || m.Metadata.File != "0007_a.metadata.yaml" {
+			t.Errorf("%s: %+v", c.format, m)
+		}
+		fsys["0008_b.metadata.yaml"] = &fstest.MapFile{Data: []byte("{}")}
+		if _, err := source.Read(fsys, source.Options{Format: c.format}); err == nil || !strings.Contains(err.Error(), "there is no migration 8") {
+			t.Errorf("%s: %v", c.format, err)
+		}
+	}
+}
+
 func TestASquashJoinsNoMetadata(t *testing.T) {
 	fsys := metadataFiles("0001_a.up.sql", "0002_b.up.sql", "0002_b.metadata.yaml")
 	_, err := source.Squash(fsys, source.SquashOptions{From: 1, To: 2, Name: "ab", Dialect: sqltext.PostgreSQL})

@@ -44,7 +44,7 @@ func TestReadmeOnPostgres(t *testing.T) {
 // So are the pages of docs which can be followed from an empty folder.
 func TestPages(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"settings.md", "reset.md", "baseline.md", "inspect.md", "squash.md"} {
+	for _, name := range []string{"settings.md", "reset.md", "baseline.md", "inspect.md", "squash.md", "cli.md", "files.md", "sqlite.md"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			text, err := os.ReadFile(filepath.Join("../../docs", name))

@@ -191,9 +191,12 @@ func stands(f *render.Failure, p *whimbrel.Plan, r *whimbrel.Result) {
 	case done > 1:
 		words = append(words, fmt.Sprintf("The %d migrations before it are done and stand.", done))
 	case f.Direction == "":
-		words = append(words, "Nothing was changed.")
+		words = append(words, nothingChanged)
 	}
 	if f.Direction == "" { // it was not in a migration
+		if f.Next == nothingChanged {
+			f.Next = "" // what stands is said once
+		}
 		f.Stands = strings.Join(words, " ")
 		return
 	}

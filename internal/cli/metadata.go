@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -335,6 +334,8 @@ migration lock, also while migrations are switched off. What it changes is chang
 	}
 }
 
+const nothingChanged = "Nothing was changed."
+
 // explainMetadata covers what is wrong with a metadata document, and with what is asked of it.
 func explainMetadata(f *render.Failure, err error) bool {
 	var all metadata.Errors
@@ -355,8 +356,8 @@ func explainMetadata(f *render.Failure, err error) bool {
 		return false
 	}
 	f.Kind, f.Message, f.File, f.Line, f.Column = kindSource, one.Msg, one.File, one.Line, one.Column
-	if strings.HasPrefix(one.Msg, "there is no ") && f.Direction == "" {
-		f.Next = "Nothing was changed."
+	if f.Direction == "" {
+		f.Next = nothingChanged
 	}
 	return true
 }
