@@ -89,21 +89,22 @@ func (a *app) verifyOnScratch(ctx context.Context, scratch string) error {
 const scratchAuto = "auto"
 
 // scratch opens the database beside which scratch databases are made: the target for "auto".
+// Whimbrel's tables are called there what they are called in the target.
 func (a *app) scratch(ctx context.Context, where string) (inspect.Maker, func(), error) {
-	opts := database.Options{App: "whimbrel"} // what the server says on scratch is about nobody's database
-	switch where {
-	case "":
+	if where == "" {
 		return nil, nil, usage("--scratch auto makes it beside the target.", "--scratch wants auto or the URL of a database")
-	case scratchAuto:
-		r, err := a.resolve()
-		if err != nil {
-			return nil, nil, err
-		}
-		opts.Schema, opts.HistoryTable = r.schema, r.historyTable
+	}
+	r, err := a.resolve()
+	if err != nil {
+		return nil, nil, err
+	}
+	if where == scratchAuto {
 		if where, err = a.databaseURL(); err != nil {
 			return nil, nil, err
 		}
 	}
+	// What the server says on scratch is about nobody's database.
+	opts := database.Options{App: "whimbrel", Schema: r.schema, HistoryTable: r.historyTable}
 	db, err := database.Open(ctx, where, opts)
 	if err != nil {
 		return nil, nil, &openError{err}

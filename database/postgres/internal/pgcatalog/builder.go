@@ -2,6 +2,7 @@ package pgcatalog
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"github.com/whimbrel-db/whimbrel/catalog"
@@ -50,10 +51,14 @@ func (r *Reader) Snapshot() *catalog.Snapshot {
 func (r *Reader) snapshot(objects []catalog.Object, circular []string) *catalog.Snapshot {
 	s := catalog.New("PostgreSQL", r.version, objects)
 	s.Omitted = r.omits(circular)
+	if r.wholeDatabase() && !slices.Contains(slices.Collect(maps.Values(r.schemas)), "public") {
+		s.Preamble = append(s.Preamble, "DROP SCHEMA IF EXISTS public") // every new database has it
+	}
 	for i := range s.Objects {
 		switch s.Objects[i].Kind {
 		case catalog.Function, catalog.Procedure:
-			s.Preamble = []string{"SET check_function_bodies = false"}
+			s.Preamble = append(s.Preamble, "SET check_function_bodies = false")
+			return s
 		}
 	}
 	return s
