@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -80,8 +81,9 @@ type openError struct{ error }
 func (e *openError) Unwrap() error { return e.error }
 
 type folderError struct {
-	dir string
-	err error
+	dir  string
+	err  error
+	next string // what to do where there is none, if it is not a folder of migrations
 }
 
 func (e *folderError) Error() string { return e.err.Error() }
@@ -367,7 +369,7 @@ func explainFolder(f *render.Failure, err error) bool {
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && (!errors.As(err, &one) || one.File == dir.dir):
 		f.Message = fmt.Sprintf("there is no folder %s", dir.dir)
-		f.Next = `Say where the migrations are with --dir, or make the first one with "whimbrel new NAME".`
+		f.Next = cmp.Or(dir.next, `Say where the migrations are with --dir, or make the first one with "whimbrel new NAME".`)
 	case errors.As(err, &all) && len(all.Problems) > 1:
 		for _, p := range all.Problems {
 			f.Problems = append(f.Problems, render.Problem{Message: p.Msg, File: p.File, Line: p.Line, Column: p.Column})

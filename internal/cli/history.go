@@ -15,24 +15,23 @@ func (a *app) historyCommand() *cobra.Command {
 		GroupID:    groupLook,
 		Short:      "Show what was done, when and by whom",
 		Long: `History shows the log of the database, oldest first: each migration that went up or down,
-each mark, forget and accept. Nothing ever changes or removes an entry.`,
+each mark, forget and accept, each change of a setting. Nothing ever changes or removes an entry.`,
 		Example: `  whimbrel history
-  whimbrel history --all-sets   # of all sets, with the changes of settings
+  whimbrel history --all-sets   # of all sets, Whimbrel's own too
   whimbrel history --json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			return a.withTarget(ctx, a.openWithoutFiles, func(t *target) (render.Document, error) {
-				q := database.HistoryQuery{Set: t.set.Name()}
-				if allSets {
-					q.Set = ""
-				}
 				doc := &render.History{AllSets: allSets}
-				for e, err := range t.db.History(ctx, q) {
+				for e, err := range t.db.History(ctx, database.HistoryQuery{}) {
 					if err != nil {
 						return nil, err
 					}
-					doc.Events = append(doc.Events, render.NewEvent(e))
+					// A setting holds for every set: a freeze says why nothing happened for a while.
+					if allSets || e.Set == t.set.Name() || e.Direction == database.Setting {
+						doc.Events = append(doc.Events, render.NewEvent(e))
+					}
 				}
 				return doc, nil
 			})

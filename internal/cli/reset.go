@@ -115,6 +115,7 @@ func (a *app) answer(ctx context.Context) (string, error) {
 		return "", ctx.Err()
 	case r := <-got:
 		if errors.Is(r.err, io.EOF) {
+			a.print().Ask("\n") // what comes next is not an answer to the question
 			r.err = nil
 		}
 		return strings.TrimRight(r.line, "\r\n"), r.err

@@ -31,6 +31,9 @@ func TestResetAsks(t *testing.T) {
 		if !strings.Contains(stdout, "drop") || !strings.Contains(stdout, "table t") || !strings.Contains(stderr, "type the name of the database: ") {
 			t.Errorf("%q: shown was\n%s%s", answer, stdout, stderr)
 		}
+		if said := strings.HasSuffix(answer, "\n"); !said && !strings.Contains(stderr, "database: \n") {
+			t.Errorf("%q: the line of the question goes on: %q", answer, stderr)
+		}
 		if done := strings.Contains(stdout, "Dropped 1 object of"); done != (want.tables == 0) || strings.Count(stdout, "table t") != 1 {
 			t.Errorf("%q: the answer is\n%s", answer, stdout)
 		}

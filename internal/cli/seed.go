@@ -31,7 +31,7 @@ left out. A database whose setting "protected" is true is refused, unless --i-kn
 			ctx, begun := cmd.Context(), time.Now()
 			scripts, err := source.ReadSeeds(source.Dir(dir), dir)
 			if err != nil {
-				return &folderError{dir: dir, err: err}
+				return &folderError{dir: dir, err: err, next: "Make it and put .sql files into it, or say where they are with --seeds."}
 			}
 			t, err := a.openWithoutFiles(ctx)
 			if err != nil {

@@ -115,23 +115,28 @@ func (d *Settings) write(pg *page) {
 		}
 		t.add(s.Name, value, when(time.Time(s.ChangedAt)), when(time.Time(s.Until)), clean(s.ChangedBy), oneLine(s.Reason), s.Doc)
 	}
-	if widths := t.widths(); pg.width > 0 && pg.tooWide(widths) > 0 && widths[2] > 0 {
-		t = t.reasonsBelow()
+	if changed := t.widths()[2] > 0; changed && pg.width > 0 && pg.tooWide(t.widths()) > 0 {
+		t = withoutMeaning(pg, t)
 	}
 	pg.table(t)
 }
 
-// reasonsBelow is a table of settings for a page that is too narrow for all of it: each reason
-// has a line of its own, and what the settings mean is left out.
-func (t table) reasonsBelow() table {
-	narrow := table{head: t.head[:5]}
-	for _, row := range t.rows {
-		narrow.add(row[:5]...)
+// withoutMeaning is a table of settings for a page that is too narrow for what they mean; where
+// it still does not fit, each reason has a line of its own.
+func withoutMeaning(pg *page, settings table) table {
+	t := table{head: settings.head[:6]}
+	below := table{head: settings.head[:5]}
+	for _, row := range settings.rows {
+		t.add(row[:6]...)
+		below.add(row[:5]...)
 		if reason := row[5]; reason != "" {
-			narrow.add("  " + reason)
+			below.add(row[0] + ": " + reason)
 		}
 	}
-	return narrow
+	if pg.tooWide(t.widths()) > 0 {
+		return below
+	}
+	return t
 }
 
 // NewFiles answers new.

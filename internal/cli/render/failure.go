@@ -137,7 +137,11 @@ func (f *Failure) write(pg *page) {
 	}
 	f.writeMismatch(pg)
 	if e := f.Event; e != nil {
-		pg.labelled("history", fmt.Sprintf("%s UTC %s %s %s%s", when(time.Time(e.At)), e.Direction, pg.digits.Label(e.Version), e.Name, pg.by(*e)))
+		what := e.Direction
+		if e.Version != database.NilVersion {
+			what += " " + pg.digits.Label(e.Version)
+		}
+		pg.labelled("history", fmt.Sprintf("%s UTC %s %s%s", when(time.Time(e.At)), what, e.Name, pg.by(*e)))
 	}
 	if f.Stands != "" {
 		pg.line(f.Stands)

@@ -58,7 +58,7 @@ func (h *History) write(pg *page) {
 	if len(h.Events) == 0 {
 		pg.line("The history is empty: nothing has been migrated here yet.")
 		if !h.AllSets {
-			pg.line("What was done with other sets, and with the settings: whimbrel history --all-sets")
+			pg.line("What was done with other sets: whimbrel history --all-sets")
 		}
 		return
 	}

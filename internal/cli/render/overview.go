@@ -28,6 +28,7 @@ type Overview struct {
 	Version  int64   `json:"version"`
 	Pending  []int64 `json:"pending"`
 	Frozen   bool    `json:"frozen"`
+	Drift    string  `json:"drift"` // always unknown: to know it takes a scratch database
 	Next     string  `json:"next"`
 
 	status *Status
@@ -36,7 +37,7 @@ type Overview struct {
 // NewOverview makes the answer of the status of a set; dir is its folder.
 func NewOverview(s *whimbrel.Status, url, dir string) *Overview {
 	st := NewStatus(s, dir)
-	d := &Overview{Target: url, Database: s.Database, Set: s.Set, Version: s.Version, Pending: st.Pending, Frozen: st.off != nil, status: st}
+	d := &Overview{Target: url, Database: s.Database, Set: s.Set, Version: s.Version, Pending: st.Pending, Frozen: st.off != nil, Drift: "unknown", status: st}
 	switch {
 	case st.Dirty:
 		d.Next = "whimbrel status"
@@ -44,7 +45,7 @@ func NewOverview(s *whimbrel.Status, url, dir string) *Overview {
 		d.Next = "whimbrel verify"
 	case len(st.Migrations) == 0:
 		d.Next = "whimbrel new NAME"
-	case d.Frozen && len(st.Pending) > 0:
+	case d.Frozen && len(st.Pending)+len(st.Repeats) > 0:
 		d.Next = "whimbrel thaw"
 	case len(st.OutOfOrder) > 0:
 		d.Next = "whimbrel status"
@@ -69,14 +70,17 @@ func (d *Overview) write(pg *page) {
 	}
 	pg.line("Version  " + version)
 	pending := "nothing"
-	if n := len(d.Pending); n > 0 {
-		pending = pg.warn(count(n, "migration"))
-		if n <= 10 {
-			pending += ": " + pg.labels(d.Pending)
-		}
+	migrations, scripts := len(d.Pending), pg.warn(count(len(d.status.Repeats), "repeatable script"))
+	switch {
+	case migrations > 0 && len(d.status.Repeats) > 0:
+		pending = pg.warn(count(migrations, "migration")) + " and " + scripts
+	case migrations > 0:
+		pending = pg.warn(count(migrations, "migration"))
+	case len(d.status.Repeats) > 0:
+		pending = scripts
 	}
-	if n := len(d.status.Repeats); n > 0 {
-		pending += ", " + count(n, "repeatable script")
+	if migrations > 0 && migrations <= 10 {
+		pending += ": " + pg.labels(d.Pending)
 	}
 	pg.line("Pending  " + pending)
 	if len(d.status.Modified) > 0 {
@@ -87,7 +91,7 @@ func (d *Overview) write(pg *page) {
 		frozen = pg.warn(d.status.off.Error())
 	}
 	pg.line("Frozen   " + frozen)
-	pg.line("Drift    not looked for (whimbrel drift)")
+	pg.line("Drift    unknown (whimbrel drift looks for it)")
 	pg.line("")
 	pg.line("Next: " + pg.bold(d.Next))
 }

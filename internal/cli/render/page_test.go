@@ -128,3 +128,34 @@ func TestStatusWidths(t *testing.T) {
 		}
 	}
 }
+
+// Settings are readable at any width: the reason is never cut, what a setting means goes first.
+func TestSettingsAtWidths(t *testing.T) {
+	t.Parallel()
+	at := instant(time.Date(2026, 11, 23, 13, 22, 6, 0, time.UTC))
+	reason := "customers are in it, " + strings.Repeat("and more of them come every day, ", 3) + "until the end"
+	d := &Settings{Settings: []Setting{
+		{Name: "order", Value: "strict", IsDefault: true, Doc: strings.Repeat("what it means ", 6)},
+		{Name: "protected", Value: "true", ChangedAt: at, ChangedBy: "app", Reason: reason, Doc: strings.Repeat("what it means ", 6)},
+	}}
+	for width, below := range map[int]bool{80: true, 200: false, 400: false} {
+		var out strings.Builder
+		p := New(Options{Out: sized(&out, width, 0)})
+		p.Show(d)
+		if err := p.Close(); err != nil {
+			t.Fatal(err)
+		}
+		shown := ansi.Strip(out.String())
+		for line := range strings.Lines(shown) {
+			if n := ansi.StringWidth(strings.TrimSuffix(line, "\n")); n > width {
+				t.Errorf("a line of %d columns at %d: %s", n, width, line)
+			}
+		}
+		if !strings.Contains(strings.Join(strings.Fields(shown), " "), reason) {
+			t.Errorf("at %d columns the reason is cut:\n%s", width, shown)
+		}
+		if strings.Contains(shown, "\nprotected: customers") != below || strings.Contains(shown, "MEANING") != (width == 400) {
+			t.Errorf("at %d columns:\n%s", width, shown)
+		}
+	}
+}
