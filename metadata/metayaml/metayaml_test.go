@@ -183,6 +183,17 @@ func large(columns int) string {
 	return s.String()
 }
 
+func TestReadBehindADirective(t *testing.T) {
+	d, err := metayaml.Read("m.yaml", "%YAML 1.2\n---\ntables: {a: {owner: x}}\n")
+	if err != nil || d.Len() != 1 {
+		t.Error(d, err)
+	}
+	_, err = metayaml.Read("m.yaml", "%YAML 1.2\n---\ntables: {a: {ownr: x}}\n")
+	if err == nil || !strings.HasPrefix(err.Error(), `m.yaml:3:14: there is no key "ownr"`) {
+		t.Error(err)
+	}
+}
+
 func TestReadNothing(t *testing.T) {
 	for _, text := range []string{"", "# nothing\n", "{}\n", "tables:\n", "tables:\n  users:\n", "\ufeff{}", "---\n{}\n...\n"} {
 		d, err := metayaml.Read("m.yaml", text)

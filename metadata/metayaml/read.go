@@ -69,6 +69,9 @@ func Read(file, text string) (*metadata.Document, error) {
 	for len(docs) > 1 && docs[len(docs)-1].Body == nil { // behind the line that ends a document
 		docs = docs[:len(docs)-1]
 	}
+	for len(docs) > 1 && isDirective(docs[0].Body) {
+		docs = docs[1:]
+	}
 	switch {
 	case len(docs) > 1:
 		r.fail(docs[1].Body, "there is more than one YAML document in the file")
@@ -83,6 +86,12 @@ func Read(file, text string) (*metadata.Document, error) {
 		return nil, metadata.Errors{e}
 	}
 	return d, err
+}
+
+// isDirective reports whether it is a line such as %YAML 1.2, which the parser takes for a document.
+func isDirective(n ast.Node) bool {
+	_, is := n.(*ast.DirectiveNode)
+	return is
 }
 
 // maxOpen bounds how many brackets can be open at once: the parser goes down into each.
