@@ -127,6 +127,17 @@ AND EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.refclassid = 'pg_catalog.
 AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_namespace'::regclass AND d.objid = n.oid AND d.deptype = 'e')
 ORDER BY 1`
 
+// inNoSchema lists what somebody has made in the database that no schema has. Its script fails when it
+// runs again, so it has to be said that it stays.
+const inNoSchema = `SELECT i.type, i.identity FROM (
+	SELECT 'pg_catalog.pg_publication'::regclass AS classid, oid FROM pg_catalog.pg_publication
+	UNION ALL SELECT 'pg_catalog.pg_foreign_data_wrapper'::regclass, oid FROM pg_catalog.pg_foreign_data_wrapper
+	UNION ALL SELECT 'pg_catalog.pg_foreign_server'::regclass, oid FROM pg_catalog.pg_foreign_server
+	UNION ALL SELECT 'pg_catalog.pg_event_trigger'::regclass, oid FROM pg_catalog.pg_event_trigger
+) AS o, pg_catalog.pg_identify_object(o.classid, o.oid, 0) i
+WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = o.classid AND d.objid = o.oid AND d.deptype = 'e')
+ORDER BY 1, 2`
+
 // find looks up what there is.
 func (r *resetter) find(ctx context.Context) error {
 	n := r.db.names
@@ -147,6 +158,14 @@ func (r *resetter) find(ctx context.Context) error {
 		return row.err
 	}}, query{sql: otherSchemas, args: []arg{array(r.schemas)}, row: func(row *row) error {
 		r.leave(object{Object: database.Object{Type: "schema", Name: row.text()}}, "the history does not cover it")
+		return row.err
+	}}, query{sql: inNoSchema, row: func(row *row) error {
+		o := database.Object{Type: row.text(), Name: row.text()}
+		known := func(other database.Object) bool { return other == o }
+		if !slices.ContainsFunc(r.out.Dropped, known) &&
+			!slices.ContainsFunc(r.out.Left, func(l database.Left) bool { return known(l.Object) }) {
+			r.leave(object{Object: o}, "it is in no schema")
+		}
 		return row.err
 	}})
 	return err
