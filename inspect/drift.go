@@ -13,18 +13,38 @@ import (
 
 // Drift compares a database with what its history makes of a scratch database, and
 // returns what differs: Expected is what the history says, Found what is there.
-// The scripts' texts are the history's own, of all its sets, in the order in which
-// they were applied. Where a person has accepted the state of the database
+// The scripts' texts are the history's own, of all its sets: one set after the other, or, where
+// that fails, in the order in which they were recorded. Where a person has accepted the state of the database
 // (AcceptDrift), that is what is expected, and what was applied since.
 //
 // A text that the history does not keep is taken from files, which may be nil, if a script
 // there has its checksum; else it is a *NoTextError.
 func Drift(ctx context.Context, db database.Database, scratch Maker, files *migration.Set) ([]catalog.Change, error) {
-	texts, err := history(ctx, db, files)
+	orders, err := history(ctx, db, files)
 	if err != nil {
 		return nil, err
 	}
-	var expected *catalog.Snapshot
+	expected, err := expect(ctx, db, scratch, orders[0])
+	for _, texts := range orders[1:] {
+		if !errors.As(err, new(*database.StatementError)) {
+			break
+		}
+		if other, oerr := expect(ctx, db, scratch, texts); oerr == nil {
+			expected, err = other, nil
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	found, err := database.Snapshot(ctx, db, catalog.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return catalog.Compare(expected, found), nil
+}
+
+// expect returns the schema that texts make.
+func expect(ctx context.Context, db database.Database, scratch Maker, texts []text) (expected *catalog.Snapshot, err error) {
 	err = onScratch(ctx, scratch, func(empty database.Database) (err error) {
 		if err := replay(ctx, empty, texts); err != nil {
 			return err
@@ -35,14 +55,7 @@ func Drift(ctx context.Context, db database.Database, scratch Maker, files *migr
 		expected, err = database.Snapshot(ctx, empty, catalog.Options{})
 		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	found, err := database.Snapshot(ctx, db, catalog.Options{})
-	if err != nil {
-		return nil, err
-	}
-	return catalog.Compare(expected, found), nil
+	return expected, err
 }
 
 // AcceptDrift records the present state of the database as what is expected, as an event

@@ -193,3 +193,37 @@ func TestDriftInAnotherSchema(t *testing.T) {
 		})
 	}
 }
+
+// TestDriftOfSetsThatNeedEachOther has a set that needed what another has taken away since.
+func TestDriftOfSetsThatNeedEachOther(t *testing.T) {
+	t.Parallel()
+	eachKind(t, func(t *testing.T, db database.Database) {
+		up := func(name string, scripts ...string) {
+			t.Helper()
+			var all []migration.Migration
+			for i, sql := range scripts {
+				all = append(all, migration.Migration{Version: int64(i + 1), Name: "m", Up: migration.Text("m", sql)})
+			}
+			set, err := migration.NewSet(name, all...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := whimbrel.New(db, set, whimbrel.Options{}).Up(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		const table, view, noView, noColumn = "CREATE TABLE a (x integer, y integer)", "CREATE VIEW v AS SELECT x FROM a", "DROP VIEW v", "ALTER TABLE a DROP COLUMN x"
+		up("tables", table)
+		up("views", view, noView)
+		up("tables", table, noColumn)
+		changes, err := inspect.Drift(t.Context(), db, inspect.Beside(db), nil)
+		if err != nil || len(changes) > 0 {
+			t.Errorf("%v, %v", changes, err)
+		}
+		byHand(t, db, "CREATE TABLE more (x integer)")
+		changes, err = inspect.Drift(t.Context(), db, inspect.Beside(db), nil)
+		if got := words(changes); err != nil || !strings.HasSuffix(got, "more added") || len(changes) != 1 {
+			t.Errorf("%q, %v", got, err)
+		}
+	})
+}

@@ -45,8 +45,9 @@ type setReplay struct {
 	downs   []text // of what is covered
 }
 
-// history returns the texts that make the schema, in order.
-func history(ctx context.Context, db database.Database, files *migration.Set) ([]text, error) {
+// history returns the texts that make the schema, in order: set by set, and, where that is
+// another one, as they were recorded.
+func history(ctx context.Context, db database.Database, files *migration.Set) (orders [][]text, err error) {
 	r := &replayer{sets: map[string]*setReplay{}, files: files}
 	for e, err := range db.History(ctx, database.HistoryQuery{Texts: true}) {
 		if err != nil {
@@ -56,7 +57,31 @@ func history(ctx context.Context, db database.Database, files *migration.Set) ([
 			r.event(e)
 		}
 	}
-	return r.texts()
+	texts, err := r.texts()
+	if err != nil {
+		return nil, err
+	}
+	orders = [][]text{texts}
+	if len(r.order) > 1 {
+		orders = append(orders, recorded(texts, len(r.base)))
+	}
+	return orders, nil
+}
+
+// recorded orders texts of several sets, behind those that cover others, by when they were
+// recorded: one set may have needed what another has taken away since.
+func recorded(texts []text, base int) []text {
+	texts = slices.Clone(texts)
+	slices.SortStableFunc(texts[base:], func(a, b text) int {
+		repeated := func(t text) int {
+			if t.event.Direction == database.Repeat {
+				return 1
+			}
+			return 0
+		}
+		return cmp.Or(cmp.Compare(repeated(a), repeated(b)), cmp.Compare(a.event.ID, b.event.ID))
+	})
+	return texts
 }
 
 func (r *replayer) set(name string) *setReplay {
