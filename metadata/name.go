@@ -147,9 +147,9 @@ func ParseName(kind Kind, text string) (Name, error) {
 	case kind != Schema && len(parts) == 2:
 		n.Schema, n.Object = parts[0], parts[1]
 	case kind == Schema:
-		return wrong("app")
+		return wrong(`app, or '"my.app"' where there is a dot in it`)
 	default:
-		return wrong("public.users")
+		return wrong(`public.users, or 'public."my.users"' where there is a dot in it`)
 	}
 	return n, nil
 }
