@@ -189,7 +189,8 @@ type SettingUpdate struct {
 	// Settle, where it is not nil, says how to wait once the change is stored: until every
 	// Batch and Run of the history, of any set, that was open then is over, so that nobody
 	// goes by the old value any more. When its time is over the change stays, and the error is an
-	// *UnsettledError.
+	// *UnsettledError. Where only one can write, it waits for as long to store the change
+	// beside a Batch; when that time is over nothing is stored, and the error is a *LockedError.
 	Settle *LockOptions
 }
 

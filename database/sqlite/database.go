@@ -190,7 +190,11 @@ func (d *db) UpdateSetting(ctx context.Context, s database.SettingUpdate) error 
 	}
 	ctx, cancel := d.during(ctx)
 	defer cancel()
-	w := newWaiter(migration.ReservedSet, database.LockOptions{Timeout: readPatience})
+	patience := database.LockOptions{Timeout: readPatience}
+	if s.Settle != nil { // a Batch that is open has the write lock: storing the change is waiting for it
+		patience = *s.Settle
+	}
+	w := newWaiter(migration.ReservedSet, patience)
 	c, err := d.connect(ctx, w)
 	if err != nil {
 		return err

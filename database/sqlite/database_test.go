@@ -520,3 +520,33 @@ func TestWhoIsTheSystemsUser(t *testing.T) {
 		t.Errorf("the setting says %q, not %q", v.ChangedBy, me.Username)
 	}
 }
+
+// A change of a setting waits for an open batch for as long as it is told to, and is not stored if that was in vain.
+func TestSettingBesideABatch(t *testing.T) {
+	t.Parallel()
+	url := "sqlite:" + filepath.Join(t.TempDir(), "app.db")
+	busy, operator := connect(t, url, database.Options{}), connect(t, url, database.Options{})
+	apply(t, busy, 1, "SELECT 1")
+	b := begin(t, busy)
+	must(t, b.Run(bg, text("CREATE TABLE t (x)")))
+	told := 0
+	off := database.SettingUpdate{Name: database.MigrationMode, Value: "false", Reason: "r", At: time.Now()}
+	off.Settle = &database.LockOptions{Timeout: 20 * time.Millisecond, Waiting: func(database.Holder) { told++ }}
+	var locked *database.LockedError
+	if err := operator.UpdateSetting(bg, off); !errors.As(err, &locked) || told != 1 {
+		t.Errorf("beside a batch UpdateSetting returned %v and told %d times of it; want a *LockedError after the time it was given", err, told)
+	}
+	mode := func() bool {
+		st, err := operator.State(bg, "app")
+		must(t, err)
+		return st.Settings.Bool(database.MigrationMode)
+	}
+	if !mode() {
+		t.Error("what was refused is stored")
+	}
+	must(t, b.Rollback(bg))
+	must(t, operator.UpdateSetting(bg, off))
+	if mode() {
+		t.Error("the change is not stored")
+	}
+}

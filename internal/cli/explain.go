@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
@@ -297,6 +298,9 @@ func explainLock(f *render.Failure, err error) bool {
 	f.Waited = new(render.Millis(e.Waited))
 	f.Message = strings.TrimSuffix(e.Error(), "; try again when it is done, or wait longer (lock timeout)")
 	f.Next = "Try again when it is done, or wait longer: --lock-timeout 5m"
+	if e.Set == migration.ReservedSet { // it is a setting that could not be stored
+		f.Message = "the setting is not changed: another process is migrating, or writing to the database; waited " + e.Waited.Round(time.Millisecond).String()
+	}
 	return true
 }
 

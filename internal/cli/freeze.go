@@ -20,7 +20,7 @@ whoever wants to migrate the database is refused and told so. A program that fin
 pending is not in the way. What is running already goes on to the end of its transaction, or of its
 script outside of one, and freeze waits for that as long as --lock-timeout says (15s): when it
 has returned with success nothing runs any more. It fails where something still does; the
-database is frozen all the same.`,
+database is frozen all the same, but for SQLite, where only one can write: the error says which it is.`,
 		Example: `  whimbrel freeze --reason "the big sale" --until 2026-11-30T08:00:00Z
   whimbrel freeze --reason "moving to the new server" --for 2h`,
 		Args: wantArgs("no arguments", 0, 0),
