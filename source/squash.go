@@ -24,6 +24,10 @@ type SquashOptions struct {
 	Dir string
 	// Dialect is the database's, by which the scripts are cut.
 	Dialect sqltext.Dialect
+	// Recorded says that every database has recorded, or run, the squashes that the range has: the new one
+	// names these and not what they replaced, so a database that still has that would not be recognised.
+	// Without it such a range is refused.
+	Recorded bool
 	// Rewrite, if it is not nil, writes the scripts of the squash, which are else those of
 	// the range joined. That they lead to the same schema is then its word.
 	Rewrite func(SquashRange) (SquashScripts, error)
@@ -211,6 +215,9 @@ func (s *squasher) choose() error {
 			if o, there := set.Original(r.Version); there {
 				return &Error{File: m.Up.File, Msg: fmt.Sprintf("is a squash, and what it replaces is still there, such as %s; delete that first, when every database has recorded the squash", o.Up.File)}
 			}
+		}
+		if len(m.Up.Replaces) > 0 && !s.opts.Recorded {
+			return &Error{File: m.Up.File, Msg: "is a squash, and a squash of it would not be recognised by a database that has not recorded it yet; begin the range behind it, or say that every database has (--recorded)"}
 		}
 		s.pieces = append(s.pieces, m)
 	}

@@ -90,7 +90,7 @@ DROP TABLE a
 	}
 	// And squashed once more.
 	fsys["0009_e.up.sql"] = &fstest.MapFile{Data: []byte("CREATE TABLE e (x)")}
-	q, err = squash(fsys, 1, 9, sqltext.PostgreSQL)
+	q, err = source.Squash(fsys, source.SquashOptions{From: 1, To: 9, Name: "all of it", Dir: "m", Dialect: sqltext.PostgreSQL, Recorded: true})
 	if err != nil || len(q.Replaces) != 3 || len(q.Files) != 1 || q.Irreversible != "m/0001_z.up.sql" {
 		t.Fatalf("got %+v, %v", q, err)
 	}
@@ -210,6 +210,13 @@ func TestSquashRefusesTheFolder(t *testing.T) {
 	_, err := squash(folder("1_a.up.sql", "SELECT 1", "2_b.up.sql", "SELECT 2", "2_both.up.sql", squashed, "3_c.up.sql", "SELECT 3"), 2, 3, sqltext.PostgreSQL)
 	if err == nil || !strings.Contains(err.Error(), "m/2_both.up.sql: is a squash, and what it replaces is still there, such as m/1_a.up.sql") {
 		t.Errorf("got %v", err)
+	}
+	again := folder("2_both.up.sql", squashed, "3_c.up.sql", "SELECT 3")
+	if _, err = squash(again, 2, 3, sqltext.PostgreSQL); err == nil || !strings.Contains(err.Error(), "m/2_both.up.sql: is a squash, and a squash of it would not be recognised") {
+		t.Errorf("got %v", err)
+	}
+	if _, err = source.Squash(again, source.SquashOptions{From: 2, To: 3, Name: "s", Dir: "m", Dialect: sqltext.PostgreSQL, Recorded: true}); err != nil {
+		t.Error(err)
 	}
 	if _, err := squash(folder("1_a.up.sql", "SELECT 1"), 1, 1, sqltext.PostgreSQL); err == nil || !strings.Contains(err.Error(), "it takes two migrations") {
 		t.Errorf("got %v", err)

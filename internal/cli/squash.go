@@ -20,7 +20,7 @@ import (
 func (a *app) squashCommand() *cobra.Command {
 	from, to := newVersion(), newVersion()
 	var name, dialect, scratch string
-	var deleteSource, minimal, dropData bool
+	var deleteSource, recorded, minimal, dropData bool
 	cmd := &cobra.Command{
 		Use:        "squash",
 		SuggestFor: []string{"merge", "join", "collapse"},
@@ -50,7 +50,7 @@ refused, unless --drop-data says that they may go.`,
 			if err != nil {
 				return err
 			}
-			opts := source.SquashOptions{From: from.value, To: to.value, Name: name, Format: r.format, Dir: r.dir}
+			opts := source.SquashOptions{From: from.value, To: to.value, Name: name, Format: r.format, Dir: r.dir, Recorded: recorded}
 			if dialect == "" && minimal && scratch != scratchAuto {
 				dialect, _, _ = strings.Cut(scratch, ":")
 			}
@@ -82,6 +82,7 @@ refused, unless --drop-data says that they may go.`,
 	f.Var(to, "to", "the newest, which is the squash's own")
 	f.StringVar(&name, "name", "", "`name` of the squash")
 	f.BoolVar(&deleteSource, "delete-source", false, "delete the files that it replaces: a database in the middle of the range can't go on then")
+	f.BoolVar(&recorded, "recorded", false, "every database has recorded the squashes in the range")
 	f.BoolVar(&minimal, "minimal", false, "write the schema that the range leads to, instead of its scripts, and prove it")
 	f.BoolVar(&dropData, "drop-data", false, "with --minimal: leave out what writes rows")
 	f.StringVar(&scratch, "scratch", scratchAuto, "with --minimal: where to make scratch databases: `auto` beside the target, a URL beside that database")
