@@ -26,16 +26,7 @@ type LockedError struct {
 }
 
 func (e *LockedError) Error() string {
-	msg := fmt.Sprintf("can't acquire lock: another process is migrating set %q", e.Set)
-	if h := e.Holder.String(); h != "" {
-		msg += " (" + h + ")"
-	} else {
-		msg += ", or writing to the database"
-	}
-	if e.Waited > 0 {
-		msg += fmt.Sprintf("; waited %s", e.Waited.Round(time.Millisecond))
-	}
-	return msg + "; try again when it is done, or wait longer (lock timeout)"
+	return fmt.Sprintf("can't acquire lock: another process is migrating set %q", e.Set) + waitedFor(e.Holder, e.Waited) + "; try again when it is done, or wait longer (lock timeout)"
 }
 
 // Is makes errors.Is(err, ErrLocked) true.
@@ -65,6 +56,18 @@ func (h Holder) String() string {
 	return strings.Join(p, ", ")
 }
 
+// waitedFor says who it was, as far as that is known, and how long.
+func waitedFor(h Holder, waited time.Duration) string {
+	msg := ", or writing to the database"
+	if who := h.String(); who != "" {
+		msg = " (" + who + ")"
+	}
+	if waited > 0 {
+		msg += fmt.Sprintf("; waited %s", waited.Round(time.Millisecond))
+	}
+	return msg
+}
+
 // UnsettledError reports that a setting is stored, but somebody who began before is
 // still migrating.
 type UnsettledError struct {
@@ -74,16 +77,7 @@ type UnsettledError struct {
 }
 
 func (e *UnsettledError) Error() string {
-	msg := fmt.Sprintf("the setting %q is stored and holds for whatever begins from now on, but a migration that began before is still running", e.Name)
-	if h := e.Holder.String(); h != "" {
-		msg += " (" + h + ")"
-	} else {
-		msg += ", or writing to the database"
-	}
-	if e.Waited > 0 {
-		msg += fmt.Sprintf("; waited %s", e.Waited.Round(time.Millisecond))
-	}
-	return msg
+	return fmt.Sprintf("the setting %q is stored and holds for whatever begins from now on, but a migration that began before is still running", e.Name) + waitedFor(e.Holder, e.Waited)
 }
 
 // LockLostError reports that the migration lock was lost while a statement

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/whimbrel-db/whimbrel/internal/spelling"
 )
 
 // State is what a database says at one moment.
@@ -173,8 +175,8 @@ func (x *index) near(n Name) string {
 		switch {
 		case name.Kind != n.Kind:
 		case same(name.Object, n.Object) && same(name.Column, n.Column),
-			name.Column != "" && name.table() == n.table() && distance(name.Column, n.Column) <= 2,
-			name.Column == "" && (name.Schema == n.Schema || n.Schema == "" && slices.Contains(x.Path, name.Schema)) && name.Args == n.Args && distance(name.Object, n.Object) <= 2:
+			name.Column != "" && name.table() == n.table() && alike(name.Column, n.Column),
+			name.Column == "" && (name.Schema == n.Schema || n.Schema == "" && slices.Contains(x.Path, name.Schema)) && name.Args == n.Args && alike(name.Object, n.Object):
 			found = append(found, name.String())
 		}
 	}
@@ -185,29 +187,10 @@ func (x *index) near(n Name) string {
 	return strings.Join(found, " or ")
 }
 
-// distance counts the letters to change, add or leave out to get from a to b; a length that
-// differs by more than two is far.
-func distance(a, b string) int {
-	if d := len(a) - len(b); d > 2 || d < -2 {
-		return 3
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
+// alike reports whether one word is a slip of the pen away from another.
+func alike(a, b string) bool {
+	d := len(a) - len(b)
+	return d >= -2 && d <= 2 && spelling.Distance(a, b) <= 2
 }
 
 // EncodeFacts returns facts as a database keeps them: JSON, the same for the same facts.

@@ -85,8 +85,11 @@ func (b *batch) add(ctx context.Context, queries ...query) error {
 	return b.flush(ctx)
 }
 
-// flush sends what is queued, and waits for the answers.
+// flush sends what is queued, and waits for the answers. It is an error in a batch that is over.
 func (b *batch) flush(ctx context.Context) error {
+	if b.over {
+		return errOver
+	}
 	queries := b.queue
 	b.queue, b.queued = nil, 0
 	return b.c.pipeline(ctx, queries...)
@@ -96,9 +99,6 @@ func (b *batch) flush(ctx context.Context) error {
 func (b *batch) State(ctx context.Context) (*database.State, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.over {
-		return nil, errOver
-	}
 	if err := b.flush(ctx); err != nil {
 		return nil, err
 	}

@@ -136,9 +136,6 @@ func readStored(r *row) (e metadata.Stored, err error) {
 func (b *batch) Metadata(ctx context.Context) (*metadata.State, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.over {
-		return nil, errOver
-	}
 	if err := b.flush(ctx); err != nil {
 		return nil, err
 	}

@@ -19,9 +19,6 @@ import (
 func (b *batch) Reset(ctx context.Context, schemas []string, e database.Event) (*database.Emptied, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.over {
-		return nil, errOver
-	}
 	if err := b.flush(ctx); err != nil {
 		return nil, err
 	}

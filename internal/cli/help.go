@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/whimbrel-db/whimbrel/internal/cli/render"
 )
 
 // helpWidth is the width that help fits in: a terminal's smallest.
@@ -27,23 +29,7 @@ func reflow(text string, width int) string {
 		if strings.HasPrefix(p, " ") || strings.Contains(p, "\n ") {
 			continue
 		}
-		var b strings.Builder
-		column := 0
-		for _, word := range strings.Fields(p) {
-			size := len([]rune(word))
-			switch {
-			case column == 0:
-			case column+1+size > width:
-				b.WriteByte('\n')
-				column = 0
-			default:
-				b.WriteByte(' ')
-				column++
-			}
-			b.WriteString(word)
-			column += size
-		}
-		paragraphs[i] = b.String()
+		paragraphs[i] = render.Wrap(p, width)
 	}
 	return strings.Join(paragraphs, "\n\n")
 }

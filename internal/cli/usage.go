@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/whimbrel-db/whimbrel/internal/spelling"
 )
 
 // usageError is a command line, an environment or a whimbrel.yaml that makes no sense.
@@ -164,30 +166,9 @@ func parseTimeout(s string) (time.Duration, error) {
 func nearest(written string, words []string) string {
 	best, least := "", min(len(written)/3+1, 3)+1
 	for _, w := range words {
-		if d := distance(strings.ToLower(written), w); d < least {
+		if d := spelling.Distance(strings.ToLower(written), w); d < least {
 			best, least = w, d
 		}
 	}
 	return best
-}
-
-// distance counts the letters to change, add or leave out to get from a to b.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

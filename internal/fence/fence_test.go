@@ -41,7 +41,8 @@ var rules = []rule{
 	{pkg: "sqltext"},
 	{pkg: "migration", imports: []string{"sqltext"}},
 	{pkg: "catalog"},
-	{pkg: "metadata"},
+	{pkg: "internal/spelling"},
+	{pkg: "metadata", imports: []string{"internal/spelling"}},
 	{pkg: "metadata/metayaml", imports: []string{"metadata"}, outside: []string{"github.com/goccy/go-yaml"}},
 	{pkg: "database", imports: []string{"migration", "sqltext", "catalog", "metadata"}},
 	{pkg: "source", imports: []string{"migration", "sqltext"}},
@@ -73,7 +74,7 @@ var rules = []rule{
 		pkg: "internal/cli/...",
 		imports: []string{
 			".", "lint/...", "source", "database", "migration", "sqltext", "catalog", "metadata/...",
-			"fleet/...", "adopt/...", "trace/...", "inspect/...", "backfill/...",
+			"fleet/...", "adopt/...", "trace/...", "inspect/...", "backfill/...", "internal/spelling",
 		},
 		outside: slices.Concat(commandLine, terminal, configuration, []string{"github.com/rogpeppe/go-internal/diff"}), // shows texts that differ
 	},

@@ -112,19 +112,23 @@ func (pg *page) cut(line string) string {
 	return ansi.Truncate(line, pg.width, "…")
 }
 
-// wrap breaks a text into lines of the page's width, between its words alone: options have
-// hyphens.
+// wrap breaks a text into lines of the page's width.
 func (pg *page) wrap(text string) string {
 	if pg.width <= 0 {
 		return text
 	}
+	return Wrap(text, pg.width)
+}
+
+// Wrap breaks a text into lines of a width, between its words alone: options have hyphens.
+func Wrap(text string, width int) string {
 	var b strings.Builder
 	column := 0
 	for _, word := range strings.Fields(text) {
 		n := ansi.StringWidth(word)
 		switch {
 		case column == 0:
-		case column+1+n > pg.width:
+		case column+1+n > width:
 			b.WriteByte('\n')
 			column = 0
 		default:
