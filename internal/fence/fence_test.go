@@ -85,7 +85,7 @@ var rules = []rule{
 		},
 		linksAll: true,
 	},
-	{pkg: "internal/testdb", outside: []string{"github.com/jackc/pgx/v5"}, forTests: true},
+	{pkg: "internal/testdb", outside: []string{"github.com/jackc/pgx/v5", "github.com/go-sql-driver/mysql"}, forTests: true},
 	{pkg: "internal/fence", forTests: true},
 	// What users write.
 	{pkg: "examples/...", imports: []string{".", "source", "database/...", "migration", "sqltext"}, linksAll: true},

@@ -35,6 +35,10 @@ const (
 	envPostgresBin  = "WHIMBREL_TEST_POSTGRES_BIN"  // "13=/folder,14=/folder": the programs of each major
 	envData         = "WHIMBREL_TEST_DATA"          // a folder for the data of servers that tests start
 	envPgBouncer    = "WHIMBREL_TEST_PGBOUNCER"     // a URL through PgBouncer to the main major
+	envMariaDB      = "WHIMBREL_TEST_MARIADB"       // "mysql://…/": the URL of the server, without a database
+	envMariaDBNew   = "WHIMBREL_TEST_MARIADB_NEW"   // a folder: the data of a server that has never run
+	envMariaDBBin   = "WHIMBREL_TEST_MARIADB_BIN"   // the server's program
+	envGalera       = "WHIMBREL_TEST_GALERA"        // the library that makes a cluster of such servers
 )
 
 // Postgres returns the URL of a new, empty database on the main PostgreSQL server, as its superuser. The

@@ -55,8 +55,7 @@ mariadb_wait() { wait_for mariadb mariadb_start_one mariadb_ready; }
 
 mariadb_env() {
 	echo "WHIMBREL_TEST_MARIADB='mysql://root@127.0.0.1:${ports[mariadb]}/'"
-	echo "WHIMBREL_TEST_MARIADB_SOCKET='$dir/mariadb.sock'"
-	echo "WHIMBREL_TEST_MARIADB_PROGRAM='$(command -v mariadbd)'"
+	echo "WHIMBREL_TEST_MARIADB_BIN='$(command -v mariadbd)'"
 	echo "WHIMBREL_TEST_MARIADB_NEW='$(mariadb_new)'"
 	echo "WHIMBREL_TEST_GALERA='$mariadb_galera'"
 }

@@ -1,0 +1,87 @@
+package testdb_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+
+	"github.com/whimbrel-db/whimbrel/internal/testdb"
+)
+
+func TestMariaDBGivesEveryTestAnEmptyDatabaseThatIsGoneAfterIt(t *testing.T) {
+	var mine, theirs string
+	for i := range 2 {
+		t.Run(strconv.Itoa(i), func(sub *testing.T) {
+			mine, theirs = testdb.MariaDB(sub), mine
+			conn := connectMariaDB(t, mine) // and it stays open for longer than the database is there
+			if got := ask(t, conn, "SELECT count(*) FROM information_schema.tables WHERE table_schema = database()"); got != "0" {
+				t.Errorf("the new database has %s tables", got)
+			}
+			run(t, conn, "CREATE TABLE left_behind (n int)")
+			run(t, conn, "BEGIN")
+			run(t, conn, "INSERT INTO left_behind VALUES (1)")
+		})
+	}
+	if mine == "" {
+		return // the tests in the loop have said that there is no server
+	}
+	for _, url := range []string{mine, theirs} {
+		if err := testdb.OpenMariaDB(t, url).PingContext(t.Context()); !isMySQLError(err, 1049) { // ER_BAD_DB_ERROR
+			t.Errorf("the database should be gone, but connecting to it says: %v", err)
+		}
+	}
+}
+
+func TestMariaDBServesManyTestsAtOnce(t *testing.T) {
+	for i := range 20 {
+		t.Run(strconv.Itoa(i), func(t *testing.T) {
+			t.Parallel()
+			run(t, connectMariaDB(t, testdb.MariaDB(t)), "CREATE TABLE the_same_name_everywhere (n int)")
+		})
+	}
+}
+
+// Helpers.
+
+// connectMariaDB returns a connection.
+func connectMariaDB(t *testing.T, url string) *sql.Conn {
+	t.Helper()
+	conn, err := testdb.OpenMariaDB(t, url).Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// run runs a statement.
+func run(t *testing.T, conn *sql.Conn, statement string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if _, err := conn.ExecContext(ctx, statement); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+// ask returns the first value that a query returns.
+func ask(t *testing.T, conn *sql.Conn, query string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	var value string
+	if err := conn.QueryRowContext(ctx, query).Scan(&value); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	return value
+}
+
+func isMySQLError(err error, number uint16) bool {
+	var failure *mysql.MySQLError
+	return errors.As(err, &failure) && failure.Number == number
+}
