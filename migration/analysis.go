@@ -132,6 +132,9 @@ func (a *Analysis) readOwn(st sqltext.Statement) {
 	case sqltext.TxCommit, sqltext.TxRollback, sqltext.TxOther: // the last may end it, or begin the next: not ours to judge
 		a.Open = nil
 	case sqltext.TxNever:
+		if a.dialect == sqltext.MySQL { // which takes it, and commits what was open
+			a.Open = nil
+		}
 		if a.Open != nil {
 			first(&a.Trapped, st)
 		}

@@ -100,7 +100,8 @@ func TestAnalyze(t *testing.T) {
 		{"our own table", pg, `SELECT 1; DELETE FROM public."whimbrel_history";`, `2; reserved "DELETE FROM public.\"whimbrel_history\""`},
 		{"its name in a literal is nothing", pg, "SELECT 'whimbrel_history';", "1"},
 
-		{"MySQL's body without DELIMITER", my, "CREATE PROCEDURE p() BEGIN SELECT 1; COMMIT; END; SELECT 2;", "2"},
+		{"MySQL's body without DELIMITER", my, "CREATE PROCEDURE p() BEGIN SELECT 1; COMMIT; END; SELECT 2;", `2; never "CREATE PROCEDURE p() BEGIN SELECT 1; COMMIT; END"`},
+		{"MySQL's DDL ends a transaction", my, "BEGIN; INSERT INTO t VALUES (1); CREATE TABLE a (b INT); INSERT INTO a VALUES (1);", `4; never "CREATE TABLE a (b INT)"; control "BEGIN"`},
 		{"MySQL's DELIMITER", my, "DELIMITER //\nSELECT 1; SELECT 2//\nDELIMITER ;\nSELECT 3;", "2"},
 		{"MySQL's SET autocommit", my, "SET autocommit = 0; SELECT 1;", `2; control "SET autocommit = 0"`},
 	} {

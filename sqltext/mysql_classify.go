@@ -2,24 +2,31 @@ package sqltext
 
 import "bytes"
 
+// mysql is strict about what can be in a transaction: nearly everything else than DML ends the one that is open, by
+// itself and without a word. So what is not known to leave it alone is TxNever.
 func (c *classifier) mysql() {
 	switch first := c.word; first {
 	case "INSERT", "UPDATE", "DELETE", "REPLACE":
 		c.session = c.assigns()
-	case "ALTER", "ANALYZE", "CHECK", "CHECKSUM", "DROP", "GRANT", "OPTIMIZE", "RENAME", "REPAIR", "REVOKE",
-		"TRUNCATE", "SHOW":
+	case "SHOW":
 		c.session = false
-	case "CREATE":
-		c.next()
-		c.takeAny("OR", "REPLACE")
-		c.session = c.word == "TEMPORARY"
+	case "", "SELECT", "WITH", "VALUES", "TABLE", "DO", "USE", "EXPLAIN", "DESCRIBE", "DESC", "HELP", "SIGNAL":
+		// "" is a query in parentheses.
+	case "LOAD":
+		if c.next(); c.word != "DATA" && c.word != "XML" {
+			c.commits("LOAD")
+		}
 	case "BEGIN":
-		if c.next(); c.word != "NOT" {
+		if c.next(); c.word == "NOT" {
+			c.commits("BEGIN NOT ATOMIC")
+		} else {
 			c.control(TxBegin)
 		}
 	case "START":
 		if c.next(); c.word == "TRANSACTION" {
 			c.control(TxBegin)
+		} else {
+			c.commits("START")
 		}
 	case "COMMIT":
 		c.next()
@@ -31,16 +38,55 @@ func (c *classifier) mysql() {
 		c.control(TxSavepoint)
 	case "XA":
 		c.tx = TxOther
-	case "LOCK", "UNLOCK":
-		if c.next(); c.word == "TABLES" || c.word == "TABLE" {
-			c.tx = TxOther
-		}
 	case "SET":
-		c.next()
-		if c.setsAutocommit() {
-			c.tx = TxOther
-		}
+		c.set()
+	default:
+		c.commits(first)
 	}
+}
+
+// set classifies a SET. Whose password or role it is can't be taken back, and a STATEMENT may be any.
+func (c *classifier) set() {
+	switch c.next(); c.word {
+	case "PASSWORD", "ROLE", "DEFAULT", "STATEMENT", "RESOURCE":
+		c.commits("SET")
+		return
+	}
+	if c.setsAutocommit() {
+		c.tx = TxOther
+	}
+}
+
+// commits classifies a statement that commits by itself, or may do so, and names it by its first word and by what
+// that is done to.
+func (c *classifier) commits(first string) {
+	c.session = true
+	switch first {
+	case "ALTER", "ANALYZE", "CHECK", "CHECKSUM", "DROP", "GRANT", "OPTIMIZE", "RENAME", "REPAIR", "REVOKE", "TRUNCATE", "CREATE":
+		c.session = false
+	}
+	why := first
+	if c.word == first {
+		c.next()
+	}
+	for tokens := 0; c.kind != tEOF && tokens < 24; tokens++ { // a definer and an algorithm may come before
+		if c.word == "TEMPORARY" {
+			c.session = first != "DROP"
+			why += " TEMPORARY"
+		} else if mysqlNouns[c.word] {
+			why += " " + c.word
+			break
+		}
+		c.next()
+	}
+	c.never(why)
+}
+
+// mysqlNouns are what statements are about.
+var mysqlNouns = map[string]bool{
+	"TABLE": true, "TABLES": true, "VIEW": true, "INDEX": true, "TRIGGER": true, "FUNCTION": true, "PROCEDURE": true, "EVENT": true,
+	"DATABASE": true, "SCHEMA": true, "SEQUENCE": true, "USER": true, "ROLE": true, "SERVER": true, "INSTANCE": true, "TABLESPACE": true,
+	"PASSWORD": true, "STATEMENT": true, "REPLICA": true, "SLAVE": true, "PREPARE": true, "PACKAGE": true, "CACHE": true,
 }
 
 // assigns reports whether the statement may assign to a user variable. It does not

@@ -99,9 +99,10 @@ const (
 	// TxSavepoint is SAVEPOINT, RELEASE or ROLLBACK TO.
 	TxSavepoint
 	// TxOther is any other transaction control: COMMIT AND CHAIN, PREPARE
-	// TRANSACTION, SET autocommit, XA …, LOCK TABLES.
+	// TRANSACTION, SET autocommit, XA ….
 	TxOther
-	// TxNever cannot run inside a transaction (CREATE INDEX CONCURRENTLY, VACUUM).
+	// TxNever cannot run inside a transaction (CREATE INDEX CONCURRENTLY, VACUUM), or ends
+	// it (in MySQL all DDL, and whatever is not known not to).
 	TxNever
 	// TxNoEffect runs inside a transaction but does nothing there
 	// (SQLite's PRAGMA foreign_keys = …).
