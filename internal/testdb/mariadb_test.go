@@ -46,6 +46,42 @@ func TestMariaDBServesManyTestsAtOnce(t *testing.T) {
 	}
 }
 
+func TestPrivateMariaDBSurvivesKillsWithWhatWasCommitted(t *testing.T) {
+	t.Parallel()
+	server := testdb.PrivateMariaDB(t, "max-connections=17", "skip-symbolic-links")
+	url := server.New()
+	conn := connectMariaDB(t, url)
+	if got := ask(t, conn, "SELECT @@max_connections"); got != "17" {
+		t.Errorf("max_connections is %s", got)
+	}
+	run(t, conn, "CREATE TABLE kept SELECT 1 AS n")
+	run(t, conn, "BEGIN")
+	run(t, conn, "INSERT INTO kept VALUES (2)")
+
+	server.Kill()
+	if err := testdb.OpenMariaDB(t, url).PingContext(t.Context()); err == nil {
+		t.Error("the server still answers after Kill")
+	}
+	if _, err := conn.ExecContext(t.Context(), "SELECT 1"); err == nil {
+		t.Error("a connection still works after Kill")
+	}
+
+	server.Start()
+	const kept = "SELECT group_concat(n) FROM kept"
+	if got := ask(t, connectMariaDB(t, url), kept); got != "1" {
+		t.Errorf("kept has %q after Kill", got)
+	}
+	server.Restart()
+	if got := ask(t, connectMariaDB(t, url), kept); got != "1" {
+		t.Errorf("kept has %q after Restart", got)
+	}
+	if got := ask(t, connectMariaDB(t, server.Socket()), "SELECT host LIKE 'localhost%' FROM information_schema.processlist WHERE id = connection_id()"); got != "1" {
+		t.Error("this isn't the Unix socket")
+	}
+	server.Stop()
+	server.Stop() // and nothing happens
+}
+
 // Helpers.
 
 // connectMariaDB returns a connection.

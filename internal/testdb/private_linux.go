@@ -46,7 +46,7 @@ func asOrdinaryUser(cmd *exec.Cmd) *exec.Cmd {
 
 // startWithUs starts a process that ends when this one does, however that ends, and closes exited when it has.
 func startWithUs(cmd *exec.Cmd, exited chan struct{}) error {
-	cmd.SysProcAttr.Pdeathsig = syscall.SIGQUIT // PostgreSQL's "immediate shutdown"
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGQUIT // PostgreSQL's "immediate shutdown"; MariaDB ends, too
 	started := make(chan error)
 	go func() {
 		// The signal is sent when the thread that started the process ends, so this thread waits for it.
@@ -62,10 +62,10 @@ func startWithUs(cmd *exec.Cmd, exited chan struct{}) error {
 	return <-started
 }
 
-// kill ends a process and those that it has started, and returns when they are gone.
+// kill ends a process and those that it has started, directly or not, and returns when they are gone.
 func kill(pid int, exited <-chan struct{}) {
 	_ = syscall.Kill(pid, syscall.SIGSTOP) // so that it starts no more of them
-	all := append(childrenOf(pid), pid)
+	all := append(startedBy(pid), pid)
 	for _, pid := range all {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
@@ -77,13 +77,14 @@ func kill(pid int, exited <-chan struct{}) {
 	}
 }
 
-// childrenOf returns the processes that a process has started.
-func childrenOf(parent int) []int {
+// startedBy returns the processes that one has started which leads a session: its children, of which PostgreSQL's
+// have sessions of their own, and whoever else is in its session, as are the programs of scripts that it has run.
+func startedBy(leader int) []int {
 	var pids []int
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, path := range stats {
 		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
-		if _, ppid := status(pid); ppid == parent {
+		if _, parent, session := status(pid); pid != leader && (parent == leader || session == leader) {
 			pids = append(pids, pid)
 		}
 	}
@@ -92,22 +93,23 @@ func childrenOf(parent int) []int {
 
 // gone reports whether a process has ended; one that nobody has waited for has.
 func gone(pid int) bool {
-	state, _ := status(pid)
+	state, _, _ := status(pid)
 	return state == "" || state == "Z" || state == "X"
 }
 
-// status returns a process's state and its parent, from "pid (name) state parent …".
-func status(pid int) (state string, parent int) {
+// status returns a process's state, its parent and its session, from "pid (name) state parent group session …".
+func status(pid int) (state string, parent, session int) {
 	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
-		return "", 0
+		return "", 0, 0
 	}
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	if len(fields) < 2 {
-		return "", 0
+	if len(fields) < 4 {
+		return "", 0, 0
 	}
 	parent, _ = strconv.Atoi(fields[1])
-	return fields[0], parent
+	session, _ = strconv.Atoi(fields[3])
+	return fields[0], parent, session
 }
 
 // clean removes what a killed server leaves in the kernel: the small System V shared memory segment by which a

@@ -10,7 +10,7 @@ mariadb_needs() {
 mariadb_galera=/usr/lib/galera/libgalera_smm.so
 
 # mariadb_new: the data of a server that has never run, to be copied, since making it takes seconds.
-mariadb_new() { echo "$cache/mariadb-$({ mariadbd --version; cat "$here/mariadb.bash"; } | sha256sum | head -c 12)"; }
+mariadb_new() { echo "$cache/mariadb-$({ mariadbd --version; declare -f mariadb_install; } | sha256sum | head -c 12)"; }
 
 mariadb_install() {
 	local new part

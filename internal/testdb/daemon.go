@@ -1,0 +1,199 @@
+package testdb
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// daemon is a server's process that belongs to one test, in a folder of its own. What server it is, the functions
+// say that are set before it is started.
+type daemon struct {
+	// URL leads to the server, and stays the same over restarts.
+	URL string
+
+	t      testing.TB
+	folder string // of data, socket and log
+	port   int    // 0: to be chosen
+	ports  int    // how many it needs, in a row; 0: one
+
+	command  func() *exec.Cmd            // starts it on the port
+	url      func() string               // with that port
+	answers  func(context.Context) error // it does its work
+	patience time.Duration               // how long it may take until it does; 0: a minute
+	stop     syscall.Signal              // asks it to end in order, and its clients' connections with it
+
+	process *exec.Cmd     // nil: it doesn't run
+	exited  chan struct{} // closed when process has
+}
+
+// newDaemon makes the folder of a server, which ends with the test.
+func newDaemon(t testing.TB, kind string) *daemon {
+	t.Helper()
+	// Not t.TempDir: the server's user can't reach that, and a socket's path must be short.
+	folder, err := os.MkdirTemp(os.Getenv(envData), kind+"-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &daemon{t: t, folder: folder}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the log of the test's server ends with:\n%s", d.logTail())
+		}
+		d.Kill()
+		clean(d.data())
+		if err := os.RemoveAll(folder); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := handOver(folder); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// Start starts the server after Stop or Kill, and returns when it answers.
+func (d *daemon) Start() {
+	d.t.Helper()
+	if d.process != nil {
+		return
+	}
+	for try := 1; ; try++ {
+		if d.port == 0 {
+			d.port = freePorts(d.t, max(1, d.ports))
+		}
+		d.URL = d.url()
+		err := d.launch()
+		if err == nil {
+			return
+		}
+		log := d.logTail()
+		d.Kill() // it may run, and not answer
+		if try == 3 || !bytes.Contains(log, []byte("in use")) {
+			d.t.Fatalf("%v\n%s", err, log)
+		}
+		d.port = 0 // somebody was faster
+	}
+}
+
+// Stop shuts the server down in order, ending its clients' connections.
+func (d *daemon) Stop() {
+	d.t.Helper()
+	if d.process == nil {
+		return
+	}
+	if err := d.process.Process.Signal(d.stop); err != nil {
+		d.t.Fatal(err)
+	}
+	select {
+	case <-d.exited:
+	case <-time.After(time.Minute):
+		d.t.Fatal("the test's server does not stop")
+	}
+	d.process = nil
+}
+
+// Kill ends all of the server's processes at once, as kill -9 or a power cut does.
+func (d *daemon) Kill() {
+	if d.process == nil {
+		return
+	}
+	kill(d.process.Process.Pid, d.exited)
+	d.process = nil
+}
+
+// Restart is Stop and Start.
+func (d *daemon) Restart() {
+	d.t.Helper()
+	d.Stop()
+	d.Start()
+}
+
+func (d *daemon) data() string { return filepath.Join(d.folder, "data") }
+
+// prepare runs a program that makes the server's data.
+func (d *daemon) prepare(name string, args ...string) {
+	d.t.Helper()
+	cmd := asOrdinaryUser(exec.Command(name, args...))
+	cmd.Dir = d.folder
+	if out, err := cmd.CombinedOutput(); err != nil {
+		d.t.Fatalf("%s: %v\n%s", filepath.Base(name), err, out)
+	}
+}
+
+// launch starts the server and returns when it answers, or an error if it doesn't.
+func (d *daemon) launch() error {
+	log, err := os.Create(filepath.Join(d.folder, "log"))
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd := asOrdinaryUser(d.command())
+	cmd.Dir, cmd.Stdout, cmd.Stderr = d.folder, log, log
+	exited := make(chan struct{})
+	if err := startWithUs(cmd, exited); err != nil {
+		return err
+	}
+	d.process, d.exited = cmd, exited
+
+	patience := d.patience
+	if patience == 0 {
+		patience = time.Minute
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for {
+		err := d.answers(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-exited:
+			d.process = nil
+			return fmt.Errorf("the test's server ended when it was started: %w", err)
+		case <-ctx.Done():
+			return fmt.Errorf("the test's server does not answer within %s: %w", patience, err)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+func (d *daemon) logTail() []byte {
+	log, _ := os.ReadFile(filepath.Join(d.folder, "log"))
+	return log[max(0, len(log)-4096):]
+}
+
+// freePorts returns the first of n ports in a row that nobody listens on.
+func freePorts(t testing.TB, n int) int {
+	t.Helper()
+	for range 1000 {
+		// Below the range from which the kernel takes ports for outgoing connections, so that it is still free when a
+		// server that was killed starts again.
+		first := 10000 + rand.N(22000-n)
+		if free(first, n) {
+			return first
+		}
+	}
+	t.Fatal("no free ports on 127.0.0.1 between 10000 and 32000")
+	return 0
+}
+
+func free(first, n int) bool {
+	for port := first; port < first+n; port++ {
+		listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			return false
+		}
+		_ = listener.Close()
+	}
+	return true
+}

@@ -1,0 +1,141 @@
+package testdb
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// GaleraCluster is a cluster of three MariaDB servers that belongs to one test. Each of them takes writes.
+type GaleraCluster struct {
+	t       testing.TB
+	library string
+	nodes   []*galeraNode
+	begun   bool
+}
+
+type galeraNode struct {
+	*MariaDBServer
+	cluster *GaleraCluster
+}
+
+// Galera starts a cluster for one test alone. That takes seconds, so subtests are best to share one, with a database
+// for each. It ends with the test.
+func Galera(t testing.TB) *GaleraCluster {
+	t.Helper()
+	g := &GaleraCluster{t: t, library: need(t, envGalera, "MariaDB's Galera library")}
+	for i := range 3 {
+		n := &galeraNode{MariaDBServer: newMariaDB(t, fmt.Sprintf("galera-%d", i), nil), cluster: g}
+		// One for clients, two for other nodes, one for whoever brings all data.
+		n.ports = 4
+		n.command, n.answers, n.patience = n.member, n.synced, 3*time.Minute
+		g.nodes = append(g.nodes, n)
+	}
+	for node := range g.nodes {
+		g.Start(node)
+	}
+	return g
+}
+
+// Nodes returns how many nodes there are. They are numbered from 0.
+func (g *GaleraCluster) Nodes() int { return len(g.nodes) }
+
+// New makes an empty database in the cluster and returns its name. All nodes that run have it.
+func (g *GaleraCluster) New() (database string) {
+	g.t.Helper()
+	database = databaseName(g.t)
+	statement := "CREATE DATABASE " + database
+	for _, n := range g.nodes {
+		if n.process == nil {
+			continue
+		}
+		n.exec(statement)
+		statement = "SELECT 1" // waits until the node has what others had before
+	}
+	return database
+}
+
+// URL leads to a database on a node, as its root, and stays the same over Kill and Start.
+func (g *GaleraCluster) URL(node int, database string) string {
+	return withDatabase(g.t, g.nodes[node].URL, database)
+}
+
+// Kill ends a node at once, as kill -9 or a power cut does. The others notice after five seconds, during which their
+// commits wait; then they go on, as long as they are more than half of those that there were.
+func (g *GaleraCluster) Kill(node int) { g.nodes[node].Kill() }
+
+// Start starts a node after Kill and returns when it has all that the others have. At least one other must run and
+// be able to go on.
+func (g *GaleraCluster) Start(node int) {
+	g.t.Helper()
+	if g.begun && len(g.running()) == 0 {
+		g.t.Fatal("no node of the cluster runs: Kill must leave one")
+	}
+	g.nodes[node].Start()
+	g.begun = true
+}
+
+// running returns the addresses by which nodes that run know each other.
+func (g *GaleraCluster) running() []string {
+	var addresses []string
+	for _, n := range g.nodes {
+		if n.process != nil {
+			addresses = append(addresses, n.address(1))
+		}
+	}
+	return addresses
+}
+
+// address returns the address of a node's i-th port.
+func (n *galeraNode) address(i int) string { return fmt.Sprintf("127.0.0.1:%d", n.port+i) }
+
+func (n *galeraNode) member() *exec.Cmd {
+	provider := []string{
+		fmt.Sprintf("base_port=%d", n.port+1), "gmcast.listen_addr=tcp://" + n.address(1),
+		"ist.recv_addr=" + n.address(2), "ist.recv_bind=" + n.address(2), "gcache.size=16M",
+	}
+	n.settings = []string{
+		"binlog-format=ROW", "innodb-autoinc-lock-mode=2", "wsrep-on=ON", "wsrep-provider=" + n.cluster.library,
+		// Without other nodes it is a new cluster.
+		"wsrep-cluster-address=gcomm://" + strings.Join(n.cluster.running(), ","), "wsrep-node-address=" + n.address(1),
+		"wsrep-sst-method=rsync", "wsrep-sst-receive-address=" + n.address(3),
+		"wsrep-provider-options=" + strings.Join(provider, ";"),
+	}
+	return n.mariadbd()
+}
+
+func (n *galeraNode) synced(ctx context.Context) error {
+	db := openMariaDB(n.t, n.URL)
+	defer db.Close()
+	var name, state string
+	if err := db.QueryRowContext(ctx, "SHOW STATUS LIKE 'wsrep_local_state_comment'").Scan(&name, &state); err != nil {
+		return err
+	}
+	if state != "Synced" {
+		return fmt.Errorf("the node is not part of the cluster: %s", state)
+	}
+	return nil
+}
+
+// exec runs a statement when the node has what others had before.
+func (n *galeraNode) exec(statement string) {
+	n.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	db := openMariaDB(n.t, n.URL)
+	defer db.Close()
+	conn, err := db.Conn(ctx)
+	if err == nil {
+		_, err = conn.ExecContext(ctx, "SET wsrep_sync_wait = 15")
+	}
+	if err == nil {
+		_, err = conn.ExecContext(ctx, statement)
+	}
+	if err != nil {
+		n.t.Fatalf("%s: %v", statement, err)
+	}
+}
+
