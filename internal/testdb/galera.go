@@ -138,4 +138,3 @@ func (n *galeraNode) exec(statement string) {
 		n.t.Fatalf("%s: %v", statement, err)
 	}
 }
-

@@ -1,9 +1,7 @@
 package testdb
 
 import (
-	"encoding/binary"
 	"net"
-	"net/url"
 	"sync"
 	"testing"
 	"time"
@@ -11,18 +9,21 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Proxy is a wire between a client and a PostgreSQL server. Bytes pass unchanged; it counts what passes, and
-// can be stalled and cut. The client must not encrypt, or there are no messages to be counted: URL says so.
+// Proxy is a wire between a client and a PostgreSQL or MariaDB server. Bytes pass unchanged; it counts what passes,
+// and can be stalled and cut. The client must not encrypt, or there are no messages to be counted: URL says so. Nor
+// must a MariaDB client compress.
 type Proxy struct {
 	// URL leads to the same database as the URL that the proxy was made with, through the proxy.
 	URL string
 
 	// Quiet is for how long a client must have said nothing before an answer is delivered to it, so that one which
 	// sends several queries, one by one but without waiting, has sent all of them before the first answer can reach
-	// it, and Turns sees that it didn't wait. The default is 10 ms; set it before connecting. 0 delivers at once.
+	// it, and Turns sees that it didn't wait. The default is 10 ms; set it before connecting, and before a Reset or
+	// CutAfter, by which the goroutines that read it learn of it. 0 delivers at once.
 	Quiet time.Duration
 
 	network, address string // the server's
+	protocol         func() protocol
 
 	mu       sync.Mutex
 	changed  sync.Cond // closed, stalled or a wire's end
@@ -31,6 +32,7 @@ type Proxy struct {
 	turns    int
 	messages [2]int // by direction
 	cuts     [2]int // by direction: when messages reaches it, cut; -1: don't
+	abrupt   bool
 	stalled  bool
 	closed   bool
 	running  sync.WaitGroup
@@ -49,26 +51,21 @@ func (d Direction) String() string {
 	return [...]string{"to server", "to client"}[d]
 }
 
-// NewProxy returns a proxy in front of a PostgreSQL server, which may listen on a TCP port or a Unix socket. It
-// ends with the test.
+// NewProxy returns a proxy in front of the server that a URL of this package leads to, by a TCP port or a Unix
+// socket. It ends with the test.
 func NewProxy(t testing.TB, serverURL string) *Proxy {
 	t.Helper()
-	config, err := pgconn.ParseConfig(serverURL)
-	if err != nil {
-		t.Fatal(err)
-	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := &Proxy{
-		URL:   through(parse(t, serverURL), listener.Addr().String()),
 		Quiet: 10 * time.Millisecond,
 		wires: map[*wire]bool{},
 		cuts:  [2]int{-1, -1},
 	}
 	p.changed.L = &p.mu
-	p.network, p.address = pgconn.NetworkAddress(config.Host, config.Port)
+	p.lead(t, serverURL, listener.Addr().String())
 	p.running.Go(func() { p.accept(listener) })
 	t.Cleanup(func() {
 		p.mu.Lock()
@@ -81,16 +78,30 @@ func NewProxy(t testing.TB, serverURL string) *Proxy {
 	return p
 }
 
-// through rewrites a server's URL so that it leads to another address of the same server.
-func through(u *url.URL, address string) string {
+// lead sets what depends on the server: where it is, what it speaks, and the URL that leads to it through the proxy.
+func (p *Proxy) lead(t testing.TB, serverURL, through string) {
+	t.Helper()
+	u := parse(t, serverURL)
 	query := u.Query()
-	query.Del("host")
-	query.Del("port")
-	query.Set("sslmode", "disable")
-	rewritten := *u
-	rewritten.Host = address
-	rewritten.RawQuery = query.Encode()
-	return rewritten.String()
+	switch u.Scheme {
+	case "mysql":
+		p.network, p.address = mariaDBAddress(u)
+		p.protocol = func() protocol { return &mysqlWire{} }
+		query.Del("socket")
+		query.Set("tls", "false")
+	default:
+		config, err := pgconn.ParseConfig(serverURL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.network, p.address = pgconn.NetworkAddress(config.Host, config.Port)
+		p.protocol = func() protocol { return newPostgresWire() }
+		query.Del("host")
+		query.Del("port")
+		query.Set("sslmode", "disable")
+	}
+	u.Host, u.RawQuery = through, query.Encode()
+	p.URL = u.String()
 }
 
 // Turns returns how many round trips the clients have waited for since the last Reset, on all connections: how
@@ -98,6 +109,9 @@ func through(u *url.URL, address string) string {
 // Queries that are sent without waiting for one another's answers are one turn, and so is a COPY, since pgx sends
 // the data without waiting for the server to be ready for it. Making a connection counts (one turn without a
 // password), closing it doesn't.
+//
+// On MariaDB it is how often a client has spoken and then been answered, whatever the answer's length. What is never
+// answered (closing a prepared statement) doesn't count, and neither does the server's greeting.
 func (p *Proxy) Turns() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -112,7 +126,8 @@ func (p *Proxy) Connections() int {
 }
 
 // Messages returns how many protocol messages have passed in a direction since the last Reset. A client's
-// goodbye isn't counted, since nobody waits for it: it could arrive before or after a Reset.
+// goodbye isn't counted, since nobody waits for it: it could arrive before or after a Reset. On MariaDB that of a
+// prepared statement isn't either; a message that takes several packets is one.
 func (p *Proxy) Messages(d Direction) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -149,6 +164,15 @@ func (p *Proxy) CutAfter(d Direction, n int) {
 	p.cuts[d] = n
 }
 
+// CutAbruptly makes cuts reset connections from now on, as a firewall does that has forgotten them, or a machine that
+// has started again: reading and writing fail at once (ECONNRESET, EPIPE), and of a long message that was delivered
+// last, what its receiver has not taken yet can be lost. Otherwise a cut closes connections in order: reading ends.
+func (p *Proxy) CutAbruptly() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.abrupt = true
+}
+
 // Stall stops all traffic in both directions, on new connections too, until Resume. Connections stay open, as
 // they do when a cable is unplugged.
 func (p *Proxy) Stall() {
@@ -181,8 +205,7 @@ func (p *Proxy) serve(client net.Conn) {
 		_ = client.Close()
 		return
 	}
-	w := &wire{proxy: p, client: client, server: server}
-	w.framers[ToServer].untyped = true
+	w := &wire{proxy: p, protocol: p.protocol(), client: client, server: server}
 	p.mu.Lock()
 	p.opened++
 	p.wires[w] = true
@@ -200,21 +223,41 @@ func (p *Proxy) serve(client net.Conn) {
 	p.mu.Unlock()
 }
 
+// protocol knows the messages of one connection.
+type protocol interface {
+	// goodbye reports whether the message from the client that begins with b ends something, and nobody answers it.
+	goodbye(b []byte) bool
+
+	// next takes bytes up to the end of the message under way and reports whether that has been reached.
+	next(d Direction, b []byte) (taken int, whole bool)
+
+	// asks reports whether the message from the client that has just ended wants an answer.
+	asks() bool
+
+	// yourTurn reports whether the server, with the message that has just ended, waits for the client, which has asked.
+	yourTurn() bool
+}
+
 // wire is one connection. The proxy's mutex guards it.
 type wire struct {
 	proxy          *Proxy
+	protocol       protocol
 	client, server net.Conn
-	framers        [2]framer
-	asked          bool      // the client has spoken since it was last its turn
-	greeted        bool      // the server has been ready for a query
-	spoke          time.Time // when the client last did
+	within         [2]bool   // by direction: a message is under way
+	goodbye        [2]bool   // by direction: and it is a goodbye
+	asked          bool      // the client has asked since it was last its turn
+	spoke          time.Time // when the client last spoke
 	ended          bool
 }
 
 func (w *wire) end() {
 	w.ended = true
-	_ = w.client.Close()
-	_ = w.server.Close()
+	for _, conn := range []net.Conn{w.client, w.server} {
+		if tcp, ok := conn.(*net.TCPConn); ok && w.proxy.abrupt {
+			_ = tcp.SetLinger(0)
+		}
+		_ = conn.Close()
+	}
 }
 
 // copy passes bytes in one direction until either end closes.
@@ -252,7 +295,7 @@ func (w *wire) pass(d Direction, to net.Conn, b []byte) bool {
 		return false
 	}
 	if d == ToServer {
-		w.asked, w.spoke = true, time.Now()
+		w.spoke = time.Now()
 	}
 	n, cut := w.count(d, b)
 	if cut {
@@ -272,22 +315,26 @@ func (w *wire) pass(d Direction, to net.Conn, b []byte) bool {
 // to be cut after that.
 func (w *wire) count(d Direction, b []byte) (n int, cut bool) {
 	p := w.proxy
-	f := &w.framers[d]
 	for n < len(b) {
-		if p.cuts[d] == 0 && !f.goodbye(d, b[n]) { // before the first message
-			p.cuts = [2]int{-1, -1}
-			return n, true
+		if !w.within[d] {
+			w.within[d] = true
+			w.goodbye[d] = d == ToServer && w.protocol.goodbye(b[n:])
+			if p.cuts[d] == 0 && !w.goodbye[d] { // before the first message
+				p.cuts = [2]int{-1, -1}
+				return n, true
+			}
 		}
-		taken, whole := f.next(b[n:])
+		taken, whole := w.protocol.next(d, b[n:])
 		n += taken
-		if !whole || f.goodbye(d, f.kind) {
+		if !whole {
+			continue
+		}
+		w.within[d] = false
+		if w.goodbye[d] {
 			continue
 		}
 		p.messages[d]++
-		if d == ToClient && w.asked && w.yourTurn(f) {
-			w.asked = false
-			p.turns++
-		}
+		w.turn(d)
 		if p.messages[d] == p.cuts[d] {
 			p.cuts = [2]int{-1, -1}
 			return n, true
@@ -296,18 +343,15 @@ func (w *wire) count(d Direction, b []byte) (n int, cut bool) {
 	return n, false
 }
 
-// yourTurn reports whether the server, with the message that has just ended, waits for the client.
-func (w *wire) yourTurn(f *framer) bool {
-	switch f.kind {
-	case 'Z': // ReadyForQuery
-		w.greeted = true
-		return true
-	case 'R': // an authentication request, but for AuthenticationOk and AuthenticationSASLFinal
-		return f.code != 0 && f.code != 12
-	case 'E': // ErrorResponse: when a connection is being made it ends it
-		return !w.greeted
+// turn notes whose turn it is after a message.
+func (w *wire) turn(d Direction) {
+	switch {
+	case d == ToServer:
+		w.asked = w.asked || w.protocol.asks()
+	case w.asked && w.protocol.yourTurn():
+		w.asked = false
+		w.proxy.turns++
 	}
-	return false
 }
 
 // awaitQuiet returns when the client has said nothing for a while.
@@ -324,66 +368,4 @@ func (w *wire) awaitQuiet() {
 		}
 		time.Sleep(left)
 	}
-}
-
-// framer finds where messages of PostgreSQL's protocol end: a type byte, a length that counts itself, a body. A
-// connection's first message has no type byte.
-type framer struct {
-	untyped bool
-	head    []byte // of the message under way: what has to be known of it
-	body    int    // what is left of it after that
-	kind    byte   // the type of the message that ended last
-	code    uint32 // of an authentication message that ended last: which
-}
-
-// goodbye reports whether a message of this kind, to be begun or just ended, is a client's Terminate.
-func (f *framer) goodbye(d Direction, kind byte) bool {
-	return d == ToServer && kind == 'X' && !f.untyped && len(f.head) == 0
-}
-
-// next takes bytes up to the end of the message under way and reports whether that has been reached.
-func (f *framer) next(b []byte) (taken int, whole bool) {
-	for f.missing() > 0 {
-		if taken == len(b) {
-			return taken, false
-		}
-		f.head = append(f.head, b[taken])
-		taken++
-		if f.missing() == 0 {
-			f.body = f.length() - len(f.head)
-		}
-	}
-	body := min(f.body, len(b)-taken)
-	f.body -= body
-	if f.body > 0 {
-		return taken + body, false
-	}
-	f.kind, f.code = 0, 0
-	if !f.untyped {
-		f.kind = f.head[0]
-	}
-	if f.kind == 'R' {
-		f.code = binary.BigEndian.Uint32(f.head[5:])
-	}
-	f.head, f.untyped = f.head[:0], false
-	return taken + body, true
-}
-
-// missing returns how many bytes have to be known yet before the message under way can be skipped.
-func (f *framer) missing() int {
-	switch {
-	case f.untyped:
-		return 4 - len(f.head)
-	case len(f.head) > 0 && f.head[0] == 'R':
-		return 9 - len(f.head)
-	}
-	return 5 - len(f.head)
-}
-
-// length returns how long the message under way is, all in all.
-func (f *framer) length() int {
-	if f.untyped {
-		return int(binary.BigEndian.Uint32(f.head))
-	}
-	return 1 + int(binary.BigEndian.Uint32(f.head[1:]))
 }

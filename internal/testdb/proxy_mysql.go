@@ -1,0 +1,82 @@
+package testdb
+
+// mysqlWire knows the messages of MySQL's protocol, which are packets: a length of three bytes, a number by which
+// each packet of an exchange is one more than the one before it, and a body. A message that is too long for a packet
+// goes on in the next one; the last one is shorter than a packet can be.
+type mysqlWire struct {
+	packets [2]mysqlPackets
+}
+
+// The longest body of a packet.
+const mysqlLongest = 1<<24 - 1
+
+// The commands that nobody answers. What begins an exchange is a command.
+const (
+	mysqlQuit         = 0x01
+	mysqlSendLongData = 0x18 // a part of a parameter of a prepared statement
+	mysqlCloseStmt    = 0x19
+)
+
+func (m *mysqlWire) goodbye(b []byte) bool {
+	return len(b) > 4 && b[3] == 0 && (b[4] == mysqlQuit || b[4] == mysqlCloseStmt)
+}
+
+func (m *mysqlWire) next(d Direction, b []byte) (taken int, whole bool) {
+	return m.packets[d].next(b)
+}
+
+func (m *mysqlWire) asks() bool {
+	p := &m.packets[ToServer]
+	return p.number != 0 || p.command != mysqlSendLongData
+}
+
+// yourTurn: what comes after the first packet of an answer is there already.
+func (m *mysqlWire) yourTurn() bool { return true }
+
+// mysqlPackets finds where messages of one direction end.
+type mysqlPackets struct {
+	head    []byte // of the packet under way
+	left    int    // what is to come of its body
+	goesOn  bool   // and then another packet of the message
+	begun   bool   // the message's first byte has come
+	number  byte   // of the message's first packet
+	command byte   // the message's first byte
+}
+
+func (p *mysqlPackets) next(b []byte) (taken int, whole bool) {
+	for taken < len(b) {
+		if len(p.head) < 4 {
+			p.head = append(p.head, b[taken])
+			taken++
+			if len(p.head) < 4 {
+				continue
+			}
+			p.open()
+		} else {
+			if !p.begun {
+				p.begun, p.command = true, b[taken]
+			}
+			n := min(p.left, len(b)-taken)
+			p.left -= n
+			taken += n
+		}
+		if p.left > 0 {
+			continue
+		}
+		p.head = p.head[:0]
+		if !p.goesOn {
+			p.begun = false
+			return taken, true
+		}
+	}
+	return taken, false
+}
+
+// open reads the head of a packet.
+func (p *mysqlPackets) open() {
+	p.left = int(p.head[0]) | int(p.head[1])<<8 | int(p.head[2])<<16
+	p.goesOn = p.left == mysqlLongest
+	if !p.begun {
+		p.number, p.command = p.head[3], 0
+	}
+}
