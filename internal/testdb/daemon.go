@@ -31,6 +31,7 @@ type daemon struct {
 	answers  func(context.Context) error // it does its work
 	patience time.Duration               // how long it may take until it does; 0: a minute
 	stop     syscall.Signal              // asks it to end in order, and its clients' connections with it
+	orphaned syscall.Signal              // ends it when this process has gone
 
 	process *exec.Cmd     // nil: it doesn't run
 	exited  chan struct{} // closed when process has
@@ -140,7 +141,7 @@ func (d *daemon) launch() error {
 	cmd := asOrdinaryUser(d.command())
 	cmd.Dir, cmd.Stdout, cmd.Stderr = d.folder, log, log
 	exited := make(chan struct{})
-	if err := startWithUs(cmd, exited); err != nil {
+	if err := startWithUs(cmd, d.orphaned, exited); err != nil {
 		return err
 	}
 	d.process, d.exited = cmd, exited

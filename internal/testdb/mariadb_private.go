@@ -30,7 +30,8 @@ func newMariaDB(t testing.TB, kind string, settings []string) *MariaDBServer {
 	t.Helper()
 	program, data := need(t, envMariaDBBin, "MariaDB"), need(t, envMariaDBNew, "MariaDB")
 	s := &MariaDBServer{daemon: newDaemon(t, kind), program: program, settings: settings}
-	s.command, s.url, s.answers, s.stop = s.mariadbd, s.tcp, s.ping, syscall.SIGTERM
+	s.command, s.url, s.answers = s.mariadbd, s.tcp, s.ping
+	s.stop, s.orphaned = syscall.SIGTERM, syscall.SIGKILL
 	s.prepare("cp", "-r", data, s.data())
 	return s
 }

@@ -30,7 +30,8 @@ func PrivatePostgres(t testing.TB, settings ...string) *Server {
 		t.Fatalf("%s has no programs for the major version that %s names", envPostgresBin, envPostgresMain)
 	}
 	s := &Server{daemon: newDaemon(t, "postgres"), programs: programs, settings: settings}
-	s.command, s.url, s.answers, s.stop = s.postgres, s.tcp, s.ping, syscall.SIGINT
+	s.command, s.url, s.answers = s.postgres, s.tcp, s.ping
+	s.stop, s.orphaned = syscall.SIGINT, syscall.SIGQUIT // fast and immediate shutdown
 	s.prepare(programs+"/initdb", "-D", s.data(), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
 	s.Start()
 	return s

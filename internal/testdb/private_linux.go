@@ -44,9 +44,10 @@ func asOrdinaryUser(cmd *exec.Cmd) *exec.Cmd {
 	return cmd
 }
 
-// startWithUs starts a process that ends when this one does, however that ends, and closes exited when it has.
-func startWithUs(cmd *exec.Cmd, exited chan struct{}) error {
-	cmd.SysProcAttr.Pdeathsig = syscall.SIGQUIT // PostgreSQL's "immediate shutdown"; MariaDB ends, too
+// startWithUs starts a process that gets a signal when this one ends, however that ends, and closes exited when it
+// has ended.
+func startWithUs(cmd *exec.Cmd, orphaned syscall.Signal, exited chan struct{}) error {
+	cmd.SysProcAttr.Pdeathsig = orphaned
 	started := make(chan error)
 	go func() {
 		// The signal is sent when the thread that started the process ends, so this thread waits for it.

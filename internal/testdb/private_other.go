@@ -5,6 +5,7 @@ package testdb
 import (
 	"os"
 	"os/exec"
+	"syscall"
 )
 
 // The servers that scripts/servers fetches run on Linux, so elsewhere no test gets as far as calling these.
@@ -13,7 +14,7 @@ func handOver(string) error { return nil }
 
 func asOrdinaryUser(cmd *exec.Cmd) *exec.Cmd { return cmd }
 
-func startWithUs(cmd *exec.Cmd, exited chan struct{}) error {
+func startWithUs(cmd *exec.Cmd, _ syscall.Signal, exited chan struct{}) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
