@@ -303,6 +303,49 @@ ALTER TABLE s.t ADD CHECK (a > 0);
 	}
 }
 
+// TestTextForMySQL: its client cuts at every semicolon, and the server keeps a comment at the end of a body.
+func TestTextForMySQL(t *testing.T) {
+	program := func(kind catalog.Kind, name string, sql ...string) catalog.Object {
+		return catalog.Object{Kind: kind, Name: name, SQL: sql}
+	}
+	objects := []catalog.Object{
+		program(catalog.Function, "f", "CREATE FUNCTION f() RETURNS int\nRETURN 1"),
+		program(catalog.Procedure, "p", "SET sql_mode = ''", "CREATE PROCEDURE p()\nBEGIN SELECT 1 // 2; END"),
+		program(catalog.Event, "e", "CREATE EVENT e ON SCHEDULE EVERY 1 DAY DO SELECT 1 -- one"),
+		program(catalog.Event, "z", "CREATE EVENT z ON SCHEDULE EVERY 1 DAY DO SELECT 1 # one"),
+		program(catalog.Table, "t", "CREATE TABLE t (a int COMMENT ';')"),
+	}
+	want := `CREATE FUNCTION f() RETURNS int
+RETURN 1;
+
+DELIMITER ///
+SET sql_mode = ''
+///
+CREATE PROCEDURE p()
+BEGIN SELECT 1 // 2; END
+///
+DELIMITER ;
+
+CREATE TABLE t (a int COMMENT ';');
+
+DELIMITER //
+CREATE EVENT e ON SCHEDULE EVERY 1 DAY DO SELECT 1 -- one
+//
+DELIMITER ;
+
+DELIMITER //
+CREATE EVENT z ON SCHEDULE EVERY 1 DAY DO SELECT 1 # one
+//
+DELIMITER ;
+`
+	if got := catalog.New("mysql", "", objects).Text(); got != want {
+		t.Errorf("got %s", got)
+	}
+	if got := catalog.New("sqlite", "", objects).Text(); strings.Contains(got, "DELIMITER") {
+		t.Errorf("got %s", got)
+	}
+}
+
 func TestDecode(t *testing.T) {
 	s := snapshot(table("t"), column("t", "a", "default", "'<&>'"), object(catalog.Index, "s", "t", "i", "table s.t"))
 	s.Preamble, s.Omitted = []string{"SET x = 1"}, []string{"subscription s"}

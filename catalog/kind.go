@@ -48,6 +48,9 @@ const (
 	Privileges         Kind = "privileges" // on something that is no object of its own: the server's, or an extension's
 	DefaultPrivileges  Kind = "default privileges"
 	EventTrigger       Kind = "event trigger"
+	Package            Kind = "package"
+	PackageBody        Kind = "package body"
+	Event              Kind = "event"
 )
 
 var kinds = []Kind{
@@ -55,7 +58,7 @@ var kinds = []Kind{
 	Function, Procedure, Aggregate, Operator, OperatorFamily, OperatorClass, Cast, Conversion, Transform,
 	TextSearchParser, TextSearchTemplate, TextSearchDict, TextSearchConfig, ForeignDataWrapper, ForeignServer,
 	Sequence, Table, VirtualTable, ForeignTable, Column, View, MaterializedView, Index, Constraint, Statistics,
-	Rule, Trigger, Policy, Publication, Privileges, DefaultPrivileges, EventTrigger,
+	Rule, Trigger, Policy, Publication, Privileges, DefaultPrivileges, EventTrigger, Package, PackageBody, Event,
 }
 
 var ranks = func() map[Kind]int {
@@ -78,6 +81,15 @@ func (k Kind) rank() int {
 func (k Kind) relation() bool {
 	switch k {
 	case Table, VirtualTable, ForeignTable, View, MaterializedView, Enum, Domain, Composite, Range, BaseType:
+		return true
+	}
+	return false
+}
+
+// program says that objects of the kind have bodies of statements.
+func (k Kind) program() bool {
+	switch k {
+	case Function, Procedure, Package, PackageBody, Trigger, Event:
 		return true
 	}
 	return false

@@ -21,7 +21,8 @@ func (s *Snapshot) Statements() []string {
 	return append(all, s.late()...)
 }
 
-// Text returns the statements as a script, in whose head stands what was omitted.
+// Text returns the statements as a script, in whose head stands what was omitted. For MySQL, bodies with
+// semicolons have DELIMITER around them, as the mysql client wants it.
 func (s *Snapshot) Text() string {
 	var b strings.Builder
 	if len(s.Omitted) > 0 {
@@ -43,10 +44,36 @@ func (s *Snapshot) Text() string {
 	}
 	write(s.Preamble, false)
 	for i := range s.Objects {
-		write(s.Objects[i].SQL, s.Objects[i].Part)
+		o := &s.Objects[i]
+		if s.Dialect == "mysql" && o.Kind.program() {
+			writeDelimited(&b, o.SQL)
+			continue
+		}
+		write(o.SQL, o.Part)
 	}
 	write(s.late(), false)
 	return b.String()
+}
+
+// writeDelimited writes statements with bodies that the mysql client would cut at their semicolons.
+func writeDelimited(b *strings.Builder, statements []string) {
+	all := strings.Join(statements, "\n")
+	if b.Len() > 0 {
+		b.WriteByte('\n')
+	}
+	if !strings.ContainsAny(all, ";#") && !strings.Contains(all, "--") {
+		b.WriteString(strings.Join(statements, ";\n") + ";\n")
+		return
+	}
+	mark := "//"
+	for strings.Contains(all, mark) {
+		mark += "/"
+	}
+	b.WriteString("DELIMITER " + mark + "\n")
+	for _, sql := range statements {
+		b.WriteString(sql + "\n" + mark + "\n") // on a line of its own, since the body may end in a comment
+	}
+	b.WriteString("DELIMITER ;\n")
 }
 
 // late returns the statements that come last.

@@ -220,7 +220,7 @@ func (m *minimizer) write() error {
 	if err != nil {
 		return err
 	}
-	m.answer.Up = (&catalog.Snapshot{Preamble: preamble(m.last, created), Objects: created}).Text()
+	m.answer.Up = (&catalog.Snapshot{Dialect: m.last.Dialect, Preamble: preamble(m.last, created), Objects: created}).Text()
 	i := slices.IndexFunc(m.pieces, func(p migration.Migration) bool { return p.Down == nil })
 	if i >= 0 {
 		m.irreversible, m.answer.NoDown = true, m.pieces[i].Up.File+" has no down script"

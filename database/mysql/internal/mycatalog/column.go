@@ -1,0 +1,103 @@
+package mycatalog
+
+import (
+	"strings"
+
+	"github.com/whimbrel-db/whimbrel/catalog"
+)
+
+// column makes an object of a column, and returns it as the text is to have it.
+func column(o *catalog.Object, it item, t *table) item {
+	o.Kind, o.Name = catalog.Column, it.toks[0].unquote()
+	facts := t.columns[o.Name]
+	clauses := clauses(it.toks[1:])
+	typ := clauses[0]
+	o.Set("type", render(typ))
+	if facts.srid != "" { // MariaDB's SHOW CREATE TABLE passes over it
+		o.Set("srid", facts.srid)
+		at := typ[len(typ)-1].end
+		it.text = it.text[:at] + " REF_SYSTEM_ID=" + facts.srid + it.text[at:]
+	}
+	o.Set("collation", facts.collation)
+	nullable, hasDefault, generated := true, false, false
+	for _, c := range clauses[1:] {
+		name, value := clause(c)
+		switch name {
+		case "":
+			continue
+		case "not null":
+			nullable = false
+		case "default":
+			if hasDefault = true; strings.EqualFold(value, "NULL") {
+				continue
+			}
+		case "generated":
+			generated = true
+		}
+		o.Set(name, value)
+	}
+	if nullable && !hasDefault && !generated && !withoutDefault(typ) {
+		o.Set("no default", "yes") // not even NULL
+	}
+	return it
+}
+
+// withoutDefault says that columns of the type have no default in MySQL, and say nothing of it.
+func withoutDefault(typ []tok) bool {
+	word := strings.ToLower(typ[0].text)
+	return strings.HasSuffix(word, "text") || strings.HasSuffix(word, "blob") || isAny(typ, 0, "json", "geometry", "point", "linestring", "polygon",
+		"multipoint", "multilinestring", "multipolygon", "geometrycollection", "geomcollection", "vector")
+}
+
+// clauses cuts what follows a column's name: first its type, then what begins with a keyword.
+func clauses(list []tok) [][]tok {
+	var parts [][]tok
+	from := 0
+	for i := 0; i < len(list); i++ {
+		if i > 0 && beginsClause(list, i) {
+			parts = append(parts, list[from:i])
+			from = i
+		}
+		if list[i].text == "(" {
+			i = closing(list, i) - 1
+		}
+	}
+	return append(parts, list[from:])
+}
+
+func beginsClause(list []tok, i int) bool {
+	switch strings.ToUpper(list[i].text) {
+	case "NULL":
+		return !isAny(list, i-1, "NOT", "DEFAULT")
+	case "AS":
+		return !is(list, i-1, "ALWAYS")
+	case "CHARACTER", "CHARSET", "COLLATE", "GENERATED", "NOT", "DEFAULT", "ON", "AUTO_INCREMENT", "COMMENT", "CHECK", "INVISIBLE",
+		"WITHOUT", "WITH", "SRID", "COLUMN_FORMAT", "STORAGE":
+		return true
+	}
+	return list[i].text[0] == '`' // an option of the storage engine
+}
+
+// clause returns a clause as an attribute; "" for what is told in another way.
+func clause(c []tok) (name, value string) {
+	switch first := strings.ToLower(c[0].text); first {
+	case "character", "charset", "collate", "null":
+		return "", ""
+	case "not":
+		return "not null", "yes"
+	case "generated":
+		return "generated", render(c[min(3, len(c)):])
+	case "as":
+		return "generated", render(c[1:])
+	case "on":
+		return "on update", render(c[min(2, len(c)):])
+	case "default", "comment", "check", "srid", "column_format", "storage":
+		return strings.ReplaceAll(first, "_", " "), render(c[1:])
+	case "auto_increment", "invisible":
+		return first, "yes"
+	}
+	if c[0].text[0] == '`' && is(c, 1, "=") {
+		return "option " + strings.ToLower(c[0].unquote()), render(c[2:])
+	}
+	return strings.ToLower(render(c)), "yes" // without system versioning
+}

@@ -1,0 +1,121 @@
+package mycatalog
+
+import (
+	"context"
+	"encoding/hex"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// MariaDB writes the constants in a definition in utf8mb3: of characters with four bytes, such as emoji, it
+// tells a question mark. (In expressions it writes them as they are.)
+
+// unclear is a default in which there is a question mark.
+type unclear struct {
+	t      *table
+	column string
+}
+
+// clearDefaults asks for the defaults in which there may be other characters than SHOW CREATE TABLE says, all at once.
+// DEFAULT needs a row, but not one of the table.
+func (r *reader) clearDefaults(ctx context.Context, tables []*table) error {
+	var columns []unclear
+	var query strings.Builder
+	for _, t := range tables {
+		for _, it := range t.definition.items {
+			i := constantDefault(it)
+			if !isName(it.toks, 0) || i < 0 || !strings.Contains(it.toks[i].text, "?") || !r.mariadb {
+				continue
+			}
+			name := it.toks[0].unquote()
+			if t.columns[name].collation == "" {
+				continue
+			}
+			if len(columns) > 0 {
+				query.WriteString(" UNION ALL ")
+			}
+			query.WriteString("SELECT " + strconv.Itoa(len(columns)) + ", convert(DEFAULT(t." + quote(name) + ") USING utf8mb4) FROM (SELECT 1) AS d LEFT JOIN " + quote(t.name) + " AS t ON false")
+			columns = append(columns, unclear{t, name})
+		}
+	}
+	if len(columns) == 0 {
+		return nil
+	}
+	return r.eachText(ctx, query.String(), func(v []string) {
+		if i, err := strconv.Atoi(v[0]); err == nil {
+			columns[i].t.setDefault(columns[i].column, v[1])
+		}
+	})
+}
+
+// constantDefault returns the index of the string that is a column's default, -1 if it has none.
+func constantDefault(it item) int {
+	for i := 1; i < len(it.toks); i++ {
+		switch {
+		case it.toks[i].text == "(":
+			i = closing(it.toks, i) - 1
+		case is(it.toks, i-1, "DEFAULT") && it.toks[i].text[0] == '\'':
+			return i
+		}
+	}
+	return -1
+}
+
+func (t *table) setDefault(column, value string) {
+	for n, it := range t.definition.items {
+		if isName(it.toks, 0) && it.toks[0].unquote() == column {
+			text := it.toks[constantDefault(it)]
+			t.definition.items[n] = newItem(it.text[:text.pos] + literal(value) + it.text[text.end:])
+		}
+	}
+}
+
+// lostElements names the columns whose elements may have other characters than SHOW CREATE TABLE says.
+func (r *reader) lostElements(t *table) {
+	for _, it := range t.definition.items {
+		if !r.mariadb || !isName(it.toks, 0) || !isAny(it.toks, 1, "enum", "set") {
+			continue
+		}
+		if strings.Contains(render(it.toks[2:closing(it.toks, 2)]), "?") {
+			r.omitted = append(r.omitted, "what stands for ? in the elements of column "+t.name+"."+it.toks[0].unquote()+", if anything: MariaDB doesn't tell characters of four bytes there")
+		}
+	}
+}
+
+// withoutBytes writes the strings of a definition that are no text, such as the default of a binary column, as
+// hexadecimal digits.
+func withoutBytes(sql string) string {
+	if utf8.ValidString(sql) {
+		return sql
+	}
+	var b strings.Builder
+	kept := 0
+	for _, t := range tokens(sql) {
+		if t.text[0] == '\'' && !utf8.ValidString(t.text) {
+			b.WriteString(sql[kept:t.pos] + "X'" + strings.ToUpper(hex.EncodeToString([]byte(unescape(t.text)))) + "'")
+			kept = t.end
+		}
+	}
+	return b.String() + sql[kept:]
+}
+
+// unescape returns what a string constant means.
+func unescape(text string) string {
+	var b strings.Builder
+	for i := 1; i < len(text)-1; i++ {
+		c := text[i]
+		if c == '\'' {
+			i++ // it is there twice
+		}
+		if c == '\\' {
+			i++
+			c = text[i]
+			if at := strings.IndexByte("0nrtbZ", c); at >= 0 {
+				c = "\x00\n\r\t\b\x1a"[at]
+			}
+		}
+		b.WriteByte(c)
+	}
+	return b.String()
+}

@@ -1,0 +1,136 @@
+package mycatalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/whimbrel-db/whimbrel/catalog"
+)
+
+// listRoutines lists functions and procedures, and MariaDB's packages.
+func (r *reader) listRoutines(ctx context.Context) error {
+	return r.eachText(ctx, "SELECT routine_type, routine_name, is_deterministic, sql_data_access, security_type, routine_comment, sql_mode"+
+		r.from("routines", "routine_schema"), func(v []string) {
+		o := catalog.Object{Kind: catalog.Kind(strings.ToLower(v[0])), Name: v[1]}
+		r.show(v[0], v[1], func(row []string) error {
+			if row[2] == "" {
+				return errors.New("its body is only for its definer: give the user the privilege SHOW CREATE ROUTINE (MariaDB 11.3 and later), SHOW_ROUTINE (MySQL), or SELECT on mysql.proc")
+			}
+			if err := r.routine(&o, v, row[2]); err != nil {
+				return err
+			}
+			r.objects = append(r.objects, o)
+			return nil
+		})
+	})
+}
+
+// routine makes an object of a CREATE FUNCTION, and so on.
+func (r *reader) routine(o *catalog.Object, facts []string, sql string) error {
+	h, err := cutHead(sql, strings.Fields(facts[0])[0])
+	if err != nil {
+		return err
+	}
+	rest := sql[h.list[h.name].end:]
+	if i := h.name + 1; is(h.list, i, "(") {
+		end := closing(h.list, i)
+		o.Set("parameters", render(h.list[i+1:end-1]))
+		rest = sql[h.list[end-1].end:]
+	}
+	if o.Kind == catalog.Function {
+		returns, body, _ := strings.Cut(rest, "\n")
+		o.Set("returns", strings.TrimPrefix(strings.TrimPrefix(strings.TrimSpace(returns), "RETURN "), "RETURNS "))
+		rest = body
+	}
+	if is(h.words, 0, "AGGREGATE") {
+		o.Set("aggregate", "yes")
+	}
+	if facts[2] == "YES" {
+		o.Set("deterministic", "yes")
+	}
+	if facts[3] != "CONTAINS SQL" {
+		o.Set("data access", strings.ToLower(facts[3]))
+	}
+	if facts[4] != "DEFINER" {
+		o.Set("security", strings.ToLower(facts[4]))
+	}
+	if facts[5] != "" {
+		o.Set("comment", literal(facts[5]))
+	}
+	o.Set("sql mode", facts[6])
+	o.Set("definition", withoutTraits(rest))
+	kind := strings.ToUpper(facts[0])
+	if o.Attr("aggregate") != "" {
+		kind = "AGGREGATE " + kind
+	}
+	o.SQL = r.inMode(facts[6], "CREATE "+kind+" "+sql[h.list[h.name].pos:])
+	if o.Kind == catalog.PackageBody {
+		o.Needs = []string{id(catalog.Package, "", o.Name)}
+	}
+	return nil
+}
+
+// withoutTraits returns a routine's body: what follows the lines that the server has made of its
+// characteristics.
+func withoutTraits(text string) string {
+	text = strings.TrimPrefix(text, "\n")
+	for {
+		line, rest, ok := strings.Cut(text, "\n")
+		words := strings.Fields(line)
+		if !ok || !strings.HasPrefix(line, "    ") || len(words) == 0 {
+			return strings.TrimSpace(text)
+		}
+		switch words[0] {
+		case "NO", "READS", "MODIFIES", "CONTAINS", "DETERMINISTIC", "SQL", "COMMENT", "LANGUAGE":
+			text = rest
+		default:
+			return strings.TrimSpace(text)
+		}
+	}
+}
+
+// listTriggers lists triggers in the order in which they fire.
+func (r *reader) listTriggers(ctx context.Context) error {
+	last, after := "", ""
+	return r.eachText(ctx, "SELECT trigger_name, event_object_table, action_timing, event_manipulation, sql_mode"+r.from("triggers", "trigger_schema")+
+		" ORDER BY event_object_table, action_timing, event_manipulation, action_order", func(v []string) {
+		name, of, moment := v[0], v[1], v[2]+" "+v[3]
+		if r.own[strings.ToLower(of)] {
+			return
+		}
+		o := catalog.Object{Kind: catalog.Trigger, Of: of, Name: name}
+		o.Set("when", strings.ToLower(moment))
+		if last == of+"\x00"+moment {
+			o.Set("follows", quote(after))
+			o.Needs = []string{id(catalog.Trigger, of, after)}
+		}
+		last, after = of+"\x00"+moment, name
+		r.show("TRIGGER", name, func(row []string) error {
+			body, err := triggerBody(row[2])
+			if err != nil {
+				return err
+			}
+			o.Set("sql mode", v[4])
+			o.Set("definition", body)
+			o.SQL = r.inMode(v[4], "CREATE TRIGGER "+quote(name)+" "+moment+" ON "+quote(of)+" FOR EACH ROW\n"+body)
+			r.objects = append(r.objects, o)
+			return nil
+		})
+	})
+}
+
+// triggerBody returns what a trigger does. Its text is as somebody has written it, but for DEFINER.
+func triggerBody(sql string) (string, error) {
+	list := tokens(sql)
+	for i := range list {
+		if is(list, i, "FOR", "EACH", "ROW") && i+3 < len(list) {
+			if i += 3; isAny(list, i, "FOLLOWS", "PRECEDES") {
+				i += 2
+			}
+			return strings.TrimSpace(sql[list[i].pos:]), nil
+		}
+	}
+	return "", fmt.Errorf("this is not understood: %.100s", sql)
+}
