@@ -2,8 +2,12 @@ package testdb_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"database/sql"
 	"errors"
+	"net/url"
+	"os"
 	"strconv"
 	"testing"
 	"time"
@@ -82,6 +86,42 @@ func TestPrivateMariaDBSurvivesKillsWithWhatWasCommitted(t *testing.T) {
 	server.Stop() // and nothing happens
 }
 
+func TestPrivateMariaDBSpeaksTLS(t *testing.T) {
+	t.Parallel()
+	server := testdb.PrivateMariaDB(t)
+	files := server.SpeakTLS()
+	admin := connectMariaDB(t, server.URL)
+	run(t, admin, "CREATE USER wary REQUIRE X509")
+
+	pem, err := os.ReadFile(files.CA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		t.Fatal("no certificate in the authority's file")
+	}
+	pair, err := tls.LoadX509KeyPair(files.Cert, files.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"127.0.0.1", "localhost"} {
+		config := mysql.NewConfig()
+		config.User, config.Addr = "wary", parseURL(t, server.URL).Host
+		config.TLS = &tls.Config{RootCAs: roots, ServerName: name, Certificates: []tls.Certificate{pair}}
+		connector, err := mysql.NewConnector(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		db := sql.OpenDB(connector)
+		defer db.Close()
+		var variable, version string
+		if err := db.QueryRowContext(t.Context(), "SHOW STATUS LIKE 'Ssl_version'").Scan(&variable, &version); err != nil || version != "TLSv1.3" {
+			t.Errorf("as %s: the connection has %q, %v", name, version, err)
+		}
+	}
+}
+
 // Helpers.
 
 // connectMariaDB returns a connection.
@@ -120,4 +160,13 @@ func ask(t *testing.T, conn *sql.Conn, query string) string {
 func isMySQLError(err error, number uint16) bool {
 	var failure *mysql.MySQLError
 	return errors.As(err, &failure) && failure.Number == number
+}
+
+func parseURL(t *testing.T, raw string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
 }

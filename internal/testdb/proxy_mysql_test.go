@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	neturl "net/url"
 	"os"
 	"strings"
 	"syscall"
@@ -242,11 +241,7 @@ func TestProxyResetsConnectionsIfItIsToldTo(t *testing.T) {
 	for _, url := range []string{testdb.MariaDB(t), testdb.Postgres(t)} {
 		proxy := testdb.NewProxy(t, url)
 		proxy.CutAbruptly()
-		proxyURL, err := neturl.Parse(proxy.URL)
-		if err != nil {
-			t.Fatal(err)
-		}
-		conn, err := net.Dial("tcp", proxyURL.Host)
+		conn, err := net.Dial("tcp", parseURL(t, proxy.URL).Host)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 // Package testdb gives tests the servers they need: a database of their own on a PostgreSQL server
-// ([Postgres], [PostgresMajors]), the same through PgBouncer ([PgBouncer]), a server that they may kill
-// ([PrivatePostgres]), and a wire that they can count, stall and cut ([NewProxy]).
+// ([Postgres], [PostgresMajors]), the same through PgBouncer ([PgBouncer]) and on a MariaDB server ([MariaDB]), a
+// server that they may kill ([PrivatePostgres], [PrivateMariaDB], [Galera]), and a wire that they can count, stall
+// and cut ([NewProxy]).
 //
 // The shared servers are started by `make test` (see scripts/servers), which tells their addresses in the
 // environment. Under `make test` a test whose server isn't there fails; anywhere else it is skipped and says
