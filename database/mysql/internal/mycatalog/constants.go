@@ -19,10 +19,10 @@ type unclear struct {
 
 // clearDefaults asks for the defaults in which there may be other characters than SHOW CREATE TABLE says, all at once.
 // DEFAULT needs a row, but not one of the table.
-func (r *reader) clearDefaults(ctx context.Context, tables []*table) error {
+func (r *reader) clearDefaults(ctx context.Context) error {
 	var columns []unclear
 	var query strings.Builder
-	for _, t := range tables {
+	for _, t := range r.tables {
 		for _, it := range t.definition.items {
 			i := constantDefault(it)
 			if !isName(it.toks, 0) || i < 0 || !strings.Contains(it.toks[i].text, "?") || !r.mariadb {

@@ -105,6 +105,7 @@ func (r *reader) inMode(mode, sql string) []string {
 type reader struct {
 	q        Queryer
 	own      map[string]bool // in lower case
+	only     map[string]bool // the tables that are looked at; nil means all
 	database string
 	version  string
 	mode     string // the text's sql_mode
@@ -128,10 +129,7 @@ func begin(ctx context.Context, q Queryer, own []string) (r *reader, end func(),
 		}
 		q, release = c, func() { c.Close() }
 	}
-	r = &reader{q: q, own: map[string]bool{}}
-	for _, name := range own {
-		r.own[strings.ToLower(name)] = true
-	}
+	r = &reader{q: q, own: lowered(own)}
 	var mode, global, quotes string
 	err = r.each(ctx, "SELECT coalesce(database(), ''), version(), @@lower_case_table_names > 0, @@SESSION.sql_mode, @@GLOBAL.sql_mode, @@SESSION.sql_quote_show_create", func(row *sql.Rows) error {
 		return row.Scan(&r.database, &r.version, &r.foldCase, &mode, &global, &quotes)

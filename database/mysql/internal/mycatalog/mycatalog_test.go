@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	driver "github.com/go-sql-driver/mysql"
+
 	"github.com/whimbrel-db/whimbrel/catalog"
 	"github.com/whimbrel-db/whimbrel/database/mysql/internal/mycatalog"
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
@@ -35,6 +37,26 @@ func connect(t testing.TB) (conn *sql.Conn, name string) {
 	}
 	t.Cleanup(func() { conn.Close() })
 	return conn, strings.TrimPrefix(u.Path, "/")
+}
+
+// connectAs returns a connection of another user, without a password, to the server and the database of conn.
+func connectAs(t testing.TB, conn *sql.Conn, user, database string) *sql.Conn {
+	t.Helper()
+	config := driver.NewConfig()
+	config.User, config.DBName, config.Net = user, database, "tcp"
+	config.Addr = "127.0.0.1:" + value(t, conn, "SELECT @@port")
+	pool, err := driver.NewConnector(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := sql.OpenDB(pool)
+	t.Cleanup(func() { db.Close() })
+	c, err := db.Conn(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
 }
 
 // run executes a script as Whimbrel does: cut by sqltext.

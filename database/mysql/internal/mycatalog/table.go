@@ -26,6 +26,9 @@ func (r *reader) listTables(ctx context.Context) error {
 	tables := map[string]*table{}
 	err := r.eachText(ctx, "SELECT table_name, table_type, table_collation, table_comment"+r.from("tables", "table_schema")+" ORDER BY table_name", func(v []string) {
 		name := v[0]
+		if r.only != nil && !r.only[name] {
+			return
+		}
 		switch v[1] {
 		case "BASE TABLE", "SYSTEM VERSIONED":
 			if !r.own[strings.ToLower(name)] {
@@ -111,6 +114,16 @@ func cutTable(sql string) (*definition, error) {
 	return d, nil
 }
 
+// has says that words are among the options.
+func (d *definition) has(words ...string) bool {
+	for i := range d.options {
+		if is(d.options, i, words...) {
+			return true
+		}
+	}
+	return false
+}
+
 // withoutCounter cuts AUTO_INCREMENT = n out of the tail of a definition, which begins at offset.
 func withoutCounter(tail string, offset int, options []tok) string {
 	for i := range options {
@@ -124,7 +137,7 @@ func withoutCounter(tail string, offset int, options []tok) string {
 
 // makeTables makes objects of the tables' definitions.
 func (r *reader) makeTables(ctx context.Context) error {
-	if err := r.clearDefaults(ctx, r.tables); err != nil {
+	if err := r.clearDefaults(ctx); err != nil {
 		return err
 	}
 	for _, t := range r.tables {

@@ -1,0 +1,139 @@
+package mycatalog
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/whimbrel-db/whimbrel/catalog"
+	"github.com/whimbrel-db/whimbrel/metadata"
+)
+
+// described lists what metadata can be about in the current database: kind, name, column or arguments, comment.
+const described = `SELECT CASE table_type WHEN 'VIEW' THEN 'view' ELSE 'table' END, table_name, '', CASE table_type WHEN 'VIEW' THEN '' ELSE table_comment END
+	FROM information_schema.tables WHERE table_schema = database() AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED', 'VIEW')
+UNION ALL SELECT CASE t.table_type WHEN 'VIEW' THEN 'view column' ELSE 'column' END, c.table_name, c.column_name, CASE t.table_type WHEN 'VIEW' THEN '' ELSE c.column_comment END
+	FROM information_schema.columns c JOIN information_schema.tables t ON t.table_schema = c.table_schema AND t.table_name = c.table_name
+	WHERE coalesce(c.generation_expression, '') NOT IN ('ROW START', 'ROW END') AND c.table_schema = database() AND t.table_schema = database() AND t.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED', 'VIEW')
+UNION ALL SELECT lower(r.routine_type), r.routine_name, coalesce((SELECT group_concat(p.dtd_identifier ORDER BY p.ordinal_position SEPARATOR ', ') FROM information_schema.parameters p
+		WHERE p.specific_schema = database() AND p.specific_name = r.routine_name AND p.routine_type = r.routine_type AND p.ordinal_position > 0), ''), ''
+	FROM information_schema.routines r WHERE r.routine_schema = database() AND r.routine_type IN ('FUNCTION', 'PROCEDURE')`
+
+// Objects lists what metadata can be about, but for the tables in own, with the comments of tables and their columns.
+// Objects have no IDs. The columns that system versioning keeps are not among them: they can't be altered.
+func Objects(ctx context.Context, q Queryer, own []string) ([]metadata.Object, error) {
+	var all []metadata.Object
+	r := &reader{q: q, own: lowered(own)}
+	err := r.eachText(ctx, described, func(v []string) {
+		n := metadata.Name{Kind: metadata.Kind(v[0]), Object: v[1], Column: v[2]}
+		switch {
+		case v[0] == "function" || v[0] == "procedure":
+			n.Kind, n.Args, n.Column = metadata.Function, "("+v[2]+")", ""
+		case commented(n.Kind) && r.own[strings.ToLower(n.Object)]:
+			return
+		}
+		all = append(all, metadata.Object{Name: n, Comment: v[3]})
+	})
+	return all, err
+}
+
+// commented says that descriptions of objects of the kind become comments. Views have none in MySQL.
+func commented(k metadata.Kind) bool { return k == metadata.Table || k == metadata.Column }
+
+// WithoutComments gives objects that have no comments those of their entries' descriptions: so nothing is to be
+// changed there, and a reload takes nothing away.
+func WithoutComments(s *metadata.State) {
+	descriptions := map[metadata.Name]string{}
+	for _, e := range s.Entries {
+		descriptions[e.Name] = e.Description
+	}
+	for i := range s.Objects {
+		if o := &s.Objects[i]; !commented(o.Name.Kind) {
+			o.Comment = descriptions[o.Name]
+		}
+	}
+}
+
+// CommentStatements returns a statement for each table that sets the comments of the table and its columns; other
+// comments are passed over. A column's comment is a part of its definition, so it is defined as it is now, with
+// the other comment: nobody else may change the table before the statements are executed. Each of them commits by
+// itself. A table's comment has at most 2048 characters, a column's 1024; the server refuses longer ones.
+func CommentStatements(ctx context.Context, q Queryer, comments []metadata.Comment) ([]string, error) {
+	tables := map[string]bool{}
+	for _, c := range comments {
+		tables[c.Name.Object] = tables[c.Name.Object] || c.Name.Kind == metadata.Column
+	}
+	columns, versioned, err := columnTexts(ctx, q, tables)
+	if err != nil {
+		return nil, err
+	}
+	changes := map[string][]string{} // of each table
+	for _, c := range comments {
+		name := c.Name.Object
+		switch c.Name.Kind {
+		case metadata.Table:
+			changes[name] = append(changes[name], "COMMENT = "+literal(c.Text))
+		case metadata.Column:
+			text := columns[name+"\x00"+c.Name.Column]
+			if text == "" {
+				return nil, fmt.Errorf("the comment of column %s: the column is not there any more", c.Name)
+			}
+			changes[name] = append(changes[name], "MODIFY COLUMN "+withComment(text, c.Text))
+		}
+	}
+	var statements []string
+	for _, name := range slices.Sorted(maps.Keys(changes)) {
+		keep := ""
+		if versioned[name] {
+			keep = "SET STATEMENT system_versioning_alter_history = 'KEEP' FOR "
+		}
+		statements = append(statements, keep+"ALTER TABLE "+quote(name)+" "+strings.Join(changes[name], ", "))
+	}
+	return statements, nil
+}
+
+// columnTexts returns the definitions of the columns of some tables, by the names of both with a zero byte between,
+// and which tables are versioned.
+func columnTexts(ctx context.Context, q Queryer, tables map[string]bool) (columns map[string]string, versioned map[string]bool, err error) {
+	r, end, err := begin(ctx, q, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer end()
+	r.only = tables
+	for _, step := range []func(context.Context) error{r.listTables, r.showAll, r.clearDefaults} {
+		if err := step(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+	columns, versioned = map[string]string{}, map[string]bool{}
+	for _, t := range r.tables {
+		versioned[t.name] = t.definition.has("WITH", "SYSTEM", "VERSIONING")
+		for _, it := range t.definition.items {
+			if isName(it.toks, 0) {
+				o := catalog.Object{}
+				columns[t.name+"\x00"+it.toks[0].unquote()] = column(&o, it, t).text
+			}
+		}
+	}
+	return columns, versioned, nil
+}
+
+// withComment returns a column's definition with another comment. It stands before a CHECK.
+func withComment(text, comment string) string {
+	list := tokens(text)
+	at := len(text)
+	for i := 0; i < len(list); i++ {
+		switch {
+		case list[i].text == "(":
+			i = closing(list, i) - 1
+		case is(list, i, "COMMENT") && i+1 < len(list):
+			return text[:list[i].pos] + "COMMENT " + literal(comment) + text[list[i+1].end:]
+		case is(list, i, "CHECK"):
+			at = list[i].pos
+		}
+	}
+	return strings.TrimSpace(text[:at]) + " COMMENT " + literal(comment) + strings.TrimSuffix(" "+text[at:], " ")
+}
