@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"iter"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -117,6 +115,13 @@ func (a *applier) batchUnit(ctx context.Context, u Unit, rest []Unit) (err error
 	if err != nil || len(todo) == 0 {
 		return err
 	}
+	if b.Interrupted() {
+		st, err := b.State(ctx)
+		if err != nil {
+			return err
+		}
+		return a.begunMeanwhile(st)
+	}
 	for i, s := range todo {
 		a.opts.Observe(StepStarted{Step: s, Unit: BatchUnit, Index: a.done + i, Of: a.of})
 		if err := a.inBatch(ctx, b, s); err != nil {
@@ -158,76 +163,6 @@ func (a *applier) inBatch(ctx context.Context, b database.Batch, s Step) error {
 		}
 	}
 	return nil
-}
-
-// runUnit executes the statements of a script one by one under the guard.
-func (a *applier) runUnit(ctx context.Context, u Unit, rest []Unit) (err error) {
-	r, err := a.db.Guard(ctx, a.set.Name(), a.lockOptions(a.expect.Settings))
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if cerr := r.Close(ctx); err == nil {
-			err = cerr
-		}
-	}()
-	todo, err := a.recheck(ctx, r, u, rest)
-	if err != nil || len(todo) == 0 {
-		return err
-	}
-	s := todo[0] // a run has one step
-	a.opts.Observe(StepStarted{Step: s, Unit: RunUnit, Index: a.done, Of: a.of})
-	start := time.Now()
-	standing, err := a.execute(ctx, r, s)
-	if err != nil {
-		return a.failed(todo, 0, standing, err)
-	}
-	ev, err := a.event(s)
-	if err != nil {
-		return a.failed(todo, 0, standing, err)
-	}
-	ev.StartedAt, ev.Duration = start, time.Since(start)
-	if ev, err = r.Record(ctx, ev); err != nil {
-		return a.failed(todo, 0, standing, err)
-	}
-	a.stepDone(s, ev)
-	a.expect.Head = r.Head()
-	return nil
-}
-
-// execute returns how many statements stand: those that it has executed, up to a transaction
-// of the script's own that is not committed.
-func (a *applier) execute(ctx context.Context, r database.Run, s Step) (int, error) {
-	an, err := s.Script.Analyze(a.db.Dialect(), a.db.Tables())
-	if err != nil {
-		return 0, err
-	}
-	next, stop := iter.Pull2(an.All())
-	defer stop()
-	standing, open := 0, false
-	for n := 0; ; n++ {
-		st, err, ok := next()
-		if err != nil || !ok {
-			return standing, err
-		}
-		a.opts.Observe(StatementStarted{Step: s, Index: n, Of: s.Statements, SQL: st.Text})
-		var data io.Reader
-		if st.Kind == sqltext.CopyIn {
-			data = database.CopyData(next)
-		}
-		if err := r.Exec(ctx, s.Script, st, data); err != nil {
-			return standing, err
-		}
-		switch st.Tx {
-		case sqltext.TxBegin:
-			open = true
-		case sqltext.TxCommit, sqltext.TxRollback, sqltext.TxOther:
-			open = false
-		}
-		if !open {
-			standing = n + 1
-		}
-	}
 }
 
 // events are all that the history keeps of a step, its own first.

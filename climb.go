@@ -50,10 +50,12 @@ func (c *climb) wants(version int64) bool {
 }
 
 func (c *climb) up(m migration.Migration) {
-	c.steps = append(c.steps, Step{
-		Version: m.Version, Name: m.Name, Direction: database.Up, Script: m.Up, From: FromSet, up: m.Up, down: m.Down,
-	})
+	c.steps = append(c.steps, upStep(m))
 	c.ups++
+}
+
+func upStep(m migration.Migration) Step {
+	return Step{Version: m.Version, Name: m.Name, Direction: database.Up, Script: m.Up, From: FromSet, up: m.Up, down: m.Down}
 }
 
 // fromBaseline starts an empty database from the newest baseline, and returns the version that
@@ -63,14 +65,19 @@ func (c *climb) fromBaseline() int64 {
 	if !ok || c.applied.Len() > 0 {
 		return NilVersion
 	}
+	c.steps = append(c.steps, c.baselineStep(b))
+	return b.Version
+}
+
+// baselineStep starts an empty database from a baseline.
+func (v view) baselineStep(b migration.Migration) Step {
 	s := Step{Version: b.Version, Name: b.Name, Direction: database.Baseline, Script: b.Up, From: FromSet, up: b.Up}
-	for _, m := range c.set.All() {
+	for _, m := range v.set.All() {
 		if m.Version <= b.Version {
 			s.marks = append(s.marks, m)
 		}
 	}
-	c.steps = append(c.steps, s)
-	return b.Version
+	return s
 }
 
 // squash applies a squash as itself, or what it replaces and then records it.

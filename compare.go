@@ -105,7 +105,7 @@ func (c *comparison) down(s Step) (bool, *ConflictError) {
 	switch {
 	case !isApplied:
 		return false, nil
-	case was && now.EventID != s.applied.EventID:
+	case was && s.applied.EventID != 0 && now.EventID != s.applied.EventID: // 0: it was to be applied before
 		return false, &ConflictError{Version: s.Version, Problem: "was meanwhile taken down and applied again"}
 	}
 	c.state.Applied.Remove(s.Version)

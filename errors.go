@@ -5,8 +5,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/whimbrel-db/whimbrel/catalog"
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 // ChecksumMismatchError reports that the script of an applied migration is not the
@@ -265,7 +267,7 @@ type MigrationError struct {
 func (e *MigrationError) Error() string {
 	msg := fmt.Sprintf("%s (%s) failed: %v", what(e.Version, e.Name), e.Direction, e.Err)
 	if e.Standing > 0 {
-		msg += fmt.Sprintf("; %d of its statements were executed before and stand", e.Standing)
+		msg += fmt.Sprintf("; %d of its statements were executed before and stand: the next attempt goes on behind them", e.Standing)
 	}
 	return msg
 }
@@ -314,3 +316,37 @@ func joinVersions(vs []int64) string {
 	}
 	return strings.Join(s, ", ")
 }
+
+// InterruptedError reports that a run was left open and can't be continued as things are: its
+// script was edited or is missing, or the database can't tell what became of its last statement.
+// Nothing was changed.
+type InterruptedError struct {
+	Set     string
+	Journal database.Journal
+	// Problem says why it can't go on.
+	Problem string
+	// File, Pos and SQL are of the statement that is in question, as far as there is one.
+	File string
+	Pos  sqltext.Position
+	SQL  string
+	// Edited reports that it is about statements that stand and are no longer in the script.
+	Edited bool
+	// Changes are how the schema has changed since the statement in question was begun.
+	Changes []catalog.Change
+}
+
+func (e *InterruptedError) Error() string {
+	msg := ""
+	if e.Pos.Line > 0 {
+		msg = e.Pos.String() + ": "
+	}
+	msg += fmt.Sprintf("%s of set %q (%s) was stopped at statement %d of %d and can't go on: %s",
+		what(e.Journal.Version, e.Journal.Name), e.Set, e.Journal.Direction, e.Journal.Done+1, e.Journal.Of, e.Problem)
+	if e.Resolvable() {
+		msg += "; look at the database, then say that the statement is done, or to be executed again (resolve)"
+	}
+	return msg
+}
+
+// Resolvable reports whether Migrator.Resolve can decide it.
+func (e *InterruptedError) Resolvable() bool { return e.Edited || e.SQL != "" }

@@ -9,7 +9,7 @@ import (
 )
 
 // Event is something that happens while a plan is applied. It is one of Planned,
-// LockWaiting, StepStarted, StatementStarted, StepDone and UnitFailed.
+// LockWaiting, StepStarted, Resumed, Repaired, StatementStarted, StatementWaiting, StepDone and UnitFailed.
 type Event interface{ event() }
 
 // Planned comes first, before anything is locked.
@@ -26,6 +26,28 @@ type StepStarted struct {
 	Step      Step
 	Unit      UnitKind
 	Index, Of int // among all steps of the plan, from 0
+}
+
+// Resumed says that a run goes on that was left open: at the statement From, from 1.
+type Resumed struct {
+	Step     Step
+	From, Of int
+	Journal  database.Journal // as it was left
+}
+
+// Repaired says that something is taken away, or finished, that a statement left behind which did not
+// come to its end.
+type Repaired struct {
+	Step      Step
+	Statement string // that left it
+	SQL       string // that repairs it
+	Why       string
+}
+
+// StatementWaiting says that the statement of a run waits for somebody else, repeatedly.
+type StatementWaiting struct {
+	Set    string
+	Holder database.Holder // for whom
 }
 
 // StatementStarted says that a run begins its next statement.
@@ -54,7 +76,10 @@ type UnitFailed struct {
 func (Planned) event()          {}
 func (LockWaiting) event()      {}
 func (StepStarted) event()      {}
+func (Resumed) event()          {}
+func (Repaired) event()         {}
 func (StatementStarted) event() {}
+func (StatementWaiting) event() {}
 func (StepDone) event()         {}
 func (UnitFailed) event()       {}
 
@@ -70,6 +95,12 @@ func Log(l *slog.Logger) func(Event) {
 			l.WarnContext(ctx, "waiting for the migration lock", "set", e.Set, "holder", e.Holder.String())
 		case StepStarted:
 			l.DebugContext(ctx, "migration started", stepAttrs(e.Step)...)
+		case Resumed:
+			l.InfoContext(ctx, "migration resumed", append(stepAttrs(e.Step), "statement", e.From, "of", e.Of)...)
+		case Repaired:
+			l.InfoContext(ctx, "repairing what a statement left behind", append(stepAttrs(e.Step), "why", e.Why, "sql", e.SQL)...)
+		case StatementWaiting:
+			l.WarnContext(ctx, "a statement waits for somebody else", "set", e.Set, "holder", e.Holder.String())
 		case StatementStarted:
 			l.DebugContext(ctx, "statement started", append(stepAttrs(e.Step), "statement", e.Index+1, "of", e.Of)...)
 		case StepDone:

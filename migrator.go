@@ -81,6 +81,8 @@ type Result struct {
 	Recorded []Done
 	// Repeated and Seeded are the repeatable scripts and the development data that ran.
 	Repeated, Seeded []Done
+	// Resumed are those of all the others that an earlier run had left open.
+	Resumed []Continued
 	// Skipped are the versions that another process took to the same state meanwhile, and
 	// SkippedScripts the scripts without a version that it ran.
 	Skipped        []int64
@@ -95,13 +97,20 @@ type Done struct {
 	Duration time.Duration // of the script
 }
 
-// Up applies everything that is pending. When nothing is, it asks the database one
+// Continued is a step that went on where an earlier run had stopped.
+type Continued struct {
+	Version       int64 // NilVersion for a script that belongs to none
+	Name          string
+	FromStatement int // from 1
+}
+
+// Up applies everything that is pending. As all that migrate, it first finishes a run that was left open. When nothing is, it asks the database one
 // question and is done.
 //
 // The errors of Up and of the other methods that migrate, apart from those of the
 // database: *ChecksumMismatchError, *OutOfOrderError, *IrreversibleError,
 // *UnknownVersionError, *StepsError, *SquashedError and *MigrationModeError before anything runs,
-// *database.LockedError, *ConflictError, and *MigrationError, which wraps what
+// *InterruptedError, *database.LockedError, *ConflictError, and *MigrationError, which wraps what
 // failed, most often a *database.StatementError. A text that cannot be cut into
 // statements, or has one that the engine must refuse, is a *sqltext.Error.
 func (m *Migrator) Up(ctx context.Context) (*Result, error) { return m.Reach(ctx, Latest()) }

@@ -77,6 +77,7 @@ type Step struct {
 	up, down *migration.Script     // for the history; down is nil where there is none
 	metadata []*metadata.Document  // that the migration carries, or those that a baseline stands for; nil for none
 	applied  database.Applied      // what is taken down, or ran last under the step's name
+	resume   *database.Journal     // how far the step has come already; nil for nowhere
 	marks    []migration.Migration // recorded as applied with a baseline
 	forgets  []database.Applied    // recorded as part of a squash
 }
@@ -96,6 +97,15 @@ func (s Step) StandsFor() []int64 {
 	return vs
 }
 
+// Resumes returns the number of the statement, from 1, at which the step goes on that an
+// earlier run has left open, 0 for a step that begins.
+func (s Step) Resumes() int {
+	if s.resume == nil {
+		return 0
+	}
+	return s.resume.Done + 1
+}
+
 // runs reports whether the step hands its script to the database.
 func (s Step) runs() bool { return s.Direction != database.Mark }
 
@@ -103,6 +113,14 @@ func (s Step) runs() bool { return s.Direction != database.Mark }
 // what is applied to the steps that lead to the goal. The Script of a step that
 // comes from the history is not filled in yet.
 func decide(set *migration.Set, st *database.State, g Goal, allowOutOfOrder bool) ([]Step, error) {
+	if st.Interrupted != nil {
+		return decideResumed(set, st, g, allowOutOfOrder)
+	}
+	return decideFrom(set, st, g, allowOutOfOrder, nil)
+}
+
+// decideFrom is decide where nothing is interrupted; taken is what the goal has taken back already.
+func decideFrom(set *migration.Set, st *database.State, g Goal, allowOutOfOrder bool, taken []database.Applied) ([]Step, error) {
 	v := viewOf(set, st.Applied)
 	downs, err := v.chooseDowns(g)
 	if err != nil {
@@ -116,6 +134,7 @@ func decide(set *migration.Set, st *database.State, g Goal, allowOutOfOrder bool
 		}
 		steps = append(steps, s)
 	}
+	downs = append(downs, taken...)
 	c := &climb{view: v, goal: g, downs: downs}
 	ups, err := c.run()
 	if err != nil {

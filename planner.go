@@ -1,7 +1,6 @@
 package whimbrel
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -67,8 +66,9 @@ func (m *Migrator) allowed(st *database.State, steps []Step) error {
 	return nil
 }
 
+// hasStep reports whether there is a step of a direction that begins: what was allowed once goes on.
 func hasStep(steps []Step, d database.Direction) bool {
-	return slices.ContainsFunc(steps, func(s Step) bool { return s.Direction == d })
+	return slices.ContainsFunc(steps, func(s Step) bool { return s.Direction == d && s.resume == nil })
 }
 
 // checkMode refuses while migration_mode is off.
@@ -161,6 +161,8 @@ func unitOf(s *Step, a *migration.Analysis) (Unit, error) {
 	s.Statements = a.Statements
 	u := Unit{Kind: BatchUnit}
 	switch {
+	case s.resume != nil:
+		u.Kind, u.Why = RunUnit, fmt.Sprintf("it was stopped at statement %d of %d", s.Resumes(), s.resume.Of)
 	case s.Script.NoTransaction:
 		u.Kind, u.Why = RunUnit, "the script asks for no transaction"
 	case a.Never != nil:
@@ -170,9 +172,6 @@ func unitOf(s *Step, a *migration.Analysis) (Unit, error) {
 	}
 	if a.Reserved != nil {
 		return u, refuse(a.Reserved, fmt.Sprintf("the script touches %s, which is Whimbrel's own table; leave it to Whimbrel", a.Reserved.Reserved))
-	}
-	if never := cmp.Or(a.Never, a.UsesNewValue); u.Kind == RunUnit && s.Direction == database.Baseline {
-		return u, refuse(never, "a baseline is always one transaction, and this can't be in it; leave it to a migration")
 	}
 	check := checkRun
 	if u.Kind == BatchUnit {

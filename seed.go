@@ -3,6 +3,7 @@ package whimbrel
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -51,6 +52,11 @@ func (m *Migrator) planSeed(ctx context.Context, scripts []migration.Named, opts
 			steps = append(steps, namedStep(n, database.Seed, st.Seeded[n.Name]))
 		}
 	}
+	if st.Interrupted != nil {
+		if steps, err = continued(m.set.Name(), steps, *st.Interrupted); err != nil {
+			return nil, err
+		}
+	}
 	p := &Plan{Set: m.set.Name(), Goal: Goal{kind: goalSeed}, base: st}
 	if len(steps) == 0 {
 		return p, nil
@@ -60,4 +66,15 @@ func (m *Migrator) planSeed(ctx context.Context, scripts []migration.Named, opts
 	}
 	p.Units, err = m.units(steps)
 	return p, err
+}
+
+// continued puts the seed of an open run first.
+func continued(set string, steps []Step, j database.Journal) ([]Step, error) {
+	for i, s := range steps {
+		if sameRun(&j, s) {
+			s.resume = &j
+			return slices.Insert(slices.Delete(steps, i, i+1), 0, s), nil
+		}
+	}
+	return nil, &InterruptedError{Set: set, Journal: j, Problem: "finish it first (up), then run the development data"}
 }

@@ -32,8 +32,11 @@ type Status struct {
 	Database string
 	// Version is the newest applied one, NilVersion if there is none.
 	Version int64
-	// Dirty reports that an earlier migration stopped part-way.
+	// Dirty reports that a run is open: something of a migration has happened that is not
+	// recorded yet.
 	Dirty bool
+	// Interrupted is that run, nil for none.
+	Interrupted *database.Journal
 	// Migrations are all versions that the set or the database has, in order.
 	Migrations []MigrationStatus
 	// Repeatables are all repeatable scripts that the set has or that ran, by name.
@@ -81,6 +84,7 @@ func (m *Migrator) Status(ctx context.Context) (*Status, error) {
 	}
 	s := &Status{Set: m.set.Name(), Database: st.Database, Settings: st.Settings, Repeatables: m.repeatables(st)}
 	s.Version, s.Dirty = st.Version()
+	s.Interrupted = st.Interrupted
 	v := viewOf(m.set, st.Applied)
 	for _, step := range v.repeats(st.Repeated) {
 		s.repeats = append(s.repeats, step.Name)

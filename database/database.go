@@ -110,6 +110,9 @@ type LockOptions struct {
 	// is known that somebody else holds it. The zero Holder means that the database can't
 	// tell who.
 	Waiting func(Holder)
+	// Blocked is called, from any goroutine, when a statement of a Run is found waiting for somebody else's transaction, and
+	// again as long as it does, where the database can tell.
+	Blocked func(Holder)
 }
 
 // Holder is who holds a migration lock, as far as the database can tell.
@@ -131,6 +134,9 @@ type Batch interface {
 	// batch's own events made of it: a State that says otherwise tells that a setting
 	// was changed meanwhile. It costs no question to the server.
 	Head() int64
+	// Interrupted reports whether a run of the set was open when the lock was taken. It costs no
+	// question to the server.
+	Interrupted() bool
 	// State is Database.State as it stands under the lock, with what the batch has
 	// recorded. What is queued is executed first, and its error may come here.
 	State(ctx context.Context) (*State, error)
@@ -145,7 +151,7 @@ type Batch interface {
 	// Record appends an event of the batch's set to the history, with the texts it is
 	// given. Where StartedAt is zero it fills in, by the database's clock if it has one,
 	// when the batch began or the event before was recorded, and the Duration from then
-	// to now.
+	// to now. Where a run of the set is open and the event ends it (Journal.EndedBy), it is open no more.
 	Record(ctx context.Context, e Event) error
 	// Reset empties the target, and records that: nothing of any set is applied any more. It
 	// drops everything in the schema of Whimbrel's tables, and in the given schemas as far as
@@ -174,26 +180,46 @@ type Batch interface {
 	Rollback(ctx context.Context) error
 }
 
-// Run holds the lock of a set while statements that cannot be in a transaction
-// run one by one.
+// Run holds the lock of a set while the statements of a script run one by one, since they
+// can't all be in one transaction. What it has done is in the set's journal. Whoever uses it
+// says before a statement that can't be in a transaction that it begins (Journal, with what
+// Before returned), and afterwards that it is done; of any other the mark is written
+// in the statement's own transaction (Exec).
 type Run interface {
 	// Head and State are as in Batch. After Record Head is what the run's own events made
-	// of it.
+	// of it. State has the journal as this Run found it or wrote it. Once Guard has returned, no
+	// earlier Run of the set writes anything any more.
 	Head() int64
 	State(ctx context.Context) (*State, error)
-	// Exec runs one statement of s outside of any transaction and waits for it, under
+	// Journal makes j the set's open run, whatever was there, and is durable when it
+	// returns. Where j is nil, no run is open any more. It is an error while a transaction that the script opened
+	// is still open. An error that is ErrFenced says that another Run has taken the set over.
+	Journal(ctx context.Context, j *Journal) error
+	// Before returns what the target holds of what a statement may change, for Outcome. It is
+	// text that belongs to the driver.
+	Before(ctx context.Context, st sqltext.Statement) (string, error)
+	// Exec runs one statement of s and waits for it, under
 	// the timeouts that the directives of s ask for. data is what follows a
-	// COPY … FROM stdin, else nil. The error is a *StatementError,
-	// or a *LockLostError when the lock was lost before or while the statement ran; the
-	// statement was then not begun, or cancelled. A transaction that the script opens itself is the
+	// COPY … FROM stdin, else nil. Where done is nil it runs outside of any transaction, or in the one that
+	// the script has opened itself. Otherwise it runs in a transaction of its own, which also makes
+	// done the set's journal; the COMMIT of a transaction that the script has opened makes it so in that one. The error
+	// is a *StatementError; or one that is ErrNoTransaction, when done is not nil and the statement can't be in a transaction;
+	// or a *LockLostError when the lock was lost before or while the statement ran: the
+	// statement was then not begun, or cancelled. After an error nothing of a statement with done has
+	// happened, unless it is a *CommitUnknownError: the journal tells. A transaction that the script opens itself is the
 	// script's until it ends it. What the statement changes in the session lasts until Close.
-	Exec(ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader) error
-	// Record appends an event of the run's set to the history, makes it durable, and returns it as the
-	// history has it. It is an error while a transaction that the script opened is
-	// still open.
-	Record(ctx context.Context, e Event) (Event, error)
+	Exec(ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader, done *Journal) error
+	// Outcome tells what became of a statement that another Run, or this one, has begun and of
+	// which it is not known whether it has happened; before is what Before returned then. As
+	// long as the server is still at it, it waits, and returns a *LockedError when that takes longer than
+	// opts.Timeout. It changes nothing.
+	Outcome(ctx context.Context, st sqltext.Statement, before string, opts LockOptions) (*Outcome, error)
+	// Record appends events of the run's set to the history, in one transaction, makes them durable, and returns them as the
+	// history has them. In the same transaction it ends the open run, if one of the events does: see Journal.EndedBy. It is an
+	// error while a transaction that the script opened is still open.
+	Record(ctx context.Context, events ...Event) ([]Event, error)
 	// Close puts the session back, rolls back a transaction that the script left open,
-	// and releases the lock. It can be called more
+	// and releases the lock. A run that is open stays so. It can be called more
 	// than once, and with a context that is done.
 	Close(ctx context.Context) error
 }

@@ -13,7 +13,8 @@ type Direction string
 // What events do. Up, Mark and Baseline make a version applied; Down and Forget make it
 // not applied; Accept changes the checksum that an applied version is compared with. The
 // others belong to no version and have NilVersion: Repeat and Seed to a script by name,
-// Reset to the whole set, Drift and Metadata to the whole target, Setting to the setting that is named.
+// Reset to the whole set, Drift and Metadata to the whole target, Setting to the setting that is named. Resolve
+// has the version of the run.
 const (
 	Up       Direction = "up"
 	Down     Direction = "down"
@@ -27,6 +28,7 @@ const (
 	Drift    Direction = "drift"    // the schema was accepted as it is: UpText makes it
 	Setting  Direction = "setting"  // a setting was changed
 	Metadata Direction = "metadata" // the metadata was changed: the name says how
+	Resolve  Direction = "resolve"  // somebody said what became of a statement of an open run: the note says what
 )
 
 // Event is one entry of the history. The history is append-only: nothing ever
@@ -71,7 +73,7 @@ type State struct {
 	// Database is the target's name, as its server or its file says it.
 	Database string
 	// Head grows with every event of the set or of Whimbrel's own set; 0 for none. As
-	// the history is append-only, two States with one Head are equal. The newest id alone
+	// the history is append-only, two States with one Head are equal, apart from an open run. The newest id alone
 	// is enough only where no event can become visible below one that is visible
 	// already: an UpdateSetting may come and go while a batch is open, and a database that
 	// hands out ids before the commit then shows the higher one first.
@@ -81,20 +83,21 @@ type State struct {
 	// Repeated and Seeded are, by name, the repeatable and the seed scripts that ran, as
 	// they were when they ran last.
 	Repeated, Seeded map[string]Applied
-	// Dirty reports that an earlier migration stopped part-way.
-	Dirty bool
+	// Interrupted is the set's open run: one that stopped part-way, or that a process is at
+	// now. It is nil where there is none.
+	Interrupted *Journal
 	// Settings has every declared setting: as stored, or its default.
 	Settings Settings
 }
 
 // Version returns the newest applied version, [NilVersion] if there is none, and
-// whether an earlier migration stopped part-way.
+// whether a run is open, so that something of a migration has happened that is not recorded yet.
 func (s *State) Version() (version int64, dirty bool) {
 	v, ok := s.Applied.Last()
 	if !ok {
-		return NilVersion, s.Dirty
+		v = NilVersion
 	}
-	return v, s.Dirty
+	return v, s.Interrupted != nil
 }
 
 // Clone returns a copy that Fold can change.
@@ -110,6 +113,9 @@ func (s *State) Clone() *State {
 func (s *State) Fold(e Event) {
 	if s.Applied == nil {
 		s.Applied = &Migrations{}
+	}
+	if s.Interrupted != nil && s.Interrupted.EndedBy(e) {
+		s.Interrupted = nil
 	}
 	switch e.Direction {
 	case Up, Mark, Baseline:

@@ -83,9 +83,9 @@ func TestStateVersion(t *testing.T) {
 		dirty bool
 	}{
 		{database.State{}, database.NilVersion, false},
-		{database.State{Applied: versions(), Dirty: true}, database.NilVersion, true},
+		{database.State{Applied: versions(), Interrupted: &database.Journal{}}, database.NilVersion, true},
 		{database.State{Applied: versions(0)}, 0, false},
-		{database.State{Applied: versions(9, 3), Dirty: true}, 9, true},
+		{database.State{Applied: versions(9, 3), Interrupted: &database.Journal{}}, 9, true},
 	} {
 		if v, dirty := tt.st.Version(); v != tt.want || dirty != tt.dirty {
 			t.Errorf("Version of %d = %d, %v", tt.st.Applied.Versions(), v, dirty)

@@ -173,8 +173,8 @@ type alteredRun struct {
 
 	head   func() int64
 	state  func(context.Context) (*database.State, error)
-	exec   func(context.Context, *migration.Script, sqltext.Statement, io.Reader) error
-	record func(context.Context, database.Event) (database.Event, error)
+	exec   func(context.Context, *migration.Script, sqltext.Statement, io.Reader, *database.Journal) error
+	record func(context.Context, ...database.Event) ([]database.Event, error)
 	close  func(context.Context) error
 }
 
@@ -184,12 +184,12 @@ func (r *alteredRun) State(ctx context.Context) (*database.State, error) {
 	return or(r.state, r.Run.State)(ctx)
 }
 
-func (r *alteredRun) Exec(ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader) error {
-	return or(r.exec, r.Run.Exec)(ctx, s, st, data)
+func (r *alteredRun) Exec(ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader, done *database.Journal) error {
+	return or(r.exec, r.Run.Exec)(ctx, s, st, data, done)
 }
 
-func (r *alteredRun) Record(ctx context.Context, e database.Event) (database.Event, error) {
-	return or(r.record, r.Run.Record)(ctx, e)
+func (r *alteredRun) Record(ctx context.Context, events ...database.Event) ([]database.Event, error) {
+	return or(r.record, r.Run.Record)(ctx, events...)
 }
 
 func (r *alteredRun) Close(ctx context.Context) error { return or(r.close, r.Run.Close)(ctx) }

@@ -182,7 +182,7 @@ func (c *check) tryExec(r database.Run, ctx context.Context, s *migration.Script
 		if err != nil {
 			return err
 		}
-		if err := r.Exec(ctx, s, st, nil); err != nil {
+		if err := r.Exec(ctx, s, st, nil, nil); err != nil {
 			return err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -73,7 +74,7 @@ var batchMutants = []mutant{
 				return err
 			}
 			defer r.Close(ctx)
-			return statements(s, func(st sqltext.Statement) error { return r.Exec(ctx, s, st, nil) })
+			return statements(s, func(st sqltext.Statement) error { return r.Exec(ctx, s, st, nil, nil) })
 		}
 	}),
 	ofBatch("State is what others see", batchState, func(b *alteredBatch) {
@@ -294,10 +295,10 @@ var batchMutants = []mutant{
 }
 
 // execs alters what a run executes.
-func execs(alter func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader) error) func(*alteredRun) {
+func execs(alter func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader, done *database.Journal) error) func(*alteredRun) {
 	return func(r *alteredRun) {
-		r.exec = func(ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader) error {
-			return alter(r, ctx, s, st, data)
+		r.exec = func(ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader, done *database.Journal) error {
+			return alter(r, ctx, s, st, data, done)
 		}
 	}
 }
@@ -313,47 +314,47 @@ var runMutants = []mutant{
 	}),
 	ofRun("statements stand after Close", runExec, func(r *alteredRun) {
 		begun := false
-		r.exec = func(ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader) error {
+		r.exec = func(ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader, done *database.Journal) error {
 			if begin, err := sqltext.Split("BEGIN", sqltext.PostgreSQL, sqltext.Options{}); err == nil && !begun && st.Tx == sqltext.TxAny {
 				begun = true
-				r.Run.Exec(ctx, s, begin[0], nil)
+				r.Run.Exec(ctx, s, begin[0], nil, nil)
 			}
-			return r.Run.Exec(ctx, s, st, data)
+			return r.Run.Exec(ctx, s, st, data, done)
 		}
 	}),
-	ofRun("COPY has no data", runCopy, execs(func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader) error {
+	ofRun("COPY has no data", runCopy, execs(func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader, done *database.Journal) error {
 		if data != nil {
 			io.Copy(io.Discard, data)
 		}
-		return r.Run.Exec(ctx, s, st, nil)
+		return r.Run.Exec(ctx, s, st, nil, done)
 	})),
-	ofRun("a statement's error in a run is any error", runExecError, execs(func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader) error {
-		if err := r.Run.Exec(ctx, s, st, data); err != nil && !isContext(err) {
+	ofRun("a statement's error in a run is any error", runExecError, execs(func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader, done *database.Journal) error {
+		if err := r.Run.Exec(ctx, s, st, data, done); err != nil && !isContext(err) {
 			return errors.New(err.Error())
 		}
 		return nil
 	})),
-	ofRun("transaction control is passed over", runTransaction, execs(func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader) error {
+	ofRun("transaction control is passed over", runTransaction, execs(func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader, done *database.Journal) error {
 		if st.Tx.Control() {
 			return nil
 		}
-		return r.Run.Exec(ctx, s, st, data)
+		return r.Run.Exec(ctx, s, st, data, done)
 	})),
-	ofRun("SET is passed over", runSession, execs(func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader) error {
+	ofRun("SET is passed over", runSession, execs(func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader, done *database.Journal) error {
 		if strings.HasPrefix(st.Text, "SET ") {
 			return nil
 		}
-		return r.Run.Exec(ctx, s, st, data)
+		return r.Run.Exec(ctx, s, st, data, done)
 	})),
-	ofRun("statements run in a transaction", guardLocks, execs(func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader) error {
+	ofRun("statements run in a transaction", guardLocks, execs(func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader, done *database.Journal) error {
 		if st.Tx == sqltext.TxNever {
 			return &database.StatementError{Pos: st.Pos, Code: "25001", Message: "cannot run inside a transaction block"}
 		}
-		return r.Run.Exec(ctx, s, st, data)
+		return r.Run.Exec(ctx, s, st, data, done)
 	})),
 	ofRun("the lock is held while a statement runs, and not longer", runHolds, func(r *alteredRun) {
-		r.exec = func(ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader) error {
-			err := r.Run.Exec(ctx, s, st, data)
+		r.exec = func(ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader, done *database.Journal) error {
+			err := r.Run.Exec(ctx, s, st, data, done)
 			r.Run.Close(ctx)
 			if next, gerr := r.db.Database.Guard(ctx, r.set+" ", database.LockOptions{}); gerr == nil {
 				r.Run = next
@@ -362,20 +363,23 @@ var runMutants = []mutant{
 		}
 	}),
 	ofRun("the note of a run's event is lost", runRecord, func(r *alteredRun) {
-		r.record = func(ctx context.Context, e database.Event) (database.Event, error) {
-			e.Note = ""
-			return r.Run.Record(ctx, e)
+		r.record = func(ctx context.Context, events ...database.Event) ([]database.Event, error) {
+			events = slices.Clone(events)
+			for i := range events {
+				events[i].Note = ""
+			}
+			return r.Run.Record(ctx, events...)
 		}
 	}),
 	ofRun("Record returns what it was given", runRecord, func(r *alteredRun) {
-		r.record = func(ctx context.Context, e database.Event) (database.Event, error) {
-			_, err := r.Run.Record(ctx, e)
-			return e, err
+		r.record = func(ctx context.Context, events ...database.Event) ([]database.Event, error) {
+			_, err := r.Run.Record(ctx, events...)
+			return events, err
 		}
 	}),
 	ofRun("Record says nothing of an open transaction", runRecordTx, func(r *alteredRun) {
-		r.record = func(ctx context.Context, e database.Event) (database.Event, error) {
-			got, err := r.Run.Record(ctx, e)
+		r.record = func(ctx context.Context, events ...database.Event) ([]database.Event, error) {
+			got, err := r.Run.Record(ctx, events...)
 			if err != nil && strings.Contains(err.Error(), "opened a transaction") {
 				err = nil
 			}
@@ -388,7 +392,7 @@ var runMutants = []mutant{
 	ofRun("Close commits what the script left open", runClose, func(r *alteredRun) {
 		r.close = func(ctx context.Context) error {
 			if commit, err := sqltext.Split("COMMIT", sqltext.PostgreSQL, sqltext.Options{}); err == nil {
-				r.Run.Exec(ctx, text(""), commit[0], nil)
+				r.Run.Exec(ctx, text(""), commit[0], nil, nil)
 			}
 			return r.Run.Close(ctx)
 		}

@@ -107,7 +107,7 @@ func runRecords(c *check) {
 		e.Set = "somebody else's"
 		got, err := r.Record(c.ctx, e)
 		c.ok(err, "Run.Record")
-		returned = append(returned, got)
+		returned = append(returned, got...)
 		events := c.history(c.db(), database.HistoryQuery{Texts: true})
 		c.that(len(events) == int(v)+1, "after %d calls of Record another process sees %d events", v+1, len(events))
 		c.isKept(events[v], kept("s", e, true))
@@ -231,9 +231,9 @@ func copyInRun(c *check) {
 		}
 		c.ok(err, "reading the script")
 		if st.Kind == sqltext.CopyIn {
-			err = r.Exec(c.ctx, s, st, database.CopyData(next))
+			err = r.Exec(c.ctx, s, st, database.CopyData(next), nil)
 		} else {
-			err = r.Exec(c.ctx, s, st, nil)
+			err = r.Exec(c.ctx, s, st, nil, nil)
 		}
 		c.ok(err, "Run.Exec of "+st.Text)
 	}

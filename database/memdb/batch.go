@@ -63,6 +63,8 @@ func (b *batch) Head() int64 {
 	return b.hold.head + head(b.recorded, b.set)
 }
 
+func (b *batch) Interrupted() bool { return b.hold.interrupted }
+
 func (b *batch) State(ctx context.Context) (*database.State, error) {
 	if err := b.enter(ctx, OpBatchState); err != nil {
 		return nil, err

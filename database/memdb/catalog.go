@@ -23,7 +23,7 @@ func (d *Database) Snapshot(ctx context.Context, opts catalog.Options) (*catalog
 	if opts.Schemas != nil {
 		return catalog.New(d.Dialect().String(), "", nil), nil
 	}
-	return catalog.New(d.Dialect().String(), "", d.target.live.objects()), nil
+	return d.snapshot(), nil
 }
 
 func (c *content) objects() (objects []catalog.Object) {
@@ -46,6 +46,9 @@ func (c *content) objects() (objects []catalog.Object) {
 		on, columns := c.indexes[name], c.defined["index "+name]
 		o := catalog.Object{Kind: catalog.Index, Of: on, Name: name, SQL: []string{"CREATE INDEX " + quote(name) + " ON " + quote(on) + " (" + columns + ")"}}
 		o.Set("columns", columns)
+		if c.invalid[name] {
+			o.Set("valid", "no")
+		}
 		o.Needs = []string{(&catalog.Object{Kind: catalog.Table, Name: on}).ID()}
 		objects = append(objects, o)
 	}

@@ -52,11 +52,14 @@ func (d *Database) State(ctx context.Context, set string) (*database.State, erro
 func (t *Target) state(own tables, set string, more []database.Event) *database.State {
 	l := t.ledger(own, false)
 	events := append(slices.Clip(l.events), more...)
-	st := &database.State{Set: set, Database: Name, Head: head(events, set), Applied: &database.Migrations{}, Dirty: t.dirty[set]}
+	st := &database.State{Set: set, Database: Name, Head: head(events, set), Applied: &database.Migrations{}}
 	for _, e := range events {
 		if e.Set == set {
 			st.Fold(e)
 		}
+	}
+	if j, ok := l.journals[set]; ok && j.Open() && !ends(more, &j) {
+		st.Interrupted = &j
 	}
 	var stored []database.StoredSetting
 	for _, s := range l.settings {
@@ -200,8 +203,18 @@ func (d *Database) keep(e database.Event) database.Event {
 	return e
 }
 
-// add makes events visible. mu is held.
+// ends reports whether one of the events ends a run.
+func ends(events []database.Event, j *database.Journal) bool {
+	return slices.ContainsFunc(events, func(e database.Event) bool { return j.EndedBy(e) })
+}
+
+// add makes events visible, and ends the runs that they end. mu is held.
 func (l *ledger) add(events ...database.Event) {
+	for _, e := range events {
+		if j, ok := l.journals[e.Set]; ok && j.EndedBy(e) {
+			delete(l.journals, e.Set)
+		}
+	}
 	l.events = append(l.events, events...)
 	slices.SortFunc(l.events, func(a, b database.Event) int { return cmp.Compare(a.ID, b.ID) })
 }

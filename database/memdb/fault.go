@@ -27,6 +27,9 @@ const (
 	OpBatchRollback    = "Batch.Rollback"
 	OpRunState         = "Run.State"
 	OpRunExec          = "Run.Exec"
+	OpRunJournal       = "Run.Journal"
+	OpRunBefore        = "Run.Before"
+	OpRunOutcome       = "Run.Outcome"
 	OpRunRecord        = "Run.Record"
 	OpRunClose         = "Run.Close"
 )
@@ -41,6 +44,15 @@ var ErrKilled = errors.New("memdb: the process was killed")
 var (
 	ErrCommitted    = errors.New("memdb: the answer to COMMIT was lost")
 	ErrNotCommitted = errors.New("memdb: COMMIT was lost")
+)
+
+// ErrDone, when a hook returns it for OpRunExec, OpRunJournal or OpRunRecord, kills the process when the
+// call has done what it does and has not returned yet. ErrHalfway, for OpRunExec, kills it in the middle of
+// a statement that can't be in a transaction: CREATE INDEX CONCURRENTLY leaves an invalid
+// index behind.
+var (
+	ErrDone    = errors.New("memdb: the process was killed when it was done")
+	ErrHalfway = errors.New("memdb: the process was killed halfway")
 )
 
 // SetHook has fn called before each call of this Database, its Batches and Runs, with

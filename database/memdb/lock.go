@@ -26,6 +26,8 @@ type hold struct {
 	lock *lock
 	over bool
 	head int64
+	// interrupted says that a run of the set was open.
+	interrupted bool
 }
 
 // acquire takes the lock of a set, and makes Whimbrel's tables.
@@ -98,7 +100,10 @@ func (d *Database) tryLock(key lockKey, op string) (*hold, *lock, error) {
 		return nil, held, nil
 	}
 	h := d.hold(key, op)
-	h.head = head(t.ledger(d.own, true).events, key.set)
+	l := t.ledger(d.own, true)
+	h.head = head(l.events, key.set)
+	j, ok := l.journals[key.set]
+	h.interrupted = ok && j.Open()
 	return h, nil, nil
 }
 

@@ -50,7 +50,6 @@ type Target struct {
 	locks    map[lockKey]*lock
 	lastID   int64
 	openings int64
-	dirty    map[string]bool
 	queued   bool
 }
 
@@ -66,7 +65,8 @@ func tablesOf(opts database.Options) tables {
 type ledger struct {
 	events   []database.Event // by ID
 	settings map[string]database.StoredSetting
-	facts    []fact // the metadata
+	facts    []fact                      // the metadata
+	journals map[string]database.Journal // the open run of each set
 }
 
 // New returns an empty Target.
@@ -75,7 +75,6 @@ func New() *Target {
 		live:    newContent(),
 		ledgers: map[tables]*ledger{},
 		locks:   map[lockKey]*lock{},
-		dirty:   map[string]bool{},
 	}
 }
 
@@ -118,13 +117,6 @@ func (t *Target) Queue(on bool) {
 	t.queued = on
 }
 
-// SetDirty makes the States of a set say that a migration stopped part-way.
-func (t *Target) SetDirty(set string, dirty bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.dirty[set] = dirty
-}
-
 // Tables returns the names of the tables that scripts made, in alphabetical order.
 func (t *Target) Tables(ctx context.Context) ([]string, error) {
 	t.mu.Lock()
@@ -142,6 +134,13 @@ func (t *Target) OwnTables(ctx context.Context) ([]string, error) {
 	}
 	slices.Sort(names)
 	return names, ctx.Err()
+}
+
+// Invalid returns the names of the indexes that are invalid, in alphabetical order.
+func (t *Target) Invalid(ctx context.Context) ([]string, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Sorted(maps.Keys(t.live.invalid)), ctx.Err()
 }
 
 // Indexes returns the names of the indexes, in alphabetical order.
@@ -187,7 +186,7 @@ func (tx Tx) Rows(table string) ([]string, error) { return tx.rows(table) }
 func (t *Target) ledger(own tables, write bool) *ledger {
 	l := t.ledgers[own]
 	if l == nil {
-		l = &ledger{settings: map[string]database.StoredSetting{}}
+		l = &ledger{settings: map[string]database.StoredSetting{}, journals: map[string]database.Journal{}}
 		if write {
 			t.ledgers[own] = l
 		}

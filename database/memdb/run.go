@@ -37,13 +37,15 @@ func (r *run) State(ctx context.Context) (*database.State, error) {
 	return r.db.target.state(r.db.own, r.set, nil), nil
 }
 
-func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader) error {
-	if err := r.enter(ctx, OpRunExec); err != nil {
+func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader, done *database.Journal) (err error) {
+	end, err := r.enterUntil(ctx, OpRunExec)
+	if err != nil {
 		return err
 	}
-	ctx, done := limit(ctx, s.Directives)
-	defer done()
-	if err := r.exec(ctx, st, data); err != nil {
+	defer func() { err = r.left(end, err) }()
+	ctx, stop := limit(ctx, s.Directives)
+	defer stop()
+	if err := r.exec(ctx, st, data, done, end == ErrHalfway); err != nil {
 		if errors.Is(err, ErrKilled) {
 			return &database.LockLostError{Set: r.set, Err: err}
 		}
@@ -52,7 +54,7 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 	return nil
 }
 
-func (r *run) exec(ctx context.Context, st sqltext.Statement, data io.Reader) error {
+func (r *run) exec(ctx context.Context, st sqltext.Statement, data io.Reader, done *database.Journal, halfway bool) error {
 	switch st.Kind {
 	case sqltext.SQL, sqltext.CopyIn:
 	default:
@@ -61,7 +63,10 @@ func (r *run) exec(ctx context.Context, st sqltext.Statement, data io.Reader) er
 	if st.Tx.Control() {
 		r.db.target.mu.Lock()
 		defer r.db.target.mu.Unlock()
-		return r.control(st)
+		return r.control(st, done)
+	}
+	if st.Tx == sqltext.TxNever && done != nil {
+		return fmt.Errorf("%w: %s", database.ErrNoTransaction, st.Why)
 	}
 	do, err := r.db.run(ctx, st, data, r.session)
 	if err != nil {
@@ -72,8 +77,13 @@ func (r *run) exec(ctx context.Context, st sqltext.Statement, data io.Reader) er
 	switch {
 	case r.hold.over:
 		return ErrKilled
+	case r.own == nil && halfway:
+		return r.db.target.live.halfway(st, do)
 	case r.own == nil:
-		return do(r.db.target.live)
+		if err := do(r.db.target.live); err != nil {
+			return err
+		}
+		return r.keep(done)
 	case st.Tx == sqltext.TxNever:
 		return sqlError("25001", "%s cannot run inside a transaction block", st.Why)
 	}
@@ -85,7 +95,7 @@ func (r *run) exec(ctx context.Context, st sqltext.Statement, data io.Reader) er
 }
 
 // control is the transaction control of a script. mu is held.
-func (r *run) control(st sqltext.Statement) error {
+func (r *run) control(st sqltext.Statement, done *database.Journal) error {
 	switch {
 	case st.Tx == sqltext.TxBegin && r.own == nil:
 		r.own, r.all = r.db.target.live.clone(), nil
@@ -104,24 +114,29 @@ func (r *run) control(st sqltext.Statement) error {
 		}
 	}
 	r.db.target.live = next
-	return nil
+	return r.keep(done)
 }
 
-func (r *run) Record(ctx context.Context, e database.Event) (database.Event, error) {
-	if err := r.enter(ctx, OpRunRecord); err != nil {
-		return database.Event{}, err
+func (r *run) Record(ctx context.Context, events ...database.Event) (recorded []database.Event, err error) {
+	end, err := r.enterUntil(ctx, OpRunRecord)
+	if err != nil {
+		return nil, err
 	}
-	e.Set = r.set
+	defer func() { err = r.left(end, err) }()
 	r.db.target.mu.Lock()
 	defer r.db.target.mu.Unlock()
 	if r.own != nil {
-		return database.Event{}, errors.New("memdb: the script has opened a transaction and not ended it")
+		return nil, errOwn
 	}
 	l := r.db.target.ledger(r.db.own, true)
-	e = r.db.keep(e)
-	l.add(e)
-	r.hold.head++
-	return e, nil
+	for _, e := range events {
+		e.Set = r.set
+		e = r.db.keep(e)
+		l.add(e)
+		r.hold.head++
+		recorded = append(recorded, e)
+	}
+	return recorded, nil
 }
 
 func (r *run) Close(context.Context) error {
@@ -148,4 +163,25 @@ func (r *run) enter(ctx context.Context, op string) error {
 		return errOver
 	}
 	return nil
+}
+
+// enterUntil is enter for a call that can be killed after it has done what it does: then it
+// returns what the hook said. An error without that has done nothing.
+func (r *run) enterUntil(ctx context.Context, op string) (end, err error) {
+	err = r.enter(ctx, op)
+	for _, end := range []error{ErrDone, ErrHalfway} {
+		if errors.Is(err, end) {
+			return end, nil
+		}
+	}
+	return nil, err
+}
+
+// left ends a call that enterUntil began.
+func (r *run) left(end, err error) error {
+	if end == nil {
+		return err
+	}
+	r.db.Kill()
+	return &database.LockLostError{Set: r.set, Err: ErrKilled}
 }

@@ -21,6 +21,7 @@ type content struct {
 	tables   map[string]*table
 	indexes  map[string]string // the table of each
 	comments map[metadata.Name]string
+	invalid  map[string]bool   // indexes that a CREATE INDEX CONCURRENTLY has left behind
 	defined  map[string]string // what stood in the parentheses: of tables by "table name", of indexes by "index name"
 }
 
@@ -30,11 +31,11 @@ type table struct {
 }
 
 func newContent() *content {
-	return &content{tables: map[string]*table{}, indexes: map[string]string{}, defined: map[string]string{}, comments: map[metadata.Name]string{}}
+	return &content{tables: map[string]*table{}, indexes: map[string]string{}, invalid: map[string]bool{}, defined: map[string]string{}, comments: map[metadata.Name]string{}}
 }
 
 func (c *content) clone() *content {
-	return &content{tables: maps.Clone(c.tables), indexes: maps.Clone(c.indexes), defined: maps.Clone(c.defined), comments: maps.Clone(c.comments)}
+	return &content{tables: maps.Clone(c.tables), indexes: maps.Clone(c.indexes), invalid: maps.Clone(c.invalid), defined: maps.Clone(c.defined), comments: maps.Clone(c.comments)}
 }
 
 func (c *content) rows(name string, err error) ([]string, error) {
@@ -105,9 +106,9 @@ var forms = []form{
 	}),
 	stmt(`INSERT INTO NAME VALUES\s*\((.*)\)`, func(m []string, _ session) (change, error) { return insert(unquote(m[1]), m[2]), nil }),
 	stmt(`DELETE FROM NAME`, func(m []string, _ session) (change, error) { return deleteAll(unquote(m[1])), nil }),
-	stmt(`CREATE INDEX(?: CONCURRENTLY)? NAME ON NAME\s*\((.*)\)`, func(m []string, _ session) (change, error) {
+	{createIndexForm, func(m []string, _ session) (change, error) {
 		return createIndex(unquote(m[1]), unquote(m[2]), m[3]), nil
-	}),
+	}},
 	stmt(`DROP INDEX(?: CONCURRENTLY)? NAME`, func(m []string, _ session) (change, error) { return dropIndex(unquote(m[1])), nil }),
 	stmt(`SET NAME(?:\s*=\s*| TO )(\S.*)`, func(m []string, s session) (change, error) {
 		s[strings.ToLower(m[1])] = strings.Trim(strings.TrimSpace(m[2]), "'")
@@ -117,9 +118,10 @@ var forms = []form{
 }
 
 var (
-	copyForm    = stmt(`COPY NAME FROM stdin`, nil).re
-	noticeForm  = stmt(`NOTICE '(.*)'`, nil).re
-	foreverForm = stmt(`SELECT forever\(\)`, nil).re
+	createIndexForm = stmt(`CREATE INDEX(?: CONCURRENTLY)? NAME ON NAME\s*\((.*)\)`, nil).re
+	copyForm        = stmt(`COPY NAME FROM stdin`, nil).re
+	noticeForm      = stmt(`NOTICE '(.*)'`, nil).re
+	foreverForm     = stmt(`SELECT forever\(\)`, nil).re
 )
 
 func unquote(name string) string {
@@ -210,6 +212,7 @@ func dropIndex(name string) change {
 			return sqlError("42704", "index %q does not exist", name)
 		}
 		delete(c.indexes, name)
+		delete(c.invalid, name)
 		return nil
 	}
 }

@@ -62,6 +62,8 @@ func (b *batch) Head() int64 {
 	return b.head.sum()
 }
 
+func (b *batch) Interrupted() bool { return b.head.journal > 1 }
+
 func (b *batch) Recorded() []database.Event {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -206,7 +208,11 @@ func (b *batch) Record(ctx context.Context, e database.Event) error {
 	if b.scripts > 1 {
 		since = sinceMark
 	}
-	return b.add(ctx, b.after(b.db.recordQuery(b.schema, e, since, func(e database.Event) { b.recorded = append(b.recorded, e) }))...)
+	queries := []query{b.db.recordQuery(b.schema, e, since, func(e database.Event) { b.recorded = append(b.recorded, e) })}
+	if b.head.journal > 0 {
+		queries = append(queries, b.endQuery(e))
+	}
+	return b.add(ctx, b.after(queries...)...)
 }
 
 // after makes the errors of what follows a script say so.

@@ -238,7 +238,7 @@ func (db *Database) readState(ctx context.Context, c *conn, schema, set string) 
 	case err != nil && ctx.Err() != nil:
 		return nil, err
 	case missingTable(err) && r.hasHistory:
-		return nil, fmt.Errorf("the history is there, but not its table %q: %w", db.names.Settings, err)
+		return nil, fmt.Errorf("the history is there, but not its table %q or %q: %w", db.names.Settings, db.names.Journal, err)
 	case missingTable(err):
 		return r.st, errNoHistory
 	case err != nil:
@@ -271,7 +271,7 @@ FROM (SELECT ` + firstSchema + ` AS s, pg_catalog.to_regclass(` + named + `)::oi
 	return q
 }
 
-// stateQuery reads the events of the set and of Whimbrel's own, and the settings, which
+// stateQuery reads the events of the set and of Whimbrel's own, and the settings and the open run, which
 // have no id: in one statement, so that they are of one moment.
 func (db *Database) stateQuery(schema, set string, r *stateReader) query {
 	return query{
@@ -279,12 +279,17 @@ func (db *Database) stateQuery(schema, set string, r *stateReader) query {
 FROM ` + table(schema, db.names.History) + ` WHERE set_name IN ($1, '` + migration.ReservedSet + `')
 UNION ALL SELECT NULL, NULL, NULL, name, value, reason, changed_by, NULL, changed_at, (extract(epoch FROM until) * 1000000)::bigint
 FROM ` + table(schema, db.names.Settings) + ` WHERE until IS NULL OR until > pg_catalog.clock_timestamp()
+UNION ALL SELECT NULL, true, NULL, pg_catalog.to_json(j)::text, NULL, NULL, NULL, NULL, NULL, NULL
+FROM ` + table(schema, db.names.Journal) + ` j WHERE set_name = $1 AND ` + isOpen + `
 ORDER BY 1`,
 		args:    []arg{text(set)},
 		formats: []int16{0, 0, 0, 0, 0, 0, 0, 0, 1, 0},
 		fail:    db.notOurs,
 		row: func(row *row) error {
-			if row.values[0] == nil {
+			switch {
+			case row.values[0] == nil && row.values[1] != nil:
+				return r.journal(row)
+			case row.values[0] == nil:
 				return r.setting(row)
 			}
 			return r.event(row)
@@ -305,6 +310,7 @@ type stateReader struct {
 	st         *database.State
 	stored     []database.StoredSetting
 	head       head
+	open       *database.Journal
 	elsewhere  bool
 	hasHistory bool
 }
@@ -316,6 +322,7 @@ type stateReader struct {
 type head struct {
 	mine, own int64
 	tables    int64 // the version of Whimbrel's own tables
+	journal   int64 // 1 if a Run has left its claim, 2 if a run is open
 }
 
 func (h head) sum() int64 { return h.mine + h.own }
@@ -338,6 +345,12 @@ func (r *stateReader) setting(row *row) error {
 	}
 	r.stored = append(r.stored, s)
 	return row.err
+}
+
+func (r *stateReader) journal(row *row) (err error) {
+	row.next = 3
+	r.open, err = row.journal()
+	return err
 }
 
 func (r *stateReader) event(row *row) (err error) {
@@ -380,6 +393,7 @@ func (r *stateReader) finish() (*database.State, error) {
 	}
 	r.st.Head = r.head.sum()
 	r.st.Settings = database.NewSettings(r.stored...)
+	r.st.Interrupted = r.open
 	return r.st, nil
 }
 

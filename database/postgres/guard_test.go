@@ -158,7 +158,7 @@ func TestCopyInARun(t *testing.T) {
 	equal(t, "the kind of the statement", st.Kind, sqltext.CopyIn)
 	r := guard(t, db, "s")
 	var data io.Reader = database.CopyData(next)
-	e := as[*database.StatementError](t, r.Exec(background(t), s, st, data))
+	e := as[*database.StatementError](t, r.Exec(background(t), s, st, data, nil))
 	equal(t, "the line of the mistake", e.Pos.Line, 5)
 }
 

@@ -97,7 +97,7 @@ func (j job) wellAndBadly(ctx context.Context, db database.Database, v int64) er
 		}
 		for st, err := range a.All() {
 			if err == nil {
-				err = r.Exec(c, s, st, nil)
+				err = r.Exec(c, s, st, nil, nil)
 			}
 			if err != nil {
 				break

@@ -129,19 +129,19 @@ func (db *Database) forTheTransaction(c *conn) (sql string) {
 	return sql
 }
 
-// headQuery reads the newest event of the set and of Whimbrel's own, and the version of
-// Whimbrel's tables.
+// headQuery reads the newest event of the set and of Whimbrel's own, the version of
+// Whimbrel's tables, and whether a run is open.
 func (db *Database) headQuery(schema, set string, h *head) query {
 	history := table(schema, db.names.History)
 	return query{
 		// This is asked for every migration, and mostly costs what planning it costs.
-		sql: "SELECT (SELECT id FROM " + history + " WHERE set_name = $1 ORDER BY id DESC LIMIT 1), max(id), max(version) FILTER (WHERE direction = 'up') FROM " +
-			history + " WHERE set_name = '" + migration.ReservedSet + "'",
+		sql: "SELECT (SELECT id FROM " + history + " WHERE set_name = $1 ORDER BY id DESC LIMIT 1), max(id), max(version) FILTER (WHERE direction = 'up'), (SELECT 1 + (" +
+			isOpen + ")::int FROM " + table(schema, db.names.Journal) + " WHERE set_name = $1) FROM " + history + " WHERE set_name = '" + migration.ReservedSet + "'",
 		args:  []arg{text(set)},
 		often: true,
 		fail:  db.notOurs,
 		row: func(r *row) error {
-			*h = head{mine: r.number(), own: r.number(), tables: r.number()}
+			*h = head{mine: r.number(), own: r.number(), tables: r.number(), journal: r.number()}
 			return r.err
 		},
 	}

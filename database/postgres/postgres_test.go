@@ -223,7 +223,7 @@ func execAll(ctx context.Context, db database.Database, r database.Run, s *migra
 		if err != nil {
 			return err
 		}
-		if err := r.Exec(ctx, s, st, nil); err != nil {
+		if err := r.Exec(ctx, s, st, nil, nil); err != nil {
 			return err
 		}
 	}

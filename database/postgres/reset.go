@@ -320,7 +320,7 @@ func (r *resetter) record(ctx context.Context, e database.Event) error {
 	e.Version, e.Direction = database.NilVersion, database.Reset
 	for _, set := range append(added(r.out.Sets, []string{r.set}), r.set) {
 		e.Set = set
-		if err := r.add(ctx, r.db.recordQuery(r.schema, e, sinceBegin, func(e database.Event) { r.recorded = append(r.recorded, e) })); err != nil {
+		if err := r.add(ctx, r.db.recordQuery(r.schema, e, sinceBegin, func(e database.Event) { r.recorded = append(r.recorded, e) }), r.endQuery(e)); err != nil {
 			return err
 		}
 	}

@@ -3,13 +3,11 @@ package postgres
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"sync"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
@@ -60,6 +58,8 @@ type run struct {
 	names   []string
 	pooled  bool              // each statement may meet another session
 	timed   *migration.Script // whose timeouts are set
+	token   string            // with which the journal was claimed; "" before
+	journal *database.Journal // as it was written last
 
 	lost      context.Context // done when the guard is lost, with the cause
 	stopWatch func()
@@ -107,13 +107,11 @@ func (r *run) begin(ctx context.Context) error {
 		return err
 	case r.head.tables > tablesVersion:
 		return &database.TablesNewerError{Found: r.head.tables, Known: tablesVersion}
-	case r.pooled:
-		return r.head.check()
 	}
 	if err := r.head.check(); err != nil {
 		return err
 	}
-	return r.worker.pipeline(ctx, r.noticeDeadClient()...)
+	return r.worker.pipeline(ctx, append(r.noticeDeadClient(), r.claimQuery())...)
 }
 
 func (r *run) readHead(ctx context.Context) error {
@@ -139,7 +137,7 @@ func (r *run) readHead(ctx context.Context) error {
 // noticeDeadClient is for a session what forTheTransaction is for a transaction.
 func (r *run) noticeDeadClient() (qs []query) {
 	r.worker.use(func(pc *pgx.Conn) error {
-		if serverMajor(pc.PgConn()) >= 14 {
+		if serverMajor(pc.PgConn()) >= 14 && !r.pooled {
 			qs = []query{{sql: "SELECT CASE WHEN pg_catalog.version() ~* 'linux' THEN pg_catalog.set_config('client_connection_check_interval', '1000', false) END"}}
 		}
 		return nil
@@ -204,7 +202,7 @@ func (r *run) State(ctx context.Context) (*database.State, error) {
 }
 
 // Exec runs one statement by itself.
-func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader) error {
+func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader, done *database.Journal) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.over {
@@ -216,25 +214,34 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 		return err
 	}
 	var err error
-	if data != nil {
-		err = r.worker.copyIn(ctx, st, data)
+	if done != nil {
+		err = r.transact(ctx, st, data, done)
 	} else {
-		var one chunk
-		one.add(st)
-		err = r.worker.simple(ctx, &one)
+		err = r.alone(ctx, st, data)
 	}
 	r.worker.forgetPrepared() // DISCARD ALL, or a function, may have
 	return r.named(st, err)
+}
+
+// alone executes a statement outside of any transaction, or in that which the script has opened.
+func (r *run) alone(ctx context.Context, st sqltext.Statement, data io.Reader) error {
+	if data != nil {
+		return r.worker.copyIn(ctx, st, data)
+	}
+	var one chunk
+	one.add(st)
+	return r.worker.simple(ctx, &one)
 }
 
 // named makes a *database.StatementError of what broke while a statement ran.
 func (r *run) named(st sqltext.Statement, err error) error {
 	var known *database.StatementError
 	var lost *database.LockLostError
-	if err == nil || errors.As(err, &known) || errors.As(err, &lost) || !r.worker.broken() {
+	var unknown *database.CommitUnknownError
+	if err == nil || errors.As(err, &known) || errors.As(err, &lost) || errors.As(err, &unknown) || !r.worker.broken() {
 		return err
 	}
-	return &database.StatementError{Pos: st.Pos, Index: st.Index, Statement: st.Text, Message: err.Error(), Hint: "look whether the statement has happened before you run it again", Err: err}
+	return &database.StatementError{Pos: st.Pos, Index: st.Index, Statement: st.Text, Message: err.Error(), Hint: "the next attempt finds out what became of the statement, and goes on from there", Err: err}
 }
 
 // prepare sets the timeouts that a script asks for, once, and reads what the statement may
@@ -273,33 +280,43 @@ func (r *run) prepare(ctx context.Context, s *migration.Script, st sqltext.State
 	return err
 }
 
-// Record appends an event in a transaction of its own.
-func (r *run) Record(ctx context.Context, e database.Event) (database.Event, error) {
+// Record appends events in a transaction of their own.
+func (r *run) Record(ctx context.Context, events ...database.Event) ([]database.Event, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.over {
-		return e, errOver
+		return nil, errOver
 	}
 	if r.worker.inTransaction() {
-		return e, errors.New("the script has opened a transaction and left it open; it must end it")
+		return nil, errOwnTransaction
 	}
 	ctx, stop := r.under(ctx)
 	defer stop()
 	if err := r.putBack(func(qs ...query) error { return r.worker.pipeline(ctx, qs...) }); err != nil {
-		return e, err
+		return nil, err
 	}
-	e.Set = r.set
-	// Not alone: only so it can be told whether it has happened.
-	committed, err := commit(ctx, r.worker, []query{{sql: "BEGIN ISOLATION LEVEL READ COMMITTED"}, r.db.recordQuery(r.schema, e, sinceBegin, func(recorded database.Event) { e = recorded })}, func(pg *pgconn.PgError) error { return ownError("COMMIT", pg) })
+	var recorded []database.Event
+	queries := []query{{sql: "BEGIN ISOLATION LEVEL READ COMMITTED"}}
+	left := r.journal
+	for _, e := range events {
+		e.Set = r.set
+		if left != nil && left.EndedBy(e) {
+			left = nil
+		}
+		queries = append(queries, r.db.recordQuery(r.schema, e, sinceBegin, func(e database.Event) { recorded = append(recorded, e) }))
+	}
+	if left != nil {
+		kept := *left
+		left = &kept
+	}
+	committed, err := r.commit(ctx, append(queries, r.putQuery(left))...)
 	if committed {
-		r.head.mine = e.ID
+		r.journal, r.head.mine = left, recorded[len(recorded)-1].ID
 	}
-	r.worker.rollback()
-	var unknown *database.CommitUnknownError
-	if errors.As(err, &unknown) { // which is said of a batch, that can be tried again
-		err = fmt.Errorf("the connection broke while the event was recorded; the history tells whether it is: %w", unknown.Err)
+	if err != nil {
+		return nil, err
 	}
-	return e, err
+	return recorded, nil
 }
 
 // putBack makes the worker's session what it was.
@@ -338,6 +355,9 @@ func (r *run) abandon() {
 		r.stopWatch()
 	}
 	r.worker.rollback()
+	if r.token != "" && !r.journal.Open() && !r.worker.broken() {
+		_ = r.worker.within(cancelGrace, pipelined([]query{r.unclaimQuery()})) // who comes next does it otherwise
+	}
 	err := r.putBack(func(qs ...query) error {
 		if len(qs) == 0 {
 			return nil

@@ -14,7 +14,7 @@ import (
 const tablesVersion = 1
 
 // createTables are the statements that make them. %[1]s is the history, %[2]s the
-// settings.
+// settings, %[3]s the journal.
 var createTables = []string{
 	`CREATE TABLE %[1]s (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -43,6 +43,26 @@ var createTables = []string{
 	changed_by text NOT NULL,
 	changed_at timestamptz NOT NULL,
 	until timestamptz
+)`,
+	`CREATE TABLE %[3]s (
+	set_name text PRIMARY KEY,
+	token text NOT NULL,
+	version bigint NOT NULL DEFAULT -1,
+	name text NOT NULL DEFAULT '',
+	direction text NOT NULL DEFAULT '',
+	checksum text NOT NULL DEFAULT '',
+	statements bigint NOT NULL DEFAULT 0,
+	done bigint NOT NULL DEFAULT 0,
+	done_checksum text NOT NULL DEFAULT '',
+	begun text NOT NULL DEFAULT '',
+	before text NOT NULL DEFAULT '',
+	error text NOT NULL DEFAULT '',
+	started_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	updated_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	db_user text NOT NULL DEFAULT session_user,
+	host text NOT NULL DEFAULT '',
+	app text NOT NULL DEFAULT '',
+	pid bigint NOT NULL DEFAULT 0
 )`,
 }
 
@@ -84,7 +104,7 @@ func (db *Database) create(ctx context.Context, c *conn, schema string) error {
 		queries = append(queries, query{sql: "CREATE SCHEMA " + quote(schema)})
 	}
 	for _, stmt := range createTables {
-		queries = append(queries, query{sql: fmt.Sprintf(stmt, table(schema, db.names.History), table(schema, db.names.Settings))})
+		queries = append(queries, query{sql: fmt.Sprintf(stmt, table(schema, db.names.History), table(schema, db.names.Settings), table(schema, db.names.Journal))})
 	}
 	queries = append(queries, db.recordQuery(schema, database.Event{
 		Set: migration.ReservedSet, Version: tablesVersion, Name: "tables", Direction: database.Up, Note: "Whimbrel's own tables",

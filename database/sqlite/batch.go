@@ -21,6 +21,7 @@ type batch struct {
 	opts database.LockOptions
 
 	head    int64
+	open    bool  // a run of the set is
 	fresh   bool  // Begin has made Whimbrel's tables
 	failed  error // the first error of a method, after which only Rollback and Discard help
 	written bool  // something ran
@@ -81,7 +82,7 @@ func (b *batch) begin(ctx context.Context, w *waiter) error {
 	if err != nil {
 		return err
 	}
-	b.head, b.fresh = st.head, st.fresh
+	b.head, b.fresh, b.open = st.head, st.fresh, st.open
 	b.reset()
 	return nil
 }
@@ -91,6 +92,8 @@ func (b *batch) reset() {
 }
 
 func (b *batch) Head() int64 { return b.head }
+
+func (b *batch) Interrupted() bool { return b.open }
 
 // do does one thing in the transaction.
 func (b *batch) do(ctx context.Context, what func(context.Context) error) error {
@@ -215,6 +218,9 @@ func (b *batch) record(e database.Event) error {
 func (b *batch) append(e database.Event) error {
 	e = b.d.complete(e)
 	id, err := b.d.insert(b.c, e)
+	if err == nil && (b.open || e.Direction == database.Reset) {
+		err = b.d.endRun(b.c, e)
+	}
 	if err != nil {
 		return err
 	}

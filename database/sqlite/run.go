@@ -8,8 +8,6 @@ import (
 	"os"
 	"time"
 
-	lib "modernc.org/sqlite/lib"
-
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
@@ -133,7 +131,7 @@ func (r *run) State(ctx context.Context) (state *database.State, err error) {
 	return state, err
 }
 
-func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statement, _ io.Reader) error {
+func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statement, _ io.Reader, done *database.Journal) error {
 	ctx, leave, err := r.enter(ctx)
 	if err != nil {
 		return err
@@ -143,7 +141,15 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 	if s.LockTimeout > 0 {
 		limit = s.LockTimeout
 	}
-	err = poll(ctx, limit, func() error { return r.c.statement(ctx, s, st) })
+	if done != nil {
+		return r.transact(ctx, s, st, done, limit)
+	}
+	return r.alone(ctx, s, st, limit)
+}
+
+// alone executes a statement in no transaction, or in that which the script has opened.
+func (r *run) alone(ctx context.Context, s *migration.Script, st sqltext.Statement, limit time.Duration) error {
+	err := poll(ctx, limit, func() error { return r.c.statement(ctx, s, st) })
 	var e *database.StatementError
 	if err != nil && !errors.As(err, &e) {
 		err = statementError(st, err)
@@ -151,37 +157,36 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 	return err
 }
 
-func (r *run) Record(ctx context.Context, e database.Event) (database.Event, error) {
+func (r *run) Record(ctx context.Context, events ...database.Event) ([]database.Event, error) {
 	ctx, leave, err := r.enter(ctx)
 	if err != nil {
-		return e, err
+		return nil, err
 	}
 	defer leave()
-	if err := ctx.Err(); err != nil {
-		return e, err
-	}
-	e.Set = r.set
-	if e.StartedAt.IsZero() {
-		e.StartedAt = time.Now()
-	}
-	e = r.d.complete(e)
-	if err := poll(ctx, readPatience, func() error { return r.c.do("BEGIN IMMEDIATE") }); err != nil {
-		if code(err) == lib.SQLITE_ERROR {
-			return e, fmt.Errorf("record %s of version %d: the script has opened a transaction and not ended it: %w", e.Direction, e.Version, err)
+	var recorded []database.Event
+	err = r.write(ctx, func() error {
+		for _, e := range events {
+			e.Set = r.set
+			if e.StartedAt.IsZero() {
+				e.StartedAt = time.Now()
+			}
+			e = r.d.complete(e)
+			if e.ID, err = r.d.insert(r.c, e); err == nil {
+				err = r.d.endRun(r.c, e)
+			}
+			if err != nil {
+				return err
+			}
+			e.UpText, e.DownText = "", ""
+			recorded = append(recorded, e)
 		}
-		return e, fmt.Errorf("record %s of version %d: %w", e.Direction, e.Version, r.d.connectError(err))
-	}
-	id, err := r.d.insert(r.c, e)
-	if err == nil {
-		err = r.c.commit(ctx, readPatience)
-	}
+		return nil
+	})
 	if err != nil {
-		r.c.rollback()
-		return e, err
+		return nil, fmt.Errorf("record: %w", err)
 	}
-	e.ID, e.UpText, e.DownText = id, "", ""
-	r.head = id
-	return e, nil
+	r.head = recorded[len(recorded)-1].ID
+	return recorded, nil
 }
 
 func (r *run) Close(context.Context) error {

@@ -25,7 +25,7 @@ func execAll(t testing.TB, r database.Run, script string) {
 	s := text(script)
 	for _, st := range statements(t, script) {
 		if st.Kind == sqltext.SQL {
-			must(t, r.Exec(bg, s, st, nil))
+			must(t, r.Exec(bg, s, st, nil, nil))
 		}
 	}
 }
@@ -60,7 +60,7 @@ func TestRunOfWhatCannotBeInATransaction(t *testing.T) {
 	execAll(t, r, "COMMIT; VACUUM; PRAGMA journal_mode = delete; PRAGMA journal_mode = wal")
 	e, err := r.Record(bg, event(2))
 	must(t, err)
-	if e.ID == 0 || r.Head() != e.ID {
+	if e[0].ID == 0 || r.Head() != e[0].ID {
 		t.Errorf("the event is %+v, the head %d", e, r.Head())
 	}
 	execAll(t, r, "BEGIN; INSERT INTO t VALUES (2)")
@@ -105,7 +105,7 @@ func TestRunsAndBatchesExclude(t *testing.T) {
 					err = once(db.Guard(bg, "app", patient))(func(r database.Run) error {
 						return work(func() error {
 							s := text("UPDATE t SET x = x + 1")
-							return r.Exec(bg, s, statements(t, "UPDATE t SET x = x + 1")[0], nil)
+							return r.Exec(bg, s, statements(t, "UPDATE t SET x = x + 1")[0], nil, nil)
 						})
 					}, func(r database.Run) error { return r.Close(bg) })
 				} else {
@@ -155,7 +155,7 @@ func TestRunIsCancelled(t *testing.T) {
 	endless := "INSERT INTO t WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n"
 	ctx, cancel := context.WithTimeout(bg, 20*time.Millisecond)
 	defer cancel()
-	err := r.Exec(ctx, text(endless), statements(t, endless)[0], nil)
+	err := r.Exec(ctx, text(endless), statements(t, endless)[0], nil, nil)
 	var e *database.StatementError
 	if !errors.As(err, &e) || !errors.Is(err, context.DeadlineExceeded) || e.Code != "SQLITE_INTERRUPT" {
 		t.Errorf("Exec: %v, want a *StatementError that is the context's", err)

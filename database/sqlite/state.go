@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	sqldriver "database/sql/driver"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -44,6 +45,11 @@ func (d *db) readState(ctx context.Context, c *sql.Conn, set string) (*database.
 	var stored []database.StoredSetting
 	err := eachRow(ctx, c, d.sql.state, set, func(r *rawEvent) error {
 		switch {
+		case r.id == -2:
+			state.Interrupted = &database.Journal{}
+			if err := json.Unmarshal([]byte(r.name), state.Interrupted); err != nil {
+				return fmt.Errorf("the journal of set %q is not as it should be: %w", set, err)
+			}
 		case r.id < 0: // the newest event of Whimbrel's own set, the tables' version, and the file
 			if r.duration > tablesVersion {
 				return &database.TablesNewerError{Found: r.duration, Known: tablesVersion}

@@ -35,6 +35,8 @@ type statements struct {
 	history  string
 	setting  string // insert or update
 	unset    string
+	put      string // the journal of a set
+	close    string // it
 	unguard  string
 	runs     string // the marks of all Runs
 	sets     string // of the history, but for one
@@ -75,6 +77,25 @@ var ddl = []string{
 	changed_at TEXT NOT NULL,
 	until TEXT NOT NULL DEFAULT ''
 )`,
+	`CREATE TABLE main.{journal} (
+	set_name TEXT PRIMARY KEY NOT NULL,
+	version INTEGER NOT NULL,
+	name TEXT NOT NULL,
+	direction TEXT NOT NULL,
+	checksum TEXT NOT NULL,
+	statements INTEGER NOT NULL,
+	done INTEGER NOT NULL,
+	done_checksum TEXT NOT NULL,
+	begun TEXT NOT NULL,
+	before TEXT NOT NULL,
+	error TEXT NOT NULL,
+	started_at TEXT NOT NULL,
+	updated_at TEXT NOT NULL,
+	db_user TEXT NOT NULL,
+	host TEXT NOT NULL,
+	app TEXT NOT NULL,
+	pid INTEGER NOT NULL
+)`,
 }
 
 // eventColumns are the columns of an event that an Applied has. typeof does not
@@ -86,9 +107,10 @@ func newStatements(n database.TableNames) statements {
 		"{history}", quote(n.History), "{settings}", quote(n.Settings),
 		"{history_set}", quote(n.History+"_set"),
 		"{own}", "'"+migration.ReservedSet+"'",
-		"{names}", literal(n.History)+", "+literal(n.Settings),
+		"{journal}", quote(n.Journal),
+		"{names}", literal(n.History)+", "+literal(n.Settings)+", "+literal(n.Journal),
 		"{metadata}", quote(n.Metadata),
-		"{all}", literal(n.History)+", "+literal(n.Settings)+", "+literal(n.Metadata),
+		"{all}", literal(n.History)+", "+literal(n.Settings)+", "+literal(n.Journal)+", "+literal(n.Metadata),
 	).Replace
 	s := statements{
 		exist: fill(`SELECT count(*) FROM main.sqlite_schema WHERE name COLLATE NOCASE IN ({names})`),
@@ -96,12 +118,16 @@ func newStatements(n database.TableNames) statements {
 	ifnull((SELECT max(id) FROM main.{history} WHERE set_name = ?1), 0),
 	ifnull((SELECT max(id) FROM main.{history} WHERE set_name = {own}), 0),
 	ifnull((SELECT max(version) FROM main.{history} WHERE set_name = {own} AND direction = 'up'), 0),
-	ifnull((SELECT reason FROM main.{settings} WHERE name = ?2), '')`),
+	ifnull((SELECT reason FROM main.{settings} WHERE name = ?2), ''),
+	EXISTS (SELECT 1 FROM main.{journal} WHERE set_name = ?1)`),
 		insert: fill(`INSERT INTO main.{history} (set_name, version, name, direction, checksum, down_checksum, up_text, down_text,
 	down_directives, started_at, duration_us, db_user, host, app, tool_version, note)
 	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`),
 		state: fill(`SELECT -1, ifnull(max(id), 0), ifnull((SELECT file FROM pragma_database_list WHERE seq = 0), ''), '', '', '', 0, '', ifnull(max(iif(direction = 'up', version, 0)), 0) FROM main.{history} WHERE set_name = {own}
 	UNION ALL SELECT 0, 0, name, value, reason, changed_by, 0, changed_at || ' ' || until, 0 FROM main.{settings}
+	UNION ALL SELECT -2, 0, json_object('version', version, 'name', name, 'direction', direction, 'checksum', checksum, 'statements', statements,
+		'done', done, 'done_checksum', done_checksum, 'begun', begun, 'before', before, 'error', error, 'started_at', started_at, 'updated_at', updated_at,
+		'db_user', db_user, 'host', host, 'app', app, 'pid', pid), '', '', '', 0, '', 0 FROM main.{journal} WHERE set_name = ?1
 	UNION ALL SELECT ` + eventColumns + ` FROM main.{history} WHERE set_name = ?1
 	ORDER BY 1`),
 		history: fill(`SELECT ` + eventColumns + `, set_name, down_directives, db_user, host, app, tool_version, note,
@@ -109,6 +135,10 @@ func newStatements(n database.TableNames) statements {
 	FROM main.{history} WHERE id > ?1 AND (?2 = '' OR set_name = ?2) AND (?3 IS NULL OR version = ?3) ORDER BY id LIMIT ?5`),
 		setting: fill(`INSERT INTO main.{settings} (name, value, reason, changed_at, until, changed_by) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
 	ON CONFLICT (name) DO UPDATE SET value = ?2, reason = ?3, changed_at = ?4, until = ?5, changed_by = ?6`),
+		put: fill(`INSERT OR REPLACE INTO main.{journal} (set_name, version, name, direction, checksum, statements, done, done_checksum, begun, before,
+	error, started_at, updated_at, db_user, host, app, pid) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`),
+		close: fill(`DELETE FROM main.{journal} WHERE set_name = ?1 AND
+	(?2 OR version = ?3 AND version <> -1 OR direction = ?4 AND name = ?5)`),
 		unset:   fill(`DELETE FROM main.{settings} WHERE name = ?`),
 		unguard: fill(`DELETE FROM main.{settings} WHERE name = ? AND value = ?`),
 		runs:    fill(`SELECT name, reason FROM main.{settings} WHERE name LIKE ` + literal(guardRow("%"))),
@@ -156,11 +186,11 @@ func (d *db) missing(ctx context.Context, q querier, err error) (bool, error) {
 	switch {
 	case n == 0:
 		return true, nil
-	case n == 2 && strings.HasPrefix(message(err), "no such table"):
+	case n == 3 && strings.HasPrefix(message(err), "no such table"):
 		return false, errAppeared
 	}
-	return false, fmt.Errorf("the tables %s and %s in %s are not Whimbrel's, or are damaged (%s); choose another name for the history",
-		d.names.History, d.names.Settings, d.target(), message(err))
+	return false, fmt.Errorf("the tables %s, %s and %s in %s are not Whimbrel's, or are damaged (%s); choose another name for the history",
+		d.names.History, d.names.Settings, d.names.Journal, d.target(), message(err))
 }
 
 // standing is what Begin has to know.
@@ -168,6 +198,7 @@ type standing struct {
 	head  int64
 	guard *guardMark // of the Run that has, or had, the lock
 	fresh bool       // the tables were made just now
+	open  bool       // a run of the set is open
 }
 
 // guardMark is the row that a Run keeps in the settings while it has the lock.
@@ -187,7 +218,7 @@ func (g *guardMark) holder() database.Holder {
 func (d *db) stand(ctx context.Context, c *conn, set string) (st standing, err error) {
 	var own, version int64
 	var mark string
-	if err := c.QueryRowContext(ctx, d.sql.standing, set, guardRow(set)).Scan(&st.head, &own, &version, &mark); err != nil {
+	if err := c.QueryRowContext(ctx, d.sql.standing, set, guardRow(set)).Scan(&st.head, &own, &version, &mark, &st.open); err != nil {
 		return st, err
 	}
 	if version > tablesVersion {

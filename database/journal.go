@@ -1,0 +1,111 @@
+package database
+
+import (
+	"crypto/sha256"
+	"errors"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/catalog"
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// Journal is how far a run has come: a script whose statements are executed one by one, so
+// that another process can go on where one stopped. A set has one open run at most. As JSON it has the
+// names of the journal table's columns, which are the same in every database.
+type Journal struct {
+	// Version, Name and Direction are those of the event that ends the run.
+	Version   int64     `json:"version"`
+	Name      string    `json:"name"`
+	Direction Direction `json:"direction"`
+	// Checksum is that of the script that is run, Of how many statements it has.
+	Checksum migration.Checksum `json:"checksum"`
+	Of       int                `json:"statements"`
+	// Done is how many statements stand, from the first, and DoneSum the checksum of their
+	// texts, one after the other: see Add.
+	Done    int                `json:"done"`
+	DoneSum migration.Checksum `json:"done_checksum"`
+	// Begun is the text of the statement after those, where it can't be in a transaction and was
+	// begun; Before is what Run.Before said then. Both are "" otherwise.
+	Begun  string `json:"begun"`
+	Before string `json:"before"`
+	// Error is what stopped the run, as far as anybody could still write it down.
+	Error string `json:"error"`
+	// StartedAt is when the run began, UpdatedAt when the journal was written last, by the
+	// database's clock if it has one. DBUser, Host, App and PID say by whom: PID is the number of its process
+	// on Host. Run.Journal and Run.Exec fill them in, but StartedAt only where it is zero.
+	StartedAt time.Time `json:"started_at"`
+	UpdatedAt time.Time `json:"updated_at"`
+	DBUser    string    `json:"db_user"`
+	Host      string    `json:"host"`
+	App       string    `json:"app"`
+	PID       int64     `json:"pid"`
+}
+
+// Open reports whether something of the run has happened, or may have.
+func (j *Journal) Open() bool { return j != nil && (j.Done > 0 || j.Begun != "") }
+
+// Add counts one more statement as done.
+func (j *Journal) Add(st sqltext.Statement) {
+	j.Done++
+	j.DoneSum = NextSum(j.DoneSum, st.Text)
+	j.Begun, j.Before, j.Error = "", "", ""
+}
+
+// NextSum returns the checksum of statements of which it is given that of all but the last.
+func NextSum(sum migration.Checksum, text string) (next migration.Checksum) {
+	h := sha256.New()
+	h.Write(sum[:])
+	h.Write([]byte(text))
+	h.Sum(next[:0])
+	return next
+}
+
+// EndedBy reports whether an event of the journal's set ends the run: whatever says that its
+// version is applied, or is not, or that its script ran; and a reset.
+func (j *Journal) EndedBy(e Event) bool {
+	switch e.Direction {
+	case Reset:
+		return true
+	case Up, Down, Mark, Forget, Baseline:
+		return e.Version == j.Version && j.Version != NilVersion
+	case Repeat, Seed:
+		return e.Direction == j.Direction && e.Name == j.Name
+	}
+	return false
+}
+
+// ErrNoTransaction is wrapped by the error of Run.Exec for a statement that was to be in a
+// transaction and can't be, as only the database knows. Nothing of it has happened.
+var ErrNoTransaction = errors.New("the statement can't be in a transaction")
+
+// ErrFenced is wrapped by the error of a Run whose journal another Run of the set has
+// taken over. What was to be written with the journal was not written.
+var ErrFenced = errors.New("another process has taken the run over")
+
+// Verdict is what became of a statement.
+type Verdict string
+
+// The verdicts.
+const (
+	// NotHappened: run it. That is also said of a statement that may run twice without harm.
+	NotHappened Verdict = "not happened"
+	// Happened: go on with the next.
+	Happened Verdict = "happened"
+	// Unclear: the database can't tell.
+	Unclear Verdict = "unclear"
+)
+
+// Outcome is what became of a statement that can't be in a transaction and whose end
+// nobody saw.
+type Outcome struct {
+	Verdict Verdict
+	// Why says in a few words what the verdict rests on.
+	Why string
+	// First are statements to be executed before the verdict holds: they take away, or finish, what
+	// the statement left behind. Each may be executed again.
+	First []string
+	// Changes are the differences between the target as it was before the statement and as it
+	// is, as far as they were looked for.
+	Changes []catalog.Change
+}

@@ -1,0 +1,96 @@
+package memdb
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/catalog"
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+var errOwn = errors.New("memdb: the script has opened a transaction and not ended it")
+
+func (r *run) Journal(ctx context.Context, j *database.Journal) (err error) {
+	end, err := r.enterUntil(ctx, OpRunJournal)
+	if err != nil {
+		return err
+	}
+	defer func() { err = r.left(end, err) }()
+	r.db.target.mu.Lock()
+	defer r.db.target.mu.Unlock()
+	if r.own != nil {
+		return errOwn
+	}
+	if j == nil {
+		delete(r.db.target.ledger(r.db.own, true).journals, r.set)
+		return nil
+	}
+	return r.keep(j)
+}
+
+// keep makes j the journal of the set, unless it is nil. mu is held.
+func (r *run) keep(j *database.Journal) error {
+	if j == nil {
+		return nil
+	}
+	kept, now := *j, micros(time.Now())
+	if kept.StartedAt.IsZero() {
+		kept.StartedAt = now
+	}
+	kept.StartedAt, kept.UpdatedAt = micros(kept.StartedAt), now
+	kept.DBUser, kept.Host, kept.App, kept.PID = User, Host, r.db.opts.App, int64(os.Getpid())
+	*j = kept
+	r.db.target.ledger(r.db.own, true).journals[r.set] = kept
+	return nil
+}
+
+func (r *run) Before(ctx context.Context, _ sqltext.Statement) (string, error) {
+	if err := r.enter(ctx, OpRunBefore); err != nil {
+		return "", err
+	}
+	r.db.target.mu.Lock()
+	defer r.db.target.mu.Unlock()
+	doc, err := r.db.snapshot().Encode()
+	return string(doc), err
+}
+
+func (r *run) Outcome(ctx context.Context, st sqltext.Statement, before string, _ database.LockOptions) (*database.Outcome, error) {
+	if err := r.enter(ctx, OpRunOutcome); err != nil {
+		return nil, err
+	}
+	then, err := catalog.Decode([]byte(before))
+	if err != nil {
+		return nil, err
+	}
+	r.db.target.mu.Lock()
+	defer r.db.target.mu.Unlock()
+	if m := createIndexForm.FindStringSubmatch(st.Text); m != nil && r.db.target.live.invalid[unquote(m[1])] {
+		return &database.Outcome{
+			Verdict: database.NotHappened, Why: "it left an invalid index behind", First: []string{"DROP INDEX CONCURRENTLY " + m[1]},
+		}, nil
+	}
+	return database.Explain(st, then, r.db.snapshot()), nil
+}
+
+// snapshot is the schema as it is. mu is held.
+func (d *Database) snapshot() *catalog.Snapshot {
+	return catalog.New(d.Dialect().String(), "", d.target.live.objects())
+}
+
+// halfway does half of a statement that can't be in a transaction: what CREATE INDEX CONCURRENTLY
+// leaves behind is an invalid index, others leave nothing.
+func (c *content) halfway(st sqltext.Statement, do change) error {
+	m := createIndexForm.FindStringSubmatch(st.Text)
+	if m == nil || !strings.Contains(strings.ToLower(st.Text), "concurrently") {
+		return nil
+	}
+	if err := do(c); err != nil {
+		return err
+	}
+	c.invalid[unquote(m[1])] = true
+	return nil
+}

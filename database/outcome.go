@@ -1,0 +1,58 @@
+package database
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/whimbrel-db/whimbrel/catalog"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// Explain is the Outcome of a statement that changes the schema, where all that is known is
+// the schema as it was before and as it is now. Without a difference it has not happened. It has if
+// something is different that the statement names; a column, an index and the like are named
+// with their table. Otherwise somebody else has been here, and it is unclear.
+func Explain(st sqltext.Statement, before, after *catalog.Snapshot) *Outcome {
+	o := &Outcome{Verdict: NotHappened, Why: "the schema is as it was before", Changes: catalog.Compare(before, after)}
+	if len(o.Changes) == 0 {
+		return o
+	}
+	o.Verdict, o.Why = Unclear, "the schema has changed since, but in nothing that the statement names"
+	for _, ch := range o.Changes {
+		if names(st.Text, ch, before) || names(st.Text, ch, after) {
+			o.Verdict, o.Why = Happened, "the schema has changed in what the statement names: "+ch.String()
+			break
+		}
+	}
+	return o
+}
+
+// names reports whether a text has the name of what has changed, or of what that belongs to.
+func names(text string, ch catalog.Change, in *catalog.Snapshot) bool {
+	o := in.Find(string(ch.Kind) + " " + ch.Name)
+	return o != nil && (hasWord(text, o.Name) || hasWord(text, o.Of))
+}
+
+// hasWord reports whether a text has a word, in letters of either case.
+func hasWord(text, word string) bool {
+	text, word = strings.ToLower(text), strings.ToLower(word)
+	for from := 0; word != ""; {
+		i := strings.Index(text[from:], word)
+		if i < 0 {
+			return false
+		}
+		i += from
+		before, _ := utf8.DecodeLastRuneInString(text[:i])
+		after, _ := utf8.DecodeRuneInString(text[i+len(word):])
+		if !inWord(before) && !inWord(after) {
+			return true
+		}
+		from = i + 1
+	}
+	return false
+}
+
+func inWord(r rune) bool {
+	return r == '_' || r == '$' || r != utf8.RuneError && (unicode.IsLetter(r) || unicode.IsDigit(r))
+}

@@ -1,0 +1,200 @@
+package postgres
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// A run claims its set's row of the journal with a token of its own, and writes to the row only while
+// it has that token. The server may still be at a statement of a process that was killed, whose transaction ends
+// with a write to the row: it fails then, and takes back the statement with it. A row of which nothing
+// is done or begun is such a claim, and says nothing.
+
+// isOpen is whether a row of the journal says that something of a run has happened, or may have.
+const isOpen = `(done > 0 OR begun <> '')`
+
+// claimQuery takes the row over, and waits for a transaction that is about to write it.
+func (r *run) claimQuery() query {
+	r.token = rand.Text()
+	return query{
+		sql:  "INSERT INTO " + r.journalTable() + " AS j (set_name, token) VALUES ($1, $2) ON CONFLICT (set_name) DO UPDATE SET token = excluded.token RETURNING CASE WHEN " + isOpen + " THEN pg_catalog.to_json(j)::text END",
+		args: []arg{text(r.set), text(r.token)},
+		row: func(row *row) (err error) {
+			r.journal, err = row.journal()
+			return err
+		},
+	}
+}
+
+func (r *run) journalTable() string { return table(r.schema, r.db.names.Journal) }
+
+// journal reads an open run, nil for none.
+func (row *row) journal() (*database.Journal, error) {
+	doc := row.bytes()
+	if doc == nil {
+		return nil, row.err
+	}
+	j := &database.Journal{}
+	if err := json.Unmarshal(doc, j); err != nil {
+		return nil, fmt.Errorf("a row of the journal is not as it should be: %w", err)
+	}
+	j.StartedAt, j.UpdatedAt = j.StartedAt.UTC(), j.UpdatedAt.UTC()
+	return j, row.err
+}
+
+// putQuery writes the journal, or what says that no run is open.
+func (r *run) putQuery(j *database.Journal) query {
+	if j == nil {
+		j = &database.Journal{Version: database.NilVersion}
+	}
+	started := "pg_catalog.clock_timestamp()"
+	args := []arg{
+		text(r.set), text(r.token), number(j.Version), text(j.Name), text(string(j.Direction)), text(sumText(j.Checksum)), number(int64(j.Of)),
+		number(int64(j.Done)), text(sumText(j.DoneSum)), text(j.Begun), text(j.Before), text(j.Error),
+		text(r.db.host), text(r.db.app), number(int64(os.Getpid())),
+	}
+	if at := moment(j.StartedAt); at != nil {
+		started = "$16"
+		args = append(args, at)
+	}
+	return query{
+		sql: `WITH mine AS (UPDATE ` + r.journalTable() + ` SET version = $3, name = $4, direction = $5, checksum = $6, statements = $7,
+	done = $8, done_checksum = $9, begun = $10, before = $11, error = $12, host = $13, app = $14, pid = $15, db_user = session_user,
+	started_at = ` + started + `, updated_at = pg_catalog.clock_timestamp() WHERE set_name = $1 AND token = $2 RETURNING started_at, updated_at, db_user)
+SELECT 1 / (SELECT pg_catalog.count(*) FROM mine), started_at, updated_at, db_user FROM (SELECT) AS one LEFT JOIN mine ON true`,
+		args:    args,
+		formats: []int16{0, 1, 1, 0},
+		fail:    fenced,
+		row: func(row *row) error {
+			row.next = 1
+			j.StartedAt, j.UpdatedAt, j.DBUser = row.time(), row.time(), row.text()
+			j.Host, j.App, j.PID = r.db.host, r.db.app, int64(os.Getpid())
+			return row.err
+		},
+	}
+}
+
+func sumText(c migration.Checksum) string {
+	if c.IsZero() {
+		return ""
+	}
+	return c.String()
+}
+
+// fenced says that the row was not there with our token, when it was divided by nought rows.
+func fenced(pg *pgconn.PgError) error {
+	if pg.Code == "22012" {
+		return database.ErrFenced
+	}
+	return ownError("", pg)
+}
+
+// unclaimQuery removes a claim that says nothing.
+func (r *run) unclaimQuery() query {
+	return query{
+		sql:  "DELETE FROM " + r.journalTable() + " WHERE set_name = $1 AND token = $2 AND NOT " + isOpen,
+		args: []arg{text(r.set), text(r.token)},
+	}
+}
+
+// endQuery ends the open run that an event ends, and the claim of one that was killed before it did anything.
+func (b *batch) endQuery(e database.Event) query {
+	q := query{
+		sql:  "DELETE FROM " + table(b.schema, b.db.names.Journal) + " WHERE set_name = $1 AND (NOT " + isOpen,
+		args: []arg{text(e.Set)},
+	}
+	switch e.Direction {
+	case database.Up, database.Down, database.Mark, database.Forget, database.Baseline:
+		q.sql += fmt.Sprintf(" OR version = $2 AND version <> %d)", database.NilVersion)
+		q.args = append(q.args, number(e.Version))
+	case database.Repeat, database.Seed:
+		q.sql += " OR direction = $2 AND name = $3)"
+		q.args = append(q.args, text(string(e.Direction)), text(e.Name))
+	case database.Reset:
+		q.sql += " OR true)"
+	default:
+		q.sql += ")"
+	}
+	return q
+}
+
+// Journal writes to the set's row.
+func (r *run) Journal(ctx context.Context, j *database.Journal) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.over {
+		return errOver
+	}
+	if r.worker.inTransaction() {
+		return errOwnTransaction
+	}
+	ctx, stop := r.under(ctx)
+	defer stop()
+	_, err := r.commit(ctx, query{sql: "BEGIN ISOLATION LEVEL READ COMMITTED"}, r.putQuery(j))
+	if err == nil {
+		r.journal = j
+	}
+	return err
+}
+
+var errOwnTransaction = errors.New("the script has opened a transaction and left it open; it must end it")
+
+// commit sends queries and COMMIT, and leaves no transaction open.
+func (r *run) commit(ctx context.Context, queries ...query) (bool, error) {
+	committed, err := commit(ctx, r.worker, queries, func(pg *pgconn.PgError) error { return ownError("COMMIT", pg) })
+	r.worker.rollback()
+	return committed, err
+}
+
+// transact executes a statement and writes the journal in one transaction: that which the statement itself
+// ends, or one of its own.
+func (r *run) transact(ctx context.Context, st sqltext.Statement, data io.Reader, done *database.Journal) error {
+	put := r.putQuery(done)
+	var err error
+	switch own := r.worker.inTransaction(); {
+	case own && st.Tx != sqltext.TxCommit:
+		return errOwnTransaction
+	case own:
+		_, err = r.commit(ctx, put)
+	case data != nil || needsSimple(st):
+		if err = r.worker.pipeline(ctx, query{sql: "BEGIN"}); err == nil {
+			if err = r.alone(ctx, st, data); err == nil {
+				_, err = r.commit(ctx, put)
+			}
+		}
+	default:
+		_, err = r.commit(ctx, query{sql: "BEGIN"}, query{sql: st.Text, fail: func(pg *pgconn.PgError) error {
+			return statementError(st, pg, st.Text, st.Pos)
+		}}, put)
+	}
+	if err != nil {
+		r.worker.rollback()
+	} else {
+		r.journal = done
+	}
+	if hasCode(err, "25001", "2D000") {
+		return fmt.Errorf("%w: %w", database.ErrNoTransaction, err)
+	}
+	return err
+}
+
+// Before reads the schema.
+func (r *run) Before(ctx context.Context, st sqltext.Statement) (string, error) {
+	return "", nil
+}
+
+// Outcome compares the schema with what it was.
+func (r *run) Outcome(ctx context.Context, st sqltext.Statement, before string, opts database.LockOptions) (*database.Outcome, error) {
+	return &database.Outcome{Verdict: database.Unclear}, nil
+}

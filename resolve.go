@@ -1,0 +1,153 @@
+package whimbrel
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// Resolution is what a person says of an open run that can't go on by itself.
+type Resolution string
+
+// The resolutions. Of a statement that was begun, ResolveDone says that it has happened, so that the run goes
+// on with the next; ResolveRetry, that it has not, so that the run executes it (again). Of a
+// script whose executed statements were edited, ResolveDone says that those at the same places stand for
+// them; ResolveRetry, that nothing of it stands, so that the run begins anew with its first statement.
+const (
+	ResolveDone  Resolution = "done"
+	ResolveRetry Resolution = "retry"
+)
+
+// Resolved is what Resolve did.
+type Resolved struct {
+	Version int64
+	Name    string
+	// Statement is the number of the statement, from 1, with which the run goes on, Of how many there are.
+	Statement, Of int
+}
+
+// Resolve decides an *InterruptedError: it writes what a person says into the journal, and an event with the
+// reason into the history, and executes nothing. The next Up goes on from there. Where no run of the
+// version is open it is a *NotInterruptedError, and where nothing is in question an error that says so.
+func (m *Migrator) Resolve(ctx context.Context, version int64, how Resolution, reason string) (_ *Resolved, err error) {
+	before, err := m.db.State(ctx, m.set.Name())
+	if err != nil {
+		return nil, err
+	}
+	if _, _, err := m.resolve(ctx, before, version, how); err != nil {
+		return nil, err
+	}
+	r, err := m.db.Guard(ctx, m.set.Name(), m.lockOptions(before.Settings))
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if cerr := r.Close(ctx); err == nil {
+			err = cerr
+		}
+	}()
+	st, err := r.State(ctx)
+	if err != nil {
+		return nil, err
+	}
+	j, note, err := m.resolve(ctx, st, version, how)
+	if err != nil {
+		return nil, err
+	}
+	if reason != "" {
+		note += ": " + reason
+	}
+	_, err = r.Record(ctx, database.Event{
+		Version: j.Version, Name: j.Name, Direction: database.Resolve, StartedAt: time.Now(), ToolVersion: ToolVersion(), Note: note,
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := &Resolved{Version: j.Version, Name: j.Name, Statement: j.Done + 1, Of: j.Of}
+	if !j.Open() {
+		return out, r.Journal(ctx, nil)
+	}
+	return out, r.Journal(ctx, j)
+}
+
+// resolve is the journal as a person has it, and what the history keeps of that.
+func (m *Migrator) resolve(ctx context.Context, st *database.State, version int64, how Resolution) (*database.Journal, string, error) {
+	if err := checkMode(st.Settings); err != nil {
+		return nil, "", err
+	}
+	if st.Interrupted == nil || st.Interrupted.Version != version {
+		return nil, "", &NotInterruptedError{Set: m.set.Name(), Version: version, Open: st.Interrupted}
+	}
+	j := *st.Interrupted
+	s, problem := resumedStep(m.set, st, Goal{})
+	if problem != "" {
+		return nil, "", &InterruptedError{Set: m.set.Name(), Journal: j, Problem: problem}
+	}
+	steps := []Step{s}
+	if err := m.readDowns(ctx, steps); err != nil {
+		return nil, "", err
+	}
+	an, err := steps[0].Script.Analyze(m.db.Dialect(), m.db.Tables())
+	if err != nil {
+		return nil, "", err
+	}
+	edited := checkPrefix(m.set.Name(), steps[0], an, &j) != nil
+	j.Of, j.Checksum, j.Error = an.Statements, steps[0].Script.Checksum, ""
+	switch {
+	case edited && how == ResolveDone:
+		n := j.Done
+		if err := recount(&j, an); err != nil {
+			return nil, "", err
+		}
+		return &j, fmt.Sprintf("the first %d statements of the edited script stand for the %d that were executed", j.Done, n), nil
+	case edited:
+		n := j.Done
+		j.Done, j.DoneSum, j.Begun, j.Before = 0, migration.Checksum{}, "", ""
+		return &j, fmt.Sprintf("the edited script begins anew; %d of its statements had been executed", n), nil
+	case j.Begun != "" && how == ResolveDone:
+		note := fmt.Sprintf("statement %d of %d has happened", j.Done+1, j.Of)
+		j.Add(sqltext.Statement{Text: j.Begun})
+		return &j, note, nil
+	case j.Begun != "":
+		j.Begun, j.Before = "", ""
+		return &j, fmt.Sprintf("statement %d of %d is executed again", j.Done+1, j.Of), nil
+	}
+	return nil, "", fmt.Errorf("%s was stopped at statement %d of %d, and there is nothing to resolve: the next attempt goes on there by itself", what(j.Version, j.Name), j.Done+1, j.Of)
+}
+
+// recount makes the first statements of a script those that stand.
+func recount(j *database.Journal, an *migration.Analysis) error {
+	n, sum := 0, migration.Checksum{}
+	for st, err := range an.All() {
+		if err != nil {
+			return err
+		}
+		if n == j.Done {
+			break
+		}
+		if st.Kind == sqltext.SQL || st.Kind == sqltext.CopyIn {
+			n, sum = n+1, database.NextSum(sum, st.Text)
+		}
+	}
+	j.Done, j.DoneSum = n, sum
+	return nil
+}
+
+// NotInterruptedError reports that there is no open run of a version.
+type NotInterruptedError struct {
+	Set     string
+	Version int64
+	Open    *database.Journal // the run that is open instead, nil for none
+}
+
+func (e *NotInterruptedError) Error() string {
+	msg := fmt.Sprintf("nothing to resolve: version %d of set %q was not stopped part-way", e.Version, e.Set)
+	if e.Open != nil {
+		msg += fmt.Sprintf("; %s was", what(e.Open.Version, e.Open.Name))
+	}
+	return msg
+}

@@ -1,0 +1,149 @@
+package whimbrel
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// decideResumed is decide where a run is open: it comes first, and then what the goal still asks for.
+// What belongs to a build that has other files is in nobody's way who has nothing to do.
+func decideResumed(set *migration.Set, st *database.State, g Goal, allowOutOfOrder bool) ([]Step, error) {
+	j := st.Interrupted
+	first, problem := resumedStep(set, st, g)
+	if problem != "" {
+		closed := st.Clone()
+		closed.Interrupted = nil
+		if steps, err := decide(set, closed, g, allowOutOfOrder); err == nil && len(steps) == 0 {
+			return nil, nil
+		}
+		return nil, &InterruptedError{Set: set.Name(), Journal: *j, Problem: problem}
+	}
+	first.resume = j
+	next := st.Clone()
+	var taken []database.Applied
+	for _, e := range foldedEvents(first) {
+		next.Fold(e)
+	}
+	next.Interrupted = nil
+	switch down := j.Direction == database.Down; {
+	case g.kind == goalSteps && g.steps > 0 && !down:
+		g.steps--
+	case g.kind == goalSteps && g.steps < 0 && down:
+		g.steps++
+	case g.kind == goalRedo && down:
+		g.steps--
+		taken = append(taken, first.applied)
+	}
+	rest, err := decideFrom(set, next, g, allowOutOfOrder, taken)
+	return append([]Step{first}, rest...), err
+}
+
+// resumedStep finds the step that an open run is of, or says why it can't.
+func resumedStep(set *migration.Set, st *database.State, g Goal) (s Step, problem string) {
+	j, v := st.Interrupted, viewOf(set, st.Applied)
+	switch j.Direction {
+	case database.Down:
+		a, ok := st.Applied.Read(j.Version)
+		if !ok {
+			return s, "the version is not applied any more"
+		}
+		s, err := v.downStep(a, Goal{})
+		if err != nil {
+			return s, err.Error()
+		}
+		return s, ""
+	case database.Baseline:
+		b, ok := set.Baseline(j.Version)
+		if !ok {
+			return s, "there is no such baseline among the files"
+		}
+		return v.baselineStep(b), ""
+	case database.Repeat:
+		for _, r := range set.Repeatables() {
+			if r.Name == j.Name {
+				return namedStep(r, database.Repeat, st.Repeated[r.Name]), ""
+			}
+		}
+		return s, "there is no such repeatable script among the files"
+	case database.Seed:
+		return s, "it is development data: continue it with the command that runs it"
+	}
+	m, ok := v.get(j.Version)
+	if !ok {
+		m, ok = set.Original(j.Version)
+	}
+	if !ok {
+		return s, "there is no such file among the migrations"
+	}
+	return upStep(m), ""
+}
+
+// foldedEvents are the events that a step will have recorded, as far as Fold needs them.
+func foldedEvents(s Step) []database.Event {
+	e := database.Event{Version: s.Version, Name: s.Name, Direction: s.Direction}
+	if s.up != nil {
+		e.Checksum = s.up.Checksum
+	}
+	if s.down != nil {
+		e.DownChecksum, e.HasDownText = s.down.Checksum, true
+	}
+	events := []database.Event{e}
+	for _, m := range s.marks {
+		events = append(events, database.Event{Version: m.Version, Name: m.Name, Direction: database.Mark, Checksum: m.Up.Checksum})
+	}
+	return events
+}
+
+// sameRun reports whether an open run is a step's.
+func sameRun(j *database.Journal, s Step) bool {
+	return j.Version == s.Version && j.Direction == s.Direction && (s.Version != NilVersion || j.Name == s.Name)
+}
+
+// checkPrefix refuses a script whose first statements are not those that were executed, since
+// nobody can say what of it stands. The journal may be nil.
+func checkPrefix(set string, s Step, an *migration.Analysis, j *database.Journal) error {
+	if j == nil || j.Done == 0 {
+		return nil
+	}
+	n, sum := 0, migration.Checksum{}
+	var last sqltext.Statement
+	for st, err := range an.All() {
+		if err != nil {
+			return err
+		}
+		if st.Kind != sqltext.SQL && st.Kind != sqltext.CopyIn {
+			continue
+		}
+		if n == j.Done {
+			break
+		}
+		n, sum, last = n+1, database.NextSum(sum, st.Text), st
+	}
+	e := &InterruptedError{Set: set, Journal: *j, File: s.Script.File, Edited: true}
+	switch {
+	case n < j.Done:
+		e.Problem = fmt.Sprintf("the file now has %d statements, of which %d were executed before it was edited", n, j.Done)
+	case sum != j.DoneSum:
+		e.Pos, e.SQL = last.Pos, last.Text
+		e.Problem = fmt.Sprintf("the file was edited: its first %d statements are not those that were executed", n)
+		if n == 1 {
+			e.Problem = "the file was edited: its first statement is not the one that was executed"
+		}
+	default:
+		return nil
+	}
+	return e
+}
+
+// replays reports whether a statement that stands must be executed again in another session,
+// for those behind it: SET and what is like it.
+func replays(st sqltext.Statement) bool {
+	if !st.Session {
+		return false
+	}
+	return slices.Contains([]string{"SET", "RESET", "USE", "PRAGMA"}, firstWord(st.Text)) || setConfig.MatchString(st.Text)
+}

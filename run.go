@@ -1,0 +1,329 @@
+package whimbrel
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// lastWords is how long a run that has failed may take to write down why.
+const lastWords = 5 * time.Second
+
+// runUnit executes the statements of a script one by one under the guard, each with its mark in the
+// journal, and goes on where another process has stopped.
+func (a *applier) runUnit(ctx context.Context, u Unit, rest []Unit) (err error) {
+	opts := a.lockOptions(a.expect.Settings)
+	r, err := a.db.Guard(ctx, a.set.Name(), opts)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if cerr := r.Close(ctx); err == nil {
+			err = cerr
+		}
+	}()
+	todo, err := a.recheck(ctx, r, u, rest)
+	if err != nil || len(todo) == 0 {
+		return err
+	}
+	st, err := r.State(ctx)
+	if err != nil {
+		return err
+	}
+	s := todo[0] // a run has one step
+	if st.Interrupted != nil && !sameRun(st.Interrupted, s) {
+		return a.begunMeanwhile(st)
+	}
+	a.opts.Observe(StepStarted{Step: s, Unit: RunUnit, Index: a.done, Of: a.of})
+	x := &runner{applier: a, r: r, step: s, opts: opts, journal: st.Interrupted}
+	start := time.Now()
+	err = x.run(ctx)
+	var events []database.Event
+	if err == nil {
+		events, err = a.events(s)
+	}
+	if err == nil {
+		events[0].StartedAt, events[0].Duration = start, time.Since(start)
+		for i := range events[1:] {
+			events[1+i].StartedAt = time.Now()
+		}
+		events, err = r.Record(ctx, events...)
+	}
+	if err != nil {
+		return a.failed(todo, 0, x.standing(), err)
+	}
+	a.stepDone(s, events...)
+	a.expect.Head = r.Head()
+	return nil
+}
+
+// begunMeanwhile says that the database has an open run that the plan knows nothing of.
+func (a *applier) begunMeanwhile(st *database.State) error {
+	return &InterruptedError{Set: a.set.Name(), Journal: *st.Interrupted, Problem: "another process has begun it meanwhile, and stopped; plan again"}
+}
+
+// runner executes one script.
+type runner struct {
+	*applier
+	r       database.Run
+	step    Step
+	opts    database.LockOptions
+	journal *database.Journal // as the database has it; nil: no run is open
+	from    int               // how many statements stood when it began
+
+	seen int                // statements that have been executed, in this run or before
+	sum  migration.Checksum // of these
+	open bool               // in a transaction of the script's own
+}
+
+// standing is how many statements stand.
+func (x *runner) standing() int {
+	if x.journal == nil {
+		return 0
+	}
+	return x.journal.Done
+}
+
+func (x *runner) run(ctx context.Context) error {
+	an, err := x.step.Script.Analyze(x.db.Dialect(), x.db.Tables())
+	if err != nil {
+		return err
+	}
+	if x.journal != nil {
+		if err := x.resume(ctx, an); err != nil {
+			return err
+		}
+	}
+	next, stop := iter.Pull2(an.All())
+	defer stop()
+	for {
+		st, err, ok := next()
+		if err != nil || !ok {
+			return err
+		}
+		if st.Kind != sqltext.SQL && st.Kind != sqltext.CopyIn {
+			continue // the data of a COPY that stands
+		}
+		var data io.Reader
+		if st.Kind == sqltext.CopyIn && x.seen >= x.from {
+			data = database.CopyData(next)
+		}
+		if err := x.statement(ctx, st, data); err != nil {
+			return err
+		}
+	}
+}
+
+// resume finds out how far an open run has come.
+func (x *runner) resume(ctx context.Context, an *migration.Analysis) error {
+	if err := checkPrefix(x.set.Name(), x.step, an, x.journal); err != nil {
+		return err
+	}
+	if x.journal.Begun != "" {
+		if err := x.settle(ctx, an); err != nil {
+			return err
+		}
+		if err := checkPrefix(x.set.Name(), x.step, an, x.journal); err != nil { // it may have happened, and been edited since
+			return err
+		}
+	}
+	x.from = x.journal.Done
+	c := Continued{Version: x.step.Version, Name: x.step.Name, FromStatement: x.from + 1}
+	x.result.Resumed = append(x.result.Resumed, c)
+	x.applier.opts.Observe(Resumed{Step: x.step, From: c.FromStatement, Of: x.step.Statements, Journal: *x.journal})
+	return nil
+}
+
+// settle finds out what became of the statement that was begun last.
+func (x *runner) settle(ctx context.Context, an *migration.Analysis) error {
+	st, err := x.begun(an)
+	if err != nil {
+		return err
+	}
+	o, err := x.r.Outcome(ctx, st, x.journal.Before, x.opts)
+	if err != nil {
+		return err
+	}
+	if o.Verdict == database.Unclear {
+		return &InterruptedError{
+			Set: x.set.Name(), Journal: *x.journal, File: x.step.Script.File, Pos: st.Pos, SQL: st.Text, Problem: o.Why, Changes: o.Changes,
+		}
+	}
+	if err := x.repair(ctx, st, o); err != nil {
+		return err
+	}
+	now := *x.journal
+	if now.Begun, now.Before = "", ""; o.Verdict == database.Happened {
+		now.Add(st)
+	}
+	if err := x.write(ctx, now); err != nil {
+		return err
+	}
+	if x.journal == nil {
+		x.journal = &now // of which nothing stands any more
+	}
+	return nil
+}
+
+// begun returns the statement that was begun last, with its place in the script if it is still
+// there.
+func (x *runner) begun(an *migration.Analysis) (sqltext.Statement, error) {
+	n := 0
+	for st, err := range an.All() {
+		if err != nil {
+			return st, err
+		}
+		if st.Kind != sqltext.SQL && st.Kind != sqltext.CopyIn {
+			continue
+		}
+		if n == x.journal.Done && st.Text == x.journal.Begun {
+			return st, nil
+		}
+		n++
+	}
+	return sqltext.Statement{Raw: x.journal.Begun, Text: x.journal.Begun, Index: x.journal.Done, Tx: sqltext.TxNever}, nil
+}
+
+// repair executes what an outcome asks for.
+func (x *runner) repair(ctx context.Context, st sqltext.Statement, o *database.Outcome) error {
+	for _, sql := range o.First {
+		x.applier.opts.Observe(Repaired{Step: x.step, Statement: st.Text, SQL: sql, Why: o.Why})
+		fix := sqltext.Statement{Raw: sql, Text: sql, Pos: st.Pos, Start: st.Pos, Index: st.Index, Tx: sqltext.TxNever}
+		if err := x.r.Exec(ctx, x.step.Script, fix, nil, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// write makes a journal the set's, or ends the run if nothing of it stands.
+func (x *runner) write(ctx context.Context, j database.Journal) error {
+	if !j.Open() {
+		if err := x.r.Journal(ctx, nil); err != nil {
+			return err
+		}
+		x.journal = nil
+		return nil
+	}
+	if err := x.r.Journal(ctx, &j); err != nil {
+		return err
+	}
+	x.journal = &j
+	return nil
+}
+
+// mark is the journal with everything that has been executed in it.
+func (x *runner) mark() database.Journal {
+	j := database.Journal{
+		Version: x.step.Version, Name: x.step.Name, Direction: x.step.Direction, Checksum: x.step.Script.Checksum,
+		Of: x.step.Statements, Done: x.seen, DoneSum: x.sum,
+	}
+	if x.journal != nil {
+		j.StartedAt = x.journal.StartedAt
+	}
+	return j
+}
+
+// statement executes one statement, and marks it as done.
+func (x *runner) statement(ctx context.Context, st sqltext.Statement, data io.Reader) error {
+	before := x.mark()
+	x.seen, x.sum = x.seen+1, database.NextSum(x.sum, st.Text)
+	if x.seen <= x.from {
+		if replays(st) {
+			return x.r.Exec(ctx, x.step.Script, st, data, nil)
+		}
+		return nil
+	}
+	x.applier.opts.Observe(StatementStarted{Step: x.step, Index: x.seen - 1, Of: x.step.Statements, SQL: st.Text})
+	err := x.execute(ctx, st, data, before)
+	if err != nil {
+		return x.stopped(ctx, st, before, err)
+	}
+	return nil
+}
+
+func (x *runner) execute(ctx context.Context, st sqltext.Statement, data io.Reader, before database.Journal) error {
+	if x.open && st.Tx == sqltext.TxNever { // MySQL commits before these by itself; others refuse them when they are planned
+		if err := x.inOne(ctx, sqltext.Statement{Raw: "COMMIT", Text: "COMMIT", Pos: st.Pos, Start: st.Pos, Index: st.Index, Tx: sqltext.TxCommit}, nil, before); err != nil {
+			return err
+		}
+		x.open = false
+	}
+	switch {
+	case x.open && st.Tx == sqltext.TxCommit:
+		x.open = false
+		return x.inOne(ctx, st, nil, x.mark())
+	case x.open || st.Tx == sqltext.TxBegin:
+		x.open = st.Tx != sqltext.TxRollback
+		return x.r.Exec(ctx, x.step.Script, st, data, nil)
+	case st.Tx != sqltext.TxAny:
+		return x.alone(ctx, st, data, before)
+	}
+	err := x.inOne(ctx, st, data, x.mark())
+	if errors.Is(err, database.ErrNoTransaction) {
+		return x.alone(ctx, st, data, before)
+	}
+	return err
+}
+
+// inOne executes a statement and marks it in one transaction.
+func (x *runner) inOne(ctx context.Context, st sqltext.Statement, data io.Reader, done database.Journal) error {
+	err := x.r.Exec(ctx, x.step.Script, st, data, &done)
+	if err == nil {
+		x.journal = &done
+	}
+	return err
+}
+
+// alone executes a statement that can't be in a transaction: the journal says before that it begins, and
+// afterwards that it is done.
+func (x *runner) alone(ctx context.Context, st sqltext.Statement, data io.Reader, before database.Journal) error {
+	var err error
+	before.Begun = st.Text
+	if before.Before, err = x.r.Before(ctx, st); err != nil {
+		return err
+	}
+	if err := x.write(ctx, before); err != nil {
+		return err
+	}
+	if err := x.r.Exec(ctx, x.step.Script, st, data, nil); err != nil {
+		return err
+	}
+	return x.write(ctx, x.mark())
+}
+
+// stopped sees to it, as far as that can still be done, that nothing is left behind of a statement that
+// failed, and writes down why the run stops.
+func (x *runner) stopped(ctx context.Context, st sqltext.Statement, before database.Journal, err error) error {
+	if x.journal == nil {
+		return err
+	}
+	j := *x.journal
+	j.Error = err.Error()
+	var failed *database.StatementError
+	if errors.As(err, &failed) && ctx.Err() == nil && j.Begun != "" {
+		o, oerr := x.r.Outcome(ctx, st, j.Before, x.opts)
+		if oerr == nil && o.Verdict == database.NotHappened && x.repair(ctx, st, o) == nil {
+			j.Begun, j.Before = "", ""
+		}
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+	defer cancel()
+	_ = x.write(last, j) // if it fails, what the journal said before is true, too
+	return err
+}
+
+var setConfig = regexp.MustCompile(`(?is)^select\b.*\bset_config\s*\(`)
+
+func firstWord(text string) string {
+	word, _, _ := strings.Cut(text, " ")
+	return strings.ToUpper(strings.TrimSpace(word))
+}
