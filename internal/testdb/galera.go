@@ -63,8 +63,8 @@ func (g *GaleraCluster) URL(node int, database string) string {
 	return withDatabase(g.t, g.nodes[node].URL, database)
 }
 
-// Kill ends a node at once, as kill -9 or a power cut does. The others notice after five seconds, during which their
-// commits wait; then they go on, as long as they are more than half of those that there were.
+// Kill ends a node at once, as kill -9 or a power cut does. The others notice some five seconds later, and commits on
+// them may wait until then; they go on as long as they are more than half of those that there were.
 func (g *GaleraCluster) Kill(node int) { g.nodes[node].Kill() }
 
 // Start starts a node after Kill and returns when it has all that the others have. At least one other must run and
