@@ -61,6 +61,10 @@ func read(ctx context.Context, q Queryer, opts catalog.Options, own []string) (*
 		return nil, err
 	}
 	defer end()
+	return r.snapshot(ctx, opts)
+}
+
+func (r *reader) snapshot(ctx context.Context, opts catalog.Options) (*catalog.Snapshot, error) {
 	if opts.Schemas == nil || slices.Contains(opts.Schemas, r.database) {
 		for _, list := range []func(context.Context) error{r.listTables, r.listRoutines, r.listTriggers, r.listEvents, r.showAll, r.makeTables} {
 			if err := list(ctx); err != nil {
@@ -110,6 +114,7 @@ type reader struct {
 	version  string
 	mode     string // the text's sql_mode
 	mariadb  bool
+	perBlock int  // how many definitions are asked for at once
 	foldCase bool // the server doesn't tell apart names of databases and tables by case
 
 	objects []catalog.Object
@@ -145,7 +150,10 @@ func begin(ctx context.Context, q Queryer, own []string) (r *reader, end func(),
 		return nil, nil, err
 	}
 	r.mode = usualMode(global)
-	r.mariadb = strings.Contains(r.version, "MariaDB")
+	r.perBlock = 1
+	if r.mariadb = strings.Contains(r.version, "MariaDB"); r.mariadb {
+		r.perBlock = 250
+	}
 	return r, func() {
 		q.ExecContext(context.WithoutCancel(ctx), "SET SESSION sql_mode = "+literal(mode)+", SESSION sql_quote_show_create = "+quotes)
 		release()

@@ -12,9 +12,6 @@ type show struct {
 	made func(row []string) error
 }
 
-// perBlock is how many of them one block has.
-const perBlock = 250
-
 // show adds a SHOW CREATE.
 func (r *reader) show(kind, name string, made func(row []string) error) {
 	r.shows = append(r.shows, show{kind + " " + quote(name), made})
@@ -22,10 +19,7 @@ func (r *reader) show(kind, name string, made func(row []string) error) {
 
 // showAll asks. MariaDB's answer to a block is one result for each of its statements.
 func (r *reader) showAll(ctx context.Context) error {
-	n := 1
-	if r.mariadb {
-		n = perBlock
-	}
+	n := r.perBlock
 	for from := 0; from < len(r.shows); from += n {
 		if err := r.showSome(ctx, r.shows[from:min(from+n, len(r.shows))]); err != nil {
 			return err

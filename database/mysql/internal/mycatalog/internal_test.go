@@ -1,0 +1,136 @@
+package mycatalog
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/whimbrel-db/whimbrel/catalog"
+	"github.com/whimbrel-db/whimbrel/internal/testdb"
+)
+
+// TestOneByOne: without blocks the answers are the same.
+func TestOneByOne(t *testing.T) {
+	t.Parallel()
+	pool := testdb.OpenMariaDB(t, testdb.MariaDB(t))
+	for _, sql := range []string{"CREATE TABLE t (a int PRIMARY KEY)", "CREATE VIEW v AS SELECT a FROM t", "CREATE FUNCTION f() RETURNS int RETURN 1", "CREATE TRIGGER tr BEFORE INSERT ON t FOR EACH ROW SET NEW.a = 1"} {
+		if _, err := pool.Exec(sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := Read(t.Context(), pool, catalog.Options{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, end, err := begin(t.Context(), pool, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer end()
+	r.perBlock = 1
+	got, err := r.snapshot(t.Context(), catalog.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" || len(want.Objects) != 6 {
+		t.Errorf("%d objects, %s", len(want.Objects), diff)
+	}
+}
+
+// mysqlTable is written as MySQL 8 writes, with parts in comments for older versions.
+const mysqlTable = "CREATE TABLE `t` (\n" +
+	"  `id` int NOT NULL AUTO_INCREMENT,\n" +
+	"  `a` varchar(20) CHARACTER SET latin1 COLLATE latin1_bin DEFAULT (_utf8mb4'x, y') /*!80023 INVISIBLE */,\n" +
+	"  `b` text COLLATE utf8mb4_0900_bin COMMENT 'b',\n" +
+	"  `p` point NOT NULL /*!80003 SRID 4326 */,\n" +
+	"  `g` int GENERATED ALWAYS AS ((`id` + 1)) STORED,\n" +
+	"  `n` int,\n" +
+	"  PRIMARY KEY (`id`),\n" +
+	"  KEY `k` (`a`,(lower(`b`)) DESC) /*!80000 INVISIBLE */,\n" +
+	"  FULLTEXT KEY `f` (`b`) /*!50100 WITH PARSER `ngram` */ ,\n" +
+	"  CONSTRAINT `fk` FOREIGN KEY (`n`) REFERENCES `other` (`id`),\n" +
+	"  CONSTRAINT `c` CHECK ((`n` > 0)) /*!80016 NOT ENFORCED */\n" +
+	") /*!50100 TABLESPACE `ts` */ ENGINE=InnoDB AUTO_INCREMENT=7 DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_0900_ai_ci COMMENT='t'\n" +
+	"/*!50100 PARTITION BY HASH (`id`)\nPARTITIONS 4 */"
+
+// TestMySQLTable: MySQL's way of writing is understood.
+func TestMySQLTable(t *testing.T) {
+	t.Parallel()
+	r := &reader{database: "app"}
+	d, err := cutTable(mysqlTable)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.table(&table{name: "t", collation: "utf8mb4_0900_ai_ci", columns: map[string]columnFacts{"a": {collation: "latin1_bin"}}, definition: d}); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, o := range r.objects {
+		line := o.ID()
+		for _, a := range o.Attrs {
+			line += "; " + a.Name + ": " + a.Value
+		}
+		got = append(got, line)
+	}
+	want := []string{
+		"table t; collation: utf8mb4_0900_ai_ci; tablespace: `ts`; engine: InnoDB; comment: 't'; partition by: HASH (`id`) PARTITIONS 4",
+		"column t.id; type: int; not null: yes; auto_increment: yes",
+		"column t.a; type: varchar(20); collation: latin1_bin; default: (_utf8mb4'x, y'); invisible: yes",
+		"column t.b; type: text; comment: 'b'",
+		"column t.p; type: point; not null: yes; srid: 4326",
+		"column t.g; type: int; generated: ((`id` + 1)) STORED",
+		"column t.n; type: int; no default: yes",
+		`constraint t."PRIMARY"; definition: PRIMARY KEY (` + "`id`)",
+		"index t.k; columns: `a`,(lower(`b`)) DESC; invisible: yes",
+		"index t.f; type: fulltext; columns: `b`; options: WITH PARSER `ngram`",
+		"constraint t.c; definition: CHECK ((`n` > 0)) NOT ENFORCED",
+		"constraint t.fk; definition: FOREIGN KEY (`n`) REFERENCES `other` (`id`)",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	statement := strings.Replace(strings.Replace(mysqlTable, "  CONSTRAINT `fk` FOREIGN KEY (`n`) REFERENCES `other` (`id`),\n", "", 1), " AUTO_INCREMENT=7", "", 1)
+	statement = strings.Replace(statement, "*/ ,", "*/,", 1)
+	if diff := cmp.Diff([]string{statement}, r.objects[0].SQL); diff != "" {
+		t.Error(diff)
+	}
+	if got := r.objects[len(r.objects)-1].SQL; !cmp.Equal(got, []string{"ALTER TABLE `t` ADD CONSTRAINT `fk` FOREIGN KEY (`n`) REFERENCES `other` (`id`)"}) {
+		t.Error(got)
+	}
+}
+
+// TestMySQLView: MySQL lists the columns, and qualifies less and more.
+func TestMySQLView(t *testing.T) {
+	t.Parallel()
+	r := &reader{database: "app"}
+	if err := r.view("v", "CREATE ALGORITHM=UNDEFINED DEFINER=`me`@`%` SQL SECURITY DEFINER VIEW `v` (`a`,`b`) AS select `app`.`t`.`x` AS `x`,`app`.`y` AS `y` from (`app`.`t` join `app`) where (`app`.`f`(1) = 2) WITH CASCADED CHECK OPTION", true); err != nil {
+		t.Fatal(err)
+	}
+	o := r.objects[0]
+	if want := "CREATE VIEW `v` (`a`,`b`) AS select `t`.`x` AS `x`,`app`.`y` AS `y` from (`t` join `app`) where (`f`(1) = 2) WITH CASCADED CHECK OPTION"; o.SQL[0] != want {
+		t.Errorf("got  %s\nwant %s", o.SQL[0], want)
+	}
+	if o.Attr("columns") != "`a`,`b`" || o.Attr("check option") != "cascaded" {
+		t.Errorf("got %v", o.Attrs)
+	}
+}
+
+// TestUnqualified: the database's name goes where it is that, and nowhere else.
+func TestUnqualified(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ sql, want string }{
+		{"select `db`.`db`.`db` AS `db` from `db`.`db`", "select `db`.`db` AS `db` from `db`"},
+		{"select `db`.`a`, `x`.`db`.`a` from `x`.`db` join (`db`.`t` `db`)", "select `db`.`a`, `x`.`db`.`a` from `x`.`db` join (`t` `db`)"},
+		{"DEFAULT nextval(`db`.`s`)", "DEFAULT nextval(`s`)"},
+		{"select '`db`.`t`' from `DB`.`t`", "select '`db`.`t`' from `DB`.`t`"},
+		{"select next value for `db`.`s`", "select next value for `s`"},
+	} {
+		if got := (&reader{database: "db"}).unqualified(c.sql); got != c.want {
+			t.Errorf("%s\n got %s\nwant %s", c.sql, got, c.want)
+		}
+	}
+	if got := (&reader{database: "db", foldCase: true}).unqualified("select 1 from `DB`.`t`"); got != "select 1 from `t`" {
+		t.Error(got)
+	}
+}
