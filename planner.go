@@ -202,6 +202,8 @@ func checkRun(a *migration.Analysis) error {
 	switch {
 	case a.Trapped != nil:
 		return refuse(a.Trapped, a.Trapped.Why+" can't be in a transaction, and the script begins one before it; take that BEGIN out, or put the COMMIT before this statement")
+	case a.Chained != nil:
+		return refuse(a.Chained, firstWords(a.Chained.Text)+" in a transaction of the script's own leaves nothing behind from which an interrupted script could go on; end it with COMMIT and begin the next with BEGIN")
 	case a.Open != nil:
 		return refuse(a.Open, firstWords(a.Open.Text)+" begins a transaction that the script does not end; its COMMIT is missing")
 	}

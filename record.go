@@ -28,10 +28,14 @@ func (m *Migrator) Mark(ctx context.Context, note string, versions ...int64) err
 }
 
 // Forget records applied versions as not applied without running anything, all or
-// none. A version that is not applied is a *NotAppliedError.
+// none. A version that is not applied is a *NotAppliedError, unless a run of it is open: that ends
+// then, and what it has done stands.
 func (m *Migrator) Forget(ctx context.Context, note string, versions ...int64) error {
 	_, err := m.record(ctx, note, m.each(versions, func(st *database.State, v int64) (database.Event, error) {
 		a, ok := st.Applied.Read(v)
+		if j := st.Interrupted; !ok && j != nil && j.Version == v {
+			a, ok = database.Applied{Version: v, Name: j.Name, Checksum: j.Checksum}, true
+		}
 		if !ok {
 			return database.Event{}, &NotAppliedError{Set: m.set.Name(), Version: v}
 		}

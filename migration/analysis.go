@@ -28,6 +28,9 @@ type Analysis struct {
 	// Trapped is the first of those that stand in a transaction which the script itself
 	// begins, and Open the BEGIN of one that the script does not end.
 	Trapped, Open *sqltext.Statement
+	// Chained is the first statement in a transaction which the script itself begins that ends it in
+	// another way than COMMIT and ROLLBACK do: COMMIT AND CHAIN, PREPARE TRANSACTION.
+	Chained *sqltext.Statement
 	// Control is the first transaction control that is not the wrapper's.
 	Control *sqltext.Statement
 	// UsesNewValue is the first statement that mentions an enum value which an
@@ -129,7 +132,12 @@ func (a *Analysis) readOwn(st sqltext.Statement) {
 	switch st.Tx {
 	case sqltext.TxBegin:
 		first(&a.Open, st)
-	case sqltext.TxCommit, sqltext.TxRollback, sqltext.TxOther: // the last may end it, or begin the next: not ours to judge
+	case sqltext.TxOther: // it may end it, or begin the next: not ours to judge
+		if a.Open != nil {
+			first(&a.Chained, st)
+		}
+		a.Open = nil
+	case sqltext.TxCommit, sqltext.TxRollback:
 		a.Open = nil
 	case sqltext.TxNever:
 		if a.dialect == sqltext.MySQL { // which takes it, and commits what was open
