@@ -248,6 +248,18 @@ func (b *batch) Commit(ctx context.Context) error {
 // commit sends queries and COMMIT, and finds out whether that has happened: then err is
 // nil, whatever broke after it.
 func commit(ctx context.Context, c *conn, queries []query, fail func(*pgconn.PgError) error) (committed bool, err error) {
+	reached := len(queries) == 0 // COMMIT is the next that is executed
+	if !reached {
+		last := &queries[len(queries)-1]
+		before := last.done
+		last.done = func(tag pgconn.CommandTag) error {
+			reached = true
+			if before == nil {
+				return nil
+			}
+			return before(tag)
+		}
+	}
 	queries = append(queries, query{sql: "COMMIT", fail: fail, done: func(tag pgconn.CommandTag) error {
 		if tag.String() != "COMMIT" {
 			return fmt.Errorf("the server answered COMMIT with %s", tag)
@@ -260,8 +272,8 @@ func commit(ctx context.Context, c *conn, queries []query, fail func(*pgconn.PgE
 		return committed, nil
 	}
 	var pg *pgconn.PgError
-	if errors.As(err, &pg) && !ended(pg) || !c.broken() {
-		return false, err
+	if errors.As(err, &pg) && (!ended(pg) || !reached) || !c.broken() {
+		return false, err // also where the server has ended the connection in a statement before COMMIT
 	}
 	return false, &database.CommitUnknownError{Err: err}
 }

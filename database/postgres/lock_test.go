@@ -118,7 +118,7 @@ func TestHolderThatTheRoleMayNotSee(t *testing.T) {
 	c := connect(t, url)
 	role := newRole(t, c)
 	begin(t, open(t, url, database.Options{App: "secret"}), "s")
-	do(t, c, "GRANT SELECT, INSERT ON whimbrel_history, whimbrel_settings TO "+role)
+	do(t, c, "GRANT SELECT, INSERT ON whimbrel_history, whimbrel_settings, whimbrel_journal TO "+role)
 	_, err := open(t, asRole(url, role)).Begin(background(t), "s", database.LockOptions{})
 	h := as[*database.LockedError](t, err).Holder
 	if h.PID == 0 || h.User != "postgres" || h.Query != "" {

@@ -114,7 +114,7 @@ func TestEverythingCanBeDescribed(t *testing.T) {
 				if left := value(t, c, `SELECT count(*) FROM pg_description d WHERE description LIKE 'It''s%'`); left != "0" {
 					t.Errorf("%s comments are left", left)
 				}
-				do(t, c, "DROP TABLE IF EXISTS public.whimbrel_history, public.whimbrel_settings, public.whimbrel_metadata")
+				do(t, c, "DROP TABLE IF EXISTS public.whimbrel_history, public.whimbrel_settings, public.whimbrel_journal, public.whimbrel_metadata")
 			}
 		})
 	}

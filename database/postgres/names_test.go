@@ -34,7 +34,7 @@ func TestNamesOfAnyKind(t *testing.T) {
 		v, err := st.Settings.Get(database.Protected)
 		must(t, err)
 		equal(t, "the reason", v.Reason, name)
-		equal(t, "the number of tables in the schema", value(t, connect(t, url), "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1)", name), "2")
+		equal(t, "the number of tables in the schema", value(t, connect(t, url), "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1)", name), "3")
 	}
 }
 
@@ -188,7 +188,7 @@ func TestRoleThatMayNotCreateTables(t *testing.T) {
 	_, err = db.State(background(t), "s")
 	equal(t, "Code", as[*database.StatementError](t, err).Code, "42501")
 	contains(t, "the error", err.Error(), "permission denied", "grant it to this one")
-	do(t, c, "GRANT SELECT, INSERT ON whimbrel_history, whimbrel_settings TO "+role)
+	do(t, c, "GRANT SELECT, INSERT ON whimbrel_history, whimbrel_settings, whimbrel_journal TO "+role)
 	_, err = up(t, db, set)
 	must(t, err)
 	equal(t, "what is applied", versions(t, db, "s"), "[1]")
