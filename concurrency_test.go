@@ -163,6 +163,44 @@ func TestWaitingWhileOthersGetOn(t *testing.T) {
 	if err != nil || !slices.Equal(r.Skipped, []int64{1, 2, 3}) || !slices.Equal(versions(r.Applied), []int64{4}) {
 		t.Errorf("got %+v, %v; it was to wait on while the other applied 1, 2 and 3", r, err)
 	}
+
+	// A run gets on with each of its statements.
+	target = memdb.New()
+	set := newSet(t, script{1, "CREATE TABLE a (); CREATE TABLE b (); CREATE INDEX CONCURRENTLY i ON a (x); SELECT 1", "-"})
+	begun, wait := make(chan bool), make(chan bool)
+	running := open(t, target)
+	running.SetHook(func(op string) error {
+		if op == memdb.OpRunExec {
+			begun <- true
+			<-wait
+		}
+		return nil
+	})
+	done := make(chan error)
+	go func() {
+		_, err := whimbrel.New(running, set, whimbrel.Options{}).Up(t.Context())
+		done <- err
+	}()
+	<-begun // the first statement
+	locked = 0
+	waiting := open(t, target)
+	waiting.SetHook(func(op string) error {
+		if op != memdb.OpGuard {
+			return nil
+		}
+		if locked++; locked <= 3 {
+			wait <- true
+			<-begun
+			return &database.LockedError{Set: "shop"}
+		}
+		wait <- true
+		return <-done
+	})
+	r, err = whimbrel.New(waiting, set, whimbrel.Options{}).Up(t.Context())
+	if err != nil || !slices.Equal(r.Skipped, []int64{1}) || locked != 4 {
+		t.Errorf("got %+v, %v after %d attempts; it was to wait on while the other ran its statements", r, err, locked)
+	}
+
 	locked = 0
 	db.SetHook(func(op string) error {
 		if op == memdb.OpBegin {

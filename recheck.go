@@ -17,10 +17,15 @@ type locked interface {
 // takes what they did into account.
 func (a *applier) progress(ctx context.Context, rest []Unit) (bool, error) {
 	st, err := a.db.State(ctx, a.set.Name())
-	if err != nil || st.Head == a.expect.Head {
+	if err != nil || st.Head == a.expect.Head && !gotOn(a.expect.Interrupted, st.Interrupted) {
 		return false, err
 	}
 	return true, a.adopt(ctx, st, stepsOf(rest))
+}
+
+// gotOn reports whether a run has been written to between two looks at its journal.
+func gotOn(before, now *database.Journal) bool {
+	return now != nil && (before == nil || !now.UpdatedAt.Equal(before.UpdatedAt))
 }
 
 // recheck looks, under the lock, whether the database is what was expected, and
