@@ -2,8 +2,10 @@ package mycatalog
 
 import (
 	"context"
+	"database/sql"
 	"encoding/hex"
-	"strconv"
+	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -17,35 +19,45 @@ type unclear struct {
 	column string
 }
 
-// clearDefaults asks for the defaults in which there may be other characters than SHOW CREATE TABLE says, all at once.
-// DEFAULT needs a row, but not one of the table.
+// clearDefaults asks for the defaults in which there may be other characters than SHOW CREATE TABLE says.
 func (r *reader) clearDefaults(ctx context.Context) error {
+	if !r.mariadb {
+		return nil
+	}
 	var columns []unclear
-	var query strings.Builder
 	for _, t := range r.tables {
 		for _, it := range t.definition.items {
 			i := constantDefault(it)
-			if !isName(it.toks, 0) || i < 0 || !strings.Contains(it.toks[i].text, "?") || !r.mariadb {
+			if !isName(it.toks, 0) || i < 0 || !strings.Contains(it.toks[i].text, "?") {
 				continue
 			}
-			name := it.toks[0].unquote()
-			if t.columns[name].collation == "" {
-				continue
+			if name := it.toks[0].unquote(); t.columns[name].collation != "" {
+				columns = append(columns, unclear{t, name})
 			}
-			if len(columns) > 0 {
-				query.WriteString(" UNION ALL ")
-			}
-			query.WriteString("SELECT " + strconv.Itoa(len(columns)) + ", convert(DEFAULT(t." + quote(name) + ") USING utf8mb4) FROM (SELECT 1) AS d LEFT JOIN " + quote(t.name) + " AS t ON false")
-			columns = append(columns, unclear{t, name})
 		}
 	}
-	if len(columns) == 0 {
-		return nil
-	}
-	return r.eachText(ctx, query.String(), func(v []string) {
-		if i, err := strconv.Atoi(v[0]); err == nil {
-			columns[i].t.setDefault(columns[i].column, v[1])
+	for some := range slices.Chunk(columns, r.perBlock) {
+		if err := r.askDefaults(ctx, some); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// askDefaults asks one question. DEFAULT needs a row, but not one of the table.
+func (r *reader) askDefaults(ctx context.Context, columns []unclear) error {
+	selects := make([]string, len(columns))
+	for i, c := range columns {
+		selects[i] = fmt.Sprintf("SELECT %d, convert(DEFAULT(t.%s) USING utf8mb4) FROM (SELECT 1) AS d LEFT JOIN %s AS t ON false", i, quote(c.column), quote(c.t.name))
+	}
+	return r.each(ctx, strings.Join(selects, " UNION ALL "), func(row *sql.Rows) error {
+		var i int
+		var value string
+		err := row.Scan(&i, &value)
+		if err == nil {
+			columns[i].t.setDefault(columns[i].column, value)
+		}
+		return err
 	})
 }
 

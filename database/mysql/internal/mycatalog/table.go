@@ -24,7 +24,8 @@ type columnFacts struct {
 // listTables lists tables, views and sequences.
 func (r *reader) listTables(ctx context.Context) error {
 	tables := map[string]*table{}
-	err := r.eachText(ctx, "SELECT table_name, table_type, table_collation, table_comment"+r.from("tables", "table_schema")+" ORDER BY table_name", func(v []string) {
+	// MariaDB says in the comment that a view is not valid if it has to open it, as it has for create_options.
+	err := r.eachText(ctx, "SELECT table_name, table_type, table_collation, table_comment, create_options"+r.from("tables", "table_schema")+" ORDER BY table_name", func(v []string) {
 		name := v[0]
 		if r.only != nil && !r.only[name] {
 			return

@@ -1,0 +1,193 @@
+package mycatalog_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/whimbrel-db/whimbrel/catalog"
+	"github.com/whimbrel-db/whimbrel/database/mysql/internal/mycatalog"
+	"github.com/whimbrel-db/whimbrel/internal/testdb"
+)
+
+// TestTurns: what a snapshot costs in round trips does not grow with the tables, but for one more for each 250
+// definitions, and for each 250 defaults with a question mark.
+func TestTurns(t *testing.T) {
+	t.Parallel()
+	address := testdb.MariaDB(t)
+	proxy := testdb.NewProxy(t, address)
+	conn, err := testdb.OpenMariaDB(t, proxy.URL).Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	made := 0
+	for _, c := range []struct{ tables, turns int }{{1, 11}, {250, 11}, {251, 13}} {
+		for ; made < c.tables; made++ {
+			run(t, conn, fmt.Sprintf("CREATE TABLE t%d (a int PRIMARY KEY, b varchar(10) DEFAULT '?')", made))
+		}
+		proxy.Reset()
+		if s := snapshot(t, conn); s.Count() != c.tables {
+			t.Errorf("%d objects", s.Count())
+		}
+		if got := proxy.Turns(); got != c.turns {
+			t.Errorf("%d tables: %d round trips, want %d", c.tables, got, c.turns)
+		}
+	}
+}
+
+// TestSessions: whatever the session is set to, the snapshot is the same, and the session is as it was.
+func TestSessions(t *testing.T) {
+	t.Parallel()
+	conn, name := connect(t)
+	run(t, conn, corpus(t, name))
+	want := snapshot(t, conn)
+	for _, mode := range []string{"ANSI_QUOTES,NO_BACKSLASH_ESCAPES", "ORACLE", "MYSQL40", "NO_TABLE_OPTIONS,NO_FIELD_OPTIONS,NO_KEY_OPTIONS", "HIGH_NOT_PRECEDENCE,PAD_CHAR_TO_FULL_LENGTH"} {
+		run(t, conn, "SET sql_mode = '"+mode+"', sql_quote_show_create = 0, time_zone = '+09:00', lc_messages = 'de_DE', group_concat_max_len = 4")
+		before := value(t, conn, "SELECT concat(@@sql_mode, @@sql_quote_show_create)")
+		same(t, want, snapshot(t, conn))
+		if after := value(t, conn, "SELECT concat(@@sql_mode, @@sql_quote_show_create)"); after != before {
+			t.Errorf("the session was %s and is %s", before, after)
+		}
+	}
+}
+
+// TestOwnTables: Whimbrel's tables are no part of it, nor what belongs to them; what reads them is.
+func TestOwnTables(t *testing.T) {
+	t.Parallel()
+	conn, _ := connect(t)
+	run(t, conn, "CREATE TABLE Whimbrel_History (a int, KEY (a)); CREATE TRIGGER tr BEFORE INSERT ON Whimbrel_History FOR EACH ROW SET NEW.a = 1; CREATE VIEW v AS SELECT a FROM Whimbrel_History")
+	s := snapshot(t, conn, "whimbrel_history", "whimbrel_settings")
+	if len(s.Objects) != 1 || s.Find("view v") == nil {
+		t.Errorf("got\n%s", s.Text())
+	}
+}
+
+// TestSchemas: another database is not this one.
+func TestSchemas(t *testing.T) {
+	t.Parallel()
+	conn, name := connect(t)
+	run(t, conn, "CREATE TABLE t (a int)")
+	for _, c := range []struct {
+		schemas []string
+		want    int
+	}{{nil, 1}, {[]string{"other", name}, 1}, {[]string{"other"}, 0}, {[]string{}, 0}} {
+		s, err := mycatalog.Read(t.Context(), conn, catalog.Options{Schemas: c.schemas}, nil)
+		if err != nil || s.Count() != c.want {
+			t.Errorf("%v: %v, %v", c.schemas, s, err)
+		}
+	}
+}
+
+func TestNoDatabase(t *testing.T) {
+	t.Parallel()
+	conn, _ := connect(t)
+	as := connectAs(t, conn, "root", "")
+	_, err := mycatalog.Read(t.Context(), as, catalog.Options{}, nil)
+	if err == nil || err.Error() != "no database is selected; name one in the URL, behind the host: mysql://user@host/database" {
+		t.Error(err)
+	}
+}
+
+// TestOmitted: what can't be made again is said.
+func TestOmitted(t *testing.T) {
+	t.Parallel()
+	conn, _ := connect(t)
+	run(t, conn, `CREATE TABLE t (a int, e enum('🐦', 'x?')); CREATE VIEW v AS SELECT a FROM t; DROP TABLE t;
+CREATE TABLE u (e enum('🐦', 'x'), s set('a', 'b')); CREATE EVENT soon ON SCHEDULE AT '2037-01-01' DO SELECT 1`)
+	s := snapshot(t, conn)
+	want := []string{
+		"a way to make view v again: it refers to tables, columns or functions that are not there, or its definer may not use them",
+		"event soon, which drops itself when it is over",
+		"what stands for ? in the elements of column u.e, if anything: MariaDB doesn't tell characters of four bytes there",
+	}
+	if !slices.Equal(s.Omitted, want) {
+		t.Errorf("got %q", s.Omitted)
+	}
+	if v := s.Find("view v"); v == nil || v.Attr("valid") != "no" || len(v.SQL) > 0 {
+		t.Errorf("got %+v", v)
+	}
+	if !strings.Contains(s.Text(), "--   event soon, which drops itself") {
+		t.Errorf("got %s", s.Text())
+	}
+}
+
+// TestEncoded: bytes that are no text survive a JSON document.
+func TestEncoded(t *testing.T) {
+	t.Parallel()
+	conn, _ := connect(t)
+	run(t, conn, `CREATE TABLE t (a varbinary(20) DEFAULT X'00FF27225C0A0D1A80', b varbinary(5) DEFAULT X'C3A9')`)
+	s := snapshot(t, conn)
+	if got := s.Find("column t.a").Attr("default"); got != "X'00FF27225C0A0D1A80'" {
+		t.Errorf("got %s", got)
+	}
+	doc, err := s.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := catalog.Decode(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, s, again)
+	run(t, conn, "DROP TABLE t")
+	run(t, conn, again.Text())
+	same(t, s, snapshot(t, conn))
+}
+
+// TestPrivileges: who may not read a body is told what is missing.
+func TestPrivileges(t *testing.T) {
+	t.Parallel()
+	conn, name := connect(t)
+	user := "u_" + name[len(name)-12:]
+	run(t, conn, "CREATE PROCEDURE p() DO 1; CREATE USER "+user+"@'127.0.0.1'; GRANT EXECUTE, SELECT ON "+name+".* TO "+user+"@'127.0.0.1'")
+	t.Cleanup(func() { run(t, conn, "DROP USER "+user+"@'127.0.0.1'") })
+	as := connectAs(t, conn, user, name)
+	if _, err := mycatalog.Read(t.Context(), as, catalog.Options{}, nil); err == nil || !strings.Contains(err.Error(), "SHOW CREATE PROCEDURE `p`: its body is only for its definer: give the user") {
+		t.Errorf("got %v", err)
+	}
+	run(t, conn, "GRANT SELECT ON mysql.proc TO "+user+"@'127.0.0.1'; CREATE VIEW v AS SELECT 1 AS a")
+	as = connectAs(t, conn, user, name)
+	if _, err := mycatalog.Read(t.Context(), as, catalog.Options{}, nil); err == nil || !strings.Contains(err.Error(), "SHOW CREATE VIEW `v`: ") || !strings.Contains(err.Error(), "SHOW VIEW") {
+		t.Errorf("got %v", err)
+	}
+	run(t, conn, "GRANT SHOW VIEW ON "+name+".* TO "+user+"@'127.0.0.1'")
+	as = connectAs(t, conn, user, name)
+	same(t, snapshot(t, conn), snapshot(t, as))
+}
+
+// dropper drops a table when definitions are asked for, as often as it is told.
+type dropper struct {
+	*sql.Conn
+	other *sql.Conn
+	names []string
+}
+
+func (d *dropper) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if strings.Contains(query, "SHOW CREATE TABLE") && len(d.names) > 0 {
+		if _, err := d.other.ExecContext(ctx, "DROP TABLE "+d.names[0]); err != nil {
+			return nil, err
+		}
+		d.names = d.names[1:]
+	}
+	return d.Conn.QueryContext(ctx, query, args...)
+}
+
+// TestVanished: what is dropped in the middle of it is not there.
+func TestVanished(t *testing.T) {
+	t.Parallel()
+	conn, _ := connect(t)
+	run(t, conn, "CREATE TABLE a (a int); CREATE TABLE b (a int); CREATE TABLE c (a int); CREATE TABLE d (a int)")
+	other := connectAs(t, conn, "root", value(t, conn, "SELECT database()"))
+	s, err := mycatalog.Read(t.Context(), &dropper{conn, other, []string{"b", "a"}}, catalog.Options{}, nil)
+	if err != nil || s.Find("table c") == nil || s.Count() != 2 {
+		t.Errorf("got %v, %v", s, err)
+	}
+	run(t, conn, "CREATE TABLE a (a int); CREATE TABLE b (a int)")
+	if _, err := mycatalog.Read(t.Context(), &dropper{conn, other, []string{"a", "b", "c", "d"}}, catalog.Options{}, nil); err == nil || !strings.HasPrefix(err.Error(), "SHOW CREATE TABLE `c`: Error 1146") {
+		t.Errorf("got %v", err)
+	}
+}
