@@ -32,7 +32,9 @@ type Proxy struct {
 	turns    int
 	messages [2]int // by direction
 	cuts     [2]int // by direction: when messages reaches it, cut; -1: don't
+	stalls   [2]int // likewise
 	abrupt   bool
+	alone    bool
 	stalled  bool
 	closed   bool
 	running  sync.WaitGroup
@@ -62,7 +64,7 @@ func NewProxy(t testing.TB, serverURL string) *Proxy {
 	p := &Proxy{
 		Quiet: 10 * time.Millisecond,
 		wires: map[*wire]bool{},
-		cuts:  [2]int{-1, -1},
+		cuts:  [2]int{-1, -1}, stalls: [2]int{-1, -1},
 	}
 	p.changed.L = &p.mu
 	p.lead(t, serverURL, listener.Addr().String())
@@ -134,11 +136,11 @@ func (p *Proxy) Messages(d Direction) int {
 	return p.messages[d]
 }
 
-// Reset starts all counts at zero and forgets what CutAfter was told.
+// Reset starts all counts at zero and forgets what CutAfter and StallAfter were told.
 func (p *Proxy) Reset() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.turns, p.opened, p.messages, p.cuts = 0, 0, [2]int{}, [2]int{-1, -1}
+	p.turns, p.opened, p.messages, p.cuts, p.stalls = 0, 0, [2]int{}, [2]int{-1, -1}, [2]int{-1, -1}
 }
 
 // Cut closes all connections, towards the server and towards the client. New ones are accepted; pgx makes one at
@@ -164,6 +166,13 @@ func (p *Proxy) CutAfter(d Direction, n int) {
 	p.cuts[d] = n
 }
 
+// CutAlone makes CutAfter cut only the connection on which that message passes, from now on. Others go on.
+func (p *Proxy) CutAlone() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.alone = true
+}
+
 // CutAbruptly makes cuts reset connections from now on, as a firewall does that has forgotten them, or a machine that
 // has started again: reading and writing fail at once (ECONNRESET, EPIPE), and of a long message that was delivered
 // last, what its receiver has not taken yet can be lost. Otherwise a cut closes connections in order: reading ends.
@@ -179,6 +188,21 @@ func (p *Proxy) Stall() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.stalled = true
+}
+
+// StallAfter stalls once, when n messages since the last Reset have passed in a direction: the n-th is delivered,
+// and no later one is, in either direction, until Resume. With n = 0 the first is not delivered.
+func (p *Proxy) StallAfter(d Direction, n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stalls[d] = n
+}
+
+// Stalled reports whether all traffic is stopped.
+func (p *Proxy) Stalled() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stalled
 }
 
 // Resume ends a Stall; nothing is lost.
@@ -285,6 +309,18 @@ func (w *wire) pass(d Direction, to net.Conn, b []byte) bool {
 	if d == ToClient {
 		w.awaitQuiet()
 	}
+	for len(b) > 0 {
+		n, err := w.deliver(d, to, b)
+		if err != nil {
+			return false
+		}
+		b = b[n:]
+	}
+	return true
+}
+
+// deliver delivers as much of b as passes before the next cut or stall, and returns how much that is.
+func (w *wire) deliver(d Direction, to net.Conn, b []byte) (n int, err error) {
 	p := w.proxy
 	p.mu.Lock()
 	for p.stalled && !w.ended {
@@ -292,36 +328,67 @@ func (w *wire) pass(d Direction, to net.Conn, b []byte) bool {
 	}
 	if w.ended {
 		p.mu.Unlock()
-		return false
+		return 0, net.ErrClosed
 	}
 	if d == ToServer {
 		w.spoke = time.Now()
 	}
-	n, cut := w.count(d, b)
-	if cut {
-		// Still under the lock, so that nothing else passes anywhere.
-		_ = to.SetWriteDeadline(time.Now().Add(5 * time.Second))
-		_, _ = to.Write(b[:n])
-		p.cut()
+	n, end := w.count(d, b)
+	if end == goesOn {
 		p.mu.Unlock()
-		return false
+		return to.Write(b)
 	}
-	p.mu.Unlock()
-	_, err := to.Write(b)
-	return err == nil
+	defer p.mu.Unlock() // until then nothing else passes anywhere
+	_ = to.SetWriteDeadline(time.Now().Add(5 * time.Second))
+	_, err = to.Write(b[:n])
+	if end == stalls {
+		p.stalled = true
+		_ = to.SetWriteDeadline(time.Time{})
+		return n, err
+	}
+	if p.alone {
+		w.end()
+		p.changed.Broadcast()
+	} else {
+		p.cut()
+	}
+	return n, net.ErrClosed
 }
 
-// count counts the messages that end in b and returns how much of it may be delivered and whether the wire is
-// to be cut after that.
-func (w *wire) count(d Direction, b []byte) (n int, cut bool) {
+// what happens after a message.
+type what int
+
+const (
+	goesOn what = iota
+	cuts
+	stalls
+)
+
+// after returns what was to happen after so many messages in a direction, once.
+func (p *Proxy) after(d Direction, messages int) what {
+	switch messages {
+	case p.cuts[d]:
+		p.cuts = [2]int{-1, -1}
+		return cuts
+	case p.stalls[d]:
+		p.stalls = [2]int{-1, -1}
+		return stalls
+	}
+	return goesOn
+}
+
+// count counts the messages that end in b and returns how much of it may be delivered and what happens
+// after that.
+func (w *wire) count(d Direction, b []byte) (n int, end what) {
 	p := w.proxy
 	for n < len(b) {
 		if !w.within[d] {
 			w.within[d] = true
 			w.goodbye[d] = d == ToServer && w.protocol.goodbye(b[n:])
-			if p.cuts[d] == 0 && !w.goodbye[d] { // before the first message
-				p.cuts = [2]int{-1, -1}
-				return n, true
+			if p.messages[d] == 0 && !w.goodbye[d] { // before the first message
+				if end := p.after(d, 0); end != goesOn {
+					return n, end
+				}
 			}
 		}
 		taken, whole := w.protocol.next(d, b[n:])
@@ -335,12 +402,11 @@ func (w *wire) count(d Direction, b []byte) (n int, cut bool) {
 		}
 		p.messages[d]++
 		w.turn(d)
-		if p.messages[d] == p.cuts[d] {
-			p.cuts = [2]int{-1, -1}
-			return n, true
+		if end := p.after(d, p.messages[d]); end != goesOn {
+			return n, end
 		}
 	}
-	return n, false
+	return n, goesOn
 }
 
 // turn notes whose turn it is after a message.
