@@ -245,7 +245,7 @@ func (x *runner) statement(ctx context.Context, st sqltext.Statement, data io.Re
 	x.applier.opts.Observe(StatementStarted{Step: x.step, Index: x.seen - 1, Of: x.step.Statements, SQL: st.Text})
 	err := x.execute(ctx, st, data, before)
 	if err != nil {
-		return x.stopped(ctx, st, before, err)
+		return x.stopped(ctx, st, err)
 	}
 	return nil
 }
@@ -302,12 +302,17 @@ func (x *runner) alone(ctx context.Context, st sqltext.Statement, data io.Reader
 
 // stopped sees to it, as far as that can still be done, that nothing is left behind of a statement that
 // failed, and writes down why the run stops.
-func (x *runner) stopped(ctx context.Context, st sqltext.Statement, before database.Journal, err error) error {
+func (x *runner) stopped(ctx context.Context, st sqltext.Statement, err error) error {
 	if x.journal == nil {
 		return err
 	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+	defer cancel()
+	if x.open { // it has failed or was cancelled, and nothing of it stands
+		_ = x.r.Exec(last, x.step.Script, sqltext.Statement{Raw: "ROLLBACK", Text: "ROLLBACK", Pos: st.Pos, Start: st.Pos, Index: st.Index, Tx: sqltext.TxRollback}, nil, nil)
+	}
 	j := *x.journal
-	j.Error = err.Error()
+	j.Error = whyStopped(err)
 	var failed *database.StatementError
 	if errors.As(err, &failed) && ctx.Err() == nil && j.Begun != "" {
 		o, oerr := x.r.Outcome(ctx, st, j.Before, x.opts)
@@ -315,10 +320,19 @@ func (x *runner) stopped(ctx context.Context, st sqltext.Statement, before datab
 			j.Begun, j.Before = "", ""
 		}
 	}
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
-	defer cancel()
 	_ = x.write(last, j) // if it fails, what the journal said before is true, too
 	return err
+}
+
+// whyStopped is what the journal says of an error.
+func whyStopped(err error) string {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return "cancelled"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "its time was over"
+	}
+	return err.Error()
 }
 
 var setConfig = regexp.MustCompile(`(?is)^select\b.*\bset_config\s*\(`)

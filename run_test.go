@@ -528,3 +528,31 @@ func TestARunsTransactionsEndPlainly(t *testing.T) {
 		wantTables(t, target)
 	}
 }
+
+func TestTheJournalSaysWhyARunStopped(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ statement, why string }{
+		{"SELECT forever()", "cancelled"},
+		{"BEGIN; CREATE TABLE u (); SELECT forever(); COMMIT", "cancelled"},
+		{"BEGIN; CREATE TABLE u (); NONSENSE; COMMIT", `syntax error at or near "NONSENSE"`},
+		{"DROP INDEX CONCURRENTLY missing", "does not exist"},
+	} {
+		target := memdb.New()
+		set := alone(newSet(t, script{1, "CREATE TABLE t (x);" + tt.statement, "-"}))
+		ctx, cancel := context.WithCancel(t.Context())
+		opts := whimbrel.Options{Observe: func(e whimbrel.Event) {
+			if s, ok := e.(whimbrel.StatementStarted); ok && strings.Contains(s.SQL, "forever") {
+				cancel()
+			}
+		}}
+		m := whimbrel.New(open(t, target), set, opts)
+		if _, err := m.Up(ctx); err == nil {
+			t.Error("it has succeeded")
+		}
+		cancel()
+		if s, err := m.Status(t.Context()); err != nil || s.Interrupted == nil || s.Interrupted.Done != 1 || !strings.Contains(s.Interrupted.Error, tt.why) {
+			t.Errorf("%s: status %+v, %v", tt.statement, s.Interrupted, err)
+		}
+		wantTables(t, target, "t")
+	}
+}
