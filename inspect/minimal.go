@@ -11,6 +11,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/catalog"
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 // MinimalOptions of Minimal.
@@ -237,6 +238,9 @@ func (m *minimizer) write() error {
 
 // preamble is the snapshot's, where it is of use.
 func preamble(s *catalog.Snapshot, created []catalog.Object) []string {
+	if s.Dialect == sqltext.MySQL.String() {
+		return s.Preamble // what all statements mean depends on it
+	}
 	for i := range created {
 		if k := created[i].Kind; k == catalog.Function || k == catalog.Procedure {
 			return s.Preamble

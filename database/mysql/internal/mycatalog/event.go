@@ -30,9 +30,7 @@ func (r *reader) listEvents(ctx context.Context) error {
 			}
 			o.Set("sql mode", v[1])
 			o.SQL = r.inMode(v[1], o.SQL[0])
-			if v[2] != "SYSTEM" {
-				o.SQL = append(append([]string{"SET @whimbrel_time_zone = @@time_zone", "SET time_zone = " + literal(v[2])}, o.SQL...), "SET time_zone = @whimbrel_time_zone")
-			}
+			o.SQL = append(append([]string{"SET time_zone = " + literal(v[2])}, o.SQL...), "SET time_zone = "+literal(utc))
 			r.objects = append(r.objects, o)
 			return nil
 		})

@@ -36,7 +36,7 @@ type Queryer interface {
 const attempts = 3
 
 // Read returns the contents of the current database without the tables in own, in whatever case
-// their names are. It changes sql_mode and sql_quote_show_create of the session, and puts them back. The
+// their names are. It changes sql_mode, sql_quote_show_create and time_zone of the session, and puts them back. The
 // server has no way to read all of it as it is at one moment: a change in between may be in it in part.
 func Read(ctx context.Context, q Queryer, opts catalog.Options, own []string) (s *catalog.Snapshot, err error) {
 	for range attempts {
@@ -76,11 +76,16 @@ func (r *reader) snapshot(ctx context.Context, opts catalog.Options) (*catalog.S
 	s.Preamble = []string{
 		"SET foreign_key_checks = 0", // a key may refer to what isn't there
 		"SET sql_mode = " + literal(r.mode),
+		"SET time_zone = " + literal(utc),
 	}
 	slices.Sort(r.omitted)
 	s.Omitted = r.omitted
 	return s, nil
 }
+
+// utc is the time zone in which definitions are read, and a text is executed: what is said of a timestamp, such as
+// its default, depends on the session's.
+const utc = "+00:00"
 
 // tolerant is a sql_mode in which old defaults such as '0000-00-00' are no error, and texts are read as they
 // are written here.
@@ -135,15 +140,15 @@ func begin(ctx context.Context, q Queryer, own []string) (r *reader, end func(),
 		q, release = c, func() { c.Close() }
 	}
 	r = &reader{q: q, own: lowered(own)}
-	var mode, global, quotes string
-	err = r.each(ctx, "SELECT coalesce(database(), ''), version(), @@lower_case_table_names > 0, @@SESSION.sql_mode, @@GLOBAL.sql_mode, @@SESSION.sql_quote_show_create", func(row *sql.Rows) error {
-		return row.Scan(&r.database, &r.version, &r.foldCase, &mode, &global, &quotes)
+	var mode, global, quotes, zone string
+	err = r.each(ctx, "SELECT coalesce(database(), ''), version(), @@lower_case_table_names > 0, @@SESSION.sql_mode, @@GLOBAL.sql_mode, @@SESSION.sql_quote_show_create, @@SESSION.time_zone", func(row *sql.Rows) error {
+		return row.Scan(&r.database, &r.version, &r.foldCase, &mode, &global, &quotes, &zone)
 	})
 	if err == nil && r.database == "" {
 		err = errors.New("no database is selected; name one in the URL, behind the host: mysql://user@host/database")
 	}
 	if err == nil {
-		_, err = q.ExecContext(ctx, "SET SESSION sql_mode = '', SESSION sql_quote_show_create = 1")
+		_, err = q.ExecContext(ctx, "SET SESSION sql_mode = '', SESSION sql_quote_show_create = 1, SESSION time_zone = "+literal(utc))
 	}
 	if err != nil {
 		release()
@@ -155,7 +160,7 @@ func begin(ctx context.Context, q Queryer, own []string) (r *reader, end func(),
 		r.perBlock = 250
 	}
 	return r, func() {
-		q.ExecContext(context.WithoutCancel(ctx), "SET SESSION sql_mode = "+literal(mode)+", SESSION sql_quote_show_create = "+quotes)
+		q.ExecContext(context.WithoutCancel(ctx), "SET SESSION sql_mode = "+literal(mode)+", SESSION sql_quote_show_create = "+quotes+", SESSION time_zone = "+literal(zone))
 		release()
 	}, nil
 }

@@ -154,7 +154,7 @@ func (r *reader) table(t *table) error {
 	d := t.definition
 	o := catalog.Object{Kind: catalog.Table, Name: t.name}
 	tableOptions(&o, d.options, t.collation)
-	o.Set("partition by", strings.TrimPrefix(render(d.parts), "PARTITION BY "))
+	o.Set("partition by", strings.TrimPrefix(render(compared(d.parts)), "PARTITION BY "))
 	var parts, keys []catalog.Object
 	var lines []string // of the statement
 	for _, it := range d.items {
@@ -194,6 +194,25 @@ func (r *reader) table(t *table) error {
 	r.objects = append(r.objects, parts...)
 	r.objects = append(r.objects, keys...)
 	return nil
+}
+
+// compared returns the partitioning without what comes from the time at which it was made: where intervals of
+// history start, and the partitions that the server adds by itself.
+func compared(parts []tok) []tok {
+	if !is(parts, 2, "SYSTEM_TIME") {
+		return parts
+	}
+	var kept []tok
+	for i := 0; i < len(parts); i++ {
+		if is(parts, i, "STARTS", "TIMESTAMP") {
+			i += 3
+		}
+		kept = append(kept, parts[min(i, len(parts)-1)])
+		if is(parts, i, "AUTO") {
+			break
+		}
+	}
+	return kept
 }
 
 // tableOptions tells the options one by one: NAME = value, or words.

@@ -9,6 +9,7 @@ import (
 
 // thing is something that a script makes, and ways to change it.
 type thing struct {
+	name    string
 	create  string
 	changes []change
 }
@@ -48,6 +49,7 @@ func (m *maker) columns() thing {
 	alter := "ALTER TABLE " + q(table) + " "
 	column := func(name string) string { return oid(catalog.Column, table, name) }
 	return thing{
+		name:   "columns",
 		create: "CREATE TABLE " + q(table) + " (id int PRIMARY KEY AUTO_INCREMENT, a int DEFAULT 1 COMMENT 'it''s', b varchar(10), d datetime, e enum('x','y'), " + q(last) + " int)",
 		changes: []change{
 			{alter + "MODIFY a bigint DEFAULT 1 COMMENT 'it''s'", []string{column("a") + ": type"}},
@@ -84,7 +86,8 @@ func (m *maker) constants() thing {
 		return change{"ALTER TABLE " + q(table) + " MODIFY " + column + " " + to, []string{oid(catalog.Column, table, column) + ": default"}}
 	}
 	return thing{
-		create: "CREATE TABLE " + q(table) + ` (a varchar(20) DEFAULT 'a''b\\c\n?', b varchar(20) DEFAULT '🐦', c varbinary(9) DEFAULT X'FF00', d int DEFAULT (1 + 2), e date DEFAULT '0000-00-00', f timestamp NOT NULL DEFAULT current_timestamp(), p point REF_SYSTEM_ID = 4326)`,
+		name:   "constants",
+		create: "SET time_zone = '+00:00'; CREATE TABLE " + q(table) + ` (a varchar(20) DEFAULT 'a''b\\c\n?', b varchar(20) DEFAULT '🐦', c varbinary(9) DEFAULT X'FF00', d int DEFAULT (1 + 2), e date DEFAULT '0000-00-00', f timestamp NOT NULL DEFAULT current_timestamp(), g timestamp NOT NULL DEFAULT '2020-01-01 10:00:00', p point REF_SYSTEM_ID = 4326)`,
 		changes: []change{
 			set("a", `varchar(20) DEFAULT 'a''b\\c\n?🐦'`),
 			set("a", "varchar(20)"),
@@ -93,6 +96,8 @@ func (m *maker) constants() thing {
 			set("c", "varbinary(9) DEFAULT X'FE00'"),
 			set("d", "int DEFAULT (1 + 3)"),
 			set("f", "timestamp NOT NULL DEFAULT '2020-01-01'"),
+			set("g", "timestamp NOT NULL DEFAULT '2020-01-01 10:00:01'"),
+			{"SET time_zone = '+02:00'; ALTER TABLE " + q(table) + " MODIFY g timestamp NOT NULL DEFAULT '2020-01-01 12:00:00'; SET time_zone = '+00:00'", nil},
 			{"ALTER TABLE " + q(table) + " MODIFY p point REF_SYSTEM_ID = 3857", []string{oid(catalog.Column, table, "p") + ": srid"}},
 			{"ALTER TABLE " + q(table) + " MODIFY p point", []string{oid(catalog.Column, table, "p") + ": srid"}},
 		},
@@ -106,6 +111,7 @@ func (m *maker) keyed() thing {
 	again := func(as string) string { return alter + "DROP KEY " + q(key) + ", ADD " + as }
 	primary := oid(catalog.Constraint, table, "PRIMARY")
 	return thing{
+		name:   "keyed",
 		create: fmt.Sprintf("CREATE TABLE %s (a int, b varchar(100), c text, g point NOT NULL, PRIMARY KEY (a), KEY %s (b(10), a), UNIQUE KEY %s (b), FULLTEXT KEY words (c), SPATIAL KEY places (g))", q(table), q(key), q(unique)),
 		changes: []change{
 			{alter + "DROP KEY " + q(key), []string{index(key) + " removed"}},
@@ -134,6 +140,7 @@ func (m *maker) constrained() thing {
 		return alter + "DROP " + kind + " " + q(name) + "; " + alter + "ADD CONSTRAINT " + q(name) + " " + as
 	}
 	return thing{
+		name: "constrained",
 		create: fmt.Sprintf("CREATE TABLE %s (id int PRIMARY KEY, `key` int UNIQUE); CREATE TABLE %s (a int, b int, KEY k (b), CONSTRAINT %s CHECK (a > 0), CONSTRAINT %s FOREIGN KEY (b) REFERENCES %[1]s (id) ON DELETE CASCADE)",
 			q(parent), q(table), q(check), q(foreign)),
 		changes: []change{
@@ -154,6 +161,7 @@ func (m *maker) optioned() thing {
 	id := oid(catalog.Table, "", table)
 	alter := "ALTER TABLE " + q(table) + " "
 	return thing{
+		name:   "optioned",
 		create: "CREATE TABLE " + q(table) + " (a int) ENGINE = InnoDB ROW_FORMAT = DYNAMIC COMMENT 'AUTO_INCREMENT = 5, (x)'",
 		changes: []change{
 			{alter + "ENGINE = Aria ROW_FORMAT = DYNAMIC", []string{id + ": engine", id + ": page checksum"}},
@@ -173,6 +181,7 @@ func (m *maker) partitioned() thing {
 	want := []string{oid(catalog.Table, "", table) + ": partition by"}
 	alter := "ALTER TABLE " + q(table) + " "
 	return thing{
+		name:   "partitioned",
 		create: "CREATE TABLE " + q(table) + " (a int, b int) PARTITION BY RANGE (a) (PARTITION p0 VALUES LESS THAN (10) COMMENT 'x', PARTITION `p 1` VALUES LESS THAN (20))",
 		changes: []change{
 			{alter + "ADD PARTITION (PARTITION p2 VALUES LESS THAN MAXVALUE)", want},
@@ -189,10 +198,14 @@ func (m *maker) versioned() thing {
 	alter := "ALTER TABLE " + q(table) + " "
 	id := oid(catalog.Table, "", table)
 	return thing{
-		create: "CREATE TABLE " + q(table) + " (a int, b int, since date, until date, PERIOD FOR app (since, until)); CREATE TABLE " + q(table+" 2") + " (a int, b int) WITH SYSTEM VERSIONING",
+		name:   "versioned",
+		create: "CREATE TABLE " + q(table) + " (a int, b int, since date, until date, PERIOD FOR app (since, until)); CREATE TABLE " + q(table+" 2") + " (a int, b int) WITH SYSTEM VERSIONING; CREATE TABLE " + q(table+" 3") + " (a int) WITH SYSTEM VERSIONING PARTITION BY SYSTEM_TIME INTERVAL 1 DAY AUTO PARTITIONS 3",
 		changes: []change{
 			{alter + "ADD SYSTEM VERSIONING", []string{id + ": system versioning"}},
 			{alter + "DROP PERIOD FOR app", []string{id + ": period for app"}},
+			{"ALTER TABLE " + q(table+" 3") + " PARTITION BY SYSTEM_TIME INTERVAL 1 DAY STARTS '2020-01-01 00:00:00' AUTO PARTITIONS 4", nil},
+			{"ALTER TABLE " + q(table+" 3") + " PARTITION BY SYSTEM_TIME INTERVAL 2 DAY AUTO PARTITIONS 3", []string{oid(catalog.Table, "", table+" 3") + ": partition by"}},
+			{"ALTER TABLE " + q(table+" 3") + " PARTITION BY SYSTEM_TIME INTERVAL 1 DAY PARTITIONS 3", []string{oid(catalog.Table, "", table+" 3") + ": partition by"}},
 			{"ALTER TABLE " + q(table+" 2") + " DROP SYSTEM VERSIONING", []string{oid(catalog.Table, "", table+" 2") + ": system versioning"}},
 			{"SET STATEMENT system_versioning_alter_history = 'KEEP' FOR ALTER TABLE " + q(table+" 2") + " MODIFY a int WITHOUT SYSTEM VERSIONING", []string{oid(catalog.Column, table+" 2", "a") + ": without system versioning"}},
 		},
@@ -204,6 +217,7 @@ func (m *maker) view() thing {
 	id := oid(catalog.View, "", view)
 	as := " AS SELECT a, b FROM " + q(table) + " WHERE a > 0"
 	return thing{
+		name:   "view",
 		create: fmt.Sprintf("CREATE TABLE %s (a int, b int); CREATE VIEW %s%s; CREATE VIEW %s AS SELECT * FROM %[2]s", q(table), q(view), as, q(over)),
 		changes: []change{
 			{"CREATE OR REPLACE VIEW " + q(view) + as, nil},
@@ -228,6 +242,7 @@ func (m *maker) routines() thing {
 	}
 	body := "\nBEGIN\n\tSELECT ';'; -- it; is\n\tSET b = a;\nEND"
 	return thing{
+		name:   "routines",
 		create: fn("(x int) RETURNS int RETURN x + 1") + ";\n" + pr("(IN a int, OUT b int)"+body),
 		changes: []change{
 			{fn("(x int) RETURNS int RETURN x + 2"), []string{f + ": definition"}},
@@ -255,6 +270,7 @@ func (m *maker) triggered() thing {
 		return "CREATE OR REPLACE TRIGGER " + q(name) + " " + when + " ON " + q(table) + " FOR EACH ROW " + how
 	}
 	return thing{
+		name:   "triggered",
 		create: "CREATE TABLE " + q(table) + " (a int);\n" + trigger(first, "BEFORE INSERT", "SET NEW.a = 1") + ";\n" + trigger(last, "BEFORE INSERT", "SET NEW.a = 2"),
 		changes: []change{
 			{trigger(last, "BEFORE INSERT", "SET NEW.a = 3"), []string{id(last) + ": definition"}},
@@ -274,7 +290,8 @@ func (m *maker) event() thing {
 	id := oid(catalog.Event, "", event)
 	make := func(text string) string { return "CREATE OR REPLACE EVENT " + q(event) + " ON SCHEDULE " + text }
 	return thing{
-		create: make("EVERY 1 DAY DO SELECT 1"),
+		name:   "event",
+		create: "SET time_zone = 'SYSTEM'; " + make("EVERY 1 DAY DO SELECT 1"),
 		changes: []change{
 			{make("EVERY 1 DAY DO SELECT 1"), nil},
 			{make("EVERY 1 DAY DO SELECT 2"), []string{id + ": definition"}},
@@ -283,7 +300,7 @@ func (m *maker) event() thing {
 			{make("EVERY 1 DAY ON COMPLETION PRESERVE DO SELECT 1"), []string{id + ": on completion"}},
 			{make("EVERY 1 DAY COMMENT 'DISABLE; DO' DO SELECT 1"), []string{id + ": comment"}},
 			{"ALTER EVENT " + q(event) + " DISABLE", []string{id + ": status"}},
-			{"SET time_zone = '+05:00'; " + make("EVERY 1 DAY DO SELECT 1") + "; SET time_zone = DEFAULT", []string{id + ": time zone"}},
+			{"SET time_zone = '+05:00'; " + make("EVERY 1 DAY DO SELECT 1") + "; SET time_zone = 'SYSTEM'", []string{id + ": time zone"}},
 			{"DROP EVENT " + q(event), []string{id + " removed"}},
 			{"CREATE EVENT soon ON SCHEDULE AT '2037-01-01' DO SELECT 1", nil}, // which is omitted
 		},
@@ -295,6 +312,7 @@ func (m *maker) sequence() thing {
 	id := oid(catalog.Sequence, "", sequence)
 	alter := "ALTER SEQUENCE " + q(sequence) + " "
 	return thing{
+		name:   "sequence",
 		create: "CREATE SEQUENCE " + q(sequence) + " START WITH 3 INCREMENT BY 2; CREATE TABLE " + q(table) + " (a bigint DEFAULT nextval(" + q(sequence) + "))",
 		changes: []change{
 			{"SELECT nextval(" + q(sequence) + ")", nil},

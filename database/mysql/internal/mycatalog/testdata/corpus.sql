@@ -84,6 +84,30 @@ CREATE VIEW with_cte AS WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 
 CREATE VIEW next_number AS SELECT nextval(numbers) AS n, lastval({db}.numbers) AS l;
 CREATE VIEW `odd ``view` AS SELECT `odd ``name, (` AS `c,``d`, CAST(doc AS char) AS e, trim(BOTH 'x' FROM txt) AS t FROM everything;
 
+-- what the server writes in another way than it was written
+CREATE TABLE facts (id int PRIMARY KEY, grp int, n decimal(10,2), s varchar(50), d date, dt datetime, j json, txt text, FULLTEXT (txt), KEY s_key (s)) PARTITION BY RANGE (id) (PARTITION p0 VALUES LESS THAN (10), PARTITION p1 VALUES LESS THAN MAXVALUE);
+ALTER TABLE facts DROP KEY txt;
+CREATE TABLE papers (id int, txt text, FULLTEXT (txt));
+CREATE TABLE aged (id int, x int) WITH SYSTEM VERSIONING PARTITION BY SYSTEM_TIME INTERVAL 1 DAY (PARTITION h HISTORY, PARTITION c CURRENT);
+CREATE VIEW w_frames AS SELECT id, sum(n) OVER w AS s1, lag(n, 2) OVER (PARTITION BY grp ORDER BY id) AS l, avg(n) OVER (ORDER BY id ROWS BETWEEN 1 PRECEDING AND UNBOUNDED FOLLOWING) AS a FROM facts WINDOW w AS (PARTITION BY grp);
+CREATE VIEW w_groups AS SELECT grp, group_concat(DISTINCT s ORDER BY s DESC SEPARATOR '; ') AS g, count(DISTINCT id, s) AS c, json_arrayagg(s) AS ja, std(n) AS sd FROM facts GROUP BY grp WITH ROLLUP;
+CREATE VIEW w_sets AS (SELECT id FROM facts UNION DISTINCT SELECT grp FROM facts) INTERSECT SELECT 1 EXCEPT SELECT 2 ORDER BY 1 LIMIT 5 OFFSET 2;
+CREATE VIEW w_values AS SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS v;
+CREATE VIEW w_json AS SELECT t.* FROM facts f, JSON_TABLE(f.j, '$[*]' COLUMNS (o FOR ORDINALITY, a int PATH '$.a' DEFAULT '0' ON EMPTY, NESTED PATH '$.b[*]' COLUMNS (b varchar(10) PATH '$'))) AS t;
+CREATE VIEW w_times AS SELECT d + INTERVAL 1 DAY AS a, date_sub(dt, INTERVAL '1:2' MINUTE_SECOND) AS b, DATE'2020-01-02' AS c, TIMESTAMP'2020-01-02 03:04:05.6' AS e, extract(YEAR_MONTH FROM d) AS f, timestampdiff(MONTH, d, dt) AS g, now(3) AS h, date_format(d, '%Y-%m') AS i FROM facts;
+CREATE VIEW w_casts AS SELECT CAST(s AS decimal(5,1)) AS a, CONVERT(s USING latin1) AS b, s COLLATE utf8mb4_bin AS c, BINARY s AS d, CAST(n AS signed) AS e, CAST(s AS char(3) CHARACTER SET utf8mb4) AS f, _utf8mb4'é' AS g, X'4142' AS h, b'101' AS i, 0xFF AS k, N'n' AS l FROM facts;
+CREATE VIEW w_tests AS SELECT id FROM facts WHERE s LIKE 'a\_%' ESCAPE '|' AND s NOT REGEXP '^x' AND n BETWEEN 1 AND 2 AND s <=> NULL AND NOT (n > ALL (SELECT 1)) AND id = ANY (SELECT 2) AND (id, grp) IN (SELECT 1, 2) AND s IS NOT NULL XOR n DIV 2 % 3 = ~1 ^ 2 | 3 & 4 << 1 AND NOT EXISTS (SELECT 1 FROM papers WHERE papers.id = facts.id);
+CREATE VIEW w_case AS SELECT CASE grp WHEN 1 THEN 'a' ELSE 'b' END AS a, IF(n > 0, 1, 2) AS b, IFNULL(s, '') AS c, NULLIF(s, 'x') AS d, coalesce(s, 'y') AS e, INTERVAL(3, 1, 2) AS f, -n AS g, - -1 AS h, NOT n AS i, (SELECT max(id) FROM papers) AS k, TRUE AS l, 1e10 AS m, 1.50 AS o FROM facts;
+CREATE VIEW w_joins AS SELECT a.id FROM facts PARTITION (p0) a NATURAL JOIN papers b LEFT JOIN papers c USING (id) RIGHT JOIN papers d ON d.id = a.id STRAIGHT_JOIN papers e CROSS JOIN aged FOR SYSTEM_TIME AS OF TIMESTAMP'2020-01-01 00:00:00' f;
+CREATE VIEW w_hints AS SELECT SQL_NO_CACHE DISTINCT STRAIGHT_JOIN a.id FROM facts a USE INDEX (s_key) IGNORE INDEX FOR ORDER BY (PRIMARY) WHERE s = 'a';
+CREATE VIEW w_match AS SELECT id, MATCH (txt) AGAINST ('+a -b' IN BOOLEAN MODE) AS m, MATCH (txt) AGAINST ('c' WITH QUERY EXPANSION) AS q FROM papers;
+CREATE VIEW w_text AS SELECT trim(LEADING 'x' FROM s) AS a, substring(s FROM 2 FOR 3) AS b, position('a' IN s) AS c, char(65, 66 USING utf8mb4) AS d, concat_ws(',', s, 'it''s \\ \n "q" `b`') AS e, weight_string(s) AS f, s || 'x' AS g, json_value(j, '$.a') AS h, JSON_EXTRACT(j, '$.b') AS i, regexp_replace(s, '\\d', '') AS k FROM facts;
+CREATE VIEW w_columns (`a b`, `c``d`, `e.f`) AS SELECT 1, 2, id FROM facts AS `odd.alias`;
+CREATE VIEW w_unnamed AS SELECT 1 + 1, 'x', count(*), max(n) + 1 FROM facts;
+CREATE VIEW w_ctes AS WITH a (x) AS (SELECT 1), b AS (SELECT x + 1 AS y FROM a) SELECT y, (WITH c AS (SELECT 5 AS z) SELECT z FROM c) AS z FROM b;
+CREATE VIEW w_users AS SELECT current_user() AS u, database() AS d, connection_id() AS c, version() AS v, uuid() AS i, rand(3) AS r;
+CREATE VIEW w_lateral AS SELECT f.id, (SELECT group_concat(p.id) FROM (SELECT id FROM papers WHERE id < 5 ORDER BY id LIMIT 3) p) AS l FROM facts f WHERE f.id IN (1, 2, 3) ORDER BY f.s COLLATE utf8mb4_bin DESC, 1 LIMIT 10;
+
 DELIMITER //
 CREATE PROCEDURE {db}.work(IN a int, OUT b varchar(10), INOUT c json) MODIFIES SQL DATA SQL SECURITY INVOKER COMMENT 'y'
 BEGIN
