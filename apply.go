@@ -96,9 +96,11 @@ func (m *Migrator) lockOptions(s database.Settings) database.LockOptions {
 	case timeout < 0:
 		timeout = 0
 	}
-	return database.LockOptions{Timeout: timeout, Waiting: func(h database.Holder) {
-		m.opts.Observe(LockWaiting{Set: m.set.Name(), Holder: h})
-	}}
+	return database.LockOptions{
+		Timeout: timeout,
+		Waiting: func(h database.Holder) { m.opts.Observe(LockWaiting{Set: m.set.Name(), Holder: h}) },
+		Blocked: func(h database.Holder) { m.opts.Observe(StatementWaiting{Set: m.set.Name(), Holder: h}) },
+	}
 }
 
 func (a *applier) batchUnit(ctx context.Context, u Unit, rest []Unit) (err error) {
@@ -125,11 +127,11 @@ func (a *applier) batchUnit(ctx context.Context, u Unit, rest []Unit) (err error
 	for i, s := range todo {
 		a.opts.Observe(StepStarted{Step: s, Unit: BatchUnit, Index: a.done + i, Of: a.of})
 		if err := a.inBatch(ctx, b, s); err != nil {
-			return a.failed(todo, i, 0, err)
+			return a.failed(todo, i, nil, err)
 		}
 	}
 	if err := b.Commit(ctx); err != nil {
-		return a.failed(todo, len(todo)-1, 0, err)
+		return a.failed(todo, len(todo)-1, nil, err)
 	}
 	recorded := b.Recorded()
 	for _, s := range todo {
@@ -243,15 +245,22 @@ func (a *applier) stepDone(s Step, events ...database.Event) {
 }
 
 // failed says which migration failed. A batch may find out about a statement later
-// than it was given it, so the place in the error decides.
-func (a *applier) failed(steps []Step, i, standing int, err error) error {
+// than it was given it, so the place in the error decides. j is the run that it leaves open.
+func (a *applier) failed(steps []Step, i int, j *database.Journal, err error) error {
+	if stuck := (*InterruptedError)(nil); errors.As(err, &stuck) {
+		return err // nothing was tried
+	}
 	var st *database.StatementError
 	if errors.As(err, &st) {
 		i = stepAt(steps, st.Pos, i)
 		st.Excerpt = excerpt(steps[i].Script, st.Pos)
 	}
 	s := steps[i]
-	return &MigrationError{Set: a.set.Name(), Version: s.Version, Name: s.Name, Direction: s.Direction, Standing: standing, Err: err}
+	failed := &MigrationError{Set: a.set.Name(), Version: s.Version, Name: s.Name, Direction: s.Direction, Err: err}
+	if j.Open() {
+		failed.Standing, failed.Journal = j.Done, j
+	}
+	return failed
 }
 
 // stepAt returns which step's script a place is in. A file may hold two scripts, of

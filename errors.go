@@ -261,7 +261,9 @@ type MigrationError struct {
 	// Standing is the number of statements of this migration that were executed and
 	// stand: 0 for a batch, of which nothing stands.
 	Standing int
-	Err      error
+	// Journal is the run that the failure leaves open, nil for none: the next attempt goes on there.
+	Journal *database.Journal
+	Err     error
 }
 
 func (e *MigrationError) Error() string {
@@ -331,6 +333,8 @@ type InterruptedError struct {
 	SQL  string
 	// Edited reports that it is about statements that stand and are no longer in the script.
 	Edited bool
+	// Missing reports that the script is not there, in this build or any more.
+	Missing bool
 	// Changes are how the schema has changed since the statement in question was begun.
 	Changes []catalog.Change
 }

@@ -3,6 +3,7 @@ package whimbrel
 import (
 	"context"
 	"iter"
+	"sync"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -44,8 +45,8 @@ type Options struct {
 	ReadMetadata func(file, text string) (*metadata.Document, error)
 	// Note is kept with each event in the history.
 	Note string
-	// Observe is told what happens, in order, on the goroutine that called the
-	// Migrator; nil is fine. It must not call the Migrator.
+	// Observe is told what happens, in order and one at a time, on the goroutine that called the
+	// Migrator, but of a StatementWaiting on another; nil is fine. It must not call the Migrator.
 	Observe func(Event)
 }
 
@@ -66,10 +67,21 @@ func New(db database.Database, set *migration.Set, opts Options) *Migrator {
 	case opts.TextLimit < 0:
 		opts.TextLimit = -1
 	}
-	if opts.Observe == nil {
-		opts.Observe = func(Event) {}
-	}
+	opts.Observe = oneAtATime(opts.Observe)
 	return &Migrator{db: db, set: set, opts: opts}
+}
+
+// oneAtATime is an observer that several goroutines may call.
+func oneAtATime(observe func(Event)) func(Event) {
+	if observe == nil {
+		return func(Event) {}
+	}
+	var mu sync.Mutex
+	return func(e Event) {
+		mu.Lock()
+		defer mu.Unlock()
+		observe(e)
+	}
 }
 
 // Result is what a call did. After an error it says what was done before it and stands.

@@ -31,8 +31,9 @@ type Resolved struct {
 }
 
 // Resolve decides an *InterruptedError: it writes what a person says into the journal, and an event with the
-// reason into the history, and executes nothing. The next Up goes on from there. Where no run of the
-// version is open it is a *NotInterruptedError, and where nothing is in question an error that says so.
+// reason into the history, and executes nothing. The next Up goes on from there. The version is NilVersion for a
+// script that belongs to none, which may be begun anew or be told what happened without being at hand. Where no run
+// of the version is open, or nothing is in question, it is a *NotInterruptedError.
 func (m *Migrator) Resolve(ctx context.Context, version int64, how Resolution, reason string) (_ *Resolved, err error) {
 	before, err := m.db.State(ctx, m.set.Name())
 	if err != nil {
@@ -84,8 +85,11 @@ func (m *Migrator) resolve(ctx context.Context, st *database.State, version int6
 	}
 	j := *st.Interrupted
 	s, problem := resumedStep(m.set, st, Goal{})
-	if problem != "" {
-		return nil, "", &InterruptedError{Set: m.set.Name(), Journal: j, Problem: problem}
+	switch {
+	case problem != "" && version == NilVersion:
+		return m.resolveUnseen(&j, how, problem)
+	case problem != "":
+		return nil, "", &InterruptedError{Set: m.set.Name(), Journal: j, Problem: problem, Missing: true}
 	}
 	steps := []Step{s}
 	if err := m.readDowns(ctx, steps); err != nil {
@@ -116,7 +120,25 @@ func (m *Migrator) resolve(ctx context.Context, st *database.State, version int6
 		j.Begun, j.Before = "", ""
 		return &j, fmt.Sprintf("statement %d of %d is executed again", j.Done+1, j.Of), nil
 	}
-	return nil, "", fmt.Errorf("%s was stopped at statement %d of %d, and there is nothing to resolve: the next attempt goes on there by itself", what(j.Version, j.Name), j.Done+1, j.Of)
+	return nil, "", &NotInterruptedError{Set: m.set.Name(), Version: version, Open: &j}
+}
+
+// resolveUnseen is resolve for a script that belongs to no version and that the set doesn't have: development data, or a
+// repeatable script whose file is gone.
+func (m *Migrator) resolveUnseen(j *database.Journal, how Resolution, problem string) (*database.Journal, string, error) {
+	n := j.Done
+	switch {
+	case how == ResolveDone && j.Begun != "":
+		j.Add(sqltext.Statement{Text: j.Begun})
+		return j, fmt.Sprintf("statement %d of %d has happened", n+1, j.Of), nil
+	case how == ResolveDone:
+		return nil, "", &InterruptedError{Set: m.set.Name(), Journal: *j, Problem: problem, Missing: j.Direction != database.Seed}
+	case j.Begun != "":
+		j.Begun, j.Before, j.Error = "", "", ""
+		return j, fmt.Sprintf("statement %d of %d is executed again", n+1, j.Of), nil
+	}
+	*j = database.Journal{Version: j.Version, Name: j.Name, Of: j.Of}
+	return j, fmt.Sprintf("the script begins anew; %d of its statements had been executed", n), nil
 }
 
 // recount makes the first statements of a script those that stand.
@@ -141,13 +163,18 @@ func recount(j *database.Journal, an *migration.Analysis) error {
 type NotInterruptedError struct {
 	Set     string
 	Version int64
-	Open    *database.Journal // the run that is open instead, nil for none
+	Open    *database.Journal // the run that is open, of this version or of another; nil for none
 }
 
 func (e *NotInterruptedError) Error() string {
-	msg := fmt.Sprintf("nothing to resolve: version %d of set %q was not stopped part-way", e.Version, e.Set)
-	if e.Open != nil {
-		msg += fmt.Sprintf("; %s was", what(e.Open.Version, e.Open.Name))
+	switch j := e.Open; {
+	case j == nil && e.Version == NilVersion:
+		return fmt.Sprintf("nothing to resolve: no script of set %q was stopped part-way", e.Set)
+	case j == nil:
+		return fmt.Sprintf("nothing to resolve: version %d of set %q was not stopped part-way", e.Version, e.Set)
+	case j.Version == e.Version:
+		return fmt.Sprintf("nothing to resolve: %s was stopped at statement %d of %d, and the next attempt goes on there by itself", what(j.Version, j.Name), j.Done+1, j.Of)
+	default:
+		return fmt.Sprintf("nothing to resolve: version %d of set %q was not stopped part-way; %s was", e.Version, e.Set, what(j.Version, j.Name))
 	}
-	return msg
 }

@@ -58,7 +58,7 @@ func (a *applier) runUnit(ctx context.Context, u Unit, rest []Unit) (err error) 
 		events, err = r.Record(ctx, events...)
 	}
 	if err != nil {
-		return a.failed(todo, 0, x.standing(), err)
+		return a.failed(todo, 0, x.journal, err)
 	}
 	a.stepDone(s, events...)
 	a.expect.Head = r.Head()
@@ -82,14 +82,6 @@ type runner struct {
 	seen int                // statements that have been executed, in this run or before
 	sum  migration.Checksum // of these
 	open bool               // in a transaction of the script's own
-}
-
-// standing is how many statements stand.
-func (x *runner) standing() int {
-	if x.journal == nil {
-		return 0
-	}
-	return x.journal.Done
 }
 
 func (x *runner) run(ctx context.Context) error {

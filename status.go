@@ -8,6 +8,7 @@ import (
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 // MigrationState says where one version stands.
@@ -35,8 +36,10 @@ type Status struct {
 	// Dirty reports that a run is open: something of a migration has happened that is not
 	// recorded yet.
 	Dirty bool
-	// Interrupted is that run, nil for none.
-	Interrupted *database.Journal
+	// Interrupted is that run, nil for none. InterruptedAt is the statement at which it stopped, "" where the set does not
+	// have it.
+	Interrupted   *database.Journal
+	InterruptedAt string
 	// Migrations are all versions that the set or the database has, in order.
 	Migrations []MigrationStatus
 	// Repeatables are all repeatable scripts that the set has or that ran, by name.
@@ -84,7 +87,7 @@ func (m *Migrator) Status(ctx context.Context) (*Status, error) {
 	}
 	s := &Status{Set: m.set.Name(), Database: st.Database, Settings: st.Settings, Repeatables: m.repeatables(st)}
 	s.Version, s.Dirty = st.Version()
-	s.Interrupted = st.Interrupted
+	s.Interrupted, s.InterruptedAt = st.Interrupted, m.interruptedAt(st)
 	v := viewOf(m.set, st.Applied)
 	for _, step := range v.repeats(st.Repeated) {
 		s.repeats = append(s.repeats, step.Name)
@@ -101,6 +104,38 @@ func (m *Migrator) Status(ctx context.Context) (*Status, error) {
 		s.Migrations = append(s.Migrations, ms)
 	}
 	return s, nil
+}
+
+// interruptedAt is the text of the statement at which the open run stopped.
+func (m *Migrator) interruptedAt(st *database.State) string {
+	j := st.Interrupted
+	switch {
+	case j == nil:
+		return ""
+	case j.Begun != "":
+		return j.Begun
+	}
+	s, problem := resumedStep(m.set, st, Goal{})
+	if problem != "" || s.Script == nil { // it is in the history, which is another question
+		return ""
+	}
+	an, err := s.Script.Analyze(m.db.Dialect(), m.db.Tables())
+	if err != nil {
+		return ""
+	}
+	n := 0
+	for st, err := range an.All() {
+		switch {
+		case err != nil:
+			return ""
+		case st.Kind != sqltext.SQL && st.Kind != sqltext.CopyIn:
+			continue
+		case n == j.Done:
+			return st.Text
+		}
+		n++
+	}
+	return ""
 }
 
 // entries are all versions that the set or the database has, in order.

@@ -1,0 +1,91 @@
+package whimbrel_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database/memdb"
+)
+
+func TestStatusSaysWhereARunStopped(t *testing.T) {
+	t.Parallel()
+	set := newSet(t, script{1, threeStatements, "-"})
+	for n, want := range map[int]string{2: "INSERT INTO t VALUES (1)", 3: "CREATE INDEX CONCURRENTLY i ON t (x)"} {
+		db := open(t, stopped(t, set, n, memdb.ErrKilled))
+		s, err := whimbrel.New(db, set, whimbrel.Options{}).Status(t.Context())
+		if err != nil || !s.Dirty || s.Interrupted.Done != n-1 || s.InterruptedAt != want {
+			t.Errorf("got %+v, %q, %v; want %q", s.Interrupted, s.InterruptedAt, err, want)
+		}
+		// What was begun is known without the file, what was not isn't.
+		if n == 2 {
+			want = ""
+		}
+		s, err = whimbrel.New(db, newSet(t), whimbrel.Options{}).Status(t.Context())
+		if err != nil || !s.Dirty || s.InterruptedAt != want {
+			t.Errorf("without the file: %q, %v; want %q", s.InterruptedAt, err, want)
+		}
+	}
+}
+
+func TestAFailureSaysWhatItLeavesOpen(t *testing.T) {
+	t.Parallel()
+	for text, done := range map[string]int{"CREATE TABLE t (x);\nNONSENSE": 1, "NONSENSE": -1} {
+		set := alone(newSet(t, script{1, text, "-"}))
+		_, err := whimbrel.New(open(t, memdb.New()), set, whimbrel.Options{}).Up(t.Context())
+		var failed *whimbrel.MigrationError
+		if !errors.As(err, &failed) || failed.Standing != max(done, 0) || (failed.Journal != nil) != (done > 0) {
+			t.Fatalf("%q: got %+v, %v", text, failed, err)
+		}
+		if done > 0 && (failed.Journal.Done != done || failed.Journal.Of != 2 || !strings.Contains(failed.Journal.Error, "NONSENSE")) {
+			t.Errorf("%q: got %+v", text, failed.Journal)
+		}
+	}
+}
+
+// Development data that was edited half-way must not be in the way of migrations for ever.
+func TestResolveAScriptThatIsNotAtHand(t *testing.T) {
+	t.Parallel()
+	set := newSet(t)
+	target := memdb.New()
+	m := whimbrel.New(killAt(t, target, 3, memdb.ErrKilled, func(op string) bool { return op == memdb.OpRunExec }), set, whimbrel.Options{})
+	if _, err := m.Seed(t.Context(), namedScripts("people", threeStatements), whimbrel.SeedOptions{}); err == nil {
+		t.Fatal("it was not stopped")
+	}
+	m = whimbrel.New(open(t, target), set, whimbrel.Options{})
+	edited := namedScripts("people", "DELETE FROM t;\nDROP TABLE t;\n"+threeStatements)
+	_, err := m.Seed(t.Context(), edited, whimbrel.SeedOptions{})
+	if e := interrupted(t, err); !e.Edited {
+		t.Errorf("got %v", e)
+	}
+	// The statement that was begun is asked about first, then those before it.
+	for _, want := range []int{3, 1} {
+		got, err := m.Resolve(t.Context(), whimbrel.NilVersion, whimbrel.ResolveRetry, "")
+		if err != nil || got.Name != "people" || got.Statement != want {
+			t.Fatalf("got %+v, %v; want statement %d", got, err, want)
+		}
+	}
+	var none *whimbrel.NotInterruptedError
+	if _, err := m.Resolve(t.Context(), whimbrel.NilVersion, whimbrel.ResolveRetry, ""); !errors.As(err, &none) || none.Open != nil {
+		t.Errorf("got %v", err)
+	}
+	if r, err := m.Seed(t.Context(), edited, whimbrel.SeedOptions{}); err != nil || len(r.Seeded) != 1 || len(r.Resumed) > 0 {
+		t.Errorf("got %+v, %v", r, err)
+	}
+	if rows, _ := target.Rows(t.Context(), "t"); !slices.Equal(rows, []string{"1"}) {
+		t.Errorf("rows %v", rows)
+	}
+}
+
+func TestNothingIsInQuestion(t *testing.T) {
+	t.Parallel()
+	set := newSet(t, script{1, threeStatements, "-"})
+	target := stopped(t, set, 2, memdb.ErrKilled)
+	var none *whimbrel.NotInterruptedError
+	_, err := whimbrel.New(open(t, target), set, whimbrel.Options{}).Resolve(t.Context(), 1, whimbrel.ResolveDone, "")
+	if !errors.As(err, &none) || none.Open == nil || none.Open.Version != 1 || !strings.Contains(err.Error(), "stopped at statement 2 of 3") {
+		t.Errorf("got %v", err)
+	}
+}
