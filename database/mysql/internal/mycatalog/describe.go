@@ -56,8 +56,8 @@ func WithoutComments(s *metadata.State) {
 	}
 }
 
-// CommentStatements returns a statement for each table that sets the comments of the table and its columns; other
-// comments are passed over. A column's comment is a part of its definition, so it is defined as it is now, with
+// CommentStatements returns statements that set the comments of tables and columns, one for each table, behind one that
+// sets up the session, which is to be put back afterwards; other comments are passed over. A column's comment is a part of its definition, so it is defined as it is now, with
 // the other comment: nobody else may change the table before the statements are executed. Each of them commits by
 // itself. A table's comment has at most 2048 characters, a column's 1024; the server refuses longer ones.
 func CommentStatements(ctx context.Context, q Queryer, comments []metadata.Comment) ([]string, error) {
@@ -83,7 +83,10 @@ func CommentStatements(ctx context.Context, q Queryer, comments []metadata.Comme
 			changes[name] = append(changes[name], "MODIFY COLUMN "+withComment(text, c.Text))
 		}
 	}
-	var statements []string
+	if len(changes) == 0 {
+		return nil, nil
+	}
+	statements := []string{"SET SESSION time_zone = " + literal(utc) + ", SESSION sql_mode = " + literal(tolerant)}
 	for _, name := range slices.Sorted(maps.Keys(changes)) {
 		keep := ""
 		if versioned[name] {

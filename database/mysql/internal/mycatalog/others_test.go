@@ -151,6 +151,7 @@ func TestComments(t *testing.T) {
 		t.Error("table own is told")
 	}
 	before := snapshot(t, conn)
+	run(t, conn, "SET time_zone = '+05:00', sql_mode = 'NO_BACKSLASH_ESCAPES,ANSI_QUOTES,TRADITIONAL'")
 	statements, err := mycatalog.CommentStatements(t.Context(), conn, comments)
 	if err != nil {
 		t.Fatal(err)
@@ -176,6 +177,10 @@ func TestComments(t *testing.T) {
 	}
 	if set != want {
 		t.Errorf("%d comments are different, want %d", set, want)
+	}
+	views := []metadata.Comment{{Name: metadata.Name{Kind: metadata.View, Object: "y_second"}, Text: "x"}}
+	if statements, err := mycatalog.CommentStatements(t.Context(), conn, views); err != nil || len(statements) > 0 {
+		t.Errorf("a view: %q, %v", statements, err)
 	}
 	_, err = mycatalog.CommentStatements(t.Context(), conn, []metadata.Comment{{Name: metadata.Name{Kind: metadata.Column, Object: "one", Column: "gone"}}})
 	if err == nil || err.Error() != "the comment of column one.gone: the column is not there any more" {

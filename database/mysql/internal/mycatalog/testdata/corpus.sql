@@ -23,6 +23,7 @@ CREATE TABLE everything (
 	place point REF_SYSTEM_ID = 4326 NOT NULL COMMENT 'where',
 	parent int,
 	late timestamp NULL,
+	fixed timestamp NOT NULL DEFAULT '2020-01-01 10:00:00',
 	padded decimal(10,2) unsigned zerofill,
 	squeezed varchar(1000) COMPRESSED,
 	bits bit(4) DEFAULT b'101',
