@@ -1,0 +1,104 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/memdb"
+)
+
+// memory is a place in memory. The points of a process are its calls.
+type memory struct{ target *memdb.Target }
+
+func (*memory) words() []string {
+	return []string{
+		"{concurrently}", " CONCURRENTLY", "{of a}", "", "{of b}", "", "{of m}", "", "{vacuum m}", "SELECT 'vacuum'",
+		"{set seven}", "SET seven = 7", "{insert 7 if seven is set}", "INSERT INTO m VALUES (7) WHERE seven = 7",
+		"{copy 8 and 9 into m}", "COPY m FROM stdin;\n8\n9\n\\.\n",
+	}
+}
+
+func (p *memory) clean(context.Context) error {
+	p.target = memdb.New()
+	return nil
+}
+
+func (p *memory) open(ctx context.Context) (database.Database, error) {
+	return p.target.Open(ctx, database.Options{})
+}
+
+// ways: before a call, after it, and in the middle.
+func (p *memory) ways() []way {
+	return []way{
+		p.way("kill before a call", func(string) error { return memdb.ErrKilled }),
+		p.way("kill after a call", func(op string) error {
+			switch op {
+			case memdb.OpRunExec, memdb.OpRunJournal, memdb.OpRunRecord:
+				return memdb.ErrDone
+			case memdb.OpBatchCommit:
+				return memdb.ErrCommitted
+			}
+			return memdb.ErrKilled
+		}),
+		p.way("kill in the middle of a call", func(op string) error {
+			switch op {
+			case memdb.OpRunExec:
+				return memdb.ErrHalfway
+			case memdb.OpBatchCommit:
+				return memdb.ErrNotCommitted
+			}
+			return memdb.ErrKilled
+		}),
+	}
+}
+
+func (p *memory) way(name string, fault func(op string) error) way {
+	return way{name, func(n int) trap {
+		var calls atomic.Int64
+		return trap{
+			open: func(ctx context.Context) (database.Database, error) {
+				db, err := p.target.Open(ctx, database.Options{})
+				if err != nil {
+					return nil, err
+				}
+				db.SetHook(func(op string) error {
+					if calls.Add(1) == int64(n)+1 {
+						return fault(op)
+					}
+					return nil
+				})
+				return db, nil
+			},
+			sprung: func() bool { return calls.Load() > int64(n) },
+		}
+	}}
+}
+
+func (p *memory) look(ctx context.Context) (string, error) {
+	var b strings.Builder
+	tables, err := p.target.Tables(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, name := range tables {
+		rows, err := p.target.Rows(ctx, name)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(&b, "rows of %s: %v\n", name, rows)
+	}
+	invalid, err := p.target.Invalid(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, name := range invalid {
+		fmt.Fprintf(&b, "invalid: %s\n", name)
+	}
+	for set := range p.target.Locked() {
+		fmt.Fprintf(&b, "locked: %s\n", set)
+	}
+	return b.String(), nil
+}

@@ -1,0 +1,236 @@
+// Package faults breaks migrations at every point at which they can break, and sees what the next process makes of
+// it: the same schema, a true history, every row once, and nothing left locked. A bounded part of that belongs to every
+// run of the tests; `make faults` tries everything.
+package faults
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/catalog"
+	"github.com/whimbrel-db/whimbrel/database"
+)
+
+// patience bounds the wait for what must happen; nothing is said about how soon.
+const patience = 2 * time.Minute
+
+// place is a database that scenarios are played in, one after the other.
+type place interface {
+	// words are what this database says for what scenarios leave open: pairs, as strings.NewReplacer takes them.
+	words() []string
+	// ways are those in which a process can be broken here.
+	ways() []way
+	// clean makes it empty.
+	clean(context.Context) error
+	// open opens it, as a new process does.
+	open(context.Context) (database.Database, error)
+	// look tells what only this kind of database can be asked: the rows, invalid indexes, and locks that somebody still has.
+	look(context.Context) (string, error)
+}
+
+// way is a way to break a process.
+type way struct {
+	name string
+	// arm prepares the next process that opens the trap to be broken at its n-th point.
+	arm func(n int) trap
+}
+
+// trap is what a process is lured into.
+type trap struct {
+	open   func(context.Context) (database.Database, error)
+	sprung func() bool
+	// stuck reports whether the process hangs; free then breaks it. Both are nil where processes don't hang.
+	stuck func() bool
+	free  func()
+}
+
+// rig plays scenarios in a place.
+type rig struct {
+	place
+	// mutate makes a driver that breaks a promise; nil leaves drivers as they are.
+	mutate func(database.Database) database.Database
+}
+
+type opener = func(context.Context) (database.Database, error)
+
+// attempt is one process that executes the scenario's command.
+func (r *rig) attempt(ctx context.Context, open opener, s *scenario) error {
+	db, err := open(ctx)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if r.mutate != nil {
+		db = r.mutate(db)
+	}
+	return s.run(ctx, db, r.words())
+}
+
+// prepare makes the place what it is before a scenario's command.
+func (r *rig) prepare(ctx context.Context, s *scenario) error {
+	if err := r.clean(ctx); err != nil {
+		return fmt.Errorf("cleaning: %w", err)
+	}
+	if s.before == nil {
+		return nil
+	}
+	db, err := r.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	return s.before(ctx, s.migrator(db, r.words()))
+}
+
+// unbroken plays a scenario without breaking it, and returns what is there afterwards.
+func (r *rig) unbroken(ctx context.Context, s *scenario) (string, error) {
+	if err := r.prepare(ctx, s); err != nil {
+		return "", err
+	}
+	if err := r.attempt(ctx, r.open, s); err != nil {
+		return "", fmt.Errorf("without any fault: %w", err)
+	}
+	return r.sight(ctx)
+}
+
+// exhaust breaks a scenario in one way, at each step-th point until there is none left, and
+// returns how often that was.
+func (r *rig) exhaust(ctx context.Context, s *scenario, w way, first, step int) (tried int, err error) {
+	want, err := r.unbroken(ctx, s)
+	if err != nil {
+		return 0, err
+	}
+	for n, missed := first, 0; ; n += step {
+		sprung, err := r.try(ctx, s, w.arm(n), want)
+		if err != nil {
+			return tried, fmt.Errorf("%s at point %d: %w", w.name, n, err)
+		}
+		if !sprung {
+			missed++
+		} else {
+			tried, missed = tried+1, 0
+		}
+		if missed == 1 && !s.race || missed == 5 { // in a race, the other one has done it sometimes
+			return tried, nil
+		}
+	}
+}
+
+// try lures a process into a trap, has another one execute the same command afterwards, and compares what is there then
+// with what is wanted.
+func (r *rig) try(ctx context.Context, s *scenario, t trap, want string) (sprung bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := r.prepare(ctx, s); err != nil {
+		return false, err
+	}
+	caught, next := make(chan error, 1), make(chan error, 1)
+	go func() { caught <- r.attempt(ctx, t.open, s) }()
+	follow := func() { go func() { next <- r.attempt(ctx, r.open, s) }() }
+	if s.race {
+		follow()
+	}
+	broken, stuck := await(caught, t)
+	if !s.race {
+		follow()
+	}
+	if stuck {
+		time.Sleep(10 * time.Millisecond) // so that the next one mostly finds it at work
+		t.free()
+		broken = <-caught
+	}
+	sprung = t.sprung()
+	err = <-next
+	if err == nil && s.race { // neither of the two had to see the end of it
+		err = r.attempt(ctx, r.open, s)
+	}
+	switch {
+	case err != nil:
+		return sprung, fmt.Errorf("the next process failed: %w\nafter: %v", err, broken)
+	case broken != nil && (!sprung || stopsForGood(broken)):
+		return sprung, fmt.Errorf("the process, broken: %v, failed: %w", sprung, broken)
+	}
+	got, err := r.sight(ctx)
+	if err == nil && got != want {
+		err = fmt.Errorf("the end is another one:\n%s\nafter: %v", difference(want, got), broken)
+	}
+	return sprung, err
+}
+
+// await waits until the process in a trap has ended, or hangs.
+func await(ended <-chan error, t trap) (err error, stuck bool) {
+	if t.stuck == nil {
+		return <-ended, false
+	}
+	for {
+		select {
+		case err := <-ended:
+			return err, false
+		case <-time.After(time.Millisecond):
+			if t.stuck() {
+				return nil, true
+			}
+		}
+	}
+}
+
+// stopsForGood tells the errors that a person is asked to do something about. A broken connection is no reason for any.
+func stopsForGood(err error) bool {
+	var interrupted *whimbrel.InterruptedError
+	var conflict *whimbrel.ConflictError
+	var mismatch *whimbrel.ChecksumMismatchError
+	return errors.As(err, &interrupted) || errors.As(err, &conflict) || errors.As(err, &mismatch)
+}
+
+// sight is all that has to be the same in the end, in lines.
+func (r *rig) sight(ctx context.Context) (string, error) {
+	db, err := r.open(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer db.Close()
+	var b strings.Builder
+	snapshot, err := database.Snapshot(ctx, db, catalog.Options{})
+	if err != nil {
+		return "", err
+	}
+	b.WriteString(snapshot.Text())
+	for e, err := range db.History(ctx, database.HistoryQuery{}) {
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(&b, "history: %s of version %d %q of %s\n", e.Direction, e.Version, e.Name, e.Set)
+	}
+	st, err := db.State(ctx, setName)
+	if err != nil {
+		return "", err
+	}
+	if st.Interrupted != nil {
+		fmt.Fprintf(&b, "a run is open: %+v\n", *st.Interrupted)
+	}
+	more, err := r.look(ctx)
+	b.WriteString(more)
+	return b.String(), err
+}
+
+// difference is the lines that only one of two texts has.
+func difference(want, got string) string {
+	wants, gots := strings.Split(want, "\n"), strings.Split(got, "\n")
+	var lines []string
+	for _, l := range wants {
+		if i := slices.Index(gots, l); i >= 0 {
+			gots = slices.Delete(gots, i, i+1)
+		} else {
+			lines = append(lines, "- "+l)
+		}
+	}
+	for _, l := range gots {
+		lines = append(lines, "+ "+l)
+	}
+	return strings.Join(lines, "\n")
+}

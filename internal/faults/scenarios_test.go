@@ -1,0 +1,142 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+const setName = "shop"
+
+// scenario is a command and what is there before it.
+type scenario struct {
+	name  string
+	files []file // of the versions from 1
+	opts  whimbrel.Options
+	// before is done in peace, do is the command. Executed again, it has nothing to do.
+	before, do func(context.Context, *whimbrel.Migrator) error
+	// race: two processes execute it at once, of which one is broken.
+	race bool
+}
+
+// file is one migration. Words in braces are the database's own.
+type file struct{ up, down string }
+
+var (
+	tableA = file{"CREATE TABLE a (x int); INSERT INTO a VALUES (1)", "DROP TABLE a"}
+	tableB = file{"CREATE TABLE b (x int); INSERT INTO b VALUES (1); INSERT INTO a VALUES (2)", "DELETE FROM b; DROP TABLE b"}
+	indexB = file{"CREATE INDEX b_x ON b (x); INSERT INTO b VALUES (3)", "DROP INDEX b_x{of b}; INSERT INTO b VALUES (4)"}
+	after  = file{"INSERT INTO a VALUES (5)", "INSERT INTO a VALUES (6)"}
+
+	// mixed has statements of all kinds: those that are marked in their own transaction, those that can't be in one, those
+	// of a transaction that the script opens, and those that change the session for those that follow.
+	mixed = file{
+		up: `CREATE TABLE m (x int);
+INSERT INTO m VALUES (1);
+{set seven};
+CREATE INDEX{concurrently} m_x ON m (x);
+{insert 7 if seven is set};
+BEGIN;
+INSERT INTO m VALUES (3);
+INSERT INTO m VALUES (4);
+COMMIT;
+{vacuum m};
+{copy 8 and 9 into m}
+DROP INDEX{concurrently} m_x{of m};
+CREATE INDEX{concurrently} m_y ON m (x);
+INSERT INTO m VALUES (5);`,
+		down: `INSERT INTO a VALUES (10);
+DROP INDEX{concurrently} m_y{of m};
+{vacuum m};
+BEGIN;
+INSERT INTO a VALUES (11);
+INSERT INTO a VALUES (12);
+COMMIT;
+DROP TABLE m;`,
+	}
+	index = file{"CREATE INDEX{concurrently} a_x ON a (x)", "DROP INDEX{concurrently} a_x{of a}"}
+)
+
+func up(ctx context.Context, m *whimbrel.Migrator) error {
+	_, err := m.Up(ctx)
+	return err
+}
+
+func to(version int64) func(context.Context, *whimbrel.Migrator) error {
+	return func(ctx context.Context, m *whimbrel.Migrator) error {
+		_, err := m.To(ctx, version)
+		return err
+	}
+}
+
+func rollback(ctx context.Context, m *whimbrel.Migrator) error {
+	_, err := m.Rollback(ctx, whimbrel.NilVersion)
+	return err
+}
+
+// mark records all versions as applied, unless they are.
+func mark(ctx context.Context, m *whimbrel.Migrator) error {
+	err := m.Mark(ctx, "they are there", 1, 2, 3)
+	var already *whimbrel.AlreadyAppliedError
+	if errors.As(err, &already) {
+		return nil
+	}
+	return err
+}
+
+var scenarios = []*scenario{
+	{name: "a batch of one", files: []file{tableA}, do: up},
+	{name: "batches", files: []file{tableA, tableB, indexB}, do: up},
+	{name: "an atomic batch", files: []file{tableA, tableB, indexB}, opts: whimbrel.Options{Atomic: true}, do: up},
+	{name: "a mixed run", files: []file{tableA, mixed, after}, before: to(1), do: up},
+	{name: "a concurrent index", files: []file{tableA, index}, before: to(1), do: up},
+	{name: "one down", files: []file{tableA, tableB, indexB}, before: up, do: to(2)},
+	{name: "a run down", files: []file{tableA, mixed, after}, before: up, do: to(1)},
+	{name: "a rollback", files: []file{tableA, tableB, indexB, mixed}, before: up, do: rollback},
+	{name: "recording only", files: []file{tableA, tableB, indexB}, do: mark},
+	{name: "two processes", files: []file{tableA, mixed, after}, do: up, race: true},
+}
+
+func scenarioOf(name string) *scenario {
+	for _, s := range scenarios {
+		if s.name == name {
+			return s
+		}
+	}
+	panic("there is no scenario " + name)
+}
+
+// run executes the command.
+func (s *scenario) run(ctx context.Context, db database.Database, words []string) error {
+	return s.do(ctx, s.migrator(db, words))
+}
+
+func (s *scenario) migrator(db database.Database, words []string) *whimbrel.Migrator {
+	opts := s.opts
+	opts.LockTimeout = patience
+	return whimbrel.New(db, s.set(words), opts)
+}
+
+// set is the scenario's files in a database's words.
+func (s *scenario) set(words []string) *migration.Set {
+	say := strings.NewReplacer(words...)
+	var all []migration.Migration
+	for i, f := range s.files {
+		v := int64(i + 1)
+		all = append(all, migration.Migration{
+			Version: v, Name: "m",
+			Up:   migration.Text(fmt.Sprintf("%d_m.up.sql", v), say.Replace(f.up)),
+			Down: migration.Text(fmt.Sprintf("%d_m.down.sql", v), say.Replace(f.down)),
+		})
+	}
+	set, err := migration.NewSet(setName, all...)
+	if err != nil {
+		panic(err) // scenarios are written above
+	}
+	return set
+}
