@@ -11,26 +11,36 @@ import (
 	"github.com/whimbrel-db/whimbrel/metadata"
 )
 
-// described lists what metadata can be about in the current database: kind, name, column or arguments, comment.
+// described lists what metadata can be about in the current database: kind, name, column, comment.
 const described = `SELECT CASE table_type WHEN 'VIEW' THEN 'view' ELSE 'table' END, table_name, '', CASE table_type WHEN 'VIEW' THEN '' ELSE table_comment END
 	FROM information_schema.tables WHERE table_schema = database() AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED', 'VIEW')
 UNION ALL SELECT CASE t.table_type WHEN 'VIEW' THEN 'view column' ELSE 'column' END, c.table_name, c.column_name, CASE t.table_type WHEN 'VIEW' THEN '' ELSE c.column_comment END
 	FROM information_schema.columns c JOIN information_schema.tables t ON t.table_schema = c.table_schema AND t.table_name = c.table_name
 	WHERE coalesce(c.generation_expression, '') NOT IN ('ROW START', 'ROW END') AND c.table_schema = database() AND t.table_schema = database() AND t.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED', 'VIEW')
-UNION ALL SELECT lower(r.routine_type), r.routine_name, coalesce((SELECT group_concat(p.dtd_identifier ORDER BY p.ordinal_position SEPARATOR ', ') FROM information_schema.parameters p
-		WHERE p.specific_schema = database() AND p.specific_name = r.routine_name AND p.routine_type = r.routine_type AND p.ordinal_position > 0), ''), ''
-	FROM information_schema.routines r WHERE r.routine_schema = database() AND r.routine_type IN ('FUNCTION', 'PROCEDURE')`
+UNION ALL SELECT lower(routine_type), routine_name, '', '' FROM information_schema.routines WHERE routine_schema = database() AND routine_type IN ('FUNCTION', 'PROCEDURE')`
+
+// arguments lists the arguments of routines: kind, name, type.
+const arguments = `SELECT lower(routine_type), specific_name, dtd_identifier FROM information_schema.parameters
+	WHERE specific_schema = database() AND ordinal_position > 0 ORDER BY ordinal_position`
 
 // Objects lists what metadata can be about, but for the tables in own, with the comments of tables and their columns.
 // Objects have no IDs. The columns that system versioning keeps are not among them: they can't be altered.
 func Objects(ctx context.Context, q Queryer, own []string) ([]metadata.Object, error) {
 	var all []metadata.Object
 	r := &reader{q: q, own: lowered(own)}
-	err := r.eachText(ctx, described, func(v []string) {
+	args := map[[2]string][]string{} // by kind and name
+	err := r.eachText(ctx, arguments, func(v []string) {
+		key := [2]string{v[0], v[1]}
+		args[key] = append(args[key], v[2])
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = r.eachText(ctx, described, func(v []string) {
 		n := metadata.Name{Kind: metadata.Kind(v[0]), Object: v[1], Column: v[2]}
 		switch {
 		case v[0] == "function" || v[0] == "procedure":
-			n.Kind, n.Args, n.Column = metadata.Function, "("+v[2]+")", ""
+			n.Kind, n.Args = metadata.Function, "("+strings.Join(args[[2]string{v[0], v[1]}], ", ")+")"
 		case commented(n.Kind) && r.own[strings.ToLower(n.Object)]:
 			return
 		}

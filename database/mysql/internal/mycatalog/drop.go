@@ -19,26 +19,30 @@ type Drop struct {
 	SQL string
 }
 
-// droppable lists what is in the current database: rank, type, name, table.
-const droppable = `SELECT 1, 'event', event_name, '' FROM information_schema.events WHERE event_schema = database()
-UNION ALL SELECT 2, 'trigger', trigger_name, event_object_table FROM information_schema.triggers WHERE trigger_schema = database()
-UNION ALL SELECT CASE table_type WHEN 'VIEW' THEN 3 WHEN 'SEQUENCE' THEN 7 ELSE 4 END, CASE table_type WHEN 'VIEW' THEN 'view' WHEN 'SEQUENCE' THEN 'sequence' ELSE 'table' END, table_name, table_name
+// droppable lists what is in the current database: rank, type, name, table, and the database.
+const droppable = `SELECT 1, 'event', event_name, '', database() FROM information_schema.events WHERE event_schema = database()
+UNION ALL SELECT 2, 'trigger', trigger_name, event_object_table, database() FROM information_schema.triggers WHERE trigger_schema = database()
+UNION ALL SELECT CASE table_type WHEN 'VIEW' THEN 3 WHEN 'SEQUENCE' THEN 7 ELSE 4 END, CASE table_type WHEN 'VIEW' THEN 'view' WHEN 'SEQUENCE' THEN 'sequence' ELSE 'table' END, table_name, table_name, database()
 	FROM information_schema.tables WHERE table_schema = database() AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED', 'VIEW', 'SEQUENCE')
-UNION ALL SELECT CASE routine_type WHEN 'PACKAGE' THEN 5 ELSE 6 END, lower(routine_type), routine_name, '' FROM information_schema.routines WHERE routine_schema = database() AND routine_type <> 'PACKAGE BODY'`
+UNION ALL SELECT CASE routine_type WHEN 'PACKAGE' THEN 5 ELSE 6 END, lower(routine_type), routine_name, '', database() FROM information_schema.routines
+	WHERE routine_schema = database() AND routine_type <> 'PACKAGE BODY'`
 
 // DropAll lists what is in the current database but for the tables in own, in an order in which it can be dropped:
 // events, which could do something in the meantime; the triggers of the tables in own (others go with their tables);
 // views, tables, packages, functions and procedures, sequences. It drops nothing.
 func DropAll(ctx context.Context, q Queryer, own []string) ([]Drop, error) {
-	type entry struct{ rank, kind, name string }
+	type entry struct{ rank, kind, name, database string }
 	var all []entry
 	r := &reader{q: q, own: lowered(own)}
+	seen := map[entry]bool{} // a trigger for several events is listed several times
 	err := r.eachText(ctx, droppable, func(v []string) {
 		rank, kind, name, ours := v[0], v[1], v[2], r.own[strings.ToLower(v[3])]
-		if kind == "trigger" && !ours || kind == "table" && ours {
+		e := entry{rank, kind, name, v[4]}
+		if kind == "trigger" && !ours || kind == "table" && ours || seen[e] {
 			return
 		}
-		all = append(all, entry{rank, kind, name})
+		seen[e] = true
+		all = append(all, e)
 	})
 	if err != nil {
 		return nil, err
@@ -48,7 +52,8 @@ func DropAll(ctx context.Context, q Queryer, own []string) ([]Drop, error) {
 	})
 	drops := make([]Drop, len(all))
 	for i, e := range all {
-		sql := "DROP " + strings.ToUpper(e.kind) + " IF EXISTS " + quote(e.name)
+		// With the database's name no library function of the server's is meant.
+		sql := "DROP " + strings.ToUpper(e.kind) + " IF EXISTS " + quote(e.database) + "." + quote(e.name)
 		if e.kind == "package" { // which MariaDB only reads as Oracle would
 			sql = "SET STATEMENT sql_mode = 'ORACLE' FOR EXECUTE IMMEDIATE " + literal(sql)
 		}

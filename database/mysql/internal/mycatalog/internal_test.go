@@ -134,3 +134,21 @@ func TestUnqualified(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// TestCutTrigger: whatever way it was written in.
+func TestCutTrigger(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ sql, when, body string }{
+		{"CREATE DEFINER=`me`@`%` trigger if not exists db.tr /* ON */ before\n insert on db.t for each row set @a = 1", "BEFORE INSERT", "set @a = 1"},
+		{"CREATE DEFINER=CURRENT_USER() TRIGGER `tr`AFTER DELETE ON`t`FOR EACH ROW FOLLOWS `x` BEGIN END", "AFTER DELETE", "BEGIN END"},
+		{"CREATE DEFINER=`me`@`%` TRIGGER tr BEFORE INSERT OR UPDATE ON t FOR EACH ROW SET NEW.a = 'FOR EACH ROW'", "BEFORE INSERT OR UPDATE", "SET NEW.a = 'FOR EACH ROW'"},
+	} {
+		when, body, err := cutTrigger(c.sql)
+		if when != c.when || body != c.body || err != nil {
+			t.Errorf("%s\ngot %q, %q, %v", c.sql, when, body, err)
+		}
+	}
+	if _, _, err := cutTrigger("CREATE TRIGGER t AFTER SUPPER"); err == nil || err.Error() != "this is not understood: CREATE TRIGGER t AFTER SUPPER" {
+		t.Error(err)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/catalog"
@@ -91,46 +92,54 @@ func withoutTraits(text string) string {
 	}
 }
 
-// listTriggers lists triggers in the order in which they fire.
+// listTriggers lists triggers in the order in which they fire. One for several events, which newer servers have,
+// is there several times.
 func (r *reader) listTriggers(ctx context.Context) error {
 	last, after := "", ""
+	seen := map[string]bool{}
 	return r.eachText(ctx, "SELECT trigger_name, event_object_table, action_timing, event_manipulation, sql_mode"+r.from("triggers", "trigger_schema")+
 		" ORDER BY event_object_table, action_timing, event_manipulation, action_order", func(v []string) {
-		name, of, moment := v[0], v[1], v[2]+" "+v[3]
-		if r.own[strings.ToLower(of)] {
+		name, of, moment := v[0], v[1], v[1]+"\x00"+v[2]+" "+v[3]
+		if r.own[strings.ToLower(of)] || seen[name] {
 			return
 		}
+		seen[name] = true
 		o := catalog.Object{Kind: catalog.Trigger, Of: of, Name: name}
-		o.Set("when", strings.ToLower(moment))
-		if last == of+"\x00"+moment {
+		if last == moment {
 			o.Set("follows", quote(after))
 			o.Needs = []string{id(catalog.Trigger, of, after)}
 		}
-		last, after = of+"\x00"+moment, name
+		last, after = moment, name
 		r.show("TRIGGER", name, func(row []string) error {
-			body, err := triggerBody(row[2])
+			when, body, err := cutTrigger(row[2])
 			if err != nil {
 				return err
 			}
+			o.Set("when", strings.ToLower(when))
 			o.Set("sql mode", v[4])
 			o.Set("definition", body)
-			o.SQL = r.inMode(v[4], "CREATE TRIGGER "+quote(name)+" "+moment+" ON "+quote(of)+" FOR EACH ROW\n"+body)
+			o.SQL = r.inMode(v[4], "CREATE TRIGGER "+quote(name)+" "+when+" ON "+quote(of)+" FOR EACH ROW\n"+body)
 			r.objects = append(r.objects, o)
 			return nil
 		})
 	})
 }
 
-// triggerBody returns what a trigger does. Its text is as somebody has written it, but for DEFINER.
-func triggerBody(sql string) (string, error) {
-	list := tokens(sql)
+// cutTrigger returns when a trigger fires and what it does. Its text is as somebody has written it, but for DEFINER.
+func cutTrigger(sql string) (when, body string, err error) {
+	h, err := cutHead(sql, "TRIGGER")
+	if err != nil {
+		return "", "", err
+	}
+	list := h.list[h.name+1:]
+	on := slices.IndexFunc(list, func(t tok) bool { return strings.EqualFold(t.text, "ON") })
 	for i := range list {
-		if is(list, i, "FOR", "EACH", "ROW") && i+3 < len(list) {
+		if on > 0 && is(list, i, "FOR", "EACH", "ROW") && i+3 < len(list) {
 			if i += 3; isAny(list, i, "FOLLOWS", "PRECEDES") {
 				i += 2
 			}
-			return strings.TrimSpace(sql[list[i].pos:]), nil
+			return strings.ToUpper(render(list[:on])), strings.TrimSpace(sql[list[i].pos:]), nil
 		}
 	}
-	return "", fmt.Errorf("this is not understood: %.100s", sql)
+	return "", "", fmt.Errorf("this is not understood: %.100s", sql)
 }
