@@ -264,16 +264,6 @@ func carryError(script *migration.Script, msg string) error {
 	return &metadata.Error{Position: metadata.Position{File: script.File, Line: 1, Column: 1}, Msg: msg}
 }
 
-// checkCarried refuses metadata that has no transaction to be written in. On the way down there is nothing
-// to be written.
-func (m *Migrator) checkCarried(u Unit) error {
-	s := &u.Steps[0]
-	if u.Kind == BatchUnit || s.metadata == nil || s.Direction == database.Down {
-		return nil
-	}
-	return carryError(m.metadataScript(s), "metadata is written in the transaction of the migration that carries it, and this one has none ("+u.Why+"); let another migration carry it")
-}
-
 func (m *Migrator) metadataScript(s *Step) *migration.Script {
 	if s.Direction != database.Up && s.Direction != database.Down {
 		return nil

@@ -258,11 +258,6 @@ func TestCarriedMetadataThatCannotBe(t *testing.T) {
 			whimbrel.Options{},
 			"set it to metayaml.Read",
 		},
-		"no transaction": {
-			map[string]string{"0001_t.up.sql": "-- whimbrel: no-transaction\nCREATE TABLE t (x int)", "0001_t.metadata.yaml": ofT},
-			whimbrel.Options{ReadMetadata: metayaml.Read},
-			"let another migration carry it",
-		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			db, m := migratedFiles(t, tt.opts, nil)
@@ -298,5 +293,41 @@ func TestMetadataIsNoMigration(t *testing.T) {
 	r, err := m.Reset(t.Context(), whimbrel.ResetOptions{})
 	if err != nil || len(r.Dropped) != 0 {
 		t.Errorf("a reset of a database that nobody has migrated has dropped %v, %v", r.Dropped, err)
+	}
+}
+
+// A migration that can't be in a transaction carries metadata too, wherever the process is killed.
+func TestARunCarriesMetadata(t *testing.T) {
+	t.Parallel()
+	set, err := source.Read(fstest.MapFS{
+		"0001_t.up.sql":        {Data: []byte("CREATE TABLE t (x int);\nCREATE INDEX CONCURRENTLY i ON t (x)")},
+		"0001_t.metadata.yaml": {Data: []byte(ofT)},
+		"0001_t.down.sql":      {Data: []byte("DROP INDEX CONCURRENTLY i; DROP TABLE t")},
+	}, source.Options{Format: source.Native})
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts := whimbrel.Options{ReadMetadata: metayaml.Read}
+	for n, whole := 1, false; !whole; n++ {
+		target := memdb.New()
+		_, first := whimbrel.New(killAt(t, target, n, memdb.ErrKilled, anyCall), set, opts).Up(t.Context())
+		whole = first == nil
+		db := open(t, target)
+		m := whimbrel.New(db, set, opts)
+		if _, err := m.Up(t.Context()); err != nil {
+			t.Fatalf("killed before call %d (%v): %v", n, first, err)
+		}
+		if d, err := m.Metadata(t.Context()); err != nil || metayaml.Write(d) != ofT {
+			t.Errorf("killed before call %d (%v): %v, %v", n, first, d, err)
+		}
+		if s, err := m.Status(t.Context()); err != nil || s.Dirty || s.Version != 1 {
+			t.Errorf("killed before call %d (%v): %+v, %v", n, first, s, err)
+		}
+		if _, err := m.Rollback(t.Context(), whimbrel.NilVersion); err != nil {
+			t.Fatal(err)
+		}
+		if d, err := m.Metadata(t.Context()); err != nil || strings.Contains(metayaml.Write(d), "pii") {
+			t.Errorf("rolled back after a kill before call %d: %v, %v", n, d, err)
+		}
 	}
 }

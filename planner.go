@@ -137,10 +137,7 @@ func (m *Migrator) units(steps []Step) ([]Unit, error) {
 		if s.metadata, err = m.carried(s); err != nil {
 			return nil, err
 		}
-		if units[i], err = unitOf(s, a); err == nil {
-			err = m.checkCarried(units[i])
-		}
-		if err != nil {
+		if units[i], err = unitOf(s, a); err != nil {
 			return nil, err
 		}
 		if m.opts.Atomic {

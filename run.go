@@ -46,22 +46,76 @@ func (a *applier) runUnit(ctx context.Context, u Unit, rest []Unit) (err error) 
 	x := &runner{applier: a, r: r, step: s, opts: opts, journal: st.Interrupted}
 	start := time.Now()
 	err = x.run(ctx)
+	if err == nil && s.metadata != nil {
+		if err = r.Close(ctx); err == nil {
+			return a.finishInBatch(ctx, x, u, rest, start)
+		}
+	}
 	var events []database.Event
 	if err == nil {
 		events, err = a.events(s)
 	}
 	if err == nil {
-		events[0].StartedAt, events[0].Duration = start, time.Since(start)
-		for i := range events[1:] {
-			events[1+i].StartedAt = time.Now()
-		}
-		events, err = r.Record(ctx, events...)
+		events, err = r.Record(ctx, timed(events, start)...)
 	}
 	if err != nil {
 		return a.failed(todo, 0, x.journal, err)
 	}
 	a.stepDone(s, events...)
 	a.expect.Head = r.Head()
+	return nil
+}
+
+// timed says of a run's events when they began: the first is the run's own.
+func timed(events []database.Event, start time.Time) []database.Event {
+	events[0].StartedAt, events[0].Duration = start, time.Since(start)
+	for i := range events[1:] {
+		events[1+i].StartedAt = time.Now()
+	}
+	return events
+}
+
+// finishInBatch records a run of which all statements stand, together with the metadata that its migration
+// carries. The run is open until that is committed, so whoever finds it so does the same.
+func (a *applier) finishInBatch(ctx context.Context, x *runner, u Unit, rest []Unit, start time.Time) (err error) {
+	b, err := a.db.Begin(ctx, a.set.Name(), a.lockOptions(a.expect.Settings))
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if rerr := b.Rollback(ctx); err == nil {
+			err = rerr
+		}
+	}()
+	todo, err := a.recheck(ctx, b, u, rest)
+	if err != nil || len(todo) == 0 { // somebody else has recorded it
+		return err
+	}
+	st, err := b.State(ctx)
+	if err != nil {
+		return err
+	}
+	if j := st.Interrupted; (j == nil) != (x.journal == nil) || j != nil && (!sameRun(j, todo[0]) || j.Done != x.journal.Done) {
+		return &ConflictError{Set: a.set.Name(), Version: x.step.Version, Problem: "was meanwhile taken up by another process"}
+	}
+	s := todo[0]
+	if err := carry(ctx, b, s); err != nil {
+		return a.failed(todo, 0, x.journal, err)
+	}
+	events, err := a.events(s)
+	if err != nil {
+		return err
+	}
+	for _, e := range timed(events, start) {
+		if err := b.Record(ctx, e); err != nil {
+			return a.failed(todo, 0, x.journal, err)
+		}
+	}
+	if err := b.Commit(ctx); err != nil {
+		return a.failed(todo, 0, x.journal, err)
+	}
+	a.stepDone(s, b.Recorded()...)
+	a.expect.Head = b.Head()
 	return nil
 }
 
