@@ -158,9 +158,9 @@ type Batch interface {
 	// they exist, and then these schemas themselves, where nothing is left in them. It leaves
 	// Whimbrel's own tables, what an extension owns, and what belongs to a role that the
 	// session's role is no member of, and drops nothing that these need: that is an
-	// *InUseError. For every set of the history, and for the batch's own, it records e as an
-	// event of direction Reset. It takes the locks of those sets first, trying each once, and
-	// holds them like the batch's own: a *LockedError says which is held by somebody else.
+	// *InUseError. For every set of the history, for each of which a run is open, and for the batch's own, it
+	// records e as an event of direction Reset. No run of any set is open then. It takes the locks of those sets first,
+	// trying each once, and holds them like the batch's own: a *LockedError says which is held by somebody else.
 	// It is all that its batch does.
 	Reset(ctx context.Context, schemas []string, e Event) (*Emptied, error)
 	MetadataBatch

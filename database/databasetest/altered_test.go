@@ -117,6 +117,7 @@ type alteredBatch struct {
 	set string
 
 	head     func() int64
+	open     func() bool
 	state    func(context.Context) (*database.State, error)
 	run      func(context.Context, *migration.Script) error
 	record   func(context.Context, database.Event) error
@@ -138,6 +139,8 @@ func (b *alteredBatch) PutMetadata(ctx context.Context, c *metadata.Change) erro
 }
 
 func (b *alteredBatch) Head() int64 { return or(b.head, b.Batch.Head)() }
+
+func (b *alteredBatch) Interrupted() bool { return or(b.open, b.Batch.Interrupted)() }
 
 func (b *alteredBatch) State(ctx context.Context) (*database.State, error) {
 	return or(b.state, b.Batch.State)(ctx)
@@ -171,17 +174,32 @@ type alteredRun struct {
 	db  *alteredDB
 	set string
 
-	head   func() int64
-	state  func(context.Context) (*database.State, error)
-	exec   func(context.Context, *migration.Script, sqltext.Statement, io.Reader, *database.Journal) error
-	record func(context.Context, ...database.Event) ([]database.Event, error)
-	close  func(context.Context) error
+	head    func() int64
+	state   func(context.Context) (*database.State, error)
+	journal func(context.Context, *database.Journal) error
+	before  func(context.Context, sqltext.Statement) (string, error)
+	exec    func(context.Context, *migration.Script, sqltext.Statement, io.Reader, *database.Journal) error
+	outcome func(context.Context, sqltext.Statement, string, database.LockOptions) (*database.Outcome, error)
+	record  func(context.Context, ...database.Event) ([]database.Event, error)
+	close   func(context.Context) error
 }
 
 func (r *alteredRun) Head() int64 { return or(r.head, r.Run.Head)() }
 
 func (r *alteredRun) State(ctx context.Context) (*database.State, error) {
 	return or(r.state, r.Run.State)(ctx)
+}
+
+func (r *alteredRun) Journal(ctx context.Context, j *database.Journal) error {
+	return or(r.journal, r.Run.Journal)(ctx, j)
+}
+
+func (r *alteredRun) Before(ctx context.Context, st sqltext.Statement) (string, error) {
+	return or(r.before, r.Run.Before)(ctx, st)
+}
+
+func (r *alteredRun) Outcome(ctx context.Context, st sqltext.Statement, before string, opts database.LockOptions) (*database.Outcome, error) {
+	return or(r.outcome, r.Run.Outcome)(ctx, st, before, opts)
 }
 
 func (r *alteredRun) Exec(ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader, done *database.Journal) error {

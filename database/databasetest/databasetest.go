@@ -94,7 +94,7 @@ func cases() []testCase {
 	var all []testCase
 	for _, part := range [][]testCase{
 		stateCases, batchCases, scriptCases, historyCases, nameCases, settingCases, metadataCases, resetCases,
-		lockCases, runCases, sessionCases, faultCases, closeCases,
+		lockCases, runCases, journalCases, sessionCases, faultCases, closeCases,
 	} {
 		all = append(all, part...)
 	}

@@ -17,7 +17,7 @@ func TestMutants(t *testing.T) {
 			}
 		}
 	}
-	for _, m := range slices.Concat(readingMutants, historyMutants, lockMutants, batchMutants, resetMutants, metadataMutants, runMutants) {
+	for _, m := range slices.Concat(readingMutants, historyMutants, lockMutants, batchMutants, resetMutants, metadataMutants, runMutants, journalMutants) {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
 			var said []string
@@ -42,7 +42,7 @@ func TestPromisesHaveMutants(t *testing.T) {
 	without := map[*promise]string{
 		contract: "says nothing that could be broken",
 	}
-	for _, m := range slices.Concat(readingMutants, historyMutants, lockMutants, batchMutants, resetMutants, metadataMutants, runMutants) {
+	for _, m := range slices.Concat(readingMutants, historyMutants, lockMutants, batchMutants, resetMutants, metadataMutants, runMutants, journalMutants) {
 		without[m.breaks] = m.name
 	}
 	for _, p := range promises {

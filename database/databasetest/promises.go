@@ -90,7 +90,7 @@ var (
 
 	resetDrops   = sentence("Batch.Reset", "It drops everything in the schema of Whimbrel's tables, and in the given schemas as far as they exist")
 	resetLeaves  = sentence("Batch.Reset", "It leaves Whimbrel's own tables")
-	resetRecords = sentence("Batch.Reset", "For every set of the history, and for the batch's own, it records e as an event of direction Reset.")
+	resetRecords = sentence("Batch.Reset", "For every set of the history, for each of which a run is open, and for the batch's own, it records e as an event of direction Reset.")
 	resetLocks   = sentence("Batch.Reset", "It takes the locks of those sets first, trying each once, and holds them like the batch's own: a *LockedError says which is held by somebody else.")
 	resetDropped = sentence("Emptied.Dropped", "Dropped are the objects that are gone.")
 	resetSets    = sentence("Emptied.Sets", "Sets are the sets of which nothing is applied any more, in alphabetical order.")

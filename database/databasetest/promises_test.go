@@ -66,6 +66,11 @@ func contractDocs(t *testing.T) map[string]string {
 		t.Fatal(err)
 	}
 	docs := map[string]string{"package": flat(pkg.Doc)}
+	for _, v := range pkg.Vars {
+		for _, name := range v.Names {
+			docs[name] = flat(v.Doc)
+		}
+	}
 	for _, f := range pkg.Funcs {
 		docs[f.Name] = flat(f.Doc)
 	}

@@ -19,7 +19,10 @@ func (r *run) Journal(ctx context.Context, j *database.Journal) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = r.left(end, err) }()
+	defer func() { err = r.left(end, true, err) }()
+	if end == ErrNotCommitted {
+		return nil
+	}
 	r.db.target.mu.Lock()
 	defer r.db.target.mu.Unlock()
 	if r.own != nil {
@@ -70,7 +73,7 @@ func (r *run) Outcome(ctx context.Context, st sqltext.Statement, before string, 
 	defer r.db.target.mu.Unlock()
 	if m := createIndexForm.FindStringSubmatch(st.Text); m != nil && r.db.target.live.invalid[unquote(m[1])] {
 		return &database.Outcome{
-			Verdict: database.NotHappened, Why: "it left an invalid index behind", First: []string{"DROP INDEX CONCURRENTLY " + m[1]},
+			Verdict: database.NotHappened, Why: "it left an invalid index behind", First: []string{"DROP INDEX CONCURRENTLY IF EXISTS " + m[1]},
 		}, nil
 	}
 	return database.Explain(st, then, r.db.snapshot()), nil

@@ -10,7 +10,7 @@
 //	CREATE TABLE t (…)                      DROP TABLE t
 //	INSERT INTO t VALUES (…)                INSERT INTO t VALUES (…) WHERE name = value
 //	DELETE FROM t                           COPY t FROM stdin
-//	CREATE INDEX [CONCURRENTLY] i ON t (…)  DROP INDEX [CONCURRENTLY] i
+//	CREATE INDEX [CONCURRENTLY] i ON t (…)  DROP INDEX [CONCURRENTLY] [IF EXISTS] i
 //	SET name = value                        NOTICE 'text'
 //	SELECT …                                SELECT forever()
 //

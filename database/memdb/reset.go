@@ -56,10 +56,15 @@ func (b *batch) drop(tables []string) {
 	b.changes = append(b.changes, placed{change: change})
 }
 
-// lockOthers takes the locks of all sets of the history, and returns the sets. mu is held.
+// lockOthers takes the locks of all sets of the history and of those with an open run, and returns the sets. mu is held.
 func (b *batch) lockOthers() ([]string, error) {
 	d, t := b.db, b.db.target
 	sets := []string{b.set}
+	for set, j := range t.ledger(d.own, false).journals {
+		if j.Open() {
+			sets = append(sets, set)
+		}
+	}
 	for _, e := range t.ledger(d.own, false).events {
 		if e.Set != migration.ReservedSet {
 			sets = append(sets, e.Set)

@@ -42,7 +42,10 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 	if err != nil {
 		return err
 	}
-	defer func() { err = r.left(end, err) }()
+	defer func() { err = r.left(end, done != nil, err) }()
+	if end == ErrNotCommitted || end == ErrHalfway && (done != nil || st.Tx.Control()) {
+		return nil
+	}
 	ctx, stop := limit(ctx, s.Directives)
 	defer stop()
 	if err := r.exec(ctx, st, data, done, end == ErrHalfway); err != nil {
@@ -77,6 +80,8 @@ func (r *run) exec(ctx context.Context, st sqltext.Statement, data io.Reader, do
 	switch {
 	case r.hold.over:
 		return ErrKilled
+	case r.own != nil && done != nil:
+		return errOwn
 	case r.own == nil && halfway:
 		return r.db.target.live.halfway(st, do)
 	case r.own == nil:
@@ -122,7 +127,10 @@ func (r *run) Record(ctx context.Context, events ...database.Event) (recorded []
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = r.left(end, err) }()
+	defer func() { err = r.left(end, true, err) }()
+	if end == ErrNotCommitted {
+		return nil, nil
+	}
 	r.db.target.mu.Lock()
 	defer r.db.target.mu.Unlock()
 	if r.own != nil {
@@ -157,6 +165,10 @@ func (r *run) enter(ctx context.Context, op string) error {
 		}
 		return err
 	}
+	return r.isOver()
+}
+
+func (r *run) isOver() error {
 	r.db.target.mu.Lock()
 	defer r.db.target.mu.Unlock()
 	if r.hold.over {
@@ -165,23 +177,39 @@ func (r *run) enter(ctx context.Context, op string) error {
 	return nil
 }
 
-// enterUntil is enter for a call that can be killed after it has done what it does: then it
-// returns what the hook said. An error without that has done nothing.
+// enterUntil is enter for a call that a hook can end after it has begun: then it returns, as
+// end, what the hook said. An error without that has done nothing.
 func (r *run) enterUntil(ctx context.Context, op string) (end, err error) {
 	err = r.enter(ctx, op)
-	for _, end := range []error{ErrDone, ErrHalfway} {
+	for _, end := range []error{ErrDone, ErrHalfway, ErrCommitted, ErrNotCommitted} {
 		if errors.Is(err, end) {
-			return end, nil
+			if err = ctx.Err(); err == nil {
+				err = r.isOver()
+			}
+			return end, err
 		}
 	}
 	return nil, err
 }
 
-// left ends a call that enterUntil began.
-func (r *run) left(end, err error) error {
-	if end == nil {
+// left ends a call that enterUntil began, as the hook said. committing says that it was a transaction, of
+// which the caller can't know what became of it when its connection is cut.
+func (r *run) left(end error, committing bool, err error) error {
+	switch end {
+	case nil:
 		return err
+	case ErrDone, ErrHalfway:
+		r.db.Kill()
+		return &database.LockLostError{Set: r.set, Err: ErrKilled}
 	}
-	r.db.Kill()
-	return &database.LockLostError{Set: r.set, Err: ErrKilled}
+	r.db.target.mu.Lock()
+	defer r.db.target.mu.Unlock()
+	r.db.release(r.hold)
+	switch {
+	case err != nil:
+		return err
+	case committing:
+		return &database.CommitUnknownError{Err: end}
+	}
+	return &database.LockLostError{Set: r.set, Err: end}
 }

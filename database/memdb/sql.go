@@ -109,7 +109,9 @@ var forms = []form{
 	{createIndexForm, func(m []string, _ session) (change, error) {
 		return createIndex(unquote(m[1]), unquote(m[2]), m[3]), nil
 	}},
-	stmt(`DROP INDEX(?: CONCURRENTLY)? NAME`, func(m []string, _ session) (change, error) { return dropIndex(unquote(m[1])), nil }),
+	stmt(`DROP INDEX(?: CONCURRENTLY)?( IF EXISTS)? NAME`, func(m []string, _ session) (change, error) {
+		return dropIndex(unquote(m[2]), m[1] != ""), nil
+	}),
 	stmt(`SET NAME(?:\s*=\s*| TO )(\S.*)`, func(m []string, s session) (change, error) {
 		s[strings.ToLower(m[1])] = strings.Trim(strings.TrimSpace(m[2]), "'")
 		return nothing, nil
@@ -206,9 +208,11 @@ func createIndex(name, on, columns string) change {
 	}
 }
 
-func dropIndex(name string) change {
+func dropIndex(name string, ifExists bool) change {
 	return func(c *content) error {
-		if _, ok := c.indexes[name]; !ok {
+		if _, ok := c.indexes[name]; !ok && ifExists {
+			return nil
+		} else if !ok {
 			return sqlError("42704", "index %q does not exist", name)
 		}
 		delete(c.indexes, name)

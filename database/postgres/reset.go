@@ -49,14 +49,15 @@ type object struct {
 	table     bool   // one that can be locked
 }
 
-// lockSets takes the locks of all sets of the history, each of which is tried once.
+// lockSets takes the locks of all sets of the history and of those with an open run, each of which is tried once.
 func (r *resetter) lockSets(ctx context.Context) error {
 	locked := ""
 	r.out.Sets = nil
 	err := r.c.pipeline(ctx, query{
 		sql: `SELECT set_name, pg_catalog.pg_try_advisory_xact_lock(` + strings.ReplaceAll(lockKey, "$3::text", "set_name") + `)
 FROM (SELECT DISTINCT set_name FROM ` + table(r.schema, r.db.names.History) + `
-	WHERE set_name <> '` + migration.ReservedSet + `' UNION SELECT $3::text OFFSET 0) AS sets ORDER BY set_name COLLATE "C"`,
+	WHERE set_name <> '` + migration.ReservedSet + `' UNION SELECT set_name FROM ` + table(r.schema, r.db.names.Journal) + ` WHERE ` + isOpen + `
+	UNION SELECT $3::text OFFSET 0) AS sets ORDER BY set_name COLLATE "C"`,
 		args: []arg{text(r.schema), text(r.db.names.History), text(r.set)},
 		row: func(row *row) error {
 			set := row.text()
@@ -303,7 +304,7 @@ AND pg_catalog.pg_has_role(nspowner, 'USAGE') ORDER BY nspname`,
 func (r *resetter) checkSets(ctx context.Context) error {
 	var sets []string
 	err := r.c.pipeline(ctx, query{
-		sql: "SELECT DISTINCT set_name FROM " + table(r.schema, r.db.names.History) + " WHERE set_name <> '" + migration.ReservedSet + "'",
+		sql: "SELECT DISTINCT set_name FROM " + table(r.schema, r.db.names.History) + " WHERE set_name <> '" + migration.ReservedSet + "' UNION SELECT set_name FROM " + table(r.schema, r.db.names.Journal) + " WHERE " + isOpen,
 		row: func(row *row) error {
 			sets = append(sets, row.text())
 			return row.err

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
+	"strings"
 	"time"
 
 	lib "modernc.org/sqlite/lib"
@@ -56,7 +58,7 @@ func (r *run) write(ctx context.Context, what func() error) error {
 	}
 	if err := poll(ctx, readPatience, func() error { return r.c.do("BEGIN IMMEDIATE") }); err != nil {
 		if code(err) == lib.SQLITE_ERROR {
-			return fmt.Errorf("the script has opened a transaction and not ended it: %w", err)
+			return errOwnTransaction
 		}
 		return r.d.connectError(err)
 	}
@@ -87,37 +89,125 @@ func (r *run) Journal(ctx context.Context, j *database.Journal) error {
 // transact executes a statement and writes the journal in one transaction: that which the statement itself
 // ends, or one of its own.
 func (r *run) transact(ctx context.Context, s *migration.Script, st sqltext.Statement, done *database.Journal, limit time.Duration) error {
-	if st.Tx == sqltext.TxCommit {
-		if err := r.d.putJournal(r.c, r.set, done); err != nil {
-			return err
-		}
-		return r.alone(ctx, s, st, limit)
+	switch st.Tx {
+	case sqltext.TxNever, sqltext.TxNoEffect:
+		return fmt.Errorf("%w: %s", database.ErrNoTransaction, st.Why)
+	case sqltext.TxCommit:
+		return r.commitOwn(ctx, st, done, limit)
 	}
-	err := poll(ctx, limit, func() error { return r.c.do("BEGIN IMMEDIATE") })
+	err := poll(ctx, limit, func() error { return r.begun(ctx, s, st) })
+	if err != nil {
+		return named(st, err)
+	}
+	kept := *done
+	if err = r.d.putJournal(r.c, r.set, &kept); err == nil {
+		err = r.c.commit(ctx, limit)
+	}
+	if err != nil {
+		r.c.rollback()
+		return named(st, err)
+	}
+	*done = kept
+	return nil
+}
+
+var errOwnTransaction = errors.New("the script has opened a transaction and left it open; it must end it")
+
+// begun executes a statement in a transaction, which it leaves open unless there is an error.
+func (r *run) begun(ctx context.Context, s *migration.Script, st sqltext.Statement) error {
+	err := r.c.do("BEGIN IMMEDIATE")
+	if code(err) == lib.SQLITE_ERROR {
+		return errOwnTransaction
+	}
+	if err != nil {
+		return err
+	}
+	if err = r.c.statement(ctx, s, st); err != nil {
+		r.c.rollback()
+	}
+	return err
+}
+
+// commitOwn commits the transaction that the script has opened, with the journal in it. When it can't be
+// committed nothing of it stands, as with one of our own.
+func (r *run) commitOwn(ctx context.Context, st sqltext.Statement, done *database.Journal, limit time.Duration) error {
+	if r.c.do("BEGIN") == nil { // there is none: the journal would stand alone
+		r.c.rollback()
+		return named(st, r.c.do(st.Text))
+	}
+	kept := *done
+	err := r.d.putJournal(r.c, r.set, &kept)
 	if err == nil {
-		err = r.c.statement(ctx, s, st)
+		err = poll(ctx, limit, func() error { return r.c.do(st.Text) })
 	}
-	var failed *database.StatementError
-	if err == nil {
-		if err = r.d.putJournal(r.c, r.set, done); err == nil {
-			err = r.c.commit(ctx, limit)
-		}
+	if err != nil {
+		r.c.rollback()
+		return named(st, err)
 	}
-	if err == nil {
-		return nil
-	}
-	r.c.rollback()
-	if errors.As(err, &failed) {
+	*done = kept
+	return nil
+}
+
+// named says of an error in which statement it is.
+func named(st sqltext.Statement, err error) error {
+	var known *database.StatementError
+	if err == nil || errors.As(err, &known) {
 		return err
 	}
 	return statementError(st, err)
 }
 
-// Before says nothing: see Outcome.
-func (r *run) Before(context.Context, sqltext.Statement) (string, error) { return "", nil }
+// intoForm is VACUUM INTO with the file's name, as far as that is a string.
+var intoForm = regexp.MustCompile(`(?is)^VACUUM\b.*?\bINTO\s+(?:'((?:[^']|'')*)'$)?`)
 
-// Outcome says of every statement that it can run again: those that can't be in a transaction are VACUUM,
-// ATTACH and PRAGMAs, of which each does the same a second time.
-func (r *run) Outcome(context.Context, sqltext.Statement, string, database.LockOptions) (*database.Outcome, error) {
-	return &database.Outcome{Verdict: database.NotHappened, Why: "it can be executed again without harm"}, nil
+// into returns the file that a VACUUM INTO makes, "" where that is not known.
+func into(st sqltext.Statement) (file string, is bool) {
+	m := intoForm.FindStringSubmatch(st.Text)
+	if m == nil {
+		return "", false
+	}
+	return strings.ReplaceAll(m[1], "''", "'"), true
+}
+
+const thereBefore = "the file is there"
+
+// Before looks whether the file that a VACUUM INTO is to make is there, in which case it can't be made.
+// Of other statements it says nothing: see Outcome.
+func (r *run) Before(_ context.Context, st sqltext.Statement) (string, error) {
+	if file, _ := into(st); file != "" && made(file) {
+		return thereBefore, nil
+	}
+	return "", nil
+}
+
+// made reports whether there is a file that VACUUM INTO would not write to.
+func made(file string) bool {
+	info, err := os.Stat(file)
+	return err == nil && info.Size() > 0
+}
+
+// Outcome says of nearly every statement that it can run again: those that can't be in a transaction are VACUUM,
+// DETACH and PRAGMAs, of which each does the same a second time. VACUUM INTO doesn't: it refuses a file that is there, and
+// nothing tells whether that is complete.
+func (r *run) Outcome(ctx context.Context, st sqltext.Statement, before string, _ database.LockOptions) (*database.Outcome, error) {
+	ctx, leave, err := r.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	file, is := into(st)
+	switch {
+	case !is:
+		return &database.Outcome{Verdict: database.NotHappened, Why: "it can be executed again without harm"}, nil
+	case before == thereBefore:
+		return &database.Outcome{Verdict: database.NotHappened, Why: "its file was there before"}, nil
+	case file == "":
+		return &database.Outcome{Verdict: database.Unclear, Why: "which file it makes is not known before it is executed: look whether that is there and complete, or delete it"}, nil
+	case !made(file):
+		return &database.Outcome{Verdict: database.NotHappened, Why: "its file is not there"}, nil
+	}
+	return &database.Outcome{Verdict: database.Unclear, Why: "the file " + file + " is there and may be incomplete: delete it to have it made again"}, nil
 }

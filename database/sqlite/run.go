@@ -149,12 +149,7 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 
 // alone executes a statement in no transaction, or in that which the script has opened.
 func (r *run) alone(ctx context.Context, s *migration.Script, st sqltext.Statement, limit time.Duration) error {
-	err := poll(ctx, limit, func() error { return r.c.statement(ctx, s, st) })
-	var e *database.StatementError
-	if err != nil && !errors.As(err, &e) {
-		err = statementError(st, err)
-	}
-	return err
+	return named(st, poll(ctx, limit, func() error { return r.c.statement(ctx, s, st) }))
 }
 
 func (r *run) Record(ctx context.Context, events ...database.Event) ([]database.Event, error) {

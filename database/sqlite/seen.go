@@ -12,7 +12,6 @@ type seen struct {
 	set         string
 	version     int64
 	head        int64
-	open        bool // a run is
 }
 
 // recall reports the standing that a connection has seen, in a transaction that has the write lock.
@@ -26,7 +25,7 @@ func (d *db) recall(ctx context.Context, c *conn, set string) (standing, bool) {
 	var err error
 	c.version, err = c.dataVersion(ctx)
 	c.hasVersion = err == nil
-	return standing{head: s.head, open: s.open}, c.hasVersion && c.version == s.version
+	return standing{head: s.head}, c.hasVersion && c.version == s.version
 }
 
 // recallTimeout returns the busy_timeout that a connection has. Only scripts change it, after which it is put back.
@@ -40,7 +39,7 @@ func (d *db) recallTimeout(c *conn) (ms int64, known bool) {
 // remember is called under the write lock, before it is let go: what others commit later
 // changes the version.
 func (d *db) remember(b *batch) {
-	s := seen{client: b.c.client(), busyTimeout: b.c.busyTimeout, set: b.set, version: b.c.version, head: b.head, open: b.open}
+	s := seen{client: b.c.client(), busyTimeout: b.c.busyTimeout, set: b.set, version: b.c.version, head: b.head}
 	if n := len(b.events); n > 0 {
 		s.head = b.events[n-1].ID
 	}
@@ -63,8 +62,12 @@ func (d *db) forget() {
 	d.mu.Unlock()
 }
 
-// plain reports whether a Batch has written to its set's history alone: a function's code can do anything.
+// plain reports whether a Batch has written to its set's history alone, and neither found nor ended an open run: a
+// function's code can do anything.
 func (b *batch) plain() bool {
+	if b.open {
+		return false
+	}
 	for _, s := range b.scripts {
 		if s.Func() != nil {
 			return false

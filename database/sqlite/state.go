@@ -43,11 +43,12 @@ func (d *db) untouchedName(ctx context.Context, c *sql.Conn) (string, error) {
 func (d *db) readState(ctx context.Context, c *sql.Conn, set string) (*database.State, error) {
 	state := zeroState(set)
 	var stored []database.StoredSetting
+	var open *database.Journal // which Fold must not take to be ended by what came before
 	err := eachRow(ctx, c, d.sql.state, set, func(r *rawEvent) error {
 		switch {
 		case r.id == -2:
-			state.Interrupted = &database.Journal{}
-			if err := json.Unmarshal([]byte(r.name), state.Interrupted); err != nil {
+			open = &database.Journal{}
+			if err := json.Unmarshal([]byte(r.name), open); err != nil {
 				return fmt.Errorf("the journal of set %q is not as it should be: %w", set, err)
 			}
 		case r.id < 0: // the newest event of Whimbrel's own set, the tables' version, and the file
@@ -82,7 +83,7 @@ func (d *db) readState(ctx context.Context, c *sql.Conn, set string) (*database.
 		state.Database, err = d.untouchedName(ctx, c)
 		return state, err
 	}
-	state.Settings = database.NewSettings(stored...)
+	state.Settings, state.Interrupted = database.NewSettings(stored...), open
 	return state, nil
 }
 

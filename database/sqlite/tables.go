@@ -39,7 +39,7 @@ type statements struct {
 	close    string // it
 	unguard  string
 	runs     string // the marks of all Runs
-	sets     string // of the history, but for one
+	sets     string // of the history and of open runs, but for one
 	objects  string // of others than Whimbrel
 
 	facts, factsTable, forgetFacts, addFacts, described string // of the metadata
@@ -142,7 +142,7 @@ func newStatements(n database.TableNames) statements {
 		unset:   fill(`DELETE FROM main.{settings} WHERE name = ?`),
 		unguard: fill(`DELETE FROM main.{settings} WHERE name = ? AND value = ?`),
 		runs:    fill(`SELECT name, reason FROM main.{settings} WHERE name LIKE ` + literal(guardRow("%"))),
-		sets:    fill(`SELECT DISTINCT set_name FROM main.{history} WHERE set_name NOT IN ({own}, ?)`),
+		sets:    fill(`SELECT set_name FROM main.{history} WHERE set_name NOT IN ({own}, ?1) UNION SELECT set_name FROM main.{journal} WHERE set_name <> ?1`),
 		objects: fill(`SELECT o.type, o.name FROM (
 	SELECT iif(sql LIKE 'CREATE VIRTUAL %', 'virtual table', type) AS type, name FROM main.sqlite_schema
 	WHERE name NOT LIKE 'sqlite\_%' ESCAPE '\' AND name COLLATE NOCASE NOT IN ({all})
@@ -183,14 +183,18 @@ func (d *db) missing(ctx context.Context, q querier, err error) (bool, error) {
 	if cerr := q.QueryRowContext(ctx, d.sql.exist).Scan(&n); cerr != nil {
 		return false, d.connectError(cerr)
 	}
+	names := fmt.Sprintf("%s, %s and %s", d.names.History, d.names.Settings, d.names.Journal)
 	switch {
 	case n == 0:
 		return true, nil
 	case n == 3 && strings.HasPrefix(message(err), "no such table"):
 		return false, errAppeared
+	case n < 3:
+		return false, fmt.Errorf("of the tables %s only %d are in %s (%s): another version of Whimbrel has made them, or they are damaged; use that version, or choose another name for the history",
+			names, n, d.target(), message(err))
 	}
-	return false, fmt.Errorf("the tables %s, %s and %s in %s are not Whimbrel's, or are damaged (%s); choose another name for the history",
-		d.names.History, d.names.Settings, d.names.Journal, d.target(), message(err))
+	return false, fmt.Errorf("the tables %s in %s are not Whimbrel's, or are damaged (%s); choose another name for the history",
+		names, d.target(), message(err))
 }
 
 // standing is what Begin has to know.

@@ -1,0 +1,577 @@
+package databasetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+var journalCases = []testCase{
+	{"a journal", journalIsKept},
+	{"State of an open run", openInState},
+	{"who writes a journal, and when", journalIsFilledIn},
+	{"a journal in a transaction of the script's own", journalInOwnTransaction},
+	{"a statement with its mark", marked},
+	{"a failing statement with its mark", markedFails},
+	{"a cancelled statement with its mark", markedCancelled},
+	{"COMMIT with its mark", commitMarked},
+	{"a mark for what cannot be in a transaction", neverMarked},
+	{"a mark for CREATE TABLE", tableMarked},
+	{"a run is closed and stays open", closedStaysOpen},
+	{"a run whose process is gone", brokenStaysOpen},
+	{"a batch beside an open run", batchKnows},
+	{"what ends a run", whatEnds},
+	{"what ends a run in a batch", whatEndsInBatch},
+	{"Reset ends all runs", resetEndsRuns},
+	{"what became of a statement that was begun", begun},
+	{"what became of a statement that has happened", happened},
+	{"what became of a statement that failed", failedAlone},
+	{"the journal's name", journalName},
+}
+
+// openRun is a journal of a version of which two statements stand.
+func openRun(version int64) *database.Journal {
+	return &database.Journal{
+		Version: version, Name: fmt.Sprintf("step %d", version), Direction: database.Up, Checksum: migration.Sum("script"),
+		Of: 5, Done: 2, DoneSum: migration.Sum("two"),
+	}
+}
+
+// journal makes j the open run.
+func (c *check) journal(r database.Run, j *database.Journal) {
+	c.Helper()
+	c.ok(r.Journal(c.ctx, j), "Run.Journal")
+}
+
+// isOpen fails the case unless just this run of a set is open, or none if it is nil.
+func (c *check) isOpen(from any, set string, want *database.Journal) {
+	c.Helper()
+	got := c.state(from, set).Interrupted
+	switch {
+	case want == nil:
+		c.that(got == nil, "a run of set %q is open: %+v", set, got)
+	case got == nil:
+		c.fail(fmt.Sprintf("no run of set %q is open, want %+v", set, want))
+	default:
+		c.that(sameJournal(*got, *want), "the open run of set %q is\n\t%+v\n\twant\n\t%+v", set, *got, *want)
+	}
+}
+
+// sameJournal compares journals, whatever the zones of their times are.
+func sameJournal(a, b database.Journal) bool {
+	same := a.StartedAt.Equal(b.StartedAt) && a.UpdatedAt.Equal(b.UpdatedAt)
+	a.StartedAt, a.UpdatedAt, b.StartedAt, b.UpdatedAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+	return same && a == b
+}
+
+// only is the one statement of a text.
+func (c *check) only(text string) sqltext.Statement {
+	c.Helper()
+	all, err := sqltext.Split(text, c.dialect, sqltext.Options{File: "suite.sql"})
+	c.ok(err, "sqltext.Split of "+text)
+	c.that(len(all) == 1, "%q has %d statements", text, len(all))
+	return all[0]
+}
+
+// mark executes one statement, and makes j the journal in the same transaction.
+func (c *check) mark(r database.Run, ctx context.Context, statement string, j *database.Journal) error {
+	c.Helper()
+	return r.Exec(ctx, text(statement), c.only(statement), nil, j)
+}
+
+func journalIsKept(c *check) {
+	c.promised(stateNoRun)
+	db := c.db()
+	c.isOpen(db, "s", nil)
+	r := c.guard(db, "s")
+	c.isOpen(r, "s", nil)
+
+	c.promised(journalMakes)
+	first := openRun(1)
+	first.Name, first.Begun, first.Before, first.Error = `"quoted", ä`, "VACUUM -- 'x'\n\t\\;", `{"what": "it was"}`, "it's failed: $1"
+	given := *first
+	c.journal(r, first)
+	given.StartedAt, given.UpdatedAt, given.DBUser, given.Host, given.App, given.PID =
+		first.StartedAt, first.UpdatedAt, first.DBUser, first.Host, first.App, first.PID
+	c.that(*first == given, "Journal has changed what it was given to %+v", *first)
+	c.isOpen(c.db(), "s", first)
+	c.promised(stateNoRun)
+	c.isOpen(c.db(), "s'", nil)
+	c.promised(runStateJournal)
+	c.isOpen(r, "s", first)
+
+	c.promised(journalOne)
+	second := openRun(2)
+	c.journal(r, second)
+	c.isOpen(c.db(), "s", second)
+	c.isOpen(r, "s", second)
+
+	c.promised(journalNil)
+	c.journal(r, nil)
+	c.isOpen(c.db(), "s", nil)
+	c.isOpen(r, "s", nil)
+	c.journal(r, nil)
+}
+
+func openInState(c *check) {
+	db := c.db()
+	r := c.guard(db, "s")
+	j := openRun(1)
+	c.journal(r, j)
+	c.promised(stateDirty)
+	v, dirty := c.state(c.db(), "s").Version()
+	c.that(v == database.NilVersion && dirty, "Version is %d, %t, want none, true", v, dirty)
+	c.promised(stateRun)
+	c.isOpen(c.db(), "s", j)
+	c.ok(r.Close(c.ctx), "Run.Close")
+	c.isOpen(db, "s", j)
+	c.apply(db, "s", 1, "")
+	c.promised(stateDirty)
+	v, dirty = c.state(c.db(), "s").Version()
+	c.that(v == 1 && !dirty, "after the run Version is %d, %t, want 1, false", v, dirty)
+}
+
+func journalIsFilledIn(c *check) {
+	c.promised(journalFills)
+	db := c.open(database.Options{App: "the app"})
+	c.table(db, "t")
+	r := c.guard(db, "s")
+	for name, write := range map[string]func(*database.Journal) error{
+		"Journal": func(j *database.Journal) error { return r.Journal(c.ctx, j) },
+		"Exec":    func(j *database.Journal) error { return c.mark(r, c.ctx, "INSERT INTO t VALUES (1)", j) },
+	} {
+		c.promised(journalWhen)
+		first, next := openRun(1), openRun(2)
+		c.ok(write(first), name)
+		c.ok(write(next), name)
+		c.that(!first.StartedAt.IsZero() && !next.StartedAt.IsZero() && !first.UpdatedAt.IsZero() && !next.UpdatedAt.Before(first.UpdatedAt),
+			"%s: runs began at %s and %s, and were written at %s and %s", name, first.StartedAt, next.StartedAt, first.UpdatedAt, next.UpdatedAt)
+
+		c.promised(journalFills)
+		j := openRun(1)
+		j.DBUser, j.Host, j.App, j.PID, j.StartedAt = "nobody", "nowhere", "nothing", -1, started
+		c.ok(write(j), name)
+		c.that(j.App == "the app" && j.PID == int64(os.Getpid()), "%s: it was written by %q, process %d, want the app, process %d", name, j.App, j.PID, os.Getpid())
+		c.that(j.DBUser != "nobody" && j.Host != "nowhere", "%s: it was written by %q on %q", name, j.DBUser, j.Host)
+		c.that(j.StartedAt.Equal(started.Truncate(time.Microsecond)), "%s: StartedAt is %s, want %s", name, j.StartedAt, started)
+		c.isOpen(c.db(), "s", j)
+	}
+}
+
+func journalInOwnTransaction(c *check) {
+	c.promised(journalTx)
+	db := c.db()
+	c.table(db, "t")
+	r := c.guard(db, "s")
+	first := openRun(1)
+	c.journal(r, first)
+	c.exec(r, "BEGIN; INSERT INTO t VALUES (1)")
+	c.that(r.Journal(c.ctx, openRun(2)) != nil, "Journal inside of the script's transaction returned no error")
+	c.that(r.Journal(c.ctx, nil) != nil, "Journal inside of the script's transaction returned no error")
+	c.isOpen(c.db(), "s", first)
+	c.exec(r, "ROLLBACK")
+	c.hasRows("t", 0)
+	c.isOpen(c.db(), "s", first)
+	c.journal(r, nil)
+}
+
+func marked(c *check) {
+	c.promised(execDone)
+	db := c.db()
+	c.table(db, "t")
+	r := c.guard(db, "s")
+	for n := range 3 {
+		j := openRun(1)
+		j.Done = n + 1
+		c.ok(c.mark(r, c.ctx, "INSERT INTO t VALUES (1)", j), "Run.Exec with a mark")
+		c.hasRows("t", n+1)
+		c.isOpen(c.db(), "s", j)
+		c.isOpen(r, "s", j)
+	}
+	c.ok(r.Close(c.ctx), "Run.Close")
+	c.hasRows("t", 3)
+}
+
+func markedFails(c *check) {
+	c.promised(execNothing)
+	db := c.db()
+	c.table(db, "t")
+	r := c.guard(db, "s")
+	first := openRun(1)
+	c.journal(r, first)
+	err := c.mark(r, c.ctx, "INSERT INTO missing VALUES (1)", openRun(2))
+	var st *database.StatementError
+	c.that(errors.As(err, &st), "Exec returned %v, want a *StatementError", err)
+	c.isOpen(c.db(), "s", first)
+	c.isOpen(r, "s", first)
+	err = c.mark(r, done(), "INSERT INTO t VALUES (1)", openRun(2))
+	c.that(err != nil, "Exec with a context that is done returned no error")
+	c.hasRows("t", 0)
+	c.isOpen(c.db(), "s", first)
+}
+
+func markedCancelled(c *check) {
+	c.promised(execNothing)
+	c.need(c.Slow != "", "slow statement")
+	db := c.db()
+	r := c.guard(db, "s")
+	first := openRun(1)
+	c.journal(r, first)
+	err := c.mark(r, c.soon(), c.Slow, openRun(2))
+	c.that(errors.Is(err, context.DeadlineExceeded), "the error is %v, want context.DeadlineExceeded", err)
+	r.Close(c.ctx) // which may say that the connection is broken
+	next := c.guard(c.db(), "s")
+	c.isOpen(next, "s", first)
+}
+
+func commitMarked(c *check) {
+	c.promised(execCommit)
+	db := c.db()
+	c.table(db, "t")
+	r := c.guard(db, "s")
+	c.exec(r, "BEGIN; INSERT INTO t VALUES (1)")
+	c.hasRows("t", 0)
+	j := openRun(1)
+	c.ok(c.mark(r, c.ctx, "COMMIT", j), "Run.Exec of COMMIT with a mark")
+	c.hasRows("t", 1)
+	c.isOpen(c.db(), "s", j)
+	c.exec(r, "BEGIN; INSERT INTO t VALUES (2); ROLLBACK")
+	c.hasRows("t", 1)
+	c.isOpen(r, "s", j)
+	c.isLocked("s")
+	last := openRun(1)
+	last.Done++
+	c.ok(c.mark(r, c.ctx, "INSERT INTO t VALUES (3)", last), "Run.Exec after the script's transaction")
+	c.hasRows("t", 2)
+	c.isOpen(c.db(), "s", last)
+}
+
+func neverMarked(c *check) {
+	c.promised(execNever)
+	c.need(c.Never != nil, "statement that cannot be in a transaction")
+	db := c.db()
+	c.table(db, "t")
+	r := c.guard(db, "s")
+	err := c.mark(r, c.ctx, c.Never("t"), openRun(1))
+	c.that(errors.Is(err, database.ErrNoTransaction), "Exec with a mark returned %v, want ErrNoTransaction", err)
+	c.promised(neverBegun)
+	c.isOpen(c.db(), "s", nil)
+	c.ok(c.mark(r, c.ctx, c.Never("t"), nil), "Run.Exec without a mark, after it was refused with one")
+	c.isOpen(c.db(), "s", nil)
+}
+
+// CREATE TABLE happens with its mark, or is refused: not every database can take it back.
+func tableMarked(c *check) {
+	c.promised(neverBegun)
+	db := c.db()
+	r := c.guard(db, "s")
+	j := openRun(1)
+	err := c.mark(r, c.ctx, "CREATE TABLE t (x int)", j)
+	if c.NoDDL && errors.Is(err, database.ErrNoTransaction) {
+		c.hasTables()
+		c.isOpen(c.db(), "s", nil)
+		return
+	}
+	c.promised(execDone)
+	c.ok(err, "Run.Exec of CREATE TABLE with a mark")
+	c.hasTables("t")
+	c.isOpen(c.db(), "s", j)
+}
+
+func closedStaysOpen(c *check) {
+	c.promised(closeLeaves)
+	db := c.db()
+	r := c.guard(db, "s")
+	j := openRun(1)
+	c.journal(r, j)
+	c.ok(r.Close(c.ctx), "Run.Close")
+	c.isOpen(db, "s", j)
+	c.that(r.Journal(c.ctx, nil) != nil, "after Close, Journal returned no error")
+	next := c.guard(c.db(), "s")
+	c.isOpen(next, "s", j)
+	c.ok(next.Close(c.ctx), "Run.Close of a run that found the journal")
+	c.promised(journalMakes)
+	c.ok(db.Close(), "Close")
+	c.isOpen(c.db(), "s", j)
+}
+
+func brokenStaysOpen(c *check) {
+	c.need(c.Break != nil, "way to break connections")
+	c.promised(journalMakes)
+	victim := c.db()
+	c.table(victim, "t")
+	r := c.guard(victim, "s")
+	first := openRun(1)
+	c.journal(r, first)
+	c.exec(r, "BEGIN; INSERT INTO t VALUES (1)")
+	c.Break(victim)
+	next := c.guard(c.db(), "s")
+	c.isOpen(next, "s", first)
+	c.hasRows("t", 0)
+
+	c.promised(runAlone)
+	second := openRun(2)
+	c.journal(next, second)
+	late := openRun(9)
+	c.that(r.Journal(c.ctx, late) != nil, "Journal on a broken connection returned no error")
+	c.that(c.mark(r, c.ctx, "INSERT INTO t VALUES (2)", late) != nil, "Exec on a broken connection returned no error")
+	_, err := r.Record(c.ctx, up(2))
+	c.that(err != nil, "Record on a broken connection returned no error")
+	r.Close(c.ctx) // which may say that the connection is broken
+	c.isOpen(c.db(), "s", second)
+	c.hasRows("t", 0)
+	c.hasVersions(c.db(), "s")
+}
+
+func batchKnows(c *check) {
+	c.promised(batchInterrupted)
+	db := c.db()
+	knows := func(set string, want bool) {
+		c.Helper()
+		b := c.begin(db, set)
+		c.that(b.Interrupted() == want, "Interrupted of a batch of set %q is %t, want %t", set, b.Interrupted(), want)
+		c.commit(b)
+	}
+	knows("s", false)
+	r := c.guard(db, "s")
+	c.journal(r, openRun(1))
+	c.ok(r.Close(c.ctx), "Run.Close")
+	knows("s", true)
+	knows("other", false)
+	knows("s", true)
+	b := c.begin(db, "s")
+	c.record(b, 1)
+	c.commit(b)
+	knows("s", false)
+	knows("s", false)
+}
+
+// ending is an event, and whether it ends a run.
+type ending struct {
+	journal database.Journal
+	event   database.Event
+	ends    bool
+}
+
+func endings() (all []ending) {
+	named := func(d database.Direction, name string) database.Journal {
+		j := *openRun(database.NilVersion)
+		j.Direction, j.Name = d, name
+		return j
+	}
+	event := func(d database.Direction, version int64, name string) database.Event {
+		e := up(version)
+		e.Direction, e.Name = d, name
+		return e
+	}
+	for _, of := range []database.Direction{database.Up, database.Down, database.Baseline} {
+		j := *openRun(7)
+		j.Direction = of
+		for _, d := range []database.Direction{database.Up, database.Down, database.Mark, database.Forget, database.Baseline} {
+			all = append(all, ending{j, event(d, 7, "any"), true}, ending{j, event(d, 8, j.Name), false})
+		}
+		all = append(all, ending{j, event(database.Accept, 7, j.Name), false}, ending{j, event(database.Resolve, 7, j.Name), false})
+	}
+	for _, of := range []database.Direction{database.Repeat, database.Seed} {
+		other := database.Seed
+		if of == other {
+			other = database.Repeat
+		}
+		j := named(of, "views")
+		all = append(all,
+			ending{j, event(of, database.NilVersion, "views"), true}, ending{j, event(of, database.NilVersion, "others"), false},
+			ending{j, event(other, database.NilVersion, "views"), false}, ending{j, event(database.Up, 7, "views"), false})
+	}
+	return all
+}
+
+// left is what is open after an event.
+func (e ending) left() *database.Journal {
+	if e.ends {
+		return nil
+	}
+	return &e.journal
+}
+
+func whatEnds(c *check) {
+	c.promised(recordEnds)
+	db := c.db()
+	r := c.guard(db, "s")
+	j := openRun(7)
+	c.journal(r, j)
+	_, err := r.Record(c.ctx, up(6))
+	c.ok(err, "Run.Record of another version")
+	c.isOpen(c.db(), "s", j)
+	_, err = r.Record(c.ctx, up(7), up(8))
+	c.ok(err, "Run.Record")
+	c.isOpen(c.db(), "s", nil)
+	c.isOpen(r, "s", nil)
+
+	c.promised(journalEnded)
+	reader := c.db()
+	for _, e := range endings() {
+		c.journal(r, &e.journal)
+		_, err := r.Record(c.ctx, e.event)
+		c.ok(err, "Run.Record")
+		c.that(e.journal.EndedBy(e.event) == e.ends, "EndedBy of a run %s %d by %s %d says %t", e.journal.Direction, e.journal.Version, e.event.Direction, e.event.Version, !e.ends)
+		c.isOpen(reader, "s", e.left())
+		c.isOpen(r, "s", e.left())
+	}
+}
+
+func whatEndsInBatch(c *check) {
+	c.promised(batchEnds)
+	db, reader := c.db(), c.db()
+	for _, e := range endings() {
+		r := c.guard(db, "s")
+		c.journal(r, &e.journal)
+		c.ok(r.Close(c.ctx), "Run.Close")
+		b := c.begin(db, "s")
+		c.ok(b.Record(c.ctx, e.event), "Batch.Record")
+		c.isOpen(b, "s", e.left())
+		c.ok(b.Rollback(c.ctx), "Batch.Rollback")
+		c.isOpen(reader, "s", &e.journal)
+		b = c.begin(db, "s")
+		c.ok(b.Record(c.ctx, e.event), "Batch.Record")
+		c.commit(b)
+		c.isOpen(reader, "s", e.left())
+	}
+}
+
+func resetEndsRuns(c *check) {
+	c.promised(resetEnds)
+	db := c.db()
+	for _, set := range []string{"s", "without a history"} {
+		r := c.guard(db, set)
+		c.journal(r, openRun(1))
+		c.ok(r.Close(c.ctx), "Run.Close")
+	}
+	b := c.begin(db, "s")
+	emptied := c.reset(b)
+	c.isOpen(b, "s", nil)
+	c.commit(b)
+	c.isOpen(c.db(), "s", nil)
+	c.isOpen(c.db(), "without a history", nil)
+	c.promised(resetRecords)
+	c.that(slices.Equal(emptied.Sets, []string{"s", "without a history"}), "Sets are %q, want both", emptied.Sets)
+}
+
+// stop begins a statement that can't be in a transaction, as a process does that is then gone: with done, after
+// it was executed.
+func (c *check) stop(statement string, done bool) *database.Journal {
+	c.Helper()
+	c.promised(beforeTells)
+	victim := c.db()
+	r := c.guard(victim, "s")
+	before, err := r.Before(c.ctx, c.only(statement))
+	c.ok(err, "Run.Before")
+	j := openRun(1)
+	j.Begun, j.Before = statement, before
+	c.journal(r, j)
+	if done {
+		c.exec(r, statement)
+	}
+	if c.Break != nil {
+		c.Break(victim)
+	}
+	r.Close(c.ctx) // which may say that the connection is broken
+	return j
+}
+
+// follow asks what became of a statement, and sees to it that it has happened once.
+func (c *check) follow(r database.Run, j *database.Journal) database.Verdict {
+	c.Helper()
+	o := c.outcome(r, j)
+	tables := c.tables()
+	c.promised(outcomeChanges)
+	c.isOpen(c.db(), "s", j)
+	again := c.outcome(r, j)
+	c.promised(outcomeChanges)
+	c.that(again.Verdict == o.Verdict && slices.Equal(again.First, o.First), "asked again Outcome says %q, before it said %q", again.Verdict, o.Verdict)
+	c.that(slices.Equal(c.tables(), tables), "Outcome has changed the tables from %q to %q", tables, c.tables())
+	c.promised(outcomeTells)
+	for _, first := range slices.Concat(o.First, o.First) { // each may be executed again
+		c.exec(r, first)
+	}
+	switch o.Verdict {
+	case database.NotHappened:
+		c.exec(r, j.Begun)
+	case database.Happened:
+	default:
+		c.fail(fmt.Sprintf("Outcome of %s is %q: %s", j.Begun, o.Verdict, o.Why))
+	}
+	return o.Verdict
+}
+
+func (c *check) outcome(r database.Run, j *database.Journal) *database.Outcome {
+	c.Helper()
+	c.promised(beforeTells)
+	o, err := r.Outcome(c.ctx, c.only(j.Begun), j.Before, patient)
+	c.ok(err, "Run.Outcome")
+	c.promised(outcomeTells)
+	c.that(o != nil && o.Why != "", "Outcome is %+v, and doesn't say why", o)
+	return o
+}
+
+func begun(c *check) {
+	c.promised(outcomeTells)
+	c.need(c.Never != nil, "statement that cannot be in a transaction")
+	c.table(c.db(), "t")
+	j := c.stop(c.Never("t"), false)
+	r := c.guard(c.db(), "s")
+	c.promised(closeLeaves)
+	c.isOpen(r, "s", j)
+	verdict := c.follow(r, j)
+	c.that(verdict == database.NotHappened, "Outcome of a statement that was never executed is %q", verdict)
+	_, err := r.Record(c.ctx, up(1))
+	c.ok(err, "Run.Record")
+	c.hasVersions(c.db(), "s", 1)
+}
+
+func happened(c *check) {
+	c.promised(outcomeTells)
+	c.need(c.Never != nil, "statement that cannot be in a transaction")
+	c.table(c.db(), "t")
+	j := c.stop(c.Never("t"), true)
+	r := c.guard(c.db(), "s")
+	c.follow(r, j)
+	_, err := r.Record(c.ctx, up(1))
+	c.ok(err, "Run.Record")
+	c.hasVersions(c.db(), "s", 1)
+}
+
+func failedAlone(c *check) {
+	c.promised(outcomeTells)
+	c.need(c.Never != nil, "statement that cannot be in a transaction")
+	never := c.Never("missing")
+	db := c.db()
+	r := c.guard(db, "s")
+	before, err := r.Before(c.ctx, c.only(never))
+	c.ok(err, "Run.Before")
+	j := openRun(1)
+	j.Begun, j.Before = never, before
+	c.journal(r, j)
+	if c.tryExec(r, c.ctx, text(never)) == nil {
+		return // it needs no table
+	}
+	o := c.outcome(r, j)
+	c.that(o.Verdict == database.NotHappened, "Outcome of a statement that failed is %q: %s", o.Verdict, o.Why)
+}
+
+func journalName(c *check) {
+	c.promised(notMentions)
+	for history, want := range map[string]string{"": "whimbrel_journal", "App_History": "app_journal"} {
+		db := c.open(database.Options{HistoryTable: history})
+		c.that(slices.Contains(db.Tables(), want), "Tables returned %q, without %s", db.Tables(), want)
+		a, err := text("DELETE FROM "+want).Analyze(db.Dialect(), db.Tables())
+		c.ok(err, "Analyze")
+		c.that(a.Reserved != nil, "a script may say DELETE FROM %s", want)
+	}
+}
