@@ -50,8 +50,8 @@ type Target struct {
 	// Never returns a statement that cannot be in a transaction and that succeeds for a
 	// table with a column x; each call may be for another table.
 	Never func(table string) string
-	// Func returns the script of a Go function that creates a table and then
-	// returns fail. Func is called with a new id each time.
+	// Func returns the script of a Go function that creates a table, or with NoDDL inserts a
+	// row into it, and then returns fail. Func is called with a new id each time.
 	Func func(id, table string, fail error) *migration.Script
 	// Slow is a statement that runs for at least a minute unless it is cancelled.
 	Slow string

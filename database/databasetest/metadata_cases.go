@@ -9,6 +9,7 @@ import (
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/metadata"
+	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 var metadataCases = []testCase{
@@ -108,7 +109,11 @@ func (c *check) putMetadata(db database.Database, change *metadata.Change) {
 func metadataObjects(c *check) {
 	c.promised(metadataReads)
 	db := c.db()
-	c.apply(db, "s", 1, `CREATE TABLE t (x int, y int); CREATE TABLE "Odd name" (x int)`)
+	odd := `"Odd name"`
+	if db.Dialect() == sqltext.MySQL {
+		odd = "`Odd name`"
+	}
+	c.apply(db, "s", 1, "CREATE TABLE t (x int, y int); CREATE TABLE "+odd+" (x int)")
 	c.putMetadata(db, &metadata.Change{Entries: []metadata.Stored{about(c.object(c.metadata(db), "t", ""), facts)}})
 	s := c.metadata(db)
 	for _, column := range []string{"", "x", "y"} {

@@ -104,6 +104,11 @@ func goFunction(c *check) {
 	c.need(c.Func != nil, "Go functions")
 	db := c.db()
 	c.table(db, "t")
+	rows := 1
+	if c.NoDDL {
+		c.table(db, "made")
+		rows = 2
+	}
 	b := c.begin(db, "s")
 	c.run(b, "INSERT INTO t VALUES (1)")
 	c.ok(b.Run(c.ctx, c.Func("one", "made", nil)), "Batch.Run of a Go function")
@@ -111,7 +116,7 @@ func goFunction(c *check) {
 	c.record(b, 1)
 	c.commit(b)
 	c.hasTables("made", "t")
-	c.hasRows("made", 1)
+	c.hasRows("made", rows)
 	c.hasVersions(db, "s", 1)
 }
 
@@ -121,6 +126,9 @@ func goFunctionFails(c *check) {
 	db := c.db()
 	c.table(db, "t")
 	cause := errors.New("the function's own error")
+	if c.NoDDL {
+		c.table(db, "made")
+	}
 	b := c.begin(db, "s")
 	c.run(b, "INSERT INTO t VALUES (1)")
 	err := outcome(
@@ -132,7 +140,9 @@ func goFunctionFails(c *check) {
 	c.ok(b.Rollback(c.ctx), "Batch.Rollback")
 	c.promised(batchWhole)
 	c.hasRows("t", 0)
-	if !c.NoDDL {
+	if c.NoDDL {
+		c.hasRows("made", 0)
+	} else {
 		c.hasTables("t")
 	}
 	c.hasVersions(db, "s")

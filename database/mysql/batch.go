@@ -1,0 +1,346 @@
+package mysql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// batch is a transaction on the worker. What commits by itself is kept out of it.
+type batch struct {
+	db *Database
+
+	mu       sync.Mutex // Database.Close may come at any time
+	h        *hold
+	failed   error // the first error of a method, after which only Rollback and Discard help
+	written  bool
+	began    time.Time // by the server's clock: the batch, or the event before
+	last     sqltext.Statement
+	events   []database.Event
+	recorded []database.Event  // what Recorded returns
+	session  *session          // before the first script that may have changed it
+	later    *later            // what Commit does when the transaction is committed
+	open     *database.Journal // the set's open run, once it was looked for
+	over     bool
+}
+
+// Interrupted says whether a run was open when the lock was taken.
+func (b *batch) Interrupted() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.h.interrupted
+}
+
+const startTransaction = "START TRANSACTION"
+
+// Begin opens a transaction that holds the set's lock.
+func (db *Database) Begin(ctx context.Context, set string, opts database.LockOptions) (database.Batch, error) {
+	h, err := db.hold(ctx, set, opts, startTransaction)
+	if err != nil {
+		return nil, err
+	}
+	b := &batch{db: db, h: h, began: h.clock.server}
+	if err := db.opened(b); err != nil {
+		b.end()
+		return nil, err
+	}
+	return b, nil
+}
+
+func (b *batch) Head() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.h.head.sum()
+}
+
+func (b *batch) Recorded() []database.Event {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.recorded)
+}
+
+// do does one thing in the transaction.
+func (b *batch) do(ctx context.Context, what func(context.Context) error) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.over {
+		return errOver
+	}
+	if b.failed != nil {
+		return fmt.Errorf("the transaction has failed before: %w", b.failed)
+	}
+	ctx, stop := b.h.under(ctx)
+	defer stop()
+	if ctx.Err() != nil {
+		b.failed = reason(ctx)
+	} else {
+		b.failed = what(ctx)
+	}
+	return b.failed
+}
+
+// State reads the state inside the transaction.
+func (b *batch) State(ctx context.Context) (st *database.State, err error) {
+	err = b.do(ctx, func(ctx context.Context) (err error) {
+		st, err = b.db.readState(ctx, b.h.worker, b.h.set)
+		return err
+	})
+	return st, err
+}
+
+// Run executes the statements of a script one by one.
+func (b *batch) Run(ctx context.Context, s *migration.Script) error {
+	return b.do(ctx, func(ctx context.Context) error { return b.script(ctx, s) })
+}
+
+func (b *batch) script(ctx context.Context, s *migration.Script) error {
+	a, err := s.Analyze(sqltext.MySQL, b.db.Tables())
+	if err != nil {
+		return err
+	}
+	switch {
+	case a.Never != nil:
+		return refused(*a.Never, a.Never.Why+" commits by itself, or may do so, and can't be in a transaction", "put the directive \"-- whimbrel: no-transaction\" into the head of the file")
+	case a.Control != nil:
+		return refused(*a.Control, "transaction control inside a migration's transaction", "leave it out")
+	}
+	b.written = true
+	b.last = sqltext.Statement{Pos: sqltext.Position{File: s.File, Line: max(s.Line, 1), Column: 1}}
+	run := func() error { return b.statements(ctx, s, a) }
+	if fn := s.Func(); fn != nil {
+		run = func() error { return b.call(ctx, s, fn) }
+	}
+	if !a.Session && s.Func() == nil && s.LockTimeout <= 0 {
+		return run()
+	}
+	return b.keepingSession(ctx, s, run)
+}
+
+func (b *batch) statements(ctx context.Context, s *migration.Script, a *migration.Analysis) error {
+	e := executor{db: b.db, c: b.h.worker, script: s}
+	for st, err := range a.Body() {
+		if err != nil {
+			return err
+		}
+		b.last = st
+		if b.session != nil {
+			b.session.see(st.Text)
+		}
+		if err := e.statement(ctx, st); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keepingSession runs a script, and makes the session what it was before, in the middle of the transaction. Nobody else gets
+// the connection afterwards: what can't be seen from outside may still be changed.
+func (b *batch) keepingSession(ctx context.Context, s *migration.Script, run func() error) (err error) {
+	b.h.worker.spoiled = true
+	if b.session == nil {
+		if b.session, err = b.h.worker.readSession(ctx); err != nil {
+			return err
+		}
+	}
+	if err := b.h.worker.setLockTimeout(ctx, s.LockTimeout); err != nil {
+		return err
+	}
+	if err := run(); err != nil {
+		return err // and Discard puts the session back
+	}
+	if err := b.h.worker.putBack(ctx, b.session); err != nil {
+		return fmt.Errorf("%s: put the session back: %w", s.File, err)
+	}
+	return nil
+}
+
+// Record inserts the event's row.
+func (b *batch) Record(ctx context.Context, e database.Event) error {
+	return b.do(ctx, func(ctx context.Context) error {
+		e.Set = b.h.set
+		return b.record(ctx, e)
+	})
+}
+
+func (b *batch) record(ctx context.Context, e database.Event) error {
+	now := b.h.clock.now()
+	if e.StartedAt.IsZero() {
+		e.StartedAt, e.Duration = b.began, now.Sub(b.began)
+	}
+	b.began, b.written = now, true
+	recorded, err := b.h.record(ctx, b.h.worker, e)
+	if err != nil {
+		return err
+	}
+	b.events = append(b.events, recorded)
+	if e.Set != b.h.set {
+		return nil
+	}
+	return b.endRunBy(ctx, e)
+}
+
+// Commit makes everything durable.
+func (b *batch) Commit(ctx context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.over {
+		return errOver
+	}
+	defer b.end()
+	if b.failed != nil {
+		return fmt.Errorf("the transaction has failed before: %w", b.failed)
+	}
+	under, stop := b.h.under(ctx)
+	defer stop()
+	if under.Err() != nil {
+		return reason(under)
+	}
+	if err := b.mark(under); err != nil {
+		return err
+	}
+	if err := b.h.commit(under); err != nil {
+		var known *database.CommitUnknownError
+		if errors.As(err, &known) {
+			return err
+		}
+		return b.commitError(err)
+	}
+	b.recorded = b.events
+	if n := len(b.events); n > 0 {
+		b.h.head.mine = b.events[n-1].ID
+	}
+	if b.later != nil {
+		return b.finish(under, b.later)
+	}
+	return nil
+}
+
+func (h *hold) commit(ctx context.Context) error { return h.worker.commit(ctx) }
+
+// commit says COMMIT, which is not cut off when a context is done: who did that couldn't tell whether it has happened.
+func (c *conn) commit(ctx context.Context) error {
+	if c.gone {
+		return errBroken
+	}
+	hard, stop := context.WithTimeout(context.WithoutCancel(ctx), commitPatience)
+	defer stop()
+	_, err := c.ExecContext(hard, "COMMIT")
+	if err != nil && (broken(err) || hard.Err() != nil) {
+		c.drop()
+		return &database.CommitUnknownError{Err: err}
+	}
+	return err
+}
+
+var errBroken = errors.New("the connection is broken")
+
+// commitPatience is how long a COMMIT may take.
+const commitPatience = 10 * time.Minute
+
+// commitError is an error that COMMIT itself brings up. It belongs to no statement.
+func (b *batch) commitError(err error) error {
+	err = statementError(b.last, err)
+	var e *database.StatementError
+	if errors.As(err, &e) {
+		e.Message = "at COMMIT: " + e.Message
+	}
+	return err
+}
+
+// Discard rolls back, and begins again.
+func (b *batch) Discard(ctx context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.over {
+		return errOver
+	}
+	ctx, stop := b.h.under(ctx)
+	defer stop()
+	before := b.h.head
+	err := b.restart(ctx)
+	if err == nil && b.h.head.mine != before.mine {
+		err = &database.LockedError{Set: b.h.set}
+	}
+	if err != nil {
+		b.end()
+		return err
+	}
+	b.h.head.own = before.own
+	return nil
+}
+
+// restart rolls back and begins again, on another connection where the session may be changed.
+func (b *batch) restart(ctx context.Context) error {
+	set := b.h.set
+	b.h.worker.quietly("ROLLBACK")
+	for _, other := range b.h.locked[1:] {
+		if err := b.h.guard.form.free(ctx, b.h.guard, b.h.worker, other); err != nil {
+			return err
+		}
+	}
+	b.h.locked = b.h.locked[:1]
+	if b.h.worker.spoiled || b.h.worker.gone {
+		if err := b.h.replaceWorker(ctx); err != nil {
+			return lostLock(set, err)
+		}
+	}
+	b.session, b.later, b.events, b.open, b.failed, b.written = nil, nil, nil, nil, nil, false
+	err := b.h.begin(ctx, []string{startTransaction})
+	b.began = b.h.clock.server
+	return lostLock(set, err)
+}
+
+// lostLock makes an error that says that the lock is lost the one that Discard promises.
+func lostLock(set string, err error) error {
+	var lost *database.LockLostError
+	if errors.As(err, &lost) {
+		return &database.LockedError{Set: set}
+	}
+	return err
+}
+
+// replaceWorker takes another connection for the worker. The lock is the guard's all the while.
+func (h *hold) replaceWorker(ctx context.Context) error {
+	if !h.worker.gone {
+		h.worker.quietly("DO RELEASE_ALL_LOCKS()")
+	}
+	h.worker.giveBack()
+	c, err := h.db.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	c.killer = h.guard
+	h.worker = c
+	return nil
+}
+
+// Rollback ends the transaction and gives the connections back.
+func (b *batch) Rollback(context.Context) error {
+	b.abandon()
+	return nil
+}
+
+func (b *batch) abandon() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.end()
+}
+
+func (b *batch) end() {
+	if b.over {
+		return
+	}
+	b.over = true
+	if !b.h.worker.gone {
+		b.h.worker.quietly("ROLLBACK") // also after COMMIT, where it does nothing
+	}
+	b.h.free()
+	b.db.over(b)
+}

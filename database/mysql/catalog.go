@@ -1,0 +1,95 @@
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	client "github.com/go-sql-driver/mysql"
+
+	"github.com/whimbrel-db/whimbrel/catalog"
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/mysql/internal/mycatalog"
+)
+
+var (
+	_ database.Snapshotter = (*Database)(nil)
+	_ database.Scratcher   = (*Database)(nil)
+)
+
+// Snapshot reads what the database contains. The server has no way to read all of it as it is at one moment: what changes
+// meanwhile may be in it in part.
+func (db *Database) Snapshot(ctx context.Context, opts catalog.Options) (s *catalog.Snapshot, err error) {
+	c, err := db.acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer c.giveBack()
+	ctx, release := db.untilClosed(ctx)
+	defer release()
+	s, err = mycatalog.Read(ctx, c, opts, db.Tables())
+	if err != nil {
+		c.spoiled = true
+	}
+	return s, stopped(ctx, ownError("reading the catalogue", err))
+}
+
+// scratchTimeout bounds what it may take to drop a scratch database.
+const scratchTimeout = 30 * time.Second
+
+// Scratch creates a database on the same server, with the character set and collation of this one. The user needs the
+// privilege to create and drop it.
+func (db *Database) Scratch(ctx context.Context) (database.Database, func(context.Context) error, error) {
+	if db.config == nil {
+		return nil, nil, errors.New("a scratch database can't be made through a pool of the program's own; open the database by its URL, or name an empty database")
+	}
+	c, err := db.acquire(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer c.giveBack()
+	name, err := mycatalog.CreateScratch(ctx, c)
+	if err != nil {
+		if n := number(err); n == erDBAccessDenied || n == 1227 {
+			err = fmt.Errorf("can't create a scratch database: %w; grant the user CREATE and DROP on `whimbrel_scratch_%%`.*, or name an empty database", err)
+		}
+		return nil, nil, err
+	}
+	drop := func(ctx context.Context) error {
+		ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), scratchTimeout)
+		defer stop()
+		c, err := db.acquire(ctx)
+		if err != nil {
+			return err
+		}
+		defer c.giveBack()
+		return ownError("dropping the scratch database", mycatalog.DropScratch(ctx, c, name))
+	}
+	scratch, err := db.beside(name)
+	if err != nil {
+		drop(ctx)
+		return nil, nil, err
+	}
+	return scratch, func(ctx context.Context) error {
+		scratch.Close()
+		return drop(ctx)
+	}, nil
+}
+
+// beside returns another database of the server.
+func (db *Database) beside(name string) (*Database, error) {
+	other, err := newDatabase(db.opts)
+	if err != nil {
+		return nil, err
+	}
+	other.config = db.config.Clone()
+	other.config.DBName = name
+	connector, err := client.NewConnector(other.config)
+	if err != nil {
+		return nil, err
+	}
+	other.pool, other.owned, other.wanted = sql.OpenDB(connector), true, db.wanted
+	return other, nil
+}

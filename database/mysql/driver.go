@@ -1,0 +1,57 @@
+package mysql
+
+import (
+	"context"
+	"database/sql"
+
+	client "github.com/go-sql-driver/mysql"
+
+	"github.com/whimbrel-db/whimbrel/database"
+)
+
+func init() {
+	database.Register("mysql", Driver{})
+	database.Register("mariadb", Driver{})
+}
+
+// Driver opens MySQL and MariaDB databases.
+type Driver struct{}
+
+// Open starts a pool of the driver's own, which Close closes. It makes the first connection, so that a wrong
+// address, password or database is found out here, and asks nothing on it.
+func (Driver) Open(ctx context.Context, rawURL string, opts database.Options) (database.Database, error) {
+	t, err := parse(rawURL)
+	if err != nil {
+		return nil, err
+	}
+	if opts.App != "" {
+		t.config.ConnectionAttributes = "program_name:" + attribute(opts.App)
+	}
+	db, err := newDatabase(opts)
+	if err != nil {
+		return nil, err
+	}
+	connector, err := client.NewConnector(t.config)
+	if err != nil {
+		return nil, &database.URLError{URL: database.Redact(rawURL), Msg: err.Error()}
+	}
+	db.pool, db.owned, db.config, db.wanted = sql.OpenDB(connector), true, t.config, t.lock
+	db.pool.SetMaxIdleConns(4)
+	if err := db.pool.PingContext(ctx); err != nil {
+		db.pool.Close()
+		return nil, connectError(t.config, err)
+	}
+	return db, nil
+}
+
+// New returns the database of a *sql.DB that was opened with go-sql-driver/mysql, and which stays the caller's to close.
+// Its connections must have a database chosen. A [database.Batch] and a [database.Run] keep two connections each while
+// they last, so the pool must be able to have more than one.
+func New(pool *sql.DB, opts database.Options) (database.Database, error) {
+	db, err := newDatabase(opts)
+	if err != nil {
+		return nil, err
+	}
+	db.pool = pool
+	return db, nil
+}

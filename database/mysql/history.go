@@ -1,0 +1,96 @@
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// History is read in pages, so that no connection is held while the caller looks
+// at an event. Pages with texts are short: a text may be long.
+const (
+	pageEvents = 1000
+	pageTexts  = 20
+)
+
+// History reads the events that q selects, a page for each round trip.
+func (db *Database) History(ctx context.Context, q database.HistoryQuery) iter.Seq2[database.Event, error] {
+	return func(yield func(database.Event, error) bool) {
+		after, limit := int64(0), pageEvents
+		if q.Texts {
+			limit = pageTexts
+		}
+		for {
+			page, err := db.historyPage(ctx, q, after, limit)
+			if err != nil {
+				yield(database.Event{}, err)
+				return
+			}
+			for _, e := range page {
+				if after = e.ID; !yield(e, nil) {
+					return
+				}
+			}
+			if len(page) < limit {
+				return
+			}
+		}
+	}
+}
+
+func (db *Database) historyPage(ctx context.Context, q database.HistoryQuery, after int64, limit int) (page []database.Event, err error) {
+	c, err := db.acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer c.giveBack()
+	texts := "NULL, NULL"
+	if q.Texts {
+		texts = "up_text, down_text"
+	}
+	where, args := "id > ?", []any{after}
+	if q.Set != "" {
+		where, args = where+" AND set_name = ?", append(args, q.Set)
+	}
+	if q.Version != nil {
+		where, args = where+" AND version = ?", append(args, *q.Version)
+	}
+	query := "SELECT id, set_name, version, name, direction, checksum, down_checksum, " + texts + `, down_text IS NOT NULL, down_directives,
+	CAST(started_at AS char(26)), duration_us, db_user, host, app, tool_version, note FROM {history} WHERE ` + where + fmt.Sprintf(" ORDER BY id LIMIT %d", limit)
+	err = c.each(ctx, db.sql.fill(query), args, func(scan func(...any) error) error {
+		e, err := readEvent(scan)
+		page = append(page, e)
+		return err
+	})
+	if missingTable(err) && ctx.Err() == nil {
+		err = nil
+	}
+	return page, ownError("reading the history", err)
+}
+
+func readEvent(scan func(...any) error) (e database.Event, err error) {
+	var checksum, downChecksum, up, down sql.NullString
+	var direction, directives, at string
+	var duration int64
+	err = scan(&e.ID, &e.Set, &e.Version, &e.Name, &direction, &checksum, &downChecksum, &up, &down, &e.HasDownText, &directives,
+		&at, &duration, &e.DBUser, &e.Host, &e.App, &e.ToolVersion, &e.Note)
+	if err != nil {
+		return e, err
+	}
+	e.Direction, e.UpText, e.DownText = database.Direction(direction), up.String, down.String
+	e.Duration = time.Duration(duration) * time.Microsecond
+	var terr error
+	e.StartedAt, terr = parseTime(at)
+	e.DownDirectives, err = migration.ParseDirectives(directives)
+	err = errors.Join(err, terr, e.Checksum.UnmarshalText([]byte(checksum.String)), e.DownChecksum.UnmarshalText([]byte(downChecksum.String)))
+	if err != nil {
+		err = fmt.Errorf("event %d of the history: %w", e.ID, err)
+	}
+	return e, err
+}

@@ -1,0 +1,246 @@
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+func number64(n int64) string { return strconv.FormatInt(n, 10) }
+
+// hold is the migration lock of a set, and the two connections that belong to it: the guard, which has the lock and is
+// watched, and the worker, on which everything is done. When the guard is lost, what the worker runs is cancelled.
+type hold struct {
+	db          *Database
+	set         string
+	guard       *guard
+	worker      *conn
+	head        head
+	user        string // of the database
+	database    string
+	token       string // of a lease
+	interrupted bool   // a run of the set was open when the lock was taken
+	hasRow      bool   // the set has a row in the journal
+	clock       clock
+	locked      []string // the sets whose locks the guard has, in the order in which they were taken
+
+	lost      context.Context // done when the guard is lost, with the cause
+	stopWatch func()
+}
+
+// hold takes the lock of a set. What begin says is executed on the worker before the head is read. It creates Whimbrel's
+// tables if they are missing.
+func (db *Database) hold(ctx context.Context, set string, opts database.LockOptions, begin ...string) (h *hold, err error) {
+	if err := checkSet(set); err != nil {
+		return nil, err
+	}
+	h = &hold{db: db, set: set}
+	if h.guard, err = db.newGuard(ctx); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			h.free()
+			h = nil
+		}
+	}()
+	if err = h.take(ctx, set, opts); err != nil {
+		return h, err
+	}
+	if h.worker, err = db.acquire(ctx); err != nil {
+		return h, err
+	}
+	h.worker.killer = h.guard
+	h.watch()
+	return h, h.begin(ctx, begin)
+}
+
+// take takes the lock of one more set.
+func (h *hold) take(ctx context.Context, set string, opts database.LockOptions) error {
+	err := h.db.take(ctx, h.guard, set, opts)
+	if err == nil {
+		h.locked = append(h.locked, set)
+	}
+	return err
+}
+
+// begin readies the worker.
+func (h *hold) begin(ctx context.Context, statements []string) error {
+	ctx, stop := h.under(ctx)
+	defer stop()
+	for range 4 {
+		err := h.readHead(ctx, statements)
+		if err == nil {
+			again := false
+			if again, err = h.register(ctx); err == nil && !again {
+				return h.head.check()
+			}
+		} else if missingTable(err) {
+			err = h.db.ensureTables(ctx, h.guard, h.set == migration.ReservedSet)
+		}
+		if err != nil {
+			return err
+		}
+		if len(statements) > 0 {
+			if _, err := h.worker.exec(ctx, "ROLLBACK"); err != nil {
+				return ownError("ROLLBACK", err)
+			}
+		}
+	}
+	return errors.New("Whimbrel's tables come and go: somebody drops them")
+}
+
+// readHead executes the statements, and marks the worker as one who works under the lock.
+func (h *hold) readHead(ctx context.Context, statements []string) error {
+	if err := h.identify(ctx); err != nil {
+		return err
+	}
+	for _, s := range statements {
+		if _, err := h.worker.exec(ctx, s); err != nil {
+			return ownError(s, err)
+		}
+	}
+	var now string
+	var mine, own, tables sql.NullInt64
+	var open sql.NullBool
+	local := time.Now()
+	err := h.worker.row(ctx, "SELECT DATABASE(), "+userSQL+", "+nowSQL+", "+h.db.sql.head, []any{h.set, h.set}, &h.database, &h.user, &now, &mine, &own, &tables, &open)
+	switch {
+	case missingTable(err):
+		return err
+	case number(err) == erBadField:
+		return errors.New("the table " + strconv.Quote(h.db.names.History) + " is not one of Whimbrel's: name another history table")
+	case err != nil:
+		return ownError("reading the history", err)
+	}
+	h.hasRow, h.interrupted = open.Valid, open.Bool
+	h.head = head{mine: mine.Int64, own: own.Int64, tables: tables.Int64}
+	at, err := parseTime(now)
+	h.clock = clock{server: at, local: local}
+	return err
+}
+
+// identify learns the worker's number, and marks it.
+func (h *hold) identify(ctx context.Context) error {
+	if h.worker.id != 0 {
+		return nil
+	}
+	var marked sql.NullInt64
+	if err := h.worker.row(ctx, "SELECT CONNECTION_ID(), "+h.guard.form.mark(h.set), nil, &h.worker.id, &marked); err != nil {
+		return ownError("taking the migration lock", err)
+	}
+	if marked.Int64 != 1 {
+		return &database.LockLostError{Set: h.set, Err: errNotHeld}
+	}
+	return nil
+}
+
+// register makes a set known that has no history yet, so that who waits for everybody who is at work finds it. again says that
+// the head must be read once more: who looked before saw nobody, and may have changed a setting.
+func (h *hold) register(ctx context.Context) (again bool, err error) {
+	h.db.mu.Lock()
+	known := h.db.known[h.set]
+	h.db.mu.Unlock()
+	if known || h.head.mine > 0 || h.set == migration.ReservedSet {
+		return false, nil
+	}
+	h.guard.mu.Lock()
+	defer h.guard.mu.Unlock()
+	_, err = h.guard.c.exec(ctx, h.db.sql.fill(`INSERT IGNORE INTO {settings} (name, value, reason, changed_by, changed_at) VALUES (?, ?, '', '', UTC_TIMESTAMP(6))`),
+		lockRow+h.guard.names.hash(h.set), h.set)
+	if err != nil {
+		return false, ownError("making the set known", err)
+	}
+	h.db.mu.Lock()
+	h.db.known[h.set] = true
+	h.db.mu.Unlock()
+	return true, nil
+}
+
+// watch asks the guard again and again whether it has the locks.
+func (h *hold) watch() {
+	lost, lose := context.WithCancelCause(context.Background())
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(beat):
+			}
+			if err := h.check(context.Background()); err != nil {
+				lose(err)
+				return
+			}
+		}
+	}()
+	h.lost = lost
+	h.stopWatch = func() {
+		close(stop)
+		<-stopped
+		lose(nil)
+	}
+}
+
+// check asks the guard once.
+func (h *hold) check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, cancelGrace)
+	defer cancel()
+	h.guard.mu.Lock()
+	defer h.guard.mu.Unlock()
+	var held bool
+	err := h.guard.c.QueryRowContext(ctx, "SELECT "+h.guard.form.fence(h.guard, h.set)).Scan(&held)
+	if err == nil && !held {
+		err = errNotHeld
+	}
+	if err != nil {
+		h.guard.c.gone = h.guard.c.gone || broken(err) || ctx.Err() != nil
+		return &database.LockLostError{Set: h.set, Err: err}
+	}
+	return nil
+}
+
+// under returns a context that ends with ctx and with the guard.
+func (h *hold) under(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(h.lost, func() { cancel(context.Cause(h.lost)) })
+	if h.lost.Err() != nil { // at once, not when that function gets to run
+		cancel(context.Cause(h.lost))
+	}
+	return ctx, func() {
+		stop()
+		cancel(nil)
+	}
+}
+
+// record appends an event.
+func (h *hold) record(ctx context.Context, c *conn, e database.Event) (database.Event, error) {
+	return h.db.insert(ctx, c, h.db.complete(e, h.user), h.guard.form.fence(h.guard, h.set))
+}
+
+// free gives the connections back, and with them the locks. No transaction is open.
+func (h *hold) free() {
+	if h.stopWatch != nil {
+		h.stopWatch()
+	}
+	ctx, stop := context.WithTimeout(context.Background(), cancelGrace)
+	defer stop()
+	for _, set := range slices.Backward(h.locked) {
+		if h.guard.form.free(ctx, h.guard, h.worker, set) != nil {
+			h.guard.c.gone = true // and with the connection go the locks
+		}
+	}
+	if h.worker != nil {
+		h.worker.giveBack()
+	}
+	if h.guard != nil {
+		h.guard.c.giveBack()
+	}
+}

@@ -1,0 +1,262 @@
+package mysql
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// The lock is polled for with pauses that grow between these, each varied by half.
+const (
+	shortestPause = 5 * time.Millisecond
+	longestPause  = 250 * time.Millisecond
+)
+
+// beat is how often a guard is asked whether it still holds the lock.
+const beat = 2 * time.Second
+
+// The forms of the lock.
+const (
+	lockAdvisory = "advisory" // GET_LOCK
+	lockLease    = "lease"    // a row, for servers of which each has its own GET_LOCK
+)
+
+// form is how the lock of a set is held. Its methods are called by whoever has the guard.
+type form interface {
+	// take tries once. The lock is the guard's, and goes with its connection or a while later.
+	take(ctx context.Context, g *guard, set string) (got bool, h database.Holder, err error)
+	// mark is an SQL expression for the worker to evaluate once when it begins; it is 1 unless somebody else
+	// works under the lock.
+	mark(set string) string
+	// fence is an SQL condition that holds as long as the lock is the guard's.
+	fence(g *guard, set string) string
+	// free lets go of what the worker has, and then of the lock.
+	free(ctx context.Context, g *guard, worker *conn, set string) error
+	// holders returns who holds the locks of the sets.
+	holders(ctx context.Context, c *conn, sets []string) (map[string]database.Holder, error)
+}
+
+// guard is the connection that holds locks. It does nothing else for long, so that it can be asked whether it still does,
+// and can end what the worker runs; and the server sees at once when its client is gone.
+type guard struct {
+	mu    sync.Mutex // its connection has one user at a time
+	c     *conn
+	id    int64
+	form  form
+	names lockNames
+}
+
+// exec executes a statement on the guard's connection.
+func (g *guard) exec(ctx context.Context, statement string) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	_, err := g.c.ExecContext(ctx, statement)
+	if broken(err) {
+		g.c.gone = true
+	}
+	return err
+}
+
+// lockNames makes the names of locks. They must be the same for everybody who means the same history, so they come from
+// what the server says; and they belong to the whole server, so the database is part of them.
+type lockNames struct{ database, history string }
+
+func (n lockNames) hash(set string) string {
+	b, err := json.Marshal([]string{n.database, n.history, set})
+	if err != nil { // there is nothing in it that can't be written
+		panic(err)
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:20])
+}
+
+// guards and works are the names of the two advisory locks of a set: the one that is the migration lock, and the one of who works under it.
+func (n lockNames) guards(set string) string { return "whimbrel guard " + n.hash(set) }
+func (n lockNames) works(set string) string  { return "whimbrel works " + n.hash(set) }
+
+// newGuard takes a connection for locks.
+func (db *Database) newGuard(ctx context.Context) (*guard, error) {
+	c, err := db.acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	f, err := db.learn(ctx, c)
+	if err == nil {
+		g := &guard{c: c, names: lockNames{f.database, db.names.History}}
+		if f.fold {
+			g.names = lockNames{strings.ToLower(f.database), strings.ToLower(db.names.History)}
+		}
+		if err = c.row(ctx, "SELECT CONNECTION_ID()", nil, &g.id); err == nil {
+			c.id = g.id
+			g.form = db.formOf(f, g.names)
+			return g, nil
+		}
+	}
+	c.giveBack()
+	return nil, ownError("asking for the connection's number", err)
+}
+
+// formOf chooses the form of the lock.
+func (db *Database) formOf(f *facts, names lockNames) form {
+	return advisory{db: db, names: names, perf: f.perf}
+}
+
+// poll tries until it gets the lock, or the time is over.
+func (db *Database) poll(ctx context.Context, set string, opts database.LockOptions, try func(context.Context) (bool, database.Holder, error)) error {
+	ctx, release := db.untilClosed(ctx)
+	defer release()
+	start, pause := time.Now(), shortestPause
+	for {
+		got, holder, err := try(ctx)
+		if err != nil || got {
+			return err
+		}
+		if opts.Waiting != nil {
+			opts.Waiting(holder)
+		}
+		waited := time.Since(start)
+		if waited >= opts.Timeout {
+			return &database.LockedError{Set: set, Waited: waited, Holder: holder}
+		}
+		wait := min(pause/2+rand.N(pause), opts.Timeout-waited)
+		pause = min(pause*2, longestPause)
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return reason(ctx)
+		}
+	}
+}
+
+// take takes the lock of a set on a guard.
+func (db *Database) take(ctx context.Context, g *guard, set string, opts database.LockOptions) error {
+	return db.poll(ctx, set, opts, func(ctx context.Context) (bool, database.Holder, error) {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return g.form.take(ctx, g, set)
+	})
+}
+
+// lockOwn holds the lock of Whimbrel's own set for work on the guard's connection itself.
+func (db *Database) lockOwn(ctx context.Context, g *guard, opts database.LockOptions) (free func(), err error) {
+	if err := db.take(ctx, g, migration.ReservedSet, opts); err != nil {
+		return nil, err
+	}
+	return func() {
+		ctx, stop := context.WithTimeout(context.Background(), cancelGrace)
+		defer stop()
+		if g.form.free(ctx, g, nil, migration.ReservedSet) != nil {
+			g.c.drop()
+		}
+	}, nil
+}
+
+// advisory is GET_LOCK. The guard has one for the set; the worker has another, which it keeps for as long as its
+// connection lives, however its client has ended: by that an orphan is known, and ended.
+type advisory struct {
+	db    *Database
+	names lockNames
+	perf  bool
+}
+
+// orphanPatience bounds the wait for the end of a statement whose client is gone.
+const orphanPatience = 15 * time.Second
+
+func (a advisory) take(ctx context.Context, g *guard, set string) (bool, database.Holder, error) {
+	guards, works := a.names.guards(set), a.names.works(set)
+	var got, holder, worker sql.NullInt64
+	query := "SELECT GET_LOCK(" + literal(guards) + ", 0), IS_USED_LOCK(" + literal(guards) + "), IS_USED_LOCK(" + literal(works) + ")"
+	if err := g.c.row(ctx, query, nil, &got, &holder, &worker); err != nil {
+		return false, database.Holder{}, ownError("taking the migration lock", err)
+	}
+	if got.Int64 != 1 {
+		if !holder.Valid {
+			return false, database.Holder{}, nil // who had it has let go of it at this moment
+		}
+		return false, a.who(ctx, g.c, holder.Int64, worker.Int64), nil
+	}
+	if !worker.Valid {
+		return true, database.Holder{}, nil
+	}
+	// Nobody has the lock, and yet somebody works under it: its client is gone. What it does must have ended before
+	// anybody else begins.
+	h := a.who(ctx, g.c, worker.Int64, 0)
+	err := a.db.poll(ctx, set, database.LockOptions{Timeout: orphanPatience}, func(ctx context.Context) (bool, database.Holder, error) {
+		if _, err := g.c.exec(ctx, "KILL "+number64(worker.Int64)); ignoring(err, erNoSuchThread) != nil {
+			return false, h, ownError("ending the connection of a client that is gone", err)
+		}
+		err := g.c.row(ctx, "SELECT IS_USED_LOCK("+literal(works)+")", nil, &worker)
+		return !worker.Valid, h, ownError("waiting for the end of a client that is gone", err)
+	})
+	var locked *database.LockedError
+	if err == nil {
+		return true, database.Holder{}, nil
+	}
+	_, ferr := g.c.exec(context.WithoutCancel(ctx), "DO RELEASE_LOCK("+literal(guards)+")")
+	if errors.As(err, &locked) {
+		return false, h, ferr
+	}
+	return false, h, err
+}
+
+func (a advisory) mark(set string) string { return "GET_LOCK(" + literal(a.names.works(set)) + ", 0)" }
+
+func (a advisory) fence(g *guard, set string) string {
+	return "IS_USED_LOCK(" + literal(a.names.guards(set)) + ") <=> " + number64(g.id)
+}
+
+// free lets go of the worker's lock first: who finds the guard's free must not take the worker for an orphan.
+func (a advisory) free(ctx context.Context, g *guard, worker *conn, set string) error {
+	if worker != nil && !worker.gone {
+		if _, err := worker.ExecContext(ctx, "DO RELEASE_LOCK("+literal(a.names.works(set))+")"); err != nil {
+			worker.drop()
+		}
+	}
+	return g.exec(ctx, "DO RELEASE_LOCK("+literal(a.names.guards(set))+")")
+}
+
+func (a advisory) holders(ctx context.Context, c *conn, sets []string) (map[string]database.Holder, error) {
+	found := map[string]database.Holder{}
+	for _, set := range sets {
+		var holder, worker sql.NullInt64
+		err := c.row(ctx, "SELECT IS_USED_LOCK("+literal(a.names.guards(set))+"), IS_USED_LOCK("+literal(a.names.works(set))+")", nil, &holder, &worker)
+		if err != nil {
+			return nil, ownError("looking who holds a migration lock", err)
+		}
+		if holder.Valid || worker.Valid {
+			h := a.who(ctx, c, holder.Int64, worker.Int64)
+			found[set+"\x00"+number64(max(holder.Int64, worker.Int64))] = h
+		}
+	}
+	return found, nil
+}
+
+// who tells what the server knows of a connection, as far as the user may see it, and what the worker beside it runs. The
+// application's name is known only where performance_schema is on.
+func (a advisory) who(ctx context.Context, c *conn, id, worker int64) database.Holder {
+	h := database.Holder{PID: id}
+	var user, host, query sql.NullString
+	var seconds sql.NullInt64
+	var now string
+	err := c.row(ctx, `SELECT user, host, (SELECT LEFT(info, 200) FROM information_schema.processlist WHERE id = ?), time, `+nowSQL+`
+FROM information_schema.processlist WHERE id = ?`, []any{max(worker, id), id}, &user, &host, &query, &seconds, &now)
+	if err != nil {
+		return h // who it is matters less than that somebody does
+	}
+	h.User, h.Query = user.String, query.String
+	h.Host, _, _ = strings.Cut(host.String, ":")
+	if a.perf {
+		c.row(ctx, `SELECT ATTR_VALUE FROM performance_schema.session_connect_attrs WHERE PROCESSLIST_ID = ? AND ATTR_NAME = 'program_name'`, []any{id}, &h.App)
+	}
+	return h
+}

@@ -1,0 +1,113 @@
+package mysql
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/mysql/internal/mycatalog"
+	"github.com/whimbrel-db/whimbrel/metadata"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// metadataLock is the set whose lock a batch has that changes the metadata, beside its own.
+const metadataLock = migration.ReservedSet + " metadata"
+
+// metadataPatience is how long PutMetadata waits for another batch.
+const metadataPatience = 15 * time.Second
+
+// Metadata reads the metadata and the objects, as one transaction sees them.
+func (db *Database) Metadata(ctx context.Context) (*metadata.State, error) {
+	c, err := db.acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer c.giveBack()
+	return db.readMetadata(ctx, c, "")
+}
+
+// readMetadata reads the entries, which is the one thing that must be of one moment. how is a clause of a locking read: a
+// transaction sees with it what others have committed since it began.
+func (db *Database) readMetadata(ctx context.Context, c *conn, how string) (*metadata.State, error) {
+	s := &metadata.State{}
+	err := c.each(ctx, db.sql.fill("SELECT kind, name, facts FROM {metadata} "+how), nil, func(scan func(...any) error) error {
+		var kind, name, facts string
+		if err := scan(&kind, &name, &facts); err != nil {
+			return err
+		}
+		e, err := readStored(kind, name, facts)
+		s.Entries = append(s.Entries, e)
+		return err
+	})
+	if err != nil && !(missingTable(err) && ctx.Err() == nil) {
+		return nil, ownError("reading the metadata", err)
+	}
+	s.Comments = true
+	if s.Objects, err = mycatalog.Objects(ctx, c, db.Tables()); err != nil {
+		return nil, stopped(ctx, ownError("listing the objects", err))
+	}
+	mycatalog.WithoutComments(s)
+	return s, nil
+}
+
+func readStored(kind, name, facts string) (e metadata.Stored, err error) {
+	if e.Name, err = metadata.ParseName(metadata.Kind(kind), name); err == nil {
+		e.Facts, err = metadata.DecodeFacts(facts)
+	}
+	if err != nil {
+		err = fmt.Errorf("the metadata of %s %s can't be read: %w", kind, name, err)
+	}
+	return e, err
+}
+
+// Metadata reads the metadata in the transaction.
+func (b *batch) Metadata(ctx context.Context) (s *metadata.State, err error) {
+	err = b.do(ctx, func(ctx context.Context) error {
+		if err := b.lockMetadata(ctx); err != nil {
+			return err
+		}
+		s, err = b.db.readMetadata(ctx, b.h.worker, "LOCK IN SHARE MODE")
+		return err
+	})
+	return s, err
+}
+
+// PutMetadata writes the entries, and leaves the comments to Commit: to change one is DDL.
+func (b *batch) PutMetadata(ctx context.Context, change *metadata.Change) error {
+	return b.do(ctx, func(ctx context.Context) error {
+		if err := b.lockMetadata(ctx); err != nil {
+			return err
+		}
+		b.written = true
+		if _, err := b.h.worker.exec(ctx, b.db.sql.fill("DELETE FROM {metadata}")); err != nil {
+			return ownError("writing the metadata", err)
+		}
+		for _, e := range change.Entries {
+			facts, err := metadata.EncodeFacts(e.Facts)
+			if err != nil {
+				return err
+			}
+			_, err = b.h.worker.exec(ctx, b.db.sql.fill("INSERT INTO {metadata} (kind, name, facts) VALUES (?, ?, ?)"), string(e.Name.Kind), e.Name.String(), facts)
+			if err != nil {
+				return ownError("writing the metadata of "+e.Name.String(), err)
+			}
+		}
+		if len(change.Comments) == 0 {
+			return nil
+		}
+		statements, err := mycatalog.CommentStatements(ctx, b.h.worker, change.Comments)
+		b.later = &later{doing: "setting comments", statements: statements}
+		return ownError("setting comments", err)
+	})
+}
+
+// lockMetadata keeps other batches from changing the metadata until this one is over.
+func (b *batch) lockMetadata(ctx context.Context) error {
+	for _, set := range b.h.locked {
+		if set == metadataLock {
+			return nil
+		}
+	}
+	return b.h.take(ctx, metadataLock, database.LockOptions{Timeout: metadataPatience})
+}

@@ -1,0 +1,227 @@
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/whimbrel-db/whimbrel/catalog"
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// Before reads what the statement names: DDL on one object happens whole or not at all, so what that is tells afterwards
+// whether it has happened. Nothing else need be looked at, however large the database is.
+func (r *run) Before(ctx context.Context, st sqltext.Statement) (before string, err error) {
+	if repeatable.MatchString(st.Text) {
+		return "", nil
+	}
+	err = r.do(ctx, func(ctx context.Context) error {
+		s, err := r.h.named(ctx, st)
+		if err != nil {
+			return err
+		}
+		doc, err := s.Encode()
+		before = string(doc)
+		return err
+	})
+	return before, err
+}
+
+// repeatable are statements that can be executed again: a second time they do the same, or nothing, or are about the
+// session, which is another now.
+var repeatable = regexp.MustCompile(`(?is)^(truncate|optimize|analyze|check|checksum|repair|flush|grant|lock|unlock|prepare|deallocate|kill|reset|cache|set|use|` +
+	`create\s+(or\s+replace|(\w+\s+){1,3}if\s+not\s+exists|temporary)|drop\s+(\w+\s+){1,2}if\s+exists|drop\s+temporary)\b`)
+
+// schemaOnly are statements that do nothing but change the schema.
+var schemaOnly = regexp.MustCompile(`(?is)^(create|alter|drop|rename)\b`)
+
+// aboutUsers are about what is in no database.
+var aboutUsers = regexp.MustCompile(`(?is)^(create|alter|drop|rename)\s+(user|role|server|tablespace|undo|logfile|resource|instance|spatial)\b`)
+
+// Outcome compares what the statement names with what it was. First it sees to it that the server is not at the statement any
+// more: one of another Run was ended when this one took the lock.
+func (r *run) Outcome(ctx context.Context, st sqltext.Statement, before string, opts database.LockOptions) (o *database.Outcome, err error) {
+	err = r.do(ctx, func(ctx context.Context) error {
+		if err := r.revive(ctx, opts); err != nil {
+			return err
+		}
+		if repeatable.MatchString(st.Text) {
+			o = &database.Outcome{Verdict: database.NotHappened, Why: "it can be executed again without harm"}
+			return nil
+		}
+		was, err := catalog.Decode([]byte(before))
+		if err != nil {
+			return fmt.Errorf("the journal's column before can't be read: %w", err)
+		}
+		is, err := r.h.named(ctx, st)
+		if err != nil {
+			return err
+		}
+		o = judge(st, was, is)
+		return nil
+	})
+	return o, err
+}
+
+func judge(st sqltext.Statement, was, is *catalog.Snapshot) *database.Outcome {
+	o := database.Explain(st, was, is)
+	switch {
+	case aboutUsers.MatchString(st.Text):
+		return &database.Outcome{Verdict: database.Unclear, Why: "it is about what is in no database, so nothing tells whether it has happened"}
+	case !schemaOnly.MatchString(st.Text):
+		o.Verdict, o.Why = database.Unclear, "it may have done something that the schema doesn't show"
+	case dropsSeveral.MatchString(st.Text) && o.Verdict == database.Happened:
+		o.First = rest(st, was, is)
+	}
+	return o
+}
+
+var dropsSeveral = regexp.MustCompile(`(?is)^drop\s+(table|view|sequence)s?\s+[^,]+,`)
+
+// rest are the statements that drop what a DROP of several objects has left: each of these goes by itself.
+func rest(st sqltext.Statement, was, is *catalog.Snapshot) (all []string) {
+	for _, o := range was.Objects {
+		kind := strings.ToUpper(string(o.Kind))
+		if strings.EqualFold(dropsSeveral.FindStringSubmatch(st.Text)[1], kind) && is.Find(o.ID()) != nil {
+			all = append(all, "DROP "+kind+" IF EXISTS "+quote(o.Schema)+"."+quote(o.Name))
+		}
+	}
+	return all
+}
+
+// revive gives the run another worker where the connection of the first has ended, whose statement the server may
+// still be at: that is ended, too, and waited for.
+func (r *run) revive(ctx context.Context, opts database.LockOptions) error {
+	if !r.h.worker.gone {
+		return nil
+	}
+	old := r.h.worker.id
+	r.own, r.timed = false, nil
+	return r.db.poll(ctx, r.h.set, opts, func(ctx context.Context) (bool, database.Holder, error) {
+		if err := r.db.killOn(ctx, r.h.guard, "CONNECTION", old); err != nil {
+			return false, database.Holder{}, ownError("ending the connection that broke", err)
+		}
+		if err := r.h.replaceWorker(ctx); err != nil {
+			return false, database.Holder{}, err
+		}
+		err := r.h.identify(ctx)
+		var lost *database.LockLostError
+		if errors.As(err, &lost) { // the server is still at it
+			r.h.worker.drop()
+			return false, database.Holder{PID: old}, nil
+		}
+		return err == nil, database.Holder{PID: old}, err
+	})
+}
+
+// word finds names, quoted or not.
+var word = regexp.MustCompile("`(?:[^`]|``)+`|\"[^\"]+\"|[\\pL\\pN_$]+")
+
+func wordsOf(text string) map[string]bool {
+	all := map[string]bool{}
+	for _, w := range word.FindAllString(text, -1) {
+		if w[0] == '`' || w[0] == '"' {
+			w = strings.ReplaceAll(w[1:len(w)-1], "``", "`")
+		}
+		all[strings.ToLower(w)] = true
+	}
+	return all
+}
+
+const objectsOf = `SELECT CASE table_type WHEN 'VIEW' THEN 'view' WHEN 'SEQUENCE' THEN 'sequence' ELSE 'table' END, table_schema, table_name FROM information_schema.tables WHERE table_schema IN (%[1]s)
+UNION ALL SELECT LOWER(routine_type), routine_schema, routine_name FROM information_schema.routines WHERE routine_schema IN (%[1]s)
+UNION ALL SELECT 'trigger', trigger_schema, trigger_name FROM information_schema.triggers WHERE trigger_schema IN (%[1]s)
+UNION ALL SELECT 'event', event_schema, event_name FROM information_schema.events WHERE event_schema IN (%[1]s)`
+
+// named reads the definitions of what a statement names, in the session's database and in those that it names.
+func (h *hold) named(ctx context.Context, st sqltext.Statement) (*catalog.Snapshot, error) {
+	var current sql.NullString
+	if err := h.worker.row(ctx, "SELECT DATABASE()", nil, &current); err != nil {
+		return nil, ownError("asking for the session's database", err)
+	}
+	h.guard.mu.Lock()
+	defer h.guard.mu.Unlock()
+	c, words := h.guard.c, wordsOf(st.Text)
+	var objects []catalog.Object
+	var schemas []string
+	err := c.each(ctx, "SELECT schema_name FROM information_schema.schemata", nil, func(scan func(...any) error) error {
+		var name string
+		if err := scan(&name); err != nil {
+			return err
+		}
+		if words[strings.ToLower(name)] {
+			objects = append(objects, catalog.Object{Kind: catalog.Schema, Name: name})
+		}
+		if words[strings.ToLower(name)] || name == current.String {
+			schemas = append(schemas, literal(name))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, ownError("listing the databases", err)
+	}
+	if len(schemas) > 0 {
+		err = c.each(ctx, strings.ReplaceAll(objectsOf, "%[1]s", strings.Join(schemas, ", ")), nil, func(scan func(...any) error) error {
+			var kind, schema, name string
+			err := scan(&kind, &schema, &name)
+			if err == nil && words[strings.ToLower(name)] {
+				objects = append(objects, catalog.Object{Kind: catalog.Kind(kind), Schema: schema, Name: name})
+			}
+			return err
+		})
+	}
+	for i := range objects {
+		if err == nil && objects[i].Kind != catalog.Schema {
+			err = c.define(ctx, &objects[i])
+		}
+	}
+	if err != nil {
+		return nil, ownError("reading what the statement names", err)
+	}
+	objects = slices.DeleteFunc(objects, func(o catalog.Object) bool { return o.Kind == "" })
+	return catalog.New("MySQL", "", objects), nil
+}
+
+var counter = regexp.MustCompile(` AUTO_INCREMENT=[0-9]+`)
+
+// define reads what the server says of how an object is made. One that is gone at this moment has no kind any more.
+func (c *conn) define(ctx context.Context, o *catalog.Object) error {
+	kind := strings.ToUpper(string(o.Kind))
+	var text string
+	err := c.each(ctx, "SHOW CREATE "+kind+" "+quote(o.Schema)+"."+quote(o.Name), nil, func(scan func(...any) error) error {
+		values, err := scanAll(scan, 8)
+		for _, v := range values {
+			text += v.String + "\n"
+		}
+		return err
+	})
+	switch number(err) {
+	case erNoSuchTable, 1305, 1360, 1539, 4091, 1356: // a view of what is gone can't be shown, but is there
+		if number(err) != 1356 {
+			o.Kind = ""
+		}
+		return nil
+	}
+	o.Set("definition", counter.ReplaceAllString(text, ""))
+	return err
+}
+
+// scanAll reads a row whose number of columns is not known, but at most so many.
+func scanAll(scan func(...any) error, most int) (values []sql.NullString, err error) {
+	for n := most; n > 0; n-- {
+		values = make([]sql.NullString, n)
+		to := make([]any, n)
+		for i := range values {
+			to[i] = &values[i]
+		}
+		if err = scan(to...); err == nil || !strings.Contains(err.Error(), "expected") {
+			return values, err
+		}
+	}
+	return nil, err
+}

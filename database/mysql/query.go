@@ -1,0 +1,130 @@
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// Query sends one statement as it is, on a connection that nobody else gets afterwards.
+func (db *Database) Query(ctx context.Context, statement string) (*database.Rows, error) {
+	st, err := oneStatement(statement)
+	if err != nil {
+		return nil, err
+	}
+	c, err := db.acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer c.giveBack()
+	if _, err := db.learn(ctx, c); err != nil {
+		return nil, err
+	}
+	if err := c.row(ctx, "SELECT CONNECTION_ID()", nil, &c.id); err != nil {
+		return nil, ownError("asking for the connection's number", err)
+	}
+	c.spoiled = true
+	var out *database.Rows
+	err = c.do(ctx, func(ctx context.Context) error {
+		out, err = c.rows(ctx, st.Text)
+		return err
+	})
+	if err != nil && ctx.Err() == nil && db.closing.Err() == nil {
+		err = statementError(st, err)
+	}
+	return out, err
+}
+
+// oneStatement refuses what is not one statement that can be passed on by itself.
+func oneStatement(text string) (sqltext.Statement, error) {
+	all, err := sqltext.Split(text, sqltext.MySQL, sqltext.Options{File: database.QueryFile})
+	if err != nil {
+		return sqltext.Statement{}, err
+	}
+	all = slices.DeleteFunc(all, func(st sqltext.Statement) bool { return st.Kind == sqltext.Empty })
+	switch {
+	case len(all) == 0:
+		return sqltext.Statement{}, refused(sqltext.Statement{Pos: sqltext.Position{File: database.QueryFile, Line: 1, Column: 1}}, "there is no statement", "")
+	case all[0].Kind != sqltext.SQL:
+		return all[0], refused(all[0], "this can't be passed on: it is no statement of the server's own", "")
+	case len(all) > 1:
+		return all[0], refused(all[1], "one statement is wanted, and here begins another", "")
+	case localInfile.MatchString(all[0].Text):
+		return all[0], refused(all[0], "LOAD DATA LOCAL reads a file on this machine", "use INSERT, or LOAD DATA INFILE on the server")
+	case all[0].Tx.Control():
+		return all[0], refused(all[0], "the statement stands alone, so there is no transaction to control", "leave it out")
+	}
+	return all[0], nil
+}
+
+// rows executes a statement and reads its rows.
+func (c *conn) rows(ctx context.Context, query string) (*database.Rows, error) {
+	rows, err := c.QueryContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	types, err := rows.ColumnTypes()
+	if err != nil {
+		return nil, err
+	}
+	out := &database.Rows{}
+	values, to := make([]sql.RawBytes, len(types)), make([]any, len(types))
+	for i, t := range types {
+		out.Columns = append(out.Columns, t.Name())
+		to[i] = &values[i]
+	}
+	for rows.Next() {
+		if err := rows.Scan(to...); err != nil {
+			return nil, err
+		}
+		row := make([]any, len(types))
+		for i, v := range values {
+			row[i] = value(types[i].DatabaseTypeName(), v)
+		}
+		out.Rows = append(out.Rows, row)
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return nil, err
+	}
+	if len(types) > 0 {
+		if out.Rows == nil {
+			out.Rows = [][]any{}
+		}
+		return out, nil
+	}
+	var changed int64
+	if err := c.QueryRowContext(ctx, "SELECT ROW_COUNT()").Scan(&changed); err != nil {
+		return nil, err
+	}
+	out.Changed = max(changed, 0)
+	return out, nil
+}
+
+// value makes one of the contract's values of the text of one.
+func value(kind string, v sql.RawBytes) any {
+	if v == nil {
+		return nil
+	}
+	text := string(v)
+	switch kind = strings.TrimPrefix(kind, "UNSIGNED "); kind {
+	case "TINYINT", "SMALLINT", "MEDIUMINT", "INT", "BIGINT", "YEAR":
+		var n int64
+		if _, err := fmt.Sscanf(text, "%d", &n); err == nil && number64(n) == text {
+			return n
+		}
+		return json.Number(strings.TrimLeft(text, "0"))
+	case "DECIMAL", "FLOAT", "DOUBLE":
+		return json.Number(text)
+	case "BINARY", "VARBINARY", "BLOB", "TINYBLOB", "MEDIUMBLOB", "LONGBLOB", "BIT", "GEOMETRY":
+		return fmt.Sprintf(`\x%x`, v)
+	}
+	return text
+}

@@ -1,0 +1,271 @@
+package mysql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// run executes statements on the worker. What is Whimbrel's own goes by way of the guard, whose session no script changes,
+// but for a mark that must be in the statement's own transaction.
+type run struct {
+	db *Database
+
+	mu    sync.Mutex // Database.Close may come at any time
+	h     *hold
+	own   bool              // the script has a transaction of its own open
+	timed *migration.Script // whose lock timeout is set
+	over  bool
+}
+
+// Guard holds the set's lock on a connection of its own.
+func (db *Database) Guard(ctx context.Context, set string, opts database.LockOptions) (database.Run, error) {
+	h, err := db.hold(ctx, set, opts)
+	if err != nil {
+		return nil, err
+	}
+	r := &run{db: db, h: h}
+	if err := db.opened(r); err != nil {
+		r.end()
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *run) Head() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.h.head.sum()
+}
+
+// Backend is the worker's number in SHOW PROCESSLIST.
+func (r *run) Backend() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.h.worker.id
+}
+
+// do does something while nobody else uses the run.
+func (r *run) do(ctx context.Context, f func(context.Context) error) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.over {
+		return errOver
+	}
+	ctx, stop := r.h.under(ctx)
+	defer stop()
+	if ctx.Err() != nil {
+		return reason(ctx)
+	}
+	return f(ctx)
+}
+
+// onGuard does something of Whimbrel's own.
+func (r *run) onGuard(ctx context.Context, f func(context.Context, *conn) error) error {
+	return r.do(ctx, func(ctx context.Context) error {
+		r.h.guard.mu.Lock()
+		defer r.h.guard.mu.Unlock()
+		return f(ctx, r.h.guard.c)
+	})
+}
+
+func (r *run) State(ctx context.Context) (st *database.State, err error) {
+	err = r.onGuard(ctx, func(ctx context.Context, c *conn) error {
+		st, err = r.db.readState(ctx, c, r.h.set)
+		return err
+	})
+	return st, err
+}
+
+// Journal writes the set's row.
+func (r *run) Journal(ctx context.Context, j *database.Journal) error {
+	return r.onGuard(ctx, func(ctx context.Context, c *conn) error {
+		if r.own {
+			return errOwnTransaction
+		}
+		if j == nil {
+			err := r.h.endRun(ctx, c)
+			r.h.hasRow = r.h.hasRow && err != nil
+			return err
+		}
+		err := r.h.putJournal(ctx, c, j)
+		r.h.hasRow = r.h.hasRow || err == nil
+		return err
+	})
+}
+
+// Exec executes one statement by itself.
+func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statement, _ io.Reader, done *database.Journal) error {
+	return r.do(ctx, func(ctx context.Context) error {
+		if done != nil && st.Tx != sqltext.TxAny && st.Tx != sqltext.TxCommit {
+			return fmt.Errorf("%w: %s", database.ErrNoTransaction, st.Text)
+		}
+		if err := r.h.check(ctx); err != nil {
+			return err
+		}
+		// What may change the session, or leave something open, is put back by ending the connection.
+		r.h.worker.spoiled = r.h.worker.spoiled || st.Session || st.Tx != sqltext.TxAny && st.Tx != sqltext.TxNever
+		if r.timed != s {
+			r.timed = s
+			r.h.worker.spoiled = r.h.worker.spoiled || s.LockTimeout > 0
+			if err := r.h.worker.setLockTimeout(ctx, s.LockTimeout); err != nil {
+				return err
+			}
+		}
+		if done != nil {
+			return r.transact(ctx, s, st, done)
+		}
+		e := executor{db: r.db, c: r.h.worker, script: s}
+		err := e.statement(ctx, st)
+		r.follow(st, err)
+		return err
+	})
+}
+
+// transact executes a statement and writes the journal in one transaction: that which the statement itself ends, or one of
+// its own.
+func (r *run) transact(ctx context.Context, s *migration.Script, st sqltext.Statement, done *database.Journal) error {
+	e := executor{db: r.db, c: r.h.worker, script: s}
+	err := r.begun(ctx, st)
+	if err == nil && st.Tx != sqltext.TxCommit {
+		err = e.statement(ctx, st)
+	}
+	if err == nil {
+		err = r.h.putJournal(ctx, r.h.worker, done)
+	}
+	if err == nil {
+		err = r.h.commit(ctx)
+	}
+	r.own = false
+	if err == nil {
+		r.h.hasRow = true
+		return nil
+	}
+	if !r.h.worker.gone {
+		r.h.worker.quietly("ROLLBACK")
+	}
+	var unknown *database.CommitUnknownError
+	switch {
+	case number(err) == erInTransaction:
+		return fmt.Errorf("%w: %w", database.ErrNoTransaction, err)
+	case errors.As(err, &unknown), ctx.Err() != nil:
+		return err
+	}
+	return statementError(st, err)
+}
+
+// begun sees to it that a transaction is open.
+func (r *run) begun(ctx context.Context, st sqltext.Statement) error {
+	switch {
+	case r.own && st.Tx != sqltext.TxCommit:
+		return errOwnTransaction
+	case r.own:
+		return nil
+	}
+	_, err := r.h.worker.exec(ctx, startTransaction)
+	return err
+}
+
+// follow notes whether the script has a transaction open.
+func (r *run) follow(st sqltext.Statement, err error) {
+	switch {
+	case r.h.worker.gone, number(err) == erDeadlock:
+		r.own = false
+	case st.Tx == sqltext.TxBegin:
+		r.own = r.own || err == nil
+	case st.Tx == sqltext.TxCommit, st.Tx == sqltext.TxRollback:
+		r.own = r.own && err != nil
+	case st.Tx == sqltext.TxNever:
+		r.own = false
+	}
+}
+
+// Record appends events, and ends the run that is open if one of them does, in a transaction on the guard.
+func (r *run) Record(ctx context.Context, events ...database.Event) (recorded []database.Event, err error) {
+	err = r.onGuard(ctx, func(ctx context.Context, c *conn) error {
+		if r.own {
+			return errOwnTransaction
+		}
+		ended, err := r.ends(ctx, c, events)
+		if err != nil {
+			return err
+		}
+		if _, err := c.exec(ctx, startTransaction); err != nil {
+			return ownError(startTransaction, err)
+		}
+		for _, e := range events {
+			e.Set = r.h.set
+			if e.StartedAt.IsZero() {
+				e.StartedAt = r.h.clock.now()
+			}
+			if e, err = r.h.record(ctx, c, e); err != nil {
+				break
+			}
+			recorded = append(recorded, e)
+		}
+		if err == nil && ended {
+			err = r.h.endRun(ctx, c)
+		}
+		if err == nil {
+			err = c.commit(ctx)
+		}
+		if err != nil {
+			c.quietly("ROLLBACK")
+			recorded = nil
+			return err
+		}
+		r.h.hasRow = r.h.hasRow && !ended
+		if n := len(recorded); n > 0 {
+			r.h.head.mine = recorded[n-1].ID
+		}
+		return nil
+	})
+	return recorded, err
+}
+
+// ends reports whether one of the events ends the run that is open.
+func (r *run) ends(ctx context.Context, c *conn, events []database.Event) (bool, error) {
+	if !r.h.hasRow {
+		return false, nil
+	}
+	st, err := r.db.readState(ctx, c, r.h.set)
+	if err != nil || st.Interrupted == nil {
+		return false, err
+	}
+	for _, e := range events {
+		if st.Interrupted.EndedBy(e) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// Close rolls back what is left open, and gives back the connections.
+func (r *run) Close(context.Context) error {
+	r.abandon()
+	return nil
+}
+
+func (r *run) abandon() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.end()
+}
+
+func (r *run) end() {
+	if r.over {
+		return
+	}
+	r.over = true
+	if !r.h.worker.gone {
+		r.h.worker.quietly("ROLLBACK")
+	}
+	r.h.free()
+	r.db.over(r)
+}

@@ -1,0 +1,98 @@
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// session is what a script can change in the session and what can be seen of it: the database, the system variables,
+// and the names of user variables, which have no value before.
+type session struct {
+	database  string
+	variables map[string]string
+	user      []string // the names of user variables that scripts mention
+}
+
+// volatile are variables that change by themselves, or can't be set.
+var volatile = map[string]bool{
+	"timestamp": true, "last_insert_id": true, "insert_id": true, "identity": true, "rand_seed1": true, "rand_seed2": true, "pseudo_thread_id": true,
+	"warning_count": true, "error_count": true, "in_transaction": true, "last_gtid": true, "gtid_next": true, "proxy_user": true, "external_user": true,
+	"pseudo_slave_mode": true, "pseudo_replica_mode": true, "in_predicate_conversion_threshold": true, "skip_replication": true,
+	"statement_id": true, "resultset_metadata": true, "rbr_exec_mode": true, "gtid_seq_no": true, "server_uuid": true,
+}
+
+func (c *conn) readSession(ctx context.Context) (*session, error) {
+	s := &session{variables: map[string]string{}}
+	if err := c.row(ctx, "SELECT DATABASE()", nil, &s.database); err != nil {
+		return nil, ownError("asking for the session's database", err)
+	}
+	return s, c.readVariables(ctx, s.variables)
+}
+
+func (c *conn) readVariables(ctx context.Context, variables map[string]string) error {
+	err := c.each(ctx, "SHOW SESSION VARIABLES", nil, func(scan func(...any) error) error {
+		var name, value sql.RawBytes
+		err := scan(&name, &value)
+		variables[string(name)] = string(value)
+		return err
+	})
+	return ownError("reading the session's variables", err)
+}
+
+// userVariable finds the names of user variables, and more: what isn't one does no harm.
+var userVariable = regexp.MustCompile("@([\\pL\\pN_.$]+|`(?:[^`]|``)+`|'(?:[^'\\\\]|''|\\\\.)+'|\"(?:[^\"\\\\]|\"\"|\\\\.)+\")")
+
+// see takes note of a statement before it is executed.
+func (s *session) see(text string) {
+	for _, at := range userVariable.FindAllStringIndex(text, -1) {
+		name := text[at[0]:at[1]]
+		if at[0] > 0 && text[at[0]-1] == '@' || slices.Contains(s.user, name) { // @@ is a system variable
+			continue
+		}
+		s.user = append(s.user, name)
+	}
+}
+
+// putBack makes the session what it was. The database and the character sets come first: what follows depends on them.
+func (c *conn) putBack(ctx context.Context, before *session) error {
+	if _, err := c.exec(ctx, "USE "+quote(before.database)); err != nil {
+		return ownError("USE", err)
+	}
+	now := map[string]string{}
+	if err := c.readVariables(ctx, now); err != nil {
+		return err
+	}
+	set := []string{"timestamp = DEFAULT", "insert_id = 0"}
+	for name, was := range before.variables {
+		if is, there := now[name]; there && is != was && !volatile[name] {
+			set = append(set, "SESSION "+name+" = "+c.value(name, was))
+		}
+	}
+	slices.Sort(set)
+	for _, name := range before.user {
+		set = append(set, name+" = NULL")
+	}
+	before.user = nil
+	for some := range slices.Chunk(set, 100) {
+		if _, err := c.exec(ctx, "SET "+strings.Join(some, ", ")); err != nil {
+			return ownError("SET", err)
+		}
+	}
+	return nil
+}
+
+var plainNumber = regexp.MustCompile(`^-?[0-9]+(\.[0-9]+)?$`)
+
+// value is how a variable's value is written in SET.
+func (c *conn) value(name, value string) string {
+	switch {
+	case plainNumber.MatchString(value), value == "ON", value == "OFF":
+		return value
+	case value == "" && (strings.HasPrefix(name, "character_set_") || strings.HasPrefix(name, "debug")):
+		return "NULL"
+	}
+	return literal(value)
+}

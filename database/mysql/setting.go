@@ -1,0 +1,116 @@
+package mysql
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// settingTimeout bounds the wait for the lock of Whimbrel's own set.
+const settingTimeout = 15 * time.Second
+
+// UpdateSetting stores the setting and the event that says so in one transaction, under the lock of Whimbrel's own set.
+func (db *Database) UpdateSetting(ctx context.Context, u database.SettingUpdate) error {
+	u, err := u.Check()
+	if err != nil {
+		return err
+	}
+	b, err := db.Begin(ctx, migration.ReservedSet, database.LockOptions{Timeout: settingTimeout})
+	if err != nil {
+		return err
+	}
+	defer b.Rollback(ctx)
+	own := b.(*batch)
+	err = own.do(ctx, func(ctx context.Context) error {
+		if err := own.putSetting(ctx, u); err != nil {
+			return err
+		}
+		e := u.Event()
+		if e.StartedAt.IsZero() {
+			e.StartedAt = own.h.clock.now()
+		}
+		return own.record(ctx, e)
+	})
+	if err == nil {
+		err = b.Commit(ctx)
+	}
+	var unknown *database.CommitUnknownError
+	if errors.As(err, &unknown) {
+		err = errors.New("the connection broke while the setting was stored; look whether it is: " + unknown.Err.Error())
+	}
+	if err != nil || u.Settle == nil {
+		return err
+	}
+	return db.settle(ctx, u)
+}
+
+// putSetting stores a setting, or takes it away.
+func (b *batch) putSetting(ctx context.Context, u database.SettingUpdate) error {
+	if u.Unset {
+		_, err := b.h.worker.exec(ctx, b.db.sql.fill("DELETE FROM {settings} WHERE name = ?"), u.Name)
+		return ownError("storing the setting", err)
+	}
+	at := u.At
+	if at.IsZero() {
+		at = b.h.clock.now()
+	}
+	var until any
+	if !u.Until.IsZero() {
+		until = formatTime(u.Until)
+	}
+	_, err := b.h.worker.exec(ctx, b.db.sql.fill("REPLACE INTO {settings} (name, value, reason, changed_by, changed_at, until) VALUES (?, ?, ?, ?, ?, ?)"),
+		u.Name, u.Value, u.Reason, b.h.user, formatTime(at), until)
+	return ownError("storing the setting", err)
+}
+
+// settle waits until those who are at work now are over.
+func (db *Database) settle(ctx context.Context, u database.SettingUpdate) error {
+	g, err := db.newGuard(ctx)
+	if err != nil {
+		return err
+	}
+	defer g.c.giveBack()
+	var first map[string]database.Holder
+	start := time.Now()
+	err = db.poll(ctx, migration.ReservedSet, *u.Settle, func(ctx context.Context) (done bool, h database.Holder, err error) {
+		sets, err := db.sets(ctx, g.c)
+		if err != nil {
+			return false, h, err
+		}
+		now, err := g.form.holders(ctx, g.c, sets)
+		if err != nil {
+			return false, h, err
+		}
+		if first == nil {
+			first = now
+		}
+		for who := range first {
+			if holder, still := now[who]; still {
+				h = holder
+			} else {
+				delete(first, who)
+			}
+		}
+		return len(first) == 0, h, nil
+	})
+	var locked *database.LockedError
+	if errors.As(err, &locked) {
+		return &database.UnsettledError{Name: u.Name, Waited: time.Since(start), Holder: locked.Holder}
+	}
+	return err
+}
+
+// sets returns all sets whose lock somebody has had.
+func (db *Database) sets(ctx context.Context, c *conn) (sets []string, err error) {
+	err = c.each(ctx, db.sql.fill(`SELECT DISTINCT set_name FROM {history} WHERE set_name <> {own} UNION SELECT value FROM {settings} WHERE name LIKE '`+lockRow+`%'`), nil,
+		func(scan func(...any) error) error {
+			var set string
+			err := scan(&set)
+			sets = append(sets, set)
+			return err
+		})
+	return sets, ownError("reading the history's sets", err)
+}

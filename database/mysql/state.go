@@ -1,0 +1,173 @@
+package mysql
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// stateQuery reads the events of the set and of Whimbrel's own, the settings, and the database's name, as of one moment.
+// Times are cast to text, which no setting of the client changes.
+const stateQuery = `SELECT id, set_name = ?, version, name, direction, checksum, down_checksum, down_text IS NOT NULL, CAST(started_at AS char(26)), duration_us, NULL
+FROM {history} WHERE set_name IN (?, {own})
+UNION ALL SELECT 0, 0, 0, name, value, reason, changed_by, 0, CAST(changed_at AS char(26)), 0, CAST(until AS char(26))
+FROM {settings} WHERE until IS NULL OR until > UTC_TIMESTAMP(6)
+UNION ALL SELECT -2, 0, 0, ` + journalJSON + `, '', '', '', 0, '', 0, NULL FROM {journal} WHERE set_name = ? AND ` + isOpen + `
+UNION ALL SELECT -1, 0, 0, DATABASE(), '', '', '', 0, '', 0, NULL`
+
+// lockRow begins the name of a row in the settings that is no setting. The lock's name follows; its set is the value.
+const lockRow = "lock of "
+
+// State reads the state of a set with one question.
+func (db *Database) State(ctx context.Context, set string) (*database.State, error) {
+	c, err := db.acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer c.giveBack()
+	st, err := db.readState(ctx, c, set)
+	if errors.Is(err, errNoHistory) {
+		return st, nil
+	}
+	return st, err
+}
+
+var errNoHistory = errors.New("the history table is not there: somebody has removed it")
+
+func (db *Database) readState(ctx context.Context, c *conn, set string) (*database.State, error) {
+	r := stateReader{st: &database.State{Set: set, Applied: &database.Migrations{}}}
+	err := c.each(ctx, db.sql.state, []any{set, set, set}, r.row)
+	switch {
+	case ctx.Err() != nil && err != nil:
+		return nil, err
+	case missingTable(err):
+		return db.untouched(ctx, c, r.st)
+	case number(err) == erBadField:
+		return nil, fmt.Errorf("the table %q is not one of Whimbrel's: name another history table: %w", db.names.History, err)
+	case err != nil:
+		return nil, ownError("reading the history", err)
+	}
+	return r.finish()
+}
+
+// untouched is the state of a target without Whimbrel's tables.
+func (db *Database) untouched(ctx context.Context, c *conn, st *database.State) (*database.State, error) {
+	var name sql.NullString
+	var tables int
+	err := c.row(ctx, `SELECT DATABASE(), (SELECT count(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?)`, []any{db.names.History}, &name, &tables)
+	if err != nil {
+		return nil, ownError("looking for the history", err)
+	}
+	var settings int
+	if tables > 0 {
+		if err := c.row(ctx, `SELECT count(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?`, []any{db.names.Settings}, &settings); err != nil {
+			return nil, ownError("looking for the settings", err)
+		}
+		if settings == 0 {
+			return nil, fmt.Errorf("the history is there, but not its table %q: somebody has removed it", db.names.Settings)
+		}
+	}
+	st.Database = name.String
+	return st, errNoHistory
+}
+
+// head is the newest event of a set, and of Whimbrel's own. Ids are handed out before the commit, so the higher of the two
+// would not do as a Head: it may be there while the lower is still to come. Each of them only grows, as the locks of the two
+// sets see to, and so does their sum, with either.
+type head struct {
+	mine, own int64
+	tables    int64 // the version of Whimbrel's own tables
+}
+
+func (h head) sum() int64 { return h.mine + h.own }
+
+// check refuses a history that does not say of which version it is, or says one that is not known.
+func (h head) check() error {
+	switch {
+	case h.tables > tablesVersion:
+		return &database.TablesNewerError{Found: h.tables, Known: tablesVersion}
+	case h.own == 0:
+		return errors.New("the history table has no entry of its own tables: it was not made by Whimbrel, or somebody deleted from it")
+	}
+	return nil
+}
+
+// stateReader makes a State of the answer.
+type stateReader struct {
+	st      *database.State
+	events  []database.Event
+	stored  []database.StoredSetting
+	head    head
+	journal *database.Journal
+}
+
+func (r *stateReader) row(scan func(...any) error) error {
+	var id, version, duration int64
+	var mine, hasDown bool
+	var name, direction, checksum, downChecksum, at, until sql.RawBytes
+	if err := scan(&id, &mine, &version, &name, &direction, &checksum, &downChecksum, &hasDown, &at, &duration, &until); err != nil {
+		return err
+	}
+	t, err := parseTime(string(at))
+	if err != nil {
+		return err
+	}
+	switch id {
+	case -2:
+		r.journal, err = readJournal(name)
+		return err
+	case -1:
+		r.st.Database = string(name)
+		return nil
+	case 0:
+		return r.setting(database.StoredSetting{Name: string(name), Value: string(direction), Reason: string(checksum), ChangedBy: string(downChecksum), ChangedAt: t}, string(until))
+	}
+	e := database.Event{
+		ID: id, Version: version, Name: string(name), Direction: database.Direction(direction), HasDownText: hasDown,
+		StartedAt: t, Duration: time.Duration(duration) * time.Microsecond,
+	}
+	if err := errors.Join(e.Checksum.UnmarshalText(checksum), e.DownChecksum.UnmarshalText(downChecksum)); err != nil {
+		return fmt.Errorf("event %d of the history: %w", id, err)
+	}
+	if mine {
+		r.events = append(r.events, e)
+		r.head.mine = max(r.head.mine, id)
+	}
+	if !mine || r.st.Set == migration.ReservedSet {
+		r.head.own = max(r.head.own, id)
+		if e.Direction == database.Up {
+			r.head.tables = max(r.head.tables, e.Version)
+		}
+	}
+	return nil
+}
+
+func (r *stateReader) setting(s database.StoredSetting, until string) (err error) {
+	if strings.HasPrefix(s.Name, lockRow) {
+		return nil
+	}
+	s.Until, err = parseTime(until)
+	r.stored = append(r.stored, s)
+	return err
+}
+
+func (r *stateReader) finish() (*database.State, error) {
+	if r.head.tables > tablesVersion {
+		return nil, &database.TablesNewerError{Found: r.head.tables, Known: tablesVersion}
+	}
+	slices.SortFunc(r.events, func(a, b database.Event) int { return cmp.Compare(a.ID, b.ID) })
+	for _, e := range r.events {
+		r.st.Fold(e)
+	}
+	r.st.Head, r.st.Interrupted = r.head.sum(), r.journal // after Fold, which the journal is newer than
+	r.st.Settings = database.NewSettings(r.stored...)
+	return r.st, nil
+}

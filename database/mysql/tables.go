@@ -1,0 +1,210 @@
+package mysql
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// tablesVersion is the version of Whimbrel's own tables that this build makes and understands.
+const tablesVersion = 1
+
+// ddl makes version 1 of the tables, all of them at once: none can be made in a transaction. Times are UTC, whatever the session's time_zone is, and no
+// TIMESTAMPs, which end in 2038. A collation that counts blanks at the end keeps names apart that differ in them.
+var ddl = []string{
+	`CREATE TABLE IF NOT EXISTS {settings} (
+	name varchar(255) NOT NULL,
+	value longtext NOT NULL,
+	reason longtext NOT NULL,
+	changed_by text NOT NULL,
+	changed_at datetime(6) NOT NULL,
+	until datetime(6),
+	PRIMARY KEY (name)
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE {collation}`,
+	"CREATE TABLE IF NOT EXISTS {journal} (\n" + `	set_name varchar(255) NOT NULL,
+	token varchar(64) NOT NULL,
+	version bigint NOT NULL,
+	name text NOT NULL,
+	direction varchar(20) NOT NULL,
+	checksum varchar(64) NOT NULL,
+	statements bigint NOT NULL,
+	done bigint NOT NULL,
+	done_checksum varchar(64) NOT NULL,
+	begun longtext NOT NULL,
+` + "	`before` longtext NOT NULL,\n" + `	error longtext NOT NULL,
+	started_at datetime(6) NOT NULL,
+	updated_at datetime(6) NOT NULL,
+	db_user text NOT NULL,
+	host text NOT NULL,
+	app text NOT NULL,
+	pid bigint NOT NULL,
+	PRIMARY KEY (set_name)
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE {collation}`,
+	`CREATE TABLE IF NOT EXISTS {metadata} (
+	kind varchar(20) NOT NULL,
+	name varchar(500) NOT NULL,
+	facts longtext NOT NULL,
+	PRIMARY KEY (kind, name)
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE {collation}`,
+	`CREATE TABLE IF NOT EXISTS {history} (
+	id bigint NOT NULL AUTO_INCREMENT,
+	set_name varchar(255) NOT NULL,
+	version bigint NOT NULL,
+	name text NOT NULL,
+	direction varchar(20) NOT NULL,
+	checksum char(64),
+	down_checksum char(64),
+	down_directives text NOT NULL,
+	started_at datetime(6) NOT NULL,
+	duration_us bigint NOT NULL,
+	db_user text NOT NULL,
+	host text NOT NULL,
+	app text NOT NULL,
+	tool_version text NOT NULL,
+	note longtext NOT NULL,
+	up_text longtext,
+	down_text longtext,
+	PRIMARY KEY (id),
+	KEY set_name (set_name, id)
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE {collation}`,
+}
+
+// statements are the texts of what is sent, with the tables' names in them.
+type statements struct {
+	fill  func(string) string
+	head  string
+	state string
+}
+
+// headColumns are the newest event of a set and of Whimbrel's own, the version of Whimbrel's tables, and whether a run is open:
+// NULL where the journal has no row of the set.
+const headColumns = `(SELECT max(id) FROM {history} WHERE set_name = ?), (SELECT max(id) FROM {history} WHERE set_name = {own}),
+	(SELECT max(version) FROM {history} WHERE set_name = {own} AND direction = 'up'), (SELECT ` + isOpen + ` FROM {journal} WHERE set_name = ?)`
+
+func newStatements(n database.TableNames) statements {
+	fill := strings.NewReplacer(
+		"{history}", quote(n.History), "{settings}", quote(n.Settings), "{metadata}", quote(n.Metadata), "{journal}", quote(n.Journal),
+		"{own}", "'"+migration.ReservedSet+"'",
+	).Replace
+	return statements{fill: fill, head: fill(headColumns), state: fill(stateQuery)}
+}
+
+// collation is the binary one of utf8mb4 that counts blanks at the end, where the server has it.
+func (f *facts) collation() string {
+	var major, minor, patch int
+	fmt.Sscanf(f.version, "%d.%d.%d", &major, &minor, &patch)
+	switch {
+	case f.maria:
+		return "utf8mb4_nopad_bin"
+	case strings.Contains(f.version, "TiDB"):
+		return "utf8mb4_bin"
+	case major > 8, major == 8 && (minor > 0 || patch >= 17):
+		return "utf8mb4_0900_bin"
+	}
+	return "utf8mb4_bin"
+}
+
+// makingTables bounds the wait for another process that makes the tables.
+const makingTables = 15 * time.Second
+
+// ensureTables creates Whimbrel's tables unless they exist, under the lock of Whimbrel's own set, which may be held already. That DDL can't be taken back
+// does no harm: who comes after a process that was cut off goes on where it stopped.
+func (db *Database) ensureTables(ctx context.Context, g *guard, held bool) error {
+	if !held {
+		free, err := db.lockOwn(ctx, g, database.LockOptions{Timeout: makingTables})
+		if err != nil {
+			return err
+		}
+		defer free()
+	}
+	g.mu.Lock() // and unlock before it is let go of
+	defer g.mu.Unlock()
+	start := time.Now()
+	for _, text := range ddl {
+		if err := db.createTable(ctx, g.c, text); err != nil {
+			return err
+		}
+	}
+	var there bool
+	if err := g.c.row(ctx, db.sql.fill(`SELECT EXISTS (SELECT 1 FROM {history} WHERE set_name = {own})`), nil, &there); err != nil || there {
+		return ownError("reading the history", err)
+	}
+	var user, now string
+	if err := g.c.row(ctx, "SELECT "+userSQL+", "+nowSQL, nil, &user, &now); err != nil {
+		return ownError("asking for the time", err)
+	}
+	at, err := parseTime(now)
+	if err != nil {
+		return err
+	}
+	e := database.Event{
+		Set: migration.ReservedSet, Version: tablesVersion, Name: "tables", Direction: database.Up, Note: "Whimbrel's own tables",
+		StartedAt: at, Duration: time.Since(start),
+	}
+	_, err = db.insert(ctx, g.c, db.complete(e, user), "")
+	return err
+}
+
+func (db *Database) createTable(ctx context.Context, c *conn, text string) error {
+	f, err := db.learn(ctx, c)
+	if err != nil {
+		return err
+	}
+	_, err = c.exec(ctx, strings.ReplaceAll(db.sql.fill(text), "{collation}", f.collation()))
+	switch number(err) {
+	case 1142, 1044, 1227:
+		return fmt.Errorf("can't create Whimbrel's tables: %w; or let another user make the first migration, and grant SELECT, INSERT, UPDATE and DELETE on the tables", ownError("creating them", err))
+	}
+	return ownError("creating Whimbrel's tables", err)
+}
+
+const (
+	userSQL = `SUBSTRING_INDEX(USER(), '@', 1)`
+	nowSQL  = `CAST(UTC_TIMESTAMP(6) AS char(26))`
+)
+
+// complete fills in who it is, and rounds times to what the table keeps.
+func (db *Database) complete(e database.Event, user string) database.Event {
+	e.DBUser, e.Host, e.App = user, db.host, db.opts.App
+	e.StartedAt, e.Duration = e.StartedAt.UTC().Truncate(time.Microsecond), e.Duration.Truncate(time.Microsecond)
+	e.HasDownText = e.HasDownText || e.DownText != ""
+	return e
+}
+
+// insert appends an event to the history, and returns it as that has it. fence is a condition that holds as long as the
+// migration lock is ours; "" for none.
+func (db *Database) insert(ctx context.Context, c *conn, e database.Event, fence string) (database.Event, error) {
+	if err := checkSet(e.Set); err != nil {
+		return e, err
+	}
+	text := func(s string, has bool) any {
+		if !has {
+			return nil
+		}
+		return s
+	}
+	query := db.sql.fill(`INSERT INTO {history} (set_name, version, name, direction, checksum, down_checksum, up_text, down_text, down_directives,
+	started_at, duration_us, db_user, host, app, tool_version, note)
+SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM DUAL`)
+	if fence != "" {
+		query += " WHERE " + fence
+	}
+	res, err := c.exec(ctx, query,
+		e.Set, e.Version, e.Name, string(e.Direction),
+		text(e.Checksum.String(), !e.Checksum.IsZero()), text(e.DownChecksum.String(), !e.DownChecksum.IsZero()),
+		text(e.UpText, e.UpText != ""), text(e.DownText, e.HasDownText), e.DownDirectives.String(),
+		formatTime(e.StartedAt), e.Duration.Microseconds(), e.DBUser, e.Host, e.App, e.ToolVersion, e.Note)
+	if err != nil {
+		return e, ownError(fmt.Sprintf("recording %s of version %d", e.Direction, e.Version), err)
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return e, &database.LockLostError{Set: e.Set, Err: errNotHeld}
+	}
+	e.ID, err = res.LastInsertId()
+	e.UpText, e.DownText = "", ""
+	return e, err
+}

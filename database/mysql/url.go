@@ -1,0 +1,192 @@
+package mysql
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	client "github.com/go-sql-driver/mysql"
+
+	"github.com/whimbrel-db/whimbrel/database"
+)
+
+// connectTimeout bounds an attempt to connect where the URL says nothing.
+const connectTimeout = 15 * time.Second
+
+// maxPacket is what the protocol allows; a server that takes less says so.
+const maxPacket = 1 << 30
+
+// target is what a URL says.
+type target struct {
+	config *client.Config
+	lock   string // "", lockAdvisory or lockLease
+}
+
+// params are the parameters that a URL can have.
+var params = map[string]func(t *target, value string) error{
+	"socket": func(t *target, value string) error {
+		t.config.Net, t.config.Addr = "unix", value
+		return nil
+	},
+	"timeout": func(t *target, value string) (err error) {
+		if t.config.Timeout, err = time.ParseDuration(value); err != nil || t.config.Timeout <= 0 {
+			return fmt.Errorf("timeout=%s: want a time such as 5s", value)
+		}
+		return nil
+	},
+	"sql_mode": func(t *target, value string) error {
+		t.config.Params = map[string]string{"sql_mode": literal(value)}
+		return nil
+	},
+	"charset": func(_ *target, value string) error {
+		if !strings.EqualFold(value, "utf8mb4") {
+			return fmt.Errorf("charset=%s: scripts are UTF-8, which is utf8mb4 here", value)
+		}
+		return nil
+	},
+	"cleartext-password": func(t *target, value string) error {
+		if value != "true" && value != "false" {
+			return fmt.Errorf("cleartext-password=%s: want true or false", value)
+		}
+		t.config.AllowCleartextPasswords = value == "true"
+		return nil
+	},
+	"lock": func(t *target, value string) error {
+		if value != lockAdvisory && value != lockLease {
+			return fmt.Errorf("lock=%s: want %s or %s", value, lockAdvisory, lockLease)
+		}
+		t.lock = value
+		return nil
+	},
+	"tls": nil, "tls-ca": nil, "tls-cert": nil, "tls-key": nil, // read together
+}
+
+// parse reads mysql://user:password@host:port/database?parameters.
+func parse(raw string) (*target, error) {
+	fail := func(format string, args ...any) (*target, error) {
+		return nil, &database.URLError{URL: database.Redact(raw), Msg: fmt.Sprintf(format, args...)}
+	}
+	u, err := url.Parse(raw)
+	if err != nil {
+		var e *url.Error
+		if errors.As(err, &e) {
+			err = e.Err
+		}
+		return fail("%v; in user and password everything but letters and digits is written %%XX", err)
+	}
+	t := &target{config: newConfig()}
+	if u.Opaque != "" || !strings.HasPrefix(raw[len(u.Scheme):], "://") {
+		return fail("want %s://user:password@host:port/database", u.Scheme)
+	}
+	if u.User != nil {
+		t.config.User = u.User.Username()
+		t.config.Passwd, _ = u.User.Password()
+	}
+	host, port := u.Hostname(), u.Port()
+	if host == "" {
+		host = "127.0.0.1"
+	}
+	if port == "" {
+		port = "3306"
+	}
+	t.config.Addr = net.JoinHostPort(host, port)
+	if t.config.DBName = strings.TrimPrefix(u.Path, "/"); t.config.DBName == "" {
+		return fail("it names no database: write %s://user:password@host:port/database", u.Scheme)
+	}
+	if strings.Contains(t.config.DBName, "/") {
+		return fail("the database's name %q has a slash; a socket is named with ?socket=", t.config.DBName)
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return fail("%v", err)
+	}
+	if _, both := query["socket"]; both && u.Host != "" {
+		return fail("it has a host and a socket; leave one of them out")
+	}
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		read, known := params[name]
+		switch {
+		case !known:
+			return fail("there is no parameter %q; there are: %s", name, strings.Join(slices.Sorted(maps.Keys(params)), ", "))
+		case len(query[name]) > 1:
+			return fail("the parameter %q is there twice", name)
+		case read != nil:
+			if err := read(t, query.Get(name)); err != nil {
+				return fail("%v", err)
+			}
+		}
+	}
+	if err := t.readTLS(query, host); err != nil {
+		return fail("%v", err)
+	}
+	return t, nil
+}
+
+func newConfig() *client.Config {
+	c := client.NewConfig()
+	c.Net, c.Timeout = "tcp", connectTimeout
+	c.MaxAllowedPacket = maxPacket
+	c.InterpolateParams = true // one round trip instead of three
+	c.Logger = &client.NopLogger{}
+	return c
+}
+
+// readTLS reads tls and the files that go with it.
+func (t *target) readTLS(query url.Values, host string) error {
+	ca, cert, key := query.Get("tls-ca"), query.Get("tls-cert"), query.Get("tls-key")
+	mode := query.Get("tls")
+	if mode == "" && (ca != "" || cert != "" || key != "") {
+		mode = "true"
+	}
+	config := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
+	switch mode {
+	case "", "false":
+		return nil
+	case "true":
+	case "skip-verify":
+		config.InsecureSkipVerify = true
+	case "preferred":
+		config.InsecureSkipVerify = true
+		t.config.AllowFallbackToPlaintext = true
+	default:
+		return fmt.Errorf("tls=%s: want true, skip-verify, preferred or false", mode)
+	}
+	if ca != "" {
+		pem, err := os.ReadFile(ca)
+		if err != nil {
+			return fmt.Errorf("tls-ca: %w", err)
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			return fmt.Errorf("tls-ca: there is no certificate in %s; it must be a PEM file", ca)
+		}
+	}
+	if (cert == "") != (key == "") {
+		return errors.New("tls-cert and tls-key belong together: the one is of no use without the other")
+	}
+	if cert != "" {
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil {
+			return fmt.Errorf("tls-cert and tls-key: %w", err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	t.config.TLS = config
+	return nil
+}
+
+// place says where a configuration leads, without the password.
+func place(c *client.Config) string {
+	if c.Net == "unix" {
+		return fmt.Sprintf("MySQL database %q on the socket %s", c.DBName, c.Addr)
+	}
+	return fmt.Sprintf("MySQL database %q on %s", c.DBName, c.Addr)
+}
