@@ -55,6 +55,7 @@ type StatementStarted struct {
 	Step      Step
 	Index, Of int    // among the script's statements, from 0
 	SQL       string // the statement
+	Backend   int64  // the server's process that executes it; 0: not known
 }
 
 // StepDone says that a step stands in the database: its unit is committed.

@@ -6,7 +6,6 @@ import (
 	"io"
 	"iter"
 	"regexp"
-	"strings"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -288,7 +287,7 @@ func (x *runner) statement(ctx context.Context, st sqltext.Statement, data io.Re
 		}
 		return nil
 	}
-	x.applier.opts.Observe(StatementStarted{Step: x.step, Index: x.seen - 1, Of: x.step.Statements, SQL: st.Text})
+	x.applier.opts.Observe(StatementStarted{Step: x.step, Index: x.seen - 1, Of: x.step.Statements, SQL: st.Text, Backend: database.Backend(x.r)})
 	err := x.execute(ctx, st, data, before)
 	if err != nil {
 		return x.stopped(ctx, st, err)
@@ -382,8 +381,3 @@ func whyStopped(err error) string {
 }
 
 var setConfig = regexp.MustCompile(`(?is)^select\b.*\bset_config\s*\(`)
-
-func firstWord(text string) string {
-	word, _, _ := strings.Cut(text, " ")
-	return strings.ToUpper(strings.TrimSpace(word))
-}

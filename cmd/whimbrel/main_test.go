@@ -221,9 +221,9 @@ func said(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// signal sends INT or TERM to the processes of a name.
+// signal sends INT, TERM or KILL to the processes of a name.
 func sendSignal(ts *testscript.TestScript, neg bool, args []string) {
-	ps, name := procsOf(ts, args, "signal NAME INT|TERM", 2)
+	ps, name := procsOf(ts, args, "signal NAME INT|TERM|KILL", 2)
 	for _, c := range ps.all[name].cmds {
 		ts.Check(c.Process.Signal(signals[args[1]]))
 	}

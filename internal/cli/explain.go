@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"net"
 	"regexp"
 	"strings"
 	"time"
@@ -45,6 +47,7 @@ const (
 //	in_use             5     what must stay depends on what a reset would drop
 //	squashed           5     the database has only some of what a squash replaces, and the files are gone
 //	history            5     a baseline for a set that has a history
+//	unresolved         5     a migration stopped part-way, and a person must say what became of it
 //	interrupted        128+  a signal ended it
 const (
 	kindUsage       render.Kind = "usage"
@@ -61,6 +64,7 @@ const (
 	kindInUse       render.Kind = "in_use"
 	kindSquashed    render.Kind = "squashed"
 	kindHistory     render.Kind = "history"
+	kindUnresolved  render.Kind = "unresolved"
 	kindInterrupted render.Kind = "interrupted"
 )
 
@@ -70,7 +74,7 @@ func exitCode(k render.Kind) int {
 		return exitUsage
 	case kindLocked:
 		return exitLocked
-	case kindChecksum, kindOrder, kindNoDown, kindMode, kindSquashed, kindHistory, kindProtected, kindInUse:
+	case kindChecksum, kindOrder, kindNoDown, kindMode, kindSquashed, kindHistory, kindUnresolved, kindProtected, kindInUse:
 		return exitRefused
 	}
 	return exitFailed
@@ -95,7 +99,7 @@ func explain(ctx context.Context, err error) (*render.Failure, int) {
 	f := &render.Failure{Message: err.Error()}
 	explainMigration(f, err)
 	for _, explain := range []func(*render.Failure, error) bool{
-		explainUsage, explainScratch, explainRecords, explainRule, explainReset, explainLock, explainStatement, explainMetadata, explainScript, explainFolder, explainOpen, explainDatabase,
+		explainUsage, explainInterrupted, explainScratch, explainRecords, explainRule, explainReset, explainLock, explainStatement, explainMetadata, explainScript, explainFolder, explainOpen, explainDatabase,
 	} {
 		if explain(f, err) {
 			break
@@ -104,13 +108,13 @@ func explain(ctx context.Context, err error) (*render.Failure, int) {
 	if i, ok := bySignal(ctx); ok {
 		f = &render.Failure{
 			Kind: kindInterrupted, Message: i.Error(),
-			Version: f.Version, Name: f.Name, Direction: f.Direction, StandingStatements: f.StandingStatements,
+			Version: f.Version, Name: f.Name, Direction: f.Direction, StandingStatements: f.StandingStatements, Open: f.Open,
 		}
 		if f.Direction != "" || f.Version != nil {
 			f.Message += " during " + which(f)
 			f.Detail = "the statement was cancelled on the server"
 		}
-		if f.StandingStatements == 0 {
+		if f.Open == nil {
 			f.Next = "Run the same command again to go on."
 		}
 		return f, i.code()
@@ -122,9 +126,12 @@ func explain(ctx context.Context, err error) (*render.Failure, int) {
 func explainMigration(f *render.Failure, err error) {
 	var e *whimbrel.MigrationError
 	if errors.As(err, &e) {
-		f.Name, f.Direction, f.StandingStatements = e.Name, string(e.Direction), e.Standing
+		f.Name, f.Direction, f.StandingStatements, f.Open = e.Name, string(e.Direction), e.Standing, e.Journal
 		if e.Version != whimbrel.NilVersion {
 			f.Version = &e.Version
+		}
+		if e.Err != nil {
+			f.Message = which(f) + " failed: " + e.Err.Error()
 		}
 	}
 }
@@ -311,7 +318,7 @@ func explainStatement(f *render.Failure, err error) bool {
 	}
 	f.Kind, f.Message, f.SQLState, f.Detail, f.Hint, f.Excerpt = kindStatement, e.Message, e.Code, e.Detail, e.Hint, e.Excerpt
 	setPlace(f, e.Pos)
-	if circumstance.MatchString(e.Code) {
+	if circumstance.MatchString(e.Code) || e.Code == "" && brokenOff(e) {
 		f.Next = "That need not be the file's fault: see to it, and run the command again."
 	}
 	return true
@@ -320,6 +327,12 @@ func explainStatement(f *render.Failure, err error) bool {
 // circumstance are codes of what is in a statement's way from outside: locks and deadlocks, a full disk or too
 // little memory, a server that shuts down, a connection that broke.
 var circumstance = regexp.MustCompile(`^(08|40|53|57|58|55P03|25006|SQLITE_(FULL|BUSY|LOCKED|IOERR|NOMEM|INTERRUPT|READONLY))`)
+
+// brokenOff reports whether a statement failed because the connection did.
+func brokenOff(err error) bool {
+	var network net.Error
+	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
+}
 
 func plural(n int, one, many string) string {
 	if n == 1 {
@@ -407,6 +420,7 @@ func explainDatabase(f *render.Failure, err error) bool {
 	var (
 		conflict *whimbrel.ConflictError
 		newer    *database.TablesNewerError
+		lost     *database.LockLostError
 	)
 	f.Kind = kindConnection
 	switch {
@@ -423,8 +437,21 @@ func explainDatabase(f *render.Failure, err error) bool {
 		f.Next = `Look at "whimbrel status" and run the command again.`
 	case errors.As(err, &newer):
 		f.Kind = kindConflict
+	case errors.Is(err, database.ErrFenced):
+		f.Kind, f.Message = kindConflict, "another process has taken "+cmp.Or(taken(f), "the run")+" over: this one had lost the lock, and has written nothing since"
+		f.Next = `It goes on there. "whimbrel status" shows how far it is.`
+	case errors.As(err, &lost):
+		f.Message = fmt.Sprintf("the connection that held the migration lock of set %q is gone, so the statement was cancelled: %v", lost.Set, lost.Err)
 	}
 	return true
+}
+
+// taken names the migration that a failure is of, "" for none.
+func taken(f *render.Failure) string {
+	if f.Name == "" && f.Version == nil {
+		return ""
+	}
+	return which(f)
 }
 
 // sentence gives a hint a capital and a full stop.

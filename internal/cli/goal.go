@@ -175,13 +175,34 @@ func (a *app) migrate(cmd *cobra.Command, m *migrateFlags, goal whimbrel.Goal, i
 		return nil
 	}
 	f, code := explain(ctx, err)
-	stands(f, plan, result)
+	stands(f, plan, result, m.again(cmd, result))
 	a.print().Finish(doc, f)
 	return told{code}
 }
 
-// stands says, after a failure, what was done before it, and what to do.
-func stands(f *render.Failure, p *whimbrel.Plan, r *whimbrel.Result) {
+// again is the command that goes on with what this one has left open, and then with its own goal.
+func (m *migrateFlags) again(cmd *cobra.Command, done *whimbrel.Result) string {
+	words := append([]string{cmd.CommandPath()}, cmd.Flags().Args()...)
+	steps := 0
+	switch name := cmd.Name(); {
+	case name == "redo":
+		return "whimbrel up"
+	case m.to != nil && m.to.set:
+		words = append(words, "--to", m.to.String())
+	case m.all:
+		words = append(words, "--all")
+	case m.steps != nil && m.steps.set:
+		steps = int(m.steps.value) - len(done.Applied) - len(done.RolledBack)
+	}
+	if steps > 0 {
+		words = append(words, "--steps", strconv.Itoa(steps))
+	}
+	return strings.Join(words, " ")
+}
+
+// stands says, after a failure, what was done before it, and what to do: again is the command that goes
+// on.
+func stands(f *render.Failure, p *whimbrel.Plan, r *whimbrel.Result, again string) {
 	var words []string
 	switch done := len(r.Applied) + len(r.RolledBack); {
 	case len(r.Recorded)+len(r.Repeated)+len(r.Seeded) > 0:
@@ -202,20 +223,51 @@ func stands(f *render.Failure, p *whimbrel.Plan, r *whimbrel.Result) {
 	}
 	which := which(f)
 	next := "Mend the file and run the command again."
-	switch n := f.StandingStatements; {
+	switch {
+	case f.Open != nil:
+		stopped(f, words, again)
+		return
 	case len(p.Units) == 1 && len(p.Units[0].Steps) > 1:
 		words = append(words, "Nothing was changed: it was all one transaction.")
-	case n == 0 && !runsAlone(p, f):
+	case !runsAlone(p, f):
 		words = append(words, "Nothing of "+which+" is in the database.")
-	case n == 0:
-		words = append(words, "No statement of "+which+" took effect this time.")
 	default:
-		words = append(words, fmt.Sprintf("%s of %s ran outside of a transaction and %s.", statements(n), which, plural(n, "stands", "stand")))
-		next = "The whole script will run again: make it fit for that, or undo what stands, and run the command again."
+		words = append(words, "No statement of "+which+" took effect.")
 	}
 	f.Stands = strings.Join(words, " ")
 	if f.Next == "" {
 		f.Next = next
+	}
+}
+
+// stopped is stands for a run that is left open.
+func stopped(f *render.Failure, words []string, again string) {
+	j, which := f.Open, which(f)
+	n := j.Done
+	switch {
+	case n >= j.Of:
+		words = append(words, fmt.Sprintf("All statements of %s ran outside of a transaction and stand; only the history lacks it.", which))
+	case n > 0:
+		words = append(words, fmt.Sprintf("%s of %s ran outside of a transaction and %s.", statements(n), which, plural(n, "stands", "stand")))
+	}
+	goesOn := fmt.Sprintf("it goes on with statement %d of %d", n+1, j.Of)
+	switch {
+	case n >= j.Of:
+		goesOn = "it records that"
+	case j.Begun != "":
+		words = append(words, fmt.Sprintf("What became of statement %d is not known yet.", n+1))
+		goesOn = fmt.Sprintf("it finds out what became of statement %d of %d, and goes on", n+1, j.Of)
+	case n > 0:
+		goesOn += ", and does not run again what stands"
+	}
+	f.Stands = strings.Join(words, " ")
+	switch {
+	case f.Kind == kindStatement && f.Next == "":
+		f.Next = fmt.Sprintf("Mend the file from statement %d on, and run %q: %s.", n+1, again, goesOn)
+	case f.Next == "":
+		f.Next = fmt.Sprintf("Run %q: %s.", again, goesOn)
+	case f.Kind == kindStatement:
+		f.Next = fmt.Sprintf("That need not be the file's fault: see to it, and run %q: %s.", again, goesOn)
 	}
 }
 

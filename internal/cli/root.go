@@ -11,7 +11,7 @@ import (
 type globalFlags struct {
 	database, dir, format, set string
 	schema, historyTable       string
-	lockTimeout                string
+	lockTimeout, lock          string
 	config, env                string
 	json, quiet, noColor       bool
 	noPager                    bool
@@ -63,6 +63,7 @@ the history. It can be killed or started twenty times at once at any moment.`,
 	f.StringVar(&g.schema, "schema", "", "`schema` of Whimbrel's own tables (default: the first of the search path)")
 	f.StringVar(&g.historyTable, "history-table", "", "`name` of the history; the other tables' names follow it (default \"whimbrel_history\")")
 	f.StringVar(&g.lockTimeout, "lock-timeout", "", "how long to wait for another migrating process: a `time` such as 1m; 0 tries once (default: the setting lock_timeout, 15s)")
+	f.StringVar(&g.lock, "lock", "", "`kind` of the migration lock on MySQL: advisory, or lease for a cluster (default: what the server is)")
 	f.StringVar(&g.config, "config", "", "configuration `file` (default whimbrel.yaml, if it is there)")
 	f.StringVar(&g.env, "env", "", "`name` of an environment of the configuration file")
 	f.BoolVar(&g.json, "json", false, "answer with one JSON document")
@@ -83,7 +84,7 @@ the history. It can be killed or started twenty times at once at any moment.`,
 	root.AddCommand(
 		a.initCommand(), a.newCommand(), a.upCommand(), a.toCommand(), a.downCommand(), a.redoCommand(), a.seedCommand(), a.squashCommand(), a.resetCommand(),
 		a.statusCommand(), a.planCommand(), a.historyCommand(), a.verifyCommand(), a.snapshotCommand(), a.driftCommand(), a.diffCommand(),
-		a.acceptCommand(), a.markCommand(), a.forgetCommand(), a.baselineCommand(),
+		a.resolveCommand(), a.acceptCommand(), a.markCommand(), a.forgetCommand(), a.baselineCommand(),
 		a.metadataCommand(), a.settingsCommand(), a.freezeCommand(), a.thawCommand(), a.driversCommand(), a.versionCommand(),
 	)
 	root.SetHelpCommand(helpCommand())

@@ -12,6 +12,15 @@ import (
 
 const defaultSeeds = "seeds"
 
+// seedAgain is the command that goes on with a script that was left open.
+func seedAgain(cmd *cobra.Command) string {
+	words := cmd.CommandPath()
+	if seeds := cmd.Flags().Lookup("seeds"); seeds.Changed {
+		words += " --seeds " + seeds.Value.String()
+	}
+	return words
+}
+
 func (a *app) seedCommand() *cobra.Command {
 	var dir, overrule string
 	var opts whimbrel.SeedOptions
@@ -48,7 +57,7 @@ left out. A database whose setting "protected" is true is refused, unless --i-kn
 				return nil
 			}
 			f, code := explain(ctx, err)
-			stands(f, &whimbrel.Plan{}, result)
+			stands(f, &whimbrel.Plan{}, result, seedAgain(cmd))
 			a.print().Finish(doc, f)
 			return told{code}
 		},

@@ -6,6 +6,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/whimbrel-db/whimbrel/internal/cli/render"
 )
 
 // endSignals are those that end the command in good order.
@@ -38,7 +40,7 @@ func (i interrupted) code() int {
 
 // untilSignal returns a context that the first signal cancels. The statement that
 // runs is then cancelled on the server, and the command ends when the server has
-// answered. A second signal does not wait for that.
+// answered and what is known of the outcome is written down. A second signal does not wait for that.
 func (a *app) untilSignal(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	if a.Signals == nil {
@@ -51,11 +53,14 @@ func (a *app) untilSignal(ctx context.Context) (context.Context, func()) {
 			case <-done:
 				return
 			case s := <-a.Signals:
+				by := interrupted{s}
 				if n == 0 {
-					cancel(interrupted{s})
+					a.say(func(p *render.Printer) { p.Stopping(by.name()) })
+					cancel(by)
 					continue
 				}
-				a.leaveAtOnce(interrupted{s})
+				a.say((*render.Printer).Leave)
+				a.Exit(by.code())
 			}
 		}
 	}()
@@ -65,19 +70,20 @@ func (a *app) untilSignal(ctx context.Context) (context.Context, func()) {
 	}
 }
 
-func (a *app) leaveAtOnce(i interrupted) {
+// say lets the printer say something, if there is one, and does not wait for it for ever: whoever reads
+// stderr may be stuck.
+func (a *app) say(what func(*render.Printer)) {
 	said := make(chan struct{})
 	go func() {
 		defer close(said)
 		if p := a.printer.Load(); p != nil {
-			p.Leave()
+			what(p)
 		}
 	}()
-	select { // whoever reads stderr may be stuck
+	select {
 	case <-said:
 	case <-time.After(time.Second):
 	}
-	a.Exit(i.code())
 }
 
 // bySignal returns the signal that has cancelled a context.

@@ -2,6 +2,9 @@ package cli
 
 import (
 	"context"
+	"net/url"
+	"slices"
+	"strings"
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
@@ -31,7 +34,7 @@ func (a *app) open(ctx context.Context) (*target, error) {
 	if t.resolved, err = a.resolve(); err != nil {
 		return nil, err
 	}
-	if t.url, err = a.databaseURL(); err != nil {
+	if t.url, err = a.targetURL(); err != nil {
 		return nil, err
 	}
 	a.print() // it must be there before two things happen at once
@@ -64,7 +67,7 @@ func (a *app) openWithoutFiles(ctx context.Context) (*target, error) {
 	if t.resolved, err = a.resolve(); err != nil {
 		return nil, err
 	}
-	if t.url, err = a.databaseURL(); err != nil {
+	if t.url, err = a.targetURL(); err != nil {
 		return nil, err
 	}
 	if t.set, err = migration.NewSet(t.resolved.set); err != nil {
@@ -72,6 +75,36 @@ func (a *app) openWithoutFiles(ctx context.Context) (*target, error) {
 	}
 	t.forget = func() {}
 	return t, a.connect(ctx, t)
+}
+
+// targetURL is the database's URL with what flags add to it.
+func (a *app) targetURL() (string, error) {
+	raw, err := a.databaseURL()
+	if err != nil || a.global.lock == "" {
+		return raw, err
+	}
+	return withLock(raw, a.global.lock)
+}
+
+// lockKinds are those between which a MySQL database has the choice.
+var lockKinds = []string{"advisory", "lease"}
+
+// withLock puts the kind of lock into a URL, in whose place a URL has it, too.
+func withLock(raw, kind string) (string, error) {
+	if !slices.Contains(lockKinds, kind) {
+		return "", usage("There are: "+strings.Join(lockKinds, ", ")+".", "--lock: there is no kind of lock %q", kind)
+	}
+	scheme, _, _ := strings.Cut(raw, ":")
+	if scheme != "mysql" && scheme != "mariadb" {
+		return "", usage("Leave it out: this database has one kind of lock, which holds in any setup.", "--lock is for MySQL and MariaDB, and the database is %s", database.Redact(raw))
+	}
+	base, query, _ := strings.Cut(raw, "?")
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return raw, nil // the driver says it better
+	}
+	values.Set("lock", kind)
+	return base + "?" + values.Encode(), nil
 }
 
 // readSet reads the folder of migrations.

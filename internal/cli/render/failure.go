@@ -51,12 +51,23 @@ type Failure struct {
 	Problems []Problem `json:"problems,omitempty"`
 	// Differences are those between two schemas that should be the same.
 	Differences []Change `json:"differences,omitempty"`
+	// Interrupted is a run that stopped part-way and that can't go on, Choices what can be said of it.
+	Interrupted *Interrupted `json:"interrupted,omitempty"`
+	Choices     []Choice     `json:"choices,omitempty"`
 	// Event is what another process did.
 	Event *Event `json:"event,omitempty"`
 
 	Excerpt string `json:"-"` // the lines of the file
 	Stands  string `json:"-"` // what was done and stands
 	Next    string `json:"-"` // what to do now
+
+	Open *database.Journal `json:"-"` // the run that the failure leaves open
+}
+
+// Choice is one of several things that can be done.
+type Choice struct {
+	Command string `json:"command"`
+	Effect  string `json:"effect"`
 }
 
 // Problem is one of several things that are wrong.
@@ -125,6 +136,7 @@ func (f *Failure) write(pg *page) {
 	} else {
 		pg.problem(Problem{Message: f.Message, File: f.File, Line: f.Line, Column: f.Column}, f.SQLState)
 	}
+	f.writeInterrupted(pg)
 	pg.changes("  ", f.Differences)
 	if f.Excerpt != "" {
 		pg.line()
@@ -147,7 +159,36 @@ func (f *Failure) write(pg *page) {
 		pg.line(f.Stands)
 	}
 	if f.Next != "" {
-		pg.line(f.Next)
+		pg.line(pg.wrap(f.Next))
+	}
+	for _, c := range f.Choices {
+		pg.line("  ", pg.bold(clean(c.Command)))
+		pg.line("      ", clean(c.Effect))
+	}
+}
+
+// maxLines is how much of a statement that is in question is shown.
+const maxLines = 20
+
+func (f *Failure) writeInterrupted(pg *page) {
+	i := f.Interrupted
+	if i == nil {
+		return
+	}
+	if i.SQL != "" {
+		pg.line()
+		lines := strings.Split(clean(i.SQL), "\n")
+		for _, line := range lines[:min(len(lines), maxLines)] {
+			pg.line("    ", line)
+		}
+		if more := len(lines) - maxLines; more > 0 {
+			pg.line("    ", pg.faint("… "+count(more, "more line")))
+		}
+		pg.line()
+	}
+	pg.line("It " + i.where() + ".")
+	if len(f.Differences) > 0 {
+		pg.line("Since the statement was begun the schema has changed:")
 	}
 }
 

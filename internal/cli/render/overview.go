@@ -28,8 +28,10 @@ type Overview struct {
 	Version  int64   `json:"version"`
 	Pending  []int64 `json:"pending"`
 	Frozen   bool    `json:"frozen"`
-	Drift    string  `json:"drift"` // always unknown: to know it takes a scratch database
-	Next     string  `json:"next"`
+	// Interrupted is the run that stopped part-way.
+	Interrupted *Interrupted `json:"interrupted"`
+	Drift       string       `json:"drift"` // always unknown: to know it takes a scratch database
+	Next        string       `json:"next"`
 
 	status *Status
 }
@@ -37,10 +39,12 @@ type Overview struct {
 // NewOverview makes the answer of the status of a set; dir is its folder.
 func NewOverview(s *whimbrel.Status, url, dir string) *Overview {
 	st := NewStatus(s, dir)
-	d := &Overview{Target: url, Database: s.Database, Set: s.Set, Version: s.Version, Pending: st.Pending, Frozen: st.off != nil, Drift: "unknown", status: st}
+	d := &Overview{Target: url, Database: s.Database, Set: s.Set, Version: s.Version, Pending: st.Pending, Frozen: st.off != nil, Interrupted: st.Interrupted, Drift: "unknown", status: st}
 	switch {
-	case st.Dirty:
-		d.Next = "whimbrel status"
+	case st.Interrupted != nil && d.Frozen:
+		d.Next = "whimbrel thaw"
+	case st.Interrupted != nil:
+		d.Next = st.Interrupted.Next()
 	case len(st.Modified) > 0:
 		d.Next = "whimbrel verify"
 	case len(st.Migrations) == 0:
@@ -81,6 +85,9 @@ func (d *Overview) write(pg *page) {
 	}
 	if migrations > 0 && migrations <= 10 {
 		pending += ": " + pg.labels(d.Pending)
+	}
+	if d.Interrupted != nil {
+		pg.line("Stopped  " + pg.bad(d.Interrupted.words(pg)))
 	}
 	pg.line("Pending  " + pending)
 	if len(d.status.Modified) > 0 {

@@ -31,8 +31,10 @@ type PlanStep struct {
 	Direction  string `json:"direction"`
 	File       string `json:"file"`
 	Statements int    `json:"statements"`
-	From       string `json:"from"`
-	Unwrapped  bool   `json:"unwrapped"`
+	// Resumes is the statement at which a script goes on that stopped part-way, from 1.
+	Resumes   int    `json:"resumes,omitempty"`
+	From      string `json:"from"`
+	Unwrapped bool   `json:"unwrapped"`
 	// StandsFor are the versions that are recorded with it without running them.
 	StandsFor []int64 `json:"stands_for,omitempty"`
 	Checksum  string  `json:"checksum"`
@@ -48,7 +50,7 @@ func NewPlan(p *whimbrel.Plan) *Plan {
 		for _, s := range u.Steps {
 			unit.Migrations = append(unit.Migrations, PlanStep{
 				Version: s.Version, Name: s.Name, Direction: string(s.Direction), File: s.Script.File,
-				Statements: s.Statements, From: string(s.From), Unwrapped: s.Unwrapped, StandsFor: s.StandsFor(), Checksum: s.Script.Checksum.String(),
+				Statements: s.Statements, Resumes: s.Resumes(), From: string(s.From), Unwrapped: s.Unwrapped, StandsFor: s.StandsFor(), Checksum: s.Script.Checksum.String(),
 				Metadata: s.Metadata,
 			})
 		}
@@ -90,7 +92,10 @@ func (d *Plan) write(pg *page) {
 				remarks = append(remarks, pg.which(s)+": the file's own BEGIN and COMMIT are left out; the batch's transaction takes their place.")
 			}
 		}
-		if u.Kind == string(whimbrel.RunUnit) {
+		switch first := u.Migrations[0]; {
+		case first.Resumes > 0:
+			remarks = append(remarks, pg.whole(first)+": "+goesOn(first.Resumes, first.Statements)+".")
+		case u.Kind == string(whimbrel.RunUnit):
 			remarks = append(remarks, fmt.Sprintf("%s: its statements run one by one, outside of a transaction: %s.", pg.which(u.Migrations[0]), clean(u.Why)))
 		}
 	}
@@ -115,6 +120,14 @@ func (pg *page) which(s PlanStep) string {
 		return clean(s.Name)
 	}
 	return pg.digits.Label(s.Version)
+}
+
+// whole names a step by its version and its name.
+func (pg *page) whole(s PlanStep) string {
+	if s.Version == whimbrel.NilVersion {
+		return clean(s.Name)
+	}
+	return pg.digits.Label(s.Version) + " " + clean(s.Name)
 }
 
 // standsFor says what is recorded with a step without running it, "" for nothing.

@@ -16,13 +16,13 @@ type progress struct {
 	names   int             // the widest name
 	running []whimbrel.Step // handed to the database, and not done
 	waiting bool            // for the lock, and said so
+	blocked string          // by whom a statement is, as it was said
+
+	statement whimbrel.StatementStarted // of a run, that was begun last; none before the first
 }
 
 // Observe shows an event: it is for whimbrel.Options.Observe.
 func (p *Printer) Observe(e whimbrel.Event) {
-	if p.opts.JSON {
-		return
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	pr := &p.progress
@@ -37,13 +37,53 @@ func (p *Printer) Observe(e whimbrel.Event) {
 		pr.waiting = false
 		pr.running = append(pr.running, e.Step)
 		p.live.show(p.stepWords(e.Step))
+	case whimbrel.Resumed:
+		p.say(e.Step, goesOn(e.From, e.Of))
+	case whimbrel.Repaired:
+		p.say(e.Step, fmt.Sprintf("repairs what a statement left behind (%s): %s", oneLine(e.Why), oneLine(e.SQL)))
+	case whimbrel.StatementWaiting:
+		p.statementWaiting(e)
 	case whimbrel.StatementStarted:
+		pr.statement, pr.blocked = e, ""
 		p.live.update(fmt.Sprintf("%s  statement %d of %d: %s", p.stepWords(e.Step), e.Index+1, e.Of, oneLine(e.SQL)))
 	case whimbrel.StepDone:
 		p.stepDone(e)
 	case whimbrel.UnitFailed:
-		pr.running = nil
+		pr.running, pr.statement = nil, whimbrel.StatementStarted{}
 		p.live.hide()
+	}
+}
+
+// silent reports whether nothing is said on the way.
+func (p *Printer) silent() bool { return p.opts.Quiet || p.opts.JSON }
+
+// say writes a line about a step that is under way. mu is held.
+func (p *Printer) say(s whimbrel.Step, words string) {
+	if !p.silent() {
+		p.put(p.opts.Out, p.stepWords(s)+"  "+words+"\n")
+	}
+}
+
+// statementWaiting says for whom a statement waits: in a pipe once for each.
+func (p *Printer) statementWaiting(e whimbrel.StatementWaiting) {
+	what := "a statement"
+	if st := p.progress.statement; st.SQL != "" {
+		what = fmt.Sprintf("%s, statement %d of %d,", strings.TrimSpace(p.digits.Step(st.Step.Version)+" "+clean(st.Step.Name)), st.Index+1, st.Of)
+	}
+	words := what + " waits for somebody else's transaction"
+	holder := e.Holder
+	if who := oneLine(holder.String()); who != "" {
+		words += ": " + who
+	}
+	holder.Query = "" // who it is does not change with what they run
+	first := p.progress.blocked != "for "+holder.String()
+	p.progress.blocked = "for " + holder.String()
+	switch {
+	case p.silent():
+	case p.live.on():
+		p.live.update(words)
+	case first:
+		p.put(p.opts.Err, words+"\n")
 	}
 }
 
@@ -74,7 +114,8 @@ func (p *Printer) stepDone(e whimbrel.StepDone) {
 	if len(pr.running) == 0 {
 		p.live.hide()
 	}
-	if p.opts.Quiet {
+	pr.statement = whimbrel.StatementStarted{}
+	if p.silent() {
 		return
 	}
 	pg := p.page(p.opts.Out)
@@ -103,7 +144,7 @@ func (p *Printer) lockWaiting(e whimbrel.LockWaiting) {
 	first := !p.progress.waiting
 	p.progress.waiting = true
 	switch {
-	case p.opts.Quiet:
+	case p.silent():
 	case p.live.on() && first:
 		p.live.show(words)
 	case p.live.on():
@@ -140,25 +181,6 @@ func (p *Printer) Notice(n database.Notice) {
 		if more != "" {
 			pg.line("  ", clean(more))
 		}
-	}
-	p.put(p.opts.Err, pg.String())
-}
-
-// Leave says that the command ends without waiting for the database.
-func (p *Printer) Leave() {
-	if p.opts.JSON {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	pg := p.page(p.opts.Err)
-	pg.line("Left without waiting for the database's answer.")
-	var all []string
-	for _, s := range p.progress.running {
-		all = append(all, fmt.Sprintf("%s %s", p.digits.Label(s.Version), clean(s.Name)))
-	}
-	if len(all) > 0 {
-		pg.line("It may still be at work on ", strings.Join(all, ", "), `; "whimbrel status" shows what came of it.`)
 	}
 	p.put(p.opts.Err, pg.String())
 }

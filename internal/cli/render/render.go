@@ -57,6 +57,7 @@ type Printer struct {
 	digits Digits
 
 	mu       sync.Mutex // of all that follows, and of the streams
+	answered bool       // with JSON: of which there is one document
 	writeErr error
 	progress progress
 	live     live
@@ -136,7 +137,10 @@ func (p *Printer) encode(v any) {
 		p.failed(err)
 		return
 	}
-	p.put(p.opts.Out, b.String())
+	if !p.answered {
+		p.put(p.opts.Out, b.String())
+	}
+	p.answered = true
 }
 
 // put writes text to a stream, above the live line. mu is held.

@@ -18,6 +18,8 @@ type Result struct {
 	Skipped    []int64  `json:"skipped"`
 	// SkippedScripts belong to no version.
 	SkippedScripts []string `json:"skipped_scripts"`
+	// Resumed are those that an earlier run had left open.
+	Resumed []Resumption `json:"resumed"`
 
 	Duration Millis   `json:"duration_ms"`
 	Error    *Failure `json:"error,omitempty"`
@@ -26,13 +28,25 @@ type Result struct {
 	Idle string `json:"-"`
 }
 
+// Resumption is a script that went on where an earlier run had stopped.
+type Resumption struct {
+	Version       int64  `json:"version"`
+	Name          string `json:"name"`
+	FromStatement int    `json:"from_statement"`
+}
+
 // NewResult makes the answer from the engine's.
 func NewResult(r *whimbrel.Result) *Result {
-	return &Result{
+	d := &Result{
 		Set: r.Set, Applied: versions(r.Applied), RolledBack: versions(r.RolledBack),
 		Recorded: versions(r.Recorded), Repeated: names(r.Repeated), Seeded: names(r.Seeded),
 		Skipped: append([]int64{}, r.Skipped...), SkippedScripts: append([]string{}, r.SkippedScripts...), Duration: Millis(r.Duration),
+		Resumed: []Resumption{},
 	}
+	for _, c := range r.Resumed {
+		d.Resumed = append(d.Resumed, Resumption{Version: c.Version, Name: c.Name, FromStatement: c.FromStatement})
+	}
+	return d
 }
 
 func versions(done []whimbrel.Done) []int64 {

@@ -11,18 +11,20 @@ import (
 
 // Status answers status.
 type Status struct {
-	Set        string            `json:"set"`
-	Database   string            `json:"database"`
-	Version    int64             `json:"version"`
-	Dirty      bool              `json:"dirty"`
-	All        []int64           `json:"all"`
-	Applied    []int64           `json:"applied"`
-	Pending    []int64           `json:"pending"`
-	Unknown    []int64           `json:"unknown"`
-	Modified   []int64           `json:"modified"`
-	OutOfOrder []int64           `json:"out_of_order"`
-	Replaced   []int64           `json:"replaced"`
-	Migrations []MigrationStatus `json:"migrations"`
+	Set      string `json:"set"`
+	Database string `json:"database"`
+	Version  int64  `json:"version"`
+	Dirty    bool   `json:"dirty"`
+	// Interrupted is the run that stopped part-way, which is what makes it dirty.
+	Interrupted *Interrupted      `json:"interrupted"`
+	All         []int64           `json:"all"`
+	Applied     []int64           `json:"applied"`
+	Pending     []int64           `json:"pending"`
+	Unknown     []int64           `json:"unknown"`
+	Modified    []int64           `json:"modified"`
+	OutOfOrder  []int64           `json:"out_of_order"`
+	Replaced    []int64           `json:"replaced"`
+	Migrations  []MigrationStatus `json:"migrations"`
 	// Repeats are the repeatable scripts that the next up runs, Repeatables all that there are.
 	Repeats     []string           `json:"repeats"`
 	Repeatables []RepeatableStatus `json:"repeatables"`
@@ -64,7 +66,8 @@ func NewStatus(s *whimbrel.Status, dir string) *Status {
 		Replaced:   s.InState(whimbrel.Replaced),
 		Migrations: []MigrationStatus{},
 		Repeats:    s.Repeats(), Repeatables: []RepeatableStatus{},
-		dir: dir,
+		Interrupted: NewInterrupted(s.Interrupted, s.InterruptedAt),
+		dir:         dir,
 	}
 	for _, m := range s.Migrations {
 		ms := MigrationStatus{
@@ -99,6 +102,9 @@ func (s *Status) write(pg *page) {
 	if len(s.Migrations)+len(s.Repeatables) == 0 {
 		pg.line(fmt.Sprintf("Set %q has no migrations: there are none in %s, and none are applied.", s.Set, s.dir))
 		pg.line(`Make the first one with "whimbrel new NAME".`)
+		for _, line := range s.remarks(pg) {
+			pg.line(pg.wrap(line))
+		}
 		return
 	}
 	t := table{head: []string{"VERSION", "NAME", "STATE", "APPLIED (UTC)", "TOOK"}, right: map[int]bool{4: true}, give: []int{1}}
@@ -166,8 +172,11 @@ func (s *Status) summary(pg *page) string {
 // remarks say what is not as it should be, and what to do.
 func (s *Status) remarks(pg *page) []string {
 	var all []string
-	if s.Dirty {
-		all = append(all, pg.bad("A migration stopped part-way.")+` "whimbrel up" goes on with it.`)
+	if i := s.Interrupted; i != nil {
+		all = append(all, pg.bad(i.words(pg))+`. "`+i.Next()+`" goes on with it.`)
+		if i.SQL != "" {
+			all = append(all, fmt.Sprintf("Statement %d: %s", i.Statement, excerptOf(i.SQL)))
+		}
 	}
 	if len(s.Modified) > 0 {
 		all = append(all, pg.bad("Modified: "+pg.labels(s.Modified))+` — applied from another text than the file has now. "whimbrel verify" shows the difference.`)
