@@ -23,6 +23,7 @@ type process struct {
 	what  string
 	do    func(context.Context, *whimbrel.Migrator) (*whimbrel.Result, error)
 	opts  whimbrel.Options
+	set   *migration.Set
 	older bool // a build from before the squash
 
 	turn chan error // what the hook returns
@@ -69,7 +70,16 @@ func TestAnyInterleavingAnyKill(t *testing.T) {
 		choices := rapid.SliceOfN(rapid.IntRange(0, 1<<16), 0, 60).Draw(rt, "choices")
 		var problems []string
 		synctest.Test(t, func(t *testing.T) {
-			problems = interleave(t, all, builds(t, squash, repeat), queue, choices)
+			target, sets := memdb.New(), builds(t, squash, repeat)
+			target.Queue(queue)
+			for _, p := range all {
+				p.set = sets[1]
+				if p.older {
+					p.set = sets[0]
+				}
+			}
+			interleave(t, target, all, choices, fault)
+			problems = append(wrongErrors(all), wrongState(t, target, sets[1])...)
 		})
 		if len(problems) > 0 {
 			rt.Fatal(problems)
@@ -97,10 +107,8 @@ func builds(t *testing.T, squash, repeat bool) (sets [2]*migration.Set) {
 	return sets
 }
 
-// interleave runs the processes as the choices say, and returns what was wrong.
-func interleave(t *testing.T, all []*process, sets [2]*migration.Set, queue bool, choices []int) (problems []string) {
-	target := memdb.New()
-	target.Queue(queue)
+// interleave runs the processes as the choices say: which of them makes its next call, and what becomes of it.
+func interleave(t *testing.T, target *memdb.Target, all []*process, choices []int, fault func(op string, choice int) error) {
 	for _, p := range all {
 		p.turn = make(chan error)
 		db := open(t, target)
@@ -111,12 +119,8 @@ func interleave(t *testing.T, all []*process, sets [2]*migration.Set, queue bool
 			p.at = ""
 			return err
 		})
-		set := sets[1]
-		if p.older {
-			set = sets[0]
-		}
 		go func() {
-			_, p.err = p.do(t.Context(), whimbrel.New(db, set, p.opts))
+			_, p.err = p.do(t.Context(), whimbrel.New(db, p.set, p.opts))
 			p.done = true
 		}()
 	}
@@ -125,7 +129,7 @@ func interleave(t *testing.T, all []*process, sets [2]*migration.Set, queue bool
 		waiting := slices.DeleteFunc(slices.Clone(all), func(p *process) bool { return p.at == "" })
 		if len(waiting) == 0 {
 			if !slices.ContainsFunc(all, func(p *process) bool { return !p.done }) {
-				break
+				return
 			}
 			time.Sleep(time.Second) // somebody waits for the lock
 			continue
@@ -137,6 +141,10 @@ func interleave(t *testing.T, all []*process, sets [2]*migration.Set, queue bool
 		p := waiting[choice%len(waiting)]
 		p.turn <- fault(p.at, choice/len(waiting))
 	}
+}
+
+// wrongErrors are those that the processes should not have met.
+func wrongErrors(all []*process) (problems []string) {
 	for i, p := range all {
 		var mismatch *whimbrel.ChecksumMismatchError
 		if p.older && errors.As(p.err, &mismatch) && mismatch.Version == 3 {
@@ -146,7 +154,7 @@ func interleave(t *testing.T, all []*process, sets [2]*migration.Set, queue bool
 			problems = append(problems, fmt.Sprintf("process %d (%s): %v", i, p.what, p.err))
 		}
 	}
-	return append(problems, wrongState(t, target, sets[1])...)
+	return problems
 }
 
 // fault kills about one call in thirty, and loses about one answer to COMMIT in seven.

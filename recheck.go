@@ -97,8 +97,10 @@ func (m *Migrator) lastEvent(ctx context.Context, version int64, script string) 
 	return last, nil
 }
 
+// contains tells apart a step that goes on where another process has stopped: to be done again, the same migration
+// may come twice in a plan.
 func contains(steps []Step, s Step) bool {
 	return slices.ContainsFunc(steps, func(t Step) bool {
-		return t.Version == s.Version && t.Direction == s.Direction && t.Name == s.Name
+		return t.Version == s.Version && t.Direction == s.Direction && t.Name == s.Name && (t.resume == nil) == (s.resume == nil)
 	})
 }

@@ -14,6 +14,9 @@ import (
 var every = flag.Bool("every", false, "try every fault, not a part of them")
 
 func TestMain(m *testing.M) {
+	if job := os.Getenv(childEnv); job != "" {
+		os.Exit(childMain(job))
+	}
 	flag.Parse()
 	code := m.Run()
 	for _, line := range tally.lines() {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/whimbrel-db/whimbrel/catalog"
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/database/memdb"
 )
@@ -29,6 +30,8 @@ func (p *memory) clean(context.Context) error {
 func (p *memory) open(ctx context.Context) (database.Database, error) {
 	return p.target.Open(ctx, database.Options{})
 }
+
+func (p *memory) watch(ctx context.Context) (database.Database, error) { return p.open(ctx) }
 
 // ways: before a call, after it, and in the middle.
 func (p *memory) ways() []way {
@@ -78,7 +81,17 @@ func (p *memory) way(name string, fault func(op string) error) way {
 }
 
 func (p *memory) look(ctx context.Context) (string, error) {
+	db, err := p.open(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer db.Close()
+	snapshot, err := database.Snapshot(ctx, db, catalog.Options{})
+	if err != nil {
+		return "", err
+	}
 	var b strings.Builder
+	b.WriteString(snapshot.Text())
 	tables, err := p.target.Tables(ctx)
 	if err != nil {
 		return "", err

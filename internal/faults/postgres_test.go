@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/whimbrel-db/whimbrel/catalog"
 	"github.com/whimbrel-db/whimbrel/database"
 	_ "github.com/whimbrel-db/whimbrel/database/postgres"
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
@@ -17,7 +18,10 @@ import (
 // server is a place on a server, with a wire in front of it. The points of a process are its messages.
 type server struct {
 	wire
-	conn *pgx.Conn // past everything
+	direct string
+	// Past the wire, and kept, since what is new to the catalogue has to read all of it.
+	conn     *pgx.Conn
+	watching database.Database
 }
 
 // wire is what leads to a server.
@@ -29,17 +33,30 @@ type wire struct {
 // newPostgres makes a place of a database; url is how processes get there, direct how the rig does.
 func newPostgres(t testing.TB, url, direct string) *server {
 	t.Helper()
-	config, err := pgx.ParseConfig(direct)
+	p := &server{wire: newWire(t, url), direct: direct}
+	p.connect(t)
+	t.Cleanup(p.disconnect)
+	return p
+}
+
+func (p *server) connect(t testing.TB) {
+	t.Helper()
+	config, err := pgx.ParseConfig(p.direct)
 	if err != nil {
 		t.Fatal(err)
 	}
 	config.DefaultQueryExecMode = pgx.QueryExecModeExec
-	p := &server{wire: newWire(t, url)}
 	if p.conn, err = pgx.ConnectConfig(t.Context(), config); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { p.conn.Close(context.Background()) })
-	return p
+	if p.watching, err = database.Open(t.Context(), p.direct, database.Options{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (p *server) disconnect() {
+	p.watching.Close()
+	p.conn.Close(context.Background())
 }
 
 func newWire(t testing.TB, url string) wire {
@@ -104,6 +121,8 @@ func (w *wire) trap(how string, d testdb.Direction, n int) trap {
 	return t
 }
 
+func (p *server) watch(context.Context) (database.Database, error) { return p.watching, nil }
+
 func (*server) words() []string {
 	return []string{
 		"{concurrently}", " CONCURRENTLY", "{of a}", "", "{of b}", "", "{of m}", "", "{vacuum m}", "VACUUM m",
@@ -120,28 +139,50 @@ func (p *server) clean(ctx context.Context) error {
 const (
 	rowsQuery = `SELECT 'rows of ' || relname || ': ' || array_to_string(xpath('//x/text()', query_to_xml('SELECT x FROM public.' || quote_ident(relname) || ' ORDER BY x', false, false, '')), ',')
 FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname NOT LIKE 'whimbrel%' ORDER BY relname`
+	columnsQuery = `SELECT 'schema: ' || c.relkind::text || ' ' || c.relname || ' ' || coalesce(pg_get_indexdef(c.oid), '') || string_agg(coalesce(attname || ' ' || atttypid::regtype, ''), ', ' ORDER BY attnum)
+FROM pg_class c LEFT JOIN pg_attribute ON attrelid = c.oid AND attnum > 0 WHERE relnamespace = 'public'::regnamespace GROUP BY c.oid, c.relkind, c.relname ORDER BY c.relname, c.oid`
 	invalidQuery = `SELECT 'invalid: ' || indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid OR NOT indisready`
 	locksQuery   = `SELECT 'locked: ' || l.mode || ' by ' || coalesce(a.query, '?') FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
 WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
 )
 
 func (p *server) look(ctx context.Context) (string, error) {
-	deadline := time.Now().Add(patience / 4)
-	for {
-		locks, err := p.lines(ctx, locksQuery)
-		if err != nil {
-			return "", err
-		}
-		if locks == "" || time.Now().After(deadline) { // the server takes a moment to see that a client is gone
-			rows, err := p.lines(ctx, rowsQuery+" ")
-			if err != nil {
-				return "", err
-			}
-			invalid, err := p.lines(ctx, invalidQuery)
-			return rows + invalid + locks, err
-		}
-		time.Sleep(2 * time.Millisecond)
+	locks, err := p.locks(ctx)
+	if err != nil {
+		return "", err
 	}
+	schema, err := p.schema(ctx)
+	if err != nil {
+		return "", err
+	}
+	rows, err := p.lines(ctx, rowsQuery)
+	if err != nil {
+		return "", err
+	}
+	invalid, err := p.lines(ctx, invalidQuery)
+	return schema + rows + invalid + locks, err
+}
+
+// locks waits until nobody has a lock, since the server takes a moment to see that a client is gone.
+func (p *server) locks(ctx context.Context) (string, error) {
+	for deadline := time.Now().Add(patience / 4); ; time.Sleep(2 * time.Millisecond) {
+		locks, err := p.lines(ctx, locksQuery)
+		if err != nil || locks == "" || time.Now().After(deadline) {
+			return locks, err
+		}
+	}
+}
+
+// schema is a snapshot where there is time for it, and otherwise what the scenarios are about.
+func (p *server) schema(ctx context.Context) (string, error) {
+	if !*every {
+		return p.lines(ctx, columnsQuery)
+	}
+	snapshot, err := database.Snapshot(ctx, p.watching, catalog.Options{})
+	if err != nil {
+		return "", err
+	}
+	return snapshot.Text(), nil
 }
 
 func (p *server) lines(ctx context.Context, sql string) (string, error) {

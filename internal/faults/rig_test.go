@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/whimbrel-db/whimbrel"
-	"github.com/whimbrel-db/whimbrel/catalog"
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
@@ -29,7 +28,9 @@ type place interface {
 	clean(context.Context) error
 	// open opens it, as a new process does.
 	open(context.Context) (database.Database, error)
-	// look tells what only this kind of database can be asked: the rows, invalid indexes, and locks that somebody still has.
+	// watch returns it as somebody has it who looks on, and keeps it.
+	watch(context.Context) (database.Database, error)
+	// look tells the schema, the rows, the indexes that are invalid, and the locks that somebody still has.
 	look(context.Context) (string, error)
 }
 
@@ -189,17 +190,11 @@ func stopsForGood(err error) bool {
 
 // sight is all that has to be the same in the end, in lines.
 func (r *rig) sight(ctx context.Context) (string, error) {
-	db, err := r.open(ctx)
+	db, err := r.watch(ctx)
 	if err != nil {
 		return "", err
 	}
-	defer db.Close()
 	var b strings.Builder
-	snapshot, err := database.Snapshot(ctx, db, catalog.Options{})
-	if err != nil {
-		return "", err
-	}
-	b.WriteString(snapshot.Text())
 	for e, err := range db.History(ctx, database.HistoryQuery{}) {
 		if err != nil {
 			return "", err

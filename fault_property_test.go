@@ -1,0 +1,191 @@
+package whimbrel_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/memdb"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// runsAndBatches returns n migrations, of which every second one can't be in a transaction. What each does, up or down, it writes
+// into the table log when it begins and when it is done.
+func runsAndBatches(n int) []script {
+	all := []script{{1, "CREATE TABLE log (x)", "DROP TABLE log"}}
+	for v := 2; v <= n; v++ {
+		say := strings.NewReplacer("{v}", fmt.Sprint(v), "{c}", "")
+		if v%2 == 0 {
+			say = strings.NewReplacer("{v}", fmt.Sprint(v), "{c}", " CONCURRENTLY")
+		}
+		all = append(all, script{
+			int64(v),
+			say.Replace("INSERT INTO log VALUES (up {v}); CREATE TABLE t{v} (x); CREATE INDEX{c} i{v} ON t{v} (x); INSERT INTO t{v} VALUES (1); " +
+				"BEGIN; INSERT INTO t{v} VALUES (2); INSERT INTO t{v} VALUES (3); COMMIT; DROP INDEX{c} i{v}; CREATE INDEX{c} j{v} ON t{v} (x); INSERT INTO log VALUES (up {v} is done)"),
+			say.Replace("INSERT INTO log VALUES (down {v}); DROP INDEX{c} j{v}; DELETE FROM t{v}; DROP TABLE t{v}; INSERT INTO log VALUES (down {v} is done)"),
+		})
+		if v%2 != 0 { // a batch has no transaction in it
+			all[v-1].up = strings.NewReplacer("BEGIN; ", "", "COMMIT; ", "").Replace(all[v-1].up)
+		}
+	}
+	return all
+}
+
+// Any interleaving of up to four processes that do ups and downs of runs and batches, killed before, after and in the middle of
+// any call: no script runs twice or out of turn, the history is what has happened, and one more process
+// always brings everything to its end.
+func TestAnyInterleavingOfRuns(t *testing.T) {
+	t.Parallel()
+	set := newSet(t, runsAndBatches(4)...)
+	var resumed atomic.Int64
+	rapid.Check(t, func(rt *rapid.T) {
+		var all []*process
+		for i := range rapid.IntRange(1, 4).Draw(rt, "processes") {
+			g := rapid.SampledFrom(goals).Draw(rt, fmt.Sprintf("goal%d", i))
+			all = append(all, &process{what: g.what, do: g.do, set: set, opts: whimbrel.Options{LockTimeout: time.Minute, Observe: func(e whimbrel.Event) {
+				if _, ok := e.(whimbrel.Resumed); ok {
+					resumed.Add(1)
+				}
+			}}})
+		}
+		start := rapid.SampledFrom([]int64{whimbrel.NilVersion, 1, 2, 4}).Draw(rt, "start")
+		choices := rapid.SliceOfN(rapid.IntRange(0, 1<<16), 20, 200).Draw(rt, "choices")
+		var problems []string
+		synctest.Test(t, func(t *testing.T) {
+			target := memdb.New()
+			if start != whimbrel.NilVersion {
+				if _, err := whimbrel.New(open(t, target), set, whimbrel.Options{}).To(t.Context(), start); err != nil {
+					t.Fatal(err)
+				}
+			}
+			interleave(t, target, all, choices, brokenCall)
+			for i, p := range all {
+				if p.err != nil && !mayHappen(p.err) && !begunMeanwhile(p.err) {
+					problems = append(problems, fmt.Sprintf("process %d (%s): %v", i, p.what, p.err))
+				}
+			}
+			problems = append(problems, wrongEnd(t, target, set, &resumed)...)
+		})
+		if len(problems) > 0 {
+			rt.Fatal(strings.Join(problems, "\n"))
+		}
+	})
+	t.Logf("runs were resumed %d times", resumed.Load())
+}
+
+// brokenCall kills about one call in ten: before it does anything, in the middle, or when it has done all and not said so.
+func brokenCall(op string, choice int) error {
+	switch choice %= 31; {
+	case choice == 1:
+		return memdb.ErrKilled
+	case choice == 2 && (op == memdb.OpRunExec || op == memdb.OpRunJournal || op == memdb.OpRunRecord):
+		return memdb.ErrDone
+	case choice == 3 && op == memdb.OpRunExec:
+		return memdb.ErrHalfway
+	}
+	return fault(op, choice)
+}
+
+// begunMeanwhile tells the error of a process that has planned before another one began a run and was killed.
+func begunMeanwhile(err error) bool {
+	var interrupted *whimbrel.InterruptedError
+	return errors.As(err, &interrupted) && strings.Contains(interrupted.Problem, "meanwhile")
+}
+
+// wrongEnd brings a target to the latest version, and returns what is not as it should be then.
+func wrongEnd(t *testing.T, target *memdb.Target, set *migration.Set, resumed *atomic.Int64) (problems []string) {
+	wrong := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+	if locked := target.Locked(); len(locked) > 0 {
+		wrong("locks are left: %v", locked)
+	}
+	m := whimbrel.New(open(t, target), set, whimbrel.Options{})
+	r, err := m.Up(t.Context())
+	if err != nil {
+		wrong("no progress is possible: %v", err)
+		return problems
+	}
+	resumed.Add(int64(len(r.Resumed)))
+	if st, err := m.Status(t.Context()); err != nil || st.Interrupted != nil {
+		wrong("in the end a run is open: %+v (%v)", st, err)
+	}
+	want, bad := logOf(t, m)
+	problems = append(problems, bad...)
+	if got, err := target.Rows(t.Context(), "log"); !slices.Equal(got, want) {
+		wrong("what the history says has happened is %q, what has happened is %q (%v)", want, got, err)
+	}
+	var indexes []string
+	for _, mig := range set.All()[1:] {
+		indexes = append(indexes, fmt.Sprintf("j%d", mig.Version))
+		if got, err := target.Rows(t.Context(), fmt.Sprintf("t%d", mig.Version)); !slices.Equal(got, []string{"1", "2", "3"}) {
+			wrong("the rows of version %d are %q (%v)", mig.Version, got, err)
+		}
+	}
+	if got, err := target.Indexes(t.Context()); !slices.Equal(got, indexes) {
+		wrong("the indexes are %q, not %q (%v)", got, indexes, err)
+	}
+	if invalid, err := target.Invalid(t.Context()); len(invalid) > 0 || err != nil {
+		wrong("invalid indexes are left: %q (%v)", invalid, err)
+	}
+	return problems
+}
+
+// logOf is what the table log must have, by the history: what has happened since the table was made last.
+func logOf(t *testing.T, m *whimbrel.Migrator) (log, problems []string) {
+	applied := map[int64]bool{}
+	for e, err := range m.History(t.Context()) {
+		isUp := e.Direction == database.Up
+		if err != nil || applied[e.Version] == isUp {
+			problems = append(problems, fmt.Sprintf("event %d, %s of version %d, can't be (%v)", e.ID, e.Direction, e.Version, err))
+		}
+		applied[e.Version] = isUp
+		if e.Version == 1 {
+			log = nil
+			continue
+		}
+		log = append(log, fmt.Sprintf("%s %d", e.Direction, e.Version), fmt.Sprintf("%s %d is done", e.Direction, e.Version))
+	}
+	return log, problems
+}
+
+// Who was to resume a run and then do it again finds that somebody else has resumed it: only what came then is left to do.
+func TestRedoOfARunThatAnotherProcessResumes(t *testing.T) {
+	t.Parallel()
+	target, set := memdb.New(), newSet(t, runsAndBatches(2)...)
+	up := func(hook func(op string) error) error {
+		db := open(t, target)
+		db.SetHook(hook)
+		_, err := whimbrel.New(db, set, whimbrel.Options{}).Up(t.Context())
+		return err
+	}
+	once := func(at string, do func() error) func(string) error {
+		done := false
+		return func(op string) error {
+			if op != at || done {
+				return nil
+			}
+			done = true
+			return do()
+		}
+	}
+	if err := up(once(memdb.OpRunExec, func() error { return memdb.ErrDone })); !errors.Is(err, memdb.ErrKilled) {
+		t.Fatal(err)
+	}
+	db := open(t, target)
+	db.SetHook(once(memdb.OpGuard, func() error { return up(nil) }))
+	r, err := whimbrel.New(db, set, whimbrel.Options{}).Redo(t.Context(), 1)
+	if err != nil || len(r.Skipped) != 1 || len(r.RolledBack) != 1 || len(r.Applied) != 1 {
+		t.Fatalf("got %+v, %v", r, err)
+	}
+	for _, p := range wrongEnd(t, target, set, new(atomic.Int64)) {
+		t.Error(p)
+	}
+}

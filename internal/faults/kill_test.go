@@ -1,0 +1,204 @@
+package faults
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/testdb"
+)
+
+// seed is what the random moments are drawn from, so that they can be drawn again.
+var seed = flag.Uint64("seed", 0, "where the random moments of kills begin; 0: somewhere")
+
+func draw(t *testing.T) *rand.Rand {
+	t.Helper()
+	s := *seed
+	if s == 0 {
+		s = uint64(time.Now().UnixNano())
+	}
+	t.Logf("to draw the same moments again: -seed %d", s)
+	return rand.New(rand.NewPCG(s, 0))
+}
+
+// childEnv tells the test binary that it is a process to be killed, and what it does until then.
+const childEnv = "WHIMBREL_FAULTS_CHILD"
+
+type child struct {
+	URL      string
+	Scenario string
+	Words    []string
+}
+
+// childMain is main of the process to be killed.
+func childMain(text string) int {
+	var c child
+	err := json.Unmarshal([]byte(text), &c)
+	if err == nil {
+		ctx := context.Background()
+		var db database.Database
+		if db, err = database.Open(ctx, c.URL, database.Options{App: "to be killed"}); err == nil {
+			err = scenarioOf(c.Scenario).run(ctx, db, c.Words)
+			db.Close()
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// killed starts a process that executes a scenario's command, and kills it with kill -9 when its wire has seen so many
+// messages, and then some time has passed. It reports whether the process was still at it, and what it said if not.
+func (w *wire) killed(s *scenario, words []string, n int, later time.Duration) (was bool, err error) {
+	p := w.proxies[cut]
+	p.Cut()
+	p.Reset()
+	job, err := json.Marshal(child{p.URL, s.name, words})
+	if err != nil {
+		return false, err
+	}
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), childEnv+"="+string(job))
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	if err := cmd.Start(); err != nil {
+		return false, err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for p.Messages(testdb.ToServer) < n {
+		select {
+		case err := <-ended:
+			if err != nil {
+				err = fmt.Errorf("the process that was not killed yet: %w: %s", err, said.String())
+			}
+			return false, err
+		case <-time.After(50 * time.Microsecond):
+		}
+	}
+	time.Sleep(later)
+	_ = cmd.Process.Kill()
+	var exit *exec.ExitError
+	err = <-ended
+	return errors.As(err, &exit) && exit.ExitCode() == -1, nil
+}
+
+// moments is how often something is killed.
+func moments(few, many int) int {
+	if *every {
+		return many
+	}
+	return few
+}
+
+// A process is killed at random moments.
+func TestKilledProcess(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	p := newPostgres(t, url, url)
+	killProcesses(t, &rig{place: p}, &p.wire, "PostgreSQL")
+}
+
+func killProcesses(t *testing.T, r *rig, w *wire, where string) {
+	random, wants, killed := draw(t), map[string]string{}, 0
+	for i := range moments(20, 500) {
+		s := scenarios[i%len(scenarios)]
+		if wants[s.name] == "" {
+			want, err := r.unbroken(t.Context(), s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wants[s.name] = want
+		}
+		n, later := random.IntN(400), time.Duration(random.IntN(3000))*time.Microsecond
+		was, err := r.killAndSee(t.Context(), s, wants[s.name], func() (bool, error) { return w.killed(s, r.words(), n, later) })
+		if err != nil {
+			t.Fatalf("%s, killed %s after message %d: %v", s.name, later, n, err)
+		}
+		if was {
+			killed++
+		}
+	}
+	tally.add(where+": kill -9 of a process", killed)
+}
+
+// killAndSee is try, where somebody else breaks the process.
+func (r *rig) killAndSee(ctx context.Context, s *scenario, want string, kill func() (bool, error)) (was bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := r.prepare(ctx, s); err != nil {
+		return false, err
+	}
+	if was, err = kill(); err != nil {
+		return was, err
+	}
+	if err := r.attempt(ctx, r.open, s); err != nil {
+		return was, fmt.Errorf("the next process failed: %w", err)
+	}
+	got, err := r.sight(ctx)
+	if err == nil && got != want {
+		err = fmt.Errorf("the end is another one:\n%s", difference(want, got))
+	}
+	return was, err
+}
+
+// A server is killed at random moments, and started again.
+func TestKilledServer(t *testing.T) {
+	t.Parallel()
+	server := testdb.PrivatePostgres(t)
+	url := server.New()
+	random, killed := draw(t), 0
+	for i := range moments(5, 100) {
+		s := scenarios[i%len(scenarios)]
+		p := newPostgres(t, url, url)
+		r := &rig{place: p}
+		want, err := r.unbroken(t.Context(), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, later := random.IntN(400), time.Duration(random.IntN(3000))*time.Microsecond
+		was, err := r.killAndSee(t.Context(), s, want, func() (bool, error) {
+			ended := make(chan error, 1)
+			wire := p.proxies[cut]
+			wire.Reset()
+			go func() {
+				ended <- r.attempt(t.Context(), func(ctx context.Context) (database.Database, error) { return database.Open(ctx, wire.URL, database.Options{}) }, s)
+			}()
+			for wire.Messages(testdb.ToServer) < n {
+				select {
+				case err := <-ended:
+					return false, err
+				case <-time.After(50 * time.Microsecond):
+				}
+			}
+			time.Sleep(later)
+			server.Kill()
+			err := <-ended
+			server.Start()
+			p.disconnect()
+			p.connect(t)
+			if stopsForGood(err) {
+				return true, err
+			}
+			return err != nil, nil
+		})
+		if err != nil {
+			t.Fatalf("%s, killed %s after message %d: %v", s.name, later, n, err)
+		}
+		if was {
+			killed++
+		}
+	}
+	tally.add("PostgreSQL: kill of the server", killed)
+}
