@@ -2,7 +2,7 @@ package whimbrel
 
 import (
 	"fmt"
-	"slices"
+	"regexp"
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
@@ -142,8 +142,8 @@ func checkPrefix(set string, s Step, an *migration.Analysis, j *database.Journal
 // replays reports whether a statement that stands must be executed again in another session,
 // for those behind it: SET and what is like it.
 func replays(st sqltext.Statement) bool {
-	if !st.Session {
-		return false
-	}
-	return slices.Contains([]string{"SET", "RESET", "USE", "PRAGMA"}, firstWord(st.Text)) || setConfig.MatchString(st.Text)
+	return st.Session && (setsSession.MatchString(st.Text) || setConfig.MatchString(st.Text))
 }
+
+// setsSession is what changes nothing but the session, or the same in the database a second time.
+var setsSession = regexp.MustCompile(`(?i)^(?:SET|RESET|USE|PRAGMA|ATTACH|DETACH)\b`)

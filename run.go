@@ -348,7 +348,8 @@ func (x *runner) alone(ctx context.Context, st sqltext.Statement, data io.Reader
 // stopped sees to it, as far as that can still be done, that nothing is left behind of a statement that
 // failed, and writes down why the run stops.
 func (x *runner) stopped(ctx context.Context, st sqltext.Statement, err error) error {
-	if x.journal == nil {
+	var unknown *database.CommitUnknownError
+	if x.journal == nil || errors.As(err, &unknown) { // the journal may have gone on without our knowing
 		return err
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
