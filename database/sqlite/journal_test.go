@@ -236,4 +236,3 @@ INSERT INTO other.t VALUES (1);
 		t.Errorf("%d rows, want 2", n)
 	}
 }
-
