@@ -69,6 +69,8 @@ func resumedStep(set *migration.Set, st *database.State, g Goal) (s Step, proble
 			}
 		}
 		return s, "there is no such repeatable script among the files"
+	case database.Reset: // of a database that can't take back what it drops
+		return s, "a reset has not dropped everything yet: reset once more to drop the rest"
 	case database.Seed:
 		return s, "it is development data: continue it with the command that runs it"
 	}

@@ -1,0 +1,6 @@
+package mysql
+
+import "github.com/whimbrel-db/whimbrel/database"
+
+// GuardOf returns the number of the connection that holds a run's lock.
+func GuardOf(r database.Run) int64 { return r.(*run).h.guard.id }

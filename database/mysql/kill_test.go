@@ -1,0 +1,213 @@
+package mysql_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/mysql"
+	"github.com/whimbrel-db/whimbrel/internal/testdb"
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// A process that is killed leaves statements running, which the server doesn't notice. The next one ends them before it begins,
+// and goes on where the first stopped.
+func TestKilledProcessLeavesAnOrphanThatTheNextOneEnds(t *testing.T) {
+	tests := map[string]struct {
+		ups, mended []string
+		running     string
+		want        string
+	}{
+		"in a transaction": {
+			ups:     []string{"CREATE TABLE a (x int)", "INSERT INTO a VALUES (1); INSERT INTO a SELECT SLEEP(100)"},
+			mended:  []string{"CREATE TABLE a (x int)", "INSERT INTO a VALUES (1)"},
+			running: "INSERT INTO a SELECT%", want: "SELECT count(*) = 1 FROM a",
+		},
+		"in a run, at a statement that is marked": {
+			ups:     []string{"CREATE TABLE a (x int); INSERT INTO a VALUES (1); INSERT INTO a SELECT SLEEP(100)"},
+			mended:  []string{"CREATE TABLE a (x int); INSERT INTO a VALUES (1); INSERT INTO a VALUES (2)"},
+			running: "INSERT INTO a SELECT%", want: "SELECT count(*) = 2 FROM a",
+		},
+		"in a run, at DDL": {
+			ups:     []string{"CREATE TABLE a (x int); INSERT INTO a VALUES (1); CREATE TABLE b AS SELECT SLEEP(100) AS x"},
+			running: "CREATE TABLE b%", want: "SELECT count(*) = 1 FROM a",
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url, pool := newDatabase(t)
+			p := start(t, job{URL: url, Ups: tt.ups})
+			p.begin()
+			eventually(t, "the statement runs", func() bool { return isRunning(t, pool, tt.running) })
+			p.kill()
+			if !isRunning(t, pool, tt.running) {
+				t.Fatal("the server has noticed by itself that the client is gone: there is nothing to test")
+			}
+			db := open(t, url)
+			if tt.mended == nil { // the statement can't be another, since it was begun: look at who has ended it
+				b, err := db.Begin(background(t), "s", database.LockOptions{})
+				must(t, err)
+				must(t, b.Rollback(background(t)))
+			} else {
+				_, err := up(t, db, setOf(t, "s", tt.mended...))
+				must(t, err)
+				equal(t, "the applied versions", versions(t, db, "s"), strings.ReplaceAll(fmt.Sprint([]int{1, 2}[:len(tt.ups)]), ",", ""))
+			}
+			if isRunning(t, pool, tt.running) {
+				t.Error("the orphan still runs")
+			}
+			equal(t, tt.want, value(t, pool, tt.want), "1")
+		})
+	}
+}
+
+// A guard that is lost ends what the worker runs.
+func TestLostGuardCancelsTheStatement(t *testing.T) {
+	t.Parallel()
+	url, pool := newDatabase(t)
+	db := open(t, url)
+	r, err := db.Guard(background(t), "s", database.LockOptions{})
+	must(t, err)
+	defer r.Close(context.Background())
+	lost := make(chan error)
+	go func() { lost <- execute(background(t), r, "DO SLEEP(100)") }()
+	eventually(t, "the statement runs", func() bool { return isRunning(t, pool, "DO SLEEP%") })
+	_, err = pool.Exec(fmt.Sprintf("KILL %d", mysql.GuardOf(r)))
+	must(t, err)
+	as[*database.LockLostError](t, <-lost)
+	must(t, r.Close(background(t)))
+	b, err := open(t, url).Begin(background(t), "s", database.LockOptions{Timeout: patience})
+	must(t, err)
+	must(t, b.Rollback(background(t)))
+}
+
+// execute executes the statements of a text in a run.
+func execute(ctx context.Context, r database.Run, text string) error {
+	s := migration.Text("x.sql", text)
+	a, err := s.Analyze(sqltext.MySQL, nil)
+	if err != nil {
+		return err
+	}
+	for st, err := range a.All() {
+		if err != nil {
+			return err
+		}
+		if err := r.Exec(ctx, s, st, nil, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// The server is told to end a statement when its context is done, and its answer awaited.
+func TestCancelledStatementHasEndedOnTheServer(t *testing.T) {
+	t.Parallel()
+	url, pool := newDatabase(t)
+	db := open(t, url)
+	ctx, cancel := context.WithCancel(background(t))
+	done := make(chan error)
+	go func() {
+		_, err := whimbrel.New(db, setOf(t, "s", "CREATE TABLE a (x int); INSERT INTO a SELECT SLEEP(100)"), whimbrel.Options{}).Up(ctx)
+		done <- err
+	}()
+	eventually(t, "the statement runs", func() bool { return isRunning(t, pool, "INSERT INTO a%") })
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("Up returned %v", err)
+	}
+	if isRunning(t, pool, "INSERT INTO a%") {
+		t.Error("the statement still runs")
+	}
+}
+
+// Twenty processes that start at once all succeed, and each migration runs once.
+func TestTwentyProcessesAtOnce(t *testing.T) {
+	t.Parallel()
+	url, pool := newDatabase(t)
+	ups := []string{"CREATE TABLE a (x int)", "INSERT INTO a VALUES (1)", "ALTER TABLE a ADD COLUMN y int; INSERT INTO a VALUES (2, 2)", "UPDATE a SET x = x + 1"}
+	var all []*process
+	for range 20 {
+		all = append(all, start(t, job{URL: url, Ups: ups}))
+	}
+	for _, p := range all {
+		p.begin()
+	}
+	for _, p := range all {
+		if err := p.wait(); err != nil {
+			t.Error(err)
+		}
+	}
+	equal(t, "the rows", value(t, pool, "SELECT group_concat(x ORDER BY x) FROM a"), "2,3")
+	equal(t, "the events", value(t, pool, "SELECT group_concat(version ORDER BY id) FROM whimbrel_history WHERE set_name = 's'"), "1,2,3,4")
+}
+
+// A reset that is cut off says so, and the next one drops the rest.
+func TestResetThatIsCutOffIsFinishedByTheNext(t *testing.T) {
+	t.Parallel()
+	url, pool := newDatabase(t)
+	db := open(t, url)
+	_, err := up(t, db, setOf(t, "s", "CREATE TABLE a (x int); CREATE TABLE b (x int); INSERT INTO b VALUES (1)"))
+	must(t, err)
+	// Who has a row of b locked keeps it from being dropped.
+	tx, err := pool.Begin()
+	must(t, err)
+	defer tx.Rollback()
+	_, err = tx.Exec("UPDATE b SET x = 2")
+	must(t, err)
+	b, err := db.Begin(background(t), "s", database.LockOptions{})
+	must(t, err)
+	out, err := b.Reset(background(t), nil, database.Event{Note: "because"})
+	must(t, err)
+	equal(t, "the objects", fmt.Sprint(out.Dropped), "[table a table b]")
+	ctx, cancel := context.WithCancel(background(t))
+	time.AfterFunc(300*time.Millisecond, cancel)
+	err = b.Commit(ctx)
+	contains(t, "the error of Commit", fmt.Sprint(err), "reset once more")
+	must(t, tx.Rollback())
+	st, err := db.State(background(t), "s")
+	must(t, err)
+	if st.Interrupted == nil || st.Interrupted.Direction != database.Reset || st.Applied.Len() != 0 {
+		t.Errorf("the state is %+v, want no versions and a reset that is open", st)
+	}
+	_, err = up(t, db, setOf(t, "s", "CREATE TABLE a (x int)"))
+	contains(t, "the error of Up", fmt.Sprint(err), "reset")
+
+	b, err = db.Begin(background(t), "s", database.LockOptions{})
+	must(t, err)
+	out, err = b.Reset(background(t), nil, database.Event{Note: "because"})
+	must(t, err)
+	equal(t, "the objects", fmt.Sprint(out.Dropped), "[table b]")
+	must(t, b.Commit(background(t)))
+	_, err = up(t, db, setOf(t, "s", "CREATE TABLE a (x int)"))
+	must(t, err)
+}
+
+// A server that goes away says so, and what can be done; when it is back, all is well.
+func TestServerGoesAway(t *testing.T) {
+	t.Parallel()
+	server := testdb.PrivateMariaDB(t)
+	url := server.New()
+	db := open(t, url)
+	_, err := up(t, db, setOf(t, "s", "CREATE TABLE a (x int)"))
+	must(t, err)
+	b, err := db.Begin(background(t), "s", database.LockOptions{})
+	must(t, err)
+	must(t, b.Run(background(t), migration.Text("x.sql", "INSERT INTO a VALUES (1)")))
+	server.Kill()
+	if err := b.Commit(background(t)); err == nil {
+		t.Error("Commit returned no error")
+	}
+	_, err = db.State(background(t), "s")
+	contains(t, "the error of State", as[*database.ConnectError](t, err).Error(), "check host and port, and that the server is running")
+	server.Start()
+	_, err = up(t, db, setOf(t, "s", "CREATE TABLE a (x int)", "INSERT INTO a VALUES (7)"))
+	must(t, err)
+	equal(t, "the rows", value(t, testdb.OpenMariaDB(t, url), "SELECT group_concat(x) FROM a"), "7")
+}
