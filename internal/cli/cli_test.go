@@ -6,12 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/catalog"
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/inspect"
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
@@ -132,6 +134,12 @@ func TestKindsAndExitCodes(t *testing.T) {
 		{&scratchError{&inspect.DataError{Statements: []inspect.DataStatement{{Why: "writes rows"}}}}, "source", 1},
 		{&scratchError{&inspect.NotSameError{}}, "source", 1},
 		{&inspect.NoTextError{}, "source", 1},
+		{&whimbrel.InterruptedError{Edited: true}, "unresolved", 5},
+		{&whimbrel.InterruptedError{SQL: "VACUUM"}, "unresolved", 5},
+		{&whimbrel.InterruptedError{Missing: true}, "unresolved", 5},
+		{&whimbrel.InterruptedError{}, "unresolved", 5},
+		{&whimbrel.NotInterruptedError{}, "usage", 2},
+		{&whimbrel.MigrationError{Err: database.ErrFenced}, "conflict", 1},
 	} {
 		f, code := explain(t.Context(), c.err)
 		if f.Kind != c.kind || code != c.code {
@@ -233,6 +241,105 @@ func TestCircumstancesAreNotTheFile(t *testing.T) {
 		f, _ := explain(t.Context(), &whimbrel.MigrationError{Err: &database.StatementError{Message: "m", Code: sqlstate}})
 		if (f.Next != "") != circumstance {
 			t.Errorf("%s: %q", sqlstate, f.Next)
+		}
+	}
+}
+
+// Each way in which a run can't go on names what can be done about it.
+func TestRunsThatCantGoOn(t *testing.T) {
+	t.Parallel()
+	up := database.Journal{Version: 12, Name: "add_index", Direction: database.Up, Done: 2, Of: 7}
+	of := func(change func(*database.Journal)) database.Journal {
+		j := up
+		change(&j)
+		return j
+	}
+	repeat := of(func(j *database.Journal) {
+		j.Version, j.Name, j.Direction = whimbrel.NilVersion, "views", database.Repeat
+	})
+	seed := of(func(j *database.Journal) {
+		j.Version, j.Name, j.Direction = whimbrel.NilVersion, "people", database.Seed
+	})
+	down := of(func(j *database.Journal) { j.Direction = database.Down })
+	last := of(func(j *database.Journal) { j.Done = 6 })
+	for name, c := range map[string]struct {
+		err  whimbrel.InterruptedError
+		want []string // in what is to do, and in the choices
+	}{
+		"edited":                 {whimbrel.InterruptedError{Journal: up, Edited: true}, []string{"Put back", "whimbrel resolve 12 --done", "first 2 statements", "whimbrel resolve 12 --retry", "begins with statement 1"}},
+		"unclear":                {whimbrel.InterruptedError{Journal: up, SQL: "x"}, []string{"whimbrel resolve 12 --done", "goes on with statement 4", "whimbrel resolve 12 --retry", `"whimbrel up" executes it`}},
+		"unclear, the last":      {whimbrel.InterruptedError{Journal: last, SQL: "x"}, []string{"records the whole"}},
+		"unclear, down":          {whimbrel.InterruptedError{Journal: down, SQL: "x"}, []string{`"whimbrel down" executes it`}},
+		"a repeatable script":    {whimbrel.InterruptedError{Journal: repeat, Edited: true}, []string{"whimbrel resolve views --done", "whimbrel resolve views --retry"}},
+		"development data":       {whimbrel.InterruptedError{Journal: seed}, []string{`"whimbrel seed" goes on`, "--seeds", "whimbrel resolve people --retry"}},
+		"edited data":            {whimbrel.InterruptedError{Journal: seed, Edited: true}, []string{`"whimbrel seed" goes on`, "whimbrel resolve people --retry"}},
+		"a file that is gone":    {whimbrel.InterruptedError{Journal: up, Missing: true}, []string{"Put its file back", "whimbrel forget 12"}},
+		"a down script":          {whimbrel.InterruptedError{Journal: down, Missing: true}, []string{"finish the rollback by hand", "whimbrel forget 12"}},
+		"a repeatable gone":      {whimbrel.InterruptedError{Journal: repeat, Missing: true}, []string{"Put its file back", "whimbrel resolve views --retry"}},
+		"begun by another":       {whimbrel.InterruptedError{Journal: up}, []string{`"whimbrel up" goes on with it`}},
+		"begun by another, down": {whimbrel.InterruptedError{Journal: down}, []string{`"whimbrel down" goes on with it`}},
+	} {
+		f, _ := explain(t.Context(), &c.err)
+		said := f.Next
+		for _, choice := range f.Choices {
+			said += "\n" + choice.Command + "\n" + choice.Effect
+		}
+		for _, want := range c.want {
+			if !strings.Contains(said, want) {
+				t.Errorf("%s: nothing of %q in\n%s", name, want, said)
+			}
+		}
+		if name == "edited data" && strings.Contains(said, "--done") {
+			t.Errorf("%s: can't be decided without the file:\n%s", name, said)
+		}
+	}
+}
+
+// The page of a statement of which nobody knows: the statement, what has changed, and the two commands.
+func TestThePageOfWhatIsUnclear(t *testing.T) {
+	t.Parallel()
+	f, _ := explain(t.Context(), &whimbrel.InterruptedError{
+		Set:     "default",
+		Journal: database.Journal{Version: 12, Name: "add_index", Direction: database.Up, Done: 2, Of: 7, Begun: "CALL p()", Host: "h", PID: 5},
+		Problem: "what a procedure that commits has done can't be told",
+		File:    "m/12_add_index.up.sql", Pos: sqltext.Position{File: "m/12_add_index.up.sql", Line: 4, Column: 1}, SQL: "CALL p(\n  1)",
+		Changes: []catalog.Change{{Kind: catalog.Table, Name: "public.t", Change: catalog.Added}},
+	})
+	var stderr bytes.Buffer
+	render.New(render.Options{Err: render.Stream{Writer: &stderr}}).Fail(f)
+	const want = `m/12_add_index.up.sql:4:1: it is not known whether statement 3 of 7 of migration 12 add_index has happened: what a procedure that commits has done can't be told
+
+    CALL p(
+      1)
+
+It stopped at statement 3 of 7, on host h, pid 5, connection lost.
+Since the statement was begun the schema has changed:
+  + table public.t added
+Look at what the database has, and say which it is; that is recorded, and runs nothing:
+  whimbrel resolve 12 --done
+      it has happened: "whimbrel up" goes on with statement 4
+  whimbrel resolve 12 --retry
+      it has not: "whimbrel up" executes it
+`
+	if stderr.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", stderr.String(), want)
+	}
+}
+
+func TestTheKindOfLock(t *testing.T) {
+	t.Parallel()
+	for raw, want := range map[string]string{
+		"mysql://me@h/app":                     "mysql://me@h/app?lock=lease",
+		"mariadb://me:p%3F@h/app?lock=a&tls=1": "mariadb://me:p%3F@h/app?lock=lease&tls=1",
+	} {
+		if got, err := withLock(raw, "lease"); got != want || err != nil {
+			t.Errorf("%s is %s, %v", raw, got, err)
+		}
+	}
+	for raw, kind := range map[string]string{"postgres://h/app": "lease", "sqlite:app.db": "advisory", "mysql://h/app": "none"} {
+		var u *usageError
+		if got, err := withLock(raw, kind); !errors.As(err, &u) || u.hint == "" {
+			t.Errorf("%s, %s: %s, %v", raw, kind, got, err)
 		}
 	}
 }

@@ -30,11 +30,11 @@ func (p *Printer) Leave() {
 	const left = "Left without waiting for the database's answer."
 	may, next := "", ""
 	if len(p.progress.running) > 0 {
-		may = "It may still be at work on " + p.running()
+		may = "It may still be at work on " + p.running() + "."
 		next = `"whimbrel status" shows what came of it.`
 	}
 	if st := p.progress.statement; st.SQL != "" {
-		may += ": " + excerptOf(st.SQL)
+		may = strings.TrimSuffix(may, ".") + ": " + excerptOf(st.SQL)
 		next = fmt.Sprintf(`"whimbrel status" shows where it stands; the next %q finds out what became of the statement, and goes on.`, nextCommand(st.Step.Direction))
 	}
 	if p.opts.JSON {

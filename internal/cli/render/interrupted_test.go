@@ -1,0 +1,157 @@
+package render
+
+import (
+	"encoding/json"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
+)
+
+// A run that goes on, in a pipe: progress on one side, who is waited for on the other, once for each.
+func TestARunThatGoesOnInAPipe(t *testing.T) {
+	t.Parallel()
+	p, out, err := pipe()
+	p.digits = 4
+	s := step(12, "add_index", database.Up)
+	blocker := database.Holder{PID: 7, App: "psql", Query: "SELECT 1"}
+	for _, e := range []whimbrel.Event{
+		whimbrel.Planned{Plan: plan(s)},
+		whimbrel.StepStarted{Step: s, Of: 1},
+		whimbrel.Repaired{Step: s, SQL: "DROP INDEX\n CONCURRENTLY i", Why: "the index is invalid"},
+		whimbrel.Resumed{Step: s, From: 3, Of: 7},
+		whimbrel.StatementStarted{Step: s, Index: 2, Of: 7, SQL: "CREATE INDEX CONCURRENTLY i ON t (x)"},
+		whimbrel.StatementWaiting{Set: "default", Holder: blocker},
+		whimbrel.StatementWaiting{Set: "default", Holder: database.Holder{PID: 7, App: "psql", Query: "SELECT 2"}},
+		whimbrel.StatementWaiting{Set: "default", Holder: database.Holder{PID: 8}},
+		whimbrel.StatementStarted{Step: s, Index: 3, Of: 7, SQL: "SELECT 1"},
+		whimbrel.StatementWaiting{Set: "default", Holder: blocker},
+		whimbrel.StepDone{Step: s, Of: 1, Duration: time.Second},
+	} {
+		p.Observe(e)
+	}
+	same(t, out.read(), `up   0012 add_index  repairs what a statement left behind (the index is invalid): DROP INDEX CONCURRENTLY i
+up   0012 add_index  goes on at statement 3 of 7
+up   0012 add_index    1.0s
+`)
+	same(t, err.read(), `0012 add_index, statement 3 of 7, waits for somebody else's transaction: pid 7, application psql, running SELECT 1
+0012 add_index, statement 3 of 7, waits for somebody else's transaction: pid 8
+0012 add_index, statement 4 of 7, waits for somebody else's transaction: pid 7, application psql, running SELECT 1
+`)
+}
+
+func TestAStatementThatWaitsOnATerminal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, screen := terminal()
+		s := step(2, "i", database.Up)
+		p.Observe(whimbrel.StepStarted{Step: s, Of: 1})
+		p.Observe(whimbrel.StatementStarted{Step: s, Of: 7, SQL: "CREATE INDEX"})
+		p.Observe(whimbrel.StatementWaiting{Holder: database.Holder{PID: 7}})
+		tick()
+		same(t, screen.read(), "CR ESC[2K⠙ 2 i, statement 1 of 7, waits for somebody else's transaction: pid 7  ESC[2m0.1sESC[m")
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// What is said of a first and a second signal.
+func TestStoppingAndLeaving(t *testing.T) {
+	t.Parallel()
+	run, batch := step(12, "add_index", database.Down), step(13, "rows", database.Up)
+	statement := whimbrel.StatementStarted{Step: run, Index: 2, Of: 7, SQL: "CREATE INDEX\n CONCURRENTLY i", Backend: 4711}
+	for _, c := range []struct {
+		events []whimbrel.Event
+		want   string
+	}{
+		{nil, "Left without waiting for the database's answer.\n"},
+		{
+			[]whimbrel.Event{whimbrel.StepStarted{Step: batch}},
+			`Ctrl-C: cancelling 13 rows, and waiting for the server to stop. Once more leaves without waiting.
+Left without waiting for the database's answer.
+It may still be at work on 13 rows.
+"whimbrel status" shows what came of it.
+`,
+		},
+		{
+			[]whimbrel.Event{whimbrel.StepStarted{Step: run}, statement},
+			`Ctrl-C: cancelling statement 3 of 7 of 12 add_index (the server's process 4711), and waiting for the server to stop. Once more leaves without waiting.
+Left without waiting for the database's answer.
+It may still be at work on statement 3 of 7 of 12 add_index (the server's process 4711): CREATE INDEX CONCURRENTLY i
+"whimbrel status" shows where it stands; the next "whimbrel down" finds out what became of the statement, and goes on.
+`,
+		},
+		{
+			[]whimbrel.Event{whimbrel.StepStarted{Step: run}, statement, whimbrel.StepDone{Step: run, Skipped: true}},
+			"Left without waiting for the database's answer.\n",
+		},
+	} {
+		p, _, err := pipe()
+		for _, e := range c.events {
+			p.Observe(e)
+		}
+		p.Stopping("Ctrl-C")
+		p.Leave()
+		same(t, err.read(), c.want)
+
+		// As JSON it is one document, whatever else is still to be said.
+		p, out, err := printer(Options{JSON: true})
+		for _, e := range c.events {
+			p.Observe(e)
+		}
+		p.Stopping("Ctrl-C")
+		p.Leave()
+		p.Fail(&Failure{Message: "late"})
+		var doc struct{ Error Failure }
+		if uerr := json.Unmarshal([]byte(out.read()), &doc); uerr != nil || doc.Error.Kind != "interrupted" || doc.Error.Message == "late" || err.read() != "" {
+			t.Errorf("as JSON: %+v, %v", doc, uerr)
+		}
+	}
+}
+
+func TestWhereItStopped(t *testing.T) {
+	t.Parallel()
+	j := database.Journal{Version: 12, Name: "add_index", Direction: database.Up, Done: 2, Of: 7}
+	for want, change := range map[string]func(*database.Journal){
+		"0012 add_index: stopped at statement 3 of 7, connection lost":                            func(*database.Journal) {},
+		"0012 add_index (down): stopped at statement 3 of 7, connection lost":                     func(j *database.Journal) { j.Direction = database.Down },
+		"views: stopped at statement 3 of 7, connection lost":                                     func(j *database.Journal) { j.Version, j.Name = whimbrel.NilVersion, "views" },
+		"0012 add_index: stopped after all 7 statements, before it was recorded, connection lost": func(j *database.Journal) { j.Done = 7 },
+		"0012 add_index: stopped at statement 3 of 7, 4 minutes ago, on host h, pid 5, no such table: nowhere": func(j *database.Journal) {
+			j.Host, j.PID, j.Error, j.UpdatedAt = "h", 5, "no such table:\nnowhere", time.Now().Add(-250*time.Second)
+		},
+	} {
+		j := j
+		change(&j)
+		same(t, NewInterrupted(&j, "").words(&page{digits: 4}), want)
+	}
+}
+
+func TestAgo(t *testing.T) {
+	t.Parallel()
+	for d, want := range map[time.Duration]string{
+		-time.Hour: "just now", 999 * time.Millisecond: "just now", time.Second: "1 second ago", 59 * time.Second: "59 seconds ago",
+		time.Minute: "1 minute ago", 59 * time.Minute: "59 minutes ago", 47 * time.Hour: "47 hours ago", 72 * time.Hour: "3 days ago",
+	} {
+		same(t, ago(d), want)
+	}
+}
+
+func TestResolvedSaysWhatComesNext(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		at   int
+		want string
+	}{
+		{1, "\"whimbrel up\" begins anew, with statement 1 of 7.\n"},
+		{3, "\"whimbrel up\" goes on with statement 3 of 7.\n"},
+		{8, "\"whimbrel up\" records it: all its statements stand.\n"},
+	} {
+		p, out, _ := pipe()
+		p.Show(NewResolved("default", &whimbrel.Resolved{Version: 12, Name: "add_index", Statement: c.at, Of: 7}, whimbrel.ResolveDone, &Interrupted{Direction: "up"}))
+		same(t, out.read(), "Recorded for 12 add_index: done. Nothing was run.\n"+c.want)
+	}
+}
