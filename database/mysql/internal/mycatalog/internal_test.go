@@ -95,8 +95,36 @@ func TestMySQLTable(t *testing.T) {
 	if diff := cmp.Diff([]string{statement}, r.objects[0].SQL); diff != "" {
 		t.Error(diff)
 	}
+	if got := r.objects[len(r.objects)-1]; got.Part {
+		t.Error("the foreign key is a part of its table: then it comes before the table that it refers to")
+	}
 	if got := r.objects[len(r.objects)-1].SQL; !cmp.Equal(got, []string{"ALTER TABLE `t` ADD CONSTRAINT `fk` FOREIGN KEY (`n`) REFERENCES `other` (`id`)"}) {
 		t.Error(got)
+	}
+}
+
+// TestZeroDates: a default that a strict server refuses is made in another sql_mode.
+func TestZeroDates(t *testing.T) {
+	t.Parallel()
+	r := &reader{mode: "STRICT_TRANS_TABLES,NO_ZERO_DATE"}
+	for name, want := range map[string]int{"2020-01-01": 1, "0000-00-00": 3, "2020-00-00": 3} {
+		d, err := cutTable("CREATE TABLE `t` (`a` date NOT NULL DEFAULT '" + name + "')")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.objects = nil
+		if err := r.table(&table{name: "t", definition: d}); err != nil {
+			t.Fatal(err)
+		}
+		got := r.objects[0].SQL
+		if len(got) != want || got[0] != "SET sql_mode = 'NO_ENGINE_SUBSTITUTION'" && want == 3 || want == 3 && got[2] != "SET sql_mode = 'STRICT_TRANS_TABLES,NO_ZERO_DATE'" {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	for global, want := range map[string]string{"STRICT_TRANS_TABLES": "STRICT_TRANS_TABLES", "": "", "REAL_AS_FLOAT,ANSI_QUOTES": tolerant, "NO_BACKSLASH_ESCAPES": tolerant} {
+		if got := usualMode(global); got != want {
+			t.Errorf("%s: %s", global, got)
+		}
 	}
 }
 

@@ -36,6 +36,9 @@ func TestDropAll(t *testing.T) {
 			t.Errorf("%s is not among %q", want, told)
 		}
 	}
+	if slices.Contains(told, "trigger first") {
+		t.Error("a trigger that goes with its table is told")
+	}
 	run(t, conn, script)
 	run(t, conn, script) // a reset that was cut off is begun again
 	if s := snapshot(t, conn, "whimbrel_history"); len(s.Objects) > 0 {

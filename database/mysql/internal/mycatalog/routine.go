@@ -67,9 +67,6 @@ func (r *reader) routine(o *catalog.Object, facts []string, sql string) error {
 		kind = "AGGREGATE " + kind
 	}
 	o.SQL = r.inMode(facts[6], "CREATE "+kind+" "+sql[h.list[h.name].pos:])
-	if o.Kind == catalog.PackageBody {
-		o.Needs = []string{id(catalog.Package, "", o.Name)}
-	}
 	return nil
 }
 

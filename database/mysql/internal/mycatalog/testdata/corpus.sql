@@ -39,7 +39,7 @@ CREATE TABLE everything (
 	UNIQUE KEY u (parent, late),
 	UNIQUE KEY long_unique (txt_default),
 	KEY passed_over (parent) IGNORED,
-	CONSTRAINT positive CHECK (hidden > 0 AND padded <> 5 OR latin IN ('a', ',')),
+	CONSTRAINT positive CHECK (hidden > 0 AND padded <> 5 OR latin IN ('a', 'it''s, (\\')),
 	CHECK (bits <> 3 AND bird <> '🐦'),
 	CONSTRAINT to_parent FOREIGN KEY (parent) REFERENCES parents (id) ON DELETE SET NULL ON UPDATE NO ACTION,
 	FOREIGN KEY (parent) REFERENCES {db}.parents (code)
