@@ -141,11 +141,41 @@ func (r *run) Journal(ctx context.Context, j *database.Journal) error {
 	}
 	ctx, stop := r.under(ctx)
 	defer stop()
+	if err := r.mend(ctx); err != nil {
+		return err
+	}
 	_, err := r.commit(ctx, query{sql: "BEGIN ISOLATION LEVEL READ COMMITTED"}, r.putQuery(j))
 	if err == nil {
 		r.journal = j
 	}
 	return err
+}
+
+// mend connects the worker anew where its connection is broken. The journal is claimed once more, since the server
+// may still be at what was sent on the old one: that can't write to the journal any more. What it has
+// written before stands; then it is for the next run to go on.
+func (r *run) mend(ctx context.Context) error {
+	if !r.worker.broken() {
+		return nil
+	}
+	c, err := r.db.beside(ctx, r.guard)
+	if err != nil {
+		return err
+	}
+	r.worker.giveBack()
+	r.worker, r.session, r.names, r.timed = c, session{}, nil, nil
+	knew := r.journal
+	if err := r.worker.pipeline(ctx, r.claimQuery(), r.at.read()); err != nil {
+		return err
+	}
+	if r.pooled {
+		r.at = process{}
+	}
+	if knew == nil != (r.journal == nil) || knew != nil && (knew.Done != r.journal.Done || knew.Begun != r.journal.Begun) {
+		r.token = "" // nothing is written by this run any more
+		return fmt.Errorf("%w: the statement whose connection broke has come to its end", database.ErrFenced)
+	}
+	return nil
 }
 
 var errOwnTransaction = errors.New("the script has opened a transaction and left it open; it must end it")
@@ -187,14 +217,4 @@ func (r *run) transact(ctx context.Context, st sqltext.Statement, data io.Reader
 		return fmt.Errorf("%w: %w", database.ErrNoTransaction, err)
 	}
 	return err
-}
-
-// Before reads the schema.
-func (r *run) Before(ctx context.Context, st sqltext.Statement) (string, error) {
-	return "", nil
-}
-
-// Outcome compares the schema with what it was.
-func (r *run) Outcome(ctx context.Context, st sqltext.Statement, before string, opts database.LockOptions) (*database.Outcome, error) {
-	return &database.Outcome{Verdict: database.Unclear}, nil
 }

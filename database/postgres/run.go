@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/postgres/internal/pgddl"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
@@ -22,7 +23,7 @@ func (db *Database) Guard(ctx context.Context, set string, opts database.LockOpt
 	if err != nil {
 		return nil, err
 	}
-	r := &run{db: db, set: set, worker: worker}
+	r := &run{db: db, set: set, worker: worker, blocked: opts.Blocked}
 	defer func() {
 		if err != nil {
 			r.abandon()
@@ -31,7 +32,7 @@ func (db *Database) Guard(ctx context.Context, set string, opts database.LockOpt
 	if r.schema, err = db.locate(ctx, worker); err != nil {
 		return nil, err
 	}
-	if r.guard, err = db.second(ctx, worker); err != nil {
+	if r.guard, err = db.beside(ctx, worker); err != nil {
 		return nil, err
 	}
 	if err := r.lock(ctx, opts); err != nil {
@@ -58,6 +59,9 @@ type run struct {
 	names   []string
 	pooled  bool              // each statement may meet another session
 	timed   *migration.Script // whose timeouts are set
+	at      process           // the worker's, not known for a pooled one
+	blocked func(database.Holder)
+	eye     *conn             // sees whom a statement waits for; nil as long as none has waited
 	token   string            // with which the journal was claimed; "" before
 	journal *database.Journal // as it was written last
 
@@ -116,19 +120,17 @@ func (r *run) begin(ctx context.Context) error {
 
 func (r *run) readHead(ctx context.Context) error {
 	var known session
-	var pid int64
-	err := r.worker.pipeline(ctx, r.db.headQuery(r.schema, r.set, &r.head), known.read(), query{sql: "SELECT pg_catalog.pg_backend_pid()", row: func(row *row) error {
-		pid = row.number()
-		return row.err
-	}})
+	err := r.worker.pipeline(ctx, r.db.headQuery(r.schema, r.set, &r.head), known.read(), r.at.read())
 	if err != nil {
 		return err
 	}
 	r.worker.use(func(pc *pgx.Conn) error {
-		r.pooled = int64(pc.PgConn().PID()) != pid // a pooler makes up one of its own
+		r.pooled = int64(pc.PgConn().PID()) != r.at.PID // a pooler makes up one of its own
 		return nil
 	})
-	if !r.pooled {
+	if r.pooled {
+		r.at = process{}
+	} else {
 		r.session = known
 	}
 	return nil
@@ -213,10 +215,15 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 	if err := r.prepare(ctx, s, st); err != nil {
 		return err
 	}
+	defer r.tellBlocked(st)()
 	var err error
-	if done != nil {
+	what := pgddl.Parse(st.Text)
+	switch {
+	case done != nil:
 		err = r.transact(ctx, st, data, done)
-	} else {
+	case what.Concurrently() && !r.worker.inTransaction():
+		err = r.concurrently(ctx, st, &what)
+	default:
 		err = r.alone(ctx, st, data)
 	}
 	r.worker.forgetPrepared() // DISCARD ALL, or a function, may have
@@ -229,6 +236,7 @@ func (r *run) alone(ctx context.Context, st sqltext.Statement, data io.Reader) e
 		return r.worker.copyIn(ctx, st, data)
 	}
 	var one chunk
+	st.Raw, st.Start = st.Text, st.Pos // so that others know it by its text, see isThis
 	one.add(st)
 	return r.worker.simple(ctx, &one)
 }
@@ -368,6 +376,9 @@ func (r *run) abandon() {
 		r.worker.closeNow()
 	}
 	r.worker.giveBack()
+	if r.eye != nil {
+		r.eye.giveBack()
+	}
 	if r.guard != nil {
 		r.guard.rollback() // and waits for it: the lock is free when Close returns
 		r.guard.giveBack()

@@ -207,9 +207,9 @@ func (s single) release() {
 	s.conn.Close(ctx)
 }
 
-// second opens one more connection to where a connection leads. It is not taken from the
+// beside opens one more connection to where a connection leads. It is not taken from the
 // caller's pool, which may have no other.
-func (db *Database) second(ctx context.Context, c *conn) (*conn, error) {
+func (db *Database) beside(ctx context.Context, c *conn) (*conn, error) {
 	var config *pgx.ConnConfig
 	err := c.use(func(pc *pgx.Conn) error {
 		config = pc.Config()

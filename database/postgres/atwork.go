@@ -1,0 +1,145 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// isThis is whether a row of pg_stat_activity, a, is of a process that executes the statement $1; a
+// long one it has in part.
+const isThis = `a.state = 'active' AND a.query <> '' AND (a.query = $1 OR pg_catalog.octet_length(a.query) >= (SELECT setting::int - 5 FROM pg_catalog.pg_settings WHERE name = 'track_activity_query_size') AND pg_catalog.starts_with($1, a.query))`
+
+// worksOn is whether such a row is of another process, and not autovacuum's, that has the lock on a relation which building and
+// dropping an index concurrently takes, and which only one can have.
+func worksOn(relation string) string {
+	return `coalesce(a.backend_type, '') <> 'autovacuum worker' AND EXISTS (SELECT FROM pg_catalog.pg_locks k WHERE k.pid = a.pid AND k.pid <> pg_catalog.pg_backend_pid() AND k.granted
+	AND k.mode = 'ShareUpdateExclusiveLock' AND k.locktype = 'relation' AND k.relation = ` + relation + ` AND k.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()))`
+}
+
+// activity reads a row of pg_stat_activity, a, like holdersQuery.
+const activity = `SELECT '', a.pid, a.usename, coalesce(a.client_hostname, pg_catalog.host(a.client_addr), ''), a.application_name, a.xact_start,
+	CASE WHEN a.query <> '<insufficient privilege>' THEN pg_catalog.left(a.query, 200) END
+`
+
+// process is a process of the server: numbers of processes are used again.
+type process struct {
+	PID   int64 `json:"pid,omitempty"`   // 0: not known
+	Since int64 `json:"since,omitempty"` // in microseconds since 1970
+}
+
+const sinceWhen = `(extract(epoch FROM backend_start) * 1000000)::bigint`
+
+// read asks a connection which process it leads to.
+func (p *process) read() query {
+	return query{sql: `SELECT pid, ` + sinceWhen + ` FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())`, row: func(row *row) error {
+		p.PID, p.Since = row.number(), row.number()
+		return row.err
+	}}
+}
+
+// untilDone waits until the process of the server that has begun a statement is at it no more, and nobody
+// else is at what it is about.
+func (r *run) untilDone(ctx context.Context, st sqltext.Statement, was *before, opts database.LockOptions) error {
+	return r.db.poll(ctx, r.worker, r.set, opts, func(ctx context.Context) (bool, database.Holder, error) {
+		began := `a.pid = $2 AND coalesce(` + sinceWhen + ` = $3, true) AND a.state IS DISTINCT FROM 'idle' AND $1 <> ''`
+		if was.PID == 0 {
+			began = isThis + ` AND $2 <> $3`
+		}
+		h, found, err := r.another(ctx, began+` OR `+worksOn("$4::oid"), text(st.Text), number(was.PID), number(was.Since), number(was.Table))
+		return !found, h, err
+	})
+}
+
+// untilFree waits, as long as it takes, until nobody else works on a table. Who waited for that in the server would have a snapshot, for
+// which a CREATE INDEX CONCURRENTLY of the other waits in turn.
+func (r *run) untilFree(ctx context.Context, table int64) error {
+	return r.db.poll(ctx, r.worker, r.set, database.LockOptions{Timeout: math.MaxInt64, Waiting: r.blocked}, func(ctx context.Context) (bool, database.Holder, error) {
+		h, found, err := r.another(ctx, worksOn("$1::oid"), number(table))
+		return !found, h, err
+	})
+}
+
+// another finds another process of the database.
+func (r *run) another(ctx context.Context, where string, args ...arg) (h database.Holder, found bool, err error) {
+	err = r.worker.pipeline(ctx, query{
+		sql: activity + `FROM pg_catalog.pg_stat_activity a WHERE a.pid <> pg_catalog.pg_backend_pid() AND a.datid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
+	AND (` + where + `) ORDER BY a.xact_start LIMIT 1`,
+		args:    args,
+		formats: holderFormats,
+		row: func(row *row) error {
+			found = true
+			_, h = readHolder(row)
+			return row.err
+		},
+	})
+	return h, found, err
+}
+
+// firstLook is when it is looked for the first time whether a statement waits for somebody, and then every nextLook.
+const (
+	firstLook = time.Second
+	nextLook  = time.Second
+)
+
+// tellBlocked tells, until the function that it returns is called, whom a statement waits for. It asks on a connection of its own,
+// which is made for the first statement that takes longer: the guard's, in its long transaction, could
+// itself become something that CREATE INDEX CONCURRENTLY waits for, by the snapshot that a query needs.
+func (r *run) tellBlocked(st sqltext.Statement) (stop func()) {
+	if r.blocked == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for pause := firstLook; ; pause = nextLook {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(pause):
+			}
+			if r.eye == nil || r.eye.broken() {
+				var err error
+				if r.eye, err = r.db.beside(ctx, r.guard); err != nil {
+					r.eye = nil
+					return // it was only to tell
+				}
+			}
+			if h, found, err := r.blocker(ctx, st); err == nil && found {
+				r.blocked(h)
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+// blocker says for whom the worker waits. CREATE INDEX CONCURRENTLY waits for one transaction after the other.
+func (r *run) blocker(ctx context.Context, st sqltext.Statement) (h database.Holder, found bool, err error) {
+	worker, args := `SELECT $1::int AS pid`, []arg{number(r.at.PID)}
+	if r.pooled {
+		worker, args = `SELECT a.pid FROM pg_catalog.pg_stat_activity a WHERE a.pid <> pg_catalog.pg_backend_pid() AND `+isThis, []arg{text(st.Text)}
+	}
+	err = r.eye.pipeline(ctx, query{
+		sql: fmt.Sprintf(`SELECT '', b.pid, a.usename, coalesce(a.client_hostname, pg_catalog.host(a.client_addr), ''), a.application_name, a.xact_start,
+	CASE WHEN b.pid = 0 THEN 'a prepared transaction' WHEN a.query <> '<insufficient privilege>' THEN pg_catalog.left(a.query, 200) END
+FROM (%s) w CROSS JOIN LATERAL (SELECT pg_catalog.unnest(pg_catalog.pg_blocking_pids(w.pid))
+	UNION SELECT p.current_locker_pid FROM pg_catalog.pg_stat_progress_create_index p WHERE p.pid = w.pid AND p.current_locker_pid > 0) b(pid)
+LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = b.pid ORDER BY a.xact_start LIMIT 1`, worker),
+		args:    args,
+		formats: holderFormats,
+		row: func(row *row) error {
+			found = true
+			_, h = readHolder(row)
+			return row.err
+		},
+	})
+	return h, found, err
+}
