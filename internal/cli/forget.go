@@ -15,7 +15,8 @@ func (a *app) forgetCommand() *cobra.Command {
 		Short:      "Record migrations as not applied without running anything",
 		Long: `Forget records applied migrations as not applied, all or none, and runs nothing: for a
 database that has lost what they did. The history keeps what was, and that it was
-forgotten. It needs no files.`,
+forgotten. A migration that stopped part-way is given up: what it has done stands, and nobody goes
+on with it. It needs no files.`,
 		Example: `  whimbrel forget 7 --note "table dropped by hand"`,
 		Args:    wantArgs("at least one version", 1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {

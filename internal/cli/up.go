@@ -10,7 +10,8 @@ func (a *app) upCommand() *cobra.Command {
 		GroupID:    groupMigrate,
 		Short:      "Apply pending migrations",
 		Long: `Up applies what is pending, in order. Each migration is a transaction of its own
-together with its entry in the history: after a failure what was done before it stands.
+together with its entry in the history: after a failure what was done before it stands. What
+can't be in a transaction goes on at the statement where an earlier attempt stopped.
 
 Several processes may do this at once: one works, the others wait for it.`,
 		Example: `  whimbrel up                # everything
