@@ -56,6 +56,7 @@ func (s *MariaDBServer) socket() string { return filepath.Join(s.folder, "socket
 func (s *MariaDBServer) mariadbd() *exec.Cmd {
 	args := []string{
 		"--no-defaults", "--datadir=" + s.data(), "--socket=" + s.socket(), "--pid-file=" + filepath.Join(s.folder, "pid"),
+		"--tmpdir=" + s.folder, // a server that starts empties it of what any other has there
 		fmt.Sprintf("--port=%d", s.port), "--bind-address=127.0.0.1", "--skip-name-resolve", "--skip-log-bin",
 		"--character-set-server=utf8mb4", "--innodb-buffer-pool-size=32M", "--innodb-log-file-size=8M",
 		// The machine doesn't lose power: what a killed server has handed to the system is kept.

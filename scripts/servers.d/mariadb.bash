@@ -36,13 +36,14 @@ mariadb_install() {
 
 mariadb_start() {
 	"${as_user[@]}" cp -r "$(mariadb_new)" "$dir/mariadb"
+	"${as_user[@]}" mkdir "$dir/mariadb-tmp" # of its own: a server that starts deletes what others have in theirs
 	mariadb_start_one
 }
 
 mariadb_start_one() {
 	free_port mariadb
 	# --gdb: it listens to SIGINT, as the other servers do. Durability is for machines that lose power.
-	launch mariadb mariadbd --no-defaults --gdb --datadir="$dir/mariadb" --socket="$dir/mariadb.sock" --pid-file="$dir/mariadb.pid" \
+	launch mariadb mariadbd --no-defaults --gdb --datadir="$dir/mariadb" --socket="$dir/mariadb.sock" --pid-file="$dir/mariadb.pid" --tmpdir="$dir/mariadb-tmp" \
 		--port="${ports[mariadb]}" --bind-address=127.0.0.1 --skip-name-resolve --skip-log-bin \
 		--character-set-server=utf8mb4 --max-connections=500 \
 		--innodb-flush-log-at-trx-commit=0 --innodb-flush-method=nosync --innodb-doublewrite=0 \
