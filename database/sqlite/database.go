@@ -64,7 +64,7 @@ func (d *db) ensure() error {
 	if !d.create || !d.absent() {
 		return nil
 	}
-	pool, err := sql.Open("sqlite", fileURI(d.path, "rwc", nil))
+	pool, err := sql.Open(clientName, fileURI(d.path, "rwc", nil))
 	if err != nil {
 		return err
 	}

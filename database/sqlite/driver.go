@@ -73,6 +73,9 @@ func init() {
 	database.Register("sqlite3", driver{})
 }
 
+// clientName is what the client is called in database/sql. Tests put another in its place that counts what is sent.
+var clientName = "sqlite"
+
 type driver struct{}
 
 // Open opens the database that a URL names; the package's comment says how.
@@ -92,7 +95,7 @@ func (driver) Open(ctx context.Context, url string, opts database.Options) (data
 		}
 		d.create = t.create
 	}
-	if d.pool, err = sql.Open("sqlite", t.dsn(d.path)); err != nil {
+	if d.pool, err = sql.Open(clientName, t.dsn(d.path)); err != nil {
 		return nil, &database.ConnectError{Target: d.target(), Err: err}
 	}
 	if t.memory { // each connection would be a database of its own

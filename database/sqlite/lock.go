@@ -177,7 +177,7 @@ func sideTaken(path string) (bool, error) {
 
 func openSide(path, mode string) (*side, error) {
 	params := url.Values{"_pragma": {"journal_mode(memory)"}} // no third file
-	pool, err := sql.Open("sqlite", fileURI(path, mode, params))
+	pool, err := sql.Open(clientName, fileURI(path, mode, params))
 	if err != nil {
 		return nil, err
 	}

@@ -31,6 +31,7 @@ func TestMain(m *testing.M) {
 
 var roles = map[string]func(url string) error{
 	"apply": applyFive,
+	"fall":  fall,
 	"hold a batch": func(url string) error {
 		db, err := database.Open(bg, url, database.Options{App: "holder"})
 		if err != nil {
@@ -222,7 +223,7 @@ func TestKilledInARun(t *testing.T) {
 	}
 }
 
-func sideFiles(t *testing.T, path string) []string {
+func sideFiles(t testing.TB, path string) []string {
 	t.Helper()
 	files, err := filepath.Glob(path + "-whimbrel*")
 	must(t, err)
