@@ -352,22 +352,28 @@ func (x *runner) stopped(ctx context.Context, st sqltext.Statement, err error) e
 	if x.journal == nil || errors.As(err, &unknown) { // the journal may have gone on without our knowing
 		return err
 	}
+	j := *x.journal
+	j.Error = whyStopped(err)
+	var failed *database.StatementError
+	if errors.As(err, &failed) && ctx.Err() == nil && j.Begun != "" && x.tidied(ctx, st, j.Before) {
+		j.Begun, j.Before = "", ""
+	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 	defer cancel()
 	if x.open { // it has failed or was cancelled, and nothing of it stands
 		_ = x.r.Exec(last, x.step.Script, sqltext.Statement{Raw: "ROLLBACK", Text: "ROLLBACK", Pos: st.Pos, Start: st.Pos, Index: st.Index, Tx: sqltext.TxRollback}, nil, nil)
 	}
-	j := *x.journal
-	j.Error = whyStopped(err)
-	var failed *database.StatementError
-	if errors.As(err, &failed) && ctx.Err() == nil && j.Begun != "" {
-		o, oerr := x.r.Outcome(ctx, st, j.Before, x.opts)
-		if oerr == nil && o.Verdict == database.NotHappened && x.repair(ctx, st, o) == nil {
-			j.Begun, j.Before = "", ""
-		}
-	}
 	_ = x.write(last, j) // if it fails, what the journal said before is true, too
 	return err
+}
+
+// tidied reports whether a statement that failed has not happened, and what it left behind is gone. It waits for others
+// no longer than for the lock: whoever goes on can do it as well.
+func (x *runner) tidied(ctx context.Context, st sqltext.Statement, before string) bool {
+	ctx, cancel := context.WithTimeout(ctx, max(x.opts.Timeout, lastWords))
+	defer cancel()
+	o, err := x.r.Outcome(ctx, st, before, x.opts)
+	return err == nil && o.Verdict == database.NotHappened && x.repair(ctx, st, o) == nil
 }
 
 // whyStopped is what the journal says of an error.
