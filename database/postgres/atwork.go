@@ -58,10 +58,20 @@ func (r *run) untilDone(ctx context.Context, st sqltext.Statement, was *before, 
 // untilFree waits, as long as it takes, until nobody else works on a table. Who waited for that in the server would have a snapshot, for
 // which a CREATE INDEX CONCURRENTLY of the other waits in turn.
 func (r *run) untilFree(ctx context.Context, table int64) error {
-	return r.db.poll(ctx, r.worker, r.set, database.LockOptions{Timeout: math.MaxInt64, Waiting: r.blocked}, func(ctx context.Context) (bool, database.Holder, error) {
+	return r.db.poll(ctx, r.worker, r.set, database.LockOptions{Timeout: math.MaxInt64, Waiting: r.tell}, func(ctx context.Context) (bool, database.Holder, error) {
 		h, found, err := r.another(ctx, worksOn("$1::oid"), number(table))
 		return !found, h, err
 	})
+}
+
+// tell says for whom the statement that runs waits, once in a while.
+func (r *run) tell(h database.Holder) {
+	r.telling.Lock()
+	defer r.telling.Unlock()
+	if r.blocked != nil && time.Since(r.told) >= told {
+		r.told = time.Now()
+		r.blocked(h)
+	}
 }
 
 // another finds another process of the database.
@@ -80,10 +90,10 @@ func (r *run) another(ctx context.Context, where string, args ...arg) (h databas
 	return h, found, err
 }
 
-// firstLook is when it is looked for the first time whether a statement waits for somebody, and then every nextLook.
+// It is looked for once in a look whether a statement waits for somebody, and told no more often than once in a told.
 const (
-	firstLook = time.Second
-	nextLook  = time.Second
+	look = time.Second
+	told = look - look/10
 )
 
 // tellBlocked tells, until the function that it returns is called, whom a statement waits for. It asks on a connection of its own,
@@ -97,11 +107,11 @@ func (r *run) tellBlocked(st sqltext.Statement) (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for pause := firstLook; ; pause = nextLook {
+		for {
 			select {
 			case <-ctx.Done():
 				return
-			case <-time.After(pause):
+			case <-time.After(look):
 			}
 			if r.eye == nil || r.eye.broken() {
 				var err error
@@ -111,7 +121,7 @@ func (r *run) tellBlocked(st sqltext.Statement) (stop func()) {
 				}
 			}
 			if h, found, err := r.blocker(ctx, st); err == nil && found {
-				r.blocked(h)
+				r.tell(h)
 			}
 		}
 	}()

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -61,6 +62,8 @@ type run struct {
 	timed   *migration.Script // whose timeouts are set
 	at      process           // the worker's, not known for a pooled one
 	blocked func(database.Holder)
+	telling sync.Mutex
+	told    time.Time         // when blocked was called last
 	eye     *conn             // sees whom a statement waits for; nil as long as none has waited
 	token   string            // with which the journal was claimed; "" before
 	journal *database.Journal // as it was written last

@@ -1,0 +1,241 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/postgres"
+	"github.com/whimbrel-db/whimbrel/internal/testdb"
+)
+
+// What the server still does for a client that was killed can't commit once another process has
+// taken over: neither the statement nor its mark. Before PostgreSQL 14 a server doesn't notice that its client is gone.
+func TestOrphanIsFenced(t *testing.T) {
+	for _, m := range testdb.PostgresMajors(t) {
+		if m.Major != 13 {
+			continue
+		}
+		t.Run(fmt.Sprint(m.Major), func(t *testing.T) {
+			t.Parallel()
+			url := m.New(t)
+			c := connect(t, url)
+			do(t, c, "CREATE TABLE t (x int); SELECT pg_advisory_lock(1)")
+			scripts := []string{"VACUUM t; WITH wait AS (SELECT pg_advisory_xact_lock_shared(1)) INSERT INTO t SELECT 1 FROM wait"}
+			p := start(t, job{URL: url, Sets: map[string][]string{"s": scripts}})
+			p.begin()
+			becomesStuck(t, c)
+			p.kill()
+
+			db := open(t, url)
+			r := guard(t, db, "s") // it has taken over, and the orphan is still there
+			equal(t, "what still runs", stuck(t, c), true)
+			do(t, c, "SELECT pg_advisory_unlock(1)")
+			eventually(t, "the orphan comes to its end", func() bool { return !stuck(t, c) })
+			must(t, r.Close(background(t)))
+			equal(t, "the number of rows", value(t, c, "SELECT count(*) FROM t"), "0")
+			st, err := db.State(background(t), "s")
+			must(t, err)
+			equal(t, "the number of statements that stand", st.Interrupted.Done, 1)
+			_, err = up(t, db, setOf(t, "s", scripts...))
+			must(t, err)
+			equal(t, "the number of rows", value(t, c, "SELECT count(*) FROM t"), "1")
+		})
+	}
+}
+
+// interrupted are scripts whose second statement hangs, each in its own way.
+var interrupted = map[string]string{
+	"in a transaction":                        "SELECT pg_sleep(CASE WHEN to_regclass('public.go_on') IS NULL THEN 300 ELSE 0 END)",
+	"in a transaction of the script's own":    "BEGIN; SELECT pg_sleep(CASE WHEN to_regclass('public.go_on') IS NULL THEN 300 ELSE 0 END); COMMIT",
+	"that commits by itself":                  "CREATE INDEX CONCURRENTLY ON slow (sleeps(x))",
+	"COPY":                                    "COPY slow FROM stdin;\n7\n8\n\\.\n",
+	"that waits for a lock":                   "SELECT pg_advisory_xact_lock(1)",
+	"that waits for a lock, and concurrently": "VACUUM FULL locked",
+}
+
+const interruptedBefore = `CREATE TABLE slow AS SELECT 1 AS x; CREATE TABLE locked (x int);
+CREATE FUNCTION sleeps(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN IF to_regclass('public.go_on') IS NULL THEN PERFORM pg_sleep(300); END IF; RETURN 1; END $$;
+CREATE FUNCTION sleeps() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM sleeps(1); RETURN NEW; END $$;
+CREATE TRIGGER sleeps BEFORE INSERT ON slow FOR EACH ROW EXECUTE FUNCTION sleeps()`
+
+// busy reports whether anything of a migration still runs, or waits.
+func busy(t testing.TB, url string) bool {
+	t.Helper()
+	return value(t, connect(t, url), "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND (wait_event IN ('PgSleep', 'advisory') OR wait_event_type = 'Lock')") != "0"
+}
+
+// Ctrl-C, during every kind of statement: it is cancelled on the server, why it stopped is in the journal, nothing is locked, and
+// the next attempt goes on where this one stopped.
+func TestCancelledRun(t *testing.T) {
+	for name, sql := range interrupted {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := testdb.Postgres(t)
+			c := connect(t, url)
+			do(t, c, interruptedBefore)
+			release := block(t, url, "LOCK TABLE locked; SELECT pg_advisory_xact_lock(1)")
+			db := open(t, url)
+			set := setOf(t, "s", "VACUUM slow;\n"+sql+";\nINSERT INTO locked VALUES (1)")
+			if strings.HasPrefix(sql, "COPY") {
+				set = setOf(t, "s", "VACUUM slow;\n"+sql+"INSERT INTO locked VALUES (1)")
+			}
+			ctx, cancel := context.WithCancelCause(background(t))
+			done := make(chan error, 1)
+			go func() {
+				_, err := whimbrel.New(db, set, whimbrel.Options{}).Up(ctx)
+				done <- err
+			}()
+			eventually(t, "it hangs", func() bool { return busy(t, url) })
+			cause := errors.New("somebody pressed a key")
+			cancel(cause)
+			if err := <-done; !errors.Is(err, context.Canceled) || !errors.Is(err, cause) {
+				t.Errorf("the error is %v, want context.Canceled and its cause", err)
+			}
+			equal(t, "what still runs", busy(t, url), false)
+			isFree(t, db, "s")
+			st, err := db.State(background(t), "s")
+			must(t, err)
+			equal(t, "the number of statements that stand", st.Interrupted.Done, 1)
+			contains(t, "why it stopped", st.Interrupted.Error, "cancelled")
+
+			release.end(t)
+			do(t, c, "CREATE TABLE go_on ()")
+			r, err := up(t, db, set)
+			must(t, err)
+			equal(t, "where it went on", r.Resumed[0].FromStatement, 2)
+			equal(t, "the number of rows at the end", value(t, c, "SELECT count(*) FROM locked"), "1")
+			equal(t, "the number of invalid indexes", value(t, c, invalidIndexes), "0")
+			wantRows := "1"
+			if strings.HasPrefix(sql, "COPY") {
+				wantRows = "3"
+			}
+			equal(t, "the number of rows", value(t, c, "SELECT count(*) FROM slow"), wantRows)
+		})
+	}
+}
+
+// A statement whose connection breaks: why is in the journal, by another connection; and what can be taken away at once is.
+func TestConnectionOfARunBreaks(t *testing.T) {
+	for name, sql := range interrupted {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := testdb.Postgres(t)
+			c := connect(t, url)
+			do(t, c, interruptedBefore)
+			release := block(t, url, "LOCK TABLE locked; SELECT pg_advisory_xact_lock(1)")
+			db := open(t, url)
+			set := setOf(t, "s", "VACUUM slow;\n"+sql+"\n;")
+			if strings.HasPrefix(sql, "COPY") {
+				set = setOf(t, "s", "VACUUM slow;\n"+sql)
+			}
+			done := make(chan error, 1)
+			go func() {
+				_, err := up(t, db, set)
+				done <- err
+			}()
+			eventually(t, "it hangs", func() bool { return busy(t, url) })
+			do(t, c, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND pid <> pg_backend_pid()")
+			equal(t, "Code", as[*database.StatementError](t, <-done).Code, "57P01")
+			st, err := db.State(background(t), "s")
+			must(t, err)
+			equal(t, "the number of statements that stand", st.Interrupted.Done, 1)
+			contains(t, "why it stopped", st.Interrupted.Error, "57P01")
+			equal(t, "what is begun", st.Interrupted.Begun, "")
+			equal(t, "the number of invalid indexes", value(t, c, invalidIndexes), "0")
+			isFree(t, db, "s")
+			release.end(t)
+			do(t, c, "CREATE TABLE go_on ()")
+			_, err = up(t, db, set)
+			must(t, err)
+		})
+	}
+}
+
+// A run whose lock is lost stops: the statement is cancelled on the server, and the next attempt goes on. So it does
+// with a pool of one, and through PgBouncer.
+func TestLockOfARunIsLost(t *testing.T) {
+	for _, way := range []string{"directly", "with a pool of one", "through PgBouncer"} {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			url := testdb.Postgres(t)
+			direct := url
+			if way == "through PgBouncer" {
+				url, direct = testdb.PgBouncer(t)
+			}
+			db := open(t, url)
+			if way == "with a pool of one" {
+				db = postgres.NewPool(newPool(t, url, ofSize(1), func(*pgxpool.Config) {}), database.Options{})
+			}
+			c := connect(t, direct)
+			do(t, c, interruptedBefore)
+			set := setOf(t, "s", "VACUUM slow; CREATE INDEX CONCURRENTLY i ON slow (sleeps(x)); SELECT 1")
+			done := make(chan error, 1)
+			go func() {
+				_, err := up(t, db, set)
+				done <- err
+			}()
+			becomesStuck(t, c)
+			do(t, c, "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())")
+			equal(t, "the set in the error", as[*database.LockLostError](t, <-done).Set, "s")
+			equal(t, "what still runs", stuck(t, c), false)
+			st, err := db.State(background(t), "s")
+			must(t, err)
+			equal(t, "the number of statements that stand", st.Interrupted.Done, 1)
+			contains(t, "what is begun", st.Interrupted.Begun, "CREATE INDEX")
+
+			do(t, c, "CREATE TABLE go_on ()")
+			r, err := up(t, db, set)
+			must(t, err)
+			equal(t, "where it went on", r.Resumed[0].FromStatement, 2)
+			equal(t, "the number of invalid indexes", value(t, c, invalidIndexes), "0")
+			equal(t, "the applied versions", versions(t, db, "s"), "[1]")
+		})
+	}
+}
+
+// While one process builds an index and waits for somebody, ten others wait for it: nobody is in a deadlock, and all end well.
+func TestProcessesWaitWhileAnIndexIsBuilt(t *testing.T) {
+	for name, through := range map[string]bool{"directly": false, "through PgBouncer": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := testdb.Postgres(t)
+			direct := url
+			if through {
+				url, direct = testdb.PgBouncer(t)
+			}
+			c := connect(t, direct)
+			do(t, c, "CREATE TABLE t (x int)")
+			release := block(t, direct, "INSERT INTO t VALUES (1)")
+			j := job{URL: url, Sets: map[string][]string{"s": {"CREATE INDEX CONCURRENTLY i ON t (x); CREATE UNIQUE INDEX CONCURRENTLY ON t (x); REINDEX TABLE CONCURRENTLY t", "CREATE TABLE u (x int)"}}}
+			processes := []*process{start(t, j)}
+			processes[0].begin()
+			becomesBlocked(t, c)
+			for range 10 {
+				p := start(t, j)
+				p.begin()
+				processes = append(processes, p)
+			}
+			if !through { // which keeps connections of its own
+				eventually(t, "the others are there", func() bool {
+					return value(t, c, "SELECT count(*) >= 12 FROM pg_stat_activity WHERE application_name = 'one of many' AND datname = current_database()") == "true"
+				})
+			}
+			release.end(t)
+			for _, p := range processes {
+				if err := p.wait(); err != nil {
+					t.Error(err)
+				}
+			}
+			equal(t, "the applied versions", versions(t, open(t, direct), "s"), "[1 2]")
+			equal(t, "the number of valid indexes", value(t, c, "SELECT count(*) FROM pg_index WHERE indisvalid AND indrelid = 't'::regclass"), "2")
+			equal(t, "the number of invalid indexes", value(t, c, invalidIndexes), "0")
+		})
+	}
+}
