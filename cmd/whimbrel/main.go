@@ -5,6 +5,7 @@ package main
 import (
 	"os"
 
+	_ "github.com/whimbrel-db/whimbrel/database/mysql"
 	_ "github.com/whimbrel-db/whimbrel/database/postgres"
 	_ "github.com/whimbrel-db/whimbrel/database/sqlite"
 	"github.com/whimbrel-db/whimbrel/internal/cli"

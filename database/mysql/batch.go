@@ -205,7 +205,10 @@ func (b *batch) Commit(ctx context.Context) error {
 	if err := b.mark(under); err != nil {
 		return err
 	}
-	if err := b.h.commit(under); err != nil {
+	if err := b.h.seal(under, b.h.worker); err != nil {
+		return err
+	}
+	if err := b.h.worker.commit(under); err != nil {
 		var known *database.CommitUnknownError
 		if errors.As(err, &known) {
 			return err
@@ -221,8 +224,6 @@ func (b *batch) Commit(ctx context.Context) error {
 	}
 	return nil
 }
-
-func (h *hold) commit(ctx context.Context) error { return h.worker.commit(ctx) }
 
 // commit says COMMIT, which is not cut off when a context is done: who did that couldn't tell whether it has happened.
 func (c *conn) commit(ctx context.Context) error {
@@ -285,7 +286,9 @@ func (b *batch) restart(ctx context.Context) error {
 			return err
 		}
 	}
+	b.h.guard.mu.Lock()
 	b.h.locked = b.h.locked[:1]
+	b.h.guard.mu.Unlock()
 	if b.h.worker.spoiled || b.h.worker.gone {
 		if err := b.h.replaceWorker(ctx); err != nil {
 			return lostLock(set, err)

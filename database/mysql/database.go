@@ -24,7 +24,7 @@ type Database struct {
 	pool   *sql.DB
 	owned  bool           // Close closes the pool
 	config *client.Config // of the pool, where it is known
-	wanted string         // the form of the lock that the URL asks for
+	wanted Lock           // "": as the server is
 	opts   database.Options
 	names  database.TableNames
 	sql    statements
@@ -61,7 +61,14 @@ func newDatabase(opts database.Options) (*Database, error) {
 func (db *Database) Dialect() sqltext.Dialect { return sqltext.MySQL }
 
 // Tables returns the names of Whimbrel's own tables.
-func (db *Database) Tables() []string { return db.names.Lower() }
+func (db *Database) Tables() []string {
+	return append(db.names.Lower(), strings.ToLower(leaseName(db.names)))
+}
+
+// leaseName is the name of the table of leases.
+func leaseName(n database.TableNames) string {
+	return strings.TrimSuffix(n.Journal, "journal") + "lease"
+}
 
 // Close cancels what runs, ends what is open, and closes the pool if the driver started it.
 func (db *Database) Close() error {

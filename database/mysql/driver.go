@@ -55,3 +55,15 @@ func New(pool *sql.DB, opts database.Options) (database.Database, error) {
 	db.pool = pool
 	return db, nil
 }
+
+// NewWithLock is New with a form of the migration lock.
+func NewWithLock(pool *sql.DB, opts database.Options, lock Lock) (database.Database, error) {
+	if err := checkLock(lock); err != nil {
+		return nil, err
+	}
+	d, err := New(pool, opts)
+	if err == nil {
+		d.(*Database).wanted = lock
+	}
+	return d, err
+}

@@ -65,7 +65,9 @@ func (db *Database) hold(ctx context.Context, set string, opts database.LockOpti
 func (h *hold) take(ctx context.Context, set string, opts database.LockOptions) error {
 	err := h.db.take(ctx, h.guard, set, opts)
 	if err == nil {
+		h.guard.mu.Lock() // which the watch holds while it reads the list
 		h.locked = append(h.locked, set)
+		h.guard.mu.Unlock()
 	}
 	return err
 }
@@ -74,15 +76,15 @@ func (h *hold) take(ctx context.Context, set string, opts database.LockOptions) 
 func (h *hold) begin(ctx context.Context, statements []string) error {
 	ctx, stop := h.under(ctx)
 	defer stop()
-	for range 4 {
+	for try := range 4 {
 		err := h.readHead(ctx, statements)
-		if err == nil {
+		if missingTable(err) || err == nil && h.head.own == 0 && try == 0 { // one who was killed may have made some of them
+			err = h.db.ensureTables(ctx, h.guard, h.set == migration.ReservedSet)
+		} else if err == nil {
 			again := false
 			if again, err = h.register(ctx); err == nil && !again {
 				return h.head.check()
 			}
-		} else if missingTable(err) {
-			err = h.db.ensureTables(ctx, h.guard, h.set == migration.ReservedSet)
 		}
 		if err != nil {
 			return err
@@ -195,14 +197,29 @@ func (h *hold) check(ctx context.Context) error {
 	defer cancel()
 	h.guard.mu.Lock()
 	defer h.guard.mu.Unlock()
-	var held bool
-	err := h.guard.c.QueryRowContext(ctx, "SELECT "+h.guard.form.fence(h.guard, h.set)).Scan(&held)
-	if err == nil && !held {
-		err = errNotHeld
+	for _, set := range h.locked {
+		if err := h.guard.form.beat(ctx, h.guard, set); err != nil {
+			h.guard.c.gone = h.guard.c.gone || broken(err) || ctx.Err() != nil
+			return &database.LockLostError{Set: set, Err: err}
+		}
 	}
-	if err != nil {
-		h.guard.c.gone = h.guard.c.gone || broken(err) || ctx.Err() != nil
-		return &database.LockLostError{Set: h.set, Err: err}
+	return nil
+}
+
+// seal is what comes last in a transaction: with it, it can't be committed any more when the lock is lost.
+func (h *hold) seal(ctx context.Context, c *conn) error {
+	for _, set := range h.locked {
+		statement := h.guard.form.seal(set)
+		if statement == "" {
+			continue
+		}
+		res, err := c.exec(ctx, statement)
+		if err != nil {
+			return ownError("looking whether the migration lock is still held", err)
+		}
+		if n, err := res.RowsAffected(); err != nil || n != 1 {
+			return &database.LockLostError{Set: set, Err: errNotHeld}
+		}
 	}
 	return nil
 }

@@ -25,10 +25,16 @@ const (
 // beat is how often a guard is asked whether it still holds the lock.
 const beat = 2 * time.Second
 
-// The forms of the lock.
+// Lock is a form of the migration lock. Everybody who migrates a database must use the same; the zero Lock leaves the choice
+// to the server: a lease in a Galera cluster, else advisory.
+type Lock string
+
 const (
-	lockAdvisory = "advisory" // GET_LOCK
-	lockLease    = "lease"    // a row, for servers of which each has its own GET_LOCK
+	// LockAdvisory is GET_LOCK, which the server lets go of when a client is gone.
+	LockAdvisory Lock = "advisory"
+	// LockLease is a row in a table, for servers of which each has its own GET_LOCK. When a client is gone it is
+	// free after 20 seconds. The servers' clocks must agree to a few seconds.
+	LockLease Lock = "lease"
 )
 
 // form is how the lock of a set is held. Its methods are called by whoever has the guard.
@@ -38,8 +44,12 @@ type form interface {
 	// mark is an SQL expression for the worker to evaluate once when it begins; it is 1 unless somebody else
 	// works under the lock.
 	mark(set string) string
+	// beat returns an error when the lock is not the guard's any more.
+	beat(ctx context.Context, g *guard, set string) error
 	// fence is an SQL condition that holds as long as the lock is the guard's.
 	fence(g *guard, set string) string
+	// seal is a statement that comes last in a transaction, and changes one row unless the lock is lost; "" for none.
+	seal(set string) string
 	// free lets go of what the worker has, and then of the lock.
 	free(ctx context.Context, g *guard, worker *conn, set string) error
 	// holders returns who holds the locks of the sets.
@@ -108,6 +118,9 @@ func (db *Database) newGuard(ctx context.Context) (*guard, error) {
 
 // formOf chooses the form of the lock.
 func (db *Database) formOf(f *facts, names lockNames) form {
+	if db.wanted == LockLease || db.wanted == "" && f.cluster {
+		return db.newLease(names)
+	}
 	return advisory{db: db, names: names, perf: f.perf}
 }
 
@@ -213,6 +226,17 @@ func (a advisory) mark(set string) string { return "GET_LOCK(" + literal(a.names
 
 func (a advisory) fence(g *guard, set string) string {
 	return "IS_USED_LOCK(" + literal(a.names.guards(set)) + ") <=> " + number64(g.id)
+}
+
+func (a advisory) seal(string) string { return "" }
+
+func (a advisory) beat(ctx context.Context, g *guard, set string) error {
+	var held bool
+	err := g.c.QueryRowContext(ctx, "SELECT "+a.fence(g, set)).Scan(&held)
+	if err == nil && !held {
+		err = errNotHeld
+	}
+	return err
 }
 
 // free lets go of the worker's lock first: who finds the guard's free must not take the worker for an orphan.

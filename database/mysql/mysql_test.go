@@ -46,6 +46,19 @@ func TestContract(t *testing.T) {
 	databasetest.Run(t, func(t *testing.T) databasetest.Target { return target(t, testdb.MariaDB(t), fromURL) })
 }
 
+// withLease asks for the lock of clusters.
+func withLease(_ *testing.T, url string, opts database.Options) (database.Database, error) {
+	return database.Open(context.Background(), url+"?lock=lease", opts)
+}
+
+func TestContractWithALease(t *testing.T) {
+	databasetest.Run(t, func(t *testing.T) databasetest.Target {
+		target := target(t, testdb.MariaDB(t), withLease)
+		target.Holders = true
+		return target
+	})
+}
+
 func TestContractOfAPool(t *testing.T) {
 	databasetest.Run(t, func(t *testing.T) databasetest.Target { return target(t, testdb.MariaDB(t), fromPool) })
 }

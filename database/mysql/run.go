@@ -89,15 +89,38 @@ func (r *run) Journal(ctx context.Context, j *database.Journal) error {
 		if r.own {
 			return errOwnTransaction
 		}
-		if j == nil {
-			err := r.h.endRun(ctx, c)
-			r.h.hasRow = r.h.hasRow && err != nil
-			return err
+		err := r.h.sealed(ctx, c, func() error {
+			if j == nil {
+				return r.h.endRun(ctx, c)
+			}
+			return r.h.putJournal(ctx, c, j)
+		})
+		if err == nil {
+			r.h.hasRow = j != nil
 		}
-		err := r.h.putJournal(ctx, c, j)
-		r.h.hasRow = r.h.hasRow || err == nil
 		return err
 	})
+}
+
+// sealed does one write on the guard: in a transaction, where that is what the lock asks for.
+func (h *hold) sealed(ctx context.Context, c *conn, write func() error) error {
+	if h.guard.form.seal(h.set) == "" {
+		return write()
+	}
+	_, err := c.exec(ctx, startTransaction)
+	if err == nil {
+		err = write()
+	}
+	if err == nil {
+		err = h.seal(ctx, c)
+	}
+	if err == nil {
+		err = c.commit(ctx)
+	}
+	if err != nil {
+		c.quietly("ROLLBACK")
+	}
+	return err
 }
 
 // Exec executes one statement by itself.
@@ -140,7 +163,10 @@ func (r *run) transact(ctx context.Context, s *migration.Script, st sqltext.Stat
 		err = r.h.putJournal(ctx, r.h.worker, done)
 	}
 	if err == nil {
-		err = r.h.commit(ctx)
+		err = r.h.seal(ctx, r.h.worker)
+	}
+	if err == nil {
+		err = r.h.worker.commit(ctx)
 	}
 	r.own = false
 	if err == nil {
@@ -211,6 +237,9 @@ func (r *run) Record(ctx context.Context, events ...database.Event) (recorded []
 		}
 		if err == nil && ended {
 			err = r.h.endRun(ctx, c)
+		}
+		if err == nil {
+			err = r.h.seal(ctx, c)
 		}
 		if err == nil {
 			err = c.commit(ctx)

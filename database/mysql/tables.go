@@ -88,6 +88,7 @@ const headColumns = `(SELECT max(id) FROM {history} WHERE set_name = ?), (SELECT
 func newStatements(n database.TableNames) statements {
 	fill := strings.NewReplacer(
 		"{history}", quote(n.History), "{settings}", quote(n.Settings), "{metadata}", quote(n.Metadata), "{journal}", quote(n.Journal),
+		"{lease}", quote(leaseName(n)),
 		"{own}", "'"+migration.ReservedSet+"'",
 	).Replace
 	return statements{fill: fill, head: fill(headColumns), state: fill(stateQuery)}
@@ -124,10 +125,8 @@ func (db *Database) ensureTables(ctx context.Context, g *guard, held bool) error
 	g.mu.Lock() // and unlock before it is let go of
 	defer g.mu.Unlock()
 	start := time.Now()
-	for _, text := range ddl {
-		if err := db.createTable(ctx, g.c, text); err != nil {
-			return err
-		}
+	if err := db.createTables(ctx, g.c); err != nil {
+		return err
 	}
 	var there bool
 	if err := g.c.row(ctx, db.sql.fill(`SELECT EXISTS (SELECT 1 FROM {history} WHERE set_name = {own})`), nil, &there); err != nil || there {
@@ -149,17 +148,23 @@ func (db *Database) ensureTables(ctx context.Context, g *guard, held bool) error
 	return err
 }
 
-func (db *Database) createTable(ctx context.Context, c *conn, text string) error {
+func (db *Database) createTables(ctx context.Context, c *conn) error {
 	f, err := db.learn(ctx, c)
 	if err != nil {
 		return err
 	}
-	_, err = c.exec(ctx, strings.ReplaceAll(db.sql.fill(text), "{collation}", f.collation()))
-	switch number(err) {
-	case 1142, 1044, 1227:
-		return fmt.Errorf("can't create Whimbrel's tables: %w; or let another user make the first migration, and grant SELECT, INSERT, UPDATE and DELETE on the tables", ownError("creating them", err))
+	for _, text := range append([]string{leaseTable}, ddl...) {
+		_, err := c.exec(ctx, strings.ReplaceAll(db.sql.fill(text), "{collation}", f.collation()))
+		err = ownError("creating Whimbrel's tables", err)
+		switch number(err) {
+		case 1142, 1044, 1227:
+			return fmt.Errorf("%w; or let another user make the first migration, and grant SELECT, INSERT, UPDATE and DELETE on the tables", err)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return ownError("creating Whimbrel's tables", err)
+	return nil
 }
 
 const (

@@ -27,7 +27,7 @@ const maxPacket = 1 << 30
 // target is what a URL says.
 type target struct {
 	config *client.Config
-	lock   string // "", lockAdvisory or lockLease
+	lock   Lock
 }
 
 // params are the parameters that a URL can have.
@@ -60,11 +60,8 @@ var params = map[string]func(t *target, value string) error{
 		return nil
 	},
 	"lock": func(t *target, value string) error {
-		if value != lockAdvisory && value != lockLease {
-			return fmt.Errorf("lock=%s: want %s or %s", value, lockAdvisory, lockLease)
-		}
-		t.lock = value
-		return nil
+		t.lock = Lock(value)
+		return checkLock(t.lock)
 	},
 	"tls": nil, "tls-ca": nil, "tls-cert": nil, "tls-key": nil, // read together
 }
@@ -128,6 +125,13 @@ func parse(raw string) (*target, error) {
 		return fail("%v", err)
 	}
 	return t, nil
+}
+
+func checkLock(l Lock) error {
+	if l != LockAdvisory && l != LockLease && l != "" {
+		return fmt.Errorf("lock=%s: want %s or %s", l, LockAdvisory, LockLease)
+	}
+	return nil
 }
 
 func newConfig() *client.Config {

@@ -1,0 +1,157 @@
+package mysql
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+)
+
+// leaseSeconds is how long a lease holds that nobody renews: longer than the nodes of a cluster wait for one that is gone.
+var leaseSeconds = "20"
+
+// leaseTable has a row for each set: whose it is, and until when. owner is random, and another each time.
+const leaseTable = `CREATE TABLE IF NOT EXISTS {lease} (
+	lock_name varchar(64) NOT NULL,
+	set_name varchar(255) NOT NULL,
+	owner varchar(64) NOT NULL,
+	taken bigint NOT NULL,
+	sealed bigint NOT NULL,
+	since datetime(6) NOT NULL,
+	until datetime(6) NOT NULL,
+	db_user text NOT NULL,
+	host text NOT NULL,
+	app text NOT NULL,
+	pid bigint NOT NULL,
+	PRIMARY KEY (lock_name)
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE {collation}`
+
+// lease is the lock where each server of a cluster has its own GET_LOCK: a row that is taken by compare-and-set, by the
+// server's clock, and renewed until it is given back. Whoever took it over from one that was not renewed in time is safe
+// from that one: what this would still commit writes to the row, too, and that fails.
+type lease struct {
+	db    *Database
+	names lockNames
+	owner string
+}
+
+func (db *Database) newLease(names lockNames) *lease {
+	return &lease{db: db, names: names, owner: rand.Text()}
+}
+
+func (l *lease) row(set string) string {
+	return "lock_name = " + literal(l.names.hash(set)) + " AND owner = " + literal(l.owner)
+}
+
+func (l *lease) take(ctx context.Context, g *guard, set string) (bool, database.Holder, error) {
+	got, err := l.set(ctx, g.c, set)
+	if missingTable(err) {
+		// It is needed before there is a lock under which to make it; made twice at once, it is there once.
+		err = l.db.createTables(ctx, g.c)
+		if err == nil {
+			got, err = l.set(ctx, g.c, set)
+		}
+	}
+	if err != nil || got {
+		return got, database.Holder{}, ownError("taking the migration lock", err)
+	}
+	all, err := l.holders(ctx, g.c, []string{set})
+	for _, h := range all {
+		return false, h, err
+	}
+	return false, database.Holder{}, err
+}
+
+// set takes the row, if it is nobody's.
+func (l *lease) set(ctx context.Context, c *conn, set string) (bool, error) {
+	values := "owner = " + literal(l.owner) + ", taken = taken + 1, since = UTC_TIMESTAMP(6), until = UTC_TIMESTAMP(6) + INTERVAL " + leaseSeconds +
+		" SECOND, db_user = " + userSQL + ", host = ?, app = ?, pid = ?"
+	args := []any{l.db.host, l.db.opts.App, os.Getpid()}
+	res, err := c.exec(ctx, l.db.sql.fill("UPDATE {lease} SET "+values+" WHERE lock_name = "+literal(l.names.hash(set))+" AND until < UTC_TIMESTAMP(6)"), args...)
+	if got, err := one(res, err); got || err != nil {
+		return got, err
+	}
+	res, err = c.exec(ctx, l.db.sql.fill(`INSERT INTO {lease} (lock_name, set_name, owner, taken, sealed, since, until, db_user, host, app, pid)
+SELECT `+literal(l.names.hash(set))+`, ?, `+literal(l.owner)+`, 1, 0, UTC_TIMESTAMP(6), UTC_TIMESTAMP(6) + INTERVAL `+leaseSeconds+` SECOND, `+userSQL+`, ?, ?, ? FROM DUAL
+WHERE NOT EXISTS (SELECT 1 FROM {lease} WHERE lock_name = `+literal(l.names.hash(set))+`)`), append([]any{set}, args...)...)
+	return one(res, err)
+}
+
+// one reports whether just one row was changed. Who conflicts with somebody else has changed none.
+func one(res sql.Result, err error) (bool, error) {
+	switch number(err) {
+	case erDeadlock, erDupEntry, erLockWait:
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	n, err := res.RowsAffected()
+	return n == 1, err
+}
+
+// beat renews the lease: also one that has run out, as long as nobody else has taken it.
+func (l *lease) beat(ctx context.Context, g *guard, set string) error {
+	for {
+		var got bool
+		res, err := g.c.ExecContext(ctx, l.db.sql.fill("UPDATE {lease} SET until = UTC_TIMESTAMP(6) + INTERVAL "+leaseSeconds+" SECOND WHERE "+l.row(set)))
+		if number(err) == erDeadlock || number(err) == erLockWait {
+			continue // until ctx is done
+		}
+		if got, err = one(res, err); err == nil && !got {
+			err = errNotHeld
+		}
+		return err
+	}
+}
+
+func (l *lease) mark(string) string { return "1" }
+
+// fence always holds: to read the row would keep it from being renewed until the transaction ends. See seal.
+func (l *lease) fence(*guard, string) string { return "1 = 1" }
+
+// seal writes to the row: in a cluster it is by what they write that transactions get to know of one another.
+func (l *lease) seal(set string) string {
+	return l.db.sql.fill("UPDATE {lease} SET sealed = sealed + 1 WHERE " + l.row(set))
+}
+
+func (l *lease) free(ctx context.Context, g *guard, _ *conn, set string) error {
+	query := l.db.sql.fill("UPDATE {lease} SET until = '1970-01-01' WHERE " + l.row(set))
+	for {
+		err := g.exec(ctx, query)
+		if err != nil && number(err) == 0 { // the guard's connection is broken, and the row is still ours
+			_, err = l.db.pool.ExecContext(ctx, query)
+		}
+		if number(err) != erDeadlock && number(err) != erLockWait {
+			return err
+		}
+	}
+}
+
+func (l *lease) holders(ctx context.Context, c *conn, sets []string) (map[string]database.Holder, error) {
+	names := make([]string, len(sets))
+	for i, set := range sets {
+		names[i] = literal(l.names.hash(set))
+	}
+	found := map[string]database.Holder{}
+	if len(sets) == 0 {
+		return found, nil
+	}
+	err := c.each(ctx, l.db.sql.fill("SELECT owner, pid, db_user, host, app, CAST(since AS char(26)) FROM {lease} WHERE until > UTC_TIMESTAMP(6) AND lock_name IN ("+strings.Join(names, ", ")+")"), nil,
+		func(scan func(...any) error) error {
+			var owner, since string
+			var h database.Holder
+			err := scan(&owner, &h.PID, &h.User, &h.Host, &h.App, &since)
+			if err == nil {
+				h.Since, err = parseTime(since)
+			}
+			h.Since = h.Since.Truncate(time.Second)
+			found[owner] = h
+			return err
+		})
+	return found, ownError("looking who holds a migration lock", err)
+}
