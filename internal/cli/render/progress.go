@@ -67,8 +67,11 @@ func (p *Printer) say(s whimbrel.Step, words string) {
 // statementWaiting says for whom a statement waits: in a pipe once for each.
 func (p *Printer) statementWaiting(e whimbrel.StatementWaiting) {
 	what := "a statement"
+	if running := p.progress.running; len(running) == 1 { // before the first of its statements it is a repair
+		what = p.which(running[0])
+	}
 	if st := p.progress.statement; st.SQL != "" {
-		what = fmt.Sprintf("%s, statement %d of %d,", strings.TrimSpace(p.digits.Step(st.Step.Version)+" "+clean(st.Step.Name)), st.Index+1, st.Of)
+		what = fmt.Sprintf("%s, %s,", p.which(st.Step), statementOf(st.Index+1, st.Of))
 	}
 	words := what + " waits for somebody else's transaction"
 	holder := e.Holder
