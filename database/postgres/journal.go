@@ -37,6 +37,21 @@ func (r *run) claimQuery() query {
 	}
 }
 
+// reclaimQuery changes the token, as long as nobody else has done so.
+func (r *run) reclaimQuery(done *bool) query {
+	old := r.token
+	r.token = rand.Text()
+	return query{
+		sql:  "UPDATE " + r.journalTable() + " AS j SET token = $3 WHERE set_name = $1 AND token = $2 RETURNING CASE WHEN " + isOpen + " THEN pg_catalog.to_json(j)::text END",
+		args: []arg{text(r.set), text(old), text(r.token)},
+		row: func(row *row) (err error) {
+			*done = true
+			r.journal, err = row.journal()
+			return err
+		},
+	}
+}
+
 func (r *run) journalTable() string { return table(r.schema, r.db.names.Journal) }
 
 // journal reads an open run, nil for none.
@@ -151,7 +166,7 @@ func (r *run) Journal(ctx context.Context, j *database.Journal) error {
 	return err
 }
 
-// mend connects the worker anew where its connection is broken. The journal is claimed once more, since the server
+// mend connects the worker anew where its connection is broken. The claim is given another token, since the server
 // may still be at what was sent on the old one: that can't write to the journal any more. What it has
 // written before stands; then it is for the next run to go on.
 func (r *run) mend(ctx context.Context) error {
@@ -164,12 +179,15 @@ func (r *run) mend(ctx context.Context) error {
 	}
 	r.worker.giveBack()
 	r.worker, r.session, r.names, r.timed = c, session{}, nil, nil
-	knew := r.journal
-	if err := r.worker.pipeline(ctx, r.claimQuery(), r.at.read()); err != nil {
+	knew, claimed := r.journal, false
+	if err := r.worker.pipeline(ctx, r.reclaimQuery(&claimed), r.at.read()); err != nil {
 		return err
 	}
 	if r.pooled {
 		r.at = process{}
+	}
+	if !claimed {
+		return database.ErrFenced
 	}
 	if knew == nil != (r.journal == nil) || knew != nil && (knew.Done != r.journal.Done || knew.Begun != r.journal.Begun) {
 		r.token = "" // nothing is written by this run any more
