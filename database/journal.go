@@ -40,6 +40,8 @@ type Journal struct {
 	Host      string    `json:"host"`
 	App       string    `json:"app"`
 	PID       int64     `json:"pid"`
+	// Held says that somebody has the set's lock, and is at work now, where the database can tell. Only State fills it in.
+	Held bool `json:"-"`
 }
 
 // Open reports whether something of the run has happened, or may have.

@@ -75,8 +75,9 @@ func (c *check) isLeft(from any, set string, want *database.Journal) {
 	c.isOpen(from, set, want)
 }
 
-// sameJournal compares journals, whatever the zones of their times are.
+// sameJournal compares journals, whatever the zones of their times are, and whoever is at work.
 func sameJournal(a, b database.Journal) bool {
+	a.Held = b.Held
 	same := a.StartedAt.Equal(b.StartedAt) && a.UpdatedAt.Equal(b.UpdatedAt)
 	a.StartedAt, a.UpdatedAt, b.StartedAt, b.UpdatedAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	return same && a == b

@@ -60,6 +60,7 @@ func (t *Target) state(own tables, set string, more []database.Event) *database.
 	}
 	if j, ok := l.journals[set]; ok && j.Open() && !ends(more, &j) {
 		st.Interrupted = &j
+		st.Interrupted.Held = t.locks[lockKey{own, set}] != nil
 	}
 	var stored []database.StoredSetting
 	for _, s := range l.settings {

@@ -279,7 +279,8 @@ func (db *Database) stateQuery(schema, set string, r *stateReader) query {
 FROM ` + table(schema, db.names.History) + ` WHERE set_name IN ($1, '` + migration.ReservedSet + `')
 UNION ALL SELECT NULL, NULL, NULL, name, value, reason, changed_by, NULL, changed_at, (extract(epoch FROM until) * 1000000)::bigint
 FROM ` + table(schema, db.names.Settings) + ` WHERE until IS NULL OR until > pg_catalog.clock_timestamp()
-UNION ALL SELECT NULL, true, NULL, pg_catalog.to_json(j)::text, NULL, NULL, NULL, NULL, NULL, NULL
+UNION ALL SELECT NULL, true, NULL, pg_catalog.to_json(j)::text, NULL, NULL, NULL, EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.locktype = 'advisory' AND l.granted
+	AND l.mode = 'ExclusiveLock' AND l.objsubid = 1 AND l.classid::bigint << 32 | l.objid::bigint = j.lock_key), NULL, NULL
 FROM ` + table(schema, db.names.Journal) + ` j WHERE set_name = $1 AND ` + isOpen + `
 ORDER BY 1`,
 		args:    []arg{text(set)},
@@ -349,7 +350,10 @@ func (r *stateReader) setting(row *row) error {
 
 func (r *stateReader) journal(row *row) (err error) {
 	row.next = 3
-	r.open, err = row.journal()
+	if r.open, err = row.journal(); err == nil {
+		row.next = 7
+		r.open.Held = row.boolean()
+	}
 	return err
 }
 

@@ -28,8 +28,8 @@ const isOpen = `(done > 0 OR begun <> '')`
 func (r *run) claimQuery() query {
 	r.token = rand.Text()
 	return query{
-		sql:  "INSERT INTO " + r.journalTable() + " AS j (set_name, token) VALUES ($1, $2) ON CONFLICT (set_name) DO UPDATE SET token = excluded.token RETURNING CASE WHEN " + isOpen + " THEN pg_catalog.to_json(j)::text END",
-		args: []arg{text(r.set), text(r.token)},
+		sql:  "INSERT INTO " + r.journalTable() + " AS j (set_name, token, lock_key) VALUES ($3, $4, " + lockKey + ") ON CONFLICT (set_name) DO UPDATE SET token = excluded.token, lock_key = excluded.lock_key RETURNING CASE WHEN " + isOpen + " THEN pg_catalog.to_json(j)::text END",
+		args: []arg{text(r.schema), text(r.db.names.History), text(r.set), text(r.token)},
 		row: func(row *row) (err error) {
 			r.journal, err = row.journal()
 			return err

@@ -239,3 +239,35 @@ func TestProcessesWaitWhileAnIndexIsBuilt(t *testing.T) {
 		})
 	}
 }
+
+// The journal tells whether anybody is at work: a run of this set, in this history.
+func TestJournalIsHeld(t *testing.T) {
+	for name, through := range map[string]bool{"directly": false, "through PgBouncer": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := testdb.Postgres(t)
+			if through {
+				url, _ = testdb.PgBouncer(t)
+			}
+			db := open(t, url)
+			held := func() bool {
+				t.Helper()
+				st, err := open(t, url).State(background(t), "s")
+				must(t, err)
+				return st.Interrupted.Held
+			}
+			r := guard(t, db, "s")
+			must(t, r.Journal(background(t), &database.Journal{Version: 1, Name: "m", Direction: database.Up, Of: 2, Begun: "VACUUM"}))
+			equal(t, "whether it is held in its run", held(), true)
+			must(t, r.Close(background(t)))
+			other := guard(t, db, "other")
+			elsewhere := guard(t, open(t, url, database.Options{HistoryTable: "other_history"}), "s")
+			equal(t, "whether it is held while others are at work", held(), false)
+			must(t, other.Close(background(t)))
+			must(t, elsewhere.Close(background(t)))
+			b := begin(t, open(t, url), "s")
+			equal(t, "whether it is held in a batch", held(), true)
+			must(t, b.Rollback(background(t)))
+		})
+	}
+}

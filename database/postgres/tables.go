@@ -47,6 +47,7 @@ var createTables = []string{
 	`CREATE TABLE %[3]s (
 	set_name text PRIMARY KEY,
 	token text NOT NULL,
+	lock_key bigint NOT NULL,
 	version bigint NOT NULL DEFAULT -1,
 	name text NOT NULL DEFAULT '',
 	direction text NOT NULL DEFAULT '',
