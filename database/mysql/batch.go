@@ -17,18 +17,19 @@ import (
 type batch struct {
 	db *Database
 
-	mu       sync.Mutex // Database.Close may come at any time
-	h        *hold
-	failed   error // the first error of a method, after which only Rollback and Discard help
-	written  bool
-	began    time.Time // by the server's clock: the batch, or the event before
-	last     sqltext.Statement
-	events   []database.Event
-	recorded []database.Event  // what Recorded returns
-	session  *session          // before the first script that may have changed it
-	later    *later            // what Commit does when the transaction is committed
-	open     *database.Journal // the set's open run, once it was looked for
-	over     bool
+	mu        sync.Mutex // Database.Close may come at any time
+	h         *hold
+	failed    error // the first error of a method, after which only Rollback and Discard help
+	written   bool
+	began     time.Time // by the server's clock: the batch, or the event before
+	last      sqltext.Statement
+	events    []database.Event
+	recorded  []database.Event  // what Recorded returns
+	session   *session          // before the first script that may have changed it
+	later     *later            // what Commit does when the transaction is committed
+	open      *database.Journal // the set's open run, once it was looked for
+	committed bool
+	over      bool
 }
 
 // Interrupted says whether a run was open when the lock was taken.
@@ -215,7 +216,7 @@ func (b *batch) Commit(ctx context.Context) error {
 		}
 		return b.commitError(err)
 	}
-	b.recorded = b.events
+	b.recorded, b.committed = b.events, true
 	if n := len(b.events); n > 0 {
 		b.h.head.mine = b.events[n-1].ID
 	}
@@ -341,8 +342,8 @@ func (b *batch) end() {
 		return
 	}
 	b.over = true
-	if !b.h.worker.gone {
-		b.h.worker.quietly("ROLLBACK") // also after COMMIT, where it does nothing
+	if !b.committed && !b.h.worker.gone {
+		b.h.worker.quietly("ROLLBACK")
 	}
 	b.h.free()
 	b.db.over(b)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -98,29 +99,35 @@ func (h *hold) begin(ctx context.Context, statements []string) error {
 	return errors.New("Whimbrel's tables come and go: somebody drops them")
 }
 
-// readHead executes the statements, and marks the worker as one who works under the lock.
+// readHead executes the statements, marks the worker as one who works under the lock, and learns what is to be known.
 func (h *hold) readHead(ctx context.Context, statements []string) error {
-	if err := h.identify(ctx); err != nil {
-		return err
-	}
 	for _, s := range statements {
 		if _, err := h.worker.exec(ctx, s); err != nil {
 			return ownError(s, err)
 		}
 	}
 	var now string
-	var mine, own, tables sql.NullInt64
+	var id int64
+	var marked, mine, own, tables sql.NullInt64
 	var open sql.NullBool
+	mark := "1"
+	if h.worker.id == 0 {
+		mark = h.guard.form.mark(h.set)
+	}
 	local := time.Now()
-	err := h.worker.row(ctx, "SELECT DATABASE(), "+userSQL+", "+nowSQL+", "+h.db.sql.head, []any{h.set, h.set}, &h.database, &h.user, &now, &mine, &own, &tables, &open)
+	err := h.worker.row(ctx, "SELECT CONNECTION_ID(), "+mark+", DATABASE(), "+userSQL+", "+nowSQL+", "+h.db.sql.head, []any{h.set, h.set},
+		&id, &marked, &h.database, &h.user, &now, &mine, &own, &tables, &open)
 	switch {
 	case missingTable(err):
 		return err
 	case number(err) == erBadField:
-		return errors.New("the table " + strconv.Quote(h.db.names.History) + " is not one of Whimbrel's: name another history table")
+		return fmt.Errorf("the table %q is not one of Whimbrel's: name another history table: %w", h.db.names.History, err)
 	case err != nil:
 		return ownError("reading the history", err)
+	case marked.Int64 != 1:
+		return &database.LockLostError{Set: h.set, Err: errNotHeld}
 	}
+	h.worker.id = id
 	h.hasRow, h.interrupted = open.Valid, open.Bool
 	h.head = head{mine: mine.Int64, own: own.Int64, tables: tables.Int64}
 	at, err := parseTime(now)
@@ -130,9 +137,6 @@ func (h *hold) readHead(ctx context.Context, statements []string) error {
 
 // identify learns the worker's number, and marks it.
 func (h *hold) identify(ctx context.Context) error {
-	if h.worker.id != 0 {
-		return nil
-	}
 	var marked sql.NullInt64
 	if err := h.worker.row(ctx, "SELECT CONNECTION_ID(), "+h.guard.form.mark(h.set), nil, &h.worker.id, &marked); err != nil {
 		return ownError("taking the migration lock", err)

@@ -101,19 +101,16 @@ func (db *Database) newGuard(ctx context.Context) (*guard, error) {
 		return nil, err
 	}
 	f, err := db.learn(ctx, c)
-	if err == nil {
-		g := &guard{c: c, names: lockNames{f.database, db.names.History}}
-		if f.fold {
-			g.names = lockNames{strings.ToLower(f.database), strings.ToLower(db.names.History)}
-		}
-		if err = c.row(ctx, "SELECT CONNECTION_ID()", nil, &g.id); err == nil {
-			c.id = g.id
-			g.form = db.formOf(f, g.names)
-			return g, nil
-		}
+	if err != nil {
+		c.giveBack()
+		return nil, err
 	}
-	c.giveBack()
-	return nil, ownError("asking for the connection's number", err)
+	g := &guard{c: c, names: lockNames{f.database, db.names.History}}
+	if f.fold {
+		g.names = lockNames{strings.ToLower(f.database), strings.ToLower(db.names.History)}
+	}
+	g.form = db.formOf(f, g.names)
+	return g, nil
 }
 
 // formOf chooses the form of the lock.
@@ -188,8 +185,8 @@ const orphanPatience = 15 * time.Second
 func (a advisory) take(ctx context.Context, g *guard, set string) (bool, database.Holder, error) {
 	guards, works := a.names.guards(set), a.names.works(set)
 	var got, holder, worker sql.NullInt64
-	query := "SELECT GET_LOCK(" + literal(guards) + ", 0), IS_USED_LOCK(" + literal(guards) + "), IS_USED_LOCK(" + literal(works) + ")"
-	if err := g.c.row(ctx, query, nil, &got, &holder, &worker); err != nil {
+	query := "SELECT CONNECTION_ID(), GET_LOCK(" + literal(guards) + ", 0), IS_USED_LOCK(" + literal(guards) + "), IS_USED_LOCK(" + literal(works) + ")"
+	if err := g.c.row(ctx, query, nil, &g.id, &got, &holder, &worker); err != nil {
 		return false, database.Holder{}, ownError("taking the migration lock", err)
 	}
 	if got.Int64 != 1 {

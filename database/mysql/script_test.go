@@ -1,0 +1,246 @@
+package mysql_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/mysql"
+	"github.com/whimbrel-db/whimbrel/internal/testdb"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// failure is a script that fails, with a mark «» before the place that the error must name, and what else it must say.
+type failure struct {
+	script, code, says string
+}
+
+// The error of a statement has its place, its SQLSTATE, and what to do about it.
+func TestStatementErrorSaysWhereAndWhat(t *testing.T) {
+	t.Parallel()
+	url, pool := newDatabase(t)
+	db := open(t, url)
+	_, err := pool.Exec("CREATE TABLE there (x int PRIMARY KEY)")
+	must(t, err)
+	_, err = pool.Exec("INSERT INTO there VALUES (1)")
+	must(t, err)
+	for name, f := range map[string]failure{
+		"a syntax error":                {"CREATE TABLE a (x int);\nSELECT 'é',\n  1 FROM «»FROM a;", "42000", "error 1064"},
+		"a syntax error at the end":     {"SELECT\n 1 +«»;\nSELECT 2;", "42000", "error 1064"},
+		"a table that is missing":       {"SELECT 1;\n\n  /* ö */ «»INSERT INTO missing VALUES ('ü');", "42S02", "missing"},
+		"a duplicate key":               {"SELECT 1; -- ß\r\n\t«»INSERT INTO there VALUES (1);", "23000", "Duplicate entry"},
+		"in a run":                      {"CREATE TABLE b (x int);\n«»ALTER TABLE b ADD COLUMN x int;", "42S21", "Duplicate column"},
+		"in a procedure":                {"CREATE PROCEDURE p() BEGIN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'as it wants'; END;\n«»CALL p();", "45000", "as it wants"},
+		"a file of the client's":        {"«»LOAD DATA LOCAL INFILE '/etc/passwd' INTO TABLE there;", "", "LOAD DATA INFILE on the server"},
+		"a definer who does not exist":  {"CREATE DEFINER=`nobody`@`nowhere` PROCEDURE q() SELECT 1;\n«»CALL q();", "", "leave DEFINER out"},
+		"a value too long":              {"CREATE TABLE c (x varchar(3));\n«»INSERT INTO c VALUES ('four');", "22001", "Data too long"},
+		"an unknown prepared statement": {"«»EXECUTE nothing;", "", "nothing"},
+	} {
+		head, tail, _ := strings.Cut(f.script, "«»")
+		s := migration.Text("dir/1_ß.up.sql", head+tail)
+		s.Line = 10
+		set, err := migration.NewSet(name, migration.Migration{Version: 1, Name: "m", Up: s})
+		must(t, err)
+		_, err = up(t, db, set)
+		st := as[*database.StatementError](t, err)
+		line := 10 + strings.Count(head, "\n")
+		column := 1 + len([]rune(head[strings.LastIndexByte(head, '\n')+1:]))
+		equal(t, name+": the place", st.Pos.String(), fmt.Sprintf("dir/1_ß.up.sql:%d:%d", line, column))
+		if f.code != "" {
+			equal(t, name+": the code", st.Code, f.code)
+		}
+		contains(t, name, st.Error(), f.says)
+	}
+}
+
+// Bodies with semicolons, with DELIMITER and without, and what they make works.
+func TestRoutinesTriggersAndEvents(t *testing.T) {
+	t.Parallel()
+	url, pool := newDatabase(t)
+	_, err := up(t, open(t, url), setOf(t, "s",
+		"CREATE TABLE a (x int); CREATE TABLE log (y int);",
+		"DELIMITER //\nCREATE PROCEDURE p(IN n int)\nBEGIN\n  DECLARE i int DEFAULT 0;\n  WHILE i < n DO INSERT INTO a VALUES (i); SET i = i + 1; END WHILE;\nEND//\n"+
+			"CREATE FUNCTION f(n int) RETURNS int DETERMINISTIC BEGIN DECLARE m int; SET m = n * 2; RETURN m; END //\nDELIMITER ;\n",
+		"CREATE TRIGGER t AFTER INSERT ON a FOR EACH ROW BEGIN INSERT INTO log VALUES (f(NEW.x)); INSERT INTO log VALUES (-1); END;\n"+
+			"CREATE EVENT e ON SCHEDULE EVERY 1 DAY DO BEGIN DELETE FROM log; DELETE FROM a; END;",
+		"CALL p(2);",
+		"BEGIN NOT ATOMIC IF (SELECT count(*) FROM a) = 2 THEN INSERT INTO log VALUES (7); END IF; END",
+	))
+	must(t, err)
+	equal(t, "the log", value(t, pool, "SELECT group_concat(y ORDER BY y) FROM log"), "-1,-1,0,2,7")
+	equal(t, "the events", value(t, pool, "SELECT count(*) FROM information_schema.events WHERE event_schema = DATABASE()"), "1")
+}
+
+// What mysqldump writes.
+const dump = "/*!40101 SET @OLD_CHARACTER_SET_CLIENT=@@CHARACTER_SET_CLIENT */;\n/*!40101 SET NAMES utf8mb4 */;\n/*!40014 SET @OLD_FOREIGN_KEY_CHECKS=@@FOREIGN_KEY_CHECKS, FOREIGN_KEY_CHECKS=0 */;\n" +
+	"DROP TABLE IF EXISTS `child`;\n/*!40101 SET @saved_cs_client     = @@character_set_client */;\n/*!40101 SET character_set_client = utf8 */;\n" +
+	"CREATE TABLE `child` (\n  `id` int(11) NOT NULL,\n  `p` int(11) DEFAULT NULL,\n  PRIMARY KEY (`id`),\n  CONSTRAINT `fk` FOREIGN KEY (`p`) REFERENCES `parent` (`id`)\n) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;\n" +
+	"/*!40101 SET character_set_client = @saved_cs_client */;\n\nLOCK TABLES `child` WRITE;\n/*!40000 ALTER TABLE `child` DISABLE KEYS */;\nINSERT INTO `child` VALUES (1,1),(2,2);\n/*!40000 ALTER TABLE `child` ENABLE KEYS */;\nUNLOCK TABLES;\n" +
+	"CREATE TABLE `parent` (`id` int(11) NOT NULL, `name` text, PRIMARY KEY (`id`));\nLOCK TABLES `parent` WRITE;\nINSERT INTO `parent` VALUES (1,'it\\'s; 🐦'),(2,\"a;b\");\nUNLOCK TABLES;\n" +
+	"/*!40014 SET FOREIGN_KEY_CHECKS=@OLD_FOREIGN_KEY_CHECKS */;\n/*!40101 SET CHARACTER_SET_CLIENT=@OLD_CHARACTER_SET_CLIENT */;\n"
+
+// A dump is a migration as it stands, and leaves nothing behind in the session.
+func TestDump(t *testing.T) {
+	t.Parallel()
+	url, pool := newDatabase(t)
+	_, err := up(t, open(t, url), setOf(t, "s", dump, "INSERT INTO parent VALUES (3, concat(@@foreign_key_checks + 0, @@character_set_client, coalesce(@OLD_FOREIGN_KEY_CHECKS, 'none')));"))
+	must(t, err)
+	equal(t, "the names", value(t, pool, "SELECT group_concat(name ORDER BY id SEPARATOR '|') FROM parent"), "it's; 🐦|a;b|1utf8mb4none")
+	equal(t, "the children", value(t, pool, "SELECT count(*) FROM child"), "2")
+}
+
+// The sql_mode of the server is the scripts', unless the URL says another; one with which strings end elsewhere is refused.
+func TestSQLMode(t *testing.T) {
+	t.Parallel()
+	url, pool := newDatabase(t)
+	usual := value(t, pool, "SELECT @@GLOBAL.sql_mode")
+	_, err := up(t, open(t, url), setOf(t, "s", "CREATE TABLE a (mode text); INSERT INTO a VALUES (@@sql_mode)"))
+	must(t, err)
+	equal(t, "the sql_mode", value(t, pool, "SELECT mode FROM a"), usual)
+	_, err = up(t, open(t, url+"?sql_mode=ANSI_QUOTES,PIPES_AS_CONCAT"), setOf(t, "other", `CREATE TABLE "b" ("c" text); INSERT INTO "b" VALUES ('x' || 'y')`))
+	must(t, err)
+	equal(t, "what it made", value(t, pool, "SELECT c FROM b"), "xy")
+	_, err = up(t, open(t, url+"?sql_mode=NO_BACKSLASH_ESCAPES"), setOf(t, "third", "SELECT 1"))
+	contains(t, "the error", fmt.Sprint(err), "connect with another sql_mode")
+}
+
+// Times in the history are UTC to the microsecond, whatever the session's time zone is, and after 2038.
+func TestTimesAreUTC(t *testing.T) {
+	t.Parallel()
+	url, pool := newDatabase(t)
+	db := open(t, url)
+	b, err := db.Begin(background(t), "s", database.LockOptions{})
+	must(t, err)
+	at := time.Date(2040, 3, 25, 1, 30, 0, 123456000, time.UTC)
+	must(t, b.Run(background(t), migration.Text("x.sql", "SET time_zone = '-08:00'")))
+	must(t, b.Record(background(t), database.Event{Version: 1, Direction: database.Up, StartedAt: at}))
+	must(t, b.Commit(background(t)))
+	equal(t, "the time", value(t, pool, "SELECT started_at FROM whimbrel_history WHERE set_name = 's'"), "2040-03-25 01:30:00.123456")
+}
+
+// A statement that commits by itself is refused in a batch, before anything of its script is executed.
+func TestDDLIsRefusedInABatch(t *testing.T) {
+	t.Parallel()
+	url, pool := newDatabase(t)
+	db := open(t, url)
+	_, err := pool.Exec("CREATE TABLE a (x int)")
+	must(t, err)
+	for _, script := range []string{"INSERT INTO a VALUES (1); CREATE TABLE b (x int)", "INSERT INTO a VALUES (1); CALL p()", "INSERT INTO a VALUES (1); COMMIT; INSERT INTO a VALUES (2)"} {
+		b, err := db.Begin(background(t), "s", database.LockOptions{})
+		must(t, err)
+		as[*database.StatementError](t, b.Run(background(t), migration.Text("x.sql", script)))
+		must(t, b.Rollback(background(t)))
+	}
+	for what, fn := range map[string]func(context.Context, mysql.Tx) error{
+		"CREATE": func(ctx context.Context, tx mysql.Tx) error {
+			_, err := tx.ExecContext(ctx, "CREATE TABLE b (x int)")
+			return err
+		},
+		"COMMIT": func(ctx context.Context, tx mysql.Tx) error {
+			_, err := tx.QueryContext(ctx, "COMMIT")
+			return err
+		},
+		"TRUNCATE": func(ctx context.Context, tx mysql.Tx) error {
+			var n int
+			return tx.QueryRowContext(ctx, "TRUNCATE a").Scan(&n)
+		},
+	} {
+		b, err := db.Begin(background(t), "s", database.LockOptions{})
+		must(t, err)
+		must(t, b.Run(background(t), migration.Text("x.sql", "INSERT INTO a VALUES (1)")))
+		contains(t, "the error of "+what, fmt.Sprint(b.Run(background(t), mysql.Func(what, fn))), what)
+		must(t, b.Rollback(background(t)))
+	}
+	equal(t, "the rows", value(t, pool, "SELECT count(*) FROM a"), "0")
+	equal(t, "the tables", value(t, pool, "SELECT count(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'b'"), "0")
+}
+
+// A lock that somebody else holds is waited for as long as the script says.
+func TestLockTimeout(t *testing.T) {
+	t.Parallel()
+	url, pool := newDatabase(t)
+	_, err := pool.Exec("CREATE TABLE a (x int)")
+	must(t, err)
+	tx, err := pool.Begin()
+	must(t, err)
+	defer tx.Rollback()
+	_, err = tx.Exec("INSERT INTO a VALUES (1)")
+	must(t, err)
+	db := open(t, url)
+	for name, text := range map[string]string{"a run": "ALTER TABLE a ADD COLUMN y int", "a batch": "UPDATE a SET x = 2"} {
+		s := migration.Text("x.sql", text)
+		s.LockTimeout = 50 * time.Millisecond // the server counts in seconds
+		set, err := migration.NewSet(name, migration.Migration{Version: 1, Name: "m", Up: s})
+		must(t, err)
+		_, err = up(t, db, set)
+		contains(t, name, as[*database.StatementError](t, err).Error(), "lock-timeout")
+	}
+}
+
+// A pool of one connection has none for the lock, and that is said.
+func TestPoolOfOne(t *testing.T) {
+	t.Parallel()
+	_, pool := newDatabase(t)
+	pool.SetMaxOpenConns(1)
+	db, err := mysql.New(pool, database.Options{})
+	must(t, err)
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	_, err = db.Begin(ctx, "s", database.LockOptions{})
+	if err == nil {
+		t.Fatal("Begin returned no error")
+	}
+	must(t, db.Close())
+	equal(t, "the pool still works", value(t, pool, "SELECT 1"), "1")
+}
+
+// Several sets migrate at once.
+func TestSetsMigrateAtOnce(t *testing.T) {
+	t.Parallel()
+	url, pool := newDatabase(t)
+	db := open(t, url)
+	var all sync.WaitGroup
+	errs := make([]error, 6)
+	for i := range errs {
+		all.Go(func() {
+			set, err := newSet(fmt.Sprint("set ", i), []string{fmt.Sprintf("CREATE TABLE t%d (x int)", i), fmt.Sprintf("INSERT INTO t%d VALUES (1)", i), fmt.Sprintf("INSERT INTO t%d VALUES (1); ALTER TABLE t%[1]d ADD y int", i)})
+			if err == nil {
+				_, err = whimbrel.New(db, set, whimbrel.Options{LockTimeout: patience}).Up(context.Background())
+			}
+			errs[i] = err
+		})
+	}
+	all.Wait()
+	must(t, errors.Join(errs...))
+	equal(t, "the events", value(t, pool, "SELECT count(*) FROM whimbrel_history WHERE set_name LIKE 'set %'"), "18")
+}
+
+// Planning when nothing is pending is one question on a connection that is there.
+func TestTurns(t *testing.T) {
+	t.Parallel()
+	proxy := testdb.NewProxy(t, testdb.MariaDB(t))
+	db := open(t, proxy.URL)
+	_, err := up(t, db, setOf(t, "s", "CREATE TABLE a (x int)"))
+	must(t, err)
+	_, err = db.State(background(t), "s") // on a connection that is not new
+	must(t, err)
+	proxy.Reset()
+	_, err = db.State(background(t), "s")
+	must(t, err)
+	equal(t, "the round trips of State", fmt.Sprint(proxy.Turns()), "1")
+	for range 2 {
+		proxy.Reset()
+		b, err := db.Begin(background(t), "s", database.LockOptions{})
+		must(t, err)
+		must(t, b.Run(background(t), migration.Text("x.sql", "INSERT INTO a VALUES (1)")))
+		must(t, b.Record(background(t), database.Event{Version: 2, Direction: database.Up}))
+		must(t, b.Commit(background(t)))
+	}
+	equal(t, "the round trips of a migration in a transaction of its own", fmt.Sprint(proxy.Turns()), "8")
+}

@@ -1,0 +1,116 @@
+package mysql_test
+
+import (
+	"context"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/testdb"
+)
+
+// What a URL can't be understood by says what to write, and shows no password.
+func TestURLErrors(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	empty := filepath.Join(folder, "empty.pem")
+	must(t, os.WriteFile(empty, []byte("nothing"), 0o600))
+	for u, want := range map[string]string{
+		"mysql:app":                                  "want mysql://user:password@host:port/database",
+		"mysql://u:secret@h/":                        "names no database",
+		"mariadb://u:secret@h":                       "names no database",
+		"mysql://u:secret@h/a/b":                     "a socket is named with ?socket=",
+		"mysql://u:se%cret@h/a":                      "%XX",
+		"mysql://u:secret@h/a?parseTime=true":        `there is no parameter "parseTime"; there are: charset, cleartext-password, lock, socket, sql_mode, timeout, tls, tls-ca, tls-cert, tls-key`,
+		"mysql://u:secret@h/a?timeout=5":             "want a time such as 5s",
+		"mysql://u:secret@h/a?timeout=1s&timeout=2s": "is there twice",
+		"mysql://u:secret@h/a?socket=/x":             "a host and a socket",
+		"mysql://u:secret@h/a?charset=latin1":        "utf8mb4",
+		"mysql://u:secret@h/a?lock=maybe":            "want advisory or lease",
+		"mysql://u:secret@h/a?tls=maybe":             "want true, skip-verify, preferred or false",
+		"mysql://u:secret@h/a?tls-cert=/x":           "belong together",
+		"mysql://u:secret@h/a?tls-ca=/nowhere":       "no such file",
+		"mysql://u:secret@h/a?tls-ca=" + empty:       "no certificate",
+		"mysql://u:secret@h/a?cleartext-password=1":  "want true or false",
+	} {
+		_, err := database.Open(context.Background(), u, database.Options{})
+		e := as[*database.URLError](t, err)
+		contains(t, u, e.Error(), want)
+		if strings.Contains(e.Error(), "secret") {
+			t.Errorf("%s: the error shows the password: %v", u, e)
+		}
+	}
+	_, err := database.Open(context.Background(), "mysql://h/a", database.Options{Schema: "b"})
+	contains(t, "the error of a schema", err.Error(), "name that in the URL")
+}
+
+// What keeps a connection from being made says what to do about it.
+func TestConnectErrors(t *testing.T) {
+	t.Parallel()
+	good := testdb.MariaDB(t)
+	u, err := url.Parse(good)
+	must(t, err)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	nobody := l.Addr().String()
+	must(t, l.Close())
+	noServer, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer noServer.Close()
+	go func() {
+		for {
+			c, err := noServer.Accept()
+			if err != nil {
+				return
+			}
+			c.Close()
+		}
+	}()
+	for bad, want := range map[string]string{
+		"mysql://root@" + nobody + "/a":                   "check host and port",
+		"mysql://root@" + noServer.Addr().String() + "/a": "MySQL or MariaDB server",
+		"mysql://root@no-such-host.invalid/a":             "host",
+		"mysql://root@" + u.Host + "/no_such_database":    "create the database first",
+		"mysql://somebody@" + u.Host + u.Path:             "the URL has no password",
+		"mysql://somebody:wrong@" + u.Host + u.Path:       "check user and password",
+		good + "?tls=true":                                "does not speak TLS",
+		"mysql://root@/a?socket=/no/such/socket":          "check the socket's path",
+	} {
+		_, err := database.Open(background(t), bad, database.Options{})
+		e := as[*database.ConnectError](t, err)
+		contains(t, bad, e.Error(), want)
+		if strings.Contains(e.Error(), "wrong@") {
+			t.Errorf("the error shows the password: %v", e)
+		}
+	}
+}
+
+// A socket, and TLS in all its ways.
+func TestWaysToConnect(t *testing.T) {
+	t.Parallel()
+	server := testdb.PrivateMariaDB(t)
+	base := server.New()
+	name := base[strings.LastIndexByte(base, '/')+1:]
+	socket := strings.Replace(server.Socket(), "/?", "/"+name+"?", 1)
+	equal(t, "the applied versions", versions(t, open(t, socket), "s"), "[]")
+	equal(t, "the applied versions", versions(t, open(t, base+"?tls=preferred"), "s"), "[]")
+
+	files := server.SpeakTLS()
+	for _, query := range []string{
+		"?tls=skip-verify", "?tls=preferred", "?tls-ca=" + files.CA, "?tls=true&tls-ca=" + files.CA,
+		"?tls-ca=" + files.CA + "&tls-cert=" + files.Cert + "&tls-key=" + files.Key,
+	} {
+		db := open(t, base+query)
+		rows, err := db.Query(background(t), "SHOW STATUS LIKE 'Ssl_cipher'")
+		must(t, err)
+		if rows.Rows[0][1] == "" {
+			t.Errorf("%s: the connection is not encrypted", query)
+		}
+	}
+	_, err := database.Open(background(t), base+"?tls=true", database.Options{})
+	contains(t, "the error of a certificate nobody knows", as[*database.ConnectError](t, err).Error(), "tls-ca=")
+}
