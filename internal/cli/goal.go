@@ -222,10 +222,10 @@ func stands(f *render.Failure, p *whimbrel.Plan, r *whimbrel.Result, again strin
 		return
 	}
 	which := which(f)
-	next := "Mend the file and run the command again."
+	mend := mending(p, f)
 	switch {
 	case f.Open != nil:
-		stopped(f, words, again)
+		stopped(f, words, mend, again)
 		return
 	case len(p.Units) == 1 && len(p.Units[0].Steps) > 1:
 		words = append(words, "Nothing was changed: it was all one transaction.")
@@ -236,12 +236,22 @@ func stands(f *render.Failure, p *whimbrel.Plan, r *whimbrel.Result, again strin
 	}
 	f.Stands = strings.Join(words, " ")
 	if f.Next == "" {
-		f.Next = next
+		f.Next = mend + " and run the command again."
 	}
 }
 
+// mending says where what failed is mended.
+func mending(p *whimbrel.Plan, f *render.Failure) string {
+	for _, s := range p.Steps() {
+		if s.From == whimbrel.FromHistory && f.Version != nil && s.Version == *f.Version && string(s.Direction) == f.Direction {
+			return "The script is the history's, since the folder has none: put one into it that is mended,"
+		}
+	}
+	return "Mend the file"
+}
+
 // stopped is stands for a run that is left open.
-func stopped(f *render.Failure, words []string, again string) {
+func stopped(f *render.Failure, words []string, mend, again string) {
 	j, which := f.Open, which(f)
 	n := j.Done
 	switch {
@@ -263,7 +273,7 @@ func stopped(f *render.Failure, words []string, again string) {
 	f.Stands = strings.Join(words, " ")
 	switch {
 	case f.Kind == kindStatement && f.Next == "":
-		f.Next = fmt.Sprintf("Mend the file from statement %d on, and run %q: %s.", n+1, again, goesOn)
+		f.Next = fmt.Sprintf("%s from statement %d on, and run %q: %s.", strings.TrimSuffix(mend, ","), n+1, again, goesOn)
 	case f.Next == "":
 		f.Next = fmt.Sprintf("Run %q: %s.", again, goesOn)
 	case f.Kind == kindStatement:

@@ -1,0 +1,107 @@
+package cli
+
+import (
+	"testing"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/cli/render"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// The command that goes on does what is left of what was asked for.
+func TestTheCommandThatGoesOn(t *testing.T) {
+	t.Parallel()
+	done := []whimbrel.Done{{Version: 3}}
+	for _, c := range []struct {
+		args   []string
+		result whimbrel.Result
+		want   string
+	}{
+		{[]string{"up"}, whimbrel.Result{Applied: done}, "whimbrel up"},
+		{[]string{"up", "--to", "0012", "--note", "x"}, whimbrel.Result{}, "whimbrel up --to 12"},
+		{[]string{"up", "--steps", "3"}, whimbrel.Result{Applied: done}, "whimbrel up --steps 2"},
+		{[]string{"to", "7"}, whimbrel.Result{}, "whimbrel to 7"},
+		{[]string{"down"}, whimbrel.Result{}, "whimbrel down"},
+		{[]string{"down", "--all"}, whimbrel.Result{}, "whimbrel down --all"},
+		{[]string{"down", "--steps", "2"}, whimbrel.Result{RolledBack: done}, "whimbrel down --steps 1"},
+		{[]string{"redo"}, whimbrel.Result{RolledBack: done}, "whimbrel up"},
+	} {
+		root := (&app{}).root()
+		cmd, rest, err := root.Find(c.args)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := migrateFlags{to: newVersion(), steps: newSteps()}
+		if err := cmd.ParseFlags(rest); err != nil {
+			t.Fatal(err)
+		}
+		for flag, n := range map[string]*number{"to": m.to, "steps": m.steps} {
+			if f := cmd.Flags().Lookup(flag); f != nil && f.Changed {
+				if err := n.Set(f.Value.String()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if f := cmd.Flags().Lookup("all"); f != nil {
+			m.all = f.Changed
+		}
+		if got := m.again(cmd, &c.result); got != c.want {
+			t.Errorf("%q: %q, want %q", c.args, got, c.want)
+		}
+	}
+}
+
+// What stands is said, and what comes next: the statement's fault, a circumstance, what nobody knows yet.
+func TestWhatStandsOfARun(t *testing.T) {
+	t.Parallel()
+	step := whimbrel.Step{Version: 12, Name: "add_index", Direction: database.Up, Script: migration.Text("x.sql", "")}
+	fromHistory := step
+	fromHistory.From = whimbrel.FromHistory
+	for _, c := range []struct {
+		journal      database.Journal
+		kind         render.Kind
+		next         string
+		step         whimbrel.Step
+		stands, want string
+	}{
+		{
+			database.Journal{Done: 2, Of: 7},
+			kindStatement, "", step,
+			"The first 2 statements of migration 12 add_index ran outside of a transaction and stand.",
+			`Mend the file from statement 3 on, and run "whimbrel up": it goes on with statement 3 of 7, and does not run again what stands.`,
+		},
+		{
+			database.Journal{Done: 2, Of: 7},
+			kindStatement, "", fromHistory,
+			"The first 2 statements of migration 12 add_index ran outside of a transaction and stand.",
+			`The script is the history's, since the folder has none: put one into it that is mended from statement 3 on, and run "whimbrel up": it goes on with statement 3 of 7, and does not run again what stands.`,
+		},
+		{
+			database.Journal{Of: 7, Begun: "VACUUM"},
+			kindStatement, "It is full.", step,
+			"What became of statement 1 is not known yet.",
+			`That need not be the file's fault: see to it, and run "whimbrel up": it finds out what became of statement 1 of 7, and goes on.`,
+		},
+		{
+			database.Journal{Done: 1, Of: 7},
+			kindInterrupted, "", step,
+			"The first statement of migration 12 add_index ran outside of a transaction and stands.",
+			`Run "whimbrel up": it goes on with statement 2 of 7, and does not run again what stands.`,
+		},
+		{
+			database.Journal{Done: 7, Of: 7},
+			kindConnection, "", step,
+			"All statements of migration 12 add_index ran outside of a transaction and stand; only the history lacks it.",
+			`Run "whimbrel up": it records that.`,
+		},
+	} {
+		version := int64(12)
+		f := &render.Failure{Kind: c.kind, Version: &version, Name: "add_index", Direction: "up", Next: c.next, Open: &c.journal}
+		p := &whimbrel.Plan{Units: []whimbrel.Unit{{Kind: whimbrel.RunUnit, Steps: []whimbrel.Step{c.step}}}}
+		stands(f, p, &whimbrel.Result{}, "whimbrel up")
+		if f.Stands != c.stands || f.Next != c.want {
+			t.Errorf("%+v:\n%s\n%s\nwant\n%s\n%s", c.journal, f.Stands, f.Next, c.stands, c.want)
+		}
+	}
+}
