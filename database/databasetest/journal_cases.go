@@ -24,6 +24,7 @@ var journalCases = []testCase{
 	{"COMMIT with its mark", commitMarked},
 	{"a mark for what cannot be in a transaction", neverMarked},
 	{"a mark for CREATE TABLE", tableMarked},
+	{"who is at work on an open run", heldInState},
 	{"a run is closed and stays open", closedStaysOpen},
 	{"a run whose process is gone", brokenStaysOpen},
 	{"a batch beside an open run", batchKnows},
@@ -130,6 +131,18 @@ func journalIsKept(c *check) {
 	c.isOpen(c.db(), "s", nil)
 	c.isOpen(r, "s", nil)
 	c.journal(r, nil)
+}
+
+// heldInState checks that nobody is said to be at work who isn't; that somebody is, not every database can tell.
+func heldInState(c *check) {
+	c.promised(stateHeld)
+	db := c.db()
+	r := c.guard(db, "s")
+	c.journal(r, openRun(1))
+	c.ok(r.Close(c.ctx), "Run.Close")
+	other := c.guard(db, "other")
+	c.that(!c.state(c.db(), "s").Interrupted.Held, "State says that somebody has the lock of set %q, which is that of set %q", "s", "other")
+	c.ok(other.Close(c.ctx), "Run.Close")
 }
 
 func openInState(c *check) {

@@ -31,6 +31,7 @@ var (
 
 	stateRun    = sentence("State.Interrupted", "Interrupted is the set's open run: one that stopped part-way, or that a process is at now.")
 	stateNoRun  = sentence("State.Interrupted", "It is nil where there is none.")
+	stateHeld   = sentence("Journal.Held", "Held says that somebody has the set's lock, and is at work now, where the database can tell.")
 	stateDirty  = sentence("State.Version", "whether a run is open, so that something of a migration has happened that is not recorded yet")
 	notMentions = sentence("Database.Tables", "No script may mention them.")
 )

@@ -123,6 +123,14 @@ var journalMutants = []mutant{
 		})
 		return a
 	}},
+	{"somebody is always at work", stateHeld, func() alteration {
+		return interrupted(func(_ string, j *database.Journal) *database.Journal {
+			if j != nil {
+				j.Held = true
+			}
+			return j
+		})
+	}},
 	ofRun("Journal writes nothing", journalMakes, journals(func(*alteredRun, context.Context, *database.Journal) error { return nil })),
 	ofRun("the texts of a journal are cut", journalMakes, written(func(j *database.Journal) { j.Begun, j.Before, j.Error = "", "", "" })),
 	{"a journal is in the process's memory", journalMakes, func() alteration {
