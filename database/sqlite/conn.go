@@ -50,17 +50,28 @@ func (d *db) acquire(ctx context.Context, w *waiter) (*conn, error) {
 	return s, nil
 }
 
-// pooled waits for a connection of the pool as it would for the lock.
+// pooled waits for a connection of the pool as it would for the lock, where the pool has a limit: what takes long
+// otherwise is opening the file.
 func (d *db) pooled(ctx context.Context, w *waiter) (*sql.Conn, error) {
+	patience := 20 * time.Millisecond
 	for {
-		try, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+		try, cancel := ctx, func() {}
+		if d.pool.Stats().MaxOpenConnections > 0 {
+			try, cancel = context.WithTimeout(ctx, patience)
+		}
 		c, err := d.pool.Conn(try)
-		taken := err != nil && errors.Is(err, try.Err())
+		late := err != nil && try.Err() != nil && errors.Is(err, try.Err())
 		cancel()
+		stats := d.pool.Stats()
 		switch {
 		case err == nil:
 			return c, nil
-		case taken:
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case late && stats.InUse < stats.MaxOpenConnections:
+			patience *= 2 // none is taken: it was slow
+			continue
+		case late:
 			err = w.wait(ctx, database.Holder{PID: int64(os.Getpid()), Host: d.host, App: d.opts.App})
 		case isBusy(err):
 			err = w.wait(ctx, database.Holder{})

@@ -24,7 +24,7 @@ import (
 )
 
 // WHIMBREL_FAULTS=full ends processes at every statement that they send, not at a part of them.
-var everyStatement = os.Getenv("WHIMBREL_FAULTS") == "full"
+func everyStatement() bool { return os.Getenv("WHIMBREL_FAULTS") == "full" }
 
 // scenario is a command that is ended at each statement in turn, and then executed again by another process.
 type scenario struct {
@@ -245,7 +245,7 @@ func TestCutAtEachStatement(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			before, want, step := s.prepare(t), s.unbroken(t), 3
-			if everyStatement {
+			if everyStatement() {
 				step = 1
 			}
 			t.Logf("%d cuts", points(t, step, func(n int, after bool) bool {
@@ -291,7 +291,7 @@ func TestKillAtEachStatement(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			before, want, step := s.prepare(t), s.unbroken(t), 7
-			if everyStatement {
+			if everyStatement() {
 				step = 1
 			}
 			t.Logf("%d kills", points(t, step, func(n int, after bool) bool {
