@@ -25,9 +25,8 @@ type hold struct {
 	head        head
 	user        string // of the database
 	database    string
-	token       string // of a lease
-	interrupted bool   // a run of the set was open when the lock was taken
-	hasRow      bool   // the set has a row in the journal
+	interrupted bool // a run of the set was open when the lock was taken
+	hasRow      bool // the set has a row in the journal
 	clock       clock
 	locked      []string // the sets whose locks the guard has, in the order in which they were taken
 

@@ -22,6 +22,9 @@ const journalJSON = "CAST(JSON_OBJECT('version', version, 'name', name, 'directi
 	"'done_checksum', done_checksum, 'begun', begun, 'before', `before`, 'error', error, 'started_at', DATE_FORMAT(started_at, '%Y-%m-%dT%H:%i:%s.%fZ'), " +
 	"'updated_at', DATE_FORMAT(updated_at, '%Y-%m-%dT%H:%i:%s.%fZ'), 'db_user', db_user, 'host', host, 'app', app, 'pid', pid) AS char)"
 
+// isHeld is whether somebody has the lock that a row of the journal names: a lease, whose name is a hash alone, or an advisory one.
+const isHeld = "IF(LENGTH(lock_name) = 40, EXISTS (SELECT 1 FROM {lease} AS l WHERE l.lock_name = j.lock_name AND l.until > UTC_TIMESTAMP(6)), IS_USED_LOCK(lock_name) IS NOT NULL)"
+
 func readJournal(doc []byte) (*database.Journal, error) {
 	j := &database.Journal{}
 	if err := json.Unmarshal(doc, j); err != nil {
@@ -71,12 +74,12 @@ func (h *hold) putJournal(ctx context.Context, c *conn, j *database.Journal) err
 		hexText(j.DBUser), hexText(j.Host), hexText(j.App), number64(j.PID),
 	}
 	fence := h.guard.form.fence(h.guard, h.set)
-	query := "INSERT INTO " + h.journalTable() + " (set_name, token, " + strings.Join(columns, ", ") + ") SELECT " + hexText(h.set) + ", " + hexText(h.token) + ", " + strings.Join(values, ", ") + " FROM DUAL WHERE " + fence
+	query := "INSERT INTO " + h.journalTable() + " (set_name, lock_name, " + strings.Join(columns, ", ") + ") SELECT " + hexText(h.set) + ", " + hexText(h.guard.form.name(h.set)) + ", " + strings.Join(values, ", ") + " FROM DUAL WHERE " + fence
 	if h.hasRow {
 		for i := range columns {
 			columns[i] += " = " + values[i]
 		}
-		query = "UPDATE " + h.journalTable() + " SET token = " + hexText(h.token) + ", " + strings.Join(columns, ", ") + " WHERE set_name = " + hexText(h.set) + " AND " + fence
+		query = "UPDATE " + h.journalTable() + " SET lock_name = " + hexText(h.guard.form.name(h.set)) + ", " + strings.Join(columns, ", ") + " WHERE set_name = " + hexText(h.set) + " AND " + fence
 	}
 	res, err := c.exec(ctx, query)
 	if err != nil {

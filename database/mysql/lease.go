@@ -109,6 +109,8 @@ func (l *lease) beat(ctx context.Context, g *guard, set string) error {
 	}
 }
 
+func (l *lease) name(set string) string { return l.names.hash(set) }
+
 func (l *lease) mark(string) string { return "1" }
 
 // fence always holds: to read the row would keep it from being renewed until the transaction ends. See seal.

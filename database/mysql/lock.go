@@ -39,6 +39,8 @@ const (
 
 // form is how the lock of a set is held. Its methods are called by whoever has the guard.
 type form interface {
+	// name is the lock's, as the journal has it.
+	name(set string) string
 	// take tries once. The lock is the guard's, and goes with its connection or a while later.
 	take(ctx context.Context, g *guard, set string) (got bool, h database.Holder, err error)
 	// mark is an SQL expression for the worker to evaluate once when it begins; it is 1 unless somebody else
@@ -218,6 +220,8 @@ func (a advisory) take(ctx context.Context, g *guard, set string) (bool, databas
 	}
 	return false, h, err
 }
+
+func (a advisory) name(set string) string { return a.names.guards(set) }
 
 func (a advisory) mark(set string) string { return "GET_LOCK(" + literal(a.names.works(set)) + ", 0)" }
 

@@ -244,3 +244,31 @@ func TestTurns(t *testing.T) {
 	}
 	equal(t, "the round trips of a migration in a transaction of its own", fmt.Sprint(proxy.Turns()), "8")
 }
+
+// The journal tells whether anybody is at work, whatever the form of the lock is.
+func TestJournalIsHeld(t *testing.T) {
+	t.Parallel()
+	for _, lock := range []string{"advisory", "lease"} {
+		url := testdb.MariaDB(t) + "?lock=" + lock
+		db := open(t, url)
+		held := func() string {
+			t.Helper()
+			st, err := open(t, url).State(background(t), "s")
+			must(t, err)
+			return fmt.Sprint(st.Interrupted.Held)
+		}
+		r, err := db.Guard(background(t), "s", database.LockOptions{})
+		must(t, err)
+		must(t, r.Journal(background(t), &database.Journal{Version: 1, Name: "m", Direction: database.Up, Of: 2, Begun: "DROP TABLE a"}))
+		equal(t, lock+": held by its run", held(), "true")
+		must(t, r.Close(background(t)))
+		other, err := db.Guard(background(t), "other", database.LockOptions{})
+		must(t, err)
+		equal(t, lock+": held while another set is", held(), "false")
+		must(t, other.Close(background(t)))
+		b, err := db.Begin(background(t), "s", database.LockOptions{Timeout: patience})
+		must(t, err)
+		equal(t, lock+": held by a batch", held(), "true")
+		must(t, b.Rollback(background(t)))
+	}
+}

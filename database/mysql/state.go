@@ -20,7 +20,7 @@ const stateQuery = `SELECT id, set_name = ?, version, name, direction, checksum,
 FROM {history} WHERE set_name IN (?, {own})
 UNION ALL SELECT 0, 0, 0, name, value, reason, changed_by, 0, CAST(changed_at AS char(26)), 0, CAST(until AS char(26))
 FROM {settings} WHERE until IS NULL OR until > UTC_TIMESTAMP(6)
-UNION ALL SELECT -2, 0, 0, ` + journalJSON + `, '', '', '', 0, '', 0, NULL FROM {journal} WHERE set_name = ? AND ` + isOpen + `
+UNION ALL SELECT -2, 0, 0, ` + journalJSON + `, '', '', '', ` + isHeld + `, '', 0, NULL FROM {journal} AS j WHERE set_name = ? AND ` + isOpen + `
 UNION ALL SELECT -1, 0, 0, DATABASE(), '', '', '', 0, '', 0, NULL`
 
 // lockRow begins the name of a row in the settings that is no setting. The lock's name follows; its set is the value.
@@ -122,7 +122,9 @@ func (r *stateReader) row(scan func(...any) error) error {
 	}
 	switch id {
 	case -2:
-		r.journal, err = readJournal(name)
+		if r.journal, err = readJournal(name); err == nil {
+			r.journal.Held = hasDown
+		}
 		return err
 	case -1:
 		r.st.Database = string(name)

@@ -26,7 +26,7 @@ var ddl = []string{
 	PRIMARY KEY (name)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE {collation}`,
 	"CREATE TABLE IF NOT EXISTS {journal} (\n" + `	set_name varchar(255) NOT NULL,
-	token varchar(64) NOT NULL,
+	lock_name varchar(64) NOT NULL,
 	version bigint NOT NULL,
 	name text NOT NULL,
 	direction varchar(20) NOT NULL,
