@@ -276,6 +276,7 @@ func TestRunsThatCantGoOn(t *testing.T) {
 		"a file that is gone":    {whimbrel.InterruptedError{Journal: up, Missing: true}, []string{"Put its file back", "whimbrel forget 12"}},
 		"a down script":          {whimbrel.InterruptedError{Journal: down, Missing: true}, []string{"finish the rollback by hand", "whimbrel forget 12"}},
 		"a repeatable gone":      {whimbrel.InterruptedError{Journal: repeat, Missing: true}, []string{"Put its file back", "whimbrel resolve views --retry"}},
+		"another's, at work":     {whimbrel.InterruptedError{Journal: of(func(j *database.Journal) { j.Held = true }), Missing: true}, []string{"Another process is at work on it"}},
 		"begun by another":       {whimbrel.InterruptedError{Journal: up}, []string{`"whimbrel up" goes on with it`}},
 		"begun by another, down": {whimbrel.InterruptedError{Journal: down}, []string{`"whimbrel down" goes on with it`}},
 	} {
@@ -300,7 +301,7 @@ func TestThePageOfWhatIsUnclear(t *testing.T) {
 	t.Parallel()
 	f, _ := explain(t.Context(), &whimbrel.InterruptedError{
 		Set:     "default",
-		Journal: database.Journal{Version: 12, Name: "add_index", Direction: database.Up, Done: 2, Of: 7, Begun: "CALL p()", Host: "h", PID: 5},
+		Journal: database.Journal{Version: 12, Name: "add_index", Direction: database.Up, Done: 2, Of: 7, Begun: "CALL p()", Host: "h", PID: 5, Held: true},
 		Problem: "what a procedure that commits has done can't be told",
 		File:    "m/12_add_index.up.sql", Pos: sqltext.Position{File: "m/12_add_index.up.sql", Line: 4, Column: 1}, SQL: "CALL p(\n  1)",
 		Changes: []catalog.Change{{Kind: catalog.Table, Name: "public.t", Change: catalog.Added}},

@@ -29,7 +29,9 @@ func explainInterrupted(f *render.Failure, err error) bool {
 	case !errors.As(err, &stuck):
 		return false
 	}
-	j := &stuck.Journal
+	journal := stuck.Journal
+	j := &journal
+	j.Held = j.Held && !stuck.Resolvable() // what can be resolved was found by ourselves, who had the lock
 	f.Kind, f.Name, f.File = kindUnresolved, j.Name, stuck.File
 	if j.Version != whimbrel.NilVersion {
 		f.Version = &j.Version
@@ -49,6 +51,8 @@ func explainInterrupted(f *render.Failure, err error) bool {
 		run.edited(f)
 	case stuck.SQL != "":
 		run.unclear(f)
+	case j.Held:
+		f.Next = "Another process is at work on it: run the command again when it is done."
 	case stuck.Missing:
 		run.missing(f)
 	case j.Direction == database.Seed:

@@ -17,7 +17,8 @@ func (a *app) statusCommand() *cobra.Command {
 another text than its file has now), out of order (pending below the newest applied
 version), or unknown (applied, but without a file). It changes and locks nothing.
 
-It exits with 1 when a migration has stopped part-way.`,
+It exits with 1 when a migration has stopped part-way, and nobody is at work on it as far as the
+database can tell.`,
 		Example: `  whimbrel status
   whimbrel status --json
   whimbrel status --exit-code --quiet   # for scripts: 3 if something is pending`,
@@ -35,7 +36,7 @@ It exits with 1 when a migration has stopped part-way.`,
 			switch {
 			case err != nil:
 				return err
-			case doc.Dirty:
+			case doc.Dirty && !doc.Interrupted.Running:
 				return told{exitFailed}
 			case exitCode && len(doc.Pending)+len(doc.Repeats) > 0:
 				return told{exitPending}

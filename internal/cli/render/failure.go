@@ -186,7 +186,11 @@ func (f *Failure) writeInterrupted(pg *page) {
 		}
 		pg.line()
 	}
-	pg.line("It " + i.where() + ".")
+	is := "It "
+	if i.Running {
+		is = "It is "
+	}
+	pg.line(is + i.where() + ".")
 	if len(f.Differences) > 0 {
 		pg.line("Since the statement was begun the schema has changed:")
 	}

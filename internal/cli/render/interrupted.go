@@ -26,6 +26,8 @@ type Interrupted struct {
 	Host      string  `json:"host"`
 	PID       int64   `json:"pid"`
 	Error     string  `json:"error"`
+	// Running says that a process is at it just now, where the database can tell.
+	Running bool `json:"running"`
 }
 
 // connectionLost is why a run stopped that nobody could write anything about any more.
@@ -36,10 +38,14 @@ func NewInterrupted(j *database.Journal, sql string) *Interrupted {
 	if j == nil {
 		return nil
 	}
-	return &Interrupted{
+	i := &Interrupted{
 		Version: j.Version, Name: j.Name, Direction: string(j.Direction), Statement: j.Done + 1, Of: j.Of, SQL: sql,
-		Since: instant(j.UpdatedAt), Host: j.Host, PID: j.PID, Error: cmp.Or(j.Error, connectionLost),
+		Since: instant(j.UpdatedAt), Host: j.Host, PID: j.PID, Error: j.Error, Running: j.Held,
 	}
+	if i.Error = cmp.Or(i.Error, connectionLost); i.Running {
+		i.Error = "" // that of an attempt before, if there is one
+	}
+	return i
 }
 
 // Next is the command that goes on with it.
@@ -58,12 +64,20 @@ func (i *Interrupted) words(pg *page) string {
 }
 
 func (i *Interrupted) where() string {
-	parts := []string{"stopped at " + statementOf(i.Statement, i.Of)}
+	at := "at " + statementOf(i.Statement, i.Of)
 	if i.Statement > i.Of {
-		parts[0] = fmt.Sprintf("stopped after all %d statements, before it was recorded", i.Of)
+		at = fmt.Sprintf("after all %d statements, before it was recorded", i.Of)
 	}
-	if at := time.Time(i.Since); !at.IsZero() {
-		parts = append(parts, ago(time.Since(at)))
+	parts := []string{"stopped " + at}
+	if i.Running {
+		parts = []string{"running, " + at}
+	}
+	if since := time.Time(i.Since); !since.IsZero() {
+		when := ago(time.Since(since))
+		if i.Running {
+			when = "begun " + when
+		}
+		parts = append(parts, when)
 	}
 	if i.Host != "" {
 		parts = append(parts, "on host "+clean(i.Host))
@@ -71,7 +85,10 @@ func (i *Interrupted) where() string {
 	if i.PID != 0 {
 		parts = append(parts, fmt.Sprintf("pid %d", i.PID))
 	}
-	return strings.Join(append(parts, oneLine(i.Error)), ", ")
+	if i.Error != "" {
+		parts = append(parts, oneLine(i.Error))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // maxStatement is how much of a statement is shown where it is not the point.

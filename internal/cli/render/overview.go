@@ -41,6 +41,8 @@ func NewOverview(s *whimbrel.Status, url, dir string) *Overview {
 	st := NewStatus(s, dir)
 	d := &Overview{Target: url, Database: s.Database, Set: s.Set, Version: s.Version, Pending: st.Pending, Frozen: st.off != nil, Interrupted: st.Interrupted, Drift: "unknown", status: st}
 	switch {
+	case st.Interrupted != nil && st.Interrupted.Running:
+		d.Next = "whimbrel status"
 	case st.Interrupted != nil && d.Frozen:
 		d.Next = "whimbrel thaw"
 	case st.Interrupted != nil:
@@ -86,8 +88,12 @@ func (d *Overview) write(pg *page) {
 	if migrations > 0 && migrations <= 10 {
 		pending += ": " + pg.labels(d.Pending)
 	}
-	if d.Interrupted != nil {
-		pg.line("Stopped  " + pg.bad(d.Interrupted.words(pg)))
+	switch i := d.Interrupted; {
+	case i == nil:
+	case i.Running:
+		pg.line("At work  " + pg.warn(i.words(pg)))
+	default:
+		pg.line("Stopped  " + pg.bad(i.words(pg)))
 	}
 	pg.line("Pending  " + pending)
 	if len(d.status.Modified) > 0 {

@@ -173,7 +173,11 @@ func (s *Status) summary(pg *page) string {
 func (s *Status) remarks(pg *page) []string {
 	var all []string
 	if i := s.Interrupted; i != nil {
-		all = append(all, pg.bad(i.words(pg))+`. "`+i.Next()+`" goes on with it.`)
+		if i.Running {
+			all = append(all, pg.warn(i.words(pg))+".")
+		} else {
+			all = append(all, pg.bad(i.words(pg))+`. "`+i.Next()+`" goes on with it.`)
+		}
 		if i.SQL != "" {
 			all = append(all, fmt.Sprintf("Statement %d: %s", i.Statement, excerptOf(i.SQL)))
 		}
