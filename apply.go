@@ -49,9 +49,10 @@ func (a *applier) run(ctx context.Context) error {
 		rest := a.plan.Units[i:]
 		err := a.patiently(ctx, u, rest)
 		var unknown *database.CommitUnknownError
-		if errors.As(err, &unknown) {
+		if errors.As(err, &unknown) || errors.Is(err, database.ErrFenced) {
 			// The lock is free once the server has decided. If it committed, the
-			// history has the unit and it is skipped as done.
+			// history has the unit and it is skipped as done. Who has taken a run over may
+			// be a process that is gone, and whose last words the server has heard late.
 			err = a.patiently(ctx, u, rest)
 		}
 		if err != nil {

@@ -1,8 +1,10 @@
 package whimbrel_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -16,6 +18,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/database/memdb"
 	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 // runsAndBatches returns n migrations, of which every second one can't be in a transaction. What each does, up or down, it writes
@@ -188,4 +191,67 @@ func TestRedoOfARunThatAnotherProcessResumes(t *testing.T) {
 	for _, p := range wrongEnd(t, target, set, new(atomic.Int64)) {
 		t.Error(p)
 	}
+}
+
+// A process that is gone can take a run over from a living one, when the server executes late what it said last: the living one
+// begins once more, and goes on where it was.
+func TestFencedProcessTriesOnceMore(t *testing.T) {
+	t.Parallel()
+	for calls := 1; calls < 20; calls++ {
+		target, set := memdb.New(), newSet(t, runsAndBatches(2)...)
+		db := &fencing{Database: open(t, target), calls: calls}
+		r, err := whimbrel.New(db, set, whimbrel.Options{}).Up(t.Context())
+		if err != nil || len(r.Applied) != 2 {
+			t.Errorf("fenced at call %d: %+v, %v", calls, r, err)
+		}
+		for _, p := range wrongEnd(t, target, set, new(atomic.Int64)) {
+			t.Errorf("fenced at call %d: %s", calls, p)
+		}
+	}
+}
+
+// fencing is a database whose runs have been taken over when they are called for the n-th time.
+type fencing struct {
+	database.Database
+	calls int
+}
+
+func (f *fencing) Guard(ctx context.Context, set string, opts database.LockOptions) (database.Run, error) {
+	r, err := f.Database.Guard(ctx, set, opts)
+	return &fencedRun{r, f}, err
+}
+
+func (f *fencing) fenced() error {
+	if f.calls--; f.calls == 0 {
+		return fmt.Errorf("as it happens: %w", database.ErrFenced)
+	}
+	return nil
+}
+
+type fencedRun struct {
+	database.Run
+	*fencing
+}
+
+func (r *fencedRun) Journal(ctx context.Context, j *database.Journal) error {
+	if err := r.fenced(); err != nil {
+		return err
+	}
+	return r.Run.Journal(ctx, j)
+}
+
+func (r *fencedRun) Exec(ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader, done *database.Journal) error {
+	if done != nil {
+		if err := r.fenced(); err != nil {
+			return err
+		}
+	}
+	return r.Run.Exec(ctx, s, st, data, done)
+}
+
+func (r *fencedRun) Record(ctx context.Context, events ...database.Event) ([]database.Event, error) {
+	if err := r.fenced(); err != nil {
+		return nil, err
+	}
+	return r.Run.Record(ctx, events...)
 }

@@ -3,7 +3,9 @@ package faults
 import (
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 
@@ -71,21 +73,83 @@ func TestEveryCallInMemory(t *testing.T) {
 	}
 }
 
-// Every message of PostgreSQL's protocol.
-func TestEveryMessageToPostgres(t *testing.T) {
+// messages breaks scenarios at messages of the protocol: at every one, in every way, or at some of each.
+func messages(t *testing.T, where string, newRig func(*testing.T) *rig, scenarios ...*scenario) {
+	t.Helper()
+	random := draw(t)
 	for _, s := range scenarios {
-		for i := range (&wire{}).ways() {
-			t.Run(s.name+"/"+(&wire{}).ways()[i].name, func(t *testing.T) {
-				t.Parallel()
-				url := testdb.Postgres(t)
-				r := &rig{place: newPostgres(t, url, url)}
-				w := r.ways()[i]
-				tried, err := r.exhaust(t.Context(), s, w, 0, 1)
+		mine := rand.New(rand.NewPCG(random.Uint64(), 0))
+		if *every {
+			everyMessage(t, where, newRig, s)
+			continue
+		}
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			want, err := r.unbroken(t.Context(), s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, w := range r.ways() {
+				tried, err := r.sample(t.Context(), s, w, 2, mine, want)
 				if err != nil {
 					t.Error(err)
 				}
-				tally.add("PostgreSQL: "+w.name, tried)
-			})
-		}
+				tally.add(where+": "+w.name, tried)
+			}
+		})
 	}
+}
+
+func everyMessage(t *testing.T, where string, newRig func(*testing.T) *rig, s *scenario) {
+	t.Helper()
+	for i, w := range (&wire{}).ways() {
+		t.Run(s.name+"/"+w.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			tried, err := r.exhaust(t.Context(), s, r.ways()[i], 0, 1)
+			if err != nil {
+				t.Error(err)
+			}
+			tally.add(where+": "+w.name, tried)
+		})
+	}
+}
+
+// Every message of PostgreSQL's protocol, on the oldest and the newest server if there is time for it.
+func TestEveryMessageToPostgres(t *testing.T) {
+	if !*every {
+		messages(t, "PostgreSQL", onPostgres(testdb.Postgres), scenarios...)
+		return
+	}
+	majors := testdb.PostgresMajors(t)
+	for _, m := range []testdb.Major{majors[0], majors[len(majors)-1]} {
+		name := fmt.Sprintf("PostgreSQL %d", m.Major)
+		t.Run(name, func(t *testing.T) { messages(t, name, onPostgres(m.New), scenarios...) })
+	}
+}
+
+func onPostgres(newURL func(testing.TB) string) func(*testing.T) *rig {
+	return func(t *testing.T) *rig {
+		t.Helper()
+		url := newURL(t)
+		return &rig{place: newPostgres(t, url, url)}
+	}
+}
+
+// A pooler in between, which has more connections than it has clients.
+func TestEveryMessageToPgBouncer(t *testing.T) {
+	messages(t, "PgBouncer", func(t *testing.T) *rig {
+		t.Helper()
+		pooled, direct := testdb.PgBouncer(t)
+		return &rig{place: newPostgres(t, pooled, direct)}
+	}, scenarioOf("batches"), scenarioOf("a concurrent index"))
+}
+
+// Every message of MariaDB's protocol.
+func TestEveryMessageToMariaDB(t *testing.T) {
+	messages(t, "MariaDB", func(t *testing.T) *rig {
+		t.Helper()
+		return &rig{place: newMariaDB(t, testdb.MariaDB(t))}
+	}, slices.DeleteFunc(slices.Clone(scenarios), func(s *scenario) bool { return s.ddl })...)
 }

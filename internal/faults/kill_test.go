@@ -111,18 +111,18 @@ func TestKilledProcess(t *testing.T) {
 }
 
 func killProcesses(t *testing.T, r *rig, w *wire, where string) {
-	random, wants, killed := draw(t), map[string]string{}, 0
+	random, known, killed := draw(t), map[string]end{}, 0
 	for i := range moments(20, 500) {
 		s := scenarios[i%len(scenarios)]
-		if wants[s.name] == "" {
-			want, err := r.unbroken(t.Context(), s)
+		if _, ok := known[s.name]; !ok {
+			e, err := r.end(t.Context(), s)
 			if err != nil {
 				t.Fatal(err)
 			}
-			wants[s.name] = want
+			known[s.name] = e
 		}
-		n, later := random.IntN(400), time.Duration(random.IntN(3000))*time.Microsecond
-		was, err := r.killAndSee(t.Context(), s, wants[s.name], func() (bool, error) { return w.killed(s, r.words(), n, later) })
+		n, later := random.IntN(known[s.name].messages), time.Duration(random.IntN(3000))*time.Microsecond
+		was, err := r.killAndSee(t.Context(), s, known[s.name].want, func() (bool, error) { return w.killed(s, r.words(), n, later) })
 		if err != nil {
 			t.Fatalf("%s, killed %s after message %d: %v", s.name, later, n, err)
 		}
@@ -131,6 +131,19 @@ func killProcesses(t *testing.T, r *rig, w *wire, where string) {
 		}
 	}
 	tally.add(where+": kill -9 of a process", killed)
+}
+
+// end is what a scenario leads to, and after how many messages to the server.
+type end struct {
+	want     string
+	messages int
+}
+
+func (r *rig) end(ctx context.Context, s *scenario) (e end, err error) {
+	if e.want, err = r.unbroken(ctx, s); err == nil {
+		e.messages, err = r.length(ctx, s, r.ways()[0])
+	}
+	return e, err
 }
 
 // killAndSee is try, where somebody else breaks the process.
@@ -163,17 +176,19 @@ func TestKilledServer(t *testing.T) {
 		s := scenarios[i%len(scenarios)]
 		p := newPostgres(t, url, url)
 		r := &rig{place: p}
-		want, err := r.unbroken(t.Context(), s)
+		e, err := r.end(t.Context(), s)
 		if err != nil {
 			t.Fatal(err)
 		}
-		n, later := random.IntN(400), time.Duration(random.IntN(3000))*time.Microsecond
-		was, err := r.killAndSee(t.Context(), s, want, func() (bool, error) {
+		n, later := random.IntN(e.messages), time.Duration(random.IntN(3000))*time.Microsecond
+		was, err := r.killAndSee(t.Context(), s, e.want, func() (bool, error) {
 			ended := make(chan error, 1)
 			wire := p.proxies[cut]
 			wire.Reset()
 			go func() {
-				ended <- r.attempt(t.Context(), func(ctx context.Context) (database.Database, error) { return database.Open(ctx, wire.URL, database.Options{}) }, s)
+				ended <- r.attempt(t.Context(), func(ctx context.Context) (database.Database, error) {
+					return database.Open(ctx, wire.URL, database.Options{})
+				}, s)
 			}()
 			for wire.Messages(testdb.ToServer) < n {
 				select {

@@ -68,7 +68,7 @@ func (p *memory) way(name string, fault func(op string) error) way {
 					return nil, err
 				}
 				db.SetHook(func(op string) error {
-					if calls.Add(1) == int64(n)+1 {
+					if calls.Add(1)-1 == int64(n) {
 						return fault(op)
 					}
 					return nil
@@ -76,6 +76,7 @@ func (p *memory) way(name string, fault func(op string) error) way {
 				return db, nil
 			},
 			sprung: func() bool { return calls.Load() > int64(n) },
+			points: func() int { return int(calls.Load()) },
 		}
 	}}
 }

@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -45,6 +47,7 @@ type way struct {
 type trap struct {
 	open   func(context.Context) (database.Database, error)
 	sprung func() bool
+	points func() int // that it has seen so far
 	// stuck reports whether the process hangs; free then breaks it. Both are nil where processes don't hang.
 	stuck func() bool
 	free  func()
@@ -107,9 +110,9 @@ func (r *rig) exhaust(ctx context.Context, s *scenario, w way, first, step int) 
 		return 0, err
 	}
 	for n, missed := first, 0; ; n += step {
-		sprung, err := r.try(ctx, s, w.arm(n), want)
+		sprung, err := r.at(ctx, s, w, n, want)
 		if err != nil {
-			return tried, fmt.Errorf("%s at point %d: %w", w.name, n, err)
+			return tried, err
 		}
 		if !sprung {
 			missed++
@@ -120,6 +123,37 @@ func (r *rig) exhaust(ctx context.Context, s *scenario, w way, first, step int) 
 			return tried, nil
 		}
 	}
+}
+
+// sample breaks a scenario in one way, at so many of its points, and returns how often that was.
+func (r *rig) sample(ctx context.Context, s *scenario, w way, points int, random *rand.Rand, want string) (tried int, err error) {
+	all, err := r.length(ctx, s, w)
+	for i := 0; i < points && err == nil; i++ {
+		var sprung bool
+		if sprung, err = r.at(ctx, s, w, random.IntN(all), want); sprung {
+			tried++
+		}
+	}
+	return tried, err
+}
+
+// length is how many points a scenario's command has.
+func (r *rig) length(ctx context.Context, s *scenario, w way) (int, error) {
+	if err := r.prepare(ctx, s); err != nil {
+		return 0, err
+	}
+	t := w.arm(math.MaxInt)
+	err := r.attempt(ctx, t.open, s)
+	return t.points(), err
+}
+
+// at is one try, at one point.
+func (r *rig) at(ctx context.Context, s *scenario, w way, n int, want string) (bool, error) {
+	sprung, err := r.try(ctx, s, w.arm(n), want)
+	if err != nil {
+		err = fmt.Errorf("%s at point %d: %w", w.name, n, err)
+	}
+	return sprung, err
 }
 
 // try lures a process into a trap, has another one execute the same command afterwards, and compares what is there then

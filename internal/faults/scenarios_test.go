@@ -20,6 +20,8 @@ type scenario struct {
 	opts  whimbrel.Options
 	// before is done in peace, do is the command. Executed again, it has nothing to do.
 	before, do func(context.Context, *whimbrel.Migrator) error
+	// ddl: it wants changes of the schema in a transaction.
+	ddl bool
 	// race: two processes execute it at once, of which one is broken.
 	race bool
 }
@@ -92,9 +94,10 @@ func mark(ctx context.Context, m *whimbrel.Migrator) error {
 var scenarios = []*scenario{
 	{name: "a batch of one", files: []file{tableA}, do: up},
 	{name: "batches", files: []file{tableA, tableB, indexB}, do: up},
-	{name: "an atomic batch", files: []file{tableA, tableB, indexB}, opts: whimbrel.Options{Atomic: true}, do: up},
+	{name: "an atomic batch", files: []file{tableA, tableB, indexB}, opts: whimbrel.Options{Atomic: true}, do: up, ddl: true},
 	{name: "a mixed run", files: []file{tableA, mixed, after}, before: to(1), do: up},
 	{name: "a concurrent index", files: []file{tableA, index}, before: to(1), do: up},
+	{name: "an atomic batch of rows", files: []file{tableA, after, {"INSERT INTO a VALUES (8); INSERT INTO a VALUES (9)", ""}}, opts: whimbrel.Options{Atomic: true}, before: to(1), do: up},
 	{name: "one down", files: []file{tableA, tableB, indexB}, before: up, do: to(2)},
 	{name: "a run down", files: []file{tableA, mixed, after}, before: up, do: to(1)},
 	{name: "a rollback", files: []file{tableA, tableB, indexB, mixed}, before: up, do: rollback},

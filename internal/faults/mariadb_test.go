@@ -1,0 +1,114 @@
+package faults
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/whimbrel-db/whimbrel/catalog"
+	"github.com/whimbrel-db/whimbrel/database"
+	_ "github.com/whimbrel-db/whimbrel/database/mysql"
+	"github.com/whimbrel-db/whimbrel/internal/testdb"
+)
+
+// mariaDB is a place on a MariaDB server.
+type mariaDB struct {
+	wire
+	pool     *sql.DB // past the wire
+	watching database.Database
+}
+
+func newMariaDB(t testing.TB, url string) *mariaDB {
+	t.Helper()
+	p := &mariaDB{wire: newWire(t, url), pool: testdb.OpenMariaDB(t, url)}
+	p.connect(t)
+	t.Cleanup(p.disconnect)
+	return p
+}
+
+func (p *mariaDB) connect(t testing.TB) {
+	t.Helper()
+	var err error
+	if p.watching, err = database.Open(t.Context(), p.url, database.Options{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (p *mariaDB) disconnect() { p.watching.Close() }
+
+func (p *mariaDB) watch(context.Context) (database.Database, error) { return p.watching, nil }
+
+func (*mariaDB) words() []string {
+	return []string{
+		"{concurrently}", "", "{of a}", " ON a", "{of b}", " ON b", "{of m}", " ON m", "{vacuum m}", "ANALYZE TABLE m",
+		"{set seven}", "SET @seven = 7", "{insert 7 if seven is set}", "INSERT INTO m SELECT @seven",
+		"{copy 8 and 9 into m}", "INSERT INTO m VALUES (8), (9);",
+	}
+}
+
+func (p *mariaDB) clean(ctx context.Context) error {
+	tables, err := p.tables(ctx, "")
+	if err != nil || len(tables) == 0 {
+		return err
+	}
+	_, err = p.pool.ExecContext(ctx, "DROP TABLE `"+strings.Join(tables, "`, `")+"`")
+	return err
+}
+
+// tables are those of the database whose names are like none of these.
+func (p *mariaDB) tables(ctx context.Context, unlike string) ([]string, error) {
+	return p.column(ctx, "SELECT table_name FROM information_schema.tables WHERE table_schema = database() AND table_name NOT LIKE ? ORDER BY table_name", unlike)
+}
+
+func (p *mariaDB) column(ctx context.Context, query string, args ...any) (values []string, err error) {
+	rows, err := p.pool.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", query, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var v string
+		if err := rows.Scan(&v); err != nil {
+			return nil, err
+		}
+		values = append(values, v)
+	}
+	return values, rows.Err()
+}
+
+func (p *mariaDB) look(ctx context.Context) (string, error) {
+	// Nobody has the lock: it can be had, when the server has seen that a client is gone.
+	lock, err := p.watching.Begin(ctx, setName, database.LockOptions{Timeout: patience / 4})
+	if err != nil {
+		return "", err
+	}
+	if err := lock.Rollback(ctx); err != nil {
+		return "", err
+	}
+	tables, err := p.tables(ctx, "whimbrel%")
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	for _, name := range tables {
+		var definition string
+		if err := p.pool.QueryRowContext(ctx, "SHOW CREATE TABLE `"+name+"`").Scan(&name, &definition); err != nil {
+			return "", err
+		}
+		rows, err := p.column(ctx, "SELECT x FROM `"+name+"` ORDER BY x")
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(&b, "%s\nrows of %s: %v\n", definition, name, rows)
+	}
+	if !*every {
+		return b.String(), nil
+	}
+	snapshot, err := database.Snapshot(ctx, p.watching, catalog.Options{})
+	if err != nil {
+		return "", err
+	}
+	return b.String() + snapshot.Text(), nil
+}
