@@ -17,7 +17,7 @@ const isThis = `a.state = 'active' AND a.query <> '' AND (a.query = $1 OR pg_cat
 // worksOn is whether such a row is of another process, and not autovacuum's, that has the lock on a relation which building and
 // dropping an index concurrently takes, and which only one can have.
 func worksOn(relation string) string {
-	return `coalesce(a.backend_type, '') <> 'autovacuum worker' AND EXISTS (SELECT FROM pg_catalog.pg_locks k WHERE k.pid = a.pid AND k.pid <> pg_catalog.pg_backend_pid() AND k.granted
+	return `a.usesysid IS NOT NULL AND EXISTS (SELECT FROM pg_catalog.pg_locks k WHERE k.pid = a.pid AND k.pid <> pg_catalog.pg_backend_pid() AND k.granted
 	AND k.mode = 'ShareUpdateExclusiveLock' AND k.locktype = 'relation' AND k.relation = ` + relation + ` AND k.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()))`
 }
 
@@ -43,14 +43,14 @@ func (p *process) read() query {
 }
 
 // untilDone waits until the process of the server that has begun a statement is at it no more, and nobody
-// else is at what it is about.
+// else builds anything there.
 func (r *run) untilDone(ctx context.Context, st sqltext.Statement, was *before, opts database.LockOptions) error {
 	return r.db.poll(ctx, r.worker, r.set, opts, func(ctx context.Context) (bool, database.Holder, error) {
 		began := `a.pid = $2 AND coalesce(` + sinceWhen + ` = $3, true) AND a.state IS DISTINCT FROM 'idle' AND $1 <> ''`
 		if was.PID == 0 {
 			began = isThis + ` AND $2 <> $3`
 		}
-		h, found, err := r.another(ctx, began+` OR `+worksOn("$4::oid"), text(st.Text), number(was.PID), number(was.Since), number(was.Table))
+		h, found, err := r.another(ctx, began+` OR a.query !~* '^(vacuum|analy[sz]e)\M' AND `+worksOn("$4::oid"), text(st.Text), number(was.PID), number(was.Since), number(was.Table))
 		return !found, h, err
 	})
 }

@@ -176,7 +176,7 @@ func TestRunThatStops(t *testing.T) {
 // one is refused, and nothing leaks to the pooler's other clients.
 func TestRunThroughPgBouncerHasNoSession(t *testing.T) {
 	t.Parallel()
-	url, _ := testdb.PgBouncer(t)
+	url, direct := testdb.PgBouncer(t)
 	db := open(t, url)
 	must(t, apply(t, db, "s", 1, script("CREATE TABLE t (x int)")))
 	r := guard(t, db, "s")
@@ -193,9 +193,16 @@ func TestRunThroughPgBouncerHasNoSession(t *testing.T) {
 	withTimeout.LockTimeout = patience
 	contains(t, "the error of a directive", execAll(background(t), db, r, withTimeout).Error(), "connect to PostgreSQL directly")
 
+	others := "SELECT string_agg(concat_ws(' ', current_setting('lock_timeout'), current_setting('statement_timeout'), current_setting('client_connection_check_interval'), current_setting('role')), ',')"
+	before := value(t, connect(t, url), others)
 	must(t, execAll(background(t), db, r, script("VACUUM t; BEGIN; SET LOCAL lock_timeout = '7s'; INSERT INTO t VALUES (1); COMMIT; CREATE INDEX CONCURRENTLY ON t (x); DO $$ BEGIN COMMIT; END $$;")))
+	c := connect(t, url)
+	for range 20 { // whichever of its connections the pooler gives us
+		equal(t, "what another client of the pooler has", value(t, c, others), before)
+	}
 	_, err := r.Record(background(t), event(2))
 	must(t, err)
 	must(t, r.Close(background(t)))
 	equal(t, "the applied versions", versions(t, db, "s"), "[1 2]")
+	equal(t, "the session locks that are left", value(t, connect(t, direct), "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"), "0")
 }

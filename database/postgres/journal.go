@@ -55,17 +55,17 @@ func (r *run) reclaimQuery(done *bool) query {
 func (r *run) journalTable() string { return table(r.schema, r.db.names.Journal) }
 
 // journal reads an open run, nil for none.
-func (row *row) journal() (*database.Journal, error) {
-	doc := row.bytes()
+func (r *row) journal() (*database.Journal, error) {
+	doc := r.bytes()
 	if doc == nil {
-		return nil, row.err
+		return nil, r.err
 	}
 	j := &database.Journal{}
 	if err := json.Unmarshal(doc, j); err != nil {
 		return nil, fmt.Errorf("a row of the journal is not as it should be: %w", err)
 	}
 	j.StartedAt, j.UpdatedAt = j.StartedAt.UTC(), j.UpdatedAt.UTC()
-	return j, row.err
+	return j, r.err
 }
 
 // putQuery writes the journal, or what says that no run is open.

@@ -28,6 +28,11 @@ var interruptions = []struct {
 		want:   `(SELECT count(*) FROM pg_indexes WHERE indexname = 'I "1') = 1`,
 	},
 	{
+		name: "when it waits for a snapshot", blocker: "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT FROM pg_class",
+		script: "CREATE INDEX CONCURRENTLY i ON t (x)",
+		want:   "to_regclass('i') IS NOT NULL",
+	},
+	{
 		name: "without a name", before: "CREATE INDEX ON t (x)", blocker: "INSERT INTO t VALUES (1)",
 		script: "CREATE INDEX CONCURRENTLY ON t (x)",
 		want:   "(SELECT count(*) FROM pg_indexes WHERE tablename = 't') = 2",
@@ -50,6 +55,11 @@ var interruptions = []struct {
 	{
 		name: "REINDEX INDEX CONCURRENTLY", before: "CREATE INDEX i ON t (x)", blocker: "INSERT INTO t VALUES (1)",
 		script: "REINDEX INDEX CONCURRENTLY i",
+		want:   "(SELECT count(*) FROM pg_indexes WHERE tablename = 't') = 1",
+	},
+	{
+		name: "REINDEX INDEX CONCURRENTLY that has taken the place", before: "CREATE INDEX i ON t (x)", blocker: "SELECT FROM t",
+		script: "REINDEX INDEX CONCURRENTLY public.i",
 		want:   "(SELECT count(*) FROM pg_indexes WHERE tablename = 't') = 1",
 	},
 	{
@@ -77,34 +87,54 @@ const invalidIndexes = "SELECT count(*) FROM pg_index WHERE NOT indisvalid OR NO
 // A process that is killed while such a statement waits leaves nothing that the next one doesn't see to.
 func TestWhatAnInterruptedStatementLeaves(t *testing.T) {
 	for _, m := range testdb.PostgresMajors(t) {
-		for _, tt := range interruptions {
+		for i, tt := range interruptions {
 			if m.Major < tt.since {
 				continue
 			}
 			t.Run(fmt.Sprintf("%d/%s", m.Major, tt.name), func(t *testing.T) {
 				t.Parallel()
 				url := m.New(t)
-				c := connect(t, url)
-				do(t, c, "CREATE TABLE t (x int, y text); "+tt.before)
-				scripts := []string{"CREATE TABLE first (x int); " + tt.script + "; CREATE TABLE last (x int)"}
-				release := block(t, url, tt.blocker)
-				p := start(t, job{URL: url, Sets: map[string][]string{"s": scripts}})
-				p.begin()
-				becomesBlocked(t, c)
-				p.kill()
-
-				db := open(t, url)
-				st, err := db.State(background(t), "s")
-				must(t, err)
-				equal(t, "how many statements stand", st.Interrupted.Done, 1+strings.Count(tt.script, ";"))
-				release.when(t, db, scripts)
-				equal(t, "the number of invalid indexes", value(t, c, invalidIndexes), "0")
-				equal(t, "that "+tt.want, value(t, c, "SELECT "+tt.want), "true")
-				equal(t, "the last table", value(t, c, "SELECT count(*) FROM pg_class WHERE relname = 'last'"), "1")
-				equal(t, "the applied versions", versions(t, db, "s"), "[1]")
+				interrupt(t, url, url, i)
 			})
 		}
 	}
+}
+
+// Nor through a pooler, where the server doesn't notice that a client is gone.
+func TestWhatAnInterruptedStatementLeavesThroughPgBouncer(t *testing.T) {
+	for i, tt := range interruptions {
+		if strings.HasPrefix(tt.script, "SET") {
+			continue // which is refused there
+		}
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			url, direct := testdb.PgBouncer(t)
+			interrupt(t, url, direct, i)
+		})
+	}
+}
+
+// interrupt kills a process that runs one of the interruptions, and lets another go on.
+func interrupt(t *testing.T, url, direct string, i int) {
+	tt := interruptions[i]
+	c := connect(t, direct)
+	do(t, c, "CREATE TABLE t (x int, y text); "+tt.before)
+	scripts := []string{"CREATE TABLE first (x int); " + tt.script + "; CREATE TABLE last (x int)"}
+	release := block(t, direct, tt.blocker)
+	p := start(t, job{URL: url, Sets: map[string][]string{"s": scripts}})
+	p.begin()
+	becomesBlocked(t, c)
+	p.kill()
+
+	db := open(t, url)
+	st, err := db.State(background(t), "s")
+	must(t, err)
+	equal(t, "how many statements stand", st.Interrupted.Done, 1+strings.Count(tt.script, ";"))
+	release.when(t, db, scripts)
+	equal(t, "the number of invalid indexes", value(t, c, invalidIndexes), "0")
+	equal(t, "that "+tt.want, value(t, c, "SELECT "+tt.want), "true")
+	equal(t, "the last table", value(t, c, "SELECT count(*) FROM pg_class WHERE relname = 'last'"), "1")
+	equal(t, "the applied versions", versions(t, db, "s"), "[1]")
 }
 
 // blocker is a transaction that is in the way.
