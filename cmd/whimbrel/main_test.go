@@ -67,15 +67,34 @@ func TestPostgres(t *testing.T) {
 	})
 }
 
-func runScripts(t *testing.T, kind string, newDatabase func(*testscript.Env) string) {
+// On MariaDB those scripts run whose SQL is every database's, and that expect no CREATE TABLE in a transaction.
+func TestMariaDB(t *testing.T) {
+	runScripts(t, "mariadb", func(env *testscript.Env) string {
+		tb, ok := env.T().(testing.TB)
+		if !ok {
+			env.T().Fatal("testscript's T is no testing.TB")
+		}
+		return testdb.MariaDB(tb)
+	}, "answers", "config", "deleted", "edited", "freeze", "goals", "goals_wrong", "history", "irreversible", "outoforder", "records", "seed", "settings", "status", "stopped")
+}
+
+func runScripts(t *testing.T, kind string, newDatabase func(*testscript.Env) string, only ...string) {
 	t.Parallel()
+	dir := "testdata/script"
+	for i, name := range only {
+		only[i] = filepath.Join(dir, name+".txtar")
+	}
+	if len(only) > 0 {
+		dir = ""
+	}
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+		Dir:                 dir,
+		Files:               only,
 		RequireUniqueNames:  true,
 		RequireExplicitExec: true,
 		Condition: func(cond string) (bool, error) {
 			switch cond {
-			case "sqlite", "postgres":
+			case "sqlite", "postgres", "mariadb":
 				return cond == kind, nil
 			case "root":
 				return os.Geteuid() == 0, nil
@@ -280,6 +299,11 @@ func query(url, statement string) (string, error) {
 	driver, name := "pgx", url
 	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
 		driver, name = "sqlite", path
+	}
+	if rest, ok := strings.CutPrefix(url, "mysql://"); ok {
+		at := strings.IndexByte(rest, '@') + 1
+		address, database, _ := strings.Cut(rest[at:], "/")
+		driver, name = "mysql", rest[:at]+"tcp("+address+")/"+database
 	}
 	db, err := sql.Open(driver, name)
 	if err != nil {
