@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -269,5 +270,41 @@ func TestJournalIsHeld(t *testing.T) {
 			equal(t, "whether it is held in a batch", held(), true)
 			must(t, b.Rollback(background(t)))
 		})
+	}
+}
+
+// Whom a statement of a run waits for is told, whatever it waits for, also where a pooler stands between.
+func TestWhomAStatementWaitsFor(t *testing.T) {
+	for name, through := range map[string]bool{"directly": false, "through PgBouncer": true} {
+		for _, sql := range []string{"ALTER TABLE t ADD y int", "CREATE INDEX CONCURRENTLY i ON t (x)", "BEGIN; LOCK TABLE t; COMMIT"} {
+			t.Run(name+"/"+sql, func(t *testing.T) {
+				t.Parallel()
+				url := testdb.Postgres(t)
+				direct := url
+				if through {
+					url, direct = testdb.PgBouncer(t)
+				}
+				do(t, connect(t, direct), "CREATE TABLE t (x int)")
+				b := block(t, direct, "INSERT INTO t VALUES (1)")
+				pid := value(t, b.c, "SELECT pg_backend_pid()")
+				var once sync.Once
+				found := make(chan database.Holder, 1)
+				done := make(chan error, 1)
+				go func() {
+					opts := whimbrel.Options{LockTimeout: patience, Observe: func(e whimbrel.Event) {
+						if w, ok := e.(whimbrel.StatementWaiting); ok {
+							once.Do(func() { found <- w.Holder })
+						}
+					}}
+					_, err := whimbrel.New(open(t, url), setOf(t, "s", "VACUUM pg_class; "+sql), opts).Up(background(t))
+					done <- err
+				}()
+				h := <-found
+				equal(t, "the process", fmt.Sprint(h.PID), pid)
+				contains(t, "what it runs", h.Query, "SELECT (SELECT pg_backend_pid())")
+				b.end(t)
+				must(t, <-done)
+			})
+		}
 	}
 }
