@@ -71,6 +71,7 @@ func beginning(sql string) string {
 const (
 	writesRows = "writes rows"
 	mayWrite   = "may write rows"
+	calls      = "calls functions, which may write rows"
 	moves      = "sets where a sequence goes on"
 	ofServer   = "is about the server, not the database's schema"
 )
@@ -93,6 +94,9 @@ var (
 
 // outside says why a statement's work is not in the schema, "" if it is, or leaves nothing.
 func outside(sql string, dialect sqltext.Dialect) string {
+	if dialect == sqltext.MySQL {
+		return outsideMySQL(sql)
+	}
 	switch word := strings.ToLower(firstWord.FindString(sql)); word {
 	case "create", "alter", "drop", "comment", "security":
 		switch {
@@ -116,7 +120,7 @@ func outside(sql string, dialect sqltext.Dialect) string {
 		case into.MatchString(sql):
 			return writesRows
 		}
-		return "calls functions, which may write rows"
+		return calls
 	case "do":
 		if !risky.MatchString(sql) {
 			return ""

@@ -69,4 +69,51 @@ func TestWhatASchemaDoesNotShow(t *testing.T) {
 			t.Errorf("%s: %q, want %q", sql, got, want)
 		}
 	}
+	for sql, want := range map[string]string{
+		"CREATE TABLE t (a int AUTO_INCREMENT PRIMARY KEY, `select` text COMMENT 'as select', b text DEFAULT 'values') -- select": harmless,
+		"CREATE TABLE t (a int) SELECT 1 AS a":                                 writesRows,
+		"CREATE OR REPLACE TEMPORARY TABLE t AS VALUES (1)":                    writesRows,
+		"create table t like u":                                                harmless,
+		"CREATE TABLE t (a int) ENGINE=InnoDB AUTO_INCREMENT=7":                moves,
+		"ALTER TABLE t AUTO_INCREMENT = 7":                                     moves,
+		"ALTER TABLE t MODIFY a int AUTO_INCREMENT":                            harmless,
+		"ALTER TABLE t COMMENT 'drop partition', ADD b int":                    harmless,
+		"ALTER TABLE t TRUNCATE PARTITION p":                                   writesRows,
+		"ALTER SEQUENCE q RESTART 5":                                           moves,
+		"RENAME TABLE a TO b":                                                  harmless,
+		"RENAME USER a TO b":                                                   ofServer,
+		"CREATE DATABASE other":                                                ofServer,
+		"DROP SCHEMA other":                                                    ofServer,
+		"CREATE USER app IDENTIFIED BY 'x'":                                    ofServer,
+		"GRANT SELECT ON t TO app":                                             ofServer,
+		"CREATE PROCEDURE p() BEGIN INSERT INTO t VALUES (1); END":             harmless,
+		"CREATE TRIGGER r BEFORE INSERT ON t FOR EACH ROW DELETE FROM u":       harmless,
+		"CREATE EVENT e ON SCHEDULE EVERY 1 DAY DO DELETE FROM u":              harmless,
+		"/*!50001 CREATE ALGORITHM=UNDEFINED */ /*!50001 VIEW v AS SELECT 1*/": harmless,
+		"/*!40101 SET NAMES utf8mb4 */":                                        harmless,
+		"/*!40000 ALTER TABLE `t` DISABLE KEYS */":                             harmless,
+		"/*M!100100 INSERT INTO t VALUES (1) */":                               writesRows,
+		"/*! CREATE TABLE t */ /* select */ /*!50100 (a int) */":               harmless,
+		"SET GLOBAL event_scheduler = 1":                                       ofServer,
+		"SET @@GLOBAL.max_connections = 1":                                     ofServer,
+		"SET @old = @@GLOBAL.sql_mode, sql_mode = ''":                          harmless,
+		"SET @x = f()": calls,
+		"SET STATEMENT max_statement_time = 5 FOR UPDATE t SET a = 1":      writesRows,
+		"SET STATEMENT max_statement_time = 5 FOR ALTER TABLE t ADD b int": harmless,
+		"SELECT 1":                         harmless,
+		"SELECT f()":                       calls,
+		"DO release_lock('x')":             calls,
+		"SELECT a FROM t INTO OUTFILE 'x'": writesRows,
+		"LOCK TABLES t WRITE":              harmless,
+		"UNLOCK TABLES":                    harmless,
+		"REPLACE INTO t VALUES (1)":        writesRows,
+		"TRUNCATE t":                       writesRows,
+		"CALL p()":                         mayWrite,
+		"EXECUTE s":                        mayWrite,
+		"BEGIN NOT ATOMIC INSERT INTO t SELECT 1; END": mayWrite,
+	} {
+		if got := outside(sql, sqltext.MySQL); got != want {
+			t.Errorf("%s: %q, want %q", sql, got, want)
+		}
+	}
 }

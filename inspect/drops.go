@@ -13,22 +13,22 @@ import (
 // dropAll returns a script that drops objects, newest first, without those that go with
 // another. Where one can't be dropped by its name alone, whyNot says so.
 func dropAll(objects []catalog.Object, dialect string) (script, whyNot string) {
-	postgres := strings.EqualFold(dialect, sqltext.PostgreSQL.String())
+	d := dropper{postgres: dialect == sqltext.PostgreSQL.String(), mysql: dialect == sqltext.MySQL.String()}
 	relations := map[string]bool{} // of the objects, by schema and name
 	for i := range objects {
 		if o := &objects[i]; o.Of == "" {
-			relations[qualified(o.Schema, o.Name)] = true
+			relations[d.qualified(o.Schema, o.Name)] = true
 		}
 	}
 	var b strings.Builder
-	if !postgres && refers(objects) {
+	if dialect == sqltext.SQLite.String() && refers(objects) {
 		b.WriteString("PRAGMA foreign_keys = off;\n") // else SQLite deletes row by row, in an order that may be wrong
 	}
 	for _, o := range slices.Backward(objects) {
-		if goesWith(&o, relations) {
+		if d.goesWith(&o, relations) {
 			continue
 		}
-		sql := drop(&o, postgres)
+		sql := d.drop(&o)
 		if sql == "" {
 			return "", fmt.Sprintf("a %s can't be dropped by its name alone (%s)", o.Kind, o.FullName())
 		}
@@ -45,22 +45,29 @@ func refers(objects []catalog.Object) bool {
 	})
 }
 
+// dropper writes statements that drop objects, in one dialect.
+type dropper struct{ postgres, mysql bool }
+
 // goesWith says that an object is dropped with another that is, too. References are not: two
 // tables that refer to each other could not be dropped.
-func goesWith(o *catalog.Object, relations map[string]bool) bool {
+func (d dropper) goesWith(o *catalog.Object, relations map[string]bool) bool {
 	switch {
-	case o.Part || o.Attr("owned by") != "":
+	case o.Part || o.Attr("owned by") != "" || o.Kind == catalog.PackageBody:
 		return true
-	case o.Kind == catalog.Constraint && strings.HasPrefix(o.Attr("definition"), "FOREIGN KEY"):
+	case isForeignKey(o):
 		return false
 	}
-	return o.Of != "" && relations[qualified(o.Schema, o.Of)]
+	return o.Of != "" && relations[d.qualified(o.Schema, o.Of)]
+}
+
+func isForeignKey(o *catalog.Object) bool {
+	return o.Kind == catalog.Constraint && strings.HasPrefix(o.Attr("definition"), "FOREIGN KEY")
 }
 
 // drop returns the statement that drops an object, "" if there is none that needs no more than
 // its name.
-func drop(o *catalog.Object, postgres bool) string {
-	name, table := qualified(o.Schema, o.Name), qualified(o.Schema, o.Of)
+func (d dropper) drop(o *catalog.Object) string {
+	name, table := d.qualified(o.Schema, o.Name), d.qualified(o.Schema, o.Of)
 	switch o.Kind {
 	case catalog.Schema:
 		if o.Name == "public" { // which every database has
@@ -73,26 +80,36 @@ func drop(o *catalog.Object, postgres bool) string {
 		return "DROP TABLE " + name
 	case catalog.Function, catalog.Procedure, catalog.Aggregate:
 		return "DROP " + strings.ToUpper(string(o.Kind)) + " " + name + o.Signature
+	case catalog.Package: // which MariaDB only reads as Oracle would
+		return "SET STATEMENT sql_mode = 'ORACLE' FOR EXECUTE IMMEDIATE '" + strings.NewReplacer(`\`, `\\`, "'", "''").Replace("DROP PACKAGE "+name) + "'"
 	case catalog.Constraint:
-		return "ALTER TABLE " + table + " DROP CONSTRAINT " + quote(o.Name)
+		if d.mysql && isForeignKey(o) { // MySQL before 8.0.19 drops no constraint under that name
+			return "ALTER TABLE " + table + " DROP FOREIGN KEY " + d.quote(o.Name)
+		}
+		return "ALTER TABLE " + table + " DROP CONSTRAINT " + d.quote(o.Name)
 	case catalog.Index, catalog.Statistics, catalog.Domain, catalog.Sequence, catalog.Table, catalog.ForeignTable, catalog.View,
 		catalog.MaterializedView, catalog.Extension, catalog.Collation, catalog.Publication, catalog.EventTrigger, catalog.ForeignDataWrapper,
-		catalog.ForeignServer, catalog.TextSearchDict, catalog.TextSearchConfig, catalog.Language:
+		catalog.ForeignServer, catalog.TextSearchDict, catalog.TextSearchConfig, catalog.Language, catalog.Event:
 		return "DROP " + strings.ToUpper(string(o.Kind)) + " " + name
 	case catalog.Trigger, catalog.Rule, catalog.Policy:
-		if !postgres {
+		if !d.postgres {
 			return "DROP " + strings.ToUpper(string(o.Kind)) + " " + name
 		}
-		return "DROP " + strings.ToUpper(string(o.Kind)) + " " + quote(o.Name) + " ON " + table
+		return "DROP " + strings.ToUpper(string(o.Kind)) + " " + d.quote(o.Name) + " ON " + table
 	}
 	return ""
 }
 
-func qualified(schema, name string) string {
+func (d dropper) qualified(schema, name string) string {
 	if schema == "" {
-		return quote(name)
+		return d.quote(name)
 	}
-	return quote(schema) + "." + quote(name)
+	return d.quote(schema) + "." + d.quote(name)
 }
 
-func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
+func (d dropper) quote(name string) string {
+	if d.mysql { // whose " are strings, unless its sql_mode has ANSI_QUOTES
+		return "`" + strings.ReplaceAll(name, "`", "``") + "`"
+	}
+	return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
+}

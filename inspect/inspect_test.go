@@ -11,11 +11,13 @@ import (
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/catalog"
 	"github.com/whimbrel-db/whimbrel/database"
+	_ "github.com/whimbrel-db/whimbrel/database/mysql"
 	_ "github.com/whimbrel-db/whimbrel/database/postgres"
 	_ "github.com/whimbrel-db/whimbrel/database/sqlite"
 	"github.com/whimbrel-db/whimbrel/inspect"
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 // step is a migration's up and down text; "-" is no down script.
@@ -58,6 +60,22 @@ func eachKind(t *testing.T, test func(t *testing.T, db database.Database)) {
 		t.Parallel()
 		test(t, open(t, testdb.Postgres(t)))
 	})
+	t.Run("mariadb", func(t *testing.T) {
+		t.Parallel()
+		test(t, open(t, testdb.MariaDB(t)))
+	})
+}
+
+func isPostgres(db database.Database) bool { return db.Dialect() == sqltext.PostgreSQL }
+
+func isMySQL(db database.Database) bool { return db.Dialect() == sqltext.MySQL }
+
+// dropIndex is the statement for it: in MySQL an index has its name within the table.
+func dropIndex(db database.Database, name, table string) string {
+	if isMySQL(db) {
+		return "DROP INDEX " + name + " ON " + table
+	}
+	return "DROP INDEX " + name
 }
 
 func words(changes []catalog.Change) string {
@@ -73,7 +91,7 @@ func TestACorrectFolderIsVerified(t *testing.T) {
 	t.Parallel()
 	eachKind(t, func(t *testing.T, db database.Database) {
 		v, err := inspect.Verify(t.Context(), setOf(t,
-			step{"CREATE TABLE a (id integer PRIMARY KEY, n text DEFAULT 'x'); CREATE INDEX a_n ON a (n)", "DROP TABLE a"},
+			step{"CREATE TABLE a (id integer PRIMARY KEY, n varchar(20) DEFAULT 'x'); CREATE INDEX a_n ON a (n)", "DROP TABLE a"},
 			step{"CREATE VIEW v AS SELECT id FROM a", "DROP VIEW v"},
 			step{"ALTER TABLE a ADD COLUMN extra integer", "ALTER TABLE a DROP COLUMN extra"},
 		), inspect.Beside(db))
@@ -104,27 +122,33 @@ func TestIrreversibleIsNoFault(t *testing.T) {
 
 func TestPlantedFaultsAreFound(t *testing.T) {
 	t.Parallel()
-	const base = "CREATE TABLE a (id integer PRIMARY KEY, n text, m text)"
+	const base = "CREATE TABLE a (id integer PRIMARY KEY, n varchar(20), m text)"
 	tests := []struct {
 		name     string
 		up, down string
 		want     string // in the differences, or the errors
-		postgres bool   // only there
+		only     sqltext.Dialect
 	}{
 		{name: "a table", up: "CREATE TABLE b (id integer); CREATE TABLE c (id integer)", down: "DROP TABLE b", want: "c added"},
 		{name: "an index", up: "CREATE INDEX i ON a (n)", down: "SELECT 1", want: "i added"},
-		{name: "the order of columns", up: "ALTER TABLE a DROP COLUMN n", down: "ALTER TABLE a ADD COLUMN n text", want: "order"},
-		{name: "a default", up: "ALTER TABLE a ALTER n SET DEFAULT 'x'", down: "SELECT 1", want: "a.n: default", postgres: true},
-		{name: "a sequence", up: "CREATE SEQUENCE q; CREATE TABLE b (id integer)", down: "DROP TABLE b", want: "sequence public.q added", postgres: true},
-		{name: "a comment", up: "COMMENT ON TABLE a IS 'all of them'", down: "SELECT 1", want: "comment", postgres: true},
-		{name: "a grant", up: "GRANT SELECT ON a TO pg_monitor", down: "SELECT 1", want: "pg_monitor", postgres: true},
-		{name: "an enum", up: "CREATE TYPE mood AS ENUM ('odd'); ALTER TABLE a ADD mood mood", down: "ALTER TABLE a DROP mood", want: "enum public.mood added", postgres: true},
+		{name: "the order of columns", up: "ALTER TABLE a DROP COLUMN n", down: "ALTER TABLE a ADD COLUMN n varchar(20)", want: "order"},
+		{name: "a default", up: "ALTER TABLE a ALTER n SET DEFAULT 'x'", down: "SELECT 1", want: "a.n: default", only: sqltext.PostgreSQL},
+		{name: "a sequence", up: "CREATE SEQUENCE q; CREATE TABLE b (id integer)", down: "DROP TABLE b", want: "sequence public.q added", only: sqltext.PostgreSQL},
+		{name: "a comment", up: "COMMENT ON TABLE a IS 'all of them'", down: "SELECT 1", want: "comment", only: sqltext.PostgreSQL},
+		{name: "a grant", up: "GRANT SELECT ON a TO pg_monitor", down: "SELECT 1", want: "pg_monitor", only: sqltext.PostgreSQL},
+		{name: "an enum", up: "CREATE TYPE mood AS ENUM ('odd'); ALTER TABLE a ADD mood mood", down: "ALTER TABLE a DROP mood", want: "enum public.mood added", only: sqltext.PostgreSQL},
+		{name: "a trigger", up: "CREATE TRIGGER tr BEFORE INSERT ON a FOR EACH ROW SET NEW.n = 'x'", down: "SELECT 1", want: "trigger a.tr added", only: sqltext.MySQL},
+		{name: "a routine", up: "CREATE FUNCTION f() RETURNS integer DETERMINISTIC RETURN 1; CREATE TABLE b (id integer)", down: "DROP TABLE b", want: "function f added", only: sqltext.MySQL},
+		{name: "the index of a key", up: "ALTER TABLE a ADD p integer, ADD CONSTRAINT k FOREIGN KEY (p) REFERENCES a (id)", down: "ALTER TABLE a DROP FOREIGN KEY k; ALTER TABLE a MODIFY p integer", want: "index a.k added", only: sqltext.MySQL},
+		{name: "what MODIFY leaves out", up: "ALTER TABLE a MODIFY n varchar(30) NOT NULL", down: "ALTER TABLE a MODIFY n varchar(20) NOT NULL", want: "a.n", only: sqltext.MySQL},
+		{name: "a down that fails half-way", up: "CREATE TABLE b (id integer); CREATE TABLE c (id integer)", down: "DROP TABLE b; DROP TABLE cc", want: "cc", only: sqltext.MySQL},
+		{name: "an up that fails half-way", up: "CREATE TABLE b (id integer); CREATE TABEL c (id integer)", down: "DROP TABLE b", want: "TABEL", only: sqltext.MySQL},
 		{name: "a down that fails", up: "CREATE TABLE b (id integer)", down: "DROP TABLE bb", want: "bb"},
 		{name: "an up that fails", up: "CREATE TABLE a (id integer)", down: "DROP TABLE a", want: "already exists"},
 	}
 	eachKind(t, func(t *testing.T, db database.Database) {
 		for _, tt := range tests {
-			if tt.postgres && db.Dialect().String() != "postgresql" {
+			if tt.only != 0 && tt.only != db.Dialect() {
 				continue
 			}
 			t.Run(tt.name, func(t *testing.T) {
@@ -199,6 +223,10 @@ func TestDrift(t *testing.T) {
 // byHand changes the database behind Whimbrel's back: under a history of another name.
 func byHand(t *testing.T, db database.Database, sql string) {
 	t.Helper()
+	if isMySQL(db) {
+		onItsOwn(t, db, sql)
+		return
+	}
 	b, err := db.Begin(t.Context(), "by hand", database.LockOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -209,6 +237,29 @@ func byHand(t *testing.T, db database.Database, sql string) {
 	}
 	if err := b.Commit(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// onItsOwn executes statements that can't be in a transaction.
+func onItsOwn(t *testing.T, db database.Database, sql string) {
+	t.Helper()
+	r, err := db.Guard(t.Context(), "by hand", database.LockOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close(context.Background())
+	s := migration.Text("by hand", sql)
+	a, err := s.Analyze(db.Dialect(), db.Tables())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for st, err := range a.All() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Exec(t.Context(), s, st, nil, nil); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

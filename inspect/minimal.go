@@ -238,7 +238,7 @@ func (m *minimizer) write() error {
 
 // preamble is the snapshot's, where it is of use.
 func preamble(s *catalog.Snapshot, created []catalog.Object) []string {
-	if s.Dialect == sqltext.MySQL.String() {
+	if s.Dialect == sqltext.MySQL.String() && len(created) > 0 {
 		return s.Preamble // what all statements mean depends on it
 	}
 	for i := range created {

@@ -14,12 +14,12 @@ import (
 )
 
 // contents returns three migrations with whatever goes with them.
-func contents() migration.Contents {
+func contents(db database.Database) migration.Contents {
 	text := migration.Text
 	return migration.Contents{Migrations: []migration.Migration{
-		{Version: 1, Name: "a", Up: text("1.up.sql", "CREATE TABLE a (id integer, n text)"), Down: text("1.down.sql", "DROP TABLE a")},
+		{Version: 1, Name: "a", Up: text("1.up.sql", "CREATE TABLE a (id integer, n varchar(20))"), Down: text("1.down.sql", "DROP TABLE a")},
 		{Version: 3, Name: "b", Up: text("3.up.sql", "CREATE TABLE b (id integer)"), Down: text("3.down.sql", "DROP TABLE b")},
-		{Version: 4, Name: "c", Up: text("4.up.sql", "CREATE INDEX i ON a (n)"), Down: text("4.down.sql", "DROP INDEX i")},
+		{Version: 4, Name: "c", Up: text("4.up.sql", "CREATE INDEX i ON a (n)"), Down: text("4.down.sql", dropIndex(db, "i", "a"))},
 	}}
 }
 
@@ -51,7 +51,7 @@ func wayWords(ways []inspect.Way) string {
 // Whoever starts from a baseline must end where the migrations lead.
 func TestBaselinesAreProved(t *testing.T) {
 	t.Parallel()
-	const whole = "CREATE TABLE a (id integer, n text); CREATE TABLE b (id integer)"
+	const whole = "CREATE TABLE a (id integer, n varchar(20)); CREATE TABLE b (id integer)"
 	tests := []struct {
 		name      string
 		baselines []migration.Migration
@@ -60,14 +60,14 @@ func TestBaselinesAreProved(t *testing.T) {
 		ok        bool
 	}{
 		{name: "right", baselines: []migration.Migration{baseline(3, whole)}, ok: true, want: "3 at 4: <nil> "},
-		{name: "between two versions", baselines: []migration.Migration{baseline(2, "CREATE TABLE a (id integer, n text)")}, ok: true, want: "2 at 4: <nil> "},
+		{name: "between two versions", baselines: []migration.Migration{baseline(2, "CREATE TABLE a (id integer, n varchar(20))")}, ok: true, want: "2 at 4: <nil> "},
 		{name: "above all", baselines: []migration.Migration{baseline(9, whole+"; CREATE INDEX i ON a (n)")}, ok: true, want: "9 at 9: <nil> "},
-		{name: "something forgotten", baselines: []migration.Migration{baseline(3, "CREATE TABLE a (id integer, n text)")}, want: "b removed"},
-		{name: "another order of columns", baselines: []migration.Migration{baseline(3, "CREATE TABLE a (n text, id integer); CREATE TABLE b (id integer)")}, want: "order of columns"},
+		{name: "something forgotten", baselines: []migration.Migration{baseline(3, "CREATE TABLE a (id integer, n varchar(20))")}, want: "b removed"},
+		{name: "another order of columns", baselines: []migration.Migration{baseline(3, "CREATE TABLE a (n varchar(20), id integer); CREATE TABLE b (id integer)")}, want: "order of columns"},
 		{name: "something too many", baselines: []migration.Migration{baseline(3, whole+"; CREATE TABLE more (id integer)")}, want: "3 at 3: <nil> table "},
 		{name: "what runs twice", baselines: []migration.Migration{baseline(3, whole+"; CREATE INDEX i ON a (n)")}, want: "i added"},
 		{name: "it fails", baselines: []migration.Migration{baseline(3, "CREATE TABEL a (id integer)")}, want: "3 at 3: migration 3 base"},
-		{name: "one of two", baselines: []migration.Migration{baseline(1, "CREATE TABLE a (id integer, n text)"), baseline(3, "SELECT 1")}, want: "1 at 4: <nil> ; 3 at 3: <nil> table "},
+		{name: "one of two", baselines: []migration.Migration{baseline(1, "CREATE TABLE a (id integer, n varchar(20))"), baseline(3, "SELECT 1")}, want: "1 at 4: <nil> ; 3 at 3: <nil> table "},
 		{name: "the older files are gone", baselines: []migration.Migration{baseline(3, whole)}, drop: 2, ok: true, want: "3 at 0: <nil> "},
 		{name: "they are, and it is wrong", baselines: []migration.Migration{baseline(3, "CREATE TABLE b (id integer)")}, drop: 2, want: "3 at 0: <nil> "},
 		{name: "they are, and it fails", baselines: []migration.Migration{baseline(3, "CREATE TABEL b (id integer)")}, drop: 2, want: "3 at 0: migration 3 base"},
@@ -76,7 +76,7 @@ func TestBaselinesAreProved(t *testing.T) {
 	eachKind(t, func(t *testing.T, db database.Database) {
 		for _, tt := range tests {
 			t.Run(tt.name, func(t *testing.T) {
-				c := contents()
+				c := contents(db)
 				c.Migrations, c.Baselines = c.Migrations[tt.drop:], tt.baselines
 				v := verify(t, db, c)
 				if got := wayWords(v.Baselines); !strings.Contains(got, tt.want) || v.OK() != tt.ok {
@@ -95,10 +95,10 @@ func TestSquashesAreProvedAgainstTheirOriginals(t *testing.T) {
 	t.Parallel()
 	eachKind(t, func(t *testing.T, db database.Database) {
 		for up, want := range map[string]string{
-			"CREATE TABLE a (id integer, n text); CREATE TABLE b (id integer)":                             "3 at 4: <nil> ",
-			"CREATE TABLE a (id integer, n text); CREATE TABLE b (id integer); CREATE TABLE x (y integer)": "x removed",
+			"CREATE TABLE a (id integer, n varchar(20)); CREATE TABLE b (id integer)":                             "3 at 4: <nil> ",
+			"CREATE TABLE a (id integer, n varchar(20)); CREATE TABLE b (id integer); CREATE TABLE x (y integer)": "x removed",
 		} {
-			c := contents()
+			c := contents(db)
 			q := migration.Migration{Version: 3, Name: "squash", Up: migration.Text("3_squash.up.sql", up)}
 			for _, m := range c.Migrations[:2] {
 				q.Up.Replaces = append(q.Up.Replaces, migration.Replaced{Version: m.Version, Checksum: m.Up.Checksum})
@@ -129,7 +129,7 @@ func TestRepeatablesAreRunTwice(t *testing.T) {
 	eachKind(t, func(t *testing.T, db database.Database) {
 		for _, tt := range tests {
 			t.Run(tt.name, func(t *testing.T) {
-				c := contents()
+				c := contents(db)
 				c.Repeatables = []migration.Named{{Name: "r", Script: migration.Text("R__r.sql", tt.sql)}}
 				v := verify(t, db, c)
 				r := v.Repeatables[0]
@@ -140,7 +140,7 @@ func TestRepeatablesAreRunTwice(t *testing.T) {
 			})
 		}
 		t.Run("each time something else", func(t *testing.T) {
-			c := contents()
+			c := contents(db)
 			c.Repeatables = []migration.Named{
 				{Name: "a view", Script: migration.Text("R__a.sql", "DROP VIEW IF EXISTS v; CREATE VIEW v AS SELECT id FROM a")},
 				{Name: "b", Script: migration.Text("R__b.sql", "DROP VIEW v; CREATE VIEW v AS SELECT n FROM a")},
@@ -158,9 +158,13 @@ func TestRepeatablesAreRunTwice(t *testing.T) {
 func TestACorrectFolderOfEverything(t *testing.T) {
 	t.Parallel()
 	eachKind(t, func(t *testing.T, db database.Database) {
+		partial := " WHERE a > 0"
+		if isMySQL(db) {
+			partial = ""
+		}
 		steps := []step{
-			{"CREATE TABLE a (id integer PRIMARY KEY, n text NOT NULL DEFAULT 'x', CHECK (n <> ''))", "DROP TABLE a"},
-			{"CREATE TABLE b (id integer PRIMARY KEY, a integer REFERENCES a (id) ON DELETE CASCADE); CREATE UNIQUE INDEX b_a ON b (a) WHERE a > 0", "DROP TABLE b"},
+			{"CREATE TABLE a (id integer PRIMARY KEY, n varchar(20) NOT NULL DEFAULT 'x', CHECK (n <> ''))", "DROP TABLE a"},
+			{"CREATE TABLE b (id integer PRIMARY KEY, a integer REFERENCES a (id) ON DELETE CASCADE); CREATE UNIQUE INDEX b_a ON b (a)" + partial, "DROP TABLE b"},
 			{"ALTER TABLE a ADD COLUMN more integer DEFAULT 0", "ALTER TABLE a DROP COLUMN more"},
 			{"ALTER TABLE a RENAME COLUMN n TO name", "ALTER TABLE a RENAME COLUMN name TO n"},
 			{"CREATE VIEW v AS SELECT id, name FROM a", "DROP VIEW v"},
@@ -177,6 +181,17 @@ func TestACorrectFolderOfEverything(t *testing.T) {
 				{"CREATE MATERIALIZED VIEW m AS SELECT count(*) FROM a; CREATE INDEX m_c ON m (count)", "DROP MATERIALIZED VIEW m"},
 				{"CREATE EXTENSION citext; ALTER TABLE b ADD c citext", "ALTER TABLE b DROP c; DROP EXTENSION citext"},
 				{"ALTER TABLE a ALTER more TYPE bigint, ALTER more SET NOT NULL", "ALTER TABLE a ALTER more DROP NOT NULL, ALTER more TYPE integer"},
+			}...)
+		}
+		if isMySQL(db) {
+			steps = append(steps, []step{
+				{"CREATE SEQUENCE q START 5", "DROP SEQUENCE q"},
+				{"CREATE FUNCTION f(x integer) RETURNS integer DETERMINISTIC BEGIN IF x > 1 THEN RETURN 2; END IF; RETURN 1; END; CREATE PROCEDURE p() DELETE FROM b", "DROP PROCEDURE p; DROP FUNCTION f"},
+				{"CREATE TRIGGER t BEFORE INSERT ON a FOR EACH ROW SET NEW.name = coalesce(NEW.name, 'it''s; #1')", "DROP TRIGGER t"},
+				{"CREATE EVENT e ON SCHEDULE EVERY 1 DAY DISABLE DO DELETE FROM b", "DROP EVENT e"},
+				{"ALTER TABLE a COMMENT 'all', MODIFY more bigint NOT NULL DEFAULT 0 COMMENT 'which'", "ALTER TABLE a COMMENT '', MODIFY more integer DEFAULT 0"},
+				{"CREATE TABLE part (id bigint AUTO_INCREMENT, at date, PRIMARY KEY (id, at)) PARTITION BY RANGE (year(at)) (PARTITION p0 VALUES LESS THAN (2020))", "DROP TABLE part"},
+				{"DELIMITER //\nCREATE PROCEDURE d() BEGIN SELECT 1; END //\nDELIMITER ;\n", "DROP PROCEDURE d"},
 			}...)
 		}
 		set := setOf(t, steps...)
@@ -202,7 +217,7 @@ func TestACorrectFolderOfEverything(t *testing.T) {
 func TestVerifyLeavesNothing(t *testing.T) {
 	t.Parallel()
 	eachKind(t, func(t *testing.T, db database.Database) {
-		c := contents()
+		c := contents(db)
 		c.Baselines = []migration.Migration{baseline(3, "CREATE TABLE x (id integer)")}
 		var open int
 		scratch := func(ctx context.Context) (database.Database, func(context.Context) error, error) {

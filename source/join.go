@@ -21,6 +21,7 @@ type joiner struct {
 	values  []string    // added to enums so far
 	lock    timeouts
 	single  timeouts
+	alone   bool // a piece asks for no transaction, where that is no reason against joining it
 }
 
 // statement is what is sent to a server.
@@ -71,6 +72,7 @@ func (j *joiner) add(name string, s *migration.Script, last bool) error {
 		j.lock.add(s.LockTimeout)
 		j.single.add(s.StatementTimeout)
 	}
+	j.alone = j.alone || s.NoTransaction
 	j.values = append(j.values, a.NewValues...)
 	j.write(all, a.Wrapped)
 	return nil
@@ -82,9 +84,9 @@ func (j *joiner) refuse(s *migration.Script, a *migration.Analysis, last bool) e
 	switch {
 	case err != nil:
 		return err
-	case s.NoTransaction:
+	case s.NoTransaction && !j.always():
 		return &Error{File: s.File, Msg: "asks for no transaction, so it can't be part of a squash; end the range before it, or begin behind it"}
-	case a.Never != nil:
+	case a.Never != nil && !j.always():
 		return wrong(a.Never, a.Never.Why+" can't be in a transaction, so it can't be part of a squash; end the range before it, or begin behind it")
 	case a.UsesNewValue != nil:
 		return wrong(a.UsesNewValue, "a new enum value can't be used before it is committed, so this can't be part of a squash; end the range before it, or begin behind it")
@@ -101,6 +103,10 @@ func (j *joiner) refuse(s *migration.Script, a *migration.Analysis, last bool) e
 	}
 	return nil
 }
+
+// always reports whether statements that can't be in a transaction may stand among others: where that is so of
+// all that change a schema, nobody can have counted on a transaction.
+func (j *joiner) always() bool { return j.dialect == sqltext.MySQL }
 
 var (
 	// query begins a statement whose form doesn't tell what it does to the session, since it may
@@ -187,7 +193,7 @@ func (j *joiner) write(all []sqltext.Statement, wrapped bool) {
 
 // directives are those of the whole: a time where every piece asks for one.
 func (j *joiner) directives(up bool) []string {
-	d := migration.Directives{LockTimeout: j.lock.longest(), StatementTimeout: j.single.longest(), Empty: up && j.pieces == 0}
+	d := migration.Directives{NoTransaction: j.alone, LockTimeout: j.lock.longest(), StatementTimeout: j.single.longest(), Empty: up && j.pieces == 0}
 	if d == (migration.Directives{}) {
 		return nil
 	}

@@ -192,6 +192,30 @@ func TestSquashRefuses(t *testing.T) {
 	}
 }
 
+// In MySQL no statement that changes a schema can be in a transaction, and the squash is none either.
+func TestSquashWithoutTransactions(t *testing.T) {
+	t.Parallel()
+	q, err := squash(folder(
+		"1_a.up.sql", "CREATE TABLE a (x int)", "1_a.down.sql", "DROP TABLE a",
+		"2_b.up.sql", "-- whimbrel: no-transaction\nINSERT INTO a VALUES (1)", "2_b.down.sql", "SELECT 1",
+		"3_c.up.sql", "BEGIN;\nALTER TABLE a ADD y int;\nCOMMIT;", "3_c.down.sql", "ALTER TABLE a DROP y",
+	), 1, 3, sqltext.MySQL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if up := q.Files[0].Content; !strings.Contains(up, "\n-- whimbrel: no-transaction\n\n-- 1_a.up.sql\n") || strings.Contains(up, "COMMIT") || strings.Count(up, "-- whimbrel: no-") != 1 {
+		t.Errorf("up:\n%s", up)
+	}
+	if down := q.Files[1].Content; strings.Contains(down, "no-transaction") {
+		t.Errorf("down:\n%s", down)
+	}
+	for _, text := range []string{"SET sql_mode = ''", "USE other", "CREATE TEMPORARY TABLE t (x int)", "LOCK TABLES t WRITE"} {
+		if _, err := squash(folder("1_a.up.sql", text, "2_b.up.sql", "SELECT 1"), 1, 2, sqltext.MySQL); err == nil || !strings.Contains(err.Error(), "changes the session") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
 func TestSquashRefusesTheFolder(t *testing.T) {
 	t.Parallel()
 	squashed := "-- whimbrel: replaces 1 " + migration.Sum("SELECT 1").String() + "\n-- whimbrel: replaces 2 " + migration.Sum("SELECT 2").String() + "\nSELECT 3"
