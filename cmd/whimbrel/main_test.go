@@ -75,7 +75,7 @@ func TestMariaDB(t *testing.T) {
 			env.T().Fatal("testscript's T is no testing.TB")
 		}
 		return testdb.MariaDB(tb)
-	}, "answers", "config", "deleted", "edited", "freeze", "goals", "goals_wrong", "history", "irreversible", "outoforder", "records", "seed", "settings", "status", "stopped")
+	}, "answers", "config", "deleted", "edited", "freeze", "goals", "goals_wrong", "history", "irreversible", "mysql", "outoforder", "records", "seed", "settings", "status", "stopped")
 }
 
 func runScripts(t *testing.T, kind string, newDatabase func(*testscript.Env) string, only ...string) {
