@@ -40,6 +40,25 @@ func TestTheContractNamesWhatExists(t *testing.T) {
 	}
 }
 
+// docs/crash-safety.md names the tests, and the cases, that show what it says.
+func TestCrashSafetyNamesWhatExists(t *testing.T) {
+	text, err := os.ReadFile("../../docs/crash-safety.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := names(t)
+	checked := 0
+	for _, m := range regexp.MustCompile("`(Test[A-Z][A-Za-z]+)`|case \"([^\"]+)\"").FindAllStringSubmatch(string(text), -1) {
+		checked++
+		if name := m[1] + m[2]; !known[name] {
+			t.Errorf("docs/crash-safety.md names %q, which does not exist", name)
+		}
+	}
+	if checked < 30 {
+		t.Errorf("only %d tests are named in docs/crash-safety.md", checked)
+	}
+}
+
 // names returns the exported identifiers of the module's packages, as pkg.Name and pkg.Type.Member, its test
 // functions, and the names of the conformance suite's cases.
 func names(t *testing.T) map[string]bool {
