@@ -48,7 +48,7 @@ type Target struct {
 	// Session are ways in which a script can change its session.
 	Session []SessionChange
 	// Never returns a statement that cannot be in a transaction and that succeeds for a
-	// table with a column x; each call may be for another table.
+	// table with a column x; each call may be for another table. What became of it the suite asks by Run.Outcome.
 	Never func(table string) string
 	// Func returns the script of a Go function that creates a table, or with NoDDL inserts a
 	// row into it, and then returns fail. Func is called with a new id each time.

@@ -35,10 +35,15 @@
 //
 // # What it sends
 //
-// Besides the scripts: BEGIN IMMEDIATE, COMMIT, ROLLBACK, reads and
-// inserts in its own two tables, PRAGMA busy_timeout, and, for scripts that may change the
+// Besides the scripts: BEGIN IMMEDIATE, COMMIT, ROLLBACK, reads of and
+// writes to its own tables, PRAGMA busy_timeout, and, for scripts that may change the
 // session, the PRAGMAs that tell its settings before and after. The journal mode is left
 // alone.
+//
+// A Run executes a statement that can be in a transaction in one, together with the journal: BEGIN IMMEDIATE, the
+// statement, the journal, COMMIT. For any other the journal is written before and after it. VACUUM, DETACH
+// and PRAGMAs do the same a second time, so that an Outcome has them executed again; what became of a VACUUM INTO
+// that has left a file is unclear.
 //
 // PRAGMA foreign_keys does nothing inside a transaction. At the head of a script it is
 // executed before the transaction begins, and put back after it ended; where it switches off

@@ -78,12 +78,14 @@ func (r *run) Journal(ctx context.Context, j *database.Journal) error {
 		return err
 	}
 	defer leave()
-	return r.write(ctx, func() error {
-		if j == nil {
-			return r.c.do(r.d.sql.close, r.set, true, 0, "", "")
-		}
-		return r.d.putJournal(r.c, r.set, j)
-	})
+	if j == nil {
+		return r.write(ctx, func() error { return r.c.do(r.d.sql.close, r.set, true, 0, "", "") })
+	}
+	kept := *j
+	if err = r.write(ctx, func() error { return r.d.putJournal(r.c, r.set, &kept) }); err == nil {
+		*j = kept
+	}
+	return err
 }
 
 // transact executes a statement and writes the journal in one transaction: that which the statement itself

@@ -189,9 +189,9 @@ func (d *db) missing(ctx context.Context, q querier, err error) (bool, error) {
 		return true, nil
 	case n == 3 && strings.HasPrefix(message(err), "no such table"):
 		return false, errAppeared
-	case n < 3:
-		return false, fmt.Errorf("of the tables %s only %d are in %s (%s): another version of Whimbrel has made them, or they are damaged; use that version, or choose another name for the history",
-			names, n, d.target(), message(err))
+	case n == 2 && strings.HasSuffix(message(err), "."+d.names.Journal):
+		return false, fmt.Errorf("of the tables %s the last is not in %s (%s): another version of Whimbrel has made the others, or they are damaged; use that version, or choose another name for the history",
+			names, d.target(), message(err))
 	}
 	return false, fmt.Errorf("the tables %s in %s are not Whimbrel's, or are damaged (%s); choose another name for the history",
 		names, d.target(), message(err))
