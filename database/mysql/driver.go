@@ -37,6 +37,8 @@ func (Driver) Open(ctx context.Context, rawURL string, opts database.Options) (d
 	}
 	db.pool, db.owned, db.config, db.wanted = sql.OpenDB(connector), true, t.config, t.lock
 	db.pool.SetMaxIdleConns(4)
+	ctx, stop := context.WithTimeout(ctx, t.config.Timeout) // for the answer, too
+	defer stop()
 	if err := db.pool.PingContext(ctx); err != nil {
 		db.pool.Close()
 		return nil, connectError(t.config, err)

@@ -212,7 +212,11 @@ func connectError(config *client.Config, err error) error {
 	case errors.As(err, &my):
 		e.Code = codeOf(my)
 		say(my.Message, connectHints[int(my.Number)])
-		if my.Number == erAccessDenied && config != nil && config.Passwd == "" {
+		switch {
+		case my.Number != erAccessDenied || config == nil:
+		case config.User == "":
+			e.Hint = "the URL names no user: write mysql://user@host/database"
+		case config.Passwd == "":
 			e.Hint = "the URL has no password; if the user has one, write it there"
 		}
 	case errors.Is(err, context.Canceled):

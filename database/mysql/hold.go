@@ -40,6 +40,9 @@ func (db *Database) hold(ctx context.Context, set string, opts database.LockOpti
 	if err := checkSet(set); err != nil {
 		return nil, err
 	}
+	if db.pool.Stats().MaxOpenConnections == 1 {
+		return nil, errors.New("the pool can have one connection only, and a migration needs two of its own: one for the lock, and one for the work; raise SetMaxOpenConns to 3 or more")
+	}
 	h = &hold{db: db, set: set}
 	if h.guard, err = db.newGuard(ctx); err != nil {
 		return nil, err
@@ -95,7 +98,7 @@ func (h *hold) begin(ctx context.Context, statements []string) error {
 			}
 		}
 	}
-	return errors.New("Whimbrel's tables come and go: somebody drops them")
+	return errors.New("the tables of Whimbrel come and go: somebody drops them")
 }
 
 // readHead executes the statements, marks the worker as one who works under the lock, and learns what is to be known.

@@ -174,6 +174,41 @@ func TestOutcomeOfWhatNobodyCanTell(t *testing.T) {
 	}
 }
 
+// Who waits for somebody else's transaction learns whose it is.
+func TestBlockedStatementSaysByWhom(t *testing.T) {
+	t.Parallel()
+	server := testdb.PrivateMariaDB(t) // where there is no other transaction
+	url := server.New()
+	pool := testdb.OpenMariaDB(t, url)
+	db := open(t, url)
+	_, err := up(t, db, setOf(t, "s", "CREATE TABLE a (x int PRIMARY KEY); INSERT INTO a VALUES (1)"))
+	must(t, err)
+	for name, script := range map[string]string{"a table": "ALTER TABLE a ADD COLUMN y int DEFAULT 1, ALGORITHM=COPY", "a row": "UPDATE a SET x = 3 WHERE x IN (1, 2)"} {
+		tx, err := pool.Begin()
+		must(t, err)
+		_, err = tx.Exec("UPDATE a SET x = 3 - x")
+		must(t, err)
+		var id int64
+		must(t, tx.QueryRow("SELECT CONNECTION_ID()").Scan(&id))
+		told := make(chan database.Holder, 100)
+		r, err := db.Guard(background(t), "other", database.LockOptions{Blocked: func(h database.Holder) { told <- h }})
+		must(t, err)
+		done := make(chan error)
+		go func() { done <- execute(background(t), r, script) }()
+		select {
+		case h := <-told:
+			if h.PID != id || h.User != "root" || h.Since.IsZero() {
+				t.Errorf("%s: it waits for %+v, want connection %d", name, h, id)
+			}
+		case err := <-done:
+			t.Fatalf("%s: it didn't wait, and returned %v", name, err)
+		}
+		must(t, tx.Rollback())
+		must(t, <-done)
+		must(t, r.Close(background(t)))
+	}
+}
+
 // A guard that is lost ends what the worker runs.
 func TestLostGuardCancelsTheStatement(t *testing.T) {
 	t.Parallel()

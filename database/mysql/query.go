@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -116,11 +117,10 @@ func value(kind string, v sql.RawBytes) any {
 	text := string(v)
 	switch kind = strings.TrimPrefix(kind, "UNSIGNED "); kind {
 	case "TINYINT", "SMALLINT", "MEDIUMINT", "INT", "BIGINT", "YEAR":
-		var n int64
-		if _, err := fmt.Sscanf(text, "%d", &n); err == nil && number64(n) == text {
+		if n, err := strconv.ParseInt(text, 10, 64); err == nil { // with zeros in front of it, too
 			return n
 		}
-		return json.Number(strings.TrimLeft(text, "0"))
+		return json.Number(text)
 	case "DECIMAL", "FLOAT", "DOUBLE":
 		return json.Number(text)
 	case "BINARY", "VARBINARY", "BLOB", "TINYBLOB", "MEDIUMBLOB", "LONGBLOB", "BIT", "GEOMETRY":

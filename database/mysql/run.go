@@ -17,11 +17,12 @@ import (
 type run struct {
 	db *Database
 
-	mu    sync.Mutex // Database.Close may come at any time
-	h     *hold
-	own   bool              // the script has a transaction of its own open
-	timed *migration.Script // whose lock timeout is set
-	over  bool
+	mu      sync.Mutex // Database.Close may come at any time
+	h       *hold
+	own     bool              // the script has a transaction of its own open
+	timed   *migration.Script // whose lock timeout is set
+	blocked func(database.Holder)
+	over    bool
 }
 
 // Guard holds the set's lock on a connection of its own.
@@ -30,7 +31,7 @@ func (db *Database) Guard(ctx context.Context, set string, opts database.LockOpt
 	if err != nil {
 		return nil, err
 	}
-	r := &run{db: db, h: h}
+	r := &run{db: db, h: h, blocked: opts.Blocked}
 	if err := db.opened(r); err != nil {
 		r.end()
 		return nil, err
@@ -141,6 +142,7 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 				return err
 			}
 		}
+		defer r.tellBlocked()()
 		if done != nil {
 			return r.transact(ctx, s, st, done)
 		}

@@ -75,6 +75,7 @@ func TestConnectErrors(t *testing.T) {
 		"mysql://root@" + noServer.Addr().String() + "/a": "MySQL or MariaDB server",
 		"mysql://root@no-such-host.invalid/a":             "host",
 		"mysql://root@" + u.Host + "/no_such_database":    "create the database first",
+		"mysql://" + u.Host + u.Path:                      "names no user",
 		"mysql://somebody@" + u.Host + u.Path:             "the URL has no password",
 		"mysql://somebody:wrong@" + u.Host + u.Path:       "check user and password",
 		good + "?tls=true":                                "does not speak TLS",

@@ -1,0 +1,90 @@
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"strings"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+)
+
+// lookForBlocker is how often it is asked whether a statement waits for somebody else.
+const lookForBlocker = time.Second
+
+// tellBlocked tells, until the function that it returns is called, that the worker's statement waits for somebody else's
+// transaction, and whose that is where the server can tell. It asks on the guard, which has nothing else to do meanwhile.
+func (r *run) tellBlocked() (stop func()) {
+	if r.blocked == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	g, worker := r.h.guard, r.h.worker.id
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(lookForBlocker):
+			}
+			if !g.mu.TryLock() {
+				continue // somebody ends the statement
+			}
+			h, waits := g.blocker(worker)
+			g.mu.Unlock()
+			if waits && ctx.Err() == nil {
+				r.blocked(h)
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+// blocker looks whether a connection waits for a lock, and for whom.
+func (g *guard) blocker(worker int64) (h database.Holder, waits bool) {
+	ctx, stop := context.WithTimeout(context.Background(), cancelGrace)
+	defer stop()
+	ask := func(query string, args ...any) (id int64) {
+		var n sql.NullInt64
+		if g.c.QueryRowContext(ctx, query, args...).Scan(&n) != nil {
+			return 0 // the server has no such table, or doesn't let us see it
+		}
+		return n.Int64
+	}
+	var state sql.NullString
+	if err := g.c.QueryRowContext(ctx, "SELECT state FROM information_schema.processlist WHERE id = ?", worker).Scan(&state); err != nil {
+		return h, false
+	}
+	s := strings.ToLower(state.String)
+	var id int64
+	if strings.HasPrefix(s, "waiting for") && strings.Contains(s, "lock") {
+		waits = true
+		// Somebody whose transaction has used the table. Where the server can't tell who has, there may be only one transaction.
+		id = ask("SELECT min(l.thread_id) FROM information_schema.metadata_lock_info l JOIN information_schema.innodb_trx t ON t.trx_mysql_thread_id = l.thread_id WHERE l.thread_id NOT IN (?, ?)", worker, g.id)
+		if id == 0 {
+			id = ask("SELECT IF(count(*) = 1, min(trx_mysql_thread_id), 0) FROM information_schema.innodb_trx WHERE trx_mysql_thread_id NOT IN (?, ?)", worker, g.id)
+		}
+	} else {
+		id = ask(`SELECT min(b.trx_mysql_thread_id) FROM information_schema.innodb_lock_waits w JOIN information_schema.innodb_trx b ON b.trx_id = w.blocking_trx_id
+JOIN information_schema.innodb_trx r ON r.trx_id = w.requesting_trx_id WHERE r.trx_mysql_thread_id = ?`, worker)
+		waits = id != 0
+	}
+	if id == 0 {
+		return h, waits
+	}
+	h = database.Holder{PID: id}
+	var user, host, query, since sql.NullString
+	err := g.c.QueryRowContext(ctx, `SELECT p.user, p.host, LEFT(p.info, 200), (SELECT CAST(CONVERT_TZ(trx_started, @@session.time_zone, '+00:00') AS char(26)) FROM information_schema.innodb_trx WHERE trx_mysql_thread_id = p.id)
+FROM information_schema.processlist p WHERE p.id = ?`, id).Scan(&user, &host, &query, &since)
+	if err == nil {
+		h.User, h.Query = user.String, query.String
+		h.Host, _, _ = strings.Cut(host.String, ":")
+		h.Since, _ = parseTime(since.String)
+	}
+	return h, waits
+}
