@@ -10,15 +10,18 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// isThis is whether a row of pg_stat_activity, a, is of a process that executes the statement $1; a
-// long one it has in part.
+// here is whether a row of pg_stat_activity, a, is of another process in this database.
+const here = `a.pid <> pg_catalog.pg_backend_pid() AND a.datid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())`
+
+// isThis is whether such a row is of one that executes the statement $1, of which it has a long
+// one in part.
 const isThis = `a.state = 'active' AND a.query <> '' AND (a.query = $1 OR pg_catalog.octet_length(a.query) >= (SELECT setting::int - 5 FROM pg_catalog.pg_settings WHERE name = 'track_activity_query_size') AND pg_catalog.starts_with($1, a.query))`
 
 // worksOn is whether such a row is of another process, and not autovacuum's, that has the lock on a relation which building and
 // dropping an index concurrently takes, and which only one can have.
 func worksOn(relation string) string {
 	return `a.usesysid IS NOT NULL AND EXISTS (SELECT FROM pg_catalog.pg_locks k WHERE k.pid = a.pid AND k.pid <> pg_catalog.pg_backend_pid() AND k.granted
-	AND k.mode = 'ShareUpdateExclusiveLock' AND k.locktype = 'relation' AND k.relation = ` + relation + ` AND k.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()))`
+	AND k.mode = 'ShareUpdateExclusiveLock' AND k.locktype = 'relation' AND k.relation = ` + relation + ` AND k.database = a.datid)`
 }
 
 // activity reads a row of pg_stat_activity, a, like holdersQuery.
@@ -46,11 +49,12 @@ func (p *process) read() query {
 // else builds anything there.
 func (r *run) untilDone(ctx context.Context, st sqltext.Statement, was *before, opts database.LockOptions) error {
 	return r.db.poll(ctx, r.worker, r.set, opts, func(ctx context.Context) (bool, database.Holder, error) {
-		began := `a.pid = $2 AND coalesce(` + sinceWhen + ` = $3, true) AND a.state IS DISTINCT FROM 'idle' AND $1 <> ''`
-		if was.PID == 0 {
-			began = isThis + ` AND $2 <> $3`
+		began, args := isThis, []arg{text(st.Text), number(was.Table)}
+		if was.PID != 0 {
+			began = `a.pid = $1::int AND coalesce(` + sinceWhen + ` = $3::bigint, true) AND a.state IS DISTINCT FROM 'idle'`
+			args = []arg{number(was.PID), number(was.Table), number(was.Since)}
 		}
-		h, found, err := r.another(ctx, began+` OR a.query !~* '^(vacuum|analy[sz]e)\M' AND `+worksOn("$4::oid"), text(st.Text), number(was.PID), number(was.Since), number(was.Table))
+		h, found, err := r.another(ctx, began+` OR a.query !~* '^(vacuum|analy[sz]e)\M' AND `+worksOn("$2::oid"), args...)
 		return !found, h, err
 	})
 }
@@ -77,8 +81,7 @@ func (r *run) tell(h database.Holder) {
 // another finds another process of the database.
 func (r *run) another(ctx context.Context, where string, args ...arg) (h database.Holder, found bool, err error) {
 	err = r.worker.pipeline(ctx, query{
-		sql: activity + `FROM pg_catalog.pg_stat_activity a WHERE a.pid <> pg_catalog.pg_backend_pid() AND a.datid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
-	AND (` + where + `) ORDER BY a.xact_start LIMIT 1`,
+		sql:     activity + `FROM pg_catalog.pg_stat_activity a WHERE ` + here + ` AND (` + where + `) ORDER BY a.xact_start LIMIT 1`,
 		args:    args,
 		formats: holderFormats,
 		row: func(row *row) error {
@@ -135,7 +138,7 @@ func (r *run) tellBlocked(st sqltext.Statement) (stop func()) {
 func (r *run) blocker(ctx context.Context, st sqltext.Statement) (h database.Holder, found bool, err error) {
 	worker, args := `SELECT $1::int AS pid`, []arg{number(r.at.PID)}
 	if r.pooled {
-		worker, args = `SELECT a.pid FROM pg_catalog.pg_stat_activity a WHERE a.pid <> pg_catalog.pg_backend_pid() AND `+isThis, []arg{text(st.Text)}
+		worker, args = `SELECT a.pid FROM pg_catalog.pg_stat_activity a WHERE `+here+` AND `+isThis, []arg{text(st.Text)}
 	}
 	err = r.eye.pipeline(ctx, query{
 		sql: fmt.Sprintf(`SELECT '', b.pid, a.usename, coalesce(a.client_hostname, pg_catalog.host(a.client_addr), ''), a.application_name, a.xact_start,

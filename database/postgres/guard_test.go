@@ -122,6 +122,23 @@ func TestRunWithAPoolOfOne(t *testing.T) {
 	eventually(t, "the lock's connection is closed", func() bool { return connections(t, connect(t, url)) == "2" }) // the pool's, and the one that was just made
 }
 
+// Where there may be no second connection, that is said.
+func TestRunWithoutASecondConnection(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	role := newRole(t, c)
+	do(t, c, "ALTER ROLE "+role+" CONNECTION LIMIT 1; GRANT CREATE, USAGE ON SCHEMA public TO "+role)
+	db := open(t, asRole(url, role)+"&pool_max_conns=1")
+	_, err := up(t, db, setOf(t, "s", "CREATE TABLE t (x int)", "VACUUM t"))
+	as[*database.ConnectError](t, err)
+	contains(t, "the error", err.Error(), "needs a second connection, which holds the lock", "too many connections for role")
+	equal(t, "the applied versions", versions(t, db, "s"), "[1]")
+	do(t, c, "ALTER ROLE "+role+" CONNECTION LIMIT 2")
+	_, err = up(t, db, setOf(t, "s", "CREATE TABLE t (x int)", "VACUUM t"))
+	must(t, err)
+}
+
 // A transaction that the script opens is the script's; what it leaves open is rolled back, and
 // cannot be recorded.
 func TestTransactionThatARunLeavesOpen(t *testing.T) {

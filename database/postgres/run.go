@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"sync"
@@ -34,7 +35,7 @@ func (db *Database) Guard(ctx context.Context, set string, opts database.LockOpt
 		return nil, err
 	}
 	if r.guard, err = db.beside(ctx, worker); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("what can't be in a transaction needs a second connection, which holds the lock: %w", err)
 	}
 	if err := r.lock(ctx, opts); err != nil {
 		return nil, err
