@@ -58,40 +58,71 @@ func childMain(text string) int {
 	return 0
 }
 
-// killed starts a process that executes a scenario's command, and kills it with kill -9 when its wire has seen so many
-// messages, and then some time has passed. It reports whether the process was still at it, and what it said if not.
+// start starts a process that executes a scenario's command by the wire. What it returns kills it as kill -9 does, and says with
+// an error that it was killed, or why it had ended before.
+func (w *wire) start(s *scenario, words []string) (*process, error) {
+	job, err := json.Marshal(child{w.proxies[cut].URL, s.name, words})
+	if err != nil {
+		return nil, err
+	}
+	p := &process{cmd: exec.Command(os.Args[0]), ended: make(chan struct{})}
+	p.cmd.Env = append(os.Environ(), childEnv+"="+string(job))
+	p.cmd.Stderr = &p.said
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.ended)
+	}()
+	return p, nil
+}
+
+// process is one that may be killed.
+type process struct {
+	cmd   *exec.Cmd
+	said  bytes.Buffer
+	ended chan struct{}
+	err   error // when it has ended
+}
+
+// kill ends the process as kill -9 does, and reports whether it has; a process that had failed before is an error.
+func (p *process) kill() (was bool, err error) {
+	_ = p.cmd.Process.Kill()
+	<-p.ended
+	var exit *exec.ExitError
+	switch {
+	case errors.As(p.err, &exit) && exit.ExitCode() == -1:
+		return true, nil
+	case p.err != nil:
+		return false, fmt.Errorf("the process that was not killed yet: %w: %s", p.err, p.said.String())
+	}
+	return false, nil
+}
+
+// killed kills a process when the wire has seen so many messages, and then some time has passed.
 func (w *wire) killed(s *scenario, words []string, n int, later time.Duration) (was bool, err error) {
-	p := w.proxies[cut]
-	p.Cut()
-	p.Reset()
-	job, err := json.Marshal(child{p.URL, s.name, words})
+	wire := w.proxies[cut]
+	wire.Cut()
+	wire.Reset()
+	p, err := w.start(s, words)
 	if err != nil {
 		return false, err
 	}
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childEnv+"="+string(job))
-	var said bytes.Buffer
-	cmd.Stderr = &said
-	if err := cmd.Start(); err != nil {
-		return false, err
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	for p.Messages(testdb.ToServer) < n {
+	w.awaitMessages(n, p.ended)
+	time.Sleep(later)
+	return p.kill()
+}
+
+// awaitMessages waits until the wire has seen so many messages, or something has ended.
+func (w *wire) awaitMessages(n int, ended <-chan struct{}) {
+	for w.proxies[cut].Messages(testdb.ToServer) < n {
 		select {
-		case err := <-ended:
-			if err != nil {
-				err = fmt.Errorf("the process that was not killed yet: %w: %s", err, said.String())
-			}
-			return false, err
+		case <-ended:
+			return
 		case <-time.After(50 * time.Microsecond):
 		}
 	}
-	time.Sleep(later)
-	_ = cmd.Process.Kill()
-	var exit *exec.ExitError
-	err = <-ended
-	return errors.As(err, &exit) && exit.ExitCode() == -1, nil
 }
 
 // moments is how often something is killed.
@@ -104,15 +135,23 @@ func moments(few, many int) int {
 
 // A process is killed at random moments.
 func TestKilledProcess(t *testing.T) {
-	t.Parallel()
-	url := testdb.Postgres(t)
-	p := newPostgres(t, url, url)
-	killProcesses(t, &rig{place: p}, &p.wire, "PostgreSQL")
+	t.Run("PostgreSQL", func(t *testing.T) {
+		t.Parallel()
+		url := testdb.Postgres(t)
+		p := newPostgres(t, url, url)
+		killProcesses(t, &rig{place: p}, &p.wire, "PostgreSQL", scenarios)
+	})
+	t.Run("MariaDB", func(t *testing.T) {
+		t.Parallel()
+		p := newMariaDB(t, testdb.MariaDB(t))
+		killProcesses(t, &rig{place: p}, &p.wire, "MariaDB", withoutDDL)
+	})
 }
 
-func killProcesses(t *testing.T, r *rig, w *wire, where string) {
+func killProcesses(t *testing.T, r *rig, w *wire, where string, scenarios []*scenario) {
+	t.Helper()
 	random, known, killed := draw(t), map[string]end{}, 0
-	for i := range moments(20, 500) {
+	for i := range moments(10, 250) {
 		s := scenarios[i%len(scenarios)]
 		if _, ok := known[s.name]; !ok {
 			e, err := r.end(t.Context(), s)

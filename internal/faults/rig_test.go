@@ -88,7 +88,7 @@ func (r *rig) prepare(ctx context.Context, s *scenario) error {
 		return err
 	}
 	defer db.Close()
-	return s.before(ctx, s.migrator(db, r.words()))
+	return s.before(ctx, whimbrel.New(db, s.set(r.words()), whimbrel.Options{LockTimeout: patience}))
 }
 
 // unbroken plays a scenario without breaking it, and returns what is there afterwards.

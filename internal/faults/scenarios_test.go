@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel"
@@ -104,6 +105,9 @@ var scenarios = []*scenario{
 	{name: "recording only", files: []file{tableA, tableB, indexB}, do: mark},
 	{name: "two processes", files: []file{tableA, mixed, after}, do: up, race: true},
 }
+
+// withoutDDL are those that want no changes of the schema in a transaction.
+var withoutDDL = slices.DeleteFunc(slices.Clone(scenarios), func(s *scenario) bool { return s.ddl })
 
 func scenarioOf(name string) *scenario {
 	for _, s := range scenarios {

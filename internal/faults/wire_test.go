@@ -44,6 +44,13 @@ func (w *wire) open(ctx context.Context) (database.Database, error) {
 	return database.Open(ctx, w.url, database.Options{})
 }
 
+// through opens the database by one of the proxies.
+func (w *wire) through(p *testdb.Proxy) opener {
+	return func(ctx context.Context) (database.Database, error) {
+		return database.Open(ctx, p.URL, database.Options{})
+	}
+}
+
 // ways: something is done to the wire after the n-th message in one of the directions.
 func (w *wire) ways() []way {
 	var all []way

@@ -22,6 +22,7 @@ type Proxy struct {
 	// CutAfter, by which the goroutines that read it learn of it. 0 delivers at once.
 	Quiet time.Duration
 
+	t                testing.TB
 	network, address string // the server's
 	protocol         func() protocol
 
@@ -62,6 +63,7 @@ func NewProxy(t testing.TB, serverURL string) *Proxy {
 		t.Fatal(err)
 	}
 	p := &Proxy{
+		t:     t,
 		Quiet: 10 * time.Millisecond,
 		wires: map[*wire]bool{},
 		cuts:  [2]int{-1, -1}, stalls: [2]int{-1, -1},
@@ -226,6 +228,7 @@ func (p *Proxy) accept(listener net.Listener) {
 func (p *Proxy) serve(client net.Conn) {
 	server, err := net.Dial(p.network, p.address)
 	if err != nil {
+		p.t.Logf("the proxy can't reach the server: %v", err)
 		_ = client.Close()
 		return
 	}
