@@ -31,6 +31,10 @@ cover: ## run all tests and say how much of each package they cover; details in 
 	@go tool cover -html=.cache/cover.out -o .cache/cover.html
 	@go tool cover -func=.cache/cover.out | tail -n 1
 
+.PHONY: faults
+faults: ## break migrations at every message, and kill processes and servers by the hundred; takes hours
+	@scripts/servers run go test -C internal/faults -count=1 -timeout 24h $(ARGS) -every
+
 .PHONY: fuzz
 fuzz: ## run each fuzz test for a short while (FUZZTIME=10s)
 	@scripts/fuzz $(FUZZTIME)
