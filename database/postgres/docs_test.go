@@ -80,7 +80,7 @@ func TestDocumentedGrants(t *testing.T) {
 		}
 		do(t, c, grant)
 	}
-	_, err = up(t, db, setOf(t, "s", "SELECT 1"))
+	_, err = up(t, db, setOf(t, "s", "SELECT 1", "VACUUM; SELECT 1")) // outside of transactions, too
 	must(t, err)
 	if err := db.UpdateSetting(background(t), freeze); err == nil {
 		t.Error("a role that may only read the settings changed one")

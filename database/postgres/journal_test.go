@@ -75,51 +75,61 @@ func busy(t testing.TB, url string) bool {
 // Ctrl-C, during every kind of statement: it is cancelled on the server, why it stopped is in the journal, nothing is locked, and
 // the next attempt goes on where this one stopped.
 func TestCancelledRun(t *testing.T) {
-	for name, sql := range interrupted {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			url := testdb.Postgres(t)
-			c := connect(t, url)
-			do(t, c, interruptedBefore)
-			release := block(t, url, "LOCK TABLE locked; SELECT pg_advisory_xact_lock(1)")
-			db := open(t, url)
-			set := setOf(t, "s", "VACUUM slow;\n"+sql+";\nINSERT INTO locked VALUES (1)")
-			if strings.HasPrefix(sql, "COPY") {
-				set = setOf(t, "s", "VACUUM slow;\n"+sql+"INSERT INTO locked VALUES (1)")
-			}
-			ctx, cancel := context.WithCancelCause(background(t))
-			done := make(chan error, 1)
-			go func() {
-				_, err := whimbrel.New(db, set, whimbrel.Options{}).Up(ctx)
-				done <- err
-			}()
-			eventually(t, "it hangs", func() bool { return busy(t, url) })
-			cause := errors.New("somebody pressed a key")
-			cancel(cause)
-			if err := <-done; !errors.Is(err, context.Canceled) || !errors.Is(err, cause) {
-				t.Errorf("the error is %v, want context.Canceled and its cause", err)
-			}
-			equal(t, "what still runs", busy(t, url), false)
-			isFree(t, db, "s")
-			st, err := db.State(background(t), "s")
-			must(t, err)
-			equal(t, "the number of statements that stand", st.Interrupted.Done, 1)
-			contains(t, "why it stopped", st.Interrupted.Error, "cancelled")
-
-			release.end(t)
-			do(t, c, "CREATE TABLE go_on ()")
-			r, err := up(t, db, set)
-			must(t, err)
-			equal(t, "where it went on", r.Resumed[0].FromStatement, 2)
-			equal(t, "the number of rows at the end", value(t, c, "SELECT count(*) FROM locked"), "1")
-			equal(t, "the number of invalid indexes", value(t, c, invalidIndexes), "0")
-			wantRows := "1"
-			if strings.HasPrefix(sql, "COPY") {
-				wantRows = "3"
-			}
-			equal(t, "the number of rows", value(t, c, "SELECT count(*) FROM slow"), wantRows)
-		})
+	for way, through := range map[string]bool{"directly": false, "through PgBouncer": true} {
+		for name, sql := range interrupted {
+			t.Run(way+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				url := testdb.Postgres(t)
+				direct := url
+				if through {
+					url, direct = testdb.PgBouncer(t)
+				}
+				cancelRun(t, url, direct, sql)
+			})
+		}
 	}
+}
+
+func cancelRun(t *testing.T, url, direct, sql string) {
+	c := connect(t, direct)
+	do(t, c, interruptedBefore)
+	release := block(t, direct, "LOCK TABLE locked; SELECT pg_advisory_xact_lock(1)")
+	db := open(t, url)
+	set := setOf(t, "s", "VACUUM slow;\n"+sql+";\nINSERT INTO locked VALUES (1)")
+	if strings.HasPrefix(sql, "COPY") {
+		set = setOf(t, "s", "VACUUM slow;\n"+sql+"INSERT INTO locked VALUES (1)")
+	}
+	ctx, cancel := context.WithCancelCause(background(t))
+	done := make(chan error, 1)
+	go func() {
+		_, err := whimbrel.New(db, set, whimbrel.Options{}).Up(ctx)
+		done <- err
+	}()
+	eventually(t, "it hangs", func() bool { return busy(t, direct) })
+	cause := errors.New("somebody pressed a key")
+	cancel(cause)
+	if err := <-done; !errors.Is(err, context.Canceled) || !errors.Is(err, cause) {
+		t.Errorf("the error is %v, want context.Canceled and its cause", err)
+	}
+	equal(t, "what still runs", busy(t, direct), false)
+	isFree(t, db, "s")
+	st, err := db.State(background(t), "s")
+	must(t, err)
+	equal(t, "the number of statements that stand", st.Interrupted.Done, 1)
+	contains(t, "why it stopped", st.Interrupted.Error, "cancelled")
+
+	release.end(t)
+	do(t, c, "CREATE TABLE go_on ()")
+	r, err := up(t, db, set)
+	must(t, err)
+	equal(t, "where it went on", r.Resumed[0].FromStatement, 2)
+	equal(t, "the number of rows at the end", value(t, c, "SELECT count(*) FROM locked"), "1")
+	equal(t, "the number of invalid indexes", value(t, c, invalidIndexes), "0")
+	wantRows := "1"
+	if strings.HasPrefix(sql, "COPY") {
+		wantRows = "3"
+	}
+	equal(t, "the number of rows", value(t, c, "SELECT count(*) FROM slow"), wantRows)
 }
 
 // A statement whose connection breaks: why is in the journal, by another connection; and what can be taken away at once is.

@@ -335,6 +335,7 @@ func TestOutcome(t *testing.T) {
 				{"ALTER SUBSCRIPTION sub SET PUBLICATION x, y WITH (refresh = false)", database.NotHappened, database.NotHappened, 13},
 				{"ALTER SUBSCRIPTION sub ADD PUBLICATION z WITH (refresh = false)", database.NotHappened, database.Happened, 14},
 				{"VACUUM t", database.NotHappened, database.NotHappened, 13},
+				{`CREATE INDEX CONCURRENTLY U&"u\0061" ON t (y)`, database.NotHappened, database.Unclear, 13},
 				{"CALL commits()", database.Unclear, database.Unclear, 13},
 				{"DO 'BEGIN CREATE TABLE made (x int); COMMIT; END'", database.Unclear, database.Unclear, 13},
 			} {

@@ -234,7 +234,8 @@ func jsonInto(q query, v any) query {
 	return q
 }
 
-// schemaNow compares the schema with what it was. What a procedure has done besides can't be seen.
+// schemaNow compares the schema with what it was. That is no proof of anything but for a statement that does nothing else: what a procedure has
+// done to the data can't be seen, nor how far it has come.
 func (r *run) schemaNow(ctx context.Context, st sqltext.Statement, was *before) (*database.Outcome, error) {
 	from, err := catalog.Decode(was.Catalog)
 	if err != nil {
@@ -244,13 +245,13 @@ func (r *run) schemaNow(ctx context.Context, st sqltext.Statement, was *before) 
 	if err != nil {
 		return nil, err
 	}
-	o := database.Explain(st, from, now)
+	changes := catalog.Compare(from, now)
 	first, _, _ := strings.Cut(strings.ToUpper(st.Text), " ")
-	if !slices.Contains([]string{"CREATE", "ALTER", "DROP"}, first) {
-		o.Verdict, o.Why = database.Unclear, "what a statement that commits by itself has done to the data can't be told, and the schema is as it was before"
-		if len(o.Changes) > 0 {
-			o.Why = "the statement commits by itself, and the schema has changed: how far it has come can't be told"
-		}
+	switch {
+	case len(changes) > 0:
+		return &database.Outcome{Verdict: database.Unclear, Why: "the schema has changed: how far the statement has come can't be told", Changes: changes}, nil
+	case slices.Contains([]string{"CREATE", "ALTER", "DROP"}, first):
+		return notHappened("the schema is as it was before"), nil
 	}
-	return o, nil
+	return &database.Outcome{Verdict: database.Unclear, Why: "the schema is as it was before, but what a statement that commits by itself has done to the data can't be told"}, nil
 }

@@ -226,7 +226,7 @@ func (p *parser) reindex() Statement {
 		return Statement{Kind: Again}
 	}
 	s := Statement{Kind: Reindex, Object: object}
-	if p.tok.kind != end {
+	if p.tok.kind != end || object != "DATABASE" && object != "SYSTEM" {
 		s.Name = p.name()
 	}
 	return s
