@@ -28,19 +28,21 @@ var (
 
 // The server's numbers that mean something here.
 const (
-	erDBAccessDenied = 1044
-	erAccessDenied   = 1045
-	erBadDB          = 1049
-	erBadField       = 1054
-	erDupEntry       = 1062
-	erParse          = 1064
-	erNoSuchThread   = 1094
-	erNoSuchTable    = 1146
-	erPacketTooLarge = 1153
-	erLockWait       = 1205
-	erDeadlock       = 1213
-	erInterrupted    = 1317
-	erInTransaction  = 1568 // SET TRANSACTION
+	erDBAccessDenied   = 1044
+	erAccessDenied     = 1045
+	erBadDB            = 1049
+	erBadField         = 1054
+	erDupEntry         = 1062
+	erParse            = 1064
+	erNoSuchThread     = 1094
+	erNoSuchTable      = 1146
+	erPacketTooLarge   = 1153
+	erLockWait         = 1205
+	erDeadlock         = 1213
+	erInterrupted      = 1317
+	erInTransaction    = 1568 // SET TRANSACTION
+	erGlobalVariable   = 1229
+	erReadOnlyVariable = 1238
 )
 
 // number returns the server's number of an error, 0 for errors that are not the server's.

@@ -133,10 +133,26 @@ func wordsOf(text string) map[string]bool {
 	return all
 }
 
-const objectsOf = `SELECT CASE table_type WHEN 'VIEW' THEN 'view' WHEN 'SEQUENCE' THEN 'sequence' ELSE 'table' END, table_schema, table_name FROM information_schema.tables WHERE table_schema IN (%[1]s)
-UNION ALL SELECT LOWER(routine_type), routine_schema, routine_name FROM information_schema.routines WHERE routine_schema IN (%[1]s)
-UNION ALL SELECT 'trigger', trigger_schema, trigger_name FROM information_schema.triggers WHERE trigger_schema IN (%[1]s)
-UNION ALL SELECT 'event', event_schema, event_name FROM information_schema.events WHERE event_schema IN (%[1]s)`
+// objectLists list what there is in databases. What a statement is not about without having the word in it is not asked for: that costs
+// something in a large database.
+var objectLists = []struct{ word, query string }{
+	{"", "SELECT CASE table_type WHEN 'VIEW' THEN 'view' WHEN 'SEQUENCE' THEN 'sequence' ELSE 'table' END, table_schema, table_name FROM information_schema.tables WHERE table_schema IN ({schemas})"},
+	{"procedure", "SELECT 'procedure', routine_schema, routine_name FROM information_schema.routines WHERE routine_type = 'PROCEDURE' AND routine_schema IN ({schemas})"},
+	{"function", "SELECT 'function', routine_schema, routine_name FROM information_schema.routines WHERE routine_type = 'FUNCTION' AND routine_schema IN ({schemas})"},
+	{"package", "SELECT LOWER(routine_type), routine_schema, routine_name FROM information_schema.routines WHERE routine_type LIKE 'PACKAGE%' AND routine_schema IN ({schemas})"},
+	{"trigger", "SELECT 'trigger', trigger_schema, trigger_name FROM information_schema.triggers WHERE trigger_schema IN ({schemas})"},
+	{"event", "SELECT 'event', event_schema, event_name FROM information_schema.events WHERE event_schema IN ({schemas})"},
+}
+
+func objectsQuery(words map[string]bool, schemas []string) string {
+	var all []string
+	for _, l := range objectLists {
+		if l.word == "" || words[l.word] {
+			all = append(all, l.query)
+		}
+	}
+	return strings.ReplaceAll(strings.Join(all, "\nUNION ALL "), "{schemas}", strings.Join(schemas, ", "))
+}
 
 // named reads the definitions of what a statement names, in the session's database and in those that it names.
 func (h *hold) named(ctx context.Context, st sqltext.Statement) (*catalog.Snapshot, error) {
@@ -166,7 +182,7 @@ func (h *hold) named(ctx context.Context, st sqltext.Statement) (*catalog.Snapsh
 		return nil, ownError("listing the databases", err)
 	}
 	if len(schemas) > 0 {
-		err = c.each(ctx, strings.ReplaceAll(objectsOf, "%[1]s", strings.Join(schemas, ", ")), nil, func(scan func(...any) error) error {
+		err = c.each(ctx, objectsQuery(words, schemas), nil, func(scan func(...any) error) error {
 			var kind, schema, name string
 			err := scan(&kind, &schema, &name)
 			if err == nil && words[strings.ToLower(name)] {

@@ -268,3 +268,29 @@ func TestJournalIsHeld(t *testing.T) {
 		must(t, b.Rollback(background(t)))
 	}
 }
+
+// What others change on the server while a batch is open is none of its session.
+func TestVariablesOfTheServerAreNotPutBack(t *testing.T) {
+	t.Parallel()
+	server := testdb.PrivateMariaDB(t, "log-bin=bin", "server-id=1")
+	url := server.New()
+	pool := testdb.OpenMariaDB(t, url)
+	_, err := pool.Exec("CREATE TABLE a (x int)")
+	must(t, err)
+	b, err := open(t, url).Begin(background(t), "s", database.LockOptions{})
+	must(t, err)
+	must(t, b.Run(background(t), migration.Text("x.sql", "SET @a = 1; SET sql_mode = ''")))
+	before := value(t, pool, "SELECT @@GLOBAL.gtid_binlog_pos")
+	for _, statement := range []string{"INSERT INTO a VALUES (1)", "SET GLOBAL max_connections = 77"} {
+		_, err = pool.Exec(statement)
+		must(t, err)
+	}
+	if before == value(t, pool, "SELECT @@GLOBAL.gtid_binlog_pos") {
+		t.Fatal("no variable of the server has changed")
+	}
+	must(t, b.Run(background(t), migration.Text("y.sql", "SET sql_mode = 'ANSI_QUOTES'; INSERT INTO a VALUES (2)")))
+	must(t, b.Run(background(t), migration.Text("z.sql", "INSERT INTO a SELECT 3 FROM DUAL WHERE @@sql_mode NOT LIKE '%ANSI_QUOTES%' AND @@sql_mode <> ''")))
+	must(t, b.Commit(background(t)))
+	equal(t, "the rows", value(t, pool, "SELECT group_concat(x ORDER BY x) FROM a"), "1,2,3")
+	equal(t, "max_connections", value(t, pool, "SELECT @@max_connections"), "77")
+}

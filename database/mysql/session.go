@@ -56,29 +56,52 @@ func (s *session) see(text string) {
 	}
 }
 
-// putBack makes the session what it was. The database and the character sets come first: what follows depends on them.
+// putBack makes the session what it was. First comes what would change what is read, then the character sets with the other
+// variables, then what has names in it.
 func (c *conn) putBack(ctx context.Context, before *session) error {
-	if _, err := c.exec(ctx, "USE "+quote(before.database)); err != nil {
-		return ownError("USE", err)
+	if _, err := c.exec(ctx, "SET SESSION sql_select_limit = DEFAULT, timestamp = DEFAULT, insert_id = 0"); err != nil {
+		return ownError("SET", err)
 	}
 	now := map[string]string{}
 	if err := c.readVariables(ctx, now); err != nil {
 		return err
 	}
-	set := []string{"timestamp = DEFAULT", "insert_id = 0"}
+	var set []string
 	for name, was := range before.variables {
 		if is, there := now[name]; there && is != was && !volatile[name] {
-			set = append(set, "SESSION "+name+" = "+c.value(name, was))
+			set = append(set, "SESSION "+name+" = "+variableValue(name, was))
 		}
 	}
 	slices.Sort(set)
-	for _, name := range before.user {
-		set = append(set, name+" = NULL")
+	if err := c.setAll(ctx, set); err != nil {
+		return err
 	}
+	if _, err := c.exec(ctx, "USE "+quote(before.database)); err != nil {
+		return ownError("USE", err)
+	}
+	for i, name := range before.user {
+		before.user[i] = name + " = NULL"
+	}
+	user := before.user
 	before.user = nil
+	return c.setAll(ctx, user)
+}
+
+// setAll sets variables, all at once if that works. The list of a session's variables has some that are the whole server's, which others
+// may have changed meanwhile, and some that only the server changes: these are passed over.
+func (c *conn) setAll(ctx context.Context, set []string) error {
 	for some := range slices.Chunk(set, 100) {
-		if _, err := c.exec(ctx, "SET "+strings.Join(some, ", ")); err != nil {
-			return ownError("SET", err)
+		_, err := c.exec(ctx, "SET "+strings.Join(some, ", "))
+		if n := number(err); n != erGlobalVariable && n != erReadOnlyVariable {
+			if err != nil {
+				return ownError("SET", err)
+			}
+			continue
+		}
+		for _, one := range some {
+			if _, err := c.exec(ctx, "SET "+one); ignoring(err, erGlobalVariable, erReadOnlyVariable) != nil {
+				return ownError("SET", err)
+			}
 		}
 	}
 	return nil
@@ -86,8 +109,8 @@ func (c *conn) putBack(ctx context.Context, before *session) error {
 
 var plainNumber = regexp.MustCompile(`^-?[0-9]+(\.[0-9]+)?$`)
 
-// value is how a variable's value is written in SET.
-func (c *conn) value(name, value string) string {
+// variableValue is how a variable's value is written in SET.
+func variableValue(name, value string) string {
 	switch {
 	case plainNumber.MatchString(value), value == "ON", value == "OFF":
 		return value
