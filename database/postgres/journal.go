@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -100,6 +101,23 @@ SELECT 1 / (SELECT pg_catalog.count(*) FROM mine), started_at, updated_at, db_us
 	}
 }
 
+// putAsOurselves writes the journal as the role that the run began with, whatever the script has made of the session, and
+// without its timeouts; what follows, triggers that are deferred to COMMIT among it, finds the session as it was.
+func (r *run) putAsOurselves(j *database.Journal) []query {
+	if !r.changed || !r.session.known {
+		return []query{r.putQuery(j)}
+	}
+	const set, was = "pg_catalog.set_config('%s', %s, true)", "pg_catalog.set_config('whimbrel.was_%[1]s', pg_catalog.current_setting('%[1]s'), true)"
+	var keep, ours, theirs []string
+	for _, s := range [][2]string{{"session_authorization", r.session.User}, {"role", r.session.Role}, {"statement_timeout", "0"}, {"lock_timeout", "0"}} {
+		keep = append(keep, fmt.Sprintf(was, s[0]))
+		ours = append(ours, fmt.Sprintf(set, s[0], literal(s[1])))
+		theirs = append(theirs, fmt.Sprintf(set, s[0], "pg_catalog.current_setting('whimbrel.was_"+s[0]+"')"))
+	}
+	ask := func(calls []string) query { return query{sql: "SELECT " + strings.Join(calls, ", "), quiet: true} }
+	return []query{ask(keep), ask(ours), r.putQuery(j), ask(theirs)}
+}
+
 func sumText(c migration.Checksum) string {
 	if c.IsZero() {
 		return ""
@@ -159,7 +177,7 @@ func (r *run) Journal(ctx context.Context, j *database.Journal) error {
 	if err := r.mend(ctx); err != nil {
 		return err
 	}
-	_, err := r.commit(ctx, query{sql: "BEGIN ISOLATION LEVEL READ COMMITTED"}, r.putQuery(j))
+	_, err := r.commit(ctx, append([]query{{sql: "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"}}, r.putAsOurselves(j)...)...)
 	if err == nil {
 		r.journal = j
 	}
@@ -208,23 +226,27 @@ func (r *run) commit(ctx context.Context, queries ...query) (bool, error) {
 // transact executes a statement and writes the journal in one transaction: that which the statement itself
 // ends, or one of its own.
 func (r *run) transact(ctx context.Context, st sqltext.Statement, data io.Reader, done *database.Journal) error {
-	put := r.putQuery(done)
+	put := r.putAsOurselves(done)
+	begin := query{sql: "BEGIN"}
+	if r.changed { // the script may have made reading only the default
+		begin.sql = "BEGIN READ WRITE"
+	}
 	var err error
 	switch own := r.worker.inTransaction(); {
 	case own && st.Tx != sqltext.TxCommit:
 		return errOwnTransaction
 	case own:
-		_, err = r.commit(ctx, put)
+		_, err = r.commit(ctx, put...)
 	case data != nil || needsSimple(st):
-		if err = r.worker.pipeline(ctx, query{sql: "BEGIN"}); err == nil {
+		if err = r.worker.pipeline(ctx, begin); err == nil {
 			if err = r.alone(ctx, st, data); err == nil {
-				_, err = r.commit(ctx, put)
+				_, err = r.commit(ctx, put...)
 			}
 		}
 	default:
-		_, err = r.commit(ctx, query{sql: "BEGIN"}, query{sql: st.Text, fail: func(pg *pgconn.PgError) error {
+		_, err = r.commit(ctx, append([]query{begin, {sql: st.Text, fail: func(pg *pgconn.PgError) error {
 			return statementError(st, pg, st.Text, st.Pos)
-		}}, put)
+		}}}, put...)...)
 	}
 	if err != nil {
 		r.worker.rollback()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
@@ -317,4 +318,39 @@ func TestWhomAStatementWaitsFor(t *testing.T) {
 			})
 		}
 	}
+}
+
+// What a script has made of its session, its role among it, is in the way of no mark; and it is what a trigger finds that is
+// deferred to COMMIT.
+func TestMarksAreOurs(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connectFor(t, url)
+	role := fmt.Sprintf("whimbrel_marks_%d", rand.Uint64())
+	do(t, c, "CREATE ROLE "+role)
+	t.Cleanup(func() { do(t, c, "DROP OWNED BY "+role+"; DROP ROLE "+role) })
+	do(t, c, "GRANT CREATE, USAGE ON SCHEMA public TO "+role)
+	do(t, c, `CREATE TABLE who (name text); GRANT INSERT ON who TO public;
+CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO public.who VALUES (current_user); RETURN NULL; END'`)
+	set := setOf(t, "s", "SET ROLE "+role+`;
+CREATE TABLE mine (x int);
+CREATE CONSTRAINT TRIGGER t AFTER INSERT ON mine DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION tell();
+CREATE INDEX CONCURRENTLY ON mine (x);
+INSERT INTO mine VALUES (1);
+SET SESSION AUTHORIZATION `+role+`;
+BEGIN;
+INSERT INTO mine VALUES (2);
+COMMIT;
+SET default_transaction_read_only = on;
+SELECT 1;
+SET default_transaction_read_only = off;
+RESET SESSION AUTHORIZATION;
+SET statement_timeout = '1ms';
+SET statement_timeout = 0;
+VACUUM mine`)
+	must(t, upOnce(t, url, set, whimbrel.Options{LockTimeout: patience}))
+	equal(t, "who inserted", value(t, c, "SELECT string_agg(DISTINCT name, ',') FROM who"), role)
+	equal(t, "the rows", value(t, c, "SELECT count(*) FROM mine"), "2")
+	equal(t, "the owner", value(t, c, "SELECT tableowner FROM pg_tables WHERE tablename = 'mine'"), role)
+	equal(t, "rows of the journal", value(t, c, "SELECT count(*) FROM whimbrel_journal"), "0")
 }

@@ -61,6 +61,7 @@ type run struct {
 	names   []string
 	pooled  bool              // each statement may meet another session
 	timed   *migration.Script // whose timeouts are set
+	changed bool              // a statement may have changed the session
 	at      process           // the worker's, not known for a pooled one
 	blocked func(database.Holder)
 	telling sync.Mutex
@@ -274,6 +275,7 @@ func (r *run) prepare(ctx context.Context, s *migration.Script, st sqltext.State
 			return refused(st, "the statement changes the session, which a connection pooler shares with others", direct)
 		}
 	}
+	r.changed = r.changed || st.Session || len(qs) > 0
 	r.worker.spoiled = r.worker.spoiled || st.Session && resetsAll.MatchString(st.Text)
 	var unread []string
 	for _, name := range customSettings(st) {
@@ -367,15 +369,15 @@ func (r *run) abandon() {
 		r.stopWatch()
 	}
 	r.worker.rollback()
-	if r.token != "" && !r.journal.Open() && !r.worker.broken() {
-		_ = r.worker.within(cancelGrace, pipelined([]query{r.unclaimQuery()})) // who comes next does it otherwise
-	}
 	err := r.putBack(func(qs ...query) error {
 		if len(qs) == 0 {
 			return nil
 		}
 		return r.worker.within(cancelGrace, pipelined(qs))
 	})
+	if r.token != "" && !r.journal.Open() && !r.worker.broken() {
+		_ = r.worker.within(cancelGrace, pipelined([]query{r.unclaimQuery()})) // who comes next does it otherwise
+	}
 	if err != nil {
 		r.worker.closeNow()
 	}
