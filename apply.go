@@ -254,7 +254,9 @@ func (a *applier) failed(steps []Step, i int, j *database.Journal, err error) er
 	var st *database.StatementError
 	if errors.As(err, &st) {
 		i = stepAt(steps, st.Pos, i)
-		st.Excerpt = excerpt(steps[i].Script, st.Pos)
+		if st.Pos.Line > 0 { // a statement of Whimbrel's own has no place
+			st.Excerpt = excerpt(steps[i].Script, st.Pos)
+		}
 	}
 	s := steps[i]
 	failed := &MigrationError{Set: a.set.Name(), Version: s.Version, Name: s.Name, Direction: s.Direction, Err: err}
