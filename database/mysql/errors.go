@@ -176,6 +176,7 @@ var hints = map[int]string{
 	1449:             "the DEFINER is a user that this server doesn't have: create it, or leave DEFINER out",
 	1100:             "the script has locked tables, and not this one: lock it too, or UNLOCK TABLES first",
 	erDBAccessDenied: "connect with a user that may use the database, or grant it to this one",
+	erInTransaction:  "it must come first in a transaction, which is Whimbrel's: leave it out, or run the script in a transaction of its own (-- whimbrel: no-transaction, and START TRANSACTION … COMMIT)",
 	erPacketTooLarge: "the statement is longer than the server's max_allowed_packet: raise that, or make several statements of it",
 	erLockWait:       "another session holds a lock that this needs: try again, or wait longer (lock-timeout)",
 	erDeadlock:       "another session and this one waited for each other: try again",

@@ -31,7 +31,11 @@ func (b *batch) call(ctx context.Context, s *migration.Script, fn any) error {
 	}
 	ctx, release := b.db.untilClosed(ctx)
 	defer release()
-	err := do(ctx, &tx{c: b.h.worker, session: b.session})
+	t := &tx{c: b.h.worker, session: b.session}
+	err := do(ctx, t)
+	if err == nil && t.ended != nil { // which the function has passed over
+		err = fmt.Errorf("the server has rolled the transaction back: %w", t.ended)
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", s.File, err)
 	}
@@ -42,6 +46,13 @@ func (b *batch) call(ctx context.Context, s *migration.Script, fn any) error {
 type tx struct {
 	c       *conn
 	session *session
+	ended   error // that of a deadlock, with which the server has rolled back
+}
+
+func (t *tx) note(err error) {
+	if number(err) == erDeadlock {
+		t.ended = err
+	}
 }
 
 func (t *tx) check(query string) error {
@@ -63,7 +74,9 @@ func (t *tx) ExecContext(ctx context.Context, query string, args ...any) (sql.Re
 	if err := t.check(query); err != nil {
 		return nil, err
 	}
-	return t.c.exec(ctx, query, args...)
+	res, err := t.c.exec(ctx, query, args...)
+	t.note(err)
+	return res, err
 }
 
 // QueryContext ends with the connection, and so with the transaction, when ctx is done.
@@ -71,12 +84,16 @@ func (t *tx) QueryContext(ctx context.Context, query string, args ...any) (*sql.
 	if err := t.check(query); err != nil {
 		return nil, err
 	}
-	return t.c.QueryContext(ctx, query, args...)
+	rows, err := t.c.QueryContext(ctx, query, args...)
+	t.note(err)
+	return rows, err
 }
 
 func (t *tx) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
 	if err := t.check(query); err != nil { // a Row can't be made with an error of ours in it
 		return t.c.QueryRowContext(ctx, "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = "+literal(fmt.Sprintf("%.120s", err)))
 	}
-	return t.c.QueryRowContext(ctx, query, args...)
+	row := t.c.QueryRowContext(ctx, query, args...)
+	t.note(row.Err())
+	return row
 }

@@ -28,7 +28,8 @@ type hold struct {
 	interrupted bool // a run of the set was open when the lock was taken
 	hasRow      bool // the set has a row in the journal
 	clock       clock
-	locked      []string // the sets whose locks the guard has, in the order in which they were taken
+	locked      []string  // the sets whose locks the guard has, in the order in which they were taken
+	checked     time.Time // when the guard was asked last
 
 	lost      context.Context // done when the guard is lost, with the cause
 	stopWatch func()
@@ -197,6 +198,17 @@ func (h *hold) watch() {
 	}
 }
 
+// checkNow asks the guard, unless it was asked a moment ago.
+func (h *hold) checkNow(ctx context.Context) error {
+	h.guard.mu.Lock()
+	fresh := time.Since(h.checked) < beat/2
+	h.guard.mu.Unlock()
+	if fresh {
+		return nil
+	}
+	return h.check(ctx)
+}
+
 // check asks the guard once.
 func (h *hold) check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, cancelGrace)
@@ -209,6 +221,7 @@ func (h *hold) check(ctx context.Context) error {
 			return &database.LockLostError{Set: set, Err: err}
 		}
 	}
+	h.checked = time.Now()
 	return nil
 }
 

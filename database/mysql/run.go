@@ -17,12 +17,13 @@ import (
 type run struct {
 	db *Database
 
-	mu      sync.Mutex // Database.Close may come at any time
-	h       *hold
-	own     bool              // the script has a transaction of its own open
-	timed   *migration.Script // whose lock timeout is set
-	blocked func(database.Holder)
-	over    bool
+	mu       sync.Mutex // Database.Close may come at any time
+	h        *hold
+	own      bool              // the script has a transaction of its own open
+	timed    *migration.Script // whose lock timeout is set
+	executed int               // statements of it
+	blocked  func(database.Holder)
+	over     bool
 }
 
 // Guard holds the set's lock on a connection of its own.
@@ -130,13 +131,13 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 		if done != nil && st.Tx != sqltext.TxAny && st.Tx != sqltext.TxCommit {
 			return fmt.Errorf("%w: %s", database.ErrNoTransaction, st.Text)
 		}
-		if err := r.h.check(ctx); err != nil {
+		if err := r.h.checkNow(ctx); err != nil {
 			return err
 		}
 		// What may change the session, or leave something open, is put back by ending the connection.
 		r.h.worker.spoiled = r.h.worker.spoiled || st.Session || st.Tx != sqltext.TxAny && st.Tx != sqltext.TxNever
 		if r.timed != s {
-			r.timed = s
+			r.timed, r.executed = s, 0
 			r.h.worker.spoiled = r.h.worker.spoiled || s.LockTimeout > 0
 			if err := r.h.worker.setLockTimeout(ctx, s.LockTimeout); err != nil {
 				return err
@@ -146,7 +147,8 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 		if done != nil {
 			return r.transact(ctx, s, st, done)
 		}
-		e := executor{db: r.db, c: r.h.worker, script: s}
+		r.executed++
+		e := executor{db: r.db, c: r.h.worker, script: s, n: r.executed}
 		err := e.statement(ctx, st)
 		r.follow(st, err)
 		return err
@@ -156,7 +158,8 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 // transact executes a statement and writes the journal in one transaction: that which the statement itself ends, or one of
 // its own.
 func (r *run) transact(ctx context.Context, s *migration.Script, st sqltext.Statement, done *database.Journal) error {
-	e := executor{db: r.db, c: r.h.worker, script: s}
+	r.executed++
+	e := executor{db: r.db, c: r.h.worker, script: s, n: r.executed}
 	err := r.begun(ctx, st)
 	if err == nil && st.Tx != sqltext.TxCommit {
 		err = e.statement(ctx, st)
@@ -295,7 +298,7 @@ func (r *run) end() {
 	}
 	r.over = true
 	if !r.h.worker.gone {
-		r.h.worker.quietly("ROLLBACK")
+		r.h.worker.quietly("ROLLBACK", "UNLOCK TABLES")
 	}
 	r.h.free()
 	r.db.over(r)
