@@ -177,6 +177,18 @@ func up(t testing.TB, db database.Database, set *migration.Set, opts ...whimbrel
 	return whimbrel.New(db, set, o).Up(background(t))
 }
 
+// upOnce applies a set as a process of its own does.
+func upOnce(t *testing.T, url string, set *migration.Set, opts whimbrel.Options) error {
+	ctx := background(t)
+	db, err := database.Open(ctx, url, database.Options{})
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	_, err = whimbrel.New(db, set, opts).Up(ctx)
+	return err
+}
+
 func begin(t testing.TB, db database.Database, set string) database.Batch {
 	t.Helper()
 	b, err := db.Begin(background(t), set, database.LockOptions{Timeout: patience})

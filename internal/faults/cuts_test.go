@@ -19,11 +19,19 @@ func TestMain(m *testing.M) {
 		os.Exit(childMain(job))
 	}
 	flag.Parse()
+	if !given("test.parallel") {
+		flag.Set("test.parallel", "4") // these tests wait for servers, too
+	}
 	code := m.Run()
 	for _, line := range tally.lines() {
 		fmt.Println(line)
 	}
 	os.Exit(code)
+}
+
+func given(name string) (is bool) {
+	flag.Visit(func(f *flag.Flag) { is = is || f.Name == name })
+	return is
 }
 
 // tally counts the faults that were tried.
@@ -90,7 +98,7 @@ func messages(t *testing.T, where string, newRig func(*testing.T) *rig, scenario
 				t.Fatal(err)
 			}
 			for _, w := range r.ways() {
-				tried, err := r.sample(t.Context(), s, w, 2, mine, want)
+				tried, err := r.sample(t.Context(), s, w, 1, mine, want)
 				if err != nil {
 					t.Error(err)
 				}

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/whimbrel-db/whimbrel/catalog"
 	"github.com/whimbrel-db/whimbrel/database"
 	_ "github.com/whimbrel-db/whimbrel/database/mysql"
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
@@ -44,7 +43,7 @@ func (*mariaDB) words() []string {
 	return []string{
 		"{concurrently}", "", "{of a}", " ON a", "{of b}", " ON b", "{of m}", " ON m", "{vacuum m}", "ANALYZE TABLE m",
 		"{set seven}", "SET @seven = 7", "{insert 7 if seven is set}", "INSERT INTO m SELECT @seven",
-		"{copy 8 and 9 into m}", "INSERT INTO m VALUES (8), (9);",
+		"{copy 8 and 9 into m}", "INSERT INTO m VALUES (8), (9);", "{copy 21 and 22 into a}", "INSERT INTO a VALUES (21), (22);",
 	}
 }
 
@@ -103,12 +102,5 @@ func (p *mariaDB) look(ctx context.Context) (string, error) {
 		}
 		fmt.Fprintf(&b, "%s\nrows of %s: %v\n", definition, name, rows)
 	}
-	if !*every {
-		return b.String(), nil
-	}
-	snapshot, err := database.Snapshot(ctx, p.watching, catalog.Options{})
-	if err != nil {
-		return "", err
-	}
-	return b.String() + snapshot.Text(), nil
+	return b.String(), nil
 }

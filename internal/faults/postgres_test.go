@@ -9,7 +9,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/whimbrel-db/whimbrel/catalog"
 	"github.com/whimbrel-db/whimbrel/database"
 	_ "github.com/whimbrel-db/whimbrel/database/postgres"
 )
@@ -58,7 +57,7 @@ func (*postgres) words() []string {
 	return []string{
 		"{concurrently}", " CONCURRENTLY", "{of a}", "", "{of b}", "", "{of m}", "", "{vacuum m}", "VACUUM m",
 		"{set seven}", "SET whim.seven = 7", "{insert 7 if seven is set}", "INSERT INTO m SELECT pg_catalog.current_setting('whim.seven')::int",
-		"{copy 8 and 9 into m}", "COPY m FROM stdin;\n8\n9\n\\.\n",
+		"{copy 8 and 9 into m}", "COPY m FROM stdin;\n8\n9\n\\.\n", "{copy 21 and 22 into a}", "COPY a FROM stdin;\n21\n22\n\\.\n",
 	}
 }
 
@@ -82,7 +81,7 @@ func (p *postgres) look(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	schema, err := p.schema(ctx)
+	schema, err := p.lines(ctx, columnsQuery)
 	if err != nil {
 		return "", err
 	}
@@ -102,18 +101,6 @@ func (p *postgres) locks(ctx context.Context) (string, error) {
 			return locks, err
 		}
 	}
-}
-
-// schema is a snapshot where there is time for it, and otherwise what the scenarios are about.
-func (p *postgres) schema(ctx context.Context) (string, error) {
-	if !*every {
-		return p.lines(ctx, columnsQuery)
-	}
-	snapshot, err := database.Snapshot(ctx, p.watching, catalog.Options{})
-	if err != nil {
-		return "", err
-	}
-	return snapshot.Text(), nil
 }
 
 func (p *postgres) lines(ctx context.Context, sql string) (string, error) {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/catalog"
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
@@ -32,7 +33,7 @@ type place interface {
 	open(context.Context) (database.Database, error)
 	// watch returns it as somebody has it who looks on, and keeps it.
 	watch(context.Context) (database.Database, error)
-	// look tells the schema, the rows, the indexes that are invalid, and the locks that somebody still has.
+	// look tells the tables, the rows, the indexes and whether they are valid, and the locks that somebody still has.
 	look(context.Context) (string, error)
 }
 
@@ -58,6 +59,8 @@ type rig struct {
 	place
 	// mutate makes a driver that breaks a promise; nil leaves drivers as they are.
 	mutate func(database.Database) database.Database
+	// schema is all of it after the scenario that was played last without a fault, where it is looked at.
+	schema string
 }
 
 type opener = func(context.Context) (database.Database, error)
@@ -99,8 +102,17 @@ func (r *rig) unbroken(ctx context.Context, s *scenario) (string, error) {
 	if err := r.attempt(ctx, r.open, s); err != nil {
 		return "", fmt.Errorf("without any fault: %w", err)
 	}
+	if *every {
+		var err error
+		if r.schema, err = r.snapshot(ctx); err != nil {
+			return "", err
+		}
+	}
 	return r.sight(ctx)
 }
+
+// thorough tells after which faults the whole schema is read, which takes a server longer than all the rest.
+func thorough(n int) bool { return *every && n%10 == 0 }
 
 // exhaust breaks a scenario in one way, at each step-th point until there is none left, and
 // returns how often that was.
@@ -149,7 +161,13 @@ func (r *rig) length(ctx context.Context, s *scenario, w way) (int, error) {
 
 // at is one try, at one point.
 func (r *rig) at(ctx context.Context, s *scenario, w way, n int, want string) (bool, error) {
-	sprung, err := r.try(ctx, s, w.arm(n), want)
+	sprung, err := r.try(ctx, s, w.arm(n), n/2, want)
+	if err == nil && thorough(n) {
+		var schema string
+		if schema, err = r.snapshot(ctx); schema != r.schema && err == nil {
+			err = fmt.Errorf("the end is another one:\n%s", difference(r.schema, schema))
+		}
+	}
 	if err != nil {
 		err = fmt.Errorf("%s at point %d: %w", w.name, n, err)
 	}
@@ -157,22 +175,31 @@ func (r *rig) at(ctx context.Context, s *scenario, w way, n int, want string) (b
 }
 
 // try lures a process into a trap, has another one execute the same command afterwards, and compares what is there then
-// with what is wanted.
-func (r *rig) try(ctx context.Context, s *scenario, t trap, want string) (sprung bool, err error) {
+// with what is wanted. In a race the other one comes after so many points.
+func (r *rig) try(ctx context.Context, s *scenario, t trap, rival int, want string) (sprung bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if err := r.prepare(ctx, s); err != nil {
 		return false, err
 	}
 	caught, next := make(chan error, 1), make(chan error, 1)
-	go func() { caught <- r.attempt(ctx, t.open, s) }()
-	follow := func() { go func() { next <- r.attempt(ctx, r.open, s) }() }
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		caught <- r.attempt(ctx, t.open, s)
+	}()
+	follow := func() { next <- r.attempt(ctx, r.open, s) }
 	if s.race {
-		follow()
+		go func() {
+			for t.points() < rival && !isOver(ended) {
+				time.Sleep(50 * time.Microsecond)
+			}
+			follow()
+		}()
 	}
 	broken, stuck := await(caught, t)
 	if !s.race {
-		follow()
+		go follow()
 	}
 	if stuck {
 		time.Sleep(10 * time.Millisecond) // so that the next one mostly finds it at work
@@ -195,6 +222,15 @@ func (r *rig) try(ctx context.Context, s *scenario, t trap, want string) (sprung
 		err = fmt.Errorf("the end is another one:\n%s\nafter: %v", difference(want, got), broken)
 	}
 	return sprung, err
+}
+
+func isOver(ended <-chan struct{}) bool {
+	select {
+	case <-ended:
+		return true
+	default:
+		return false
+	}
 }
 
 // await waits until the process in a trap has ended, or hangs.
@@ -240,11 +276,23 @@ func (r *rig) sight(ctx context.Context) (string, error) {
 		return "", err
 	}
 	if st.Interrupted != nil {
-		fmt.Fprintf(&b, "a run is open: %+v\n", *st.Interrupted)
+		return "", fmt.Errorf("a run is left open: %+v", *st.Interrupted)
 	}
 	more, err := r.look(ctx)
 	b.WriteString(more)
 	return b.String(), err
+}
+
+func (r *rig) snapshot(ctx context.Context) (string, error) {
+	db, err := r.watch(ctx)
+	if err != nil {
+		return "", err
+	}
+	s, err := database.Snapshot(ctx, db, catalog.Options{})
+	if err != nil {
+		return "", err
+	}
+	return s.Text(), nil
 }
 
 // difference is the lines that only one of two texts has.

@@ -34,7 +34,9 @@ var (
 	tableA = file{"CREATE TABLE a (x int); INSERT INTO a VALUES (1)", "DROP TABLE a"}
 	tableB = file{"CREATE TABLE b (x int); INSERT INTO b VALUES (1); INSERT INTO a VALUES (2)", "DELETE FROM b; DROP TABLE b"}
 	indexB = file{"CREATE INDEX b_x ON b (x); INSERT INTO b VALUES (3)", "DROP INDEX b_x{of b}; INSERT INTO b VALUES (4)"}
-	after  = file{"INSERT INTO a VALUES (5)", "INSERT INTO a VALUES (6)"}
+	// long is sent in several pieces.
+	long  = file{strings.Repeat("SELECT 1;\n", 40) + "INSERT INTO a VALUES (20);\n{copy 21 and 22 into a}\n", "DELETE FROM a"}
+	after = file{"INSERT INTO a VALUES (5)", "INSERT INTO a VALUES (6)"}
 
 	// mixed has statements of all kinds: those that are marked in their own transaction, those that can't be in one, those
 	// of a transaction that the script opens, and those that change the session for those that follow.
@@ -94,8 +96,8 @@ func mark(ctx context.Context, m *whimbrel.Migrator) error {
 
 var scenarios = []*scenario{
 	{name: "a batch of one", files: []file{tableA}, do: up},
-	{name: "batches", files: []file{tableA, tableB, indexB}, do: up},
-	{name: "an atomic batch", files: []file{tableA, tableB, indexB}, opts: whimbrel.Options{Atomic: true}, do: up, ddl: true},
+	{name: "batches", files: []file{tableA, tableB, indexB, long}, do: up},
+	{name: "an atomic batch", files: []file{tableA, long, tableB, indexB}, opts: whimbrel.Options{Atomic: true}, do: up, ddl: true},
 	{name: "a mixed run", files: []file{tableA, mixed, after}, before: to(1), do: up},
 	{name: "a concurrent index", files: []file{tableA, index}, before: to(1), do: up},
 	{name: "an atomic batch of rows", files: []file{tableA, after, {"INSERT INTO a VALUES (8); INSERT INTO a VALUES (9)", ""}}, opts: whimbrel.Options{Atomic: true}, before: to(1), do: up},
