@@ -207,52 +207,65 @@ func (r *rig) killAndSee(ctx context.Context, s *scenario, want string, kill fun
 
 // A server is killed at random moments, and started again.
 func TestKilledServer(t *testing.T) {
-	t.Parallel()
-	server := testdb.PrivatePostgres(t)
-	url := server.New()
-	random, killed := draw(t), 0
-	for i := range moments(5, 100) {
-		s := scenarios[i%len(scenarios)]
+	t.Run("PostgreSQL", func(t *testing.T) {
+		t.Parallel()
+		server := testdb.PrivatePostgres(t)
+		url := server.New()
 		p := newPostgres(t, url, url)
-		r := &rig{place: p}
+		killServer(t, server, p, &p.wire, "PostgreSQL", scenarios)
+	})
+	t.Run("MariaDB", func(t *testing.T) {
+		t.Parallel()
+		server := testdb.PrivateMariaDB(t)
+		p := newMariaDB(t, server.New())
+		killServer(t, server, p, &p.wire, "MariaDB", withoutDDL)
+	})
+}
+
+func killServer(t *testing.T, server interface {
+	Kill()
+	Start()
+}, p interface {
+	place
+	disconnect()
+	connect(testing.TB)
+}, w *wire, where string, scenarios []*scenario,
+) {
+	t.Helper()
+	random, r, killed := draw(t), &rig{place: p}, 0
+	for i := range moments(3, 100) {
+		s := scenarios[random.IntN(len(scenarios))]
 		e, err := r.end(t.Context(), s)
 		if err != nil {
 			t.Fatal(err)
 		}
 		n, later := random.IntN(e.messages), time.Duration(random.IntN(3000))*time.Microsecond
 		was, err := r.killAndSee(t.Context(), s, e.want, func() (bool, error) {
-			ended := make(chan error, 1)
-			wire := p.proxies[cut]
-			wire.Reset()
+			var broken error
+			ended := make(chan struct{})
+			w.proxies[cut].Reset()
 			go func() {
-				ended <- r.attempt(t.Context(), func(ctx context.Context) (database.Database, error) {
-					return database.Open(ctx, wire.URL, database.Options{})
-				}, s)
+				defer close(ended)
+				broken = r.attempt(t.Context(), w.through(w.proxies[cut]), s)
 			}()
-			for wire.Messages(testdb.ToServer) < n {
-				select {
-				case err := <-ended:
-					return false, err
-				case <-time.After(50 * time.Microsecond):
-				}
-			}
+			w.awaitMessages(n, ended)
 			time.Sleep(later)
 			server.Kill()
-			err := <-ended
+			<-ended
 			server.Start()
 			p.disconnect()
 			p.connect(t)
-			if stopsForGood(err) {
-				return true, err
+			if stopsForGood(broken) {
+				return true, broken
 			}
-			return err != nil, nil
+			return broken != nil, nil
 		})
 		if err != nil {
-			t.Fatalf("%s, killed %s after message %d: %v", s.name, later, n, err)
+			t.Fatalf("fault %d, %s, killed %s after message %d: %v", i, s.name, later, n, err)
 		}
 		if was {
 			killed++
 		}
 	}
-	tally.add("PostgreSQL: kill of the server", killed)
+	tally.add(where+": kill of the server", killed)
 }
