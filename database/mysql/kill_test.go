@@ -68,80 +68,86 @@ func TestKilledProcessLeavesAnOrphanThatTheNextOneEnds(t *testing.T) {
 	}
 }
 
-// DDL that was cut off is looked for, and executed once: where it was killed while it waited, and where it had happened.
-func TestDDLThatWasCutOffHappensOnce(t *testing.T) {
+// ddlInRun are migrations of which the second has DDL between rows.
+var ddlInRun = []string{"CREATE TABLE a (x int); CREATE TABLE b (x int); INSERT INTO a VALUES (1)", "INSERT INTO a VALUES (2); ALTER TABLE a ADD COLUMN y int; INSERT INTO a VALUES (3, 3)"}
+
+// DDL that was killed while it waited has not happened, and happens once.
+func TestDDLThatWasKilledHappensOnce(t *testing.T) {
 	t.Parallel()
-	ups := []string{"CREATE TABLE a (x int); CREATE TABLE b (x int); INSERT INTO a VALUES (1)", "INSERT INTO a VALUES (2); ALTER TABLE a ADD COLUMN y int; INSERT INTO a VALUES (3, 3)"}
-	t.Run("killed while it waits", func(t *testing.T) {
-		url, pool := newDatabase(t)
-		_, err := up(t, open(t, url), setOf(t, "s", ups[0]))
-		must(t, err)
-		tx, err := pool.Begin()
-		must(t, err)
-		defer tx.Rollback()
-		_, err = tx.Exec("SELECT * FROM a LOCK IN SHARE MODE")
-		must(t, err)
-		p := start(t, job{URL: url, Ups: []string{ups[0], "ALTER TABLE a ADD COLUMN y int; INSERT INTO a VALUES (3, 3)"}})
-		p.begin()
-		eventually(t, "the statement waits", func() bool { return isRunning(t, pool, "ALTER TABLE a%") })
-		p.kill()
-		done := make(chan error)
-		go func() {
-			_, err := up(t, open(t, url), setOf(t, "s", ups[0], "ALTER TABLE a ADD COLUMN y int; INSERT INTO a VALUES (3, 3)"))
-			done <- err
-		}()
-		eventually(t, "the next process is at the statement", func() bool {
-			return value(t, pool, "SELECT count(*) FROM whimbrel_journal WHERE begun LIKE 'ALTER%'") == "1" && isRunning(t, pool, "ALTER TABLE a%")
-		})
-		must(t, tx.Rollback())
-		must(t, <-done)
-		equal(t, "the rows", value(t, pool, "SELECT group_concat(x ORDER BY x) FROM a"), "1,3")
+	url, pool := newDatabase(t)
+	_, err := up(t, open(t, url), setOf(t, "s", ddlInRun[0]))
+	must(t, err)
+	tx, err := pool.Begin()
+	must(t, err)
+	defer tx.Rollback()
+	_, err = tx.Exec("SELECT * FROM a LOCK IN SHARE MODE")
+	must(t, err)
+	p := start(t, job{URL: url, Ups: []string{ddlInRun[0], "ALTER TABLE a ADD COLUMN y int; INSERT INTO a VALUES (3, 3)"}})
+	p.begin()
+	eventually(t, "the statement waits", func() bool { return isRunning(t, pool, "ALTER TABLE a%") })
+	p.kill()
+	done := make(chan error)
+	go func() {
+		_, err := up(t, open(t, url), setOf(t, "s", ddlInRun[0], "ALTER TABLE a ADD COLUMN y int; INSERT INTO a VALUES (3, 3)"))
+		done <- err
+	}()
+	eventually(t, "the next process is at the statement", func() bool {
+		return value(t, pool, "SELECT count(*) FROM whimbrel_journal WHERE begun LIKE 'ALTER%'") == "1" && isRunning(t, pool, "ALTER TABLE a%")
 	})
-	t.Run("it had happened", func(t *testing.T) {
-		url, pool := newDatabase(t)
-		db := open(t, url)
-		_, err := up(t, db, setOf(t, "s", ups[0]))
-		must(t, err)
-		set := setOf(t, "s", ups...)
-		ctx, cancel := context.WithCancel(background(t))
-		_, err = whimbrel.New(db, set, whimbrel.Options{Observe: func(e whimbrel.Event) {
-			if st, ok := e.(whimbrel.StatementStarted); ok && st.Index == 2 {
-				cancel()
-			}
-		}}).Up(ctx)
-		if !errors.Is(err, context.Canceled) {
-			t.Fatalf("Up returned %v", err)
+	must(t, tx.Rollback())
+	must(t, <-done)
+	equal(t, "the rows", value(t, pool, "SELECT group_concat(x ORDER BY x) FROM a"), "1,3")
+}
+
+// DDL that has happened, and whose run was cancelled before the next statement, is not executed again.
+func TestDDLThatHasHappenedIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	url, pool := newDatabase(t)
+	db := open(t, url)
+	_, err := up(t, db, setOf(t, "s", ddlInRun[0]))
+	must(t, err)
+	set := setOf(t, "s", ddlInRun...)
+	ctx, cancel := context.WithCancel(background(t))
+	_, err = whimbrel.New(db, set, whimbrel.Options{Observe: func(e whimbrel.Event) {
+		if st, ok := e.(whimbrel.StatementStarted); ok && st.Index == 2 {
+			cancel()
 		}
-		// As if it had been killed between the statement and its mark.
-		st, err := db.State(background(t), "s")
-		must(t, err)
-		equal(t, "the statements that stand", fmt.Sprint(st.Interrupted.Done), "2")
-		_, err = up(t, open(t, url), set)
-		must(t, err)
-		equal(t, "the rows", value(t, pool, "SELECT group_concat(x ORDER BY x) FROM a"), "1,2,3")
-	})
-	t.Run("a DROP of two tables", func(t *testing.T) {
-		url, pool := newDatabase(t)
-		db := open(t, url)
-		_, err := up(t, db, setOf(t, "s", ups[0]))
-		must(t, err)
-		r, err := db.Guard(background(t), "s", database.LockOptions{})
-		must(t, err)
-		drop, err := sqltext.Split("DROP TABLE a, b", sqltext.MySQL, sqltext.Options{})
-		must(t, err)
-		before, err := r.Before(background(t), drop[0])
-		must(t, err)
-		_, err = pool.Exec("DROP TABLE a") // as far as the server had come
-		must(t, err)
-		o, err := r.Outcome(background(t), drop[0], before, database.LockOptions{})
-		must(t, err)
-		equal(t, "the outcome", fmt.Sprint(o.Verdict, len(o.First)), "happened1")
-		for _, first := range o.First {
-			must(t, execute(background(t), r, first))
-		}
-		must(t, r.Close(background(t)))
-		equal(t, "the tables", value(t, pool, "SELECT count(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name IN ('a', 'b')"), "0")
-	})
+	}}).Up(ctx)
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("Up returned %v", err)
+	}
+	// As if it had been killed between the statement and its mark.
+	st, err := db.State(background(t), "s")
+	must(t, err)
+	equal(t, "the statements that stand", fmt.Sprint(st.Interrupted.Done), "2")
+	_, err = up(t, open(t, url), set)
+	must(t, err)
+	equal(t, "the rows", value(t, pool, "SELECT group_concat(x ORDER BY x) FROM a"), "1,2,3")
+}
+
+// A DROP of two tables that was cut off in between is finished.
+func TestDropOfSeveralIsFinished(t *testing.T) {
+	t.Parallel()
+	url, pool := newDatabase(t)
+	db := open(t, url)
+	_, err := up(t, db, setOf(t, "s", ddlInRun[0]))
+	must(t, err)
+	r, err := db.Guard(background(t), "s", database.LockOptions{})
+	must(t, err)
+	drop, err := sqltext.Split("DROP TABLE a, b", sqltext.MySQL, sqltext.Options{})
+	must(t, err)
+	before, err := r.Before(background(t), drop[0])
+	must(t, err)
+	_, err = pool.Exec("DROP TABLE a") // as far as the server had come
+	must(t, err)
+	o, err := r.Outcome(background(t), drop[0], before, database.LockOptions{})
+	must(t, err)
+	equal(t, "the outcome", fmt.Sprint(o.Verdict, len(o.First)), "happened1")
+	for _, first := range o.First {
+		must(t, execute(background(t), r, first))
+	}
+	must(t, r.Close(background(t)))
+	equal(t, "the tables", value(t, pool, "SELECT count(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name IN ('a', 'b')"), "0")
 }
 
 // Of what may have done something that the schema doesn't show, a person must say what became of it.

@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -68,63 +69,66 @@ var params = map[string]func(t *target, value string) error{
 
 // parse reads mysql://user:password@host:port/database?parameters.
 func parse(raw string) (*target, error) {
-	fail := func(format string, args ...any) (*target, error) {
-		return nil, &database.URLError{URL: database.Redact(raw), Msg: fmt.Sprintf(format, args...)}
+	t := &target{config: newConfig()}
+	if err := t.parse(raw); err != nil {
+		return nil, &database.URLError{URL: database.Redact(raw), Msg: err.Error()}
 	}
+	return t, nil
+}
+
+func (t *target) parse(raw string) error {
 	u, err := url.Parse(raw)
 	if err != nil {
 		var e *url.Error
 		if errors.As(err, &e) {
-			err = e.Err
+			err = e.Err // which does not show the URL
 		}
-		return fail("%v; in user and password everything but letters and digits is written %%XX", err)
+		return fmt.Errorf("%w; in user and password everything but letters and digits is written %%XX", err)
 	}
-	t := &target{config: newConfig()}
 	if u.Opaque != "" || !strings.HasPrefix(raw[len(u.Scheme):], "://") {
-		return fail("want %s://user:password@host:port/database", u.Scheme)
+		return fmt.Errorf("want %s://user:password@host:port/database", u.Scheme)
 	}
 	if u.User != nil {
 		t.config.User = u.User.Username()
 		t.config.Passwd, _ = u.User.Password()
 	}
-	host, port := u.Hostname(), u.Port()
-	if host == "" {
-		host = "127.0.0.1"
-	}
-	if port == "" {
-		port = "3306"
-	}
-	t.config.Addr = net.JoinHostPort(host, port)
-	if t.config.DBName = strings.TrimPrefix(u.Path, "/"); t.config.DBName == "" {
-		return fail("it names no database: write %s://user:password@host:port/database", u.Scheme)
-	}
-	if strings.Contains(t.config.DBName, "/") {
-		return fail("the database's name %q has a slash; a socket is named with ?socket=", t.config.DBName)
+	host := cmp.Or(u.Hostname(), "127.0.0.1")
+	t.config.Addr = net.JoinHostPort(host, cmp.Or(u.Port(), "3306"))
+	t.config.DBName = strings.TrimPrefix(u.Path, "/")
+	switch {
+	case t.config.DBName == "":
+		return fmt.Errorf("it names no database: write %s://user:password@host:port/database", u.Scheme)
+	case strings.Contains(t.config.DBName, "/"):
+		return fmt.Errorf("the database's name %q has a slash; a socket is named with ?socket=", t.config.DBName)
 	}
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
-		return fail("%v", err)
+		return err
 	}
-	if _, both := query["socket"]; both && u.Host != "" {
-		return fail("it has a host and a socket; leave one of them out")
+	if query.Has("socket") && u.Host != "" {
+		return errors.New("it has a host and a socket; leave one of them out")
 	}
+	if err := t.readParams(query); err != nil {
+		return err
+	}
+	return t.readTLS(query, host)
+}
+
+func (t *target) readParams(query url.Values) error {
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		read, known := params[name]
 		switch {
 		case !known:
-			return fail("there is no parameter %q; there are: %s", name, strings.Join(slices.Sorted(maps.Keys(params)), ", "))
+			return fmt.Errorf("there is no parameter %q; there are: %s", name, strings.Join(slices.Sorted(maps.Keys(params)), ", "))
 		case len(query[name]) > 1:
-			return fail("the parameter %q is there twice", name)
+			return fmt.Errorf("the parameter %q is there twice", name)
 		case read != nil:
 			if err := read(t, query.Get(name)); err != nil {
-				return fail("%v", err)
+				return err
 			}
 		}
 	}
-	if err := t.readTLS(query, host); err != nil {
-		return fail("%v", err)
-	}
-	return t, nil
+	return nil
 }
 
 func checkLock(l Lock) error {
