@@ -75,7 +75,8 @@ func TestMariaDB(t *testing.T) {
 			env.T().Fatal("testscript's T is no testing.TB")
 		}
 		return testdb.MariaDB(tb)
-	}, "answers", "config", "deleted", "edited", "freeze", "goals", "goals_wrong", "history", "irreversible", "mysql", "outoforder", "records", "seed", "settings", "status", "stopped")
+	}, "answers", "config", "database", "deleted", "edited", "freeze", "goals", "goals_wrong", "history", "irreversible", "metadata", "mysql", "mysql_tools", "outoforder",
+		"records", "seed", "settings", "squash_minimal", "status", "stopped", "tables", "together")
 }
 
 func runScripts(t *testing.T, kind string, newDatabase func(*testscript.Env) string, only ...string) {
@@ -327,6 +328,11 @@ func query(url, statement string) (string, error) {
 		}
 		if err := rows.Scan(targets...); err != nil {
 			return "", err
+		}
+		for i, v := range values {
+			if text, ok := v.([]byte); ok { // as MySQL's client has it
+				values[i] = string(text)
+			}
 		}
 		fmt.Fprintln(&b, values...)
 	}

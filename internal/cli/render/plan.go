@@ -59,6 +59,9 @@ func NewPlan(p *whimbrel.Plan) *Plan {
 	return d
 }
 
+// shownRuns is of how many runs is said why they are that: where no DDL can be in a transaction, it is most.
+const shownRuns = 3
+
 func (d *Plan) write(pg *page) {
 	if len(d.Units) == 0 {
 		pg.line(d.Idle)
@@ -66,7 +69,7 @@ func (d *Plan) write(pg *page) {
 	}
 	t := table{head: []string{"UNIT", "", "VERSION", "NAME", "STATEMENTS", "FILE"}, right: map[int]bool{4: true}, give: []int{3}}
 	var remarks []string
-	steps, scripts := 0, 0
+	steps, scripts, runs := 0, 0, 0
 	for i, u := range d.Units {
 		for j, s := range u.Migrations {
 			if s.Version == whimbrel.NilVersion {
@@ -96,8 +99,14 @@ func (d *Plan) write(pg *page) {
 		case first.Resumes > 0:
 			remarks = append(remarks, pg.whole(first)+": "+goesOn(first.Resumes, first.Statements)+".")
 		case u.Kind == string(whimbrel.RunUnit):
+			if runs++; runs > shownRuns {
+				continue
+			}
 			remarks = append(remarks, fmt.Sprintf("%s: its statements run one by one, outside of a transaction: %s.", pg.which(u.Migrations[0]), clean(u.Why)))
 		}
+	}
+	if more := runs - shownRuns; more > 0 {
+		remarks = append(remarks, fmt.Sprintf("%d more run statement by statement, too; --json says why.", more))
 	}
 	pg.table(t)
 	pg.line()

@@ -157,6 +157,23 @@ func TestQuietAndJSONSayNothingOnTheWay(t *testing.T) {
 	}
 }
 
+// Of a folder full of runs the first are enough.
+func TestAPlanOfManyRuns(t *testing.T) {
+	t.Parallel()
+	for runs, want := range map[int]string{3: "", 5: "2 more run statement by statement, too; --json says why.\n"} {
+		p, out, _ := pipe()
+		d := &Plan{Set: "default"}
+		for v := range runs {
+			d.Units = append(d.Units, PlanUnit{Kind: string(whimbrel.RunUnit), Why: "CREATE TABLE can't be in a transaction", Migrations: []PlanStep{{Version: int64(v), Direction: "up"}}})
+		}
+		p.Show(d)
+		said := out.read()
+		if strings.Count(said, "its statements run one by one") != 3 || strings.Contains(said, "more run") != (want != "") || !strings.Contains(said, want) {
+			t.Errorf("%d runs: %s", runs, said)
+		}
+	}
+}
+
 func TestStatusOnATerminal(t *testing.T) {
 	t.Parallel()
 	p, screen := terminal()
