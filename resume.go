@@ -20,7 +20,7 @@ func decideResumed(set *migration.Set, st *database.State, g Goal, allowOutOfOrd
 		if steps, err := decide(set, closed, g, allowOutOfOrder); err == nil && len(steps) == 0 {
 			return nil, nil
 		}
-		return nil, &InterruptedError{Set: set.Name(), Journal: *j, Problem: problem, Missing: j.Direction != database.Seed}
+		return nil, &InterruptedError{Set: set.Name(), Journal: *j, Problem: problem, Missing: j.Direction != database.Seed && j.Direction != database.Reset}
 	}
 	first.resume = j
 	next := st.Clone()

@@ -86,6 +86,8 @@ func nextCommand(d database.Direction) string {
 	switch d {
 	case database.Down:
 		return "whimbrel down"
+	case database.Reset:
+		return "whimbrel reset"
 	case database.Seed:
 		return "whimbrel seed"
 	}
