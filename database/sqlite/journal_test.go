@@ -236,3 +236,28 @@ INSERT INTO other.t VALUES (1);
 		t.Errorf("%d rows, want 2", n)
 	}
 }
+
+// Who looks at an open run sees whether anybody is at work on it.
+func TestARunIsSeenAtWork(t *testing.T) {
+	t.Parallel()
+	for name, url := range map[string]string{"a file": "sqlite:" + filepath.Join(t.TempDir(), "a.db"), "in memory": "sqlite::memory:"} {
+		db, err := database.Open(bg, url, database.Options{})
+		must(t, err)
+		t.Cleanup(func() { db.Close() })
+		r := guard(t, db)
+		must(t, r.Journal(bg, &database.Journal{Version: 1, Direction: database.Up, Of: 2, Done: 1}))
+		look := func(from interface{ State(context.Context, string) (*database.State, error) }) bool {
+			t.Helper()
+			st, err := from.State(bg, "app")
+			must(t, err)
+			return st.Interrupted.Held
+		}
+		if name == "a file" && !look(db) {
+			t.Errorf("%s: it is not seen at work", name)
+		}
+		must(t, r.Close(bg))
+		if look(db) {
+			t.Errorf("%s: it is seen at work after it", name)
+		}
+	}
+}

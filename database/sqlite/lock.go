@@ -137,8 +137,16 @@ func (d *db) sidePath(ctx context.Context, c *conn, set string) (path string, er
 	if err != nil || path == "" {
 		return "", d.connectError(err)
 	}
+	return d.sideOf(path, set), nil
+}
+
+// sideOf is the side file of a set beside a database's file.
+func (d *db) sideOf(path, set string) string {
+	if path == "" {
+		return ""
+	}
 	key := sha256.Sum256([]byte(strings.ToLower(d.names.History) + "\x00" + set))
-	return path + "-whimbrel-" + hex.EncodeToString(key[:6]), nil
+	return path + "-whimbrel-" + hex.EncodeToString(key[:6])
 }
 
 // side is a side file that is held locked. The zero side is that of a database in

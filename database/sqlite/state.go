@@ -43,6 +43,7 @@ func (d *db) untouchedName(ctx context.Context, c *sql.Conn) (string, error) {
 func (d *db) readState(ctx context.Context, c *sql.Conn, set string) (*database.State, error) {
 	state := zeroState(set)
 	var stored []database.StoredSetting
+	var file string
 	var open *database.Journal // which Fold must not take to be ended by what came before
 	err := eachRow(ctx, c, d.sql.state, set, func(r *rawEvent) error {
 		switch {
@@ -51,12 +52,14 @@ func (d *db) readState(ctx context.Context, c *sql.Conn, set string) (*database.
 			if err := json.Unmarshal([]byte(r.name), open); err != nil {
 				return fmt.Errorf("the journal of set %q is not as it should be: %w", set, err)
 			}
+			open.Held = r.hasDownText
 		case r.id < 0: // the newest event of Whimbrel's own set, the tables' version, and the file
 			if r.duration > tablesVersion {
 				return &database.TablesNewerError{Found: r.duration, Known: tablesVersion}
 			}
 			state.Head = max(state.Head, r.version)
-			state.Database = databaseName(r.name)
+			file = r.name
+			state.Database = databaseName(file)
 		case r.id == 0:
 			s, err := r.setting()
 			if err != nil {
@@ -82,6 +85,11 @@ func (d *db) readState(ctx context.Context, c *sql.Conn, set string) (*database.
 		state := zeroState(set)
 		state.Database, err = d.untouchedName(ctx, c)
 		return state, err
+	}
+	if open != nil && open.Held { // by a Run that may be gone
+		if open.Held, err = sideTaken(d.sideOf(file, set)); err != nil {
+			return nil, err
+		}
 	}
 	state.Settings, state.Interrupted = database.NewSettings(stored...), open
 	return state, nil

@@ -127,7 +127,8 @@ func newStatements(n database.TableNames) statements {
 	UNION ALL SELECT 0, 0, name, value, reason, changed_by, 0, changed_at || ' ' || until, 0 FROM main.{settings}
 	UNION ALL SELECT -2, 0, json_object('version', version, 'name', name, 'direction', direction, 'checksum', checksum, 'statements', statements,
 		'done', done, 'done_checksum', done_checksum, 'begun', begun, 'before', before, 'error', error, 'started_at', started_at, 'updated_at', updated_at,
-		'db_user', db_user, 'host', host, 'app', app, 'pid', pid), '', '', '', 0, '', 0 FROM main.{journal} WHERE set_name = ?1
+		'db_user', db_user, 'host', host, 'app', app, 'pid', pid), '', '', '',
+		EXISTS (SELECT 1 FROM main.{settings} WHERE name = ` + literal(guardRow("")) + ` || ?1), '', 0 FROM main.{journal} WHERE set_name = ?1
 	UNION ALL SELECT ` + eventColumns + ` FROM main.{history} WHERE set_name = ?1
 	ORDER BY 1`),
 		history: fill(`SELECT ` + eventColumns + `, set_name, down_directives, db_user, host, app, tool_version, note,
