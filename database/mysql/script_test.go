@@ -294,3 +294,20 @@ func TestVariablesOfTheServerAreNotPutBack(t *testing.T) {
 	equal(t, "the rows", value(t, pool, "SELECT group_concat(x ORDER BY x) FROM a"), "1,2,3")
 	equal(t, "max_connections", value(t, pool, "SELECT @@max_connections"), "77")
 }
+
+// Who holds the lock is known by its program's name where the server keeps that.
+func TestHolderHasItsAppWherePerformanceSchemaIsOn(t *testing.T) {
+	t.Parallel()
+	server := testdb.PrivateMariaDB(t, "performance-schema=ON")
+	url := server.New()
+	db, err := database.Open(background(t), url, database.Options{App: "the shop: orders, and more"})
+	must(t, err)
+	t.Cleanup(func() { db.Close() })
+	b, err := db.Begin(background(t), "s", database.LockOptions{})
+	must(t, err)
+	_, err = open(t, url).Begin(background(t), "s", database.LockOptions{})
+	h := as[*database.LockedError](t, err).Holder
+	equal(t, "the app", h.App, "the shop  orders  and more")
+	equal(t, "the user", h.User, "root")
+	must(t, b.Rollback(background(t)))
+}
