@@ -56,7 +56,7 @@ the history. It can be killed or started twenty times at once at any moment.`,
 	root.SetVersionTemplate("whimbrel {{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = false
 	g, f := &a.global, root.PersistentFlags()
-	f.StringVar(&g.database, "database", "", "`URL` of the database, such as postgres://me@host/app or sqlite:app.db (default $WHIMBREL_DATABASE_URL, then $DATABASE_URL)")
+	f.StringVar(&g.database, "database", "", "`URL` of the database, such as postgres://me@host/app, mysql://me@host/app or sqlite:app.db (default $WHIMBREL_DATABASE_URL, then $DATABASE_URL)")
 	f.StringVar(&g.dir, "dir", "", "`folder` of the migrations (default \"migrations\")")
 	f.StringVar(&g.format, "format", "", "`format` of the folder: native, goose, dbmate, … (default: what its files look like)")
 	f.StringVar(&g.set, "set", "", "`name` of the set of migrations; a database can have several (default \"default\")")
