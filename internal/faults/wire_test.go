@@ -65,6 +65,7 @@ func (w *wire) ways() []way {
 func (w *wire) trap(how string, d testdb.Direction, n int) trap {
 	p := w.proxies[how]
 	p.Cut()
+	p.Resume() // it may have stalled when the last process had just ended
 	p.Reset()
 	t := trap{
 		open: func(ctx context.Context) (database.Database, error) {
