@@ -67,7 +67,8 @@ type Squashed struct {
 //
 // What would not do the same in one transaction as in several is an *[Error]: statements that
 // can't be in a transaction, a script that changes the session under those behind it, an enum
-// value that is used after it was added.
+// value that is used after it was added. In MySQL, where nothing that changes a schema can be in a
+// transaction, that is no reason: the squash runs statement by statement.
 func Squash(fsys fs.FS, opts SquashOptions) (*Squashed, error) {
 	s, err := newSquasher(fsys, opts)
 	if err != nil {
