@@ -116,6 +116,7 @@ func (h *hold) readHead(ctx context.Context, statements []string) error {
 	mark := "1"
 	if h.worker.id == 0 {
 		mark = h.guard.form.mark(h.set)
+		h.guard.form.attend(ctx, h.worker, h.set)
 	}
 	local := time.Now()
 	err := h.worker.row(ctx, "SELECT CONNECTION_ID(), "+mark+", DATABASE(), "+userSQL+", "+nowSQL+", "+h.db.sql.head, []any{h.set, h.set},
@@ -141,6 +142,7 @@ func (h *hold) readHead(ctx context.Context, statements []string) error {
 // identify learns the worker's number, and marks it.
 func (h *hold) identify(ctx context.Context) error {
 	var marked sql.NullInt64
+	h.guard.form.attend(ctx, h.worker, h.set)
 	if err := h.worker.row(ctx, "SELECT CONNECTION_ID(), "+h.guard.form.mark(h.set), nil, &h.worker.id, &marked); err != nil {
 		return ownError("taking the migration lock", err)
 	}

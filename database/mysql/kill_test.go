@@ -23,6 +23,7 @@ func TestKilledProcessLeavesAnOrphanThatTheNextOneEnds(t *testing.T) {
 		ups, mended []string
 		running     string
 		want        string
+		lock        string
 	}{
 		"in a transaction": {
 			ups:     []string{"CREATE TABLE a (x int)", "INSERT INTO a VALUES (1); INSERT INTO a SELECT SLEEP(100)"},
@@ -38,11 +39,16 @@ func TestKilledProcessLeavesAnOrphanThatTheNextOneEnds(t *testing.T) {
 			ups:     []string{"CREATE TABLE a (x int); INSERT INTO a VALUES (1); CREATE TABLE b AS SELECT SLEEP(100) AS x"},
 			running: "CREATE TABLE b%", want: "SELECT count(*) = 1 FROM a",
 		},
+		"in a run with a lease": {
+			ups:     []string{"CREATE TABLE a (x int); INSERT INTO a VALUES (1); CREATE TABLE b AS SELECT SLEEP(100) AS x"},
+			running: "CREATE TABLE b%", want: "SELECT count(*) = 1 FROM a", lock: "?lock=lease",
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			url, pool := newDatabase(t)
+			url += tt.lock
 			p := start(t, job{URL: url, Ups: tt.ups})
 			p.begin()
 			eventually(t, "the statement runs", func() bool { return isRunning(t, pool, tt.running) })
@@ -52,7 +58,7 @@ func TestKilledProcessLeavesAnOrphanThatTheNextOneEnds(t *testing.T) {
 			}
 			db := open(t, url)
 			if tt.mended == nil { // the statement can't be another, since it was begun: look at who has ended it
-				b, err := db.Begin(background(t), "s", database.LockOptions{})
+				b, err := db.Begin(background(t), "s", database.LockOptions{Timeout: patience})
 				must(t, err)
 				must(t, b.Rollback(background(t)))
 			} else {
@@ -123,6 +129,36 @@ func TestDDLThatHasHappenedIsNotRepeated(t *testing.T) {
 	_, err = up(t, open(t, url), set)
 	must(t, err)
 	equal(t, "the rows", value(t, pool, "SELECT group_concat(x ORDER BY x) FROM a"), "1,2,3")
+}
+
+// A run whose working connection breaks learns what became of its statement when the server is not at it any more, and has another
+// connection then.
+func TestRunOutlivesItsWorker(t *testing.T) {
+	t.Parallel()
+	for _, lock := range []string{"?lock=advisory", "?lock=lease"} {
+		url, pool := newDatabase(t)
+		db := open(t, url+lock)
+		r, err := db.Guard(background(t), "s", database.LockOptions{})
+		must(t, err)
+		create, err := sqltext.Split("CREATE TABLE a AS SELECT SLEEP(100) AS x", sqltext.MySQL, sqltext.Options{})
+		must(t, err)
+		before, err := r.Before(background(t), create[0])
+		must(t, err)
+		broken := make(chan error)
+		go func() { broken <- execute(background(t), r, create[0].Text) }()
+		eventually(t, "the statement runs", func() bool { return isRunning(t, pool, "CREATE TABLE a%") })
+		_, err = pool.Exec("KILL " + value(t, pool, "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND info LIKE 'CREATE TABLE a%'"))
+		must(t, err)
+		as[*database.StatementError](t, <-broken)
+		o, err := r.Outcome(background(t), create[0], before, database.LockOptions{Timeout: patience})
+		must(t, err)
+		equal(t, lock+": the outcome", string(o.Verdict), string(database.NotHappened))
+		must(t, execute(background(t), r, "CREATE TABLE a (x int)"))
+		must(t, r.Close(background(t)))
+		b, err := db.Begin(background(t), "s", database.LockOptions{})
+		must(t, err)
+		must(t, b.Rollback(background(t)))
+	}
 }
 
 // A DROP of two tables that was cut off in between is finished.

@@ -56,8 +56,19 @@ func (l *lease) take(ctx context.Context, g *guard, set string) (bool, database.
 			got, err = l.set(ctx, g.c, set)
 		}
 	}
-	if err != nil || got {
-		return got, database.Holder{}, ownError("taking the migration lock", err)
+	if err != nil {
+		return false, database.Holder{}, ownError("taking the migration lock", err)
+	}
+	if got {
+		var worker sql.NullInt64
+		if g.c.row(ctx, "SELECT IS_USED_LOCK("+literal(l.names.works(set))+")", nil, &worker) != nil || !worker.Valid {
+			return true, database.Holder{}, ctx.Err()
+		}
+		ended, h, err := advisory{db: l.db, names: l.names}.endOrphan(ctx, g, set, worker)
+		if !ended { // the guard's mutex is ours
+			g.c.exec(context.WithoutCancel(ctx), l.freeing(set))
+		}
+		return ended, h, err
 	}
 	all, err := l.holders(ctx, g.c, []string{set})
 	for _, h := range all {
@@ -113,6 +124,11 @@ func (l *lease) name(set string) string { return l.names.hash(set) }
 
 func (l *lease) mark(string) string { return "1" }
 
+// attend has the worker take the advisory lock of who works, where the server lets it: on the same node an orphan is known by that.
+func (l *lease) attend(ctx context.Context, worker *conn, set string) {
+	worker.ExecContext(ctx, "DO GET_LOCK("+literal(l.names.works(set))+", 0)")
+}
+
 // fence always holds: to read the row would keep it from being renewed until the transaction ends. See seal.
 func (l *lease) fence(*guard, string) string { return "1 = 1" }
 
@@ -121,8 +137,17 @@ func (l *lease) seal(set string) string {
 	return l.db.sql.fill("UPDATE {lease} SET sealed = sealed + 1 WHERE " + l.row(set))
 }
 
-func (l *lease) free(ctx context.Context, g *guard, _ *conn, set string) error {
-	query := l.db.sql.fill("UPDATE {lease} SET until = '1970-01-01' WHERE " + l.row(set))
+func (l *lease) freeing(set string) string {
+	return l.db.sql.fill("UPDATE {lease} SET until = '1970-01-01' WHERE " + l.row(set))
+}
+
+func (l *lease) free(ctx context.Context, g *guard, worker *conn, set string) error {
+	query := l.freeing(set)
+	if worker != nil && !worker.gone {
+		if _, err := worker.ExecContext(ctx, "DO RELEASE_LOCK("+literal(l.names.works(set))+")"); broken(err) {
+			worker.drop()
+		}
+	}
 	for {
 		err := g.exec(ctx, query)
 		if err != nil && number(err) == 0 { // the guard's connection is broken, and the row is still ours

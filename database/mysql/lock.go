@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -48,6 +49,8 @@ type form interface {
 	mark(set string) string
 	// beat returns an error when the lock is not the guard's any more.
 	beat(ctx context.Context, g *guard, set string) error
+	// attend readies a worker that is new.
+	attend(ctx context.Context, worker *conn, set string)
 	// fence is an SQL condition that holds as long as the lock is the guard's.
 	fence(g *guard, set string) string
 	// seal is a statement that comes last in a transaction, and changes one row unless the lock is lost; "" for none.
@@ -200,30 +203,38 @@ func (a advisory) take(ctx context.Context, g *guard, set string) (bool, databas
 	if !worker.Valid {
 		return true, database.Holder{}, nil
 	}
-	// Nobody has the lock, and yet somebody works under it: its client is gone. What it does must have ended before
-	// anybody else begins.
-	h := a.who(ctx, g.c, worker.Int64, 0)
-	err := a.db.poll(ctx, set, database.LockOptions{Timeout: orphanPatience}, func(ctx context.Context) (bool, database.Holder, error) {
-		if _, err := g.c.exec(ctx, "KILL "+number64(worker.Int64)); ignoring(err, erNoSuchThread) != nil {
-			return false, h, ownError("ending the connection of a client that is gone", err)
+	// Nobody has the lock, and yet somebody works under it: its client is gone.
+	ended, h, err := a.endOrphan(ctx, g, set, worker)
+	if !ended {
+		_, ferr := g.c.exec(context.WithoutCancel(ctx), "DO RELEASE_LOCK("+literal(guards)+")")
+		err = cmp.Or(err, ferr)
+	}
+	return ended, h, err
+}
+
+// endOrphan ends the connection that works under a lock which is ours, and waits until it is over: what it does must have ended
+// before anybody else begins. A server that doesn't let it be ended is waited for as well.
+func (a advisory) endOrphan(ctx context.Context, g *guard, set string, worker sql.NullInt64) (ended bool, h database.Holder, err error) {
+	h = a.who(ctx, g.c, worker.Int64, 0)
+	err = a.db.poll(ctx, set, database.LockOptions{Timeout: orphanPatience}, func(ctx context.Context) (bool, database.Holder, error) {
+		if _, err := g.c.exec(ctx, "KILL "+number64(worker.Int64)); err != nil && number(err) == 0 {
+			return false, h, err
 		}
-		err := g.c.row(ctx, "SELECT IS_USED_LOCK("+literal(works)+")", nil, &worker)
+		err := g.c.row(ctx, "SELECT IS_USED_LOCK("+literal(a.names.works(set))+")", nil, &worker)
 		return !worker.Valid, h, ownError("waiting for the end of a client that is gone", err)
 	})
 	var locked *database.LockedError
-	if err == nil {
-		return true, database.Holder{}, nil
-	}
-	_, ferr := g.c.exec(context.WithoutCancel(ctx), "DO RELEASE_LOCK("+literal(guards)+")")
 	if errors.As(err, &locked) {
-		return false, h, ferr
+		return false, h, nil
 	}
-	return false, h, err
+	return err == nil, h, err
 }
 
 func (a advisory) name(set string) string { return a.names.guards(set) }
 
 func (a advisory) mark(set string) string { return "GET_LOCK(" + literal(a.names.works(set)) + ", 0)" }
+
+func (a advisory) attend(context.Context, *conn, string) {}
 
 func (a advisory) fence(g *guard, set string) string {
 	return "IS_USED_LOCK(" + literal(a.names.guards(set)) + ") <=> " + number64(g.id)

@@ -3,7 +3,6 @@ package mysql
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -103,20 +102,26 @@ func (r *run) revive(ctx context.Context, opts database.LockOptions) error {
 	old := r.h.worker.id
 	r.own, r.timed = false, nil
 	return r.db.poll(ctx, r.h.set, opts, func(ctx context.Context) (bool, database.Holder, error) {
+		h := database.Holder{PID: old}
 		if err := r.db.killOn(ctx, r.h.guard, "CONNECTION", old); err != nil {
-			return false, database.Holder{}, ownError("ending the connection that broke", err)
+			return false, h, ownError("ending the connection that broke", err)
+		}
+		if atWork, err := r.h.atWork(ctx, old); err != nil || atWork {
+			return false, h, err
 		}
 		if err := r.h.replaceWorker(ctx); err != nil {
-			return false, database.Holder{}, err
+			return false, h, err
 		}
-		err := r.h.identify(ctx)
-		var lost *database.LockLostError
-		if errors.As(err, &lost) { // the server is still at it
-			r.h.worker.drop()
-			return false, database.Holder{PID: old}, nil
-		}
-		return err == nil, database.Holder{PID: old}, err
+		return true, h, r.h.identify(ctx)
 	})
+}
+
+// atWork reports whether a connection still has the lock of who works.
+func (h *hold) atWork(ctx context.Context, id int64) (is bool, err error) {
+	h.guard.mu.Lock()
+	defer h.guard.mu.Unlock()
+	err = h.guard.c.row(ctx, "SELECT IS_USED_LOCK("+literal(h.guard.names.works(h.set))+") <=> "+number64(id), nil, &is)
+	return is, ownError("looking whether the server is still at the statement", err)
 }
 
 // word finds names, quoted or not.
