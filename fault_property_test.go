@@ -255,3 +255,49 @@ func (r *fencedRun) Record(ctx context.Context, events ...database.Event) ([]dat
 	}
 	return r.Run.Record(ctx, events...)
 }
+
+// A run that has lost its lock may still record its event when the next one has looked at the history, and not yet at
+// the journal.
+func TestRunThatEndsWhileTheNextBegins(t *testing.T) {
+	t.Parallel()
+	target, set := memdb.New(), newSet(t, runsAndBatches(2)...)
+	db := &late{Database: open(t, target), meanwhile: func() error {
+		_, err := whimbrel.New(open(t, target), set, whimbrel.Options{}).Up(t.Context())
+		return err
+	}}
+	if _, err := whimbrel.New(db, set, whimbrel.Options{}).To(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	r, err := whimbrel.New(db, set, whimbrel.Options{}).Up(t.Context())
+	if err != nil || len(r.Applied) != 0 || !slices.Equal(r.Skipped, []int64{2}) {
+		t.Errorf("got %+v, %v; it was to skip 2", r, err)
+	}
+	for _, p := range wrongEnd(t, target, set, new(atomic.Int64)) {
+		t.Error(p)
+	}
+}
+
+// late is a database whose runs have a Head from before others were done.
+type late struct {
+	database.Database
+	meanwhile func() error
+}
+
+func (l *late) Guard(ctx context.Context, set string, opts database.LockOptions) (database.Run, error) {
+	st, err := l.Database.State(ctx, set)
+	if err == nil {
+		err = l.meanwhile()
+	}
+	if err != nil {
+		return nil, err
+	}
+	r, err := l.Database.Guard(ctx, set, opts)
+	return &lateRun{r, st.Head}, err
+}
+
+type lateRun struct {
+	database.Run
+	head int64
+}
+
+func (r *lateRun) Head() int64 { return r.head }

@@ -29,12 +29,12 @@ func (a *applier) runUnit(ctx context.Context, u Unit, rest []Unit) (err error) 
 			err = cerr
 		}
 	}()
-	todo, err := a.recheck(ctx, r, u, rest)
-	if err != nil || len(todo) == 0 {
-		return err
-	}
 	st, err := r.State(ctx)
 	if err != nil {
+		return err
+	}
+	todo, err := a.recheck(ctx, seen{st}, u, rest)
+	if err != nil || len(todo) == 0 {
 		return err
 	}
 	s := todo[0] // a run has one step

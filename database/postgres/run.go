@@ -120,7 +120,9 @@ func (r *run) begin(ctx context.Context) error {
 	if err := r.head.check(); err != nil {
 		return err
 	}
-	return r.worker.pipeline(ctx, append(r.noticeDeadClient(), r.claimQuery())...)
+	// Nobody else writes for the set once the claim stands, and it waits for one who is about to: so the head is read once more.
+	return r.worker.pipeline(ctx, append(r.noticeDeadClient(), query{sql: "BEGIN ISOLATION LEVEL READ COMMITTED"},
+		r.claimQuery(), r.db.headQuery(r.schema, r.set, &r.head), query{sql: "COMMIT"})...)
 }
 
 func (r *run) readHead(ctx context.Context) error {
