@@ -30,7 +30,11 @@ func dropAll(objects []catalog.Object, dialect string) (script, whyNot string) {
 		}
 		sql := d.drop(&o)
 		if sql == "" {
-			return "", fmt.Sprintf("a %s can't be dropped by its name alone (%s)", o.Kind, o.FullName())
+			article := "a"
+			if strings.ContainsRune("aeiou", rune(o.Kind[0])) {
+				article = "an"
+			}
+			return "", fmt.Sprintf("%s %s can't be dropped by its name alone (%s)", article, o.Kind, o.FullName())
 		}
 		b.WriteString(sql + ";\n")
 	}

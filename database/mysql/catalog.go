@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"time"
 
 	client "github.com/go-sql-driver/mysql"
@@ -52,9 +51,6 @@ func (db *Database) Scratch(ctx context.Context) (database.Database, func(contex
 	defer c.giveBack()
 	name, err := mycatalog.CreateScratch(ctx, c)
 	if err != nil {
-		if n := number(err); n == erDBAccessDenied || n == 1227 {
-			err = fmt.Errorf("can't create a scratch database: %w; grant the user CREATE and DROP on `whimbrel_scratch_%%`.*, or name an empty database", err)
-		}
 		return nil, nil, err
 	}
 	drop := func(ctx context.Context) error {

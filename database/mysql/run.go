@@ -199,7 +199,7 @@ func (r *run) begun(ctx context.Context, st sqltext.Statement) error {
 	case r.own:
 		return nil
 	}
-	_, err := r.h.worker.exec(ctx, startTransaction)
+	_, err := r.h.worker.exec(ctx, startTransaction+" READ WRITE") // the mark is written, whatever the script has made the default
 	return err
 }
 

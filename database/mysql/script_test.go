@@ -311,3 +311,23 @@ func TestHolderHasItsAppWherePerformanceSchemaIsOn(t *testing.T) {
 	equal(t, "the user", h.User, "root")
 	must(t, b.Rollback(background(t)))
 }
+
+// What a script has made of its session is in the way of no mark.
+func TestMarksAreOurs(t *testing.T) {
+	t.Parallel()
+	url, pool := newDatabase(t)
+	_, err := up(t, open(t, url), setOf(t, "s", `SET sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES';
+CREATE TABLE "a" (x int);
+SET SESSION TRANSACTION READ ONLY;
+SELECT 1;
+SET SESSION TRANSACTION READ WRITE;
+USE mysql;
+SET NAMES latin1;
+SET time_zone = '+05:00', autocommit = 0;
+DO 1;
+USE `+value(t, pool, "SELECT database()")+`;
+INSERT INTO a VALUES (1)`))
+	must(t, err)
+	equal(t, "the rows", value(t, pool, "SELECT count(*) FROM a"), "1")
+	equal(t, "rows of the journal", value(t, pool, "SELECT count(*) FROM whimbrel_journal"), "0")
+}

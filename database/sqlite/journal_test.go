@@ -248,7 +248,12 @@ func TestARunIsSeenAtWork(t *testing.T) {
 		must(t, r.Journal(bg, &database.Journal{Version: 1, Direction: database.Up, Of: 2, Done: 1}))
 		look := func(from interface {
 			State(context.Context, string) (*database.State, error)
-		}) bool { t.Helper(); st, err := from.State(bg, "app"); must(t, err); return st.Interrupted.Held }
+		}) bool {
+			t.Helper()
+			st, err := from.State(bg, "app")
+			must(t, err)
+			return st.Interrupted.Held
+		}
 		if name == "a file" && !look(db) {
 			t.Errorf("%s: it is not seen at work", name)
 		}
