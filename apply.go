@@ -48,11 +48,7 @@ func (a *applier) run(ctx context.Context) error {
 	for i, u := range a.plan.Units {
 		rest := a.plan.Units[i:]
 		err := a.patiently(ctx, u, rest)
-		var unknown *database.CommitUnknownError
-		if errors.As(err, &unknown) || errors.Is(err, database.ErrFenced) {
-			// The lock is free once the server has decided. If it committed, the
-			// history has the unit and it is skipped as done. Who has taken a run over may
-			// be a process that is gone, and whose last words the server has heard late.
+		for try := 1; again(err, try) && ctx.Err() == nil; try++ {
 			err = a.patiently(ctx, u, rest)
 		}
 		if err != nil {
@@ -61,6 +57,22 @@ func (a *applier) run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// again reports whether a unit that came to nothing is worth another try: the next one, from 1.
+func again(err error, try int) bool {
+	const conflicts = 5
+	var unknown *database.CommitUnknownError
+	switch {
+	case errors.Is(err, database.ErrConflict):
+		return try <= conflicts
+	case errors.As(err, &unknown), errors.Is(err, database.ErrFenced):
+		// The lock is free once the server has decided. If it committed, the
+		// history has the unit and it is skipped as done. Who has taken a run over may
+		// be a process that is gone, and whose last words the server has heard late.
+		return try == 1
+	}
+	return false
 }
 
 // patiently does one unit, and goes on waiting for the lock beyond the timeout as

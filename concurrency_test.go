@@ -3,6 +3,7 @@ package whimbrel_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -211,5 +212,27 @@ func TestWaitingWhileOthersGetOn(t *testing.T) {
 	})
 	if _, err := m.Steps(t.Context(), -1); !errors.Is(err, database.ErrLocked) || locked != 1 {
 		t.Errorf("got %v after %d attempts; nobody got on", err, locked)
+	}
+}
+
+// What a database takes back for another transaction's sake is tried again, and not for ever.
+func TestConflictsAreTriedAgain(t *testing.T) {
+	t.Parallel()
+	for conflicts, want := range map[int]error{3: nil, 100: database.ErrConflict} {
+		target := memdb.New()
+		db := open(t, target)
+		n := 0
+		db.SetHook(func(op string) error {
+			if op == memdb.OpBatchCommit || op == memdb.OpRunRecord {
+				if n++; n <= conflicts {
+					return fmt.Errorf("deadlock: %w", database.ErrConflict)
+				}
+			}
+			return nil
+		})
+		_, err := whimbrel.New(db, newSet(t, script{1, "CREATE TABLE t ()", "-"}, script{2, "CREATE INDEX CONCURRENTLY i ON t (x)", "-"}), whimbrel.Options{}).Up(t.Context())
+		if !errors.Is(err, want) || n > 10 {
+			t.Errorf("%d conflicts: got %v after %d tries", conflicts, err, n)
+		}
 	}
 }

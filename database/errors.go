@@ -17,6 +17,11 @@ var ErrLocked = errors.New("can't acquire lock")
 // in the history. Nothing of the batch was done.
 var ErrHeadChanged = errors.New("the history changed while the lock was let go of")
 
+// ErrConflict is wrapped by the error of a Batch or a Run whose transaction the database has taken back because another one
+// was in its way, as a cluster does with a commit that conflicts. Nothing of the transaction is in the database, and it
+// may be tried again at once.
+var ErrConflict = errors.New("the transaction was taken back, since it conflicted with another one")
+
 // LockedError reports that another process held the migration lock for as long as
 // the caller was willing to wait.
 type LockedError struct {

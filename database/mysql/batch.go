@@ -82,7 +82,7 @@ func (b *batch) do(ctx context.Context, what func(context.Context) error) error 
 	if ctx.Err() != nil {
 		b.failed = reason(ctx)
 	} else {
-		b.failed = what(ctx)
+		b.failed = conflicting(what(ctx))
 	}
 	return b.failed
 }
@@ -195,6 +195,18 @@ func (b *batch) Commit(ctx context.Context) error {
 		return errOver
 	}
 	defer b.end()
+	return conflicting(b.commit(ctx))
+}
+
+// conflicting says of an error that the transaction was taken back and may be tried again.
+func conflicting(err error) error {
+	if number(err) == erDeadlock {
+		return fmt.Errorf("%w: %w", database.ErrConflict, err)
+	}
+	return err
+}
+
+func (b *batch) commit(ctx context.Context) error {
 	if b.failed != nil {
 		return fmt.Errorf("the transaction has failed before: %w", b.failed)
 	}

@@ -65,7 +65,7 @@ func (r *run) do(ctx context.Context, f func(context.Context) error) error {
 	if ctx.Err() != nil {
 		return reason(ctx)
 	}
-	return f(ctx)
+	return conflicting(f(ctx))
 }
 
 // onGuard does something of Whimbrel's own.

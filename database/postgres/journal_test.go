@@ -345,7 +345,7 @@ SET default_transaction_read_only = on;
 SELECT 1;
 SET default_transaction_read_only = off;
 RESET SESSION AUTHORIZATION;
-SET statement_timeout = '1ms';
+SET statement_timeout = '9s';
 SET statement_timeout = 0;
 VACUUM mine`)
 	must(t, upOnce(t, url, set, whimbrel.Options{LockTimeout: patience}))

@@ -121,8 +121,8 @@ func (r *run) begin(ctx context.Context) error {
 		return err
 	}
 	// Nobody else writes for the set once the claim stands, and it waits for one who is about to: so the head is read once more.
-	return r.worker.pipeline(ctx, append(r.noticeDeadClient(), query{sql: "BEGIN ISOLATION LEVEL READ COMMITTED"},
-		r.claimQuery(), r.db.headQuery(r.schema, r.set, &r.head), query{sql: "COMMIT"})...)
+	queries := append([]query{{sql: "BEGIN ISOLATION LEVEL READ COMMITTED"}}, r.noticeDeadClient()...)
+	return r.worker.pipeline(ctx, append(queries, r.claimQuery(), r.db.headQuery(r.schema, r.set, &r.head), query{sql: "COMMIT"})...)
 }
 
 func (r *run) readHead(ctx context.Context) error {

@@ -246,11 +246,9 @@ func TestARunIsSeenAtWork(t *testing.T) {
 		t.Cleanup(func() { db.Close() })
 		r := guard(t, db)
 		must(t, r.Journal(bg, &database.Journal{Version: 1, Direction: database.Up, Of: 2, Done: 1}))
-		look := func(from interface {
-			State(context.Context, string) (*database.State, error)
-		}) bool {
+		look := func(db database.Database) bool {
 			t.Helper()
-			st, err := from.State(bg, "app")
+			st, err := db.State(bg, "app")
 			must(t, err)
 			return st.Interrupted.Held
 		}

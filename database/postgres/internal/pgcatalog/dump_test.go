@@ -121,6 +121,8 @@ func TestEqualExactlyWhenPgDumpSaysSo(t *testing.T) {
 	rapid.Check(t, func(check *rapid.T) {
 		url := m.New(t)
 		script, changes := randomSchema(check, m.Major)
+		// pg_dump leaves out what isn't valid, so what becomes of it later.
+		changes = slices.DeleteFunc(changes, func(c change) bool { return strings.Contains(c.sql, "indisvalid") })
 		execute(t, url, script)
 		was, dumped := snapshot(t, url, catalog.Options{}), dump(t, url)
 		for range 2 {
