@@ -13,13 +13,6 @@ type locked interface {
 	State(ctx context.Context) (*database.State, error)
 }
 
-// seen is what a Run's State said, which is what it is decided by: the event of an earlier run whose lock was lost
-// may have come between its Head and its journal.
-type seen struct{ st *database.State }
-
-func (s seen) Head() int64                                    { return s.st.Head }
-func (s seen) State(context.Context) (*database.State, error) { return s.st, nil }
-
 // progress reports whether others have written since the applier last looked, and
 // takes what they did into account.
 func (a *applier) progress(ctx context.Context, rest []Unit) (bool, error) {

@@ -29,20 +29,22 @@ func (a *applier) runUnit(ctx context.Context, u Unit, rest []Unit) (err error) 
 			err = cerr
 		}
 	}()
-	st, err := r.State(ctx)
-	if err != nil {
-		return err
-	}
-	todo, err := a.recheck(ctx, seen{st}, u, rest)
+	todo, err := a.recheck(ctx, r, u, rest)
 	if err != nil || len(todo) == 0 {
 		return err
 	}
-	s := todo[0] // a run has one step
-	if st.Interrupted != nil && !sameRun(st.Interrupted, s) {
-		return a.begunMeanwhile(st)
+	s, open := todo[0], (*database.Journal)(nil) // a run has one step
+	if r.Interrupted() {
+		st, err := r.State(ctx)
+		if err != nil {
+			return err
+		}
+		if open = st.Interrupted; open != nil && !sameRun(open, s) {
+			return a.begunMeanwhile(st)
+		}
 	}
 	a.opts.Observe(StepStarted{Step: s, Unit: RunUnit, Index: a.done, Of: a.of})
-	x := &runner{applier: a, r: r, step: s, opts: opts, journal: st.Interrupted}
+	x := &runner{applier: a, r: r, step: s, opts: opts, journal: open}
 	start := time.Now()
 	err = x.run(ctx)
 	if err == nil && s.metadata != nil {

@@ -186,10 +186,11 @@ type Batch interface {
 // Before returned), and afterwards that it is done; of any other the mark is written
 // in the statement's own transaction (Exec).
 type Run interface {
-	// Head and State are as in Batch. After Record Head is what the run's own events made
+	// Head, Interrupted and State are as in Batch. After Record Head is what the run's own events made
 	// of it. State has the journal as this Run found it or wrote it. Once Guard has returned, no
-	// earlier Run of the set writes anything any more.
+	// earlier Run of the set writes anything any more. Head and Interrupted are from after that.
 	Head() int64
+	Interrupted() bool
 	State(ctx context.Context) (*State, error)
 	// Journal makes j the set's open run, whatever was there, and is durable when it
 	// returns. Where j is nil, no run is open any more. It is an error while a transaction that the script opened

@@ -175,6 +175,7 @@ type alteredRun struct {
 	set string
 
 	head    func() int64
+	open    func() bool
 	state   func(context.Context) (*database.State, error)
 	journal func(context.Context, *database.Journal) error
 	before  func(context.Context, sqltext.Statement) (string, error)
@@ -185,6 +186,8 @@ type alteredRun struct {
 }
 
 func (r *alteredRun) Head() int64 { return or(r.head, r.Run.Head)() }
+
+func (r *alteredRun) Interrupted() bool { return or(r.open, r.Run.Interrupted)() }
 
 func (r *alteredRun) State(ctx context.Context) (*database.State, error) {
 	return or(r.state, r.Run.State)(ctx)

@@ -356,13 +356,17 @@ func brokenStaysOpen(c *check) {
 }
 
 func batchKnows(c *check) {
-	c.promised(batchInterrupted)
 	db := c.db()
 	knows := func(set string, want bool) {
 		c.Helper()
 		b := c.begin(db, set)
+		c.promised(batchInterrupted)
 		c.that(b.Interrupted() == want, "Interrupted of a batch of set %q is %t, want %t", set, b.Interrupted(), want)
 		c.commit(b)
+		c.promised(runState)
+		r := c.guard(db, set)
+		c.that(r.Interrupted() == want, "Interrupted of a run of set %q is %t, want %t", set, r.Interrupted(), want)
+		c.ok(r.Close(c.ctx), "Run.Close")
 	}
 	knows("s", false)
 	r := c.guard(db, "s")

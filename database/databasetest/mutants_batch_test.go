@@ -308,6 +308,7 @@ var runMutants = []mutant{
 		st, err := r.Run.State(context.Background())
 		r.state = func(context.Context) (*database.State, error) { return st, err }
 	}),
+	ofRun("a run knows of no other", runState, func(r *alteredRun) { r.open = func() bool { return false } }),
 	ofRun("Head doesn't move", runHead, func(r *alteredRun) {
 		head := r.Run.Head()
 		r.head = func() int64 { return head }

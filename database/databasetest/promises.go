@@ -115,7 +115,7 @@ var (
 	statementCode  = sentence("StatementError.Code", "Code is the SQLSTATE, or the database's own code where it has no SQLSTATE.")
 
 	runHolds       = sentence("Run", "Run holds the lock of a set while the statements of a script run one by one")
-	runState       = sentence("Run.Head", "Head and State are as in Batch.")
+	runState       = sentence("Run.Head", "Head, Interrupted and State are as in Batch.")
 	runHead        = sentence("Run.Head", "After Record Head is what the run's own events made of it.")
 	runExec        = sentence("Run.Exec", "Exec runs one statement of s and waits for it, under the timeouts that the directives of s ask for.")
 	runCopy        = sentence("Run.Exec", "data is what follows a COPY … FROM stdin, else nil.")

@@ -28,6 +28,8 @@ func (r *run) Head() int64 {
 	return r.hold.head
 }
 
+func (r *run) Interrupted() bool { return r.hold.interrupted }
+
 func (r *run) State(ctx context.Context) (*database.State, error) {
 	if err := r.enter(ctx, OpRunState); err != nil {
 		return nil, err

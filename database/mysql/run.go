@@ -20,6 +20,7 @@ type run struct {
 	mu       sync.Mutex // Database.Close may come at any time
 	h        *hold
 	own      bool              // the script has a transaction of its own open
+	journal  *database.Journal // as this run wrote it last; nil: it has not
 	timed    *migration.Script // whose lock timeout is set
 	executed int               // statements of it
 	blocked  func(database.Holder)
@@ -77,6 +78,8 @@ func (r *run) onGuard(ctx context.Context, f func(context.Context, *conn) error)
 	})
 }
 
+func (r *run) Interrupted() bool { return r.h.interrupted }
+
 func (r *run) State(ctx context.Context) (st *database.State, err error) {
 	err = r.onGuard(ctx, func(ctx context.Context, c *conn) error {
 		st, err = r.db.readState(ctx, c, r.h.set)
@@ -98,7 +101,7 @@ func (r *run) Journal(ctx context.Context, j *database.Journal) error {
 			return r.h.putJournal(ctx, c, j)
 		})
 		if err == nil {
-			r.h.hasRow = j != nil
+			r.h.hasRow, r.journal = j != nil, j
 		}
 		return err
 	})
@@ -175,7 +178,7 @@ func (r *run) transact(ctx context.Context, s *migration.Script, st sqltext.Stat
 	}
 	r.own = false
 	if err == nil {
-		r.h.hasRow = true
+		r.h.hasRow, r.journal = true, done
 		return nil
 	}
 	if !r.h.worker.gone {
@@ -254,7 +257,9 @@ func (r *run) Record(ctx context.Context, events ...database.Event) (recorded []
 			recorded = nil
 			return err
 		}
-		r.h.hasRow = r.h.hasRow && !ended
+		if ended {
+			r.h.hasRow, r.journal = false, nil
+		}
 		if n := len(recorded); n > 0 {
 			r.h.head.mine = recorded[n-1].ID
 		}
@@ -268,12 +273,15 @@ func (r *run) ends(ctx context.Context, c *conn, events []database.Event) (bool,
 	if !r.h.hasRow {
 		return false, nil
 	}
-	st, err := r.db.readState(ctx, c, r.h.set)
-	if err != nil || st.Interrupted == nil {
-		return false, err
+	if r.journal == nil { // it is an earlier run's
+		st, err := r.db.readState(ctx, c, r.h.set)
+		if err != nil {
+			return false, err
+		}
+		r.journal = st.Interrupted
 	}
 	for _, e := range events {
-		if st.Interrupted.EndedBy(e) {
+		if r.journal != nil && r.journal.EndedBy(e) {
 			return true, nil
 		}
 	}

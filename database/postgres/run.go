@@ -200,6 +200,13 @@ func (r *run) Head() int64 {
 	return r.head.sum()
 }
 
+// Interrupted is known since the claim.
+func (r *run) Interrupted() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.head.journal > 1
+}
+
 // State reads on the worker's connection: the lock is what makes it stand.
 func (r *run) State(ctx context.Context) (*database.State, error) {
 	r.mu.Lock()

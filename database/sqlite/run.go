@@ -21,6 +21,7 @@ type run struct {
 	opts database.LockOptions
 
 	head    int64
+	open    bool // a run of the set is
 	mark    *guardMark
 	side    *side
 	path    string // of the side file
@@ -68,7 +69,7 @@ func (r *run) take(ctx context.Context, w *waiter) (err error) {
 		if err != nil {
 			return err
 		}
-		r.head = st.head
+		r.head, r.open = st.head, st.open
 		if r.side, err = takeSide(r.path); err == nil && r.side != nil {
 			break
 		}
@@ -117,6 +118,8 @@ func (r *run) settle(ctx context.Context) (err error) {
 }
 
 func (r *run) Head() int64 { return r.head }
+
+func (r *run) Interrupted() bool { return r.open }
 
 func (r *run) State(ctx context.Context) (state *database.State, err error) {
 	ctx, leave, err := r.enter(ctx)
