@@ -2,6 +2,7 @@ package whimbrel
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -33,7 +34,8 @@ type Resolved struct {
 // Resolve decides an *InterruptedError: it writes what a person says into the journal, and an event with the
 // reason into the history, and executes nothing. The next Up goes on from there. The version is NilVersion for a
 // script that belongs to none, which may be begun anew or be told what happened without being at hand. Where no run
-// of the version is open, or nothing is in question, it is a *NotInterruptedError.
+// of the version is open, or nothing is in question, it is a *NotInterruptedError. A run that can't be decided, such as that of a
+// migration whose file is not there or a reset that was cut off, is an *InterruptedError that says what to do.
 func (m *Migrator) Resolve(ctx context.Context, version int64, how Resolution, reason string) (_ *Resolved, err error) {
 	before, err := m.db.State(ctx, m.set.Name())
 	if err != nil {
@@ -77,6 +79,9 @@ func (m *Migrator) Resolve(ctx context.Context, version int64, how Resolution, r
 
 // resolve is the journal as a person has it, and what the history keeps of that.
 func (m *Migrator) resolve(ctx context.Context, st *database.State, version int64, how Resolution) (*database.Journal, string, error) {
+	if how != ResolveDone && how != ResolveRetry {
+		return nil, "", fmt.Errorf("%q is no resolution: say %q or %q", how, ResolveDone, ResolveRetry)
+	}
 	if err := checkMode(st.Settings); err != nil {
 		return nil, "", err
 	}
@@ -86,10 +91,10 @@ func (m *Migrator) resolve(ctx context.Context, st *database.State, version int6
 	j := *st.Interrupted
 	s, problem := resumedStep(m.set, st, Goal{})
 	switch {
-	case problem != "" && version == NilVersion:
+	case problem != "" && version == NilVersion && j.Direction != database.Reset: // the database still has what a reset was to drop
 		return m.resolveUnseen(&j, how, problem)
 	case problem != "":
-		return nil, "", &InterruptedError{Set: m.set.Name(), Journal: j, Problem: problem, Missing: true}
+		return nil, "", &InterruptedError{Set: m.set.Name(), Journal: j, Problem: problem, Missing: j.Direction != database.Reset}
 	}
 	steps := []Step{s}
 	if err := m.readDowns(ctx, steps); err != nil {
@@ -99,7 +104,12 @@ func (m *Migrator) resolve(ctx context.Context, st *database.State, version int6
 	if err != nil {
 		return nil, "", err
 	}
-	edited := checkPrefix(m.set.Name(), steps[0], an, &j) != nil
+	var changed *InterruptedError
+	err = checkPrefix(m.set.Name(), steps[0], an, &j)
+	edited := errors.As(err, &changed)
+	if err != nil && !edited {
+		return nil, "", err
+	}
 	j.Of, j.Checksum, j.Error = an.Statements, steps[0].Script.Checksum, ""
 	switch {
 	case edited && how == ResolveDone:
@@ -144,16 +154,14 @@ func (m *Migrator) resolveUnseen(j *database.Journal, how Resolution, problem st
 // recount makes the first statements of a script those that stand.
 func recount(j *database.Journal, an *migration.Analysis) error {
 	n, sum := 0, migration.Checksum{}
-	for st, err := range an.All() {
+	for st, err := range executed(an) {
 		if err != nil {
 			return err
 		}
 		if n == j.Done {
 			break
 		}
-		if st.Kind == sqltext.SQL || st.Kind == sqltext.CopyIn {
-			n, sum = n+1, database.NextSum(sum, st.Text)
-		}
+		n, sum = n+1, database.NextSum(sum, st.Text)
 	}
 	j.Done, j.DoneSum = n, sum
 	return nil
@@ -174,6 +182,8 @@ func (e *NotInterruptedError) Error() string {
 		return fmt.Sprintf("nothing to resolve: version %d of set %q was not stopped part-way", e.Version, e.Set)
 	case j.Version == e.Version:
 		return fmt.Sprintf("nothing to resolve: %s was stopped at statement %d of %d, and the next attempt goes on there by itself", what(j.Version, j.Name), j.Done+1, j.Of)
+	case e.Version == NilVersion:
+		return fmt.Sprintf("nothing to resolve: no script without a version of set %q was stopped part-way; %s was", e.Set, what(j.Version, j.Name))
 	default:
 		return fmt.Sprintf("nothing to resolve: version %d of set %q was not stopped part-way; %s was", e.Version, e.Set, what(j.Version, j.Name))
 	}

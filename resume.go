@@ -2,6 +2,7 @@ package whimbrel
 
 import (
 	"fmt"
+	"iter"
 	"regexp"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -113,12 +114,9 @@ func checkPrefix(set string, s Step, an *migration.Analysis, j *database.Journal
 	}
 	n, sum := 0, migration.Checksum{}
 	var last sqltext.Statement
-	for st, err := range an.All() {
+	for st, err := range executed(an) {
 		if err != nil {
 			return err
-		}
-		if st.Kind != sqltext.SQL && st.Kind != sqltext.CopyIn {
-			continue
 		}
 		if n == j.Done {
 			break
@@ -141,6 +139,20 @@ func checkPrefix(set string, s Step, an *migration.Analysis, j *database.Journal
 	return e
 }
 
+// executed are the statements of a script that count, for the journal: those that are sent to the database.
+func executed(an *migration.Analysis) iter.Seq2[sqltext.Statement, error] {
+	return func(yield func(sqltext.Statement, error) bool) {
+		for st, err := range an.All() {
+			if (err != nil || counts(st)) && !yield(st, err) {
+				return
+			}
+		}
+	}
+}
+
+// counts reports whether a statement is one that is sent, and no command of a client's or data of a COPY.
+func counts(st sqltext.Statement) bool { return st.Kind == sqltext.SQL || st.Kind == sqltext.CopyIn }
+
 // replays reports whether a statement that stands must be executed again in another session,
 // for those behind it: SET and what is like it.
 func replays(st sqltext.Statement) bool {
@@ -149,3 +161,6 @@ func replays(st sqltext.Statement) bool {
 
 // setsSession is what changes nothing but the session, or the same in the database a second time.
 var setsSession = regexp.MustCompile(`(?i)^(?:SET|RESET|USE|PRAGMA|ATTACH|DETACH)\b`)
+
+// setConfig is the query that sets as SET does.
+var setConfig = regexp.MustCompile(`(?is)^select\b.*\bset_config\s*\(`)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"iter"
-	"regexp"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -131,7 +130,7 @@ type runner struct {
 	r       database.Run
 	step    Step
 	opts    database.LockOptions
-	journal *database.Journal // as the database has it; nil: no run is open
+	journal *database.Journal // as the database has it; nil, or not Open: no run is open
 	from    int               // how many statements stood when it began
 
 	seen int                // statements that have been executed, in this run or before
@@ -156,7 +155,7 @@ func (x *runner) run(ctx context.Context) error {
 		if err != nil || !ok {
 			return err
 		}
-		if st.Kind != sqltext.SQL && st.Kind != sqltext.CopyIn {
+		if !counts(st) {
 			continue // the data of a COPY that stands
 		}
 		var data io.Reader
@@ -208,7 +207,8 @@ func (x *runner) settle(ctx context.Context, an *migration.Analysis) error {
 		return err
 	}
 	now := *x.journal
-	if now.Begun, now.Before = "", ""; o.Verdict == database.Happened {
+	now.Begun, now.Before = "", ""
+	if o.Verdict == database.Happened {
 		now.Add(st)
 	}
 	if err := x.write(ctx, now); err != nil {
@@ -224,12 +224,9 @@ func (x *runner) settle(ctx context.Context, an *migration.Analysis) error {
 // there.
 func (x *runner) begun(an *migration.Analysis) (sqltext.Statement, error) {
 	n := 0
-	for st, err := range an.All() {
+	for st, err := range executed(an) {
 		if err != nil {
 			return st, err
-		}
-		if st.Kind != sqltext.SQL && st.Kind != sqltext.CopyIn {
-			continue
 		}
 		if n == x.journal.Done && st.Text == x.journal.Begun {
 			return st, nil
@@ -388,5 +385,3 @@ func whyStopped(err error) string {
 	}
 	return err.Error()
 }
-
-var setConfig = regexp.MustCompile(`(?is)^select\b.*\bset_config\s*\(`)

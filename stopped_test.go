@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/database/memdb"
 )
 
@@ -87,5 +88,51 @@ func TestNothingIsInQuestion(t *testing.T) {
 	_, err := whimbrel.New(open(t, target), set, whimbrel.Options{}).Resolve(t.Context(), 1, whimbrel.ResolveDone, "")
 	if !errors.As(err, &none) || none.Open == nil || none.Open.Version != 1 || !strings.Contains(err.Error(), "stopped at statement 2 of 3") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// The database still has what a reset was to drop: nobody can say that it is done, or that it never began.
+func TestAResetThatWasCutOffIsNotResolved(t *testing.T) {
+	t.Parallel()
+	set, target := newSet(t), memdb.New()
+	db := open(t, target)
+	r, err := db.Guard(t.Context(), set.Name(), database.LockOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := database.Journal{Version: whimbrel.NilVersion, Name: "reset", Direction: database.Reset, Of: 5, Begun: "DROP …"}
+	if err := errors.Join(r.Journal(t.Context(), &begun), r.Close(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	for _, how := range []whimbrel.Resolution{whimbrel.ResolveDone, whimbrel.ResolveRetry} {
+		_, err := whimbrel.New(db, set, whimbrel.Options{}).Resolve(t.Context(), whimbrel.NilVersion, how, "")
+		if e := interrupted(t, err); e.Missing || e.Resolvable() || !strings.Contains(err.Error(), "reset once more") {
+			t.Errorf("%s: got %v", how, err)
+		}
+	}
+	st, err := db.State(t.Context(), set.Name())
+	if err != nil || st.Interrupted == nil || st.Interrupted.Begun != begun.Begun || st.Interrupted.Done != 0 {
+		t.Errorf("got %+v, %v", st.Interrupted, err)
+	}
+}
+
+func TestResolveTakesNothingElseForRetry(t *testing.T) {
+	t.Parallel()
+	set := newSet(t, script{1, threeStatements, "-"})
+	target := stopped(t, set, 3, memdb.ErrKilled)
+	db := open(t, target)
+	for _, how := range []whimbrel.Resolution{"", "Done"} {
+		_, err := whimbrel.New(db, set, whimbrel.Options{}).Resolve(t.Context(), 1, how, "")
+		if err == nil || !strings.Contains(err.Error(), `say "done" or "retry"`) {
+			t.Errorf("%q: got %v", how, err)
+		}
+	}
+	var none *whimbrel.NotInterruptedError
+	_, err := whimbrel.New(db, set, whimbrel.Options{}).Resolve(t.Context(), whimbrel.NilVersion, whimbrel.ResolveRetry, "")
+	if !errors.As(err, &none) || strings.Contains(err.Error(), "-1") || !strings.Contains(err.Error(), "no script without a version") {
+		t.Errorf("got %v", err)
+	}
+	if st, err := db.State(t.Context(), set.Name()); err != nil || st.Interrupted == nil || st.Interrupted.Begun == "" {
+		t.Errorf("got %+v, %v", st.Interrupted, err)
 	}
 }
