@@ -8,19 +8,12 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"math/rand/v2"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
-)
-
-// The lock is polled for with pauses that grow between these, each varied by half.
-const (
-	shortestPause = 5 * time.Millisecond
-	longestPause  = 250 * time.Millisecond
 )
 
 // beat is how often a guard is asked whether it still holds the lock.
@@ -130,27 +123,11 @@ func (db *Database) formOf(f *facts, names lockNames) form {
 func (db *Database) poll(ctx context.Context, set string, opts database.LockOptions, try func(context.Context) (bool, database.Holder, error)) error {
 	ctx, release := db.untilClosed(ctx)
 	defer release()
-	start, pause := time.Now(), shortestPause
-	for {
-		got, holder, err := try(ctx)
-		if err != nil || got {
-			return err
-		}
-		if opts.Waiting != nil {
-			opts.Waiting(holder)
-		}
-		waited := time.Since(start)
-		if waited >= opts.Timeout {
-			return &database.LockedError{Set: set, Waited: waited, Holder: holder}
-		}
-		wait := min(pause/2+rand.N(pause), opts.Timeout-waited)
-		pause = min(pause*2, longestPause)
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return reason(ctx)
-		}
+	err := database.Poll(ctx, set, opts, try)
+	if err != nil && err == ctx.Err() {
+		return reason(ctx)
 	}
+	return err
 }
 
 // take takes the lock of a set on a guard.

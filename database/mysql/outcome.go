@@ -170,7 +170,6 @@ func objectsQuery(words map[string]bool, schemas []string) string {
 // manyWords are those of a statement as long as a routine.
 const manyWords = 300
 
-
 // named reads the definitions of what a statement names, in the session's database and in those that it names.
 func (h *hold) named(ctx context.Context, st sqltext.Statement) (*catalog.Snapshot, error) {
 	var current sql.NullString

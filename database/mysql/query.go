@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -16,9 +15,12 @@ import (
 
 // Query sends one statement as it is, on a connection that nobody else gets afterwards.
 func (db *Database) Query(ctx context.Context, statement string) (*database.Rows, error) {
-	st, err := oneStatement(statement)
+	st, err := database.OneStatement(statement, sqltext.MySQL)
 	if err != nil {
 		return nil, err
+	}
+	if localInfile.MatchString(st.Text) {
+		return nil, refused(st, "LOAD DATA LOCAL reads a file on this machine", "use INSERT, or LOAD DATA INFILE on the server")
 	}
 	c, err := db.acquire(ctx)
 	if err != nil {
@@ -41,28 +43,6 @@ func (db *Database) Query(ctx context.Context, statement string) (*database.Rows
 		err = statementError(st, err)
 	}
 	return out, err
-}
-
-// oneStatement refuses what is not one statement that can be passed on by itself.
-func oneStatement(text string) (sqltext.Statement, error) {
-	all, err := sqltext.Split(text, sqltext.MySQL, sqltext.Options{File: database.QueryFile})
-	if err != nil {
-		return sqltext.Statement{}, err
-	}
-	all = slices.DeleteFunc(all, func(st sqltext.Statement) bool { return st.Kind == sqltext.Empty })
-	switch {
-	case len(all) == 0:
-		return sqltext.Statement{}, refused(sqltext.Statement{Pos: sqltext.Position{File: database.QueryFile, Line: 1, Column: 1}}, "there is no statement", "")
-	case all[0].Kind != sqltext.SQL:
-		return all[0], refused(all[0], "this can't be passed on: it is no statement of the server's own", "")
-	case len(all) > 1:
-		return all[0], refused(all[1], "one statement is wanted, and here begins another", "")
-	case localInfile.MatchString(all[0].Text):
-		return all[0], refused(all[0], "LOAD DATA LOCAL reads a file on this machine", "use INSERT, or LOAD DATA INFILE on the server")
-	case all[0].Tx.Control():
-		return all[0], refused(all[0], "the statement stands alone, so there is no transaction to control", "leave it out")
-	}
-	return all[0], nil
 }
 
 // rows executes a statement and reads its rows.

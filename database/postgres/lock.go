@@ -3,21 +3,11 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
-)
-
-// The lock is polled for with pauses that grow between these, each varied by half.
-// The blocking form is never used: who waits in it has a snapshot, for which a
-// CREATE INDEX CONCURRENTLY of the holder waits in turn.
-const (
-	shortestPause = 5 * time.Millisecond
-	longestPause  = 250 * time.Millisecond
 )
 
 // lockKey is the key of a set's lock as an SQL expression of $1, the schema, $2, the
@@ -46,30 +36,16 @@ func (db *Database) lock(ctx context.Context, c *conn, schema, set string, opts 
 }
 
 // poll tries until it gets the lock, or the time is over.
+// The blocking form is never used: who waits in it has a snapshot, for which a
+// CREATE INDEX CONCURRENTLY of the holder waits in turn.
 func (db *Database) poll(ctx context.Context, c *conn, set string, opts database.LockOptions, try func(context.Context) (bool, database.Holder, error)) error {
 	ctx, release := c.untilClosed(ctx)
 	defer release()
-	start, pause := time.Now(), shortestPause
-	for {
-		got, holder, err := try(ctx)
-		if err != nil || got {
-			return err
-		}
-		if opts.Waiting != nil {
-			opts.Waiting(holder)
-		}
-		waited := time.Since(start)
-		if waited >= opts.Timeout {
-			return &database.LockedError{Set: set, Waited: waited, Holder: holder}
-		}
-		wait := min(pause/2+rand.N(pause), opts.Timeout-waited)
-		pause = min(pause*2, longestPause)
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return reason(ctx)
-		}
+	err := database.Poll(ctx, set, opts, try)
+	if err != nil && err == ctx.Err() {
+		return reason(ctx)
 	}
+	return err
 }
 
 // tryLock is one attempt, in one round trip when it succeeds. When it doesn't get the lock

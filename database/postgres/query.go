@@ -17,9 +17,12 @@ import (
 
 // Query sends one statement as it is.
 func (db *Database) Query(ctx context.Context, statement string) (*database.Rows, error) {
-	st, err := oneStatement(statement)
+	st, err := database.OneStatement(statement, sqltext.PostgreSQL)
 	if err != nil {
 		return nil, err
+	}
+	if copyOut.MatchString(st.Text) {
+		return nil, refused(st, "COPY to the client has no rows", "say it with SELECT")
 	}
 	c, err := db.acquire(ctx)
 	if err != nil {
@@ -64,28 +67,6 @@ func (c *conn) putBack(before, after *session, names []string) error {
 }
 
 var copyOut = regexp.MustCompile(`(?is)^copy\b.*\bto\s+stdout\b`)
-
-// oneStatement refuses what is not one statement that can be passed on by itself.
-func oneStatement(text string) (sqltext.Statement, error) {
-	all, err := sqltext.Split(text, sqltext.PostgreSQL, sqltext.Options{File: database.QueryFile})
-	if err != nil {
-		return sqltext.Statement{}, err
-	}
-	all = slices.DeleteFunc(all, func(st sqltext.Statement) bool { return st.Kind == sqltext.Empty })
-	switch {
-	case len(all) == 0:
-		return sqltext.Statement{}, refused(sqltext.Statement{Pos: sqltext.Position{File: database.QueryFile, Line: 1, Column: 1}}, "there is no statement", "")
-	case all[0].Kind != sqltext.SQL:
-		return all[0], refused(all[0], "this can't be passed on: it is no statement of the server's own", "")
-	case len(all) > 1:
-		return all[0], refused(all[1], "one statement is wanted, and here begins another", "")
-	case copyOut.MatchString(all[0].Text):
-		return all[0], refused(all[0], "COPY to the client has no rows", "say it with SELECT")
-	case all[0].Tx.Control():
-		return all[0], refused(all[0], "the statement stands alone, so there is no transaction to control", "leave it out")
-	}
-	return all[0], nil
-}
 
 // queryRows executes a statement and reads its rows.
 func (c *conn) queryRows(ctx context.Context, st sqltext.Statement) (*database.Rows, error) {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"time"
 
 	lib "modernc.org/sqlite/lib"
@@ -166,7 +165,7 @@ func (b *batch) PutMetadata(ctx context.Context, change *metadata.Change) error 
 
 // Query executes one statement as it is.
 func (d *db) Query(ctx context.Context, statement string) (*database.Rows, error) {
-	st, err := oneStatement(statement)
+	st, err := database.OneStatement(statement, sqltext.SQLite)
 	if err != nil {
 		return nil, err
 	}
@@ -202,29 +201,6 @@ func (d *db) Query(ctx context.Context, statement string) (*database.Rows, error
 		return nil, statementError(st, err)
 	}
 	return rows, nil
-}
-
-// oneStatement refuses what is not one statement that can be passed on by itself.
-func oneStatement(text string) (sqltext.Statement, error) {
-	all, err := sqltext.Split(text, sqltext.SQLite, sqltext.Options{File: database.QueryFile})
-	if err != nil {
-		return sqltext.Statement{}, err
-	}
-	all = slices.DeleteFunc(all, func(st sqltext.Statement) bool { return st.Kind == sqltext.Empty })
-	refuse := func(st sqltext.Statement, msg string) (sqltext.Statement, error) {
-		return st, &database.StatementError{Pos: st.Pos, Index: st.Index, Statement: st.Text, Message: msg}
-	}
-	switch {
-	case len(all) == 0:
-		return refuse(sqltext.Statement{Pos: sqltext.Position{File: database.QueryFile, Line: 1, Column: 1}}, "there is no statement")
-	case all[0].Kind != sqltext.SQL:
-		return refuse(all[0], "this can't be passed on: it is no statement of SQLite's own")
-	case len(all) > 1:
-		return refuse(all[1], "one statement is wanted, and here begins another")
-	case all[0].Tx.Control():
-		return refuse(all[0], "the statement stands alone, so there is no transaction to control")
-	}
-	return all[0], nil
 }
 
 // rows executes a statement and reads its rows.

@@ -1,0 +1,39 @@
+package database
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+// The pauses of Poll grow between these, each varied by half.
+const (
+	shortestPause = 5 * time.Millisecond
+	longestPause  = 250 * time.Millisecond
+)
+
+// Poll is for drivers: it tries to take the lock of a set until it gets it, or opts.Timeout is over, which is a
+// *LockedError. try returns whether it has got it, and else who has. When ctx is done while it pauses, it returns ctx.Err().
+func Poll(ctx context.Context, set string, opts LockOptions, try func(context.Context) (got bool, holder Holder, err error)) error {
+	start, pause := time.Now(), shortestPause
+	for {
+		got, holder, err := try(ctx)
+		if err != nil || got {
+			return err
+		}
+		if opts.Waiting != nil {
+			opts.Waiting(holder)
+		}
+		waited := time.Since(start)
+		if waited >= opts.Timeout {
+			return &LockedError{Set: set, Waited: waited, Holder: holder}
+		}
+		wait := min(pause/2+rand.N(pause), opts.Timeout-waited)
+		pause = min(pause*2, longestPause)
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

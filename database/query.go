@@ -1,0 +1,31 @@
+package database
+
+import (
+	"slices"
+
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// OneStatement is for drivers: it returns the one statement of a text that [MetadataDriver].Query can pass on by itself. Anything else is a
+// *StatementError, or a *sqltext.Error.
+func OneStatement(text string, d sqltext.Dialect) (sqltext.Statement, error) {
+	all, err := sqltext.Split(text, d, sqltext.Options{File: QueryFile})
+	if err != nil {
+		return sqltext.Statement{}, err
+	}
+	refuse := func(st sqltext.Statement, message, hint string) (sqltext.Statement, error) {
+		return st, &StatementError{Pos: st.Pos, Index: st.Index, Statement: st.Text, Message: message, Hint: hint}
+	}
+	all = slices.DeleteFunc(all, func(st sqltext.Statement) bool { return st.Kind == sqltext.Empty })
+	switch {
+	case len(all) == 0:
+		return refuse(sqltext.Statement{Pos: sqltext.Position{File: QueryFile, Line: 1, Column: 1}}, "there is no statement", "")
+	case all[0].Kind != sqltext.SQL:
+		return refuse(all[0], "this can't be passed on: it is no statement of the server's own", "")
+	case len(all) > 1:
+		return refuse(all[1], "one statement is wanted, and here begins another", "")
+	case all[0].Tx.Control():
+		return refuse(all[0], "the statement stands alone, so there is no transaction to control", "leave it out")
+	}
+	return all[0], nil
+}
