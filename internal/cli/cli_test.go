@@ -112,6 +112,8 @@ func TestKindsAndExitCodes(t *testing.T) {
 		{&openError{&database.ConnectError{Err: errors.New("refused")}}, "connection", 1},
 		{&openError{errors.New("no such schema")}, "connection", 1},
 		{&database.LockLostError{Err: errors.New("gone")}, "connection", 1},
+		{&whimbrel.MigrationError{Err: &database.StatementError{Pos: pos, Message: "cancelled", Code: "57014", Err: &database.LockLostError{Err: errors.New("gone")}}}, "connection", 1},
+		{&whimbrel.MigrationError{Err: &database.StatementError{Pos: pos, Message: "bad", Err: database.ErrFenced}}, "conflict", 1},
 		{&database.CommitUnknownError{Err: errors.New("gone")}, "connection", 1},
 		{errors.New("unexpected end of file"), "connection", 1},
 		{&folderError{dir: "d", err: &source.Error{File: "d/x", Msg: "bad"}}, "source", 1},

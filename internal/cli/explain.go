@@ -99,7 +99,7 @@ func explain(ctx context.Context, err error) (*render.Failure, int) {
 	f := &render.Failure{Message: err.Error()}
 	explainMigration(f, err)
 	for _, explain := range []func(*render.Failure, error) bool{
-		explainUsage, explainInterrupted, explainScratch, explainRecords, explainRule, explainReset, explainLock, explainStatement, explainMetadata, explainScript, explainFolder, explainOpen, explainDatabase,
+		explainUsage, explainInterrupted, explainScratch, explainRecords, explainRule, explainReset, explainLock, explainLost, explainStatement, explainMetadata, explainScript, explainFolder, explainOpen, explainDatabase,
 	} {
 		if explain(f, err) {
 			break
@@ -311,6 +311,27 @@ func explainLock(f *render.Failure, err error) bool {
 	return true
 }
 
+// explainLost covers a run that is no longer the lock's holder. The server says of the statement that was at work
+// only that it was cancelled.
+func explainLost(f *render.Failure, err error) bool {
+	var lost *database.LockLostError
+	switch {
+	case errors.Is(err, database.ErrFenced):
+		f.Kind, f.Message = kindConflict, "another process has taken "+cmp.Or(taken(f), "the run")+" over: this one had lost the lock, and has written nothing since"
+		f.Next = `It goes on there. "whimbrel status" shows how far it is.`
+	case errors.As(err, &lost):
+		f.Kind = kindConnection
+		f.Message = fmt.Sprintf("the connection that held the migration lock of set %q is gone, so the statement was cancelled: %v", lost.Set, lost.Err)
+	default:
+		return false
+	}
+	var e *database.StatementError
+	if errors.As(err, &e) {
+		setPlace(f, e.Pos)
+	}
+	return true
+}
+
 func explainStatement(f *render.Failure, err error) bool {
 	var e *database.StatementError
 	if !errors.As(err, &e) {
@@ -420,7 +441,6 @@ func explainDatabase(f *render.Failure, err error) bool {
 	var (
 		conflict *whimbrel.ConflictError
 		newer    *database.TablesNewerError
-		lost     *database.LockLostError
 	)
 	f.Kind = kindConnection
 	switch {
@@ -437,11 +457,6 @@ func explainDatabase(f *render.Failure, err error) bool {
 		f.Next = `Look at "whimbrel status" and run the command again.`
 	case errors.As(err, &newer):
 		f.Kind = kindConflict
-	case errors.Is(err, database.ErrFenced):
-		f.Kind, f.Message = kindConflict, "another process has taken "+cmp.Or(taken(f), "the run")+" over: this one had lost the lock, and has written nothing since"
-		f.Next = `It goes on there. "whimbrel status" shows how far it is.`
-	case errors.As(err, &lost):
-		f.Message = fmt.Sprintf("the connection that held the migration lock of set %q is gone, so the statement was cancelled: %v", lost.Set, lost.Err)
 	}
 	return true
 }

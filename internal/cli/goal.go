@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
 )
 
@@ -230,9 +231,13 @@ func stands(f *render.Failure, p *whimbrel.Plan, r *whimbrel.Result, again strin
 	case len(p.Units) == 1 && len(p.Units[0].Steps) > 1:
 		words = append(words, "Nothing was changed: it was all one transaction.")
 	case !runsAlone(p, f):
+		if f.Direction == string(database.Down) {
+			words = append(words, "Nothing of "+which+" was rolled back.")
+			break
+		}
 		words = append(words, "Nothing of "+which+" is in the database.")
 	default:
-		words = append(words, "No statement of "+which+" took effect.")
+		words = append(words, "No statement of "+scriptOf(f)+" took effect.")
 	}
 	f.Stands = strings.Join(words, " ")
 	if f.Next == "" {
@@ -252,7 +257,7 @@ func mending(p *whimbrel.Plan, f *render.Failure) string {
 
 // stopped is stands for a run that is left open.
 func stopped(f *render.Failure, words []string, mend, again string) {
-	j, which := f.Open, which(f)
+	j, which := f.Open, scriptOf(f)
 	n := j.Done
 	switch {
 	case n >= j.Of:
@@ -279,6 +284,14 @@ func stopped(f *render.Failure, words []string, mend, again string) {
 	case f.Kind == kindStatement:
 		f.Next = fmt.Sprintf("That need not be the file's fault: see to it, and run %q: %s.", again, goesOn)
 	}
+}
+
+// scriptOf names what was executed.
+func scriptOf(f *render.Failure) string {
+	if f.Direction == string(database.Down) {
+		return "the down script of " + which(f)
+	}
+	return which(f)
 }
 
 // runsAlone reports whether the statements of what failed are not in a transaction.

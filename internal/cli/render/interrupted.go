@@ -86,7 +86,7 @@ func (i *Interrupted) where() string {
 		parts = append(parts, fmt.Sprintf("pid %d", i.PID))
 	}
 	if i.Error != "" {
-		parts = append(parts, oneLine(i.Error))
+		parts = append(parts, strings.TrimRight(oneLine(i.Error), ".")) // a sentence ends behind it
 	}
 	return strings.Join(parts, ", ")
 }

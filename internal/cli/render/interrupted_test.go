@@ -123,6 +123,7 @@ func TestWhereItStopped(t *testing.T) {
 		"0012 add_index: stopped at statement 3 of 7, 4 minutes ago, on host h, pid 5, no such table: nowhere": func(j *database.Journal) {
 			j.Host, j.PID, j.Error, j.UpdatedAt = "h", 5, "no such table:\nnowhere", time.Now().Add(-250*time.Second)
 		},
+		"0012 add_index: stopped at statement 3 of 7, a (23505); Key (id)=(1) is duplicated": func(j *database.Journal) { j.Error = "a (23505); Key (id)=(1) is duplicated." },
 		"0012 add_index: running, at statement 3 of 7, begun 4 minutes ago, on host h": func(j *database.Journal) {
 			j.Host, j.Error, j.Held, j.UpdatedAt = "h", "of the attempt before", true, time.Now().Add(-250*time.Second)
 		},
