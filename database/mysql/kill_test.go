@@ -338,6 +338,8 @@ func TestResetThatIsCutOffIsFinishedByTheNext(t *testing.T) {
 	db := open(t, url)
 	_, err := up(t, db, setOf(t, "s", "CREATE TABLE a (x int); CREATE TABLE b (x int); INSERT INTO b VALUES (1)"))
 	must(t, err)
+	_, err = up(t, db, setOf(t, "another", "INSERT INTO b VALUES (3)"))
+	must(t, err)
 	// Who has a row of b locked keeps it from being dropped.
 	tx, err := pool.Begin()
 	must(t, err)
@@ -354,21 +356,25 @@ func TestResetThatIsCutOffIsFinishedByTheNext(t *testing.T) {
 	err = b.Commit(ctx)
 	contains(t, "the error of Commit", fmt.Sprint(err), "reset once more")
 	must(t, tx.Rollback())
-	st, err := db.State(background(t), "s")
-	must(t, err)
-	if st.Interrupted == nil || st.Interrupted.Direction != database.Reset || st.Applied.Len() != 0 {
-		t.Errorf("the state is %+v, want no versions and a reset that is open", st)
+	for _, set := range []string{"s", "another"} { // what it makes now the next reset would drop
+		st, err := db.State(background(t), set)
+		must(t, err)
+		if st.Interrupted == nil || st.Interrupted.Direction != database.Reset || st.Interrupted.Held || st.Applied.Len() != 0 {
+			t.Errorf("the state of %s is %+v, want no versions and a reset that is open", set, st)
+		}
+		_, err = up(t, db, setOf(t, set, "CREATE TABLE c (x int)"))
+		contains(t, "the error of Up", fmt.Sprint(err), "reset")
 	}
-	_, err = up(t, db, setOf(t, "s", "CREATE TABLE a (x int)"))
-	contains(t, "the error of Up", fmt.Sprint(err), "reset")
 
-	b, err = db.Begin(background(t), "s", database.LockOptions{})
+	b, err = db.Begin(background(t), "another", database.LockOptions{})
 	must(t, err)
 	out, err = b.Reset(background(t), nil, database.Event{Note: "because"})
 	must(t, err)
 	equal(t, "the objects", fmt.Sprint(out.Dropped), "[table b]")
 	must(t, b.Commit(background(t)))
 	_, err = up(t, db, setOf(t, "s", "CREATE TABLE a (x int)"))
+	must(t, err)
+	_, err = up(t, db, setOf(t, "another", "CREATE TABLE b (x int)"))
 	must(t, err)
 }
 

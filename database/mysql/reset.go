@@ -15,11 +15,11 @@ import (
 type later struct {
 	doing      string
 	statements []string
-	unmark     bool // it was a reset, whose mark is then taken away
+	marked     []string // it was a reset: the sets whose journals say so until it is done
 }
 
 // Reset takes the locks of all sets, lists what is to be dropped, and records that nothing is applied any more, with a mark
-// that the reset is unfinished. What drops comes after COMMIT: no transaction can take it back. So Rollback leaves
+// for each of them that the reset is unfinished. What drops comes after COMMIT: no transaction can take it back. So Rollback leaves
 // everything as it is; and when the dropping is cut off, the history says that nothing is applied and that
 // the database is dirty, until the next reset has dropped the rest.
 func (b *batch) Reset(ctx context.Context, _ []string, e database.Event) (out *database.Emptied, err error) {
@@ -51,7 +51,7 @@ func (b *batch) reset(ctx context.Context, e database.Event) (*database.Emptied,
 	if err != nil {
 		return nil, ownError("listing what is to be dropped", err)
 	}
-	b.later = &later{doing: "reset", unmark: true, statements: []string{mycatalog.BeforeDrop}}
+	b.later = &later{doing: "reset", marked: sets, statements: []string{mycatalog.BeforeDrop}}
 	for _, d := range drops {
 		out.Dropped = append(out.Dropped, d.Object)
 		b.later.statements = append(b.later.statements, d.SQL)
@@ -73,14 +73,34 @@ func (b *batch) reset(ctx context.Context, e database.Event) (*database.Emptied,
 	return out, nil
 }
 
-// mark makes the journal say, when it is committed, that a reset has begun.
+// mark makes the journal say, when it is committed, that a reset has begun: for every set, since what any of them makes before it is finished
+// would be dropped with the rest.
 func (b *batch) mark(ctx context.Context) error {
-	if b.later == nil || !b.later.unmark {
+	if b.later == nil || b.later.marked == nil {
 		return nil
 	}
 	err := b.h.putJournal(ctx, b.h.worker, &database.Journal{Version: database.NilVersion, Name: "reset", Direction: database.Reset, Of: len(b.later.statements), Begun: "DROP …"})
 	b.h.hasRow = err == nil
+	for _, set := range b.later.marked {
+		if err == nil && set != b.h.set {
+			err = b.copyMark(ctx, set)
+		}
+	}
 	return err
+}
+
+// copyMark makes the mark of the batch's own set another's, too.
+func (b *batch) copyMark(ctx context.Context, set string) error {
+	const same = "version, name, direction, checksum, statements, done, done_checksum, begun, `before`, error, started_at, updated_at, db_user, host, app, pid"
+	_, err := b.h.worker.exec(ctx, b.db.sql.fill("INSERT INTO {journal} (set_name, lock_name, "+same+") SELECT "+hexText(set)+", "+hexText(b.h.guard.form.name(set))+", "+same+
+		" FROM {journal} WHERE set_name = "+hexText(b.h.set)))
+	return ownError("writing the journal", err)
+}
+
+// unmark ends what mark has begun.
+func (b *batch) unmark(ctx context.Context) error {
+	_, err := b.h.worker.exec(ctx, "DELETE FROM "+b.h.journalTable()+" WHERE direction = "+hexText(string(database.Reset))+" AND "+b.h.guard.form.fence(b.h.guard, b.h.set))
+	return ownError("writing the journal", err)
 }
 
 // lockSets takes the locks of the other sets of the history, trying each once, and returns all sets in alphabetical order.
@@ -119,17 +139,17 @@ func (b *batch) finish(ctx context.Context, l *later) error {
 			return l.unfinished(s, err)
 		}
 	}
-	if !l.unmark {
+	if l.marked == nil {
 		return nil
 	}
-	return l.unfinished("taking away the mark", b.h.endRun(ctx, b.h.worker))
+	return l.unfinished("taking away the mark", b.unmark(ctx))
 }
 
 func (l *later) unfinished(statement string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if !l.unmark {
+	if l.marked == nil {
 		return fmt.Errorf("it is committed, but not all of %s has happened (%s): %w; do it again", l.doing, statement, err)
 	}
 	return fmt.Errorf("the reset is recorded, but not everything is dropped yet (%s): %w; reset once more to drop the rest", strings.TrimSpace(statement), err)
