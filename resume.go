@@ -1,9 +1,11 @@
 package whimbrel
 
 import (
+	"context"
 	"fmt"
 	"iter"
 	"regexp"
+	"slices"
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
@@ -152,6 +154,48 @@ func executed(an *migration.Analysis) iter.Seq2[sqltext.Statement, error] {
 
 // counts reports whether a statement is one that is sent, and no command of a client's or data of a COPY.
 func counts(st sqltext.Statement) bool { return st.Kind == sqltext.SQL || st.Kind == sqltext.CopyIn }
+
+// replay does again what a statement that stands has done to the session. What it did in a transaction of the script's own is done in
+// one again, which ends as that one did: it may have held for the transaction alone, or have been rolled back.
+func (x *runner) replay(ctx context.Context, st sqltext.Statement) error {
+	switch within := len(x.again) > 0; {
+	case st.Tx == sqltext.TxBegin:
+		err := x.replayOpen(ctx)
+		x.again = []sqltext.Statement{st}
+		return err
+	case within && (st.Tx == sqltext.TxCommit || st.Tx == sqltext.TxRollback):
+		all := append(x.again, st)
+		x.again = nil
+		if !slices.ContainsFunc(all, replays) {
+			return nil
+		}
+		return x.executeAgain(ctx, all)
+	case within && st.Tx == sqltext.TxNever:
+		return x.replayOpen(ctx)
+	case within && (st.Tx == sqltext.TxSavepoint || replays(st)):
+		x.again = append(x.again, st)
+	case replays(st):
+		return x.executeAgain(ctx, []sqltext.Statement{st})
+	}
+	return nil
+}
+
+// replayOpen is replay for a transaction that the script doesn't end: MySQL commits it before a statement that can't be in one, and there
+// what is set has nothing to do with transactions.
+func (x *runner) replayOpen(ctx context.Context) error {
+	all := slices.DeleteFunc(x.again, func(st sqltext.Statement) bool { return !replays(st) })
+	x.again = nil
+	return x.executeAgain(ctx, all)
+}
+
+func (x *runner) executeAgain(ctx context.Context, all []sqltext.Statement) error {
+	for _, st := range all {
+		if err := x.r.Exec(ctx, x.step.Script, st, nil, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // replays reports whether a statement that stands must be executed again in another session,
 // for those behind it: SET and what is like it.

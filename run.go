@@ -136,6 +136,8 @@ type runner struct {
 	seen int                // statements that have been executed, in this run or before
 	sum  migration.Checksum // of these
 	open bool               // in a transaction of the script's own
+
+	again []sqltext.Statement // of one that stands: its BEGIN, and what else replay may execute
 }
 
 func (x *runner) run(ctx context.Context) error {
@@ -281,10 +283,10 @@ func (x *runner) statement(ctx context.Context, st sqltext.Statement, data io.Re
 	before := x.mark()
 	x.seen, x.sum = x.seen+1, database.NextSum(x.sum, st.Text)
 	if x.seen <= x.from {
-		if replays(st) {
-			return x.r.Exec(ctx, x.step.Script, st, data, nil)
-		}
-		return nil
+		return x.replay(ctx, st)
+	}
+	if err := x.replayOpen(ctx); err != nil {
+		return err
 	}
 	x.applier.opts.Observe(StatementStarted{Step: x.step, Index: x.seen - 1, Of: x.step.Statements, SQL: st.Text, Backend: database.Backend(x.r)})
 	err := x.execute(ctx, st, data, before)

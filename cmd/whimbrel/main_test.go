@@ -76,7 +76,7 @@ func TestMariaDB(t *testing.T) {
 		}
 		return testdb.MariaDB(tb)
 	}, "answers", "config", "database", "deleted", "edited", "freeze", "goals", "goals_wrong", "history", "irreversible", "locked", "metadata", "mysql", "mysql_tools", "outoforder",
-		"records", "seed", "settings", "squash_minimal", "status", "stopped", "tables", "together")
+		"records", "replayed", "seed", "settings", "squash_minimal", "status", "stopped", "tables", "together")
 }
 
 func runScripts(t *testing.T, kind string, newDatabase func(*testscript.Env) string, only ...string) {

@@ -223,3 +223,15 @@ func TestRunThroughPgBouncerHasNoSession(t *testing.T) {
 	equal(t, "the applied versions", versions(t, db, "s"), "[1 2]")
 	equal(t, "the session locks that are left", value(t, connect(t, direct), "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"), "0")
 }
+
+// A script that stopped behind a transaction of its own goes on through a pooler, too: what it set for that transaction is in one again.
+func TestRunThroughPgBouncerGoesOnBehindATransaction(t *testing.T) {
+	t.Parallel()
+	url, direct := testdb.PgBouncer(t)
+	const begin = "CREATE TABLE t (x int); BEGIN; SET LOCAL lock_timeout = '7s'; INSERT INTO t VALUES (1); COMMIT; VACUUM t; "
+	_, err := up(t, open(t, url), setOf(t, "s", begin+"INSERT INTO nowhere VALUES (2)"))
+	equal(t, "the number of statements that stand", as[*whimbrel.MigrationError](t, err).Standing, 6)
+	_, err = up(t, open(t, url), setOf(t, "s", begin+"INSERT INTO t VALUES (2)"))
+	must(t, err)
+	equal(t, "the rows", value(t, connect(t, direct), "SELECT string_agg(x::text, ',' ORDER BY x) FROM t"), "1,2")
+}
