@@ -161,7 +161,8 @@ type Batch interface {
 	// *InUseError. For every set of the history, for each of which a run is open, and for the batch's own, it
 	// records e as an event of direction Reset. No run of any set is open then. It takes the locks of those sets first,
 	// trying each once, and holds them like the batch's own: a *LockedError says which is held by somebody else.
-	// It is all that its batch does.
+	// It is all that its batch does. Where no transaction takes back a DROP, Commit drops after it has made the events durable: if that
+	// fails, a run of direction Reset stays open in each of these sets, and the next Reset drops the rest.
 	Reset(ctx context.Context, schemas []string, e Event) (*Emptied, error)
 	MetadataBatch
 	// Recorded returns, after Commit, the events of the batch as the history has
