@@ -135,7 +135,7 @@ type runner struct {
 
 	seen int                // statements that have been executed, in this run or before
 	sum  migration.Checksum // of these
-	open bool               // in a transaction of the script's own
+	inTx bool               // in a transaction of the script's own
 
 	again []sqltext.Statement // of one that stands: its BEGIN, and what else replay may execute
 }
@@ -297,18 +297,18 @@ func (x *runner) statement(ctx context.Context, st sqltext.Statement, data io.Re
 }
 
 func (x *runner) execute(ctx context.Context, st sqltext.Statement, data io.Reader, before database.Journal) error {
-	if x.open && st.Tx == sqltext.TxNever { // MySQL commits before these by itself; others refuse them when they are planned
+	if x.inTx && st.Tx == sqltext.TxNever { // MySQL commits before these by itself; others refuse them when they are planned
 		if err := x.inOne(ctx, sqltext.Statement{Raw: "COMMIT", Text: "COMMIT", Pos: st.Pos, Start: st.Pos, Index: st.Index, Tx: sqltext.TxCommit}, nil, before); err != nil {
 			return err
 		}
-		x.open = false
+		x.inTx = false
 	}
 	switch {
-	case x.open && st.Tx == sqltext.TxCommit:
-		x.open = false
+	case x.inTx && st.Tx == sqltext.TxCommit:
+		x.inTx = false
 		return x.inOne(ctx, st, nil, x.mark())
-	case x.open || st.Tx == sqltext.TxBegin:
-		x.open = st.Tx != sqltext.TxRollback
+	case x.inTx || st.Tx == sqltext.TxBegin:
+		x.inTx = st.Tx != sqltext.TxRollback
 		return x.r.Exec(ctx, x.step.Script, st, data, nil)
 	case st.Tx != sqltext.TxAny:
 		return x.alone(ctx, st, data, before)
@@ -361,7 +361,7 @@ func (x *runner) stopped(ctx context.Context, st sqltext.Statement, err error) e
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 	defer cancel()
-	if x.open { // it has failed or was cancelled, and nothing of it stands
+	if x.inTx { // it has failed or was cancelled, and nothing of it stands
 		_ = x.r.Exec(last, x.step.Script, sqltext.Statement{Raw: "ROLLBACK", Text: "ROLLBACK", Pos: st.Pos, Start: st.Pos, Index: st.Index, Tx: sqltext.TxRollback}, nil, nil)
 	}
 	_ = x.write(last, j) // if it fails, what the journal said before is true, too
