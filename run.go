@@ -175,7 +175,13 @@ func (x *runner) resume(ctx context.Context, an *migration.Analysis) error {
 	if err := checkPrefix(x.set.Name(), x.step, an, x.journal); err != nil {
 		return err
 	}
-	if x.journal.Begun != "" {
+	if x.journal.Begun == "" { // whoever looks is told that it is us by now
+		now := *x.journal
+		now.Error = ""
+		if err := x.write(ctx, now); err != nil {
+			return err
+		}
+	} else {
 		if err := x.settle(ctx, an); err != nil {
 			return err
 		}
@@ -209,7 +215,7 @@ func (x *runner) settle(ctx context.Context, an *migration.Analysis) error {
 		return err
 	}
 	now := *x.journal
-	now.Begun, now.Before = "", ""
+	now.Begun, now.Before, now.Error = "", "", ""
 	if o.Verdict == database.Happened {
 		now.Add(st)
 	}

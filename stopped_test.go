@@ -136,3 +136,28 @@ func TestResolveTakesNothingElseForRetry(t *testing.T) {
 		t.Errorf("got %+v, %v", st.Interrupted, err)
 	}
 }
+
+// What stopped the first attempt is not why the second one did, of which nobody could say anything any more.
+func TestAnAttemptThatIsKilledLeavesNoReasonOfAnother(t *testing.T) {
+	t.Parallel()
+	target := memdb.New()
+	db := open(t, target)
+	const stand = "CREATE TABLE t (x);\nINSERT INTO t VALUES (1);\n"
+	_, err := whimbrel.New(db, alone(newSet(t, script{1, stand + "NONSENSE", "-"})), whimbrel.Options{}).Up(t.Context())
+	if err == nil {
+		t.Fatal("it was not stopped")
+	}
+	st, err := db.State(t.Context(), "shop")
+	if err != nil || st.Interrupted == nil || !strings.Contains(st.Interrupted.Error, "NONSENSE") {
+		t.Fatalf("got %+v, %v", st, err)
+	}
+	killed := killAt(t, target, 1, memdb.ErrKilled, func(op string) bool { return op == memdb.OpRunExec })
+	_, err = whimbrel.New(killed, alone(newSet(t, script{1, stand + "INSERT INTO t VALUES (2)", "-"})), whimbrel.Options{}).Up(t.Context())
+	if err == nil {
+		t.Fatal("it was not killed")
+	}
+	st, err = db.State(t.Context(), "shop")
+	if err != nil || st.Interrupted == nil || st.Interrupted.Done != 2 || st.Interrupted.Error != "" {
+		t.Errorf("got %+v, %v", st.Interrupted, err)
+	}
+}
