@@ -235,3 +235,25 @@ func TestRunThroughPgBouncerGoesOnBehindATransaction(t *testing.T) {
 	must(t, err)
 	equal(t, "the rows", value(t, connect(t, direct), "SELECT string_agg(x::text, ',' ORDER BY x) FROM t"), "1,2")
 }
+
+// What is only checked when a transaction commits has the place of the statement that was marked with it: its own, or the script's COMMIT.
+func TestDeferredConstraintInARunHasAPlace(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	db := open(t, url)
+	const table = "CREATE TABLE t (x int PRIMARY KEY, y int REFERENCES t DEFERRABLE INITIALLY DEFERRED);\nVACUUM t;\n"
+	for set, c := range map[string]struct {
+		script string
+		line   int
+	}{
+		"alone": {"INSERT INTO t VALUES (1, 2);\n", 3},
+		"own":   {"BEGIN;\nINSERT INTO t VALUES (1, 2);\nCOMMIT;\n", 5},
+	} {
+		do(t, connect(t, url), "DROP TABLE IF EXISTS t")
+		_, err := up(t, db, setOf(t, set, table+c.script))
+		e := as[*database.StatementError](t, err)
+		equal(t, "the code", e.Code, "23503")
+		equal(t, "the line of the error", e.Pos.Line, c.line)
+		equal(t, "the number of statements that stand", as[*whimbrel.MigrationError](t, err).Standing, 2)
+	}
+}

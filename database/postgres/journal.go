@@ -216,9 +216,12 @@ func (r *run) mend(ctx context.Context) error {
 
 var errOwnTransaction = errors.New("the script has opened a transaction and left it open; it must end it")
 
+// commitText is the statement in the error of a COMMIT of ours.
+const commitText = "COMMIT"
+
 // commit sends queries and COMMIT, and leaves no transaction open.
 func (r *run) commit(ctx context.Context, queries ...query) (bool, error) {
-	committed, err := commit(ctx, r.worker, queries, func(pg *pgconn.PgError) error { return ownError("COMMIT", pg) })
+	committed, err := commit(ctx, r.worker, queries, func(pg *pgconn.PgError) error { return ownError(commitText, pg) })
 	r.worker.rollback()
 	return committed, err
 }
@@ -252,6 +255,10 @@ func (r *run) transact(ctx context.Context, st sqltext.Statement, data io.Reader
 		r.worker.rollback()
 	} else {
 		r.journal = done
+	}
+	var e *database.StatementError
+	if errors.As(err, &e) && e.Statement == commitText { // a deferred constraint: it is the statement's, or one's of its transaction
+		e.Pos, e.Index, e.Statement = st.Pos, st.Index, st.Text
 	}
 	if hasCode(err, "25001", "2D000") {
 		return fmt.Errorf("%w: %w", database.ErrNoTransaction, err)
