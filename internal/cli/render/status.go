@@ -2,6 +2,7 @@ package render
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -169,13 +170,21 @@ func (s *Status) summary(pg *page) string {
 	return fmt.Sprintf("Set %q: %s; %d applied, %d pending%s.", s.Set, pg.bold(at), len(s.Applied), len(s.Pending), also)
 }
 
+// lacks reports whether the folder has no file to go on with, as far as that can be seen. A down script may be the history's.
+func (s *Status) lacks(i *Interrupted) bool {
+	return i.Direction == string(database.Up) && i.Statement <= i.Of && i.SQL == "" && !slices.Contains(s.All, i.Version)
+}
+
 // remarks say what is not as it should be, and what to do.
 func (s *Status) remarks(pg *page) []string {
 	var all []string
 	if i := s.Interrupted; i != nil {
-		if i.Running {
+		switch {
+		case i.Running:
 			all = append(all, pg.warn(i.words(pg))+".")
-		} else {
+		case s.lacks(i):
+			all = append(all, pg.bad(i.words(pg))+". Its file is not in "+s.dir+`: put it back, or use the build that has it, and "`+i.Next()+`" goes on with it.`)
+		default:
 			all = append(all, pg.bad(i.words(pg))+`. "`+i.Next()+`" goes on with it.`)
 		}
 		if i.SQL != "" {
