@@ -163,6 +163,12 @@ func (a *applier) inBatch(ctx context.Context, b database.Batch, s Step) error {
 			return err
 		}
 	}
+	return a.conclude(ctx, b, s, time.Time{})
+}
+
+// conclude writes what a step leaves in Whimbrel's own tables: the metadata that it carries, and its events. They began
+// at start, or, for the zero time, when the batch says.
+func (a *applier) conclude(ctx context.Context, b database.Batch, s Step, start time.Time) error {
 	if s.metadata != nil {
 		if err := carry(ctx, b, s); err != nil {
 			return err
@@ -171,6 +177,9 @@ func (a *applier) inBatch(ctx context.Context, b database.Batch, s Step) error {
 	events, err := a.events(s)
 	if err != nil {
 		return err
+	}
+	if !start.IsZero() {
+		events = timed(events, start)
 	}
 	for _, ev := range events {
 		if err := b.Record(ctx, ev); err != nil {

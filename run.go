@@ -99,19 +99,10 @@ func (a *applier) finishInBatch(ctx context.Context, x *runner, u Unit, rest []U
 		return &ConflictError{Set: a.set.Name(), Version: x.step.Version, Problem: "was meanwhile taken up by another process"}
 	}
 	s := todo[0]
-	if err := carry(ctx, b, s); err != nil {
-		return a.failed(todo, 0, x.journal, err)
+	if err = a.conclude(ctx, b, s, start); err == nil {
+		err = b.Commit(ctx)
 	}
-	events, err := a.events(s)
 	if err != nil {
-		return err
-	}
-	for _, e := range timed(events, start) {
-		if err := b.Record(ctx, e); err != nil {
-			return a.failed(todo, 0, x.journal, err)
-		}
-	}
-	if err := b.Commit(ctx); err != nil {
 		return a.failed(todo, 0, x.journal, err)
 	}
 	a.stepDone(s, b.Recorded()...)

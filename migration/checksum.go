@@ -38,13 +38,16 @@ func (c Checksum) String() string { return hex.EncodeToString(c[:]) }
 // IsZero reports whether c is no checksum at all.
 func (c Checksum) IsZero() bool { return c == Checksum{} }
 
-// MarshalText writes the form of String; the zero Checksum is empty.
-func (c Checksum) MarshalText() ([]byte, error) {
+// Digits returns the form of String, "" for the zero Checksum: what is kept of one where there may be none.
+func (c Checksum) Digits() string {
 	if c.IsZero() {
-		return nil, nil
+		return ""
 	}
-	return []byte(c.String()), nil
+	return c.String()
 }
+
+// MarshalText writes what Digits returns.
+func (c Checksum) MarshalText() ([]byte, error) { return []byte(c.Digits()), nil }
 
 // UnmarshalText reads what MarshalText wrote.
 func (c *Checksum) UnmarshalText(b []byte) error {

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
-	"github.com/whimbrel-db/whimbrel/migration"
 )
 
 // isOpen is whether a row of the journal says that something of a run has happened, or may have.
@@ -56,21 +55,14 @@ func hexText(s string) string {
 	return "_utf8mb4 X'" + hex.EncodeToString([]byte(s)) + "'"
 }
 
-func sumText(c migration.Checksum) string {
-	if c.IsZero() {
-		return ""
-	}
-	return c.String()
-}
-
 // putJournal writes the journal of the set on a connection, in the transaction that may be open there. The row is
 // inserted or updated by its key, as is known, so that nobody locks the gap beside it.
 func (h *hold) putJournal(ctx context.Context, c *conn, j *database.Journal) error {
 	h.fillIn(j)
 	columns := []string{"version", "name", "direction", "checksum", "statements", "done", "done_checksum", "begun", "`before`", "error", "started_at", "updated_at", "db_user", "host", "app", "pid"}
 	values := []string{
-		number64(j.Version), hexText(j.Name), hexText(string(j.Direction)), hexText(sumText(j.Checksum)), number64(int64(j.Of)), number64(int64(j.Done)),
-		hexText(sumText(j.DoneSum)), hexText(j.Begun), hexText(j.Before), hexText(j.Error), "'" + formatTime(j.StartedAt) + "'", "'" + formatTime(j.UpdatedAt) + "'",
+		number64(j.Version), hexText(j.Name), hexText(string(j.Direction)), hexText(j.Checksum.Digits()), number64(int64(j.Of)), number64(int64(j.Done)),
+		hexText(j.DoneSum.Digits()), hexText(j.Begun), hexText(j.Before), hexText(j.Error), "'" + formatTime(j.StartedAt) + "'", "'" + formatTime(j.UpdatedAt) + "'",
 		hexText(j.DBUser), hexText(j.Host), hexText(j.App), number64(j.PID),
 	}
 	fence := h.guard.form.fence(h.guard, h.set)

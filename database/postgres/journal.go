@@ -13,7 +13,6 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/whimbrel-db/whimbrel/database"
-	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -76,8 +75,8 @@ func (r *run) putQuery(j *database.Journal) query {
 	}
 	started := "pg_catalog.clock_timestamp()"
 	args := []arg{
-		text(r.set), text(r.token), number(j.Version), text(j.Name), text(string(j.Direction)), text(sumText(j.Checksum)), number(int64(j.Of)),
-		number(int64(j.Done)), text(sumText(j.DoneSum)), text(j.Begun), text(j.Before), text(j.Error),
+		text(r.set), text(r.token), number(j.Version), text(j.Name), text(string(j.Direction)), text(j.Checksum.Digits()), number(int64(j.Of)),
+		number(int64(j.Done)), text(j.DoneSum.Digits()), text(j.Begun), text(j.Before), text(j.Error),
 		text(r.db.host), text(r.db.app), number(int64(os.Getpid())),
 	}
 	if at := moment(j.StartedAt); at != nil {
@@ -116,13 +115,6 @@ func (r *run) putAsOurselves(j *database.Journal) []query {
 	}
 	ask := func(calls []string) query { return query{sql: "SELECT " + strings.Join(calls, ", "), quiet: true} }
 	return []query{ask(keep), ask(ours), r.putQuery(j), ask(theirs)}
-}
-
-func sumText(c migration.Checksum) string {
-	if c.IsZero() {
-		return ""
-	}
-	return c.String()
 }
 
 // fenced says that the row was not there with our token, when it was divided by nought rows.

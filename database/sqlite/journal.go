@@ -24,15 +24,8 @@ func (d *db) putJournal(c *conn, set string, j *database.Journal) error {
 	}
 	j.StartedAt, j.UpdatedAt = j.StartedAt.UTC().Truncate(time.Microsecond), now
 	j.DBUser, j.Host, j.App, j.PID = systemUser(), d.host, d.opts.App, int64(os.Getpid())
-	return c.do(d.sql.put, set, j.Version, j.Name, string(j.Direction), sumText(j.Checksum), j.Of, j.Done, sumText(j.DoneSum), j.Begun, j.Before,
+	return c.do(d.sql.put, set, j.Version, j.Name, string(j.Direction), j.Checksum.Digits(), j.Of, j.Done, j.DoneSum.Digits(), j.Begun, j.Before,
 		j.Error, formatTime(j.StartedAt), formatTime(j.UpdatedAt), j.DBUser, j.Host, j.App, j.PID)
-}
-
-func sumText(c migration.Checksum) string {
-	if c.IsZero() {
-		return ""
-	}
-	return c.String()
 }
 
 // endRun ends the open run of a set in the open transaction, if an event does. All that says anything of a version, or of a
