@@ -64,6 +64,8 @@ func again(err error, try int) bool {
 	const conflicts = 5
 	var unknown *database.CommitUnknownError
 	switch {
+	case errors.Is(err, database.ErrHeadChanged):
+		return true // another process has recorded something, so there is an end to it
 	case errors.Is(err, database.ErrConflict):
 		return try <= conflicts
 	case errors.As(err, &unknown), errors.Is(err, database.ErrFenced):

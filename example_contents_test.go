@@ -69,7 +69,7 @@ func ExampleMigrator_Seed() {
 	if err != nil {
 		panic(err)
 	}
-	seeds, err := source.ReadSeeds(fstest.MapFS{"ports.sql": {Data: []byte("INSERT INTO ports VALUES ('NLRTM');")}}, "seeds")
+	seeds, err := source.ReadSeeds(fstest.MapFS{"ports.sql": {Data: []byte("INSERT INTO ports VALUES ('NLRTM');")}}, source.Options{Dir: "seeds"})
 	if err != nil {
 		panic(err)
 	}

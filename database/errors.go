@@ -14,7 +14,8 @@ var ErrLocked = errors.New("can't acquire lock")
 
 // ErrHeadChanged is wrapped by the error of a Batch that had to let go of its lock
 // for a moment, as SQLite must for PRAGMA foreign_keys, and then found a newer event
-// in the history. Nothing of the batch was done.
+// in the history. Nothing of the batch was done. The engine reads the history again and
+// repeats what is left of the unit.
 var ErrHeadChanged = errors.New("the history changed while the lock was let go of")
 
 // ErrConflict is wrapped by the error of a Batch or a Run whose transaction the database has taken back because another one

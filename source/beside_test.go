@@ -124,7 +124,7 @@ func TestASquashBesideItsOriginals(t *testing.T) {
 
 func TestReadSeeds(t *testing.T) {
 	t.Parallel()
-	seeds, err := source.ReadSeeds(folder("b.sql", "SELECT 2", "10 people.SQL", "SELECT 1", ".hidden.sql", "x", "README.md", "x"), "seeds")
+	seeds, err := source.ReadSeeds(folder("b.sql", "SELECT 2", "10 people.SQL", "SELECT 1", ".hidden.sql", "x", "README.md", "x"), source.Options{Dir: "seeds"})
 	if err != nil || len(seeds) != 2 || seeds[0].Name != "10 people" || seeds[0].Script.File != "seeds/10 people.SQL" || seeds[1].Name != "b" {
 		t.Errorf("got %+v, %v", seeds, err)
 	}
@@ -140,13 +140,13 @@ func TestReadSeeds(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = source.ReadSeeds(sub, "seeds")
+			_, err = source.ReadSeeds(sub, source.Options{Dir: "seeds"})
 			if err == nil || err.Error() != want {
 				t.Errorf("got %v, want %s", err, want)
 			}
 			continue
 		}
-		if _, err := source.ReadSeeds(fsys, "seeds"); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := source.ReadSeeds(fsys, source.Options{Dir: "seeds"}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}

@@ -157,7 +157,7 @@ func (f *folder) readFiles(files []*file) {
 	for range min(readers, runtime.GOMAXPROCS(0), len(files)) {
 		wg.Go(func() {
 			for i := int(next.Add(1)); i <= len(files); i = int(next.Add(1)) {
-				files[i-1].read(f.fsys, f.heeds)
+				files[i-1].read(f)
 			}
 		})
 	}
@@ -170,11 +170,11 @@ func (f *folder) heeds(format Format) bool {
 }
 
 // read reads the file once: for its checksum, for its encoding, and for its marks.
-func (f *file) read(fsys fs.FS, heeds func(Format) bool) {
-	f.skim = newSkim(heeds)
+func (f *file) read(in *folder) {
+	f.skim = newSkim(in.heeds, in.opts.Dialect)
 	first := true
 	f.whole, f.err = migration.Stream(f.path, func() (io.ReadCloser, error) {
-		r, err := openText(fsys, f.name)
+		r, err := openText(in.fsys, f.name)
 		if err != nil || !first {
 			return r, err
 		}

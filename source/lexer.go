@@ -5,10 +5,13 @@ import "bytes"
 // lexer follows SQL text: where comments and literals are. It is given the text in
 // pieces that are no longer than a line.
 type lexer struct {
+	reading      // what it has found
+	nests   bool // block comments nest
+
 	in    state
 	noted bool // the first statement of the part has been found
 	sign  byte // the byte before, where two bytes make a sign; 0 for none
-	depth int  // of nested block comments
+	depth int  // of block comments
 	tag   []byte
 	match int    // how many bytes of tag the text has just had
 	skip  bool   // the next byte of an escape string is escaped
@@ -43,9 +46,9 @@ const commentLimit = 512
 // special are the bytes that may change the state of plain text.
 var special = [256]bool{'-': true, '/': true, '#': true, '\'': true, '"': true, '`': true, '$': true, '{': true}
 
-// run goes over a piece of a line.
-func (l *lexer) run(s *skim, p []byte) {
-	for i := 0; i < len(p); i++ {
+// run goes over a piece of a line, from its byte from on.
+func (l *lexer) run(s *skim, p []byte, from int) {
+	for i := from; i < len(p); i++ {
 		switch l.in {
 		case inText:
 			for l.noted && i < len(p) && !special[p[i]] {
@@ -63,7 +66,7 @@ func (l *lexer) run(s *skim, p []byte) {
 			i += n
 			l.in = inText
 		case inLine:
-			l.lineComment(s, p[i:])
+			l.lineComment(p[i:])
 			i = len(p)
 		case inDollar:
 			l.dollar(p[i])
@@ -118,13 +121,13 @@ func (l *lexer) plain(s *skim, p []byte, i int) {
 			l.in, l.tag = inTag, append(l.tag[:0], '$')
 		}
 	case '{':
-		if part := s.part(); prev == '{' && part.braces.line == 0 {
-			part.braces = s.place(p, i)
-			part.braces.column--
+		if prev == '{' && l.braces.line == 0 {
+			l.braces = s.place(p, i)
+			l.braces.column--
 		}
 	}
 	if !l.noted {
-		l.note(s, s.place(p, i))
+		l.note(s.place(p, i))
 	}
 }
 
@@ -140,11 +143,11 @@ func (l *lexer) step(s *skim, p []byte, i int) {
 			l.in, l.sign, l.depth = openBlock, 0, 1
 		default:
 			l.in = inText
-			l.note(s, l.at)
+			l.note(l.at)
 			l.plain(s, p, i)
 		}
 	case openBlock, inBlock:
-		l.block(s, c)
+		l.block(s, c, i)
 	case inEscaped:
 		switch {
 		case l.skip:
@@ -168,9 +171,9 @@ func (l *lexer) step(s *skim, p []byte, i int) {
 	}
 }
 
-func (l *lexer) block(s *skim, c byte) {
+func (l *lexer) block(s *skim, c byte, i int) {
 	if l.in == openBlock && c == '!' { // code in a comment: MySQL's /*! and MariaDB's /*M!
-		l.note(s, l.at)
+		l.note(l.at)
 	}
 	if l.in == inBlock || l.sign != 0 || c != 'M' {
 		l.in = inBlock
@@ -181,7 +184,8 @@ func (l *lexer) block(s *skim, c byte) {
 		if l.depth--; l.depth == 0 {
 			l.in = inText
 		}
-	case l.sign == '/' && c == '*':
+	case l.sign == '/' && c == '*' && l.nests:
+		s.fork(i)
 		c = 0
 		l.depth++
 	}
@@ -202,30 +206,30 @@ func (l *lexer) dollar(c byte) {
 }
 
 // lineComment takes the rest of a line, or as much of it as there is.
-func (l *lexer) lineComment(s *skim, p []byte) {
+func (l *lexer) lineComment(p []byte) {
 	text, whole := bytes.CutSuffix(p, []byte{'\n'})
 	l.text = append(l.text, text[:min(len(text), commentLimit-len(l.text))]...)
 	if whole {
-		s.comment(l.text, l.at)
+		l.comment(l.text, l.at)
 		l.in = inText
 	}
 }
 
 // note keeps where the first statement of a part begins.
-func (l *lexer) note(s *skim, at place) {
+func (l *lexer) note(at place) {
 	if !l.noted {
 		l.noted = true
-		s.part().statement = at
+		l.statement = at
 	}
 }
 
 // finish is called after the last byte.
-func (l *lexer) finish(s *skim) {
+func (l *lexer) finish() {
 	switch l.in {
 	case inLine:
-		s.comment(l.text, l.at)
+		l.comment(l.text, l.at)
 	case afterSign, openBlock, inBlock: // not closed: whoever cuts statements will say so
-		l.note(s, l.at)
+		l.note(l.at)
 	}
 }
 

@@ -2,17 +2,22 @@ package source
 
 import (
 	"bytes"
+	"slices"
 	"strings"
+
+	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 // A skim goes once over a file, in whatever pieces it is written to it, and keeps
 // what the formats need to know: where the sections are that marker lines open,
 // whether a section has a statement at all, and its comments that are directives.
 //
-// It knows no dialect. It follows quotes, dollar quotes and comments as PostgreSQL
-// has them, which is near enough to all dialects for what it is used for.
+// It follows quotes, dollar quotes and line comments as PostgreSQL has them, which is
+// near enough to all dialects for what it is used for. Block comments nest in PostgreSQL
+// alone, so for them it needs the dialect; see [reading].
 type skim struct {
 	formats func(Format) bool // whose marker lines are heeded
+	dialect sqltext.Dialect   // 0: not known
 
 	parts     []part // parts[0] is what stands before the first section
 	marks     []mark // the lines that are markers of a tool, sections and others
@@ -32,7 +37,10 @@ type skim struct {
 	lineText  []byte // at most lineLimit bytes, of lines that may be markers
 	isText    bool   // it has ink, and does not begin with "--"
 
-	lex lexer
+	lex   lexer
+	plain *lexer // reads on from where it began to matter whether comments nest; nil: it has not, or the dialect tells
+
+	forkedAt int // where in the present piece plain began; -1: in an earlier one
 }
 
 // part is a stretch of a file between two marker lines that open sections.
@@ -41,12 +49,17 @@ type part struct {
 	start, end int64 // without the marker lines; end is behind the last ink
 	line       int   // of start
 
+	reading
+}
+
+// reading is what a lexer has found in a part.
+type reading struct {
 	statement  place // the first
 	braces     place // the first "{{" that is not in a literal or a comment
 	directives []directive
 }
 
-func (p *part) empty() bool { return p.statement.line == 0 }
+func (r *reading) empty() bool { return r.statement.line == 0 }
 
 type place struct{ line, column int }
 
@@ -78,8 +91,40 @@ const (
 // lineLimit is how much of a line is kept to see whether it is a marker.
 const lineLimit = 512
 
-func newSkim(formats func(Format) bool) *skim {
-	return &skim{formats: formats, line: 1, parts: []part{{line: 1}}}
+func newSkim(formats func(Format) bool, d sqltext.Dialect) *skim {
+	s := &skim{formats: formats, dialect: d, line: 1, parts: []part{{line: 1}}}
+	s.lex = s.newLexer()
+	return s
+}
+
+// newLexer begins a part. Where the dialect is not known, comments nest, and skim.plain reads
+// the part as if they did not.
+func (s *skim) newLexer() lexer {
+	return lexer{nests: s.dialect == sqltext.PostgreSQL || s.dialect == 0}
+}
+
+// fork begins the other reading of a part, behind a "/*" inside of a block comment, which ends at
+// byte i of the present piece.
+func (s *skim) fork(i int) {
+	if s.dialect != 0 || s.plain != nil {
+		return
+	}
+	other := s.lex
+	other.nests, other.sign, s.forkedAt = false, '*', i
+	other.tag, other.text = bytes.Clone(other.tag), bytes.Clone(other.text)
+	other.directives = slices.Clone(other.directives)
+	s.plain = &other
+}
+
+// endPart keeps what was found in the part at hand. If its dialect is not known, comments nest unless
+// one of them would then not be closed.
+func (s *skim) endPart() {
+	read := &s.lex
+	if s.plain != nil && read.in == inBlock {
+		read = s.plain
+	}
+	s.part().reading = read.reading
+	s.plain = nil
 }
 
 func (s *skim) part() *part { return &s.parts[len(s.parts)-1] }
@@ -131,7 +176,11 @@ func (s *skim) write(p []byte) {
 
 // piece takes a line, or a piece of one.
 func (s *skim) piece(p []byte) {
-	s.lex.run(s, p)
+	s.forkedAt = -1
+	s.lex.run(s, p, 0)
+	if s.plain != nil {
+		s.plain.run(s, p, s.forkedAt+1)
+	}
 	if room := lineLimit - len(s.lineText); room > 0 && (!s.isText || s.line == 1) {
 		s.lineText = append(s.lineText, p[:min(room, len(p))]...)
 		if ink := bytes.TrimLeft(s.lineText, blanks); len(ink) > 0 {
@@ -186,10 +235,11 @@ func (s *skim) endLine() {
 	m.column = 1 + bytes.IndexByte(s.lineText, '-')
 	if m.section() {
 		m.part++
+		s.endPart()
 		before := s.part()
 		before.end = max(before.start, s.inkEnd)
 		s.parts = append(s.parts, part{mark: m, start: s.offset, line: s.line + 1})
-		s.lex = lexer{}
+		s.lex = s.newLexer()
 	}
 	s.marks = append(s.marks, m)
 }
@@ -199,16 +249,20 @@ func (s *skim) finish() {
 	if !s.begun {
 		s.write(s.begin())
 	}
-	s.lex.finish(s)
+	s.lex.finish()
+	if s.plain != nil {
+		s.plain.finish()
+	}
 	if s.offset > s.lineStart {
 		s.endLine()
 	}
+	s.endPart()
 	last := s.part()
 	last.end = max(last.start, s.ink)
 }
 
 // comment keeps a comment of the SQL text if it is meant for Whimbrel.
-func (s *skim) comment(text []byte, at place) {
+func (r *reading) comment(text []byte, at place) {
 	const word = "whimbrel"
 	text = bytes.TrimSpace(text)
 	if len(text) < len(word) || !bytes.EqualFold(text[:len(word)], []byte(word)) {
@@ -218,8 +272,7 @@ func (s *skim) comment(text []byte, at place) {
 	if !ok {
 		return
 	}
-	p := s.part()
-	p.directives = append(p.directives, directive{place: at, text: string(bytes.TrimSpace(rest)), body: !p.empty()})
+	r.directives = append(r.directives, directive{place: at, text: string(bytes.TrimSpace(rest)), body: !r.empty()})
 }
 
 // markOf tells which tool a comment line is a marker of.

@@ -3,6 +3,8 @@ package source
 import (
 	"reflect"
 	"testing"
+
+	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 // What is found doesn't depend on the pieces in which a file comes.
@@ -11,14 +13,17 @@ func FuzzSkim(f *testing.F) {
 		"\ufeff-- hasura:no-transaction\r\n/*! x */ -- whimbrel: empty\n",
 		"-- +goose Up\nSELECT E'\\'', $a$ $ $$ $a$, \"x\", `y`; # x\n# y\n-- whimbrel: y\n-- +goose Down\n  \n",
 		"/*M! x */ - / {{ü}} x$1$ e'\\' '-- whimbrel:'\n---- create above / drop below ----\n---- tern: disable-tx ----",
-		"--", "/", "/*", "\ufeff", "\xef\xbb", "-- migrate:up transaction:false", "\n\n", "/* /* */ x */ --whimbrel : é",
+		"--", "/", "/*", "/* a/*.sql */ x", "/*/*/ x", "/* a/* */ -- whimbrel: x\n", "\ufeff", "\xef\xbb", "-- migrate:up transaction:false", "\n\n", "/* /* */ x */ --whimbrel : é",
 	} {
-		f.Add(text, uint(3))
+		for d := range uint(4) {
+			f.Add(text, 7*d+2)
+		}
 	}
 	f.Fuzz(func(t *testing.T, text string, size uint) {
+		d := sqltext.Dialect(size / 7 % 4)
 		size = size%7 + 1
 		all := func(Format) bool { return true }
-		whole, pieces := newSkim(all), newSkim(all)
+		whole, pieces := newSkim(all, d), newSkim(all, d)
 		whole.Write([]byte(text)) // never fails
 		whole.finish()
 		for p := []byte(text); len(p) > 0; p = p[min(len(p), int(size)):] {

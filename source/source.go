@@ -20,6 +20,7 @@ import (
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 // Format is the way in which a tool lays its migrations down in a folder.
@@ -63,6 +64,10 @@ type Options struct {
 	Set string
 	// Format is the folder's; Auto finds it, as [Detect] does.
 	Format Format
+	// Dialect is that of the database the scripts are for. It decides whether block comments
+	// nest, as they do in PostgreSQL alone: a directive may be inside of a comment in one dialect
+	// and behind it in another. If it is not given, they nest, unless one would then not end.
+	Dialect sqltext.Dialect
 	// Dir is what stands before the names of files in messages: with "migrations"
 	// an error says "migrations/0001_users.up.sql".
 	Dir string

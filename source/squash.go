@@ -170,7 +170,7 @@ func newSquasher(fsys fs.FS, opts SquashOptions) (*squasher, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := load(fsys, Options{Format: opts.Format, Dir: opts.Dir})
+	f, err := load(fsys, Options{Format: opts.Format, Dir: opts.Dir, Dialect: opts.Dialect})
 	if err != nil {
 		return nil, err
 	}

@@ -24,7 +24,7 @@ func (a *app) completeVersions(most int) complete {
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveError
 		}
-		set, err := a.readSet(r)
+		set, err := a.readSet(r, "")
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveError
 		}

@@ -38,7 +38,7 @@ left out. A database whose setting "protected" is true is refused, unless --i-kn
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, begun := cmd.Context(), time.Now()
-			scripts, err := source.ReadSeeds(source.Dir(dir), dir)
+			scripts, err := source.ReadSeeds(source.Dir(dir), source.Options{Dir: dir, Dialect: a.knownDialect("")})
 			if err != nil {
 				return &folderError{dir: dir, err: err, next: "Make it and put .sql files into it, or say where they are with --seeds."}
 			}

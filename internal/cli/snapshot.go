@@ -208,7 +208,7 @@ func (a *app) drift(ctx context.Context, t *target, scratch inspect.Maker) ([]ca
 	if !errors.As(err, new(*inspect.NoTextError)) {
 		return changes, err
 	}
-	files, ferr := a.readSet(t.resolved)
+	files, ferr := a.readSet(t.resolved, t.url)
 	if ferr != nil {
 		return nil, err
 	}

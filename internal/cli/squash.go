@@ -114,15 +114,32 @@ func (a *app) dialect(name string) (sqltext.Dialect, error) {
 		}
 		name, _, _ = strings.Cut(url, ":")
 	}
-	switch strings.ToLower(name) {
-	case "postgres", "postgresql":
-		return sqltext.PostgreSQL, nil
-	case "sqlite", "sqlite3":
-		return sqltext.SQLite, nil
-	case "mysql", "mariadb":
-		return sqltext.MySQL, nil
+	if d := dialectOf(name); d != 0 {
+		return d, nil
 	}
 	return 0, usage("Say --dialect postgresql, sqlite or mysql.", "there is no dialect %q", name)
+}
+
+// knownDialect is that of a URL, or of the database's if it is "", and 0 if none is known.
+func (a *app) knownDialect(url string) sqltext.Dialect {
+	if url == "" {
+		url, _ = a.databaseURL() // whoever needs it says that it is missing
+	}
+	scheme, _, _ := strings.Cut(url, ":")
+	return dialectOf(scheme)
+}
+
+// dialectOf returns the dialect of a name or of a URL's scheme, 0 for none.
+func dialectOf(name string) sqltext.Dialect {
+	switch strings.ToLower(name) {
+	case "postgres", "postgresql":
+		return sqltext.PostgreSQL
+	case "sqlite", "sqlite3":
+		return sqltext.SQLite
+	case "mysql", "mariadb":
+		return sqltext.MySQL
+	}
+	return 0
 }
 
 // squash writes the files, and removes those that they replace if that is asked for.

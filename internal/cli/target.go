@@ -42,7 +42,7 @@ func (a *app) open(ctx context.Context) (*target, error) {
 	opened := make(chan error, 1)
 	go func() { opened <- a.connect(opening, t) }()
 	t.forget = forget
-	set, err := a.readSet(t.resolved)
+	set, err := a.readSet(t.resolved, t.url)
 	if err != nil {
 		forget()
 		if <-opened == nil {
@@ -107,12 +107,12 @@ func withLock(raw, kind string) (string, error) {
 	return base + "?" + values.Encode(), nil
 }
 
-// readSet reads the folder of migrations.
-func (a *app) readSet(r resolved) (*migration.Set, error) {
+// readSet reads the folder of migrations, for the database with that URL, "" for the target.
+func (a *app) readSet(r resolved, url string) (*migration.Set, error) {
 	if _, err := migration.NewSet(r.set); err != nil {
 		return nil, usage("", "--set: %v", err)
 	}
-	set, err := source.Read(source.Dir(r.dir), source.Options{Set: r.set, Format: r.format, Dir: r.dir, Expand: a.LookupEnv})
+	set, err := source.Read(source.Dir(r.dir), source.Options{Set: r.set, Format: r.format, Dir: r.dir, Dialect: a.knownDialect(url), Expand: a.LookupEnv})
 	if err != nil {
 		return nil, &folderError{dir: r.dir, err: err}
 	}

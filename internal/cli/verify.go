@@ -69,7 +69,10 @@ func (a *app) verifyOnScratch(ctx context.Context, scratch string) error {
 	if err != nil {
 		return err
 	}
-	set, err := a.readSet(r)
+	if scratch == scratchAuto {
+		scratch = ""
+	}
+	set, err := a.readSet(r, scratch)
 	if err != nil {
 		return err
 	}
