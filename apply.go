@@ -228,7 +228,7 @@ func (a *applier) event(s Step) (database.Event, error) {
 // limit, into an event.
 func (m *Migrator) setScripts(e *database.Event, up, down *migration.Script) (err error) {
 	if up != nil {
-		e.Checksum = up.Checksum
+		e.Checksum, e.UpDirectives = up.Checksum, up.Directives
 		if e.UpText, _, err = up.Text(m.opts.TextLimit); err != nil {
 			return err
 		}

@@ -45,10 +45,11 @@ type Event struct {
 	Checksum, DownChecksum migration.Checksum
 	// UpText and DownText are the scripts' texts, as far as the history keeps
 	// them: History fills them in when it is asked to. HasDownText tells, without
-	// the text, whether there is one, which may be empty. DownDirectives are those of the down script.
-	UpText, DownText string
-	HasDownText      bool
-	DownDirectives   migration.Directives
+	// the text, whether there is one, which may be empty. UpDirectives and DownDirectives
+	// are those of the two scripts: a text says how to run it only together with them.
+	UpText, DownText             string
+	HasDownText                  bool
+	UpDirectives, DownDirectives migration.Directives
 	// StartedAt is when it began, Duration how long the script took. Both are kept to
 	// the microsecond, the time in UTC.
 	StartedAt time.Time

@@ -227,3 +227,48 @@ func TestDriftOfSetsThatNeedEachOther(t *testing.T) {
 		}
 	})
 }
+
+// TestDriftRunsAScriptAsItRan has scripts whose text alone does not say that they need to run outside a transaction.
+func TestDriftRunsAScriptAsItRan(t *testing.T) {
+	t.Parallel()
+	const procedure = "CREATE TABLE a (x int);\nCREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN INSERT INTO a VALUES (1); COMMIT; END $$;\n"
+	alone := func(name, sql string) *migration.Script {
+		s := migration.Text(name, sql)
+		s.NoTransaction = true
+		return s
+	}
+	for _, tt := range []struct {
+		name     string
+		baseline bool
+		back     bool
+	}{
+		{name: "an up script"},
+		{name: "a baseline, and the down script of what it covers", baseline: true, back: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			db := open(t, testdb.Postgres(t))
+			up, down := alone("1.up.sql", procedure+"CALL p();"), alone("1.down.sql", "CALL p();\nDROP PROCEDURE p;\nDROP TABLE a;")
+			all := []migration.Migration{{Version: 1, Name: "m", Up: up, Down: down}}
+			set, err := migration.NewSet("s", all...)
+			if tt.baseline {
+				set, err = migration.Contents{Migrations: all, Baselines: []migration.Migration{{Version: 1, Name: "all", Up: migration.Text("B1.sql", procedure)}}}.Set("s")
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := whimbrel.New(db, set, whimbrel.Options{})
+			if _, err := m.Up(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if tt.back {
+				if _, err := m.Steps(t.Context(), -1); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if changes, err := inspect.Drift(t.Context(), db, inspect.Beside(db), nil); err != nil || len(changes) > 0 {
+				t.Errorf("%v, %v", changes, err)
+			}
+		})
+	}
+}

@@ -27,6 +27,15 @@ type text struct {
 	file  *migration.Script // which has the text, where the history does not
 }
 
+// directives returns the directives that the history has for the text. Its timeouts protect the
+// database that is migrated; a scratch database has no other users.
+func (t text) directives() migration.Directives {
+	if t.event.Direction == database.Down {
+		return t.event.DownDirectives
+	}
+	return t.event.UpDirectives
+}
+
 // replayer finds out of a history which texts make the schema that it describes. A text that
 // stands for many migrations (a baseline, or a schema that was accepted) covers
 // them: they are not run again, but what takes one of them back is.
@@ -203,8 +212,8 @@ func replay(ctx context.Context, db database.Database, texts []text) error {
 			if err != nil {
 				return err
 			}
-			// It ran, so what it says of transactions is right; its directives are not kept.
-			s.NoTransaction = a.Control != nil
+			// The script already ran, so its transaction control is right even where no directive says so.
+			s.NoTransaction = t.directives().NoTransaction || a.Control != nil
 		}
 		all = append(all, migration.Migration{Version: int64(i), Name: name, Up: s})
 	}

@@ -31,6 +31,7 @@ func full(version int64) database.Event {
 		Version: version, Name: "add accounts", Direction: database.Up,
 		Checksum: migration.Sum("up"), DownChecksum: migration.Sum("down"),
 		UpText: "CREATE TABLE accounts ();\n", DownText: "DROP TABLE accounts;\n", HasDownText: true,
+		UpDirectives:   migration.Directives{NoTransaction: true, LockTimeout: time.Second},
 		DownDirectives: migration.Directives{NoTransaction: true, LockTimeout: 2 * time.Second, StatementTimeout: 90 * time.Second},
 		StartedAt:      started, Duration: 1234567891 * time.Nanosecond,
 		ToolVersion: "1.2.3", Note: "ticket 7",
@@ -76,6 +77,7 @@ func eventIsKept(c *check) {
 	c.commit(b)
 	c.promised(eventDirectives)
 	for _, e := range c.history(db, database.HistoryQuery{Version: &first.Version}) {
+		c.that(e.UpDirectives == first.UpDirectives, "UpDirectives are %q, want %q", e.UpDirectives, first.UpDirectives)
 		c.that(e.DownDirectives == first.DownDirectives, "DownDirectives are %q, want %q", e.DownDirectives, first.DownDirectives)
 	}
 	c.promised(batchRecord)

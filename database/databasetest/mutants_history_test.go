@@ -295,6 +295,8 @@ var historyMutants = []mutant{
 	ofDB("times are in some zone", eventTimes, events(func(e *database.Event) { e.StartedAt = e.StartedAt.In(time.FixedZone("", 3600)) })),
 	ofDB("times are in seconds", eventTimes, events(func(e *database.Event) { e.StartedAt = e.StartedAt.Truncate(time.Second) })),
 	ofBatch("an empty down script is none", eventTexts, records(func(e *database.Event) { e.HasDownText = e.DownText != "" })),
+	ofBatch("the up script's directives are lost", eventDirectives, records(func(e *database.Event) { e.UpDirectives = migration.Directives{} })),
+	ofBatch("the down script has the up script's directives", eventDirectives, records(func(e *database.Event) { e.DownDirectives = e.UpDirectives })),
 	ofBatch("the down script's directives are lost", eventDirectives, records(func(e *database.Event) { e.DownDirectives = migration.Directives{} })),
 	ofDB("the application is not kept", eventWho, events(func(e *database.Event) { e.App = "" })),
 	ofBatch("the note is lost", batchRecord, records(func(e *database.Event) { e.Note = "" })),

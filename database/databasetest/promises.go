@@ -44,7 +44,7 @@ var (
 	eventID         = sentence("Event.ID", "ID grows with every event.")
 	eventTimes      = sentence("Event.StartedAt", "Both are kept to the microsecond, the time in UTC.")
 	eventTexts      = sentence("Event.UpText", "HasDownText tells, without the text, whether there is one, which may be empty.")
-	eventDirectives = sentence("Event.UpText", "DownDirectives are those of the down script.")
+	eventDirectives = sentence("Event.UpText", "UpDirectives and DownDirectives are those of the two scripts")
 	eventWho        = sentence("Event.DBUser", "Record fills in DBUser, Host and App, whatever was there: App is what Options say.")
 
 	beginCreates   = sentence("Database.Begin", "It creates Whimbrel's tables if they are missing.")

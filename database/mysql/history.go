@@ -61,7 +61,7 @@ func (db *Database) historyPage(ctx context.Context, q database.HistoryQuery, af
 	if q.Version != nil {
 		where, args = where+" AND version = ?", append(args, *q.Version)
 	}
-	query := "SELECT id, set_name, version, name, direction, checksum, down_checksum, " + texts + `, down_text IS NOT NULL, down_directives,
+	query := "SELECT id, set_name, version, name, direction, checksum, down_checksum, " + texts + `, has_down_text, up_directives, down_directives,
 	CAST(started_at AS char(26)), duration_us, db_user, host, app, tool_version, note FROM {history} WHERE ` + where + fmt.Sprintf(" ORDER BY id LIMIT %d", limit)
 	err = c.each(ctx, db.sql.fill(query), args, func(scan func(...any) error) error {
 		e, err := readEvent(scan)
@@ -76,19 +76,20 @@ func (db *Database) historyPage(ctx context.Context, q database.HistoryQuery, af
 
 func readEvent(scan func(...any) error) (e database.Event, err error) {
 	var checksum, downChecksum, up, down sql.NullString
-	var direction, directives, at string
+	var direction, upDirectives, downDirectives, at string
 	var duration int64
-	err = scan(&e.ID, &e.Set, &e.Version, &e.Name, &direction, &checksum, &downChecksum, &up, &down, &e.HasDownText, &directives,
+	err = scan(&e.ID, &e.Set, &e.Version, &e.Name, &direction, &checksum, &downChecksum, &up, &down, &e.HasDownText, &upDirectives, &downDirectives,
 		&at, &duration, &e.DBUser, &e.Host, &e.App, &e.ToolVersion, &e.Note)
 	if err != nil {
 		return e, err
 	}
 	e.Direction, e.UpText, e.DownText = database.Direction(direction), up.String, down.String
 	e.Duration = time.Duration(duration) * time.Microsecond
-	var terr error
+	var terr, derr error
 	e.StartedAt, terr = parseTime(at)
-	e.DownDirectives, err = migration.ParseDirectives(directives)
-	err = errors.Join(err, terr, e.Checksum.UnmarshalText([]byte(checksum.String)), e.DownChecksum.UnmarshalText([]byte(downChecksum.String)))
+	e.UpDirectives, err = migration.ParseDirectives(upDirectives)
+	e.DownDirectives, derr = migration.ParseDirectives(downDirectives)
+	err = errors.Join(err, derr, terr, e.Checksum.UnmarshalText([]byte(checksum.String)), e.DownChecksum.UnmarshalText([]byte(downChecksum.String)))
 	if err != nil {
 		err = fmt.Errorf("event %d of the history: %w", e.ID, err)
 	}

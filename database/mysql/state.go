@@ -16,7 +16,7 @@ import (
 
 // stateQuery reads the events of the set and of Whimbrel's own, the settings, and the database's name, as of one moment.
 // Times are cast to text, which no setting of the client changes.
-const stateQuery = `SELECT id, set_name = ?, version, name, direction, checksum, down_checksum, down_text IS NOT NULL, CAST(started_at AS char(26)), duration_us, NULL
+const stateQuery = `SELECT id, set_name = ?, version, name, direction, checksum, down_checksum, has_down_text, CAST(started_at AS char(26)), duration_us, NULL
 FROM {history} WHERE set_name IN (?, {own})
 UNION ALL SELECT 0, 0, 0, name, value, reason, changed_by, 0, CAST(changed_at AS char(26)), 0, CAST(until AS char(26))
 FROM {settings} WHERE until IS NULL OR until > UTC_TIMESTAMP(6)

@@ -58,7 +58,9 @@ var ddl = []string{
 	direction varchar(20) NOT NULL,
 	checksum char(64),
 	down_checksum char(64),
+	up_directives text NOT NULL,
 	down_directives text NOT NULL,
+	has_down_text boolean NOT NULL,
 	started_at datetime(6) NOT NULL,
 	duration_us bigint NOT NULL,
 	db_user text NOT NULL,
@@ -192,17 +194,17 @@ func (db *Database) insert(ctx context.Context, c *conn, e database.Event, fence
 		}
 		return s
 	}
-	query := db.sql.fill(`INSERT INTO {history} (set_name, version, name, direction, checksum, down_checksum, up_text, down_text, down_directives,
-	started_at, duration_us, db_user, host, app, tool_version, note)
-SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM DUAL`)
+	query := db.sql.fill(`INSERT INTO {history} (set_name, version, name, direction, checksum, down_checksum, up_text, down_text, up_directives, down_directives,
+	has_down_text, started_at, duration_us, db_user, host, app, tool_version, note)
+SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM DUAL`)
 	if fence != "" {
 		query += " WHERE " + fence
 	}
 	res, err := c.exec(ctx, query,
 		e.Set, e.Version, e.Name, string(e.Direction),
 		text(e.Checksum.String(), !e.Checksum.IsZero()), text(e.DownChecksum.String(), !e.DownChecksum.IsZero()),
-		text(e.UpText, e.UpText != ""), text(e.DownText, e.HasDownText), e.DownDirectives.String(),
-		formatTime(e.StartedAt), e.Duration.Microseconds(), e.DBUser, e.Host, e.App, e.ToolVersion, e.Note)
+		text(e.UpText, e.UpText != ""), text(e.DownText, e.HasDownText), e.UpDirectives.String(), e.DownDirectives.String(),
+		e.HasDownText, formatTime(e.StartedAt), e.Duration.Microseconds(), e.DBUser, e.Host, e.App, e.ToolVersion, e.Note)
 	if err != nil {
 		return e, ownError(fmt.Sprintf("recording %s of version %d", e.Direction, e.Version), err)
 	}

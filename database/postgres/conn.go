@@ -240,6 +240,8 @@ func text(s string) arg { return &s }
 
 func number(n int64) arg { return text(strconv.FormatInt(n, 10)) }
 
+func boolean(b bool) arg { return text(strconv.FormatBool(b)) }
+
 // textOrNull is NULL for the empty string.
 func textOrNull(s string) arg {
 	if s == "" {

@@ -275,7 +275,7 @@ FROM (SELECT ` + firstSchema + ` AS s, pg_catalog.to_regclass(` + named + `)::oi
 // have no id: in one statement, so that they are of one moment.
 func (db *Database) stateQuery(schema, set string, r *stateReader) query {
 	return query{
-		sql: `SELECT id, set_name = $1, version, name, direction, checksum, down_checksum, down_text IS NOT NULL, started_at, duration_us
+		sql: `SELECT id, set_name = $1, version, name, direction, checksum, down_checksum, has_down_text, started_at, duration_us
 FROM ` + table(schema, db.names.History) + ` WHERE set_name IN ($1, '` + migration.ReservedSet + `')
 UNION ALL SELECT NULL, NULL, NULL, name, value, reason, changed_by, NULL, changed_at, (extract(epoch FROM until) * 1000000)::bigint
 FROM ` + table(schema, db.names.Settings) + ` WHERE until IS NULL OR until > pg_catalog.clock_timestamp()

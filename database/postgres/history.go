@@ -87,11 +87,11 @@ func (db *Database) historyQuery(schema string, q database.HistoryQuery, after i
 		where = append(where, fmt.Sprintf("version = $%d", len(args)))
 	}
 	return query{
-		sql: fmt.Sprintf(`SELECT id, set_name, version, name, direction, checksum, down_checksum, %s, down_text IS NOT NULL, down_directives,
+		sql: fmt.Sprintf(`SELECT id, set_name, version, name, direction, checksum, down_checksum, %s, has_down_text, up_directives, down_directives,
 	started_at, duration_us, db_user, host, app, tool_version, note FROM %s WHERE %s ORDER BY id LIMIT %d`,
 			texts, table(schema, db.names.History), strings.Join(where, " AND "), limit(q)),
 		args:    args,
-		formats: []int16{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0},
+		formats: []int16{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0},
 	}
 }
 
@@ -104,6 +104,9 @@ func readEvent(r *row) (e database.Event, err error) {
 		return e, err
 	}
 	e.UpText, e.DownText, e.HasDownText = r.text(), r.text(), r.boolean()
+	if e.UpDirectives, err = migration.ParseDirectives(r.text()); err != nil {
+		return e, err
+	}
 	if e.DownDirectives, err = migration.ParseDirectives(r.text()); err != nil {
 		return e, err
 	}

@@ -26,6 +26,8 @@ var createTables = []string{
 	down_checksum text,
 	up_text text,
 	down_text text,
+	has_down_text boolean NOT NULL DEFAULT false,
+	up_directives text NOT NULL DEFAULT '',
 	down_directives text NOT NULL DEFAULT '',
 	started_at timestamptz NOT NULL,
 	duration_us bigint NOT NULL,
@@ -125,22 +127,23 @@ const (
 // find out is not in the query, since its words cost more than the row.
 func (db *Database) recordQuery(schema string, e database.Event, since string, then func(database.Event)) query {
 	var up, down arg = textOrNull(e.UpText), textOrNull(e.DownText)
-	if e.HasDownText {
+	if e.HasDownText = e.HasDownText || down != nil; e.HasDownText {
 		down = text(e.DownText)
 	}
 	args := []arg{
 		text(e.Set), number(e.Version), text(e.Name), text(string(e.Direction)), checksum(e.Checksum), checksum(e.DownChecksum),
-		up, down, text(e.DownDirectives.String()), text(db.host), text(db.app), text(e.ToolVersion), text(e.Note),
+		up, down, boolean(e.HasDownText), text(e.UpDirectives.String()), text(e.DownDirectives.String()),
+		text(db.host), text(db.app), text(e.ToolVersion), text(e.Note),
 	}
 	started, duration := since, "(extract(epoch FROM pg_catalog.clock_timestamp() - "+since+") * 1000000)::bigint"
 	if at := moment(e.StartedAt); at != nil {
-		started, duration = "$14", "$15"
+		started, duration = "$16", "$17"
 		args = append(args, at, number(e.Duration.Microseconds()))
 	}
 	return query{
 		sql: "INSERT INTO " + table(schema, db.names.History) + ` (set_name, version, name, direction, checksum, down_checksum, up_text, down_text,
-	down_directives, host, app, tool_version, note, db_user, started_at, duration_us)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, session_user, ` + started + `, ` + duration + `)
+	has_down_text, up_directives, down_directives, host, app, tool_version, note, db_user, started_at, duration_us)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, session_user, ` + started + `, ` + duration + `)
 RETURNING id, started_at, duration_us, db_user, app`,
 		args:    args,
 		often:   true,

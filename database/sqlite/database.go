@@ -160,10 +160,10 @@ func (d *db) page(ctx context.Context, q database.HistoryQuery, after int64) ([]
 	var page []database.Event
 	for rows.Next() {
 		var e database.Event
-		var set, directives string
+		var set, up, down string
 		var r rawEvent
 		err := rows.Scan(&r.id, &r.version, &r.name, &r.direction, &r.checksum, &r.downChecksum, &r.hasDownText, &r.startedAt, &r.duration,
-			&set, &directives, &e.DBUser, &e.Host, &e.App, &e.ToolVersion, &e.Note, &e.UpText, &e.DownText)
+			&set, &up, &down, &e.DBUser, &e.Host, &e.App, &e.ToolVersion, &e.Note, &e.UpText, &e.DownText)
 		if err != nil {
 			return nil, err
 		}
@@ -171,7 +171,10 @@ func (d *db) page(ctx context.Context, q database.HistoryQuery, after int64) ([]
 		if err != nil {
 			return nil, err
 		}
-		if ev.DownDirectives, err = migration.ParseDirectives(directives); err != nil {
+		if ev.UpDirectives, err = migration.ParseDirectives(up); err == nil {
+			ev.DownDirectives, err = migration.ParseDirectives(down)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("event %d of the history: %w", ev.ID, err)
 		}
 		ev.DBUser, ev.Host, ev.App, ev.ToolVersion, ev.Note = e.DBUser, e.Host, e.App, e.ToolVersion, e.Note

@@ -57,7 +57,9 @@ var ddl = []string{
 	direction TEXT NOT NULL,
 	checksum TEXT,
 	down_checksum TEXT,
+	up_directives TEXT NOT NULL DEFAULT '',
 	down_directives TEXT NOT NULL DEFAULT '',
+	has_down_text INTEGER NOT NULL DEFAULT 0,
 	started_at TEXT NOT NULL,
 	duration_us INTEGER NOT NULL,
 	db_user TEXT NOT NULL DEFAULT '',
@@ -98,9 +100,8 @@ var ddl = []string{
 )`,
 }
 
-// eventColumns are the columns of an event that an Applied has. typeof does not
-// read the text; the plus keeps the client from looking up what the column was declared as.
-const eventColumns = `id, version, +name, +direction, ifnull(checksum, ''), ifnull(down_checksum, ''), typeof(down_text) != 'null', +started_at, duration_us`
+// eventColumns are the columns of an event that an Applied has. The plus keeps the client from looking up what the column was declared as.
+const eventColumns = `id, version, +name, +direction, ifnull(checksum, ''), ifnull(down_checksum, ''), has_down_text, +started_at, duration_us`
 
 func newStatements(n database.TableNames) statements {
 	fill := strings.NewReplacer(
@@ -121,8 +122,8 @@ func newStatements(n database.TableNames) statements {
 	ifnull((SELECT reason FROM main.{settings} WHERE name = ?2), ''),
 	EXISTS (SELECT 1 FROM main.{journal} WHERE set_name = ?1)`),
 		insert: fill(`INSERT INTO main.{history} (set_name, version, name, direction, checksum, down_checksum, up_text, down_text,
-	down_directives, started_at, duration_us, db_user, host, app, tool_version, note)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`),
+	up_directives, down_directives, has_down_text, started_at, duration_us, db_user, host, app, tool_version, note)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`),
 		state: fill(`SELECT -1, ifnull(max(id), 0), ifnull((SELECT file FROM pragma_database_list WHERE seq = 0), ''), '', '', '', 0, '', ifnull(max(iif(direction = 'up', version, 0)), 0) FROM main.{history} WHERE set_name = {own}
 	UNION ALL SELECT 0, 0, name, value, reason, changed_by, 0, changed_at || ' ' || until, 0 FROM main.{settings}
 	UNION ALL SELECT -2, 0, json_object('version', version, 'name', name, 'direction', direction, 'checksum', checksum, 'statements', statements,
@@ -131,7 +132,7 @@ func newStatements(n database.TableNames) statements {
 		EXISTS (SELECT 1 FROM main.{settings} WHERE name = ` + literal(guardRow("")) + ` || ?1), '', 0 FROM main.{journal} WHERE set_name = ?1
 	UNION ALL SELECT ` + eventColumns + ` FROM main.{history} WHERE set_name = ?1
 	ORDER BY 1`),
-		history: fill(`SELECT ` + eventColumns + `, set_name, down_directives, db_user, host, app, tool_version, note,
+		history: fill(`SELECT ` + eventColumns + `, set_name, up_directives, down_directives, db_user, host, app, tool_version, note,
 	iif(?4, ifnull(up_text, ''), ''), iif(?4, ifnull(down_text, ''), '')
 	FROM main.{history} WHERE id > ?1 AND (?2 = '' OR set_name = ?2) AND (?3 IS NULL OR version = ?3) ORDER BY id LIMIT ?5`),
 		setting: fill(`INSERT INTO main.{settings} (name, value, reason, changed_at, until, changed_by) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
@@ -283,7 +284,7 @@ func (d *db) insert(c *conn, e database.Event) (id int64, err error) {
 	r, err := c.ExecContext(bg, d.sql.insert,
 		e.Set, e.Version, e.Name, string(e.Direction),
 		text(e.Checksum.String(), !e.Checksum.IsZero()), text(e.DownChecksum.String(), !e.DownChecksum.IsZero()),
-		text(e.UpText, e.UpText != ""), text(e.DownText, e.HasDownText), e.DownDirectives.String(),
+		text(e.UpText, e.UpText != ""), text(e.DownText, e.HasDownText), e.UpDirectives.String(), e.DownDirectives.String(), e.HasDownText,
 		formatTime(e.StartedAt), e.Duration.Microseconds(), e.DBUser, e.Host, e.App, e.ToolVersion, e.Note)
 	if err != nil {
 		return 0, fmt.Errorf("record %s of version %d in %s: %w", e.Direction, e.Version, d.names.History, d.connectError(err))
