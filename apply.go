@@ -11,6 +11,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
+var errNoPlan = errors.New("Apply was given no plan; pass one that Migrator.Plan returned")
+
 // Apply does what a plan says, unit by unit. For each it takes the migration lock
 // and looks, under it, whether the history is still what the plan was made from.
 // What another process has done meanwhile, with the same checksums, is skipped;
@@ -19,6 +21,9 @@ import (
 // The Result is never nil: after an error it says what was done and stands.
 func (m *Migrator) Apply(ctx context.Context, p *Plan) (*Result, error) {
 	start := time.Now()
+	if p == nil || len(p.Units) > 0 && p.base == nil {
+		return &Result{Set: m.set.Name()}, errNoPlan
+	}
 	a := &applier{Migrator: m, plan: p, todo: p.Steps(), of: len(p.Steps())}
 	if len(p.Units) > 0 {
 		a.expect = p.base.Clone()

@@ -59,6 +59,9 @@ func (m *Migrator) Metadata(ctx context.Context) (*metadata.Document, error) {
 // objects the database doesn't have, *MigrationModeError for a database whose migrations are switched off,
 // *database.LockedError; nothing is changed then.
 func (m *Migrator) ApplyMetadata(ctx context.Context, d *metadata.Document, opts MetadataOptions) (*MetadataResult, error) {
+	if d == nil { // an empty document drops everything, so somebody must have meant it
+		return nil, errors.New("ApplyMetadata was given a nil document; pass the one that metayaml.Read or metadata.NewDocument returned, and check its error")
+	}
 	return m.changeMetadata(ctx, applyMetadata, opts, func(s *metadata.State) (*metadata.Change, error) { return s.Apply(d) })
 }
 

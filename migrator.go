@@ -59,8 +59,10 @@ type Migrator struct {
 }
 
 // New returns the Migrator of a set in a database. It asks the database nothing. The
-// database stays the caller's to close.
+// database stays the caller's to close. If the database or the set is nil, every method of the
+// Migrator returns an error that says so.
 func New(db database.Database, set *migration.Set, opts Options) *Migrator {
+	db, set = present(db, set)
 	switch {
 	case opts.TextLimit == 0:
 		opts.TextLimit = DefaultTextLimit

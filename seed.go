@@ -44,6 +44,9 @@ func (m *Migrator) planSeed(ctx context.Context, scripts []migration.Named, opts
 	seen := map[string]bool{}
 	var steps []Step
 	for _, n := range scripts {
+		if n.Name == "" || n.Script == nil {
+			return nil, fmt.Errorf("a seed needs a name and a script; here is %q", n.Name)
+		}
 		if seen[n.Name] {
 			return nil, fmt.Errorf("the seed %q is there twice", n.Name)
 		}

@@ -46,7 +46,7 @@ func (s *State) Known(all ...*Document) *Document {
 	x := s.index()
 	known := map[Name]Entry{}
 	for _, d := range all {
-		for _, e := range d.entries {
+		for _, e := range d.orEmpty().entries {
 			if o := x.resolve(e.Name); o != nil {
 				e.Name = o.Name
 				known[e.Name] = e
@@ -62,7 +62,7 @@ func (s *State) Known(all ...*Document) *Document {
 func (s *State) Unmerge(d *Document) *Change {
 	x := s.index()
 	named := map[Name]bool{}
-	for _, e := range d.entries {
+	for _, e := range d.orEmpty().entries {
 		named[e.Name] = true
 		for _, schema := range s.Path {
 			n := e.Name
@@ -178,6 +178,7 @@ func (s *State) Mirror(other *State) []Comment {
 // stored finds the objects of a document's entries.
 func (x *index) stored(d *Document) ([]Stored, error) {
 	var problems Errors
+	d = d.orEmpty()
 	all := make([]Stored, 0, len(d.entries))
 	seen := map[Name]bool{}
 	for i, e := range slices.Concat(d.entries, d.blank) {

@@ -72,10 +72,18 @@ func NewDocument(entries ...Entry) (*Document, error) {
 
 // Entries returns the entries with facts, ordered by name: schemas, tables, views, functions, types, each
 // table and view followed by its columns.
-func (d *Document) Entries() []Entry { return slices.Clone(d.entries) }
+func (d *Document) Entries() []Entry { return slices.Clone(d.orEmpty().entries) }
 
 // Len returns the number of entries with facts.
-func (d *Document) Len() int { return len(d.entries) }
+func (d *Document) Len() int { return len(d.orEmpty().entries) }
+
+// orEmpty makes a nil Document one without entries.
+func (d *Document) orEmpty() *Document {
+	if d == nil {
+		return &Document{}
+	}
+	return d
+}
 
 // IsZero reports that there are no facts.
 func (f *Facts) IsZero() bool {

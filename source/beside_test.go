@@ -124,7 +124,7 @@ func TestASquashBesideItsOriginals(t *testing.T) {
 
 func TestReadSeeds(t *testing.T) {
 	t.Parallel()
-	seeds, err := source.ReadSeeds(folder("b.sql", "SELECT 2", "10 people.SQL", "SELECT 1", ".hidden.sql", "x", "README.md", "x"), source.Options{Dir: "seeds"})
+	seeds, err := source.ReadSeeds(folder("b.sql", "SELECT 2", "10 people.SQL", "SELECT 1", ".hidden.sql", "x", "README.md", "x", "2024_demo/c.sql", "SELECT 3", "1_a.up.sql/d.sql", "SELECT 4"), source.Options{Dir: "seeds"})
 	if err != nil || len(seeds) != 2 || seeds[0].Name != "10 people" || seeds[0].Script.File != "seeds/10 people.SQL" || seeds[1].Name != "b" {
 		t.Errorf("got %+v, %v", seeds, err)
 	}

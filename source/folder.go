@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"path"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,14 +34,18 @@ type file struct {
 	err   error
 }
 
+func newFolder(fsys fs.FS, opts Options) *folder {
+	return &folder{fsys: fsys, opts: opts, subs: map[string][]fs.DirEntry{}, files: map[string]*file{}}
+}
+
 // load lists a folder and reads the files that the format, or any of them, might
 // want.
 func load(fsys fs.FS, opts Options) (*folder, error) {
-	f := &folder{fsys: fsys, opts: opts, subs: map[string][]fs.DirEntry{}, files: map[string]*file{}}
 	var err error
-	if f.opts.Format, err = ParseFormat(string(opts.Format)); err != nil {
+	if opts.Format, err = ParseFormat(string(opts.Format)); err != nil {
 		return nil, err
 	}
+	f := newFolder(fsys, opts)
 	if err := f.list(); err != nil {
 		return nil, err
 	}
@@ -48,9 +53,7 @@ func load(fsys fs.FS, opts Options) (*folder, error) {
 	for _, e := range f.entries {
 		if e.IsDir() {
 			for _, sub := range f.subs[e.Name()] {
-				if f.opts.Format == Auto || f.opts.Format == Hasura {
-					wanted = f.want(wanted, path.Join(e.Name(), sub.Name()), sub, isHasuraFile(sub.Name()))
-				}
+				wanted = f.want(wanted, path.Join(e.Name(), sub.Name()), sub, isHasuraFile(sub.Name()))
 			}
 			continue
 		}
@@ -89,6 +92,9 @@ func (f *folder) wants(name string) bool {
 
 // list lists the root, and those of its folders that may be migrations.
 func (f *folder) list() error {
+	if f.fsys == nil {
+		return &Error{File: f.opts.Dir, Msg: "there is no folder to read: the file system is nil", Err: fs.ErrInvalid}
+	}
 	all, err := fs.ReadDir(f.fsys, ".")
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -107,7 +113,7 @@ func (f *folder) list() error {
 			continue
 		}
 		f.entries = append(f.entries, e)
-		if e.IsDir() && startsWithDigit(e.Name()) {
+		if e.IsDir() && startsWithDigit(e.Name()) && f.heeds(Hasura) {
 			if f.subs[e.Name()], err = fs.ReadDir(f.fsys, e.Name()); err != nil {
 				f.wrap(f.path(e.Name()), err)
 			}
@@ -335,15 +341,51 @@ func (f *folder) elsewhere() {
 		if !e.IsDir() {
 			continue
 		}
-		subs, _ := fs.ReadDir(f.fsys, e.Name()) // what can't be read holds nothing to point at
-		for _, sub := range subs {
-			if hasSQLSuffix(sub.Name()) {
-				names = append(names, f.path(e.Name()))
-				break
+		f.below(e.Name(), func(dir string, sub fs.DirEntry) bool {
+			if startsWithDigit(path.Base(dir)) && isHasuraFile(sub.Name()) {
+				dir = path.Dir(dir)
 			}
-		}
+			if shown := f.path(dir); hasSQLSuffix(sub.Name()) && dir != "." && !slices.Contains(names, shown) {
+				names = append(names, shown)
+			}
+			return true
+		})
 	}
 	if len(names) > 0 {
-		f.add(f.opts.Dir, "there is no migration in the folder itself; say which of its folders is meant: %s (in Go, fs.Sub)", strings.Join(names, ", "))
+		f.add(f.opts.Dir, "there is no migration in the folder itself; say which of its folders is meant: %s (in Go, fs.Sub)", listed(names))
+	}
+}
+
+// How far a folder is searched for migrations that somebody has put into sub-folders.
+const (
+	searchedDepth   = 3
+	searchedFolders = 100
+)
+
+// below calls visit for what is in a sub-folder of the root and in those below it, as far as they are searched,
+// until visit returns false. It passes over what begins with "." or "_", and what can't be read, which holds
+// nothing to point at.
+func (f *folder) below(dir string, visit func(dir string, e fs.DirEntry) bool) {
+	next, depth := []string{dir}, 0
+	for searched := 0; len(next) > 0 && depth < searchedDepth; depth++ {
+		level := next
+		next = nil
+		for _, dir := range level {
+			if searched++; searched > searchedFolders {
+				return
+			}
+			entries, _ := fs.ReadDir(f.fsys, dir)
+			for _, e := range entries {
+				if strings.HasPrefix(e.Name(), ".") || strings.HasPrefix(e.Name(), "_") {
+					continue
+				}
+				if !visit(dir, e) {
+					return
+				}
+				if e.IsDir() {
+					next = append(next, path.Join(dir, e.Name()))
+				}
+			}
+		}
 	}
 }

@@ -3,6 +3,7 @@ package source
 import (
 	"fmt"
 	"io/fs"
+	"path"
 	"slices"
 	"strings"
 
@@ -47,8 +48,8 @@ type pair struct {
 	ups, downs []half
 }
 
-// nativeName reads VERSION_name.up.sql. The error is a message without the name; it
-// says which name was probably meant.
+// nativeName reads VERSION_name.up.sql; a name of any other kind is an error. The error is a
+// message without the name; it says which name was probably meant.
 func nativeName(name string) (half, error) {
 	if !startsWithDigit(name) {
 		if meant := besideMeant(name); meant != "" {
@@ -71,10 +72,13 @@ func nativeName(name string) (half, error) {
 		h.name = strings.TrimPrefix(stem, "_")
 		return h, nil
 	}
+	if !hasSQLSuffix(rest) { // as a sub-folder named 2024
+		return h, fmt.Errorf("is not named like a migration; %s", nativeNames)
+	}
 	return h, fmt.Errorf("is not named like a migration; %s", meant(name, rest))
 }
 
-// meant guesses the name that somebody wanted to give.
+// meant guesses the name that somebody wanted to give to a .sql file.
 func meant(name, rest string) string {
 	version := strings.TrimSuffix(name, rest)
 	stem := rest[:len(rest)-len(".sql")]
@@ -133,12 +137,15 @@ func (f *folder) nativeSub(name string) {
 	if strings.HasPrefix(name, "_") {
 		return
 	}
-	subs, _ := fs.ReadDir(f.fsys, name) // what can't be read holds nothing to point at
-	for _, e := range subs {
+	found := ""
+	f.below(name, func(dir string, e fs.DirEntry) bool {
 		if _, err := nativeName(e.Name()); err == nil {
-			f.add(f.path(name), "holds migrations, such as %s, but sub-folders are not read; move them up, or away, or let the folder's name begin with _", e.Name())
-			return
+			found = strings.TrimPrefix(path.Join(dir, e.Name()), name+"/")
 		}
+		return found == ""
+	})
+	if found != "" {
+		f.add(f.path(name), "holds migrations, such as %s, but sub-folders are not read; move them up, or away, or let the folder's name begin with _", found)
 	}
 }
 

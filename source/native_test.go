@@ -134,6 +134,34 @@ ports@v1.sql: is not named like a migration; names look like 0001_add_users.up.s
 			opts:   source.Options{Dir: "db"},
 			errors: "db: there is no migration in the folder itself; say which of its folders is meant: db/mysql, db/postgres (in Go, fs.Sub)",
 		},
+		{
+			name: "sub-folders and files that begin with a number and are no migrations",
+			files: fstest.MapFS{
+				"0001_a.up.sql":  {Data: []byte(up)},
+				"2024":           {Mode: fs.ModeDir},
+				"2024-01-31/01":  {Mode: fs.ModeDir},
+				"3":              {Mode: fs.ModeDir},
+				"docs/1.md":      {},
+				"docs/2":         {},
+				"archive/7":      {Mode: fs.ModeDir},
+				"4_x":            {Data: []byte(up)},
+				"5_x.up.sq":      {Data: []byte(up)},
+				"sql":            {Data: []byte(up)},
+				"6.sql.bak/7.up": {Data: []byte(up)},
+			},
+			want: "1 a\n  up 0001_a.up.sql \"SELECT 1;\"",
+		},
+		{
+			name:   "migrations deep in sub-folders",
+			files:  files("0001_a.up.sql", up, "2024/01/0002_b.up.sql", up),
+			errors: "2024: holds migrations, such as 01/0002_b.up.sql, but sub-folders are not read; move them up, or away, or let the folder's name begin with _",
+		},
+		{
+			name:   "Hasura's folders below the one of their database",
+			files:  files("default/1_a/up.sql", up, "default/2_b/up.sql", up, "other/1_a/down.sql", up),
+			opts:   source.Options{Dir: "migrations"},
+			errors: "migrations: there is no migration in the folder itself; say which of its folders is meant: migrations/default, migrations/other (in Go, fs.Sub)",
+		},
 	})
 }
 

@@ -45,6 +45,9 @@ func NewFiles(fsys fs.FS, opts NewOptions) ([]File, error) {
 	if err != nil {
 		return nil, err
 	}
+	if fsys == nil {
+		return nil, errors.New("there is no folder for the new migration: the file system is nil")
+	}
 	if opts.Sequence && !opts.Timestamp.IsZero() {
 		return nil, errors.New("a new version is either a sequence number or a timestamp, not both")
 	}

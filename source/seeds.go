@@ -8,11 +8,11 @@ import (
 
 // ReadSeeds reads a folder of scripts with development data: every .sql file in the root of
 // fsys, in the order of the files' names, which without .sql are the scripts' names.
-// Hidden files are passed over. Of the options, Dir and Dialect count.
+// Hidden files and sub-folders are passed over. Of the options, Dir and Dialect count.
 //
 // The errors are those of [Read].
 func ReadSeeds(fsys fs.FS, opts Options) ([]migration.Named, error) {
-	f := &folder{fsys: fsys, opts: Options{Format: Native, Dir: opts.Dir, Dialect: opts.Dialect}, files: map[string]*file{}}
+	f := newFolder(fsys, Options{Format: Native, Dir: opts.Dir, Dialect: opts.Dialect})
 	if err := f.list(); err != nil {
 		return nil, err
 	}

@@ -190,6 +190,19 @@ func TestReadSaysThatThereIsNoFolder(t *testing.T) {
 	}
 }
 
+func TestNoFileSystemIsAnError(t *testing.T) {
+	t.Parallel()
+	_, seeds := source.ReadSeeds(nil, source.Options{})
+	_, detect := source.Detect(nil)
+	_, files := source.NewFiles(nil, source.NewOptions{Name: "x"})
+	_, squash := source.Squash(nil, source.SquashOptions{From: 1, To: 2, Name: "x"})
+	for what, err := range map[string]error{"ReadSeeds": seeds, "Detect": detect, "NewFiles": files, "Squash": squash} {
+		if err == nil || !strings.Contains(err.Error(), "nil") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
 func TestReadEmptyFolderIsAnEmptySet(t *testing.T) {
 	t.Parallel()
 	for _, format := range append(source.Formats(), source.Auto) {

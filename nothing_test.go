@@ -1,0 +1,105 @@
+package whimbrel_test
+
+import (
+	"context"
+	"iter"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/memdb"
+	"github.com/whimbrel-db/whimbrel/metadata"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// Every method of a Migrator whose database or set is nil returns an error, and none panics. The methods are
+// those that the type has, so that a new one is tried, too.
+func TestNewOfNothingIsAnErrorOfEveryMethod(t *testing.T) {
+	db := open(t, memdb.New())
+	set := newSet(t, plain(1)...)
+	for _, tt := range []struct {
+		name string
+		m    *whimbrel.Migrator
+		want string
+	}{
+		{"no set", whimbrel.New(db, nil, whimbrel.Options{}), "nil set"},
+		{"no database", whimbrel.New(nil, set, whimbrel.Options{}), "nil database"},
+		{"neither", whimbrel.New(nil, nil, whimbrel.Options{}), "nil database"},
+	} {
+		v := reflect.ValueOf(tt.m)
+		for method := range v.Type().Methods() {
+			err := callWithNothing(t, v.MethodByName(method.Name))
+			switch method.Name {
+			case "Apply", "ApplyMetadata", "Accept": // which have been given nothing else, either
+				if err == nil {
+					t.Errorf("%s: %s returned no error", tt.name, method.Name)
+				}
+			default:
+				if err == nil || !strings.Contains(err.Error(), tt.want) {
+					t.Errorf("%s: %s returned %v, want an error that says %q", tt.name, method.Name, err, tt.want)
+				}
+			}
+		}
+	}
+}
+
+// callWithNothing calls a method with a context and else zero values, and returns its error.
+func callWithNothing(t *testing.T, method reflect.Value) error {
+	t.Helper()
+	var args []reflect.Value
+	for i := range method.Type().NumIn() {
+		in := method.Type().In(i)
+		switch {
+		case in == reflect.TypeFor[context.Context]():
+			args = append(args, reflect.ValueOf(t.Context()))
+		case method.Type().IsVariadic() && i == method.Type().NumIn()-1:
+		default:
+			args = append(args, reflect.Zero(in))
+		}
+	}
+	out := method.Call(args)
+	last := out[len(out)-1]
+	if events, ok := last.Interface().(iter.Seq2[database.Event, error]); ok {
+		for _, err := range events {
+			return err
+		}
+		return nil
+	}
+	err, _ := last.Interface().(error)
+	return err
+}
+
+func TestNothingAsAnArgumentIsAnError(t *testing.T) {
+	ctx := t.Context()
+	target := memdb.New()
+	m := whimbrel.New(open(t, target), newSet(t, plain(1)...), whimbrel.Options{ReadMetadata: func(string, string) (*metadata.Document, error) { return nil, nil }})
+	if _, err := m.Apply(ctx, nil); err == nil || !strings.Contains(err.Error(), "no plan") {
+		t.Errorf("a nil plan: %v", err)
+	}
+	if _, err := m.Apply(ctx, &whimbrel.Plan{Set: "shop", Units: []whimbrel.Unit{{Kind: whimbrel.BatchUnit, Steps: []whimbrel.Step{{}}}}}); err == nil || !strings.Contains(err.Error(), "no plan") {
+		t.Errorf("a plan that nobody planned: %v", err)
+	}
+	if _, err := m.ApplyMetadata(ctx, nil, whimbrel.MetadataOptions{}); err == nil || !strings.Contains(err.Error(), "nil document") {
+		t.Errorf("a nil document: %v", err)
+	}
+	for _, seed := range []migration.Named{{Name: "ports"}, {Script: migration.Text("a.sql", "SELECT 1")}} {
+		if _, err := m.Seed(ctx, []migration.Named{seed}, whimbrel.SeedOptions{}); err == nil || !strings.Contains(err.Error(), "a seed needs a name and a script") {
+			t.Errorf("the seed %+v: %v", seed, err)
+		}
+	}
+	for _, contents := range []migration.Contents{
+		{Migrations: []migration.Migration{{Version: 1}}},
+		{Baselines: []migration.Migration{{Version: 1}}},
+		{Repeatables: []migration.Named{{Name: "x"}}},
+	} {
+		if _, err := contents.Set(""); err == nil {
+			t.Errorf("%+v is a set", contents)
+		}
+	}
+	if _, err := (&migration.Script{File: "x"}).Open(); err == nil {
+		t.Error("a script of nothing was opened")
+	}
+	wantTables(t, target)
+}
