@@ -164,11 +164,16 @@ func unitOf(s *Step, a *migration.Analysis) (Unit, error) {
 		u.Kind, u.Why = RunUnit, "the script asks for no transaction"
 	case a.Never != nil:
 		u.Kind, u.Why = RunUnit, fmt.Sprintf("%s: %s can't be in a transaction", a.Never.Pos, a.Never.Why)
+	case a.Split != nil:
+		u.Kind, u.Why = RunUnit, fmt.Sprintf("%s: PRAGMA foreign_keys has no effect inside a transaction, and this statement needs another value of it than others", a.Split.Pos)
 	case a.UsesNewValue != nil:
 		u.Kind, u.Why = RunUnit, fmt.Sprintf("%s: a new enum value can't be used before it is committed", a.UsesNewValue.Pos)
 	}
 	if a.Reserved != nil {
 		return u, refuse(a.Reserved, fmt.Sprintf("the script touches %s, which is Whimbrel's own table; leave it to Whimbrel", a.Reserved.Reserved))
+	}
+	if a.Ignored != nil {
+		return u, refuse(a.Ignored, a.Ignored.Why+" does nothing between BEGIN and COMMIT, where the script has it; put it before the BEGIN")
 	}
 	check := checkRun
 	if u.Kind == BatchUnit {

@@ -21,8 +21,18 @@ type Analysis struct {
 	// Before are statements ahead of everything else that have no effect inside a
 	// transaction (SQLite's PRAGMA foreign_keys), and Misplaced is the first such
 	// statement that stands between others.
-	Before    []sqltext.Statement
-	Misplaced *sqltext.Statement
+	//
+	// A PRAGMA foreign_keys may stand anywhere. Toggled is the first that stands between other statements: Before has then
+	// the one with whose value a single transaction does what the script says. Where there is no such value, Split is a
+	// statement that needs another than those before it. Ignored is one that stands inside a transaction which the script
+	// itself begins, before other statements: it would do nothing there.
+	Before                  []sqltext.Statement
+	Misplaced               *sqltext.Statement
+	Toggled, Split, Ignored *sqltext.Statement
+	// Enforced reports that rows are inserted where the script has switched foreign keys on, and Forgets
+	// that a PRAGMA defer_foreign_keys = off forgets what was to be checked at the end of the transaction. Whoever
+	// executes the script in one transaction looks for rows without a parent afterwards.
+	Enforced, Forgets bool
 	// Never is the first statement that cannot be in a transaction.
 	Never *sqltext.Statement
 	// Trapped is the first of those that stand in a transaction which the script itself
@@ -70,6 +80,8 @@ func (a *Analysis) read(reserved []string) error {
 	var types []string                   // created in this script
 	var begin, commit *sqltext.Statement // a wrapper, if nothing speaks against it
 	var trailing *sqltext.Statement      // a TxNoEffect statement after which only such may come
+	var keys keysReader
+	var toggles, pending []sqltext.Statement // of foreign_keys; pending: nothing came after them yet
 	for st, err := range a.pieces(reserved) {
 		if err != nil {
 			return err
@@ -83,6 +95,12 @@ func (a *Analysis) read(reserved []string) error {
 			first(&a.Reserved, st)
 		}
 		a.readOwn(st)
+		if a.readKeys(&keys, st) {
+			if a.Open == nil {
+				pending = append(pending, st)
+			}
+			continue
+		}
 		switch st.Tx {
 		case sqltext.TxNoEffect:
 			switch {
@@ -106,6 +124,7 @@ func (a *Analysis) read(reserved []string) error {
 		if trailing != nil {
 			first(&a.Misplaced, *trailing)
 		}
+		toggles, pending = append(toggles, pending...), nil
 		if commit != nil { // and yet something comes after it
 			first(&a.Control, *commit)
 		}
@@ -124,6 +143,7 @@ func (a *Analysis) read(reserved []string) error {
 	case begin != nil:
 		a.Control = begin
 	}
+	a.settleKeys(&keys, toggles)
 	return nil
 }
 

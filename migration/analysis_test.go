@@ -26,6 +26,15 @@ func facts(a *migration.Analysis) string {
 		add("before", &st)
 	}
 	add("misplaced", a.Misplaced)
+	add("toggled", a.Toggled)
+	add("split", a.Split)
+	add("ignored", a.Ignored)
+	if a.Enforced {
+		parts = append(parts, "enforced")
+	}
+	if a.Forgets {
+		parts = append(parts, "forgets")
+	}
 	add("never", a.Never)
 	add("trapped", a.Trapped)
 	add("open", a.Open)
@@ -79,8 +88,8 @@ func TestAnalyze(t *testing.T) {
 			`3; wrapped; wrapper "BEGIN"; before "PRAGMA foreign_keys = OFF"`,
 		},
 		{"PRAGMA foreign_keys around statements", lite, "PRAGMA foreign_keys=off; DROP TABLE a; PRAGMA foreign_keys=on;", `3; before "PRAGMA foreign_keys=off"`},
-		{"PRAGMA foreign_keys between statements", lite, "DROP TABLE a; PRAGMA foreign_keys=off; DROP TABLE b;", `3; misplaced "PRAGMA foreign_keys=off"`},
-		{"PRAGMA foreign_keys inside BEGIN", lite, "BEGIN; PRAGMA foreign_keys=off; DROP TABLE b; COMMIT;", `2; wrapped; wrapper "BEGIN"; misplaced "PRAGMA foreign_keys=off"`},
+		{"PRAGMA foreign_keys between statements", lite, "DROP TABLE a; PRAGMA foreign_keys=off; DROP TABLE b;", `3; before "PRAGMA foreign_keys=off"; toggled "PRAGMA foreign_keys=off"; split "DROP TABLE a"`},
+		{"PRAGMA foreign_keys inside BEGIN", lite, "BEGIN; PRAGMA foreign_keys=off; DROP TABLE b; COMMIT;", `2; wrapped; wrapper "BEGIN"; ignored "PRAGMA foreign_keys=off"`},
 		{"a trigger's body", lite, "CREATE TRIGGER a AFTER INSERT ON b BEGIN DELETE FROM c; END; SELECT 1;", "2"},
 
 		{"CONCURRENTLY without any marker", pg, "CREATE INDEX CONCURRENTLY i ON a (b);", `1; never "CREATE INDEX CONCURRENTLY i ON a (b)"`},

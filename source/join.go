@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -96,12 +97,18 @@ func (j *joiner) refuse(s *migration.Script, a *migration.Analysis, last bool) e
 		return wrong(a.Control, "transaction control inside of a script can't be part of a squash; take it out")
 	case len(a.Before) > 0 && j.pieces > 0:
 		return wrong(&a.Before[0], a.Before[0].Why+" has no effect inside a transaction, and stands behind other statements in a squash; begin the range with this file")
-	case a.Misplaced != nil:
-		return wrong(a.Misplaced, a.Misplaced.Why+" has no effect inside a transaction")
+	case misplaced(a) != nil:
+		return wrong(misplaced(a), misplaced(a).Why+" has no effect inside a transaction")
 	case !last:
 		return j.session(a)
 	}
 	return nil
+}
+
+// misplaced returns a statement that has no effect inside a transaction and stands between others. A script that switches
+// foreign keys on the way would leave them to the next one of the squash.
+func misplaced(a *migration.Analysis) *sqltext.Statement {
+	return cmp.Or(a.Misplaced, a.Toggled, a.Ignored)
 }
 
 // always reports whether statements that can't be in a transaction may stand among others: where that is so of
@@ -221,8 +228,8 @@ func (j *joiner) check(file, text string) error {
 		return &Error{File: file, Msg: "the migrations can't be joined to one script: some of their statements would be lost"}
 	}
 	a, err := migration.Text(file, text).Analyze(j.dialect, nil)
-	if err == nil && a.Misplaced != nil {
-		err = wrong(a.Misplaced, a.Misplaced.Why+" has no effect inside a transaction, and would stand between the statements of the squash; begin the range behind the file that has it")
+	if st := misplaced(a); err == nil && st != nil {
+		err = wrong(st, st.Why+" has no effect inside a transaction, and would stand between the statements of the squash; begin the range behind the file that has it")
 	}
 	return err
 }

@@ -10,6 +10,7 @@ type classifier struct {
 	why                 string
 	session             bool
 	enumType, enumValue string
+	keys                ForeignKeys
 
 	lex      lexer
 	kind     kind

@@ -427,3 +427,28 @@ func TestOptions(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// What PRAGMA foreign_keys has to do with statements of SQLite.
+func TestSQLiteForeignKeys(t *testing.T) {
+	t.Parallel()
+	for want, texts := range map[ForeignKeys][]string{
+		KeysAny: {
+			"CREATE TABLE a (b REFERENCES c)", "CREATE TRIGGER t AFTER INSERT ON a BEGIN DELETE FROM b; END", "SELECT 'DELETE'", "WITH d AS (SELECT 1) SELECT * FROM d",
+			"DROP INDEX i", "ALTER TABLE a RENAME TO b", "PRAGMA foreign_keys", "PRAGMA foreign_key_check(a)", "PRAGMA defer_foreign_keys = on", "VALUES (1)", "ANALYZE",
+		},
+		KeysChecked:   {"INSERT INTO a VALUES (1)", "INSERT OR IGNORE INTO a SELECT * FROM \"replace\"", "WITH d AS (SELECT 1) INSERT INTO a SELECT * FROM d"},
+		KeysFollowed:  {"INSERT OR REPLACE INTO a VALUES (1)", "REPLACE INTO a VALUES (1)", "INSERT INTO a VALUES (1) ON CONFLICT DO UPDATE SET b = 1", "UPDATE a SET b = 1", "DELETE FROM a", "DROP TABLE IF EXISTS a", "WITH d AS (SELECT 1), e(f) AS (VALUES (1)) DELETE FROM a"},
+		KeysOff:       {"PRAGMA foreign_keys = OFF", "PRAGMA main.foreign_keys(0)", "PRAGMA foreign_keys = 'no'", "PRAGMA foreign_keys = 256", "PRAGMA foreign_keys = -1", "PRAGMA foreign_keys = what"},
+		KeysOn:        {"PRAGMA foreign_keys = ON", "PRAGMA `foreign_keys` ( 'yes' )", "PRAGMA foreign_keys=TRUE", "PRAGMA foreign_keys = +2"},
+		KeysForgotten: {"PRAGMA defer_foreign_keys = off", "PRAGMA defer_foreign_keys(0)"},
+	} {
+		for _, text := range texts {
+			for _, text := range []string{text, strings.ToLower(text), "/* DELETE */ " + strings.ReplaceAll(text, " ", " -- x\n\t")} {
+				pieces, err := Split(text, SQLite, Options{})
+				if err != nil || len(pieces) != 1 || pieces[0].ForeignKeys != want {
+					t.Errorf("%s: got %v, want %v (%v)", text, pieces[0].ForeignKeys, want, err)
+				}
+			}
+		}
+	}
+}

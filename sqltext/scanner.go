@@ -241,7 +241,7 @@ func (s *Scanner) sql(st *Statement, k Kind, p *piece, from, to int) {
 	c.classify(max(p.firstEnd-p.text, 0))
 	s.emit(st, k, p.text, from, to)
 	st.Tx, st.Why, st.Session = c.tx, c.why, c.session
-	st.EnumType, st.EnumValue = c.enumType, c.enumValue
+	st.EnumType, st.EnumValue, st.ForeignKeys = c.enumType, c.enumValue, c.keys
 	st.Reserved = p.reserved
 	s.index++
 }

@@ -2,8 +2,13 @@ package sqltext
 
 func (c *classifier) sqlite() {
 	switch first := c.word; first {
-	case "INSERT", "UPDATE", "DELETE", "REPLACE", "ALTER", "DROP", "ANALYZE", "REINDEX":
+	case "INSERT", "UPDATE", "DELETE", "REPLACE", "DROP":
 		c.session = false
+		c.sqliteKeys()
+	case "ALTER", "ANALYZE", "REINDEX":
+		c.session = false
+	case "WITH":
+		c.sqliteKeys()
 	case "CREATE":
 		c.next()
 		c.session = c.sqliteTemporary()
@@ -26,6 +31,54 @@ func (c *classifier) sqlite() {
 	case "SAVEPOINT", "RELEASE":
 		c.control(TxSavepoint)
 	}
+}
+
+// sqliteKeys tells what foreign keys have to do with a statement that changes rows, of which the first word is at hand.
+func (c *classifier) sqliteKeys() {
+	if c.take("WITH") {
+		for depth := 0; c.kind != tEOF && (depth > 0 || !c.changesRows()); c.next() {
+			switch {
+			case c.kind == tOpen:
+				depth++
+			case c.kind == tClose:
+				depth--
+			case depth == 0 && (c.word == "SELECT" || c.word == "VALUES"):
+				return
+			}
+		}
+	}
+	switch c.word {
+	case "DROP":
+		if c.next(); c.word == "TABLE" { // which deletes its rows first
+			c.keys = KeysFollowed
+		}
+	case "UPDATE", "DELETE", "REPLACE":
+		c.keys = KeysFollowed
+	case "INSERT":
+		c.keys = KeysChecked
+		c.next()
+		if c.take("OR") && c.word == "REPLACE" || containsFold(c.text, "conflict") { // it may change the row that is there
+			c.keys = KeysFollowed
+		}
+	}
+}
+
+// containsFold reports whether a text has a word of lower-case letters, in any case.
+func containsFold(text []byte, word string) bool {
+	for i := 0; i+len(word) <= len(text); i++ {
+		if text[i]|0x20 == word[0] && foldEqual(text[i:i+len(word)], word) {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *classifier) changesRows() bool {
+	switch c.word {
+	case "INSERT", "UPDATE", "DELETE", "REPLACE":
+		return true
+	}
+	return false
 }
 
 // sqliteTemporary reports whether what is created is temporary, by the word or by
@@ -82,10 +135,38 @@ func (c *classifier) pragma() {
 		c.never("PRAGMA temp_store")
 	case "FOREIGN_KEYS":
 		c.tx, c.why = TxNoEffect, "PRAGMA foreign_keys"
+		c.next()
+		if c.keys = KeysOff; c.sqliteTrue() {
+			c.keys = KeysOn
+		}
+	case "DEFER_FOREIGN_KEYS":
+		if c.next(); !c.sqliteTrue() {
+			c.keys = KeysForgotten
+		}
 	case "AUTO_VACUUM": // these two must come before a database's first write
 		c.tx, c.why = TxNoEffect, "PRAGMA auto_vacuum"
 	case "PAGE_SIZE":
 		c.tx, c.why = TxNoEffect, "PRAGMA page_size"
+	}
+}
+
+// sqliteTrue reports whether the value at hand, which may have a sign before it, is one that a PRAGMA takes for true.
+func (c *classifier) sqliteTrue() bool {
+	if c.punct('+') {
+		c.next()
+	}
+	switch value := c.sqliteName(); value {
+	case "ON", "YES", "TRUE":
+		return true
+	default:
+		n := 0
+		for _, d := range []byte(value) {
+			if d < '0' || d > '9' {
+				break
+			}
+			n = (n*10 + int(d-'0')) & 0xff
+		}
+		return n != 0
 	}
 }
 

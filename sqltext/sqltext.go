@@ -112,6 +112,24 @@ const (
 // Control reports whether t is transaction control.
 func (t Tx) Control() bool { return t >= TxBegin && t <= TxOther }
 
+// ForeignKeys says what SQLite's PRAGMA foreign_keys has to do with a statement.
+type ForeignKeys uint8
+
+const (
+	// KeysAny does the same whether foreign keys are enforced or not.
+	KeysAny ForeignKeys = iota
+	// KeysChecked is an INSERT, which with foreign keys fails where a parent is missing.
+	KeysChecked
+	// KeysFollowed may delete or change the rows of other tables when foreign keys are enforced.
+	KeysFollowed
+	// KeysOff and KeysOn are PRAGMA foreign_keys itself.
+	KeysOff
+	KeysOn
+	// KeysForgotten is PRAGMA defer_foreign_keys = off, after which a transaction does not look any more for rows that
+	// had no parent when it came.
+	KeysForgotten
+)
+
 // Statement is one piece of a text.
 type Statement struct {
 	// Raw is the whole piece: leading white space and comments, the statement,
@@ -140,6 +158,8 @@ type Statement struct {
 	// EnumType and EnumValue are set for PostgreSQL's ALTER TYPE … ADD VALUE: the
 	// type's name as written, and the new value unquoted.
 	EnumType, EnumValue string
+	// ForeignKeys is set for SQLite alone.
+	ForeignKeys ForeignKeys
 	// Reserved is the reserved name that the statement mentions first as an
 	// identifier, "" for none. What is in strings is not looked at.
 	Reserved string

@@ -45,10 +45,9 @@
 // and PRAGMAs do the same a second time, so that an Outcome has them executed again; what became of a VACUUM INTO
 // that has left a file is unclear.
 //
-// PRAGMA foreign_keys does nothing inside a transaction. At the head of a script it is
-// executed before the transaction begins, and put back after it ended; where it switches off
-// what was on, PRAGMA foreign_key_check must find nothing after the script that it did not
-// find before it.
+// PRAGMA foreign_keys does nothing inside a transaction. So it is executed before the transaction begins, wherever the script has
+// it, and put back after it ended; where it switches off what was on, PRAGMA foreign_key_check must find nothing after
+// the script that it did not find before it. A script whose statements need both values is a Run.
 //
 // # Limits
 //

@@ -72,6 +72,20 @@ INSERT INTO m VALUES (6);
 DETACH other;
 PRAGMA journal_mode = delete;
 INSERT INTO m VALUES (7);`
+	upFamily = `CREATE TABLE m (x INTEGER PRIMARY KEY);
+CREATE TABLE a (x REFERENCES m ON DELETE CASCADE);
+INSERT INTO m VALUES (1), (2), (3);
+INSERT INTO a SELECT x FROM m;`
+	// Its statements need foreign keys on and off: so it is a run.
+	upToggled = `PRAGMA foreign_keys = ON;
+DELETE FROM m WHERE x = 1;
+PRAGMA foreign_keys = OFF;
+CREATE TABLE new_m (x INTEGER PRIMARY KEY CHECK (x > 0));
+INSERT INTO new_m SELECT x FROM m;
+DROP TABLE m;
+ALTER TABLE new_m RENAME TO m;
+PRAGMA foreign_keys = ON;
+DELETE FROM m WHERE x = 2;`
 )
 
 func up(ctx context.Context, m *whimbrel.Migrator) error {
@@ -104,6 +118,7 @@ var scenarios = []scenario{
 	{name: "a batch of one", files: []string{upA, downA}, do: up},
 	{name: "an atomic batch", files: []string{upA, downA, upB, downB, upC, downC}, atomic: true, do: up},
 	{name: "a mixed run", files: []string{upA, downA, upWAL, downMixed, upC, downC}, do: up},
+	{name: "foreign keys on the way", files: []string{upFamily, "DROP TABLE a; DROP TABLE m", upToggled, "SELECT 1"}, do: up},
 	{name: "down", files: []string{upA, downA, upMixed, downMixed, upC, downC}, before: up, do: to(1)},
 	{name: "a rollback", files: []string{upA, downA, upB, downB, upMixed, downMixed}, before: up, do: rollback},
 	{name: "recording only", files: []string{upA, downA, upB, downB}, do: mark},

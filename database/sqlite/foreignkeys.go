@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"strings"
 
 	lib "modernc.org/sqlite/lib"
@@ -23,23 +22,6 @@ type foreignKeys struct {
 	before  violations
 }
 
-var foreignKeysPragma = regexp.MustCompile(`(?is)^PRAGMA\s+(?:\w+\s*\.\s*)?foreign_keys\s*(?:=\s*|\(\s*)['"]?([\w+-]+)['"]?\s*\)?$`)
-
-// foreignKeysValue reads the value that a PRAGMA foreign_keys sets.
-func foreignKeysValue(text string) (on, ok bool) {
-	m := foreignKeysPragma.FindStringSubmatch(text)
-	if m == nil {
-		return false, false
-	}
-	switch strings.ToLower(m[1]) {
-	case "1", "on", "yes", "true":
-		return true, true
-	case "0", "off", "no", "false":
-		return false, true
-	}
-	return false, false
-}
-
 // prepare makes the transaction one with the foreign_keys that the script asks for at
 // its head, or that it would see alone. a is nil for a function.
 func (k *foreignKeys) prepare(ctx context.Context, b *batch, s *migration.Script, a *migration.Analysis) error {
@@ -47,7 +29,7 @@ func (k *foreignKeys) prepare(ctx context.Context, b *batch, s *migration.Script
 	if a != nil {
 		pragmas = a.Before
 	}
-	if len(pragmas) == 0 && !k.changed {
+	if len(pragmas) == 0 && !k.changed && (a == nil || !a.Forgets && a.Toggled == nil) {
 		return nil
 	}
 	if err := k.read(ctx, b.c); err != nil {
@@ -55,26 +37,38 @@ func (k *foreignKeys) prepare(ctx context.Context, b *batch, s *migration.Script
 	}
 	want, clear := k.base, true
 	for _, st := range pragmas {
-		on, ok := foreignKeysValue(st.Text)
-		if clear = clear && ok; ok {
-			want = on
+		switch st.ForeignKeys {
+		case sqltext.KeysOff, sqltext.KeysOn:
+			want = st.ForeignKeys == sqltext.KeysOn
+		default:
+			clear = false
 		}
 	}
-	if clear && want == k.now {
+	if !clear || want != k.now {
+		if b.written {
+			return tooLate(s, pragmas)
+		}
+		if err := k.restart(ctx, b, pragmas); err != nil {
+			return err
+		}
+	}
+	if !k.checked(a) {
 		return nil
 	}
-	if b.written {
-		return tooLate(s, pragmas)
+	var err error
+	k.before, err = b.c.violations(ctx)
+	return err
+}
+
+// checked reports whether a script must not leave more rows without a parent than it found, although SQLite does not see to that.
+func (k *foreignKeys) checked(a *migration.Analysis) bool {
+	switch {
+	case a == nil:
+		return k.base && !k.now
+	case k.now:
+		return a.Forgets
 	}
-	if err := k.restart(ctx, b, pragmas); err != nil {
-		return err
-	}
-	if k.base && !k.now {
-		var err error
-		k.before, err = b.c.violations(ctx)
-		return err
-	}
-	return nil
+	return k.base || a.Enforced
 }
 
 func (k *foreignKeys) read(ctx context.Context, c *conn) error {
@@ -134,9 +128,9 @@ func tooLate(s *migration.Script, pragmas []sqltext.Statement) error {
 	return e
 }
 
-// check looks, after a script that switched enforcement off, for what it broke.
+// check looks, after a script that SQLite did not watch over, for what it broke.
 func (k *foreignKeys) check(ctx context.Context, b *batch, a *migration.Analysis) error {
-	if !k.base || k.now {
+	if !k.checked(a) {
 		return nil
 	}
 	after, err := b.c.violations(ctx)
@@ -144,17 +138,16 @@ func (k *foreignKeys) check(ctx context.Context, b *batch, a *migration.Analysis
 		return err
 	}
 	broken := after.without(k.before)
-	k.before = after
 	if len(broken) == 0 {
 		return nil
 	}
 	e := &database.StatementError{
 		Code:    codeName(lib.SQLITE_CONSTRAINT_FOREIGNKEY),
-		Message: "with foreign keys off the script has left rows without a parent: " + broken.list(),
-		Hint:    "PRAGMA foreign_key_check lists them",
+		Message: "the script has left rows without a parent: " + broken.list(),
+		Hint:    "with foreign keys off, or not deferred any more, SQLite does not look; PRAGMA foreign_key_check lists them",
 	}
 	if len(a.Before) > 0 {
-		st := a.Before[0]
+		st := a.Before[len(a.Before)-1]
 		e.Pos, e.Index, e.Statement = st.Pos, st.Index, st.Text
 	}
 	return e

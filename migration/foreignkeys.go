@@ -1,0 +1,100 @@
+package migration
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// keysReader follows SQLite's PRAGMA foreign_keys through a script. SQLite ignores it inside a transaction, so the reader
+// looks for one value with which a single transaction does what the statements would do one by one.
+type keysReader struct {
+	state  sqltext.ForeignKeys // KeysAny: what the session has
+	needs  map[sqltext.ForeignKeys]keysNeed
+	legacy bool               // PRAGMA legacy_alter_table makes the effect of RENAME depend on foreign keys
+	inOwn  *sqltext.Statement // the last pragma inside a transaction of the script's own
+}
+
+// keysNeed are the first statements of one state that depend on it.
+type keysNeed struct{ checked, followed *sqltext.Statement }
+
+// needed returns the statement that a transaction with another value would execute differently. With foreign keys
+// off an INSERT needs just that; otherwise it can be checked at the end.
+func (n keysNeed) needed(state sqltext.ForeignKeys) *sqltext.Statement {
+	if n.followed == nil && state == sqltext.KeysOff {
+		return n.checked
+	}
+	return n.followed
+}
+
+// readKeys follows one statement. It reports whether this is a PRAGMA foreign_keys that stands behind other statements, which is
+// then dealt with.
+func (a *Analysis) readKeys(k *keysReader, st sqltext.Statement) (toggle bool) {
+	pragma := st.ForeignKeys == sqltext.KeysOff || st.ForeignKeys == sqltext.KeysOn
+	switch own := a.Open != nil && st.Tx != sqltext.TxBegin; {
+	case pragma && own: // a client would have it ignored
+		k.inOwn = &st
+		return true
+	case pragma:
+		k.state = st.ForeignKeys
+		return a.Statements != len(a.Before)+1
+	case own && k.inOwn != nil:
+		first(&a.Ignored, *k.inOwn)
+	}
+	k.depends(st)
+	a.Forgets = a.Forgets || st.ForeignKeys == sqltext.KeysForgotten && a.Statements > len(a.Before)+1
+	return false
+}
+
+// depends takes note of a statement that depends on foreign keys.
+func (k *keysReader) depends(st sqltext.Statement) {
+	text := strings.ToLower(st.Text[:min(len(st.Text), 200)])
+	k.legacy = k.legacy || strings.HasPrefix(text, "pragma") && strings.Contains(text, "legacy_alter_table")
+	kind := st.ForeignKeys
+	if k.legacy && strings.HasPrefix(text, "alter") {
+		kind = sqltext.KeysFollowed
+	}
+	need := k.needs[k.state]
+	switch kind {
+	case sqltext.KeysChecked:
+		first(&need.checked, st)
+	case sqltext.KeysFollowed:
+		first(&need.followed, st)
+	default:
+		return
+	}
+	if k.needs == nil {
+		k.needs = map[sqltext.ForeignKeys]keysNeed{}
+	}
+	k.needs[k.state] = need
+}
+
+// settleKeys decides with which value of foreign_keys a transaction does what the script says, where the script changes
+// it on the way. toggles are the pragmas that do so, in order.
+func (a *Analysis) settleKeys(k *keysReader, toggles []sqltext.Statement) {
+	if len(toggles) == 0 {
+		return
+	}
+	a.Toggled = &toggles[0]
+	toggles = append(slices.Clone(a.Before), toggles...)
+	a.Before = slices.DeleteFunc(a.Before, func(st sqltext.Statement) bool { return st.ForeignKeys != sqltext.KeysAny })
+	value, chosen := sqltext.KeysAny, false
+	for _, state := range []sqltext.ForeignKeys{sqltext.KeysOff, sqltext.KeysOn, sqltext.KeysAny} {
+		st := k.needs[state].needed(state)
+		switch {
+		case st == nil:
+		case !chosen:
+			value, chosen = state, true
+		default:
+			a.Split = st
+		}
+	}
+	if on := k.needs[sqltext.KeysOn]; on.checked != nil && value != sqltext.KeysOn {
+		a.Enforced = true
+	}
+	if value != sqltext.KeysAny {
+		i := slices.IndexFunc(toggles, func(st sqltext.Statement) bool { return st.ForeignKeys == value })
+		a.Before = append(a.Before, toggles[i])
+	}
+}
