@@ -7,6 +7,8 @@ SHELL := /bin/bash
 PKG ?= ./...
 ARGS ?=
 FUZZTIME ?= 10s
+# How long one package may take. It is there to end what hangs; a machine that does other work as well needs some of it.
+TIMEOUT ?= 60m
 BENCH ?=
 
 # Tools, at the versions that CI uses; the go command builds and keeps them.
@@ -22,12 +24,12 @@ help: ## list the targets
 
 .PHONY: test
 test: ## run all tests with the race detector, with the servers they need
-	@scripts/servers run go test -race -count=1 $(ARGS) $(PKG)
+	@scripts/servers run go test -race -count=1 -timeout $(TIMEOUT) $(ARGS) $(PKG)
 
 .PHONY: cover
 cover: ## run all tests and say how much of each package they cover; details in .cache/cover.html
 	@mkdir -p .cache
-	@scripts/servers run go test -count=1 -coverpkg=./... -coverprofile=.cache/cover.out $(ARGS) $(PKG)
+	@scripts/servers run go test -count=1 -timeout $(TIMEOUT) -coverpkg=./... -coverprofile=.cache/cover.out $(ARGS) $(PKG)
 	@go tool cover -html=.cache/cover.out -o .cache/cover.html
 	@go tool cover -func=.cache/cover.out | tail -n 1
 

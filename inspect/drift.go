@@ -40,7 +40,7 @@ func Drift(ctx context.Context, db database.Database, scratch Maker, files *migr
 	if err != nil {
 		return nil, err
 	}
-	return catalog.Compare(expected, found), nil
+	return Compare(ctx, expected, found, scratch)
 }
 
 // expect returns the schema that texts make.

@@ -120,6 +120,7 @@ func runScripts(t *testing.T, kind string, newDatabase func(*testscript.Env) str
 			"crlf":     crlf,
 			"finish":   finish,
 			"jsonq":    jsonq,
+			"releases": releases,
 			"said":     said,
 			"signal":   sendSignal,
 			"sql":      runSQL,
@@ -145,6 +146,17 @@ func crlf(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	text := strings.ReplaceAll(ts.ReadFile(args[0]), "\n", "\r\n")
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o666))
+}
+
+// releases sets OLDER and NEWER to the URLs of two new databases, on two minor releases of PostgreSQL.
+func releases(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: releases")
+	}
+	tb := ts.Value(procsKey{}).(*procs).env.T().(testing.TB)
+	older, newer := testdb.PostgresReleases(tb)
+	ts.Setenv("OLDER", older.New(tb))
+	ts.Setenv("NEWER", newer.New(tb))
 }
 
 func checkCode(ts *testscript.TestScript, err error, want string) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/whimbrel-db/whimbrel/catalog"
@@ -194,5 +195,32 @@ func TestSnapshotRoundTrips(t *testing.T) {
 		if turns := proxy.Turns(); turns > 2 {
 			t.Errorf("%d round trips", turns)
 		}
+	}
+}
+
+// TestInternalOptionsAreNoDifference: the minor releases from November 2026 on keep an option pg_attver=N of each column, where N
+// is another for each. Here it is written into the catalogue, as on a server that has it.
+func TestInternalOptionsAreNoDifference(t *testing.T) {
+	for _, m := range testdb.PostgresMajors(t) {
+		t.Run(fmt.Sprint(m.Major), func(t *testing.T) {
+			t.Parallel()
+			conn, db := connected(t, m.New(t), database.Options{})
+			mustExec(t, conn, `CREATE TABLE t (a integer, b integer); ALTER TABLE t ALTER b SET (n_distinct = 5)`)
+			before := snapshotOf(t, db, catalog.Options{})
+			mustExec(t, conn, `SET allow_system_table_mods = on;
+				UPDATE pg_attribute SET attoptions = ARRAY['pg_attver=89350608'] WHERE attrelid = 't'::regclass AND attname = 'a';
+				UPDATE pg_attribute SET attoptions = ARRAY['pg_attver=84867160', 'n_distinct=5', 'pg_another'] WHERE attrelid = 't'::regclass AND attname = 'b'`)
+			after := snapshotOf(t, db, catalog.Options{})
+			if diff := cmp.Diff(before.Text(), after.Text()); diff != "" {
+				t.Errorf("the text (-before +after):\n%s", diff)
+			}
+			if diff := cmp.Diff(catalog.Compare(before, after), []catalog.Change(nil)); diff != "" {
+				t.Errorf("the comparison:\n%s", diff)
+			}
+			mustExec(t, conn, `UPDATE pg_attribute SET attoptions = ARRAY['pg_attver=1', 'n_distinct=6'] WHERE attrelid = 't'::regclass AND attname = 'b'`)
+			if got := fmt.Sprint(catalog.Compare(before, snapshotOf(t, db, catalog.Options{}))); got != "[column public.t.b: options n_distinct=5 → n_distinct=6]" {
+				t.Errorf("got %s", got)
+			}
+		})
 	}
 }

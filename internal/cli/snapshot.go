@@ -76,7 +76,10 @@ func (a *app) diffCommand() *cobra.Command {
 		Long: `Diff shows what is different in B from A, object by object. Each is the URL of a database, or a
 file that "whimbrel snapshot" wrote: a .json document, or .sql, which is run in a scratch database beside
 the other side's database, or beside the target (--database) where both are files. It exits with 3 if
-there is a difference.`,
+there is a difference.
+
+Servers of different releases can write one definition in two ways. With --scratch, diff rebuilds both sides
+on that server and compares what it says of them.`,
 		Example: `  whimbrel diff release7.json postgres://me@localhost/app
   whimbrel diff schema.sql postgres://me@localhost/app
   whimbrel diff postgres://me@localhost/app postgres://me@localhost/stage`,
@@ -93,11 +96,38 @@ there is a difference.`,
 			if from.Dialect != to.Dialect {
 				return usage("", "%s is of %s, %s of %s: they can't be compared", database.Redact(args[0]), from.Dialect, database.Redact(args[1]), to.Dialect)
 			}
-			return a.showDrift(catalog.Compare(from, to), database.Redact(args[0]), database.Redact(args[1]))
+			d, err := a.compare(cmd.Context(), from, to, scratch, cmd.Flags().Changed("scratch"))
+			if err != nil {
+				return err
+			}
+			d.Expected, d.Found = database.Redact(args[0]), database.Redact(args[1])
+			return a.showDrift(d)
 		},
 	}
 	cmd.Flags().StringVar(&scratch, "scratch", scratchAuto, "where a .sql file is run: `auto` beside the other database or the target, a URL beside that database")
 	return cmd
+}
+
+// compare compares two snapshots: where they are of different releases, on scratch, if that is asked for.
+func (a *app) compare(ctx context.Context, from, to *catalog.Snapshot, scratch string, asked bool) (*render.Drift, error) {
+	changes := catalog.Compare(from, to)
+	d := &render.Drift{}
+	switch {
+	case len(changes) == 0 || from.Server == to.Server:
+	case asked:
+		maker, closeMaker, err := a.scratch(ctx, scratch)
+		if err != nil {
+			return nil, err
+		}
+		defer closeMaker()
+		if changes, err = inspect.Compare(ctx, from, to, maker); err != nil {
+			return nil, err
+		}
+	default:
+		d.Releases = []string{from.Server, to.Server}
+	}
+	d.Objects = render.NewChanges(changes)
+	return d, nil
 }
 
 // side reads a snapshot from a file, or makes one of a database or of what a script makes.
@@ -149,9 +179,10 @@ func readSide(file string) ([]byte, error) {
 }
 
 // showDrift answers with the changes, and exits with 3 if there are any.
-func (a *app) showDrift(changes []catalog.Change, expected, found string) error {
-	a.print().Show(&render.Drift{Drift: len(changes) > 0, Objects: render.NewChanges(changes), Expected: expected, Found: found})
-	if len(changes) > 0 {
+func (a *app) showDrift(d *render.Drift) error {
+	d.Drift = len(d.Objects) > 0
+	a.print().Show(d)
+	if d.Drift {
 		return told{exitPending}
 	}
 	return nil
@@ -193,7 +224,7 @@ only read. With --accept its present schema is recorded as what is expected from
 			if err != nil {
 				return fmt.Errorf("drift: %w", err)
 			}
-			return a.showDrift(changes, "the history", "the database")
+			return a.showDrift(&render.Drift{Objects: render.NewChanges(changes), Expected: "the history", Found: "the database"})
 		},
 	}
 	cmd.Flags().StringVar(&scratch, "scratch", "auto", "where to make the scratch database: `auto` beside the target, a URL beside that database")

@@ -30,16 +30,17 @@ import (
 
 // What scripts/servers says.
 const (
-	envRequire      = "WHIMBREL_TEST_REQUIRE"       // "1": what is missing fails a test rather than skipping it
-	envPostgres     = "WHIMBREL_TEST_POSTGRES"      // "13=postgres://…,14=postgres://…": a URL for each major
-	envPostgresMain = "WHIMBREL_TEST_POSTGRES_MAIN" // the major that most tests use
-	envPostgresBin  = "WHIMBREL_TEST_POSTGRES_BIN"  // "13=/folder,14=/folder": the programs of each major
-	envData         = "WHIMBREL_TEST_DATA"          // a folder for the data of servers that tests start
-	envPgBouncer    = "WHIMBREL_TEST_PGBOUNCER"     // a URL through PgBouncer to the main major
-	envMariaDB      = "WHIMBREL_TEST_MARIADB"       // "mysql://…/": the URL of the server, without a database
-	envMariaDBNew   = "WHIMBREL_TEST_MARIADB_NEW"   // a folder: the data of a server that has never run
-	envMariaDBBin   = "WHIMBREL_TEST_MARIADB_BIN"   // the server's program
-	envGalera       = "WHIMBREL_TEST_GALERA"        // the library that makes a cluster of such servers
+	envRequire      = "WHIMBREL_TEST_REQUIRE"        // "1": what is missing fails a test rather than skipping it
+	envPostgres     = "WHIMBREL_TEST_POSTGRES"       // "13=postgres://…,14=postgres://…": a URL for each major
+	envPostgresMain = "WHIMBREL_TEST_POSTGRES_MAIN"  // the major that most tests use
+	envPostgresBin  = "WHIMBREL_TEST_POSTGRES_BIN"   // "13=/folder,14=/folder": the programs of each major
+	envOlder        = "WHIMBREL_TEST_POSTGRES_OLDER" // "15=postgres://…": an older minor release of one of the majors
+	envData         = "WHIMBREL_TEST_DATA"           // a folder for the data of servers that tests start
+	envPgBouncer    = "WHIMBREL_TEST_PGBOUNCER"      // a URL through PgBouncer to the main major
+	envMariaDB      = "WHIMBREL_TEST_MARIADB"        // "mysql://…/": the URL of the server, without a database
+	envMariaDBNew   = "WHIMBREL_TEST_MARIADB_NEW"    // a folder: the data of a server that has never run
+	envMariaDBBin   = "WHIMBREL_TEST_MARIADB_BIN"    // the server's program
+	envGalera       = "WHIMBREL_TEST_GALERA"         // the library that makes a cluster of such servers
 )
 
 // Postgres returns the URL of a new, empty database on the main PostgreSQL server, as its superuser. The
@@ -60,7 +61,23 @@ type Major struct {
 // PostgresMajors returns a server for each major version that Whimbrel supports, oldest first.
 func PostgresMajors(t testing.TB) []Major {
 	t.Helper()
-	servers := perMajor(t, envPostgres)
+	return majors(perMajor(t, envPostgres))
+}
+
+// PostgresReleases returns two servers of one major version: of an older and of a newer minor release.
+func PostgresReleases(t testing.TB) (older, newer Major) {
+	t.Helper()
+	need(t, envOlder, "a PostgreSQL of the distribution that is newer than npm's of its major version (apt-get install postgresql)")
+	older = majors(perMajor(t, envOlder))[0]
+	for _, m := range PostgresMajors(t) {
+		if m.Major == older.Major {
+			newer = m
+		}
+	}
+	return older, newer
+}
+
+func majors(servers map[int]string) []Major {
 	majors := make([]Major, 0, len(servers))
 	for _, major := range slices.Sorted(maps.Keys(servers)) {
 		server := servers[major]

@@ -1,5 +1,7 @@
 # PostgreSQL, one server for each major version. The servers come from npm, at the versions that package.json
-# and its lock file name: postgres and initdb and their libraries, without the client programs.
+# and its lock file name: postgres and initdb and their libraries, without the client programs. npm has no newer
+# minor releases for a while after they are made; the distribution has them at once, of one major. So that one
+# takes the place of npm's, which runs beside it: two minor releases of one major.
 
 postgres_majors=(13 14 15 16 17 18)
 postgres_main=17 # the one that most tests use
@@ -7,6 +9,16 @@ postgres_main=17 # the one that most tests use
 postgres_needs() {
 	# They are only fetched with npm: once that is done, neither is needed.
 	[[ -d $(postgres_home) ]] || printf '%s\n' 'node nodejs' 'npm npm'
+	# Not a command, since every major has a folder of its own.
+	local programs=(/usr/lib/postgresql/*/bin/postgres)
+	[[ -x ${programs[0]} ]] || echo "${programs[0]} postgresql"
+}
+
+# postgres_newest: the Debian packages whose newest release the tests need, not just any.
+postgres_newest() {
+	local server
+	server=$(apt-cache depends postgresql 2>/dev/null | sed -n 's/^ *Depends: \(postgresql-[0-9]*\)$/\1/p')
+	[[ -z $server ]] || printf '%s\n' "$server" "postgresql-client-${server#postgresql-}"
 }
 
 # postgres_home: where the servers are; another lock file means another folder.
@@ -16,8 +28,37 @@ postgres_home() {
 	echo "$cache/postgres-${sum:0:12}"
 }
 
-# postgres_bin MAJOR: the folder of its programs.
-postgres_bin() { echo "$(postgres_home)/node_modules/postgres-$1/native/bin"; }
+# postgres_bin NAME: the folder of the programs of a server, postgres-15 or postgres-15-older.
+postgres_bin() {
+	local major=${1#postgres-}
+	if [[ $major == "$(postgres_distribution)" ]]; then
+		echo "/usr/lib/postgresql/$major/bin"
+	else
+		echo "$(postgres_home)/node_modules/postgres-${major%-older}/native/bin"
+	fi
+}
+
+# postgres_distribution: the major of which the distribution has a newer minor release than npm; else nothing.
+postgres_distribution() {
+	local major theirs ours
+	for major in "${postgres_majors[@]}"; do
+		[[ -x /usr/lib/postgresql/$major/bin/postgres ]] || continue
+		theirs=$(postgres_minor "/usr/lib/postgresql/$major/bin")
+		ours=$(postgres_minor "$(postgres_home)/node_modules/postgres-$major/native/bin")
+		((theirs <= ours)) || echo "$major"
+	done | tail -n 1
+}
+
+# postgres_minor FOLDER: the minor release of the programs in it.
+postgres_minor() { "$1/postgres" --version | sed -n 's/^postgres (PostgreSQL) [0-9]*\.\([0-9]*\).*/\1/p'; }
+
+# postgres_servers: the names of all of them.
+postgres_servers() {
+	local older
+	printf 'postgres-%s\n' "${postgres_majors[@]}"
+	older=$(postgres_distribution)
+	[[ -z $older ]] || echo "postgres-$older-older"
+}
 
 postgres_install() {
 	local home part major
@@ -46,21 +87,21 @@ postgres_install() {
 }
 
 postgres_start() {
-	local major
-	for major in "${postgres_majors[@]}"; do
-		launch "initdb-$major" "$(postgres_bin "$major")/initdb" -D "$dir/postgres-$major" \
+	local name
+	for name in $(postgres_servers); do
+		launch "initdb-$name" "$(postgres_bin "$name")/initdb" -D "$dir/$name" \
 			-U postgres -A trust -E UTF8 --no-locale --no-sync
 	done
-	for major in "${postgres_majors[@]}"; do
-		wait "${pids[initdb-$major]}" || die "initdb of PostgreSQL $major failed: $(tail -n 5 "$dir/initdb-$major.log")"
-		forget "initdb-$major"
-		postgres_start_one "postgres-$major"
+	for name in $(postgres_servers); do
+		wait "${pids[initdb-$name]}" || die "initdb of $name failed: $(tail -n 5 "$dir/initdb-$name.log")"
+		forget "initdb-$name"
+		postgres_start_one "$name"
 	done
 }
 
 postgres_start_one() { # NAME
 	free_port "$1"
-	launch "$1" "$(postgres_bin "${1#postgres-}")/postgres" -D "$dir/$1" -p "${ports[$1]}" \
+	launch "$1" "$(postgres_bin "$1")/postgres" -D "$dir/$1" -p "${ports[$1]}" \
 		-c listen_addresses=127.0.0.1 -c unix_socket_directories="$dir" \
 		-c fsync=off -c full_page_writes=off -c max_connections=300 -c max_prepared_transactions=16
 }
@@ -70,21 +111,23 @@ postgres_ready() { # NAME
 }
 
 postgres_wait() {
-	local major
-	for major in "${postgres_majors[@]}"; do
-		wait_for "postgres-$major" "postgres_start_one postgres-$major" postgres_ready "postgres-$major"
+	local name
+	for name in $(postgres_servers); do
+		wait_for "$name" "postgres_start_one $name" postgres_ready "$name"
 	done
 }
 
 postgres_url() { echo "postgres://postgres@127.0.0.1:${ports[$1]}/postgres?sslmode=disable"; } # NAME
 
 postgres_env() {
-	local major urls=() bins=()
+	local major urls=() bins=() older
 	for major in "${postgres_majors[@]}"; do
 		urls+=("$major=$(postgres_url "postgres-$major")")
-		bins+=("$major=$(postgres_bin "$major")")
+		bins+=("$major=$(postgres_bin "postgres-$major")")
 	done
 	echo "WHIMBREL_TEST_POSTGRES='$(IFS=,; echo "${urls[*]}")'"
 	echo "WHIMBREL_TEST_POSTGRES_MAIN='$postgres_main'"
 	echo "WHIMBREL_TEST_POSTGRES_BIN='$(IFS=,; echo "${bins[*]}")'"
+	older=$(postgres_distribution)
+	[[ -z $older ]] || echo "WHIMBREL_TEST_POSTGRES_OLDER='$older=$(postgres_url "postgres-$older-older")'"
 }

@@ -109,6 +109,8 @@ func (pg *page) lines(indent, expected, found string) {
 type Drift struct {
 	Drift   bool     `json:"drift"`
 	Objects []Change `json:"objects"`
+	// Releases are those of the two servers, if a difference may only be in how they write a definition.
+	Releases []string `json:"releases,omitempty"`
 
 	// What the two sides are, in words.
 	Expected string `json:"-"`
@@ -122,6 +124,10 @@ func (d *Drift) write(pg *page) {
 	}
 	pg.line(count(len(d.Objects), "difference") + " between " + d.Expected + " and " + d.Found + " (+ only in the second, - only in the first):")
 	pg.changes("  ", d.Objects)
+	if len(d.Releases) == 2 {
+		pg.line("The servers have different releases (" + d.Releases[0] + " and " + d.Releases[1] + "), which can write one definition in two ways.")
+		pg.line("Add --scratch with the URL of a server to compare what that one says of both.")
+	}
 }
 
 // DriftAccepted answers drift --accept.

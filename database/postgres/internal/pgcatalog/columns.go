@@ -3,6 +3,7 @@ package pgcatalog
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/catalog"
@@ -49,12 +50,19 @@ ORDER BY a.attrelid, a.attnum`, func(a *row) {
 		c := &column{
 			number: int(a.number()), name: a.text(), typ: a.text(), collation: a.text(), notNull: a.bool(), identity: a.char(), generated: a.char(),
 			defaultOID: a.oid(), expression: a.text(), local: a.bool(), storage: a.text(), compression: a.text(), statistics: a.number(),
-			options: a.list(), fdwOptions: a.list(),
+			options: visible(a.list()), fdwOptions: a.list(),
 		}
 		if rel != nil {
 			rel.columns = append(rel.columns, c)
 		}
 	})
+}
+
+// visible leaves out the options that the server keeps for itself: their names begin with pg_, no statement can set
+// them, pg_dump does not write them, and their values differ between columns that are alike (pg_attver=N in the minor
+// releases from November 2026 on; PostgreSQL docs, 53.7).
+func visible(options []string) []string {
+	return slices.DeleteFunc(options, func(o string) bool { return strings.HasPrefix(o, "pg_") })
 }
 
 func (c *column) collate() string {
