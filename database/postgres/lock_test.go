@@ -150,7 +150,7 @@ func TestWhoWaitsHasNoTransaction(t *testing.T) {
 	begin(t, open(t, url), "s")
 	db := open(t, url, database.Options{App: "who waits"})
 	waits := 0
-	_, err := db.Begin(background(t), "s", database.LockOptions{Timeout: patience / 60, Waiting: func(database.Holder) {
+	_, err := db.Begin(background(t), "s", database.LockOptions{Timeout: time.Second, Waiting: func(database.Holder) {
 		waits++
 		equal(t, "the transactions of who waits", value(t, c, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'who waits' AND xact_start IS NOT NULL AND datname = current_database()"), "0")
 	}})

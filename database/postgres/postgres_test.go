@@ -21,7 +21,7 @@ import (
 )
 
 // patience bounds the wait for what must happen; nothing is said about how soon.
-const patience = time.Minute
+const patience = 5 * time.Minute
 
 func TestMain(m *testing.M) {
 	if job := os.Getenv(jobEnv); job != "" {

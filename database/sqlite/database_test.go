@@ -22,7 +22,7 @@ import (
 var bg = context.Background()
 
 // patient waits for a lock for as long as a test waits for anything.
-var patient = database.LockOptions{Timeout: time.Minute}
+var patient = database.LockOptions{Timeout: 5 * time.Minute}
 
 func must(t testing.TB, err error) {
 	t.Helper()

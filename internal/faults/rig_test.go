@@ -19,7 +19,7 @@ import (
 )
 
 // patience bounds the wait for what must happen; nothing is said about how soon.
-const patience = 2 * time.Minute
+const patience = 10 * time.Minute
 
 // place is a database that scenarios are played in, one after the other.
 type place interface {

@@ -97,7 +97,7 @@ func (d *daemon) Stop() {
 	}
 	select {
 	case <-d.exited:
-	case <-time.After(time.Minute):
+	case <-time.After(5 * time.Minute):
 		d.t.Fatal("the test's server does not stop")
 	}
 	d.process = nil
@@ -148,7 +148,7 @@ func (d *daemon) launch() error {
 
 	patience := d.patience
 	if patience == 0 {
-		patience = time.Minute
+		patience = 5 * time.Minute
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

@@ -31,7 +31,7 @@ func Galera(t testing.TB) *GaleraCluster {
 		n := &galeraNode{MariaDBServer: newMariaDB(t, fmt.Sprintf("galera-%d", i), nil), cluster: g}
 		// One for clients, two for other nodes, one for whoever brings all data.
 		n.ports = 4
-		n.command, n.answers, n.patience = n.member, n.synced, 3*time.Minute
+		n.command, n.answers, n.patience = n.member, n.synced, 10*time.Minute
 		g.nodes = append(g.nodes, n)
 	}
 	for node := range g.nodes {
@@ -123,7 +123,7 @@ func (n *galeraNode) synced(ctx context.Context) error {
 // exec runs a statement when the node has what others had before.
 func (n *galeraNode) exec(statement string) {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	db := openMariaDB(n.t, n.URL)
 	defer db.Close()

@@ -64,7 +64,7 @@ func createMariaDB(t testing.TB, server string) string {
 		_ = db.Close()
 	})
 	// Not the test's context: that may be over.
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	if _, err := db.ExecContext(ctx, "CREATE DATABASE "+name); err != nil {
 		t.Fatalf("creating a database on the test server: %v", err)
@@ -76,7 +76,7 @@ func createMariaDB(t testing.TB, server string) string {
 // connections to it before.
 func dropMariaDB(t testing.TB, db *sql.DB, name string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	for {
 		if _, err := db.ExecContext(ctx, `BEGIN NOT ATOMIC

@@ -138,7 +138,7 @@ func connectMariaDB(t *testing.T, url string) *sql.Conn {
 // run runs a statement.
 func run(t *testing.T, conn *sql.Conn, statement string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	if _, err := conn.ExecContext(ctx, statement); err != nil {
 		t.Fatalf("%s: %v", statement, err)
@@ -148,7 +148,7 @@ func run(t *testing.T, conn *sql.Conn, statement string) {
 // ask returns the first value that a query returns.
 func ask(t *testing.T, conn *sql.Conn, query string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	var value string
 	if err := conn.QueryRowContext(ctx, query).Scan(&value); err != nil {

@@ -196,7 +196,7 @@ func databaseName(t testing.TB) string {
 func exec1(t testing.TB, server, sql string) {
 	t.Helper()
 	// Not the test's context: that is over when cleanups run.
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	conn, err := pgconn.Connect(ctx, server)
 	if err != nil {

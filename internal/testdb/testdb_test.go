@@ -143,7 +143,7 @@ func TestPrivatePostgresSurvivesKillsWithWhatWasCommitted(t *testing.T) {
 
 func connect(t *testing.T, url string) *pgconn.PgConn {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // cleanups connect too
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute) // cleanups connect too
 	defer cancel()
 	conn, err := pgconn.Connect(ctx, url)
 	if err != nil {
@@ -160,7 +160,7 @@ func connect(t *testing.T, url string) *pgconn.PgConn {
 // query runs statements and returns the last one's first value.
 func query(t *testing.T, conn *pgconn.PgConn, sql string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	results, err := conn.Exec(ctx, sql).ReadAll()
 	if err != nil {
