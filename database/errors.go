@@ -136,14 +136,13 @@ func (e *StatementError) Error() string {
 
 func (e *StatementError) Unwrap() error { return e.Err }
 
-// URLError is a database URL that cannot be understood. It does not show the
-// password.
+// URLError is a database URL that cannot be understood. NewURLError makes one that does not show the password.
 type URLError struct {
 	URL string // without its password
 	Msg string
 }
 
-func (e *URLError) Error() string { return fmt.Sprintf("database URL %q: %s", e.URL, e.Msg) }
+func (e *URLError) Error() string { return fmt.Sprintf("database URL %q: %s", Redact(e.URL), e.Msg) }
 
 // ConnectError reports that a database cannot be reached, refuses, or does not exist.
 type ConnectError struct {

@@ -28,7 +28,7 @@ func TestErrorMessages(t *testing.T) {
 		{&database.LockLostError{Set: "s", Err: cause}, `the migration lock of set "s" was lost, the statement was cancelled: connection reset`},
 		{&database.StatementError{Pos: sqltext.Position{File: "a.sql", Line: 2, Column: 3}, Message: "no"}, "a.sql:2:3: no"},
 		{&database.StatementError{Pos: sqltext.Position{Line: 2, Column: 3}, Message: "no", Code: "42P01", Detail: "d", Hint: "h"}, "2:3: no (42P01); d; hint: h"},
-		{&database.URLError{URL: "x://u:xxxxx@h", Msg: "m"}, `database URL "x://u:xxxxx@h": m`},
+		{&database.URLError{URL: "x://u:xxxxx@h", Msg: "m"}, `database URL "x://…": m`},
 		{&database.ConnectError{Target: "h:1/db", Err: cause}, "can't connect to h:1/db: connection reset"},
 		{&database.ConnectError{Target: "h:1/db", Err: cause, Hint: "start it"}, "can't connect to h:1/db: connection reset; start it"},
 		{&database.SettingError{Name: "n", Msg: "m"}, `setting "n": m`},

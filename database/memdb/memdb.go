@@ -100,7 +100,7 @@ type driver struct{ target *Target }
 
 func (d driver) Open(ctx context.Context, url string, opts database.Options) (database.Database, error) {
 	if !strings.Contains(url, ":") {
-		return nil, &database.URLError{URL: database.Redact(url), Msg: "no scheme"}
+		return nil, database.NewURLError(url, "no scheme")
 	}
 	db, err := d.target.Open(ctx, opts)
 	if err != nil {

@@ -33,7 +33,7 @@ func (Driver) Open(ctx context.Context, rawURL string, opts database.Options) (d
 	}
 	connector, err := client.NewConnector(t.config)
 	if err != nil {
-		return nil, &database.URLError{URL: database.Redact(rawURL), Msg: err.Error()}
+		return nil, database.NewURLError(rawURL, "%s", err)
 	}
 	db.pool, db.owned, db.config, db.wanted = sql.OpenDB(connector), true, t.config, t.lock
 	db.pool.SetMaxIdleConns(4)

@@ -69,9 +69,16 @@ var params = map[string]func(t *target, value string) error{
 
 // parse reads mysql://user:password@host:port/database?parameters.
 func parse(raw string) (*target, error) {
+	scheme, rest, _ := strings.Cut(raw, ":")
+	if !strings.HasPrefix(rest, "//") {
+		return nil, database.NewURLError(raw, "want %s://user:password@host:port/database", scheme)
+	}
+	if err := database.CheckURL(raw); err != nil {
+		return nil, err
+	}
 	t := &target{config: newConfig()}
 	if err := t.parse(raw); err != nil {
-		return nil, &database.URLError{URL: database.Redact(raw), Msg: err.Error()}
+		return nil, database.NewURLError(raw, "%s", err)
 	}
 	return t, nil
 }
@@ -84,9 +91,6 @@ func (t *target) parse(raw string) error {
 			err = e.Err // which does not show the URL
 		}
 		return fmt.Errorf("%w; in user and password everything but letters and digits is written %%XX", err)
-	}
-	if u.Opaque != "" || !strings.HasPrefix(raw[len(u.Scheme):], "://") {
-		return fmt.Errorf("want %s://user:password@host:port/database", u.Scheme)
 	}
 	if u.User != nil {
 		t.config.User = u.User.Username()

@@ -19,11 +19,14 @@ import (
 func parse(rawURL string, opts database.Options) (*pgxpool.Config, error) {
 	alone, ok := standAlone(rawURL)
 	if !ok {
-		return nil, &database.URLError{URL: database.Redact(rawURL), Msg: "want postgres://user:password@host:port/database?sslmode=…"}
+		return nil, database.NewURLError(rawURL, "want postgres://user:password@host:port/database?sslmode=…")
+	}
+	if err := database.CheckURL(rawURL); err != nil {
+		return nil, err
 	}
 	config, err := pgxpool.ParseConfig(alone)
 	if err != nil {
-		return nil, &database.URLError{URL: database.Redact(rawURL), Msg: parseProblem(err)}
+		return nil, database.NewURLError(rawURL, "%s", parseProblem(err))
 	}
 	c := config.ConnConfig
 	if c.Database == "" {

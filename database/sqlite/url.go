@@ -1,9 +1,9 @@
 package sqlite
 
 import (
-	"fmt"
 	"net/url"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -26,13 +26,19 @@ var passedOn = []string{
 	"immutable", "nolock",
 }
 
+// server matches what names a server's user and password in place of a file.
+var server = regexp.MustCompile(`^/*(.|[^/:]{2}.*)?:[^/\\].*@|^/*[^/:]{2}.*:.*@`)
+
 // parseURL reads "sqlite:path?parameters".
 func parseURL(raw string) (target, error) {
 	fail := func(format string, args ...any) (target, error) {
-		return target{}, &database.URLError{URL: database.Redact(raw), Msg: fmt.Sprintf(format, args...)}
+		return target{}, database.NewURLError(raw, format, args...)
 	}
 	_, rest, _ := strings.Cut(raw, ":")
 	rest, query, _ := strings.Cut(rest, "?")
+	if server.MatchString(rest) {
+		return fail("a SQLite database is a file, without user and password; an @ in its path is written %%40")
+	}
 	if strings.Contains(rest, "#") {
 		return fail("a # in the path is written %%23")
 	}
@@ -65,7 +71,7 @@ func parseURL(raw string) (target, error) {
 		t.create = true
 	case "ro", "rw":
 	default:
-		return fail("mode=%s: want ro, rw or rwc", t.mode)
+		return fail("mode: want ro, rw or rwc")
 	}
 	if drive := strings.TrimPrefix(path, "/"); runtime.GOOS == "windows" && len(drive) > 1 && drive[1] == ':' {
 		t.path = drive

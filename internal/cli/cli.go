@@ -68,6 +68,7 @@ func stream(f *os.File) render.Stream {
 // app is one run of the command.
 type app struct {
 	Process
+	secrets guarded
 	global  globalFlags
 	printer atomic.Pointer[render.Printer] // another goroutine asks for it after a second signal
 }
@@ -75,13 +76,15 @@ type app struct {
 // Run runs the command and returns its exit code.
 func Run(p Process) int {
 	a := &app{Process: p}
+	a.secrets.add(p.Args...)
+	a.LookupEnv = a.secrets.lookupEnv(p.LookupEnv)
 	ctx, stop := a.untilSignal(context.Background())
 	stop = sync.OnceFunc(stop)
 	defer stop()
 	root := a.root()
 	root.SetArgs(p.Args)
-	root.SetOut(p.Stdout)
-	root.SetErr(p.Stderr)
+	root.SetOut(a.secrets.writer(p.Stdout))
+	root.SetErr(a.secrets.writer(p.Stderr))
 	err := root.ExecuteContext(ctx)
 	code := a.finish(ctx, err)
 	stop() // what is left is a pager's, and so are signals
@@ -100,6 +103,7 @@ func (a *app) print() *render.Printer {
 		if a.global.noColor {
 			opts.Out.Color, opts.Err.Color = false, false
 		}
+		opts.Out.Writer, opts.Err.Writer = a.secrets.writer(a.Stdout.Writer), a.secrets.writer(a.Stderr.Writer)
 		opts.Page = a.page()
 		p = render.New(opts)
 		a.printer.Store(p)

@@ -94,12 +94,12 @@ func readConfig(path string) (*config, error) {
 
 // explain turns a decoding error into one with its place.
 func (c *config) explain(err error) error {
-	u := &usageError{file: c.path, line: 1, column: 1, msg: err.Error()}
+	u := &usageError{file: c.path, line: 1, column: 1, msg: shown(err.Error())}
 	var at yaml.Error
 	if !errors.As(err, &at) {
 		return u
 	}
-	u.msg = at.GetMessage()
+	u.msg = shown(at.GetMessage())
 	tk := at.GetToken()
 	if tk != nil && tk.Position != nil {
 		u.line, u.column = tk.Position.Line, tk.Position.Column
@@ -113,7 +113,7 @@ func (c *config) explain(err error) error {
 		if tk.Position.Column == 1 {
 			keys = append(keys, "environments")
 		}
-		u.msg = fmt.Sprintf("unknown key %q", tk.Value)
+		u.msg = fmt.Sprintf("unknown key %q", shown(tk.Value))
 		u.hint = "The keys are: " + strings.Join(keys, ", ") + "."
 		if best := nearest(tk.Value, keys); best != "" {
 			u.hint = fmt.Sprintf("Did you mean %q? %s", best, u.hint)
@@ -167,17 +167,17 @@ func (c *config) environment(name string) (*section, error) {
 	names := slices.Sorted(maps.Keys(c.Environments))
 	hint := "There are no environments in it."
 	if len(names) > 0 {
-		hint = "There are: " + strings.Join(names, ", ") + "."
+		hint = "There are: " + shown(strings.Join(names, ", ")) + "."
 	}
 	if best := nearest(name, names); best != "" {
-		hint = fmt.Sprintf("Did you mean %q? %s", best, hint)
+		hint = fmt.Sprintf("Did you mean %q? %s", shown(best), hint)
 	}
 	return nil, usage(hint, "%s has no environment %q", c.path, name)
 }
 
 // fail says that a value is wrong.
 func (c *config) fail(s *scalar, format string, args ...any) error {
-	return &usageError{file: c.path, line: s.at.Line, column: s.at.Column, msg: fmt.Sprintf(format, args...)}
+	return &usageError{file: c.path, line: s.at.Line, column: s.at.Column, msg: fmt.Sprintf(format, shownArgs(args)...)}
 }
 
 // beside returns a path of the configuration file as the working directory sees it.

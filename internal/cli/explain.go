@@ -207,7 +207,7 @@ func urlHint(e *database.URLError) string {
 	switch {
 	case keywordForm.MatchString(e.URL) && !strings.Contains(e.URL, ":"):
 		return "As a URL: postgres://user:password@host:port/name"
-	case strings.TrimSpace(e.URL) != "" && schemeless.MatchString(e.URL):
+	case strings.TrimSpace(e.URL) != "" && !strings.Contains(e.URL, "…") && schemeless.MatchString(e.URL):
 		return fmt.Sprintf("Is it a SQLite file? Then its URL is sqlite:%s", e.URL)
 	case strings.Contains(e.Msg, "want one of"):
 		return `"whimbrel drivers" shows the schemes there are.`

@@ -40,7 +40,7 @@ func (a *app) page() func(text string) bool {
 		return nil
 	}
 	return func(text string) bool {
-		err := a.runPager(command, text)
+		err := a.runPager(command, a.secrets.redact(text))
 		if err != nil {
 			fmt.Fprintf(a.Stderr, "the pager %q: %v\n", command, err)
 		}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel"
@@ -63,6 +64,15 @@ func (a *app) resolve() (r resolved, err error) {
 	r.set = text(g.set, func(s *section) *scalar { return s.Set }, migration.DefaultSet)
 	r.schema = text(g.schema, func(s *section) *scalar { return s.Schema }, "")
 	r.historyTable = text(g.historyTable, func(s *section) *scalar { return s.HistoryTable }, "")
+	folder := g.dir
+	if s := res.find(func(s *section) *scalar { return s.Dir }); folder == "" && s != nil {
+		folder = s.text
+	}
+	for name, value := range map[string]string{"dir": folder, "set": r.set, "schema": r.schema, "history_table": r.historyTable} {
+		if likeURL.MatchString(value) {
+			return r, usage("The key of a database's URL is \"database\".", "%s is no URL, and has one", name)
+		}
+	}
 	err = res.parse("--format", g.format, func(s *section) *scalar { return s.Format }, func(v string) (err error) {
 		r.format, err = source.ParseFormat(v)
 		return err
@@ -135,6 +145,9 @@ func (a *app) sections() (*config, *section, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if c != nil {
+		a.secrets.add(strings.Split(string(c.text), "\n")...)
+	}
 	env, err := c.environment(a.global.env)
 	return c, env, err
 }
@@ -170,6 +183,7 @@ func (e *noDatabaseError) Unwrap() error { return e.error }
 
 func (a *app) configured(c *config, s *scalar) (string, error) {
 	url, err := c.expand(s, a.LookupEnv)
+	a.secrets.add(url)
 	if err == nil && url == "" {
 		err = c.fail(s, "the database is empty; it wants a URL such as postgres://user@host/name or sqlite:app.db")
 	}

@@ -41,13 +41,16 @@ the history. It can be killed or started twenty times at once at any moment.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		// An empty value is most often a variable that is not set, and must not mean a default.
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) (err error) {
+		PersistentPreRunE: func(cmd *cobra.Command, args []string) (err error) {
 			cmd.Flags().Visit(func(f *pflag.Flag) {
 				if f.Value.Type() == "string" && f.Value.String() == "" && cmd.InheritedFlags().Lookup(f.Name) != nil {
 					err = usage("Give it a value, or leave it out.", "--%s is empty", f.Name)
 				}
 			})
-			return err
+			if err != nil {
+				return err
+			}
+			return refuseURLs(cmd, args)
 		},
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.overview(cmd) },
 		Version: whimbrel.ToolVersion(),

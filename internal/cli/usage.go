@@ -25,8 +25,9 @@ type usageError struct {
 
 func (e *usageError) Error() string { return e.msg }
 
+// usage returns a usageError. What its arguments quote is redacted.
 func usage(hint, format string, args ...any) error {
-	return &usageError{msg: fmt.Sprintf(format, args...), hint: hint}
+	return &usageError{msg: fmt.Sprintf(format, shownArgs(args)...), hint: hint}
 }
 
 func seeHelp(cmd *cobra.Command) string {

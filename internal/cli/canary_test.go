@@ -1,0 +1,258 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	_ "github.com/whimbrel-db/whimbrel/database/mysql"
+	_ "github.com/whimbrel-db/whimbrel/database/postgres"
+	_ "github.com/whimbrel-db/whimbrel/database/sqlite"
+	"github.com/whimbrel-db/whimbrel/internal/cli/render"
+)
+
+// The canary is a password in two halves, between which stands what breaks a URL.
+const head, tail = "Zk9QwCanary", "Xv7RtCanary"
+
+// canaryURLs are URLs that are wrong in every way that has its own code, and some that are right. Nobody answers at any of them.
+func canaryURLs() []string {
+	urls := []string{
+		"libsql://x.example.invalid?authToken=" + head, "nosuch://u:" + head + "@h/db", "://u:" + head + "@h", "POSTGRES://u:" + head + "@h/db",
+		"postgres:u:" + head + "@h/db", "u:" + head + "@tcp(127.0.0.1:1)/db", "host=127.0.0.1 port=1 password=" + head, "password='" + head + " " + tail + "' host=h",
+		"sqlite://u:" + head + "@127.0.0.1/db", "sqlite:u:" + head + "/x@127.0.0.1", "sqlite:app.db?_key=" + head, "sqlite:app.db?mode=" + head + "@h",
+		"postgres://u:" + head + "@127.0.0.1:1/db?sslmode=nosuch&connect_timeout=x", "mysql://u:" + head + "@127.0.0.1:1/db?lock=nosuch",
+	}
+	for _, scheme := range []string{"postgres", "mysql"} {
+		for _, sep := range []string{"", "/", "@", "#", "?", "%", " ", ":", "%2F", "\\", "\"", "\x1b[31m", "?a=", "/x?a=b@", "\u202e"} {
+			urls = append(urls, scheme+"://u:"+head+sep+tail+"@127.0.0.1:1/db")
+		}
+		for _, rest := range []string{
+			"u:" + head + "@/db", "u:" + head + "/db", "u:" + head, ":" + head + "@127.0.0.1:1", "u@127.0.0.1:" + head + "/db", "u:" + head + "@127.0.0.1:1",
+			"127.0.0.1:1/db?password=" + head, "127.0.0.1:1/db?sslpassword=" + head + "&sslmode=nosuch", "127.0.0.1:1/db?token=" + head + "&x", "u:" + head + "@[::1/db",
+			"u:" + head + "@127.0.0.1:1/db?sslmode=require&sslrootcert=/nosuch", "u:" + head + "@127.0.0.1:1/a/b",
+		} {
+			urls = append(urls, scheme+"://"+rest)
+		}
+	}
+	return urls
+}
+
+// canaryRun runs the command in a folder of its own and looks for the canary in all that it leaves behind.
+type canaryRun struct {
+	t   *testing.T
+	dir string
+
+	mu     sync.Mutex
+	looked bytes.Buffer // what was asked of a name server
+}
+
+func (c *canaryRun) resolver() *net.Resolver {
+	return &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+		ours, theirs := net.Pipe()
+		go func() {
+			b := make([]byte, 4096)
+			n, _ := theirs.Read(b)
+			c.mu.Lock()
+			c.looked.Write(b[:n])
+			c.mu.Unlock()
+			theirs.Close()
+		}()
+		return ours, nil
+	}}
+}
+
+func (c *canaryRun) run(env map[string]string, args ...string) {
+	c.t.Helper()
+	var out, errs bytes.Buffer
+	Run(Process{
+		Args:      args,
+		LookupEnv: func(name string) (string, bool) { v, ok := env[name]; return v, ok },
+		Stdin:     Input{Reader: strings.NewReader("")},
+		Stdout:    render.Stream{Writer: &out}, Stderr: render.Stream{Writer: &errs},
+	})
+	c.mu.Lock()
+	looked := c.looked.String()
+	c.looked.Reset()
+	c.mu.Unlock()
+	for where, text := range map[string]string{"stdout": out.String(), "stderr": errs.String(), "name server": looked} {
+		if strings.Contains(text, head) || strings.Contains(text, tail) {
+			c.t.Errorf("%q, environment %q: on %s\n%s", args, env, where, text)
+		}
+	}
+}
+
+// files looks at everything below the folder, but not at what the test wrote itself.
+func (c *canaryRun) files(what string) {
+	c.t.Helper()
+	err := filepath.WalkDir(c.dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() && !strings.Contains(path, head) {
+			return err
+		}
+		text, _ := os.ReadFile(path)
+		if filepath.Base(path) != "canary.yaml" && strings.Contains(path+string(text), "Canary") {
+			c.t.Errorf("%s: %s has the canary", what, path)
+		}
+		return nil
+	})
+	if err != nil {
+		c.t.Error(err)
+	}
+}
+
+// commands returns the words of every command there is.
+func commands() (all [][]string) {
+	var walk func(cmd *cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		if cmd.Parent() == nil || cmd.Parent().Name() != "completion" { // cobra's, which write to the process's own output
+			all = append(all, strings.Fields(cmd.CommandPath())[1:])
+		}
+		for _, c := range cmd.Commands() {
+			walk(c)
+		}
+	}
+	walk((&app{}).root())
+	return append(all, []string{"help"})
+}
+
+// TestNoPasswordIsShown gives every command every kind of wrong URL, at every place where a URL can be.
+func TestNoPasswordIsShown(t *testing.T) {
+	c := &canaryRun{t: t, dir: t.TempDir()}
+	was := net.DefaultResolver
+	net.DefaultResolver = c.resolver()
+	t.Cleanup(func() { net.DefaultResolver = was })
+	t.Chdir(c.dir)
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(name, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir("migrations", 0o777); err != nil {
+		t.Fatal(err)
+	}
+	write("migrations/1_a.up.sql", "CREATE TABLE a (x integer);")
+	urls := canaryURLs()
+	few := []string{urls[0], "postgres://u:" + head + "/" + tail + "@127.0.0.1:1/db", "mysql://u:" + head + "@127.0.0.1:1/db", "x=1 password=" + head}
+	for i, url := range urls {
+		for _, cmd := range []string{"status", ""} { // as a database, each command opens it by the same code
+			c.run(nil, append(strings.Fields(cmd), "--database", url)...)
+			c.run(nil, append(strings.Fields(cmd), "--json", "--database="+url)...)
+			c.run(nil, append(strings.Fields(cmd), url)...)
+		}
+		c.run(nil, "diff", url, url, "--json")
+		c.run(map[string]string{"WHIMBREL_DATABASE_URL": url}, "status", "--lock", url)
+		c.run(map[string]string{"DATABASE_URL": url}, "up", "--quiet")
+		write("canary.yaml", fmt.Sprintf("database: %q\n%q: x\n", url, url))
+		c.run(nil, "status", "--config", "canary.yaml")
+		write("canary.yaml", fmt.Sprintf("database: %q\nenvironments:\n  %q:\n    database: x\n", url, url))
+		c.run(nil, "status", "--config", "canary.yaml", "--env", "u")
+		c.run(nil, "status", "--config", "canary.yaml", "--lock", "advisory")
+		write("canary.yaml", "database: ${SECRET}\ndir: "+url+"\n")
+		c.run(map[string]string{"SECRET": url}, "status", "--config", "canary.yaml", "--json")
+		write("canary.yaml", fmt.Sprintf("database: sqlite:app.db\nset: %q\nlock_timeout: %q\n", url, url))
+		c.run(nil, "status", "--config", "canary.yaml")
+		c.files(fmt.Sprintf("URL %d", i))
+	}
+	for _, words := range commands() {
+		for _, url := range few {
+			with := func(more ...string) []string { return append(append([]string{}, words...), more...) }
+			c.run(nil, with(url)...)
+			c.run(nil, with(url, url, "--json")...)
+			c.run(nil, with("--"+url)...)
+			c.run(nil, with("-"+url)...)
+			c.run(map[string]string{"DATABASE_URL": url}, words...)
+			found, _, _ := (&app{}).root().Find(words)
+			found.InheritedFlags() // merges them
+			found.Flags().VisitAll(func(f *pflag.Flag) {
+				c.run(map[string]string{"DATABASE_URL": "sqlite:app.db"}, with("--"+f.Name+"="+url, "--json")...)
+			})
+		}
+		c.files(strings.Join(words, " "))
+	}
+}
+
+// TestNoPasswordInErrorsOfTheLibrary opens what can't be opened, and follows the error to its cause.
+func TestNoPasswordInErrorsOfTheLibrary(t *testing.T) {
+	c := &canaryRun{t: t, dir: t.TempDir()}
+	was := net.DefaultResolver
+	net.DefaultResolver = c.resolver()
+	t.Cleanup(func() { net.DefaultResolver = was })
+	t.Chdir(c.dir)
+	for _, url := range canaryURLs() {
+		db, err := database.Open(t.Context(), url, database.Options{})
+		if err == nil {
+			db.Close()
+			t.Errorf("%q was opened", url)
+		}
+		for cause := err; cause != nil; cause = errors.Unwrap(cause) {
+			if strings.Contains(cause.Error(), "Canary") {
+				t.Errorf("%q: %T says %v", url, cause, cause)
+			}
+		}
+	}
+	if strings.Contains(c.looked.String(), "Canary") {
+		t.Errorf("a name server was asked %q", c.looked.String())
+	}
+}
+
+// TestNoPasswordIsRecorded has URLs in what people write into the history.
+func TestNoPasswordIsRecorded(t *testing.T) {
+	c := &canaryRun{t: t, dir: t.TempDir()}
+	t.Chdir(c.dir)
+	if err := os.MkdirAll("migrations", 0o777); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"migrations/1_a.up.sql": "CREATE TABLE a (x integer);", "migrations/1_a.down.sql": "DROP TABLE a;"} {
+		if err := os.WriteFile(name, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	env := map[string]string{"DATABASE_URL": "sqlite:app.db"}
+	url := "copied from postgres://u:" + head + "/" + tail + "@h/db"
+	for _, args := range [][]string{
+		{"up", "--note", url},
+		{"down", "--note=" + url},
+		{"mark", "1", "--note", url},
+		{"forget", "1", "--note", url},
+		{"freeze", "--reason", url},
+		{"status"},
+		{"thaw", "--reason", url},
+		{"settings", "set", "lock_timeout", "20s", "--reason", url},
+		{"drift", "--accept", "--reason", url},
+		{"history", "--json"},
+		{"history"},
+		{"settings"},
+	} {
+		c.run(env, args...)
+	}
+	db, err := database.Open(t.Context(), "sqlite:app.db", database.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	notes := 0
+	for e, err := range db.History(t.Context(), database.HistoryQuery{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(e.Note, "copied from postgres://…") {
+			notes++
+		}
+	}
+	if notes != 8 {
+		t.Errorf("%d notes are in the history, want 8", notes)
+	}
+	c.files("the history")
+}
