@@ -190,7 +190,7 @@ func (r *run) mend(ctx context.Context) error {
 	r.worker.giveBack()
 	r.worker, r.session, r.names, r.timed = c, session{}, nil, nil
 	knew, claimed := r.journal, false
-	if err := r.worker.pipeline(ctx, r.reclaimQuery(&claimed), r.at.read()); err != nil {
+	if err := r.worker.pipeline(ctx, append(r.attend(), r.reclaimQuery(&claimed), r.at.read())...); err != nil {
 		return err
 	}
 	if r.pooled {

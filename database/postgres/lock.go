@@ -2,9 +2,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
@@ -84,25 +81,6 @@ func (db *Database) lockQueries(c *conn, schema, set string, got *bool) []query 
 			},
 		},
 	}
-}
-
-// forTheTransaction sets, for the rest of a transaction, that the server looks every
-// second whether its client is still there, where it can; and who we are. What these
-// settings were is kept beside, as session.Masked.
-func (db *Database) forTheTransaction(c *conn) (sql string) {
-	mask := func(name, value string) string {
-		return fmt.Sprintf("pg_catalog.set_config('whimbrel.%[1]s', '=' || pg_catalog.current_setting('%[1]s'), true) || pg_catalog.set_config('%[1]s', %[2]s, true)", name, literal(value))
-	}
-	c.use(func(pc *pgx.Conn) error {
-		if serverMajor(pc.PgConn()) >= 14 {
-			sql += ", CASE WHEN pg_catalog.version() ~* 'linux' THEN " + mask("client_connection_check_interval", "1000") + " END"
-		}
-		if db.sayApp && pc.PgConn().ParameterStatus("application_name") != db.opts.App {
-			sql += ", " + mask("application_name", db.opts.App)
-		}
-		return nil
-	})
-	return sql
 }
 
 // headQuery reads the newest event of the set and of Whimbrel's own, the version of

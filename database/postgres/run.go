@@ -62,6 +62,7 @@ type run struct {
 	pooled  bool              // each statement may meet another session
 	timed   *migration.Script // whose timeouts are set
 	changed bool              // a statement may have changed the session
+	reset   bool              // a statement has reset all of the session's settings
 	at      process           // the worker's, not known for a pooled one
 	blocked func(database.Holder)
 	telling sync.Mutex
@@ -88,18 +89,6 @@ func (r *run) lock(ctx context.Context, opts database.LockOptions) error {
 	})
 }
 
-// holdQueries keep the server from ending the guard's transaction for being idle or long.
-func holdQueries(c *conn) []query {
-	qs := []query{{sql: "SET LOCAL idle_in_transaction_session_timeout = 0"}}
-	c.use(func(pc *pgx.Conn) error {
-		if serverMajor(pc.PgConn()) >= 17 {
-			qs = append(qs, query{sql: "SET LOCAL transaction_timeout = 0"})
-		}
-		return nil
-	})
-	return qs
-}
-
 // begin reads, on the worker and under the lock, the head of the history and the session,
 // and creates Whimbrel's tables if they are missing.
 func (r *run) begin(ctx context.Context) error {
@@ -121,7 +110,7 @@ func (r *run) begin(ctx context.Context) error {
 		return err
 	}
 	// Nobody else writes for the set once the claim stands, and it waits for one who is about to: so the head is read once more.
-	queries := append([]query{{sql: "BEGIN ISOLATION LEVEL READ COMMITTED"}}, r.noticeDeadClient()...)
+	queries := append([]query{{sql: "BEGIN ISOLATION LEVEL READ COMMITTED"}}, r.attend()...)
 	return r.worker.pipeline(ctx, append(queries, r.claimQuery(), r.db.headQuery(r.schema, r.set, &r.head), query{sql: "COMMIT"})...)
 }
 
@@ -143,34 +132,15 @@ func (r *run) readHead(ctx context.Context) error {
 	return nil
 }
 
-// noticeDeadClient is for a session what forTheTransaction is for a transaction.
-func (r *run) noticeDeadClient() (qs []query) {
-	r.worker.use(func(pc *pgx.Conn) error {
-		if serverMajor(pc.PgConn()) >= 14 && !r.pooled {
-			qs = []query{{sql: "SELECT CASE WHEN pg_catalog.version() ~* 'linux' THEN pg_catalog.set_config('client_connection_check_interval', '1000', false) END"}}
-		}
-		return nil
-	})
-	return qs
-}
-
-// watch waits, on the guard's connection, for something that never comes; an error is
-// the end of the guard.
+// watch sees to it that the guard's end is noticed on both sides.
 func (r *run) watch() {
 	lost, lose := context.WithCancelCause(context.Background())
 	waiting, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for {
-			err := r.guard.use(func(pc *pgx.Conn) error { return pc.PgConn().WaitForNotification(waiting) })
-			if waiting.Err() != nil {
-				return
-			}
-			if err != nil {
-				lose(&database.LockLostError{Set: r.set, Err: err})
-				return
-			}
+		if err := pulse(waiting, r.guard); waiting.Err() == nil {
+			lose(&database.LockLostError{Set: r.set, Err: err})
 		}
 	}()
 	r.lost = lost
@@ -285,7 +255,12 @@ func (r *run) prepare(ctx context.Context, s *migration.Script, st sqltext.State
 		}
 	}
 	r.changed = r.changed || st.Session || len(qs) > 0
-	r.worker.spoiled = r.worker.spoiled || st.Session && resetsAll.MatchString(st.Text)
+	if r.reset {
+		qs, r.reset = append(qs, r.attend()...), false
+	}
+	if st.Session && resetsAll.MatchString(st.Text) {
+		r.worker.spoiled, r.reset = true, true
+	}
 	var unread []string
 	for _, name := range customSettings(st) {
 		if !slices.Contains(r.names, name) {

@@ -65,7 +65,11 @@ const sessionQuery = `SELECT pg_catalog.json_build_object(
 		AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())),
 	'batch', coalesce(pg_catalog.current_setting('whimbrel.batch', true), ''),
 	'masked', pg_catalog.json_build_object('application_name', pg_catalog.current_setting('whimbrel.application_name', true),
-		'client_connection_check_interval', pg_catalog.current_setting('whimbrel.client_connection_check_interval', true)))`
+		'client_connection_check_interval', pg_catalog.current_setting('whimbrel.client_connection_check_interval', true),
+		'tcp_keepalives_idle', pg_catalog.current_setting('whimbrel.tcp_keepalives_idle', true),
+		'tcp_keepalives_interval', pg_catalog.current_setting('whimbrel.tcp_keepalives_interval', true),
+		'tcp_keepalives_count', pg_catalog.current_setting('whimbrel.tcp_keepalives_count', true),
+		'tcp_user_timeout', pg_catalog.current_setting('whimbrel.tcp_user_timeout', true)))`
 
 func (s *session) read() query {
 	return query{sql: sessionQuery, row: func(r *row) error {

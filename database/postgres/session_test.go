@@ -14,7 +14,7 @@ import (
 )
 
 // What a pool's owner has made of its sessions.
-const callers = `SET search_path = app; SET ROLE pg_signal_backend; SET lock_timeout = '7s'; SET app.tenant = 'blue'; SET application_name = 'the owner';
+const callers = `SET search_path = app; SET tcp_keepalives_idle = 77; SET tcp_user_timeout = 77000; SET ROLE pg_signal_backend; SET lock_timeout = '7s'; SET app.tenant = 'blue'; SET application_name = 'the owner';
 CREATE TEMP TABLE kept (x int); CREATE TEMP SEQUENCE kept_too; PREPARE kept AS SELECT 1; LISTEN kept; SELECT pg_advisory_lock_shared(77)`
 
 // session describes a session.

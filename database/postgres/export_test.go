@@ -1,0 +1,19 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/whimbrel-db/whimbrel/database"
+)
+
+// AskGuard asks one value of the session that holds the lock of a run. The run's pulse must not be able to come in
+// between, so it is stopped.
+func AskGuard(ctx context.Context, r database.Run, sql string) (value string, err error) {
+	r.(*run).stopWatch()
+	r.(*run).stopWatch = nil
+	err = r.(*run).guard.pipeline(ctx, query{sql: sql, row: func(row *row) error {
+		value = row.text()
+		return row.err
+	}})
+	return value, err
+}
