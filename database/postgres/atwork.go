@@ -32,15 +32,16 @@ const activity = `SELECT '', a.pid, a.usename, coalesce(a.client_hostname, pg_ca
 // process is a process of the server: numbers of processes are used again.
 type process struct {
 	PID   int64 `json:"pid,omitempty"`   // 0: not known
-	Since int64 `json:"since,omitempty"` // in microseconds since 1970
+	Since int64 `json:"since,omitempty"` // in microseconds since 1970; 0: not known
+	User  int64 `json:"-"`               // the oid of the role that has connected
 }
 
 const sinceWhen = `(extract(epoch FROM backend_start) * 1000000)::bigint`
 
 // read asks a connection which process it leads to.
 func (p *process) read() query {
-	return query{sql: `SELECT pid, ` + sinceWhen + ` FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())`, row: func(row *row) error {
-		p.PID, p.Since = row.number(), row.number()
+	return query{sql: `SELECT pid, ` + sinceWhen + `, usesysid FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())`, row: func(row *row) error {
+		p.PID, p.Since, p.User = row.number(), row.number(), row.number()
 		return row.err
 	}}
 }

@@ -13,6 +13,10 @@ import (
 // concurrently executes a statement that is in nobody's way while it waits for others: without a lock timeout, by which it
 // would only leave something behind.
 func (r *run) concurrently(ctx context.Context, st sqltext.Statement, what *pgddl.Statement) error {
+	if r.pooled && what.Kind == pgddl.CreateIndex && what.Name == nil {
+		return refused(st, "a connection pooler may deliver the statement after its process has died and another one has finished the migration, and would build a second index, since this one has no name",
+			"give the index a name, or connect to PostgreSQL directly for this migration")
+	}
 	var now before
 	putBack, err := r.noLockTimeout(ctx, jsonInto(beforeQuery(what), &now))
 	if err == nil {

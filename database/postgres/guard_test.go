@@ -208,11 +208,13 @@ func TestRunThroughPgBouncerHasNoSession(t *testing.T) {
 	}
 	withTimeout := script("VACUUM t")
 	withTimeout.LockTimeout = patience
+	e := as[*database.StatementError](t, execAll(background(t), db, r, script("CREATE INDEX CONCURRENTLY ON t (x)")))
+	contains(t, "the error of an index without a name", e.Error(), "a second index", "give the index a name", "connect to PostgreSQL directly")
 	contains(t, "the error of a directive", execAll(background(t), db, r, withTimeout).Error(), "connect to PostgreSQL directly")
 
 	others := "SELECT string_agg(concat_ws(' ', current_setting('lock_timeout'), current_setting('statement_timeout'), current_setting('client_connection_check_interval'), current_setting('role')), ',')"
 	before := value(t, connect(t, url), others)
-	must(t, execAll(background(t), db, r, script("VACUUM t; BEGIN; SET LOCAL lock_timeout = '7s'; INSERT INTO t VALUES (1); COMMIT; CREATE INDEX CONCURRENTLY ON t (x); DO $$ BEGIN COMMIT; END $$;")))
+	must(t, execAll(background(t), db, r, script("VACUUM t; BEGIN; SET LOCAL lock_timeout = '7s'; INSERT INTO t VALUES (1); COMMIT; CREATE INDEX CONCURRENTLY i ON t (x); DO $$ BEGIN COMMIT; END $$;")))
 	c := connect(t, url)
 	for range 20 { // whichever of its connections the pooler gives us
 		equal(t, "what another client of the pooler has", value(t, c, others), before)

@@ -24,11 +24,13 @@ import (
 // isOpen is whether a row of the journal says that something of a run has happened, or may have.
 const isOpen = `(done > 0 OR begun <> '')`
 
-// claimQuery takes the row over, and waits for a transaction that is about to write it.
+// claimQuery takes the row over for the worker's session, and waits for a transaction that is about to write it.
 func (r *run) claimQuery() query {
 	r.token = rand.Text()
 	return query{
-		sql:  "INSERT INTO " + r.journalTable() + " AS j (set_name, token, lock_key) VALUES ($3, $4, " + lockKey + ") ON CONFLICT (set_name) DO UPDATE SET token = excluded.token, lock_key = excluded.lock_key RETURNING CASE WHEN " + isOpen + " THEN pg_catalog.to_json(j)::text END",
+		sql: "INSERT INTO " + r.journalTable() + " AS j (set_name, token, lock_key, " + backendColumns + ") SELECT $3, $4, " + lockKey + ", a.pid, a.backend_start, a.usesysid FROM (" + r.ownBackend() +
+			") a ON CONFLICT (set_name) DO UPDATE SET token = excluded.token, lock_key = excluded.lock_key, (" + backendColumns + ") = (excluded.backend_pid, excluded.backend_start, excluded.backend_user)" +
+			" RETURNING CASE WHEN " + isOpen + " THEN pg_catalog.to_json(j)::text END",
 		args: []arg{text(r.schema), text(r.db.names.History), text(r.set), text(r.token)},
 		row: func(row *row) (err error) {
 			r.journal, err = row.journal()
@@ -42,7 +44,8 @@ func (r *run) reclaimQuery(done *bool) query {
 	old := r.token
 	r.token = rand.Text()
 	return query{
-		sql:  "UPDATE " + r.journalTable() + " AS j SET token = $3 WHERE set_name = $1 AND token = $2 RETURNING CASE WHEN " + isOpen + " THEN pg_catalog.to_json(j)::text END",
+		sql: "UPDATE " + r.journalTable() + " AS j SET token = $3, (" + backendColumns + ") = (" + r.ownBackend() + ") WHERE set_name = $1 AND token = $2 RETURNING CASE WHEN " +
+			isOpen + " THEN pg_catalog.to_json(j)::text END",
 		args: []arg{text(r.set), text(old), text(r.token)},
 		row: func(row *row) (err error) {
 			*done = true
@@ -176,9 +179,9 @@ func (r *run) Journal(ctx context.Context, j *database.Journal) error {
 	return err
 }
 
-// mend connects the worker anew where its connection is broken. The claim is given another token, since the server
-// may still be at what was sent on the old one: that can't write to the journal any more. What it has
-// written before stands; then it is for the next run to go on.
+// mend connects the worker anew if its connection is broken. The server may still be at what was sent on the old one, so
+// that session is ended, and the claim gets another token: behind a pooler nothing else keeps the session from
+// writing to the journal. What it has written before stands; then it is for the next run to go on.
 func (r *run) mend(ctx context.Context) error {
 	if !r.worker.broken() {
 		return nil
@@ -189,6 +192,9 @@ func (r *run) mend(ctx context.Context) error {
 	}
 	r.worker.giveBack()
 	r.worker, r.session, r.names, r.timed = c, session{}, nil, nil
+	if err := r.db.endProcess(ctx, c, r.set, r.at, database.LockOptions{Timeout: orphanPatience}); err != nil {
+		return err
+	}
 	knew, claimed := r.journal, false
 	if err := r.worker.pipeline(ctx, append(r.attend(), r.reclaimQuery(&claimed), r.at.read())...); err != nil {
 		return err

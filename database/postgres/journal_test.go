@@ -225,7 +225,7 @@ func TestProcessesWaitWhileAnIndexIsBuilt(t *testing.T) {
 			c := connect(t, direct)
 			do(t, c, "CREATE TABLE t (x int)")
 			release := block(t, direct, "INSERT INTO t VALUES (1)")
-			j := job{URL: url, Sets: map[string][]string{"s": {"CREATE INDEX CONCURRENTLY i ON t (x); CREATE UNIQUE INDEX CONCURRENTLY ON t (x); REINDEX TABLE CONCURRENTLY t", "CREATE TABLE u (x int)"}}}
+			j := job{URL: url, Sets: map[string][]string{"s": {"CREATE INDEX CONCURRENTLY i ON t (x); CREATE UNIQUE INDEX CONCURRENTLY j ON t (x); REINDEX TABLE CONCURRENTLY t", "CREATE TABLE u (x int)"}}}
 			processes := []*process{start(t, j)}
 			processes[0].begin()
 			becomesBlocked(t, c)

@@ -143,7 +143,7 @@ func (db *Database) begin(ctx context.Context, c *conn, set string, opts databas
 		return "", h, err
 	}
 	if h, err = db.lock(ctx, c, schema, set, opts); err != nil || h.own > 0 {
-		return schema, h, err
+		return schema, h, db.endOrphan(ctx, c, schema, set, h, err, opts)
 	}
 	c.rollback()
 	if err := db.ensureTables(ctx, c, schema); err != nil {
@@ -156,4 +156,20 @@ func (db *Database) begin(ctx context.Context, c *conn, set string, opts databas
 		}
 	}
 	return schema, h, err
+}
+
+// endOrphan ends the session of a run that was interrupted, for a batch, whose transaction is open. The batch may end the
+// run, too.
+func (db *Database) endOrphan(ctx context.Context, c *conn, schema, set string, h head, err error, opts database.LockOptions) error {
+	if err != nil || h.journal == 0 {
+		return err
+	}
+	var was process
+	if err = c.pipeline(ctx, db.recordedQuery(schema, set, &was)); err == nil {
+		err = db.endProcess(ctx, c, set, was, opts)
+	}
+	if err != nil {
+		c.rollback()
+	}
+	return err
 }

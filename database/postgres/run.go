@@ -41,7 +41,7 @@ func (db *Database) Guard(ctx context.Context, set string, opts database.LockOpt
 		return nil, err
 	}
 	r.watch()
-	if err := r.begin(ctx); err != nil {
+	if err := r.begin(ctx, opts); err != nil {
 		return nil, err
 	}
 	if err := db.opened(r, worker); err != nil {
@@ -64,6 +64,7 @@ type run struct {
 	changed bool              // a statement may have changed the session
 	reset   bool              // a statement has reset all of the session's settings
 	at      process           // the worker's, not known for a pooled one
+	was     process           // that of the run before this one, if it may still live
 	blocked func(database.Holder)
 	telling sync.Mutex
 	told    time.Time         // when blocked was called last
@@ -90,8 +91,8 @@ func (r *run) lock(ctx context.Context, opts database.LockOptions) error {
 }
 
 // begin reads, on the worker and under the lock, the head of the history and the session,
-// and creates Whimbrel's tables if they are missing.
-func (r *run) begin(ctx context.Context) error {
+// and creates Whimbrel's tables if they are missing. It ends the session of a run before this one.
+func (r *run) begin(ctx context.Context, opts database.LockOptions) error {
 	ctx, stop := r.under(ctx)
 	defer stop()
 	err := r.readHead(ctx)
@@ -109,6 +110,9 @@ func (r *run) begin(ctx context.Context) error {
 	if err := r.head.check(); err != nil {
 		return err
 	}
+	if err := r.db.endProcess(ctx, r.worker, r.set, r.was, opts); err != nil {
+		return err
+	}
 	// Nobody else writes for the set once the claim stands, and it waits for one who is about to: so the head is read once more.
 	queries := append([]query{{sql: "BEGIN ISOLATION LEVEL READ COMMITTED"}}, r.attend()...)
 	return r.worker.pipeline(ctx, append(queries, r.claimQuery(), r.db.headQuery(r.schema, r.set, &r.head), query{sql: "COMMIT"})...)
@@ -116,7 +120,7 @@ func (r *run) begin(ctx context.Context) error {
 
 func (r *run) readHead(ctx context.Context) error {
 	var known session
-	err := r.worker.pipeline(ctx, r.db.headQuery(r.schema, r.set, &r.head), known.read(), r.at.read())
+	err := r.worker.pipeline(ctx, r.db.headQuery(r.schema, r.set, &r.head), known.read(), r.at.read(), r.db.recordedQuery(r.schema, r.set, &r.was))
 	if err != nil {
 		return err
 	}
@@ -359,8 +363,14 @@ func (r *run) abandon() {
 		}
 		return r.worker.within(cancelGrace, pipelined(qs))
 	})
-	if r.token != "" && !r.journal.Open() && !r.worker.broken() {
-		_ = r.worker.within(cancelGrace, pipelined([]query{r.unclaimQuery()})) // who comes next does it otherwise
+	if r.token != "" && !r.worker.broken() {
+		last := r.unclaimQuery()
+		if r.journal.Open() {
+			last = r.disownQuery()
+		}
+		if r.worker.within(cancelGrace, pipelined([]query{last})) != nil && r.journal.Open() {
+			r.worker.closeNow() // whoever comes next ends the session that the journal names
+		}
 	}
 	if err != nil {
 		r.worker.closeNow()

@@ -65,7 +65,10 @@ var createTables = []string{
 	db_user text NOT NULL DEFAULT session_user,
 	host text NOT NULL DEFAULT '',
 	app text NOT NULL DEFAULT '',
-	pid bigint NOT NULL DEFAULT 0
+	pid bigint NOT NULL DEFAULT 0,
+	backend_pid int,
+	backend_start timestamptz,
+	backend_user oid
 )`,
 }
 

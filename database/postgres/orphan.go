@@ -1,0 +1,93 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+)
+
+// The session in which a run works can outlive its process, and its lock: the network may still hold a statement that
+// the process has sent, and deliver it to the open session after another process has finished the run. What can be
+// in a transaction is rolled back then, since the journal has another token. What cannot be would be executed. So the
+// journal names the session before anything is sent to it, and whoever takes over ends it and waits until it has ended,
+// also if it is idle.
+
+// backendColumns are those of the journal that name a session; none is NULL unless a pooler assigns the sessions.
+const backendColumns = `backend_pid, backend_start, backend_user`
+
+// ownBackend selects them of the session that asks, if it belongs to this client.
+func (r *run) ownBackend() string {
+	if r.pooled {
+		return `SELECT NULL::int AS pid, NULL::timestamptz AS backend_start, NULL::oid AS usesysid`
+	}
+	return `SELECT pid, backend_start, usesysid FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())`
+}
+
+// recordedQuery reads which session works for the run that the journal has, if it may still live.
+func (db *Database) recordedQuery(schema, set string, p *process) query {
+	return query{
+		sql: `SELECT a.pid, coalesce(` + sinceWhen + `, 0), backend_user FROM (SELECT backend_pid AS pid, backend_start, backend_user FROM ` + table(schema, db.names.Journal) + ` WHERE set_name = $1) a
+WHERE a.pid <> pg_catalog.pg_backend_pid() AND EXISTS (SELECT FROM pg_catalog.pg_stat_activity b WHERE b.pid = a.pid)`,
+		args: []arg{text(set)},
+		row: func(row *row) error {
+			*p = process{PID: row.number(), Since: row.number(), User: row.number()}
+			return row.err
+		},
+	}
+}
+
+// endProcess ends a session and waits until it has ended. Numbers of processes are used again: one of which the server
+// does not say that it is the one is not ended, but waited for.
+func (db *Database) endProcess(ctx context.Context, c *conn, set string, p process, opts database.LockOptions) error {
+	if p.PID == 0 {
+		return nil
+	}
+	var allowed bool
+	err := db.poll(ctx, c, set, opts, func(ctx context.Context) (bool, database.Holder, error) {
+		var h database.Holder
+		ended := true
+		err := c.pipeline(ctx, query{sql: `SELECT pg_catalog.pg_stat_clear_snapshot()`}, query{
+			sql: activity + `, CASE WHEN a.backend_start IS NOT NULL AND $2::bigint <> 0 AND (NOT u.rolsuper OR pg_catalog.current_setting('is_superuser') = 'on')
+	AND (pg_catalog.pg_has_role(u.oid, 'USAGE') OR pg_catalog.pg_has_role('pg_signal_backend', 'USAGE')) THEN pg_catalog.pg_terminate_backend(a.pid) IS NOT NULL ELSE false END
+FROM pg_catalog.pg_stat_activity a LEFT JOIN pg_catalog.pg_roles u ON u.oid = a.usesysid
+WHERE a.pid = $1::int AND ` + here + ` AND a.usesysid = $3::oid AND ($2::bigint = 0 OR coalesce(` + sinceWhen + ` = $2::bigint, true))`,
+			args:    []arg{number(p.PID), number(p.Since), number(p.User)},
+			formats: append(holderFormats[:len(holderFormats):len(holderFormats)], 0),
+			row: func(row *row) error {
+				ended = false
+				_, h = readHolder(row)
+				allowed = row.boolean()
+				return row.err
+			},
+		})
+		return ended, h, err
+	})
+	var locked *database.LockedError
+	if errors.As(err, &locked) {
+		return stillThere(locked, allowed)
+	}
+	return err
+}
+
+// stillThere explains why somebody else's session keeps a run from being taken over.
+func stillThere(locked *database.LockedError, allowed bool) error {
+	why := "it was told to end, and has not yet"
+	if !allowed {
+		why = "this role may not end it: connect as the same role or as a member of pg_signal_backend, or have it ended with pg_terminate_backend"
+	}
+	return fmt.Errorf("a run of set %q was interrupted, and its session on the server is still open; %s: %w", locked.Set, why, locked)
+}
+
+// orphanPatience bounds the wait for the end of a session whose connection broke in this process.
+const orphanPatience = 15 * time.Second
+
+// disownQuery says that the worker's session does nothing for the run any more: it may be the caller's.
+func (r *run) disownQuery() query {
+	return query{
+		sql:  "UPDATE " + r.journalTable() + " SET (" + backendColumns + ") = (NULL, NULL, NULL) WHERE set_name = $1 AND token = $2",
+		args: []arg{text(r.set), text(r.token)},
+	}
+}

@@ -1,0 +1,166 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/postgres"
+	"github.com/whimbrel-db/whimbrel/internal/testdb"
+)
+
+const (
+	recorded  = "SELECT backend_pid FROM whimbrel_journal WHERE set_name = 's'"
+	endsGuard = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
+
+// orphan leaves a run open of which only the session lives that works for it, and returns the number of that. The run
+// itself is closed after the test.
+func orphan(t *testing.T, c *pgx.Conn, db database.Database) (pid string) {
+	t.Helper()
+	r := guard(t, db, "s")
+	must(t, r.Journal(background(t), &database.Journal{Version: 1, Name: "m", Direction: database.Up, Of: 1, Begun: "VACUUM"}))
+	do(t, c, endsGuard)
+	return value(t, c, recorded)
+}
+
+func lives(t *testing.T, c *pgx.Conn, pid string) bool {
+	t.Helper()
+	return value(t, c, "SELECT count(*) FROM pg_stat_activity WHERE pid = "+pid) == "1"
+}
+
+// Whoever takes a run over has ended the session that worked for it: nothing that is still on its way can be executed there.
+func TestTakingOverEndsTheSessionBefore(t *testing.T) {
+	for _, m := range testdb.PostgresMajors(t) {
+		for name, takeOver := range map[string]func(t *testing.T, db database.Database){
+			"a run":   func(t *testing.T, db database.Database) { guard(t, db, "s") },
+			"a batch": func(t *testing.T, db database.Database) { begin(t, db, "s") },
+		} {
+			t.Run(fmt.Sprintf("PostgreSQL %d/%s", m.Major, name), func(t *testing.T) {
+				t.Parallel()
+				url := m.New(t)
+				c := connect(t, url)
+				pid := orphan(t, c, open(t, url))
+				equal(t, "whether the session lives", lives(t, c, pid), true)
+				takeOver(t, open(t, url))
+				equal(t, "whether it lives when it was taken over", lives(t, c, pid), false)
+			})
+		}
+	}
+}
+
+// A role that may not end the session waits for its end as long as it waits for a lock, and says whom it waited for.
+func TestTakingOverWithoutThePrivilege(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	role := newRole(t, c)
+	pid := orphan(t, c, open(t, url))
+	do(t, c, "GRANT USAGE ON SCHEMA public TO "+role+"; GRANT ALL ON ALL TABLES IN SCHEMA public TO "+role)
+	db := open(t, asRole(url, role))
+	for what, takeOver := range map[string]func(opts database.LockOptions) error{
+		"a run":   func(opts database.LockOptions) error { _, err := db.Guard(background(t), "s", opts); return err },
+		"a batch": func(opts database.LockOptions) error { _, err := db.Begin(background(t), "s", opts); return err },
+	} {
+		asked := 0
+		err := takeOver(database.LockOptions{Timeout: 50 * time.Millisecond, Waiting: func(h database.Holder) { asked++ }})
+		equal(t, "the pid in the error of "+what, fmt.Sprint(as[*database.LockedError](t, err).Holder.PID), pid)
+		contains(t, "the error of "+what, err.Error(), "is still open", "this role may not end it", "pg_signal_backend")
+		if asked == 0 {
+			t.Errorf("%s did not say that it waits", what)
+		}
+	}
+	equal(t, "whether the session lives", lives(t, c, pid), true)
+
+	done := make(chan error, 1)
+	waiting := make(chan struct{}, 1000)
+	go func() {
+		r, err := db.Guard(background(t), "s", database.LockOptions{Timeout: patience, Waiting: func(database.Holder) { waiting <- struct{}{} }})
+		if err == nil {
+			err = r.Close(context.Background())
+		}
+		done <- err
+	}()
+	<-waiting
+	do(t, c, "SELECT pg_terminate_backend("+pid+")")
+	must(t, <-done)
+}
+
+// A member of pg_signal_backend may end it, unless it is a superuser's.
+func TestTakingOverAsAnotherRole(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	role := newRole(t, c)
+	do(t, c, "GRANT CREATE, USAGE ON SCHEMA public TO "+role)
+	must(t, apply(t, open(t, asRole(url, role)), "s", 1, script("SELECT 1")))
+	pid := orphan(t, c, open(t, asRole(url, role)))
+	guard(t, open(t, url), "s")
+	equal(t, "whether the session lives", lives(t, c, pid), false)
+}
+
+// Numbers of processes are used again. A session that has the number of the one before, and began at another time, is left
+// alone.
+func TestTakingOverLeavesOthersAlone(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c, innocent := connect(t, url), connect(t, url)
+	pid := orphan(t, c, open(t, url))
+	other := value(t, innocent, "SELECT pg_backend_pid()")
+	do(t, c, "UPDATE whimbrel_journal SET backend_pid = "+other)
+	r, err := open(t, url).Guard(background(t), "s", database.LockOptions{})
+	must(t, err)
+	must(t, r.Close(background(t)))
+	equal(t, "whether the other session lives", lives(t, c, other), true)
+	do(t, c, "SELECT pg_terminate_backend("+pid+")")
+}
+
+// A run that stops lets go of its session, which may be the caller's: nobody ends that afterwards.
+func TestSessionOfAStoppedRunIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	pool := newPool(t, url, ofSize(1))
+	_, err := up(t, postgres.NewPool(pool, database.Options{}), setOf(t, "s", "CREATE TABLE t (x int); VACUUM t; SELECT 1 / 0"))
+	as[*whimbrel.MigrationError](t, err)
+	equal(t, "the session of the open run", value(t, c, recorded), "<null>")
+	pid := poolValue(t, pool, "SELECT pg_backend_pid()::text")
+	guard(t, open(t, url), "s")
+	equal(t, "whether the caller's session lives", lives(t, c, pid), true)
+}
+
+// Through a pooler the sessions are the pooler's: none is recorded, and none is ended.
+func TestSessionsOfAPoolerAreNotEnded(t *testing.T) {
+	t.Parallel()
+	url, direct := testdb.PgBouncer(t)
+	c := connect(t, direct)
+	r := guard(t, open(t, url), "s")
+	equal(t, "the rows of the journal", value(t, c, "SELECT count(*) FROM whimbrel_journal"), "1")
+	equal(t, "the session of the run", value(t, c, recorded), "<null>")
+	must(t, r.Close(background(t)))
+}
+
+// A worker whose connection breaks is replaced: its session has ended before anything else is done.
+func TestReplacingAWorkerEndsItsSession(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	proxy := testdb.NewProxy(t, url)
+	db := open(t, proxy.URL)
+	r := guard(t, db, "s")
+	first := value(t, c, recorded)
+	as[*database.StatementError](t, execAll(background(t), db, r, script("SELECT pg_terminate_backend(pg_backend_pid())")))
+	must(t, r.Journal(background(t), &database.Journal{Version: 1, Name: "m", Direction: database.Up, Of: 1, Begun: "VACUUM"}))
+	second := value(t, c, recorded)
+	if first == second {
+		t.Errorf("the journal names the session %s, as before", second)
+	}
+	equal(t, "whether the session lives that the journal names", lives(t, c, second), true)
+	must(t, r.Journal(background(t), nil))
+	must(t, r.Close(background(t)))
+}
