@@ -243,6 +243,33 @@ func (e *AtomicError) Error() string {
 	return fmt.Sprintf("can't apply everything in one transaction: %s: %s; apply without atomic", what(e.Step.Version, e.Step.Name), e.Why)
 }
 
+// ScriptsError is everything that keeps the scripts of a plan from running, in the order of the plan, where
+// that is more than one problem. Each is a *[sqltext.Error], an *[AtomicError], or an error of reading a file. Nothing was changed.
+type ScriptsError struct{ Problems []error }
+
+// Error has one line for each problem.
+func (e *ScriptsError) Error() string {
+	lines := make([]string, len(e.Problems))
+	for i, p := range e.Problems {
+		lines[i] = p.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Unwrap returns the problems.
+func (e *ScriptsError) Unwrap() []error { return e.Problems }
+
+// joined makes one error of several.
+func joined(problems []error) error {
+	switch len(problems) {
+	case 0:
+		return nil
+	case 1:
+		return problems[0]
+	}
+	return &ScriptsError{Problems: problems}
+}
+
 // what names a migration, or a script that belongs to no version.
 func what(version int64, name string) string {
 	if version == NilVersion {

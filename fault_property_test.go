@@ -21,7 +21,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// runsAndBatches returns n migrations, of which every second one can't be in a transaction. What each does, up or down, it writes
+// runsAndBatches returns n migrations, of which every second one can't be in a transaction, and every fifth one has transactions of
+// its own. What each does, up or down, it writes
 // into the table log when it begins and when it is done.
 func runsAndBatches(n int) []script {
 	all := []script{{1, "CREATE TABLE log (x)", "DROP TABLE log"}}
@@ -36,7 +37,12 @@ func runsAndBatches(n int) []script {
 				"BEGIN; INSERT INTO t{v} VALUES (2); INSERT INTO t{v} VALUES (3); COMMIT; DROP INDEX{c} i{v}; CREATE INDEX{c} j{v} ON t{v} (x); INSERT INTO log VALUES (up {v} is done)"),
 			say.Replace("INSERT INTO log VALUES (down {v}); DROP INDEX{c} j{v}; DELETE FROM t{v}; DROP TABLE t{v}; INSERT INTO log VALUES (down {v} is done)"),
 		})
-		if v%2 != 0 { // a batch has no transaction in it
+		switch {
+		case v%5 == 0:
+			all[v-1].up = say.Replace("BEGIN; INSERT INTO log VALUES (up {v}); CREATE TABLE t{v} (x); COMMIT; INSERT INTO t{v} VALUES (1); " +
+				"START TRANSACTION; INSERT INTO t{v} VALUES (2); COMMIT AND CHAIN; INSERT INTO t{v} VALUES (3); CREATE INDEX j{v} ON t{v} (x); COMMIT; " +
+				"BEGIN; INSERT INTO t{v} VALUES (9); ROLLBACK; INSERT INTO log VALUES (up {v} is done); BEGIN")
+		case v%2 != 0: // a batch has no transaction in it
 			all[v-1].up = strings.NewReplacer("BEGIN; ", "", "COMMIT; ", "").Replace(all[v-1].up)
 		}
 	}
@@ -48,7 +54,7 @@ func runsAndBatches(n int) []script {
 // always brings everything to its end.
 func TestAnyInterleavingOfRuns(t *testing.T) {
 	t.Parallel()
-	set := newSet(t, runsAndBatches(4)...)
+	set := newSet(t, runsAndBatches(5)...)
 	var resumed atomic.Int64
 	rapid.Check(t, func(rt *rapid.T) {
 		var all []*process
@@ -60,7 +66,7 @@ func TestAnyInterleavingOfRuns(t *testing.T) {
 				}
 			}}})
 		}
-		start := rapid.SampledFrom([]int64{whimbrel.NilVersion, 1, 2, 4}).Draw(rt, "start")
+		start := rapid.SampledFrom([]int64{whimbrel.NilVersion, 1, 2, 4, 5}).Draw(rt, "start")
 		choices := rapid.SliceOfN(rapid.IntRange(0, 1<<16), 20, 200).Draw(rt, "choices")
 		var problems []string
 		synctest.Test(t, func(t *testing.T) {

@@ -32,20 +32,50 @@ func TestUnits(t *testing.T) {
 		},
 		{name: "a new enum value that is not used", up: "ALTER TYPE mood ADD VALUE 'odd'; INSERT INTO t VALUES ('even')", kind: whimbrel.BatchUnit},
 		{
-			name: "transaction control inside", up: "CREATE TABLE t (x);\nCOMMIT;\nCREATE TABLE u (x)",
-			refuse: "1_m1.up.sql:2:1: COMMIT inside a script that runs in a transaction of Whimbrel's; take it out, put BEGIN and COMMIT around the whole file, or ask for no transaction (-- whimbrel: no-transaction)",
+			name: "transaction control inside", up: "CREATE TABLE t (x);\nCOMMIT;\nCREATE TABLE u (x)", kind: whimbrel.RunUnit,
+			why: "1_m1.up.sql:2:1: the script has transactions of its own",
 		},
 		{
-			name: "a wrapper that is not the whole", up: "BEGIN; CREATE TABLE t (x); COMMIT; CREATE TABLE u (x)",
-			refuse: "1_m1.up.sql:1:1: BEGIN inside a script that runs in a transaction of Whimbrel's; take it out, put BEGIN and COMMIT around the whole file, or ask for no transaction (-- whimbrel: no-transaction)",
+			name: "a wrapper that is not the whole", up: "BEGIN; CREATE TABLE t (x); COMMIT; CREATE TABLE u (x)", kind: whimbrel.RunUnit,
+			why: "1_m1.up.sql:1:1: the script has transactions of its own",
 		},
 		{
-			name: "a wrapper with a mode", up: "BEGIN ISOLATION LEVEL SERIALIZABLE; CREATE TABLE t (x); COMMIT",
-			refuse: "1_m1.up.sql:1:1: BEGIN ISOLATION LEVEL asks for another kind of transaction than Whimbrel's, which takes its place; take the mode out, or ask for no transaction (-- whimbrel: no-transaction)",
+			name: "a wrapper with a mode", up: "BEGIN ISOLATION LEVEL SERIALIZABLE; CREATE TABLE t (x); COMMIT", kind: whimbrel.RunUnit,
+			why: "1_m1.up.sql:1:1: BEGIN ISOLATION LEVEL asks for another kind of transaction than Whimbrel's",
 		},
 		{
-			name: "transaction control is shown as it is written", up: "Savepoint \"My\"; CREATE TABLE t (x)",
-			refuse: "1_m1.up.sql:1:1: Savepoint \"My\" inside a script that runs in a transaction of Whimbrel's; ",
+			name: "SET TRANSACTION in a wrapper", up: "BEGIN;\nSET TRANSACTION ISOLATION LEVEL SERIALIZABLE; CREATE TABLE t (x); COMMIT", kind: whimbrel.RunUnit,
+			why: "1_m1.up.sql:2:1: SET TRANSACTION ISOLATION asks for another kind of transaction than Whimbrel's",
+		},
+		{
+			name: "SET SESSION CHARACTERISTICS", up: "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY; SELECT 1", kind: whimbrel.RunUnit,
+			why: "1_m1.up.sql:1:1: SET SESSION CHARACTERISTICS asks for another kind of transaction than Whimbrel's",
+		},
+		{name: "savepoints", up: "SAVEPOINT a; CREATE TABLE t (x); RELEASE a", kind: whimbrel.BatchUnit},
+		{name: "what a transaction is needed for", up: "SET LOCAL a = 1; SELECT 1 FROM t FOR UPDATE", kind: whimbrel.BatchUnit},
+		{
+			name: "what a transaction is needed for, in a run", up: "SET LOCAL a = 1;\nDROP INDEX CONCURRENTLY i;",
+			refuse: "1_m1.up.sql:1:1: SET LOCAL needs a transaction, and would do nothing here: the statements of this script run one by one (1_m1.up.sql:2:1: DROP INDEX CONCURRENTLY can't be in a transaction); put BEGIN before it and COMMIT behind the last statement that needs it",
+		},
+		{
+			name: "a savepoint in a run", up: "-- whimbrel: no-transaction\nVACUUM; Savepoint \"My\"",
+			refuse: "1_m1.up.sql:2:9: Savepoint \"My\" needs a transaction, and the statements of this script run one by one (1_m1.up.sql:2:1: VACUUM can't be in a transaction); put BEGIN",
+		},
+		{
+			name: "ROLLBACK without BEGIN", up: "SELECT 1;\nROLLBACK;",
+			refuse: "1_m1.up.sql:2:1: ROLLBACK ends no transaction that the script begins; put BEGIN before what it is to take back, or leave it out",
+		},
+		{
+			name: "a chain without BEGIN", up: "SELECT 1;\nCOMMIT AND CHAIN;",
+			refuse: "1_m1.up.sql:2:1: COMMIT AND CHAIN ends no transaction that the script begins; write BEGIN in its place",
+		},
+		{
+			name: "SET TRANSACTION without BEGIN", up: "SET TRANSACTION READ ONLY; SELECT 1;",
+			refuse: "1_m1.up.sql:1:1: SET TRANSACTION needs a transaction, and would do nothing here",
+		},
+		{
+			name: "PREPARE TRANSACTION", up: "BEGIN; SELECT 1; PREPARE TRANSACTION 'a'",
+			refuse: "1_m1.up.sql:1:18: PREPARE TRANSACTION 'a' takes the transaction out of the session's hands, and an interrupted script could not continue; end it with COMMIT",
 		},
 		{
 			name: "its own transaction around what cannot be in one", up: "BEGIN;\nCREATE TABLE t (x);\nVACUUM;\nCOMMIT;",

@@ -120,9 +120,11 @@ func (m *Migrator) readDowns(ctx context.Context, steps []Step) error {
 	return nil
 }
 
-// units analyses the scripts and groups the steps: one unit each, or one for all.
+// units analyses the scripts and groups the steps: one unit each, or one for all. It names everything that is wrong with
+// any of them.
 func (m *Migrator) units(steps []Step) ([]Unit, error) {
 	units := make([]Unit, len(steps))
+	var problems []error
 	var newValues []string // added to enums by the steps so far
 	for i := range steps {
 		s := &steps[i]
@@ -132,20 +134,24 @@ func (m *Migrator) units(steps []Step) ([]Unit, error) {
 		}
 		a, err := s.Script.Analyze(m.db.Dialect(), m.db.Tables())
 		if err != nil {
-			return nil, err
+			problems = append(problems, err)
+			continue
 		}
 		if s.metadata, err = m.carried(s); err != nil {
-			return nil, err
+			problems = append(problems, err)
 		}
-		if units[i], err = unitOf(s, a); err != nil {
-			return nil, err
-		}
+		units[i] = unitOf(s, a)
+		wrong := refusals(units[i], a)
+		problems = append(problems, wrong...)
 		if m.opts.Atomic {
-			if err := checkAtomic(units[i], a, i, newValues); err != nil {
-				return nil, err
+			if err := checkAtomic(units[i], a, i, newValues); err != nil && len(wrong) == 0 {
+				problems = append(problems, err)
 			}
 			newValues = append(newValues, a.NewValues...)
 		}
+	}
+	if err := joined(problems); err != nil {
+		return nil, err
 	}
 	if m.opts.Atomic {
 		return []Unit{{Kind: BatchUnit, Steps: steps}}, nil
@@ -153,74 +159,91 @@ func (m *Migrator) units(steps []Step) ([]Unit, error) {
 	return units, nil
 }
 
-// unitOf decides whether a script is a batch or a run, and refuses what is neither.
-func unitOf(s *Step, a *migration.Analysis) (Unit, error) {
+// unitOf decides whether a script is a batch or a run.
+func unitOf(s *Step, a *migration.Analysis) Unit {
 	s.Statements = a.Statements
 	u := Unit{Kind: BatchUnit}
-	switch {
-	case s.resume != nil:
-		u.Kind, u.Why = RunUnit, fmt.Sprintf("it was stopped at statement %d of %d", s.Resumes(), s.resume.Of)
-	case s.Script.NoTransaction:
-		u.Kind, u.Why = RunUnit, "the script asks for no transaction"
-	case a.Never != nil:
-		u.Kind, u.Why = RunUnit, fmt.Sprintf("%s: %s can't be in a transaction", a.Never.Pos, a.Never.Why)
-	case a.Split != nil:
-		u.Kind, u.Why = RunUnit, fmt.Sprintf("%s: PRAGMA foreign_keys has no effect inside a transaction, and this statement needs another value of it than others", a.Split.Pos)
-	case a.UsesNewValue != nil:
-		u.Kind, u.Why = RunUnit, fmt.Sprintf("%s: a new enum value can't be used before it is committed", a.UsesNewValue.Pos)
+	if why := whyRun(s, a); why != "" {
+		u.Kind, u.Why = RunUnit, why
 	}
-	if a.Reserved != nil {
-		return u, refuse(a.Reserved, fmt.Sprintf("the script touches %s, which is Whimbrel's own table; leave it to Whimbrel", a.Reserved.Reserved))
-	}
-	if a.Ignored != nil {
-		return u, refuse(a.Ignored, a.Ignored.Why+" does nothing between BEGIN and COMMIT, where the script has it; put it before the BEGIN")
-	}
-	check := checkRun
-	if u.Kind == BatchUnit {
-		check, s.Unwrapped = checkBatch, a.Wrapped
-	}
-	if err := check(a); err != nil {
-		return u, err
+	s.Unwrapped = u.Kind == BatchUnit && a.Wrapped
+	if u.Kind == RunUnit && a.Wrapped {
+		s.Statements += 2
 	}
 	u.Steps = []Step{*s}
-	return u, nil
+	return u
 }
 
-// checkBatch refuses what cannot be inside a transaction that is not the script's own.
-func checkBatch(a *migration.Analysis) error {
+// whyRun says what keeps a script from being a batch, "" for nothing.
+func whyRun(s *Step, a *migration.Analysis) string {
 	switch {
+	case s.resume != nil:
+		return fmt.Sprintf("it was stopped at statement %d of %d", s.Resumes(), s.resume.Of)
+	case s.Script.NoTransaction:
+		return "the script asks for no transaction"
+	case a.Never != nil:
+		return fmt.Sprintf("%s: %s can't be in a transaction", a.Never.Pos, a.Never.Why)
+	case a.Split != nil:
+		return fmt.Sprintf("%s: PRAGMA foreign_keys has no effect inside a transaction, and this statement needs another value of it than others", a.Split.Pos)
 	case a.Control != nil:
-		return refuse(a.Control, firstWords(a.Control.Text)+" inside a script that runs in a transaction of Whimbrel's; take it out, put BEGIN and COMMIT around the whole file, or ask for no transaction (-- whimbrel: no-transaction)")
-	case a.Misplaced != nil:
-		return refuse(a.Misplaced, a.Misplaced.Why+" has no effect inside a transaction; put it before all other statements of the file, or ask for no transaction (-- whimbrel: no-transaction)")
-	case a.Wrapper != nil && unlikeOurs(a.Wrapper.Text):
-		return refuse(a.Wrapper, firstWords(a.Wrapper.Text)+" asks for another kind of transaction than Whimbrel's, which takes its place; take the mode out, or ask for no transaction (-- whimbrel: no-transaction)")
+		return fmt.Sprintf("%s: the script has transactions of its own", a.Control.Pos)
+	case a.Mode != nil:
+		return fmt.Sprintf("%s: %s asks for another kind of transaction than Whimbrel's", a.Mode.Pos, firstWords(a.Mode.Text))
+	case a.UsesNewValue != nil:
+		return fmt.Sprintf("%s: a new enum value can't be used before it is committed", a.UsesNewValue.Pos)
 	}
-	return nil
+	return ""
 }
 
-// checkRun refuses a script of its own transactions that the database would refuse half-way.
-func checkRun(a *migration.Analysis) error {
-	switch {
-	case a.Trapped != nil:
-		return refuse(a.Trapped, a.Trapped.Why+" can't be in a transaction, and the script begins one before it; take that BEGIN out, or put the COMMIT before this statement")
-	case a.Chained != nil:
-		return refuse(a.Chained, firstWords(a.Chained.Text)+" in a transaction of the script's own leaves nothing behind from which an interrupted script could go on; end it with COMMIT and begin the next with BEGIN")
-	case a.Open != nil:
-		return refuse(a.Open, firstWords(a.Open.Text)+" begins a transaction that the script does not end; its COMMIT is missing")
-	}
-	return nil
-}
-
-// unlikeOurs reports whether a BEGIN asks for more than an ordinary transaction.
-func unlikeOurs(begin string) bool {
-	for _, w := range strings.Fields(strings.ToUpper(begin)) {
-		switch strings.Trim(w, ",") {
-		case "SERIALIZABLE", "REPEATABLE", "UNCOMMITTED", "ONLY", "SNAPSHOT", "DEFERRABLE":
-			return true
+// refusals are the statements of a script that the database would refuse half-way, or that would do nothing.
+func refusals(u Unit, a *migration.Analysis) (all []error) {
+	add := func(st *sqltext.Statement, format string, args ...any) {
+		if st != nil {
+			all = append(all, &sqltext.Error{Pos: st.Pos, Msg: fmt.Sprintf(format, args...)})
 		}
 	}
-	return false
+	if a.Reserved != nil {
+		add(a.Reserved, "the script touches %s, which is Whimbrel's own table; leave it to Whimbrel", a.Reserved.Reserved)
+	}
+	if a.Ignored != nil {
+		add(a.Ignored, "%s does nothing between BEGIN and COMMIT, where the script has it; put it before the BEGIN", a.Ignored.Why)
+	}
+	if u.Kind == BatchUnit {
+		if a.Misplaced != nil {
+			add(a.Misplaced, "%s has no effect inside a transaction; put it before all other statements of the file, or ask for no transaction (-- whimbrel: no-transaction)", a.Misplaced.Why)
+		}
+		return all
+	}
+	if a.Trapped != nil {
+		add(a.Trapped, "%s can't be in a transaction, and the script begins one before it; take that BEGIN out, or put the COMMIT before this statement", a.Trapped.Why)
+	}
+	if a.Handed != nil {
+		add(a.Handed, "%s takes the transaction out of the session's hands, and an interrupted script could not continue; end it with COMMIT", firstWords(a.Handed.Text))
+	}
+	if a.Nested != nil {
+		add(a.Nested, "%s is refused inside a transaction, and the script begins one before it; put a COMMIT before this statement", firstWords(a.Nested.Text))
+	}
+	if a.Open != nil {
+		add(a.Open, "%s begins a transaction that the script does not end; its COMMIT is missing", firstWords(a.Open.Text))
+	}
+	for i := range a.Loose {
+		add(&a.Loose[i], "%s", whyLoose(&a.Loose[i], u))
+	}
+	return all
+}
+
+// whyLoose says why a statement can't be outside of a transaction, and what to do.
+func whyLoose(st *sqltext.Statement, u Unit) string {
+	const enclose = "put BEGIN before it and COMMIT behind the last statement that needs it"
+	switch st.Tx {
+	case sqltext.TxRollback:
+		return firstWords(st.Text) + " ends no transaction that the script begins; put BEGIN before what it is to take back, or leave it out"
+	case sqltext.TxCommitChain, sqltext.TxRollbackChain:
+		return firstWords(st.Text) + " ends no transaction that the script begins; write BEGIN in its place"
+	case sqltext.TxSavepoint:
+		return fmt.Sprintf("%s needs a transaction, and the statements of this script run one by one (%s); %s", firstWords(st.Text), u.Why, enclose)
+	}
+	return fmt.Sprintf("%s needs a transaction, and would do nothing here: the statements of this script run one by one (%s); %s", st.OnlyInTx, u.Why, enclose)
 }
 
 // checkAtomic refuses a step that cannot share one transaction with the others.
@@ -240,8 +263,6 @@ func checkAtomic(u Unit, a *migration.Analysis, index int, newValues []string) e
 	}
 	return nil
 }
-
-func refuse(st *sqltext.Statement, msg string) error { return &sqltext.Error{Pos: st.Pos, Msg: msg} }
 
 func firstWords(text string) string {
 	f := strings.Fields(text)

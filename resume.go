@@ -158,34 +158,73 @@ func counts(st sqltext.Statement) bool { return st.Kind == sqltext.SQL || st.Kin
 // replay does again what a statement that stands has done to the session. What it did in a transaction of the script's own is done in
 // one again, which ends as that one did: it may have held for the transaction alone, or have been rolled back.
 func (x *runner) replay(ctx context.Context, st sqltext.Statement) error {
-	switch within := len(x.again) > 0; {
+	within, implied := len(x.again) > 0, x.db.Dialect() == sqltext.MySQL
+	switch {
+	case st.Mode&sqltext.ModeNext != 0 && !within:
+		x.wait = append(x.wait, st)
+		return nil
+	case !replays(st) && st.Tx != sqltext.TxBegin:
+		x.wait = nil // it was for this one
+	}
+	x.fresh = false
+	switch {
+	case st.Tx == sqltext.TxBegin && within && !implied: // which changes nothing
 	case st.Tx == sqltext.TxBegin:
 		err := x.replayOpen(ctx)
-		x.again = []sqltext.Statement{st}
+		x.again = append(x.wait, st)
+		x.wait = nil
 		return err
 	case within && (st.Tx == sqltext.TxCommit || st.Tx == sqltext.TxRollback):
-		all := append(x.again, st)
-		x.again = nil
-		if !slices.ContainsFunc(all, replays) {
-			return nil
-		}
-		return x.executeAgain(ctx, all)
+		return x.replayEnd(ctx, st)
+	case within && st.Tx == sqltext.TxCommitChain:
+		return x.replayChain(ctx, standIn(sqltext.TxCommit, st))
+	case within && st.Tx == sqltext.TxRollbackChain:
+		return x.replayChain(ctx, standIn(sqltext.TxRollback, st))
 	case within && st.Tx == sqltext.TxNever:
 		return x.replayOpen(ctx)
 	case within && (st.Tx == sqltext.TxSavepoint || replays(st)):
 		x.again = append(x.again, st)
 	case replays(st):
+		x.follow(st)
 		return x.executeAgain(ctx, []sqltext.Statement{st})
 	}
 	return nil
 }
 
-// replayOpen is replay for a transaction that the script doesn't end: MySQL commits it before a statement that can't be in one, and there
-// what is set has nothing to do with transactions.
-func (x *runner) replayOpen(ctx context.Context) error {
-	all := slices.DeleteFunc(x.again, func(st sqltext.Statement) bool { return !replays(st) })
+// ownModes are those that go with one transaction alone.
+const ownModes = sqltext.ModeOwn | sqltext.ModeNext
+
+// replayEnd is replay for the end of a transaction.
+func (x *runner) replayEnd(ctx context.Context, end sqltext.Statement) error {
+	all := append(x.again, end)
 	x.again = nil
+	if !slices.ContainsFunc(all, func(st sqltext.Statement) bool { return replays(st) && st.Mode&ownModes == 0 }) {
+		return nil
+	}
 	return x.executeAgain(ctx, all)
+}
+
+// replayChain is replay for the end of a transaction after which another one of its kind begins.
+func (x *runner) replayChain(ctx context.Context, end sqltext.Statement) error {
+	begin := slices.DeleteFunc(slices.Clone(x.again), func(st sqltext.Statement) bool {
+		return st.Tx != sqltext.TxBegin && st.Mode&ownModes == 0
+	})
+	err := x.replayEnd(ctx, end)
+	x.again, x.fresh = begin, true
+	return err
+}
+
+// replayOpen is replay for a transaction that has no end among the statements that stand. One that a chain has begun is begun
+// again. Any other is one that MySQL commits before a statement that can't be in one, and there what is set has nothing to do with
+// transactions.
+func (x *runner) replayOpen(ctx context.Context) error {
+	all := x.again
+	x.again = nil
+	if x.fresh {
+		x.fresh = false
+		return x.begin(ctx, all...)
+	}
+	return x.executeAgain(ctx, slices.DeleteFunc(all, func(st sqltext.Statement) bool { return !replays(st) || st.Mode&ownModes != 0 }))
 }
 
 func (x *runner) executeAgain(ctx context.Context, all []sqltext.Statement) error {

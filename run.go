@@ -124,11 +124,21 @@ type runner struct {
 	journal *database.Journal // as the database has it; nil, or not Open: no run is open
 	from    int               // how many statements stood when it began
 
-	seen int                // statements that have been executed, in this run or before
-	sum  migration.Checksum // of these
-	inTx bool               // in a transaction of the script's own
+	seen int                 // statements that have been executed, in this run or before
+	sum  migration.Checksum  // of these
+	own  ownTx               // the transaction of the script's own
+	wait []sqltext.Statement // what is for the next transaction alone, and is executed right before it
 
-	again []sqltext.Statement // of one that stands: its BEGIN, and what else replay may execute
+	again []sqltext.Statement // of a transaction that stands: its BEGIN, and what else replay may execute
+	fresh bool                // nothing has happened in it
+}
+
+// ownTx is a transaction that the script has begun.
+type ownTx struct {
+	open  bool
+	begin []sqltext.Statement // which make another one of the same kind
+	// readOnly: nothing can be written in it, the journal among it. session is that for the transactions that say nothing.
+	readOnly, session bool
 }
 
 func (x *runner) run(ctx context.Context) error {
@@ -145,8 +155,11 @@ func (x *runner) run(ctx context.Context) error {
 	defer stop()
 	for {
 		st, err, ok := next()
-		if err != nil || !ok {
+		if err != nil {
 			return err
+		}
+		if !ok {
+			return x.endEmpty(ctx)
 		}
 		if !counts(st) {
 			continue // the data of a COPY that stands
@@ -294,27 +307,143 @@ func (x *runner) statement(ctx context.Context, st sqltext.Statement, data io.Re
 }
 
 func (x *runner) execute(ctx context.Context, st sqltext.Statement, data io.Reader, before database.Journal) error {
-	if x.inTx && st.Tx == sqltext.TxNever { // MySQL commits before these by itself; others refuse them when they are planned
-		if err := x.inOne(ctx, sqltext.Statement{Raw: "COMMIT", Text: "COMMIT", Pos: st.Pos, Start: st.Pos, Index: st.Index, Tx: sqltext.TxCommit}, nil, before); err != nil {
-			return err
-		}
-		x.inTx = false
+	if x.own.open {
+		return x.within(ctx, st, data, before)
 	}
 	switch {
-	case x.inTx && st.Tx == sqltext.TxCommit:
-		x.inTx = false
-		return x.inOne(ctx, st, nil, x.mark())
-	case x.inTx || st.Tx == sqltext.TxBegin:
-		x.inTx = st.Tx != sqltext.TxRollback
-		return x.r.Exec(ctx, x.step.Script, st, data, nil)
-	case st.Tx != sqltext.TxAny:
+	case st.Mode&sqltext.ModeNext != 0:
+		x.wait = append(x.wait, st)
+		return x.write(ctx, x.mark())
+	case st.Tx == sqltext.TxCommit || st.Tx == sqltext.TxRollback: // of a transaction that is not open: clients warn, or say nothing
+		return x.write(ctx, x.mark())
+	case st.Tx == sqltext.TxBegin:
+		begin := append(x.wait, st)
+		x.wait = nil
+		return x.begin(ctx, begin...)
+	case !replays(st):
+		if err := x.executeWaiting(ctx); err != nil {
+			return err
+		}
+	}
+	if st.Tx != sqltext.TxAny {
 		return x.alone(ctx, st, data, before)
 	}
+	x.follow(st)
 	err := x.inOne(ctx, st, data, x.mark())
 	if errors.Is(err, database.ErrNoTransaction) {
 		return x.alone(ctx, st, data, before)
 	}
 	return err
+}
+
+// within executes a statement in the transaction that the script has begun.
+func (x *runner) within(ctx context.Context, st sqltext.Statement, data io.Reader, before database.Journal) error {
+	switch implied := x.db.Dialect() == sqltext.MySQL; {
+	case implied && (st.Tx == sqltext.TxNever || st.Tx == sqltext.TxBegin): // before which it commits by itself
+		if err := x.commit(ctx, st, before); err != nil {
+			return err
+		}
+		return x.execute(ctx, st, data, before)
+	case st.Tx == sqltext.TxCommit:
+		return x.commit(ctx, st, x.mark())
+	case st.Tx == sqltext.TxCommitChain:
+		if err := x.commit(ctx, st, x.mark()); err != nil {
+			return err
+		}
+		return x.begin(ctx, x.own.begin...)
+	case st.Tx == sqltext.TxRollbackChain:
+		if err := x.send(ctx, sqltext.TxRollback, st); err != nil {
+			return err
+		}
+		return x.begin(ctx, x.own.begin...)
+	}
+	if st.Mode&sqltext.ModeOwn != 0 && st.Tx != sqltext.TxBegin {
+		x.own.begin, x.own.readOnly = append(x.own.begin, st), accessOf(st, x.own.readOnly)
+	}
+	x.follow(st)
+	x.own.open = st.Tx != sqltext.TxRollback
+	return x.r.Exec(ctx, x.step.Script, st, data, nil)
+}
+
+// begin begins a transaction of the script's own.
+func (x *runner) begin(ctx context.Context, begin ...sqltext.Statement) error {
+	x.own.open, x.own.begin, x.own.readOnly = true, begin, x.own.session
+	for _, st := range begin {
+		x.own.readOnly = accessOf(st, x.own.readOnly)
+		if err := x.r.Exec(ctx, x.step.Script, st, nil, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// follow keeps whether the transactions that begin after a statement are read only.
+func (x *runner) follow(st sqltext.Statement) {
+	if st.Mode&sqltext.ModeSession != 0 {
+		x.own.session = accessOf(st, x.own.session)
+	}
+}
+
+// accessOf reports whether a transaction is read only after a statement about its mode.
+func accessOf(st sqltext.Statement, was bool) bool {
+	switch {
+	case st.Mode&sqltext.ModeReadOnly != 0:
+		return true
+	case st.Mode&sqltext.ModeReadWrite != 0:
+		return false
+	}
+	return was
+}
+
+// commit ends the script's own transaction with the statement at hand. The mark is part of it, unless nothing can be written
+// there: then nothing was, and to do it all once more changes nothing.
+func (x *runner) commit(ctx context.Context, st sqltext.Statement, done database.Journal) error {
+	x.own.open = false
+	if x.own.readOnly {
+		if err := x.send(ctx, sqltext.TxCommit, st); err != nil {
+			return err
+		}
+		return x.write(ctx, done)
+	}
+	if st.Tx != sqltext.TxCommit {
+		st = standIn(sqltext.TxCommit, st)
+	}
+	return x.inOne(ctx, st, nil, done)
+}
+
+// send ends a transaction, at the place of a statement.
+func (x *runner) send(ctx context.Context, t sqltext.Tx, at sqltext.Statement) error {
+	return x.r.Exec(ctx, x.step.Script, standIn(t, at), nil, nil)
+}
+
+// standIn is a plain COMMIT or ROLLBACK at the place of a statement.
+func standIn(t sqltext.Tx, at sqltext.Statement) sqltext.Statement {
+	text := "COMMIT"
+	if t == sqltext.TxRollback {
+		text = "ROLLBACK"
+	}
+	return sqltext.Statement{Raw: text, Text: text, Pos: at.Pos, Start: at.Pos, Index: at.Index, Tx: t}
+}
+
+// executeWaiting executes what is for the next transaction, which now begins.
+func (x *runner) executeWaiting(ctx context.Context) error {
+	all := x.wait
+	x.wait = nil
+	for _, st := range all {
+		if err := x.r.Exec(ctx, x.step.Script, st, nil, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// endEmpty ends the transaction that a script may begin at its end, and in which nothing happens.
+func (x *runner) endEmpty(ctx context.Context) error {
+	if !x.own.open {
+		return nil
+	}
+	x.own.open = false
+	return x.send(ctx, sqltext.TxRollback, x.own.begin[0])
 }
 
 // inOne executes a statement and marks it in one transaction.
@@ -358,8 +487,8 @@ func (x *runner) stopped(ctx context.Context, st sqltext.Statement, err error) e
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 	defer cancel()
-	if x.inTx { // it has failed or was cancelled, and nothing of it stands
-		_ = x.r.Exec(last, x.step.Script, sqltext.Statement{Raw: "ROLLBACK", Text: "ROLLBACK", Pos: st.Pos, Start: st.Pos, Index: st.Index, Tx: sqltext.TxRollback}, nil, nil)
+	if x.own.open { // it has failed or was cancelled, and nothing of it stands
+		_ = x.send(last, sqltext.TxRollback, st)
 	}
 	_ = x.write(last, j) // if it fails, what the journal said before is true, too
 	return err

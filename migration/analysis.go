@@ -35,14 +35,23 @@ type Analysis struct {
 	Enforced, Forgets bool
 	// Never is the first statement that cannot be in a transaction.
 	Never *sqltext.Statement
-	// Trapped is the first of those that stand in a transaction which the script itself
-	// begins, and Open the BEGIN of one that the script does not end.
-	Trapped, Open *sqltext.Statement
-	// Chained is the first statement in a transaction which the script itself begins that ends it in
-	// another way than COMMIT and ROLLBACK do: COMMIT AND CHAIN, PREPARE TRANSACTION.
-	Chained *sqltext.Statement
-	// Control is the first transaction control that is not the wrapper's.
+	// Control is the first transaction control that is not the wrapper's, and no savepoint: the script has
+	// transactions of its own. It may begin outside of one, end one that it has not begun, and begin one at its end in
+	// which nothing happens.
 	Control *sqltext.Statement
+	// Mode is the first statement that asks for another kind of transaction than an ordinary one.
+	Mode *sqltext.Statement
+	// What follows is about the transactions that the script itself begins, also if it is all of one.
+	//
+	// Trapped is the first statement in one of them that cannot be there, Open is the BEGIN of one that the script does not
+	// end, and Nested is one that begins inside another, which the database refuses.
+	Trapped, Open, Nested *sqltext.Statement
+	// Handed is the first statement that hands a transaction over to somebody else, or begins one that is not the
+	// session's alone: PREPARE TRANSACTION, XA.
+	Handed *sqltext.Statement
+	// Loose are the statements that need a transaction around them and stand outside of those that the script
+	// begins: SET LOCAL, ROLLBACK.
+	Loose []sqltext.Statement
 	// UsesNewValue is the first statement that mentions an enum value which an
 	// earlier statement of the script adds to an existing type: PostgreSQL demands a
 	// commit between the two. NewValues are all values the script adds.
@@ -77,6 +86,7 @@ func (s *Script) Analyze(d sqltext.Dialect, reserved []string) (*Analysis, error
 }
 
 func (a *Analysis) read(reserved []string) error {
+	var own ownReader
 	var types []string                   // created in this script
 	var begin, commit *sqltext.Statement // a wrapper, if nothing speaks against it
 	var trailing *sqltext.Statement      // a TxNoEffect statement after which only such may come
@@ -94,7 +104,7 @@ func (a *Analysis) read(reserved []string) error {
 		if st.Reserved != "" {
 			first(&a.Reserved, st)
 		}
-		a.readOwn(st)
+		a.readOwn(&own, st)
 		if a.readKeys(&keys, st) {
 			if a.Open == nil {
 				pending = append(pending, st)
@@ -128,7 +138,7 @@ func (a *Analysis) read(reserved []string) error {
 		if commit != nil { // and yet something comes after it
 			first(&a.Control, *commit)
 		}
-		if st.Tx.Control() {
+		if st.Tx.Control() && st.Tx != sqltext.TxSavepoint {
 			first(&a.Control, st)
 		}
 		if st.Tx == sqltext.TxNever {
@@ -143,30 +153,11 @@ func (a *Analysis) read(reserved []string) error {
 	case begin != nil:
 		a.Control = begin
 	}
+	if own.empty {
+		a.Open = nil
+	}
 	a.settleKeys(&keys, toggles)
 	return nil
-}
-
-// readOwn follows the transactions that a script begins itself.
-func (a *Analysis) readOwn(st sqltext.Statement) {
-	switch st.Tx {
-	case sqltext.TxBegin:
-		first(&a.Open, st)
-	case sqltext.TxOther: // it may end it, or begin the next: not ours to judge
-		if a.Open != nil {
-			first(&a.Chained, st)
-		}
-		a.Open = nil
-	case sqltext.TxCommit, sqltext.TxRollback:
-		a.Open = nil
-	case sqltext.TxNever:
-		if a.dialect == sqltext.MySQL { // which takes it, and commits what was open
-			a.Open = nil
-		}
-		if a.Open != nil {
-			first(&a.Trapped, st)
-		}
-	}
 }
 
 // readEnum follows the values that a script adds to enums; types are the types

@@ -38,7 +38,13 @@ func facts(a *migration.Analysis) string {
 	add("never", a.Never)
 	add("trapped", a.Trapped)
 	add("open", a.Open)
+	add("nested", a.Nested)
+	add("handed", a.Handed)
 	add("control", a.Control)
+	add("mode", a.Mode)
+	for _, st := range a.Loose {
+		add("loose", &st)
+	}
 	add("uses", a.UsesNewValue)
 	if len(a.NewValues) > 0 {
 		parts = append(parts, "values "+strings.Join(a.NewValues, " "))
@@ -78,8 +84,26 @@ func TestAnalyze(t *testing.T) {
 		{"something before the BEGIN", pg, "SELECT 1; BEGIN; SELECT 2; COMMIT;", `4; control "BEGIN"`},
 		{"two transactions", pg, "BEGIN; SELECT 1; COMMIT; BEGIN; SELECT 2; COMMIT;", `6; control "BEGIN"`},
 		{"ROLLBACK at the end is no wrapper", pg, "BEGIN; SELECT 1; ROLLBACK;", `3; control "BEGIN"`},
-		{"a savepoint inside", pg, "BEGIN; SAVEPOINT a; COMMIT;", `3; control "BEGIN"`},
-		{"a savepoint alone", pg, "SELECT 1; SAVEPOINT a; RELEASE a;", `3; control "SAVEPOINT a"`},
+		{"a savepoint inside", pg, "BEGIN; SAVEPOINT a; COMMIT;", `1; wrapped; wrapper "BEGIN"`},
+		{"a savepoint alone", pg, "SELECT 1; SAVEPOINT a; RELEASE a;", `3; loose "SAVEPOINT a"; loose "RELEASE a"`},
+		{"BEGIN at the end, in which nothing happens", pg, "COMMIT; SELECT 1; BEGIN;", `3; control "COMMIT"`},
+		{"COMMIT AND CHAIN", pg, "BEGIN; SELECT 1; COMMIT AND CHAIN; SELECT 2; ROLLBACK AND CHAIN; SELECT 3; COMMIT;", `7; control "BEGIN"`},
+		{"COMMIT AND CHAIN without a COMMIT at the end", pg, "BEGIN; COMMIT AND CHAIN; SELECT 2;", `3; open "BEGIN"; control "BEGIN"`},
+		{"COMMIT AND CHAIN without BEGIN", pg, "SELECT 1; COMMIT AND CHAIN;", `2; control "COMMIT AND CHAIN"; loose "COMMIT AND CHAIN"`},
+		{"ROLLBACK without BEGIN", pg, "SELECT 1; ROLLBACK;", `2; control "ROLLBACK"; loose "ROLLBACK"`},
+		{"PREPARE TRANSACTION", pg, "BEGIN; SELECT 1; PREPARE TRANSACTION 'a'; COMMIT PREPARED 'a';", `4; never "COMMIT PREPARED 'a'"; handed "PREPARE TRANSACTION 'a'"; control "BEGIN"`},
+		{"BEGIN inside BEGIN, which PostgreSQL ignores", pg, "BEGIN; SELECT 1; BEGIN; COMMIT;", `4; control "BEGIN"`},
+		{"a second BEGIN at the end", pg, "BEGIN; SELECT 1; BEGIN;", `3; open "BEGIN"; control "BEGIN"`},
+		{"a mode", pg, "BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT 1; COMMIT;", `1; wrapped; wrapper "BEGIN ISOLATION LEVEL SERIALIZABLE"; mode "BEGIN ISOLATION LEVEL SERIALIZABLE"`},
+		{"SET TRANSACTION", pg, "BEGIN; SET TRANSACTION READ ONLY; SELECT 1; COMMIT; SET TRANSACTION READ ONLY;", `5; control "BEGIN"; mode "SET TRANSACTION READ ONLY"; loose "SET TRANSACTION READ ONLY"`},
+		{"what needs a transaction, inside and outside", pg, "BEGIN; LOCK a; COMMIT; LOCK b; SET LOCAL c = 1;", `5; control "BEGIN"; loose "LOCK b"; loose "SET LOCAL c = 1"`},
+		{"SQLite's BEGIN inside BEGIN", lite, "BEGIN; SELECT 1; BEGIN; COMMIT;", `4; nested "BEGIN"; control "BEGIN"`},
+		{"SQLite's hooks for tools that wrap", lite, "COMMIT; SELECT 1; BEGIN IMMEDIATE; SELECT 2; COMMIT; BEGIN;", `6; control "COMMIT"`},
+		{"MySQL's ROLLBACK without BEGIN takes back nothing", my, "INSERT INTO a VALUES (1); ROLLBACK;", `2; control "ROLLBACK"`},
+		{"MySQL's ROLLBACK without autocommit", my, "SET autocommit = 0; INSERT INTO a VALUES (1); ROLLBACK;", `3; control "SET autocommit = 0"; loose "ROLLBACK"`},
+		{"MySQL's BEGIN inside BEGIN commits", my, "BEGIN; INSERT INTO a VALUES (1); START TRANSACTION; INSERT INTO a VALUES (2);", `4; open "START TRANSACTION"; control "BEGIN"`},
+		{"MySQL's SET TRANSACTION inside BEGIN", my, "BEGIN; SET TRANSACTION READ ONLY; COMMIT;", `1; wrapped; wrapper "BEGIN"; nested "SET TRANSACTION READ ONLY"; mode "SET TRANSACTION READ ONLY"`},
+		{"MySQL's XA", my, "XA START 'a'; XA END 'a';", `2; handed "XA START 'a'"; control "XA START 'a'"`},
 		{"BEGIN in a body is none", pg, "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; END; DO $$ BEGIN COMMIT; END $$;", "2"},
 
 		{"SQLite's BEGIN IMMEDIATE", lite, "BEGIN IMMEDIATE; SELECT 1; COMMIT;", `1; wrapped; wrapper "BEGIN IMMEDIATE"`},

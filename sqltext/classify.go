@@ -5,9 +5,11 @@ type classifier struct {
 	dialect  Dialect
 	text     []byte
 	mentions bool // the statement mentions what changes the session
+	inTx     bool // and what has an effect only for the rest of its transaction
 
 	tx                  Tx
-	why                 string
+	why, onlyInTx       string
+	mode                Mode
 	session             bool
 	enumType, enumValue string
 	keys                ForeignKeys
@@ -116,7 +118,10 @@ func (c *classifier) ends(t Tx) {
 	case "AND":
 		c.next()
 		if !c.take("NO") {
-			c.tx = TxOther // the next transaction begins
+			c.tx = TxCommitChain
+			if t == TxRollback {
+				c.tx = TxRollbackChain
+			}
 			return
 		}
 		c.next()

@@ -9,7 +9,7 @@ import (
 // txNames is how the tables below write a Tx.
 var txNames = map[Tx]string{
 	TxAny: "any", TxBegin: "begin", TxCommit: "commit", TxRollback: "rollback",
-	TxSavepoint: "savepoint", TxOther: "other", TxNever: "never", TxNoEffect: "no effect",
+	TxSavepoint: "savepoint", TxCommitChain: "commit chain", TxRollbackChain: "rollback chain", TxOther: "other", TxNever: "never", TxNoEffect: "no effect",
 }
 
 // checkClasses reads lines "tx [(why)]: statement".
@@ -46,9 +46,9 @@ func TestPostgreSQLTransactions(t *testing.T) {
 		commit: COMMIT WORK
 		commit: END TRANSACTION
 		commit: COMMIT TRANSACTION AND NO CHAIN
-		other: COMMIT AND CHAIN
-		other: END WORK AND CHAIN
-		other: ROLLBACK AND CHAIN
+		commit chain: COMMIT AND CHAIN
+		commit chain: END WORK AND CHAIN
+		rollback chain: ROLLBACK AND CHAIN
 		rollback: ROLLBACK
 		rollback: ABORT WORK
 		rollback: ROLLBACK AND NO CHAIN
@@ -171,7 +171,7 @@ func TestMySQLTransactions(t *testing.T) {
 		never (BEGIN NOT ATOMIC): BEGIN NOT ATOMIC SELECT 1; END
 		commit: COMMIT
 		commit: COMMIT WORK AND NO CHAIN NO RELEASE
-		other: COMMIT AND CHAIN
+		commit chain: COMMIT AND CHAIN
 		other: COMMIT RELEASE
 		rollback: ROLLBACK
 		savepoint: ROLLBACK WORK TO a

@@ -10,8 +10,9 @@ func (c *classifier) mysql() {
 		c.session = c.assigns()
 	case "SHOW":
 		c.session = false
-	case "", "SELECT", "WITH", "VALUES", "TABLE", "DO", "USE", "EXPLAIN", "DESCRIBE", "DESC", "HELP", "SIGNAL":
-		// "" is a query in parentheses.
+	case "", "SELECT", "WITH", "TABLE": // "" is a query in parentheses
+		c.query()
+	case "VALUES", "DO", "USE", "EXPLAIN", "DESCRIBE", "DESC", "HELP", "SIGNAL":
 	case "LOAD":
 		if c.next(); c.word != "DATA" && c.word != "XML" {
 			c.commits("LOAD")
@@ -20,11 +21,11 @@ func (c *classifier) mysql() {
 		if c.next(); c.word == "NOT" {
 			c.commits("BEGIN NOT ATOMIC")
 		} else {
-			c.control(TxBegin)
+			c.begins()
 		}
 	case "START":
 		if c.next(); c.word == "TRANSACTION" {
-			c.control(TxBegin)
+			c.begins()
 		} else {
 			c.commits("START")
 		}
@@ -52,6 +53,9 @@ func (c *classifier) set() {
 		c.commits("SET")
 		return
 	}
+	o := *c
+	o.mysqlTransaction()
+	c.mode = o.mode
 	if c.setsAutocommit() {
 		c.tx = TxOther
 	}

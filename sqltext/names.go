@@ -7,6 +7,7 @@ type names struct {
 	lengths  uint64   // bit n: some name has n bytes (bit 63: that many or more); all that most words cost
 	reserved []string // lower case
 	session  []string // what a statement that changes the session may mention
+	inTx     []string // what has an effect only for the rest of the transaction
 	fold     bool     // quoted names are compared without regard to case, too
 }
 
@@ -14,8 +15,9 @@ func newNames(reserved []string, d Dialect) names {
 	n := names{reserved: reserved, fold: d != PostgreSQL}
 	if d == PostgreSQL {
 		n.session = []string{"set_config", "pg_temp"}
+		n.inTx = inTransaction
 	}
-	for _, list := range [][]string{n.reserved, n.session} {
+	for _, list := range [][]string{n.reserved, n.session, n.inTx} {
 		for _, name := range list {
 			n.lengths |= 1 << min(len(name), 63)
 		}
@@ -23,9 +25,9 @@ func newNames(reserved []string, d Dialect) names {
 	return n
 }
 
-// find returns the reserved name that tok is, "" if none, and whether it is one
-// that may change the session.
-func (n *names) find(tok []byte, quoted bool) (reserved string, session bool) {
+// find returns the reserved name that tok is, "" if none, and whether it is one that may change the session, or one
+// that has an effect only for the rest of the transaction.
+func (n *names) find(tok []byte, quoted bool) (reserved string, session, inTx bool) {
 	if quoted {
 		tok = unquoteName(tok)
 	}
@@ -36,12 +38,15 @@ func (n *names) find(tok []byte, quoted bool) (reserved string, session bool) {
 	for _, name := range n.session {
 		session = session || same(tok, name)
 	}
+	for _, name := range n.inTx {
+		inTx = inTx || same(tok, name)
+	}
 	for _, name := range n.reserved {
 		if same(tok, name) {
-			return name, session
+			return name, session, inTx
 		}
 	}
-	return "", session
+	return "", session, inTx
 }
 
 // foldEqual compares without regard to the case of ASCII letters; name is lower

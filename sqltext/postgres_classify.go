@@ -2,9 +2,23 @@ package sqltext
 
 func (c *classifier) postgres() {
 	switch first := c.word; first {
-	case "INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE", "COPY", "COMMENT", "GRANT", "REVOKE", "ANALYZE", "ANALYSE",
-		"REFRESH", "LOCK", "SECURITY", "REASSIGN", "IMPORT", "NOTIFY", "CHECKPOINT", "SHOW":
+	case "INSERT", "UPDATE", "DELETE", "MERGE":
 		c.session = false
+		if c.inTx || c.mentions {
+			c.query()
+		}
+	case "TRUNCATE", "COPY", "COMMENT", "GRANT", "REVOKE", "ANALYZE", "ANALYSE",
+		"REFRESH", "SECURITY", "REASSIGN", "IMPORT", "NOTIFY", "CHECKPOINT", "SHOW":
+		c.session = false
+	case "LOCK":
+		c.session = false
+		c.only("LOCK TABLE")
+	case "SELECT", "WITH", "VALUES", "TABLE", "": // "" is a query in parentheses
+		c.query()
+	case "SET":
+		c.postgresSet()
+	case "DECLARE":
+		c.postgresDeclare()
 	case "CREATE":
 		c.next()
 		c.postgresCreate()
@@ -40,10 +54,10 @@ func (c *classifier) postgres() {
 func (c *classifier) postgresControl(first string) {
 	switch first {
 	case "BEGIN":
-		c.control(TxBegin)
+		c.begins()
 	case "START":
 		if c.next(); c.word == "TRANSACTION" {
-			c.control(TxBegin)
+			c.begins()
 		}
 	case "COMMIT", "END", "ROLLBACK", "ABORT":
 		c.next()
@@ -71,7 +85,10 @@ func (c *classifier) postgresControl(first string) {
 
 func (c *classifier) postgresCreate() {
 	c.takeAny("OR", "REPLACE", "GLOBAL", "LOCAL")
-	c.session = c.word == "TEMP" || c.word == "TEMPORARY"
+	if c.session = c.word == "TEMP" || c.word == "TEMPORARY"; c.session {
+		c.postgresTemporary()
+		return
+	}
 	switch c.word {
 	case "UNIQUE", "INDEX":
 		c.take("UNIQUE")

@@ -119,6 +119,7 @@ type piece struct {
 	firstEnd int
 	reserved string
 	session  bool // mentions what changes the session
+	inTx     bool // mentions what has an effect only for the rest of its transaction
 }
 
 // statement reads up to the next terminator.
@@ -192,12 +193,12 @@ func (s *Scanner) mention(p *piece, tok []byte, quoted bool) {
 	if !quoted && s.lex.wanted>>min(len(tok), 63)&1 == 0 {
 		return
 	}
-	name, session := s.names.find(tok, quoted)
+	name, session, inTx := s.names.find(tok, quoted)
 	if p.reserved == "" {
 		p.reserved = name
 	}
-	if session && !s.grammar.inBody() {
-		p.session = true
+	if (session || inTx) && !s.grammar.inBody() {
+		p.session, p.inTx = p.session || session, p.inTx || inTx
 	}
 }
 
@@ -237,10 +238,11 @@ func (s *Scanner) atEnd(st *Statement, p *piece, n int) error {
 // sql makes a piece of a statement and classifies it.
 func (s *Scanner) sql(st *Statement, k Kind, p *piece, from, to int) {
 	text := s.lex.b[p.text : p.text+len(trimRight(s.lex.b[p.text:from]))]
-	c := classifier{dialect: s.dialect, text: text, word: p.first, mentions: p.session}
+	c := classifier{dialect: s.dialect, text: text, word: p.first, mentions: p.session, inTx: p.inTx}
 	c.classify(max(p.firstEnd-p.text, 0))
 	s.emit(st, k, p.text, from, to)
 	st.Tx, st.Why, st.Session = c.tx, c.why, c.session
+	st.OnlyInTx, st.Mode = c.onlyInTx, c.mode
 	st.EnumType, st.EnumValue, st.ForeignKeys = c.enumType, c.enumValue, c.keys
 	st.Reserved = p.reserved
 	s.index++

@@ -140,7 +140,9 @@ func (c *classifier) pragma() {
 			c.keys = KeysOn
 		}
 	case "DEFER_FOREIGN_KEYS":
-		if c.next(); !c.sqliteTrue() {
+		if c.next(); c.sqliteTrue() {
+			c.only("PRAGMA defer_foreign_keys")
+		} else {
 			c.keys = KeysForgotten
 		}
 	case "AUTO_VACUUM": // these two must come before a database's first write

@@ -98,8 +98,12 @@ const (
 	TxRollback
 	// TxSavepoint is SAVEPOINT, RELEASE or ROLLBACK TO.
 	TxSavepoint
-	// TxOther is any other transaction control: COMMIT AND CHAIN, PREPARE
-	// TRANSACTION, SET autocommit, XA ….
+	// TxCommitChain and TxRollbackChain end one and begin the next, of the same kind: COMMIT AND CHAIN,
+	// ROLLBACK AND CHAIN.
+	TxCommitChain
+	TxRollbackChain
+	// TxOther is any other transaction control: PREPARE TRANSACTION, SET autocommit,
+	// XA ….
 	TxOther
 	// TxNever cannot run inside a transaction (CREATE INDEX CONCURRENTLY, VACUUM), or ends
 	// it (in MySQL all DDL, and whatever is not known not to).
@@ -149,6 +153,11 @@ type Statement struct {
 	// Why says in a few words why Tx is TxNever or TxNoEffect
 	// ("CREATE INDEX CONCURRENTLY"), for messages; else "".
 	Why string
+	// OnlyInTx names in a few words what makes a statement that is refused, or has no effect, outside of a
+	// transaction ("SET LOCAL"); else it is "". Transaction control has none.
+	OnlyInTx string
+	// Mode is the kind of transaction that the statement asks for.
+	Mode Mode
 	// Session reports that the statement may change what outlives its transaction
 	// in the session: settings, role, temporary objects, prepared statements,
 	// cursors, listeners, session locks. It is false only for statements that are

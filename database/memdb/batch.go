@@ -33,6 +33,7 @@ type batch struct {
 
 	content  *content
 	changes  []placed
+	saved    savepoints
 	events   []database.Event
 	recorded []database.Event // the events, once they are committed
 	dropped  []string         // by Reset
@@ -53,6 +54,7 @@ func (b *batch) reset() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	b.content, b.changes, b.events, b.queue, b.failed, b.facts = t.live.clone(), nil, nil, nil, nil, nil
+	b.saved = nil
 	b.releaseOthers()
 	b.since = time.Now()
 }
@@ -290,12 +292,27 @@ func (b *batch) statements(ctx context.Context, s *migration.Script, all iter.Se
 	}
 }
 
+// savepoint executes a statement about one.
+func (b *batch) savepoint(st sqltext.Statement) error {
+	b.db.target.mu.Lock()
+	defer b.db.target.mu.Unlock()
+	left, err := b.saved.control(st, b.changes)
+	if err != nil || len(left) == len(b.changes) {
+		return err
+	}
+	b.changes = left
+	b.content, err = b.db.target.live.after(left)
+	return err
+}
+
 func (b *batch) statement(ctx context.Context, st sqltext.Statement, next func() (sqltext.Statement, error, bool), sess session) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case st.Tx == sqltext.TxNever:
 		return sqlError("25001", "%s cannot run inside a transaction block", st.Why)
+	case st.Tx == sqltext.TxSavepoint:
+		return b.savepoint(st)
 	case st.Tx.Control():
 		return sqlError("2D000", "transaction control inside a migration's transaction")
 	}

@@ -20,6 +20,8 @@ type run struct {
 
 	own *content // of the transaction that the script opened, nil for none
 	all []placed // its changes
+
+	saved savepoints
 }
 
 func (r *run) Head() int64 {
@@ -105,8 +107,17 @@ func (r *run) exec(ctx context.Context, st sqltext.Statement, data io.Reader, do
 func (r *run) control(st sqltext.Statement, done *database.Journal) error {
 	switch {
 	case st.Tx == sqltext.TxBegin && r.own == nil:
-		r.own, r.all = r.db.target.live.clone(), nil
+		r.own, r.all, r.saved = r.db.target.live.clone(), nil, nil
 		return nil
+	case st.Tx == sqltext.TxBegin: // which clients are warned about
+		return nil
+	case st.Tx == sqltext.TxSavepoint && r.own != nil:
+		left, err := r.saved.control(st, r.all)
+		if err == nil && len(left) < len(r.all) {
+			r.all = left
+			r.own, err = r.db.target.live.after(left)
+		}
+		return err
 	case st.Tx == sqltext.TxRollback && r.own != nil:
 		r.own = nil
 		return nil
@@ -114,11 +125,9 @@ func (r *run) control(st sqltext.Statement, done *database.Journal) error {
 		return sqlError("25P01", "%s is not possible here", st.Text)
 	}
 	r.own = nil
-	next := r.db.target.live.clone()
-	for _, p := range r.all {
-		if err := p.change(next); err != nil {
-			return err
-		}
+	next, err := r.db.target.live.after(r.all)
+	if err != nil {
+		return err
 	}
 	r.db.target.live = next
 	return r.keep(done)

@@ -112,6 +112,7 @@ var forms = []form{
 	stmt(`DROP INDEX(?: CONCURRENTLY)?( IF EXISTS)? NAME`, func(m []string, _ session) (change, error) {
 		return dropIndex(unquote(m[2]), m[1] != ""), nil
 	}),
+	stmt(`SET (?:TRANSACTION|SESSION CHARACTERISTICS|LOCAL)\b.*`, func([]string, session) (change, error) { return nothing, nil }),
 	stmt(`SET NAME(?:\s*=\s*| TO )(\S.*)`, func(m []string, s session) (change, error) {
 		s[strings.ToLower(m[1])] = strings.Trim(strings.TrimSpace(m[2]), "'")
 		return nothing, nil

@@ -154,6 +154,9 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 		e := executor{db: r.db, c: r.h.worker, script: s, n: r.executed}
 		err := e.statement(ctx, st)
 		r.follow(st, err)
+		if err == nil && st.Tx == sqltext.TxOther { // SET autocommit, without which a statement would not last as long as its mark
+			_, err = r.h.worker.exec(ctx, "SET autocommit = 1")
+		}
 		return err
 	})
 }

@@ -370,12 +370,15 @@ func setPlace(f *render.Failure, p sqltext.Position) {
 func explainScript(f *render.Failure, err error) bool {
 	var (
 		text   *sqltext.Error
+		all    *whimbrel.ScriptsError
 		atomic *whimbrel.AtomicError
 		folder *folderError
 	)
 	switch {
 	case errors.As(err, &folder):
 		return false
+	case errors.As(err, &all):
+		explainScripts(f, all)
 	case errors.As(err, &text):
 		f.Message = text.Msg
 		setPlace(f, text.Pos)
@@ -393,6 +396,19 @@ func explainScript(f *render.Failure, err error) bool {
 	}
 	f.Kind = kindSource
 	return true
+}
+
+// explainScripts covers several scripts, or several problems of one.
+func explainScripts(f *render.Failure, all *whimbrel.ScriptsError) {
+	for i, p := range all.Problems {
+		one := &render.Failure{Message: p.Error()}
+		explainScript(one, p)
+		f.Problems = append(f.Problems, render.Problem{Message: one.Message, File: one.File, Line: one.Line, Column: one.Column})
+		f.Next = cmp.Or(f.Next, one.Next)
+		if i == 0 {
+			f.Message, f.File, f.Line, f.Column = one.Message, one.File, one.Line, one.Column
+		}
+	}
 }
 
 // explainFolder covers what is wrong with the folder of migrations.

@@ -17,7 +17,7 @@ type memory struct{ target *memdb.Target }
 func (*memory) words() []string {
 	return []string{
 		"{concurrently}", " CONCURRENTLY", "{of a}", "", "{of b}", "", "{of m}", "", "{vacuum m}", "SELECT 'vacuum'",
-		"{set seven}", "SET seven = 7", "{insert 7 if seven is set}", "INSERT INTO m VALUES (7) WHERE seven = 7",
+		"{begin serializable}", "BEGIN ISOLATION LEVEL SERIALIZABLE", "{set seven}", "SET seven = 7", "{insert 7 if seven is set}", "INSERT INTO m VALUES (7) WHERE seven = 7",
 		"{copy 8 and 9 into m}", "COPY m FROM stdin;\n8\n9\n\\.\n", "{copy 21 and 22 into a}", "COPY a FROM stdin;\n21\n22\n\\.\n",
 	}
 }

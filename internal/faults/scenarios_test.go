@@ -64,6 +64,36 @@ INSERT INTO a VALUES (12);
 COMMIT;
 DROP TABLE m;`,
 	}
+	// several has transactions of its own, one behind the other, and settings that last or don't.
+	several = file{
+		up: `INSERT INTO a VALUES (30);
+COMMIT;
+BEGIN;
+INSERT INTO a VALUES (31);
+SAVEPOINT s;
+INSERT INTO a VALUES (99);
+ROLLBACK TO SAVEPOINT s;
+INSERT INTO a VALUES (32);
+COMMIT;
+{set seven};
+{begin serializable};
+INSERT INTO a VALUES (33);
+INSERT INTO a VALUES (34);
+COMMIT AND CHAIN;
+INSERT INTO a VALUES (35);
+COMMIT;
+BEGIN;
+INSERT INTO a VALUES (98);
+ROLLBACK;
+INSERT INTO a VALUES (36);`,
+		down: `BEGIN;
+INSERT INTO a VALUES (40);
+COMMIT;
+BEGIN;
+INSERT INTO a VALUES (41);
+INSERT INTO a VALUES (42);
+COMMIT;`,
+	}
 	index = file{"CREATE INDEX{concurrently} a_x ON a (x)", "DROP INDEX{concurrently} a_x{of a}"}
 )
 
@@ -99,6 +129,8 @@ var scenarios = []*scenario{
 	{name: "batches", files: []file{tableA, tableB, indexB, long}, do: up},
 	{name: "an atomic batch", files: []file{tableA, long, tableB, indexB}, opts: whimbrel.Options{Atomic: true}, do: up, ddl: true},
 	{name: "a mixed run", files: []file{tableA, mixed, after}, before: to(1), do: up},
+	{name: "transactions of its own", files: []file{tableA, several, after}, before: to(1), do: up},
+	{name: "transactions of its own, down", files: []file{tableA, several, after}, before: up, do: to(1)},
 	{name: "a concurrent index", files: []file{tableA, index}, before: to(1), do: up},
 	{name: "an atomic batch of rows", files: []file{tableA, after, {"INSERT INTO a VALUES (8); INSERT INTO a VALUES (9)", ""}}, opts: whimbrel.Options{Atomic: true}, before: to(1), do: up},
 	{name: "one down", files: []file{tableA, tableB, indexB}, before: up, do: to(2)},

@@ -47,7 +47,7 @@ type Failure struct {
 	Until  *instant `json:"until,omitempty"`
 	// Database is the name of the database that is protected.
 	Database string `json:"database,omitempty"`
-	// Problems are all that is wrong with a folder, if it is more than one.
+	// Problems are all that is wrong with a folder, or with the scripts of a plan, if it is more than one.
 	Problems []Problem `json:"problems,omitempty"`
 	// Differences are those between two schemas that should be the same.
 	Differences []Change `json:"differences,omitempty"`

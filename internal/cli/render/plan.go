@@ -102,7 +102,7 @@ func (d *Plan) write(pg *page) {
 			if runs++; runs > shownRuns {
 				continue
 			}
-			remarks = append(remarks, fmt.Sprintf("%s: its statements run one by one, outside of a transaction: %s.", pg.which(u.Migrations[0]), clean(u.Why)))
+			remarks = append(remarks, fmt.Sprintf("%s: its statements run one by one, not in one transaction: %s.", pg.which(u.Migrations[0]), clean(u.Why)))
 		}
 	}
 	if more := runs - shownRuns; more > 0 {

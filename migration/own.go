@@ -1,0 +1,73 @@
+package migration
+
+import (
+	"strings"
+
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// ownReader follows the transactions that a script begins itself; the BEGIN of the one that is open is Analysis.Open.
+type ownReader struct {
+	empty  bool // nothing has happened in it
+	manual bool // MySQL's autocommit may be off
+}
+
+// readOwn follows one statement.
+func (a *Analysis) readOwn(o *ownReader, st sqltext.Statement) {
+	if st.Mode&(sqltext.ModeOwn|sqltext.ModeNext|sqltext.ModeSession) != 0 {
+		first(&a.Mode, st)
+	}
+	if a.Open == nil {
+		a.readLoose(o, st)
+	} else {
+		a.readInside(st)
+	}
+	switch st.Tx {
+	case sqltext.TxBegin:
+		if a.Open == nil || a.dialect == sqltext.MySQL { // which commits what was open
+			a.Open, o.empty = &st, true
+			return
+		}
+	case sqltext.TxCommitChain, sqltext.TxRollbackChain:
+		o.empty = true
+		return
+	case sqltext.TxCommit, sqltext.TxRollback:
+		a.Open = nil
+	case sqltext.TxNever:
+		if a.dialect == sqltext.MySQL { // which takes it, and commits what was open
+			a.Open = nil
+		}
+	case sqltext.TxOther:
+		a.Open = nil
+		if len(st.Text) > 3 && strings.EqualFold(st.Text[:3], "SET") {
+			o.manual = true
+		} else {
+			first(&a.Handed, st)
+		}
+	}
+	o.empty = false
+}
+
+// readLoose reads a statement outside of the script's transactions.
+func (a *Analysis) readLoose(o *ownReader, st sqltext.Statement) {
+	loose := st.OnlyInTx != ""
+	switch st.Tx {
+	case sqltext.TxSavepoint, sqltext.TxCommitChain, sqltext.TxRollbackChain:
+		loose = true
+	case sqltext.TxRollback: // with MySQL's autocommit each statement is committed by then, whoever executes the script
+		loose = a.dialect != sqltext.MySQL || o.manual
+	}
+	if loose {
+		a.Loose = append(a.Loose, st)
+	}
+}
+
+// readInside reads a statement in a transaction of the script's.
+func (a *Analysis) readInside(st sqltext.Statement) {
+	switch {
+	case st.Tx == sqltext.TxBegin && a.dialect == sqltext.SQLite, st.Mode&sqltext.ModeNext != 0:
+		first(&a.Nested, st)
+	case st.Tx == sqltext.TxNever && a.dialect != sqltext.MySQL:
+		first(&a.Trapped, st)
+	}
+}
