@@ -111,7 +111,7 @@ func Stream(file string, open func() (io.ReadCloser, error)) (*Script, error) {
 		if err != nil {
 			return nil, err
 		}
-		return newSameText(file, sum, r), nil
+		return newSameText(file, sum, size, r), nil
 	}
 	return s, nil
 }
@@ -174,9 +174,11 @@ type sameText struct {
 	h    *hasher
 }
 
-func newSameText(name string, want Checksum, file io.ReadCloser) *sameText {
+// newSameText reads no more than the same text can have, should all its line ends have become CRLF: the file might have
+// become endless.
+func newSameText(name string, want Checksum, size int64, file io.ReadCloser) *sameText {
 	h := newHasher()
-	r := bufio.NewReader(io.TeeReader(file, h))
+	r := bufio.NewReader(io.TeeReader(io.LimitReader(file, 2*size+int64(len(byteOrderMark))+1), h))
 	if head, _ := r.Peek(len(byteOrderMark)); string(head) == byteOrderMark {
 		r.Discard(len(byteOrderMark)) // was just peeked, so it is there
 	}

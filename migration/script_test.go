@@ -143,6 +143,20 @@ func TestStreamNoticesAChange(t *testing.T) {
 			r.Close()
 		}
 	}
+	first := true
+	endless, err := migration.Stream("x.sql", func() (io.ReadCloser, error) {
+		if first {
+			first = false
+			return io.NopCloser(strings.NewReader(text)), nil
+		}
+		return io.NopCloser(forever{}), nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := endless.Text(1 << 30); !errors.Is(err, migration.ErrChanged) {
+		t.Errorf("endless: got %v", err)
+	}
 	o := &opener{data: []byte(text)}
 	s, err := migration.Stream("x.sql", o.open)
 	if err != nil {
@@ -152,6 +166,16 @@ func TestStreamNoticesAChange(t *testing.T) {
 	if got := read(t, s); len(got) < len(text) {
 		t.Error("line ends and a byte-order mark are no change")
 	}
+}
+
+// forever is a file without an end.
+type forever struct{}
+
+func (forever) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = ' '
+	}
+	return len(p), nil
 }
 
 func TestStreamErrors(t *testing.T) {

@@ -1,13 +1,18 @@
 package source
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 )
 
 // Dir returns the folder at a path on disk. It is what [os.DirFS] returns, and is read
-// faster.
+// faster. Read opens no pipe and no device in it, whatever links lead to one.
 func Dir(path string) fs.FS { return dir{os.DirFS(path).(onDisk), path} }
 
 // onDisk is what os.DirFS promises of its result.
@@ -21,10 +26,106 @@ type dir struct {
 	path string
 }
 
-// openText opens a file that will be read from its beginning, and nothing else.
+// maxNames is how many files and folders a folder can hold.
+const maxNames = 100_000
+
+// ReadDir implements [fs.ReadDirFS]. It opens a folder as it opens a file: without waiting.
+func (d dir) ReadDir(name string) ([]fs.DirEntry, error) {
+	if d.path == "" || !fs.ValidPath(name) {
+		return d.onDisk.ReadDir(name)
+	}
+	f, err := os.OpenFile(filepath.Join(d.path, filepath.FromSlash(name)), os.O_RDONLY|dontWait, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	entries, err := f.ReadDir(maxNames + 1)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	if err == nil && len(entries) > maxNames {
+		return nil, fmt.Errorf("it holds more than %d files and folders, which is the most that is read", maxNames)
+	}
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	return entries, err
+}
+
+// openText opens a regular file that will be read from its beginning, and nothing else: reading a pipe could wait for
+// ever, reading a device never end.
 func openText(fsys fs.FS, name string) (io.ReadCloser, error) {
 	if d, ok := fsys.(dir); ok && d.path != "" && fs.ValidPath(name) {
 		return openPlainly(d.path+"/"+name, name)
 	}
-	return fsys.Open(name)
+	if s, ok := fsys.(fs.StatFS); ok { // without opening it
+		info, err := s.Stat(name)
+		if err != nil {
+			return nil, err
+		}
+		if err := regular(info); err != nil {
+			return nil, err
+		}
+	}
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	if f == nil {
+		return nil, errors.New("its file system returned no file")
+	}
+	info, err := f.Stat()
+	if err == nil {
+		err = regular(info)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// regular says what a file is that is not a regular one.
+func regular(info fs.FileInfo) error {
+	if info == nil {
+		return errors.New("its file system does not say what it is")
+	}
+	return regularMode(info.Mode())
+}
+
+func regularMode(mode fs.FileMode) error {
+	what := "something else"
+	switch {
+	case mode.IsRegular():
+		return nil
+	case mode.IsDir():
+		what = "a folder"
+	case mode&fs.ModeNamedPipe != 0:
+		what = "a pipe"
+	case mode&fs.ModeSocket != 0:
+		what = "a socket"
+	case mode&fs.ModeDevice != 0:
+		what = "a device"
+	}
+	return fmt.Errorf("it is %s, not a regular file", what)
+}
+
+// The most that is read of a file which is held in memory as a whole, in bytes. Scripts are not: see
+// [migration.KeepInMemory].
+const (
+	maxMetadata = 8 << 20  // what metayaml reads
+	maxSide     = 1 << 20  // a file that says something of a script
+	maxHeld     = 64 << 20 // a script that is rewritten
+)
+
+// readText reads a whole file that is not a script.
+func readText(fsys fs.FS, name string, limit int64) ([]byte, error) {
+	r, err := openText(fsys, name)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	text, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err == nil && int64(len(text)) > limit {
+		return nil, fmt.Errorf("it has more than %d bytes, which is the most that is read", limit)
+	}
+	return text, err
 }

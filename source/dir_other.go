@@ -8,4 +8,16 @@ import (
 	"path/filepath"
 )
 
-func openPlainly(path, _ string) (io.ReadCloser, error) { return os.Open(filepath.FromSlash(path)) }
+const dontWait = 0
+
+func openPlainly(path, _ string) (io.ReadCloser, error) {
+	path = filepath.FromSlash(path)
+	info, err := os.Stat(path)
+	if err == nil {
+		err = regular(info)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return os.Open(path)
+}

@@ -16,17 +16,54 @@ type plainFile struct {
 	name string
 }
 
+// dontWait keeps the opening of a pipe from waiting for somebody who writes to it.
+const dontWait = syscall.O_NONBLOCK
+
+// openPlainly opens a regular file. What is none opens without waiting, and is refused.
 func openPlainly(path, name string) (io.ReadCloser, error) {
 	for {
-		fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+		fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC|dontWait|syscall.O_NOCTTY, 0)
 		switch err {
 		case nil:
-			return &plainFile{fd, name}, nil
+			return plainly(fd, name)
 		case syscall.EINTR:
+		case syscall.ENXIO: // a socket, or a device that is not there
+			return nil, regularMode(fs.ModeSocket)
 		default:
 			return nil, &fs.PathError{Op: "open", Path: name, Err: err}
 		}
 	}
+}
+
+// plainly returns the file of a descriptor, if it is a regular one.
+func plainly(fd int, name string) (io.ReadCloser, error) {
+	f := &plainFile{fd, name}
+	var stat syscall.Stat_t
+	if err := syscall.Fstat(fd, &stat); err != nil {
+		f.Close()
+		return nil, &fs.PathError{Op: "stat", Path: name, Err: err}
+	}
+	if err := regularMode(modeOf(uint32(stat.Mode))); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func modeOf(mode uint32) fs.FileMode {
+	switch mode & syscall.S_IFMT {
+	case syscall.S_IFREG:
+		return 0
+	case syscall.S_IFDIR:
+		return fs.ModeDir
+	case syscall.S_IFIFO:
+		return fs.ModeNamedPipe
+	case syscall.S_IFSOCK:
+		return fs.ModeSocket
+	case syscall.S_IFCHR, syscall.S_IFBLK:
+		return fs.ModeDevice
+	}
+	return fs.ModeIrregular
 }
 
 func (f *plainFile) Read(p []byte) (int, error) {
@@ -45,6 +82,15 @@ func (f *plainFile) Read(p []byte) (int, error) {
 			return n, nil
 		}
 	}
+}
+
+// Seek implements io.Seeker.
+func (f *plainFile) Seek(offset int64, whence int) (int64, error) {
+	n, err := syscall.Seek(f.fd, offset, whence)
+	if err != nil {
+		return n, &fs.PathError{Op: "seek", Path: f.name, Err: err}
+	}
+	return n, nil
 }
 
 func (f *plainFile) Close() error {

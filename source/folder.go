@@ -70,8 +70,8 @@ func (f *folder) want(wanted []*file, name string, e fs.DirEntry, ok bool) []*fi
 	}
 	file := &file{name: name, path: f.path(name)}
 	f.files[name] = file
-	if e.Type()&^fs.ModeSymlink != 0 { // a pipe would keep us waiting
-		file.err = errors.New("it is not a regular file")
+	if kind := e.Type() &^ fs.ModeSymlink; kind != 0 {
+		file.err = regularMode(kind)
 		return wanted
 	}
 	return append(wanted, file)
@@ -241,7 +241,7 @@ func (f *file) cut(fsys fs.FS, p *part) (*migration.Script, error) {
 		skip += int64(len(byteOrderMark))
 	}
 	return migration.Stream(f.path, func() (io.ReadCloser, error) {
-		r, err := fsys.Open(f.name)
+		r, err := openText(fsys, f.name)
 		if err != nil {
 			return nil, err
 		}

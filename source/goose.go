@@ -1,6 +1,7 @@
 package source
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"strings"
@@ -140,7 +141,11 @@ func (f *folder) gooseExpanded(file *file, p *part, s *migration.Script) *migrat
 	if s == nil || f.opts.Expand == nil {
 		return s
 	}
-	text, _, err := s.Text(s.Size)
+	text, err := readAll(s)
+	if long := (*Error)(nil); errors.As(err, &long) {
+		f.add(long.File, "%s", long.Msg)
+		return s
+	}
 	if err != nil {
 		f.wrap(file.path, err)
 		return s

@@ -81,7 +81,7 @@ func (f *folder) hasuraFolder(name string) []half {
 
 // hasuraYAML reports a file that has SQL among its metadata.
 func (f *folder) hasuraYAML(name string) {
-	b, err := fs.ReadFile(f.fsys, name)
+	b, err := readText(f.fsys, name, maxMetadata)
 	switch {
 	case err != nil:
 		f.wrap(f.path(name), err)
@@ -123,7 +123,7 @@ func (f *folder) noTransaction(dir string) (bool, error) {
 	if !slices.ContainsFunc(f.subs[dir], func(e fs.DirEntry) bool { return e.Name() == "metadata.toml" }) {
 		return false, nil
 	}
-	b, err := fs.ReadFile(f.fsys, path.Join(dir, "metadata.toml"))
+	b, err := readText(f.fsys, path.Join(dir, "metadata.toml"), maxSide)
 	if err != nil {
 		return false, err
 	}

@@ -2,7 +2,6 @@ package source
 
 import (
 	"errors"
-	"io"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -87,14 +86,9 @@ func (f *folder) numberedMetadata() (all []carried) {
 	return all
 }
 
-// text reads a file that is not SQL.
+// text reads a file with metadata.
 func (f *folder) text(name string) (string, error) {
-	r, err := openText(f.fsys, name)
-	if err != nil {
-		return "", err
-	}
-	defer r.Close()
-	text, err := io.ReadAll(r)
+	text, err := readText(f.fsys, name, maxMetadata)
 	if err == nil && !utf8.Valid(text) {
 		err = errors.New("it is not UTF-8")
 	}

@@ -3,7 +3,6 @@ package source
 import (
 	"fmt"
 	"io/fs"
-	"math"
 	"slices"
 	"strings"
 
@@ -351,8 +350,15 @@ func (s *squasher) isEmpty(script *migration.Script) bool {
 	return f != nil && f.empty()
 }
 
-// readAll returns a text of any size.
+// readAll returns the whole text of a script.
 func readAll(s *migration.Script) (string, error) {
-	text, _, err := s.Text(math.MaxInt64)
+	text, ok, err := s.Text(maxHeld)
+	if err == nil && !ok {
+		err = tooLong(s)
+	}
 	return text, err
+}
+
+func tooLong(s *migration.Script) error {
+	return &Error{File: s.File, Msg: fmt.Sprintf("has %d bytes; the longest script that can be rewritten has %d", s.Size, maxHeld)}
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -17,6 +16,8 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/whimbrel-db/whimbrel/internal/yamltext"
 )
 
 // configName is the configuration file that is read when none is named.
@@ -72,15 +73,15 @@ func readConfig(path string) (*config, error) {
 		c.path = configName
 	}
 	var err error
-	c.text, err = os.ReadFile(c.path)
+	c.text, err = readFile(c.path, maxConfig)
 	switch {
 	case path == "" && errors.Is(err, fs.ErrNotExist):
 		return nil, nil
 	case err != nil:
-		if pathErr := (*fs.PathError)(nil); errors.As(err, &pathErr) {
-			err = pathErr.Err
-		}
 		return nil, usage("", "can't read the configuration file %s: %v", c.path, err)
+	}
+	if err := c.check(); err != nil {
+		return nil, err
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(c.text), yaml.Strict())
 	if err := dec.Decode(c); err != nil && !errors.Is(err, io.EOF) {
@@ -90,6 +91,21 @@ func readConfig(path string) (*config, error) {
 		return nil, &usageError{file: c.path, line: 1, column: 1, msg: "there is more than one YAML document in the file"}
 	}
 	return c, nil
+}
+
+// check refuses what would take much memory to decode. What is no YAML at all is said by the decoder.
+func (c *config) check() error {
+	if p := yamltext.Check(string(c.text), yamltext.Limits{Bytes: maxConfig, Signs: maxConfig}); p != nil {
+		return &usageError{file: c.path, line: p.Line, column: p.Column, msg: p.Msg}
+	}
+	const most = 1 << 20
+	if f, err := yamltext.Parse(string(c.text)); err == nil && yamltext.Expanded(f, most) > most {
+		return &usageError{
+			file: c.path, line: 1, column: 1, msg: "its aliases stand for too much: written out, the file would be longer than 1 MiB",
+			hint: "Write the values out, or let fewer aliases stand for one another.",
+		}
+	}
+	return nil
 }
 
 // explain turns a decoding error into one with its place.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -108,6 +109,26 @@ func TestConfigErrors(t *testing.T) {
 		}
 		if strings.Contains(u.msg+u.hint, "geheim") {
 			t.Errorf("%q: the message shows a value: %s %s", c.text, u.msg, u.hint)
+		}
+	}
+}
+
+// A file of a few kilobytes can stand for gigabytes: what it costs is known before it is decoded.
+func TestConfigThatWouldCostTooMuch(t *testing.T) {
+	t.Parallel()
+	bomb := "environments:\n  e0: &e0 {dir: x}\n"
+	for i := 1; i < 60; i++ {
+		bomb += fmt.Sprintf("  e%d: &e%d {<<: [*e%d, *e%d]}\n", i, i, i-1, i-1)
+	}
+	for _, c := range []struct{ name, text, want string }{
+		{"nested too deep", "x: " + strings.Repeat("[", 50_000), "nested too deep"},
+		{"aliases of aliases", bomb, "its aliases stand for too much"},
+		{"large", "dir: " + strings.Repeat("x", maxConfig), "more than 262144 bytes"},
+		{"not UTF-8", "dir: \xff\n", "not UTF-8"},
+	} {
+		_, err := resolveWith(globalFlags{config: writeConfig(t, c.text)}, nil)
+		if u := (*usageError)(nil); !errors.As(err, &u) || !strings.Contains(u.msg, c.want) {
+			t.Errorf("%s: got %v, want %s", c.name, err, c.want)
 		}
 	}
 }

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 
@@ -139,16 +138,13 @@ func (a *app) readMetadata(args []string) (*metadata.Document, error) {
 	var text []byte
 	var err error
 	if file == standardInput {
-		text, err = io.ReadAll(a.Stdin)
+		text, err = readLimited(a.Stdin, metayaml.MaxSize)
 		file = "stdin"
 	} else {
-		text, err = os.ReadFile(file)
-	}
-	if pathErr := (*os.PathError)(nil); errors.As(err, &pathErr) {
-		return nil, usage(hint, "can't read the metadata file %s: %v", file, pathErr.Err)
+		text, err = readFile(file, metayaml.MaxSize)
 	}
 	if err != nil {
-		return nil, err
+		return nil, usage(hint, "can't read the metadata file %s: %v", file, err)
 	}
 	return metayaml.Read(file, string(text))
 }
@@ -317,9 +313,9 @@ migration lock, also while migrations are switched off. What it changes is chang
 		RunE: func(cmd *cobra.Command, args []string) error {
 			statement := args[0]
 			if statement == standardInput {
-				text, err := io.ReadAll(a.Stdin)
+				text, err := readLimited(a.Stdin, maxStatement)
 				if err != nil {
-					return err
+					return usage("", "can't read the statement from standard input: %v", err)
 				}
 				statement = string(text)
 			}

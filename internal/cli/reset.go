@@ -99,6 +99,9 @@ func (a *app) askAndReset(ctx context.Context, t *target) (render.Document, erro
 	return doc, nil
 }
 
+// maxAnswer is more than the name of any database takes.
+const maxAnswer = 4 << 10
+
 // answer reads a line, or nothing where there is none to come.
 func (a *app) answer(ctx context.Context) (string, error) {
 	type answer struct {
@@ -107,7 +110,7 @@ func (a *app) answer(ctx context.Context) (string, error) {
 	}
 	got := make(chan answer, 1)
 	go func() { // who is asked may never answer; it ends with the process then
-		line, err := bufio.NewReader(a.Stdin).ReadString('\n')
+		line, err := bufio.NewReader(io.LimitReader(a.Stdin, maxAnswer)).ReadString('\n')
 		got <- answer{line, err}
 	}()
 	select {

@@ -171,9 +171,9 @@ func (a *app) side(ctx context.Context, what, other, scratch string) (*catalog.S
 }
 
 func readSide(file string) ([]byte, error) {
-	content, err := os.ReadFile(file)
+	content, err := readFile(file, maxSnapshot)
 	if err != nil {
-		return nil, usage("", "%v", err)
+		return nil, usage("", "can't read %s: %v", file, err)
 	}
 	return content, nil
 }

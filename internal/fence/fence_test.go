@@ -43,7 +43,8 @@ var rules = []rule{
 	{pkg: "catalog"},
 	{pkg: "internal/spelling"},
 	{pkg: "metadata", imports: []string{"internal/spelling"}},
-	{pkg: "metadata/metayaml", imports: []string{"metadata"}, outside: []string{"github.com/goccy/go-yaml"}},
+	{pkg: "internal/yamltext", outside: []string{"github.com/goccy/go-yaml"}},
+	{pkg: "metadata/metayaml", imports: []string{"metadata", "internal/yamltext"}, outside: []string{"github.com/goccy/go-yaml"}},
 	{pkg: "database", imports: []string{"migration", "sqltext", "catalog", "metadata"}},
 	{pkg: "source", imports: []string{"migration", "sqltext"}},
 	{pkg: "database/databasetest", imports: []string{"database", "migration", "sqltext", "metadata"}, forTests: true},
@@ -74,7 +75,7 @@ var rules = []rule{
 		pkg: "internal/cli/...",
 		imports: []string{
 			".", "lint/...", "source", "database", "migration", "sqltext", "catalog", "metadata/...",
-			"fleet/...", "adopt/...", "trace/...", "inspect/...", "backfill/...", "internal/spelling",
+			"fleet/...", "adopt/...", "trace/...", "inspect/...", "backfill/...", "internal/spelling", "internal/yamltext",
 		},
 		outside: slices.Concat(commandLine, terminal, configuration, []string{"github.com/rogpeppe/go-internal/diff"}), // shows texts that differ
 	},

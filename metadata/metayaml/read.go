@@ -27,18 +27,20 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 
+	"github.com/whimbrel-db/whimbrel/internal/yamltext"
 	"github.com/whimbrel-db/whimbrel/metadata"
 )
 
-// maxSize bounds the text of a document, in bytes.
-const maxSize = 64 << 20
+// limits bound a document: that of the largest schema that anybody describes by hand is a tenth of it.
+var limits = yamltext.Limits{Bytes: MaxSize, Signs: 1 << 19}
+
+// MaxSize is the length up to which Read reads a text, in bytes.
+const MaxSize = 8 << 20
 
 // groups are the keys of a document.
 var groups = []struct {
@@ -50,17 +52,13 @@ var groups = []struct {
 
 // Read reads a document. file is its name, for errors, which are a metadata.Errors: text that is no YAML,
 // keys that there are not, values of a wrong type. An empty text is an empty document. It refuses what YAML has beyond
-// values: anchors and aliases, tags, several documents, and texts above 64 MiB.
+// values: anchors and aliases, tags, several documents, and texts above [MaxSize].
 func Read(file, text string) (*metadata.Document, error) {
 	r := &reader{file: file}
-	if len(text) > maxSize {
-		r.fail(nil, "the file has %d bytes; a metadata document has at most %d", len(text), maxSize)
-		return nil, r.problems
+	if p := yamltext.Check(text, limits); p != nil {
+		return nil, metadata.Errors{{Position: metadata.Position{File: file, Line: p.Line, Column: p.Column}, Msg: p.Msg}}
 	}
-	if !r.readable(text) {
-		return nil, r.problems
-	}
-	parsed, err := parse(strings.ReplaceAll(strings.TrimPrefix(text, "\ufeff"), "\r\n", "\n"))
+	parsed, err := yamltext.Parse(text)
 	if err != nil {
 		r.syntax(err)
 		return nil, r.problems
@@ -92,48 +90,6 @@ func Read(file, text string) (*metadata.Document, error) {
 func isDirective(n ast.Node) bool {
 	_, is := n.(*ast.DirectiveNode)
 	return is
-}
-
-// maxOpen bounds how many brackets can be open at once: the parser goes down into each.
-const maxOpen = 1000
-
-// readable refuses what is not UTF-8, and what is nested so deep that it would be the end of the parser.
-func (r *reader) readable(text string) bool {
-	p := metadata.Position{File: r.file, Line: 1}
-	open, indent := 0, 0
-	for i, c := range text {
-		p.Column++
-		switch c {
-		case utf8.RuneError:
-			if _, size := utf8.DecodeRuneInString(text[i:]); size == 1 {
-				r.problems = append(r.problems, &metadata.Error{Position: p, Msg: "the file is not UTF-8"})
-				return false
-			}
-		case '\n':
-			p.Line, p.Column, indent = p.Line+1, 0, 0
-		case '[', '{':
-			open++
-		case ']', '}':
-			open = max(open-1, 0)
-		case ' ', '-', '?':
-			indent++
-		}
-		if open > maxOpen || indent > 100*maxOpen {
-			r.problems = append(r.problems, &metadata.Error{Position: p, Msg: "this is nested too deep"})
-			return false
-		}
-	}
-	return true
-}
-
-// parse makes an error of a panic, which text that is no YAML can lead the parser into.
-func parse(text string) (f *ast.File, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("it can't be understood as YAML: %v", p)
-		}
-	}()
-	return parser.ParseBytes([]byte(text), 0)
 }
 
 type reader struct {

@@ -1,0 +1,80 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+)
+
+// The most that is read of a file or of standard input, in bytes. All of it is held in memory.
+const (
+	maxConfig    = 256 << 10 // a whimbrel.yaml: thousands of environments
+	maxStatement = 16 << 20  // one that is passed to the database
+	maxSnapshot  = 256 << 20 // a schema of hundreds of thousands of objects
+)
+
+// readFile reads a regular file, or one that a link leads to. It opens nothing else: reading a pipe could wait for
+// ever, reading a device never end. The errors don't name the file.
+func readFile(path string, limit int64) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, withoutPath(err)
+	}
+	if err := regular(info); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|dontWait, 0)
+	if err != nil {
+		return nil, withoutPath(err)
+	}
+	defer f.Close()
+	if info, err = f.Stat(); err != nil { // it may be another by now
+		return nil, withoutPath(err)
+	}
+	if err := regular(info); err != nil {
+		return nil, err
+	}
+	return readLimited(f, limit)
+}
+
+// readLimited reads all there is, if it is not more than limit.
+func readLimited(r io.Reader, limit int64) ([]byte, error) {
+	content, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err != nil {
+		return nil, withoutPath(err)
+	}
+	if int64(len(content)) > limit {
+		return nil, fmt.Errorf("it has more than %d bytes, which is the most that is read", limit)
+	}
+	return content, nil
+}
+
+// regular says what a file is that is not a regular one.
+func regular(info fs.FileInfo) error {
+	what := ""
+	switch mode := info.Mode(); {
+	case mode.IsRegular():
+		return nil
+	case mode.IsDir():
+		what = "a folder"
+	case mode&fs.ModeNamedPipe != 0:
+		what = "a pipe"
+	case mode&fs.ModeSocket != 0:
+		what = "a socket"
+	case mode&fs.ModeDevice != 0:
+		what = "a device"
+	default:
+		what = "something else"
+	}
+	return fmt.Errorf("it is %s, not a regular file", what)
+}
+
+// withoutPath takes the name of the file out of an error.
+func withoutPath(err error) error {
+	if e := (*fs.PathError)(nil); errors.As(err, &e) {
+		return e.Err
+	}
+	return err
+}

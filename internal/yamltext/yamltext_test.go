@@ -1,0 +1,75 @@
+package yamltext_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/whimbrel-db/whimbrel/internal/yamltext"
+)
+
+var limits = yamltext.Limits{Bytes: 1 << 20, Signs: 1 << 16}
+
+func TestCheck(t *testing.T) {
+	for _, tt := range []struct{ name, text, want string }{
+		{"nothing", "", ""},
+		{"an ordinary text", "a:\n  - b: {c: [1, 2]}\n", ""},
+		{"a long line of words and dashes", "a: " + strings.Repeat("x - ", 5000), ""},
+		{"many keys in one line", "{" + strings.Repeat("a: 1, ", 1000) + "}", ""},
+		{"brackets beside one another", strings.Repeat("[],", 5000), ""},
+		{"brackets in brackets", "a: " + strings.Repeat("[", 50_000), "1:104: this is nested too deep"},
+		{"braces in braces", strings.Repeat("{a: ", 50_000), "1:401: this is nested too deep"},
+		{"keys behind keys", "x: 1\n" + strings.Repeat("a: ", 50_000), "2:302: this is nested too deep"},
+		{"lists of lists", strings.Repeat("- ", 50_000), "1:1001: this is nested too deep"},
+		{"keys that are keys", strings.Repeat("? ", 50_000), "1:1001: this is nested too deep"},
+		{"too long", strings.Repeat("x", 1<<20+1), "1:1: the file has 1048577 bytes; the most that is read is 1048576"},
+		{"too many values", "[" + strings.Repeat("1,", 1<<16) + "]", "1:131073: the file has more values than can be read: over 65536 commas"},
+		{"not UTF-8", "a:\n  \xff", "2:3: the file is not UTF-8"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := ""
+			if p := yamltext.Check(tt.text, limits); p != nil {
+				got = fmt.Sprintf("%d:%d: %s", p.Line, p.Column, p.Msg)
+			}
+			if !strings.HasPrefix(got, tt.want) || (tt.want == "") != (got == "") {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// Aliases that stand for aliases are counted without being written out.
+func TestExpanded(t *testing.T) {
+	bomb := "a0: &a0 {x: y}\n"
+	for i := 1; i < 60; i++ {
+		bomb += fmt.Sprintf("a%d: &a%d {<<: [*a%d, *a%d]}\n", i, i, i-1, i-1)
+	}
+	for _, tt := range []struct {
+		name, text string
+		over       bool
+	}{
+		{"no alias", "a: 1\nb: [2, 3]\n", false},
+		{"an anchor and a few aliases", "a: &a {x: 1}\nb: *a\nc: {<<: *a, y: 2}\n", false},
+		{"an alias of nothing", "a: *b\n", false},
+		{"an alias of itself", "a: &a [*a]\n", false},
+		{"one that is used often", "a: &a " + strings.Repeat("x", 1000) + "\nb: [" + strings.Repeat("*a, ", 100) + "]\n", true},
+		{"one that stands for others, which stand for others", bomb, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f, err := yamltext.Parse(tt.text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			const limit = 50_000
+			if got := yamltext.Expanded(f, limit); got > limit != tt.over || got > limit+1 {
+				t.Errorf("got %d", got)
+			}
+		})
+	}
+}
+
+func TestParseMakesAnErrorOfWhatIsNoYAML(t *testing.T) {
+	if _, err := yamltext.Parse("{a"); err == nil {
+		t.Error("it was parsed")
+	}
+}
