@@ -91,7 +91,9 @@ func (a *applier) patiently(ctx context.Context, u Unit, rest []Unit) error {
 		if !errors.Is(err, database.ErrLocked) || a.lockOptions(a.expect.Settings).Timeout == 0 {
 			return err
 		}
-		if moved, perr := a.progress(ctx, rest); perr != nil {
+		if moved, perr := a.progress(ctx, rest); errors.Is(perr, database.ErrLocked) {
+			return err // not even that can be read
+		} else if perr != nil {
 			return perr
 		} else if !moved {
 			return err

@@ -48,9 +48,23 @@ type Options struct {
 	HistoryTable string
 	// App names the program, for the history and for whoever waits for its lock.
 	App string
+	// LockTimeout bounds how long what only reads, and the first question of Open, waits while somebody else has the
+	// database locked, or Whimbrel's tables: then it is a *LockedError. 0 means DefaultLockTimeout, less than 0 tries once.
+	LockTimeout time.Duration
 	// Notice is called with each notice and warning that the server sends
 	// while a script runs; nil drops them. It must not use the database.
 	Notice func(Notice)
+}
+
+// DefaultLockTimeout is how long readers wait where Options say nothing.
+const DefaultLockTimeout = 15 * time.Second
+
+// Patience is how long what only reads waits for whoever has locked what it reads.
+func (o Options) Patience() time.Duration {
+	if o.LockTimeout == 0 {
+		return DefaultLockTimeout
+	}
+	return max(o.LockTimeout, 0)
 }
 
 // Notice is something a server says that is not an error.

@@ -1,6 +1,7 @@
 package database
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -23,15 +24,19 @@ var ErrHeadChanged = errors.New("the history changed while the lock was let go o
 // may be tried again at once.
 var ErrConflict = errors.New("the transaction was taken back, since it conflicted with another one")
 
-// LockedError reports that another process held the migration lock for as long as
-// the caller was willing to wait.
+// LockedError reports that another process held the migration lock, or had what is to be read or written locked
+// in another way, for as long as the caller was willing to wait.
 type LockedError struct {
 	Set    string
+	What   string // what is locked, where that is not the migration lock: "the database file"
 	Waited time.Duration
 	Holder Holder // the zero Holder: the database can't tell, nor whether it is a migration (SQLite)
 }
 
 func (e *LockedError) Error() string {
+	if e.What != "" {
+		return e.What + " is locked by somebody else" + heldBy(e.Holder) + waitedTime(e.Waited) + "; try again when it is free, or wait longer (lock timeout)"
+	}
 	return fmt.Sprintf("can't acquire lock: another process is migrating set %q", e.Set) + waitedFor(e.Holder, e.Waited) + "; try again when it is done, or wait longer (lock timeout)"
 }
 
@@ -64,14 +69,21 @@ func (h Holder) String() string {
 
 // waitedFor says who it was, as far as that is known, and how long.
 func waitedFor(h Holder, waited time.Duration) string {
-	msg := ", or writing to the database"
+	return cmp.Or(heldBy(h), ", or writing to the database") + waitedTime(waited)
+}
+
+func heldBy(h Holder) string {
 	if who := h.String(); who != "" {
-		msg = " (" + who + ")"
+		return " (" + who + ")"
 	}
-	if waited > 0 {
-		msg += fmt.Sprintf("; waited %s", waited.Round(time.Millisecond))
+	return ""
+}
+
+func waitedTime(waited time.Duration) string {
+	if waited <= 0 {
+		return ""
 	}
-	return msg
+	return fmt.Sprintf("; waited %s", waited.Round(time.Millisecond))
 }
 
 // UnsettledError reports that a setting is stored, but somebody who began before is

@@ -302,7 +302,7 @@ func (b *batch) Commit(ctx context.Context) error {
 		err = fmt.Errorf("the transaction has failed before: %w", err)
 	} else {
 		b.d.remember(b)
-		err = b.commitError(b.c.commit(ctx, max(b.opts.Timeout, readPatience)))
+		err = b.commitError(b.c.commit(ctx, patience(b.opts)))
 	}
 	if err != nil {
 		b.d.forget()

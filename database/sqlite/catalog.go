@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"slices"
 	"strings"
 
@@ -22,11 +21,11 @@ func (d *db) Snapshot(ctx context.Context, opts catalog.Options) (*catalog.Snaps
 		if d.absent() {
 			return nil
 		}
-		c, err := d.pool.Conn(ctx)
+		c, err := d.reader(ctx)
 		if err != nil {
-			return d.connectError(err)
+			return err
 		}
-		defer c.Close()
+		defer c.release()
 		return d.connectError(r.read(ctx, c))
 	})
 	if err != nil {
@@ -49,7 +48,7 @@ type schemaRow struct{ kind, name, table, sql, use string }
 
 // read asks one question, which sees one state. SQLite's own tables and indexes have no text, or
 // names that begin with sqlite_; the tables in which virtual tables keep their contents go with these.
-func (r *schemaReader) read(ctx context.Context, c *sql.Conn) error {
+func (r *schemaReader) read(ctx context.Context, c *conn) error {
 	rows, err := c.QueryContext(ctx, `WITH uses AS MATERIALIZED (SELECT name, type FROM pragma_table_list WHERE schema = 'main' AND type IN ('shadow', 'virtual'))
 SELECT sqlite_version(), s.type, s.name, s.tbl_name, s.sql, coalesce(u.type, '')
 FROM sqlite_schema s LEFT JOIN uses u ON u.name = s.name

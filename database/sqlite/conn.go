@@ -13,8 +13,12 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// readPatience is how long a read, and a commit, wait for others to let go of the file.
-const readPatience = 15 * time.Second
+// leastPatience is how long what ends a migration waits for others to let go of the file, whatever the lock timeout is:
+// a reader that looks at this moment is no reason to give up.
+const leastPatience = time.Second
+
+// patience is how long what comes after the lock waits for others to let go of the file.
+func patience(opts database.LockOptions) time.Duration { return max(opts.Timeout, leastPatience) }
 
 // bg is the context of statements that never wait and must not be cut off: a client
 // that interrupts COMMIT can't tell any more whether it happened.
@@ -35,11 +39,17 @@ func (d *db) acquire(ctx context.Context, w *waiter) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	return d.impatient(ctx, c)
+}
+
+// impatient makes a connection one that doesn't wait inside SQLite, where the lock timeout doesn't reach it. Those
+// of a pool of our own are opened so.
+func (d *db) impatient(ctx context.Context, c *sql.Conn) (*conn, error) {
 	s := &conn{Conn: c}
-	known := false
-	if s.busyTimeout, known = d.recallTimeout(s); !known {
-		err = c.QueryRowContext(ctx, "PRAGMA busy_timeout").Scan(&s.busyTimeout)
+	if d.owned {
+		return s, nil
 	}
+	err := c.QueryRowContext(ctx, "PRAGMA busy_timeout").Scan(&s.busyTimeout)
 	if err == nil {
 		err = s.setBusyTimeout(0)
 	}
@@ -48,6 +58,15 @@ func (d *db) acquire(ctx context.Context, w *waiter) (*conn, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// reader takes a connection for reading. The caller is patient.
+func (d *db) reader(ctx context.Context) (*conn, error) {
+	c, err := d.pool.Conn(ctx)
+	if err != nil {
+		return nil, d.connectError(err)
+	}
+	return d.impatient(ctx, c)
 }
 
 // pooled waits for a connection of the pool as it would for the lock, where the pool has a limit: what takes long
@@ -140,7 +159,13 @@ func (c *conn) commit(ctx context.Context, limit time.Duration) error {
 
 // poll repeats f while the file is locked, limit at the longest.
 func poll(ctx context.Context, limit time.Duration, f func() error) error {
-	p := pause{start: time.Now(), limit: limit}
+	return pollWatching(ctx, limit, f, func() bool { return false })
+}
+
+// pollWatching is poll that begins to count anew whenever others have got on.
+func pollWatching(ctx context.Context, limit time.Duration, f func() error, gotOn func() bool) error {
+	start := time.Now()
+	p := pause{start: start, limit: limit}
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -149,10 +174,13 @@ func poll(ctx context.Context, limit time.Duration, f func() error) error {
 		if !isBusy(err) {
 			return err
 		}
-		if more, werr := p.sleep(ctx); werr != nil {
+		if gotOn() {
+			p.start = time.Now()
+		} else if p.over() {
+			return &lockedFile{time.Since(start), err}
+		}
+		if _, werr := p.sleep(ctx); werr != nil {
 			return werr
-		} else if !more {
-			return fmt.Errorf("the database file is locked by another process, for %s now: %w", limit.Round(time.Millisecond), err)
 		}
 	}
 }
@@ -163,6 +191,8 @@ type pause struct {
 	limit time.Duration
 	next  time.Duration
 }
+
+func (p *pause) over() bool { return time.Since(p.start) >= p.limit }
 
 // sleep reports false when the limit is reached.
 func (p *pause) sleep(ctx context.Context) (bool, error) {
@@ -217,5 +247,9 @@ func (w *waiter) wait(ctx context.Context, h database.Holder) error {
 }
 
 func (w *waiter) locked(h database.Holder) error {
-	return &database.LockedError{Set: w.set, Waited: time.Since(w.pause.start), Holder: h}
+	e := &database.LockedError{Set: w.set, Waited: time.Since(w.pause.start), Holder: h}
+	if w.set == "" {
+		e.What = theFile
+	}
+	return e
 }

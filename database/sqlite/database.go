@@ -9,6 +9,7 @@ import (
 	"iter"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
@@ -26,6 +27,8 @@ type db struct {
 	names database.TableNames
 	host  string
 	sql   statements
+
+	patience time.Duration // of readers
 
 	gone  context.Context // until Close
 	close context.CancelFunc
@@ -84,33 +87,52 @@ func (d *db) State(ctx context.Context, set string) (*database.State, error) {
 			state.Database = databaseName(d.path)
 			return nil
 		}
-		c, err := d.pool.Conn(ctx)
+		c, err := d.reader(ctx)
 		if err != nil {
-			return d.connectError(err)
+			return err
 		}
-		defer c.Close()
-		state, err = d.readState(ctx, c, set)
+		defer c.release()
+		state, err = d.readState(ctx, c.Conn, set)
 		return err
 	})
 	return state, err
 }
 
-// read reads through the pool, and waits a while for others to let go of the file, or of
-// the pool's only connection.
+// read reads through the pool, and waits for others to let go of the file, or of
+// the pool's only connection, for as long as they commit one transaction after the other.
 func (d *db) read(ctx context.Context, f func(context.Context) error) error {
 	if d.gone.Err() != nil {
 		return errClosed
 	}
 	limited, cancel := ctx, func() {}
 	if d.pool.Stats().MaxOpenConnections > 0 {
-		limited, cancel = context.WithTimeout(ctx, readPatience)
+		limited, cancel = context.WithTimeout(ctx, max(d.patience, leastPatience))
 	}
 	defer cancel()
-	err := poll(limited, readPatience, func() error { return f(limited) })
-	if err != nil && ctx.Err() == nil && limited.Err() != nil {
-		return fmt.Errorf("this process uses every connection of its pool, for %s now: %w", readPatience, err)
+	err := pollWatching(limited, d.patience, func() error { return f(limited) }, d.journalWatch())
+	if err != nil && ctx.Err() == nil && limited.Err() != nil && !errors.Is(err, database.ErrLocked) {
+		return fmt.Errorf("this process uses every connection of its pool, for %s now: %w", max(d.patience, leastPatience), err)
 	}
 	return err
+}
+
+// journalWatch returns a function that reports whether somebody has ended a transaction since it was called last. In the
+// rollback modes, in which writers keep readers out, a transaction has a journal beside the file, which goes or becomes
+// shorter with its end.
+func (d *db) journalWatch() func() bool {
+	last, _ := os.Stat(d.path + "-journal")
+	return func() bool {
+		now, _ := os.Stat(d.path + "-journal")
+		before := last
+		last = now
+		switch {
+		case d.path == "" || before == nil:
+			return false
+		case now == nil:
+			return true
+		}
+		return !os.SameFile(before, now) || now.Size() < before.Size()
+	}
 }
 
 // pageRows is how many events are read at once: no lock is held between pages, so
@@ -151,9 +173,14 @@ func (d *db) page(ctx context.Context, q database.HistoryQuery, after int64) ([]
 	if q.Texts {
 		limit = pageRowsWithTexts
 	}
-	rows, err := d.pool.QueryContext(ctx, d.sql.history, after, q.Set, q.Version, q.Texts, limit)
+	c, err := d.reader(ctx)
 	if err != nil {
-		_, err := d.missing(ctx, d.pool, err)
+		return nil, err
+	}
+	defer c.release()
+	rows, err := c.QueryContext(ctx, d.sql.history, after, q.Set, q.Version, q.Texts, limit)
+	if err != nil {
+		_, err := d.missing(ctx, c, err)
 		return nil, err
 	}
 	defer rows.Close()
@@ -193,11 +220,11 @@ func (d *db) UpdateSetting(ctx context.Context, s database.SettingUpdate) error 
 	}
 	ctx, cancel := d.during(ctx)
 	defer cancel()
-	patience := database.LockOptions{Timeout: readPatience}
+	opts := database.LockOptions{Timeout: d.patience}
 	if s.Settle != nil { // a Batch that is open has the write lock: storing the change is waiting for it
-		patience = *s.Settle
+		opts = *s.Settle
 	}
-	w := newWaiter(migration.ReservedSet, patience)
+	w := newWaiter(migration.ReservedSet, opts)
 	c, err := d.connect(ctx, w)
 	if err != nil {
 		return err
@@ -211,7 +238,7 @@ func (d *db) UpdateSetting(ctx context.Context, s database.SettingUpdate) error 
 		_, err = d.insert(c, d.complete(s.Event()))
 	}
 	if err == nil {
-		err = c.commit(ctx, readPatience)
+		err = c.commit(ctx, patience(opts))
 	}
 	if err != nil {
 		c.rollback()

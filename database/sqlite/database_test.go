@@ -158,7 +158,7 @@ func TestReadOnly(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "app.db")
 	apply(t, connect(t, "sqlite:"+path, database.Options{}), 1, "CREATE TABLE t (x)")
-	for _, param := range []string{"mode=ro", "immutable=1"} {
+	for _, param := range []string{"mode=ro", "_pragma=foreign_keys(1)&mode=ro"} {
 		db := connect(t, "sqlite:"+path+"?"+param, database.Options{})
 		st, err := db.State(bg, "app")
 		must(t, err)
@@ -311,7 +311,7 @@ func TestStatementErrors(t *testing.T) {
 		{"CREATE TABLE t (x UNIQUE);\n\n -- one\nINSERT INTO t VALUES (1);\n  INSERT INTO t\n VALUES (1);", "0001_test.up.sql:5:3", "SQLITE_CONSTRAINT_UNIQUE", "UNIQUE constraint failed: t.x", 2},
 		{"SELECT 1;\nCREATE TABLE t (\n  a int,\n  b int NOT NUL\n);", "0001_test.up.sql:4:13", "SQLITE_ERROR", `near "NUL": syntax error`, 1},
 		{"SELECT 1; SELECT missing;", "0001_test.up.sql:1:11", "SQLITE_ERROR", "no such column: missing", 1},
-		{"SELECT ?", "0001_test.up.sql:1:1", "", "missing argument", 0},
+		{"SELECT ?", "0001_test.up.sql:1:8", "", "has a parameter", 0},
 	} {
 		b := begin(t, db)
 		err := b.Run(bg, text(tc.script))

@@ -13,8 +13,8 @@
 //
 // In the path %, ? and # are written %25, %3F and %23. The query has the parameters of
 // modernc.org/sqlite (_pragma, _txlock, _time_format, _time_integer_format, _timezone,
-// _inttotime, _texttotime), and mode (ro, rw, rwc), immutable and nolock of SQLite's own
-// URIs. Any other is an error. The working directory counts when the database is opened.
+// _inttotime, _texttotime), and mode (ro, rw, rwc) of SQLite's own
+// URIs. Any other is an error, and so is a pragma with which locks or journals would not do what they must. The working directory counts when the database is opened.
 //
 // A file that does not exist is created by the first thing that writes: reading its State
 // does not create it. With mode=rw or mode=ro it is never created. [New] takes a
@@ -53,8 +53,8 @@
 //
 // Options.Schema can be "main" alone. SQLite tells nobody who holds a transaction, so a
 // Holder is known only for a Run. With a journal in the rollback modes a long transaction
-// that outgrows the page cache keeps readers out; a State read then waits up to 15
-// seconds. Shared-cache connections wait inside SQLite, where no timeout
+// that outgrows the page cache keeps readers out; a State read then waits for as long as
+// Options.LockTimeout says. Shared-cache connections wait inside SQLite, where no timeout
 // reaches them. A statement is the unit of an error's position, except for syntax errors.
 package sqlite
 
@@ -135,7 +135,7 @@ func newDB(opts database.Options) (*db, error) {
 	if err != nil {
 		host = ""
 	}
-	d := &db{opts: opts, names: names, host: host, sql: newStatements(names), open: map[*held]struct{}{}}
+	d := &db{opts: opts, names: names, host: host, sql: newStatements(names), patience: opts.Patience(), open: map[*held]struct{}{}}
 	d.gone, d.close = context.WithCancel(bg)
 	return d, nil
 }
@@ -166,11 +166,11 @@ func (d *db) look(ctx context.Context, t target) error {
 }
 
 func (d *db) ask(ctx context.Context) error {
-	err := poll(ctx, readPatience, func() error {
+	err := pollWatching(ctx, d.patience, func() error {
 		var version int64
 		return d.connectError(d.pool.QueryRowContext(ctx, "PRAGMA schema_version").Scan(&version))
-	})
-	if e := (*database.ConnectError)(nil); err == nil || errors.As(err, &e) {
+	}, d.journalWatch())
+	if e := (*database.ConnectError)(nil); err == nil || errors.As(err, &e) || errors.Is(err, database.ErrLocked) {
 		return err
 	}
 	return &database.ConnectError{Target: d.target(), Code: codeName(code(err)), Err: err}

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,17 +38,16 @@ func (d *db) Metadata(ctx context.Context) (*metadata.State, error) {
 		if d.absent() {
 			return nil
 		}
-		c, err := d.pool.Conn(ctx)
+		c, err := d.reader(ctx)
 		if err != nil {
+			return err
+		}
+		defer c.release()
+		if err := c.do("BEGIN DEFERRED"); err != nil { // which takes no lock, whatever the client's _txlock is
 			return d.connectError(err)
 		}
-		defer c.Close()
-		tx, err := c.BeginTx(ctx, nil)
-		if err != nil {
-			return d.connectError(err)
-		}
-		defer tx.Rollback()
-		return d.connectError(d.readMetadata(ctx, tx, s))
+		defer c.rollback()
+		return d.connectError(d.readMetadata(ctx, c, s))
 	})
 	return s, err
 }
@@ -177,17 +175,21 @@ func (d *db) Query(ctx context.Context, statement string) (*database.Rows, error
 	if d.absent() {
 		return nil, &database.ConnectError{Target: d.target(), Err: fs.ErrNotExist, Hint: "the first migration makes it"}
 	}
-	c, err := d.acquire(ctx, newWaiter("", database.LockOptions{Timeout: readPatience}))
+	c, err := d.acquire(ctx, newWaiter("", database.LockOptions{Timeout: d.patience}))
 	if err != nil {
 		return nil, err
 	}
 	defer c.release()
-	before, err := c.readSession(ctx)
+	var before *session
+	err = poll(ctx, d.patience, func() (err error) {
+		before, err = c.readSession(ctx)
+		return d.connectError(err)
+	})
 	if err != nil {
-		return nil, d.connectError(err)
+		return nil, err
 	}
 	var rows *database.Rows
-	err = poll(ctx, readPatience, func() (err error) {
+	err = poll(ctx, d.patience, func() (err error) {
 		rows, err = c.rows(ctx, st)
 		return err
 	})
@@ -197,10 +199,10 @@ func (d *db) Query(ctx context.Context, statement string) (*database.Rows, error
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		return nil, cause
 	}
-	if err != nil {
-		return nil, statementError(st, err)
+	if err != nil && !errors.Is(err, database.ErrLocked) {
+		err = statementError(st, err)
 	}
-	return rows, nil
+	return rows, err
 }
 
 // rows executes a statement and reads its rows.
@@ -260,5 +262,3 @@ func value(v any) any {
 	}
 	return v
 }
-
-var _ querier = (*sql.Tx)(nil)

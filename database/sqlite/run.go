@@ -82,7 +82,7 @@ func (r *run) take(ctx context.Context, w *waiter) (err error) {
 		}
 	}
 	if err = r.d.setGuard(r.c, r.set, r.mark); err == nil {
-		err = r.c.commit(ctx, max(r.opts.Timeout, readPatience))
+		err = r.c.commit(ctx, patience(r.opts))
 	}
 	if err != nil {
 		r.c.rollback()
@@ -97,7 +97,7 @@ func (r *run) take(ctx context.Context, w *waiter) (err error) {
 
 // settle reads the session that Close puts back, and lets statements wait for readers.
 func (r *run) settle(ctx context.Context) (err error) {
-	err = poll(ctx, readPatience, func() (err error) {
+	err = poll(ctx, patience(r.opts), func() (err error) {
 		r.session, err = r.c.readSession(ctx)
 		return err
 	})
@@ -127,7 +127,7 @@ func (r *run) State(ctx context.Context) (state *database.State, err error) {
 		return nil, err
 	}
 	defer leave()
-	err = poll(ctx, readPatience, func() (err error) {
+	err = poll(ctx, patience(r.opts), func() (err error) {
 		state, err = r.d.readState(ctx, r.c.Conn, r.set)
 		return err
 	})
@@ -140,7 +140,7 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 		return err
 	}
 	defer leave()
-	limit := readPatience
+	limit := patience(r.opts)
 	if s.LockTimeout > 0 {
 		limit = s.LockTimeout
 	}
@@ -195,7 +195,7 @@ func (r *run) Close(context.Context) error {
 // end lets go of the lock, and gives back the connection as it was.
 func (r *run) end() error {
 	r.c.rollback() // of what a script has left open
-	err := poll(bg, readPatience, func() error {
+	err := poll(bg, patience(r.opts), func() error {
 		_, err := r.c.restore(r.session)
 		return err
 	})
@@ -214,9 +214,9 @@ func (r *run) end() error {
 // unguard takes away the mark and the side file, both under the database's write lock. A
 // mark that stays is no harm: without the file's lock it counts for nothing.
 func (r *run) unguard() error {
-	ctx, cancel := context.WithTimeout(bg, readPatience)
+	ctx, cancel := context.WithTimeout(bg, 2*patience(r.opts))
 	defer cancel()
-	err := poll(ctx, readPatience, func() error { return r.c.do("BEGIN IMMEDIATE") })
+	err := poll(ctx, patience(r.opts), func() error { return r.c.do("BEGIN IMMEDIATE") })
 	if err == nil {
 		err = r.c.do(r.d.sql.unguard, guardRow(r.set), r.mark.Token)
 	}
@@ -225,7 +225,7 @@ func (r *run) unguard() error {
 		os.Remove(r.path) // if it stays the next Run uses it
 	}
 	if err == nil {
-		err = r.c.commit(ctx, readPatience)
+		err = r.c.commit(ctx, patience(r.opts))
 	}
 	if err != nil {
 		r.c.rollback()

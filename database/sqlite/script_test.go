@@ -315,3 +315,26 @@ INSERT INTO t VALUES (7) -- no semicolon; at the end`)
 		t.Errorf("%d rows, want 2", n)
 	}
 }
+
+// A script has no values for parameters: that is what the error says, and where.
+func TestParametersAreRefused(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "app.db")
+	db := connect(t, "sqlite:"+path, database.Options{})
+	for script, place := range map[string]string{
+		"CREATE TABLE a (x);\nINSERT INTO a VALUES (:name);":         "0001_test.up.sql:2:23",
+		"CREATE TABLE a (x); INSERT INTO a VALUES (?);":              "0001_test.up.sql:1:43",
+		"CREATE TABLE a (x);\n INSERT INTO a SELECT '?' || ?3;":      "0001_test.up.sql:2:2",
+		"CREATE TABLE a (x);\nINSERT INTO a SELECT $one FROM a;":     "0001_test.up.sql:2:22",
+		"CREATE TABLE a (x);\nINSERT INTO a SELECT @one WHERE @one;": "0001_test.up.sql:2:1",
+	} {
+		b := begin(t, db)
+		err := b.Run(bg, text(script))
+		var e *database.StatementError
+		if !errors.As(err, &e) || e.Pos.String() != place || !strings.Contains(e.Error(), "has a parameter") || strings.Contains(e.Error(), "interrupted") {
+			t.Errorf("%s: %v, want a *StatementError at %s that says it is a parameter", script, err, place)
+		}
+		must(t, b.Rollback(bg))
+	}
+	apply(t, db, 1, "CREATE TABLE a (x); INSERT INTO a VALUES ('? :a @b $c') -- ? :a")
+}

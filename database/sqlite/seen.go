@@ -7,11 +7,10 @@ import "context"
 // a tenth of the time. It holds as long as PRAGMA data_version stays the same, which tells that nobody else
 // has committed ("changed by another connection", SQLite's documentation of the pragma).
 type seen struct {
-	client      any // the connection
-	busyTimeout int64
-	set         string
-	version     int64
-	head        int64
+	client  any // the connection
+	set     string
+	version int64
+	head    int64
 }
 
 // recall reports the standing that a connection has seen, in a transaction that has the write lock.
@@ -28,18 +27,10 @@ func (d *db) recall(ctx context.Context, c *conn, set string) (standing, bool) {
 	return standing{head: s.head}, c.hasVersion && c.version == s.version
 }
 
-// recallTimeout returns the busy_timeout that a connection has. Only scripts change it, after which it is put back.
-func (d *db) recallTimeout(c *conn) (ms int64, known bool) {
-	d.mu.Lock()
-	s := d.seen
-	d.mu.Unlock()
-	return s.busyTimeout, s.client != nil && s.client == c.client()
-}
-
 // remember is called under the write lock, before it is let go: what others commit later
 // changes the version.
 func (d *db) remember(b *batch) {
-	s := seen{client: b.c.client(), busyTimeout: b.c.busyTimeout, set: b.set, version: b.c.version, head: b.head}
+	s := seen{client: b.c.client(), set: b.set, version: b.c.version, head: b.head}
 	if n := len(b.events); n > 0 {
 		s.head = b.events[n-1].ID
 	}

@@ -23,7 +23,39 @@ type target struct {
 // passedOn are the parameters that go on to the client as they are.
 var passedOn = []string{
 	"_pragma", "_txlock", "_time_format", "_time_integer_format", "_timezone", "_inttotime", "_texttotime",
-	"immutable", "nolock",
+}
+
+// refusedParams are parameters of SQLite's URIs with which a promise would not hold, and why.
+var refusedParams = map[string]string{
+	"nolock":    "without locks, processes that migrate at once damage the file",
+	"immutable": "it passes over locks, and over what is still in the write-ahead log; mode=ro reads a file that must not be changed",
+	"vfs":       "only SQLite's own access to files has locks that are known to hold",
+}
+
+// refusedPragmas are those that a URL must not have: each has a condition for its value, nil for any, and the reason.
+var refusedPragmas = map[string]struct {
+	value *regexp.Regexp
+	why   string
+}{
+	"journal_mode":    {regexp.MustCompile(`(?i)^(off|memory)$`), "nothing could be taken back after a crash, which would damage the file"},
+	"locking_mode":    {regexp.MustCompile(`(?i)^exclusive$`), "each connection would lock all others out for good"},
+	"writable_schema": {nil, "it is for repairs, not for each connection; write it in a script that needs it"},
+	"schema_version":  {nil, "it damages the file"},
+	"query_only":      {nil, "nothing could be migrated; write mode=ro for a database that is only read"},
+}
+
+var pragmaForm = regexp.MustCompile(`(?is)^\s*(?:main\s*\.\s*)?(\w+)\s*(?:[(=]\s*['"]?([^'"();]*?)['"]?\s*\)?)?\s*$`)
+
+// checkPragma says why a URL can't have a pragma, "" if it can.
+func checkPragma(text string) string {
+	m := pragmaForm.FindStringSubmatch(text)
+	if m == nil {
+		return "is not understood: write _pragma=name(value), once for each"
+	}
+	if r, refused := refusedPragmas[strings.ToLower(m[1])]; refused && (r.value == nil || r.value.MatchString(m[2])) {
+		return "is refused: " + r.why
+	}
+	return ""
 }
 
 // server matches what names a server's user and password in place of a file.
@@ -62,8 +94,16 @@ func parseURL(raw string) (target, error) {
 		return fail("cache=shared: such connections wait for each other without end; leave it out")
 	}
 	for name := range params {
+		if why, refused := refusedParams[name]; refused {
+			return fail("%s is refused: %s", name, why)
+		}
 		if name != "mode" && !slices.Contains(passedOn, name) {
 			return fail("unknown parameter %q; there are: mode, %s", name, strings.Join(passedOn, ", "))
+		}
+	}
+	for _, text := range params["_pragma"] {
+		if why := checkPragma(text); why != "" {
+			return fail("_pragma=%s %s", text, why)
 		}
 	}
 	switch t.mode {
@@ -79,12 +119,19 @@ func parseURL(raw string) (target, error) {
 	return t, nil
 }
 
+func setsBusyTimeout(pragma string) bool {
+	m := pragmaForm.FindStringSubmatch(pragma)
+	return m != nil && strings.EqualFold(m[1], "busy_timeout")
+}
+
 // dsn returns the name by which the client opens the file. It never creates it.
 func (t target) dsn(path string) string {
 	params := url.Values{}
 	for name, values := range t.params {
 		params[name] = values
 	}
+	// The lock timeout bounds all waiting; what waits inside SQLite doesn't hear of it.
+	params["_pragma"] = append(slices.DeleteFunc(slices.Clone(params["_pragma"]), setsBusyTimeout), "busy_timeout(0)")
 	if t.memory {
 		params.Del("mode")
 		return ":memory:?" + params.Encode()

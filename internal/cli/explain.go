@@ -303,9 +303,12 @@ func explainLock(f *render.Failure, err error) bool {
 	}
 	f.Kind, f.Holder = kindLocked, render.NewHolder(e.Holder)
 	f.Waited = new(render.Millis(e.Waited))
-	f.Message = strings.TrimSuffix(e.Error(), "; try again when it is done, or wait longer (lock timeout)")
+	f.Message, _, _ = strings.Cut(e.Error(), "; try again when it is ")
 	f.Next = "Try again when it is done, or wait longer: --lock-timeout 5m"
-	if e.Set == migration.ReservedSet { // it is a setting that could not be stored
+	if e.What != "" {
+		f.Next = "Try again when it is free, or wait longer: --lock-timeout 5m"
+	}
+	if e.What == "" && e.Set == migration.ReservedSet { // it is a setting that could not be stored
 		f.Message = "the setting is not changed: another process is migrating, or writing to the database; waited " + e.Waited.Round(time.Millisecond).String()
 	}
 	return true

@@ -162,7 +162,7 @@ func (a *app) side(ctx context.Context, what, other, scratch string) (*catalog.S
 	if err != nil {
 		return nil, err
 	}
-	db, err := database.Open(ctx, what, database.Options{App: "whimbrel", Schema: r.schema, HistoryTable: r.historyTable})
+	db, err := database.Open(ctx, what, database.Options{App: "whimbrel", Schema: r.schema, HistoryTable: r.historyTable, LockTimeout: r.lockTimeout})
 	if err != nil {
 		return nil, &openError{err}
 	}

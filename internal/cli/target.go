@@ -123,7 +123,7 @@ func (a *app) connect(ctx context.Context, t *target) error {
 	p := a.print()
 	var err error
 	t.db, err = database.Open(ctx, t.url, database.Options{
-		Schema: t.schema, HistoryTable: t.historyTable, App: "whimbrel", Notice: p.Notice,
+		Schema: t.schema, HistoryTable: t.historyTable, App: "whimbrel", LockTimeout: t.lockTimeout, Notice: p.Notice,
 	})
 	if err != nil {
 		return &openError{err}

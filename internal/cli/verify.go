@@ -107,7 +107,7 @@ func (a *app) scratch(ctx context.Context, where string) (inspect.Maker, func(),
 		}
 	}
 	// What the server says on scratch is about nobody's database.
-	opts := database.Options{App: "whimbrel", Schema: r.schema, HistoryTable: r.historyTable}
+	opts := database.Options{App: "whimbrel", Schema: r.schema, HistoryTable: r.historyTable, LockTimeout: r.lockTimeout}
 	db, err := database.Open(ctx, where, opts)
 	if err != nil {
 		return nil, nil, &openError{err}
