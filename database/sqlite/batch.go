@@ -21,10 +21,11 @@ type batch struct {
 	opts database.LockOptions
 
 	head    int64
-	open    bool  // a run of the set is
-	fresh   bool  // Begin has made Whimbrel's tables
-	failed  error // the first error of a method, after which only Rollback and Discard help
-	written bool  // something ran
+	open    bool   // a run of the set is
+	fresh   bool   // Begin has made Whimbrel's tables
+	odd     string // what others have put on Whimbrel's tables
+	failed  error  // the first error of a method, after which only Rollback and Discard help
+	written bool   // something ran
 	last    time.Time
 	events  []database.Event
 	done    []database.Event    // what Recorded returns
@@ -82,7 +83,7 @@ func (b *batch) begin(ctx context.Context, w *waiter) error {
 	if err != nil {
 		return err
 	}
-	b.head, b.fresh, b.open = st.head, st.fresh, st.open
+	b.head, b.fresh, b.open, b.odd = st.head, st.fresh, st.open, st.odd
 	b.reset()
 	return nil
 }
@@ -114,14 +115,19 @@ func (b *batch) do(ctx context.Context, what func(context.Context) error) error 
 
 func (b *batch) State(ctx context.Context) (state *database.State, err error) {
 	err = b.do(ctx, func(ctx context.Context) (err error) {
-		state, err = b.d.readState(ctx, b.c.Conn, b.set)
+		state, err = b.d.readState(ctx, b.c, b.set)
 		return err
 	})
 	return state, err
 }
 
 func (b *batch) Run(ctx context.Context, s *migration.Script) error {
-	return b.do(ctx, func(ctx context.Context) error { return b.script(ctx, s) })
+	return b.do(ctx, func(ctx context.Context) error {
+		if err := oddError(b.odd); err != nil {
+			return err
+		}
+		return b.script(ctx, s)
+	})
 }
 
 func (b *batch) script(ctx context.Context, s *migration.Script) error {
@@ -202,7 +208,12 @@ func (c *conn) statement(ctx context.Context, s *migration.Script, st sqltext.St
 }
 
 func (b *batch) Record(ctx context.Context, e database.Event) error {
-	return b.do(ctx, func(context.Context) error { return b.record(e) })
+	return b.do(ctx, func(context.Context) error {
+		if err := oddError(b.odd); err != nil {
+			return err
+		}
+		return b.record(e)
+	})
 }
 
 func (b *batch) record(e database.Event) error {

@@ -46,23 +46,35 @@ type schemaReader struct {
 
 type schemaRow struct{ kind, name, table, sql, use string }
 
-// read asks one question, which sees one state. SQLite's own tables and indexes have no text, or
+// read asks in one transaction, which sees one state. SQLite's own tables and indexes have no text, or
 // names that begin with sqlite_; the tables in which virtual tables keep their contents go with these.
 func (r *schemaReader) read(ctx context.Context, c *conn) error {
-	rows, err := c.QueryContext(ctx, `WITH uses AS MATERIALIZED (SELECT name, type FROM pragma_table_list WHERE schema = 'main' AND type IN ('shadow', 'virtual'))
-SELECT sqlite_version(), s.type, s.name, s.tbl_name, s.sql, coalesce(u.type, '')
-FROM sqlite_schema s LEFT JOIN uses u ON u.name = s.name
-WHERE s.sql IS NOT NULL AND s.name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY s.rowid`)
+	if err := c.do("BEGIN DEFERRED"); err != nil {
+		return err
+	}
+	defer c.rollback()
+	uses := map[string]string{}
+	err := each(ctx, c, "PRAGMA main.table_list", func(schema, name, kind string) error {
+		if schema == "main" && (kind == "shadow" || kind == "virtual") {
+			uses[name] = kind
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	rows, err := c.QueryContext(ctx, `SELECT sqlite_version(), type, name, tbl_name, sql FROM main.sqlite_schema
+WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY rowid`)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var row schemaRow
-		if err := rows.Scan(&r.server, &row.kind, &row.name, &row.table, &row.sql, &row.use); err != nil {
+		if err := rows.Scan(&r.server, &row.kind, &row.name, &row.table, &row.sql); err != nil {
 			return err
 		}
-		if row.use != "shadow" && !slices.Contains(r.own, strings.ToLower(row.table)) {
+		if row.use = uses[row.name]; row.use != "shadow" && !slices.Contains(r.own, strings.ToLower(row.table)) {
 			r.rows = append(r.rows, row)
 		}
 	}

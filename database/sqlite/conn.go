@@ -140,6 +140,23 @@ func (c *conn) do(query string, args ...any) error {
 	return err
 }
 
+// write executes a statement that changes one row of Whimbrel's own.
+func (c *conn) write(query string, args ...any) error {
+	_, err := c.changeOne(query, args...)
+	return err
+}
+
+func (c *conn) changeOne(query string, args ...any) (sql.Result, error) {
+	r, err := c.ExecContext(bg, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	if n, err := r.RowsAffected(); err != nil || n != 1 {
+		return nil, errors.Join(fmt.Errorf("a row of Whimbrel's own was to be written, and %d were: a trigger may be in between", n), err)
+	}
+	return r, nil
+}
+
 // rollback leaves the connection without a transaction, or drops it.
 func (c *conn) rollback() {
 	if c.do("ROLLBACK") == nil {

@@ -92,7 +92,7 @@ func (d *db) State(ctx context.Context, set string) (*database.State, error) {
 			return err
 		}
 		defer c.release()
-		state, err = d.readState(ctx, c.Conn, set)
+		state, err = d.readState(ctx, c, set)
 		return err
 	})
 	return state, err
@@ -231,10 +231,14 @@ func (d *db) UpdateSetting(ctx context.Context, s database.SettingUpdate) error 
 	}
 	defer c.release()
 	d.forget()
-	if _, err := d.begin(ctx, c, w, nil); err != nil {
+	st, err := d.begin(ctx, c, w, nil)
+	if err != nil {
 		return err
 	}
-	if err = d.putSetting(c, s); err == nil {
+	if err = oddError(st.odd); err == nil {
+		err = d.putSetting(c, s)
+	}
+	if err == nil {
 		_, err = d.insert(c, d.complete(s.Event()))
 	}
 	if err == nil {
@@ -255,5 +259,5 @@ func (d *db) putSetting(c *conn, s database.SettingUpdate) error {
 	if !s.Until.IsZero() {
 		until = formatTime(s.Until)
 	}
-	return c.do(d.sql.setting, s.Name, s.Value, s.Reason, formatTime(s.At), until, systemUser())
+	return c.write(d.sql.setting, s.Name, s.Value, s.Reason, formatTime(s.At), until, systemUser())
 }

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"strings"
 
@@ -174,7 +175,7 @@ type violation struct {
 }
 
 func (c *conn) violations(ctx context.Context) (violations, error) {
-	rows, err := c.QueryContext(ctx, `SELECT "table", ifnull(parent, ''), rowid FROM pragma_foreign_key_check`)
+	rows, err := c.QueryContext(ctx, "PRAGMA foreign_key_check")
 	if err != nil {
 		return nil, err
 	}
@@ -182,9 +183,12 @@ func (c *conn) violations(ctx context.Context) (violations, error) {
 	var all violations
 	for rows.Next() {
 		var v violation
-		if err := rows.Scan(&v.table, &v.parent, &v.rowid); err != nil {
+		var parent sql.NullString
+		var number any
+		if err := rows.Scan(&v.table, &v.rowid, &parent, &number); err != nil {
 			return nil, err
 		}
+		v.parent = parent.String
 		all = append(all, v)
 	}
 	return all, rows.Err()

@@ -24,7 +24,7 @@ func (d *db) putJournal(c *conn, set string, j *database.Journal) error {
 	}
 	j.StartedAt, j.UpdatedAt = j.StartedAt.UTC().Truncate(time.Microsecond), now
 	j.DBUser, j.Host, j.App, j.PID = systemUser(), d.host, d.opts.App, int64(os.Getpid())
-	return c.do(d.sql.put, set, j.Version, j.Name, string(j.Direction), j.Checksum.Digits(), j.Of, j.Done, j.DoneSum.Digits(), j.Begun, j.Before,
+	return c.write(d.sql.put, set, j.Version, j.Name, string(j.Direction), j.Checksum.Digits(), j.Of, j.Done, j.DoneSum.Digits(), j.Begun, j.Before,
 		j.Error, formatTime(j.StartedAt), formatTime(j.UpdatedAt), j.DBUser, j.Host, j.App, j.PID)
 }
 

@@ -123,7 +123,7 @@ func (d *db) setGuard(c *conn, set string, g *guardMark) error {
 	if err != nil {
 		return err
 	}
-	return d.connectError(c.do(d.sql.setting, guardRow(set), g.Token, string(b), formatTime(g.Since), "", ""))
+	return d.connectError(c.write(d.sql.setting, guardRow(set), g.Token, string(b), formatTime(g.Since), "", ""))
 }
 
 // sidePath returns the file that a Run of the set holds locked, "" in memory. It stands
@@ -131,10 +131,7 @@ func (d *db) setGuard(c *conn, set string, g *guardMark) error {
 // processes agree on it. It is made and removed only by who has the database's
 // write lock, so it is never replaced under somebody.
 func (d *db) sidePath(ctx context.Context, c *conn, set string) (path string, err error) {
-	var seq int
-	var name string
-	err = c.QueryRowContext(ctx, "PRAGMA database_list").Scan(&seq, &name, &path) // main comes first
-	if err != nil || path == "" {
+	if path, err = c.mainFile(ctx); err != nil || path == "" {
 		return "", d.connectError(err)
 	}
 	return d.sideOf(path, set), nil

@@ -2,10 +2,12 @@ package sqlite
 
 import (
 	"context"
-	"encoding/json"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
 	"time"
 
 	lib "modernc.org/sqlite/lib"
@@ -22,13 +24,6 @@ const metadataTable = `CREATE TABLE IF NOT EXISTS main.{metadata} (
 	facts TEXT NOT NULL,
 	PRIMARY KEY (kind, name)
 ) WITHOUT ROWID`
-
-// describedObjects lists tables with their columns, and views. The columns of views, and of virtual tables, are
-// asked for one by one: where one can't be used any more, asking is an error.
-const describedObjects = `SELECT l.type, l.name, '' FROM pragma_table_list AS l
-	WHERE l.schema = 'main' AND l.type IN ('table', 'virtual', 'view') AND l.name NOT LIKE 'sqlite\_%' ESCAPE '\' AND l.name COLLATE NOCASE NOT IN ({all})
-UNION ALL SELECT 'column', l.name, c.name FROM (SELECT * FROM pragma_table_list WHERE schema = 'main' AND type = 'table') AS l, pragma_table_xinfo(l.name, 'main') AS c
-	WHERE l.name NOT LIKE 'sqlite\_%' ESCAPE '\' AND l.name COLLATE NOCASE NOT IN ({all})`
 
 // Metadata reads the metadata and the objects, in one transaction. Objects have no IDs and no comments.
 func (d *db) Metadata(ctx context.Context) (*metadata.State, error) {
@@ -73,49 +68,78 @@ func (d *db) readMetadata(ctx context.Context, q querier, s *metadata.State) err
 			return err
 		}
 	}
-	var others []metadata.Name // with columns that are asked for one by one
-	add := func(kind metadata.Kind, object, column string) {
-		s.Objects = append(s.Objects, metadata.Object{Name: metadata.Name{Kind: kind, Object: object, Column: column}})
-	}
-	err := each(ctx, q, d.sql.described, func(typ, object, column string) error {
-		kind := metadata.Kind(typ)
-		if typ == "virtual" {
-			kind = metadata.Table
-		}
-		add(kind, object, column)
-		if typ == "virtual" || typ == "view" {
-			others = append(others, metadata.Name{Kind: kind, Object: object})
+	return d.readObjects(ctx, q, s)
+}
+
+// readObjects lists tables with their columns, and views.
+func (d *db) readObjects(ctx context.Context, q querier, s *metadata.State) error {
+	kinds := map[string]metadata.Kind{"table": metadata.Table, "virtual": metadata.Table, "view": metadata.View}
+	err := each(ctx, q, "PRAGMA main.table_list", func(schema, name, kind string) error {
+		lower := strings.ToLower(name)
+		if k, is := kinds[kind]; is && schema == "main" && !strings.HasPrefix(lower, "sqlite_") && !slices.Contains(d.names.Lower(), lower) {
+			s.Objects = append(s.Objects, metadata.Object{Name: metadata.Name{Kind: k, Object: name}})
 		}
 		return nil
 	})
-	for _, n := range others {
+	if err != nil {
+		return err
+	}
+	for _, o := range slices.Clone(s.Objects) {
+		err := eachColumn(ctx, q, o.Name.Object, func(column string) {
+			s.Objects = append(s.Objects, metadata.Object{Name: metadata.Name{Kind: o.Name.Kind.Columns(), Object: o.Name.Object, Column: column}})
+		})
 		if err != nil {
 			return err
 		}
-		err = each(ctx, q, "SELECT '', '', name FROM pragma_table_xinfo("+literal(n.Object)+", 'main') WHERE hidden != 1", func(_, _, column string) error {
-			add(n.Kind.Columns(), n.Object, column)
-			return nil
-		})
-		if code(err) == lib.SQLITE_ERROR { // what it is made of is gone
-			err = nil
+	}
+	return nil
+}
+
+// eachColumn calls f for each column of a table or a view but the hidden ones of virtual tables. What can't be used
+// any more, since what it is made of is gone, has none.
+func eachColumn(ctx context.Context, q querier, object string, f func(column string)) error {
+	rows, err := q.QueryContext(ctx, "PRAGMA main.table_xinfo("+quote(object)+")")
+	if err == nil {
+		defer rows.Close()
+		for rows.Next() {
+			var name string
+			var hidden int
+			var other any
+			if err := rows.Scan(&other, &name, &other, &other, &other, &other, &hidden); err != nil {
+				return err
+			}
+			if hidden != 1 {
+				f(name)
+			}
 		}
+		err = rows.Err()
+	}
+	if code(err) == lib.SQLITE_ERROR {
+		return nil
 	}
 	return err
 }
 
-// each calls f with the three columns of each row.
+// each calls f with the first three columns of each row, as texts.
 func each(ctx context.Context, q querier, query string, f func(a, b, c string) error) error {
 	rows, err := q.QueryContext(ctx, query)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
+	columns, err := rows.Columns()
+	if err != nil {
+		return err
+	}
+	values, to := make([]sql.NullString, len(columns)), make([]any, len(columns))
+	for i := range values {
+		to[i] = &values[i]
+	}
 	for rows.Next() {
-		var a, b, c string
-		if err := rows.Scan(&a, &b, &c); err != nil {
+		if err := rows.Scan(to...); err != nil {
 			return err
 		}
-		if err := f(a, b, c); err != nil {
+		if err := f(values[0].String, values[1].String, values[2].String); err != nil {
 			return err
 		}
 	}
@@ -135,27 +159,25 @@ func (b *batch) Metadata(ctx context.Context) (*metadata.State, error) {
 // PutMetadata writes the entries. The database has one writer, so nobody else is at it.
 func (b *batch) PutMetadata(ctx context.Context, change *metadata.Change) error {
 	return b.do(ctx, func(context.Context) error {
-		rows := make([][3]string, len(change.Entries))
-		for i, e := range change.Entries {
-			facts, err := metadata.EncodeFacts(e.Facts)
-			if err != nil {
-				return err
-			}
-			rows[i] = [3]string{string(e.Name.Kind), e.Name.String(), facts}
-		}
-		all, err := json.Marshal(rows)
-		if err != nil {
-			return err
-		}
 		b.written = true
-		for _, do := range []func() error{
-			func() error { return b.c.do(b.d.sql.factsTable) },
-			func() error { return b.c.do(b.d.sql.forgetFacts) },
-			func() error { return b.c.do(b.d.sql.addFacts, string(all)) },
-		} {
-			if err := do(); err != nil {
-				return fmt.Errorf("write the metadata: %w", b.d.connectError(err))
+		err := oddError(b.odd)
+		if err == nil {
+			err = b.c.do(b.d.sql.factsTable)
+		}
+		if err == nil {
+			err = b.c.do(b.d.sql.forgetFacts)
+		}
+		for _, e := range change.Entries {
+			facts, ferr := metadata.EncodeFacts(e.Facts)
+			if ferr != nil {
+				return ferr
 			}
+			if err == nil {
+				err = b.c.write(b.d.sql.addFact, string(e.Name.Kind), e.Name.String(), facts)
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("write the metadata: %w", b.d.connectError(err))
 		}
 		return nil
 	})

@@ -70,6 +70,10 @@ func (r *run) take(ctx context.Context, w *waiter) (err error) {
 			return err
 		}
 		r.head, r.open = st.head, st.open
+		if err := oddError(st.odd); err != nil {
+			r.c.rollback()
+			return err
+		}
 		if r.side, err = takeSide(r.path); err == nil && r.side != nil {
 			break
 		}
@@ -128,7 +132,7 @@ func (r *run) State(ctx context.Context) (state *database.State, err error) {
 	}
 	defer leave()
 	err = poll(ctx, patience(r.opts), func() (err error) {
-		state, err = r.d.readState(ctx, r.c.Conn, r.set)
+		state, err = r.d.readState(ctx, r.c, r.set)
 		return err
 	})
 	return state, err

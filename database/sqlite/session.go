@@ -2,9 +2,10 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
-	"strings"
 )
 
 // pragmas are the settings of a connection that a script can change, and that can be read
@@ -35,46 +36,55 @@ type session struct {
 // object is something in the temporary schema.
 type object struct{ kind, name string }
 
-var readPragmas = func() string {
-	var b strings.Builder
-	b.WriteString("SELECT 'a' NOT LIKE 'A'")
-	for _, p := range pragmas {
-		b.WriteString(", (SELECT * FROM pragma_" + p + ")")
-	}
-	return b.String()
-}()
-
-// readSession reads the session as it is.
+// readSession reads the session as it is. It asks for each PRAGMA by itself: the functions that do the same can have
+// their names taken by tables.
 func (c *conn) readSession(ctx context.Context) (*session, error) {
 	s := &session{values: make([]any, len(pragmas))}
-	to := []any{&s.caseLike}
-	for i := range s.values {
-		to = append(to, &s.values[i])
-	}
-	if err := c.QueryRowContext(ctx, readPragmas).Scan(to...); err != nil {
+	if err := c.QueryRowContext(ctx, "SELECT 'a' NOT LIKE 'A'").Scan(&s.caseLike); err != nil {
 		return nil, err
 	}
+	for i, p := range pragmas {
+		if err := c.QueryRowContext(ctx, "PRAGMA "+p).Scan(&s.values[i]); err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return nil, err
+		}
+	}
 	// Tables go first: they take their indexes and triggers with them.
-	rows, err := c.QueryContext(ctx, `SELECT type, name FROM (
-	SELECT type, name FROM temp.sqlite_schema WHERE type IN ('table', 'view', 'trigger') AND name NOT LIKE 'sqlite\_%' ESCAPE '\'
-	UNION ALL SELECT '', name FROM pragma_database_list WHERE name NOT IN ('main', 'temp'))
-	ORDER BY type != 'view', type != 'table'`)
+	err := each(ctx, c, `SELECT type, name, '' FROM temp.sqlite_schema WHERE type IN ('table', 'view', 'trigger') AND name NOT LIKE 'sqlite\_%' ESCAPE '\'
+	ORDER BY type != 'view', type != 'table'`, func(kind, name, _ string) error {
+		s.temp = append(s.temp, object{kind, name})
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var o object
-		if err := rows.Scan(&o.kind, &o.name); err != nil {
-			return nil, err
-		}
-		if o.kind == "" {
-			s.attached = append(s.attached, o.name)
-		} else {
-			s.temp = append(s.temp, o)
+	files, err := c.databases(ctx)
+	for _, f := range files {
+		if f.name != "main" && f.name != "temp" {
+			s.attached = append(s.attached, f.name)
 		}
 	}
-	return s, rows.Err()
+	return s, err
+}
+
+// attachedFile is a database of a connection.
+type attachedFile struct{ name, file string }
+
+// databases lists the databases of a connection, main first.
+func (c *conn) databases(ctx context.Context) (all []attachedFile, err error) {
+	err = each(ctx, c, "PRAGMA database_list", func(_, name, file string) error {
+		all = append(all, attachedFile{name, file})
+		return nil
+	})
+	return all, err
+}
+
+// mainFile is the file as SQLite knows it, with symbolic links resolved, "" in memory.
+func (c *conn) mainFile(ctx context.Context) (string, error) {
+	all, err := c.databases(ctx)
+	if err != nil || len(all) == 0 {
+		return "", err
+	}
+	return all[0].file, nil
 }
 
 // restore makes the session what it was. done is false when a database that the script

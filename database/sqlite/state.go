@@ -29,23 +29,22 @@ func databaseName(file string) string {
 	return filepath.Base(file)
 }
 
-// untouchedName is the name of a database that has no tables of Whimbrel's yet.
-func (d *db) untouchedName(ctx context.Context, c *sql.Conn) (string, error) {
+// databaseName is that of the file which a connection has open.
+func (d *db) databaseName(ctx context.Context, c *conn) (string, error) {
 	if d.path != "" {
 		return databaseName(d.path), nil
 	}
-	var file string
-	err := c.QueryRowContext(ctx, "SELECT ifnull((SELECT file FROM pragma_database_list WHERE seq = 0), '')").Scan(&file)
+	file, err := c.mainFile(ctx)
 	return databaseName(file), err
 }
 
 // readState asks one question; more only where there are no tables.
-func (d *db) readState(ctx context.Context, c *sql.Conn, set string) (*database.State, error) {
+func (d *db) readState(ctx context.Context, c *conn, set string) (*database.State, error) {
 	state := zeroState(set)
 	var stored []database.StoredSetting
-	var file string
+	var odd string
 	var open *database.Journal // which Fold must not take to be ended by what came before
-	err := eachRow(ctx, c, d.sql.state, set, func(r *rawEvent) error {
+	err := eachRow(ctx, c.Conn, d.sql.state, set, func(r *rawEvent) error {
 		switch {
 		case r.id == -2:
 			open = &database.Journal{}
@@ -53,13 +52,12 @@ func (d *db) readState(ctx context.Context, c *sql.Conn, set string) (*database.
 				return fmt.Errorf("the journal of set %q is not as it should be: %w", set, err)
 			}
 			open.Held = r.hasDownText
-		case r.id < 0: // the newest event of Whimbrel's own set, the tables' version, and the file
+		case r.id < 0: // the newest event of Whimbrel's own set, the tables' version, and what others have put on the tables
 			if r.duration > tablesVersion {
 				return &database.TablesNewerError{Found: r.duration, Known: tablesVersion}
 			}
 			state.Head = max(state.Head, r.version)
-			file = r.name
-			state.Database = databaseName(file)
+			odd = r.name
 		case r.id == 0:
 			s, err := r.setting()
 			if err != nil {
@@ -83,11 +81,21 @@ func (d *db) readState(ctx context.Context, c *sql.Conn, set string) (*database.
 			return nil, err
 		}
 		state := zeroState(set)
-		state.Database, err = d.untouchedName(ctx, c)
+		state.Database, err = d.databaseName(ctx, c)
 		return state, err
 	}
+	if strings.Contains(odd, "view ") { // triggers are in nobody's way who reads
+		return nil, oddError(odd)
+	}
+	if state.Database, err = d.databaseName(ctx, c); err != nil {
+		return nil, err
+	}
 	if open != nil && open.Held { // by a Run that may be gone
-		if open.Held, err = sideTaken(d.sideOf(file, set)); err != nil {
+		path, err := d.sidePath(ctx, c, set)
+		if err != nil {
+			return nil, err
+		}
+		if open.Held, err = sideTaken(path); err != nil {
 			return nil, err
 		}
 	}

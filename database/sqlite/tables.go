@@ -42,7 +42,7 @@ type statements struct {
 	sets     string // of the history and of open runs, but for one
 	objects  string // of others than Whimbrel
 
-	facts, factsTable, forgetFacts, addFacts, described string // of the metadata
+	facts, factsTable, forgetFacts, addFact string // of the metadata
 }
 
 // ddl makes version 1 of the tables. The times are UTC in RFC 3339 with microseconds,
@@ -103,15 +103,30 @@ var ddl = []string{
 // eventColumns are the columns of an event that an Applied has. The plus keeps the client from looking up what the column was declared as.
 const eventColumns = `id, version, +name, +direction, ifnull(checksum, ''), ifnull(down_checksum, ''), has_down_text, +started_at, duration_us`
 
+// oddObjects names what others have put on Whimbrel's own tables, or in their places: triggers and views, those of the session included.
+const oddObjects = `ifnull((SELECT group_concat(type || ' ' || name, ', ') FROM (
+	SELECT type, name FROM main.sqlite_schema WHERE type = 'trigger' AND tbl_name COLLATE NOCASE IN ({all}) OR type = 'view' AND name COLLATE NOCASE IN ({all})
+	UNION ALL SELECT type, name FROM temp.sqlite_schema WHERE type = 'trigger' AND tbl_name COLLATE NOCASE IN ({all}))), '')`
+
+// oddError refuses to go by tables that others have a hand in. It says what to do.
+func oddError(odd string) error {
+	if odd == "" {
+		return nil
+	}
+	return fmt.Errorf("%s: it is on a table of Whimbrel's, or in its place, and was not made by Whimbrel; with it nobody knows what is recorded. Look who has made it, and drop it", odd)
+}
+
 func newStatements(n database.TableNames) statements {
+	all := literal(n.History) + ", " + literal(n.Settings) + ", " + literal(n.Journal) + ", " + literal(n.Metadata)
 	fill := strings.NewReplacer(
+		"{odd}", strings.ReplaceAll(oddObjects, "{all}", all),
 		"{history}", quote(n.History), "{settings}", quote(n.Settings),
 		"{history_set}", quote(n.History+"_set"),
 		"{own}", "'"+migration.ReservedSet+"'",
 		"{journal}", quote(n.Journal),
 		"{names}", literal(n.History)+", "+literal(n.Settings)+", "+literal(n.Journal),
 		"{metadata}", quote(n.Metadata),
-		"{all}", literal(n.History)+", "+literal(n.Settings)+", "+literal(n.Journal)+", "+literal(n.Metadata),
+		"{all}", all,
 	).Replace
 	s := statements{
 		exist: fill(`SELECT count(*) FROM main.sqlite_schema WHERE name COLLATE NOCASE IN ({names})`),
@@ -120,11 +135,11 @@ func newStatements(n database.TableNames) statements {
 	ifnull((SELECT max(id) FROM main.{history} WHERE set_name = {own}), 0),
 	ifnull((SELECT max(version) FROM main.{history} WHERE set_name = {own} AND direction = 'up'), 0),
 	ifnull((SELECT reason FROM main.{settings} WHERE name = ?2), ''),
-	EXISTS (SELECT 1 FROM main.{journal} WHERE set_name = ?1)`),
+	EXISTS (SELECT 1 FROM main.{journal} WHERE set_name = ?1), {odd}`),
 		insert: fill(`INSERT INTO main.{history} (set_name, version, name, direction, checksum, down_checksum, up_text, down_text,
 	up_directives, down_directives, has_down_text, started_at, duration_us, db_user, host, app, tool_version, note)
 	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`),
-		state: fill(`SELECT -1, ifnull(max(id), 0), ifnull((SELECT file FROM pragma_database_list WHERE seq = 0), ''), '', '', '', 0, '', ifnull(max(iif(direction = 'up', version, 0)), 0) FROM main.{history} WHERE set_name = {own}
+		state: fill(`SELECT -1, ifnull(max(id), 0), {odd}, '', '', '', 0, '', ifnull(max(iif(direction = 'up', version, 0)), 0) FROM main.{history} WHERE set_name = {own}
 	UNION ALL SELECT 0, 0, name, value, reason, changed_by, 0, changed_at || ' ' || until, 0 FROM main.{settings}
 	UNION ALL SELECT -2, 0, json_object('version', version, 'name', name, 'direction', direction, 'checksum', checksum, 'statements', statements,
 		'done', done, 'done_checksum', done_checksum, 'begun', begun, 'before', before, 'error', error, 'started_at', started_at, 'updated_at', updated_at,
@@ -152,8 +167,7 @@ func newStatements(n database.TableNames) statements {
 		facts:       fill(`SELECT kind, name, facts FROM main.{metadata}`),
 		factsTable:  fill(metadataTable),
 		forgetFacts: fill(`DELETE FROM main.{metadata}`),
-		addFacts:    fill(`INSERT INTO main.{metadata} (kind, name, facts) SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?)`),
-		described:   fill(describedObjects),
+		addFact:     fill(`INSERT INTO main.{metadata} (kind, name, facts) VALUES (?, ?, ?)`),
 	}
 	for _, text := range ddl {
 		s.create = append(s.create, fill(text))
@@ -204,6 +218,7 @@ type standing struct {
 	head  int64
 	guard *guardMark // of the Run that has, or had, the lock
 	fresh bool       // the tables were made just now
+	odd   string     // what others have put on the tables
 	open  bool       // a run of the set is open
 }
 
@@ -224,7 +239,7 @@ func (g *guardMark) holder() database.Holder {
 func (d *db) stand(ctx context.Context, c *conn, set string) (st standing, err error) {
 	var own, version int64
 	var mark string
-	if err := c.QueryRowContext(ctx, d.sql.standing, set, guardRow(set)).Scan(&st.head, &own, &version, &mark, &st.open); err != nil {
+	if err := c.QueryRowContext(ctx, d.sql.standing, set, guardRow(set)).Scan(&st.head, &own, &version, &mark, &st.open, &st.odd); err != nil {
 		return st, err
 	}
 	if version > tablesVersion {
@@ -281,7 +296,7 @@ func (d *db) insert(c *conn, e database.Event) (id int64, err error) {
 		}
 		return s
 	}
-	r, err := c.ExecContext(bg, d.sql.insert,
+	r, err := c.changeOne(d.sql.insert,
 		e.Set, e.Version, e.Name, string(e.Direction),
 		text(e.Checksum.String(), !e.Checksum.IsZero()), text(e.DownChecksum.String(), !e.DownChecksum.IsZero()),
 		text(e.UpText, e.UpText != ""), text(e.DownText, e.HasDownText), e.UpDirectives.String(), e.DownDirectives.String(), e.HasDownText,
