@@ -14,7 +14,7 @@ import (
 //
 // If a snapshot can't be rebuilt there (for example because a role does not exist on the scratch
 // server), Compare returns the differences between the snapshots as they are.
-func Compare(ctx context.Context, expected, found *catalog.Snapshot, scratch Maker) ([]catalog.Change, error) {
+func Compare(ctx context.Context, expected, found *catalog.Snapshot, scratch Scratch) ([]catalog.Change, error) {
 	changes := catalog.Compare(expected, found)
 	if len(changes) == 0 || expected.Server == found.Server || expected.Dialect != found.Dialect {
 		return changes, nil

@@ -19,17 +19,24 @@ import (
 //
 // A text that the history does not keep is taken from files, which may be nil, if a script
 // there has its checksum; else it is a *NoTextError.
-func Drift(ctx context.Context, db database.Database, scratch Maker, files *migration.Set) ([]catalog.Change, error) {
+//
+// Statements that do nothing but manage what is outside of the database, such as roles, have been executed on the server, and are left out of what runs on
+// scratch: a snapshot does not have it. Others that reach out of the database are an *OutsideError.
+func Drift(ctx context.Context, db database.Database, scratch Scratch, files *migration.Set) ([]catalog.Change, error) {
 	orders, err := history(ctx, db, files)
 	if err != nil {
 		return nil, err
 	}
-	expected, err := expect(ctx, db, scratch, orders[0])
+	t, err := scratch.forHistory(ctx, orders)
+	if err != nil {
+		return nil, err
+	}
+	expected, err := expect(ctx, db, t, orders[0])
 	for _, texts := range orders[1:] {
 		if !errors.As(err, new(*database.StatementError)) {
 			break
 		}
-		if other, oerr := expect(ctx, db, scratch, texts); oerr == nil {
+		if other, oerr := expect(ctx, db, t, texts); oerr == nil {
 			expected, err = other, nil
 		}
 	}
@@ -44,8 +51,8 @@ func Drift(ctx context.Context, db database.Database, scratch Maker, files *migr
 }
 
 // expect returns the schema that texts make.
-func expect(ctx context.Context, db database.Database, scratch Maker, texts []text) (expected *catalog.Snapshot, err error) {
-	err = onScratch(ctx, scratch, func(empty database.Database) (err error) {
+func expect(ctx context.Context, db database.Database, t *trial, texts []text) (expected *catalog.Snapshot, err error) {
+	err = t.on(ctx, func(empty database.Database) (err error) {
 		if err := replay(ctx, empty, texts); err != nil {
 			return err
 		}

@@ -45,19 +45,25 @@ type Minimized struct {
 // what to add to it, not how to make another of it.
 //
 // The down script is proved likewise. A range with a migration that has none gets none.
-func Minimal(ctx context.Context, set *migration.Set, opts MinimalOptions, scratch Maker) (*Minimized, error) {
-	m := &minimizer{opts: opts, scratch: scratch, answer: &Minimized{}}
+func Minimal(ctx context.Context, set *migration.Set, opts MinimalOptions, scratch Scratch) (*Minimized, error) {
+	m := &minimizer{opts: opts, answer: &Minimized{}}
 	if err := m.choose(set); err != nil {
 		return nil, err
 	}
-	if err := onScratch(ctx, scratch, func(db database.Database) error { return m.original(ctx, db) }); err != nil {
+	if err := m.data(scratch.Dialect); err != nil {
+		return nil, err
+	}
+	if err := m.confine(ctx, scratch); err != nil {
+		return nil, err
+	}
+	if err := m.trial.on(ctx, func(db database.Database) error { return m.original(ctx, db) }); err != nil {
 		return nil, err
 	}
 	if err := m.write(); err != nil {
 		return nil, err
 	}
 	prove := func(db database.Database) error { return m.prove(ctx, db) }
-	if err := onScratch(ctx, scratch, prove); err != nil {
+	if err := m.trial.on(ctx, prove); err != nil {
 		return nil, err
 	}
 	if m.answer.HasDown || m.irreversible || opts.Downs == nil {
@@ -70,7 +76,7 @@ func Minimal(ctx context.Context, set *migration.Set, opts MinimalOptions, scrat
 		return m.answer, nil
 	}
 	m.answer.HasDown, m.answer.NoDown = true, ""
-	if err := onScratch(ctx, scratch, prove); err != nil {
+	if err := m.trial.on(ctx, prove); err != nil {
 		return nil, err
 	}
 	if !m.answer.HasDown {
@@ -110,28 +116,15 @@ func (e *NotSameError) Error() string {
 	return what + ":" + list.String()
 }
 
-// onScratch does something with a scratch database.
-func onScratch(ctx context.Context, scratch Maker, do func(database.Database) error) (err error) {
-	db, drop, err := scratch(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if derr := drop(ctx); err == nil {
-			err = derr
-		}
-	}()
-	return do(db)
-}
-
 type minimizer struct {
-	opts    MinimalOptions
-	scratch Maker
-	answer  *Minimized
+	opts   MinimalOptions
+	answer *Minimized
+	trial  *trial
 
 	start  []migration.Migration // the baseline that the files begin with, if they do
 	before []migration.Migration
 	pieces []migration.Migration
+	ups    []migration.Migration // the pieces as they run
 
 	first, last *catalog.Snapshot // before the range, and after it
 	grown       string            // the first object that was there before and is added to
@@ -154,6 +147,45 @@ func (m *minimizer) choose(set *migration.Set) error {
 	}
 	if len(m.pieces) == 0 {
 		return fmt.Errorf("there are no migrations from %d to %d", m.opts.From, m.opts.To)
+	}
+	return nil
+}
+
+// data finds the statements that would be lost.
+func (m *minimizer) data(dialect sqltext.Dialect) (err error) {
+	if m.answer.Dropped, err = dataOf(m.pieces, dialect); err != nil {
+		return err
+	}
+	if len(m.answer.Dropped) > 0 && !m.opts.DropData {
+		return &DataError{Statements: m.answer.Dropped}
+	}
+	return nil
+}
+
+// confine checks the scripts that will run, and keeps them as they can.
+func (m *minimizer) confine(ctx context.Context, scratch Scratch) (err error) {
+	m.ups = slices.Clone(m.pieces)
+	var scripts []*migration.Script
+	for _, list := range [][]migration.Migration{m.start, m.before, m.pieces} {
+		for _, each := range list {
+			scripts = append(scripts, each.Up)
+		}
+	}
+	for _, each := range m.pieces {
+		if each.Down != nil {
+			scripts = append(scripts, each.Down)
+		}
+	}
+	var as []*migration.Script
+	if m.trial, as, err = scratch.newTrial(ctx, false, scripts); err != nil {
+		return err
+	}
+	i := 0
+	for _, list := range [][]migration.Migration{m.start, m.before, m.ups} {
+		for k := range list {
+			list[k].Up = as[i]
+			i++
+		}
 	}
 	return nil
 }
@@ -190,15 +222,7 @@ func (m *minimizer) migrator(ctx context.Context, db database.Database, rest []m
 
 // original runs the range as it is.
 func (m *minimizer) original(ctx context.Context, db database.Database) error {
-	found, err := dataOf(m.pieces, db.Dialect())
-	switch {
-	case err != nil:
-		return err
-	case len(found) > 0 && !m.opts.DropData:
-		return &DataError{Statements: found}
-	}
-	m.answer.Dropped = found
-	by, err := m.migrator(ctx, db, m.pieces)
+	by, err := m.migrator(ctx, db, m.ups)
 	if err != nil {
 		return err
 	}
@@ -316,7 +340,11 @@ func added(was, is []string) (more []string, ok bool) {
 func (m *minimizer) prove(ctx context.Context, db database.Database) error {
 	q := migration.Migration{Version: m.opts.To, Name: "minimal", Up: migration.Text("the minimal up script", m.answer.Up)}
 	if m.answer.HasDown {
-		q.Down = migration.Text("the minimal down script", m.answer.Down)
+		down, err := m.trial.also(migration.Text("the minimal down script", m.answer.Down))
+		if err != nil {
+			return err
+		}
+		q.Down = down
 	}
 	q.Up.Empty = m.answer.Up == ""
 	by, err := m.migrator(ctx, db, []migration.Migration{q})

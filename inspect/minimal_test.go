@@ -13,6 +13,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/inspect"
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 func TestMinimal(t *testing.T) {
@@ -256,13 +257,15 @@ func TestMinimalOfWhatNoSnapshotHolds(t *testing.T) {
 		step{"CREATE FOREIGN DATA WRAPPER w; CREATE SERVER far FOREIGN DATA WRAPPER w", "-"},
 		step{"CREATE USER MAPPING FOR CURRENT_USER SERVER far", "-"},
 		step{"CREATE TABLE a (id integer)", "-"}, step{"CREATE TABLE b (id integer)", "-"})
+	scratch := inspect.Beside(db)
+	scratch.Allow = []sqltext.Outer{sqltext.OtherServers} // there is none behind "far"
 	var same *inspect.NotSameError
-	_, err := inspect.Minimal(t.Context(), set, inspect.MinimalOptions{From: 1, To: 2}, inspect.Beside(db))
+	_, err := inspect.Minimal(t.Context(), set, inspect.MinimalOptions{From: 1, To: 2}, scratch)
 	if !errors.As(err, &same) || len(same.Omitted) != 1 || !strings.Contains(err.Error(), "user mapping of ") {
 		t.Errorf("got %v", err)
 	}
 	// It is nothing to a range behind it.
-	if got, err := inspect.Minimal(t.Context(), set, inspect.MinimalOptions{From: 3, To: 4}, inspect.Beside(db)); err != nil || !strings.Contains(got.Up, "CREATE TABLE") || strings.Contains(got.Up, "mapping") {
+	if got, err := inspect.Minimal(t.Context(), set, inspect.MinimalOptions{From: 3, To: 4}, scratch); err != nil || !strings.Contains(got.Up, "CREATE TABLE") || strings.Contains(got.Up, "mapping") {
 		t.Errorf("%+v, %v", got, err)
 	}
 }

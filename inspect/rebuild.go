@@ -14,10 +14,14 @@ import (
 // Rebuild runs a text of SQL, such as the Text of a snapshot, in a scratch database, and
 // returns the snapshot of what it has made. The name is the text's in errors. A text that
 // can't be run is a *database.StatementError; it runs as a whole or not at all, unless it
-// has transactions of its own.
-func Rebuild(ctx context.Context, name, text string, scratch Maker) (s *catalog.Snapshot, err error) {
-	script := migration.Text(name, text)
-	err = onScratch(ctx, scratch, func(empty database.Database) error {
+// has transactions of its own. A text that reaches out of the database is an *OutsideError.
+func Rebuild(ctx context.Context, name, text string, scratch Scratch) (s *catalog.Snapshot, err error) {
+	t, scripts, err := scratch.newTrial(ctx, false, []*migration.Script{migration.Text(name, text)})
+	if err != nil {
+		return nil, err
+	}
+	script := scripts[0]
+	err = t.on(ctx, func(empty database.Database) error {
 		a, err := script.Analyze(empty.Dialect(), empty.Tables())
 		if err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 // NoTextError reports that the history does not keep the text of a script that is needed
@@ -25,6 +26,7 @@ type text struct {
 	event database.Event
 	sql   string
 	file  *migration.Script // which has the text, where the history does not
+	run   *migration.Script // what runs on scratch
 }
 
 // directives returns the directives that the history has for the text. Its timeouts protect the
@@ -200,22 +202,56 @@ func (r *replayer) fromFiles(e database.Event, sum migration.Checksum) *migratio
 	return scripts[i]
 }
 
+// script returns what a text is run as.
+func (t *text) script(d sqltext.Dialect) (*migration.Script, error) {
+	if t.file != nil { // which has its directives
+		return t.file, nil
+	}
+	s := migration.Text(t.name(), t.sql)
+	a, err := s.Analyze(d, nil)
+	if err != nil {
+		return nil, err
+	}
+	// The script already ran, so its transaction control is right even where no directive says so.
+	s.NoTransaction = t.directives().NoTransaction || a.Control != nil
+	return s, nil
+}
+
+func (t *text) name() string {
+	return fmt.Sprintf("history event %d (%s %s)", t.event.ID, t.event.Direction, t.event.Name)
+}
+
+// forHistory checks the texts of a history, which are the same in each order, and makes them scripts as they can run.
+func (s Scratch) forHistory(ctx context.Context, orders [][]text) (*trial, error) {
+	var scripts []*migration.Script
+	for i := range orders[0] {
+		script, err := orders[0][i].script(s.Dialect)
+		if err != nil {
+			return nil, err
+		}
+		scripts = append(scripts, script)
+	}
+	t, as, err := s.newTrial(ctx, true, scripts)
+	if err != nil {
+		return nil, err
+	}
+	runs := map[int64]*migration.Script{}
+	for i := range orders[0] {
+		runs[orders[0][i].event.ID] = as[i]
+	}
+	for _, texts := range orders {
+		for i := range texts {
+			texts[i].run = runs[texts[i].event.ID]
+		}
+	}
+	return t, nil
+}
+
 // replay runs the texts in an empty database.
 func replay(ctx context.Context, db database.Database, texts []text) error {
 	var all []migration.Migration
 	for i, t := range texts {
-		name := fmt.Sprintf("history event %d (%s %s)", t.event.ID, t.event.Direction, t.event.Name)
-		s := t.file // with its directives
-		if s == nil {
-			s = migration.Text(name, t.sql)
-			a, err := s.Analyze(db.Dialect(), db.Tables())
-			if err != nil {
-				return err
-			}
-			// The script already ran, so its transaction control is right even where no directive says so.
-			s.NoTransaction = t.directives().NoTransaction || a.Control != nil
-		}
-		all = append(all, migration.Migration{Version: int64(i), Name: name, Up: s})
+		all = append(all, migration.Migration{Version: int64(i), Name: t.name(), Up: t.run})
 	}
 	set, err := migration.NewSet("replay", all...)
 	if err != nil {

@@ -12,17 +12,6 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// Maker makes an empty scratch database. drop takes it away again, and can be called
-// with a context that is done.
-type Maker func(ctx context.Context) (db database.Database, drop func(context.Context) error, err error)
-
-// Beside returns the Maker of scratch databases beside a database.
-func Beside(db database.Database) Maker {
-	return func(ctx context.Context) (database.Database, func(context.Context) error, error) {
-		return database.Scratch(ctx, db)
-	}
-}
-
 // Verified is what a proof on scratch has found.
 type Verified struct {
 	Set        string
@@ -84,12 +73,16 @@ func (v *Verified) OK() bool {
 // and applies it all once more. Where a script leaves the scratch database in disorder
 // it goes on with a new one. Then the other ways to the same schema are tried, from baselines
 // and through a squash's originals; and the repeatable scripts, twice. What is wrong with the
-// set is in the answer; the error is about the scratch databases themselves.
+// set is in the answer; the error is about the scratch databases themselves, or an *OutsideError about scripts that reach out of them.
 //
 // The migrations are proved from nothing, or from the newest baseline of which no older
 // migrations are in the set.
-func Verify(ctx context.Context, set *migration.Set, scratch Maker) (_ *Verified, err error) {
-	v := &verifier{whole: set, scratch: scratch, answer: &Verified{Set: set.Name()}, at: map[int64]*catalog.Snapshot{}, last: whimbrel.NilVersion}
+func Verify(ctx context.Context, set *migration.Set, scratch Scratch) (_ *Verified, err error) {
+	t, set, err := scratch.forSet(ctx, set)
+	if err != nil {
+		return nil, err
+	}
+	v := &verifier{whole: set, scratch: t, answer: &Verified{Set: set.Name()}, at: map[int64]*catalog.Snapshot{}, last: whimbrel.NilVersion}
 	if v.set, err = v.road(); err != nil {
 		return nil, err
 	}
@@ -119,7 +112,7 @@ func Verify(ctx context.Context, set *migration.Set, scratch Maker) (_ *Verified
 
 type verifier struct {
 	whole, set *migration.Set // all there is, and what is proved migration by migration
-	scratch    Maker
+	scratch    *trial
 	answer     *Verified
 
 	db   database.Database
@@ -171,7 +164,7 @@ func (v *verifier) renew(ctx context.Context, version int64) (err error) {
 	if err := v.close(ctx); err != nil {
 		return err
 	}
-	if v.db, v.drop, err = v.scratch(ctx); err != nil {
+	if v.db, v.drop, err = v.scratch.make(ctx); err != nil {
 		return err
 	}
 	v.m = whimbrel.New(v.db, v.set, whimbrel.Options{AllowOutOfOrder: true, ReadMetadata: noMetadata})

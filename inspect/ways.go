@@ -40,6 +40,9 @@ func (r Repeatability) OK() bool { return r.Run == nil && r.Again == nil && len(
 
 // ways tries the other ways, each on a scratch database of its own.
 func (v *verifier) ways(ctx context.Context) error {
+	if err := v.close(ctx); err != nil { // there is one scratch database at a time
+		return err
+	}
 	for _, b := range v.whole.Baselines() {
 		if v.start != nil && b.Version == v.start.Version {
 			continue // the migrations have begun there
@@ -87,7 +90,7 @@ func (v *verifier) way(ctx context.Context, to migration.Migration, c migration.
 	if err != nil {
 		return w, err
 	}
-	err = onScratch(ctx, v.scratch, func(db database.Database) error {
+	err = v.scratch.on(ctx, func(db database.Database) error {
 		m := whimbrel.New(db, set, whimbrel.Options{ReadMetadata: noMetadata})
 		for _, w.At = range []int64{to.Version, max(v.last, to.Version)} {
 			if _, w.Err = m.Reach(ctx, whimbrel.UpTo(w.At)); w.Err != nil || to.Version < v.bottom() {

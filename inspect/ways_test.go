@@ -220,9 +220,12 @@ func TestVerifyLeavesNothing(t *testing.T) {
 		c := contents(db)
 		c.Baselines = []migration.Migration{baseline(3, "CREATE TABLE x (id integer)")}
 		var open int
-		scratch := func(ctx context.Context) (database.Database, func(context.Context) error, error) {
+		scratch := inspect.Beside(db)
+		scratch.Make = func(ctx context.Context) (database.Database, func(context.Context) error, error) {
 			s, drop, err := database.Scratch(ctx, db)
-			open++
+			if open++; open > 1 {
+				t.Errorf("%d scratch databases are there at one time", open)
+			}
 			return s, func(ctx context.Context) error { open--; return drop(ctx) }, err
 		}
 		set, err := c.Set("s")

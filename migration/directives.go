@@ -58,7 +58,7 @@ func (d *Directives) Parse(text string) error {
 	for _, k := range directives {
 		words = append(words, k.word)
 	}
-	words = append(words, replacesWord)
+	words = append(words, replacesWord, SkipOnScratch)
 	return fmt.Errorf("unknown directive %q; there are: %s", strings.TrimSpace(text), strings.Join(words, ", "))
 }
 

@@ -38,7 +38,7 @@ func TestDirectives(t *testing.T) {
 
 func TestDirectivesRefuse(t *testing.T) {
 	t.Parallel()
-	const known = "; there are: no-transaction, empty, lock-timeout, statement-timeout, replaces"
+	const known = "; there are: no-transaction, empty, lock-timeout, statement-timeout, replaces, skip-on-scratch"
 	for text, want := range map[string]string{
 		"":                      `unknown directive ""` + known,
 		"no-transactions":       `unknown directive "no-transactions"` + known,

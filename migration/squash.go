@@ -24,6 +24,9 @@ const replacesWord = "replaces"
 // Direct reads one directive, as it stands behind "-- whimbrel:", into the script.
 func (s *Script) Direct(text string) error {
 	word, rest := cutWord(text)
+	if strings.EqualFold(text, SkipOnScratch) {
+		return nil // it is the statement's behind it; see SkippedOnScratch
+	}
 	if !strings.EqualFold(word, replacesWord) {
 		return s.Directives.Parse(text)
 	}

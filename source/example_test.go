@@ -43,7 +43,7 @@ func ExampleRead_problems() {
 	fmt.Println(err)
 	// Output:
 	// migrations/0001_ports_up.sql: is not named like a migration; 0001_ports.up.sql was probably meant
-	// migrations/0002_ships.up.sql:1:1: unknown directive "no-transactoin"; there are: no-transaction, empty, lock-timeout, statement-timeout, replaces
+	// migrations/0002_ships.up.sql:1:1: unknown directive "no-transactoin"; there are: no-transaction, empty, lock-timeout, statement-timeout, replaces, skip-on-scratch
 	// migrations/0003_crew.up.sql: the up script has no statement; write one, or say that it is meant so with "-- whimbrel: empty"
 }
 

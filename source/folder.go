@@ -268,6 +268,9 @@ func skipTo(r io.Reader, offset int64) error {
 // direct applies Whimbrel's directives of a part to its script.
 func (f *folder) direct(file *file, p *part, s *migration.Script, inHead bool) {
 	for _, d := range p.directives {
+		if strings.EqualFold(d.text, migration.SkipOnScratch) {
+			continue // which is of the statement behind it
+		}
 		if d.body || !inHead {
 			f.at(file.path, d.line, d.column, "directives stand before the first statement; move %q up", "-- whimbrel: "+d.text)
 			continue

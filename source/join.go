@@ -156,7 +156,18 @@ func wrong(st *sqltext.Statement, msg string) error {
 }
 
 // headDirective is a comment that is a directive.
-var headDirective = regexp.MustCompile(`(?i)(--|/\*)(\s*)whimbrel\s*:`)
+var headDirective = regexp.MustCompile(`(?i)(--|/\*)(\s*)whimbrel\s*:(\s*skip-on-scratch\b)?`)
+
+// undirect makes the directives of a script's head ordinary comments, but for those of its first statement.
+func undirect(head string) string {
+	return headDirective.ReplaceAllStringFunc(head, func(found string) string {
+		m := headDirective.FindStringSubmatch(found)
+		if m[3] != "" {
+			return found
+		}
+		return m[1] + m[2] + "was asked for:"
+	})
+}
 
 // write writes a script's pieces: without a BEGIN … COMMIT around the whole, with directives
 // that are none any more, and with a terminator at the end.
@@ -170,7 +181,7 @@ func (j *joiner) write(all []sqltext.Statement, wrapped bool) {
 			head, rest = st.Raw[:n], st.Raw[n:]
 		}
 		if inHead {
-			head = headDirective.ReplaceAllString(head, "${1}${2}was asked for:")
+			head = undirect(head)
 		}
 		if wrapped && (st.Tx == sqltext.TxBegin || st.Tx == sqltext.TxCommit) {
 			rest = ""

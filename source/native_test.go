@@ -222,7 +222,7 @@ func TestNativeDirectives(t *testing.T) {
 			files: one("-- a licence; with signs\n  -- whimbrel: no-transactions\n" + up),
 			opts:  source.Options{Dir: "db/"},
 			errors: `db/1_x.up.sql:2:3: unknown directive "no-transactions"; there are: ` +
-				`no-transaction, empty, lock-timeout, statement-timeout, replaces`,
+				`no-transaction, empty, lock-timeout, statement-timeout, replaces, skip-on-scratch`,
 		},
 		{
 			name:   "with a wrong argument",

@@ -80,8 +80,6 @@ type outside struct {
 	st      Statement
 
 	inside int // how deep the text at hand is in bodies and strings
-	fixed  int // where the string began whose unescaped text is at hand; -1: its places are those of the statement
-	depth  int // of strings within strings
 
 	effects []Effect
 }
@@ -125,7 +123,7 @@ func (o *outside) isOwn(c *classifier) bool {
 	return name != "" && slices.Contains(o.own, name)
 }
 
-// word reports whether the token at hand is one of the names, which are lower case.
+// oneOf reports whether the token at hand is one of the names, which are lower case.
 func (c *classifier) oneOf(names ...string) bool {
 	return slices.ContainsFunc(names, c.names)
 }

@@ -27,6 +27,8 @@ type Database struct {
 	app    string // what the history says of it: Options.App, else the connections' application_name
 	sayApp bool   // the connections don't say Options.App themselves
 
+	location string // where the connections lead, for messages; "" if it is not known
+
 	closing context.Context // done from Close on
 	close   context.CancelFunc
 

@@ -67,7 +67,7 @@ func newHandedIn(src source, config *pgx.ConnConfig, opts database.Options) *Dat
 
 // newDatabase makes a Database. config is nil where it is not known.
 func newDatabase(src source, config *pgx.ConnConfig, opts database.Options) *Database {
-	db := &Database{src: src, opts: opts, names: opts.TableNames(), app: opts.App, open: map[unit]bool{}}
+	db := &Database{src: src, opts: opts, names: opts.TableNames(), app: opts.App, open: map[unit]bool{}, location: locationOf(config)}
 	if host, err := os.Hostname(); err == nil {
 		db.host = host
 	}

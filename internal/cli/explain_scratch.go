@@ -2,10 +2,12 @@ package cli
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/inspect"
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
+	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 // scratchError is what was found out, or went wrong, with scratch databases.
@@ -19,8 +21,11 @@ func explainScratch(f *render.Failure, err error) bool {
 		data *inspect.DataError
 		same *inspect.NotSameError
 		text *inspect.NoTextError
+		outs *inspect.OutsideError
 	)
 	switch {
+	case errors.As(err, &outs):
+		explainOutside(f, outs)
 	case errors.As(err, &data):
 		for _, s := range data.Statements {
 			f.Problems = append(f.Problems, render.Problem{Message: s.Why + ": " + s.SQL, File: s.Pos.File, Line: s.Pos.Line, Column: s.Pos.Column})
@@ -39,4 +44,42 @@ func explainScratch(f *render.Failure, err error) bool {
 	}
 	f.Kind = kindSource
 	return true
+}
+
+// explainOutside covers scripts that reach out of a scratch database.
+func explainOutside(f *render.Failure, err *inspect.OutsideError) {
+	for _, s := range err.Statements {
+		f.Problems = append(f.Problems, render.Problem{Message: s.Reaches() + ": " + s.SQL, File: s.Pos.File, Line: s.Pos.Line, Column: s.Pos.Column})
+	}
+	first := err.Statements[0].Pos
+	f.File, f.Line, f.Column = first.File, first.Line, first.Column
+	f.Message = "nothing was run: scripts would change, for real, what is outside of the scratch database"
+	if err.Why != "" {
+		f.Message += ", whose server is not proven to be another one (" + err.Why + ")"
+	}
+	f.Stands = sentence(f.Message)
+	f.Next = outsideRemedies(err)
+}
+
+// outsideRemedies says what can be done about it.
+func outsideRemedies(err *inspect.OutsideError) string {
+	next := `To leave a statement out on scratch, write "-- whimbrel: skip-on-scratch" above it; to leave all of these out, add --skip-outside. `
+	beyond := func(e sqltext.Effect) bool { return e.Outer.Beyond() }
+	if !slices.ContainsFunc(err.Statements, func(s inspect.OutsideStatement) bool { return slices.ContainsFunc(s.Effects, beyond) }) {
+		next += `To run them, name a server that nobody else uses: --scratch URL. `
+	}
+	return next + `To let them happen where the scratch database is, add --allow-outside ` + strings.Join(kindsOf(err), ",") + `.`
+}
+
+// kindsOf are what the statements reach, as --allow-outside has it.
+func kindsOf(err *inspect.OutsideError) []string {
+	var kinds []string
+	for _, s := range err.Statements {
+		for _, e := range s.Effects {
+			if !slices.Contains(kinds, string(e.Outer)) {
+				kinds = append(kinds, string(e.Outer))
+			}
+		}
+	}
+	return kinds
 }

@@ -68,7 +68,7 @@ func writeSnapshot(file string, s *catalog.Snapshot) error {
 }
 
 func (a *app) diffCommand() *cobra.Command {
-	var scratch string
+	var scratch scratchFlags
 	cmd := &cobra.Command{
 		Use:     "diff A B",
 		GroupID: groupLook,
@@ -104,12 +104,12 @@ on that server and compares what it says of them.`,
 			return a.showDrift(d)
 		},
 	}
-	cmd.Flags().StringVar(&scratch, "scratch", scratchAuto, "where a .sql file is run: `auto` beside the other database or the target, a URL beside that database")
+	scratch.add(cmd, scratchAuto, "where a .sql file is run: ")
 	return cmd
 }
 
 // compare compares two snapshots: where they are of different releases, on scratch, if that is asked for.
-func (a *app) compare(ctx context.Context, from, to *catalog.Snapshot, scratch string, asked bool) (*render.Drift, error) {
+func (a *app) compare(ctx context.Context, from, to *catalog.Snapshot, scratch scratchFlags, asked bool) (*render.Drift, error) {
 	changes := catalog.Compare(from, to)
 	d := &render.Drift{}
 	switch {
@@ -131,7 +131,7 @@ func (a *app) compare(ctx context.Context, from, to *catalog.Snapshot, scratch s
 }
 
 // side reads a snapshot from a file, or makes one of a database or of what a script makes.
-func (a *app) side(ctx context.Context, what, other, scratch string) (*catalog.Snapshot, error) {
+func (a *app) side(ctx context.Context, what, other string, scratch scratchFlags) (*catalog.Snapshot, error) {
 	switch {
 	case isDocument(what):
 		content, err := readSide(what)
@@ -148,10 +148,11 @@ func (a *app) side(ctx context.Context, what, other, scratch string) (*catalog.S
 		if err != nil {
 			return nil, err
 		}
-		if scratch == scratchAuto && !isDocument(other) && !isScript(other) {
-			scratch = other
+		var matters []string
+		if !isDocument(other) && !isScript(other) {
+			matters = []string{other}
 		}
-		maker, closeMaker, err := a.scratch(ctx, scratch)
+		maker, closeMaker, err := a.scratch(ctx, scratch, matters...)
 		if err != nil {
 			return nil, err
 		}
@@ -190,14 +191,16 @@ func (a *app) showDrift(d *render.Drift) error {
 
 func (a *app) driftCommand() *cobra.Command {
 	var accept bool
-	var scratch, reason string
+	var reason string
+	var scratch scratchFlags
 	cmd := &cobra.Command{
 		Use:     "drift",
 		GroupID: groupLook,
 		Short:   "Compare the database with what its history says it should be",
 		Long: `Drift runs the scripts that the history keeps on a scratch database, and compares what they
 make with what is there. It exits with 3 if there is a difference. The database itself is
-only read. With --accept its present schema is recorded as what is expected from now on.`,
+only read. Statements of the history that manage roles, or something else outside of the database, are
+left out; others that would change something outside are refused. With --accept its present schema is recorded as what is expected from now on.`,
 		Example: `  whimbrel drift
   whimbrel drift --scratch postgres://me@localhost/postgres
   whimbrel drift --accept --reason "the index was added by hand"`,
@@ -227,14 +230,14 @@ only read. With --accept its present schema is recorded as what is expected from
 			return a.showDrift(&render.Drift{Objects: render.NewChanges(changes), Expected: "the history", Found: "the database"})
 		},
 	}
-	cmd.Flags().StringVar(&scratch, "scratch", "auto", "where to make the scratch database: `auto` beside the target, a URL beside that database")
+	scratch.add(cmd, scratchAuto, "where to make the scratch database: ")
 	cmd.Flags().BoolVar(&accept, "accept", false, "record the present schema as what is expected")
 	cmd.Flags().StringVar(&reason, "reason", "", "why, in a few `words`; the history keeps it")
 	return cmd
 }
 
 // drift compares, and reads the folder only where the history does not keep a text.
-func (a *app) drift(ctx context.Context, t *target, scratch inspect.Maker) ([]catalog.Change, error) {
+func (a *app) drift(ctx context.Context, t *target, scratch inspect.Scratch) ([]catalog.Change, error) {
 	changes, err := inspect.Drift(ctx, t.db, scratch, nil)
 	if !errors.As(err, new(*inspect.NoTextError)) {
 		return changes, err

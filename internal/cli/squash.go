@@ -19,7 +19,8 @@ import (
 
 func (a *app) squashCommand() *cobra.Command {
 	from, to := newVersion(), newVersion()
-	var name, dialect, scratch string
+	var name, dialect string
+	var scratch scratchFlags
 	var deleteSource, recorded, minimal, dropData bool
 	cmd := &cobra.Command{
 		Use:        "squash",
@@ -43,16 +44,16 @@ refused, unless --drop-data says that they may go.`,
 			switch {
 			case !from.set || !to.set || name == "":
 				return usage("whimbrel squash --from 1 --to 40 --name schema", "--from, --to and --name are wanted")
-			case !minimal && (dropData || cmd.Flags().Changed("scratch")):
-				return usage("", "--drop-data and --scratch go with --minimal")
+			case !minimal && (dropData || cmd.Flags().Changed("scratch") || scratch.skip || len(scratch.allow) > 0):
+				return usage("", "--drop-data, --scratch, --skip-outside and --allow-outside go with --minimal")
 			}
 			r, err := a.resolve()
 			if err != nil {
 				return err
 			}
 			opts := source.SquashOptions{From: from.value, To: to.value, Name: name, Format: r.format, Dir: r.dir, Recorded: recorded}
-			if dialect == "" && minimal && scratch != scratchAuto {
-				dialect, _, _ = strings.Cut(scratch, ":")
+			if dialect == "" && minimal && scratch.where != scratchAuto {
+				dialect, _, _ = strings.Cut(scratch.where, ":")
 			}
 			if opts.Dialect, err = a.dialect(dialect); err != nil {
 				return err
@@ -85,7 +86,7 @@ refused, unless --drop-data says that they may go.`,
 	f.BoolVar(&recorded, "recorded", false, "every database has recorded the squashes in the range")
 	f.BoolVar(&minimal, "minimal", false, "write the schema that the range leads to, instead of its scripts, and prove it")
 	f.BoolVar(&dropData, "drop-data", false, "with --minimal: leave out what writes rows")
-	f.StringVar(&scratch, "scratch", scratchAuto, "with --minimal: where to make scratch databases: `auto` beside the target, a URL beside that database")
+	scratch.add(cmd, scratchAuto, "with --minimal: where to make scratch databases: ")
 	f.StringVar(&dialect, "dialect", "", "by which the scripts are cut: postgresql, sqlite or mysql (default: the database's)")
 	f.SortFlags = false
 	must(cmd.RegisterFlagCompletionFunc("from", a.completeVersions(-1)))
@@ -94,7 +95,7 @@ refused, unless --drop-data says that they may go.`,
 }
 
 // rewriter lets package inspect write the scripts of a squash, and keeps what it has found.
-func rewriter(ctx context.Context, scratch inspect.Maker, dropData bool, found *inspect.Minimized) func(source.SquashRange) (source.SquashScripts, error) {
+func rewriter(ctx context.Context, scratch inspect.Scratch, dropData bool, found *inspect.Minimized) func(source.SquashRange) (source.SquashScripts, error) {
 	return func(r source.SquashRange) (source.SquashScripts, error) {
 		m, err := inspect.Minimal(ctx, r.Set, inspect.MinimalOptions{From: r.From, To: r.To, Downs: r.Down, DropData: dropData}, scratch)
 		if err != nil {

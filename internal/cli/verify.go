@@ -6,13 +6,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/whimbrel-db/whimbrel"
-	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/inspect"
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
 )
 
 func (a *app) verifyCommand() *cobra.Command {
-	var scratch string
+	var scratch scratchFlags
 	cmd := &cobra.Command{
 		Use:        "verify",
 		SuggestFor: []string{"check", "validate"},
@@ -27,7 +26,8 @@ drops again: every up from nothing; every down an exact inverse of its up; down 
 leaves nothing; up again is the same; baselines, and the files that a squash replaces, lead to
 the same schema; repeatable scripts can run twice. It exits with 1 if something is wrong. The database
 is created beside the target (--scratch auto), or beside the one that a URL names; for SQLite
-it is a temporary file.`,
+it is a temporary file. Scripts that would change something outside of it, such as roles, are
+refused before anything runs, unless --skip-outside or --allow-outside says otherwise.`,
 		Example: `  whimbrel verify
   whimbrel verify --scratch auto
   whimbrel verify --scratch postgres://me@localhost/postgres`,
@@ -36,10 +36,13 @@ it is a temporary file.`,
 			if cmd.Flags().Changed("scratch") {
 				return a.verifyOnScratch(cmd.Context(), scratch)
 			}
+			if scratch.skip || len(scratch.allow) > 0 {
+				return usage("", "--skip-outside and --allow-outside go with --scratch")
+			}
 			return a.verifyChecksums(cmd.Context())
 		},
 	}
-	cmd.Flags().StringVar(&scratch, "scratch", "", "prove the folder on a scratch database: `auto` makes it beside the target, a URL beside that database")
+	scratch.add(cmd, "", "prove the folder on a scratch database: ")
 	return cmd
 }
 
@@ -59,25 +62,26 @@ func (a *app) verifyChecksums(ctx context.Context) error {
 	})
 }
 
-func (a *app) verifyOnScratch(ctx context.Context, scratch string) error {
-	maker, closeMaker, err := a.scratch(ctx, scratch)
+func (a *app) verifyOnScratch(ctx context.Context, flags scratchFlags) error {
+	scratch, closeScratch, err := a.scratch(ctx, flags)
 	if err != nil {
 		return err
 	}
-	defer closeMaker()
+	defer closeScratch()
 	r, err := a.resolve()
 	if err != nil {
 		return err
 	}
-	if scratch == scratchAuto {
-		scratch = ""
+	beside := flags.where
+	if beside == scratchAuto {
+		beside = ""
 	}
-	set, err := a.readSet(r, scratch)
+	set, err := a.readSet(r, beside)
 	if err != nil {
 		return err
 	}
 	a.print().SetDigits(set)
-	v, err := inspect.Verify(ctx, set, maker)
+	v, err := inspect.Verify(ctx, set, scratch)
 	if err != nil {
 		return err
 	}
@@ -86,31 +90,4 @@ func (a *app) verifyOnScratch(ctx context.Context, scratch string) error {
 		return told{exitFailed}
 	}
 	return nil
-}
-
-// scratchAuto is the --scratch that makes scratch databases beside the target.
-const scratchAuto = "auto"
-
-// scratch opens the database beside which scratch databases are made: the target for "auto".
-// Whimbrel's tables are called there what they are called in the target.
-func (a *app) scratch(ctx context.Context, where string) (inspect.Maker, func(), error) {
-	if where == "" {
-		return nil, nil, usage("--scratch auto makes it beside the target.", "--scratch wants auto or the URL of a database")
-	}
-	r, err := a.resolve()
-	if err != nil {
-		return nil, nil, err
-	}
-	if where == scratchAuto {
-		if where, err = a.databaseURL(); err != nil {
-			return nil, nil, err
-		}
-	}
-	// What the server says on scratch is about nobody's database.
-	opts := database.Options{App: "whimbrel", Schema: r.schema, HistoryTable: r.historyTable, LockTimeout: r.lockTimeout}
-	db, err := database.Open(ctx, where, opts)
-	if err != nil {
-		return nil, nil, &openError{err}
-	}
-	return inspect.Beside(db), func() { _ = db.Close() }, nil
 }

@@ -1,0 +1,219 @@
+package inspect_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/inspect"
+	"github.com/whimbrel-db/whimbrel/internal/testdb"
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// refusing is a Scratch beside a database that fails the test if a scratch database is made.
+func refusing(t *testing.T, db database.Database) inspect.Scratch {
+	s := inspect.Beside(db)
+	s.Make = func(context.Context) (database.Database, func(context.Context) error, error) {
+		t.Error("a scratch database was made")
+		return nil, nil, errors.New("none is made")
+	}
+	return s
+}
+
+// places are the places of an OutsideError, and what is reached there.
+func places(t *testing.T, err error) string {
+	t.Helper()
+	var outside *inspect.OutsideError
+	if !errors.As(err, &outside) {
+		t.Fatalf("%v is no *OutsideError", err)
+	}
+	var all []string
+	for _, s := range outside.Statements {
+		all = append(all, fmt.Sprintf("%s %s", s.Pos, s.Effects[0].Outer))
+		if !strings.Contains(err.Error(), s.Pos.String()) {
+			t.Errorf("%v doesn't say where", err)
+		}
+	}
+	return strings.Join(all, ", ")
+}
+
+// outsiders are, for each dialect, a script that changes what is outside of its database, and what of.
+func outsiders(t *testing.T, db database.Database) (script, where string) {
+	switch db.Dialect() {
+	case sqltext.PostgreSQL:
+		return "CREATE TABLE a (x int);\nDO $$ BEGIN\n CREATE TABLE b (x int); CREATE ROLE whimbrel_never; END $$;\nALTER SYSTEM SET work_mem = '5MB';", "3:26 roles, FILE4:1 settings"
+	case sqltext.MySQL:
+		return "CREATE TABLE a (x int);\nUSE mysql;\n\nINSERT INTO never.there VALUES (1)", "2:1 databases, FILE4:13 databases"
+	}
+	return "CREATE TABLE a (x int);\nATTACH '" + filepath.Join(t.TempDir(), "other.db") + "' AS other; VACUUM INTO 'copy.db'", "2:1 files, FILE2:" + "*" + " files"
+}
+
+// TestWhatReachesOutIsRefused: before there is a scratch database, with each place, whatever would run the script.
+func TestWhatReachesOutIsRefused(t *testing.T) {
+	t.Parallel()
+	eachKind(t, func(t *testing.T, db database.Database) {
+		script, where := outsiders(t, db)
+		check := func(file string, err error) {
+			t.Helper()
+			got, want := places(t, err), strings.ReplaceAll("FILE"+where, "FILE", file+":")
+			if before, _, ok := strings.Cut(want, "*"); got != want && (!ok || !strings.HasPrefix(got, before)) {
+				t.Errorf("%s: %s, want %s", file, got, want)
+			}
+		}
+		scratch := refusing(t, db)
+		set := setOf(t, step{"CREATE TABLE z (x int)", script})
+		_, err := inspect.Verify(t.Context(), set, scratch)
+		check("1.down.sql", err)
+		set = setOf(t, step{script, "-"})
+		_, err = inspect.Verify(t.Context(), set, scratch)
+		check("1.up.sql", err)
+		_, err = inspect.Minimal(t.Context(), set, inspect.MinimalOptions{From: 1, To: 1, DropData: true}, scratch)
+		check("1.up.sql", err)
+		_, err = inspect.Rebuild(t.Context(), "x.sql", script, scratch)
+		check("x.sql", err)
+
+		for _, c := range []migration.Contents{
+			{Baselines: []migration.Migration{{Version: 1, Up: migration.Text("b", script)}}},
+			{Repeatables: []migration.Named{{Name: "r", Script: migration.Text("r", script)}}},
+		} {
+			set, err := c.Set("")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := inspect.Verify(t.Context(), set, scratch); !errors.As(err, new(*inspect.OutsideError)) {
+				t.Errorf("%+v: %v", c, err)
+			}
+		}
+	})
+}
+
+// TestDriftOfAHistoryThatReachesOut: what only manages what is outside is left out; anything else is refused, with its place in the history.
+func TestDriftOfAHistoryThatReachesOut(t *testing.T) {
+	t.Parallel()
+	role := fmt.Sprintf("whimbrel_test_%016x", rand.Uint64())
+	eachKind(t, func(t *testing.T, db database.Database) {
+		if db.Dialect() == sqltext.SQLite {
+			t.Skip("it has nothing that belongs to a server")
+		}
+		up := "CREATE ROLE " + role + ";\nCREATE TABLE a (x int);\nGRANT SELECT ON a TO " + role
+		down := "DROP TABLE a; DROP ROLE " + role
+		set := setOf(t, step{up, down})
+		m := whimbrel.New(db, set, whimbrel.Options{})
+		if _, err := m.Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		scratch := inspect.Beside(db)
+		var begun []inspect.Begun
+		scratch.Observe = func(b inspect.Begun) { begun = append(begun, b) }
+		changes, err := inspect.Drift(t.Context(), db, scratch, nil)
+		if err != nil || len(changes) > 0 {
+			t.Errorf("%s, %v", words(changes), err)
+		}
+		if len(begun) != 1 || begun[0].Scripts != 1 || len(begun[0].Skipped) == 0 || !strings.Contains(begun[0].Where, "whimbrel_scratch_") {
+			t.Errorf("begun: %+v", begun)
+		}
+
+		if _, err := m.Rollback(context.WithoutCancel(t.Context()), whimbrel.NilVersion); err != nil { // with the role
+			t.Error(err)
+		}
+
+		script, where := outsiders(t, db)
+		e := database.Event{Set: "s", Version: 7, Name: "out", Direction: database.Up, UpText: script, Checksum: migration.Sum(script)}
+		b, err := db.Begin(t.Context(), "s", database.LockOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(b.Record(t.Context(), e), b.Commit(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		_, err = inspect.Drift(t.Context(), db, refusing(t, db), nil)
+		got := places(t, err)
+		if !strings.HasPrefix(got, "history event ") || !strings.Contains(got, ":"+strings.Split(where, ",")[0]) {
+			t.Errorf("refused are %s, want %s", got, where)
+		}
+	})
+}
+
+// TestWhatMayBeReached: the ways to run a script that reaches out, and not to.
+func TestWhatMayBeReached(t *testing.T) {
+	t.Parallel()
+	db := open(t, testdb.Postgres(t))
+	const marked = "-- whimbrel: skip-on-scratch\nALTER SYSTEM SET whimbrel_never = 'x';\nCREATE TABLE a (x int)"
+	const plain = "ALTER SYSTEM SET whimbrel_never = 'x';\nCREATE TABLE a (x int)"
+	yes := func(context.Context) (bool, string) { return true, "" }
+	no := func(context.Context) (bool, string) { return false, "they look alike" }
+	for _, tt := range []struct {
+		name, text string
+		change     func(*inspect.Scratch)
+		skipped    int
+		want       string // of the error
+	}{
+		{"a directive", marked, func(*inspect.Scratch) {}, 1, ""},
+		{"all are left out", plain, func(s *inspect.Scratch) { s.Skip = true }, 1, ""},
+		{"a kind is allowed", plain, func(s *inspect.Scratch) { s.Allow = []sqltext.Outer{sqltext.ServerSettings} }, 0, "unrecognized configuration parameter"},
+		{"a directive where it is allowed", marked, func(s *inspect.Scratch) { s.Allow = []sqltext.Outer{sqltext.ServerSettings} }, 0, "unrecognized configuration parameter"},
+		{"another kind is", plain, func(s *inspect.Scratch) { s.Allow = []sqltext.Outer{sqltext.Roles, sqltext.Files} }, 0, "nothing was run"},
+		{"the server is apart", plain, func(s *inspect.Scratch) { s.Apart = yes }, 0, "unrecognized configuration parameter"},
+		{"the server is not", plain, func(s *inspect.Scratch) { s.Apart = no }, 0, "nothing was run"},
+		{"a server apart confines no file", "COPY (SELECT 1) TO '/nowhere/x'", func(s *inspect.Scratch) { s.Apart = yes }, 0, "nothing was run"},
+		{"it is the scratch database itself", "ALTER DATABASE mine SET work_mem = '5MB'", func(s *inspect.Scratch) { s.Name = "mine" }, 0, `database "mine" does not exist`},
+	} {
+		scratch := inspect.Beside(db)
+		tt.change(&scratch)
+		skipped := -1
+		scratch.Observe = func(b inspect.Begun) { skipped = len(b.Skipped) }
+		_, err := inspect.Rebuild(t.Context(), "x.sql", tt.text, scratch)
+		switch {
+		case tt.want == "" && err != nil, tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
+			t.Errorf("%s: %v", tt.name, err)
+		case tt.want != "nothing was run" && skipped != tt.skipped:
+			t.Errorf("%s: %d are left out, want %d", tt.name, skipped, tt.skipped)
+		}
+		var outside *inspect.OutsideError
+		if errors.As(err, &outside) && tt.name == "the server is not" && outside.Why != "they look alike" {
+			t.Errorf("%s: %q", tt.name, outside.Why)
+		}
+	}
+}
+
+// TestMinimalKeepsWhatItCannotHold: a statement that is left out on scratch is data that a squash would lose, and its name in the joined down script is left out, too.
+func TestMinimalKeepsWhatItCannotHold(t *testing.T) {
+	t.Parallel()
+	db := open(t, testdb.Postgres(t))
+	set := setOf(t, step{"CREATE TABLE a (x int);\n-- whimbrel: skip-on-scratch\nALTER SYSTEM SET whimbrel_never = 'x'", "DROP TABLE a"})
+	var data *inspect.DataError
+	if _, err := inspect.Minimal(t.Context(), set, inspect.MinimalOptions{From: 1, To: 1}, inspect.Beside(db)); !errors.As(err, &data) || len(data.Statements) != 1 {
+		t.Errorf("%v", err)
+	}
+	m, err := inspect.Minimal(t.Context(), set, inspect.MinimalOptions{From: 1, To: 1, DropData: true}, inspect.Beside(db))
+	if err != nil || len(m.Dropped) != 1 || !m.HasDown || strings.Contains(m.Up, "SYSTEM") {
+		t.Errorf("%+v, %v", m, err)
+	}
+}
+
+// TestServersApart: what servers say of themselves, not how they are reached.
+func TestServersApart(t *testing.T) {
+	t.Parallel()
+	majors := testdb.PostgresMajors(t)
+	urls := []string{majors[0].New(t), majors[0].New(t), majors[1].New(t)}
+	dbs := []database.Database{open(t, urls[0]), open(t, urls[1]), open(t, urls[2]), open(t, testdb.MariaDB(t)), open(t, testdb.MariaDB(t)), open(t, "sqlite:"+filepath.Join(t.TempDir(), "x.db"))}
+	var got []string
+	for _, pair := range [][2]int{{0, 0}, {0, 1}, {0, 2}, {3, 4}, {0, 3}, {0, 5}, {5, 5}} {
+		apart, why := database.Apart(t.Context(), dbs[pair[0]], dbs[pair[1]])
+		if apart == (why != "") {
+			t.Errorf("%d: apart %v, since %q", pair, apart, why)
+		}
+		got = append(got, fmt.Sprint(apart))
+	}
+	if want := []string{"false", "false", "true", "false", "true", "false", "false"}; !slices.Equal(got, want) {
+		t.Errorf("apart: %s, want %s", got, want)
+	}
+}

@@ -1,0 +1,153 @@
+package migration
+
+import (
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// SkipOnScratch is the directive of a single statement, in a comment before it ("-- whimbrel: skip-on-scratch"): where the script
+// runs in a scratch database, to prove something, the statement is left out. Everywhere else it runs as any other.
+const SkipOnScratch = "skip-on-scratch"
+
+// SkippedOnScratch reports whether a statement has the directive SkipOnScratch in one of the comments before it. A comment behind the statement
+// before, on its line, belongs to that one.
+func SkippedOnScratch(st sqltext.Statement, d sqltext.Dialect) bool {
+	text := st.Raw[:st.Pos.Offset-st.Start.Offset]
+	fresh := st.Start.Column <= 1 // nothing stands before on the line
+	for text != "" {
+		var comment string
+		switch {
+		case strings.HasPrefix(text, "--"), d == sqltext.MySQL && text[0] == '#':
+			line, rest, _ := strings.Cut(text, "\n")
+			comment, text = strings.TrimLeft(line, "-#"), rest
+			if fresh && asksToSkip(comment) {
+				return true
+			}
+			fresh = true
+		case strings.HasPrefix(text, "/*"):
+			comment, text = cutComment(text, d)
+			if asksToSkip(comment) {
+				return true
+			}
+		default:
+			fresh = fresh || text[0] == '\n'
+			text = text[1:]
+		}
+	}
+	return false
+}
+
+// cutComment takes the block comment off a text that begins with it.
+func cutComment(text string, d sqltext.Dialect) (comment, rest string) {
+	depth := 0
+	for i := 0; i+1 < len(text); i++ {
+		switch text[i : i+2] {
+		case "/*":
+			if depth == 0 || d == sqltext.PostgreSQL {
+				depth++
+			}
+			i++
+		case "*/":
+			if depth--; depth == 0 {
+				return text[2:i], text[i+2:]
+			}
+			i++
+		}
+	}
+	return "", ""
+}
+
+func asksToSkip(comment string) bool {
+	tool, directive, ok := strings.Cut(comment, ":")
+	return ok && strings.EqualFold(strings.TrimSpace(tool), "whimbrel") && strings.EqualFold(strings.TrimSpace(directive), SkipOnScratch)
+}
+
+// Without returns the script without the statements that leave chooses. Blanks take their place, so that everything else
+// stays where it is. The checksum remains that of the whole script.
+func (s *Script) Without(d sqltext.Dialect, leave func(sqltext.Statement) bool) *Script {
+	if s.fn != nil {
+		return s
+	}
+	return &Script{
+		File: s.File, Line: s.Line, Checksum: s.Checksum, Size: s.Size, Replaces: s.Replaces, Directives: s.Directives,
+		open: func() (io.ReadCloser, error) {
+			text, err := s.Open()
+			if err != nil {
+				return nil, err
+			}
+			opts := sqltext.Options{File: s.File, Line: s.Line}
+			return &rest{scanner: sqltext.NewScanner(text, d, opts), leave: leave, text: text}, nil
+		},
+	}
+}
+
+// rest is the text that a script has without some statements.
+type rest struct {
+	scanner *sqltext.Scanner
+	leave   func(sqltext.Statement) bool
+	text    io.Closer
+	left    string // of the last piece
+	copying bool   // the data that follow are those of a statement that is left out
+}
+
+func (r *rest) Read(p []byte) (int, error) {
+	for r.left == "" {
+		st, err := r.scanner.Next()
+		if err != nil {
+			return 0, err
+		}
+		r.left = st.Raw
+		switch st.Kind {
+		case sqltext.SQL, sqltext.CopyIn:
+			r.copying = r.leave(st)
+			if r.copying {
+				n := st.Pos.Offset - st.Start.Offset
+				r.left = st.Raw[:n] + blank(st.Raw[n:])
+			}
+		case sqltext.CopyData, sqltext.CopyEnd:
+			if r.copying {
+				r.left = blank(st.Raw)
+			}
+		}
+	}
+	n := copy(p, r.left)
+	r.left = r.left[n:]
+	return n, nil
+}
+
+func (r *rest) Close() error { return r.text.Close() }
+
+// blank returns a text with a space for each character that is not white space.
+func blank(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch r {
+		case '\n', '\r', '\t':
+			return r
+		}
+		return ' '
+	}, text)
+}
+
+// With returns the set with other scripts in place of its own, of which change is told one after the other: the migrations', their originals', the
+// baselines' and the repeatable ones. What change returns must have the checksum and the directives of what it was given.
+func (s *Set) With(change func(*Script) *Script) *Set {
+	n := *s
+	for _, list := range []*[]Migration{&n.all, &n.originals, &n.baselines} {
+		*list = slices.Clone(*list)
+		for i := range *list {
+			m := &(*list)[i]
+			m.Up = change(m.Up)
+			if m.Down != nil {
+				m.Down = change(m.Down)
+			}
+		}
+	}
+	n.repeatables = slices.Clone(n.repeatables)
+	for i := range n.repeatables {
+		n.repeatables[i].Script = change(n.repeatables[i].Script)
+	}
+	return &n
+}
