@@ -40,6 +40,8 @@ type Target struct {
 	NoDDL bool
 	// Schemas says that Options.Schema means something here.
 	Schemas bool
+	// ASCIIComments says that the comments of the target's objects hold ASCII alone, because its encoding does.
+	ASCIIComments bool
 	// Holders says that the database can always tell who holds a lock.
 	Holders bool
 

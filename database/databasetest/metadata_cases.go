@@ -136,7 +136,11 @@ func metadataComments(c *check) {
 	comments := func(text string) *metadata.Change {
 		return &metadata.Change{Comments: []metadata.Comment{{Name: table.Name, ID: table.ID, Text: text}, {Name: column.Name, ID: column.ID, Text: text}}}
 	}
-	for _, text := range []string{facts.Description, "another", ""} {
+	first := facts.Description
+	if c.ASCIIComments {
+		first = "it's one"
+	}
+	for _, text := range []string{first, "another", ""} {
 		c.putMetadata(db, comments(text))
 		s := c.metadata(db)
 		for _, o := range []metadata.Object{c.object(s, "t", ""), c.object(s, "t", "x")} {

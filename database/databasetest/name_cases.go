@@ -22,7 +22,7 @@ var nameCases = []testCase{
 var odd = []string{
 	`it's`, `say "hi"`, "back`tick", "two words", " space at both ends ", "Ünïcödé 渡り鳥 🐦", "UPPER", "upper",
 	"select", "a.b", "a;b", "100%", "under_score", `back\slash`, "$1", "?", ":name", "{{.Name}}", "[x]", "--", "/*",
-	`'; DROP TABLE t; --`, `"; DROP TABLE t; --`, "new\nline", "tab\t", strings.Repeat("long", 30),
+	`'; DROP TABLE t; --`, `"; DROP TABLE t; --`, "new\nline", "tab\t", `U&\0041`, `U&`, strings.Repeat("long", 30),
 }
 
 func oddNames(c *check) {

@@ -242,14 +242,6 @@ func number(n int64) arg { return text(strconv.FormatInt(n, 10)) }
 
 func boolean(b bool) arg { return text(strconv.FormatBool(b)) }
 
-// textOrNull is NULL for the empty string.
-func textOrNull(s string) arg {
-	if s == "" {
-		return nil
-	}
-	return &s
-}
-
 func encode(args []arg) [][]byte {
 	values := make([][]byte, len(args))
 	for i, a := range args {

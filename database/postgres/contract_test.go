@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -71,6 +73,34 @@ func TestContractOfWhatIsHandedIn(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The contract in a database that has no place for most characters.
+func TestContractOfOtherEncodings(t *testing.T) {
+	for _, encoding := range []string{"LATIN1", "SQL_ASCII", "EUC_JP"} {
+		t.Run(encoding, func(t *testing.T) {
+			shelf := newShelf(t, func() (string, string) { url := encoded(t, encoding); return url, url + "&client_encoding=UTF8" })
+			databasetest.Run(t, func(t *testing.T) databasetest.Target {
+				target := target(t, shelf.take(t), fromURL)
+				target.ASCIIComments = true
+				return target
+			})
+		})
+	}
+}
+
+// encoded makes a database of an encoding.
+func encoded(t *testing.T, encoding string) string {
+	t.Helper()
+	u := testdb.Postgres(t)
+	parsed, err := url.Parse(u)
+	must(t, err)
+	name := strings.TrimPrefix(parsed.Path, "/") + "_" + strings.ToLower(encoding)
+	c := connectFor(t, u)
+	do(t, c, fmt.Sprintf("CREATE DATABASE %s ENCODING '%s' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0", name, encoding))
+	t.Cleanup(func() { do(t, c, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") })
+	parsed.Path = "/" + name
+	return parsed.String()
 }
 
 // The contract through PgBouncer in transaction mode.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -27,7 +28,8 @@ type Database struct {
 	app    string // what the history says of it: Options.App, else the connections' application_name
 	sayApp bool   // the connections don't say Options.App themselves
 
-	location string // where the connections lead, for messages; "" if it is not known
+	location string      // where the connections lead, for messages; "" if it is not known
+	narrow   atomic.Bool // the database does not hold every character: see kept
 
 	closing context.Context // done from Close on
 	close   context.CancelFunc
@@ -100,7 +102,11 @@ func (db *Database) acquire(ctx context.Context) (*conn, error) {
 		return nil, err
 	}
 	c := &conn{lease: l, closing: db.closing}
-	if err := c.use(checkSession); err != nil {
+	err = c.use(func(pc *pgx.Conn) error {
+		db.narrow.Store(narrow(pc))
+		return checkSession(pc)
+	})
+	if err != nil {
 		c.release()
 		return nil, err
 	}
@@ -285,7 +291,7 @@ UNION ALL SELECT NULL, true, NULL, pg_catalog.to_json(j)::text, NULL, NULL, NULL
 	AND l.mode = 'ExclusiveLock' AND l.objsubid = 1 AND l.classid::bigint << 32 | l.objid::bigint = j.lock_key), NULL, NULL
 FROM ` + table(schema, db.names.Journal) + ` j WHERE set_name = $1 AND ` + isOpen + `
 ORDER BY 1`,
-		args:    []arg{text(set)},
+		args:    []arg{keptAsASCII(set)},
 		formats: []int16{0, 0, 0, 0, 0, 0, 0, 0, 1, 0},
 		fail:    db.notOurs,
 		row: func(row *row) error {
@@ -340,7 +346,7 @@ func (h head) check() error {
 
 func (r *stateReader) setting(row *row) error {
 	row.next = 3
-	s := database.StoredSetting{Name: row.text(), Value: row.text(), Reason: row.text(), ChangedBy: row.text()}
+	s := database.StoredSetting{Name: row.text(), Value: row.kept(), Reason: row.kept(), ChangedBy: row.text()}
 	row.next = 8
 	s.ChangedAt = row.time()
 	if until := row.number(); until != 0 {
@@ -361,7 +367,7 @@ func (r *stateReader) journal(row *row) (err error) {
 
 func (r *stateReader) event(row *row) (err error) {
 	id, mine := row.number(), row.boolean()
-	e := database.Event{ID: id, Version: row.number(), Name: row.text(), Direction: direction(row.bytes())}
+	e := database.Event{ID: id, Version: row.number(), Name: row.kept(), Direction: direction(row.bytes())}
 	if err := e.Checksum.UnmarshalText(row.bytes()); err != nil {
 		return err
 	}

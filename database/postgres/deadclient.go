@@ -63,7 +63,7 @@ func (db *Database) forTheTransaction(c *conn) (sql string) {
 	c.use(func(pc *pgx.Conn) error {
 		sql = ", " + noticeDeadClient(pc.PgConn(), mask)
 		if db.sayApp && pc.PgConn().ParameterStatus("application_name") != db.opts.App {
-			sql += ", " + mask("application_name", db.opts.App)
+			sql += ", " + mask("application_name", ascii(db.opts.App))
 		}
 		return nil
 	})

@@ -79,7 +79,7 @@ func (db *Database) historyQuery(schema string, q database.HistoryQuery, after i
 	}
 	where, args := []string{"id > $1"}, []arg{number(after)}
 	if q.Set != "" {
-		args = append(args, text(q.Set))
+		args = append(args, keptAsASCII(q.Set))
 		where = append(where, fmt.Sprintf("set_name = $%d", len(args)))
 	}
 	if q.Version != nil {
@@ -96,14 +96,14 @@ func (db *Database) historyQuery(schema string, q database.HistoryQuery, after i
 }
 
 func readEvent(r *row) (e database.Event, err error) {
-	e.ID, e.Set, e.Version, e.Name, e.Direction = r.number(), r.text(), r.number(), r.text(), database.Direction(r.text())
+	e.ID, e.Set, e.Version, e.Name, e.Direction = r.number(), r.kept(), r.number(), r.kept(), database.Direction(r.text())
 	if err := e.Checksum.UnmarshalText(r.bytes()); err != nil {
 		return e, err
 	}
 	if err := e.DownChecksum.UnmarshalText(r.bytes()); err != nil {
 		return e, err
 	}
-	e.UpText, e.DownText, e.HasDownText = r.text(), r.text(), r.boolean()
+	e.UpText, e.DownText, e.HasDownText = r.kept(), r.kept(), r.boolean()
 	if e.UpDirectives, err = migration.ParseDirectives(r.text()); err != nil {
 		return e, err
 	}
@@ -111,6 +111,6 @@ func readEvent(r *row) (e database.Event, err error) {
 		return e, err
 	}
 	e.StartedAt, e.Duration = r.time(), microseconds(r.number())
-	e.DBUser, e.Host, e.App, e.ToolVersion, e.Note = r.text(), r.text(), r.text(), r.text(), r.text()
+	e.DBUser, e.Host, e.App, e.ToolVersion, e.Note = r.text(), r.kept(), r.kept(), r.kept(), r.kept()
 	return e, r.err
 }

@@ -31,7 +31,7 @@ func (r *run) claimQuery() query {
 		sql: "INSERT INTO " + r.journalTable() + " AS j (set_name, token, lock_key, " + backendColumns + ") SELECT $3, $4, " + lockKey + ", a.pid, a.backend_start, a.usesysid FROM (" + r.ownBackend() +
 			") a ON CONFLICT (set_name) DO UPDATE SET token = excluded.token, lock_key = excluded.lock_key, (" + backendColumns + ") = (excluded.backend_pid, excluded.backend_start, excluded.backend_user)" +
 			" RETURNING CASE WHEN " + isOpen + " THEN pg_catalog.to_json(j)::text END",
-		args: []arg{text(r.schema), text(r.db.names.History), text(r.set), text(r.token)},
+		args: []arg{text(r.schema), text(r.db.names.History), keptAsASCII(r.set), text(r.token)},
 		row: func(row *row) (err error) {
 			r.journal, err = row.journal()
 			return err
@@ -46,7 +46,7 @@ func (r *run) reclaimQuery(done *bool) query {
 	return query{
 		sql: "UPDATE " + r.journalTable() + " AS j SET token = $3, (" + backendColumns + ") = (" + r.ownBackend() + ") WHERE set_name = $1 AND token = $2 RETURNING CASE WHEN " +
 			isOpen + " THEN pg_catalog.to_json(j)::text END",
-		args: []arg{text(r.set), text(old), text(r.token)},
+		args: []arg{keptAsASCII(r.set), text(old), text(r.token)},
 		row: func(row *row) (err error) {
 			*done = true
 			r.journal, err = row.journal()
@@ -67,6 +67,9 @@ func (r *row) journal() (*database.Journal, error) {
 	if err := json.Unmarshal(doc, j); err != nil {
 		return nil, fmt.Errorf("a row of the journal is not as it should be: %w", err)
 	}
+	for _, text := range []*string{&j.Name, &j.Begun, &j.Before, &j.Error, &j.Host, &j.App} {
+		*text = unescape(*text)
+	}
 	j.StartedAt, j.UpdatedAt = j.StartedAt.UTC(), j.UpdatedAt.UTC()
 	return j, r.err
 }
@@ -78,9 +81,9 @@ func (r *run) putQuery(j *database.Journal) query {
 	}
 	started := "pg_catalog.clock_timestamp()"
 	args := []arg{
-		text(r.set), text(r.token), number(j.Version), text(j.Name), text(string(j.Direction)), text(j.Checksum.Digits()), number(int64(j.Of)),
-		number(int64(j.Done)), text(j.DoneSum.Digits()), text(j.Begun), text(j.Before), text(j.Error),
-		text(r.db.host), text(r.db.app), number(int64(os.Getpid())),
+		keptAsASCII(r.set), text(r.token), number(j.Version), keptAsASCII(j.Name), text(string(j.Direction)), text(j.Checksum.Digits()), number(int64(j.Of)),
+		number(int64(j.Done)), text(j.DoneSum.Digits()), keptAsASCII(j.Begun), keptAsASCII(j.Before), keptAsASCII(j.Error),
+		keptAsASCII(r.db.host), keptAsASCII(r.db.app), number(int64(os.Getpid())),
 	}
 	if at := moment(j.StartedAt); at != nil {
 		started = "$16"
@@ -132,7 +135,7 @@ func fenced(pg *pgconn.PgError) error {
 func (r *run) unclaimQuery() query {
 	return query{
 		sql:  "DELETE FROM " + r.journalTable() + " WHERE set_name = $1 AND token = $2 AND NOT " + isOpen,
-		args: []arg{text(r.set), text(r.token)},
+		args: []arg{keptAsASCII(r.set), text(r.token)},
 	}
 }
 
@@ -140,7 +143,7 @@ func (r *run) unclaimQuery() query {
 func (b *batch) endQuery(e database.Event) query {
 	q := query{
 		sql:  "DELETE FROM " + table(b.schema, b.db.names.Journal) + " WHERE set_name = $1 AND (NOT " + isOpen,
-		args: []arg{text(e.Set)},
+		args: []arg{keptAsASCII(e.Set)},
 	}
 	switch e.Direction {
 	case database.Up, database.Down, database.Mark, database.Forget, database.Baseline:
@@ -148,7 +151,7 @@ func (b *batch) endQuery(e database.Event) query {
 		q.args = append(q.args, number(e.Version))
 	case database.Repeat, database.Seed:
 		q.sql += " OR direction = $2 AND name = $3)"
-		q.args = append(q.args, text(string(e.Direction)), text(e.Name))
+		q.args = append(q.args, text(string(e.Direction)), keptAsASCII(e.Name))
 	case database.Reset:
 		q.sql += " OR true)"
 	default:

@@ -72,7 +72,7 @@ func (db *Database) lockQueries(c *conn, schema, set string, got *bool) []query 
 		{
 			sql: "SELECT pg_catalog.pg_try_advisory_xact_lock(" + lockKey + "), pg_catalog.pg_backend_pid(), pg_catalog.pg_try_advisory_xact_lock_shared(" +
 				openKey + ")" + db.forTheTransaction(c),
-			args:  []arg{text(schema), text(db.names.History), text(set)},
+			args:  []arg{text(schema), text(db.names.History), keptAsASCII(set)},
 			often: true,
 			row: func(r *row) error {
 				*got = r.boolean()
@@ -91,7 +91,7 @@ func (db *Database) headQuery(schema, set string, h *head) query {
 		// This is asked for every migration, and mostly costs what planning it costs.
 		sql: "SELECT (SELECT id FROM " + history + " WHERE set_name = $1 ORDER BY id DESC LIMIT 1), max(id), max(version) FILTER (WHERE direction = 'up'), (SELECT 1 + (" +
 			isOpen + ")::int FROM " + table(schema, db.names.Journal) + " WHERE set_name = $1) FROM " + history + " WHERE set_name = '" + migration.ReservedSet + "'",
-		args:  []arg{text(set)},
+		args:  []arg{keptAsASCII(set)},
 		often: true,
 		fail:  db.notOurs,
 		row: func(r *row) error {
@@ -106,7 +106,7 @@ func (db *Database) headQuery(schema, set string, h *head) query {
 func (db *Database) holder(ctx context.Context, c *conn, schema, set string) (h database.Holder) {
 	err := c.pipeline(ctx, query{
 		sql:     holdersQuery(lockKey) + " LIMIT 1",
-		args:    []arg{text(schema), text(db.names.History), text(set)},
+		args:    []arg{text(schema), text(db.names.History), keptAsASCII(set)},
 		formats: holderFormats,
 		row: func(r *row) error {
 			_, h = readHolder(r)

@@ -121,7 +121,7 @@ func (db *Database) readMetadata(ctx context.Context, c *conn, schema string, be
 }
 
 func readStored(r *row) (e metadata.Stored, err error) {
-	kind, name, facts := r.text(), r.text(), r.text()
+	kind, name, facts := r.text(), r.kept(), r.kept()
 	e.ID = r.text()
 	if e.Name, err = metadata.ParseName(metadata.Kind(kind), name); err == nil {
 		e.Facts, err = metadata.DecodeFacts(facts)
@@ -168,7 +168,7 @@ func (b *batch) PutMetadata(ctx context.Context, change *metadata.Change) error 
 			return err
 		}
 	}
-	rows, err := metadataRows(change.Entries)
+	rows, err := metadataRows(change.Entries, b.db.narrow.Load())
 	if err != nil {
 		return err
 	}
@@ -206,14 +206,14 @@ func (b *batch) lockMetadata(ctx context.Context, more ...query) error {
 }
 
 // metadataRows returns entries as the JSON that the server makes rows of.
-func metadataRows(entries []metadata.Stored) (string, error) {
+func metadataRows(entries []metadata.Stored, narrow bool) (string, error) {
 	rows := make([][4]string, len(entries))
 	for i, e := range entries {
 		facts, err := metadata.EncodeFacts(e.Facts)
 		if err != nil {
 			return "", err
 		}
-		rows[i] = [4]string{string(e.Name.Kind), e.Name.String(), facts, e.ID}
+		rows[i] = [4]string{string(e.Name.Kind), escape(e.Name.String(), narrow), escape(facts, narrow), e.ID}
 	}
 	all, err := json.Marshal(rows)
 	return string(all), err

@@ -31,7 +31,7 @@ func (db *Database) recordedQuery(schema, set string, p *process) query {
 	return query{
 		sql: `SELECT a.pid, coalesce(` + sinceWhen + `, 0), backend_user FROM (SELECT backend_pid AS pid, backend_start, backend_user FROM ` + table(schema, db.names.Journal) + ` WHERE set_name = $1) a
 WHERE a.pid <> pg_catalog.pg_backend_pid() AND EXISTS (SELECT FROM pg_catalog.pg_stat_activity b WHERE b.pid = a.pid)`,
-		args: []arg{text(set)},
+		args: []arg{keptAsASCII(set)},
 		row: func(row *row) error {
 			*p = process{PID: row.number(), Since: row.number(), User: row.number()}
 			return row.err
@@ -88,6 +88,6 @@ const orphanPatience = 15 * time.Second
 func (r *run) disownQuery() query {
 	return query{
 		sql:  "UPDATE " + r.journalTable() + " SET (" + backendColumns + ") = (NULL, NULL, NULL) WHERE set_name = $1 AND token = $2",
-		args: []arg{text(r.set), text(r.token)},
+		args: []arg{keptAsASCII(r.set), text(r.token)},
 	}
 }

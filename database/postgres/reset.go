@@ -58,9 +58,9 @@ func (r *resetter) lockSets(ctx context.Context) error {
 FROM (SELECT DISTINCT set_name FROM ` + table(r.schema, r.db.names.History) + `
 	WHERE set_name <> '` + migration.ReservedSet + `' UNION SELECT set_name FROM ` + table(r.schema, r.db.names.Journal) + ` WHERE ` + isOpen + `
 	UNION SELECT $3::text OFFSET 0) AS sets ORDER BY set_name COLLATE "C"`,
-		args: []arg{text(r.schema), text(r.db.names.History), text(r.set)},
+		args: []arg{text(r.schema), text(r.db.names.History), keptAsASCII(r.set)},
 		row: func(row *row) error {
-			set := row.text()
+			set := row.kept()
 			if !row.boolean() && locked == "" {
 				locked = set
 			}

@@ -76,6 +76,6 @@ func (db *Database) settingQuery(schema string, u database.SettingUpdate) query 
 VALUES ($1, $2, $3, session_user, coalesce($4::timestamptz, pg_catalog.now()), $5)
 ON CONFLICT (name) DO UPDATE SET value = excluded.value, reason = excluded.reason,
 	changed_by = excluded.changed_by, changed_at = excluded.changed_at, until = excluded.until`,
-		args: []arg{text(u.Name), text(u.Value), text(u.Reason), moment(u.At), moment(u.Until)},
+		args: []arg{text(u.Name), db.kept(u.Value), db.kept(u.Reason), moment(u.At), moment(u.Until)},
 	}
 }

@@ -129,14 +129,17 @@ const (
 // has no time, it is the server that knows it: from since to now. What the server need not
 // find out is not in the query, since its words cost more than the row.
 func (db *Database) recordQuery(schema string, e database.Event, since string, then func(database.Event)) query {
-	var up, down arg = textOrNull(e.UpText), textOrNull(e.DownText)
-	if e.HasDownText = e.HasDownText || down != nil; e.HasDownText {
-		down = text(e.DownText)
+	var up, down arg
+	if e.UpText != "" {
+		up = db.kept(e.UpText)
+	}
+	if e.HasDownText = e.HasDownText || e.DownText != ""; e.HasDownText {
+		down = db.kept(e.DownText)
 	}
 	args := []arg{
-		text(e.Set), number(e.Version), text(e.Name), text(string(e.Direction)), checksum(e.Checksum), checksum(e.DownChecksum),
+		keptAsASCII(e.Set), number(e.Version), db.kept(e.Name), text(string(e.Direction)), checksum(e.Checksum), checksum(e.DownChecksum),
 		up, down, boolean(e.HasDownText), text(e.UpDirectives.String()), text(e.DownDirectives.String()),
-		text(db.host), text(db.app), text(e.ToolVersion), text(e.Note),
+		db.kept(db.host), db.kept(db.app), db.kept(e.ToolVersion), db.kept(e.Note),
 	}
 	started, duration := since, "(extract(epoch FROM pg_catalog.clock_timestamp() - "+since+") * 1000000)::bigint"
 	if at := moment(e.StartedAt); at != nil {
@@ -153,7 +156,7 @@ RETURNING id, started_at, duration_us, db_user, app`,
 		formats: []int16{0, 1, 0, 0, 0},
 		row: func(r *row) error {
 			e.ID, e.StartedAt, e.Duration = r.number(), r.time(), microseconds(r.number())
-			e.DBUser, e.App, e.Host = r.text(), r.text(), db.host
+			e.DBUser, e.App, e.Host = r.text(), r.kept(), db.host
 			e.UpText, e.DownText = "", ""
 			if then != nil {
 				then(e)

@@ -119,7 +119,7 @@ func refuseURLs(cmd *cobra.Command, args []string) (err error) {
 		value := f.Value.String()
 		switch {
 		case noteFlags[f.Name]:
-			if setErr := f.Value.Set(shown(value)); setErr != nil {
+			if setErr := f.Value.Set(strings.ToValidUTF8(shown(value), "\ufffd")); setErr != nil {
 				err = setErr
 			}
 		case !urlFlags[f.Name] && likeURL.MatchString(value):
