@@ -247,11 +247,17 @@ func (e *AtomicError) Error() string {
 // that is more than one problem. Each is a *[sqltext.Error], an *[AtomicError], or an error of reading a file. Nothing was changed.
 type ScriptsError struct{ Problems []error }
 
-// Error has one line for each problem.
+// shownProblems is how many problems the text of a ScriptsError has.
+const shownProblems = 50
+
+// Error has one line for each problem, and says how many there are besides.
 func (e *ScriptsError) Error() string {
-	lines := make([]string, len(e.Problems))
-	for i, p := range e.Problems {
-		lines[i] = p.Error()
+	var lines []string
+	for _, p := range e.Problems[:min(len(e.Problems), shownProblems)] {
+		lines = append(lines, p.Error())
+	}
+	if more := len(e.Problems) - shownProblems; more > 0 {
+		lines = append(lines, fmt.Sprintf("and %d more", more))
 	}
 	return strings.Join(lines, "\n")
 }

@@ -60,6 +60,8 @@ type RepeatableStatus struct {
 	// RanAt and Duration are of when it ran last; zero where it never did.
 	RanAt    time.Time
 	Duration time.Duration
+	// Problem is what keeps a script from being run that has yet to run: it is unfinished.
+	Problem error
 }
 
 // MigrationStatus is where one migration stands.
@@ -76,6 +78,8 @@ type MigrationStatus struct {
 	AppliedAt time.Time
 	Duration  time.Duration
 	Marked    bool
+	// Problem is what keeps a version from being applied that is not: its script is unfinished.
+	Problem error
 }
 
 // Status reads where the set stands, with one question to the database. It locks and
@@ -101,6 +105,9 @@ func (m *Migrator) Status(ctx context.Context) (*Status, error) {
 			ms.ReplacedBy = q.Version
 		}
 		ms.State = v.stateOf(entry, s.Version)
+		if mig, ok := v.get(entry.Version); ok && !v.isApplied(entry.Version) {
+			ms.Problem = mig.Up.Problem
+		}
 		s.Migrations = append(s.Migrations, ms)
 	}
 	return s, nil
@@ -190,6 +197,9 @@ func (m *Migrator) repeatables(st *database.State) []RepeatableStatus {
 			rs.State = Pending
 		case ran.Checksum != r.Script.Checksum:
 			rs.State = Modified
+		}
+		if rs.State != Applied {
+			rs.Problem = r.Script.Problem
 		}
 		all = append(all, rs)
 	}

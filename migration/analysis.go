@@ -67,9 +67,12 @@ type Analysis struct {
 }
 
 // Analyze reads the whole script. Text that cannot be cut into statements is a
-// *[sqltext.Error]. reserved are the names of Whimbrel's own tables in the target.
+// *[sqltext.Error]; a script with a Problem is that. reserved are the names of Whimbrel's own tables in the target.
 // The answer is kept, so that a second call costs nothing.
 func (s *Script) Analyze(d sqltext.Dialect, reserved []string) (*Analysis, error) {
+	if s.Problem != nil {
+		return nil, s.Problem
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.analysis != nil && s.analysis.dialect == d && slices.Equal(s.reserved, reserved) {

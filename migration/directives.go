@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/whimbrel-db/whimbrel/internal/spelling"
 )
 
 // Directives are what a script asks of whoever runs it. In the native format they
@@ -54,12 +56,66 @@ func (d *Directives) Parse(text string) error {
 			return nil
 		}
 	}
+	return fmt.Errorf("unknown directive %q%s; there are: %s", strings.TrimSpace(text), didYouMean(text), strings.Join(directiveWords(), ", "))
+}
+
+// UnfinishedWord is the directive of a script that nobody has written yet. Whoever reads the folder makes it the
+// script's Problem.
+const UnfinishedWord = "unfinished"
+
+// didYouMean suggests what a misspelt directive was to be, "" for no idea.
+func didYouMean(text string) string {
+	if meant := Respell(text); meant != "" {
+		return fmt.Sprintf("; %q was probably meant", meant)
+	}
+	return ""
+}
+
+// Respell returns the directive that a text was probably to be, as it is to be written, and "" for a text that is
+// no directive. A directive that is written as it should be is returned as it is, but for case and white space.
+func Respell(text string) string {
+	words := strings.Fields(strings.ToLower(strings.TrimRight(strings.TrimSpace(text), ";.,:!")))
+	for n := min(len(words), maxWords); n > 0; n-- {
+		word := nearestDirective(strings.Join(words[:n], "-"))
+		if word == "" {
+			continue
+		}
+		meant := strings.Join(append([]string{word}, words[n:]...), " ")
+		if word == UnfinishedWord && n == len(words) || new(Script).Direct(meant) == nil {
+			return meant
+		}
+	}
+	return ""
+}
+
+// maxWords is how many words a directive's word can have been cut into, as in "no transaction".
+const maxWords = 2
+
+// nearestDirective returns the directive word that a word is, or is nearly, "" for none.
+func nearestDirective(word string) string {
+	word = strings.NewReplacer("_", "-", "--", "-").Replace(word)
+	best, nearest := "", 0
+	for _, known := range directiveWords() {
+		d := spelling.Distance(word, known)
+		if d <= len(known)/4 && (best == "" || d < nearest) {
+			best, nearest = known, d
+		}
+	}
+	for _, other := range []string{"no-tx", "notransaction", "notx", "disable-tx", "disable-transaction", "transaction:false", "transaction=false", "no-transactions"} {
+		if word == other {
+			return directives[0].word
+		}
+	}
+	return best
+}
+
+// directiveWords are the words of all directives.
+func directiveWords() []string {
 	var words []string
 	for _, k := range directives {
 		words = append(words, k.word)
 	}
-	words = append(words, replacesWord, SkipOnScratch)
-	return fmt.Errorf("unknown directive %q; there are: %s", strings.TrimSpace(text), strings.Join(words, ", "))
+	return append(words, replacesWord, SkipOnScratch, UnfinishedWord)
 }
 
 // cutWord takes the first word off a text.

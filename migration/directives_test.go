@@ -38,11 +38,11 @@ func TestDirectives(t *testing.T) {
 
 func TestDirectivesRefuse(t *testing.T) {
 	t.Parallel()
-	const known = "; there are: no-transaction, empty, lock-timeout, statement-timeout, replaces, skip-on-scratch"
+	const known = "; there are: no-transaction, empty, lock-timeout, statement-timeout, replaces, skip-on-scratch, unfinished"
 	for text, want := range map[string]string{
 		"":                      `unknown directive ""` + known,
-		"no-transactions":       `unknown directive "no-transactions"` + known,
-		"no transaction":        `unknown directive "no transaction"` + known,
+		"no-transactions":       `unknown directive "no-transactions"; "no-transaction" was probably meant` + known,
+		"no transaction":        `unknown directive "no transaction"; "no-transaction" was probably meant` + known,
 		"no-transaction please": `directive "no-transaction" takes no argument, here is "please"`,
 		"lock-timeout":          `directive "lock-timeout" wants a time of at least 1ms, such as "lock-timeout 2s", not ""`,
 		"lock-timeout 2":        `directive "lock-timeout" wants a time of at least 1ms, such as "lock-timeout 2s", not "2"`,

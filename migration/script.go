@@ -28,6 +28,10 @@ type Script struct {
 	// Replaces are the migrations that this up script takes the place of, in ascending
 	// order: it is then a squash.
 	Replaces []Replaced
+	// Problem is what keeps the script from being run, such as that it has no statement yet; nil for
+	// nothing. A Set takes such a script, so that what doesn't run it works: Analyze returns the Problem, and
+	// so does a plan that would run the script.
+	Problem error
 	Directives
 
 	open func() (io.ReadCloser, error)

@@ -1,6 +1,7 @@
 package migration
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"sort"
@@ -21,6 +22,22 @@ type Set struct {
 	squashes    map[int64]int64 // the squash's version of each that is replaced, its own included
 	baselines   []Migration     // ordered by version
 	repeatables []Named         // ordered by name
+	warnings    []Warning
+}
+
+// Warning is what somebody has probably not meant, and what yet keeps nothing from running.
+type Warning struct {
+	// File is the file or folder; Line and Column count from 1, and are 0 if the whole file is meant.
+	File         string
+	Line, Column int
+	Msg          string
+}
+
+func (w Warning) String() string {
+	if w.Line == 0 {
+		return w.File + ": " + w.Msg
+	}
+	return fmt.Sprintf("%s:%d:%d: %s", w.File, w.Line, max(w.Column, 1), w.Msg)
 }
 
 // DuplicateError reports two migrations of a set with one version.
@@ -33,6 +50,11 @@ func (e *DuplicateError) Error() string {
 	return fmt.Sprintf("version %d is there twice: %s and %s; give one of them another version", e.Version, e.First, e.Second)
 }
 
+// ContentsError reports a baseline or another script that does not go with what else is in a set.
+type ContentsError struct{ File, Msg string }
+
+func (e *ContentsError) Error() string { return e.File + ": " + e.Msg }
+
 // ReservedSet is the name of the set that Whimbrel's own tables are migrated by.
 const ReservedSet = "whimbrel"
 
@@ -44,6 +66,8 @@ type Contents struct {
 	Baselines []Migration
 	// Repeatables run after the migrations whenever their text has changed.
 	Repeatables []Named
+	// Warnings are what whoever read the contents has to say of them.
+	Warnings []Warning
 }
 
 // NewSet returns the set of the given migrations, ordered by version: Contents.Set for
@@ -62,7 +86,7 @@ func (c Contents) Set(name string) (*Set, error) {
 	if name == ReservedSet {
 		return nil, fmt.Errorf("the set name %q is Whimbrel's own; choose another", name)
 	}
-	s := &Set{name: name, squashes: map[int64]int64{}}
+	s := &Set{name: name, squashes: map[int64]int64{}, warnings: slices.Clone(c.Warnings)}
 	all, err := ordered(c.Migrations)
 	if err != nil {
 		return nil, err
@@ -70,15 +94,11 @@ func (c Contents) Set(name string) (*Set, error) {
 	if err := s.sort(all); err != nil {
 		return nil, err
 	}
-	for _, list := range [][]Migration{s.all, s.originals} {
-		if err := once(list); err != nil {
-			return nil, err
-		}
-	}
-	if err := s.setBaselines(c.Baselines); err != nil {
+	err = errors.Join(once(s.all), once(s.originals), s.setBaselines(c.Baselines), s.setRepeatables(c.Repeatables))
+	if err != nil {
 		return nil, err
 	}
-	return s, s.setRepeatables(c.Repeatables)
+	return s, nil
 }
 
 // ordered returns migrations by their versions.
@@ -92,7 +112,7 @@ func ordered(migrations []Migration) ([]Migration, error) {
 		case m.Up == nil:
 			return nil, fmt.Errorf("migration %s has no up script", m)
 		case m.Down != nil && len(m.Down.Replaces) > 0:
-			return nil, fmt.Errorf("%s: only an up script replaces migrations; move the directive there", m.Down.File)
+			return nil, &ContentsError{m.Down.File, "only an up script replaces migrations; move the directive there"}
 		}
 	}
 	return all, nil
@@ -100,30 +120,35 @@ func ordered(migrations []Migration) ([]Migration, error) {
 
 // once refuses two migrations with one version.
 func once(list []Migration) error {
+	var all []error
 	for i := range list[min(len(list), 1):] {
 		if first, second := list[i], list[i+1]; first.Version == second.Version {
-			return &DuplicateError{Version: first.Version, First: first.Up.File, Second: second.Up.File}
+			all = append(all, &DuplicateError{Version: first.Version, First: first.Up.File, Second: second.Up.File})
 		}
 	}
-	return nil
+	return errors.Join(all...)
 }
 
 func (s *Set) setBaselines(baselines []Migration) (err error) {
 	if s.baselines, err = ordered(baselines); err != nil {
 		return err
 	}
+	var all []error
 	for _, b := range s.baselines {
 		q, inside := s.around(b.Version)
+		wrong := func(format string, args ...any) {
+			all = append(all, &ContentsError{b.Up.File, fmt.Sprintf(format, args...)})
+		}
 		switch {
 		case len(b.Up.Replaces) > 0:
-			return fmt.Errorf("%s: a baseline replaces nothing; it stands for all versions up to its own", b.Up.File)
+			wrong("a baseline replaces nothing; it stands for all versions up to its own")
 		case b.Up.NoTransaction:
-			return fmt.Errorf("%s: a baseline is always one transaction; leave what can't be in one to a migration", b.Up.File)
+			wrong("a baseline is always one transaction; leave what can't be in one to a migration")
 		case inside:
-			return fmt.Errorf("%s: version %d stands among those that %s replaces; a database that starts there would stand in its middle; give the baseline version %d", b.Up.File, b.Version, q.Up.File, q.Version)
+			wrong("version %d stands among those that %s replaces; a database that starts there would stand in its middle; give the baseline version %d", b.Version, q.Up.File, q.Version)
 		}
 	}
-	return once(s.baselines)
+	return errors.Join(append(all, once(s.baselines))...)
 }
 
 // around returns the squash of versions below and above, or at, the given one.
@@ -140,21 +165,25 @@ func (s *Set) around(version int64) (Migration, bool) {
 func (s *Set) setRepeatables(repeatables []Named) error {
 	s.repeatables = slices.Clone(repeatables)
 	sort.SliceStable(s.repeatables, func(i, j int) bool { return s.repeatables[i].Name < s.repeatables[j].Name })
+	var all []error
 	for i, r := range s.repeatables {
 		switch {
 		case r.Name == "" || r.Script == nil:
 			return fmt.Errorf("a repeatable script needs a name and a text; here is %q", r.Name)
 		case len(r.Script.Replaces) > 0:
-			return fmt.Errorf("%s: a repeatable script replaces no migrations", r.Script.File)
+			all = append(all, &ContentsError{r.Script.File, "a repeatable script replaces no migrations"})
 		case i > 0 && s.repeatables[i-1].Name == r.Name:
-			return fmt.Errorf("the repeatable script %q is there twice: %s and %s", r.Name, s.repeatables[i-1].Script.File, r.Script.File)
+			all = append(all, &ContentsError{r.Script.File, fmt.Sprintf("the repeatable script %q is there twice: %s and %s", r.Name, s.repeatables[i-1].Script.File, r.Script.File)})
 		}
 	}
-	return nil
+	return errors.Join(all...)
 }
 
 // Name returns the set's name.
 func (s *Set) Name() string { return s.name }
+
+// Warnings returns what whoever read the contents has to say of them, such as files that another tool passes over.
+func (s *Set) Warnings() []Warning { return slices.Clone(s.warnings) }
 
 // Len returns the number of migrations.
 func (s *Set) Len() int { return len(s.all) }

@@ -78,7 +78,6 @@ func TestBesideNames(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"-- nothing":                      "has no statement",
 		"\xff":                            "not UTF-8",
 		"-- whimbrel: nonsense\nSELECT 1": "unknown directive",
 		"-- whimbrel: replaces 3 " + migration.Sum("x").String() + "\nSELECT 1": "replaces no",

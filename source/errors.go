@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -34,13 +35,32 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 // FolderError is everything that is wrong with a folder, ordered by file and
-// line: what a person mends in one go. Its text has one line for each problem.
-type FolderError struct{ Problems []*Error }
+// line. Its text has one line for each problem, up to [ShownProblems].
+type FolderError struct {
+	Problems []*Error
+	// ReadsAs is a format as which the folder has no problem, if it was not said which format it is, and
+	// PassedOver are the files that would not be read then. Auto means that there is none.
+	ReadsAs    Format
+	PassedOver []string
+}
+
+// ShownProblems is how many problems of a folder a message lists.
+const ShownProblems = 50
 
 func (e *FolderError) Error() string {
-	lines := make([]string, len(e.Problems))
-	for i, p := range e.Problems {
-		lines[i] = p.Error()
+	var lines []string
+	for _, p := range e.Problems[:min(len(e.Problems), ShownProblems)] {
+		lines = append(lines, p.Error())
+	}
+	if more := len(e.Problems) - ShownProblems; more > 0 {
+		lines = append(lines, fmt.Sprintf("and %d more", more))
+	}
+	if e.ReadsAs != Auto {
+		line := fmt.Sprintf("As a folder of %s it has no problem", e.ReadsAs)
+		if len(e.PassedOver) > 0 {
+			line += "; not read then: " + listed(e.PassedOver)
+		}
+		lines = append(lines, line+".")
 	}
 	return strings.Join(lines, "\n")
 }
@@ -90,8 +110,16 @@ func listed(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// problems collects errors while a folder is read.
-type problems struct{ all []*Error }
+// problems collects errors and warnings while a folder is read.
+type problems struct {
+	all      []*Error
+	warnings []migration.Warning
+}
+
+// warn adds what is probably not meant, but is what the folder's tool does, too.
+func (p *problems) warn(file string, line, column int, format string, args ...any) {
+	p.warnings = append(p.warnings, migration.Warning{File: file, Line: line, Column: column, Msg: fmt.Sprintf(format, args...)})
+}
 
 func (p *problems) add(file string, format string, args ...any) {
 	p.all = append(p.all, &Error{File: file, Msg: fmt.Sprintf(format, args...)})

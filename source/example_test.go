@@ -35,16 +35,16 @@ func ExampleRead() {
 // Everything that is wrong is named at once.
 func ExampleRead_problems() {
 	folder := fstest.MapFS{
-		"0001_ports_up.sql": {Data: []byte("CREATE TABLE ports (code text);")},
-		"0002_ships.up.sql": {Data: []byte("-- whimbrel: no-transactoin\nCREATE TABLE ships (name text);")},
-		"0003_crew.up.sql":  {Data: []byte("-- later")},
+		"0001_ports_up.sql":  {Data: []byte("CREATE TABLE ports (code text);")},
+		"0002_ships.up.sql":  {Data: []byte("-- whimbrel: no-transactoin\nCREATE TABLE ships (name text);")},
+		"0003_crew.down.sql": {Data: []byte("DROP TABLE crew;")},
 	}
 	_, err := source.Read(folder, source.Options{Format: source.Native, Dir: "migrations"})
 	fmt.Println(err)
 	// Output:
 	// migrations/0001_ports_up.sql: is not named like a migration; 0001_ports.up.sql was probably meant
-	// migrations/0002_ships.up.sql:1:1: unknown directive "no-transactoin"; there are: no-transaction, empty, lock-timeout, statement-timeout, replaces, skip-on-scratch
-	// migrations/0003_crew.up.sql: the up script has no statement; write one, or say that it is meant so with "-- whimbrel: empty"
+	// migrations/0002_ships.up.sql:1:1: unknown directive "no-transactoin"; "no-transaction" was probably meant; there are: no-transaction, empty, lock-timeout, statement-timeout, replaces, skip-on-scratch, unfinished
+	// migrations/0003_crew.down.sql: there is no up script to this down script; add 0003_crew.up.sql, or remove this file
 }
 
 func ExampleDetect() {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"unicode/utf8"
 
 	"github.com/whimbrel-db/whimbrel/migration"
 )
@@ -18,6 +19,7 @@ import (
 type folder struct {
 	fsys    fs.FS
 	opts    Options
+	format  Format                   // as which it is read
 	entries []fs.DirEntry            // of the root, in order, without the hidden ones
 	subs    map[string][]fs.DirEntry // of the sub-folders that may be migrations
 	files   map[string]*file         // by name within fsys
@@ -104,6 +106,12 @@ func (f *folder) list() error {
 	}
 	for _, e := range all {
 		if strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		if !utf8.ValidString(e.Name()) {
+			if startsWithDigit(e.Name()) || hasSQLSuffix(e.Name()) {
+				f.add(f.path(e.Name()), "the name is not UTF-8: %q; rename it", e.Name())
+			}
 			continue
 		}
 		if e, err = f.follow(e); err != nil {
@@ -195,10 +203,16 @@ func (f *file) read(in *folder) {
 
 // reported says what kept the file from being read.
 func (f *folder) reported(file *file) bool {
-	if file.err != nil {
+	switch {
+	case file.err != nil:
 		f.wrap(file.path, file.err)
 		return true
+	case file.tooMany > 0:
+		f.at(file.path, file.tooMany, 1, "the file has more than %d markers", maxKept)
+		return true
 	}
+	f.misspeltMarks(file)
+	f.otherwiseNamed(file)
 	return false
 }
 
@@ -267,6 +281,7 @@ func skipTo(r io.Reader, offset int64) error {
 
 // direct applies Whimbrel's directives of a part to its script.
 func (f *folder) direct(file *file, p *part, s *migration.Script, inHead bool) {
+	f.misspellings(file, p.misspelt)
 	for _, d := range p.directives {
 		if strings.EqualFold(d.text, migration.SkipOnScratch) {
 			continue // which is of the statement behind it
@@ -275,26 +290,45 @@ func (f *folder) direct(file *file, p *part, s *migration.Script, inHead bool) {
 			f.at(file.path, d.line, d.column, "directives stand before the first statement; move %q up", "-- whimbrel: "+d.text)
 			continue
 		}
+		if strings.EqualFold(d.text, migration.UnfinishedWord) {
+			s.Problem = &Error{File: file.path, Line: d.line, Column: d.column, Msg: `the script says "-- whimbrel: unfinished"; write it, and remove that line`}
+			continue
+		}
 		if err := s.Direct(d.text); err != nil {
 			f.at(file.path, d.line, d.column, "%v", err)
 		}
 	}
 }
 
-// needStatement reports an up script that has nothing to run, and one that says so
-// and yet has something.
+// needStatement looks at an up script that has nothing to run, or says so and yet has something.
 func (f *folder) needStatement(file *file, s *migration.Script, empty bool) {
+	if s != nil && empty && (s.Problem != nil || f.takesEmpty(file)) {
+		return
+	}
 	f.needStatementIn("the up script", file, s, empty)
 }
 
+// needStatementIn makes an empty script one that can't be run yet.
 func (f *folder) needStatementIn(what string, file *file, s *migration.Script, empty bool) {
 	switch {
 	case s == nil:
 	case empty && !s.Empty:
-		f.add(file.path, `%s has no statement; write one, or say that it is meant so with "-- whimbrel: empty"`, what)
+		s.Problem = &Error{File: file.path, Msg: what + ` has no statement; write one, or say that it is meant so with "-- whimbrel: empty"`}
 	case !empty && s.Empty:
 		f.add(file.path, `the script says "-- whimbrel: empty" and yet has statements; remove the one or the others`)
 	}
+}
+
+// takesEmpty reports whether an up script without a statement does nothing in the folder's tool. Tern refuses it, and so does
+// Diesel, whose versions have dashes.
+func (f *folder) takesEmpty(file *file) bool {
+	switch f.format {
+	case GolangMigrate, Goose, Dbmate:
+		return true
+	case Hasura:
+		return !isDashed(file.name)
+	}
+	return false
 }
 
 // empty reports whether no part of the file has a statement.
@@ -308,8 +342,10 @@ func (f *file) empty() bool {
 }
 
 // read makes the folder's migrations, as its format lays them down.
-func (f *folder) read(format Format) ([]migration.Migration, error) {
+func (f *folder) read(format Format) []migration.Migration {
 	var all []migration.Migration
+	f.format = format
+	f.checkDates()
 	switch format {
 	case GolangMigrate:
 		all = f.golangMigrate()
@@ -330,7 +366,7 @@ func (f *folder) read(format Format) ([]migration.Migration, error) {
 	if len(all)+len(f.others.Baselines)+len(f.others.Repeatables) == 0 {
 		f.elsewhere()
 	}
-	return all, f.err()
+	return all
 }
 
 // elsewhere reports a folder that has no migration itself, but folders that look as

@@ -81,14 +81,13 @@ func TestGoose(t *testing.T) {
 			),
 			errors: `1_a.sql:1:1: a statement stands before the first section, where nothing would run it
 2_b.sql: has no line "-- +goose Up"; what is to run stands below it
-2_b.sql:1:1: unknown marker "-- +goose upp"; there are: Up, Down, StatementBegin, StatementEnd, NO TRANSACTION, ENVSUB ON, ENVSUB OFF
+2_b.sql:1:1: unknown marker "-- +goose upp" ("-- +goose Up" was probably meant); there are: Up, Down, StatementBegin, StatementEnd, NO TRANSACTION, ENVSUB ON, ENVSUB OFF
 3_c.sql:2:1: "-- +goose StatementBegin" without its StatementEnd before line 4
 3_c.sql:5:1: "-- +goose StatementEnd" without its StatementBegin
 4_d.sql:1:1: "-- +goose StatementBegin" stands before "-- +goose Up"
 4_d.sql:5:1: "-- +goose StatementBegin" without its StatementEnd before line 6
 4_d.sql:6:1: "-- +goose StatementBegin" without its StatementEnd
 5_e.sql:3:1: a second up section, the first begins on line 1; join them, in the order in which they are to run
-6_f.sql: the up script has no statement; write one, or say that it is meant so with "-- whimbrel: empty"
 7_g.sql:2:1: "-- +goose ENVSUB ON" asks for values from the environment, which nothing here may read; give them with Options.Expand, or write them into the file
 8_h.sql:1:1: directives stand in the section that they are for; move "-- whimbrel: no-transaction" down`,
 		},
@@ -186,8 +185,7 @@ func TestDbmate(t *testing.T) {
 4_d.sql:1:1: unknown option "transaction:flase"; there are: transaction:false, transaction:true
 4_d.sql:1:1: unknown option "env:test"; there are: transaction:false, transaction:true
 5_e.sql:5:1: a second up section, the first begins on line 1; join them, in the order in which they are to run
-5_e.sql:7:1: a second down section, the first begins on line 3; join them, in the order in which they are to run
-6_f.sql: the up script has no statement; write one, or say that it is meant so with "-- whimbrel: empty"`,
+5_e.sql:7:1: a second down section, the first begins on line 3; join them, in the order in which they are to run`,
 		},
 	})
 }
@@ -232,8 +230,7 @@ func TestTern(t *testing.T) {
 			errors: `001_a.sql:2:8: a template, which is not rendered here; write down what it stands for
 001_a.sql:4:2: a template, which is not rendered here; write down what it stands for
 002_b.sql:4:1: a second line "---- create above / drop below ----", the first is line 2; remove one
-003.sql: is not named like a migration; names look like 001_add_users.sql
-004_d.sql: the up script has no statement; write one, or say that it is meant so with "-- whimbrel: empty"`,
+003.sql: is not named like a migration; names look like 001_add_users.sql`,
 		},
 	})
 }
@@ -254,9 +251,10 @@ func TestHasura(t *testing.T) {
   up 1600000000001_b/up.sql [no-transaction] "-- hasura:no-transaction\r\nSELECT 1;"`,
 		},
 		{
-			name:  "the no-transaction line has to be exact, and the first",
-			files: files("1_a/up.sql", "-- a\n-- hasura:no-transaction\n"+up, "2_b/up.sql", "--hasura:no-transaction\n"+up),
-			want:  "1 a\n  up 1_a/up.sql \"-- a\\n-- hasura:no-transaction\\nSELECT 1;\"\n2 b\n  up 2_b/up.sql \"--hasura:no-transaction\\nSELECT 1;\"",
+			name:     "the no-transaction line has to be exact, and the first",
+			files:    files("1_a/up.sql", "-- a\n-- hasura:no-transaction\n"+up, "2_b/up.sql", "--hasura:no-transaction\n"+up),
+			warnings: `2_b/up.sql:1:1: Hasura takes this for a comment: it has to be exactly "-- hasura:no-transaction"`,
+			want:     "1 a\n  up 1_a/up.sql \"-- a\\n-- hasura:no-transaction\\nSELECT 1;\"\n2 b\n  up 2_b/up.sql \"--hasura:no-transaction\\nSELECT 1;\"",
 		},
 		{
 			name: "the no-transaction flag in a side file (metadata.toml), not in the SQL",
@@ -301,8 +299,7 @@ func TestHasura(t *testing.T) {
 4_d/up.sql: is a folder; a migration has to be a file
 5_e/up.sql: version 5 is there twice: 05_f/up.sql and 5_e/up.sql; give one of them another version
 6_g/metadata.toml: run_in_transaction is neither true nor false: run_in_transaction = 0
-7_h.sql: is not named like a migration; it has to say whether it is up or down: 7_h.up.sql
-8_i/up.sql: the up script has no statement; write one, or say that it is meant so with "-- whimbrel: empty"`,
+7_h.sql: is not named like a migration; it has to say whether it is up or down: 7_h.up.sql`,
 		},
 	})
 }

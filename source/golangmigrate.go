@@ -1,7 +1,6 @@
 package source
 
 import (
-	"errors"
 	"regexp"
 
 	"github.com/whimbrel-db/whimbrel/migration"
@@ -20,9 +19,8 @@ func golangMigrateName(name string) (half, bool) {
 	return half{numbered: numbered{digits: m[1], name: m[2]}, up: m[3] == wordUp}, true
 }
 
-var errNotGolangMigrate = errors.New("is not named like a migration; names look like 000001_add_users.up.sql and 000001_add_users.down.sql")
-
-// golangMigrate reads pairs as golang-migrate does; see native.go.
+// golangMigrate reads pairs as golang-migrate does; see native.go. Where it runs nothing, that is a warning: a file
+// whose name it passes over, and a down script without an up.
 func (f *folder) golangMigrate() []migration.Migration {
 	var halves []half
 	for _, e := range f.entries {
@@ -30,7 +28,7 @@ func (f *folder) golangMigrate() []migration.Migration {
 		h, ok := golangMigrateName(name)
 		switch {
 		case !ok && startsWithDigit(name) && hasSQLSuffix(name) && !e.IsDir():
-			f.add(f.path(name), "%v", errNotGolangMigrate)
+			f.warn(f.path(name), 0, 0, "golang-migrate passes over this file, so it is not run; names look like 000001_add_users.up.sql and 000001_add_users.down.sql")
 			continue
 		case !ok:
 			continue
@@ -47,4 +45,12 @@ func (f *folder) golangMigrate() []migration.Migration {
 		halves = append(halves, h)
 	}
 	return f.pairs(halves, false)
+}
+
+// withoutUp is the up script of a migration that has a down script alone, which golang-migrate takes for one that does
+// nothing.
+func (f *folder) withoutUp(down half) *migration.Script {
+	name := upName(down.file.path)
+	f.warn(down.file.path, 0, 0, "there is no up script to this down script, so golang-migrate runs nothing for version %d; it would be %s", down.version, name)
+	return migration.Text(name, "")
 }

@@ -108,7 +108,11 @@ func (f *folder) gooseMarks(file *file) (noTx, expand bool) {
 				f.at(file.path, m.line, m.column, `"-- +goose ENVSUB ON" asks for values from the environment, which nothing here may read; give them with Options.Expand, or write them into the file`)
 			}
 		default:
-			f.at(file.path, m.line, m.column, `unknown marker "-- +goose %s"; there are: Up, Down, StatementBegin, StatementEnd, NO TRANSACTION, ENVSUB ON, ENVSUB OFF`, m.word)
+			suggestion := ""
+			if meant := nearGoose(m.word); meant != "" {
+				suggestion = fmt.Sprintf(" (%q was probably meant)", meant)
+			}
+			f.at(file.path, m.line, m.column, `unknown marker "-- +goose %s"%s; there are: Up, Down, StatementBegin, StatementEnd, NO TRANSACTION, ENVSUB ON, ENVSUB OFF`, m.word, suggestion)
 		}
 	}
 	if open != nil {

@@ -1,6 +1,9 @@
 package source
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+)
 
 // lexer follows SQL text: where comments and literals are. It is given the text in
 // pieces that are no longer than a line.
@@ -8,15 +11,16 @@ type lexer struct {
 	reading      // what it has found
 	nests   bool // block comments nest
 
-	in    state
-	noted bool // the first statement of the part has been found
-	sign  byte // the byte before, where two bytes make a sign; 0 for none
-	depth int  // of block comments
-	tag   []byte
-	match int    // how many bytes of tag the text has just had
-	skip  bool   // the next byte of an escape string is escaped
-	text  []byte // of the line comment
-	at    place  // where the comment, or a sign that may open one, began
+	in     state
+	noted  bool // the first statement of the part has been found
+	sign   byte // the byte before, where two bytes make a sign; 0 for none
+	depth  int  // of block comments
+	tag    []byte
+	match  int    // how many bytes of tag the text has just had
+	skip   bool   // the next byte of an escape string is escaped
+	text   []byte // of the line comment, or of the line of a block comment
+	at     place  // where the comment, or a sign that may open one, began
+	lineAt place  // where text began, in a block comment
 
 	prev, prev2 byte // the last bytes of the piece before
 }
@@ -140,14 +144,14 @@ func (l *lexer) step(s *skim, p []byte, i int) {
 		case l.sign == '-' && c == '-':
 			l.in, l.text = inLine, l.text[:0]
 		case l.sign == '/' && c == '*':
-			l.in, l.sign, l.depth = openBlock, 0, 1
+			l.in, l.sign, l.depth, l.text = openBlock, 0, 1, l.text[:0]
 		default:
 			l.in = inText
 			l.note(l.at)
 			l.plain(s, p, i)
 		}
 	case openBlock, inBlock:
-		l.block(s, c, i)
+		l.block(s, p, i)
 	case inEscaped:
 		switch {
 		case l.skip:
@@ -171,7 +175,9 @@ func (l *lexer) step(s *skim, p []byte, i int) {
 	}
 }
 
-func (l *lexer) block(s *skim, c byte, i int) {
+func (l *lexer) block(s *skim, p []byte, i int) {
+	c := p[i]
+	l.blockText(s, p, i)
 	if l.in == openBlock && c == '!' { // code in a comment: MySQL's /*! and MariaDB's /*M!
 		l.note(l.at)
 	}
@@ -190,6 +196,23 @@ func (l *lexer) block(s *skim, c byte, i int) {
 		l.depth++
 	}
 	l.sign = c
+}
+
+// blockText keeps the line of a block comment that is at hand, without what people put before it.
+func (l *lexer) blockText(s *skim, p []byte, i int) {
+	switch c := p[i]; {
+	case c == '\n' || c == '/' && l.sign == '*':
+		if len(l.text) > 0 {
+			l.blockLine(l.text, l.lineAt)
+		}
+		l.text = l.text[:0]
+	case len(l.text) == 0 && (c == '*' || strings.IndexByte(blanks, c) >= 0):
+	case len(l.text) < commentLimit:
+		if len(l.text) == 0 {
+			l.lineAt = s.place(p, i)
+		}
+		l.text = append(l.text, c)
+	}
 }
 
 func (l *lexer) dollar(c byte) {

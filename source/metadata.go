@@ -108,7 +108,7 @@ func (f *folder) carry(all []migration.Migration, files []carried) {
 		}
 		other := slices.IndexFunc(all, func(m migration.Migration) bool { return m.Version == c.version })
 		if other >= 0 {
-			f.add(c.path, "has the version of %s but another name; give both files one name", all[other].Up.File)
+			f.add(c.path, "has the version of %s but another name%s; give both files one name", all[other].Up.File, lookAlike(all[other].Name, c.name))
 		} else {
 			f.add(c.path, "there is no migration %d that it belongs to; add its up script, or remove this file", c.version)
 		}

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // numbered is a name that begins with a version.
@@ -37,4 +38,17 @@ func startsWithDigit(name string) bool { return name != "" && isDigit(name[0]) }
 func hasSQLSuffix(name string) bool {
 	const suffix = ".sql"
 	return len(name) >= len(suffix) && strings.EqualFold(name[len(name)-len(suffix):], suffix)
+}
+
+// isDashed reports whether a version is written as a date with dashes.
+func isDashed(name string) bool { return dated.MatchString(name) }
+
+// date is the version as a date: its digits, as many as it has; false if it does not look like one.
+func (n numbered) date() (digits string, ok bool) {
+	switch len(n.digits) {
+	case len("20060102"), len("2006010215"), len("200601021504"), len(secondsLayout):
+		day, err := time.Parse("20060102", n.digits[:8])
+		return n.digits, err == nil && 1990 <= day.Year() && day.Year() < 2100
+	}
+	return "", false
 }

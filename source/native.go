@@ -19,8 +19,8 @@ import (
 //     altogether: 0157.up.sql.
 //   - A down without an up is an error, an up without a down is irreversible.
 //   - A down script without a statement is none, unless it has the directive "empty":
-//     then there is nothing to take back. An empty up script
-//     is an error unless it has the directive "empty".
+//     then there is nothing to take back. An empty up script is unfinished, unless it has
+//     the directive "empty": it is in the set, but can't be run.
 //   - B0005_name.sql is a baseline, R__name.sql a repeatable script: see beside.go.
 //   - A squash has the version of the newest migration that it replaces, and another name;
 //     what it replaces may be there beside it.
@@ -29,8 +29,8 @@ import (
 //     named like migrations is an error, unless its name begins with "_" or ".".
 //
 // golang-migrate's pairs have the same names. Read as GolangMigrate, the names of up
-// and down may differ, files may end in anything after .up or .down, and files that
-// don't fit are passed over unless they begin with a number and end in .sql.
+// and down may differ, files may end in anything after .up or .down, an empty up script
+// does nothing, and files that don't fit are passed over.
 
 // nativeNames is how names look, for messages.
 const nativeNames = "names look like 0001_add_users.up.sql and 0001_add_users.down.sql"
@@ -226,7 +226,7 @@ func (f *folder) pair(p *pair, sameName bool) (m migration.Migration, ok bool) {
 	case len(p.ups) > 1:
 		f.duplicate(p.version, p.ups[0].file.path, p.ups[1].file.path)
 		return m, false
-	case len(p.ups) == 0:
+	case len(p.ups) == 0 && !(f.format == GolangMigrate && len(p.downs) == 1):
 		f.add(p.downs[0].file.path, "there is no up script to this down script; add %s, or remove this file", upName(p.downs[0].file.name))
 		return m, false
 	case len(p.downs) > 1:
@@ -240,13 +240,17 @@ func (f *folder) pair(p *pair, sameName bool) (m migration.Migration, ok bool) {
 	if bad {
 		return m, false
 	}
+	if len(p.ups) == 0 {
+		down := p.downs[0]
+		return migration.Migration{Version: p.version, Name: down.name, Up: f.withoutUp(down), Down: f.script(down.file)}, true
+	}
 	up := p.ups[0]
 	m = migration.Migration{Version: p.version, Name: up.name, Up: f.script(up.file)}
 	f.needStatement(up.file, m.Up, up.file.empty())
 	if len(p.downs) == 1 {
 		down := p.downs[0]
 		if sameName && down.name != up.name {
-			f.add(down.file.path, "has the version of %s but another name; give both files one name", up.file.path)
+			f.add(down.file.path, "has the version of %s but another name%s; give both files one name", up.file.path, lookAlike(up.name, down.name))
 			return m, false
 		}
 		// Nobody has written it yet, and a rollback that does nothing would be a lie. In

@@ -2,15 +2,18 @@ package source_test
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"testing/fstest"
 
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/source"
+	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 const up = "SELECT 1;"
@@ -221,8 +224,8 @@ func TestNativeDirectives(t *testing.T) {
 			name:  "an unknown one",
 			files: one("-- a licence; with signs\n  -- whimbrel: no-transactions\n" + up),
 			opts:  source.Options{Dir: "db/"},
-			errors: `db/1_x.up.sql:2:3: unknown directive "no-transactions"; there are: ` +
-				`no-transaction, empty, lock-timeout, statement-timeout, replaces, skip-on-scratch`,
+			errors: `db/1_x.up.sql:2:3: unknown directive "no-transactions"; "no-transaction" was probably meant; there are: ` +
+				`no-transaction, empty, lock-timeout, statement-timeout, replaces, skip-on-scratch, unfinished`,
 		},
 		{
 			name:   "with a wrong argument",
@@ -253,13 +256,13 @@ func TestNativeDirectives(t *testing.T) {
 }
 
 func TestNativeEmptyScripts(t *testing.T) {
-	const noStatement = `1_x.up.sql: the up script has no statement; write one, or say that it is meant so with "-- whimbrel: empty"`
 	var cases []reading
 	for name, text := range map[string]string{
 		"nothing": "", "white space": " \r\n\t", "a line comment": "-- later", "a block comment": "/* a /* nested */ one */\n",
 		"a stray terminator": ";\n;", "a byte-order mark": "\ufeff", "a MySQL comment": "# later\n", "a comment that begins like MariaDB's": "/*Maybe later*/",
 	} {
-		cases = append(cases, reading{name: name, files: files("1_x.up.sql", text), errors: noStatement})
+		inFile := strings.TrimPrefix(text, "\ufeff")
+		cases = append(cases, reading{name: name, files: files("1_x.up.sql", text), want: fmt.Sprintf("1 x\n  up 1_x.up.sql [can't be run] %q", inFile)})
 	}
 	for name, text := range map[string]string{
 		"MySQL's code in a comment": "/*!40101 SET NAMES utf8 */;", "MariaDB's": "/*M!100100 SET x = 1 */;",
@@ -290,6 +293,144 @@ func TestNativeEmptyScripts(t *testing.T) {
 		},
 	)
 	testReadings(t, source.Native, cases)
+}
+
+// A script that nobody has written yet is in the set, and says what is wrong when it is to be run.
+func TestUnfinishedScripts(t *testing.T) {
+	t.Parallel()
+	const noStatement = `has no statement; write one, or say that it is meant so with "-- whimbrel: empty"`
+	const unfinished = `the script says "-- whimbrel: unfinished"; write it, and remove that line`
+	for _, c := range []struct {
+		format     source.Format
+		name, text string
+		want       string // "" for a script that does nothing, as in its tool
+	}{
+		{source.Native, "1_a.up.sql", "-- later", "1_a.up.sql: the up script " + noStatement},
+		{source.Native, "1_a.up.sql", "-- whimbrel: unfinished\nSELECT 1", "1_a.up.sql:1:1: " + unfinished},
+		{source.GolangMigrate, "1_a.up.sql", "", ""},
+		{source.GolangMigrate, "1_a.up.sql", "-- nothing to do", ""},
+		{source.GolangMigrate, "1_a.up.sql", "-- whimbrel: unfinished\n", "1_a.up.sql:1:1: " + unfinished},
+		{source.Goose, "1_a.sql", "-- +goose Up\n\n-- +goose Down\n", ""},
+		{source.Goose, "1_a.sql", "-- +goose Up\n-- Whimbrel: Unfinished\n-- +goose Down\n", "1_a.sql:2:1: " + unfinished},
+		{source.Dbmate, "1_a.sql", "-- migrate:up\n\n-- migrate:down\n", ""},
+		{source.Tern, "1_a.sql", "-- later\n---- create above / drop below ----\n", "1_a.sql: the up script " + noStatement},
+		{source.Hasura, "1_a/up.sql", "", ""},
+		{source.Hasura, "2024-01-31-093000_a/up.sql", "", "2024-01-31-093000_a/up.sql: the up script " + noStatement}, // Diesel's
+	} {
+		set, err := source.Read(files(c.name, c.text), source.Options{Format: c.format})
+		if err != nil {
+			t.Errorf("%s: %q: %v", c.format, c.text, err)
+			continue
+		}
+		_, err = set.All()[0].Up.Analyze(sqltext.PostgreSQL, nil)
+		if got := errorText(err); got != c.want {
+			t.Errorf("%s: %q: got %q, want %q", c.format, c.text, got, c.want)
+		}
+	}
+	set, err := source.Read(files("B5_schema.sql", "-- later", "R__views.sql", "-- later"), source.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*migration.Script{set.Baselines()[0].Up, set.Repeatables()[0].Script} {
+		if got := errorText(s.Problem); got != s.File+": the script "+noStatement {
+			t.Errorf("%s: %q", s.File, got)
+		}
+	}
+}
+
+// As golang-migrate reads them, some folders have no problem that they have otherwise: the error says so.
+func TestErrorsSayThatGolangMigrateTakesTheFolder(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name       string
+		files      fs.FS
+		format     source.Format
+		want       source.Format
+		passedOver int
+	}{
+		{name: "names that differ", files: files("30_a.up..sql", up, "31_create_b.up.sql", up, "31_drop_b.down.sql", up), want: source.GolangMigrate},
+		{name: "a file without a direction", files: files("1_a.up.sql", up, "2_b.sql", up), want: source.GolangMigrate, passedOver: 1},
+		{name: "a problem in either", files: files("1_a.up.sql", "-- whimbrel: x\n"+up, "31_create_b.up.sql", up, "31_drop_b.down.sql", up)},
+		{name: "a format that was said", files: files("31_create_b.up.sql", up, "31_drop_b.down.sql", up), format: source.Native},
+		{name: "nothing that golang-migrate would run", files: files("a.sql", up)},
+	} {
+		_, err := source.Read(c.files, source.Options{Format: c.format})
+		var all *source.FolderError
+		if !errors.As(err, &all) || all.ReadsAs != c.want || len(all.PassedOver) != c.passedOver {
+			t.Errorf("%s: %#v", c.name, err)
+			continue
+		}
+		if said := strings.Contains(err.Error(), "\nAs a folder of golang-migrate it has no problem"); said != (c.want != source.Auto) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+func TestManyProblemsAreCounted(t *testing.T) {
+	t.Parallel()
+	folder := fstest.MapFS{}
+	for i := range 87 {
+		folder[fmt.Sprintf("%04d_a.sql", i)] = &fstest.MapFile{Data: []byte(up)}
+	}
+	_, err := source.Read(folder, source.Options{Format: source.Native})
+	var all *source.FolderError
+	if !errors.As(err, &all) || len(all.Problems) != 87 || !strings.HasSuffix(err.Error(), "\nand 37 more") || strings.Count(err.Error(), "\n") != source.ShownProblems {
+		t.Errorf("got %v", err)
+	}
+}
+
+// What goes together is looked at once all files are read; then everything that doesn't is named, too.
+func TestProblemsOfTheWholeAreReportedAtOnce(t *testing.T) {
+	t.Parallel()
+	replaces := "-- whimbrel: replaces 1 " + migration.Sum("x").String() + "\n" + up
+	fn := migration.Migration{Version: 1, Name: "f", Up: migration.Func("f", func() {})}
+	_, err := source.Read(files("1_a.up.sql", up, "B1_x.sql", "-- whimbrel: no-transaction\n"+up, "B2_y.sql", replaces, "R__v.sql", replaces), source.Options{Format: source.Native})
+	want := `B1_x.sql: a baseline is always one transaction; leave what can't be in one to a migration
+B2_y.sql: a baseline replaces nothing; it stands for all versions up to its own
+R__v.sql: a repeatable script replaces no migrations`
+	if got := errorText(err); got != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+	_, err = source.Read(files("1_a.up.sql", up, "2_b.sql", up), source.Options{Format: source.Native, Funcs: []migration.Migration{fn, {Version: 3}}})
+	if got := errorText(err); strings.Count(got, "\n") != 2 || !strings.Contains(got, "has no up function") || !strings.Contains(got, "version 1 is there twice") || !strings.Contains(got, "2_b.sql: ") {
+		t.Errorf("got:\n%s", got)
+	}
+}
+
+func TestNamesThatAreNoUTF8(t *testing.T) {
+	t.Parallel()
+	const latin1 = "0001_caf\xe9.up.sql"
+	for _, format := range append(source.Formats(), source.Auto) {
+		_, err := source.Read(files(latin1, up, "notes-\xe9.txt", "x"), source.Options{Format: format})
+		if want := latin1 + `: the name is not UTF-8: "0001_caf\xe9.up.sql"; rename it`; errorText(err) != want {
+			t.Errorf("%s: %v", format, err)
+		}
+	}
+}
+
+func TestNamesThatLookAlike(t *testing.T) {
+	t.Parallel()
+	const differ, normal = "another name; give", "Unicode normalization; give"
+	for _, c := range []struct{ up, down, want string }{
+		{"caf\u00e9", "cafe\u0301", "they look alike, but é is U+00E9 in one and U+0065 U+0301 in the other, which is a matter of " + normal},
+		{"cafe\u0301", "caf\u00e9", "U+0065 U+0301 in one and U+00E9 in the other, which is a matter of " + normal},
+		{"한국", "\u1112\u1161\u11ab\u1100\u116e\u11a8", "한 is U+D55C in one and U+1112 U+1161 U+11AB in the other, which is a matter of " + normal},
+		{"größe_ä", "gro\u0308ße_a\u0308", normal},
+		{"cafe", "caf\u00e9", differ},
+		{"caf\u00e9", "cafe\u0301s", differ},
+		{"a", "b", differ},
+		{"x\u0301", "", differ},
+		{"\u00e9", "E\u0301", differ},
+	} {
+		_, err := source.Read(files("1_"+c.up+".up.sql", up, "1_"+c.down+".down.sql", up), source.Options{Format: source.Native})
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q, %q: got %v, want %s", c.up, c.down, err, c.want)
+		}
+	}
+	_, err := source.Read(files("1_\u00e9.up.sql", up, "1_e\u0301.metadata.yaml", ""), source.Options{})
+	if err == nil || !strings.Contains(err.Error(), normal) {
+		t.Errorf("metadata: %v", err)
+	}
 }
 
 func TestNativeBytes(t *testing.T) {
@@ -368,14 +509,23 @@ func TestGolangMigrate(t *testing.T) {
 			want:  "1 a\n  up 1_a.up.sql [no-transaction] \"-- whimbrel: no-transaction\\nSELECT 1;\"",
 		},
 		{
-			name: "what it would pass over or refuse",
-			files: files("0021_x_up.sql", up, "0157.up.sql", up, "4_a.down.sql", up, "5_a.up.sql", up, "5_b.up.sql", up,
-				"99999999999999999999_a.up.sql", up, "6_e.up.sql", ""),
-			errors: `0021_x_up.sql: is not named like a migration; names look like 000001_add_users.up.sql and 000001_add_users.down.sql
-0157.up.sql: is not named like a migration; names look like 000001_add_users.up.sql and 000001_add_users.down.sql
-4_a.down.sql: there is no up script to this down script; add 4_a.up.sql, or remove this file
-5_b.up.sql: version 5 is there twice: 5_a.up.sql and 5_b.up.sql; give one of them another version
-6_e.up.sql: the up script has no statement; write one, or say that it is meant so with "-- whimbrel: empty"
+			name:  "what it passes over, and what does nothing there",
+			files: files("0021_x_up.sql", up, "0157.up.sql", up, "4_a.down.sql", up, "6_e.up.sql", "", "6_e.down.sql", ""),
+			want: `4 a
+  up 4_a.up.sql ""
+  down 4_a.down.sql "SELECT 1;"
+6 e
+  up 6_e.up.sql ""
+  down 6_e.down.sql ""`,
+			warnings: `0021_x_up.sql: golang-migrate passes over this file, so it is not run; names look like 000001_add_users.up.sql and 000001_add_users.down.sql
+0157.up.sql: golang-migrate passes over this file, so it is not run; names look like 000001_add_users.up.sql and 000001_add_users.down.sql
+4_a.down.sql: there is no up script to this down script, so golang-migrate runs nothing for version 4; it would be 4_a.up.sql`,
+		},
+		{
+			name:  "what it refuses, too",
+			files: files("5_a.up.sql", up, "5_b.up.sql", up, "7_c.down.sql", up, "7_d.down.sql", up, "99999999999999999999_a.up.sql", up),
+			errors: `5_b.up.sql: version 5 is there twice: 5_a.up.sql and 5_b.up.sql; give one of them another version
+7_c.down.sql: there is no up script to this down script; add 7_c.up.sql, or remove this file
 99999999999999999999_a.up.sql: the version 99999999999999999999 is too large; the largest is 9223372036854775807`,
 		},
 		{

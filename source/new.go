@@ -11,6 +11,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/whimbrel-db/whimbrel/migration"
 )
 
 // NewOptions say which migration to begin.
@@ -153,14 +155,35 @@ var numberings = map[Format]numbering{
 // stampOf tells which kind of timestamp a version is, nil for none.
 func (n numbered) stampOf() stamp {
 	switch v := n.version; {
-	case v >= 1e13 && v < 1e14, v >= 1e11 && v < 1e12: // yyyymmddhhmmss, yyyymmddhhmm
-		return seconds
-	case v >= 1e12 && v < 1e13:
+	case v >= 1e12 && v < 2e12:
 		return millis
 	case v >= 1e9 && v < 2e9:
 		return unix
+	case v >= 1e13 && v < 1e14: // yyyymmddhhmmss, with dates that there are not, too
+		return seconds
+	case n.beginsWithDay():
+		return longer(len(n.digits))
 	}
 	return nil
+}
+
+// beginsWithDay reports whether a version has a date at its beginning: yyyymmdd, and then any number of digits. Two
+// migrations that are begun on one day, on two branches, must not have one version, so such a folder goes on with seconds.
+func (n numbered) beginsWithDay() bool {
+	const day = "20060102"
+	if len(n.digits) < len(day) {
+		return false
+	}
+	t, err := time.Parse(day, n.digits[:len(day)])
+	return err == nil && 1990 <= t.Year() && t.Year() < 2100
+}
+
+// longer makes timestamps of yyyymmddhhmmss and fractions of a second, with as many digits as are there already.
+func longer(digits int) stamp {
+	return func(t time.Time) string {
+		text := strings.Replace(t.Format(secondsLayout+".000000000"), ".", "", 1)
+		return text[:min(max(digits, len(secondsLayout)), 18)]
+	}
 }
 
 func nextVersion(newest numbered, begin numbering, opts NewOptions) (string, error) {
@@ -168,6 +191,9 @@ func nextVersion(newest numbered, begin numbering, opts NewOptions) (string, err
 		return "", fmt.Errorf("there is no version after %d", newest.version)
 	}
 	stamp := newest.stampOf()
+	if begin.stamp == nil { // tern's versions are small numbers, whatever they look like
+		stamp = nil
+	}
 	switch {
 	case opts.Sequence && stamp != nil:
 		return "", fmt.Errorf("the folder counts in timestamps (the newest is %s); a sequence number would come before them", newest.digits)
@@ -198,21 +224,24 @@ func nextVersion(newest numbered, begin numbering, opts NewOptions) (string, err
 	return strconv.FormatInt(newest.version+1, 10), nil
 }
 
-// skeleton returns the files of a new migration. Their up has no statement, so that
-// it is refused until somebody has written one.
+// skeleton returns the files of a new migration. Their up can't be run until somebody has written it: it has no
+// statement, or says so itself, where that would mean that nothing is to be done.
 func skeleton(format Format, version, name string) []File {
 	base := version + "_" + name
+	const unfinished = "-- whimbrel: " + migration.UnfinishedWord + "\n"
 	upText := "-- " + name + "\n\n"
 	downText := "-- Takes back " + name + ". If that can't be done, delete this file.\n\n"
 	switch format {
 	case Goose:
-		return []File{{base + ".sql", "-- +goose Up\n\n-- +goose Down\n\n"}}
+		return []File{{base + ".sql", "-- +goose Up\n" + unfinished + "\n-- +goose Down\n\n"}}
 	case Dbmate:
-		return []File{{base + ".sql", "-- migrate:up\n\n\n-- migrate:down\n\n"}}
+		return []File{{base + ".sql", "-- migrate:up\n" + unfinished + "\n\n-- migrate:down\n\n"}}
 	case Tern:
 		return []File{{base + ".sql", "-- " + name + "\n\n" + ternSeparator + "\n\n"}}
 	case Hasura:
-		return []File{{base + "/up.sql", upText}, {base + "/down.sql", downText}}
+		return []File{{base + "/up.sql", unfinished + upText}, {base + "/down.sql", downText}}
+	case GolangMigrate:
+		upText = unfinished + upText
 	}
 	return []File{{base + ".up.sql", upText}, {base + ".down.sql", downText}}
 }

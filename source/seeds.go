@@ -29,6 +29,9 @@ func ReadSeeds(fsys fs.FS, opts Options) ([]migration.Named, error) {
 		}
 		s := f.script(file)
 		f.needStatementIn("the script", file, s, file.empty())
+		if e, ok := s.Problem.(*Error); ok { // all that there are will run
+			f.problems.all = append(f.problems.all, e)
+		}
 		if len(s.Replaces) > 0 {
 			f.add(file.path, "a seed replaces no migrations; leave the directive out")
 		}

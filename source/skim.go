@@ -19,9 +19,11 @@ type skim struct {
 	formats func(Format) bool // whose marker lines are heeded
 	dialect sqltext.Dialect   // 0: not known
 
-	parts     []part // parts[0] is what stands before the first section
-	marks     []mark // the lines that are markers of a tool, sections and others
-	firstLine string // at most lineLimit bytes of it
+	parts     []part        // parts[0] is what stands before the first section
+	marks     []mark        // the lines that are markers of a tool, sections and others
+	misspelt  []misspelling // lines that are nearly markers of a tool
+	tooMany   int           // the line of the first marker that is not kept; 0: all are
+	firstLine string        // at most lineLimit bytes of it
 	bom       bool
 
 	begun  bool
@@ -57,6 +59,7 @@ type reading struct {
 	statement  place // the first
 	braces     place // the first "{{" that is not in a literal or a comment
 	directives []directive
+	misspelt   []misspelling
 }
 
 func (r *reading) empty() bool { return r.statement.line == 0 }
@@ -87,6 +90,9 @@ const (
 	wordUp   = "up"
 	wordDown = "down"
 )
+
+// maxKept is how many markers of a file, and how many directives of a part of it, are kept.
+const maxKept = 100_000
 
 // lineLimit is how much of a line is kept to see whether it is a marker.
 const lineLimit = 512
@@ -228,7 +234,15 @@ func (s *skim) endLine() {
 		return
 	}
 	m, ok := markOf(string(s.lineText))
-	if !ok || !s.formats(m.tool) {
+	if !ok {
+		s.noteMisspelt(string(s.lineText))
+		return
+	}
+	if !s.formats(m.tool) {
+		return
+	}
+	if len(s.marks) >= maxKept {
+		s.tooMany = s.line
 		return
 	}
 	m.line, m.part = s.line, len(s.parts)-1
@@ -266,13 +280,17 @@ func (r *reading) comment(text []byte, at place) {
 	const word = "whimbrel"
 	text = bytes.TrimSpace(text)
 	if len(text) < len(word) || !bytes.EqualFold(text[:len(word)], []byte(word)) {
+		r.noteMisspelt(text, at)
 		return
 	}
 	rest, ok := bytes.CutPrefix(bytes.TrimSpace(text[len(word):]), []byte(":"))
 	if !ok {
+		r.noteMisspelt(text, at)
 		return
 	}
-	r.directives = append(r.directives, directive{place: at, text: string(bytes.TrimSpace(rest)), body: !r.empty()})
+	if len(r.directives) < maxKept {
+		r.directives = append(r.directives, directive{place: at, text: string(bytes.TrimSpace(rest)), body: !r.empty()})
+	}
 }
 
 // markOf tells which tool a comment line is a marker of.

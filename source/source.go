@@ -9,12 +9,13 @@
 // its file, line and column. No migration is ever passed over in silence: a .sql
 // file that can't be one is an error that says how names look. What is passed
 // over: hidden files, files that are not .sql, and folders, except where
-// that would hide migrations.
+// that would hide migrations. What another tool passes over is a warning of the set.
 //
 // Each format has a file of its own here, whose comment says what is read.
 package source
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"strings"
@@ -89,38 +90,80 @@ type Options struct {
 // *[AmbiguousError] if the format can't be told, and an *[Error] that is
 // [fs.ErrNotExist] if there is no such folder.
 func Read(fsys fs.FS, opts Options) (*migration.Set, error) {
+	f := newFolder(nil, opts)
 	var all migration.Contents
 	if fsys != nil {
-		f, err := load(fsys, opts)
-		if err != nil {
+		var err error
+		if f, err = load(fsys, opts); err != nil {
 			return nil, err
 		}
-		format := f.opts.Format
-		if format == Auto {
-			if format, err = f.detect(); err != nil {
+		if f.format = f.opts.Format; f.format == Auto {
+			if f.format, err = f.detect(); err != nil {
 				return nil, err
 			}
 		}
-		migrations, err := f.read(format)
-		if err != nil {
-			return nil, err
-		}
+		migrations := f.read(f.format)
 		all = f.others
 		all.Migrations = migrations
 	}
-	if err := addFuncs(&all.Migrations, opts.Funcs); err != nil {
+	addFuncs(&f.problems, &all.Migrations, opts.Funcs)
+	if err := f.err(); err != nil {
+		return nil, f.otherwise(err)
+	}
+	all.Warnings = f.warnings
+	set, err := all.Set(opts.Set)
+	f.place(err)
+	if err := f.err(); err != nil {
 		return nil, err
 	}
-	return all.Set(opts.Set)
+	return set, err
+}
+
+// place makes problems of what is wrong with the contents as a whole, as far as it is known which file that is.
+func (p *problems) place(err error) {
+	switch e := err.(type) {
+	case interface{ Unwrap() []error }:
+		for _, err := range e.Unwrap() {
+			p.place(err)
+		}
+	case *migration.DuplicateError:
+		p.duplicate(e.Version, e.First, e.Second)
+	case *migration.SquashError:
+		p.all = append(p.all, &Error{File: e.File, Msg: e.Msg, Err: e})
+	case *migration.ContentsError:
+		p.all = append(p.all, &Error{File: e.File, Msg: e.Msg, Err: e})
+	}
+}
+
+// otherwise looks whether a folder that was taken for a native one has no problem as one of golang-migrate's, whose
+// names are the same.
+func (f *folder) otherwise(err error) error {
+	var wrong *FolderError
+	if f.opts.Format != Auto || f.format != Native || !errors.As(err, &wrong) {
+		return err
+	}
+	opts := f.opts
+	opts.Format = GolangMigrate
+	other, lerr := load(f.fsys, opts)
+	if lerr != nil {
+		return err
+	}
+	if migrations := other.read(GolangMigrate); len(migrations) == 0 || other.err() != nil {
+		return err
+	}
+	wrong.ReadsAs = GolangMigrate
+	for _, w := range other.warnings {
+		wrong.PassedOver = append(wrong.PassedOver, w.File)
+	}
+	return err
 }
 
 // addFuncs appends the Go functions' migrations.
-func addFuncs(all *[]migration.Migration, funcs []migration.Migration) error {
+func addFuncs(p *problems, all *[]migration.Migration, funcs []migration.Migration) {
 	from := make(map[int64]string, len(*all))
 	for _, m := range *all {
 		from[m.Version] = m.Up.File
 	}
-	var p problems
 	for _, m := range funcs {
 		if m.Up == nil {
 			p.add("", "the Go migration %s has no up function", m)
@@ -133,7 +176,6 @@ func addFuncs(all *[]migration.Migration, funcs []migration.Migration) error {
 		from[m.Version] = m.Up.File
 		*all = append(*all, m)
 	}
-	return p.err()
 }
 
 // duplicate reports a version that is there twice. The second file is the one that

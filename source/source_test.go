@@ -59,6 +59,9 @@ func describe(t *testing.T, set *migration.Set) string {
 			if directives != "" {
 				directives = " [" + directives + "]"
 			}
+			if h.script.Problem != nil {
+				directives += " [can't be run]"
+			}
 			fmt.Fprintf(&b, "  %s %s%s%s %q\n", h.direction, h.script.File, line, directives, text)
 		}
 	}
@@ -72,6 +75,8 @@ type reading struct {
 	opts   source.Options
 	want   string
 	errors string
+	// warnings are those of a set without errors, a line for each.
+	warnings string
 }
 
 func testReadings(t *testing.T, format source.Format, cases []reading) {
@@ -89,6 +94,13 @@ func testReadings(t *testing.T, format source.Format, cases []reading) {
 			if err == nil {
 				if got := describe(t, set); strings.TrimSpace(got) != strings.TrimSpace(c.want) {
 					t.Errorf("got:\n%s\nwant:\n%s", got, c.want)
+				}
+				var warnings []string
+				for _, w := range set.Warnings() {
+					warnings = append(warnings, w.String())
+				}
+				if got := strings.Join(warnings, "\n"); got != strings.TrimSpace(c.warnings) {
+					t.Errorf("warnings:\n%s\nwant:\n%s", got, c.warnings)
 				}
 			}
 		})

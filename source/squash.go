@@ -182,8 +182,8 @@ func newSquasher(fsys fs.FS, opts SquashOptions) (*squasher, error) {
 	if format != Native && format != GolangMigrate {
 		return nil, fmt.Errorf("the folder is in the format of %s; a squash is written for folders of .up.sql and .down.sql files", format)
 	}
-	all, err := f.read(format)
-	if err != nil {
+	all := f.read(format)
+	if err := f.err(); err != nil {
 		return nil, err
 	}
 	s := &squasher{opts: opts, folder: f, contents: f.others, name: name}

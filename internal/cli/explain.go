@@ -376,12 +376,15 @@ func explainScript(f *render.Failure, err error) bool {
 		all    *whimbrel.ScriptsError
 		atomic *whimbrel.AtomicError
 		folder *folderError
+		file   *source.Error
 	)
 	switch {
 	case errors.As(err, &folder):
 		return false
 	case errors.As(err, &all):
 		explainScripts(f, all)
+	case errors.As(err, &file):
+		f.Message, f.File, f.Line, f.Column = file.Msg, file.File, file.Line, file.Column
 	case errors.As(err, &text):
 		f.Message = text.Msg
 		setPlace(f, text.Pos)
@@ -403,7 +406,8 @@ func explainScript(f *render.Failure, err error) bool {
 
 // explainScripts covers several scripts, or several problems of one.
 func explainScripts(f *render.Failure, all *whimbrel.ScriptsError) {
-	for i, p := range all.Problems {
+	f.MoreProblems = max(0, len(all.Problems)-source.ShownProblems)
+	for i, p := range all.Problems[:len(all.Problems)-f.MoreProblems] {
 		one := &render.Failure{Message: p.Error()}
 		explainScript(one, p)
 		f.Problems = append(f.Problems, render.Problem{Message: one.Message, File: one.File, Line: one.Line, Column: one.Column})
@@ -428,13 +432,20 @@ func explainFolder(f *render.Failure, err error) bool {
 		f.Message = fmt.Sprintf("there is no folder %s", dir.dir)
 		f.Next = cmp.Or(dir.next, `Say where the migrations are with --dir, or make the first one with "whimbrel new NAME".`)
 	case errors.As(err, &all) && len(all.Problems) > 1:
-		for _, p := range all.Problems {
+		for _, p := range all.Problems[:min(len(all.Problems), source.ShownProblems)] {
 			f.Problems = append(f.Problems, render.Problem{Message: p.Msg, File: p.File, Line: p.Line, Column: p.Column})
 		}
+		f.MoreProblems = len(all.Problems) - len(f.Problems)
 		first := all.Problems[0]
 		f.Message, f.File, f.Line, f.Column = first.Msg, first.File, first.Line, first.Column
 	case errors.As(err, &one):
 		f.Message, f.File, f.Line, f.Column = one.Msg, one.File, one.Line, one.Column
+	}
+	if errors.As(err, &all) && all.ReadsAs != source.Auto {
+		f.Next = fmt.Sprintf("By the rules of %s the folder has no problem: --format %s", all.ReadsAs, all.ReadsAs)
+		if n := len(all.PassedOver); n > 0 {
+			f.Next += fmt.Sprintf(" (which passes over %d %s, such as %s)", n, plural(n, "file", "files"), all.PassedOver[0])
+		}
 	}
 	return true
 }

@@ -56,6 +56,7 @@ func (a *app) open(ctx context.Context) (*target, error) {
 	}
 	t.set = set
 	a.print().SetDigits(set)
+	a.print().Warn(set.Warnings())
 	return t, nil
 }
 

@@ -81,6 +81,7 @@ func (a *app) verifyOnScratch(ctx context.Context, flags scratchFlags) error {
 		return err
 	}
 	a.print().SetDigits(set)
+	a.print().Warn(set.Warnings())
 	v, err := inspect.Verify(ctx, set, scratch)
 	if err != nil {
 		return err

@@ -49,6 +49,8 @@ type Failure struct {
 	Database string `json:"database,omitempty"`
 	// Problems are all that is wrong with a folder, or with the scripts of a plan, if it is more than one.
 	Problems []Problem `json:"problems,omitempty"`
+	// MoreProblems is how many there are that are not listed.
+	MoreProblems int `json:"more_problems,omitempty"`
 	// Differences are those between two schemas that should be the same.
 	Differences []Change `json:"differences,omitempty"`
 	// Interrupted is a run that stopped part-way and that can't go on, Choices what can be said of it.
@@ -132,6 +134,9 @@ func (f *Failure) write(pg *page) {
 	if len(f.Problems) > 0 {
 		for _, pr := range f.Problems {
 			pg.problem(pr, "")
+		}
+		if f.MoreProblems > 0 {
+			pg.line(fmt.Sprintf("and %d more", f.MoreProblems))
 		}
 	} else {
 		pg.problem(Problem{Message: f.Message, File: f.File, Line: f.Line, Column: f.Column}, f.SQLState)

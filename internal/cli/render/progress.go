@@ -6,6 +6,7 @@ import (
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
 )
 
 // maxName is the width to which names are filled up.
@@ -187,3 +188,23 @@ func (p *Printer) Notice(n database.Notice) {
 	}
 	p.put(p.opts.Err, pg.String())
 }
+
+// Warn shows what is probably not meant in a folder. Who reads JSON has asked for one document.
+func (p *Printer) Warn(all []migration.Warning) {
+	if p.opts.JSON || p.opts.Quiet || len(all) == 0 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	pg := p.page(p.opts.Err)
+	for _, w := range all[:min(len(all), maxWarnings)] {
+		pg.line(pg.warn(clean(Problem{File: w.File, Line: w.Line, Column: w.Column}.place())+": warning:"), " ", clean(w.Msg))
+	}
+	if more := len(all) - maxWarnings; more > 0 {
+		pg.line(fmt.Sprintf("and %d more warnings", more))
+	}
+	p.put(p.opts.Err, pg.String())
+}
+
+// maxWarnings is how many are shown.
+const maxWarnings = 20

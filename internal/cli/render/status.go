@@ -30,8 +30,9 @@ type Status struct {
 	Repeats     []string           `json:"repeats"`
 	Repeatables []RepeatableStatus `json:"repeatables"`
 
-	off *whimbrel.MigrationModeError // migrations are switched off
-	dir string
+	off      *whimbrel.MigrationModeError // migrations are switched off
+	dir      string
+	problems []string // of scripts that can't be run yet
 }
 
 // MigrationStatus is where one migration stands.
@@ -45,6 +46,8 @@ type MigrationStatus struct {
 	Marked    bool    `json:"marked"`
 	// ReplacedBy is the version of the squash that replaces it.
 	ReplacedBy *int64 `json:"replaced_by,omitempty"`
+	// Problem is what keeps it from being applied.
+	Problem string `json:"problem,omitempty"`
 }
 
 // RepeatableStatus is where one repeatable script stands.
@@ -54,6 +57,7 @@ type RepeatableStatus struct {
 	RanAt    instant `json:"ran_at"`
 	Duration *Millis `json:"duration_ms"`
 	Checksum string  `json:"checksum"`
+	Problem  string  `json:"problem,omitempty"`
 }
 
 // NewStatus makes the answer from the engine's; dir is the folder of the set.
@@ -78,6 +82,10 @@ func NewStatus(s *whimbrel.Status, dir string) *Status {
 		if !m.AppliedAt.IsZero() {
 			ms.Duration = new(Millis(m.Duration))
 		}
+		if m.Problem != nil {
+			ms.Problem = m.Problem.Error()
+			d.problems = append(d.problems, ms.Problem)
+		}
 		if m.ReplacedBy != whimbrel.NilVersion {
 			ms.ReplacedBy = new(m.ReplacedBy)
 		}
@@ -85,6 +93,10 @@ func NewStatus(s *whimbrel.Status, dir string) *Status {
 	}
 	for _, r := range s.Repeatables {
 		rs := RepeatableStatus{Name: r.Name, State: string(r.State), RanAt: instant(r.RanAt), Checksum: r.Checksum.String()}
+		if r.Problem != nil {
+			rs.Problem = r.Problem.Error()
+			d.problems = append(d.problems, rs.Problem)
+		}
 		if !r.RanAt.IsZero() {
 			rs.Duration = new(Millis(r.Duration))
 		}
@@ -202,6 +214,9 @@ func (s *Status) remarks(pg *page) []string {
 	}
 	if len(s.Unknown) > 0 {
 		all = append(all, "Unknown: "+pg.labels(s.Unknown)+" — applied, but not in "+s.dir+" (a newer build's, or a deleted file).")
+	}
+	for _, p := range s.problems {
+		all = append(all, pg.warn("Unfinished: ")+clean(p))
 	}
 	if s.off != nil {
 		all = append(all, pg.warn("Switched off: ")+s.off.Error())

@@ -1,0 +1,169 @@
+package source
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/whimbrel-db/whimbrel/internal/spelling"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// A comment that was to be a directive or a marker, and is none, would be passed over in silence, and the script would do
+// something else. So what is nearly one is an error that says what was probably meant. It has to be nearly one as a whole: a comment
+// that only mentions Whimbrel, or another tool, is a comment.
+
+// misspelling is a comment that is nearly a directive or a marker.
+type misspelling struct {
+	place
+	tool  Format // of a marker
+	meant string // the comment as it was probably to be
+}
+
+// maxMisspelt is how many of a part are kept; nobody needs to be shown more.
+const maxMisspelt = 20
+
+// noteMisspelt keeps a line comment that is nearly a directive.
+func (r *reading) noteMisspelt(text []byte, at place) {
+	if meant := nearDirective(string(text)); meant != "" && len(r.misspelt) < maxMisspelt {
+		r.misspelt = append(r.misspelt, misspelling{place: at, meant: meant})
+	}
+}
+
+// blockLine takes a line of a block comment, where there are no directives at all.
+func (r *reading) blockLine(text []byte, at place) { r.noteMisspelt(text, at) }
+
+// nearDirective returns the directive that a comment was probably to be, "" for a comment.
+func nearDirective(text string) string {
+	word, rest := letters(strings.TrimLeft(text, "-#*+@!/ \t"))
+	const name = "whimbrel"
+	if len(word) < len(name)-2 || len(word) > len(name)+2 || spelling.Distance(word, name) > 2 {
+		return ""
+	}
+	meant := migration.Respell(strings.Trim(rest, " \t:;=.,-_/|>*"))
+	if meant == "" {
+		return ""
+	}
+	return "-- whimbrel: " + meant
+}
+
+// letters cuts the letters off the beginning of a text, in lower case.
+func letters(text string) (word, rest string) {
+	i := strings.IndexFunc(text, func(r rune) bool { return !('a' <= r|0x20 && r|0x20 <= 'z') })
+	if i < 0 {
+		i = len(text)
+	}
+	return strings.ToLower(text[:i]), text[i:]
+}
+
+// noteMisspelt keeps a comment line that is nearly a marker of a tool whose markers are heeded.
+func (s *skim) noteMisspelt(line string) {
+	tool, meant := nearMark(line)
+	if meant == "" || !s.formats(tool) || len(s.misspelt) >= maxMisspelt {
+		return
+	}
+	at := place{s.line, 1 + strings.IndexByte(line, '-')}
+	s.misspelt = append(s.misspelt, misspelling{place: at, tool: tool, meant: meant})
+}
+
+// nearMark returns the marker that a comment line was probably to be.
+func nearMark(line string) (tool Format, meant string) {
+	text := strings.ToLower(strings.TrimSpace(line))
+	switch near(onlyLetters(text), map[string]string{"createabovedropbelow": ternSeparator, "terndisabletx": ternDisableTx}, 2) {
+	case ternSeparator:
+		return Tern, ternSeparator
+	case ternDisableTx:
+		return Tern, ternDisableTx
+	}
+	word, rest := letters(strings.TrimLeft(text, "-+@# \t"))
+	switch {
+	case len(word) >= 4 && spelling.Distance(word, "goose") <= 1:
+		return Goose, nearGoose(rest)
+	case len(word) >= 6 && spelling.Distance(word, "migrate") <= 1:
+		return Dbmate, nearDbmate(rest)
+	}
+	return Auto, ""
+}
+
+// gooseMarks are goose's markers by their letters.
+var gooseMarkers = map[string]string{
+	"up": "Up", "down": "Down", "statementbegin": "StatementBegin", "statementend": "StatementEnd",
+	"notransaction": "NO TRANSACTION", "envsubon": "ENVSUB ON", "envsuboff": "ENVSUB OFF",
+}
+
+// nearGoose returns goose's marker whose word is nearly the given one.
+func nearGoose(word string) string {
+	if marker := near(onlyLetters(word), gooseMarkers, 1); marker != "" {
+		return "-- +goose " + marker
+	}
+	return ""
+}
+
+// nearDbmate returns dbmate's marker whose word, and options, are nearly the given ones.
+func nearDbmate(rest string) string {
+	fields := strings.Fields(strings.Trim(rest, " \t:;=.-_"))
+	if len(fields) == 0 || slices.ContainsFunc(fields[1:], func(f string) bool { return !strings.HasPrefix(f, "transaction") }) {
+		return ""
+	}
+	if direction := near(fields[0], map[string]string{"up": wordUp, "down": wordDown, "rollback": wordDown}, 1); direction != "" {
+		return "-- migrate:" + direction
+	}
+	return ""
+}
+
+// onlyLetters leaves out whatever is no letter.
+func onlyLetters(text string) string {
+	return strings.Map(func(r rune) rune {
+		if 'a' <= r && r <= 'z' {
+			return r
+		}
+		return -1
+	}, text)
+}
+
+// near returns what belongs to the word that is the given one, or no further from it than so many letters; "" for none.
+// Of a word of two letters, one that is there must not be another.
+func near(word string, words map[string]string, far int) string {
+	best, found := far+1, ""
+	for known, value := range words {
+		if len(known) <= 2 && len(word) <= len(known) && word != known {
+			continue
+		}
+		if d := spelling.Distance(word, known); d < best {
+			best, found = d, value
+		}
+	}
+	return found
+}
+
+// misspellings reports the comments of a script that are nearly directives.
+func (f *folder) misspellings(file *file, all []misspelling) {
+	for _, m := range all {
+		f.at(file.path, m.line, m.column, "this comment looks like a directive, and is none; if it is meant, write: %s", m.meant)
+	}
+}
+
+// misspeltMarks reports the lines of a file that are nearly markers of the folder's tool.
+func (f *folder) misspeltMarks(file *file) {
+	if file.skim == nil {
+		return
+	}
+	for _, m := range file.misspelt {
+		if m.tool == f.format {
+			f.at(file.path, m.line, m.column, "this line looks like a marker of %s, and is none; if it is meant, write: %s", m.tool, m.meant)
+		}
+	}
+}
+
+// otherwiseNamed warns of first lines that ask for no transaction in another tool's words, or almost in the folder's tool's.
+func (f *folder) otherwiseNamed(file *file) {
+	if file.skim == nil {
+		return
+	}
+	line := strings.ToLower(strings.TrimSpace(file.firstLine))
+	switch {
+	case (f.format == Native || f.format == GolangMigrate) && line == "-- no-transaction":
+		f.warn(file.path, 1, 1, "this asks sqlx for no transaction, and means nothing here; if it is meant, write: -- whimbrel: no-transaction")
+	case f.format == Hasura && file.firstLine != hasuraNoTx && onlyLetters(line) == "hasuranotransaction":
+		f.warn(file.path, 1, 1, "Hasura takes this for a comment: it has to be exactly %q", hasuraNoTx)
+	}
+}

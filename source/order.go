@@ -1,0 +1,117 @@
+package source
+
+import (
+	"cmp"
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Versions are numbers here. Diesel and dbmate compare theirs as texts, and people mean dates: where that is another
+// order, nothing is guessed.
+
+// entry is what is named with a version.
+type entry struct {
+	numbered
+	file string // within fsys
+	rest string // of the name, behind the version
+}
+
+// numberedEntries are the files and folders of the root that the format takes for migrations, by version.
+func (f *folder) numberedEntries() []entry {
+	var all []entry
+	for _, e := range f.entries {
+		name := e.Name()
+		if !startsWithDigit(name) {
+			continue
+		}
+		_, pair := golangMigrateName(name)
+		isFolder := f.format == Hasura && f.hasuraSeen(name) != ""
+		if e.IsDir() && !isFolder || !e.IsDir() && !hasSQLSuffix(name) && !(pair && f.format == GolangMigrate) {
+			continue
+		}
+		if n, rest, err := cutVersion(name); err == nil {
+			all = append(all, entry{n, name, rest})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b entry) int { return cmp.Compare(a.version, b.version) })
+	return all
+}
+
+// checkDates looks for versions that another tool, or whoever named the files, would put into another order.
+func (f *folder) checkDates() {
+	all := f.numberedEntries()
+	dates := f.checkShortDates(all)
+	switch {
+	case dates:
+	case f.format == Hasura && f.opts.Format == Auto:
+		if a, b, differs := disorder(all, func(e entry) string { return e.digits }); differs {
+			f.add(f.path(b.file), "Hasura compares versions as numbers, and runs %s before this; Diesel compares them as texts, and runs it after; "+
+				"give the versions the same number of digits, or say that the folder is Hasura's (--format)", a.file)
+		}
+	case f.format == Dbmate:
+		if a, b, differs := disorder(all, func(e entry) string { return e.file }); differs {
+			f.add(f.path(b.file), "dbmate runs its files in the order of their names, this before %s; their versions, which count here, are the other way round; "+
+				"give the versions the same number of digits", a.file)
+		}
+	}
+}
+
+// disorder finds two entries whose keys have another order than their versions.
+func disorder(all []entry, key func(entry) string) (a, b entry, differs bool) {
+	for i := 1; i < len(all); i++ {
+		if all[i-1].version < all[i].version && key(all[i-1]) > key(all[i]) {
+			return all[i-1], all[i], true
+		}
+	}
+	return a, b, false
+}
+
+// checkShortDates reports dates that have fewer digits than others, and so come before them as numbers though they are
+// later.
+func (f *folder) checkShortDates(all []entry) (found bool) {
+	for i, e := range all {
+		date, ok := e.date()
+		if !ok {
+			continue
+		}
+		for _, other := range all[i+1:] {
+			longer, ok := other.date()
+			if !ok || len(longer) <= len(date) || date <= longer[:len(date)] {
+				continue
+			}
+			f.shortDate(e, other)
+			found = found || isDashed(e.file)
+			break
+		}
+	}
+	return found
+}
+
+// clock is a time of day behind a day, as in 2024-03-13_170000_name.
+var clock = regexp.MustCompile(`^[_.]([0-9]{6}|[0-9]{4})([_.].*)$`)
+
+// shortDate reports a date that comes, as a number, before an earlier one. Without dashes it may be a number that
+// only looks like a date.
+func (f *folder) shortDate(e, before entry) {
+	msg := fmt.Sprintf("its version is %s, which comes before %s (%s) as a number, but after it as a date", e.digits, before.digits, before.file)
+	if f.format == Hasura {
+		msg += "; Diesel compares versions as texts, Hasura and Whimbrel as numbers"
+	}
+	remedy := fmt.Sprintf("write its date with %d digits", len(before.digits))
+	if m := clock.FindStringSubmatch(e.rest); m != nil {
+		day := strings.TrimSuffix(e.file, e.rest)
+		sep := ""
+		if isDashed(e.file) {
+			sep = "-"
+		}
+		remedy = day + sep + m[1] + m[2] + " was probably meant"
+	}
+	if isDashed(e.file) {
+		f.add(f.path(e.file), "%s; %s", msg, remedy)
+		return
+	}
+	f.warn(f.path(path.Clean(e.file)), 0, 0, "%s; if that is not meant, %s", msg, remedy)
+}
