@@ -1,6 +1,13 @@
 package sqltext
 
 var mysqlGoldens = []golden{
+	{"NO_BACKSLASH_ESCAPES", "SELECT 1;\n/* x */ SET SESSION sql_mode = 'no_backslash_escapes';\nINSERT INTO t VALUES ('C:\\', 'x; y');", []string{
+		"1:1 q SELECT 1",
+		"error 2:9: this sets the sql_mode NO_BACKSLASH_ESCAPES, with which a string may end in another place than scripts are cut at: leave that mode out, and double each backslash in the strings that follow",
+	}},
+	{"without NO_BACKSLASH_ESCAPES", "SET sql_mode = REPLACE(@@sql_mode, 'NO_BACKSLASH_ESCAPES', ''); SET @a = 'NO_BACKSLASH_ESCAPES';", []string{
+		"1:1 q SET sql_mode = REPLACE(@@sql_mode, 'NO_BACKSLASH_ESCAPES', '')", "1:65 q SET @a = 'NO_BACKSLASH_ESCAPES'",
+	}},
 	{"every kind of quote", "SELECT 'a;\\'''', \"b;\\\"\"\"\", `c;``\\`; SELECT 2;", []string{"1:1 q SELECT 'a;\\'''', \"b;\\\"\"\"\", `c;``\\`", "1:37 q SELECT 2"}},
 	{"comments", "SELECT 1 # a;'\n-- b;'\n/* c; /* */ + 1; SELECT 1--;1", []string{"1:1 q SELECT 1 # a;' -- b;' /* c; /* */ + 1", "3:18 q SELECT 1--", "3:29 q 1"}},
 	{"two dashes need white space", "SELECT 5--1; SELECT 2; --\n;--", []string{"1:1 q SELECT 5--1", "1:14 q SELECT 2", "2:1 .", "2:4 ."}},

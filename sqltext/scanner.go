@@ -211,8 +211,17 @@ func (s *Scanner) terminated(st *Statement, p *piece, from, to int) error {
 	if s.copyBegins() {
 		return s.copyIn(st, p, from, to)
 	}
+	if s.dialect == MySQL && p.first == "SET" && changesBackslashes(s.lex.b[p.text:from]) {
+		return s.errorAt(p.text, "this sets the sql_mode NO_BACKSLASH_ESCAPES, with which a string may end in another place than scripts are cut at: leave that mode out, and double each backslash in the strings that follow")
+	}
 	s.sql(st, SQL, p, from, to)
 	return nil
+}
+
+// changesBackslashes reports whether a SET switches on the sql_mode in which a backslash in a string means itself. What
+// has a REPLACE takes a mode away.
+func changesBackslashes(set []byte) bool {
+	return containsFold(set, "no_backslash_escapes") && containsFold(set, "sql_mode") && !containsFold(set, "replace(")
 }
 
 // copyBegins reports whether the statement is a COPY … FROM stdin.

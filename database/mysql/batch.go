@@ -39,7 +39,8 @@ func (b *batch) Interrupted() bool {
 	return b.h.interrupted
 }
 
-const startTransaction = "START TRANSACTION"
+// startTransaction says what the history row needs, whatever the session's default is.
+const startTransaction = "START TRANSACTION READ WRITE"
 
 // Begin opens a transaction that holds the set's lock.
 func (db *Database) Begin(ctx context.Context, set string, opts database.LockOptions) (database.Batch, error) {
@@ -98,7 +99,12 @@ func (b *batch) State(ctx context.Context) (st *database.State, err error) {
 
 // Run executes the statements of a script one by one.
 func (b *batch) Run(ctx context.Context, s *migration.Script) error {
-	return b.do(ctx, func(ctx context.Context) error { return b.script(ctx, s) })
+	return b.do(ctx, func(ctx context.Context) error {
+		if err := oddError(b.h.odd); err != nil {
+			return err
+		}
+		return b.script(ctx, s)
+	})
 }
 
 func (b *batch) script(ctx context.Context, s *migration.Script) error {
@@ -119,9 +125,14 @@ func (b *batch) script(ctx context.Context, s *migration.Script) error {
 		run = func() error { return b.call(ctx, s, fn) }
 	}
 	if !a.Session && s.Func() == nil && s.LockTimeout <= 0 {
-		return run()
+		err = run()
+	} else {
+		err = b.keepingSession(ctx, s, run)
 	}
-	return b.keepingSession(ctx, s, run)
+	if err != nil {
+		return err
+	}
+	return b.db.dropShadows(ctx, b.h.worker)
 }
 
 func (b *batch) statements(ctx context.Context, s *migration.Script, a *migration.Analysis) error {
@@ -165,6 +176,9 @@ func (b *batch) keepingSession(ctx context.Context, s *migration.Script, run fun
 // Record inserts the event's row.
 func (b *batch) Record(ctx context.Context, e database.Event) error {
 	return b.do(ctx, func(ctx context.Context) error {
+		if err := oddError(b.h.odd); err != nil {
+			return err
+		}
 		e.Set = b.h.set
 		return b.record(ctx, e)
 	})

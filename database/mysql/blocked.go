@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/mysql/internal/mycatalog"
 )
 
 // lookForBlocker is how often it is asked whether a statement waits for somebody else.
@@ -51,13 +52,13 @@ func (g *guard) blocker(worker int64) (h database.Holder, waits bool) {
 	defer stop()
 	ask := func(query string, args ...any) (id int64) {
 		var n sql.NullInt64
-		if g.c.QueryRowContext(ctx, query, args...).Scan(&n) != nil {
+		if g.c.QueryRowContext(ctx, mycatalog.Whole(query), args...).Scan(&n) != nil {
 			return 0 // the server has no such table, or doesn't let us see it
 		}
 		return n.Int64
 	}
 	var state sql.NullString
-	if err := g.c.QueryRowContext(ctx, "SELECT state FROM information_schema.processlist WHERE id = ?", worker).Scan(&state); err != nil {
+	if err := g.c.QueryRowContext(ctx, mycatalog.Whole("SELECT state FROM information_schema.processlist WHERE id = ?"), worker).Scan(&state); err != nil {
 		return h, false
 	}
 	s := strings.ToLower(state.String)
@@ -79,8 +80,8 @@ JOIN information_schema.innodb_trx r ON r.trx_id = w.requesting_trx_id WHERE r.t
 	}
 	h = database.Holder{PID: id}
 	var user, host, query, since sql.NullString
-	err := g.c.QueryRowContext(ctx, `SELECT p.user, p.host, LEFT(p.info, 200), (SELECT CAST(CONVERT_TZ(trx_started, @@session.time_zone, '+00:00') AS char(26)) FROM information_schema.innodb_trx WHERE trx_mysql_thread_id = p.id)
-FROM information_schema.processlist p WHERE p.id = ?`, id).Scan(&user, &host, &query, &since)
+	err := g.c.QueryRowContext(ctx, mycatalog.Whole(`SELECT p.user, p.host, LEFT(p.info, 200), (SELECT CAST(CONVERT_TZ(trx_started, @@session.time_zone, '+00:00') AS char(26)) FROM information_schema.innodb_trx WHERE trx_mysql_thread_id = p.id)
+FROM information_schema.processlist p WHERE p.id = ?`), id).Scan(&user, &host, &query, &since)
 	if err == nil {
 		h.User, h.Query = user.String, query.String
 		h.Host, _, _ = strings.Cut(host.String, ":")

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	client "github.com/go-sql-driver/mysql"
+
+	"github.com/whimbrel-db/whimbrel/database/mysql/internal/mycatalog"
 )
 
 // A statement that is cancelled is asked to end at once and then again and again, with
@@ -27,11 +29,12 @@ const poolPatience = 15 * time.Second
 // conn is a connection that was taken out of the pool.
 type conn struct {
 	*sql.Conn
-	db      *Database
-	id      int64  // the server's; 0: not asked for
-	killer  *guard // on which what runs here is cancelled; nil: on one more of the pool
-	spoiled bool   // nobody else should get it
-	gone    bool   // it is broken, or was given up
+	db          *Database
+	id          int64  // the server's; 0: not asked for
+	killer      *guard // on which what runs here is cancelled; nil: on one more of the pool
+	uncommitted bool   // its isolation level is READ UNCOMMITTED
+	spoiled     bool   // nobody else should get it
+	gone        bool   // it is broken, or was given up
 }
 
 // acquire takes a connection out of the pool. It waits for one only for a while, since who has the others may be waiting
@@ -183,15 +186,17 @@ func (c *conn) exec(ctx context.Context, query string, args ...any) (res sql.Res
 	return res, err
 }
 
-// row reads the first row of an answer.
+// row reads the first row of an answer, which is one of Whimbrel's own queries.
 func (c *conn) row(ctx context.Context, query string, args []any, to ...any) error {
-	return c.do(ctx, func(ctx context.Context) error { return c.QueryRowContext(ctx, query, args...).Scan(to...) })
+	return c.do(ctx, func(ctx context.Context) error {
+		return c.QueryRowContext(ctx, mycatalog.Whole(query), args...).Scan(to...)
+	})
 }
 
 // each calls f for each row of an answer, with a function that reads its columns.
 func (c *conn) each(ctx context.Context, query string, args []any, f func(scan func(...any) error) error) error {
 	return c.do(ctx, func(ctx context.Context) error {
-		rows, err := c.QueryContext(ctx, query, args...)
+		rows, err := c.QueryContext(ctx, mycatalog.Whole(query), args...)
 		if err != nil {
 			return err
 		}

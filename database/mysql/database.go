@@ -153,7 +153,7 @@ type facts struct {
 	perf     bool // performance_schema is on
 }
 
-const factsQuery = `SELECT DATABASE(), VERSION(), @@lower_case_table_names, @@character_set_client, @@sql_mode, @@autocommit, @@performance_schema`
+const factsQuery = `SELECT DATABASE(), VERSION(), @@lower_case_table_names, @@character_set_client, @@character_set_connection, ifnull(@@character_set_results, 'utf8mb4'), @@sql_mode, @@autocommit, @@performance_schema, @@sql_select_limit`
 
 // learn asks the server what has to be known of it, once.
 func (db *Database) learn(ctx context.Context, c *conn) (*facts, error) {
@@ -165,9 +165,9 @@ func (db *Database) learn(ctx context.Context, c *conn) (*facts, error) {
 	}
 	f = &facts{}
 	var name sql.NullString
-	var charset, mode string
+	var charset, connection, results, mode, limit string
 	var autocommit bool
-	err := c.row(ctx, factsQuery, nil, &name, &f.version, &f.fold, &charset, &mode, &autocommit, &f.perf)
+	err := c.row(ctx, factsQuery, nil, &name, &f.version, &f.fold, &charset, &connection, &results, &mode, &autocommit, &f.perf, &limit)
 	if err != nil {
 		return nil, ownError("asking the server what it is", err)
 	}
@@ -175,8 +175,14 @@ func (db *Database) learn(ctx context.Context, c *conn) (*facts, error) {
 	switch {
 	case !name.Valid:
 		return nil, errors.New("the connection has no database chosen: name it where the pool is opened")
-	case charset != "utf8mb4":
-		return nil, fmt.Errorf("the connection's character set is %s, and scripts are UTF-8: connect with utf8mb4", charset)
+	case charset != "utf8mb4", connection != "utf8mb4", results != "utf8mb4":
+		return nil, fmt.Errorf("the connection's character sets are %s, %s and %s (character_set_client, _connection, _results), and scripts are UTF-8: connect with utf8mb4, and look into the server's init_connect", charset, connection, results)
+	case db.config != nil && !strings.EqualFold(name.String, db.config.DBName):
+		return nil, fmt.Errorf("the URL names the database %q, and the session is in %q: look into the server's init_connect", db.config.DBName, name.String)
+	case limit == "0":
+		return nil, errors.New("sql_select_limit is 0, with which nothing can be read: connect without that setting")
+	case strings.Contains(mode, "EMPTY_STRING_IS_NULL"):
+		return nil, errors.New("sql_mode has EMPTY_STRING_IS_NULL, with which Whimbrel's own tables can't be written: connect with another sql_mode (sql_mode=… in the URL)")
 	case strings.Contains(mode, "NO_BACKSLASH_ESCAPES"):
 		return nil, errors.New("sql_mode has NO_BACKSLASH_ESCAPES, with which a string could end in another place than scripts are cut at: connect with another sql_mode (sql_mode=… in the URL)")
 	case !autocommit:

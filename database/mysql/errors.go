@@ -36,6 +36,7 @@ const (
 	erParse            = 1064
 	erNoSuchThread     = 1094
 	erNoSuchTable      = 1146
+	erNoSuchIndex      = 1176
 	erPacketTooLarge   = 1153
 	erLockWait         = 1205
 	erDeadlock         = 1213
@@ -56,6 +57,22 @@ func number(err error) int {
 
 // missingTable reports that a table is not there.
 func missingTable(err error) bool { return number(err) == erNoSuchTable }
+
+// notOurs reports that a table is another than Whimbrel makes: one of its columns or indexes is missing. A view has no indexes.
+func notOurs(err error) bool { return number(err) == erBadField || number(err) == erNoSuchIndex }
+
+func (db *Database) notOurs(err error) error {
+	return fmt.Errorf("one of the tables %q, %q, %q and %q is not Whimbrel's, or a view is in its place; look who has made it, or name another history table: %w",
+		db.names.History, db.names.Settings, db.names.Journal, db.names.Metadata, err)
+}
+
+// oddError refuses to write to tables that others have a hand in.
+func oddError(triggers string) error {
+	if triggers == "" {
+		return nil
+	}
+	return fmt.Errorf("on Whimbrel's own tables there is a trigger that Whimbrel has not made: %s; with it nobody knows what is recorded. Look who has made it, and drop it", triggers)
+}
 
 // broken reports that the connection has ended with an error.
 func broken(err error) bool {
@@ -166,6 +183,7 @@ func ownError(doing string, err error) error {
 
 // hints say what to do about errors that have to do with how migrations are run.
 var hints = map[int]string{
+	1104:             "the session's max_join_size is too small for what Whimbrel reads: connect without that setting",
 	1142:             "connect with a user that may do this, or grant it to this one",
 	1227:             "connect with a user that may do this, or grant it to this one",
 	1290:             "the server is read-only, or runs with an option that forbids this: connect to the primary",

@@ -45,11 +45,14 @@ func (db *Database) History(ctx context.Context, q database.HistoryQuery) iter.S
 }
 
 func (db *Database) historyPage(ctx context.Context, q database.HistoryQuery, after int64, limit int) (page []database.Event, err error) {
-	c, err := db.acquire(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer c.giveBack()
+	err = db.reading(ctx, func(ctx context.Context, c *conn) error {
+		page, err = db.readPage(ctx, c, q, after, limit)
+		return err
+	})
+	return page, err
+}
+
+func (db *Database) readPage(ctx context.Context, c *conn, q database.HistoryQuery, after int64, limit int) (page []database.Event, err error) {
 	texts := "NULL, NULL"
 	if q.Texts {
 		texts = "up_text, down_text"
@@ -62,14 +65,17 @@ func (db *Database) historyPage(ctx context.Context, q database.HistoryQuery, af
 		where, args = where+" AND version = ?", append(args, *q.Version)
 	}
 	query := "SELECT id, set_name, version, name, direction, checksum, down_checksum, " + texts + `, has_down_text, up_directives, down_directives,
-	CAST(started_at AS char(26)), duration_us, db_user, host, app, tool_version, note FROM {history} WHERE ` + where + fmt.Sprintf(" ORDER BY id LIMIT %d", limit)
-	err = c.each(ctx, db.sql.fill(query), args, func(scan func(...any) error) error {
+	CAST(started_at AS char(26)), duration_us, db_user, host, app, tool_version, note FROM {history?} WHERE ` + where + fmt.Sprintf(" ORDER BY id LIMIT %d", limit)
+	err = c.each(ctx, bounded(db.opts.Patience(), db.sql.fill(query)), args, func(scan func(...any) error) error {
 		e, err := readEvent(scan)
 		page = append(page, e)
 		return err
 	})
 	if missingTable(err) && ctx.Err() == nil {
-		err = nil
+		err = db.lost(ctx, c)
+	}
+	if notOurs(err) {
+		err = db.notOurs(err)
 	}
 	return page, ownError("reading the history", err)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -25,8 +24,10 @@ type hold struct {
 	head        head
 	user        string // of the database
 	database    string
-	interrupted bool // a run of the set was open when the lock was taken
-	hasRow      bool // the set has a row in the journal
+	odd         string        // triggers on Whimbrel's own tables
+	interrupted bool          // a run of the set was open when the lock was taken
+	patience    time.Duration // with whoever has Whimbrel's tables locked
+	hasRow      bool          // the set has a row in the journal
 	clock       clock
 	locked      []string  // the sets whose locks the guard has, in the order in which they were taken
 	checked     time.Time // when the guard was asked last
@@ -62,7 +63,8 @@ func (db *Database) hold(ctx context.Context, set string, opts database.LockOpti
 	}
 	h.worker.killer = h.guard
 	h.watch()
-	return h, h.begin(ctx, begin)
+	h.patience = max(opts.Timeout, leastPatience)
+	return h, db.patiently(ctx, h.patience, func(ctx context.Context) error { return h.begin(ctx, begin) })
 }
 
 // take takes the lock of one more set.
@@ -109,7 +111,7 @@ func (h *hold) readHead(ctx context.Context, statements []string) error {
 			return ownError(s, err)
 		}
 	}
-	var now string
+	var now, there string
 	var id int64
 	var marked, mine, own, tables sql.NullInt64
 	var open sql.NullBool
@@ -119,13 +121,13 @@ func (h *hold) readHead(ctx context.Context, statements []string) error {
 		h.guard.form.attend(ctx, h.worker, h.set)
 	}
 	local := time.Now()
-	err := h.worker.row(ctx, "SELECT CONNECTION_ID(), "+mark+", DATABASE(), "+userSQL+", "+nowSQL+", "+h.db.sql.head, []any{h.set, h.set},
-		&id, &marked, &h.database, &h.user, &now, &mine, &own, &tables, &open)
+	err := h.worker.row(ctx, bounded(h.patience, "SELECT CONNECTION_ID(), "+mark+", DATABASE(), "+userSQL+", "+nowSQL+", "+h.db.sql.head), []any{h.set, h.set},
+		&id, &marked, &h.database, &h.user, &now, &mine, &own, &tables, &open, &there, &h.odd)
 	switch {
 	case missingTable(err):
 		return err
-	case number(err) == erBadField:
-		return fmt.Errorf("the table %q is not one of Whimbrel's: name another history table: %w", h.db.names.History, err)
+	case notOurs(err):
+		return h.db.notOurs(err)
 	case err != nil:
 		return ownError("reading the history", err)
 	case marked.Int64 != 1:
@@ -158,7 +160,7 @@ func (h *hold) register(ctx context.Context) (again bool, err error) {
 	h.db.mu.Lock()
 	known := h.db.known[h.set]
 	h.db.mu.Unlock()
-	if known || h.head.mine > 0 || h.set == migration.ReservedSet {
+	if h.odd != "" || known || h.head.mine > 0 || h.set == migration.ReservedSet {
 		return false, nil
 	}
 	h.guard.mu.Lock()
@@ -259,8 +261,12 @@ func (h *hold) under(ctx context.Context) (context.Context, func()) {
 }
 
 // record appends an event.
-func (h *hold) record(ctx context.Context, c *conn, e database.Event) (database.Event, error) {
-	return h.db.insert(ctx, c, h.db.complete(e, h.user), h.guard.form.fence(h.guard, h.set))
+func (h *hold) record(ctx context.Context, c *conn, e database.Event) (recorded database.Event, err error) {
+	err = h.db.patiently(ctx, h.patience, func(ctx context.Context) error {
+		recorded, err = h.db.insert(ctx, c, h.db.complete(e, h.user), h.guard.form.fence(h.guard, h.set))
+		return err
+	})
+	return recorded, err
 }
 
 // free gives the connections back, and with them the locks. No transaction is open.

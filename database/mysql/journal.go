@@ -22,7 +22,7 @@ const journalJSON = "CAST(JSON_OBJECT('version', version, 'name', name, 'directi
 	"'updated_at', DATE_FORMAT(updated_at, '%Y-%m-%dT%H:%i:%s.%fZ'), 'db_user', db_user, 'host', host, 'app', app, 'pid', pid) AS char) COLLATE utf8mb4_bin"
 
 // isHeld is whether somebody has the lock that a row of the journal names: a lease, whose name is a hash alone, or an advisory one.
-const isHeld = "IF(LENGTH(lock_name) = 40, EXISTS (SELECT 1 FROM {lease} AS l WHERE l.lock_name = j.lock_name AND l.until > UTC_TIMESTAMP(6)), IS_USED_LOCK(lock_name) IS NOT NULL)"
+const isHeld = "IF(LENGTH(lock_name) = 40, EXISTS (SELECT 1 FROM {lease} AS l USE INDEX (PRIMARY) WHERE l.lock_name = j.lock_name AND l.until > UTC_TIMESTAMP(6)), IS_USED_LOCK(lock_name) IS NOT NULL)"
 
 func readJournal(doc []byte) (*database.Journal, error) {
 	j := &database.Journal{}

@@ -168,7 +168,7 @@ func (l *lease) holders(ctx context.Context, c *conn, sets []string) (map[string
 	if len(sets) == 0 {
 		return found, nil
 	}
-	err := c.each(ctx, l.db.sql.fill("SELECT owner, pid, db_user, host, app, CAST(since AS char(26)) FROM {lease} WHERE until > UTC_TIMESTAMP(6) AND lock_name IN ("+strings.Join(names, ", ")+")"), nil,
+	err := c.each(ctx, l.db.sql.fill("SELECT owner, pid, db_user, host, app, CAST(since AS char(26)) FROM {lease?} WHERE until > UTC_TIMESTAMP(6) AND lock_name IN ("+strings.Join(names, ", ")+")"), nil,
 		func(scan func(...any) error) error {
 			var owner, since string
 			var h database.Holder

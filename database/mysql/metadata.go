@@ -19,19 +19,19 @@ const metadataPatience = 15 * time.Second
 
 // Metadata reads the metadata and the objects, as one transaction sees them.
 func (db *Database) Metadata(ctx context.Context) (*metadata.State, error) {
-	c, err := db.acquire(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer c.giveBack()
-	return db.readMetadata(ctx, c, "")
+	var s *metadata.State
+	err := db.reading(ctx, func(ctx context.Context, c *conn) (err error) {
+		s, err = db.readMetadata(ctx, c, "")
+		return err
+	})
+	return s, err
 }
 
 // readMetadata reads the entries, which is the one thing that must be of one moment. how is a clause of a locking read: a
 // transaction sees with it what others have committed since it began.
 func (db *Database) readMetadata(ctx context.Context, c *conn, how string) (*metadata.State, error) {
 	s := &metadata.State{}
-	err := c.each(ctx, db.sql.fill("SELECT kind, name, facts FROM {metadata} "+how), nil, func(scan func(...any) error) error {
+	err := c.each(ctx, bounded(db.opts.Patience(), db.sql.fill("SELECT kind, name, facts FROM {metadata?}"+how)), nil, func(scan func(...any) error) error {
 		var kind, name, facts string
 		if err := scan(&kind, &name, &facts); err != nil {
 			return err
@@ -41,6 +41,9 @@ func (db *Database) readMetadata(ctx context.Context, c *conn, how string) (*met
 		return err
 	})
 	if err != nil && !(missingTable(err) && ctx.Err() == nil) {
+		if notOurs(err) {
+			return nil, db.notOurs(err)
+		}
 		return nil, ownError("reading the metadata", err)
 	}
 	s.Comments = true
@@ -67,7 +70,7 @@ func (b *batch) Metadata(ctx context.Context) (s *metadata.State, err error) {
 		if err := b.lockMetadata(ctx); err != nil {
 			return err
 		}
-		s, err = b.db.readMetadata(ctx, b.h.worker, "LOCK IN SHARE MODE")
+		s, err = b.db.readMetadata(ctx, b.h.worker, " LOCK IN SHARE MODE")
 		return err
 	})
 	return s, err
@@ -76,11 +79,14 @@ func (b *batch) Metadata(ctx context.Context) (s *metadata.State, err error) {
 // PutMetadata writes the entries, and leaves the comments to Commit: to change one is DDL.
 func (b *batch) PutMetadata(ctx context.Context, change *metadata.Change) error {
 	return b.do(ctx, func(ctx context.Context) error {
+		if err := oddError(b.h.odd); err != nil {
+			return err
+		}
 		if err := b.lockMetadata(ctx); err != nil {
 			return err
 		}
 		b.written = true
-		if _, err := b.h.worker.exec(ctx, b.db.sql.fill("DELETE FROM {metadata}")); err != nil {
+		if _, err := b.h.worker.exec(ctx, b.db.sql.fill("DELETE FROM {metadata} WHERE kind IS NOT NULL"+mycatalog.Everything)); err != nil {
 			return ownError("writing the metadata", err)
 		}
 		for _, e := range change.Entries {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/mysql/internal/mycatalog"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -82,7 +83,7 @@ func (c *conn) rows(ctx context.Context, query string) (*database.Rows, error) {
 		return out, nil
 	}
 	var changed int64
-	if err := c.QueryRowContext(ctx, "SELECT ROW_COUNT()").Scan(&changed); err != nil {
+	if err := c.QueryRowContext(ctx, mycatalog.Whole("SELECT ROW_COUNT()")).Scan(&changed); err != nil {
 		return nil, err
 	}
 	out.Changed = max(changed, 0)

@@ -66,7 +66,7 @@ func (b *batch) reset(ctx context.Context, e database.Event) (*database.Emptied,
 			return nil, err
 		}
 	}
-	if _, err := b.h.worker.exec(ctx, b.db.sql.fill("DELETE FROM {journal}")); err != nil {
+	if _, err := b.h.worker.exec(ctx, b.db.sql.fill("DELETE FROM {journal} WHERE set_name IS NOT NULL"+mycatalog.Everything)); err != nil {
 		return nil, ownError("writing the journal", err)
 	}
 	b.open, b.h.hasRow = nil, false
@@ -99,7 +99,7 @@ func (b *batch) copyMark(ctx context.Context, set string) error {
 
 // unmark ends what mark has begun.
 func (b *batch) unmark(ctx context.Context) error {
-	_, err := b.h.worker.exec(ctx, "DELETE FROM "+b.h.journalTable()+" WHERE direction = "+hexText(string(database.Reset))+" AND "+b.h.guard.form.fence(b.h.guard, b.h.set))
+	_, err := b.h.worker.exec(ctx, "DELETE FROM "+b.h.journalTable()+" WHERE direction = "+hexText(string(database.Reset))+" AND "+b.h.guard.form.fence(b.h.guard, b.h.set)+mycatalog.Everything)
 	return ownError("writing the journal", err)
 }
 
@@ -120,7 +120,7 @@ func (b *batch) lockSets(ctx context.Context) ([]string, error) {
 			return nil, err
 		}
 		var has bool
-		if err := b.h.worker.row(ctx, b.db.sql.fill("SELECT EXISTS (SELECT 1 FROM {history} WHERE set_name = ?) OR EXISTS (SELECT 1 FROM {journal} WHERE set_name = ? AND "+isOpen+")"), []any{set, set}, &has); err != nil {
+		if err := b.h.worker.row(ctx, b.db.sql.fill("SELECT EXISTS (SELECT 1 FROM {history?} WHERE set_name = ?) OR EXISTS (SELECT 1 FROM {journal?} WHERE set_name = ? AND "+isOpen+")"), []any{set, set}, &has); err != nil {
 			return nil, ownError("reading the history's sets", err)
 		}
 		if has { // others had a lock, and have recorded nothing

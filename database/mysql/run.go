@@ -30,6 +30,11 @@ type run struct {
 // Guard holds the set's lock on a connection of its own.
 func (db *Database) Guard(ctx context.Context, set string, opts database.LockOptions) (database.Run, error) {
 	h, err := db.hold(ctx, set, opts)
+	if err == nil {
+		if err = oddError(h.odd); err != nil {
+			h.free()
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -170,6 +175,9 @@ func (r *run) transact(ctx context.Context, s *migration.Script, st sqltext.Stat
 	if err == nil && st.Tx != sqltext.TxCommit {
 		err = e.statement(ctx, st)
 	}
+	if err == nil && r.h.worker.spoiled { // the script may have made temporary tables
+		err = r.db.dropShadows(ctx, r.h.worker)
+	}
 	if err == nil {
 		err = r.h.putJournal(ctx, r.h.worker, done)
 	}
@@ -205,7 +213,7 @@ func (r *run) begun(ctx context.Context, st sqltext.Statement) error {
 	case r.own:
 		return nil
 	}
-	_, err := r.h.worker.exec(ctx, startTransaction+" READ WRITE") // the mark is written, whatever the script has made the default
+	_, err := r.h.worker.exec(ctx, startTransaction)
 	return err
 }
 

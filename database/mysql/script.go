@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -22,6 +23,34 @@ type executor struct {
 
 var localInfile = regexp.MustCompile(`(?is)^load\s+(data|xml)\s+(low_priority\s+|concurrent\s+)?local\b`)
 
+var dropDatabase = regexp.MustCompile("(?is)^drop\\s+(?:database|schema)\\s+(?:if\\s+exists\\s+)?(`(?:[^`]|``)+`|[^\\s;`]+)")
+
+// dropped returns the name of the database that a statement drops.
+func dropped(text string) (name string, drops bool) {
+	m := dropDatabase.FindStringSubmatch(versioned.ReplaceAllString(comments.ReplaceAllString(text, " "), " "))
+	if m == nil {
+		return "", false
+	}
+	if name = m[1]; name[0] == '`' || name[0] == '"' {
+		name = strings.ReplaceAll(name[1:len(name)-1], "``", "`")
+	}
+	return name, true
+}
+
+// comments are those that the server passes over, versioned the marks around what it does not.
+var (
+	comments  = regexp.MustCompile(`(?s)/\*(?:[^!M].*?)?\*/|--\s[^\n]*\n|#[^\n]*\n`)
+	versioned = regexp.MustCompile(`/\*M?![0-9]*|\*/`)
+)
+
+// isOwn reports whether a name is that of the database which is migrated. Where the server tells names apart by case,
+// another one that differs in nothing else is not dropped either: better so.
+func (db *Database) isOwn(name string) bool {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	return db.facts != nil && strings.EqualFold(db.facts.database, name)
+}
+
 var errTimeout = errors.New("the statement timeout is over")
 
 // statement executes one statement, under the script's timeout: the server has one only for some statements, or only for
@@ -29,6 +58,9 @@ var errTimeout = errors.New("the statement timeout is over")
 func (e *executor) statement(ctx context.Context, st sqltext.Statement) error {
 	if localInfile.MatchString(st.Text) {
 		return refused(st, "LOAD DATA LOCAL reads a file on the machine that the migration runs from, which is no part of the migration, and a server could ask for any other file, too", "write the rows as INSERT, or use LOAD DATA INFILE on the server")
+	}
+	if name, drops := dropped(st.Text); drops && e.db.isOwn(name) {
+		return refused(st, fmt.Sprintf("it drops the database %q, which is migrated: Whimbrel's own tables would go with it, and nobody could tell what has been applied", name), "take the statement out; whimbrel reset empties a database")
 	}
 	limited, stop := ctx, func() {}
 	if d := e.script.StatementTimeout; d > 0 {

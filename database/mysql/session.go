@@ -26,11 +26,29 @@ var volatile = map[string]bool{
 
 func (c *conn) readSession(ctx context.Context) (*session, error) {
 	s := &session{variables: map[string]string{}}
-	if err := c.row(ctx, "SELECT DATABASE()", nil, &s.database); err != nil {
+	var limit string
+	if err := c.row(ctx, "SELECT DATABASE(), @@SESSION.sql_select_limit", nil, &s.database, &limit); err != nil {
 		return nil, ownError("asking for the session's database", err)
 	}
-	return s, c.readVariables(ctx, s.variables)
+	limited := limit != everyRow
+	if limited { // it would cut off the list of the variables
+		if _, err := c.exec(ctx, "SET SESSION sql_select_limit = "+everyRow); err != nil {
+			return nil, ownError("SET", err)
+		}
+	}
+	if err := c.readVariables(ctx, s.variables); err != nil {
+		return nil, err
+	}
+	s.variables["sql_select_limit"] = limit
+	if limited {
+		_, err := c.exec(ctx, "SET SESSION sql_select_limit = "+limit)
+		return s, ownError("SET", err)
+	}
+	return s, nil
 }
+
+// everyRow is the sql_select_limit that limits nothing.
+const everyRow = "18446744073709551615"
 
 func (c *conn) readVariables(ctx context.Context, variables map[string]string) error {
 	err := c.each(ctx, "SHOW SESSION VARIABLES", nil, func(scan func(...any) error) error {
@@ -56,10 +74,17 @@ func (s *session) see(text string) {
 	}
 }
 
+// dropShadows drops temporary tables that have the names of Whimbrel's own, for which the server would take them: a trigger or a
+// routine may have made some. It ends no transaction.
+func (db *Database) dropShadows(ctx context.Context, c *conn) error {
+	_, err := c.exec(ctx, db.sql.fill("DROP TEMPORARY TABLE IF EXISTS {history}, {settings}, {journal}, {metadata}, {lease}"))
+	return ownError("looking for temporary tables with the names of Whimbrel's own", err)
+}
+
 // putBack makes the session what it was. First comes what would change what is read, then the character sets with the other
 // variables, then what has names in it.
 func (c *conn) putBack(ctx context.Context, before *session) error {
-	if _, err := c.exec(ctx, "SET SESSION sql_select_limit = DEFAULT, timestamp = DEFAULT, insert_id = 0"); err != nil {
+	if _, err := c.exec(ctx, "SET SESSION sql_select_limit = "+everyRow+", timestamp = DEFAULT, insert_id = 0"); err != nil {
 		return ownError("SET", err)
 	}
 	now := map[string]string{}

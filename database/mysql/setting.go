@@ -25,6 +25,9 @@ func (db *Database) UpdateSetting(ctx context.Context, u database.SettingUpdate)
 	defer b.Rollback(ctx)
 	own := b.(*batch)
 	err = own.do(ctx, func(ctx context.Context) error {
+		if err := oddError(own.h.odd); err != nil {
+			return err
+		}
 		if err := own.putSetting(ctx, u); err != nil {
 			return err
 		}
@@ -105,7 +108,7 @@ func (db *Database) settle(ctx context.Context, u database.SettingUpdate) error 
 
 // sets returns all sets whose lock somebody has had.
 func (db *Database) sets(ctx context.Context, c *conn) (sets []string, err error) {
-	err = c.each(ctx, db.sql.fill(`SELECT DISTINCT set_name FROM {history} WHERE set_name <> {own} UNION SELECT value FROM {settings} WHERE name LIKE '`+lockRow+`%'`), nil,
+	err = c.each(ctx, db.sql.fill(`SELECT DISTINCT set_name FROM {history?} WHERE set_name <> {own} UNION SELECT value FROM {settings?} WHERE name LIKE '`+lockRow+`%'`), nil,
 		func(scan func(...any) error) error {
 			var set string
 			err := scan(&set)

@@ -17,23 +17,29 @@ import (
 // stateQuery reads the events of the set and of Whimbrel's own, the settings, and the database's name, as of one moment.
 // Times are cast to text, which no setting of the client changes.
 const stateQuery = `SELECT id, set_name = ?, version, name, direction, checksum, down_checksum, has_down_text, CAST(started_at AS char(26)), duration_us, NULL
-FROM {history} WHERE set_name IN (?, {own})
+FROM {history?} WHERE set_name IN (?, {own})
 UNION ALL SELECT 0, 0, 0, name, value, reason, changed_by, 0, CAST(changed_at AS char(26)), 0, CAST(until AS char(26))
-FROM {settings} WHERE until IS NULL OR until > UTC_TIMESTAMP(6)
-UNION ALL SELECT -2, 0, 0, ` + journalJSON + `, '', '', '', ` + isHeld + `, '', 0, NULL FROM {journal} AS j WHERE set_name = ? AND ` + isOpen + `
-UNION ALL SELECT -1, 0, 0, DATABASE(), '', '', '', 0, '', 0, NULL`
+FROM {settings?} WHERE until IS NULL OR until > UTC_TIMESTAMP(6)
+UNION ALL SELECT -2, 0, 0, ` + journalJSON + `, '', '', '', ` + isHeld + `, '', 0, NULL FROM {journal} AS j USE INDEX (PRIMARY) WHERE set_name = ? AND ` + isOpen + `
+UNION ALL SELECT -1, 0, 0, DATABASE(), ` + isolation + `, '', '', 0, '', 0, NULL`
+
+// isolation is the session's isolation level, which MySQL and MariaDB call by different names.
+const isolation = `CONCAT('' /*!50720 , @@SESSION.transaction_isolation */ /*M!100000 , @@SESSION.tx_isolation */)`
 
 // lockRow begins the name of a row in the settings that is no setting. The lock's name follows; its set is the value.
 const lockRow = "lock of "
 
 // State reads the state of a set with one question.
-func (db *Database) State(ctx context.Context, set string) (*database.State, error) {
-	c, err := db.acquire(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer c.giveBack()
-	st, err := db.readState(ctx, c, set)
+func (db *Database) State(ctx context.Context, set string) (st *database.State, err error) {
+	err = db.reading(ctx, func(ctx context.Context, c *conn) error {
+		st, err = db.readState(ctx, c, set)
+		if err == nil && c.uncommitted { // the session reads what may yet be taken back
+			if _, err = c.exec(ctx, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"); err == nil {
+				st, err = db.readState(ctx, c, set)
+			}
+		}
+		return err
+	})
 	if errors.Is(err, errNoHistory) {
 		return st, nil
 	}
@@ -44,36 +50,33 @@ var errNoHistory = errors.New("the history table is not there: somebody has remo
 
 func (db *Database) readState(ctx context.Context, c *conn, set string) (*database.State, error) {
 	r := stateReader{st: &database.State{Set: set, Applied: &database.Migrations{}}}
-	err := c.each(ctx, db.sql.state, []any{set, set, set}, r.row)
+	err := c.each(ctx, bounded(db.opts.Patience(), db.sql.state), []any{set, set, set}, r.row)
+	c.uncommitted = r.isolation == "READ-UNCOMMITTED"
 	switch {
 	case ctx.Err() != nil && err != nil:
 		return nil, err
 	case missingTable(err):
 		return db.untouched(ctx, c, r.st)
-	case number(err) == erBadField:
-		return nil, fmt.Errorf("the table %q is not one of Whimbrel's: name another history table: %w", db.names.History, err)
+	case notOurs(err):
+		return nil, db.notOurs(err)
 	case err != nil:
 		return nil, ownError("reading the history", err)
+	case r.head.own == 0:
+		if err := db.emptied(ctx, c); err != nil {
+			return nil, err
+		}
 	}
 	return r.finish()
 }
 
 // untouched is the state of a target without Whimbrel's tables.
 func (db *Database) untouched(ctx context.Context, c *conn, st *database.State) (*database.State, error) {
-	var name sql.NullString
-	var tables int
-	err := c.row(ctx, `SELECT DATABASE(), (SELECT count(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?)`, []any{db.names.History}, &name, &tables)
-	if err != nil {
-		return nil, ownError("looking for the history", err)
+	if err := db.lost(ctx, c); err != nil {
+		return nil, err
 	}
-	var settings int
-	if tables > 0 {
-		if err := c.row(ctx, `SELECT count(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?`, []any{db.names.Settings}, &settings); err != nil {
-			return nil, ownError("looking for the settings", err)
-		}
-		if settings == 0 {
-			return nil, fmt.Errorf("the history is there, but not its table %q: somebody has removed it", db.names.Settings)
-		}
+	var name sql.NullString
+	if err := c.row(ctx, "SELECT DATABASE()", nil, &name); err != nil {
+		return nil, ownError("asking for the session's database", err)
 	}
 	st.Database = name.String
 	return st, errNoHistory
@@ -107,6 +110,8 @@ type stateReader struct {
 	stored  []database.StoredSetting
 	head    head
 	journal *database.Journal
+
+	isolation string // of the session
 }
 
 func (r *stateReader) row(scan func(...any) error) error {
@@ -127,7 +132,7 @@ func (r *stateReader) row(scan func(...any) error) error {
 		}
 		return err
 	case -1:
-		r.st.Database = string(name)
+		r.st.Database, r.isolation = string(name), string(direction)
 		return nil
 	case 0:
 		return r.setting(database.StoredSetting{Name: string(name), Value: string(direction), Reason: string(checksum), ChangedBy: string(downChecksum), ChangedAt: t}, string(until))

@@ -36,7 +36,7 @@ type Queryer interface {
 const attempts = 3
 
 // Read returns the contents of the current database without the tables in own, in whatever case
-// their names are. It changes sql_mode, sql_quote_show_create and time_zone of the session, and puts them back. The
+// their names are. It changes sql_mode, sql_quote_show_create, sql_select_limit and time_zone of the session, and puts them back. The
 // server has no way to read all of it as it is at one moment: a change in between may be in it in part.
 func Read(ctx context.Context, q Queryer, opts catalog.Options, own []string) (s *catalog.Snapshot, err error) {
 	for range attempts {
@@ -140,15 +140,15 @@ func begin(ctx context.Context, q Queryer, own []string) (r *reader, end func(),
 		q, release = c, func() { c.Close() }
 	}
 	r = &reader{q: q, own: lowered(own)}
-	var mode, global, quotes, zone string
-	err = r.each(ctx, "SELECT coalesce(database(), ''), version(), @@lower_case_table_names > 0, @@SESSION.sql_mode, @@GLOBAL.sql_mode, @@SESSION.sql_quote_show_create, @@SESSION.time_zone", func(row *sql.Rows) error {
-		return row.Scan(&r.database, &r.version, &r.foldCase, &mode, &global, &quotes, &zone)
+	var mode, global, quotes, zone, limit string
+	err = r.each(ctx, "SELECT coalesce(database(), ''), version(), @@lower_case_table_names > 0, @@SESSION.sql_mode, @@GLOBAL.sql_mode, @@SESSION.sql_quote_show_create, @@SESSION.time_zone, @@SESSION.sql_select_limit", func(row *sql.Rows) error {
+		return row.Scan(&r.database, &r.version, &r.foldCase, &mode, &global, &quotes, &zone, &limit)
 	})
 	if err == nil && r.database == "" {
 		err = errors.New("no database is selected; name one in the URL, behind the host: mysql://user@host/database")
 	}
 	if err == nil {
-		_, err = q.ExecContext(ctx, "SET SESSION sql_mode = '', SESSION sql_quote_show_create = 1, SESSION time_zone = "+literal(utc))
+		_, err = q.ExecContext(ctx, "SET SESSION sql_mode = '', SESSION sql_quote_show_create = 1, SESSION sql_select_limit = 18446744073709551615, SESSION time_zone = "+literal(utc))
 	}
 	if err != nil {
 		release()
@@ -160,14 +160,14 @@ func begin(ctx context.Context, q Queryer, own []string) (r *reader, end func(),
 		r.perBlock = 250
 	}
 	return r, func() {
-		q.ExecContext(context.WithoutCancel(ctx), "SET SESSION sql_mode = "+literal(mode)+", SESSION sql_quote_show_create = "+quotes+", SESSION time_zone = "+literal(zone))
+		q.ExecContext(context.WithoutCancel(ctx), "SET SESSION sql_mode = "+literal(mode)+", SESSION sql_quote_show_create = "+quotes+", SESSION sql_select_limit = "+limit+", SESSION time_zone = "+literal(zone))
 		release()
 	}, nil
 }
 
 // each calls f for each row of an answer.
 func (r *reader) each(ctx context.Context, query string, f func(row *sql.Rows) error) error {
-	rows, err := r.q.QueryContext(ctx, query)
+	rows, err := r.q.QueryContext(ctx, Whole(query))
 	if err != nil {
 		return err
 	}

@@ -154,7 +154,7 @@ func TestComments(t *testing.T) {
 		t.Error("table own is told")
 	}
 	before := snapshot(t, conn)
-	run(t, conn, "SET time_zone = '+05:00', sql_mode = 'NO_BACKSLASH_ESCAPES,ANSI_QUOTES,TRADITIONAL'")
+	run(t, conn, "SET time_zone = '+05:00', sql_mode = concat('NO_BACKSLASH', '_ESCAPES,ANSI_QUOTES,TRADITIONAL')")
 	statements, err := mycatalog.CommentStatements(t.Context(), conn, comments)
 	if err != nil {
 		t.Fatal(err)

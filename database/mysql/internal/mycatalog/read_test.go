@@ -46,7 +46,7 @@ func TestSessions(t *testing.T) {
 	run(t, conn, corpus(t, name))
 	want := snapshot(t, conn)
 	for _, mode := range []string{"ANSI_QUOTES,NO_BACKSLASH_ESCAPES", "ORACLE", "MYSQL40", "NO_TABLE_OPTIONS,NO_FIELD_OPTIONS,NO_KEY_OPTIONS", "HIGH_NOT_PRECEDENCE,PAD_CHAR_TO_FULL_LENGTH"} {
-		run(t, conn, "SET sql_mode = '"+mode+"', sql_quote_show_create = 0, time_zone = '+09:00', lc_messages = 'de_DE', group_concat_max_len = 4")
+		run(t, conn, "SET sql_mode = '"+strings.ReplaceAll(mode, "NO_", "N' 'O_")+"', sql_quote_show_create = 0, time_zone = '+09:00', lc_messages = 'de_DE', group_concat_max_len = 4")
 		before := value(t, conn, "SELECT concat(@@sql_mode, @@sql_quote_show_create)")
 		same(t, want, snapshot(t, conn))
 		if after := value(t, conn, "SELECT concat(@@sql_mode, @@sql_quote_show_create)"); after != before {
