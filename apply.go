@@ -41,7 +41,8 @@ type applier struct {
 	expect *database.State // what the database holds, as far as the applier knows
 	todo   []Step          // what is still to do, as far as it is known
 	result Result
-	done   int // steps
+	looked bool // at the history, under the lock
+	done   int  // steps
 	of     int
 }
 
@@ -54,7 +55,10 @@ func (a *applier) run(ctx context.Context) error {
 		rest := a.plan.Units[i:]
 		err := a.patiently(ctx, u, rest)
 		for try := 1; again(err, try) && ctx.Err() == nil; try++ {
-			err = a.patiently(ctx, u, rest)
+			a.looked = false
+			if next := a.patiently(ctx, u, rest); a.looked || !stillUnknown(err, next) {
+				err = next
+			}
 		}
 		if err != nil {
 			a.opts.Observe(UnitFailed{Unit: u, Err: err})
@@ -80,6 +84,17 @@ func again(err error, try int) bool {
 		return try == 1
 	}
 	return false
+}
+
+// stillUnknown reports whether a COMMIT whose answer was lost is as unknown as before, since the next try has not come so
+// far as to look; then it says why.
+func stillUnknown(err, next error) bool {
+	var unknown *database.CommitUnknownError
+	if next == nil || !errors.As(err, &unknown) {
+		return false
+	}
+	unknown.Err = fmt.Errorf("%w; this could not be found out: %w", unknown.Err, next)
+	return true
 }
 
 // patiently does one unit, and goes on waiting for the lock beyond the timeout as

@@ -37,10 +37,12 @@ func (a *applier) recheck(ctx context.Context, l locked, unit Unit, rest []Unit)
 		if err != nil {
 			return nil, err
 		}
+		a.looked = true
 		if err := a.adopt(ctx, st, stepsOf(rest)); err != nil {
 			return nil, err
 		}
 	}
+	a.looked = true
 	var mine []Step
 	for _, s := range unit.Steps {
 		if contains(a.todo, s) {

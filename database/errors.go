@@ -31,13 +31,15 @@ type LockedError struct {
 	What   string // what is locked, where that is not the migration lock: "the database file"
 	Waited time.Duration
 	Holder Holder // the zero Holder: the database can't tell, nor whether it is a migration (SQLite)
+	Why    string // what else it is that has to end first, if it is not a process that migrates
 }
 
 func (e *LockedError) Error() string {
 	if e.What != "" {
 		return e.What + " is locked by somebody else" + heldBy(e.Holder) + waitedTime(e.Waited) + "; try again when it is free, or wait longer (lock timeout)"
 	}
-	return fmt.Sprintf("can't acquire lock: another process is migrating set %q", e.Set) + waitedFor(e.Holder, e.Waited) + "; try again when it is done, or wait longer (lock timeout)"
+	who := cmp.Or(e.Why, fmt.Sprintf("another process is migrating set %q", e.Set))
+	return "can't acquire lock: " + who + waitedFor(e.Holder, e.Waited) + "; try again when it is done, or wait longer (lock timeout)"
 }
 
 // Is makes errors.Is(err, ErrLocked) true.
@@ -186,6 +188,21 @@ func (e *CommitUnknownError) Error() string {
 }
 
 func (e *CommitUnknownError) Unwrap() error { return e.Err }
+
+// StandbyError reports that a server is in recovery: it can only be read, and may be behind its primary. What it says
+// decides nothing about a migration.
+type StandbyError struct{ Server string } // where it is, as it says itself
+
+func (e *StandbyError) Error() string {
+	return fmt.Sprintf("the server %s is a standby (it is in recovery), which can't be migrated and may be behind: connect to the primary", e.Server)
+}
+
+// OtherServerError reports that a connection leads to another server than the one it has to do with. Nothing was done there.
+type OtherServerError struct{ Server, Was, Why string }
+
+func (e *OtherServerError) Error() string {
+	return fmt.Sprintf("the server %s is not the server %s: %s; name one host, or have the URL choose the primary", e.Server, e.Was, e.Why)
+}
 
 // TablesNewerError reports that Whimbrel's own tables in the target were made
 // by a newer Whimbrel than this build understands.

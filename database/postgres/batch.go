@@ -23,6 +23,17 @@ const (
 
 // Begin opens a transaction that holds the set's lock.
 func (db *Database) Begin(ctx context.Context, set string, opts database.LockOptions) (database.Batch, error) {
+	b, err := db.beginOnce(ctx, set, opts)
+	if db.elsewhere(err) {
+		b, err = db.beginOnce(ctx, set, opts)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+func (db *Database) beginOnce(ctx context.Context, set string, opts database.LockOptions) (*batch, error) {
 	c, err := db.acquire(ctx)
 	if err != nil {
 		return nil, err
@@ -242,7 +253,7 @@ func (b *batch) Commit(ctx context.Context) error {
 		b.recorded = nil
 	}
 	b.end()
-	return err
+	return b.db.unknownCommit(b.c, err)
 }
 
 // commit sends queries and COMMIT, and finds out whether that has happened: then err is

@@ -18,6 +18,7 @@ type conn struct {
 	lease
 	closing context.Context // done when the Database is closed
 	spoiled bool            // a script has taken away what was there before, so nobody should get it
+	server  server          // to which it leads, as far as that was asked
 }
 
 // do calls f with the connection. When ctx is done, f's statement is cancelled on the

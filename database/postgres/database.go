@@ -38,6 +38,8 @@ type Database struct {
 	schema string          // where Whimbrel's tables are; "" until the server has said
 	open   map[unit]bool   // batches and runs
 	config *pgx.ConnConfig // of the connection of the first of them
+
+	unknown atomic.Pointer[server] // where a COMMIT was sent whose answer has not come
 }
 
 // unit is a batch or a run, which ends with its Database.
@@ -79,7 +81,7 @@ func (db *Database) opened(u unit, c *conn) error {
 		return nil
 	}
 	return c.use(func(pc *pgx.Conn) error {
-		db.config = pc.Config()
+		db.config = pinned(db.closing, pc)
 		return nil
 	})
 }

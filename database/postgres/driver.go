@@ -27,17 +27,19 @@ func (Driver) Open(ctx context.Context, rawURL string, opts database.Options) (d
 	if err != nil {
 		return nil, err
 	}
+	primary := preferPrimary(&config.ConnConfig.Config)
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, connectError(config.ConnConfig, err)
 	}
-	c, err := pool.Acquire(ctx)
+	own := &ownPool{fromPool{pool}, primary}
+	c, err := own.acquire(ctx)
 	if err != nil {
 		pool.Close()
 		return nil, connectError(config.ConnConfig, err)
 	}
-	c.Release()
-	return newDatabase(&ownPool{fromPool{pool}}, config.ConnConfig, opts), nil
+	c.release()
+	return newDatabase(own, config.ConnConfig, opts), nil
 }
 
 // NewPool returns the database of a pool, which stays the caller's to close. Notices go

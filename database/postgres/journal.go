@@ -195,6 +195,12 @@ func (r *run) mend(ctx context.Context) error {
 	}
 	r.worker.giveBack()
 	r.worker, r.session, r.names, r.timed = c, session{}, nil, nil
+	if err := c.pipeline(ctx, c.learnServer()); err != nil {
+		return err
+	}
+	if err := c.checkSameServer(r.guard); err != nil {
+		return err
+	}
 	if err := r.db.endProcess(ctx, c, r.set, r.at, database.LockOptions{Timeout: orphanPatience}); err != nil {
 		return err
 	}
@@ -224,7 +230,7 @@ const commitText = "COMMIT"
 func (r *run) commit(ctx context.Context, queries ...query) (bool, error) {
 	committed, err := commit(ctx, r.worker, queries, func(pg *pgconn.PgError) error { return ownError(commitText, pg) })
 	r.worker.rollback()
-	return committed, err
+	return committed, r.db.unknownCommit(r.worker, err)
 }
 
 // transact executes a statement and writes the journal in one transaction: that which the statement itself

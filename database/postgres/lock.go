@@ -55,6 +55,12 @@ func (db *Database) tryLock(ctx context.Context, c *conn, schema, set string) (g
 		got, h = false, head{}
 		err = c.pipeline(ctx, queries[:len(queries)-1]...)
 	}
+	if err == nil {
+		err = c.checkPrimary()
+	}
+	if err == nil && got {
+		err = db.checkDecides(c)
+	}
 	if err == nil && got && h.tables > tablesVersion {
 		err = &database.TablesNewerError{Found: h.tables, Known: tablesVersion}
 	}
@@ -71,12 +77,14 @@ func (db *Database) lockQueries(c *conn, schema, set string, got *bool) []query 
 		{sql: "BEGIN ISOLATION LEVEL READ COMMITTED"},
 		{
 			sql: "SELECT pg_catalog.pg_try_advisory_xact_lock(" + lockKey + "), pg_catalog.pg_backend_pid(), pg_catalog.pg_try_advisory_xact_lock_shared(" +
-				openKey + ")" + db.forTheTransaction(c),
+				openKey + "), " + aboutServer + db.forTheTransaction(c),
 			args:  []arg{text(schema), text(db.names.History), keptAsASCII(set)},
 			often: true,
 			row: func(r *row) error {
 				*got = r.boolean()
 				c.prepareFromNowOn(r.number())
+				r.boolean()
+				c.server = r.server()
 				return r.err
 			},
 		},

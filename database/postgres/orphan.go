@@ -74,11 +74,12 @@ WHERE a.pid = $1::int AND ` + here + ` AND a.usesysid = $3::oid AND ($2::bigint 
 
 // stillThere explains why somebody else's session keeps a run from being taken over.
 func stillThere(locked *database.LockedError, allowed bool) error {
-	why := "it was told to end, and has not yet"
+	why := "has not ended yet, though it was told to"
 	if !allowed {
-		why = "this role may not end it: connect as the same role or as a member of pg_signal_backend, or have it ended with pg_terminate_backend"
+		why = "is still open, and this role may not end it (connect as the same role or as a member of pg_signal_backend, or have it ended with pg_terminate_backend)"
 	}
-	return fmt.Errorf("a run of set %q was interrupted, and its session on the server is still open; %s: %w", locked.Set, why, locked)
+	locked.Why = fmt.Sprintf("a run of set %q was interrupted, and its session on the server %s", locked.Set, why)
+	return locked
 }
 
 // orphanPatience bounds the wait for the end of a session whose connection broke in this process.

@@ -20,7 +20,18 @@ import (
 // Guard holds the set's lock in a transaction on a connection of its own, which is watched:
 // when it breaks, the statement that runs under it is cancelled. Everything else is done on
 // the other connection, the worker.
-func (db *Database) Guard(ctx context.Context, set string, opts database.LockOptions) (_ database.Run, err error) {
+func (db *Database) Guard(ctx context.Context, set string, opts database.LockOptions) (database.Run, error) {
+	r, err := db.guardOnce(ctx, set, opts)
+	if db.elsewhere(err) {
+		r, err = db.guardOnce(ctx, set, opts)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (db *Database) guardOnce(ctx context.Context, set string, opts database.LockOptions) (_ *run, err error) {
 	worker, err := db.acquire(ctx)
 	if err != nil {
 		return nil, err
@@ -81,7 +92,15 @@ type run struct {
 func (r *run) lock(ctx context.Context, opts database.LockOptions) error {
 	return r.db.poll(ctx, r.guard, r.set, opts, func(ctx context.Context) (got bool, holder database.Holder, err error) {
 		queries := append(r.db.lockQueries(r.guard, r.schema, r.set, &got), holdQueries(r.guard)...)
-		if err := r.guard.pipeline(ctx, queries...); err != nil || got {
+		err = r.guard.pipeline(ctx, queries...)
+		if err == nil {
+			r.worker.server = r.guard.server // until it says so itself
+			err = r.worker.checkPrimary()
+		}
+		if err == nil && got {
+			err = r.db.checkDecides(r.guard)
+		}
+		if err != nil || got {
 			return got, holder, err
 		}
 		holder = r.db.holder(ctx, r.guard, r.schema, r.set)
@@ -96,6 +115,9 @@ func (r *run) begin(ctx context.Context, opts database.LockOptions) error {
 	ctx, stop := r.under(ctx)
 	defer stop()
 	err := r.readHead(ctx)
+	if err := r.worker.checkSameServer(r.guard); r.worker.server.started != "" && err != nil {
+		return err
+	}
 	if missingTable(err) || err == nil && r.head.own == 0 {
 		if err = r.db.ensureTables(ctx, r.worker, r.schema); err == nil {
 			err = r.readHead(ctx)
@@ -120,7 +142,7 @@ func (r *run) begin(ctx context.Context, opts database.LockOptions) error {
 
 func (r *run) readHead(ctx context.Context) error {
 	var known session
-	err := r.worker.pipeline(ctx, r.db.headQuery(r.schema, r.set, &r.head), known.read(), r.at.read(), r.db.recordedQuery(r.schema, r.set, &r.was))
+	err := r.worker.pipeline(ctx, r.worker.learnServer(), r.db.headQuery(r.schema, r.set, &r.head), known.read(), r.at.read(), r.db.recordedQuery(r.schema, r.set, &r.was))
 	if err != nil {
 		return err
 	}

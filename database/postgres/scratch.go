@@ -25,7 +25,7 @@ func (db *Database) Scratch(ctx context.Context) (database.Database, func(contex
 	}
 	defer c.release()
 	name := fmt.Sprintf("whimbrel_scratch_%016x", rand.Uint64())
-	config, err := db.scratchConfig(c, name)
+	config, err := db.scratchConfig(ctx, c, name)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -45,7 +45,7 @@ func (db *Database) Scratch(ctx context.Context) (database.Database, func(contex
 		drop(ctx)
 		return nil, nil, err
 	}
-	scratch := newDatabase(&ownPool{fromPool{pool}}, config.ConnConfig, db.opts)
+	scratch := newDatabase(&ownPool{fromPool: fromPool{pool}}, config.ConnConfig, db.opts)
 	if err := scratch.adoptSchema(ctx, c); err != nil {
 		scratch.Close()
 		drop(ctx)
@@ -88,13 +88,13 @@ func (db *Database) adoptSchema(ctx context.Context, from *conn) error {
 }
 
 // scratchConfig is that of a connection, with another database.
-func (db *Database) scratchConfig(c *conn, name string) (*pgxpool.Config, error) {
+func (db *Database) scratchConfig(ctx context.Context, c *conn, name string) (*pgxpool.Config, error) {
 	config, err := parse("postgres://localhost/", db.opts) // for what a pool has beside
 	if err != nil {
 		return nil, err
 	}
 	err = c.use(func(pc *pgx.Conn) error {
-		config.ConnConfig = pc.Config()
+		config.ConnConfig = pinned(ctx, pc)
 		return nil
 	})
 	config.ConnConfig.Database = name

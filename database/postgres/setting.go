@@ -29,7 +29,7 @@ func (db *Database) UpdateSetting(ctx context.Context, u database.SettingUpdate)
 	}
 	defer c.rollback()
 	_, err = commit(ctx, c, []query{db.settingQuery(schema, u), db.recordQuery(schema, u.Event(), sinceBegin, nil)}, func(pg *pgconn.PgError) error { return ownError("COMMIT", pg) })
-	if err != nil || u.Settle == nil {
+	if err = db.unknownCommit(c, err); err != nil || u.Settle == nil {
 		return err
 	}
 	return db.settle(ctx, c, schema, u)

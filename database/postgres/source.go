@@ -95,15 +95,26 @@ func (p fromPool) exhausted() bool {
 func (p fromPool) close() {}
 
 // ownPool is a pool that the driver started.
-type ownPool struct{ fromPool }
+type ownPool struct {
+	fromPool
+	primary *primaryFirst // nil: it takes whichever server answers first
+}
 
 func (p *ownPool) acquire(ctx context.Context) (lease, error) {
-	l, err := p.fromPool.acquire(ctx)
+	l, err := p.primary.acquire(func() (lease, error) { return p.fromPool.acquire(ctx) })
 	if c, ok := l.(pooled); ok {
 		c.own = true
 		return c, nil
 	}
 	return l, err
+}
+
+// prepare takes the server that it is led to: which one that is was chosen before.
+func (p *ownPool) prepare(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error) {
+	if p.primary != nil {
+		config.ValidateConnect = nil
+	}
+	return p.fromPool.prepare(ctx, config)
 }
 
 func (p *ownPool) close() { p.pool.Close() }
@@ -207,12 +218,12 @@ func (s single) release() {
 	s.conn.Close(ctx)
 }
 
-// beside opens one more connection to where a connection leads. It is not taken from the
+// beside opens one more connection to the server to which a connection leads. It is not taken from the
 // caller's pool, which may have no other.
 func (db *Database) beside(ctx context.Context, c *conn) (*conn, error) {
 	var config *pgx.ConnConfig
 	err := c.use(func(pc *pgx.Conn) error {
-		config = pc.Config()
+		config = pinned(ctx, pc)
 		return nil
 	})
 	if err != nil {

@@ -99,7 +99,7 @@ func explain(ctx context.Context, err error) (*render.Failure, int) {
 	f := &render.Failure{Message: err.Error()}
 	explainMigration(f, err)
 	for _, explain := range []func(*render.Failure, error) bool{
-		explainUsage, explainInterrupted, explainScratch, explainRecords, explainRule, explainReset, explainLock, explainLost, explainStatement, explainMetadata, explainScript, explainFolder, explainOpen, explainDatabase,
+		explainUsage, explainUnknown, explainInterrupted, explainScratch, explainRecords, explainRule, explainReset, explainLock, explainLost, explainStatement, explainMetadata, explainScript, explainFolder, explainOpen, explainDatabase,
 	} {
 		if explain(f, err) {
 			break
@@ -286,6 +286,27 @@ func wereToo(vs []int64) string {
 		return "was " + words[0]
 	}
 	return "were " + strings.Join(words, ", ")
+}
+
+// explainUnknown covers a COMMIT whose answer was lost, whatever has kept the command from finding out since, and servers that
+// decide nothing.
+func explainUnknown(f *render.Failure, err error) bool {
+	var unknown *database.CommitUnknownError
+	var standby *database.StandbyError
+	var other *database.OtherServerError
+	switch {
+	case errors.As(err, &unknown):
+		f.Kind, f.Message = kindConnection, unknown.Error()
+		f.Next = "Run the same command again: it looks in the history, and does what is not done."
+	case errors.As(err, &standby):
+		f.Kind, f.Message = kindConnection, standby.Error()
+		f.Next = "Name the primary in the URL, or several hosts: the primary is chosen among them."
+	case errors.As(err, &other):
+		f.Kind, f.Message = kindConnection, other.Error()
+	default:
+		return false
+	}
+	return true
 }
 
 func explainLock(f *render.Failure, err error) bool {

@@ -34,7 +34,15 @@ type Proxy struct {
 	messages [2]int // by direction
 	cuts     [2]int // by direction: when messages reaches it, cut; -1: don't
 	stalls   [2]int // likewise
+	holds    int    // likewise, to the server
+	vanishes [2]int // likewise
+	match    [2]func(message []byte) bool
+	matched  what // what happens before the message that matches
 	abrupt   bool
+	refusing bool       // after a cut
+	refuses  bool       // new connections are closed
+	gone     bool       // nothing passes any more, and nobody is told
+	strays   []net.Conn // made since then
 	alone    bool
 	stalled  bool
 	closed   bool
@@ -66,7 +74,7 @@ func NewProxy(t testing.TB, serverURL string) *Proxy {
 		t:     t,
 		Quiet: 10 * time.Millisecond,
 		wires: map[*wire]bool{},
-		cuts:  [2]int{-1, -1}, stalls: [2]int{-1, -1},
+		cuts:  [2]int{-1, -1}, stalls: [2]int{-1, -1}, holds: -1, vanishes: [2]int{-1, -1},
 	}
 	p.changed.L = &p.mu
 	p.lead(t, serverURL, listener.Addr().String())
@@ -138,11 +146,13 @@ func (p *Proxy) Messages(d Direction) int {
 	return p.messages[d]
 }
 
-// Reset starts all counts at zero and forgets what CutAfter and StallAfter were told.
+// Reset starts all counts at zero and forgets what CutAfter, StallAfter, HoldAfter and VanishAfter were told.
 func (p *Proxy) Reset() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.turns, p.opened, p.messages, p.cuts, p.stalls = 0, 0, [2]int{}, [2]int{-1, -1}, [2]int{-1, -1}
+	p.holds, p.vanishes, p.gone, p.refuses = -1, [2]int{-1, -1}, false, false
+	p.match = [2]func([]byte) bool{}
 }
 
 // Cut closes all connections, towards the server and towards the client. New ones are accepted; pgx makes one at
@@ -157,7 +167,19 @@ func (p *Proxy) cut() {
 	for w := range p.wires {
 		w.end()
 	}
+	for _, c := range p.strays {
+		_ = c.Close()
+	}
+	p.strays = nil
+	p.refuses = p.refuses || p.refusing
 	p.changed.Broadcast()
+}
+
+// RefuseAfterCut makes the proxy close new connections at once after the next cut, as a server does that has gone down.
+func (p *Proxy) RefuseAfterCut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refusing = true
 }
 
 // CutAfter cuts once, when n messages since the last Reset have passed in a direction: the n-th is delivered,
@@ -166,6 +188,14 @@ func (p *Proxy) CutAfter(d Direction, n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cuts[d] = n
+}
+
+// CutWhenAnswered cuts once, before the first message to the client that matches: that is lost. match is given what has come
+// of the message, which is all of a short one.
+func (p *Proxy) CutWhenAnswered(match func(message []byte) bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.match[ToClient], p.matched = match, cuts
 }
 
 // CutAlone makes CutAfter cut only the connection on which that message passes, from now on. Others go on.
@@ -215,6 +245,80 @@ func (p *Proxy) Resume() {
 	p.changed.Broadcast()
 }
 
+// HoldAfter holds back, once n messages since the last Reset have passed to the server, what comes next on the
+// connection of the n-th, until Deliver: also the connection's end. The server's side of it stays open. Other connections
+// go on. With n = 0 it is the first connection.
+func (p *Proxy) HoldAfter(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.holds = n
+}
+
+// HoldWhen is HoldAfter for the first message to the server that matches: it is held back itself. match is given what
+// has come of the message, which is all of a short one.
+func (p *Proxy) HoldWhen(match func(message []byte) bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.match[ToServer], p.matched = match, holds
+}
+
+// Holding reports whether something is held back.
+func (p *Proxy) Holding() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for w := range p.wires {
+		if w.held {
+			return true
+		}
+	}
+	return false
+}
+
+// Deliver delivers what was held back, and then the connection's end, and returns when the server has ended the
+// connection, too. The answers reach nobody. It reports whether the server's side was still open.
+func (p *Proxy) Deliver() (open bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var late []*wire
+	for w := range p.wires {
+		if w.held {
+			w.held, w.late = false, true
+			late = append(late, w)
+		}
+	}
+	p.changed.Broadcast()
+	for _, w := range late {
+		for p.wires[w] {
+			p.changed.Wait()
+		}
+	}
+	return len(late) > 0
+}
+
+// VanishAfter lets nothing pass in either direction for good, once n messages since the last Reset have passed in a
+// direction, and tells nobody: connections stay open on the server's side, also when the client's process ends, and new
+// ones get no answer. So it is when the client's machine is gone, but for the kernel's probes (TCP keepalives), which this
+// machine's kernel answers for the proxy. Cut ends the connections, and Reset lets messages pass again.
+func (p *Proxy) VanishAfter(d Direction, n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.vanishes[d] = n
+}
+
+// VanishWhen is VanishAfter for what comes before the first message to the server that matches, as HoldWhen has it.
+func (p *Proxy) VanishWhen(match func(message []byte) bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.match[ToServer], p.matched = match, vanishes
+}
+
+// Gone reports whether nothing passes any more.
+func (p *Proxy) Gone() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.gone
+}
+
 func (p *Proxy) accept(listener net.Listener) {
 	for {
 		client, err := listener.Accept()
@@ -225,7 +329,25 @@ func (p *Proxy) accept(listener net.Listener) {
 	}
 }
 
+// admit reports whether a new connection gets an answer.
+func (p *Proxy) admit(client net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.refuses, p.closed:
+		_ = client.Close()
+	case p.gone:
+		p.strays = append(p.strays, client)
+	default:
+		return true
+	}
+	return false
+}
+
 func (p *Proxy) serve(client net.Conn) {
+	if !p.admit(client) {
+		return
+	}
 	server, err := net.Dial(p.network, p.address)
 	if err != nil {
 		p.t.Logf("the proxy can't reach the server: %v", err)
@@ -246,7 +368,9 @@ func (p *Proxy) serve(client net.Conn) {
 	both.Go(func() { w.copy(ToClient, client, server) })
 	both.Wait()
 	p.mu.Lock()
+	w.end() // who was gone has left it open
 	delete(p.wires, w)
+	p.changed.Broadcast()
 	p.mu.Unlock()
 }
 
@@ -274,6 +398,8 @@ type wire struct {
 	goodbye        [2]bool   // by direction: and it is a goodbye
 	asked          bool      // the client has asked since it was last its turn
 	spoke          time.Time // when the client last spoke
+	held           bool      // what comes from the client is held back
+	late           bool      // it was; it is delivered, and answers reach nobody
 	ended          bool
 }
 
@@ -289,12 +415,7 @@ func (w *wire) end() {
 
 // copy passes bytes in one direction until either end closes.
 func (w *wire) copy(d Direction, to, from net.Conn) {
-	defer func() {
-		w.proxy.mu.Lock()
-		w.end()
-		w.proxy.changed.Broadcast()
-		w.proxy.mu.Unlock()
-	}()
+	defer w.over(d)
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buf)
@@ -305,6 +426,23 @@ func (w *wire) copy(d Direction, to, from net.Conn) {
 			return
 		}
 	}
+}
+
+// over does what follows when one direction is at its end.
+func (w *wire) over(d Direction) {
+	p := w.proxy
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	half, ok := w.server.(interface{ CloseWrite() error })
+	switch {
+	case p.gone && !w.ended: // the other end is not told
+		return
+	case d == ToServer && w.late && ok:
+		_ = half.CloseWrite()
+		return
+	}
+	w.end()
+	p.changed.Broadcast()
 }
 
 // pass delivers bytes in one direction when they may be, and reports whether the wire is still whole.
@@ -326,12 +464,16 @@ func (w *wire) pass(d Direction, to net.Conn, b []byte) bool {
 func (w *wire) deliver(d Direction, to net.Conn, b []byte) (n int, err error) {
 	p := w.proxy
 	p.mu.Lock()
-	for p.stalled && !w.ended {
+	for (p.stalled || w.held && d == ToServer) && !w.ended {
 		p.changed.Wait()
 	}
 	if w.ended {
 		p.mu.Unlock()
 		return 0, net.ErrClosed
+	}
+	if p.gone || d == ToClient && (w.held || w.late) {
+		p.mu.Unlock()
+		return len(b), nil
 	}
 	if d == ToServer {
 		w.spoke = time.Now()
@@ -344,8 +486,8 @@ func (w *wire) deliver(d Direction, to net.Conn, b []byte) (n int, err error) {
 	defer p.mu.Unlock() // until then nothing else passes anywhere
 	_ = to.SetWriteDeadline(time.Now().Add(5 * time.Second))
 	_, err = to.Write(b[:n])
-	if end == stalls {
-		p.stalled = true
+	if end != cuts {
+		p.stalled, w.held, p.gone = p.stalled || end == stalls, w.held || end == holds, p.gone || end == vanishes
 		_ = to.SetWriteDeadline(time.Time{})
 		return n, err
 	}
@@ -365,6 +507,8 @@ const (
 	goesOn what = iota
 	cuts
 	stalls
+	holds
+	vanishes
 )
 
 // after returns what was to happen after so many messages in a direction, once.
@@ -376,6 +520,13 @@ func (p *Proxy) after(d Direction, messages int) what {
 	case p.stalls[d]:
 		p.stalls = [2]int{-1, -1}
 		return stalls
+	case p.vanishes[d]:
+		p.vanishes = [2]int{-1, -1}
+		return vanishes
+	}
+	if d == ToServer && messages == p.holds {
+		p.holds = -1
+		return holds
 	}
 	return goesOn
 }
@@ -392,6 +543,10 @@ func (w *wire) count(d Direction, b []byte) (n int, end what) {
 				if end := p.after(d, 0); end != goesOn {
 					return n, end
 				}
+			}
+			if match := p.match[d]; match != nil && match(b[n:]) {
+				p.match[d], w.within[d] = nil, false
+				return n, p.matched
 			}
 		}
 		taken, whole := w.protocol.next(d, b[n:])

@@ -1,0 +1,172 @@
+package postgres_test
+
+import (
+	"bytes"
+	"errors"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/postgres"
+	"github.com/whimbrel-db/whimbrel/internal/testdb"
+)
+
+// several is a URL that leads to several servers, in this order: to the database of the last.
+func several(t *testing.T, urls ...string) string {
+	t.Helper()
+	var hosts []string
+	var last *url.URL
+	for _, raw := range urls {
+		u, err := url.Parse(raw)
+		must(t, err)
+		hosts, last = append(hosts, u.Host), u
+	}
+	return "postgres://postgres@" + strings.Join(hosts, ",") + last.Path + "?" + last.RawQuery
+}
+
+// twoServers returns a server that is to be made a standby, and one that stays a primary. Whimbrel has made its tables on both.
+func twoServers(t *testing.T) (first, second *testdb.Server) {
+	t.Helper()
+	first, second = testdb.PrivatePostgres(t), testdb.PrivatePostgres(t)
+	for _, s := range []*testdb.Server{first, second} {
+		_, err := up(t, open(t, s.URL), setOf(t, "s", "CREATE TABLE a (x int)"))
+		must(t, err)
+	}
+	return first, second
+}
+
+// Of several hosts the one that can be written to is migrated, wherever it comes; and reading finds a standby, if there is
+// nothing else.
+func TestPrimaryIsPreferred(t *testing.T) {
+	t.Parallel()
+	standby, primary := twoServers(t)
+	standby.Standby()
+	db := open(t, several(t, standby.URL, primary.URL))
+	_, err := up(t, db, setOf(t, "s", "CREATE TABLE a (x int)", "CREATE TABLE b (x int)", "CREATE INDEX CONCURRENTLY i ON b (x)"))
+	must(t, err)
+	equal(t, "what is applied on the primary", versions(t, open(t, primary.URL), "s"), "[1 2 3]")
+	equal(t, "what is applied on the standby", versions(t, open(t, standby.URL), "s"), "[1]")
+
+	primary.Stop()
+	db = open(t, several(t, primary.URL, standby.URL))
+	equal(t, "what is applied where it can only be read", versions(t, db, "s"), "[1]")
+	_, err = db.Begin(background(t), "s", database.LockOptions{})
+	as[*database.StandbyError](t, err)
+	primary.Start()
+	b, err := db.Begin(background(t), "s", database.LockOptions{})
+	must(t, err) // the pool has a connection to the standby still, and gives it up
+	must(t, b.Rollback(background(t)))
+}
+
+// A pool that was handed in leads where its owner says. On a standby nothing is locked.
+func TestHandedInPoolOnAStandby(t *testing.T) {
+	t.Parallel()
+	standby, primary := twoServers(t)
+	standby.Standby()
+	db := postgres.NewPool(newPool(t, several(t, standby.URL, primary.URL)), database.Options{})
+	_, err := db.Begin(background(t), "s", database.LockOptions{})
+	as[*database.StandbyError](t, err)
+	_, err = db.Guard(background(t), "s", database.LockOptions{})
+	as[*database.StandbyError](t, err)
+	equal(t, "the locks on the standby", value(t, connect(t, standby.URL), "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"), "0")
+}
+
+// What is connected beside a connection is on the same server, whatever comes first in the URL.
+func TestGuardIsOnTheServerOfTheWork(t *testing.T) {
+	t.Parallel()
+	first, second := twoServers(t)
+	for name, open := range map[string]func(url string) database.Database{
+		"from a URL": func(url string) database.Database { return open(t, url) },
+		"from a pool": func(url string) database.Database {
+			return postgres.NewPool(newPool(t, url, ofSize(1)), database.Options{})
+		},
+		"from a connection": func(url string) database.Database {
+			return postgres.NewConn(connect(t, url), database.Options{})
+		},
+	} {
+		first.Stop()
+		db := open(several(t, first.URL, second.URL))
+		equal(t, "what is applied "+name, versions(t, db, "s"), "[1]")
+		first.Start()
+		r := guard(t, db, "s")
+		const locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock'"
+		equal(t, "the locks on the server of the work, "+name, value(t, connect(t, second.URL), locks), "1")
+		equal(t, "the locks on the server that comes first, "+name, value(t, connect(t, first.URL), locks), "0")
+		equal(t, "what is applied while it is locked", versions(t, db, "s"), "[1]")
+		must(t, r.Close(background(t)))
+	}
+}
+
+// committed matches the answer to a COMMIT, after so many before it.
+func committed(before int) func(message []byte) bool {
+	return func(message []byte) bool {
+		is := bytes.HasPrefix(message, []byte("C\x00\x00\x00\x0bCOMMIT\x00"))
+		if is {
+			before--
+		}
+		return is && before < 0
+	}
+}
+
+// A COMMIT whose answer was lost is not judged by another server, which may not have what the first has committed: neither
+// by a standby nor by one that can be written to.
+func TestLostCommitIsNotJudgedElsewhere(t *testing.T) {
+	for _, tt := range []struct {
+		name, script string
+		standby      bool
+		before       int // commits of Whimbrel's own
+	}{
+		{"a batch, and then a standby", "CREATE TABLE b (x int)", true, 0},
+		{"a batch, and then another primary", "CREATE TABLE b (x int)", false, 0},
+		{"a run, and then a standby", "INSERT INTO a VALUES (1); VACUUM a", true, 1},
+		{"a run, and then another primary", "INSERT INTO a VALUES (1); VACUUM a", false, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			other, first := twoServers(t)
+			if tt.standby {
+				other.Standby()
+			}
+			proxy := testdb.NewProxy(t, first.URL)
+			proxy.Quiet = 0
+			set := setOf(t, "s", "CREATE TABLE a (x int)", tt.script)
+			db := open(t, several(t, proxy.URL, other.URL))
+			proxy.Reset()
+			proxy.RefuseAfterCut()
+			proxy.CutWhenAnswered(committed(tt.before))
+			_, err := up(t, db, set)
+			unknown := as[*database.CommitUnknownError](t, err)
+			contains(t, "the error", err.Error(), "may or may not have happened", "could not be found out", other.URL[len("postgres://postgres@"):strings.Index(other.URL, "/postgres?")])
+			var standby *database.StandbyError
+			if errors.As(unknown, &standby) != tt.standby {
+				t.Fatalf("whether it says that the other is a standby: %v", err)
+			}
+			var elsewhere *database.OtherServerError
+			equal(t, "whether it says that the other is another", errors.As(unknown, &elsewhere), !tt.standby)
+			equal(t, "what is applied on the other", versions(t, open(t, other.URL), "s"), "[1]")
+
+			_, err = up(t, open(t, first.URL), set)
+			must(t, err)
+			equal(t, "what is applied in the end", versions(t, open(t, first.URL), "s"), "[1 2]")
+		})
+	}
+}
+
+// The same server decides, also if it was started again meanwhile.
+func TestLostCommitIsJudgedByTheSameServer(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	proxy := testdb.NewProxy(t, url)
+	proxy.Quiet = 0
+	db := open(t, proxy.URL)
+	set := setOf(t, "s", "CREATE TABLE a (x int)")
+	_, err := up(t, db, setOf(t, "other", "CREATE TABLE b (x int)"))
+	must(t, err)
+	proxy.Reset()
+	proxy.CutWhenAnswered(committed(0))
+	r, err := up(t, db, set)
+	must(t, err)
+	equal(t, "the number of migrations that it has applied itself", len(r.Applied), 0)
+	equal(t, "what is applied", versions(t, open(t, url), "s"), "[1]")
+}
