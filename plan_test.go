@@ -115,6 +115,50 @@ func TestUnits(t *testing.T) {
 	}
 }
 
+// PostgreSQL 17 and later take a new value at once if the type was created in the same transaction.
+func TestNewEnumValuesByVersion(t *testing.T) {
+	t.Parallel()
+	const made, added, used = "CREATE TYPE m AS ENUM ('a');", "ALTER TYPE m ADD VALUE 'b';", "INSERT INTO t VALUES ('b');"
+	for _, tt := range []struct {
+		ups            []string
+		old, now, both string // the plan before and since version 17, and with Atomic since then
+	}{
+		{[]string{made + added + used}, "run", "batch", "batch"},
+		{[]string{added + used}, "run", "run", "refused"},
+		{[]string{made, added + used}, "batch run", "batch run", "batch"},
+		{[]string{made + added, used}, "batch batch", "batch batch", "batch"},
+		{[]string{added, used}, "batch batch", "batch batch", "refused"},
+		{[]string{"BEGIN;" + made + added + used + "COMMIT;"}, "refused", "batch", "batch"},
+		{[]string{"BEGIN;" + added + used + "COMMIT;"}, "refused", "refused", "refused"},
+		{[]string{"BEGIN;" + added + "COMMIT;" + used}, "run", "run", "refused"},
+	} {
+		for _, c := range []struct {
+			major  int
+			atomic bool
+			want   string
+		}{{0, false, tt.old}, {16, false, tt.old}, {17, false, tt.now}, {18, true, tt.both}} {
+			target := memdb.New()
+			target.Version(c.major)
+			var scripts []script
+			for i, up := range tt.ups {
+				scripts = append(scripts, script{int64(i + 1), up, "-"})
+			}
+			p, err := whimbrel.New(open(t, target), newSet(t, scripts...), whimbrel.Options{Atomic: c.atomic}).Plan(t.Context(), whimbrel.Latest())
+			var kinds []string
+			if err != nil {
+				kinds = []string{"refused"}
+			} else {
+				for _, u := range p.Units {
+					kinds = append(kinds, string(u.Kind))
+				}
+			}
+			if got := strings.Join(kinds, " "); got != c.want {
+				t.Errorf("%q on version %d, atomic %v: %s (%v), want %s", tt.ups, c.major, c.atomic, got, err, c.want)
+			}
+		}
+	}
+}
+
 func TestAtomicRefusesWhatCannotShareATransaction(t *testing.T) {
 	t.Parallel()
 	for name, second := range map[string]string{

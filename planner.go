@@ -40,7 +40,7 @@ func (m *Migrator) planFrom(ctx context.Context, st *database.State, g Goal) (*P
 	if err := m.readDowns(ctx, steps); err != nil {
 		return nil, err
 	}
-	p.Units, err = m.units(steps)
+	p.Units, err = m.units(st, steps)
 	return p, err
 }
 
@@ -122,10 +122,10 @@ func (m *Migrator) readDowns(ctx context.Context, steps []Step) error {
 
 // units analyses the scripts and groups the steps: one unit each, or one for all. It names everything that is wrong with
 // any of them.
-func (m *Migrator) units(steps []Step) ([]Unit, error) {
+func (m *Migrator) units(st *database.State, steps []Step) ([]Unit, error) {
 	units := make([]Unit, len(steps))
 	var problems []error
-	var newValues []string // added to enums by the steps so far
+	enums := enums{major: st.ServerMajor}
 	for i := range steps {
 		s := &steps[i]
 		if !s.runs() {
@@ -140,14 +140,13 @@ func (m *Migrator) units(steps []Step) ([]Unit, error) {
 		if s.metadata, err = m.carried(s); err != nil {
 			problems = append(problems, err)
 		}
-		units[i] = unitOf(s, a)
-		wrong := refusals(units[i], a)
+		units[i] = unitOf(s, a, enums)
+		wrong := refusals(units[i], a, enums)
 		problems = append(problems, wrong...)
 		if m.opts.Atomic {
-			if err := checkAtomic(units[i], a, i, newValues); err != nil && len(wrong) == 0 {
+			if err := checkAtomic(units[i], a, i, &enums); err != nil && len(wrong) == 0 {
 				problems = append(problems, err)
 			}
-			newValues = append(newValues, a.NewValues...)
 		}
 	}
 	if err := joined(problems); err != nil {
@@ -160,10 +159,10 @@ func (m *Migrator) units(steps []Step) ([]Unit, error) {
 }
 
 // unitOf decides whether a script is a batch or a run.
-func unitOf(s *Step, a *migration.Analysis) Unit {
+func unitOf(s *Step, a *migration.Analysis, e enums) Unit {
 	s.Statements = a.Statements
 	u := Unit{Kind: BatchUnit}
-	if why := whyRun(s, a); why != "" {
+	if why := whyRun(s, a, e); why != "" {
 		u.Kind, u.Why = RunUnit, why
 	}
 	s.Unwrapped = u.Kind == BatchUnit && a.Wrapped
@@ -175,7 +174,8 @@ func unitOf(s *Step, a *migration.Analysis) Unit {
 }
 
 // whyRun says what keeps a script from being a batch, "" for nothing.
-func whyRun(s *Step, a *migration.Analysis) string {
+func whyRun(s *Step, a *migration.Analysis, e enums) string {
+	uses := e.uses(a)
 	switch {
 	case s.resume != nil:
 		return fmt.Sprintf("it was stopped at statement %d of %d", s.Resumes(), s.resume.Of)
@@ -189,14 +189,14 @@ func whyRun(s *Step, a *migration.Analysis) string {
 		return fmt.Sprintf("%s: the script has transactions of its own", a.Control.Pos)
 	case a.Mode != nil:
 		return fmt.Sprintf("%s: %s asks for another kind of transaction than Whimbrel's", a.Mode.Pos, firstWords(a.Mode.Text))
-	case a.UsesNewValue != nil:
-		return fmt.Sprintf("%s: a new enum value can't be used before it is committed", a.UsesNewValue.Pos)
+	case uses != nil:
+		return fmt.Sprintf("%s: a new enum value can't be used before it is committed", uses.Pos)
 	}
 	return ""
 }
 
 // refusals are the statements of a script that the database would refuse half-way, or that would do nothing.
-func refusals(u Unit, a *migration.Analysis) (all []error) {
+func refusals(u Unit, a *migration.Analysis, e enums) (all []error) {
 	add := func(st *sqltext.Statement, format string, args ...any) {
 		if st != nil {
 			all = append(all, &sqltext.Error{Pos: st.Pos, Msg: fmt.Sprintf(format, args...)})
@@ -226,6 +226,7 @@ func refusals(u Unit, a *migration.Analysis) (all []error) {
 	if a.Open != nil {
 		add(a.Open, "%s begins a transaction that the script does not end; its COMMIT is missing", firstWords(a.Open.Text))
 	}
+	add(e.trapped(a), "a value that was added to an enum can't be used before it is committed, and this transaction adds it; put COMMIT and BEGIN between the two")
 	for i := range a.Loose {
 		add(&a.Loose[i], "%s", whyLoose(&a.Loose[i], u))
 	}
@@ -247,14 +248,15 @@ func whyLoose(st *sqltext.Statement, u Unit) string {
 }
 
 // checkAtomic refuses a step that cannot share one transaction with the others.
-func checkAtomic(u Unit, a *migration.Analysis, index int, newValues []string) error {
+func checkAtomic(u Unit, a *migration.Analysis, index int, e *enums) error {
+	use, err := a.Uses(e.pending)
+	e.add(a)
 	if u.Kind == RunUnit {
 		return &AtomicError{Step: u.Steps[0], Why: u.Why}
 	}
 	if len(a.Before) > 0 && index > 0 {
 		return &AtomicError{Step: u.Steps[0], Why: fmt.Sprintf("%s: %s has no effect inside a transaction", a.Before[0].Pos, a.Before[0].Why)}
 	}
-	use, err := a.Uses(newValues)
 	if err != nil {
 		return err
 	}

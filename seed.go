@@ -67,7 +67,7 @@ func (m *Migrator) planSeed(ctx context.Context, scripts []migration.Named, opts
 	if err := m.allowed(st, steps); err != nil {
 		return nil, err
 	}
-	p.Units, err = m.units(steps)
+	p.Units, err = m.units(st, steps)
 	return p, err
 }
 

@@ -89,6 +89,9 @@ type State struct {
 	Interrupted *Journal
 	// Settings has every declared setting: as stored, or its default.
 	Settings Settings
+	// ServerMajor is PostgreSQL's major version, where the server has said it to the client anyway; else it is 0, and a plan
+	// takes the server for an old one.
+	ServerMajor int
 }
 
 // Version returns the newest applied version, [NilVersion] if there is none, and

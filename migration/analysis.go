@@ -4,7 +4,6 @@ import (
 	"io"
 	"iter"
 	"slices"
-	"strings"
 
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
@@ -52,11 +51,11 @@ type Analysis struct {
 	// Loose are the statements that need a transaction around them and stand outside of those that the script
 	// begins: SET LOCAL, ROLLBACK.
 	Loose []sqltext.Statement
-	// UsesNewValue is the first statement that mentions an enum value which an
-	// earlier statement of the script adds to an existing type: PostgreSQL demands a
-	// commit between the two. NewValues are all values the script adds.
-	UsesNewValue *sqltext.Statement
-	NewValues    []string
+	// NewEnums are the enums that the script creates, NewValues are the values that it adds to enums.
+	NewEnums  []string
+	NewValues []EnumValue
+	// UsedValues are those of them that the script uses behind where it adds them.
+	UsedValues []UsedValue
 	// Session reports that a statement may change the session.
 	Session bool
 	// Reserved is the first statement that mentions one of Whimbrel's own tables.
@@ -90,7 +89,7 @@ func (s *Script) Analyze(d sqltext.Dialect, reserved []string) (*Analysis, error
 
 func (a *Analysis) read(reserved []string) error {
 	var own ownReader
-	var types []string                   // created in this script
+	var enums enumReader
 	var begin, commit *sqltext.Statement // a wrapper, if nothing speaks against it
 	var trailing *sqltext.Statement      // a TxNoEffect statement after which only such may come
 	var keys keysReader
@@ -98,6 +97,9 @@ func (a *Analysis) read(reserved []string) error {
 	for st, err := range a.pieces(reserved) {
 		if err != nil {
 			return err
+		}
+		if st.Kind == sqltext.CopyData {
+			a.readEnum(&enums, st, own.in)
 		}
 		if st.Kind != sqltext.SQL && st.Kind != sqltext.CopyIn {
 			continue
@@ -108,6 +110,9 @@ func (a *Analysis) read(reserved []string) error {
 			first(&a.Reserved, st)
 		}
 		a.readOwn(&own, st)
+		if a.dialect == sqltext.PostgreSQL {
+			a.readEnum(&enums, st, own.in)
+		}
 		if a.readKeys(&keys, st) {
 			if a.Open == nil {
 				pending = append(pending, st)
@@ -147,7 +152,6 @@ func (a *Analysis) read(reserved []string) error {
 		if st.Tx == sqltext.TxNever {
 			first(&a.Never, st)
 		}
-		types = a.readEnum(st, types)
 	}
 	switch {
 	case begin != nil && commit != nil && a.Control == nil:
@@ -161,70 +165,6 @@ func (a *Analysis) read(reserved []string) error {
 	}
 	a.settleKeys(&keys, toggles)
 	return nil
-}
-
-// readEnum follows the values that a script adds to enums; types are the types
-// that it has created so far, whose values can be used at once.
-func (a *Analysis) readEnum(st sqltext.Statement, types []string) []string {
-	if usesValue(st, a.NewValues) {
-		first(&a.UsesNewValue, st)
-	}
-	if st.EnumValue != "" {
-		if !slices.Contains(types, strings.ToLower(st.EnumType)) {
-			a.NewValues = append(a.NewValues, st.EnumValue)
-		}
-		return types
-	}
-	if name := createdType(st.Text); name != "" {
-		types = append(types, strings.ToLower(name))
-	}
-	return types
-}
-
-// createdType returns the name in a CREATE TYPE, "" for any other statement.
-func createdType(text string) string {
-	const create, head = "create", 400 // the name is in the head of the statement
-	if len(text) < len(create) || !strings.EqualFold(text[:len(create)], create) {
-		return ""
-	}
-	words := strings.Fields(text[:min(len(text), head)])
-	if len(words) < 3 || !strings.EqualFold(words[1], "type") {
-		return ""
-	}
-	name, _, _ := strings.Cut(words[2], "(")
-	return name
-}
-
-// usesValue reports whether a statement has one of the values as a string
-// literal. ALTER TYPE … ADD VALUE … AFTER 'other' only names it: that needs no
-// commit in between.
-func usesValue(st sqltext.Statement, values []string) bool {
-	if st.EnumValue != "" {
-		return false
-	}
-	for _, v := range values {
-		if strings.Contains(st.Text, "'"+strings.ReplaceAll(v, "'", "''")+"'") {
-			return true
-		}
-	}
-	return false
-}
-
-// Uses returns the first statement of the script that has one of the values as a
-// string literal, nil for none.
-func (a *Analysis) Uses(values []string) (*sqltext.Statement, error) {
-	if len(values) == 0 || a.script.fn != nil {
-		return nil, nil
-	}
-	for st, err := range a.All() {
-		if err != nil {
-			return nil, err
-		}
-		if usesValue(st, values) {
-			return &st, nil
-		}
-	}
-	return nil, nil
 }
 
 // first keeps the first statement it is given.

@@ -45,9 +45,20 @@ func facts(a *migration.Analysis) string {
 	for _, st := range a.Loose {
 		add("loose", &st)
 	}
-	add("uses", a.UsesNewValue)
-	if len(a.NewValues) > 0 {
-		parts = append(parts, "values "+strings.Join(a.NewValues, " "))
+	for _, u := range a.UsedValues {
+		own := map[bool]string{true: " own"}
+		add("uses"+own[u.Own], &u.Statement)
+		add("trapped"+own[u.Together]+" value", u.Trapped)
+	}
+	if len(a.NewEnums) > 0 {
+		parts = append(parts, "enums "+strings.Join(a.NewEnums, " "))
+	}
+	for _, v := range a.NewValues {
+		own := ""
+		if v.Own {
+			own = " (own)"
+		}
+		parts = append(parts, fmt.Sprintf("value %s.%s%s", v.Type, v.Value, own))
 	}
 	add("reserved", a.Reserved)
 	return strings.Join(parts, "; ")
@@ -124,11 +135,29 @@ func TestAnalyze(t *testing.T) {
 
 		{
 			"an enum value added and used in one file", pg, "ALTER TYPE mood ADD VALUE 'it''s'; INSERT INTO a VALUES ('it''s');",
-			`2; uses "INSERT INTO a VALUES ('it''s')"; values it's`,
+			`2; uses "INSERT INTO a VALUES ('it''s')"; value mood.it's`,
 		},
-		{"an enum value that is only added", pg, "ALTER TYPE mood ADD VALUE 'sad'; INSERT INTO a VALUES ('x');", "2; values sad"},
-		{"two values, one named by the other", pg, "ALTER TYPE mood ADD VALUE 'a'; ALTER TYPE mood ADD VALUE 'b' AFTER 'a';", "2; values a b"},
-		{"a type of the same script", pg, "CREATE TYPE  Mood\nAS ENUM ('a'); ALTER TYPE mood ADD VALUE 'b'; INSERT INTO a VALUES ('b');", "3"},
+		{"an enum value that is only added", pg, "ALTER TYPE mood ADD VALUE 'sad'; INSERT INTO a VALUES ('x');", "2; value mood.sad"},
+		{"two values, one named by the other", pg, "ALTER TYPE mood ADD VALUE 'a'; ALTER TYPE mood ADD VALUE 'b' AFTER 'a';", "2; value mood.a; value mood.b"},
+		{"a type of the same script", pg, "CREATE TYPE  Mood\nAS ENUM ('a'); ALTER TYPE mood ADD VALUE 'b'; INSERT INTO a VALUES ('b');", `3; uses own "INSERT INTO a VALUES ('b')"; enums mood; value mood.b (own)`},
+		{"a type with a quoted name and a schema", pg, `CREATE TYPE Shop . "Mood" AS ENUM ('a'); ALTER TYPE shop."Mood" ADD VALUE 'b'; ALTER TYPE "mood" ADD VALUE 'c'`, "3; enums shop.Mood; value shop.Mood.b (own); value mood.c"},
+		{"a composite type is no enum", pg, "CREATE TYPE mood AS (a int); ALTER TYPE mood ADD ATTRIBUTE b int", "2"},
+		{"a value in a DO", pg, "ALTER TYPE m ADD VALUE 'a'; DO $$ BEGIN PERFORM 'a'::m; END $$", `2; uses "DO $$ BEGIN PERFORM 'a'::m; END $$"; value m.a`},
+		{"a value in a string in a DO", pg, "ALTER TYPE m ADD VALUE 'a'; DO 'BEGIN PERFORM ''a''::m; END'", `2; uses "DO 'BEGIN PERFORM ''a''::m; END'"; value m.a`},
+		{"a value that a DO adds", pg, "DO $$ BEGIN ALTER TYPE m ADD VALUE 'a'; EXCEPTION WHEN duplicate_object THEN NULL; END $$; SELECT 'a'::m", `2; uses "SELECT 'a'::m"; value m.a`},
+		{"a value that a DO adds before another", pg, "ALTER TYPE m ADD VALUE 'b'; DO $$ BEGIN EXECUTE 'ALTER TYPE m ADD VALUE IF NOT EXISTS ''a'' BEFORE ''b'' '; END $$", "2; value m.b; value m.a"},
+		{"a value in an array", pg, "ALTER TYPE m ADD VALUE 'a'; SELECT '{b,a}'::m[], '{ba}'::m[]", `2; uses "SELECT '{b,a}'::m[], '{ba}'::m[]"; value m.a`},
+		{"a value in another string", pg, "ALTER TYPE m ADD VALUE 'a'; SELECT '{ba}', 'an a'", "2; value m.a"},
+		{"a value in a dollar quote", pg, "ALTER TYPE m ADD VALUE 'a'; SELECT $$a$$", `2; uses "SELECT $$a$$"; value m.a`},
+		{"a value with escapes", pg, "ALTER TYPE m ADD VALUE 'b'; SELECT E'\\x62'", `2; uses "SELECT E'\\x62'"; value m.b`},
+		{"a value in the data of a COPY", pg, "ALTER TYPE m ADD VALUE 'a';\nCOPY t FROM stdin;\n1\tb\n2\ta\n\\.\n", `2; uses "\n1\tb\n2\ta\n"; value m.a`},
+		{"all values of an enum", pg, "ALTER TYPE m ADD VALUE 'a'; SELECT Enum_Range(NULL::m)", `2; uses "SELECT Enum_Range(NULL::m)"; value m.a`},
+		{"a value that is renamed", pg, "ALTER TYPE m ADD VALUE 'a'; ALTER TYPE m RENAME VALUE 'a' TO 'b'; ALTER TYPE m RENAME VALUE 'x' TO 'y'; SELECT 'y'; SELECT 'b'", `5; uses "SELECT 'b'"; value m.a; value m.b`},
+		{"COMMIT between a value and its use", pg, "BEGIN; ALTER TYPE m ADD VALUE 'a'; COMMIT AND CHAIN; SELECT 'a'::m; COMMIT;", `5; control "BEGIN"; uses "SELECT 'a'::m"; value m.a`},
+		{"no COMMIT between a value and its use", pg, "SELECT 1; BEGIN; ALTER TYPE m ADD VALUE 'a'; SELECT 'a'::m; COMMIT;", `5; control "BEGIN"; uses "SELECT 'a'::m"; trapped value "SELECT 'a'::m"; value m.a`},
+		{"no COMMIT after the type", pg, "BEGIN; CREATE TYPE m AS ENUM (); ALTER TYPE m ADD VALUE 'a'; SELECT 'a'::m; COMMIT; SELECT 1", `6; control "BEGIN"; uses own "SELECT 'a'::m"; trapped own value "SELECT 'a'::m"; enums m; value m.a (own)`},
+		{"COMMIT after the type", pg, "CREATE TYPE m AS ENUM (); BEGIN; ALTER TYPE m ADD VALUE 'a'; SELECT 'a'::m; COMMIT", `5; control "BEGIN"; uses own "SELECT 'a'::m"; trapped value "SELECT 'a'::m"; enums m; value m.a (own)`},
+		{"a value in another dialect", lite, "SELECT 'a'", "1"},
 
 		{"our own table", pg, `SELECT 1; DELETE FROM public."whimbrel_history";`, `2; reserved "DELETE FROM public.\"whimbrel_history\""`},
 		{"its name in a literal is nothing", pg, "SELECT 'whimbrel_history';", "1"},
@@ -158,7 +187,7 @@ func TestAnalyzeSession(t *testing.T) {
 		"BEGIN; ALTER TABLE a ADD c int; COMMIT;": false,
 	} {
 		if got := analyze(t, sqltext.PostgreSQL, text).Session; got != want {
-			t.Errorf("%q: got %v", text, got)
+			t.Errorf("%v: got %v", text, got)
 		}
 	}
 }
@@ -198,12 +227,12 @@ func TestAnalysisAllAndBody(t *testing.T) {
 func TestAnalysisUses(t *testing.T) {
 	t.Parallel()
 	a := analyze(t, sqltext.PostgreSQL, "SELECT 1; UPDATE a SET mood = 'sad';")
-	if st, err := a.Uses([]string{"glad", "sad"}); err != nil || st == nil || st.Text != "UPDATE a SET mood = 'sad'" || st.Pos.Column != 11 {
+	if st, err := a.Uses([]migration.EnumValue{{Value: "glad"}, {Value: "sad"}}); err != nil || st == nil || st.Text != "UPDATE a SET mood = 'sad'" || st.Pos.Column != 11 {
 		t.Errorf("got %v, %v", st, err)
 	}
-	for _, values := range [][]string{nil, {"glad"}, {"sa"}} {
+	for _, values := range [][]migration.EnumValue{nil, {{Value: "glad"}}, {{Value: "sa"}}} {
 		if st, err := a.Uses(values); st != nil || err != nil {
-			t.Errorf("%q: got %v, %v", values, st, err)
+			t.Errorf("%v: got %v, %v", values, st, err)
 		}
 	}
 }

@@ -9,6 +9,8 @@ import (
 // ownReader follows the transactions that a script begins itself; the BEGIN of the one that is open is Analysis.Open.
 type ownReader struct {
 	empty  bool // nothing has happened in it
+	in     int  // its number, from 1; 0 where none is open
+	begun  int  // how many there were
 	manual bool // MySQL's autocommit may be off
 }
 
@@ -26,10 +28,14 @@ func (a *Analysis) readOwn(o *ownReader, st sqltext.Statement) {
 	case sqltext.TxBegin:
 		if a.Open == nil || a.dialect == sqltext.MySQL { // which commits what was open
 			a.Open, o.empty = &st, true
+			o.begun++
+			o.in = o.begun
 			return
 		}
 	case sqltext.TxCommitChain, sqltext.TxRollbackChain:
 		o.empty = true
+		o.begun++
+		o.in = o.begun
 		return
 	case sqltext.TxCommit, sqltext.TxRollback:
 		a.Open = nil
@@ -46,6 +52,9 @@ func (a *Analysis) readOwn(o *ownReader, st sqltext.Statement) {
 		}
 	}
 	o.empty = false
+	if a.Open == nil {
+		o.in = 0
+	}
 }
 
 // readLoose reads a statement outside of the script's transactions.

@@ -17,9 +17,11 @@ import (
 type joiner struct {
 	dialect sqltext.Dialect
 	text    strings.Builder
-	want    []statement // of the whole
-	pieces  int         // that have statements
-	values  []string    // added to enums so far
+	want    []statement           // of the whole
+	from    []sqltext.Position    // of these
+	pieces  int                   // that have statements
+	enums   []string              // created so far
+	values  []migration.EnumValue // added to others
 	lock    timeouts
 	single  timeouts
 	alone   bool // a piece asks for no transaction, where that is no reason against joining it
@@ -74,7 +76,12 @@ func (j *joiner) add(name string, s *migration.Script, last bool) error {
 		j.single.add(s.StatementTimeout)
 	}
 	j.alone = j.alone || s.NoTransaction
-	j.values = append(j.values, a.NewValues...)
+	j.enums = append(j.enums, a.NewEnums...)
+	for _, v := range a.NewValues {
+		if !slices.Contains(j.enums, v.Type) { // before PostgreSQL 17 the others make a run of the squash
+			j.values = append(j.values, v)
+		}
+	}
 	j.write(all, a.Wrapped)
 	return nil
 }
@@ -89,18 +96,30 @@ func (j *joiner) refuse(s *migration.Script, a *migration.Analysis, last bool) e
 		return &Error{File: s.File, Msg: "asks for no transaction, so it can't be part of a squash; end the range before it, or begin behind it"}
 	case a.Never != nil && !j.always():
 		return wrong(a.Never, a.Never.Why+" can't be in a transaction, so it can't be part of a squash; end the range before it, or begin behind it")
-	case a.UsesNewValue != nil:
-		return wrong(a.UsesNewValue, "a new enum value can't be used before it is committed, so this can't be part of a squash; end the range before it, or begin behind it")
+	case j.uses(a) != nil:
+		return wrong(j.uses(a), "a new enum value can't be used before it is committed, so this can't be part of a squash; end the range before it, or begin behind it")
 	case used != nil:
 		return wrong(used, "an enum value that an earlier migration of the range adds can't be used before it is committed; end the range before this file")
 	case a.Control != nil:
 		return wrong(a.Control, "transaction control inside of a script can't be part of a squash; take it out")
+	case a.Mode != nil:
+		return wrong(a.Mode, "asks for another kind of transaction than a squash is; end the range before this file, or begin behind it")
 	case len(a.Before) > 0 && j.pieces > 0:
 		return wrong(&a.Before[0], a.Before[0].Why+" has no effect inside a transaction, and stands behind other statements in a squash; begin the range with this file")
 	case misplaced(a) != nil:
 		return wrong(misplaced(a), misplaced(a).Why+" has no effect inside a transaction")
 	case !last:
 		return j.session(a)
+	}
+	return nil
+}
+
+// uses returns a statement that uses a value which the script adds to an enum from before the range.
+func (j *joiner) uses(a *migration.Analysis) *sqltext.Statement {
+	for _, u := range a.UsedValues {
+		if !u.Own && !slices.Contains(j.enums, u.Type) {
+			return &u.Statement
+		}
 	}
 	return nil
 }
@@ -198,7 +217,7 @@ func (j *joiner) write(all []sqltext.Statement, wrapped bool) {
 		}
 		inHead = false
 		if rest != "" && st.Kind != sqltext.CopyEnd {
-			j.want = append(j.want, statement{st.Kind, st.Text})
+			j.want, j.from = append(j.want, statement{st.Kind, st.Text}), append(j.from, st.Pos)
 		}
 	}
 	if ink := strings.Trim(text.String(), " \t\r\n"); ink != "" {
@@ -242,5 +261,33 @@ func (j *joiner) check(file, text string) error {
 	if st := misplaced(a); err == nil && st != nil {
 		err = wrong(st, st.Why+" has no effect inside a transaction, and would stand between the statements of the squash; begin the range behind the file that has it")
 	}
+	if err == nil {
+		err = j.loose(a)
+	}
 	return err
+}
+
+// loose refuses what needs a transaction in a squash that runs statement by statement: in MySQL, and before PostgreSQL 17 if it
+// uses a value that it adds to an enum.
+func (j *joiner) loose(a *migration.Analysis) error {
+	why := ""
+	switch {
+	case len(a.Loose) == 0:
+		return nil
+	case a.Never != nil || j.alone:
+		why = "the squash runs statement by statement"
+	case len(a.UsedValues) > 0:
+		why = "before PostgreSQL 17 the squash runs statement by statement, since it uses a value that it adds to an enum"
+	default:
+		return nil
+	}
+	st := a.Loose[0]
+	for i, w := range j.want {
+		if w.text == st.Text {
+			st.Pos = j.from[i]
+			break
+		}
+	}
+	what := cmp.Or(st.OnlyInTx, strings.ToUpper(strings.Fields(st.Text)[0]))
+	return wrong(&st, what+" needs a transaction, and "+why+"; end the range before this file, or begin behind it")
 }

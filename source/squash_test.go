@@ -164,15 +164,20 @@ func TestSquashRefuses(t *testing.T) {
 		first, second string
 		dialect       sqltext.Dialect
 	}{
-		"m/2_b.up.sql: asks for no transaction":         {ok, "-- whimbrel: no-transaction\nSELECT 1", sqltext.PostgreSQL},
-		"m/2_b.up.sql:2:1: CREATE INDEX CONCURRENTLY":   {ok, "SELECT 1;\nCREATE INDEX CONCURRENTLY i ON t (x)", sqltext.PostgreSQL},
-		"m/1_a.up.sql:1:1: changes the session":         {"SET search_path = x", ok, sqltext.PostgreSQL},
-		"m/2_b.up.sql:1:1: an enum value that":          {"ALTER TYPE e ADD VALUE 'v'", "INSERT INTO t VALUES ('v')", sqltext.PostgreSQL},
-		"m/1_a.up.sql:2:1: a new enum value":            {"ALTER TYPE e ADD VALUE 'v';\nINSERT INTO t VALUES ('v')", ok, sqltext.PostgreSQL},
-		"m/1_a.up.sql:1:11: transaction control":        {"SELECT 1; COMMIT; SELECT 2", ok, sqltext.PostgreSQL},
-		"m/2_b.up.sql:1:1: PRAGMA foreign_keys":         {ok, "PRAGMA foreign_keys = off; SELECT 1", sqltext.SQLite},
-		"m/2_all_of_it.up.sql:9:1: PRAGMA foreign_keys": {"PRAGMA foreign_keys = off;\nSELECT 1;\nPRAGMA foreign_keys = on;", ok, sqltext.SQLite},
-		"can't be joined to one script":                 {"DELIMITER //\nSELECT 1 //", ok, sqltext.MySQL},
+		"m/2_b.up.sql: asks for no transaction":       {ok, "-- whimbrel: no-transaction\nSELECT 1", sqltext.PostgreSQL},
+		"m/2_b.up.sql:2:1: CREATE INDEX CONCURRENTLY": {ok, "SELECT 1;\nCREATE INDEX CONCURRENTLY i ON t (x)", sqltext.PostgreSQL},
+		"m/1_a.up.sql:1:1: changes the session":       {"SET search_path = x", ok, sqltext.PostgreSQL},
+		"m/2_b.up.sql:1:1: an enum value that":        {"ALTER TYPE e ADD VALUE 'v'", "INSERT INTO t VALUES ('v')", sqltext.PostgreSQL},
+		"m/1_a.up.sql:2:1: a new enum value":          {"ALTER TYPE e ADD VALUE 'v';\nINSERT INTO t VALUES ('v')", ok, sqltext.PostgreSQL},
+		"m/1_a.up.sql:1:11: transaction control":      {"SELECT 1; COMMIT; SELECT 2", ok, sqltext.PostgreSQL},
+		"m/2_b.up.sql:1:1: asks for another kind":     {ok, "BEGIN READ ONLY; SELECT 1; COMMIT", sqltext.PostgreSQL},
+		"m/2_b.up.sql:2:1: LOCK TABLE needs a transaction, and before PostgreSQL 17": {
+			"CREATE TYPE e AS ENUM ('u'); ALTER TYPE e ADD VALUE 'v'", "INSERT INTO t VALUES ('v');\nLOCK t", sqltext.PostgreSQL,
+		},
+		"m/2_b.up.sql:1:1: SAVEPOINT needs a transaction": {"CREATE TABLE t (x int)", "SAVEPOINT a; RELEASE a", sqltext.MySQL},
+		"m/2_b.up.sql:1:1: PRAGMA foreign_keys":           {ok, "PRAGMA foreign_keys = off; SELECT 1", sqltext.SQLite},
+		"m/2_all_of_it.up.sql:9:1: PRAGMA foreign_keys":   {"PRAGMA foreign_keys = off;\nSELECT 1;\nPRAGMA foreign_keys = on;", ok, sqltext.SQLite},
+		"can't be joined to one script":                   {"DELIMITER //\nSELECT 1 //", ok, sqltext.MySQL},
 	} {
 		_, err := squash(folder("1_a.up.sql", tt.first, "2_b.up.sql", tt.second), 1, 2, tt.dialect)
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -189,6 +194,22 @@ func TestSquashRefuses(t *testing.T) {
 	}
 	if _, err := squash(folder("1_a.up.sql", ok, "2_b.up.sql", "SET search_path = x"), 1, 2, sqltext.PostgreSQL); err != nil {
 		t.Errorf("the last may change the session: %v", err)
+	}
+}
+
+// A value that is added to an enum of the range may be used in it: before PostgreSQL 17 the squash runs statement by statement.
+func TestSquashOfEnums(t *testing.T) {
+	t.Parallel()
+	q, err := squash(folder(
+		"1_a.up.sql", "CREATE TYPE e AS ENUM ('u'); ALTER TYPE e ADD VALUE 'v'; CREATE TABLE t (x e DEFAULT 'v')",
+		"2_b.up.sql", "INSERT INTO t VALUES ('v')",
+	), 1, 2, sqltext.PostgreSQL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := migration.Text("squash", q.Files[0].Content).Analyze(sqltext.PostgreSQL, nil)
+	if err != nil || len(a.UsedValues) != 1 || !a.UsedValues[0].Own || a.Statements != 4 {
+		t.Errorf("got %+v, %v", a, err)
 	}
 }
 

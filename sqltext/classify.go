@@ -12,6 +12,7 @@ type classifier struct {
 	mode                Mode
 	session             bool
 	enumType, enumValue string
+	enumWas             string
 	keys                ForeignKeys
 
 	lex      lexer

@@ -95,6 +95,9 @@ func (c *classifier) postgresCreate() {
 		if c.take("INDEX") && c.word == "CONCURRENTLY" {
 			c.never("CREATE INDEX CONCURRENTLY")
 		}
+	case "TYPE":
+		c.next()
+		c.newEnum()
 	case "DATABASE", "TABLESPACE":
 		c.never("CREATE " + c.word)
 	case "SUBSCRIPTION":
@@ -235,15 +238,30 @@ func (c *classifier) isFalse() bool {
 	return len(tok) == 1 && tok[0] == '0' || foldEqual(tok, "false") || foldEqual(tok, "off")
 }
 
-// enum reads ALTER TYPE name ADD VALUE [IF NOT EXISTS] 'value'.
+// enum reads ALTER TYPE name ADD VALUE [IF NOT EXISTS] 'value', and RENAME VALUE 'value' TO 'value'.
 func (c *classifier) enum() {
 	from, to := c.takeName()
-	if !c.take("ADD") || !c.take("VALUE") {
+	rename := c.take("RENAME")
+	if !rename && !c.take("ADD") || !c.take("VALUE") {
 		return
 	}
 	c.takeAny("IF", "NOT", "EXISTS")
+	was := ""
+	if rename && c.kind == tString {
+		was = unquotePostgres(c.token())
+		c.next()
+		c.take("TO")
+	}
 	if c.kind == tString {
 		c.enumType = string(c.text[from:to])
-		c.enumValue = unquotePostgres(c.token())
+		c.enumValue, c.enumWas = unquotePostgres(c.token()), was
+	}
+}
+
+// newEnum reads CREATE TYPE name AS ENUM.
+func (c *classifier) newEnum() {
+	from, to := c.takeName()
+	if c.take("AS") && c.word == "ENUM" {
+		c.enumType = string(c.text[from:to])
 	}
 }

@@ -252,7 +252,7 @@ func (s *Scanner) sql(st *Statement, k Kind, p *piece, from, to int) {
 	s.emit(st, k, p.text, from, to)
 	st.Tx, st.Why, st.Session = c.tx, c.why, c.session
 	st.OnlyInTx, st.Mode = c.onlyInTx, c.mode
-	st.EnumType, st.EnumValue, st.ForeignKeys = c.enumType, c.enumValue, c.keys
+	st.EnumType, st.EnumValue, st.EnumWas, st.ForeignKeys = c.enumType, c.enumValue, c.enumWas, c.keys
 	st.Reserved = p.reserved
 	s.index++
 }

@@ -18,6 +18,7 @@ package sqltext
 
 import (
 	"fmt"
+	"iter"
 	"strings"
 )
 
@@ -164,9 +165,9 @@ type Statement struct {
 	// known not to by their form; what a trigger or a called function does is
 	// not seen.
 	Session bool
-	// EnumType and EnumValue are set for PostgreSQL's ALTER TYPE … ADD VALUE: the
-	// type's name as written, and the new value unquoted.
-	EnumType, EnumValue string
+	// EnumType is set for PostgreSQL's CREATE TYPE … AS ENUM, ALTER TYPE … ADD VALUE and … RENAME VALUE: the
+	// type's name as written. EnumValue is the value that is added, or what EnumWas is renamed to, unquoted.
+	EnumType, EnumValue, EnumWas string
 	// ForeignKeys is set for SQLite alone.
 	ForeignKeys ForeignKeys
 	// Reserved is the reserved name that the statement mentions first as an
@@ -194,6 +195,30 @@ type Options struct {
 	// statement, quoted or not; see Statement.Reserved. In PostgreSQL a quoted
 	// name must have the same case.
 	Reserved []string
+}
+
+// Strings returns the string constants of a statement, without their quotes and escapes: those of PostgreSQL in all their
+// forms, of other dialects as they are written between the quotes.
+func Strings(text string, d Dialect) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		next := tokensOf(text, d)
+		for {
+			k, tok := next()
+			if k == tEOF || k == tErr {
+				return
+			}
+			if k != tString {
+				continue
+			}
+			s := tok[1 : len(tok)-1]
+			if d == PostgreSQL {
+				s = unquotePostgres([]byte(tok))
+			}
+			if !yield(s) {
+				return
+			}
+		}
+	}
 }
 
 // Split returns all pieces of a text that is in memory.

@@ -52,7 +52,7 @@ func (d *Database) State(ctx context.Context, set string) (*database.State, erro
 func (t *Target) state(own tables, set string, more []database.Event) *database.State {
 	l := t.ledger(own, false)
 	events := append(slices.Clip(l.events), more...)
-	st := &database.State{Set: set, Database: Name, Head: head(events, set), Applied: &database.Migrations{}}
+	st := &database.State{Set: set, Database: Name, Head: head(events, set), Applied: &database.Migrations{}, ServerMajor: t.major}
 	for _, e := range events {
 		if e.Set == set {
 			st.Fold(e)

@@ -51,6 +51,14 @@ type Target struct {
 	lastID   int64
 	openings int64
 	queued   bool
+	major    int
+}
+
+// Version makes the target say that it is PostgreSQL of that major version. It says nothing by itself.
+func (t *Target) Version(major int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.major = major
 }
 
 // tables are the schema and the names of Whimbrel's own tables.

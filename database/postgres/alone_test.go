@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 	"github.com/whimbrel-db/whimbrel/migration"
@@ -135,6 +136,56 @@ func TestNewEnumValues(t *testing.T) {
 			must(t, err)
 			equal(t, "the moods", value(t, connect(t, url), "SELECT string_agg(m::text, ',') FROM t"), "glad,odd")
 		})
+	}
+}
+
+// Scripts that use a new value of an enum run on every server, whatever it takes in one transaction. In one transaction for all, they are
+// refused before anything runs where the server would refuse the value.
+func TestNewEnumValuesOfAnyScript(t *testing.T) {
+	const made, added = "CREATE TYPE m AS ENUM ('a'); CREATE TABLE t (x m)", "ALTER TYPE m ADD VALUE 'n'"
+	const never = 99
+	for name, c := range map[string]struct {
+		scripts []string
+		atomic  int // the first version that takes it in one transaction
+	}{
+		"in one file":             {[]string{made + ";" + added + "; INSERT INTO t VALUES ('n')"}, 17},
+		"in two files":            {[]string{made + ";" + added, "INSERT INTO t VALUES ('n')"}, 17},
+		"in three files":          {[]string{made, added, "INSERT INTO t VALUES ('n')"}, 17},
+		"a default":               {[]string{made, added, "ALTER TABLE t ALTER x SET DEFAULT 'n'; INSERT INTO t DEFAULT VALUES"}, 17},
+		"a DO":                    {[]string{made, added, "DO $$ BEGIN INSERT INTO t VALUES ('n'); END $$"}, 17},
+		"a DO that adds":          {[]string{made, "DO $$ BEGIN " + added + "; END $$; INSERT INTO t VALUES ('n')"}, 17},
+		"a DO that makes":         {[]string{"DO $$ BEGIN CREATE TYPE m AS ENUM ('a'); CREATE TABLE t (x m); END $$", added, "INSERT INTO t VALUES ('n')"}, never},
+		"an array":                {[]string{made, added, "INSERT INTO t SELECT unnest('{n}'::m[])"}, 17},
+		"COPY":                    {[]string{made, added, "COPY t FROM stdin;\nn\n\\.\n"}, 17},
+		"a function of SQL":       {[]string{made, added + "; CREATE FUNCTION f() RETURNS m LANGUAGE sql AS $$ SELECT 'n'::m $$; INSERT INTO t SELECT f()"}, 17},
+		"all values":              {[]string{made, added, "INSERT INTO t SELECT (enum_range(NULL::m))[2]"}, 17},
+		"a renamed value":         {[]string{made, added + "; ALTER TYPE m RENAME VALUE 'n' TO 'k'; ALTER TYPE m RENAME VALUE 'k' TO 'n'", "INSERT INTO t VALUES ('n')"}, 17},
+		"a renamed type":          {[]string{"CREATE TYPE q AS ENUM ('a'); ALTER TYPE q RENAME TO m; CREATE TABLE t (x m)", added, "INSERT INTO t VALUES ('n')"}, never},
+		"a value that is renamed": {[]string{made + "; ALTER TYPE m RENAME VALUE 'a' TO 'n'", "INSERT INTO t VALUES ('n')"}, 13},
+		"COMMIT in between":       {[]string{made, "BEGIN;" + added + "; COMMIT; BEGIN; INSERT INTO t VALUES ('n'); COMMIT"}, never},
+	} {
+		for _, m := range testdb.PostgresMajors(t) {
+			t.Run(fmt.Sprintf("%s/%d", name, m.Major), func(t *testing.T) {
+				t.Parallel()
+				url := m.New(t)
+				_, err := up(t, open(t, url), setOf(t, "s", c.scripts...))
+				must(t, err)
+				equal(t, "the rows", value(t, connect(t, url), "SELECT string_agg(x::text, ',') FROM t"), "n")
+
+				url = m.New(t)
+				_, err = whimbrel.New(open(t, url), setOf(t, "s", c.scripts...), whimbrel.Options{Atomic: true}).Up(t.Context())
+				if m.Major >= c.atomic {
+					must(t, err)
+					equal(t, "the rows", value(t, connect(t, url), "SELECT string_agg(x::text, ',') FROM t"), "n")
+					return
+				}
+				var atomic *whimbrel.AtomicError
+				if !errors.As(err, &atomic) {
+					t.Errorf("got %v, want an *AtomicError", err)
+				}
+				equal(t, "what is there", value(t, connect(t, url), "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace"), "0")
+			})
+		}
 	}
 }
 

@@ -240,7 +240,7 @@ var (
 )
 
 func (db *Database) readState(ctx context.Context, c *conn, schema, set string) (*database.State, error) {
-	r := stateReader{st: &database.State{Set: set, Applied: &database.Migrations{}}}
+	r := stateReader{st: &database.State{Set: set, Applied: &database.Migrations{}, ServerMajor: c.serverMajor()}}
 	err := c.pipeline(ctx, db.whereQuery(schema, &r), db.stateQuery(schema, set, &r))
 	switch {
 	case r.elsewhere:
@@ -409,6 +409,15 @@ func (r *stateReader) finish() (*database.State, error) {
 	r.st.Settings = database.NewSettings(r.stored...)
 	r.st.Interrupted = r.open
 	return r.st, nil
+}
+
+// serverMajor returns the version of the server that the connection leads to.
+func (c *conn) serverMajor() (major int) {
+	c.use(func(pc *pgx.Conn) error {
+		major = serverMajor(pc.PgConn())
+		return nil
+	})
+	return major
 }
 
 // serverMajor returns the server's major version, 0 if it does not say.

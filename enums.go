@@ -1,0 +1,48 @@
+package whimbrel
+
+import (
+	"slices"
+
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// enums knows when PostgreSQL takes a value that was added to an enum: after the commit. Version 17 and later take it
+// at once if the same transaction has created the type.
+type enums struct {
+	major   int                   // the server's version, 0 if it is not known: then it is taken for an old one
+	created []string              // by the steps of one transaction so far
+	pending []migration.EnumValue // added by them, and not to be used by those that follow
+}
+
+const takesOwnValues = 17
+
+// uses returns the first statement of a script that uses a new value, and could not do so in the transaction that added it.
+func (e enums) uses(a *migration.Analysis) *sqltext.Statement {
+	for i, u := range a.UsedValues {
+		if e.major < takesOwnValues || !u.Own && !slices.Contains(e.created, u.Type) {
+			return &a.UsedValues[i].Statement
+		}
+	}
+	return nil
+}
+
+// trapped is uses for scripts that have a transaction of their own around both.
+func (e enums) trapped(a *migration.Analysis) *sqltext.Statement {
+	for _, u := range a.UsedValues {
+		if u.Trapped != nil && (e.major < takesOwnValues || !u.Together) {
+			return u.Trapped
+		}
+	}
+	return nil
+}
+
+// add takes note of a script that shares its transaction with those that follow.
+func (e *enums) add(a *migration.Analysis) {
+	e.created = append(e.created, a.NewEnums...)
+	for _, v := range a.NewValues {
+		if e.major < takesOwnValues || !slices.Contains(e.created, v.Type) {
+			e.pending = append(e.pending, v)
+		}
+	}
+}

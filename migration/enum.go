@@ -1,0 +1,188 @@
+package migration
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// EnumValue is a value that a script adds to an enum of PostgreSQL.
+type EnumValue struct {
+	// Type is the enum's name, in lower case unless it is quoted; Value is the value.
+	Type, Value string
+	// Own reports that the script has created the type, too.
+	Own bool
+}
+
+// UsedValue is a value that a script adds to an enum and uses, and the first statement that does so. PostgreSQL refuses that before
+// the transaction that added the value is committed. Since version 17 it makes an exception of a type that the same
+// transaction has created.
+type UsedValue struct {
+	EnumValue
+	Statement sqltext.Statement
+	// Trapped is the first statement that uses the value in the transaction of the script's own that adds it, nil for none. Together
+	// reports that it creates the type, too.
+	Trapped  *sqltext.Statement
+	Together bool
+}
+
+// enumReader follows the enums of a script.
+type enumReader struct {
+	types  map[string]int // that the script has created so far, and in which of its own transactions; 0: in none
+	values []addedValue
+	copies sqltext.Statement // the COPY whose data are read
+}
+
+type addedValue struct {
+	EnumValue
+	in int // the transaction of the script's own in which it was added; 0: in none
+}
+
+// addsValue is an ALTER TYPE … ADD VALUE in the body of a DO, perhaps in a string there.
+var addsValue = regexp.MustCompile(`(?is)\balter\s+type\s+((?:"[^"]+"|[\pL_][\pL\pN_$]*)(?:\s*\.\s*(?:"[^"]+"|[\pL_][\pL\pN_$]*))*)\s+add\s+value\s+(?:if\s+not\s+exists\s+)?'+((?:[^'])+)'+(?:\s+(?:before|after)\s+'+[^']+'+)?`)
+
+// readEnum follows one statement, or the data of a COPY, in the script's transaction with that number.
+func (a *Analysis) readEnum(e *enumReader, st sqltext.Statement, in int) {
+	switch {
+	case st.Kind == sqltext.CopyIn:
+		e.copies = st
+	case st.Kind == sqltext.CopyData:
+		data := "\n" + st.Raw
+		st = e.copies
+		st.Text = data
+	}
+	if len(e.values) > 0 && st.EnumType == "" {
+		a.readUse(e, st, in)
+	}
+	add := func(typeName, value string) {
+		_, own := e.types[typeName]
+		v := EnumValue{Type: typeName, Value: value, Own: own}
+		a.NewValues, e.values = append(a.NewValues, v), append(e.values, addedValue{v, in})
+	}
+	switch name := enumName(st.EnumType); {
+	case name == "" && isDo(st.Text):
+		for _, m := range addsValue.FindAllStringSubmatch(st.Text, -1) {
+			add(enumName(m[1]), m[2])
+		}
+	case name == "":
+	case st.EnumValue == "":
+		if e.types == nil {
+			e.types = map[string]int{}
+		}
+		e.types[name] = in
+		a.NewEnums = append(a.NewEnums, name)
+	case st.EnumWas == "" || slices.ContainsFunc(e.values, func(v addedValue) bool { return v.Type == name && v.Value == st.EnumWas }):
+		add(name, st.EnumValue)
+	}
+}
+
+// readUse takes note of a statement that uses a value.
+func (a *Analysis) readUse(e *enumReader, st sqltext.Statement, in int) {
+	for _, v := range e.values {
+		if !usesValue(st, v.Value) {
+			continue
+		}
+		i := slices.IndexFunc(a.UsedValues, func(u UsedValue) bool { return u.EnumValue == v.EnumValue })
+		if i < 0 {
+			i = len(a.UsedValues)
+			a.UsedValues = append(a.UsedValues, UsedValue{EnumValue: v.EnumValue, Statement: st})
+		}
+		if u := &a.UsedValues[i]; in != 0 && v.in == in && u.Trapped == nil {
+			u.Trapped, u.Together = &st, v.Own && e.types[v.Type] == in
+		}
+	}
+}
+
+// usesValue reports whether a statement has a value as a string, or in one: in an array, or in the body of a function. It
+// may also be that of another type, or text; nobody can tell.
+func usesValue(st sqltext.Statement, value string) bool {
+	if st.EnumType != "" { // which only names it
+		return false
+	}
+	if st.Kind == sqltext.CopyIn && strings.HasPrefix(st.Text, "\n") && hasElement(st.Text, value, "\t\n\r,\"{}") {
+		return true
+	}
+	if strings.Contains(strings.ToLower(st.Text), "enum_range") {
+		return true
+	}
+	for s := range sqltext.Strings(st.Text, sqltext.PostgreSQL) {
+		if s == value {
+			return true
+		}
+		if len(s) > 0 && (s[0] == '{' || s[0] == '(') && hasElement(s, value, "{}(),\" ") {
+			return true
+		}
+		code := addsValue.ReplaceAllString(s, "")
+		if strings.Contains(code, "'"+strings.ReplaceAll(value, "'", "''")+"'") || strings.Contains(code, "$$"+value+"$$") {
+			return true
+		}
+	}
+	return false
+}
+
+// hasElement reports whether a text has a value between two of the marks, or the text's ends.
+func hasElement(text, value, marks string) bool {
+	for rest := text; ; {
+		i := strings.Index(rest, value)
+		if i < 0 {
+			return false
+		}
+		before, after := i == 0 || strings.IndexByte(marks, rest[i-1]) >= 0, rest[i+len(value):]
+		if before && (after == "" || strings.IndexByte(marks, after[0]) >= 0) {
+			return true
+		}
+		rest = rest[i+1:]
+	}
+}
+
+// Uses returns the first statement of the script that has one of the values as a string, or in one, nil for none.
+func (a *Analysis) Uses(values []EnumValue) (*sqltext.Statement, error) {
+	if len(values) == 0 || a.script.fn != nil || a.dialect != sqltext.PostgreSQL {
+		return nil, nil
+	}
+	var copies sqltext.Statement
+	for st, err := range a.All() {
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case st.Kind == sqltext.CopyIn:
+			copies = st
+		case st.Kind == sqltext.CopyData:
+			data := "\n" + st.Raw
+			st = copies
+			st.Text = data
+		}
+		for _, v := range values {
+			if usesValue(st, v.Value) {
+				return &st, nil
+			}
+		}
+	}
+	return nil, nil
+}
+
+// enumName returns a type's name in lower case, but for what is quoted, and without white space between its parts.
+func enumName(written string) string {
+	var b strings.Builder
+	quoted := false
+	for _, r := range written {
+		switch {
+		case r == '"':
+			quoted = !quoted
+		case quoted:
+			b.WriteRune(r)
+		case strings.ContainsRune(" \t\r\n", r):
+		default:
+			b.WriteString(strings.ToLower(string(r)))
+		}
+	}
+	return b.String()
+}
+
+// isDo reports whether a statement is a DO.
+func isDo(text string) bool {
+	return len(text) > 2 && strings.EqualFold(text[:2], "do") && strings.ContainsAny(text[2:3], " \t\r\n$'/-")
+}
