@@ -376,7 +376,9 @@ func TestEnum(t *testing.T) {
 		{"ALTER TYPE t ADD VALUE $x$a'b$x$", "t", "a'b"},
 		{"ALTER TYPE t ADD VALUE $$$$", "t", ""},
 		{"ALTER TYPE t ADD ATTRIBUTE value int", "", ""},
-		{"ALTER TYPE t RENAME VALUE 'a' TO 'b'", "", ""},
+		{"ALTER TYPE t RENAME VALUE 'a' TO 'b'", "t", "b"},
+		{"CREATE TYPE app.t AS ENUM ('a')", "app.t", ""},
+		{"CREATE TYPE t AS (a int)", "", ""},
 		{"ALTER TABLE t ADD value text", "", ""},
 	} {
 		pieces, err := Split(c.text, PostgreSQL, Options{})
