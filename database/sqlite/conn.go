@@ -27,8 +27,9 @@ var bg = context.Background()
 // conn is one connection of the pool, for one Batch or Run.
 type conn struct {
 	*sql.Conn
-	busyTimeout int64 // what it had, to be put back
-	version     int64 // data_version in the transaction that is open
+	file        *openFile // once it was looked at
+	busyTimeout int64     // what it had, to be put back
+	version     int64     // data_version in the transaction that is open
 	hasVersion  bool
 }
 
@@ -171,7 +172,11 @@ func (c *conn) rollback() {
 // commit commits, and waits up to limit for readers that are in its way. After an error the
 // transaction is still open, or was rolled back.
 func (c *conn) commit(ctx context.Context, limit time.Duration) error {
-	return poll(ctx, limit, func() error { return c.do("COMMIT") })
+	err := poll(ctx, limit, func() error { return c.do("COMMIT") })
+	if err != nil {
+		return err
+	}
+	return c.file.still()
 }
 
 // poll repeats f while the file is locked, limit at the longest.

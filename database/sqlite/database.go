@@ -35,6 +35,7 @@ type db struct {
 	mu    sync.Mutex
 	open  map[*held]struct{} // guarded by mu
 	seen  seen               // guarded by mu
+	files map[any]*openFile  // of connections; guarded by mu
 }
 
 var _ database.Database = (*db)(nil)

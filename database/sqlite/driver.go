@@ -135,7 +135,7 @@ func newDB(opts database.Options) (*db, error) {
 	if err != nil {
 		host = ""
 	}
-	d := &db{opts: opts, names: names, host: host, sql: newStatements(names), patience: opts.Patience(), open: map[*held]struct{}{}}
+	d := &db{opts: opts, names: names, host: host, sql: newStatements(names), patience: opts.Patience(), open: map[*held]struct{}{}, files: map[any]*openFile{}}
 	d.gone, d.close = context.WithCancel(bg)
 	return d, nil
 }

@@ -135,6 +135,9 @@ func (r *run) commitOwn(ctx context.Context, st sqltext.Statement, done *databas
 	if err == nil {
 		err = poll(ctx, limit, func() error { return r.c.do(st.Text) })
 	}
+	if err == nil {
+		err = r.c.file.still()
+	}
 	if err != nil {
 		r.c.rollback()
 		return named(st, err)

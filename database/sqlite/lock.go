@@ -34,6 +34,10 @@ func (d *db) begin(ctx context.Context, c *conn, w *waiter, guarded func(*guardM
 		if err != nil {
 			return standing{}, d.connectError(err)
 		}
+		if err := d.identify(ctx, c); err != nil {
+			c.rollback()
+			return standing{}, err
+		}
 		st, known := d.recall(ctx, c, w.set)
 		if known {
 			return st, nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -144,6 +145,9 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 		return err
 	}
 	defer leave()
+	if err := refusePragma(st); err != nil {
+		return err
+	}
 	limit := patience(r.opts)
 	if s.LockTimeout > 0 {
 		limit = s.LockTimeout
@@ -152,6 +156,18 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 		return r.transact(ctx, s, st, done, limit)
 	}
 	return r.alone(ctx, s, st, limit)
+}
+
+// refusePragma refuses a journal mode of a script with which nothing of the run could be taken back after a crash.
+func refusePragma(st sqltext.Statement) error {
+	text, is := strings.CutPrefix(strings.ToLower(st.Text), "pragma")
+	if m := pragmaForm.FindStringSubmatch(text); !is || m == nil || m[1] != "journal_mode" || !refusedPragmas[m[1]].value.MatchString(m[2]) {
+		return nil
+	}
+	e := statementError(st, nil)
+	e.Message = "with this journal mode " + refusedPragmas["journal_mode"].why
+	e.Hint = "choose delete, truncate, persist or wal"
+	return e
 }
 
 // alone executes a statement in no transaction, or in that which the script has opened.

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -164,5 +167,21 @@ func TestRunIsCancelled(t *testing.T) {
 	must(t, r.Close(ctx))
 	if n := scan[int](t, path, "SELECT count(*) FROM t"); n != 1 {
 		t.Errorf("%d rows, want 1", n)
+	}
+}
+
+// A script can't switch to a journal mode with which a crash would damage the file.
+func TestJournalModesThatAreRefused(t *testing.T) {
+	t.Parallel()
+	for _, statement := range []string{"PRAGMA journal_mode = off", "pragma main.journal_mode('MEMORY')", "PRAGMA journal_mode=memory"} {
+		path := filepath.Join(t.TempDir(), "app.db")
+		db := connect(t, "sqlite:"+path, database.Options{})
+		set, err := migration.NewSet("app", migration.Migration{Version: 1, Name: "m", Up: migration.Text("1.up.sql", "CREATE TABLE t (x);\n"+statement+";")})
+		must(t, err)
+		_, err = whimbrel.New(db, set, whimbrel.Options{}).Up(bg)
+		var e *database.StatementError
+		if !errors.As(err, &e) || e.Pos.Line != 2 || !strings.Contains(e.Message, "damage the file") {
+			t.Errorf("%s: %v", statement, err)
+		}
 	}
 }
