@@ -65,12 +65,9 @@ func openText(fsys fs.FS, name string) (io.ReadCloser, error) {
 			return nil, err
 		}
 	}
-	f, err := fsys.Open(name)
+	f, err := open(fsys, name)
 	if err != nil {
 		return nil, err
-	}
-	if f == nil {
-		return nil, errors.New("its file system returned no file")
 	}
 	info, err := f.Stat()
 	if err == nil {
@@ -81,6 +78,35 @@ func openText(fsys fs.FS, name string) (io.ReadCloser, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// open opens a file, which a file system that is not as it should be may not return.
+func open(fsys fs.FS, name string) (fs.File, error) {
+	f, err := fsys.Open(name)
+	if err == nil && f == nil {
+		err = errors.New("its file system returned no file")
+	}
+	return f, err
+}
+
+// stat is [fs.Stat] of any file system.
+func stat(fsys fs.FS, name string) (info fs.FileInfo, err error) {
+	if s, ok := fsys.(fs.StatFS); ok {
+		info, err = s.Stat(name)
+	} else {
+		f, err := open(fsys, name)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		if info, err = f.Stat(); err != nil {
+			return nil, err
+		}
+	}
+	if err == nil && info == nil {
+		err = errors.New("its file system does not say what it is")
+	}
+	return info, err
 }
 
 // regular says what a file is that is not a regular one.

@@ -58,7 +58,7 @@ func (e *FolderError) Error() string {
 	if e.ReadsAs != Auto {
 		line := fmt.Sprintf("As a folder of %s it has no problem", e.ReadsAs)
 		if len(e.PassedOver) > 0 {
-			line += "; not read then: " + listed(e.PassedOver)
+			line += "; not read then: " + shownNames(e.PassedOver)
 		}
 		lines = append(lines, line+".")
 	}
@@ -97,13 +97,13 @@ func (e *AmbiguousError) Error() string {
 	}
 	b.WriteString("the files are of more than one format; say which one to read (--format), or move the others away:")
 	for _, s := range e.Seen {
-		fmt.Fprintf(&b, "\n  %s: %s (%s)", s.Format, listed(s.Files), s.What)
+		fmt.Fprintf(&b, "\n  %s: %s (%s)", s.Format, shownNames(s.Files), s.What)
 	}
 	return b.String()
 }
 
-// listed joins the first few names.
-func listed(names []string) string {
+// shownNames joins the first few names.
+func shownNames(names []string) string {
 	if n := len(names) - shownFiles; n > 1 {
 		return fmt.Sprintf("%s and %d more", strings.Join(names[:shownFiles], ", "), n)
 	}

@@ -97,7 +97,7 @@ func (f *folder) list() error {
 	if f.fsys == nil {
 		return &Error{File: f.opts.Dir, Msg: "there is no folder to read: the file system is nil", Err: fs.ErrInvalid}
 	}
-	all, err := fs.ReadDir(f.fsys, ".")
+	all, err := readDir(f.fsys, ".")
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return &Error{File: f.opts.Dir, Msg: "there is no such folder", Err: err}
@@ -122,7 +122,7 @@ func (f *folder) list() error {
 		}
 		f.entries = append(f.entries, e)
 		if e.IsDir() && startsWithDigit(e.Name()) && f.heeds(Hasura) {
-			if f.subs[e.Name()], err = fs.ReadDir(f.fsys, e.Name()); err != nil {
+			if f.subs[e.Name()], err = readDir(f.fsys, e.Name()); err != nil {
 				f.wrap(f.path(e.Name()), err)
 			}
 		}
@@ -130,28 +130,58 @@ func (f *folder) list() error {
 	return nil
 }
 
+// readDir lists a folder. What the file system says of an entry is asked once, so that it can't say two things, and a
+// name that is there twice is taken once.
+func readDir(fsys fs.FS, name string) ([]fs.DirEntry, error) {
+	if _, ok := fsys.(fs.ReadDirFS); !ok { // fs.ReadDir would close what is not there
+		f, err := open(fsys, name)
+		if err != nil {
+			return nil, err
+		}
+		f.Close()
+	}
+	entries, err := fs.ReadDir(fsys, name)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]fs.DirEntry, 0, len(entries))
+	seen := make(map[string]bool, len(entries))
+	for _, e := range entries {
+		if e == nil || e.Name() == "" || strings.Contains(e.Name(), "/") || seen[e.Name()] {
+			continue
+		}
+		kind := e.Type().Type()
+		if e.IsDir() {
+			kind = fs.ModeDir
+		}
+		seen[e.Name()] = true
+		all = append(all, listed{e.Name(), kind})
+	}
+	return all, nil
+}
+
 // follow returns what a symlink points at, and anything else as it is.
 func (f *folder) follow(e fs.DirEntry) (fs.DirEntry, error) {
 	if e.Type()&fs.ModeSymlink == 0 {
 		return e, nil
 	}
-	info, err := fs.Stat(f.fsys, e.Name())
+	info, err := stat(f.fsys, e.Name())
 	if err != nil {
 		return e, err
 	}
-	return linked{FileInfo: info, name: e.Name()}, nil
+	return listed{e.Name(), info.Mode().Type() &^ fs.ModeSymlink}, nil
 }
 
-// linked is the entry of a symlink: its own name, everything else from where it
-// points.
-type linked struct {
-	fs.FileInfo
+// listed is an entry of a folder; a link has its own name and the kind of what it points at.
+type listed struct {
 	name string
+	kind fs.FileMode
 }
 
-func (l linked) Name() string               { return l.name }
-func (l linked) Type() fs.FileMode          { return l.Mode().Type() }
-func (l linked) Info() (fs.FileInfo, error) { return l.FileInfo, nil }
+func (l listed) Name() string               { return l.name }
+func (l listed) IsDir() bool                { return l.kind.IsDir() }
+func (l listed) Type() fs.FileMode          { return l.kind }
+func (l listed) Info() (fs.FileInfo, error) { return nil, fs.ErrInvalid }
 
 // path returns a file's name as messages show it.
 func (f *folder) path(name string) string {
@@ -391,7 +421,7 @@ func (f *folder) elsewhere() {
 		})
 	}
 	if len(names) > 0 {
-		f.add(f.opts.Dir, "there is no migration in the folder itself; say which of its folders is meant: %s (in Go, fs.Sub)", listed(names))
+		f.add(f.opts.Dir, "there is no migration in the folder itself; say which of its folders is meant: %s (in Go, fs.Sub)", shownNames(names))
 	}
 }
 
@@ -413,7 +443,7 @@ func (f *folder) below(dir string, visit func(dir string, e fs.DirEntry) bool) {
 			if searched++; searched > searchedFolders {
 				return
 			}
-			entries, _ := fs.ReadDir(f.fsys, dir)
+			entries, _ := readDir(f.fsys, dir)
 			for _, e := range entries {
 				if strings.HasPrefix(e.Name(), ".") || strings.HasPrefix(e.Name(), "_") {
 					continue

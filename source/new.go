@@ -105,7 +105,7 @@ func cleanName(name string) (string, error) {
 // newestVersion returns the highest version that a migration or a baseline in the root is
 // named with; the zero value if there is none.
 func newestVersion(fsys fs.FS, format Format) (newest numbered, err error) {
-	entries, err := fs.ReadDir(fsys, ".")
+	entries, err := readDir(fsys, ".")
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return newest, err
 	}

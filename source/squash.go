@@ -231,7 +231,7 @@ func (s *squasher) choose() error {
 	}
 	s.version = strings.TrimSuffix(newest, rest)
 	for _, direction := range []string{"up", "down"} {
-		if _, err := fs.Stat(s.folder.fsys, s.file(direction)); err == nil {
+		if _, err := stat(s.folder.fsys, s.file(direction)); err == nil {
 			return &Error{File: s.folder.path(s.file(direction)), Msg: "is there already; give the squash another name"}
 		}
 	}

@@ -1,0 +1,288 @@
+package source_test
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/source"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// A folder in a fuzz test is a text: entries of a path, the kinds of oddness that it has, and a content.
+const (
+	entryEnd = "\x1e"
+	fieldEnd = "\x1f"
+)
+
+// The oddnesses of an entry, each a letter of its kinds.
+const (
+	oddFolder     = 'd' // a folder
+	oddLink       = 'l' // listed as a link; the content is what it is
+	oddPipe       = 'p' // of a mode that is not a regular file's
+	oddGone       = 'g' // listed, and not there when it is opened
+	oddUnreadable = 'u' // can't be opened, or listed
+	oddBroken     = 'b' // fails in the middle of reading
+	oddChanging   = 'c' // is another at each opening
+	oddNoFile     = 'n' // is opened as nothing
+	oddNoStat     = 's' // does not say what it is
+	oddFlips      = 'f' // says of itself that it is a folder every other time
+)
+
+// oddFS is a file system that may do anything but panic.
+type oddFS struct{ root *oddNode }
+
+type oddNode struct {
+	name     string
+	kinds    string
+	content  string
+	children []*oddNode
+	opened   int
+	asked    int
+}
+
+// newOddFS makes a file system of a text.
+func newOddFS(text string) oddFS {
+	fsys := oddFS{&oddNode{name: ".", kinds: string(oddFolder)}}
+	for i, entry := range strings.Split(text, entryEnd) {
+		if i > 60 {
+			break
+		}
+		name, rest, _ := strings.Cut(entry, fieldEnd)
+		kinds, content, _ := strings.Cut(rest, fieldEnd)
+		at := fsys.root
+		parts := strings.Split(name, "/")
+		for _, part := range parts[:min(len(parts)-1, 5)] {
+			at = at.child(part, string(oddFolder))
+		}
+		n := &oddNode{name: parts[len(parts)-1], kinds: kinds, content: content}
+		at.children = append(at.children, n)
+	}
+	return fsys
+}
+
+func (n *oddNode) child(name, kinds string) *oddNode {
+	for _, c := range n.children {
+		if c.name == name && c.IsDir() {
+			return c
+		}
+	}
+	c := &oddNode{name: name, kinds: kinds}
+	n.children = append(n.children, c)
+	return c
+}
+
+func (n *oddNode) is(kind rune) bool { return strings.ContainsRune(n.kinds, kind) }
+
+// An oddNode is its own entry and its own information.
+func (n *oddNode) Name() string       { return n.name }
+func (n *oddNode) Size() int64        { return int64(len(n.content)) }
+func (n *oddNode) ModTime() time.Time { return time.Time{} }
+func (n *oddNode) Sys() any           { return nil }
+
+func (n *oddNode) IsDir() bool {
+	n.asked++
+	return n.is(oddFolder) != (n.is(oddFlips) && n.asked%2 == 0)
+}
+
+func (n *oddNode) Mode() fs.FileMode {
+	switch {
+	case n.is(oddPipe):
+		return fs.ModeNamedPipe
+	case n.is(oddFolder):
+		return fs.ModeDir | 0o700
+	}
+	return 0o600
+}
+
+func (n *oddNode) Type() fs.FileMode {
+	if n.is(oddLink) {
+		return fs.ModeSymlink
+	}
+	return n.Mode().Type()
+}
+
+func (n *oddNode) Info() (fs.FileInfo, error) {
+	if n.is(oddNoStat) {
+		return nil, nil
+	}
+	return n, nil
+}
+
+func (fsys oddFS) find(name string) *oddNode {
+	n := fsys.root
+	if name == "." {
+		return n
+	}
+	for part := range strings.SplitSeq(name, "/") {
+		i := slices.IndexFunc(n.children, func(c *oddNode) bool { return c.name == part })
+		if i < 0 {
+			return nil
+		}
+		n = n.children[i]
+	}
+	return n
+}
+
+func (fsys oddFS) Open(name string) (fs.File, error) {
+	n := fsys.find(name)
+	switch {
+	case n == nil || n.is(oddGone):
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	case n.is(oddUnreadable):
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
+	case n.is(oddNoFile):
+		return nil, nil
+	}
+	n.opened++
+	content := n.content
+	if n.is(oddChanging) {
+		content = strings.Repeat(content, n.opened)
+	}
+	return &oddFile{node: n, Reader: strings.NewReader(content)}, nil
+}
+
+func (fsys oddFS) ReadDir(name string) ([]fs.DirEntry, error) {
+	n := fsys.find(path.Clean(name))
+	if n == nil || n.is(oddUnreadable) || !n.is(oddFolder) {
+		return nil, &fs.PathError{Op: "readdir", Path: name, Err: fs.ErrInvalid}
+	}
+	var all []fs.DirEntry
+	for _, c := range n.children {
+		all = append(all, c)
+	}
+	return all, nil
+}
+
+type oddFile struct {
+	node *oddNode
+	*strings.Reader
+}
+
+func (f *oddFile) Close() error { return nil }
+
+func (f *oddFile) Stat() (fs.FileInfo, error) {
+	if f.node.is(oddNoStat) {
+		return nil, nil
+	}
+	return f.node, nil
+}
+
+func (f *oddFile) Read(p []byte) (int, error) {
+	if f.node.is(oddBroken) && f.Len() < len(f.node.content)/2 {
+		return 0, errors.New("broken")
+	}
+	return f.Reader.Read(p)
+}
+
+// WriteTo would pass by Read.
+func (f *oddFile) WriteTo(w io.Writer) (int64, error) {
+	return io.Copy(w, struct{ io.Reader }{f})
+}
+
+// FuzzRead reads file trees of every kind in every format, and does with the set what a command would do. Nothing
+// panics, and every error says something.
+func FuzzRead(f *testing.F) {
+	tree := func(entries ...string) string { return strings.Join(entries, entryEnd) }
+	file := func(name, content string) string { return name + fieldEnd + fieldEnd + content }
+	odd := func(name, kinds, content string) string { return name + fieldEnd + kinds + fieldEnd + content }
+	for i, text := range []string{
+		tree(file("1_a.up.sql", "SELECT 1"), file("1_a.down.sql", "SELECT 2"), odd("2024", "d", ""), file("docs/1.md", ""), file("2024-01-31/x", "")),
+		tree(file("0001_a.up.sql", "-- whimbrel: no-transaction\nSELECT 1"), file("B1_x.sql", "SELECT 1"), file("R__v.sql", "SELECT 2"), file("1_a.metadata.yaml", "tables: {}")),
+		tree(file("1_a.up.sql", "-- whimbrel: replaces 1 "+migration.Sum("SELECT 1").String()+"\nSELECT 3"), file("1_b.up.sql", "SELECT 1"), file("2_c.up.sql", "SELECT 1")),
+		tree(file("1_a.sql", "-- +goose Up\nSELECT 1;\n-- +goose StatementBegin\n-- +goose StatementEnd\n-- +goose Down\n-- +goose ENVSUB ON\nSELECT '${X:-y}'"), file("2_b.go", "")),
+		tree(file("1_a.sql", "-- migrate:up transaction:false\nSELECT 1;\n-- migrate:down\nSELECT 2"), file("10_b.sql", "-- migrate:up\n")),
+		tree(file("001_a.sql", "SELECT 1;\n---- create above / drop below ----\n---- tern: disable-tx ----\nSELECT {{.x}}"), file("tern.conf", "")),
+		tree(file("default/1_a/up.sql", "SELECT 1"), file("1_a/up.sql", "-- hasura:no-transaction"), file("1_a/down.sql", ""), file("1_a/metadata.toml", "run_in_transaction = false"), file("2_b/up.yaml", "run_sql")),
+		tree(odd("1_a.up.sql", "l", "SELECT 1"), odd("2_b.up.sql", "p", ""), odd("3_c.up.sql", "g", ""), odd("4_d.up.sql", "u", ""), odd("5_e.up.sql", "b", "SELECT 1;SELECT 2"), odd("6_f.up.sql", "n", ""), odd("7_g.up.sql", "s", "")),
+		tree(odd("1_a.up.sql", "c", "SELECT 1;"), odd("8_h", "du", ""), odd("9_i.up.sql", "fd", ""), odd("", "d", ""), odd("..", "", ""), odd("1_a.up.sql", "", "SELECT 1"), odd("R__.sql", "l", "")),
+		tree(file("1_caf\xe9.up.sql", ""), file("1_é.up.sql", ""), file("1_é.down.sql", ""), file("99999999999999999999_a.up.sql", ""), file("9223372036854775807.up.sql", "SELECT 1")),
+		tree(file("2018-01-14-171611_a/up.sql", ""), file("2024-03-13_170000_c/up.sql", "SELECT 1"), file("20240313_x/up.sql", "")),
+		tree(file("1_a.up.sql", "\xff"), file("2_a.up.sql", "\x00"), file("3_a.up.sql", "\xef\xbb\xbf/* whimbrel: empty */"), file("4_.up.sql", "-- whimbrel empty"), file("5.up.sql", "/*! x */")),
+	} {
+		f.Add(text, byte(i))
+	}
+	formats := append(source.Formats(), source.Auto)
+	f.Fuzz(func(t *testing.T, text string, which byte) {
+		if len(text) > 4<<10 {
+			t.Skip()
+		}
+		format := formats[int(which)%len(formats)]
+		dialect := sqltext.Dialect(int(which) / len(formats) % 4)
+		opts := source.Options{Format: format, Dir: "m", Dialect: dialect, Expand: func(string) (string, bool) { return "x", true }}
+		set, err := source.Read(newOddFS(text), opts)
+		wantWords(t, err)
+		if err == nil {
+			useSet(t, set)
+		}
+		seeds, err := source.ReadSeeds(newOddFS(text), opts)
+		wantWords(t, err)
+		for _, s := range seeds {
+			useScript(s.Script)
+		}
+		_, err = source.Detect(newOddFS(text))
+		wantWords(t, err)
+		_, err = source.NewFiles(newOddFS(text), source.NewOptions{Name: "x", Format: format})
+		wantWords(t, err)
+		_, err = source.Squash(newOddFS(text), source.SquashOptions{From: 1, To: 2, Name: "x", Format: format, Dialect: sqltext.PostgreSQL})
+		wantWords(t, err)
+	})
+}
+
+// wantWords looks whether an error says something, and a folder's problems are in order.
+func wantWords(t *testing.T, err error) {
+	t.Helper()
+	if err == nil {
+		return
+	}
+	if strings.TrimSpace(err.Error()) == "" {
+		t.Fatalf("an error without words: %#v", err)
+	}
+	var all *source.FolderError
+	if !errors.As(err, &all) {
+		return
+	}
+	if len(all.Problems) == 0 || !slices.IsSortedFunc(all.Problems, func(a, b *source.Error) int { return strings.Compare(a.File, b.File) }) {
+		t.Fatalf("the problems are not in order: %v", err)
+	}
+}
+
+// useSet does with a set what planning does.
+func useSet(t *testing.T, set *migration.Set) {
+	t.Helper()
+	var last int64 = -1
+	for _, m := range set.All() {
+		if m.Version <= last || m.Up == nil {
+			t.Fatalf("%s after version %d", m, last)
+		}
+		last = m.Version
+		useScript(m.Up)
+		useScript(m.Down)
+		useScript(m.Metadata)
+	}
+	for _, m := range set.Baselines() {
+		useScript(m.Up)
+	}
+	for _, r := range set.Repeatables() {
+		useScript(r.Script)
+	}
+}
+
+func useScript(s *migration.Script) {
+	if s == nil {
+		return
+	}
+	_, _, _ = s.Text(1 << 20)
+	for _, d := range []sqltext.Dialect{sqltext.PostgreSQL, sqltext.SQLite, sqltext.MySQL} {
+		if a, err := s.Analyze(d, []string{"whimbrel_history"}); err == nil {
+			for range a.Body() {
+			}
+		}
+	}
+}
