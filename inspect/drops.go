@@ -31,7 +31,7 @@ func dropAll(objects []catalog.Object, dialect string) (script, whyNot string) {
 		sql := d.drop(&o)
 		if sql == "" {
 			article := "a"
-			if strings.ContainsRune("aeiou", rune(o.Kind[0])) {
+			if strings.IndexAny(string(o.Kind), "aeiou") == 0 {
 				article = "an"
 			}
 			return "", fmt.Sprintf("%s %s can't be dropped by its name alone (%s)", article, o.Kind, o.FullName())

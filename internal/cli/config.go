@@ -80,17 +80,30 @@ func readConfig(path string) (*config, error) {
 	case err != nil:
 		return nil, usage("", "can't read the configuration file %s: %v", c.path, err)
 	}
-	if err := c.check(); err != nil {
+	if err := c.parse(); err != nil {
 		return nil, err
+	}
+	return c, nil
+}
+
+// parse decodes the text.
+func (c *config) parse() (err error) {
+	defer func() { // the decoder's own
+		if p := recover(); p != nil {
+			err = &usageError{file: c.path, line: 1, column: 1, msg: fmt.Sprintf("it can't be understood as YAML: %v", p)}
+		}
+	}()
+	if err := c.check(); err != nil {
+		return err
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(c.text), yaml.Strict())
 	if err := dec.Decode(c); err != nil && !errors.Is(err, io.EOF) {
-		return nil, c.explain(err)
+		return c.explain(err)
 	}
 	if err := dec.Decode(new(any)); !errors.Is(err, io.EOF) {
-		return nil, &usageError{file: c.path, line: 1, column: 1, msg: "there is more than one YAML document in the file"}
+		return &usageError{file: c.path, line: 1, column: 1, msg: "there is more than one YAML document in the file"}
 	}
-	return c, nil
+	return nil
 }
 
 // check refuses what would take much memory to decode. What is no YAML at all is said by the decoder.
@@ -228,11 +241,11 @@ func (c *config) expand(s *scalar, lookup func(string) (string, bool)) (string, 
 // column finds a text in the line of a place, at or behind it.
 func (c *config) column(at token.Position, text string) int {
 	lines := strings.Split(string(c.text), "\n")
-	if at.Line > len(lines) {
+	if at.Line < 1 || at.Line > len(lines) {
 		return at.Column
 	}
 	line := []rune(lines[at.Line-1])
-	from := min(at.Column-1, len(line))
+	from := min(max(at.Column-1, 0), len(line))
 	before, _, found := strings.Cut(string(line[from:]), text)
 	if !found {
 		return at.Column
