@@ -172,7 +172,7 @@ func (b *batch) runWithTimeouts(ctx context.Context, s *migration.Script, a *mig
 // also looks at how the session was.
 func (b *batch) runKeepingSession(ctx context.Context, s *migration.Script, a *migration.Analysis) error {
 	if !b.session.known {
-		if err := b.add(ctx, b.session.read()); err != nil {
+		if err := b.add(ctx, b.session.read()...); err != nil {
 			return err
 		}
 	}
@@ -190,7 +190,7 @@ func (b *batch) runKeepingSession(ctx context.Context, s *migration.Script, a *m
 		return err
 	}
 	var after session
-	b.queue = append(b.queue, b.after(after.read())...)
+	b.queue = append(b.queue, b.after(after.read()...)...)
 	if len(r.custom) > 0 {
 		b.queue = append(b.queue, b.after(after.readCustom(r.custom))...)
 	}
@@ -243,7 +243,13 @@ func (b *batch) Commit(ctx context.Context) error {
 	if b.over {
 		return errOver
 	}
-	committed, err := commit(ctx, b.c, b.queue, func(pg *pgconn.PgError) error { return commitError(pg, b.last) })
+	queries := b.queue
+	if _, was := b.session.Settings["search_path"]; b.session.known && !was {
+		// A script may have set it. What was pinned behind that would otherwise look, after COMMIT, like a path that
+		// somebody has set.
+		queries = append(queries, quietly("RESET search_path"))
+	}
+	committed, err := commit(ctx, b.c, queries, func(pg *pgconn.PgError) error { return commitError(pg, b.last) })
 	if committed {
 		if n := len(b.recorded); n > 0 {
 			b.head.mine = b.recorded[n-1].ID
@@ -271,7 +277,7 @@ func commit(ctx context.Context, c *conn, queries []query, fail func(*pgconn.PgE
 			return before(tag)
 		}
 	}
-	queries = append(queries, query{sql: "COMMIT", fail: fail, done: func(tag pgconn.CommandTag) error {
+	queries = append(queries, query{sql: "COMMIT", path: callers, fail: fail, done: func(tag pgconn.CommandTag) error {
 		if tag.String() != "COMMIT" {
 			return fmt.Errorf("the server answered COMMIT with %s", tag)
 		}
@@ -344,13 +350,13 @@ func (b *batch) abort() {
 	b.session = session{}
 	var after session
 	err := b.c.within(cancelGrace, func(ctx context.Context, pc *pgx.Conn) error {
-		if err := pipelined([]query{{sql: "ROLLBACK AND CHAIN", quiet: true}, after.read()})(ctx, pc); err != nil {
+		if err := pipelined(append([]query{quietly("ROLLBACK AND CHAIN")}, after.read()...))(ctx, pc); err != nil {
 			return err
 		}
 		b.c.spoiled = b.c.spoiled || after.lost(&before)
 		after.endTransaction()
 		before.endTransaction()
-		return pipelined(append(after.undo(&before), query{sql: "COMMIT"}))(ctx, pc)
+		return pipelined(append(after.undo(&before), command("COMMIT")))(ctx, pc)
 	})
 	if err != nil {
 		b.c.closeNow()

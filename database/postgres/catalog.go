@@ -24,8 +24,8 @@ func (db *Database) Snapshot(ctx context.Context, opts catalog.Options) (*catalo
 	if err != nil && err != errNoSchema {
 		return nil, err
 	}
-	begin := query{sql: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"}
-	s, err := db.snapshot(ctx, c, schema, opts, begin, query{sql: "COMMIT"})
+	begin := command("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+	s, err := db.snapshot(ctx, c, schema, opts, begin, command("COMMIT"))
 	if err != nil {
 		c.rollback()
 	}

@@ -18,7 +18,7 @@ func (r *run) concurrently(ctx context.Context, st sqltext.Statement, what *pgdd
 			"give the index a name, or connect to PostgreSQL directly for this migration")
 	}
 	var now before
-	putBack, err := r.noLockTimeout(ctx, jsonInto(beforeQuery(what), &now))
+	putBack, err := r.noLockTimeout(ctx, beforeQueries(what, &now)...)
 	if err == nil {
 		err = r.untilFree(ctx, now.Table)
 	}
@@ -36,9 +36,9 @@ func (r *run) concurrently(ctx context.Context, st sqltext.Statement, what *pgdd
 }
 
 // noLockTimeout asks something, and takes the session's lock timeout away; a session behind a pooler is not ours.
-func (r *run) noLockTimeout(ctx context.Context, also query) (putBack func() error, err error) {
+func (r *run) noLockTimeout(ctx context.Context, also ...query) (putBack func() error, err error) {
 	was := "0"
-	queries := []query{also}
+	queries := also
 	if !r.pooled {
 		queries = append(queries, query{
 			sql: "SELECT setting, pg_catalog.set_config('lock_timeout', '0', false) FROM pg_catalog.pg_settings WHERE name = 'lock_timeout'",
@@ -99,9 +99,9 @@ func (r *run) createIndex(ctx context.Context, st sqltext.Statement, what *pgddl
 // is none.
 func (r *run) indexInTheWay(ctx context.Context, what *pgddl.Statement) (*index, error) {
 	var all []index
-	err := r.worker.pipeline(ctx, jsonInto(query{
-		sql:  selectIndexes + "NOT i.indisvalid AND x.relname = $1::name AND x.relnamespace = (SELECT relnamespace FROM pg_catalog.pg_class WHERE oid = pg_catalog.to_regclass($2))",
-		args: []arg{text(what.Name[len(what.Name)-1]), text(what.Table.String())},
+	err := r.worker.pipeline(ctx, findRelations(what.Table), jsonInto(query{
+		sql:  selectIndexes + "NOT i.indisvalid AND x.relname = $1::name AND x.relnamespace = (SELECT relnamespace FROM pg_catalog.pg_class WHERE oid = " + relation(1) + ")",
+		args: []arg{text(what.Name[len(what.Name)-1])},
 	}, &all))
 	if err != nil || len(all) == 0 {
 		return nil, err

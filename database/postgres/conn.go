@@ -81,10 +81,12 @@ type query struct {
 	fail    func(*pgconn.PgError) error // explains the server's error; nil: as one of Whimbrel's own statements
 	quiet   bool                        // its notices are nobody's business
 	often   bool                        // it is asked again and again, and is worth being prepared
+	path    searchPath                  // in pg_catalog, unless it says otherwise
 }
 
 // pipeline sends the queries together, and reads the answers in order: one round trip.
-// The first error ends it; the server then ignores the rest.
+// The first error ends it; the server then ignores the rest. It is the only way in which queries of Whimbrel's own are
+// sent, and it pins their search path.
 func (c *conn) pipeline(ctx context.Context, queries ...query) error {
 	if len(queries) == 0 {
 		return nil
@@ -94,6 +96,7 @@ func (c *conn) pipeline(ctx context.Context, queries ...query) error {
 
 func pipelined(queries []query) func(context.Context, *pgx.Conn) error {
 	return func(ctx context.Context, pc *pgx.Conn) error {
+		queries := withPaths(queries, pc.PgConn().TxStatus() != 'I')
 		p := pc.PgConn().StartPipeline(ctx)
 		known := preparedOn(pc)
 		prepares := make([]bool, len(queries))
@@ -208,7 +211,7 @@ func (c *conn) rollback() {
 	if !c.inTransaction() {
 		return
 	}
-	if err := c.within(cancelGrace, pipelined([]query{{sql: "ROLLBACK", quiet: true}})); err != nil {
+	if err := c.within(cancelGrace, pipelined([]query{quietly("ROLLBACK")})); err != nil {
 		c.closeNow()
 	}
 }

@@ -180,14 +180,14 @@ func (db *Database) learnSchema(s string) {
 
 // firstSchema is the first schema of the search path that tables can be in for good, as
 // an SQL expression; NULL if there is none.
-const firstSchema = `(SELECT s FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY AS path(s, n) WHERE s !~ '^pg_' ORDER BY n LIMIT 1)`
+const firstSchema = `(SELECT s FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY AS path(s, n) WHERE s OPERATOR(pg_catalog.!~) '^pg_' ORDER BY n LIMIT 1)`
 
 // locate learns the schema from the server, unless it is known.
 func (db *Database) locate(ctx context.Context, c *conn) (string, error) {
 	if s := db.knownSchema(); s != "" {
 		return s, nil
 	}
-	err := c.pipeline(ctx, query{sql: "SELECT " + firstSchema, row: func(r *row) error {
+	err := c.pipeline(ctx, query{sql: "SELECT " + firstSchema, path: callers, row: func(r *row) error {
 		db.learnSchema(r.text())
 		return nil
 	}})
@@ -260,10 +260,11 @@ func (db *Database) readState(ctx context.Context, c *conn, schema, set string) 
 // whereQuery asks whether there is a history; and, as long as that is not known, where the
 // tables would be, and whether names without a schema lead there.
 func (db *Database) whereQuery(schema string, r *stateReader) query {
-	const named = `pg_catalog.quote_ident($1::text)`
-	const located = `pg_catalog.to_regclass(pg_catalog.quote_ident(s) || '.' || ` + named + `)`
+	const named = `pg_catalog.quote_ident($1::pg_catalog.text)`
+	const located = `pg_catalog.to_regclass(pg_catalog.quote_ident(s) OPERATOR(pg_catalog.||) '.' OPERATOR(pg_catalog.||) ` + named + `)`
 	q := query{
-		sql:  `SELECT pg_catalog.current_database(), s, true, ` + located + ` IS NOT NULL FROM (SELECT $2::text AS s) AS w`,
+		path: callers,
+		sql:  `SELECT pg_catalog.current_database(), s, true, ` + located + ` IS NOT NULL FROM (SELECT $2::pg_catalog.text AS s) AS w`,
 		args: []arg{text(db.names.History), text(schema)},
 		row: func(row *row) error {
 			r.st.Database = row.text()
@@ -274,8 +275,8 @@ func (db *Database) whereQuery(schema string, r *stateReader) query {
 		},
 	}
 	if schema == "" {
-		q.sql = `SELECT pg_catalog.current_database(), s, ` + located + `::oid IS NOT DISTINCT FROM there, there IS NOT NULL
-FROM (SELECT ` + firstSchema + ` AS s, pg_catalog.to_regclass(` + named + `)::oid AS there) AS w`
+		q.sql = `SELECT pg_catalog.current_database(), s, coalesce(` + located + `::pg_catalog.oid OPERATOR(pg_catalog.=) there, ` + located + ` IS NULL AND there IS NULL), there IS NOT NULL
+FROM (SELECT ` + firstSchema + ` AS s, pg_catalog.to_regclass(` + named + `)::pg_catalog.oid AS there) AS w`
 		q.args = q.args[:1]
 	}
 	return q
@@ -285,13 +286,15 @@ FROM (SELECT ` + firstSchema + ` AS s, pg_catalog.to_regclass(` + named + `)::oi
 // have no id: in one statement, so that they are of one moment.
 func (db *Database) stateQuery(schema, set string, r *stateReader) query {
 	return query{
-		sql: `SELECT id, set_name = $1, version, name, direction, checksum, down_checksum, has_down_text, started_at, duration_us
-FROM ` + table(schema, db.names.History) + ` WHERE set_name IN ($1, '` + migration.ReservedSet + `')
-UNION ALL SELECT NULL, NULL, NULL, name, value, reason, changed_by, NULL, changed_at, (extract(epoch FROM until) * 1000000)::bigint
-FROM ` + table(schema, db.names.Settings) + ` WHERE until IS NULL OR until > pg_catalog.clock_timestamp()
-UNION ALL SELECT NULL, true, NULL, pg_catalog.to_json(j)::text, NULL, NULL, NULL, EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.locktype = 'advisory' AND l.granted
-	AND l.mode = 'ExclusiveLock' AND l.objsubid = 1 AND l.classid::bigint << 32 | l.objid::bigint = j.lock_key), NULL, NULL
-FROM ` + table(schema, db.names.Journal) + ` j WHERE set_name = $1 AND ` + isOpen + `
+		path: callers, // in which the tables are looked for as long as their schema is not known
+		sql: `SELECT id, set_name OPERATOR(pg_catalog.=) $1, version, name, direction, checksum, down_checksum, has_down_text, started_at, duration_us
+FROM ` + table(schema, db.names.History) + ` WHERE set_name OPERATOR(pg_catalog.=) ANY (ARRAY[$1, '` + migration.ReservedSet + `'])
+UNION ALL SELECT NULL, NULL, NULL, name, value, reason, changed_by, NULL, changed_at, (extract(epoch FROM until) OPERATOR(pg_catalog.*) 1000000)::bigint
+FROM ` + table(schema, db.names.Settings) + ` WHERE until IS NULL OR until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()
+UNION ALL SELECT NULL, true, NULL, pg_catalog.to_json(j)::pg_catalog.text, NULL, NULL, NULL, EXISTS (SELECT FROM pg_catalog.pg_locks l
+	WHERE l.locktype OPERATOR(pg_catalog.=) 'advisory' AND l.granted AND l.mode OPERATOR(pg_catalog.=) 'ExclusiveLock' AND l.objsubid OPERATOR(pg_catalog.=) 1
+	AND (l.classid::bigint OPERATOR(pg_catalog.<<) 32 OPERATOR(pg_catalog.|) l.objid::bigint) OPERATOR(pg_catalog.=) j.lock_key), NULL, NULL
+FROM ` + table(schema, db.names.Journal) + ` j WHERE set_name OPERATOR(pg_catalog.=) $1 AND ` + isOpen + `
 ORDER BY 1`,
 		args:    []arg{keptAsASCII(set)},
 		formats: []int16{0, 0, 0, 0, 0, 0, 0, 0, 1, 0},

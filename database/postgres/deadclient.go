@@ -87,10 +87,10 @@ func (r *run) attend() (qs []query) {
 
 // holdQueries keep the guard's transaction alive for as long as it beats, and no longer.
 func holdQueries(c *conn) []query {
-	qs := []query{{sql: "SET LOCAL idle_in_transaction_session_timeout = '" + idleGuard + "'"}}
+	qs := []query{command("SET LOCAL idle_in_transaction_session_timeout = '" + idleGuard + "'")}
 	c.use(func(pc *pgx.Conn) error {
 		if serverMajor(pc.PgConn()) >= 17 {
-			qs = append(qs, query{sql: "SET LOCAL transaction_timeout = 0"})
+			qs = append(qs, command("SET LOCAL transaction_timeout = 0"))
 		}
 		return nil
 	})

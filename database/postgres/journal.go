@@ -22,7 +22,7 @@ import (
 // is done or begun is such a claim, and says nothing.
 
 // isOpen is whether a row of the journal says that something of a run has happened, or may have.
-const isOpen = `(done > 0 OR begun <> '')`
+const isOpen = `(done OPERATOR(pg_catalog.>) 0 OR begun OPERATOR(pg_catalog.<>) '')`
 
 // claimQuery takes the row over for the worker's session, and waits for a transaction that is about to write it.
 func (r *run) claimQuery() query {
@@ -119,7 +119,9 @@ func (r *run) putAsOurselves(j *database.Journal) []query {
 		ours = append(ours, fmt.Sprintf(set, s[0], literal(s[1])))
 		theirs = append(theirs, fmt.Sprintf(set, s[0], "pg_catalog.current_setting('whimbrel.was_"+s[0]+"')"))
 	}
-	ask := func(calls []string) query { return query{sql: "SELECT " + strings.Join(calls, ", "), quiet: true} }
+	ask := func(calls []string) query {
+		return query{sql: "SELECT " + strings.Join(calls, ", "), path: callers, quiet: true}
+	}
 	return []query{ask(keep), ask(ours), r.putQuery(j), ask(theirs)}
 }
 
@@ -175,7 +177,7 @@ func (r *run) Journal(ctx context.Context, j *database.Journal) error {
 	if err := r.mend(ctx); err != nil {
 		return err
 	}
-	_, err := r.commit(ctx, append([]query{{sql: "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"}}, r.putAsOurselves(j)...)...)
+	_, err := r.commit(ctx, append([]query{command("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")}, r.putAsOurselves(j)...)...)
 	if err == nil {
 		r.journal = j
 	}
@@ -237,7 +239,11 @@ func (r *run) commit(ctx context.Context, queries ...query) (bool, error) {
 // ends, or one of its own.
 func (r *run) transact(ctx context.Context, st sqltext.Statement, data io.Reader, done *database.Journal) error {
 	put := r.putAsOurselves(done)
-	begin := query{sql: "BEGIN"}
+	if r.pathReset {
+		put = append(put, command("RESET search_path")) // once more, since the path was pinned behind it
+		defer func() { r.pathReset = r.pathReset && r.worker.inTransaction() }()
+	}
+	begin := command("BEGIN")
 	if r.changed { // the script may have made reading only the default
 		begin.sql = "BEGIN READ WRITE"
 	}
@@ -254,7 +260,7 @@ func (r *run) transact(ctx context.Context, st sqltext.Statement, data io.Reader
 			}
 		}
 	default:
-		_, err = r.commit(ctx, append([]query{begin, {sql: st.Text, fail: func(pg *pgconn.PgError) error {
+		_, err = r.commit(ctx, append([]query{begin, {sql: st.Text, path: callers, fail: func(pg *pgconn.PgError) error {
 			return statementError(st, pg, st.Text, st.Pos)
 		}}}, put...)...)
 	}

@@ -74,7 +74,7 @@ func (db *Database) tryLock(ctx context.Context, c *conn, schema, set string) (g
 func (db *Database) lockQueries(c *conn, schema, set string, got *bool) []query {
 	return []query{
 		// READ COMMITTED, so that the head is read with a snapshot from after the lock.
-		{sql: "BEGIN ISOLATION LEVEL READ COMMITTED"},
+		command("BEGIN ISOLATION LEVEL READ COMMITTED"),
 		{
 			sql: "SELECT pg_catalog.pg_try_advisory_xact_lock(" + lockKey + "), pg_catalog.pg_backend_pid(), pg_catalog.pg_try_advisory_xact_lock_shared(" +
 				openKey + "), " + aboutServer + db.forTheTransaction(c),

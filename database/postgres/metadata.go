@@ -76,9 +76,9 @@ func (db *Database) Metadata(ctx context.Context) (*metadata.State, error) {
 		return nil, err
 	}
 	defer c.rollback()
-	s, err := db.readMetadata(ctx, c, schema, query{sql: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"})
+	s, err := db.readMetadata(ctx, c, schema, command("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"))
 	if err == nil {
-		err = c.pipeline(ctx, query{sql: "COMMIT"})
+		err = c.pipeline(ctx, command("COMMIT"))
 	}
 	return s, err
 }
@@ -97,7 +97,7 @@ func (db *Database) readMetadata(ctx context.Context, c *conn, schema string, be
 			kept = r.boolean()
 			return r.err
 		}},
-		query{sql: "SELECT pg_catalog.unnest(pg_catalog.current_schemas(false))", row: func(r *row) error {
+		query{sql: "SELECT pg_catalog.unnest(pg_catalog.current_schemas(false))", path: callers, row: func(r *row) error {
 			s.Path = append(s.Path, r.text())
 			return r.err
 		}},
@@ -164,7 +164,7 @@ func (b *batch) PutMetadata(ctx context.Context, change *metadata.Change) error 
 		return err
 	}
 	if !there { // to create is more than some roles may, also where nothing is created
-		if err := b.add(ctx, query{sql: fmt.Sprintf(metadataTable, name)}); err != nil {
+		if err := b.add(ctx, makeTable(metadataTable, name)); err != nil {
 			return err
 		}
 	}
@@ -248,7 +248,7 @@ func (b *batch) comment(ctx context.Context, comments []metadata.Comment) error 
 		if sql == nil {
 			return fmt.Errorf("the comment of %s: the object is not there any more", r.text())
 		}
-		statements = append(statements, query{sql: string(sql)})
+		statements = append(statements, command(string(sql)))
 		return r.err
 	}})
 	if err := b.flush(ctx); err != nil {

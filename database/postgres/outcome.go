@@ -54,39 +54,36 @@ func (r *run) before(ctx context.Context, what *pgddl.Statement) (was before, er
 	case pgddl.Other:
 		was.Catalog, err = r.schemaBefore(ctx)
 	default:
-		err = r.worker.pipeline(ctx, jsonInto(beforeQuery(what), &was))
+		err = r.worker.pipeline(ctx, beforeQueries(what, &was)...)
 	}
 	return was, err
 }
 
-// beforeQuery asks for a before as JSON.
-func beforeQuery(what *pgddl.Statement) query {
+// beforeQueries ask for a before.
+func beforeQueries(what *pgddl.Statement, into *before) []query {
 	switch what.Kind {
 	case pgddl.CreateIndex:
-		return query{
+		return []query{findRelations(what.Table), jsonInto(query{
 			sql: `SELECT pg_catalog.json_build_object('table', coalesce(t.oid::bigint, 0), 'indexes', ` + oidsOf(`SELECT indexrelid AS oid FROM pg_catalog.pg_index WHERE indrelid = t.oid`) + `)
-FROM (SELECT pg_catalog.to_regclass($1)::oid AS oid) t`,
-			args: []arg{text(what.Table.String())},
-		}
+FROM (SELECT ` + relation(1) + ` AS oid) t`,
+		}, into)}
 	case pgddl.DropIndex:
-		return query{
+		return []query{findRelations(what.Name), jsonInto(query{
 			sql: `SELECT pg_catalog.json_build_object('object', coalesce(o.oid::bigint, 0), 'table', coalesce((SELECT indrelid::bigint FROM pg_catalog.pg_index WHERE indexrelid = o.oid), 0))
-FROM (SELECT pg_catalog.to_regclass($1)::oid AS oid) o`,
-			args: []arg{text(what.Name.String())},
-		}
+FROM (SELECT ` + relation(1) + ` AS oid) o`,
+		}, into)}
 	case pgddl.Detach:
-		return query{
+		return []query{findRelations(what.Table, what.Name), jsonInto(query{
 			sql: `SELECT pg_catalog.json_build_object('table', coalesce(t.oid::bigint, 0), 'object', coalesce((SELECT inhrelid::bigint FROM pg_catalog.pg_inherits WHERE inhrelid = p.oid AND inhparent = t.oid), 0))
-FROM (SELECT pg_catalog.to_regclass($1)::oid AS oid) t, (SELECT pg_catalog.to_regclass($2)::oid AS oid) p`,
-			args: []arg{text(what.Table.String()), text(what.Name.String())},
-		}
+FROM (SELECT ` + relation(1) + ` AS oid) t, (SELECT ` + relation(2) + ` AS oid) p`,
+		}, into)}
 	case pgddl.Reindex:
-		return reindexQuery(what)
+		return reindexQueries(what, into)
 	}
-	return query{
+	return []query{jsonInto(query{
 		sql:  "SELECT pg_catalog.json_build_object('value', coalesce((" + valueQueries[what.Object] + "), ''))",
 		args: []arg{text(what.Name[len(what.Name)-1])},
-	}
+	}, into)}
 }
 
 func oidsOf(subquery string) string {
@@ -98,25 +95,24 @@ func oidsOf(subquery string) string {
 const leftByReindex = `SELECT i.indexrelid AS oid, i.indrelid, x.relname, x.relnamespace FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
 WHERE NOT i.indisvalid AND x.relkind = 'i' AND x.relname ~ '_cc(new|old)[0-9]*$'`
 
-func reindexQuery(what *pgddl.Statement) query {
-	table, schema, all, name := "NULL::oid", "''", "''", ""
-	if what.Name != nil {
-		name = what.Name.String()
-	}
+func reindexQueries(what *pgddl.Statement, into *before) []query {
+	table, schema, all := "NULL::oid", "''", "''"
+	var queries []query
+	var args []arg
 	switch what.Object {
 	case "TABLE":
-		table = "pg_catalog.to_regclass($1)::oid"
+		queries, table = []query{findRelations(what.Name)}, relation(1)
 	case "INDEX":
-		table = "(SELECT indrelid FROM pg_catalog.pg_index WHERE indexrelid = pg_catalog.to_regclass($1))"
+		queries, table = []query{findRelations(what.Name)}, "(SELECT indrelid FROM pg_catalog.pg_index WHERE indexrelid = "+relation(1)+")"
 	case "DATABASE", "SYSTEM":
 		all = "'all'"
 	case "SCHEMA":
-		schema, name = "$1::name::text", what.Name[len(what.Name)-1]
+		schema, args = "$1::name::text", []arg{text(what.Name[len(what.Name)-1])}
 	}
-	return query{
-		sql:  `SELECT pg_catalog.json_build_object('table', coalesce(` + table + `::bigint, 0), 'schema', ` + schema + `, 'value', ` + all + `, 'indexes', ` + oidsOf(leftByReindex) + `) WHERE $1::text IS NOT NULL`,
-		args: []arg{text(name)},
-	}
+	return append(queries, jsonInto(query{
+		sql:  `SELECT pg_catalog.json_build_object('table', coalesce(` + table + `::bigint, 0), 'schema', ` + schema + `, 'value', ` + all + `, 'indexes', ` + oidsOf(leftByReindex) + `)`,
+		args: args,
+	}, into))
 }
 
 // valueQueries ask for something of which there is another, or nothing, when a statement has happened that makes or
@@ -141,7 +137,7 @@ func (r *run) schemaBefore(ctx context.Context) (json.RawMessage, error) {
 }
 
 func (r *run) snapshot(ctx context.Context) (*catalog.Snapshot, error) {
-	s, err := r.db.snapshot(ctx, r.worker, r.schema, catalog.Options{}, query{sql: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"}, query{sql: "COMMIT"})
+	s, err := r.db.snapshot(ctx, r.worker, r.schema, catalog.Options{}, command("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"), command("COMMIT"))
 	if err != nil {
 		r.worker.rollback()
 	}
@@ -209,7 +205,7 @@ func happened(why string, first ...string) *database.Outcome {
 // valueNow says whether an object has come or gone.
 func (r *run) valueNow(ctx context.Context, what *pgddl.Statement, was *before) (*database.Outcome, error) {
 	var now before
-	if err := r.worker.pipeline(ctx, jsonInto(beforeQuery(what), &now)); err != nil {
+	if err := r.worker.pipeline(ctx, beforeQueries(what, &now)...); err != nil {
 		return nil, err
 	}
 	name := strings.ToLower(what.Object) + " " + what.Name.String()

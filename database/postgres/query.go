@@ -34,7 +34,7 @@ func (db *Database) Query(ctx context.Context, statement string) (*database.Rows
 	var put func() error
 	if st.Session {
 		names := customSettings(st)
-		qs := []query{before.read()}
+		qs := before.read()
 		if len(names) > 0 {
 			qs = append(qs, before.readCustom(names))
 		}
@@ -52,7 +52,7 @@ func (db *Database) Query(ctx context.Context, statement string) (*database.Rows
 
 // putBack makes the session what it was before.
 func (c *conn) putBack(before, after *session, names []string) error {
-	qs := []query{after.read()}
+	qs := after.read()
 	if len(names) > 0 {
 		qs = append(qs, after.readCustom(names))
 	}

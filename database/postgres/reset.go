@@ -184,7 +184,7 @@ func (r *resetter) lockTables(ctx context.Context) error {
 	if len(names) == 0 {
 		return nil
 	}
-	return r.c.pipeline(ctx, query{sql: "LOCK TABLE ONLY " + strings.Join(names, ", ONLY ") + " IN ACCESS EXCLUSIVE MODE"})
+	return r.c.pipeline(ctx, command("LOCK TABLE ONLY "+strings.Join(names, ", ONLY ")+" IN ACCESS EXCLUSIVE MODE"))
 }
 
 // usesQuery finds what stays and depends on what goes. With an object goes what is part of
@@ -228,12 +228,12 @@ func (r *resetter) checkUses(ctx context.Context) error {
 
 // drop drops the objects.
 func (r *resetter) drop(ctx context.Context) error {
-	if err := r.c.pipeline(ctx, query{sql: "SAVEPOINT whimbrel_reset"}); err != nil {
+	if err := r.c.pipeline(ctx, command("SAVEPOINT whimbrel_reset")); err != nil {
 		return err
 	}
 	err := r.dropAll(ctx, "RESTRICT")
 	if hasCode(err, "2BP01") { // in a circle, or made out of order
-		if err := r.c.pipeline(ctx, query{sql: "ROLLBACK TO whimbrel_reset"}); err != nil {
+		if err := r.c.pipeline(ctx, command("ROLLBACK TO whimbrel_reset")); err != nil {
 			return err
 		}
 		if err := r.lockTables(ctx); err != nil {
@@ -251,7 +251,7 @@ func (r *resetter) dropAll(ctx context.Context, how string) error {
 	for some := range slices.Chunk(r.objects, queueQueries) {
 		var queries []query
 		for _, o := range some {
-			queries = append(queries, query{sql: fmt.Sprintf("DROP %s IF EXISTS %s %s", dropWord(o.Type), o.identity, how), quiet: true})
+			queries = append(queries, quietly(fmt.Sprintf("DROP %s IF EXISTS %s %s", dropWord(o.Type), o.identity, how)))
 		}
 		if err := r.c.pipeline(ctx, queries...); err != nil {
 			return err
@@ -288,7 +288,7 @@ AND pg_catalog.pg_has_role(nspowner, 'USAGE') ORDER BY nspname`,
 				r.leave(o, "it is not empty")
 				return row.err
 			}
-			drops = append(drops, query{sql: "DROP SCHEMA " + o.Name + " RESTRICT", quiet: true})
+			drops = append(drops, quietly("DROP SCHEMA "+o.Name+" RESTRICT"))
 			r.out.Dropped = append(r.out.Dropped, o.Object)
 			return row.err
 		},

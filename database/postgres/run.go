@@ -66,22 +66,23 @@ type run struct {
 	set, schema   string
 	worker, guard *conn
 
-	mu      sync.Mutex // Database.Close may come at any time
-	head    head
-	session session // of worker, as it was; not known for a pooled one
-	names   []string
-	pooled  bool              // each statement may meet another session
-	timed   *migration.Script // whose timeouts are set
-	changed bool              // a statement may have changed the session
-	reset   bool              // a statement has reset all of the session's settings
-	at      process           // the worker's, not known for a pooled one
-	was     process           // that of the run before this one, if it may still live
-	blocked func(database.Holder)
-	telling sync.Mutex
-	told    time.Time         // when blocked was called last
-	eye     *conn             // sees whom a statement waits for; nil as long as none has waited
-	token   string            // with which the journal was claimed; "" before
-	journal *database.Journal // as it was written last
+	mu        sync.Mutex // Database.Close may come at any time
+	head      head
+	session   session // of worker, as it was; not known for a pooled one
+	names     []string
+	pooled    bool              // each statement may meet another session
+	timed     *migration.Script // whose timeouts are set
+	changed   bool              // a statement may have changed the session
+	pathReset bool              // what the script did last to the search path, in the transaction under way, was to reset it
+	reset     bool              // a statement has reset all of the session's settings
+	at        process           // the worker's, not known for a pooled one
+	was       process           // that of the run before this one, if it may still live
+	blocked   func(database.Holder)
+	telling   sync.Mutex
+	told      time.Time         // when blocked was called last
+	eye       *conn             // sees whom a statement waits for; nil as long as none has waited
+	token     string            // with which the journal was claimed; "" before
+	journal   *database.Journal // as it was written last
 
 	lost      context.Context // done when the guard is lost, with the cause
 	stopWatch func()
@@ -136,13 +137,14 @@ func (r *run) begin(ctx context.Context, opts database.LockOptions) error {
 		return err
 	}
 	// Nobody else writes for the set once the claim stands, and it waits for one who is about to: so the head is read once more.
-	queries := append([]query{{sql: "BEGIN ISOLATION LEVEL READ COMMITTED"}}, r.attend()...)
-	return r.worker.pipeline(ctx, append(queries, r.claimQuery(), r.db.headQuery(r.schema, r.set, &r.head), query{sql: "COMMIT"})...)
+	queries := append([]query{command("BEGIN ISOLATION LEVEL READ COMMITTED")}, r.attend()...)
+	return r.worker.pipeline(ctx, append(queries, r.claimQuery(), r.db.headQuery(r.schema, r.set, &r.head), command("COMMIT"))...)
 }
 
 func (r *run) readHead(ctx context.Context) error {
 	var known session
-	err := r.worker.pipeline(ctx, r.worker.learnServer(), r.db.headQuery(r.schema, r.set, &r.head), known.read(), r.at.read(), r.db.recordedQuery(r.schema, r.set, &r.was))
+	queries := append([]query{r.worker.learnServer()}, known.read()...)
+	err := r.worker.pipeline(ctx, append(queries, r.db.headQuery(r.schema, r.set, &r.head), r.at.read(), r.db.recordedQuery(r.schema, r.set, &r.was))...)
 	if err != nil {
 		return err
 	}
@@ -287,6 +289,9 @@ func (r *run) prepare(ctx context.Context, s *migration.Script, st sqltext.State
 	if st.Session && resetsAll.MatchString(st.Text) {
 		r.worker.spoiled, r.reset = true, true
 	}
+	if st.Session && searchPathSet.MatchString(st.Text) {
+		r.pathReset = searchPathReset.MatchString(st.Text)
+	}
 	var unread []string
 	for _, name := range customSettings(st) {
 		if !slices.Contains(r.names, name) {
@@ -320,7 +325,7 @@ func (r *run) Record(ctx context.Context, events ...database.Event) ([]database.
 		return nil, err
 	}
 	var recorded []database.Event
-	queries := []query{{sql: "BEGIN ISOLATION LEVEL READ COMMITTED"}}
+	queries := []query{command("BEGIN ISOLATION LEVEL READ COMMITTED")}
 	left := r.journal
 	for _, e := range events {
 		e.Set = r.set
@@ -349,7 +354,7 @@ func (r *run) putBack(send func(...query) error) error {
 		return nil
 	}
 	var now session
-	qs := []query{now.read()}
+	qs := now.read()
 	if len(r.names) > 0 {
 		qs = append(qs, now.readCustom(r.names))
 	}

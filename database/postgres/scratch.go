@@ -33,7 +33,7 @@ func (db *Database) Scratch(ctx context.Context) (database.Database, func(contex
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := c.pipeline(ctx, query{sql: create}); err != nil {
+	if err := c.pipeline(ctx, command(create)); err != nil {
 		if hasCode(err, "42501") {
 			err = fmt.Errorf("can't create a scratch database: %w; give the role CREATEDB, or name an empty database", err)
 		}
@@ -70,7 +70,7 @@ func (db *Database) adoptSchema(ctx context.Context, from *conn) error {
 	}
 	defer c.release()
 	current := func(c *conn) (schema string, err error) {
-		err = c.pipeline(ctx, query{sql: "SELECT coalesce(current_schema(), '')", row: func(r *row) error {
+		err = c.pipeline(ctx, query{sql: "SELECT coalesce(pg_catalog.current_schema(), '')", path: callers, row: func(r *row) error {
 			schema = r.text()
 			return r.err
 		}})
@@ -84,7 +84,7 @@ func (db *Database) adoptSchema(ctx context.Context, from *conn) error {
 	if err != nil || there == "" || strings.HasPrefix(there, "pg_") {
 		return err
 	}
-	return c.pipeline(ctx, query{sql: "CREATE SCHEMA IF NOT EXISTS " + quote(there)})
+	return c.pipeline(ctx, command("CREATE SCHEMA IF NOT EXISTS "+quote(there)))
 }
 
 // scratchConfig is that of a connection, with another database.
@@ -129,5 +129,5 @@ func (db *Database) dropDatabase(ctx context.Context, name string) error {
 		return err
 	}
 	defer c.release()
-	return c.pipeline(ctx, query{sql: "DROP DATABASE IF EXISTS " + quote(name) + " WITH (FORCE)"})
+	return c.pipeline(ctx, command("DROP DATABASE IF EXISTS "+quote(name)+" WITH (FORCE)"))
 }

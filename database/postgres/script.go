@@ -145,7 +145,7 @@ func (r *scriptRunner) finish(ctx context.Context) error {
 		return err
 	}
 	for _, st := range r.few {
-		q := query{sql: st.Text, fail: func(pg *pgconn.PgError) error { return statementError(st, pg, st.Text, st.Pos) }}
+		q := query{sql: st.Text, path: callers, fail: func(pg *pgconn.PgError) error { return statementError(st, pg, st.Text, st.Pos) }}
 		if err := r.add(ctx, q); err != nil {
 			return err
 		}

@@ -106,7 +106,7 @@ func preferPrimary(config *pgconn.Config) *primaryFirst {
 		if p.any.Load() || pc.ParameterStatus("in_hot_standby") == "off" { // which 14 and later say at once
 			return nil
 		}
-		return pgconn.ValidateConnectTargetSessionAttrsPrimary(ctx, pc)
+		return validatePinned(pgconn.ValidateConnectTargetSessionAttrsPrimary)(ctx, pc)
 	}
 	return p
 }

@@ -12,7 +12,7 @@ import (
 
 // session is what a script may change and the end of its transaction would not put back.
 type session struct {
-	Settings map[string]string `json:"settings"` // that were set in this session
+	Settings map[string]string `json:"-"` // that were set in this session
 	Role     string            `json:"role"`
 	User     string            `json:"user"` // session authorization
 	Temp     []string          `json:"temp"` // temporary objects, as DROP names them
@@ -37,13 +37,15 @@ func (s *session) endTransaction() {
 	}
 }
 
-// sessionQuery reads the session as one JSON document. It leaves out what the server sets
-// itself, and settings with a dot in their names, which the server does not list. A sequence
+// settingsQuery reads the settings as a JSON object, with the path that scripts see. It leaves out what the server sets
+// itself, and settings with a dot in their names, which the server does not list.
+const settingsQuery = `SELECT coalesce(pg_catalog.json_object_agg(name, setting), '{}') FROM pg_catalog.pg_settings
+WHERE source OPERATOR(pg_catalog.=) 'session' AND name OPERATOR(pg_catalog.!~~) 'transaction\_%'`
+
+// sessionQuery reads the rest of the session as one JSON document. A sequence
 // that belongs to an identity column goes with its table. quote_ident is not used: what it says depends on
 // a setting.
 const sessionQuery = `SELECT pg_catalog.json_build_object(
-	'settings', (SELECT coalesce(pg_catalog.json_object_agg(name, setting), '{}') FROM pg_catalog.pg_settings
-		WHERE source = 'session' AND name NOT LIKE 'transaction\_%'),
 	'role', pg_catalog.current_setting('role'),
 	'user', session_user,
 	'temp', (SELECT coalesce(pg_catalog.json_agg(word || ' IF EXISTS pg_temp.' || name ORDER BY word, name), '[]') FROM (
@@ -71,14 +73,20 @@ const sessionQuery = `SELECT pg_catalog.json_build_object(
 		'tcp_keepalives_count', pg_catalog.current_setting('whimbrel.tcp_keepalives_count', true),
 		'tcp_user_timeout', pg_catalog.current_setting('whimbrel.tcp_user_timeout', true)))`
 
-func (s *session) read() query {
-	return query{sql: sessionQuery, row: func(r *row) error {
-		s.known = true
-		if err := json.Unmarshal(r.bytes(), s); err != nil {
+func (s *session) read() []query {
+	into := func(v any, r *row) error {
+		if err := json.Unmarshal(r.bytes(), v); err != nil {
 			return fmt.Errorf("reading the session: %w", err)
 		}
 		return r.err
-	}}
+	}
+	return []query{
+		{sql: settingsQuery, path: callers, row: func(r *row) error { return into(&s.Settings, r) }},
+		{sql: sessionQuery, row: func(r *row) error {
+			s.known = true
+			return into(s, r)
+		}},
+	}
 }
 
 // readCustom reads settings with a dot.
@@ -92,7 +100,7 @@ func (s *session) readCustom(names []string) query {
 		sql += fmt.Sprintf("pg_catalog.current_setting($%d, true)", i+1)
 		args = append(args, text(name))
 	}
-	return query{sql: sql, args: args, row: func(r *row) error {
+	return query{sql: sql, args: args, path: callers, row: func(r *row) error {
 		if s.custom == nil {
 			s.custom = map[string]*string{}
 		}
@@ -106,10 +114,11 @@ func (s *session) readCustom(names []string) query {
 	}}
 }
 
-// undo returns the statements that lead from s back to before.
+// undo returns the statements that lead from s back to before. They see the path of the session, of which they are, and look
+// up nothing.
 func (s *session) undo(before *session) []query {
 	var qs []query
-	add := func(parts ...string) { qs = append(qs, query{sql: strings.Join(parts, ""), quiet: true}) }
+	add := func(parts ...string) { qs = append(qs, quietly(parts...)) }
 	for _, name := range added(s.Cursors, before.Cursors) {
 		add("CLOSE ", quote(name))
 	}
@@ -123,7 +132,7 @@ func (s *session) undo(before *session) []query {
 	} else if len(temp) > 0 {
 		add("SET ROLE NONE")
 		for _, what := range temp {
-			add("DROP ", what, " CASCADE")
+			qs = append(qs, query{sql: "DROP " + what + " CASCADE", quiet: true}) // pinned, as the names were read
 		}
 	}
 	if s.Role != before.Role || s.User != before.User || len(temp) > 0 && !alone {
@@ -149,8 +158,13 @@ func (s *session) undo(before *session) []query {
 	return qs
 }
 
+// quietly is a command whose notices are nobody's business.
+func quietly(parts ...string) query {
+	return query{sql: strings.Join(parts, ""), path: callers, quiet: true}
+}
+
 func (s *session) undoSettings(before *session) (qs []query) {
-	add := func(parts ...string) { qs = append(qs, query{sql: strings.Join(parts, ""), quiet: true}) }
+	add := func(parts ...string) { qs = append(qs, quietly(parts...)) }
 	for _, name := range slices.Sorted(maps.Keys(s.Settings)) {
 		if _, was := before.Settings[name]; !was {
 			add("RESET ", settingName(name))
@@ -158,12 +172,12 @@ func (s *session) undoSettings(before *session) (qs []query) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(before.Settings)) {
 		value := before.Settings[name]
-		callers, isMasked := strings.CutPrefix(before.Masked[name], "=")
+		unmasked, isMasked := strings.CutPrefix(before.Masked[name], "=")
 		switch {
 		case s.Settings[name] == value:
 		case isMasked: // for the transaction only
 			add("RESET ", settingName(name))
-			add("SELECT pg_catalog.set_config(", literal(name), ", ", literal(callers), ", false) WHERE pg_catalog.current_setting(", literal(name), ") <> ", literal(callers))
+			add("SELECT pg_catalog.set_config(", literal(name), ", ", literal(unmasked), ", false) WHERE pg_catalog.current_setting(", literal(name), ") OPERATOR(pg_catalog.<>) ", literal(unmasked))
 			add("SELECT pg_catalog.set_config(", literal(name), ", ", literal(value), ", true)")
 		default:
 			add("SELECT pg_catalog.set_config(", literal(name), ", ", literal(value), ", false)")

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -107,14 +106,14 @@ func (db *Database) create(ctx context.Context, c *conn, schema string) error {
 	}
 	var queries []query
 	if !haveSchema {
-		queries = append(queries, query{sql: "CREATE SCHEMA " + quote(schema)})
+		queries = append(queries, command("CREATE SCHEMA "+quote(schema)))
 	}
 	for _, stmt := range createTables {
-		queries = append(queries, query{sql: fmt.Sprintf(stmt, table(schema, db.names.History), table(schema, db.names.Settings), table(schema, db.names.Journal))})
+		queries = append(queries, makeTable(stmt, table(schema, db.names.History), table(schema, db.names.Settings), table(schema, db.names.Journal)))
 	}
 	queries = append(queries, db.recordQuery(schema, database.Event{
 		Set: migration.ReservedSet, Version: tablesVersion, Name: "tables", Direction: database.Up, Note: "Whimbrel's own tables",
-	}, sinceBegin, nil), query{sql: "COMMIT"})
+	}, sinceBegin, nil), command("COMMIT"))
 	return c.pipeline(ctx, queries...)
 }
 
@@ -168,7 +167,7 @@ RETURNING id, started_at, duration_us, db_user, app`,
 
 // markQuery sets the mark from which the next event's duration counts.
 func markQuery() query {
-	return query{sql: `SELECT pg_catalog.set_config('whimbrel.mark', extract(epoch FROM pg_catalog.clock_timestamp())::text, true)`}
+	return query{sql: `SELECT pg_catalog.set_config('whimbrel.mark', extract(epoch FROM pg_catalog.clock_timestamp())::pg_catalog.text, true)`, path: callers}
 }
 
 // moment is NULL for the zero time.

@@ -20,7 +20,7 @@ func timeouts(d migration.Directives) iter.Seq2[string, string] {
 	}
 }
 
-// setConfig sets a setting to the value of an SQL expression.
+// setConfig sets a setting to the value of an SQL expression, which must look up nothing.
 func setConfig(name, value string, local bool) query {
-	return query{sql: fmt.Sprintf("SELECT pg_catalog.set_config(%s, %s, %t)", literal(name), value, local)}
+	return query{sql: fmt.Sprintf("SELECT pg_catalog.set_config(%s, %s, %t)", literal(name), value, local), path: callers}
 }

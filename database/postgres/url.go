@@ -35,6 +35,9 @@ func parse(rawURL string, opts database.Options) (*pgxpool.Config, error) {
 	if !strings.Contains(rawURL, "pool_max_conns") {
 		config.MaxConns = 4
 	}
+	if c.ValidateConnect != nil {
+		c.ValidateConnect = validatePinned(c.ValidateConnect)
+	}
 	if !strings.Contains(rawURL, "default_query_exec_mode") {
 		// Go functions may run behind a pooler, where a prepared statement outlives its client.
 		c.DefaultQueryExecMode = pgx.QueryExecModeExec

@@ -2,7 +2,7 @@
 //
 // A [Reader] says what to ask ([Reader.Queries]): a fixed number of questions, however many
 // objects there are. Whoever has a connection asks them, in one transaction that sees one
-// state of the database and has an empty search path, so that all names come with their schema.
+// state of the database. Names are looked up in pg_catalog only (see [Settings]), so all others come with their schema.
 // [Reader.Snapshot] makes the value of the answers.
 //
 // There are as many files as there are kinds of objects that go together. Each has the
@@ -126,8 +126,9 @@ func NewReader(opts Options) *Reader {
 }
 
 // Settings is to be asked before anything else, in the transaction of the other questions: names
-// come with their schema, and constants are written in one way, until that ends.
-const Settings = `SELECT set_config('search_path', '', true), set_config('datestyle', 'ISO, YMD', true), set_config('intervalstyle', 'postgres', true),
+// come with their schema, and constants are written in one way, until that ends. The path names pg_temp, last:
+// otherwise temporary tables and types would come before the server's own.
+const Settings = `SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true), set_config('datestyle', 'ISO, YMD', true), set_config('intervalstyle', 'postgres', true),
 	set_config('timezone', 'UTC', true), set_config('extra_float_digits', '3', true), set_config('bytea_output', 'hex', true),
 	set_config('quote_all_identifiers', 'off', true), set_config('standard_conforming_strings', 'on', true), set_config('lc_monetary', 'C', true), set_config('jit', 'off', true)`
 

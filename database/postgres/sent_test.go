@@ -1,0 +1,77 @@
+package postgres_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// What may send something to the server, other than pipelined, which pins the search path: scripts, and what looks up
+// nothing.
+var senders = map[string]string{
+	"pipelined":      "pins the search path",
+	"prepared.send":  "is called by pipelined",
+	"conn.simple":    "sends a script",
+	"conn.copyIn":    "sends a script",
+	"conn.queryRows": "sends the caller's query",
+	"batch.call":     "runs a function of the caller's",
+	"beatOnce":       "sends a comment",
+	"validatePinned": "pins the search path itself",
+}
+
+// There is one way to send a query of Whimbrel's own, and it pins the search path. Whoever adds another
+// one says here why it needs no pin.
+func TestOneWayToAsk(t *testing.T) {
+	t.Parallel()
+	asks := map[string]bool{
+		"StartPipeline": true, "Exec": true, "ExecParams": true, "ExecPrepared": true, "ExecStatement": true, "ExecBatch": true, "CopyFrom": true, "CopyTo": true, "Query": true, "QueryRow": true,
+		"Prepare": true, "SendBatch": true, "Begin": true, "BeginTx": true, "SendQueryParams": true, "SendQueryPrepared": true, "SendQueryStatement": true, "SendPrepare": true, "Ping": true,
+		"Frontend": true, "SendBytes": true, "Hijack": true,
+	}
+	names, err := filepath.Glob("*.go")
+	must(t, err)
+	seen := map[string]bool{}
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		must(t, err)
+		for _, decl := range file.Decls {
+			fn, ok := decl.(*ast.FuncDecl)
+			if !ok {
+				continue
+			}
+			ast.Inspect(fn, func(n ast.Node) bool {
+				if sel, ok := n.(*ast.SelectorExpr); ok && asks[sel.Sel.Name] {
+					if name := nameOf(fn); senders[name] == "" {
+						t.Errorf("%s calls %s: send a query of Whimbrel's own with pipeline", name, sel.Sel.Name)
+					} else {
+						seen[name] = true
+					}
+				}
+				return true
+			})
+		}
+	}
+	for name, why := range senders {
+		if why != "" && !seen[name] {
+			t.Errorf("%s sends nothing any more: leave it out", name)
+		}
+	}
+}
+
+// nameOf returns a function's name with that of its receiver's type.
+func nameOf(fn *ast.FuncDecl) string {
+	if fn.Recv == nil {
+		return fn.Name.Name
+	}
+	typ := fn.Recv.List[0].Type
+	if star, ok := typ.(*ast.StarExpr); ok {
+		typ = star.X
+	}
+	return typ.(*ast.Ident).Name + "." + fn.Name.Name
+}
