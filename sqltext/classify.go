@@ -3,6 +3,7 @@ package sqltext
 // classifier tells what a statement is from its first words.
 type classifier struct {
 	dialect  Dialect
+	rules    *rules
 	text     []byte
 	mentions bool // the statement mentions what changes the session
 	inTx     bool // and what has an effect only for the rest of its transaction
@@ -13,6 +14,7 @@ type classifier struct {
 	session             bool
 	enumType, enumValue string
 	enumWas             string
+	conforming          conformingChange
 	keys                ForeignKeys
 
 	lex      lexer
@@ -23,7 +25,7 @@ type classifier struct {
 
 // classify begins with the statement's first word at hand, which ends at firstEnd.
 func (c *classifier) classify(firstEnd int) {
-	c.lex = lexer{rules: rulesOf(c.dialect), b: c.text, i: firstEnd}
+	c.lex = lexer{rules: c.rules, b: c.text, i: firstEnd}
 	c.lex.class = &c.lex.rules.fine
 	c.session = true
 	switch c.dialect {

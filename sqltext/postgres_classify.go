@@ -41,10 +41,15 @@ func (c *classifier) postgres() {
 		c.session = false
 		c.next()
 		c.postgresReindex()
+	case "RESET":
+		if c.next(); c.word == "ALL" || c.names("standard_conforming_strings") {
+			c.conforming = conformingOn
+		}
 	case "DISCARD":
 		c.next()
 		if c.word == "ALL" {
 			c.never("DISCARD ALL")
+			c.conforming = conformingOn
 		}
 	default:
 		c.postgresControl(first)

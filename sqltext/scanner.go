@@ -50,6 +50,7 @@ type Scanner struct {
 	file    string
 	pos     place    // where the current piece begins
 	copyAt  Position // where the COPY stands whose data is read
+	strings conforming
 	index   int
 	err     error
 }
@@ -247,7 +248,11 @@ func (s *Scanner) atEnd(st *Statement, p *piece, n int) error {
 // sql makes a piece of a statement and classifies it.
 func (s *Scanner) sql(st *Statement, k Kind, p *piece, from, to int) {
 	text := s.lex.b[p.text : p.text+len(trimRight(s.lex.b[p.text:from]))]
-	c := classifier{dialect: s.dialect, text: text, word: p.first, mentions: p.session, inTx: p.inTx}
+	rules := rulesOf(s.dialect)
+	if s.strings.off {
+		rules = oldRules
+	}
+	c := classifier{dialect: s.dialect, rules: rules, text: text, word: p.first, mentions: p.session, inTx: p.inTx}
 	c.classify(max(p.firstEnd-p.text, 0))
 	s.emit(st, k, p.text, from, to)
 	st.Tx, st.Why, st.Session = c.tx, c.why, c.session
@@ -255,6 +260,10 @@ func (s *Scanner) sql(st *Statement, k Kind, p *piece, from, to int) {
 	st.EnumType, st.EnumValue, st.EnumWas, st.ForeignKeys = c.enumType, c.enumValue, c.enumWas, c.keys
 	st.Reserved = p.reserved
 	s.index++
+	if s.dialect == PostgreSQL && (c.conforming != conformingSame || s.strings.off || s.strings.open || st.Tx == TxBegin) {
+		s.strings.see(st, c.conforming)
+		s.lex.rules = s.strings.rules()
+	}
 }
 
 // emit hands out the window's first n bytes as a piece whose statement is what is
@@ -274,6 +283,9 @@ func (s *Scanner) emit(st *Statement, k Kind, from, to, n int) {
 }
 
 func (s *Scanner) errorAt(i int, msg string) *Error {
+	if s.strings.off {
+		msg += fmt.Sprintf(" (since standard_conforming_strings is off, from line %d on, a backslash escapes the character behind it in every string)", s.strings.at.Line)
+	}
 	return &Error{Pos: s.positionOf(i), Msg: msg}
 }
 

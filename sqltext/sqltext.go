@@ -11,7 +11,7 @@
 //
 // It is a lexer with just enough grammar to find the ends of statements; it
 // does not check that a statement is valid. It sees the text alone, not the
-// server: strings are read as with PostgreSQL's standard_conforming_strings on and
+// server: strings are read as with PostgreSQL's standard_conforming_strings on, until the text itself sets it off, and
 // without MySQL's NO_BACKSLASH_ESCAPES and ANSI_QUOTES, and MySQL routines in
 // the manner of Oracle need DELIMITER.
 package sqltext

@@ -69,6 +69,10 @@ func (c *classifier) postgresSet() {
 		c.only("SET CONSTRAINTS")
 		return
 	}
+	if c.names("standard_conforming_strings") {
+		c.conformingStrings(local)
+		return
+	}
 	c.postgresSetting(local)
 }
 

@@ -43,10 +43,12 @@ var scripts = map[string]struct {
 	"many rows, many statements": {text: strings.Repeat("SELECT repeat('x', 1000) FROM generate_series(1, 1000);\n", 40) + "CREATE TABLE a AS SELECT 1;", query: "SELECT count(*) FROM a", want: "1"},
 	"NOTIFY and LISTEN":          {text: "LISTEN news; NOTIFY news, 'hello'; SELECT pg_notify('news', 'again'); CREATE TABLE a AS SELECT 1", query: "SELECT count(*) FROM a", want: "1"},
 	"dollars and backslashes":    {text: `CREATE TABLE a AS SELECT E'\'' || '\' || $$$1$$ || $a$$$$a$ || U&'\0041' AS x`, query: "SELECT x FROM a", want: `'\$1$$A`},
-	"a setting that changes how text is read": {text: `SET standard_conforming_strings = on; SET backslash_quote = safe_encoding; CREATE TABLE a AS SELECT '\' AS x;` + strings.Repeat("SELECT 1;", 40), query: "SELECT x FROM a", want: `\`},
-	"deferred constraints":                    {text: "CREATE TABLE a (x int PRIMARY KEY, y int REFERENCES a DEFERRABLE INITIALLY DEFERRED); INSERT INTO a VALUES (1, 2); INSERT INTO a VALUES (2, 1);", query: "SELECT count(*) FROM a", want: "2"},
-	"a statement of 3 MB":                     {text: "CREATE TABLE a AS SELECT length('" + strings.Repeat("ä", 1_500_000) + "') AS x;", query: "SELECT x FROM a", want: "1500000"},
-	"a dump":                                  {text: dump, query: "SELECT string_agg(name, ',' ORDER BY id) FROM public.birds", want: "whimbrel,curlew"},
+	"a setting that changes how text is read":   {text: `SET standard_conforming_strings = on; SET backslash_quote = safe_encoding; CREATE TABLE a AS SELECT '\' AS x;` + strings.Repeat("SELECT 1;", 40), query: "SELECT x FROM a", want: `\`},
+	"strings with backslashes":                  {text: `SET standard_conforming_strings = off; SET escape_string_warning = off; CREATE TABLE a (x text); INSERT INTO a VALUES ('it\'s; ok');`, query: "SELECT x FROM a", want: "it's; ok"},
+	"strings with backslashes in a long script": {text: `SET standard_conforming_strings = off; SET escape_string_warning = off; CREATE TABLE a (x text); INSERT INTO a VALUES ('it\'s; ok');` + strings.Repeat(`SELECT 'a\'; b';`, 40) + `SET standard_conforming_strings = on; INSERT INTO a VALUES ('\');`, query: "SELECT string_agg(x, ' ') FROM a", want: `it's; ok \`},
+	"deferred constraints":                      {text: "CREATE TABLE a (x int PRIMARY KEY, y int REFERENCES a DEFERRABLE INITIALLY DEFERRED); INSERT INTO a VALUES (1, 2); INSERT INTO a VALUES (2, 1);", query: "SELECT count(*) FROM a", want: "2"},
+	"a statement of 3 MB":                       {text: "CREATE TABLE a AS SELECT length('" + strings.Repeat("ä", 1_500_000) + "') AS x;", query: "SELECT x FROM a", want: "1500000"},
+	"a dump":                                    {text: dump, query: "SELECT string_agg(name, ',' ORDER BY id) FROM public.birds", want: "whimbrel,curlew"},
 }
 
 const dump = `--

@@ -1,0 +1,82 @@
+package sqltext
+
+// oldRules are PostgreSQL's while standard_conforming_strings is off: a backslash escapes in every string.
+var oldRules = func() *rules {
+	r := *postgresRules
+	r.backslash = true
+	return &r
+}()
+
+// conforming follows PostgreSQL's standard_conforming_strings through a script, which changes how the strings behind it
+// are read. Once it is off, at is where.
+type conforming struct {
+	off  bool
+	at   Position
+	open bool // a transaction of the script's is
+	// before is what comes back with ROLLBACK, lasting what comes with COMMIT.
+	before, lasting bool
+}
+
+// see follows a statement. change is what it does to the setting.
+func (c *conforming) see(st *Statement, change conformingChange) {
+	if change != conformingSame {
+		c.off = change == conformingOff || change == conformingOffLocal
+		if c.off {
+			c.at = st.Pos
+		}
+		if change == conformingOff || change == conformingOn {
+			c.lasting = c.off
+		}
+	}
+	switch st.Tx {
+	case TxBegin:
+		if !c.open {
+			c.open, c.before, c.lasting = true, c.off, c.off
+		}
+	case TxCommit, TxCommitChain:
+		if c.open {
+			c.off = c.lasting
+		}
+		c.before, c.open = c.off, st.Tx == TxCommitChain
+	case TxRollback, TxRollbackChain:
+		if c.open {
+			c.off, c.lasting = c.before, c.before
+		}
+		c.open = st.Tx == TxRollbackChain
+	}
+}
+
+// rules are those by which the next statement is read.
+func (c *conforming) rules() *rules {
+	if c.off {
+		return oldRules
+	}
+	return postgresRules
+}
+
+// conformingChange is what a statement does to standard_conforming_strings.
+type conformingChange uint8
+
+const (
+	conformingSame conformingChange = iota
+	conformingOff
+	conformingOn
+	conformingOffLocal // to the end of the transaction
+	conformingOnLocal
+)
+
+// conformingStrings reads SET standard_conforming_strings, whose name is at hand. Another value than off, DEFAULT among them, is taken for
+// on: Whimbrel does not work on a server where off is the default.
+func (c *classifier) conformingStrings(local bool) {
+	c.next()
+	if !c.take("TO") && c.punct('=') {
+		c.next()
+	}
+	c.conforming = conformingOn
+	if c.isFalse() || foldEqual(c.token(), "no") {
+		c.conforming = conformingOff
+	}
+	if local {
+		c.conforming += conformingOnLocal - conformingOn
+	}
+}
