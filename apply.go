@@ -251,13 +251,18 @@ func (a *applier) event(s Step) (database.Event, error) {
 func (m *Migrator) setScripts(e *database.Event, up, down *migration.Script) (err error) {
 	if up != nil {
 		e.Checksum, e.UpDirectives = up.Checksum, up.Directives
-		if e.UpText, _, err = up.Text(m.opts.TextLimit); err != nil {
+		if !up.Secret {
+			e.UpText, _, err = up.Text(m.opts.TextLimit)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	if down != nil {
 		e.DownChecksum, e.DownDirectives = down.Checksum, down.Directives
-		e.DownText, e.HasDownText, err = down.Text(m.opts.TextLimit)
+		if !down.Secret {
+			e.DownText, e.HasDownText, err = down.Text(m.opts.TextLimit)
+		}
 	}
 	return err
 }
@@ -300,10 +305,11 @@ func (a *applier) failed(steps []Step, i int, j *database.Journal, err error) er
 	if errors.As(err, &st) {
 		i = stepAt(steps, st.Pos, i)
 		if st.Pos.Line > 0 { // a statement of Whimbrel's own has no place
-			st.Excerpt = excerpt(steps[i].Script, st.Pos)
+			st.Excerpt = excerpt(steps[i].Script, st.Pos, a.db.Dialect())
 		}
 	}
 	s := steps[i]
+	a.maskError(err, s.Script)
 	failed := &MigrationError{Set: a.set.Name(), Version: s.Version, Name: s.Name, Direction: s.Direction, Err: err}
 	if j.Open() {
 		failed.Standing, failed.Journal = j.Done, j

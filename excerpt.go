@@ -3,7 +3,9 @@ package whimbrel
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
@@ -17,8 +19,8 @@ const (
 
 // excerpt returns the lines of a script around a place, numbered, with a mark
 // under the place; "" where the script can't be read or has no such line.
-func excerpt(s *migration.Script, pos sqltext.Position) string {
-	r, err := s.Open()
+func excerpt(s *migration.Script, pos sqltext.Position, d sqltext.Dialect) string {
+	r, pos, err := openMasked(s, pos, d)
 	if err != nil {
 		return ""
 	}
@@ -28,13 +30,57 @@ func excerpt(s *migration.Script, pos sqltext.Position) string {
 	for n := max(s.Line, 1); n <= pos.Line+excerptAround; n++ {
 		line, err := sc.ReadString('\n')
 		if n >= pos.Line-excerptAround && line != "" {
-			writeExcerptLine(&b, n, strings.TrimRight(line, "\r\n"), pos)
+			writeExcerptLine(&b, n, strings.TrimRight(s.Mask(line, d), "\r\n"), pos)
 		}
 		if err != nil {
 			break
 		}
 	}
 	return b.String()
+}
+
+// openMasked returns the text of a script without its passwords, and where a place is in it. Of a long script each line is masked
+// for itself.
+func openMasked(s *migration.Script, pos sqltext.Position, d sqltext.Dialect) (io.ReadCloser, sqltext.Position, error) {
+	text, ok, err := s.Text(migration.KeepInMemory)
+	if err != nil {
+		return nil, pos, err
+	}
+	if !ok {
+		r, err := s.Open()
+		return r, pos, err
+	}
+	hidden := s.Hidden(text, d)
+	if len(hidden) == 0 {
+		return io.NopCloser(strings.NewReader(text)), pos, nil
+	}
+	before := textBefore(text, pos.Line-max(s.Line, 1), pos.Column-1)
+	var until []sqltext.Span
+	for _, span := range hidden {
+		if span.From < len(before) {
+			until = append(until, sqltext.Span{From: span.From, To: min(span.To, len(before))})
+		}
+	}
+	line := sqltext.MaskSpans(before, until)
+	pos.Column = utf8.RuneCountInString(line[strings.LastIndexByte(line, '\n')+1:]) + 1
+	return io.NopCloser(strings.NewReader(sqltext.MaskSpans(text, hidden))), pos, nil
+}
+
+// textBefore is the text up to a place: a number of lines, and of characters in the next one.
+func textBefore(text string, lines, column int) string {
+	at := 0
+	for ; lines > 0; lines-- {
+		n := strings.IndexByte(text[at:], '\n')
+		if n < 0 {
+			return text
+		}
+		at += n + 1
+	}
+	for ; column > 0 && at < len(text) && text[at] != '\n'; column-- {
+		_, n := utf8.DecodeRuneInString(text[at:])
+		at += n
+	}
+	return text[:at]
 }
 
 func writeExcerptLine(b *strings.Builder, n int, line string, pos sqltext.Position) {

@@ -107,7 +107,7 @@ func (m *Migrator) Query(ctx context.Context, statement string) (*database.Rows,
 	rows, err := m.db.Query(ctx, statement)
 	var st *database.StatementError
 	if errors.As(err, &st) && st.Pos.Line > 0 {
-		st.Excerpt = excerpt(migration.Text(database.QueryFile, statement), st.Pos)
+		st.Excerpt = excerpt(migration.Text(database.QueryFile, statement), st.Pos, m.db.Dialect())
 	}
 	return rows, err
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/metadata"
 	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 // Plan leads from the applied set to a goal. It is a value: making one changes
@@ -73,6 +74,8 @@ type Step struct {
 	Unwrapped bool
 	// Metadata is the file with the metadata that the migration carries, "" for none.
 	Metadata string
+	// Secrets are the places of the statements that carry a password, which the history will keep with the script's text.
+	Secrets []sqltext.Position
 
 	up, down *migration.Script     // for the history; down is nil where there is none
 	metadata []*metadata.Document  // that the migration carries, or those that a baseline stands for; nil for none

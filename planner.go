@@ -161,6 +161,9 @@ func (m *Migrator) units(st *database.State, steps []Step) ([]Unit, error) {
 // unitOf decides whether a script is a batch or a run.
 func unitOf(s *Step, a *migration.Analysis, e enums) Unit {
 	s.Statements = a.Statements
+	if s.Direction != database.Down { // what goes down was recorded when it came
+		s.Secrets = a.Secrets
+	}
 	u := Unit{Kind: BatchUnit}
 	if why := whyRun(s, a, e); why != "" {
 		u.Kind, u.Why = RunUnit, why

@@ -120,12 +120,26 @@ func (m *Migrator) coveredSchemas(ctx context.Context) (schemas []string, migrat
 		case e.Direction == database.Reset:
 			delete(bySet, e.Set)
 		default:
-			bySet[e.Set] = append(bySet[e.Set], createdSchemas(e.UpText, m.db.Dialect())...)
+			bySet[e.Set] = append(bySet[e.Set], createdSchemas(m.upText(e), m.db.Dialect())...)
 		}
 		migrated = true
 	}
 	schemas = slices.Sorted(slices.Values(slices.Concat(slices.Collect(maps.Values(bySet))...)))
 	return slices.Compact(schemas), migrated, nil
+}
+
+// upText is the up script of an event: as the history has it, or, where it does not keep the text, as the set has it.
+func (m *Migrator) upText(e database.Event) string {
+	if e.UpText != "" || e.Checksum.IsZero() || e.Set != m.set.Name() {
+		return e.UpText
+	}
+	for _, find := range []func(int64) (migration.Migration, bool){m.set.Get, m.set.Original, m.set.Baseline} {
+		if mig, ok := find(e.Version); ok && mig.Up.Checksum == e.Checksum {
+			text, _, _ := mig.Up.Text(migration.KeepInMemory) // what can't be read creates nothing that is known
+			return text
+		}
+	}
+	return ""
 }
 
 // createSchema matches CREATE SCHEMA, of which the groups are the name, and the role that it

@@ -161,7 +161,7 @@ func recount(j *database.Journal, an *migration.Analysis) error {
 		if n == j.Done {
 			break
 		}
-		n, sum = n+1, database.NextSum(sum, st.Text)
+		n, sum = n+1, database.NextSum(sum, an.Mask(st.Text))
 	}
 	j.Done, j.DoneSum = n, sum
 	return nil

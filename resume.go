@@ -123,14 +123,14 @@ func checkPrefix(set string, s Step, an *migration.Analysis, j *database.Journal
 		if n == j.Done {
 			break
 		}
-		n, sum, last = n+1, database.NextSum(sum, st.Text), st
+		n, sum, last = n+1, database.NextSum(sum, an.Mask(st.Text)), st
 	}
 	e := &InterruptedError{Set: set, Journal: *j, File: s.Script.File, Edited: true}
 	switch {
 	case n < j.Done:
 		e.Problem = fmt.Sprintf("the file now has %d statements, of which %d were executed before it was edited", n, j.Done)
 	case sum != j.DoneSum:
-		e.Pos, e.SQL = last.Pos, last.Text
+		e.Pos, e.SQL = last.Pos, an.Mask(last.Text)
 		e.Problem = fmt.Sprintf("the file was edited: its first %d statements are not those that were executed", n)
 		if n == 1 {
 			e.Problem = "the file was edited: its first statement is not the one that was executed"

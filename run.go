@@ -212,7 +212,7 @@ func (x *runner) settle(ctx context.Context, an *migration.Analysis) error {
 	}
 	if o.Verdict == database.Unclear {
 		return &InterruptedError{
-			Set: x.set.Name(), Journal: *x.journal, File: x.step.Script.File, Pos: st.Pos, SQL: st.Text, Problem: o.Why, Changes: o.Changes,
+			Set: x.set.Name(), Journal: *x.journal, File: x.step.Script.File, Pos: st.Pos, SQL: an.Mask(st.Text), Problem: o.Why, Changes: o.Changes,
 		}
 	}
 	if err := x.repair(ctx, st, o); err != nil {
@@ -221,7 +221,7 @@ func (x *runner) settle(ctx context.Context, an *migration.Analysis) error {
 	now := *x.journal
 	now.Begun, now.Before, now.Error = "", "", ""
 	if o.Verdict == database.Happened {
-		now.Add(st)
+		now.Add(sqltext.Statement{Text: an.Mask(st.Text)})
 	}
 	if err := x.write(ctx, now); err != nil {
 		return err
@@ -240,7 +240,7 @@ func (x *runner) begun(an *migration.Analysis) (sqltext.Statement, error) {
 		if err != nil {
 			return st, err
 		}
-		if n == x.journal.Done && st.Text == x.journal.Begun {
+		if n == x.journal.Done && an.Mask(st.Text) == x.journal.Begun {
 			return st, nil
 		}
 		n++
@@ -251,7 +251,7 @@ func (x *runner) begun(an *migration.Analysis) (sqltext.Statement, error) {
 // repair executes what an outcome asks for.
 func (x *runner) repair(ctx context.Context, st sqltext.Statement, o *database.Outcome) error {
 	for _, sql := range o.First {
-		x.applier.opts.Observe(Repaired{Step: x.step, Statement: st.Text, SQL: sql, Why: o.Why})
+		x.applier.opts.Observe(Repaired{Step: x.step, Statement: x.masked(x.step.Script, st.Text), SQL: x.masked(x.step.Script, sql), Why: o.Why})
 		fix := sqltext.Statement{Raw: sql, Text: sql, Pos: st.Pos, Start: st.Pos, Index: st.Index, Tx: sqltext.TxNever}
 		if err := x.r.Exec(ctx, x.step.Script, fix, nil, nil); err != nil {
 			return err
@@ -291,14 +291,15 @@ func (x *runner) mark() database.Journal {
 // statement executes one statement, and marks it as done.
 func (x *runner) statement(ctx context.Context, st sqltext.Statement, data io.Reader) error {
 	before := x.mark()
-	x.seen, x.sum = x.seen+1, database.NextSum(x.sum, st.Text)
+	shown := x.masked(x.step.Script, st.Text)
+	x.seen, x.sum = x.seen+1, database.NextSum(x.sum, shown)
 	if x.seen <= x.from {
 		return x.replay(ctx, st)
 	}
 	if err := x.replayOpen(ctx); err != nil {
 		return err
 	}
-	x.applier.opts.Observe(StatementStarted{Step: x.step, Index: x.seen - 1, Of: x.step.Statements, SQL: st.Text, Backend: database.Backend(x.r)})
+	x.applier.opts.Observe(StatementStarted{Step: x.step, Index: x.seen - 1, Of: x.step.Statements, SQL: shown, Backend: database.Backend(x.r)})
 	err := x.execute(ctx, st, data, before)
 	if err != nil {
 		return x.stopped(ctx, st, err)
@@ -459,7 +460,7 @@ func (x *runner) inOne(ctx context.Context, st sqltext.Statement, data io.Reader
 // afterwards that it is done.
 func (x *runner) alone(ctx context.Context, st sqltext.Statement, data io.Reader, before database.Journal) error {
 	var err error
-	before.Begun = st.Text
+	before.Begun = x.masked(x.step.Script, st.Text)
 	if before.Before, err = x.r.Before(ctx, st); err != nil {
 		return err
 	}
@@ -475,6 +476,7 @@ func (x *runner) alone(ctx context.Context, st sqltext.Statement, data io.Reader
 // stopped sees to it, as far as that can still be done, that nothing is left behind of a statement that
 // failed, and writes down why the run stops.
 func (x *runner) stopped(ctx context.Context, st sqltext.Statement, err error) error {
+	x.maskError(err, x.step.Script)
 	var unknown *database.CommitUnknownError
 	if x.journal == nil || errors.As(err, &unknown) { // the journal may have gone on without our knowing
 		return err

@@ -138,7 +138,7 @@ func (m *Migrator) interruptedAt(st *database.State) string {
 		case st.Kind != sqltext.SQL && st.Kind != sqltext.CopyIn:
 			continue
 		case n == j.Done:
-			return st.Text
+			return an.Mask(st.Text)
 		}
 		n++
 	}

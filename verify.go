@@ -63,7 +63,7 @@ func (m *Migrator) mismatch(ctx context.Context, st *database.State, bad []int64
 	}
 	e.Name, e.File = mig.Name, mig.Up.File
 	stored, ok, err := m.storedText(ctx, a)
-	if err != nil {
+	if err != nil && ctx.Err() != nil {
 		return err
 	}
 	now, inMemory, err := mig.Up.Text(DefaultTextLimit)
@@ -71,7 +71,7 @@ func (m *Migrator) mismatch(ctx context.Context, st *database.State, bad []int64
 		return err
 	}
 	if ok && inMemory {
-		e.Diff = string(diff.Diff(fmt.Sprintf("as applied (event %d)", a.EventID), []byte(stored), mig.Up.File, []byte(now)))
+		e.Diff = string(diff.Diff(fmt.Sprintf("as applied (event %d)", a.EventID), []byte(m.masked(mig.Up, stored)), mig.Up.File, []byte(m.masked(mig.Up, now))))
 		e.OnlyBlank = sqltext.Equivalent(stored, now, m.db.Dialect())
 	}
 	return e

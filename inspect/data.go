@@ -51,7 +51,7 @@ func dataOf(migrations []migration.Migration, dialect sqltext.Dialect) ([]DataSt
 				continue
 			}
 			if why := outside(st.Text, dialect); why != "" {
-				found = append(found, DataStatement{st.Pos, beginning(st.Text), why})
+				found = append(found, DataStatement{st.Pos, beginning(sqltext.Mask(st.Text, dialect)), why})
 			}
 		}
 	}

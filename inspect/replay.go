@@ -17,8 +17,12 @@ import (
 type NoTextError struct{ Event database.Event }
 
 func (e *NoTextError) Error() string {
-	return fmt.Sprintf("the history does not keep the text of migration %d %s of set %q (event %d): it was larger than the limit, or a Go function",
-		e.Event.Version, e.Event.Name, e.Event.Set, e.Event.ID)
+	why := "it was larger than the limit, or a Go function"
+	if e.Event.Direction == database.Down && e.Event.DownDirectives.Secret || e.Event.Direction != database.Down && e.Event.UpDirectives.Secret {
+		why = "it is secret"
+	}
+	return fmt.Sprintf("the history does not keep the text of migration %d %s of set %q (event %d): %s",
+		e.Event.Version, e.Event.Name, e.Event.Set, e.Event.ID, why)
 }
 
 // text is a script that is to be run to make the expected schema.

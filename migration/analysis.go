@@ -56,6 +56,9 @@ type Analysis struct {
 	NewValues []EnumValue
 	// UsedValues are those of them that the script uses behind where it adds them.
 	UsedValues []UsedValue
+	// Secrets are the places of the statements that carry a password, which the history would keep with the
+	// script's text; none in a script that has the directive secret.
+	Secrets []sqltext.Position
 	// Session reports that a statement may change the session.
 	Session bool
 	// Reserved is the first statement that mentions one of Whimbrel's own tables.
@@ -87,6 +90,9 @@ func (s *Script) Analyze(d sqltext.Dialect, reserved []string) (*Analysis, error
 	return a, nil
 }
 
+// Mask is the script's Mask, in the dialect of the analysis.
+func (a *Analysis) Mask(text string) string { return a.script.Mask(text, a.dialect) }
+
 func (a *Analysis) read(reserved []string) error {
 	var own ownReader
 	var enums enumReader
@@ -106,6 +112,9 @@ func (a *Analysis) read(reserved []string) error {
 		}
 		a.Statements++
 		a.Session = a.Session || st.Session
+		if !a.script.Secret && sqltext.HasSecret(st, a.dialect) {
+			a.Secrets = append(a.Secrets, st.Pos)
+		}
 		if st.Reserved != "" {
 			first(&a.Reserved, st)
 		}

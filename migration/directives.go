@@ -17,6 +17,9 @@ type Directives struct {
 	NoTransaction bool
 	// Empty says that the script has no statement on purpose.
 	Empty bool
+	// Secret says that the script has secrets: the history keeps its checksum and not its text, and no
+	// message shows its string literals.
+	Secret bool
 	// LockTimeout bounds each wait for a lock inside the script, and
 	// StatementTimeout each statement; 0 leaves the session's own.
 	LockTimeout, StatementTimeout time.Duration
@@ -32,6 +35,7 @@ type directive struct {
 var directives = []directive{
 	{word: "no-transaction", flag: func(d *Directives) *bool { return &d.NoTransaction }},
 	{word: "empty", flag: func(d *Directives) *bool { return &d.Empty }},
+	{word: "secret", flag: func(d *Directives) *bool { return &d.Secret }},
 	{word: "lock-timeout", duration: func(d *Directives) *time.Duration { return &d.LockTimeout }},
 	{word: "statement-timeout", duration: func(d *Directives) *time.Duration { return &d.StatementTimeout }},
 }

@@ -24,8 +24,8 @@ func TestDirectives(t *testing.T) {
 			t.Errorf("%q: String gave %q, read back as %+v, %v", text, d, back, err)
 		}
 	}
-	all := Directives{NoTransaction: true, Empty: true, LockTimeout: time.Second, StatementTimeout: time.Minute}
-	if got := all.String(); got != "no-transaction, empty, lock-timeout 1s, statement-timeout 1m0s" {
+	all := Directives{NoTransaction: true, Empty: true, Secret: true, LockTimeout: time.Second, StatementTimeout: time.Minute}
+	if got := all.String(); got != "no-transaction, empty, secret, lock-timeout 1s, statement-timeout 1m0s" {
 		t.Errorf("got %q", got)
 	}
 	if back, err := ParseDirectives(all.String()); back != all || err != nil {
@@ -38,7 +38,7 @@ func TestDirectives(t *testing.T) {
 
 func TestDirectivesRefuse(t *testing.T) {
 	t.Parallel()
-	const known = "; there are: no-transaction, empty, lock-timeout, statement-timeout, replaces, skip-on-scratch, unfinished"
+	const known = "; there are: no-transaction, empty, secret, lock-timeout, statement-timeout, replaces, skip-on-scratch, unfinished"
 	for text, want := range map[string]string{
 		"":                      `unknown directive ""` + known,
 		"no-transactions":       `unknown directive "no-transactions"; "no-transaction" was probably meant` + known,

@@ -25,6 +25,7 @@ type joiner struct {
 	lock    timeouts
 	single  timeouts
 	alone   bool // a piece asks for no transaction, where that is no reason against joining it
+	secret  bool // one of the pieces is
 }
 
 // statement is what is sent to a server.
@@ -75,7 +76,7 @@ func (j *joiner) add(name string, s *migration.Script, last bool) error {
 		j.lock.add(s.LockTimeout)
 		j.single.add(s.StatementTimeout)
 	}
-	j.alone = j.alone || s.NoTransaction
+	j.alone, j.secret = j.alone || s.NoTransaction, j.secret || s.Secret
 	j.enums = append(j.enums, a.NewEnums...)
 	for _, v := range a.NewValues {
 		if !slices.Contains(j.enums, v.Type) { // before PostgreSQL 17 the others make a run of the squash
@@ -230,7 +231,7 @@ func (j *joiner) write(all []sqltext.Statement, wrapped bool) {
 
 // directives are those of the whole: a time where every piece asks for one.
 func (j *joiner) directives(up bool) []string {
-	d := migration.Directives{NoTransaction: j.alone, LockTimeout: j.lock.longest(), StatementTimeout: j.single.longest(), Empty: up && j.pieces == 0}
+	d := migration.Directives{NoTransaction: j.alone, Secret: j.secret, LockTimeout: j.lock.longest(), StatementTimeout: j.single.longest(), Empty: up && j.pieces == 0}
 	if d == (migration.Directives{}) {
 		return nil
 	}

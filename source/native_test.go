@@ -225,7 +225,7 @@ func TestNativeDirectives(t *testing.T) {
 			files: one("-- a licence; with signs\n  -- whimbrel: no-transactions\n" + up),
 			opts:  source.Options{Dir: "db/"},
 			errors: `db/1_x.up.sql:2:3: unknown directive "no-transactions"; "no-transaction" was probably meant; there are: ` +
-				`no-transaction, empty, lock-timeout, statement-timeout, replaces, skip-on-scratch, unfinished`,
+				`no-transaction, empty, secret, lock-timeout, statement-timeout, replaces, skip-on-scratch, unfinished`,
 		},
 		{
 			name:   "with a wrong argument",

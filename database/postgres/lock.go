@@ -5,6 +5,7 @@ import (
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 // lockKey is the key of a set's lock as an SQL expression of $1, the schema, $2, the
@@ -142,7 +143,7 @@ var holderFormats = []int16{0, 0, 0, 0, 0, 1, 0}
 
 func readHolder(r *row) (transaction string, h database.Holder) {
 	transaction = r.text()
-	return transaction, database.Holder{PID: r.number(), User: r.text(), Host: r.text(), App: r.text(), Since: r.time(), Query: r.text()}
+	return transaction, database.Holder{PID: r.number(), User: r.text(), Host: r.text(), App: r.text(), Since: r.time(), Query: sqltext.Mask(r.text(), sqltext.PostgreSQL)}
 }
 
 // begin is lock, and creates Whimbrel's tables first if they are missing.

@@ -40,6 +40,8 @@ type PlanStep struct {
 	Checksum  string  `json:"checksum"`
 	// Metadata is the file with the metadata that the migration carries.
 	Metadata string `json:"metadata,omitempty"`
+	// Secrets are the places of the statements that carry a password which the history will keep.
+	Secrets []string `json:"secrets,omitempty"`
 }
 
 // NewPlan makes the answer from the engine's plan.
@@ -51,12 +53,29 @@ func NewPlan(p *whimbrel.Plan) *Plan {
 			unit.Migrations = append(unit.Migrations, PlanStep{
 				Version: s.Version, Name: s.Name, Direction: string(s.Direction), File: s.Script.File,
 				Statements: s.Statements, Resumes: s.Resumes(), From: string(s.From), Unwrapped: s.Unwrapped, StandsFor: s.StandsFor(), Checksum: s.Script.Checksum.String(),
-				Metadata: s.Metadata,
+				Metadata: s.Metadata, Secrets: secretPlaces(s),
 			})
 		}
 		d.Units = append(d.Units, unit)
 	}
 	return d
+}
+
+// secretPlaces says where a step has passwords that the history will keep.
+func secretPlaces(s whimbrel.Step) (places []string) {
+	for _, p := range s.Secrets {
+		places = append(places, p.String())
+	}
+	return places
+}
+
+// keepsSecret warns of passwords in a script whose text the history will keep.
+func keepsSecret(places []string) string {
+	more := ""
+	if n := len(places) - 1; n > 0 {
+		more = fmt.Sprintf(" (and %s)", count(n, "more statement"))
+	}
+	return places[0] + more + ": the statement has a password, and the history keeps the text of the script. To keep only its checksum, put \"-- whimbrel: secret\" at the head of the file."
 }
 
 // shownRuns is of how many runs is said why they are that: where no DDL can be in a transaction, it is most.
@@ -84,6 +103,9 @@ func (d *Plan) write(pg *page) {
 			t.add(pg.unit(u.Kind, unit), s.Direction, strings.TrimSpace(pg.digits.Step(s.Version)), clean(s.Name), fmt.Sprint(s.Statements), clean(s.File))
 			if s.Statements == 0 && s.Direction == string(database.Down) {
 				remarks = append(remarks, fmt.Sprintf("%s: the down script has no statement; rolling it back changes nothing but the history.", pg.digits.Label(s.Version)))
+			}
+			if len(s.Secrets) > 0 {
+				remarks = append(remarks, pg.warn("warning: ")+clean(keepsSecret(s.Secrets)))
 			}
 			if remark := pg.standsFor(s); remark != "" {
 				remarks = append(remarks, remark)

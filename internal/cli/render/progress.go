@@ -31,6 +31,9 @@ func (p *Printer) Observe(e whimbrel.Event) {
 	case whimbrel.Planned:
 		for _, s := range e.Plan.Steps() {
 			pr.names = min(max(pr.names, len(s.Name)), maxName)
+			if places := secretPlaces(s); len(places) > 0 && !p.silent() {
+				p.put(p.opts.Err, "warning: "+clean(keepsSecret(places))+"\n")
+			}
 		}
 	case whimbrel.LockWaiting:
 		p.lockWaiting(e)
