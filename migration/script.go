@@ -69,6 +69,11 @@ var readBuffers = sync.Pool{New: func() any { b := make([]byte, 64<<10); return 
 // [ErrChanged]. Text that is not UTF-8, or has a NUL byte, is a *[sqltext.Error]
 // with its place.
 func Stream(file string, open func() (io.ReadCloser, error)) (*Script, error) {
+	return StreamKeeping(file, KeepInMemory, open)
+}
+
+// StreamKeeping is Stream, and keeps a text of at most that many bytes in memory.
+func StreamKeeping(file string, keep int64, open func() (io.ReadCloser, error)) (*Script, error) {
 	r, err := open()
 	if err != nil {
 		return nil, err
@@ -86,7 +91,7 @@ func Stream(file string, open func() (io.ReadCloser, error)) (*Script, error) {
 			return nil, cerr
 		}
 		h.Write(p)
-		if size += int64(n); size <= KeepInMemory {
+		if size += int64(n); size <= keep {
 			kept.Write(p)
 		} else {
 			kept.Reset()
@@ -102,7 +107,7 @@ func Stream(file string, open func() (io.ReadCloser, error)) (*Script, error) {
 		return nil, err
 	}
 	s := &Script{File: file, Checksum: h.sum(), Size: size}
-	if size <= KeepInMemory {
+	if size <= keep {
 		s.keep(kept.String())
 		return s, nil
 	}

@@ -142,6 +142,10 @@ const (
 	maxHeld     = 64 << 20 // a script that is rewritten
 )
 
+// maxKeptTexts is the length of all scripts of a folder up to which those that are short enough are kept in memory.
+// It is a variable for the tests.
+var maxKeptTexts int64 = 256 << 20
+
 // readText reads a whole file that is not a script.
 func readText(fsys fs.FS, name string, limit int64) ([]byte, error) {
 	r, err := openText(fsys, name)

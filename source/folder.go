@@ -20,6 +20,7 @@ type folder struct {
 	fsys    fs.FS
 	opts    Options
 	format  Format                   // as which it is read
+	held    atomic.Int64             // the length of all texts that are kept in memory
 	entries []fs.DirEntry            // of the root, in order, without the hidden ones
 	subs    map[string][]fs.DirEntry // of the sub-folders that may be migrations
 	files   map[string]*file         // by name within fsys
@@ -33,6 +34,7 @@ type file struct {
 	path string // as messages show it
 	*skim
 	whole *migration.Script
+	keep  int64 // up to which size its text stays in memory
 	err   error
 }
 
@@ -217,7 +219,11 @@ func (f *folder) heeds(format Format) bool {
 func (f *file) read(in *folder) {
 	f.skim = newSkim(in.heeds, in.opts.Dialect)
 	first := true
-	f.whole, f.err = migration.Stream(f.path, func() (io.ReadCloser, error) {
+	f.keep = migration.KeepInMemory
+	if in.held.Load() > maxKeptTexts {
+		f.keep = 0
+	}
+	f.whole, f.err = migration.StreamKeeping(f.path, f.keep, func() (io.ReadCloser, error) {
 		r, err := openText(in.fsys, f.name)
 		if err != nil || !first {
 			return r, err
@@ -229,6 +235,9 @@ func (f *file) read(in *folder) {
 		}{io.TeeReader(r, f.skim), r}, nil
 	})
 	f.finish()
+	if f.err == nil && f.whole.Size <= f.keep {
+		in.held.Add(f.whole.Size)
+	}
 }
 
 // reported says what kept the file from being read.
@@ -273,8 +282,8 @@ func (f *folder) section(file *file, p *part) *migration.Script {
 }
 
 func (f *file) cut(fsys fs.FS, p *part) (*migration.Script, error) {
-	if f.whole.Size <= migration.KeepInMemory {
-		text, _, err := f.whole.Text(migration.KeepInMemory)
+	if f.whole.Size <= f.keep {
+		text, _, err := f.whole.Text(f.keep)
 		if err != nil {
 			return nil, err
 		}
@@ -284,7 +293,7 @@ func (f *file) cut(fsys fs.FS, p *part) (*migration.Script, error) {
 	if f.bom {
 		skip += int64(len(byteOrderMark))
 	}
-	return migration.Stream(f.path, func() (io.ReadCloser, error) {
+	return migration.StreamKeeping(f.path, f.keep, func() (io.ReadCloser, error) {
 		r, err := openText(fsys, f.name)
 		if err != nil {
 			return nil, err
@@ -392,6 +401,11 @@ func (f *folder) read(format Format) []migration.Migration {
 	}
 	if format != Native {
 		f.carry(all, f.numberedMetadata())
+	}
+	for i := range all {
+		if d := all[i].Down; d != nil && d.Problem != nil { // the history must not keep it as what takes the migration back
+			all[i].Down = nil
+		}
 	}
 	if len(all)+len(f.others.Baselines)+len(f.others.Repeatables) == 0 {
 		f.elsewhere()
