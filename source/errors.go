@@ -20,6 +20,8 @@ type Error struct {
 	Line, Column int
 	Msg          string
 	Err          error // the cause, if there is one beyond Msg
+	// ReadsAs is a format in which this is no problem, if it was not said which format the folder has.
+	ReadsAs Format
 }
 
 func (e *Error) Error() string {

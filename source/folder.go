@@ -352,7 +352,11 @@ func (f *folder) needStatementIn(what string, file *file, s *migration.Script, e
 	switch {
 	case s == nil:
 	case empty && !s.Empty:
-		s.Problem = &Error{File: file.path, Msg: what + ` has no statement; write one, or say that it is meant so with "-- whimbrel: empty"`}
+		e := &Error{File: file.path, Msg: what + ` has no statement; write one, or say that it is meant so with "-- whimbrel: empty"`}
+		if _, pair := golangMigrateName(file.name); pair && f.format == Native && f.opts.Format == Auto {
+			e.ReadsAs = GolangMigrate // where it does nothing
+		}
+		s.Problem = e
 	case !empty && s.Empty:
 		f.add(file.path, `the script says "-- whimbrel: empty" and yet has statements; remove the one or the others`)
 	}

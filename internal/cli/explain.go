@@ -406,6 +406,9 @@ func explainScript(f *render.Failure, err error) bool {
 		explainScripts(f, all)
 	case errors.As(err, &file):
 		f.Message, f.File, f.Line, f.Column = file.Msg, file.File, file.Line, file.Column
+		if file.ReadsAs != source.Auto {
+			f.Next = fmt.Sprintf("In the folders of %s such a script does nothing: --format %s", file.ReadsAs, file.ReadsAs)
+		}
 	case errors.As(err, &text):
 		f.Message = text.Msg
 		setPlace(f, text.Pos)
