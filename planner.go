@@ -141,7 +141,7 @@ func (m *Migrator) units(st *database.State, steps []Step) ([]Unit, error) {
 			problems = append(problems, err)
 		}
 		units[i] = unitOf(s, a, enums)
-		wrong := refusals(units[i], a, enums)
+		wrong := append(refusals(units[i], a, enums), m.refusedByDriver(a)...)
 		problems = append(problems, wrong...)
 		if m.opts.Atomic {
 			if err := checkAtomic(units[i], a, i, &enums); err != nil && len(wrong) == 0 {
@@ -156,6 +156,16 @@ func (m *Migrator) units(st *database.State, steps []Step) ([]Unit, error) {
 		return []Unit{{Kind: BatchUnit, Steps: steps}}, nil
 	}
 	return units, nil
+}
+
+// refusedByDriver are the statements of a script that the driver would not execute.
+func (m *Migrator) refusedByDriver(a *migration.Analysis) (problems []error) {
+	for _, st := range a.Suspects {
+		if why := database.Check(m.db, st); why != "" {
+			problems = append(problems, &sqltext.Error{Pos: st.Pos, Msg: why})
+		}
+	}
+	return problems
 }
 
 // unitOf decides whether a script is a batch or a run.

@@ -4,6 +4,7 @@ import (
 	"io"
 	"iter"
 	"slices"
+	"strings"
 
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
@@ -61,6 +62,9 @@ type Analysis struct {
 	Secrets []sqltext.Position
 	// Session reports that a statement may change the session.
 	Session bool
+	// Suspects are statements that a driver may have to refuse: those that drop a database, or
+	// change SQLite's journal mode.
+	Suspects []sqltext.Statement
 	// Reserved is the first statement that mentions one of Whimbrel's own tables.
 	Reserved *sqltext.Statement
 
@@ -118,6 +122,9 @@ func (a *Analysis) read(reserved []string) error {
 		if st.Reserved != "" {
 			first(&a.Reserved, st)
 		}
+		if suspect(a.dialect, st.Text) {
+			a.Suspects = append(a.Suspects, st)
+		}
 		a.readOwn(&own, st)
 		if a.dialect == sqltext.PostgreSQL {
 			a.readEnum(&enums, st, own.in)
@@ -174,6 +181,19 @@ func (a *Analysis) read(reserved []string) error {
 	}
 	a.settleKeys(&keys, toggles)
 	return nil
+}
+
+// suspect reports whether a statement is one of Analysis.Suspects.
+func suspect(d sqltext.Dialect, text string) bool {
+	const longest = 400 // the name is in the head of the statement
+	head := strings.ToUpper(text[:min(len(text), longest)])
+	switch d {
+	case sqltext.MySQL:
+		return strings.HasPrefix(head, "DROP") && (strings.Contains(head, "DATABASE") || strings.Contains(head, "SCHEMA"))
+	case sqltext.SQLite:
+		return strings.HasPrefix(head, "PRAGMA") && strings.Contains(head, "JOURNAL_MODE")
+	}
+	return false
 }
 
 // first keeps the first statement it is given.

@@ -34,6 +34,7 @@ type Database struct {
 	close   context.CancelFunc
 
 	mu    sync.Mutex
+	named string // the database, as far as it is known
 	facts *facts // nil until the server was asked
 	known map[string]bool
 	open  map[unit]bool // batches and runs
@@ -199,7 +200,7 @@ func (db *Database) learn(ctx context.Context, c *conn) (*facts, error) {
 	}
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	db.facts = f
+	db.facts, db.named = f, f.database
 	return f, nil
 }
 

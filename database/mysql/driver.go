@@ -36,6 +36,7 @@ func (Driver) Open(ctx context.Context, rawURL string, opts database.Options) (d
 		return nil, database.NewURLError(rawURL, "%s", err)
 	}
 	db.pool, db.owned, db.config, db.wanted = sql.OpenDB(connector), true, t.config, t.lock
+	db.named = t.config.DBName
 	db.pool.SetMaxIdleConns(4)
 	ctx, stop := context.WithTimeout(ctx, t.config.Timeout) // for the answer, too
 	defer stop()

@@ -43,12 +43,21 @@ var (
 	versioned = regexp.MustCompile(`/\*M?![0-9]*|\*/`)
 )
 
+// Check implements database.Checker.
+func (db *Database) Check(st sqltext.Statement) (why string) {
+	name, drops := dropped(st.Text)
+	if !drops || !db.isOwn(name) {
+		return ""
+	}
+	return fmt.Sprintf("it drops the database %q, which is migrated: Whimbrel's own tables would go with it, and nobody could tell what has been applied; take the statement out (a reset empties a database)", name)
+}
+
 // isOwn reports whether a name is that of the database which is migrated. Where the server tells names apart by case,
 // another one that differs in nothing else is not dropped either: better so.
 func (db *Database) isOwn(name string) bool {
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	return db.facts != nil && strings.EqualFold(db.facts.database, name)
+	return strings.EqualFold(db.named, name)
 }
 
 var errTimeout = errors.New("the statement timeout is over")
@@ -59,8 +68,8 @@ func (e *executor) statement(ctx context.Context, st sqltext.Statement) error {
 	if localInfile.MatchString(st.Text) {
 		return refused(st, "LOAD DATA LOCAL reads a file on the machine that the migration runs from, which is no part of the migration, and a server could ask for any other file, too", "write the rows as INSERT, or use LOAD DATA INFILE on the server")
 	}
-	if name, drops := dropped(st.Text); drops && e.db.isOwn(name) {
-		return refused(st, fmt.Sprintf("it drops the database %q, which is migrated: Whimbrel's own tables would go with it, and nobody could tell what has been applied", name), "take the statement out; whimbrel reset empties a database")
+	if why := e.db.Check(st); why != "" {
+		return refused(st, why, "")
 	}
 	limited, stop := ctx, func() {}
 	if d := e.script.StatementTimeout; d > 0 {

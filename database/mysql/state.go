@@ -66,6 +66,9 @@ func (db *Database) readState(ctx context.Context, c *conn, set string) (*databa
 			return nil, err
 		}
 	}
+	db.mu.Lock()
+	db.named = cmp.Or(db.named, r.st.Database)
+	db.mu.Unlock()
 	return r.finish()
 }
 
@@ -79,6 +82,9 @@ func (db *Database) untouched(ctx context.Context, c *conn, st *database.State) 
 		return nil, ownError("asking for the session's database", err)
 	}
 	st.Database = name.String
+	db.mu.Lock()
+	db.named = cmp.Or(db.named, st.Database)
+	db.mu.Unlock()
 	return st, errNoHistory
 }
 

@@ -160,14 +160,22 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 
 // refusePragma refuses a journal mode of a script with which nothing of the run could be taken back after a crash.
 func refusePragma(st sqltext.Statement) error {
-	text, is := strings.CutPrefix(strings.ToLower(st.Text), "pragma")
-	if m := pragmaForm.FindStringSubmatch(text); !is || m == nil || m[1] != "journal_mode" || !refusedPragmas[m[1]].value.MatchString(m[2]) {
+	why := (*db)(nil).Check(st)
+	if why == "" {
 		return nil
 	}
 	e := statementError(st, nil)
-	e.Message = "with this journal mode " + refusedPragmas["journal_mode"].why
-	e.Hint = "choose delete, truncate, persist or wal"
+	e.Message = why
 	return e
+}
+
+// Check implements database.Checker.
+func (*db) Check(st sqltext.Statement) (why string) {
+	text, is := strings.CutPrefix(strings.ToLower(st.Text), "pragma")
+	if m := pragmaForm.FindStringSubmatch(text); !is || m == nil || m[1] != "journal_mode" || !refusedPragmas[m[1]].value.MatchString(m[2]) {
+		return ""
+	}
+	return "with this journal mode " + refusedPragmas["journal_mode"].why + "; choose delete, truncate, persist or wal"
 }
 
 // alone executes a statement in no transaction, or in that which the script has opened.
