@@ -170,14 +170,32 @@ func (a *applier) batchUnit(ctx context.Context, u Unit, rest []Unit) (err error
 	if err := b.Commit(ctx); err != nil {
 		return a.failed(todo, len(todo)-1, nil, err)
 	}
-	recorded := b.Recorded()
+	recorded, want := b.Recorded(), 0
 	for _, s := range todo {
-		n := 1 + len(s.marks) + len(s.forgets)
+		want += s.eventCount()
+	}
+	if err := checkRecorded(recorded, want); err != nil {
+		return a.failed(todo, len(todo)-1, nil, err)
+	}
+	for _, s := range todo {
+		n := s.eventCount()
 		a.stepDone(s, recorded[:n]...)
 		recorded = recorded[n:]
 	}
 	a.expect.Head = b.Head()
 	return nil
+}
+
+// eventCount is how many events a step leaves in the history.
+func (s *Step) eventCount() int { return 1 + len(s.marks) + len(s.forgets) }
+
+// checkRecorded refuses what a driver says that it has recorded, if it is not one event for each that it was given: the
+// history would not say what was done.
+func checkRecorded(got []database.Event, want int) error {
+	if len(got) == want {
+		return nil
+	}
+	return fmt.Errorf("the history was given %d events, and the driver says that it has recorded %d: look at the history before anything else is run", want, len(got))
 }
 
 // inBatch runs a step's script in a batch, and records its events.

@@ -145,5 +145,5 @@ func (m *Migrator) record(ctx context.Context, note string, events recorder) (re
 	if err := b.Commit(ctx); err != nil {
 		return nil, err
 	}
-	return b.Recorded(), nil
+	return b.Recorded(), checkRecorded(b.Recorded(), len(all))
 }

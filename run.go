@@ -56,7 +56,10 @@ func (a *applier) runUnit(ctx context.Context, u Unit, rest []Unit) (err error) 
 		events, err = a.events(s)
 	}
 	if err == nil {
-		events, err = r.Record(ctx, timed(events, start)...)
+		want := len(events)
+		if events, err = r.Record(ctx, timed(events, start)...); err == nil {
+			err = checkRecorded(events, want)
+		}
 	}
 	if err != nil {
 		return a.failed(todo, 0, x.journal, err)
@@ -101,6 +104,9 @@ func (a *applier) finishInBatch(ctx context.Context, x *runner, u Unit, rest []U
 	s := todo[0]
 	if err = a.conclude(ctx, b, s, start); err == nil {
 		err = b.Commit(ctx)
+	}
+	if err == nil {
+		err = checkRecorded(b.Recorded(), s.eventCount())
 	}
 	if err != nil {
 		return a.failed(todo, 0, x.journal, err)

@@ -39,10 +39,14 @@ type Driver interface {
 
 // Options are what every driver understands. The zero value is useful.
 type Options struct {
-	// Schema holds Whimbrel's tables, where the dialect has schemas. Empty means
-	// the first schema of the search path, as the server sees it. A schema that
-	// doesn't exist is created with the tables.
+	// Schema holds Whimbrel's tables, where the dialect has schemas. Empty means the schema that has
+	// them already, wherever it is in the database; or, for a database without any, the first schema
+	// of the search path, as the server sees it. More than one schema that has them is a *TablesError.
+	// A schema that doesn't exist is created with the tables.
 	Schema string
+	// TablesOwner is a role that is trusted to own Whimbrel's tables, where the dialect has roles. A role
+	// that can be trusted anyway need not be named: see the driver.
+	TablesOwner string
 	// HistoryTable is the name of the history; the other tables' names are made
 	// from it: "whimbrel_history" (also the default) gives whimbrel_settings.
 	HistoryTable string

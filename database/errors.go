@@ -28,7 +28,7 @@ var ErrConflict = errors.New("the transaction was taken back, since it conflicte
 // in another way, for as long as the caller was willing to wait.
 type LockedError struct {
 	Set    string
-	What   string // what is locked, where that is not the migration lock: "the database file"
+	What   string // what is locked, where that is not the migration lock: "the database file", or one of Whimbrel's own tables
 	Waited time.Duration
 	Holder Holder // the zero Holder: the database can't tell, nor whether it is a migration (SQLite)
 	Why    string // what else it is that has to end first, if it is not a process that migrates
@@ -211,3 +211,52 @@ type TablesNewerError struct{ Found, Known int64 }
 func (e *TablesNewerError) Error() string {
 	return fmt.Sprintf("Whimbrel's own tables in this database have version %d, this build knows up to %d; use a newer Whimbrel", e.Found, e.Known)
 }
+
+// TablesProblem says why Whimbrel does not use the tables that it found.
+type TablesProblem string
+
+// The problems of a *TablesError.
+const (
+	// TablesUntrusted: the tables belong to a role that the current one has no reason to trust. Whoever
+	// owns them can let Whimbrel run anything with the current role's rights.
+	TablesUntrusted TablesProblem = "untrusted"
+	// TablesSeveral: more than one schema has a history, and Options.Schema names none of them.
+	TablesSeveral TablesProblem = "several"
+	// TablesHidden: the current role can't see the tables, or not all of their rows.
+	TablesHidden TablesProblem = "hidden"
+	// TablesAltered: something was added to the tables that runs code of others, hides or loses rows.
+	TablesAltered TablesProblem = "altered"
+	// TablesMissing: some of the tables are there, and others are not.
+	TablesMissing TablesProblem = "missing"
+	// TablesEmpty: the tables have lost their rows, such as in a dump without data.
+	TablesEmpty TablesProblem = "empty"
+	// TablesForeign: something that is not Whimbrel's has the name of one of its tables.
+	TablesForeign TablesProblem = "foreign"
+)
+
+// TablesError reports that Whimbrel's own tables can't be used as they were found. It never means
+// that nothing is applied. Nothing was changed.
+type TablesError struct {
+	Problem TablesProblem
+	Table   string   // as SQL names it, with its schema; "" if the error is about more than one
+	Schemas []string // that have a history, for TablesSeveral
+	Owner   string   // of the table, for TablesUntrusted
+	Role    string   // that Whimbrel works as
+	Msg     string   // what is wrong
+	Hint    string   // what to do
+	Fix     string   // a statement that remedies it, "" if there is none
+	Err     error    // the database's own error, if it said one
+}
+
+func (e *TablesError) Error() string {
+	msg := e.Msg
+	if e.Hint != "" {
+		msg += "; " + e.Hint
+	}
+	if e.Fix != "" {
+		msg += ": " + e.Fix
+	}
+	return msg
+}
+
+func (e *TablesError) Unwrap() error { return e.Err }

@@ -38,12 +38,12 @@ func (db *Database) beginOnce(ctx context.Context, set string, opts database.Loc
 	if err != nil {
 		return nil, err
 	}
-	schema, h, err := db.begin(ctx, c, set, opts)
+	l, h, err := db.begin(ctx, c, set, opts)
 	if err != nil {
 		c.giveBack()
 		return nil, err
 	}
-	b := &batch{db: db, c: c, set: set, schema: schema, head: h}
+	b := &batch{db: db, c: c, set: set, own: l, schema: l.schema, head: h}
 	if err := db.opened(b, c); err != nil {
 		b.end()
 		return nil, err
@@ -54,6 +54,7 @@ func (db *Database) beginOnce(ctx context.Context, set string, opts database.Loc
 type batch struct {
 	db          *Database
 	set, schema string
+	own         location
 
 	mu       sync.Mutex // Database.Close may come at any time
 	c        *conn
@@ -115,7 +116,7 @@ func (b *batch) State(ctx context.Context) (*database.State, error) {
 	if err := b.flush(ctx); err != nil {
 		return nil, err
 	}
-	return b.db.readState(ctx, b.c, b.schema, b.set)
+	return b.db.readState(ctx, b.c, b.own, b.set)
 }
 
 // Run queues a short script, and executes a long one.
@@ -230,7 +231,13 @@ func (b *batch) Record(ctx context.Context, e database.Event) error {
 func (b *batch) after(queries ...query) []query {
 	if last := b.last; b.scripts > 0 {
 		for i := range queries {
-			queries[i].fail = func(pg *pgconn.PgError) error { return afterError(pg, last) }
+			explain := queries[i].fail
+			queries[i].fail = func(pg *pgconn.PgError) error {
+				if pg.Code == divisionByZero && explain != nil {
+					return explain(pg)
+				}
+				return afterError(pg, last)
+			}
 		}
 	}
 	return queries
@@ -304,7 +311,7 @@ func (b *batch) Discard(ctx context.Context) error {
 	}
 	b.abort()
 	b.queue, b.queued, b.recorded, b.scripts = nil, 0, nil, 0
-	h, err := b.db.lock(ctx, b.c, b.schema, b.set, database.LockOptions{}) // once: it was ours
+	h, err := b.db.lock(ctx, b.c, b.own, b.set, database.LockOptions{}) // once: it was ours
 	if err == nil && h.mine != b.head.mine {
 		err = &database.LockedError{Set: b.set}
 	}

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 
 	"github.com/jackc/pgx/v5"
 
@@ -20,12 +21,15 @@ func (db *Database) Snapshot(ctx context.Context, opts catalog.Options) (*catalo
 		return nil, err
 	}
 	defer c.giveBack()
-	schema, err := db.locate(ctx, c)
-	if err != nil && err != errNoSchema {
+	l, err := db.locate(ctx, c)
+	if unusable := (*database.TablesError)(nil); errors.As(err, &unusable) && l.schema != "" {
+		err = nil // it is enough to know which schema has them
+	}
+	if err != nil {
 		return nil, err
 	}
 	begin := command("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-	s, err := db.snapshot(ctx, c, schema, opts, begin, command("COMMIT"))
+	s, err := db.snapshot(ctx, c, l.schema, opts, begin, command("COMMIT"))
 	if err != nil {
 		c.rollback()
 	}

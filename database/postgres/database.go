@@ -35,7 +35,7 @@ type Database struct {
 	close   context.CancelFunc
 
 	mu     sync.Mutex
-	schema string          // where Whimbrel's tables are; "" until the server has said
+	at     location        // where Whimbrel's tables are, as far as the server has said
 	open   map[unit]bool   // batches and runs
 	config *pgx.ConnConfig // of the connection of the first of them
 
@@ -160,45 +160,9 @@ func checkSession(pc *pgx.Conn) error {
 	return nil
 }
 
-// knownSchema is where the tables are, "" while only the server knows.
-func (db *Database) knownSchema() string {
-	if db.opts.Schema != "" {
-		return db.opts.Schema
-	}
-	db.mu.Lock()
-	defer db.mu.Unlock()
-	return db.schema
-}
-
-func (db *Database) learnSchema(s string) {
-	db.mu.Lock()
-	defer db.mu.Unlock()
-	if db.schema == "" {
-		db.schema = s
-	}
-}
-
 // firstSchema is the first schema of the search path that tables can be in for good, as
 // an SQL expression; NULL if there is none.
 const firstSchema = `(SELECT s FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY AS path(s, n) WHERE s OPERATOR(pg_catalog.!~) '^pg_' ORDER BY n LIMIT 1)`
-
-// locate learns the schema from the server, unless it is known.
-func (db *Database) locate(ctx context.Context, c *conn) (string, error) {
-	if s := db.knownSchema(); s != "" {
-		return s, nil
-	}
-	err := c.pipeline(ctx, query{sql: "SELECT " + firstSchema, path: callers, row: func(r *row) error {
-		db.learnSchema(r.text())
-		return nil
-	}})
-	if err != nil {
-		return "", err
-	}
-	if s := db.knownSchema(); s != "" {
-		return s, nil
-	}
-	return "", errNoSchema
-}
 
 // table returns a table's quoted name, with its schema as far as that is known.
 func table(schema, name string) string {
@@ -210,83 +174,48 @@ func table(schema, name string) string {
 
 func quote(name string) string { return pgx.Identifier{name}.Sanitize() }
 
-// settingTimeout bounds the wait for the lock of Whimbrel's own set.
-const settingTimeout = 15 * time.Second
-
-// State reads the state of a set, in one round trip.
-//
-// As long as the schema is not known the tables are named without one; whether the
-// search path then led to the tables of the first schema is part of the question.
+// State reads the state of a set, in one round trip: the first query finds the tables, and leads the names of the
+// second to them.
 func (db *Database) State(ctx context.Context, set string) (*database.State, error) {
 	c, err := db.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer c.giveBack()
-	st, err := db.readState(ctx, c, db.knownSchema(), set)
-	if errors.Is(err, errElsewhere) {
-		st, err = db.readState(ctx, c, db.knownSchema(), set)
-	}
-	if errors.Is(err, errNoHistory) {
-		return st, nil
-	}
-	return st, err
+	return db.findState(ctx, c, set)
 }
 
-var (
-	// errElsewhere says that an unqualified name led to another schema's tables.
-	errElsewhere = errors.New("the search path leads to tables in another schema")
-	errNoHistory = errors.New("the history table is not there: somebody has removed it")
-)
-
-func (db *Database) readState(ctx context.Context, c *conn, schema, set string) (*database.State, error) {
-	r := stateReader{st: &database.State{Set: set, Applied: &database.Migrations{}, ServerMajor: c.serverMajor()}}
-	err := c.pipeline(ctx, db.whereQuery(schema, &r), db.stateQuery(schema, set, &r))
+// findState reads a state outside of any transaction.
+func (db *Database) findState(ctx context.Context, c *conn, set string) (st *database.State, err error) {
+	start := time.Now()
+	l, err := db.atTables(func(l location, before ...query) (err error) {
+		st, err = db.readState(ctx, c, l, set, before...)
+		return err
+	})
 	switch {
-	case r.elsewhere:
-		return nil, errElsewhere
-	case err != nil && ctx.Err() != nil:
-		return nil, err
-	case missingTable(err) && r.hasHistory:
-		return nil, fmt.Errorf("the history is there, but not its table %q or %q: %w", db.names.Settings, db.names.Journal, err)
-	case missingTable(err):
-		return r.st, errNoHistory
 	case err != nil:
+		return nil, db.busy(ctx, c, l, set, time.Since(start), err)
+	case !l.made():
+		return &database.State{Set: set, Applied: &database.Migrations{}, Database: l.database, Settings: database.NewSettings(), ServerMajor: c.serverMajor()}, nil
+	}
+	st.Database = l.database
+	return st, nil
+}
+
+// readState reads a state where the tables are known to be.
+func (db *Database) readState(ctx context.Context, c *conn, l location, set string, before ...query) (*database.State, error) {
+	r := stateReader{st: &database.State{Set: set, Applied: &database.Migrations{}, Database: l.database, ServerMajor: c.serverMajor()}}
+	if err := c.pipeline(ctx, append(before, db.stateQuery(l.schema, set, &r))...); err != nil {
 		return nil, err
 	}
 	return r.finish()
-}
-
-// whereQuery asks whether there is a history; and, as long as that is not known, where the
-// tables would be, and whether names without a schema lead there.
-func (db *Database) whereQuery(schema string, r *stateReader) query {
-	const named = `pg_catalog.quote_ident($1::pg_catalog.text)`
-	const located = `pg_catalog.to_regclass(pg_catalog.quote_ident(s) OPERATOR(pg_catalog.||) '.' OPERATOR(pg_catalog.||) ` + named + `)`
-	q := query{
-		path: callers,
-		sql:  `SELECT pg_catalog.current_database(), s, true, ` + located + ` IS NOT NULL FROM (SELECT $2::pg_catalog.text AS s) AS w`,
-		args: []arg{text(db.names.History), text(schema)},
-		row: func(row *row) error {
-			r.st.Database = row.text()
-			db.learnSchema(row.text())
-			r.elsewhere = !row.boolean() && db.knownSchema() != ""
-			r.hasHistory = row.boolean()
-			return row.err
-		},
-	}
-	if schema == "" {
-		q.sql = `SELECT pg_catalog.current_database(), s, coalesce(` + located + `::pg_catalog.oid OPERATOR(pg_catalog.=) there, ` + located + ` IS NULL AND there IS NULL), there IS NOT NULL
-FROM (SELECT ` + firstSchema + ` AS s, pg_catalog.to_regclass(` + named + `)::pg_catalog.oid AS there) AS w`
-		q.args = q.args[:1]
-	}
-	return q
 }
 
 // stateQuery reads the events of the set and of Whimbrel's own, and the settings and the open run, which
 // have no id: in one statement, so that they are of one moment.
 func (db *Database) stateQuery(schema, set string, r *stateReader) query {
 	return query{
-		path: callers, // in which the tables are looked for as long as their schema is not known
+		path: found,
 		sql: `SELECT id, set_name OPERATOR(pg_catalog.=) $1, version, name, direction, checksum, down_checksum, has_down_text, started_at, duration_us
 FROM ` + table(schema, db.names.History) + ` WHERE set_name OPERATOR(pg_catalog.=) ANY (ARRAY[$1, '` + migration.ReservedSet + `'])
 UNION ALL SELECT NULL, NULL, NULL, name, value, reason, changed_by, NULL, changed_at, (extract(epoch FROM until) OPERATOR(pg_catalog.*) 1000000)::bigint
@@ -313,20 +242,25 @@ ORDER BY 1`,
 
 // notOurs explains an error of reading a history that has other columns than it should.
 func (db *Database) notOurs(pg *pgconn.PgError) error {
-	if pg.Code == "42703" {
-		return fmt.Errorf("the table %q is not one of Whimbrel's: name another history table: %w", db.names.History, pg)
+	switch pg.Code {
+	case "42703":
+		return &database.TablesError{
+			Problem: database.TablesForeign, Table: quote(db.names.History),
+			Msg:  fmt.Sprintf("the table %q, or one beside it, is not one of Whimbrel's, or has lost columns: %s", db.names.History, pg.Message),
+			Hint: "restore it, or name another history table", Err: pg,
+		}
+	case "55P03":
+		return &tablesBusyError{ownError("", pg)}
 	}
 	return ownError("", pg)
 }
 
 // stateReader makes a State of the answers.
 type stateReader struct {
-	st         *database.State
-	stored     []database.StoredSetting
-	head       head
-	open       *database.Journal
-	elsewhere  bool
-	hasHistory bool
+	st     *database.State
+	stored []database.StoredSetting
+	head   head
+	open   *database.Journal
 }
 
 // head is the newest event of a set, and of Whimbrel's own. Ids are handed out before
@@ -341,10 +275,17 @@ type head struct {
 
 func (h head) sum() int64 { return h.mine + h.own }
 
-// check refuses a history that does not say of which version it is.
+// check refuses a history that does not say of which version it is: it has lost rows. It also refuses one of a newer Whimbrel.
 func (h head) check() error {
 	if h.own == 0 {
-		return errors.New("the history table has no entry of its own tables: it was not made by Whimbrel, or somebody deleted from it")
+		return &database.TablesError{
+			Problem: database.TablesEmpty,
+			Msg:     "the history has no entry of Whimbrel's own tables, which is its first: its rows were deleted, or left out of a dump (pg_dump --schema-only)",
+			Hint:    "restore its rows; or, if nothing is applied in this database, drop Whimbrel's tables, and they are made again",
+		}
+	}
+	if h.tables > tablesVersion {
+		return &database.TablesNewerError{Found: h.tables, Known: tablesVersion}
 	}
 	return nil
 }
@@ -405,8 +346,8 @@ func direction(b []byte) database.Direction {
 }
 
 func (r *stateReader) finish() (*database.State, error) {
-	if r.head.tables > tablesVersion {
-		return nil, &database.TablesNewerError{Found: r.head.tables, Known: tablesVersion}
+	if err := r.head.check(); err != nil {
+		return nil, err
 	}
 	r.st.Head = r.head.sum()
 	r.st.Settings = database.NewSettings(r.stored...)

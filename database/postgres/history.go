@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"strings"
+	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
@@ -46,21 +47,30 @@ func (db *Database) historyPage(ctx context.Context, q database.HistoryQuery, af
 		return nil, false, err
 	}
 	defer c.giveBack()
-	schema, err := db.locate(ctx, c)
-	if err != nil {
-		return nil, false, err
-	}
-	query := db.historyQuery(schema, q, after)
-	query.row = func(r *row) error {
-		e, err := readEvent(r)
-		page = append(page, e)
-		return err
-	}
-	if err := c.pipeline(ctx, query); err != nil {
-		if missingTable(err) {
-			err = nil
+	var h head
+	read := func(l location, before ...query) error {
+		query := db.historyQuery(l.schema, q, after)
+		query.fail = db.notOurs
+		query.row = func(r *row) error {
+			e, err := readEvent(r)
+			page = append(page, e)
+			return err
 		}
-		return nil, false, err
+		queries := append(before, query)
+		if after == 0 {
+			queries = append(queries, db.firstQuery(l.schema, &h))
+		}
+		return c.pipeline(ctx, queries...)
+	}
+	start := time.Now()
+	l, err := db.atTables(read)
+	if err != nil || !l.made() {
+		return nil, false, db.busy(ctx, c, l, q.Set, time.Since(start), err)
+	}
+	if after == 0 {
+		if err := h.check(); err != nil {
+			return nil, false, err
+		}
 	}
 	return page, len(page) == limit(q), nil
 }
@@ -77,21 +87,34 @@ func (db *Database) historyQuery(schema string, q database.HistoryQuery, after i
 	if q.Texts {
 		texts = "up_text, down_text"
 	}
-	where, args := []string{"id > $1"}, []arg{number(after)}
+	where, args := []string{"id OPERATOR(pg_catalog.>) $1"}, []arg{number(after)}
 	if q.Set != "" {
 		args = append(args, keptAsASCII(q.Set))
-		where = append(where, fmt.Sprintf("set_name = $%d", len(args)))
+		where = append(where, fmt.Sprintf("set_name OPERATOR(pg_catalog.=) $%d", len(args)))
 	}
 	if q.Version != nil {
 		args = append(args, number(*q.Version))
-		where = append(where, fmt.Sprintf("version = $%d", len(args)))
+		where = append(where, fmt.Sprintf("version OPERATOR(pg_catalog.=) $%d", len(args)))
 	}
 	return query{
+		path: found,
 		sql: fmt.Sprintf(`SELECT id, set_name, version, name, direction, checksum, down_checksum, %s, has_down_text, up_directives, down_directives,
 	started_at, duration_us, db_user, host, app, tool_version, note FROM %s WHERE %s ORDER BY id LIMIT %d`,
 			texts, table(schema, db.names.History), strings.Join(where, " AND "), limit(q)),
 		args:    args,
 		formats: []int16{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0},
+	}
+}
+
+// firstQuery reads the first entry of the history, which is of Whimbrel's own tables, for head.check.
+func (db *Database) firstQuery(schema string, h *head) query {
+	return query{
+		path: found,
+		sql:  "SELECT id, version FROM " + table(schema, db.names.History) + " WHERE set_name OPERATOR(pg_catalog.=) '" + migration.ReservedSet + "' AND direction OPERATOR(pg_catalog.=) 'up' ORDER BY id DESC LIMIT 1",
+		row: func(r *row) error {
+			h.own, h.tables = r.number(), r.number()
+			return r.err
+		},
 	}
 }
 

@@ -28,10 +28,10 @@ const isOpen = `(done OPERATOR(pg_catalog.>) 0 OR begun OPERATOR(pg_catalog.<>) 
 func (r *run) claimQuery() query {
 	r.token = rand.Text()
 	return query{
-		sql: "INSERT INTO " + r.journalTable() + " AS j (set_name, token, lock_key, " + backendColumns + ") SELECT $3, $4, " + lockKey + ", a.pid, a.backend_start, a.usesysid FROM (" + r.ownBackend() +
+		sql: "INSERT INTO " + r.journalTable() + " AS j (set_name, token, lock_key, " + backendColumns + ") SELECT $2, $3, " + lockKey + ", a.pid, a.backend_start, a.usesysid FROM (" + r.ownBackend() +
 			") a ON CONFLICT (set_name) DO UPDATE SET token = excluded.token, lock_key = excluded.lock_key, (" + backendColumns + ") = (excluded.backend_pid, excluded.backend_start, excluded.backend_user)" +
 			" RETURNING CASE WHEN " + isOpen + " THEN pg_catalog.to_json(j)::text END",
-		args: []arg{text(r.schema), text(r.db.names.History), keptAsASCII(r.set), text(r.token)},
+		args: []arg{r.own.historyID(), keptAsASCII(r.set), text(r.token)},
 		row: func(row *row) (err error) {
 			r.journal, err = row.journal()
 			return err
@@ -127,7 +127,7 @@ func (r *run) putAsOurselves(j *database.Journal) []query {
 
 // fenced says that the row was not there with our token, when it was divided by nought rows.
 func fenced(pg *pgconn.PgError) error {
-	if pg.Code == "22012" {
+	if pg.Code == divisionByZero {
 		return database.ErrFenced
 	}
 	return ownError("", pg)

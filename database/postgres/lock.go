@@ -2,34 +2,55 @@ package postgres
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// lockKey is the key of a set's lock as an SQL expression of $1, the schema, $2, the
-// history table, and $3, the set.
-const lockKey = `pg_catalog.hashtextextended(pg_catalog.jsonb_build_array('whimbrel', pg_catalog.current_database(), $1::text, $2::text, $3::text)::text COLLATE "C", 0)`
+// lockKey is the key of a set's lock as an SQL expression of $1, the history table's oid, and $2, the
+// set. Nothing that a migration may change is in it: a schema, a table and a database can be renamed, and another
+// search path leads to the same table. The server keeps the advisory locks of each database apart.
+const lockKey = `pg_catalog.hashtextextended(pg_catalog.jsonb_build_array('whimbrel', $1::text, $2::text)::text COLLATE "C", 0)`
 
 // openKey is the key of a lock that every batch and guard shares from the moment it tries for its
 // own, whatever its set, so that it can be seen who is at work. It is never in anybody's way.
-const openKey = `pg_catalog.hashtextextended(pg_catalog.jsonb_build_array('whimbrel', pg_catalog.current_database(), $1::text, $2::text, 'open', 'any set')::text COLLATE "C", 0)`
+const openKey = `pg_catalog.hashtextextended(pg_catalog.jsonb_build_array('whimbrel', $1::text, 'open', 'any set')::text COLLATE "C", 0)`
 
-// lock opens a transaction that holds the set's migration lock, and returns the head
-// of its history, zero when there is no history table. Where it fails it leaves no
-// transaction behind.
-func (db *Database) lock(ctx context.Context, c *conn, schema, set string, opts database.LockOptions) (h head, err error) {
+// creationKey is the key of the lock under which the tables are made: as long as there are none, it is not known
+// where others would make them. $1 is the history's name.
+const creationKey = `pg_catalog.hashtextextended(pg_catalog.jsonb_build_array('whimbrel', 'tables', $1::text)::text COLLATE "C", 0)`
+
+// lock opens a transaction that holds the set's migration lock and those of the tables, and returns the head
+// of its history. Where it fails it leaves no transaction behind. An error that is errMoved says
+// that the tables are not where l says.
+func (db *Database) lock(ctx context.Context, c *conn, l location, set string, opts database.LockOptions) (h head, err error) {
+	start, table := time.Now(), ""
 	err = db.poll(ctx, c, set, opts, func(ctx context.Context) (bool, database.Holder, error) {
-		got, found, err := db.tryLock(ctx, c, schema, set)
-		if err != nil || got {
+		got, found, err := db.tryLock(ctx, c, l, set)
+		table = ""
+		var busy *tablesBusyError
+		switch {
+		case errors.As(err, &busy):
+			holder := database.Holder{}
+			table, holder = db.whoLocks(ctx, c, l)
+			return false, holder, nil
+		case err != nil || got:
 			h = found
 			return got, database.Holder{}, err
 		}
-		holder := db.holder(ctx, c, schema, set)
+		holder := db.holder(ctx, c, l, set)
 		c.rollback()
 		return false, holder, nil
 	})
+	if locked := (*database.LockedError)(nil); errors.As(err, &locked) && table != "" {
+		locked.What, locked.Waited = ownTableWord+table, time.Since(start)
+	}
 	return h, err
 }
 
@@ -48,22 +69,17 @@ func (db *Database) poll(ctx context.Context, c *conn, set string, opts database
 
 // tryLock is one attempt, in one round trip when it succeeds. When it doesn't get the lock
 // the transaction is still open.
-func (db *Database) tryLock(ctx context.Context, c *conn, schema, set string) (got bool, h head, err error) {
-	queries := append(db.lockQueries(c, schema, set, &got), db.headQuery(schema, set, &h))
-	err = c.pipeline(ctx, queries...)
-	if missingTable(err) { // there is no history yet: once more without asking for its head
-		c.rollback()
-		got, h = false, head{}
-		err = c.pipeline(ctx, queries[:len(queries)-1]...)
-	}
+func (db *Database) tryLock(ctx context.Context, c *conn, l location, set string) (got bool, h head, err error) {
+	queries := append(db.lockQueries(c, l, set, &got), l.hold(history, journal)...)
+	err = c.pipeline(ctx, append(queries, db.headQuery(l.schema, set, &h))...)
 	if err == nil {
 		err = c.checkPrimary()
 	}
 	if err == nil && got {
 		err = db.checkDecides(c)
 	}
-	if err == nil && got && h.tables > tablesVersion {
-		err = &database.TablesNewerError{Found: h.tables, Known: tablesVersion}
+	if err == nil && got {
+		err = h.check()
 	}
 	if err != nil {
 		c.rollback()
@@ -72,14 +88,14 @@ func (db *Database) tryLock(ctx context.Context, c *conn, schema, set string) (g
 }
 
 // lockQueries begin a transaction and try to take the lock in it, once.
-func (db *Database) lockQueries(c *conn, schema, set string, got *bool) []query {
+func (db *Database) lockQueries(c *conn, l location, set string, got *bool) []query {
 	return []query{
 		// READ COMMITTED, so that the head is read with a snapshot from after the lock.
 		command("BEGIN ISOLATION LEVEL READ COMMITTED"),
 		{
 			sql: "SELECT pg_catalog.pg_try_advisory_xact_lock(" + lockKey + "), pg_catalog.pg_backend_pid(), pg_catalog.pg_try_advisory_xact_lock_shared(" +
 				openKey + "), " + aboutServer + db.forTheTransaction(c),
-			args:  []arg{text(schema), text(db.names.History), keptAsASCII(set)},
+			args:  []arg{l.historyID(), keptAsASCII(set)},
 			often: true,
 			row: func(r *row) error {
 				*got = r.boolean()
@@ -110,12 +126,29 @@ func (db *Database) headQuery(schema, set string, h *head) query {
 	}
 }
 
+// errVersion says that head.check would fail.
+var errVersion = errors.New("the tables' version is not known")
+
+// versionQuery fails where head.check would, so that nothing behind it is executed.
+func (db *Database) versionQuery(schema string) query {
+	return query{
+		sql: fmt.Sprintf("SELECT 1 / (pg_catalog.count(*) > 0 AND coalesce(max(version) FILTER (WHERE direction = 'up'), 0) <= %d)::int FROM %s WHERE set_name = '%s'",
+			tablesVersion, table(schema, db.names.History), migration.ReservedSet),
+		fail: func(pg *pgconn.PgError) error {
+			if pg.Code == divisionByZero {
+				return errVersion
+			}
+			return db.notOurs(pg)
+		},
+	}
+}
+
 // holder says who holds the lock, as far as the role may see it; the zero Holder if
 // nobody does any more.
-func (db *Database) holder(ctx context.Context, c *conn, schema, set string) (h database.Holder) {
+func (db *Database) holder(ctx context.Context, c *conn, l location, set string) (h database.Holder) {
 	err := c.pipeline(ctx, query{
 		sql:     holdersQuery(lockKey) + " LIMIT 1",
-		args:    []arg{text(schema), text(db.names.History), keptAsASCII(set)},
+		args:    []arg{l.historyID(), keptAsASCII(set)},
 		formats: holderFormats,
 		row: func(r *row) error {
 			_, h = readHolder(r)
@@ -128,10 +161,13 @@ func (db *Database) holder(ctx context.Context, c *conn, schema, set string) (h 
 	return h
 }
 
+// holderColumns tell of a process: of pg_locks l and pg_stat_activity a.
+const holderColumns = `l.pid, a.usename, coalesce(a.client_hostname, pg_catalog.host(a.client_addr), ''), a.application_name, a.xact_start,
+	CASE WHEN a.query <> '<insufficient privilege>' THEN pg_catalog.left(a.query, 200) END`
+
 // holdersQuery lists who holds the lock of a key: the transaction, and who it belongs to.
 func holdersQuery(key string) string {
-	return `SELECT l.virtualtransaction, l.pid, a.usename, coalesce(a.client_hostname, pg_catalog.host(a.client_addr), ''), a.application_name, a.xact_start,
-	CASE WHEN a.query <> '<insufficient privilege>' THEN pg_catalog.left(a.query, 200) END
+	return `SELECT l.virtualtransaction, ` + holderColumns + `
 FROM (SELECT ` + key + ` AS key) k
 JOIN pg_catalog.pg_locks l ON l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
 	AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
@@ -146,25 +182,20 @@ func readHolder(r *row) (transaction string, h database.Holder) {
 	return transaction, database.Holder{PID: r.number(), User: r.text(), Host: r.text(), App: r.text(), Since: r.time(), Query: sqltext.Mask(r.text(), sqltext.PostgreSQL)}
 }
 
-// begin is lock, and creates Whimbrel's tables first if they are missing.
-func (db *Database) begin(ctx context.Context, c *conn, set string, opts database.LockOptions) (schema string, h head, err error) {
-	if schema, err = db.locate(ctx, c); err != nil {
-		return "", h, err
-	}
-	if h, err = db.lock(ctx, c, schema, set, opts); err != nil || h.own > 0 {
-		return schema, h, db.endOrphan(ctx, c, schema, set, h, err, opts)
-	}
-	c.rollback()
-	if err := db.ensureTables(ctx, c, schema); err != nil {
-		return "", h, err
-	}
-	h, err = db.lock(ctx, c, schema, set, opts)
-	if err == nil {
-		if err = h.check(); err != nil {
-			c.rollback()
+// begin is lock, and finds Whimbrel's tables first, or creates them.
+func (db *Database) begin(ctx context.Context, c *conn, set string, opts database.LockOptions) (l location, h head, err error) {
+	for try := 1; ; try++ {
+		if l, err = db.ensureTables(ctx, c); err != nil {
+			return l, h, err
+		}
+		h, err = db.lock(ctx, c, l, set, opts)
+		if !errors.Is(err, errMoved) || try == 3 {
+			return l, h, db.endOrphan(ctx, c, l.schema, set, h, err, opts)
+		}
+		if _, err := db.relocate(ctx, c); err != nil {
+			return l, h, err
 		}
 	}
-	return schema, h, err
 }
 
 // endOrphan ends the session of a run that was interrupted, for a batch, whose transaction is open. The batch may end the

@@ -71,12 +71,12 @@ func (db *Database) Metadata(ctx context.Context) (*metadata.State, error) {
 		return nil, err
 	}
 	defer c.giveBack()
-	schema, err := db.locate(ctx, c)
-	if err != nil && err != errNoSchema {
+	l, err := db.locate(ctx, c)
+	if err != nil {
 		return nil, err
 	}
 	defer c.rollback()
-	s, err := db.readMetadata(ctx, c, schema, command("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+	s, err := db.readMetadata(ctx, c, l.schema, command("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"))
 	if err == nil {
 		err = c.pipeline(ctx, command("COMMIT"))
 	}
@@ -86,28 +86,31 @@ func (db *Database) Metadata(ctx context.Context) (*metadata.State, error) {
 // readMetadata asks in a transaction, after what is to be sent before.
 func (db *Database) readMetadata(ctx context.Context, c *conn, schema string, before ...query) (*metadata.State, error) {
 	s := &metadata.State{Comments: true}
-	kept := false
+	f := &finder{db: db}
 	own, err := json.Marshal(db.ownTables())
 	if err != nil {
 		return nil, err
 	}
 	name := table(schema, db.names.Metadata)
-	err = c.pipeline(ctx, append(before,
-		query{sql: "SELECT pg_catalog.to_regclass($1) IS NOT NULL", args: []arg{text(name)}, row: func(r *row) error {
-			kept = r.boolean()
-			return r.err
-		}},
-		query{sql: "SELECT pg_catalog.unnest(pg_catalog.current_schemas(false))", path: callers, row: func(r *row) error {
-			s.Path = append(s.Path, r.text())
-			return r.err
-		}},
+	before = append(before, query{sql: "SELECT pg_catalog.unnest(pg_catalog.current_schemas(false))", path: callers, row: func(r *row) error {
+		s.Path = append(s.Path, r.text())
+		return r.err
+	}})
+	err = c.pipeline(ctx, append(append(before, f.queries(false)...),
 		query{sql: objectsQuery, args: []arg{text(schema), text(string(own))}, row: func(r *row) error {
 			n := metadata.Name{Kind: metadata.Kind(r.text()), Schema: r.text(), Object: r.text(), Args: r.text(), Column: r.text()}
 			s.Objects = append(s.Objects, metadata.Object{Name: n, ID: r.text(), Comment: r.text()})
 			return r.err
 		}})...)
-	if err != nil || !kept {
+	if err != nil {
 		return s, err
+	}
+	kept := f.at(schema).tables[metadataOf]
+	if kept.OID == 0 {
+		return s, nil
+	}
+	if err := f.usableTable(kept); err != nil {
+		return nil, err
 	}
 	err = c.pipeline(ctx, query{
 		sql: "SELECT kind, name, facts, CASE WHEN made_in = tableoid || '/' || " + serverMajorSQL + " THEN id ELSE '' END FROM " + name,
@@ -156,17 +159,18 @@ func (b *batch) PutMetadata(ctx context.Context, change *metadata.Change) error 
 		return err
 	}
 	name := table(b.schema, b.db.names.Metadata)
-	there := false
-	if err := b.lockMetadata(ctx, query{sql: "SELECT pg_catalog.to_regclass($1) IS NOT NULL", args: []arg{text(name)}, row: func(r *row) error {
-		there = r.boolean()
-		return r.err
-	}}); err != nil {
+	f := &finder{db: b.db}
+	if err := b.lockMetadata(ctx, f.queries(false)...); err != nil {
 		return err
 	}
-	if !there { // to create is more than some roles may, also where nothing is created
+	if kept := f.at(b.schema).tables[metadataOf]; kept.OID == 0 { // to create is more than some roles may, also where nothing is created
 		if err := b.add(ctx, makeTable(metadataTable, name)); err != nil {
 			return err
 		}
+	} else if err := f.usableTable(kept); err != nil {
+		return err
+	} else if err := b.add(ctx, query{sql: "LOCK TABLE ONLY " + name + " IN ROW EXCLUSIVE MODE"}, guardQuery(kept)); err != nil {
+		return err
 	}
 	rows, err := metadataRows(change.Entries, b.db.narrow.Load())
 	if err != nil {
@@ -192,14 +196,14 @@ func (b *batch) lockMetadata(ctx context.Context, more ...query) error {
 	return b.db.poll(ctx, b.c, metadataLock, opts, func(ctx context.Context) (got bool, holder database.Holder, err error) {
 		err = b.c.pipeline(ctx, append([]query{{
 			sql:  "SELECT pg_catalog.pg_try_advisory_xact_lock(" + lockKey + ")",
-			args: []arg{text(b.schema), text(b.db.names.History), text(metadataLock)},
+			args: []arg{b.own.historyID(), text(metadataLock)},
 			row: func(r *row) error {
 				got = r.boolean()
 				return r.err
 			},
 		}}, more...)...)
 		if err == nil && !got {
-			holder = b.db.holder(ctx, b.c, b.schema, metadataLock)
+			holder = b.db.holder(ctx, b.c, b.own, metadataLock)
 		}
 		return got, holder, err
 	})

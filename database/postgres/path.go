@@ -27,6 +27,9 @@ const (
 	// asks about it, or that creates or drops something for which an event trigger may be called. Such a query must
 	// look up nothing: every name in it has its schema, and every operator is written OPERATOR(pg_catalog.…).
 	callers
+	// found is the schema that Whimbrel's tables were found in by a query before, in a pipeline that is a transaction by itself. What
+	// holds for callers holds for it, too.
+	found
 )
 
 // command is a statement in which nothing is looked up: it controls the transaction or the session, or names all that
@@ -57,15 +60,16 @@ const (
 //
 // All of a pipeline is one transaction, also where none is open: with its end the path is what it was.
 func withPaths(queries []query, inTransaction bool) []query {
-	alone := !inTransaction
+	alone, finds := true, false
 	for _, q := range queries {
-		alone = alone && q.path == inPgCatalog
+		alone, finds = alone && q.path == inPgCatalog, finds || q.path == found
 	}
+	alone = (alone || finds) && !inTransaction
 	all := make([]query, 0, len(queries)+4)
 	path := callers
 	for i, q := range queries {
 		switch {
-		case q.path == path:
+		case q.path == path, q.path == found: // which the query before has set
 		case q.path == inPgCatalog && alone:
 			all = append(all, between(pinAlone, q))
 		case q.path == inPgCatalog:

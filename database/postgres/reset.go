@@ -54,11 +54,11 @@ func (r *resetter) lockSets(ctx context.Context) error {
 	locked := ""
 	r.out.Sets = nil
 	err := r.c.pipeline(ctx, query{
-		sql: `SELECT set_name, pg_catalog.pg_try_advisory_xact_lock(` + strings.ReplaceAll(lockKey, "$3::text", "set_name") + `)
+		sql: `SELECT set_name, pg_catalog.pg_try_advisory_xact_lock(` + strings.ReplaceAll(lockKey, "$2::text", "set_name") + `)
 FROM (SELECT DISTINCT set_name FROM ` + table(r.schema, r.db.names.History) + `
 	WHERE set_name <> '` + migration.ReservedSet + `' UNION SELECT set_name FROM ` + table(r.schema, r.db.names.Journal) + ` WHERE ` + isOpen + `
-	UNION SELECT $3::text OFFSET 0) AS sets ORDER BY set_name COLLATE "C"`,
-		args: []arg{text(r.schema), text(r.db.names.History), keptAsASCII(r.set)},
+	UNION SELECT $2::text OFFSET 0) AS sets ORDER BY set_name COLLATE "C"`,
+		args: []arg{r.own.historyID(), keptAsASCII(r.set)},
 		row: func(row *row) error {
 			set := row.kept()
 			if !row.boolean() && locked == "" {
@@ -71,7 +71,7 @@ FROM (SELECT DISTINCT set_name FROM ` + table(r.schema, r.db.names.History) + `
 	if err != nil || locked == "" {
 		return err
 	}
-	return &database.LockedError{Set: locked, Holder: r.db.holder(ctx, r.c, r.schema, locked)}
+	return &database.LockedError{Set: locked, Holder: r.db.holder(ctx, r.c, r.own, locked)}
 }
 
 // nameOf are the columns of i, which is what pg_identify_object says of something, that readObject

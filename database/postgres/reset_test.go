@@ -215,7 +215,6 @@ var whatOthersMade = map[string]struct{ make, want string }{
 	"foreign":      {"CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w; CREATE FOREIGN TABLE apart.ft (m mood) SERVER s", "apart.ft.m depends on type public.mood"},
 	"sequence":     {"CREATE TABLE apart.c (n int DEFAULT nextval('numbers'))", "for apart.c.n depends on sequence public.numbers"},
 	"extension":    {"CREATE EXTENSION citext SCHEMA apart; CREATE VIEW ev AS SELECT * FROM t; ALTER EXTENSION citext ADD VIEW ev", "view public.ev depends on table"},
-	"whimbrel's":   {"CREATE TRIGGER tr BEFORE INSERT ON whimbrel_history FOR EACH ROW EXECUTE FUNCTION touch()", "tr on public.whimbrel_history depends on"},
 	"somebody's":   {"CREATE VIEW v AS SELECT * FROM t; ALTER VIEW v OWNER TO ROLE", "view public.v depends on table"},
 	"materialized": {"CREATE MATERIALIZED VIEW apart.v AS SELECT * FROM t", "materialized view apart.v depends on"},
 }
@@ -245,7 +244,7 @@ CREATE FUNCTION two(int, int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 1'`)
 				equal(t, name+": the database", contents(t, c), before)
 				equal(t, name+": versions", versions(t, db, "s"), "[1]")
 				isFree(t, db, "s")
-				do(t, c, "SET client_min_messages = error; DROP EXTENSION IF EXISTS citext CASCADE; DROP SCHEMA apart CASCADE; DROP VIEW IF EXISTS v; DROP TRIGGER IF EXISTS tr ON whimbrel_history; DROP FOREIGN DATA WRAPPER IF EXISTS w CASCADE")
+				do(t, c, "SET client_min_messages = error; DROP EXTENSION IF EXISTS citext CASCADE; DROP SCHEMA apart CASCADE; DROP VIEW IF EXISTS v; DROP FOREIGN DATA WRAPPER IF EXISTS w CASCADE")
 			}
 			_, err = reset(t, target) // nothing is in the way any more
 			must(t, err)

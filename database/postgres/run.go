@@ -42,18 +42,32 @@ func (db *Database) guardOnce(ctx context.Context, set string, opts database.Loc
 			r.abandon()
 		}
 	}()
-	if r.schema, err = db.locate(ctx, worker); err != nil {
+	if err := r.locate(ctx); err != nil {
 		return nil, err
 	}
 	if r.guard, err = db.beside(ctx, worker); err != nil {
 		return nil, fmt.Errorf("what can't be in a transaction needs a second connection, which holds the lock: %w", err)
 	}
-	if err := r.lock(ctx, opts); err != nil {
-		return nil, err
-	}
-	r.watch()
-	if err := r.begin(ctx, opts); err != nil {
-		return nil, err
+	for try := 1; ; try++ {
+		if err := r.lock(ctx, opts); err != nil {
+			return nil, err
+		}
+		r.watch()
+		err := r.begin(ctx, opts)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, errMoved) || try == 3 {
+			return nil, err
+		}
+		r.stopWatch()
+		r.guard.rollback()
+		if _, err := db.relocate(ctx, worker); err != nil {
+			return nil, err
+		}
+		if err := r.locate(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if err := db.opened(r, worker); err != nil {
 		return nil, err
@@ -64,6 +78,7 @@ func (db *Database) guardOnce(ctx context.Context, set string, opts database.Loc
 type run struct {
 	db            *Database
 	set, schema   string
+	own           location
 	worker, guard *conn
 
 	mu        sync.Mutex // Database.Close may come at any time
@@ -89,10 +104,17 @@ type run struct {
 	over      bool
 }
 
+// locate finds the tables, or makes them.
+func (r *run) locate(ctx context.Context) (err error) {
+	r.own, err = r.db.ensureTables(ctx, r.worker)
+	r.schema = r.own.schema
+	return err
+}
+
 // lock takes the lock on the guard.
 func (r *run) lock(ctx context.Context, opts database.LockOptions) error {
 	return r.db.poll(ctx, r.guard, r.set, opts, func(ctx context.Context) (got bool, holder database.Holder, err error) {
-		queries := append(r.db.lockQueries(r.guard, r.schema, r.set, &got), holdQueries(r.guard)...)
+		queries := append(r.db.lockQueries(r.guard, r.own, r.set, &got), holdQueries(r.guard)...)
 		err = r.guard.pipeline(ctx, queries...)
 		if err == nil {
 			r.worker.server = r.guard.server // until it says so itself
@@ -104,33 +126,18 @@ func (r *run) lock(ctx context.Context, opts database.LockOptions) error {
 		if err != nil || got {
 			return got, holder, err
 		}
-		holder = r.db.holder(ctx, r.guard, r.schema, r.set)
+		holder = r.db.holder(ctx, r.guard, r.own, r.set)
 		r.guard.rollback()
 		return false, holder, nil
 	})
 }
 
-// begin reads, on the worker and under the lock, the head of the history and the session,
-// and creates Whimbrel's tables if they are missing. It ends the session of a run before this one.
+// begin reads, on the worker and under the lock, the session and the head of the history, and claims the journal. It ends the
+// session of a run before this one.
 func (r *run) begin(ctx context.Context, opts database.LockOptions) error {
 	ctx, stop := r.under(ctx)
 	defer stop()
-	err := r.readHead(ctx)
-	if err := r.worker.checkSameServer(r.guard); r.worker.server.started != "" && err != nil {
-		return err
-	}
-	if missingTable(err) || err == nil && r.head.own == 0 {
-		if err = r.db.ensureTables(ctx, r.worker, r.schema); err == nil {
-			err = r.readHead(ctx)
-		}
-	}
-	switch {
-	case err != nil:
-		return err
-	case r.head.tables > tablesVersion:
-		return &database.TablesNewerError{Found: r.head.tables, Known: tablesVersion}
-	}
-	if err := r.head.check(); err != nil {
+	if err := r.readSession(ctx, opts); err != nil {
 		return err
 	}
 	if err := r.db.endProcess(ctx, r.worker, r.set, r.was, opts); err != nil {
@@ -138,13 +145,46 @@ func (r *run) begin(ctx context.Context, opts database.LockOptions) error {
 	}
 	// Nobody else writes for the set once the claim stands, and it waits for one who is about to: so the head is read once more.
 	queries := append([]query{command("BEGIN ISOLATION LEVEL READ COMMITTED")}, r.attend()...)
-	return r.worker.pipeline(ctx, append(queries, r.claimQuery(), r.db.headQuery(r.schema, r.set, &r.head), command("COMMIT"))...)
+	queries = append(queries, r.own.hold(history, journal)...)
+	return r.whenFree(ctx, opts, append(queries, r.claimQuery(), r.db.headQuery(r.schema, r.set, &r.head), command("COMMIT"))...)
 }
 
-func (r *run) readHead(ctx context.Context) error {
+// whenFree sends the queries of a transaction on the worker, as soon as nobody else has locked the tables.
+func (r *run) whenFree(ctx context.Context, opts database.LockOptions, queries ...query) error {
+	start, table := time.Now(), ""
+	err := r.db.poll(ctx, r.worker, r.set, opts, func(ctx context.Context) (bool, database.Holder, error) {
+		err := r.worker.pipeline(ctx, queries...)
+		if err != nil {
+			r.worker.rollback()
+		}
+		var busy *tablesBusyError
+		if !errors.As(err, &busy) {
+			return err == nil, database.Holder{}, err
+		}
+		var holder database.Holder
+		table, holder = r.db.whoLocks(ctx, r.worker, r.own)
+		return false, holder, nil
+	})
+	if locked := (*database.LockedError)(nil); errors.As(err, &locked) {
+		locked.What, locked.Waited = ownTableWord+table, time.Since(start)
+	}
+	return err
+}
+
+// readSession finds out what the worker's session is, and whether it is one.
+func (r *run) readSession(ctx context.Context, opts database.LockOptions) error {
 	var known session
-	queries := append([]query{r.worker.learnServer()}, known.read()...)
-	err := r.worker.pipeline(ctx, append(queries, r.db.headQuery(r.schema, r.set, &r.head), r.at.read(), r.db.recordedQuery(r.schema, r.set, &r.was))...)
+	queries := append([]query{command("BEGIN ISOLATION LEVEL READ COMMITTED"), r.worker.learnServer()}, r.own.hold(history, journal)...)
+	queries = append(queries, r.db.headQuery(r.schema, r.set, &r.head), r.db.versionQuery(r.schema),
+		r.at.read(), r.db.recordedQuery(r.schema, r.set, &r.was))
+	queries = append(append(queries, known.read()...), command("COMMIT"))
+	err := r.whenFree(ctx, opts, queries...)
+	if err := r.worker.checkSameServer(r.guard); r.worker.server.started != "" && err != nil {
+		return err
+	}
+	if errors.Is(err, errVersion) {
+		return r.head.check()
+	}
 	if err != nil {
 		return err
 	}
@@ -212,7 +252,7 @@ func (r *run) State(ctx context.Context) (*database.State, error) {
 	if r.over {
 		return nil, errOver
 	}
-	return r.db.readState(ctx, r.worker, r.schema, r.set)
+	return r.db.findState(ctx, r.worker, r.set)
 }
 
 // Exec runs one statement by itself.

@@ -23,25 +23,30 @@ func (db *Database) UpdateSetting(ctx context.Context, u database.SettingUpdate)
 		return err
 	}
 	defer c.giveBack()
-	schema, _, err := db.begin(ctx, c, migration.ReservedSet, database.LockOptions{Timeout: settingTimeout})
+	l, _, err := db.begin(ctx, c, migration.ReservedSet, database.LockOptions{Timeout: db.patience()})
 	if err != nil {
 		return err
 	}
 	defer c.rollback()
-	_, err = commit(ctx, c, []query{db.settingQuery(schema, u), db.recordQuery(schema, u.Event(), sinceBegin, nil)}, func(pg *pgconn.PgError) error { return ownError("COMMIT", pg) })
-	if err = db.unknownCommit(c, err); err != nil || u.Settle == nil {
-		return err
+	queries := append(l.hold(settings), db.settingQuery(l.schema, u), db.recordQuery(l.schema, u.Event(), sinceBegin, nil))
+	_, err = commit(ctx, c, queries, func(pg *pgconn.PgError) error { return ownError("COMMIT", pg) })
+	if err = db.unknownCommit(c, err); err != nil {
+		c.rollback()
+		return db.busy(ctx, c, l, migration.ReservedSet, 0, err)
 	}
-	return db.settle(ctx, c, schema, u)
+	if u.Settle == nil {
+		return nil
+	}
+	return db.settle(ctx, c, l, u)
 }
 
 // settle waits until the transactions that are at work now are over. It holds no transaction
 // meanwhile.
-func (db *Database) settle(ctx context.Context, c *conn, schema string, u database.SettingUpdate) error {
+func (db *Database) settle(ctx context.Context, c *conn, l location, u database.SettingUpdate) error {
 	start := time.Now()
 	var first, still map[string]database.Holder // by transaction
 	look := query{
-		sql: holdersQuery(openKey), args: []arg{text(schema), text(db.names.History)}, formats: holderFormats,
+		sql: holdersQuery(openKey), args: []arg{l.historyID()}, formats: holderFormats,
 		row: func(r *row) error {
 			transaction, h := readHolder(r)
 			if _, was := first[transaction]; was || first == nil {
@@ -72,10 +77,11 @@ func (db *Database) settingQuery(schema string, u database.SettingUpdate) query 
 		return query{sql: "DELETE FROM " + settings + " WHERE name = $1", args: []arg{text(u.Name)}}
 	}
 	return query{
-		sql: "INSERT INTO " + settings + ` AS s (name, value, reason, changed_by, changed_at, until)
+		sql: written("INSERT INTO "+settings+` AS s (name, value, reason, changed_by, changed_at, until)
 VALUES ($1, $2, $3, session_user, coalesce($4::timestamptz, pg_catalog.now()), $5)
 ON CONFLICT (name) DO UPDATE SET value = excluded.value, reason = excluded.reason,
-	changed_by = excluded.changed_by, changed_at = excluded.changed_at, until = excluded.until`,
+	changed_by = excluded.changed_by, changed_at = excluded.changed_at, until = excluded.until`, "name"),
 		args: []arg{text(u.Name), db.kept(u.Value), db.kept(u.Reason), moment(u.At), moment(u.Until)},
+		fail: db.notWritten,
 	}
 }

@@ -2,7 +2,12 @@ package postgres
 
 import (
 	"context"
+	"fmt"
+	"regexp"
+	"strings"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
@@ -71,50 +76,113 @@ var createTables = []string{
 )`,
 }
 
+// tableColumns are the columns of each table, in the order of the roles, as arrays in an array.
+func tableColumns() arg {
+	var all []string
+	for _, stmt := range []string{createTables[0], createTables[2], createTables[3], metadataTable} {
+		var names []string
+		for _, m := range columnName.FindAllStringSubmatch(stmt, -1) {
+			names = append(names, m[1])
+		}
+		all = append(all, *array(names))
+	}
+	return array(all)
+}
+
+var columnName = regexp.MustCompile(`(?m)^\t([a-z_]+) `)
+
+// createText is the statement that makes one of the tables, in one line.
+func (db *Database) createText(schema string, r role) string {
+	i := map[role]int{history: 0, settings: 2, journal: 3}[r]
+	return strings.Join(strings.Fields(fmt.Sprintf(createTables[i], db.tableNames(schema)...)), " ")
+}
+
+// tableNames are what the statements that make the tables are given.
+func (db *Database) tableNames(schema string) []any {
+	n := db.names
+	return []any{table(schema, n.History), table(schema, n.Settings), table(schema, n.Journal)}
+}
+
 // makingTables bounds the wait for another process that makes the tables.
 const makingTables = 15 * time.Second
 
-// ensureTables creates Whimbrel's tables, and the schema that was asked for, unless
-// they exist, in a transaction of its own under the lock of Whimbrel's own set.
-func (db *Database) ensureTables(ctx context.Context, c *conn, schema string) error {
+// ensureTables finds Whimbrel's tables; or it creates them, and the schema that was asked for, in a transaction of its
+// own, under a lock that is the same wherever others would make them. It leaves no transaction behind.
+func (db *Database) ensureTables(ctx context.Context, c *conn) (location, error) {
+	l, err := db.locate(ctx, c)
+	if err != nil || l.made() {
+		return l, err
+	}
 	for try := 1; ; try++ {
-		_, err := db.lock(ctx, c, schema, migration.ReservedSet, database.LockOptions{Timeout: makingTables})
-		if err == nil {
-			err = db.create(ctx, c, schema)
-			c.rollback()
-		}
+		l, err = db.create(ctx, c)
+		c.rollback()
 		// Somebody else, whose lock is another one, may make the same schema at the same time.
-		if try == 3 || !hasCode(err, "42P06", "23505") {
-			return tableError(schema, err)
+		if try == 3 || !hasCode(err, "42P06", "42P07", "23505") {
+			return l, tableError(l.schema, err)
 		}
 	}
 }
 
-func (db *Database) create(ctx context.Context, c *conn, schema string) error {
-	var haveSchema, haveTable bool
-	err := c.pipeline(ctx, query{
-		sql: `SELECT pg_catalog.to_regnamespace(pg_catalog.quote_ident($1::text)) IS NOT NULL,
-	EXISTS (SELECT FROM pg_catalog.pg_class WHERE relname = $2 AND relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $1))`,
-		args: []arg{text(schema), text(db.names.History)},
+// create makes the tables, unless they are there once it has the lock.
+func (db *Database) create(ctx context.Context, c *conn) (l location, err error) {
+	opts := database.LockOptions{Timeout: makingTables}
+	err = db.poll(ctx, c, migration.ReservedSet, opts, func(ctx context.Context) (got bool, _ database.Holder, err error) {
+		err = c.pipeline(ctx, command("BEGIN ISOLATION LEVEL READ COMMITTED"), c.learnServer(), query{
+			sql:  "SELECT pg_catalog.pg_try_advisory_xact_lock(" + creationKey + ")",
+			args: []arg{text(db.names.History)},
+			row: func(r *row) error {
+				got = r.boolean()
+				return r.err
+			},
+		})
+		if err == nil {
+			err = c.checkPrimary()
+		}
+		if err == nil && got {
+			err = db.checkDecides(c)
+		}
+		if err != nil || !got {
+			c.rollback()
+		}
+		return got, database.Holder{}, err
+	})
+	if err != nil {
+		return l, err
+	}
+	haveSchema := false
+	l, err = db.relocate(ctx, c)
+	if err != nil || l.made() {
+		return l, err
+	}
+	if l.schema == "" {
+		return l, errNoSchema
+	}
+	err = c.pipeline(ctx, query{
+		sql:  `SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)`,
+		args: []arg{text(l.schema)},
 		row: func(r *row) error {
-			haveSchema, haveTable = r.boolean(), r.boolean()
+			haveSchema = r.boolean()
 			return r.err
 		},
 	})
-	if err != nil || haveTable {
-		return err
+	if err != nil {
+		return l, err
 	}
 	var queries []query
 	if !haveSchema {
-		queries = append(queries, command("CREATE SCHEMA "+quote(schema)))
+		queries = append(queries, command("CREATE SCHEMA "+quote(l.schema)))
 	}
 	for _, stmt := range createTables {
-		queries = append(queries, makeTable(stmt, table(schema, db.names.History), table(schema, db.names.Settings), table(schema, db.names.Journal)))
+		queries = append(queries, makeTable(stmt, db.tableNames(l.schema)...))
 	}
-	queries = append(queries, db.recordQuery(schema, database.Event{
+	queries = append(queries, db.recordQuery(l.schema, database.Event{
 		Set: migration.ReservedSet, Version: tablesVersion, Name: "tables", Direction: database.Up, Note: "Whimbrel's own tables",
-	}, sinceBegin, nil), command("COMMIT"))
-	return c.pipeline(ctx, queries...)
+	}, sinceBegin, nil))
+	made, err := db.relocate(ctx, c, queries...)
+	if err != nil {
+		return l, err
+	}
+	return made, c.pipeline(ctx, command("COMMIT"))
 }
 
 // From when on the duration of an event counts that has no time of its own: from the
@@ -146,14 +214,15 @@ func (db *Database) recordQuery(schema string, e database.Event, since string, t
 		args = append(args, at, number(e.Duration.Microseconds()))
 	}
 	return query{
-		sql: "INSERT INTO " + table(schema, db.names.History) + ` (set_name, version, name, direction, checksum, down_checksum, up_text, down_text,
+		sql: written("INSERT INTO "+table(schema, db.names.History)+` (set_name, version, name, direction, checksum, down_checksum, up_text, down_text,
 	has_down_text, up_directives, down_directives, host, app, tool_version, note, db_user, started_at, duration_us)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, session_user, ` + started + `, ` + duration + `)
-RETURNING id, started_at, duration_us, db_user, app`,
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, session_user, `+started+`, `+duration+`)`, "id, started_at, duration_us, db_user, app"),
 		args:    args,
 		often:   true,
-		formats: []int16{0, 1, 0, 0, 0},
+		formats: []int16{0, 0, 1, 0, 0, 0},
+		fail:    db.notWritten,
 		row: func(r *row) error {
+			r.next = 1
 			e.ID, e.StartedAt, e.Duration = r.number(), r.time(), microseconds(r.number())
 			e.DBUser, e.App, e.Host = r.text(), r.kept(), db.host
 			e.UpText, e.DownText = "", ""
@@ -162,6 +231,25 @@ RETURNING id, started_at, duration_us, db_user, app`,
 			}
 			return r.err
 		},
+	}
+}
+
+// written makes a statement that writes one row fail if it writes none: a trigger or a rule may have dropped it. What
+// comes behind, COMMIT among it, is not executed then. The row is returned from its second column on.
+func written(statement, returning string) string {
+	return "WITH one AS (" + statement + " RETURNING " + returning + ")\nSELECT 1 / (SELECT pg_catalog.count(*) FROM one), one.* FROM (SELECT) AS always LEFT JOIN one ON true"
+}
+
+// notWritten explains that nothing was written.
+func (db *Database) notWritten(pg *pgconn.PgError) error {
+	if pg.Code != divisionByZero {
+		return ownError("", pg)
+	}
+	return &database.TablesError{
+		Problem: database.TablesAltered, Table: quote(db.names.History),
+		Msg:  fmt.Sprintf("the history %q did not take the row that was written to it: a trigger or a rule has dropped it, so everything was taken back", db.names.History),
+		Hint: "drop the trigger or the rule",
+		Err:  ownError("", pg),
 	}
 }
 

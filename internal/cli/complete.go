@@ -92,7 +92,7 @@ func (a *app) completeGlobals(root *cobra.Command) {
 	must(root.MarkPersistentFlagDirname("dir"))
 	must(root.MarkPersistentFlagFilename("config", "yaml", "yml"))
 	must(root.RegisterFlagCompletionFunc("lock", words(func() []string { return lockKinds })))
-	for _, name := range []string{"set", "schema", "history-table", "lock-timeout"} {
+	for _, name := range []string{"set", "schema", "history-table", "tables-owner", "lock-timeout"} {
 		must(root.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions))
 	}
 }

@@ -40,6 +40,7 @@ type section struct {
 	Set             *scalar `yaml:"set"`
 	Schema          *scalar `yaml:"schema"`
 	HistoryTable    *scalar `yaml:"history_table"`
+	TablesOwner     *scalar `yaml:"tables_owner"`
 	LockTimeout     *scalar `yaml:"lock_timeout"`
 	Atomic          *scalar `yaml:"atomic"`
 	AllowOutOfOrder *scalar `yaml:"allow_out_of_order"`

@@ -38,7 +38,8 @@ const (
 //	source             1     the folder or a file in it; a script that can't be run as it is asked for
 //	statement          1     a statement failed
 //	conflict           1     the database is not what the plan was made from
-//	locked             4     another process is migrating
+//	tables             1     Whimbrel's own tables can't be used as they are: hidden, altered, dropped, or somebody else's
+//	locked             4     another process is migrating, or has locked Whimbrel's tables
 //	checksum_mismatch  5     an applied migration's file was edited
 //	out_of_order       5     a pending version is below the newest applied one
 //	irreversible       5     there is no down script
@@ -55,6 +56,7 @@ const (
 	kindSource      render.Kind = "source"
 	kindStatement   render.Kind = "statement"
 	kindConflict    render.Kind = "conflict"
+	kindTables      render.Kind = "tables"
 	kindLocked      render.Kind = "locked"
 	kindChecksum    render.Kind = "checksum_mismatch"
 	kindOrder       render.Kind = "out_of_order"
@@ -99,7 +101,7 @@ func explain(ctx context.Context, err error) (*render.Failure, int) {
 	f := &render.Failure{Message: err.Error()}
 	explainMigration(f, err)
 	for _, explain := range []func(*render.Failure, error) bool{
-		explainUsage, explainUnknown, explainInterrupted, explainScratch, explainRecords, explainRule, explainReset, explainLock, explainLost, explainStatement, explainMetadata, explainScript, explainFolder, explainOpen, explainDatabase,
+		explainUsage, explainUnknown, explainInterrupted, explainScratch, explainRecords, explainRule, explainReset, explainTables, explainLock, explainLost, explainStatement, explainMetadata, explainScript, explainFolder, explainOpen, explainDatabase,
 	} {
 		if explain(f, err) {
 			break
@@ -305,6 +307,29 @@ func explainUnknown(f *render.Failure, err error) bool {
 		f.Kind, f.Message = kindConnection, other.Error()
 	default:
 		return false
+	}
+	return true
+}
+
+// explainTables covers Whimbrel's own tables that can't be used as they are.
+func explainTables(f *render.Failure, err error) bool {
+	var e *database.TablesError
+	if !errors.As(err, &e) {
+		return false
+	}
+	f.Kind, f.Message, f.Next = kindTables, e.Msg, sentence(e.Hint)
+	var said *database.StatementError
+	if errors.As(e.Err, &said) {
+		f.SQLState = said.Code
+	}
+	if e.Fix != "" {
+		f.Next = strings.TrimSuffix(f.Next, ".") + ": " + e.Fix + ";"
+	}
+	switch e.Problem {
+	case database.TablesSeveral:
+		f.Next = "Name the schema of the one that is meant: --schema " + e.Schemas[0] + " (or schema in " + configName + ")."
+	case database.TablesUntrusted:
+		f.Next = fmt.Sprintf("Connect as %q; or, if you trust that role: --tables-owner %s (or tables_owner in %s). To keep a history of its own elsewhere: --schema NAME.", e.Owner, e.Owner, configName)
 	}
 	return true
 }

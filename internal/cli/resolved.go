@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/source"
 )
@@ -21,6 +22,7 @@ type resolved struct {
 	format               source.Format
 	set                  string
 	schema, historyTable string
+	tablesOwner          string
 	lockTimeout          time.Duration // as whimbrel.Options has it
 	atomic, outOfOrder   bool
 }
@@ -64,11 +66,12 @@ func (a *app) resolve() (r resolved, err error) {
 	r.set = text(g.set, func(s *section) *scalar { return s.Set }, migration.DefaultSet)
 	r.schema = text(g.schema, func(s *section) *scalar { return s.Schema }, "")
 	r.historyTable = text(g.historyTable, func(s *section) *scalar { return s.HistoryTable }, "")
+	r.tablesOwner = text(g.tablesOwner, func(s *section) *scalar { return s.TablesOwner }, "")
 	folder := g.dir
 	if s := res.find(func(s *section) *scalar { return s.Dir }); folder == "" && s != nil {
 		folder = s.text
 	}
-	for name, value := range map[string]string{"dir": folder, "set": r.set, "schema": r.schema, "history_table": r.historyTable} {
+	for name, value := range map[string]string{"dir": folder, "set": r.set, "schema": r.schema, "history_table": r.historyTable, "tables_owner": r.tablesOwner} {
 		if likeURL.MatchString(value) {
 			return r, usage("The key of a database's URL is \"database\".", "%s is no URL, and has one", name)
 		}
@@ -94,6 +97,11 @@ func (a *app) resolve() (r resolved, err error) {
 		return r, err
 	}
 	return r, res.parse("", "", func(s *section) *scalar { return s.AllowOutOfOrder }, parseBool(&r.outOfOrder))
+}
+
+// databaseOptions are what a database is opened with.
+func (r resolved) databaseOptions() database.Options {
+	return database.Options{App: "whimbrel", Schema: r.schema, HistoryTable: r.historyTable, TablesOwner: r.tablesOwner, LockTimeout: r.lockTimeout}
 }
 
 func parseBool(to *bool) func(string) error {

@@ -11,6 +11,7 @@ import (
 type globalFlags struct {
 	database, dir, format, set string
 	schema, historyTable       string
+	tablesOwner                string
 	lockTimeout, lock          string
 	config, env                string
 	json, quiet, noColor       bool
@@ -63,8 +64,9 @@ the history. It can be killed or started twenty times at once at any moment.`,
 	f.StringVar(&g.dir, "dir", "", "`folder` of the migrations (default \"migrations\")")
 	f.StringVar(&g.format, "format", "", "`format` of the folder: native, goose, dbmate, … (default: what its files look like)")
 	f.StringVar(&g.set, "set", "", "`name` of the set of migrations; a database can have several (default \"default\")")
-	f.StringVar(&g.schema, "schema", "", "`schema` of Whimbrel's own tables (default: the first of the search path)")
+	f.StringVar(&g.schema, "schema", "", "`schema` of Whimbrel's own tables (default: the one that has them; for a new database, the first of the search path)")
 	f.StringVar(&g.historyTable, "history-table", "", "`name` of the history; the other tables' names follow it (default \"whimbrel_history\")")
+	f.StringVar(&g.tablesOwner, "tables-owner", "", "`role` that is trusted to own Whimbrel's tables, on PostgreSQL (default: one that this role is a member of)")
 	f.StringVar(&g.lockTimeout, "lock-timeout", "", "how long to wait for another migrating process: a `time` such as 1m; 0 tries once (default: the setting lock_timeout, 15s)")
 	f.StringVar(&g.lock, "lock", "", "`kind` of the migration lock on MySQL: advisory, or lease for a cluster (default: what the server is)")
 	f.StringVar(&g.config, "config", "", "configuration `file` (default whimbrel.yaml, if it is there)")

@@ -91,7 +91,7 @@ func (a *app) openAside(ctx context.Context, url string) (database.Database, err
 	if err != nil {
 		return nil, err
 	}
-	db, err := database.Open(ctx, url, database.Options{App: "whimbrel", Schema: r.schema, HistoryTable: r.historyTable, LockTimeout: r.lockTimeout})
+	db, err := database.Open(ctx, url, r.databaseOptions())
 	if err != nil {
 		return nil, &openError{err}
 	}

@@ -163,7 +163,7 @@ func (a *app) side(ctx context.Context, what, other string, scratch scratchFlags
 	if err != nil {
 		return nil, err
 	}
-	db, err := database.Open(ctx, what, database.Options{App: "whimbrel", Schema: r.schema, HistoryTable: r.historyTable, LockTimeout: r.lockTimeout})
+	db, err := database.Open(ctx, what, r.databaseOptions())
 	if err != nil {
 		return nil, &openError{err}
 	}

@@ -123,9 +123,9 @@ func (a *app) readSet(r resolved, url string) (*migration.Set, error) {
 func (a *app) connect(ctx context.Context, t *target) error {
 	p := a.print()
 	var err error
-	t.db, err = database.Open(ctx, t.url, database.Options{
-		Schema: t.schema, HistoryTable: t.historyTable, App: "whimbrel", LockTimeout: t.lockTimeout, Notice: p.Notice,
-	})
+	opts := t.databaseOptions()
+	opts.Notice = p.Notice
+	t.db, err = database.Open(ctx, t.url, opts)
 	if err != nil {
 		return &openError{err}
 	}

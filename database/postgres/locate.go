@@ -1,0 +1,544 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/whimbrel-db/whimbrel/database"
+)
+
+// Whimbrel's tables are looked for in all schemas of the database, since a migration, a role or a
+// setting can change which schema comes first in the search path. What is looked at are the catalogs, which
+// every role can read: so tables that the role can't read are found as well.
+
+// role is what a table is by its name: which of Whimbrel's tables.
+type role int
+
+const (
+	history role = iota + 1
+	settings
+	journal
+	metadataOf
+)
+
+// ownTable is a relation that has the name of one of Whimbrel's tables.
+type ownTable struct {
+	Role     role   `json:"role"`
+	Schema   string `json:"schema"`
+	Name     string `json:"name"`
+	OID      int64  `json:"oid"`
+	Kind     string `json:"kind"` // pg_class.relkind
+	Owner    string `json:"owner"`
+	OwnerID  int64  `json:"owner_id"`
+	Trusted  bool   `json:"trusted"`  // the owner is
+	Usage    bool   `json:"usage"`    // the role may use the schema
+	Readable bool   `json:"readable"` // and the table
+	Fits     bool   `json:"fits"`     // it has the columns of Whimbrel's
+	Made     bool   `json:"made"`     // and as Whimbrel makes them
+	Unlogged bool   `json:"unlogged"`
+	Inherits bool   `json:"inherits"`
+	Hidden   bool   `json:"hidden"` // row-level security holds for the role
+	Trigger  string `json:"trigger"`
+	Rule     string `json:"rule"`
+	Code     string `json:"code"` // what it depends on and the server has not brought along
+}
+
+func (r ownTable) full() string { return table(r.Schema, r.Name) }
+
+// safe reports whether reading and writing the table does nothing but that.
+func (r ownTable) safe() bool {
+	return r.Kind == "r" && !r.Unlogged && !r.Inherits && !r.Hidden && r.Trigger == "" && r.Rule == "" && r.Code == ""
+}
+
+// tablesQuery finds the relations that have the names of Whimbrel's tables. $1 are the names, in the order of
+// the roles, $2 is the schema that was asked for, or "", $3 the role that Options trust, $4 the columns of each table.
+//
+// The history is the one table that has its columns and an owner who can be trusted. A superuser is not
+// taken for a member of every role, and trusts no owner of a database: the history holds scripts, which are run with its rights.
+//
+// What the relations can run is found by what they depend on: nothing has a dependency on what the server brings along.
+const tablesQuery = `WITH RECURSIVE me AS MATERIALIZED (
+	SELECT oid, rolsuper AS super FROM pg_catalog.pg_roles WHERE rolname = current_user
+), mine AS (
+	SELECT oid FROM me UNION SELECT m.roleid FROM mine JOIN pg_catalog.pg_auth_members m ON m.member = mine.oid
+), named AS MATERIALIZED (
+	SELECT name, role, columns::name[] FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($4::text[])) WITH ORDINALITY AS u (name, columns, role)
+), rel AS MATERIALIZED (
+	SELECT n.role, s.nspname AS schema, c.relname AS name, c.oid::bigint AS oid, c.relkind AS kind, o.rolname AS owner, o.oid::bigint AS owner_id,
+		o.rolsuper OR o.rolname = $3::text::name OR CASE WHEN me.super THEN o.oid IN (SELECT oid FROM mine)
+			ELSE pg_catalog.pg_has_role(o.oid, 'USAGE') OR o.rolname = 'pg_database_owner'
+				OR o.oid = (SELECT datdba FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) END AS trusted,
+		pg_catalog.has_schema_privilege(s.oid, 'USAGE') AS usage,
+		c.relkind IN ('r', 'p', 'v', 'm', 'f') AND pg_catalog.has_table_privilege(c.oid, 'SELECT') AS readable,
+		a.fits, a.fits AND a.made AND c.relkind = 'r' AS made,
+		c.relpersistence <> 'p' AS unlogged,
+		c.relispartition OR EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid OR i.inhparent = c.oid) AS inherits,
+		pg_catalog.row_security_active(c.oid) AS hidden,
+		(SELECT t.tgname FROM pg_catalog.pg_trigger t WHERE c.relhastriggers AND t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgenabled <> 'D' LIMIT 1) AS trigger,
+		(SELECT w.rulename FROM pg_catalog.pg_rewrite w WHERE c.relhasrules AND w.ev_class = c.oid AND w.ev_enabled <> 'D' AND c.relkind <> 'v' LIMIT 1) AS rule,
+		(SELECT pg_catalog.pg_describe_object(d.refclassid, d.refobjid, 0) FROM pg_catalog.pg_depend d WHERE d.refobjid >= 16384
+			AND d.refclassid IN ('pg_catalog.pg_proc'::regclass, 'pg_catalog.pg_operator'::regclass, 'pg_catalog.pg_type'::regclass, 'pg_catalog.pg_opclass'::regclass)
+			AND (d.classid, d.objid) IN (SELECT 'pg_catalog.pg_class'::regclass, c.oid
+				UNION ALL SELECT 'pg_catalog.pg_attrdef'::regclass, oid FROM pg_catalog.pg_attrdef WHERE adrelid = c.oid
+				UNION ALL SELECT 'pg_catalog.pg_constraint'::regclass, oid FROM pg_catalog.pg_constraint WHERE conrelid = c.oid
+				UNION ALL SELECT 'pg_catalog.pg_class'::regclass, indexrelid FROM pg_catalog.pg_index WHERE indrelid = c.oid
+				UNION ALL SELECT 'pg_catalog.pg_statistic_ext'::regclass, oid FROM pg_catalog.pg_statistic_ext WHERE stxrelid = c.oid) LIMIT 1) AS code
+	FROM named n JOIN pg_catalog.pg_class c ON c.relname = n.name::name
+	JOIN pg_catalog.pg_namespace s ON s.oid = c.relnamespace AND s.nspname !~ '^pg_' AND s.nspname <> 'information_schema'
+	JOIN pg_catalog.pg_roles o ON o.oid = c.relowner
+	CROSS JOIN me CROSS JOIN LATERAL (
+		SELECT pg_catalog.count(*) = pg_catalog.cardinality(n.columns) AS fits, pg_catalog.bool_and(n.role <> 1 OR attname <> 'id' OR attidentity <> '') AS made
+		FROM pg_catalog.pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attname = ANY (n.columns)
+	) AS a
+	WHERE c.relkind NOT IN ('i', 'I', 'S', 't')
+), candidate AS MATERIALIZED (
+	SELECT schema FROM rel WHERE role = 1 AND made AND trusted AND ($2::text = '' OR schema = $2::text::name)
+), chosen AS MATERIALIZED (
+	SELECT schema FROM candidate WHERE (SELECT pg_catalog.count(*) FROM candidate) = 1
+	AND (SELECT pg_catalog.count(*) FROM rel WHERE rel.schema = candidate.schema AND role <= 3 AND made AND trusted AND usage AND readable
+		AND NOT unlogged AND NOT inherits AND NOT hidden AND trigger IS NULL AND rule IS NULL AND code IS NULL) = 3
+)
+SELECT pg_catalog.current_database(), current_user, (SELECT pg_catalog.json_agg(rel ORDER BY role, schema) FROM rel)`
+
+// steered leads names without a schema to the tables that were found, for what follows in the same
+// pipeline; and nowhere, where they must not be read. It also bounds what that waits for a lock.
+const steered = `, pg_catalog.set_config('search_path', coalesce((SELECT pg_catalog.quote_ident(schema) FROM chosen) || ', pg_temp', 'pg_catalog, pg_temp'), true),
+	pg_catalog.set_config('lock_timeout', $5, true)`
+
+// finder is the answer to a tablesQuery.
+type finder struct {
+	db        *Database
+	asked     bool
+	database  string
+	user      string
+	first     string // schema of the search path
+	relations []ownTable
+}
+
+// queries ask where the tables are. If they steer, they must be the first of a pipeline that is a
+// transaction by itself.
+func (f *finder) queries(steer bool) []query {
+	n := f.db.names
+	first := query{sql: "SELECT " + firstSchema, path: callers, row: func(r *row) error {
+		f.first = r.text()
+		return r.err
+	}}
+	q := query{
+		sql:   tablesQuery,
+		args:  []arg{array([]string{n.History, n.Settings, n.Journal, n.Metadata}), text(f.db.opts.Schema), text(f.db.opts.TablesOwner), tableColumns()},
+		quiet: true,
+		row: func(r *row) error {
+			f.asked, f.database, f.user = true, r.text(), r.text()
+			if doc := r.bytes(); doc != nil {
+				if err := json.Unmarshal(doc, &f.relations); err != nil {
+					return fmt.Errorf("reading where Whimbrel's tables are: %w", err)
+				}
+			}
+			return r.err
+		},
+	}
+	if steer {
+		q.sql += steered
+		q.args = append(q.args, text(fmt.Sprint(f.db.patience().Milliseconds())))
+	}
+	return []query{first, q}
+}
+
+// patience is how long something waits for a lock on Whimbrel's tables that was not told it: for ever would be 0.
+func (db *Database) patience() time.Duration { return max(db.opts.Patience(), time.Millisecond) }
+
+// location is where Whimbrel's tables are, or where they would be made.
+type location struct {
+	database string
+	schema   string // "": there is no place for them
+	tables   [metadataOf + 1]ownTable
+}
+
+// made reports whether the tables are there.
+func (l location) made() bool { return l.tables[history].OID != 0 }
+
+func (l location) historyID() arg { return number(l.tables[history].OID) }
+
+// decide says where the tables are. A *database.TablesError says why they can't be used; the location has the
+// schema all the same, if that is known.
+func (f *finder) decide() (location, error) {
+	var found []string
+	for _, r := range f.relations {
+		if r.Role == history && r.Made && r.Trusted && f.db.in(r.Schema) {
+			found = append(found, r.Schema)
+		}
+	}
+	switch len(found) {
+	case 0:
+		l := location{database: f.database, schema: f.db.opts.Schema}
+		if l.schema == "" {
+			l.schema = f.first
+		}
+		return l, f.nothingIn(l.schema)
+	case 1:
+		l := f.at(found[0])
+		return l, f.usable(l)
+	}
+	slices.Sort(found)
+	return location{database: f.database}, &database.TablesError{
+		Problem: database.TablesSeveral, Schemas: found, Role: f.user,
+		Msg:  fmt.Sprintf("%s have a history %s each", listed("schema", found), quote(f.db.names.History)),
+		Hint: "name the schema whose history is meant",
+	}
+}
+
+// in reports whether a schema may be the one: any, unless one was asked for.
+func (db *Database) in(schema string) bool { return db.opts.Schema == "" || db.opts.Schema == schema }
+
+func (f *finder) at(schema string) location {
+	l := location{database: f.database, schema: schema}
+	for _, r := range f.relations {
+		if r.Schema == schema {
+			l.tables[r.Role] = r
+		}
+	}
+	return l
+}
+
+func (db *Database) nameOf(r role) string {
+	return [...]string{"", db.names.History, db.names.Settings, db.names.Journal, db.names.Metadata}[r]
+}
+
+// usable refuses tables that can't be used as they are.
+func (f *finder) usable(l location) error {
+	for _, role := range []role{history, settings, journal} {
+		r := l.tables[role]
+		if r.OID == 0 {
+			name := f.db.nameOf(role)
+			return &database.TablesError{
+				Problem: database.TablesMissing, Table: table(l.schema, name), Role: f.user,
+				Msg:  fmt.Sprintf("the history is there, but not its table %q in schema %q: somebody has dropped it", name, l.schema),
+				Hint: "restore it from a backup, or make it again without what was in it",
+				Fix:  f.db.createText(l.schema, role),
+			}
+		}
+		if err := f.usableTable(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// usableTable refuses a table that can't be used as it is.
+func (f *finder) usableTable(r ownTable) error {
+	switch {
+	case !r.Trusted:
+		return f.untrusted(r, "")
+	case !r.Fits:
+		return f.foreign(r)
+	case !r.Made || !r.safe():
+		return f.altered(r)
+	case !r.Usage:
+		return &database.TablesError{
+			Problem: database.TablesHidden, Table: r.full(), Role: f.user,
+			Msg:  fmt.Sprintf("role %q may not use the schema %q, which has Whimbrel's tables", f.user, r.Schema),
+			Hint: "allow it to, as their owner",
+			Fix:  fmt.Sprintf("GRANT USAGE ON SCHEMA %s TO %s", quote(r.Schema), quote(f.user)),
+		}
+	case !r.Readable:
+		return &database.TablesError{
+			Problem: database.TablesHidden, Table: r.full(), Role: f.user,
+			Msg:  fmt.Sprintf("role %q may not read Whimbrel's table %s", f.user, r.full()),
+			Hint: "allow it to, as their owner",
+			Fix:  fmt.Sprintf("GRANT SELECT ON %s TO %s", r.full(), quote(f.user)),
+		}
+	}
+	return nil
+}
+
+// nothingIn is for a database in which no history can be used. It tells nothing there from what can't be seen, can't be
+// trusted or is not whole.
+func (f *finder) nothingIn(schema string) error {
+	var err error
+	for _, r := range f.relations {
+		if !f.db.in(r.Schema) || r.Role == metadataOf {
+			continue
+		}
+		switch here := r.Schema == schema; {
+		case here && !r.Fits:
+			return f.foreign(r)
+		case !r.Fits:
+		case r.Role == history && !r.Trusted && here:
+			return f.untrusted(r, "")
+		case r.Role == history && !r.Trusted:
+			err = f.untrusted(r, "or, if this is not the history that is meant, name the schema of the one that is, which is made if it is not there")
+		case r.Role == history:
+			return f.altered(r)
+		case here && !r.Trusted:
+			return f.untrusted(r, "")
+		case r.Trusted && f.at(r.Schema).tables[history].OID == 0:
+			return &database.TablesError{
+				Problem: database.TablesMissing, Table: table(r.Schema, f.db.names.History), Role: f.user,
+				Msg:  fmt.Sprintf("schema %q has Whimbrel's table %q, but not its history %q: somebody has dropped or renamed it", r.Schema, r.Name, f.db.names.History),
+				Hint: "restore it from a backup; or, to begin with nothing applied, drop the other tables as well",
+			}
+		}
+	}
+	return err
+}
+
+func (f *finder) foreign(r ownTable) error {
+	return &database.TablesError{
+		Problem: database.TablesForeign, Table: r.full(), Role: f.user,
+		Msg:  fmt.Sprintf("the %s %s is not one of Whimbrel's, or has lost columns", kindWord(r.Kind), r.full()),
+		Hint: "name another history table, or another schema",
+	}
+}
+
+func (f *finder) untrusted(r ownTable, or string) error {
+	e := &database.TablesError{
+		Problem: database.TablesUntrusted, Table: r.full(), Owner: r.Owner, Role: f.user,
+		Msg: fmt.Sprintf("the %s %s belongs to role %q, which %q has no reason to trust: it is not a member of that role. Who owns the history can make Whimbrel execute anything with the rights of %[4]q",
+			kindWord(r.Kind), r.full(), r.Owner, f.user),
+		Hint: fmt.Sprintf("connect as %q, or say that you trust that role (TablesOwner), or make %q a member of it", r.Owner, f.user),
+		Fix:  fmt.Sprintf("GRANT %s TO %s", quote(r.Owner), quote(f.user)),
+	}
+	if or != "" {
+		e.Hint = strings.Replace(e.Hint, ", or make", "; "+or+"; or make", 1)
+	}
+	return e
+}
+
+// altered says what is with a table that Whimbrel has not made so.
+func (f *finder) altered(r ownTable) error {
+	e := &database.TablesError{Problem: database.TablesAltered, Table: r.full(), Role: f.user}
+	is := fmt.Sprintf("Whimbrel's table %s ", r.full())
+	switch {
+	case r.Kind != "r":
+		e.Msg = fmt.Sprintf("%s is a %s, and Whimbrel's table is a plain table", r.full(), kindWord(r.Kind))
+		e.Hint = "name the schema of the history that is meant, or drop or rename this one"
+	case !r.Made:
+		e.Msg = fmt.Sprintf("%s has the columns of a history, but its id is not an identity column: it is a copy of one", r.full())
+		e.Hint = "restore the history as it was, or rename the copy"
+	case r.Inherits:
+		e.Msg = is + "inherits from a table, or a table inherits from it, so that its rows are not its own alone"
+		e.Hint = "take the tables apart: ALTER TABLE … NO INHERIT, or DETACH PARTITION"
+	case r.Unlogged:
+		e.Msg = is + "is unlogged: a crash of the server would empty it"
+		e.Hint, e.Fix = "make it a logged one", fmt.Sprintf("ALTER TABLE %s SET LOGGED", r.full())
+	case r.Hidden:
+		e.Problem = database.TablesHidden
+		e.Msg = is + fmt.Sprintf("has row-level security, which can hide rows from role %q", f.user)
+		e.Hint, e.Fix = "connect as a role for which it does not hold (the owner, or one with BYPASSRLS), or switch it off", fmt.Sprintf("ALTER TABLE %s DISABLE ROW LEVEL SECURITY", r.full())
+	case r.Trigger != "":
+		e.Msg = is + fmt.Sprintf("has a trigger %q, which can change or drop what Whimbrel writes, with the rights of %q", r.Trigger, f.user)
+		e.Hint, e.Fix = "drop it", fmt.Sprintf("DROP TRIGGER %s ON %s", quote(r.Trigger), r.full())
+	case r.Rule != "":
+		e.Msg = is + fmt.Sprintf("has a rule %q, which can change or drop what Whimbrel writes", r.Rule)
+		e.Hint, e.Fix = "drop it", fmt.Sprintf("DROP RULE %s ON %s", quote(r.Rule), r.full())
+	default:
+		e.Msg = is + fmt.Sprintf("uses what PostgreSQL has not brought along, in a column, a default, a constraint or an index: %s", r.Code)
+		e.Hint = "take that away from the table"
+	}
+	return e
+}
+
+func kindWord(kind string) string {
+	switch kind {
+	case "v":
+		return "view"
+	case "m":
+		return "materialized view"
+	case "f":
+		return "foreign table"
+	case "p":
+		return "partitioned table"
+	case "c":
+		return "type"
+	}
+	return "table"
+}
+
+// listed is "schemas "a" and "b"".
+func listed(word string, names []string) string {
+	quoted := make([]string, len(names))
+	for i, n := range names {
+		quoted[i] = fmt.Sprintf("%q", n)
+	}
+	last := len(quoted) - 1
+	return fmt.Sprintf("%ss %s and %s", word, strings.Join(quoted[:last], ", "), quoted[last])
+}
+
+// learn remembers where the tables are.
+func (db *Database) learn(l location) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.at = l
+}
+
+// located is where the tables are, as far as that is known.
+func (db *Database) located() location {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	return db.at
+}
+
+// locate asks where the tables are, unless it is known where they are.
+func (db *Database) locate(ctx context.Context, c *conn) (location, error) {
+	if l := db.located(); l.made() {
+		return l, nil
+	}
+	return db.relocate(ctx, c)
+}
+
+// relocate asks where the tables are, after what is to be sent before.
+func (db *Database) relocate(ctx context.Context, c *conn, before ...query) (location, error) {
+	f := &finder{db: db}
+	if err := c.pipeline(ctx, append(before, f.queries(false)...)...); err != nil {
+		return location{}, err
+	}
+	l, err := f.decide()
+	if err == nil {
+		db.learn(l)
+	}
+	return l, err
+}
+
+// atTables reads something where the tables are, in one round trip: the first query of the pipeline finds them and leads names without
+// a schema to them. Its queries must be written for that path. read sends what it is given before its own. Where there are no tables, what it has read counts for nothing.
+func (db *Database) atTables(read func(l location, before ...query) error) (location, error) {
+	f := &finder{db: db}
+	err := read(location{}, f.queries(true)...)
+	if !f.asked {
+		return location{}, err
+	}
+	l, lerr := f.decide()
+	if lerr != nil {
+		return l, lerr
+	}
+	db.learn(l)
+	switch {
+	case !l.made():
+		return l, nil
+	case missingTable(err): // the schema has a name that means something else in a search path, or is gone just now
+		err = read(l)
+	}
+	return l, err
+}
+
+// errMoved says that the tables are not those that were found: somebody has dropped, replaced or altered them since.
+var errMoved = errors.New("Whimbrel's tables are not those that were found before")
+
+// guardQuery fails where relations are not the ones that were found, or not safe any more. Between this and the end of a
+// transaction that has locked them nobody can change that.
+func guardQuery(relations ...ownTable) query {
+	var names, ids, owners []string
+	for _, r := range relations {
+		names, ids, owners = append(names, r.Name), append(ids, fmt.Sprint(r.OID)), append(owners, fmt.Sprint(r.OwnerID))
+	}
+	return query{
+		sql: `SELECT 1 / (pg_catalog.count(*) = pg_catalog.cardinality($2::text[]))::int
+FROM ROWS FROM (pg_catalog.unnest($2::text[]), pg_catalog.unnest($3::oid[]), pg_catalog.unnest($4::oid[])) AS w (name, id, owner)
+JOIN pg_catalog.pg_class c ON c.oid = w.id AND c.relname = w.name::name AND c.relowner = w.owner
+JOIN pg_catalog.pg_namespace s ON s.oid = c.relnamespace AND s.nspname = $1::text::name
+WHERE c.relkind = 'r' AND NOT pg_catalog.row_security_active(c.oid)
+AND NOT (c.relhastriggers AND EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgenabled <> 'D'))
+AND NOT (c.relhasrules AND EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_enabled <> 'D'))`,
+		args:  []arg{text(relations[0].Schema), array(names), array(ids), array(owners)},
+		often: true,
+		fail: func(pg *pgconn.PgError) error {
+			if pg.Code == divisionByZero {
+				return errMoved
+			}
+			return ownError("", pg)
+		},
+	}
+}
+
+// divisionByZero is how our own statements fail on purpose, so that nothing behind them is executed.
+const divisionByZero = "22012"
+
+// hold locks the tables that a transaction writes against being altered, without waiting, and makes sure that they are
+// those that were found. What follows in the same pipeline is executed only if they are.
+func (l location) hold(write ...role) []query {
+	var names []string
+	for _, r := range write {
+		names = append(names, "ONLY "+l.tables[r].full())
+	}
+	return []query{
+		{sql: "LOCK TABLE ONLY " + l.tables[settings].full() + " IN ACCESS SHARE MODE NOWAIT", quiet: true, fail: l.explain}, // which is read under the lock
+		{sql: "LOCK TABLE " + strings.Join(names, ", ") + " IN ROW EXCLUSIVE MODE NOWAIT", quiet: true, fail: l.explain},
+		guardQuery(l.tables[history], l.tables[settings], l.tables[journal]),
+	}
+}
+
+// explain says what an error of one of our statements about the tables means.
+func (l location) explain(pg *pgconn.PgError) error {
+	switch pg.Code {
+	case "42P01", "3F000":
+		return errMoved
+	case "55P03":
+		return &tablesBusyError{ownError("", pg)}
+	case "42501":
+		return &database.TablesError{
+			Problem: database.TablesHidden, Table: l.tables[history].full(),
+			Msg:  fmt.Sprintf("this role may not write to Whimbrel's tables in schema %q: %s", l.schema, pg.Message),
+			Hint: "allow it to, as their owner",
+			Fix: fmt.Sprintf("GRANT SELECT, INSERT ON %s TO …; GRANT SELECT ON %s TO …; GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO …",
+				l.tables[history].full(), l.tables[settings].full(), l.tables[journal].full()),
+			Err: ownError("", pg),
+		}
+	}
+	return ownError("", pg)
+}
+
+// ownTableWord is how an error calls one of the tables.
+const ownTableWord = "Whimbrel's table "
+
+// tablesBusyError says that somebody else has locked one of Whimbrel's tables.
+type tablesBusyError struct{ error }
+
+func (e *tablesBusyError) Unwrap() error { return e.error }
+
+// whoLocks finds who has a lock on one of the tables that keeps others from it, and on which.
+func (db *Database) whoLocks(ctx context.Context, c *conn, l location) (table string, h database.Holder) {
+	ids := make([]string, 0, len(l.tables))
+	for _, r := range l.tables {
+		ids = append(ids, fmt.Sprint(r.OID))
+	}
+	table = l.tables[history].full()
+	_ = c.pipeline(ctx, query{ // who it is matters less than that somebody does
+		sql: `SELECT l.relation::bigint, ` + holderColumns + ` FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+WHERE l.locktype = 'relation' AND l.granted AND l.pid <> pg_catalog.pg_backend_pid() AND l.relation = ANY ($1::oid[])
+AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
+AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock') ORDER BY a.xact_start LIMIT 1`,
+		args:    []arg{array(ids)},
+		formats: holderFormats,
+		row: func(r *row) error {
+			id := r.number()
+			for _, rel := range l.tables {
+				if rel.OID == id {
+					table = rel.full()
+				}
+			}
+			r.next = 0
+			_, h = readHolder(r)
+			return r.err
+		},
+	})
+	return table, h
+}
+
+// busy makes a *database.LockedError of what is an error because somebody has locked the tables.
+func (db *Database) busy(ctx context.Context, c *conn, l location, set string, waited time.Duration, err error) error {
+	var busy *tablesBusyError
+	if !errors.As(err, &busy) {
+		return err
+	}
+	e := &database.LockedError{Set: set, Waited: waited}
+	table, holder := db.whoLocks(ctx, c, l)
+	e.What, e.Holder = ownTableWord+table, holder
+	return e
+}

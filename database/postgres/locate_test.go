@@ -1,0 +1,515 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/testdb"
+)
+
+// histories are the schemas that have one.
+func histories(t testing.TB, c *pgx.Conn) string {
+	t.Helper()
+	return value(t, c, "SELECT coalesce(string_agg(nspname, ' ' ORDER BY nspname), '') FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relname = 'whimbrel_history'")
+}
+
+// Whatever changes which schema comes first, the history is found where it is, and nothing runs a second time.
+func TestHistoryIsFoundWhateverSchemaComesFirst(t *testing.T) {
+	t.Parallel()
+	const path = "&search_path=app,public"
+	for name, change := range map[string]struct {
+		url  string // added to the URL, of all or only the later processes
+		late string
+		sql  string // what a migration does
+		then string // what somebody does afterwards; %s is the database
+	}{
+		"a migration creates the schema of the user":          {sql: `CREATE SCHEMA postgres`},
+		"a migration creates a schema that comes first":       {url: path, sql: `CREATE SCHEMA app`},
+		"a migration sets the search path of the database":    {sql: `CREATE SCHEMA app; DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = app', current_database()); END $$`},
+		"a migration sets the search path of the session":     {sql: `CREATE SCHEMA app; SET search_path = app`},
+		"a role has another search path":                      {sql: `CREATE SCHEMA app`, then: `ALTER ROLE postgres IN DATABASE %s SET search_path = app`},
+		"a process has another search path":                   {sql: `CREATE SCHEMA app`, late: "&search_path=app"},
+		"a process has a search path that leads nowhere":      {late: "&search_path=nowhere"},
+		"somebody renames the schema":                         {url: path, sql: `CREATE SCHEMA app`, then: `ALTER SCHEMA public RENAME TO renamed`},
+		"somebody moves the tables":                           {sql: `CREATE SCHEMA app`, then: `ALTER TABLE whimbrel_history SET SCHEMA app; ALTER TABLE whimbrel_settings SET SCHEMA app; ALTER TABLE whimbrel_journal SET SCHEMA app`},
+		"a schema that comes first has a table of that name":  {url: path, sql: `CREATE SCHEMA app`, then: `CREATE TABLE app.whimbrel_history (x int)`},
+		"a schema that comes first has a copy of the history": {url: path, sql: `CREATE SCHEMA app`, then: `CREATE TABLE app.whimbrel_history AS TABLE public.whimbrel_history`},
+		"a schema that comes first has a view of the history": {url: path, sql: `CREATE SCHEMA app`, then: `CREATE VIEW app.whimbrel_history AS TABLE public.whimbrel_history`},
+	} {
+		for _, atomic := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, atomic %v", name, atomic), func(t *testing.T) {
+				t.Parallel()
+				url := testdb.Postgres(t)
+				c := connect(t, url)
+				set := setOf(t, "s", "CREATE TABLE public.t (x int)", "SELECT 1;"+change.sql, "INSERT INTO public.t VALUES (1)")
+				opts := whimbrel.Options{Atomic: atomic}
+				_, err := up(t, open(t, url+change.url), set, opts)
+				must(t, err)
+				if change.then != "" {
+					do(t, c, strings.ReplaceAll(change.then, "%s", value(t, c, "SELECT quote_ident(current_database())")))
+				}
+				before := histories(t, c)
+				later := open(t, url+change.url+change.late)
+				equal(t, "what is applied", versions(t, later, "s"), "[1 2 3]")
+				equal(t, "the number of events", count(t, later), 4)
+				res, err := up(t, later, set, opts)
+				must(t, err)
+				equal(t, "how many migrations ran again", len(res.Applied), 0)
+				res, err = up(t, later, setOf(t, "s", "CREATE TABLE public.t (x int)", "SELECT 1;"+change.sql, "INSERT INTO public.t VALUES (1)", "SELECT 4"), opts)
+				must(t, err)
+				equal(t, "how many new ones ran", len(res.Applied), 1)
+				equal(t, "the schemas with a history", histories(t, c), before)
+			})
+		}
+	}
+}
+
+// Two histories are never chosen from: the schema has to be named.
+func TestTwoHistories(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	do(t, c, "CREATE SCHEMA a")
+	must(t, apply(t, open(t, url, database.Options{Schema: "a"}), "s", 1, script("SELECT 1")))
+	must(t, apply(t, open(t, url, database.Options{Schema: "b"}), "s", 2, script("SELECT 1")))
+	for _, path := range []string{"", "&search_path=a", "&search_path=b,a"} {
+		db := open(t, url+path)
+		for what, err := range attempts(t, db) {
+			e := as[*database.TablesError](t, err)
+			equal(t, what+": the problem", e.Problem, database.TablesSeveral)
+			equal(t, what+": the schemas", fmt.Sprint(e.Schemas), "[a b]")
+		}
+	}
+	equal(t, "what is applied in a", versions(t, open(t, url+"&search_path=b", database.Options{Schema: "a"}), "s"), "[1]")
+	equal(t, "what is applied in b", versions(t, open(t, url+"&search_path=a", database.Options{Schema: "b"}), "s"), "[2]")
+	equal(t, "what is applied in a schema that has none", versions(t, open(t, url, database.Options{Schema: "c"}), "s"), "[]")
+}
+
+// attempts are all ways to come near the tables, each with the error that it ended with.
+func attempts(t testing.TB, db database.Database) map[string]error {
+	t.Helper()
+	ctx := background(t)
+	all := map[string]error{}
+	_, all["State"] = db.State(ctx, "s")
+	for _, err := range db.History(ctx, database.HistoryQuery{}) {
+		all["History"] = err
+	}
+	b, err := db.Begin(ctx, "s", database.LockOptions{})
+	all["Begin"] = err
+	if err == nil {
+		must(t, b.Rollback(ctx))
+	}
+	r, err := db.Guard(ctx, "s", database.LockOptions{})
+	all["Guard"] = err
+	if err == nil {
+		must(t, r.Close(ctx))
+	}
+	all["UpdateSetting"] = db.UpdateSetting(ctx, database.SettingUpdate{Name: database.Protected, Value: "true"})
+	_, all["Metadata"] = db.Metadata(ctx)
+	return all
+}
+
+// Who names the schema and who finds it mean the same lock, also when it is renamed. Histories in two schemas are not in each
+// other's way.
+func TestLockOfTheHistoryThatIsFound(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	named := open(t, url, database.Options{Schema: "tenant"})
+	must(t, apply(t, named, "s", 1, script("SELECT 1")))
+	holder := begin(t, named, "s")
+	equal(t, "whether the lock is held for who finds the schema", isHeld(t, open(t, url), "s"), true)
+	other := open(t, url, database.Options{Schema: "other"})
+	equal(t, "whether it is held for another schema's history", isHeld(t, other, "s"), false)
+	do(t, c, "DROP SCHEMA other CASCADE; ALTER SCHEMA tenant RENAME TO renamed")
+	equal(t, "whether the lock is held under the new name", isHeld(t, open(t, url), "s"), true)
+	must(t, holder.Rollback(background(t)))
+	isFree(t, open(t, url), "s")
+}
+
+// Processes that would make the tables in different schemas make them once, and nothing runs twice.
+func TestFirstMigrationFromManySearchPaths(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	do(t, c, "CREATE SCHEMA a; CREATE SCHEMA b; CREATE TABLE public.n (x int)")
+	set := setOf(t, "s", "INSERT INTO public.n VALUES (1)", "INSERT INTO public.n VALUES (2)")
+	var wait sync.WaitGroup
+	errs := make([]error, 12)
+	for i := range errs {
+		wait.Add(1)
+		go func() {
+			defer wait.Done()
+			errs[i] = upOnce(t, url+[]string{"", "&search_path=a", "&search_path=b,public"}[i%3], set, whimbrel.Options{LockTimeout: patience})
+		}()
+	}
+	wait.Wait()
+	must(t, errors.Join(errs...))
+	equal(t, "the number of rows", value(t, c, "SELECT count(*) FROM public.n"), "2")
+	equal(t, "the number of schemas with a history", len(strings.Fields(histories(t, c))), 1)
+}
+
+// hostile makes a role that may create in public, and Whimbrel's tables as that role, with a trigger that would make
+// the role a superuser.
+func hostile(t *testing.T, url string) (role string, asThem *pgx.Conn) {
+	t.Helper()
+	c := connect(t, url)
+	role = newRole(t, c)
+	do(t, c, "GRANT CREATE ON SCHEMA public TO "+role+"; CREATE TABLE fired (who text); GRANT ALL ON fired TO PUBLIC")
+	must(t, apply(t, open(t, asRole(url, role)), "s", 1, script("SELECT 1")))
+	asThem = connect(t, asRole(url, role))
+	do(t, asThem, `CREATE FUNCTION fire() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO public.fired VALUES (current_user); RETURN NEW; END'`)
+	for _, table := range []string{"history", "settings", "journal"} {
+		do(t, asThem, "CREATE TRIGGER fire BEFORE INSERT OR UPDATE OR DELETE ON whimbrel_"+table+" FOR EACH ROW EXECUTE FUNCTION fire()")
+	}
+	return role, asThem
+}
+
+// A superuser does not touch tables that belong to somebody else.
+func TestTablesOfSomebodyElse(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	role, asThem := hostile(t, url)
+	for what, err := range attempts(t, open(t, url)) {
+		e := as[*database.TablesError](t, err)
+		equal(t, what+": the problem", e.Problem, database.TablesUntrusted)
+		equal(t, what+": the owner", e.Owner, role)
+		contains(t, what+": the error", err.Error(), "whimbrel_history", role, `"postgres"`, "GRANT")
+	}
+	equal(t, "how many triggers fired", value(t, c, "SELECT count(*) FROM fired"), "0")
+
+	// Nor do triggers fire for who trusts that role.
+	trusting := open(t, url, database.Options{TablesOwner: role})
+	for what, err := range attempts(t, trusting) {
+		if what != "Metadata" {
+			equal(t, what+": the problem", as[*database.TablesError](t, err).Problem, database.TablesAltered)
+		}
+	}
+	equal(t, "how many triggers fired", value(t, c, "SELECT count(*) FROM fired"), "0")
+
+	for _, table := range []string{"history", "settings", "journal"} {
+		do(t, asThem, "DROP TRIGGER fire ON whimbrel_"+table)
+	}
+	equal(t, "what is applied", versions(t, trusting, "s"), "[1]")
+	do(t, c, "GRANT "+role+" TO postgres")
+	equal(t, "what is applied for a member of the role", versions(t, open(t, url), "s"), "[1]")
+}
+
+// Tables of somebody else beside ours are neither used nor in the way; a history of their own schema does not keep others from theirs.
+func TestDecoys(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	role := newRole(t, c)
+	do(t, c, "CREATE SCHEMA decoy AUTHORIZATION "+role)
+	must(t, apply(t, open(t, asRole(url, role)+"&search_path=decoy"), "s", 9, script("SELECT 1")))
+
+	// It is not taken for nothing, either: it may be the one that is meant.
+	_, err := open(t, url).State(background(t), "s")
+	e := as[*database.TablesError](t, err)
+	equal(t, "the problem", e.Problem, database.TablesUntrusted)
+	equal(t, "the table", e.Table, `"decoy"."whimbrel_history"`)
+	contains(t, "the error", err.Error(), "name the schema")
+	equal(t, "what is applied in a schema that is named", versions(t, open(t, url, database.Options{Schema: "public"}), "s"), "[]")
+
+	must(t, apply(t, open(t, url, database.Options{Schema: "public"}), "s", 1, script("SELECT 1")))
+	for _, path := range []string{"", "&search_path=decoy,public"} {
+		equal(t, "what is applied beside the decoy", versions(t, open(t, url+path), "s"), "[1]")
+	}
+	_, err = open(t, url, database.Options{Schema: "decoy"}).State(background(t), "s")
+	equal(t, "the problem", as[*database.TablesError](t, err).Problem, database.TablesUntrusted)
+	equal(t, "what is applied for the role itself", versions(t, open(t, asRole(url, role)+"&search_path=decoy", database.Options{Schema: "decoy"}), "s"), "[9]")
+}
+
+// An ordinary role trusts the owner of the database and superusers, whom it can't keep from anything.
+func TestTablesOfTheDatabasesOwner(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	owner := newRole(t, c)
+	grantee := newRole(t, connect(t, testdb.Postgres(t)))
+	t.Cleanup(func() { do(t, c, "DROP OWNED BY "+grantee) })
+	do(t, c, `GRANT CREATE ON SCHEMA public TO `+owner)
+	must(t, apply(t, open(t, asRole(url, owner)), "s", 1, script("SELECT 1")))
+	do(t, c, `GRANT USAGE ON SCHEMA public TO `+grantee+`; GRANT SELECT, INSERT ON whimbrel_history TO `+grantee+`;
+		GRANT SELECT ON whimbrel_settings TO `+grantee+`; GRANT SELECT, INSERT, UPDATE, DELETE ON whimbrel_journal TO `+grantee)
+	_, err := open(t, asRole(url, grantee)).State(background(t), "s")
+	equal(t, "the problem", as[*database.TablesError](t, err).Problem, database.TablesUntrusted)
+	must(t, apply(t, open(t, asRole(url, grantee), database.Options{TablesOwner: owner}), "s", 2, script("SELECT 1")))
+
+	do(t, c, `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I OWNER TO `+owner+`', current_database()); END $$`)
+	t.Cleanup(func() {
+		do(t, c, `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I OWNER TO postgres', current_database()); END $$`)
+	})
+	db := open(t, asRole(url, grantee))
+	must(t, apply(t, db, "s", 3, script("SELECT 1")))
+	_, err = up(t, db, setOf(t, "run", "VACUUM"))
+	must(t, err)
+	_, err = open(t, url).State(background(t), "s")
+	equal(t, "the problem for a superuser", as[*database.TablesError](t, err).Problem, database.TablesUntrusted)
+
+	do(t, c, `ALTER TABLE whimbrel_history OWNER TO postgres; ALTER TABLE whimbrel_settings OWNER TO postgres; ALTER TABLE whimbrel_journal OWNER TO postgres`)
+	equal(t, "what is applied", versions(t, open(t, asRole(url, grantee)), "s"), "[1 2 3]")
+}
+
+// alterations are what somebody may add to the tables, with what the error says.
+var alterations = map[string]struct {
+	sql     string
+	problem database.TablesProblem
+	says    string
+	slow    bool // only the owner can do it, and it takes effect slowly: State finds it, and Begin need not do so again
+}{
+	"a trigger":           {`CREATE TRIGGER t BEFORE INSERT ON whimbrel_history FOR EACH ROW EXECUTE FUNCTION swallow()`, database.TablesAltered, `DROP TRIGGER "t" ON "public"."whimbrel_history"`, false},
+	"of the settings":     {`CREATE TRIGGER t BEFORE INSERT ON whimbrel_settings FOR EACH STATEMENT EXECUTE FUNCTION swallow()`, database.TablesAltered, `DROP TRIGGER "t" ON "public"."whimbrel_settings"`, false},
+	"of the journal":      {`CREATE TRIGGER t AFTER UPDATE ON whimbrel_journal FOR EACH STATEMENT EXECUTE FUNCTION swallow()`, database.TablesAltered, `DROP TRIGGER "t" ON "public"."whimbrel_journal"`, false},
+	"a rule":              {`CREATE RULE r AS ON INSERT TO whimbrel_history DO INSTEAD NOTHING`, database.TablesAltered, `DROP RULE "r" ON "public"."whimbrel_history"`, false},
+	"row-level security":  {`ALTER TABLE whimbrel_history ENABLE ROW LEVEL SECURITY; ALTER TABLE whimbrel_history FORCE ROW LEVEL SECURITY`, database.TablesHidden, `DISABLE ROW LEVEL SECURITY`, false},
+	"a policy on the set": {`ALTER TABLE whimbrel_history ENABLE ROW LEVEL SECURITY; ALTER TABLE whimbrel_history FORCE ROW LEVEL SECURITY; CREATE POLICY p ON whimbrel_history USING (set_name <> 's')`, database.TablesHidden, `hide rows`, false},
+	"of the settings too": {`ALTER TABLE whimbrel_settings ENABLE ROW LEVEL SECURITY; ALTER TABLE whimbrel_settings FORCE ROW LEVEL SECURITY`, database.TablesHidden, `"public"."whimbrel_settings"`, false},
+	"a default":           {`ALTER TABLE whimbrel_history ALTER note SET DEFAULT code()`, database.TablesAltered, `function public.code()`, true},
+	"a generated column":  {`ALTER TABLE whimbrel_history ADD more text GENERATED ALWAYS AS (code()) STORED`, database.TablesAltered, `function public.code()`, true},
+	"a constraint":        {`ALTER TABLE whimbrel_history ADD CHECK (code() IS NOT NULL)`, database.TablesAltered, `function public.code()`, true},
+	"an index":            {`CREATE INDEX ON whimbrel_history ((code() || set_name))`, database.TablesAltered, `function public.code()`, true},
+	"a partial index":     {`CREATE INDEX ON whimbrel_journal (version) WHERE code() <> 'x'`, database.TablesAltered, `function public.code()`, true},
+	"a domain":            {`CREATE DOMAIN d AS text CHECK (code() IS NOT NULL); ALTER TABLE whimbrel_history ALTER host TYPE d`, database.TablesAltered, `type public.d`, true},
+	"a child":             {`CREATE TABLE child () INHERITS (whimbrel_history)`, database.TablesAltered, `inherits`, true},
+	"a parent":            {`CREATE TABLE parent (set_name text NOT NULL); ALTER TABLE whimbrel_history INHERIT parent`, database.TablesAltered, `inherits`, true},
+	"no log":              {`ALTER TABLE whimbrel_history SET UNLOGGED`, database.TablesAltered, `SET LOGGED`, true},
+	"a view in its place": {`ALTER TABLE whimbrel_history RENAME TO h; CREATE VIEW whimbrel_history AS TABLE h`, database.TablesAltered, `is a view`, false},
+	"partitions":          {`ALTER TABLE whimbrel_history RENAME TO h; CREATE TABLE whimbrel_history (LIKE h) PARTITION BY LIST (set_name)`, database.TablesAltered, `is a partitioned table`, false},
+	"a copy":              {`ALTER TABLE whimbrel_history RENAME TO h; CREATE TABLE whimbrel_history AS TABLE h`, database.TablesAltered, `is a copy`, false},
+	"a column less":       {`ALTER TABLE whimbrel_history DROP down_text`, database.TablesForeign, `lost columns`, true},
+	"a settings' column":  {`ALTER TABLE whimbrel_settings DROP until`, database.TablesForeign, `lost columns`, true},
+	"a journal's column":  {`ALTER TABLE whimbrel_journal DROP error`, database.TablesForeign, `lost columns`, true},
+	"no settings":         {`DROP TABLE whimbrel_settings`, database.TablesMissing, `CREATE TABLE "public"."whimbrel_settings"`, false},
+	"no journal":          {`DROP TABLE whimbrel_journal`, database.TablesMissing, `CREATE TABLE "public"."whimbrel_journal"`, false},
+	"no history":          {`DROP TABLE whimbrel_history`, database.TablesMissing, `but not its history`, false},
+	"no rows":             {`TRUNCATE whimbrel_history`, database.TablesEmpty, `left out of a dump`, false},
+	"no first row":        {`DELETE FROM whimbrel_history WHERE set_name = 'whimbrel'`, database.TablesEmpty, `no entry`, false},
+}
+
+// What was added to the tables, or taken from them, is an error that says what it is and what to do, in every version. Nothing runs.
+func TestAlteredTables(t *testing.T) {
+	for _, m := range testdb.PostgresMajors(t) {
+		t.Run(fmt.Sprint(m.Major), func(t *testing.T) {
+			t.Parallel()
+			url := m.New(t)
+			admin := connect(t, url)
+			owner := newRole(t, admin)
+			do(t, admin, "CREATE SCHEMA own AUTHORIZATION "+owner+"; GRANT CREATE ON SCHEMA public TO "+owner)
+			for name, a := range alterations {
+				c := connect(t, asRole(url, owner))
+				do(t, c, `CREATE FUNCTION code() RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT ''x''::text';
+					CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'`)
+				must(t, apply(t, open(t, asRole(url, owner)), "s", 1, script("SELECT 1")))
+				knows := open(t, asRole(url, owner)) // as the tables were
+				equal(t, "what is applied", versions(t, knows, "s"), "[1]")
+				do(t, c, a.sql)
+				for who, db := range map[string]database.Database{"a new process": open(t, asRole(url, owner)), "one that knows": knows} {
+					all := map[string]error{}
+					if m.Major == 18 {
+						all = attempts(t, db)
+					}
+					_, all["State"] = db.State(background(t), "s")
+					_, all["up"] = up(t, db, setOf(t, "other", "CREATE TABLE made (x int)"))
+					for what, err := range all {
+						switch late := what == "Begin" || what == "Guard" || what == "UpdateSetting"; {
+						case what == "Metadata": // which is in another table
+							continue
+						case a.slow && who == "one that knows" && late:
+							continue
+						}
+						var e *database.TablesError
+						if !errors.As(err, &e) || e.Problem != a.problem || !strings.Contains(err.Error(), a.says) && !(e.Problem == database.TablesMissing && who == "one that knows") {
+							t.Errorf("%s, %s of %s: the error is %v", name, what, who, err)
+						}
+					}
+				}
+				equal(t, "the table of a migration", value(t, c, "SELECT to_regclass('made')"), "<null>")
+				do(t, c, "DROP OWNED BY "+owner)
+				do(t, admin, "CREATE SCHEMA IF NOT EXISTS own AUTHORIZATION "+owner+"; GRANT CREATE ON SCHEMA public TO "+owner)
+			}
+		})
+	}
+}
+
+// What the error about a missing table says makes the table.
+func TestMissingTableIsMadeAsTheErrorSays(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	must(t, apply(t, open(t, url), "s", 1, script("SELECT 1")))
+	do(t, c, "DROP TABLE whimbrel_settings, whimbrel_journal")
+	for range 2 {
+		_, err := open(t, url).State(background(t), "s")
+		do(t, c, as[*database.TablesError](t, err).Fix)
+	}
+	equal(t, "what is applied", versions(t, open(t, url), "s"), "[1]")
+	_, err := up(t, open(t, url), setOf(t, "t", "VACUUM"))
+	must(t, err)
+}
+
+// A role that can't see the tables is told what to grant, by everything that looks.
+func TestTablesThatCanNotBeSeen(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	role := newRole(t, c)
+	must(t, apply(t, open(t, url), "s", 1, script("SELECT 1")))
+	do(t, c, "REVOKE ALL ON SCHEMA public FROM PUBLIC")
+	for range 4 { // the schema and three tables
+		var fix string
+		for what, err := range attempts(t, open(t, asRole(url, role))) {
+			e := as[*database.TablesError](t, err)
+			equal(t, what+": the problem", e.Problem, database.TablesHidden)
+			fix = e.Fix
+		}
+		contains(t, "what to do", fix, "GRANT", role)
+		do(t, c, fix)
+	}
+	db := open(t, asRole(url, role))
+	equal(t, "what is applied", versions(t, db, "s"), "[1]")
+	_, err := up(t, db, setOf(t, "other", "SELECT 1"))
+	e := as[*database.TablesError](t, err)
+	contains(t, "the error of up", err.Error(), "GRANT SELECT, INSERT ON")
+	equal(t, "the problem", e.Problem, database.TablesHidden)
+}
+
+// Tables that are exchanged after the plan was made are not touched.
+func TestTablesExchangedBeforeTheLock(t *testing.T) {
+	t.Parallel()
+	for name, begin := range map[string]func(database.Database) error{
+		"Begin": func(db database.Database) error {
+			_, err := db.Begin(context.Background(), "s", database.LockOptions{})
+			return err
+		},
+		"Guard": func(db database.Database) error {
+			_, err := db.Guard(context.Background(), "s", database.LockOptions{})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := testdb.Postgres(t)
+			c := connect(t, url)
+			must(t, apply(t, open(t, url), "s", 1, script("SELECT 1")))
+			db := open(t, url)
+			equal(t, "what is applied", versions(t, db, "s"), "[1]")
+			do(t, c, "DROP TABLE whimbrel_history, whimbrel_settings, whimbrel_journal")
+			hostile(t, url)
+			equal(t, "the problem", as[*database.TablesError](t, begin(db)).Problem, database.TablesUntrusted)
+			equal(t, "how many triggers fired", value(t, c, "SELECT count(*) FROM fired"), "0")
+		})
+	}
+}
+
+// Tables that were made anew by who may do that are found, with the lock that goes with them.
+func TestTablesMadeAnew(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	db := open(t, url)
+	must(t, apply(t, db, "s", 1, script("SELECT 1")))
+	do(t, connect(t, url), "DROP TABLE whimbrel_history, whimbrel_settings, whimbrel_journal")
+	other := open(t, url)
+	must(t, apply(t, other, "s", 2, script("SELECT 1")))
+	holder := begin(t, other, "s")
+	equal(t, "whether the lock is held", isHeld(t, db, "s"), true)
+	must(t, holder.Rollback(background(t)))
+	must(t, apply(t, db, "s", 3, script("SELECT 1")))
+	equal(t, "what is applied", versions(t, db, "s"), "[2 3]")
+}
+
+// A row that the history does not take is an error before COMMIT, whatever swallows it.
+func TestHistoryThatTakesNoRow(t *testing.T) {
+	t.Parallel()
+	swallow := func(on string) string {
+		return `CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+DO $$ BEGIN EXECUTE 'CREATE TRIGGER t BEFORE INSERT ON whimbrel' || '_` + on + ` FOR EACH ROW EXECUTE FUNCTION swallow()'; END $$`
+	}
+	rule := `DO $$ BEGIN EXECUTE 'CREATE RULE r AS ON INSERT TO whimbrel' || '_history DO INSTEAD NOTHING'; END $$`
+	for name, text := range map[string]string{"a trigger": swallow("history"), "a rule": rule} {
+		for kind, head := range map[string]string{"a batch": "", "a run": "-- whimbrel: no-transaction\n"} {
+			t.Run(name+" in "+kind, func(t *testing.T) {
+				t.Parallel()
+				url := testdb.Postgres(t)
+				db := open(t, url)
+				_, err := up(t, db, setOf(t, "s", "SELECT 1", head+"CREATE TABLE made (x int);\n"+text))
+				if err == nil {
+					t.Fatal("up succeeded")
+				}
+				c := connect(t, url)
+				if name == "a trigger" && kind == "a batch" {
+					equal(t, "the problem", as[*database.TablesError](t, err).Problem, database.TablesAltered)
+				}
+				if kind == "a batch" {
+					equal(t, "the table of the migration", value(t, c, "SELECT to_regclass('made')"), "<null>")
+					equal(t, "what is applied", versions(t, db, "s"), "[1]")
+				}
+				equal(t, "the entries of the migration", value(t, c, "SELECT count(*) FROM whimbrel_history WHERE version = 2 AND set_name = 's'"), "0")
+			})
+		}
+	}
+}
+
+// Who waits for a lock on Whimbrel's tables is told whose it is, when the time is over.
+func TestLockedTables(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	must(t, apply(t, open(t, url), "s", 1, script("SELECT 1")))
+	c := connect(t, url+"&application_name=locker")
+	for _, table := range []string{"history", "settings", "journal"} {
+		do(t, c, "BEGIN; LOCK TABLE whimbrel_"+table)
+		for what, err := range attempts(t, open(t, url, database.Options{LockTimeout: 10 * time.Millisecond})) {
+			if what == "Metadata" || what == "History" && table != "history" {
+				must(t, err)
+				continue
+			}
+			e := as[*database.LockedError](t, err)
+			equal(t, what+": what is locked", e.What, `Whimbrel's table "public"."whimbrel_`+table+`"`)
+			equal(t, what+": who locks it", e.Holder.App, "locker")
+			contains(t, what+": the error", err.Error(), "is locked by somebody else", "locker")
+		}
+		do(t, c, "ROLLBACK")
+	}
+	for what, err := range attempts(t, open(t, url)) {
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+
+	// A lock that is let go of in time is waited for.
+	do(t, c, "BEGIN; LOCK TABLE whimbrel_history")
+	waiting := make(chan database.Holder, 1)
+	go func() {
+		<-waiting
+		c.Exec(context.Background(), "ROLLBACK")
+	}()
+	b, err := open(t, url).Begin(background(t), "s", database.LockOptions{Timeout: patience, Waiting: func(h database.Holder) {
+		select {
+		case waiting <- h:
+		default:
+		}
+	}})
+	must(t, err)
+	must(t, b.Rollback(background(t)))
+}
+
+// A schema's name may mean something else in a search path.
+func TestHistoryOfWhichTheSchemaIsNamedLikeASearchPath(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	opts := database.Options{Schema: "$user"}
+	must(t, apply(t, open(t, url, opts), "s", 1, script("SELECT 1")))
+	equal(t, "what is applied", versions(t, open(t, url, opts), "s"), "[1]")
+	equal(t, "what is applied for who finds it", versions(t, open(t, url), "s"), "[1]")
+}
