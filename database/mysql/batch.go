@@ -235,7 +235,7 @@ func (b *batch) commit(ctx context.Context) error {
 	if err := b.h.seal(under, b.h.worker); err != nil {
 		return err
 	}
-	if err := b.h.worker.commit(under); err != nil {
+	if err := b.h.unknownCommit(b.h.worker.commit(under)); err != nil {
 		var known *database.CommitUnknownError
 		if errors.As(err, &known) {
 			return err

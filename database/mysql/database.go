@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -38,6 +39,8 @@ type Database struct {
 	facts *facts // nil until the server was asked
 	known map[string]bool
 	open  map[unit]bool // batches and runs
+
+	unknown atomic.Pointer[string] // the server to which a COMMIT was sent whose answer has not come
 }
 
 // unit is a batch or a run, which ends with its Database.

@@ -58,6 +58,9 @@ func (db *Database) hold(ctx context.Context, set string, opts database.LockOpti
 	if err = h.take(ctx, set, opts); err != nil {
 		return h, err
 	}
+	if err = db.checkDecides(h.guard); err != nil {
+		return h, err
+	}
 	if h.worker, err = db.acquire(ctx); err != nil {
 		return h, err
 	}
@@ -111,7 +114,7 @@ func (h *hold) readHead(ctx context.Context, statements []string) error {
 			return ownError(s, err)
 		}
 	}
-	var now, there string
+	var now, server, there string
 	var id int64
 	var marked, mine, own, tables sql.NullInt64
 	var open sql.NullBool
@@ -121,8 +124,8 @@ func (h *hold) readHead(ctx context.Context, statements []string) error {
 		h.guard.form.attend(ctx, h.worker, h.set)
 	}
 	local := time.Now()
-	err := h.worker.row(ctx, bounded(h.patience, "SELECT CONNECTION_ID(), "+mark+", DATABASE(), "+userSQL+", "+nowSQL+", "+h.db.sql.head), []any{h.set, h.set},
-		&id, &marked, &h.database, &h.user, &now, &mine, &own, &tables, &open, &there, &h.odd)
+	err := h.worker.row(ctx, bounded(h.patience, "SELECT CONNECTION_ID(), "+mark+", DATABASE(), "+userSQL+", "+nowSQL+", "+aboutServer+", "+h.db.sql.head), []any{h.set, h.set},
+		&id, &marked, &h.database, &h.user, &now, &server, &mine, &own, &tables, &open, &there, &h.odd)
 	switch {
 	case missingTable(err):
 		return err
@@ -130,7 +133,11 @@ func (h *hold) readHead(ctx context.Context, statements []string) error {
 		return h.db.notOurs(err)
 	case err != nil:
 		return ownError("reading the history", err)
-	case marked.Int64 != 1:
+	}
+	if err := h.checkSameServer(server); err != nil {
+		return err
+	}
+	if marked.Int64 != 1 {
 		return &database.LockLostError{Set: h.set, Err: errNotHeld}
 	}
 	h.worker.id = id
@@ -144,9 +151,13 @@ func (h *hold) readHead(ctx context.Context, statements []string) error {
 // identify learns the worker's number, and marks it.
 func (h *hold) identify(ctx context.Context) error {
 	var marked sql.NullInt64
+	var server string
 	h.guard.form.attend(ctx, h.worker, h.set)
-	if err := h.worker.row(ctx, "SELECT CONNECTION_ID(), "+h.guard.form.mark(h.set), nil, &h.worker.id, &marked); err != nil {
+	if err := h.worker.row(ctx, "SELECT CONNECTION_ID(), "+h.guard.form.mark(h.set)+", "+aboutServer, nil, &h.worker.id, &marked, &server); err != nil {
 		return ownError("taking the migration lock", err)
+	}
+	if err := h.checkSameServer(server); err != nil {
+		return err
 	}
 	if marked.Int64 != 1 {
 		return &database.LockLostError{Set: h.set, Err: errNotHeld}
@@ -276,7 +287,8 @@ func (h *hold) free() {
 	}
 	ctx, stop := context.WithTimeout(context.Background(), cancelGrace)
 	defer stop()
-	for _, set := range slices.Backward(h.locked) {
+	for i, set := range slices.Backward(h.locked) {
+		h.guard.last = i == 0
 		if h.guard.form.free(ctx, h.guard, h.worker, set) != nil {
 			h.guard.c.gone = true // and with the connection go the locks
 		}
@@ -285,6 +297,6 @@ func (h *hold) free() {
 		h.worker.giveBack()
 	}
 	if h.guard != nil {
-		h.guard.c.giveBack()
+		h.guard.giveBack()
 	}
 }

@@ -62,6 +62,10 @@ type guard struct {
 	id    int64
 	form  form
 	names lockNames
+
+	short  bool   // the session has the short timeout
+	last   bool   // the lock that is let go of next is the last one
+	server string // which it is; "" if the lock is not a server's
 }
 
 // exec executes a statement on the guard's connection.
@@ -108,6 +112,10 @@ func (db *Database) newGuard(ctx context.Context) (*guard, error) {
 		g.names = lockNames{strings.ToLower(f.database), strings.ToLower(db.names.History)}
 	}
 	g.form = db.formOf(f, g.names)
+	if err := g.shorten(ctx); err != nil {
+		c.giveBack()
+		return nil, err
+	}
 	return g, nil
 }
 
@@ -167,8 +175,8 @@ const orphanPatience = 15 * time.Second
 func (a advisory) take(ctx context.Context, g *guard, set string) (bool, database.Holder, error) {
 	guards, works := a.names.guards(set), a.names.works(set)
 	var got, holder, worker sql.NullInt64
-	query := "SELECT CONNECTION_ID(), GET_LOCK(" + literal(guards) + ", 0), IS_USED_LOCK(" + literal(guards) + "), IS_USED_LOCK(" + literal(works) + ")"
-	if err := g.c.row(ctx, query, nil, &g.id, &got, &holder, &worker); err != nil {
+	query := "SELECT CONNECTION_ID(), GET_LOCK(" + literal(guards) + ", 0), IS_USED_LOCK(" + literal(guards) + "), IS_USED_LOCK(" + literal(works) + "), " + aboutServer
+	if err := g.c.row(ctx, query, nil, &g.id, &got, &holder, &worker, &g.server); err != nil {
 		return false, database.Holder{}, ownError("taking the migration lock", err)
 	}
 	if got.Int64 != 1 {
@@ -235,7 +243,12 @@ func (a advisory) free(ctx context.Context, g *guard, worker *conn, set string) 
 			worker.drop()
 		}
 	}
-	return g.exec(ctx, "DO RELEASE_LOCK("+literal(a.names.guards(set))+")")
+	release := "RELEASE_LOCK(" + literal(a.names.guards(set)) + ")"
+	if !g.last {
+		return g.exec(ctx, "DO "+release)
+	}
+	g.short = false
+	return g.exec(ctx, lengthened(release))
 }
 
 func (a advisory) holders(ctx context.Context, c *conn, sets []string) (map[string]database.Holder, error) {

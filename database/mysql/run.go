@@ -185,7 +185,7 @@ func (r *run) transact(ctx context.Context, s *migration.Script, st sqltext.Stat
 		err = r.h.seal(ctx, r.h.worker)
 	}
 	if err == nil {
-		err = r.h.worker.commit(ctx)
+		err = r.h.unknownCommit(r.h.worker.commit(ctx))
 	}
 	r.own = false
 	if err == nil {
@@ -261,7 +261,7 @@ func (r *run) Record(ctx context.Context, events ...database.Event) (recorded []
 			err = r.h.seal(ctx, c)
 		}
 		if err == nil {
-			err = c.commit(ctx)
+			err = r.h.unknownCommit(c.commit(ctx))
 		}
 		if err != nil {
 			c.quietly("ROLLBACK")

@@ -75,7 +75,7 @@ func (db *Database) settle(ctx context.Context, u database.SettingUpdate) error 
 	if err != nil {
 		return err
 	}
-	defer g.c.giveBack()
+	defer g.giveBack()
 	var first map[string]database.Holder
 	start := time.Now()
 	err = db.poll(ctx, migration.ReservedSet, *u.Settle, func(ctx context.Context) (done bool, h database.Holder, err error) {
