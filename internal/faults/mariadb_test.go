@@ -41,6 +41,7 @@ func (p *mariaDB) watch(context.Context) (database.Database, error) { return p.w
 
 func (*mariaDB) words() []string {
 	return []string{
+		"{index without a name}", "ALTER TABLE a ADD INDEX (x)",
 		"{concurrently}", "", "{of a}", " ON a", "{of b}", " ON b", "{of m}", " ON m", "{vacuum m}", "ANALYZE TABLE m",
 		"{begin serializable}", "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; START TRANSACTION", "{set seven}", "SET @seven = 7", "{insert 7 if seven is set}", "INSERT INTO m SELECT @seven",
 		"{copy 8 and 9 into m}", "INSERT INTO m VALUES (8), (9);", "{copy 21 and 22 into a}", "INSERT INTO a VALUES (21), (22);",

@@ -55,6 +55,7 @@ func (p *postgres) watch(context.Context) (database.Database, error) { return p.
 
 func (*postgres) words() []string {
 	return []string{
+		"{index without a name}", "CREATE INDEX CONCURRENTLY ON a (x)",
 		"{concurrently}", " CONCURRENTLY", "{of a}", "", "{of b}", "", "{of m}", "", "{vacuum m}", "VACUUM m",
 		"{begin serializable}", "BEGIN ISOLATION LEVEL SERIALIZABLE", "{set seven}", "SET whim.seven = 7", "{insert 7 if seven is set}", "INSERT INTO m SELECT pg_catalog.current_setting('whim.seven')::int",
 		"{copy 8 and 9 into m}", "COPY m FROM stdin;\n8\n9\n\\.\n", "{copy 21 and 22 into a}", "COPY a FROM stdin;\n21\n22\n\\.\n",

@@ -140,11 +140,14 @@ var scenarios = []*scenario{
 	{name: "two processes", files: []file{tableA, mixed, after}, do: up, race: true},
 }
 
+// unnamed is an index that is built twice if its statement is executed twice.
+var unnamed = &scenario{name: "an index without a name", files: []file{tableA, {up: "{index without a name}"}}, before: to(1), do: up}
+
 // withoutDDL are those that want no changes of the schema in a transaction.
 var withoutDDL = slices.DeleteFunc(slices.Clone(scenarios), func(s *scenario) bool { return s.ddl })
 
 func scenarioOf(name string) *scenario {
-	for _, s := range scenarios {
+	for _, s := range append([]*scenario{unnamed}, scenarios...) {
 		if s.name == name {
 			return s
 		}

@@ -305,11 +305,11 @@ func (p *Proxy) VanishAfter(d Direction, n int) {
 	p.vanishes[d] = n
 }
 
-// VanishWhen is VanishAfter for what comes before the first message to the server that matches, as HoldWhen has it.
-func (p *Proxy) VanishWhen(match func(message []byte) bool) {
+// VanishWhen is VanishAfter for what comes before the first message in a direction that matches, as HoldWhen has it.
+func (p *Proxy) VanishWhen(d Direction, match func(message []byte) bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.match[ToServer], p.matched = match, vanishes
+	p.match[d], p.matched = match, vanishes
 }
 
 // Gone reports whether nothing passes any more.
@@ -381,6 +381,9 @@ type protocol interface {
 
 	// next takes bytes up to the end of the message under way and reports whether that has been reached.
 	next(d Direction, b []byte) (taken int, whole bool)
+
+	// message returns what b, which begins with a message, has of it.
+	message(d Direction, b []byte) []byte
 
 	// asks reports whether the message from the client that has just ended wants an answer.
 	asks() bool
@@ -544,7 +547,7 @@ func (w *wire) count(d Direction, b []byte) (n int, end what) {
 					return n, end
 				}
 			}
-			if match := p.match[d]; match != nil && match(b[n:]) {
+			if match := p.match[d]; match != nil && match(w.protocol.message(d, b[n:])) {
 				p.match[d], w.within[d] = nil, false
 				return n, p.matched
 			}

@@ -25,6 +25,12 @@ func (m *mysqlWire) next(d Direction, b []byte) (taken int, whole bool) {
 	return m.packets[d].next(b)
 }
 
+func (m *mysqlWire) message(_ Direction, b []byte) []byte {
+	var p mysqlPackets
+	n, _ := p.next(b)
+	return b[:n]
+}
+
 func (m *mysqlWire) asks() bool {
 	p := &m.packets[ToServer]
 	return p.number != 0 || p.command != mysqlSendLongData

@@ -22,6 +22,12 @@ func (w *postgresWire) next(d Direction, b []byte) (taken int, whole bool) {
 	return w.framers[d].next(b)
 }
 
+func (w *postgresWire) message(d Direction, b []byte) []byte {
+	f := framer{untyped: w.framers[d].untyped}
+	n, _ := f.next(b)
+	return b[:n]
+}
+
 func (w *postgresWire) asks() bool { return true }
 
 func (w *postgresWire) yourTurn() bool {
