@@ -51,6 +51,9 @@ func (a *applier) run(ctx context.Context) error {
 		return fmt.Errorf("the plan is for set %q, not for %q", a.plan.Set, a.set.Name())
 	}
 	a.opts.Observe(Planned{Plan: a.plan})
+	for _, p := range a.plan.Downs {
+		a.opts.Observe(DownRefused{Problem: p})
+	}
 	for i, u := range a.plan.Units {
 		rest := a.plan.Units[i:]
 		err := a.patiently(ctx, u, rest)

@@ -9,11 +9,15 @@ import (
 )
 
 // Event is something that happens while a plan is applied. It is one of Planned,
-// LockWaiting, StepStarted, Resumed, Repaired, StatementStarted, StatementWaiting, StepDone and UnitFailed.
+// DownRefused, LockWaiting, StepStarted, Resumed, Repaired, StatementStarted, StatementWaiting, StepDone and UnitFailed.
 type Event interface{ event() }
 
 // Planned comes first, before anything is locked.
 type Planned struct{ Plan *Plan }
+
+// DownRefused says of a down script that is about to be recorded that it could not run as it is. It comes behind Planned, and
+// when migrations are recorded without running them.
+type DownRefused struct{ Problem DownProblem }
 
 // LockWaiting says that another process holds the migration lock, repeatedly.
 type LockWaiting struct {
@@ -75,6 +79,7 @@ type UnitFailed struct {
 }
 
 func (Planned) event()          {}
+func (DownRefused) event()      {}
 func (LockWaiting) event()      {}
 func (StepStarted) event()      {}
 func (Resumed) event()          {}
@@ -92,6 +97,8 @@ func Log(l *slog.Logger) func(Event) {
 		switch e := e.(type) {
 		case Planned:
 			l.DebugContext(ctx, "migration planned", "set", e.Plan.Set, "goal", e.Plan.Goal.String(), "steps", len(e.Plan.Steps()))
+		case DownRefused:
+			l.WarnContext(ctx, "a down script can't run as it is", "version", e.Problem.Version, "name", e.Problem.Name, "error", e.Problem.Err)
 		case LockWaiting:
 			l.WarnContext(ctx, "waiting for the migration lock", "set", e.Set, "holder", e.Holder.String())
 		case StepStarted:

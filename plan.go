@@ -15,6 +15,9 @@ type Plan struct {
 	Set   string
 	Goal  Goal
 	Units []Unit
+	// Downs are the down scripts that the plan records and that could not run as they are. They keep nothing from being
+	// applied.
+	Downs []DownProblem
 
 	base *database.State // what it was made from
 }

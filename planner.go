@@ -40,8 +40,11 @@ func (m *Migrator) planFrom(ctx context.Context, st *database.State, g Goal) (*P
 	if err := m.readDowns(ctx, steps); err != nil {
 		return nil, err
 	}
-	p.Units, err = m.units(st, steps)
-	return p, err
+	if p.Units, err = m.units(st, steps); err != nil {
+		return p, err
+	}
+	p.Downs = m.downProblems(st, steps)
+	return p, nil
 }
 
 // anyOrder reports whether late migrations may be applied.

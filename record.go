@@ -112,9 +112,11 @@ func (m *Migrator) record(ctx context.Context, note string, events recorder) (re
 		return nil, err
 	}
 	// What can be refused is, before anything is locked or created.
-	if _, err := events(ctx, before); err != nil {
+	will, err := events(ctx, before)
+	if err != nil {
 		return nil, err
 	}
+	m.warnOfDowns(before, will)
 	b, err := m.db.Begin(ctx, m.set.Name(), m.lockOptions(before.Settings))
 	if err != nil {
 		return nil, err

@@ -13,13 +13,18 @@ import (
 )
 
 // Verify compares the checksum of every applied version that the set has with
-// this build's, and returns the first difference as a *ChecksumMismatchError.
+// this build's, and returns the first difference as a *ChecksumMismatchError. Then it looks at the scripts that may still
+// run, the down scripts of what is applied among them: those that could not run as they are make a *[sqltext.Error], an *AtomicError, or a
+// *ScriptsError of several.
 func (m *Migrator) Verify(ctx context.Context) error {
 	st, err := m.db.State(ctx, m.set.Name())
 	if err != nil {
 		return err
 	}
-	return m.verify(ctx, st, nil)
+	if err := m.verify(ctx, st, nil); err != nil {
+		return err
+	}
+	return m.verifyScripts(st)
 }
 
 // verify passes over the versions that a plan takes down and up again: these are

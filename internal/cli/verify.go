@@ -53,10 +53,8 @@ func (a *app) verifyChecksums(ctx context.Context) error {
 		if err != nil {
 			return nil, err
 		}
-		if len(s.InState(whimbrel.Modified)) > 0 {
-			if err := m.Verify(ctx); err != nil {
-				return nil, err
-			}
+		if err := m.Verify(ctx); err != nil {
+			return nil, err
 		}
 		return &render.Verified{Set: s.Set, OK: true, Verified: s.InState(whimbrel.Applied), Unknown: s.InState(whimbrel.Unknown)}, nil
 	})

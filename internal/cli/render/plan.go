@@ -13,6 +13,8 @@ type Plan struct {
 	Set   string     `json:"set"`
 	Goal  string     `json:"goal"`
 	Units []PlanUnit `json:"units"`
+	// Downs are the down scripts that it records and that could not run as they are.
+	Downs []DownProblem `json:"down_problems,omitempty"`
 
 	Idle string `json:"-"`
 }
@@ -47,6 +49,7 @@ type PlanStep struct {
 // NewPlan makes the answer from the engine's plan.
 func NewPlan(p *whimbrel.Plan) *Plan {
 	d := &Plan{Set: p.Set, Goal: p.Goal.String(), Units: []PlanUnit{}}
+	d.Downs = newDowns(p.Downs)
 	for _, u := range p.Units {
 		unit := PlanUnit{Kind: string(u.Kind), Why: u.Why, Migrations: []PlanStep{}}
 		for _, s := range u.Steps {
@@ -129,6 +132,9 @@ func (d *Plan) write(pg *page) {
 	}
 	if more := runs - shownRuns; more > 0 {
 		remarks = append(remarks, fmt.Sprintf("%d more run statement by statement, too; --json says why.", more))
+	}
+	for _, down := range d.Downs {
+		remarks = append(remarks, down.lines(pg.digits.Label(down.Version))...)
 	}
 	pg.table(t)
 	pg.line()

@@ -35,6 +35,8 @@ func (p *Printer) Observe(e whimbrel.Event) {
 				p.put(p.opts.Err, "warning: "+clean(keepsSecret(places))+"\n")
 			}
 		}
+	case whimbrel.DownRefused:
+		p.downRefused(e)
 	case whimbrel.LockWaiting:
 		p.lockWaiting(e)
 	case whimbrel.StepStarted:

@@ -1,0 +1,94 @@
+package whimbrel
+
+import (
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// DownProblem is a down script that could not take its migration back as it is: whoever rolls back is refused. Err is what a
+// rollback would say: a *[sqltext.Error], an *[AtomicError], or a *[ScriptsError] of several.
+type DownProblem struct {
+	Version int64
+	Name    string
+	Err     error
+}
+
+// downProblem looks whether a down script could run on the database; nil means that nothing is wrong with it, or that there is none.
+func (m *Migrator) downProblem(st *database.State, version int64, name string, down *migration.Script) *DownProblem {
+	if down == nil || down.Func() != nil {
+		return nil
+	}
+	if err := joined(m.wrong(st, Step{Version: version, Name: name, Direction: database.Down, Script: down})); err != nil {
+		return &DownProblem{Version: version, Name: name, Err: err}
+	}
+	return nil
+}
+
+// wrong returns what keeps a script from running by itself.
+func (m *Migrator) wrong(st *database.State, s Step) []error {
+	a, err := s.Script.Analyze(m.db.Dialect(), m.db.Tables())
+	if err != nil {
+		return []error{err}
+	}
+	e := enums{major: st.ServerMajor}
+	u := unitOf(&s, a, e)
+	problems := refusals(u, a, e)
+	if m.opts.Atomic && len(problems) == 0 {
+		if err := checkAtomic(u, a, 0, &e); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	return problems
+}
+
+// downProblems are those of the down scripts that steps record in the history.
+func (m *Migrator) downProblems(st *database.State, steps []Step) (all []DownProblem) {
+	add := func(version int64, name string, down *migration.Script) {
+		if p := m.downProblem(st, version, name, down); p != nil {
+			all = append(all, *p)
+		}
+	}
+	for _, s := range steps {
+		if s.Direction == database.Up {
+			add(s.Version, s.Name, s.down)
+		}
+		for _, mark := range s.marks {
+			add(mark.Version, mark.Name, mark.Down)
+		}
+	}
+	return all
+}
+
+// verifyScripts looks at all scripts that may still run: the down scripts, and the up scripts of what is not applied.
+func (m *Migrator) verifyScripts(st *database.State) error {
+	var problems []error
+	now := viewOf(m.set, st.Applied)
+	for _, mig := range m.set.All() {
+		if !now.isApplied(mig.Version) && mig.Up.Func() == nil {
+			problems = append(problems, m.wrong(st, upStep(mig))...)
+		}
+		if mig.Down != nil && mig.Down.Func() == nil {
+			problems = append(problems, m.wrong(st, Step{Version: mig.Version, Name: mig.Name, Direction: database.Down, Script: mig.Down})...)
+		}
+	}
+	return joined(problems)
+}
+
+// warnOfDowns says which down scripts could not run of those that events record.
+func (m *Migrator) warnOfDowns(st *database.State, events []database.Event) {
+	for _, e := range events {
+		if e.Direction != database.Mark && e.Direction != database.Accept {
+			continue
+		}
+		mig, ok := viewOf(m.set, st.Applied).get(e.Version)
+		if !ok {
+			mig, ok = m.set.Original(e.Version)
+		}
+		if !ok {
+			continue
+		}
+		if p := m.downProblem(st, mig.Version, mig.Name, mig.Down); p != nil {
+			m.opts.Observe(DownRefused{Problem: *p})
+		}
+	}
+}
