@@ -159,7 +159,7 @@ type Batch interface {
 	// recorded. What is queued is executed first, and its error may come here.
 	State(ctx context.Context) (*State, error)
 	// Run runs the body of a script in the transaction: what its Analysis says it is,
-	// without a BEGIN … COMMIT around the whole; or a Go function, whose error it wraps
+	// without a BEGIN … COMMIT around the whole, and with the script's savepoints; or a Go function, whose error it wraps
 	// and which must be of the type that the driver takes. It runs under the timeouts
 	// that the script's directives ask for. Afterwards the session is what
 	// it was before: settings, role, search path, temporary objects. An

@@ -94,6 +94,15 @@ var batchMutants = []mutant{
 			return b.Batch.Run(ctx, s)
 		}
 	}),
+	ofBatch("nothing goes back to a savepoint", batchSavepoints, func(b *alteredBatch) {
+		b.run = func(ctx context.Context, s *migration.Script) error {
+			text, _, err := s.Text(1 << 20)
+			if err != nil || !strings.Contains(text, "ROLLBACK TO") {
+				return b.Batch.Run(ctx, s)
+			}
+			return b.Batch.Run(ctx, migration.Text(s.File, strings.ReplaceAll(text, "ROLLBACK TO SAVEPOINT a;", "")))
+		}
+	}),
 	ofBatch("a Go function's error is put in other words", batchFunc, func(b *alteredBatch) {
 		b.run = func(ctx context.Context, s *migration.Script) error {
 			err := b.Batch.Run(ctx, s)

@@ -73,6 +73,7 @@ var (
 	batchHead        = sentence("Batch.Head", "Head is State.Head as it stood when the lock was taken.")
 	batchHeadAfter   = sentence("Batch.Head", "After Commit it is what the batch's own events made of it: a State that says otherwise tells that a setting was changed meanwhile.")
 	batchState       = sentence("Batch.State", "State is Database.State as it stands under the lock, with what the batch has recorded.")
+	batchSavepoints  = sentence("Batch.Run", "with the script's savepoints")
 	batchBody        = sentence("Batch.Run", "Run runs the body of a script in the transaction: what its Analysis says it is, without a BEGIN … COMMIT around the whole")
 	batchFunc        = sentence("Batch.Run", "or a Go function, whose error it wraps and which must be of the type that the driver takes.")
 	batchTimeouts    = sentence("Batch.Run", "It runs under the timeouts that the script's directives ask for.")

@@ -14,6 +14,7 @@ import (
 var scriptCases = []testCase{
 	{"a statement's error has its place", statementErrorPlace},
 	{"a script that is a transaction of its own", wrappedScript},
+	{"a script with savepoints", savepoints},
 	{"a script without statements", scriptWithoutStatements},
 	{"a script of many statements", manyStatements},
 	{"a Go function", goFunction},
@@ -70,6 +71,23 @@ func wrappedScript(c *check) {
 	c.commit(b)
 	c.hasRows("t", 1)
 	c.hasVersions(db, "s", 1)
+}
+
+func savepoints(c *check) {
+	c.promised(batchSavepoints)
+	db := c.db()
+	c.table(db, "t")
+	b := c.begin(db, "s")
+	c.run(b, "INSERT INTO t VALUES (1);\nSAVEPOINT a;\nINSERT INTO t VALUES (2);\nINSERT INTO t VALUES (3);\nROLLBACK TO SAVEPOINT a;\nRELEASE SAVEPOINT a;\nINSERT INTO t VALUES (4);\n")
+	c.record(b, 1)
+	c.commit(b)
+	c.hasRows("t", 2)
+	c.promised(execCommit)
+	r := c.guard(db, "s")
+	c.exec(r, "BEGIN; INSERT INTO t VALUES (5); SAVEPOINT a; INSERT INTO t VALUES (6); ROLLBACK TO SAVEPOINT a; INSERT INTO t VALUES (7)")
+	c.hasRows("t", 2)
+	c.ok(c.mark(r, c.ctx, "COMMIT", openRun(2)), "Run.Exec of COMMIT with a mark")
+	c.hasRows("t", 4)
 }
 
 func scriptWithoutStatements(c *check) {
