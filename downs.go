@@ -59,17 +59,21 @@ func (m *Migrator) downProblems(st *database.State, steps []Step) (all []DownPro
 	return all
 }
 
-// verifyScripts looks at all scripts that may still run: the down scripts, and the up scripts of what is not applied.
+// verifyScripts looks at all scripts that may still run: the down scripts, and the up scripts of what is not applied. Those that
+// nobody has written yet keep only that from being done which would run them.
 func (m *Migrator) verifyScripts(st *database.State) error {
 	var problems []error
+	look := func(s Step) {
+		if s.Script != nil && s.Script.Func() == nil && s.Script.Problem == nil {
+			problems = append(problems, m.wrong(st, s)...)
+		}
+	}
 	now := viewOf(m.set, st.Applied)
 	for _, mig := range m.set.All() {
-		if !now.isApplied(mig.Version) && mig.Up.Func() == nil {
-			problems = append(problems, m.wrong(st, upStep(mig))...)
+		if !now.isApplied(mig.Version) {
+			look(upStep(mig))
 		}
-		if mig.Down != nil && mig.Down.Func() == nil {
-			problems = append(problems, m.wrong(st, Step{Version: mig.Version, Name: mig.Name, Direction: database.Down, Script: mig.Down})...)
-		}
+		look(Step{Version: mig.Version, Name: mig.Name, Direction: database.Down, Script: mig.Down})
 	}
 	return joined(problems)
 }
