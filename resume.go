@@ -183,6 +183,7 @@ func (x *runner) replay(ctx context.Context, st sqltext.Statement) error {
 	case within && st.Tx == sqltext.TxNever:
 		return x.replayOpen(ctx)
 	case within && (st.Tx == sqltext.TxSavepoint || replays(st)):
+		x.follow(st)
 		x.again = append(x.again, st)
 	case replays(st):
 		x.follow(st)

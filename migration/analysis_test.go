@@ -157,6 +157,7 @@ func TestAnalyze(t *testing.T) {
 		{"no COMMIT between a value and its use", pg, "SELECT 1; BEGIN; ALTER TYPE m ADD VALUE 'a'; SELECT 'a'::m; COMMIT;", `5; control "BEGIN"; uses "SELECT 'a'::m"; trapped value "SELECT 'a'::m"; value m.a`},
 		{"no COMMIT after the type", pg, "BEGIN; CREATE TYPE m AS ENUM (); ALTER TYPE m ADD VALUE 'a'; SELECT 'a'::m; COMMIT; SELECT 1", `6; control "BEGIN"; uses own "SELECT 'a'::m"; trapped own value "SELECT 'a'::m"; enums m; value m.a (own)`},
 		{"COMMIT after the type", pg, "CREATE TYPE m AS ENUM (); BEGIN; ALTER TYPE m ADD VALUE 'a'; SELECT 'a'::m; COMMIT", `5; control "BEGIN"; uses own "SELECT 'a'::m"; trapped value "SELECT 'a'::m"; enums m; value m.a (own)`},
+		{"an empty value", pg, "ALTER TYPE m ADD VALUE ''; SELECT ''::m", `2; uses "SELECT ''::m"; value m.`},
 		{"a value in another dialect", lite, "SELECT 'a'", "1"},
 
 		{"our own table", pg, `SELECT 1; DELETE FROM public."whimbrel_history";`, `2; reserved "DELETE FROM public.\"whimbrel_history\""`},

@@ -67,7 +67,7 @@ func (a *Analysis) readEnum(e *enumReader, st sqltext.Statement, in int) {
 			add(enumName(m[1]), m[2])
 		}
 	case name == "":
-	case st.EnumValue == "":
+	case strings.EqualFold(st.Text[:len("create")], "create"):
 		if e.types == nil {
 			e.types = map[string]int{}
 		}
