@@ -1,6 +1,8 @@
 package source
 
 import (
+	"bytes"
+	"maps"
 	"slices"
 	"strings"
 
@@ -24,7 +26,10 @@ const maxMisspelt = 20
 
 // noteMisspelt keeps a line comment that is nearly a directive.
 func (r *reading) noteMisspelt(text []byte, at place) {
-	if meant := nearDirective(string(text)); meant != "" && len(r.misspelt) < maxMisspelt {
+	if !begins(text, "wh") || len(r.misspelt) >= maxMisspelt {
+		return
+	}
+	if meant := nearDirective(string(text)); meant != "" {
 		r.misspelt = append(r.misspelt, misspelling{place: at, meant: meant})
 	}
 }
@@ -32,9 +37,18 @@ func (r *reading) noteMisspelt(text []byte, at place) {
 // blockLine takes a line of a block comment, where there are no directives at all.
 func (r *reading) blockLine(text []byte, at place) { r.noteMisspelt(text, at) }
 
+// decoration is what people put before the words of a comment.
+const decoration = "-#*+@!/ \t"
+
+// begins reports whether the first letter of a comment is one of the given. Most comments are done with by that.
+func begins(text []byte, letters string) bool {
+	text = bytes.TrimLeft(text, decoration)
+	return len(text) > 0 && strings.IndexByte(letters, text[0]|0x20) >= 0
+}
+
 // nearDirective returns the directive that a comment was probably to be, "" for a comment.
 func nearDirective(text string) string {
-	word, rest := letters(strings.TrimLeft(text, "-#*+@!/ \t"))
+	word, rest := letters(strings.TrimLeft(text, decoration))
 	const name = "whimbrel"
 	if len(word) < len(name)-2 || len(word) > len(name)+2 || spelling.Distance(word, name) > 2 {
 		return ""
@@ -56,23 +70,23 @@ func letters(text string) (word, rest string) {
 }
 
 // noteMisspelt keeps a comment line that is nearly a marker of a tool whose markers are heeded.
-func (s *skim) noteMisspelt(line string) {
-	tool, meant := nearMark(line)
-	if meant == "" || !s.formats(tool) || len(s.misspelt) >= maxMisspelt {
+func (s *skim) noteMisspelt(line []byte) {
+	if !begins(line, "gmtc") || len(s.misspelt) >= maxMisspelt {
 		return
 	}
-	at := place{s.line, 1 + strings.IndexByte(line, '-')}
+	tool, meant := nearMark(string(line))
+	if meant == "" || !s.formats(tool) {
+		return
+	}
+	at := place{s.line, 1 + bytes.IndexByte(line, '-')}
 	s.misspelt = append(s.misspelt, misspelling{place: at, tool: tool, meant: meant})
 }
 
 // nearMark returns the marker that a comment line was probably to be.
 func nearMark(line string) (tool Format, meant string) {
 	text := strings.ToLower(strings.TrimSpace(line))
-	switch near(onlyLetters(text), map[string]string{"createabovedropbelow": ternSeparator, "terndisabletx": ternDisableTx}, 2) {
-	case ternSeparator:
-		return Tern, ternSeparator
-	case ternDisableTx:
-		return Tern, ternDisableTx
+	if marker := near(onlyLetters(text), ternMarkers, 2); marker != "" {
+		return Tern, marker
 	}
 	word, rest := letters(strings.TrimLeft(text, "-+@# \t"))
 	switch {
@@ -84,7 +98,10 @@ func nearMark(line string) (tool Format, meant string) {
 	return Auto, ""
 }
 
-// gooseMarks are goose's markers by their letters.
+// ternMarkers are tern's markers by their letters.
+var ternMarkers = map[string]string{"createabovedropbelow": ternSeparator, "terndisabletx": ternDisableTx}
+
+// gooseMarkers are goose's markers by their letters.
 var gooseMarkers = map[string]string{
 	"up": "Up", "down": "Down", "statementbegin": "StatementBegin", "statementend": "StatementEnd",
 	"notransaction": "NO TRANSACTION", "envsubon": "ENVSUB ON", "envsuboff": "ENVSUB OFF",
@@ -124,7 +141,11 @@ func onlyLetters(text string) string {
 // Of a word of two letters, one that is there must not be another.
 func near(word string, words map[string]string, far int) string {
 	best, found := far+1, ""
-	for known, value := range words {
+	for _, known := range slices.Sorted(maps.Keys(words)) {
+		value := words[known]
+		if len(word) > len(known)+far || len(known) > len(word)+far {
+			continue
+		}
 		if len(known) <= 2 && len(word) <= len(known) && word != known {
 			continue
 		}

@@ -21,7 +21,10 @@ var dated = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}(-[0-9]+)*`)
 // cutVersion takes the version off the beginning of a name: digits, or a date with
 // dashes. The error is a message without the name.
 func cutVersion(name string) (n numbered, rest string, err error) {
-	end := len(dated.FindString(name))
+	end := 0
+	if isDashed(name) {
+		end = len(dated.FindString(name))
+	}
 	if end == 0 {
 		end = len(name) - len(strings.TrimLeft(name, "0123456789"))
 	}
@@ -41,7 +44,9 @@ func hasSQLSuffix(name string) bool {
 }
 
 // isDashed reports whether a version is written as a date with dashes.
-func isDashed(name string) bool { return dated.MatchString(name) }
+func isDashed(name string) bool {
+	return len(name) > 4 && name[4] == '-' && dated.MatchString(name)
+}
 
 // date is the version as a date: its digits, as many as it has; false if it does not look like one.
 func (n numbered) date() (digits string, ok bool) {

@@ -27,9 +27,10 @@ func (f *folder) numberedEntries() []entry {
 		if !startsWithDigit(name) {
 			continue
 		}
-		_, pair := golangMigrateName(name)
-		isFolder := f.format == Hasura && f.hasuraSeen(name) != ""
-		if e.IsDir() && !isFolder || !e.IsDir() && !hasSQLSuffix(name) && !(pair && f.format == GolangMigrate) {
+		if e.IsDir() != (f.format == Hasura && f.hasuraSeen(name) != "") {
+			continue
+		}
+		if !e.IsDir() && !f.isNumberedFile(name) {
 			continue
 		}
 		if n, rest, err := cutVersion(name); err == nil {
@@ -38,6 +39,14 @@ func (f *folder) numberedEntries() []entry {
 	}
 	slices.SortStableFunc(all, func(a, b entry) int { return cmp.Compare(a.version, b.version) })
 	return all
+}
+
+func (f *folder) isNumberedFile(name string) bool {
+	if f.format == GolangMigrate {
+		_, pair := golangMigrateName(name)
+		return pair
+	}
+	return hasSQLSuffix(name)
 }
 
 // checkDates looks for versions that another tool, or whoever named the files, would put into another order.
@@ -72,20 +81,23 @@ func disorder(all []entry, key func(entry) string) (a, b entry, differs bool) {
 // checkShortDates reports dates that have fewer digits than others, and so come before them as numbers though they are
 // later.
 func (f *folder) checkShortDates(all []entry) (found bool) {
-	for i, e := range all {
+	if !slices.ContainsFunc(all, func(e entry) bool { return len(e.digits) != len(all[0].digits) }) {
+		return false
+	}
+	earliest := map[int]entry{} // of each length
+	for _, e := range slices.Backward(all) {
 		date, ok := e.date()
 		if !ok {
 			continue
 		}
-		for _, other := range all[i+1:] {
-			longer, ok := other.date()
-			if !ok || len(longer) <= len(date) || date <= longer[:len(date)] {
-				continue
+		for length := len(date) + 2; length <= len(secondsLayout); length += 2 {
+			if longer, ok := earliest[length]; ok && date > longer.digits[:len(date)] {
+				f.shortDate(e, longer)
+				found = found || isDashed(e.file)
+				break
 			}
-			f.shortDate(e, other)
-			found = found || isDashed(e.file)
-			break
 		}
+		earliest[len(date)] = e
 	}
 	return found
 }

@@ -235,7 +235,7 @@ func (s *skim) endLine() {
 	}
 	m, ok := markOf(string(s.lineText))
 	if !ok {
-		s.noteMisspelt(string(s.lineText))
+		s.noteMisspelt(s.lineText)
 		return
 	}
 	if !s.formats(m.tool) {
