@@ -105,11 +105,16 @@ func (r *rig) blocked(t *testing.T, how string) error {
 
 // blocks opens a transaction that has written to the table, and returns what ends it.
 func (p *postgres) blocks(ctx context.Context) (release func(), err error) {
+	return p.holds(ctx, "INSERT INTO a VALUES (100)")
+}
+
+// holds opens a transaction that has done something, and returns what ends it.
+func (p *postgres) holds(ctx context.Context, sql string) (release func(), err error) {
 	c, err := pgx.Connect(ctx, p.direct)
 	if err != nil {
 		return nil, err
 	}
-	_, err = c.PgConn().Exec(ctx, "BEGIN; INSERT INTO a VALUES (100)").ReadAll()
+	_, err = c.PgConn().Exec(ctx, "BEGIN; "+sql).ReadAll()
 	return func() { c.Close(context.WithoutCancel(ctx)) }, err
 }
 

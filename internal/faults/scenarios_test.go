@@ -143,11 +143,14 @@ var scenarios = []*scenario{
 // unnamed is an index that is built twice if its statement is executed twice.
 var unnamed = &scenario{name: "an index without a name", files: []file{tableA, {up: "{index without a name}"}}, before: to(1), do: up}
 
+// oneMore is a batch that writes to a table which is there.
+var oneMore = &scenario{name: "one batch more", files: []file{tableA, tableB}, before: to(1), do: up}
+
 // withoutDDL are those that want no changes of the schema in a transaction.
 var withoutDDL = slices.DeleteFunc(slices.Clone(scenarios), func(s *scenario) bool { return s.ddl })
 
 func scenarioOf(name string) *scenario {
-	for _, s := range append([]*scenario{unnamed}, scenarios...) {
+	for _, s := range append([]*scenario{unnamed, oneMore}, scenarios...) {
 		if s.name == name {
 			return s
 		}
