@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -145,7 +146,7 @@ func TestSessionsOfAPoolerAreNotEnded(t *testing.T) {
 	must(t, r.Close(background(t)))
 }
 
-// A worker whose connection breaks is replaced: its session has ended before anything else is done.
+// A worker whose connection breaks is replaced. Its session, which may live on, has ended before anything else is done.
 func TestReplacingAWorkerEndsItsSession(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -153,14 +154,20 @@ func TestReplacingAWorkerEndsItsSession(t *testing.T) {
 	proxy := testdb.NewProxy(t, url)
 	db := open(t, proxy.URL)
 	r := guard(t, db, "s")
-	first := value(t, c, recorded)
-	as[*database.StatementError](t, execAll(background(t), db, r, script("SELECT pg_terminate_backend(pg_backend_pid())")))
+	pid := value(t, c, recorded)
+	proxy.HoldWhen(func(message []byte) bool { return strings.Contains(string(message), "CREATE TABLE late") })
+	done := make(chan error, 1)
+	go func() { done <- execAll(background(t), db, r, script("CREATE TABLE late (x int)")) }()
+	eventually(t, "the statement is held back", proxy.Holding)
+	proxy.Abandon()
+	as[*database.StatementError](t, <-done)
+	equal(t, "whether the session lives", lives(t, c, pid), true)
+
 	must(t, r.Journal(background(t), &database.Journal{Version: 1, Name: "m", Direction: database.Up, Of: 1, Begun: "VACUUM"}))
-	second := value(t, c, recorded)
-	if first == second {
-		t.Errorf("the journal names the session %s, as before", second)
-	}
-	equal(t, "whether the session lives that the journal names", lives(t, c, second), true)
+	equal(t, "whether the session lives when it is replaced", lives(t, c, pid), false)
+	equal(t, "whether that lives which the journal names", lives(t, c, value(t, c, recorded)), true)
+	proxy.Deliver()
+	equal(t, "the table of the statement that came late", value(t, c, "SELECT to_regclass('late')"), "<null>")
 	must(t, r.Journal(background(t), nil))
 	must(t, r.Close(background(t)))
 }

@@ -274,6 +274,17 @@ func (p *Proxy) Holding() bool {
 	return false
 }
 
+// Abandon closes the client's side of the connections on which something is held back.
+func (p *Proxy) Abandon() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for w := range p.wires {
+		if w.held {
+			_ = w.client.Close()
+		}
+	}
+}
+
 // Deliver delivers what was held back, and then the connection's end, and returns when the server has ended the
 // connection, too. The answers reach nobody. It reports whether the server's side was still open.
 func (p *Proxy) Deliver() (open bool) {
