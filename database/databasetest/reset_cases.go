@@ -43,7 +43,7 @@ func resetCase(c *check) {
 	c.promised(resetDrops)
 	db := c.db()
 	c.apply(db, "s", 1, "CREATE TABLE t (x int); INSERT INTO t VALUES (1)")
-	c.apply(db, "other", 7, "CREATE TABLE u (x int)")
+	c.apply(db, "öther 🐦", 7, "CREATE TABLE u (x int)")
 	c.table(db, "v")
 	c.ok(db.UpdateSetting(c.ctx, modeOff), "UpdateSetting")
 	own := c.ownTables()
@@ -67,10 +67,10 @@ func resetCase(c *check) {
 	c.that(len(emptied.Left) == 0, "Left has %v", emptied.Left)
 
 	c.promised(resetSets)
-	c.that(slices.Equal(emptied.Sets, []string{"other", "s"}), "Sets are %q, want other and s", emptied.Sets)
+	c.that(slices.Equal(emptied.Sets, []string{"s", "öther 🐦"}), "Sets are %q, want s and öther 🐦", emptied.Sets)
 
 	c.promised(resetRecords)
-	for _, set := range []string{"s", "other"} {
+	for _, set := range []string{"s", "öther 🐦"} {
 		events := c.history(db, database.HistoryQuery{Set: set})
 		c.that(len(events) == 2, "the history of set %s has %d events, want 2", set, len(events))
 		want := resetEvent
@@ -82,7 +82,7 @@ func resetCase(c *check) {
 	for _, e := range c.history(db, database.HistoryQuery{Set: migration.ReservedSet}) {
 		c.that(e.Direction != database.Reset, "Whimbrel's own set is recorded as reset")
 	}
-	c.isFree("other")
+	c.isFree("öther 🐦")
 	c.isFree("s")
 }
 
@@ -102,7 +102,7 @@ func resetRolledBack(c *check) {
 	c.promised(batchWhole)
 	db := c.db()
 	c.apply(db, "s", 1, "CREATE TABLE t (x int); INSERT INTO t VALUES (1)")
-	c.apply(db, "other", 7, "CREATE TABLE u (x int)")
+	c.apply(db, "öther 🐦", 7, "CREATE TABLE u (x int)")
 	for name, end := range map[string]func(database.Batch) error{
 		"Rollback": func(b database.Batch) error { return b.Rollback(c.ctx) },
 		"Discard": func(b database.Batch) error {
@@ -117,9 +117,9 @@ func resetRolledBack(c *check) {
 		c.hasTables("t", "u")
 		c.hasRows("t", 1)
 		c.hasVersions(c.db(), "s", 1)
-		c.hasVersions(c.db(), "other", 7)
+		c.hasVersions(c.db(), "öther 🐦", 7)
 		c.isFree("s")
-		c.isFree("other")
+		c.isFree("öther 🐦")
 	}
 }
 
@@ -127,8 +127,8 @@ func resetLocked(c *check) {
 	c.promised(resetLocks)
 	db := c.db()
 	c.apply(db, "s", 1, "CREATE TABLE t (x int)")
-	c.apply(db, "other", 7, "")
-	holder := c.guard(c.db(), "other")
+	c.apply(db, "öther 🐦", 7, "")
+	holder := c.guard(c.db(), "öther 🐦")
 	b, err := db.Begin(c.ctx, "s", database.LockOptions{})
 	if c.OneWriter && errors.Is(err, database.ErrLocked) {
 		return // the other set's lock keeps out everybody
@@ -136,7 +136,7 @@ func resetLocked(c *check) {
 	c.ok(err, "Begin")
 	_, err = b.Reset(c.ctx, nil, resetEvent)
 	var locked *database.LockedError
-	c.that(errors.As(err, &locked) && locked.Set == "other", "Reset while a run has the lock of set other returned %v", err)
+	c.that(errors.As(err, &locked) && locked.Set == "öther 🐦", "Reset while a run has the lock of set öther 🐦 returned %v", err)
 	c.ok(b.Rollback(c.ctx), "Batch.Rollback")
 	c.hasTables("t")
 	c.hasVersions(db, "s", 1)
@@ -144,10 +144,10 @@ func resetLocked(c *check) {
 
 	b = c.begin(db, "s")
 	c.reset(b)
-	c.isLocked("other")
+	c.isLocked("öther 🐦")
 	c.isLocked("s")
 	c.commit(b)
-	c.isFree("other")
+	c.isFree("öther 🐦")
 	c.hasTables()
 }
 

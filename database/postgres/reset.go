@@ -68,6 +68,7 @@ FROM (SELECT DISTINCT set_name FROM ` + table(r.schema, r.db.names.History) + `
 			return row.err
 		},
 	})
+	slices.Sort(r.out.Sets) // in the tables they may be escaped
 	if err != nil || locked == "" {
 		return err
 	}
@@ -306,7 +307,7 @@ func (r *resetter) checkSets(ctx context.Context) error {
 	err := r.c.pipeline(ctx, query{
 		sql: "SELECT DISTINCT set_name FROM " + table(r.schema, r.db.names.History) + " WHERE set_name <> '" + migration.ReservedSet + "' UNION SELECT set_name FROM " + table(r.schema, r.db.names.Journal) + " WHERE " + isOpen,
 		row: func(row *row) error {
-			sets = append(sets, row.text())
+			sets = append(sets, row.kept())
 			return row.err
 		},
 	})

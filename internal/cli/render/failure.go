@@ -145,7 +145,7 @@ func (f *Failure) write(pg *page) {
 	pg.changes("  ", f.Differences)
 	if f.Excerpt != "" {
 		pg.line()
-		pg.WriteString(pg.excerpt(clean(f.Excerpt)))
+		pg.WriteString(pg.excerpt(cleanLines(f.Excerpt)))
 		pg.line()
 	}
 	pg.labelled("detail", f.Detail)
@@ -182,7 +182,7 @@ func (f *Failure) writeInterrupted(pg *page) {
 	}
 	if i.SQL != "" {
 		pg.line()
-		lines := strings.Split(clean(i.SQL), "\n")
+		lines := strings.Split(cleanLines(i.SQL), "\n")
 		for _, line := range lines[:min(len(lines), maxLines)] {
 			pg.line("    ", line)
 		}
@@ -212,7 +212,7 @@ func (f *Failure) writeMismatch(pg *page) {
 	}
 	if f.Diff != "" {
 		pg.line()
-		pg.WriteString(pg.diff(clean(f.Diff)))
+		pg.WriteString(pg.diff(cleanLines(f.Diff)))
 		pg.line()
 	}
 }
@@ -223,7 +223,7 @@ func (pg *page) problem(pr Problem, code string) {
 	if code != "" {
 		code = pg.faint(" (" + code + ")")
 	}
-	pg.line(pg.bad(clean(place)+":"), " ", pg.bold(clean(pr.Message)), code)
+	pg.line(pg.bad(clean(place)+":"), " ", pg.bold(cleanLines(pr.Message)), code)
 }
 
 // place says where it is, as far as that is known.
@@ -236,6 +236,6 @@ func (pr Problem) place() string {
 
 func (pg *page) labelled(label, text string) {
 	if text != "" {
-		pg.line(pg.place(label+":"), " ", strings.ReplaceAll(clean(text), "\n", "\n  "))
+		pg.line(pg.place(label+":"), " ", strings.ReplaceAll(cleanLines(text), "\n", "\n  "))
 	}
 }

@@ -32,17 +32,20 @@ func NewSnapshot(s *catalog.Snapshot, file string) *Snapshot {
 	return d
 }
 
+// exact: the SQL is made to be executed again.
+func (d *Snapshot) exact() bool { return d.File == "" }
+
 func (d *Snapshot) write(pg *page) {
 	if d.File == "" {
 		pg.WriteString(d.Text)
 		return
 	}
-	pg.line("Wrote " + count(d.Objects, "object") + " to " + d.File + ".")
+	pg.line("Wrote " + count(d.Objects, "object") + " to " + clean(d.File) + ".")
 	if len(d.Omitted) > 0 {
 		pg.line(pg.warn("The database has more, which is not in it:"))
 	}
 	for _, what := range d.Omitted {
-		pg.line("  " + what)
+		pg.line("  " + clean(what))
 	}
 }
 
@@ -82,12 +85,12 @@ func (pg *page) changes(indent string, changes []Change) {
 		default:
 			text = "~ " + text
 			if strings.Contains(c.Expected+c.Found, "\n") {
-				pg.line(indent + pg.warn("~ "+c.Kind+" "+c.Name+": "+c.Detail))
+				pg.line(indent + pg.warn(clean("~ "+c.Kind+" "+c.Name+": "+c.Detail)))
 				pg.lines(indent+"    ", c.Expected, c.Found)
 				continue
 			}
 		}
-		pg.line(indent + pg.warn(text))
+		pg.line(indent + pg.warn(clean(text)))
 	}
 }
 
@@ -100,7 +103,7 @@ func (pg *page) lines(indent, expected, found string) {
 	}
 	for line := range strings.Lines(changes) {
 		if !strings.HasPrefix(line, "@@") {
-			pg.line(indent + pg.diff(strings.TrimSuffix(line, "\n")))
+			pg.line(indent + pg.diff(clean(strings.TrimSuffix(line, "\n"))))
 		}
 	}
 }

@@ -87,11 +87,11 @@ func (l *live) draw() {
 	}
 	l.frame++
 	elapsed := fmt.Sprintf("%.1fs", time.Since(l.since).Seconds())
-	text := fmt.Sprintf("%c %s  ", spinner[l.frame%len(spinner)], l.what)
+	text := fmt.Sprintf("%c %s  ", spinner[l.frame%len(spinner)], clean(l.what))
 	if room := pg.width - len(elapsed); pg.width > 0 && room > 0 {
 		text = ansi.Truncate(text, room, "… ")
 	}
-	l.write("\r" + ansi.EraseEntireLine + text + pg.faint(elapsed))
+	l.write("\r" + ansi.EraseEntireLine + printable(text+pg.faint(elapsed)))
 	l.drawn = true
 }
 

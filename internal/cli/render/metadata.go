@@ -28,6 +28,9 @@ type Metadata struct {
 	Text    string `json:"-"`              // as YAML
 }
 
+// exact: the YAML is made to be read again.
+func (d *Metadata) exact() bool { return d.File == "" }
+
 // NewMetadata makes the answer of a document, and of it as YAML.
 func NewMetadata(d *metadata.Document, text string) *Metadata {
 	m := &Metadata{Entries: []Fact{}, Text: text}

@@ -176,7 +176,7 @@ func (p *Printer) Notice(n database.Notice) {
 	if severity == "" {
 		severity = "NOTICE"
 	}
-	pg.WriteString(pg.warn(severity+":") + " " + clean(n.Message))
+	pg.WriteString(pg.warn(severity+":") + " " + cleanLines(n.Message))
 	if len(p.progress.running) == 1 { // else it can't be told whose it is
 		s := p.progress.running[0]
 		of := clean(s.Name)
@@ -188,7 +188,7 @@ func (p *Printer) Notice(n database.Notice) {
 	pg.line()
 	for _, more := range []string{n.Detail, n.Hint} {
 		if more != "" {
-			pg.line("  ", clean(more))
+			pg.line("  ", cleanLines(more))
 		}
 	}
 	p.put(p.opts.Err, pg.String())

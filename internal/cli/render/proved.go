@@ -132,9 +132,9 @@ func (m Proof) write(pg *page) {
 	pg.line(fmt.Sprintf("%s %s", pg.digits.Label(m.Version), clean(m.Name)))
 	switch {
 	case m.Up != "ok":
-		pg.line("  up fails: " + clean(m.Up))
+		pg.line("  up fails: " + cleanLines(m.Up))
 	case m.Down != "ok":
-		pg.line("  down fails: " + clean(m.Down))
+		pg.line("  down fails: " + cleanLines(m.Down))
 	default:
 		pg.line("  down is not the inverse of up; after both, compared with before:")
 		pg.changes("    ", m.Differences)
@@ -147,7 +147,7 @@ func (w Way) write(pg *page, what, how string) {
 	}
 	pg.line(what)
 	if w.Up != "ok" {
-		pg.line("  up fails " + how + ": " + clean(w.Up))
+		pg.line("  up fails " + how + ": " + cleanLines(w.Up))
 		return
 	}
 	pg.line("  " + how + " version " + pg.digits.Label(w.At) + " is another schema than through the migrations (+ only " + how + "):")
@@ -158,9 +158,9 @@ func (r Repeatability) write(pg *page) {
 	pg.line("repeatable " + clean(r.Name))
 	switch {
 	case r.Run != "ok":
-		pg.line("  it fails: " + clean(r.Run))
+		pg.line("  it fails: " + cleanLines(r.Run))
 	case r.Again != "ok":
-		pg.line("  it can't run a second time: " + clean(r.Again))
+		pg.line("  it can't run a second time: " + cleanLines(r.Again))
 	default:
 		pg.line("  a second time it changes the schema:")
 		pg.changes("    ", r.Differences)

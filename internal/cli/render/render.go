@@ -80,7 +80,7 @@ func (p *Printer) Close() error {
 	p.live.end()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.long != "" && !p.opts.Page(p.long) {
+	if p.long != "" && !p.opts.Page(printable(p.long)) {
 		p.put(p.opts.Out, p.long)
 	}
 	p.long = ""
@@ -104,8 +104,15 @@ func (p *Printer) Show(d Document) {
 		p.long += page.String()
 		return
 	}
+	if e, ok := d.(exact); ok && e.exact() && !p.opts.Out.Terminal {
+		p.write(p.opts.Out, page.String())
+		return
+	}
 	p.put(p.opts.Out, page.String())
 }
+
+// exact is a document that may be data for another program: in a pipe or a file it is written as it is.
+type exact interface{ exact() bool }
 
 // overflows reports whether a text does not fit a terminal's screen, with a line for the
 // prompt that comes after it.
@@ -138,13 +145,16 @@ func (p *Printer) encode(v any) {
 		return
 	}
 	if !p.answered {
-		p.put(p.opts.Out, b.String())
+		p.write(p.opts.Out, escaped(b.String()))
 	}
 	p.answered = true
 }
 
 // put writes text to a stream, above the live line. mu is held.
-func (p *Printer) put(s Stream, text string) {
+func (p *Printer) put(s Stream, text string) { p.write(s, printable(text)) }
+
+// write is put for a text that is fit to be shown, or must not be changed.
+func (p *Printer) write(s Stream, text string) {
 	if text == "" {
 		return
 	}

@@ -1,7 +1,6 @@
 package render
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/charmbracelet/x/ansi"
@@ -14,7 +13,7 @@ func (p palette) in(s ansi.Style, text string) string {
 	if !p.on || text == "" {
 		return text
 	}
-	return s.Styled(text)
+	return signed(s.String()) + text + signed(ansi.ResetStyle)
 }
 
 var (
@@ -74,27 +73,3 @@ func (p palette) excerpt(text string) string {
 	}
 	return b.String()
 }
-
-// clean makes text from a database or a file fit for a terminal: control signs,
-// which could move the cursor or worse, are shown as what they are.
-func clean(text string) string {
-	if strings.IndexFunc(text, isControl) < 0 {
-		return text
-	}
-	var b strings.Builder
-	for _, r := range text {
-		if isControl(r) {
-			fmt.Fprintf(&b, `\x%02x`, r)
-		} else {
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
-}
-
-func isControl(r rune) bool {
-	return r < ' ' && r != '\n' && r != '\t' || r >= 0x7f && r < 0xa0
-}
-
-// oneLine is clean text on one line.
-func oneLine(text string) string { return clean(strings.Join(strings.Fields(text), " ")) }
