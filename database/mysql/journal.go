@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"context"
+	"database/sql"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -73,7 +74,11 @@ func (h *hold) putJournal(ctx context.Context, c *conn, j *database.Journal) err
 		}
 		query = "UPDATE " + h.journalTable() + " SET lock_name = " + hexText(h.guard.form.name(h.set)) + ", " + strings.Join(columns, ", ") + " WHERE set_name = " + hexText(h.set) + " AND " + fence
 	}
-	res, err := c.exec(ctx, query)
+	var res sql.Result
+	err := h.db.patiently(ctx, h.patience, func(ctx context.Context) (err error) {
+		res, err = c.exec(ctx, query)
+		return err
+	})
 	if err != nil {
 		return ownError("writing the journal", err)
 	}
