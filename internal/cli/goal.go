@@ -171,6 +171,7 @@ func (a *app) migrate(cmd *cobra.Command, m *migrateFlags, goal whimbrel.Goal, i
 	result.Duration = time.Since(begun)
 	doc := render.NewResult(result)
 	doc.Idle = idle
+	doc.SetDowns(plan)
 	if err == nil {
 		a.print().Show(doc)
 		return nil

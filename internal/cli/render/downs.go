@@ -33,6 +33,13 @@ func newDowns(downs []whimbrel.DownProblem) (list []DownProblem) {
 	return list
 }
 
+// SetDowns takes over what is wrong with the down scripts of a plan, which may be nil.
+func (d *Result) SetDowns(p *whimbrel.Plan) {
+	if p != nil {
+		d.Downs = newDowns(p.Downs)
+	}
+}
+
 // DownProblem is a down script that could not run as it is.
 type DownProblem struct {
 	Version  int64     `json:"version"`

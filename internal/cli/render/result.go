@@ -20,6 +20,8 @@ type Result struct {
 	SkippedScripts []string `json:"skipped_scripts"`
 	// Resumed are those that an earlier run had left open.
 	Resumed []Resumption `json:"resumed"`
+	// Downs are the down scripts that the plan records and that could not run as they are.
+	Downs []DownProblem `json:"down_problems,omitempty"`
 
 	Duration Millis   `json:"duration_ms"`
 	Error    *Failure `json:"error,omitempty"`
