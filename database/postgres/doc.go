@@ -9,10 +9,18 @@
 //
 // The migration lock is a transaction-scoped advisory lock, taken with
 // pg_try_advisory_xact_lock and polling with jitter. Its key is a 64-bit hash of the
-// database, the schema, the history table and the set, computed from what the server says,
-// so that every way to connect leads to the same one. A [database.Batch] holds it in its own
+// history table's oid and the set, so that every way to connect leads to the same one, and no
+// migration changes it. A [database.Batch] holds it in its own
 // transaction: one connection is enough, and PgBouncer in transaction mode works.
 // A [database.Run] holds it in a transaction on a second connection, which the driver opens.
+//
+// # The tables
+//
+// Whimbrel's tables are looked for in all schemas, unless Options.Schema names one; two that have
+// them are a [database.TablesError]. Their owner must be the current role or one that it is a member
+// of (a superuser is a member of the roles that were granted to it), a superuser, for an ordinary role
+// the owner of the database, or Options.TablesOwner: who owns the history decides what a rollback executes.
+// Triggers, rules, row-level security that holds for the role, and code of others on the tables are refused.
 //
 // # What is sent
 //

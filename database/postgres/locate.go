@@ -76,7 +76,7 @@ const tablesQuery = `WITH RECURSIVE me AS MATERIALIZED (
 			ELSE pg_catalog.pg_has_role(o.oid, 'USAGE') OR o.rolname = 'pg_database_owner'
 				OR o.oid = (SELECT datdba FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) END AS trusted,
 		pg_catalog.has_schema_privilege(s.oid, 'USAGE') AS usage,
-		c.relkind IN ('r', 'p', 'v', 'm', 'f') AND pg_catalog.has_table_privilege(c.oid, 'SELECT') AS readable,
+		a.readable,
 		a.fits, a.fits AND a.made AND c.relkind = 'r' AS made,
 		c.relpersistence <> 'p' AS unlogged,
 		c.relispartition OR EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid OR i.inhparent = c.oid) AS inherits,
@@ -94,7 +94,8 @@ const tablesQuery = `WITH RECURSIVE me AS MATERIALIZED (
 	JOIN pg_catalog.pg_namespace s ON s.oid = c.relnamespace AND s.nspname !~ '^pg_' AND s.nspname <> 'information_schema'
 	JOIN pg_catalog.pg_roles o ON o.oid = c.relowner
 	CROSS JOIN me CROSS JOIN LATERAL (
-		SELECT pg_catalog.count(*) = pg_catalog.cardinality(n.columns) AS fits, pg_catalog.bool_and(n.role <> 1 OR attname <> 'id' OR attidentity <> '') AS made
+		SELECT pg_catalog.count(*) = pg_catalog.cardinality(n.columns) AS fits, pg_catalog.bool_and(n.role <> 1 OR attname <> 'id' OR attidentity <> '') AS made,
+			pg_catalog.bool_and(attname IN ('up_text', 'down_text') OR pg_catalog.has_column_privilege(c.oid, attnum, 'SELECT')) AS readable -- who only looks may do without the texts
 		FROM pg_catalog.pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attname = ANY (n.columns)
 	) AS a
 	WHERE c.relkind NOT IN ('i', 'I', 'S', 't')
