@@ -550,3 +550,23 @@ func TestSettingBesideABatch(t *testing.T) {
 		t.Error("the change is not stored")
 	}
 }
+
+// A history that has lost its rows, as a copy of the schema alone has, is never "nothing applied".
+func TestHistoryWithoutItsRows(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.db")
+	db := connect(t, "sqlite:"+path, database.Options{})
+	apply(t, db, 1, "CREATE TABLE a (x)")
+	must(t, inspect(path, func(pool *sql.DB) error {
+		_, err := pool.Exec("DELETE FROM whimbrel_history")
+		return err
+	}))
+	_, serr := db.State(bg, "app")
+	_, berr := db.Begin(bg, "app", patient)
+	_, gerr := db.Guard(bg, "app", patient)
+	for what, err := range map[string]error{"State": serr, "Begin": berr, "Guard": gerr} {
+		var e *database.TablesError
+		if !errors.As(err, &e) || e.Problem != database.TablesEmpty {
+			t.Errorf("%s: the error is %v, want one that says that the rows are gone", what, err)
+		}
+	}
+}

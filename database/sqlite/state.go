@@ -56,6 +56,9 @@ func (d *db) readState(ctx context.Context, c *conn, set string) (*database.Stat
 			if r.duration > tablesVersion {
 				return &database.TablesNewerError{Found: r.duration, Known: tablesVersion}
 			}
+			if r.version == 0 {
+				return d.emptied()
+			}
 			state.Head = max(state.Head, r.version)
 			odd = r.name
 		case r.id == 0:

@@ -245,6 +245,9 @@ func (d *db) stand(ctx context.Context, c *conn, set string) (st standing, err e
 	if version > tablesVersion {
 		return st, &database.TablesNewerError{Found: version, Known: tablesVersion}
 	}
+	if own == 0 {
+		return st, d.emptied()
+	}
 	st.head = max(st.head, own)
 	if mark != "" {
 		st.guard = &guardMark{}
@@ -253,6 +256,15 @@ func (d *db) stand(ctx context.Context, c *conn, set string) (st standing, err e
 		}
 	}
 	return st, nil
+}
+
+// emptied is the error for a history without its first event, which tells of its own tables: the rows are gone.
+func (d *db) emptied() error {
+	return &database.TablesError{
+		Problem: database.TablesEmpty, Table: quote(d.names.History),
+		Msg:  fmt.Sprintf("the history %q has no entry of Whimbrel's own tables, which is its first: its rows were deleted, or left out of a copy", d.names.History),
+		Hint: "restore its rows; or, if nothing is applied in this database, drop Whimbrel's tables, and they are made again",
+	}
 }
 
 // createTables makes Whimbrel's tables in the open transaction, and records that.
