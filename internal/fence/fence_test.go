@@ -89,6 +89,7 @@ var rules = []rule{
 	{pkg: "internal/testdb", outside: []string{"github.com/jackc/pgx/v5", "github.com/go-sql-driver/mysql"}, forTests: true},
 	{pkg: "internal/fence", forTests: true},
 	{pkg: "internal/faults", forTests: true},
+	{pkg: "internal/hostile", forTests: true},
 	// What users write.
 	{pkg: "examples/...", imports: []string{".", "source", "database/...", "migration", "sqltext"}, linksAll: true},
 	{pkg: "bench/...", imports: []string{".", "source", "database/...", "migration", "sqltext"}, linksAll: true},

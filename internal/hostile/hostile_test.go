@@ -1,0 +1,142 @@
+// Package hostile proves that what other roles create is not executed by Whimbrel's own queries. It listens on the wire while Whimbrel
+// does everything that it can, makes a hostile overload of every operator, function, type and relation that was heard, and
+// has Whimbrel do it all again as a superuser.
+package hostile
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/whimbrel-db/whimbrel/internal/testdb"
+)
+
+// patience bounds the wait for what must happen; nothing is said about how soon.
+const patience = 5 * time.Minute
+
+func TestNothingThatOthersMakeRunsInOwnQueries(t *testing.T) {
+	majors := testdb.PostgresMajors(t)
+	oldest, newest := majors[0], majors[len(majors)-1]
+	for _, m := range []testdb.Major{oldest, newest} {
+		t.Run(fmt.Sprint(m.Major), func(t *testing.T) {
+			t.Parallel()
+			statements := heard(t, m.New(t))
+			paths := []string{"public, pg_catalog"} // in which what fits equally well is taken from public
+			if m.Major == newest.Major {
+				paths = append(paths, `"$user", public`)
+			}
+			for _, path := range paths {
+				t.Run(path, func(t *testing.T) {
+					t.Parallel()
+					withstands(t, hostile(t, m, path, statements))
+				})
+			}
+			t.Run("without the pins", func(t *testing.T) {
+				t.Parallel()
+				succumbs(t, hostile(t, m, "public, pg_catalog", statements))
+			})
+		})
+	}
+}
+
+// heard returns the statements that Whimbrel sends by itself. Each sees pg_catalog only, or looks up nothing.
+func heard(t *testing.T, url string) []string {
+	e := newEar()
+	p := e.play(t, url)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	p.everything(ctx)
+	e.report(t, p)
+	const few = 150
+	statements := e.list(e.own)
+	if len(statements) < few {
+		t.Errorf("heard only %d statements of Whimbrel's own", len(statements))
+	}
+	if t.Failed() {
+		t.FailNow()
+	}
+	return statements
+}
+
+// hostile returns a database in which somebody waits for a superuser.
+func hostile(t *testing.T, m testdb.Major, path string, statements []string) (url string) {
+	url = m.New(t)
+	plant(t, url, "mallory_"+strings.ToLower(rand.Text()), statements)
+	exec(t, connect(t, url), fmt.Sprintf("ALTER DATABASE %q SET search_path = %s", nameOf(t, url), path))
+	return url
+}
+
+// withstands does everything in a hostile database.
+func withstands(t *testing.T, url string) {
+	e := newEar()
+	p := e.play(t, url)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	p.everything(ctx)
+	e.report(t, p)
+	for _, what := range e.list(e.fired) {
+		t.Errorf("this ran as superuser: %s", what)
+	}
+}
+
+// succumbs shows that a hostile database is one: where a search path is not pinned, on the way to the server, what is
+// there runs.
+func succumbs(t *testing.T, url string) {
+	e := newEar()
+	e.strip = true
+	p := e.play(t, url)
+	p.good("writing files", p.writeFiles())
+	for _, args := range [][]string{{"up", "--to", "1"}, {"settings", "set", "lock_timeout", "9s", "--reason", "test"}, {"verify", "--scratch", "auto"}} {
+		p.command(nil, append(args, "--lock-timeout", "0")...)
+	}
+	for _, kind := range []string{"operator ", "function ", "type "} {
+		ran := slices.DeleteFunc(e.list(e.fired), func(what string) bool { return !strings.HasPrefix(what, kind) })
+		if len(ran) == 0 {
+			t.Errorf("no hostile %sran", kind)
+		}
+		t.Logf("what ran of each %s: %q", kind, ran)
+	}
+}
+
+// play returns a play that is listened to.
+func (e *ear) play(t *testing.T, url string) *play {
+	return &play{T: t, url: testdb.NewTap(t, url, e.hear).URL, dir: t.TempDir(), database: nameOf(t, url)}
+}
+
+func (e *ear) report(t *testing.T, p *play) {
+	for _, problem := range p.problems {
+		t.Error(problem)
+	}
+	for _, loose := range e.list(e.loose) {
+		t.Error(loose)
+	}
+}
+
+func connect(t testing.TB, url string) *pgconn.PgConn {
+	t.Helper()
+	c, err := pgconn.Connect(context.Background(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close(context.Background()) })
+	return c
+}
+
+// exec executes statements and returns the first value of the last answer.
+func exec(t testing.TB, c *pgconn.PgConn, sql string) string {
+	t.Helper()
+	results, err := c.Exec(context.Background(), sql).ReadAll()
+	if err != nil {
+		t.Fatalf("%v\n%.300s", err, sql)
+	}
+	if last := results[len(results)-1]; len(last.Rows) > 0 {
+		return string(last.Rows[0][0])
+	}
+	return ""
+}

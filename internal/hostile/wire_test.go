@@ -1,0 +1,103 @@
+package hostile
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/jackc/pgx/v5/pgproto3"
+)
+
+// theirs is in every statement that a test passes to Whimbrel: all others are Whimbrel's own.
+const theirs = "/*theirs*/"
+
+// ear listens on the wire to what Whimbrel sends by itself, and to what the hostile objects say.
+type ear struct {
+	strip bool // take the pins away, to see what happens then
+
+	mu    sync.Mutex
+	wires map[int]*wire
+	own   map[string]bool // the statements
+	fired map[string]bool // hostile objects that were executed
+	loose map[string]bool // own statements that look something up in a path that is not pinned; scripts that see one that is
+}
+
+type wire struct {
+	scratch  bool // it leads to a scratch database, where some scripts are written by Whimbrel
+	pinned   bool
+	prepared map[string]string
+}
+
+func newEar() *ear {
+	return &ear{wires: map[int]*wire{}, own: map[string]bool{}, fired: map[string]bool{}, loose: map[string]bool{}}
+}
+
+func (e *ear) hear(id int, m any) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	w := e.wires[id]
+	if w == nil {
+		w = &wire{prepared: map[string]string{}}
+		e.wires[id] = w
+	}
+	switch m := m.(type) {
+	case *pgproto3.StartupMessage:
+		w.scratch = strings.HasPrefix(m.Parameters["database"], "whimbrel_scratch_")
+	case *pgproto3.Parse:
+		e.sent(w, m.Query)
+		w.prepared[m.Name] = m.Query
+		if e.strip {
+			m.Query = strings.ReplaceAll(m.Query, "'pg_catalog, pg_temp'", "pg_catalog.current_setting('search_path')")
+		}
+	case *pgproto3.Bind:
+		if m.PreparedStatement != "" {
+			e.sent(w, w.prepared[m.PreparedStatement])
+		}
+	case *pgproto3.Query:
+		e.sent(w, m.String)
+	case *pgproto3.ReadyForQuery:
+		w.pinned = w.pinned && m.TxStatus != 'I'
+	case *pgproto3.NoticeResponse:
+		e.said(m.Message)
+	case *pgproto3.ErrorResponse:
+		e.said(m.Message)
+	}
+}
+
+func (e *ear) said(message string) {
+	if what, ok := strings.CutPrefix(message, "HOSTILE "); ok {
+		e.fired[what] = true
+	}
+}
+
+func (e *ear) sent(w *wire, sql string) {
+	pins := strings.Contains(sql, "pg_catalog, pg_temp")
+	switch {
+	case strings.Contains(sql, theirs):
+		if w.pinned {
+			e.loose["a script sees the pinned path: "+sql] = true
+		}
+		return
+	case w.scratch && !w.pinned && words("create alter comment drop grant refresh set")[strings.ToLower(strings.SplitN(sql, " ", 2)[0])]:
+		return // the text of a schema, which Whimbrel has written down and runs as a script
+	case !w.pinned:
+		if what := looksUp(sql); what != "" && !strings.HasPrefix(sql, "BEGIN; SET LOCAL") {
+			e.loose[fmt.Sprintf("%s is looked up: %s", what, sql)] = true
+		}
+	}
+	e.own[sql] = true
+	switch {
+	case pins:
+		w.pinned = true
+	case strings.Contains(sql, "'whimbrel.path'"), strings.HasPrefix(sql, "ROLLBACK"):
+		w.pinned = false
+	}
+}
+
+func (e *ear) list(set map[string]bool) []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Sorted(maps.Keys(set))
+}
