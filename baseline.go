@@ -51,7 +51,7 @@ func (m *Migrator) noHistory(ctx context.Context, st *database.State) error {
 		if err != nil {
 			return err
 		}
-		if e.Direction != database.Metadata {
+		if e.Direction != database.Metadata && e.Direction != database.Query {
 			last = e
 		}
 	}

@@ -100,7 +100,7 @@ func ExampleMigrator_Query() {
 	if _, err := m.Up(ctx); err != nil {
 		panic(err)
 	}
-	rows, err := m.Query(ctx, "SELECT code, berths FROM ports ORDER BY code")
+	rows, err := m.Query(ctx, "SELECT code, berths FROM ports ORDER BY code", whimbrel.QueryOptions{})
 	if err != nil {
 		panic(err)
 	}

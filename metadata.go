@@ -101,17 +101,6 @@ func (m *Migrator) CheckMetadata(ctx context.Context, r metadata.Rules) (missing
 	return s.Check(r)
 }
 
-// Query passes one statement to the database as it is and returns its rows, all of them: see
-// [database.MetadataDriver].
-func (m *Migrator) Query(ctx context.Context, statement string) (*database.Rows, error) {
-	rows, err := m.db.Query(ctx, statement)
-	var st *database.StatementError
-	if errors.As(err, &st) && st.Pos.Line > 0 {
-		st.Excerpt = excerpt(migration.Text(database.QueryFile, statement), st.Pos, m.db.Dialect())
-	}
-	return rows, err
-}
-
 // changeMetadata makes of the metadata what change says of it.
 func (m *Migrator) changeMetadata(ctx context.Context, action string, opts MetadataOptions, change func(*metadata.State) (*metadata.Change, error)) (*MetadataResult, error) {
 	start := time.Now()

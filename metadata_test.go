@@ -144,12 +144,12 @@ func TestMetadataOfAFrozenOrProtectedDatabase(t *testing.T) {
 func second(_ *whimbrel.MetadataResult, err error) error { return err }
 
 func TestInconsistentMetadata(t *testing.T) {
-	db, m := described(t, whimbrel.Options{})
+	_, m := described(t, whimbrel.Options{})
 	ctx := t.Context()
 	if _, err := m.ApplyMetadata(ctx, document(t, ofT), whimbrel.MetadataOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.Query(ctx, "DROP TABLE t"); err != nil {
+	if _, err := m.Query(ctx, "DROP TABLE t", whimbrel.QueryOptions{Write: true}); err != nil {
 		t.Fatal(err)
 	}
 	all, err := m.InconsistentMetadata(ctx)
@@ -283,8 +283,8 @@ func TestCarriedMetadataThatCannotBe(t *testing.T) {
 }
 
 func TestMetadataIsNoMigration(t *testing.T) {
-	db, m := migratedFiles(t, whimbrel.Options{Confirm: memdb.Name}, nil)
-	if _, err := db.Query(t.Context(), "CREATE TABLE mine (x int)"); err != nil {
+	_, m := migratedFiles(t, whimbrel.Options{Confirm: memdb.Name}, nil)
+	if _, err := m.Query(t.Context(), "CREATE TABLE mine (x int)", whimbrel.QueryOptions{Write: true}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := m.ApplyMetadata(t.Context(), document(t, "tables: {mine: {owner: me}}"), whimbrel.MetadataOptions{}); err != nil {

@@ -115,7 +115,7 @@ func (m *Migrator) coveredSchemas(ctx context.Context) (schemas []string, migrat
 		switch {
 		case err != nil:
 			return nil, false, err
-		case e.Set == migration.ReservedSet, e.Direction == database.Metadata:
+		case e.Set == migration.ReservedSet, e.Direction == database.Metadata, e.Direction == database.Query:
 			continue
 		case e.Direction == database.Reset:
 			delete(bySet, e.Set)

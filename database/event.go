@@ -13,7 +13,7 @@ type Direction string
 // What events do. Up, Mark and Baseline make a version applied; Down and Forget make it
 // not applied; Accept changes the checksum that an applied version is compared with. The
 // others belong to no version and have NilVersion: Repeat and Seed to a script by name,
-// Reset to the whole set, Drift and Metadata to the whole target, Setting to the setting that is named. Resolve
+// Reset to the whole set, Drift, Metadata and Query to the whole target, Setting to the setting that is named. Resolve
 // has the version of the run.
 const (
 	Up       Direction = "up"
@@ -28,6 +28,7 @@ const (
 	Drift    Direction = "drift"    // the schema was accepted as it is: UpText makes it
 	Setting  Direction = "setting"  // a setting was changed
 	Metadata Direction = "metadata" // the metadata was changed: the name says how
+	Query    Direction = "query"    // somebody executed a statement that may change something: UpText
 	Resolve  Direction = "resolve"  // somebody said what became of a statement of an open run: the note says what
 )
 

@@ -13,8 +13,8 @@ type MetadataDriver interface {
 	// moment, and writes nothing. The objects of Whimbrel's own, the server's and an
 	// extension's are not among them. A target that was never given metadata has no entries.
 	Metadata(ctx context.Context) (*metadata.State, error)
-	// Query passes one statement to the database as it is, outside of any batch and without
-	// the migration lock, and returns its rows, all of them. What it changes is changed for good. The session
+	// Query executes one statement that reads, outside of any batch and without the migration lock, and returns its rows,
+	// all of them. It changes nothing: a statement that may change something is an error that is ErrReadOnly. The session
 	// is put back as it was. The error is a *StatementError, whose place is in the file "query".
 	Query(ctx context.Context, statement string) (*Rows, error)
 }
@@ -28,6 +28,9 @@ type MetadataBatch interface {
 	// PutMetadata makes the entries of a change all that the target keeps, and its comments those of
 	// the objects. It creates the table for them if it is missing. It waits for other batches as Metadata does.
 	PutMetadata(ctx context.Context, change *metadata.Change) error
+	// Query executes one statement in the transaction, whatever it is, and returns its rows, all of them. What it changes is there
+	// when the batch is committed. The session is put back as it was. The error is a *StatementError, whose place is in the file "query".
+	Query(ctx context.Context, statement string) (*Rows, error)
 }
 
 // QueryFile is the name of the file in which the place of an error of [MetadataDriver].Query is.

@@ -1,6 +1,7 @@
 package database
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/whimbrel-db/whimbrel/sqltext"
@@ -28,4 +29,29 @@ func OneStatement(text string, d sqltext.Dialect) (sqltext.Statement, error) {
 		return refuse(all[0], "the statement stands alone, so there is no transaction to control", "leave it out")
 	}
 	return all[0], nil
+}
+
+// ErrReadOnly is wrapped by the error of [MetadataDriver].Query for a statement that may change something. Nothing has changed.
+var ErrReadOnly = errors.New("a query only reads")
+
+// ReadingStatement is for drivers: it returns the one statement of a text that [MetadataDriver].Query can execute, which is
+// of a form that reads. One that may change something, in the database or outside of it, is a *StatementError that is ErrReadOnly.
+func ReadingStatement(text string, d sqltext.Dialect) (sqltext.Statement, error) {
+	st, err := OneStatement(text, d)
+	if err != nil {
+		return st, err
+	}
+	refuse := func(pos sqltext.Position, message string) (sqltext.Statement, error) {
+		return st, &StatementError{Pos: pos, Statement: st.Text, Message: message, Err: ErrReadOnly}
+	}
+	if !sqltext.Reads(st, d) {
+		return refuse(st.Pos, "a query only reads, and this statement may change something")
+	}
+	for _, e := range sqltext.Outside(st, d) {
+		if e.Outer == sqltext.Databases && d == sqltext.MySQL {
+			continue // the name of another database; a read-only transaction holds for that, too
+		}
+		return refuse(e.Pos, "a query only reads, and "+e.Words+" changes what is outside of the database")
+	}
+	return st, nil
 }

@@ -128,6 +128,7 @@ func (s *shell) answer(command string) string {
 var (
 	moments = regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d`)
 	lengths = regexp.MustCompile(`\d+(\.\d+)?(µs|ms|s)\b`)
+	folders = regexp.MustCompile(`\S*whimbrel-scratch-\d+`)
 	blanks  = regexp.MustCompile(`  +`)
 )
 
@@ -135,5 +136,6 @@ var (
 func settle(text string) string {
 	text = moments.ReplaceAllString(text, "WHEN")
 	text = lengths.ReplaceAllString(text, "TIME")
+	text = folders.ReplaceAllString(text, "FOLDER")
 	return strings.TrimSpace(blanks.ReplaceAllString(text, " "))
 }

@@ -124,6 +124,7 @@ type alteredBatch struct {
 	reset    func(context.Context, []string, database.Event) (*database.Emptied, error)
 	metadata func(context.Context) (*metadata.State, error)
 	put      func(context.Context, *metadata.Change) error
+	query    func(context.Context, string) (*database.Rows, error)
 	recorded func() []database.Event
 	discard  func(context.Context) error
 	commit   func(context.Context) error
@@ -136,6 +137,10 @@ func (b *alteredBatch) Metadata(ctx context.Context) (*metadata.State, error) {
 
 func (b *alteredBatch) PutMetadata(ctx context.Context, c *metadata.Change) error {
 	return or(b.put, b.Batch.PutMetadata)(ctx, c)
+}
+
+func (b *alteredBatch) Query(ctx context.Context, statement string) (*database.Rows, error) {
+	return or(b.query, b.Batch.Query)(ctx, statement)
 }
 
 func (b *alteredBatch) Head() int64 { return or(b.head, b.Batch.Head)() }

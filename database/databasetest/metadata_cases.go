@@ -20,7 +20,8 @@ var metadataCases = []testCase{
 	{"metadata in a batch", metadataInBatch},
 	{"one batch writes metadata", metadataOneAtATime},
 	{"a query's rows", queryRows},
-	{"a query that changes something", queryChanges},
+	{"a query only reads", queryOnlyReads},
+	{"a query in a batch", queryInBatch},
 	{"a query that fails", queryFails},
 	{"a query and its session", querySession},
 }
@@ -252,20 +253,44 @@ func queryRows(c *check) {
 	c.that(rows.Rows[0][0] == int64(1) && rows.Rows[0][1] == "a'b" && rows.Rows[1][0] == int64(2) && rows.Rows[1][1] == nil, "the rows are %#v", rows.Rows)
 }
 
-func queryChanges(c *check) {
-	c.promised(queryStays)
+func queryOnlyReads(c *check) {
+	c.promised(queryReads)
 	db := c.db()
 	c.table(db, "t")
-	b := c.begin(c.db(), "s") // whose lock is in nobody's way, but for a database with one writer
-	if c.OneWriter {
-		c.ok(b.Rollback(c.ctx), "Rollback")
+	for _, statement := range []string{"INSERT INTO t VALUES (7)", "DROP TABLE t"} {
+		_, err := db.Query(c.ctx, statement)
+		c.that(errors.Is(err, database.ErrReadOnly), "%s: %v, want ErrReadOnly", statement, err)
 	}
-	rows, err := db.Query(c.ctx, "INSERT INTO t VALUES (7)")
-	c.ok(err, "Query")
-	c.that(len(rows.Rows) == 0, "INSERT returned %d rows", len(rows.Rows))
 	n, err := c.RowCount(c.ctx, "t")
 	c.ok(err, "RowCount")
-	c.that(n == 1, "t has %d rows, want 1", n)
+	c.that(n == 0, "t has %d rows, want none", n)
+}
+
+func queryInBatch(c *check) {
+	c.promised(batchQuery)
+	db := c.db()
+	c.table(db, "t")
+	for _, commits := range []bool{false, true} {
+		b := c.begin(db, "s")
+		rows, err := b.Query(c.ctx, "INSERT INTO t VALUES (7)")
+		c.ok(err, "Query")
+		c.that(rows != nil && len(rows.Rows) == 0, "INSERT returned %+v", rows)
+		if !commits {
+			c.ok(b.Rollback(c.ctx), "Rollback")
+			continue
+		}
+		c.record(b, 1)
+		c.ok(b.Commit(c.ctx), "Commit")
+	}
+	c.promised(batchQueryEnds)
+	n, err := c.RowCount(c.ctx, "t")
+	c.ok(err, "RowCount")
+	c.that(n == 1, "t has %d rows, want that of the batch that was committed", n)
+	b := c.begin(db, "s")
+	_, err = b.Query(c.ctx, "INSERT INTO no_such_table VALUES (1)")
+	var e *database.StatementError
+	c.that(errors.As(err, &e) && e.Pos.File == database.QueryFile && e.Pos.Line > 0, "Query returned %v, want a *StatementError with its place", err)
+	c.ok(b.Rollback(c.ctx), "Rollback")
 }
 
 func queryFails(c *check) {
@@ -287,9 +312,14 @@ func querySession(c *check) {
 	for _, ch := range c.Session {
 		db := c.db()
 		c.statement(db, "CREATE TABLE probe (x int)")
-		if _, err := db.Query(c.ctx, ch.Change); err == nil { // it may be more than one statement
-			c.apply(db, "s", 1, ch.Probe)
+		b := c.begin(db, "s")
+		if _, err := b.Query(c.ctx, ch.Change); err != nil { // it may be more than one statement
+			c.ok(b.Rollback(c.ctx), "Rollback")
+			c.statement(db, "DROP TABLE probe")
+			continue
 		}
+		c.ok(b.Commit(c.ctx), "Commit")
+		c.apply(db, "s", 1, ch.Probe)
 		n, err := c.RowCount(c.ctx, "probe")
 		c.ok(err, "RowCount")
 		c.that(n == 0, "%s: the session is changed after the query", ch.Name)

@@ -140,8 +140,28 @@ var metadataMutants = []mutant{
 			row[0] = fmt.Sprint(row[0])
 		}
 	})),
-	ofDB("a query changes nothing", queryStays, func(d *alteredDB) {
-		d.query = func(context.Context, string) (*database.Rows, error) { return &database.Rows{}, nil }
+	ofDB("a query writes", queryReads, func(d *alteredDB) {
+		d.query = func(ctx context.Context, statement string) (*database.Rows, error) {
+			rows, err := d.Database.Query(ctx, statement)
+			if !errors.Is(err, database.ErrReadOnly) {
+				return rows, err
+			}
+			b, err := d.Database.Begin(ctx, "s", patient)
+			if err != nil {
+				return nil, err
+			}
+			defer b.Rollback(ctx)
+			if rows, err = b.Query(ctx, statement); err != nil {
+				return nil, err
+			}
+			return rows, b.Commit(ctx)
+		}
+	}),
+	ofBatch("a query in a batch does nothing", batchQueryEnds, func(b *alteredBatch) {
+		b.query = func(context.Context, string) (*database.Rows, error) { return &database.Rows{}, nil }
+	}),
+	ofBatch("a query in a batch is refused", batchQuery, func(b *alteredBatch) {
+		b.query = func(context.Context, string) (*database.Rows, error) { return nil, database.ErrReadOnly }
 	}),
 	ofDB("a query's error has no place", queryError, func(d *alteredDB) {
 		d.query = func(ctx context.Context, statement string) (*database.Rows, error) {
@@ -155,13 +175,11 @@ var metadataMutants = []mutant{
 	{"a query's session stays", querySess, func() alteration {
 		changed := ""
 		return alteration{
-			db: func(d *alteredDB) {
-				d.query = func(ctx context.Context, statement string) (*database.Rows, error) {
-					changed = statement
-					return d.Database.Query(ctx, statement)
-				}
-			},
 			batch: func(b *alteredBatch) {
+				b.query = func(ctx context.Context, statement string) (*database.Rows, error) {
+					changed = statement
+					return b.Batch.Query(ctx, statement)
+				}
 				b.run = func(ctx context.Context, s *migration.Script) error {
 					whole, _, err := s.Text(1 << 20)
 					if err != nil || changed == "" {

@@ -157,23 +157,19 @@ func comment(comments []metadata.Comment) change {
 
 var queryForm = stmt(`SELECT \* FROM NAME`, nil).re
 
-// Query implements database.MetadataDriver. SELECT * FROM t returns rows, which are texts; every
-// other statement does what it does in a script.
+// Query implements database.MetadataDriver. SELECT * FROM t returns rows, which are texts; other
+// queries none.
 func (d *Database) Query(ctx context.Context, statement string) (*database.Rows, error) {
 	if err := d.enter(ctx, OpQuery); err != nil {
 		return nil, err
 	}
-	all, err := sqltext.Split(statement, sqltext.PostgreSQL, sqltext.Options{File: database.QueryFile})
+	st, err := database.ReadingStatement(statement, sqltext.PostgreSQL)
 	if err != nil {
 		return nil, err
 	}
-	all = slices.DeleteFunc(all, func(st sqltext.Statement) bool { return st.Kind == sqltext.Empty })
-	if len(all) != 1 {
-		return nil, fmt.Errorf("memdb: one statement is wanted, here are %d", len(all))
-	}
-	rows, err := d.query(ctx, all[0])
+	rows, err := d.query(ctx, st)
 	if err != nil {
-		return nil, statementError(all[0], err)
+		return nil, statementError(st, err)
 	}
 	return rows, nil
 }
@@ -182,13 +178,23 @@ func (d *Database) query(ctx context.Context, st sqltext.Statement) (*database.R
 	if m := queryForm.FindStringSubmatch(st.Text); m != nil {
 		return d.rowsOf(m)
 	}
-	do, err := d.run(ctx, st, nil, session{})
-	if err != nil {
+	_, err := d.run(ctx, st, nil, session{}) // it may be no statement at all
+	return &database.Rows{}, err
+}
+
+// Query executes one statement with the batch. None returns rows.
+func (b *batch) Query(ctx context.Context, statement string) (*database.Rows, error) {
+	if err := b.enter(ctx, OpQuery); err != nil {
 		return nil, err
 	}
-	d.target.mu.Lock()
-	defer d.target.mu.Unlock()
-	return &database.Rows{}, do(d.target.live)
+	if _, err := database.OneStatement(statement, sqltext.PostgreSQL); err != nil {
+		return nil, err
+	}
+	s := migration.Text(database.QueryFile, statement)
+	if err := b.do(ctx, func(ctx context.Context) error { return b.script(ctx, s) }); err != nil {
+		return nil, err
+	}
+	return &database.Rows{}, b.flush(ctx)
 }
 
 var literals = regexp.MustCompile(`'(?:[^']|'')*'|[^,]+`)

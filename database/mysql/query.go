@@ -11,17 +11,15 @@ import (
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/database/mysql/internal/mycatalog"
+	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// Query sends one statement as it is, on a connection that nobody else gets afterwards.
+// Query executes one statement in a read-only transaction, on a connection that nobody else gets afterwards.
 func (db *Database) Query(ctx context.Context, statement string) (*database.Rows, error) {
-	st, err := database.OneStatement(statement, sqltext.MySQL)
+	st, err := database.ReadingStatement(statement, sqltext.MySQL)
 	if err != nil {
 		return nil, err
-	}
-	if localInfile.MatchString(st.Text) {
-		return nil, refused(st, "LOAD DATA LOCAL reads a file on this machine", "use INSERT, or LOAD DATA INFILE on the server")
 	}
 	c, err := db.acquire(ctx)
 	if err != nil {
@@ -34,7 +32,10 @@ func (db *Database) Query(ctx context.Context, statement string) (*database.Rows
 	if err := c.row(ctx, "SELECT CONNECTION_ID()", nil, &c.id); err != nil {
 		return nil, ownError("asking for the connection's number", err)
 	}
-	c.spoiled = true
+	c.spoiled = true // with the transaction, which is rolled back
+	if _, err := c.exec(ctx, "START TRANSACTION READ ONLY"); err != nil {
+		return nil, ownError("beginning a transaction that only reads", err)
+	}
 	var out *database.Rows
 	err = c.do(ctx, func(ctx context.Context) error {
 		out, err = c.rows(ctx, st.Text)
@@ -42,8 +43,48 @@ func (db *Database) Query(ctx context.Context, statement string) (*database.Rows
 	})
 	if err != nil && ctx.Err() == nil && db.closing.Err() == nil {
 		err = statementError(st, err)
+		var failed *database.StatementError
+		if errors.As(err, &failed) && number(failed.Err) == readOnlyTransaction {
+			failed.Err = errors.Join(database.ErrReadOnly, failed.Err)
+		}
 	}
 	return out, err
+}
+
+// readOnlyTransaction is the number of the error of what changes something in a read-only transaction.
+const readOnlyTransaction = 1792
+
+// Query executes one statement in the batch's transaction.
+func (b *batch) Query(ctx context.Context, statement string) (rows *database.Rows, err error) {
+	st, err := database.OneStatement(statement, sqltext.MySQL)
+	if err != nil {
+		return nil, err
+	}
+	if localInfile.MatchString(st.Text) {
+		return nil, refused(st, "LOAD DATA LOCAL reads a file on this machine", "use INSERT, or LOAD DATA INFILE on the server")
+	}
+	s := migration.Text(database.QueryFile, statement)
+	err = b.do(ctx, func(ctx context.Context) error {
+		if st.Tx == sqltext.TxNever {
+			return refused(st, st.Why+" commits by itself, or may do so, and can't be in a transaction", "")
+		}
+		b.written, b.last = true, st
+		run := func() error {
+			err := b.h.worker.do(ctx, func(ctx context.Context) (err error) {
+				rows, err = b.h.worker.rows(ctx, st.Text)
+				return err
+			})
+			if err != nil && ctx.Err() == nil {
+				err = statementError(st, err)
+			}
+			return err
+		}
+		if !st.Session {
+			return run()
+		}
+		return b.keepingSession(ctx, s, run)
+	})
+	return rows, err
 }
 
 // rows executes a statement and reads its rows.

@@ -15,14 +15,11 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// Query sends one statement as it is.
+// Query executes one statement in a read-only transaction, which is rolled back.
 func (db *Database) Query(ctx context.Context, statement string) (*database.Rows, error) {
-	st, err := database.OneStatement(statement, sqltext.PostgreSQL)
+	st, err := database.ReadingStatement(statement, sqltext.PostgreSQL)
 	if err != nil {
 		return nil, err
-	}
-	if copyOut.MatchString(st.Text) {
-		return nil, refused(st, "COPY to the client has no rows", "say it with SELECT")
 	}
 	c, err := db.acquire(ctx)
 	if err != nil {
@@ -30,24 +27,68 @@ func (db *Database) Query(ctx context.Context, statement string) (*database.Rows
 	}
 	defer c.giveBack()
 	defer c.rollback()
-	var before, after session
-	var put func() error
-	if st.Session {
-		names := customSettings(st)
-		qs := before.read()
-		if len(names) > 0 {
-			qs = append(qs, before.readCustom(names))
+	var rows *database.Rows
+	err = c.keepingSession(ctx, st, func() error {
+		if err := c.pipeline(ctx, query{sql: "BEGIN TRANSACTION READ ONLY"}); err != nil {
+			return err
 		}
-		if err := c.pipeline(ctx, qs...); err != nil {
-			return nil, err
-		}
-		put = func() error { return c.putBack(&before, &after, names) }
-	}
-	rows, err := c.queryRows(ctx, st)
-	if put != nil && put() != nil {
-		c.closeNow()
+		rows, err = c.queryRows(ctx, st)
+		c.rollback()
+		return err
+	})
+	var failed *database.StatementError
+	if errors.As(err, &failed) && (failed.Code == "25006" || failed.Code == "25001") { // it writes, or wants another transaction
+		failed.Err, failed.Hint = errors.Join(database.ErrReadOnly, failed.Err), ""
 	}
 	return rows, err
+}
+
+// Query executes one statement in the batch's transaction.
+func (b *batch) Query(ctx context.Context, statement string) (*database.Rows, error) {
+	st, err := database.OneStatement(statement, sqltext.PostgreSQL)
+	if err != nil {
+		return nil, err
+	}
+	if copyOut.MatchString(st.Text) {
+		return nil, refused(st, "COPY to the client has no rows", "say it with SELECT")
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.flush(ctx); err != nil {
+		return nil, err
+	}
+	b.scripts++
+	b.last = st
+	var rows *database.Rows
+	err = b.c.keepingSession(ctx, st, func() error {
+		rows, err = b.c.queryRows(ctx, st)
+		return err
+	})
+	return rows, err
+}
+
+// keepingSession puts the session back after what a statement may do to it.
+func (c *conn) keepingSession(ctx context.Context, st sqltext.Statement, do func() error) error {
+	if !st.Session {
+		return do()
+	}
+	var before, after session
+	names := customSettings(st)
+	qs := before.read()
+	if len(names) > 0 {
+		qs = append(qs, before.readCustom(names))
+	}
+	if err := c.pipeline(ctx, qs...); err != nil {
+		return err
+	}
+	err := do()
+	if perr := c.putBack(&before, &after, names); perr != nil {
+		c.closeNow()
+		if err == nil {
+			err = perr
+		}
+	}
+	return err
 }
 
 // putBack makes the session what it was before.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/metadata"
+	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -183,9 +184,9 @@ func (b *batch) PutMetadata(ctx context.Context, change *metadata.Change) error 
 	})
 }
 
-// Query executes one statement as it is.
+// Query executes one statement on a connection that writes nothing meanwhile.
 func (d *db) Query(ctx context.Context, statement string) (*database.Rows, error) {
-	st, err := database.OneStatement(statement, sqltext.SQLite)
+	st, err := database.ReadingStatement(statement, sqltext.SQLite)
 	if err != nil {
 		return nil, err
 	}
@@ -207,6 +208,9 @@ func (d *db) Query(ctx context.Context, statement string) (*database.Rows, error
 		before, err = c.readSession(ctx)
 		return d.connectError(err)
 	})
+	if err == nil {
+		err = c.onlyRead(ctx, true)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -215,7 +219,9 @@ func (d *db) Query(ctx context.Context, statement string) (*database.Rows, error
 		rows, err = c.rows(ctx, st)
 		return err
 	})
-	if done, rerr := c.restore(before); rerr != nil || !done {
+	if c.onlyRead(context.WithoutCancel(ctx), false) != nil {
+		c.drop()
+	} else if done, rerr := c.restore(before); rerr != nil || !done {
 		c.drop()
 	}
 	if cause := context.Cause(ctx); err != nil && cause != nil {
@@ -223,7 +229,42 @@ func (d *db) Query(ctx context.Context, statement string) (*database.Rows, error
 	}
 	if err != nil && !errors.Is(err, database.ErrLocked) {
 		err = statementError(st, err)
+		var failed *database.StatementError
+		if errors.As(err, &failed) && code(failed.Err)&0xff == lib.SQLITE_READONLY {
+			failed.Err = errors.Join(database.ErrReadOnly, failed.Err)
+		}
 	}
+	return rows, err
+}
+
+// onlyRead switches on or off that the connection refuses to write.
+func (c *conn) onlyRead(ctx context.Context, on bool) error {
+	sql := "PRAGMA query_only = 0"
+	if on {
+		sql = "PRAGMA query_only = 1"
+	}
+	_, err := c.ExecContext(ctx, sql)
+	return err
+}
+
+// Query executes one statement in the batch's transaction.
+func (b *batch) Query(ctx context.Context, statement string) (rows *database.Rows, err error) {
+	st, err := database.OneStatement(statement, sqltext.SQLite)
+	if err != nil {
+		return nil, err
+	}
+	s := migration.Text(database.QueryFile, statement)
+	err = b.do(ctx, func(ctx context.Context) error {
+		if err := oddError(b.odd); err != nil {
+			return err
+		}
+		return b.guarded(ctx, s, st.Session, func() (err error) {
+			if rows, err = b.c.rows(ctx, st); err != nil && ctx.Err() == nil {
+				err = statementError(st, err)
+			}
+			return err
+		})
+	})
 	return rows, err
 }
 

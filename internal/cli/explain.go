@@ -388,6 +388,10 @@ func explainStatement(f *render.Failure, err error) bool {
 	}
 	f.Kind, f.Message, f.SQLState, f.Detail, f.Hint, f.Excerpt = kindStatement, e.Message, e.Code, e.Detail, e.Hint, e.Excerpt
 	setPlace(f, e.Pos)
+	if errors.Is(err, database.ErrReadOnly) {
+		f.Next = "If it is to change something: --write. It is then recorded in the history."
+		return true
+	}
 	if circumstance.MatchString(e.Code) || e.Code == "" && brokenOff(e) {
 		f.Next = "That need not be the file's fault: see to it, and run the command again."
 	}

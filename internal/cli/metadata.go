@@ -300,15 +300,21 @@ own. Without --tables it looks at all tables; a pattern is of tables and views.`
 }
 
 func (a *app) metadataQueryCommand() *cobra.Command {
-	return &cobra.Command{
+	var write bool
+	var note, overrule string
+	cmd := &cobra.Command{
 		Use:        "query STATEMENT",
 		SuggestFor: []string{"sql", "select", "exec"},
-		Short:      "Pass one statement to the database, and show its rows",
-		Long: `Query passes one statement to the database as it is: outside of a transaction and without the
-migration lock, also while migrations are switched off. What it changes is changed. A STATEMENT of
-- is read from standard input.`,
+		Short:      "Execute one statement, and show its rows",
+		Long: `Query executes one statement that reads, and shows its rows. It takes no lock, and works also while
+migrations are switched off. A STATEMENT of - is read from standard input.
+
+With --write the statement may change something. It is executed under the migration lock, and recorded
+in the history with its text. It is refused while migrations are switched off; where the setting
+"protected" is true --i-know must say the database's name.`,
 		Example: `  whimbrel metadata query "SELECT * FROM users LIMIT 10"
-  whimbrel metadata query --json "SELECT count(*) FROM users"`,
+  whimbrel metadata query --json "SELECT count(*) FROM users"
+  whimbrel metadata query --write --note "ticket 12" "UPDATE users SET active = false WHERE id = 7"`,
 		Args: wantArgs("one statement, in quotes", 1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			statement := args[0]
@@ -319,8 +325,12 @@ migration lock, also while migrations are switched off. What it changes is chang
 				}
 				statement = string(text)
 			}
+			if !write && (note != "" || overrule != "") {
+				return usage("", "--note and --i-know go with --write")
+			}
 			return a.withTarget(cmd.Context(), a.openWithoutFiles, func(t *target) (render.Document, error) {
-				rows, err := t.migrator().Query(cmd.Context(), statement)
+				t.options.Note, t.options.Overrule = note, overrule
+				rows, err := t.migrator().Query(cmd.Context(), statement, whimbrel.QueryOptions{Write: write})
 				if err != nil {
 					return nil, err
 				}
@@ -328,6 +338,10 @@ migration lock, also while migrations are switched off. What it changes is chang
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&write, "write", false, "let the statement change something, under the migration lock, and record it")
+	cmd.Flags().StringVar(&note, "note", "", "with --write: `text` to keep in the history")
+	addOverrule(cmd, &overrule)
+	return cmd
 }
 
 const nothingChanged = "Nothing was changed."
