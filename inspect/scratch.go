@@ -114,32 +114,25 @@ type trial struct {
 	begun   bool
 }
 
-// newTrial checks scripts that may be nil or Go functions, and returns them as they can run.
+// newTrial checks scripts that may be Go functions, and returns them as they can run.
 func (s Scratch) newTrial(ctx context.Context, recorded bool, scripts []*migration.Script) (*trial, []*migration.Script, error) {
-	t := &trial{Scratch: s, recorded: recorded}
+	t := &trial{Scratch: s}
 	as, err := t.confine(scripts)
-	if err != nil {
-		return nil, nil, err
+	if err != nil || len(t.refused) == 0 {
+		return t, as, err
 	}
-	if len(t.refused) == 0 {
-		return t, as, nil
-	}
-	refusal := &OutsideError{Statements: t.refused}
-	if s.Apart == nil {
-		return nil, nil, refusal
-	}
-	apart, why := s.Apart(ctx)
-	if !apart {
-		refusal.Why = why
-		return nil, nil, refusal
+	apart, why := false, ""
+	if s.Apart != nil {
+		apart, why = s.Apart(ctx)
 	}
 	for _, o := range sqltext.Outers() {
-		if !o.Beyond() {
+		if apart && !o.Beyond() {
 			t.Allow = append(slices.Clip(t.Allow), o)
 		}
 	}
+	t.recorded = recorded
 	if as, err = t.confine(scripts); err == nil && len(t.refused) > 0 {
-		err = &OutsideError{Statements: t.refused}
+		err = &OutsideError{Statements: t.refused, Why: why}
 	}
 	return t, as, err
 }

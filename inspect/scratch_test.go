@@ -121,6 +121,11 @@ func TestDriftOfAHistoryThatReachesOut(t *testing.T) {
 			t.Errorf("begun: %+v", begun)
 		}
 
+		scratch = inspect.Beside(db) // on a server apart the role is not there, so the statement runs; here it is
+		scratch.Apart = func(context.Context) (bool, string) { return true, "" }
+		if _, err := inspect.Drift(t.Context(), db, scratch, nil); !errors.As(err, new(*database.StatementError)) || !strings.Contains(err.Error(), role) {
+			t.Errorf("on a server apart: %v", err)
+		}
 		if _, err := m.Rollback(context.WithoutCancel(t.Context()), whimbrel.NilVersion); err != nil { // with the role
 			t.Error(err)
 		}

@@ -66,7 +66,7 @@ func outsideRemedies(err *inspect.OutsideError) string {
 	next := `To leave a statement out on scratch, write "-- whimbrel: skip-on-scratch" above it; to leave all of these out, add --skip-outside. `
 	beyond := func(e sqltext.Effect) bool { return e.Outer.Beyond() }
 	if !slices.ContainsFunc(err.Statements, func(s inspect.OutsideStatement) bool { return slices.ContainsFunc(s.Effects, beyond) }) {
-		next += `To run them, name a server that nobody else uses: --scratch URL. `
+		next += `To run them, use a server that nobody else uses: --scratch local starts one, --scratch URL names one. `
 	}
 	return next + `To let them happen where the scratch database is, add --allow-outside ` + strings.Join(kindsOf(err), ",") + `.`
 }

@@ -12,20 +12,26 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// scratchAuto is the --scratch that makes scratch databases beside the target.
-const scratchAuto = "auto"
+// scratchAuto is the --scratch that makes scratch databases beside the target, scratchLocal the one that makes them on
+// a server that is started for them.
+const (
+	scratchAuto  = "auto"
+	scratchLocal = "local"
+)
 
 // scratchFlags say where scratch databases are made, and what scripts may do there.
 type scratchFlags struct {
 	where string
 	skip  bool
 	allow []string
+	// dialect is that of a local server where no database says it; 0 for PostgreSQL.
+	dialect sqltext.Dialect
 }
 
 // add adds the flags to a command; what says what --scratch is for.
 func (s *scratchFlags) add(cmd *cobra.Command, preset, what string) {
 	f := cmd.Flags()
-	f.StringVar(&s.where, "scratch", preset, what+"`auto` beside the target, a URL beside that database")
+	f.StringVar(&s.where, "scratch", preset, what+"`auto` beside the target, local on a server that is started for it, a URL beside that database")
 	f.BoolVar(&s.skip, "skip-outside", false, "on scratch, leave out statements that change something outside of the database")
 	f.StringSliceVar(&s.allow, "allow-outside", nil, "let scripts on scratch change this outside of the database, for real: a list of `kinds` ("+strings.Join(outers(), ", ")+")")
 }
@@ -56,7 +62,7 @@ func (s *scratchFlags) allowed() ([]sqltext.Outer, error) {
 func (a *app) scratch(ctx context.Context, flags scratchFlags, matters ...string) (inspect.Scratch, func(), error) {
 	none := inspect.Scratch{}
 	if flags.where == "" {
-		return none, nil, usage("--scratch auto makes it beside the target.", "--scratch wants auto or the URL of a database")
+		return none, nil, usage("--scratch auto makes it beside the target.", "--scratch wants auto, local, or the URL of a database")
 	}
 	allowed, err := flags.allowed()
 	if err != nil {
@@ -66,8 +72,13 @@ func (a *app) scratch(ctx context.Context, flags scratchFlags, matters ...string
 	if err == nil {
 		matters = append(matters, target)
 	}
+	if flags.where == scratchLocal && !isSQLite(matters) {
+		s, stop, err := a.localScratch(ctx, flags.dialect, matters)
+		s.Allow, s.Skip, s.Observe = allowed, flags.skip, a.print().ScratchBegun
+		return s, stop, err
+	}
 	where := flags.where
-	if where == scratchAuto {
+	if where == scratchAuto || where == scratchLocal {
 		if len(matters) == 0 {
 			return none, nil, err
 		}
@@ -79,7 +90,7 @@ func (a *app) scratch(ctx context.Context, flags scratchFlags, matters ...string
 	}
 	s := inspect.Beside(db)
 	s.Allow, s.Skip, s.Observe = allowed, flags.skip, a.print().ScratchBegun
-	if flags.where != scratchAuto {
+	if flags.where != scratchAuto && flags.where != scratchLocal {
 		s.Apart = func(ctx context.Context) (bool, string) { return a.apart(ctx, db, matters) }
 	}
 	return s, func() { _ = db.Close() }, nil

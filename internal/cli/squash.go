@@ -52,12 +52,13 @@ refused, unless --drop-data says that they may go.`,
 				return err
 			}
 			opts := source.SquashOptions{From: from.value, To: to.value, Name: name, Format: r.format, Dir: r.dir, Recorded: recorded}
-			if dialect == "" && minimal && scratch.where != scratchAuto {
+			if dialect == "" && minimal && scratch.where != scratchAuto && scratch.where != scratchLocal {
 				dialect, _, _ = strings.Cut(scratch.where, ":")
 			}
 			if opts.Dialect, err = a.dialect(dialect); err != nil {
 				return err
 			}
+			scratch.dialect = opts.Dialect
 			var found inspect.Minimized
 			if minimal {
 				maker, closeMaker, err := a.scratch(cmd.Context(), scratch)

@@ -71,7 +71,7 @@ func (a *app) verifyOnScratch(ctx context.Context, flags scratchFlags) error {
 		return err
 	}
 	beside := flags.where
-	if beside == scratchAuto {
+	if beside == scratchAuto || beside == scratchLocal {
 		beside = ""
 	}
 	set, err := a.readSet(r, beside)

@@ -42,6 +42,7 @@ var rules = []rule{
 	{pkg: "internal/spelling"},
 	{pkg: "migration", imports: []string{"sqltext", "internal/spelling"}},
 	{pkg: "catalog"},
+	{pkg: "internal/localserver"}, // starts processes, so nothing but the command may import it
 	{pkg: "metadata", imports: []string{"internal/spelling"}},
 	{pkg: "internal/yamltext", outside: []string{"github.com/goccy/go-yaml"}},
 	{pkg: "metadata/metayaml", imports: []string{"metadata", "internal/yamltext"}, outside: []string{"github.com/goccy/go-yaml"}},
@@ -75,7 +76,7 @@ var rules = []rule{
 		pkg: "internal/cli/...",
 		imports: []string{
 			".", "lint/...", "source", "database", "migration", "sqltext", "catalog", "metadata/...",
-			"fleet/...", "adopt/...", "trace/...", "inspect/...", "backfill/...", "internal/spelling", "internal/yamltext",
+			"fleet/...", "adopt/...", "trace/...", "inspect/...", "backfill/...", "internal/spelling", "internal/localserver", "internal/yamltext",
 		},
 		outside: slices.Concat(commandLine, terminal, configuration, []string{"github.com/rogpeppe/go-internal/diff"}), // shows texts that differ
 	},

@@ -26,3 +26,12 @@ func (p *Printer) ScratchBegun(b inspect.Begun) {
 		p.put(p.opts.Err, fmt.Sprintf("Left out on scratch: %s: %s (%s)\n", oneLine(s.Pos.String()), oneLine(s.SQL), oneLine(why)))
 	}
 }
+
+// OtherVersion warns that scratch databases are on a server of another major version than the database's.
+func (p *Printer) OtherVersion(scratch, target string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.silent() {
+		p.put(p.opts.Err, fmt.Sprintf("Warning: the local server has version %s, the database's server %s; what they make of a script may differ.\n", oneLine(scratch), oneLine(target)))
+	}
+}
