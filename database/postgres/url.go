@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 // parse reads a URL into the configuration of the driver's own pool.
@@ -130,5 +131,5 @@ func parseProblem(err error) string {
 }
 
 func notice(n *pgconn.Notice) database.Notice {
-	return database.Notice{Severity: n.Severity, Code: n.Code, Message: n.Message, Detail: n.Detail, Hint: n.Hint}
+	return database.Notice{Severity: n.Severity, Code: n.Code, Message: sqltext.Mask(n.Message, sqltext.PostgreSQL), Detail: n.Detail, Hint: n.Hint}
 }

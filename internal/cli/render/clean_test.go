@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"testing"
+
+	"github.com/whimbrel-db/whimbrel/catalog"
 )
 
 func TestClean(t *testing.T) {
@@ -51,6 +53,16 @@ func TestEscapedJSON(t *testing.T) {
 				t.Errorf("%q has %U", document, r)
 			}
 		}
+	}
+}
+
+// What a drift shows of a definition has no password.
+func TestChangesHaveNoPassword(t *testing.T) {
+	t.Parallel()
+	changes := NewChanges([]catalog.Change{{Kind: "server", Name: "s", Change: catalog.Changed, Detail: "options", Expected: "password 'hunter1'", Found: "user 'u', password 'hunter2'"}})
+	b, err := json.Marshal(changes)
+	if err != nil || bytes.Contains(append(b, changes[0].words...), []byte("hunter")) || !bytes.Contains(b, []byte("user 'u', password 'xxxxx'")) {
+		t.Errorf("%s, %s, %v", b, changes[0].words, err)
 	}
 }
 

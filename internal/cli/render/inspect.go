@@ -7,6 +7,7 @@ import (
 	"github.com/rogpeppe/go-internal/diff"
 
 	"github.com/whimbrel-db/whimbrel/catalog"
+	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 // Snapshot answers snapshot.
@@ -62,10 +63,11 @@ type Change struct {
 	words string
 }
 
-// NewChanges makes the changes of a comparison.
+// NewChanges makes the changes of a comparison, with the passwords masked that definitions can have.
 func NewChanges(changes []catalog.Change) []Change {
 	all := []Change{}
 	for _, c := range changes {
+		c.Expected, c.Found = sqltext.Mask(c.Expected, sqltext.PostgreSQL), sqltext.Mask(c.Found, sqltext.PostgreSQL)
 		all = append(all, Change{
 			Kind: string(c.Kind), Name: c.Name, Change: c.Change, Detail: c.Detail,
 			Expected: c.Expected, Found: c.Found, Order: c.Order, words: c.String(),
