@@ -49,7 +49,10 @@ func (k *Kit) user() string {
 
 func (p postgres) command(_ *Kit, dir string) ([]string, string) {
 	args := []string{filepath.Join(p.bin, "postgres"), "-D", filepath.Join(dir, "data"), "-F"}
-	for _, set := range []string{"listen_addresses=", "unix_socket_directories=" + dir, "synchronous_commit=off", "full_page_writes=off", "max_connections=30", "logging_collector=off"} {
+	for _, set := range []string{
+		"listen_addresses=", "unix_socket_directories=" + dir, "synchronous_commit=off", "full_page_writes=off", "max_connections=30", "logging_collector=off",
+		"dynamic_shared_memory_type=mmap", // in its folder, so that nothing is left if it is killed
+	} {
 		args = append(args, "-c", set)
 	}
 	return args, "QUIT"

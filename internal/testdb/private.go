@@ -76,6 +76,8 @@ func (s *Server) postgres() *exec.Cmd {
 		"-c", "unix_socket_directories=" + s.folder,
 		// The machine doesn't lose power: what a killed server has written is kept without these.
 		"-c", "fsync=off", "-c", "full_page_writes=off",
+		// In its own folder: a server that is killed leaves what it has in /dev/shm.
+		"-c", "dynamic_shared_memory_type=mmap",
 	}
 	for _, setting := range s.settings {
 		args = append(args, "-c", setting)
