@@ -316,7 +316,7 @@ func TestHolderHasItsAppWherePerformanceSchemaIsOn(t *testing.T) {
 func TestMarksAreOurs(t *testing.T) {
 	t.Parallel()
 	url, pool := newDatabase(t)
-	_, err := up(t, open(t, url), setOf(t, "s", `SET sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES';
+	_, err := up(t, open(t, url), setOf(t, "s", `SET sql_mode = concat('ANSI_QUOTES,NO_BACKSLASH', '_ESCAPES');
 CREATE TABLE "a" (x int);
 SET SESSION TRANSACTION READ ONLY;
 SELECT 1;
