@@ -101,7 +101,7 @@ func TestTakingOverAsAnotherRole(t *testing.T) {
 	do(t, c, "GRANT CREATE, USAGE ON SCHEMA public TO "+role)
 	must(t, apply(t, open(t, asRole(url, role)), "s", 1, script("SELECT 1")))
 	pid := orphan(t, c, open(t, asRole(url, role)))
-	guard(t, open(t, url), "s")
+	guard(t, open(t, url, database.Options{TablesOwner: role}), "s")
 	equal(t, "whether the session lives", lives(t, c, pid), false)
 }
 
