@@ -56,9 +56,9 @@ func TestOrphanIsFenced(t *testing.T) {
 var interrupted = map[string]string{
 	"in a transaction":                        "SELECT pg_sleep(CASE WHEN to_regclass('public.go_on') IS NULL THEN 300 ELSE 0 END)",
 	"in a transaction of the script's own":    "BEGIN; SELECT pg_sleep(CASE WHEN to_regclass('public.go_on') IS NULL THEN 300 ELSE 0 END); COMMIT",
-	"that commits by itself":                  "CREATE INDEX CONCURRENTLY ON slow (sleeps(x))",
+	"that commits by itself":                  "CREATE INDEX CONCURRENTLY i ON slow (sleeps(x))",
 	"COPY":                                    "COPY slow FROM stdin;\n7\n8\n\\.\n",
-	"that waits for a lock":                   "SELECT pg_advisory_xact_lock(1)",
+	"that waits for a lock":                   "SELECT count(*) FROM locked",
 	"that waits for a lock, and concurrently": "VACUUM FULL locked",
 }
 
