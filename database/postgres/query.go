@@ -29,7 +29,7 @@ func (db *Database) Query(ctx context.Context, statement string) (*database.Rows
 	defer c.rollback()
 	var rows *database.Rows
 	err = c.keepingSession(ctx, st, func() error {
-		if err := c.pipeline(ctx, query{sql: "BEGIN TRANSACTION READ ONLY"}); err != nil {
+		if err := c.pipeline(ctx, command("BEGIN TRANSACTION READ ONLY")); err != nil {
 			return err
 		}
 		rows, err = c.queryRows(ctx, st)
