@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -60,6 +61,12 @@ const (
 //
 // All of a pipeline is one transaction, also where none is open: with its end the path is what it was.
 func withPaths(queries []query, inTransaction bool) []query {
+	queries = slices.Clone(queries)
+	for i := range queries {
+		if controlsTransaction(queries[i].sql) { // a pin before BEGIN would outlast the pipeline
+			queries[i].path = callers
+		}
+	}
 	alone, finds := true, false
 	for _, q := range queries {
 		alone, finds = alone && q.path == inPgCatalog, finds || q.path == found
@@ -84,6 +91,15 @@ func withPaths(queries []query, inTransaction bool) []query {
 		all = append(all, between(unpinPath, queries[len(queries)-1]))
 	}
 	return all
+}
+
+func controlsTransaction(sql string) bool {
+	word, _, _ := strings.Cut(sql, " ")
+	switch strings.ToUpper(word) {
+	case "BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE":
+		return true
+	}
+	return false
 }
 
 // between is a query that sets the path for another one, or behind it: what is wrong with it is explained likewise.

@@ -159,6 +159,21 @@ func TestFunctionsSeeTheirSearchPath(t *testing.T) {
 	equal(t, "what the function saw", saw, pathIs("a", "session", "a"))
 }
 
+// So is a query that is passed on.
+func TestQueriesSeeTheSearchPath(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	do(t, c, notes+"; SET search_path = a, public; CREATE TABLE a.found (x int)")
+	db := postgres.NewConn(c, database.Options{Schema: "public"}).(database.MetadataDriver)
+	for range 2 {
+		rows, err := db.Query(background(t), "SELECT path(), (SELECT count(*) FROM found)")
+		must(t, err)
+		equal(t, "what the query saw", fmt.Sprint(rows.Rows), "[["+pathIs("a, public", "session", "a")+" 0]]")
+	}
+	equal(t, "what the session is left with", value(t, c, "SELECT public.path()"), pathIs("a, public", "session", "a"))
+}
+
 // A script that fails leaves nothing, either.
 func TestSearchPathAfterAFailure(t *testing.T) {
 	t.Parallel()

@@ -283,8 +283,7 @@ func (p *play) batches(ctx context.Context, name string, db database.Database) {
 	}
 	_, err = database.Snapshot(ctx, db, catalog.Options{Schemas: []string{"more"}})
 	good("Snapshot", err)
-	md := db.(database.MetadataDriver)
-	_, err = md.Query(ctx, "SET /*theirs*/ app.tenant = 'y'")
+	_, err = db.(database.MetadataDriver).Query(ctx, "SELECT /*theirs*/ pg_catalog.set_config('app.tenant', 'y', false)")
 	good("Query", err)
 
 	b, err := db.Begin(ctx, name, longer)
