@@ -75,7 +75,7 @@ func TestMariaDB(t *testing.T) {
 			env.T().Fatal("testscript's T is no testing.TB")
 		}
 		return testdb.MariaDB(tb)
-	}, "answers", "config", "database", "deleted", "edited", "freeze", "goals", "goals_wrong", "history", "irreversible", "locked", "metadata", "mysql", "mysql_tools", "outoforder", "outside", "promises", "query",
+	}, "answers", "config", "database", "deleted", "edited", "freeze", "goals", "goals_wrong", "history", "irreversible", "locked", "looking", "metadata", "mysql", "mysql_tools", "outoforder", "outside", "promises", "query",
 		"records", "replayed", "seed", "settings", "squash_minimal", "status", "stopped", "tables", "together")
 }
 
