@@ -17,38 +17,44 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// What the server still does for a client that was killed can't commit once another process has
-// taken over: neither the statement nor its mark. Before PostgreSQL 14 a server doesn't notice that its client is gone.
+// What the server still does for a client that was killed can't commit once another process has taken over: neither the
+// statement nor its mark. Before PostgreSQL 14 a server does not notice that its client is gone. The process that takes over
+// ends the session that the journal names; a session that it does not name, as behind a pooler, is fenced off.
 func TestOrphanIsFenced(t *testing.T) {
 	for _, m := range testdb.PostgresMajors(t) {
 		if m.Major != 13 {
 			continue
 		}
-		t.Run(fmt.Sprint(m.Major), func(t *testing.T) {
-			t.Parallel()
-			url := m.New(t)
-			c := connect(t, url)
-			do(t, c, "CREATE TABLE t (x int); SELECT pg_advisory_lock(1)")
-			scripts := []string{"VACUUM t; WITH wait AS (SELECT pg_advisory_xact_lock_shared(1)) INSERT INTO t SELECT 1 FROM wait"}
-			p := start(t, job{URL: url, Sets: map[string][]string{"s": scripts}})
-			p.begin()
-			becomesStuck(t, c)
-			p.kill()
+		for name, known := range map[string]bool{"its session is known": true, "its session is not known": false} {
+			t.Run(fmt.Sprintf("%d/%s", m.Major, name), func(t *testing.T) {
+				t.Parallel()
+				url := m.New(t)
+				c := connect(t, url)
+				do(t, c, "CREATE TABLE t (x int); CREATE FUNCTION waits() RETURNS SETOF int LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NEXT 1; END $$; SELECT pg_advisory_lock(1)")
+				scripts := []string{"VACUUM t; INSERT INTO t SELECT * FROM waits()"}
+				p := start(t, job{URL: url, Sets: map[string][]string{"s": scripts}})
+				p.begin()
+				becomesStuck(t, c)
+				p.kill()
+				if !known {
+					do(t, c, "UPDATE whimbrel_journal SET backend_pid = 0")
+				}
 
-			db := open(t, url)
-			r := guard(t, db, "s") // it has taken over, and the orphan is still there
-			equal(t, "what still runs", stuck(t, c), true)
-			do(t, c, "SELECT pg_advisory_unlock(1)")
-			eventually(t, "the orphan comes to its end", func() bool { return !stuck(t, c) })
-			must(t, r.Close(background(t)))
-			equal(t, "the number of rows", value(t, c, "SELECT count(*) FROM t"), "0")
-			st, err := db.State(background(t), "s")
-			must(t, err)
-			equal(t, "the number of statements that stand", st.Interrupted.Done, 1)
-			_, err = up(t, db, setOf(t, "s", scripts...))
-			must(t, err)
-			equal(t, "the number of rows", value(t, c, "SELECT count(*) FROM t"), "1")
-		})
+				db := open(t, url)
+				r := guard(t, db, "s")
+				equal(t, "whether the orphan's statement still runs", stuck(t, c), !known)
+				do(t, c, "SELECT pg_advisory_unlock(1)")
+				eventually(t, "the orphan comes to its end", func() bool { return !stuck(t, c) })
+				must(t, r.Close(background(t)))
+				equal(t, "the number of rows", value(t, c, "SELECT count(*) FROM t"), "0")
+				st, err := db.State(background(t), "s")
+				must(t, err)
+				equal(t, "the number of statements that remain applied", st.Interrupted.Done, 1)
+				_, err = up(t, db, setOf(t, "s", scripts...))
+				must(t, err)
+				equal(t, "the number of rows", value(t, c, "SELECT count(*) FROM t"), "1")
+			})
+		}
 	}
 }
 
