@@ -101,21 +101,28 @@ func TestQueries(t *testing.T) {
 		"SELECT 1; SELECT 2":       "query:1:11: one statement is wanted",
 		"BEGIN":                    "there is no transaction to control",
 		"SELECT *\nFROM missing":   "query:1:1: no such table: missing",
-		"INSERT INTO t VALUES (1)": "3 columns",
+		"INSERT INTO t VALUES (1)": "query:1:1: a query only reads",
+		"PRAGMA query_only = 0":    "query:1:1: a query only reads",
 		"SELECT 'open":             "query:1:8",
 	} {
 		if _, err := db.Query(bg, statement); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", statement, err)
 		}
 	}
-	for _, statement := range []string{"PRAGMA query_only = 1", "CREATE TEMP TABLE temporary (x)", "INSERT INTO t (a) VALUES (2), (3)"} {
-		if rows, err = db.Query(bg, statement); err != nil {
-			t.Error(err)
+	for statement, changed := range map[string]int64{"CREATE TEMP TABLE temporary (x)": 0, "INSERT INTO t (a) VALUES (2), (3)": 2} {
+		b, err := db.Begin(bg, "s", patient)
+		must(t, err)
+		if rows, err := b.Query(bg, statement); err != nil || rows.Changed != changed {
+			t.Errorf("%q: %+v, %v", statement, rows, err)
 		}
+		must(t, b.Commit(bg))
 	}
-	if rows.Changed != 2 {
-		t.Errorf("%+v", rows)
+	b, err := db.Begin(bg, "s", patient)
+	must(t, err)
+	if _, err := b.Query(bg, "INSERT INTO t VALUES (1)"); err == nil || !strings.Contains(err.Error(), "3 columns") {
+		t.Errorf("%v", err)
 	}
+	must(t, b.Rollback(bg))
 	if rows, err = db.Query(bg, "SELECT * FROM t WHERE false"); err != nil || fmt.Sprint(rows.Columns) != "[a b at]" || rows.Rows == nil {
 		t.Errorf("%+v, %v", rows, err)
 	}

@@ -314,7 +314,7 @@ in the history with its text. It is refused while migrations are switched off; w
 "protected" is true --i-know must say the database's name.`,
 		Example: `  whimbrel metadata query "SELECT * FROM users LIMIT 10"
   whimbrel metadata query --json "SELECT count(*) FROM users"
-  whimbrel metadata query --write --note "ticket 12" "UPDATE users SET active = false WHERE id = 7"`,
+  whimbrel metadata query --write --note "ticket 12" "DELETE FROM sessions"`,
 		Args: wantArgs("one statement, in quotes", 1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			statement := args[0]
