@@ -283,7 +283,7 @@ func (p *play) batches(ctx context.Context, name string, db database.Database) {
 	}
 	_, err = database.Snapshot(ctx, db, catalog.Options{Schemas: []string{"more"}})
 	good("Snapshot", err)
-	_, err = db.(database.MetadataDriver).Query(ctx, "SELECT /*theirs*/ pg_catalog.set_config('app.tenant', 'y', false)")
+	_, err = db.(database.MetadataDriver).Query(ctx, "SELECT /*theirs*/ pg_catalog.current_setting('app.tenant', true)")
 	good("Query", err)
 
 	b, err := db.Begin(ctx, name, longer)
