@@ -430,7 +430,7 @@ func (db *Database) atTables(read func(l location, before ...query) error) (loca
 }
 
 // errMoved says that the tables are not those that were found: somebody has dropped, replaced or altered them since.
-var errMoved = errors.New("Whimbrel's tables are not those that were found before")
+var errMoved = errors.New("the tables of Whimbrel are not those that were found before")
 
 // guardQuery fails where relations are not the ones that were found, or not safe any more. Between this and the end of a
 // transaction that has locked them nobody can change that.

@@ -34,9 +34,9 @@ func newDowns(downs []whimbrel.DownProblem) (list []DownProblem) {
 }
 
 // SetDowns takes over what is wrong with the down scripts of a plan, which may be nil.
-func (d *Result) SetDowns(p *whimbrel.Plan) {
+func (r *Result) SetDowns(p *whimbrel.Plan) {
 	if p != nil {
-		d.Downs = newDowns(p.Downs)
+		r.Downs = newDowns(p.Downs)
 	}
 }
 
