@@ -135,7 +135,7 @@ func TestURLsWithUnusualParts(t *testing.T) {
 	url := testdb.Postgres(t)
 	for _, u := range []string{
 		strings.Replace(url, "postgres://", "postgresql://", 1),
-		strings.Replace(url, "postgres@", "postgres:a?b%2Fc%40@", 1), // a password that nobody asks for
+		strings.Replace(url, "postgres@", "postgres:a%3Fb%2Fc%40@", 1), // a password that nobody asks for
 		strings.Replace(url, "127.0.0.1", "localhost", 1),
 		strings.Replace(url, "@127.0.0.1", "@127.0.0.1:1,127.0.0.1", 1), // the first is not there
 		url + "&application_name=a%20name&search_path=public",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -200,7 +201,7 @@ func TestTimeoutsEndWithTheirScript(t *testing.T) {
 	b := begin(t, db, "s")
 	for _, text := range []string{look, look + "; SELECT 1"} { // one leaves the session alone, of the other nobody knows
 		s := script(text)
-		s.LockTimeout, s.StatementTimeout = 2*patience, patience
+		s.LockTimeout, s.StatementTimeout = 2*time.Minute, time.Minute
 		must(t, b.Run(background(t), s))
 		must(t, b.Run(background(t), script(look)))
 	}
@@ -210,7 +211,7 @@ func TestTimeoutsEndWithTheirScript(t *testing.T) {
 
 	r := guard(t, db, "s")
 	s := script("DELETE FROM seen; " + look)
-	s.LockTimeout = patience
+	s.LockTimeout = time.Minute
 	must(t, execAll(background(t), db, r, s))
 	must(t, r.Close(background(t)))
 	equal(t, "what the run saw", poolValue(t, pool, "string_agg(x, ', ') FROM seen"), "1min 0")

@@ -24,7 +24,7 @@ func component(set string) []string {
 // applied once, and the history has one event for each; with two sets at once as well.
 func TestManyProcessesStartAtOnce(t *testing.T) {
 	two := map[string][]string{"jobs": component("jobs"), "mails": component("mails")}
-	withRun := map[string][]string{"jobs": append(component("jobs"), "CREATE INDEX CONCURRENTLY ON jobs (n);")}
+	withRun := map[string][]string{"jobs": append(component("jobs"), "CREATE INDEX CONCURRENTLY jobs_n ON jobs (n);")}
 	tests := map[string]struct {
 		job    job
 		pooled bool
