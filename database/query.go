@@ -53,5 +53,8 @@ func ReadingStatement(text string, d sqltext.Dialect) (sqltext.Statement, error)
 		}
 		return refuse(e.Pos, "a query only reads, and "+e.Words+" changes what is outside of the database")
 	}
+	if name, pos, ok := sqltext.Unheld(st, d); ok {
+		return refuse(pos, "a query only reads, and "+name+"() may change something that a read-only transaction does not hold back")
+	}
 	return st, nil
 }

@@ -67,13 +67,16 @@ func foldEqual(tok []byte, name string) bool {
 }
 
 // unquoteName returns what is between the quotes of an identifier, however it is
-// quoted. The escapes of U&"…" are left as they are.
+// quoted. The escapes of U&"…" are read as without UESCAPE.
 func unquoteName(tok []byte) []byte {
 	open := bytes.IndexAny(tok, "\"`[")
 	q := tok[open]
 	tok = tok[open+1 : len(tok)-1]
 	if q != '[' && bytes.IndexByte(tok, q) >= 0 {
 		tok = bytes.ReplaceAll(tok, []byte{q, q}, []byte{q})
+	}
+	if open > 0 && bytes.IndexByte(tok, '\\') >= 0 {
+		tok = []byte(unescapeUnicode(string(tok)))
 	}
 	return tok
 }

@@ -108,6 +108,13 @@ func (o *outside) found(outer Outer, at int, words string, whole bool) {
 	o.effects = append(o.effects, e)
 }
 
+// perhaps notes an effect of which the text does not tell whether the statement has it.
+func (o *outside) perhaps(outer Outer, at int, words string) {
+	o.inside++
+	o.found(outer, at, words, false)
+	o.inside--
+}
+
 // isOwn reports whether the name at hand is that of the statement's own database.
 func (o *outside) isOwn(c *classifier) bool {
 	name := ""
@@ -119,13 +126,17 @@ func (o *outside) isOwn(c *classifier) bool {
 		}
 	case tQuoted:
 		name = string(unquoteName(c.token()))
+	case tString:
+		if c.ansiName() {
+			name = string(unquoteName(c.token()))
+		}
 	}
 	return name != "" && slices.Contains(o.own, name)
 }
 
 // oneOf reports whether the token at hand is one of the names, which are lower case.
 func (c *classifier) oneOf(names ...string) bool {
-	return slices.ContainsFunc(names, c.names)
+	return slices.Contains(names, c.name())
 }
 
 // name returns the name at hand, unquoted and in lower case.
@@ -135,13 +146,22 @@ func (c *classifier) name() string {
 		return strings.ToLower(string(c.token()))
 	case tQuoted:
 		return strings.ToLower(string(unquoteName(c.token())))
+	case tString:
+		if c.ansiName() {
+			return strings.ToLower(string(unquoteName(c.token())))
+		}
 	}
 	return ""
 }
 
+// ansiName reports whether the string at hand is a name if sql_mode has ANSI_QUOTES, of which the text alone does not tell.
+func (c *classifier) ansiName() bool {
+	return c.dialect == MySQL && c.kind == tString && c.text[c.from] == '"'
+}
+
 // called reports whether the name at hand is that of a function which is called.
 func (c *classifier) called() bool {
-	if c.kind != tWord && c.kind != tQuoted {
+	if c.kind != tWord && c.kind != tQuoted && !c.ansiName() {
 		return false
 	}
 	ahead := *c

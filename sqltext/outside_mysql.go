@@ -28,7 +28,7 @@ func (o *outside) mysql(text []byte, at int) {
 			o.inside++
 		}
 		start = m.body && startsMySQL(c) || start && c.word == "FOR"
-		m.before, m.previous = m.previous, mysqlToken{c.kind, c.word, c.punct('@'), c.punct('.')}
+		m.before, m.previous = m.previous, mysqlToken{c.kind, c.word, c.punct('@'), c.punct(']')}
 		c.next()
 	}
 	if m.top && m.body {
@@ -54,9 +54,9 @@ type mysqlOutside struct {
 var routines = map[string]bool{"PROCEDURE": true, "FUNCTION": true, "TRIGGER": true, "EVENT": true, "PACKAGE": true}
 
 type mysqlToken struct {
-	kind    kind
-	word    string
-	at, dot bool
+	kind        kind
+	word        string
+	at, bracket bool
 }
 
 // startsMySQL reports whether a statement of a block can begin behind the token at hand.
@@ -217,7 +217,11 @@ func (m *mysqlOutside) table(c classifier) {
 			if c.punct('=') {
 				c.next()
 			}
-			switch engine := strings.ToUpper(c.name()); engine {
+			engine := strings.ToUpper(c.name())
+			if c.kind == tString {
+				engine = strings.ToUpper(unquoteMySQL(c.token()))
+			}
+			switch engine {
 			case "FEDERATED", "FEDERATEDX", "SPIDER", "CONNECT", "S3", "OQGRAPH":
 				m.found(OtherServers, at, "ENGINE = "+engine, false)
 			}
@@ -315,16 +319,32 @@ func (m *mysqlOutside) anywhere(c *classifier) {
 				m.found(Files, at, "INTO "+ahead.word, true)
 			}
 		}
+	case c.punct('.'):
+		ahead := *c
+		if ahead.next(); m.previous.bracket || ahead.punct('[') { // a quoted name, as MariaDB has them where sql_mode is MSSQL
+			m.perhaps(Databases, at, "a qualified name in brackets")
+		}
 	case c.kind == tString:
+		if c.ansiName() {
+			from := c.from
+			if m.name(c); c.from != from {
+				return // a qualified name
+			}
+		}
 		if m.strings || m.body && m.previous.word != "COMMENT" && m.before.word != "MESSAGE_TEXT" {
 			m.text(c, at)
 		}
 	case c.kind == tWord || c.kind == tQuoted:
-		if c.called() && c.oneOf("sys_exec", "sys_eval", "lib_mysqludf_sys_info") {
-			m.found(Programs, at, c.name()+"()", false)
-		}
-		m.qualified(c)
+		m.name(c)
 	}
+}
+
+// name looks at a name, or what may be one.
+func (m *mysqlOutside) name(c *classifier) {
+	if c.called() && c.oneOf("sys_exec", "sys_eval", "lib_mysqludf_sys_info") {
+		m.found(Programs, m.at+c.from, c.name()+"()", false)
+	}
+	m.qualified(c)
 }
 
 // text looks into a string that may be executed.
@@ -373,7 +393,7 @@ func (m *mysqlOutside) qualified(c *classifier) {
 		if ahead.next(); !ahead.punct('.') {
 			break
 		}
-		if ahead.next(); ahead.kind != tWord && ahead.kind != tQuoted {
+		if ahead.next(); ahead.kind != tWord && ahead.kind != tQuoted && !ahead.ansiName() {
 			break // as in t.*
 		}
 	}

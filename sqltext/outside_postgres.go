@@ -8,16 +8,24 @@ import (
 
 // postgres looks at a text that begins at a place of the statement: the statement itself, or a body or a string in it.
 func (o *outside) postgres(text []byte, at int) {
+	text, unreadable, ok := o.plainQuotes(text)
+	if !ok {
+		o.perhaps(Databases, at+unreadable, "U& with escapes that can't be read")
+	}
 	c := o.tokens(text)
 	first := c.word
 	body := o.inside > 0
+	if body {
+		o.namesShared(*c, at)
+	}
+	runs := runsText(*c)
 	start := true
 	for before := ""; c.kind != tEOF; c.next() {
 		if start || body {
 			o.postgresStatement(*c, at, start)
 		}
 		o.postgresAnywhere(*c, at)
-		if c.kind == tString && (body && before != "RAISE" || !body && hasBody(c, first)) {
+		if c.kind == tString && (body && before != "RAISE" || !body && (runs || hasBody(c, first))) {
 			o.postgresBody(c.token(), at+c.from)
 		}
 		start = body && startsStatement(c)
@@ -111,8 +119,21 @@ func (o *outside) postgresStatement(c classifier, at int, start bool) {
 }
 
 func (o *outside) postgresDDL(c classifier, at int, first string) {
-	c.takeAny("OR", "REPLACE")
+	c.takeAny("OR", "REPLACE", "TEMP", "TEMPORARY", "LOCAL", "GLOBAL", "RECURSIVE")
 	switch noun := c.word; noun {
+	case "VIEW":
+		if first == "CREATE" {
+			o.postgresView(c, at)
+		}
+	case "SCHEMA":
+		if first == "CREATE" {
+			o.postgresSchema(c, at)
+		}
+	case "TABLE":
+		if first == "ALTER" {
+			c.next()
+			o.postgresWrites(c, at)
+		}
 	case "ROLE", "GROUP":
 		o.found(Roles, at, first+" "+noun, true)
 	case "USER":
@@ -213,6 +234,9 @@ func (o *outside) postgresShared(c classifier, at int, words string) {
 
 // postgresCopy looks where COPY writes to, and whether it starts a program.
 func (o *outside) postgresCopy(c classifier, at int) {
+	table := c
+	table.next()
+	name := table.lastName()
 	for depth := 0; c.kind != tEOF && c.kind != tSemi; c.next() {
 		switch {
 		case c.kind == tOpen:
@@ -221,6 +245,9 @@ func (o *outside) postgresCopy(c classifier, at int) {
 			depth--
 		case depth == 0 && (c.word == "TO" || c.word == "FROM"):
 			way := c.word
+			if way == "FROM" && slices.Contains(sharedCatalogs, name) {
+				o.found(Databases, at, "writing "+name, false)
+			}
 			switch c.next(); {
 			case c.word == "PROGRAM":
 				o.found(Programs, at, "COPY "+way+" PROGRAM", way == "TO")
@@ -236,22 +263,16 @@ func (o *outside) postgresCopy(c classifier, at int) {
 var sharedCatalogs = []string{
 	"pg_auth_members", "pg_authid", "pg_database", "pg_db_role_setting", "pg_parameter_acl", "pg_replication_origin",
 	"pg_shdepend", "pg_shdescription", "pg_shseclabel", "pg_subscription", "pg_tablespace", "pg_roles", "pg_user", "pg_group", "pg_shadow",
+	"enabled_roles", // of information_schema
 }
 
 // postgresAnywhere looks at what can be in the middle of a statement: calls, and tables that are written.
 func (o *outside) postgresAnywhere(c classifier, at int) {
 	at += c.from
 	switch c.word {
-	case "UPDATE", "INTO", "TRUNCATE", "DELETE":
+	case "UPDATE", "INTO", "TRUNCATE", "DELETE", "LOCK":
 		c.next()
-		c.takeAny("FROM", "ONLY", "TABLE")
-		if c.names("pg_catalog") {
-			c.next()
-			c.next()
-		}
-		if name := c.name(); slices.Contains(sharedCatalogs, name) {
-			o.found(Databases, at, "writing "+name, false)
-		}
+		o.postgresWrites(c, at)
 		return
 	case "LANGUAGE": // of a DO
 		if o.inside == 0 && strings.EqualFold(firstWordOf(o.st.Text), "DO") {
@@ -267,7 +288,94 @@ func (o *outside) postgresAnywhere(c classifier, at int) {
 		o.found(outer, at, name+"()", false)
 	} else if strings.HasPrefix(name, "dblink") {
 		o.found(OtherServers, at, name+"()", false)
+	} else if strings.HasPrefix(name, "pg_logical_") && !strings.HasPrefix(name, "pg_logical_slot_peek") {
+		o.found(ServerWork, at, name+"()", false)
 	}
+}
+
+// postgresWrites notes shared catalogues in the list of tables at hand, which are written or locked.
+func (o *outside) postgresWrites(c classifier, at int) {
+	for {
+		c.takeAny("FROM", "ONLY", "TABLE", "IF", "EXISTS")
+		if c.kind == tOpen { // ONLY (t)
+			c.next()
+		}
+		name := c.lastName()
+		if slices.Contains(sharedCatalogs, name) {
+			o.found(Databases, at, "writing "+name, false)
+		}
+		for c.kind == tClose || c.punct('*') {
+			c.next()
+		}
+		if name == "" || !c.punct(',') {
+			return
+		}
+		c.next()
+	}
+}
+
+// lastName moves behind the name at hand, qualified or not, and returns its last part in lower case.
+func (c *classifier) lastName() string {
+	for {
+		name := c.name()
+		if name == "" {
+			return ""
+		}
+		if c.next(); !c.punct('.') {
+			return name
+		}
+		c.next()
+	}
+}
+
+// postgresSchema looks for views among the parts of CREATE SCHEMA.
+func (o *outside) postgresSchema(c classifier, at int) {
+	for ; c.kind != tEOF && c.kind != tSemi; c.next() {
+		switch {
+		case c.take("CREATE") && c.word == "SCHEMA":
+			return // another statement, which is looked at by itself
+		case c.word == "VIEW":
+			o.postgresView(c, at)
+		}
+	}
+}
+
+// postgresView notes shared catalogues that a view is made over, through which they could be written.
+func (o *outside) postgresView(c classifier, at int) {
+	for ; c.kind != tEOF && c.kind != tSemi && c.word != "CREATE"; c.next() {
+		if name := c.name(); slices.Contains(sharedCatalogs, name) && !joinedViews[name] {
+			o.perhaps(Databases, at, "a view of "+name)
+		}
+	}
+}
+
+// joinedViews are those of the shared catalogues that are joins, which can't be written through another view.
+var joinedViews = map[string]bool{"pg_roles": true, "pg_user": true, "pg_shadow": true}
+
+// namesShared notes a string that begins with the name of a shared catalogue, as a part of a statement that is put together.
+func (o *outside) namesShared(c classifier, at int) {
+	from := c.from
+	if name := c.lastName(); slices.Contains(sharedCatalogs, name) && !joinedViews[name] {
+		o.found(Databases, at+from, "the name "+name, false)
+	}
+}
+
+// runsText reports whether a statement calls a function that executes a string as a query.
+func runsText(c classifier) bool {
+	for ; c.kind != tEOF; c.next() {
+		if c.called() && executesText(c.name()) {
+			return true
+		}
+	}
+	return false
+}
+
+func executesText(function string) bool {
+	switch function {
+	case "ts_stat", "ts_rewrite", "connectby", "xpath_table":
+		return true
+	}
+	return strings.HasPrefix(function, "query_to_xml") || strings.HasPrefix(function, "crosstab")
 }
 
 func firstWordOf(text string) string {
@@ -287,15 +395,15 @@ var postgresFunctions = map[string]Outer{
 	"pg_logfile_rotate": ServerWork, "pg_switch_wal": ServerWork, "pg_switch_xlog": ServerWork, "pg_create_restore_point": ServerWork, "pg_promote": ServerWork,
 	"pg_wal_replay_pause": ServerWork, "pg_wal_replay_resume": ServerWork, "pg_log_standby_snapshot": ServerWork,
 	"pg_backup_start": ServerWork, "pg_backup_stop": ServerWork, "pg_start_backup": ServerWork, "pg_stop_backup": ServerWork,
-	"pg_stat_reset_shared": ServerWork, "pg_stat_reset_slru": ServerWork, "pg_stat_reset_replication_slot": ServerWork, "pg_stat_reset_backend_stats": ServerWork,
+	"pg_stat_reset_shared": ServerWork, "pg_stat_reset_slru": ServerWork, "pg_stat_reset_subscription_stats": ServerWork, "pg_stat_reset_replication_slot": ServerWork, "pg_stat_reset_backend_stats": ServerWork,
 	"pg_stat_statements_reset": ServerWork,
 
 	"pg_create_physical_replication_slot": ServerWork, "pg_create_logical_replication_slot": ServerWork, "pg_drop_replication_slot": ServerWork,
 	"pg_copy_physical_replication_slot": ServerWork, "pg_copy_logical_replication_slot": ServerWork, "pg_replication_slot_advance": ServerWork,
-	"pg_sync_replication_slots": ServerWork, "pg_logical_slot_get_changes": ServerWork, "pg_logical_slot_get_binary_changes": ServerWork,
+	"pg_sync_replication_slots": ServerWork, "pg_log_backend_memory_contexts": ServerWork,
 	"pg_replication_origin_create": ServerWork, "pg_replication_origin_drop": ServerWork, "pg_replication_origin_advance": ServerWork,
 
-	"http_get": OtherServers, "http_post": OtherServers, "http_put": OtherServers, "http_patch": OtherServers, "http_delete": OtherServers,
+	"http": OtherServers, "http_head": OtherServers, "http_get": OtherServers, "http_post": OtherServers, "http_put": OtherServers, "http_patch": OtherServers, "http_delete": OtherServers,
 	"query_export_to_s3": OtherServers, "table_import_from_s3": OtherServers,
 }
 

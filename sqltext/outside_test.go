@@ -167,6 +167,61 @@ func TestPostgreSQLOutside(t *testing.T) {
 	`, "mine")
 }
 
+// TestPostgreSQLOutsideEscaped: names and code that are written with escapes, in parts, or reached in a roundabout way.
+func TestPostgreSQLOutsideEscaped(t *testing.T) {
+	checkOutside(t, PostgreSQL, `
+		databases: writing pg_authid | UPDATE U&"pg_auth\0069d" SET rolcanlogin = false
+		databases: writing pg_authid | update u&"pg_auth!0069d" uescape '!' set rolcanlogin = false
+		databases: writing pg_authid | update u&"pg_auth!+000069d" /* - */ uescape E'\x21' set rolcanlogin = false
+		databases: writing pg_authid | update u&"pg_auth!0069d" uescape $$!$$ set rolcanlogin = false
+		databases: writing pg_authid | DELETE FROM U&"pg\005fcatalog" . U&"pg_authid"
+		databases: U& with escapes that can't be read maybe | UPDATE U&"pg_auth!0069d" UESCAPE 'ab' SET a = 1
+		databases: U& with escapes that can't be read maybe | UPDATE U&"pg_auth\zzzzd" SET a = 1
+		- | UPDATE U&"d\0061t" SET a = U&'pg_auth\0069d'
+		- | UPDATE U&"d\0061t" SET a = U&'it''s !0027 "' UESCAPE '!'
+		server: pg_reload_conf() | SELECT U&"pg\005freload_conf"()
+		server: pg_reload_conf() | SELECT U&"pg!005freload_conf" UESCAPE '!' ()
+		- | ALTER DATABASE U&"m\0069ne" SET a = 1
+		roles: DROP ROLE maybe | DO U&'BEGIN \0044ROP ROLE app; END'
+		roles: DROP ROLE maybe | DO LANGUAGE plpgsql U&'BEGIN !0044ROP ROLE app; END' uescape '!'
+		roles: DROP ROLE maybe | DO $$ BEGIN EXECUTE U&'!0044ROP ROLE app' UESCAPE '!'; END $$
+		programs: LANGUAGE plperlu maybe | DO LANGUAGE U&"pl\0070erlu" $$ system("x") $$
+		databases: writing pg_authid | UPDATE ONLY (pg_authid) SET a = 1
+		databases: writing pg_authid | UPDATE shop.pg_catalog.pg_authid SET a = 1
+		databases: writing pg_authid | TRUNCATE t, pg_authid
+		databases: writing pg_authid | LOCK TABLE pg_authid
+		databases: writing pg_authid | ALTER TABLE pg_catalog.pg_authid ADD a int
+		databases: writing pg_authid | COPY pg_authid (rolname) FROM '/x'
+		databases: writing enabled_roles | DELETE FROM information_schema.enabled_roles
+		databases: a view of pg_authid maybe | CREATE VIEW v AS SELECT * FROM pg_authid
+		databases: a view of pg_authid maybe | CREATE OR REPLACE TEMP VIEW v AS TABLE U&"pg_auth\0069d"
+		databases: a view of pg_database maybe | CREATE SCHEMA s CREATE VIEW v AS SELECT * FROM pg_catalog.pg_database
+		databases: a view of pg_authid maybe | CREATE SCHEMA s CREATE VIEW a AS SELECT 1 AS a CREATE TEMP VIEW v AS SELECT * FROM pg_authid
+		databases: a view of pg_authid maybe | DO $$ BEGIN CREATE VIEW v AS SELECT * FROM pg_authid; END $$
+		- | CREATE MATERIALIZED VIEW v AS SELECT * FROM pg_database
+		- | CREATE VIEW v AS SELECT * FROM pg_roles
+		- | CREATE TABLE t AS SELECT * FROM pg_authid
+		databases: the name pg_authid maybe | DO $$ BEGIN EXECUTE 'UPDATE ' || 'pg_authid SET rolcanlogin = false'; END $$
+		databases: the name pg_authid maybe | DO $$ BEGIN EXECUTE format('UPDATE %s SET a = 1', 'pg_catalog.pg_authid'); END $$
+		server: pg_logical_emit_message() | SELECT pg_logical_emit_message(false, 'a', 'b')
+		- | SELECT * FROM pg_logical_slot_peek_changes('s', NULL, NULL)
+		server: pg_log_backend_memory_contexts() | SELECT pg_log_backend_memory_contexts(1)
+		server: pg_reload_conf() maybe | SELECT query_to_xml('SELECT pg_reload_conf()', true, false, '')
+		server: pg_reload_conf() maybe | SELECT * FROM ts_stat('SELECT pg_reload_conf()::text::tsvector')
+		servers: dblink() maybe | SELECT * FROM crosstab($$ SELECT * FROM dblink('x', 'y') AS t (a int) $$) AS t (a int)
+		- | SELECT query_to_xml('SELECT 1', true, false, '')
+	`, "mine")
+	pieces, err := Split("DO 'BEGIN EXECUTE ''CREATE RO'\n'LE x''; END'; SELECT 'DROP ROLE '\n'x'", PostgreSQL, Options{})
+	if err != nil || len(pieces) != 2 {
+		t.Fatal(pieces, err)
+	}
+	for i, want := range []string{"roles: CREATE ROLE maybe", "-"} {
+		if got := effectsText(Outside(pieces[i], PostgreSQL)); got != want {
+			t.Errorf("%q: %s, want %s", pieces[i].Text, got, want)
+		}
+	}
+}
+
 func TestSQLiteOutside(t *testing.T) {
 	checkOutside(t, SQLite, `
 		files: ATTACH | ATTACH 'other.db' AS other
@@ -325,6 +380,35 @@ func TestMySQLOutsideQuoted(t *testing.T) {
 	`, "^", "`"), "mine")
 }
 
+// TestMySQLOutsideOfAnyMode: the text does not tell whether sql_mode makes names of what is in double quotes, or in brackets.
+func TestMySQLOutsideOfAnyMode(t *testing.T) {
+	checkOutside(t, MySQL, strings.ReplaceAll(`
+		databases: the name "shop"."w" | insert into "shop"."w" values (62)
+		databases: the name "shop".w | insert into "shop".w values (62)
+		databases: the name shop."w" | insert into shop . "w" values (62)
+		databases: the name "shop".^w^ | UPDATE "shop".^w^ SET a = 1
+		databases: the name "SHOP"."w" | DELETE FROM "SHOP"."w"
+		databases: the name "shop"."users" | CREATE VIEW v AS SELECT "shop"."users"."id" FROM "t"
+		databases: the name "shop"."area" | SELECT "shop"."area"(1)
+		databases: the name "mysql"."user" | UPDATE "mysql"."user" SET a = 1
+		databases: the name "shop"."w" maybe | CREATE TRIGGER r AFTER INSERT ON t FOR EACH ROW INSERT INTO "shop"."w" VALUES (1)
+		databases: the name "shop"."w" maybe | PREPARE s FROM 'insert into "shop"."w" values (1)'
+		databases: a qualified name in brackets maybe | insert into [shop].[w] values (62)
+		databases: a qualified name in brackets maybe | insert into shop.[w] values (62)
+		databases: a qualified name in brackets maybe | insert into [shop].w values (62)
+		- | insert into "mine"."w" values (62)
+		- | insert into [w] values (62)
+		- | SELECT "u"."id" FROM "users" "u"
+		- | SELECT "users"."id" FROM "users" WHERE "users"."a" = 'x'
+		- | INSERT INTO t VALUES ("shop.users", "a", "$.b"), ("x"".y", 1.5, "z")
+		- | CREATE DEFINER="root"@"db.example.com" PROCEDURE p() SELECT 1
+		programs: sys_exec() | SELECT "sys_exec"('x')
+		- | ALTER DATABASE "mine" CHARACTER SET utf8mb4
+		servers: ENGINE = FEDERATED | CREATE TABLE t (a int) ENGINE='federated'
+		servers: ENGINE = SPIDER | CREATE TABLE t (a int) ENGINE "Spider"
+	`, "^", "`"), "mine")
+}
+
 // TestOutsideSaysWhere: the place is that of the words, also within a body.
 func TestOutsideSaysWhere(t *testing.T) {
 	for _, tt := range []struct {
@@ -336,6 +420,7 @@ func TestOutsideSaysWhere(t *testing.T) {
 		{PostgreSQL, "DO '\nBEGIN\n  CREATE ROLE app; END';", "f:3:3"},
 		{PostgreSQL, "CREATE FUNCTION f() RETURNS void AS $$\nBEGIN\n EXECUTE 'CREATE ROLE app'; END $$ LANGUAGE plpgsql;", "f:3:11"},
 		{PostgreSQL, "DO\n E'BEGIN\\nCREATE ROLE app; END';", "f:2:2"},
+		{PostgreSQL, "SELECT U&'é!00e9' UESCAPE\n'!', pg_reload_conf();", "f:2:6"},
 		{SQLite, "SELECT 1; ATTACH 'x' AS y;", "f:1:11"},
 		{MySQL, "SELECT 1;\nINSERT INTO a SELECT * FROM\n shop.users;", "f:3:2"},
 		{MySQL, "CREATE PROCEDURE p()\nBEGIN\n  DROP USER app;\nEND;", "f:3:3"},

@@ -1,5 +1,7 @@
 package sqltext
 
+import "strings"
+
 // Reads reports whether a statement is of a form that is there to read: a query, or a question about what there is. A query may
 // still change something, by a function that it calls or a part that writes; a read-only transaction forbids what it can.
 func Reads(st Statement, d Dialect) bool {
@@ -19,6 +21,46 @@ func Reads(st Statement, d Dialect) bool {
 		return d == MySQL
 	case "PRAGMA":
 		return d == SQLite && c.pragmaAsks()
+	}
+	return false
+}
+
+// Unheld returns the first call in a statement of a function which changes something, or executes a text, that a read-only transaction
+// does not hold back, as PostgreSQL has them. Of what [Outside] reports it says nothing.
+func Unheld(st Statement, d Dialect) (name string, pos Position, ok bool) {
+	if d != PostgreSQL || st.Kind != SQL {
+		return "", st.Pos, false
+	}
+	o := &outside{dialect: d, st: st}
+	text, _, _ := o.plainQuotes([]byte(st.Text))
+	for c := o.tokens(text); c.kind != tEOF; c.next() {
+		if name := c.name(); c.called() && unheld(name) {
+			o.found(ServerWork, c.from, name, false)
+			return name, o.effects[0].Pos, true
+		}
+	}
+	return "", st.Pos, false
+}
+
+func unheld(function string) bool {
+	switch function {
+	case "lo_get":
+		return false
+	case "lowrite", "ts_stat", "gin_clean_pending_list", "pg_truncate_visibility_map", "pg_nextoid":
+		return true
+	}
+	for _, family := range []string{"lo_", "pg_stat_reset", "brin_summarize_", "brin_desummarize_", "heap_force_"} {
+		if strings.HasPrefix(function, family) {
+			return true
+		}
+	}
+	if strings.HasPrefix(function, "pg_stat_") && strings.HasSuffix(function, "_reset") {
+		return true
+	}
+	for _, source := range []string{"query", "cursor", "table", "schema", "database"} { // table_to_xmlschema, query_to_xml_and_xmlschema, …
+		if strings.HasPrefix(function, source+"_to_xml") {
+			return true
+		}
 	}
 	return false
 }

@@ -56,3 +56,41 @@ func TestReads(t *testing.T) {
 		}
 	}
 }
+
+// TestUnheld: calls that change something although the transaction is a reading one.
+func TestUnheld(t *testing.T) {
+	for text, want := range map[string]string{
+		"SELECT 1":                                                "",
+		"SELECT lo_get(1), lo_create FROM t":                      "",
+		"SELECT a,\n lo_create(0) FROM t":                         "lo_create 2:2",
+		"SELECT lo_import('/x')":                                  "lo_import 1:8",
+		"SELECT U&\"lo\\005funlink\" (1)":                         "lo_unlink 1:8",
+		"SELECT lowrite(1, 'x')":                                  "lowrite 1:8",
+		"SELECT pg_catalog.pg_stat_reset()":                       "pg_stat_reset 1:19",
+		"SELECT pg_stat_reset_single_table_counters(1)":           "pg_stat_reset_single_table_counters 1:8",
+		"SELECT pg_stat_monitor_reset()":                          "pg_stat_monitor_reset 1:8",
+		"SELECT QUERY_TO_XML('SELECT 1', true, false, '')":        "query_to_xml 1:8",
+		"SELECT query_to_xml_and_xmlschema('a', true, false, '')": "query_to_xml_and_xmlschema 1:8",
+		"SELECT table_to_xml('t', true, false, '')":               "table_to_xml 1:8",
+		"SELECT cursor_to_xml('c', 1, true, false, '')":           "cursor_to_xml 1:8",
+		"SELECT database_to_xmlschema(true, false, '')":           "database_to_xmlschema 1:8",
+		"SELECT * FROM ts_stat('SELECT ' || a)":                   "ts_stat 1:15",
+		"SELECT pg_notify('a', 'b')":                              "",
+		"SELECT 'lo_create(1)' -- lo_create(1)":                   "",
+	} {
+		pieces, err := Split(text, PostgreSQL, Options{})
+		if err != nil || len(pieces) != 1 {
+			t.Fatal(text, err)
+		}
+		got := ""
+		if name, pos, ok := Unheld(pieces[0], PostgreSQL); ok {
+			got = name + " " + pos.String()
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+		if _, _, ok := Unheld(pieces[0], SQLite); ok {
+			t.Errorf("%s: reported for SQLite", text)
+		}
+	}
+}
