@@ -149,6 +149,8 @@ func (d *db) look(ctx context.Context, t target) error {
 	switch {
 	case err == nil && info.IsDir():
 		return &database.ConnectError{Target: d.path, Err: errors.New("it is a folder"), Hint: "name a file in it"}
+	case err == nil && !info.Mode().IsRegular():
+		return &database.ConnectError{Target: d.path, Err: fmt.Errorf("it is %s, not a regular file", kindOf(info.Mode()))}
 	case err == nil:
 		return d.ask(ctx)
 	case !errors.Is(err, fs.ErrNotExist):
@@ -163,6 +165,19 @@ func (d *db) look(ctx context.Context, t target) error {
 		return &database.ConnectError{Target: d.path, Err: fmt.Errorf("%s is not a folder", folder)}
 	}
 	return nil
+}
+
+// kindOf says what a file is that is not a regular one.
+func kindOf(mode fs.FileMode) string {
+	switch {
+	case mode&fs.ModeNamedPipe != 0:
+		return "a pipe"
+	case mode&fs.ModeSocket != 0:
+		return "a socket"
+	case mode&fs.ModeDevice != 0:
+		return "a device"
+	}
+	return "a special file"
 }
 
 func (d *db) ask(ctx context.Context) error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -322,6 +323,21 @@ func value(v any) any {
 		return fmt.Sprintf(`\x%x`, v)
 	case time.Time: // which the client makes of texts in columns of such a type
 		return v.Format("2006-01-02 15:04:05.999999999Z07:00")
+	case float64:
+		return number(v)
+	}
+	return v
+}
+
+// number makes texts of the values that are no numbers of JSON's, as PostgreSQL writes them.
+func number(v float64) any {
+	switch {
+	case math.IsInf(v, 1):
+		return "Infinity"
+	case math.IsInf(v, -1):
+		return "-Infinity"
+	case math.IsNaN(v):
+		return "NaN"
 	}
 	return v
 }

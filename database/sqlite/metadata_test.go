@@ -96,6 +96,11 @@ func TestQueries(t *testing.T) {
 	if want := []any{int64(1), "x", "2026-01-02 03:04:05Z", 2.5, `\x00ff`, nil, int64(1)}; len(rows.Rows) != 1 || !reflect.DeepEqual(rows.Rows[0], want) || len(rows.Columns) != 7 {
 		t.Errorf("%#v", rows)
 	}
+	rows, err = db.Query(bg, "SELECT 1e999, -1e999, 1e999 - 1e999, 1.5")
+	must(t, err)
+	if want := []any{"Infinity", "-Infinity", nil, 1.5}; len(rows.Rows) != 1 || !reflect.DeepEqual(rows.Rows[0], want) {
+		t.Errorf("numbers that JSON can't hold: %#v", rows)
+	}
 	for statement, want := range map[string]string{
 		"":                         "there is no statement",
 		"SELECT 1; SELECT 2":       "query:1:11: one statement is wanted",

@@ -256,3 +256,76 @@ func TestNoPasswordIsRecorded(t *testing.T) {
 	}
 	c.files("the history")
 }
+
+// TestStatementsAreNoURLs executes statements that have something of a URL or of its other forms.
+func TestStatementsAreNoURLs(t *testing.T) {
+	t.Chdir(t.TempDir())
+	env := map[string]string{"DATABASE_URL": "sqlite:app.db"}
+	query := func(args ...string) (code int, out, errs string) {
+		var stdout, stderr bytes.Buffer
+		code = Run(Process{
+			Args: append([]string{"metadata", "query"}, args...), LookupEnv: func(name string) (string, bool) { v, ok := env[name]; return v, ok },
+			Stdin: Input{Reader: strings.NewReader("")}, Stdout: render.Stream{Writer: &stdout}, Stderr: render.Stream{Writer: &stderr},
+		})
+		return code, stdout.String(), stderr.String()
+	}
+	if code, _, errs := query("--write", "CREATE TABLE users (id integer, password text)"); code != 0 {
+		t.Fatal(errs)
+	}
+	if code, _, errs := query("--write", "INSERT INTO users VALUES (17, 'x')"); code != 0 {
+		t.Fatal(errs)
+	}
+	for _, statement := range []string{
+		"SELECT id FROM users WHERE password = 'x'", "SELECT id FROM users WHERE password='x'", "select id from users where Password\n= 'x'",
+		"SELECT id FROM users WHERE id||':b@c'='17:b@c'", "SELECT(id)FROM(users)WHERE'a:b@c'LIKE'a:b@%'", "SELECT id FROM users -- postgres://u:p@h/db",
+	} {
+		if code, out, errs := query("--json", statement); code != 0 || !strings.Contains(out, "17") {
+			t.Errorf("%q: exit %d\n%s%s", statement, code, out, errs)
+		}
+	}
+	for _, url := range []string{"postgres://u:p@h/db", " MySQL://h", "nosuch://x", "sqlite:app.db", "postgres:u:p@h"} {
+		if code, out, errs := query(url); code != exitUsage || !strings.Contains(errs, "takes no URL here") {
+			t.Errorf("%q: exit %d\n%s%s", url, code, out, errs)
+		}
+	}
+	// What fails is shown without its password.
+	c := &canaryRun{t: t, dir: "."}
+	for _, statement := range append(canaryURLs(), "SELECT nosuch FROM users WHERE password = '"+head+"'", "SELECT 1;\nSELECT nosuch FROM users WHERE password = '"+head+"'") {
+		c.run(env, "metadata", "query", statement)
+		c.run(env, "metadata", "query", "--json", statement)
+		c.run(env, "metadata", "query", "--write", statement)
+	}
+}
+
+func TestSentencesAreKeptButForPasswords(t *testing.T) {
+	for text, want := range map[string]string{
+		"ticket 12: me@example.com asked":              "ticket 12: me@example.com asked",
+		"set password = 'geheim', since it had leaked": "set password=xxxxx, since it had leaked",
+		"host=h password='ge heim\\'x' port=1":         "host=h password=xxxxx port=1",
+		"the sslpassword=geheim was wrong":             "the sslpassword=xxxxx was wrong",
+		"the password= was empty":                      "the password=xxxxx empty",
+		"an index for password_resets = soon":          "an index for password_resets = soon",
+		"from postgres://u:a/b@h/db, by hand":          "from postgres://…, by hand",
+		"u:geheim@tcp(h)/db":                           "…",
+		"postgres:u:geheim@h":                          "…",
+	} {
+		if got := shownSentence(text); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestOutputIntoStandardOutput(t *testing.T) {
+	t.Chdir(t.TempDir())
+	env := func(name string) (string, bool) { return "sqlite:app.db", name == "DATABASE_URL" }
+	for _, args := range [][]string{{"metadata", "query", "--write", "CREATE TABLE a (x integer)"}, {"snapshot", "--out", "/dev/stdout"}} {
+		var out, errs bytes.Buffer
+		code := Run(Process{Args: args, LookupEnv: env, Stdout: render.Stream{Writer: &out}, Stderr: render.Stream{Writer: &errs}})
+		if code != 0 {
+			t.Fatalf("%q: exit %d\n%s", args, code, errs.String())
+		}
+		if text := out.String(); args[0] == "snapshot" && (!strings.Contains(text, "CREATE TABLE a") || !strings.HasSuffix(text, "Wrote 1 object to /dev/stdout.\n")) {
+			t.Errorf("%q: %s", args, text)
+		}
+	}
+}

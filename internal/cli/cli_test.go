@@ -121,6 +121,7 @@ func TestKindsAndExitCodes(t *testing.T) {
 		{errors.New("unexpected end of file"), "connection", 1},
 		{&folderError{dir: "d", err: &source.Error{File: "d/x", Msg: "bad"}}, "source", 1},
 		{&folderError{dir: "d", err: &source.AmbiguousError{}}, "source", 1},
+		{&outputError{"schema.sql", errors.New("no space left on device")}, "output", 1},
 		{&sqltext.Error{Pos: pos, Msg: "bad"}, "source", 1},
 		{&whimbrel.AtomicError{Step: whimbrel.Step{Script: script}}, "source", 1},
 		{&whimbrel.MigrationError{Err: migration.ErrChanged}, "source", 1},

@@ -46,6 +46,7 @@ const (
 //	migration_mode     5     migrations are switched off for this database
 //	protected          5     the database must be named for what can't be taken back, or is protected from it
 //	in_use             5     what must stay depends on what a reset would drop
+//	output             1     the file that --out names could not be written
 //	squashed           5     the database has only some of what a squash replaces, and the files are gone
 //	history            5     a baseline for a set that has a history
 //	unresolved         5     a migration stopped part-way, and a person must say what became of it
@@ -53,6 +54,7 @@ const (
 const (
 	kindUsage       render.Kind = "usage"
 	kindConnection  render.Kind = "connection"
+	kindOutput      render.Kind = "output"
 	kindSource      render.Kind = "source"
 	kindStatement   render.Kind = "statement"
 	kindConflict    render.Kind = "conflict"
@@ -93,6 +95,15 @@ type folderError struct {
 	next string // what to do where there is none, if it is not a folder of migrations
 }
 
+// outputError is a file named by --out that can't be written.
+type outputError struct {
+	file string
+	err  error
+}
+
+func (e *outputError) Error() string { return fmt.Sprintf("can't write %s: %v", shown(e.file), e.err) }
+func (e *outputError) Unwrap() error { return e.err }
+
 func (e *folderError) Error() string { return e.err.Error() }
 func (e *folderError) Unwrap() error { return e.err }
 
@@ -101,7 +112,7 @@ func explain(ctx context.Context, err error) (*render.Failure, int) {
 	f := &render.Failure{Message: err.Error()}
 	explainMigration(f, err)
 	for _, explain := range []func(*render.Failure, error) bool{
-		explainUsage, explainUnknown, explainInterrupted, explainScratch, explainRecords, explainRule, explainReset, explainTables, explainLock, explainLost, explainStatement, explainMetadata, explainScript, explainFolder, explainOpen, explainDatabase,
+		explainUsage, explainUnknown, explainInterrupted, explainScratch, explainRecords, explainRule, explainReset, explainTables, explainLock, explainLost, explainStatement, explainMetadata, explainScript, explainFolder, explainOutput, explainOpen, explainDatabase,
 	} {
 		if explain(f, err) {
 			break
@@ -500,6 +511,16 @@ func explainFolder(f *render.Failure, err error) bool {
 			f.Next += fmt.Sprintf(" (which passes over %d %s, such as %s)", n, plural(n, "file", "files"), all.PassedOver[0])
 		}
 	}
+	return true
+}
+
+// explainOutput covers a file that can't be written.
+func explainOutput(f *render.Failure, err error) bool {
+	var out *outputError
+	if !errors.As(err, &out) {
+		return false
+	}
+	f.Kind = kindOutput
 	return true
 }
 

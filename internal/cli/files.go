@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"regexp"
 )
 
 // The most that is read of a file or of standard input, in bytes. All of it is held in memory.
@@ -37,6 +38,59 @@ func readFile(path string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	return readLimited(f, limit)
+}
+
+// devStdout is the name of the process's own output, whatever that is: a terminal, a pipe, a file.
+const devStdout = "/dev/stdout"
+
+// openDescriptor matches the names of files that the process has open already, such as a shell's >(command).
+var openDescriptor = regexp.MustCompile(`^(/dev/stderr|(/dev|/proc/self)/fd/[0-9]+)$`)
+
+// writeOutput writes what an --out names: a regular file, or one that is made. It opens no other, because opening a
+// pipe could wait for ever, and a device could be a disk. Beside these it takes /dev/null, standard output, and what
+// the process has open already.
+func (a *app) writeOutput(path string, content []byte) error {
+	var err error
+	if path == devStdout {
+		_, err = a.Stdout.Write(content) // its own offset, so that the answer follows
+	} else {
+		err = writeFile(path, content)
+	}
+	if err != nil {
+		return &outputError{path, withoutPath(err)}
+	}
+	return nil
+}
+
+func writeFile(path string, content []byte) error {
+	check := regular
+	if path == os.DevNull || openDescriptor.MatchString(path) {
+		check = func(fs.FileInfo) error { return nil }
+	}
+	info, err := os.Stat(path)
+	switch {
+	case err == nil:
+		err = check(info)
+	case errors.Is(err, fs.ErrNotExist):
+		err = nil
+	}
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|dontWait, 0o666)
+	if err != nil {
+		return err
+	}
+	if info, err = f.Stat(); err == nil { // it may be another by now
+		err = check(info)
+	}
+	if err == nil && info.Mode().IsRegular() {
+		err = f.Truncate(0)
+	}
+	if err == nil {
+		_, err = f.Write(content)
+	}
+	return errors.Join(err, f.Close())
 }
 
 // readLimited reads all there is, if it is not more than limit.

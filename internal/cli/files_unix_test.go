@@ -60,3 +60,57 @@ func TestReadFileReadsRegularFilesAlone(t *testing.T) {
 		t.Errorf("a file above the limit: %v", err)
 	}
 }
+
+func TestWriteFileWritesRegularFilesAlone(t *testing.T) {
+	dir := t.TempDir()
+	path := func(name string) string { return filepath.Join(dir, name) }
+	socket, err := net.Listen("unix", path("socket"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	for _, err := range []error{
+		os.WriteFile(path("file"), []byte("a longer text than the new one"), 0o640),
+		os.Symlink("file", path("link")),
+		os.Symlink("made", path("link to a new file")),
+		os.Mkdir(path("folder"), 0o700),
+		syscall.Mkfifo(path("pipe"), 0o600),
+		os.Symlink("pipe", path("link to a pipe")),
+		os.Symlink("/dev/zero", path("link to a device")),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct{ name, written, want string }{
+		{"link", "file", ""},
+		{"link to a new file", "made", ""},
+		{"new", "new", ""},
+		{"folder", "", "it is a folder, not a regular file"},
+		{"pipe", "", "it is a pipe, not a regular file"},
+		{"link to a pipe", "", "it is a pipe, not a regular file"},
+		{"link to a device", "", "it is a device, not a regular file"},
+		{"socket", "", "it is a socket, not a regular file"},
+		{"none/file", "", "no such file or directory"},
+	} {
+		err := writeFile(path(tt.name), []byte("hello "+tt.name))
+		if tt.want != "" {
+			if err == nil || withoutPath(err).Error() != tt.want {
+				t.Errorf("%s: %v, want %s", tt.name, err, tt.want)
+			}
+			continue
+		}
+		if content, rerr := os.ReadFile(path(tt.written)); err != nil || rerr != nil || string(content) != "hello "+tt.name {
+			t.Errorf("%s: %q, %v, %v", tt.name, content, err, rerr)
+		}
+	}
+	if info, err := os.Lstat(path("link")); err != nil || info.Mode()&fs.ModeSymlink == 0 {
+		t.Errorf("the link is %v, %v", info, err)
+	}
+	if info, err := os.Stat(path("file")); err != nil || info.Mode().Perm() != 0o640 {
+		t.Errorf("the file is %v, %v", info, err)
+	}
+	if err := writeFile(os.DevNull, []byte("x")); err != nil {
+		t.Errorf("%s: %v", os.DevNull, err)
+	}
+}

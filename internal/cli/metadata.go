@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -64,7 +63,7 @@ nothing.`,
 				if doc.File = out; out == "" {
 					return doc, nil
 				}
-				return doc, os.WriteFile(out, []byte(doc.Text), 0o666)
+				return doc, a.writeOutput(out, []byte(doc.Text))
 			})
 		},
 	}

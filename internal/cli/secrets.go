@@ -16,6 +16,24 @@ import (
 // clients of databases take instead.
 var likeURL = regexp.MustCompile(`(?i)^\s*([a-z][a-z0-9+.-]*://|(sqlite3?|postgres(ql)?|mysql|mariadb):|[^\s/@:]*:[^\s@]*@|(.*\s)?(password|sslpassword)\s*=)`)
 
+// startsLikeURL matches a text that no statement of SQL starts like. It leaves out the other forms of likeURL, since
+// a statement can compare a column "password", and can have a text with a colon and an @.
+var startsLikeURL = regexp.MustCompile(`(?i)^\s*([a-z][a-z0-9+.-]*://|(sqlite3?|postgres(ql)?|mysql|mariadb):)`)
+
+// onlyURL matches a text that is a URL, or user:password@host, from its beginning on.
+var onlyURL = regexp.MustCompile(startsLikeURL.String() + `|^\s*[^\s/@:]*:[^\s@]*@`)
+
+// passwordOf matches a password in the form of keywords, which can be within a sentence.
+var passwordOf = regexp.MustCompile(`(?is)\b((?:ssl)?password)\s*=\s*('(?:[^'\\]|\\.)*'?|"[^"]*"?|[^\s'"]\S*)`)
+
+// shownSentence returns what a person wrote as the history can keep it: whole, but for URLs and passwords.
+func shownSentence(text string) string {
+	if onlyURL.MatchString(text) {
+		return shown(text)
+	}
+	return passwordOf.ReplaceAllString(database.RedactText(text), "${1}=xxxxx")
+}
+
 // shown returns a text of the command line, the environment or the configuration as a message can have it.
 func shown(text string) string {
 	if likeURL.MatchString(text) {
@@ -119,7 +137,7 @@ func refuseURLs(cmd *cobra.Command, args []string) (err error) {
 		value := f.Value.String()
 		switch {
 		case noteFlags[f.Name]:
-			if setErr := f.Value.Set(strings.ToValidUTF8(shown(value), "\ufffd")); setErr != nil {
+			if setErr := f.Value.Set(strings.ToValidUTF8(shownSentence(value), "\ufffd")); setErr != nil {
 				err = setErr
 			}
 		case !urlFlags[f.Name] && likeURL.MatchString(value):
@@ -129,8 +147,12 @@ func refuseURLs(cmd *cobra.Command, args []string) (err error) {
 	if takesURLs := strings.HasPrefix(cmd.Use, "diff "); err != nil || takesURLs {
 		return err
 	}
+	form := likeURL
+	if takesSQL := strings.HasPrefix(cmd.Use, "query "); takesSQL {
+		form = startsLikeURL
+	}
 	for _, arg := range args {
-		if likeURL.MatchString(arg) {
+		if form.MatchString(arg) {
 			return usage(seeHelp(cmd), "%q takes no URL here; a database is named with --database", cmd.CommandPath())
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -38,7 +37,7 @@ whose name ends in .json has it as a document, which "whimbrel diff" compares wi
 					return nil, err
 				}
 				if out != "" {
-					err = writeSnapshot(out, s)
+					err = a.writeSnapshot(out, s)
 				}
 				return render.NewSnapshot(s, out), err
 			})
@@ -56,7 +55,7 @@ func isScript(file string) bool {
 	return strings.EqualFold(filepath.Ext(file), ".sql") && (!url || filepath.IsAbs(file))
 }
 
-func writeSnapshot(file string, s *catalog.Snapshot) error {
+func (a *app) writeSnapshot(file string, s *catalog.Snapshot) error {
 	content := []byte(s.Text())
 	if isDocument(file) {
 		var err error
@@ -64,7 +63,7 @@ func writeSnapshot(file string, s *catalog.Snapshot) error {
 			return err
 		}
 	}
-	return os.WriteFile(file, content, 0o666)
+	return a.writeOutput(file, content)
 }
 
 func (a *app) diffCommand() *cobra.Command {
