@@ -349,7 +349,7 @@ func TestLostTables(t *testing.T) {
 	}
 }
 
-// Who may not read the tables is told so.
+// A user who may not read the tables gets an error that says so.
 func TestTablesThatCantBeRead(t *testing.T) {
 	t.Parallel()
 	url, pool := newDatabase(t)

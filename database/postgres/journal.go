@@ -174,7 +174,7 @@ func (r *run) Journal(ctx context.Context, j *database.Journal) error {
 	}
 	ctx, stop := r.under(ctx)
 	defer stop()
-	if err := r.mend(ctx); err != nil {
+	if err := r.reconnect(ctx); err != nil {
 		return err
 	}
 	_, err := r.commit(ctx, append([]query{command("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")}, r.putAsOurselves(j)...)...)
@@ -184,10 +184,10 @@ func (r *run) Journal(ctx context.Context, j *database.Journal) error {
 	return err
 }
 
-// mend connects the worker anew if its connection is broken. The server may still be at what was sent on the old one, so
-// that session is ended, and the claim gets another token: behind a pooler nothing else keeps the session from
-// writing to the journal. What it has written before stands; then it is for the next run to go on.
-func (r *run) mend(ctx context.Context) error {
+// reconnect replaces the worker's connection if it is broken. The server may still execute what was sent on the old one,
+// so reconnect ends that session and gives the claim another token: behind a pooler nothing else keeps the session from
+// writing to the journal. If the session has already written there, the next run continues from that.
+func (r *run) reconnect(ctx context.Context) error {
 	if !r.worker.broken() {
 		return nil
 	}

@@ -476,7 +476,7 @@ DO $$ BEGIN EXECUTE 'CREATE TRIGGER t BEFORE INSERT ON whimbrel' || '_` + on + `
 	}
 }
 
-// Who waits for a lock on Whimbrel's tables is told whose it is, when the time is over.
+// When the lock timeout for Whimbrel's tables expires, the error names the session that holds the lock.
 func TestLockedTables(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)

@@ -153,7 +153,7 @@ func (r *run) Outcome(ctx context.Context, st sqltext.Statement, doc string, opt
 	}
 	ctx, stop := r.under(ctx)
 	defer stop()
-	if err := r.mend(ctx); err != nil {
+	if err := r.reconnect(ctx); err != nil {
 		return nil, err
 	}
 	if r.worker.inTransaction() {

@@ -436,7 +436,7 @@ func (r *run) abandon() {
 			last = r.disownQuery()
 		}
 		if r.worker.within(cancelGrace, pipelined([]query{last})) != nil && r.journal.Open() {
-			r.worker.closeNow() // whoever comes next ends the session that the journal names
+			r.worker.closeNow() // the next run ends the session that the journal names
 		}
 	}
 	if err != nil {
