@@ -322,7 +322,7 @@ func (b *batch) restart(ctx context.Context) error {
 		}
 	}
 	b.session, b.later, b.events, b.open, b.failed, b.written = nil, nil, nil, nil, nil, false
-	err := b.h.begin(ctx, []string{startTransaction})
+	err := b.h.begin(ctx, []string{startTransaction}, database.LockOptions{Timeout: b.h.patience})
 	b.began = b.h.clock.server
 	return lostLock(set, err)
 }

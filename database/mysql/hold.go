@@ -67,7 +67,7 @@ func (db *Database) hold(ctx context.Context, set string, opts database.LockOpti
 	h.worker.killer = h.guard
 	h.watch()
 	h.patience = max(opts.Timeout, leastPatience)
-	return h, db.patiently(ctx, h.patience, func(ctx context.Context) error { return h.begin(ctx, begin) })
+	return h, db.patiently(ctx, h.patience, func(ctx context.Context) error { return h.begin(ctx, begin, opts) })
 }
 
 // take takes the lock of one more set.
@@ -81,14 +81,14 @@ func (h *hold) take(ctx context.Context, set string, opts database.LockOptions) 
 	return err
 }
 
-// begin readies the worker.
-func (h *hold) begin(ctx context.Context, statements []string) error {
+// begin prepares the worker. It creates Whimbrel's tables if they are missing.
+func (h *hold) begin(ctx context.Context, statements []string, opts database.LockOptions) error {
 	ctx, stop := h.under(ctx)
 	defer stop()
 	for try := range 4 {
 		err := h.readHead(ctx, statements)
 		if missingTable(err) || err == nil && h.head.own == 0 && try == 0 { // one who was killed may have made some of them
-			err = h.db.ensureTables(ctx, h.guard, h.set == migration.ReservedSet)
+			err = h.db.ensureTables(ctx, h.guard, h.set == migration.ReservedSet, opts)
 		} else if err == nil {
 			again := false
 			if again, err = h.register(ctx); err == nil && !again {

@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -128,14 +129,15 @@ func (f *facts) collation() string {
 	return "utf8mb4_bin"
 }
 
-// makingTables bounds the wait for another process that makes the tables.
-const makingTables = 15 * time.Second
-
-// ensureTables creates Whimbrel's tables unless they exist, under the lock of Whimbrel's own set, which may be held already. That DDL can't be taken back
-// does no harm: who comes after a process that was cut off goes on where it stopped.
-func (db *Database) ensureTables(ctx context.Context, g *guard, held bool) error {
+// ensureTables creates Whimbrel's tables unless they exist, under the lock of Whimbrel's own set. It waits for that lock
+// as opts say, unless the guard holds it already. MySQL can't roll DDL back, which does no harm here: if a process is cut
+// off, the next one creates the tables that are missing.
+func (db *Database) ensureTables(ctx context.Context, g *guard, held bool, opts database.LockOptions) error {
 	if !held {
-		free, err := db.lockOwn(ctx, g, database.LockOptions{Timeout: makingTables})
+		free, err := db.lockOwn(ctx, g, opts)
+		if locked := (*database.LockedError)(nil); errors.As(err, &locked) {
+			locked.What = "the creation of Whimbrel's tables"
+		}
 		if err != nil {
 			return err
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/postgres"
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
@@ -156,6 +157,39 @@ func TestFirstMigrationFromManySearchPaths(t *testing.T) {
 	must(t, errors.Join(errs...))
 	equal(t, "the number of rows", value(t, c, "SELECT count(*) FROM public.n"), "2")
 	equal(t, "the number of schemas with a history", len(strings.Fields(histories(t, c))), 1)
+}
+
+// A process that waits for another one that creates the tables tells whom it waits for, and waits as long as it was told.
+func TestWaitingForTheTables(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	c := connect(t, url)
+	do(t, c, "BEGIN; SELECT pg_advisory_xact_lock("+strings.Replace(postgres.CreationKey, "$1", "'whimbrel_history'", 1)+")")
+	for what, try := range map[string]func(db database.Database, opts database.LockOptions) error{
+		"Begin": func(db database.Database, opts database.LockOptions) error {
+			b, err := db.Begin(background(t), "s", opts)
+			if err == nil {
+				err = b.Rollback(background(t))
+			}
+			return err
+		},
+		"Guard": func(db database.Database, opts database.LockOptions) error {
+			r, err := db.Guard(background(t), "s", opts)
+			if err == nil {
+				err = r.Close(background(t))
+			}
+			return err
+		},
+	} {
+		var told []database.Holder
+		err := try(open(t, url), database.LockOptions{Waiting: func(h database.Holder) { told = append(told, h) }})
+		locked := as[*database.LockedError](t, err)
+		equal(t, what+": what is locked", locked.What, "the creation of Whimbrel's tables")
+		equal(t, what+": the process that holds it", locked.Holder.PID, int64(c.PgConn().PID()))
+		equal(t, what+": whom Waiting was given", len(told) == 1 && told[0].PID == locked.Holder.PID, true)
+	}
+	do(t, c, "COMMIT")
+	must(t, apply(t, open(t, url), "s", 1, script("SELECT 1")))
 }
 
 // hostile makes a role that may create in public, and Whimbrel's tables as that role, with a trigger that would make

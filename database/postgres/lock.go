@@ -145,10 +145,15 @@ func (db *Database) versionQuery(schema string) query {
 
 // holder says who holds the lock, as far as the role may see it; the zero Holder if
 // nobody does any more.
-func (db *Database) holder(ctx context.Context, c *conn, l location, set string) (h database.Holder) {
+func (db *Database) holder(ctx context.Context, c *conn, l location, set string) database.Holder {
+	return db.holderOf(ctx, c, lockKey, l.historyID(), keptAsASCII(set))
+}
+
+// holderOf returns a process that holds the lock with a key, whose parameters are args; or the zero Holder.
+func (db *Database) holderOf(ctx context.Context, c *conn, key string, args ...arg) (h database.Holder) {
 	err := c.pipeline(ctx, query{
-		sql:     holdersQuery(lockKey) + " LIMIT 1",
-		args:    []arg{l.historyID(), keptAsASCII(set)},
+		sql:     holdersQuery(key) + " LIMIT 1",
+		args:    args,
 		formats: holderFormats,
 		row: func(r *row) error {
 			_, h = readHolder(r)
@@ -185,7 +190,7 @@ func readHolder(r *row) (transaction string, h database.Holder) {
 // begin is lock, and finds Whimbrel's tables first, or creates them.
 func (db *Database) begin(ctx context.Context, c *conn, set string, opts database.LockOptions) (l location, h head, err error) {
 	for try := 1; ; try++ {
-		if l, err = db.ensureTables(ctx, c); err != nil {
+		if l, err = db.ensureTables(ctx, c, opts); err != nil {
 			return l, h, err
 		}
 		h, err = db.lock(ctx, c, l, set, opts)

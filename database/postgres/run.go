@@ -42,7 +42,7 @@ func (db *Database) guardOnce(ctx context.Context, set string, opts database.Loc
 			r.abandon()
 		}
 	}()
-	if err := r.locate(ctx); err != nil {
+	if err := r.locate(ctx, opts); err != nil {
 		return nil, err
 	}
 	if r.guard, err = db.beside(ctx, worker); err != nil {
@@ -65,7 +65,7 @@ func (db *Database) guardOnce(ctx context.Context, set string, opts database.Loc
 		if _, err := db.relocate(ctx, worker); err != nil {
 			return nil, err
 		}
-		if err := r.locate(ctx); err != nil {
+		if err := r.locate(ctx, opts); err != nil {
 			return nil, err
 		}
 	}
@@ -105,8 +105,8 @@ type run struct {
 }
 
 // locate finds the tables, or makes them.
-func (r *run) locate(ctx context.Context) (err error) {
-	r.own, err = r.db.ensureTables(ctx, r.worker)
+func (r *run) locate(ctx context.Context, opts database.LockOptions) (err error) {
+	r.own, err = r.db.ensureTables(ctx, r.worker, opts)
 	r.schema = r.own.schema
 	return err
 }

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -103,18 +104,16 @@ func (db *Database) tableNames(schema string) []any {
 	return []any{table(schema, n.History), table(schema, n.Settings), table(schema, n.Journal)}
 }
 
-// makingTables bounds the wait for another process that makes the tables.
-const makingTables = 15 * time.Second
-
-// ensureTables finds Whimbrel's tables; or it creates them, and the schema that was asked for, in a transaction of its
-// own, under a lock that is the same wherever others would make them. It leaves no transaction behind.
-func (db *Database) ensureTables(ctx context.Context, c *conn) (location, error) {
+// ensureTables finds Whimbrel's tables, or creates them and the schema that the options name. It creates them in a
+// transaction of its own, under a lock that every process takes, whatever its search path is; it waits for that lock as
+// opts say. It leaves no transaction open.
+func (db *Database) ensureTables(ctx context.Context, c *conn, opts database.LockOptions) (location, error) {
 	l, err := db.locate(ctx, c)
 	if err != nil || l.made() {
 		return l, err
 	}
 	for try := 1; ; try++ {
-		l, err = db.create(ctx, c)
+		l, err = db.create(ctx, c, opts)
 		c.rollback()
 		// Somebody else, whose lock is another one, may make the same schema at the same time.
 		if try == 3 || !hasCode(err, "42P06", "42P07", "23505") {
@@ -123,10 +122,9 @@ func (db *Database) ensureTables(ctx context.Context, c *conn) (location, error)
 	}
 }
 
-// create makes the tables, unless they are there once it has the lock.
-func (db *Database) create(ctx context.Context, c *conn) (l location, err error) {
-	opts := database.LockOptions{Timeout: makingTables}
-	err = db.poll(ctx, c, migration.ReservedSet, opts, func(ctx context.Context) (got bool, _ database.Holder, err error) {
+// create creates the tables, unless they exist once it has the lock.
+func (db *Database) create(ctx context.Context, c *conn, opts database.LockOptions) (l location, err error) {
+	err = db.poll(ctx, c, migration.ReservedSet, opts, func(ctx context.Context) (got bool, holder database.Holder, err error) {
 		err = c.pipeline(ctx, command("BEGIN ISOLATION LEVEL READ COMMITTED"), c.learnServer(), query{
 			sql:  "SELECT pg_catalog.pg_try_advisory_xact_lock(" + creationKey + ")",
 			args: []arg{text(db.names.History)},
@@ -141,11 +139,17 @@ func (db *Database) create(ctx context.Context, c *conn) (l location, err error)
 		if err == nil && got {
 			err = db.checkDecides(c)
 		}
+		if err == nil && !got {
+			holder = db.holderOf(ctx, c, creationKey, text(db.names.History))
+		}
 		if err != nil || !got {
 			c.rollback()
 		}
-		return got, database.Holder{}, err
+		return got, holder, err
 	})
+	if locked := (*database.LockedError)(nil); errors.As(err, &locked) {
+		locked.What = "the creation of Whimbrel's tables"
+	}
 	if err != nil {
 		return l, err
 	}
