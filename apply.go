@@ -194,7 +194,7 @@ func (s *Step) eventCount() int { return 1 + len(s.marks) + len(s.forgets) }
 
 // checkRecorded refuses what a driver says that it has recorded, if it is not one event for each that it was given: the
 // history would not say what was done.
-func checkRecorded(got []database.Event, want int) error {
+func checkRecorded(got []database.Entry, want int) error {
 	if len(got) == want {
 		return nil
 	}
@@ -202,9 +202,9 @@ func checkRecorded(got []database.Event, want int) error {
 }
 
 // inBatch runs a step's script in a batch, and records its events.
-func (a *applier) inBatch(ctx context.Context, b database.Batch, s Step) error {
+func (a *applier) inBatch(ctx context.Context, b database.Tx, s Step) error {
 	if s.runs() {
-		if err := b.Run(ctx, s.Script); err != nil {
+		if err := b.Exec(ctx, s.Script); err != nil {
 			return err
 		}
 	}
@@ -213,7 +213,7 @@ func (a *applier) inBatch(ctx context.Context, b database.Batch, s Step) error {
 
 // conclude writes what a step leaves in Whimbrel's own tables: the metadata that it carries, and its events. They began
 // at start, or, for the zero time, when the batch says.
-func (a *applier) conclude(ctx context.Context, b database.Batch, s Step, start time.Time) error {
+func (a *applier) conclude(ctx context.Context, b database.Tx, s Step, start time.Time) error {
 	if s.metadata != nil {
 		if err := carry(ctx, b, s); err != nil {
 			return err
@@ -235,12 +235,12 @@ func (a *applier) conclude(ctx context.Context, b database.Batch, s Step, start 
 }
 
 // events are all that the history keeps of a step, its own first.
-func (a *applier) events(s Step) ([]database.Event, error) {
+func (a *applier) events(s Step) ([]database.Entry, error) {
 	own, err := a.event(s)
 	if err != nil {
 		return nil, err
 	}
-	all := []database.Event{own}
+	all := []database.Entry{own}
 	for _, m := range s.marks {
 		ev, err := a.event(Step{Version: m.Version, Name: m.Name, Direction: database.Mark, up: m.Up, down: m.Down})
 		if err != nil {
@@ -259,8 +259,8 @@ func (a *applier) events(s Step) ([]database.Event, error) {
 }
 
 // event is what the history keeps of a step's own script.
-func (a *applier) event(s Step) (database.Event, error) {
-	e := database.Event{
+func (a *applier) event(s Step) (database.Entry, error) {
+	e := database.Entry{
 		Set: a.set.Name(), Version: s.Version, Name: s.Name, Direction: s.Direction,
 		Checksum: s.applied.Checksum, ToolVersion: ToolVersion(), Note: a.opts.Note,
 	}
@@ -269,7 +269,7 @@ func (a *applier) event(s Step) (database.Event, error) {
 
 // setScripts puts the checksums of a migration's scripts, and their texts up to the
 // limit, into an event.
-func (m *Migrator) setScripts(e *database.Event, up, down *migration.Script) (err error) {
+func (m *Migrator) setScripts(e *database.Entry, up, down *migration.Script) (err error) {
 	if up != nil {
 		e.Checksum, e.UpDirectives = up.Checksum, up.Directives
 		if !up.Secret {
@@ -288,7 +288,7 @@ func (m *Migrator) setScripts(e *database.Event, up, down *migration.Script) (er
 	return err
 }
 
-func (a *applier) stepDone(s Step, events ...database.Event) {
+func (a *applier) stepDone(s Step, events ...database.Entry) {
 	ev := events[0]
 	d := Done{Version: s.Version, Name: s.Name, Duration: ev.Duration}
 	r := &a.result

@@ -27,7 +27,7 @@ func (m *Migrator) Baseline(ctx context.Context, version int64, opts BaselineOpt
 	if opts.Force && opts.Reason == "" {
 		return r, errors.New("forcing a baseline wants a reason, which the history keeps")
 	}
-	recorded, err := m.record(ctx, opts.Reason, func(ctx context.Context, st *database.State) ([]database.Event, error) {
+	recorded, err := m.record(ctx, opts.Reason, func(ctx context.Context, st *database.State) ([]database.Entry, error) {
 		if !opts.Force {
 			if err := m.noHistory(ctx, st); err != nil {
 				return nil, err
@@ -46,7 +46,7 @@ func (m *Migrator) Baseline(ctx context.Context, version int64, opts BaselineOpt
 
 // noHistory refuses a set that has events.
 func (m *Migrator) noHistory(ctx context.Context, st *database.State) error {
-	var last database.Event
+	var last database.Entry
 	for e, err := range m.History(ctx) {
 		if err != nil {
 			return err
@@ -64,13 +64,13 @@ func (m *Migrator) noHistory(ctx context.Context, st *database.State) error {
 
 // baselineEvents make what is applied exactly what the set has up to a version; unknown
 // versions below it stay.
-func (m *Migrator) baselineEvents(st *database.State, version int64) ([]database.Event, error) {
+func (m *Migrator) baselineEvents(st *database.State, version int64) ([]database.Entry, error) {
 	now := viewOf(m.set, st.Applied)
 	marks, err := now.upTo(version)
 	if err != nil {
 		return nil, err
 	}
-	var all []database.Event
+	var all []database.Entry
 	wanted := map[int64]bool{}
 	for _, mig := range marks {
 		wanted[mig.Version] = true

@@ -11,7 +11,7 @@ import (
 type climb struct {
 	view
 	goal  Goal
-	downs []database.Applied // what the goal takes back before
+	downs []database.AppliedMigration // what the goal takes back before
 	steps []Step
 	ups   int // of the steps, those that run a migration
 }
@@ -34,7 +34,7 @@ func (c *climb) run() ([]Step, error) {
 }
 
 func (c *climb) takenDown(version int64) bool {
-	return slices.ContainsFunc(c.downs, func(a database.Applied) bool { return a.Version == version })
+	return slices.ContainsFunc(c.downs, func(a database.AppliedMigration) bool { return a.Version == version })
 }
 
 // wants reports whether the goal applies a version.
@@ -132,7 +132,7 @@ func (c *climb) record(q migration.Migration) Step {
 		if m, there := c.set.Original(r.Version); !ok && there {
 			a.Name = m.Name
 		}
-		s.forgets = append(s.forgets, database.Applied{Version: r.Version, Name: a.Name, Checksum: r.Checksum})
+		s.forgets = append(s.forgets, database.AppliedMigration{Version: r.Version, Name: a.Name, Checksum: r.Checksum})
 	}
 	return s
 }
@@ -156,7 +156,7 @@ func (c *climb) lost(q migration.Migration) error {
 // repeats returns the repeatable scripts that are to run: those whose text is not the one
 // that ran last. A build that is older than the database leaves them alone, since they
 // would take back what a newer one did.
-func (v view) repeats(ran map[string]database.Applied) []Step {
+func (v view) repeats(ran map[string]database.AppliedMigration) []Step {
 	if v.behind() {
 		return nil
 	}
@@ -170,6 +170,6 @@ func (v view) repeats(ran map[string]database.Applied) []Step {
 }
 
 // namedStep runs a script that belongs to no version; ran is what it was when it ran last.
-func namedStep(n migration.Named, d database.Direction, ran database.Applied) Step {
+func namedStep(n migration.Named, d database.Direction, ran database.AppliedMigration) Step {
 	return Step{Version: NilVersion, Name: n.Name, Direction: d, Script: n.Script, From: FromSet, up: n.Script, applied: ran}
 }

@@ -65,9 +65,9 @@ func (c *comparison) step(s Step) (left bool, conflict *ConflictError) {
 
 func (c *comparison) put(version int64, sum migration.Checksum) {
 	if c.state.Applied == nil {
-		c.state.Applied = &database.Migrations{}
+		c.state.Applied = &database.AppliedSet{}
 	}
-	c.state.Applied.Put(database.Applied{Version: version, Checksum: sum})
+	c.state.Applied.Put(database.AppliedMigration{Version: version, Checksum: sum})
 }
 
 // has reports whether a version is applied from a text.
@@ -164,7 +164,7 @@ func (c *comparison) named(s Step) (bool, *ConflictError) {
 
 // inTheWay says why a version that another process has applied meanwhile does not go
 // with the steps that are still to do; "" if it does.
-func inTheWay(v database.Applied, todo []Step, g Goal, allowOutOfOrder bool) string {
+func inTheWay(v database.AppliedMigration, todo []Step, g Goal, allowOutOfOrder bool) string {
 	for _, s := range todo {
 		switch {
 		case s.Direction == database.Down && v.Version > s.Version:

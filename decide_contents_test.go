@@ -57,11 +57,11 @@ func squashOf(t testing.TB, from, to int64) migration.Migration {
 }
 
 // recordedAs is a database that has recorded the squash of a range, and other versions.
-func recordedAs(t testing.TB, from, to int64, others ...int64) *database.Migrations {
+func recordedAs(t testing.TB, from, to int64, others ...int64) *database.AppliedSet {
 	t.Helper()
 	q := squashOf(t, from, to)
 	applied := appliedOf(others...)
-	applied.Put(database.Applied{Version: to, Name: q.Name, Checksum: q.Up.Checksum, DownChecksum: q.Down.Checksum, HasDownText: true, EventID: 100})
+	applied.Put(database.AppliedMigration{Version: to, Name: q.Name, Checksum: q.Up.Checksum, DownChecksum: q.Down.Checksum, HasDownText: true, EventID: 100})
 	return applied
 }
 
@@ -76,7 +76,7 @@ func TestDecideSquash(t *testing.T) {
 	tests := []struct {
 		name    string
 		set     contents
-		applied *database.Migrations
+		applied *database.AppliedSet
 		goal    Goal
 		want    string
 	}{
@@ -146,11 +146,11 @@ func TestDecideBaseline(t *testing.T) {
 	both := contents{versions: five, baselines: []int64{2, 4}}
 	filesGone := contents{versions: []int64{5}, baselines: []int64{4}}
 	b4, _ := both.set(t).Baseline(4)
-	started := database.NewMigrations(database.Applied{Version: 4, Name: "b4", Checksum: b4.Up.Checksum, EventID: 1})
+	started := database.NewAppliedSet(database.AppliedMigration{Version: 4, Name: "b4", Checksum: b4.Up.Checksum, EventID: 1})
 	tests := []struct {
 		name    string
 		set     contents
-		applied *database.Migrations
+		applied *database.AppliedSet
 		goal    Goal
 		want    string
 	}{
@@ -185,19 +185,19 @@ func TestDecideBaseline(t *testing.T) {
 func TestDecideRepeatables(t *testing.T) {
 	t.Parallel()
 	set := contents{versions: []int64{1, 2}, repeatable: []string{"views", "grants", "functions"}}.set(t)
-	ran := func(names ...string) map[string]database.Applied {
-		all := map[string]database.Applied{}
+	ran := func(names ...string) map[string]database.AppliedMigration {
+		all := map[string]database.AppliedMigration{}
 		for _, n := range names {
-			all[n] = database.Applied{Name: n, Checksum: migration.Sum("-- " + n)}
+			all[n] = database.AppliedMigration{Name: n, Checksum: migration.Sum("-- " + n)}
 		}
 		return all
 	}
 	changed := ran("views", "grants", "functions")
-	changed["grants"] = database.Applied{Name: "grants", Checksum: migration.Sum("-- what it was")}
+	changed["grants"] = database.AppliedMigration{Name: "grants", Checksum: migration.Sum("-- what it was")}
 	tests := []struct {
 		name    string
-		applied *database.Migrations
-		ran     map[string]database.Applied
+		applied *database.AppliedSet
+		ran     map[string]database.AppliedMigration
 		goal    Goal
 		want    string
 	}{
@@ -230,7 +230,7 @@ func TestCompareContents(t *testing.T) {
 	tests := []struct {
 		name             string
 		set              contents
-		expected, actual *database.Migrations
+		expected, actual *database.AppliedSet
 		goal             Goal
 		want, conflict   string
 	}{
@@ -275,7 +275,7 @@ func TestCompareRepeatables(t *testing.T) {
 	}
 	ran := func(text string) *database.State {
 		st := stateOf(nil)
-		st.Repeated = map[string]database.Applied{"views": {Name: "views", EventID: 7, Checksum: migration.Sum(text)}}
+		st.Repeated = map[string]database.AppliedMigration{"views": {Name: "views", EventID: 7, Checksum: migration.Sum(text)}}
 		return st
 	}
 	if todo, conflict := compare(set, stateOf(nil), stateOf(nil), steps, Latest(), false); stepWords(todo) != "views" || conflict != nil {

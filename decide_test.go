@@ -32,11 +32,11 @@ func setOf(t testing.TB, versions ...int64) *migration.Set {
 
 // appliedOf returns what is applied when the given versions were, as setOf makes
 // them; their down scripts are in the history.
-func appliedOf(versions ...int64) *database.Migrations {
-	applied := database.NewMigrations()
+func appliedOf(versions ...int64) *database.AppliedSet {
+	applied := database.NewAppliedSet()
 	for i, v := range versions {
 		name := fmt.Sprintf("m%d", max(v, -v))
-		a := database.Applied{Version: max(v, -v), Name: name, EventID: int64(i + 1), HasDownText: v >= 0, Checksum: migration.Sum("CREATE TABLE " + name + " ()")}
+		a := database.AppliedMigration{Version: max(v, -v), Name: name, EventID: int64(i + 1), HasDownText: v >= 0, Checksum: migration.Sum("CREATE TABLE " + name + " ()")}
 		if v >= 0 {
 			a.DownChecksum = migration.Sum("DROP TABLE " + name)
 		}
@@ -45,7 +45,7 @@ func appliedOf(versions ...int64) *database.Migrations {
 	return applied
 }
 
-func stateOf(applied *database.Migrations) *database.State { return &database.State{Applied: applied} }
+func stateOf(applied *database.AppliedSet) *database.State { return &database.State{Applied: applied} }
 
 func stepWords(steps []Step) string {
 	var words []string
@@ -161,7 +161,7 @@ func TestDecideErrorsSayWhatToDo(t *testing.T) {
 	if want := `migration 1 m1 of set "s" can't be rolled back: it has no down script`; err.Error() != want {
 		t.Errorf("got  %v\nwant %v", err, want)
 	}
-	applied := database.NewMigrations(database.Applied{Version: 7, Name: "big", DownChecksum: migration.Sum("x")})
+	applied := database.NewAppliedSet(database.AppliedMigration{Version: 7, Name: "big", DownChecksum: migration.Sum("x")})
 	_, err = decide(setOf(t), stateOf(applied), DownTo(NilVersion), false)
 	var irreversible *IrreversibleError
 	if !errors.As(err, &irreversible) || !irreversible.TextNotKept {
@@ -220,7 +220,7 @@ func TestCompareSeesOtherTexts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	other := database.NewMigrations(database.Applied{Version: 1, Checksum: migration.Sum("another text")})
+	other := database.NewAppliedSet(database.AppliedMigration{Version: 1, Checksum: migration.Sum("another text")})
 	if _, conflict := compare(set, stateOf(appliedOf()), stateOf(other), steps, Latest(), false); conflict == nil || !strings.Contains(conflict.Problem, "another text") {
 		t.Errorf("conflict %v; the version was applied from another text", conflict)
 	}

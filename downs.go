@@ -79,7 +79,7 @@ func (m *Migrator) verifyScripts(st *database.State) error {
 }
 
 // warnOfDowns says which down scripts could not run of those that events record.
-func (m *Migrator) warnOfDowns(st *database.State, events []database.Event) {
+func (m *Migrator) warnOfDowns(st *database.State, events []database.Entry) {
 	for _, e := range events {
 		if e.Direction != database.Mark && e.Direction != database.Accept {
 			continue

@@ -90,13 +90,13 @@ type UnknownVersionError struct {
 	Redo         bool  // the database has it, the set does not, so it can't be applied again
 }
 
-func unknownVersion(set *migration.Set, applied *database.Migrations, v int64) error {
-	known := &database.Migrations{}
+func unknownVersion(set *migration.Set, applied *database.AppliedSet, v int64) error {
+	known := &database.AppliedSet{}
 	for _, have := range append(set.Versions(), applied.Versions()...) {
-		known.Append(database.Applied{Version: have})
+		known.Append(database.AppliedMigration{Version: have})
 	}
 	for _, b := range set.Baselines() {
-		known.Append(database.Applied{Version: b.Version})
+		known.Append(database.AppliedMigration{Version: b.Version})
 	}
 	below, _ := known.Prev(v)
 	above, _ := known.Next(v)
@@ -211,7 +211,7 @@ type ConflictError struct {
 	Script  string // the name of a repeatable script or a seed, which have no version
 	Problem string // what speaks against going on
 	// Event is what the history says last of the version: what changed, when, and by whom.
-	Event database.Event
+	Event database.Entry
 }
 
 func (e *ConflictError) Error() string {
@@ -333,7 +333,7 @@ type HistoryError struct {
 	Version int64 // the newest applied version, NilVersion if there is none now
 	Applied int   // how many are applied
 	// Last is what the history says last.
-	Last database.Event
+	Last database.Entry
 }
 
 func (e *HistoryError) Error() string {

@@ -255,7 +255,7 @@ func (r *fencedRun) Exec(ctx context.Context, s *migration.Script, st sqltext.St
 	return r.Run.Exec(ctx, s, st, data, done)
 }
 
-func (r *fencedRun) Record(ctx context.Context, events ...database.Event) ([]database.Event, error) {
+func (r *fencedRun) Record(ctx context.Context, events ...database.Entry) ([]database.Entry, error) {
 	if err := r.fenced(); err != nil {
 		return nil, err
 	}

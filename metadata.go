@@ -165,7 +165,7 @@ func (m *Migrator) tryMetadata(ctx context.Context, r *MetadataResult, change fu
 	if err := b.PutMetadata(ctx, c); err != nil {
 		return err
 	}
-	e := database.Event{Version: NilVersion, Name: r.Action, Direction: database.Metadata, ToolVersion: ToolVersion(), Note: m.opts.Note}
+	e := database.Entry{Version: NilVersion, Name: r.Action, Direction: database.Metadata, ToolVersion: ToolVersion(), Note: m.opts.Note}
 	if e.Note == "" {
 		e.Note = r.summary()
 	}
@@ -271,7 +271,7 @@ func (m *Migrator) metadataScript(s *Step) *migration.Script {
 
 // carry puts the metadata that a migration carries into the database, or takes back what is left
 // of it.
-func carry(ctx context.Context, b database.Batch, s Step) error {
+func carry(ctx context.Context, b database.Tx, s Step) error {
 	st, err := b.Metadata(ctx)
 	if err != nil {
 		return err

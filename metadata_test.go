@@ -74,7 +74,7 @@ func TestApplyMetadata(t *testing.T) {
 	if err != nil || metayaml.Write(d) != ofT {
 		t.Errorf("%s, %v", metayaml.Write(d), err)
 	}
-	var last database.Event
+	var last database.Entry
 	count := 0
 	for e, err := range db.History(ctx, database.HistoryQuery{}) {
 		if err != nil {

@@ -165,6 +165,6 @@ func (m *Migrator) Reach(ctx context.Context, g Goal) (*Result, error) {
 }
 
 // History reads the set's events, oldest first, without the scripts' texts.
-func (m *Migrator) History(ctx context.Context) iter.Seq2[database.Event, error] {
+func (m *Migrator) History(ctx context.Context) iter.Seq2[database.Entry, error] {
 	return m.db.History(ctx, database.HistoryQuery{Set: m.set.Name()})
 }

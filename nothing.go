@@ -42,11 +42,11 @@ func (n nothing) Close() error             { return n.err }
 
 func (n nothing) State(context.Context, string) (*database.State, error) { return nil, n.err }
 
-func (n nothing) History(context.Context, database.HistoryQuery) iter.Seq2[database.Event, error] {
-	return func(yield func(database.Event, error) bool) { yield(database.Event{}, n.err) }
+func (n nothing) History(context.Context, database.HistoryQuery) iter.Seq2[database.Entry, error] {
+	return func(yield func(database.Entry, error) bool) { yield(database.Entry{}, n.err) }
 }
 
-func (n nothing) Begin(context.Context, string, database.LockOptions) (database.Batch, error) {
+func (n nothing) Begin(context.Context, string, database.LockOptions) (database.Tx, error) {
 	return nil, n.err
 }
 

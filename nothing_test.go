@@ -61,7 +61,7 @@ func callWithNothing(t *testing.T, method reflect.Value) error {
 	}
 	out := method.Call(args)
 	last := out[len(out)-1]
-	if events, ok := last.Interface().(iter.Seq2[database.Event, error]); ok {
+	if events, ok := last.Interface().(iter.Seq2[database.Entry, error]); ok {
 		for _, err := range events {
 			return err
 		}

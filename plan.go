@@ -82,10 +82,10 @@ type Step struct {
 
 	up, down *migration.Script     // for the history; down is nil where there is none
 	metadata []*metadata.Document  // that the migration carries, or those that a baseline stands for; nil for none
-	applied  database.Applied      // what is taken down, or ran last under the step's name
+	applied  database.AppliedMigration      // what is taken down, or ran last under the step's name
 	resume   *database.Journal     // how far the step has come already; nil for nowhere
 	marks    []migration.Migration // recorded as applied with a baseline
-	forgets  []database.Applied    // recorded as part of a squash
+	forgets  []database.AppliedMigration    // recorded as part of a squash
 }
 
 // StandsFor returns the versions that the step records without running them, besides its own:
@@ -126,7 +126,7 @@ func decide(set *migration.Set, st *database.State, g Goal, allowOutOfOrder bool
 }
 
 // decideFrom is decide where nothing is interrupted; taken is what the goal has taken back already.
-func decideFrom(set *migration.Set, st *database.State, g Goal, allowOutOfOrder bool, taken []database.Applied) ([]Step, error) {
+func decideFrom(set *migration.Set, st *database.State, g Goal, allowOutOfOrder bool, taken []database.AppliedMigration) ([]Step, error) {
 	v := viewOf(set, st.Applied)
 	downs, err := v.chooseDowns(g)
 	if err != nil {
@@ -159,7 +159,7 @@ func decideFrom(set *migration.Set, st *database.State, g Goal, allowOutOfOrder 
 }
 
 // chooseDowns returns what the goal takes back, newest first.
-func (v view) chooseDowns(g Goal) ([]database.Applied, error) {
+func (v view) chooseDowns(g Goal) ([]database.AppliedMigration, error) {
 	if g.kind == goalLatest {
 		return nil, nil
 	}
@@ -193,7 +193,7 @@ func (v view) chooseDowns(g Goal) ([]database.Applied, error) {
 }
 
 // downStep finds the script that takes a version back.
-func (v view) downStep(a database.Applied, g Goal) (Step, error) {
+func (v view) downStep(a database.AppliedMigration, g Goal) (Step, error) {
 	s := Step{Version: a.Version, Name: a.Name, Direction: database.Down, From: FromHistory, applied: a}
 	m, inSet := v.get(a.Version)
 	edited := inSet && m.Up.Checksum != a.Checksum
@@ -211,13 +211,13 @@ func (v view) downStep(a database.Applied, g Goal) (Step, error) {
 }
 
 // checkOrder refuses to apply a version below one that stays applied.
-func checkOrder(set *migration.Set, applied *database.Migrations, downs []database.Applied, ups []Step) error {
+func checkOrder(set *migration.Set, applied *database.AppliedSet, downs []database.AppliedMigration, ups []Step) error {
 	if len(ups) == 0 {
 		return nil
 	}
 	newest := NilVersion
 	for a := range applied.All() {
-		if !slices.ContainsFunc(downs, func(d database.Applied) bool { return d.Version == a.Version }) {
+		if !slices.ContainsFunc(downs, func(d database.AppliedMigration) bool { return d.Version == a.Version }) {
 			newest = a.Version
 		}
 	}

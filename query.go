@@ -61,7 +61,7 @@ func (m *Migrator) write(ctx context.Context, statement string) (*database.Rows,
 	if err != nil {
 		return nil, err
 	}
-	e := database.Event{
+	e := database.Entry{
 		Version: NilVersion, Name: queryName, Direction: database.Query, UpText: sqltext.Mask(statement, m.db.Dialect()), Checksum: migration.Sum(statement),
 		ToolVersion: ToolVersion(), Note: m.opts.Note,
 	}
@@ -90,7 +90,7 @@ func (m *Migrator) oneStatement(text string) (sqltext.Statement, error) {
 const queryName = "query"
 
 // writeInBatch executes a statement and records it in one transaction.
-func (m *Migrator) writeInBatch(ctx context.Context, statement string, state *database.State, e database.Event) (rows *database.Rows, err error) {
+func (m *Migrator) writeInBatch(ctx context.Context, statement string, state *database.State, e database.Entry) (rows *database.Rows, err error) {
 	b, err := m.db.Begin(ctx, m.set.Name(), m.lockOptions(state.Settings))
 	if err != nil {
 		return nil, err
@@ -116,7 +116,7 @@ func (m *Migrator) writeInBatch(ctx context.Context, statement string, state *da
 }
 
 // writeAlone records a statement that can't be in a transaction, and executes it.
-func (m *Migrator) writeAlone(ctx context.Context, st sqltext.Statement, state *database.State, e database.Event) (rows *database.Rows, err error) {
+func (m *Migrator) writeAlone(ctx context.Context, st sqltext.Statement, state *database.State, e database.Entry) (rows *database.Rows, err error) {
 	r, err := m.db.Guard(ctx, m.set.Name(), m.lockOptions(state.Settings))
 	if err != nil {
 		return nil, err

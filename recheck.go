@@ -87,7 +87,7 @@ func (a *applier) skip(s Step) {
 
 // lastEvent returns what the history says last of a version, or of a script that belongs to
 // none.
-func (m *Migrator) lastEvent(ctx context.Context, version int64, script string) (last database.Event, err error) {
+func (m *Migrator) lastEvent(ctx context.Context, version int64, script string) (last database.Entry, err error) {
 	for e, err := range m.db.History(ctx, database.HistoryQuery{Set: m.set.Name(), Version: &version}) {
 		if err != nil {
 			return last, err

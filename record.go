@@ -13,14 +13,14 @@ import (
 // none: for a schema that has them already. A version that is applied is an
 // *AlreadyAppliedError, one that the set does not have an *UnknownVersionError.
 func (m *Migrator) Mark(ctx context.Context, note string, versions ...int64) error {
-	_, err := m.record(ctx, note, m.each(versions, func(st *database.State, v int64) (database.Event, error) {
+	_, err := m.record(ctx, note, m.each(versions, func(st *database.State, v int64) (database.Entry, error) {
 		now := viewOf(m.set, st.Applied)
 		if _, inSquash := now.recorded(v); inSquash || now.isApplied(v) {
-			return database.Event{}, &AlreadyAppliedError{Set: m.set.Name(), Version: v}
+			return database.Entry{}, &AlreadyAppliedError{Set: m.set.Name(), Version: v}
 		}
 		mig, ok := now.get(v)
 		if !ok {
-			return database.Event{}, unknownVersion(m.set, st.Applied, v)
+			return database.Entry{}, unknownVersion(m.set, st.Applied, v)
 		}
 		return m.markEvent(mig)
 	}))
@@ -31,13 +31,13 @@ func (m *Migrator) Mark(ctx context.Context, note string, versions ...int64) err
 // none. A version that is not applied is a *NotAppliedError, unless a run of it is open: that ends
 // then, and what it has done stands.
 func (m *Migrator) Forget(ctx context.Context, note string, versions ...int64) error {
-	_, err := m.record(ctx, note, m.each(versions, func(st *database.State, v int64) (database.Event, error) {
+	_, err := m.record(ctx, note, m.each(versions, func(st *database.State, v int64) (database.Entry, error) {
 		a, ok := st.Applied.Read(v)
 		if j := st.Interrupted; !ok && j != nil && j.Version == v {
-			a, ok = database.Applied{Version: v, Name: j.Name, Checksum: j.Checksum}, true
+			a, ok = database.AppliedMigration{Version: v, Name: j.Name, Checksum: j.Checksum}, true
 		}
 		if !ok {
-			return database.Event{}, &NotAppliedError{Set: m.set.Name(), Version: v}
+			return database.Entry{}, &NotAppliedError{Set: m.set.Name(), Version: v}
 		}
 		return forgetEvent(a), nil
 	}))
@@ -52,43 +52,43 @@ func (m *Migrator) Accept(ctx context.Context, reason string, versions ...int64)
 	if reason == "" {
 		return errors.New("accepting an edited migration wants a reason, which the history keeps")
 	}
-	_, err := m.record(ctx, reason, m.each(versions, func(st *database.State, v int64) (database.Event, error) {
+	_, err := m.record(ctx, reason, m.each(versions, func(st *database.State, v int64) (database.Entry, error) {
 		mig, ok := viewOf(m.set, st.Applied).get(v)
 		if !ok {
-			return database.Event{}, unknownVersion(m.set, st.Applied, v)
+			return database.Entry{}, unknownVersion(m.set, st.Applied, v)
 		}
 		a, ok := st.Applied.Read(v)
 		if !ok {
-			return database.Event{}, &NotAppliedError{Set: m.set.Name(), Version: v}
+			return database.Entry{}, &NotAppliedError{Set: m.set.Name(), Version: v}
 		}
 		if a.Checksum == mig.Up.Checksum {
-			return database.Event{}, errNothingToRecord
+			return database.Entry{}, errNothingToRecord
 		}
-		e := database.Event{Version: mig.Version, Name: mig.Name, Direction: database.Accept}
+		e := database.Entry{Version: mig.Version, Name: mig.Name, Direction: database.Accept}
 		return e, m.setScripts(&e, mig.Up, mig.Down)
 	}))
 	return err
 }
 
-func (m *Migrator) markEvent(mig migration.Migration) (database.Event, error) {
-	e := database.Event{Version: mig.Version, Name: mig.Name, Direction: database.Mark}
+func (m *Migrator) markEvent(mig migration.Migration) (database.Entry, error) {
+	e := database.Entry{Version: mig.Version, Name: mig.Name, Direction: database.Mark}
 	return e, m.setScripts(&e, mig.Up, mig.Down)
 }
 
-func forgetEvent(a database.Applied) database.Event {
-	return database.Event{Version: a.Version, Name: a.Name, Direction: database.Forget, Checksum: a.Checksum}
+func forgetEvent(a database.AppliedMigration) database.Entry {
+	return database.Entry{Version: a.Version, Name: a.Name, Direction: database.Forget, Checksum: a.Checksum}
 }
 
 var errNothingToRecord = errors.New("nothing to record")
 
 // recorder makes the events that are to be recorded from the state as it stands.
-type recorder func(context.Context, *database.State) ([]database.Event, error)
+type recorder func(context.Context, *database.State) ([]database.Entry, error)
 
 // each makes one event for each version, from the state as the events before leave it.
-func (m *Migrator) each(versions []int64, event func(*database.State, int64) (database.Event, error)) recorder {
-	return func(_ context.Context, st *database.State) ([]database.Event, error) {
+func (m *Migrator) each(versions []int64, event func(*database.State, int64) (database.Entry, error)) recorder {
+	return func(_ context.Context, st *database.State) ([]database.Entry, error) {
 		st = st.Clone()
-		var all []database.Event
+		var all []database.Entry
 		for _, v := range versions {
 			e, err := event(st, v)
 			if errors.Is(err, errNothingToRecord) {
@@ -106,7 +106,7 @@ func (m *Migrator) each(versions []int64, event func(*database.State, int64) (da
 
 // record appends events in one transaction under the lock, and returns them as the history
 // has them.
-func (m *Migrator) record(ctx context.Context, note string, events recorder) (recorded []database.Event, err error) {
+func (m *Migrator) record(ctx context.Context, note string, events recorder) (recorded []database.Entry, err error) {
 	before, err := m.db.State(ctx, m.set.Name())
 	if err != nil {
 		return nil, err

@@ -35,7 +35,7 @@ type ResetResult struct {
 // Reset empties the database: it drops what is in the schema of Whimbrel's tables and in
 // those that scripts of the history have created, in one transaction, under the locks of
 // all sets of the history, and records for each of them that nothing is applied any
-// more. What it drops and what it leaves is said by [database.Batch]. The history and the
+// more. What it drops and what it leaves is said by [database.Tx]. The history and the
 // settings stay.
 //
 // Options.Confirm must be the database's name, else it is a *ConfirmError. A database whose setting
@@ -82,7 +82,7 @@ func (m *Migrator) reset(ctx context.Context, r *ResetResult) (err error) {
 	if err := m.mayReset(st, r.DryRun); err != nil {
 		return err
 	}
-	emptied, err := b.Reset(ctx, schemas, database.Event{ToolVersion: ToolVersion(), Note: m.opts.Note})
+	emptied, err := b.Reset(ctx, schemas, database.Entry{ToolVersion: ToolVersion(), Note: m.opts.Note})
 	if err != nil {
 		return err
 	}
@@ -129,7 +129,7 @@ func (m *Migrator) coveredSchemas(ctx context.Context) (schemas []string, migrat
 }
 
 // upText is the up script of an event: as the history has it, or, where it does not keep the text, as the set has it.
-func (m *Migrator) upText(e database.Event) string {
+func (m *Migrator) upText(e database.Entry) string {
 	if e.UpText != "" || e.Checksum.IsZero() || e.Set != m.set.Name() {
 		return e.UpText
 	}

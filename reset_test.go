@@ -37,7 +37,7 @@ func TestReset(t *testing.T) {
 		t.Errorf("got %+v", r)
 	}
 	wantTables(t, target)
-	var last database.Event
+	var last database.Entry
 	m := whimbrel.New(db, newSet(t, plain(2)...), whimbrel.Options{})
 	for last, err = range m.History(t.Context()) {
 		if err != nil {
@@ -136,7 +136,7 @@ func TestResetOfAnotherLibrarysSet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Record(t.Context(), database.Event{Version: 1, Direction: database.Up}); err != nil {
+	if err := b.Record(t.Context(), database.Entry{Version: 1, Direction: database.Up}); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.Commit(t.Context()); err != nil {

@@ -64,7 +64,7 @@ func (m *Migrator) Resolve(ctx context.Context, version int64, how Resolution, r
 	if reason != "" {
 		note += ": " + reason
 	}
-	_, err = r.Record(ctx, database.Event{
+	_, err = r.Record(ctx, database.Entry{
 		Version: j.Version, Name: j.Name, Direction: database.Resolve, StartedAt: time.Now(), ToolVersion: ToolVersion(), Note: note,
 	})
 	if err != nil {

@@ -27,7 +27,7 @@ func decideResumed(set *migration.Set, st *database.State, g Goal, allowOutOfOrd
 	}
 	first.resume = j
 	next := st.Clone()
-	var taken []database.Applied
+	var taken []database.AppliedMigration
 	for _, e := range foldedEvents(first) {
 		next.Fold(e)
 	}
@@ -88,17 +88,17 @@ func resumedStep(set *migration.Set, st *database.State, g Goal) (s Step, proble
 }
 
 // foldedEvents are the events that a step will have recorded, as far as Fold needs them.
-func foldedEvents(s Step) []database.Event {
-	e := database.Event{Version: s.Version, Name: s.Name, Direction: s.Direction}
+func foldedEvents(s Step) []database.Entry {
+	e := database.Entry{Version: s.Version, Name: s.Name, Direction: s.Direction}
 	if s.up != nil {
 		e.Checksum = s.up.Checksum
 	}
 	if s.down != nil {
 		e.DownChecksum, e.HasDownText = s.down.Checksum, true
 	}
-	events := []database.Event{e}
+	events := []database.Entry{e}
 	for _, m := range s.marks {
-		events = append(events, database.Event{Version: m.Version, Name: m.Name, Direction: database.Mark, Checksum: m.Up.Checksum})
+		events = append(events, database.Entry{Version: m.Version, Name: m.Name, Direction: database.Mark, Checksum: m.Up.Checksum})
 	}
 	return events
 }

@@ -51,7 +51,7 @@ func (a *applier) runUnit(ctx context.Context, u Unit, rest []Unit) (err error) 
 			return a.finishInBatch(ctx, x, u, rest, start)
 		}
 	}
-	var events []database.Event
+	var events []database.Entry
 	if err == nil {
 		events, err = a.events(s)
 	}
@@ -70,7 +70,7 @@ func (a *applier) runUnit(ctx context.Context, u Unit, rest []Unit) (err error) 
 }
 
 // timed says of a run's events when they began: the first is the run's own.
-func timed(events []database.Event, start time.Time) []database.Event {
+func timed(events []database.Entry, start time.Time) []database.Entry {
 	events[0].StartedAt, events[0].Duration = start, time.Since(start)
 	for i := range events[1:] {
 		events[1+i].StartedAt = time.Now()

@@ -332,7 +332,7 @@ func unclear(t *testing.T, set *migration.Set) *memdb.Target {
 	other := newSet(t, script{1, "CREATE TABLE elsewhere ()", "-"})
 	b, err := open(t, target).Begin(t.Context(), "other", database.LockOptions{})
 	if err == nil {
-		err = b.Run(t.Context(), other.All()[0].Up)
+		err = b.Exec(t.Context(), other.All()[0].Up)
 	}
 	if err == nil {
 		err = b.Commit(t.Context())

@@ -146,13 +146,13 @@ func (m *Migrator) interruptedAt(st *database.State) string {
 }
 
 // entries are all versions that the set or the database has, in order.
-func (v view) entries() *database.Migrations {
-	all := &database.Migrations{}
+func (v view) entries() *database.AppliedSet {
+	all := &database.AppliedSet{}
 	for a := range v.applied.All() {
 		all.Append(a)
 	}
 	add := func(m migration.Migration) {
-		all.Append(database.Applied{Version: m.Version, Name: m.Name, Checksum: m.Up.Checksum})
+		all.Append(database.AppliedMigration{Version: m.Version, Name: m.Name, Checksum: m.Up.Checksum})
 	}
 	for _, m := range v.set.All() {
 		switch {
@@ -162,7 +162,7 @@ func (v view) entries() *database.Migrations {
 		default:
 			for _, r := range m.Up.Replaces {
 				o, _ := v.set.Original(r.Version)
-				all.Append(database.Applied{Version: r.Version, Name: o.Name, Checksum: r.Checksum})
+				all.Append(database.AppliedMigration{Version: r.Version, Name: o.Name, Checksum: r.Checksum})
 			}
 		}
 	}
@@ -170,7 +170,7 @@ func (v view) entries() *database.Migrations {
 }
 
 // stateOf says where a version stands; newest is the newest applied one.
-func (v view) stateOf(entry database.Applied, newest int64) MigrationState {
+func (v view) stateOf(entry database.AppliedMigration, newest int64) MigrationState {
 	sum, known := v.expected(entry)
 	switch {
 	case !v.isApplied(entry.Version) && entry.Version < newest:

@@ -13,11 +13,11 @@ import (
 // forgetful is a driver that does not tell of the events that it was given.
 type forgetful struct{ database.Database }
 
-type forgetfulBatch struct{ database.Batch }
+type forgetfulBatch struct{ database.Tx }
 
 type forgetfulRun struct{ database.Run }
 
-func (f forgetful) Begin(ctx context.Context, set string, opts database.LockOptions) (database.Batch, error) {
+func (f forgetful) Begin(ctx context.Context, set string, opts database.LockOptions) (database.Tx, error) {
 	b, err := f.Database.Begin(ctx, set, opts)
 	return forgetfulBatch{b}, err
 }
@@ -27,9 +27,9 @@ func (f forgetful) Guard(ctx context.Context, set string, opts database.LockOpti
 	return forgetfulRun{r}, err
 }
 
-func (forgetfulBatch) Recorded() []database.Event { return nil }
+func (forgetfulBatch) Recorded() []database.Entry { return nil }
 
-func (f forgetfulRun) Record(ctx context.Context, events ...database.Event) ([]database.Event, error) {
+func (f forgetfulRun) Record(ctx context.Context, events ...database.Entry) ([]database.Entry, error) {
 	_, err := f.Run.Record(ctx, events...)
 	return nil, err
 }

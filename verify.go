@@ -44,7 +44,7 @@ func (m *Migrator) verify(ctx context.Context, st *database.State, steps []Step)
 }
 
 // modified returns the applied versions whose checksum is not the set's.
-func modified(set *migration.Set, applied *database.Migrations) []int64 {
+func modified(set *migration.Set, applied *database.AppliedSet) []int64 {
 	v := viewOf(set, applied)
 	var vs []int64
 	for a := range applied.All() {
@@ -83,7 +83,7 @@ func (m *Migrator) mismatch(ctx context.Context, st *database.State, bad []int64
 }
 
 // storedText returns the up script that the history has for an applied version.
-func (m *Migrator) storedText(ctx context.Context, a database.Applied) (text string, ok bool, err error) {
+func (m *Migrator) storedText(ctx context.Context, a database.AppliedMigration) (text string, ok bool, err error) {
 	q := database.HistoryQuery{Set: m.set.Name(), Version: &a.Version, Texts: true}
 	for e, err := range m.db.History(ctx, q) {
 		if err != nil {

@@ -12,13 +12,13 @@ import (
 // open: what is applied there are its originals.
 type view struct {
 	set     *migration.Set
-	applied *database.Migrations
+	applied *database.AppliedSet
 	// covered is the version of the baseline that the database was started from while the
 	// migrations up to it were not in the set: none of them is pending, should they come back.
 	covered int64
 }
 
-func viewOf(set *migration.Set, applied *database.Migrations) view {
+func viewOf(set *migration.Set, applied *database.AppliedSet) view {
 	v := view{set: set, applied: applied, covered: NilVersion}
 	for _, b := range set.Baselines() {
 		a, ok := applied.Read(b.Version)
@@ -66,7 +66,7 @@ func (v view) get(version int64) (migration.Migration, bool) {
 
 // expected returns the checksum that an applied version should have; false means that the
 // set does not say.
-func (v view) expected(a database.Applied) (migration.Checksum, bool) {
+func (v view) expected(a database.AppliedMigration) (migration.Checksum, bool) {
 	if q, ok := v.set.Squash(a.Version); ok && v.open(q) {
 		i := slices.IndexFunc(q.Up.Replaces, func(r migration.Replaced) bool { return r.Version == a.Version })
 		return q.Up.Replaces[i].Checksum, true
@@ -83,7 +83,7 @@ func (v view) expected(a database.Applied) (migration.Checksum, bool) {
 
 // replaced reports whether the set says that an applied version's file has gone for good:
 // it is a squash's original, or a baseline stands for it.
-func (v view) replaced(a database.Applied) bool {
+func (v view) replaced(a database.AppliedMigration) bool {
 	if q, ok := v.set.Squash(a.Version); ok {
 		return v.open(q)
 	}

@@ -1,6 +1,6 @@
 // Package database is the contract between Whimbrel and the databases it
 // migrates. A [Driver] opens databases of one kind; a [Database] is one open
-// target; a [Batch] is what happens in one transaction under the migration lock,
+// target; a [Tx] is what happens in one transaction under the migration lock,
 // a [Run] what cannot be in a transaction.
 //
 // A driver is dumb: it opens, locks, runs, records and reads. It does not plan,
@@ -94,13 +94,13 @@ type Database interface {
 	State(ctx context.Context, set string) (*State, error)
 	// History reads events in the order they happened: those that are committed. An
 	// error is the last thing it yields.
-	History(ctx context.Context, q HistoryQuery) iter.Seq2[Event, error]
+	History(ctx context.Context, q HistoryQuery) iter.Seq2[Entry, error]
 
 	// Begin opens a transaction that holds the set's migration lock. The lock of another
 	// set is not in its way, unless the database has one writer at a time. It creates
 	// Whimbrel's tables if they are missing. It returns a *LockedError (which is
 	// ErrLocked) when somebody else held the lock for all of opts.Timeout.
-	Begin(ctx context.Context, set string, opts LockOptions) (Batch, error)
+	Begin(ctx context.Context, set string, opts LockOptions) (Tx, error)
 	// Guard holds the set's migration lock without a transaction in the way of what is
 	// run under it. Otherwise it is like Begin.
 	Guard(ctx context.Context, set string, opts LockOptions) (Run, error)
@@ -143,11 +143,11 @@ type Holder struct {
 	Query string    // what it runs, or ran last
 }
 
-// Batch is applied whole or not at all. What Run and Record are given may be
+// Tx is applied whole or not at all. What Run and Record are given may be
 // queued; Commit has executed all of it or none of it. The set's migration lock is held
 // until Commit or Rollback return. After an error of any method but Commit
 // the caller must call Rollback, or Discard.
-type Batch interface {
+type Tx interface {
 	// Head is State.Head as it stood when the lock was taken. After Commit it is what the
 	// batch's own events made of it: a State that says otherwise tells that a setting
 	// was changed meanwhile. It costs no question to the server.
@@ -158,19 +158,19 @@ type Batch interface {
 	// State is Database.State as it stands under the lock, with what the batch has
 	// recorded. What is queued is executed first, and its error may come here.
 	State(ctx context.Context) (*State, error)
-	// Run runs the body of a script in the transaction: what its Analysis says it is,
+	// Exec runs the body of a script in the transaction: what its Analysis says it is,
 	// without a BEGIN … COMMIT around the whole, and with the script's savepoints; or a Go function, whose error it wraps
 	// and which must be of the type that the driver takes. It runs under the timeouts
 	// that the script's directives ask for. Afterwards the session is what
 	// it was before: settings, role, search path, temporary objects. An
 	// error of a statement is a *StatementError with its place in the script; it
 	// may be returned by a later method of the Batch, Commit at the latest.
-	Run(ctx context.Context, s *migration.Script) error
+	Exec(ctx context.Context, s *migration.Script) error
 	// Record appends an event of the batch's set to the history, with the texts it is
 	// given. Where StartedAt is zero it fills in, by the database's clock if it has one,
 	// when the batch began or the event before was recorded, and the Duration from then
 	// to now. Where a run of the set is open and the event ends it (Journal.EndedBy), it is open no more.
-	Record(ctx context.Context, e Event) error
+	Record(ctx context.Context, e Entry) error
 	// Reset empties the target, and records that: nothing of any set is applied any more. It
 	// drops everything in the schema of Whimbrel's tables, and in the given schemas as far as
 	// they exist, and then these schemas themselves, where nothing is left in them. It leaves
@@ -181,11 +181,11 @@ type Batch interface {
 	// trying each once, and holds them like the batch's own: a *LockedError says which is held by somebody else.
 	// It is all that its batch does. Where no transaction takes back a DROP, Commit drops after it has made the events durable: if that
 	// fails, a run of direction Reset stays open in each of these sets, and the next Reset drops the rest.
-	Reset(ctx context.Context, schemas []string, e Event) (*Emptied, error)
+	Reset(ctx context.Context, schemas []string, e Entry) (*Emptied, error)
 	MetadataBatch
 	// Recorded returns, after Commit, the events of the batch as the history has
 	// them, without texts: with their IDs, times and durations. It costs no question.
-	Recorded() []Event
+	Recorded() []Entry
 	// Discard drops everything since Begin, queued and executed, and goes on
 	// as after Begin: nothing of it is in the database, the lock is held. It
 	// returns a *LockedError when the lock could not be kept; the Batch is then over.
@@ -237,7 +237,7 @@ type Run interface {
 	// Record appends events of the run's set to the history, in one transaction, makes them durable, and returns them as the
 	// history has them. In the same transaction it ends the open run, if one of the events does: see Journal.EndedBy. It is an
 	// error while a transaction that the script opened is still open.
-	Record(ctx context.Context, events ...Event) ([]Event, error)
+	Record(ctx context.Context, events ...Entry) ([]Entry, error)
 	// Close puts the session back, rolls back a transaction that the script left open,
 	// and releases the lock. A run that is open stays so. It can be called more
 	// than once, and with a context that is done.

@@ -65,7 +65,7 @@ func NextSum(sum migration.Checksum, text string) (next migration.Checksum) {
 
 // EndedBy reports whether an event of the journal's set ends the run: whatever says that its
 // version is applied, or is not, or that its script ran; and a reset.
-func (j *Journal) EndedBy(e Event) bool {
+func (j *Journal) EndedBy(e Entry) bool {
 	switch e.Direction {
 	case Reset:
 		return true

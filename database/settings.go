@@ -213,7 +213,7 @@ func (u SettingUpdate) Check() (SettingUpdate, error) {
 }
 
 // Event returns the event that records the update.
-func (u SettingUpdate) Event() Event {
+func (u SettingUpdate) Event() Entry {
 	note := u.Name + "=" + u.Value
 	if u.Unset {
 		note = u.Name + " unset"
@@ -224,7 +224,7 @@ func (u SettingUpdate) Event() Event {
 	if u.Reason != "" {
 		note += ": " + u.Reason
 	}
-	return Event{Set: migration.ReservedSet, Version: NilVersion, Name: u.Name, Direction: Setting, StartedAt: u.At, ToolVersion: u.ToolVersion, Note: note}
+	return Entry{Set: migration.ReservedSet, Version: NilVersion, Name: u.Name, Direction: Setting, StartedAt: u.At, ToolVersion: u.ToolVersion, Note: note}
 }
 
 // SettingError is a setting that does not exist, or a value that is not of its type.

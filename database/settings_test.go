@@ -82,7 +82,7 @@ func TestSettingUpdateCheck(t *testing.T) {
 func TestSettingUpdateEvent(t *testing.T) {
 	at := time.Now()
 	e := database.SettingUpdate{Name: database.MigrationMode, Value: "false", Reason: "release", ToolVersion: "1", At: at}.Event()
-	want := database.Event{
+	want := database.Entry{
 		Set: migration.ReservedSet, Version: database.NilVersion, Name: database.MigrationMode, Direction: database.Setting,
 		StartedAt: at, ToolVersion: "1", Note: "migration_mode=false: release",
 	}

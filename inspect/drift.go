@@ -91,7 +91,7 @@ func AcceptDrift(ctx context.Context, db database.Database, set, reason string) 
 	if err != nil {
 		return err
 	}
-	e := database.Event{
+	e := database.Entry{
 		Set: set, Version: whimbrel.NilVersion, Name: now.Fingerprint()[:12], Direction: database.Drift,
 		UpText: now.Text(), StartedAt: time.Now(), ToolVersion: whimbrel.ToolVersion(), Note: reason,
 	}

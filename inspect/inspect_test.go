@@ -232,7 +232,7 @@ func byHand(t *testing.T, db database.Database, sql string) {
 		t.Fatal(err)
 	}
 	defer b.Rollback(context.Background())
-	if err := b.Run(t.Context(), migration.Text("by hand", sql)); err != nil {
+	if err := b.Exec(t.Context(), migration.Text("by hand", sql)); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.Commit(t.Context()); err != nil {

@@ -14,7 +14,7 @@ import (
 
 // NoTextError reports that the history does not keep the text of a script that is needed
 // to make the expected schema, and that the files that were given do not have it either.
-type NoTextError struct{ Event database.Event }
+type NoTextError struct{ Event database.Entry }
 
 func (e *NoTextError) Error() string {
 	why := "it was larger than the limit, or a Go function"
@@ -27,7 +27,7 @@ func (e *NoTextError) Error() string {
 
 // text is a script that is to be run to make the expected schema.
 type text struct {
-	event database.Event
+	event database.Entry
 	sql   string
 	file  *migration.Script // which has the text, where the history does not
 	run   *migration.Script // what runs on scratch
@@ -54,7 +54,7 @@ type replayer struct {
 
 type setReplay struct {
 	state   database.State
-	byID    map[int64]database.Event
+	byID    map[int64]database.Entry
 	covered map[int64]bool
 	marking int64  // the version of the baseline whose marks follow, else NilVersion
 	downs   []text // of what is covered
@@ -102,7 +102,7 @@ func recorded(texts []text, base int) []text {
 func (r *replayer) set(name string) *setReplay {
 	s := r.sets[name]
 	if s == nil {
-		s = &setReplay{byID: map[int64]database.Event{}, covered: map[int64]bool{}, marking: whimbrel.NilVersion}
+		s = &setReplay{byID: map[int64]database.Entry{}, covered: map[int64]bool{}, marking: whimbrel.NilVersion}
 		r.sets[name] = s
 		r.order = append(r.order, name)
 	}
@@ -110,7 +110,7 @@ func (r *replayer) set(name string) *setReplay {
 }
 
 // event follows the history by one event.
-func (r *replayer) event(e database.Event) {
+func (r *replayer) event(e database.Entry) {
 	s := r.set(e.Set)
 	marked := e.Direction == database.Mark && e.Version <= s.marking
 	if !marked {
@@ -187,7 +187,7 @@ func (r *replayer) texts() ([]text, error) {
 }
 
 // fromFiles returns the script that an event was made with, if it is there.
-func (r *replayer) fromFiles(e database.Event, sum migration.Checksum) *migration.Script {
+func (r *replayer) fromFiles(e database.Entry, sum migration.Checksum) *migration.Script {
 	if r.files == nil {
 		return nil
 	}

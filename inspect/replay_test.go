@@ -56,13 +56,13 @@ func TestReplayedTexts(t *testing.T) {
 	}
 }
 
-func parseEvent(t *testing.T, id int64, words string) database.Event {
+func parseEvent(t *testing.T, id int64, words string) database.Entry {
 	t.Helper()
 	set := "s"
 	if before, after, ok := strings.Cut(words, "/"); ok {
 		set, words = before, after
 	}
-	e := database.Event{ID: id, Set: set, Name: "n"}
+	e := database.Entry{ID: id, Set: set, Name: "n"}
 	var text string
 	if _, err := fmt.Sscanf(words, "%s %d", &e.Direction, &e.Version); err != nil {
 		t.Fatal(err)
@@ -80,7 +80,7 @@ func parseEvent(t *testing.T, id int64, words string) database.Event {
 func TestATextThatIsNotKeptIsAnError(t *testing.T) {
 	t.Parallel()
 	r := &replayer{sets: map[string]*setReplay{}}
-	r.event(database.Event{ID: 1, Set: "s", Version: 1, Name: "big", Direction: database.Up, Checksum: migration.Sum("x")})
+	r.event(database.Entry{ID: 1, Set: "s", Version: 1, Name: "big", Direction: database.Up, Checksum: migration.Sum("x")})
 	if _, err := r.texts(); err == nil || !strings.Contains(err.Error(), "does not keep the text of migration 1 big") {
 		t.Errorf("got %v", err)
 	}

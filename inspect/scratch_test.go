@@ -131,7 +131,7 @@ func TestDriftOfAHistoryThatReachesOut(t *testing.T) {
 		}
 
 		script, where := outsiders(t, db)
-		e := database.Event{Set: "s", Version: 7, Name: "out", Direction: database.Up, UpText: script, Checksum: migration.Sum(script)}
+		e := database.Entry{Set: "s", Version: 7, Name: "out", Direction: database.Up, UpText: script, Checksum: migration.Sum(script)}
 		b, err := db.Begin(t.Context(), "s", database.LockOptions{})
 		if err != nil {
 			t.Fatal(err)

@@ -57,8 +57,8 @@ type alteredDB struct {
 
 	tables   func() []string
 	state    func(context.Context, string) (*database.State, error)
-	history  func(context.Context, database.HistoryQuery) iter.Seq2[database.Event, error]
-	begin    func(context.Context, string, database.LockOptions) (database.Batch, error)
+	history  func(context.Context, database.HistoryQuery) iter.Seq2[database.Entry, error]
+	begin    func(context.Context, string, database.LockOptions) (database.Tx, error)
 	guard    func(context.Context, string, database.LockOptions) (database.Run, error)
 	update   func(context.Context, database.SettingUpdate) error
 	metadata func(context.Context) (*metadata.State, error)
@@ -72,16 +72,16 @@ func (d *alteredDB) State(ctx context.Context, set string) (*database.State, err
 	return or(d.state, d.Database.State)(ctx, set)
 }
 
-func (d *alteredDB) History(ctx context.Context, q database.HistoryQuery) iter.Seq2[database.Event, error] {
+func (d *alteredDB) History(ctx context.Context, q database.HistoryQuery) iter.Seq2[database.Entry, error] {
 	return or(d.history, d.Database.History)(ctx, q)
 }
 
-func (d *alteredDB) Begin(ctx context.Context, set string, opts database.LockOptions) (database.Batch, error) {
+func (d *alteredDB) Begin(ctx context.Context, set string, opts database.LockOptions) (database.Tx, error) {
 	inner, err := or(d.begin, d.Database.Begin)(ctx, set, opts)
 	if err != nil || d.a.batch == nil {
 		return inner, err
 	}
-	b := &alteredBatch{Batch: inner, db: d, set: set}
+	b := &alteredBatch{Tx: inner, db: d, set: set}
 	d.a.batch(b)
 	return b, nil
 }
@@ -112,7 +112,7 @@ func (d *alteredDB) Close() error { return or(d.close, d.Database.Close)() }
 
 // alteredBatch calls its functions where there are any.
 type alteredBatch struct {
-	database.Batch
+	database.Tx
 	db  *alteredDB
 	set string
 
@@ -120,57 +120,57 @@ type alteredBatch struct {
 	open     func() bool
 	state    func(context.Context) (*database.State, error)
 	run      func(context.Context, *migration.Script) error
-	record   func(context.Context, database.Event) error
-	reset    func(context.Context, []string, database.Event) (*database.Emptied, error)
+	record   func(context.Context, database.Entry) error
+	reset    func(context.Context, []string, database.Entry) (*database.Emptied, error)
 	metadata func(context.Context) (*metadata.State, error)
 	put      func(context.Context, *metadata.Change) error
 	query    func(context.Context, string) (*database.Rows, error)
-	recorded func() []database.Event
+	recorded func() []database.Entry
 	discard  func(context.Context) error
 	commit   func(context.Context) error
 	rollback func(context.Context) error
 }
 
 func (b *alteredBatch) Metadata(ctx context.Context) (*metadata.State, error) {
-	return or(b.metadata, b.Batch.Metadata)(ctx)
+	return or(b.metadata, b.Tx.Metadata)(ctx)
 }
 
 func (b *alteredBatch) PutMetadata(ctx context.Context, c *metadata.Change) error {
-	return or(b.put, b.Batch.PutMetadata)(ctx, c)
+	return or(b.put, b.Tx.PutMetadata)(ctx, c)
 }
 
 func (b *alteredBatch) Query(ctx context.Context, statement string) (*database.Rows, error) {
-	return or(b.query, b.Batch.Query)(ctx, statement)
+	return or(b.query, b.Tx.Query)(ctx, statement)
 }
 
-func (b *alteredBatch) Head() int64 { return or(b.head, b.Batch.Head)() }
+func (b *alteredBatch) Head() int64 { return or(b.head, b.Tx.Head)() }
 
-func (b *alteredBatch) Interrupted() bool { return or(b.open, b.Batch.Interrupted)() }
+func (b *alteredBatch) Interrupted() bool { return or(b.open, b.Tx.Interrupted)() }
 
 func (b *alteredBatch) State(ctx context.Context) (*database.State, error) {
-	return or(b.state, b.Batch.State)(ctx)
+	return or(b.state, b.Tx.State)(ctx)
 }
 
-func (b *alteredBatch) Run(ctx context.Context, s *migration.Script) error {
-	return or(b.run, b.Batch.Run)(ctx, s)
+func (b *alteredBatch) Exec(ctx context.Context, s *migration.Script) error {
+	return or(b.run, b.Tx.Exec)(ctx, s)
 }
 
-func (b *alteredBatch) Record(ctx context.Context, e database.Event) error {
-	return or(b.record, b.Batch.Record)(ctx, e)
+func (b *alteredBatch) Record(ctx context.Context, e database.Entry) error {
+	return or(b.record, b.Tx.Record)(ctx, e)
 }
 
-func (b *alteredBatch) Reset(ctx context.Context, schemas []string, e database.Event) (*database.Emptied, error) {
-	return or(b.reset, b.Batch.Reset)(ctx, schemas, e)
+func (b *alteredBatch) Reset(ctx context.Context, schemas []string, e database.Entry) (*database.Emptied, error) {
+	return or(b.reset, b.Tx.Reset)(ctx, schemas, e)
 }
 
-func (b *alteredBatch) Recorded() []database.Event { return or(b.recorded, b.Batch.Recorded)() }
+func (b *alteredBatch) Recorded() []database.Entry { return or(b.recorded, b.Tx.Recorded)() }
 
-func (b *alteredBatch) Discard(ctx context.Context) error { return or(b.discard, b.Batch.Discard)(ctx) }
+func (b *alteredBatch) Discard(ctx context.Context) error { return or(b.discard, b.Tx.Discard)(ctx) }
 
-func (b *alteredBatch) Commit(ctx context.Context) error { return or(b.commit, b.Batch.Commit)(ctx) }
+func (b *alteredBatch) Commit(ctx context.Context) error { return or(b.commit, b.Tx.Commit)(ctx) }
 
 func (b *alteredBatch) Rollback(ctx context.Context) error {
-	return or(b.rollback, b.Batch.Rollback)(ctx)
+	return or(b.rollback, b.Tx.Rollback)(ctx)
 }
 
 // alteredRun calls its functions where there are any.
@@ -186,7 +186,7 @@ type alteredRun struct {
 	before  func(context.Context, sqltext.Statement) (string, error)
 	exec    func(context.Context, *migration.Script, sqltext.Statement, io.Reader, *database.Journal) error
 	outcome func(context.Context, sqltext.Statement, string, database.LockOptions) (*database.Outcome, error)
-	record  func(context.Context, ...database.Event) ([]database.Event, error)
+	record  func(context.Context, ...database.Entry) ([]database.Entry, error)
 	close   func(context.Context) error
 }
 
@@ -214,7 +214,7 @@ func (r *alteredRun) Exec(ctx context.Context, s *migration.Script, st sqltext.S
 	return or(r.exec, r.Run.Exec)(ctx, s, st, data, done)
 }
 
-func (r *alteredRun) Record(ctx context.Context, events ...database.Event) ([]database.Event, error) {
+func (r *alteredRun) Record(ctx context.Context, events ...database.Entry) ([]database.Entry, error) {
 	return or(r.record, r.Run.Record)(ctx, events...)
 }
 

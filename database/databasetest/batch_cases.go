@@ -47,10 +47,10 @@ func commitCase(c *check) {
 const failing = "INSERT INTO t VALUES (1);\nINSERT INTO missing VALUES (1);\n"
 
 // fails runs a batch that must fail, to Commit if it must, and returns its error.
-func (c *check) fails(b database.Batch, statements string) error {
+func (c *check) fails(b database.Tx, statements string) error {
 	c.Helper()
 	err := outcome(
-		func() error { return b.Run(c.ctx, text(statements)) },
+		func() error { return b.Exec(c.ctx, text(statements)) },
 		func() error { return b.Record(c.ctx, up(2)) },
 		func() error { return b.Commit(c.ctx) },
 	)
@@ -114,7 +114,7 @@ func stateInBatch(c *check) {
 		c.that(st.Set == "s", "State.Set is %q", st.Set)
 		c.isDefault(st)
 	}
-	c.ok(b.Record(c.ctx, database.Event{Version: 3, Direction: database.Down, StartedAt: started}), "Batch.Record")
+	c.ok(b.Record(c.ctx, database.Entry{Version: 3, Direction: database.Down, StartedAt: started}), "Batch.Record")
 	_, found := c.state(b, "s").Applied.Read(3)
 	c.that(!found, "after Record of its down event State has version 3")
 }
@@ -165,15 +165,15 @@ func batchIsOver(c *check) {
 	c.promised(batchOver)
 	db := c.db()
 	c.table(db, "t")
-	end := map[string]func(database.Batch) error{
-		"Commit":   func(b database.Batch) error { return b.Commit(c.ctx) },
-		"Rollback": func(b database.Batch) error { return b.Rollback(c.ctx) },
+	end := map[string]func(database.Tx) error{
+		"Commit":   func(b database.Tx) error { return b.Commit(c.ctx) },
+		"Rollback": func(b database.Tx) error { return b.Rollback(c.ctx) },
 	}
 	for name, end := range end {
 		b := c.begin(db, "s")
 		c.ok(end(b), name)
 		err := outcome(
-			func() error { return b.Run(c.ctx, text("INSERT INTO t VALUES (1)")) },
+			func() error { return b.Exec(c.ctx, text("INSERT INTO t VALUES (1)")) },
 			func() error { return b.Record(c.ctx, up(1)) },
 			func() error { return b.Commit(c.ctx) },
 		)
@@ -212,7 +212,7 @@ func discardAfterError(c *check) {
 	c.table(db, "t")
 	b := c.begin(db, "s")
 	err := outcome(
-		func() error { return b.Run(c.ctx, text(failing)) },
+		func() error { return b.Exec(c.ctx, text(failing)) },
 		func() error { _, err := b.State(c.ctx); return err },
 	)
 	c.that(err != nil, "neither Run nor State returned an error")

@@ -110,7 +110,7 @@ func (c *check) db() database.Database {
 // patient waits for a lock for as long as the suite waits for anything.
 var patient = database.LockOptions{Timeout: patience}
 
-func (c *check) begin(db database.Database, set string) database.Batch {
+func (c *check) begin(db database.Database, set string) database.Tx {
 	c.Helper()
 	b, err := db.Begin(c.ctx, set, patient)
 	c.ok(err, "Begin")
@@ -130,20 +130,20 @@ func (c *check) guard(db database.Database, set string) database.Run {
 func text(statements string) *migration.Script { return migration.Text("suite.sql", statements) }
 
 // run runs a text that must succeed.
-func (c *check) run(b database.Batch, statements string) {
+func (c *check) run(b database.Tx, statements string) {
 	c.Helper()
-	c.ok(b.Run(c.ctx, text(statements)), "Batch.Run of "+statements)
+	c.ok(b.Exec(c.ctx, text(statements)), "Batch.Run of "+statements)
 }
 
 // record records an event that says little.
-func (c *check) record(b database.Batch, version int64) {
+func (c *check) record(b database.Tx, version int64) {
 	c.Helper()
 	c.ok(b.Record(c.ctx, up(version)), "Batch.Record")
 }
 
 // up is the event of a version that was applied.
-func up(version int64) database.Event {
-	return database.Event{
+func up(version int64) database.Entry {
+	return database.Entry{
 		Version: version, Name: fmt.Sprintf("step %d", version), Direction: database.Up,
 		Checksum: migration.Sum(fmt.Sprint(version)), StartedAt: started, Duration: time.Second,
 	}
@@ -153,7 +153,7 @@ func up(version int64) database.Event {
 // digits than are kept.
 var started = time.Date(2026, 3, 29, 2, 30, 0, 123456789, time.FixedZone("", 2*60*60))
 
-func (c *check) commit(b database.Batch) {
+func (c *check) commit(b database.Tx) {
 	c.Helper()
 	c.ok(b.Commit(c.ctx), "Batch.Commit")
 }
@@ -232,9 +232,9 @@ func (c *check) state(from any, set string) (st *database.State) {
 }
 
 // history reads events, but for those of Whimbrel's own tables.
-func (c *check) history(db database.Database, q database.HistoryQuery) []database.Event {
+func (c *check) history(db database.Database, q database.HistoryQuery) []database.Entry {
 	c.Helper()
-	var all []database.Event
+	var all []database.Entry
 	for e, err := range db.History(c.ctx, q) {
 		c.ok(err, "History")
 		if e.Set != migration.ReservedSet || e.Direction == database.Setting {

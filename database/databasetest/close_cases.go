@@ -56,7 +56,7 @@ func closeInBatch(c *check) {
 	c.becomesFree("s")
 	c.hasRows("t", 0)
 	err := outcome(
-		func() error { return b.Run(c.ctx, text("INSERT INTO t VALUES (2)")) },
+		func() error { return b.Exec(c.ctx, text("INSERT INTO t VALUES (2)")) },
 		func() error { return b.Record(c.ctx, up(2)) },
 		func() error { return b.Commit(c.ctx) },
 	)

@@ -66,7 +66,7 @@ func cancelBatch(c *check) {
 	c.record(b, 1)
 	ctx := c.soon()
 	err := outcome(
-		func() error { return b.Run(ctx, text(c.Slow)) },
+		func() error { return b.Exec(ctx, text(c.Slow)) },
 		func() error { return b.Record(ctx, up(2)) },
 		func() error { return b.Commit(ctx) },
 	)
@@ -107,7 +107,7 @@ func breakBatch(c *check) {
 	c.Break(victim)
 	c.promised(batchCommitFails)
 	err := outcome(
-		func() error { return b.Run(c.ctx, text("INSERT INTO t VALUES (2)")) },
+		func() error { return b.Exec(c.ctx, text("INSERT INTO t VALUES (2)")) },
 		func() error { return b.Record(c.ctx, up(2)) },
 		func() error { return b.Commit(c.ctx) },
 	)

@@ -26,8 +26,8 @@ var historyCases = []testCase{
 var zeroTime time.Time
 
 // full is an event with everything in it.
-func full(version int64) database.Event {
-	return database.Event{
+func full(version int64) database.Entry {
+	return database.Entry{
 		Version: version, Name: "add accounts", Direction: database.Up,
 		Checksum: migration.Sum("up"), DownChecksum: migration.Sum("down"),
 		UpText: "CREATE TABLE accounts ();\n", DownText: "DROP TABLE accounts;\n", HasDownText: true,
@@ -39,7 +39,7 @@ func full(version int64) database.Event {
 }
 
 // kept is an event as the history must have it, apart from what the database fills in.
-func kept(set string, e database.Event, texts bool) database.Event {
+func kept(set string, e database.Entry, texts bool) database.Entry {
 	e.Set = set
 	e.StartedAt, e.Duration = e.StartedAt.UTC().Truncate(time.Microsecond), e.Duration.Truncate(time.Microsecond)
 	if !texts {
@@ -49,7 +49,7 @@ func kept(set string, e database.Event, texts bool) database.Event {
 }
 
 // sameEvent compares all but what the database fills in differently each time.
-func sameEvent(a, b database.Event) bool {
+func sameEvent(a, b database.Entry) bool {
 	if !a.StartedAt.Equal(b.StartedAt) {
 		return false
 	}
@@ -58,7 +58,7 @@ func sameEvent(a, b database.Event) bool {
 }
 
 // isKept fails the case unless an event of the history is the one that was recorded.
-func (c *check) isKept(got, want database.Event) {
+func (c *check) isKept(got, want database.Entry) {
 	c.Helper()
 	c.that(got.ID > 0, "the event's ID is %d", got.ID)
 	want.ID, want.DBUser, want.Host, want.App = got.ID, got.DBUser, got.Host, got.App
@@ -71,7 +71,7 @@ func eventIsKept(c *check) {
 	b := c.begin(db, "s")
 	first := full(1)
 	first.Set = "somebody else's" // it is the batch that says which set
-	bare := database.Event{Version: 0, Direction: database.Down, StartedAt: started}
+	bare := database.Entry{Version: 0, Direction: database.Down, StartedAt: started}
 	c.ok(b.Record(c.ctx, first), "Batch.Record")
 	c.ok(b.Record(c.ctx, bare), "Batch.Record")
 	c.commit(b)
@@ -148,7 +148,7 @@ func timesCase(c *check) {
 
 // inMicroseconds fails the case unless the events' times are in UTC and have no more
 // digits than that.
-func (c *check) inMicroseconds(events []database.Event) {
+func (c *check) inMicroseconds(events []database.Entry) {
 	c.Helper()
 	for _, e := range events {
 		c.that(e.StartedAt.Location() == time.UTC, "StartedAt %v is not in UTC", e.StartedAt)
@@ -244,7 +244,7 @@ func historyOnlyGrows(c *check) {
 	c.promised(historyAppends)
 	db := c.db()
 	dirs := []database.Direction{database.Up, database.Down, database.Mark, database.Accept, database.Forget, database.Up}
-	var before []database.Event
+	var before []database.Entry
 	for _, d := range dirs {
 		e := full(1)
 		e.Direction = d
@@ -263,10 +263,10 @@ func historyOnlyGrows(c *check) {
 func foldCase(c *check) {
 	c.promised(foldDecides)
 	db := c.db()
-	event := func(v int64, d database.Direction, text string) database.Event {
-		return database.Event{Version: v, Name: text, Direction: d, Checksum: migration.Sum(text), StartedAt: started, Duration: time.Second}
+	event := func(v int64, d database.Direction, text string) database.Entry {
+		return database.Entry{Version: v, Name: text, Direction: d, Checksum: migration.Sum(text), StartedAt: started, Duration: time.Second}
 	}
-	events := []database.Event{
+	events := []database.Entry{
 		event(1, database.Up, "one"), event(2, database.Up, "two"), event(3, database.Mark, "three"),
 		event(2, database.Down, "two"), event(4, database.Up, "four"), event(1, database.Forget, "one"),
 		event(3, database.Accept, "three, edited"), event(2, database.Up, "two again"), event(9, database.Accept, "never applied"),
@@ -281,14 +281,14 @@ func foldCase(c *check) {
 		for _, from := range []any{db, c.begin(db, "s")} {
 			st := c.state(from, "s")
 			c.sameVersions(st.Applied, want.Applied)
-			if b, ok := from.(database.Batch); ok {
+			if b, ok := from.(database.Tx); ok {
 				c.ok(b.Rollback(c.ctx), "Batch.Rollback")
 			}
 		}
 	}
 }
 
-func (c *check) sameVersions(got, want *database.Migrations) {
+func (c *check) sameVersions(got, want *database.AppliedSet) {
 	c.Helper()
 	c.that(reflect.DeepEqual(got.Versions(), want.Versions()), "the versions %d are applied, want %d", got.Versions(), want.Versions())
 	for w := range want.All() {
@@ -305,7 +305,7 @@ func twoSets(c *check) {
 	c.apply(db, "b", 1, "")
 	c.apply(db, "b", 2, "")
 	b := c.begin(db, "a")
-	c.ok(b.Record(c.ctx, database.Event{Version: 1, Direction: database.Down, StartedAt: started}), "Batch.Record")
+	c.ok(b.Record(c.ctx, database.Entry{Version: 1, Direction: database.Down, StartedAt: started}), "Batch.Record")
 	c.commit(b)
 	c.hasVersions(db, "a")
 	c.hasVersions(db, "b", 1, 2)

@@ -385,7 +385,7 @@ func batchKnows(c *check) {
 // ending is an event, and whether it ends a run.
 type ending struct {
 	journal database.Journal
-	event   database.Event
+	event   database.Entry
 	ends    bool
 }
 
@@ -395,7 +395,7 @@ func endings() (all []ending) {
 		j.Direction, j.Name = d, name
 		return j
 	}
-	event := func(d database.Direction, version int64, name string) database.Event {
+	event := func(d database.Direction, version int64, name string) database.Entry {
 		e := up(version)
 		e.Direction, e.Name = d, name
 		return e

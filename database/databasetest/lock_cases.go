@@ -209,7 +209,7 @@ func (c *check) next(db database.Database) error {
 	}
 	v, _ := st.Version()
 	return outcome(
-		func() error { return b.Run(c.ctx, text("INSERT INTO t VALUES (1)")) },
+		func() error { return b.Exec(c.ctx, text("INSERT INTO t VALUES (1)")) },
 		func() error { return b.Record(c.ctx, up(v+1)) },
 		func() error { return b.Commit(c.ctx) },
 	)

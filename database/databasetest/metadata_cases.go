@@ -183,13 +183,13 @@ func metadataOneAtATime(c *check) {
 	s := c.metadata(one)
 	table, column := about(c.object(s, "t", ""), facts), about(c.object(s, "t", "x"), facts)
 	c.promised(metadataAlone)
-	c.alone(one, two, func(b database.Batch) {
+	c.alone(one, two, func(b database.Tx) {
 		_, err := b.Metadata(c.ctx)
 		c.ok(err, "Batch.Metadata")
 	}, table)
 	c.hasEntries(c.metadata(one), table)
 	c.promised(metadataOne)
-	c.alone(one, two, func(b database.Batch) {
+	c.alone(one, two, func(b database.Tx) {
 		c.ok(b.PutMetadata(c.ctx, &metadata.Change{}), "PutMetadata")
 		_, err := b.Metadata(c.ctx) // and what was queued is executed
 		c.ok(err, "Batch.Metadata")
@@ -198,7 +198,7 @@ func metadataOneAtATime(c *check) {
 }
 
 // alone begins a batch, which another one of another set must wait for that adds an entry.
-func (c *check) alone(one, two database.Database, begin func(database.Batch), added metadata.Stored) {
+func (c *check) alone(one, two database.Database, begin func(database.Tx), added metadata.Stored) {
 	c.Helper()
 	first := c.begin(one, "s")
 	begin(first)
@@ -221,7 +221,7 @@ func (c *check) alone(one, two database.Database, begin func(database.Batch), ad
 }
 
 // add adds an entry to those that there are.
-func (c *check) add(b database.Batch, added metadata.Stored) error {
+func (c *check) add(b database.Tx, added metadata.Stored) error {
 	s, err := b.Metadata(c.ctx)
 	if err != nil {
 		return err

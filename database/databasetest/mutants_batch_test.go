@@ -21,15 +21,15 @@ func statementErrors(alter func(*database.StatementError) error) func(*alteredBa
 		return err
 	}
 	return func(b *alteredBatch) {
-		b.run = func(ctx context.Context, s *migration.Script) error { return altered(b.Batch.Run(ctx, s)) }
-		b.commit = func(ctx context.Context) error { return altered(b.Batch.Commit(ctx)) }
+		b.run = func(ctx context.Context, s *migration.Script) error { return altered(b.Tx.Exec(ctx, s)) }
+		b.commit = func(ctx context.Context) error { return altered(b.Tx.Commit(ctx)) }
 	}
 }
 
 // scripts alters the scripts that a batch runs.
 func scripts(alter func(b *alteredBatch, s *migration.Script) *migration.Script) func(*alteredBatch) {
 	return func(b *alteredBatch) {
-		b.run = func(ctx context.Context, s *migration.Script) error { return b.Batch.Run(ctx, alter(b, s)) }
+		b.run = func(ctx context.Context, s *migration.Script) error { return b.Tx.Exec(ctx, alter(b, s)) }
 	}
 }
 
@@ -55,12 +55,12 @@ var batchMutants = []mutant{
 		b.head = func() int64 { return 0 }
 	}),
 	ofBatch("Head doesn't move at Commit", batchHeadAfter, func(b *alteredBatch) {
-		head := b.Batch.Head()
+		head := b.Tx.Head()
 		b.head = func() int64 { return head }
 	}),
 	ofBatch("Head after Commit has what others recorded", batchHeadAfter, func(b *alteredBatch) {
 		b.commit = func(ctx context.Context) error {
-			err := b.Batch.Commit(ctx)
+			err := b.Tx.Commit(ctx)
 			if st, serr := b.db.Database.State(ctx, b.set); err == nil && serr == nil {
 				b.head = func() int64 { return st.Head }
 			}
@@ -91,21 +91,21 @@ var batchMutants = []mutant{
 			if err != nil && s.Func() == nil {
 				return err
 			}
-			return b.Batch.Run(ctx, s)
+			return b.Tx.Exec(ctx, s)
 		}
 	}),
 	ofBatch("nothing goes back to a savepoint", batchSavepoints, func(b *alteredBatch) {
 		b.run = func(ctx context.Context, s *migration.Script) error {
 			text, _, err := s.Text(1 << 20)
 			if err != nil || !strings.Contains(text, "ROLLBACK TO") {
-				return b.Batch.Run(ctx, s)
+				return b.Tx.Exec(ctx, s)
 			}
-			return b.Batch.Run(ctx, migration.Text(s.File, strings.ReplaceAll(text, "ROLLBACK TO SAVEPOINT a;", "")))
+			return b.Tx.Exec(ctx, migration.Text(s.File, strings.ReplaceAll(text, "ROLLBACK TO SAVEPOINT a;", "")))
 		}
 	}),
 	ofBatch("a Go function's error is put in other words", batchFunc, func(b *alteredBatch) {
 		b.run = func(ctx context.Context, s *migration.Script) error {
-			err := b.Batch.Run(ctx, s)
+			err := b.Tx.Exec(ctx, s)
 			if err != nil && s.Func() != nil {
 				return errors.New("a Go function failed")
 			}
@@ -114,10 +114,10 @@ var batchMutants = []mutant{
 	}),
 	ofBatch("a Go function of another type is passed over", batchFunc, func(b *alteredBatch) {
 		b.run = func(ctx context.Context, s *migration.Script) error {
-			if err := b.Batch.Run(ctx, s); s.File != "foreign" {
+			if err := b.Tx.Exec(ctx, s); s.File != "foreign" {
 				return err
 			}
-			return b.Batch.Discard(ctx)
+			return b.Tx.Discard(ctx)
 		}
 	}),
 	ofBatch("directives are passed over", batchTimeouts, scripts(func(_ *alteredBatch, s *migration.Script) *migration.Script {
@@ -160,11 +160,11 @@ var batchMutants = []mutant{
 			})(b)
 			b.rollback = func(ctx context.Context) error {
 				leaked += mine
-				return b.Batch.Rollback(ctx)
+				return b.Tx.Rollback(ctx)
 			}
 			b.commit = func(ctx context.Context) error {
 				mine = ""
-				return b.Batch.Commit(ctx)
+				return b.Tx.Commit(ctx)
 			}
 		}}
 	}},
@@ -188,25 +188,25 @@ var batchMutants = []mutant{
 		return e
 	})),
 	ofBatch("Recorded is what Record was given", batchRecorded, func(b *alteredBatch) {
-		var given []database.Event
-		b.record = func(ctx context.Context, e database.Event) error {
+		var given []database.Entry
+		b.record = func(ctx context.Context, e database.Entry) error {
 			given = append(given, e)
-			return b.Batch.Record(ctx, e)
+			return b.Tx.Record(ctx, e)
 		}
-		b.recorded = func() []database.Event { return given }
+		b.recorded = func() []database.Entry { return given }
 	}),
 	ofBatch("Discard does nothing", batchDiscard, func(b *alteredBatch) {
 		b.discard = func(context.Context) error { return nil }
 	}),
 	ofBatch("Discard lets go of the lock", batchDiscard, func(b *alteredBatch) {
-		b.discard = func(ctx context.Context) error { return b.Batch.Rollback(ctx) }
+		b.discard = func(ctx context.Context) error { return b.Tx.Rollback(ctx) }
 	}),
 	ofBatch("Commit commits nothing", batchCommit, func(b *alteredBatch) {
-		b.commit = func(ctx context.Context) error { return b.Batch.Rollback(ctx) }
+		b.commit = func(ctx context.Context) error { return b.Tx.Rollback(ctx) }
 	}),
 	ofBatch("Commit keeps the lock", batchCommit, func(b *alteredBatch) {
 		b.commit = func(ctx context.Context) error {
-			err := b.Batch.Commit(ctx)
+			err := b.Tx.Commit(ctx)
 			b.db.Database.Begin(ctx, b.set, database.LockOptions{})
 			return err
 		}
@@ -215,7 +215,7 @@ var batchMutants = []mutant{
 		var well []*migration.Script
 		failed := false
 		b.run = func(ctx context.Context, s *migration.Script) error {
-			err := b.Batch.Run(ctx, s)
+			err := b.Tx.Exec(ctx, s)
 			failed = failed || err != nil
 			if !failed {
 				well = append(well, s)
@@ -224,12 +224,12 @@ var batchMutants = []mutant{
 		}
 		b.commit = func(ctx context.Context) error {
 			if failed {
-				b.Batch.Discard(ctx)
+				b.Tx.Discard(ctx)
 				for _, s := range well {
-					b.Batch.Run(ctx, s)
+					b.Tx.Exec(ctx, s)
 				}
 			}
-			return b.Batch.Commit(ctx)
+			return b.Tx.Commit(ctx)
 		}
 	}),
 	ofBatch("a batch that is over says nothing", batchOver, func(b *alteredBatch) {
@@ -239,36 +239,36 @@ var batchMutants = []mutant{
 				return nil
 			}
 			over = true
-			return b.Batch.Commit(ctx)
+			return b.Tx.Commit(ctx)
 		}
-		b.record = func(ctx context.Context, e database.Event) error {
+		b.record = func(ctx context.Context, e database.Entry) error {
 			if over {
 				return nil
 			}
-			return b.Batch.Record(ctx, e)
+			return b.Tx.Record(ctx, e)
 		}
 		b.run = func(ctx context.Context, s *migration.Script) error {
 			if over {
 				return nil
 			}
-			return b.Batch.Run(ctx, s)
+			return b.Tx.Exec(ctx, s)
 		}
 	}),
 	ofBatch("Rollback commits", batchRollback, func(b *alteredBatch) {
 		over := false
 		b.commit = func(ctx context.Context) error {
 			over = true
-			return b.Batch.Commit(ctx)
+			return b.Tx.Commit(ctx)
 		}
 		b.rollback = func(ctx context.Context) error {
 			if over {
-				return b.Batch.Rollback(ctx)
+				return b.Tx.Rollback(ctx)
 			}
 			return b.Commit(ctx)
 		}
 	}),
 	ofBatch("Rollback keeps the lock", batchRollback, func(b *alteredBatch) {
-		b.rollback = func(ctx context.Context) error { b.Batch.Discard(ctx); return nil }
+		b.rollback = func(ctx context.Context) error { b.Tx.Discard(ctx); return nil }
 	}),
 	ofBatch("Rollback after Commit is an error", batchRollbackAny, func(b *alteredBatch) {
 		over := false
@@ -277,11 +277,11 @@ var batchMutants = []mutant{
 				return errors.New("the transaction is over")
 			}
 			over = true
-			return b.Batch.Rollback(ctx)
+			return b.Tx.Rollback(ctx)
 		}
 		b.commit = func(ctx context.Context) error {
 			over = true
-			return b.Batch.Commit(ctx)
+			return b.Tx.Commit(ctx)
 		}
 	}),
 	ofBatch("Rollback heeds its context", batchRollbackAny, func(b *alteredBatch) {
@@ -289,12 +289,12 @@ var batchMutants = []mutant{
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			return b.Batch.Rollback(ctx)
+			return b.Tx.Rollback(ctx)
 		}
 	}),
 	ofBatch("a cancelled statement's error is its own", cancelling, func(b *alteredBatch) {
 		b.run = func(ctx context.Context, s *migration.Script) error {
-			err := b.Batch.Run(ctx, s)
+			err := b.Tx.Exec(ctx, s)
 			if isContext(err) {
 				return errors.New("canceling statement due to user request")
 			}
@@ -373,7 +373,7 @@ var runMutants = []mutant{
 		}
 	}),
 	ofRun("the note of a run's event is lost", runRecord, func(r *alteredRun) {
-		r.record = func(ctx context.Context, events ...database.Event) ([]database.Event, error) {
+		r.record = func(ctx context.Context, events ...database.Entry) ([]database.Entry, error) {
 			events = slices.Clone(events)
 			for i := range events {
 				events[i].Note = ""
@@ -382,13 +382,13 @@ var runMutants = []mutant{
 		}
 	}),
 	ofRun("Record returns what it was given", runRecord, func(r *alteredRun) {
-		r.record = func(ctx context.Context, events ...database.Event) ([]database.Event, error) {
+		r.record = func(ctx context.Context, events ...database.Entry) ([]database.Entry, error) {
 			_, err := r.Run.Record(ctx, events...)
 			return events, err
 		}
 	}),
 	ofRun("Record says nothing of an open transaction", runRecordTx, func(r *alteredRun) {
-		r.record = func(ctx context.Context, events ...database.Event) ([]database.Event, error) {
+		r.record = func(ctx context.Context, events ...database.Entry) ([]database.Entry, error) {
 			got, err := r.Run.Record(ctx, events...)
 			if err != nil && strings.Contains(err.Error(), "opened a transaction") {
 				err = nil

@@ -28,8 +28,8 @@ func states(alter func(d *alteredDB, st *database.State)) func(*alteredDB) {
 }
 
 // events alters each event that is read.
-func events(alter func(*database.Event)) func(*alteredDB) {
-	return histories(func(all []database.Event, _ database.HistoryQuery) []database.Event {
+func events(alter func(*database.Entry)) func(*alteredDB) {
+	return histories(func(all []database.Entry, _ database.HistoryQuery) []database.Entry {
 		for i := range all {
 			alter(&all[i])
 		}
@@ -38,11 +38,11 @@ func events(alter func(*database.Event)) func(*alteredDB) {
 }
 
 // histories alters the list of events that is read.
-func histories(alter func([]database.Event, database.HistoryQuery) []database.Event) func(*alteredDB) {
+func histories(alter func([]database.Entry, database.HistoryQuery) []database.Entry) func(*alteredDB) {
 	return func(d *alteredDB) {
-		d.history = func(ctx context.Context, q database.HistoryQuery) iter.Seq2[database.Event, error] {
-			return func(yield func(database.Event, error) bool) {
-				var all []database.Event
+		d.history = func(ctx context.Context, q database.HistoryQuery) iter.Seq2[database.Entry, error] {
+			return func(yield func(database.Entry, error) bool) {
+				var all []database.Entry
 				for e, err := range d.Database.History(ctx, q) {
 					if err != nil {
 						yield(e, err)
@@ -63,7 +63,7 @@ func histories(alter func([]database.Event, database.HistoryQuery) []database.Ev
 // queries alters what History is asked.
 func queries(alter func(*database.HistoryQuery)) func(*alteredDB) {
 	return func(d *alteredDB) {
-		d.history = func(ctx context.Context, q database.HistoryQuery) iter.Seq2[database.Event, error] {
+		d.history = func(ctx context.Context, q database.HistoryQuery) iter.Seq2[database.Entry, error] {
 			alter(&q)
 			return d.Database.History(ctx, q)
 		}
@@ -71,11 +71,11 @@ func queries(alter func(*database.HistoryQuery)) func(*alteredDB) {
 }
 
 // records alters each event that a batch records.
-func records(alter func(*database.Event)) func(*alteredBatch) {
+func records(alter func(*database.Entry)) func(*alteredBatch) {
 	return func(b *alteredBatch) {
-		b.record = func(ctx context.Context, e database.Event) error {
+		b.record = func(ctx context.Context, e database.Entry) error {
 			alter(&e)
-			return b.Batch.Record(ctx, e)
+			return b.Tx.Record(ctx, e)
 		}
 	}
 }
@@ -148,7 +148,7 @@ var readingMutants = []mutant{
 		}
 	})),
 	ofDB("State has no marked versions", foldDecides, states(func(_ *alteredDB, st *database.State) {
-		for a := range database.NewMigrations(slices.Collect(st.Applied.All())...).All() {
+		for a := range database.NewAppliedSet(slices.Collect(st.Applied.All())...).All() {
 			if a.Marked {
 				st.Applied.Remove(a.Version)
 			}
@@ -159,8 +159,8 @@ var readingMutants = []mutant{
 			st.Settings = database.NewSettings(database.StoredSetting{Name: database.MigrationMode, Value: "true"})
 		}
 	})),
-	ofDB("a setting's update isn't in the history", settingUpdate, histories(func(all []database.Event, _ database.HistoryQuery) []database.Event {
-		return slices.DeleteFunc(all, func(e database.Event) bool { return e.Direction == database.Setting })
+	ofDB("a setting's update isn't in the history", settingUpdate, histories(func(all []database.Entry, _ database.HistoryQuery) []database.Entry {
+		return slices.DeleteFunc(all, func(e database.Entry) bool { return e.Direction == database.Setting })
 	})),
 	{"settings are stored as they are written", settingCheck, func() alteration {
 		var raw string
@@ -224,7 +224,7 @@ var readingMutants = []mutant{
 		opening(func(o *database.Options) { o.HistoryTable = "" })(t)
 	}),
 	ofDB("a schema is not created", schemaIsCreated, func(d *alteredDB) {
-		d.begin = func(ctx context.Context, set string, opts database.LockOptions) (database.Batch, error) {
+		d.begin = func(ctx context.Context, set string, opts database.LockOptions) (database.Tx, error) {
 			if d.opts.Schema != "" {
 				return nil, errors.New("schema does not exist")
 			}
@@ -260,13 +260,13 @@ var readingMutants = []mutant{
 }
 
 var historyMutants = []mutant{
-	ofDB("the history is newest first", historyInOrder, histories(func(all []database.Event, _ database.HistoryQuery) []database.Event {
+	ofDB("the history is newest first", historyInOrder, histories(func(all []database.Entry, _ database.HistoryQuery) []database.Entry {
 		slices.Reverse(all)
 		return all
 	})),
 	ofDB("the history goes on after an error", historyErrors, func(d *alteredDB) {
-		d.history = func(ctx context.Context, q database.HistoryQuery) iter.Seq2[database.Event, error] {
-			return func(yield func(database.Event, error) bool) {
+		d.history = func(ctx context.Context, q database.HistoryQuery) iter.Seq2[database.Entry, error] {
+			return func(yield func(database.Entry, error) bool) {
 				for e, err := range d.Database.History(ctx, q) {
 					if !yield(e, err) || err != nil && !yield(e, err) {
 						return
@@ -283,33 +283,33 @@ var historyMutants = []mutant{
 	})),
 	ofDB("texts are always there", historyTexts, queries(func(q *database.HistoryQuery) { q.Texts = true })),
 	ofDB("texts are never there", historyTexts, queries(func(q *database.HistoryQuery) { q.Texts = false })),
-	ofDB("what was taken back is removed", historyAppends, histories(func(all []database.Event, _ database.HistoryQuery) []database.Event {
+	ofDB("what was taken back is removed", historyAppends, histories(func(all []database.Entry, _ database.HistoryQuery) []database.Entry {
 		for i, e := range all {
 			if e.Direction == database.Down {
-				return slices.DeleteFunc(all[:i], func(up database.Event) bool { return up.Version == e.Version })
+				return slices.DeleteFunc(all[:i], func(up database.Entry) bool { return up.Version == e.Version })
 			}
 		}
 		return all
 	})),
-	ofDB("ids count down", eventID, events(func(e *database.Event) { e.ID = 1000 - e.ID })),
-	ofDB("times are in some zone", eventTimes, events(func(e *database.Event) { e.StartedAt = e.StartedAt.In(time.FixedZone("", 3600)) })),
-	ofDB("times are in seconds", eventTimes, events(func(e *database.Event) { e.StartedAt = e.StartedAt.Truncate(time.Second) })),
-	ofBatch("an empty down script is none", eventTexts, records(func(e *database.Event) { e.HasDownText = e.DownText != "" })),
-	ofBatch("the up script's directives are lost", eventDirectives, records(func(e *database.Event) { e.UpDirectives = migration.Directives{} })),
-	ofBatch("the down script has the up script's directives", eventDirectives, records(func(e *database.Event) { e.DownDirectives = e.UpDirectives })),
-	ofBatch("the down script's directives are lost", eventDirectives, records(func(e *database.Event) { e.DownDirectives = migration.Directives{} })),
-	ofDB("the application is not kept", eventWho, events(func(e *database.Event) { e.App = "" })),
-	ofBatch("the note is lost", batchRecord, records(func(e *database.Event) { e.Note = "" })),
-	ofBatch("the checksum of the down script is lost", batchRecord, records(func(e *database.Event) { e.DownChecksum = migration.Checksum{} })),
-	ofBatch("a time that isn't given is 1970", batchRecordTimes, records(func(e *database.Event) {
+	ofDB("ids count down", eventID, events(func(e *database.Entry) { e.ID = 1000 - e.ID })),
+	ofDB("times are in some zone", eventTimes, events(func(e *database.Entry) { e.StartedAt = e.StartedAt.In(time.FixedZone("", 3600)) })),
+	ofDB("times are in seconds", eventTimes, events(func(e *database.Entry) { e.StartedAt = e.StartedAt.Truncate(time.Second) })),
+	ofBatch("an empty down script is none", eventTexts, records(func(e *database.Entry) { e.HasDownText = e.DownText != "" })),
+	ofBatch("the up script's directives are lost", eventDirectives, records(func(e *database.Entry) { e.UpDirectives = migration.Directives{} })),
+	ofBatch("the down script has the up script's directives", eventDirectives, records(func(e *database.Entry) { e.DownDirectives = e.UpDirectives })),
+	ofBatch("the down script's directives are lost", eventDirectives, records(func(e *database.Entry) { e.DownDirectives = migration.Directives{} })),
+	ofDB("the application is not kept", eventWho, events(func(e *database.Entry) { e.App = "" })),
+	ofBatch("the note is lost", batchRecord, records(func(e *database.Entry) { e.Note = "" })),
+	ofBatch("the checksum of the down script is lost", batchRecord, records(func(e *database.Entry) { e.DownChecksum = migration.Checksum{} })),
+	ofBatch("a time that isn't given is 1970", batchRecordTimes, records(func(e *database.Entry) {
 		if e.StartedAt.IsZero() {
 			e.StartedAt = time.Unix(0, 0)
 		}
 	})),
-	ofBatch("white space is trimmed from names", namesAreData, records(func(e *database.Event) { e.Name = strings.TrimSpace(e.Name) })),
-	ofBatch("a CR before an LF is lost", namesAreData, records(func(e *database.Event) { e.UpText = strings.ReplaceAll(e.UpText, "\r\n", "\n") })),
+	ofBatch("white space is trimmed from names", namesAreData, records(func(e *database.Entry) { e.Name = strings.TrimSpace(e.Name) })),
+	ofBatch("a CR before an LF is lost", namesAreData, records(func(e *database.Entry) { e.UpText = strings.ReplaceAll(e.UpText, "\r\n", "\n") })),
 	ofDB("sets are the same in upper and lower case", namesAreData, func(d *alteredDB) {
-		d.begin = func(ctx context.Context, set string, opts database.LockOptions) (database.Batch, error) {
+		d.begin = func(ctx context.Context, set string, opts database.LockOptions) (database.Tx, error) {
 			return d.Database.Begin(ctx, strings.ToLower(set), opts)
 		}
 	}),

@@ -71,7 +71,7 @@ func interrupted(alter func(set string, j *database.Journal) *database.Journal) 
 			}
 		},
 		batch: func(b *alteredBatch) {
-			b.state = func(ctx context.Context) (*database.State, error) { return altered(b.Batch.State(ctx)) }
+			b.state = func(ctx context.Context) (*database.State, error) { return altered(b.Tx.State(ctx)) }
 		},
 		run: func(r *alteredRun) {
 			r.state = func(ctx context.Context) (*database.State, error) { return altered(r.Run.State(ctx)) }
@@ -80,9 +80,9 @@ func interrupted(alter func(set string, j *database.Journal) *database.Journal) 
 }
 
 // endsNot keeps a run open that the events end.
-func endsNot(promise *promise, name string, stays func(j *database.Journal, e database.Event) bool) mutant {
+func endsNot(promise *promise, name string, stays func(j *database.Journal, e database.Entry) bool) mutant {
 	return ofRun(name, promise, func(r *alteredRun) {
-		r.record = func(ctx context.Context, events ...database.Event) ([]database.Event, error) {
+		r.record = func(ctx context.Context, events ...database.Entry) ([]database.Entry, error) {
 			st, err := r.Run.State(ctx)
 			if err != nil {
 				return nil, err
@@ -176,10 +176,10 @@ var journalMutants = []mutant{
 		j.StartedAt = time.Time{}
 		return r.Run.Exec(ctx, s, st, nil, j)
 	})),
-	endsNot(journalEnded, "Mark ends nothing", func(_ *database.Journal, e database.Event) bool { return e.Direction == database.Mark }),
-	endsNot(journalEnded, "a repeatable script that ran ends nothing", func(_ *database.Journal, e database.Event) bool { return e.Direction == database.Repeat }),
+	endsNot(journalEnded, "Mark ends nothing", func(_ *database.Journal, e database.Entry) bool { return e.Direction == database.Mark }),
+	endsNot(journalEnded, "a repeatable script that ran ends nothing", func(_ *database.Journal, e database.Entry) bool { return e.Direction == database.Repeat }),
 	ofRun("Accept ends a run", journalEnded, func(r *alteredRun) {
-		r.record = func(ctx context.Context, events ...database.Event) ([]database.Event, error) {
+		r.record = func(ctx context.Context, events ...database.Entry) ([]database.Entry, error) {
 			got, err := r.Run.Record(ctx, events...)
 			if err == nil && events[0].Direction == database.Accept {
 				err = r.Run.Journal(ctx, nil)
@@ -249,9 +249,9 @@ var journalMutants = []mutant{
 		}
 		return nil
 	})),
-	endsNot(recordEnds, "Record ends no run", func(*database.Journal, database.Event) bool { return true }),
+	endsNot(recordEnds, "Record ends no run", func(*database.Journal, database.Entry) bool { return true }),
 	ofRun("Record ends any run", recordEnds, func(r *alteredRun) {
-		r.record = func(ctx context.Context, events ...database.Event) ([]database.Event, error) {
+		r.record = func(ctx context.Context, events ...database.Entry) ([]database.Entry, error) {
 			got, err := r.Run.Record(ctx, events...)
 			if err == nil {
 				err = r.Run.Journal(ctx, nil)
@@ -269,7 +269,7 @@ var journalMutants = []mutant{
 	{"a batch goes by what was open once", batchInterrupted, func() alteration {
 		once := map[string]bool{}
 		return alteration{batch: func(b *alteredBatch) {
-			once[b.set] = once[b.set] || b.Batch.Interrupted()
+			once[b.set] = once[b.set] || b.Tx.Interrupted()
 			open := once[b.set]
 			b.open = func() bool { return open }
 		}}
@@ -283,12 +283,12 @@ var journalMutants = []mutant{
 			return j
 		})
 		a.batch = func(b *alteredBatch) {
-			st, err := b.Batch.State(context.Background())
+			st, err := b.Tx.State(context.Background())
 			b.commit = func(ctx context.Context) error {
 				if err == nil {
 					left[b.set] = st.Interrupted
 				}
-				return b.Batch.Commit(ctx)
+				return b.Tx.Commit(ctx)
 			}
 		}
 		return a
@@ -301,8 +301,8 @@ var journalMutants = []mutant{
 			}
 			return j
 		})
-		a.batch = resets(func(b *alteredBatch, ctx context.Context, e database.Event) (*database.Emptied, error) {
-			out, err := b.Batch.Reset(ctx, nil, e)
+		a.batch = resets(func(b *alteredBatch, ctx context.Context, e database.Entry) (*database.Emptied, error) {
+			out, err := b.Tx.Reset(ctx, nil, e)
 			for _, set := range out.Sets {
 				if st, err := b.db.Database.State(ctx, set); err == nil && set != b.set {
 					left[set] = st.Interrupted

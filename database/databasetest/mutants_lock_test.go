@@ -12,7 +12,7 @@ import (
 // locking alters the options that locks are taken with, and the errors of taking them.
 func locking(options func(*database.LockOptions), failed func(error) error) func(*alteredDB) {
 	return func(d *alteredDB) {
-		d.begin = func(ctx context.Context, set string, opts database.LockOptions) (database.Batch, error) {
+		d.begin = func(ctx context.Context, set string, opts database.LockOptions) (database.Tx, error) {
 			if options != nil {
 				options(&opts)
 			}
@@ -27,7 +27,7 @@ func locking(options func(*database.LockOptions), failed func(error) error) func
 
 var lockMutants = []mutant{
 	ofDB("the lock is that of the process alone", beginLocks, func(d *alteredDB) {
-		d.begin = func(ctx context.Context, set string, opts database.LockOptions) (database.Batch, error) {
+		d.begin = func(ctx context.Context, set string, opts database.LockOptions) (database.Tx, error) {
 			b, err := d.Database.Begin(ctx, set, database.LockOptions{})
 			if errors.Is(err, database.ErrLocked) {
 				return d.Database.Begin(ctx, set+" of another process", opts)
@@ -64,7 +64,7 @@ var lockMutants = []mutant{
 		var held atomic.Int64
 		return alteration{
 			db: func(d *alteredDB) {
-				d.begin = func(ctx context.Context, set string, opts database.LockOptions) (database.Batch, error) {
+				d.begin = func(ctx context.Context, set string, opts database.LockOptions) (database.Tx, error) {
 					if held.Load() > 0 && opts.Timeout == 0 {
 						return nil, &database.LockedError{Set: set}
 					}
@@ -80,22 +80,22 @@ var lockMutants = []mutant{
 					}
 				}
 				held.Add(1)
-				b.commit = func(ctx context.Context) error { defer end(); return b.Batch.Commit(ctx) }
-				b.rollback = func(ctx context.Context) error { defer end(); return b.Batch.Rollback(ctx) }
+				b.commit = func(ctx context.Context) error { defer end(); return b.Tx.Commit(ctx) }
+				b.rollback = func(ctx context.Context) error { defer end(); return b.Tx.Rollback(ctx) }
 			},
 		}
 	}},
 	ofBatch("the lock is let go of a while after Rollback", batchLocked, func(b *alteredBatch) {
 		b.rollback = func(ctx context.Context) error {
-			if b.Batch.Discard(ctx) == nil {
-				time.AfterFunc(time.Second, func() { b.Batch.Rollback(context.Background()) })
+			if b.Tx.Discard(ctx) == nil {
+				time.AfterFunc(time.Second, func() { b.Tx.Rollback(context.Background()) })
 			}
 			return nil
 		}
 	}),
 	ofDB("a Database is for one goroutine", manyGoroutines, func(d *alteredDB) {
 		var busy atomic.Bool
-		d.begin = func(ctx context.Context, set string, opts database.LockOptions) (database.Batch, error) {
+		d.begin = func(ctx context.Context, set string, opts database.LockOptions) (database.Tx, error) {
 			if busy.Swap(true) {
 				return nil, errors.New("conn busy")
 			}

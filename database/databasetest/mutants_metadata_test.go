@@ -30,7 +30,7 @@ func puts(alter func(*metadata.Change)) func(*alteredBatch) {
 		b.put = func(ctx context.Context, c *metadata.Change) error {
 			other := *c
 			alter(&other)
-			return b.Batch.PutMetadata(ctx, &other)
+			return b.Tx.PutMetadata(ctx, &other)
 		}
 	}
 }
@@ -74,11 +74,11 @@ var metadataMutants = []mutant{
 	}),
 	ofBatch("entries are added to those that there are", metadataPut, func(b *alteredBatch) {
 		b.put = func(ctx context.Context, c *metadata.Change) error {
-			s, err := b.Batch.Metadata(ctx)
+			s, err := b.Tx.Metadata(ctx)
 			if err != nil {
 				return err
 			}
-			return b.Batch.PutMetadata(ctx, &metadata.Change{Entries: append(s.Entries, c.Entries...), Comments: c.Comments})
+			return b.Tx.PutMetadata(ctx, &metadata.Change{Entries: append(s.Entries, c.Entries...), Comments: c.Comments})
 		}
 	}),
 	ofBatch("free keys are lost", metadataPut, puts(func(c *metadata.Change) {
@@ -90,7 +90,7 @@ var metadataMutants = []mutant{
 	ofBatch("comments are lost", metadataPut, puts(func(c *metadata.Change) { c.Comments = nil })),
 	ofBatch("a batch does not see what it wrote", metadataBatch, func(b *alteredBatch) {
 		b.metadata = func(ctx context.Context) (*metadata.State, error) {
-			s, err := b.Batch.Metadata(ctx)
+			s, err := b.Tx.Metadata(ctx)
 			if err == nil {
 				s.Entries = nil
 			}
@@ -110,7 +110,7 @@ var metadataMutants = []mutant{
 			if err := other.Commit(ctx); err != nil {
 				return err
 			}
-			return b.Batch.PutMetadata(ctx, c)
+			return b.Tx.PutMetadata(ctx, c)
 		}
 	}),
 	ofBatch("who reads the metadata does not wait", metadataAlone, func(b *alteredBatch) {
@@ -178,14 +178,14 @@ var metadataMutants = []mutant{
 			batch: func(b *alteredBatch) {
 				b.query = func(ctx context.Context, statement string) (*database.Rows, error) {
 					changed = statement
-					return b.Batch.Query(ctx, statement)
+					return b.Tx.Query(ctx, statement)
 				}
 				b.run = func(ctx context.Context, s *migration.Script) error {
 					whole, _, err := s.Text(1 << 20)
 					if err != nil || changed == "" {
 						return err
 					}
-					return b.Batch.Run(ctx, text(changed+"; "+whole))
+					return b.Tx.Exec(ctx, text(changed+"; "+whole))
 				}
 			},
 		}

@@ -8,9 +8,9 @@ import (
 )
 
 // resets alters what Reset does.
-func resets(alter func(b *alteredBatch, ctx context.Context, e database.Event) (*database.Emptied, error)) func(*alteredBatch) {
+func resets(alter func(b *alteredBatch, ctx context.Context, e database.Entry) (*database.Emptied, error)) func(*alteredBatch) {
 	return func(b *alteredBatch) {
-		b.reset = func(ctx context.Context, _ []string, e database.Event) (*database.Emptied, error) {
+		b.reset = func(ctx context.Context, _ []string, e database.Entry) (*database.Emptied, error) {
 			return alter(b, ctx, e)
 		}
 	}
@@ -18,8 +18,8 @@ func resets(alter func(b *alteredBatch, ctx context.Context, e database.Event) (
 
 // emptieds alters what Reset returns.
 func emptieds(alter func(*database.Emptied)) func(*alteredBatch) {
-	return resets(func(b *alteredBatch, ctx context.Context, e database.Event) (*database.Emptied, error) {
-		out, err := b.Batch.Reset(ctx, nil, e)
+	return resets(func(b *alteredBatch, ctx context.Context, e database.Entry) (*database.Emptied, error) {
+		out, err := b.Tx.Reset(ctx, nil, e)
 		if err == nil {
 			alter(out)
 		}
@@ -29,38 +29,38 @@ func emptieds(alter func(*database.Emptied)) func(*alteredBatch) {
 
 // emptyAlone drops what Reset would, but for what spare says, and records it for the batch's set
 // alone.
-func emptyAlone(b *alteredBatch, ctx context.Context, e database.Event, spare func(table string) bool) (*database.Emptied, error) {
-	out, err := b.Batch.Reset(ctx, nil, e)
+func emptyAlone(b *alteredBatch, ctx context.Context, e database.Entry, spare func(table string) bool) (*database.Emptied, error) {
+	out, err := b.Tx.Reset(ctx, nil, e)
 	if err != nil {
 		return nil, err
 	}
-	if err := b.Batch.Discard(ctx); err != nil {
+	if err := b.Tx.Discard(ctx); err != nil {
 		return nil, err
 	}
 	for _, o := range out.Dropped {
 		if spare(o.Name) {
 			continue
 		}
-		if err := b.Batch.Run(ctx, text("DROP TABLE "+o.Name)); err != nil {
+		if err := b.Tx.Exec(ctx, text("DROP TABLE "+o.Name)); err != nil {
 			return nil, err
 		}
 	}
 	e.Version, e.Direction = database.NilVersion, database.Reset
-	return out, b.Batch.Record(ctx, e)
+	return out, b.Tx.Record(ctx, e)
 }
 
 var resetMutants = []mutant{
 	ofDB("the database has no name", stateName, states(func(_ *alteredDB, st *database.State) { st.Database = "" })),
-	ofBatch("Reset leaves what no migration made", resetDrops, resets(func(b *alteredBatch, ctx context.Context, e database.Event) (*database.Emptied, error) {
+	ofBatch("Reset leaves what no migration made", resetDrops, resets(func(b *alteredBatch, ctx context.Context, e database.Entry) (*database.Emptied, error) {
 		return emptyAlone(b, ctx, e, func(table string) bool { return table == "v" })
 	})),
 	{"Reset forgets the settings", resetLeaves, func() alteration {
 		forgotten := false
 		return alteration{
 			batch: func(b *alteredBatch) {
-				b.reset = func(ctx context.Context, schemas []string, e database.Event) (*database.Emptied, error) {
+				b.reset = func(ctx context.Context, schemas []string, e database.Entry) (*database.Emptied, error) {
 					forgotten = true
-					return b.Batch.Reset(ctx, schemas, e)
+					return b.Tx.Reset(ctx, schemas, e)
 				}
 			},
 			db: states(func(_ *alteredDB, st *database.State) {
@@ -70,22 +70,22 @@ var resetMutants = []mutant{
 			}),
 		}
 	}},
-	ofBatch("Reset is recorded for one set", resetRecords, resets(func(b *alteredBatch, ctx context.Context, e database.Event) (*database.Emptied, error) {
+	ofBatch("Reset is recorded for one set", resetRecords, resets(func(b *alteredBatch, ctx context.Context, e database.Entry) (*database.Emptied, error) {
 		return emptyAlone(b, ctx, e, func(string) bool { return false })
 	})),
-	ofBatch("the note of a Reset is lost", resetRecords, resets(func(b *alteredBatch, ctx context.Context, e database.Event) (*database.Emptied, error) {
+	ofBatch("the note of a Reset is lost", resetRecords, resets(func(b *alteredBatch, ctx context.Context, e database.Entry) (*database.Emptied, error) {
 		e.Note = ""
-		return b.Batch.Reset(ctx, nil, e)
+		return b.Tx.Reset(ctx, nil, e)
 	})),
-	ofBatch("Reset passes over a set that is locked", resetLocks, resets(func(b *alteredBatch, ctx context.Context, e database.Event) (*database.Emptied, error) {
-		out, err := b.Batch.Reset(ctx, nil, e)
+	ofBatch("Reset passes over a set that is locked", resetLocks, resets(func(b *alteredBatch, ctx context.Context, e database.Entry) (*database.Emptied, error) {
+		out, err := b.Tx.Reset(ctx, nil, e)
 		if err != nil {
-			return &database.Emptied{}, b.Batch.Discard(ctx)
+			return &database.Emptied{}, b.Tx.Discard(ctx)
 		}
 		return out, nil
 	})),
-	ofBatch("Reset lets go of the other sets' locks", resetLocks, resets(func(b *alteredBatch, ctx context.Context, e database.Event) (*database.Emptied, error) {
-		if _, err := b.Batch.Reset(ctx, nil, e); err != nil {
+	ofBatch("Reset lets go of the other sets' locks", resetLocks, resets(func(b *alteredBatch, ctx context.Context, e database.Entry) (*database.Emptied, error) {
+		if _, err := b.Tx.Reset(ctx, nil, e); err != nil {
 			return nil, err
 		}
 		return emptyAlone(b, ctx, e, func(string) bool { return false })

@@ -28,7 +28,7 @@ func databaseName(c *check) {
 }
 
 // reset resets the target in a batch of set s.
-func (c *check) reset(b database.Batch) *database.Emptied {
+func (c *check) reset(b database.Tx) *database.Emptied {
 	c.Helper()
 	e, err := b.Reset(c.ctx, []string{"a schema that does not exist"}, resetEvent)
 	c.ok(err, "Batch.Reset")
@@ -37,7 +37,7 @@ func (c *check) reset(b database.Batch) *database.Emptied {
 }
 
 // resetEvent is what a reset is recorded as.
-var resetEvent = database.Event{Note: `"because"`, ToolVersion: "1.2.3", StartedAt: started}
+var resetEvent = database.Entry{Note: `"because"`, ToolVersion: "1.2.3", StartedAt: started}
 
 func resetCase(c *check) {
 	c.promised(resetDrops)
@@ -103,9 +103,9 @@ func resetRolledBack(c *check) {
 	db := c.db()
 	c.apply(db, "s", 1, "CREATE TABLE t (x int); INSERT INTO t VALUES (1)")
 	c.apply(db, "öther 🐦", 7, "CREATE TABLE u (x int)")
-	for name, end := range map[string]func(database.Batch) error{
-		"Rollback": func(b database.Batch) error { return b.Rollback(c.ctx) },
-		"Discard": func(b database.Batch) error {
+	for name, end := range map[string]func(database.Tx) error{
+		"Rollback": func(b database.Tx) error { return b.Rollback(c.ctx) },
+		"Discard": func(b database.Tx) error {
 			return outcome(func() error { return b.Discard(c.ctx) }, func() error { return b.Commit(c.ctx) })
 		},
 	} {

@@ -101,7 +101,7 @@ func runRecords(c *check) {
 	c.promised(runRecord)
 	db := c.db()
 	r := c.guard(db, "s")
-	var returned []database.Event
+	var returned []database.Entry
 	for v := range int64(3) {
 		e := full(v)
 		e.Set = "somebody else's"

@@ -34,7 +34,7 @@ func statementErrorPlace(c *check) {
 	c.run(b, "INSERT INTO t VALUES (0)") // another script, whose statements don't count
 	c.record(b, 1)
 	err := outcome(
-		func() error { return b.Run(c.ctx, s) },
+		func() error { return b.Exec(c.ctx, s) },
 		func() error { return b.Record(c.ctx, up(2)) },
 		func() error { return b.Commit(c.ctx) },
 	)
@@ -129,7 +129,7 @@ func goFunction(c *check) {
 	}
 	b := c.begin(db, "s")
 	c.run(b, "INSERT INTO t VALUES (1)")
-	c.ok(b.Run(c.ctx, c.Func("one", "made", nil)), "Batch.Run of a Go function")
+	c.ok(b.Exec(c.ctx, c.Func("one", "made", nil)), "Batch.Run of a Go function")
 	c.run(b, "INSERT INTO made VALUES (1)")
 	c.record(b, 1)
 	c.commit(b)
@@ -150,7 +150,7 @@ func goFunctionFails(c *check) {
 	b := c.begin(db, "s")
 	c.run(b, "INSERT INTO t VALUES (1)")
 	err := outcome(
-		func() error { return b.Run(c.ctx, c.Func("two", "made", cause)) },
+		func() error { return b.Exec(c.ctx, c.Func("two", "made", cause)) },
 		func() error { return b.Record(c.ctx, up(2)) },
 		func() error { return b.Commit(c.ctx) },
 	)
@@ -172,7 +172,7 @@ func foreignFunction(c *check) {
 	called := false
 	b := c.begin(db, "s")
 	err := outcome(
-		func() error { return b.Run(c.ctx, migration.Func("foreign", func(fmt.Stringer) { called = true })) },
+		func() error { return b.Exec(c.ctx, migration.Func("foreign", func(fmt.Stringer) { called = true })) },
 		func() error { return b.Commit(c.ctx) },
 	)
 	c.that(err != nil && !called, "a function of another type: called %v, error %v", called, err)
@@ -205,7 +205,7 @@ func timeoutInBatch(c *check) {
 	s.StatementTimeout = 20 * time.Millisecond
 	b := c.begin(db, "s")
 	err := outcome(
-		func() error { return b.Run(c.ctx, s) },
+		func() error { return b.Exec(c.ctx, s) },
 		func() error { return b.Commit(c.ctx) },
 	)
 	var st *database.StatementError

@@ -22,7 +22,7 @@ func made(t *testing.T, script string) *catalog.Snapshot {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Run(ctx, migration.Text("a.sql", script)); err != nil {
+	if err := b.Exec(ctx, migration.Text("a.sql", script)); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.Commit(ctx); err != nil {

@@ -49,10 +49,10 @@ func (d *Database) State(ctx context.Context, set string) (*database.State, erro
 }
 
 // state reads a set, with events that are not committed yet. mu is held.
-func (t *Target) state(own tables, set string, more []database.Event) *database.State {
+func (t *Target) state(own tables, set string, more []database.Entry) *database.State {
 	l := t.ledger(own, false)
 	events := append(slices.Clip(l.events), more...)
-	st := &database.State{Set: set, Database: Name, Head: head(events, set), Applied: &database.Migrations{}, ServerMajor: t.major}
+	st := &database.State{Set: set, Database: Name, Head: head(events, set), Applied: &database.AppliedSet{}, ServerMajor: t.major}
 	for _, e := range events {
 		if e.Set == set {
 			st.Fold(e)
@@ -74,7 +74,7 @@ func (t *Target) state(own tables, set string, more []database.Event) *database.
 
 // head returns the Head of a set. It counts, since an event can become visible below
 // one that is visible already.
-func head(events []database.Event, set string) (n int64) {
+func head(events []database.Entry, set string) (n int64) {
 	for _, e := range events {
 		if e.Set == set || e.Set == migration.ReservedSet {
 			n++
@@ -84,10 +84,10 @@ func head(events []database.Event, set string) (n int64) {
 }
 
 // History implements database.Database.
-func (d *Database) History(ctx context.Context, q database.HistoryQuery) iter.Seq2[database.Event, error] {
-	return func(yield func(database.Event, error) bool) {
+func (d *Database) History(ctx context.Context, q database.HistoryQuery) iter.Seq2[database.Entry, error] {
+	return func(yield func(database.Entry, error) bool) {
 		if err := d.enter(ctx, OpHistory); err != nil {
-			yield(database.Event{}, err)
+			yield(database.Entry{}, err)
 			return
 		}
 		d.target.mu.Lock()
@@ -98,7 +98,7 @@ func (d *Database) History(ctx context.Context, q database.HistoryQuery) iter.Se
 				continue
 			}
 			if err := ctx.Err(); err != nil {
-				yield(database.Event{}, err)
+				yield(database.Entry{}, err)
 				return
 			}
 			if !q.Texts {
@@ -112,7 +112,7 @@ func (d *Database) History(ctx context.Context, q database.HistoryQuery) iter.Se
 }
 
 // Begin implements database.Database.
-func (d *Database) Begin(ctx context.Context, set string, opts database.LockOptions) (database.Batch, error) {
+func (d *Database) Begin(ctx context.Context, set string, opts database.LockOptions) (database.Tx, error) {
 	if err := d.enter(ctx, OpBegin); err != nil {
 		return nil, err
 	}
@@ -193,7 +193,7 @@ func untilMicros(at time.Time) time.Time {
 
 // keep returns an event as the history keeps it. Its ID is handed out at once, as the
 // sequences of other databases do, and not in the order of commits. mu is held.
-func (d *Database) keep(e database.Event) database.Event {
+func (d *Database) keep(e database.Entry) database.Entry {
 	if !e.HasDownText {
 		e.DownText = ""
 	}
@@ -205,17 +205,17 @@ func (d *Database) keep(e database.Event) database.Event {
 }
 
 // ends reports whether one of the events ends a run.
-func ends(events []database.Event, j *database.Journal) bool {
-	return slices.ContainsFunc(events, func(e database.Event) bool { return j.EndedBy(e) })
+func ends(events []database.Entry, j *database.Journal) bool {
+	return slices.ContainsFunc(events, func(e database.Entry) bool { return j.EndedBy(e) })
 }
 
 // add makes events visible, and ends the runs that they end. mu is held.
-func (l *ledger) add(events ...database.Event) {
+func (l *ledger) add(events ...database.Entry) {
 	for _, e := range events {
 		if j, ok := l.journals[e.Set]; ok && j.EndedBy(e) {
 			delete(l.journals, e.Set)
 		}
 	}
 	l.events = append(l.events, events...)
-	slices.SortFunc(l.events, func(a, b database.Event) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(l.events, func(a, b database.Entry) int { return cmp.Compare(a.ID, b.ID) })
 }

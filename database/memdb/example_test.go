@@ -25,8 +25,8 @@ func Example() {
 		return
 	}
 	defer b.Rollback(ctx) // does nothing after Commit
-	b.Run(ctx, migration.Text("1_users.up.sql", "CREATE TABLE users (name text)"))
-	b.Record(ctx, database.Event{Version: 1, Name: "users", Direction: database.Up})
+	b.Exec(ctx, migration.Text("1_users.up.sql", "CREATE TABLE users (name text)"))
+	b.Record(ctx, database.Entry{Version: 1, Name: "users", Direction: database.Up})
 	fmt.Println(b.Commit(ctx))
 
 	tables, _ := target.Tables(ctx)

@@ -71,7 +71,7 @@ func tablesOf(opts database.Options) tables {
 
 // ledger is what Whimbrel's own tables hold.
 type ledger struct {
-	events   []database.Event // by ID
+	events   []database.Entry // by ID
 	settings map[string]database.StoredSetting
 	facts    []fact                      // the metadata
 	journals map[string]database.Journal // the open run of each set

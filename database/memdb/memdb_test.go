@@ -28,7 +28,7 @@ func open(t *testing.T, target *memdb.Target) *memdb.Database {
 	return db
 }
 
-func begin(t *testing.T, db *memdb.Database, set string) database.Batch {
+func begin(t *testing.T, db *memdb.Database, set string) database.Tx {
 	t.Helper()
 	b, err := db.Begin(t.Context(), set, database.LockOptions{})
 	if err != nil {
@@ -56,7 +56,7 @@ func batch(t *testing.T, db *memdb.Database, set, text string) error {
 	t.Helper()
 	b := begin(t, db, set)
 	defer b.Rollback(t.Context())
-	if err := b.Run(t.Context(), migration.Text("a.sql", text)); err != nil {
+	if err := b.Exec(t.Context(), migration.Text("a.sql", text)); err != nil {
 		return err
 	}
 	return b.Commit(t.Context())
@@ -113,16 +113,16 @@ func TestConcurrentSets(t *testing.T) {
 	ok(t, batch(t, open(t, target), "a", "CREATE TABLE shared (x)"))
 	a, b := begin(t, open(t, target), "a"), begin(t, open(t, target), "b")
 	ctx := t.Context()
-	ok(t, a.Run(ctx, migration.Text("a.sql", "INSERT INTO shared VALUES (1); CREATE TABLE of_a ()")))
-	ok(t, b.Run(ctx, migration.Text("b.sql", "INSERT INTO shared VALUES (2); CREATE TABLE of_b ()")))
+	ok(t, a.Exec(ctx, migration.Text("a.sql", "INSERT INTO shared VALUES (1); CREATE TABLE of_a ()")))
+	ok(t, b.Exec(ctx, migration.Text("b.sql", "INSERT INTO shared VALUES (2); CREATE TABLE of_b ()")))
 	ok(t, a.Commit(ctx))
 	ok(t, b.Commit(ctx))
 	if rows, _ := target.Rows(ctx, "shared"); !slices.Equal(rows, []string{"1", "2"}) {
 		t.Errorf("rows %v", rows)
 	}
 	a, b = begin(t, open(t, target), "a"), begin(t, open(t, target), "b")
-	ok(t, a.Run(ctx, migration.Text("a.sql", "CREATE TABLE twice ()")))
-	ok(t, b.Run(ctx, migration.Text("b.sql", "CREATE TABLE before (); CREATE TABLE twice ()")))
+	ok(t, a.Exec(ctx, migration.Text("a.sql", "CREATE TABLE twice ()")))
+	ok(t, b.Exec(ctx, migration.Text("b.sql", "CREATE TABLE before (); CREATE TABLE twice ()")))
 	ok(t, a.Commit(ctx))
 	var st *database.StatementError
 	if err := b.Commit(ctx); !errors.As(err, &st) || st.Index != 1 {
@@ -142,10 +142,10 @@ func TestKillBeforeEveryCall(t *testing.T) {
 			return err
 		}
 		defer b.Rollback(ctx)
-		if err := b.Run(ctx, migration.Text("1.sql", "CREATE TABLE t ()")); err != nil {
+		if err := b.Exec(ctx, migration.Text("1.sql", "CREATE TABLE t ()")); err != nil {
 			return err
 		}
-		if err := b.Record(ctx, database.Event{Version: 1, Direction: database.Up}); err != nil {
+		if err := b.Record(ctx, database.Entry{Version: 1, Direction: database.Up}); err != nil {
 			return err
 		}
 		return b.Commit(ctx)
@@ -247,8 +247,8 @@ func TestQueueReportsAtCommit(t *testing.T) {
 	target := memdb.New()
 	target.Queue(true)
 	b := begin(t, open(t, target), "s")
-	ok(t, b.Run(t.Context(), migration.Text("a.sql", "CREATE TABLE t ();\nCREAT;")))
-	ok(t, b.Record(t.Context(), database.Event{Version: 1, Direction: database.Up}))
+	ok(t, b.Exec(t.Context(), migration.Text("a.sql", "CREATE TABLE t ();\nCREAT;")))
+	ok(t, b.Record(t.Context(), database.Entry{Version: 1, Direction: database.Up}))
 	var st *database.StatementError
 	if err := b.Commit(t.Context()); !errors.As(err, &st) || st.Pos.String() != "a.sql:2:1" {
 		t.Errorf("error %v", err)
@@ -262,7 +262,7 @@ func TestFunc(t *testing.T) {
 	target := memdb.New()
 	db := open(t, target)
 	b := begin(t, db, "s")
-	ok(t, b.Run(t.Context(), memdb.Func("f", func(ctx context.Context, tx memdb.Tx) error {
+	ok(t, b.Exec(t.Context(), memdb.Func("f", func(ctx context.Context, tx memdb.Tx) error {
 		if err := tx.Exec(ctx, "CREATE TABLE t (); INSERT INTO t VALUES (7)"); err != nil {
 			return err
 		}

@@ -11,7 +11,7 @@ import (
 )
 
 // Reset drops every table. There are no schemas here, nor anything of somebody else's.
-func (b *batch) Reset(ctx context.Context, _ []string, e database.Event) (*database.Emptied, error) {
+func (b *batch) Reset(ctx context.Context, _ []string, e database.Entry) (*database.Emptied, error) {
 	if err := b.enter(ctx, OpBatchReset); err != nil {
 		return nil, err
 	}

@@ -133,7 +133,7 @@ func (r *run) control(st sqltext.Statement, done *database.Journal) error {
 	return r.keep(done)
 }
 
-func (r *run) Record(ctx context.Context, events ...database.Event) (recorded []database.Event, err error) {
+func (r *run) Record(ctx context.Context, events ...database.Entry) (recorded []database.Entry, err error) {
 	end, err := r.enterUntil(ctx, OpRunRecord)
 	if err != nil {
 		return nil, err

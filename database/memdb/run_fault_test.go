@@ -122,7 +122,7 @@ func TestFaultsOfARun(t *testing.T) {
 
 func record(t *testing.T) func(database.Run) error {
 	return func(r database.Run) error {
-		_, err := r.Record(t.Context(), database.Event{Version: 1, Direction: database.Up})
+		_, err := r.Record(t.Context(), database.Entry{Version: 1, Direction: database.Up})
 		return err
 	}
 }

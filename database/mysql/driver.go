@@ -48,7 +48,7 @@ func (Driver) Open(ctx context.Context, rawURL string, opts database.Options) (d
 }
 
 // New returns the database of a *sql.DB that was opened with go-sql-driver/mysql, and which stays the caller's to close.
-// Its connections must have a database chosen. A [database.Batch] and a [database.Run] keep two connections each while
+// Its connections must have a database chosen. A [database.Tx] and a [database.Run] keep two connections each while
 // they last, so the pool must be able to have more than one.
 func New(pool *sql.DB, opts database.Options) (database.Database, error) {
 	db, err := newDatabase(opts)

@@ -66,13 +66,13 @@ func galeraOvertaken(t *testing.T, cluster *testdb.GaleraCluster) {
 	must(t, err)
 	b, err := one.Begin(background(t), "s", database.LockOptions{})
 	must(t, err)
-	must(t, b.Run(background(t), migration.Text("x.sql", "INSERT INTO a VALUES (1)")))
+	must(t, b.Exec(background(t), migration.Text("x.sql", "INSERT INTO a VALUES (1)")))
 	pool := testdb.OpenMariaDB(t, cluster.URL(1, name))
 	_, err = pool.Exec("UPDATE whimbrel_lease SET until = '1990-01-01'")
 	must(t, err)
 	next, err := two.Begin(background(t), "s", database.LockOptions{Timeout: patience})
 	must(t, err)
-	if err := b.Record(background(t), database.Event{Version: 7, Direction: database.Up}); err == nil {
+	if err := b.Record(background(t), database.Entry{Version: 7, Direction: database.Up}); err == nil {
 		err = b.Commit(background(t))
 		if err == nil {
 			t.Fatal("who lost the lease has committed")

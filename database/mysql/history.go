@@ -20,8 +20,8 @@ const (
 )
 
 // History reads the events that q selects, a page for each round trip.
-func (db *Database) History(ctx context.Context, q database.HistoryQuery) iter.Seq2[database.Event, error] {
-	return func(yield func(database.Event, error) bool) {
+func (db *Database) History(ctx context.Context, q database.HistoryQuery) iter.Seq2[database.Entry, error] {
+	return func(yield func(database.Entry, error) bool) {
 		after, limit := int64(0), pageEvents
 		if q.Texts {
 			limit = pageTexts
@@ -29,7 +29,7 @@ func (db *Database) History(ctx context.Context, q database.HistoryQuery) iter.S
 		for {
 			page, err := db.historyPage(ctx, q, after, limit)
 			if err != nil {
-				yield(database.Event{}, err)
+				yield(database.Entry{}, err)
 				return
 			}
 			for _, e := range page {
@@ -44,7 +44,7 @@ func (db *Database) History(ctx context.Context, q database.HistoryQuery) iter.S
 	}
 }
 
-func (db *Database) historyPage(ctx context.Context, q database.HistoryQuery, after int64, limit int) (page []database.Event, err error) {
+func (db *Database) historyPage(ctx context.Context, q database.HistoryQuery, after int64, limit int) (page []database.Entry, err error) {
 	err = db.reading(ctx, func(ctx context.Context, c *conn) error {
 		page, err = db.readPage(ctx, c, q, after, limit)
 		return err
@@ -52,7 +52,7 @@ func (db *Database) historyPage(ctx context.Context, q database.HistoryQuery, af
 	return page, err
 }
 
-func (db *Database) readPage(ctx context.Context, c *conn, q database.HistoryQuery, after int64, limit int) (page []database.Event, err error) {
+func (db *Database) readPage(ctx context.Context, c *conn, q database.HistoryQuery, after int64, limit int) (page []database.Entry, err error) {
 	texts := "NULL, NULL"
 	if q.Texts {
 		texts = "up_text, down_text"
@@ -80,7 +80,7 @@ func (db *Database) readPage(ctx context.Context, c *conn, q database.HistoryQue
 	return page, ownError("reading the history", err)
 }
 
-func readEvent(scan func(...any) error) (e database.Event, err error) {
+func readEvent(scan func(...any) error) (e database.Entry, err error) {
 	var checksum, downChecksum, up, down sql.NullString
 	var direction, upDirectives, downDirectives, at string
 	var duration int64

@@ -272,7 +272,7 @@ func (h *hold) under(ctx context.Context) (context.Context, func()) {
 }
 
 // record appends an event.
-func (h *hold) record(ctx context.Context, c *conn, e database.Event) (recorded database.Event, err error) {
+func (h *hold) record(ctx context.Context, c *conn, e database.Entry) (recorded database.Entry, err error) {
 	err = h.db.patiently(ctx, h.patience, func(ctx context.Context) error {
 		recorded, err = h.db.insert(ctx, c, h.db.complete(e, h.user), h.guard.form.fence(h.guard, h.set))
 		return err

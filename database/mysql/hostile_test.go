@@ -137,7 +137,7 @@ func useEverything(t *testing.T, r *recorder) string {
 	}
 	b, err = db.Begin(background(t), "app", database.LockOptions{Timeout: patience})
 	must(t, err)
-	emptied, err := b.Reset(background(t), nil, database.Event{Name: "reset"})
+	emptied, err := b.Reset(background(t), nil, database.Entry{Name: "reset"})
 	must(t, err)
 	note("reset", emptied.Dropped, emptied.Sets)
 	must(t, b.Commit(background(t)))
@@ -443,7 +443,7 @@ func TestReadUncommitted(t *testing.T) {
 	b, err := db.Begin(background(t), "s", database.LockOptions{Timeout: patience})
 	must(t, err)
 	defer b.Rollback(background(t))
-	must(t, b.Record(background(t), database.Event{Version: 1, Name: "m", Direction: database.Up, StartedAt: time.Now()}))
+	must(t, b.Record(background(t), database.Entry{Version: 1, Name: "m", Direction: database.Up, StartedAt: time.Now()}))
 	pool := sql.OpenDB(record(t, url, map[string]string{"tx_isolation": "'READ-UNCOMMITTED'"}))
 	defer pool.Close()
 	dirty, err := mysql.New(pool, database.Options{})

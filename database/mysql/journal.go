@@ -98,7 +98,7 @@ func (h *hold) endRun(ctx context.Context, c *conn) error {
 }
 
 // endRunBy ends the open run of the set in a batch, if an event does.
-func (b *batch) endRunBy(ctx context.Context, e database.Event) error {
+func (b *batch) endRunBy(ctx context.Context, e database.Entry) error {
 	if !b.h.hasRow {
 		return nil
 	}

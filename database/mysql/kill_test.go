@@ -348,7 +348,7 @@ func TestResetThatIsCutOffIsFinishedByTheNext(t *testing.T) {
 	must(t, err)
 	b, err := db.Begin(background(t), "s", database.LockOptions{})
 	must(t, err)
-	out, err := b.Reset(background(t), nil, database.Event{Note: "because"})
+	out, err := b.Reset(background(t), nil, database.Entry{Note: "because"})
 	must(t, err)
 	equal(t, "the objects", fmt.Sprint(out.Dropped), "[table a table b]")
 	ctx, cancel := context.WithCancel(background(t))
@@ -368,7 +368,7 @@ func TestResetThatIsCutOffIsFinishedByTheNext(t *testing.T) {
 
 	b, err = db.Begin(background(t), "another", database.LockOptions{})
 	must(t, err)
-	out, err = b.Reset(background(t), nil, database.Event{Note: "because"})
+	out, err = b.Reset(background(t), nil, database.Entry{Note: "because"})
 	must(t, err)
 	equal(t, "the objects", fmt.Sprint(out.Dropped), "[table b]")
 	must(t, b.Commit(background(t)))
@@ -388,7 +388,7 @@ func TestServerGoesAway(t *testing.T) {
 	must(t, err)
 	b, err := db.Begin(background(t), "s", database.LockOptions{})
 	must(t, err)
-	must(t, b.Run(background(t), migration.Text("x.sql", "INSERT INTO a VALUES (1)")))
+	must(t, b.Exec(background(t), migration.Text("x.sql", "INSERT INTO a VALUES (1)")))
 	server.Kill()
 	if err := b.Commit(background(t)); err == nil {
 		t.Error("Commit returned no error")

@@ -22,7 +22,7 @@ type later struct {
 // for each of them that the reset is unfinished. What drops comes after COMMIT: no transaction can take it back. So Rollback leaves
 // everything as it is; and when the dropping is cut off, the history says that nothing is applied and that
 // the database is dirty, until the next reset has dropped the rest.
-func (b *batch) Reset(ctx context.Context, _ []string, e database.Event) (out *database.Emptied, err error) {
+func (b *batch) Reset(ctx context.Context, _ []string, e database.Entry) (out *database.Emptied, err error) {
 	err = b.do(ctx, func(ctx context.Context) error {
 		out, err = b.reset(ctx, e)
 		return err
@@ -30,7 +30,7 @@ func (b *batch) Reset(ctx context.Context, _ []string, e database.Event) (out *d
 	return out, err
 }
 
-func (b *batch) reset(ctx context.Context, e database.Event) (*database.Emptied, error) {
+func (b *batch) reset(ctx context.Context, e database.Entry) (*database.Emptied, error) {
 	if b.written {
 		return nil, errors.New("reset: something else was done in the same transaction before")
 	}

@@ -232,7 +232,7 @@ func (r *run) follow(st sqltext.Statement, err error) {
 }
 
 // Record appends events, and ends the run that is open if one of them does, in a transaction on the guard.
-func (r *run) Record(ctx context.Context, events ...database.Event) (recorded []database.Event, err error) {
+func (r *run) Record(ctx context.Context, events ...database.Entry) (recorded []database.Entry, err error) {
 	err = r.onGuard(ctx, func(ctx context.Context, c *conn) error {
 		if r.own {
 			return errOwnTransaction
@@ -280,7 +280,7 @@ func (r *run) Record(ctx context.Context, events ...database.Event) (recorded []
 }
 
 // ends reports whether one of the events ends the run that is open.
-func (r *run) ends(ctx context.Context, c *conn, events []database.Event) (bool, error) {
+func (r *run) ends(ctx context.Context, c *conn, events []database.Entry) (bool, error) {
 	if !r.h.hasRow {
 		return false, nil
 	}

@@ -118,8 +118,8 @@ func TestTimesAreUTC(t *testing.T) {
 	b, err := db.Begin(background(t), "s", database.LockOptions{})
 	must(t, err)
 	at := time.Date(2040, 3, 25, 1, 30, 0, 123456000, time.UTC)
-	must(t, b.Run(background(t), migration.Text("x.sql", "SET time_zone = '-08:00'")))
-	must(t, b.Record(background(t), database.Event{Version: 1, Direction: database.Up, StartedAt: at}))
+	must(t, b.Exec(background(t), migration.Text("x.sql", "SET time_zone = '-08:00'")))
+	must(t, b.Record(background(t), database.Entry{Version: 1, Direction: database.Up, StartedAt: at}))
 	must(t, b.Commit(background(t)))
 	equal(t, "the time", value(t, pool, "SELECT started_at FROM whimbrel_history WHERE set_name = 's'"), "2040-03-25 01:30:00.123456")
 }
@@ -134,7 +134,7 @@ func TestDDLIsRefusedInABatch(t *testing.T) {
 	for _, script := range []string{"INSERT INTO a VALUES (1); CREATE TABLE b (x int)", "INSERT INTO a VALUES (1); CALL p()", "INSERT INTO a VALUES (1); COMMIT; INSERT INTO a VALUES (2)"} {
 		b, err := db.Begin(background(t), "s", database.LockOptions{})
 		must(t, err)
-		as[*database.StatementError](t, b.Run(background(t), migration.Text("x.sql", script)))
+		as[*database.StatementError](t, b.Exec(background(t), migration.Text("x.sql", script)))
 		must(t, b.Rollback(background(t)))
 	}
 	for what, fn := range map[string]func(context.Context, mysql.Tx) error{
@@ -153,8 +153,8 @@ func TestDDLIsRefusedInABatch(t *testing.T) {
 	} {
 		b, err := db.Begin(background(t), "s", database.LockOptions{})
 		must(t, err)
-		must(t, b.Run(background(t), migration.Text("x.sql", "INSERT INTO a VALUES (1)")))
-		contains(t, "the error of "+what, fmt.Sprint(b.Run(background(t), mysql.Func(what, fn))), what)
+		must(t, b.Exec(background(t), migration.Text("x.sql", "INSERT INTO a VALUES (1)")))
+		contains(t, "the error of "+what, fmt.Sprint(b.Exec(background(t), mysql.Func(what, fn))), what)
 		must(t, b.Rollback(background(t)))
 	}
 	equal(t, "the rows", value(t, pool, "SELECT count(*) FROM a"), "0")
@@ -234,8 +234,8 @@ func TestTurns(t *testing.T) {
 		proxy.Reset()
 		b, err := db.Begin(background(t), "s", database.LockOptions{})
 		must(t, err)
-		must(t, b.Run(background(t), migration.Text("x.sql", "INSERT INTO a VALUES (1)")))
-		must(t, b.Record(background(t), database.Event{Version: 2, Direction: database.Up}))
+		must(t, b.Exec(background(t), migration.Text("x.sql", "INSERT INTO a VALUES (1)")))
+		must(t, b.Record(background(t), database.Entry{Version: 2, Direction: database.Up}))
 		must(t, b.Commit(background(t)))
 	}
 	equal(t, "the round trips of a migration in a transaction of its own", fmt.Sprint(proxy.Turns()), "10")
@@ -279,7 +279,7 @@ func TestVariablesOfTheServerAreNotPutBack(t *testing.T) {
 	must(t, err)
 	b, err := open(t, url).Begin(background(t), "s", database.LockOptions{})
 	must(t, err)
-	must(t, b.Run(background(t), migration.Text("x.sql", "SET @a = 1; SET sql_mode = ''")))
+	must(t, b.Exec(background(t), migration.Text("x.sql", "SET @a = 1; SET sql_mode = ''")))
 	before := value(t, pool, "SELECT @@GLOBAL.gtid_binlog_pos")
 	for _, statement := range []string{"INSERT INTO a VALUES (1)", "SET GLOBAL max_connections = 77"} {
 		_, err = pool.Exec(statement)
@@ -288,8 +288,8 @@ func TestVariablesOfTheServerAreNotPutBack(t *testing.T) {
 	if before == value(t, pool, "SELECT @@GLOBAL.gtid_binlog_pos") {
 		t.Fatal("no variable of the server has changed")
 	}
-	must(t, b.Run(background(t), migration.Text("y.sql", "SET sql_mode = 'ANSI_QUOTES'; INSERT INTO a VALUES (2)")))
-	must(t, b.Run(background(t), migration.Text("z.sql", "INSERT INTO a SELECT 3 FROM DUAL WHERE @@sql_mode NOT LIKE '%ANSI_QUOTES%' AND @@sql_mode <> ''")))
+	must(t, b.Exec(background(t), migration.Text("y.sql", "SET sql_mode = 'ANSI_QUOTES'; INSERT INTO a VALUES (2)")))
+	must(t, b.Exec(background(t), migration.Text("z.sql", "INSERT INTO a SELECT 3 FROM DUAL WHERE @@sql_mode NOT LIKE '%ANSI_QUOTES%' AND @@sql_mode <> ''")))
 	must(t, b.Commit(background(t)))
 	equal(t, "the rows", value(t, pool, "SELECT group_concat(x ORDER BY x) FROM a"), "1,2,3")
 	equal(t, "max_connections", value(t, pool, "SELECT @@max_connections"), "77")

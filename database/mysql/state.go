@@ -49,7 +49,7 @@ func (db *Database) State(ctx context.Context, set string) (st *database.State, 
 var errNoHistory = errors.New("the history table is not there: somebody has removed it")
 
 func (db *Database) readState(ctx context.Context, c *conn, set string) (*database.State, error) {
-	r := stateReader{st: &database.State{Set: set, Applied: &database.Migrations{}}}
+	r := stateReader{st: &database.State{Set: set, Applied: &database.AppliedSet{}}}
 	err := c.each(ctx, bounded(db.opts.Patience(), db.sql.state), []any{set, set, set}, r.row)
 	c.uncommitted = r.isolation == "READ-UNCOMMITTED"
 	switch {
@@ -112,7 +112,7 @@ func (h head) check() error {
 // stateReader makes a State of the answer.
 type stateReader struct {
 	st      *database.State
-	events  []database.Event
+	events  []database.Entry
 	stored  []database.StoredSetting
 	head    head
 	journal *database.Journal
@@ -143,7 +143,7 @@ func (r *stateReader) row(scan func(...any) error) error {
 	case 0:
 		return r.setting(database.StoredSetting{Name: string(name), Value: string(direction), Reason: string(checksum), ChangedBy: string(downChecksum), ChangedAt: t}, string(until))
 	}
-	e := database.Event{
+	e := database.Entry{
 		ID: id, Version: version, Name: string(name), Direction: database.Direction(direction), HasDownText: hasDown,
 		StartedAt: t, Duration: time.Duration(duration) * time.Microsecond,
 	}
@@ -176,7 +176,7 @@ func (r *stateReader) finish() (*database.State, error) {
 	if r.head.tables > tablesVersion {
 		return nil, &database.TablesNewerError{Found: r.head.tables, Known: tablesVersion}
 	}
-	slices.SortFunc(r.events, func(a, b database.Event) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(r.events, func(a, b database.Entry) int { return cmp.Compare(a.ID, b.ID) })
 	for _, e := range r.events {
 		r.st.Fold(e)
 	}

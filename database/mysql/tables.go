@@ -167,7 +167,7 @@ func (db *Database) ensureTables(ctx context.Context, g *guard, held bool, opts 
 	if err != nil {
 		return err
 	}
-	e := database.Event{
+	e := database.Entry{
 		Set: migration.ReservedSet, Version: tablesVersion, Name: "tables", Direction: database.Up, Note: "Whimbrel's own tables",
 		StartedAt: at, Duration: time.Since(start),
 	}
@@ -200,7 +200,7 @@ const (
 )
 
 // complete fills in who it is, and rounds times to what the table keeps.
-func (db *Database) complete(e database.Event, user string) database.Event {
+func (db *Database) complete(e database.Entry, user string) database.Entry {
 	e.DBUser, e.Host, e.App = user, db.host, db.opts.App
 	e.StartedAt, e.Duration = e.StartedAt.UTC().Truncate(time.Microsecond), e.Duration.Truncate(time.Microsecond)
 	e.HasDownText = e.HasDownText || e.DownText != ""
@@ -209,7 +209,7 @@ func (db *Database) complete(e database.Event, user string) database.Event {
 
 // insert appends an event to the history, and returns it as that has it. fence is a condition that holds as long as the
 // migration lock is ours; "" for none.
-func (db *Database) insert(ctx context.Context, c *conn, e database.Event, fence string) (database.Event, error) {
+func (db *Database) insert(ctx context.Context, c *conn, e database.Entry, fence string) (database.Entry, error) {
 	if err := checkSet(e.Set); err != nil {
 		return e, err
 	}

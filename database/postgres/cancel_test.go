@@ -34,24 +34,24 @@ func becomesStuck(t testing.TB, c *pgx.Conn) {
 var cancels = map[string]func(ctx context.Context, t *testing.T, db database.Database) error{
 	"a statement of a short script": func(ctx context.Context, t *testing.T, db database.Database) error {
 		b := begin(t, db, "s")
-		if err := b.Run(ctx, script("CREATE TABLE left_behind (x int); SELECT pg_sleep(300); SELECT 2")); err != nil {
+		if err := b.Exec(ctx, script("CREATE TABLE left_behind (x int); SELECT pg_sleep(300); SELECT 2")); err != nil {
 			return err
 		}
 		return b.Commit(ctx)
 	},
 	"a statement of a long script": func(ctx context.Context, t *testing.T, db database.Database) error {
-		return begin(t, db, "s").Run(ctx, script(strings.Repeat("SELECT 1;\n", 100)+"CREATE TABLE left_behind (x int); SELECT pg_sleep(300);\nSELECT 2;"))
+		return begin(t, db, "s").Exec(ctx, script(strings.Repeat("SELECT 1;\n", 100)+"CREATE TABLE left_behind (x int); SELECT pg_sleep(300);\nSELECT 2;"))
 	},
 	"a lock that a statement waits for": func(ctx context.Context, t *testing.T, db database.Database) error {
 		b := begin(t, db, "s")
-		if err := b.Run(ctx, script("CREATE TABLE left_behind (x int); SELECT pg_advisory_xact_lock(1)")); err != nil {
+		if err := b.Exec(ctx, script("CREATE TABLE left_behind (x int); SELECT pg_advisory_xact_lock(1)")); err != nil {
 			return err
 		}
 		_, err := b.State(ctx)
 		return err
 	},
 	"a Go function": func(ctx context.Context, t *testing.T, db database.Database) error {
-		return begin(t, db, "s").Run(ctx, postgres.Func("f", func(ctx context.Context, tx pgx.Tx) error {
+		return begin(t, db, "s").Exec(ctx, postgres.Func("f", func(ctx context.Context, tx pgx.Tx) error {
 			_, err := tx.Exec(ctx, "CREATE TABLE left_behind (x int)")
 			must(t, err)
 			_, err = tx.Exec(ctx, "SELECT pg_sleep(300)")
@@ -60,7 +60,7 @@ var cancels = map[string]func(ctx context.Context, t *testing.T, db database.Dat
 	},
 	"a deferred trigger at COMMIT": func(ctx context.Context, t *testing.T, db database.Database) error {
 		b := begin(t, db, "s")
-		must(t, b.Run(ctx, script(`CREATE TABLE left_behind (x int);
+		must(t, b.Exec(ctx, script(`CREATE TABLE left_behind (x int);
 CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(300); RETURN NULL; END $$;
 CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON left_behind DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION slow();
 INSERT INTO left_behind VALUES (1);`)))
@@ -116,7 +116,7 @@ func TestDeadline(t *testing.T) {
 	for range 3 {
 		b := begin(t, db, "s")
 		ctx, cancel := context.WithTimeout(background(t), 50*time.Millisecond)
-		err := b.Run(ctx, script("SET work_mem = '7MB'; SELECT pg_sleep(300)"))
+		err := b.Exec(ctx, script("SET work_mem = '7MB'; SELECT pg_sleep(300)"))
 		cancel()
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatalf("the error is %v, want context.DeadlineExceeded", err)
@@ -244,7 +244,7 @@ func TestCancellingCopy(t *testing.T) {
 	rows.Store(0)
 	most = 2_000_000
 	done := make(chan error, 1)
-	go func() { done <- begin(t, db, "s").Run(ctx, s) }()
+	go func() { done <- begin(t, db, "s").Exec(ctx, s) }()
 	eventually(t, "rows are sent", func() bool { return rows.Load() > 50_000 })
 	cancel()
 	err = <-done

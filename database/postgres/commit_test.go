@@ -23,7 +23,7 @@ func TestCommitThatNobodyKnowsOf(t *testing.T) {
 		db := open(t, proxy.URL, database.Options{HistoryTable: name})
 		must(t, apply(t, db, "s", 1, script("CREATE TABLE IF NOT EXISTS t (x int)")))
 		b := begin(t, db, "s")
-		must(t, b.Run(background(t), script("INSERT INTO t VALUES (1)")))
+		must(t, b.Exec(background(t), script("INSERT INTO t VALUES (1)")))
 		must(t, b.Record(background(t), event(2)))
 		proxy.Reset()
 		proxy.CutAfter(tt.direction, 0)

@@ -196,7 +196,7 @@ func (db *Database) findState(ctx context.Context, c *conn, set string) (st *dat
 	case err != nil:
 		return nil, db.busy(ctx, c, l, set, time.Since(start), err)
 	case !l.made():
-		return &database.State{Set: set, Applied: &database.Migrations{}, Database: l.database, Settings: database.NewSettings(), ServerMajor: c.serverMajor()}, nil
+		return &database.State{Set: set, Applied: &database.AppliedSet{}, Database: l.database, Settings: database.NewSettings(), ServerMajor: c.serverMajor()}, nil
 	}
 	st.Database = l.database
 	return st, nil
@@ -204,7 +204,7 @@ func (db *Database) findState(ctx context.Context, c *conn, set string) (st *dat
 
 // readState reads a state where the tables are known to be.
 func (db *Database) readState(ctx context.Context, c *conn, l location, set string, before ...query) (*database.State, error) {
-	r := stateReader{st: &database.State{Set: set, Applied: &database.Migrations{}, Database: l.database, ServerMajor: c.serverMajor()}}
+	r := stateReader{st: &database.State{Set: set, Applied: &database.AppliedSet{}, Database: l.database, ServerMajor: c.serverMajor()}}
 	if err := c.pipeline(ctx, append(before, db.stateQuery(l.schema, set, &r))...); err != nil {
 		return nil, err
 	}
@@ -313,7 +313,7 @@ func (r *stateReader) journal(row *row) (err error) {
 
 func (r *stateReader) event(row *row) (err error) {
 	id, mine := row.number(), row.boolean()
-	e := database.Event{ID: id, Version: row.number(), Name: row.kept(), Direction: direction(row.bytes())}
+	e := database.Entry{ID: id, Version: row.number(), Name: row.kept(), Direction: direction(row.bytes())}
 	if err := e.Checksum.UnmarshalText(row.bytes()); err != nil {
 		return err
 	}

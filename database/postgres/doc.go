@@ -10,7 +10,7 @@
 // The migration lock is a transaction-scoped advisory lock, taken with
 // pg_try_advisory_xact_lock and polling with jitter. Its key is a 64-bit hash of the
 // history table's oid and the set, so that every way to connect leads to the same one, and no
-// migration changes it. A [database.Batch] holds it in its own
+// migration changes it. A [database.Tx] holds it in its own
 // transaction: one connection is enough, and PgBouncer in transaction mode works.
 // A [database.Run] holds it in a transaction on a second connection, which the driver opens.
 //

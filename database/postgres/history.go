@@ -19,13 +19,13 @@ const (
 )
 
 // History reads the events that q selects, a page for each round trip.
-func (db *Database) History(ctx context.Context, q database.HistoryQuery) iter.Seq2[database.Event, error] {
-	return func(yield func(database.Event, error) bool) {
+func (db *Database) History(ctx context.Context, q database.HistoryQuery) iter.Seq2[database.Entry, error] {
+	return func(yield func(database.Entry, error) bool) {
 		after := int64(0)
 		for {
 			page, more, err := db.historyPage(ctx, q, after)
 			if err != nil {
-				yield(database.Event{}, err)
+				yield(database.Entry{}, err)
 				return
 			}
 			for _, e := range page {
@@ -41,7 +41,7 @@ func (db *Database) History(ctx context.Context, q database.HistoryQuery) iter.S
 	}
 }
 
-func (db *Database) historyPage(ctx context.Context, q database.HistoryQuery, after int64) (page []database.Event, more bool, err error) {
+func (db *Database) historyPage(ctx context.Context, q database.HistoryQuery, after int64) (page []database.Entry, more bool, err error) {
 	c, err := db.acquire(ctx)
 	if err != nil {
 		return nil, false, err
@@ -118,7 +118,7 @@ func (db *Database) firstQuery(schema string, h *head) query {
 	}
 }
 
-func readEvent(r *row) (e database.Event, err error) {
+func readEvent(r *row) (e database.Entry, err error) {
 	e.ID, e.Set, e.Version, e.Name, e.Direction = r.number(), r.kept(), r.number(), r.kept(), database.Direction(r.text())
 	if err := e.Checksum.UnmarshalText(r.bytes()); err != nil {
 		return e, err

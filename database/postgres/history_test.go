@@ -72,7 +72,7 @@ func TestHistoryKeepsWhatARollbackNeeds(t *testing.T) {
 	must(t, err)
 	_, err = up(t, open(t, url, database.Options{App: "it's me"}), set, whimbrel.Options{TextLimit: 500, Note: "a 'note'"})
 	must(t, err)
-	var all []database.Event
+	var all []database.Entry
 	for e, err := range open(t, url).History(background(t), database.HistoryQuery{Set: "s", Texts: true}) {
 		must(t, err)
 		all = append(all, e)

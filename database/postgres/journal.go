@@ -142,7 +142,7 @@ func (r *run) unclaimQuery() query {
 }
 
 // endQuery ends the open run that an event ends, and the claim of one that was killed before it did anything.
-func (b *batch) endQuery(e database.Event) query {
+func (b *batch) endQuery(e database.Entry) query {
 	q := query{
 		sql:  "DELETE FROM " + table(b.schema, b.db.names.Journal) + " WHERE set_name = $1 AND (NOT " + isOpen,
 		args: []arg{keptAsASCII(e.Set)},

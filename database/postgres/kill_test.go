@@ -76,7 +76,7 @@ func TestServerGoesAway(t *testing.T) {
 		must(t, apply(t, db, name, 1, script("CREATE TABLE IF NOT EXISTS t (x int)")))
 		b := begin(t, db, name)
 		r := guard(t, db, name+" run")
-		must(t, b.Run(background(t), script("INSERT INTO t VALUES (1)")))
+		must(t, b.Exec(background(t), script("INSERT INTO t VALUES (1)")))
 		_, err := b.State(background(t))
 		must(t, err)
 		goAway()
@@ -109,7 +109,7 @@ func TestBackendIsTerminated(t *testing.T) {
 	must(t, apply(t, db, "s", 1, script("SELECT 1")))
 	done := make(chan error, 1)
 	go func() {
-		done <- begin(t, db, "s").Run(background(t), script("SELECT 1;\nSELECT pg_sleep(300);\nSET work_mem = '7MB'"))
+		done <- begin(t, db, "s").Exec(background(t), script("SELECT 1;\nSELECT pg_sleep(300);\nSET work_mem = '7MB'"))
 	}()
 	becomesStuck(t, c)
 	do(t, c, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()")
@@ -122,13 +122,13 @@ func TestBackendIsTerminated(t *testing.T) {
 
 // A network that says nothing more is given up some time after the context is done.
 func TestNetworkGoesSilent(t *testing.T) {
-	for name, use := range map[string]func(ctx context.Context, db database.Database, b database.Batch) error{
-		"State": func(ctx context.Context, db database.Database, _ database.Batch) error {
+	for name, use := range map[string]func(ctx context.Context, db database.Database, b database.Tx) error{
+		"State": func(ctx context.Context, db database.Database, _ database.Tx) error {
 			_, err := db.State(ctx, "s")
 			return err
 		},
-		"Run":    func(ctx context.Context, _ database.Database, b database.Batch) error { return b.Run(ctx, longScript) },
-		"Commit": func(ctx context.Context, _ database.Database, b database.Batch) error { return b.Commit(ctx) },
+		"Run":    func(ctx context.Context, _ database.Database, b database.Tx) error { return b.Exec(ctx, longScript) },
+		"Commit": func(ctx context.Context, _ database.Database, b database.Tx) error { return b.Commit(ctx) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -137,7 +137,7 @@ func TestNetworkGoesSilent(t *testing.T) {
 			db := open(t, proxy.URL)
 			must(t, apply(t, db, "other", 1, script("CREATE TABLE t (x int)")))
 			b := begin(t, db, "s")
-			must(t, b.Run(background(t), script("INSERT INTO t VALUES (1)")))
+			must(t, b.Exec(background(t), script("INSERT INTO t VALUES (1)")))
 			must(t, b.Record(background(t), event(1)))
 			proxy.Stall()
 			ctx, cancel := context.WithTimeout(background(t), 50*time.Millisecond)

@@ -81,7 +81,7 @@ func (j job) wellAndBadly(ctx context.Context, db database.Database, v int64) er
 		if err != nil {
 			return err
 		}
-		if b.Run(c, script(text)) == nil {
+		if b.Exec(c, script(text)) == nil {
 			b.Commit(c)
 		}
 		b.Rollback(done)

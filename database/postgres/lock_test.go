@@ -86,7 +86,7 @@ func TestWhoHoldsTheLock(t *testing.T) {
 		for what, hold := range map[string]func(database.Database) (release func(context.Context) error){
 			"a batch": func(db database.Database) func(context.Context) error {
 				b := begin(t, db, "s")
-				must(t, b.Run(background(t), script("CREATE TABLE whoever_reads_this (x int)")))
+				must(t, b.Exec(background(t), script("CREATE TABLE whoever_reads_this (x int)")))
 				_, err := b.State(background(t))
 				must(t, err)
 				return b.Rollback

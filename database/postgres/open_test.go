@@ -62,7 +62,7 @@ func TestCloseLeavesOpenWhatWasHandedIn(t *testing.T) {
 			_, err := up(t, db, setOf(t, "s"))
 			must(t, err)
 			b := begin(t, db, "open") // Close ends it, and gives the connection back
-			must(t, b.Run(background(t), script("CREATE TABLE nothing (x int)")))
+			must(t, b.Exec(background(t), script("CREATE TABLE nothing (x int)")))
 			must(t, db.Close())
 			must(t, ping())
 			if err := b.Commit(background(t)); err == nil {

@@ -189,7 +189,7 @@ func upOnce(t *testing.T, url string, set *migration.Set, opts whimbrel.Options)
 	return err
 }
 
-func begin(t testing.TB, db database.Database, set string) database.Batch {
+func begin(t testing.TB, db database.Database, set string) database.Tx {
 	t.Helper()
 	b, err := db.Begin(background(t), set, database.LockOptions{Timeout: patience})
 	must(t, err)
@@ -206,8 +206,8 @@ func guard(t testing.TB, db database.Database, set string) database.Run {
 }
 
 // event is an event that records version v.
-func event(v int64) database.Event {
-	return database.Event{Version: v, Name: "m", Direction: database.Up, Checksum: migration.Sum(fmt.Sprint(v))}
+func event(v int64) database.Entry {
+	return database.Entry{Version: v, Name: "m", Direction: database.Up, Checksum: migration.Sum(fmt.Sprint(v))}
 }
 
 // apply runs a script and records it, in a batch of its own.
@@ -216,7 +216,7 @@ func apply(t testing.TB, db database.Database, set string, v int64, s *migration
 	ctx := background(t)
 	b := begin(t, db, set)
 	defer b.Rollback(context.Background())
-	if err := b.Run(ctx, s); err != nil {
+	if err := b.Exec(ctx, s); err != nil {
 		return err
 	}
 	if err := b.Record(ctx, event(v)); err != nil {

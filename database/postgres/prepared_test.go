@@ -76,6 +76,6 @@ func TestNothingIsPreparedForOthers(t *testing.T) {
 	mine := open(t, testdb.Postgres(t))
 	apply3(mine)
 	b := begin(t, mine, "s")
-	must(t, b.Run(background(t), script("DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_prepared_statements WHERE name LIKE 'whimbrel%') THEN RAISE 'nothing is prepared'; END IF; END $$")))
+	must(t, b.Exec(background(t), script("DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_prepared_statements WHERE name LIKE 'whimbrel%') THEN RAISE 'nothing is prepared'; END IF; END $$")))
 	must(t, b.Commit(background(t)))
 }

@@ -16,7 +16,7 @@ import (
 // anything that stays depends on what goes. Only when nothing does are the objects
 // dropped: the newest first and without CASCADE, as a rule, and with it where they
 // depend on one another in a circle.
-func (b *batch) Reset(ctx context.Context, schemas []string, e database.Event) (*database.Emptied, error) {
+func (b *batch) Reset(ctx context.Context, schemas []string, e database.Entry) (*database.Emptied, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := b.flush(ctx); err != nil {
@@ -318,11 +318,11 @@ func (r *resetter) checkSets(ctx context.Context) error {
 }
 
 // record queues the events, that of the batch's own set last, since Head is made of that.
-func (r *resetter) record(ctx context.Context, e database.Event) error {
+func (r *resetter) record(ctx context.Context, e database.Entry) error {
 	e.Version, e.Direction = database.NilVersion, database.Reset
 	for _, set := range append(added(r.out.Sets, []string{r.set}), r.set) {
 		e.Set = set
-		if err := r.add(ctx, r.db.recordQuery(r.schema, e, sinceBegin, func(e database.Event) { r.recorded = append(r.recorded, e) }), r.endQuery(e)); err != nil {
+		if err := r.add(ctx, r.db.recordQuery(r.schema, e, sinceBegin, func(e database.Entry) { r.recorded = append(r.recorded, e) }), r.endQuery(e)); err != nil {
 			return err
 		}
 	}

@@ -350,7 +350,7 @@ func (r *run) prepare(ctx context.Context, s *migration.Script, st sqltext.State
 }
 
 // Record appends events in a transaction of their own.
-func (r *run) Record(ctx context.Context, events ...database.Event) ([]database.Event, error) {
+func (r *run) Record(ctx context.Context, events ...database.Entry) ([]database.Entry, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.over {
@@ -364,7 +364,7 @@ func (r *run) Record(ctx context.Context, events ...database.Event) ([]database.
 	if err := r.putBack(func(qs ...query) error { return r.worker.pipeline(ctx, qs...) }); err != nil {
 		return nil, err
 	}
-	var recorded []database.Event
+	var recorded []database.Entry
 	queries := []query{command("BEGIN ISOLATION LEVEL READ COMMITTED")}
 	left := r.journal
 	for _, e := range events {
@@ -372,7 +372,7 @@ func (r *run) Record(ctx context.Context, events ...database.Event) ([]database.
 		if left != nil && left.EndedBy(e) {
 			left = nil
 		}
-		queries = append(queries, r.db.recordQuery(r.schema, e, sinceBegin, func(e database.Event) { recorded = append(recorded, e) }))
+		queries = append(queries, r.db.recordQuery(r.schema, e, sinceBegin, func(e database.Entry) { recorded = append(recorded, e) }))
 	}
 	if left != nil {
 		kept := *left

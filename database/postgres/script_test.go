@@ -94,10 +94,10 @@ func TestScripts(t *testing.T) {
 					continue
 				}
 				b := begin(t, db, name)
-				if err := b.Run(background(t), script(s.text)); err != nil {
+				if err := b.Exec(background(t), script(s.text)); err != nil {
 					t.Fatalf("%s: %v", name, err)
 				}
-				must(t, b.Run(background(t), script("CREATE TABLE public.next_one (x int)"))) // finds its way as before
+				must(t, b.Exec(background(t), script("CREATE TABLE public.next_one (x int)"))) // finds its way as before
 				must(t, b.Record(background(t), event(1)))
 				if err := b.Commit(background(t)); err != nil {
 					t.Fatalf("%s: %v", name, err)

@@ -133,9 +133,9 @@ func TestNextScriptFindsTheSessionAsItWas(t *testing.T) {
 		b := begin(t, open(t, url, database.Options{HistoryTable: name}), "s")
 		for _, group := range sessionChanges {
 			for _, s := range group {
-				must(t, b.Run(background(t), script(s.change)))
+				must(t, b.Exec(background(t), script(s.change)))
 				must(t, b.Record(background(t), event(1)))
-				must(t, b.Run(background(t), script(s.probe()+"; DO $$ BEGIN IF EXISTS (SELECT FROM public.probe) THEN RAISE 'it is still there'; END IF; END $$")))
+				must(t, b.Exec(background(t), script(s.probe()+"; DO $$ BEGIN IF EXISTS (SELECT FROM public.probe) THEN RAISE 'it is still there'; END IF; END $$")))
 				if _, err := b.State(background(t)); err != nil {
 					t.Fatalf("%s: %v", s.change, err)
 				}
@@ -202,8 +202,8 @@ func TestTimeoutsEndWithTheirScript(t *testing.T) {
 	for _, text := range []string{look, look + "; SELECT 1"} { // one leaves the session alone, of the other nobody knows
 		s := script(text)
 		s.LockTimeout, s.StatementTimeout = 2*time.Minute, time.Minute
-		must(t, b.Run(background(t), s))
-		must(t, b.Run(background(t), script(look)))
+		must(t, b.Exec(background(t), s))
+		must(t, b.Exec(background(t), script(look)))
 	}
 	must(t, b.Commit(background(t)))
 	equal(t, "what the scripts saw", poolValue(t, pool, "string_agg(x, ', ') FROM seen"), "2min 1min, 7s 0, 2min 1min, 7s 0")

@@ -179,7 +179,7 @@ func (db *Database) create(ctx context.Context, c *conn, opts database.LockOptio
 	for _, stmt := range createTables {
 		queries = append(queries, makeTable(stmt, db.tableNames(l.schema)...))
 	}
-	queries = append(queries, db.recordQuery(l.schema, database.Event{
+	queries = append(queries, db.recordQuery(l.schema, database.Entry{
 		Set: migration.ReservedSet, Version: tablesVersion, Name: "tables", Direction: database.Up, Note: "Whimbrel's own tables",
 	}, sinceBegin, nil))
 	made, err := db.relocate(ctx, c, queries...)
@@ -199,7 +199,7 @@ const (
 // recordQuery appends an event; then is given it as the history has it. Where the event
 // has no time, it is the server that knows it: from since to now. What the server need not
 // find out is not in the query, since its words cost more than the row.
-func (db *Database) recordQuery(schema string, e database.Event, since string, then func(database.Event)) query {
+func (db *Database) recordQuery(schema string, e database.Entry, since string, then func(database.Entry)) query {
 	var up, down arg
 	if e.UpText != "" {
 		up = db.kept(e.UpText)

@@ -58,7 +58,7 @@ func benchmarkScript(b *testing.B, script string) {
 	b.ReportAllocs()
 	for b.Loop() {
 		tx := begin(b, db)
-		must(b, tx.Run(bg, text(script)))
+		must(b, tx.Exec(bg, text(script)))
 		must(b, tx.Rollback(bg))
 	}
 }

@@ -140,17 +140,17 @@ func (d *db) journalWatch() func() bool {
 // that whoever reads the history keeps nobody from writing.
 const pageRows, pageRowsWithTexts = 500, 16
 
-func (d *db) History(ctx context.Context, q database.HistoryQuery) iter.Seq2[database.Event, error] {
-	return func(yield func(database.Event, error) bool) {
+func (d *db) History(ctx context.Context, q database.HistoryQuery) iter.Seq2[database.Entry, error] {
+	return func(yield func(database.Entry, error) bool) {
 		after := int64(0)
 		for {
-			var page []database.Event
+			var page []database.Entry
 			err := d.read(ctx, func(ctx context.Context) (err error) {
 				page, err = d.page(ctx, q, after)
 				return err
 			})
 			if err != nil {
-				yield(database.Event{}, err)
+				yield(database.Entry{}, err)
 				return
 			}
 			for _, e := range page {
@@ -166,7 +166,7 @@ func (d *db) History(ctx context.Context, q database.HistoryQuery) iter.Seq2[dat
 }
 
 // page reads the next events behind the one with the given id.
-func (d *db) page(ctx context.Context, q database.HistoryQuery, after int64) ([]database.Event, error) {
+func (d *db) page(ctx context.Context, q database.HistoryQuery, after int64) ([]database.Entry, error) {
 	if d.absent() {
 		return nil, nil
 	}
@@ -185,9 +185,9 @@ func (d *db) page(ctx context.Context, q database.HistoryQuery, after int64) ([]
 		return nil, err
 	}
 	defer rows.Close()
-	var page []database.Event
+	var page []database.Entry
 	for rows.Next() {
-		var e database.Event
+		var e database.Entry
 		var set, up, down string
 		var r rawEvent
 		err := rows.Scan(&r.id, &r.version, &r.name, &r.direction, &r.checksum, &r.downChecksum, &r.hasDownText, &r.startedAt, &r.duration,

@@ -40,7 +40,7 @@ func connect(t testing.TB, url string, opts database.Options) database.Database 
 	return db
 }
 
-func begin(t testing.TB, db database.Database) database.Batch {
+func begin(t testing.TB, db database.Database) database.Tx {
 	t.Helper()
 	b, err := db.Begin(bg, "app", patient)
 	must(t, err)
@@ -50,15 +50,15 @@ func begin(t testing.TB, db database.Database) database.Batch {
 
 func text(script string) *migration.Script { return migration.Text("0001_test.up.sql", script) }
 
-func event(version int64) database.Event {
-	return database.Event{Version: version, Name: "step", Direction: database.Up, Checksum: migration.Sum("x"), StartedAt: time.Now()}
+func event(version int64) database.Entry {
+	return database.Entry{Version: version, Name: "step", Direction: database.Up, Checksum: migration.Sum("x"), StartedAt: time.Now()}
 }
 
 // apply commits a script with the event of its version.
 func apply(t testing.TB, db database.Database, version int64, script string) {
 	t.Helper()
 	b := begin(t, db)
-	must(t, b.Run(bg, text(script)))
+	must(t, b.Exec(bg, text(script)))
 	must(t, b.Record(bg, event(version)))
 	must(t, b.Commit(bg))
 }
@@ -207,7 +207,7 @@ func TestCancelledInMemoryKeepsTheDatabase(t *testing.T) {
 	b := begin(t, db)
 	ctx, cancel := context.WithTimeout(bg, 20*time.Millisecond)
 	defer cancel()
-	err := b.Run(ctx, text("INSERT INTO t WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n"))
+	err := b.Exec(ctx, text("INSERT INTO t WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n"))
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Run: %v, want the context's error", err)
 	}
@@ -314,7 +314,7 @@ func TestStatementErrors(t *testing.T) {
 		{"SELECT ?", "0001_test.up.sql:1:8", "", "has a parameter", 0},
 	} {
 		b := begin(t, db)
-		err := b.Run(bg, text(tc.script))
+		err := b.Exec(bg, text(tc.script))
 		var e *database.StatementError
 		if !errors.As(err, &e) {
 			t.Fatalf("%s: %v, want a *StatementError", tc.script, err)
@@ -330,8 +330,8 @@ func TestTransactionControlIsRefused(t *testing.T) {
 	t.Parallel()
 	db := connect(t, "sqlite::memory:", database.Options{})
 	b := begin(t, db)
-	must(t, b.Run(bg, text("BEGIN; CREATE TABLE t (x); COMMIT;"))) // around the whole
-	err := b.Run(bg, text("CREATE TABLE u (x); COMMIT; CREATE TABLE v (x)"))
+	must(t, b.Exec(bg, text("BEGIN; CREATE TABLE t (x); COMMIT;"))) // around the whole
+	err := b.Exec(bg, text("CREATE TABLE u (x); COMMIT; CREATE TABLE v (x)"))
 	if e := (*database.StatementError)(nil); !errors.As(err, &e) || e.Pos.Column != 21 {
 		t.Errorf("%v, want a *StatementError at the COMMIT", err)
 	}
@@ -342,12 +342,12 @@ func TestDiscardAfterSQLiteRolledBack(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "app.db")
 	db := connect(t, "sqlite:"+path, database.Options{})
 	b := begin(t, db)
-	err := b.Run(bg, text("CREATE TABLE t (x UNIQUE); INSERT INTO t VALUES (1); INSERT OR ROLLBACK INTO t VALUES (1);"))
+	err := b.Exec(bg, text("CREATE TABLE t (x UNIQUE); INSERT INTO t VALUES (1); INSERT OR ROLLBACK INTO t VALUES (1);"))
 	if err == nil {
 		t.Fatal("no error")
 	}
 	must(t, b.Discard(bg))
-	must(t, b.Run(bg, text("CREATE TABLE u (x)")))
+	must(t, b.Exec(bg, text("CREATE TABLE u (x)")))
 	must(t, b.Record(bg, event(1)))
 	must(t, b.Commit(bg))
 	if n := scan[int](t, path, "SELECT count(*) FROM sqlite_schema WHERE name IN ('t', 'u')"); n != 1 {
@@ -367,7 +367,7 @@ func TestReaderDelaysCommit(t *testing.T) {
 	must(t, err)
 
 	b := begin(t, db)
-	must(t, b.Run(bg, text("INSERT INTO t VALUES (2)")))
+	must(t, b.Exec(bg, text("INSERT INTO t VALUES (2)")))
 	done := make(chan error)
 	go func() { done <- b.Commit(bg) }()
 	select {
@@ -382,7 +382,7 @@ func TestReaderDelaysCommit(t *testing.T) {
 	_, err = reader.ExecContext(bg, "BEGIN; SELECT * FROM t")
 	must(t, err)
 	b = begin(t, db)
-	must(t, b.Run(bg, text("INSERT INTO t VALUES (3)")))
+	must(t, b.Exec(bg, text("INSERT INTO t VALUES (3)")))
 	ctx, cancel := context.WithTimeout(bg, 50*time.Millisecond)
 	defer cancel()
 	if err := b.Commit(ctx); !errors.Is(err, context.DeadlineExceeded) {
@@ -400,7 +400,7 @@ func TestDeferredForeignKeysAtCommit(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "app.db")
 	db := connect(t, "sqlite:"+path+"?_pragma=foreign_keys(1)", database.Options{})
 	b := begin(t, db)
-	must(t, b.Run(bg, text(`PRAGMA defer_foreign_keys = ON;
+	must(t, b.Exec(bg, text(`PRAGMA defer_foreign_keys = ON;
 CREATE TABLE parent (id INTEGER PRIMARY KEY);
 CREATE TABLE child (id INTEGER PRIMARY KEY, parent REFERENCES parent);
 INSERT INTO child VALUES (3, 1);`)))
@@ -528,7 +528,7 @@ func TestSettingBesideABatch(t *testing.T) {
 	busy, operator := connect(t, url, database.Options{}), connect(t, url, database.Options{})
 	apply(t, busy, 1, "SELECT 1")
 	b := begin(t, busy)
-	must(t, b.Run(bg, text("CREATE TABLE t (x)")))
+	must(t, b.Exec(bg, text("CREATE TABLE t (x)")))
 	told := 0
 	off := database.SettingUpdate{Name: database.MigrationMode, Value: "false", Reason: "r", At: time.Now()}
 	off.Settle = &database.LockOptions{Timeout: 20 * time.Millisecond, Waiting: func(database.Holder) { told++ }}

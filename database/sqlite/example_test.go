@@ -57,10 +57,10 @@ func ExampleNew() {
 		log.Fatal(err)
 	}
 	defer batch.Rollback(ctx)
-	if err := batch.Run(ctx, migration.Text("1_users.up.sql", "CREATE TABLE users (name TEXT)")); err != nil {
+	if err := batch.Exec(ctx, migration.Text("1_users.up.sql", "CREATE TABLE users (name TEXT)")); err != nil {
 		log.Fatal(err)
 	}
-	if err := batch.Record(ctx, database.Event{Version: 1, Name: "users", Direction: database.Up}); err != nil {
+	if err := batch.Record(ctx, database.Entry{Version: 1, Name: "users", Direction: database.Up}); err != nil {
 		log.Fatal(err)
 	}
 	if err := batch.Commit(ctx); err != nil {

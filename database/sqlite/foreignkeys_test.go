@@ -135,7 +135,7 @@ func TestForeignKeysHidden(t *testing.T) {
 			apply(t, db, 1, pets)
 			before := rowsAndSchema(t, path)
 			b := begin(t, db)
-			err := b.Run(bg, text(c.script))
+			err := b.Exec(bg, text(c.script))
 			if err == nil || !strings.Contains(err.Error(), "rows without a parent: table pet") {
 				t.Errorf("got %v, want an error that names the rows", err)
 			}

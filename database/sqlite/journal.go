@@ -30,7 +30,7 @@ func (d *db) putJournal(c *conn, set string, j *database.Journal) error {
 
 // endRun ends the open run of a set in the open transaction, if an event does. All that says anything of a version, or of a
 // script, has EndedBy for it; this says the same in SQL.
-func (d *db) endRun(c *conn, e database.Event) error {
+func (d *db) endRun(c *conn, e database.Entry) error {
 	version, direction := database.NilVersion, ""
 	switch e.Direction {
 	case database.Up, database.Down, database.Mark, database.Forget, database.Baseline:

@@ -97,7 +97,7 @@ func TestCommitBesideAReader(t *testing.T) {
 	must(t, err)
 	b, err := db.Begin(bg, "app", database.LockOptions{Timeout: time.Millisecond})
 	must(t, err)
-	must(t, b.Run(bg, text("INSERT INTO t VALUES (2)")))
+	must(t, b.Exec(bg, text("INSERT INTO t VALUES (2)")))
 	must(t, b.Record(bg, event(2)))
 	if err := b.Commit(bg); !errors.Is(err, database.ErrLocked) || !strings.Contains(err.Error(), "nothing was changed") {
 		t.Errorf("%v, want ErrLocked", err)

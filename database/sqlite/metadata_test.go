@@ -51,7 +51,7 @@ func TestEverythingCanBeDescribed(t *testing.T) {
 		t.Errorf("%d entries, %v", len(s.Entries), s.Inconsistent())
 	}
 	b := begin(t, db) // a reset leaves the table alone, and the entries in it
-	_, err = b.Reset(bg, nil, database.Event{})
+	_, err = b.Reset(bg, nil, database.Entry{})
 	must(t, err)
 	must(t, b.Commit(bg))
 	s, err = db.Metadata(bg)

@@ -48,7 +48,7 @@ func TestFilesThatAreReplaced(t *testing.T) {
 					db := fresh()
 					apply(t, db, 1, "CREATE TABLE t (x)")
 					b := begin(t, db)
-					must(t, b.Run(bg, text("INSERT INTO t VALUES (1)")))
+					must(t, b.Exec(bg, text("INSERT INTO t VALUES (1)")))
 					must(t, b.Record(bg, event(2)))
 					do(t, path)
 					noticed("in a batch", b.Commit(bg))

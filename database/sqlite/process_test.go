@@ -41,7 +41,7 @@ var roles = map[string]func(url string) error{
 		if err != nil {
 			return err
 		}
-		if err := b.Run(bg, text("PRAGMA cache_size = 1; CREATE TABLE half (x); INSERT INTO half "+numbers(20000))); err != nil {
+		if err := b.Exec(bg, text("PRAGMA cache_size = 1; CREATE TABLE half (x); INSERT INTO half "+numbers(20000))); err != nil {
 			return err
 		}
 		return hang()
@@ -91,7 +91,7 @@ func applyFive(url string) error {
 		}
 		if st, err = b.State(bg); err == nil {
 			if _, applied := st.Applied.Read(v); !applied {
-				if err = b.Run(bg, text(fmt.Sprintf("CREATE TABLE t%d (x); INSERT INTO t%d VALUES (1)", v, v))); err == nil {
+				if err = b.Exec(bg, text(fmt.Sprintf("CREATE TABLE t%d (x); INSERT INTO t%d VALUES (1)", v, v))); err == nil {
 					err = b.Record(bg, event(v))
 				}
 			}
@@ -184,7 +184,7 @@ func TestKilledInABatch(t *testing.T) {
 		}
 		b, err := db.Begin(bg, "app", database.LockOptions{})
 		must(t, err)
-		must(t, b.Run(bg, text("CREATE TABLE half (x)"))) // what the other began is not there
+		must(t, b.Exec(bg, text("CREATE TABLE half (x)"))) // what the other began is not there
 		must(t, b.Commit(bg))
 	}
 }

@@ -16,7 +16,7 @@ import (
 // Reset drops views, tables and what is left of triggers. There is one schema, and nobody
 // owns anything. The batch has the only lock there is, so that other sets can only be in
 // the middle of a Run.
-func (b *batch) Reset(ctx context.Context, _ []string, e database.Event) (out *database.Emptied, err error) {
+func (b *batch) Reset(ctx context.Context, _ []string, e database.Entry) (out *database.Emptied, err error) {
 	err = b.do(ctx, func(ctx context.Context) error {
 		out, err = b.empty(ctx, e)
 		return err
@@ -24,7 +24,7 @@ func (b *batch) Reset(ctx context.Context, _ []string, e database.Event) (out *d
 	return out, err
 }
 
-func (b *batch) empty(ctx context.Context, e database.Event) (*database.Emptied, error) {
+func (b *batch) empty(ctx context.Context, e database.Entry) (*database.Emptied, error) {
 	if b.written {
 		return nil, errors.New("reset: something else was done in the same transaction before")
 	}

@@ -183,13 +183,13 @@ func (r *run) alone(ctx context.Context, s *migration.Script, st sqltext.Stateme
 	return named(st, poll(ctx, limit, func() error { return r.c.statement(ctx, s, st) }))
 }
 
-func (r *run) Record(ctx context.Context, events ...database.Event) ([]database.Event, error) {
+func (r *run) Record(ctx context.Context, events ...database.Entry) ([]database.Entry, error) {
 	ctx, leave, err := r.enter(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
-	var recorded []database.Event
+	var recorded []database.Entry
 	err = r.write(ctx, func() error {
 		for _, e := range events {
 			e.Set = r.set

@@ -112,9 +112,9 @@ func TestRunsAndBatchesExclude(t *testing.T) {
 						})
 					}, func(r database.Run) error { return r.Close(bg) })
 				} else {
-					err = once(db.Begin(bg, "app", patient))(func(b database.Batch) error {
-						return work(func() error { return b.Run(bg, text("UPDATE t SET x = x + 1")) })
-					}, func(b database.Batch) error { return b.Commit(bg) })
+					err = once(db.Begin(bg, "app", patient))(func(b database.Tx) error {
+						return work(func() error { return b.Exec(bg, text("UPDATE t SET x = x + 1")) })
+					}, func(b database.Tx) error { return b.Commit(bg) })
 				}
 				if err != nil {
 					t.Error(err)

@@ -65,7 +65,7 @@ func TestForeignKeysAreCheckedAfterwards(t *testing.T) {
 	path, url := family(t)
 	db := connect(t, url, database.Options{})
 	b := begin(t, db)
-	err := b.Run(bg, text("\nPRAGMA foreign_keys = OFF; DELETE FROM parent WHERE id = 2;"))
+	err := b.Exec(bg, text("\nPRAGMA foreign_keys = OFF; DELETE FROM parent WHERE id = 2;"))
 	var e *database.StatementError
 	if !errors.As(err, &e) || e.Code != "SQLITE_CONSTRAINT_FOREIGNKEY" || e.Pos.Line != 2 || !strings.Contains(e.Message, "table child row 20 (parent parent)") {
 		t.Fatalf("%v, want a *StatementError that names the row", err)
@@ -76,11 +76,11 @@ func TestForeignKeysAreCheckedAfterwards(t *testing.T) {
 	apply(t, connect(t, "sqlite:"+path, database.Options{}), 2, "INSERT INTO child VALUES (30, 3)")
 	apply(t, db, 3, "PRAGMA foreign_keys = OFF;\n"+rebuild)
 	b = begin(t, db)
-	if err := b.Run(bg, text("PRAGMA foreign_keys = OFF; INSERT INTO child SELECT i + 100, 7 FROM ("+numbers(12)+");")); err == nil || !strings.Contains(err.Error(), "and 2 more") {
+	if err := b.Exec(bg, text("PRAGMA foreign_keys = OFF; INSERT INTO child SELECT i + 100, 7 FROM ("+numbers(12)+");")); err == nil || !strings.Contains(err.Error(), "and 2 more") {
 		t.Errorf("%v, want an error that lists ten", err)
 	}
 	must(t, b.Discard(bg)) // foreign_keys is on again
-	if err := b.Run(bg, text("INSERT INTO child VALUES (40, 4)")); err == nil {
+	if err := b.Exec(bg, text("INSERT INTO child VALUES (40, 4)")); err == nil {
 		t.Error("after Discard foreign keys are not enforced")
 	}
 }
@@ -90,22 +90,22 @@ func TestForeignKeysTooLate(t *testing.T) {
 	path, url := family(t)
 	db := connect(t, url, database.Options{})
 	b := begin(t, db)
-	must(t, b.Run(bg, text("CREATE TABLE t (x)")))
-	err := b.Run(bg, text("-- first\nPRAGMA foreign_keys = OFF;\n"+rebuild))
+	must(t, b.Exec(bg, text("CREATE TABLE t (x)")))
+	err := b.Exec(bg, text("-- first\nPRAGMA foreign_keys = OFF;\n"+rebuild))
 	if e := (*database.StatementError)(nil); !errors.As(err, &e) || e.Pos.Line != 2 || e.Hint == "" {
 		t.Errorf("%v, want a *StatementError at the PRAGMA", err)
 	}
 	must(t, b.Discard(bg))
-	must(t, b.Run(bg, text("PRAGMA foreign_keys = OFF;\n"+rebuild)))
-	must(t, b.Run(bg, text("PRAGMA foreign_keys = OFF; CREATE TABLE u (x)"))) // the same is no change
-	if err := b.Run(bg, text("DELETE FROM parent")); err == nil {
+	must(t, b.Exec(bg, text("PRAGMA foreign_keys = OFF;\n"+rebuild)))
+	must(t, b.Exec(bg, text("PRAGMA foreign_keys = OFF; CREATE TABLE u (x)"))) // the same is no change
+	if err := b.Exec(bg, text("DELETE FROM parent")); err == nil {
 		t.Error("a script that expects foreign keys ran without them")
 	}
 	must(t, b.Rollback(bg))
 
 	b = begin(t, db)
-	must(t, b.Run(bg, text("CREATE TABLE t (x)")))
-	must(t, b.Run(bg, text("PRAGMA foreign_keys = ON; CREATE TABLE u (x)"))) // it is on
+	must(t, b.Exec(bg, text("CREATE TABLE t (x)")))
+	must(t, b.Exec(bg, text("PRAGMA foreign_keys = ON; CREATE TABLE u (x)"))) // it is on
 	must(t, b.Commit(bg))
 	if n := scan[int](t, path, "SELECT count(*) FROM child"); n != 2 {
 		t.Errorf("%d children, want 2", n)
@@ -132,7 +132,7 @@ func TestForeignKeysAndAnotherProcess(t *testing.T) {
 	}()
 	<-waiting
 	// While so many of them are executed the lock is free.
-	err := b.Run(bg, text(strings.Repeat("PRAGMA foreign_keys = OFF;", 20000)+"CREATE TABLE t (x)"))
+	err := b.Exec(bg, text(strings.Repeat("PRAGMA foreign_keys = OFF;", 20000)+"CREATE TABLE t (x)"))
 	if !errors.Is(err, database.ErrHeadChanged) {
 		t.Errorf("%v, want ErrHeadChanged", err)
 	}
@@ -166,18 +166,18 @@ PRAGMA analysis_limit = 77; PRAGMA locking_mode = exclusive; PRAGMA case_sensiti
 CREATE TEMP TABLE leak (x UNIQUE); CREATE INDEX temp.leak_x ON leak (x); CREATE TEMP VIEW "leak view" AS SELECT 1;
 ATTACH ':memory:' AS leaked; CREATE TABLE leaked.t (x); PRAGMA query_only = 1;`
 	before := session(t, pool)
-	run := func(end func(database.Batch) error) {
+	run := func(end func(database.Tx) error) {
 		b := begin(t, db)
-		must(t, b.Run(bg, text(change)))
+		must(t, b.Exec(bg, text(change)))
 		must(t, b.Record(bg, event(1)))
 		must(t, end(b))
 		if after := session(t, pool); after != before {
 			t.Errorf("the session was\n%s\nand is\n%s", before, after)
 		}
 	}
-	run(func(b database.Batch) error { return b.Commit(bg) })
-	run(func(b database.Batch) error { return b.Rollback(bg) })
-	run(func(b database.Batch) error { return errors.Join(b.Discard(bg), b.Commit(bg)) })
+	run(func(b database.Tx) error { return b.Commit(bg) })
+	run(func(b database.Tx) error { return b.Rollback(bg) })
+	run(func(b database.Tx) error { return errors.Join(b.Discard(bg), b.Commit(bg)) })
 	r := guard(t, db)
 	execAll(t, r, strings.Replace(change, "PRAGMA query_only = 1;", "PRAGMA synchronous = 0; PRAGMA temp_store = 0;", 1))
 	must(t, r.Close(bg))
@@ -212,7 +212,7 @@ func TestFunctions(t *testing.T) {
 	run := func(fn func(context.Context, sqlite.Tx) error) error {
 		b := begin(t, db)
 		defer b.Rollback(bg)
-		if err := b.Run(bg, sqlite.Func("double", fn)); err != nil {
+		if err := b.Exec(bg, sqlite.Func("double", fn)); err != nil {
 			return err
 		}
 		return b.Commit(bg)
@@ -276,7 +276,7 @@ func TestFunctions(t *testing.T) {
 		t.Errorf("%d rows, want 3", n)
 	}
 	b := begin(t, db)
-	if err := b.Run(bg, migration.Func("other", func() {})); err == nil || !strings.Contains(err.Error(), "sqlite.Func") {
+	if err := b.Exec(bg, migration.Func("other", func() {})); err == nil || !strings.Contains(err.Error(), "sqlite.Func") {
 		t.Errorf("%v, want an error that says how functions are made", err)
 	}
 }
@@ -293,7 +293,7 @@ func TestPanickingFunction(t *testing.T) {
 			}
 			must(t, b.Rollback(bg))
 		}()
-		b.Run(bg, sqlite.Func("panic", func(ctx context.Context, tx sqlite.Tx) error {
+		b.Exec(bg, sqlite.Func("panic", func(ctx context.Context, tx sqlite.Tx) error {
 			tx.ExecContext(ctx, "CREATE TABLE t (x)")
 			panic("no")
 		}))
@@ -329,7 +329,7 @@ func TestParametersAreRefused(t *testing.T) {
 		"CREATE TABLE a (x);\nINSERT INTO a SELECT @one WHERE @one;": "0001_test.up.sql:2:1",
 	} {
 		b := begin(t, db)
-		err := b.Run(bg, text(script))
+		err := b.Exec(bg, text(script))
 		var e *database.StatementError
 		if !errors.As(err, &e) || e.Pos.String() != place || !strings.Contains(e.Error(), "has a parameter") || strings.Contains(e.Error(), "interrupted") {
 			t.Errorf("%s: %v, want a *StatementError at %s that says it is a parameter", script, err, place)

@@ -118,7 +118,7 @@ func useEverything(t *testing.T, r *recorder) string {
 	must(t, err)
 	note("query", rows.Rows)
 	b = begin(t, db)
-	emptied, err := b.Reset(bg, nil, database.Event{Name: "reset"})
+	emptied, err := b.Reset(bg, nil, database.Entry{Name: "reset"})
 	must(t, err)
 	note("reset", emptied.Dropped, emptied.Sets)
 	must(t, b.Commit(bg))
@@ -191,7 +191,7 @@ func TestTriggersOnOwnTables(t *testing.T) {
 				}
 			}
 			b := begin(t, db)
-			refused("Run", b.Run(bg, text("INSERT INTO t VALUES (1)")))
+			refused("Run", b.Exec(bg, text("INSERT INTO t VALUES (1)")))
 			must(t, b.Rollback(bg))
 			b = begin(t, db)
 			refused("Record", b.Record(bg, event(2)))
@@ -221,7 +221,7 @@ func TestAVanishingHistoryRow(t *testing.T) {
 	db := connect(t, "sqlite:"+path, database.Options{})
 	apply(t, db, 1, "CREATE TABLE t (x)")
 	b := begin(t, db)
-	must(t, b.Run(bg, sqlite.Func("f", func(ctx context.Context, tx sqlite.Tx) error { // whose code nobody reads
+	must(t, b.Exec(bg, sqlite.Func("f", func(ctx context.Context, tx sqlite.Tx) error { // whose code nobody reads
 		_, err := tx.ExecContext(ctx, "CREATE TRIGGER swallows BEFORE INSERT ON whimbrel_history BEGIN SELECT RAISE(IGNORE); END; INSERT INTO t VALUES (1)")
 		return err
 	})))
@@ -247,7 +247,7 @@ func TestViewsInThePlaceOfOwnTables(t *testing.T) {
 		t.Errorf("State: %v", err)
 	}
 	b := begin(t, db)
-	if err := b.Run(bg, text("INSERT INTO t VALUES (1)")); err == nil || !strings.Contains(err.Error(), "view whimbrel_history") {
+	if err := b.Exec(bg, text("INSERT INTO t VALUES (1)")); err == nil || !strings.Contains(err.Error(), "view whimbrel_history") {
 		t.Errorf("Run: %v", err)
 	}
 }

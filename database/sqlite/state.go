@@ -18,7 +18,7 @@ import (
 )
 
 func zeroState(set string) *database.State {
-	return &database.State{Set: set, Applied: &database.Migrations{}, Settings: database.NewSettings()}
+	return &database.State{Set: set, Applied: &database.AppliedSet{}, Settings: database.NewSettings()}
 }
 
 // databaseName is the file's name without its folder.
@@ -174,8 +174,8 @@ func (r *rawEvent) read(row []sqldriver.Value) error {
 	return nil
 }
 
-func (r *rawEvent) event(set string) (e database.Event, err error) {
-	e = database.Event{
+func (r *rawEvent) event(set string) (e database.Entry, err error) {
+	e = database.Entry{
 		ID: r.id, Set: set, Version: r.version, Name: r.name, Direction: database.Direction(r.direction),
 		HasDownText: r.hasDownText, Duration: time.Duration(r.duration) * time.Microsecond,
 	}

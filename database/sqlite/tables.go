@@ -275,7 +275,7 @@ func (d *db) createTables(c *conn) (head int64, err error) {
 			return 0, d.connectError(err)
 		}
 	}
-	e := d.complete(database.Event{
+	e := d.complete(database.Entry{
 		Set: migration.ReservedSet, Version: tablesVersion, Name: "tables", Direction: database.Up,
 		StartedAt: start, Duration: time.Since(start),
 	})
@@ -293,7 +293,7 @@ var systemUser = sync.OnceValue(func() string {
 })
 
 // complete fills in who it is, and rounds times to what the table keeps.
-func (d *db) complete(e database.Event) database.Event {
+func (d *db) complete(e database.Entry) database.Entry {
 	e.DBUser, e.Host, e.App = systemUser(), d.host, d.opts.App
 	e.StartedAt, e.Duration = e.StartedAt.UTC().Truncate(time.Microsecond), e.Duration.Truncate(time.Microsecond)
 	e.HasDownText = e.HasDownText || e.DownText != ""
@@ -301,7 +301,7 @@ func (d *db) complete(e database.Event) database.Event {
 }
 
 // insert appends an event to the history.
-func (d *db) insert(c *conn, e database.Event) (id int64, err error) {
+func (d *db) insert(c *conn, e database.Entry) (id int64, err error) {
 	text := func(s string, ok bool) any {
 		if !ok {
 			return nil

@@ -68,10 +68,10 @@ func migrated(t *testing.T, url string) database.Database {
 		t.Fatal(err)
 	}
 	defer b.Rollback(context.Background())
-	if err := b.Run(t.Context(), migration.Text("1.sql", "CREATE TABLE t (x int)")); err != nil {
+	if err := b.Exec(t.Context(), migration.Text("1.sql", "CREATE TABLE t (x int)")); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Record(t.Context(), database.Event{Version: 1, Direction: database.Up}); err != nil {
+	if err := b.Record(t.Context(), database.Entry{Version: 1, Direction: database.Up}); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.Commit(t.Context()); err != nil {

@@ -87,7 +87,7 @@ func (r *mutantRun) Outcome(ctx context.Context, st sqltext.Statement, before st
 	return o, err
 }
 
-func (r *mutantRun) Record(ctx context.Context, events ...database.Event) ([]database.Event, error) {
+func (r *mutantRun) Record(ctx context.Context, events ...database.Entry) ([]database.Entry, error) {
 	if r.endsFirst {
 		if err := r.Run.Journal(ctx, nil); err != nil {
 			return nil, err

@@ -314,8 +314,8 @@ func (p *play) batches(ctx context.Context, name string, db database.Database) {
 		script(strings.Repeat("SELECT /*theirs*/ 1;", 100)),
 		script("INSERT /*theirs*/ INTO public.a VALUES (6)"),
 	} {
-		good("Run", b.Run(ctx, s))
-		good("Record", b.Record(ctx, database.Event{Version: int64(v + 1), Name: "m", Direction: database.Up, Checksum: s.Checksum}))
+		good("Run", b.Exec(ctx, s))
+		good("Record", b.Record(ctx, database.Entry{Version: int64(v + 1), Name: "m", Direction: database.Up, Checksum: s.Checksum}))
 	}
 	good("Commit", b.Commit(ctx))
 
@@ -324,7 +324,7 @@ func (p *play) batches(ctx context.Context, name string, db database.Database) {
 		good("Begin", err)
 		return
 	}
-	good("Run", b.Run(ctx, script("SET /*theirs*/ search_path = more; PREPARE /*theirs*/ q AS SELECT 1")))
+	good("Run", b.Exec(ctx, script("SET /*theirs*/ search_path = more; PREPARE /*theirs*/ q AS SELECT 1")))
 	good("Discard", b.Discard(ctx))
 	good("Rollback", b.Rollback(ctx))
 }
@@ -369,7 +369,7 @@ func (p *play) outcomes(ctx context.Context, db database.Database) {
 		p.good("Outcome after the connection broke", err)
 	}
 	p.good("Journal", r.Journal(ctx, nil))
-	_, err = r.Record(ctx, database.Event{Version: 1, Name: "m", Direction: database.Up, Checksum: s.Checksum})
+	_, err = r.Record(ctx, database.Entry{Version: 1, Name: "m", Direction: database.Up, Checksum: s.Checksum})
 	p.good("Run.Record", err)
 }
 

@@ -35,7 +35,7 @@ type Event struct {
 }
 
 // NewEvent makes an entry from the contract's.
-func NewEvent(e database.Event) Event {
+func NewEvent(e database.Entry) Event {
 	checksum := ""
 	if !e.Checksum.IsZero() {
 		checksum = e.Checksum.String()

@@ -34,8 +34,8 @@ type batch struct {
 	content  *content
 	changes  []placed
 	saved    savepoints
-	events   []database.Event
-	recorded []database.Event // the events, once they are committed
+	events   []database.Entry
+	recorded []database.Entry // the events, once they are committed
 	dropped  []string         // by Reset
 	facts    *[]fact          // what PutMetadata was given last; nil: nothing
 	since    time.Time        // when the batch began, or an event was recorded last
@@ -79,14 +79,14 @@ func (b *batch) State(ctx context.Context) (*database.State, error) {
 	return b.db.target.state(b.db.own, b.set, b.events), nil
 }
 
-func (b *batch) Run(ctx context.Context, s *migration.Script) error {
+func (b *batch) Exec(ctx context.Context, s *migration.Script) error {
 	if err := b.enter(ctx, OpBatchRun); err != nil {
 		return err
 	}
 	return b.do(ctx, func(ctx context.Context) error { return b.script(ctx, s) })
 }
 
-func (b *batch) Record(ctx context.Context, e database.Event) error {
+func (b *batch) Record(ctx context.Context, e database.Entry) error {
 	if err := b.enter(ctx, OpBatchRecord); err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func (b *batch) Record(ctx context.Context, e database.Event) error {
 	})
 }
 
-func (b *batch) Recorded() []database.Event {
+func (b *batch) Recorded() []database.Entry {
 	b.db.target.mu.Lock()
 	defer b.db.target.mu.Unlock()
 	return slices.Clone(b.recorded)

@@ -10,18 +10,18 @@ import (
 	"pgregory.net/rapid"
 )
 
-func versions(vs ...int64) *database.Migrations {
-	m := &database.Migrations{}
+func versions(vs ...int64) *database.AppliedSet {
+	m := &database.AppliedSet{}
 	for _, v := range vs {
-		m.Append(database.Applied{Version: v})
+		m.Append(database.AppliedMigration{Version: v})
 	}
 	return m
 }
 
 func TestMigrationsAreOrderedAndOnce(t *testing.T) {
-	m := database.NewMigrations(
-		database.Applied{Version: 3, Name: "three"}, database.Applied{Version: 1}, database.Applied{Version: 2},
-		database.Applied{Version: 3, Name: "again"}, database.Applied{Version: 0},
+	m := database.NewAppliedSet(
+		database.AppliedMigration{Version: 3, Name: "three"}, database.AppliedMigration{Version: 1}, database.AppliedMigration{Version: 2},
+		database.AppliedMigration{Version: 3, Name: "again"}, database.AppliedMigration{Version: 0},
 	)
 	if got := m.Versions(); !slices.Equal(got, []int64{0, 1, 2, 3}) {
 		t.Errorf("versions %d", got)
@@ -29,13 +29,13 @@ func TestMigrationsAreOrderedAndOnce(t *testing.T) {
 	if a, _ := m.Read(3); a.Name != "three" {
 		t.Errorf("Append changed version 3 to %+v", a)
 	}
-	if m.Append(database.Applied{Version: 2}) {
+	if m.Append(database.AppliedMigration{Version: 2}) {
 		t.Error("Append said that it added a version that is there")
 	}
-	if !m.Append(database.Applied{Version: 7}) {
+	if !m.Append(database.AppliedMigration{Version: 7}) {
 		t.Error("Append said that it did not add a version")
 	}
-	m.Put(database.Applied{Version: 3, Name: "put"})
+	m.Put(database.AppliedMigration{Version: 3, Name: "put"})
 	if a, _ := m.Read(3); a.Name != "put" || m.Len() != 5 {
 		t.Errorf("after Put of version 3 there are %d, with %+v", m.Len(), a)
 	}
@@ -73,7 +73,7 @@ func TestMigrationsNavigation(t *testing.T) {
 }
 
 func TestNoMigrations(t *testing.T) {
-	for name, m := range map[string]*database.Migrations{"zero": {}, "nil": nil, "emptied": func() *database.Migrations {
+	for name, m := range map[string]*database.AppliedSet{"zero": {}, "nil": nil, "emptied": func() *database.AppliedSet {
 		m := versions(1)
 		m.Remove(1)
 		return m
@@ -96,11 +96,11 @@ func TestNoMigrations(t *testing.T) {
 // The index is a map with its keys in order.
 func TestMigrationsModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m, model := &database.Migrations{}, map[int64]string{}
+		m, model := &database.AppliedSet{}, map[int64]string{}
 		version := rapid.Int64Range(0, 20)
 		t.Repeat(map[string]func(*rapid.T){
 			"append": func(t *rapid.T) {
-				a := database.Applied{Version: version.Draw(t, "version"), Name: rapid.String().Draw(t, "name")}
+				a := database.AppliedMigration{Version: version.Draw(t, "version"), Name: rapid.String().Draw(t, "name")}
 				_, there := model[a.Version]
 				if m.Append(a) == there {
 					t.Fatalf("Append(%d) returned %v", a.Version, there)
@@ -110,7 +110,7 @@ func TestMigrationsModel(t *testing.T) {
 				}
 			},
 			"put": func(t *rapid.T) {
-				a := database.Applied{Version: version.Draw(t, "version"), Name: rapid.String().Draw(t, "name")}
+				a := database.AppliedMigration{Version: version.Draw(t, "version"), Name: rapid.String().Draw(t, "name")}
 				m.Put(a)
 				model[a.Version] = a.Name
 			},

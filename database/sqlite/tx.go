@@ -27,15 +27,15 @@ type batch struct {
 	failed  error  // the first error of a method, after which only Rollback and Discard help
 	written bool   // something ran
 	last    time.Time
-	events  []database.Event
-	done    []database.Event    // what Recorded returns
+	events  []database.Entry
+	done    []database.Entry    // what Recorded returns
 	scripts []*migration.Script // that ran
 
 	session *session // before the first script that may have changed it and was not put back yet
 	keys    foreignKeys
 }
 
-func (d *db) Begin(ctx context.Context, set string, opts database.LockOptions) (database.Batch, error) {
+func (d *db) Begin(ctx context.Context, set string, opts database.LockOptions) (database.Tx, error) {
 	ctx, cancel := d.during(ctx)
 	defer cancel()
 	w := newWaiter(set, opts)
@@ -121,7 +121,7 @@ func (b *batch) State(ctx context.Context) (state *database.State, err error) {
 	return state, err
 }
 
-func (b *batch) Run(ctx context.Context, s *migration.Script) error {
+func (b *batch) Exec(ctx context.Context, s *migration.Script) error {
 	return b.do(ctx, func(ctx context.Context) error {
 		if err := oddError(b.odd); err != nil {
 			return err
@@ -207,7 +207,7 @@ func (c *conn) statement(ctx context.Context, s *migration.Script, st sqltext.St
 	return statementError(st, err)
 }
 
-func (b *batch) Record(ctx context.Context, e database.Event) error {
+func (b *batch) Record(ctx context.Context, e database.Entry) error {
 	return b.do(ctx, func(context.Context) error {
 		if err := oddError(b.odd); err != nil {
 			return err
@@ -216,7 +216,7 @@ func (b *batch) Record(ctx context.Context, e database.Event) error {
 	})
 }
 
-func (b *batch) record(e database.Event) error {
+func (b *batch) record(e database.Entry) error {
 	now := time.Now()
 	if e.StartedAt.IsZero() {
 		e.StartedAt, e.Duration = b.last, now.Sub(b.last)
@@ -226,7 +226,7 @@ func (b *batch) record(e database.Event) error {
 }
 
 // append appends an event of any set to the history.
-func (b *batch) append(e database.Event) error {
+func (b *batch) append(e database.Entry) error {
 	e = b.d.complete(e)
 	id, err := b.d.insert(b.c, e)
 	if err == nil && (b.open || e.Direction == database.Reset) {
@@ -240,7 +240,7 @@ func (b *batch) append(e database.Event) error {
 	return nil
 }
 
-func (b *batch) Recorded() []database.Event { return b.done }
+func (b *batch) Recorded() []database.Entry { return b.done }
 
 func (b *batch) Discard(ctx context.Context) error {
 	ctx, leave, err := b.enter(ctx)

@@ -22,7 +22,7 @@ const (
 )
 
 // Begin opens a transaction that holds the set's lock.
-func (db *Database) Begin(ctx context.Context, set string, opts database.LockOptions) (database.Batch, error) {
+func (db *Database) Begin(ctx context.Context, set string, opts database.LockOptions) (database.Tx, error) {
 	b, err := db.beginOnce(ctx, set, opts)
 	if db.elsewhere(err) {
 		b, err = db.beginOnce(ctx, set, opts)
@@ -63,7 +63,7 @@ type batch struct {
 	queued   int // bytes
 	scripts  int // run so far
 	last     sqltext.Statement
-	recorded []database.Event
+	recorded []database.Entry
 	session  session // as it was at first, once it is known
 	over     bool
 }
@@ -76,7 +76,7 @@ func (b *batch) Head() int64 {
 
 func (b *batch) Interrupted() bool { return b.head.journal > 1 }
 
-func (b *batch) Recorded() []database.Event {
+func (b *batch) Recorded() []database.Entry {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.Clone(b.recorded)
@@ -119,8 +119,8 @@ func (b *batch) State(ctx context.Context) (*database.State, error) {
 	return b.db.readState(ctx, b.c, b.own, b.set)
 }
 
-// Run queues a short script, and executes a long one.
-func (b *batch) Run(ctx context.Context, s *migration.Script) error {
+// Exec queues a short script, and executes a long one.
+func (b *batch) Exec(ctx context.Context, s *migration.Script) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.over {
@@ -209,7 +209,7 @@ func (b *batch) runKeepingSession(ctx context.Context, s *migration.Script, a *m
 }
 
 // Record queues the event's row.
-func (b *batch) Record(ctx context.Context, e database.Event) error {
+func (b *batch) Record(ctx context.Context, e database.Entry) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.over {
@@ -220,7 +220,7 @@ func (b *batch) Record(ctx context.Context, e database.Event) error {
 	if b.scripts > 1 {
 		since = sinceMark
 	}
-	queries := []query{b.db.recordQuery(b.schema, e, since, func(e database.Event) { b.recorded = append(b.recorded, e) })}
+	queries := []query{b.db.recordQuery(b.schema, e, since, func(e database.Entry) { b.recorded = append(b.recorded, e) })}
 	if b.head.journal > 0 {
 		queries = append(queries, b.endQuery(e))
 	}

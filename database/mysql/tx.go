@@ -23,8 +23,8 @@ type batch struct {
 	written   bool
 	began     time.Time // by the server's clock: the batch, or the event before
 	last      sqltext.Statement
-	events    []database.Event
-	recorded  []database.Event  // what Recorded returns
+	events    []database.Entry
+	recorded  []database.Entry  // what Recorded returns
 	session   *session          // before the first script that may have changed it
 	later     *later            // what Commit does when the transaction is committed
 	open      *database.Journal // the set's open run, once it was looked for
@@ -43,7 +43,7 @@ func (b *batch) Interrupted() bool {
 const startTransaction = "START TRANSACTION READ WRITE"
 
 // Begin opens a transaction that holds the set's lock.
-func (db *Database) Begin(ctx context.Context, set string, opts database.LockOptions) (database.Batch, error) {
+func (db *Database) Begin(ctx context.Context, set string, opts database.LockOptions) (database.Tx, error) {
 	h, err := db.hold(ctx, set, opts, startTransaction)
 	if err != nil {
 		return nil, err
@@ -62,7 +62,7 @@ func (b *batch) Head() int64 {
 	return b.h.head.sum()
 }
 
-func (b *batch) Recorded() []database.Event {
+func (b *batch) Recorded() []database.Entry {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.Clone(b.recorded)
@@ -97,8 +97,8 @@ func (b *batch) State(ctx context.Context) (st *database.State, err error) {
 	return st, err
 }
 
-// Run executes the statements of a script one by one.
-func (b *batch) Run(ctx context.Context, s *migration.Script) error {
+// Exec executes the statements of a script one by one.
+func (b *batch) Exec(ctx context.Context, s *migration.Script) error {
 	return b.do(ctx, func(ctx context.Context) error {
 		if err := oddError(b.h.odd); err != nil {
 			return err
@@ -174,7 +174,7 @@ func (b *batch) keepingSession(ctx context.Context, s *migration.Script, run fun
 }
 
 // Record inserts the event's row.
-func (b *batch) Record(ctx context.Context, e database.Event) error {
+func (b *batch) Record(ctx context.Context, e database.Entry) error {
 	return b.do(ctx, func(ctx context.Context) error {
 		if err := oddError(b.h.odd); err != nil {
 			return err
@@ -184,7 +184,7 @@ func (b *batch) Record(ctx context.Context, e database.Event) error {
 	})
 }
 
-func (b *batch) record(ctx context.Context, e database.Event) error {
+func (b *batch) record(ctx context.Context, e database.Entry) error {
 	now := b.h.clock.now()
 	if e.StartedAt.IsZero() {
 		e.StartedAt, e.Duration = b.began, now.Sub(b.began)

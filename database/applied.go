@@ -9,8 +9,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// Applied is one applied migration, as the history tells it.
-type Applied struct {
+// AppliedMigration is one applied migration, as the history tells it.
+type AppliedMigration struct {
 	Version                int64
 	Name                   string
 	Checksum, DownChecksum migration.Checksum
@@ -22,13 +22,13 @@ type Applied struct {
 	Duration    time.Duration
 }
 
-// Migrations is the ordered, duplicate-free index of the applied migrations. The
+// AppliedSet is the ordered, duplicate-free index of the applied migrations. The
 // zero value, and nil for reading, is an empty one.
-type Migrations struct{ all []Applied }
+type AppliedSet struct{ all []AppliedMigration }
 
-// NewMigrations returns the index of the given migrations, as Append would make it.
-func NewMigrations(all ...Applied) *Migrations {
-	m := &Migrations{}
+// NewAppliedSet returns the index of the given migrations, as Append would make it.
+func NewAppliedSet(all ...AppliedMigration) *AppliedSet {
+	m := &AppliedSet{}
 	for _, a := range all {
 		m.Append(a)
 	}
@@ -36,15 +36,15 @@ func NewMigrations(all ...Applied) *Migrations {
 }
 
 // Clone returns a copy.
-func (m *Migrations) Clone() *Migrations {
+func (m *AppliedSet) Clone() *AppliedSet {
 	if m == nil {
-		return &Migrations{}
+		return &AppliedSet{}
 	}
-	return &Migrations{all: slices.Clone(m.all)}
+	return &AppliedSet{all: slices.Clone(m.all)}
 }
 
 // find returns where version is, or would be.
-func (m *Migrations) find(version int64) (int, bool) {
+func (m *AppliedSet) find(version int64) (int, bool) {
 	if m == nil {
 		return 0, false
 	}
@@ -57,7 +57,7 @@ func (m *Migrations) find(version int64) (int, bool) {
 
 // Append adds a migration in its place and reports whether it did: a version that
 // is there already is left as it is.
-func (m *Migrations) Append(a Applied) bool {
+func (m *AppliedSet) Append(a AppliedMigration) bool {
 	i, found := m.find(a.Version)
 	if !found {
 		m.all = slices.Insert(m.all, i, a)
@@ -66,7 +66,7 @@ func (m *Migrations) Append(a Applied) bool {
 }
 
 // Put adds a migration in its place, or replaces the one with its version.
-func (m *Migrations) Put(a Applied) {
+func (m *AppliedSet) Put(a AppliedMigration) {
 	if i, found := m.find(a.Version); found {
 		m.all[i] = a
 	} else {
@@ -75,7 +75,7 @@ func (m *Migrations) Put(a Applied) {
 }
 
 // Remove takes a version out and reports whether it was there.
-func (m *Migrations) Remove(version int64) bool {
+func (m *AppliedSet) Remove(version int64) bool {
 	i, found := m.find(version)
 	if found {
 		m.all = slices.Delete(m.all, i, i+1)
@@ -84,7 +84,7 @@ func (m *Migrations) Remove(version int64) bool {
 }
 
 // Len returns the number of migrations.
-func (m *Migrations) Len() int {
+func (m *AppliedSet) Len() int {
 	if m == nil {
 		return 0
 	}
@@ -92,14 +92,14 @@ func (m *Migrations) Len() int {
 }
 
 // First returns the lowest version; false means that there is none.
-func (m *Migrations) First() (int64, bool) { return m.at(0) }
+func (m *AppliedSet) First() (int64, bool) { return m.at(0) }
 
 // Last returns the highest version; false means that there is none.
-func (m *Migrations) Last() (int64, bool) { return m.at(m.Len() - 1) }
+func (m *AppliedSet) Last() (int64, bool) { return m.at(m.Len() - 1) }
 
 // Next returns the lowest version above the given one, which need not be there
 // itself; false means that there is none.
-func (m *Migrations) Next(version int64) (int64, bool) {
+func (m *AppliedSet) Next(version int64) (int64, bool) {
 	i, found := m.find(version)
 	if found {
 		i++
@@ -109,24 +109,24 @@ func (m *Migrations) Next(version int64) (int64, bool) {
 
 // Prev returns the highest version below the given one, which need not be there
 // itself; false means that there is none.
-func (m *Migrations) Prev(version int64) (int64, bool) {
+func (m *AppliedSet) Prev(version int64) (int64, bool) {
 	i, _ := m.find(version)
 	return m.at(i - 1)
 }
 
 // Read returns the migration with the given version; false means that it is not
 // applied.
-func (m *Migrations) Read(version int64) (Applied, bool) {
+func (m *AppliedSet) Read(version int64) (AppliedMigration, bool) {
 	i, found := m.find(version)
 	if !found {
-		return Applied{}, false
+		return AppliedMigration{}, false
 	}
 	return m.all[i], true
 }
 
 // All returns the migrations in ascending order.
-func (m *Migrations) All() iter.Seq[Applied] {
-	return func(yield func(Applied) bool) {
+func (m *AppliedSet) All() iter.Seq[AppliedMigration] {
+	return func(yield func(AppliedMigration) bool) {
 		for i := range m.Len() {
 			if !yield(m.all[i]) {
 				return
@@ -136,7 +136,7 @@ func (m *Migrations) All() iter.Seq[Applied] {
 }
 
 // Versions returns the versions in ascending order.
-func (m *Migrations) Versions() []int64 {
+func (m *AppliedSet) Versions() []int64 {
 	vs := make([]int64, m.Len())
 	for i := range vs {
 		vs[i] = m.all[i].Version
@@ -144,7 +144,7 @@ func (m *Migrations) Versions() []int64 {
 	return vs
 }
 
-func (m *Migrations) at(i int) (int64, bool) {
+func (m *AppliedSet) at(i int) (int64, bool) {
 	if i < 0 || i >= m.Len() {
 		return NilVersion, false
 	}

@@ -11,14 +11,14 @@ import (
 
 func TestFold(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	event := func(id int64, d database.Direction, text string) database.Event {
-		return database.Event{
+	event := func(id int64, d database.Direction, text string) database.Entry {
+		return database.Entry{
 			ID: id, Version: 1, Name: "name " + text, Direction: d, Checksum: migration.Sum(text),
 			StartedAt: at.Add(time.Duration(id) * time.Hour), Duration: time.Duration(id) * time.Second,
 		}
 	}
-	applied := func(e database.Event) *database.Applied {
-		return &database.Applied{
+	applied := func(e database.Entry) *database.AppliedMigration {
+		return &database.AppliedMigration{
 			Version: 1, Name: e.Name, Checksum: e.Checksum, EventID: e.ID,
 			Marked: e.Direction == database.Mark, AppliedAt: e.StartedAt, Duration: e.Duration,
 		}
@@ -27,32 +27,32 @@ func TestFold(t *testing.T) {
 	mark, down := event(2, database.Mark, "mark"), event(3, database.Down, "down")
 	forget, accept := event(4, database.Forget, "forget"), event(5, database.Accept, "accept")
 	setting := event(6, database.Setting, "setting")
-	accepted := func(of database.Event) *database.Applied { // a new text, run as the old one was
+	accepted := func(of database.Entry) *database.AppliedMigration { // a new text, run as the old one was
 		a := applied(accept)
 		a.Marked, a.AppliedAt, a.Duration = of.Direction == database.Mark, of.StartedAt, of.Duration
 		return a
 	}
 	tests := []struct {
 		name   string
-		events []database.Event
-		want   *database.Applied
+		events []database.Entry
+		want   *database.AppliedMigration
 	}{
 		{"nothing", nil, nil},
-		{"up", []database.Event{up}, applied(up)},
-		{"up and down", []database.Event{up, down}, nil},
-		{"up, down and up again", []database.Event{up, down, again}, applied(again)},
-		{"up twice", []database.Event{up, again}, applied(again)},
-		{"mark", []database.Event{mark}, applied(mark)},
-		{"mark and forget", []database.Event{mark, forget}, nil},
-		{"mark and down", []database.Event{mark, down}, nil},
-		{"up and forget", []database.Event{up, forget}, nil},
-		{"down alone", []database.Event{down}, nil},
-		{"accept alone", []database.Event{accept}, nil},
-		{"accept of an edited script", []database.Event{up, accept}, accepted(up)},
-		{"accept of a marked version", []database.Event{mark, accept}, accepted(mark)},
-		{"accept and down", []database.Event{up, accept, down}, nil},
-		{"accept after down", []database.Event{up, down, accept}, nil},
-		{"a setting", []database.Event{up, setting}, applied(up)},
+		{"up", []database.Entry{up}, applied(up)},
+		{"up and down", []database.Entry{up, down}, nil},
+		{"up, down and up again", []database.Entry{up, down, again}, applied(again)},
+		{"up twice", []database.Entry{up, again}, applied(again)},
+		{"mark", []database.Entry{mark}, applied(mark)},
+		{"mark and forget", []database.Entry{mark, forget}, nil},
+		{"mark and down", []database.Entry{mark, down}, nil},
+		{"up and forget", []database.Entry{up, forget}, nil},
+		{"down alone", []database.Entry{down}, nil},
+		{"accept alone", []database.Entry{accept}, nil},
+		{"accept of an edited script", []database.Entry{up, accept}, accepted(up)},
+		{"accept of a marked version", []database.Entry{mark, accept}, accepted(mark)},
+		{"accept and down", []database.Entry{up, accept, down}, nil},
+		{"accept after down", []database.Entry{up, down, accept}, nil},
+		{"a setting", []database.Entry{up, setting}, applied(up)},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -32,9 +32,9 @@ const (
 	Resolve  Direction = "resolve"  // somebody said what became of a statement of an open run: the note says what
 )
 
-// Event is one entry of the history. The history is append-only: nothing ever
+// Entry is one entry of the history. The history is append-only: nothing ever
 // changes or removes an event.
-type Event struct {
+type Entry struct {
 	// ID grows with every event. Record sets it.
 	ID        int64
 	Set       string
@@ -81,10 +81,10 @@ type State struct {
 	// hands out ids before the commit then shows the higher one first.
 	Head int64
 	// Applied are the applied versions.
-	Applied *Migrations
+	Applied *AppliedSet
 	// Repeated and Seeded are, by name, the repeatable and the seed scripts that ran, as
 	// they were when they ran last.
-	Repeated, Seeded map[string]Applied
+	Repeated, Seeded map[string]AppliedMigration
 	// Interrupted is the set's open run: one that stopped part-way, or that a process is at
 	// now. It is nil where there is none.
 	Interrupted *Journal
@@ -115,9 +115,9 @@ func (s *State) Clone() *State {
 // Fold takes one more of the set's events into what is applied, oldest first: for each
 // version the newest event that says whether it is applied decides, and for each
 // repeatable and seed script the newest one that ran.
-func (s *State) Fold(e Event) {
+func (s *State) Fold(e Entry) {
 	if s.Applied == nil {
-		s.Applied = &Migrations{}
+		s.Applied = &AppliedSet{}
 	}
 	if s.Interrupted != nil && s.Interrupted.EndedBy(e) {
 		s.Interrupted = nil
@@ -138,19 +138,19 @@ func (s *State) Fold(e Event) {
 	case Seed:
 		put(&s.Seeded, e)
 	case Reset:
-		s.Applied, s.Repeated, s.Seeded = &Migrations{}, nil, nil
+		s.Applied, s.Repeated, s.Seeded = &AppliedSet{}, nil, nil
 	}
 }
 
-func put(scripts *map[string]Applied, e Event) {
+func put(scripts *map[string]AppliedMigration, e Entry) {
 	if *scripts == nil {
-		*scripts = map[string]Applied{}
+		*scripts = map[string]AppliedMigration{}
 	}
 	(*scripts)[e.Name] = e.applied()
 }
 
-func (e Event) applied() Applied {
-	return Applied{
+func (e Entry) applied() AppliedMigration {
+	return AppliedMigration{
 		Version: e.Version, Name: e.Name, Checksum: e.Checksum, DownChecksum: e.DownChecksum, HasDownText: e.HasDownText,
 		EventID: e.ID, Marked: e.Direction == Mark, AppliedAt: e.StartedAt, Duration: e.Duration,
 	}
