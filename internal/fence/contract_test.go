@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// docs/contract.md names identifiers, tests and cases; all of them exist.
+// TestTheContractNamesWhatExists looks up every identifier, test and case that docs/contract.md names.
 func TestTheContractNamesWhatExists(t *testing.T) {
 	text, err := os.ReadFile("../../docs/contract.md")
 	if err != nil {
@@ -36,11 +36,11 @@ func TestTheContractNamesWhatExists(t *testing.T) {
 		}
 	}
 	if checked < 50 {
-		t.Errorf("only %d names were found in docs/contract.md: is it a table still?", checked)
+		t.Errorf("found only %d names in docs/contract.md: is it still a table?", checked)
 	}
 }
 
-// docs/crash-safety.md names the tests, and the cases, that show what it says.
+// TestCrashSafetyNamesWhatExists looks up every test and case that docs/crash-safety.md names.
 func TestCrashSafetyNamesWhatExists(t *testing.T) {
 	text, err := os.ReadFile("../../docs/crash-safety.md")
 	if err != nil {
@@ -55,7 +55,7 @@ func TestCrashSafetyNamesWhatExists(t *testing.T) {
 		}
 	}
 	if checked < 30 {
-		t.Errorf("only %d tests are named in docs/crash-safety.md", checked)
+		t.Errorf("found only %d tests in docs/crash-safety.md", checked)
 	}
 }
 

@@ -1,6 +1,7 @@
-// Package fence holds the arrows of the house: which package of the module may import which, and what each may
-// link from outside. A package that is new is a new line in the table below; an arrow that breaks is mended in
-// the package, or changed here by somebody who means it (docs/architecture.md draws them).
+// Package fence checks the imports of every package of the module: which other packages of the module
+// it may import, and which libraries it may link. A new package needs a new line in the table of rules.
+// If a rule fails, change the package; change the rule only together with docs/architecture.md, which
+// lists the packages.
 package fence
 
 import (
@@ -11,52 +12,67 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 const module = "github.com/whimbrel-db/whimbrel"
 
-// rule says what a package's code may do; its tests may do what they like.
+// rule limits what a package's code may import. Its tests may import anything.
 type rule struct {
-	// pkg is relative to the module, "." being its root. With "/..." at its end it stands for all packages below,
-	// too, and these may import one another.
+	// pkg is relative to the module; "." is the module's root. "x/..." is x and all packages below it,
+	// which may import one another.
 	pkg string
 
-	// imports are the packages of the module that it may import, written likewise.
+	// imports are the packages of the module that it may import, written like pkg.
 	imports []string
 
-	// outside are the libraries that it may import, as prefixes of import paths. Without any, it links nothing but
-	// the standard library: not by way of others either.
+	// outside are prefixes of the import paths of libraries that it may import. A package without any
+	// links the standard library only, also indirectly.
 	outside []string
 
-	// linksAll: it may import and link any library.
+	// linksAll allows it to import and link any library.
 	linksAll bool
 
-	// forTests: it is only for tests to import, and may import package testing.
+	// forTests is set for packages that only tests import. They may import package testing.
 	forTests bool
 }
 
-// rules, from below: nothing imports what comes after it, but for the root package, which stands on the drivers'
-// contract and not on the drivers.
+const diffLibrary = "github.com/rogpeppe/go-internal/diff"
+
+// rules are in the order of the layers: a package may import only packages above it in this list. The
+// root package imports the contract (package database), not the drivers.
 var rules = []rule{
 	{pkg: "sqltext"},
 	{pkg: "internal/spelling"},
 	{pkg: "migration", imports: []string{"sqltext", "internal/spelling"}},
 	{pkg: "catalog"},
-	{pkg: "internal/localserver"}, // starts processes, so nothing but the command may import it
+	{pkg: "internal/localserver"}, // starts processes, so only the command may import it
 	{pkg: "metadata", imports: []string{"internal/spelling"}},
 	{pkg: "internal/yamltext", outside: []string{"github.com/goccy/go-yaml"}},
-	{pkg: "metadata/metayaml", imports: []string{"metadata", "internal/yamltext"}, outside: []string{"github.com/goccy/go-yaml"}},
+	{
+		pkg:     "metadata/metayaml",
+		imports: []string{"metadata", "internal/yamltext"},
+		outside: []string{"github.com/goccy/go-yaml"},
+	},
 	{pkg: "database", imports: []string{"migration", "sqltext", "catalog", "metadata"}},
 	{pkg: "source", imports: []string{"migration", "sqltext", "internal/spelling"}},
-	{pkg: "database/databasetest", imports: []string{"database", "migration", "sqltext", "metadata"}, forTests: true},
-	{pkg: "database/memdb", imports: []string{"database", "migration", "sqltext", "catalog", "metadata"}},
+	{
+		pkg:      "database/databasetest",
+		imports:  []string{"database", "migration", "sqltext", "metadata"},
+		forTests: true,
+	},
+	{
+		pkg:     "database/memdb",
+		imports: []string{"database", "migration", "sqltext", "catalog", "metadata"},
+	},
 	{
 		pkg:     "database/postgres/...",
 		imports: []string{"database", "migration", "sqltext", "catalog", "metadata"},
 		outside: []string{"github.com/jackc/pgx/v5"},
 	},
 	{
-		pkg:     "database/sqlite/...",
+		pkg:     "database/sqlite",
 		imports: []string{"database", "migration", "sqltext", "catalog", "metadata"},
 		outside: []string{"modernc.org/sqlite"},
 	},
@@ -65,38 +81,51 @@ var rules = []rule{
 		imports: []string{"database", "migration", "sqltext", "catalog", "metadata"},
 		outside: []string{"github.com/go-sql-driver/mysql"},
 	},
-	{pkg: "lint/...", imports: []string{"source", "database", "migration", "sqltext"}},
 	{
-		pkg: ".", imports: []string{"lint/...", "source", "database", "migration", "sqltext", "catalog", "metadata"},
-		outside: []string{"github.com/rogpeppe/go-internal/diff"}, // shows how an edited script differs
+		pkg:     ".",
+		imports: []string{"source", "database", "migration", "sqltext", "catalog", "metadata"},
+		outside: []string{diffLibrary}, // for the difference between two texts of a script
 	},
-	{pkg: "inspect", imports: []string{".", "catalog", "database", "metadata", "migration", "sqltext"}, outside: []string{"github.com/rogpeppe/go-internal/diff"}},
-	{pkg: "examples/...", imports: []string{".", "source", "database", "migration"}, outside: []string{"github.com/rogpeppe/go-internal/diff"}},
+	{
+		pkg:     "inspect",
+		imports: []string{".", "catalog", "database", "metadata", "migration", "sqltext"},
+		outside: []string{diffLibrary},
+	},
 	{
 		pkg: "internal/cli/...",
 		imports: []string{
-			".", "lint/...", "source", "database", "migration", "sqltext", "catalog", "metadata/...",
-			"fleet/...", "adopt/...", "trace/...", "inspect/...", "backfill/...", "internal/spelling", "internal/localserver", "internal/yamltext",
+			".", "source", "database", "migration", "sqltext", "catalog", "metadata/...", "inspect",
+			"internal/spelling", "internal/localserver", "internal/yamltext",
 		},
-		outside: slices.Concat(commandLine, terminal, configuration, []string{"github.com/rogpeppe/go-internal/diff"}), // shows texts that differ
+		outside: slices.Concat(commandLine, terminal, configuration, []string{diffLibrary}),
 	},
 	{
-		pkg: "cmd/whimbrel",
-		imports: []string{
-			"internal/cli", "database/postgres", "database/sqlite", "database/mysql",
-		},
+		pkg:      "cmd/whimbrel",
+		imports:  []string{"internal/cli", "database/postgres", "database/sqlite", "database/mysql"},
 		linksAll: true,
 	},
-	{pkg: "internal/testdb", outside: []string{"github.com/jackc/pgx/v5", "github.com/go-sql-driver/mysql"}, forTests: true},
+	{
+		pkg:      "internal/testdb",
+		outside:  []string{"github.com/jackc/pgx/v5", "github.com/go-sql-driver/mysql"},
+		forTests: true,
+	},
 	{pkg: "internal/fence", forTests: true},
 	{pkg: "internal/faults", forTests: true},
 	{pkg: "internal/hostile", forTests: true},
 	// What users write.
-	{pkg: "examples/...", imports: []string{".", "source", "database/...", "migration", "sqltext"}, linksAll: true},
-	{pkg: "bench/...", imports: []string{".", "source", "database/...", "migration", "sqltext"}, linksAll: true},
+	{
+		pkg:      "examples/...",
+		imports:  []string{".", "source", "database/...", "migration", "sqltext"},
+		linksAll: true,
+	},
+	{
+		pkg:      "bench",
+		imports:  []string{".", "source", "database/...", "migration", "sqltext"},
+		linksAll: true,
+	},
 }
 
-// What only the packages that name it above link, by whatever way.
+// Libraries that only the packages that name them above may link, directly or indirectly.
 var (
 	clients = []string{
 		"github.com/jackc/pgx", "github.com/lib/pq", "modernc.org/sqlite", "github.com/mattn/go-sqlite3",
@@ -130,17 +159,72 @@ func TestTheArrows(t *testing.T) {
 			}
 			r := ruleFor(name)
 			if r == nil {
-				t.Fatalf("package %s is new: say in the table of rules, at its place, what it may import", name)
+				t.Fatalf("package %s has no rule: add one that lists what it may import", name)
 			}
-			for _, broken := range r.broken(packages, p) {
-				t.Error(broken)
+			for _, violation := range r.violations(packages, p) {
+				t.Error(violation)
 			}
 		})
 	}
 }
 
-// broken returns a sentence for each arrow that a package's imports break.
-func (r *rule) broken(packages map[string]*pkg, p *pkg) []string {
+// TestRulesNameExistingPackages fails for a rule that outlived its package.
+func TestRulesNameExistingPackages(t *testing.T) {
+	existing := []string{}
+	for path := range list(t) {
+		if ours(path) {
+			existing = append(existing, relative(path))
+		}
+	}
+	for _, problem := range staleRules(rules, existing) {
+		t.Error(problem)
+	}
+}
+
+// staleRules returns a sentence for each rule, and each import in a rule, that matches no existing
+// package, and for each package that has two rules.
+func staleRules(rules []rule, existing []string) (problems []string) {
+	missing := func(pattern string) bool {
+		return !slices.ContainsFunc(existing, func(name string) bool { return matches(name, pattern) })
+	}
+	seen := map[string]bool{}
+	for _, r := range rules {
+		if missing(r.pkg) {
+			problems = append(problems, "there is a rule for "+r.pkg+", which does not exist")
+		}
+		if seen[r.pkg] {
+			problems = append(problems, "there are two rules for "+r.pkg)
+		}
+		seen[r.pkg] = true
+		for _, imported := range r.imports {
+			if missing(imported) {
+				problems = append(problems, "the rule for "+r.pkg+" allows "+imported+", which does not exist")
+			}
+		}
+	}
+	return problems
+}
+
+func TestStaleRules(t *testing.T) {
+	got := staleRules([]rule{
+		{pkg: "."},
+		{pkg: "a/...", imports: []string{".", "b", "c/..."}},
+		{pkg: "b", imports: []string{"d"}},
+		{pkg: "b"},
+		{pkg: "e/..."},
+	}, []string{".", "a/x", "b", "c", "cd", "ef"})
+	want := []string{
+		"the rule for b allows d, which does not exist",
+		"there are two rules for b",
+		"there is a rule for e/..., which does not exist",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("problems (-want +got):\n%s", diff)
+	}
+}
+
+// violations returns a sentence for each import of a package that its rule forbids.
+func (r *rule) violations(packages map[string]*pkg, p *pkg) []string {
 	var sentences []string
 	name := relative(p.ImportPath)
 	say := func(words ...string) { sentences = append(sentences, strings.Join(words, "")) }
@@ -153,35 +237,44 @@ func (r *rule) broken(packages map[string]*pkg, p *pkg) []string {
 				say(name, " must not import ", other, ": it may import ", orNothing(r.imports), " of this module")
 			}
 			if o := ruleFor(other); o != nil && o.forTests && !r.forTests {
-				say(name, " must not import ", other, ": that is for tests")
+				say(name, " must not import ", other, ": only tests may")
 			}
 		case imported == "testing" && !r.forTests:
 			say(name, " must not import testing outside its tests")
 		case outside(packages, imported) && !r.linksAll && !hasPrefix(imported, r.outside):
-			say(name, " must not import ", imported, ": it may import ", orNothing(r.outside), " from outside the standard library")
+			say(name, " must not import ", imported, ": it may import ", orNothing(r.outside),
+				" from outside the standard library")
 		}
 	}
+	return append(sentences, r.linkViolations(packages, p)...)
+}
 
+// linkViolations returns a sentence for each library that a package links indirectly and must not.
+func (r *rule) linkViolations(packages map[string]*pkg, p *pkg) (sentences []string) {
 	if r.linksAll {
-		return sentences
+		return nil
 	}
+	name := relative(p.ImportPath)
 	for _, dep := range p.Deps {
 		if slices.Contains(p.Imports, dep) || !outside(packages, dep) || hasPrefix(dep, r.outside) {
-			continue // judged above, or fine
+			continue // direct imports are checked in violations
 		}
 		if len(r.outside) == 0 {
-			say(name, " must link the standard library only: ", chain(packages, p.ImportPath, dep))
+			sentences = append(sentences,
+				name+" must link the standard library only: "+chain(packages, p.ImportPath, dep))
+			continue
 		}
 		for kind, libraries := range kinds {
-			if hasPrefix(dep, libraries) && len(r.outside) > 0 {
-				say(name, " must not link ", kind, " that isn't its own: ", chain(packages, p.ImportPath, dep))
+			if hasPrefix(dep, libraries) {
+				sentences = append(sentences,
+					name+" must not link "+kind+" that isn't its own: "+chain(packages, p.ImportPath, dep))
 			}
 		}
 	}
 	return sentences
 }
 
-// TestTheFence shows that the fence keeps things in.
+// TestTheFence gives the fence imports that break each kind of rule.
 func TestTheFence(t *testing.T) {
 	packages := map[string]*pkg{}
 	for path, imports := range map[string][]string{
@@ -209,23 +302,33 @@ func TestTheFence(t *testing.T) {
 		packages[path] = &pkg{ImportPath: path, Imports: imports, Standard: !strings.Contains(path, ".")}
 	}
 	for _, p := range packages {
-		p.Deps = reach(packages, p.ImportPath)
+		p.Deps = dependencies(packages, p.ImportPath)
 	}
 	for name, want := range map[string][]string{
-		"sqltext":   nil,
-		"migration": {"migration must not import database: it may import sqltext, internal/spelling of this module", "migration must not import testing outside its tests", "migration must link the standard library only: migration → database → github.com/jackc/pgx/v5"},
-		"database":  {"database must not import github.com/jackc/pgx/v5: it may import nothing from outside the standard library"},
+		"sqltext": nil,
+		"migration": {
+			"migration must not import database: it may import sqltext, internal/spelling of this module",
+			"migration must not import testing outside its tests",
+			"migration must link the standard library only: migration → database → github.com/jackc/pgx/v5",
+		},
+		"database": {
+			"database must not import github.com/jackc/pgx/v5: it may import nothing from outside the standard library",
+		},
 		"database/sqlite": {
 			"database/sqlite must not link a database client that isn't its own: database/sqlite → database → github.com/jackc/pgx/v5",
 		},
 		"database/postgres": {
-			"database/postgres must not link a terminal library that isn't its own: database/postgres → database/postgres/internal/x → golang.org/x/term",
+			"database/postgres must not link a terminal library that isn't its own: " +
+				"database/postgres → database/postgres/internal/x → golang.org/x/term",
 		},
-		"database/postgres/internal/x": {"database/postgres/internal/x must not import golang.org/x/term: it may import github.com/jackc/pgx/v5 from outside the standard library"},
+		"database/postgres/internal/x": {
+			"database/postgres/internal/x must not import golang.org/x/term: " +
+				"it may import github.com/jackc/pgx/v5 from outside the standard library",
+		},
 		".": {
-			". must not import database/memdb: it may import lint/..., source, database, migration, sqltext, catalog, metadata of this module",
-			". must not import internal/testdb: it may import lint/..., source, database, migration, sqltext, catalog, metadata of this module",
-			". must not import internal/testdb: that is for tests",
+			". must not import database/memdb: it may import source, database, migration, sqltext, catalog, metadata of this module",
+			". must not import internal/testdb: it may import source, database, migration, sqltext, catalog, metadata of this module",
+			". must not import internal/testdb: only tests may",
 		},
 		"internal/cli/render": {"internal/cli/render must not import testing outside its tests"},
 		"cmd/whimbrel":        nil,
@@ -234,25 +337,26 @@ func TestTheFence(t *testing.T) {
 		if name != "." {
 			path += "/" + name
 		}
-		if got := ruleFor(name).broken(packages, packages[path]); !slices.Equal(got, want) {
-			t.Errorf("%s:\n got %q\nwant %q", name, got, want)
+		got := ruleFor(name).violations(packages, packages[path])
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("violations of %s (-want +got):\n%s", name, diff)
 		}
 	}
 	if ruleFor("sqltext/x") != nil {
-		t.Error("a new package has a rule already")
+		t.Error("a package below sqltext has a rule; want none")
 	}
 }
 
-// pkg is what the go command says of a package.
+// pkg is a package as the go command describes it.
 type pkg struct {
 	ImportPath string
 	Standard   bool
-	Imports    []string // by its code, not by its tests
-	Deps       []string // what it links
+	Imports    []string // without those of its tests
+	Deps       []string // direct and indirect imports
 	Error      *struct{ Err string }
 }
 
-// list returns the module's packages that there are by now and all that they link.
+// list returns the module's packages and all packages that they link, by import path.
 func list(t *testing.T) map[string]*pkg {
 	t.Helper()
 	cmd := exec.Command("go", "list", "-e", "-deps", "-json=ImportPath,Standard,Imports,Deps,Error", module+"/...")
@@ -295,7 +399,7 @@ func outside(packages map[string]*pkg, path string) bool {
 	return p != nil && !p.Standard && !ours(path)
 }
 
-// ruleFor returns the rule for a package: the longest that matches.
+// ruleFor returns the rule for a package: the one with the longest pattern that matches.
 func ruleFor(name string) *rule {
 	var found *rule
 	for i := range rules {
@@ -326,22 +430,22 @@ func orNothing(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// chain shows by which way one package links another: "a → b → c".
+// chain returns the shortest path of imports from one package to another: "a → b → c".
 func chain(packages map[string]*pkg, from, to string) string {
-	way := map[string]string{from: relative(from)}
+	paths := map[string]string{from: relative(from)}
 	for next := []string{from}; len(next) > 0; next = next[1:] {
 		for _, imported := range packages[next[0]].Imports {
-			if way[imported] == "" && packages[imported] != nil {
-				way[imported] = way[next[0]] + " → " + relative(imported)
+			if paths[imported] == "" && packages[imported] != nil {
+				paths[imported] = paths[next[0]] + " → " + relative(imported)
 				next = append(next, imported)
 			}
 		}
 	}
-	return way[to]
+	return paths[to]
 }
 
-// reach returns what a package links.
-func reach(packages map[string]*pkg, from string) []string {
+// dependencies returns the packages that a package imports, directly and indirectly.
+func dependencies(packages map[string]*pkg, from string) []string {
 	var found []string
 	var visit func(string)
 	visit = func(path string) {
