@@ -80,12 +80,12 @@ type Step struct {
 	// Secrets are the places of the statements that carry a password, which the history will keep with the script's text.
 	Secrets []sqltext.Position
 
-	up, down *migration.Script     // for the history; down is nil where there is none
-	metadata []*metadata.Document  // that the migration carries, or those that a baseline stands for; nil for none
-	applied  database.AppliedMigration      // what is taken down, or ran last under the step's name
-	resume   *database.Journal     // how far the step has come already; nil for nowhere
-	marks    []migration.Migration // recorded as applied with a baseline
-	forgets  []database.AppliedMigration    // recorded as part of a squash
+	up, down *migration.Script           // for the history; down is nil where there is none
+	metadata []*metadata.Document        // that the migration carries, or those that a baseline stands for; nil for none
+	applied  database.AppliedMigration   // what is taken down, or ran last under the step's name
+	resume   *database.Journal           // how far the step has come already; nil for nowhere
+	marks    []migration.Migration       // recorded as applied with a baseline
+	forgets  []database.AppliedMigration // recorded as part of a squash
 }
 
 // StandsFor returns the versions that the step records without running them, besides its own:
