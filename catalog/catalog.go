@@ -4,6 +4,13 @@
 // A Snapshot can be written as SQL that rebuilds it ([Snapshot.Text]), kept as JSON
 // ([Snapshot.Encode], [Decode]), told from others by a hash ([Snapshot.Fingerprint]), and
 // compared object by object ([Compare]).
+//
+// # Examples
+//
+//   - Compare two databases, or one at two moments: [Compare]
+//   - Write the schema as SQL that rebuilds it: [Snapshot.Text]
+//   - Keep a snapshot in a file: [Decode]
+//   - Look up an object: [Snapshot.Find]
 package catalog
 
 import (

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/catalog"
 	"github.com/whimbrel-db/whimbrel/database"
 	_ "github.com/whimbrel-db/whimbrel/database/sqlite"
 	"github.com/whimbrel-db/whimbrel/inspect"
@@ -98,6 +99,29 @@ func ExampleDrift() {
 	// Output:
 	// [index users.users_email added]
 	// [] <nil>
+}
+
+// Rebuild the schema that a file describes, and compare a database with it.
+func ExampleCompare() {
+	ctx := context.Background()
+	db, done := exampleDatabase(ctx)
+	defer done()
+	if _, err := whimbrel.New(db, exampleSet(), whimbrel.Options{}).Up(ctx); err != nil {
+		log.Fatal(err)
+	}
+	found, err := database.Snapshot(ctx, db, catalog.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	text := "CREATE TABLE users (id integer PRIMARY KEY, email text); CREATE TABLE orders (id integer);"
+	expected, err := inspect.Rebuild(ctx, "schema.sql", text, inspect.Beside(db))
+	if err != nil {
+		log.Fatal(err)
+	}
+	changes, err := inspect.Compare(ctx, expected, found, inspect.Beside(db))
+	fmt.Println(changes, err)
+	// Output: [index users.users_email added] <nil>
 }
 
 func ExampleMinimal() {

@@ -4,6 +4,13 @@
 // from YAML and writes it. A [State] is what a database says: the entries that it keeps, and
 // the objects that it has. The functions of the package decide, from the two, what is to be
 // written; drivers do it.
+//
+// # Examples
+//
+//   - Plan what to write: [State.Apply]
+//   - Report what is wrong with a document: [Errors]
+//   - Require facts: [State.Check]
+//   - Find entries whose objects are missing or replaced: [State.Inconsistent]
 package metadata
 
 import (

@@ -12,6 +12,13 @@
 // that would hide migrations. What another tool passes over is a warning of the set.
 //
 // Each format has a file of its own here, whose comment says what is read.
+//
+// # Examples
+//
+//   - Read a folder, and report what is wrong with it: [Read]
+//   - Detect its format: [Detect]; list and parse formats: [Formats], [ParseFormat]
+//   - Name new files: [NewFiles]
+//   - Join old migrations into one: [Squash]
 package source
 
 import (
