@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -142,17 +141,6 @@ func (m *Migrator) upText(e database.Entry) string {
 	return ""
 }
 
-// createSchema matches CREATE SCHEMA, of which the groups are the name, and the role that it
-// is named after where it has no name of its own.
-var createSchema = func() *regexp.Regexp {
-	const (
-		gap  = `(?:\s|--[^\n]*\n|/\*.*?\*/)+`
-		name = `("(?:[^"]|"")+"|[\pL_][\pL\pN_$]*)`
-	)
-	words := func(s string) string { return strings.ReplaceAll(s, " ", gap) }
-	return regexp.MustCompile(`(?is)^` + words(`CREATE SCHEMA (?:IF NOT EXISTS )?(?:AUTHORIZATION `) + name + `|` + name + `)`)
-}()
-
 // createdSchemas returns the names of the schemas that a script creates.
 func createdSchemas(text string, d sqltext.Dialect) (names []string) {
 	if !strings.Contains(strings.ToLower(text), "schema") {
@@ -162,15 +150,8 @@ func createdSchemas(text string, d sqltext.Dialect) (names []string) {
 		if err != nil {
 			return names // what could not be cut has not run
 		}
-		m := createSchema.FindStringSubmatch(st.Text)
-		if m == nil {
-			continue
-		}
-		name := m[1] + m[2]
-		if inner, quoted := strings.CutPrefix(name, `"`); quoted {
-			names = append(names, strings.ReplaceAll(strings.TrimSuffix(inner, `"`), `""`, `"`))
-		} else {
-			names = append(names, strings.ToLower(name))
+		if name := st.CreatedSchema(d); name != "" {
+			names = append(names, name)
 		}
 	}
 	return names

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"regexp"
 	"slices"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -163,7 +162,7 @@ func (x *runner) replay(ctx context.Context, st sqltext.Statement) error {
 	case st.Mode&sqltext.ModeNext != 0 && !within:
 		x.wait = append(x.wait, st)
 		return nil
-	case !replays(st) && st.Tx != sqltext.TxBegin:
+	case !st.SetsSession() && st.Tx != sqltext.TxBegin:
 		x.wait = nil // it was for this one
 	}
 	x.fresh = false
@@ -182,10 +181,10 @@ func (x *runner) replay(ctx context.Context, st sqltext.Statement) error {
 		return x.replayChain(ctx, standIn(sqltext.TxRollback, st))
 	case within && st.Tx == sqltext.TxNever:
 		return x.replayOpen(ctx)
-	case within && (st.Tx == sqltext.TxSavepoint || replays(st)):
+	case within && (st.Tx == sqltext.TxSavepoint || st.SetsSession()):
 		x.follow(st)
 		x.again = append(x.again, st)
-	case replays(st):
+	case st.SetsSession():
 		x.follow(st)
 		return x.executeAgain(ctx, []sqltext.Statement{st})
 	}
@@ -199,7 +198,7 @@ const ownModes = sqltext.ModeOwn | sqltext.ModeNext
 func (x *runner) replayEnd(ctx context.Context, end sqltext.Statement) error {
 	all := append(x.again, end)
 	x.again = nil
-	if !slices.ContainsFunc(all, func(st sqltext.Statement) bool { return replays(st) && st.Mode&ownModes == 0 }) {
+	if !slices.ContainsFunc(all, func(st sqltext.Statement) bool { return st.SetsSession() && st.Mode&ownModes == 0 }) {
 		return nil
 	}
 	return x.executeAgain(ctx, all)
@@ -225,7 +224,7 @@ func (x *runner) replayOpen(ctx context.Context) error {
 		x.fresh = false
 		return x.begin(ctx, all...)
 	}
-	return x.executeAgain(ctx, slices.DeleteFunc(all, func(st sqltext.Statement) bool { return !replays(st) || st.Mode&ownModes != 0 }))
+	return x.executeAgain(ctx, slices.DeleteFunc(all, func(st sqltext.Statement) bool { return !st.SetsSession() || st.Mode&ownModes != 0 }))
 }
 
 func (x *runner) executeAgain(ctx context.Context, all []sqltext.Statement) error {
@@ -236,15 +235,3 @@ func (x *runner) executeAgain(ctx context.Context, all []sqltext.Statement) erro
 	}
 	return nil
 }
-
-// replays reports whether a statement that stands must be executed again in another session,
-// for those behind it: SET and what is like it.
-func replays(st sqltext.Statement) bool {
-	return st.Session && (setsSession.MatchString(st.Text) || setConfig.MatchString(st.Text))
-}
-
-// setsSession is what changes nothing but the session, or the same in the database a second time.
-var setsSession = regexp.MustCompile(`(?i)^(?:SET|RESET|USE|PRAGMA|ATTACH|DETACH)\b`)
-
-// setConfig is the query that sets as SET does.
-var setConfig = regexp.MustCompile(`(?is)^select\b.*\bset_config\s*\(`)

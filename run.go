@@ -327,7 +327,7 @@ func (x *runner) execute(ctx context.Context, st sqltext.Statement, data io.Read
 		begin := append(x.wait, st)
 		x.wait = nil
 		return x.begin(ctx, begin...)
-	case !replays(st):
+	case !st.SetsSession():
 		if err := x.executeWaiting(ctx); err != nil {
 			return err
 		}

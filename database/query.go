@@ -44,16 +44,16 @@ func ReadingStatement(text string, d sqltext.Dialect) (sqltext.Statement, error)
 	refuse := func(pos sqltext.Position, message string) (sqltext.Statement, error) {
 		return st, &StatementError{Pos: pos, Statement: st.Text, Message: message, Err: ErrReadOnly}
 	}
-	if !sqltext.Reads(st, d) {
+	if !st.Reads(d) {
 		return refuse(st.Pos, "a query only reads, and this statement may change something")
 	}
-	for _, e := range sqltext.Outside(st, d) {
+	for _, e := range st.Outside(d) {
 		if e.Outer == sqltext.Databases && d == sqltext.MySQL {
 			continue // the name of another database; a read-only transaction holds for that, too
 		}
 		return refuse(e.Pos, "a query only reads, and "+e.Words+" changes what is outside of the database")
 	}
-	if name, pos, ok := sqltext.Unheld(st, d); ok {
+	if name, pos, ok := st.Unheld(d); ok {
 		return refuse(pos, "a query only reads, and "+name+"() may change something that a read-only transaction does not hold back")
 	}
 	return st, nil

@@ -216,7 +216,7 @@ func (t *trial) leaves(st sqltext.Statement) bool {
 	if t.Name != "" {
 		own = []string{t.Name}
 	}
-	all := sqltext.Outside(st, t.Dialect, own...)
+	all := st.Outside(t.Dialect, own...)
 	effects := slices.DeleteFunc(slices.Clone(all), func(e sqltext.Effect) bool { return slices.Contains(t.Allow, e.Outer) })
 	if len(effects) == 0 && (len(all) > 0 || !migration.SkippedOnScratch(st, t.Dialect)) {
 		return false

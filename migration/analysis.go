@@ -116,7 +116,7 @@ func (a *Analysis) read(reserved []string) error {
 		}
 		a.Statements++
 		a.Session = a.Session || st.Session
-		if !a.script.Secret && sqltext.HasSecret(st, a.dialect) {
+		if !a.script.Secret && st.HasSecret(a.dialect) {
 			a.Secrets = append(a.Secrets, st.Pos)
 		}
 		if st.Reserved != "" {

@@ -107,8 +107,9 @@ func usesValue(st sqltext.Statement, value string) bool {
 	if strings.Contains(strings.ToLower(st.Text), "enum_range") {
 		return true
 	}
-	for s := range sqltext.Strings(st.Text, sqltext.PostgreSQL) {
-		if s == value {
+	for t := range sqltext.Tokens(st.Text, sqltext.PostgreSQL) {
+		s := t.Value()
+		if t.Kind == sqltext.TokenString && s == value {
 			return true
 		}
 		if len(s) > 0 && (s[0] == '{' || s[0] == '(') && hasElement(s, value, "{}(),\" ") {

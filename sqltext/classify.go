@@ -18,7 +18,7 @@ type classifier struct {
 	keys                ForeignKeys
 
 	lex      lexer
-	kind     kind
+	kind     TokenKind
 	from, to int
 	word     string // the keyword at hand; "" for anything but a word
 }
@@ -46,17 +46,17 @@ func (c *classifier) next() {
 		c.kind, c.from, c.to = c.lex.next()
 	}
 	c.word = ""
-	if c.kind == tWord {
+	if c.kind == TokenWord {
 		c.word = keyword(c.text[c.from:c.to])
 	}
-	if c.kind == tErr {
+	if c.kind == TokenBroken {
 		c.kind = tEOF
 	}
 }
 
 func (c *classifier) token() []byte { return c.text[c.from:c.to] }
 
-func (c *classifier) punct(b byte) bool { return c.kind == tPunct && c.text[c.from] == b }
+func (c *classifier) punct(b byte) bool { return c.kind == TokenPunct && c.text[c.from] == b }
 
 // take moves behind the keyword w if it is at hand.
 func (c *classifier) take(w string) bool {
@@ -137,9 +137,9 @@ func (c *classifier) ends(t Tx) {
 // names reports whether the token at hand is the identifier, in any case and quoting.
 func (c *classifier) names(name string) bool {
 	switch c.kind {
-	case tWord:
+	case TokenWord:
 		return foldEqual(c.token(), name)
-	case tQuoted:
+	case TokenName:
 		return foldEqual(unquoteName(c.token()), name)
 	}
 	return false

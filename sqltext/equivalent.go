@@ -1,5 +1,7 @@
 package sqltext
 
+import "slices"
+
 // Equivalent reports whether two texts differ in comments and white space alone. Texts
 // that cannot be cut are equivalent only if they are equal.
 func Equivalent(a, b string, d Dialect) bool {
@@ -35,27 +37,7 @@ func sameTokens(a, b Statement, d Dialect) bool {
 	if a.Kind != SQL && a.Kind != CopyIn {
 		return a.Text == b.Text
 	}
-	x, y := tokensOf(a.Text, d), tokensOf(b.Text, d)
-	for {
-		xk, xt := x()
-		yk, yt := y()
-		switch {
-		case xk != yk || xt != yt:
-			return false
-		case xk == tErr:
-			return a.Text == b.Text
-		case xk == tEOF:
-			return true
-		}
-	}
-}
-
-// tokensOf returns a function that returns one token of a text after the other.
-func tokensOf(text string, d Dialect) func() (kind, string) {
-	r := rulesOf(d)
-	l := lexer{rules: r, class: &r.fine, b: []byte(text)}
-	return func() (kind, string) {
-		k, from, to := l.next()
-		return k, text[from:to]
-	}
+	return slices.EqualFunc(List(a.Text, d), List(b.Text, d), func(x, y Token) bool {
+		return x.Kind == y.Kind && x.Text == y.Text
+	})
 }

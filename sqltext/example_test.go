@@ -52,3 +52,21 @@ func ExampleNewScanner() {
 	// data: "Ada\nGrace\n"
 	// dump.sql:5:8: the string that begins here is not closed: its ' is missing
 }
+
+func ExampleTokens() {
+	for t := range sqltext.Tokens(`DROP TABLE Shop."Order" -- old`, sqltext.PostgreSQL) {
+		fmt.Printf("%d %q %q\n", t.Pos, t.Text, t.Name())
+	}
+	// Output:
+	// 0 "DROP" "drop"
+	// 5 "TABLE" "table"
+	// 11 "Shop" "shop"
+	// 15 "." ""
+	// 16 "\"Order\"" "Order"
+}
+
+func ExampleTokenList_Is() {
+	tokens := sqltext.List("drop /* now */ table t", sqltext.SQLite)
+	fmt.Println(tokens.Is(0, "DROP", "TABLE"), tokens.At(2).Name())
+	// Output: true t
+}

@@ -57,6 +57,7 @@ func checkText(t *testing.T, text string, d Dialect) {
 			t.Fatalf("%s: the error is %v; from the whole text it is %v", name, gotErr, err)
 		}
 	}
+	checkTokens(t, text, d)
 	delimiter := false
 	for _, p := range pieces {
 		delimiter = delimiter || d == MySQL && p.Kind == Client
@@ -118,6 +119,27 @@ func checkPieces(t *testing.T, text string, pieces []Statement, err error) {
 	} else if offset != len(text) {
 		t.Fatalf("pieces end at %d of %d", offset, len(text))
 	}
+}
+
+// checkTokens: each token stands where it says, behind the one before, and has a name and a value that can be asked for.
+func checkTokens(t *testing.T, text string, d Dialect) {
+	t.Helper()
+	end := 0
+	for tok := range Tokens(text, d) {
+		if tok.Pos < end || tok.End() > len(text) || text[tok.Pos:tok.End()] != tok.Text || tok.Text == "" && tok.Kind != TokenBroken {
+			t.Fatalf("token %q is not at %d, behind %d", tok.Text, tok.Pos, end)
+		}
+		if tok.Name() != "" && tok.Kind != TokenWord && tok.Kind != TokenName && (d != MySQL || tok.Kind != TokenString) {
+			t.Fatalf("token %q has the name %q", tok.Text, tok.Name())
+		}
+		if tok.Value() != "" && tok.Kind != TokenString {
+			t.Fatalf("token %q has the value %q", tok.Text, tok.Value())
+		}
+		end = tok.End()
+	}
+	st := Statement{Text: text}
+	st.Verb()
+	st.CreatedSchema(d)
 }
 
 // checkWhole: a statement alone is still one statement, of the same sort.

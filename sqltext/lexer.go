@@ -2,24 +2,6 @@ package sqltext
 
 import "bytes"
 
-// kind is what a token is.
-type kind uint8
-
-const (
-	tEOF kind = iota
-	tErr
-	tSemi // the terminator, whatever DELIMITER made it
-	tWord
-	tQuoted // a quoted identifier
-	tString
-	tNumber
-	tPunct
-	tOpen
-	tClose
-	tBackslash
-	tVersion // the "/*!40101" that begins a versioned comment
-)
-
 // lexer finds tokens. White space and comments are passed over; the tokens of
 // classes that the chosen table calls cSkip are, too, which is what makes
 // it fast: a statement that no grammar watches is read with the coarse table.
@@ -60,20 +42,20 @@ func (l *lexer) at(i int) int {
 	return int(l.b[i])
 }
 
-func (l *lexer) fail(at int, msg string) (kind, int, int) {
+func (l *lexer) fail(at int, msg string) (TokenKind, int, int) {
 	l.errAt, l.errMsg = at, msg
 	l.i = at
-	return tErr, at, at
+	return TokenBroken, at, at
 }
 
 // token moves behind a token and returns it.
-func (l *lexer) token(k kind, from, to int) (kind, int, int) {
+func (l *lexer) token(k TokenKind, from, to int) (TokenKind, int, int) {
 	l.i = to
 	return k, from, to
 }
 
 // next returns the next token and its bounds in b.
-func (l *lexer) next() (kind, int, int) {
+func (l *lexer) next() (TokenKind, int, int) {
 	i := l.i
 	for {
 		b, class := l.b, l.class
@@ -96,7 +78,7 @@ func (l *lexer) next() (kind, int, int) {
 		switch c {
 		case cWord:
 			k, from, to := l.word(i)
-			if class == &l.rules.fine || k != tString && (k != tWord || l.wanted>>min(to-from, 63)&1 != 0) {
+			if class == &l.rules.fine || k != TokenString && (k != TokenWord || l.wanted>>min(to-from, 63)&1 != 0) {
 				return k, from, to
 			}
 			i = to
@@ -104,13 +86,13 @@ func (l *lexer) next() (kind, int, int) {
 		case cDigit:
 			l.i = l.wordEnd(i + 1)
 			if class == &l.rules.fine {
-				return tNumber, i, l.i
+				return TokenNumber, i, l.i
 			}
 			i = l.i
 			continue
 		case cQuote:
 			k, from, to := l.quote(i, i)
-			if class == &l.rules.fine || k == tErr {
+			if class == &l.rules.fine || k == TokenBroken {
 				return k, from, to
 			}
 			i = to
@@ -126,13 +108,13 @@ func (l *lexer) next() (kind, int, int) {
 			continue
 		case cSkip, cPunct:
 			if class == &l.rules.fine {
-				return l.token(tPunct, i, i+1)
+				return l.token(TokenPunct, i, i+1)
 			}
 			i++
 			continue
 		}
 		k, from, to := l.special(c, i)
-		if k != tPunct || class == &l.rules.fine && from != to {
+		if k != TokenPunct || class == &l.rules.fine && from != to {
 			return k, from, to
 		}
 		i = l.i
@@ -141,7 +123,7 @@ func (l *lexer) next() (kind, int, int) {
 
 // paren counts a parenthesis where parentheses hold a statement together. A
 // closing one too many counts for nothing, as in psql.
-func (l *lexer) paren(c class) kind {
+func (l *lexer) paren(c class) TokenKind {
 	switch {
 	case !l.rules.parens:
 	case c == cOpen:
@@ -156,8 +138,8 @@ func (l *lexer) paren(c class) kind {
 }
 
 // special handles the bytes that may begin a quote or a comment. Where they do
-// not it returns a tPunct, and an empty one for a comment.
-func (l *lexer) special(c class, i int) (kind, int, int) {
+// not it returns a TokenPunct, and an empty one for a comment.
+func (l *lexer) special(c class, i int) (TokenKind, int, int) {
 	switch c {
 	case cDouble:
 		if l.rules.doubleIsString {
@@ -175,7 +157,7 @@ func (l *lexer) special(c class, i int) (kind, int, int) {
 	case cStar:
 		if l.version > 0 && l.at(i+1) == '/' {
 			l.version = 0
-			return l.token(tPunct, i+2, i+2)
+			return l.token(TokenPunct, i+2, i+2)
 		}
 	case cDollar:
 		return l.dollarSign(i)
@@ -184,11 +166,11 @@ func (l *lexer) special(c class, i int) (kind, int, int) {
 	case cNUL:
 		return l.fail(i, "there is a NUL byte here, which no SQL text can have: if the file is UTF-16, save it as UTF-8")
 	}
-	return l.token(tPunct, i, i+1)
+	return l.token(TokenPunct, i, i+1)
 }
 
 // word returns the word at i, or the string of which it is the prefix.
-func (l *lexer) word(i int) (kind, int, int) {
+func (l *lexer) word(i int) (TokenKind, int, int) {
 	z, b, cont := i+1, l.b, &l.rules.cont
 	for z < len(b) && cont[b[z]] {
 		z++
@@ -211,7 +193,7 @@ func (l *lexer) word(i int) (kind, int, int) {
 			}
 		}
 	}
-	return l.token(tWord, i, z)
+	return l.token(TokenWord, i, z)
 }
 
 func (l *lexer) wordEnd(i int) int {
@@ -245,13 +227,13 @@ func (l *lexer) delimiterEnd(i int) int {
 	return to
 }
 
-func (l *lexer) dash(i int) (kind, int, int) {
+func (l *lexer) dash(i int) (TokenKind, int, int) {
 	if l.at(i+1) != '-' {
-		return l.token(tPunct, i, i+1)
+		return l.token(TokenPunct, i, i+1)
 	}
 	if l.rules.dashNeedsSpace {
 		if c := l.at(i + 2); c > ' ' && c != 0x7f {
-			return l.token(tPunct, i, i+1)
+			return l.token(TokenPunct, i, i+1)
 		}
 	}
 	return l.lineComment(i)
@@ -259,26 +241,26 @@ func (l *lexer) dash(i int) (kind, int, int) {
 
 // lineComment passes over a comment up to its line end. PostgreSQL's also ends
 // at a CR that stands alone.
-func (l *lexer) lineComment(i int) (kind, int, int) {
+func (l *lexer) lineComment(i int) (TokenKind, int, int) {
 	for {
 		b := l.b
 		for ; i < len(b); i++ {
 			switch c := b[i]; {
 			case c == '\n' || c == '\r' && l.rules.crEndsComment:
-				return l.token(tPunct, i, i)
+				return l.token(TokenPunct, i, i)
 			case c == 0:
 				return l.special(cNUL, i)
 			}
 		}
 		if !l.more() {
-			return l.token(tPunct, i, i)
+			return l.token(TokenPunct, i, i)
 		}
 	}
 }
 
-func (l *lexer) slash(i int) (kind, int, int) {
+func (l *lexer) slash(i int) (TokenKind, int, int) {
 	if l.at(i+1) != '*' {
-		return l.token(tPunct, i, i+1)
+		return l.token(TokenPunct, i, i+1)
 	}
 	if l.rules.versioned {
 		if to := l.versionedBegin(i); to > 0 {
@@ -311,7 +293,7 @@ func (l *lexer) versionedBegin(i int) int {
 	return i
 }
 
-func (l *lexer) blockComment(at int) (kind, int, int) {
+func (l *lexer) blockComment(at int) (TokenKind, int, int) {
 	depth, i := 1, at+2
 	for {
 		b := l.b
@@ -320,7 +302,7 @@ func (l *lexer) blockComment(at int) (kind, int, int) {
 			case b[i] == '*' && b[i+1] == '/':
 				i += 2
 				if depth--; depth == 0 {
-					return l.token(tPunct, i, i)
+					return l.token(TokenPunct, i, i)
 				}
 				continue
 			case b[i] == '/' && b[i+1] == '*' && l.rules.nestedComments:

@@ -49,7 +49,7 @@ func (g *mysqlGrammar) inBody() bool { return g.state == myBody }
 
 func (g *mysqlGrammar) open() *unfinished { return g.body.open() }
 
-func (g *mysqlGrammar) token(l *lexer, k kind, tok []byte, word string) bool {
+func (g *mysqlGrammar) token(l *lexer, k TokenKind, tok []byte, word string) bool {
 	if k == tVersion {
 		return true // its content stands as if there were no comment
 	}
@@ -58,7 +58,7 @@ func (g *mysqlGrammar) token(l *lexer, k kind, tok []byte, word string) bool {
 		g.start(l, k, tok, word)
 	case myLabel:
 		g.state = myOther
-		if k == tPunct && tok[0] == ':' && l.at(l.i) != '=' {
+		if k == TokenPunct && tok[0] == ':' && l.at(l.i) != '=' {
 			g.state = myStart
 		}
 	case myCreate:
@@ -69,7 +69,7 @@ func (g *mysqlGrammar) token(l *lexer, k kind, tok []byte, word string) bool {
 		}
 	case myNamed:
 		g.state = myHeader
-		if k == tPunct && tok[0] == '.' {
+		if k == TokenPunct && tok[0] == '.' {
 			g.state = myName
 			break
 		}
@@ -95,12 +95,12 @@ func (g *mysqlGrammar) token(l *lexer, k kind, tok []byte, word string) bool {
 }
 
 // enter begins the body with the token at hand.
-func (g *mysqlGrammar) enter(l *lexer, k kind, tok []byte, word string) {
+func (g *mysqlGrammar) enter(l *lexer, k TokenKind, tok []byte, word string) {
 	g.state, g.body.fresh = myBody, true
 	g.body.token(l, k, tok, word)
 }
 
-func (g *mysqlGrammar) start(l *lexer, k kind, tok []byte, word string) {
+func (g *mysqlGrammar) start(l *lexer, k TokenKind, tok []byte, word string) {
 	if l.rules.delimiter != ";" {
 		g.state = myOther
 		return
@@ -117,14 +117,14 @@ func (g *mysqlGrammar) start(l *lexer, k kind, tok []byte, word string) {
 		}
 	default:
 		g.state = myOther
-		if k == tWord || k == tQuoted {
+		if k == TokenWord || k == TokenName {
 			g.state = myLabel
 		}
 	}
 }
 
 // create reads the words between CREATE and what is created.
-func (g *mysqlGrammar) create(l *lexer, k kind, tok []byte, word string) {
+func (g *mysqlGrammar) create(l *lexer, k TokenKind, tok []byte, word string) {
 	if g.readDefiner(k, tok) {
 		return
 	}
@@ -146,15 +146,15 @@ func (g *mysqlGrammar) create(l *lexer, k kind, tok []byte, word string) {
 
 // readDefiner takes the tokens of DEFINER's value, which may be words that mean
 // something elsewhere.
-func (g *mysqlGrammar) readDefiner(k kind, tok []byte) bool {
+func (g *mysqlGrammar) readDefiner(k TokenKind, tok []byte) bool {
 	switch {
 	case g.definer == definerNone:
 		return false
 	case k == tOpen || k == tClose: // CURRENT_USER()
 		return true
-	case k == tPunct && tok[0] == '=':
+	case k == TokenPunct && tok[0] == '=':
 		return true
-	case k == tPunct && tok[0] == '@':
+	case k == TokenPunct && tok[0] == '@':
 		g.definer = definerWanted
 		return true
 	case g.definer == definerWanted:
@@ -166,7 +166,7 @@ func (g *mysqlGrammar) readDefiner(k kind, tok []byte) bool {
 }
 
 // header reads on to where the body or the characteristics begin.
-func (g *mysqlGrammar) header(l *lexer, k kind, tok []byte, word string) {
+func (g *mysqlGrammar) header(l *lexer, k TokenKind, tok []byte, word string) {
 	switch {
 	case k == tOpen:
 		g.depth++
@@ -175,7 +175,7 @@ func (g *mysqlGrammar) header(l *lexer, k kind, tok []byte, word string) {
 		if g.depth == 0 && (g.routine == "PROCEDURE" || g.routine == "FUNCTION") {
 			g.state = myTraits
 		}
-	case k != tWord || g.depth > 0:
+	case k != TokenWord || g.depth > 0:
 	case g.routine == "TRIGGER" && word == "ROW" && g.last == "EACH":
 		g.state = myOrder
 	case g.routine == "EVENT" && word == "DO":
@@ -187,7 +187,7 @@ func (g *mysqlGrammar) header(l *lexer, k kind, tok []byte, word string) {
 }
 
 // traits reads a routine's characteristics and a function's type up to the body.
-func (g *mysqlGrammar) traits(l *lexer, k kind, tok []byte, word string) {
+func (g *mysqlGrammar) traits(l *lexer, k TokenKind, tok []byte, word string) {
 	last := g.last
 	g.last = word
 	switch {
@@ -196,7 +196,7 @@ func (g *mysqlGrammar) traits(l *lexer, k kind, tok []byte, word string) {
 	case k == tClose:
 		g.depth--
 	case g.depth > 0:
-	case k == tPunct && tok[0] == ':':
+	case k == TokenPunct && tok[0] == ':':
 		g.state, g.body.fresh = myBody, true
 	case word == "AS" || word == "IS":
 		g.state, l.dollar = myAs, true
@@ -221,10 +221,10 @@ func beginsStatement(word string) bool {
 }
 
 // as takes what follows LANGUAGE JAVASCRIPT AS: one string, dollar-quoted mostly.
-func (g *mysqlGrammar) as(l *lexer, k kind, tok []byte) {
+func (g *mysqlGrammar) as(l *lexer, k TokenKind, tok []byte) {
 	l.dollar = false
 	g.state = myOther
-	if k != tString {
+	if k != TokenString {
 		g.oracle(l, tok)
 	}
 }

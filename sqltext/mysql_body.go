@@ -59,7 +59,7 @@ func (c *compound) push(word string, at int, head bool) {
 
 func (c *compound) pop() { c.blocks = c.blocks[:max(len(c.blocks)-1, 0)] }
 
-func (c *compound) token(l *lexer, k kind, tok []byte, word string) {
+func (c *compound) token(l *lexer, k TokenKind, tok []byte, word string) {
 	if c.handler != handlerNone && c.handle(k, tok, word) {
 		return
 	}
@@ -68,7 +68,7 @@ func (c *compound) token(l *lexer, k kind, tok []byte, word string) {
 	switch {
 	case k == tSemi:
 		c.semicolon()
-	case k == tPunct:
+	case k == TokenPunct:
 		c.name = tok[0] == '.' || tok[0] == '@'
 		// A label: only a word at the beginning of a statement has a colon behind
 		// it; := assigns.
@@ -164,7 +164,7 @@ func (c *compound) end(l *lexer, at int) {
 
 // handle takes a token of a handler's conditions; false means that the token
 // begins the handler's statement, or ends all.
-func (c *compound) handle(k kind, tok []byte, word string) bool {
+func (c *compound) handle(k TokenKind, tok []byte, word string) bool {
 	switch {
 	case k == tSemi:
 		return false
@@ -176,7 +176,7 @@ func (c *compound) handle(k kind, tok []byte, word string) bool {
 		if word != "SQLSTATE" && word != "VALUE" && word != "NOT" {
 			c.handler = handlerNext
 		}
-	case k == tPunct && tok[0] == ',':
+	case k == TokenPunct && tok[0] == ',':
 		c.handler = handlerCondition
 	default:
 		c.handler, c.fresh = handlerNone, true
@@ -191,7 +191,7 @@ func (l *lexer) peekWord() string {
 	i, version := l.i, l.version
 	k, from, to := l.next()
 	word := ""
-	if k == tWord {
+	if k == TokenWord {
 		word = keyword(l.b[from:to])
 	}
 	l.i, l.version, l.errMsg = i, version, ""

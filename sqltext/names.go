@@ -31,7 +31,7 @@ func (n *names) find(tok []byte, quoted bool) (reserved string, session, inTx bo
 	if quoted {
 		tok = unquoteName(tok)
 	}
-	same := foldEqual
+	same := foldEqual[[]byte]
 	if quoted && !n.fold {
 		same = func(tok []byte, name string) bool { return string(tok) == name }
 	}
@@ -51,11 +51,12 @@ func (n *names) find(tok []byte, quoted bool) (reserved string, session, inTx bo
 
 // foldEqual compares without regard to the case of ASCII letters; name is lower
 // case.
-func foldEqual(tok []byte, name string) bool {
+func foldEqual[T string | []byte](tok T, name string) bool {
 	if len(tok) != len(name) {
 		return false
 	}
-	for i, c := range tok {
+	for i := range len(tok) {
+		c := tok[i]
 		if c >= 'A' && c <= 'Z' {
 			c |= 0x20
 		}

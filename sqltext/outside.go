@@ -57,7 +57,7 @@ type Effect struct {
 // It sees the text alone. It looks into blocks, bodies of routines and strings that are executed, and reports what they
 // mention; it does not see statements that are put together from parts, what a called function does that is not
 // defined in the text, or that a table is a foreign one.
-func Outside(st Statement, d Dialect, own ...string) []Effect {
+func (st Statement) Outside(d Dialect, own ...string) []Effect {
 	if st.Kind != SQL && st.Kind != CopyIn {
 		return nil
 	}
@@ -119,14 +119,14 @@ func (o *outside) perhaps(outer Outer, at int, words string) {
 func (o *outside) isOwn(c *classifier) bool {
 	name := ""
 	switch c.kind {
-	case tWord:
+	case TokenWord:
 		name = string(c.token())
 		if o.dialect == PostgreSQL {
 			name = strings.ToLower(name)
 		}
-	case tQuoted:
+	case TokenName:
 		name = string(unquoteName(c.token()))
-	case tString:
+	case TokenString:
 		if c.ansiName() {
 			name = string(unquoteName(c.token()))
 		}
@@ -142,11 +142,11 @@ func (c *classifier) oneOf(names ...string) bool {
 // name returns the name at hand, unquoted and in lower case.
 func (c *classifier) name() string {
 	switch c.kind {
-	case tWord:
+	case TokenWord:
 		return strings.ToLower(string(c.token()))
-	case tQuoted:
+	case TokenName:
 		return strings.ToLower(string(unquoteName(c.token())))
-	case tString:
+	case TokenString:
 		if c.ansiName() {
 			return strings.ToLower(string(unquoteName(c.token())))
 		}
@@ -156,12 +156,12 @@ func (c *classifier) name() string {
 
 // ansiName reports whether the string at hand is a name if sql_mode has ANSI_QUOTES, of which the text alone does not tell.
 func (c *classifier) ansiName() bool {
-	return c.dialect == MySQL && c.kind == tString && c.text[c.from] == '"'
+	return c.dialect == MySQL && c.kind == TokenString && c.text[c.from] == '"'
 }
 
 // called reports whether the name at hand is that of a function which is called.
 func (c *classifier) called() bool {
-	if c.kind != tWord && c.kind != tQuoted && !c.ansiName() {
+	if c.kind != TokenWord && c.kind != TokenName && !c.ansiName() {
 		return false
 	}
 	ahead := *c

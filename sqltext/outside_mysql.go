@@ -54,7 +54,7 @@ type mysqlOutside struct {
 var routines = map[string]bool{"PROCEDURE": true, "FUNCTION": true, "TRIGGER": true, "EVENT": true, "PACKAGE": true}
 
 type mysqlToken struct {
-	kind        kind
+	kind        TokenKind
 	word        string
 	at, bracket bool
 }
@@ -218,8 +218,8 @@ func (m *mysqlOutside) table(c classifier) {
 				c.next()
 			}
 			engine := strings.ToUpper(c.name())
-			if c.kind == tString {
-				engine = strings.ToUpper(unquoteMySQL(c.token()))
+			if c.kind == TokenString {
+				engine = strings.ToUpper(unquoteMySQL(string(c.token())))
 			}
 			switch engine {
 			case "FEDERATED", "FEDERATEDX", "SPIDER", "CONNECT", "S3", "OQGRAPH":
@@ -324,7 +324,7 @@ func (m *mysqlOutside) anywhere(c *classifier) {
 		if ahead.next(); m.previous.bracket || ahead.punct('[') { // a quoted name, as MariaDB has them where sql_mode is MSSQL
 			m.perhaps(Databases, at, "a qualified name in brackets")
 		}
-	case c.kind == tString:
+	case c.kind == TokenString:
 		if c.ansiName() {
 			from := c.from
 			if m.name(c); c.from != from {
@@ -334,7 +334,7 @@ func (m *mysqlOutside) anywhere(c *classifier) {
 		if m.strings || m.body && m.previous.word != "COMMENT" && m.before.word != "MESSAGE_TEXT" {
 			m.text(c, at)
 		}
-	case c.kind == tWord || c.kind == tQuoted:
+	case c.kind == TokenWord || c.kind == TokenName:
 		m.name(c)
 	}
 }
@@ -353,7 +353,7 @@ func (m *mysqlOutside) text(c *classifier, at int) {
 	if m.inside >= maxNested || len(tok) < 2 {
 		return
 	}
-	inner := []byte(unquoteMySQL(tok))
+	inner := []byte(unquoteMySQL(string(tok)))
 	head := m.tokens(inner)
 	if !mysqlVerbs[head.word] {
 		return // a text that is no statement may have dots in it
@@ -374,13 +374,25 @@ var mysqlVerbs = map[string]bool{
 }
 
 // unquoteMySQL returns the value of a string.
-func unquoteMySQL(tok []byte) string {
-	q := string(tok[:1])
-	s := strings.ReplaceAll(string(tok[1:len(tok)-1]), q+q, q)
-	return mysqlEscapes.Replace(s)
+func unquoteMySQL(tok string) string {
+	var b strings.Builder
+	inner := tok[1 : len(tok)-1]
+	for i := 0; i < len(inner); i++ {
+		c := inner[i]
+		switch {
+		case c == tok[0]:
+			i++ // it is doubled
+		case c == '\\' && i+1 < len(inner):
+			i++
+			c = inner[i]
+			if at := strings.IndexByte("0nrtbZ", c); at >= 0 {
+				c = "\x00\n\r\t\b\x1a"[at]
+			}
+		}
+		b.WriteByte(c)
+	}
+	return b.String()
 }
-
-var mysqlEscapes = strings.NewReplacer(`\n`, "\n", `\t`, "\t", `\r`, "\r", `\'`, `'`, `\"`, `"`, `\\`, `\`)
 
 // qualified notes a name with another database before it, and moves on to the last part of the name. Of a name with one dot the database
 // may be a table, or its alias: then the statement has that somewhere alone.
@@ -393,7 +405,7 @@ func (m *mysqlOutside) qualified(c *classifier) {
 		if ahead.next(); !ahead.punct('.') {
 			break
 		}
-		if ahead.next(); ahead.kind != tWord && ahead.kind != tQuoted && !ahead.ansiName() {
+		if ahead.next(); ahead.kind != TokenWord && ahead.kind != TokenName && !ahead.ansiName() {
 			break // as in t.*
 		}
 	}

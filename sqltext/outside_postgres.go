@@ -25,7 +25,7 @@ func (o *outside) postgres(text []byte, at int) {
 			o.postgresStatement(*c, at, start)
 		}
 		o.postgresAnywhere(*c, at)
-		if c.kind == tString && (body && before != "RAISE" || !body && (runs || hasBody(c, first))) {
+		if c.kind == TokenString && (body && before != "RAISE" || !body && (runs || hasBody(c, first))) {
 			o.postgresBody(c.token(), at+c.from)
 		}
 		start = body && startsStatement(c)
@@ -179,7 +179,7 @@ func (o *outside) language(c classifier, at int) {
 		}
 		c.next()
 		name := c.name()
-		if c.kind == tString {
+		if c.kind == TokenString {
 			name = strings.ToLower(unquotePostgres(c.token()))
 		}
 		if untrusted(name) {
@@ -251,7 +251,7 @@ func (o *outside) postgresCopy(c classifier, at int) {
 			switch c.next(); {
 			case c.word == "PROGRAM":
 				o.found(Programs, at, "COPY "+way+" PROGRAM", way == "TO")
-			case c.kind == tString && way == "TO":
+			case c.kind == TokenString && way == "TO":
 				o.found(Files, at, "COPY TO a file", true)
 			}
 			return
@@ -411,7 +411,7 @@ var postgresFunctions = map[string]Outer{
 // DO $$ BEGIN IF NOT EXISTS (…) THEN CREATE ROLE app; END IF; END $$.
 func (o *outside) wholeBlock(text []byte) {
 	c := o.tokens(text)
-	for c.kind != tEOF && (c.kind != tString || c.text[c.from] != '$') {
+	for c.kind != tEOF && (c.kind != TokenString || c.text[c.from] != '$') {
 		c.next()
 	}
 	if c.kind == tEOF || len(o.effects) == 0 {

@@ -47,7 +47,7 @@ func (o *outside) sqliteFunction(c *classifier, defining bool) {
 func attachesNothing(c classifier) bool {
 	c.next()
 	c.take("DATABASE")
-	if c.kind != tString {
+	if c.kind != TokenString {
 		return false
 	}
 	file := string(c.token())

@@ -23,7 +23,7 @@ func checkOutside(t *testing.T, d Dialect, table string, own ...string) {
 				t.Errorf("%s: not one statement: %d, %v", text, len(pieces), err)
 				continue
 			}
-			if got := effectsText(Outside(pieces[0], d, own...)); got != want {
+			if got := effectsText(pieces[0].Outside(d, own...)); got != want {
 				t.Errorf("%s\n\tgot  %s\n\twant %s", text, got, want)
 			}
 		}
@@ -216,7 +216,7 @@ func TestPostgreSQLOutsideEscaped(t *testing.T) {
 		t.Fatal(pieces, err)
 	}
 	for i, want := range []string{"roles: CREATE ROLE maybe", "-"} {
-		if got := effectsText(Outside(pieces[i], PostgreSQL)); got != want {
+		if got := effectsText(pieces[i].Outside(PostgreSQL)); got != want {
 			t.Errorf("%q: %s, want %s", pieces[i].Text, got, want)
 		}
 	}
@@ -431,7 +431,7 @@ func TestOutsideSaysWhere(t *testing.T) {
 		}
 		var got []string
 		for _, st := range pieces {
-			for _, e := range Outside(st, tt.d) {
+			for _, e := range st.Outside(tt.d) {
 				got = append(got, e.Pos.String())
 			}
 		}
@@ -461,7 +461,7 @@ func TestOrdinaryMigrationsStayInside(t *testing.T) {
 			for _, d := range []Dialect{PostgreSQL, SQLite, MySQL} {
 				pieces, _ := Split(string(text), d, Options{File: path}) // what one dialect can't cut another can
 				for _, st := range pieces {
-					for _, e := range Outside(st, d) {
+					for _, e := range st.Outside(d) {
 						t.Errorf("%s, as %s: %s: %s", e.Pos, d, e.Outer, e.Words)
 					}
 				}

@@ -11,7 +11,7 @@ import (
 func (o *outside) plainQuotes(text []byte) (plain []byte, at int, ok bool) {
 	plain, ok = text, true
 	for c := o.tokens(text); c.kind != tEOF; c.next() {
-		if c.kind != tString && c.kind != tQuoted {
+		if c.kind != TokenString && c.kind != TokenName {
 			continue
 		}
 		unicode := c.token()[0]|0x20 == 'u'
@@ -63,7 +63,7 @@ func joined(c *classifier) (value string, to int) {
 		for c.lex.continuation(c.to) >= 0 {
 			c.next()
 			tok = c.token()
-			if c.kind != tString || tok[0] != '\'' {
+			if c.kind != TokenString || tok[0] != '\'' {
 				break
 			}
 			value += string(tok[1 : len(tok)-1])
@@ -81,7 +81,7 @@ func (c *classifier) nextWord(w string) bool {
 // uescape moves on to the string behind UESCAPE and returns the character in it, 0 if it can't be one.
 func (c *classifier) uescape() byte {
 	c.next()
-	if c.kind != tString {
+	if c.kind != TokenString {
 		return 0
 	}
 	s := unquotePostgres(c.token())

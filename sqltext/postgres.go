@@ -35,7 +35,7 @@ func (g *postgresGrammar) open() *unfinished {
 	return &unfinished{g.beginAt, "the body that begins here is not closed: BEGIN ATOMIC needs an END, after the semicolon of the body's last statement"}
 }
 
-func (g *postgresGrammar) token(l *lexer, k kind, tok []byte, word string) bool {
+func (g *postgresGrammar) token(l *lexer, k TokenKind, tok []byte, word string) bool {
 	switch g.state {
 	case pgStart:
 		g.state = pgOther

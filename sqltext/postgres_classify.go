@@ -81,7 +81,7 @@ func (c *classifier) postgresControl(first string) {
 	case "PREPARE":
 		if c.next(); c.word == "TRANSACTION" {
 			// A prepared statement may be called "transaction", too.
-			if c.next(); c.kind == tString {
+			if c.next(); c.kind == TokenString {
 				c.control(TxOther)
 			}
 		}
@@ -216,7 +216,7 @@ func (c *classifier) option(name string, preset bool) bool {
 			depth++
 		case o.kind == tClose:
 			depth--
-		case depth == 1 && o.kind != tString && optionName(o.token(), name):
+		case depth == 1 && o.kind != TokenString && optionName(o.token(), name):
 			o.next()
 			if o.punct('=') {
 				o.next()
@@ -237,7 +237,7 @@ func optionName(tok []byte, name string) bool {
 // isFalse reports whether the token at hand is one of the ways to write false.
 func (c *classifier) isFalse() bool {
 	tok := c.token()
-	if c.kind == tString {
+	if c.kind == TokenString {
 		tok = []byte(unquotePostgres(tok))
 	}
 	return len(tok) == 1 && tok[0] == '0' || foldEqual(tok, "false") || foldEqual(tok, "off")
@@ -252,12 +252,12 @@ func (c *classifier) enum() {
 	}
 	c.takeAny("IF", "NOT", "EXISTS")
 	was := ""
-	if rename && c.kind == tString {
+	if rename && c.kind == TokenString {
 		was = unquotePostgres(c.token())
 		c.next()
 		c.take("TO")
 	}
-	if c.kind == tString {
+	if c.kind == TokenString {
 		c.enumType = string(c.text[from:to])
 		c.enumValue, c.enumWas = unquotePostgres(c.token()), was
 	}

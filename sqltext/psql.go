@@ -89,7 +89,7 @@ func (s *Scanner) restOfLine(i int) (at int, stray bool) {
 		case c == '-' && l.at(i+1) == '-':
 			return s.lineEnd(i), false
 		case c == '/' && l.at(i+1) == '*':
-			if k, _, _ := l.blockComment(i); k == tErr || bytes.IndexByte(l.b[i:l.i], '\n') >= 0 {
+			if k, _, _ := l.blockComment(i); k == TokenBroken || bytes.IndexByte(l.b[i:l.i], '\n') >= 0 {
 				return i, true
 			}
 			i = l.i - 1

@@ -19,7 +19,7 @@ func (l *lexer) find(i int, c byte) int {
 
 // quote returns the string whose opening quote is at open and whose prefix, if
 // any, begins at from.
-func (l *lexer) quote(from, open int) (kind, int, int) {
+func (l *lexer) quote(from, open int) (TokenKind, int, int) {
 	var to int
 	if l.rules.backslash {
 		to = l.escapedEnd(open)
@@ -29,11 +29,11 @@ func (l *lexer) quote(from, open int) (kind, int, int) {
 	if to < 0 {
 		return l.fail(from, "the string that begins here is not closed: its "+string(l.b[open])+" is missing")
 	}
-	return l.token(tString, from, to)
+	return l.token(TokenString, from, to)
 }
 
 // quoted returns the quoted identifier whose opening quote is at open.
-func (l *lexer) quoted(from, open int) (kind, int, int) {
+func (l *lexer) quoted(from, open int) (TokenKind, int, int) {
 	closer := l.b[open]
 	to := -1
 	if closer == '[' { // has no way to write a ] inside
@@ -47,7 +47,7 @@ func (l *lexer) quoted(from, open int) (kind, int, int) {
 	if to < 0 {
 		return l.fail(from, "the quoted name that begins here is not closed: its "+string(closer)+" is missing")
 	}
-	return l.token(tQuoted, from, to)
+	return l.token(TokenName, from, to)
 }
 
 // doubledEnd returns where the quote ends that opens at i, -1 if it does not.
@@ -88,14 +88,14 @@ func (l *lexer) escapedEnd(open int) int {
 
 // escapeString returns PostgreSQL's E'…'. Its continuation on a later line,
 // which looks like a string of its own, has escapes too.
-func (l *lexer) escapeString(from, open int) (kind, int, int) {
+func (l *lexer) escapeString(from, open int) (TokenKind, int, int) {
 	for {
 		to := l.escapedEnd(open)
 		if to < 0 {
 			return l.fail(from, "the string that begins here is not closed: its ' is missing (in E'…' a backslash escapes a quote)")
 		}
 		if open = l.continuation(to); open < 0 {
-			return l.token(tString, from, to)
+			return l.token(TokenString, from, to)
 		}
 	}
 }
@@ -130,7 +130,7 @@ func (l *lexer) continuation(i int) int {
 
 // dollarSign returns the dollar-quoted string at i, or passes over a $ that does
 // not begin one.
-func (l *lexer) dollarSign(i int) (kind, int, int) {
+func (l *lexer) dollarSign(i int) (TokenKind, int, int) {
 	if l.rules.dollarIsWord && !l.dollar {
 		return l.word(i)
 	}
@@ -139,12 +139,12 @@ func (l *lexer) dollarSign(i int) (kind, int, int) {
 		if l.rules.dollarIsWord {
 			return l.word(i)
 		}
-		return l.token(tPunct, i, l.parameterEnd(i))
+		return l.token(TokenPunct, i, l.parameterEnd(i))
 	}
 	for from := open; ; {
 		tag := l.b[i:open]
 		if j := bytes.Index(l.b[from:], tag); j >= 0 {
-			return l.token(tString, i, from+j+len(tag))
+			return l.token(TokenString, i, from+j+len(tag))
 		}
 		from = max(from, len(l.b)-len(tag)+1)
 		if !l.more() {
@@ -176,13 +176,13 @@ func (l *lexer) parameterEnd(i int) int {
 
 // backslash is met outside quotes, where only the databases' command-line
 // clients have a use for it.
-func (l *lexer) backslash(i int) (kind, int, int) {
+func (l *lexer) backslash(i int) (TokenKind, int, int) {
 	if !l.rules.versioned { // PostgreSQL: the scanner knows psql's commands
 		return l.token(tBackslash, i, i+1)
 	}
 	c := l.at(i + 1)
 	if c == 'N' { // MySQL's NULL
-		return l.token(tPunct, i, i+2)
+		return l.token(TokenPunct, i, i+2)
 	}
 	name := `\`
 	if c > ' ' && c < 0x7f {

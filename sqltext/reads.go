@@ -4,7 +4,7 @@ import "strings"
 
 // Reads reports whether a statement is of a form that is there to read: a query, or a question about what there is. A query may
 // still change something, by a function that it calls or a part that writes; a read-only transaction forbids what it can.
-func Reads(st Statement, d Dialect) bool {
+func (st Statement) Reads(d Dialect) bool {
 	if st.Kind != SQL {
 		return false
 	}
@@ -26,8 +26,8 @@ func Reads(st Statement, d Dialect) bool {
 }
 
 // Unheld returns the first call in a statement of a function which changes something, or executes a text, that a read-only transaction
-// does not hold back, as PostgreSQL has them. Of what [Outside] reports it says nothing.
-func Unheld(st Statement, d Dialect) (name string, pos Position, ok bool) {
+// does not hold back, as PostgreSQL has them. Of what [Statement.Outside] reports it says nothing.
+func (st Statement) Unheld(d Dialect) (name string, pos Position, ok bool) {
 	if d != PostgreSQL || st.Kind != SQL {
 		return "", st.Pos, false
 	}

@@ -51,7 +51,7 @@ func TestReads(t *testing.T) {
 		if err != nil || len(pieces) != 1 {
 			t.Fatal(tt.text, err)
 		}
-		if got := Reads(pieces[0], tt.d); got != tt.reads {
+		if got := pieces[0].Reads(tt.d); got != tt.reads {
 			t.Errorf("%s: %s: reads %v", tt.d, tt.text, got)
 		}
 	}
@@ -83,13 +83,13 @@ func TestUnheld(t *testing.T) {
 			t.Fatal(text, err)
 		}
 		got := ""
-		if name, pos, ok := Unheld(pieces[0], PostgreSQL); ok {
+		if name, pos, ok := pieces[0].Unheld(PostgreSQL); ok {
 			got = name + " " + pos.String()
 		}
 		if got != want {
 			t.Errorf("%s: %q, want %q", text, got, want)
 		}
-		if _, _, ok := Unheld(pieces[0], SQLite); ok {
+		if _, _, ok := pieces[0].Unheld(SQLite); ok {
 			t.Errorf("%s: reported for SQLite", text)
 		}
 	}

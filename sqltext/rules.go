@@ -56,14 +56,12 @@ var (
 
 func rulesOf(d Dialect) *rules {
 	switch d {
-	case PostgreSQL:
-		return postgresRules
 	case SQLite:
 		return sqliteRules
 	case MySQL:
 		return mysqlRules
 	}
-	return nil
+	return postgresRules
 }
 
 var specials = map[byte]class{'"': cDouble, '`': cBacktick, '[': cBracket, '#': cHash, '*': cStar, '$': cDollar, '\\': cBackslash}

@@ -16,7 +16,7 @@ type grammar interface {
 	// none. It returns false when the rest of the statement cannot surprise, or
 	// after l.fail. Of a terminator it is told only when it does not end the
 	// statement.
-	token(l *lexer, k kind, tok []byte, word string) bool
+	token(l *lexer, k TokenKind, tok []byte, word string) bool
 	// open returns the reason why the statement is not over, nil if it may be.
 	open() *unfinished
 	// inBody reports that the tokens at hand are of a routine's body, which runs
@@ -135,7 +135,7 @@ func (s *Scanner) statement(st *Statement) error {
 	for {
 		k, from, to := l.next()
 		switch k {
-		case tErr:
+		case TokenBroken:
 			return s.errorAt(l.errAt, l.errMsg)
 		case tEOF:
 			return s.atEnd(st, &p, from)
@@ -146,8 +146,8 @@ func (s *Scanner) statement(st *Statement) error {
 			return s.terminated(st, &p, from, to)
 		case tBackslash:
 			return s.psqlCommand(st, &p, from)
-		case tWord, tQuoted:
-			s.mention(&p, l.b[from:to], k == tQuoted)
+		case TokenWord, TokenName:
+			s.mention(&p, l.b[from:to], k == TokenName)
 		}
 		if p.text < 0 {
 			p.text = from
@@ -166,11 +166,11 @@ func (s *Scanner) statement(st *Statement) error {
 
 // first looks at a statement's first token for a command of the database's
 // command-line client, which does not end where statements do.
-func (s *Scanner) first(st *Statement, k kind, from, to int) (done bool, err error) {
+func (s *Scanner) first(st *Statement, k TokenKind, from, to int) (done bool, err error) {
 	switch {
-	case s.dialect == MySQL && k == tWord:
+	case s.dialect == MySQL && k == TokenWord:
 		return s.mysqlCommand(st, from, to)
-	case s.dialect == SQLite && k == tPunct && s.lex.b[from] == '.':
+	case s.dialect == SQLite && k == TokenPunct && s.lex.b[from] == '.':
 		return true, s.errorAt(from, "this is a command of the sqlite3 shell, not SQL: take the line out, or write what it does in SQL")
 	}
 	return false, nil
@@ -178,9 +178,9 @@ func (s *Scanner) first(st *Statement, k kind, from, to int) (done bool, err err
 
 // watch shows a token to the grammar. It returns false when the rest of the
 // statement needs no watching.
-func (s *Scanner) watch(p *piece, k kind, from, to int) bool {
+func (s *Scanner) watch(p *piece, k TokenKind, from, to int) bool {
 	tok, word := s.lex.b[from:to], ""
-	if k == tWord {
+	if k == TokenWord {
 		word = keyword(tok)
 	}
 	if p.firstEnd == 0 && k != tVersion {

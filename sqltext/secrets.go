@@ -21,7 +21,7 @@ func Secrets(text string, d Dialect) []Span {
 	if !maySecret(text) {
 		return nil
 	}
-	f := secretFinder{text: text, dialect: d, tokens: secretTokens(text, d)}
+	f := secretFinder{text: text, dialect: d, tokens: List(text, d)}
 	for f.i = 0; f.i < len(f.tokens); f.i++ {
 		f.token()
 	}
@@ -30,9 +30,9 @@ func Secrets(text string, d Dialect) []Span {
 
 // Literals returns all string literals of a text, in order: what a script whose text must not be kept may hide anywhere.
 func Literals(text string, d Dialect) (spans []Span) {
-	for _, t := range secretTokens(text, d) {
-		if t.kind == tString || t.kind == tErr {
-			spans = append(spans, t.inner(text))
+	for t := range Tokens(text, d) {
+		if t.Kind == TokenString || t.Kind == TokenBroken {
+			spans = append(spans, t.inner())
 		}
 	}
 	return spans
@@ -59,69 +59,46 @@ func MaskSpans(text string, spans []Span) string {
 	return b.String()
 }
 
-// HasSecret reports whether a statement carries a password that its text would keep. Rows that a statement writes or looks
-// for are data, whatever their columns are called.
-func HasSecret(st Statement, d Dialect) bool {
-	if st.Kind != SQL || dataStatement.MatchString(st.Text) && !strings.Contains(strings.ToLower(st.Text), "dblink") {
+// HasSecret reports whether the statement has a password that its text would keep. Rows that it writes or looks for are data,
+// whatever their columns are called.
+func (st Statement) HasSecret(d Dialect) bool {
+	if st.Kind != SQL {
 		return false
+	}
+	switch st.Verb() {
+	case "INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE", "SELECT", "WITH", "VALUES", "LOAD":
+		if !containsFold(st.Text, "dblink") {
+			return false
+		}
 	}
 	return len(Secrets(st.Text, d)) > 0
 }
-
-var dataStatement = regexp.MustCompile(`(?i)^(insert|update|delete|merge|replace|select|with|values|load)\b`)
 
 // anySecret matches what every text with a secret has. It is a fast answer for all others.
 var anySecret = regexp.MustCompile(`(?i)pass|pwd|identified|secret|token|credential|key|://`)
 
 func maySecret(text string) bool { return anySecret.MatchString(text) }
 
-// secretToken is a token with its place.
-type secretToken struct {
-	kind     kind
-	from, to int
-	word     string // in lower case
-}
-
 // inner is a literal without its quotes, which is all of it that is secret.
-func (t secretToken) inner(text string) Span {
-	from, to := t.from, t.to
-	if i := strings.IndexAny(text[from:to], `'"$`); i >= 0 {
-		quote := text[from+i : from+i+1]
+func (t Token) inner() Span {
+	from, inner := t.Pos, t.Text
+	if i := strings.IndexAny(inner, `'"$`); i >= 0 {
+		quote := inner[i : i+1]
 		if quote == "$" {
-			if n := strings.IndexByte(text[from+i+1:to], '$'); n >= 0 {
-				quote = text[from+i : from+i+n+2]
+			if n := strings.IndexByte(inner[i+1:], '$'); n >= 0 {
+				quote = inner[i : i+n+2]
 			}
 		}
 		from += i + len(quote)
-		if strings.HasSuffix(text[from:to], quote) {
-			to -= len(quote)
-		}
+		inner = strings.TrimSuffix(inner[i+len(quote):], quote)
 	}
-	return Span{from, to}
-}
-
-func secretTokens(text string, d Dialect) (all []secretToken) {
-	r := rulesOf(d)
-	l := lexer{rules: r, class: &r.fine, b: []byte(text)}
-	for {
-		k, from, to := l.next()
-		switch k {
-		case tEOF:
-			return all
-		case tErr: // a literal that does not end, or one of which the beginning is cut off
-			return append(all, secretToken{kind: tErr, from: min(from, len(text)), to: len(text)})
-		case tWord:
-			all = append(all, secretToken{kind: k, from: from, to: to, word: strings.ToLower(text[from:to])})
-		default:
-			all = append(all, secretToken{kind: k, from: from, to: to, word: text[from:to]})
-		}
-	}
+	return Span{from, from + len(inner)}
 }
 
 type secretFinder struct {
 	text    string
 	dialect Dialect
-	tokens  []secretToken
+	tokens  TokenList
 	spans   []Span
 	i       int
 }
@@ -135,35 +112,31 @@ var (
 func (f *secretFinder) token() {
 	t := f.tokens[f.i]
 	switch {
-	case t.kind == tString || t.kind == tErr:
+	case t.Kind == TokenString || t.Kind == TokenBroken:
 		f.literal(t)
-	case t.kind == tWord && t.word == "identified":
+	case t.Is("identified"):
 		f.identified()
-	case t.kind == tWord && t.word == "password" && f.is(f.i+1, "for"): // SET PASSWORD FOR user = …
-		for f.i+1 < len(f.tokens) && f.tokens[f.i].word != "=" {
+	case f.tokens.Is(f.i, "password", "for"): // SET PASSWORD FOR user = …
+		for f.i+1 < len(f.tokens) && !f.tokens[f.i].Is("=") {
 			f.i++
 		}
 		f.value(f.i + 1)
-	case t.kind == tWord && t.word == "key" && (f.ahead("pragma", 3) || f.ahead("attach", 8)),
-		t.kind == tWord && (t.word == "rekey" || t.word == "hexkey" || t.word == "hexrekey" || t.word == "textkey") && f.ahead("pragma", 3),
-		t.kind == tWord && secretWord.MatchString(t.word),
-		t.kind == tQuoted && secretWord.MatchString(strings.Trim(t.word, "`\"[]")):
+	case t.Is("key") && (f.ahead("pragma", 3) || f.ahead("attach", 8)),
+		f.tokens.Any(f.i, "rekey", "hexkey", "hexrekey", "textkey") && f.ahead("pragma", 3),
+		t.Kind == TokenWord && secretWord.MatchString(t.Text),
+		t.Kind == TokenName && secretWord.MatchString(strings.Trim(t.Text, "`\"[]")):
 		f.value(f.i + 1)
 	}
 }
 
 // ahead reports whether one of the last n tokens is a word.
 func (f *secretFinder) ahead(word string, n int) bool {
-	for i := max(f.i-n, 0); i < f.i; i++ {
-		if f.tokens[i].word == word {
-			return true
-		}
-	}
-	return false
+	return f.tokens[max(f.i-n, 0):f.i].Index(word) >= 0
 }
 
-func (f *secretFinder) is(i int, word string) bool {
-	return i < len(f.tokens) && f.tokens[i].word == word
+// mayHide reports whether a token is a literal, or would be one without sql_mode's ANSI_QUOTES.
+func (t Token) mayHide() bool {
+	return t.Kind == TokenString || t.Kind == TokenBroken || t.Kind == TokenName && t.Text[0] == '"'
 }
 
 // value hides the literal that follows, behind signs such as = and =>, and a function that hashes it.
@@ -171,20 +144,19 @@ func (f *secretFinder) value(i int) {
 	for ; i < len(f.tokens); i++ {
 		t := f.tokens[i]
 		switch {
-		case t.kind == tString || t.kind == tErr || t.kind == tQuoted && strings.HasPrefix(t.word, `"`):
-			if in := t.inner(f.text); in.To > in.From {
+		case t.mayHide():
+			if in := t.inner(); in.To > in.From {
 				f.hide(in)
-			} else if end := strings.Index(f.text[t.to:], f.text[t.from:t.to]); end > 0 { // a string in a string: its quotes are doubled
-				f.hide(Span{t.to, t.to + end})
+			} else if end := strings.Index(f.text[t.End():], t.Text); end > 0 { // a string in a string: its quotes are doubled
+				f.hide(Span{t.End(), t.End() + end})
 			}
 			f.i = i
 			return
-		case t.kind == tNumber && t.to-t.from > 1, t.word == "0x":
-			f.hide(Span{t.from, t.to})
+		case t.Kind == TokenNumber && len(t.Text) > 1:
+			f.hide(Span{t.Pos, t.End()})
 			f.i = i
 			return
-		case t.word == "=", t.word == ">", t.word == ":", t.word == ",", t.kind == tOpen, t.word == "to", t.word == "e", t.word == "n", t.word == "x", t.word == "u", t.word == "&",
-			t.word == "password", t.word == "old_password", t.word == "is":
+		case f.tokens.Any(i, "=", ">", ":", ",", "(", "to", "e", "n", "x", "u", "&", "password", "old_password", "is"):
 		default:
 			return
 		}
@@ -196,21 +168,20 @@ func (f *secretFinder) identified() {
 	for f.i++; f.i < len(f.tokens); f.i++ {
 		t := f.tokens[f.i]
 		switch {
-		case t.kind == tSemi, t.word == "require", t.word == "account", t.word == "comment", t.word == "attribute":
+		case f.tokens.Any(f.i, ";", "require", "account", "comment", "attribute"):
 			f.i--
 			return
-		case t.kind == tString || t.kind == tErr || t.kind == tQuoted && strings.HasPrefix(t.word, `"`):
-			before := f.tokens[f.i-1].word
-			if before != "with" && before != "via" && before != "@" && !f.is(f.i+1, "@") {
-				f.hide(t.inner(f.text))
+		case t.mayHide():
+			if !f.tokens.Any(f.i-1, "with", "via", "@") && !f.tokens.Is(f.i+1, "@") {
+				f.hide(t.inner())
 			}
 		}
 	}
 }
 
 // literal looks into a literal, which may be a connection string, or the name of a setting or a member whose value follows.
-func (f *secretFinder) literal(t secretToken) {
-	in := t.inner(f.text)
+func (f *secretFinder) literal(t Token) {
+	in := t.inner()
 	inner := f.text[in.From:in.To]
 	var found []Span
 	if len(inner) < len(f.text) {
@@ -227,7 +198,7 @@ func (f *secretFinder) literal(t secretToken) {
 	for _, s := range found {
 		f.hide(Span{in.From + s.From, in.From + s.To})
 	}
-	if secretWord.MatchString(inner) && !strings.ContainsAny(inner, " \n") && (f.is(f.i+1, ",") || f.is(f.i+1, ":") || f.is(f.i+1, "=")) {
+	if secretWord.MatchString(inner) && !strings.ContainsAny(inner, " \n") && f.tokens.Any(f.i+1, ",", ":", "=") {
 		f.value(f.i + 2)
 	}
 }

@@ -73,7 +73,7 @@ func TestHasSecret(t *testing.T) {
 		"CREATE TABLE t (password text)":                       false,
 		"DO $$ BEGIN CREATE ROLE a PASSWORD 'hunter2'; END $$": true,
 	} {
-		if got := HasSecret(Statement{Kind: SQL, Text: text}, PostgreSQL); got != want {
+		if got := (Statement{Kind: SQL, Text: text}).HasSecret(PostgreSQL); got != want {
 			t.Errorf("HasSecret(%s) = %v", text, got)
 		}
 	}

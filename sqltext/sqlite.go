@@ -30,7 +30,7 @@ func (g *sqliteGrammar) open() *unfinished {
 	return &unfinished{g.beginAt, "the trigger's body that begins here is not closed: BEGIN needs an END, after the semicolon of the body's last statement"}
 }
 
-func (g *sqliteGrammar) token(l *lexer, k kind, tok []byte, word string) bool {
+func (g *sqliteGrammar) token(l *lexer, k TokenKind, tok []byte, word string) bool {
 	switch g.state {
 	case liteStart:
 		switch word {

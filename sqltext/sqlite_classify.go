@@ -64,7 +64,7 @@ func (c *classifier) sqliteKeys() {
 }
 
 // containsFold reports whether a text has a word of lower-case letters, in any case.
-func containsFold(text []byte, word string) bool {
+func containsFold[T string | []byte](text T, word string) bool {
 	for i := 0; i+len(word) <= len(text); i++ {
 		if text[i]|0x20 == word[0] && foldEqual(text[i:i+len(word)], word) {
 			return true
@@ -99,9 +99,9 @@ func (c *classifier) sqliteTemporary() bool {
 func (c *classifier) sqliteName() string {
 	tok := c.token()
 	switch c.kind {
-	case tQuoted:
+	case TokenName:
 		tok = unquoteName(tok)
-	case tString:
+	case TokenString:
 		tok = tok[1 : len(tok)-1]
 	}
 	return keyword(tok)

@@ -18,7 +18,6 @@ package sqltext
 
 import (
 	"fmt"
-	"iter"
 	"strings"
 )
 
@@ -195,30 +194,6 @@ type Options struct {
 	// statement, quoted or not; see Statement.Reserved. In PostgreSQL a quoted
 	// name must have the same case.
 	Reserved []string
-}
-
-// Strings returns the string constants of a statement, without their quotes and escapes: those of PostgreSQL in all their
-// forms, of other dialects as they are written between the quotes.
-func Strings(text string, d Dialect) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		next := tokensOf(text, d)
-		for {
-			k, tok := next()
-			if k == tEOF || k == tErr {
-				return
-			}
-			if k != tString {
-				continue
-			}
-			s := tok[1 : len(tok)-1]
-			if d == PostgreSQL {
-				s = unquotePostgres([]byte(tok))
-			}
-			if !yield(s) {
-				return
-			}
-		}
-	}
 }
 
 // Split returns all pieces of a text that is in memory.

@@ -159,13 +159,13 @@ func (c *classifier) query() {
 			depth++
 		case c.kind == tClose:
 			depth--
-		case c.kind == tWord && depth <= 0 && (c.word == "FOR" || c.word == "LOCK"):
+		case c.kind == TokenWord && depth <= 0 && (c.word == "FOR" || c.word == "LOCK"):
 			if what := c.locksRows(); what != "" {
 				c.only("SELECT … " + what)
 				return
 			}
 			continue
-		case c.kind == tWord && (c.inTx || c.mentions) && c.inVain():
+		case c.kind == TokenWord && (c.inTx || c.mentions) && c.inVain():
 			return
 		}
 		c.next()
@@ -225,7 +225,7 @@ func (c *classifier) thirdIsTrue() bool {
 			commas++
 		case commas == 2 && depth == 1:
 			tok := o.token()
-			if o.kind == tString {
+			if o.kind == TokenString {
 				tok = []byte(unquotePostgres(tok))
 			}
 			return foldEqual(tok, "true") || foldEqual(tok, "t") || foldEqual(tok, "on") || foldEqual(tok, "yes") || string(tok) == "1"

@@ -2,7 +2,13 @@
 // far as one must know that to see, later, what became of it.
 package pgddl
 
-import "strings"
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
 
 // Kind is what can be told of a statement that was interrupted, and how.
 type Kind int
@@ -68,8 +74,7 @@ func (n Name) String() string {
 
 // Parse reads one statement, without its terminator. What it does not understand is Other.
 func Parse(text string) Statement {
-	p := &parser{lexer: lexer{text: text}}
-	p.next()
+	p := &parser{list: sqltext.List(text, sqltext.PostgreSQL)}
 	s := p.statement()
 	if p.bad {
 		return Statement{}
@@ -78,27 +83,23 @@ func Parse(text string) Statement {
 }
 
 type parser struct {
-	lexer
-	tok token
-	bad bool // the text has something that is not understood
+	list sqltext.TokenList
+	i    int  // the token at hand
+	bad  bool // the text has something that is not understood
 }
 
-func (p *parser) next() { p.tok = p.lexer.next() }
-
-// is reports whether the token at hand is a keyword.
-func (p *parser) is(keyword string) bool {
-	return p.tok.kind == word && strings.EqualFold(p.tok.text, keyword)
-}
+func (p *parser) is(word string) bool { return p.list.Is(p.i, word) }
 
 // take moves behind keywords, if the first of them is at hand; the others must follow.
 func (p *parser) take(words ...string) bool {
-	for i, w := range words {
-		if !p.is(w) {
-			p.bad = p.bad || i > 0
-			return false
-		}
-		p.next()
+	if !p.is(words[0]) {
+		return false
 	}
+	if !p.list.Is(p.i, words...) {
+		p.bad = true
+		return false
+	}
+	p.i += len(words)
 	return true
 }
 
@@ -113,20 +114,19 @@ func (p *parser) oneOf(words ...string) string {
 	return ""
 }
 
-func (p *parser) punct(c string) bool { return p.tok.kind == punct && p.tok.text == c }
-
-// name moves behind a name.
+// name moves behind a name. Names as U&"…" may have another escape character, which comes behind
+// them: they are not understood.
 func (p *parser) name() (n Name) {
 	for {
-		if p.tok.kind != word && p.tok.kind != quoted {
+		t := p.list.At(p.i)
+		if t.Name() == "" || t.Kind == sqltext.TokenName && t.Text[0] != '"' {
 			p.bad = true
 			return nil
 		}
-		n = append(n, p.tok.text)
-		if p.next(); !p.punct(".") {
+		n = append(n, t.Name())
+		if p.i++; !p.take(".") {
 			return n
 		}
-		p.next()
 	}
 }
 
@@ -141,8 +141,8 @@ func (p *parser) statement() Statement {
 	case p.take("ALTER"):
 		return p.alter()
 	case p.take("COMMIT"), p.take("ROLLBACK"):
-		if p.take("PREPARED") && p.tok.kind == text {
-			return Statement{Kind: Exists, Object: "PREPARED", Name: Name{p.tok.text}}
+		if t := p.list.At(p.i + 1); p.is("PREPARED") && strings.HasPrefix(t.Text, "'") {
+			return Statement{Kind: Exists, Object: "PREPARED", Name: Name{t.Value()}}
 		}
 	case p.is("VACUUM"), p.is("CLUSTER"), p.is("ANALYZE"), p.is("DISCARD"):
 		return Statement{Kind: Again}
@@ -155,7 +155,7 @@ func (p *parser) create() Statement {
 	if !p.is("INDEX") {
 		return Statement{Kind: Exists, Object: p.oneOf("DATABASE", "TABLESPACE", "SUBSCRIPTION"), Name: p.name()}
 	}
-	if p.next(); !p.take("CONCURRENTLY") {
+	if p.i++; !p.take("CONCURRENTLY") {
 		return Statement{}
 	}
 	s := Statement{Kind: CreateIndex, Object: "INDEX", Unique: unique, IfNotExists: p.take("IF", "NOT", "EXISTS"), Method: "btree"}
@@ -168,42 +168,34 @@ func (p *parser) create() Statement {
 	p.take("ONLY")
 	s.Table = p.name()
 	if p.take("USING") {
-		s.Method = p.tok.text
-		p.next()
+		s.Method = p.list.At(p.i).Name()
+		p.i++
 	}
 	s.Keys = p.keys()
-	s.words = allWords(p.lexer.text)
+	s.words = map[string]bool{}
+	for _, t := range p.list {
+		s.words[t.Name()] = true
+	}
 	return s
 }
 
 // keys counts the elements of a list in parentheses.
 func (p *parser) keys() int {
-	n := 1
-	for depth := 0; p.tok.kind != end; p.next() {
+	n, depth := 1, 0
+	for ; p.i < len(p.list); p.i++ {
 		switch {
-		case p.punct("("), p.punct("["):
+		case p.is("("), p.is("["):
 			depth++
-		case p.punct(")"), p.punct("]"):
+		case p.is(")"), p.is("]"):
 			if depth--; depth == 0 {
 				return n
 			}
-		case p.punct(",") && depth == 1:
+		case p.is(",") && depth == 1:
 			n++
 		}
 	}
 	p.bad = true
 	return n
-}
-
-func allWords(text string) map[string]bool {
-	all := map[string]bool{}
-	l := lexer{text: text}
-	for t := l.next(); t.kind != end; t = l.next() {
-		if t.kind == word || t.kind == quoted {
-			all[t.text] = true
-		}
-	}
-	return all
 }
 
 func (p *parser) drop() Statement {
@@ -219,14 +211,14 @@ func (p *parser) drop() Statement {
 }
 
 func (p *parser) reindex() Statement {
-	concurrently := p.punct("(") && p.options()
+	concurrently := p.is("(") && p.options()
 	object := p.oneOf("INDEX", "TABLE", "SCHEMA", "DATABASE", "SYSTEM")
 	concurrently = p.take("CONCURRENTLY") || concurrently
 	if !concurrently {
 		return Statement{Kind: Again}
 	}
 	s := Statement{Kind: Reindex, Object: object}
-	if p.tok.kind != end || object != "DATABASE" && object != "SYSTEM" {
+	if p.i < len(p.list) || object != "DATABASE" && object != "SYSTEM" {
 		s.Name = p.name()
 	}
 	return s
@@ -234,21 +226,15 @@ func (p *parser) reindex() Statement {
 
 // options moves behind the options of REINDEX, and reports whether CONCURRENTLY is on.
 func (p *parser) options() (concurrently bool) {
-	for p.next(); !p.punct(")") && p.tok.kind != end; p.next() {
-		if p.tok.text == "concurrently" && (p.tok.kind == word || p.tok.kind == quoted) {
-			p.next()
-			switch strings.ToLower(p.tok.text) {
-			case "off", "false", "0":
-				concurrently = false
-			default:
-				concurrently = true
-			}
-			if p.punct(")") {
-				break
-			}
+	end := p.list.Closing(p.i)
+	for ; p.i < end; p.i++ {
+		if p.list.At(p.i).Name() == "concurrently" {
+			p.i++
+			value := p.list.At(p.i)
+			concurrently = !slices.Contains([]string{"off", "false", "0"}, strings.ToLower(cmp.Or(value.Name(), value.Value(), value.Text)))
 		}
 	}
-	p.next()
+	p.i = end
 	return concurrently
 }
 
@@ -266,9 +252,7 @@ func (p *parser) alter() Statement {
 		p.take("IF", "EXISTS")
 		p.take("ONLY")
 		s := Statement{Object: "TABLE", Table: p.name()}
-		if p.punct("*") {
-			p.next()
-		}
+		p.take("*")
 		if p.take("DETACH") && p.take("PARTITION") {
 			if s.Name = p.name(); p.take("CONCURRENTLY") {
 				s.Kind = Detach

@@ -1,0 +1,86 @@
+package sqltext
+
+import (
+	"slices"
+	"strings"
+)
+
+// Verb returns the keyword that the statement begins with, in upper case, without regard to
+// parentheses before it: "CREATE", "SELECT". It returns "" if the statement begins with something
+// else.
+func (st Statement) Verb() string {
+	const far = 1024 // enough for comments between parentheses
+	n := 0
+	for n < len(st.Text) && isLetter(st.Text[n]) {
+		n++
+	}
+	if n > 0 {
+		return keyword([]byte(st.Text[:n]))
+	}
+	for t := range Tokens(st.Text[:min(len(st.Text), far)], MySQL) { // which has versioned comments
+		if !t.Is("(") {
+			if t.Kind != TokenWord {
+				return ""
+			}
+			return keyword([]byte(t.Text))
+		}
+	}
+	return ""
+}
+
+func isLetter(c byte) bool { return c == '_' || c|0x20 >= 'a' && c|0x20 <= 'z' }
+
+// Calls reports whether the statement calls one of the functions, whose names are in lower case, at
+// any place that is not in a string.
+func (st Statement) Calls(d Dialect, functions ...string) bool {
+	l := List(st.Text, d)
+	for i, t := range l {
+		if slices.Contains(functions, strings.ToLower(t.Name())) && l.Is(i+1, "(") {
+			return true
+		}
+	}
+	return false
+}
+
+// Names returns the words and names of the statement, each as [Token.Name] returns it.
+func (st Statement) Names(d Dialect) map[string]bool {
+	all := map[string]bool{}
+	for t := range Tokens(st.Text, d) {
+		if name := t.Name(); name != "" {
+			all[name] = true
+		}
+	}
+	return all
+}
+
+// SetsSession reports whether the statement only sets something for the session, so that another
+// session can execute it again to have the same: SET and its like, and queries that call set_config.
+func (st Statement) SetsSession() bool {
+	switch st.Verb() {
+	case "SET", "RESET", "USE", "PRAGMA", "ATTACH", "DETACH":
+		return st.Session
+	case "SELECT":
+		return st.Session && st.Calls(PostgreSQL, "set_config")
+	}
+	return false
+}
+
+// CreatedSchema returns the name of the schema that a CREATE SCHEMA creates, as the database has
+// it, and "" for any other statement.
+func (st Statement) CreatedSchema(d Dialect) string {
+	if st.Verb() != "CREATE" {
+		return ""
+	}
+	l := List(st.Text, d)
+	if !l.Is(0, "CREATE", "SCHEMA") {
+		return ""
+	}
+	i := 2
+	if l.Is(i, "IF", "NOT", "EXISTS") {
+		i += 3
+	}
+	if l.Is(i, "AUTHORIZATION") { // it is named after the role
+		i++
+	}
+	return l.At(i).Name()
+}

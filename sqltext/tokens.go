@@ -1,0 +1,194 @@
+package sqltext
+
+import (
+	"iter"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// TokenKind says what a [Token] is.
+type TokenKind uint8
+
+const (
+	tEOF TokenKind = iota
+	// TokenWord is a keyword, or a name without quotes.
+	TokenWord
+	// TokenName is a name in quotes.
+	TokenName
+	// TokenString is a string constant, in any of the dialect's forms.
+	TokenString
+	// TokenNumber is a number without a sign. One with a fraction is several tokens.
+	TokenNumber
+	// TokenPunct is any other character. An operator is as many tokens as it has characters.
+	TokenPunct
+	// TokenBroken is the rest of a text from a quote or a comment on that is not closed.
+	TokenBroken
+
+	tSemi // the terminator, whatever DELIMITER set it to
+	tOpen
+	tClose
+	tBackslash
+	tVersion // the "/*!40101" that begins a versioned comment
+)
+
+// Token is a word, name, constant or character of a text. White space and comments are not
+// tokens. The code in MySQL's versioned comments is.
+type Token struct {
+	Kind    TokenKind
+	Text    string // as written, with its quotes
+	Pos     int    // the offset in bytes at which it begins
+	dialect Dialect
+}
+
+// End returns the offset behind the token.
+func (t Token) End() int { return t.Pos + len(t.Text) }
+
+// Is reports whether the token is the keyword, in upper or lower case, or the character. A name
+// in quotes is neither.
+func (t Token) Is(word string) bool {
+	return strings.EqualFold(t.Text, word) && t.Kind != TokenName && t.Kind != TokenString
+}
+
+// Name returns the name that the token is, as the database has it: without quotes, and in
+// PostgreSQL at most 63 bytes, in lower case unless it is quoted. It returns "" for a token that
+// can't be a name. MySQL's "…" counts as a name, which it is if sql_mode has ANSI_QUOTES.
+func (t Token) Name() string {
+	quoted := t.Kind == TokenName || t.dialect == MySQL && t.Kind == TokenString && t.Text[0] == '"'
+	switch {
+	case quoted:
+		return t.folded(string(unquoteName([]byte(t.Text))))
+	case t.Kind != TokenWord:
+		return ""
+	case t.dialect == PostgreSQL:
+		return t.folded(lower(t.Text))
+	}
+	return t.Text
+}
+
+// folded cuts a name off where the server does.
+func (t Token) folded(name string) string {
+	const most = 63
+	if t.dialect != PostgreSQL || len(name) <= most {
+		return name
+	}
+	n := most
+	for n > 0 && !utf8.RuneStart(name[n]) {
+		n--
+	}
+	return name[:n]
+}
+
+// lower folds as PostgreSQL does in UTF-8: only the letters of ASCII.
+func lower(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if c >= 'A' && c <= 'Z' {
+			b[i] = c | 0x20
+		}
+	}
+	return string(b)
+}
+
+// Value returns the value of a string constant, and "" for any other token.
+func (t Token) Value() string {
+	switch {
+	case t.Kind != TokenString:
+		return ""
+	case t.dialect == PostgreSQL:
+		return unquotePostgres([]byte(t.Text))
+	case t.dialect == MySQL:
+		return unquoteMySQL(t.Text)
+	}
+	return undouble(t.Text[1 : len(t.Text)-1])
+}
+
+// TokenList is a stretch of a text as tokens. Its methods take any index: what is not in the list
+// is the zero Token.
+type TokenList []Token
+
+// List returns the tokens of a text. A dialect that is not known is read as PostgreSQL.
+func List(text string, d Dialect) TokenList { return slices.Collect(Tokens(text, d)) }
+
+// Tokens returns the tokens of a text one by one. A dialect that is not known is read as PostgreSQL.
+func Tokens(text string, d Dialect) iter.Seq[Token] {
+	return func(yield func(Token) bool) {
+		r := rulesOf(d)
+		l := lexer{rules: r, class: &r.fine, b: []byte(text)}
+		for {
+			k, from, to := l.next()
+			switch k {
+			case tEOF:
+				return
+			case tVersion:
+				continue
+			case TokenBroken:
+				yield(Token{k, text[min(from, len(text)):], from, d})
+				return
+			case tSemi, tOpen, tClose, tBackslash:
+				k = TokenPunct
+			}
+			if !yield(Token{k, text[from:to], from, d}) {
+				return
+			}
+		}
+	}
+}
+
+// At returns the token at i.
+func (l TokenList) At(i int) Token {
+	if i < 0 || i >= len(l) {
+		return Token{}
+	}
+	return l[i]
+}
+
+// Is reports whether the tokens from i on are these keywords or characters.
+func (l TokenList) Is(i int, words ...string) bool {
+	for n, w := range words {
+		if !l.At(i + n).Is(w) {
+			return false
+		}
+	}
+	return true
+}
+
+// Any reports whether the token at i is one of these keywords or characters.
+func (l TokenList) Any(i int, words ...string) bool {
+	return slices.ContainsFunc(words, l.At(i).Is)
+}
+
+// Index returns where the keywords or characters come first, -1 if they don't.
+func (l TokenList) Index(words ...string) int {
+	for i := range l {
+		if l.Is(i, words...) {
+			return i
+		}
+	}
+	return -1
+}
+
+// Skip returns the index behind the keywords that begin at i and are among those given.
+func (l TokenList) Skip(i int, words ...string) int {
+	for l.Any(i, words...) {
+		i++
+	}
+	return i
+}
+
+// Closing returns the index behind the parenthesis that closes the one at i, or the length of the
+// list if it is not closed.
+func (l TokenList) Closing(i int) int {
+	depth := 0
+	for ; i < len(l); i++ {
+		switch l[i].Text {
+		case "(":
+			depth++
+		case ")":
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		}
+	}
+	return len(l)
+}

@@ -1,0 +1,143 @@
+package sqltext
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestTokens(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		d    Dialect
+		text string
+		want []string // kind, text and offset
+	}{
+		{PostgreSQL, `a."B" /* c /* d */ */ = E'\'' -- e`, []string{"word a 0", "punct . 1", `name "B" 2`, "punct = 22", `string E'\'' 24`}},
+		{PostgreSQL, "f($1, $x$;$x$);\\q", []string{
+			"word f 0", "punct ( 1", "punct $1 2", "punct , 4", "string $x$;$x$ 6",
+			"punct ) 13", "punct ; 14", "punct \\ 15", "word q 16",
+		}},
+		{PostgreSQL, "a 'b", []string{"word a 0", "broken 'b 2"}},
+		{SQLite, "[a] `b` 0x1F 1.5", []string{"name [a] 0", "name `b` 4", "number 0x1F 8", "number 1 13", "punct . 14", "number 5 15"}},
+		{MySQL, "a # b\n/*!40101 \"c\" */ /* d */ `e`", []string{"word a 0", `string "c" 15`, "name `e` 30"}},
+		{0, "a--b", []string{"word a 0"}},
+		{PostgreSQL, " \n", nil},
+	}
+	kinds := map[TokenKind]string{TokenWord: "word", TokenName: "name", TokenString: "string", TokenNumber: "number", TokenPunct: "punct", TokenBroken: "broken"}
+	for _, tt := range tests {
+		var got []string
+		for tok := range Tokens(tt.text, tt.d) {
+			got = append(got, fmt.Sprintf("%s %s %d", kinds[tok.Kind], tok.Text, tok.Pos))
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s, as %v: (-want +got)\n%s", tt.text, tt.d, diff)
+		}
+	}
+}
+
+func TestTokenNames(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 62)
+	for _, tt := range []struct {
+		d                 Dialect
+		text, name, value string
+	}{
+		{PostgreSQL, "ÄBc", "Äbc", ""},
+		{PostgreSQL, `"A""b"`, `A"b`, ""},
+		{PostgreSQL, `U&"\0061"`, "a", ""},
+		{PostgreSQL, long + "äö", long, ""},
+		{PostgreSQL, `E'a\n\'b'`, "", "a\n'b"},
+		{PostgreSQL, "$a$'$a$", "", "'"},
+		{SQLite, "Ab", "Ab", ""},
+		{SQLite, "[A]", "A", ""},
+		{SQLite, `'a''\n'`, "", `a'\n`},
+		{MySQL, "`a``b`", "a`b", ""},
+		{MySQL, `"a""b"`, `a"b`, `a"b`},
+		{MySQL, `'a''\'\n\%\0'`, "", "a''\n%\x00"},
+		{MySQL, "12", "", ""},
+	} {
+		tok := List(tt.text, tt.d).At(0)
+		if tok.Text != tt.text {
+			t.Errorf("%s, as %v, is more than one token", tt.text, tt.d)
+		}
+		if got := tok.Name(); got != tt.name {
+			t.Errorf("the name of %s, as %v, is %q, want %q", tt.text, tt.d, got, tt.name)
+		}
+		if got := tok.Value(); got != tt.value {
+			t.Errorf("the value of %s, as %v, is %q, want %q", tt.text, tt.d, got, tt.value)
+		}
+	}
+}
+
+func TestTokenList(t *testing.T) {
+	t.Parallel()
+	l := List(`create "Table" (a (b), c) x (`, PostgreSQL)
+	for _, tt := range []struct {
+		what string
+		is   bool
+	}{
+		{"a keyword in another case", l.Is(0, "CREATE")},
+		{"a quoted name is no keyword", !l.Is(1, "TABLE")},
+		{"several in a row", l.Is(2, "(", "a", "(")},
+		{"nothing behind the end", !l.Is(12, "x")},
+		{"nothing before the beginning", !l.Is(-1, "create")},
+		{"one of several", l.Any(3, "b", "A")},
+		{"the place of several", l.Index(",", "c") == 7},
+		{"no place", l.Index("c", ",") == -1},
+		{"what is passed over", l.Skip(2, "(", "a") == 5},
+		{"the parenthesis that closes", l.Closing(2) == 10},
+		{"one that is not closed", l.Closing(11) == len(l)},
+		{"no token", l.At(99) == Token{}},
+	} {
+		if !tt.is {
+			t.Errorf("%s: not so", tt.what)
+		}
+	}
+}
+
+func TestVerb(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"select 1": "SELECT", "(( /* a */ Select 1": "SELECT", "/*!40101 SET a = 1 */": "SET", "": "", `"a"`: "", "DROP": "DROP", "1": "",
+	} {
+		if got := (Statement{Text: text}).Verb(); got != want {
+			t.Errorf("the verb of %s is %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestCreatedSchema(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"CREATE SCHEMA A": "a",
+		`create /* a /* b */ */ schema --c` + "\n" + `"A"`: "A",
+		"CREATE SCHEMA IF NOT EXISTS a AUTHORIZATION b":    "a",
+		"CREATE SCHEMA AUTHORIZATION b":                    "b",
+		"CREATE TABLE schema (a int)":                      "",
+		"DROP SCHEMA a":                                    "",
+		"CREATE SCHEMA":                                    "",
+	} {
+		if got := (Statement{Text: text}).CreatedSchema(PostgreSQL); got != want {
+			t.Errorf("%s creates %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestSetsSession(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		"SET a = 1": true, "RESET ALL": true, "SELECT pg_catalog.set_config('a', 'b', false)": true,
+		"SELECT 'set_config('": false, "SELECT 1": false, "CREATE TEMP TABLE a (b int)": false, "LISTEN a": false,
+	} {
+		pieces, err := Split(text, PostgreSQL, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := pieces[0].SetsSession(); got != want {
+			t.Errorf("that %s sets the session is %v, want %v", text, got, want)
+		}
+	}
+}
