@@ -12,8 +12,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// An index that is being built waits for a transaction of somebody else, and is interrupted there, in whatever way. What it leaves
-// behind is an invalid index, which the next process takes away, and builds it again.
+// TestBlockedIndex interrupts CREATE INDEX CONCURRENTLY while it waits for another transaction.
+// That leaves an invalid index. The next process must drop the index and build it again.
 func TestBlockedIndex(t *testing.T) {
 	for _, how := range []string{"cancel", "terminate", "cut", "cut of the guard", "kill -9"} {
 		t.Run(how, func(t *testing.T) {
@@ -33,20 +33,20 @@ const (
 	waitingQuery  = buildingQuery + ` AND wait_event_type = 'Lock'`
 )
 
-// blocked interrupts a process while the index that it builds waits, and has the next one go on.
+// blocked interrupts a process while its index waits, and lets the next process resume the run.
 func (r *rig) blocked(t *testing.T, how string) error {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	defer cancel()
 	p, s := r.place.(*postgres), scenarioOf("a concurrent index")
-	want, err := (&rig{place: p}).unbroken(ctx, s)
+	want, err := (&rig{place: p}).playUnbroken(ctx, s)
 	if err != nil {
 		return err
 	}
 	if err := r.prepare(ctx, s); err != nil {
 		return err
 	}
-	release, err := p.blocks(ctx)
+	release, err := p.writeInTransaction(ctx)
 	if err != nil {
 		return err
 	}
@@ -56,60 +56,60 @@ func (r *rig) blocked(t *testing.T, how string) error {
 	wire := p.proxies[cut]
 	switch how {
 	case "kill -9":
-		if child, err = p.start(s, p.words()); err != nil {
+		if child, err = p.start(s, p.placeholders()); err != nil {
 			return err
 		}
 	default:
-		go func() { ended <- r.attempt(ctx, p.through(wire), s) }()
+		go func() { ended <- r.attempt(ctx, p.openThrough(wire), s) }()
 	}
-	pid, err := p.await(ctx, waitingQuery, true)
+	pid, err := p.awaitQuery(ctx, waitingQuery, true)
 	if err != nil {
 		return err
 	}
 	switch how {
-	case "cancel", "terminate": // then the process itself has the time to take away what is left behind
+	case "cancel", "terminate": // the process is still connected and drops the invalid index itself
 		_, err = p.lines(ctx, "SELECT pg_"+how+"_backend("+pid+")::text")
 		release()
 	case "cut":
 		wire.Cut()
 	case "kill -9":
 		_, err = child.kill()
-		ended <- errors.New("it was killed")
+		ended <- errors.New("killed")
 	case "cut of the guard":
 		_, err = p.lines(ctx, "SELECT pg_terminate_backend(pid)::text FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())")
 	}
 	broken := <-ended
-	if err != nil || broken == nil || stopsForGood(broken) {
-		return fmt.Errorf("the interrupted process: %w", errors.Join(err, broken, errors.New("it was to be interrupted")))
+	if err != nil || broken == nil || needsDecision(broken) {
+		return fmt.Errorf("the process was not interrupted: %w", errors.Join(err, broken))
 	}
-	if _, err := p.await(ctx, buildingQuery, false); err != nil {
+	if _, err := p.awaitQuery(ctx, buildingQuery, false); err != nil {
 		return err
 	}
 	left, err := p.lines(ctx, invalidQuery)
 	if err != nil || (left == "") != (how == "cancel" || how == "terminate") {
-		return fmt.Errorf("what is left behind is %q (%w), after: %w", left, err, broken)
+		return fmt.Errorf("invalid indexes after the interruption: %q (%w), after: %w", left, err, broken)
 	}
 	next := make(chan error, 1)
 	go func() { next <- r.attempt(ctx, p.open, s) }()
-	time.Sleep(20 * time.Millisecond) // so that it mostly finds the other transaction still open
+	time.Sleep(20 * time.Millisecond) // usually long enough to find the other transaction still open
 	release()
 	if err := <-next; err != nil {
 		return fmt.Errorf("the next process failed: %w, after: %w", err, broken)
 	}
-	got, err := r.sight(ctx)
+	got, err := r.finalState(ctx)
 	if err == nil && got != want {
-		err = fmt.Errorf("the end is another one:\n%s", difference(want, got))
+		err = fmt.Errorf("the final state differs:\n%s", diffLines(want, got))
 	}
 	return err
 }
 
-// blocks opens a transaction that has written to the table, and returns what ends it.
-func (p *postgres) blocks(ctx context.Context) (release func(), err error) {
-	return p.holds(ctx, "INSERT INTO a VALUES (100)")
+// writeInTransaction opens a transaction that has written to table a. release ends it.
+func (p *postgres) writeInTransaction(ctx context.Context) (release func(), err error) {
+	return p.openTransaction(ctx, "INSERT INTO a VALUES (100)")
 }
 
-// holds opens a transaction that has done something, and returns what ends it.
-func (p *postgres) holds(ctx context.Context, sql string) (release func(), err error) {
+// openTransaction opens a transaction that has executed sql. release ends it.
+func (p *postgres) openTransaction(ctx context.Context, sql string) (release func(), err error) {
 	c, err := pgx.Connect(ctx, p.direct)
 	if err != nil {
 		return nil, err
@@ -118,8 +118,8 @@ func (p *postgres) holds(ctx context.Context, sql string) (release func(), err e
 	return func() { c.Close(context.WithoutCancel(ctx)) }, err
 }
 
-// await waits until a query has an answer, or has none any more.
-func (p *postgres) await(ctx context.Context, sql string, some bool) (answer string, err error) {
+// awaitQuery waits until a query returns rows (some), or returns none.
+func (p *postgres) awaitQuery(ctx context.Context, sql string, some bool) (answer string, err error) {
 	for {
 		answer, err = p.lines(ctx, sql)
 		if err != nil || (answer != "") == some {
@@ -127,7 +127,7 @@ func (p *postgres) await(ctx context.Context, sql string, some bool) (answer str
 		}
 		select {
 		case <-ctx.Done():
-			return "", fmt.Errorf("waiting for it: %s: %w", sql, ctx.Err())
+			return "", fmt.Errorf("waiting for rows of %s: %w", sql, ctx.Err())
 		case <-time.After(2 * time.Millisecond):
 		}
 	}

@@ -11,16 +11,16 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// every has the rig try everything; otherwise what fits into a minute.
-var every = flag.Bool("every", false, "try every fault, not a part of them")
+// every tries every fault. Without it, the tests try a random part of them.
+var every = flag.Bool("every", false, "try every fault, not a random part of them")
 
 func TestMain(m *testing.M) {
 	if job := os.Getenv(childEnv); job != "" {
 		os.Exit(childMain(job))
 	}
 	flag.Parse()
-	if !given("test.parallel") {
-		flag.Set("test.parallel", "4") // these tests wait for servers, too
+	if !isFlagSet("test.parallel") {
+		flag.Set("test.parallel", "4") // tests mostly wait for servers
 	}
 	code := m.Run()
 	for _, line := range tally.lines() {
@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func given(name string) (is bool) {
+func isFlagSet(name string) (is bool) {
 	flag.Visit(func(f *flag.Flag) { is = is || f.Name == name })
 	return is
 }
@@ -64,13 +64,13 @@ func (c *counts) lines() (lines []string) {
 	return lines
 }
 
-// Every call of the contract in memory, broken in every way.
+// TestEveryCallInMemory breaks every call of the contract in memory, in every way.
 func TestEveryCallInMemory(t *testing.T) {
 	t.Parallel()
 	for _, s := range scenarios {
 		r := &rig{place: &memory{}}
 		for _, w := range r.ways() {
-			tried, err := r.exhaust(t.Context(), s, w, 0, 1)
+			tried, err := r.tryEveryPoint(t.Context(), s, w, 0, 1)
 			if err != nil {
 				t.Errorf("%s: %v", s.name, err)
 			}
@@ -80,10 +80,11 @@ func TestEveryCallInMemory(t *testing.T) {
 	}
 }
 
-// messages breaks scenarios at messages of the protocol: at every one, in every way, or at some of each.
+// messages breaks scenarios at messages of the protocol: at every message, in every way, or
+// (without -every) at one random message in each way.
 func messages(t *testing.T, where string, newRig func(*testing.T) *rig, scenarios ...*scenario) {
 	t.Helper()
-	random := draw(t)
+	random := newRandom(t)
 	for _, s := range scenarios {
 		mine := rand.New(rand.NewPCG(random.Uint64(), 0))
 		if *every {
@@ -93,12 +94,12 @@ func messages(t *testing.T, where string, newRig func(*testing.T) *rig, scenario
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
-			want, err := r.unbroken(t.Context(), s)
+			want, err := r.playUnbroken(t.Context(), s)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, w := range r.ways() {
-				tried, err := r.sample(t.Context(), s, w, 1, mine, want)
+				tried, err := r.trySomePoints(t.Context(), s, w, 1, mine, want)
 				if err != nil {
 					t.Error(err)
 				}
@@ -114,7 +115,7 @@ func everyMessage(t *testing.T, where string, newRig func(*testing.T) *rig, s *s
 		t.Run(s.name+"/"+w.name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
-			tried, err := r.exhaust(t.Context(), s, r.ways()[i], 0, 1)
+			tried, err := r.tryEveryPoint(t.Context(), s, r.ways()[i], 0, 1)
 			if err != nil {
 				t.Error(err)
 			}
@@ -124,7 +125,8 @@ func everyMessage(t *testing.T, where string, newRig func(*testing.T) *rig, s *s
 	}
 }
 
-// Every message of PostgreSQL's protocol, on the oldest and the newest server if there is time for it.
+// TestEveryMessageToPostgres breaks scenarios at messages of PostgreSQL's protocol. With -every it
+// uses the oldest and the newest server.
 func TestEveryMessageToPostgres(t *testing.T) {
 	if !*every {
 		messages(t, "PostgreSQL", onPostgres(testdb.Postgres), scenarios...)
@@ -145,16 +147,17 @@ func onPostgres(newURL func(testing.TB) string) func(*testing.T) *rig {
 	}
 }
 
-// A pooler in between, which has more connections than it has clients.
+// TestEveryMessageToPgBouncer does the same through a pooler with more server connections than
+// clients.
 func TestEveryMessageToPgBouncer(t *testing.T) {
 	messages(t, "PgBouncer", func(t *testing.T) *rig {
 		t.Helper()
 		pooled, direct := testdb.PgBouncer(t)
 		return &rig{place: newPostgres(t, pooled, direct)}
-	}, scenarioOf("batches"), scenarioOf("a concurrent index"))
+	}, scenarioOf("transactions"), scenarioOf("a concurrent index"))
 }
 
-// Every message of MariaDB's protocol.
+// TestEveryMessageToMariaDB breaks scenarios at messages of MariaDB's protocol.
 func TestEveryMessageToMariaDB(t *testing.T) {
 	messages(t, "MariaDB", func(t *testing.T) *rig {
 		t.Helper()

@@ -19,44 +19,47 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// networkEnv tells the test binary that it is in a network of its own, which it may take down.
+// networkEnv is set for a test binary that runs in its own network namespace, which it may take
+// down.
 const networkEnv = "WHIMBREL_FAULTS_NETWORK"
 
-// A network goes down, for good: what the server sends is answered by nobody, the probes of its kernel neither. This is
-// played in a network namespace, by a second process of this test: the command comes by TCP, and the next process by the
-// server's Unix socket. Where the kernel allows no namespace, the kernel is asked for what it would do.
+// TestDeadNetwork takes a network down for good: nothing answers the server, not even the keepalive
+// probes of its kernel. A second process of this test binary does that in its own network
+// namespace. There, the first process connects by TCP and the next one by the server's Unix socket.
+// If the kernel allows no namespace, the test only checks the keepalive settings of the server's
+// sockets.
 func TestDeadNetwork(t *testing.T) {
 	if os.Getenv(networkEnv) != "" {
 		deadNetworks(t)
 		return
 	}
 	t.Parallel()
-	if err := kernelNotices(t.Context(), testdb.Postgres(t)); err != nil {
+	if err := checkKeepalives(t.Context(), testdb.Postgres(t)); err != nil {
 		t.Error(err)
 	}
 	cmd := exec.Command(os.Args[0], "-test.run=^TestDeadNetwork$", "-test.v")
 	cmd.Env = append(os.Environ(), networkEnv+"=1")
-	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &said, &said
+	var output bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &output, &output
 	cmd.SysProcAttr = ownNetwork()
 	if err := cmd.Start(); err != nil {
-		t.Logf("no network of its own (%v): only the settings were seen", err)
+		t.Logf("no network namespace (%v): checked the settings only", err)
 		return
 	}
 	err := cmd.Wait()
-	t.Logf("in a network of its own:\n%s", said.String())
+	t.Logf("output of the process in its own network:\n%s", output.String())
 	switch {
-	case strings.Contains(said.String(), noLoopback):
-		t.Log("only the settings were seen")
+	case strings.Contains(output.String(), noLoopback):
+		t.Log("checked the settings only")
 	case err != nil:
 		t.Error(err)
 	default:
-		tally.add("PostgreSQL: a network that is dead", strings.Count(said.String(), "--- PASS: TestDeadNetwork/"))
+		tally.add("PostgreSQL: a dead network", strings.Count(output.String(), "--- PASS: TestDeadNetwork/"))
 	}
 }
 
-// ownNetwork has a process begin in a network namespace. Whoever is not root becomes the namespace's administrator by a user
-// namespace, in which everybody stays who they are.
+// ownNetwork starts a process in a new network namespace. A user other than root also gets a user
+// namespace with the same IDs, in which it may administer the network.
 func ownNetwork() *syscall.SysProcAttr {
 	if os.Geteuid() == 0 {
 		return &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
@@ -94,20 +97,21 @@ func loopback(up bool) error {
 	return nil
 }
 
-// deadNetworks is the test in its own network. What is shown first is the batch, whose lock is in its only session, and which
-// nothing but the kernel's probes can find out about.
+// deadNetworks is the part of the test that runs in its own network. In the first case, a
+// transaction, the lock belongs to the only session, and only the kernel's probes can detect that
+// the client is gone.
 func deadNetworks(t *testing.T) {
 	if err := loopback(true); err != nil {
 		t.Fatalf("%s: %v", noLoopback, err)
 	}
 	server := testdb.PrivatePostgres(t)
 	for _, tt := range []struct {
-		name, carries string
-		scenario      *scenario
-		blocked       bool
+		name, query string
+		scenario    *scenario
+		blocked     bool
 	}{
-		{"in a batch, between two messages", "INSERT INTO b VALUES (1)", oneMore, false},
-		{"in a batch, while a statement waits", "", oneMore, true},
+		{"in a transaction, between two messages", "INSERT INTO b VALUES (1)", oneMore, false},
+		{"in a transaction, while a statement waits", "", oneMore, true},
 		{"in a run", "CREATE INDEX CONCURRENTLY", unnamed, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -118,7 +122,7 @@ func deadNetworks(t *testing.T) {
 			p := newPostgres(t, throughTCP, throughSocket(t, server, throughTCP))
 			p.url = p.direct
 			n := &networkRig{&rig{place: p}, &p.wire}
-			if err := n.dies(t.Context(), tt.scenario, tt.carries, tt.blocked); err != nil {
+			if err := n.goDown(t.Context(), tt.scenario, tt.query, tt.blocked); err != nil {
 				t.Error(err)
 			}
 		})
@@ -128,7 +132,8 @@ func deadNetworks(t *testing.T) {
 	}
 }
 
-// throughSocket leads to the same database by the server's Unix socket, for which no network is needed.
+// throughSocket returns the URL of the same database by the server's Unix socket, which needs no
+// network.
 func throughSocket(t *testing.T, server *testdb.Server, throughTCP string) string {
 	t.Helper()
 	to, err := url.Parse(throughTCP)
@@ -143,12 +148,12 @@ func throughSocket(t *testing.T, server *testdb.Server, throughTCP string) strin
 	return socket.String()
 }
 
-// dies has the network die under a process, at the message that carries a text, or while a statement of it waits for somebody
-// else's lock; and another process execute the command.
-func (n *networkRig) dies(ctx context.Context, s *scenario, text string, blocked bool) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+// goDown takes the network down under a process: at the message that contains text, or (blocked)
+// while a statement waits for a lock. Then another process executes the same command.
+func (n *networkRig) goDown(ctx context.Context, s *scenario, text string, blocked bool) error {
+	ctx, cancel := context.WithTimeout(ctx, testTimeout)
 	defer cancel()
-	want, err := n.unbroken(ctx, s)
+	want, err := n.playUnbroken(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -160,7 +165,7 @@ func (n *networkRig) dies(ctx context.Context, s *scenario, text string, blocked
 	happened := proxy.Holding
 	proxy.Reset()
 	if blocked {
-		if release, err = p.holds(ctx, "LOCK TABLE a"); err != nil {
+		if release, err = p.openTransaction(ctx, "LOCK TABLE a"); err != nil {
 			return err
 		}
 		defer release()
@@ -169,9 +174,9 @@ func (n *networkRig) dies(ctx context.Context, s *scenario, text string, blocked
 			return err != nil || waiting != ""
 		}
 	} else {
-		proxy.HoldWhen(carries(text))
+		proxy.HoldWhen(queryContaining(text))
 	}
-	child, err := n.wire.start(s, n.words())
+	child, err := n.wire.start(s, n.placeholders())
 	if err != nil {
 		return err
 	}
@@ -181,11 +186,11 @@ func (n *networkRig) dies(ctx context.Context, s *scenario, text string, blocked
 	if err := loopback(false); err != nil {
 		return err
 	}
-	if was, err := child.kill(); err != nil || !was {
-		return fmt.Errorf("the process had ended before: %w", err)
+	if killed, err := child.kill(); err != nil || !killed {
+		return fmt.Errorf("the process ended before the network went down: %w", err)
 	}
-	if blocked { // what waits is ended, too
-		if _, err := p.await(ctx, "SELECT pid::text FROM pg_stat_activity WHERE datname = current_database() AND client_addr IS NOT NULL", false); err != nil {
+	if blocked { // the server also ends the session that waits
+		if _, err := p.awaitQuery(ctx, "SELECT pid::text FROM pg_stat_activity WHERE datname = current_database() AND client_addr IS NOT NULL", false); err != nil {
 			return err
 		}
 		release()
@@ -196,9 +201,9 @@ func (n *networkRig) dies(ctx context.Context, s *scenario, text string, blocked
 	return n.compare(ctx, want)
 }
 
-// kernelNotices asks the kernel, in a batch and in the worker's session of a run, what it does about a silent client: the
-// server shows what the socket has.
-func kernelNotices(ctx context.Context, url string) error {
+// checkKeepalives compares the keepalive settings of the sockets of a transaction and of a run's
+// session, as the server reports them.
+func checkKeepalives(ctx context.Context, url string) error {
 	const settings = ` AS SELECT concat_ws(' ', current_setting('tcp_keepalives_idle'), current_setting('tcp_keepalives_interval'), current_setting('tcp_keepalives_count'), current_setting('tcp_user_timeout')) AS x`
 	db, err := database.Open(ctx, url, database.Options{})
 	if err != nil {
@@ -219,7 +224,7 @@ func kernelNotices(ctx context.Context, url string) error {
 		return err
 	}
 	if want := "4 2 3 10000"; batch != want || worker != want {
-		return fmt.Errorf("the kernel's settings are %q in a batch and %q in a run, want %q", batch, worker, want)
+		return fmt.Errorf("the socket's settings are %q in a transaction and %q in a run, want %q", batch, worker, want)
 	}
 	return nil
 }

@@ -17,20 +17,20 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// seed is what the random moments are drawn from, so that they can be drawn again.
-var seed = flag.Uint64("seed", 0, "where the random moments of kills begin; 0: somewhere")
+// seed makes a test repeat the random moments of an earlier run.
+var seed = flag.Uint64("seed", 0, "seed of the random moments of faults; 0: a new one")
 
-func draw(t *testing.T) *rand.Rand {
+func newRandom(t *testing.T) *rand.Rand {
 	t.Helper()
 	s := *seed
 	if s == 0 {
 		s = uint64(time.Now().UnixNano())
 	}
-	t.Logf("to draw the same moments again: -seed %d", s)
+	t.Logf("repeat the same moments with -seed %d", s)
 	return rand.New(rand.NewPCG(s, 0))
 }
 
-// childEnv tells the test binary that it is a process to be killed, and what it does until then.
+// childEnv holds the job of a test binary that was started to be killed.
 const childEnv = "WHIMBREL_FAULTS_CHILD"
 
 type child struct {
@@ -39,7 +39,7 @@ type child struct {
 	Words    []string
 }
 
-// childMain is main of the process to be killed.
+// childMain is the main function of the process to be killed.
 func childMain(text string) int {
 	var c child
 	err := json.Unmarshal([]byte(text), &c)
@@ -58,8 +58,7 @@ func childMain(text string) int {
 	return 0
 }
 
-// start starts a process that executes a scenario's command by the wire. What it returns kills it as kill -9 does, and says with
-// an error that it was killed, or why it had ended before.
+// start starts a process that executes a scenario's command through the wire.
 func (w *wire) start(s *scenario, words []string) (*process, error) {
 	job, err := json.Marshal(child{w.proxies[cut].URL, s.name, words})
 	if err != nil {
@@ -67,7 +66,7 @@ func (w *wire) start(s *scenario, words []string) (*process, error) {
 	}
 	p := &process{cmd: exec.Command(os.Args[0]), ended: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), childEnv+"="+string(job))
-	p.cmd.Stderr = &p.said
+	p.cmd.Stderr = &p.stderr
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -78,16 +77,17 @@ func (w *wire) start(s *scenario, words []string) (*process, error) {
 	return p, nil
 }
 
-// process is one that may be killed.
+// process is a process that a test may kill.
 type process struct {
-	cmd   *exec.Cmd
-	said  bytes.Buffer
-	ended chan struct{}
-	err   error // when it has ended
+	cmd    *exec.Cmd
+	stderr bytes.Buffer
+	ended  chan struct{}
+	err    error // set when ended is closed
 }
 
-// kill ends the process as kill -9 does, and reports whether it has; a process that had failed before is an error.
-func (p *process) kill() (was bool, err error) {
+// kill ends the process like kill -9. killed is false if it had succeeded before; that it had
+// failed before is an error.
+func (p *process) kill() (killed bool, err error) {
 	_ = p.cmd.Process.Kill()
 	<-p.ended
 	var exit *exec.ExitError
@@ -95,13 +95,13 @@ func (p *process) kill() (was bool, err error) {
 	case errors.As(p.err, &exit) && exit.ExitCode() == -1:
 		return true, nil
 	case p.err != nil:
-		return false, fmt.Errorf("the process that was not killed yet: %w: %s", p.err, p.said.String())
+		return false, fmt.Errorf("the process failed before it was killed: %w: %s", p.err, p.stderr.String())
 	}
 	return false, nil
 }
 
-// killed kills a process when the wire has seen so many messages, and then some time has passed.
-func (w *wire) killed(s *scenario, words []string, n int, later time.Duration) (was bool, err error) {
+// killAfter kills a process some time after its n-th message.
+func (w *wire) killAfter(s *scenario, words []string, n int, later time.Duration) (killed bool, err error) {
 	wire := w.proxies[cut]
 	wire.Cut()
 	wire.Reset()
@@ -114,7 +114,7 @@ func (w *wire) killed(s *scenario, words []string, n int, later time.Duration) (
 	return p.kill()
 }
 
-// awaitMessages waits until the wire has seen so many messages, or something has ended.
+// awaitMessages waits until the wire has passed n messages to the server, or ended is closed.
 func (w *wire) awaitMessages(n int, ended <-chan struct{}) {
 	for w.proxies[cut].Messages(testdb.ToServer) < n {
 		select {
@@ -125,15 +125,15 @@ func (w *wire) awaitMessages(n int, ended <-chan struct{}) {
 	}
 }
 
-// moments is how often something is killed.
-func moments(few, many int) int {
+// repetitions returns how often a test kills something: many with -every, else few.
+func repetitions(few, many int) int {
 	if *every {
 		return many
 	}
 	return few
 }
 
-// A process is killed at random moments.
+// TestKilledProcess kills a process at random moments.
 func TestKilledProcess(t *testing.T) {
 	t.Run("PostgreSQL", func(t *testing.T) {
 		t.Parallel()
@@ -150,62 +150,66 @@ func TestKilledProcess(t *testing.T) {
 
 func killProcesses(t *testing.T, r *rig, w *wire, where string, scenarios []*scenario) {
 	t.Helper()
-	random, known, killed := draw(t), map[string]end{}, 0
-	for i := range moments(10, 250) {
+	random, known, killed := newRandom(t), map[string]reference{}, 0
+	for i := range repetitions(10, 250) {
 		s := scenarios[i%len(scenarios)]
 		if _, ok := known[s.name]; !ok {
-			e, err := r.end(t.Context(), s)
+			e, err := r.reference(t.Context(), s)
 			if err != nil {
 				t.Fatal(err)
 			}
 			known[s.name] = e
 		}
 		n, later := random.IntN(known[s.name].messages), time.Duration(random.IntN(3000))*time.Microsecond
-		was, err := r.killAndSee(t.Context(), s, known[s.name].want, func() (bool, error) { return w.killed(s, r.words(), n, later) })
+		wasKilled, err := r.killAndCompare(t.Context(), s, known[s.name].want, func() (bool, error) { return w.killAfter(s, r.placeholders(), n, later) })
 		if err != nil {
 			t.Fatalf("%s, killed %s after message %d: %v", s.name, later, n, err)
 		}
-		if was {
+		if wasKilled {
 			killed++
 		}
 	}
 	tally.add(where+": kill -9 of a process", killed)
 }
 
-// end is what a scenario leads to, and after how many messages to the server.
-type end struct {
+// reference is what a scenario leads to without a fault, and how many messages it sends to the
+// server.
+type reference struct {
 	want     string
 	messages int
 }
 
-func (r *rig) end(ctx context.Context, s *scenario) (e end, err error) {
-	if e.want, err = r.unbroken(ctx, s); err == nil {
-		e.messages, err = r.length(ctx, s, r.ways()[0])
+func (r *rig) reference(ctx context.Context, s *scenario) (e reference, err error) {
+	if e.want, err = r.playUnbroken(ctx, s); err == nil {
+		e.messages, err = r.countPoints(ctx, s, r.ways()[0])
 	}
 	return e, err
 }
 
-// killAndSee is try, where somebody else breaks the process.
-func (r *rig) killAndSee(ctx context.Context, s *scenario, want string, kill func() (bool, error)) (was bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+// killAndCompare executes a scenario in a process that kill starts and kills, has another process
+// execute it again, and compares the final state.
+func (r *rig) killAndCompare(
+	ctx context.Context, s *scenario, want string, kill func() (bool, error),
+) (killed bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, testTimeout)
 	defer cancel()
 	if err := r.prepare(ctx, s); err != nil {
 		return false, err
 	}
-	if was, err = kill(); err != nil {
-		return was, err
+	if killed, err = kill(); err != nil {
+		return killed, err
 	}
 	if err := r.attempt(ctx, r.open, s); err != nil {
-		return was, fmt.Errorf("the next process failed: %w", err)
+		return killed, fmt.Errorf("the next process failed: %w", err)
 	}
-	got, err := r.sight(ctx)
+	got, err := r.finalState(ctx)
 	if err == nil && got != want {
-		err = fmt.Errorf("the end is another one:\n%s", difference(want, got))
+		err = fmt.Errorf("the final state differs:\n%s", diffLines(want, got))
 	}
-	return was, err
+	return killed, err
 }
 
-// A server is killed at random moments, and started again.
+// TestKilledServer kills a server at random moments, and starts it again.
 func TestKilledServer(t *testing.T) {
 	t.Run("PostgreSQL", func(t *testing.T) {
 		t.Parallel()
@@ -232,21 +236,21 @@ func killServer(t *testing.T, server interface {
 }, w *wire, where string, scenarios []*scenario,
 ) {
 	t.Helper()
-	random, r, killed := draw(t), &rig{place: p}, 0
-	for i := range moments(3, 100) {
+	random, r, killed := newRandom(t), &rig{place: p}, 0
+	for i := range repetitions(3, 100) {
 		s := scenarios[random.IntN(len(scenarios))]
-		e, err := r.end(t.Context(), s)
+		e, err := r.reference(t.Context(), s)
 		if err != nil {
 			t.Fatal(err)
 		}
 		n, later := random.IntN(e.messages), time.Duration(random.IntN(3000))*time.Microsecond
-		was, err := r.killAndSee(t.Context(), s, e.want, func() (bool, error) {
+		wasKilled, err := r.killAndCompare(t.Context(), s, e.want, func() (bool, error) {
 			var broken error
 			ended := make(chan struct{})
 			w.proxies[cut].Reset()
 			go func() {
 				defer close(ended)
-				broken = r.attempt(t.Context(), w.through(w.proxies[cut]), s)
+				broken = r.attempt(t.Context(), w.openThrough(w.proxies[cut]), s)
 			}()
 			w.awaitMessages(n, ended)
 			time.Sleep(later)
@@ -255,7 +259,7 @@ func killServer(t *testing.T, server interface {
 			server.Start()
 			p.disconnect()
 			p.connect(t)
-			if stopsForGood(broken) {
+			if needsDecision(broken) {
 				return true, broken
 			}
 			return broken != nil, nil
@@ -263,7 +267,7 @@ func killServer(t *testing.T, server interface {
 		if err != nil {
 			t.Fatalf("fault %d, %s, killed %s after message %d: %v", i, s.name, later, n, err)
 		}
-		if was {
+		if wasKilled {
 			killed++
 		}
 	}

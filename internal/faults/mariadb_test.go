@@ -15,8 +15,8 @@ import (
 // mariaDB is a place on a MariaDB server.
 type mariaDB struct {
 	wire
-	pool     *sql.DB // past the wire
-	watching database.Database
+	pool      *sql.DB // not through the wire
+	observing database.Database
 }
 
 func newMariaDB(t testing.TB, url string) *mariaDB {
@@ -30,16 +30,16 @@ func newMariaDB(t testing.TB, url string) *mariaDB {
 func (p *mariaDB) connect(t testing.TB) {
 	t.Helper()
 	var err error
-	if p.watching, err = database.Open(t.Context(), p.url, database.Options{}); err != nil {
+	if p.observing, err = database.Open(t.Context(), p.url, database.Options{}); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func (p *mariaDB) disconnect() { p.watching.Close() }
+func (p *mariaDB) disconnect() { p.observing.Close() }
 
-func (p *mariaDB) watch(context.Context) (database.Database, error) { return p.watching, nil }
+func (p *mariaDB) observer(context.Context) (database.Database, error) { return p.observing, nil }
 
-func (*mariaDB) words() []string {
+func (*mariaDB) placeholders() []string {
 	return []string{
 		"{index without a name}", "ALTER TABLE a ADD INDEX (x)",
 		"{concurrently}", "", "{of a}", " ON a", "{of b}", " ON b", "{of m}", " ON m", "{vacuum m}", "ANALYZE TABLE m",
@@ -57,7 +57,7 @@ func (p *mariaDB) clean(ctx context.Context) error {
 	return err
 }
 
-// tables are those of the database whose names are like none of these.
+// tables returns the tables whose names do not match the pattern.
 func (p *mariaDB) tables(ctx context.Context, unlike string) ([]string, error) {
 	return p.column(ctx, "SELECT table_name FROM information_schema.tables WHERE table_schema = database() AND table_name NOT LIKE ? ORDER BY table_name", unlike)
 }
@@ -78,9 +78,9 @@ func (p *mariaDB) column(ctx context.Context, query string, args ...any) (values
 	return values, rows.Err()
 }
 
-func (p *mariaDB) look(ctx context.Context) (string, error) {
-	// Nobody has the lock: it can be had, when the server has seen that a client is gone.
-	lock, err := p.watching.Begin(ctx, setName, database.LockOptions{Timeout: patience / 4})
+func (p *mariaDB) describe(ctx context.Context) (string, error) {
+	// The lock must be free as soon as the server has noticed that the client is gone.
+	lock, err := p.observing.Begin(ctx, setName, database.LockOptions{Timeout: testTimeout / 4})
 	if err != nil {
 		return "", err
 	}

@@ -11,10 +11,10 @@ import (
 	"github.com/whimbrel-db/whimbrel/database/memdb"
 )
 
-// memory is a place in memory. The points of a process are its calls.
+// memory is a place in memory. The points of a process are its calls of the contract.
 type memory struct{ target *memdb.Target }
 
-func (*memory) words() []string {
+func (*memory) placeholders() []string {
 	return []string{
 		"{concurrently}", " CONCURRENTLY", "{of a}", "", "{of b}", "", "{of m}", "", "{vacuum m}", "SELECT 'vacuum'",
 		"{begin serializable}", "BEGIN ISOLATION LEVEL SERIALIZABLE", "{set seven}", "SET seven = 7", "{insert 7 if seven is set}", "INSERT INTO m VALUES (7) WHERE seven = 7",
@@ -31,9 +31,9 @@ func (p *memory) open(ctx context.Context) (database.Database, error) {
 	return p.target.Open(ctx, database.Options{})
 }
 
-func (p *memory) watch(ctx context.Context) (database.Database, error) { return p.open(ctx) }
+func (p *memory) observer(ctx context.Context) (database.Database, error) { return p.open(ctx) }
 
-// ways: before a call, after it, and in the middle.
+// ways returns a kill before a call, after it, and in the middle of it.
 func (p *memory) ways() []way {
 	return []way{
 		p.way("kill before a call", func(string) error { return memdb.ErrKilled }),
@@ -58,10 +58,10 @@ func (p *memory) ways() []way {
 	}
 }
 
-func (p *memory) way(name string, fault func(op string) error) way {
-	return way{name, func(n int) trap {
+func (p *memory) way(name string, errorOf func(op string) error) way {
+	return way{name, func(n int) fault {
 		var calls atomic.Int64
-		return trap{
+		return fault{
 			open: func(ctx context.Context) (database.Database, error) {
 				db, err := p.target.Open(ctx, database.Options{})
 				if err != nil {
@@ -69,19 +69,19 @@ func (p *memory) way(name string, fault func(op string) error) way {
 				}
 				db.SetHook(func(op string) error {
 					if calls.Add(1)-1 == int64(n) {
-						return fault(op)
+						return errorOf(op)
 					}
 					return nil
 				})
 				return db, nil
 			},
-			sprung: func() bool { return calls.Load() > int64(n) },
-			points: func() int { return int(calls.Load()) },
+			happened: func() bool { return calls.Load() > int64(n) },
+			points:   func() int { return int(calls.Load()) },
 		}
 	}}
 }
 
-func (p *memory) look(ctx context.Context) (string, error) {
+func (p *memory) describe(ctx context.Context) (string, error) {
 	db, err := p.open(ctx)
 	if err != nil {
 		return "", err

@@ -12,11 +12,12 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// mutants are drivers that keep the journal in a way that doesn't hold.
+// mutants are drivers that keep the journal incorrectly.
 var mutants = []struct {
 	name   string
 	mutate func(*mutant)
-	// onlyBlocked: a server finishes the statement that it is at when a connection ends, unless the statement waits.
+	// onlyBlocked is set for a mutant that only an interrupted statement shows. When a connection
+	// ends, the server finishes its statement, unless the statement waits for a lock.
 	onlyBlocked bool
 }{
 	{name: "a statement is marked as done before it is executed", mutate: func(m *mutant) { m.doneFirst = true }},
@@ -106,13 +107,13 @@ var forMutants = &scenario{
 	files: []file{tableA, {up: "CREATE TABLE m (x int); INSERT INTO m VALUES (1); CREATE INDEX{concurrently} m_x ON m (x); INSERT INTO m VALUES (2)"}},
 }
 
-// isCaught reports whether a fault shows that a driver is not what it should be. It tries every fault from one on, but begins with some of
-// them.
-func (r *rig) isCaught(t *testing.T, w way, from int) bool {
+// catches reports whether a fault reveals a mutant. It tries every point from a given one on, every
+// sixth of them first.
+func (r *rig) catches(t *testing.T, w way, from int) bool {
 	t.Helper()
 	const step = 6
 	for first := range step {
-		if _, err := r.exhaust(t.Context(), forMutants, w, from+first, step); err != nil {
+		if _, err := r.tryEveryPoint(t.Context(), forMutants, w, from+first, step); err != nil {
 			t.Log(err)
 			return true
 		}
@@ -120,7 +121,7 @@ func (r *rig) isCaught(t *testing.T, w way, from int) bool {
 	return false
 }
 
-// A rig that finds nothing proves nothing: it must find what is wrong with each of the mutants.
+// TestMutantsAreCaught shows that the rig finds what is wrong with each of the mutants.
 func TestMutantsAreCaught(t *testing.T) {
 	for _, m := range mutants {
 		mutate := func(db database.Database) database.Database {
@@ -131,8 +132,8 @@ func TestMutantsAreCaught(t *testing.T) {
 		t.Run("in memory/"+m.name, func(t *testing.T) {
 			t.Parallel()
 			r := &rig{place: &memory{}, mutate: mutate}
-			if !slices.ContainsFunc(r.ways(), func(w way) bool { return r.isCaught(t, w, 0) }) {
-				t.Error("the rig has not noticed")
+			if !slices.ContainsFunc(r.ways(), func(w way) bool { return r.catches(t, w, 0) }) {
+				t.Error("no fault revealed the mutant")
 			}
 		})
 		t.Run("PostgreSQL/"+m.name, func(t *testing.T) {
@@ -141,13 +142,13 @@ func TestMutantsAreCaught(t *testing.T) {
 			r.mutate = mutate
 			if m.onlyBlocked {
 				if err := r.blocked(t, "cut"); err == nil {
-					t.Error("the rig has not noticed")
+					t.Error("no fault revealed the mutant")
 				}
 				return
 			}
-			const connected = 50 // the messages before that are for connecting and for looking what there is to do
-			if !r.isCaught(t, r.ways()[0], connected) {
-				t.Error("the rig has not noticed")
+			const connected = 50 // earlier messages connect and read the history
+			if !r.catches(t, r.ways()[0], connected) {
+				t.Error("no fault revealed the mutant")
 			}
 		})
 	}

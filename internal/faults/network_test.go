@@ -12,19 +12,19 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// A process is killed while one of its messages is on its way. The message arrives at the server's open session when
-// another process has finished the command.
+// TestLateMessage kills a process while one of its messages is on its way to the server. The
+// message arrives, at a session that is still open, after another process has finished the command.
 func TestLateMessage(t *testing.T) {
 	for _, at := range networks {
 		t.Run(at.name, func(t *testing.T) {
 			t.Run("the statement", func(t *testing.T) {
 				t.Parallel()
 				n := at.new(t)
-				want, err := n.unbroken(t.Context(), unnamed)
+				want, err := n.playUnbroken(t.Context(), unnamed)
 				if err != nil {
 					t.Fatal(err)
 				}
-				late, err := n.late(t.Context(), unnamed, want, nil, func(p *testdb.Proxy) { p.HoldWhen(carries(at.index)) })
+				late, err := n.deliverLate(t.Context(), unnamed, want, nil, func(p *testdb.Proxy) { p.HoldWhen(queryContaining(at.index)) })
 				if err != nil || !late {
 					t.Errorf("late: %v, %v", late, err)
 				}
@@ -33,9 +33,9 @@ func TestLateMessage(t *testing.T) {
 			t.Run("any message", func(t *testing.T) {
 				t.Parallel()
 				n := at.new(t)
-				random := draw(t)
-				for _, s := range []*scenario{unnamed, scenarioOf("a mixed run"), scenarioOf("a run down"), scenarioOf("batches")} {
-					if err := n.lateAnywhere(t.Context(), at.name, s, random); err != nil {
+				random := newRandom(t)
+				for _, s := range []*scenario{unnamed, scenarioOf("a mixed run"), scenarioOf("a run down"), scenarioOf("transactions")} {
+					if err := n.deliverAnyLate(t.Context(), at.name, s, random); err != nil {
 						t.Errorf("%s: %v", s.name, err)
 					}
 				}
@@ -44,12 +44,13 @@ func TestLateMessage(t *testing.T) {
 	}
 }
 
-// A driver that does not know which session has worked for a run leaves it open, and builds a second index.
+// TestLateMessageFindsTheMutant uses a driver that does not store which session works for a run. It
+// leaves that session open, and the late message builds a second index.
 func TestLateMessageFindsTheMutant(t *testing.T) {
 	t.Parallel()
 	at := networks[0]
 	n := at.new(t)
-	want, err := n.unbroken(t.Context(), unnamed)
+	want, err := n.playUnbroken(t.Context(), unnamed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,22 +58,22 @@ func TestLateMessageFindsTheMutant(t *testing.T) {
 		_, err := n.place.(*postgres).lines(ctx, "UPDATE public.whimbrel_journal SET backend_pid = NULL, backend_start = NULL, backend_user = NULL RETURNING set_name")
 		return err
 	}
-	late, err := n.late(t.Context(), unnamed, want, forgets, func(p *testdb.Proxy) { p.HoldWhen(carries(at.index)) })
+	late, err := n.deliverLate(t.Context(), unnamed, want, forgets, func(p *testdb.Proxy) { p.HoldWhen(queryContaining(at.index)) })
 	if err == nil || !late {
 		t.Error("the rig has not noticed")
 	}
 	t.Log(err)
 }
 
-// The machine of a process, or its network, is gone without a word: the server's sessions stay open, and nothing comes any
-// more. The kernel of this machine answers the probes of the server's, so what is shown here are the driver's own means; see
-// TestDeadNetwork for the others.
+// TestGoneMachine stops forwarding a process's messages without closing its connections: the
+// server's sessions stay open. The kernel of this machine still answers keepalive probes, so this
+// tests the driver's own means; see TestDeadNetwork for the kernel's.
 func TestGoneMachine(t *testing.T) {
 	for _, at := range networks {
 		moments := map[string]func(p *testdb.Proxy){
-			"before the statement": func(p *testdb.Proxy) { p.VanishWhen(testdb.ToServer, carries(at.index)) },
+			"before the statement": func(p *testdb.Proxy) { p.VanishWhen(testdb.ToServer, queryContaining(at.index)) },
 			"before its answer": func(p *testdb.Proxy) {
-				sent, is := false, carries(at.index)
+				sent, is := false, queryContaining(at.index)
 				p.VanishWhen(testdb.ToServer, func(message []byte) bool {
 					sent = sent || is(message)
 					return false
@@ -81,18 +82,18 @@ func TestGoneMachine(t *testing.T) {
 			},
 		}
 		for name, arm := range moments {
-			t.Run(at.name+"/"+name, func(t *testing.T) { at.vanishes(t, unnamed, arm) })
+			t.Run(at.name+"/"+name, func(t *testing.T) { at.testGoneMachine(t, unnamed, arm) })
 		}
 		t.Run(at.name+"/in a transaction", func(t *testing.T) {
-			at.vanishes(t, scenarioOf("a mixed run"), func(p *testdb.Proxy) { p.VanishWhen(testdb.ToServer, carries("INSERT INTO m VALUES (4)")) })
+			at.testGoneMachine(t, scenarioOf("a mixed run"), func(p *testdb.Proxy) { p.VanishWhen(testdb.ToServer, queryContaining("INSERT INTO m VALUES (4)")) })
 		})
 	}
-	t.Run("MariaDB/in a batch", func(t *testing.T) { // which has a guard there
-		networks[1].vanishes(t, scenarioOf("an atomic batch of rows"), func(p *testdb.Proxy) { p.VanishWhen(testdb.ToServer, carries("INSERT INTO a VALUES (9)")) })
+	t.Run("MariaDB/in an atomic transaction", func(t *testing.T) { // which has a guard in MariaDB
+		networks[1].testGoneMachine(t, scenarioOf("an atomic transaction of rows"), func(p *testdb.Proxy) { p.VanishWhen(testdb.ToServer, queryContaining("INSERT INTO a VALUES (9)")) })
 	})
 }
 
-// networks are those in which messages are late, and machines vanish.
+// networks are the servers whose connections the tests of this file break.
 var networks = []network{
 	{"PostgreSQL", "CREATE INDEX CONCURRENTLY", func(t *testing.T) *networkRig {
 		t.Helper()
@@ -109,27 +110,29 @@ var networks = []network{
 
 type network struct {
 	name  string
-	index string // how the statement begins that makes an index without a name
+	index string // the beginning of the statement that creates an index without a name
 	new   func(t *testing.T) *networkRig
 }
 
-// networkRig breaks processes of their own, by what leads to the server.
+// networkRig starts processes and breaks their connections.
 type networkRig struct {
 	*rig
 	wire *wire
 }
 
-// carries matches the message that has a statement with a text in it: not a parameter that is to be stored.
-func carries(text string) func(message []byte) bool {
+// queryContaining matches messages with a statement that contains text. It does not match
+// parameters.
+func queryContaining(text string) func(message []byte) bool {
 	return func(message []byte) bool {
 		query := message[0] == 'Q' || message[0] == 'P' || len(message) > 4 && message[3] == 0 && message[4] == 3
 		return query && bytes.Contains(message, []byte(text))
 	}
 }
 
-// lateAnywhere holds back what comes after some message, or after every one.
-func (n *networkRig) lateAnywhere(ctx context.Context, where string, s *scenario, random *rand.Rand) error {
-	e, err := n.end(ctx, s)
+// deliverAnyLate holds back all messages after a random one, or (with -every) after each one in
+// turn.
+func (n *networkRig) deliverAnyLate(ctx context.Context, where string, s *scenario, random *rand.Rand) error {
+	e, err := n.reference(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -138,7 +141,7 @@ func (n *networkRig) lateAnywhere(ctx context.Context, where string, s *scenario
 		points = random.Perm(e.messages)
 	}
 	for _, point := range points {
-		if _, err := n.late(ctx, s, e.want, nil, func(p *testdb.Proxy) { p.HoldAfter(point) }); err != nil {
+		if _, err := n.deliverLate(ctx, s, e.want, nil, func(p *testdb.Proxy) { p.HoldAfter(point) }); err != nil {
 			return fmt.Errorf("after message %d: %w", point, err)
 		}
 		tally.add(where+": a message that arrives late", 1)
@@ -146,12 +149,13 @@ func (n *networkRig) lateAnywhere(ctx context.Context, where string, s *scenario
 	return nil
 }
 
-// late kills a process when something of it is held back, has another one execute the command, and delivers it then. The other
-// one can wait for just the session that has not heard the end of its client, which has a lock, or a snapshot in the middle of
-// a message; then it is delivered before. It reports
-// whether what was held back has come last.
-func (n *networkRig) late(ctx context.Context, s *scenario, want string, between func(context.Context) error, arm func(*testdb.Proxy)) (last bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+// deliverLate kills a process when one of its messages is held back, has another process execute
+// the command, and then delivers the message. The other process may have to wait for the session of
+// the killed one, which can hold a lock or, in the middle of a message, a snapshot. In that case
+// the message is delivered first. last reports whether it came after the other process had
+// finished.
+func (n *networkRig) deliverLate(ctx context.Context, s *scenario, want string, between func(context.Context) error, arm func(*testdb.Proxy)) (last bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, testTimeout)
 	defer cancel()
 	proxy := n.wire.proxies[cut]
 	if err := n.kill(ctx, s, arm, proxy.Holding); err != nil {
@@ -196,13 +200,14 @@ func (n *networkRig) late(ctx context.Context, s *scenario, want string, between
 	}
 }
 
-// vanishes has a process's machine vanish, and another process execute the command.
-func (at network) vanishes(t *testing.T, s *scenario, arm func(*testdb.Proxy)) {
+// testGoneMachine cuts off a process without closing its connections, and has another process
+// execute the command.
+func (at network) testGoneMachine(t *testing.T, s *scenario, arm func(*testdb.Proxy)) {
 	t.Parallel()
 	n := at.new(t)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	defer cancel()
-	want, err := n.unbroken(ctx, s)
+	want, err := n.playUnbroken(ctx, s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +217,7 @@ func (at network) vanishes(t *testing.T, s *scenario, arm func(*testdb.Proxy)) {
 		t.Fatal(err)
 	}
 	if !proxy.Gone() {
-		t.Fatal("the command was done before its machine was gone")
+		t.Fatal("the command finished before its machine was gone")
 	}
 	if err := n.attempt(ctx, n.open, s); err != nil {
 		t.Fatalf("the next process failed: %v", err)
@@ -223,7 +228,7 @@ func (at network) vanishes(t *testing.T, s *scenario, arm func(*testdb.Proxy)) {
 	tally.add(at.name+": a machine that is gone", 1)
 }
 
-// kill starts a process, and kills it when something has happened to its messages, or it has ended.
+// kill starts a process, and kills it when happened reports true.
 func (n *networkRig) kill(ctx context.Context, s *scenario, arm func(*testdb.Proxy), happened func() bool) error {
 	if err := n.prepare(ctx, s); err != nil {
 		return err
@@ -232,7 +237,7 @@ func (n *networkRig) kill(ctx context.Context, s *scenario, arm func(*testdb.Pro
 	proxy.Cut()
 	proxy.Reset()
 	arm(proxy)
-	p, err := n.wire.start(s, n.words())
+	p, err := n.wire.start(s, n.placeholders())
 	if err != nil {
 		return err
 	}
@@ -243,16 +248,16 @@ func (n *networkRig) kill(ctx context.Context, s *scenario, arm func(*testdb.Pro
 	return err
 }
 
-// compare sees whether the end is the one that is wanted.
+// compare returns an error if the final state differs from want.
 func (r *rig) compare(ctx context.Context, want string) error {
-	got, err := r.sight(ctx)
+	got, err := r.finalState(ctx)
 	if err == nil && got != want {
-		err = fmt.Errorf("the end is another one:\n%s", difference(want, got))
+		err = fmt.Errorf("the final state differs:\n%s", diffLines(want, got))
 	}
 	return err
 }
 
-// observed is the scenario with somebody who looks on.
+// observed returns the scenario with a function that receives its events.
 func (s *scenario) observed(observe func(whimbrel.Event)) *scenario {
 	seen := *s
 	seen.opts.Observe = observe

@@ -17,12 +17,13 @@ import (
 type postgres struct {
 	wire
 	direct string
-	// Past the wire, and kept, since what is new to the catalogue has to read all of it.
-	conn     *pgx.Conn
-	watching database.Database
+	// conn and observing do not go through the wire. They stay open, since a new session has to
+	// load the catalog.
+	conn      *pgx.Conn
+	observing database.Database
 }
 
-// newPostgres makes a place of a database; url is how processes get there, direct how the rig does.
+// newPostgres returns a place. Processes connect to url, the rig to direct.
 func newPostgres(t testing.TB, url, direct string) *postgres {
 	t.Helper()
 	p := &postgres{wire: newWire(t, url), direct: direct}
@@ -41,19 +42,19 @@ func (p *postgres) connect(t testing.TB) {
 	if p.conn, err = pgx.ConnectConfig(t.Context(), config); err != nil {
 		t.Fatal(err)
 	}
-	if p.watching, err = database.Open(t.Context(), p.direct, database.Options{}); err != nil {
+	if p.observing, err = database.Open(t.Context(), p.direct, database.Options{}); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func (p *postgres) disconnect() {
-	p.watching.Close()
+	p.observing.Close()
 	p.conn.Close(context.Background())
 }
 
-func (p *postgres) watch(context.Context) (database.Database, error) { return p.watching, nil }
+func (p *postgres) observer(context.Context) (database.Database, error) { return p.observing, nil }
 
-func (*postgres) words() []string {
+func (*postgres) placeholders() []string {
 	return []string{
 		"{index without a name}", "CREATE INDEX CONCURRENTLY ON a (x)",
 		"{concurrently}", " CONCURRENTLY", "{of a}", "", "{of b}", "", "{of m}", "", "{vacuum m}", "VACUUM m",
@@ -77,7 +78,7 @@ FROM pg_class c LEFT JOIN pg_attribute ON attrelid = c.oid AND attnum > 0 WHERE 
 WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
 )
 
-func (p *postgres) look(ctx context.Context) (string, error) {
+func (p *postgres) describe(ctx context.Context) (string, error) {
 	locks, err := p.locks(ctx)
 	if err != nil {
 		return "", err
@@ -94,9 +95,10 @@ func (p *postgres) look(ctx context.Context) (string, error) {
 	return schema + rows + invalid + locks, err
 }
 
-// locks waits until nobody has a lock, since the server takes a moment to see that a client is gone.
+// locks waits until all advisory locks are free, since the server takes a moment to notice that a
+// client is gone. It returns the locks that stay.
 func (p *postgres) locks(ctx context.Context) (string, error) {
-	for deadline := time.Now().Add(patience / 4); ; time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(testTimeout / 4); ; time.Sleep(2 * time.Millisecond) {
 		locks, err := p.lines(ctx, locksQuery)
 		if err != nil || locks == "" || time.Now().After(deadline) {
 			return locks, err

@@ -1,6 +1,6 @@
-// Package faults breaks migrations at every point at which they can break, and sees what the next process makes of
-// it: the same schema, a true history, every row once, and nothing left locked. A bounded part of that belongs to every
-// run of the tests; `make faults` tries everything.
+// Package faults interrupts migrations at every possible point, lets another process execute the
+// same command, and checks the result: the same schema, the same history, every row once, and no
+// lock left. `make test` tries a random part of the points, `make faults` all of them.
 package faults
 
 import (
@@ -18,54 +18,57 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// patience bounds the wait for what must happen; nothing is said about how soon.
-const patience = 10 * time.Minute
+// testTimeout ends a test that hangs. No test depends on how fast something happens.
+const testTimeout = 10 * time.Minute
 
-// place is a database that scenarios are played in, one after the other.
+// place is a database in which scenarios are executed, one after the other.
 type place interface {
-	// words are what this database says for what scenarios leave open: pairs, as strings.NewReplacer takes them.
-	words() []string
-	// ways are those in which a process can be broken here.
+	// placeholders returns this database's text for each placeholder of the scenarios: pairs for
+	// strings.NewReplacer.
+	placeholders() []string
+	// ways returns the ways in which a process can be broken here.
 	ways() []way
-	// clean makes it empty.
+	// clean empties the database.
 	clean(context.Context) error
-	// open opens it, as a new process does.
+	// open opens the database as a new process does.
 	open(context.Context) (database.Database, error)
-	// watch returns it as somebody has it who looks on, and keeps it.
-	watch(context.Context) (database.Database, error)
-	// look tells the tables, the rows, the indexes and whether they are valid, and the locks that somebody still has.
-	look(context.Context) (string, error)
+	// observer returns a Database that stays open and goes through no wire.
+	observer(context.Context) (database.Database, error)
+	// describe returns the tables, rows, indexes, whether these are valid, and the locks that are
+	// still held.
+	describe(context.Context) (string, error)
 }
 
 // way is a way to break a process.
 type way struct {
 	name string
-	// arm prepares the next process that opens the trap to be broken at its n-th point.
-	arm func(n int) trap
+	// arm returns a fault that breaks the next process that opens it, at its n-th point.
+	arm func(n int) fault
 }
 
-// trap is what a process is lured into.
-type trap struct {
-	open   func(context.Context) (database.Database, error)
-	sprung func() bool
-	points func() int // that it has seen so far
-	// stuck reports whether the process hangs; free then breaks it. Both are nil where processes don't hang.
+// fault breaks the process that opens the database through it.
+type fault struct {
+	open     func(context.Context) (database.Database, error)
+	happened func() bool
+	points   func() int // the number of points passed so far
+	// stuck reports whether the process hangs; free then breaks it. Both are nil for faults that
+	// don't stall.
 	stuck func() bool
 	free  func()
 }
 
-// rig plays scenarios in a place.
+// rig executes scenarios in a place.
 type rig struct {
 	place
-	// mutate makes a driver that breaks a promise; nil leaves drivers as they are.
+	// mutate returns a driver that breaks a promise; nil leaves the driver unchanged.
 	mutate func(database.Database) database.Database
-	// schema is all of it after the scenario that was played last without a fault, where it is looked at.
+	// schema is the full snapshot after the last scenario without a fault; "" without -every.
 	schema string
 }
 
 type opener = func(context.Context) (database.Database, error)
 
-// attempt is one process that executes the scenario's command.
+// attempt executes the scenario's command as one process.
 func (r *rig) attempt(ctx context.Context, open opener, s *scenario) error {
 	db, err := open(ctx)
 	if err != nil {
@@ -75,10 +78,10 @@ func (r *rig) attempt(ctx context.Context, open opener, s *scenario) error {
 	if r.mutate != nil {
 		db = r.mutate(db)
 	}
-	return s.run(ctx, db, r.words())
+	return s.run(ctx, db, r.placeholders())
 }
 
-// prepare makes the place what it is before a scenario's command.
+// prepare brings the place into the state before the scenario's command.
 func (r *rig) prepare(ctx context.Context, s *scenario) error {
 	if err := r.clean(ctx); err != nil {
 		return fmt.Errorf("cleaning: %w", err)
@@ -91,11 +94,11 @@ func (r *rig) prepare(ctx context.Context, s *scenario) error {
 		return err
 	}
 	defer db.Close()
-	return s.before(ctx, whimbrel.New(db, s.set(r.words()), whimbrel.Options{LockTimeout: patience}))
+	return s.before(ctx, whimbrel.New(db, s.set(r.placeholders()), whimbrel.Options{LockTimeout: testTimeout}))
 }
 
-// unbroken plays a scenario without breaking it, and returns what is there afterwards.
-func (r *rig) unbroken(ctx context.Context, s *scenario) (string, error) {
+// playUnbroken executes a scenario without a fault, and returns the final state.
+func (r *rig) playUnbroken(ctx context.Context, s *scenario) (string, error) {
 	if err := r.prepare(ctx, s); err != nil {
 		return "", err
 	}
@@ -108,49 +111,51 @@ func (r *rig) unbroken(ctx context.Context, s *scenario) (string, error) {
 			return "", err
 		}
 	}
-	return r.sight(ctx)
+	return r.finalState(ctx)
 }
 
-// thorough tells after which faults the whole schema is read, which takes a server longer than all the rest.
-func thorough(n int) bool { return *every && n%10 == 0 }
+// comparesSchema reports whether to compare the full schema after the n-th fault. Reading it takes
+// longer than the rest of the test, so that happens after every tenth fault.
+func comparesSchema(n int) bool { return *every && n%10 == 0 }
 
-// exhaust breaks a scenario in one way, at each step-th point until there is none left, and
-// returns how often that was.
-func (r *rig) exhaust(ctx context.Context, s *scenario, w way, first, step int) (tried int, err error) {
-	want, err := r.unbroken(ctx, s)
+// tryEveryPoint breaks a scenario in one way at every step-th point, beginning with first, and
+// returns the number of points.
+func (r *rig) tryEveryPoint(ctx context.Context, s *scenario, w way, first, step int) (tried int, err error) {
+	want, err := r.playUnbroken(ctx, s)
 	if err != nil {
 		return 0, err
 	}
 	for n, missed := first, 0; ; n += step {
-		sprung, err := r.at(ctx, s, w, n, want)
+		happened, err := r.tryPoint(ctx, s, w, n, want)
 		if err != nil {
 			return tried, err
 		}
-		if !sprung {
+		if !happened {
 			missed++
 		} else {
 			tried, missed = tried+1, 0
 		}
-		if missed == 1 && !s.race || missed == 5 { // in a race, the other one has done it sometimes
+		if missed == 1 && !s.race || missed == 5 { // in a race, the other process is sometimes first
 			return tried, nil
 		}
 	}
 }
 
-// sample breaks a scenario in one way, at so many of its points, and returns how often that was.
-func (r *rig) sample(ctx context.Context, s *scenario, w way, points int, random *rand.Rand, want string) (tried int, err error) {
-	all, err := r.length(ctx, s, w)
+// trySomePoints breaks a scenario in one way at random points, and returns how many of them were
+// reached.
+func (r *rig) trySomePoints(ctx context.Context, s *scenario, w way, points int, random *rand.Rand, want string) (tried int, err error) {
+	all, err := r.countPoints(ctx, s, w)
 	for i := 0; i < points && err == nil; i++ {
-		var sprung bool
-		if sprung, err = r.at(ctx, s, w, random.IntN(all), want); sprung {
+		var happened bool
+		if happened, err = r.tryPoint(ctx, s, w, random.IntN(all), want); happened {
 			tried++
 		}
 	}
 	return tried, err
 }
 
-// length is how many points a scenario's command has.
-func (r *rig) length(ctx context.Context, s *scenario, w way) (int, error) {
+// countPoints returns how many points a scenario's command has.
+func (r *rig) countPoints(ctx context.Context, s *scenario, w way) (int, error) {
 	if err := r.prepare(ctx, s); err != nil {
 		return 0, err
 	}
@@ -159,25 +164,26 @@ func (r *rig) length(ctx context.Context, s *scenario, w way) (int, error) {
 	return t.points(), err
 }
 
-// at is one try, at one point.
-func (r *rig) at(ctx context.Context, s *scenario, w way, n int, want string) (bool, error) {
-	sprung, err := r.try(ctx, s, w.arm(n), n/2, want)
-	if err == nil && thorough(n) {
+// tryPoint breaks a scenario in one way at one point.
+func (r *rig) tryPoint(ctx context.Context, s *scenario, w way, n int, want string) (bool, error) {
+	happened, err := r.try(ctx, s, w.arm(n), n/2, want)
+	if err == nil && comparesSchema(n) {
 		var schema string
 		if schema, err = r.snapshot(ctx); schema != r.schema && err == nil {
-			err = fmt.Errorf("the end is another one:\n%s", difference(r.schema, schema))
+			err = fmt.Errorf("the final schema differs:\n%s", diffLines(r.schema, schema))
 		}
 	}
 	if err != nil {
 		err = fmt.Errorf("%s at point %d: %w", w.name, n, err)
 	}
-	return sprung, err
+	return happened, err
 }
 
-// try lures a process into a trap, has another one execute the same command afterwards, and compares what is there then
-// with what is wanted. In a race the other one comes after so many points.
-func (r *rig) try(ctx context.Context, s *scenario, t trap, rival int, want string) (sprung bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+// try breaks a process, has another one execute the same command afterwards, and compares the final
+// state with want. In a race, the other process starts as soon as the first one has passed rival
+// points.
+func (r *rig) try(ctx context.Context, s *scenario, t fault, rival int, want string) (happened bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, testTimeout)
 	defer cancel()
 	if err := r.prepare(ctx, s); err != nil {
 		return false, err
@@ -197,31 +203,31 @@ func (r *rig) try(ctx context.Context, s *scenario, t trap, rival int, want stri
 			follow()
 		}()
 	}
-	broken, stuck := await(caught, t)
+	broken, stuck := awaitEndOrStall(caught, t)
 	if !s.race {
 		go follow()
 	}
 	if stuck {
-		time.Sleep(10 * time.Millisecond) // so that the next one mostly finds it at work
+		time.Sleep(10 * time.Millisecond) // usually long enough for the next process to find the first one still working
 		t.free()
 		broken = <-caught
 	}
-	sprung = t.sprung()
+	happened = t.happened()
 	err = <-next
-	if err == nil && s.race { // neither of the two had to see the end of it
+	if err == nil && s.race { // neither of the two has to finish the command
 		err = r.attempt(ctx, r.open, s)
 	}
 	switch {
 	case err != nil:
-		return sprung, fmt.Errorf("the next process failed: %w\nafter: %v", err, broken)
-	case broken != nil && (!sprung || stopsForGood(broken)):
-		return sprung, fmt.Errorf("the process, broken: %v, failed: %w", sprung, broken)
+		return happened, fmt.Errorf("the next process failed: %w\nafter: %v", err, broken)
+	case broken != nil && (!happened || needsDecision(broken)):
+		return happened, fmt.Errorf("the process failed (fault reached: %v): %w", happened, broken)
 	}
-	got, err := r.sight(ctx)
+	got, err := r.finalState(ctx)
 	if err == nil && got != want {
-		err = fmt.Errorf("the end is another one:\n%s\nafter: %v", difference(want, got), broken)
+		err = fmt.Errorf("the final state differs:\n%s\nafter: %v", diffLines(want, got), broken)
 	}
-	return sprung, err
+	return happened, err
 }
 
 func isOver(ended <-chan struct{}) bool {
@@ -233,8 +239,8 @@ func isOver(ended <-chan struct{}) bool {
 	}
 }
 
-// await waits until the process in a trap has ended, or hangs.
-func await(ended <-chan error, t trap) (err error, stuck bool) {
+// awaitEndOrStall waits until the process has ended or hangs.
+func awaitEndOrStall(ended <-chan error, t fault) (err error, stuck bool) {
 	if t.stuck == nil {
 		return <-ended, false
 	}
@@ -250,17 +256,18 @@ func await(ended <-chan error, t trap) (err error, stuck bool) {
 	}
 }
 
-// stopsForGood tells the errors that a person is asked to do something about. A broken connection is no reason for any.
-func stopsForGood(err error) bool {
+// needsDecision reports whether an error asks a person for a decision. A broken connection must not
+// lead to one.
+func needsDecision(err error) bool {
 	var interrupted *whimbrel.InterruptedError
 	var conflict *whimbrel.ConflictError
 	var mismatch *whimbrel.ChecksumMismatchError
 	return errors.As(err, &interrupted) || errors.As(err, &conflict) || errors.As(err, &mismatch)
 }
 
-// sight is all that has to be the same in the end, in lines.
-func (r *rig) sight(ctx context.Context) (string, error) {
-	db, err := r.watch(ctx)
+// finalState returns everything that must be the same with and without a fault, as lines.
+func (r *rig) finalState(ctx context.Context) (string, error) {
+	db, err := r.observer(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -276,15 +283,15 @@ func (r *rig) sight(ctx context.Context) (string, error) {
 		return "", err
 	}
 	if st.Interrupted != nil {
-		return "", fmt.Errorf("a run is left open: %+v", *st.Interrupted)
+		return "", fmt.Errorf("an interrupted run is left: %+v", *st.Interrupted)
 	}
-	more, err := r.look(ctx)
+	more, err := r.describe(ctx)
 	b.WriteString(more)
 	return b.String(), err
 }
 
 func (r *rig) snapshot(ctx context.Context) (string, error) {
-	db, err := r.watch(ctx)
+	db, err := r.observer(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -295,8 +302,8 @@ func (r *rig) snapshot(ctx context.Context) (string, error) {
 	return s.Text(), nil
 }
 
-// difference is the lines that only one of two texts has.
-func difference(want, got string) string {
+// diffLines returns the lines that only one of two texts has.
+func diffLines(want, got string) string {
 	wants, gots := strings.Split(want, "\n"), strings.Split(got, "\n")
 	var lines []string
 	for _, l := range wants {

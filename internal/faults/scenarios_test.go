@@ -14,32 +14,34 @@ import (
 
 const setName = "shop"
 
-// scenario is a command and what is there before it.
+// scenario is a command and the state before it.
 type scenario struct {
 	name  string
-	files []file // of the versions from 1
+	files []file // version 1 and following
 	opts  whimbrel.Options
-	// before is done in peace, do is the command. Executed again, it has nothing to do.
+	// before prepares the database and is never interrupted. do is the command; a second execution
+	// has no effect.
 	before, do func(context.Context, *whimbrel.Migrator) error
-	// ddl: it wants changes of the schema in a transaction.
+	// ddl is set if the scenario needs transactions that can change the schema.
 	ddl bool
-	// race: two processes execute it at once, of which one is broken.
+	// race has two processes execute the command at once, one of which is broken.
 	race bool
 }
 
-// file is one migration. Words in braces are the database's own.
+// file is one migration. Texts in braces are placeholders; see place.placeholders.
 type file struct{ up, down string }
 
 var (
 	tableA = file{"CREATE TABLE a (x int); INSERT INTO a VALUES (1)", "DROP TABLE a"}
 	tableB = file{"CREATE TABLE b (x int); INSERT INTO b VALUES (1); INSERT INTO a VALUES (2)", "DELETE FROM b; DROP TABLE b"}
 	indexB = file{"CREATE INDEX b_x ON b (x); INSERT INTO b VALUES (3)", "DROP INDEX b_x{of b}; INSERT INTO b VALUES (4)"}
-	// long is sent in several pieces.
+	// long is sent in several messages.
 	long  = file{strings.Repeat("SELECT 1;\n", 40) + "INSERT INTO a VALUES (20);\n{copy 21 and 22 into a}\n", "DELETE FROM a"}
 	after = file{"INSERT INTO a VALUES (5)", "INSERT INTO a VALUES (6)"}
 
-	// mixed has statements of all kinds: those that are marked in their own transaction, those that can't be in one, those
-	// of a transaction that the script opens, and those that change the session for those that follow.
+	// mixed has statements of all kinds: statements whose transaction also updates the journal,
+	// statements that can't be in a transaction, a transaction of the script, and statements that
+	// change the session for later ones.
 	mixed = file{
 		up: `CREATE TABLE m (x int);
 INSERT INTO m VALUES (1);
@@ -64,7 +66,8 @@ INSERT INTO a VALUES (12);
 COMMIT;
 DROP TABLE m;`,
 	}
-	// several has transactions of its own, one behind the other, and settings that last or don't.
+	// several has transactions of its own, one after the other, and settings for the session or one
+	// transaction.
 	several = file{
 		up: `INSERT INTO a VALUES (30);
 COMMIT;
@@ -114,9 +117,9 @@ func rollback(ctx context.Context, m *whimbrel.Migrator) error {
 	return err
 }
 
-// mark records all versions as applied, unless they are.
+// mark records all versions as applied, unless they already are.
 func mark(ctx context.Context, m *whimbrel.Migrator) error {
-	err := m.Mark(ctx, "they are there", 1, 2, 3)
+	err := m.Mark(ctx, "already in the schema", 1, 2, 3)
 	var already *whimbrel.AlreadyAppliedError
 	if errors.As(err, &already) {
 		return nil
@@ -125,14 +128,14 @@ func mark(ctx context.Context, m *whimbrel.Migrator) error {
 }
 
 var scenarios = []*scenario{
-	{name: "a batch of one", files: []file{tableA}, do: up},
-	{name: "batches", files: []file{tableA, tableB, indexB, long}, do: up},
-	{name: "an atomic batch", files: []file{tableA, long, tableB, indexB}, opts: whimbrel.Options{Atomic: true}, do: up, ddl: true},
+	{name: "one transaction", files: []file{tableA}, do: up},
+	{name: "transactions", files: []file{tableA, tableB, indexB, long}, do: up},
+	{name: "an atomic transaction", files: []file{tableA, long, tableB, indexB}, opts: whimbrel.Options{Atomic: true}, do: up, ddl: true},
 	{name: "a mixed run", files: []file{tableA, mixed, after}, before: to(1), do: up},
 	{name: "transactions of its own", files: []file{tableA, several, after}, before: to(1), do: up},
 	{name: "transactions of its own, down", files: []file{tableA, several, after}, before: up, do: to(1)},
 	{name: "a concurrent index", files: []file{tableA, index}, before: to(1), do: up},
-	{name: "an atomic batch of rows", files: []file{tableA, after, {"INSERT INTO a VALUES (8); INSERT INTO a VALUES (9)", ""}}, opts: whimbrel.Options{Atomic: true}, before: to(1), do: up},
+	{name: "an atomic transaction of rows", files: []file{tableA, after, {"INSERT INTO a VALUES (8); INSERT INTO a VALUES (9)", ""}}, opts: whimbrel.Options{Atomic: true}, before: to(1), do: up},
 	{name: "one down", files: []file{tableA, tableB, indexB}, before: up, do: to(2)},
 	{name: "a run down", files: []file{tableA, mixed, after}, before: up, do: to(1)},
 	{name: "a rollback", files: []file{tableA, tableB, indexB, mixed}, before: up, do: rollback},
@@ -140,13 +143,13 @@ var scenarios = []*scenario{
 	{name: "two processes", files: []file{tableA, mixed, after}, do: up, race: true},
 }
 
-// unnamed is an index that is built twice if its statement is executed twice.
+// unnamed creates an index without a name, so executing its statement twice creates two.
 var unnamed = &scenario{name: "an index without a name", files: []file{tableA, {up: "{index without a name}"}}, before: to(1), do: up}
 
-// oneMore is a batch that writes to a table which is there.
-var oneMore = &scenario{name: "one batch more", files: []file{tableA, tableB}, before: to(1), do: up}
+// oneMore is a transaction that writes to an existing table.
+var oneMore = &scenario{name: "one more transaction", files: []file{tableA, tableB}, before: to(1), do: up}
 
-// withoutDDL are those that want no changes of the schema in a transaction.
+// withoutDDL are the scenarios that need no schema changes in a transaction.
 var withoutDDL = slices.DeleteFunc(slices.Clone(scenarios), func(s *scenario) bool { return s.ddl })
 
 func scenarioOf(name string) *scenario {
@@ -165,11 +168,11 @@ func (s *scenario) run(ctx context.Context, db database.Database, words []string
 
 func (s *scenario) migrator(db database.Database, words []string) *whimbrel.Migrator {
 	opts := s.opts
-	opts.LockTimeout = patience
+	opts.LockTimeout = testTimeout
 	return whimbrel.New(db, s.set(words), opts)
 }
 
-// set is the scenario's files in a database's words.
+// set returns the scenario's migrations, with words in the place of the placeholders.
 func (s *scenario) set(words []string) *migration.Set {
 	say := strings.NewReplacer(words...)
 	var all []migration.Migration
@@ -183,7 +186,7 @@ func (s *scenario) set(words []string) *migration.Set {
 	}
 	set, err := migration.NewSet(setName, all...)
 	if err != nil {
-		panic(err) // scenarios are written above
+		panic(err) // a scenario above is wrong
 	}
 	return set
 }

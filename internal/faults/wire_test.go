@@ -8,10 +8,10 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// wire is what leads to a server. The points of a process are its messages.
+// wire is the connection to a server. The points of a process are its messages.
 type wire struct {
 	url     string
-	proxies map[string]*testdb.Proxy // by what is done to them
+	proxies map[string]*testdb.Proxy // by the name of what they do
 }
 
 func newWire(t testing.TB, url string) wire {
@@ -31,48 +31,50 @@ func newWire(t testing.TB, url string) wire {
 	return w
 }
 
-// What is done to a wire: all connections end, or the one on which the message passes; or all end and lose what was
-// sent last; or nothing passes any more, and they end only then.
 const (
-	cut      = "cut"
+	// All connections end.
+	cut = "cut"
+	// The connection on which the message passes ends.
 	cutAlone = "cut of one connection"
-	reset    = "reset"
-	stall    = "stall"
+	// All connections end and lose the data that was sent last.
+	reset = "reset"
+	// Nothing passes any more, until the test ends the connections.
+	stall = "stall"
 )
 
 func (w *wire) open(ctx context.Context) (database.Database, error) {
 	return database.Open(ctx, w.url, database.Options{})
 }
 
-// through opens the database by one of the proxies.
-func (w *wire) through(p *testdb.Proxy) opener {
+// openThrough opens the database through one of the proxies.
+func (w *wire) openThrough(p *testdb.Proxy) opener {
 	return func(ctx context.Context) (database.Database, error) {
 		return database.Open(ctx, p.URL, database.Options{})
 	}
 }
 
-// ways: something is done to the wire after the n-th message in one of the directions.
+// ways returns one way for each thing that a proxy can do after the n-th message in each direction.
 func (w *wire) ways() []way {
 	var all []way
 	for _, d := range []testdb.Direction{testdb.ToServer, testdb.ToClient} {
 		for _, how := range []string{cut, cutAlone, reset, stall} {
-			all = append(all, way{how + " " + d.String(), func(n int) trap { return w.trap(how, d, n) }})
+			all = append(all, way{how + " " + d.String(), func(n int) fault { return w.fault(how, d, n) }})
 		}
 	}
 	return all
 }
 
-func (w *wire) trap(how string, d testdb.Direction, n int) trap {
+func (w *wire) fault(how string, d testdb.Direction, n int) fault {
 	p := w.proxies[how]
 	p.Cut()
-	p.Resume() // it may have stalled when the last process had just ended
+	p.Resume() // it may have stalled just after the last process ended
 	p.Reset()
-	t := trap{
+	t := fault{
 		open: func(ctx context.Context) (database.Database, error) {
 			return database.Open(ctx, p.URL, database.Options{})
 		},
-		sprung: func() bool { return p.Messages(d) >= n },
-		points: func() int { return p.Messages(d) },
+		happened: func() bool { return p.Messages(d) >= n },
+		points:   func() int { return p.Messages(d) },
 	}
 	if how != stall {
 		p.CutAfter(d, n)

@@ -13,7 +13,8 @@ import (
 	"testing"
 )
 
-// TestTheContractNamesWhatExists looks up every identifier, test and case that docs/contract.md names.
+// TestTheContractNamesWhatExists looks up every identifier, test and case that docs/contract.md
+// names.
 func TestTheContractNamesWhatExists(t *testing.T) {
 	text, err := os.ReadFile("../../docs/contract.md")
 	if err != nil {

@@ -1,7 +1,7 @@
-// Package fence checks the imports of every package of the module: which other packages of the module
-// it may import, and which libraries it may link. A new package needs a new line in the table of rules.
-// If a rule fails, change the package; change the rule only together with docs/architecture.md, which
-// lists the packages.
+// Package fence checks the imports of every package of the module: which other packages of the
+// module it may import, and which libraries it may link. A new package needs a new line in the
+// table of rules. If a rule fails, change the package; change the rule only together with
+// docs/architecture.md, which lists the packages.
 package fence
 
 import (
@@ -20,15 +20,15 @@ const module = "github.com/whimbrel-db/whimbrel"
 
 // rule limits what a package's code may import. Its tests may import anything.
 type rule struct {
-	// pkg is relative to the module; "." is the module's root. "x/..." is x and all packages below it,
-	// which may import one another.
+	// pkg is relative to the module; "." is the module's root. "x/..." is x and all packages below
+	// it, which may import one another.
 	pkg string
 
 	// imports are the packages of the module that it may import, written like pkg.
 	imports []string
 
-	// outside are prefixes of the import paths of libraries that it may import. A package without any
-	// links the standard library only, also indirectly.
+	// outside are prefixes of the import paths of libraries that it may import. A package without
+	// any links the standard library only, also indirectly.
 	outside []string
 
 	// linksAll allows it to import and link any library.
@@ -40,8 +40,8 @@ type rule struct {
 
 const diffLibrary = "github.com/rogpeppe/go-internal/diff"
 
-// rules are in the order of the layers: a package may import only packages above it in this list. The
-// root package imports the contract (package database), not the drivers.
+// rules are in the order of the layers: a package may import only packages above it in this list.
+// The root package imports the contract (package database), not the drivers.
 var rules = []rule{
 	{pkg: "sqltext"},
 	{pkg: "internal/spelling"},
