@@ -333,7 +333,9 @@ func (r *resetter) record(ctx context.Context, e database.Entry) error {
 func array(names []string) arg {
 	quoted := make([]string, len(names))
 	for i, name := range names {
-		quoted[i] = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name) + `"`
+		quoted[i] = `"` + inArray.Replace(name) + `"`
 	}
 	return text("{" + strings.Join(quoted, ",") + "}")
 }
+
+var inArray = strings.NewReplacer(`\`, `\\`, `"`, `\"`)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -77,8 +78,9 @@ var createTables = []string{
 )`,
 }
 
-// tableColumns are the columns of each table, in the order of the roles, as arrays in an array.
-func tableColumns() arg {
+// tableColumns are the columns of each table, in the order of the roles, as arrays in an array. They are read
+// from the statements once: every connection asks for the tables.
+var tableColumns = sync.OnceValue(func() arg {
 	var all []string
 	for _, stmt := range []string{createTables[0], createTables[2], createTables[3], metadataTable} {
 		var names []string
@@ -88,7 +90,7 @@ func tableColumns() arg {
 		all = append(all, *array(names))
 	}
 	return array(all)
-}
+})
 
 var columnName = regexp.MustCompile(`(?m)^\t([a-z_]+) `)
 
