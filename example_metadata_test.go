@@ -36,7 +36,7 @@ func ExampleMigrator_InconsistentMetadata() {
 		fmt.Printf("%s %s: %s (%s)\n", in.Name.Kind, in.Name, in.Reason, in.Description)
 	}
 	// Output:
-	// view big: it does not exist any more (Those with a crane.)
+	// view big: it no longer exists (Those with a crane.)
 }
 
 // A document takes the place of all that the database keeps.

@@ -97,7 +97,7 @@ func TestApplyMetadataOfUnknownObjects(t *testing.T) {
 	_, m := described(t, whimbrel.Options{})
 	_, err := m.ApplyMetadata(t.Context(), document(t, ofT+"  u:\n    owner: me\n"), whimbrel.MetadataOptions{})
 	var all metadata.Errors
-	if !errors.As(err, &all) || all[0].Error() != "m.yaml:8:3: there is no table u in the database; did you mean t?" {
+	if !errors.As(err, &all) || all[0].Error() != "m.yaml:8:3: the database has no table u; did you mean t?" {
 		t.Error(err)
 	}
 	if d, err := m.Metadata(t.Context()); err != nil || d.Len() != 0 {
@@ -156,7 +156,7 @@ func TestInconsistentMetadata(t *testing.T) {
 	if err != nil || len(all) != 2 {
 		t.Fatalf("%v, %v", all, err)
 	}
-	if all[0].Reason != "it does not exist any more" || all[0].Description != "All there is." || all[1].Reason != "its table does not exist any more" {
+	if all[0].Reason != "it no longer exists" || all[0].Description != "All there is." || all[1].Reason != "its table no longer exists" {
 		t.Errorf("%+v", all)
 	}
 	r, err := m.DropInconsistentMetadata(ctx, whimbrel.MetadataOptions{})
@@ -246,12 +246,12 @@ func TestCarriedMetadataThatCannotBe(t *testing.T) {
 		"unknown object": {
 			map[string]string{"0001_t.up.sql": "CREATE TABLE t (x int)", "0001_t.metadata.yaml": "tables:\n  u:\n    owner: me\n"},
 			whimbrel.Options{ReadMetadata: metayaml.Read},
-			"0001_t.metadata.yaml:2:3: there is no table u",
+			"0001_t.metadata.yaml:2:3: the database has no table u",
 		},
 		"no YAML": {
 			map[string]string{"0001_t.up.sql": "CREATE TABLE t (x int)", "0001_t.metadata.yaml": "tabels: {}\n"},
 			whimbrel.Options{ReadMetadata: metayaml.Read},
-			`0001_t.metadata.yaml:1:1: there is no key "tabels"`,
+			`0001_t.metadata.yaml:1:1: unknown key "tabels"`,
 		},
 		"nobody reads it": {
 			map[string]string{"0001_t.up.sql": "CREATE TABLE t (x int)", "0001_t.metadata.yaml": ofT},

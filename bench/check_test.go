@@ -15,7 +15,7 @@ import (
 	schema "github.com/whimbrel-db/whimbrel/migration"
 )
 
-// applied returns an open database in which 1,000 migrations are applied, and their set.
+// applied returns an open database with 1,000 applied migrations, and their set.
 func applied(b *testing.B, url string) (database.Database, *schema.Set) {
 	b.Helper()
 	all := make([]schema.Migration, full.migrations)
@@ -41,8 +41,8 @@ func applied(b *testing.B, url string) (database.Database, *schema.Set) {
 	return db, set
 }
 
-// BenchmarkCheckPostgres is what an application pays at each start for 1,000 applied migrations, its connection
-// being open; the floor is one SELECT of as many rows.
+// BenchmarkCheckPostgres is the cost of each application start with 1,000 applied migrations and an
+// open connection; the floor is one SELECT of as many rows.
 func BenchmarkCheckPostgres(b *testing.B) {
 	url := testdb.PrivatePostgres(b).New()
 	db, set := applied(b, url)

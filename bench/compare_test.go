@@ -10,21 +10,21 @@ import (
 	"time"
 )
 
-// task is a piece of work that every tool is given.
+// task is a piece of work for every tool.
 type task struct {
 	title  string
 	verb   verb
-	folder string // of migrations
-	before string // the folder that is applied before; "": none
+	folder string // of the migrations
+	before string // the folder to apply first, if any
 	light  bool   // it takes milliseconds
-	check  string // a query, whose answer must be
+	check  string // a query, and its expected answer
 	want   int
 }
 
 // The folders of migrations.
 const (
-	many       = "many"       // 1,000 of one table each
-	oneMore    = "one-more"   // and another one
+	many       = "many"       // 1,000 migrations of one table each
+	oneMore    = "one-more"   // one more migration
 	statements = "statements" // one file of 5,000 statements
 	data       = "data"       // one file of 20 MB
 )
@@ -48,7 +48,8 @@ func tasks(s sizes, k kind) []task {
 	}
 }
 
-// TestCompare runs every tool on every task and writes the tables. It is no test: run.sh calls it.
+// TestCompare runs every tool on every task and writes the tables. It asserts nothing: run.sh calls
+// it.
 func TestCompare(t *testing.T) {
 	programs := os.Getenv("WHIMBREL_BENCH_PROGRAMS")
 	if programs == "" {
@@ -88,19 +89,19 @@ type comparison struct {
 	programs, folders string
 }
 
-// result is what a task cost with a tool.
+// result is the cost of a task with a tool.
 type result struct {
 	tool   tool
 	walls  []time.Duration // of all rounds
 	cpus   []time.Duration
-	memory int // bytes
+	memory int // in bytes
 	turns  int
 }
 
 func (r *result) wall() time.Duration { return median(r.walls) }
 func (r *result) cpu() time.Duration  { return median(r.cpus) }
 
-// run runs a task with all tools: in turns, so that all of them meet the same weather.
+// run runs a task with all tools in turns, so that a busy moment affects all of them.
 func (c *comparison) run(tk task, rounds int) []*result {
 	if tk.light {
 		rounds *= 4
@@ -129,7 +130,7 @@ func (c *comparison) run(tk task, rounds int) []*result {
 	return results
 }
 
-// database returns a new database in which is what the task wants to be there before.
+// database returns a new database with the task's preconditions.
 func (c *comparison) database(tool tool, tk task) string {
 	if tk.before == "" {
 		return c.target.create()
@@ -145,7 +146,7 @@ func (c *comparison) database(tool tool, tk task) string {
 func (c *comparison) call(tool tool, tk task, db string) call {
 	program := filepath.Join(c.programs, tool.program)
 	if tool.floor {
-		program = tool.program // the system's own
+		program = tool.program // the installed one
 	}
 	return call{
 		program: program, kind: c.target.kind(), db: db, verb: tk.verb, nothing: tk.verb == up && tk.folder == tk.before,
@@ -153,7 +154,7 @@ func (c *comparison) call(tool tool, tk task, db string) call {
 	}
 }
 
-// measure runs a tool once, straight on the database.
+// measure runs a tool once, without counting.
 func (c *comparison) measure(tool tool, tk task, db string) (wall, cpu time.Duration) {
 	cmd := command(db, tool.args(c.call(tool, tk, db)))
 	start := time.Now()
@@ -165,7 +166,7 @@ func (c *comparison) measure(tool tool, tk task, db string) (wall, cpu time.Dura
 	return wall, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 }
 
-// count runs a tool once more, and counts what it would take too long to count while the clock runs.
+// count runs a tool once more, to count what would slow down a measurement.
 func (c *comparison) count(r *result, tk task) {
 	db := c.database(r.tool, tk)
 	defer c.target.drop(db)
@@ -187,7 +188,7 @@ func (c *comparison) count(r *result, tk task) {
 	r.memory = kib << 10
 }
 
-// check finds out whether a tool has done its work.
+// check fails the test unless the tool did its work.
 func (c *comparison) check(tool tool, tk task, db string) {
 	if got := c.target.ask(db, tk.check); got != tk.want {
 		c.t.Fatalf("%s: %s: %q is %d, want %d", tool.name, tk.title, tk.check, got, tk.want)

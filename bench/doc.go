@@ -1,4 +1,4 @@
-// Package bench measures what migrating costs: whole processes, side by side with the database's own client
-// and with other tools on the same work (compare_test.go, started by run.sh), and the check of an
-// application that starts (check_test.go). Nothing in it asserts a time.
+// Package bench measures the cost of migrating: whole processes beside the database's own client
+// and other tools on the same work (compare_test.go, started by run.sh), and the check at an
+// application's start (check_test.go). It asserts no times.
 package bench

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// sizes are how much work there is.
+// sizes are the amounts of work.
 type sizes struct{ migrations, statements, dataBytes int }
 
 var (
@@ -19,7 +19,7 @@ var (
 
 func (s sizes) dataRows() int { return s.dataBytes / len(dataRow(rand.New(rand.NewPCG(0, 0)), 0)) }
 
-// count writes a number the way people do: 1,000.
+// count formats a number with thousands separators: 1,000.
 func count(n int) string {
 	s := strconv.Itoa(n)
 	for i := len(s) - 3; i > 0; i -= 3 {
@@ -38,13 +38,14 @@ const (
 	formatClient     = "client" // up.sql and down.sql, for the database's own client
 )
 
-// migration is what every format writes.
+// migration is the format-independent content.
 type migration struct {
 	version  int
 	up, down string
 }
 
-// generate writes the folders of all formats, always the same, into root: FORMAT/KIND/FOLDER.
+// generate writes the folders of all formats into root, as FORMAT/KIND/FOLDER. Its output is
+// deterministic.
 func generate(root string, s sizes) (string, error) {
 	for _, k := range []kind{postgres, sqlite} {
 		tables := tableMigrations(k, s.migrations+1)
@@ -61,7 +62,7 @@ func generate(root string, s sizes) (string, error) {
 					return "", err
 				}
 				written := migrations
-				if format == formatClient && name == oneMore { // a client knows of no history
+				if format == formatClient && name == oneMore { // a client has no history
 					written = tables[s.migrations:]
 				}
 				for file, text := range write(k, folder, written) {
@@ -102,7 +103,7 @@ func statementsMigration(n int) migration {
 	return migration{version: 1, up: b.String(), down: dropRows}
 }
 
-// dataMigration is INSERTs of 1,000 rows each, as dumps have them.
+// dataMigration consists of INSERTs of 1,000 rows each, as in dumps.
 func dataMigration(s sizes) migration {
 	const together = 1000
 	var b strings.Builder
@@ -123,15 +124,15 @@ func dataMigration(s sizes) migration {
 	return migration{version: 1, up: b.String(), down: dropRows}
 }
 
-// dataRow is one row; all have one length.
+// dataRow returns one row; all have the same length.
 func dataRow(r *rand.Rand, id int) string {
 	return fmt.Sprintf("(%07d, '%016x %016x %016x %016x')", id, r.Uint64(), r.Uint64(), r.Uint64(), r.Uint64())
 }
 
-// sqlMigrateConfig is the file of settings that sql-migrate wants.
+// sqlMigrateConfig is the settings file of sql-migrate.
 const sqlMigrateConfig = "dbconfig.yml"
 
-// formats write a folder: names and texts of files.
+// formats return the names and texts of a folder's files.
 var formats = map[string]func(k kind, folder string, all []migration) map[string]string{
 	formatPairs: func(_ kind, _ string, all []migration) map[string]string {
 		files := map[string]string{}

@@ -19,8 +19,8 @@ func (r *report) add(t target, tk task, results []*result) {
 	r.entries = append(r.entries, entry{t, tk, results})
 }
 
-// markdown writes, for each kind of database, one table of the times as multiples of the client's, and one table
-// for each task with everything.
+// markdown writes, for each kind of database, one table of the times as multiples of the client's,
+// and one detailed table for each task.
 func (r *report) markdown() []byte {
 	var b strings.Builder
 	for _, k := range []kind{postgres, sqlite} {
@@ -43,7 +43,7 @@ func (r *report) markdown() []byte {
 	return []byte(b.String())
 }
 
-// ratios is the table of times as multiples of the client's. The best of the tools is in bold.
+// ratios returns the table of times as multiples of the client's. The best tool is in bold.
 func ratios(entries []entry) [][]string {
 	var columns []string
 	for _, t := range tools {
@@ -79,10 +79,10 @@ func (e entry) of(name string) *result {
 	return nil
 }
 
-// ratio is the time as a multiple of the client's.
+// ratio returns the time as a multiple of the client's.
 func (e entry) ratio(r *result) float64 { return float64(r.wall()) / float64(e.results[0].wall()) }
 
-// best is the fastest of the tools, the clients left aside.
+// best returns the fastest tool, ignoring the clients.
 func (e entry) best() *result {
 	var best *result
 	for _, r := range e.results {
@@ -111,7 +111,7 @@ func (e entry) table() [][]string {
 	return rows
 }
 
-// writeTable writes an aligned table of Markdown: names to the left, numbers to the right.
+// writeTable writes an aligned Markdown table: names left, numbers right.
 func writeTable(b *strings.Builder, rows [][]string) {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {

@@ -25,21 +25,21 @@ const (
 	sqlite   kind = "SQLite"
 )
 
-// target hands out databases.
+// target creates databases.
 type target interface {
 	kind() kind
 	version() string
 	create() (db string)
-	// copyOf returns a copy of the database with a name, which fill fills the first time.
+	// copyOf returns a copy of the named database, which fill fills the first time.
 	copyOf(name string, fill func(db string)) (db string)
 	drop(db string)
-	// counting returns the database on a way that counts round trips.
+	// counting returns a URL of the database through a proxy that counts round trips.
 	counting(db string, exact bool) (through string, turns func() int)
-	// ask returns the answer to a query that is one number.
+	// ask returns the numeric answer of a query.
 	ask(db, query string) int
 }
 
-// server is PostgreSQL, a server of its own.
+// server is a private PostgreSQL server.
 type server struct {
 	t      *testing.T
 	conn   *pgconn.PgConn
@@ -50,7 +50,7 @@ type server struct {
 }
 
 func newPostgres(t *testing.T) *server {
-	// What the server does by itself, and when, has nothing to do with the tools.
+	// The server's background work must not affect the comparison.
 	s := &server{t: t, filled: map[string]string{}}
 	raw := testdb.PrivatePostgres(t, "autovacuum=off", "fsync="+fsync(), "full_page_writes="+fsync(), "max_wal_size=8GB", "checkpoint_timeout=1h").URL
 	s.url = parse(t, raw)
@@ -153,7 +153,7 @@ func number(t *testing.T, s string) int {
 	return n
 }
 
-// files is SQLite: each database a file.
+// files is SQLite: each database is a file.
 type files struct {
 	t      *testing.T
 	folder string

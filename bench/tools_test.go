@@ -8,13 +8,13 @@ import (
 	"path/filepath"
 )
 
-// verb is what a tool is asked to do.
+// verb is a tool's task.
 type verb string
 
 const (
 	up       verb = "up"
 	upAtomic verb = "up, all or nothing"
-	down     verb = "down" // everything
+	down     verb = "down" // roll back everything
 	status   verb = "status"
 )
 
@@ -23,22 +23,23 @@ type call struct {
 	program string
 	kind    kind
 	verb    verb
-	nothing bool   // there is nothing to do
+	nothing bool   // nothing is pending
 	db      string // a URL, or a file's path
-	folder  string // of migrations
+	folder  string // of the migrations
 }
 
-// tool is a program that migrates.
+// tool is a migration program.
 type tool struct {
 	name    string
 	program string
 	format  string // of its folders
-	floor   bool   // the database's own client
-	// args returns the command line, nil where the tool cannot do what it is asked.
+	floor   bool   // it is the database's own client
+	// args returns the command line, or nil if the tool can't do the task.
 	args func(c call) []string
 }
 
-// The order is that of the tables. The first tool of each kind of database is what the others are compared with.
+// tools are in the order of the tables. The first tool of each kind of database is the one that the
+// others are compared with.
 var tools = []tool{
 	{name: "`psql -1 -f`", program: "psql", format: formatClient, floor: true, args: psql("-1")},
 	{name: "`psql -f`", program: "psql", format: formatClient, floor: true, args: psql()},
@@ -75,8 +76,8 @@ func sqlite3(c call) []string {
 	return append(args, "SELECT 1")
 }
 
-// clientScript returns the script that the database's own client runs; where there is nothing to run, "": it asks one
-// question then.
+// clientScript returns the script for the database's own client, or "" if nothing is pending; the
+// client then only asks one question.
 func clientScript(c call) string {
 	switch {
 	case c.nothing || c.verb == status:
@@ -117,7 +118,7 @@ func goose(c call) []string {
 	return append([]string{c.program, "-env", "none", "-dir", c.folder, dialect, c.db}, args...)
 }
 
-// dbmate rolls back one migration for each start.
+// dbmate rolls back one migration per start.
 func dbmate(c call) []string {
 	db := c.db
 	if c.kind == sqlite {
@@ -138,7 +139,7 @@ func tern(c call) []string {
 	return append(append([]string{c.program}, args...), "--conn-string", c.db, "--migrations", c.folder)
 }
 
-// sqlMigrate wants a file of settings, which names the database by an environment variable.
+// sqlMigrate needs a settings file, which names the database by an environment variable.
 func sqlMigrate(c call) []string {
 	args := map[verb][]string{up: {"up"}, down: {"down", "-limit=0"}, status: {"status"}}[c.verb]
 	if args == nil {
@@ -147,10 +148,10 @@ func sqlMigrate(c call) []string {
 	return append(append([]string{c.program}, args...), "-config="+filepath.Join(c.folder, sqlMigrateConfig))
 }
 
-// databaseVariable is the environment variable that sqlMigrateConfig names.
+// databaseVariable is the environment variable named in sqlMigrateConfig.
 const databaseVariable = "BENCH_DATABASE"
 
-// process is a command whose output is kept, for when it fails.
+// process is a command whose output is kept in case it fails.
 type process struct {
 	*exec.Cmd
 	output bytes.Buffer

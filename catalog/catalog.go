@@ -1,9 +1,9 @@
-// Package catalog has what a database contains, as a value: a [Snapshot] of its schema
-// without its rows. Drivers make them; see the function Snapshot of package database.
+// Package catalog describes the schema of a database as a value, a [Snapshot] without rows. Drivers
+// create snapshots; see the function Snapshot of package database.
 //
-// A Snapshot can be written as SQL that rebuilds it ([Snapshot.Text]), kept as JSON
-// ([Snapshot.Encode], [Decode]), told from others by a hash ([Snapshot.Fingerprint]), and
-// compared object by object ([Compare]).
+// A Snapshot can be written as SQL that rebuilds the schema ([Snapshot.Text]), stored as JSON
+// ([Snapshot.Encode], [Decode]), identified by a hash ([Snapshot.Fingerprint]), and compared object
+// by object ([Compare]).
 //
 // # Examples
 //
@@ -21,63 +21,61 @@ import (
 
 // Snapshot is the schema of one database at one moment.
 type Snapshot struct {
-	// Dialect is the database's, as sqltext names it: "PostgreSQL".
+	// Dialect is the SQL dialect as sqltext names it: "PostgreSQL".
 	Dialect string `json:"dialect"`
-	// Server is the version of the server, or of the library. It is no part of what is compared.
+	// Server is the version of the server or library. It is not compared.
 	Server string `json:"server,omitempty"`
-	// Preamble are statements that belong before all others when the text is executed.
+	// Preamble holds the statements to execute before all others.
 	Preamble []string `json:"preamble,omitempty"`
-	// Omitted names what the database has and a snapshot cannot hold: "user mapping alice on server
-	// far". It is no part of what is compared; the text tells it in its head.
+	// Omitted names objects that a snapshot cannot represent: "user mapping alice on server far".
+	// It is not compared; Text lists it in its header.
 	Omitted []string `json:"omitted,omitempty"`
-	// Objects stand in the order in which they can be created: each after what it needs.
-	// The parts of an object (the columns of a table) follow it directly.
+	// Objects are in creation order: each follows the objects it needs. The parts of an object (the
+	// columns of a table) follow it directly.
 	Objects []Object `json:"objects"`
 }
 
-// Object is one thing in a database that has a name. Kind, Schema, Of, Name and Signature
-// together are its identity.
+// Object is a named database object. Kind, Schema, Of, Name and Signature identify it.
 type Object struct {
 	Kind   Kind   `json:"kind"`
-	Schema string `json:"schema,omitempty"` // "" for what is in no schema
-	// Of is the table, view or type that the object belongs to and goes with.
+	Schema string `json:"schema,omitempty"` // "" for objects outside schemas
+	// Of is the table, view or type that the object belongs to and is dropped with.
 	Of   string `json:"of,omitempty"`
 	Name string `json:"name"`
-	// Signature tells apart routines of one name: "(integer, text)".
+	// Signature distinguishes routines of one name: "(integer, text)".
 	Signature string `json:"signature,omitempty"`
 
-	// Part says that the object is made by the statements of the one that it is Of, such as a
-	// column. Its own statements come after those, if there are any.
+	// Part reports that the statements of the owner (Of) create the object, such as a column. Any
+	// statements of its own follow those of the owner.
 	Part bool `json:"part,omitempty"`
-	// Attrs are all that is compared. Those that have their usual value are left out.
+	// Attrs are the only properties compared. An attribute with its default value is left out.
 	Attrs []Attr `json:"attrs,omitempty"`
-	// SQL are the statements that make the object, without semicolons.
+	// SQL holds the statements that create the object, without semicolons.
 	SQL []string `json:"sql,omitempty"`
-	// Late are statements that come after all of the SQL of all objects: privileges, what would
-	// otherwise go in a circle, what has effects on statements that follow.
+	// Late holds statements to execute after the SQL of all objects: privileges, statements that
+	// would otherwise be circular, and statements that affect later ones.
 	Late []string `json:"late,omitempty"`
-	// Needs are the IDs of objects that must be there before, besides the schema.
+	// Needs holds the IDs of the objects to create first, besides the schema.
 	Needs []string `json:"needs,omitempty"`
 }
 
-// Attr is a property of an object. Names are words for people: "default", "not null",
-// "grant to alice".
+// Attr is a property of an object. Names are readable: "default", "not null", "grant to alice".
 type Attr struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
 }
 
-// Options say what a snapshot is of.
+// Options select what a snapshot contains.
 type Options struct {
-	// Schemas are those that are looked at; then nothing is in the snapshot that is in no schema,
-	// but for the extensions that were put into one of these. Nil means the whole database without
-	// the server's own schemas.
+	// Schemas limits the snapshot to these schemas and the extensions installed in them; objects
+	// outside schemas are then left out. Nil means the whole database except the server's own
+	// schemas.
 	Schemas []string
-	// NoGrants leaves privileges out: those that were granted, and default privileges.
+	// NoGrants leaves out granted privileges and default privileges.
 	NoGrants bool
 }
 
-// Attr returns the value of an attribute, "" if the object doesn't have it.
+// Attr returns the value of an attribute, or "" if the object doesn't have it.
 func (o *Object) Attr(name string) string {
 	for _, a := range o.Attrs {
 		if a.Name == name {
@@ -94,10 +92,10 @@ func (o *Object) Set(name, value string) {
 	}
 }
 
-// ID returns the object's identity, as a person would write it: "column public.t.c".
+// ID returns the object's identity in readable form: "column public.t.c".
 func (o *Object) ID() string { return string(o.Kind) + " " + o.FullName() }
 
-// FullName returns the object's name with the names of its schema and of what it belongs to.
+// FullName returns the object's name, qualified by its schema and owner.
 func (o *Object) FullName() string {
 	var b strings.Builder
 	for _, name := range []string{o.Schema, o.Of} {
@@ -113,7 +111,7 @@ func (o *Object) FullName() string {
 	return b.String()
 }
 
-// owner returns the ID-like key of what the object belongs to, "" if it is on its own.
+// owner returns the qualified name of the object's owner, or "" if it has none.
 func (o *Object) owner() string {
 	if o.Of == "" {
 		return ""
@@ -121,7 +119,7 @@ func (o *Object) owner() string {
 	return quoteIfNeeded(o.Schema) + "." + quoteIfNeeded(o.Of)
 }
 
-// Find returns the object with an ID, or nil.
+// Find returns the object with the given ID, or nil.
 func (s *Snapshot) Find(id string) *Object {
 	i := slices.IndexFunc(s.Objects, func(o Object) bool { return o.ID() == id })
 	if i < 0 {
@@ -130,7 +128,7 @@ func (s *Snapshot) Find(id string) *Object {
 	return &s.Objects[i]
 }
 
-// quoteIfNeeded quotes names that would be read otherwise.
+// quoteIfNeeded quotes a name that isn't a plain lower-case identifier.
 func quoteIfNeeded(name string) string {
 	plain := name != ""
 	for i, r := range name {
@@ -144,7 +142,7 @@ func quoteIfNeeded(name string) string {
 	return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
 }
 
-// Count returns how many objects there are, without those that are parts of others.
+// Count returns the number of objects, not counting parts.
 func (s *Snapshot) Count() (n int) {
 	for i := range s.Objects {
 		if !s.Objects[i].Part {
@@ -154,5 +152,5 @@ func (s *Snapshot) Count() (n int) {
 	return n
 }
 
-// String counts the objects.
+// String returns the dialect and the number of objects.
 func (s *Snapshot) String() string { return fmt.Sprintf("%s, %d objects", s.Dialect, s.Count()) }

@@ -13,7 +13,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/catalog"
 )
 
-// object makes an object with a statement that has its ID.
+// object returns an object with one statement, which contains its ID.
 func object(kind catalog.Kind, schema, of, name string, needs ...string) catalog.Object {
 	o := catalog.Object{Kind: kind, Schema: schema, Of: of, Name: name, Needs: needs}
 	o.SQL = []string{"CREATE " + o.ID()}
@@ -24,7 +24,7 @@ func table(name string, needs ...string) catalog.Object {
 	return object(catalog.Table, "s", "", name, needs...)
 }
 
-// column makes a part of a table; attrs are names and values.
+// column returns a part of a table; attrs alternates names and values.
 func column(of, name string, attrs ...string) catalog.Object {
 	o := catalog.Object{Kind: catalog.Column, Schema: "s", Of: of, Name: name, Part: true}
 	for i := 0; i < len(attrs); i += 2 {
@@ -61,8 +61,8 @@ func TestFullName(t *testing.T) {
 	}
 }
 
-// TestOrder: each object is behind what it needs; where nothing is needed kind, schema and name decide, and
-// parts stay with what they are parts of.
+// TestOrder: each object follows what it needs. Otherwise kind, schema and name decide. Parts stay
+// with their owner.
 func TestOrder(t *testing.T) {
 	s := snapshot(
 		object(catalog.View, "s", "", "a", "table s.z", "function s.f"),
@@ -84,12 +84,14 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// TestOrderOfCircles: a circle is opened at its first object; what is not in it still comes behind what it needs.
+// TestOrderOfCircles: a cycle is broken at its first object; objects outside it still follow what
+// they need.
 func TestOrderOfCircles(t *testing.T) {
 	objects := []catalog.Object{
-		table("a", "table s.c"), table("b", "table s.a"), table("c", "table s.b"), // a circle of three
-		table("d", "table s.e"), table("e", "table s.d"), column("e", "x"), // of two
-		table("self", "table s.self"), // of one, which is none
+		// a cycle of three
+		table("a", "table s.c"), table("b", "table s.a"), table("c", "table s.b"),
+		table("d", "table s.e"), table("e", "table s.d"), column("e", "x"), // a cycle of two
+		table("self", "table s.self"), // a self-reference, which is no cycle
 		object(catalog.View, "s", "", "behind", "table s.c"), object(catalog.Schema, "", "", "before"),
 	}
 	circular := catalog.Circular(objects)
@@ -109,7 +111,8 @@ func TestOrderOfCircles(t *testing.T) {
 	}
 }
 
-// randomObjects are tables with columns that need some of the others; without circles if forward.
+// randomObjects returns tables with columns that need some of the others; acyclic if forward is
+// set.
 func randomObjects(t *rapid.T, forward bool) (units [][]catalog.Object) {
 	n := rapid.IntRange(1, 12).Draw(t, "objects")
 	perm := rapid.Permutation(slices.Collect(func(yield func(int) bool) {
@@ -135,9 +138,9 @@ func randomObjects(t *rapid.T, forward bool) (units [][]catalog.Object) {
 	return units
 }
 
-// TestOrderIsTheSameHoweverTold: nothing is lost, needs come first, and the order in which the
-// database has told the objects does not matter.
-func TestOrderIsTheSameHoweverTold(t *testing.T) {
+// TestOrderIgnoresInputOrder: New loses no object, puts needs first, and doesn't depend on the
+// order of its input.
+func TestOrderIgnoresInputOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		forward := rapid.Bool().Draw(t, "forward")
 		units := randomObjects(t, forward)
@@ -161,7 +164,7 @@ func TestOrderIsTheSameHoweverTold(t *testing.T) {
 	})
 }
 
-// ordered says that all needs come first; an object's own part is no need.
+// ordered reports whether all needs come first; a need within the same object doesn't count.
 func ordered(s *catalog.Snapshot) bool {
 	seen := map[string]bool{}
 	for _, o := range s.Objects {
@@ -226,8 +229,6 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-// TestFingerprint: two snapshots have the same exactly when Compare finds nothing.
-// What only one of them has is shown as it is made.
 func TestCompareShowsDefinitions(t *testing.T) {
 	t.Parallel()
 	without := catalog.New("d", "1", []catalog.Object{table("t"), column("t", "a")})
@@ -272,7 +273,7 @@ func TestText(t *testing.T) {
 	s := snapshot(second, first)
 	s.Preamble = []string{"SET x = 1"}
 	s.Omitted = []string{"user mapping of a on server b", "large\nobjects: 3"}
-	const want = `-- The database has more than this makes again. Not in here:
+	const want = `-- Objects that this script does not recreate:
 --   user mapping of a on server b
 --   large objects: 3
 
@@ -303,7 +304,8 @@ ALTER TABLE s.t ADD CHECK (a > 0);
 	}
 }
 
-// TestTextForMySQL: its client cuts at every semicolon, and the server keeps a comment at the end of a body.
+// TestTextForMySQL: the mysql client splits at every semicolon, and the server stores a comment at
+// the end of a body.
 func TestTextForMySQL(t *testing.T) {
 	program := func(kind catalog.Kind, name string, sql ...string) catalog.Object {
 		return catalog.Object{Kind: kind, Name: name, SQL: sql}
@@ -362,12 +364,12 @@ func TestDecode(t *testing.T) {
 	}
 	text := string(doc)
 	for _, c := range []struct{ doc, want string }{
-		{"", "it is not a JSON document"},
-		{text[:len(text)/2], "it is not a JSON document"},
-		{"{}", "it is not a snapshot"},
-		{`[1]`, "it is not a JSON document"},
-		{strings.Replace(text, `"whimbrel_snapshot": 1`, `"whimbrel_snapshot": 9`, 1), "its format is 9, this build knows up to 1; use a newer Whimbrel"},
-		{strings.Replace(text, "'<&>'", "'<>'", 1), "it was changed by something else than Whimbrel"},
+		{"", "not a JSON document"},
+		{text[:len(text)/2], "not a JSON document"},
+		{"{}", "not a Whimbrel snapshot"},
+		{`[1]`, "not a JSON document"},
+		{strings.Replace(text, `"whimbrel_snapshot": 1`, `"whimbrel_snapshot": 9`, 1), "it has format 9, but this build reads formats up to 1; use a newer Whimbrel"},
+		{strings.Replace(text, "'<&>'", "'<>'", 1), "its contents don't match its fingerprint"},
 	} {
 		_, err := catalog.Decode([]byte(c.doc))
 		var de *catalog.DecodeError

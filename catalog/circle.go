@@ -1,7 +1,7 @@
 package catalog
 
-// Circular returns the IDs of the objects that need themselves by way of others. No order
-// of creation is right for these: something has to be taken out of their statements.
+// Circular returns the IDs of the objects that depend on each other in a cycle. No creation order
+// works for these unless some of their statements move to Late.
 func Circular(objects []Object) []string {
 	units := link(objects)
 	t := tarjan{number: map[*unit]int{}, low: map[*unit]int{}, onStack: map[*unit]bool{}}

@@ -6,25 +6,26 @@ import (
 	"strings"
 )
 
-// What a Change says of an object.
+// The values of Change.Change.
 const (
 	Added   = "added"   // only the second snapshot has it
 	Removed = "removed" // only the first snapshot has it
-	Changed = "changed" // both have it, but not alike
+	Changed = "changed" // in both, but different
 )
 
 // Change is one difference between two snapshots.
 type Change struct {
 	Kind   Kind   `json:"kind"`
-	Name   string `json:"name"`   // as FullName gives it
+	Name   string `json:"name"`   // as returned by FullName
 	Change string `json:"change"` // Added, Removed or Changed
-	// Detail is the attribute that changed, Expected and Found its values in the first and in
-	// the second snapshot; "" where there is none. Of an object that only one of them has they are its
-	// definition: the statements that make it, or the attributes of what has no statement of its own.
+	// Detail is the attribute that changed; Expected and Found are its values in the first and the
+	// second snapshot, or "" if it is absent. For an added or removed object, Expected or Found is
+	// its definition: the statements that create it, or its attributes if it has no statement of
+	// its own.
 	Detail   string `json:"detail,omitempty"`
 	Expected string `json:"expected,omitempty"`
 	Found    string `json:"found,omitempty"`
-	// Order says that the columns are the same, but in another order.
+	// Order reports that the columns are the same, in another order.
 	Order bool `json:"order,omitempty"`
 }
 
@@ -37,9 +38,8 @@ func (c Change) String() string {
 	return s + ": " + c.Detail + " " + cmp.Or(c.Expected, "none") + " → " + cmp.Or(c.Found, "none")
 }
 
-// Compare returns what is different in the second snapshot, in the order of the objects. With
-// a table that was added or removed go its columns, indexes and whatever else belongs to it;
-// they are not told.
+// Compare returns the differences of the second snapshot from the first, in object order. An added
+// or removed table includes its columns, indexes and other dependents, which are not listed.
 func Compare(from, to *Snapshot) []Change {
 	c := comparison{from: index(from), to: index(to)}
 	for i := range from.Objects {
@@ -88,7 +88,7 @@ func index(s *Snapshot) snapshotIndex {
 	return x
 }
 
-// gone says that what an object belongs to isn't there, so that the object need not be told.
+// gone reports whether the object's owner is absent, so that the object isn't listed itself.
 func (x *snapshotIndex) gone(o *Object) bool { return o.Of != "" && !x.relations[o.owner()] }
 
 func (c *comparison) add(o *Object, ch Change) {
@@ -96,8 +96,7 @@ func (c *comparison) add(o *Object, ch Change) {
 	c.changes = append(c.changes, ch)
 }
 
-// attrs tells the attributes that differ: in the order that the first has them in, then those that
-// only the second has.
+// attrs adds the attributes that differ: in a's order, then those only b has.
 func (c *comparison) attrs(a, b *Object) {
 	if slices.Equal(a.Attrs, b.Attrs) {
 		return
@@ -114,7 +113,7 @@ func (c *comparison) attrs(a, b *Object) {
 	}
 }
 
-// definition is what makes the object.
+// definition returns the statements that create the object, or its attributes if it has none.
 func (o *Object) definition() string {
 	if len(o.SQL) > 0 {
 		return strings.Join(o.SQL, ";\n")
@@ -126,7 +125,7 @@ func (o *Object) definition() string {
 	return strings.Join(words, ", ")
 }
 
-// order tells that the columns that both have are in another order.
+// order adds a change if the columns that both snapshots have are in another order.
 func (c *comparison) order(o *Object) {
 	owner := quoteIfNeeded(o.Schema) + "." + quoteIfNeeded(o.Name)
 	mine, theirs := c.from.columns[owner], c.to.columns[owner]
@@ -142,7 +141,7 @@ func (c *comparison) order(o *Object) {
 	}
 }
 
-// common returns those of names that are also in others.
+// common returns the names that are also in others.
 func common(names, others []string) []string {
 	in := make(map[string]bool, len(others))
 	for _, n := range others {

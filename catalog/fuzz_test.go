@@ -7,7 +7,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/catalog"
 )
 
-// FuzzDecode reads documents that anybody may have written, and does with the snapshot what diff does.
+// FuzzDecode decodes arbitrary documents and uses the snapshot as diff does.
 func FuzzDecode(f *testing.F) {
 	for _, doc := range []string{
 		`{"dialect": "postgresql", "objects": [{"kind": "table", "schema": "public", "name": "a", "sql": ["CREATE TABLE a ()"], "needs": ["table public.b"]}, {"kind": "column", "of": "a", "name": "x", "part": true}, {"kind": "table", "name": "b", "needs": ["table public.a", "nothing"], "late": ["GRANT x"]}]}`,
@@ -25,7 +25,7 @@ func FuzzDecode(f *testing.F) {
 		} else if err.Error() == "" {
 			t.Fatal("an error without words")
 		}
-		s := &catalog.Snapshot{} // and as if the document had the right fingerprint
+		s := &catalog.Snapshot{} // the same, ignoring the fingerprint
 		if json.Unmarshal(doc, s) != nil {
 			return
 		}

@@ -1,9 +1,9 @@
 package catalog
 
-// Kind is the kind of an object, in the database's own words.
+// Kind is the kind of an object, in the database's own terms.
 type Kind string
 
-// The kinds of objects. Where nothing else decides, objects are created in this order.
+// The kinds of objects, used in creation order unless dependencies decide (see kinds).
 const (
 	Schema             Kind = "schema"
 	Extension          Kind = "extension"
@@ -45,7 +45,7 @@ const (
 	Trigger            Kind = "trigger"
 	Policy             Kind = "policy"
 	Publication        Kind = "publication"
-	Privileges         Kind = "privileges" // on something that is no object of its own: the server's, or an extension's
+	Privileges         Kind = "privileges" // on the database itself, or an extension's object
 	DefaultPrivileges  Kind = "default privileges"
 	EventTrigger       Kind = "event trigger"
 	Package            Kind = "package"
@@ -69,7 +69,7 @@ var ranks = func() map[Kind]int {
 	return m
 }()
 
-// rank is where a kind stands in the list; what isn't in it comes last.
+// rank returns the position of a kind in the creation order; unknown kinds come last.
 func (k Kind) rank() int {
 	if r, ok := ranks[k]; ok {
 		return r
@@ -77,7 +77,7 @@ func (k Kind) rank() int {
 	return len(kinds)
 }
 
-// relation says that objects of the kind share one space of names, and have others that belong to them.
+// relation reports whether objects of the kind share one namespace and own other objects.
 func (k Kind) relation() bool {
 	switch k {
 	case Table, VirtualTable, ForeignTable, View, MaterializedView, Enum, Domain, Composite, Range, BaseType:
@@ -86,7 +86,7 @@ func (k Kind) relation() bool {
 	return false
 }
 
-// program says that objects of the kind have bodies of statements.
+// program reports whether objects of the kind have bodies of statements.
 func (k Kind) program() bool {
 	switch k {
 	case Function, Procedure, Package, PackageBody, Trigger, Event:

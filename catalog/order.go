@@ -6,18 +6,18 @@ import (
 	"slices"
 )
 
-// New makes a Snapshot of objects in any order; parts must follow what they are parts of.
-// Each object is put behind what it needs; otherwise kind, schema and name decide, so that
-// the order is the same whatever order the database has told them in.
+// New creates a Snapshot of objects in any order, except that parts must follow their owner. Each
+// object is placed after those it needs; otherwise kind, schema and name decide, so the result
+// doesn't depend on the order in which the database listed them.
 func New(dialect, server string, objects []Object) *Snapshot {
 	return &Snapshot{Dialect: dialect, Server: server, Objects: arrange(objects)}
 }
 
-// unit is an object with the parts that follow it.
+// unit is an object with its parts.
 type unit struct {
 	objects []Object
-	waits   int     // for so many units
-	before  []*unit // these wait for it
+	waits   int     // number of units it waits for
+	before  []*unit // units that wait for it
 	done    bool
 }
 
@@ -40,7 +40,7 @@ func arrange(objects []Object) []Object {
 	ordered := make([]Object, 0, len(objects))
 	next := 0
 	for len(ordered) < len(objects) {
-		if ready.Len() == 0 { // a circle: it is opened where it does least harm, at the first in order
+		if ready.Len() == 0 { // a cycle: break it at the first unit in order
 			for units[next].done {
 				next++
 			}
@@ -61,7 +61,7 @@ func arrange(objects []Object) []Object {
 	return ordered
 }
 
-// link makes units, in order, and ties each to those it needs.
+// link groups objects into units, in order, and connects each with those it needs.
 func link(objects []Object) (units []*unit) {
 	byID := make(map[string]*unit, len(objects))
 	for i := 0; i < len(objects); {
@@ -94,7 +94,7 @@ func link(objects []Object) (units []*unit) {
 	return units
 }
 
-// queue is a heap of units that can be created now.
+// queue is a heap of units that can be created.
 type queue []*unit
 
 func (q queue) Len() int           { return len(q) }

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// Statements returns the statements that make all of it, in an empty database, without
+// Statements returns the statements that create the schema in an empty database, without
 // semicolons.
 func (s *Snapshot) Statements() []string {
 	all := slices.Clone(s.Preamble)
@@ -21,18 +21,18 @@ func (s *Snapshot) Statements() []string {
 	return append(all, s.late()...)
 }
 
-// Text returns the statements as a script, in whose head stands what was omitted. For MySQL, bodies with
-// semicolons have DELIMITER around them, as the mysql client wants it.
+// Text returns the statements as a script. Its header lists what was omitted. For MySQL, DELIMITER
+// surrounds bodies with semicolons, as the mysql client requires.
 func (s *Snapshot) Text() string {
 	var b strings.Builder
 	if len(s.Omitted) > 0 {
-		b.WriteString("-- The database has more than this makes again. Not in here:\n")
+		b.WriteString("-- Objects that this script does not recreate:\n")
 		for _, what := range s.Omitted {
 			b.WriteString("--   " + strings.Join(strings.Fields(what), " ") + "\n")
 		}
 		b.WriteByte('\n')
 	}
-	// what belongs together stands together
+	// separate objects with blank lines; keep the statements of one object together
 	write := func(statements []string, part bool) {
 		for i, sql := range statements {
 			apart := i == 0 && !part || strings.Contains(sql, "\n")
@@ -55,7 +55,7 @@ func (s *Snapshot) Text() string {
 	return b.String()
 }
 
-// writeDelimited writes statements with bodies that the mysql client would cut at their semicolons.
+// writeDelimited writes statements whose bodies the mysql client would split at their semicolons.
 func writeDelimited(b *strings.Builder, statements []string) {
 	all := strings.Join(statements, "\n")
 	if b.Len() > 0 {
@@ -71,7 +71,7 @@ func writeDelimited(b *strings.Builder, statements []string) {
 	}
 	b.WriteString("DELIMITER " + mark + "\n")
 	for _, sql := range statements {
-		b.WriteString(sql + "\n" + mark + "\n") // on a line of its own, since the body may end in a comment
+		b.WriteString(sql + "\n" + mark + "\n") // on its own line: the body may end with a comment
 	}
 	b.WriteString("DELIMITER ;\n")
 }
@@ -84,8 +84,8 @@ func (s *Snapshot) late() (all []string) {
 	return all
 }
 
-// Fingerprint returns a SHA-256 in hexadecimal digits over what Compare compares: two snapshots
-// have the same exactly when Compare finds nothing.
+// Fingerprint returns a hexadecimal SHA-256 of what Compare compares: two snapshots have the same
+// fingerprint exactly when Compare finds no difference.
 func (s *Snapshot) Fingerprint() string {
 	objects := make([]*Object, len(s.Objects))
 	ids := make(map[*Object]string, len(s.Objects))
@@ -145,7 +145,7 @@ type encoded struct {
 	*Snapshot
 }
 
-// Encode returns the snapshot as a JSON document, from which Decode makes it again.
+// Encode returns the snapshot as a JSON document, which Decode reads.
 func (s *Snapshot) Encode() ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -155,24 +155,24 @@ func (s *Snapshot) Encode() ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// Decode reads what Encode has written. A document that is something else, that a newer
-// Whimbrel has written, or that was changed since, is a *DecodeError.
+// Decode reads a document written by Encode. It returns a *DecodeError for any other document, one
+// written by a newer Whimbrel, and one modified since.
 func Decode(doc []byte) (*Snapshot, error) {
 	e := encoded{Snapshot: &Snapshot{}}
 	switch err := json.Unmarshal(doc, &e); {
 	case err != nil:
-		return nil, &DecodeError{"it is not a JSON document", err}
+		return nil, &DecodeError{"not a JSON document", err}
 	case e.Format == 0:
-		return nil, &DecodeError{Msg: "it is not a snapshot"}
+		return nil, &DecodeError{Msg: "not a Whimbrel snapshot"}
 	case e.Format > format:
-		return nil, &DecodeError{Msg: fmt.Sprintf("its format is %d, this build knows up to %d; use a newer Whimbrel", e.Format, format)}
+		return nil, &DecodeError{Msg: fmt.Sprintf("it has format %d, but this build reads formats up to %d; use a newer Whimbrel", e.Format, format)}
 	case e.Fingerprint != e.Snapshot.Fingerprint():
-		return nil, &DecodeError{Msg: "its contents do not have the fingerprint that it says; it was changed by something else than Whimbrel"}
+		return nil, &DecodeError{Msg: "its contents don't match its fingerprint; it was modified after Whimbrel wrote it"}
 	}
 	return e.Snapshot, nil
 }
 
-// DecodeError says why a document is no snapshot.
+// DecodeError is a document that can't be read as a snapshot.
 type DecodeError struct {
 	Msg string
 	Err error

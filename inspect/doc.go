@@ -1,8 +1,8 @@
-// Package inspect looks at what migrations make of a database: it proves a set on a
-// scratch database, and compares a database with what its history says it should be.
+// Package inspect tries migrations out: it proves a set on a scratch database, and compares a
+// database with the schema that its history describes.
 //
-// A scratch database is an empty one that may be filled and emptied at will. Nothing
-// is ever changed in the database that is looked at.
+// A scratch database is an empty one that inspect may fill and empty at will. Inspect never changes
+// the database that it inspects.
 //
 // # Examples
 //

@@ -11,17 +11,18 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// Drift compares a database with what its history makes of a scratch database, and
-// returns what differs: Expected is what the history says, Found what is there.
-// The scripts' texts are the history's own, of all its sets: one set after the other, or, where
-// that fails, in the order in which they were recorded. Where a person has accepted the state of the database
-// (AcceptDrift), that is what is expected, and what was applied since.
+// Drift compares a database with the schema that its history creates on a scratch database, and
+// returns the differences: Expected is from the history, Found from the database. The script texts
+// are those in the history, of all its sets. Drift runs them set by set or, if that fails, in the
+// order in which they were recorded. If somebody accepted the state of the database (AcceptDrift),
+// Drift expects that state plus what was applied since.
 //
-// A text that the history does not keep is taken from files, which may be nil, if a script
-// there has its checksum; else it is a *NoTextError.
+// If the history doesn't contain a text, Drift uses the script in files (which may be nil) that has
+// its checksum; otherwise it returns a *NoTextError.
 //
-// Statements that do nothing but manage what is outside of the database, such as roles, have been executed on the server, and are left out of what runs on
-// scratch: a snapshot does not have it. Others that reach out of the database are an *OutsideError.
+// Statements that only manage objects outside the database, such as roles, are skipped on scratch:
+// they already took effect on the server, and a snapshot doesn't contain those objects. Other
+// statements that affect anything outside the database are an *OutsideError.
 func Drift(ctx context.Context, db database.Database, scratch Scratch, files *migration.Set) ([]catalog.Change, error) {
 	orders, err := history(ctx, db, files)
 	if err != nil {
@@ -50,7 +51,7 @@ func Drift(ctx context.Context, db database.Database, scratch Scratch, files *mi
 	return Compare(ctx, expected, found, scratch)
 }
 
-// expect returns the schema that texts make.
+// expect returns the schema that the texts create.
 func expect(ctx context.Context, db database.Database, t *trial, texts []text) (expected *catalog.Snapshot, err error) {
 	err = t.on(ctx, func(empty database.Database) (err error) {
 		if err := replay(ctx, empty, texts); err != nil {
@@ -65,12 +66,12 @@ func expect(ctx context.Context, db database.Database, t *trial, texts []text) (
 	return expected, err
 }
 
-// AcceptDrift records the present state of the database as what is expected, as an event
-// of a set, with the reason. While migrations are switched off it is a
+// AcceptDrift records the present state of the database as the expected one, as a history entry of
+// the set, with the reason. While migrations are switched off it returns a
 // *whimbrel.MigrationModeError.
 func AcceptDrift(ctx context.Context, db database.Database, set, reason string) error {
 	if reason == "" {
-		return errors.New("accepting drift wants a reason, which the history keeps")
+		return errors.New("accepting drift requires a reason, which the history records")
 	}
 	st, err := db.State(ctx, set)
 	if err != nil {
@@ -102,7 +103,7 @@ func AcceptDrift(ctx context.Context, db database.Database, set, reason string) 
 	return b.Commit(ctx)
 }
 
-// switchedOn refuses to record anything while nothing may migrate.
+// switchedOn returns an error if migrations are switched off.
 func switchedOn(s database.Settings) error {
 	if s.Bool(database.MigrationMode) {
 		return nil

@@ -15,7 +15,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// TestDriftOfAnyHistory goes through the ways in which a schema can come to be.
+// TestDriftOfAnyHistory covers the ways in which a schema can come about.
 func TestDriftOfAnyHistory(t *testing.T) {
 	t.Parallel()
 	set := setOf(t,
@@ -56,7 +56,7 @@ func TestDriftOfAnyHistory(t *testing.T) {
 	tests := []struct {
 		name string
 		do   []do
-		want string // "" for none
+		want string // "" for no difference
 	}{
 		{"applied", []do{up(whimbrel.Latest())}, ""},
 		{"marked, and it is there", []do{hand(first), mark(1)}, ""},
@@ -87,7 +87,7 @@ func TestDriftOfAnyHistory(t *testing.T) {
 	})
 }
 
-// A script that was too large for the history is taken from the folder, if it is still the same.
+// A script too large for the history is read from the folder if its checksum is the same.
 func TestDriftTakesLargeTextsFromFiles(t *testing.T) {
 	t.Parallel()
 	eachKind(t, func(t *testing.T, db database.Database) {
@@ -137,8 +137,8 @@ func TestDriftIsNotAcceptedWhileNothingMayMigrate(t *testing.T) {
 	})
 }
 
-// TestDriftInAnotherSchema has Whimbrel's tables in a schema with others', and a search path that
-// leads nowhere in a new database.
+// TestDriftInAnotherSchema: Whimbrel's tables share a schema with others, and the search path has
+// no match in a new database.
 func TestDriftInAnotherSchema(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, parameter, schema string }{
@@ -194,7 +194,7 @@ func TestDriftInAnotherSchema(t *testing.T) {
 	}
 }
 
-// TestDriftOfSetsThatNeedEachOther has a set that needed what another has taken away since.
+// TestDriftOfSetsThatNeedEachOther: one set needed an object that another has dropped since.
 func TestDriftOfSetsThatNeedEachOther(t *testing.T) {
 	t.Parallel()
 	eachKind(t, func(t *testing.T, db database.Database) {
@@ -228,7 +228,8 @@ func TestDriftOfSetsThatNeedEachOther(t *testing.T) {
 	})
 }
 
-// TestDriftRunsAScriptAsItRan has scripts whose text alone does not say that they need to run outside a transaction.
+// TestDriftRunsAScriptAsItRan: the texts alone don't show that the scripts must run outside a
+// transaction.
 func TestDriftRunsAScriptAsItRan(t *testing.T) {
 	t.Parallel()
 	const procedure = "CREATE TABLE a (x int);\nCREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN INSERT INTO a VALUES (1); COMMIT; END $$;\n"

@@ -10,11 +10,11 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// dropAll returns a script that drops objects, newest first, without those that go with
-// another. Where one can't be dropped by its name alone, whyNot says so.
+// dropAll returns a script that drops objects, newest first, skipping those dropped with their
+// owner. If an object can't be dropped by name alone, dropAll returns the reason in whyNot.
 func dropAll(objects []catalog.Object, dialect string) (script, whyNot string) {
 	d := dropper{postgres: dialect == sqltext.PostgreSQL.String(), mysql: dialect == sqltext.MySQL.String()}
-	relations := map[string]bool{} // of the objects, by schema and name
+	relations := map[string]bool{} // by schema and name
 	for i := range objects {
 		if o := &objects[i]; o.Of == "" {
 			relations[d.qualified(o.Schema, o.Name)] = true
@@ -22,7 +22,8 @@ func dropAll(objects []catalog.Object, dialect string) (script, whyNot string) {
 	}
 	var b strings.Builder
 	if dialect == sqltext.SQLite.String() && refers(objects) {
-		b.WriteString("PRAGMA foreign_keys = off;\n") // else SQLite deletes row by row, in an order that may be wrong
+		// otherwise SQLite deletes row by row, perhaps in a wrong order
+		b.WriteString("PRAGMA foreign_keys = off;\n")
 	}
 	for _, o := range slices.Backward(objects) {
 		if d.goesWith(&o, relations) {
@@ -49,11 +50,11 @@ func refers(objects []catalog.Object) bool {
 	})
 }
 
-// dropper writes statements that drop objects, in one dialect.
+// dropper writes DROP statements for one dialect.
 type dropper struct{ postgres, mysql bool }
 
-// goesWith says that an object is dropped with another that is, too. References are not: two
-// tables that refer to each other could not be dropped.
+// goesWith reports whether an object is dropped together with its owner. Foreign keys are dropped
+// first: two tables that refer to each other could not be dropped otherwise.
 func (d dropper) goesWith(o *catalog.Object, relations map[string]bool) bool {
 	switch {
 	case o.Part || o.Attr("owned by") != "" || o.Kind == catalog.PackageBody:
@@ -68,13 +69,12 @@ func isForeignKey(o *catalog.Object) bool {
 	return o.Kind == catalog.Constraint && strings.HasPrefix(o.Attr("definition"), "FOREIGN KEY")
 }
 
-// drop returns the statement that drops an object, "" if there is none that needs no more than
-// its name.
+// drop returns the statement that drops an object, or "" if its name isn't enough to drop it.
 func (d dropper) drop(o *catalog.Object) string {
 	name, table := d.qualified(o.Schema, o.Name), d.qualified(o.Schema, o.Of)
 	switch o.Kind {
 	case catalog.Schema:
-		if o.Name == "public" { // which every database has
+		if o.Name == "public" { // every database has it
 			return ""
 		}
 		return "DROP SCHEMA " + name
@@ -84,10 +84,10 @@ func (d dropper) drop(o *catalog.Object) string {
 		return "DROP TABLE " + name
 	case catalog.Function, catalog.Procedure, catalog.Aggregate:
 		return "DROP " + strings.ToUpper(string(o.Kind)) + " " + name + o.Signature
-	case catalog.Package: // which MariaDB only reads as Oracle would
+	case catalog.Package: // MariaDB parses it only in Oracle mode
 		return "SET STATEMENT sql_mode = 'ORACLE' FOR EXECUTE IMMEDIATE '" + strings.NewReplacer(`\`, `\\`, "'", "''").Replace("DROP PACKAGE "+name) + "'"
 	case catalog.Constraint:
-		if d.mysql && isForeignKey(o) { // MySQL before 8.0.19 drops no constraint under that name
+		if d.mysql && isForeignKey(o) { // MySQL before 8.0.19 has no DROP CONSTRAINT
 			return "ALTER TABLE " + table + " DROP FOREIGN KEY " + d.quote(o.Name)
 		}
 		return "ALTER TABLE " + table + " DROP CONSTRAINT " + d.quote(o.Name)
@@ -112,7 +112,7 @@ func (d dropper) qualified(schema, name string) string {
 }
 
 func (d dropper) quote(name string) string {
-	if d.mysql { // whose " are strings, unless its sql_mode has ANSI_QUOTES
+	if d.mysql { // double quotes are strings there, unless sql_mode contains ANSI_QUOTES
 		return "`" + strings.ReplaceAll(name, "`", "``") + "`"
 	}
 	return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`

@@ -16,7 +16,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// exampleSet has a down script that forgets an index.
+// exampleSet has a down script that leaves an index behind.
 func exampleSet() *migration.Set {
 	set, err := migration.NewSet("shop",
 		migration.Migration{
@@ -35,7 +35,7 @@ func exampleSet() *migration.Set {
 	return set
 }
 
-// exampleDatabase opens a new database; done takes it away.
+// exampleDatabase opens a new database; done removes it.
 func exampleDatabase(ctx context.Context) (db database.Database, done func()) {
 	dir, err := os.MkdirTemp("", "whimbrel-example-")
 	if err != nil {
@@ -80,7 +80,7 @@ func ExampleDrift() {
 	if _, err := m.Up(ctx); err != nil {
 		log.Fatal(err)
 	}
-	if _, err := m.Steps(ctx, -1); err != nil { // it forgets the index
+	if _, err := m.Steps(ctx, -1); err != nil { // leaves the index behind
 		log.Fatal(err)
 	}
 
@@ -90,7 +90,7 @@ func ExampleDrift() {
 	}
 	fmt.Println(changes)
 
-	// It is meant to be so.
+	// The index is intentional.
 	if err := inspect.AcceptDrift(ctx, db, "shop", "the index is wanted"); err != nil {
 		log.Fatal(err)
 	}

@@ -20,7 +20,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// step is a migration's up and down text; "-" is no down script.
+// step is a migration's up and down text; down "-" means no down script.
 type step struct{ up, down string }
 
 func setOf(t *testing.T, steps ...step) *migration.Set {
@@ -70,7 +70,7 @@ func isPostgres(db database.Database) bool { return db.Dialect() == sqltext.Post
 
 func isMySQL(db database.Database) bool { return db.Dialect() == sqltext.MySQL }
 
-// dropIndex is the statement for it: in MySQL an index has its name within the table.
+// dropIndex returns the DROP INDEX statement: MySQL needs the table's name.
 func dropIndex(db database.Database, name, table string) string {
 	if isMySQL(db) {
 		return "DROP INDEX " + name + " ON " + table
@@ -103,7 +103,7 @@ func TestACorrectFolderIsVerified(t *testing.T) {
 				t.Errorf("%+v", p)
 			}
 		}
-		// The database beside which it happened was not touched.
+		// The database itself was not touched.
 		if st, err := db.State(t.Context(), "s"); err != nil || st.Head != 0 {
 			t.Errorf("%+v, %v", st, err)
 		}
@@ -126,7 +126,7 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 	tests := []struct {
 		name     string
 		up, down string
-		want     string // in the differences, or the errors
+		want     string // in the differences or errors
 		only     sqltext.Dialect
 	}{
 		{name: "a table", up: "CREATE TABLE b (id integer); CREATE TABLE c (id integer)", down: "DROP TABLE b", want: "c added"},
@@ -203,7 +203,7 @@ func TestDrift(t *testing.T) {
 		if got := drift(); got != "" {
 			t.Errorf("after it was accepted: %s", got)
 		}
-		// What is done afterwards comes on top, and what is taken back goes.
+		// Later migrations are applied on top, and a rollback removes its objects.
 		set = setOf(t, step{"CREATE TABLE a (id integer)", "DROP TABLE a"}, step{"CREATE TABLE b (id integer)", "DROP TABLE b"}, step{"CREATE TABLE c (id integer)", "DROP TABLE c"})
 		if _, err := by(set).Up(ctx); err != nil {
 			t.Fatal(err)
@@ -220,7 +220,7 @@ func TestDrift(t *testing.T) {
 	})
 }
 
-// byHand changes the database behind Whimbrel's back: under a history of another name.
+// byHand changes the database outside of the set, under a history of another name.
 func byHand(t *testing.T, db database.Database, sql string) {
 	t.Helper()
 	if isMySQL(db) {
@@ -240,7 +240,7 @@ func byHand(t *testing.T, db database.Database, sql string) {
 	}
 }
 
-// onItsOwn executes statements that can't be in a transaction.
+// onItsOwn executes statements that can't run in a transaction.
 func onItsOwn(t *testing.T, db database.Database, sql string) {
 	t.Helper()
 	r, err := db.Guard(t.Context(), "by hand", database.LockOptions{})

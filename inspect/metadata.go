@@ -8,12 +8,11 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// noMetadata leaves out the metadata that migrations carry: on scratch nothing is said of anything, since
-// a comment that a migration's metadata has set is not its down script's to take back.
+// noMetadata ignores the metadata that migrations carry. On scratch, a comment set from metadata
+// would make a correct down script look wrong: it doesn't remove that comment.
 func noMetadata(_, _ string) (*metadata.Document, error) { return metadata.NewDocument() }
 
-// mirror gives the objects of a database that was made of another one's history the comments that
-// the metadata of the other one has become: they are no drift.
+// mirror sets on scratch the comments that the metadata of db became: they are not drift.
 func mirror(ctx context.Context, db, scratch database.Database) error {
 	there, err := db.Metadata(ctx)
 	if err != nil || len(there.Entries) == 0 {

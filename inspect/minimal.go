@@ -14,37 +14,38 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// MinimalOptions of Minimal.
+// MinimalOptions are the options of Minimal.
 type MinimalOptions struct {
-	// From and To are the oldest and the newest version of the range.
+	// From and To are the first and last version of the range.
 	From, To int64
-	// Downs, if it is not nil, returns a script that takes the range back: it is proved where one
-	// that drops what is created can't be written, or does not do.
+	// Downs, if not nil, returns a script that reverts the range. Minimal tries it if it can't
+	// derive a down script from the schema, or if that one fails.
 	Downs func() (string, error)
-	// DropData leaves out the statements of the range whose work no schema shows, which are
-	// else a *DataError.
+	// DropData leaves out the statements of the range whose effects a schema doesn't contain.
+	// Without it they are a *DataError.
 	DropData bool
 }
 
-// Minimized is a range of migrations as the statements that make what they lead to.
+// Minimized is a range of migrations reduced to the statements that create its schema.
 type Minimized struct {
 	Up string
-	// Down takes Up back: it drops what Up creates, newest first, or is what Downs has returned. Where
-	// HasDown is false there is none, and NoDown says why.
+	// Down reverts Up: it drops what Up creates, newest first, or is the result of Downs. If
+	// HasDown is false, NoDown is the reason.
 	Down    string
 	HasDown bool
 	NoDown  string
-	// Dropped are the statements that are not in Up, though no schema shows their work.
+	// Dropped are the statements left out of Up because a schema doesn't contain their effects.
 	Dropped []DataStatement
 }
 
-// Minimal runs a range of a set's migrations on a scratch database and writes down what they
-// have created there, as one script. It runs that, too, on another scratch database, and a
-// schema that differs in anything is a *NotSameError. So is, before anything is written, a
-// range that alters what was there before it: a snapshot knows how to create a thing, and
-// what to add to it, not how to make another of it.
+// Minimal runs a range of a set's migrations on a scratch database and writes one script that
+// creates the same schema. It proves the script on another scratch database and returns a
+// *NotSameError if the schemas differ. It also returns a *NotSameError if the range alters objects
+// that existed before it: a snapshot contains how to create an object or add to it, not how to
+// alter it.
 //
-// The down script is proved likewise. A range with a migration that has none gets none.
+// Minimal proves the down script, too. If a migration of the range has no down script, the result
+// has none.
 func Minimal(ctx context.Context, set *migration.Set, opts MinimalOptions, scratch Scratch) (*Minimized, error) {
 	m := &minimizer{opts: opts, answer: &Minimized{}}
 	if err := m.choose(set); err != nil {
@@ -85,24 +86,24 @@ func Minimal(ctx context.Context, set *migration.Set, opts MinimalOptions, scrat
 	return m.answer, nil
 }
 
-// NotSameError reports that the schema a range leads to can't be made in another way.
+// NotSameError reports that a script made from the schema can't replace the range.
 type NotSameError struct {
 	From, To int64
-	// Before says that the range changes what was there before it; else what was written down
-	// makes another schema.
+	// Before reports that the range changes objects that existed before it. Otherwise the script
+	// creates a different schema.
 	Before  bool
 	Changes []catalog.Change
-	// Omitted is what the range makes and no snapshot can hold, such as user mappings.
+	// Omitted lists what the range creates and a snapshot can't represent, such as user mappings.
 	Omitted []string
 }
 
 func (e *NotSameError) Error() string {
-	what := fmt.Sprintf("the schema's own text does not make what the migrations %d to %d make; join their scripts instead (without --minimal). What differs", e.From, e.To)
+	what := fmt.Sprintf("a script made from the schema does not recreate what migrations %d to %d create; the differences are", e.From, e.To)
 	if e.Before {
-		what = fmt.Sprintf("the migrations %d to %d change what was there before them, which a snapshot can't tell how to do; begin the range with the folder's first migration, or join their scripts instead (without --minimal). What they change", e.From, e.To)
+		what = fmt.Sprintf("migrations %d to %d alter objects that existed before them, which a script made from the schema can't do; the changes are", e.From, e.To)
 	}
 	if len(e.Omitted) > 0 {
-		return fmt.Sprintf("the migrations %d to %d make what a snapshot can't hold, and what would be lost; join their scripts instead (without --minimal). It is: %s", e.From, e.To, strings.Join(e.Omitted, "; "))
+		return fmt.Sprintf("migrations %d to %d create objects that a snapshot can't represent: %s", e.From, e.To, strings.Join(e.Omitted, "; "))
 	}
 	var list strings.Builder
 	const shown = 10
@@ -121,18 +122,18 @@ type minimizer struct {
 	answer *Minimized
 	trial  *trial
 
-	start  []migration.Migration // the baseline that the files begin with, if they do
+	start  []migration.Migration // the baseline that the files begin with, if any
 	before []migration.Migration
 	pieces []migration.Migration
-	ups    []migration.Migration // the pieces as they run
+	ups    []migration.Migration // the pieces as they run on scratch
 
-	first, last *catalog.Snapshot // before the range, and after it
-	grown       string            // the first object that was there before and is added to
+	first, last *catalog.Snapshot // before and after the range
+	grown       string            // the first existing object that the range adds to
 
 	irreversible bool // a migration has no down script
 }
 
-// choose finds what is before the range, and the range. What comes after it does not matter.
+// choose determines the migrations of the range and those before it. Later ones don't matter.
 func (m *minimizer) choose(set *migration.Set) error {
 	if b, ok := startOf(set); ok {
 		m.start = []migration.Migration{b}
@@ -146,7 +147,7 @@ func (m *minimizer) choose(set *migration.Set) error {
 		}
 	}
 	if len(m.pieces) == 0 {
-		return fmt.Errorf("there are no migrations from %d to %d", m.opts.From, m.opts.To)
+		return fmt.Errorf("the set has no migrations from %d to %d", m.opts.From, m.opts.To)
 	}
 	return nil
 }
@@ -162,7 +163,7 @@ func (m *minimizer) data(dialect sqltext.Dialect) (err error) {
 	return nil
 }
 
-// confine checks the scripts that will run, and keeps them as they can.
+// confine checks the scripts that will run, and keeps their form for scratch.
 func (m *minimizer) confine(ctx context.Context, scratch Scratch) (err error) {
 	m.ups = slices.Clone(m.pieces)
 	var scripts []*migration.Script
@@ -190,8 +191,8 @@ func (m *minimizer) confine(ctx context.Context, scratch Scratch) (err error) {
 	return nil
 }
 
-// startOf returns the baseline that an empty database has to start from, since the files of all
-// migrations up to it are gone.
+// startOf returns the baseline to start an empty database from, if the files of all migrations up
+// to it are gone.
 func startOf(set *migration.Set) (start migration.Migration, ok bool) {
 	all := set.All()
 	for _, b := range set.Baselines() {
@@ -202,7 +203,7 @@ func startOf(set *migration.Set) (start migration.Migration, ok bool) {
 	return start, ok
 }
 
-// migrator applies what was before the range, and returns what goes on from there.
+// migrator applies the migrations before the range, and returns a migrator for the rest.
 func (m *minimizer) migrator(ctx context.Context, db database.Database, rest []migration.Migration) (*whimbrel.Migrator, error) {
 	set, err := migration.Contents{Migrations: slices.Concat(m.before, rest), Baselines: m.start}.Set("")
 	if err != nil {
@@ -220,7 +221,7 @@ func (m *minimizer) migrator(ctx context.Context, db database.Database, rest []m
 	return by, nil
 }
 
-// original runs the range as it is.
+// original runs the original migrations of the range.
 func (m *minimizer) original(ctx context.Context, db database.Database) error {
 	by, err := m.migrator(ctx, db, m.ups)
 	if err != nil {
@@ -236,7 +237,7 @@ func (m *minimizer) original(ctx context.Context, db database.Database) error {
 	return err
 }
 
-// write makes the scripts of what is in the last snapshot and not in the first.
+// write creates the scripts from the difference between the two snapshots.
 func (m *minimizer) write() error {
 	if omitted := slices.DeleteFunc(slices.Clone(m.last.Omitted), func(what string) bool { return slices.Contains(m.first.Omitted, what) }); len(omitted) > 0 {
 		return &NotSameError{From: m.opts.From, To: m.opts.To, Omitted: omitted}
@@ -252,7 +253,7 @@ func (m *minimizer) write() error {
 		return nil
 	}
 	if m.grown != "" {
-		m.answer.NoDown = "it adds to what was there before: " + m.grown
+		m.answer.NoDown = "the range adds to an existing object: " + m.grown
 		return nil
 	}
 	m.answer.Down, m.answer.NoDown = dropAll(created, m.last.Dialect)
@@ -260,10 +261,10 @@ func (m *minimizer) write() error {
 	return nil
 }
 
-// preamble is the snapshot's, where it is of use.
+// preamble returns the snapshot's preamble if the statements need it.
 func preamble(s *catalog.Snapshot, created []catalog.Object) []string {
 	if s.Dialect == sqltext.MySQL.String() && len(created) > 0 {
-		return s.Preamble // what all statements mean depends on it
+		return s.Preamble // it affects the meaning of all statements
 	}
 	for i := range created {
 		if k := created[i].Kind; k == catalog.Function || k == catalog.Procedure {
@@ -273,8 +274,8 @@ func preamble(s *catalog.Snapshot, created []catalog.Object) []string {
 	return nil
 }
 
-// created returns what only the last snapshot has: objects, and statements about objects that
-// were there before, such as a GRANT. It is an error if anything else has changed.
+// created returns what only the last snapshot has: objects, and statements about older objects such
+// as a GRANT. Any other change is an error.
 func (m *minimizer) created() ([]catalog.Object, error) {
 	before := map[string]*catalog.Object{}
 	for i := range m.first.Objects {
@@ -282,7 +283,7 @@ func (m *minimizer) created() ([]catalog.Object, error) {
 		before[o.ID()] = o
 	}
 	var created []catalog.Object
-	told := map[string]bool{} // the IDs of those that are created by their own statements
+	told := map[string]bool{} // the IDs of objects created by statements of their own
 	whole := ""               // the object whose parts follow
 	for _, o := range m.last.Objects {
 		if !o.Part {
@@ -290,7 +291,7 @@ func (m *minimizer) created() ([]catalog.Object, error) {
 		}
 		was := before[o.ID()]
 		switch {
-		case was == nil && o.Part && before[whole] != nil: // its statement is that of the whole
+		case was == nil && o.Part && before[whole] != nil: // the owner's statement covers it
 		case was == nil:
 			created, told[o.ID()] = append(created, o), true
 		case addTo(was, &o):
@@ -307,8 +308,7 @@ func (m *minimizer) created() ([]catalog.Object, error) {
 	return created, nil
 }
 
-// addTo leaves an object nothing but the statements that make it of what it was, and reports
-// whether there are such.
+// addTo reduces an object to the statements added since, and reports whether there are any.
 func addTo(was, is *catalog.Object) bool {
 	sql, ok := added(was.SQL, is.SQL)
 	late, okToo := added(was.Late, is.Late)
@@ -316,8 +316,8 @@ func addTo(was, is *catalog.Object) bool {
 	return ok && okToo && len(sql)+len(late) > 0
 }
 
-// added returns the statements that came to others. It is false where some have gone, or one
-// creates what is there.
+// added returns the statements of is that are not in was. ok is false if a statement is missing, or
+// if one creates the object itself.
 func added(was, is []string) (more []string, ok bool) {
 	for _, s := range was {
 		if !slices.Contains(is, s) {
@@ -336,7 +336,7 @@ func added(was, is []string) (more []string, ok bool) {
 	return more, true
 }
 
-// prove runs what was written, up and down.
+// prove runs the scripts, up and down.
 func (m *minimizer) prove(ctx context.Context, db database.Database) error {
 	q := migration.Migration{Version: m.opts.To, Name: "minimal", Up: migration.Text("the minimal up script", m.answer.Up)}
 	if m.answer.HasDown {
@@ -352,7 +352,7 @@ func (m *minimizer) prove(ctx context.Context, db database.Database) error {
 		return err
 	}
 	if _, err := by.Steps(ctx, 1); err != nil {
-		return fmt.Errorf("on scratch the schema's own text fails; join the scripts instead (without --minimal): %w", err)
+		return fmt.Errorf("the script made from the schema fails on scratch: %w", err)
 	}
 	now, err := database.Snapshot(ctx, db, catalog.Options{})
 	if err != nil {
@@ -367,8 +367,8 @@ func (m *minimizer) prove(ctx context.Context, db database.Database) error {
 	return m.proveDown(ctx, db, by)
 }
 
-// proveDown looks whether the down script leaves what was there before the range. If it
-// doesn't, there is none.
+// proveDown checks that the down script restores the schema from before the range, and drops it
+// otherwise.
 func (m *minimizer) proveDown(ctx context.Context, db database.Database, by *whimbrel.Migrator) error {
 	none := func(why string) {
 		m.answer.Down, m.answer.HasDown, m.answer.NoDown = "", false, why
@@ -377,7 +377,7 @@ func (m *minimizer) proveDown(ctx context.Context, db database.Database, by *whi
 		if ctx.Err() != nil {
 			return err
 		}
-		none("what takes it back fails: " + err.Error())
+		none("the down script fails: " + err.Error())
 		return nil
 	}
 	now, err := database.Snapshot(ctx, db, catalog.Options{})
@@ -385,7 +385,7 @@ func (m *minimizer) proveDown(ctx context.Context, db database.Database, by *whi
 		return err
 	}
 	if changes := catalog.Compare(m.first, now); len(changes) > 0 {
-		none("what takes it back leaves a difference: " + changes[0].String())
+		none("the down script leaves a difference: " + changes[0].String())
 	}
 	return nil
 }

@@ -135,7 +135,7 @@ func TestMinimalNoDown(t *testing.T) {
 		}
 		for up, want := range map[string]string{
 			"CREATE CAST (text AS integer) WITH INOUT":                                    "a cast can't be dropped by its name alone",
-			"GRANT CREATE ON SCHEMA public TO pg_monitor":                                 "it adds to what was there before: schema public",
+			"GRANT CREATE ON SCHEMA public TO pg_monitor":                                 "the range adds to an existing object: schema public",
 			"ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON TABLES TO pg_monitor": "a default privileges can't be dropped by its name alone",
 		} {
 			set := setOf(t, step{up, "SELECT 1"}, step{"CREATE TABLE b (id integer)", "DROP TABLE b"})
@@ -232,8 +232,8 @@ func TestMinimalWithTheDownScripts(t *testing.T) {
 	opts := inspect.MinimalOptions{From: 2, To: 3}
 	for _, tt := range []struct{ downs, noDown string }{
 		{"COMMENT ON TABLE a IS NULL; DROP TABLE b", ""},
-		{"DROP TABLE b", "it adds to what was there before: table public.a; and with the down scripts joined what takes it back leaves a difference: table public.a: comment none"},
-		{"DROP TABLE x", "; and with the down scripts joined what takes it back fails: migration 3 minimal (down) failed: "},
+		{"DROP TABLE b", "the range adds to an existing object: table public.a; and with the down scripts joined the down script leaves a difference: table public.a: comment none"},
+		{"DROP TABLE x", "; and with the down scripts joined the down script fails: migration 3 minimal (down) failed: "},
 		{"", "; and the down scripts can't be joined: not today"},
 	} {
 		opts.Downs = func() (string, error) {

@@ -11,10 +11,10 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// Rebuild runs a text of SQL, such as the Text of a snapshot, in a scratch database, and
-// returns the snapshot of what it has made. The name is the text's in errors. A text that
-// can't be run is a *database.StatementError; it runs as a whole or not at all, unless it
-// has transactions of its own. A text that reaches out of the database is an *OutsideError.
+// Rebuild runs SQL text, such as the Text of a snapshot, in a scratch database, and returns the
+// snapshot of the result. name identifies the text in errors. If the text fails, the error is a
+// *database.StatementError; if it affects anything outside the database, an *OutsideError. It runs
+// as a whole or not at all, unless it controls transactions itself.
 func Rebuild(ctx context.Context, name, text string, scratch Scratch) (s *catalog.Snapshot, err error) {
 	t, scripts, err := scratch.newTrial(ctx, false, []*migration.Script{migration.Text(name, text)})
 	if err != nil {
@@ -33,7 +33,7 @@ func Rebuild(ctx context.Context, name, text string, scratch Scratch) (s *catalo
 		}
 		if _, err := whimbrel.New(empty, set, whimbrel.Options{TextLimit: -1}).Up(ctx); err != nil {
 			var statement *database.StatementError
-			if errors.As(err, &statement) { // of which migration it is means nothing here
+			if errors.As(err, &statement) { // the migration's name means nothing here
 				return fmt.Errorf("on a scratch database: %w", statement)
 			}
 			return err

@@ -12,8 +12,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// NoTextError reports that the history does not keep the text of a script that is needed
-// to make the expected schema, and that the files that were given do not have it either.
+// NoTextError reports that neither the history nor the given files have the text of a script that
+// the expected schema needs.
 type NoTextError struct{ Event database.Entry }
 
 func (e *NoTextError) Error() string {
@@ -25,16 +25,16 @@ func (e *NoTextError) Error() string {
 		e.Event.Version, e.Event.Name, e.Event.Set, e.Event.ID, why)
 }
 
-// text is a script that is to be run to make the expected schema.
+// text is a script to run to create the expected schema.
 type text struct {
 	event database.Entry
 	sql   string
-	file  *migration.Script // which has the text, where the history does not
+	file  *migration.Script // has the text if the history doesn't
 	run   *migration.Script // what runs on scratch
 }
 
-// directives returns the directives that the history has for the text. Its timeouts protect the
-// database that is migrated; a scratch database has no other users.
+// directives returns the directives that the history recorded with the text, without timeouts:
+// these protect the migrated database, while a scratch database has no other users.
 func (t text) directives() migration.Directives {
 	if t.event.Direction == database.Down {
 		return t.event.DownDirectives
@@ -42,13 +42,13 @@ func (t text) directives() migration.Directives {
 	return t.event.UpDirectives
 }
 
-// replayer finds out of a history which texts make the schema that it describes. A text that
-// stands for many migrations (a baseline, or a schema that was accepted) covers
-// them: they are not run again, but what takes one of them back is.
+// replayer derives from a history the texts that create its schema. A text that replaces many
+// migrations (a baseline, or an accepted schema) covers them: they don't run again, but a down
+// script that reverts one of them does.
 type replayer struct {
-	base  []text // what covers others, run first
+	base  []text // those that cover others; they run first
 	sets  map[string]*setReplay
-	order []string // of the sets, as they first appear
+	order []string // sets, by first appearance
 	files *migration.Set
 }
 
@@ -56,12 +56,12 @@ type setReplay struct {
 	state   database.State
 	byID    map[int64]database.Entry
 	covered map[int64]bool
-	marking int64  // the version of the baseline whose marks follow, else NilVersion
-	downs   []text // of what is covered
+	marking int64  // version of the baseline whose marks follow, else NilVersion
+	downs   []text // down scripts of covered migrations
 }
 
-// history returns the texts that make the schema, in order: set by set, and, where that is
-// another one, as they were recorded.
+// history returns the texts that create the schema, in the orders to try: set by set and, if it
+// differs, as recorded.
 func history(ctx context.Context, db database.Database, files *migration.Set) (orders [][]text, err error) {
 	r := &replayer{sets: map[string]*setReplay{}, files: files}
 	for e, err := range db.History(ctx, database.HistoryQuery{Texts: true}) {
@@ -83,8 +83,8 @@ func history(ctx context.Context, db database.Database, files *migration.Set) (o
 	return orders, nil
 }
 
-// recorded orders texts of several sets, behind those that cover others, by when they were
-// recorded: one set may have needed what another has taken away since.
+// recorded orders the texts of several sets as they were recorded, after those that cover others:
+// one set may have needed an object that another has dropped since.
 func recorded(texts []text, base int) []text {
 	texts = slices.Clone(texts)
 	slices.SortStableFunc(texts[base:], func(a, b text) int {
@@ -109,7 +109,7 @@ func (r *replayer) set(name string) *setReplay {
 	return s
 }
 
-// event follows the history by one event.
+// event processes one history entry.
 func (r *replayer) event(e database.Entry) {
 	s := r.set(e.Set)
 	marked := e.Direction == database.Mark && e.Version <= s.marking
@@ -143,7 +143,7 @@ func (r *replayer) event(e database.Entry) {
 	}
 }
 
-// cover makes everything that is applied part of what was run before.
+// cover marks everything applied as covered.
 func (s *setReplay) cover() {
 	for v := range s.state.Applied.All() {
 		s.covered[v.Version] = true
@@ -151,8 +151,8 @@ func (s *setReplay) cover() {
 	s.state, s.downs = database.State{}, nil
 }
 
-// texts returns what is to be run: what covers others, then set by set the migrations as
-// a new database would get them, and the repeatable scripts.
+// texts returns what to run: covering texts, then for each set its migrations as in a new database,
+// and its repeatable scripts.
 func (r *replayer) texts() ([]text, error) {
 	all := slices.Clone(r.base)
 	for _, name := range r.order {
@@ -161,7 +161,7 @@ func (r *replayer) texts() ([]text, error) {
 		for a := range s.state.Applied.All() {
 			versioned = append(versioned, text{event: s.byID[a.EventID], sql: s.byID[a.EventID].UpText})
 		}
-		if len(s.downs) > 0 { // then it matters when what was done
+		if len(s.downs) > 0 { // then the recorded order matters
 			versioned = append(versioned, s.downs...)
 			slices.SortFunc(versioned, func(a, b text) int { return cmp.Compare(a.event.ID, b.event.ID) })
 		}
@@ -186,7 +186,7 @@ func (r *replayer) texts() ([]text, error) {
 	return all, nil
 }
 
-// fromFiles returns the script that an event was made with, if it is there.
+// fromFiles returns the script of an entry from the files, or nil.
 func (r *replayer) fromFiles(e database.Entry, sum migration.Checksum) *migration.Script {
 	if r.files == nil {
 		return nil
@@ -206,9 +206,9 @@ func (r *replayer) fromFiles(e database.Entry, sum migration.Checksum) *migratio
 	return scripts[i]
 }
 
-// script returns what a text is run as.
+// script returns the script that runs a text.
 func (t *text) script(d sqltext.Dialect) (*migration.Script, error) {
-	if t.file != nil { // which has its directives
+	if t.file != nil { // it has its own directives
 		return t.file, nil
 	}
 	s := migration.Text(t.name(), t.sql)
@@ -216,7 +216,7 @@ func (t *text) script(d sqltext.Dialect) (*migration.Script, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The script already ran, so its transaction control is right even where no directive says so.
+	// The script ran before, so its transaction control is right even without a directive.
 	s.NoTransaction = t.directives().NoTransaction || a.Control != nil
 	return s, nil
 }
@@ -225,7 +225,8 @@ func (t *text) name() string {
 	return fmt.Sprintf("history event %d (%s %s)", t.event.ID, t.event.Direction, t.event.Name)
 }
 
-// forHistory checks the texts of a history, which are the same in each order, and makes them scripts as they can run.
+// forHistory checks the texts of a history, which are the same in each order, and sets their form
+// for scratch.
 func (s Scratch) forHistory(ctx context.Context, orders [][]text) (*trial, error) {
 	var scripts []*migration.Script
 	for i := range orders[0] {

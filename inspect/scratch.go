@@ -13,45 +13,47 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// Maker makes an empty scratch database. drop takes it away again, and can be called
-// with a context that is done.
+// Maker creates an empty scratch database. drop removes it, and works with a canceled context.
 type Maker = func(ctx context.Context) (db database.Database, drop func(context.Context) error, err error)
 
-// Scratch says where scratch databases are made, and what scripts may do there.
+// Scratch says where to create scratch databases, and what scripts may do there.
 //
-// A script that runs in a scratch database can reach out of it: roles, for instance, belong to the server. Before anything runs
-// all scripts are read, and those that reach out are an *OutsideError, unless the fields below say otherwise.
+// A script on a scratch database can affect things outside it: roles, for example, belong to the
+// server. Before anything runs, all scripts are read, and those that affect anything outside are an
+// *OutsideError, unless the fields below permit it.
 type Scratch struct {
-	// Make makes an empty scratch database. No two of them are there at one time.
+	// Make creates an empty scratch database. At most one exists at a time.
 	Make Maker
-	// Dialect is that of the databases that Make makes.
+	// Dialect is the dialect of the databases.
 	Dialect sqltext.Dialect
-	// Name is the name of the databases that Make makes, if it is always the same: a script that names
-	// it does not reach out of it.
+	// Name is the name of the databases if it is constant: a script may name it.
 	Name string
-	// Allow is what the scripts may reach. What they do there happens, and is not taken back.
+	// Allow lists what scripts may affect outside. These effects are permanent.
 	Allow []sqltext.Outer
-	// Apart, if it is not nil, is called when scripts reach out of the scratch database, to find out whether its server is proven
-	// to be another one than that of any database that matters. Then what belongs to the server may be reached; files, programs and
-	// other servers may not. Where it returns false it says why, in a few words. See Apart.
+	// Apart, if not nil, is called when scripts affect things outside the scratch database. It
+	// reports whether its server is proven to be a different one from that of any database that
+	// matters. If so, scripts may affect the server, but not files, programs or other servers. If
+	// not, why is a short reason. See [Apart].
 	Apart func(context.Context) (apart bool, why string)
-	// Skip leaves out the statements that reach out, instead of refusing them.
+	// Skip leaves out statements that affect anything outside, instead of refusing them.
 	Skip bool
-	// Observe, if it is not nil, is called once: when there is a scratch database, and before anything runs in it.
+	// Observe, if not nil, is called once, after the first scratch database was created and before
+	// anything runs in it.
 	Observe func(Begun)
 }
 
-// Begun says that scripts are about to run on scratch.
+// Begun describes a trial on scratch that is about to start.
 type Begun struct {
-	// Where is the place of the scratch database, as database.Location tells it; "" if the driver can't.
+	// Where is the location of the scratch database, as from database.Location, or "" if the driver
+	// can't report it.
 	Where string
-	// Scripts is how many will run.
+	// Scripts is the number of scripts to run.
 	Scripts int
-	// Skipped are the statements that are left out.
+	// Skipped are the statements left out.
 	Skipped []OutsideStatement
 }
 
-// Beside returns a Scratch whose databases are made beside a database, on its own server.
+// Beside returns a Scratch that creates databases on the server of db.
 func Beside(db database.Database) Scratch {
 	return Scratch{
 		Dialect: db.Dialect(),
@@ -61,14 +63,14 @@ func Beside(db database.Database) Scratch {
 	}
 }
 
-// OutsideStatement is a statement of a script that reaches out of its database.
+// OutsideStatement is a statement that affects something outside its database.
 type OutsideStatement struct {
 	Pos     sqltext.Position
-	SQL     string // its beginning, on one line, without any string
+	SQL     string // its beginning, on one line, without strings
 	Effects []sqltext.Effect
 }
 
-// Reaches says in a few words what the statement reaches: "reaches roles (CREATE ROLE)".
+// Reaches describes the effects in a few words: "reaches roles (CREATE ROLE)".
 func (s OutsideStatement) Reaches() string {
 	var all []string
 	for _, e := range s.Effects {
@@ -86,26 +88,29 @@ var outerNames = map[sqltext.Outer]string{
 	sqltext.ServerWork: "the server's own work", sqltext.Files: "files", sqltext.Programs: "programs", sqltext.OtherServers: "other servers",
 }
 
-// OutsideError reports statements that reach out of the scratch database that they would run in. Nothing was run.
+// OutsideError reports statements that would affect something outside their scratch database.
+// Nothing was run.
 type OutsideError struct {
 	Statements []OutsideStatement
-	// Why says why the server is not known to be another one than that of the databases that matter; "" if nobody asked.
+	// Why is the reason why the server isn't known to be a different one, or "" if that wasn't
+	// asked.
 	Why string
 }
 
 func (e *OutsideError) Error() string {
 	var b strings.Builder
-	b.WriteString("nothing was run, since on a scratch database scripts would change what is outside of it:")
+	b.WriteString("nothing was run: scripts would affect more than their scratch database:")
 	for _, s := range e.Statements {
 		fmt.Fprintf(&b, "\n%s: %s: %s", s.Pos, s.Reaches(), s.SQL)
 	}
 	return b.String()
 }
 
-// trial is one use of a Scratch: the scripts that will run, and those as they run.
+// trial is one use of a Scratch.
 type trial struct {
 	Scratch
-	// recorded says that the scripts are those of a history: their statements have happened on the server, if it is that of the database.
+	// recorded reports that the scripts are from a history: on the database's own server their
+	// statements already took effect.
 	recorded bool
 
 	scripts int
@@ -114,7 +119,7 @@ type trial struct {
 	begun   bool
 }
 
-// newTrial checks scripts that may be Go functions, and returns them as they can run.
+// newTrial checks scripts, which may be Go functions, and returns their form for scratch.
 func (s Scratch) newTrial(ctx context.Context, recorded bool, scripts []*migration.Script) (*trial, []*migration.Script, error) {
 	t := &trial{Scratch: s}
 	as, err := t.confine(scripts)
@@ -137,7 +142,7 @@ func (s Scratch) newTrial(ctx context.Context, recorded bool, scripts []*migrati
 	return t, as, err
 }
 
-// forSet checks all scripts of a set, and returns the set as it can run.
+// forSet checks all scripts of a set, and returns the set in its form for scratch.
 func (s Scratch) forSet(ctx context.Context, set *migration.Set) (*trial, *migration.Set, error) {
 	var scripts []*migration.Script
 	set.With(func(s *migration.Script) *migration.Script {
@@ -152,7 +157,8 @@ func (s Scratch) forSet(ctx context.Context, set *migration.Set) (*trial, *migra
 	return t, set.With(func(*migration.Script) *migration.Script { i++; return as[i] }), nil
 }
 
-// confine returns scripts as they can run, and notes what is left out of them, and what can't be.
+// confine returns scripts without the statements to leave out, and records these and the refused
+// ones.
 func (t *trial) confine(scripts []*migration.Script) ([]*migration.Script, error) {
 	t.scripts, t.skipped, t.refused = len(scripts), nil, nil
 	as := slices.Clone(scripts)
@@ -171,7 +177,7 @@ func (t *trial) confine(scripts []*migration.Script) ([]*migration.Script, error
 	return as, nil
 }
 
-// also returns a script that is made of those that were checked as it can run.
+// also returns the form for scratch of a script derived from scripts that were checked.
 func (t *trial) also(s *migration.Script) (*migration.Script, error) {
 	other := &trial{Scratch: t.Scratch, recorded: t.recorded}
 	as, err := other.confine([]*migration.Script{s})
@@ -184,7 +190,7 @@ func (t *trial) also(s *migration.Script) (*migration.Script, error) {
 	return as[0], nil
 }
 
-// read returns the statements of a script that are left out, by their index.
+// read returns the indexes of the statements of a script to leave out.
 func (t *trial) read(s *migration.Script) (map[int]bool, error) {
 	text, err := s.Open()
 	if err != nil {
@@ -197,7 +203,7 @@ func (t *trial) read(s *migration.Script) (map[int]bool, error) {
 		st, err := scanner.Next()
 		var cut *sqltext.Error
 		switch {
-		case err == io.EOF || errors.As(err, &cut): // whoever runs the script says better what is wrong with it
+		case err == io.EOF || errors.As(err, &cut): // running the script gives a better error
 			return leave, nil
 		case err != nil:
 			return nil, err
@@ -210,7 +216,7 @@ func (t *trial) read(s *migration.Script) (map[int]bool, error) {
 	}
 }
 
-// leaves reports whether a statement is left out, and notes it if it is, or if it must not run.
+// leaves reports whether to leave out a statement, and records it if it is left out or refused.
 func (t *trial) leaves(st sqltext.Statement) bool {
 	var own []string
 	if t.Name != "" {
@@ -229,7 +235,7 @@ func (t *trial) leaves(st sqltext.Statement) bool {
 	switch {
 	case t.Skip, migration.SkippedOnScratch(st, t.Dialect):
 	case t.recorded && !slices.ContainsFunc(effects, partial):
-		// It has happened on the server, and left nothing in the database that is compared.
+		// It already took effect on the server, and left nothing in the compared database.
 	default:
 		t.refused = append(t.refused, o)
 		return false
@@ -238,7 +244,7 @@ func (t *trial) leaves(st sqltext.Statement) bool {
 	return true
 }
 
-// shown is a statement's beginning up to its first string, since that may be a password.
+// shown returns the beginning of a statement up to its first string, which may be a password.
 func shown(sql string, d sqltext.Dialect) string {
 	quotes := "'$"
 	if d == sqltext.MySQL {
@@ -250,7 +256,7 @@ func shown(sql string, d sqltext.Dialect) string {
 	return beginning(sql)
 }
 
-// make makes a scratch database, and says so of the first.
+// make creates a scratch database, and calls Observe for the first one.
 func (t *trial) make(ctx context.Context) (database.Database, func(context.Context) error, error) {
 	db, drop, err := t.Make(ctx)
 	if err == nil && !t.begun && t.Observe != nil {
@@ -260,7 +266,7 @@ func (t *trial) make(ctx context.Context) (database.Database, func(context.Conte
 	return db, drop, err
 }
 
-// on does something with a scratch database.
+// on calls do with a scratch database.
 func (t *trial) on(ctx context.Context, do func(database.Database) error) (err error) {
 	db, drop, err := t.make(ctx)
 	if err != nil {

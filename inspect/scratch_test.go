@@ -18,7 +18,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// refusing is a Scratch beside a database that fails the test if a scratch database is made.
+// refusing returns a Scratch that fails the test if it creates a database.
 func refusing(t *testing.T, db database.Database) inspect.Scratch {
 	s := inspect.Beside(db)
 	s.Make = func(context.Context) (database.Database, func(context.Context) error, error) {
@@ -28,7 +28,7 @@ func refusing(t *testing.T, db database.Database) inspect.Scratch {
 	return s
 }
 
-// places are the places of an OutsideError, and what is reached there.
+// places returns the places of an OutsideError, and what they reach.
 func places(t *testing.T, err error) string {
 	t.Helper()
 	var outside *inspect.OutsideError
@@ -45,7 +45,8 @@ func places(t *testing.T, err error) string {
 	return strings.Join(all, ", ")
 }
 
-// outsiders are, for each dialect, a script that changes what is outside of its database, and what of.
+// outsiders returns a script for each dialect that affects something outside its database, and the
+// expected places.
 func outsiders(t *testing.T, db database.Database) (script, where string) {
 	switch db.Dialect() {
 	case sqltext.PostgreSQL:
@@ -56,7 +57,8 @@ func outsiders(t *testing.T, db database.Database) (script, where string) {
 	return "CREATE TABLE a (x int);\nATTACH '" + filepath.Join(t.TempDir(), "other.db") + "' AS other; VACUUM INTO 'copy.db'", "2:1 files, FILE2:" + "*" + " files"
 }
 
-// TestWhatReachesOutIsRefused: before there is a scratch database, with each place, whatever would run the script.
+// TestWhatReachesOutIsRefused: with each place, before a scratch database is created, whichever
+// function runs the script.
 func TestWhatReachesOutIsRefused(t *testing.T) {
 	t.Parallel()
 	eachKind(t, func(t *testing.T, db database.Database) {
@@ -95,7 +97,8 @@ func TestWhatReachesOutIsRefused(t *testing.T) {
 	})
 }
 
-// TestDriftOfAHistoryThatReachesOut: what only manages what is outside is left out; anything else is refused, with its place in the history.
+// TestDriftOfAHistoryThatReachesOut: statements that only manage outside objects are left out. Any
+// other is refused, with its place in the history.
 func TestDriftOfAHistoryThatReachesOut(t *testing.T) {
 	t.Parallel()
 	role := fmt.Sprintf("whimbrel_test_%016x", rand.Uint64())
@@ -121,12 +124,14 @@ func TestDriftOfAHistoryThatReachesOut(t *testing.T) {
 			t.Errorf("begun: %+v", begun)
 		}
 
-		scratch = inspect.Beside(db) // on a server apart the role is not there, so the statement runs; here it is
+		// On a separate server the role doesn't exist, so the statement runs. Here it exists.
+		scratch = inspect.Beside(db)
 		scratch.Apart = func(context.Context) (bool, string) { return true, "" }
 		if _, err := inspect.Drift(t.Context(), db, scratch, nil); !errors.As(err, new(*database.StatementError)) || !strings.Contains(err.Error(), role) {
 			t.Errorf("on a server apart: %v", err)
 		}
-		if _, err := m.Rollback(context.WithoutCancel(t.Context()), whimbrel.NilVersion); err != nil { // with the role
+		// drops the role
+		if _, err := m.Rollback(context.WithoutCancel(t.Context()), whimbrel.NilVersion); err != nil {
 			t.Error(err)
 		}
 
@@ -147,7 +152,7 @@ func TestDriftOfAHistoryThatReachesOut(t *testing.T) {
 	})
 }
 
-// TestWhatMayBeReached: the ways to run a script that reaches out, and not to.
+// TestWhatMayBeReached covers the ways to permit, skip or refuse outside effects.
 func TestWhatMayBeReached(t *testing.T) {
 	t.Parallel()
 	db := open(t, testdb.Postgres(t))
@@ -159,7 +164,7 @@ func TestWhatMayBeReached(t *testing.T) {
 		name, text string
 		change     func(*inspect.Scratch)
 		skipped    int
-		want       string // of the error
+		want       string // in the error
 	}{
 		{"a directive", marked, func(*inspect.Scratch) {}, 1, ""},
 		{"all are left out", plain, func(s *inspect.Scratch) { s.Skip = true }, 1, ""},
@@ -189,7 +194,8 @@ func TestWhatMayBeReached(t *testing.T) {
 	}
 }
 
-// TestMinimalKeepsWhatItCannotHold: a statement that is left out on scratch is data that a squash would lose, and its name in the joined down script is left out, too.
+// TestMinimalKeepsWhatItCannotHold: a statement left out on scratch is data that a squash would
+// lose. The joined down script leaves it out, too.
 func TestMinimalKeepsWhatItCannotHold(t *testing.T) {
 	t.Parallel()
 	db := open(t, testdb.Postgres(t))
@@ -204,7 +210,7 @@ func TestMinimalKeepsWhatItCannotHold(t *testing.T) {
 	}
 }
 
-// TestServersApart: what servers say of themselves, not how they are reached.
+// TestServersApart: servers are compared by what they report, not by their addresses.
 func TestServersApart(t *testing.T) {
 	t.Parallel()
 	majors := testdb.PostgresMajors(t)

@@ -18,7 +18,7 @@ import (
 
 const hunter = "hunter2hunter2"
 
-// secretServer is a server with roles, and a statement that gives one a password.
+// secretServer is a server with roles, and statements that set a password.
 type secretServer struct {
 	name, url         string
 	create, drop, bad string // bad fails, and the server's message quotes it
@@ -38,7 +38,7 @@ func secretServers(t *testing.T) []secretServer {
 	}
 }
 
-// everything that the library says of what it does.
+// observed returns options that write every log record and event to log.
 func observed(log *strings.Builder) whimbrel.Options {
 	slogs := whimbrel.Log(slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	return whimbrel.Options{Observe: func(e whimbrel.Event) {
@@ -148,7 +148,7 @@ func TestSecretScriptIsNotKept(t *testing.T) {
 	}
 }
 
-// TestARoleLooksWithoutTheTexts makes the grants that the documentation has.
+// TestARoleLooksWithoutTheTexts executes the grants in the documentation.
 func TestARoleLooksWithoutTheTexts(t *testing.T) {
 	doc, err := os.ReadFile("../docs/postgresql.md")
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/source"
 )
 
-// A folder with a range, 2 to 5, that can be squashed either way.
+// squashFolder returns a folder with a range, 2 to 5, that can be squashed either way.
 func squashFolder(db database.Database) fstest.MapFS {
 	fsys := fstest.MapFS{}
 	for i, s := range []step{
@@ -41,7 +41,7 @@ func readFolder(t *testing.T, fsys fstest.MapFS) *migration.Set {
 	return set
 }
 
-// withSquash returns the folder with the squash of 2 to 5, and with the originals or without.
+// withSquash returns the folder with the squash of 2 to 5, with or without the originals.
 func withSquash(t *testing.T, db database.Database, minimal, keep bool) *migration.Set {
 	t.Helper()
 	fsys := squashFolder(db)
@@ -70,15 +70,15 @@ func withSquash(t *testing.T, db database.Database, minimal, keep bool) *migrati
 	return readFolder(t, fsys)
 }
 
-// TestSquashEndsWithTheSameSchema squashes a range in ten different histories: all end with the
-// schema of the originals, and a history that is verified.
+// TestSquashEndsWithTheSameSchema squashes a range after ten different histories. All end with the
+// schema of the originals and a history that verifies.
 func TestSquashEndsWithTheSameSchema(t *testing.T) {
 	t.Parallel()
 	up := func(goals ...whimbrel.Goal) []whimbrel.Goal { return goals }
 	histories := []struct {
 		name   string
 		before []whimbrel.Goal // reached with the originals
-		keep   bool            // the originals' files
+		keep   bool            // keep the originals' files
 	}{
 		{name: "fresh"},
 		{name: "fresh, with the originals there", keep: true},
@@ -119,7 +119,7 @@ func TestSquashEndsWithTheSameSchema(t *testing.T) {
 					if err != nil || !slices.Equal(s.InState(whimbrel.Applied), []int64{1, 5, 6, 7}) || len(s.Migrations) != 4 {
 						t.Errorf("the status is %+v, %v", s.Migrations, err)
 					}
-					// The squash's own down and up lead there, too.
+					// The squash's own down and up lead to the same schema.
 					if _, err := m.Rollback(t.Context(), 1); err != nil {
 						t.Fatal(err)
 					}
@@ -133,7 +133,7 @@ func TestSquashEndsWithTheSameSchema(t *testing.T) {
 	})
 }
 
-// onScratch returns a scratch database for the length of a test.
+// onScratch returns a scratch database that lasts as long as the test.
 func onScratch(t *testing.T, db database.Database) database.Database {
 	t.Helper()
 	scratch, drop, err := database.Scratch(t.Context(), db)
@@ -148,7 +148,7 @@ func onScratch(t *testing.T, db database.Database) database.Database {
 	return scratch
 }
 
-// reach returns the schema that a set leads to.
+// reach returns the schema that a set creates.
 func reach(t *testing.T, db database.Database, set *migration.Set) (*catalog.Snapshot, error) {
 	t.Helper()
 	scratch := onScratch(t, db)

@@ -12,35 +12,34 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// Verified is what a proof on scratch has found.
+// Verified is the result of proving a set on scratch.
 type Verified struct {
 	Set        string
 	Migrations []Proof
-	// Left is what is there after everything was rolled back and was not there before, and
-	// Again what differs after everything was applied a second time. Both are only looked
-	// for when every migration has a down script that is its up's inverse.
+	// Left is what remains after rolling everything back and did not exist before. Again is what
+	// differs after applying everything a second time. Verify checks both only if every migration
+	// has a down script that reverts its up script exactly.
 	Left, Again []catalog.Change
-	// Baselines are the ways from a baseline, Originals those through the migrations that a
-	// squash replaces, where they are all still there.
+	// Baselines are the ways that start from a baseline. Originals are those through the migrations
+	// that a squash replaces, if all their files exist.
 	Baselines, Originals []Way
 	Repeatables          []Repeatability
 }
 
-// Proof is what was found out about one migration.
+// Proof is the result for one migration.
 type Proof struct {
 	Version int64
 	Name    string
-	// Up and Down are what the scripts failed with, nil if they did not.
+	// Up and Down are the errors of the scripts, if any.
 	Up, Down error
-	// NoDown reports that there is no down script, Tried that up and down were run.
+	// NoDown: there is no down script. Tried: up and down ran.
 	NoDown, Tried bool
-	// Differences are what is different after up and down from before: none if the down
-	// script is the exact inverse of the up script.
+	// Differences are those after up and down: none if the down script reverts the up script
+	// exactly.
 	Differences []catalog.Change
 }
 
-// Inverse reports whether the down script was seen to take back exactly what the up
-// script does.
+// Inverse reports whether the down script reverted exactly what the up script did.
 func (p Proof) Inverse() bool {
 	return p.Tried && !p.NoDown && p.Up == nil && p.Down == nil && len(p.Differences) == 0
 }
@@ -48,7 +47,7 @@ func (p Proof) Inverse() bool {
 // OK reports whether the migration works up, and down if there is a down script.
 func (p Proof) OK() bool { return p.Up == nil && (p.NoDown || p.Inverse()) }
 
-// OK reports whether nothing was found.
+// OK reports whether Verify found no problem.
 func (v *Verified) OK() bool {
 	for _, p := range v.Migrations {
 		if !p.OK() {
@@ -68,15 +67,15 @@ func (v *Verified) OK() bool {
 	return len(v.Left) == 0 && len(v.Again) == 0
 }
 
-// Verify proves a set on scratch databases: it applies each migration, rolls it back
-// and applies it again, looking at the catalogue in between; then it rolls everything back,
-// and applies it all once more. Where a script leaves the scratch database in disorder
-// it goes on with a new one. Then the other ways to the same schema are tried, from baselines
-// and through a squash's originals; and the repeatable scripts, twice. What is wrong with the
-// set is in the answer; the error is about the scratch databases themselves, or an *OutsideError about scripts that reach out of them.
+// Verify proves a set on scratch databases. It applies each migration, rolls it back and applies it
+// again, comparing the schema each time. Then it rolls everything back and applies it once more. If
+// a script leaves the scratch database in an unknown state, Verify continues with a new one.
+// Finally it tries the other ways to the same schema, from baselines and through a squash's
+// originals, and runs the repeatable scripts twice. The result contains the problems of the set.
+// The error is about the scratch databases, or an *OutsideError.
 //
-// The migrations are proved from nothing, or from the newest baseline of which no older
-// migrations are in the set.
+// The proof starts from an empty database, or from the newest baseline without older migrations in
+// the set.
 func Verify(ctx context.Context, set *migration.Set, scratch Scratch) (_ *Verified, err error) {
 	t, set, err := scratch.forSet(ctx, set)
 	if err != nil {
@@ -111,7 +110,7 @@ func Verify(ctx context.Context, set *migration.Set, scratch Scratch) (_ *Verifi
 }
 
 type verifier struct {
-	whole, set *migration.Set // all there is, and what is proved migration by migration
+	whole, set *migration.Set // the given set, and the part proved one by one
 	scratch    *trial
 	answer     *Verified
 
@@ -119,13 +118,13 @@ type verifier struct {
 	drop func(context.Context) error
 	m    *whimbrel.Migrator
 
-	start *migration.Migration        // the baseline that the migrations begin behind
+	start *migration.Migration        // the baseline that the migrations start from
 	empty *catalog.Snapshot           // before the first migration
-	last  int64                       // the newest that was proved
+	last  int64                       // the newest version proved
 	at    map[int64]*catalog.Snapshot // the schema at versions that other ways lead to
 }
 
-// road is the way that is proved migration by migration.
+// road returns the set that is proved one by one.
 func (v *verifier) road() (*migration.Set, error) {
 	c := migration.Contents{Migrations: v.whole.All()}
 	if b, ok := startOf(v.whole); ok {
@@ -134,7 +133,7 @@ func (v *verifier) road() (*migration.Set, error) {
 	return c.Set(v.whole.Name())
 }
 
-// bottom is the version below the first migration.
+// bottom returns the version before the first migration.
 func (v *verifier) bottom() int64 {
 	if v.start == nil {
 		return whimbrel.NilVersion
@@ -142,7 +141,7 @@ func (v *verifier) bottom() int64 {
 	return v.start.Version
 }
 
-// begin makes the first scratch database, from the baseline if there is nothing before it.
+// begin creates the first scratch database, and applies the baseline if there is one.
 func (v *verifier) begin(ctx context.Context) (going bool, err error) {
 	if err := v.renew(ctx, whimbrel.NilVersion); err != nil {
 		return false, err
@@ -155,11 +154,11 @@ func (v *verifier) begin(ctx context.Context) (going bool, err error) {
 			return false, ctx.Err()
 		}
 	}
-	v.empty, err = v.look(ctx)
+	v.empty, err = v.snapshot(ctx)
 	return true, err
 }
 
-// renew goes on with a new scratch database, at a version.
+// renew continues on a new scratch database, at a version.
 func (v *verifier) renew(ctx context.Context, version int64) (err error) {
 	if err := v.close(ctx); err != nil {
 		return err
@@ -184,15 +183,15 @@ func (v *verifier) close(ctx context.Context) error {
 	return drop(ctx)
 }
 
-func (v *verifier) look(ctx context.Context) (*catalog.Snapshot, error) {
+func (v *verifier) snapshot(ctx context.Context) (*catalog.Snapshot, error) {
 	return database.Snapshot(ctx, v.db, catalog.Options{})
 }
 
-// one proves the next migration, and reports whether there is a way on from it.
+// one proves the next migration, and reports whether the proof can continue.
 func (v *verifier) one(ctx context.Context, m migration.Migration) (going bool, err error) {
 	p := Proof{Version: m.Version, Name: m.Name, NoDown: m.Down == nil}
 	defer func() { v.answer.Migrations = append(v.answer.Migrations, p) }()
-	before, err := v.look(ctx)
+	before, err := v.snapshot(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -211,12 +210,12 @@ func (v *verifier) one(ctx context.Context, m migration.Migration) (going bool, 
 		return false, err
 	}
 	if _, p.Down = v.m.Steps(ctx, -1); p.Down != nil {
-		if whole { // which has left nothing
+		if whole { // it rolled back
 			return true, ctx.Err()
 		}
 		return true, errors.Join(ctx.Err(), v.renew(ctx, m.Version))
 	}
-	after, err := v.look(ctx)
+	after, err := v.snapshot(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -230,15 +229,15 @@ func (v *verifier) one(ctx context.Context, m migration.Migration) (going bool, 
 	return true, nil
 }
 
-// inOneTransaction reports whether the newest migration's down script happens whole or not at all.
+// inOneTransaction reports whether the newest migration's down script runs in one transaction.
 func (v *verifier) inOneTransaction(ctx context.Context) (bool, error) {
 	p, err := v.m.Plan(ctx, whimbrel.Steps(-1))
 	return err == nil && p.Units[0].Kind == whimbrel.BatchUnit, ctx.Err()
 }
 
-// backAndForth rolls everything back and applies it all again.
+// backAndForth rolls everything back and applies it again.
 func (v *verifier) backAndForth(ctx context.Context) error {
-	full, err := v.look(ctx)
+	full, err := v.snapshot(ctx)
 	if err != nil {
 		return err
 	}
@@ -249,7 +248,7 @@ func (v *verifier) backAndForth(ctx context.Context) error {
 	if _, err := v.m.Rollback(ctx, v.bottom()); err != nil {
 		return err
 	}
-	nothing, err := v.look(ctx)
+	nothing, err := v.snapshot(ctx)
 	if err != nil {
 		return err
 	}
@@ -257,7 +256,7 @@ func (v *verifier) backAndForth(ctx context.Context) error {
 	if _, err := v.m.Reach(ctx, whimbrel.Steps(v.set.Len())); err != nil {
 		return err
 	}
-	again, err := v.look(ctx)
+	again, err := v.snapshot(ctx)
 	if err != nil {
 		return err
 	}

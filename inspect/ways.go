@@ -10,15 +10,15 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// Way is another way to a version than through the migrations one by one.
+// Way is a way to a version other than through the migrations one by one.
 type Way struct {
-	Version int64 // of the baseline, or of the squash
+	Version int64 // of the baseline or squash
 	Name    string
-	// Err is what failed on it, nil if nothing did.
+	// Err is the error on the way, if any.
 	Err error
-	// At is the version at which the schemas were found to differ, and Differences what is
-	// different there from what the migrations make. It is the way's own version, unless what
-	// comes behind makes something else of the same.
+	// At is the version at which the schemas differ, and Differences are the differences from the
+	// schema that the migrations create. At is the way's own version, unless only later migrations
+	// lead to different results.
 	At          int64
 	Differences []catalog.Change
 }
@@ -26,26 +26,26 @@ type Way struct {
 // OK reports whether the way leads to the schema of the migrations.
 func (w Way) OK() bool { return w.Err == nil && len(w.Differences) == 0 }
 
-// Repeatability is what was found out about one repeatable script.
+// Repeatability is the result for one repeatable script.
 type Repeatability struct {
 	Name string
-	// Run and Again are what it failed with, the first and the second time.
+	// Run and Again are the errors of the first and the second run, if any.
 	Run, Again error
-	// Differences are what the second time has changed.
+	// Differences are the changes by the second run.
 	Differences []catalog.Change
 }
 
-// OK reports whether the script runs, and changes nothing when it runs once more.
+// OK reports whether the script runs twice, and changes nothing the second time.
 func (r Repeatability) OK() bool { return r.Run == nil && r.Again == nil && len(r.Differences) == 0 }
 
 // ways tries the other ways, each on a scratch database of its own.
 func (v *verifier) ways(ctx context.Context) error {
-	if err := v.close(ctx); err != nil { // there is one scratch database at a time
+	if err := v.close(ctx); err != nil { // only one scratch database exists at a time
 		return err
 	}
 	for _, b := range v.whole.Baselines() {
 		if v.start != nil && b.Version == v.start.Version {
-			continue // the migrations have begun there
+			continue // the migrations started there
 		}
 		w, err := v.way(ctx, b, migration.Contents{Migrations: v.whole.All(), Baselines: []migration.Migration{b}})
 		if err != nil {
@@ -67,7 +67,7 @@ func (v *verifier) ways(ctx context.Context) error {
 	return nil
 }
 
-// originals are the set's contents with what a squash replaces instead of it.
+// originals returns the set's contents with the originals in place of a squash.
 func (v *verifier) originals(q migration.Migration) (migration.Contents, bool) {
 	c := migration.Contents{Migrations: slices.DeleteFunc(v.whole.All(), func(m migration.Migration) bool { return m.Version == q.Version })}
 	if v.start != nil {
@@ -83,7 +83,7 @@ func (v *verifier) originals(q migration.Migration) (migration.Contents, bool) {
 	return c, len(q.Up.Replaces) > 0
 }
 
-// way goes up through other contents: to a version, and to the newest.
+// way goes up through other contents, to a version and then to the newest.
 func (v *verifier) way(ctx context.Context, to migration.Migration, c migration.Contents) (Way, error) {
 	w := Way{Version: to.Version, Name: to.Name}
 	set, err := c.Set(v.whole.Name())
@@ -94,7 +94,7 @@ func (v *verifier) way(ctx context.Context, to migration.Migration, c migration.
 		m := whimbrel.New(db, set, whimbrel.Options{ReadMetadata: noMetadata})
 		for _, w.At = range []int64{to.Version, max(v.last, to.Version)} {
 			if _, w.Err = m.Reach(ctx, whimbrel.UpTo(w.At)); w.Err != nil || to.Version < v.bottom() {
-				return ctx.Err() // what is older than all migrations can do no more than run
+				return ctx.Err() // older than all migrations: there is nothing to compare with
 			}
 			now, err := database.Snapshot(ctx, db, catalog.Options{})
 			if err != nil {
@@ -109,7 +109,7 @@ func (v *verifier) way(ctx context.Context, to migration.Migration, c migration.
 	return w, err
 }
 
-// compare compares with the schema at a version.
+// compare compares a snapshot with the schema at a version.
 func (v *verifier) compare(now *catalog.Snapshot, version int64) []catalog.Change {
 	if m, ok := v.below(version); ok {
 		return catalog.Compare(v.at[m.Version], now)
@@ -127,7 +127,7 @@ func (v *verifier) below(version int64) (newest migration.Migration, ok bool) {
 	return newest, ok
 }
 
-// wanted reports whether another way leads to a version's schema.
+// wanted reports whether another way leads to a version.
 func (v *verifier) wanted(version int64) bool {
 	if m, ok := v.set.Get(version); ok && len(m.Up.Replaces) > 0 {
 		return true
@@ -138,7 +138,7 @@ func (v *verifier) wanted(version int64) bool {
 	})
 }
 
-// repeat runs the repeatable scripts after everything else, and each of them once more.
+// repeat runs the repeatable scripts after everything else, and then each once more.
 func (v *verifier) repeat(ctx context.Context) error {
 	for _, r := range v.whole.Repeatables() {
 		f := Repeatability{Name: r.Name}
@@ -152,14 +152,14 @@ func (v *verifier) repeat(ctx context.Context) error {
 		if f.Run != nil {
 			continue
 		}
-		before, err := v.look(ctx)
+		before, err := v.snapshot(ctx)
 		if err != nil {
 			return err
 		}
 		if f.Again = v.run(ctx, r, "repeatable scripts again"); f.Again != nil && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		after, err := v.look(ctx)
+		after, err := v.snapshot(ctx)
 		if err != nil {
 			return err
 		}
@@ -168,7 +168,7 @@ func (v *verifier) repeat(ctx context.Context) error {
 	return nil
 }
 
-// run runs a repeatable script as a set of its own, in which it has not run yet.
+// run runs a repeatable script in a set of its own, which has no history yet.
 func (v *verifier) run(ctx context.Context, r migration.Named, as string) error {
 	set, err := migration.Contents{Repeatables: []migration.Named{r}}.Set(as)
 	if err != nil {

@@ -13,7 +13,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// contents returns three migrations with whatever goes with them.
+// contents returns three migrations with a baseline, a squash and repeatable scripts as the
+// database supports.
 func contents(db database.Database) migration.Contents {
 	text := migration.Text
 	return migration.Contents{Migrations: []migration.Migration{
@@ -48,14 +49,14 @@ func wayWords(ways []inspect.Way) string {
 	return strings.Join(all, "; ")
 }
 
-// Whoever starts from a baseline must end where the migrations lead.
+// A baseline must lead to the same schema as the migrations.
 func TestBaselinesAreProved(t *testing.T) {
 	t.Parallel()
 	const whole = "CREATE TABLE a (id integer, n varchar(20)); CREATE TABLE b (id integer)"
 	tests := []struct {
 		name      string
 		baselines []migration.Migration
-		drop      int // of the oldest migrations, whose files are gone
+		drop      int // how many of the oldest migrations have no files
 		want      string
 		ok        bool
 	}{
@@ -90,7 +91,7 @@ func TestBaselinesAreProved(t *testing.T) {
 	})
 }
 
-// A squash that somebody has edited must still lead where its originals do.
+// An edited squash must still lead to the schema of its originals.
 func TestSquashesAreProvedAgainstTheirOriginals(t *testing.T) {
 	t.Parallel()
 	eachKind(t, func(t *testing.T, db database.Database) {
@@ -154,7 +155,7 @@ func TestRepeatablesAreRunTwice(t *testing.T) {
 	})
 }
 
-// A correct folder of everything has nothing to complain about, whatever is in it.
+// TestACorrectFolderOfEverything: a correct folder that uses every feature has no problems.
 func TestACorrectFolderOfEverything(t *testing.T) {
 	t.Parallel()
 	eachKind(t, func(t *testing.T, db database.Database) {
@@ -213,7 +214,7 @@ func TestACorrectFolderOfEverything(t *testing.T) {
 	})
 }
 
-// What is proved on scratch leaves the database alone, and no scratch database behind.
+// A proof doesn't change the database, and leaves no scratch database behind.
 func TestVerifyLeavesNothing(t *testing.T) {
 	t.Parallel()
 	eachKind(t, func(t *testing.T, db database.Database) {

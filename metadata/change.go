@@ -6,10 +6,10 @@ import (
 	"slices"
 )
 
-// Apply returns the change that makes the document all that the database keeps. Its
-// descriptions become the objects' comments; the comments that the descriptions of earlier entries
-// had become go with these, unless somebody has changed them since. All other comments are left as they
-// are. An entry of an object that the database doesn't have is one of the Errors.
+// Apply returns the change that makes the document the whole of what the database keeps. Its
+// descriptions become the objects' comments. A comment that came from the description of an earlier
+// entry is removed with that entry, unless it was edited since. All other comments stay. An entry
+// whose object doesn't exist is one of the Errors.
 func (s *State) Apply(d *Document) (*Change, error) {
 	x := s.index()
 	entries, err := x.stored(d)
@@ -19,8 +19,8 @@ func (s *State) Apply(d *Document) (*Change, error) {
 	return x.change(entries, entries), nil
 }
 
-// Merge returns the change that adds the entries of a document to those that there are. An entry
-// takes the place of the one that its object has.
+// Merge returns the change that adds the document's entries to the stored ones, replacing the entry
+// that an object already has.
 func (s *State) Merge(d *Document) (*Change, error) {
 	x := s.index()
 	entries, err := x.stored(d)
@@ -40,8 +40,8 @@ func (s *State) Merge(d *Document) (*Change, error) {
 	return x.change(all, entries), nil
 }
 
-// Known returns the entries of documents whose objects the database has: of two for one object the
-// later one.
+// Known returns the entries of the documents whose objects exist. If two are for one object, the
+// later one counts.
 func (s *State) Known(all ...*Document) *Document {
 	x := s.index()
 	known := map[Name]Entry{}
@@ -53,12 +53,12 @@ func (s *State) Known(all ...*Document) *Document {
 			}
 		}
 	}
-	d, _ := NewDocument(slices.Collect(maps.Values(known))...) // no name is there twice
+	d, _ := NewDocument(slices.Collect(maps.Values(known))...) // can't fail: names are unique
 	return d
 }
 
-// Unmerge returns the change that takes back what Merge did with the document, as far as that is known: its
-// entries go whose objects are gone. It touches no comment.
+// Unmerge returns the change that reverts Merge as far as possible: it removes the document's
+// entries whose objects are gone. It changes no comments.
 func (s *State) Unmerge(d *Document) *Change {
 	x := s.index()
 	named := map[Name]bool{}
@@ -79,12 +79,12 @@ func (s *State) Unmerge(d *Document) *Change {
 	return &Change{Entries: entries}
 }
 
-// Reset returns the change after which the database keeps nothing. The comments that descriptions had
-// become go, as with Apply.
+// Reset returns the change that removes all entries. Comments that came from descriptions are
+// removed, as in Apply.
 func (s *State) Reset() *Change { return s.index().change(nil, nil) }
 
-// DropInconsistent returns the change that drops the entries that Inconsistent lists. It touches no
-// comment.
+// DropInconsistent returns the change that removes the entries listed by Inconsistent. It changes
+// no comments.
 func (s *State) DropInconsistent() *Change {
 	x := s.index()
 	var entries []Stored
@@ -96,10 +96,11 @@ func (s *State) DropInconsistent() *Change {
 	return &Change{Entries: entries}
 }
 
-// Reload returns the change that makes of the entries what people have changed in the database by
-// hand: the comments become the descriptions, also of objects that had no entry; an object that is known by its ID takes
-// its entry along to its new name, unless another entry has that; and of an object that was dropped and
-// created again the entry is kept, and described by it if it has no comment. Entries whose objects are gone are left.
+// Reload returns the change that brings the entries up to date with manual changes in the database.
+// Comments become descriptions, also for objects without an entry. An object known by its ID takes
+// its entry along to its new name, unless another entry has that name. If an object was dropped and
+// created again, its entry stays, and its description becomes the comment if there is none. Entries
+// whose objects are gone stay.
 func (s *State) Reload() *Change {
 	x := s.index()
 	names := x.settle()
@@ -136,8 +137,8 @@ func (s *State) Reload() *Change {
 	return change
 }
 
-// settle returns the name that each entry gets: that of its object, if it is known by its ID and no other
-// entry has that name.
+// settle returns the new name of each entry: that of its object if it is known by its ID and no
+// other entry has the name, and its old name otherwise.
 func (x *index) settle() []Name {
 	names := make([]Name, len(x.Entries))
 	for i, e := range x.Entries {
@@ -161,8 +162,8 @@ func (x *index) settle() []Name {
 	return names
 }
 
-// Mirror returns the comments that objects of s must get to have those that the descriptions of other's entries
-// have become there.
+// Mirror returns the comments to set on objects of s so that they equal the comments that came from
+// the descriptions of other's entries.
 func (s *State) Mirror(other *State) []Comment {
 	var comments []Comment
 	here, there := s.index(), other.index()
@@ -175,7 +176,7 @@ func (s *State) Mirror(other *State) []Comment {
 	return comments
 }
 
-// stored finds the objects of a document's entries.
+// stored resolves the objects of a document's entries.
 func (x *index) stored(d *Document) ([]Stored, error) {
 	var problems Errors
 	d = d.orEmpty()
@@ -185,11 +186,11 @@ func (x *index) stored(d *Document) ([]Stored, error) {
 		o := x.resolve(e.Name)
 		switch {
 		case o == nil && e.Name.Kind.IsColumn() && x.resolve(e.Name.table()) == nil && d.has(e.Name.table()):
-			// which is said of the table
+			// the error for the table covers this
 		case o == nil:
 			problems = append(problems, &Error{Position: e.Pos, Msg: x.unknown(e.Name, len(problems) < maxShown)})
 		case seen[o.Name]:
-			problems = append(problems, &Error{Position: e.Pos, Msg: fmt.Sprintf("%s is there twice, with its schema and without", o.Name.words())})
+			problems = append(problems, &Error{Position: e.Pos, Msg: fmt.Sprintf("%s appears twice, with and without its schema", o.Name.words())})
 		default:
 			seen[o.Name] = true
 			if i >= len(d.entries) {
@@ -210,9 +211,9 @@ func (d *Document) has(n Name) bool {
 	return false
 }
 
-// change returns the change that makes entries all that there are. The descriptions of those that
-// are written become comments; a comment that is still what an earlier description had become goes, unless
-// its object is described by another.
+// change returns the change that makes entries the only ones. The descriptions of the written
+// entries become comments. A comment that still equals an old description is removed, unless
+// another entry describes its object.
 func (x *index) change(entries, written []Stored) *Change {
 	change := &Change{Entries: entries}
 	sortStored(change.Entries)

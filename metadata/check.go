@@ -7,31 +7,32 @@ import (
 	"strings"
 )
 
-// Rules say what entries must have.
+// Rules say which facts entries must have.
 type Rules struct {
-	// Require are facts: description, owner, tags, links, or keys.NAME of a free key.
+	// Require lists facts: description, owner, tags, links, or keys.NAME for a custom key.
 	Require []string
-	// Tables are patterns of the names of tables and views that are looked at, such as public.* (a
-	// star stands for any letters, a question mark for one). None means all tables.
+	// Tables are patterns of table and view names to check, such as public.* (* matches any
+	// characters, ? matches one). Empty means all tables.
 	Tables []string
-	// Columns says that the columns of these must have the facts, too.
+	// Columns extends the rules to the columns of these tables and views.
 	Columns bool
 }
 
 // Missing is an object that lacks facts.
 type Missing struct {
 	Name Name
-	// Facts are those it lacks, in the order of Rules.Require.
+	// Facts are the missing ones, in the order of Rules.Require.
 	Facts []string
 }
 
-// RulesError is a rule that makes no sense.
+// RulesError is an invalid rule, or a pattern that matches nothing.
 type RulesError struct{ Msg string }
 
 func (e *RulesError) Error() string { return e.Msg }
 
-// Check returns the objects that lack required facts, ordered by name, and how many objects it has
-// looked at. A rule that can't be understood, and a pattern that no table and no view has, is a *RulesError.
+// Check returns the objects that lack required facts, ordered by name, and the number of objects
+// checked. It returns a *RulesError for an invalid rule and for a pattern that matches no table or
+// view.
 func (s *State) Check(r Rules) (missing []Missing, checked int, err error) {
 	if err := r.valid(); err != nil {
 		return nil, 0, err
@@ -56,7 +57,7 @@ func (s *State) Check(r Rules) (missing []Missing, checked int, err error) {
 		}
 	}
 	if i := slices.Index(used, false); i >= 0 {
-		return nil, 0, &RulesError{fmt.Sprintf("no table and no view has a name such as %s", r.Tables[i])}
+		return nil, 0, &RulesError{fmt.Sprintf("no table or view matches %s", r.Tables[i])}
 	}
 	slices.SortFunc(missing, func(a, b Missing) int { return a.Name.compare(b.Name) })
 	return missing, checked, nil
@@ -64,23 +65,23 @@ func (s *State) Check(r Rules) (missing []Missing, checked int, err error) {
 
 func (r *Rules) valid() error {
 	if len(r.Require) == 0 {
-		return &RulesError{"nothing is required: want description, owner, tags, links, or keys.NAME"}
+		return &RulesError{"no required fact is named: use description, owner, tags, links, or keys.NAME"}
 	}
 	for _, fact := range r.Require {
 		key, free := strings.CutPrefix(fact, "keys.")
 		if !slices.Contains([]string{"description", "owner", "tags", "links"}, fact) && (!free || key == "") {
-			return &RulesError{fmt.Sprintf("%q can't be required: want description, owner, tags, links, or keys.NAME", fact)}
+			return &RulesError{fmt.Sprintf("unknown fact %q: use description, owner, tags, links, or keys.NAME", fact)}
 		}
 	}
 	for _, pattern := range r.Tables {
 		if _, err := path.Match(pattern, ""); err != nil {
-			return &RulesError{fmt.Sprintf("%q is no pattern: want one such as public.*", pattern)}
+			return &RulesError{fmt.Sprintf("invalid pattern %q: use one such as public.*", pattern)}
 		}
 	}
 	return nil
 }
 
-// about reports that the rules are about an object, and notes which patterns it has.
+// about reports whether the rules apply to an object, and marks the patterns that match in used.
 func (r *Rules) about(n Name, used []bool) bool {
 	if n.Kind.Columns() == "" && (!r.Columns || !n.Kind.IsColumn()) {
 		return false
@@ -88,11 +89,12 @@ func (r *Rules) about(n Name, used []bool) bool {
 	if len(r.Tables) == 0 {
 		return n.Kind.of() == Table
 	}
-	// A slash is a letter here, for path.Match it is not.
+	// In a name, a slash is an ordinary character; in path.Match it isn't.
 	table := strings.ReplaceAll(n.table().String(), "/", "\x00")
 	about := false
 	for i, pattern := range r.Tables {
-		if ok, _ := path.Match(strings.ReplaceAll(pattern, "/", "\x00"), table); ok { // it is valid
+		// the pattern is valid: see Rules.valid
+		if ok, _ := path.Match(strings.ReplaceAll(pattern, "/", "\x00"), table); ok {
 			used[i], about = true, true
 		}
 	}

@@ -7,26 +7,25 @@ import (
 	"strings"
 )
 
-// What a difference can be.
+// The values of Difference.Change.
 const (
 	Added   = "added"
 	Removed = "removed"
 	Changed = "changed"
 )
 
-// Difference is one fact that two documents don't agree on, or an entry that only one of
-// them has.
+// Difference is one fact in which two documents differ, or an entry that only one of them has.
 type Difference struct {
 	Name   Name
 	Change string // Added, Removed or Changed
-	// Fact is the one that is Changed: description, owner, tags, links, or the name of a free key.
+	// Fact is the one that changed: description, owner, tags, links, or keys.NAME.
 	Fact string
-	// From and To are what it was and is, "" for nothing: of a free key as JSON, of tags and links with
-	// commas between them.
+	// From and To are the old and new value, "" for none: a custom key as JSON, tags and links
+	// separated by commas.
 	From, To string
 }
 
-// String returns the difference in words.
+// String returns a readable form of the difference.
 func (d Difference) String() string {
 	if d.Change != Changed {
 		return d.Name.words()
@@ -44,7 +43,7 @@ func (d Difference) shown(s string) string {
 	return s
 }
 
-// Diff returns what is different in to from from, ordered by name.
+// Diff returns the changes from one document to the other, ordered by name.
 func Diff(from, to *Document) []Difference {
 	var all []Difference
 	i, j := 0, 0
@@ -106,7 +105,7 @@ func links(all []Link) string {
 	return strings.Join(words, ", ")
 }
 
-// value returns the value of a free key as JSON.
+// value returns the value of a custom key as JSON.
 func value(keys map[string]any, key string) string {
 	v, ok := keys[key]
 	if !ok {

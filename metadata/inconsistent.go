@@ -2,15 +2,15 @@ package metadata
 
 import "slices"
 
-// Inconsistent is an entry whose object is gone, has another name, or is another one now.
+// Inconsistent is an entry whose object is gone, renamed or replaced.
 type Inconsistent struct {
 	Name        Name
-	Description string // what the entry says
+	Description string // the entry's
 	Reason      string
-	Renamed     *Name // the object's name now, if it is known
+	Renamed     *Name // the object's current name, if known
 }
 
-// Inconsistent returns the entries that are not about what they were made for, ordered by name.
+// Inconsistent returns the entries whose objects are gone, renamed or replaced, ordered by name.
 func (s *State) Inconsistent() []Inconsistent {
 	x := s.index()
 	var all []Inconsistent
@@ -45,7 +45,7 @@ func (x *index) inconsistency(e *Stored) (Inconsistent, bool) {
 	return in, true
 }
 
-// gone says what has become of an object that is not there any more.
+// gone explains why there is no object of the given name.
 func (x *index) gone(n Name) string {
 	other := x.relations[kindless(n)]
 	switch {
@@ -54,7 +54,7 @@ func (x *index) gone(n Name) string {
 	case other != nil:
 		return "it is a " + string(other.Name.Kind) + " now"
 	case n.Kind.IsColumn() && x.byName[n.table()] == nil && x.relations[kindless(n.table())] == nil:
-		return "its " + string(n.Kind.of()) + " does not exist any more"
+		return "its " + string(n.Kind.of()) + " no longer exists"
 	}
-	return "it does not exist any more"
+	return "it no longer exists"
 }

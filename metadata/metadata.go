@@ -1,9 +1,8 @@
-// Package metadata has facts about the objects of a database as a value: what a table, a
-// column, a view, a function, a type or a schema is for, whose it is, what is in it. They are
-// kept in the database itself. A [Document] is what people write; package metayaml reads it
-// from YAML and writes it. A [State] is what a database says: the entries that it keeps, and
-// the objects that it has. The functions of the package decide, from the two, what is to be
-// written; drivers do it.
+// Package metadata represents facts about the objects of a database as values: the purpose, owner
+// and contents of tables, columns, views, functions, types and schemas. The database itself stores
+// them. A [Document] is what people write; package metayaml reads and writes it as YAML. A [State]
+// is what the database has: the stored entries and the existing objects. From the two, this package
+// derives what to write; drivers write it.
 //
 // # Examples
 //
@@ -19,20 +18,20 @@ import (
 	"strings"
 )
 
-// Facts are what is known of an object.
+// Facts are what is recorded about an object.
 type Facts struct {
-	// Description is mirrored as the object's comment, where the database has comments.
+	// Description is mirrored as the object's comment if the database supports comments.
 	Description string `json:"description,omitempty"`
 	Owner       string `json:"owner,omitempty"`
-	// Tags are words such as "pii", in the order in which they were written.
+	// Tags are words such as "pii", in the order written.
 	Tags  []string `json:"tags,omitempty"`
 	Links []Link   `json:"links,omitempty"`
-	// Keys are free: names and values that mean nothing to Whimbrel. A value is a string, a
+	// Keys are custom names and values, which Whimbrel doesn't interpret. A value is a string, a
 	// bool, a json.Number, nil, a []any or a map[string]any of these.
 	Keys map[string]any `json:"keys,omitempty"`
 }
 
-// Link leads to something about the object. Either all links of an object have names, or none.
+// Link is an address related to the object. Either all links of an object have names or none.
 type Link struct {
 	Name string `json:"name,omitempty"`
 	URL  string `json:"url"`
@@ -42,11 +41,11 @@ type Link struct {
 type Entry struct {
 	Name Name
 	Facts
-	// Pos is where the entry stands in its file, for errors.
+	// Pos is the entry's place in its file, for errors.
 	Pos Position
 }
 
-// Position is a place in a file. Line and Column count from 1; 0 where no place is known.
+// Position is a place in a file. Line and Column count from 1; 0 means unknown.
 type Position struct {
 	File         string
 	Line, Column int
@@ -55,18 +54,18 @@ type Position struct {
 // Document is a list of entries, ordered by name, with one entry for each name.
 type Document struct {
 	entries []Entry
-	blank   []Entry // without facts: their objects must exist like the others'
+	blank   []Entry // entries without facts: their objects must exist, too
 }
 
-// NewDocument returns the document of the given entries, in any order. Those without any fact only
-// say that there is such an object. Two entries with one name are an *Error.
+// NewDocument returns a document of the given entries, in any order. An entry without facts only
+// states that its object exists. Two entries of one name are an *Error.
 func NewDocument(entries ...Entry) (*Document, error) {
 	all := slices.Clone(entries)
 	slices.SortStableFunc(all, func(a, b Entry) int { return a.Name.compare(b.Name) })
 	d := &Document{}
 	for i, e := range all {
 		if i > 0 && e.Name == all[i-1].Name {
-			return nil, &Error{Position: e.Pos, Msg: e.Name.words() + " is there twice"}
+			return nil, &Error{Position: e.Pos, Msg: e.Name.words() + " appears twice"}
 		}
 		if e.IsZero() {
 			d.blank = append(d.blank, e)
@@ -77,14 +76,14 @@ func NewDocument(entries ...Entry) (*Document, error) {
 	return d, nil
 }
 
-// Entries returns the entries with facts, ordered by name: schemas, tables, views, functions, types, each
-// table and view followed by its columns.
+// Entries returns the entries with facts, ordered by name: schemas, tables, views, functions,
+// types. Columns follow their table or view.
 func (d *Document) Entries() []Entry { return slices.Clone(d.orEmpty().entries) }
 
 // Len returns the number of entries with facts.
 func (d *Document) Len() int { return len(d.orEmpty().entries) }
 
-// orEmpty makes a nil Document one without entries.
+// orEmpty returns an empty Document for a nil one.
 func (d *Document) orEmpty() *Document {
 	if d == nil {
 		return &Document{}
@@ -92,12 +91,12 @@ func (d *Document) orEmpty() *Document {
 	return d
 }
 
-// IsZero reports that there are no facts.
+// IsZero reports whether there are no facts.
 func (f *Facts) IsZero() bool {
 	return f.Description == "" && f.Owner == "" && len(f.Tags) == 0 && len(f.Links) == 0 && len(f.Keys) == 0
 }
 
-// Error is one thing that is wrong with a document, and where.
+// Error is one problem of a document, with its place.
 type Error struct {
 	Position
 	Msg string
@@ -110,11 +109,10 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s:%d:%d: %s", e.File, e.Line, e.Column, e.Msg)
 }
 
-// Errors is everything that is wrong with a document, in the order of their places. There is
-// at least one.
+// Errors lists all problems of a document, ordered by place. It is never empty.
 type Errors []*Error
 
-// maxShown is how many problems a message has.
+// maxShown is how many problems a message lists.
 const maxShown = 20
 
 func (e Errors) Error() string {
@@ -137,7 +135,7 @@ func (e Errors) Unwrap() []error {
 	return all
 }
 
-// err sorts problems by their places, and returns nil for none.
+// err sorts the problems by place, and returns nil if there are none.
 func (e Errors) err() error {
 	if len(e) == 0 {
 		return nil

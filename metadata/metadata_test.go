@@ -46,16 +46,16 @@ func TestParseName(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"table ":        "a part of it is empty",
-		"table a.b.c":   "want one such as public.users",
-		"table a..b":    "a part of it is empty",
-		`table "a`:      "a quote is not closed",
-		`table "a"b`:    "comes a dot",
-		"table f(int)":  "stands in double quotes",
-		"column email":  "want one such as public.users.email",
-		"function area": "want one such as public.area(integer, integer)",
-		"schema a.b":    "want one such as app",
-		"sequence s":    "there is no kind",
+		"table ":        "one of its parts is empty",
+		"table a.b.c":   "write it as public.users",
+		"table a..b":    "one of its parts is empty",
+		`table "a`:      "unterminated quote",
+		`table "a"b`:    "a dot must follow",
+		"table f(int)":  "put double quotes around",
+		"column email":  "write it as public.users.email",
+		"function area": "write it as public.area(integer, integer)",
+		"schema a.b":    "write it as app",
+		"sequence s":    "unknown kind",
 	} {
 		kind, rest, _ := strings.Cut(text, " ")
 		if _, err := metadata.ParseName(metadata.Kind(kind), rest); err == nil || !strings.Contains(err.Error(), want) {
@@ -76,7 +76,7 @@ func TestNamesAreReadAsTheyAreWritten(t *testing.T) {
 	})
 }
 
-// base is a state of tables with IDs and comments.
+// base is a database of tables with IDs and comments.
 type base struct {
 	t testing.TB
 	metadata.State
@@ -116,7 +116,7 @@ func (b *base) drop(text string) {
 	b.Objects = slices.DeleteFunc(b.Objects, func(o metadata.Object) bool { return o.Name.String() == text })
 }
 
-// does makes a change what is there.
+// does applies a change to the database.
 func (b *base) does(c *metadata.Change, err error) {
 	b.t.Helper()
 	if err != nil {
@@ -141,7 +141,7 @@ func doc(t testing.TB, entries ...metadata.Entry) *metadata.Document {
 	return d
 }
 
-// table says of a table what it is for, and whose it is.
+// table returns an entry for a table.
 func table(t testing.TB, text, description, owner string) metadata.Entry {
 	return metadata.Entry{Name: name(t, metadata.Table, text), Facts: metadata.Facts{Description: description, Owner: owner}}
 }
@@ -198,22 +198,23 @@ func TestApplySaysWhatIsWrong(t *testing.T) {
 	b.does(b.Apply(doc(t, table(t, "other", "", "me"))))
 	b.rename("public.other", "app.others")
 	for text, want := range map[string]string{
-		"table public.usres":         "there is no table public.usres in the database; did you mean public.users?",
-		"table app.users":            "there is no table app.users in the database; did you mean public.users?",
-		"table nothing":              "there is no table nothing in the database",
+		"table public.usres":         "the database has no table public.usres; did you mean public.users?",
+		"table app.users":            "the database has no table app.users; did you mean public.users?",
+		"table nothing":              "the database has no table nothing",
 		"table v":                    "public.v is a view, not a table: write it under views",
 		"view public.users":          "public.users is a table, not a view: write it under tables",
-		"column users.emial":         "there is no column users.emial in the database; did you mean public.users.email?",
-		"table usres":                "there is no table usres in the database; did you mean public.users?",
-		"column public.users.emial":  "there is no column public.users.emial in the database; did you mean public.users.email?",
-		"function public.area(int)":  "there is no function public.area(int) in the database; did you mean public.area(integer)?",
-		"table public.other":         "there is no table public.other in the database; it was renamed to app.others",
-		"table other":                "there is no table other in the database; it was renamed to app.others",
-		"schema app":                 "there is no schema app in the database",
-		"function public.area(text)": "there is no function public.area(text) in the database; did you mean public.area(integer)?",
+		"column users.emial":         "the database has no column users.emial; did you mean public.users.email?",
+		"table usres":                "the database has no table usres; did you mean public.users?",
+		"column public.users.emial":  "the database has no column public.users.emial; did you mean public.users.email?",
+		"function public.area(int)":  "the database has no function public.area(int); did you mean public.area(integer)?",
+		"table public.other":         "the database has no table public.other; it was renamed to app.others",
+		"table other":                "the database has no table other; it was renamed to app.others",
+		"schema app":                 "the database has no schema app",
+		"function public.area(text)": "the database has no function public.area(text); did you mean public.area(integer)?",
 	} {
 		kind, rest, _ := strings.Cut(text, " ")
-		for _, facts := range []metadata.Facts{{Owner: "me"}, {}} { // also of who says nothing
+		// also with an entry without facts
+		for _, facts := range []metadata.Facts{{Owner: "me"}, {}} {
 			_, err := b.Apply(doc(t, metadata.Entry{Name: name(t, metadata.Kind(kind), rest), Facts: facts}))
 			if err == nil || err.Error() != want {
 				t.Errorf("%s: %v", text, err)
@@ -221,7 +222,7 @@ func TestApplySaysWhatIsWrong(t *testing.T) {
 		}
 	}
 	_, err := b.Apply(doc(t, table(t, "users", "", "me"), table(t, "public.users", "", "you")))
-	if err == nil || !strings.Contains(err.Error(), "is there twice, with its schema and without") {
+	if err == nil || !strings.Contains(err.Error(), "appears twice, with and without its schema") {
 		t.Error(err)
 	}
 	entry := table(t, "nothing", "", "me")
@@ -280,8 +281,8 @@ func TestInconsistent(t *testing.T) {
 	b.object(metadata.ViewColumn, "public.swaps.z", "vz#")
 	want := map[string]string{
 		"table public.anew":     "dropped and created again: another table has the name now",
-		"table public.goes":     "it does not exist any more",
-		"column public.goes.y":  "its table does not exist any more",
+		"table public.goes":     "it no longer exists",
+		"column public.goes.y":  "its table no longer exists",
 		"table public.moves":    "renamed to app.moved",
 		"column public.stays.x": "renamed to public.stays.x2",
 		"table public.swaps":    "it is a view now",
@@ -303,7 +304,7 @@ func TestInconsistent(t *testing.T) {
 	if got := b.comments(); got != before {
 		t.Errorf("comments %s, were %s", got, before)
 	}
-	b.object(metadata.Table, "public.moves", "m#") // which nobody is about any more
+	b.object(metadata.Table, "public.moves", "m#") // which no entry describes any more
 	if all := b.Inconsistent(); len(all) != 0 {
 		t.Error(all)
 	}
@@ -320,7 +321,7 @@ func TestAnotherObjectWithTheOldName(t *testing.T) {
 	}
 }
 
-// What is known by name alone is inconsistent only if the name is gone.
+// Without IDs, an entry is inconsistent only if its name is gone.
 func TestWithoutIDs(t *testing.T) {
 	b := newBase(t, "a", "b")
 	b.does(b.Apply(doc(t, table(t, "a", "A", ""), table(t, "b", "B", ""))))
@@ -363,7 +364,7 @@ func TestReload(t *testing.T) {
 	}
 }
 
-// Two tables that take each other's name keep what is said of each.
+// Two tables that swap names keep their entries.
 func TestReloadAfterASwap(t *testing.T) {
 	b := newBase(t, "a", "b")
 	b.does(b.Apply(doc(t, table(t, "a", "A", "one"), table(t, "b", "B", "two"))))
@@ -374,7 +375,7 @@ func TestReloadAfterASwap(t *testing.T) {
 	b.want("public.a B two", "public.b A one")
 }
 
-// What would take another entry's place stays where it is.
+// An entry whose new name is taken keeps its old name.
 func TestReloadIntoATakenName(t *testing.T) {
 	b := newBase(t, "a", "b")
 	b.does(b.Apply(doc(t, table(t, "a", "A", "one"), table(t, "b", "B", "two"))))
@@ -441,11 +442,11 @@ func TestCheck(t *testing.T) {
 		}
 	}
 	for want, rules := range map[string]metadata.Rules{
-		"nothing is required":          {},
-		`"desc" can't be required`:     {Require: []string{"desc"}},
-		`"keys." can't be required`:    {Require: []string{"keys."}},
-		`"[" is no pattern`:            {Require: []string{"owner"}, Tables: []string{"["}},
-		"has a name such as nothing.*": {Require: []string{"owner"}, Tables: []string{"public.*", "nothing.*"}},
+		"no required fact is named": {},
+		`unknown fact "desc"`:       {Require: []string{"desc"}},
+		`unknown fact "keys."`:      {Require: []string{"keys."}},
+		`invalid pattern "["`:       {Require: []string{"owner"}, Tables: []string{"["}},
+		"matches nothing.*":         {Require: []string{"owner"}, Tables: []string{"public.*", "nothing.*"}},
 	} {
 		var wrong *metadata.RulesError
 		if _, _, err := b.Check(rules); !errors.As(err, &wrong) || !strings.Contains(err.Error(), want) {
@@ -456,7 +457,7 @@ func TestCheck(t *testing.T) {
 
 func TestDocumentsHaveOneEntryForEachName(t *testing.T) {
 	_, err := metadata.NewDocument(table(t, "a", "A", ""), table(t, "a", "", ""))
-	if err == nil || err.Error() != "table a is there twice" {
+	if err == nil || err.Error() != "table a appears twice" {
 		t.Error(err)
 	}
 }

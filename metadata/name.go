@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// Kind says what sort of object a name is of.
+// Kind is the kind of object that a name refers to.
 type Kind string
 
-// The kinds. A column of a view, which can be any kind of view, is told from one of a table. A
-// function can be any routine, a table a partitioned or a foreign one, too.
+// The kinds. ViewColumn is a column of any kind of view. Function includes all routines; Table
+// includes partitioned and foreign tables.
 const (
 	Schema     Kind = "schema"
 	Table      Kind = "table"
@@ -21,7 +21,7 @@ const (
 	Type       Kind = "type"
 )
 
-// Type returns the kind as people call it: a column is a column, whatever it is of.
+// Type returns the kind for people: a column of a view is a column, too.
 func (k Kind) Type() string {
 	if k == ViewColumn {
 		return string(Column)
@@ -29,10 +29,10 @@ func (k Kind) Type() string {
 	return string(k)
 }
 
-// IsColumn reports that the kind is one of the two of columns.
+// IsColumn reports whether the kind is one of the two column kinds.
 func (k Kind) IsColumn() bool { return k == Column || k == ViewColumn }
 
-// Columns returns the kind of the columns of tables and of views, "" for other kinds.
+// Columns returns the kind of the columns of a table or view, and "" for other kinds.
 func (k Kind) Columns() Kind {
 	switch k {
 	case Table:
@@ -43,7 +43,7 @@ func (k Kind) Columns() Kind {
 	return ""
 }
 
-// of is the kind of what a column belongs to; every other kind is its own.
+// of returns the owner's kind for a column, and the kind itself otherwise.
 func (k Kind) of() Kind {
 	switch k {
 	case Column:
@@ -54,7 +54,7 @@ func (k Kind) of() Kind {
 	return k
 }
 
-// valid reports that it is one of the kinds.
+// valid reports whether the kind is known.
 func (k Kind) valid() bool { return k.rank() >= 0 }
 
 func (k Kind) rank() int {
@@ -66,19 +66,18 @@ func (k Kind) rank() int {
 	return -1
 }
 
-// Name is the identity of an object. Names are as the database has them: letters' case counts,
-// and nothing is quoted.
+// Name identifies an object. Names are as stored in the database: case-sensitive and unquoted.
 type Name struct {
 	Kind   Kind
-	Schema string // "" for a schema, and where the database has none
-	Object string // of a schema, table, view, function or type
-	Args   string // of a function: the types of its arguments, in parentheses
-	Column string // of a column
+	Schema string // "" for a schema, and if the database has none
+	Object string // the schema, table, view, function or type
+	Args   string // a function's argument types, in parentheses
+	Column string // "" unless it is a column
 }
 
-// String returns the name without its kind: public.users, public.users.email,
-// public.area(integer, integer). A part in which there is a dot, a quote, a parenthesis or white space
-// at an end stands in double quotes.
+// String returns the name without its kind: public.users, public.users.email, public.area(integer,
+// integer). A part that contains a dot, quote or parenthesis, or that starts or ends with white
+// space, is in double quotes.
 func (n Name) String() string {
 	var b strings.Builder
 	if n.Schema != "" {
@@ -94,7 +93,7 @@ func (n Name) String() string {
 // words returns the name with its kind.
 func (n Name) words() string { return n.Kind.Type() + " " + n.String() }
 
-// table returns the name of what a column belongs to.
+// table returns the name of a column's table or view.
 func (n Name) table() Name {
 	n.Kind, n.Column = n.Kind.of(), ""
 	return n
@@ -113,19 +112,19 @@ func quote(part string) string {
 	return `"` + strings.ReplaceAll(part, `"`, `""`) + `"`
 }
 
-// ParseName reads what Name.String writes. The name of a column has that of its table or view
-// before it, and one without a schema is a name of two parts.
+// ParseName reads the form that Name.String writes. A column is preceded by its table or view; an
+// unqualified name has no schema.
 func ParseName(kind Kind, text string) (Name, error) {
 	n := Name{Kind: kind}
 	if !kind.valid() {
-		return n, fmt.Errorf("there is no kind of object %q", kind)
+		return n, fmt.Errorf("unknown kind of object %q", kind)
 	}
 	parts, rest, err := split(text)
 	if err != nil {
 		return n, err
 	}
 	wrong := func(want string) (Name, error) {
-		return n, fmt.Errorf("%q is no name of a %s: want one such as %s", text, kind.Type(), want)
+		return n, fmt.Errorf("%q is not the name of a %s: write it as %s", text, kind.Type(), want)
 	}
 	if kind.IsColumn() {
 		if len(parts) < 2 || rest != "" {
@@ -139,7 +138,7 @@ func ParseName(kind Kind, text string) (Name, error) {
 	case kind == Function:
 		n.Args = "(" + strings.Join(strings.Fields(strings.TrimSpace(rest[1:len(rest)-1])), " ") + ")"
 	case rest != "":
-		return n, fmt.Errorf("%q is no name of a %s: a name with parentheses stands in double quotes", text, kind.Type())
+		return n, fmt.Errorf("%q is not the name of a %s: put double quotes around a name with parentheses", text, kind.Type())
 	}
 	switch {
 	case kind == Schema && len(parts) == 1, len(parts) == 1:
@@ -147,19 +146,19 @@ func ParseName(kind Kind, text string) (Name, error) {
 	case kind != Schema && len(parts) == 2:
 		n.Schema, n.Object = parts[0], parts[1]
 	case kind == Schema:
-		return wrong(`app, or '"my.app"' where there is a dot in it`)
+		return wrong(`app, or '"my.app"' if it contains a dot`)
 	default:
-		return wrong(`public.users, or 'public."my.users"' where there is a dot in it`)
+		return wrong(`public.users, or 'public."my.users"' if it contains a dot`)
 	}
 	return n, nil
 }
 
-// split cuts a name at its dots, and at an opening parenthesis.
+// split splits a name at its dots, up to an opening parenthesis.
 func split(text string) (parts []string, rest string, err error) {
 	for s := text; ; {
 		var part string
 		if inner, quoted := strings.CutPrefix(s, `"`); quoted {
-			if part, s, err = quoted1(inner); err != nil {
+			if part, s, err = unquote(inner); err != nil {
 				return nil, "", fmt.Errorf("%q: %w", text, err)
 			}
 		} else {
@@ -170,26 +169,26 @@ func split(text string) (parts []string, rest string, err error) {
 			part, s = s[:end], s[end:]
 		}
 		if part == "" {
-			return nil, "", fmt.Errorf("%q is no name: a part of it is empty", text)
+			return nil, "", fmt.Errorf("%q is not a name: one of its parts is empty", text)
 		}
 		parts = append(parts, part)
 		switch {
 		case s == "" || s[0] == '(':
 			return parts, s, nil
 		case s[0] != '.':
-			return nil, "", fmt.Errorf("%q is no name: after a part in quotes comes a dot", text)
+			return nil, "", fmt.Errorf("%q is not a name: a dot must follow a quoted part", text)
 		}
 		s = s[1:]
 	}
 }
 
-// quoted1 reads a quoted part behind its opening quote.
-func quoted1(s string) (part, rest string, err error) {
+// unquote reads a quoted part after its opening quote.
+func unquote(s string) (part, rest string, err error) {
 	var b strings.Builder
 	for {
 		before, after, found := strings.Cut(s, `"`)
 		if !found {
-			return "", "", fmt.Errorf("a quote is not closed")
+			return "", "", fmt.Errorf("unterminated quote")
 		}
 		b.WriteString(before)
 		if !strings.HasPrefix(after, `"`) {

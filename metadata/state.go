@@ -10,54 +10,52 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/spelling"
 )
 
-// State is what a database says at one moment.
+// State is the metadata and the objects of a database at one moment.
 type State struct {
-	// Entries are those that the database keeps.
+	// Entries are the stored ones.
 	Entries []Stored
-	// Objects are those that it has, in any order, but for its own, Whimbrel's and those of
+	// Objects are the existing ones, in any order, without those of the server, of Whimbrel and of
 	// extensions.
 	Objects []Object
-	// Path are the schemas in which a name without a schema is looked for, the first one first.
+	// Path lists the schemas that unqualified names are resolved in, in order.
 	Path []string
-	// Comments says that objects have comments.
+	// Comments reports whether the database supports comments.
 	Comments bool
 }
 
-// Stored is an entry as the database keeps it.
+// Stored is an entry as the database stores it.
 type Stored struct {
 	Name Name
 	Facts
-	// ID is the ID of the object that the entry was made for; "" where it is not known.
+	// ID is the ID of the object that the entry was made for, or "" if unknown.
 	ID string
 }
 
 // Object is an object of the database.
 type Object struct {
 	Name Name
-	// ID stays the object's when it gets another name, and is no other's; "" where the database
-	// has no such thing.
+	// ID survives renaming and is never reused; "" if the database has no such ID.
 	ID      string
 	Comment string
 }
 
-// Change is what is to be written: all entries that there are to be, and the comments that are
-// to be other than they are.
+// Change is what to write: the complete new list of entries, and the comments to change.
 type Change struct {
 	Entries  []Stored
 	Comments []Comment
 }
 
-// Comment is the comment of an object; "" for none.
+// Comment is the new comment of an object; "" removes it.
 type Comment struct {
 	Name Name
-	ID   string // of the object
+	ID   string // the object's
 	Text string
 }
 
-// Document returns the entries as a document.
+// Document returns the stored entries as a document.
 func (s *State) Document() *Document { return documentOf(s.Entries) }
 
-// Document returns the entries that there are to be.
+// Document returns the new entries as a document.
 func (c *Change) Document() *Document { return documentOf(c.Entries) }
 
 func documentOf(all []Stored) *Document {
@@ -69,7 +67,7 @@ func documentOf(all []Stored) *Document {
 	return d
 }
 
-// Has reports that the change would change nothing.
+// Has reports whether applying the change would change nothing.
 func (s *State) Has(c *Change) bool {
 	if len(c.Comments) > 0 || len(c.Entries) != len(s.Entries) {
 		return false
@@ -87,12 +85,12 @@ func (s *State) Has(c *Change) bool {
 	return true
 }
 
-// index finds objects.
+// index looks up objects.
 type index struct {
 	*State
 	byName map[Name]*Object
 	byID   map[string]*Object
-	// relations are tables and views, and their columns, by name without their kind.
+	// relations holds tables, views and their columns by name without kind.
 	relations map[Name]*Object
 }
 
@@ -116,7 +114,7 @@ func kindless(n Name) Name {
 	return n
 }
 
-// resolve finds the object that a name in a document means.
+// resolve returns the object that a name in a document refers to, or nil.
 func (x *index) resolve(n Name) *Object {
 	if o := x.byName[n]; o != nil || n.Schema != "" || n.Kind == Schema {
 		return o
@@ -130,9 +128,9 @@ func (x *index) resolve(n Name) *Object {
 	return nil
 }
 
-// unknown says why a name means nothing, and guesses what was meant.
+// unknown explains why a name refers to nothing, and if guess is set suggests another.
 func (x *index) unknown(n Name, guess bool) string {
-	msg := fmt.Sprintf("there is no %s %s in the database", n.Kind.Type(), n)
+	msg := fmt.Sprintf("the database has no %s %s", n.Kind.Type(), n)
 	other := x.relations[kindless(n)]
 	for _, schema := range x.Path {
 		if n.Schema == "" && other == nil && n.Kind != Schema {
@@ -154,7 +152,7 @@ func (x *index) unknown(n Name, guess bool) string {
 			return msg + fmt.Sprintf("; it was renamed to %s", moved.Name)
 		}
 	}
-	if !guess { // to look at all objects for each of thousands takes long
+	if !guess { // comparing all objects for each of thousands of names is slow
 		return msg
 	}
 	if near := x.near(n); near != "" {
@@ -163,8 +161,8 @@ func (x *index) unknown(n Name, guess bool) string {
 	return msg
 }
 
-// near finds the name of an object of the kind that differs in case, in its schema or in its
-// arguments alone; or, of the columns of one table, the one that is closest.
+// near returns similar names of the same kind: names that differ only in case, in the schema or in
+// the arguments, and close misspellings in the same schema or table.
 func (x *index) near(n Name) string {
 	var found []string
 	if table := x.resolve(n.table()); table != nil && n.Kind.IsColumn() {
@@ -187,13 +185,13 @@ func (x *index) near(n Name) string {
 	return strings.Join(found, " or ")
 }
 
-// alike reports whether one word is a slip of the pen away from another.
+// alike reports whether two words differ by at most two typing errors.
 func alike(a, b string) bool {
 	d := len(a) - len(b)
 	return d >= -2 && d <= 2 && spelling.Distance(a, b) <= 2
 }
 
-// EncodeFacts returns facts as a database keeps them: JSON, the same for the same facts.
+// EncodeFacts returns facts as a database stores them: JSON, identical for equal facts.
 func EncodeFacts(f Facts) (string, error) {
 	var b strings.Builder
 	enc := json.NewEncoder(&b)
@@ -204,7 +202,7 @@ func EncodeFacts(f Facts) (string, error) {
 	return strings.TrimSuffix(b.String(), "\n"), nil
 }
 
-// DecodeFacts reads what EncodeFacts returned.
+// DecodeFacts reads the result of EncodeFacts.
 func DecodeFacts(text string) (f Facts, err error) {
 	dec := json.NewDecoder(strings.NewReader(text))
 	dec.UseNumber()
@@ -212,12 +210,12 @@ func DecodeFacts(text string) (f Facts, err error) {
 	return f, err
 }
 
-// equal reports that two facts are the same.
+// equal reports whether two sets of facts are the same.
 func (f *Facts) equal(g *Facts) bool {
 	a, aerr := EncodeFacts(*f)
 	b, berr := EncodeFacts(*g)
 	return aerr == nil && berr == nil && a == b
 }
 
-// keyNames returns the names of the free keys, sorted.
+// keyNames returns the names of the custom keys, sorted.
 func (f *Facts) keyNames() []string { return slices.Sorted(maps.Keys(f.Keys)) }

@@ -145,8 +145,8 @@ func TestWhatBecameOfDescribedObjects(t *testing.T) {
 		"table public.users":        "renamed to app.people",
 		"column public.users.id":    "renamed to app.people.id",
 		"column public.users.email": "renamed to app.people.mail",
-		"table public.gone":         "it does not exist any more",
-		"column public.gone.x":      "its table does not exist any more",
+		"table public.gone":         "it no longer exists",
+		"column public.gone.x":      "its table no longer exists",
 		"table public.anew":         fmt.Sprintf(another, "table"),
 		"column public.anew.x":      fmt.Sprintf(another, "column"),
 		"table public.tv":           "it is a view now",
@@ -154,7 +154,7 @@ func TestWhatBecameOfDescribedObjects(t *testing.T) {
 		"view public.again":         fmt.Sprintf(another, "view"),
 		"column public.again.x":     fmt.Sprintf(another, "column"),
 		"type public.mood":          "renamed to public.feeling",
-		"function public.f()":       "it does not exist any more",
+		"function public.f()":       "it no longer exists",
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %q", got)

@@ -75,7 +75,7 @@ func TestWhatBecameOfDescribedObjects(t *testing.T) {
 		got = append(got, in.Name.String()+" "+in.Reason)
 	}
 	want := []string{
-		"anew.x it does not exist any more", "gone it does not exist any more", "gone.x its table does not exist any more",
+		"anew.x it no longer exists", "gone it no longer exists", "gone.x its table no longer exists",
 		"tv it is a view now", "tv.x it belongs to a view now",
 	}
 	if !slices.Equal(got, want) {

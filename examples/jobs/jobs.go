@@ -1,5 +1,5 @@
-// Package jobs is an example of a library that carries its own schema: whoever uses
-// it hands it a database, and New brings the library's tables up to date.
+// Package jobs is an example of a library that brings its own schema: the caller passes a database,
+// and New updates the library's tables.
 package jobs
 
 import (
@@ -19,16 +19,15 @@ var schema embed.FS
 // Queue keeps jobs in a database.
 type Queue struct{ migrator *whimbrel.Migrator }
 
-// New returns the queue of a database, whose tables it brings up to date first: all
-// pending migrations in one transaction, so that either the schema is what this build
-// needs or nothing has changed. Any number of processes may call it at once. The
-// database stays the caller's.
+// New updates the library's tables in the database and returns the queue. All pending migrations
+// run in one transaction: either the schema is what this build needs, or nothing changed. Any
+// number of processes may call it at once. The caller keeps ownership of the database.
 func New(ctx context.Context, db database.Database) (*Queue, error) {
 	files, err := fs.Sub(schema, "schema")
 	if err != nil {
 		return nil, err
 	}
-	// The set's name keeps the library's versions apart from the application's own.
+	// The set's name separates the library's versions from the application's.
 	set, err := source.Read(files, source.Options{Set: "example.com/jobs"})
 	if err != nil {
 		return nil, err
@@ -40,7 +39,7 @@ func New(ctx context.Context, db database.Database) (*Queue, error) {
 	return &Queue{migrator: m}, nil
 }
 
-// Uninstall takes the library's tables away again.
+// Uninstall drops the library's tables.
 func (q *Queue) Uninstall(ctx context.Context) error {
 	_, err := q.migrator.Rollback(ctx, whimbrel.NilVersion)
 	return err

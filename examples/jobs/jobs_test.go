@@ -16,7 +16,7 @@ func TestLibraryBesideAnApplication(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	for range 2 { // the second time there is nothing to do
+	for range 2 { // the second time nothing is pending
 		q, err := jobs.New(t.Context(), db)
 		if err != nil {
 			t.Fatal(err)

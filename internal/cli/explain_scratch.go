@@ -37,6 +37,10 @@ func explainScratch(f *render.Failure, err error) bool {
 		first, _, _ := strings.Cut(same.Error(), "\n")
 		f.Message = first
 		f.Differences = render.NewChanges(same.Changes)
+		f.Next = "Join the scripts instead: leave out --minimal."
+		if same.Before {
+			f.Next = "Begin the range with the folder's first migration, or join the scripts instead: leave out --minimal."
+		}
 	case errors.As(err, &text):
 		f.Next = `Name the folder that has its file as it was applied (--dir). Or accept the schema as it is once: whimbrel drift --accept --reason "…"`
 	default:

@@ -1,6 +1,7 @@
-// Package hostile proves that what other roles create is not executed by Whimbrel's own queries. It listens on the wire while Whimbrel
-// does everything that it can, makes a hostile overload of every operator, function, type and relation that was heard, and
-// has Whimbrel do it all again as a superuser.
+// Package hostile proves that Whimbrel's own queries don't execute objects created by other roles.
+// It records the queries on the wire while Whimbrel runs everything it can, creates a hostile
+// overload of every operator, function, type and relation in them, and runs everything again as a
+// superuser.
 package hostile
 
 import (
@@ -17,7 +18,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// patience bounds the wait for what must happen; nothing is said about how soon.
+// patience bounds the waits; no test depends on the speed.
 const patience = 5 * time.Minute
 
 func TestNothingThatOthersMakeRunsInOwnQueries(t *testing.T) {
@@ -27,7 +28,7 @@ func TestNothingThatOthersMakeRunsInOwnQueries(t *testing.T) {
 		t.Run(fmt.Sprint(m.Major), func(t *testing.T) {
 			t.Parallel()
 			statements := heard(t, m.New(t))
-			paths := []string{"public, pg_catalog"} // in which what fits equally well is taken from public
+			paths := []string{"public, pg_catalog"} // an equally good match is taken from public
 			if m.Major == newest.Major {
 				paths = append(paths, `"$user", public`)
 			}
@@ -45,7 +46,8 @@ func TestNothingThatOthersMakeRunsInOwnQueries(t *testing.T) {
 	}
 }
 
-// heard returns the statements that Whimbrel sends by itself. Each sees pg_catalog only, or looks up nothing.
+// heard returns the statements that Whimbrel sends itself. Each must see only pg_catalog, or look
+// up nothing.
 func heard(t *testing.T, url string) []string {
 	e := newEar()
 	p := e.play(t, url)
@@ -64,7 +66,7 @@ func heard(t *testing.T, url string) []string {
 	return statements
 }
 
-// hostile returns a database in which somebody waits for a superuser.
+// hostile returns a database with hostile objects that wait for a superuser.
 func hostile(t *testing.T, m testdb.Major, path string, statements []string) (url string) {
 	url = m.New(t)
 	plant(t, url, "mallory_"+strings.ToLower(rand.Text()), statements)
@@ -72,7 +74,7 @@ func hostile(t *testing.T, m testdb.Major, path string, statements []string) (ur
 	return url
 }
 
-// withstands does everything in a hostile database.
+// withstands runs everything in a hostile database, and fails if a hostile object was executed.
 func withstands(t *testing.T, url string) {
 	e := newEar()
 	p := e.play(t, url)
@@ -85,8 +87,8 @@ func withstands(t *testing.T, url string) {
 	}
 }
 
-// succumbs shows that a hostile database is one: where a search path is not pinned, on the way to the server, what is
-// there runs.
+// succumbs proves that the hostile objects work: if a proxy removes the pinned search path, they
+// are executed.
 func succumbs(t *testing.T, url string) {
 	e := newEar()
 	e.strip = true
@@ -104,7 +106,7 @@ func succumbs(t *testing.T, url string) {
 	}
 }
 
-// play returns a play that is listened to.
+// play returns a play that the ear listens to.
 func (e *ear) play(t *testing.T, url string) *play {
 	return &play{T: t, url: testdb.NewTap(t, url, e.hear).URL, dir: t.TempDir(), database: nameOf(t, url)}
 }

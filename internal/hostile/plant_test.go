@@ -9,15 +9,15 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// types are those of which hostile operators and functions take every combination.
+// types are the argument types of the hostile operators and functions, in every combination.
 var types = []string{
 	"int2", "int4", "int8", "numeric", "float8", "text", "name", `"char"`, "oid", "regclass", "xid", "bool", "timestamptz", "interval",
 	"json", "jsonb", "_text", "_name", "_oid", "_int2", "int2vector", "oidvector",
 }
 
-// plant makes, as a role that may do nothing but create objects in public, an overload of every operator and function that
-// Whimbrel's statements name, a type, a view and casts. Each says that it was executed, and then does what the server's own does.
-// It returns how many there are.
+// plant creates, as a role that may only create objects in public, an overload of every operator
+// and function in Whimbrel's statements, a type, a view and casts. Each reports that it was
+// executed, and then does what the server's own does. plant returns their number.
 func plant(t *testing.T, url, role string, statements []string) int {
 	t.Helper()
 	c := connect(t, url)
@@ -47,8 +47,8 @@ func array(list []string) string {
 	return "ARRAY[" + strings.Join(quoted, ", ") + "]::text[]"
 }
 
-// plantOperators makes, for each pair of types that an operator of the server's takes, also where it must convert
-// them, one that fits better.
+// plantOperators creates, for each pair of types that a server's operator accepts, even after
+// conversion, an operator that matches better.
 const plantOperators = `DO $do$ DECLARE o text; l text; r text; result text; f text; n int := 0; BEGIN
 FOREACH o IN ARRAY {operators} LOOP
 	FOR l, r IN SELECT a, b FROM unnest({types}) a, unnest({types}) b LOOP
@@ -64,8 +64,8 @@ FOREACH o IN ARRAY {operators} LOOP
 	END LOOP;
 END LOOP; END $do$`
 
-// plantFunctions makes each function once more with the arguments that it has, and with each of the types in the place of
-// each argument. Those that take any number get some of the most likely.
+// plantFunctions creates each function with its own argument types, and with each of the types in
+// the place of each argument. Variadic ones get the most likely combinations.
 const plantFunctions = `DO $do$ DECLARE p record; args text; original text; params text; result text; body text; BEGIN
 FOR p IN SELECT f.oid, proname, prokind, proretset, pronargs, provariadic <> 0 AS variadic, prorettype::regtype::text AS result,
 		ARRAY(SELECT CASE WHEN typtype = 'p' THEN 'text' WHEN oid = '"char"'::regtype THEN '"char"' ELSE typname END FROM unnest(proargtypes) WITH ORDINALITY x(o, n) JOIN pg_type ON oid = o ORDER BY n) AS types,
@@ -99,14 +99,14 @@ LOOP
 	END LOOP;
 END LOOP; END $do$`
 
-// plantTypes makes domains that are called like the server's types, and whose values have to be checked.
+// plantTypes creates domains named like the server's types, whose values are checked.
 const plantTypes = `DO $do$ DECLARE n text; BEGIN
 CREATE FUNCTION public.checked(text, text) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN RAISE WARNING 'HOSTILE type %', $1; RETURN true; END $$;
 FOR n IN SELECT typname FROM pg_type WHERE typnamespace = 'pg_catalog'::regnamespace AND typtype = 'b' AND typname = ANY ({names}) LOOP
 	EXECUTE format('CREATE DOMAIN public.%I AS pg_catalog.%1$I CHECK (public.checked(%L, VALUE::text))', n, n);
 END LOOP; END $do$`
 
-// plantViews makes views that are called like the catalogues.
+// plantViews creates views named like the catalogues.
 const plantViews = `DO $do$ DECLARE n text; BEGIN
 CREATE FUNCTION public.viewed(text) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN RAISE WARNING 'HOSTILE relation %', $1; RETURN true; END $$;
 FOR n IN SELECT relname FROM pg_class WHERE relnamespace = 'pg_catalog'::regnamespace AND relkind IN ('r', 'v') AND relname = ANY ({names}) LOOP
@@ -115,7 +115,7 @@ FOR n IN SELECT relname FROM pg_class WHERE relnamespace = 'pg_catalog'::regname
 	EXECUTE format('GRANT SELECT ON public.%I TO PUBLIC', n);
 END LOOP; END $do$`
 
-// plantCasts makes a type that is turned into others, and others into it, without being asked.
+// plantCasts creates a type with implicit casts to and from others.
 const plantCasts = `DO $do$ DECLARE n text; BEGIN
 CREATE TYPE public.evil AS (x pg_catalog.text);
 FOREACH n IN ARRAY {types} LOOP

@@ -30,7 +30,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// files are the migrations. They look up nothing themselves, so that they do nobody any harm.
+// files are the migrations. They look up nothing themselves, so the hostile objects don't affect
+// them.
 var files = map[string]string{
 	"migrations/1_a.up.sql":   `CREATE /*theirs*/ TABLE public.a (x int); INSERT /*theirs*/ INTO public.a VALUES (1);`,
 	"migrations/1_a.down.sql": `DROP /*theirs*/ TABLE public.a;`,
@@ -59,10 +60,10 @@ BEGIN; INSERT /*theirs*/ INTO public.a VALUES (3); COMMIT;`,
 	"facts.yaml":                "tables:\n  public.a:\n    description: what a is for\n",
 }
 
-// play is one time through everything that Whimbrel does, and what went wrong.
+// play is one run through everything that Whimbrel does, and its failures.
 type play struct {
 	*testing.T
-	url      string // where the ear listens
+	url      string // the ear's address
 	dir      string
 	database string
 	problems []string
@@ -124,7 +125,7 @@ func (p *play) writeFiles() (err error) {
 	return err
 }
 
-// command runs the command, which must end with one of the codes, if there are any.
+// command runs the command, which must exit with one of the codes, if any are given.
 func (p *play) command(codes []int, args ...string) string {
 	var out bytes.Buffer
 	stream := render.Stream{Writer: &out}
@@ -143,7 +144,8 @@ func (p *play) command(codes []int, args ...string) string {
 
 func (p *play) in(name string) string { return filepath.Join(p.dir, name) }
 
-// commands runs every command. Whatever is in public that the migrations did not make is a difference: 3 is the code of one.
+// commands runs every command. Objects in public that no migration created are differences, for
+// which the code is 3.
 func (p *play) commands() {
 	done, differs, pending, failed, refused := []int{0}, []int{0, 3}, []int{0, 3}, []int{1}, []int{5}
 	for _, c := range []struct {
@@ -208,7 +210,7 @@ func (p *play) reset() {
 	p.command([]int{0}, "reset", "--yes", p.database)
 }
 
-// ways are those in which a database can be opened.
+// ways returns the ways to open a database.
 func (p *play) ways(ctx context.Context) map[string]func(database.Options) (database.Database, error) {
 	return map[string]func(database.Options) (database.Database, error){
 		"url": func(o database.Options) (database.Database, error) {
@@ -242,8 +244,8 @@ func (p *play) ways(ctx context.Context) map[string]func(database.Options) (data
 	}
 }
 
-// temporary makes temporary objects that are called like the server's own, which come first where the path does not say
-// otherwise.
+// temporary creates temporary objects named like the server's own, which come first unless the path
+// says otherwise.
 const temporary = `CREATE /*theirs*/ FUNCTION pg_temp.fired(pg_catalog.text) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN RAISE WARNING 'HOSTILE temporary %', $1; RETURN true; END $$;
 DO /*theirs*/ $do$ DECLARE n pg_catalog.text; BEGIN
 	FOREACH n IN ARRAY ARRAY['text', 'name', 'oid', 'json', 'jsonb', 'int8', 'int4', 'bool', 'timestamptz', 'regclass'] LOOP
@@ -258,7 +260,7 @@ func script(text string) *migration.Script { return migration.Text("1_x.up.sql",
 
 var longer = database.LockOptions{Timeout: time.Minute}
 
-// objects makes what the other parts need.
+// objects creates what the other parts need.
 func (p *play) objects(ctx context.Context) {
 	c, err := pgx.Connect(ctx, p.url)
 	if err != nil {
@@ -271,7 +273,7 @@ CREATE /*theirs*/ TABLE more.twice (x int); INSERT /*theirs*/ INTO more.twice VA
 	p.good("making objects", err)
 }
 
-// batches does what can be done with a batch.
+// batches calls the methods of a transaction.
 func (p *play) batches(ctx context.Context, name string, db database.Database) {
 	good := func(what string, err error) { p.good(name+": "+what, err) }
 	_, err := db.State(ctx, name)
@@ -329,7 +331,7 @@ func (p *play) batches(ctx context.Context, name string, db database.Database) {
 	good("Rollback", b.Rollback(ctx))
 }
 
-// outcomes asks what became of each kind of statement, of a run whose connections break.
+// outcomes checks the outcome of each kind of statement, in a run whose connections break.
 func (p *play) outcomes(ctx context.Context, db database.Database) {
 	r, err := db.Guard(ctx, "outcomes", longer)
 	if err != nil {
@@ -373,7 +375,7 @@ func (p *play) outcomes(ctx context.Context, db database.Database) {
 	p.good("Run.Record", err)
 }
 
-// waiting waits for locks: for a set's, for all that is at work, and for somebody else's transaction.
+// waiting waits for locks: of a set, of all running processes, and of a foreign transaction.
 func (p *play) waiting(ctx context.Context, db database.Database) {
 	b, err := db.Begin(ctx, "waiting", longer)
 	if err != nil {
@@ -418,7 +420,7 @@ func (p *play) waiting(ctx context.Context, db database.Database) {
 	<-released
 }
 
-// nameOf returns the database that a URL leads to.
+// nameOf returns the database name in a URL.
 func nameOf(t testing.TB, raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {

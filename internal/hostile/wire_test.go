@@ -10,22 +10,23 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 )
 
-// theirs is in every statement that a test passes to Whimbrel: all others are Whimbrel's own.
+// theirs marks every statement that a test passes to Whimbrel: all others are Whimbrel's own.
 const theirs = "/*theirs*/"
 
-// ear listens on the wire to what Whimbrel sends by itself, and to what the hostile objects say.
+// ear records the statements that Whimbrel sends itself, and the reports of the hostile objects.
 type ear struct {
-	strip bool // take the pins away, to see what happens then
+	strip bool // remove the pins, to see whether hostile objects are executed then
 
 	mu    sync.Mutex
 	wires map[int]*wire
-	own   map[string]bool // the statements
+	own   map[string]bool // Whimbrel's statements
 	fired map[string]bool // hostile objects that were executed
-	loose map[string]bool // own statements that look something up in a path that is not pinned; scripts that see one that is
+	// own statements that look something up in an unpinned path, and scripts that see a pinned one
+	loose map[string]bool
 }
 
 type wire struct {
-	scratch  bool // it leads to a scratch database, where some scripts are written by Whimbrel
+	scratch  bool // the connection is to a scratch database, where Whimbrel runs scripts of its own
 	pinned   bool
 	prepared map[string]string
 }
@@ -81,7 +82,7 @@ func (e *ear) sent(w *wire, sql string) {
 		}
 		return
 	case w.scratch && !w.pinned && words("create alter comment drop grant refresh set")[strings.ToLower(strings.SplitN(sql, " ", 2)[0])]:
-		return // the text of a schema, which Whimbrel has written down and runs as a script
+		return // a schema's text, which Whimbrel wrote and runs as a script
 	case !w.pinned:
 		if what := looksUp(sql); what != "" && !strings.HasPrefix(sql, "BEGIN; SET LOCAL") {
 			e.loose[fmt.Sprintf("%s is looked up: %s", what, sql)] = true

@@ -7,13 +7,16 @@ import (
 	"strings"
 )
 
-// token is a word, a quoted name, an operator, or anything else of a statement.
+// token is a word, a quoted name, an operator, or another part of a statement.
 type token struct {
-	kind byte // 'w' word, in lower case; 'q' quoted name; 'o' operator; 's' string or number; 'p' punctuation or parameter
+	// 'w' word, lower-cased; 'q' quoted name; 'o' operator; 's' string or number; 'p' punctuation
+	// or parameter
+	kind byte
 	text string
 }
 
-// tokens cuts one of Whimbrel's own statements, which have neither dollar quotes nor nested comments.
+// tokens splits one of Whimbrel's own statements, which contain neither dollar quotes nor nested
+// comments.
 func tokens(sql string) (all []token) {
 	const operators = "+-*/<>=~!@#%^&|`?"
 	word := func(c byte) bool {
@@ -77,10 +80,11 @@ func tokens(sql string) (all []token) {
 	return all
 }
 
-// namesIn returns the names and the operators that statements have in them, and those that stand behind words of SQL's.
+// namesIn returns the names and operators in statements, including those behind SQL keywords.
 func namesIn(statements []string) (words, operators []string) {
 	seen, ops := map[string]bool{}, map[string]bool{}
-	for _, o := range []string{"=", "<>", "<", "<=", ">", ">=", "~~", "!~~", "~~*", "!~~*"} { // IN, CASE, NULLIF, BETWEEN, LIKE, …
+	// behind IN, CASE, NULLIF, BETWEEN, LIKE, …
+	for _, o := range []string{"=", "<>", "<", "<=", ">", ">=", "~~", "!~~", "~~*", "!~~*"} {
 		ops[o] = true
 	}
 	for _, s := range statements {
@@ -105,13 +109,13 @@ func namesIn(statements []string) (words, operators []string) {
 }
 
 var (
-	// grammar are the types that the server does not look up.
+	// grammar holds the types that the server doesn't look up.
 	grammar = words("int integer bigint smallint boolean real numeric varchar bit character timestamp time interval")
-	// syntax are the words that can stand before a parenthesis and are no functions.
+	// syntax holds the words that can precede a parenthesis and aren't functions.
 	syntax = words("coalesce exists extract all any array and or as not values from select over filter case when then else where with key on returning do set in index")
-	// compares are the words by which operators are looked up that nobody sees.
+	// compares holds the keywords that look up operators implicitly.
 	compares = words("in like ilike similar between nullif distinct using")
-	// own are the tables that have no schema as long as it isn't known.
+	// own holds the tables that have no schema until it is known.
 	own = words("whimbrel_history whimbrel_settings whimbrel_journal whimbrel_metadata")
 )
 
@@ -123,7 +127,7 @@ func words(list string) map[string]bool {
 	return set
 }
 
-// looksUp says what a statement would have the server look up in the search path; "" for nothing.
+// looksUp returns what a statement makes the server look up in the search path, or "".
 func looksUp(sql string) string {
 	all := tokens(sql)
 	at := func(i int) token {
@@ -137,7 +141,7 @@ func looksUp(sql string) string {
 	switch at(0).text {
 	case "set", "reset", "begin", "commit", "rollback", "savepoint", "close", "deallocate", "listen", "unlisten", "discard":
 		if !slices.ContainsFunc(all, func(t token) bool { return t.text == "(" }) {
-			return "" // it controls the transaction or the session
+			return "" // it controls the transaction or session
 		}
 	}
 	creates := at(0).text == "create" || at(0).text == "insert"
@@ -170,7 +174,7 @@ func looksUp(sql string) string {
 	return ""
 }
 
-// grammarFrom reports whether a FROM is that of EXTRACT (… FROM …).
+// grammarFrom reports whether a FROM belongs to EXTRACT (… FROM …).
 func grammarFrom(all []token, i int) bool { return i >= 3 && all[i-3].text == "extract" }
 
 func (t token) String() string { return fmt.Sprintf("%c:%s", t.kind, t.text) }

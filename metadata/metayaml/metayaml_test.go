@@ -101,35 +101,35 @@ func TestWriteIsTheInverseOfRead(t *testing.T) {
 
 func TestReadErrors(t *testing.T) {
 	for _, tt := range []struct{ text, want string }{
-		{"tables:\n  users:\n    descripton: x\n", `m.yaml:3:5: there is no key "descripton" here; the keys are description, owner, tags, links, keys, columns; keys of your own stand under "keys:"`},
-		{"table:\n  users: {}\n", `m.yaml:1:1: there is no key "table" here; the keys are schemas, tables, views, functions, types`},
+		{"tables:\n  users:\n    descripton: x\n", `m.yaml:3:5: unknown key "descripton"; the keys are description, owner, tags, links, keys, columns; put custom keys under "keys:"`},
+		{"table:\n  users: {}\n", `m.yaml:1:1: unknown key "table"; the keys are schemas, tables, views, functions, types`},
 		{"types:\n  mood:\n    columns: {}\n", "m.yaml:3:5: a type has no columns"},
 		{"tables:\n  users:\n    columns:\n      id:\n        columns: {}\n", `m.yaml:5:9: a column has no columns`},
-		{"tables:\n  users:\n    tags: pii\n", "m.yaml:3:11: tags are a list, such as [pii, billing]; here is a single value"},
-		{"tables:\n  users:\n    tags: [pii, x, pii]\n", `m.yaml:3:20: "pii" is there twice`},
+		{"tables:\n  users:\n    tags: pii\n", "m.yaml:3:11: tags must be a list such as [pii, billing], got a single value"},
+		{"tables:\n  users:\n    tags: [pii, x, pii]\n", `m.yaml:3:20: "pii" appears twice`},
 		{"tables:\n  users:\n    tags: [~]\n", `m.yaml:3:12: one of the tags is empty`},
-		{"tables:\n  users:\n    owner: 12\n", `m.yaml:3:12: owner is a text; write it in quotes: "12"`},
-		{"tables:\n  users:\n    owner: [a]\n", `m.yaml:3:12: owner is a text, here is a list`},
-		{"tables:\n  users: hello\n", `m.yaml:2:10: here is a single value, wanted are keys such as "description:"`},
-		{"tables: [users]\n", `m.yaml:1:9: here is a list, wanted are names with what is known of them`},
-		{"- a\n", `m.yaml:1:1: here is a list, wanted are keys such as "tables:"`},
-		{"hello\n", `m.yaml:1:1: here is a single value`},
+		{"tables:\n  users:\n    owner: 12\n", `m.yaml:3:12: owner must be a string; write it in quotes: "12"`},
+		{"tables:\n  users:\n    owner: [a]\n", `m.yaml:3:12: owner must be a string, got a list`},
+		{"tables:\n  users: hello\n", `m.yaml:2:10: expected keys such as "description:", got a single value`},
+		{"tables: [users]\n", `m.yaml:1:9: expected names with their facts, got a list`},
+		{"- a\n", `m.yaml:1:1: expected keys such as "tables:", got a list`},
+		{"hello\n", `m.yaml:1:1: expected keys such as "tables:", got a single value`},
 		{"tables:\n  users:\n    owner: a\n    owner: b\n", `m.yaml:4:5: mapping key "owner" already defined`},
-		{"tables:\n  users: &u {owner: a}\n  b: *u\n", "m.yaml:2:10: anchors and aliases have no place here"},
-		{"tables:\n  users: {owner: !!str a}\n", "m.yaml:2:18: YAML tags have no place here"},
+		{"tables:\n  users: &u {owner: a}\n  b: *u\n", "m.yaml:2:10: anchors and aliases aren't supported"},
+		{"tables:\n  users: {owner: !!str a}\n", "m.yaml:2:18: YAML tags aren't supported"},
 		{"tables:\n  users: {owner: \"a\n", "m.yaml:2:18: could not find end character"},
 		{"tables: {}\n---\ntables: {}\n", "m.yaml:3:7: there is more than one YAML document"},
-		{"tables:\n  a.b.c:\n    owner: x\n", `m.yaml:2:3: "a.b.c" is no name of a table: want one such as public.users, or 'public."my.users"' where there is a dot in it`},
-		{"schemas:\n  \"a.b\":\n    owner: x\n", `m.yaml:2:3: "a.b" is no name of a schema: want one such as app, or '"my.app"' where there is a dot in it`},
-		{"tables:\n  a.:\n    owner: x\n", `m.yaml:2:3: "a." is no name: a part of it is empty`},
-		{"functions:\n  area:\n    owner: x\n", `m.yaml:2:3: "area" is no name of a function: want one such as public.area(integer, integer)`},
-		{"tables:\n  users:\n    keys: {a: .inf}\n", "m.yaml:3:15: this is not a number that can be kept"},
-		{"tables:\n  users:\n    keys: [a]\n", "m.yaml:3:11: here is a list, wanted are keys of your own"},
-		{"tables:\n  users:\n    owner: \"a\\0b\"\n", "m.yaml:3:12: the text has a NUL"},
-		{"tables:\n  users:\n    links: {a: }\n", `m.yaml:3:13: the link "a" leads nowhere`},
+		{"tables:\n  a.b.c:\n    owner: x\n", `m.yaml:2:3: "a.b.c" is not the name of a table: write it as public.users, or 'public."my.users"' if it contains a dot`},
+		{"schemas:\n  \"a.b\":\n    owner: x\n", `m.yaml:2:3: "a.b" is not the name of a schema: write it as app, or '"my.app"' if it contains a dot`},
+		{"tables:\n  a.:\n    owner: x\n", `m.yaml:2:3: "a." is not a name: one of its parts is empty`},
+		{"functions:\n  area:\n    owner: x\n", `m.yaml:2:3: "area" is not the name of a function: write it as public.area(integer, integer)`},
+		{"tables:\n  users:\n    keys: {a: .inf}\n", "m.yaml:3:15: this number can't be stored"},
+		{"tables:\n  users:\n    keys: [a]\n", "m.yaml:3:11: expected custom keys with their values, got a list"},
+		{"tables:\n  users:\n    owner: \"a\\0b\"\n", "m.yaml:3:12: the text contains a NUL"},
+		{"tables:\n  users:\n    links: {a: }\n", `m.yaml:3:13: link "a" has no address`},
 		{"\ttables:\n", "m.yaml:1:"},
 		{"tables:\n  users:\n    owner: \xff\n", "m.yaml:3:12: the file is not UTF-8"},
-		{"tables:\n  \"a\\0\": {}\n", "m.yaml:2:3: the text has a NUL"},
+		{"tables:\n  \"a\\0\": {}\n", "m.yaml:2:3: the text contains a NUL"},
 		{"tables:\n  users:\n    keys: {a: " + strings.Repeat("[", 1e6) + "\n", "m.yaml:3:114: this is nested too deep"},
 		{strings.Repeat("- ", 1e6), "m.yaml:1:1001: this is nested too deep"},
 	} {
@@ -159,7 +159,7 @@ func TestReadLinesOfAnotherSystem(t *testing.T) {
 	}
 }
 
-// Ten thousand columns; go test -bench says how long they take.
+// BenchmarkRead reads a document of ten thousand columns.
 func BenchmarkRead(b *testing.B) {
 	text := large(10_000)
 	b.SetBytes(int64(len(text)))
@@ -171,7 +171,7 @@ func BenchmarkRead(b *testing.B) {
 	}
 }
 
-// large is a document with so many columns.
+// large returns a document with the given number of columns.
 func large(columns int) string {
 	var s strings.Builder
 	s.WriteString("tables:\n")
@@ -190,7 +190,7 @@ func TestReadBehindADirective(t *testing.T) {
 		t.Error(d, err)
 	}
 	_, err = metayaml.Read("m.yaml", "%YAML 1.2\n---\ntables: {a: {ownr: x}}\n")
-	if err == nil || !strings.HasPrefix(err.Error(), `m.yaml:3:14: there is no key "ownr"`) {
+	if err == nil || !strings.HasPrefix(err.Error(), `m.yaml:3:14: unknown key "ownr"`) {
 		t.Error(err)
 	}
 }
@@ -204,7 +204,7 @@ func TestReadNothing(t *testing.T) {
 	}
 }
 
-// Whatever the facts are, they are read as they were written.
+// Any facts survive writing and reading.
 func TestRoundTrip(t *testing.T) {
 	words := rapid.OneOf(
 		rapid.StringMatching(`[ -~äß\n\t☃\x{2028}\x{fffd}]{1,12}`),
@@ -271,7 +271,7 @@ func FuzzRead(f *testing.F) {
 	} {
 		f.Add(text)
 	}
-	const longest = 2 << 10 // enough for everything that the format has; what is longer takes its time and finds nothing more
+	const longest = 2 << 10 // the format's features all fit; longer texts only cost time
 	f.Fuzz(func(t *testing.T, text string) {
 		if len(text) > longest {
 			t.Skip()

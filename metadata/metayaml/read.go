@@ -1,4 +1,4 @@
-// Package metayaml reads metadata documents from YAML, and writes them:
+// Package metayaml reads and writes metadata documents as YAML:
 //
 //	tables:
 //	  public.users:
@@ -14,9 +14,9 @@
 //	        description: Where we write to.
 //	        tags: [pii]
 //
-// Beside tables there are schemas, views (which have columns, too), functions and types. A
-// function is named with the types of its arguments: public.area(integer, integer). Links are
-// a list of addresses, or addresses by name; the keys are free.
+// The other sections are schemas, views (which have columns, too), functions and types. A function
+// is named with its argument types: public.area(integer, integer). Links are a list of addresses,
+// or addresses by name. The names and values under keys are custom.
 package metayaml
 
 import (
@@ -36,13 +36,13 @@ import (
 	"github.com/whimbrel-db/whimbrel/metadata"
 )
 
-// limits bound a document: that of the largest schema that anybody describes by hand is a tenth of it.
+// limits bound a document to ten times the largest schema that people describe by hand.
 var limits = yamltext.Limits{Bytes: MaxSize, Signs: 1 << 19}
 
-// MaxSize is the length up to which Read reads a text, in bytes.
+// MaxSize is the longest text that Read accepts, in bytes.
 const MaxSize = 8 << 20
 
-// groups are the keys of a document.
+// groups are the top-level keys of a document.
 var groups = []struct {
 	key  string
 	kind metadata.Kind
@@ -50,9 +50,10 @@ var groups = []struct {
 	{"schemas", metadata.Schema}, {"tables", metadata.Table}, {"views", metadata.View}, {"functions", metadata.Function}, {"types", metadata.Type},
 }
 
-// Read reads a document. file is its name, for errors, which are a metadata.Errors: text that is no YAML,
-// keys that there are not, values of a wrong type. An empty text is an empty document. It refuses what YAML has beyond
-// values: anchors and aliases, tags, several documents, and texts above [MaxSize].
+// Read reads a document. file is its name, for errors. An empty text is an empty document. Read
+// returns metadata.Errors for invalid YAML, unknown keys, values of a wrong type, and texts above
+// [MaxSize]. It also refuses YAML features beyond plain values: anchors, aliases, tags and multiple
+// documents.
 func Read(file, text string) (*metadata.Document, error) {
 	r := &reader{file: file}
 	if p := yamltext.Check(text, limits); p != nil {
@@ -64,7 +65,7 @@ func Read(file, text string) (*metadata.Document, error) {
 		return nil, r.problems
 	}
 	docs := parsed.Docs
-	for len(docs) > 1 && docs[len(docs)-1].Body == nil { // behind the line that ends a document
+	for len(docs) > 1 && docs[len(docs)-1].Body == nil { // an empty document after the end marker
 		docs = docs[:len(docs)-1]
 	}
 	for len(docs) > 1 && isDirective(docs[0].Body) {
@@ -86,7 +87,8 @@ func Read(file, text string) (*metadata.Document, error) {
 	return d, err
 }
 
-// isDirective reports whether it is a line such as %YAML 1.2, which the parser takes for a document.
+// isDirective reports whether the node is a directive such as %YAML 1.2, which the parser treats as
+// a document.
 func isDirective(n ast.Node) bool {
 	_, is := n.(*ast.DirectiveNode)
 	return is
@@ -114,7 +116,7 @@ func (r *reader) at(tk *token.Token) metadata.Position {
 	return p
 }
 
-// syntax reports text that is no YAML.
+// syntax adds the error for text that isn't YAML.
 func (r *reader) syntax(err error) {
 	e := &metadata.Error{Position: r.at(nil), Msg: err.Error()}
 	var known yaml.Error
@@ -124,14 +126,15 @@ func (r *reader) syntax(err error) {
 	r.problems = append(r.problems, e)
 }
 
-// field is a key of a mapping with its value.
+// field is a key of a mapping and its value.
 type field struct {
 	key   string
 	at    ast.Node
 	value ast.Node // nil for null
 }
 
-// fields returns what is in a mapping; what else stands there is reported as not being what is wanted.
+// fields returns the entries of a mapping. It reports anything else as not being what want
+// describes.
 func (r *reader) fields(n ast.Node, want string) []field {
 	var values []*ast.MappingValueNode
 	switch n := n.(type) {
@@ -143,7 +146,7 @@ func (r *reader) fields(n ast.Node, want string) []field {
 		values = []*ast.MappingValueNode{n}
 	default:
 		if r.plain(n) {
-			r.fail(n, "here is %s, wanted are %s", words(n), want)
+			r.fail(n, "expected %s, got %s", want, words(n))
 		}
 		return nil
 	}
@@ -173,24 +176,24 @@ func (r *reader) key(n ast.MapKeyNode) (string, bool) {
 			return r.text(n, s.Value), true
 		}
 	}
-	r.fail(n, "this can't be a key here: a name is wanted")
+	r.fail(n, "a key must be a name")
 	return "", false
 }
 
-// plain refuses what is YAML but no value.
+// plain refuses YAML features other than plain values.
 func (r *reader) plain(n ast.Node) bool {
 	switch n.(type) {
 	case *ast.AnchorNode, *ast.AliasNode, *ast.MergeKeyNode:
-		r.fail(n, "anchors and aliases have no place here: write the value out")
+		r.fail(n, "anchors and aliases aren't supported: write the value out")
 	case *ast.TagNode, *ast.DirectiveNode:
-		r.fail(n, "YAML tags have no place here: write the value alone")
+		r.fail(n, "YAML tags aren't supported: write the value alone")
 	default:
 		return true
 	}
 	return false
 }
 
-// words says what a node is.
+// words describes a node's type.
 func words(n ast.Node) string {
 	switch n.(type) {
 	case nil, *ast.NullNode:
@@ -217,7 +220,7 @@ func (r *reader) document(n ast.Node) {
 			continue
 		}
 		kind := groups[i].kind
-		for _, o := range r.fields(f.value, "names with what is known of them") {
+		for _, o := range r.fields(f.value, "names with their facts") {
 			name, err := metadata.ParseName(kind, o.key)
 			if err != nil {
 				r.fail(o.at, "%v", err)
@@ -230,7 +233,7 @@ func (r *reader) document(n ast.Node) {
 
 var factKeys = []string{"description", "owner", "tags", "links", "keys"}
 
-// object reads what is known of an object, and of its columns.
+// object reads the facts of an object and of its columns.
 func (r *reader) object(name metadata.Name, o field) {
 	e := metadata.Entry{Name: name, Pos: r.at(o.at.GetToken())}
 	for _, f := range r.fields(o.value, "keys such as \"description:\"") {
@@ -274,16 +277,16 @@ func (r *reader) columns(table metadata.Name, f field) {
 	}
 }
 
-// unknown reports a key that there is not.
+// unknown reports an unknown key.
 func (r *reader) unknown(f field, known []string) {
 	hint := "the keys are " + strings.Join(known, ", ")
 	if slices.Equal(known[:min(len(known), len(factKeys))], factKeys) {
-		hint += `; keys of your own stand under "keys:"`
+		hint += `; put custom keys under "keys:"`
 	}
-	r.fail(f.at, "there is no key %q here; %s", f.key, hint)
+	r.fail(f.at, "unknown key %q; %s", f.key, hint)
 }
 
-// string reads a text.
+// string reads a string value.
 func (r *reader) string(f field) string {
 	switch n := f.value.(type) {
 	case nil:
@@ -293,19 +296,19 @@ func (r *reader) string(f field) string {
 	case *ast.LiteralNode:
 		return r.text(n, n.Value.Value)
 	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
-		r.fail(n, "%s is a text; write it in quotes: %q", f.key, n.GetToken().Value)
+		r.fail(n, "%s must be a string; write it in quotes: %q", f.key, n.GetToken().Value)
 	default:
 		if r.plain(n) {
-			r.fail(n, "%s is a text, here is %s", f.key, words(n))
+			r.fail(n, "%s must be a string, got %s", f.key, words(n))
 		}
 	}
 	return ""
 }
 
-// text refuses what a database can't keep.
+// text refuses strings that a database can't store.
 func (r *reader) text(n ast.Node, s string) string {
 	if strings.ContainsRune(s, 0) {
-		r.fail(n, "the text has a NUL, which no database keeps")
+		r.fail(n, "the text contains a NUL character, which databases can't store")
 	}
 	return s
 }
@@ -317,7 +320,7 @@ func (r *reader) strings(f field) []string {
 	list, ok := f.value.(*ast.SequenceNode)
 	if !ok {
 		if r.plain(f.value) {
-			r.fail(f.value, "%s are a list, such as [pii, billing]; here is %s", f.key, words(f.value))
+			r.fail(f.value, "%s must be a list such as [pii, billing], got %s", f.key, words(f.value))
 		}
 		return nil
 	}
@@ -330,7 +333,7 @@ func (r *reader) strings(f field) []string {
 				r.fail(n, "one of the %s is empty", f.key)
 			}
 		case slices.Contains(all, s):
-			r.fail(n, "%q is there twice", s)
+			r.fail(n, "%q appears twice", s)
 		default:
 			all = append(all, s)
 		}
@@ -338,7 +341,7 @@ func (r *reader) strings(f field) []string {
 	return all
 }
 
-// links reads addresses: a list, or by name.
+// links reads addresses: a list, or a mapping by name.
 func (r *reader) links(f field) (all []metadata.Link) {
 	switch f.value.(type) {
 	case *ast.MappingNode, *ast.MappingValueNode:
@@ -348,7 +351,7 @@ func (r *reader) links(f field) (all []metadata.Link) {
 			case l.key == "":
 				r.fail(l.at, "a link's name is empty")
 			case url == "" && l.value == nil:
-				r.fail(l.at, "the link %q leads nowhere", l.key)
+				r.fail(l.at, "link %q has no address", l.key)
 			default:
 				all = append(all, metadata.Link{Name: l.key, URL: url})
 			}
@@ -361,9 +364,9 @@ func (r *reader) links(f field) (all []metadata.Link) {
 	return all
 }
 
-// free reads keys that mean nothing to us.
+// free reads custom keys.
 func (r *reader) free(f field) map[string]any {
-	fields := r.fields(f.value, "keys of your own with their values")
+	fields := r.fields(f.value, "custom keys with their values")
 	if len(fields) == 0 {
 		return nil
 	}
@@ -398,16 +401,16 @@ func (r *reader) value(n ast.Node) any {
 	case *ast.MappingNode, *ast.MappingValueNode:
 		return r.free(field{value: n})
 	case *ast.InfinityNode, *ast.NanNode:
-		r.fail(n, "this is not a number that can be kept: write it in quotes")
+		r.fail(n, "this number can't be stored: write it in quotes")
 	default:
 		if r.plain(n) {
-			r.fail(n, "a value is wanted here")
+			r.fail(n, "expected a value")
 		}
 	}
 	return nil
 }
 
-// float writes a number so that it is one with a fraction when it is read again.
+// float formats a number so that it is read back with a fraction.
 func float(f float64) json.Number {
 	switch size := math.Abs(f); {
 	case size < 1e15 && f == math.Trunc(f):

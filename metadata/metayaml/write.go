@@ -13,7 +13,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/metadata"
 )
 
-// Write writes a document: the same text for the same document, which Read reads as that.
+// Write returns the YAML form of a document. It is deterministic, and Read returns the same
+// document for it.
 func Write(d *metadata.Document) string {
 	var w writer
 	entries := d.Entries()
@@ -32,7 +33,7 @@ func Write(d *metadata.Document) string {
 	return w.String()
 }
 
-// group is the kind under whose key a kind is written.
+// group returns the kind under whose key a kind is written.
 func group(k metadata.Kind) metadata.Kind {
 	for _, g := range groups {
 		if k == g.kind.Columns() {
@@ -44,7 +45,7 @@ func group(k metadata.Kind) metadata.Kind {
 
 type writer struct{ strings.Builder }
 
-// line writes a line with so many steps before it.
+// line writes an indented line.
 func (w *writer) line(depth int, parts ...string) {
 	w.WriteString(strings.Repeat("  ", depth))
 	for _, p := range parts {
@@ -119,7 +120,7 @@ func (w *writer) mapping(depth int, m map[string]any) {
 	}
 }
 
-// field writes a key with its value; the key is as it is to be written.
+// field writes a key and its value; the key is already formatted.
 func (w *writer) field(depth int, key string, v any) {
 	switch v := v.(type) {
 	case map[string]any:
@@ -146,10 +147,10 @@ func (w *writer) field(depth int, key string, v any) {
 	w.line(depth, key, ": ", single(v))
 }
 
-// item writes an item of a list. One that has things in it is written as JSON, which is YAML.
+// item writes a list item. A list or mapping is written as JSON, which is valid YAML.
 func (w *writer) item(depth int, v any) { w.line(depth, "- ", single(v)) }
 
-// single writes a value on one line.
+// single formats a value on one line.
 func single(v any) string {
 	switch v := v.(type) {
 	case nil:
@@ -176,7 +177,7 @@ func single(v any) string {
 	return quoted(fmt.Sprint(v))
 }
 
-// flow is single within brackets, where a text stands in quotes.
+// flow formats a value within brackets, where strings need quotes.
 func flow(v any) string {
 	if s, ok := v.(string); ok {
 		return quoted(s)
@@ -185,15 +186,15 @@ func flow(v any) string {
 }
 
 var (
-	// What can stand as it is: words, with what can't be taken for YAML's own signs.
+	// plain matches strings that need no quotes.
 	plain = regexp.MustCompile(`^[\pL_/][\pL\pN _./@+()%=~'"!?;$^-]*([,:][\pL\pN _./@+()%=~'"!?;$^-]+)*[.!?]?$`)
-	// What would be read as something else than a text.
+	// reserved matches words that YAML reads as another type.
 	reserved = regexp.MustCompile(`(?i)^(null|true|false|yes|no|on|off|y|n|~)$`)
-	// A colon with a space behind it, or at the end, is a key.
+	// keyLike matches a colon that ends a word, which makes a key, and spaces that would be lost.
 	keyLike = regexp.MustCompile(`:( |$)| $|  `)
 )
 
-// scalar writes a text on one line.
+// scalar formats a string on one line.
 func scalar(s string) string {
 	if plain.MatchString(s) && !reserved.MatchString(s) && !keyLike.MatchString(s) {
 		return s
@@ -201,7 +202,7 @@ func scalar(s string) string {
 	return quoted(s)
 }
 
-// quoted writes a text in double quotes.
+// quoted formats a string in double quotes.
 func quoted(s string) string {
 	var b strings.Builder
 	b.WriteByte('"')
@@ -230,12 +231,12 @@ func quoted(s string) string {
 	return b.String()
 }
 
-// special says that a letter is not shown, or is YAML's end of a line.
+// special reports whether a character is invisible or ends a line in YAML.
 func special(r rune) bool {
 	return r >= 0x80 && r < 0xa0 || r == 0x2028 || r == 0x2029 || r == 0xfeff || !strconv.IsPrint(r) && r >= 0x80
 }
 
-// block returns the mark of a text of several lines that can stand as it is, "" for any other.
+// block returns the indicator for a multi-line string that can be written as a block, or "".
 func block(s string) string {
 	body, ends := strings.CutSuffix(s, "\n")
 	if !strings.Contains(body, "\n") || strings.HasSuffix(body, "\n") || !utf8.ValidString(s) {
