@@ -71,7 +71,7 @@ func testMinimal(t *testing.T, db database.Database, steps []step) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Down works where there are rows, too, in any order.
+	// The down script works with rows in the tables, too, in any order.
 	whole := setOf(t, step{got.Up, got.Down})
 	if _, err := whimbrel.New(db, whole, whimbrel.Options{}).Up(t.Context()); err != nil {
 		t.Fatal(err)
@@ -89,13 +89,12 @@ func testMinimal(t *testing.T, db database.Database, steps []step) {
 	}
 }
 
-// A range that does not begin with the first migration is the difference, if nothing that was there
-// is changed.
+// A range in the middle is reduced to its difference, if it alters no older object.
 func TestMinimalInTheMiddle(t *testing.T) {
 	t.Parallel()
 	eachKind(t, func(t *testing.T, db database.Database) {
 		added, dropped := "CREATE INDEX a_n ON a (n)", "DROP INDEX a_n"
-		if isMySQL(db) { // where an index is a part of its table
+		if isMySQL(db) { // there an index is part of its table
 			added, dropped = "CREATE TRIGGER a_n BEFORE INSERT ON a FOR EACH ROW SET NEW.n = 'x'", "DROP TRIGGER a_n"
 		}
 		set := setOf(t,
@@ -131,7 +130,7 @@ func TestMinimalNoDown(t *testing.T) {
 			t.Errorf("%+v, %v", got, err)
 		}
 		if !isPostgres(db) {
-			return // only there is something that has no name
+			return // only PostgreSQL has objects without a name
 		}
 		for up, want := range map[string]string{
 			"CREATE CAST (text AS integer) WITH INOUT":                                    "a cast can't be dropped by its name alone",
@@ -158,7 +157,7 @@ func TestMinimalOfNothing(t *testing.T) {
 	})
 }
 
-// What begins with a baseline, since the older files are gone, is run from there.
+// If the files start with a baseline, the range runs from there.
 func TestMinimalBehindABaseline(t *testing.T) {
 	t.Parallel()
 	eachKind(t, func(t *testing.T, db database.Database) {
@@ -203,7 +202,7 @@ func TestMinimalRefusesData(t *testing.T) {
 	})
 }
 
-// What fails on scratch is said as what it is.
+// A script that fails on scratch is reported as such.
 func TestMinimalOfWhatDoesNotRun(t *testing.T) {
 	t.Parallel()
 	eachKind(t, func(t *testing.T, db database.Database) {
@@ -220,8 +219,8 @@ func TestMinimalOfWhatDoesNotRun(t *testing.T) {
 	})
 }
 
-// Where dropping is not enough the down scripts of the range are tried. Only what PostgreSQL has
-// can be added to what is there without a name of its own.
+// If drops aren't enough, Minimal tries the down scripts of the range. Only PostgreSQL can add to
+// an existing object without creating a named one.
 func TestMinimalWithTheDownScripts(t *testing.T) {
 	t.Parallel()
 	db := open(t, testdb.Postgres(t))
@@ -249,7 +248,7 @@ func TestMinimalWithTheDownScripts(t *testing.T) {
 	}
 }
 
-// What a snapshot can't hold is no schema that can be written down.
+// A range that creates what a snapshot can't represent is refused.
 func TestMinimalOfWhatNoSnapshotHolds(t *testing.T) {
 	t.Parallel()
 	db := open(t, testdb.Postgres(t))
@@ -258,13 +257,13 @@ func TestMinimalOfWhatNoSnapshotHolds(t *testing.T) {
 		step{"CREATE USER MAPPING FOR CURRENT_USER SERVER far", "-"},
 		step{"CREATE TABLE a (id integer)", "-"}, step{"CREATE TABLE b (id integer)", "-"})
 	scratch := inspect.Beside(db)
-	scratch.Allow = []sqltext.Outer{sqltext.OtherServers} // there is none behind "far"
+	scratch.Allow = []sqltext.Outer{sqltext.OtherServers} // "far" leads to no server
 	var same *inspect.NotSameError
 	_, err := inspect.Minimal(t.Context(), set, inspect.MinimalOptions{From: 1, To: 2}, scratch)
 	if !errors.As(err, &same) || len(same.Omitted) != 1 || !strings.Contains(err.Error(), "user mapping of ") {
 		t.Errorf("got %v", err)
 	}
-	// It is nothing to a range behind it.
+	// A later range isn't affected.
 	if got, err := inspect.Minimal(t.Context(), set, inspect.MinimalOptions{From: 3, To: 4}, scratch); err != nil || !strings.Contains(got.Up, "CREATE TABLE") || strings.Contains(got.Up, "mapping") {
 		t.Errorf("%+v, %v", got, err)
 	}

@@ -12,14 +12,15 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// rewritten is DDL of which two minor releases of PostgreSQL 15 write the definition differently: the newer
-// one puts an AS before the alias.
+// rewritten is DDL whose definition two minor releases of PostgreSQL 15 write differently: the
+// newer one puts an AS before the alias.
 const rewritten = `
 	CREATE TABLE t (a integer, b text);
 	CREATE VIEW v AS SELECT a, extract(year FROM now()) AS y FROM t;
 	CREATE RULE r AS ON DELETE TO v DO INSTEAD DELETE FROM t AS "using" WHERE "using".a = old.a`
 
-// TestDriftAcrossReleases: the database and the scratch database are on servers of two minor releases.
+// TestDriftAcrossReleases: the database and the scratch database are on servers of two minor
+// releases.
 func TestDriftAcrossReleases(t *testing.T) {
 	t.Parallel()
 	older, newer := testdb.PostgresReleases(t)
@@ -68,7 +69,7 @@ func TestDriftAcrossReleases(t *testing.T) {
 	}
 }
 
-// TestReleasesDiffer: without this, the test above would prove nothing.
+// TestReleasesDiffer: without this difference, the test above proves nothing.
 func TestReleasesDiffer(t *testing.T) {
 	t.Parallel()
 	older, newer := testdb.PostgresReleases(t)

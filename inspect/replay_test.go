@@ -9,8 +9,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// The history decides which texts make the schema, and in which order. An event is
-// written as direction, version and text, with the set before it if it is not "s".
+// TestReplayedTexts: the history decides which texts create the schema, in which order. An entry is
+// written as direction, version and text, preceded by its set unless that is "s".
 func TestReplayedTexts(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ name, history, want string }{

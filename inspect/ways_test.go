@@ -13,8 +13,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// contents returns three migrations with a baseline, a squash and repeatable scripts as the
-// database supports.
+// contents returns three migrations without a baseline, a squash or repeatable scripts.
 func contents(db database.Database) migration.Contents {
 	text := migration.Text
 	return migration.Contents{Migrations: []migration.Migration{

@@ -2,7 +2,8 @@ package postgres
 
 import "github.com/jackc/pgx/v5"
 
-// Backend is for database.Backend. Behind a pooler each transaction may meet another.
+// Backend implements database.Backend. It returns 0 behind a pooler, where each transaction may run
+// in another process.
 func (r *run) Backend() (pid int64) {
 	if r.pooled {
 		return 0

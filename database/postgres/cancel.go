@@ -12,22 +12,21 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// A statement that is cancelled is asked to end at once and then again and again, with
-// pauses that grow between these two: a request that comes before the server has begun the
-// statement goes by unheard. A server that has not answered after cancelGrace is given
-// up, and the connection closed.
+// To cancel a statement, the driver sends requests in growing intervals between cancelSoon and
+// cancelLater: a request that arrives before the server has begun the statement has no effect. If
+// the server hasn't answered after cancelGrace, the driver closes the connection.
 const (
 	cancelSoon  = 20 * time.Millisecond
 	cancelLater = time.Second
 	cancelGrace = 10 * time.Second
 )
 
-// canceller cancels what a connection runs when a context is done.
+// canceller cancels a connection's statement when a context ends.
 type canceller struct {
 	pc       *pgconn.PgConn
-	finished chan struct{} // closed when the statement is
+	finished chan struct{} // closed when the statement is finished
 	stop     func() bool
-	asked    chan struct{} // closed when nothing more is asked of the server
+	asked    chan struct{} // closed after the last request
 	gaveUp   bool
 	once     sync.Once
 }
@@ -45,9 +44,9 @@ func cancelWhenDone(ctx context.Context, pc *pgconn.PgConn) *canceller {
 	return k
 }
 
-// end says that the statement is finished. When it returns, no request is under way that
-// could meet the connection's next statement. It reports whether the server was given
-// up, and the connection must be closed; it can be called more than once.
+// end stops watching: the statement is finished. When it returns, no request is pending that could
+// cancel the connection's next statement. It reports whether the server was given up, so that the
+// connection must be closed. It may be called more than once.
 func (k *canceller) end() (gaveUp bool) {
 	k.once.Do(func() {
 		close(k.finished)
@@ -58,9 +57,9 @@ func (k *canceller) end() (gaveUp bool) {
 	return k.gaveUp
 }
 
-// ask asks the server until the statement is finished, and reports whether all of its
-// requests were taken in. The server closes a request's connection when it has passed the
-// request on, so one that is taken in has met what it was meant for, or nothing.
+// ask sends requests until the statement is finished, and reports whether the server accepted all
+// of them. The server closes a request's connection after passing the request on, so an accepted
+// request affected its own statement or none.
 func (k *canceller) ask() bool {
 	ctx, stop := context.WithTimeout(context.Background(), cancelGrace)
 	defer stop()
@@ -78,8 +77,8 @@ func (k *canceller) ask() bool {
 	}
 }
 
-// reason is why a context is done: its own error, as errors.Is sees it, with the cause it was
-// given; or what ended the work from our side.
+// reason returns why a context ended: its error, for errors.Is, with its cause; or only the cause
+// if our side ended the work.
 func reason(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
 	var lost *database.LockLostError
@@ -90,7 +89,7 @@ func reason(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", err, cause)
 }
 
-// stopped says of an error that the context was done when it came.
+// stopped adds to an error that its context had ended.
 func stopped(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() == nil || errors.Is(err, reason(ctx)) {
 		return err
@@ -98,8 +97,8 @@ func stopped(ctx context.Context, err error) error {
 	return fmt.Errorf("%w (%w)", reason(ctx), err)
 }
 
-// cancelOnServer is how the connections of the driver's own pools end a statement of a Go
-// function whose context is done: they survive it.
+// cancelOnServer makes connections of the driver's own pools survive when the context of a Go
+// function's statement ends.
 type cancelOnServer struct {
 	pc *pgconn.PgConn
 	k  *canceller

@@ -179,7 +179,7 @@ func TestContextIsDoneWhileItWaitsForTheLock(t *testing.T) {
 		"Guard": func(ctx context.Context, o database.LockOptions) error { _, err := db.Guard(ctx, "s", o); return err },
 	} {
 		ctx, cancel := context.WithCancel(background(t))
-		err := wait(ctx, database.LockOptions{Timeout: patience, Waiting: func(database.Holder) { cancel() }})
+		err := wait(ctx, database.LockOptions{Timeout: waitLimit, Waiting: func(database.Holder) { cancel() }})
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: the error is %v, want context.Canceled", name, err)
 		}

@@ -13,8 +13,7 @@ import (
 
 var _ database.Snapshotter = (*Database)(nil)
 
-// Snapshot reads what the database contains, in two round trips: all of it as one
-// transaction sees it.
+// Snapshot reads the database's schema in one transaction and two round trips.
 func (db *Database) Snapshot(ctx context.Context, opts catalog.Options) (*catalog.Snapshot, error) {
 	c, err := db.acquire(ctx)
 	if err != nil {
@@ -23,7 +22,7 @@ func (db *Database) Snapshot(ctx context.Context, opts catalog.Options) (*catalo
 	defer c.giveBack()
 	l, err := db.locate(ctx, c)
 	if unusable := (*database.TablesError)(nil); errors.As(err, &unusable) && l.schema != "" {
-		err = nil // it is enough to know which schema has them
+		err = nil // the schema of the tables is enough
 	}
 	if err != nil {
 		return nil, err
@@ -36,8 +35,7 @@ func (db *Database) Snapshot(ctx context.Context, opts catalog.Options) (*catalo
 	return s, err
 }
 
-// snapshot asks in a transaction that begin begins, or in the one that is open, and then puts
-// the search path back.
+// snapshot reads the schema in a transaction that begin begins, or in the open one.
 func (db *Database) snapshot(ctx context.Context, c *conn, schema string, opts catalog.Options, begin, end query) (*catalog.Snapshot, error) {
 	major := 0
 	c.use(func(pc *pgx.Conn) error {

@@ -10,11 +10,11 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// concurrently executes a statement that is in nobody's way while it waits for others: without a lock timeout, by which it
-// would only leave something behind.
+// concurrently executes a statement that doesn't block others while it waits. It removes the lock
+// timeout, which would only leave an incomplete result.
 func (r *run) concurrently(ctx context.Context, st sqltext.Statement, what *pgddl.Statement) error {
 	if r.pooled && what.Kind == pgddl.CreateIndex && what.Name == nil {
-		return refused(st, "a connection pooler may deliver the statement after its process has died and another one has finished the migration, and would build a second index, since this one has no name",
+		return refused(st, "the index has no name, and a connection pooler may deliver the statement after another process has finished the migration, which would build a second index",
 			"give the index a name, or connect to PostgreSQL directly for this migration")
 	}
 	var now before
@@ -35,7 +35,8 @@ func (r *run) concurrently(ctx context.Context, st sqltext.Statement, what *pgdd
 	return err
 }
 
-// noLockTimeout asks something, and takes the session's lock timeout away; a session behind a pooler is not ours.
+// noLockTimeout runs the queries in also, and removes the session's lock timeout, unless a pooler
+// owns the session. putBack restores it.
 func (r *run) noLockTimeout(ctx context.Context, also ...query) (putBack func() error, err error) {
 	was := "0"
 	queries := also
@@ -57,8 +58,8 @@ func (r *run) noLockTimeout(ctx context.Context, also ...query) (putBack func() 
 	}, err
 }
 
-// createIndex executes CREATE INDEX CONCURRENTLY. IF NOT EXISTS is content with an index that is not valid, so that is dropped, and built
-// again.
+// createIndex executes CREATE INDEX CONCURRENTLY. IF NOT EXISTS accepts an invalid index, so
+// createIndex drops that and builds it again.
 func (r *run) createIndex(ctx context.Context, st sqltext.Statement, what *pgddl.Statement) error {
 	const tries = 3
 	for try := 1; ; try++ {
@@ -66,7 +67,7 @@ func (r *run) createIndex(ctx context.Context, st sqltext.Statement, what *pgddl
 		if err != nil && !hasCode(err, "42P07") || err == nil && !what.IfNotExists {
 			return err
 		}
-		x, xerr := r.indexInTheWay(ctx, what)
+		x, xerr := r.invalidIndex(ctx, what)
 		if xerr != nil || x == nil {
 			return errors.Join(err, xerr)
 		}
@@ -74,13 +75,13 @@ func (r *run) createIndex(ctx context.Context, st sqltext.Statement, what *pgddl
 		case err != nil:
 			return x.explain(err)
 		case !x.fits(what) || try == tries:
-			return refused(st, fmt.Sprintf("there is an index %s that is not valid, and IF NOT EXISTS takes it for the one that is wanted", x), x.advice())
+			return refused(st, fmt.Sprintf("an invalid index %s exists, and IF NOT EXISTS would accept it", x), x.advice())
 		}
 		_, found, err := r.another(ctx, worksOn("$1::oid"), number(x.Table))
 		if err != nil {
 			return err
 		}
-		if found { // somebody has begun to build it just now
+		if found { // another session is building it
 			if err := r.untilFree(ctx, x.Table); err != nil {
 				return err
 			}
@@ -90,14 +91,13 @@ func (r *run) createIndex(ctx context.Context, st sqltext.Statement, what *pgddl
 			return err
 		}
 		if r.db.opts.Notice != nil {
-			r.db.opts.Notice(database.Notice{Severity: "NOTICE", Message: fmt.Sprintf("the index %s was not valid, as when its building is interrupted; it was dropped, and is built again", x)})
+			r.db.opts.Notice(database.Notice{Severity: "NOTICE", Message: fmt.Sprintf("index %s was invalid, probably after an interrupted build; it was dropped and is being rebuilt", x)})
 		}
 	}
 }
 
-// indexInTheWay returns an index that is not valid and has the name of one that is to be made; nil if there
-// is none.
-func (r *run) indexInTheWay(ctx context.Context, what *pgddl.Statement) (*index, error) {
+// invalidIndex returns the invalid index that has the name of the new one, or nil.
+func (r *run) invalidIndex(ctx context.Context, what *pgddl.Statement) (*index, error) {
 	var all []index
 	err := r.worker.pipeline(ctx, findRelations(what.Table), jsonInto(query{
 		sql:  selectIndexes + "NOT i.indisvalid AND x.relname = $1::name AND x.relnamespace = (SELECT relnamespace FROM pg_catalog.pg_class WHERE oid = " + relation(1) + ")",
@@ -110,14 +110,14 @@ func (r *run) indexInTheWay(ctx context.Context, what *pgddl.Statement) (*index,
 }
 
 func (x *index) advice() string {
-	return fmt.Sprintf("an interrupted build may have left it: see whether anybody is still building it, and then DROP INDEX CONCURRENTLY %s", x)
+	return fmt.Sprintf("an interrupted build may have left it: check that no session is still building it, then run DROP INDEX CONCURRENTLY %s", x)
 }
 
-// explain says of an error that the index which is there already is not valid.
+// explain adds to an error that the existing index is invalid.
 func (x *index) explain(err error) error {
 	var e *database.StatementError
 	if errors.As(err, &e) {
-		e.Hint = "that index is not valid; " + x.advice()
+		e.Hint = "that index is invalid; " + x.advice()
 	}
 	return err
 }

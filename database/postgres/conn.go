@@ -12,17 +12,17 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// conn is a leased connection on which everything is done at the protocol's own
-// level: no prepared statements, no type registry, nothing that a pooler minds.
+// conn is a connection in use. Everything on it happens at the level of the wire protocol, without
+// prepared statements and type registry, so any pooler can be in between.
 type conn struct {
-	lease
-	closing context.Context // done when the Database is closed
-	spoiled bool            // a script has taken away what was there before, so nobody should get it
-	server  server          // to which it leads, as far as that was asked
+	handle
+	closing  context.Context // done when the Database is closed
+	unusable bool            // a script removed state of the session, so nobody else may get it
+	server   server          // the server it leads to, once known
 }
 
-// do calls f with the connection. When ctx is done, f's statement is cancelled on the
-// server and its answer awaited; the error is then both the context's and f's.
+// do calls f with the connection. If ctx ends, do cancels f's statement on the server and waits for
+// its answer; the error is then both the context's and f's.
 func (c *conn) do(ctx context.Context, f func(context.Context, *pgx.Conn) error) error {
 	ctx, release := c.untilClosed(ctx)
 	defer release()
@@ -31,7 +31,7 @@ func (c *conn) do(ctx context.Context, f func(context.Context, *pgx.Conn) error)
 	}
 	return c.use(func(pc *pgx.Conn) error {
 		k := cancelWhenDone(ctx, pc.PgConn())
-		defer k.end() // when f panics
+		defer k.end() // in case f panics
 		err := f(context.WithoutCancel(ctx), pc)
 		if k.end() {
 			closeNow(pc)
@@ -44,7 +44,7 @@ func (c *conn) do(ctx context.Context, f func(context.Context, *pgx.Conn) error)
 func (c *conn) untilClosed(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(c.closing, func() { cancel(errClosed) })
-	if c.closing.Err() != nil { // at once, not when that function gets to run
+	if c.closing.Err() != nil { // immediately, not when the function above gets to run
 		cancel(errClosed)
 	}
 	return ctx, func() {
@@ -53,8 +53,8 @@ func (c *conn) untilClosed(ctx context.Context) (context.Context, func()) {
 	}
 }
 
-// within calls f with the connection and closes that when f takes too long. It is for what
-// ends a transaction, which happens also when a context is done.
+// within calls f with the connection, and closes the connection if f takes longer than d. It is
+// used to end a transaction, even if a context is done.
 func (c *conn) within(d time.Duration, f func(context.Context, *pgx.Conn) error) error {
 	return c.use(func(pc *pgx.Conn) error {
 		if pc.IsClosed() {
@@ -75,18 +75,19 @@ var errBroken = errors.New("the connection is broken")
 type query struct {
 	sql     string
 	args    []arg
-	formats []int16            // of the answer's columns; nil means text
-	row     func(r *row) error // for each row of the answer; nil drops them
+	formats []int16            // of the result columns; nil means text
+	row     func(r *row) error // called for each row; nil discards them
 	done    func(pgconn.CommandTag) error
-	fail    func(*pgconn.PgError) error // explains the server's error; nil: as one of Whimbrel's own statements
-	quiet   bool                        // its notices are nobody's business
-	often   bool                        // it is asked again and again, and is worth being prepared
-	path    searchPath                  // in pg_catalog, unless it says otherwise
+	// explains a server error; nil: as an error of Whimbrel's own statement
+	fail  func(*pgconn.PgError) error
+	quiet bool       // its notices are suppressed
+	often bool       // it is repeated often enough to be prepared
+	path  searchPath // pg_catalog by default
 }
 
-// pipeline sends the queries together, and reads the answers in order: one round trip.
-// The first error ends it; the server then ignores the rest. It is the only way in which queries of Whimbrel's own are
-// sent, and it pins their search path.
+// pipeline sends the queries together and reads the answers in order, in one round trip. The first
+// error ends it, and the server ignores the rest. Only pipeline sends Whimbrel's own queries; it
+// pins their search path.
 func (c *conn) pipeline(ctx context.Context, queries ...query) error {
 	if len(queries) == 0 {
 		return nil
@@ -104,7 +105,7 @@ func pipelined(queries []query) func(context.Context, *pgx.Conn) error {
 			prepares[i] = known.send(p, q)
 		}
 		err := p.Sync()
-		var unread error // an answer that we could not read, which does not keep the server from going on
+		var unread error // an answer that we could not read; the server continues
 		for i := 0; err == nil && i < len(queries); i++ {
 			setQuiet(pc, queries[i].quiet)
 			if prepares[i] {
@@ -127,8 +128,8 @@ func pipelined(queries []query) func(context.Context, *pgx.Conn) error {
 	}
 }
 
-// readAnswer returns what is wrong with the answer, and the server's or the connection's
-// error; before is that of what came before it.
+// readAnswer reads one answer. unread is the error of q's own row or done function; err is the
+// server's or the connection's error, or before, the error of an earlier query.
 func readAnswer(p *pgconn.Pipeline, q query, before error) (unread, err error) {
 	var res any
 	if err = before; err == nil {
@@ -158,7 +159,7 @@ func readAnswer(p *pgconn.Pipeline, q query, before error) (unread, err error) {
 	return unread, ownError(q.sql, err)
 }
 
-// quietKey marks, in a connection's custom data, that notices are not told.
+// quietKey marks in a connection's custom data that notices are suppressed.
 const quietKey = "whimbrel.quiet"
 
 func setQuiet(pc *pgx.Conn, quiet bool) {
@@ -169,7 +170,7 @@ func setQuiet(pc *pgx.Conn, quiet bool) {
 	}
 }
 
-// inTransaction reports whether the connection is in a transaction, also a failed one.
+// inTransaction reports whether the connection is in a transaction, including a failed one.
 func (c *conn) inTransaction() bool {
 	in := false
 	c.use(func(pc *pgx.Conn) error {
@@ -202,24 +203,25 @@ func closeNow(pc *pgx.Conn) {
 		return
 	}
 	pc.PgConn().Conn().SetDeadline(time.Now())
-	pc.Close(context.TODO()) // not Background, with which pgx would go on watching the last statement's context
+	// not Background: with it, pgx would keep watching the last statement's context
+	pc.Close(context.TODO())
 }
 
-// rollback ends a transaction, also when a context is done. If the server does not answer
-// the connection is closed, which ends the transaction too.
+// rollback ends a transaction, even if a context is done. If the server doesn't answer, it closes
+// the connection, which ends the transaction as well.
 func (c *conn) rollback() {
 	if !c.inTransaction() {
 		return
 	}
-	if err := c.within(cancelGrace, pipelined([]query{quietly("ROLLBACK")})); err != nil {
+	if err := c.within(cancelGrace, pipelined([]query{silent("ROLLBACK")})); err != nil {
 		c.closeNow()
 	}
 }
 
-// giveBack returns the connection. Where it is being closed because of an error, the
-// server is given a moment to hear of that.
+// giveBack releases the connection. If an error closed it, giveBack first gives the server a moment
+// to notice.
 func (c *conn) giveBack() {
-	if _, callers := c.lease.(*fromConn); c.spoiled && !callers {
+	if _, callers := c.handle.(*fromConn); c.unusable && !callers {
 		c.closeNow()
 	}
 	c.use(func(pc *pgx.Conn) error {
@@ -234,7 +236,7 @@ func (c *conn) giveBack() {
 	c.release()
 }
 
-// closeGrace bounds the wait for the end of a connection that broke.
+// closeGrace limits the wait for the end of a broken connection.
 const closeGrace = 2 * time.Second
 
 // arg is a parameter in text form; nil is NULL.
@@ -256,7 +258,7 @@ func encode(args []arg) [][]byte {
 	return values
 }
 
-// row reads the columns of an answer one after the other.
+// row reads the columns of a result row in order.
 type row struct {
 	values [][]byte
 	next   int

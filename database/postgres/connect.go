@@ -17,8 +17,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// connectError explains why a connection could not be made, in one sentence. config may be
-// nil where the error knows it.
+// connectError explains in one sentence why connecting failed. config may be nil if the error
+// contains it.
 func connectError(config *pgx.ConnConfig, err error) error {
 	e := &database.ConnectError{Err: err}
 	var ce *pgconn.ConnectError
@@ -44,13 +44,13 @@ func connectError(config *pgx.ConnConfig, err error) error {
 	}
 	e.Code, e.Hint = best.code, best.hint
 	if best.code == "28P01" && places.Password == "" {
-		e.Hint = "the URL has no password: write it there, or name a file that has it (passfile=…)"
+		e.Hint = "the URL has no password: add one, or name a password file (passfile=…)"
 	}
 	e.Err = &failedConnect{msg: sayAttempts(all, best), err: err}
 	return e
 }
 
-// failedConnect says in few words what a library's error says in many.
+// failedConnect shortens the message of a library's error.
 type failedConnect struct {
 	msg string
 	err error
@@ -59,21 +59,21 @@ type failedConnect struct {
 func (e *failedConnect) Error() string { return e.msg }
 func (e *failedConnect) Unwrap() error { return e.err }
 
-// attempt is why one attempt to connect has failed. To one place there may be several: with TLS
-// and without, and to each address that a name has.
+// attempt is a failed attempt to connect. One place can have several: with and without TLS, and for
+// each address of a name.
 type attempt struct {
 	place, msg, code, hint string
-	rank                   int // how much it tells, against other attempts
+	rank                   int // how informative it is compared with other attempts
 }
 
 const (
-	noTLS      = iota // that it was made again without TLS says more
-	noAnswer          // nobody was reached
-	noServer          // somebody was, who is no server, or not the right one
-	fromServer        // the server says so
+	noTLS      = iota // the attempt without TLS that followed says more
+	noAnswer          // nothing answered
+	noServer          // something answered, but not the right server
+	fromServer        // the server's own error
 )
 
-// attempts returns why each of the attempts has failed, at least one.
+// attempts returns all failed attempts, at least one.
 func attempts(ce *pgconn.ConnectError) (all []attempt) {
 	var walk func(err error)
 	walk = func(err error) {
@@ -92,7 +92,7 @@ func attempts(ce *pgconn.ConnectError) (all []attempt) {
 
 func newAttempt(config *pgconn.Config, err error) attempt {
 	a := explain(config, err)
-	// "address (host): …" is how pgx begins.
+	// pgx's message begins with "address (host): ".
 	if address, _, ok := strings.Cut(err.Error(), " ("); ok && a.place == "" && !strings.Contains(address, " ") {
 		a.place = address
 	}
@@ -101,7 +101,7 @@ func newAttempt(config *pgconn.Config, err error) attempt {
 
 const checkAddress = "check host and port, and that the server is running"
 
-// explain says of an attempt what happened, and what to do about it.
+// explain returns the cause of a failed attempt, and a hint.
 func explain(config *pgconn.Config, err error) attempt {
 	var (
 		pg          *pgconn.PgError
@@ -115,21 +115,21 @@ func explain(config *pgconn.Config, err error) attempt {
 	case errors.As(err, &pg):
 		return serverSays(pg)
 	case errors.As(err, &dns):
-		return attempt{rank: noAnswer, place: dns.Name, msg: dnsSays(dns), hint: "check the host's name, and that this machine can look it up"}
+		return attempt{rank: noAnswer, place: dns.Name, msg: dnsSays(dns), hint: "check the host name, and that this machine can resolve it"}
 	case errors.Is(err, context.Canceled):
 		return attempt{rank: noAnswer, msg: context.Canceled.Error()}
 	case pgconn.Timeout(err), errors.Is(err, context.DeadlineExceeded):
-		return attempt{rank: noAnswer, msg: "no answer" + within(config.ConnectTimeout), hint: checkAddress + "; a firewall may be in between"}
+		return attempt{rank: noAnswer, msg: "no answer" + within(config.ConnectTimeout), hint: checkAddress + "; a firewall may block the connection"}
 	case errors.As(err, &certificate):
-		return attempt{rank: noServer, msg: certificate.Err.Error(), hint: "name the file of the authority that signed the server's certificate (sslrootcert=…), and the host as the certificate does"}
+		return attempt{rank: noServer, msg: certificate.Err.Error(), hint: "name the certificate file of the authority that signed the server's certificate (sslrootcert=…), and use the host name in the certificate"}
 	case strings.HasSuffix(text, "server refused TLS connection"):
-		return attempt{rank: noTLS, msg: "the server does not speak TLS", hint: "turn TLS on in the server, or do without (sslmode=disable) where the network can be trusted"}
+		return attempt{rank: noTLS, msg: "the server does not support TLS", hint: "enable TLS on the server, or disable it here (sslmode=disable) if the network can be trusted"}
 	case errors.As(err, &notTLS):
-		return attempt{rank: noServer, msg: "what answers there does not speak TLS", hint: "check host and port; a PostgreSQL before 17 has no sslnegotiation=direct"}
+		return attempt{rank: noServer, msg: "the other side does not speak TLS", hint: "check host and port; a PostgreSQL before 17 has no sslnegotiation=direct"}
 	case errors.As(err, &notWanted), strings.Contains(text, "ValidateConnect failed"):
-		return attempt{rank: noServer, msg: lastOf(text), hint: "name a host that is what target_session_attrs asks for"}
+		return attempt{rank: noServer, msg: lastOf(text), hint: "name a host that satisfies target_session_attrs"}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return attempt{rank: noServer, msg: "the connection was closed from the other side", hint: "check that it is a PostgreSQL server which listens there, and look into its log"}
+		return attempt{rank: noServer, msg: "the other side closed the connection", hint: "check that a PostgreSQL server listens there, and read its log"}
 	case errors.As(err, &errno):
 		return attempt{rank: noAnswer, msg: errno.Error(), hint: checkAddress}
 	default:
@@ -139,9 +139,9 @@ func explain(config *pgconn.Config, err error) attempt {
 
 func dnsSays(dns *net.DNSError) string {
 	if dns.IsNotFound {
-		return "there is no host of this name"
+		return "no host has this name"
 	}
-	return "the host's name can't be looked up: " + dns.Err
+	return "the host name can't be resolved: " + dns.Err
 }
 
 func within(d time.Duration) string {
@@ -151,10 +151,10 @@ func within(d time.Duration) string {
 	return " within " + d.String()
 }
 
-// lastOf returns what stands behind the last colon.
+// lastOf returns what follows the last colon.
 func lastOf(text string) string { return text[strings.LastIndex(text, ": ")+1:][1:] }
 
-// withoutPlace leaves out "address (host): " before an error.
+// withoutPlace removes "address (host): " from the beginning of an error.
 func withoutPlace(text string) string {
 	if _, rest, ok := strings.Cut(text, "): "); ok {
 		return rest
@@ -162,19 +162,19 @@ func withoutPlace(text string) string {
 	return text
 }
 
-// serverSays is the server's own error, or a pooler's.
+// serverSays explains an error of the server or of a pooler.
 func serverSays(pg *pgconn.PgError) attempt {
 	a := attempt{rank: fromServer, msg: pg.Message, code: pg.Code, hint: connectHints[pg.Code]}
 	if pg.Detail != "" {
 		a.msg += "; " + pg.Detail
 	}
 	switch {
-	case strings.HasSuffix(pg.Message, "no encryption"): // of pg_hba.conf
-		a.hint = "the server may want TLS: write sslmode=require; else have this host, user and database let in by pg_hba.conf"
+	case strings.HasSuffix(pg.Message, "no encryption"): // from pg_hba.conf
+		a.hint = "the server may require TLS: add sslmode=require; otherwise allow this host, user and database in pg_hba.conf"
 	case strings.HasPrefix(pg.Message, "no PostgreSQL user name"):
-		a.hint = "the URL names no user: write postgres://user@host/database"
+		a.hint = "the URL names no user: use postgres://user@host/database"
 	case strings.HasPrefix(pg.Message, "unsupported startup parameter"):
-		a.hint = "a pooler is in between: leave this parameter out of the URL, or have the pooler ignore it (ignore_startup_parameters)"
+		a.hint = "a pooler rejects this parameter: remove it from the URL, or make the pooler ignore it (ignore_startup_parameters)"
 	case a.hint == "" && pg.Hint != "":
 		a.hint = pg.Hint
 	}
@@ -186,14 +186,14 @@ var connectHints = map[string]string{
 	"28000": "check the user, and pg_hba.conf on the server",
 	"3D000": "create the database first, or check its name",
 	"42501": "grant CONNECT on the database to this role",
-	"42704": "take this parameter out of the URL: the server does not know it",
-	"53300": "try again when other connections are closed, or raise max_connections (of the server, the database or the role)",
-	"55000": "the database takes no connections at present: ask who is responsible for it",
+	"42704": "remove this parameter from the URL: the server does not support it",
+	"53300": "try again when other connections have closed, or raise the connection limit of the server, the database or the role",
+	"55000": "the database accepts no connections at present: ask its administrator",
 	"57P03": "try again in a moment",
-	"08P01": "check that it is a PostgreSQL server, or a pooler for one, which listens there",
+	"08P01": "check that a PostgreSQL server, or a pooler for one, listens there",
 }
 
-// sayAttempts says once what all places have in common, and else what is the matter with each.
+// sayAttempts returns the error common to all places, or else the error of each.
 func sayAttempts(all []attempt, best attempt) string {
 	var places []string
 	most := map[string]attempt{}
@@ -218,11 +218,12 @@ func sayAttempts(all []attempt, best attempt) string {
 	return strings.Join(each, ", ")
 }
 
-// target names what a configuration leads to, without the password.
+// target names the servers and the database of a configuration, without the password.
 func target(c *pgconn.Config) string {
 	places := []string{place(c.Host, c.Port)}
 	for _, f := range c.Fallbacks {
-		if p := place(f.Host, f.Port); p != places[len(places)-1] { // the same once more, with or without TLS
+		// not the same again, with or without TLS
+		if p := place(f.Host, f.Port); p != places[len(places)-1] {
 			places = append(places, p)
 		}
 	}

@@ -56,7 +56,7 @@ func TestConnectErrorsSayWhatToDo(t *testing.T) {
 		"two such ports":                {"postgres://u:secret@127.0.0.1:1,127.0.0.1:2/db", "", "connection refused", "check host and port"},
 		"a host that doesn't exist":     {"postgres://u:secret@host.invalid/db", "", "host.invalid", "check the host's name"},
 		"a socket that doesn't exist":   {"postgres://u:secret@/db?host=/no/such/folder", "", "socket /no/such/folder, port 5432: no such file", "check host and port"},
-		"TLS where there is none":       {url + "&sslmode=require", "", "does not speak TLS", "sslmode=disable"},
+		"TLS where there is none":       {url + "&sslmode=require", "", "does not support TLS", "sslmode=disable"},
 		"a parameter nobody knows":      {url + "&no_such=1", "42704", `"no_such"`, "out of the URL"},
 		"another kind of server":        {url + "&target_session_attrs=standby", "", "not in hot standby mode", "target_session_attrs"},
 	} {
@@ -87,7 +87,7 @@ func TestConnectErrorsOfPermissions(t *testing.T) {
 		do(t, admin, "REVOKE CONNECT ON DATABASE "+name+" FROM "+name+"_full; DROP ROLE "+name+"_full; DROP ROLE "+name+"_out")
 	})
 	for role, want := range map[string]refusal{
-		"_full": {"", "53300", "too many connections for role", "when other connections are closed"},
+		"_full": {"", "53300", "too many connections for role", "when other connections have closed"},
 		"_out":  {"", "42501", "permission denied for database", "grant CONNECT"},
 	} {
 		_, err := database.Open(background(t), strings.Replace(url, "postgres@", name+role+"@", 1), database.Options{})
@@ -114,7 +114,7 @@ func TestConnectErrorsOfServersThatAreNotThere(t *testing.T) {
 	}{
 		"one that starts up": {fatal("57P03", "the database system is starting up"), refusal{"sslmode=disable", "57P03", "starting up", "try again in a moment"}},
 		"one that is full":   {fatal("53300", "sorry, too many clients already"), refusal{"sslmode=disable", "53300", "sorry, too many clients", "raise max_connections"}},
-		"one that hangs up":  {func(net.Conn) {}, refusal{"sslmode=disable", "", "closed from the other side", "look into its log"}},
+		"one that hangs up":  {func(net.Conn) {}, refusal{"sslmode=disable", "", "the other side closed the connection", "read its log"}},
 		"one that is silent": {func(c net.Conn) { io.Copy(io.Discard, c) }, refusal{"sslmode=disable&connect_timeout=1", "", "no answer within 1s", "check host and port, and that"}},
 		"one with a certificate of its own": {func(c net.Conn) {
 			if _, err := io.ReadFull(c, make([]byte, 8)); err != nil {
@@ -194,7 +194,7 @@ func TestConnectErrorOfWhatIsHandedIn(t *testing.T) {
 	c := connect(t, testdb.Postgres(t))
 	must(t, c.Close(background(t)))
 	_, err := postgres.NewConn(c, database.Options{}).State(background(t), "s")
-	refusal{says: "the connection that was handed in is closed"}.check(t, err)
+	refusal{says: "the caller's connection is closed"}.check(t, err)
 }
 
 func TestWrongPassword(t *testing.T) {

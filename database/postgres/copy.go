@@ -23,7 +23,7 @@ func (c *conn) copyIn(ctx context.Context, st sqltext.Statement, data io.Reader)
 		d.starts[1] = d.at
 		_, err := pc.PgConn().CopyFrom(ctx, d, st.Text)
 		if broken := d.end(); broken != nil {
-			return broken // the server only says that the client gave up
+			return broken // the server only reports that the client gave up
 		}
 		var pg *pgconn.PgError
 		if errors.As(err, &pg) {
@@ -33,22 +33,20 @@ func (c *conn) copyIn(ctx context.Context, st sqltext.Statement, data io.Reader)
 	})
 }
 
-// copyData is the data of a COPY on its way to the server. It may be read by another
-// goroutine, which CopyFrom leaves behind when the connection breaks; after end that gets
-// nothing more.
+// copyData is the data of a COPY on its way to the server. CopyFrom may leave behind a goroutine
+// that reads it when the connection breaks; after end, that goroutine gets no more data.
 type copyData struct {
 	mu   sync.Mutex
 	r    io.Reader
 	over bool
-	err  error // of r, but for its end
+	err  error // of r, except EOF
 
-	at     int64   // how far it has been read: an offset in the script
-	line   int     // the line of the data that is being read
-	starts []int64 // where the latest lines begin, by number
+	at     int64   // the position in the script read so far
+	line   int     // the line of the data being read
+	starts []int64 // the starts of the latest lines, by number
 }
 
-// linesKept is how many lines may be on their way when the server finds a mistake in one, if
-// the place is to be told.
+// linesKept is the number of lines in transit for which an error can be located.
 const linesKept = 1 << 15
 
 func (d *copyData) Read(p []byte) (int, error) {
@@ -82,10 +80,10 @@ func (d *copyData) end() error {
 	return d.err
 }
 
-// copyLine is where the server says in which line of the data it was: "COPY t, line 3".
+// copyLine matches the line of the data in a server error: "COPY t, line 3".
 var copyLine = regexp.MustCompile(`(?m)^COPY .*?, \S+ (\d+)`)
 
-// explain points at the line of the data where the server does.
+// explain adds the position of the line that the server reported.
 func (d *copyData) explain(st sqltext.Statement, pg *pgconn.PgError) error {
 	err := statementError(st, pg, st.Text, st.Pos)
 	m := copyLine.FindStringSubmatch(pg.Where)

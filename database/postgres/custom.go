@@ -8,8 +8,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// Settings with a dot in their names, which any program may make up, are not in
-// pg_settings. So those that a script changes are found in its text.
+// Custom settings, with a dot in their names, are not in pg_settings. So those that a script
+// changes are found in its text.
 var (
 	customSet    = regexp.MustCompile(`(?i)\bset\s+(?:session\s+|local\s+)?("?[a-z_][\w$]*"?(?:\."?[a-z_][\w$]*"?)+)\s*(?:=|to\b)`)
 	customConfig = regexp.MustCompile(`(?i)\bset_config\s*\(\s*e?'([^']*\.[^']*)'`)
@@ -17,10 +17,10 @@ var (
 	customReset  = regexp.MustCompile(`(?i)\breset\s+("?[a-z_][\w$]*"?(?:\."?[a-z_][\w$]*"?)+)`)
 )
 
-// resetsAll matches what takes settings with a dot away without naming them.
+// resetsAll matches statements that reset custom settings without naming them.
 var resetsAll = regexp.MustCompile(`(?i)\b(reset|discard)\s+all\b`)
 
-// customSettings returns the names of such settings that a statement may change.
+// customSettings returns the names of the custom settings that a statement may change.
 func customSettings(st sqltext.Statement) []string {
 	if !st.Session || !strings.Contains(st.Text, ".") {
 		return nil
@@ -37,11 +37,11 @@ func customSettings(st sqltext.Statement) []string {
 	return names
 }
 
-// sessionWords begin the statements that are there to change the session.
+// sessionWords begin the statements that exist to change the session.
 var sessionWords = []string{"SET", "RESET", "PREPARE", "DEALLOCATE", "DECLARE", "LISTEN", "UNLISTEN", "LOAD", "DISCARD", "CREATE"}
 
-// changesSession reports whether a statement plainly changes the session, as against those of
-// which only the functions that they call could tell.
+// changesSession reports whether a statement clearly changes the session. Other statements may do
+// so through functions that they call.
 func changesSession(st sqltext.Statement) bool {
 	if !st.Session {
 		return false
@@ -51,5 +51,5 @@ func changesSession(st sqltext.Statement) bool {
 	return slices.Contains(sessionWords, strings.TrimSpace(word)) || strings.Contains(low, "set_config") || strings.Contains(low, "pg_advisory_lock")
 }
 
-// forTransaction matches what ends with the transaction it stands in.
+// forTransaction matches settings that end with their transaction.
 var forTransaction = regexp.MustCompile(`(?i)^set\s+(local|transaction|constraints)\b`)

@@ -99,11 +99,11 @@ func (db *Database) acquire(ctx context.Context) (*conn, error) {
 	if err := db.checkNames(); err != nil {
 		return nil, err
 	}
-	l, err := db.lease(ctx)
+	l, err := db.handle(ctx)
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{lease: l, closing: db.closing}
+	c := &conn{handle: l, closing: db.closing}
 	err = c.use(func(pc *pgx.Conn) error {
 		db.narrow.Store(narrow(pc))
 		return checkSession(pc)
@@ -115,9 +115,9 @@ func (db *Database) acquire(ctx context.Context) (*conn, error) {
 	return c, nil
 }
 
-// lease takes a connection from the source; or makes one for the moment, when an open batch or
+// handle takes a connection from the source; or makes one for the moment, when an open batch or
 // run of this Database may have the last of them: who waited for that would wait for ever.
-func (db *Database) lease(ctx context.Context) (lease, error) {
+func (db *Database) handle(ctx context.Context) (handle, error) {
 	db.mu.Lock()
 	var config *pgx.ConnConfig
 	if len(db.open) > 0 && db.src.exhausted() {

@@ -9,24 +9,26 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// How soon others can proceed when the client's machine dies, or its network. Nothing tells the server then, and its
-// kernel would wait for two hours. All of these are less than the lock timeout of somebody who waits, 15 s by default.
+// These limits decide how soon others can proceed after the client's machine or network fails. The
+// server isn't notified then, and its kernel would wait for two hours. All limits are below the
+// default lock timeout of a waiting process, 15 s.
 //
-//   - The server's kernel probes a silent client after 4 s, and again every 2 s; tcp_user_timeout gives it up after 10 s
-//     without an answer, also when the server itself has something to send.
-//   - The guard of a run is asked every 2 s. A server that has heard nothing for 12 s ends it, also where the kernel's
-//     probes reach only a pooler or a proxy.
-//   - A server that does not answer the guard within 10 s is given up from our side.
+//   - The server's kernel probes a silent client after 4 s, and again every 2 s. With
+//     tcp_user_timeout it gives up after 10 s without an answer, also when the server has something
+//     to send.
+//   - The guard of a run sends a message every 2 s. A server that receives none for 12 s ends the
+//     session, even if the kernel's probes only reach a pooler or a proxy.
+//   - If a server doesn't answer the guard within 10 s, the run gives it up.
 const (
 	beat         = 2 * time.Second
 	beatPatience = 10 * time.Second
 	idleGuard    = "12s"
 )
 
-// setting is one that tells the server how to notice that its client is gone.
+// setting is a server setting that detects a dead client.
 type setting struct {
 	name, value string
-	linux       bool // other systems can't
+	linux       bool // not supported on other systems
 	since       int  // major version
 }
 
@@ -38,8 +40,8 @@ var deadClient = []setting{
 	{name: "tcp_user_timeout", value: "10000", linux: true},
 }
 
-// noticeDeadClient returns an SQL expression that makes the server notice that its client is gone; set is the
-// expression that changes one setting.
+// noticeDeadClient returns an SQL expression that makes the server detect a dead client; set
+// returns the expression that changes one setting.
 func noticeDeadClient(pc *pgconn.PgConn, set func(name, value string) string) (sql string) {
 	always, linux := "''", "''"
 	for _, s := range deadClient {
@@ -54,8 +56,9 @@ func noticeDeadClient(pc *pgconn.PgConn, set func(name, value string) string) (s
 	return always + ", CASE WHEN pg_catalog.version() ~* 'linux' THEN " + linux + " END"
 }
 
-// forTheTransaction makes the server notice, for the rest of a transaction, that its client is gone, and says who we
-// are. What these settings were is kept beside, as session.Masked.
+// forTheTransaction returns an expression that makes the server detect a dead client for the rest
+// of the transaction, and sets the application name. The old values are saved beside the settings,
+// as in session.Masked.
 func (db *Database) forTheTransaction(c *conn) (sql string) {
 	mask := func(name, value string) string {
 		return fmt.Sprintf("pg_catalog.set_config('whimbrel.%[1]s', '=' || pg_catalog.current_setting('%[1]s'), true) || pg_catalog.set_config('%[1]s', %[2]s, true)", name, literal(value))
@@ -70,9 +73,10 @@ func (db *Database) forTheTransaction(c *conn) (sql string) {
 	return sql
 }
 
-// attend is for the worker's session what forTheTransaction is for a transaction. putBack takes it away again.
+// attend does for the worker's session what forTheTransaction does for a transaction. putBack
+// reverts it.
 func (r *run) attend() (qs []query) {
-	if r.pooled { // the session is the pooler's
+	if r.pooled { // the pooler owns the session
 		return nil
 	}
 	set := func(name, value string) string {
@@ -85,7 +89,8 @@ func (r *run) attend() (qs []query) {
 	return qs
 }
 
-// holdQueries keep the guard's transaction alive for as long as it beats, and no longer.
+// holdQueries keep the guard's transaction alive as long as the guard sends messages, and no
+// longer.
 func holdQueries(c *conn) []query {
 	qs := []query{command("SET LOCAL idle_in_transaction_session_timeout = '" + idleGuard + "'")}
 	c.use(func(pc *pgx.Conn) error {
@@ -97,8 +102,8 @@ func holdQueries(c *conn) []query {
 	return qs
 }
 
-// pulse waits on the guard's connection for something that never comes, and lets the server hear from us in between,
-// until ctx is done or the connection is lost.
+// pulse waits on the guard's connection and sends a message at each beat, until ctx is done or the
+// connection is lost. No notification ever arrives.
 func pulse(ctx context.Context, guard *conn) error {
 	for {
 		err := guard.use(func(pc *pgx.Conn) error {
@@ -116,8 +121,8 @@ func pulse(ctx context.Context, guard *conn) error {
 	}
 }
 
-// beatOnce sends a query that is none: any other would need a snapshot, and CREATE INDEX CONCURRENTLY waits for the
-// end of every transaction that it has met with one.
+// beatOnce sends a comment instead of a query. A query would need a snapshot, and CREATE INDEX
+// CONCURRENTLY waits for every transaction that it has seen with one.
 func beatOnce(pc *pgx.Conn) error {
 	ctx, cancel := context.WithTimeout(context.Background(), beatPatience)
 	defer cancel()

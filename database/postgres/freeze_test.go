@@ -38,7 +38,7 @@ func TestNothingRunsAfterFreeze(t *testing.T) {
 	count := func(table string) string { return value(t, c, "SELECT count(*) FROM "+table) }
 	eventually(t, "they are at work", func() bool { return count("done") != "0" })
 	db := open(t, direct)
-	freeze := database.SettingUpdate{Name: database.MigrationMode, Value: "false", Reason: "freeze", Settle: &database.LockOptions{Timeout: patience}}
+	freeze := database.SettingUpdate{Name: database.MigrationMode, Value: "false", Reason: "freeze", Settle: &database.LockOptions{Timeout: waitLimit}}
 	must(t, db.UpdateSetting(background(t), freeze))
 	done, events := count("done"), count("whimbrel_history")
 	t.Logf("%s of 100 were done", done)
@@ -83,7 +83,7 @@ func TestIDsGrowInTheOrderOfCommits(t *testing.T) {
 				if err := db.UpdateSetting(background(t), u); err != nil {
 					t.Error(err)
 				}
-				m := whimbrel.New(db, set, whimbrel.Options{LockTimeout: patience})
+				m := whimbrel.New(db, set, whimbrel.Options{LockTimeout: waitLimit})
 				m.Mark(background(t), "race", 2) // one of them may
 				m.Forget(background(t), "race", 2)
 			}

@@ -10,13 +10,13 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// call runs a Go function in the batch's transaction.
+// call runs a Go function in the Tx's transaction.
 func (b *batch) call(ctx context.Context, s *migration.Script, fn any) error {
 	f, ok := fn.(func(context.Context, pgx.Tx) error)
 	if !ok {
-		return fmt.Errorf("%s: the function is a %T; PostgreSQL wants one made by postgres.Func", s.File, fn)
+		return fmt.Errorf("%s: the function is a %T; PostgreSQL needs one created by postgres.Func", s.File, fn)
 	}
-	// A mark that ends with the transaction, to see whether the function has ended that.
+	// This setting ends with the transaction: it shows whether the function ended it.
 	b.queue = append(b.queue, setConfig("whimbrel.batch", "'open'", true))
 	if err := b.flush(ctx); err != nil {
 		return err
@@ -24,7 +24,7 @@ func (b *batch) call(ctx context.Context, s *migration.Script, fn any) error {
 	ctx, release := b.c.untilClosed(ctx)
 	defer release()
 	return b.c.use(func(pc *pgx.Conn) error {
-		// pgx must believe that it began the transaction which is open already.
+		// Make pgx believe that it began the transaction, which is already open.
 		inner, err := pc.BeginTx(ctx, pgx.TxOptions{BeginQuery: "SELECT"})
 		if err != nil {
 			return stopped(ctx, err)
@@ -37,30 +37,30 @@ func (b *batch) call(ctx context.Context, s *migration.Script, fn any) error {
 			return stopped(ctx, fmt.Errorf("%s: %w", s.File, errBroken))
 		case pc.PgConn().IsBusy():
 			closeNow(pc)
-			return fmt.Errorf("%s: the function has left the rows of a query open; it must read or close them", s.File)
+			return fmt.Errorf("%s: the function left the rows of a query open; it must read or close them", s.File)
 		case pc.PgConn().TxStatus() == 'I':
 			return errEnded(s)
 		case pc.PgConn().TxStatus() != 'T':
-			return fmt.Errorf("%s: a statement of the function failed, and the function returned no error; nothing can be done in the transaction any more", s.File)
+			return fmt.Errorf("%s: a statement of the function failed, but the function returned no error; the transaction can't continue", s.File)
 		}
 		return nil
 	})
 }
 
-// errEnded is the error of a function that has ended its transaction.
+// errEnded reports that a function ended its transaction.
 func errEnded(s *migration.Script) error {
-	return fmt.Errorf("%s: the function has ended its transaction, and with it let go of the migration lock; what it did before may stand and is not recorded. A function must neither commit nor roll back, also not with SQL", s.File)
+	return fmt.Errorf("%s: the function ended its transaction and thereby released the migration lock; its changes may be committed but are not recorded. A function must neither commit nor roll back, not even with SQL", s.File)
 }
 
-// Func returns a script that is a Go function. It is given the transaction of its
-// migration, which it can neither commit nor roll back: an error rolls it back. It runs
-// with the connection's own settings and leaves the session as it was, like any script. id must change
-// when what the function does changes; see [migration.Func].
+// Func returns a script that is a Go function. It receives the transaction of its migration and can
+// neither commit nor roll it back; returning an error rolls it back. The function runs with the
+// connection's settings and, like any script, leaves the session unchanged. id must change when the
+// function's behavior changes; see [migration.Func].
 func Func(id string, fn func(ctx context.Context, tx pgx.Tx) error) *migration.Script {
 	return migration.Func(id, fn)
 }
 
-// tx keeps a function from ending its transaction. Begin gives savepoints.
+// tx prevents a function from ending its transaction. Begin creates savepoints.
 type tx struct{ pgx.Tx }
 
 var errNotYours = errors.New("a migration can't end its own transaction: return nil to commit it, an error to roll it back")

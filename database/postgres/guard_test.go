@@ -47,7 +47,7 @@ func TestOthersWaitWhileAnIndexIsBuilt(t *testing.T) {
 					}
 					defer other.Close()
 					var once sync.Once
-					b, err := other.Begin(context.Background(), "s", database.LockOptions{Timeout: patience, Waiting: func(database.Holder) { once.Do(waiting.Done) }})
+					b, err := other.Begin(context.Background(), "s", database.LockOptions{Timeout: waitLimit, Waiting: func(database.Holder) { once.Do(waiting.Done) }})
 					if err == nil {
 						err = b.Rollback(context.Background())
 					}
@@ -207,7 +207,7 @@ func TestRunThroughPgBouncerHasNoSession(t *testing.T) {
 		}
 	}
 	withTimeout := script("VACUUM t")
-	withTimeout.LockTimeout = patience
+	withTimeout.LockTimeout = waitLimit
 	e := as[*database.StatementError](t, execAll(background(t), db, r, script("CREATE INDEX CONCURRENTLY ON t (x)")))
 	contains(t, "the error of an index without a name", e.Error(), "a second index", "give the index a name", "connect to PostgreSQL directly")
 	contains(t, "the error of a directive", execAll(background(t), db, r, withTimeout).Error(), "connect to PostgreSQL directly")

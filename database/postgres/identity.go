@@ -17,7 +17,8 @@ var (
 	_ database.Locator    = (*Database)(nil)
 )
 
-// Identify returns the identifier that initdb gave the server's data, which copies and standbys of it have, too.
+// Identify returns the identifier that initdb assigned to the server's data. Copies and standbys
+// have the same.
 func (db *Database) Identify(ctx context.Context) (database.Identity, error) {
 	c, err := db.acquire(ctx)
 	if err != nil {
@@ -38,7 +39,8 @@ func (db *Database) Identify(ctx context.Context) (database.Identity, error) {
 	return database.Identity{Names: []string{"system_identifier " + id}}, nil
 }
 
-// Location returns the first server that the connections try, and the database: "127.0.0.1:5432/app".
+// Location returns the first server that the connections try, and the database:
+// "127.0.0.1:5432/app".
 func (db *Database) Location() string { return db.location }
 
 func locationOf(config *pgx.ConnConfig) string {

@@ -308,7 +308,7 @@ func TestWhomAStatementWaitsFor(t *testing.T) {
 				found := make(chan database.Holder, 1)
 				done := make(chan error, 1)
 				go func() {
-					opts := whimbrel.Options{LockTimeout: patience, Observe: func(e whimbrel.Event) {
+					opts := whimbrel.Options{LockTimeout: waitLimit, Observe: func(e whimbrel.Event) {
 						if w, ok := e.(whimbrel.StatementWaiting); ok {
 							once.Do(func() { found <- w.Holder })
 						}
@@ -354,7 +354,7 @@ RESET SESSION AUTHORIZATION;
 SET statement_timeout = '9s';
 SET statement_timeout = 0;
 VACUUM mine`)
-	must(t, upOnce(t, url, set, whimbrel.Options{LockTimeout: patience}))
+	must(t, upOnce(t, url, set, whimbrel.Options{LockTimeout: waitLimit}))
 	equal(t, "who inserted", value(t, c, "SELECT string_agg(DISTINCT name, ',') FROM who"), role)
 	equal(t, "the rows", value(t, c, "SELECT count(*) FROM mine"), "2")
 	equal(t, "the owner", value(t, c, "SELECT tableowner FROM pg_tables WHERE tablename = 'mine'"), role)

@@ -9,14 +9,15 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// A database whose encoding is not UTF8 has no place for most characters, and no database has one for a NUL or for bytes
-// that are not UTF-8. Whimbrel's own tables must hold all of them, because a script that the server executes can have
-// any character in a comment. So a text that the database can't hold is escaped, in the form of PostgreSQL's own
-// Unicode strings: "U&" in front, then \20AC or \+01F426 for a character, \xFF for a byte, and \\ for a backslash.
+// A database in an encoding other than UTF8 can't store most characters, and no database stores NUL
+// or bytes that aren't UTF-8. Whimbrel's tables must store all of them, because a script that the
+// server accepts can have any character in a comment. Such a text is escaped like PostgreSQL's
+// Unicode strings: "U&" in front, then \20AC or \+01F426 for a character, \xFF for a byte, and \\
+// for a backslash.
 
 const escapedPrefix = "U&"
 
-// escape returns s as the tables hold it. narrow says that they hold ASCII alone.
+// escape returns s as the tables store it; narrow means that they store only ASCII.
 func escape(s string, narrow bool) string {
 	if !needsEscape(s, narrow) {
 		return s
@@ -49,7 +50,7 @@ func needsEscape(s string, narrow bool) bool {
 	return narrow && strings.IndexFunc(s, func(r rune) bool { return r > 0x7f }) >= 0
 }
 
-// unescape returns the text that escape was given. What escape has not written is returned as it is.
+// unescape reverses escape. It returns any other text unchanged.
 func unescape(stored string) string {
 	rest, ok := strings.CutPrefix(stored, escapedPrefix)
 	if !ok {
@@ -92,7 +93,8 @@ func unescape(stored string) string {
 	}
 }
 
-// narrow reports whether a connection leads to a database that does not hold every character. SQL_ASCII holds bytes.
+// narrow reports whether a connection's database can't store every character. SQL_ASCII stores any
+// bytes.
 func narrow(pc *pgx.Conn) bool {
 	switch pc.PgConn().ParameterStatus("server_encoding") {
 	case "UTF8", "SQL_ASCII", "":
@@ -101,17 +103,18 @@ func narrow(pc *pgx.Conn) bool {
 	return true
 }
 
-// kept is a text as this database's tables hold it.
+// kept returns a text in the form in which this database's tables store it.
 func (db *Database) kept(s string) arg { return text(escape(s, db.narrow.Load())) }
 
-// keptAsASCII is a text of the journal, which is also written after a script has changed client_encoding; and a set's name, which
-// must be found in a database that was dumped and restored in another encoding.
+// keptAsASCII returns an escaped text for the journal, which is also written after a script changed
+// client_encoding, and for a set's name, which must be found after a dump was restored in another
+// encoding.
 func keptAsASCII(s string) arg { return text(escape(s, true)) }
 
-// kept reads what Database.kept or keptAsASCII wrote.
+// kept reads a text written by Database.kept or keptAsASCII.
 func (r *row) kept() string { return unescape(r.text()) }
 
-// ascii is a name as the server keeps an application_name.
+// ascii returns a name in the form in which the server stores an application_name.
 func ascii(name string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {

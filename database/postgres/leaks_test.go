@@ -57,7 +57,7 @@ func (j job) leaks(ctx context.Context) error {
 	if after, err := session(); err != nil || after != sessionBefore {
 		return fmt.Errorf("the session was %s and is %s (%w)", sessionBefore, after, err)
 	}
-	for end := time.Now().Add(patience); runtime.NumGoroutine() > before; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(waitLimit); runtime.NumGoroutine() > before; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			stacks := make([]byte, 1<<20)
 			return fmt.Errorf("there were %d goroutines, and are %d:\n%s", before, runtime.NumGoroutine(), stacks[:runtime.Stack(stacks, true)])
@@ -71,7 +71,7 @@ func (j job) wellAndBadly(ctx context.Context, db database.Database, v int64) er
 	cancel()
 	soon, cancelSoon := context.WithTimeout(ctx, 20*time.Millisecond)
 	defer cancelSoon()
-	opts := database.LockOptions{Timeout: patience}
+	opts := database.LockOptions{Timeout: waitLimit}
 	for _, text := range []string{"SET work_mem = '7MB'; CREATE TEMP TABLE t (x int)", "SELECT 1/0", "SELECT pg_sleep(60)", "COPY nothing FROM stdin;\n1\n\\.\n", "LISTEN x; SELECT 1/0"} {
 		c := ctx
 		if text == "SELECT pg_sleep(60)" {

@@ -9,7 +9,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/database/postgres/internal/pgddl"
 )
 
-// index is an index as the catalogue has it.
+// index is an index in the catalogue.
 type index struct {
 	OID     int64    `json:"oid"`
 	Table   int64    `json:"table"`
@@ -19,16 +19,16 @@ type index struct {
 	Unique  bool     `json:"unique"`
 	Method  string   `json:"method"`
 	Keys    int      `json:"keys"`
-	Columns []string `json:"columns"` // those that are keys themselves, or included
+	Columns []string `json:"columns"` // plain columns among the keys, and included ones
 }
 
 func (x *index) String() string { return pgddl.Name{x.Schema, x.Name}.String() }
 
-// drop takes the index away, in nobody's way.
+// drop returns the statement that drops the index without blocking others.
 func (x *index) drop() string { return "DROP INDEX CONCURRENTLY IF EXISTS " + x.String() }
 
-// fits reports whether an index may be what a statement makes: of the same kind, with as many keys, and
-// with no column that the statement doesn't name.
+// fits reports whether a statement may have created the index: it has the same kind, as many keys,
+// and no column that the statement doesn't name.
 func (x *index) fits(what *pgddl.Statement) bool {
 	if x.Unique != what.Unique || x.Method != what.Method || x.Keys != what.Keys {
 		return false
@@ -48,33 +48,34 @@ func (r *run) indexesOf(ctx context.Context, table int64) (all []index, err erro
 	return all, err
 }
 
-// createdIndex says what CREATE INDEX CONCURRENTLY has left. Only an index that came since it began is taken for its
-// own; and an invalid one that was there before, where it says IF NOT EXISTS.
+// createdIndex returns the outcome of CREATE INDEX CONCURRENTLY. It attributes an index to the
+// statement only if it is new since the statement began, or with IF NOT EXISTS if it existed and is
+// invalid.
 func createdIndex(what *pgddl.Statement, was *before, all []index) *database.Outcome {
-	o := notHappened("there is no such index")
+	o := notHappened("the index does not exist")
 	for _, x := range all {
 		come := !slices.Contains(was.Indexes, x.OID)
 		named := what.Name != nil && x.Name == what.Name[len(what.Name)-1]
 		switch {
 		case !named && (what.Name != nil || !come || !x.fits(what)):
-			continue // it is not about this one
+			continue // not related to the statement
 		case come && !x.fits(what):
-			return &database.Outcome{Verdict: database.Unclear, Why: "an index " + x.String() + " has come that is not the one which the statement makes"}
+			return &database.Outcome{Verdict: database.Unclear, Why: "a new index " + x.String() + " does not match the statement"}
 		case x.Valid && come:
-			return happened("the index " + x.String() + " is there, and valid")
+			return happened("the index " + x.String() + " exists and is valid")
 		case x.Valid:
-			o.Why = "the index " + x.String() + " was there before"
+			o.Why = "the index " + x.String() + " existed before"
 		case come, what.IfNotExists && x.fits(what):
 			o.First = append(o.First, x.drop())
 			o.Why = "the index " + x.String() + " was left invalid"
 		default:
-			o.Why = "an index " + x.String() + ", which is not valid, was there before"
+			o.Why = "an invalid index " + x.String() + " existed before"
 		}
 	}
 	return o
 }
 
-// droppedIndex says what DROP INDEX CONCURRENTLY has left.
+// droppedIndex returns the outcome of DROP INDEX CONCURRENTLY.
 func (r *run) droppedIndex(ctx context.Context, was *before) (*database.Outcome, error) {
 	var left []index
 	if err := r.worker.pipeline(ctx, jsonInto(query{sql: selectIndexes + "i.indexrelid = $1::oid", args: []arg{number(was.Object)}}, &left)); err != nil {
@@ -82,19 +83,19 @@ func (r *run) droppedIndex(ctx context.Context, was *before) (*database.Outcome,
 	}
 	switch {
 	case was.Object == 0:
-		return notHappened("there was no such index"), nil
+		return notHappened("the index did not exist"), nil
 	case len(left) == 0:
 		return happened("the index is gone"), nil
 	case !left[0].Valid:
-		return notHappened("the index " + left[0].String() + " is not valid any more, but still there: it can be dropped again"), nil
+		return notHappened("the index " + left[0].String() + " is now invalid, but can still be dropped"), nil
 	}
-	return notHappened("the index " + left[0].String() + " is still there"), nil
+	return notHappened("the index " + left[0].String() + " still exists"), nil
 }
 
-// reindexed drops what REINDEX CONCURRENTLY has left of its own; what it has already rebuilt
-// may be rebuilt again.
+// reindexed returns the outcome of REINDEX CONCURRENTLY, with the statements that drop its
+// temporary indexes. Finished indexes may be rebuilt again.
 func (r *run) reindexed(ctx context.Context, was *before) (*database.Outcome, error) {
-	o := notHappened("it can be executed again without harm")
+	o := notHappened("it can be repeated safely")
 	var known []string
 	for _, oid := range was.Indexes {
 		known = append(known, fmt.Sprint(oid))
@@ -110,18 +111,18 @@ ORDER BY l.oid`,
 		row: func(row *row) error {
 			x := index{Schema: row.text(), Name: row.text()}
 			o.First = append(o.First, x.drop())
-			o.Why = "it was interrupted, and left an index that it would have taken away"
+			o.Why = "it was interrupted and left a temporary index behind"
 			return row.err
 		},
 	})
 	return o, err
 }
 
-// detached says what DETACH PARTITION CONCURRENTLY has left: a partition that belongs to its table no more, though it is still kept
-// there, is finished off.
+// detached returns the outcome of DETACH PARTITION CONCURRENTLY. If the detach is pending, it has
+// to be finalized.
 func (r *run) detached(ctx context.Context, was *before) (*database.Outcome, error) {
 	if was.Object == 0 {
-		return notHappened("there was no such partition"), nil
+		return notHappened("the partition did not exist"), nil
 	}
 	o := happened("the partition is detached")
 	err := r.worker.pipeline(ctx, query{
@@ -136,7 +137,7 @@ WHERE h.inhparent = $1::oid AND h.inhrelid = $2::oid`,
 			table, partition := pgddl.Name{row.text(), row.text()}, pgddl.Name{row.text(), row.text()}
 			o = notHappened("the partition is still attached")
 			if pending {
-				o = happened("it was interrupted when the partition was all but detached", "ALTER TABLE "+table.String()+" DETACH PARTITION "+partition.String()+" FINALIZE")
+				o = happened("it was interrupted while the detach was pending", "ALTER TABLE "+table.String()+" DETACH PARTITION "+partition.String()+" FINALIZE")
 			}
 			return row.err
 		},

@@ -160,7 +160,7 @@ func (b *blocker) when(t testing.TB, db database.Database, scripts []string) {
 	var once sync.Once
 	done := make(chan error, 1)
 	go func() {
-		opts := whimbrel.Options{LockTimeout: patience, Observe: func(e whimbrel.Event) {
+		opts := whimbrel.Options{LockTimeout: waitLimit, Observe: func(e whimbrel.Event) {
 			switch e.(type) {
 			case whimbrel.LockWaiting, whimbrel.Repaired, whimbrel.Resumed:
 				once.Do(func() { close(found) })
@@ -205,7 +205,7 @@ func TestInvalidIndexThatIsInTheWay(t *testing.T) {
 		"the same":         {left: "CREATE INDEX CONCURRENTLY i ON t (x)", script: "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON t (x)"},
 		"another":          {left: "CREATE INDEX CONCURRENTLY i ON t (y)", script: "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON t (x)", problem: `index "public"."i" that is not valid`},
 		"of another table": {left: "CREATE INDEX CONCURRENTLY i ON t (x)", script: "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON u (z)", problem: `index "public"."i" that is not valid`},
-		"the same name":    {left: "CREATE INDEX CONCURRENTLY i ON t (x)", script: "CREATE INDEX CONCURRENTLY i ON t (x)", problem: "that index is not valid"},
+		"the same name":    {left: "CREATE INDEX CONCURRENTLY i ON t (x)", script: "CREATE INDEX CONCURRENTLY i ON t (x)", problem: "that index is invalid"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

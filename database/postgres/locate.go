@@ -14,11 +14,11 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// Whimbrel's tables are looked for in all schemas of the database, since a migration, a role or a
-// setting can change which schema comes first in the search path. What is looked at are the catalogs, which
-// every role can read: so tables that the role can't read are found as well.
+// Whimbrel looks for its tables in all schemas of the database, since a migration, a role or a
+// setting can change the first schema of the search path. It reads only catalogs, which every role
+// can read, so it also finds tables that the role can't read.
 
-// role is what a table is by its name: which of Whimbrel's tables.
+// role identifies one of Whimbrel's tables.
 type role int
 
 const (
@@ -28,7 +28,7 @@ const (
 	metadataOf
 )
 
-// ownTable is a relation that has the name of one of Whimbrel's tables.
+// ownTable is a relation with the name of one of Whimbrel's tables.
 type ownTable struct {
 	Role     role   `json:"role"`
 	Schema   string `json:"schema"`
@@ -37,33 +37,35 @@ type ownTable struct {
 	Kind     string `json:"kind"` // pg_class.relkind
 	Owner    string `json:"owner"`
 	OwnerID  int64  `json:"owner_id"`
-	Trusted  bool   `json:"trusted"`  // the owner is
+	Trusted  bool   `json:"trusted"`  // the owner is trusted
 	Usage    bool   `json:"usage"`    // the role may use the schema
-	Readable bool   `json:"readable"` // and the table
-	Fits     bool   `json:"fits"`     // it has the columns of Whimbrel's
-	Made     bool   `json:"made"`     // and as Whimbrel makes them
+	Readable bool   `json:"readable"` // the role may read the table
+	Fits     bool   `json:"fits"`     // it has the columns of Whimbrel's table
+	Made     bool   `json:"made"`     // it also has their form
 	Unlogged bool   `json:"unlogged"`
 	Inherits bool   `json:"inherits"`
-	Hidden   bool   `json:"hidden"` // row-level security holds for the role
+	Hidden   bool   `json:"hidden"` // row-level security applies to the role
 	Trigger  string `json:"trigger"`
 	Rule     string `json:"rule"`
-	Code     string `json:"code"` // what it depends on and the server has not brought along
+	Code     string `json:"code"` // a user-defined object that it depends on
 }
 
 func (r ownTable) full() string { return table(r.Schema, r.Name) }
 
-// safe reports whether reading and writing the table does nothing but that.
+// safe reports whether reading and writing the table has no side effects.
 func (r ownTable) safe() bool {
 	return r.Kind == "r" && !r.Unlogged && !r.Inherits && !r.Hidden && r.Trigger == "" && r.Rule == "" && r.Code == ""
 }
 
-// tablesQuery finds the relations that have the names of Whimbrel's tables. $1 are the names, in the order of
-// the roles, $2 is the schema that was asked for, or "", $3 the role that Options trust, $4 the columns of each table.
+// tablesQuery finds the relations named like Whimbrel's tables. $1 has the names in the order of
+// the roles, $2 the requested schema or "", $3 the role that Options trust, and $4 the columns of
+// each table.
 //
-// The history is the one table that has its columns and an owner who can be trusted. A superuser is not
-// taken for a member of every role, and trusts no owner of a database: the history holds scripts, which are run with its rights.
+// The history is the one table that has the right columns and a trusted owner. A superuser counts
+// only as a member of roles granted to it, and doesn't trust the database's owner: the history
+// contains scripts, which run with the superuser's rights.
 //
-// What the relations can run is found by what they depend on: nothing has a dependency on what the server brings along.
+// Code that the relations can run is found through their dependencies; built-in objects have none.
 const tablesQuery = `WITH RECURSIVE me AS MATERIALIZED (
 	SELECT oid, rolsuper AS super FROM pg_catalog.pg_roles WHERE rolname = current_user
 ), mine AS (
@@ -95,7 +97,7 @@ const tablesQuery = `WITH RECURSIVE me AS MATERIALIZED (
 	JOIN pg_catalog.pg_roles o ON o.oid = c.relowner
 	CROSS JOIN me CROSS JOIN LATERAL (
 		SELECT pg_catalog.count(*) = pg_catalog.cardinality(n.columns) AS fits, pg_catalog.bool_and(n.role <> 1 OR attname <> 'id' OR attidentity <> '') AS made,
-			pg_catalog.bool_and(attname IN ('up_text', 'down_text') OR pg_catalog.has_column_privilege(c.oid, attnum, 'SELECT')) AS readable -- who only looks may do without the texts
+			pg_catalog.bool_and(attname IN ('up_text', 'down_text') OR pg_catalog.has_column_privilege(c.oid, attnum, 'SELECT')) AS readable -- a read-only role may lack the texts
 		FROM pg_catalog.pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attname = ANY (n.columns)
 	) AS a
 	WHERE c.relkind NOT IN ('i', 'I', 'S', 't')
@@ -108,23 +110,24 @@ const tablesQuery = `WITH RECURSIVE me AS MATERIALIZED (
 )
 SELECT pg_catalog.current_database(), current_user, (SELECT pg_catalog.json_agg(rel ORDER BY role, schema) FROM rel)`
 
-// steered leads names without a schema to the tables that were found, for what follows in the same
-// pipeline; and nowhere, where they must not be read. It also bounds what that waits for a lock.
+// steered sets the search path of the following queries in the pipeline to the schema of the tables
+// that were found, or to nothing if they must not be read. It also limits how long these queries
+// wait for locks.
 const steered = `, pg_catalog.set_config('search_path', coalesce((SELECT pg_catalog.quote_ident(schema) FROM chosen) || ', pg_temp', 'pg_catalog, pg_temp'), true),
 	pg_catalog.set_config('lock_timeout', $5, true)`
 
-// finder is the answer to a tablesQuery.
+// finder runs a tablesQuery and holds its result.
 type finder struct {
 	db        *Database
 	asked     bool
 	database  string
 	user      string
-	first     string // schema of the search path
+	first     string // first schema of the search path
 	relations []ownTable
 }
 
-// queries ask where the tables are. If they steer, they must be the first of a pipeline that is a
-// transaction by itself.
+// queries returns the queries that find the tables. If steer is set, they must be first in a
+// pipeline that is a transaction of its own.
 func (f *finder) queries(steer bool) []query {
 	n := f.db.names
 	first := query{sql: "SELECT " + firstSchema, path: callers, row: func(r *row) error {
@@ -147,28 +150,29 @@ func (f *finder) queries(steer bool) []query {
 	}
 	if steer {
 		q.sql += steered
-		q.args = append(q.args, text(fmt.Sprint(f.db.patience().Milliseconds())))
+		q.args = append(q.args, text(fmt.Sprint(f.db.lockTimeout().Milliseconds())))
 	}
 	return []query{first, q}
 }
 
-// patience is how long something waits for a lock on Whimbrel's tables that was not told it: for ever would be 0.
-func (db *Database) patience() time.Duration { return max(db.opts.Patience(), time.Millisecond) }
+// lockTimeout is the default lock timeout for Whimbrel's tables. It is never 0, which would mean no
+// limit.
+func (db *Database) lockTimeout() time.Duration { return max(db.opts.Patience(), time.Millisecond) }
 
-// location is where Whimbrel's tables are, or where they would be made.
+// location is the place of Whimbrel's tables, or where they would be created.
 type location struct {
 	database string
-	schema   string // "": there is no place for them
+	schema   string // "" if there is no place for them
 	tables   [metadataOf + 1]ownTable
 }
 
-// made reports whether the tables are there.
+// made reports whether the tables exist.
 func (l location) made() bool { return l.tables[history].OID != 0 }
 
 func (l location) historyID() arg { return number(l.tables[history].OID) }
 
-// decide says where the tables are. A *database.TablesError says why they can't be used; the location has the
-// schema all the same, if that is known.
+// decide returns the location of the tables. A *database.TablesError explains why they can't be
+// used; the location then still has the schema, if known.
 func (f *finder) decide() (location, error) {
 	var found []string
 	for _, r := range f.relations {
@@ -191,11 +195,11 @@ func (f *finder) decide() (location, error) {
 	return location{database: f.database}, &database.TablesError{
 		Problem: database.TablesSeveral, Schemas: found, Role: f.user,
 		Msg:  fmt.Sprintf("%s have a history %s each", listed("schema", found), quote(f.db.names.History)),
-		Hint: "name the schema whose history is meant",
+		Hint: "name the schema of the intended history",
 	}
 }
 
-// in reports whether a schema may be the one: any, unless one was asked for.
+// in reports whether the tables may be in a schema: any, unless one was requested.
 func (db *Database) in(schema string) bool { return db.opts.Schema == "" || db.opts.Schema == schema }
 
 func (f *finder) at(schema string) location {
@@ -212,7 +216,7 @@ func (db *Database) nameOf(r role) string {
 	return [...]string{"", db.names.History, db.names.Settings, db.names.Journal, db.names.Metadata}[r]
 }
 
-// usable refuses tables that can't be used as they are.
+// usable returns an error if one of the tables is missing or can't be used as it is.
 func (f *finder) usable(l location) error {
 	for _, role := range []role{history, settings, journal} {
 		r := l.tables[role]
@@ -220,8 +224,8 @@ func (f *finder) usable(l location) error {
 			name := f.db.nameOf(role)
 			return &database.TablesError{
 				Problem: database.TablesMissing, Table: table(l.schema, name), Role: f.user,
-				Msg:  fmt.Sprintf("the history is there, but not its table %q in schema %q: somebody has dropped it", name, l.schema),
-				Hint: "restore it from a backup, or make it again without what was in it",
+				Msg:  fmt.Sprintf("the history exists, but its table %q in schema %q was dropped", name, l.schema),
+				Hint: "restore it from a backup, or create it again without its contents",
 				Fix:  f.db.createText(l.schema, role),
 			}
 		}
@@ -232,7 +236,7 @@ func (f *finder) usable(l location) error {
 	return nil
 }
 
-// usableTable refuses a table that can't be used as it is.
+// usableTable returns an error if the table can't be used as it is.
 func (f *finder) usableTable(r ownTable) error {
 	switch {
 	case !r.Trusted:
@@ -244,23 +248,23 @@ func (f *finder) usableTable(r ownTable) error {
 	case !r.Usage:
 		return &database.TablesError{
 			Problem: database.TablesHidden, Table: r.full(), Role: f.user,
-			Msg:  fmt.Sprintf("role %q may not use the schema %q, which has Whimbrel's tables", f.user, r.Schema),
-			Hint: "allow it to, as their owner",
+			Msg:  fmt.Sprintf("role %q may not use schema %q, which contains Whimbrel's tables", f.user, r.Schema),
+			Hint: "grant the privileges as the owner of the tables",
 			Fix:  fmt.Sprintf("GRANT USAGE ON SCHEMA %s TO %s", quote(r.Schema), quote(f.user)),
 		}
 	case !r.Readable:
 		return &database.TablesError{
 			Problem: database.TablesHidden, Table: r.full(), Role: f.user,
 			Msg:  fmt.Sprintf("role %q may not read Whimbrel's table %s", f.user, r.full()),
-			Hint: "allow it to, as their owner",
+			Hint: "grant the privileges as the owner of the tables",
 			Fix:  fmt.Sprintf("GRANT SELECT ON %s TO %s", r.full(), quote(f.user)),
 		}
 	}
 	return nil
 }
 
-// nothingIn is for a database in which no history can be used. It tells nothing there from what can't be seen, can't be
-// trusted or is not whole.
+// nothingIn returns an error unless the database has no history at all. It tells that case from a
+// history that the role can't see or trust, or that is incomplete.
 func (f *finder) nothingIn(schema string) error {
 	var err error
 	for _, r := range f.relations {
@@ -274,7 +278,7 @@ func (f *finder) nothingIn(schema string) error {
 		case r.Role == history && !r.Trusted && here:
 			return f.untrusted(r, "")
 		case r.Role == history && !r.Trusted:
-			err = f.untrusted(r, "or, if this is not the history that is meant, name the schema of the one that is, which is made if it is not there")
+			err = f.untrusted(r, "or, if this is not the intended history, name the schema to use; Whimbrel creates its tables in it")
 		case r.Role == history:
 			return f.altered(r)
 		case here && !r.Trusted:
@@ -282,8 +286,8 @@ func (f *finder) nothingIn(schema string) error {
 		case r.Trusted && f.at(r.Schema).tables[history].OID == 0:
 			return &database.TablesError{
 				Problem: database.TablesMissing, Table: table(r.Schema, f.db.names.History), Role: f.user,
-				Msg:  fmt.Sprintf("schema %q has Whimbrel's table %q, but not its history %q: somebody has dropped or renamed it", r.Schema, r.Name, f.db.names.History),
-				Hint: "restore it from a backup; or, to begin with nothing applied, drop the other tables as well",
+				Msg:  fmt.Sprintf("schema %q contains Whimbrel's table %q, but its history %q was dropped or renamed", r.Schema, r.Name, f.db.names.History),
+				Hint: "restore it from a backup; or, to start with nothing applied, drop the other tables as well",
 			}
 		}
 	}
@@ -301,9 +305,9 @@ func (f *finder) foreign(r ownTable) error {
 func (f *finder) untrusted(r ownTable, or string) error {
 	e := &database.TablesError{
 		Problem: database.TablesUntrusted, Table: r.full(), Owner: r.Owner, Role: f.user,
-		Msg: fmt.Sprintf("the %s %s belongs to role %q, which %q has no reason to trust: it is not a member of that role. Who owns the history can make Whimbrel execute anything with the rights of %[4]q",
+		Msg: fmt.Sprintf("the %s %s belongs to role %q, of which %q is not a member. The owner of the history can make Whimbrel execute anything with the rights of %[4]q",
 			kindWord(r.Kind), r.full(), r.Owner, f.user),
-		Hint: fmt.Sprintf("connect as %q, or say that you trust that role (TablesOwner), or make %q a member of it", r.Owner, f.user),
+		Hint: fmt.Sprintf("connect as %q, or declare that you trust that role (TablesOwner), or make %q a member of it", r.Owner, f.user),
 		Fix:  fmt.Sprintf("GRANT %s TO %s", quote(r.Owner), quote(f.user)),
 	}
 	if or != "" {
@@ -312,27 +316,27 @@ func (f *finder) untrusted(r ownTable, or string) error {
 	return e
 }
 
-// altered says what is with a table that Whimbrel has not made so.
+// altered explains how a table differs from the one that Whimbrel created.
 func (f *finder) altered(r ownTable) error {
 	e := &database.TablesError{Problem: database.TablesAltered, Table: r.full(), Role: f.user}
 	is := fmt.Sprintf("Whimbrel's table %s ", r.full())
 	switch {
 	case r.Kind != "r":
-		e.Msg = fmt.Sprintf("%s is a %s, and Whimbrel's table is a plain table", r.full(), kindWord(r.Kind))
-		e.Hint = "name the schema of the history that is meant, or drop or rename this one"
+		e.Msg = fmt.Sprintf("%s is a %s, not a plain table", r.full(), kindWord(r.Kind))
+		e.Hint = "name the schema of the intended history, or drop or rename this one"
 	case !r.Made:
 		e.Msg = fmt.Sprintf("%s has the columns of a history, but its id is not an identity column: it is a copy of one", r.full())
-		e.Hint = "restore the history as it was, or rename the copy"
+		e.Hint = "restore the original history, or rename the copy"
 	case r.Inherits:
-		e.Msg = is + "inherits from a table, or a table inherits from it, so that its rows are not its own alone"
-		e.Hint = "take the tables apart: ALTER TABLE … NO INHERIT, or DETACH PARTITION"
+		e.Msg = is + "inherits from a table, or a table inherits from it, so they share rows"
+		e.Hint = "separate the tables with ALTER TABLE … NO INHERIT or DETACH PARTITION"
 	case r.Unlogged:
 		e.Msg = is + "is unlogged: a crash of the server would empty it"
-		e.Hint, e.Fix = "make it a logged one", fmt.Sprintf("ALTER TABLE %s SET LOGGED", r.full())
+		e.Hint, e.Fix = "make it a logged table", fmt.Sprintf("ALTER TABLE %s SET LOGGED", r.full())
 	case r.Hidden:
 		e.Problem = database.TablesHidden
 		e.Msg = is + fmt.Sprintf("has row-level security, which can hide rows from role %q", f.user)
-		e.Hint, e.Fix = "connect as a role for which it does not hold (the owner, or one with BYPASSRLS), or switch it off", fmt.Sprintf("ALTER TABLE %s DISABLE ROW LEVEL SECURITY", r.full())
+		e.Hint, e.Fix = "connect as a role to which it does not apply (the owner, or one with BYPASSRLS), or disable it", fmt.Sprintf("ALTER TABLE %s DISABLE ROW LEVEL SECURITY", r.full())
 	case r.Trigger != "":
 		e.Msg = is + fmt.Sprintf("has a trigger %q, which can change or drop what Whimbrel writes, with the rights of %q", r.Trigger, f.user)
 		e.Hint, e.Fix = "drop it", fmt.Sprintf("DROP TRIGGER %s ON %s", quote(r.Trigger), r.full())
@@ -340,8 +344,8 @@ func (f *finder) altered(r ownTable) error {
 		e.Msg = is + fmt.Sprintf("has a rule %q, which can change or drop what Whimbrel writes", r.Rule)
 		e.Hint, e.Fix = "drop it", fmt.Sprintf("DROP RULE %s ON %s", quote(r.Rule), r.full())
 	default:
-		e.Msg = is + fmt.Sprintf("uses what PostgreSQL has not brought along, in a column, a default, a constraint or an index: %s", r.Code)
-		e.Hint = "take that away from the table"
+		e.Msg = is + fmt.Sprintf("depends on a user-defined object in a column, default, constraint or index: %s", r.Code)
+		e.Hint = "remove this dependency from the table"
 	}
 	return e
 }
@@ -362,7 +366,7 @@ func kindWord(kind string) string {
 	return "table"
 }
 
-// listed is "schemas "a" and "b"".
+// listed formats names as in: schemas "a" and "b".
 func listed(word string, names []string) string {
 	quoted := make([]string, len(names))
 	for i, n := range names {
@@ -372,21 +376,21 @@ func listed(word string, names []string) string {
 	return fmt.Sprintf("%ss %s and %s", word, strings.Join(quoted[:last], ", "), quoted[last])
 }
 
-// learn remembers where the tables are.
+// learn stores the location of the tables.
 func (db *Database) learn(l location) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	db.at = l
 }
 
-// located is where the tables are, as far as that is known.
+// located returns the stored location of the tables, if any.
 func (db *Database) located() location {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	return db.at
 }
 
-// locate asks where the tables are, unless it is known where they are.
+// locate returns the location of the tables, and queries it only if it isn't stored.
 func (db *Database) locate(ctx context.Context, c *conn) (location, error) {
 	if l := db.located(); l.made() {
 		return l, nil
@@ -394,7 +398,7 @@ func (db *Database) locate(ctx context.Context, c *conn) (location, error) {
 	return db.relocate(ctx, c)
 }
 
-// relocate asks where the tables are, after what is to be sent before.
+// relocate queries the location of the tables. It sends the queries in before first.
 func (db *Database) relocate(ctx context.Context, c *conn, before ...query) (location, error) {
 	f := &finder{db: db}
 	if err := c.pipeline(ctx, append(before, f.queries(false)...)...); err != nil {
@@ -407,8 +411,9 @@ func (db *Database) relocate(ctx context.Context, c *conn, before ...query) (loc
 	return l, err
 }
 
-// atTables reads something where the tables are, in one round trip: the first query of the pipeline finds them and leads names without
-// a schema to them. Its queries must be written for that path. read sends what it is given before its own. Where there are no tables, what it has read counts for nothing.
+// atTables finds the tables and reads from them in one round trip: the first queries of the
+// pipeline find them and set the search path to them. read must put its argument before its own
+// queries, which name the tables without a schema. If there are no tables, its results don't count.
 func (db *Database) atTables(read func(l location, before ...query) error) (location, error) {
 	f := &finder{db: db}
 	err := read(location{}, f.queries(true)...)
@@ -423,17 +428,19 @@ func (db *Database) atTables(read func(l location, before ...query) error) (loca
 	switch {
 	case !l.made():
 		return l, nil
-	case missingTable(err): // the schema has a name that means something else in a search path, or is gone just now
+	// the unqualified name means something else in the search path, or the table was just dropped
+	case missingTable(err):
 		err = read(l)
 	}
 	return l, err
 }
 
-// errMoved says that the tables are not those that were found: somebody has dropped, replaced or altered them since.
-var errMoved = errors.New("the tables of Whimbrel are not those that were found before")
+// errMoved reports that the tables are not those that were found: they were dropped, replaced or
+// altered since.
+var errMoved = errors.New("Whimbrel's tables were replaced or altered since they were found")
 
-// guardQuery fails where relations are not the ones that were found, or not safe any more. Between this and the end of a
-// transaction that has locked them nobody can change that.
+// guardQuery fails unless the relations are still those that were found, and safe. If the
+// transaction has locked them, nobody can change that until its end.
 func guardQuery(relations ...ownTable) query {
 	var names, ids, owners []string
 	for _, r := range relations {
@@ -458,24 +465,26 @@ AND NOT (c.relhasrules AND EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.e
 	}
 }
 
-// divisionByZero is how our own statements fail on purpose, so that nothing behind them is executed.
+// divisionByZero is the error with which our own statements fail on purpose, so that nothing after
+// them is executed.
 const divisionByZero = "22012"
 
-// hold locks the tables that a transaction writes against being altered, without waiting, and makes sure that they are
-// those that were found. What follows in the same pipeline is executed only if they are.
+// hold locks the tables that a transaction writes against changes, without waiting, and checks that
+// they are those that were found. Later queries of the pipeline run only if they are.
 func (l location) hold(write ...role) []query {
 	var names []string
 	for _, r := range write {
 		names = append(names, "ONLY "+l.tables[r].full())
 	}
 	return []query{
-		{sql: "LOCK TABLE ONLY " + l.tables[settings].full() + " IN ACCESS SHARE MODE NOWAIT", quiet: true, fail: l.explain}, // which is read under the lock
+		// read under the migration lock
+		{sql: "LOCK TABLE ONLY " + l.tables[settings].full() + " IN ACCESS SHARE MODE NOWAIT", quiet: true, fail: l.explain},
 		{sql: "LOCK TABLE " + strings.Join(names, ", ") + " IN ROW EXCLUSIVE MODE NOWAIT", quiet: true, fail: l.explain},
 		guardQuery(l.tables[history], l.tables[settings], l.tables[journal]),
 	}
 }
 
-// explain says what an error of one of our statements about the tables means.
+// explain interprets an error of one of our statements about the tables.
 func (l location) explain(pg *pgconn.PgError) error {
 	switch pg.Code {
 	case "42P01", "3F000":
@@ -486,7 +495,7 @@ func (l location) explain(pg *pgconn.PgError) error {
 		return &database.TablesError{
 			Problem: database.TablesHidden, Table: l.tables[history].full(),
 			Msg:  fmt.Sprintf("this role may not write to Whimbrel's tables in schema %q: %s", l.schema, pg.Message),
-			Hint: "allow it to, as their owner",
+			Hint: "grant the privileges as the owner of the tables",
 			Fix: fmt.Sprintf("GRANT SELECT, INSERT ON %s TO …; GRANT SELECT ON %s TO …; GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO …",
 				l.tables[history].full(), l.tables[settings].full(), l.tables[journal].full()),
 			Err: ownError("", pg),
@@ -495,22 +504,22 @@ func (l location) explain(pg *pgconn.PgError) error {
 	return ownError("", pg)
 }
 
-// ownTableWord is how an error calls one of the tables.
+// ownTableWord introduces the name of one of the tables in errors.
 const ownTableWord = "Whimbrel's table "
 
-// tablesBusyError says that somebody else has locked one of Whimbrel's tables.
+// tablesBusyError reports that another session has locked one of Whimbrel's tables.
 type tablesBusyError struct{ error }
 
 func (e *tablesBusyError) Unwrap() error { return e.error }
 
-// whoLocks finds who has a lock on one of the tables that keeps others from it, and on which.
+// whoLocks returns one of the tables with a lock that blocks us, and the holder of the lock.
 func (db *Database) whoLocks(ctx context.Context, c *conn, l location) (table string, h database.Holder) {
 	ids := make([]string, 0, len(l.tables))
 	for _, r := range l.tables {
 		ids = append(ids, fmt.Sprint(r.OID))
 	}
 	table = l.tables[history].full()
-	_ = c.pipeline(ctx, query{ // who it is matters less than that somebody does
+	_ = c.pipeline(ctx, query{ // ignore errors: the holder is only informative
 		sql: `SELECT l.relation::bigint, ` + holderColumns + ` FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
 WHERE l.locktype = 'relation' AND l.granted AND l.pid <> pg_catalog.pg_backend_pid() AND l.relation = ANY ($1::oid[])
 AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
@@ -532,7 +541,7 @@ AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExc
 	return table, h
 }
 
-// busy makes a *database.LockedError of what is an error because somebody has locked the tables.
+// busy turns a tablesBusyError into a *database.LockedError.
 func (db *Database) busy(ctx context.Context, c *conn, l location, set string, waited time.Duration, err error) error {
 	var busy *tablesBusyError
 	if !errors.As(err, &busy) {

@@ -150,7 +150,7 @@ func TestFirstMigrationFromManySearchPaths(t *testing.T) {
 		wait.Add(1)
 		go func() {
 			defer wait.Done()
-			errs[i] = upOnce(t, url+[]string{"", "&search_path=a", "&search_path=b,public"}[i%3], set, whimbrel.Options{LockTimeout: patience})
+			errs[i] = upOnce(t, url+[]string{"", "&search_path=a", "&search_path=b,public"}[i%3], set, whimbrel.Options{LockTimeout: waitLimit})
 		}()
 	}
 	wait.Wait()
@@ -543,7 +543,7 @@ func TestLockedTables(t *testing.T) {
 		<-waiting
 		c.Exec(context.Background(), "ROLLBACK")
 	}()
-	b, err := open(t, url).Begin(background(t), "s", database.LockOptions{Timeout: patience, Waiting: func(h database.Holder) {
+	b, err := open(t, url).Begin(background(t), "s", database.LockOptions{Timeout: waitLimit, Waiting: func(h database.Holder) {
 		select {
 		case waiting <- h:
 		default:

@@ -133,7 +133,7 @@ func TestLockIsHandedOver(t *testing.T) {
 	url := testdb.Postgres(t)
 	holder := begin(t, open(t, url), "s")
 	waits := 0
-	b, err := open(t, url).Begin(background(t), "s", database.LockOptions{Timeout: patience, Waiting: func(database.Holder) {
+	b, err := open(t, url).Begin(background(t), "s", database.LockOptions{Timeout: waitLimit, Waiting: func(database.Holder) {
 		if waits++; waits == 3 {
 			must(t, holder.Rollback(background(t)))
 		}

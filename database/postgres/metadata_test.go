@@ -55,7 +55,7 @@ func metadataOf(t testing.TB, db database.Database) *metadata.State {
 
 func put(t testing.TB, db database.Database, change func(*metadata.State) (*metadata.Change, error)) error {
 	t.Helper()
-	b, err := db.Begin(background(t), "s", database.LockOptions{Timeout: patience})
+	b, err := db.Begin(background(t), "s", database.LockOptions{Timeout: waitLimit})
 	must(t, err)
 	defer b.Rollback(background(t))
 	s, err := b.Metadata(background(t))
@@ -317,7 +317,7 @@ func TestMetadataWholeOrNotAtAll(t *testing.T) {
 					messages = min(messages, proxy.Messages(direction))
 				}
 				proxy.CutAfter(direction, -1)
-				b, err := db.Begin(background(t), "s", database.LockOptions{Timeout: patience}) // behind the lock the server has decided
+				b, err := db.Begin(background(t), "s", database.LockOptions{Timeout: waitLimit}) // behind the lock the server has decided
 				must(t, err)
 				must(t, b.Rollback(background(t)))
 				kept := value(t, c, "SELECT count(*) FROM whimbrel_metadata WHERE facts LIKE '%\""+text+"\"%'")
@@ -342,7 +342,7 @@ func applyOnce(t *testing.T, url string, d *metadata.Document) error {
 		return err
 	}
 	defer db.Close()
-	opts := whimbrel.Options{LockTimeout: patience, Note: d.Entries()[0].Description}
+	opts := whimbrel.Options{LockTimeout: waitLimit, Note: d.Entries()[0].Description}
 	_, err = whimbrel.New(db, setOf(t, "s", "SELECT 1"), opts).ApplyMetadata(ctx, d, whimbrel.MetadataOptions{})
 	return err
 }

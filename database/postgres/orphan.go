@@ -9,16 +9,17 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// The session in which a run works can outlive its process, and its lock: the network may still hold a statement that
-// the process has sent, and deliver it to the open session after another process has finished the run. What can be
-// in a transaction is rolled back then, since the journal has another token. What cannot be would be executed. So the
-// journal names the session before anything is sent to it, and whoever takes over ends it and waits until it has ended,
-// also if it is idle.
+// The session of a run can outlive its process and its lock: the network may still hold a statement
+// that the process sent, and deliver it after another process has finished the run. A transactional
+// statement is then rolled back, since the journal has another token. Any other would be executed.
+// So the journal records the session before anything is sent to it, and the process that takes the
+// run over terminates that session, even if it is idle, and waits for its end.
 
-// backendColumns are those of the journal that name a session; none is NULL unless a pooler assigns the sessions.
+// backendColumns are the journal's columns that identify a session. They are NULL if a pooler
+// assigns the sessions.
 const backendColumns = `backend_pid, backend_start, backend_user`
 
-// ownBackend selects them of the session that asks, if it belongs to this client.
+// ownBackend returns a query for these columns of its own session, NULL if a pooler owns it.
 func (r *run) ownBackend() string {
 	if r.pooled {
 		return `SELECT NULL::int AS pid, NULL::timestamptz AS backend_start, NULL::oid AS usesysid`
@@ -26,7 +27,7 @@ func (r *run) ownBackend() string {
 	return `SELECT pid, backend_start, usesysid FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())`
 }
 
-// recordedQuery reads which session works for the run that the journal has, if it may still live.
+// recordedQuery reads the session that the journal recorded for a run, if it may still exist.
 func (db *Database) recordedQuery(schema, set string, p *process) query {
 	return query{
 		sql: `SELECT a.pid, coalesce(` + sinceWhen + `, 0), backend_user FROM (SELECT backend_pid AS pid, backend_start, backend_user FROM ` + table(schema, db.names.Journal) + ` WHERE set_name = $1) a
@@ -39,8 +40,8 @@ WHERE a.pid <> pg_catalog.pg_backend_pid() AND EXISTS (SELECT FROM pg_catalog.pg
 	}
 }
 
-// endProcess ends a session and waits until it has ended. Numbers of processes are used again: one of which the server
-// does not say that it is the one is not ended, but waited for.
+// endProcess terminates a session and waits for its end. Process ids are reused: if the server
+// can't confirm the identity of the process, endProcess only waits.
 func (db *Database) endProcess(ctx context.Context, c *conn, set string, p process, opts database.LockOptions) error {
 	if p.PID == 0 {
 		return nil
@@ -72,20 +73,21 @@ WHERE a.pid = $1::int AND ` + here + ` AND a.usesysid = $3::oid AND ($2::bigint 
 	return err
 }
 
-// stillThere explains why somebody else's session keeps a run from being taken over.
+// stillThere adds to the error why another session prevents taking over a run.
 func stillThere(locked *database.LockedError, allowed bool) error {
-	why := "has not ended yet, though it was told to"
+	why := "has not ended yet, although it was terminated"
 	if !allowed {
-		why = "is still open, and this role may not end it (connect as the same role or as a member of pg_signal_backend, or have it ended with pg_terminate_backend)"
+		why = "is still open, and this role may not terminate it (connect as the same role or as a member of pg_signal_backend, or have it terminated with pg_terminate_backend)"
 	}
-	locked.Why = fmt.Sprintf("a run of set %q was interrupted, and its session on the server %s", locked.Set, why)
+	locked.Why = fmt.Sprintf("a run of set %q was interrupted, and its session %s", locked.Set, why)
 	return locked
 }
 
-// orphanPatience bounds the wait for the end of a session whose connection broke in this process.
+// orphanPatience limits the wait for the end of a session after its connection broke in this
+// process.
 const orphanPatience = 15 * time.Second
 
-// disownQuery says that the worker's session does nothing for the run any more: it may be the caller's.
+// disownQuery removes the session from the journal: the run no longer uses it, but the caller may.
 func (r *run) disownQuery() query {
 	return query{
 		sql:  "UPDATE " + r.journalTable() + " SET (" + backendColumns + ") = (NULL, NULL, NULL) WHERE set_name = $1 AND token = $2",

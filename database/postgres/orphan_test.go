@@ -81,7 +81,7 @@ func TestTakingOverWithoutThePrivilege(t *testing.T) {
 	done := make(chan error, 1)
 	waiting := make(chan struct{}, 1000)
 	go func() {
-		r, err := db.Guard(background(t), "s", database.LockOptions{Timeout: patience, Waiting: func(database.Holder) { waiting <- struct{}{} }})
+		r, err := db.Guard(background(t), "s", database.LockOptions{Timeout: waitLimit, Waiting: func(database.Holder) { waiting <- struct{}{} }})
 		if err == nil {
 			err = r.Close(context.Background())
 		}

@@ -13,20 +13,24 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// before is what the target held of what a statement may change, as the journal keeps it. Objects are kept
-// by their oids: the session that asks again may have another search path.
+// before is the state of the objects that a statement may change, as the journal stores it. Objects
+// are stored by oid: the session that checks later may have another search path.
 type before struct {
-	process                 // that was to execute it
-	Table   int64           `json:"table,omitempty"`   // whose index it is, or from which a partition is detached
-	Object  int64           `json:"object,omitempty"`  // the index that is dropped, the partition that is detached
-	Schema  string          `json:"schema,omitempty"`  // that is reindexed
-	Indexes []int64         `json:"indexes,omitempty"` // those of the table; those that REINDEX CONCURRENTLY had left
-	Value   string          `json:"value,omitempty"`   // what becomes another when the statement happens; all, where the whole database is reindexed
+	process // the session that executes the statement
+	// the table of the index, or the one to detach from
+	Table int64 `json:"table,omitempty"`
+	// the index to drop, or the partition to detach
+	Object int64  `json:"object,omitempty"`
+	Schema string `json:"schema,omitempty"` // the schema to reindex
+	// of the table; or those that an earlier REINDEX CONCURRENTLY left
+	Indexes []int64 `json:"indexes,omitempty"`
+	// changes when the statement takes effect; "all" for REINDEX DATABASE
+	Value   string          `json:"value,omitempty"`
 	Catalog json.RawMessage `json:"catalog,omitempty"` // the schema
 }
 
-// Before reads what Outcome will want to know of the statement: mostly the oids of a few objects, and the
-// whole schema where it is not known what the statement does.
+// Before reads what Outcome will need to know about the statement: mostly the oids of a few
+// objects, or the whole schema if the effects of the statement are unknown.
 func (r *run) Before(ctx context.Context, st sqltext.Statement) (string, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -59,7 +63,7 @@ func (r *run) before(ctx context.Context, what *pgddl.Statement) (was before, er
 	return was, err
 }
 
-// beforeQueries ask for a before.
+// beforeQueries returns the queries that read a before.
 func beforeQueries(what *pgddl.Statement, into *before) []query {
 	switch what.Kind {
 	case pgddl.CreateIndex:
@@ -90,8 +94,8 @@ func oidsOf(subquery string) string {
 	return `(SELECT coalesce(pg_catalog.json_agg(oid::bigint), '[]') FROM (` + subquery + `) AS all_of_them)`
 }
 
-// leftByReindex finds the indexes that REINDEX CONCURRENTLY makes for a while, and those that it takes the place of, where
-// it was interrupted.
+// leftByReindex finds the temporary and the replaced indexes that an interrupted REINDEX
+// CONCURRENTLY leaves.
 const leftByReindex = `SELECT i.indexrelid AS oid, i.indrelid, x.relname, x.relnamespace FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
 WHERE NOT i.indisvalid AND x.relkind = 'i' AND x.relname ~ '_cc(new|old)[0-9]*$'`
 
@@ -115,8 +119,7 @@ func reindexQueries(what *pgddl.Statement, into *before) []query {
 	}, into))
 }
 
-// valueQueries ask for something of which there is another, or nothing, when a statement has happened that makes or
-// drops an object of a kind.
+// valueQueries read, by kind of object, a value that changes when an object is created or dropped.
 var valueQueries = map[string]string{
 	"DATABASE":     `SELECT oid::text FROM pg_catalog.pg_database WHERE datname = $1::name`,
 	"TABLESPACE":   `SELECT oid::text FROM pg_catalog.pg_tablespace WHERE spcname = $1::name`,
@@ -124,7 +127,8 @@ var valueQueries = map[string]string{
 	"PREPARED":     `SELECT gid FROM pg_catalog.pg_prepared_xacts WHERE gid = $1 AND database = pg_catalog.current_database()`,
 }
 
-// schemaBefore keeps the whole schema. One that can't be read is no reason not to migrate: then nobody can tell later.
+// schemaBefore stores the whole schema. If the schema can't be read, the migration still runs; the
+// outcome is then unclear.
 func (r *run) schemaBefore(ctx context.Context) (json.RawMessage, error) {
 	s, err := r.snapshot(ctx)
 	if err != nil {
@@ -144,7 +148,7 @@ func (r *run) snapshot(ctx context.Context) (*catalog.Snapshot, error) {
 	return s, err
 }
 
-// Outcome waits until no server process is at the statement any more, and looks at what it has left.
+// Outcome waits until no server process executes the statement, and examines the result.
 func (r *run) Outcome(ctx context.Context, st sqltext.Statement, doc string, opts database.LockOptions) (*database.Outcome, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -162,7 +166,7 @@ func (r *run) Outcome(ctx context.Context, st sqltext.Statement, doc string, opt
 	var was before
 	if doc != "" {
 		if err := json.Unmarshal([]byte(doc), &was); err != nil {
-			return nil, fmt.Errorf("what the journal keeps of the statement is not as it should be: %w", err)
+			return nil, fmt.Errorf("the journal's record of the statement is damaged: %w", err)
 		}
 	}
 	if err := r.untilDone(ctx, st, &was, opts); err != nil {
@@ -170,7 +174,7 @@ func (r *run) Outcome(ctx context.Context, st sqltext.Statement, doc string, opt
 	}
 	what := pgddl.Parse(st.Text)
 	if doc == "" && what.Kind != pgddl.Again || what.Kind == pgddl.Other && was.Catalog == nil {
-		return &database.Outcome{Verdict: database.Unclear, Why: "the journal doesn't say what there was before"}, nil
+		return &database.Outcome{Verdict: database.Unclear, Why: "the journal does not contain the state before the statement"}, nil
 	}
 	return r.look(ctx, st, &what, &was)
 }
@@ -178,7 +182,7 @@ func (r *run) Outcome(ctx context.Context, st sqltext.Statement, doc string, opt
 func (r *run) look(ctx context.Context, st sqltext.Statement, what *pgddl.Statement, was *before) (*database.Outcome, error) {
 	switch what.Kind {
 	case pgddl.Again:
-		return &database.Outcome{Verdict: database.NotHappened, Why: "it can be executed again without harm"}, nil
+		return &database.Outcome{Verdict: database.NotHappened, Why: "it can be repeated safely"}, nil
 	case pgddl.CreateIndex:
 		all, err := r.indexesOf(ctx, was.Table)
 		return createdIndex(what, was, all), err
@@ -202,7 +206,7 @@ func happened(why string, first ...string) *database.Outcome {
 	return &database.Outcome{Verdict: database.Happened, Why: why, First: first}
 }
 
-// valueNow says whether an object has come or gone.
+// valueNow returns the outcome of a statement that creates or drops an object.
 func (r *run) valueNow(ctx context.Context, what *pgddl.Statement, was *before) (*database.Outcome, error) {
 	var now before
 	if err := r.worker.pipeline(ctx, beforeQueries(what, &now)...); err != nil {
@@ -214,15 +218,15 @@ func (r *run) valueNow(ctx context.Context, what *pgddl.Statement, was *before) 
 	}
 	switch {
 	case now.Value == was.Value && now.Value == "":
-		return notHappened("there is no " + name + ", as before"), nil
+		return notHappened("the " + name + " still does not exist"), nil
 	case now.Value == was.Value:
-		return notHappened("the " + name + " is as it was before"), nil
+		return notHappened("the " + name + " is unchanged"), nil
 	case now.Value == "":
 		return happened("the " + name + " is gone"), nil
 	case was.Value == "":
-		return happened("the " + name + " is there"), nil
+		return happened("the " + name + " exists"), nil
 	}
-	return happened("the " + name + " is another than before"), nil
+	return happened("the " + name + " was replaced"), nil
 }
 
 func jsonInto(q query, v any) query {
@@ -230,8 +234,9 @@ func jsonInto(q query, v any) query {
 	return q
 }
 
-// schemaNow compares the schema with what it was. That is no proof of anything but for a statement that does nothing else: what a procedure has
-// done to the data can't be seen, nor how far it has come.
+// schemaNow compares the schema with its earlier state. That is proof only for a statement that
+// changes nothing but the schema: changes of data by a procedure, and its progress, are not
+// visible.
 func (r *run) schemaNow(ctx context.Context, st sqltext.Statement, was *before) (*database.Outcome, error) {
 	from, err := catalog.Decode(was.Catalog)
 	if err != nil {
@@ -245,9 +250,9 @@ func (r *run) schemaNow(ctx context.Context, st sqltext.Statement, was *before) 
 	first, _, _ := strings.Cut(strings.ToUpper(st.Text), " ")
 	switch {
 	case len(changes) > 0:
-		return &database.Outcome{Verdict: database.Unclear, Why: "the schema has changed: how far the statement has come can't be told", Changes: changes}, nil
+		return &database.Outcome{Verdict: database.Unclear, Why: "the schema changed, but the statement's progress is unknown", Changes: changes}, nil
 	case slices.Contains([]string{"CREATE", "ALTER", "DROP"}, first):
-		return notHappened("the schema is as it was before"), nil
+		return notHappened("the schema is unchanged"), nil
 	}
-	return &database.Outcome{Verdict: database.Unclear, Why: "the schema is as it was before, but what a statement that commits by itself has done to the data can't be told"}, nil
+	return &database.Outcome{Verdict: database.Unclear, Why: "the schema is unchanged, but a statement that commits by itself may have changed data"}, nil
 }

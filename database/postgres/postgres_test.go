@@ -20,8 +20,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// patience bounds the wait for what must happen; nothing is said about how soon.
-const patience = 5 * time.Minute
+// waitLimit bounds the wait for what must happen; nothing is said about how soon.
+const waitLimit = 5 * time.Minute
 
 func TestMain(m *testing.M) {
 	if job := os.Getenv(jobEnv); job != "" {
@@ -41,7 +41,7 @@ func given(name string) (is bool) {
 }
 
 func background(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -141,7 +141,7 @@ func as[E error](t testing.TB, err error) E {
 // eventually waits for something that must happen.
 func eventually(t testing.TB, what string, happened func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !happened(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(waitLimit); !happened(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("it did not happen that %s", what)
 		}
@@ -172,7 +172,7 @@ func up(t testing.TB, db database.Database, set *migration.Set, opts ...whimbrel
 		o = opts[0]
 	}
 	if o.LockTimeout == 0 {
-		o.LockTimeout = patience
+		o.LockTimeout = waitLimit
 	}
 	return whimbrel.New(db, set, o).Up(background(t))
 }
@@ -191,7 +191,7 @@ func upOnce(t *testing.T, url string, set *migration.Set, opts whimbrel.Options)
 
 func begin(t testing.TB, db database.Database, set string) database.Tx {
 	t.Helper()
-	b, err := db.Begin(background(t), set, database.LockOptions{Timeout: patience})
+	b, err := db.Begin(background(t), set, database.LockOptions{Timeout: waitLimit})
 	must(t, err)
 	t.Cleanup(func() { b.Rollback(context.Background()) })
 	return b
@@ -199,7 +199,7 @@ func begin(t testing.TB, db database.Database, set string) database.Tx {
 
 func guard(t testing.TB, db database.Database, set string) database.Run {
 	t.Helper()
-	r, err := db.Guard(background(t), set, database.LockOptions{Timeout: patience})
+	r, err := db.Guard(background(t), set, database.LockOptions{Timeout: waitLimit})
 	must(t, err)
 	t.Cleanup(func() { r.Close(context.Background()) })
 	return r

@@ -7,16 +7,17 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// prepared is what a connection of the driver's own pool keeps prepared on the server: the few queries that
-// are asked for every migration, whose planning costs the server more than their work. It is used only
-// where the client has been told the process of the server that answers: behind a pooler the next transaction
-// may be another process's, which has never heard of them. Nothing is prepared for a first migration.
+// prepared holds the prepared statements on a connection of the driver's own pool: the few queries
+// that run for every migration, and whose planning costs the server more than their execution. It
+// is used only if the client knows that it talks to the server process directly: behind a pooler,
+// the next transaction may run in another process, which has no such statements. The first
+// migration prepares nothing.
 type prepared struct {
-	known map[string]*pgconn.StatementDescription // by the query's text
-	made  int                                     // names are never used again
+	known map[string]*pgconn.StatementDescription // by SQL text
+	made  int                                     // names are never reused
 }
 
-// preparedKey is where a connection's custom data keeps it.
+// preparedKey is the key of prepared in a connection's custom data.
 const preparedKey = "whimbrel.prepared"
 
 func preparedOn(pc *pgx.Conn) *prepared {
@@ -24,9 +25,10 @@ func preparedOn(pc *pgx.Conn) *prepared {
 	return p
 }
 
-// prepareFromNowOn is called when pid is known to be the process behind an own connection.
+// prepareFromNowOn enables prepared statements on an own connection if pid is that of its server
+// process.
 func (c *conn) prepareFromNowOn(pid int64) {
-	if l, ok := c.lease.(pooled); !ok || !l.own {
+	if l, ok := c.handle.(pooled); !ok || !l.own {
 		return
 	}
 	c.use(func(pc *pgx.Conn) error {
@@ -37,7 +39,7 @@ func (c *conn) prepareFromNowOn(pid int64) {
 	})
 }
 
-// forgetPrepared is called after what may have taken away a session's prepared statements.
+// forgetPrepared discards the prepared statements after a session may have lost them.
 func (c *conn) forgetPrepared() {
 	c.use(func(pc *pgx.Conn) error {
 		preparedOn(pc).forget()
@@ -64,17 +66,17 @@ func (p *prepared) send(pipe *pgconn.Pipeline, q query) (prepares bool) {
 	return true
 }
 
-// learn reads the answer to a preparation. The statement stays, even if the transaction is rolled back.
+// learn reads the answer to a preparation. The prepared statement survives a rollback.
 func (p *prepared) learn(pipe *pgconn.Pipeline, q query) error {
 	res, err := pipe.GetResults()
 	if sd, ok := res.(*pgconn.StatementDescription); err == nil && ok {
 		sd.Name = p.known[q.sql].Name
-		p.known[q.sql] = sd // what was sent before keeps the other, without the columns
+		p.known[q.sql] = sd // queries already sent keep the old description, without columns
 	}
 	return err
 }
 
-// forget is called after what may have taken prepared statements away, or have kept them from being made.
+// forget discards the statements after they may have been lost, or not created.
 func (p *prepared) forget() {
 	if p != nil {
 		clear(p.known)

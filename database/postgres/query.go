@@ -100,7 +100,7 @@ func (c *conn) putBack(before, after *session, names []string) error {
 	if err := c.within(cancelGrace, pipelined(qs)); err != nil {
 		return err
 	}
-	c.spoiled = c.spoiled || after.lost(before)
+	c.unusable = c.unusable || after.lost(before)
 	if undo := after.undo(before); len(undo) > 0 {
 		return c.within(cancelGrace, pipelined(undo))
 	}

@@ -252,7 +252,7 @@ func (r *resetter) dropAll(ctx context.Context, how string) error {
 	for some := range slices.Chunk(r.objects, queueQueries) {
 		var queries []query
 		for _, o := range some {
-			queries = append(queries, quietly(fmt.Sprintf("DROP %s IF EXISTS %s %s", dropWord(o.Type), o.identity, how)))
+			queries = append(queries, silent(fmt.Sprintf("DROP %s IF EXISTS %s %s", dropWord(o.Type), o.identity, how)))
 		}
 		if err := r.c.pipeline(ctx, queries...); err != nil {
 			return err
@@ -289,7 +289,7 @@ AND pg_catalog.pg_has_role(nspowner, 'USAGE') ORDER BY nspname`,
 				r.leave(o, "it is not empty")
 				return row.err
 			}
-			drops = append(drops, quietly("DROP SCHEMA "+o.Name+" RESTRICT"))
+			drops = append(drops, silent("DROP SCHEMA "+o.Name+" RESTRICT"))
 			r.out.Dropped = append(r.out.Dropped, o.Object)
 			return row.err
 		},

@@ -327,7 +327,7 @@ func (r *run) prepare(ctx context.Context, s *migration.Script, st sqltext.State
 		qs, r.reset = append(qs, r.attend()...), false
 	}
 	if st.Session && resetsAll.MatchString(st.Text) {
-		r.worker.spoiled, r.reset = true, true
+		r.worker.unusable, r.reset = true, true
 	}
 	if st.Session && searchPathSet.MatchString(st.Text) {
 		r.pathReset = searchPathReset.MatchString(st.Text)
@@ -401,7 +401,7 @@ func (r *run) putBack(send func(...query) error) error {
 	if err := send(qs...); err != nil {
 		return err
 	}
-	r.worker.spoiled = r.worker.spoiled || now.lost(&r.session)
+	r.worker.unusable = r.worker.unusable || now.lost(&r.session)
 	r.timed = nil
 	return send(now.undo(&r.session)...)
 }

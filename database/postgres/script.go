@@ -88,7 +88,7 @@ func (r *scriptRunner) statement(ctx context.Context, st sqltext.Statement) erro
 // see takes note of a statement before it is sent.
 func (r *scriptRunner) see(st sqltext.Statement) {
 	r.last = sqltext.Statement{Pos: st.Pos, Index: st.Index, Text: st.Text}
-	r.c.spoiled = r.c.spoiled || st.Session && resetsAll.MatchString(st.Text)
+	r.c.unusable = r.c.unusable || st.Session && resetsAll.MatchString(st.Text)
 	r.listens = r.listens || st.Session && listen.MatchString(st.Text)
 	for _, name := range customSettings(st) {
 		if !slices.Contains(r.custom, name) {

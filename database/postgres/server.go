@@ -15,15 +15,15 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// server is what a server says about itself. A URL can lead to several: by its hosts, by a name with several addresses,
-// through a load balancer.
+// server identifies a server. A URL can lead to several: through its hosts, a name with several
+// addresses, or a load balancer.
 type server struct {
 	standby bool
-	started string // when, exactly, and whatever the session's settings are: no two are the same
-	address string // as it sees itself; "" on a Unix socket
+	started string // exact start time, independent of session settings: unique
+	address string // as the server sees it; "" on a Unix socket
 }
 
-// aboutServer are the columns of a server; none of them needs a privilege.
+// aboutServer lists the columns of a server; none needs a privilege.
 const aboutServer = `pg_catalog.pg_is_in_recovery(), pg_catalog.encode(pg_catalog.timestamptz_send(pg_catalog.pg_postmaster_start_time()), 'hex'),
 	pg_catalog.concat_ws(':', pg_catalog.host(pg_catalog.inet_server_addr()), pg_catalog.inet_server_port())`
 
@@ -31,7 +31,7 @@ func (r *row) server() server {
 	return server{standby: r.boolean(), started: r.text(), address: r.text()}
 }
 
-// learnServer asks a connection which server it leads to.
+// learnServer returns the query that identifies the server of a connection.
 func (c *conn) learnServer() query {
 	return query{sql: "SELECT " + aboutServer, row: func(r *row) error {
 		c.server = r.server()
@@ -46,34 +46,34 @@ func (s server) String() string {
 	return s.address
 }
 
-// succeeds reports whether s is the server that was is, or the same one started again.
+// succeeds reports whether s is the same server as was, possibly restarted.
 func (s server) succeeds(was server) bool {
 	return s.started == was.started || s.address == was.address
 }
 
-// checkPrimary refuses a server that can only be read, and may be behind the one that can be written to. A connection of our
-// own is closed: the next one may lead elsewhere.
+// checkPrimary returns an error if the server is read-only: it may be behind the primary. It marks
+// a connection of our own for closing, since the next one may lead to another server.
 func (c *conn) checkPrimary() error {
 	if !c.server.standby {
 		return nil
 	}
-	if l, ok := c.lease.(pooled); ok && l.own {
-		c.spoiled = true
+	if l, ok := c.handle.(pooled); ok && l.own {
+		c.unusable = true
 	}
 	return &database.StandbyError{Server: c.server.String()}
 }
 
-// checkSameServer refuses a connection beside another one that does not lead to the same server.
+// checkSameServer returns an error unless both connections lead to the same server.
 func (c *conn) checkSameServer(other *conn) error {
 	if c.server.started == other.server.started {
 		return nil
 	}
 	return &database.OtherServerError{
-		Server: c.server.String(), Was: other.server.String(), Why: "the connection that holds the migration lock is on the second",
+		Server: c.server.String(), Was: other.server.String(), Why: "the second holds the migration lock",
 	}
 }
 
-// unknownCommit remembers where a COMMIT was sent whose answer has not come.
+// unknownCommit records the server if the outcome of a COMMIT is unknown.
 func (db *Database) unknownCommit(c *conn, err error) error {
 	var unknown *database.CommitUnknownError
 	if errors.As(err, &unknown) {
@@ -83,27 +83,28 @@ func (db *Database) unknownCommit(c *conn, err error) error {
 	return err
 }
 
-// checkDecides refuses to tell whether a COMMIT has happened from what another server has than that to which it was sent.
-// It does so once: whoever asks again asks about the server that is there.
+// checkDecides returns an error if the outcome of a COMMIT would be read from another server than
+// the one that received it. It does so once: the next check accepts the present server.
 func (db *Database) checkDecides(c *conn) error {
 	was := db.unknown.Swap(nil)
 	if was == nil || c.server.succeeds(*was) {
 		return nil
 	}
-	return &database.OtherServerError{Server: c.server.String(), Was: was.String(), Why: "COMMIT was sent to the second, and the first may not have what that has committed"}
+	return &database.OtherServerError{Server: c.server.String(), Was: was.String(), Why: "COMMIT was sent to the second, and the first may lack what it committed"}
 }
 
-// primaryFirst has the pool of a URL with several hosts connect to a server that can be written to, unless there is none.
+// primaryFirst makes the pool of a URL with several hosts prefer a writable server.
 type primaryFirst struct{ any atomic.Bool }
 
-// preferPrimary is nil if there is no choice, or the URL says what is to be chosen.
+// preferPrimary returns nil if there is no choice, or the URL already states one.
 func preferPrimary(config *pgconn.Config) *primaryFirst {
 	if config.ValidateConnect != nil || len(hostsOf(config)) < 2 {
 		return nil
 	}
 	p := &primaryFirst{}
 	config.ValidateConnect = func(ctx context.Context, pc *pgconn.PgConn) error {
-		if p.any.Load() || pc.ParameterStatus("in_hot_standby") == "off" { // which 14 and later say at once
+		// servers from version 14 report it on connecting
+		if p.any.Load() || pc.ParameterStatus("in_hot_standby") == "off" {
 			return nil
 		}
 		return validatePinned(pgconn.ValidateConnectTargetSessionAttrsPrimary)(ctx, pc)
@@ -111,8 +112,8 @@ func preferPrimary(config *pgconn.Config) *primaryFirst {
 	return p
 }
 
-// acquire calls f, and once more with any server if there is a standby only.
-func (p *primaryFirst) acquire(f func() (lease, error)) (lease, error) {
+// acquire calls f, and calls it again for any server if only a standby is available.
+func (p *primaryFirst) acquire(f func() (handle, error)) (handle, error) {
 	l, err := f()
 	if p == nil || !errors.Is(err, pgconn.ErrStandbyConnection) {
 		return l, err
@@ -122,7 +123,7 @@ func (p *primaryFirst) acquire(f func() (lease, error)) (lease, error) {
 	return f()
 }
 
-// hostsOf returns the configuration's hosts, each once, with its port.
+// hostsOf returns the configuration's distinct hosts, with their ports.
 func hostsOf(config *pgconn.Config) (hosts []string) {
 	for _, f := range entries(config) {
 		if p := place(f.Host, f.Port); !slices.Contains(hosts, p) {
@@ -132,13 +133,13 @@ func hostsOf(config *pgconn.Config) (hosts []string) {
 	return hosts
 }
 
-// entries are all that a configuration tries, in order.
+// entries returns everything that a configuration tries, in order.
 func entries(config *pgconn.Config) []*pgconn.FallbackConfig {
 	return append([]*pgconn.FallbackConfig{{Host: config.Host, Port: config.Port, TLSConfig: config.TLSConfig}}, config.Fallbacks...)
 }
 
-// pinned is the configuration of a connection, without the hosts and addresses to which it does not lead. If it can't be
-// told where it leads, as with a dialer that goes its own way, it is the whole.
+// pinned returns the configuration of a connection, reduced to the host and address to which it
+// leads. If these are unknown, as with a custom dialer, it returns the whole configuration.
 func pinned(ctx context.Context, pc *pgx.Conn) *pgx.ConnConfig {
 	config := pc.Config()
 	at := pc.PgConn().Conn().RemoteAddr()
@@ -175,7 +176,8 @@ func reaches(ctx context.Context, config *pgconn.Config, f *pgconn.FallbackConfi
 	})
 }
 
-// elsewhere reports whether another try may reach the primary: the pool has just closed its connection to a standby.
+// elsewhere reports whether another try may reach the primary: the pool has just closed its
+// connection to a standby.
 func (db *Database) elsewhere(err error) bool {
 	var standby *database.StandbyError
 	own, ok := db.src.(*ownPool)

@@ -10,41 +10,42 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// session is what a script may change and the end of its transaction would not put back.
+// session is the state that a script can change and that the end of its transaction does not
+// restore.
 type session struct {
-	Settings map[string]string `json:"-"` // that were set in this session
+	Settings map[string]string `json:"-"` // those set in this session
 	Role     string            `json:"role"`
 	User     string            `json:"user"` // session authorization
-	Temp     []string          `json:"temp"` // temporary objects, as DROP names them
+	Temp     []string          `json:"temp"` // temporary objects, in the form that DROP takes
 	Prepared []string          `json:"prepared"`
-	Protocol []string          `json:"protocol"` // prepared by the client library, for itself
+	Protocol []string          `json:"protocol"` // prepared by the client library for its own use
 	Cursors  []string          `json:"cursors"`
 	Channels []string          `json:"channels"`
-	Locks    []string          `json:"locks"`  // advisory ones, as calls that let go of them
-	Batch    string            `json:"batch"`  // the mark of the batch's transaction
-	Masked   map[string]string `json:"masked"` // what settings were which the transaction has changed, after a "="
+	Locks    []string          `json:"locks"` // advisory locks, as calls that release them
+	Batch    string            `json:"batch"` // the marker of the Tx's transaction
+	// old values, after "=", of settings changed for the transaction
+	Masked map[string]string `json:"masked"`
 
-	custom map[string]*string // settings with a dot, as far as scripts name them; nil: not set
-	known  bool               // it has been read
+	custom map[string]*string // custom settings (with a dot) named in scripts; nil: not set
+	known  bool               // the session has been read
 
-	mayListen bool // LISTEN in a transaction shows only after it
+	mayListen bool // LISTEN in a transaction only takes effect at its end
 }
 
-// endTransaction drops what was so for the transaction only.
+// endTransaction removes what applied only to the transaction.
 func (s *session) endTransaction() {
 	for name := range s.Masked {
 		delete(s.Settings, name)
 	}
 }
 
-// settingsQuery reads the settings as a JSON object, with the path that scripts see. It leaves out what the server sets
-// itself, and settings with a dot in their names, which the server does not list.
+// settingsQuery reads the settings as a JSON object, with the path that scripts see. It leaves out
+// settings that the server sets itself, and custom settings, which the server doesn't list.
 const settingsQuery = `SELECT coalesce(pg_catalog.json_object_agg(name, setting), '{}') FROM pg_catalog.pg_settings
 WHERE source OPERATOR(pg_catalog.=) 'session' AND name OPERATOR(pg_catalog.!~~) 'transaction\_%'`
 
-// sessionQuery reads the rest of the session as one JSON document. A sequence
-// that belongs to an identity column goes with its table. quote_ident is not used: what it says depends on
-// a setting.
+// sessionQuery reads the rest of the session as one JSON document. A sequence of an identity column
+// is dropped with its table. It avoids quote_ident, whose result depends on a setting.
 const sessionQuery = `SELECT pg_catalog.json_build_object(
 	'role', pg_catalog.current_setting('role'),
 	'user', session_user,
@@ -89,7 +90,7 @@ func (s *session) read() []query {
 	}
 }
 
-// readCustom reads settings with a dot.
+// readCustom returns a query that reads custom settings.
 func (s *session) readCustom(names []string) query {
 	sql := "SELECT "
 	var args []arg
@@ -114,11 +115,11 @@ func (s *session) readCustom(names []string) query {
 	}}
 }
 
-// undo returns the statements that lead from s back to before. They see the path of the session, of which they are, and look
-// up nothing.
+// undo returns the statements that restore the session to before. They see the session's own path,
+// and look up nothing.
 func (s *session) undo(before *session) []query {
 	var qs []query
-	add := func(parts ...string) { qs = append(qs, quietly(parts...)) }
+	add := func(parts ...string) { qs = append(qs, silent(parts...)) }
 	for _, name := range added(s.Cursors, before.Cursors) {
 		add("CLOSE ", quote(name))
 	}
@@ -126,13 +127,14 @@ func (s *session) undo(before *session) []query {
 		add("SET SESSION AUTHORIZATION ", quote(before.User))
 	}
 	temp := added(s.Temp, before.Temp)
-	alone := len(before.Temp) == 0 // then there is one statement for all, which asks for no privilege
+	alone := len(before.Temp) == 0 // then one statement suffices, and it needs no privilege
 	if len(temp) > 0 && alone {
 		add("DISCARD TEMP")
 	} else if len(temp) > 0 {
 		add("SET ROLE NONE")
 		for _, what := range temp {
-			qs = append(qs, query{sql: "DROP " + what + " CASCADE", quiet: true}) // pinned, as the names were read
+			// pinned, like the query that read the names
+			qs = append(qs, query{sql: "DROP " + what + " CASCADE", quiet: true})
 		}
 	}
 	if s.Role != before.Role || s.User != before.User || len(temp) > 0 && !alone {
@@ -158,13 +160,13 @@ func (s *session) undo(before *session) []query {
 	return qs
 }
 
-// quietly is a command whose notices are nobody's business.
-func quietly(parts ...string) query {
+// silent returns a command whose notices are suppressed.
+func silent(parts ...string) query {
 	return query{sql: strings.Join(parts, ""), path: callers, quiet: true}
 }
 
 func (s *session) undoSettings(before *session) (qs []query) {
-	add := func(parts ...string) { qs = append(qs, quietly(parts...)) }
+	add := func(parts ...string) { qs = append(qs, silent(parts...)) }
 	for _, name := range slices.Sorted(maps.Keys(s.Settings)) {
 		if _, was := before.Settings[name]; !was {
 			add("RESET ", settingName(name))
@@ -175,7 +177,7 @@ func (s *session) undoSettings(before *session) (qs []query) {
 		unmasked, isMasked := strings.CutPrefix(before.Masked[name], "=")
 		switch {
 		case s.Settings[name] == value:
-		case isMasked: // for the transaction only
+		case isMasked: // set for the transaction only
 			add("RESET ", settingName(name))
 			add("SELECT pg_catalog.set_config(", literal(name), ", ", literal(unmasked), ", false) WHERE pg_catalog.current_setting(", literal(name), ") OPERATOR(pg_catalog.<>) ", literal(unmasked))
 			add("SELECT pg_catalog.set_config(", literal(name), ", ", literal(value), ", true)")
@@ -196,8 +198,8 @@ func (s *session) undoSettings(before *session) (qs []query) {
 	return qs
 }
 
-// lost reports that something is gone which nobody can bring back: the connection's user,
-// or the client library, would miss it.
+// lost reports whether something is gone that can't be restored, and that the connection's owner or
+// the client library needs.
 func (s *session) lost(before *session) bool {
 	for _, gone := range [][]string{
 		added(before.Temp, s.Temp), added(before.Prepared, s.Prepared), added(before.Protocol, s.Protocol), added(before.Cursors, s.Cursors),
@@ -209,7 +211,7 @@ func (s *session) lost(before *session) bool {
 	return false
 }
 
-// settingName quotes a setting's name; one with a dot has two parts.
+// settingName quotes the name of a setting; a custom one has two parts.
 func settingName(name string) string { return pgx.Identifier(strings.Split(name, ".")).Sanitize() }
 
 func literal(s string) string {

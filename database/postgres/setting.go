@@ -23,7 +23,7 @@ func (db *Database) UpdateSetting(ctx context.Context, u database.SettingUpdate)
 		return err
 	}
 	defer c.giveBack()
-	l, _, err := db.begin(ctx, c, migration.ReservedSet, database.LockOptions{Timeout: db.patience()})
+	l, _, err := db.begin(ctx, c, migration.ReservedSet, database.LockOptions{Timeout: db.lockTimeout()})
 	if err != nil {
 		return err
 	}

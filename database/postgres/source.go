@@ -13,29 +13,28 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
-// source is where connections come from.
+// source provides connections.
 type source interface {
-	acquire(ctx context.Context) (lease, error)
-	// exhausted reports whether all connections that it may have are in use.
+	acquire(ctx context.Context) (handle, error)
+	// exhausted reports whether all permitted connections are in use.
 	exhausted() bool
-	// prepare makes a connection that was not acquired like one that was.
+	// prepare opens a connection set up like an acquired one.
 	prepare(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error)
 	close()
 }
 
-// lease is one connection, ours until release.
-type lease interface {
-	// use calls f with the connection. It must not be kept.
+// handle is exclusive use of one connection until release.
+type handle interface {
+	// use calls f with the connection. f must not keep it.
 	use(f func(*pgx.Conn) error) error
-	// release gives the connection back. One that is closed, busy or in a transaction is
-	// not used again.
+	// release returns the connection. It is not reused if it is closed, busy or in a transaction.
 	release()
 }
 
-// fromPool is a pool that was handed in.
+// fromPool is a pool provided by the caller.
 type fromPool struct{ pool *pgxpool.Pool }
 
-func (p fromPool) acquire(ctx context.Context) (lease, error) {
+func (p fromPool) acquire(ctx context.Context) (handle, error) {
 	c, err := p.pool.Acquire(ctx)
 	switch {
 	case err == nil:
@@ -48,7 +47,7 @@ func (p fromPool) acquire(ctx context.Context) (lease, error) {
 
 func (p fromPool) prepare(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error) {
 	like := p.pool.Config()
-	if like.BeforeConnect != nil { // which may know a newer password
+	if like.BeforeConnect != nil { // it may set a newer password
 		if err := like.BeforeConnect(ctx, config); err != nil {
 			return nil, err
 		}
@@ -64,7 +63,7 @@ func (p fromPool) prepare(ctx context.Context, config *pgx.ConnConfig) (*pgx.Con
 	return conn, nil
 }
 
-// hooks does with a new connection what its pool would have done before it handed it out.
+// hooks applies to a new connection what the pool applies before handing one out.
 func hooks(ctx context.Context, like *pgxpool.Config, conn *pgx.Conn) error {
 	if like.AfterConnect != nil {
 		if err := like.AfterConnect(ctx, conn); err != nil {
@@ -82,7 +81,7 @@ func hooks(ctx context.Context, like *pgxpool.Config, conn *pgx.Conn) error {
 		fit = before(ctx, conn)
 	}
 	if err == nil && !fit {
-		err = errors.New("the pool's own check (PrepareConn or BeforeAcquire) refuses a connection that was just made")
+		err = errors.New("the pool's own check (PrepareConn or BeforeAcquire) rejected a new connection")
 	}
 	return err
 }
@@ -94,14 +93,14 @@ func (p fromPool) exhausted() bool {
 
 func (p fromPool) close() {}
 
-// ownPool is a pool that the driver started.
+// ownPool is a pool that the driver created.
 type ownPool struct {
 	fromPool
-	primary *primaryFirst // nil: it takes whichever server answers first
+	primary *primaryFirst // nil: use the first server that answers
 }
 
-func (p *ownPool) acquire(ctx context.Context) (lease, error) {
-	l, err := p.primary.acquire(func() (lease, error) { return p.fromPool.acquire(ctx) })
+func (p *ownPool) acquire(ctx context.Context) (handle, error) {
+	l, err := p.primary.acquire(func() (handle, error) { return p.fromPool.acquire(ctx) })
 	if c, ok := l.(pooled); ok {
 		c.own = true
 		return c, nil
@@ -109,7 +108,7 @@ func (p *ownPool) acquire(ctx context.Context) (lease, error) {
 	return l, err
 }
 
-// prepare takes the server that it is led to: which one that is was chosen before.
+// prepare accepts the server that config names: it was chosen before.
 func (p *ownPool) prepare(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error) {
 	if p.primary != nil {
 		config.ValidateConnect = nil
@@ -121,13 +120,13 @@ func (p *ownPool) close() { p.pool.Close() }
 
 type pooled struct {
 	c   *pgxpool.Conn
-	own bool // of a pool that the driver started
+	own bool // of a pool that the driver created
 }
 
 func (p pooled) use(f func(*pgx.Conn) error) error { return f(p.c.Conn()) }
 func (p pooled) release()                          { p.c.Release() }
 
-// fromConn hands one connection to one user at a time.
+// fromConn provides the caller's single connection to one user at a time.
 type fromConn struct {
 	conn *pgx.Conn
 	free chan struct{}
@@ -139,12 +138,12 @@ func newFromConn(conn *pgx.Conn) *fromConn {
 	return f
 }
 
-func (f *fromConn) acquire(ctx context.Context) (lease, error) {
+func (f *fromConn) acquire(ctx context.Context) (handle, error) {
 	select {
 	case <-f.free:
 		if f.conn.IsClosed() {
 			f.free <- struct{}{}
-			return nil, connectError(f.conn.Config(), errors.New("the connection that was handed in is closed"))
+			return nil, connectError(f.conn.Config(), errors.New("the caller's connection is closed"))
 		}
 		return f, nil
 	case <-ctx.Done():
@@ -161,10 +160,10 @@ func (f *fromConn) prepare(ctx context.Context, config *pgx.ConnConfig) (*pgx.Co
 	return connect(ctx, config)
 }
 
-// fromDB is a *sql.DB that was handed in.
+// fromDB is a *sql.DB provided by the caller.
 type fromDB struct{ db *sql.DB }
 
-func (f fromDB) acquire(ctx context.Context) (lease, error) {
+func (f fromDB) acquire(ctx context.Context) (handle, error) {
 	c, err := f.db.Conn(ctx)
 	switch {
 	case err == nil:
@@ -191,11 +190,11 @@ func (f fromDB) prepare(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn,
 type sqlConn struct{ c *sql.Conn }
 
 func (s sqlConn) use(f func(*pgx.Conn) error) error {
-	var ferr error // not returned through Raw, which would close the connection for some
+	var ferr error // not returned through Raw, which closes the connection for some errors
 	err := s.c.Raw(func(dc any) error {
 		c, ok := dc.(*stdlib.Conn)
 		if !ok {
-			return fmt.Errorf("the *sql.DB is on %T: open it with pgx's stdlib package, sql.Open(\"pgx\", …)", dc)
+			return fmt.Errorf("the *sql.DB uses %T: open it with pgx's stdlib package, sql.Open(\"pgx\", …)", dc)
 		}
 		ferr = f(c.Conn())
 		return nil
@@ -218,8 +217,8 @@ func (s single) release() {
 	s.conn.Close(ctx)
 }
 
-// beside opens one more connection to the server to which a connection leads. It is not taken from the
-// caller's pool, which may have no other.
+// beside opens one more connection to the server of c. It doesn't use the caller's pool, which may
+// have no other connection.
 func (db *Database) beside(ctx context.Context, c *conn) (*conn, error) {
 	var config *pgx.ConnConfig
 	err := c.use(func(pc *pgx.Conn) error {
@@ -229,7 +228,7 @@ func (db *Database) beside(ctx context.Context, c *conn) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Waiting on it must end at once when the waiter's context does.
+	// A wait on it must end immediately when the context ends.
 	config.BuildContextWatcherHandler = func(pc *pgconn.PgConn) ctxwatch.Handler {
 		return &pgconn.DeadlineContextWatcherHandler{Conn: pc.Conn()}
 	}
@@ -237,7 +236,7 @@ func (db *Database) beside(ctx context.Context, c *conn) (*conn, error) {
 	if err != nil {
 		return nil, stopped(ctx, err)
 	}
-	return &conn{lease: single{pc}, closing: db.closing}, nil
+	return &conn{handle: single{pc}, closing: db.closing}, nil
 }
 
 func connect(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error) {

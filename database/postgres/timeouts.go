@@ -8,7 +8,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// timeouts are the settings that a script's directives ask for.
+// timeouts returns the settings for a script's directives.
 func timeouts(d migration.Directives) iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
 		if d.LockTimeout > 0 && !yield("lock_timeout", strconv.FormatInt(d.LockTimeout.Milliseconds(), 10)) {

@@ -40,7 +40,7 @@ func TestRoundTrips(t *testing.T) {
 	}
 	withTimeout := func(db database.Database) {
 		s := migration.Text("t.up.sql", "ALTER TABLE a ADD y int")
-		s.LockTimeout = patience
+		s.LockTimeout = waitLimit
 		must(t, apply(t, db, "timeout", 1, s))
 	}
 	for _, tt := range []struct {

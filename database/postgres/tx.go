@@ -204,7 +204,7 @@ func (b *batch) runKeepingSession(ctx context.Context, s *migration.Script, a *m
 		return errEnded(s)
 	}
 	after.mayListen = r.listens || s.Func() != nil
-	b.c.spoiled = b.c.spoiled || after.lost(&b.session)
+	b.c.unusable = b.c.unusable || after.lost(&b.session)
 	return b.add(ctx, b.after(after.undo(&b.session)...)...)
 }
 
@@ -254,7 +254,7 @@ func (b *batch) Commit(ctx context.Context) error {
 	if _, was := b.session.Settings["search_path"]; b.session.known && !was {
 		// A script may have set it. What was pinned behind that would otherwise look, after COMMIT, like a path that
 		// somebody has set.
-		queries = append(queries, quietly("RESET search_path"))
+		queries = append(queries, silent("RESET search_path"))
 	}
 	committed, err := commit(ctx, b.c, queries, func(pg *pgconn.PgError) error { return commitError(pg, b.last) })
 	if committed {
@@ -357,10 +357,10 @@ func (b *batch) abort() {
 	b.session = session{}
 	var after session
 	err := b.c.within(cancelGrace, func(ctx context.Context, pc *pgx.Conn) error {
-		if err := pipelined(append([]query{quietly("ROLLBACK AND CHAIN")}, after.read()...))(ctx, pc); err != nil {
+		if err := pipelined(append([]query{silent("ROLLBACK AND CHAIN")}, after.read()...))(ctx, pc); err != nil {
 			return err
 		}
-		b.c.spoiled = b.c.spoiled || after.lost(&before)
+		b.c.unusable = b.c.unusable || after.lost(&before)
 		after.endTransaction()
 		before.endTransaction()
 		return pipelined(append(after.undo(&before), command("COMMIT")))(ctx, pc)

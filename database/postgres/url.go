@@ -16,11 +16,11 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// parse reads a URL into the configuration of the driver's own pool.
+// parse returns the configuration of the driver's own pool for a URL.
 func parse(rawURL string, opts database.Options) (*pgxpool.Config, error) {
 	alone, ok := standAlone(rawURL)
 	if !ok {
-		return nil, database.NewURLError(rawURL, "want postgres://user:password@host:port/database?sslmode=…")
+		return nil, database.NewURLError(rawURL, "use postgres://user:password@host:port/database?sslmode=…")
 	}
 	if err := database.CheckURL(rawURL); err != nil {
 		return nil, err
@@ -40,7 +40,7 @@ func parse(rawURL string, opts database.Options) (*pgxpool.Config, error) {
 		c.ValidateConnect = validatePinned(c.ValidateConnect)
 	}
 	if !strings.Contains(rawURL, "default_query_exec_mode") {
-		// Go functions may run behind a pooler, where a prepared statement outlives its client.
+		// Behind a pooler a prepared statement outlives its client, and Go functions may run there.
 		c.DefaultQueryExecMode = pgx.QueryExecModeExec
 	}
 	for name, value := range c.RuntimeParams {
@@ -52,7 +52,7 @@ func parse(rawURL string, opts database.Options) (*pgxpool.Config, error) {
 		c.RuntimeParams["application_name"] = opts.App
 	}
 	if _, given := c.RuntimeParams["client_encoding"]; !given {
-		c.RuntimeParams["client_encoding"] = "UTF8" // else it is the database's
+		c.RuntimeParams["client_encoding"] = "UTF8" // instead of the database's encoding
 	}
 	c.DialFunc = shortKeepAlive().DialContext
 	c.BuildContextWatcherHandler = func(pc *pgconn.PgConn) ctxwatch.Handler { return &cancelOnServer{pc: pc} }
@@ -67,9 +67,9 @@ func parse(rawURL string, opts database.Options) (*pgxpool.Config, error) {
 	return config, nil
 }
 
-// standAlone returns a URL in which nothing is left to the environment's PG… variables and
-// the files in the home directory, from which pgx would fill in what is missing. What
-// comes first in a query gives way to what comes later.
+// standAlone adds explicit empty or default values to a URL, so that pgx doesn't fill in missing
+// ones from the PG… environment variables and from files in the home directory. The URL's own
+// parameters follow and take precedence.
 func standAlone(rawURL string) (string, bool) {
 	scheme, rest, ok := strings.Cut(rawURL, "://")
 	if !ok || scheme != "postgres" && scheme != "postgresql" {
@@ -105,13 +105,13 @@ func standAlone(rawURL string) (string, bool) {
 	return scheme + "://" + userinfo + place + "?" + strings.Join(none, "&"), true
 }
 
-// shortKeepAlive finds out about a dead peer in about 30 seconds.
+// shortKeepAlive detects a dead peer within about 30 seconds.
 func shortKeepAlive() *net.Dialer {
 	return &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}}
 }
 
-// parseProblem says what is wrong with a URL without repeating it: pgx's error does,
-// in its own way of hiding the password.
+// parseProblem describes what is wrong with a URL without repeating it: pgx's error does, and hides
+// the password in its own way.
 func parseProblem(err error) string {
 	var p *pgconn.ParseConfigError
 	if errors.As(err, &p) {
@@ -122,12 +122,12 @@ func parseProblem(err error) string {
 			}
 			return cause.Error()
 		}
-		// What stands behind the URL, which pgx shows with the password hidden.
+		// The problem follows the URL, which pgx shows with the password hidden.
 		if _, problem, ok := strings.Cut(p.Error(), "`: "); ok {
 			return problem
 		}
 	}
-	return "it can't be parsed; want postgres://user:password@host:port/database?sslmode=…"
+	return "it can't be parsed; use postgres://user:password@host:port/database?sslmode=…"
 }
 
 func notice(n *pgconn.Notice) database.Notice {
