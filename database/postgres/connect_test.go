@@ -54,10 +54,10 @@ func TestConnectErrorsSayWhatToDo(t *testing.T) {
 		"no user":                       {other("postgres@", ""), "28000", "no PostgreSQL user name", "the URL names no user"},
 		"a port nobody listens on":      {"postgres://u:secret@127.0.0.1:1/db", "", "connection refused", "check host and port"},
 		"two such ports":                {"postgres://u:secret@127.0.0.1:1,127.0.0.1:2/db", "", "connection refused", "check host and port"},
-		"a host that doesn't exist":     {"postgres://u:secret@host.invalid/db", "", "host.invalid", "check the host's name"},
+		"a host that doesn't exist":     {"postgres://u:secret@host.invalid/db", "", "host.invalid", "check the host name"},
 		"a socket that doesn't exist":   {"postgres://u:secret@/db?host=/no/such/folder", "", "socket /no/such/folder, port 5432: no such file", "check host and port"},
 		"TLS where there is none":       {url + "&sslmode=require", "", "does not support TLS", "sslmode=disable"},
-		"a parameter nobody knows":      {url + "&no_such=1", "42704", `"no_such"`, "out of the URL"},
+		"a parameter nobody knows":      {url + "&no_such=1", "42704", `"no_such"`, "from the URL"},
 		"another kind of server":        {url + "&target_session_attrs=standby", "", "not in hot standby mode", "target_session_attrs"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -113,7 +113,7 @@ func TestConnectErrorsOfServersThatAreNotThere(t *testing.T) {
 		want  refusal
 	}{
 		"one that starts up": {fatal("57P03", "the database system is starting up"), refusal{"sslmode=disable", "57P03", "starting up", "try again in a moment"}},
-		"one that is full":   {fatal("53300", "sorry, too many clients already"), refusal{"sslmode=disable", "53300", "sorry, too many clients", "raise max_connections"}},
+		"one that is full":   {fatal("53300", "sorry, too many clients already"), refusal{"sslmode=disable", "53300", "sorry, too many clients", "raise the connection limit"}},
 		"one that hangs up":  {func(net.Conn) {}, refusal{"sslmode=disable", "", "the other side closed the connection", "read its log"}},
 		"one that is silent": {func(c net.Conn) { io.Copy(io.Discard, c) }, refusal{"sslmode=disable&connect_timeout=1", "", "no answer within 1s", "check host and port, and that"}},
 		"one with a certificate of its own": {func(c net.Conn) {

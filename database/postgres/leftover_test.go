@@ -203,8 +203,8 @@ func invalid(t testing.TB, url, build, blockedBy string) {
 func TestInvalidIndexThatIsInTheWay(t *testing.T) {
 	for name, tt := range map[string]struct{ left, script, problem string }{
 		"the same":         {left: "CREATE INDEX CONCURRENTLY i ON t (x)", script: "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON t (x)"},
-		"another":          {left: "CREATE INDEX CONCURRENTLY i ON t (y)", script: "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON t (x)", problem: `index "public"."i" that is not valid`},
-		"of another table": {left: "CREATE INDEX CONCURRENTLY i ON t (x)", script: "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON u (z)", problem: `index "public"."i" that is not valid`},
+		"another":          {left: "CREATE INDEX CONCURRENTLY i ON t (y)", script: "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON t (x)", problem: `invalid index "public"."i"`},
+		"of another table": {left: "CREATE INDEX CONCURRENTLY i ON t (x)", script: "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON u (z)", problem: `invalid index "public"."i"`},
 		"the same name":    {left: "CREATE INDEX CONCURRENTLY i ON t (x)", script: "CREATE INDEX CONCURRENTLY i ON t (x)", problem: "that index is invalid"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -227,7 +227,7 @@ func TestInvalidIndexThatIsInTheWay(t *testing.T) {
 			must(t, err)
 			equal(t, "that the index is the same", same, false)
 			equal(t, "the number of invalid indexes", value(t, c, invalidIndexes), "0")
-			contains(t, "the notices", fmt.Sprint(notices), `the index "public"."i" was not valid`, "is built again")
+			contains(t, "the notices", fmt.Sprint(notices), `index "public"."i" was invalid`, "is being rebuilt")
 		})
 	}
 }

@@ -327,7 +327,7 @@ var alterations = map[string]struct {
 	"a journal's column":  {`ALTER TABLE whimbrel_journal DROP error`, database.TablesForeign, `lost columns`, true},
 	"no settings":         {`DROP TABLE whimbrel_settings`, database.TablesMissing, `CREATE TABLE "public"."whimbrel_settings"`, false},
 	"no journal":          {`DROP TABLE whimbrel_journal`, database.TablesMissing, `CREATE TABLE "public"."whimbrel_journal"`, false},
-	"no history":          {`DROP TABLE whimbrel_history`, database.TablesMissing, `but not its history`, false},
+	"no history":          {`DROP TABLE whimbrel_history`, database.TablesMissing, `but its history`, false},
 	"no rows":             {`TRUNCATE whimbrel_history`, database.TablesEmpty, `left out of a dump`, false},
 	"no first row":        {`DELETE FROM whimbrel_history WHERE set_name = 'whimbrel'`, database.TablesEmpty, `no entry`, false},
 }
