@@ -135,6 +135,22 @@ func Tokens(text string, d Dialect) iter.Seq[Token] {
 	}
 }
 
+// Split cuts the list at its commas outside of parentheses.
+func (l TokenList) Split() []TokenList {
+	var parts []TokenList
+	from := 0
+	for i := 0; i < len(l); i++ {
+		switch l[i].Text {
+		case "(":
+			i = l.Closing(i) - 1
+		case ",":
+			parts = append(parts, l[from:i])
+			from = i + 1
+		}
+	}
+	return append(parts, l[from:])
+}
+
 // At returns the token at i.
 func (l TokenList) At(i int) Token {
 	if i < 0 || i >= len(l) {
@@ -142,6 +158,9 @@ func (l TokenList) At(i int) Token {
 	}
 	return l[i]
 }
+
+// From returns the list without its first n tokens, which may be all.
+func (l TokenList) From(n int) TokenList { return l[min(max(n, 0), len(l)):] }
 
 // Is reports whether the tokens from i on are these keywords or characters.
 func (l TokenList) Is(i int, words ...string) bool {
@@ -176,11 +195,20 @@ func (l TokenList) Skip(i int, words ...string) int {
 	return i
 }
 
+// Inside returns what is between the parenthesis at i and the one that closes it.
+func (l TokenList) Inside(i int) TokenList {
+	end := l.Closing(i)
+	if l.Is(end-1, ")") {
+		end--
+	}
+	return l[:end].From(i + 1)
+}
+
 // Closing returns the index behind the parenthesis that closes the one at i, or the length of the
 // list if it is not closed.
 func (l TokenList) Closing(i int) int {
 	depth := 0
-	for ; i < len(l); i++ {
+	for i = max(i, 0); i < len(l); i++ {
 		switch l[i].Text {
 		case "(":
 			depth++

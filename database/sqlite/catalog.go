@@ -7,6 +7,7 @@ import (
 
 	"github.com/whimbrel-db/whimbrel/catalog"
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 var _ database.Snapshotter = (*db)(nil)
@@ -88,23 +89,24 @@ func (r *schemaReader) objects() []catalog.Object {
 		switch {
 		case row.use == "virtual":
 			o.Kind = catalog.VirtualTable
-			o.Set("using", afterName(row.sql).text())
+			l := tokens(row.sql)
+			o.Set("using", render(l.From(l.Index("using")+1), func(t sqltext.Token) string { return t.Text })) // its arguments are its own language
 		case row.kind == "table":
 			o.Kind = catalog.Table
 			objects = append(objects, tableObjects(o, afterName(row.sql))...)
 			continue
 		case row.kind == "view":
 			o.Kind = catalog.View
-			o.Set("definition", afterName(row.sql).text())
+			o.Set("definition", render(afterName(row.sql), form))
 		default:
 			o.Kind, o.Of = catalog.Index, row.table
 			if row.kind == "trigger" {
 				o.Kind = catalog.Trigger
 			}
-			if tokens(row.sql).is(1, "unique") {
+			if tokens(row.sql).Is(1, "unique") {
 				o.Set("unique", "yes")
 			}
-			o.Set("definition", afterName(row.sql).text())
+			o.Set("definition", render(afterName(row.sql), form))
 		}
 		objects = append(objects, o)
 	}

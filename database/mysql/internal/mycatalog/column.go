@@ -4,18 +4,19 @@ import (
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/catalog"
+	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 // column makes an object of a column, and returns it as the text is to have it.
 func column(o *catalog.Object, it item, t *table) item {
-	o.Kind, o.Name = catalog.Column, it.toks[0].unquote()
+	o.Kind, o.Name = catalog.Column, it.toks[0].Name()
 	facts := t.columns[o.Name]
 	clauses := clauses(it.toks[1:])
-	typ := clauses[0]
+	typ := clauses[0] // may be empty
 	o.Set("type", render(typ))
 	if facts.srid != "" { // MariaDB's SHOW CREATE TABLE passes over it
 		o.Set("srid", facts.srid)
-		at := typ[len(typ)-1].end
+		at := typ.At(len(typ) - 1).End()
 		it.text = it.text[:at] + " REF_SYSTEM_ID=" + facts.srid + it.text[at:]
 	}
 	o.Set("collation", facts.collation)
@@ -43,61 +44,61 @@ func column(o *catalog.Object, it item, t *table) item {
 }
 
 // withoutDefault says that columns of the type have no default in MySQL, and say nothing of it.
-func withoutDefault(typ []tok) bool {
-	word := strings.ToLower(typ[0].text)
-	return strings.HasSuffix(word, "text") || strings.HasSuffix(word, "blob") || isAny(typ, 0, "json", "geometry", "point", "linestring", "polygon",
+func withoutDefault(typ sqltext.TokenList) bool {
+	word := strings.ToLower(typ.At(0).Text)
+	return strings.HasSuffix(word, "text") || strings.HasSuffix(word, "blob") || typ.Any(0, "json", "geometry", "point", "linestring", "polygon",
 		"multipoint", "multilinestring", "multipolygon", "geometrycollection", "geomcollection", "vector")
 }
 
 // clauses cuts what follows a column's name: first its type, then what begins with a keyword.
-func clauses(list []tok) [][]tok {
-	var parts [][]tok
+func clauses(list sqltext.TokenList) []sqltext.TokenList {
+	var parts []sqltext.TokenList
 	from := 0
 	for i := 0; i < len(list); i++ {
 		if i > 0 && beginsClause(list, i) {
 			parts = append(parts, list[from:i])
 			from = i
 		}
-		if list[i].text == "(" {
-			i = closing(list, i) - 1
+		if list[i].Is("(") {
+			i = list.Closing(i) - 1
 		}
 	}
 	return append(parts, list[from:])
 }
 
-func beginsClause(list []tok, i int) bool {
-	switch strings.ToUpper(list[i].text) {
+func beginsClause(list sqltext.TokenList, i int) bool {
+	switch strings.ToUpper(list[i].Text) {
 	case "NULL":
-		return !isAny(list, i-1, "NOT", "DEFAULT")
+		return !list.Any(i-1, "NOT", "DEFAULT")
 	case "AS":
-		return !is(list, i-1, "ALWAYS")
+		return !list.Is(i-1, "ALWAYS")
 	case "CHARACTER", "CHARSET", "COLLATE", "GENERATED", "NOT", "DEFAULT", "ON", "AUTO_INCREMENT", "COMMENT", "CHECK", "INVISIBLE",
 		"WITHOUT", "WITH", "SRID", "COLUMN_FORMAT", "STORAGE":
 		return true
 	}
-	return list[i].text[0] == '`' // an option of the storage engine
+	return list[i].Kind == sqltext.TokenName // an option of the storage engine
 }
 
 // clause returns a clause as an attribute; "" for what is told in another way.
-func clause(c []tok) (name, value string) {
-	switch first := strings.ToLower(c[0].text); first {
+func clause(c sqltext.TokenList) (name, value string) {
+	switch first := strings.ToLower(c[0].Text); first {
 	case "character", "charset", "collate", "null":
 		return "", ""
 	case "not":
 		return "not null", "yes"
 	case "generated":
-		return "generated", render(c[min(3, len(c)):])
+		return "generated", render(c.From(3))
 	case "as":
-		return "generated", render(c[1:])
+		return "generated", render(c.From(1))
 	case "on":
-		return "on update", render(c[min(2, len(c)):])
+		return "on update", render(c.From(2))
 	case "default", "comment", "check", "srid", "column_format", "storage":
-		return strings.ReplaceAll(first, "_", " "), render(c[1:])
+		return strings.ReplaceAll(first, "_", " "), render(c.From(1))
 	case "auto_increment", "invisible":
 		return first, "yes"
 	}
-	if c[0].text[0] == '`' && is(c, 1, "=") {
-		return "option " + strings.ToLower(c[0].unquote()), render(c[2:])
+	if c[0].Kind == sqltext.TokenName && c.Is(1, "=") {
+		return "option " + strings.ToLower(c[0].Name()), render(c.From(2))
 	}
 	return strings.ToLower(render(c)), "yes" // without system versioning
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 // MariaDB writes the constants in a definition in utf8mb3: of characters with four bytes, such as emoji, it
@@ -28,10 +30,10 @@ func (r *reader) clearDefaults(ctx context.Context) error {
 	for _, t := range r.tables {
 		for _, it := range t.definition.items {
 			i := constantDefault(it)
-			if !isName(it.toks, 0) || i < 0 || !strings.Contains(it.toks[i].text, "?") {
+			if !isName(it.toks, 0) || i < 0 || !strings.Contains(it.toks[i].Text, "?") {
 				continue
 			}
-			if name := it.toks[0].unquote(); t.columns[name].collation != "" {
+			if name := it.toks[0].Name(); t.columns[name].collation != "" {
 				columns = append(columns, unclear{t, name})
 			}
 		}
@@ -65,9 +67,9 @@ func (r *reader) askDefaults(ctx context.Context, columns []unclear) error {
 func constantDefault(it item) int {
 	for i := 1; i < len(it.toks); i++ {
 		switch {
-		case it.toks[i].text == "(":
-			i = closing(it.toks, i) - 1
-		case is(it.toks, i-1, "DEFAULT") && it.toks[i].text[0] == '\'':
+		case it.toks[i].Is("("):
+			i = it.toks.Closing(i) - 1
+		case it.toks.Is(i-1, "DEFAULT") && it.toks[i].Kind == sqltext.TokenString:
 			return i
 		}
 	}
@@ -76,9 +78,9 @@ func constantDefault(it item) int {
 
 func (t *table) setDefault(column, value string) {
 	for n, it := range t.definition.items {
-		if isName(it.toks, 0) && it.toks[0].unquote() == column {
+		if isName(it.toks, 0) && it.toks[0].Name() == column {
 			text := it.toks[constantDefault(it)]
-			t.definition.items[n] = newItem(it.text[:text.pos] + literal(value) + it.text[text.end:])
+			t.definition.items[n] = newItem(it.text[:text.Pos] + literal(value) + it.text[text.End():])
 		}
 	}
 }
@@ -86,11 +88,11 @@ func (t *table) setDefault(column, value string) {
 // lostElements names the columns whose elements may have other characters than SHOW CREATE TABLE says.
 func (r *reader) lostElements(t *table) {
 	for _, it := range t.definition.items {
-		if !r.mariadb || !isName(it.toks, 0) || !isAny(it.toks, 1, "enum", "set") {
+		if !r.mariadb || !isName(it.toks, 0) || !it.toks.Any(1, "enum", "set") {
 			continue
 		}
-		if strings.Contains(render(it.toks[2:closing(it.toks, 2)]), "?") {
-			r.omitted = append(r.omitted, "what stands for ? in the elements of column "+t.name+"."+it.toks[0].unquote()+", if anything: MariaDB doesn't tell characters of four bytes there")
+		if strings.Contains(render(it.toks[:it.toks.Closing(2)].From(2)), "?") {
+			r.omitted = append(r.omitted, "what stands for ? in the elements of column "+t.name+"."+it.toks[0].Name()+", if anything: MariaDB doesn't tell characters of four bytes there")
 		}
 	}
 }
@@ -103,31 +105,11 @@ func withoutBytes(sql string) string {
 	}
 	var b strings.Builder
 	kept := 0
-	for _, t := range tokens(sql) {
-		if t.text[0] == '\'' && !utf8.ValidString(t.text) {
-			b.WriteString(sql[kept:t.pos] + "X'" + strings.ToUpper(hex.EncodeToString([]byte(unescape(t.text)))) + "'")
-			kept = t.end
+	for _, t := range sqltext.List(sql, sqltext.MySQL) {
+		if t.Kind == sqltext.TokenString && !utf8.ValidString(t.Text) {
+			b.WriteString(sql[kept:t.Pos] + "X'" + strings.ToUpper(hex.EncodeToString([]byte(t.Value()))) + "'")
+			kept = t.End()
 		}
 	}
 	return b.String() + sql[kept:]
-}
-
-// unescape returns what a string constant means.
-func unescape(text string) string {
-	var b strings.Builder
-	for i := 1; i < len(text)-1; i++ {
-		c := text[i]
-		if c == '\'' {
-			i++ // it is there twice
-		}
-		if c == '\\' {
-			i++
-			c = text[i]
-			if at := strings.IndexByte("0nrtbZ", c); at >= 0 {
-				c = "\x00\n\r\t\b\x1a"[at]
-			}
-		}
-		b.WriteByte(c)
-	}
-	return b.String()
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/whimbrel-db/whimbrel/catalog"
 	"github.com/whimbrel-db/whimbrel/metadata"
+	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 // described lists what metadata can be about in the current database: kind, name, column, comment.
@@ -123,11 +124,11 @@ func columnTexts(ctx context.Context, q Queryer, tables map[string]bool) (column
 	}
 	columns, versioned = map[string]string{}, map[string]bool{}
 	for _, t := range r.tables {
-		versioned[t.name] = t.definition.has("WITH", "SYSTEM", "VERSIONING")
+		versioned[t.name] = t.definition.options.Index("WITH", "SYSTEM", "VERSIONING") >= 0
 		for _, it := range t.definition.items {
 			if isName(it.toks, 0) {
 				o := catalog.Object{}
-				columns[t.name+"\x00"+it.toks[0].unquote()] = column(&o, it, t).text
+				columns[t.name+"\x00"+it.toks[0].Name()] = column(&o, it, t).text
 			}
 		}
 	}
@@ -136,16 +137,16 @@ func columnTexts(ctx context.Context, q Queryer, tables map[string]bool) (column
 
 // withComment returns a column's definition with another comment. It stands before a CHECK.
 func withComment(text, comment string) string {
-	list := tokens(text)
+	list := sqltext.List(text, sqltext.MySQL)
 	at := len(text)
 	for i := 0; i < len(list); i++ {
 		switch {
-		case list[i].text == "(":
-			i = closing(list, i) - 1
-		case is(list, i, "COMMENT") && i+1 < len(list):
-			return text[:list[i].pos] + "COMMENT " + literal(comment) + text[list[i+1].end:]
-		case is(list, i, "CHECK"):
-			at = list[i].pos
+		case list[i].Is("("):
+			i = list.Closing(i) - 1
+		case list.Is(i, "COMMENT") && i+1 < len(list):
+			return text[:list[i].Pos] + "COMMENT " + literal(comment) + text[list[i+1].End():]
+		case list.Is(i, "CHECK"):
+			at = list[i].Pos
 		}
 	}
 	return strings.TrimSpace(text[:at]) + " COMMENT " + literal(comment) + strings.TrimSuffix(" "+text[at:], " ")

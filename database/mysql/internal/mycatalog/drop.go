@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 // BeforeDrop is the statement that the session needs before those of DropAll: with foreign keys no order of
@@ -91,10 +92,8 @@ func lowered(names []string) map[string]bool {
 
 // quoteIfNeeded quotes names that don't look like one.
 func quoteIfNeeded(name string) string {
-	for i := range len(name) {
-		if !wordByte(name[i]) {
-			return quote(name)
-		}
+	if t := sqltext.List(name, sqltext.MySQL).At(0); t.Kind != sqltext.TokenWord || t.Text != name {
+		return quote(name)
 	}
 	return name
 }

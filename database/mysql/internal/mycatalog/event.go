@@ -2,7 +2,6 @@ package mycatalog
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/catalog"
@@ -47,39 +46,39 @@ func event(o *catalog.Object, sql string, sinceMade bool) error {
 	schedule, completion, do := -1, -1, -1
 	for i := range list {
 		switch {
-		case schedule < 0 && is(list, i, "ON", "SCHEDULE"):
+		case schedule < 0 && list.Is(i, "ON", "SCHEDULE"):
 			schedule = i + 2
-		case completion < 0 && is(list, i, "ON", "COMPLETION"):
+		case completion < 0 && list.Is(i, "ON", "COMPLETION"):
 			completion = i
-		case do < 0 && completion > 0 && is(list, i, "DO"):
+		case do < 0 && completion > 0 && list.Is(i, "DO"):
 			do = i
 		}
 	}
 	if schedule < 0 || completion < 0 || do < 0 || do+1 == len(list) {
-		return fmt.Errorf("this is not understood: %.100s", sql)
+		return notUnderstood(sql)
 	}
 	when := list[schedule:completion]
 	for i := range when {
-		if sinceMade && is(when, i, "STARTS") {
+		if sinceMade && when.Is(i, "STARTS") {
 			when = append(when[:i:i], when[min(i+2, len(when)):]...)
 			break
 		}
 	}
 	o.Set("schedule", render(when))
-	if !is(list, completion+2, "NOT") {
+	if !list.Is(completion+2, "NOT") {
 		o.Set("on completion", "preserve")
 	}
 	options := list[completion:do]
 	for i := range options {
-		if is(options, i, "DISABLE") {
+		if options.Is(i, "DISABLE") {
 			end := i + 1
-			for end < len(options) && !is(options, end, "COMMENT") {
+			for end < len(options) && !options.Is(end, "COMMENT") {
 				end++
 			}
 			o.Set("status", strings.ToLower(render(options[i:end])))
 		}
 	}
-	body := strings.TrimSpace(sql[list[do+1].pos:])
+	body := strings.TrimSpace(sql[list[do+1].Pos:])
 	o.Set("definition", body)
 	o.SQL = []string{"CREATE EVENT " + quote(o.Name) + " ON SCHEDULE " + render(when) + " " + render(options) + " DO\n" + body}
 	return nil

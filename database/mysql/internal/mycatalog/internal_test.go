@@ -180,3 +180,40 @@ func TestCutTrigger(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestTruncated: a definition that ends anywhere is an error, or less than the whole, and never a panic.
+func TestTruncated(t *testing.T) {
+	t.Parallel()
+	facts := []string{"FUNCTION", "f", "YES", "CONTAINS SQL", "DEFINER", "", ""}
+	for _, c := range []struct {
+		sql string
+		cut func(r *reader, sql string) error
+	}{
+		{mysqlTable, func(r *reader, sql string) error {
+			d, err := cutTable(sql)
+			if err != nil {
+				return err
+			}
+			r.mariadb = true
+			r.lostElements(&table{definition: d})
+			return r.table(&table{name: "t", columns: map[string]columnFacts{"p": {srid: "1"}}, definition: d})
+		}},
+		{"CREATE ALGORITHM=MERGE DEFINER=`me`@`%` SQL SECURITY INVOKER VIEW `v` (`a`) AS select 1 from `t` WITH LOCAL CHECK OPTION", func(r *reader, sql string) error { return r.view("v", sql, true) }},
+		{"CREATE SEQUENCE `s` start with 1 minvalue - 1 increment by 1 cache 1 nocycle ENGINE=InnoDB", func(r *reader, sql string) error { return r.sequence("s", sql) }},
+		{"CREATE DEFINER=`me`@`%` FUNCTION `f`(`a` int) RETURNS int\n    DETERMINISTIC\nRETURN 1", func(r *reader, sql string) error {
+			return r.routine(&catalog.Object{Kind: catalog.Function}, facts, sql)
+		}},
+		{"CREATE DEFINER=`me`@`%` TRIGGER tr BEFORE INSERT ON t FOR EACH ROW FOLLOWS x SET @a = 1", func(_ *reader, sql string) error { _, _, err := cutTrigger(sql); return err }},
+		{"CREATE EVENT `e` ON SCHEDULE EVERY 1 DAY STARTS '2020-01-01' ON COMPLETION NOT PRESERVE DISABLE COMMENT 'c' DO SELECT 1", func(_ *reader, sql string) error { return event(&catalog.Object{}, sql, true) }},
+	} {
+		for n := range len(c.sql) {
+			c.cut(&reader{database: "app"}, c.sql[:n])
+			c.cut(&reader{database: "app"}, strings.Replace(c.sql, c.sql[n:], ")", 1))
+			c.cut(&reader{database: "app"}, "CREATE TABLE `t` ("+c.sql[n:])
+			withComment(c.sql[:n], "")
+		}
+		if err := c.cut(&reader{database: "app"}, c.sql); err != nil {
+			t.Errorf("%s: %v", c.sql, err)
+		}
+	}
+}

@@ -3,8 +3,6 @@ package mycatalog
 import (
 	"context"
 	"errors"
-	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/catalog"
@@ -34,18 +32,17 @@ func (r *reader) routine(o *catalog.Object, facts []string, sql string) error {
 	if err != nil {
 		return err
 	}
-	rest := sql[h.list[h.name].end:]
-	if i := h.name + 1; is(h.list, i, "(") {
-		end := closing(h.list, i)
-		o.Set("parameters", render(h.list[i+1:end-1]))
-		rest = sql[h.list[end-1].end:]
+	rest := sql[h.list[h.name].End():]
+	if i := h.name + 1; h.list.Is(i, "(") {
+		o.Set("parameters", render(h.list.Inside(i)))
+		rest = sql[h.list[h.list.Closing(i)-1].End():]
 	}
 	if o.Kind == catalog.Function {
 		returns, body, _ := strings.Cut(rest, "\n")
 		o.Set("returns", strings.TrimPrefix(strings.TrimPrefix(strings.TrimSpace(returns), "RETURN "), "RETURNS "))
 		rest = body
 	}
-	if is(h.words, 0, "AGGREGATE") {
+	if h.words.Is(0, "AGGREGATE") {
 		o.Set("aggregate", "yes")
 	}
 	if facts[2] == "YES" {
@@ -66,7 +63,7 @@ func (r *reader) routine(o *catalog.Object, facts []string, sql string) error {
 	if o.Attr("aggregate") != "" {
 		kind = "AGGREGATE " + kind
 	}
-	o.SQL = r.inMode(facts[6], "CREATE "+kind+" "+sql[h.list[h.name].pos:])
+	o.SQL = r.inMode(facts[6], "CREATE "+kind+" "+sql[h.list[h.name].Pos:])
 	return nil
 }
 
@@ -129,14 +126,13 @@ func cutTrigger(sql string) (when, body string, err error) {
 		return "", "", err
 	}
 	list := h.list[h.name+1:]
-	on := slices.IndexFunc(list, func(t tok) bool { return strings.EqualFold(t.text, "ON") })
-	for i := range list {
-		if on > 0 && is(list, i, "FOR", "EACH", "ROW") && i+3 < len(list) {
-			if i += 3; isAny(list, i, "FOLLOWS", "PRECEDES") {
-				i += 2
-			}
-			return strings.ToUpper(render(list[:on])), strings.TrimSpace(sql[list[i].pos:]), nil
-		}
+	on := list.Index("ON")
+	at := list.Index("FOR", "EACH", "ROW") + 3
+	if list.Any(at, "FOLLOWS", "PRECEDES") {
+		at += 2
 	}
-	return "", "", fmt.Errorf("this is not understood: %.100s", sql)
+	if on < 0 || at < 3 || at >= len(list) {
+		return "", "", notUnderstood(sql)
+	}
+	return strings.ToUpper(render(list[:on])), sql[list[at].Pos:], nil
 }

@@ -2,10 +2,10 @@ package mycatalog
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/catalog"
+	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 // table is a table as the lists have it.
@@ -70,70 +70,46 @@ func (r *reader) listTables(ctx context.Context) error {
 // definition is a CREATE TABLE, cut into pieces.
 type definition struct {
 	items   []item
-	options []tok  // up to PARTITION BY
-	tail    string // from the closing parenthesis on
-	parts   []tok  // PARTITION BY …
+	options sqltext.TokenList // up to PARTITION BY
+	tail    string            // from the closing parenthesis on
+	parts   sqltext.TokenList // PARTITION BY …
 }
 
 // item is what stands between two commas of a CREATE TABLE.
 type item struct {
-	toks []tok
+	toks sqltext.TokenList
 	text string
 }
 
-func newItem(text string) item { return item{tokens(text), text} }
+func newItem(text string) item { return item{sqltext.List(text, sqltext.MySQL), text} }
 
 func cutTable(sql string) (*definition, error) {
-	list := tokens(sql)
-	open := 0
-	for open < len(list) && list[open].text != "(" {
-		open++
-	}
-	end := closing(list, open)
-	if open == len(list) || list[end-1].text != ")" {
-		return nil, fmt.Errorf("this is not understood: %.100s", sql)
+	list := sqltext.List(sql, sqltext.MySQL)
+	open := list.Index("(")
+	end := list.Closing(open)
+	if open < 0 || !list.Is(end-1, ")") {
+		return nil, notUnderstood(sql)
 	}
 	d := &definition{}
 	from := open + 1
 	for i := from; i < end; i++ {
 		switch {
-		case list[i].text == "(":
-			i = closing(list, i) - 1
-		case list[i].text == "," || i == end-1:
-			d.items = append(d.items, newItem(strings.TrimSpace(sql[list[from-1].end:list[i].pos])))
+		case list[i].Is("("):
+			i = list.Closing(i) - 1
+		case list[i].Is(",") || i == end-1:
+			d.items = append(d.items, newItem(strings.TrimSpace(sql[list[from-1].End():list[i].Pos])))
 			from = i + 1
 		}
 	}
 	d.options = list[end:]
-	for i := range d.options {
-		if is(d.options, i, "PARTITION", "BY") {
-			d.options, d.parts = d.options[:i], d.options[i:]
-			break
-		}
+	if i := d.options.Index("PARTITION", "BY"); i >= 0 {
+		d.options, d.parts = d.options[:i], d.options[i:]
 	}
-	d.tail = withoutCounter(sql[list[end-1].end:], list[end-1].end, d.options)
+	d.tail = sql[list[end-1].End():]
+	if i := d.options.Index("AUTO_INCREMENT", "="); i >= 0 && i+2 < len(d.options) { // a counter
+		d.tail = strings.TrimSuffix(sql[list[end-1].End():d.options[i].Pos], " ") + sql[d.options[i+2].End():]
+	}
 	return d, nil
-}
-
-// has says that words are among the options.
-func (d *definition) has(words ...string) bool {
-	for i := range d.options {
-		if is(d.options, i, words...) {
-			return true
-		}
-	}
-	return false
-}
-
-// withoutCounter cuts AUTO_INCREMENT = n out of the tail of a definition, which begins at offset.
-func withoutCounter(tail string, offset int, options []tok) string {
-	for i := range options {
-		if is(options, i, "AUTO_INCREMENT", "=") && i+2 < len(options) {
-			from, to := options[i].pos-offset, options[i+2].end-offset
-			return strings.TrimSuffix(tail[:from], " ") + tail[to:]
-		}
-	}
-	return tail
 }
 
 // makeTables makes objects of the tables' definitions.
@@ -162,20 +138,20 @@ func (r *reader) table(t *table) error {
 		switch {
 		case isName(it.toks, 0):
 			it = column(&p, it, t)
-		case is(it.toks, 0, "PERIOD", "FOR"):
-			o.Set("period for "+strings.ToLower(it.toks[2].unquote()), render(it.toks[3:]))
+		case it.toks.Is(0, "PERIOD", "FOR"):
+			o.Set("period for "+strings.ToLower(it.toks.At(2).Name()), render(it.toks.From(3)))
 			lines = append(lines, it.text)
 			continue
-		case is(it.toks, 0, "CONSTRAINT"):
-			p.Kind, p.Name = catalog.Constraint, it.toks[1].unquote()
-			p.Set("definition", render(it.toks[2:]))
-			if is(it.toks, 2, "FOREIGN") {
+		case it.toks.Is(0, "CONSTRAINT"):
+			p.Kind, p.Name = catalog.Constraint, it.toks.At(1).Name()
+			p.Set("definition", render(it.toks.From(2)))
+			if it.toks.Is(2, "FOREIGN") {
 				p.Part = false
 				p.SQL = []string{"ALTER TABLE " + quote(t.name) + " ADD " + it.text}
 				keys = append(keys, p)
 				continue
 			}
-		case is(it.toks, 0, "PRIMARY"):
+		case it.toks.Is(0, "PRIMARY"):
 			p.Kind, p.Name = catalog.Constraint, "PRIMARY"
 			p.Set("definition", render(it.toks))
 		default:
@@ -198,17 +174,17 @@ func (r *reader) table(t *table) error {
 
 // compared returns the partitioning without what comes from the time at which it was made: where intervals of
 // history start, and the partitions that the server adds by itself.
-func compared(parts []tok) []tok {
-	if !is(parts, 2, "SYSTEM_TIME") {
+func compared(parts sqltext.TokenList) sqltext.TokenList {
+	if !parts.Is(2, "SYSTEM_TIME") {
 		return parts
 	}
-	var kept []tok
+	var kept sqltext.TokenList
 	for i := 0; i < len(parts); i++ {
-		if is(parts, i, "STARTS", "TIMESTAMP") {
+		if parts.Is(i, "STARTS", "TIMESTAMP") {
 			i += 3
 		}
 		kept = append(kept, parts[min(i, len(parts)-1)])
-		if is(parts, i, "AUTO") {
+		if parts.Is(i, "AUTO") {
 			break
 		}
 	}
@@ -216,31 +192,31 @@ func compared(parts []tok) []tok {
 }
 
 // tableOptions tells the options one by one: NAME = value, or words.
-func tableOptions(o *catalog.Object, options []tok, collation string) {
+func tableOptions(o *catalog.Object, options sqltext.TokenList, collation string) {
 	o.Set("collation", collation)
 	for i := 0; i < len(options); {
 		from := i
-		for i < len(options) && options[i].text != "=" && !is(options, i, "WITH", "SYSTEM") && !is(options, i, "TABLESPACE") {
+		for i < len(options) && !options[i].Is("=") && !options.Is(i, "WITH", "SYSTEM") && !options.Is(i, "TABLESPACE") {
 			i++
 		}
 		switch {
 		case i == len(options):
 			o.Set(strings.ToLower(render(options[from:])), "yes")
-		case is(options, i, "WITH", "SYSTEM"):
+		case options.Is(i, "WITH", "SYSTEM"):
 			o.Set("system versioning", "yes")
 			i += 3
-		case is(options, i, "TABLESPACE"):
-			o.Set("tablespace", render(options[i+1:i+2]))
+		case options.Is(i, "TABLESPACE"):
+			o.Set("tablespace", options.At(i+1).Text)
 			i += 2
 		default:
 			name, value := strings.ToLower(strings.Trim(render(options[from:i]), " `")), i+1
-			if i = value + 1; is(options, value, "(") { // UNION
-				i = closing(options, value)
+			if i = value + 1; options.Is(value, "(") { // UNION
+				i = options.Closing(value)
 			}
 			switch name {
 			case "auto_increment", "default charset", "charset", "collate":
 			default:
-				o.Set(strings.ReplaceAll(name, "_", " "), render(options[value:min(i, len(options))]))
+				o.Set(strings.ReplaceAll(name, "_", " "), render(options[:min(i, len(options))].From(value)))
 			}
 		}
 	}
@@ -250,30 +226,29 @@ func tableOptions(o *catalog.Object, options []tok, collation string) {
 func index(o *catalog.Object, it item) error {
 	o.Kind = catalog.Index
 	i := 0
-	for ; i < len(it.toks) && !isAny(it.toks, i, "KEY", "INDEX"); i++ {
-		if is(it.toks, i, "UNIQUE") {
+	for ; i < len(it.toks) && !it.toks.Any(i, "KEY", "INDEX"); i++ {
+		if it.toks.Is(i, "UNIQUE") {
 			o.Set("unique", "yes")
 		} else {
-			o.Set("type", strings.ToLower(it.toks[i].text)) // fulltext, spatial
+			o.Set("type", strings.ToLower(it.toks[i].Text)) // fulltext, spatial
 		}
 	}
-	if i++; !isName(it.toks, i) || !is(it.toks, i+1, "(") {
-		return fmt.Errorf("this is not understood: %s", it.text)
+	if i++; !isName(it.toks, i) || !it.toks.Is(i+1, "(") {
+		return notUnderstood(it.text)
 	}
-	o.Name = it.toks[i].unquote()
-	end := closing(it.toks, i+1)
-	o.Set("columns", render(it.toks[i+2:end-1]))
-	var others []tok
-	for i = end; i < len(it.toks); i++ {
+	o.Name = it.toks[i].Name()
+	o.Set("columns", render(it.toks.Inside(i+1)))
+	var others sqltext.TokenList
+	for i = it.toks.Closing(i + 1); i < len(it.toks); i++ {
 		switch {
-		case is(it.toks, i, "USING"):
+		case it.toks.Is(i, "USING"):
 			i++
-			o.Set("using", strings.ToLower(render(it.toks[i:i+1])))
-		case is(it.toks, i, "COMMENT"):
+			o.Set("using", strings.ToLower(it.toks.At(i).Text))
+		case it.toks.Is(i, "COMMENT"):
 			i++
-			o.Set("comment", render(it.toks[i:i+1]))
-		case isAny(it.toks, i, "IGNORED", "INVISIBLE"):
-			o.Set(strings.ToLower(it.toks[i].text), "yes")
+			o.Set("comment", it.toks.At(i).Text)
+		case it.toks.Any(i, "IGNORED", "INVISIBLE"):
+			o.Set(strings.ToLower(it.toks[i].Text), "yes")
 		default:
 			others = append(others, it.toks[i])
 		}
