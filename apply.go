@@ -19,8 +19,9 @@ var errNoPlan = errors.New("Apply was given no plan; pass one that Migrator.Plan
 // any other difference that matters is a *ConflictError.
 //
 // The Result is never nil: after an error it says what was done and stands.
-func (m *Migrator) Apply(ctx context.Context, p *Plan) (*Result, error) {
+func (m *Migrator) Apply(ctx context.Context, p *Plan, opts ApplyOptions) (*Result, error) {
 	start := time.Now()
+	m = m.with(opts)
 	if p == nil || len(p.Units) > 0 && p.base == nil {
 		return &Result{Set: m.set.Name()}, errNoPlan
 	}
@@ -49,6 +50,11 @@ type applier struct {
 func (a *applier) run(ctx context.Context) error {
 	if a.plan.Set != a.set.Name() {
 		return fmt.Errorf("the plan is for set %q, not for %q", a.plan.Set, a.set.Name())
+	}
+	if len(a.todo) > 0 {
+		if err := a.allowed(a.expect, a.todo); err != nil {
+			return err
+		}
 	}
 	a.opts.Observe(Planned{Plan: a.plan})
 	for _, p := range a.plan.Downs {
@@ -290,7 +296,7 @@ func (m *Migrator) setScripts(e *database.Entry, up, down *migration.Script) (er
 
 func (a *applier) stepDone(s Step, events ...database.Entry) {
 	ev := events[0]
-	d := Done{Version: s.Version, Name: s.Name, Duration: ev.Duration}
+	d := StepResult{Version: s.Version, Name: s.Name, Duration: ev.Duration}
 	r := &a.result
 	switch s.Direction {
 	case database.Up, database.Baseline:
@@ -298,7 +304,7 @@ func (a *applier) stepDone(s Step, events ...database.Entry) {
 	case database.Down:
 		r.RolledBack = append(r.RolledBack, d)
 	case database.Mark:
-		r.Recorded = append(r.Recorded, Done{Version: s.Version, Name: s.Name})
+		r.Recorded = append(r.Recorded, StepResult{Version: s.Version, Name: s.Name})
 	case database.Repeat:
 		r.Repeated = append(r.Repeated, d)
 	case database.Seed:
@@ -306,7 +312,7 @@ func (a *applier) stepDone(s Step, events ...database.Entry) {
 	}
 	for _, m := range s.marks {
 		if m.Version != s.Version {
-			r.Recorded = append(r.Recorded, Done{Version: m.Version, Name: m.Name})
+			r.Recorded = append(r.Recorded, StepResult{Version: m.Version, Name: m.Name})
 		}
 	}
 	for _, ev := range events {
@@ -333,7 +339,7 @@ func (a *applier) failed(steps []Step, i int, j *database.Journal, err error) er
 	a.maskError(err, s.Script)
 	failed := &MigrationError{Set: a.set.Name(), Version: s.Version, Name: s.Name, Direction: s.Direction, Err: err}
 	if j.Open() {
-		failed.Standing, failed.Journal = j.Done, j
+		failed.Executed, failed.Journal = j.Done, j
 	}
 	return failed
 }

@@ -21,13 +21,13 @@ func TestUpAppliesWhatIsPending(t *testing.T) {
 			t.Parallel()
 			target := memdb.New()
 			db := open(t, target)
-			opts := whimbrel.Options{Atomic: atomic, Note: "a release"}
-			r, err := whimbrel.New(db, newSet(t, plain(2)...), opts).Up(t.Context())
+			opts, note := whimbrel.Options{Atomic: atomic}, whimbrel.ApplyOptions{Note: "a release"}
+			r, err := whimbrel.New(db, newSet(t, plain(2)...), opts).Migrate(t.Context(), whimbrel.Latest(), note)
 			if err != nil || !slices.Equal(versions(r.Applied), []int64{1, 2}) {
 				t.Fatalf("got %+v, %v", r, err)
 			}
 			m := whimbrel.New(db, newSet(t, plain(3)...), opts)
-			r, err = m.Up(t.Context())
+			r, err = m.Migrate(t.Context(), whimbrel.Latest(), note)
 			if err != nil || !slices.Equal(versions(r.Applied), []int64{3}) {
 				t.Fatalf("got %+v, %v", r, err)
 			}
@@ -125,7 +125,7 @@ func TestRollbackWithTheHistorysScripts(t *testing.T) {
 	if s := p.Steps(); len(p.Units) != 1 || len(s) != 2 || s[0].Version != 3 || s[0].From != whimbrel.FromHistory {
 		t.Errorf("the plan is %+v", p)
 	}
-	r, err := old.Rollback(t.Context(), 1)
+	r, err := old.Migrate(t.Context(), whimbrel.DownTo(1), whimbrel.ApplyOptions{})
 	if err != nil || !slices.Equal(versions(r.RolledBack), []int64{3, 2}) {
 		t.Fatalf("got %+v, %v", r, err)
 	}
@@ -139,12 +139,12 @@ func TestTextsAboveTheLimitAreNotKept(t *testing.T) {
 	if _, err := whimbrel.New(db, newSet(t, plain(1)...), whimbrel.Options{TextLimit: 10}).Up(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	_, err := whimbrel.New(db, newSet(t), whimbrel.Options{}).Rollback(t.Context(), whimbrel.NilVersion)
+	_, err := whimbrel.New(db, newSet(t), whimbrel.Options{}).Migrate(t.Context(), whimbrel.DownTo(whimbrel.NilVersion), whimbrel.ApplyOptions{})
 	var irreversible *whimbrel.IrreversibleError
 	if !errors.As(err, &irreversible) || !irreversible.TextNotKept {
 		t.Errorf("got %v", err)
 	}
-	if _, err := whimbrel.New(db, newSet(t, plain(1)...), whimbrel.Options{}).Rollback(t.Context(), whimbrel.NilVersion); err != nil {
+	if _, err := whimbrel.New(db, newSet(t, plain(1)...), whimbrel.Options{}).Migrate(t.Context(), whimbrel.DownTo(whimbrel.NilVersion), whimbrel.ApplyOptions{}); err != nil {
 		t.Errorf("a build that has the script: %v", err)
 	}
 }
@@ -169,7 +169,7 @@ func TestRunExecutesOneByOne(t *testing.T) {
 	if want := []string{"1/4 INSERT", "2/4 CREATE", "3/4 COPY t", "4/4 INSERT"}; !slices.Equal(seen, want) {
 		t.Errorf("saw %v, want %v", seen, want)
 	}
-	if _, err := m.Rollback(t.Context(), 1); err != nil {
+	if _, err := m.Migrate(t.Context(), whimbrel.DownTo(1), whimbrel.ApplyOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if idx, _ := target.Indexes(t.Context()); len(idx) > 0 {
@@ -183,7 +183,7 @@ func TestRunThatFailsSaysWhatStands(t *testing.T) {
 	set := newSet(t, script{1, "CREATE TABLE t (x);\nCREATE INDEX CONCURRENTLY i ON t (x);\nNONSENSE", "-"})
 	_, err := whimbrel.New(open(t, target), set, whimbrel.Options{}).Up(t.Context())
 	var me *whimbrel.MigrationError
-	if !errors.As(err, &me) || me.Standing != 2 || !strings.HasSuffix(err.Error(), "2 of its statements were executed before and stand: the next attempt goes on behind them") {
+	if !errors.As(err, &me) || me.Executed != 2 || !strings.HasSuffix(err.Error(), "2 of its statements were executed before and stand: the next attempt goes on behind them") {
 		t.Errorf("got %v", err)
 	}
 	wantTables(t, target, "t")
@@ -198,7 +198,7 @@ func TestWhatARunsOwnTransactionTakesBackDoesNotStand(t *testing.T) {
 		target := memdb.New()
 		_, err := whimbrel.New(open(t, target), newSet(t, script{1, failing, "-"}), whimbrel.Options{}).Up(t.Context())
 		var me *whimbrel.MigrationError
-		if !errors.As(err, &me) || me.Standing != standing {
+		if !errors.As(err, &me) || me.Executed != standing {
 			t.Errorf("%s: %v; want %d standing", failing, err, standing)
 		}
 	}

@@ -19,9 +19,10 @@ type BaselineOptions struct {
 
 // Baseline records that the schema, which nobody has recorded, is that of a version: it marks
 // every migration of the set up to it as applied, and runs nothing. A set with a history is a
-// *HistoryError, unless Force is given with a reason: then the versions above the
+// *HistoryExistsError, unless Force is given with a reason: then the versions above the
 // baseline are forgotten, and those up to it are recorded with the checksums of this build.
 func (m *Migrator) Baseline(ctx context.Context, version int64, opts BaselineOptions) (*Result, error) {
+	m = m.usable()
 	start := time.Now()
 	r := &Result{Set: m.set.Name()}
 	if opts.Force && opts.Reason == "" {
@@ -37,7 +38,7 @@ func (m *Migrator) Baseline(ctx context.Context, version int64, opts BaselineOpt
 	})
 	for _, e := range recorded {
 		if e.Direction == database.Mark {
-			r.Recorded = append(r.Recorded, Done{Version: e.Version, Name: e.Name})
+			r.Recorded = append(r.Recorded, StepResult{Version: e.Version, Name: e.Name})
 		}
 	}
 	r.Duration = time.Since(start)
@@ -59,7 +60,7 @@ func (m *Migrator) noHistory(ctx context.Context, st *database.State) error {
 		return nil
 	}
 	version, _ := st.Version()
-	return &HistoryError{Set: m.set.Name(), Version: version, Applied: st.Applied.Len(), Last: last}
+	return &HistoryExistsError{Set: m.set.Name(), Version: version, AppliedCount: st.Applied.Len(), Last: last}
 }
 
 // baselineEvents make what is applied exactly what the set has up to a version; unknown
@@ -74,7 +75,7 @@ func (m *Migrator) baselineEvents(st *database.State, version int64) ([]database
 	wanted := map[int64]bool{}
 	for _, mig := range marks {
 		wanted[mig.Version] = true
-		if a, ok := st.Applied.Read(mig.Version); ok && a.Checksum == mig.Up.Checksum {
+		if a, ok := st.Applied.Get(mig.Version); ok && a.Checksum == mig.Up.Checksum {
 			continue
 		}
 		e, err := m.markEvent(mig)

@@ -49,7 +49,7 @@ func TestAnEmptyDatabaseStartsFromTheBaseline(t *testing.T) {
 			if err := m.Verify(t.Context()); err != nil {
 				t.Error(err)
 			}
-			if r, err := m.Rollback(t.Context(), 1); err != nil || !slices.Equal(versions(r.RolledBack), []int64{3, 2}) {
+			if r, err := m.Migrate(t.Context(), whimbrel.DownTo(1), whimbrel.ApplyOptions{}); err != nil || !slices.Equal(versions(r.RolledBack), []int64{3, 2}) {
 				t.Fatalf("each can be taken back: %+v, %v", r, err)
 			}
 			wantTables(t, target, "t1")
@@ -69,7 +69,7 @@ func TestABaselineWhoseFilesAreGone(t *testing.T) {
 			t.Fatal(name, err)
 		}
 		s, err := m.Status(t.Context())
-		if err != nil || len(s.InState(whimbrel.Unknown, whimbrel.Modified)) > 0 || len(s.Pending()) > 0 {
+		if err != nil || len(s.InState(whimbrel.StateUnknown, whimbrel.StateModified)) > 0 || len(s.PendingVersions()) > 0 {
 			t.Errorf("%s: %+v, %v", name, s.Migrations, err)
 		}
 		if err := m.Verify(t.Context()); err != nil {
@@ -81,11 +81,11 @@ func TestABaselineWhoseFilesAreGone(t *testing.T) {
 	if p, err := m.Plan(t.Context(), whimbrel.Latest()); err != nil || len(p.Units) > 0 {
 		t.Errorf("%+v, %v", p, err)
 	}
-	if s, err := m.Status(t.Context()); err != nil || len(s.Pending()) > 0 || len(s.InState(whimbrel.Modified)) > 0 {
+	if s, err := m.Status(t.Context()); err != nil || len(s.PendingVersions()) > 0 || len(s.InState(whimbrel.StateModified)) > 0 {
 		t.Errorf("%+v, %v", s.Migrations, err)
 	}
 	var irreversible *whimbrel.IrreversibleError
-	if _, err := m.Rollback(t.Context(), 1); !errors.As(err, &irreversible) || !irreversible.Baseline {
+	if _, err := m.Migrate(t.Context(), whimbrel.DownTo(1), whimbrel.ApplyOptions{}); !errors.As(err, &irreversible) || !irreversible.Baseline {
 		t.Errorf("what stands for several can't be taken back: %v", err)
 	}
 }
@@ -122,8 +122,8 @@ func TestBaselineRecordsAnExistingSchema(t *testing.T) {
 		t.Fatalf("got %+v, %v", r, err)
 	}
 	wantTables(t, target)
-	var history *whimbrel.HistoryError
-	if _, err := m.Baseline(t.Context(), 4, whimbrel.BaselineOptions{}); !errors.As(err, &history) || history.Applied != 3 || history.Version != 3 || history.Last.Direction != database.Mark {
+	var history *whimbrel.HistoryExistsError
+	if _, err := m.Baseline(t.Context(), 4, whimbrel.BaselineOptions{}); !errors.As(err, &history) || history.AppliedCount != 3 || history.Version != 3 || history.Last.Direction != database.Mark {
 		t.Errorf("a second time: %v", err)
 	}
 	if _, err := m.Baseline(t.Context(), 2, whimbrel.BaselineOptions{Force: true}); err == nil || !strings.Contains(err.Error(), "reason") {
@@ -134,7 +134,7 @@ func TestBaselineRecordsAnExistingSchema(t *testing.T) {
 		t.Fatalf("got %+v, %v", r, err)
 	}
 	s, err := m.Status(t.Context())
-	if err != nil || !slices.Equal(s.Applied(), []int64{1, 2}) {
+	if err != nil || !slices.Equal(s.AppliedVersions(), []int64{1, 2}) {
 		t.Errorf("what is above is forgotten: %+v, %v", s, err)
 	}
 	if err := m.Forget(t.Context(), "", 1, 2); err != nil {
@@ -174,7 +174,7 @@ func TestBaselineOfWhatElseASetHas(t *testing.T) {
 				t.Error(err)
 			}
 			s, err := m.Status(t.Context())
-			if err != nil || s.Version != tt.version || slices.ContainsFunc(s.Pending(), func(v int64) bool { return v < tt.version }) {
+			if err != nil || s.Version != tt.version || slices.ContainsFunc(s.PendingVersions(), func(v int64) bool { return v < tt.version }) {
 				t.Errorf("%+v, %v", s.Migrations, err)
 			}
 		})

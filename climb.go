@@ -128,7 +128,7 @@ func (c *climb) record(q migration.Migration) Step {
 		if r.Version == q.Version {
 			continue
 		}
-		a, ok := c.applied.Read(r.Version)
+		a, ok := c.applied.Get(r.Version)
 		if m, there := c.set.Original(r.Version); !ok && there {
 			a.Name = m.Name
 		}

@@ -31,7 +31,7 @@ func compare(set *migration.Set, expected, actual *database.State, steps []Step,
 		}
 	}
 	for v := range actual.Applied.All() {
-		if _, was := expected.Applied.Read(v.Version); was {
+		if _, was := expected.Applied.Get(v.Version); was {
 			continue
 		}
 		if problem := inTheWay(v, todo, g, allowOutOfOrder); problem != "" {
@@ -72,12 +72,12 @@ func (c *comparison) put(version int64, sum migration.Checksum) {
 
 // has reports whether a version is applied from a text.
 func (c *comparison) has(version int64, sum migration.Checksum) bool {
-	a, ok := c.state.Applied.Read(version)
+	a, ok := c.state.Applied.Get(version)
 	return ok && a.Checksum == sum
 }
 
 func (c *comparison) up(s Step) (bool, *ConflictError) {
-	now, isApplied := c.state.Applied.Read(s.Version)
+	now, isApplied := c.state.Applied.Get(s.Version)
 	if q, ok := viewOf(c.set, c.state.Applied).recorded(s.Version); ok && q.Up != s.up {
 		return false, nil // with the rest of what the squash replaces
 	}
@@ -88,7 +88,7 @@ func (c *comparison) up(s Step) (bool, *ConflictError) {
 		return false, nil
 	}
 	for _, r := range s.up.Replaces {
-		if _, ok := c.state.Applied.Read(r.Version); ok {
+		if _, ok := c.state.Applied.Get(r.Version); ok {
 			return false, &ConflictError{Version: r.Version, Problem: fmt.Sprintf("was meanwhile applied, which the squash %d %s replaces", s.Version, s.Name)}
 		}
 	}
@@ -97,8 +97,8 @@ func (c *comparison) up(s Step) (bool, *ConflictError) {
 }
 
 func (c *comparison) down(s Step) (bool, *ConflictError) {
-	now, isApplied := c.state.Applied.Read(s.Version)
-	_, was := c.expected.Applied.Read(s.Version)
+	now, isApplied := c.state.Applied.Get(s.Version)
+	_, was := c.expected.Applied.Get(s.Version)
 	if q, ok := viewOf(c.set, c.state.Applied).recorded(s.Version); ok && q.Version != s.Version {
 		return false, &ConflictError{Version: s.Version, Problem: fmt.Sprintf("was meanwhile recorded as part of the squash %d %s", q.Version, q.Name)}
 	}

@@ -33,7 +33,7 @@ func TestSetsDoNotSeeEachOther(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if _, err := whimbrel.New(db, newSet(t, plain(5)...), whimbrel.Options{}).Rollback(t.Context(), whimbrel.NilVersion); err != nil {
+	if _, err := whimbrel.New(db, newSet(t, plain(5)...), whimbrel.Options{}).Migrate(t.Context(), whimbrel.DownTo(whimbrel.NilVersion), whimbrel.ApplyOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	wantTables(t, target, "q")
@@ -155,7 +155,7 @@ func TestWaitingWhileOthersGetOn(t *testing.T) {
 			return nil
 		}
 		locked++
-		if _, err := other.Steps(t.Context(), 1); err != nil {
+		if _, err := other.Migrate(t.Context(), whimbrel.By(1), whimbrel.ApplyOptions{}); err != nil {
 			t.Error(err)
 		}
 		return &database.LockedError{Set: "shop"}
@@ -210,7 +210,7 @@ func TestWaitingWhileOthersGetOn(t *testing.T) {
 		}
 		return nil
 	})
-	if _, err := m.Steps(t.Context(), -1); !errors.Is(err, database.ErrLocked) || locked != 1 {
+	if _, err := m.Migrate(t.Context(), whimbrel.By(-1), whimbrel.ApplyOptions{}); !errors.Is(err, database.ErrLocked) || locked != 1 {
 		t.Errorf("got %v after %d attempts; nobody got on", err, locked)
 	}
 }
@@ -251,7 +251,7 @@ func TestAChangedHeadIsTriedAgain(t *testing.T) {
 			changed++
 			return fmt.Errorf("a new transaction was needed: %w", database.ErrHeadChanged)
 		case op == memdb.OpBegin && changed == 10:
-			if _, err := whimbrel.New(other, set, whimbrel.Options{}).To(t.Context(), 1); err != nil {
+			if _, err := whimbrel.New(other, set, whimbrel.Options{}).Migrate(t.Context(), whimbrel.Version(1), whimbrel.ApplyOptions{}); err != nil {
 				return err
 			}
 		}

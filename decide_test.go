@@ -109,16 +109,16 @@ func TestDecide(t *testing.T) {
 		{name: "down to the one without a down script", set: versions{1, -2, 3}, applied: versions{1, -2, 3}, goal: DownTo(2), want: "-3"},
 		{name: "a down script that the set lost is in the history", set: versions{1, -2}, applied: versions{1, 2}, goal: DownTo(1), want: "-2h"},
 
-		{name: "one step up", set: versions{1, 2, 3}, goal: Steps(1), want: "+1"},
-		{name: "more steps up than there are", set: versions{1, 2}, applied: versions{1}, goal: Steps(5), want: "+2"},
-		{name: "two steps down", set: versions{1, 2, 3}, applied: versions{1, 2, 3}, goal: Steps(-2), want: "-3 -2"},
-		{name: "more steps down than are applied", set: versions{1, 2}, applied: versions{1}, goal: Steps(-2), want: "*whimbrel.StepsError"},
-		{name: "no steps", set: versions{1, 2}, goal: Steps(0)},
+		{name: "one step up", set: versions{1, 2, 3}, goal: By(1), want: "+1"},
+		{name: "more steps up than there are", set: versions{1, 2}, applied: versions{1}, goal: By(5), want: "+2"},
+		{name: "two steps down", set: versions{1, 2, 3}, applied: versions{1, 2, 3}, goal: By(-2), want: "-3 -2"},
+		{name: "more steps down than are applied", set: versions{1, 2}, applied: versions{1}, goal: By(-2), want: "*whimbrel.TooFewAppliedError"},
+		{name: "no steps", set: versions{1, 2}, goal: By(0)},
 
 		{name: "redo", set: versions{1, 2, 3}, applied: versions{1, 2}, goal: Redo(1), want: "-2 +2"},
 		{name: "redo two", set: versions{1, 2, 3}, applied: versions{1, 2, 3}, goal: Redo(2), want: "-3 -2 +2 +3"},
 		{name: "redo what the set does not have", set: versions{1}, applied: versions{1, 2}, goal: Redo(1), want: "*whimbrel.UnknownVersionError"},
-		{name: "redo more than are applied", set: versions{1}, applied: versions{1}, goal: Redo(2), want: "*whimbrel.StepsError"},
+		{name: "redo more than are applied", set: versions{1}, applied: versions{1}, goal: Redo(2), want: "*whimbrel.TooFewAppliedError"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -138,7 +138,7 @@ func TestDecide(t *testing.T) {
 func TestDecideTakesTheStoredDownOfAnEditedMigration(t *testing.T) {
 	t.Parallel()
 	applied := appliedOf(1)
-	edited, _ := applied.Read(1)
+	edited, _ := applied.Get(1)
 	edited.Checksum = migration.Sum("something else")
 	applied.Put(edited)
 	steps, err := decide(setOf(t, 1), stateOf(applied), Redo(1), false)
@@ -229,7 +229,7 @@ func TestCompareSeesOtherTexts(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := appliedOf(1)
-	a, _ := again.Read(1)
+	a, _ := again.Get(1)
 	a.EventID = 17
 	again.Put(a)
 	if _, conflict := compare(set, stateOf(appliedOf(1)), stateOf(again), steps, DownTo(NilVersion), false); conflict == nil || !strings.Contains(conflict.Problem, "applied again") {

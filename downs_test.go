@@ -43,7 +43,7 @@ func TestDownScriptsThatCanNeverRun(t *testing.T) {
 			t.Fatalf("%s: got %+v, %v", down, p, err)
 		}
 		check("planned", p.Downs[0].Err.Error())
-		if r, err := m.Apply(t.Context(), p); err != nil || len(r.Applied) != 2 || len(said) != 1 {
+		if r, err := m.Apply(t.Context(), p, whimbrel.ApplyOptions{}); err != nil || len(r.Applied) != 2 || len(said) != 1 {
 			t.Errorf("%s: applied %+v, %v, said %q", down, r, err, said)
 		}
 		check("applied", strings.TrimPrefix(said[0], "1: "))
@@ -52,7 +52,7 @@ func TestDownScriptsThatCanNeverRun(t *testing.T) {
 		} else {
 			check("verified", err.Error())
 		}
-		if _, err := m.Rollback(t.Context(), whimbrel.NilVersion); err == nil {
+		if _, err := m.Migrate(t.Context(), whimbrel.DownTo(whimbrel.NilVersion), whimbrel.ApplyOptions{}); err == nil {
 			t.Errorf("%s: it was rolled back", down)
 		} else {
 			check("rolled back", err.Error())

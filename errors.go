@@ -123,15 +123,15 @@ func (e *UnknownVersionError) Error() string {
 	return msg + fmt.Sprintf(" (%d means nothing applied)", NilVersion)
 }
 
-// StepsError reports a goal of more steps back than there are applied migrations.
-type StepsError struct{ Asked, Applied int }
+// TooFewAppliedError reports a goal of more steps back than there are applied migrations.
+type TooFewAppliedError struct{ Asked, AppliedCount int }
 
-func (e *StepsError) Error() string {
+func (e *TooFewAppliedError) Error() string {
 	steps := "steps"
 	if e.Asked == 1 {
 		steps = "step"
 	}
-	return fmt.Sprintf("can't go %d %s back: %d applied", e.Asked, steps, e.Applied)
+	return fmt.Sprintf("can't go %d %s back: %d applied", e.Asked, steps, e.AppliedCount)
 }
 
 // NotAppliedError reports a version that a call needs to be applied.
@@ -154,14 +154,14 @@ func (e *AlreadyAppliedError) Error() string {
 	return fmt.Sprintf("version %d of set %q is applied already", e.Version, e.Set)
 }
 
-// MigrationModeError reports that the setting migration_mode is off: nothing may
+// FrozenError reports that the setting migration_mode is off: nothing may
 // migrate this database.
-type MigrationModeError struct {
+type FrozenError struct {
 	Reason, By   string
 	Since, Until time.Time // Until is zero where it holds for good
 }
 
-func (e *MigrationModeError) Error() string {
+func (e *FrozenError) Error() string {
 	return "migrations are switched off for this database (setting migration_mode is false" + who(e.By, e.Since, e.Until, e.Reason)
 }
 
@@ -291,9 +291,9 @@ type MigrationError struct {
 	Version   int64 // NilVersion for a script that belongs to none
 	Name      string
 	Direction database.Direction
-	// Standing is the number of statements of this migration that were executed and
+	// Executed is the number of statements of this migration that were executed and
 	// stand: 0 for a batch, of which nothing stands.
-	Standing int
+	Executed int
 	// Journal is the run that the failure leaves open, nil for none: the next attempt goes on there.
 	Journal *database.Journal
 	Err     error
@@ -301,8 +301,8 @@ type MigrationError struct {
 
 func (e *MigrationError) Error() string {
 	msg := fmt.Sprintf("%s (%s) failed: %v", what(e.Version, e.Name), e.Direction, e.Err)
-	if e.Standing > 0 {
-		msg += fmt.Sprintf("; %d of its statements were executed before and stand: the next attempt goes on behind them", e.Standing)
+	if e.Executed > 0 {
+		msg += fmt.Sprintf("; %d of its statements were executed before and stand: the next attempt goes on behind them", e.Executed)
 	}
 	return msg
 }
@@ -326,20 +326,20 @@ func (e *SquashedError) Error() string {
 		e.File, e.Version, e.Name, e.Set, joinVersions(e.Replaces), joinVersions(e.Lacks), joinVersions(e.Missing))
 }
 
-// HistoryError reports that a set whose schema nobody is said to have recorded has a history.
+// HistoryExistsError reports that a set whose schema nobody is said to have recorded has a history.
 // Nothing was changed.
-type HistoryError struct {
-	Set     string
-	Version int64 // the newest applied version, NilVersion if there is none now
-	Applied int   // how many are applied
+type HistoryExistsError struct {
+	Set          string
+	Version      int64 // the newest applied version, NilVersion if there is none now
+	AppliedCount int   // how many are applied
 	// Last is what the history says last.
 	Last database.Entry
 }
 
-func (e *HistoryError) Error() string {
+func (e *HistoryExistsError) Error() string {
 	now := "nothing is applied now"
 	if e.Version != NilVersion {
-		now = fmt.Sprintf("%d applied, the newest is version %d", e.Applied, e.Version)
+		now = fmt.Sprintf("%d applied, the newest is version %d", e.AppliedCount, e.Version)
 	}
 	return fmt.Sprintf("set %q has a history already (%s); a baseline is for a schema that nobody recorded; to set the record right, force it, with a reason", e.Set, now)
 }

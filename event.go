@@ -9,7 +9,7 @@ import (
 )
 
 // Event is something that happens while a plan is applied. It is one of Planned,
-// DownRefused, LockWaiting, StepStarted, Resumed, Repaired, StatementStarted, StatementWaiting, StepDone and UnitFailed.
+// DownRefused, LockWaiting, StepStarted, Resumed, CleanedUp, StatementStarted, StatementWaiting, StepDone and UnitFailed.
 type Event interface{ event() }
 
 // Planned comes first, before anything is locked.
@@ -39,9 +39,9 @@ type Resumed struct {
 	Journal  database.Journal // as it was left
 }
 
-// Repaired says that something is taken away, or finished, that a statement left behind which did not
+// CleanedUp says that something is taken away, or finished, that a statement left behind which did not
 // come to its end.
-type Repaired struct {
+type CleanedUp struct {
 	Step      Step
 	Statement string // that left it
 	SQL       string // that repairs it
@@ -83,7 +83,7 @@ func (DownRefused) event()      {}
 func (LockWaiting) event()      {}
 func (StepStarted) event()      {}
 func (Resumed) event()          {}
-func (Repaired) event()         {}
+func (CleanedUp) event()        {}
 func (StatementStarted) event() {}
 func (StatementWaiting) event() {}
 func (StepDone) event()         {}
@@ -105,7 +105,7 @@ func Log(l *slog.Logger) func(Event) {
 			l.DebugContext(ctx, "migration started", stepAttrs(e.Step)...)
 		case Resumed:
 			l.InfoContext(ctx, "migration resumed", append(stepAttrs(e.Step), "statement", e.From, "of", e.Of)...)
-		case Repaired:
+		case CleanedUp:
 			l.InfoContext(ctx, "repairing what a statement left behind", append(stepAttrs(e.Step), "why", e.Why, "sql", e.SQL)...)
 		case StatementWaiting:
 			l.WarnContext(ctx, "a statement waits for somebody else", "set", e.Set, "holder", e.Holder.String())

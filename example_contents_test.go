@@ -52,7 +52,7 @@ func ExampleMigrator_Baseline() {
 		fmt.Println("recorded", done.Version, done.Name)
 	}
 	_, err = m.Baseline(ctx, 3, whimbrel.BaselineOptions{})
-	var history *whimbrel.HistoryError
+	var history *whimbrel.HistoryExistsError
 	fmt.Println(errors.As(err, &history))
 	// Output:
 	// recorded 1 ports

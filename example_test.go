@@ -85,7 +85,7 @@ func ExampleMigrator_Plan() {
 			fmt.Println(unit.Kind, s.Direction, s.Version, s.Script.File, s.From)
 		}
 	}
-	result, err := m.Apply(ctx, plan)
+	result, err := m.Apply(ctx, plan, whimbrel.ApplyOptions{})
 	fmt.Println(len(result.RolledBack), err)
 	// Output:
 	// batch down 4 0004_order_sizes.down.sql set
@@ -93,12 +93,12 @@ func ExampleMigrator_Plan() {
 	// 2 <nil>
 }
 
-func ExampleMigrator_Rollback() {
+func ExampleDownTo() {
 	ctx := context.Background()
 	m, clean := shop(ctx, whimbrel.Options{Atomic: true})
 	defer clean()
 
-	result, err := m.Rollback(ctx, 1) // in one transaction
+	result, err := m.Migrate(ctx, whimbrel.DownTo(1), whimbrel.ApplyOptions{}) // in one transaction
 	for _, done := range result.RolledBack {
 		fmt.Println(done.Version, done.Name)
 	}
@@ -114,7 +114,7 @@ func ExampleMigrator_Status() {
 	ctx := context.Background()
 	m, clean := shop(ctx, whimbrel.Options{})
 	defer clean()
-	if _, err := m.Steps(ctx, -1); err != nil {
+	if _, err := m.Migrate(ctx, whimbrel.By(-1), whimbrel.ApplyOptions{}); err != nil {
 		panic(err)
 	}
 	st, err := m.Status(ctx)
@@ -122,7 +122,7 @@ func ExampleMigrator_Status() {
 		panic(err)
 	}
 	fmt.Println("version", st.Version)
-	fmt.Println("applied", st.Applied(), "pending", st.Pending())
+	fmt.Println("applied", st.AppliedVersions(), "pending", st.PendingVersions())
 	// Output:
 	// version 3
 	// applied [1 2 3] pending [4]
@@ -130,24 +130,24 @@ func ExampleMigrator_Status() {
 
 func ExampleMigrator_History() {
 	ctx := context.Background()
-	m, clean := shop(ctx, whimbrel.Options{Note: "release 7"})
+	m, clean := shop(ctx, whimbrel.Options{})
 	defer clean()
-	if _, err := m.Redo(ctx, 1); err != nil {
+	if _, err := m.Migrate(ctx, whimbrel.Redo(1), whimbrel.ApplyOptions{Note: "release 7"}); err != nil {
 		panic(err)
 	}
 	for event, err := range m.History(ctx) {
 		if err != nil {
 			panic(err)
 		}
-		fmt.Println(event.Direction, event.Version, event.Name, event.App, event.Note)
+		fmt.Printf("%s %d %s %q\n", event.Direction, event.Version, event.Name, event.Note)
 	}
 	// Output:
-	// up 1 customers shop release 7
-	// up 2 orders shop release 7
-	// up 3 orders_by_customer shop release 7
-	// up 4 order_sizes shop release 7
-	// down 4 order_sizes shop release 7
-	// up 4 order_sizes shop release 7
+	// up 1 customers ""
+	// up 2 orders ""
+	// up 3 orders_by_customer ""
+	// up 4 order_sizes ""
+	// down 4 order_sizes "release 7"
+	// up 4 order_sizes "release 7"
 }
 
 // What happens is told as events.
@@ -211,14 +211,14 @@ func ExampleMigrator_Apply() {
 	ctx := context.Background()
 	m, clean := shop(ctx, whimbrel.Options{})
 	defer clean()
-	plan, err := m.Plan(ctx, whimbrel.Steps(-1))
+	plan, err := m.Plan(ctx, whimbrel.By(-1))
 	if err != nil {
 		panic(err)
 	}
-	if _, err := m.Steps(ctx, -1); err != nil { // somebody else, say
+	if _, err := m.Migrate(ctx, whimbrel.By(-1), whimbrel.ApplyOptions{}); err != nil { // somebody else, say
 		panic(err)
 	}
-	result, err := m.Apply(ctx, plan)
+	result, err := m.Apply(ctx, plan, whimbrel.ApplyOptions{})
 	fmt.Println(len(result.RolledBack), result.Skipped, err)
 	// Output:
 	// 0 [4] <nil>

@@ -72,7 +72,7 @@ func TestAnyInterleavingOfRuns(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			target := memdb.New()
 			if start != whimbrel.NilVersion {
-				if _, err := whimbrel.New(open(t, target), set, whimbrel.Options{}).To(t.Context(), start); err != nil {
+				if _, err := whimbrel.New(open(t, target), set, whimbrel.Options{}).Migrate(t.Context(), whimbrel.Version(start), whimbrel.ApplyOptions{}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -190,7 +190,7 @@ func TestRedoOfARunThatAnotherProcessResumes(t *testing.T) {
 	}
 	db := open(t, target)
 	db.SetHook(once(memdb.OpGuard, func() error { return up(nil) }))
-	r, err := whimbrel.New(db, set, whimbrel.Options{}).Redo(t.Context(), 1)
+	r, err := whimbrel.New(db, set, whimbrel.Options{}).Migrate(t.Context(), whimbrel.Redo(1), whimbrel.ApplyOptions{})
 	if err != nil || len(r.Skipped) != 1 || len(r.RolledBack) != 1 || len(r.Applied) != 1 {
 		t.Fatalf("got %+v, %v", r, err)
 	}

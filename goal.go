@@ -43,9 +43,9 @@ func UpTo(v int64) Goal { return Goal{kind: goalUpTo, version: v} }
 // NilVersion, or with 0 where there is no version 0, that is everything.
 func DownTo(v int64) Goal { return Goal{kind: goalDownTo, version: v} }
 
-// Steps applies the next n pending migrations, fewer if there are fewer; a
+// By applies the next n pending migrations, fewer if there are fewer; a
 // negative n rolls the newest -n back, and it is an error if fewer are applied.
-func Steps(n int) Goal { return Goal{kind: goalSteps, steps: n} }
+func By(n int) Goal { return Goal{kind: goalSteps, steps: n} }
 
 // Redo rolls the newest n applied migrations back and applies them again, as they are
 // in the set now: it is for work on the newest migrations, so edits to these are

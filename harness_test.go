@@ -66,7 +66,7 @@ func wantTables(t testing.TB, target *memdb.Target, want ...string) {
 	}
 }
 
-func versions(done []whimbrel.Done) []int64 {
+func versions(done []whimbrel.StepResult) []int64 {
 	var vs []int64
 	for _, d := range done {
 		vs = append(vs, d.Version)

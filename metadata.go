@@ -28,6 +28,10 @@ const metadataWord = "reset the metadata"
 type MetadataOptions struct {
 	// DryRun changes nothing and locks nothing: the result says what would have happened.
 	DryRun bool
+	// Note is kept in the history.
+	Note string
+	// Overrule allows a reset where the setting "protected" is true, and must be the database's name.
+	Overrule string
 }
 
 // MetadataResult is what became of the metadata, or would have.
@@ -44,7 +48,7 @@ type MetadataResult struct {
 
 // Metadata returns the metadata that the database keeps.
 func (m *Migrator) Metadata(ctx context.Context) (*metadata.Document, error) {
-	s, err := m.db.Metadata(ctx)
+	s, err := m.usable().db.Metadata(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +60,7 @@ func (m *Migrator) Metadata(ctx context.Context) (*metadata.Document, error) {
 // does to comments is said by [metadata.State.Apply].
 //
 // The errors of this and of the other methods that change the metadata: metadata.Errors for entries whose
-// objects the database doesn't have, *MigrationModeError for a database whose migrations are switched off,
+// objects the database doesn't have, *FrozenError for a database whose migrations are switched off,
 // *database.LockedError; nothing is changed then.
 func (m *Migrator) ApplyMetadata(ctx context.Context, d *metadata.Document, opts MetadataOptions) (*MetadataResult, error) {
 	if d == nil { // an empty document drops everything, so somebody must have meant it
@@ -66,7 +70,7 @@ func (m *Migrator) ApplyMetadata(ctx context.Context, d *metadata.Document, opts
 }
 
 // ResetMetadata drops all metadata. A database whose setting "protected" is true is a
-// *ProtectedError, unless Options.Overrule is its name.
+// *ProtectedError, unless opts.Overrule is its name.
 func (m *Migrator) ResetMetadata(ctx context.Context, opts MetadataOptions) (*MetadataResult, error) {
 	return m.changeMetadata(ctx, resetMetadata, opts, func(s *metadata.State) (*metadata.Change, error) { return s.Reset(), nil })
 }
@@ -80,7 +84,7 @@ func (m *Migrator) ReloadMetadata(ctx context.Context, opts MetadataOptions) (*M
 // InconsistentMetadata returns the entries whose objects are gone, have another name, or are others
 // now.
 func (m *Migrator) InconsistentMetadata(ctx context.Context) ([]metadata.Inconsistent, error) {
-	s, err := m.db.Metadata(ctx)
+	s, err := m.usable().db.Metadata(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +98,7 @@ func (m *Migrator) DropInconsistentMetadata(ctx context.Context, opts MetadataOp
 
 // CheckMetadata returns the objects that lack required facts, and how many it has looked at.
 func (m *Migrator) CheckMetadata(ctx context.Context, r metadata.Rules) (missing []metadata.Missing, checked int, err error) {
-	s, err := m.db.Metadata(ctx)
+	s, err := m.usable().db.Metadata(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -103,6 +107,7 @@ func (m *Migrator) CheckMetadata(ctx context.Context, r metadata.Rules) (missing
 
 // changeMetadata makes of the metadata what change says of it.
 func (m *Migrator) changeMetadata(ctx context.Context, action string, opts MetadataOptions, change func(*metadata.State) (*metadata.Change, error)) (*MetadataResult, error) {
+	m = m.with(ApplyOptions{Note: opts.Note, Overrule: opts.Overrule})
 	start := time.Now()
 	r := &MetadataResult{Action: action, DryRun: opts.DryRun}
 	err := m.tryMetadata(ctx, r, change)
@@ -114,7 +119,7 @@ func (m *Migrator) changeMetadata(ctx context.Context, action string, opts Metad
 }
 
 func (m *Migrator) tryMetadata(ctx context.Context, r *MetadataResult, change func(*metadata.State) (*metadata.Change, error)) (err error) {
-	before, err := m.db.Metadata(ctx)
+	before, err := m.usable().db.Metadata(ctx)
 	if err != nil {
 		return err
 	}

@@ -131,7 +131,7 @@ func TestMetadataOfAFrozenOrProtectedDatabase(t *testing.T) {
 		"reload": second(m.ReloadMetadata(ctx, whimbrel.MetadataOptions{})),
 		"drop":   second(m.DropInconsistentMetadata(ctx, whimbrel.MetadataOptions{})),
 	} {
-		var mode *whimbrel.MigrationModeError
+		var mode *whimbrel.FrozenError
 		if !errors.As(err, &mode) {
 			t.Errorf("%s: %v", what, err)
 		}
@@ -215,7 +215,7 @@ func TestAMigrationCarriesMetadata(t *testing.T) {
 	if got := names(); !slices.Equal(got, []string{"t you", "t.x ", "u me"}) {
 		t.Errorf("%q", got)
 	}
-	if _, err := m.Steps(ctx, -1); err != nil {
+	if _, err := m.Migrate(ctx, whimbrel.By(-1), whimbrel.ApplyOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if got := names(); !slices.Equal(got, []string{"t you", "t.x "}) {
@@ -283,14 +283,14 @@ func TestCarriedMetadataThatCannotBe(t *testing.T) {
 }
 
 func TestMetadataIsNoMigration(t *testing.T) {
-	_, m := migratedFiles(t, whimbrel.Options{Confirm: memdb.Name}, nil)
+	_, m := migratedFiles(t, whimbrel.Options{}, nil)
 	if _, err := m.Query(t.Context(), "CREATE TABLE mine (x int)", whimbrel.QueryOptions{Write: true}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := m.ApplyMetadata(t.Context(), document(t, "tables: {mine: {owner: me}}"), whimbrel.MetadataOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	r, err := m.Reset(t.Context(), whimbrel.ResetOptions{})
+	r, err := m.Reset(t.Context(), whimbrel.ResetOptions{Confirm: memdb.Name})
 	if err != nil || len(r.Dropped) != 0 {
 		t.Errorf("a reset of a database that nobody has migrated has dropped %v, %v", r.Dropped, err)
 	}
@@ -323,7 +323,7 @@ func TestARunCarriesMetadata(t *testing.T) {
 		if s, err := m.Status(t.Context()); err != nil || s.Dirty || s.Version != 1 {
 			t.Errorf("killed before call %d (%v): %+v, %v", n, first, s, err)
 		}
-		if _, err := m.Rollback(t.Context(), whimbrel.NilVersion); err != nil {
+		if _, err := m.Migrate(t.Context(), whimbrel.DownTo(whimbrel.NilVersion), whimbrel.ApplyOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		if d, err := m.Metadata(t.Context()); err != nil || strings.Contains(metayaml.Write(d), "pii") {

@@ -27,11 +27,6 @@ type Options struct {
 	// AllowOutOfOrder applies pending versions below the newest applied one, which
 	// is else an *OutOfOrderError, unless the target's setting "order" is "any".
 	AllowOutOfOrder bool
-	// Confirm is the name of the database (Status.Database), which whoever wants a reset must say.
-	Confirm string
-	// Overrule is the name of a database whose setting "protected" is true, and which shall be rolled
-	// back, reset or seeded all the same. It does nothing for any other.
-	Overrule string
 	// LockTimeout bounds each wait for the migration lock: 0 means what the target's
 	// setting "lock_timeout" says, below 0 (TryOnce) not to wait. The time begins
 	// anew whenever those who hold the lock have got on with the set's migrations.
@@ -43,19 +38,31 @@ type Options struct {
 	// ReadMetadata reads the metadata that a migration can carry (VERSION_name.metadata.yaml): metayaml.Read
 	// does. It is wanted where one that is to be applied carries some.
 	ReadMetadata func(file, text string) (*metadata.Document, error)
-	// Note is kept with each event in the history.
-	Note string
 	// Observe is told what happens, in order and one at a time, on the goroutine that called the
 	// Migrator, but of a StatementWaiting on another; nil is fine. It must not call the Migrator.
 	Observe func(Event)
 }
 
-// Migrator brings one set of one database to a goal. It may be used by several
-// goroutines.
+// ApplyOptions are the options of one call of Migrate or Apply. The zero value is useful.
+type ApplyOptions struct {
+	// Note is kept with each entry that the call adds to the history.
+	Note string
+	// Overrule allows a rollback of a database whose setting "protected" is true. It must be the
+	// name of that database ([Status.Database]), and has no effect on any other.
+	Overrule string
+}
+
+// Migrator brings one set of one database to a goal. Several goroutines may use it.
 type Migrator struct {
 	db   database.Database
 	set  *migration.Set
-	opts Options
+	opts allOptions
+}
+
+// allOptions are the options of a Migrator and of one call.
+type allOptions struct {
+	Options
+	ApplyOptions
 }
 
 // New returns the Migrator of a set in a database. It asks the database nothing. The
@@ -70,7 +77,25 @@ func New(db database.Database, set *migration.Set, opts Options) *Migrator {
 		opts.TextLimit = -1
 	}
 	opts.Observe = oneAtATime(opts.Observe)
-	return &Migrator{db: db, set: set, opts: opts}
+	return &Migrator{db: db, set: set, opts: allOptions{Options: opts}}
+}
+
+// with returns the Migrator with the options of one call. A nil or zero Migrator becomes one
+// that answers everything with an error.
+func (m *Migrator) with(call ApplyOptions) *Migrator {
+	c := *m.usable()
+	c.opts.ApplyOptions = call
+	return &c
+}
+
+// usable returns the Migrator, or in place of one that New did not return one that answers
+// everything with an error.
+func (m *Migrator) usable() *Migrator {
+	if m != nil && m.db != nil {
+		return m
+	}
+	set, _ := migration.NewSet("") // an empty set is always valid
+	return &Migrator{db: nothing{errNotNew}, set: set, opts: allOptions{Options: Options{Observe: oneAtATime(nil)}}}
 }
 
 // oneAtATime is an observer that several goroutines may call.
@@ -89,14 +114,14 @@ func oneAtATime(observe func(Event)) func(Event) {
 // Result is what a call did. After an error it says what was done before it and stands.
 type Result struct {
 	Set                 string
-	Applied, RolledBack []Done
+	Applied, RolledBack []StepResult
 	// Recorded are the versions that were recorded as applied without running them: a squash
 	// of what the database had already, and those that a baseline stands for.
-	Recorded []Done
+	Recorded []StepResult
 	// Repeated and Seeded are the repeatable scripts and the development data that ran.
-	Repeated, Seeded []Done
+	Repeated, Seeded []StepResult
 	// Resumed are those of all the others that an earlier run had left open.
-	Resumed []Continued
+	Resumed []ResumedStep
 	// Skipped are the versions that another process took to the same state meanwhile, and
 	// SkippedScripts the scripts without a version that it ran.
 	Skipped        []int64
@@ -104,15 +129,15 @@ type Result struct {
 	Duration       time.Duration
 }
 
-// Done is one migration, or one script that belongs to none, of which a call did something.
-type Done struct {
+// StepResult is one migration, or one script that belongs to none, of which a call did something.
+type StepResult struct {
 	Version  int64 // NilVersion for a script that belongs to none
 	Name     string
 	Duration time.Duration // of the script
 }
 
-// Continued is a step that went on where an earlier run had stopped.
-type Continued struct {
+// ResumedStep is a step that went on where an earlier run had stopped.
+type ResumedStep struct {
 	Version       int64 // NilVersion for a script that belongs to none
 	Name          string
 	FromStatement int // from 1
@@ -123,48 +148,29 @@ type Continued struct {
 //
 // The errors of Up and of the other methods that migrate, apart from those of the
 // database: *ChecksumMismatchError, *OutOfOrderError, *IrreversibleError,
-// *UnknownVersionError, *StepsError, *SquashedError and *MigrationModeError before anything runs,
+// *UnknownVersionError, *TooFewAppliedError, *SquashedError and *FrozenError before anything runs,
 // *InterruptedError, *database.LockedError, *ConflictError, and *MigrationError, which wraps what
 // failed, most often a *database.StatementError. A text that cannot be cut into
 // statements, or has one that the engine must refuse, is a *sqltext.Error.
-func (m *Migrator) Up(ctx context.Context) (*Result, error) { return m.Reach(ctx, Latest()) }
-
-// To brings the database to a version: up or down.
-func (m *Migrator) To(ctx context.Context, version int64) (*Result, error) {
-	return m.Reach(ctx, Version(version))
+func (m *Migrator) Up(ctx context.Context) (*Result, error) {
+	return m.Migrate(ctx, Latest(), ApplyOptions{})
 }
 
-// Steps applies the next n migrations, or rolls the newest -n back.
-func (m *Migrator) Steps(ctx context.Context, n int) (*Result, error) {
-	return m.Reach(ctx, Steps(n))
-}
-
-// Rollback takes back every applied version above target, newest first; those
-// that the set does not know with the down scripts of the history. It takes back
-// everything for NilVersion, and for 0 where there is no version 0; any other target must be a
-// version of the set or of the database. With Options.Atomic it is one transaction.
-func (m *Migrator) Rollback(ctx context.Context, target int64) (*Result, error) {
-	return m.Reach(ctx, DownTo(target))
-}
-
-// Redo rolls the newest n migrations back and applies them again.
-func (m *Migrator) Redo(ctx context.Context, n int) (*Result, error) {
-	return m.Reach(ctx, Redo(n))
-}
-
-// Reach makes a plan for a goal and applies it.
-func (m *Migrator) Reach(ctx context.Context, g Goal) (*Result, error) {
+// Migrate plans the way to a goal and applies the plan. Its errors are those of Up.
+func (m *Migrator) Migrate(ctx context.Context, g Goal, opts ApplyOptions) (*Result, error) {
+	m = m.usable()
 	start := time.Now()
 	p, err := m.Plan(ctx, g)
 	if err != nil {
 		return &Result{Set: m.set.Name(), Duration: time.Since(start)}, err
 	}
-	r, err := m.Apply(ctx, p)
+	r, err := m.Apply(ctx, p, opts)
 	r.Duration = time.Since(start)
 	return r, err
 }
 
 // History reads the set's events, oldest first, without the scripts' texts.
 func (m *Migrator) History(ctx context.Context) iter.Seq2[database.Entry, error] {
+	m = m.usable()
 	return m.db.History(ctx, database.HistoryQuery{Set: m.set.Name()})
 }

@@ -11,8 +11,9 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// The errors of a Migrator that New was given nothing for.
+// The errors of a Migrator that is not from New, or for which New was given nothing.
 var (
+	errNotNew     = errors.New("the Migrator is nil or empty; use the one that whimbrel.New returned")
 	errNoDatabase = errors.New("whimbrel.New was given a nil database; pass the one that database.Open or the driver's New returned, and check its error")
 	errNoSet      = errors.New("whimbrel.New was given a nil set of migrations; pass the one that source.Read or migration.NewSet returned, and check its error")
 )

@@ -27,6 +27,8 @@ func TestNewOfNothingIsAnErrorOfEveryMethod(t *testing.T) {
 		{"no set", whimbrel.New(db, nil, whimbrel.Options{}), "nil set"},
 		{"no database", whimbrel.New(nil, set, whimbrel.Options{}), "nil database"},
 		{"neither", whimbrel.New(nil, nil, whimbrel.Options{}), "nil database"},
+		{"a nil Migrator", nil, "nil or empty"},
+		{"a zero Migrator", &whimbrel.Migrator{}, "nil or empty"},
 	} {
 		v := reflect.ValueOf(tt.m)
 		for method := range v.Type().Methods() {
@@ -75,10 +77,10 @@ func TestNothingAsAnArgumentIsAnError(t *testing.T) {
 	ctx := t.Context()
 	target := memdb.New()
 	m := whimbrel.New(open(t, target), newSet(t, plain(1)...), whimbrel.Options{ReadMetadata: func(string, string) (*metadata.Document, error) { return nil, nil }})
-	if _, err := m.Apply(ctx, nil); err == nil || !strings.Contains(err.Error(), "no plan") {
+	if _, err := m.Apply(ctx, nil, whimbrel.ApplyOptions{}); err == nil || !strings.Contains(err.Error(), "no plan") {
 		t.Errorf("a nil plan: %v", err)
 	}
-	if _, err := m.Apply(ctx, &whimbrel.Plan{Set: "shop", Units: []whimbrel.Unit{{Kind: whimbrel.BatchUnit, Steps: []whimbrel.Step{{}}}}}); err == nil || !strings.Contains(err.Error(), "no plan") {
+	if _, err := m.Apply(ctx, &whimbrel.Plan{Set: "shop", Units: []whimbrel.Unit{{Kind: whimbrel.BatchUnit, Steps: []whimbrel.Step{{}}}}}, whimbrel.ApplyOptions{}); err == nil || !strings.Contains(err.Error(), "no plan") {
 		t.Errorf("a plan that nobody planned: %v", err)
 	}
 	if _, err := m.ApplyMetadata(ctx, nil, whimbrel.MetadataOptions{}); err == nil || !strings.Contains(err.Error(), "nil document") {

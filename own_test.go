@@ -75,7 +75,7 @@ func TestAFailureInATransactionOfAScript(t *testing.T) {
 		return err
 	}
 	var failed *whimbrel.MigrationError
-	if err := up(text); !errors.As(err, &failed) || failed.Standing != 3 {
+	if err := up(text); !errors.As(err, &failed) || failed.Executed != 3 {
 		t.Fatalf("got %v, %+v", err, failed)
 	}
 	if rows, err := target.Rows(t.Context(), "t"); err != nil || strings.Join(rows, " ") != "1" {

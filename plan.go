@@ -185,7 +185,7 @@ func (v view) chooseDowns(g Goal) ([]database.AppliedMigration, error) {
 			n = -n
 		}
 		if n > len(newestFirst) {
-			return nil, &StepsError{Asked: n, Applied: len(newestFirst)}
+			return nil, &TooFewAppliedError{Asked: n, AppliedCount: len(newestFirst)}
 		}
 		return newestFirst[:max(n, 0)], nil
 	}

@@ -15,6 +15,7 @@ import (
 // everything applied, and returns the plan that leads to the goal. It changes and
 // locks nothing. A plan without units means that there is nothing to do.
 func (m *Migrator) Plan(ctx context.Context, g Goal) (*Plan, error) {
+	m = m.usable()
 	st, err := m.db.State(ctx, m.set.Name())
 	if err != nil {
 		return nil, err
@@ -34,7 +35,7 @@ func (m *Migrator) planFrom(ctx context.Context, st *database.State, g Goal) (*P
 	if len(steps) == 0 {
 		return p, nil
 	}
-	if err := m.allowed(st, steps); err != nil {
+	if err := checkMode(st.Settings); err != nil {
 		return nil, err
 	}
 	if err := m.readDowns(ctx, steps); err != nil {
@@ -83,7 +84,7 @@ func checkMode(s database.Settings) error {
 	if err != nil {
 		return err
 	}
-	return &MigrationModeError{Reason: v.Reason, By: v.ChangedBy, Since: v.ChangedAt, Until: v.Until}
+	return &FrozenError{Reason: v.Reason, By: v.ChangedBy, Since: v.ChangedAt, Until: v.Until}
 }
 
 // checkProtected refuses to do what can't be taken back to a protected database, unless

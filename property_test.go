@@ -37,13 +37,21 @@ var goals = []struct {
 	do   func(context.Context, *whimbrel.Migrator) (*whimbrel.Result, error)
 }{
 	{"up", func(ctx context.Context, m *whimbrel.Migrator) (*whimbrel.Result, error) { return m.Up(ctx) }},
-	{"one up", func(ctx context.Context, m *whimbrel.Migrator) (*whimbrel.Result, error) { return m.Steps(ctx, 1) }},
-	{"one down", func(ctx context.Context, m *whimbrel.Migrator) (*whimbrel.Result, error) { return m.Steps(ctx, -1) }},
-	{"to 2", func(ctx context.Context, m *whimbrel.Migrator) (*whimbrel.Result, error) { return m.To(ctx, 2) }},
-	{"down to nothing", func(ctx context.Context, m *whimbrel.Migrator) (*whimbrel.Result, error) {
-		return m.Rollback(ctx, whimbrel.NilVersion)
+	{"one up", func(ctx context.Context, m *whimbrel.Migrator) (*whimbrel.Result, error) {
+		return m.Migrate(ctx, whimbrel.By(1), whimbrel.ApplyOptions{})
 	}},
-	{"redo", func(ctx context.Context, m *whimbrel.Migrator) (*whimbrel.Result, error) { return m.Redo(ctx, 1) }},
+	{"one down", func(ctx context.Context, m *whimbrel.Migrator) (*whimbrel.Result, error) {
+		return m.Migrate(ctx, whimbrel.By(-1), whimbrel.ApplyOptions{})
+	}},
+	{"to 2", func(ctx context.Context, m *whimbrel.Migrator) (*whimbrel.Result, error) {
+		return m.Migrate(ctx, whimbrel.Version(2), whimbrel.ApplyOptions{})
+	}},
+	{"down to nothing", func(ctx context.Context, m *whimbrel.Migrator) (*whimbrel.Result, error) {
+		return m.Migrate(ctx, whimbrel.DownTo(whimbrel.NilVersion), whimbrel.ApplyOptions{})
+	}},
+	{"redo", func(ctx context.Context, m *whimbrel.Migrator) (*whimbrel.Result, error) {
+		return m.Migrate(ctx, whimbrel.Redo(1), whimbrel.ApplyOptions{})
+	}},
 }
 
 // Any interleaving of up to four processes, with kills between any two calls and lost
@@ -174,7 +182,7 @@ func fault(op string, choice int) error {
 // would mean that a script ran twice or against the wrong schema.
 func mayHappen(err error) bool {
 	var conflict *whimbrel.ConflictError
-	var steps *whimbrel.StepsError
+	var steps *whimbrel.TooFewAppliedError
 	var order *whimbrel.OutOfOrderError
 	var unknown *database.CommitUnknownError
 	return errors.Is(err, memdb.ErrKilled) || errors.Is(err, database.ErrLocked) ||
@@ -197,10 +205,10 @@ func wrongState(t *testing.T, target *memdb.Target, set *migration.Set) (problem
 		}
 		var want []string
 		for _, mig := range st.Migrations {
-			if mig.Name == "squash" && mig.State == whimbrel.Applied {
+			if mig.Name == "squash" && mig.State == whimbrel.StateApplied {
 				want = append(want, "t2")
 			}
-			if mig.State != whimbrel.Pending {
+			if mig.State != whimbrel.StatePending {
 				want = append(want, fmt.Sprintf("t%d", mig.Version))
 			}
 		}

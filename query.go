@@ -14,6 +14,10 @@ import (
 type QueryOptions struct {
 	// Write lets the statement change something.
 	Write bool
+	// Note is kept in the history.
+	Note string
+	// Overrule allows it where the setting "protected" is true, and must be the database's name.
+	Overrule string
 }
 
 // Query executes one statement and returns its rows, all of them.
@@ -22,10 +26,11 @@ type QueryOptions struct {
 // something is a [*database.StatementError] that is [database.ErrReadOnly].
 //
 // With opts.Write the statement is executed under the migration lock of the set, and recorded in the history with its text,
-// Options.Note, and who it was. While migrations are switched off it is a *MigrationModeError; a database whose
-// setting "protected" is true is a *ProtectedError, unless Options.Overrule is its name. The statement and its record are one transaction. A statement that
+// opts.Note, and who it was. While migrations are switched off it is a *FrozenError; a database whose
+// setting "protected" is true is a *ProtectedError, unless opts.Overrule is its name. The statement and its record are one transaction. A statement that
 // can't be in one is recorded before it is executed, so the history has it also if it fails; no rows are returned of it.
 func (m *Migrator) Query(ctx context.Context, statement string, opts QueryOptions) (rows *database.Rows, err error) {
+	m = m.with(ApplyOptions{Note: opts.Note, Overrule: opts.Overrule})
 	if opts.Write {
 		rows, err = m.write(ctx, statement)
 	} else {

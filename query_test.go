@@ -12,7 +12,11 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-var writes = whimbrel.QueryOptions{Write: true}
+var (
+	writes    = whimbrel.QueryOptions{Write: true}
+	byHand    = whimbrel.QueryOptions{Write: true, Note: "by hand"}
+	overruled = whimbrel.QueryOptions{Write: true, Overrule: memdb.Name}
+)
 
 // queries are the events of statements that were executed: their text and note.
 func queries(t *testing.T, db database.Database) string {
@@ -49,17 +53,17 @@ func TestQueryOnlyReads(t *testing.T) {
 }
 
 func TestQueryThatWritesIsRecorded(t *testing.T) {
-	db, m := described(t, whimbrel.Options{Note: "by hand"})
-	if _, err := m.Query(t.Context(), "INSERT INTO t VALUES (1)", writes); err != nil {
+	db, m := described(t, whimbrel.Options{})
+	if _, err := m.Query(t.Context(), "INSERT INTO t VALUES (1)", byHand); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := m.Query(t.Context(), "INSERT INTO missing VALUES (1)", writes); err == nil {
+	if _, err := m.Query(t.Context(), "INSERT INTO missing VALUES (1)", byHand); err == nil {
 		t.Error("no error")
 	}
-	if _, err := m.Query(t.Context(), "DELETE FROM whimbrel_history", writes); err == nil {
+	if _, err := m.Query(t.Context(), "DELETE FROM whimbrel_history", byHand); err == nil {
 		t.Error("Whimbrel's own table was written")
 	}
-	if _, err := m.Query(t.Context(), "CREATE INDEX CONCURRENTLY i ON t (x)", writes); err != nil {
+	if _, err := m.Query(t.Context(), "CREATE INDEX CONCURRENTLY i ON t (x)", byHand); err != nil {
 		t.Error(err)
 	}
 	if got, want := queries(t, db), "[INSERT INTO t VALUES (1) by hand CREATE INDEX CONCURRENTLY i ON t (x) by hand]"; got != want {
@@ -69,7 +73,7 @@ func TestQueryThatWritesIsRecorded(t *testing.T) {
 	if p, err := m.Plan(t.Context(), whimbrel.Latest()); err != nil || len(p.Steps()) != 0 {
 		t.Errorf("%+v, %v", p, err)
 	}
-	if _, err := m.Rollback(t.Context(), whimbrel.NilVersion); err != nil {
+	if _, err := m.Migrate(t.Context(), whimbrel.DownTo(whimbrel.NilVersion), whimbrel.ApplyOptions{}); err != nil {
 		t.Error(err)
 	}
 }
@@ -89,13 +93,13 @@ func TestQueryThatWritesIsUnderTheRules(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	over := whimbrel.New(db, empty, whimbrel.Options{Overrule: memdb.Name})
-	if _, err := over.Query(t.Context(), "INSERT INTO t VALUES (1)", writes); err != nil {
+	over := whimbrel.New(db, empty, whimbrel.Options{})
+	if _, err := over.Query(t.Context(), "INSERT INTO t VALUES (1)", overruled); err != nil {
 		t.Errorf("overruled: %v", err)
 	}
 	set(database.MigrationMode, "false")
 	for _, statement := range []string{"INSERT INTO t VALUES (2)", "CREATE INDEX CONCURRENTLY i ON t (x)"} {
-		if _, err := over.Query(t.Context(), statement, writes); !errors.As(err, new(*whimbrel.MigrationModeError)) {
+		if _, err := over.Query(t.Context(), statement, overruled); !errors.As(err, new(*whimbrel.FrozenError)) {
 			t.Errorf("a frozen database: %v", err)
 		}
 	}
@@ -108,8 +112,8 @@ func TestQueryThatWritesIsUnderTheRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Rollback(context.WithoutCancel(t.Context()))
-	impatient := whimbrel.New(db, empty, whimbrel.Options{Overrule: memdb.Name, LockTimeout: whimbrel.TryOnce})
-	if _, err := impatient.Query(t.Context(), "INSERT INTO t VALUES (3)", writes); !errors.Is(err, database.ErrLocked) {
+	impatient := whimbrel.New(db, empty, whimbrel.Options{LockTimeout: whimbrel.TryOnce})
+	if _, err := impatient.Query(t.Context(), "INSERT INTO t VALUES (3)", overruled); !errors.Is(err, database.ErrLocked) {
 		t.Errorf("while another process has the lock: %v", err)
 	}
 	if got := queries(t, db); got != "[INSERT INTO t VALUES (1) ]" {

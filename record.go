@@ -13,6 +13,7 @@ import (
 // none: for a schema that has them already. A version that is applied is an
 // *AlreadyAppliedError, one that the set does not have an *UnknownVersionError.
 func (m *Migrator) Mark(ctx context.Context, note string, versions ...int64) error {
+	m = m.usable()
 	_, err := m.record(ctx, note, m.each(versions, func(st *database.State, v int64) (database.Entry, error) {
 		now := viewOf(m.set, st.Applied)
 		if _, inSquash := now.recorded(v); inSquash || now.isApplied(v) {
@@ -31,8 +32,9 @@ func (m *Migrator) Mark(ctx context.Context, note string, versions ...int64) err
 // none. A version that is not applied is a *NotAppliedError, unless a run of it is open: that ends
 // then, and what it has done stands.
 func (m *Migrator) Forget(ctx context.Context, note string, versions ...int64) error {
+	m = m.usable()
 	_, err := m.record(ctx, note, m.each(versions, func(st *database.State, v int64) (database.Entry, error) {
-		a, ok := st.Applied.Read(v)
+		a, ok := st.Applied.Get(v)
 		if j := st.Interrupted; !ok && j != nil && j.Version == v {
 			a, ok = database.AppliedMigration{Version: v, Name: j.Name, Checksum: j.Checksum}, true
 		}
@@ -49,6 +51,7 @@ func (m *Migrator) Forget(ctx context.Context, note string, versions ...int64) e
 // script the one that takes it back. It runs nothing. The reason must not be empty. A
 // version whose checksum matches is left as it is.
 func (m *Migrator) Accept(ctx context.Context, reason string, versions ...int64) error {
+	m = m.usable()
 	if reason == "" {
 		return errors.New("accepting an edited migration wants a reason, which the history keeps")
 	}
@@ -57,7 +60,7 @@ func (m *Migrator) Accept(ctx context.Context, reason string, versions ...int64)
 		if !ok {
 			return database.Entry{}, unknownVersion(m.set, st.Applied, v)
 		}
-		a, ok := st.Applied.Read(v)
+		a, ok := st.Applied.Get(v)
 		if !ok {
 			return database.Entry{}, &NotAppliedError{Set: m.set.Name(), Version: v}
 		}

@@ -17,7 +17,7 @@ func TestMigrationMode(t *testing.T) {
 	target := memdb.New()
 	db := open(t, target)
 	m := whimbrel.New(db, newSet(t, plain(2)...), whimbrel.Options{})
-	if _, err := m.Steps(t.Context(), 1); err != nil {
+	if _, err := m.Migrate(t.Context(), whimbrel.By(1), whimbrel.ApplyOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	off := database.SettingUpdate{Name: database.MigrationMode, Value: "false", Reason: "the big sale", At: time.Now()}
@@ -25,14 +25,17 @@ func TestMigrationMode(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, do := range map[string]func() error{
-		"Up":       func() error { _, err := m.Up(t.Context()); return err },
-		"Rollback": func() error { _, err := m.Rollback(t.Context(), whimbrel.NilVersion); return err },
-		"Mark":     func() error { return m.Mark(t.Context(), "", 2) },
-		"Forget":   func() error { return m.Forget(t.Context(), "", 1) },
+		"Up": func() error { _, err := m.Up(t.Context()); return err },
+		"Rollback": func() error {
+			_, err := m.Migrate(t.Context(), whimbrel.DownTo(whimbrel.NilVersion), whimbrel.ApplyOptions{})
+			return err
+		},
+		"Mark":   func() error { return m.Mark(t.Context(), "", 2) },
+		"Forget": func() error { return m.Forget(t.Context(), "", 1) },
 	} {
-		var mode *whimbrel.MigrationModeError
+		var mode *whimbrel.FrozenError
 		if err := do(); !errors.As(err, &mode) || mode.Reason != "the big sale" || mode.By != memdb.User || mode.Since.IsZero() {
-			t.Errorf("%s: got %v, want a *MigrationModeError with reason, user and time", name, err)
+			t.Errorf("%s: got %v, want a *FrozenError with reason, user and time", name, err)
 		}
 	}
 	wantTables(t, target, "t1")
@@ -54,8 +57,8 @@ func TestMigrationModeUnderTheLock(t *testing.T) {
 	if err := db.UpdateSetting(t.Context(), database.SettingUpdate{Name: database.MigrationMode, Value: "false"}); err != nil {
 		t.Fatal(err)
 	}
-	var mode *whimbrel.MigrationModeError
-	if r, err := m.Apply(t.Context(), p); !errors.As(err, &mode) || len(r.Applied) > 0 {
+	var mode *whimbrel.FrozenError
+	if r, err := m.Apply(t.Context(), p, whimbrel.ApplyOptions{}); !errors.As(err, &mode) || len(r.Applied) > 0 {
 		t.Errorf("got %+v, %v", r, err)
 	}
 }

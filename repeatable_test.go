@@ -30,7 +30,7 @@ func repeating(t testing.TB, n int, scripts ...string) *migration.Set {
 	return set
 }
 
-func names(done []whimbrel.Done) (all []string) {
+func names(done []whimbrel.StepResult) (all []string) {
 	for _, d := range done {
 		all = append(all, d.Name)
 	}
@@ -80,7 +80,7 @@ func TestRepeatablesRunWhenTheyHaveChanged(t *testing.T) {
 			if want := []string{"a unknown true", "b modified true", "c pending false"}; err != nil || !slices.Equal(words, want) {
 				t.Errorf("the status has %q, want %q (%v)", words, want, err)
 			}
-			if len(s.Pending()) > 0 || s.Version != 2 {
+			if len(s.PendingVersions()) > 0 || s.Version != 2 {
 				t.Errorf("repeatables have no version: %+v", s)
 			}
 			if err := m.Verify(t.Context()); err != nil {
@@ -124,7 +124,7 @@ func TestTwentyAtOnceWithEverything(t *testing.T) {
 	t.Parallel()
 	target := memdb.New()
 	q := squashed(t, 5, 2, 4, true)
-	if _, err := whimbrel.New(open(t, target), newSet(t, plain(5)...), whimbrel.Options{}).To(t.Context(), 3); err != nil {
+	if _, err := whimbrel.New(open(t, target), newSet(t, plain(5)...), whimbrel.Options{}).Migrate(t.Context(), whimbrel.Version(3), whimbrel.ApplyOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	set, err := migration.Contents{
@@ -189,13 +189,13 @@ func TestSeedIsRefusedWhereProtected(t *testing.T) {
 		t.Fatal(err)
 	}
 	seeds := namedScripts("a", "CREATE TABLE a (x)")
-	_, err := whimbrel.New(db, newSet(t), whimbrel.Options{Confirm: memdb.Name, Overrule: "another"}).Seed(t.Context(), seeds, whimbrel.SeedOptions{})
+	_, err := whimbrel.New(db, newSet(t), whimbrel.Options{}).Seed(t.Context(), seeds, whimbrel.SeedOptions{Overrule: "another"})
 	var protected *whimbrel.ProtectedError
 	if !errors.As(err, &protected) || protected.What != "seed" || protected.Reason != "production" {
 		t.Errorf("got %v", err)
 	}
 	wantTables(t, target)
-	if _, err := whimbrel.New(db, newSet(t), whimbrel.Options{Overrule: memdb.Name}).Seed(t.Context(), seeds, whimbrel.SeedOptions{}); err != nil {
+	if _, err := whimbrel.New(db, newSet(t), whimbrel.Options{}).Seed(t.Context(), seeds, whimbrel.SeedOptions{Overrule: memdb.Name}); err != nil {
 		t.Error(err)
 	}
 	wantTables(t, target, "a")

@@ -18,9 +18,15 @@ const resetWord = "reset"
 // ResetOptions of Migrator.Reset.
 type ResetOptions struct {
 	// DryRun takes everything back and records nothing: the Result says what would have
-	// happened. It needs no Options.Confirm. Until it is done it has the locks of what it
+	// happened. It needs no Confirm. Until it is done it has the locks of what it
 	// would drop, as a reset has.
 	DryRun bool
+	// Confirm must be the name of the database ([Status.Database]).
+	Confirm string
+	// Overrule must be its name too, if the database's setting "protected" is true.
+	Overrule string
+	// Note is kept with each entry that the call adds to the history.
+	Note string
 }
 
 // ResetResult is what a reset did, or would do.
@@ -37,15 +43,16 @@ type ResetResult struct {
 // more. What it drops and what it leaves is said by [database.Tx]. The history and the
 // settings stay.
 //
-// Options.Confirm must be the database's name, else it is a *ConfirmError. A database whose setting
-// "protected" is true is a *ProtectedError, unless Options.Overrule says its name too; one whose migrations
-// are switched off is a *MigrationModeError, for a dry run too. What others have made of the
+// opts.Confirm must be the database's name, else it is a *ConfirmError. A database whose setting
+// "protected" is true is a *ProtectedError, unless opts.Overrule says its name too; one whose migrations
+// are switched off is a *FrozenError, for a dry run too. What others have made of the
 // database's objects is a *database.InUseError. After an error nothing was changed. A
 // database that nobody has migrated has nothing to reset, and is left as it is.
 func (m *Migrator) Reset(ctx context.Context, opts ResetOptions) (*ResetResult, error) {
+	m = m.usable()
 	start := time.Now()
 	r := &ResetResult{DryRun: opts.DryRun}
-	err := m.reset(ctx, r)
+	err := m.reset(ctx, r, opts)
 	r.Duration = time.Since(start)
 	if err != nil {
 		r.Emptied = database.Emptied{}
@@ -53,7 +60,7 @@ func (m *Migrator) Reset(ctx context.Context, opts ResetOptions) (*ResetResult, 
 	return r, err
 }
 
-func (m *Migrator) reset(ctx context.Context, r *ResetResult) (err error) {
+func (m *Migrator) reset(ctx context.Context, r *ResetResult, opts ResetOptions) (err error) {
 	st, err := m.db.State(ctx, m.set.Name())
 	if err != nil {
 		return err
@@ -63,7 +70,7 @@ func (m *Migrator) reset(ctx context.Context, r *ResetResult) (err error) {
 	if err != nil || !migrated {
 		return err
 	}
-	if err := m.mayReset(st, r.DryRun); err != nil {
+	if err := m.mayReset(st, opts); err != nil {
 		return err
 	}
 	b, err := m.db.Begin(ctx, m.set.Name(), m.lockOptions(st.Settings))
@@ -78,10 +85,10 @@ func (m *Migrator) reset(ctx context.Context, r *ResetResult) (err error) {
 	if st, err = b.State(ctx); err != nil { // the settings may have changed
 		return err
 	}
-	if err := m.mayReset(st, r.DryRun); err != nil {
+	if err := m.mayReset(st, opts); err != nil {
 		return err
 	}
-	emptied, err := b.Reset(ctx, schemas, database.Entry{ToolVersion: ToolVersion(), Note: m.opts.Note})
+	emptied, err := b.Reset(ctx, schemas, database.Entry{ToolVersion: ToolVersion(), Note: opts.Note})
 	if err != nil {
 		return err
 	}
@@ -93,15 +100,15 @@ func (m *Migrator) reset(ctx context.Context, r *ResetResult) (err error) {
 }
 
 // mayReset refuses what must not be reset.
-func (m *Migrator) mayReset(st *database.State, dryRun bool) error {
+func (m *Migrator) mayReset(st *database.State, opts ResetOptions) error {
 	if err := checkMode(st.Settings); err != nil {
 		return err
 	}
-	if err := checkProtected(st, resetWord, m.opts.Overrule); err != nil {
+	if err := checkProtected(st, resetWord, opts.Overrule); err != nil {
 		return err
 	}
-	if !dryRun && (m.opts.Confirm == "" || m.opts.Confirm != st.Database) {
-		return &ConfirmError{Database: st.Database, Confirm: m.opts.Confirm}
+	if !opts.DryRun && (opts.Confirm == "" || opts.Confirm != st.Database) {
+		return &ConfirmError{Database: st.Database, Confirm: opts.Confirm}
 	}
 	return nil
 }

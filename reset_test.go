@@ -12,7 +12,8 @@ import (
 
 func reset(t testing.TB, db database.Database, confirm string, opts whimbrel.ResetOptions) (*whimbrel.ResetResult, error) {
 	t.Helper()
-	return whimbrel.New(db, newSet(t, plain(2)...), whimbrel.Options{Confirm: confirm, Note: "because", LockTimeout: whimbrel.TryOnce}).Reset(t.Context(), opts)
+	opts.Confirm, opts.Note = confirm, "because"
+	return whimbrel.New(db, newSet(t, plain(2)...), whimbrel.Options{LockTimeout: whimbrel.TryOnce}).Reset(t.Context(), opts)
 }
 
 // migrated returns a database with two tables.
@@ -94,17 +95,17 @@ func TestResetRefused(t *testing.T) {
 		if _, err := reset(t, db, memdb.Name, whimbrel.ResetOptions{DryRun: dry}); !errors.As(err, &protected) || protected.What != "reset" || protected.Reason != "because" {
 			t.Errorf("a protected database: got %v", err)
 		}
-		overruled := whimbrel.New(db, newSet(t, plain(2)...), whimbrel.Options{Overrule: memdb.Name})
-		if _, err := overruled.Reset(t.Context(), whimbrel.ResetOptions{DryRun: true}); err != nil {
+		overruled := whimbrel.New(db, newSet(t, plain(2)...), whimbrel.Options{})
+		if _, err := overruled.Reset(t.Context(), whimbrel.ResetOptions{DryRun: true, Overrule: memdb.Name}); err != nil {
 			t.Errorf("whoever says that he knows may: %v", err)
 		}
 		var confirm *whimbrel.ConfirmError
-		if _, err := overruled.Reset(t.Context(), whimbrel.ResetOptions{}); !errors.As(err, &confirm) {
+		if _, err := overruled.Reset(t.Context(), whimbrel.ResetOptions{Overrule: memdb.Name}); !errors.As(err, &confirm) {
 			t.Errorf("and that it is a reset which is meant: got %v", err)
 		}
 		setting(t, db, database.Protected, "false")
 		setting(t, db, database.MigrationMode, "false")
-		var mode *whimbrel.MigrationModeError
+		var mode *whimbrel.FrozenError
 		if _, err := reset(t, db, memdb.Name, whimbrel.ResetOptions{DryRun: dry}); !errors.As(err, &mode) {
 			t.Errorf("migrations are off: got %v", err)
 		}

@@ -37,6 +37,7 @@ type Resolved struct {
 // of the version is open, or nothing is in question, it is a *NotInterruptedError. A run that can't be decided, such as that of a
 // migration whose file is not there or a reset that was cut off, is an *InterruptedError that says what to do.
 func (m *Migrator) Resolve(ctx context.Context, version int64, how Resolution, reason string) (_ *Resolved, err error) {
+	m = m.usable()
 	before, err := m.db.State(ctx, m.set.Name())
 	if err != nil {
 		return nil, err

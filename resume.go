@@ -49,7 +49,7 @@ func resumedStep(set *migration.Set, st *database.State, g Goal) (s Step, proble
 	j, v := st.Interrupted, viewOf(set, st.Applied)
 	switch j.Direction {
 	case database.Down:
-		a, ok := st.Applied.Read(j.Version)
+		a, ok := st.Applied.Get(j.Version)
 		if !ok {
 			return s, "the version is not applied any more"
 		}

@@ -200,7 +200,7 @@ func (x *runner) resume(ctx context.Context, an *migration.Analysis) error {
 		}
 	}
 	x.from = x.journal.Done
-	c := Continued{Version: x.step.Version, Name: x.step.Name, FromStatement: x.from + 1}
+	c := ResumedStep{Version: x.step.Version, Name: x.step.Name, FromStatement: x.from + 1}
 	x.result.Resumed = append(x.result.Resumed, c)
 	x.applier.opts.Observe(Resumed{Step: x.step, From: c.FromStatement, Of: x.step.Statements, Journal: *x.journal})
 	return nil
@@ -257,7 +257,7 @@ func (x *runner) begun(an *migration.Analysis) (sqltext.Statement, error) {
 // repair executes what an outcome asks for.
 func (x *runner) repair(ctx context.Context, st sqltext.Statement, o *database.Outcome) error {
 	for _, sql := range o.First {
-		x.applier.opts.Observe(Repaired{Step: x.step, Statement: x.masked(x.step.Script, st.Text), SQL: x.masked(x.step.Script, sql), Why: o.Why})
+		x.applier.opts.Observe(CleanedUp{Step: x.step, Statement: x.masked(x.step.Script, st.Text), SQL: x.masked(x.step.Script, sql), Why: o.Why})
 		fix := sqltext.Statement{Raw: sql, Text: sql, Pos: st.Pos, Start: st.Pos, Index: st.Index, Tx: sqltext.TxNever}
 		if err := x.r.Exec(ctx, x.step.Script, fix, nil, nil); err != nil {
 			return err

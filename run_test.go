@@ -138,10 +138,10 @@ func ups(t *testing.T, db *memdb.Database) (events []string) {
 // downAgain rolls everything back in a process that is killed, and in the next one.
 func downAgain(t *testing.T, set *migration.Set, target *memdb.Target, n int) {
 	t.Helper()
-	_, err := whimbrel.New(killAt(t, target, n, memdb.ErrKilled, anyCall), set, whimbrel.Options{}).Rollback(t.Context(), whimbrel.NilVersion)
+	_, err := whimbrel.New(killAt(t, target, n, memdb.ErrKilled, anyCall), set, whimbrel.Options{}).Migrate(t.Context(), whimbrel.DownTo(whimbrel.NilVersion), whimbrel.ApplyOptions{})
 	db := open(t, target)
 	if err != nil {
-		if _, err := whimbrel.New(db, set, whimbrel.Options{}).Rollback(t.Context(), whimbrel.NilVersion); err != nil {
+		if _, err := whimbrel.New(db, set, whimbrel.Options{}).Migrate(t.Context(), whimbrel.DownTo(whimbrel.NilVersion), whimbrel.ApplyOptions{}); err != nil {
 			t.Fatalf("the rollback was killed before call %d: the next process: %v", n, err)
 		}
 	}
@@ -168,13 +168,13 @@ func TestAFailedRunGoesOnWhenItsFileIsMended(t *testing.T) {
 	target := memdb.New()
 	_, err := whimbrel.New(open(t, target), newSet(t, script{1, head + "NONSENSE" + tail, "-"}), whimbrel.Options{}).Up(t.Context())
 	var me *whimbrel.MigrationError
-	if !errors.As(err, &me) || me.Standing != 2 {
+	if !errors.As(err, &me) || me.Executed != 2 {
 		t.Fatalf("got %v", err)
 	}
 	set := newSet(t, script{1, "-- mended\n" + head + "CREATE TABLE u ()" + tail, "-"})
 	m := whimbrel.New(open(t, target), set, whimbrel.Options{})
 	s, err := m.Status(t.Context())
-	if err != nil || !s.Dirty || s.Interrupted.Done != 2 || !strings.Contains(s.Interrupted.Error, "NONSENSE") || !slices.Equal(s.Pending(), []int64{1}) {
+	if err != nil || !s.Dirty || s.Interrupted.Done != 2 || !strings.Contains(s.Interrupted.Error, "NONSENSE") || !slices.Equal(s.PendingVersions(), []int64{1}) {
 		t.Errorf("status %+v, %v", s, err)
 	}
 	p, err := m.Plan(t.Context(), whimbrel.Latest())
@@ -182,7 +182,7 @@ func TestAFailedRunGoesOnWhenItsFileIsMended(t *testing.T) {
 		t.Errorf("plan %+v, %v", p, err)
 	}
 	r, err := m.Up(t.Context())
-	if err != nil || len(r.Resumed) != 1 || r.Resumed[0] != (whimbrel.Continued{Version: 1, Name: "m1", FromStatement: 3}) || len(r.Applied) != 1 {
+	if err != nil || len(r.Resumed) != 1 || r.Resumed[0] != (whimbrel.ResumedStep{Version: 1, Name: "m1", FromStatement: 3}) || len(r.Applied) != 1 {
 		t.Errorf("got %+v, %v", r, err)
 	}
 	wantTables(t, target, "t", "u")
@@ -225,7 +225,7 @@ func TestAnInvalidIndexIsBuiltAgain(t *testing.T) {
 	var seen []string
 	opts := whimbrel.Options{Observe: func(e whimbrel.Event) {
 		switch e := e.(type) {
-		case whimbrel.Repaired:
+		case whimbrel.CleanedUp:
 			seen = append(seen, e.SQL)
 		case whimbrel.Resumed:
 			seen = append(seen, fmt.Sprint("from ", e.From))
@@ -398,7 +398,7 @@ func TestAnOpenRunOfAnotherBuild(t *testing.T) {
 	if s, err := older.Status(t.Context()); err != nil || !s.Dirty || s.Interrupted.Version != 2 {
 		t.Errorf("status %+v, %v", s, err)
 	}
-	_, err := older.Rollback(t.Context(), whimbrel.NilVersion)
+	_, err := older.Migrate(t.Context(), whimbrel.DownTo(whimbrel.NilVersion), whimbrel.ApplyOptions{})
 	if e := interrupted(t, err); e.Resolvable() || !strings.Contains(e.Error(), "no such file") {
 		t.Errorf("got %v", err)
 	}
@@ -413,21 +413,21 @@ func TestStepsCountWhatTheyContinue(t *testing.T) {
 	set := newSet(t, script{1, threeStatements, "DROP INDEX CONCURRENTLY i; DROP TABLE t"}, script{2, "CREATE TABLE u ()", "DROP TABLE u"})
 	target := stopped(t, set, 2, memdb.ErrKilled)
 	m := whimbrel.New(open(t, target), set, whimbrel.Options{})
-	if r, err := m.Steps(t.Context(), 1); err != nil || !slices.Equal(versions(r.Applied), []int64{1}) {
+	if r, err := m.Migrate(t.Context(), whimbrel.By(1), whimbrel.ApplyOptions{}); err != nil || !slices.Equal(versions(r.Applied), []int64{1}) {
 		t.Errorf("got %+v, %v", r, err)
 	}
 	wantTables(t, target, "t")
-	_, err := whimbrel.New(killAt(t, target, 2, memdb.ErrKilled, func(op string) bool { return op == memdb.OpRunExec }), set, whimbrel.Options{}).Redo(t.Context(), 1)
+	_, err := whimbrel.New(killAt(t, target, 2, memdb.ErrKilled, func(op string) bool { return op == memdb.OpRunExec }), set, whimbrel.Options{}).Migrate(t.Context(), whimbrel.Redo(1), whimbrel.ApplyOptions{})
 	if err == nil {
 		t.Fatal("it was not stopped")
 	}
-	r, err := m.Redo(t.Context(), 1)
+	r, err := m.Migrate(t.Context(), whimbrel.Redo(1), whimbrel.ApplyOptions{})
 	if err != nil || !slices.Equal(versions(r.RolledBack), []int64{1}) || !slices.Equal(versions(r.Applied), []int64{1}) {
 		t.Errorf("got %+v, %v", r, err)
 	}
 	target = stopped(t, set, 2, memdb.ErrKilled)
 	m = whimbrel.New(open(t, target), set, whimbrel.Options{})
-	if r, err := m.Rollback(t.Context(), whimbrel.NilVersion); err != nil || len(r.Resumed) != 1 || !slices.Equal(versions(r.RolledBack), []int64{1}) {
+	if r, err := m.Migrate(t.Context(), whimbrel.DownTo(whimbrel.NilVersion), whimbrel.ApplyOptions{}); err != nil || len(r.Resumed) != 1 || !slices.Equal(versions(r.RolledBack), []int64{1}) {
 		t.Errorf("a rollback finishes first what is open: %+v, %v", r, err)
 	}
 	wantTables(t, target)
@@ -498,7 +498,7 @@ func TestARunThatAnotherProcessContinues(t *testing.T) {
 	if _, err := whimbrel.New(open(t, target), set, whimbrel.Options{}).Up(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if r, err := m.Apply(t.Context(), p); err != nil || !slices.Equal(r.Skipped, []int64{1, 2}) {
+	if r, err := m.Apply(t.Context(), p, whimbrel.ApplyOptions{}); err != nil || !slices.Equal(r.Skipped, []int64{1, 2}) {
 		t.Errorf("got %+v, %v", r, err)
 	}
 
@@ -509,7 +509,7 @@ func TestARunThatAnotherProcessContinues(t *testing.T) {
 	}
 	db := killAt(t, target, 2, memdb.ErrKilled, func(op string) bool { return op == memdb.OpRunExec })
 	whimbrel.New(db, newSet(t, script{1, threeStatements, "-"}), whimbrel.Options{}).Up(t.Context())
-	_, err = m.Apply(t.Context(), p)
+	_, err = m.Apply(t.Context(), p, whimbrel.ApplyOptions{})
 	if e := interrupted(t, err); !strings.Contains(e.Problem, "meanwhile") {
 		t.Errorf("got %v", err)
 	}

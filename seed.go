@@ -14,20 +14,26 @@ const seedWord = "seed"
 
 // SeedOptions of Migrator.Seed.
 type SeedOptions struct {
-	// Again runs scripts too that ran before as they are now.
+	// Again also runs scripts that ran before and have not changed since.
 	Again bool
+	// Note is kept with each entry that the call adds to the history.
+	Note string
+	// Overrule allows it for a database whose setting "protected" is true, and must be its name.
+	Overrule string
 }
 
 // Seed runs scripts with development data, in the order given, each in a transaction with its
 // event in the history, or all in one with Options.Atomic. A script that ran before, and
 // has not changed since, is left out. A database whose setting "protected" is true is
-// a *ProtectedError, unless Options.Overrule is its name: such data has hardly a place there.
+// a *ProtectedError, unless opts.Overrule is its name: such data has hardly a place there.
 func (m *Migrator) Seed(ctx context.Context, scripts []migration.Named, opts SeedOptions) (*Result, error) {
+	call := ApplyOptions{Note: opts.Note, Overrule: opts.Overrule}
+	m = m.with(call)
 	start := time.Now()
 	r := &Result{Set: m.set.Name()}
 	p, err := m.planSeed(ctx, scripts, opts)
 	if err == nil {
-		r, err = m.Apply(ctx, p)
+		r, err = m.Apply(ctx, p, call)
 	}
 	r.Duration = time.Since(start)
 	return r, err

@@ -29,22 +29,20 @@ func TestProtectedDatabaseIsNotRolledBackByAccident(t *testing.T) {
 	if _, err := m.Up(t.Context()); err != nil {
 		t.Fatalf("up is not what it protects from: %v", err)
 	}
-	for name, do := range map[string]func(*whimbrel.Migrator) error{
-		"Rollback": func(m *whimbrel.Migrator) error { _, err := m.Rollback(t.Context(), 1); return err },
-		"Steps":    func(m *whimbrel.Migrator) error { _, err := m.Steps(t.Context(), -1); return err },
-		"To":       func(m *whimbrel.Migrator) error { _, err := m.To(t.Context(), 1); return err },
-		"Redo":     func(m *whimbrel.Migrator) error { _, err := m.Redo(t.Context(), 1); return err },
-	} {
+	for _, goal := range []whimbrel.Goal{whimbrel.DownTo(1), whimbrel.By(-1), whimbrel.Version(1), whimbrel.Redo(1)} {
+		if p, err := m.Plan(t.Context(), goal); err != nil || len(p.Units) == 0 {
+			t.Errorf("%s: a plan changes nothing, but: %+v, %v", goal, p, err)
+		}
 		for _, overrule := range []string{"", "another"} {
 			var protected *whimbrel.ProtectedError
-			err := do(whimbrel.New(db, set, whimbrel.Options{Overrule: overrule}))
+			_, err := m.Migrate(t.Context(), goal, whimbrel.ApplyOptions{Overrule: overrule})
 			if !errors.As(err, &protected) || protected.Database != memdb.Name || protected.Reason != "because" {
-				t.Errorf("%s, saying %q: got %v", name, overrule, err)
+				t.Errorf("%s, overruling %q: got %v", goal, overrule, err)
 			}
 		}
 	}
 	wantTables(t, target, "t1", "t2")
-	r, err := whimbrel.New(db, set, whimbrel.Options{Overrule: memdb.Name}).Rollback(t.Context(), 1)
+	r, err := m.Migrate(t.Context(), whimbrel.DownTo(1), whimbrel.ApplyOptions{Overrule: memdb.Name})
 	if err != nil || !slices.Equal(versions(r.RolledBack), []int64{2}) {
 		t.Errorf("whoever says the name may: %+v, %v", r, err)
 	}

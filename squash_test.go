@@ -76,7 +76,7 @@ func TestSquashInAnyHistory(t *testing.T) {
 				db := open(t, target)
 				opts := whimbrel.Options{Atomic: atomic}
 				for _, g := range tt.before {
-					if _, err := whimbrel.New(db, newSet(t, plain(7)...), opts).Reach(t.Context(), g); err != nil {
+					if _, err := whimbrel.New(db, newSet(t, plain(7)...), opts).Migrate(t.Context(), g, whimbrel.ApplyOptions{}); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -90,13 +90,13 @@ func TestSquashInAnyHistory(t *testing.T) {
 					t.Error(err)
 				}
 				s, err := m.Status(t.Context())
-				if err != nil || !slices.Equal(s.InState(whimbrel.Applied), []int64{1, 5, 6, 7}) || len(s.Migrations) != 4 {
+				if err != nil || !slices.Equal(s.InState(whimbrel.StateApplied), []int64{1, 5, 6, 7}) || len(s.Migrations) != 4 {
 					t.Errorf("the status is %+v, %v", s.Migrations, err)
 				}
 				if p, err := m.Plan(t.Context(), whimbrel.Latest()); err != nil || len(p.Units) > 0 {
 					t.Errorf("still to do: %+v, %v", p, err)
 				}
-				if r, err := m.Rollback(t.Context(), 1); err != nil || !slices.Equal(versions(r.RolledBack), []int64{7, 6, 5}) {
+				if r, err := m.Migrate(t.Context(), whimbrel.DownTo(1), whimbrel.ApplyOptions{}); err != nil || !slices.Equal(versions(r.RolledBack), []int64{7, 6, 5}) {
 					t.Fatalf("taken back: %+v, %v", r, err)
 				}
 				wantTables(t, target, "t1")
@@ -111,9 +111,9 @@ func TestSquashIsRecordedWithoutRunning(t *testing.T) {
 	if _, err := whimbrel.New(db, newSet(t, plain(3)...), whimbrel.Options{}).Up(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	m := whimbrel.New(db, squashed(t, 3, 1, 3, false), whimbrel.Options{Note: "tidy"})
+	m := whimbrel.New(db, squashed(t, 3, 1, 3, false), whimbrel.Options{})
 	s, err := m.Status(t.Context())
-	if err != nil || !slices.Equal(s.InState(whimbrel.Replaced), []int64{1, 2, 3}) || len(s.Pending()) > 0 || s.Migrations[0].ReplacedBy != 3 {
+	if err != nil || !slices.Equal(s.InState(whimbrel.StateReplaced), []int64{1, 2, 3}) || len(s.PendingVersions()) > 0 || s.Migrations[0].ReplacedBy != 3 {
 		t.Errorf("before: %+v, %v", s.Migrations, err)
 	}
 	p, err := m.Plan(t.Context(), whimbrel.Latest())
@@ -124,7 +124,7 @@ func TestSquashIsRecordedWithoutRunning(t *testing.T) {
 	if step.Direction != database.Mark || step.Version != 3 || !slices.Equal(step.StandsFor(), []int64{1, 2}) {
 		t.Errorf("the step is %+v", step)
 	}
-	if _, err := m.Apply(t.Context(), p); err != nil {
+	if _, err := m.Apply(t.Context(), p, whimbrel.ApplyOptions{Note: "tidy"}); err != nil {
 		t.Fatal(err)
 	}
 	var words []string
@@ -165,7 +165,7 @@ func TestSquashOfAnotherText(t *testing.T) {
 			t.Errorf("originals there %v: got %v", keep, err)
 		}
 		s, err := m.Status(t.Context())
-		if err != nil || !slices.Equal(s.InState(whimbrel.Modified), []int64{2}) {
+		if err != nil || !slices.Equal(s.InState(whimbrel.StateModified), []int64{2}) {
 			t.Errorf("originals there %v: %+v, %v", keep, s.Migrations, err)
 		}
 	}
@@ -190,7 +190,7 @@ func TestSquashFailingLeavesNothing(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	db.SetHook(nil)
-	if s, err := m.Status(t.Context()); err != nil || !slices.Equal(s.InState(whimbrel.Replaced), []int64{1, 2}) {
+	if s, err := m.Status(t.Context()); err != nil || !slices.Equal(s.InState(whimbrel.StateReplaced), []int64{1, 2}) {
 		t.Errorf("%+v, %v", s, err)
 	}
 }

@@ -14,16 +14,16 @@ import (
 // MigrationState says where one version stands.
 type MigrationState string
 
-// The states. Modified, Unknown and Replaced versions are applied; OutOfOrder ones are pending.
+// The states. Modified, StateUnknown and Replaced versions are applied; OutOfOrder ones are pending.
 const (
-	Applied    MigrationState = "applied"
-	Pending    MigrationState = "pending"
-	OutOfOrder MigrationState = "out_of_order" // pending, below the newest applied version
-	Modified   MigrationState = "modified"     // applied from another text than the set has
-	Unknown    MigrationState = "unknown"      // applied, and not in the set
+	StateApplied    MigrationState = "applied"
+	StatePending    MigrationState = "pending"
+	StateOutOfOrder MigrationState = "out_of_order" // pending, below the newest applied version
+	StateModified   MigrationState = "modified"     // applied from another text than the set has
+	StateUnknown    MigrationState = "unknown"      // applied, and not in the set
 	// Replaced versions are applied, and the set has something in their place: a squash, which the
 	// next Up records when all that it replaces is applied, or a baseline.
-	Replaced MigrationState = "replaced"
+	StateReplaced MigrationState = "replaced"
 )
 
 // Status is where a set stands in a database.
@@ -85,6 +85,7 @@ type MigrationStatus struct {
 // Status reads where the set stands, with one question to the database. It locks and
 // changes nothing.
 func (m *Migrator) Status(ctx context.Context) (*Status, error) {
+	m = m.usable()
 	st, err := m.db.State(ctx, m.set.Name())
 	if err != nil {
 		return nil, err
@@ -174,38 +175,38 @@ func (v view) stateOf(entry database.AppliedMigration, newest int64) MigrationSt
 	sum, known := v.expected(entry)
 	switch {
 	case !v.isApplied(entry.Version) && entry.Version < newest:
-		return OutOfOrder
+		return StateOutOfOrder
 	case !v.isApplied(entry.Version):
-		return Pending
+		return StatePending
 	case known && sum != entry.Checksum:
-		return Modified
+		return StateModified
 	case v.replaced(entry):
-		return Replaced
+		return StateReplaced
 	case !known:
-		return Unknown
+		return StateUnknown
 	}
-	return Applied
+	return StateApplied
 }
 
 func (m *Migrator) repeatables(st *database.State) []RepeatableStatus {
 	var all []RepeatableStatus
 	for _, r := range m.set.Repeatables() {
 		ran, ok := st.Repeated[r.Name]
-		rs := RepeatableStatus{Name: r.Name, State: Applied, Checksum: r.Script.Checksum, RanAt: ran.AppliedAt, Duration: ran.Duration}
+		rs := RepeatableStatus{Name: r.Name, State: StateApplied, Checksum: r.Script.Checksum, RanAt: ran.AppliedAt, Duration: ran.Duration}
 		switch {
 		case !ok:
-			rs.State = Pending
+			rs.State = StatePending
 		case ran.Checksum != r.Script.Checksum:
-			rs.State = Modified
+			rs.State = StateModified
 		}
-		if rs.State != Applied {
+		if rs.State != StateApplied {
 			rs.Problem = r.Script.Problem
 		}
 		all = append(all, rs)
 	}
 	for name, ran := range st.Repeated {
 		if !slices.ContainsFunc(all, func(r RepeatableStatus) bool { return r.Name == name }) {
-			all = append(all, RepeatableStatus{Name: name, State: Unknown, Checksum: ran.Checksum, RanAt: ran.AppliedAt, Duration: ran.Duration})
+			all = append(all, RepeatableStatus{Name: name, State: StateUnknown, Checksum: ran.Checksum, RanAt: ran.AppliedAt, Duration: ran.Duration})
 		}
 	}
 	slices.SortFunc(all, func(a, b RepeatableStatus) int { return strings.Compare(a.Name, b.Name) })
@@ -225,17 +226,21 @@ func (s *Status) InState(states ...MigrationState) []int64 {
 	return vs
 }
 
-// All returns the versions that this build knows, ascending.
-func (s *Status) All() []int64 { return s.InState(Applied, Pending, OutOfOrder, Modified, Replaced) }
+// KnownVersions returns the versions that this build knows, ascending.
+func (s *Status) KnownVersions() []int64 {
+	return s.InState(StateApplied, StatePending, StateOutOfOrder, StateModified, StateReplaced)
+}
 
-// Applied returns the versions recorded in the database, ascending, those that
+// AppliedVersions returns the versions recorded in the database, ascending, those that
 // this build does not know included.
-func (s *Status) Applied() []int64 { return s.InState(Applied, Modified, Unknown, Replaced) }
+func (s *Status) AppliedVersions() []int64 {
+	return s.InState(StateApplied, StateModified, StateUnknown, StateReplaced)
+}
 
-// Repeats returns the names of the repeatable scripts that the next Up runs; never nil. A build
+// PendingRepeatables returns the names of the repeatable scripts that the next Up runs; never nil. A build
 // that is older than the database runs none.
-func (s *Status) Repeats() []string { return append([]string{}, s.repeats...) }
+func (s *Status) PendingRepeatables() []string { return append([]string{}, s.repeats...) }
 
-// Pending returns the versions that are not applied, ascending, those that are out of
+// PendingVersions returns the versions that are not applied, ascending, those that are out of
 // order included.
-func (s *Status) Pending() []int64 { return s.InState(Pending, OutOfOrder) }
+func (s *Status) PendingVersions() []int64 { return s.InState(StatePending, StateOutOfOrder) }

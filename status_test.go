@@ -31,9 +31,9 @@ func TestStatus(t *testing.T) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	for name, tt := range map[string]struct{ got, want []int64 }{
-		"all":     {st.All(), []int64{1, 2, 4, 5, 6, 7, 8}},
-		"applied": {st.Applied(), []int64{1, 2, 3, 6}},
-		"pending": {st.Pending(), []int64{4, 5, 7, 8}},
+		"all":     {st.KnownVersions(), []int64{1, 2, 4, 5, 6, 7, 8}},
+		"applied": {st.AppliedVersions(), []int64{1, 2, 3, 6}},
+		"pending": {st.PendingVersions(), []int64{4, 5, 7, 8}},
 	} {
 		if !slices.Equal(tt.got, tt.want) {
 			t.Errorf("%s is %v, want %v", name, tt.got, tt.want)

@@ -37,7 +37,7 @@ func TestAFailureSaysWhatItLeavesOpen(t *testing.T) {
 		set := alone(newSet(t, script{1, text, "-"}))
 		_, err := whimbrel.New(open(t, memdb.New()), set, whimbrel.Options{}).Up(t.Context())
 		var failed *whimbrel.MigrationError
-		if !errors.As(err, &failed) || failed.Standing != max(done, 0) || (failed.Journal != nil) != (done > 0) {
+		if !errors.As(err, &failed) || failed.Executed != max(done, 0) || (failed.Journal != nil) != (done > 0) {
 			t.Fatalf("%q: got %+v, %v", text, failed, err)
 		}
 		if done > 0 && (failed.Journal.Done != done || failed.Journal.Of != 2 || !strings.Contains(failed.Journal.Error, "NONSENSE")) {

@@ -21,13 +21,13 @@ func TestAProblemOfAScriptBlocksWhatWouldRunIt(t *testing.T) {
 		return whimbrel.New(db, set, whimbrel.Options{})
 	}
 	ctx, m := t.Context(), with(unwritten)
-	for name, goal := range map[string]whimbrel.Goal{"latest": whimbrel.Latest(), "up to it": whimbrel.UpTo(3), "beyond it": whimbrel.Version(4), "steps": whimbrel.Steps(3)} {
-		if _, err := m.Reach(ctx, goal); !errors.Is(err, unwritten) {
+	for name, goal := range map[string]whimbrel.Goal{"latest": whimbrel.Latest(), "up to it": whimbrel.UpTo(3), "beyond it": whimbrel.Version(4), "steps": whimbrel.By(3)} {
+		if _, err := m.Migrate(ctx, goal, whimbrel.ApplyOptions{}); !errors.Is(err, unwritten) {
 			t.Errorf("%s: %v", name, err)
 		}
 		wantTables(t, target)
 	}
-	if _, err := m.Reach(ctx, whimbrel.UpTo(2)); err != nil {
+	if _, err := m.Migrate(ctx, whimbrel.UpTo(2), whimbrel.ApplyOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	wantTables(t, target, "t1", "t2")
@@ -43,7 +43,7 @@ func TestAProblemOfAScriptBlocksWhatWouldRunIt(t *testing.T) {
 	if err := m.Verify(ctx); err != nil {
 		t.Error(err)
 	}
-	if _, err := m.Rollback(ctx, 1); err != nil {
+	if _, err := m.Migrate(ctx, whimbrel.DownTo(1), whimbrel.ApplyOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	wantTables(t, target, "t1")
@@ -54,7 +54,7 @@ func TestAProblemOfAScriptBlocksWhatWouldRunIt(t *testing.T) {
 	if s, err = m.Status(ctx); err != nil || s.Migrations[2].Problem != nil {
 		t.Errorf("an applied migration has a problem: %v, %v", s, err)
 	}
-	if _, err := m.Steps(ctx, -2); err != nil { // what it was applied from has been taken away again
+	if _, err := m.Migrate(ctx, whimbrel.By(-2), whimbrel.ApplyOptions{}); err != nil { // what it was applied from has been taken away again
 		t.Error(err)
 	}
 	if _, err := migration.NewSet("", migration.Migration{Version: 1, Up: &migration.Script{Problem: unwritten}}); err != nil {

@@ -17,6 +17,7 @@ import (
 // run, the down scripts of what is applied among them: those that could not run as they are make a *[sqltext.Error], an *AtomicError, or a
 // *ScriptsError of several.
 func (m *Migrator) Verify(ctx context.Context) error {
+	m = m.usable()
 	st, err := m.db.State(ctx, m.set.Name())
 	if err != nil {
 		return err
@@ -57,7 +58,7 @@ func modified(set *migration.Set, applied *database.AppliedSet) []int64 {
 
 func (m *Migrator) mismatch(ctx context.Context, st *database.State, bad []int64) error {
 	v := viewOf(m.set, st.Applied)
-	a, _ := st.Applied.Read(bad[0])
+	a, _ := st.Applied.Get(bad[0])
 	e := &ChecksumMismatchError{Set: m.set.Name(), Version: a.Version, Name: a.Name, Stored: a.Checksum, Others: bad[1:]}
 	e.Expected, _ = v.expected(a)
 	mig, ok := v.get(a.Version)

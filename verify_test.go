@@ -22,10 +22,14 @@ func TestVerificationComesFirst(t *testing.T) {
 	edited[0].up = "CREATE TABLE t1 (x, y)"
 	m := whimbrel.New(db, newSet(t, edited...), whimbrel.Options{})
 	for name, do := range map[string]func() (*whimbrel.Result, error){
-		"Up":       func() (*whimbrel.Result, error) { return m.Up(t.Context()) },
-		"Rollback": func() (*whimbrel.Result, error) { return m.Rollback(t.Context(), 1) },
-		"To":       func() (*whimbrel.Result, error) { return m.To(t.Context(), 1) },
-		"Verify":   func() (*whimbrel.Result, error) { return nil, m.Verify(t.Context()) },
+		"Up": func() (*whimbrel.Result, error) { return m.Up(t.Context()) },
+		"Rollback": func() (*whimbrel.Result, error) {
+			return m.Migrate(t.Context(), whimbrel.DownTo(1), whimbrel.ApplyOptions{})
+		},
+		"To": func() (*whimbrel.Result, error) {
+			return m.Migrate(t.Context(), whimbrel.Version(1), whimbrel.ApplyOptions{})
+		},
+		"Verify": func() (*whimbrel.Result, error) { return nil, m.Verify(t.Context()) },
 	} {
 		_, err := do()
 		var mismatch *whimbrel.ChecksumMismatchError

@@ -21,7 +21,7 @@ type view struct {
 func viewOf(set *migration.Set, applied *database.AppliedSet) view {
 	v := view{set: set, applied: applied, covered: NilVersion}
 	for _, b := range set.Baselines() {
-		a, ok := applied.Read(b.Version)
+		a, ok := applied.Get(b.Version)
 		m, inSet := set.Get(b.Version)
 		if ok && a.Checksum == b.Up.Checksum && !(inSet && m.Up.Checksum == b.Up.Checksum) {
 			v.covered = b.Version
@@ -31,14 +31,14 @@ func viewOf(set *migration.Set, applied *database.AppliedSet) view {
 }
 
 func (v view) isApplied(version int64) bool {
-	_, ok := v.applied.Read(version)
+	_, ok := v.applied.Get(version)
 	return ok
 }
 
 // open reports whether the database has applied originals of the squash q.
 func (v view) open(q migration.Migration) bool {
 	return slices.ContainsFunc(q.Up.Replaces, func(r migration.Replaced) bool {
-		a, ok := v.applied.Read(r.Version)
+		a, ok := v.applied.Get(r.Version)
 		return ok && (r.Version != q.Version || a.Checksum == r.Checksum && a.Checksum != q.Up.Checksum)
 	})
 }
@@ -121,7 +121,7 @@ func (v view) behind() bool {
 	if !ok {
 		return false
 	}
-	a, _ := v.applied.Read(last)
+	a, _ := v.applied.Get(last)
 	_, known := v.expected(a)
 	return !known && !v.replaced(a)
 }

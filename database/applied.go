@@ -114,9 +114,9 @@ func (m *AppliedSet) Prev(version int64) (int64, bool) {
 	return m.at(i - 1)
 }
 
-// Read returns the migration with the given version; false means that it is not
+// Get returns the migration with the given version; false means that it is not
 // applied.
-func (m *AppliedSet) Read(version int64) (AppliedMigration, bool) {
+func (m *AppliedSet) Get(version int64) (AppliedMigration, bool) {
 	i, found := m.find(version)
 	if !found {
 		return AppliedMigration{}, false

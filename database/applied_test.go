@@ -26,7 +26,7 @@ func TestMigrationsAreOrderedAndOnce(t *testing.T) {
 	if got := m.Versions(); !slices.Equal(got, []int64{0, 1, 2, 3}) {
 		t.Errorf("versions %d", got)
 	}
-	if a, _ := m.Read(3); a.Name != "three" {
+	if a, _ := m.Get(3); a.Name != "three" {
 		t.Errorf("Append changed version 3 to %+v", a)
 	}
 	if m.Append(database.AppliedMigration{Version: 2}) {
@@ -36,7 +36,7 @@ func TestMigrationsAreOrderedAndOnce(t *testing.T) {
 		t.Error("Append said that it did not add a version")
 	}
 	m.Put(database.AppliedMigration{Version: 3, Name: "put"})
-	if a, _ := m.Read(3); a.Name != "put" || m.Len() != 5 {
+	if a, _ := m.Get(3); a.Name != "put" || m.Len() != 5 {
 		t.Errorf("after Put of version 3 there are %d, with %+v", m.Len(), a)
 	}
 	if m.Remove(5) || !m.Remove(3) || m.Remove(3) {
@@ -87,7 +87,7 @@ func TestNoMigrations(t *testing.T) {
 				t.Errorf("%s: %s = %d, %v, want NilVersion, false", name, call, v, ok)
 			}
 		}
-		if _, ok := m.Read(1); ok || m.Len() != 0 || len(m.Versions()) != 0 || len(slices.Collect(m.All())) != 0 {
+		if _, ok := m.Get(1); ok || m.Len() != 0 || len(m.Versions()) != 0 || len(slices.Collect(m.All())) != 0 {
 			t.Errorf("%s: it has something", name)
 		}
 	}

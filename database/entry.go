@@ -128,7 +128,7 @@ func (s *State) Fold(e Entry) {
 	case Down, Forget:
 		s.Applied.Remove(e.Version)
 	case Accept:
-		if old, ok := s.Applied.Read(e.Version); ok {
+		if old, ok := s.Applied.Get(e.Version); ok {
 			a := e.applied()
 			a.Marked, a.AppliedAt, a.Duration = old.Marked, old.AppliedAt, old.Duration
 			s.Applied.Put(a)

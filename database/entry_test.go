@@ -61,7 +61,7 @@ func TestFold(t *testing.T) {
 			for _, e := range tt.events {
 				st.Fold(e)
 			}
-			got, ok := m.Read(1)
+			got, ok := m.Get(1)
 			switch {
 			case ok != (tt.want != nil):
 				t.Errorf("applied: %v", ok)

@@ -68,7 +68,7 @@ func expect(ctx context.Context, db database.Database, t *trial, texts []text) (
 
 // AcceptDrift records the present state of the database as the expected one, as a history entry of
 // the set, with the reason. While migrations are switched off it returns a
-// *whimbrel.MigrationModeError.
+// *whimbrel.FrozenError.
 func AcceptDrift(ctx context.Context, db database.Database, set, reason string) error {
 	if reason == "" {
 		return errors.New("accepting drift requires a reason, which the history records")
@@ -112,5 +112,5 @@ func switchedOn(s database.Settings) error {
 	if err != nil {
 		return err
 	}
-	return &whimbrel.MigrationModeError{Reason: v.Reason, By: v.ChangedBy, Since: v.ChangedAt, Until: v.Until}
+	return &whimbrel.FrozenError{Reason: v.Reason, By: v.ChangedBy, Since: v.ChangedAt, Until: v.Until}
 }

@@ -26,7 +26,7 @@ func TestDriftOfAnyHistory(t *testing.T) {
 	type do = func(*testing.T, database.Database, *whimbrel.Migrator)
 	up := func(g whimbrel.Goal) do {
 		return func(t *testing.T, _ database.Database, m *whimbrel.Migrator) {
-			if _, err := m.Reach(t.Context(), g); err != nil {
+			if _, err := m.Migrate(t.Context(), g, whimbrel.ApplyOptions{}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -130,7 +130,7 @@ func TestDriftIsNotAcceptedWhileNothingMayMigrate(t *testing.T) {
 		if err := db.UpdateSetting(t.Context(), database.SettingUpdate{Name: database.MigrationMode, Value: "false", Reason: "a busy day"}); err != nil {
 			t.Fatal(err)
 		}
-		var off *whimbrel.MigrationModeError
+		var off *whimbrel.FrozenError
 		if err := inspect.AcceptDrift(t.Context(), db, "s", "it is so"); !errors.As(err, &off) || off.Reason != "a busy day" {
 			t.Errorf("got %v", err)
 		}
@@ -263,7 +263,7 @@ func TestDriftRunsAScriptAsItRan(t *testing.T) {
 				t.Fatal(err)
 			}
 			if tt.back {
-				if _, err := m.Steps(t.Context(), -1); err != nil {
+				if _, err := m.Migrate(t.Context(), whimbrel.By(-1), whimbrel.ApplyOptions{}); err != nil {
 					t.Fatal(err)
 				}
 			}

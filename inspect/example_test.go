@@ -80,7 +80,7 @@ func ExampleDrift() {
 	if _, err := m.Up(ctx); err != nil {
 		log.Fatal(err)
 	}
-	if _, err := m.Steps(ctx, -1); err != nil { // leaves the index behind
+	if _, err := m.Migrate(ctx, whimbrel.By(-1), whimbrel.ApplyOptions{}); err != nil { // leaves the index behind
 		log.Fatal(err)
 	}
 

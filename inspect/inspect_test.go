@@ -211,7 +211,7 @@ func TestDrift(t *testing.T) {
 		if got := drift(); got != "" {
 			t.Errorf("after one more: %s", got)
 		}
-		if _, err := by(set).Rollback(ctx, 1); err != nil {
+		if _, err := by(set).Migrate(ctx, whimbrel.DownTo(1), whimbrel.ApplyOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		if got := drift(); got != "" {

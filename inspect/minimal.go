@@ -214,7 +214,7 @@ func (m *minimizer) migrator(ctx context.Context, db database.Database, rest []m
 		if len(before) == 0 {
 			continue
 		}
-		if _, err := by.Reach(ctx, whimbrel.UpTo(before[len(before)-1].Version)); err != nil {
+		if _, err := by.Migrate(ctx, whimbrel.UpTo(before[len(before)-1].Version), whimbrel.ApplyOptions{}); err != nil {
 			return nil, fmt.Errorf("on scratch, before the range: %w", err)
 		}
 	}
@@ -230,7 +230,7 @@ func (m *minimizer) original(ctx context.Context, db database.Database) error {
 	if m.first, err = database.Snapshot(ctx, db, catalog.Options{}); err != nil {
 		return err
 	}
-	if _, err := by.Reach(ctx, whimbrel.UpTo(m.opts.To)); err != nil {
+	if _, err := by.Migrate(ctx, whimbrel.UpTo(m.opts.To), whimbrel.ApplyOptions{}); err != nil {
 		return fmt.Errorf("on scratch: %w", err)
 	}
 	m.last, err = database.Snapshot(ctx, db, catalog.Options{})
@@ -351,7 +351,7 @@ func (m *minimizer) prove(ctx context.Context, db database.Database) error {
 	if err != nil {
 		return err
 	}
-	if _, err := by.Steps(ctx, 1); err != nil {
+	if _, err := by.Migrate(ctx, whimbrel.By(1), whimbrel.ApplyOptions{}); err != nil {
 		return fmt.Errorf("the script made from the schema fails on scratch: %w", err)
 	}
 	now, err := database.Snapshot(ctx, db, catalog.Options{})
@@ -373,7 +373,7 @@ func (m *minimizer) proveDown(ctx context.Context, db database.Database, by *whi
 	none := func(why string) {
 		m.answer.Down, m.answer.HasDown, m.answer.NoDown = "", false, why
 	}
-	if _, err := by.Steps(ctx, -1); err != nil {
+	if _, err := by.Migrate(ctx, whimbrel.By(-1), whimbrel.ApplyOptions{}); err != nil {
 		if ctx.Err() != nil {
 			return err
 		}

@@ -77,7 +77,7 @@ func testMinimal(t *testing.T, db database.Database, steps []step) {
 		t.Fatal(err)
 	}
 	byHand(t, db, "INSERT INTO a (id) VALUES (1); INSERT INTO b VALUES (2, 1); UPDATE a SET b = 2")
-	if _, err := whimbrel.New(db, whole, whimbrel.Options{}).Rollback(t.Context(), whimbrel.NilVersion); err != nil {
+	if _, err := whimbrel.New(db, whole, whimbrel.Options{}).Migrate(t.Context(), whimbrel.DownTo(whimbrel.NilVersion), whimbrel.ApplyOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	left, err := database.Snapshot(t.Context(), db, catalog.Options{})

@@ -131,7 +131,7 @@ func TestDriftOfAHistoryThatReachesOut(t *testing.T) {
 			t.Errorf("on a server apart: %v", err)
 		}
 		// drops the role
-		if _, err := m.Rollback(context.WithoutCancel(t.Context()), whimbrel.NilVersion); err != nil {
+		if _, err := m.Migrate(context.WithoutCancel(t.Context()), whimbrel.DownTo(whimbrel.NilVersion), whimbrel.ApplyOptions{}); err != nil {
 			t.Error(err)
 		}
 

@@ -64,7 +64,7 @@ func TestPasswordsOfStatementsAreNotShown(t *testing.T) {
 			if steps := plan.Steps(); len(steps) != 1 || len(steps[0].Secrets) != 1 || steps[0].Secrets[0].String() != "1.up.sql:1:1" {
 				t.Errorf("the plan warns of %v", steps)
 			}
-			if _, err := m.Apply(t.Context(), plan); err != nil {
+			if _, err := m.Apply(t.Context(), plan, whimbrel.ApplyOptions{}); err != nil {
 				t.Fatal(err)
 			}
 			if strings.Contains(log.String(), hunter) {
@@ -140,10 +140,10 @@ func TestSecretScriptIsNotKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	var irreversible *whimbrel.IrreversibleError
-	if _, err := whimbrel.New(db, empty, whimbrel.Options{}).Steps(t.Context(), -1); !errors.As(err, &irreversible) || !irreversible.TextNotKept {
+	if _, err := whimbrel.New(db, empty, whimbrel.Options{}).Migrate(t.Context(), whimbrel.By(-1), whimbrel.ApplyOptions{}); !errors.As(err, &irreversible) || !irreversible.TextNotKept {
 		t.Errorf("rolled back without the file: %v", err)
 	}
-	if _, err := whimbrel.New(db, set, whimbrel.Options{}).Steps(t.Context(), -1); err != nil {
+	if _, err := whimbrel.New(db, set, whimbrel.Options{}).Migrate(t.Context(), whimbrel.By(-1), whimbrel.ApplyOptions{}); err != nil {
 		t.Error(err)
 	}
 }
@@ -163,7 +163,7 @@ func TestARoleLooksWithoutTheTexts(t *testing.T) {
 	admin := testdb.Postgres(t)
 	db := open(t, admin)
 	set := setOf(t, step{"CREATE TABLE a (x int)", "DROP TABLE a"}, step{"CREATE TABLE b (x int)", "DROP TABLE b"})
-	if _, err := whimbrel.New(db, set, whimbrel.Options{}).To(t.Context(), 1); err != nil {
+	if _, err := whimbrel.New(db, set, whimbrel.Options{}).Migrate(t.Context(), whimbrel.Version(1), whimbrel.ApplyOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	viewer := "w_" + strings.ToLower(rand.Text()[:12])

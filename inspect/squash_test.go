@@ -103,7 +103,7 @@ func TestSquashEndsWithTheSameSchema(t *testing.T) {
 				t.Run(fmt.Sprintf("%s,minimal=%v", h.name, minimal), func(t *testing.T) {
 					scratch := onScratch(t, db)
 					for _, g := range h.before {
-						if _, err := whimbrel.New(scratch, originals, whimbrel.Options{}).Reach(t.Context(), g); err != nil {
+						if _, err := whimbrel.New(scratch, originals, whimbrel.Options{}).Migrate(t.Context(), g, whimbrel.ApplyOptions{}); err != nil {
 							t.Fatal(err)
 						}
 					}
@@ -116,11 +116,11 @@ func TestSquashEndsWithTheSameSchema(t *testing.T) {
 						t.Error(err)
 					}
 					s, err := m.Status(t.Context())
-					if err != nil || !slices.Equal(s.InState(whimbrel.Applied), []int64{1, 5, 6, 7}) || len(s.Migrations) != 4 {
+					if err != nil || !slices.Equal(s.InState(whimbrel.StateApplied), []int64{1, 5, 6, 7}) || len(s.Migrations) != 4 {
 						t.Errorf("the status is %+v, %v", s.Migrations, err)
 					}
 					// The squash's own down and up lead to the same schema.
-					if _, err := m.Rollback(t.Context(), 1); err != nil {
+					if _, err := m.Migrate(t.Context(), whimbrel.DownTo(1), whimbrel.ApplyOptions{}); err != nil {
 						t.Fatal(err)
 					}
 					if _, err := m.Up(t.Context()); err != nil {

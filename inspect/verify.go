@@ -148,7 +148,7 @@ func (v *verifier) begin(ctx context.Context) (going bool, err error) {
 	}
 	if v.start != nil {
 		w := Way{Version: v.start.Version, Name: v.start.Name}
-		_, w.Err = v.m.Reach(ctx, whimbrel.UpTo(v.start.Version))
+		_, w.Err = v.m.Migrate(ctx, whimbrel.UpTo(v.start.Version), whimbrel.ApplyOptions{})
 		v.answer.Baselines = append(v.answer.Baselines, w)
 		if w.Err != nil {
 			return false, ctx.Err()
@@ -170,7 +170,7 @@ func (v *verifier) renew(ctx context.Context, version int64) (err error) {
 	if version == whimbrel.NilVersion {
 		return nil
 	}
-	_, err = v.m.Reach(ctx, whimbrel.UpTo(version))
+	_, err = v.m.Migrate(ctx, whimbrel.UpTo(version), whimbrel.ApplyOptions{})
 	return err
 }
 
@@ -198,7 +198,7 @@ func (v *verifier) one(ctx context.Context, m migration.Migration) (going bool, 
 	if v.wanted(v.last) {
 		v.at[v.last] = before
 	}
-	if _, p.Up = v.m.Steps(ctx, 1); p.Up != nil {
+	if _, p.Up = v.m.Migrate(ctx, whimbrel.By(1), whimbrel.ApplyOptions{}); p.Up != nil {
 		return false, ctx.Err()
 	}
 	p.Tried, v.last = true, m.Version
@@ -209,7 +209,7 @@ func (v *verifier) one(ctx context.Context, m migration.Migration) (going bool, 
 	if err != nil {
 		return false, err
 	}
-	if _, p.Down = v.m.Steps(ctx, -1); p.Down != nil {
+	if _, p.Down = v.m.Migrate(ctx, whimbrel.By(-1), whimbrel.ApplyOptions{}); p.Down != nil {
 		if whole { // it rolled back
 			return true, ctx.Err()
 		}
@@ -222,7 +222,7 @@ func (v *verifier) one(ctx context.Context, m migration.Migration) (going bool, 
 	if p.Differences = catalog.Compare(before, after); len(p.Differences) > 0 {
 		return true, v.renew(ctx, m.Version)
 	}
-	if _, err := v.m.Steps(ctx, 1); err != nil {
+	if _, err := v.m.Migrate(ctx, whimbrel.By(1), whimbrel.ApplyOptions{}); err != nil {
 		p.Up = fmt.Errorf("a second time, after its down script: %w", err)
 		return true, errors.Join(ctx.Err(), v.renew(ctx, m.Version))
 	}
@@ -231,7 +231,7 @@ func (v *verifier) one(ctx context.Context, m migration.Migration) (going bool, 
 
 // inOneTransaction reports whether the newest migration's down script runs in one transaction.
 func (v *verifier) inOneTransaction(ctx context.Context) (bool, error) {
-	p, err := v.m.Plan(ctx, whimbrel.Steps(-1))
+	p, err := v.m.Plan(ctx, whimbrel.By(-1))
 	return err == nil && p.Units[0].Kind == whimbrel.BatchUnit, ctx.Err()
 }
 
@@ -245,7 +245,7 @@ func (v *verifier) backAndForth(ctx context.Context) error {
 	if slices.ContainsFunc(v.answer.Migrations, func(p Proof) bool { return !p.Inverse() }) {
 		return nil
 	}
-	if _, err := v.m.Rollback(ctx, v.bottom()); err != nil {
+	if _, err := v.m.Migrate(ctx, whimbrel.DownTo(v.bottom()), whimbrel.ApplyOptions{}); err != nil {
 		return err
 	}
 	nothing, err := v.snapshot(ctx)
@@ -253,7 +253,7 @@ func (v *verifier) backAndForth(ctx context.Context) error {
 		return err
 	}
 	v.answer.Left = catalog.Compare(v.empty, nothing)
-	if _, err := v.m.Reach(ctx, whimbrel.Steps(v.set.Len())); err != nil {
+	if _, err := v.m.Migrate(ctx, whimbrel.By(v.set.Len()), whimbrel.ApplyOptions{}); err != nil {
 		return err
 	}
 	again, err := v.snapshot(ctx)

@@ -93,7 +93,7 @@ func (v *verifier) way(ctx context.Context, to migration.Migration, c migration.
 	err = v.scratch.on(ctx, func(db database.Database) error {
 		m := whimbrel.New(db, set, whimbrel.Options{ReadMetadata: noMetadata})
 		for _, w.At = range []int64{to.Version, max(v.last, to.Version)} {
-			if _, w.Err = m.Reach(ctx, whimbrel.UpTo(w.At)); w.Err != nil || to.Version < v.bottom() {
+			if _, w.Err = m.Migrate(ctx, whimbrel.UpTo(w.At), whimbrel.ApplyOptions{}); w.Err != nil || to.Version < v.bottom() {
 				return ctx.Err() // older than all migrations: there is nothing to compare with
 			}
 			now, err := database.Snapshot(ctx, db, catalog.Options{})

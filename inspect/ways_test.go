@@ -235,7 +235,7 @@ func TestVerifyLeavesNothing(t *testing.T) {
 		if _, err := inspect.Verify(t.Context(), set, scratch); err != nil || open != 0 {
 			t.Errorf("%d are open, %v", open, err)
 		}
-		if st, err := whimbrel.New(db, set, whimbrel.Options{}).Status(t.Context()); err != nil || len(st.Applied()) > 0 {
+		if st, err := whimbrel.New(db, set, whimbrel.Options{}).Status(t.Context()); err != nil || len(st.AppliedVersions()) > 0 {
 			t.Errorf("%+v, %v", st, err)
 		}
 		if now, err := database.Snapshot(t.Context(), db, catalog.Options{}); err != nil || now.Find("table a") != nil || now.Find("table public.a") != nil {

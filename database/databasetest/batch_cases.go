@@ -115,7 +115,7 @@ func stateInBatch(c *check) {
 		c.isDefault(st)
 	}
 	c.ok(b.Record(c.ctx, database.Entry{Version: 3, Direction: database.Down, StartedAt: started}), "Batch.Record")
-	_, found := c.state(b, "s").Applied.Read(3)
+	_, found := c.state(b, "s").Applied.Get(3)
 	c.that(!found, "after Record of its down event State has version 3")
 }
 

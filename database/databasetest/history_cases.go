@@ -87,7 +87,7 @@ func eventIsKept(c *check) {
 		c.isKept(events[0], kept("s", first, true))
 		c.isKept(events[1], kept("s", bare, true))
 	}
-	a, ok := c.state(db, "s").Applied.Read(1)
+	a, ok := c.state(db, "s").Applied.Get(1)
 	c.that(ok && a.Name == first.Name && a.Checksum == first.Checksum && a.DownChecksum == first.DownChecksum,
 		"State has %+v of %+v", a, first)
 	c.that(a.HasDownText && a.EventID > 0 && !a.Marked, "State has %+v of %+v", a, first)
@@ -117,7 +117,7 @@ func textsCase(c *check) {
 	}
 	st := c.state(db, "s")
 	for v, want := range map[int64]bool{1: true, 2: false} {
-		a, _ := st.Applied.Read(v)
+		a, _ := st.Applied.Get(v)
 		c.that(a.HasDownText == want, "State says of version %d: HasDownText %v, want %v", v, a.HasDownText, want)
 	}
 }
@@ -292,7 +292,7 @@ func (c *check) sameVersions(got, want *database.AppliedSet) {
 	c.Helper()
 	c.that(reflect.DeepEqual(got.Versions(), want.Versions()), "the versions %d are applied, want %d", got.Versions(), want.Versions())
 	for w := range want.All() {
-		g, _ := got.Read(w.Version)
+		g, _ := got.Get(w.Version)
 		c.that(g.Name == w.Name && g.Checksum == w.Checksum && g.Marked == w.Marked, "State has %+v, want %+v", g, w)
 		c.that(g.EventID > 0, "State has %+v, without the event", g)
 	}

@@ -70,7 +70,8 @@ func TestHistoryKeepsWhatARollbackNeeds(t *testing.T) {
 		migration.Migration{Version: 2, Name: "two", Up: migration.Text("2.up.sql", long), Down: migration.Text("2.down.sql", "DROP TABLE long")},
 	)
 	must(t, err)
-	_, err = up(t, open(t, url, database.Options{App: "it's me"}), set, whimbrel.Options{TextLimit: 500, Note: "a 'note'"})
+	m := whimbrel.New(open(t, url, database.Options{App: "it's me"}), set, whimbrel.Options{TextLimit: 500, LockTimeout: waitLimit})
+	_, err = m.Migrate(background(t), whimbrel.Latest(), whimbrel.ApplyOptions{Note: "a 'note'"})
 	must(t, err)
 	var all []database.Entry
 	for e, err := range open(t, url).History(background(t), database.HistoryQuery{Set: "s", Texts: true}) {
@@ -83,7 +84,7 @@ func TestHistoryKeepsWhatARollbackNeeds(t *testing.T) {
 	equal(t, "who", all[0].DBUser+" "+all[0].App+" "+all[0].Note, "postgres it's me a 'note'")
 	empty, err := migration.NewSet("s")
 	must(t, err)
-	_, err = whimbrel.New(open(t, url), empty, whimbrel.Options{}).Rollback(background(t), -1)
+	_, err = whimbrel.New(open(t, url), empty, whimbrel.Options{}).Migrate(background(t), whimbrel.DownTo(-1), whimbrel.ApplyOptions{})
 	must(t, err)
 	equal(t, "the tables left", value(t, connect(t, url), "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), "3")
 }
@@ -124,7 +125,7 @@ func TestSettings(t *testing.T) {
 		db := open(t, url, database.Options{HistoryTable: name})
 		must(t, db.UpdateSetting(background(t), database.SettingUpdate{Name: database.MigrationMode, Value: "f", Reason: "it's 'night'", At: time.Now()}))
 		_, err := up(t, db, setOf(t, "s", "SELECT 1"))
-		e := as[*whimbrel.MigrationModeError](t, err)
+		e := as[*whimbrel.FrozenError](t, err)
 		equal(t, "the reason", e.Reason, "it's 'night'")
 		equal(t, "by whom", e.By, "postgres")
 		must(t, db.UpdateSetting(background(t), database.SettingUpdate{Name: database.MigrationMode, Value: "false", Until: time.Now().Add(-time.Hour)}))

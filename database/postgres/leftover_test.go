@@ -162,7 +162,7 @@ func (b *blocker) when(t testing.TB, db database.Database, scripts []string) {
 	go func() {
 		opts := whimbrel.Options{LockTimeout: waitLimit, Observe: func(e whimbrel.Event) {
 			switch e.(type) {
-			case whimbrel.LockWaiting, whimbrel.Repaired, whimbrel.Resumed:
+			case whimbrel.LockWaiting, whimbrel.CleanedUp, whimbrel.Resumed:
 				once.Do(func() { close(found) })
 			}
 		}}

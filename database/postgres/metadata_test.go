@@ -342,7 +342,7 @@ func applyOnce(t *testing.T, url string, d *metadata.Document) error {
 		return err
 	}
 	defer db.Close()
-	opts := whimbrel.Options{LockTimeout: waitLimit, Note: d.Entries()[0].Description}
-	_, err = whimbrel.New(db, setOf(t, "s", "SELECT 1"), opts).ApplyMetadata(ctx, d, whimbrel.MetadataOptions{})
+	m := whimbrel.New(db, setOf(t, "s", "SELECT 1"), whimbrel.Options{LockTimeout: waitLimit})
+	_, err = m.ApplyMetadata(ctx, d, whimbrel.MetadataOptions{Note: d.Entries()[0].Description})
 	return err
 }

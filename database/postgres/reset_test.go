@@ -91,7 +91,7 @@ func reset(t testing.TB, target string) (*whimbrel.ResetResult, error) {
 	if err != nil {
 		return dry, err
 	}
-	r, err := whimbrel.New(db, setOf(t, "s"), whimbrel.Options{Confirm: dry.Database}).Reset(background(t), whimbrel.ResetOptions{})
+	r, err := whimbrel.New(db, setOf(t, "s"), whimbrel.Options{}).Reset(background(t), whimbrel.ResetOptions{Confirm: dry.Database})
 	if err == nil && (!slices.Equal(dry.Dropped, r.Dropped) || !slices.Equal(dry.Left, r.Left)) {
 		t.Errorf("the dry run said\n%v\n%v\nthe reset did\n%v\n%v", dry.Dropped, dry.Left, r.Dropped, r.Left)
 	}
@@ -295,7 +295,7 @@ func TestResetKeepsItsHistory(t *testing.T) {
 	db := open(t, target, database.Options{Schema: "my tables"})
 	_, err := up(t, db, setOf(t, "s", `CREATE TABLE public.t (x int)`, `CREATE TABLE "my tables".u (x int)`))
 	must(t, err)
-	r, err := whimbrel.New(db, setOf(t, "s"), whimbrel.Options{Confirm: value(t, c, "SELECT current_database()")}).Reset(background(t), whimbrel.ResetOptions{})
+	r, err := whimbrel.New(db, setOf(t, "s"), whimbrel.Options{}).Reset(background(t), whimbrel.ResetOptions{Confirm: value(t, c, "SELECT current_database()")})
 	must(t, err)
 	equal(t, "dropped", strings.Join(dropped(r), "\n"), `table "my tables".u`)
 	equal(t, "left", strings.Join(left(r), "\n"), "schema public: the history does not cover it")

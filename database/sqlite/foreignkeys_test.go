@@ -98,14 +98,14 @@ func TestForeignKeysAnywhere(t *testing.T) {
 					migration.Migration{Version: 2, Name: "rebuild", Up: migration.Text("2.up.sql", c.script)})
 				must(t, err)
 				m := whimbrel.New(db, set, whimbrel.Options{})
-				_, err = m.To(bg, 1)
+				_, err = m.Migrate(bg, whimbrel.Version(1), whimbrel.ApplyOptions{})
 				must(t, err)
 				plan, err := m.Plan(bg, whimbrel.Latest())
 				must(t, err)
 				if run := plan.Units[0].Kind == whimbrel.RunUnit; run != c.run {
 					t.Errorf("a run: %t, want %t (%s)", run, c.run, plan.Units[0].Why)
 				}
-				_, err = m.Apply(bg, plan)
+				_, err = m.Apply(bg, plan, whimbrel.ApplyOptions{})
 				must(t, err)
 				if got, want := rowsAndSchema(t, path), rowsAndSchema(t, filepath.Join(dir, "want.db")); got != want {
 					t.Errorf("Whimbrel makes\n%s\nSQLite makes\n%s", got, want)

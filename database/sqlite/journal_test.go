@@ -224,7 +224,7 @@ INSERT INTO other.t VALUES (1);
 	}
 	_, err := migrate("INSERT INTO other.missing VALUES (2);")
 	var failed *whimbrel.MigrationError
-	if !errors.As(err, &failed) || failed.Standing != 6 {
+	if !errors.As(err, &failed) || failed.Executed != 6 {
 		t.Fatalf("Up: %v, want six statements standing", err)
 	}
 	res, err := migrate("INSERT INTO other.t VALUES (2);")

@@ -82,7 +82,7 @@ func applyFive(url string) error {
 		return err
 	}
 	for v := int64(1); v <= 5; v++ {
-		if _, applied := st.Applied.Read(v); applied {
+		if _, applied := st.Applied.Get(v); applied {
 			continue
 		}
 		b, err := db.Begin(bg, "app", patient)
@@ -90,7 +90,7 @@ func applyFive(url string) error {
 			return err
 		}
 		if st, err = b.State(bg); err == nil {
-			if _, applied := st.Applied.Read(v); !applied {
+			if _, applied := st.Applied.Get(v); !applied {
 				if err = b.Exec(bg, text(fmt.Sprintf("CREATE TABLE t%d (x); INSERT INTO t%d VALUES (1)", v, v))); err == nil {
 					err = b.Record(bg, event(v))
 				}

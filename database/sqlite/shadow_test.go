@@ -109,7 +109,7 @@ func useEverything(t *testing.T, r *recorder) string {
 	snapshot, err := database.Snapshot(bg, db, catalog.Options{})
 	must(t, err)
 	note("snapshot", snapshot.Text())
-	_, err = m.Rollback(bg, 1)
+	_, err = m.Migrate(bg, whimbrel.DownTo(1), whimbrel.ApplyOptions{})
 	note("rollback", err)
 	for e, err := range db.History(bg, database.HistoryQuery{}) {
 		note("event", e.Set, e.Version, e.Direction, err)

@@ -41,6 +41,6 @@ func New(ctx context.Context, db database.Database) (*Queue, error) {
 
 // Uninstall drops the library's tables.
 func (q *Queue) Uninstall(ctx context.Context) error {
-	_, err := q.migrator.Rollback(ctx, whimbrel.NilVersion)
+	_, err := q.migrator.Migrate(ctx, whimbrel.DownTo(whimbrel.NilVersion), whimbrel.ApplyOptions{})
 	return err
 }

@@ -39,7 +39,7 @@ with "whimbrel verify" first; the reason is kept in the history.`,
 				if err := m.Accept(ctx, reason, versions...); err != nil {
 					return nil, err
 				}
-				edited := slices.DeleteFunc(before.InState(whimbrel.Modified), func(v int64) bool { return !slices.Contains(versions, v) })
+				edited := slices.DeleteFunc(before.InState(whimbrel.StateModified), func(v int64) bool { return !slices.Contains(versions, v) })
 				return &render.Accepted{Set: t.set.Name(), Accepted: edited}, nil
 			})
 		},

@@ -106,7 +106,7 @@ func TestKindsAndExitCodes(t *testing.T) {
 		{&database.SettingError{}, "usage", 2},
 		{&whimbrel.UnknownVersionError{}, "usage", 2},
 		{&whimbrel.UnknownVersionError{Redo: true}, "usage", 2},
-		{&whimbrel.StepsError{}, "usage", 2},
+		{&whimbrel.TooFewAppliedError{}, "usage", 2},
 		{&whimbrel.NotAppliedError{}, "usage", 2},
 		{&whimbrel.AlreadyAppliedError{}, "usage", 2},
 		{&openError{&database.ConnectError{Err: errors.New("refused")}}, "connection", 1},
@@ -132,11 +132,11 @@ func TestKindsAndExitCodes(t *testing.T) {
 		{&whimbrel.ChecksumMismatchError{}, "checksum_mismatch", 5},
 		{&whimbrel.OutOfOrderError{Migrations: []migration.Migration{{Version: 1, Up: script}}}, "out_of_order", 5},
 		{&whimbrel.IrreversibleError{}, "irreversible", 5},
-		{&whimbrel.MigrationModeError{}, "migration_mode", 5},
+		{&whimbrel.FrozenError{}, "migration_mode", 5},
 		{&whimbrel.ProtectedError{}, "protected", 5},
 		{&whimbrel.ProtectedError{What: "seed"}, "protected", 5},
 		{&whimbrel.SquashedError{}, "squashed", 5},
-		{&whimbrel.HistoryError{}, "history", 5},
+		{&whimbrel.HistoryExistsError{}, "history", 5},
 		{&scratchError{&inspect.DataError{Statements: []inspect.DataStatement{{Why: "writes rows"}}}}, "source", 1},
 		{&scratchError{&inspect.NotSameError{}}, "source", 1},
 		{&inspect.NoTextError{}, "source", 1},
@@ -162,8 +162,8 @@ func TestInterruptedIsTheCause(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(interrupted{os.Interrupt})
-	f, code := explain(ctx, &whimbrel.MigrationError{Version: 3, Name: "x", Standing: 2, Err: &database.StatementError{Message: "canceled", Code: "57014"}})
-	if f.Kind != kindInterrupted || code != 130 || *f.Version != 3 || f.StandingStatements != 2 || f.SQLState != "" {
+	f, code := explain(ctx, &whimbrel.MigrationError{Version: 3, Name: "x", Executed: 2, Err: &database.StatementError{Message: "canceled", Code: "57014"}})
+	if f.Kind != kindInterrupted || code != 130 || *f.Version != 3 || f.ExecutedStatements != 2 || f.SQLState != "" {
 		t.Errorf("got %+v, exit %d", f, code)
 	}
 }

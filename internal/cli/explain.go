@@ -121,7 +121,7 @@ func explain(ctx context.Context, err error) (*render.Failure, int) {
 	if i, ok := bySignal(ctx); ok {
 		f = &render.Failure{
 			Kind: kindInterrupted, Message: i.Error(),
-			Version: f.Version, Name: f.Name, Direction: f.Direction, StandingStatements: f.StandingStatements, Open: f.Open,
+			Version: f.Version, Name: f.Name, Direction: f.Direction, ExecutedStatements: f.ExecutedStatements, Open: f.Open,
 		}
 		if f.Direction != "" || f.Version != nil {
 			f.Message += " during " + which(f)
@@ -139,7 +139,7 @@ func explain(ctx context.Context, err error) (*render.Failure, int) {
 func explainMigration(f *render.Failure, err error) {
 	var e *whimbrel.MigrationError
 	if errors.As(err, &e) {
-		f.Name, f.Direction, f.StandingStatements, f.Open = e.Name, string(e.Direction), e.Standing, e.Journal
+		f.Name, f.Direction, f.ExecutedStatements, f.Open = e.Name, string(e.Direction), e.Executed, e.Journal
 		if e.Version != whimbrel.NilVersion {
 			f.Version = &e.Version
 		}
@@ -155,7 +155,7 @@ func explainUsage(f *render.Failure, err error) bool {
 		url     *database.URLError
 		setting *database.SettingError
 		unknown *whimbrel.UnknownVersionError
-		steps   *whimbrel.StepsError
+		steps   *whimbrel.TooFewAppliedError
 		not     *whimbrel.NotAppliedError
 		already *whimbrel.AlreadyAppliedError
 	)
@@ -174,7 +174,7 @@ func explainUsage(f *render.Failure, err error) bool {
 			f.Next += ` To take everything back: "whimbrel down --all".`
 		}
 	case errors.As(err, &steps):
-		f.Message = fmt.Sprintf("can't roll back %s: %s applied", migrations(steps.Asked), onlySo(steps.Applied))
+		f.Message = fmt.Sprintf("can't roll back %s: %s applied", migrations(steps.Asked), onlySo(steps.AppliedCount))
 		f.Next = `"whimbrel status" shows what is applied.`
 	case errors.As(err, &not):
 		f.Version, f.Next = &not.Version, `"whimbrel status" shows what is applied.`
@@ -234,7 +234,7 @@ func explainRule(f *render.Failure, err error) bool {
 		sum   *whimbrel.ChecksumMismatchError
 		order *whimbrel.OutOfOrderError
 		down  *whimbrel.IrreversibleError
-		mode  *whimbrel.MigrationModeError
+		mode  *whimbrel.FrozenError
 		prot  *whimbrel.ProtectedError
 	)
 	switch {

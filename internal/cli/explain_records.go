@@ -21,7 +21,7 @@ func which(f *render.Failure) string {
 func explainRecords(f *render.Failure, err error) bool {
 	var (
 		squashed *whimbrel.SquashedError
-		history  *whimbrel.HistoryError
+		history  *whimbrel.HistoryExistsError
 	)
 	switch {
 	case errors.As(err, &squashed):
@@ -38,11 +38,11 @@ func explainRecords(f *render.Failure, err error) bool {
 	return true
 }
 
-func nowApplied(e *whimbrel.HistoryError) string {
+func nowApplied(e *whimbrel.HistoryExistsError) string {
 	if e.Version == whimbrel.NilVersion {
 		return "nothing is applied now"
 	}
-	return fmt.Sprintf("%d applied, the newest is version %d", e.Applied, e.Version)
+	return fmt.Sprintf("%d applied, the newest is version %d", e.AppliedCount, e.Version)
 }
 
 func list(vs []int64) string {

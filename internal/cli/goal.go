@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -105,7 +104,7 @@ func (m *migrateFlags) up() (whimbrel.Goal, error) {
 	case m.to.set:
 		return whimbrel.UpTo(m.to.value), nil
 	case m.steps.set:
-		return whimbrel.Steps(int(m.steps.value)), nil
+		return whimbrel.By(int(m.steps.value)), nil
 	}
 	return whimbrel.Latest(), nil
 }
@@ -124,9 +123,9 @@ func (m *migrateFlags) down() (whimbrel.Goal, error) {
 	case m.to.set:
 		return whimbrel.DownTo(m.to.value), nil
 	case m.steps.set:
-		return whimbrel.Steps(-int(m.steps.value)), nil
+		return whimbrel.By(-int(m.steps.value)), nil
 	}
-	return whimbrel.Steps(-1), nil
+	return whimbrel.By(-1), nil
 }
 
 // migrate goes to a goal, or shows how it would.
@@ -137,7 +136,6 @@ func (a *app) migrate(cmd *cobra.Command, m *migrateFlags, goal whimbrel.Goal, i
 		return err
 	}
 	defer t.close()
-	t.options.Note, t.options.Overrule = m.note, m.overrule
 	t.options.Atomic = t.atomic
 	if cmd.Flags().Changed("atomic") {
 		t.options.Atomic = m.atomic
@@ -152,10 +150,6 @@ func (a *app) migrate(cmd *cobra.Command, m *migrateFlags, goal whimbrel.Goal, i
 	mig, begun := t.migrator(), time.Now()
 	plan, err := mig.Plan(ctx, goal)
 	if m.dryRun {
-		if protected := (*whimbrel.ProtectedError)(nil); errors.As(err, &protected) {
-			t.options.Overrule = protected.Database // to look at the plan is no danger
-			plan, err = t.migrator().Plan(ctx, goal)
-		}
 		if err != nil {
 			return err
 		}
@@ -166,7 +160,7 @@ func (a *app) migrate(cmd *cobra.Command, m *migrateFlags, goal whimbrel.Goal, i
 	}
 	result := &whimbrel.Result{Set: t.set.Name()}
 	if err == nil {
-		result, err = mig.Apply(ctx, plan)
+		result, err = mig.Apply(ctx, plan, whimbrel.ApplyOptions{Note: m.note, Overrule: m.overrule})
 	}
 	result.Duration = time.Since(begun)
 	doc := render.NewResult(result)

@@ -12,7 +12,7 @@ import (
 // The command that goes on does what is left of what was asked for.
 func TestTheCommandThatGoesOn(t *testing.T) {
 	t.Parallel()
-	done := []whimbrel.Done{{Version: 3}}
+	done := []whimbrel.StepResult{{Version: 3}}
 	for _, c := range []struct {
 		args   []string
 		result whimbrel.Result

@@ -85,8 +85,7 @@ func (m *metadataFlags) add(cmd *cobra.Command) {
 // run changes the metadata, and answers with what became of it.
 func (a *app) changeMetadata(ctx context.Context, m *metadataFlags, change func(*whimbrel.Migrator, whimbrel.MetadataOptions) (*whimbrel.MetadataResult, error)) error {
 	return a.withTarget(ctx, a.openWithoutFiles, func(t *target) (render.Document, error) {
-		t.options.Note, t.options.Overrule = m.note, m.overrule
-		r, err := change(t.migrator(), whimbrel.MetadataOptions{DryRun: m.dryRun})
+		r, err := change(t.migrator(), whimbrel.MetadataOptions{DryRun: m.dryRun, Note: m.note, Overrule: m.overrule})
 		if err != nil {
 			return nil, err
 		}
@@ -328,8 +327,7 @@ in the history with its text. It is refused while migrations are switched off; w
 				return usage("", "--note and --i-know go with --write")
 			}
 			return a.withTarget(cmd.Context(), a.openWithoutFiles, func(t *target) (render.Document, error) {
-				t.options.Note, t.options.Overrule = note, overrule
-				rows, err := t.migrator().Query(cmd.Context(), statement, whimbrel.QueryOptions{Write: write})
+				rows, err := t.migrator().Query(cmd.Context(), statement, whimbrel.QueryOptions{Write: write, Note: note, Overrule: overrule})
 				if err != nil {
 					return nil, err
 				}

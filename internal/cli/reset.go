@@ -22,8 +22,7 @@ type Input struct {
 }
 
 func (a *app) resetCommand() *cobra.Command {
-	var yes, overrule, note string
-	var dryRun bool
+	var opts whimbrel.ResetOptions
 	cmd := &cobra.Command{
 		Use:        "reset",
 		SuggestFor: []string{"drop", "clean", "empty", "wipe"},
@@ -42,19 +41,18 @@ must say it. For a protected database --i-know must say it, too.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withTarget(cmd.Context(), a.openWithoutFiles, func(t *target) (render.Document, error) {
-				t.options.Note, t.options.Confirm, t.options.Overrule = note, yes, overrule
-				if yes == "" && !dryRun && a.canAsk() {
-					return a.askAndReset(cmd.Context(), t)
+				if opts.Confirm == "" && !opts.DryRun && a.canAsk() {
+					return a.askAndReset(cmd.Context(), t, opts)
 				}
-				return resetDocument(t.migrator().Reset(cmd.Context(), whimbrel.ResetOptions{DryRun: dryRun}))
+				return resetDocument(t.migrator().Reset(cmd.Context(), opts))
 			})
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&yes, "yes", "", "`name` of the database: reset it without asking")
-	addOverrule(cmd, &overrule)
-	f.BoolVar(&dryRun, "dry-run", false, "show what would be dropped and change nothing")
-	f.StringVar(&note, "note", "", "`text` to keep in the history")
+	f.StringVar(&opts.Confirm, "yes", "", "`name` of the database: reset it without asking")
+	addOverrule(cmd, &opts.Overrule)
+	f.BoolVar(&opts.DryRun, "dry-run", false, "show what would be dropped and change nothing")
+	f.StringVar(&opts.Note, "note", "", "`text` to keep in the history")
 	f.SortFlags = false
 	return cmd
 }
@@ -73,8 +71,9 @@ func (a *app) canAsk() bool {
 
 // askAndReset shows what a reset would do, and does it when it is told the database's name. No
 // lock is held while it waits for that.
-func (a *app) askAndReset(ctx context.Context, t *target) (render.Document, error) {
-	dry, err := t.migrator().Reset(ctx, whimbrel.ResetOptions{DryRun: true})
+func (a *app) askAndReset(ctx context.Context, t *target, opts whimbrel.ResetOptions) (render.Document, error) {
+	opts.DryRun = true
+	dry, err := t.migrator().Reset(ctx, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -84,13 +83,14 @@ func (a *app) askAndReset(ctx context.Context, t *target) (render.Document, erro
 	}
 	a.print().Show(doc)
 	a.print().Ask(`To do it, type the name of the database: `)
-	if t.options.Confirm, err = a.answer(ctx); err != nil {
+	if opts.Confirm, err = a.answer(ctx); err != nil {
 		return nil, err
 	}
-	if t.options.Confirm != dry.Database {
-		return nil, &whimbrel.ConfirmError{Database: dry.Database, Confirm: t.options.Confirm}
+	if opts.Confirm != dry.Database {
+		return nil, &whimbrel.ConfirmError{Database: dry.Database, Confirm: opts.Confirm}
 	}
-	done, err := t.migrator().Reset(ctx, whimbrel.ResetOptions{})
+	opts.DryRun = false
+	done, err := t.migrator().Reset(ctx, opts)
 	if err != nil {
 		return nil, err
 	}

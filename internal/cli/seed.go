@@ -22,7 +22,7 @@ func seedAgain(cmd *cobra.Command) string {
 }
 
 func (a *app) seedCommand() *cobra.Command {
-	var dir, overrule string
+	var dir string
 	var opts whimbrel.SeedOptions
 	cmd := &cobra.Command{
 		Use:        "seed",
@@ -47,7 +47,6 @@ left out. A database whose setting "protected" is true is refused, unless --i-kn
 				return err
 			}
 			defer t.close()
-			t.options.Overrule = overrule
 			result, err := t.migrator().Seed(ctx, scripts, opts)
 			result.Duration = time.Since(begun)
 			doc := render.NewResult(result)
@@ -63,7 +62,7 @@ left out. A database whose setting "protected" is true is refused, unless --i-kn
 		},
 	}
 	cmd.Flags().StringVar(&dir, "seeds", defaultSeeds, "`folder` of the scripts")
-	addOverrule(cmd, &overrule)
+	addOverrule(cmd, &opts.Overrule)
 	cmd.Flags().BoolVar(&opts.Again, "again", false, "also what ran before as it is")
 	return cmd
 }

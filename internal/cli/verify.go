@@ -56,7 +56,7 @@ func (a *app) verifyChecksums(ctx context.Context) error {
 		if err := m.Verify(ctx); err != nil {
 			return nil, err
 		}
-		return &render.Verified{Set: s.Set, OK: true, Verified: s.InState(whimbrel.Applied), Unknown: s.InState(whimbrel.Unknown)}, nil
+		return &render.Verified{Set: s.Set, OK: true, Verified: s.InState(whimbrel.StateApplied), Unknown: s.InState(whimbrel.StateUnknown)}, nil
 	})
 }
 

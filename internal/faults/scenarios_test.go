@@ -107,13 +107,13 @@ func up(ctx context.Context, m *whimbrel.Migrator) error {
 
 func to(version int64) func(context.Context, *whimbrel.Migrator) error {
 	return func(ctx context.Context, m *whimbrel.Migrator) error {
-		_, err := m.To(ctx, version)
+		_, err := m.Migrate(ctx, whimbrel.Version(version), whimbrel.ApplyOptions{})
 		return err
 	}
 }
 
 func rollback(ctx context.Context, m *whimbrel.Migrator) error {
-	_, err := m.Rollback(ctx, whimbrel.NilVersion)
+	_, err := m.Migrate(ctx, whimbrel.DownTo(whimbrel.NilVersion), whimbrel.ApplyOptions{})
 	return err
 }
 

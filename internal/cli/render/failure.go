@@ -28,8 +28,8 @@ type Failure struct {
 	SQLState string `json:"sqlstate,omitempty"`
 	Detail   string `json:"detail,omitempty"`
 	Hint     string `json:"hint,omitempty"`
-	// StandingStatements are those of the migration that were executed and stand.
-	StandingStatements int `json:"standing_statements,omitempty"`
+	// ExecutedStatements are those of the migration that were executed and stand.
+	ExecutedStatements int `json:"executed_statements,omitempty"`
 	// Stored, Expected, Diff and OnlyBlank are of a checksum mismatch, of which
 	// Versions has all versions; else Versions are those that are out of order.
 	Stored    string  `json:"stored,omitempty"`

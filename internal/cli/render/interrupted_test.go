@@ -20,7 +20,7 @@ func TestARunThatGoesOnInAPipe(t *testing.T) {
 	for _, e := range []whimbrel.Event{
 		whimbrel.Planned{Plan: plan(s)},
 		whimbrel.StepStarted{Step: s, Of: 1},
-		whimbrel.Repaired{Step: s, SQL: "DROP INDEX\n CONCURRENTLY i", Why: "the index is invalid"},
+		whimbrel.CleanedUp{Step: s, SQL: "DROP INDEX\n CONCURRENTLY i", Why: "the index is invalid"},
 		whimbrel.Resumed{Step: s, From: 3, Of: 7},
 		whimbrel.StatementStarted{Step: s, Index: 2, Of: 7, SQL: "CREATE INDEX CONCURRENTLY i ON t (x)"},
 		whimbrel.StatementWaiting{Set: "default", Holder: blocker},

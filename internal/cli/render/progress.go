@@ -45,7 +45,7 @@ func (p *Printer) Observe(e whimbrel.Event) {
 		p.live.show(p.stepWords(e.Step))
 	case whimbrel.Resumed:
 		p.say(e.Step, goesOn(e.From, e.Of))
-	case whimbrel.Repaired:
+	case whimbrel.CleanedUp:
 		p.say(e.Step, fmt.Sprintf("repairs what a statement left behind (%s): %s", oneLine(e.Why), oneLine(e.SQL)))
 	case whimbrel.StatementWaiting:
 		p.statementWaiting(e)

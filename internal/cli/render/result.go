@@ -51,7 +51,7 @@ func NewResult(r *whimbrel.Result) *Result {
 	return d
 }
 
-func versions(done []whimbrel.Done) []int64 {
+func versions(done []whimbrel.StepResult) []int64 {
 	vs := []int64{}
 	for _, d := range done {
 		vs = append(vs, d.Version)
@@ -59,7 +59,7 @@ func versions(done []whimbrel.Done) []int64 {
 	return vs
 }
 
-func names(done []whimbrel.Done) []string {
+func names(done []whimbrel.StepResult) []string {
 	all := []string{}
 	for _, d := range done {
 		all = append(all, d.Name)

@@ -30,7 +30,7 @@ type Status struct {
 	Repeats     []string           `json:"repeats"`
 	Repeatables []RepeatableStatus `json:"repeatables"`
 
-	off      *whimbrel.MigrationModeError // migrations are switched off
+	off      *whimbrel.FrozenError // migrations are switched off
 	dir      string
 	problems []string // of scripts that can't be run yet
 }
@@ -64,13 +64,13 @@ type RepeatableStatus struct {
 func NewStatus(s *whimbrel.Status, dir string) *Status {
 	d := &Status{
 		Set: s.Set, Database: s.Database, Version: s.Version, Dirty: s.Dirty,
-		All: s.All(), Applied: s.Applied(), Pending: s.Pending(),
-		Unknown:    s.InState(whimbrel.Unknown),
-		Modified:   s.InState(whimbrel.Modified),
-		OutOfOrder: s.InState(whimbrel.OutOfOrder),
-		Replaced:   s.InState(whimbrel.Replaced),
+		All: s.KnownVersions(), Applied: s.AppliedVersions(), Pending: s.PendingVersions(),
+		Unknown:    s.InState(whimbrel.StateUnknown),
+		Modified:   s.InState(whimbrel.StateModified),
+		OutOfOrder: s.InState(whimbrel.StateOutOfOrder),
+		Replaced:   s.InState(whimbrel.StateReplaced),
 		Migrations: []MigrationStatus{},
-		Repeats:    s.Repeats(), Repeatables: []RepeatableStatus{},
+		Repeats:    s.PendingRepeatables(), Repeatables: []RepeatableStatus{},
 		Interrupted: NewInterrupted(s.Interrupted, s.InterruptedAt),
 		dir:         dir,
 	}
@@ -105,7 +105,7 @@ func NewStatus(s *whimbrel.Status, dir string) *Status {
 	if !s.Settings.Bool(database.MigrationMode) {
 		v, err := s.Settings.Get(database.MigrationMode)
 		if err == nil {
-			d.off = &whimbrel.MigrationModeError{Reason: v.Reason, By: v.ChangedBy, Since: v.ChangedAt, Until: v.Until}
+			d.off = &whimbrel.FrozenError{Reason: v.Reason, By: v.ChangedBy, Since: v.ChangedAt, Until: v.Until}
 		}
 	}
 	return d
@@ -141,7 +141,7 @@ func (s *Status) write(pg *page) {
 
 // repeatState shows a repeatable script's state: for one of them it is no fault to be modified.
 func (pg *page) repeatState(state string) string {
-	if whimbrel.MigrationState(state) == whimbrel.Modified {
+	if whimbrel.MigrationState(state) == whimbrel.StateModified {
 		return pg.warn(state)
 	}
 	return pg.state(state)
@@ -160,11 +160,11 @@ func (m MigrationStatus) took() string {
 func (pg *page) state(state string) string {
 	words := strings.ReplaceAll(state, "_", " ")
 	switch whimbrel.MigrationState(state) {
-	case whimbrel.Applied:
+	case whimbrel.StateApplied:
 		return pg.good(words)
-	case whimbrel.Pending:
+	case whimbrel.StatePending:
 		return pg.warn(words)
-	case whimbrel.Modified, whimbrel.OutOfOrder:
+	case whimbrel.StateModified, whimbrel.StateOutOfOrder:
 		return pg.bad(words)
 	}
 	return pg.faint(words)
