@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -47,72 +48,124 @@ func fromDB(t *testing.T, url string, opts database.Options) (database.Database,
 	return postgres.NewDB(db, opts), nil
 }
 
-// The contract on every major version.
-func TestContract(t *testing.T) {
-	for _, m := range testdb.PostgresMajors(t) {
-		t.Run(fmt.Sprint(m.Major), func(t *testing.T) {
-			t.Parallel()
-			shelf := newShelf(t, func() (string, string) { url := m.New(t); return url, url })
-			databasetest.Run(t, func(t *testing.T) databasetest.Target {
-				return target(t, shelf.take(t), fromURL)
-			})
-		})
-	}
+// contractRun is one run of the contract: a server, a way to connect to it, and an encoding.
+type contractRun struct {
+	major    int
+	way      string // a key of openers, or viaPgBouncer
+	encoding string
 }
 
-// The contract with what a caller may hand in.
-func TestContractOfWhatIsHandedIn(t *testing.T) {
-	for name, open := range map[string]opener{"pool of one": fromPool, "connection": fromConn, "sql.DB": fromDB} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			shelf := newShelf(t, func() (string, string) { url := testdb.Postgres(t); return url, url })
-			databasetest.Run(t, func(t *testing.T) databasetest.Target {
-				target := target(t, shelf.take(t), open)
-				target.Notice = "" // they go where the caller's configuration says
-				return target
-			})
-		})
-	}
+const viaPgBouncer = "PgBouncer"
+
+var openers = map[string]opener{"URL": fromURL, "pool of one": fromPool, "connection": fromConn, "sql.DB": fromDB}
+
+// contractRuns use each major version, each way to connect and each encoding at least once. The
+// oldest and the newest version and PgBouncer are tested with UTF8, which allows all characters.
+var contractRuns = []contractRun{
+	{13, "pool of one", "UTF8"},
+	{14, "URL", "LATIN1"},
+	{15, "URL", "EUC_JP"},
+	{16, "sql.DB", "SQL_ASCII"},
+	{17, "connection", "UTF8"},
+	{17, viaPgBouncer, "UTF8"},
+	{18, "URL", "UTF8"},
 }
 
-// The contract in a database that has no place for most characters.
-func TestContractOfOtherEncodings(t *testing.T) {
+// everyContractRun adds the combinations that -every tests: every version with a URL, and everything
+// else on the main version.
+func everyContractRun() []contractRun {
+	all := slices.Clone(contractRuns)
+	add := func(run contractRun) {
+		if !slices.Contains(all, run) {
+			all = append(all, run)
+		}
+	}
+	for major := 13; major <= 18; major++ {
+		add(contractRun{major, "URL", "UTF8"})
+	}
+	for way := range openers {
+		add(contractRun{17, way, "UTF8"})
+	}
 	for _, encoding := range []string{"LATIN1", "SQL_ASCII", "EUC_JP"} {
-		t.Run(encoding, func(t *testing.T) {
-			shelf := newShelf(t, func() (string, string) { url := encoded(t, encoding); return url, url + "&client_encoding=UTF8" })
-			databasetest.Run(t, func(t *testing.T) databasetest.Target {
-				target := target(t, shelf.take(t), fromURL)
-				target.ASCIIComments = true
-				return target
-			})
+		add(contractRun{17, "URL", encoding})
+	}
+	return all
+}
+
+// TestContract runs the contract on every major version, with everything that a caller can hand in,
+// through PgBouncer in transaction mode, and in databases that can't store most characters.
+func TestContract(t *testing.T) {
+	runs := contractRuns
+	if *every {
+		runs = everyContractRun()
+	}
+	covered := map[int]bool{}
+	for _, run := range runs {
+		covered[run.major] = true
+		t.Run(fmt.Sprintf("%d %s %s", run.major, run.way, run.encoding), func(t *testing.T) {
+			t.Parallel()
+			shelf := newShelf(t, func() (string, string) { return run.database(t) })
+			databasetest.Run(t, func(t *testing.T) databasetest.Target { return run.target(t, shelf) })
 		})
+	}
+	for _, m := range testdb.PostgresMajors(t) {
+		if !covered[m.Major] {
+			t.Errorf("no run of the contract uses PostgreSQL %d", m.Major)
+		}
 	}
 }
 
-// encoded makes a database of an encoding.
-func encoded(t *testing.T, encoding string) string {
+// database creates a database for the run.
+func (run contractRun) database(t *testing.T) (url, direct string) {
+	if run.way == viaPgBouncer {
+		return testdb.PgBouncer(t)
+	}
+	for _, m := range testdb.PostgresMajors(t) {
+		if m.Major == run.major {
+			url = m.New(t)
+		}
+	}
+	if run.encoding == "UTF8" {
+		return url, url
+	}
+	url = encoded(t, url, run.encoding)
+	direct = url + "&client_encoding=UTF8"
+	if run.way != "URL" {
+		url = direct // the caller sets the encoding of what it hands in
+	}
+	return url, direct
+}
+
+// target returns an empty database of the shelf.
+func (run contractRun) target(t *testing.T, shelf shelf) databasetest.Target {
+	open := openers[run.way]
+	if run.way == viaPgBouncer {
+		open = fromURL
+	}
+	target := target(t, shelf.take(t), open)
+	target.ASCIIComments = run.encoding != "UTF8"
+	switch run.way {
+	case "URL":
+	case viaPgBouncer:
+		target.Session = nil // a run has no session there; session_test.go has the transactions
+		target.Break = nil   // the pooler replaces broken connections
+	default:
+		target.Notice = "" // the caller's configuration decides where notices go
+	}
+	return target
+}
+
+// encoded creates a database with an encoding on the server of another one.
+func encoded(t *testing.T, server, encoding string) string {
 	t.Helper()
-	u := testdb.Postgres(t)
-	parsed, err := url.Parse(u)
+	parsed, err := url.Parse(server)
 	must(t, err)
 	name := strings.TrimPrefix(parsed.Path, "/") + "_" + strings.ToLower(encoding)
-	c := connectFor(t, u)
+	c := connectFor(t, server)
 	do(t, c, fmt.Sprintf("CREATE DATABASE %s ENCODING '%s' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0", name, encoding))
 	t.Cleanup(func() { do(t, c, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") })
 	parsed.Path = "/" + name
 	return parsed.String()
-}
-
-// The contract through PgBouncer in transaction mode.
-func TestContractThroughPgBouncer(t *testing.T) {
-	t.Parallel()
-	shelf := newShelf(t, func() (string, string) { return testdb.PgBouncer(t) })
-	databasetest.Run(t, func(t *testing.T) databasetest.Target {
-		target := target(t, shelf.take(t), fromURL)
-		target.Session = nil // a run has no session there; what holds of batches is in session_test.go
-		target.Break = nil   // what breaks behind the pooler the pooler replaces
-		return target
-	})
 }
 
 // shelf has databases that are used again after they were emptied, which takes a tenth of the time that

@@ -23,6 +23,9 @@ import (
 // waitLimit bounds the wait for what must happen; nothing is said about how soon.
 const waitLimit = 5 * time.Minute
 
+// every runs the contract on more combinations of servers, connections and encodings.
+var every = flag.Bool("every", false, "run the contract on more combinations")
+
 func TestMain(m *testing.M) {
 	if job := os.Getenv(jobEnv); job != "" {
 		os.Exit(work(job))
