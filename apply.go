@@ -150,7 +150,7 @@ func (m *Migrator) lockOptions(s database.Settings) database.LockOptions {
 }
 
 func (a *applier) batchUnit(ctx context.Context, u Unit, rest []Unit) (err error) {
-	b, err := a.db.Begin(ctx, a.set.Name(), a.lockOptions(a.expect.Settings))
+	b, found, err := a.db.Begin(ctx, a.set.Name(), a.lockOptions(a.expect.Settings))
 	if err != nil {
 		return err
 	}
@@ -159,11 +159,11 @@ func (a *applier) batchUnit(ctx context.Context, u Unit, rest []Unit) (err error
 			err = rerr
 		}
 	}()
-	todo, err := a.recheck(ctx, b, u, rest)
+	todo, err := a.recheck(ctx, found, b, u, rest)
 	if err != nil || len(todo) == 0 {
 		return err
 	}
-	if b.Interrupted() {
+	if found.Interrupted {
 		st, err := b.State(ctx)
 		if err != nil {
 			return err
@@ -176,10 +176,11 @@ func (a *applier) batchUnit(ctx context.Context, u Unit, rest []Unit) (err error
 			return a.failed(todo, i, nil, err)
 		}
 	}
-	if err := b.Commit(ctx); err != nil {
+	committed, err := b.Commit(ctx)
+	if err != nil {
 		return a.failed(todo, len(todo)-1, nil, err)
 	}
-	recorded, want := b.Recorded(), 0
+	recorded, want := committed.Entries, 0
 	for _, s := range todo {
 		want += s.eventCount()
 	}
@@ -191,7 +192,7 @@ func (a *applier) batchUnit(ctx context.Context, u Unit, rest []Unit) (err error
 		a.stepDone(s, recorded[:n]...)
 		recorded = recorded[n:]
 	}
-	a.expect.Head = b.Head()
+	a.expect.Head = committed.Head
 	return nil
 }
 
@@ -232,12 +233,7 @@ func (a *applier) conclude(ctx context.Context, b database.Tx, s Step, start tim
 	if !start.IsZero() {
 		events = timed(events, start)
 	}
-	for _, ev := range events {
-		if err := b.Record(ctx, ev); err != nil {
-			return err
-		}
-	}
-	return nil
+	return b.Record(ctx, events...)
 }
 
 // events are all that the history keeps of a step, its own first.

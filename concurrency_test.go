@@ -102,7 +102,7 @@ func TestLockTimeout(t *testing.T) {
 	t.Parallel()
 	target := memdb.New()
 	other := open(t, target)
-	b, err := other.Begin(t.Context(), "shop", database.LockOptions{})
+	b, _, err := other.Begin(t.Context(), "shop", database.LockOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

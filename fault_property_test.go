@@ -222,9 +222,9 @@ type fencing struct {
 	calls int
 }
 
-func (f *fencing) Guard(ctx context.Context, set string, opts database.LockOptions) (database.Run, error) {
-	r, err := f.Database.Guard(ctx, set, opts)
-	return &fencedRun{r, f}, err
+func (f *fencing) Guard(ctx context.Context, set string, opts database.LockOptions) (database.Run, database.Found, error) {
+	r, found, err := f.Database.Guard(ctx, set, opts)
+	return &fencedRun{r, f}, found, err
 }
 
 func (f *fencing) fenced() error {
@@ -255,9 +255,9 @@ func (r *fencedRun) Exec(ctx context.Context, s *migration.Script, st sqltext.St
 	return r.Run.Exec(ctx, s, st, data, done)
 }
 
-func (r *fencedRun) Record(ctx context.Context, events ...database.Entry) ([]database.Entry, error) {
+func (r *fencedRun) Record(ctx context.Context, entries ...database.Entry) (database.Recorded, error) {
 	if err := r.fenced(); err != nil {
-		return nil, err
+		return database.Recorded{}, err
 	}
-	return r.Run.Record(ctx, events...)
+	return r.Run.Record(ctx, entries...)
 }

@@ -142,7 +142,7 @@ func (m *Migrator) tryMetadata(ctx context.Context, r *MetadataResult, change fu
 		r.became(before, c)
 		return nil
 	}
-	b, err := m.db.Begin(ctx, m.set.Name(), m.lockOptions(st.Settings))
+	b, _, err := m.db.Begin(ctx, m.set.Name(), m.lockOptions(st.Settings))
 	if err != nil {
 		return err
 	}
@@ -177,7 +177,8 @@ func (m *Migrator) tryMetadata(ctx context.Context, r *MetadataResult, change fu
 	if err := b.Record(ctx, e); err != nil {
 		return err
 	}
-	return b.Commit(ctx)
+	_, err = b.Commit(ctx)
+	return err
 }
 
 func (m *Migrator) mayChangeMetadata(st *database.State, action string) error {

@@ -171,7 +171,7 @@ func TestReloadMetadata(t *testing.T) {
 	if _, err := m.ApplyMetadata(ctx, document(t, ofT), whimbrel.MetadataOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	b, err := db.Begin(ctx, "by hand", database.LockOptions{})
+	b, _, err := db.Begin(ctx, "by hand", database.LockOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +182,7 @@ func TestReloadMetadata(t *testing.T) {
 	table := metadata.Name{Kind: metadata.Table, Object: "t"}
 	column := metadata.Name{Kind: metadata.Column, Object: "t", Column: "x"}
 	c := &metadata.Change{Entries: s.Entries, Comments: []metadata.Comment{{Name: table}, {Name: column, Text: "By hand."}}}
-	if err := errors.Join(b.PutMetadata(ctx, c), b.Commit(ctx)); err != nil {
+	if err := errors.Join(b.PutMetadata(ctx, c), errOf(b.Commit(ctx))); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := m.ReloadMetadata(ctx, whimbrel.MetadataOptions{}); err != nil {

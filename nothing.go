@@ -47,12 +47,12 @@ func (n nothing) History(context.Context, database.HistoryQuery) iter.Seq2[datab
 	return func(yield func(database.Entry, error) bool) { yield(database.Entry{}, n.err) }
 }
 
-func (n nothing) Begin(context.Context, string, database.LockOptions) (database.Tx, error) {
-	return nil, n.err
+func (n nothing) Begin(context.Context, string, database.LockOptions) (database.Tx, database.Found, error) {
+	return nil, database.Found{}, n.err
 }
 
-func (n nothing) Guard(context.Context, string, database.LockOptions) (database.Run, error) {
-	return nil, n.err
+func (n nothing) Guard(context.Context, string, database.LockOptions) (database.Run, database.Found, error) {
+	return nil, database.Found{}, n.err
 }
 
 func (n nothing) UpdateSetting(context.Context, database.SettingUpdate) error { return n.err }

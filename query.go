@@ -96,7 +96,7 @@ const queryName = "query"
 
 // writeInBatch executes a statement and records it in one transaction.
 func (m *Migrator) writeInBatch(ctx context.Context, statement string, state *database.State, e database.Entry) (rows *database.Rows, err error) {
-	b, err := m.db.Begin(ctx, m.set.Name(), m.lockOptions(state.Settings))
+	b, _, err := m.db.Begin(ctx, m.set.Name(), m.lockOptions(state.Settings))
 	if err != nil {
 		return nil, err
 	}
@@ -117,12 +117,13 @@ func (m *Migrator) writeInBatch(ctx context.Context, statement string, state *da
 	if err := b.Record(ctx, e); err != nil {
 		return nil, err
 	}
-	return rows, b.Commit(ctx)
+	_, err = b.Commit(ctx)
+	return rows, err
 }
 
 // writeAlone records a statement that can't be in a transaction, and executes it.
 func (m *Migrator) writeAlone(ctx context.Context, st sqltext.Statement, state *database.State, e database.Entry) (rows *database.Rows, err error) {
-	r, err := m.db.Guard(ctx, m.set.Name(), m.lockOptions(state.Settings))
+	r, _, err := m.db.Guard(ctx, m.set.Name(), m.lockOptions(state.Settings))
 	if err != nil {
 		return nil, err
 	}

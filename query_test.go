@@ -107,7 +107,7 @@ func TestQueryThatWritesIsUnderTheRules(t *testing.T) {
 		t.Errorf("reading a frozen database: %v", err)
 	}
 	set(database.MigrationMode, "true")
-	b, err := db.Begin(t.Context(), migration.DefaultSet, database.LockOptions{})
+	b, _, err := db.Begin(t.Context(), migration.DefaultSet, database.LockOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

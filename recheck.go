@@ -7,9 +7,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// locked is what a Batch and a Run have in common.
+// locked is what a Tx and a Run have in common.
 type locked interface {
-	Head() int64
 	State(ctx context.Context) (*database.State, error)
 }
 
@@ -31,8 +30,8 @@ func gotOn(before, now *database.Journal) bool {
 // recheck looks, under the lock, whether the database is what was expected, and
 // returns which of a unit's steps are still to do; the unit is the first of rest. It
 // costs nothing as long as nobody else has written.
-func (a *applier) recheck(ctx context.Context, l locked, unit Unit, rest []Unit) ([]Step, error) {
-	if l.Head() != a.expect.Head {
+func (a *applier) recheck(ctx context.Context, found database.Found, l locked, unit Unit, rest []Unit) ([]Step, error) {
+	if found.Head != a.expect.Head {
 		st, err := l.State(ctx)
 		if err != nil {
 			return nil, err

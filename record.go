@@ -120,7 +120,7 @@ func (m *Migrator) record(ctx context.Context, note string, events recorder) (re
 		return nil, err
 	}
 	m.warnOfDowns(before, will)
-	b, err := m.db.Begin(ctx, m.set.Name(), m.lockOptions(before.Settings))
+	b, _, err := m.db.Begin(ctx, m.set.Name(), m.lockOptions(before.Settings))
 	if err != nil {
 		return nil, err
 	}
@@ -141,14 +141,15 @@ func (m *Migrator) record(ctx context.Context, note string, events recorder) (re
 		return nil, err
 	}
 	now := time.Now()
-	for _, e := range all {
-		e.Set, e.StartedAt, e.ToolVersion, e.Note = m.set.Name(), now, ToolVersion(), note
-		if err := b.Record(ctx, e); err != nil {
-			return nil, err
-		}
+	for i := range all {
+		all[i].Set, all[i].StartedAt, all[i].ToolVersion, all[i].Note = m.set.Name(), now, ToolVersion(), note
 	}
-	if err := b.Commit(ctx); err != nil {
+	if err := b.Record(ctx, all...); err != nil {
 		return nil, err
 	}
-	return b.Recorded(), checkRecorded(b.Recorded(), len(all))
+	done, err := b.Commit(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return done.Entries, checkRecorded(done.Entries, len(all))
 }

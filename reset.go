@@ -73,7 +73,7 @@ func (m *Migrator) reset(ctx context.Context, r *ResetResult, opts ResetOptions)
 	if err := m.mayReset(st, opts); err != nil {
 		return err
 	}
-	b, err := m.db.Begin(ctx, m.set.Name(), m.lockOptions(st.Settings))
+	b, _, err := m.db.Begin(ctx, m.set.Name(), m.lockOptions(st.Settings))
 	if err != nil {
 		return err
 	}
@@ -96,7 +96,8 @@ func (m *Migrator) reset(ctx context.Context, r *ResetResult, opts ResetOptions)
 	if r.DryRun {
 		return nil
 	}
-	return b.Commit(ctx)
+	_, err = b.Commit(ctx)
+	return err
 }
 
 // mayReset refuses what must not be reset.

@@ -133,17 +133,17 @@ func TestResetIsRefusedUnderTheLock(t *testing.T) {
 func TestResetOfAnotherLibrarysSet(t *testing.T) {
 	t.Parallel()
 	target, db := migrated(t)
-	b, err := open(t, target).Begin(t.Context(), "jobs", database.LockOptions{})
+	b, _, err := open(t, target).Begin(t.Context(), "jobs", database.LockOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := b.Record(t.Context(), database.Entry{Version: 1, Direction: database.Up}); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Commit(t.Context()); err != nil {
+	if _, err := b.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	run, err := open(t, target).Guard(t.Context(), "jobs", database.LockOptions{})
+	run, _, err := open(t, target).Guard(t.Context(), "jobs", database.LockOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

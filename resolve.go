@@ -45,7 +45,7 @@ func (m *Migrator) Resolve(ctx context.Context, version int64, how Resolution, r
 	if _, _, err := m.resolve(ctx, before, version, how); err != nil {
 		return nil, err
 	}
-	r, err := m.db.Guard(ctx, m.set.Name(), m.lockOptions(before.Settings))
+	r, _, err := m.db.Guard(ctx, m.set.Name(), m.lockOptions(before.Settings))
 	if err != nil {
 		return nil, err
 	}

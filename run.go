@@ -19,7 +19,7 @@ const lastWords = 5 * time.Second
 // journal, and goes on where another process has stopped.
 func (a *applier) runUnit(ctx context.Context, u Unit, rest []Unit) (err error) {
 	opts := a.lockOptions(a.expect.Settings)
-	r, err := a.db.Guard(ctx, a.set.Name(), opts)
+	r, found, err := a.db.Guard(ctx, a.set.Name(), opts)
 	if err != nil {
 		return err
 	}
@@ -28,12 +28,12 @@ func (a *applier) runUnit(ctx context.Context, u Unit, rest []Unit) (err error) 
 			err = cerr
 		}
 	}()
-	todo, err := a.recheck(ctx, r, u, rest)
+	todo, err := a.recheck(ctx, found, r, u, rest)
 	if err != nil || len(todo) == 0 {
 		return err
 	}
 	s, open := todo[0], (*database.Journal)(nil) // a run has one step
-	if r.Interrupted() {
+	if found.Interrupted {
 		st, err := r.State(ctx)
 		if err != nil {
 			return err
@@ -52,20 +52,20 @@ func (a *applier) runUnit(ctx context.Context, u Unit, rest []Unit) (err error) 
 		}
 	}
 	var events []database.Entry
+	var recorded database.Recorded
 	if err == nil {
 		events, err = a.events(s)
 	}
 	if err == nil {
-		want := len(events)
-		if events, err = r.Record(ctx, timed(events, start)...); err == nil {
-			err = checkRecorded(events, want)
+		if recorded, err = r.Record(ctx, timed(events, start)...); err == nil {
+			err = checkRecorded(recorded.Entries, len(events))
 		}
 	}
 	if err != nil {
 		return a.failed(todo, 0, x.journal, err)
 	}
-	a.stepDone(s, events...)
-	a.expect.Head = r.Head()
+	a.stepDone(s, recorded.Entries...)
+	a.expect.Head = recorded.Head
 	return nil
 }
 
@@ -81,7 +81,7 @@ func timed(events []database.Entry, start time.Time) []database.Entry {
 // finishInBatch records a run of which all statements stand, together with the metadata that its migration
 // carries. The run is open until that is committed, so whoever finds it so does the same.
 func (a *applier) finishInBatch(ctx context.Context, x *runner, u Unit, rest []Unit, start time.Time) (err error) {
-	b, err := a.db.Begin(ctx, a.set.Name(), a.lockOptions(a.expect.Settings))
+	b, found, err := a.db.Begin(ctx, a.set.Name(), a.lockOptions(a.expect.Settings))
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func (a *applier) finishInBatch(ctx context.Context, x *runner, u Unit, rest []U
 			err = rerr
 		}
 	}()
-	todo, err := a.recheck(ctx, b, u, rest)
+	todo, err := a.recheck(ctx, found, b, u, rest)
 	if err != nil || len(todo) == 0 { // somebody else has recorded it
 		return err
 	}
@@ -102,17 +102,18 @@ func (a *applier) finishInBatch(ctx context.Context, x *runner, u Unit, rest []U
 		return &ConflictError{Set: a.set.Name(), Version: x.step.Version, Problem: "was meanwhile taken up by another process"}
 	}
 	s := todo[0]
+	var recorded database.Recorded
 	if err = a.conclude(ctx, b, s, start); err == nil {
-		err = b.Commit(ctx)
+		recorded, err = b.Commit(ctx)
 	}
 	if err == nil {
-		err = checkRecorded(b.Recorded(), s.eventCount())
+		err = checkRecorded(recorded.Entries, s.eventCount())
 	}
 	if err != nil {
 		return a.failed(todo, 0, x.journal, err)
 	}
-	a.stepDone(s, b.Recorded()...)
-	a.expect.Head = b.Head()
+	a.stepDone(s, recorded.Entries...)
+	a.expect.Head = recorded.Head
 	return nil
 }
 

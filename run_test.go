@@ -330,12 +330,12 @@ func unclear(t *testing.T, set *migration.Set) *memdb.Target {
 	t.Helper()
 	target := stopped(t, set, 3, memdb.ErrKilled) // the index is begun, and not built
 	other := newSet(t, script{1, "CREATE TABLE elsewhere ()", "-"})
-	b, err := open(t, target).Begin(t.Context(), "other", database.LockOptions{})
+	b, _, err := open(t, target).Begin(t.Context(), "other", database.LockOptions{})
 	if err == nil {
 		err = b.Exec(t.Context(), other.All()[0].Up)
 	}
 	if err == nil {
-		err = b.Commit(t.Context())
+		_, err = b.Commit(t.Context())
 	}
 	if err != nil {
 		t.Fatal(err)

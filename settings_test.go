@@ -86,7 +86,7 @@ func TestLockTimeoutSetting(t *testing.T) {
 			if tt.stored != "" {
 				setting(t, db, database.LockTimeout, tt.stored)
 			}
-			b, err := open(t, target).Begin(t.Context(), "shop", database.LockOptions{})
+			b, _, err := open(t, target).Begin(t.Context(), "shop", database.LockOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -96,7 +96,7 @@ func TestAResetThatWasCutOffIsNotResolved(t *testing.T) {
 	t.Parallel()
 	set, target := newSet(t), memdb.New()
 	db := open(t, target)
-	r, err := db.Guard(t.Context(), set.Name(), database.LockOptions{})
+	r, _, err := db.Guard(t.Context(), set.Name(), database.LockOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

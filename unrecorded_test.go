@@ -17,21 +17,26 @@ type forgetfulBatch struct{ database.Tx }
 
 type forgetfulRun struct{ database.Run }
 
-func (f forgetful) Begin(ctx context.Context, set string, opts database.LockOptions) (database.Tx, error) {
-	b, err := f.Database.Begin(ctx, set, opts)
-	return forgetfulBatch{b}, err
+func (f forgetful) Begin(ctx context.Context, set string, opts database.LockOptions) (database.Tx, database.Found, error) {
+	b, found, err := f.Database.Begin(ctx, set, opts)
+	return forgetfulBatch{b}, found, err
 }
 
-func (f forgetful) Guard(ctx context.Context, set string, opts database.LockOptions) (database.Run, error) {
-	r, err := f.Database.Guard(ctx, set, opts)
-	return forgetfulRun{r}, err
+func (f forgetful) Guard(ctx context.Context, set string, opts database.LockOptions) (database.Run, database.Found, error) {
+	r, found, err := f.Database.Guard(ctx, set, opts)
+	return forgetfulRun{r}, found, err
 }
 
-func (forgetfulBatch) Recorded() []database.Entry { return nil }
+func (f forgetfulBatch) Commit(ctx context.Context) (database.Recorded, error) {
+	recorded, err := f.Tx.Commit(ctx)
+	recorded.Entries = nil
+	return recorded, err
+}
 
-func (f forgetfulRun) Record(ctx context.Context, events ...database.Entry) ([]database.Entry, error) {
-	_, err := f.Run.Record(ctx, events...)
-	return nil, err
+func (f forgetfulRun) Record(ctx context.Context, entries ...database.Entry) (database.Recorded, error) {
+	recorded, err := f.Run.Record(ctx, entries...)
+	recorded.Entries = nil
+	return recorded, err
 }
 
 // A driver that has recorded less than it was given is an error, never a panic and never a success.

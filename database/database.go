@@ -100,10 +100,11 @@ type Database interface {
 	// set is not in its way, unless the database has one writer at a time. It creates
 	// Whimbrel's tables if they are missing. It returns a *LockedError (which is
 	// ErrLocked) when somebody else held the lock for all of opts.Timeout.
-	Begin(ctx context.Context, set string, opts LockOptions) (Tx, error)
+	Begin(ctx context.Context, set string, opts LockOptions) (Tx, Found, error)
 	// Guard holds the set's migration lock without a transaction in the way of what is
-	// run under it. Otherwise it is like Begin.
-	Guard(ctx context.Context, set string, opts LockOptions) (Run, error)
+	// run under it. Otherwise it is like Begin. Once it has returned, no earlier Run of the set writes
+	// anything any more, and Found is from after that.
+	Guard(ctx context.Context, set string, opts LockOptions) (Run, Found, error)
 
 	// UpdateSetting changes one declared setting and records that as an event, in
 	// one transaction, and creates Whimbrel's tables if they are missing. What it stores
@@ -143,18 +144,29 @@ type Holder struct {
 	Query string    // what it runs, or ran last
 }
 
+// Found is what Begin and Guard found when they had taken the lock. It costs no question of its own.
+type Found struct {
+	// Head is State.Head under the lock.
+	Head int64
+	// Interrupted reports an interrupted run of the set.
+	Interrupted bool
+}
+
+// Recorded is what is durable in the history: the result of Tx.Commit, and of Run.Record. It costs no
+// question of its own.
+type Recorded struct {
+	// Entries are as the history has them, without texts: with their IDs, times and durations.
+	Entries []Entry
+	// Head is Found.Head with the entries that the Tx or Run itself has recorded since: a State that says
+	// otherwise tells that a setting was changed meanwhile.
+	Head int64
+}
+
 // Tx is applied whole or not at all. What Run and Record are given may be
 // queued; Commit has executed all of it or none of it. The set's migration lock is held
 // until Commit or Rollback return. After an error of any method but Commit
-// the caller must call Rollback, or Discard.
+// the caller must call Rollback.
 type Tx interface {
-	// Head is State.Head as it stood when the lock was taken. After Commit it is what the
-	// batch's own events made of it: a State that says otherwise tells that a setting
-	// was changed meanwhile. It costs no question to the server.
-	Head() int64
-	// Interrupted reports whether a run of the set was open when the lock was taken. It costs no
-	// question to the server.
-	Interrupted() bool
 	// State is Database.State as it stands under the lock, with what the batch has
 	// recorded. What is queued is executed first, and its error may come here.
 	State(ctx context.Context) (*State, error)
@@ -166,11 +178,12 @@ type Tx interface {
 	// error of a statement is a *StatementError with its place in the script; it
 	// may be returned by a later method of the Batch, Commit at the latest.
 	Exec(ctx context.Context, s *migration.Script) error
-	// Record appends an event of the batch's set to the history, with the texts it is
+	// Record appends entries of the batch's set to the history, with the texts they are
 	// given. Where StartedAt is zero it fills in, by the database's clock if it has one,
-	// when the batch began or the event before was recorded, and the Duration from then
-	// to now. Where a run of the set is open and the event ends it (Journal.EndedBy), it is open no more.
-	Record(ctx context.Context, e Entry) error
+	// when the batch began or the entry before was recorded, and the Duration from then
+	// to now. Where a run of the set is open and an entry ends it (Journal.EndedBy), it is open no more.
+	// The entries become durable at Commit, which therefore is what returns them.
+	Record(ctx context.Context, entries ...Entry) error
 	// Reset empties the target, and records that: nothing of any set is applied any more. It
 	// drops everything in the schema of Whimbrel's tables, and in the given schemas as far as
 	// they exist, and then these schemas themselves, where nothing is left in them. It leaves
@@ -183,17 +196,10 @@ type Tx interface {
 	// fails, a run of direction Reset stays open in each of these sets, and the next Reset drops the rest.
 	Reset(ctx context.Context, schemas []string, e Entry) (*Emptied, error)
 	MetadataBatch
-	// Recorded returns, after Commit, the events of the batch as the history has
-	// them, without texts: with their IDs, times and durations. It costs no question.
-	Recorded() []Entry
-	// Discard drops everything since Begin, queued and executed, and goes on
-	// as after Begin: nothing of it is in the database, the lock is held. It
-	// returns a *LockedError when the lock could not be kept; the Batch is then over.
-	Discard(ctx context.Context) error
 	// Commit executes what is queued, makes everything durable and releases
-	// the lock. After an error nothing of the batch is in the database, unless the
+	// the lock. It returns the entries of Record. After an error nothing of the batch is in the database, unless the
 	// error is a *CommitUnknownError. The Batch is over either way.
-	Commit(ctx context.Context) error
+	Commit(ctx context.Context) (Recorded, error)
 	// Rollback drops everything and releases the lock. It can be called at any time,
 	// after Commit too, where it does nothing, and with a context that is done.
 	Rollback(ctx context.Context) error
@@ -205,11 +211,7 @@ type Tx interface {
 // Before returned), and afterwards that it is done; of any other the mark is written
 // in the statement's own transaction (Exec).
 type Run interface {
-	// Head, Interrupted and State are as in Batch. After Record Head is what the run's own events made
-	// of it. State has the journal as this Run found it or wrote it. Once Guard has returned, no
-	// earlier Run of the set writes anything any more. Head and Interrupted are from after that.
-	Head() int64
-	Interrupted() bool
+	// State is as in Tx. It has the journal as this Run found it or wrote it.
 	State(ctx context.Context) (*State, error)
 	// Journal makes j the set's open run, whatever was there, and is durable when it
 	// returns. Where j is nil, no run is open any more. It is an error while a transaction that the script opened
@@ -234,10 +236,10 @@ type Run interface {
 	// long as the server is still at it, it waits, and returns a *LockedError when that takes longer than
 	// opts.Timeout. It changes nothing.
 	Outcome(ctx context.Context, st sqltext.Statement, before string, opts LockOptions) (*Outcome, error)
-	// Record appends events of the run's set to the history, in one transaction, makes them durable, and returns them as the
-	// history has them. In the same transaction it ends the open run, if one of the events does: see Journal.EndedBy. It is an
+	// Record appends entries of the run's set to the history, in one transaction. They are durable when it returns them.
+	// In the same transaction it ends the open run, if one of the entries does: see Journal.EndedBy. It is an
 	// error while a transaction that the script opened is still open.
-	Record(ctx context.Context, events ...Entry) ([]Entry, error)
+	Record(ctx context.Context, entries ...Entry) (Recorded, error)
 	// Close puts the session back, rolls back a transaction that the script left open,
 	// and releases the lock. A run that is open stays so. It can be called more
 	// than once, and with a context that is done.

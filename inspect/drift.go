@@ -77,7 +77,7 @@ func AcceptDrift(ctx context.Context, db database.Database, set, reason string) 
 	if err != nil {
 		return err
 	}
-	b, err := db.Begin(ctx, set, database.LockOptions{Timeout: st.Settings.Duration(database.LockTimeout)})
+	b, _, err := db.Begin(ctx, set, database.LockOptions{Timeout: st.Settings.Duration(database.LockTimeout)})
 	if err != nil {
 		return err
 	}
@@ -100,7 +100,8 @@ func AcceptDrift(ctx context.Context, db database.Database, set, reason string) 
 	if err := b.Record(ctx, e); err != nil {
 		return err
 	}
-	return b.Commit(ctx)
+	_, err = b.Commit(ctx)
+	return err
 }
 
 // switchedOn returns an error if migrations are switched off.

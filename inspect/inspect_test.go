@@ -227,7 +227,7 @@ func byHand(t *testing.T, db database.Database, sql string) {
 		onItsOwn(t, db, sql)
 		return
 	}
-	b, err := db.Begin(t.Context(), "by hand", database.LockOptions{})
+	b, _, err := db.Begin(t.Context(), "by hand", database.LockOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,7 +235,7 @@ func byHand(t *testing.T, db database.Database, sql string) {
 	if err := b.Exec(t.Context(), migration.Text("by hand", sql)); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Commit(t.Context()); err != nil {
+	if _, err := b.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -243,7 +243,7 @@ func byHand(t *testing.T, db database.Database, sql string) {
 // onItsOwn executes statements that can't run in a transaction.
 func onItsOwn(t *testing.T, db database.Database, sql string) {
 	t.Helper()
-	r, err := db.Guard(t.Context(), "by hand", database.LockOptions{})
+	r, _, err := db.Guard(t.Context(), "by hand", database.LockOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

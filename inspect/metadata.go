@@ -26,7 +26,7 @@ func mirror(ctx context.Context, db, scratch database.Database) error {
 	if len(comments) == 0 {
 		return nil
 	}
-	b, err := scratch.Begin(ctx, migration.DefaultSet, database.LockOptions{})
+	b, _, err := scratch.Begin(ctx, migration.DefaultSet, database.LockOptions{})
 	if err != nil {
 		return err
 	}
@@ -34,5 +34,6 @@ func mirror(ctx context.Context, db, scratch database.Database) error {
 	if err := b.PutMetadata(ctx, &metadata.Change{Comments: comments}); err != nil {
 		return err
 	}
-	return b.Commit(ctx)
+	_, err = b.Commit(ctx)
+	return err
 }

@@ -24,6 +24,7 @@ type mutant struct {
 type alteration struct {
 	target func(*Target)
 	db     func(*alteredDB)
+	found  func(set string, run bool, found *database.Found)
 	batch  func(*alteredBatch)
 	run    func(*alteredRun)
 }
@@ -58,8 +59,8 @@ type alteredDB struct {
 	tables   func() []string
 	state    func(context.Context, string) (*database.State, error)
 	history  func(context.Context, database.HistoryQuery) iter.Seq2[database.Entry, error]
-	begin    func(context.Context, string, database.LockOptions) (database.Tx, error)
-	guard    func(context.Context, string, database.LockOptions) (database.Run, error)
+	begin    func(context.Context, string, database.LockOptions) (database.Tx, database.Found, error)
+	guard    func(context.Context, string, database.LockOptions) (database.Run, database.Found, error)
 	update   func(context.Context, database.SettingUpdate) error
 	metadata func(context.Context) (*metadata.State, error)
 	query    func(context.Context, string) (*database.Rows, error)
@@ -76,24 +77,30 @@ func (d *alteredDB) History(ctx context.Context, q database.HistoryQuery) iter.S
 	return or(d.history, d.Database.History)(ctx, q)
 }
 
-func (d *alteredDB) Begin(ctx context.Context, set string, opts database.LockOptions) (database.Tx, error) {
-	inner, err := or(d.begin, d.Database.Begin)(ctx, set, opts)
+func (d *alteredDB) Begin(ctx context.Context, set string, opts database.LockOptions) (database.Tx, database.Found, error) {
+	inner, found, err := or(d.begin, d.Database.Begin)(ctx, set, opts)
+	if err == nil && d.a.found != nil {
+		d.a.found(set, false, &found)
+	}
 	if err != nil || d.a.batch == nil {
-		return inner, err
+		return inner, found, err
 	}
 	b := &alteredBatch{Tx: inner, db: d, set: set}
 	d.a.batch(b)
-	return b, nil
+	return b, found, nil
 }
 
-func (d *alteredDB) Guard(ctx context.Context, set string, opts database.LockOptions) (database.Run, error) {
-	inner, err := or(d.guard, d.Database.Guard)(ctx, set, opts)
+func (d *alteredDB) Guard(ctx context.Context, set string, opts database.LockOptions) (database.Run, database.Found, error) {
+	inner, found, err := or(d.guard, d.Database.Guard)(ctx, set, opts)
+	if err == nil && d.a.found != nil {
+		d.a.found(set, true, &found)
+	}
 	if err != nil || d.a.run == nil {
-		return inner, err
+		return inner, found, err
 	}
 	r := &alteredRun{Run: inner, db: d, set: set}
 	d.a.run(r)
-	return r, nil
+	return r, found, nil
 }
 
 func (d *alteredDB) UpdateSetting(ctx context.Context, s database.SettingUpdate) error {
@@ -116,18 +123,14 @@ type alteredBatch struct {
 	db  *alteredDB
 	set string
 
-	head     func() int64
-	open     func() bool
 	state    func(context.Context) (*database.State, error)
 	run      func(context.Context, *migration.Script) error
-	record   func(context.Context, database.Entry) error
+	record   func(context.Context, ...database.Entry) error
 	reset    func(context.Context, []string, database.Entry) (*database.Emptied, error)
 	metadata func(context.Context) (*metadata.State, error)
 	put      func(context.Context, *metadata.Change) error
 	query    func(context.Context, string) (*database.Rows, error)
-	recorded func() []database.Entry
-	discard  func(context.Context) error
-	commit   func(context.Context) error
+	commit   func(context.Context) (database.Recorded, error)
 	rollback func(context.Context) error
 }
 
@@ -143,9 +146,17 @@ func (b *alteredBatch) Query(ctx context.Context, statement string) (*database.R
 	return or(b.query, b.Tx.Query)(ctx, statement)
 }
 
-func (b *alteredBatch) Head() int64 { return or(b.head, b.Tx.Head)() }
-
-func (b *alteredBatch) Interrupted() bool { return or(b.open, b.Tx.Interrupted)() }
+// restart puts a transaction in which nothing has happened in place of the one that is altered.
+func (b *alteredBatch) restart(ctx context.Context) error {
+	if err := b.Tx.Rollback(ctx); err != nil {
+		return err
+	}
+	next, _, err := b.db.Database.Begin(ctx, b.set, database.LockOptions{})
+	if err == nil {
+		b.Tx = next
+	}
+	return err
+}
 
 func (b *alteredBatch) State(ctx context.Context) (*database.State, error) {
 	return or(b.state, b.Tx.State)(ctx)
@@ -155,19 +166,17 @@ func (b *alteredBatch) Exec(ctx context.Context, s *migration.Script) error {
 	return or(b.run, b.Tx.Exec)(ctx, s)
 }
 
-func (b *alteredBatch) Record(ctx context.Context, e database.Entry) error {
-	return or(b.record, b.Tx.Record)(ctx, e)
+func (b *alteredBatch) Record(ctx context.Context, entries ...database.Entry) error {
+	return or(b.record, b.Tx.Record)(ctx, entries...)
 }
 
 func (b *alteredBatch) Reset(ctx context.Context, schemas []string, e database.Entry) (*database.Emptied, error) {
 	return or(b.reset, b.Tx.Reset)(ctx, schemas, e)
 }
 
-func (b *alteredBatch) Recorded() []database.Entry { return or(b.recorded, b.Tx.Recorded)() }
-
-func (b *alteredBatch) Discard(ctx context.Context) error { return or(b.discard, b.Tx.Discard)(ctx) }
-
-func (b *alteredBatch) Commit(ctx context.Context) error { return or(b.commit, b.Tx.Commit)(ctx) }
+func (b *alteredBatch) Commit(ctx context.Context) (database.Recorded, error) {
+	return or(b.commit, b.Tx.Commit)(ctx)
+}
 
 func (b *alteredBatch) Rollback(ctx context.Context) error {
 	return or(b.rollback, b.Tx.Rollback)(ctx)
@@ -179,20 +188,14 @@ type alteredRun struct {
 	db  *alteredDB
 	set string
 
-	head    func() int64
-	open    func() bool
 	state   func(context.Context) (*database.State, error)
 	journal func(context.Context, *database.Journal) error
 	before  func(context.Context, sqltext.Statement) (string, error)
 	exec    func(context.Context, *migration.Script, sqltext.Statement, io.Reader, *database.Journal) error
 	outcome func(context.Context, sqltext.Statement, string, database.LockOptions) (*database.Outcome, error)
-	record  func(context.Context, ...database.Entry) ([]database.Entry, error)
+	record  func(context.Context, ...database.Entry) (database.Recorded, error)
 	close   func(context.Context) error
 }
-
-func (r *alteredRun) Head() int64 { return or(r.head, r.Run.Head)() }
-
-func (r *alteredRun) Interrupted() bool { return or(r.open, r.Run.Interrupted)() }
 
 func (r *alteredRun) State(ctx context.Context) (*database.State, error) {
 	return or(r.state, r.Run.State)(ctx)
@@ -214,8 +217,8 @@ func (r *alteredRun) Exec(ctx context.Context, s *migration.Script, st sqltext.S
 	return or(r.exec, r.Run.Exec)(ctx, s, st, data, done)
 }
 
-func (r *alteredRun) Record(ctx context.Context, events ...database.Entry) ([]database.Entry, error) {
-	return or(r.record, r.Run.Record)(ctx, events...)
+func (r *alteredRun) Record(ctx context.Context, entries ...database.Entry) (database.Recorded, error) {
+	return or(r.record, r.Run.Record)(ctx, entries...)
 }
 
 func (r *alteredRun) Close(ctx context.Context) error { return or(r.close, r.Run.Close)(ctx) }

@@ -15,14 +15,14 @@ var batchCases = []testCase{
 	{"Rollback", rollbackCase},
 	{"Rollback at any time", rollbackAtAnyTime},
 	{"a batch that is over", batchIsOver},
-	{"Discard", discardCase},
-	{"Discard after an error", discardAfterError},
+	{"Rollback and begin again", startOver},
+	{"Rollback after an error and begin again", startOverAfterError},
 	{"Recorded", recordedCase},
 	{"Record fills in the times", recordFillsInTimes},
 }
 
 func commitCase(c *check) {
-	c.promised(batchCommit)
+	c.promised(txCommit)
 	db := c.db()
 	c.table(db, "t")
 	b := c.begin(db, "s")
@@ -52,14 +52,14 @@ func (c *check) fails(b database.Tx, statements string) error {
 	err := outcome(
 		func() error { return b.Exec(c.ctx, text(statements)) },
 		func() error { return b.Record(c.ctx, up(2)) },
-		func() error { return b.Commit(c.ctx) },
+		func() error { return commitTx(c.ctx, b) },
 	)
-	c.that(err != nil, "neither Run nor Record nor Commit returned an error for %q", statements)
+	c.that(err != nil, "neither Exec nor Record nor Commit returned an error for %q", statements)
 	return err
 }
 
 func failingStatement(c *check) {
-	c.promised(batchWhole)
+	c.promised(txWhole)
 	db := c.db()
 	c.table(db, "t")
 	b := c.begin(db, "s")
@@ -72,7 +72,7 @@ func failingStatement(c *check) {
 	c.hasVersions(db, "s")
 	c.isFree("s")
 
-	c.promised(batchCommitFails)
+	c.promised(txCommitFails)
 	b = c.begin(db, "s")
 	c.run(b, "INSERT INTO t VALUES (0)")
 	c.record(b, 1)
@@ -86,7 +86,7 @@ func failingStatement(c *check) {
 }
 
 func nothingBeforeCommit(c *check) {
-	c.promised(batchWhole)
+	c.promised(txWhole)
 	db, other := c.db(), c.db()
 	c.table(db, "t")
 	b := c.begin(db, "s")
@@ -101,7 +101,7 @@ func nothingBeforeCommit(c *check) {
 }
 
 func stateInBatch(c *check) {
-	c.promised(batchState)
+	c.promised(txState)
 	db := c.db()
 	c.apply(db, "s", 1, "")
 	c.apply(db, "other", 9, "")
@@ -114,13 +114,13 @@ func stateInBatch(c *check) {
 		c.that(st.Set == "s", "State.Set is %q", st.Set)
 		c.isDefault(st)
 	}
-	c.ok(b.Record(c.ctx, database.Entry{Version: 3, Direction: database.Down, StartedAt: started}), "Batch.Record")
+	c.ok(b.Record(c.ctx, database.Entry{Version: 3, Direction: database.Down, StartedAt: started}), "Tx.Record")
 	_, found := c.state(b, "s").Applied.Get(3)
 	c.that(!found, "after Record of its down event State has version 3")
 }
 
 func rollbackCase(c *check) {
-	c.promised(batchRollback)
+	c.promised(txRollback)
 	db := c.db()
 	c.table(db, "t")
 	b := c.begin(db, "s")
@@ -128,7 +128,7 @@ func rollbackCase(c *check) {
 	c.record(b, 1)
 	c.state(b, "s") // executes what is queued
 	c.run(b, "INSERT INTO t VALUES (2);")
-	c.ok(b.Rollback(c.ctx), "Batch.Rollback")
+	c.ok(b.Rollback(c.ctx), "Tx.Rollback")
 	c.hasTables("t")
 	c.hasRows("t", 0)
 	c.hasVersions(db, "s")
@@ -136,7 +136,7 @@ func rollbackCase(c *check) {
 }
 
 func rollbackAtAnyTime(c *check) {
-	c.promised(batchRollbackAny)
+	c.promised(txRollbackAny)
 	db := c.db()
 	c.table(db, "t")
 	b := c.begin(db, "s")
@@ -158,15 +158,15 @@ func rollbackAtAnyTime(c *check) {
 	next := c.begin(c.db(), "s")
 	c.ok(b.Rollback(c.ctx), "a third Rollback")
 	c.isLocked("s")
-	c.ok(next.Rollback(c.ctx), "Batch.Rollback")
+	c.ok(next.Rollback(c.ctx), "Tx.Rollback")
 }
 
 func batchIsOver(c *check) {
-	c.promised(batchOver)
+	c.promised(txOver)
 	db := c.db()
 	c.table(db, "t")
 	end := map[string]func(database.Tx) error{
-		"Commit":   func(b database.Tx) error { return b.Commit(c.ctx) },
+		"Commit":   func(b database.Tx) error { return commitTx(c.ctx, b) },
 		"Rollback": func(b database.Tx) error { return b.Rollback(c.ctx) },
 	}
 	for name, end := range end {
@@ -175,17 +175,17 @@ func batchIsOver(c *check) {
 		err := outcome(
 			func() error { return b.Exec(c.ctx, text("INSERT INTO t VALUES (1)")) },
 			func() error { return b.Record(c.ctx, up(1)) },
-			func() error { return b.Commit(c.ctx) },
+			func() error { return commitTx(c.ctx, b) },
 		)
-		c.that(err != nil, "after %s, Run, Record and Commit returned no error", name)
-		c.that(b.Discard(c.ctx) != nil, "after %s, Discard returned no error", name)
+		c.that(err != nil, "after %s, Exec, Record and Commit returned no error", name)
 	}
 	c.hasRows("t", 0)
 	c.hasVersions(db, "s")
 }
 
-func discardCase(c *check) {
-	c.promised(batchDiscard)
+// startOver rolls back an open transaction, and begins the next on the same Database.
+func startOver(c *check) {
+	c.promised(txRollback)
 	db := c.db()
 	c.table(db, "t")
 	c.apply(db, "s", 1, "")
@@ -194,10 +194,11 @@ func discardCase(c *check) {
 	c.record(b, 2)
 	c.state(b, "s") // executes what is queued
 	c.run(b, "INSERT INTO t VALUES (2);")
-	c.ok(b.Discard(c.ctx), "Batch.Discard")
+	c.ok(b.Rollback(c.ctx), "Tx.Rollback")
+	b = c.begin(db, "s")
 	c.isLocked("s")
 	versions := c.state(b, "s").Applied.Versions()
-	c.that(len(versions) == 1, "after Discard, State has %d, want 1 alone", versions)
+	c.that(len(versions) == 1, "after Rollback, State has %d, want 1 alone", versions)
 	c.run(b, "INSERT INTO t VALUES (3);"+c.ddl("CREATE TABLE u (x int);"))
 	c.record(b, 3)
 	c.commit(b)
@@ -206,8 +207,8 @@ func discardCase(c *check) {
 	c.isFree("s")
 }
 
-func discardAfterError(c *check) {
-	c.promised(batchDiscard)
+func startOverAfterError(c *check) {
+	c.promised(txRollback)
 	db := c.db()
 	c.table(db, "t")
 	b := c.begin(db, "s")
@@ -215,9 +216,9 @@ func discardAfterError(c *check) {
 		func() error { return b.Exec(c.ctx, text(failing)) },
 		func() error { _, err := b.State(c.ctx); return err },
 	)
-	c.that(err != nil, "neither Run nor State returned an error")
-	c.ok(b.Discard(c.ctx), "Discard after an error")
-	c.isLocked("s")
+	c.that(err != nil, "neither Exec nor State returned an error")
+	c.ok(b.Rollback(c.ctx), "Rollback after an error")
+	b = c.begin(db, "s")
 	c.run(b, "INSERT INTO t VALUES (3)")
 	c.record(b, 3)
 	c.commit(b)
@@ -226,30 +227,29 @@ func discardAfterError(c *check) {
 }
 
 func recordedCase(c *check) {
-	c.promised(batchRecorded)
+	c.promised(recordedEntries)
 	db := c.db()
 	b := c.begin(db, "s")
-	c.record(b, 7)
-	c.ok(b.Discard(c.ctx), "Batch.Discard")
-	for v := range int64(3) {
+	var given []database.Entry
+	for v := range int64(4) {
 		e := up(v)
 		e.UpText, e.DownText, e.HasDownText = "up", "down", true
-		c.ok(b.Record(c.ctx, e), "Batch.Record")
+		given = append(given, e)
 	}
-	c.commit(b)
-	got, want := b.Recorded(), c.history(db, database.HistoryQuery{Set: "s"})
-	c.that(len(got) == 3 && len(want) == 3, "Recorded has %d events and the history %d, want 3", len(got), len(want))
+	c.ok(b.Record(c.ctx, given[0]), "Tx.Record")
+	c.ok(b.Record(c.ctx, given[1:]...), "Tx.Record of several entries")
+	c.ok(b.Record(c.ctx), "Tx.Record of none")
+	got, want := c.commit(b).Entries, c.history(db, database.HistoryQuery{Set: "s"})
+	c.that(len(got) == 4 && len(want) == 4, "Recorded has %d entries and the history %d, want 4", len(got), len(want))
 	for i := range got {
 		c.that(sameEvent(got[i], want[i]), "Recorded has\n\t%+v\n\tthe history has\n\t%+v", got[i], want[i])
 	}
-	b = c.begin(db, "s")
-	c.record(b, 9)
-	c.ok(b.Rollback(c.ctx), "Batch.Rollback")
-	c.that(len(b.Recorded()) == 0, "after Rollback, Recorded has %d events", len(b.Recorded()))
+	got = c.commit(c.begin(db, "s")).Entries
+	c.that(len(got) == 0, "Recorded has %d entries of a transaction without any", len(got))
 }
 
 func recordFillsInTimes(c *check) {
-	c.promised(batchRecordTimes)
+	c.promised(txRecordTimes)
 	db := c.db()
 	c.table(db, "t")
 	b := c.begin(db, "s")
@@ -257,7 +257,7 @@ func recordFillsInTimes(c *check) {
 		c.run(b, "INSERT INTO t VALUES (1)")
 		e := up(v)
 		e.StartedAt, e.Duration = zeroTime, 0
-		c.ok(b.Record(c.ctx, e), "Batch.Record")
+		c.ok(b.Record(c.ctx, e), "Tx.Record")
 	}
 	c.commit(b)
 	events := c.history(db, database.HistoryQuery{Set: "s"})
@@ -267,7 +267,7 @@ func recordFillsInTimes(c *check) {
 		c.that(e.Duration >= 0, "Duration of version %d is %v", e.Version, e.Duration)
 	}
 	c.that(!events[1].StartedAt.Before(events[0].StartedAt), "the second began at %v, before the first at %v", events[1].StartedAt, events[0].StartedAt)
-	c.promised(eventTimes)
+	c.promised(entryTimes)
 	c.inMicroseconds(events)
 }
 

@@ -46,7 +46,7 @@ func newCheck(r reporter, target Target) *check {
 	return &check{reporter: r, Target: target, ctx: ctx, promise: contract, own: map[string]bool{}}
 }
 
-// promised names the sentence that the following lines check.
+// promised names the promise that the following lines check.
 func (c *check) promised(p *promise) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -59,7 +59,7 @@ func (c *check) fail(msg string) {
 	c.mu.Lock()
 	p := c.promise
 	c.mu.Unlock()
-	c.Fatalf("%s\n\tThe contract says of %s: “%s”", msg, p.of, p.says)
+	c.Fatalf("%s\n\tBroken promise %s (%s): %s", msg, p.id, p.of, p.says)
 }
 
 // that fails the case unless it holds.
@@ -112,18 +112,30 @@ var patient = database.LockOptions{Timeout: patience}
 
 func (c *check) begin(db database.Database, set string) database.Tx {
 	c.Helper()
-	b, err := db.Begin(c.ctx, set, patient)
+	b, _ := c.beginFound(db, set)
+	return b
+}
+
+func (c *check) beginFound(db database.Database, set string) (database.Tx, database.Found) {
+	c.Helper()
+	b, found, err := db.Begin(c.ctx, set, patient)
 	c.ok(err, "Begin")
 	c.Cleanup(func() { b.Rollback(context.Background()) })
-	return b
+	return b, found
 }
 
 func (c *check) guard(db database.Database, set string) database.Run {
 	c.Helper()
-	r, err := db.Guard(c.ctx, set, patient)
+	r, _ := c.guardFound(db, set)
+	return r
+}
+
+func (c *check) guardFound(db database.Database, set string) (database.Run, database.Found) {
+	c.Helper()
+	r, found, err := db.Guard(c.ctx, set, patient)
 	c.ok(err, "Guard")
 	c.Cleanup(func() { r.Close(context.Background()) })
-	return r
+	return r, found
 }
 
 // text is a script of the suite's own.
@@ -132,13 +144,13 @@ func text(statements string) *migration.Script { return migration.Text("suite.sq
 // run runs a text that must succeed.
 func (c *check) run(b database.Tx, statements string) {
 	c.Helper()
-	c.ok(b.Exec(c.ctx, text(statements)), "Batch.Run of "+statements)
+	c.ok(b.Exec(c.ctx, text(statements)), "Tx.Exec of "+statements)
 }
 
 // record records an event that says little.
 func (c *check) record(b database.Tx, version int64) {
 	c.Helper()
-	c.ok(b.Record(c.ctx, up(version)), "Batch.Record")
+	c.ok(b.Record(c.ctx, up(version)), "Tx.Record")
 }
 
 // up is the event of a version that was applied.
@@ -153,9 +165,17 @@ func up(version int64) database.Entry {
 // digits than are kept.
 var started = time.Date(2026, 3, 29, 2, 30, 0, 123456789, time.FixedZone("", 2*60*60))
 
-func (c *check) commit(b database.Tx) {
+func (c *check) commit(b database.Tx) database.Recorded {
 	c.Helper()
-	c.ok(b.Commit(c.ctx), "Batch.Commit")
+	recorded, err := b.Commit(c.ctx)
+	c.ok(err, "Tx.Commit")
+	return recorded
+}
+
+// commitTx is Commit for what has no use for its result.
+func commitTx(ctx context.Context, b database.Tx) error {
+	_, err := b.Commit(ctx)
+	return err
 }
 
 // apply commits a text and the event of its version in a batch of its own; in a run, where the text can't be in a
@@ -302,9 +322,9 @@ func (c *check) isFree(set string) {
 	c.Helper()
 	db := c.db()
 	defer db.Close()
-	b, err := db.Begin(c.ctx, set, database.LockOptions{})
+	b, _, err := db.Begin(c.ctx, set, database.LockOptions{})
 	c.ok(err, "Begin that tries once, by another process")
-	c.ok(b.Rollback(c.ctx), "Batch.Rollback")
+	c.ok(b.Rollback(c.ctx), "Tx.Rollback")
 }
 
 // becomesFree is isFree for a lock that the server may still be letting go of.
@@ -312,9 +332,9 @@ func (c *check) becomesFree(set string) {
 	c.Helper()
 	db := c.db()
 	defer db.Close()
-	b, err := db.Begin(c.ctx, set, patient)
+	b, _, err := db.Begin(c.ctx, set, patient)
 	c.ok(err, "Begin by another process")
-	c.ok(b.Rollback(c.ctx), "Batch.Rollback")
+	c.ok(b.Rollback(c.ctx), "Tx.Rollback")
 }
 
 // isLocked fails the case unless the lock of a set is held.
@@ -322,7 +342,7 @@ func (c *check) isLocked(set string) {
 	c.Helper()
 	db := c.db()
 	defer db.Close()
-	b, err := db.Begin(c.ctx, set, database.LockOptions{})
+	b, _, err := db.Begin(c.ctx, set, database.LockOptions{})
 	if err == nil {
 		b.Rollback(c.ctx)
 	}

@@ -30,8 +30,8 @@ func (c *check) isClosed(db database.Database) {
 	c.Helper()
 	calls := map[string]func() error{
 		"State":         func() error { _, err := db.State(c.ctx, "s"); return err },
-		"Begin":         func() error { _, err := db.Begin(c.ctx, "s", patient); return err },
-		"Guard":         func() error { _, err := db.Guard(c.ctx, "s", patient); return err },
+		"Begin":         func() error { _, _, err := db.Begin(c.ctx, "s", patient); return err },
+		"Guard":         func() error { _, _, err := db.Guard(c.ctx, "s", patient); return err },
 		"UpdateSetting": func() error { return db.UpdateSetting(c.ctx, modeOff) },
 		"History": func() (err error) {
 			for _, err = range db.History(c.ctx, database.HistoryQuery{}) {
@@ -58,7 +58,7 @@ func closeInBatch(c *check) {
 	err := outcome(
 		func() error { return b.Exec(c.ctx, text("INSERT INTO t VALUES (2)")) },
 		func() error { return b.Record(c.ctx, up(2)) },
-		func() error { return b.Commit(c.ctx) },
+		func() error { return commitTx(c.ctx, b) },
 	)
 	c.that(err != nil, "after Close, Run, Record and Commit returned no error")
 	c.hasRows("t", 0)

@@ -30,9 +30,9 @@ func contextIsDone(c *check) {
 	b := c.begin(db, "s")
 	c.run(b, "INSERT INTO t VALUES (1)")
 	c.record(b, 2)
-	err = b.Commit(done())
+	_, err = b.Commit(done())
 	c.that(errors.Is(err, context.Canceled), "Commit returned %v, want context.Canceled", err)
-	c.ok(b.Rollback(c.ctx), "Batch.Rollback")
+	c.ok(b.Rollback(c.ctx), "Tx.Rollback")
 	c.hasRows("t", 0)
 	c.hasVersions(db, "s", 1)
 	c.becomesFree("s")
@@ -68,7 +68,7 @@ func cancelBatch(c *check) {
 	err := outcome(
 		func() error { return b.Exec(ctx, text(c.Slow)) },
 		func() error { return b.Record(ctx, up(2)) },
-		func() error { return b.Commit(ctx) },
+		func() error { return commitTx(ctx, b) },
 	)
 	c.that(errors.Is(err, context.DeadlineExceeded), "the error is %v, want context.DeadlineExceeded", err)
 	c.ok(b.Rollback(ctx), "Rollback with the context that is done")
@@ -105,17 +105,17 @@ func breakBatch(c *check) {
 	c.record(b, 1)
 	c.state(b, "s") // executes what is queued
 	c.Break(victim)
-	c.promised(batchCommitFails)
+	c.promised(txCommitFails)
 	err := outcome(
 		func() error { return b.Exec(c.ctx, text("INSERT INTO t VALUES (2)")) },
 		func() error { return b.Record(c.ctx, up(2)) },
-		func() error { return b.Commit(c.ctx) },
+		func() error { return commitTx(c.ctx, b) },
 	)
 	c.that(err != nil, "neither Run nor Record nor Commit returned an error on a broken connection")
-	c.promised(batchRollback)
+	c.promised(txRollback)
 	b.Rollback(c.ctx) // which may say that the connection is broken
 	c.becomesFree("s")
-	c.promised(batchCommitFails)
+	c.promised(txCommitFails)
 	c.hasRows("t", 0)
 	other := c.db()
 	c.hasVersions(other, "s")

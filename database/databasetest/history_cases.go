@@ -66,21 +66,21 @@ func (c *check) isKept(got, want database.Entry) {
 }
 
 func eventIsKept(c *check) {
-	c.promised(batchRecord)
+	c.promised(txRecord)
 	db := c.db()
 	b := c.begin(db, "s")
 	first := full(1)
 	first.Set = "somebody else's" // it is the batch that says which set
 	bare := database.Entry{Version: 0, Direction: database.Down, StartedAt: started}
-	c.ok(b.Record(c.ctx, first), "Batch.Record")
-	c.ok(b.Record(c.ctx, bare), "Batch.Record")
+	c.ok(b.Record(c.ctx, first), "Tx.Record")
+	c.ok(b.Record(c.ctx, bare), "Tx.Record")
 	c.commit(b)
-	c.promised(eventDirectives)
+	c.promised(entryDirectives)
 	for _, e := range c.history(db, database.HistoryQuery{Version: &first.Version}) {
 		c.that(e.UpDirectives == first.UpDirectives, "UpDirectives are %q, want %q", e.UpDirectives, first.UpDirectives)
 		c.that(e.DownDirectives == first.DownDirectives, "DownDirectives are %q, want %q", e.DownDirectives, first.DownDirectives)
 	}
-	c.promised(batchRecord)
+	c.promised(txRecord)
 	for _, reader := range []database.Database{db, c.db()} {
 		events := c.history(reader, database.HistoryQuery{Texts: true})
 		c.that(len(events) == 2, "the history has %d events, want 2", len(events))
@@ -96,14 +96,14 @@ func eventIsKept(c *check) {
 }
 
 func textsCase(c *check) {
-	c.promised(eventTexts)
+	c.promised(entryTexts)
 	db := c.db()
 	b := c.begin(db, "s")
 	empty, none := full(1), full(2)
 	empty.DownText = ""
 	none.DownText, none.HasDownText, none.DownChecksum = "", false, migration.Checksum{}
-	c.ok(b.Record(c.ctx, empty), "Batch.Record")
-	c.ok(b.Record(c.ctx, none), "Batch.Record")
+	c.ok(b.Record(c.ctx, empty), "Tx.Record")
+	c.ok(b.Record(c.ctx, none), "Tx.Record")
 	c.commit(b)
 	for _, texts := range []bool{false, true} {
 		events := c.history(db, database.HistoryQuery{Texts: texts})
@@ -113,7 +113,7 @@ func textsCase(c *check) {
 		c.that(events[1].DownChecksum.IsZero(), "DownChecksum of no down script is %v", events[1].DownChecksum)
 		c.promised(historyTexts)
 		c.that((events[0].UpText != "") == texts, "UpText is %q, texts asked for: %v", events[0].UpText, texts)
-		c.promised(eventTexts)
+		c.promised(entryTexts)
 	}
 	st := c.state(db, "s")
 	for v, want := range map[int64]bool{1: true, 2: false} {
@@ -123,7 +123,7 @@ func textsCase(c *check) {
 }
 
 func timesCase(c *check) {
-	c.promised(eventTimes)
+	c.promised(entryTimes)
 	db := c.db()
 	b := c.begin(db, "s")
 	times := []time.Time{
@@ -135,7 +135,7 @@ func timesCase(c *check) {
 	for v, at := range times {
 		e := full(int64(v))
 		e.StartedAt = at
-		c.ok(b.Record(c.ctx, e), "Batch.Record")
+		c.ok(b.Record(c.ctx, e), "Tx.Record")
 	}
 	c.commit(b)
 	events := c.history(db, database.HistoryQuery{})
@@ -169,7 +169,7 @@ func historyOrder(c *check) {
 	for i, e := range events {
 		c.that(e.Version == order[i], "event %d is of version %d, want %d", i, e.Version, order[i])
 	}
-	c.promised(eventID)
+	c.promised(entryID)
 	for i := range events[1:] {
 		c.that(events[i].ID < events[i+1].ID, "the event with ID %d comes before the one with %d", events[i].ID, events[i+1].ID)
 	}
@@ -249,7 +249,7 @@ func historyOnlyGrows(c *check) {
 		e := full(1)
 		e.Direction = d
 		b := c.begin(db, "s")
-		c.ok(b.Record(c.ctx, e), "Batch.Record")
+		c.ok(b.Record(c.ctx, e), "Tx.Record")
 		c.commit(b)
 		now := c.history(db, database.HistoryQuery{Texts: true})
 		c.that(len(now) == len(before)+1, "the history had %d events, and has %d after one more", len(before), len(now))
@@ -275,14 +275,14 @@ func foldCase(c *check) {
 	want := &database.State{}
 	for _, e := range events {
 		b := c.begin(db, "s")
-		c.ok(b.Record(c.ctx, e), "Batch.Record")
+		c.ok(b.Record(c.ctx, e), "Tx.Record")
 		c.commit(b)
 		want.Fold(e)
 		for _, from := range []any{db, c.begin(db, "s")} {
 			st := c.state(from, "s")
 			c.sameVersions(st.Applied, want.Applied)
 			if b, ok := from.(database.Tx); ok {
-				c.ok(b.Rollback(c.ctx), "Batch.Rollback")
+				c.ok(b.Rollback(c.ctx), "Tx.Rollback")
 			}
 		}
 	}
@@ -305,25 +305,25 @@ func twoSets(c *check) {
 	c.apply(db, "b", 1, "")
 	c.apply(db, "b", 2, "")
 	b := c.begin(db, "a")
-	c.ok(b.Record(c.ctx, database.Entry{Version: 1, Direction: database.Down, StartedAt: started}), "Batch.Record")
+	c.ok(b.Record(c.ctx, database.Entry{Version: 1, Direction: database.Down, StartedAt: started}), "Tx.Record")
 	c.commit(b)
 	c.hasVersions(db, "a")
 	c.hasVersions(db, "b", 1, 2)
 	c.hasVersions(db, "c")
-	c.promised(batchState)
+	c.promised(txState)
 	b = c.begin(db, "a")
 	c.that(c.state(b, "a").Applied.Len() == 0, "a batch of set a has the versions %d", c.state(b, "a").Applied.Versions())
 }
 
 func whoItWas(c *check) {
-	c.promised(eventWho)
+	c.promised(entryWho)
 	for _, app := range []string{"billing", ""} {
 		db := c.open(database.Options{App: app})
 		e := full(1)
 		e.DBUser, e.Host, e.App = "forged", "forged", "forged"
 		set := "set of " + app
 		b := c.begin(db, set)
-		c.ok(b.Record(c.ctx, e), "Batch.Record")
+		c.ok(b.Record(c.ctx, e), "Tx.Record")
 		c.commit(b)
 		r := c.guard(db, set)
 		_, err := r.Record(context.WithoutCancel(c.ctx), e)

@@ -341,7 +341,7 @@ func brokenStaysOpen(c *check) {
 	c.isOpen(next, "s", first)
 	c.hasRows("t", 0)
 
-	c.promised(runAlone)
+	c.promised(guardAlone)
 	second := openRun(2)
 	c.journal(next, second)
 	late := openRun(9)
@@ -359,13 +359,12 @@ func batchKnows(c *check) {
 	db := c.db()
 	knows := func(set string, want bool) {
 		c.Helper()
-		b := c.begin(db, set)
-		c.promised(batchInterrupted)
-		c.that(b.Interrupted() == want, "Interrupted of a batch of set %q is %t, want %t", set, b.Interrupted(), want)
+		c.promised(foundInterrupted)
+		b, found := c.beginFound(db, set)
+		c.that(found.Interrupted == want, "Begin of set %q found an interrupted run: %t, want %t", set, found.Interrupted, want)
 		c.commit(b)
-		c.promised(runState)
-		r := c.guard(db, set)
-		c.that(r.Interrupted() == want, "Interrupted of a run of set %q is %t, want %t", set, r.Interrupted(), want)
+		r, found := c.guardFound(db, set)
+		c.that(found.Interrupted == want, "Guard of set %q found an interrupted run: %t, want %t", set, found.Interrupted, want)
 		c.ok(r.Close(c.ctx), "Run.Close")
 	}
 	knows("s", false)
@@ -456,19 +455,19 @@ func whatEnds(c *check) {
 }
 
 func whatEndsInBatch(c *check) {
-	c.promised(batchEnds)
+	c.promised(txEnds)
 	db, reader := c.db(), c.db()
 	for _, e := range endings() {
 		r := c.guard(db, "s")
 		c.journal(r, &e.journal)
 		c.ok(r.Close(c.ctx), "Run.Close")
 		b := c.begin(db, "s")
-		c.ok(b.Record(c.ctx, e.event), "Batch.Record")
+		c.ok(b.Record(c.ctx, e.event), "Tx.Record")
 		c.isLeft(b, "s", e.left())
-		c.ok(b.Rollback(c.ctx), "Batch.Rollback")
+		c.ok(b.Rollback(c.ctx), "Tx.Rollback")
 		c.isOpen(reader, "s", &e.journal)
 		b = c.begin(db, "s")
-		c.ok(b.Record(c.ctx, e.event), "Batch.Record")
+		c.ok(b.Record(c.ctx, e.event), "Tx.Record")
 		c.commit(b)
 		c.isLeft(reader, "s", e.left())
 	}

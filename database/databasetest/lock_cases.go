@@ -26,14 +26,14 @@ var lockCases = []testCase{
 func (c *check) lockers() map[string]func(context.Context, database.Database, database.LockOptions) (func() error, error) {
 	return map[string]func(context.Context, database.Database, database.LockOptions) (func() error, error){
 		"Begin": func(ctx context.Context, db database.Database, opts database.LockOptions) (func() error, error) {
-			b, err := db.Begin(ctx, "s", opts)
+			b, _, err := db.Begin(ctx, "s", opts)
 			if err != nil {
 				return nil, err
 			}
 			return func() error { return b.Rollback(c.ctx) }, nil
 		},
 		"Guard": func(ctx context.Context, db database.Database, opts database.LockOptions) (func() error, error) {
-			r, err := db.Guard(ctx, "s", opts)
+			r, _, err := db.Guard(ctx, "s", opts)
 			if err != nil {
 				return nil, err
 			}
@@ -68,7 +68,7 @@ func oneAtATime(c *check) {
 			var locked *database.LockedError
 			c.that(errors.As(err, &locked) && locked.Set == "s", "%s: %#v, want a *LockedError of set s", what, err)
 		}
-		c.promised(batchLocked)
+		c.promised(txLocked)
 		c.ok(release(), "letting go of the lock")
 		release, err = want(c.ctx, other, database.LockOptions{})
 		c.ok(err, "after the lock was let go of: "+what)
@@ -142,11 +142,11 @@ func otherSetsLock(c *check) {
 	a := c.begin(c.db(), "a")
 	c.run(a, "INSERT INTO t VALUES (1)")
 	c.record(a, 1)
-	b, err := c.db().Begin(c.ctx, "b", database.LockOptions{})
+	b, _, err := c.db().Begin(c.ctx, "b", database.LockOptions{})
 	c.ok(err, "Begin while a batch of another set is open")
 	c.run(b, "INSERT INTO t VALUES (2)")
 	c.record(b, 1)
-	r, err := c.db().Guard(c.ctx, "c", database.LockOptions{})
+	r, _, err := c.db().Guard(c.ctx, "c", database.LockOptions{})
 	c.ok(err, "Guard while batches of other sets are open")
 	c.exec(r, "INSERT INTO t VALUES (3)")
 	_, err = r.Record(c.ctx, up(1))
@@ -165,7 +165,7 @@ func otherHistorysLock(c *check) {
 	c.need(!c.OneWriter, "two writers")
 	a := c.begin(c.db(), "s")
 	other := c.open(database.Options{HistoryTable: "other_history"})
-	b, err := other.Begin(c.ctx, "s", database.LockOptions{})
+	b, _, err := other.Begin(c.ctx, "s", database.LockOptions{})
 	c.ok(err, "Begin while a batch of another history is open")
 	c.record(b, 2)
 	c.commit(b)
@@ -186,9 +186,9 @@ func cancelWaiting(c *check) {
 		c.ok(release(), "letting go of the lock")
 		c.becomesFree("s")
 	})
-	_, err := c.db().Begin(done(), "s", patient)
+	_, _, err := c.db().Begin(done(), "s", patient)
 	c.that(errors.Is(err, context.Canceled), "Begin with a context that is done returned %v", err)
-	_, err = c.db().Guard(done(), "s", patient)
+	_, _, err = c.db().Guard(done(), "s", patient)
 	c.that(errors.Is(err, context.Canceled), "Guard with a context that is done returned %v", err)
 	c.isFree("s")
 }
@@ -198,7 +198,7 @@ const crowd = 8
 
 // next applies the version after the newest one, as it stands under the lock.
 func (c *check) next(db database.Database) error {
-	b, err := db.Begin(c.ctx, "s", patient)
+	b, _, err := db.Begin(c.ctx, "s", patient)
 	if err != nil {
 		return err
 	}
@@ -211,7 +211,7 @@ func (c *check) next(db database.Database) error {
 	return outcome(
 		func() error { return b.Exec(c.ctx, text("INSERT INTO t VALUES (1)")) },
 		func() error { return b.Record(c.ctx, up(v+1)) },
-		func() error { return b.Commit(c.ctx) },
+		func() error { return commitTx(c.ctx, b) },
 	)
 }
 
@@ -230,7 +230,7 @@ func (c *check) together(do func(i int) error) {
 }
 
 func manyProcesses(c *check) {
-	c.promised(batchLocked)
+	c.promised(txLocked)
 	c.table(c.db(), "t")
 	var dbs []database.Database
 	for range crowd {

@@ -151,13 +151,13 @@ func metadataComments(c *check) {
 }
 
 func metadataInBatch(c *check) {
-	c.promised(metadataBatch)
+	c.promised(metadataTx)
 	db := c.db()
 	c.apply(db, "s", 1, "CREATE TABLE t (x int)")
 	b := c.begin(db, "s")
 	c.run(b, c.ddl("CREATE TABLE u (x int)"))
 	s, err := b.Metadata(c.ctx)
-	c.ok(err, "Batch.Metadata")
+	c.ok(err, "Tx.Metadata")
 	name := "u"
 	if c.NoDDL {
 		name = "t"
@@ -165,15 +165,14 @@ func metadataInBatch(c *check) {
 	entry := about(c.object(s, name, ""), facts)
 	c.ok(b.PutMetadata(c.ctx, &metadata.Change{Entries: []metadata.Stored{entry}}), "PutMetadata")
 	s, err = b.Metadata(c.ctx)
-	c.ok(err, "Batch.Metadata")
+	c.ok(err, "Tx.Metadata")
 	c.hasEntries(s, entry)
 	c.ok(b.Rollback(c.ctx), "Rollback")
 	c.hasEntries(c.metadata(db))
 
 	b = c.begin(db, "s")
 	c.ok(b.PutMetadata(c.ctx, &metadata.Change{Entries: []metadata.Stored{about(c.object(c.metadata(db), "t", ""), facts)}}), "PutMetadata")
-	c.ok(b.Discard(c.ctx), "Discard")
-	c.commit(b)
+	c.ok(b.Rollback(c.ctx), "Rollback")
 	c.hasEntries(c.metadata(db))
 }
 
@@ -185,14 +184,14 @@ func metadataOneAtATime(c *check) {
 	c.promised(metadataAlone)
 	c.alone(one, two, func(b database.Tx) {
 		_, err := b.Metadata(c.ctx)
-		c.ok(err, "Batch.Metadata")
+		c.ok(err, "Tx.Metadata")
 	}, table)
 	c.hasEntries(c.metadata(one), table)
 	c.promised(metadataOne)
 	c.alone(one, two, func(b database.Tx) {
 		c.ok(b.PutMetadata(c.ctx, &metadata.Change{}), "PutMetadata")
 		_, err := b.Metadata(c.ctx) // and what was queued is executed
-		c.ok(err, "Batch.Metadata")
+		c.ok(err, "Tx.Metadata")
 	}, column)
 	c.hasEntries(c.metadata(one), column)
 }
@@ -204,7 +203,7 @@ func (c *check) alone(one, two database.Database, begin func(database.Tx), added
 	begin(first)
 	done := make(chan error, 1)
 	go func() {
-		b, err := two.Begin(c.ctx, "another", patient)
+		b, _, err := two.Begin(c.ctx, "another", patient)
 		if err == nil {
 			defer b.Rollback(c.ctx)
 			err = c.add(b, added)
@@ -229,7 +228,7 @@ func (c *check) add(b database.Tx, added metadata.Stored) error {
 	if err := b.PutMetadata(c.ctx, &metadata.Change{Entries: append(s.Entries, added)}); err != nil {
 		return err
 	}
-	return b.Commit(c.ctx)
+	return commitTx(c.ctx, b)
 }
 
 func errorText(err error) string {
@@ -267,7 +266,7 @@ func queryOnlyReads(c *check) {
 }
 
 func queryInBatch(c *check) {
-	c.promised(batchQuery)
+	c.promised(txQuery)
 	db := c.db()
 	c.table(db, "t")
 	for _, commits := range []bool{false, true} {
@@ -280,9 +279,9 @@ func queryInBatch(c *check) {
 			continue
 		}
 		c.record(b, 1)
-		c.ok(b.Commit(c.ctx), "Commit")
+		c.ok(commitTx(c.ctx, b), "Commit")
 	}
-	c.promised(batchQueryEnds)
+	c.promised(txQueryEnds)
 	n, err := c.RowCount(c.ctx, "t")
 	c.ok(err, "RowCount")
 	c.that(n == 1, "t has %d rows, want that of the batch that was committed", n)
@@ -318,7 +317,7 @@ func querySession(c *check) {
 			c.statement(db, "DROP TABLE probe")
 			continue
 		}
-		c.ok(b.Commit(c.ctx), "Commit")
+		c.ok(commitTx(c.ctx, b), "Commit")
 		c.apply(db, "s", 1, ch.Probe)
 		n, err := c.RowCount(c.ctx, "probe")
 		c.ok(err, "RowCount")

@@ -22,7 +22,21 @@ func statementErrors(alter func(*database.StatementError) error) func(*alteredBa
 	}
 	return func(b *alteredBatch) {
 		b.run = func(ctx context.Context, s *migration.Script) error { return altered(b.Tx.Exec(ctx, s)) }
-		b.commit = func(ctx context.Context) error { return altered(b.Tx.Commit(ctx)) }
+		b.commit = func(ctx context.Context) (database.Recorded, error) {
+			recorded, err := b.Tx.Commit(ctx)
+			return recorded, altered(err)
+		}
+	}
+}
+
+// commitsHead alters the Head that Commit returns.
+func commitsHead(head func(b *alteredBatch) int64) func(*alteredBatch) {
+	return func(b *alteredBatch) {
+		b.commit = func(ctx context.Context) (database.Recorded, error) {
+			recorded, err := b.Tx.Commit(ctx)
+			recorded.Head = head(b)
+			return recorded, err
+		}
 	}
 }
 
@@ -51,25 +65,25 @@ func statements(s *migration.Script, do func(sqltext.Statement) error) error {
 }
 
 var batchMutants = []mutant{
-	ofBatch("Head counts from the batch on", batchHead, func(b *alteredBatch) {
-		b.head = func() int64 { return 0 }
-	}),
-	ofBatch("Head doesn't move at Commit", batchHeadAfter, func(b *alteredBatch) {
-		head := b.Tx.Head()
-		b.head = func() int64 { return head }
-	}),
-	ofBatch("Head after Commit has what others recorded", batchHeadAfter, func(b *alteredBatch) {
-		b.commit = func(ctx context.Context) error {
-			err := b.Tx.Commit(ctx)
-			if st, serr := b.db.Database.State(ctx, b.set); err == nil && serr == nil {
-				b.head = func() int64 { return st.Head }
-			}
-			return err
+	ofFound("Head counts from Begin on", foundHead, false, func(f *database.Found) { f.Head = 0 }),
+	ofFound("Head counts from Guard on", foundHead, true, func(f *database.Found) { f.Head = 0 }),
+	{"Head doesn't move at Commit", recordedHead, func() alteration {
+		heads := map[string]int64{}
+		return alteration{
+			found: func(set string, _ bool, f *database.Found) { heads[set] = f.Head },
+			batch: commitsHead(func(b *alteredBatch) int64 { return heads[b.set] }),
 		}
-	}),
-	ofBatch("scripts run outside of the transaction", batchWhole, func(b *alteredBatch) {
+	}},
+	ofBatch("Head after Commit has what others recorded", recordedHead, commitsHead(func(b *alteredBatch) int64 {
+		st, err := b.db.Database.State(context.Background(), b.set)
+		if err != nil {
+			return 0
+		}
+		return st.Head
+	})),
+	ofBatch("scripts run outside of the transaction", txWhole, func(b *alteredBatch) {
 		b.run = func(ctx context.Context, s *migration.Script) error {
-			r, err := b.db.Database.Guard(ctx, "aside", database.LockOptions{})
+			r, _, err := b.db.Database.Guard(ctx, "aside", database.LockOptions{})
 			if err != nil || s.Func() != nil {
 				return err
 			}
@@ -77,10 +91,10 @@ var batchMutants = []mutant{
 			return statements(s, func(st sqltext.Statement) error { return r.Exec(ctx, s, st, nil, nil) })
 		}
 	}),
-	ofBatch("State is what others see", batchState, func(b *alteredBatch) {
+	ofBatch("State is what others see", txState, func(b *alteredBatch) {
 		b.state = func(ctx context.Context) (*database.State, error) { return b.db.Database.State(ctx, b.set) }
 	}),
-	ofBatch("a script's own BEGIN is an error", batchBody, func(b *alteredBatch) {
+	ofBatch("a script's own BEGIN is an error", txBody, func(b *alteredBatch) {
 		b.run = func(ctx context.Context, s *migration.Script) error {
 			err := statements(s, func(st sqltext.Statement) error {
 				if st.Tx.Control() {
@@ -94,7 +108,7 @@ var batchMutants = []mutant{
 			return b.Tx.Exec(ctx, s)
 		}
 	}),
-	ofBatch("nothing goes back to a savepoint", batchSavepoints, func(b *alteredBatch) {
+	ofBatch("nothing goes back to a savepoint", txSavepoints, func(b *alteredBatch) {
 		b.run = func(ctx context.Context, s *migration.Script) error {
 			text, _, err := s.Text(1 << 20)
 			if err != nil || !strings.Contains(text, "ROLLBACK TO") {
@@ -103,7 +117,7 @@ var batchMutants = []mutant{
 			return b.Tx.Exec(ctx, migration.Text(s.File, strings.ReplaceAll(text, "ROLLBACK TO SAVEPOINT a;", "")))
 		}
 	}),
-	ofBatch("a Go function's error is put in other words", batchFunc, func(b *alteredBatch) {
+	ofBatch("a Go function's error is put in other words", txFunc, func(b *alteredBatch) {
 		b.run = func(ctx context.Context, s *migration.Script) error {
 			err := b.Tx.Exec(ctx, s)
 			if err != nil && s.Func() != nil {
@@ -112,21 +126,21 @@ var batchMutants = []mutant{
 			return err
 		}
 	}),
-	ofBatch("a Go function of another type is passed over", batchFunc, func(b *alteredBatch) {
+	ofBatch("a Go function of another type is passed over", txFunc, func(b *alteredBatch) {
 		b.run = func(ctx context.Context, s *migration.Script) error {
 			if err := b.Tx.Exec(ctx, s); s.File != "foreign" {
 				return err
 			}
-			return b.Tx.Discard(ctx)
+			return b.restart(ctx)
 		}
 	}),
-	ofBatch("directives are passed over", batchTimeouts, scripts(func(_ *alteredBatch, s *migration.Script) *migration.Script {
+	ofBatch("directives are passed over", txTimeouts, scripts(func(_ *alteredBatch, s *migration.Script) *migration.Script {
 		if s.StatementTimeout == 0 {
 			return s
 		}
 		return migration.Text(s.File, "SELECT 1")
 	})),
-	{"settings leak into the next script", batchSession, func() alteration {
+	{"settings leak into the next script", txSession, func() alteration {
 		leaked := ""
 		return alteration{batch: scripts(func(_ *alteredBatch, s *migration.Script) *migration.Script {
 			text, ok, _ := s.Text(1 << 20)
@@ -142,7 +156,7 @@ var batchMutants = []mutant{
 			return altered
 		})}
 	}},
-	{"settings leak out of what is rolled back", batchSession, func() alteration {
+	{"settings leak out of what is rolled back", txSession, func() alteration {
 		leaked := ""
 		return alteration{batch: func(b *alteredBatch) {
 			mine := ""
@@ -162,13 +176,13 @@ var batchMutants = []mutant{
 				leaked += mine
 				return b.Tx.Rollback(ctx)
 			}
-			b.commit = func(ctx context.Context) error {
+			b.commit = func(ctx context.Context) (database.Recorded, error) {
 				mine = ""
 				return b.Tx.Commit(ctx)
 			}
 		}}
 	}},
-	ofBatch("a statement's error is any error", batchStatement, statementErrors(func(e *database.StatementError) error {
+	ofBatch("a statement's error is any error", txStatement, statementErrors(func(e *database.StatementError) error {
 		return errors.New(e.Message)
 	})),
 	ofBatch("the file of an error is lost", statementPos, statementErrors(func(e *database.StatementError) error {
@@ -187,31 +201,39 @@ var batchMutants = []mutant{
 		e.Code = ""
 		return e
 	})),
-	ofBatch("Recorded is what Record was given", batchRecorded, func(b *alteredBatch) {
+	ofBatch("Recorded is what Record was given", recordedEntries, func(b *alteredBatch) {
 		var given []database.Entry
-		b.record = func(ctx context.Context, e database.Entry) error {
-			given = append(given, e)
-			return b.Tx.Record(ctx, e)
+		b.record = func(ctx context.Context, entries ...database.Entry) error {
+			given = append(given, entries...)
+			return b.Tx.Record(ctx, entries...)
 		}
-		b.recorded = func() []database.Entry { return given }
+		b.commit = func(ctx context.Context) (database.Recorded, error) {
+			recorded, err := b.Tx.Commit(ctx)
+			recorded.Entries = given
+			return recorded, err
+		}
 	}),
-	ofBatch("Discard does nothing", batchDiscard, func(b *alteredBatch) {
-		b.discard = func(context.Context) error { return nil }
+	ofBatch("Record records its first entry alone", recordedEntries, func(b *alteredBatch) {
+		b.record = func(ctx context.Context, entries ...database.Entry) error {
+			return b.Tx.Record(ctx, entries[:min(len(entries), 1)]...)
+		}
 	}),
-	ofBatch("Discard lets go of the lock", batchDiscard, func(b *alteredBatch) {
-		b.discard = func(ctx context.Context) error { return b.Tx.Rollback(ctx) }
+	ofBatch("Rollback does nothing", txRollback, func(b *alteredBatch) {
+		b.rollback = func(context.Context) error { return nil }
 	}),
-	ofBatch("Commit commits nothing", batchCommit, func(b *alteredBatch) {
-		b.commit = func(ctx context.Context) error { return b.Tx.Rollback(ctx) }
+	ofBatch("Commit commits nothing", txCommit, func(b *alteredBatch) {
+		b.commit = func(ctx context.Context) (database.Recorded, error) {
+			return database.Recorded{}, b.Tx.Rollback(ctx)
+		}
 	}),
-	ofBatch("Commit keeps the lock", batchCommit, func(b *alteredBatch) {
-		b.commit = func(ctx context.Context) error {
-			err := b.Tx.Commit(ctx)
+	ofBatch("Commit keeps the lock", txCommit, func(b *alteredBatch) {
+		b.commit = func(ctx context.Context) (database.Recorded, error) {
+			recorded, err := b.Tx.Commit(ctx)
 			b.db.Database.Begin(ctx, b.set, database.LockOptions{})
-			return err
+			return recorded, err
 		}
 	}),
-	ofBatch("Commit after an error commits what went well", batchCommitFails, func(b *alteredBatch) {
+	ofBatch("Commit after an error commits what went well", txCommitFails, func(b *alteredBatch) {
 		var well []*migration.Script
 		failed := false
 		b.run = func(ctx context.Context, s *migration.Script) error {
@@ -222,9 +244,9 @@ var batchMutants = []mutant{
 			}
 			return err
 		}
-		b.commit = func(ctx context.Context) error {
+		b.commit = func(ctx context.Context) (database.Recorded, error) {
 			if failed {
-				b.Tx.Discard(ctx)
+				b.restart(ctx)
 				for _, s := range well {
 					b.Tx.Exec(ctx, s)
 				}
@@ -232,20 +254,20 @@ var batchMutants = []mutant{
 			return b.Tx.Commit(ctx)
 		}
 	}),
-	ofBatch("a batch that is over says nothing", batchOver, func(b *alteredBatch) {
+	ofBatch("a batch that is over says nothing", txOver, func(b *alteredBatch) {
 		over := false
-		b.commit = func(ctx context.Context) error {
+		b.commit = func(ctx context.Context) (database.Recorded, error) {
 			if over {
-				return nil
+				return database.Recorded{}, nil
 			}
 			over = true
 			return b.Tx.Commit(ctx)
 		}
-		b.record = func(ctx context.Context, e database.Entry) error {
+		b.record = func(ctx context.Context, entries ...database.Entry) error {
 			if over {
 				return nil
 			}
-			return b.Tx.Record(ctx, e)
+			return b.Tx.Record(ctx, entries...)
 		}
 		b.run = func(ctx context.Context, s *migration.Script) error {
 			if over {
@@ -254,9 +276,9 @@ var batchMutants = []mutant{
 			return b.Tx.Exec(ctx, s)
 		}
 	}),
-	ofBatch("Rollback commits", batchRollback, func(b *alteredBatch) {
+	ofBatch("Rollback commits", txRollback, func(b *alteredBatch) {
 		over := false
-		b.commit = func(ctx context.Context) error {
+		b.commit = func(ctx context.Context) (database.Recorded, error) {
 			over = true
 			return b.Tx.Commit(ctx)
 		}
@@ -264,13 +286,13 @@ var batchMutants = []mutant{
 			if over {
 				return b.Tx.Rollback(ctx)
 			}
-			return b.Commit(ctx)
+			return commitTx(ctx, b)
 		}
 	}),
-	ofBatch("Rollback keeps the lock", batchRollback, func(b *alteredBatch) {
-		b.rollback = func(ctx context.Context) error { b.Tx.Discard(ctx); return nil }
+	ofBatch("Rollback keeps the lock", txRollback, func(b *alteredBatch) {
+		b.rollback = func(ctx context.Context) error { b.restart(ctx); return nil }
 	}),
-	ofBatch("Rollback after Commit is an error", batchRollbackAny, func(b *alteredBatch) {
+	ofBatch("Rollback after Commit is an error", txRollbackAny, func(b *alteredBatch) {
 		over := false
 		b.rollback = func(ctx context.Context) error {
 			if over {
@@ -279,12 +301,12 @@ var batchMutants = []mutant{
 			over = true
 			return b.Tx.Rollback(ctx)
 		}
-		b.commit = func(ctx context.Context) error {
+		b.commit = func(ctx context.Context) (database.Recorded, error) {
 			over = true
 			return b.Tx.Commit(ctx)
 		}
 	}),
-	ofBatch("Rollback heeds its context", batchRollbackAny, func(b *alteredBatch) {
+	ofBatch("Rollback heeds its context", txRollbackAny, func(b *alteredBatch) {
 		b.rollback = func(ctx context.Context) error {
 			if err := ctx.Err(); err != nil {
 				return err
@@ -317,10 +339,16 @@ var runMutants = []mutant{
 		st, err := r.Run.State(context.Background())
 		r.state = func(context.Context) (*database.State, error) { return st, err }
 	}),
-	ofRun("a run knows of no other", runState, func(r *alteredRun) { r.open = func() bool { return false } }),
-	ofRun("Head doesn't move", runHead, func(r *alteredRun) {
-		head := r.Run.Head()
-		r.head = func() int64 { return head }
+	ofFound("a run knows of no other", foundInterrupted, true, func(f *database.Found) { f.Interrupted = false }),
+	ofRun("Head doesn't move at Record", recordedHead, func(r *alteredRun) {
+		st, serr := r.Run.State(context.Background())
+		r.record = func(ctx context.Context, entries ...database.Entry) (database.Recorded, error) {
+			recorded, err := r.Run.Record(ctx, entries...)
+			if serr == nil {
+				recorded.Head = st.Head
+			}
+			return recorded, err
+		}
 	}),
 	ofRun("statements stand after Close", runExec, func(r *alteredRun) {
 		begun := false
@@ -366,30 +394,31 @@ var runMutants = []mutant{
 		r.exec = func(ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader, done *database.Journal) error {
 			err := r.Run.Exec(ctx, s, st, data, done)
 			r.Run.Close(ctx)
-			if next, gerr := r.db.Database.Guard(ctx, r.set+" ", database.LockOptions{}); gerr == nil {
+			if next, _, gerr := r.db.Database.Guard(ctx, r.set+" ", database.LockOptions{}); gerr == nil {
 				r.Run = next
 			}
 			return err
 		}
 	}),
 	ofRun("the note of a run's event is lost", runRecord, func(r *alteredRun) {
-		r.record = func(ctx context.Context, events ...database.Entry) ([]database.Entry, error) {
-			events = slices.Clone(events)
-			for i := range events {
-				events[i].Note = ""
+		r.record = func(ctx context.Context, entries ...database.Entry) (database.Recorded, error) {
+			entries = slices.Clone(entries)
+			for i := range entries {
+				entries[i].Note = ""
 			}
-			return r.Run.Record(ctx, events...)
+			return r.Run.Record(ctx, entries...)
 		}
 	}),
 	ofRun("Record returns what it was given", runRecord, func(r *alteredRun) {
-		r.record = func(ctx context.Context, events ...database.Entry) ([]database.Entry, error) {
-			_, err := r.Run.Record(ctx, events...)
-			return events, err
+		r.record = func(ctx context.Context, entries ...database.Entry) (database.Recorded, error) {
+			recorded, err := r.Run.Record(ctx, entries...)
+			recorded.Entries = entries
+			return recorded, err
 		}
 	}),
 	ofRun("Record says nothing of an open transaction", runRecordTx, func(r *alteredRun) {
-		r.record = func(ctx context.Context, events ...database.Entry) ([]database.Entry, error) {
-			got, err := r.Run.Record(ctx, events...)
+		r.record = func(ctx context.Context, entries ...database.Entry) (database.Recorded, error) {
+			got, err := r.Run.Record(ctx, entries...)
 			if err != nil && strings.Contains(err.Error(), "opened a transaction") {
 				err = nil
 			}

@@ -73,9 +73,12 @@ func queries(alter func(*database.HistoryQuery)) func(*alteredDB) {
 // records alters each event that a batch records.
 func records(alter func(*database.Entry)) func(*alteredBatch) {
 	return func(b *alteredBatch) {
-		b.record = func(ctx context.Context, e database.Entry) error {
-			alter(&e)
-			return b.Tx.Record(ctx, e)
+		b.record = func(ctx context.Context, entries ...database.Entry) error {
+			entries = slices.Clone(entries)
+			for i := range entries {
+				alter(&entries[i])
+			}
+			return b.Tx.Record(ctx, entries...)
 		}
 	}
 }
@@ -94,7 +97,7 @@ func opening(alter func(*database.Options)) func(*Target) {
 var readingMutants = []mutant{
 	ofDB("State makes the tables", stateWritesNot, func(d *alteredDB) {
 		d.state = func(ctx context.Context, set string) (*database.State, error) {
-			if b, err := d.Database.Begin(ctx, "made by State", database.LockOptions{}); err == nil {
+			if b, _, err := d.Database.Begin(ctx, "made by State", database.LockOptions{}); err == nil {
 				b.Rollback(ctx)
 			}
 			return d.Database.State(ctx, set)
@@ -106,7 +109,7 @@ var readingMutants = []mutant{
 			if err != nil || st.Head == 0 {
 				return st, err
 			}
-			b, err := d.Database.Begin(ctx, set, database.LockOptions{})
+			b, _, err := d.Database.Begin(ctx, set, database.LockOptions{})
 			if err != nil {
 				return nil, err
 			}
@@ -224,9 +227,9 @@ var readingMutants = []mutant{
 		opening(func(o *database.Options) { o.HistoryTable = "" })(t)
 	}),
 	ofDB("a schema is not created", schemaIsCreated, func(d *alteredDB) {
-		d.begin = func(ctx context.Context, set string, opts database.LockOptions) (database.Tx, error) {
+		d.begin = func(ctx context.Context, set string, opts database.LockOptions) (database.Tx, database.Found, error) {
 			if d.opts.Schema != "" {
-				return nil, errors.New("schema does not exist")
+				return nil, database.Found{}, errors.New("schema does not exist")
 			}
 			return d.Database.Begin(ctx, set, opts)
 		}
@@ -291,17 +294,17 @@ var historyMutants = []mutant{
 		}
 		return all
 	})),
-	ofDB("ids count down", eventID, events(func(e *database.Entry) { e.ID = 1000 - e.ID })),
-	ofDB("times are in some zone", eventTimes, events(func(e *database.Entry) { e.StartedAt = e.StartedAt.In(time.FixedZone("", 3600)) })),
-	ofDB("times are in seconds", eventTimes, events(func(e *database.Entry) { e.StartedAt = e.StartedAt.Truncate(time.Second) })),
-	ofBatch("an empty down script is none", eventTexts, records(func(e *database.Entry) { e.HasDownText = e.DownText != "" })),
-	ofBatch("the up script's directives are lost", eventDirectives, records(func(e *database.Entry) { e.UpDirectives = migration.Directives{} })),
-	ofBatch("the down script has the up script's directives", eventDirectives, records(func(e *database.Entry) { e.DownDirectives = e.UpDirectives })),
-	ofBatch("the down script's directives are lost", eventDirectives, records(func(e *database.Entry) { e.DownDirectives = migration.Directives{} })),
-	ofDB("the application is not kept", eventWho, events(func(e *database.Entry) { e.App = "" })),
-	ofBatch("the note is lost", batchRecord, records(func(e *database.Entry) { e.Note = "" })),
-	ofBatch("the checksum of the down script is lost", batchRecord, records(func(e *database.Entry) { e.DownChecksum = migration.Checksum{} })),
-	ofBatch("a time that isn't given is 1970", batchRecordTimes, records(func(e *database.Entry) {
+	ofDB("ids count down", entryID, events(func(e *database.Entry) { e.ID = 1000 - e.ID })),
+	ofDB("times are in some zone", entryTimes, events(func(e *database.Entry) { e.StartedAt = e.StartedAt.In(time.FixedZone("", 3600)) })),
+	ofDB("times are in seconds", entryTimes, events(func(e *database.Entry) { e.StartedAt = e.StartedAt.Truncate(time.Second) })),
+	ofBatch("an empty down script is none", entryTexts, records(func(e *database.Entry) { e.HasDownText = e.DownText != "" })),
+	ofBatch("the up script's directives are lost", entryDirectives, records(func(e *database.Entry) { e.UpDirectives = migration.Directives{} })),
+	ofBatch("the down script has the up script's directives", entryDirectives, records(func(e *database.Entry) { e.DownDirectives = e.UpDirectives })),
+	ofBatch("the down script's directives are lost", entryDirectives, records(func(e *database.Entry) { e.DownDirectives = migration.Directives{} })),
+	ofDB("the application is not kept", entryWho, events(func(e *database.Entry) { e.App = "" })),
+	ofBatch("the note is lost", txRecord, records(func(e *database.Entry) { e.Note = "" })),
+	ofBatch("the checksum of the down script is lost", txRecord, records(func(e *database.Entry) { e.DownChecksum = migration.Checksum{} })),
+	ofBatch("a time that isn't given is 1970", txRecordTimes, records(func(e *database.Entry) {
 		if e.StartedAt.IsZero() {
 			e.StartedAt = time.Unix(0, 0)
 		}
@@ -309,7 +312,7 @@ var historyMutants = []mutant{
 	ofBatch("white space is trimmed from names", namesAreData, records(func(e *database.Entry) { e.Name = strings.TrimSpace(e.Name) })),
 	ofBatch("a CR before an LF is lost", namesAreData, records(func(e *database.Entry) { e.UpText = strings.ReplaceAll(e.UpText, "\r\n", "\n") })),
 	ofDB("sets are the same in upper and lower case", namesAreData, func(d *alteredDB) {
-		d.begin = func(ctx context.Context, set string, opts database.LockOptions) (database.Tx, error) {
+		d.begin = func(ctx context.Context, set string, opts database.LockOptions) (database.Tx, database.Found, error) {
 			return d.Database.Begin(ctx, strings.ToLower(set), opts)
 		}
 	}),

@@ -82,13 +82,13 @@ func interrupted(alter func(set string, j *database.Journal) *database.Journal) 
 // endsNot keeps a run open that the events end.
 func endsNot(promise *promise, name string, stays func(j *database.Journal, e database.Entry) bool) mutant {
 	return ofRun(name, promise, func(r *alteredRun) {
-		r.record = func(ctx context.Context, events ...database.Entry) ([]database.Entry, error) {
+		r.record = func(ctx context.Context, entries ...database.Entry) (database.Recorded, error) {
 			st, err := r.Run.State(ctx)
 			if err != nil {
-				return nil, err
+				return database.Recorded{}, err
 			}
-			got, err := r.Run.Record(ctx, events...)
-			if j := st.Interrupted; err == nil && j != nil && stays(j, events[0]) {
+			got, err := r.Run.Record(ctx, entries...)
+			if j := st.Interrupted; err == nil && j != nil && stays(j, entries[0]) {
 				err = r.Run.Journal(ctx, j)
 			}
 			return got, err
@@ -106,7 +106,7 @@ var journalMutants = []mutant{
 			return st, err
 		}
 	}),
-	{"a run that is broken goes on writing", runAlone, func() alteration {
+	{"a run that is broken goes on writing", guardAlone, func() alteration {
 		var late *database.Journal
 		a := interrupted(func(_ string, j *database.Journal) *database.Journal {
 			if late != nil {
@@ -179,9 +179,9 @@ var journalMutants = []mutant{
 	endsNot(journalEnded, "Mark ends nothing", func(_ *database.Journal, e database.Entry) bool { return e.Direction == database.Mark }),
 	endsNot(journalEnded, "a repeatable script that ran ends nothing", func(_ *database.Journal, e database.Entry) bool { return e.Direction == database.Repeat }),
 	ofRun("Accept ends a run", journalEnded, func(r *alteredRun) {
-		r.record = func(ctx context.Context, events ...database.Entry) ([]database.Entry, error) {
-			got, err := r.Run.Record(ctx, events...)
-			if err == nil && events[0].Direction == database.Accept {
+		r.record = func(ctx context.Context, entries ...database.Entry) (database.Recorded, error) {
+			got, err := r.Run.Record(ctx, entries...)
+			if err == nil && entries[0].Direction == database.Accept {
 				err = r.Run.Journal(ctx, nil)
 			}
 			return got, err
@@ -251,8 +251,8 @@ var journalMutants = []mutant{
 	})),
 	endsNot(recordEnds, "Record ends no run", func(*database.Journal, database.Entry) bool { return true }),
 	ofRun("Record ends any run", recordEnds, func(r *alteredRun) {
-		r.record = func(ctx context.Context, events ...database.Entry) ([]database.Entry, error) {
-			got, err := r.Run.Record(ctx, events...)
+		r.record = func(ctx context.Context, entries ...database.Entry) (database.Recorded, error) {
+			got, err := r.Run.Record(ctx, entries...)
 			if err == nil {
 				err = r.Run.Journal(ctx, nil)
 			}
@@ -265,16 +265,17 @@ var journalMutants = []mutant{
 			return r.Run.Close(ctx)
 		}
 	}),
-	ofBatch("a batch knows of no run", batchInterrupted, func(b *alteredBatch) { b.open = func() bool { return false } }),
-	{"a batch goes by what was open once", batchInterrupted, func() alteration {
+	ofFound("a transaction knows of no run", foundInterrupted, false, func(f *database.Found) { f.Interrupted = false }),
+	{"a transaction goes by what was interrupted once", foundInterrupted, func() alteration {
 		once := map[string]bool{}
-		return alteration{batch: func(b *alteredBatch) {
-			once[b.set] = once[b.set] || b.Tx.Interrupted()
-			open := once[b.set]
-			b.open = func() bool { return open }
+		return alteration{found: func(set string, run bool, f *database.Found) {
+			if !run {
+				once[set] = once[set] || f.Interrupted
+				f.Interrupted = once[set]
+			}
 		}}
 	}},
-	{"a batch's events end no run", batchEnds, func() alteration {
+	{"a batch's events end no run", txEnds, func() alteration {
 		left := map[string]*database.Journal{}
 		a := interrupted(func(set string, j *database.Journal) *database.Journal {
 			if j == nil {
@@ -284,7 +285,7 @@ var journalMutants = []mutant{
 		})
 		a.batch = func(b *alteredBatch) {
 			st, err := b.Tx.State(context.Background())
-			b.commit = func(ctx context.Context) error {
+			b.commit = func(ctx context.Context) (database.Recorded, error) {
 				if err == nil {
 					left[b.set] = st.Interrupted
 				}

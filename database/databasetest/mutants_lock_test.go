@@ -12,27 +12,27 @@ import (
 // locking alters the options that locks are taken with, and the errors of taking them.
 func locking(options func(*database.LockOptions), failed func(error) error) func(*alteredDB) {
 	return func(d *alteredDB) {
-		d.begin = func(ctx context.Context, set string, opts database.LockOptions) (database.Tx, error) {
+		d.begin = func(ctx context.Context, set string, opts database.LockOptions) (database.Tx, database.Found, error) {
 			if options != nil {
 				options(&opts)
 			}
-			b, err := d.Database.Begin(ctx, set, opts)
+			b, found, err := d.Database.Begin(ctx, set, opts)
 			if err != nil && failed != nil {
 				err = failed(err)
 			}
-			return b, err
+			return b, found, err
 		}
 	}
 }
 
 var lockMutants = []mutant{
 	ofDB("the lock is that of the process alone", beginLocks, func(d *alteredDB) {
-		d.begin = func(ctx context.Context, set string, opts database.LockOptions) (database.Tx, error) {
-			b, err := d.Database.Begin(ctx, set, database.LockOptions{})
+		d.begin = func(ctx context.Context, set string, opts database.LockOptions) (database.Tx, database.Found, error) {
+			b, found, err := d.Database.Begin(ctx, set, database.LockOptions{})
 			if errors.Is(err, database.ErrLocked) {
 				return d.Database.Begin(ctx, set+" of another process", opts)
 			}
-			return b, err
+			return b, found, err
 		}
 	}),
 	ofDB("a lock that is taken is an error of its own", triesOnce, locking(nil, func(err error) error {
@@ -64,9 +64,9 @@ var lockMutants = []mutant{
 		var held atomic.Int64
 		return alteration{
 			db: func(d *alteredDB) {
-				d.begin = func(ctx context.Context, set string, opts database.LockOptions) (database.Tx, error) {
+				d.begin = func(ctx context.Context, set string, opts database.LockOptions) (database.Tx, database.Found, error) {
 					if held.Load() > 0 && opts.Timeout == 0 {
-						return nil, &database.LockedError{Set: set}
+						return nil, database.Found{}, &database.LockedError{Set: set}
 					}
 					return d.Database.Begin(ctx, set, opts)
 				}
@@ -80,14 +80,14 @@ var lockMutants = []mutant{
 					}
 				}
 				held.Add(1)
-				b.commit = func(ctx context.Context) error { defer end(); return b.Tx.Commit(ctx) }
+				b.commit = func(ctx context.Context) (database.Recorded, error) { defer end(); return b.Tx.Commit(ctx) }
 				b.rollback = func(ctx context.Context) error { defer end(); return b.Tx.Rollback(ctx) }
 			},
 		}
 	}},
-	ofBatch("the lock is let go of a while after Rollback", batchLocked, func(b *alteredBatch) {
+	ofBatch("the lock is let go of a while after Rollback", txLocked, func(b *alteredBatch) {
 		b.rollback = func(ctx context.Context) error {
-			if b.Tx.Discard(ctx) == nil {
+			if b.restart(ctx) == nil {
 				time.AfterFunc(time.Second, func() { b.Tx.Rollback(context.Background()) })
 			}
 			return nil
@@ -95,9 +95,9 @@ var lockMutants = []mutant{
 	}),
 	ofDB("a Database is for one goroutine", manyGoroutines, func(d *alteredDB) {
 		var busy atomic.Bool
-		d.begin = func(ctx context.Context, set string, opts database.LockOptions) (database.Tx, error) {
+		d.begin = func(ctx context.Context, set string, opts database.LockOptions) (database.Tx, database.Found, error) {
 			if busy.Swap(true) {
-				return nil, errors.New("conn busy")
+				return nil, database.Found{}, errors.New("conn busy")
 			}
 			defer busy.Store(false)
 			time.Sleep(20 * time.Millisecond) // long enough for another to come

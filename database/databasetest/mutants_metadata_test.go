@@ -56,7 +56,7 @@ var metadataMutants = []mutant{
 	})),
 	ofDB("reading the metadata makes tables", metadataReads, func(d *alteredDB) {
 		d.metadata = func(ctx context.Context) (*metadata.State, error) {
-			b, err := d.Database.Begin(ctx, "s", patient)
+			b, _, err := d.Database.Begin(ctx, "s", patient)
 			if err != nil {
 				return nil, err
 			}
@@ -88,7 +88,7 @@ var metadataMutants = []mutant{
 		}
 	})),
 	ofBatch("comments are lost", metadataPut, puts(func(c *metadata.Change) { c.Comments = nil })),
-	ofBatch("a batch does not see what it wrote", metadataBatch, func(b *alteredBatch) {
+	ofBatch("a batch does not see what it wrote", metadataTx, func(b *alteredBatch) {
 		b.metadata = func(ctx context.Context) (*metadata.State, error) {
 			s, err := b.Tx.Metadata(ctx)
 			if err == nil {
@@ -97,9 +97,9 @@ var metadataMutants = []mutant{
 			return s, err
 		}
 	}),
-	ofBatch("what is written is there at once", metadataBatch, func(b *alteredBatch) {
+	ofBatch("what is written is there at once", metadataTx, func(b *alteredBatch) {
 		b.put = func(ctx context.Context, c *metadata.Change) error {
-			other, err := b.db.Database.Begin(ctx, "aside", patient)
+			other, _, err := b.db.Database.Begin(ctx, "aside", patient)
 			if err != nil {
 				return err
 			}
@@ -107,7 +107,7 @@ var metadataMutants = []mutant{
 			if err := other.PutMetadata(ctx, &metadata.Change{Entries: []metadata.Stored{{Name: metadata.Name{Kind: metadata.Table, Object: "t"}}}}); err != nil {
 				return err
 			}
-			if err := other.Commit(ctx); err != nil {
+			if _, err := other.Commit(ctx); err != nil {
 				return err
 			}
 			return b.Tx.PutMetadata(ctx, c)
@@ -146,7 +146,7 @@ var metadataMutants = []mutant{
 			if !errors.Is(err, database.ErrReadOnly) {
 				return rows, err
 			}
-			b, err := d.Database.Begin(ctx, "s", patient)
+			b, _, err := d.Database.Begin(ctx, "s", patient)
 			if err != nil {
 				return nil, err
 			}
@@ -154,13 +154,13 @@ var metadataMutants = []mutant{
 			if rows, err = b.Query(ctx, statement); err != nil {
 				return nil, err
 			}
-			return rows, b.Commit(ctx)
+			return rows, commitTx(ctx, b)
 		}
 	}),
-	ofBatch("a query in a batch does nothing", batchQueryEnds, func(b *alteredBatch) {
+	ofBatch("a query in a batch does nothing", txQueryEnds, func(b *alteredBatch) {
 		b.query = func(context.Context, string) (*database.Rows, error) { return &database.Rows{}, nil }
 	}),
-	ofBatch("a query in a batch is refused", batchQuery, func(b *alteredBatch) {
+	ofBatch("a query in a batch is refused", txQuery, func(b *alteredBatch) {
 		b.query = func(context.Context, string) (*database.Rows, error) { return nil, database.ErrReadOnly }
 	}),
 	ofDB("a query's error has no place", queryError, func(d *alteredDB) {

@@ -34,7 +34,7 @@ func emptyAlone(b *alteredBatch, ctx context.Context, e database.Entry, spare fu
 	if err != nil {
 		return nil, err
 	}
-	if err := b.Tx.Discard(ctx); err != nil {
+	if err := b.restart(ctx); err != nil {
 		return nil, err
 	}
 	for _, o := range out.Dropped {
@@ -80,7 +80,7 @@ var resetMutants = []mutant{
 	ofBatch("Reset passes over a set that is locked", resetLocks, resets(func(b *alteredBatch, ctx context.Context, e database.Entry) (*database.Emptied, error) {
 		out, err := b.Tx.Reset(ctx, nil, e)
 		if err != nil {
-			return &database.Emptied{}, b.Tx.Discard(ctx)
+			return &database.Emptied{}, b.restart(ctx)
 		}
 		return out, nil
 	})),

@@ -33,7 +33,7 @@ func oddNames(c *check) {
 		e := full(int64(i))
 		e.Name, e.Note, e.ToolVersion = name, name, name
 		b := c.begin(db, name)
-		c.ok(b.Record(c.ctx, e), "Batch.Record")
+		c.ok(b.Record(c.ctx, e), "Tx.Record")
 		c.commit(b)
 		r := c.guard(db, name)
 		e.Version += 1000
@@ -63,7 +63,7 @@ func oddTexts(c *check) {
 	for i, text := range texts {
 		e := full(int64(i))
 		e.UpText, e.DownText = text, text
-		c.ok(b.Record(c.ctx, e), "Batch.Record")
+		c.ok(b.Record(c.ctx, e), "Tx.Record")
 	}
 	c.commit(b)
 	events := c.history(db, database.HistoryQuery{Set: "s", Texts: true})
@@ -75,7 +75,7 @@ func oddTexts(c *check) {
 }
 
 func bigVersions(c *check) {
-	c.promised(batchRecord)
+	c.promised(txRecord)
 	db := c.db()
 	versions := []int64{0, 1, 20260102030405, math.MaxInt32, math.MaxInt32 + 1, math.MaxInt64 - 1, math.MaxInt64}
 	slices.Sort(versions)
@@ -113,11 +113,11 @@ func (c *check) useHistory(opts database.Options, version int64) {
 	what := fmt.Sprintf("with the history %q in schema %q: ", opts.HistoryTable, opts.Schema)
 	db := c.open(opts)
 	c.that(c.state(db, "s").Head == 0, "%sHead is not 0", what)
-	b, err := db.Begin(c.ctx, "s", patient)
+	b, _, err := db.Begin(c.ctx, "s", patient)
 	c.ok(err, what+"Begin")
-	c.ok(b.Record(c.ctx, up(version)), what+"Batch.Record")
-	c.ok(b.Commit(c.ctx), what+"Batch.Commit")
-	r, err := db.Guard(c.ctx, "s", patient)
+	c.ok(b.Record(c.ctx, up(version)), what+"Tx.Record")
+	c.ok(commitTx(c.ctx, b), what+"Tx.Commit")
+	r, _, err := db.Guard(c.ctx, "s", patient)
 	c.ok(err, what+"Guard")
 	_, err = r.Record(c.ctx, up(version+1000))
 	c.ok(err, what+"Run.Record")

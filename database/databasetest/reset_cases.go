@@ -31,8 +31,8 @@ func databaseName(c *check) {
 func (c *check) reset(b database.Tx) *database.Emptied {
 	c.Helper()
 	e, err := b.Reset(c.ctx, []string{"a schema that does not exist"}, resetEvent)
-	c.ok(err, "Batch.Reset")
-	c.that(e != nil, "Batch.Reset returned nothing")
+	c.ok(err, "Tx.Reset")
+	c.that(e != nil, "Tx.Reset returned nothing")
 	return e
 }
 
@@ -49,7 +49,7 @@ func resetCase(c *check) {
 	own := c.ownTables()
 	b := c.begin(db, "s")
 	emptied := c.reset(b)
-	c.commit(b)
+	recorded := c.commit(b)
 	c.hasTables()
 
 	c.promised(resetLeaves)
@@ -78,7 +78,7 @@ func resetCase(c *check) {
 		c.isKept(events[1], kept(set, want, false))
 		c.hasVersions(c.db(), set)
 	}
-	c.that(c.state(db, "s").Head == b.Head(), "Head is %d, after Commit it was %d", c.state(db, "s").Head, b.Head())
+	c.that(c.state(db, "s").Head == recorded.Head, "Head is %d, Commit returned %d", c.state(db, "s").Head, recorded.Head)
 	for _, e := range c.history(db, database.HistoryQuery{Set: migration.ReservedSet}) {
 		c.that(e.Direction != database.Reset, "Whimbrel's own set is recorded as reset")
 	}
@@ -99,15 +99,13 @@ func resetUntouched(c *check) {
 
 func resetRolledBack(c *check) {
 	c.need(!c.NoDDL, "transactions around DROP TABLE")
-	c.promised(batchWhole)
+	c.promised(txWhole)
 	db := c.db()
 	c.apply(db, "s", 1, "CREATE TABLE t (x int); INSERT INTO t VALUES (1)")
 	c.apply(db, "öther 🐦", 7, "CREATE TABLE u (x int)")
 	for name, end := range map[string]func(database.Tx) error{
-		"Rollback": func(b database.Tx) error { return b.Rollback(c.ctx) },
-		"Discard": func(b database.Tx) error {
-			return outcome(func() error { return b.Discard(c.ctx) }, func() error { return b.Commit(c.ctx) })
-		},
+		"Rollback":                             func(b database.Tx) error { return b.Rollback(c.ctx) },
+		"Rollback with a context that is done": func(b database.Tx) error { return b.Rollback(done()) },
 	} {
 		b := c.begin(db, "s")
 		c.reset(b)
@@ -129,7 +127,7 @@ func resetLocked(c *check) {
 	c.apply(db, "s", 1, "CREATE TABLE t (x int)")
 	c.apply(db, "öther 🐦", 7, "")
 	holder := c.guard(c.db(), "öther 🐦")
-	b, err := db.Begin(c.ctx, "s", database.LockOptions{})
+	b, _, err := db.Begin(c.ctx, "s", database.LockOptions{})
 	if c.OneWriter && errors.Is(err, database.ErrLocked) {
 		return // the other set's lock keeps out everybody
 	}
@@ -137,7 +135,7 @@ func resetLocked(c *check) {
 	_, err = b.Reset(c.ctx, nil, resetEvent)
 	var locked *database.LockedError
 	c.that(errors.As(err, &locked) && locked.Set == "öther 🐦", "Reset while a run has the lock of set öther 🐦 returned %v", err)
-	c.ok(b.Rollback(c.ctx), "Batch.Rollback")
+	c.ok(b.Rollback(c.ctx), "Tx.Rollback")
 	c.hasTables("t")
 	c.hasVersions(db, "s", 1)
 	c.ok(holder.Close(c.ctx), "Run.Close")
@@ -159,8 +157,8 @@ func afterReset(c *check) {
 		c.hasVersions(db, "s", 1)
 		b := c.begin(db, "s")
 		c.reset(b)
-		c.commit(b)
-		c.that(len(b.Recorded()) == 1, "Recorded has %d events, want 1", len(b.Recorded()))
+		recorded := c.commit(b).Entries
+		c.that(len(recorded) == 1, "Recorded has %d entries, want 1", len(recorded))
 	}
 	c.apply(db, "s", 1, "CREATE TABLE t (x int)")
 	c.hasVersions(db, "s", 1)

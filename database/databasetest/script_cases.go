@@ -30,13 +30,13 @@ func statementErrorPlace(c *check) {
 	s := migration.Text("dir/2_b.up.sql", "-- ä comment; with a semicolon\nINSERT INTO t VALUES (1);\n\n  INSERT INTO missing VALUES (2); INSERT INTO t VALUES (3);\n")
 	s.Line = 10
 	b := c.begin(db, "s")
-	c.promised(batchStatement)
+	c.promised(txStatement)
 	c.run(b, "INSERT INTO t VALUES (0)") // another script, whose statements don't count
 	c.record(b, 1)
 	err := outcome(
 		func() error { return b.Exec(c.ctx, s) },
 		func() error { return b.Record(c.ctx, up(2)) },
-		func() error { return b.Commit(c.ctx) },
+		func() error { return commitTx(c.ctx, b) },
 	)
 	c.isStatementError(err)
 }
@@ -59,7 +59,7 @@ func (c *check) isStatementError(err error) {
 }
 
 func wrappedScript(c *check) {
-	c.promised(batchBody)
+	c.promised(txBody)
 	db := c.db()
 	c.table(db, "t")
 	b := c.begin(db, "s")
@@ -74,7 +74,7 @@ func wrappedScript(c *check) {
 }
 
 func savepoints(c *check) {
-	c.promised(batchSavepoints)
+	c.promised(txSavepoints)
 	db := c.db()
 	c.table(db, "t")
 	b := c.begin(db, "s")
@@ -91,7 +91,7 @@ func savepoints(c *check) {
 }
 
 func scriptWithoutStatements(c *check) {
-	c.promised(batchBody)
+	c.promised(txBody)
 	db := c.db()
 	b := c.begin(db, "s")
 	for _, s := range []string{"", " \n", "-- a comment, and no line end behind it", "/* a\ncomment */;;\n"} {
@@ -103,7 +103,7 @@ func scriptWithoutStatements(c *check) {
 }
 
 func manyStatements(c *check) {
-	c.promised(batchCommit)
+	c.promised(txCommit)
 	db := c.db()
 	c.table(db, "t")
 	const n = 500
@@ -118,7 +118,7 @@ func manyStatements(c *check) {
 }
 
 func goFunction(c *check) {
-	c.promised(batchFunc)
+	c.promised(txFunc)
 	c.need(c.Func != nil, "Go functions")
 	db := c.db()
 	c.table(db, "t")
@@ -129,7 +129,7 @@ func goFunction(c *check) {
 	}
 	b := c.begin(db, "s")
 	c.run(b, "INSERT INTO t VALUES (1)")
-	c.ok(b.Exec(c.ctx, c.Func("one", "made", nil)), "Batch.Run of a Go function")
+	c.ok(b.Exec(c.ctx, c.Func("one", "made", nil)), "Tx.Exec of a Go function")
 	c.run(b, "INSERT INTO made VALUES (1)")
 	c.record(b, 1)
 	c.commit(b)
@@ -139,7 +139,7 @@ func goFunction(c *check) {
 }
 
 func goFunctionFails(c *check) {
-	c.promised(batchFunc)
+	c.promised(txFunc)
 	c.need(c.Func != nil, "Go functions")
 	db := c.db()
 	c.table(db, "t")
@@ -152,11 +152,11 @@ func goFunctionFails(c *check) {
 	err := outcome(
 		func() error { return b.Exec(c.ctx, c.Func("two", "made", cause)) },
 		func() error { return b.Record(c.ctx, up(2)) },
-		func() error { return b.Commit(c.ctx) },
+		func() error { return commitTx(c.ctx, b) },
 	)
 	c.that(errors.Is(err, cause), "the error is %v, which does not wrap the function's", err)
-	c.ok(b.Rollback(c.ctx), "Batch.Rollback")
-	c.promised(batchWhole)
+	c.ok(b.Rollback(c.ctx), "Tx.Rollback")
+	c.promised(txWhole)
 	c.hasRows("t", 0)
 	if c.NoDDL {
 		c.hasRows("made", 0)
@@ -167,13 +167,13 @@ func goFunctionFails(c *check) {
 }
 
 func foreignFunction(c *check) {
-	c.promised(batchFunc)
+	c.promised(txFunc)
 	db := c.db()
 	called := false
 	b := c.begin(db, "s")
 	err := outcome(
 		func() error { return b.Exec(c.ctx, migration.Func("foreign", func(fmt.Stringer) { called = true })) },
-		func() error { return b.Commit(c.ctx) },
+		func() error { return commitTx(c.ctx, b) },
 	)
 	c.that(err != nil && !called, "a function of another type: called %v, error %v", called, err)
 }
@@ -198,7 +198,7 @@ func noticeCase(c *check) {
 }
 
 func timeoutInBatch(c *check) {
-	c.promised(batchTimeouts)
+	c.promised(txTimeouts)
 	c.need(c.Slow != "", "slow statement")
 	db := c.db()
 	s := text(c.Slow)
@@ -206,9 +206,9 @@ func timeoutInBatch(c *check) {
 	b := c.begin(db, "s")
 	err := outcome(
 		func() error { return b.Exec(c.ctx, s) },
-		func() error { return b.Commit(c.ctx) },
+		func() error { return commitTx(c.ctx, b) },
 	)
 	var st *database.StatementError
 	c.that(errors.As(err, &st) && c.ctx.Err() == nil, "a statement above its timeout returned %v, want a *StatementError", err)
-	c.ok(b.Rollback(c.ctx), "Batch.Rollback")
+	c.ok(b.Rollback(c.ctx), "Tx.Rollback")
 }

@@ -38,7 +38,7 @@ func (c *check) hasVersionsAtLeast(db database.Database, set string) {
 }
 
 func sessionAfterScript(c *check) {
-	c.promised(batchSession)
+	c.promised(txSession)
 	db := c.db()
 	c.changes(db, func(s SessionChange) {
 		b := c.begin(db, "s")
@@ -56,27 +56,28 @@ func sessionAfterScript(c *check) {
 }
 
 func sessionAfterBatch(c *check) {
-	c.promised(batchSession)
+	c.promised(txSession)
 	db := c.db()
 	c.table(db, "t")
 	c.changes(db, func(s SessionChange) {
 		b := c.begin(db, "s")
 		c.run(b, s.Change)
-		c.ok(b.Rollback(c.ctx), "Batch.Rollback")
+		c.ok(b.Rollback(c.ctx), "Tx.Rollback")
 		c.unchanged(db, s, "Rollback")
 
 		b = c.begin(db, "s")
 		c.run(b, s.Change)
-		c.ok(b.Discard(c.ctx), "Batch.Discard")
+		c.ok(b.Rollback(c.ctx), "Tx.Rollback")
+		b = c.begin(db, "s")
 		c.run(b, s.Probe)
 		c.record(b, 1)
 		c.commit(b)
 		c.hasRows("probe", 0)
-		c.unchanged(db, s, "Discard and Commit")
+		c.unchanged(db, s, "Rollback and Commit")
 
 		b = c.begin(db, "s")
 		c.fails(b, s.Change+";\n"+failing)
-		c.ok(b.Rollback(c.ctx), "Batch.Rollback")
+		c.ok(b.Rollback(c.ctx), "Tx.Rollback")
 		c.unchanged(db, s, "a script that failed")
 	})
 }

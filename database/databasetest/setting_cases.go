@@ -201,12 +201,12 @@ func settingErrors(c *check) {
 }
 
 func settingsUnderLock(c *check) {
-	c.promised(batchState)
+	c.promised(txState)
 	db := c.db()
 	c.ok(db.UpdateSetting(c.ctx, modeOff), "UpdateSetting")
 	b := c.begin(db, "s")
 	c.that(!c.state(b, "s").Settings.Bool(database.MigrationMode), "the batch has another setting")
-	c.ok(b.Rollback(c.ctx), "Batch.Rollback")
+	c.ok(b.Rollback(c.ctx), "Tx.Rollback")
 	c.promised(runState)
 	r := c.guard(db, "s")
 	c.that(!c.state(r, "s").Settings.Bool(database.MigrationMode), "the run has another setting")

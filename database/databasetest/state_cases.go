@@ -16,7 +16,7 @@ var stateCases = []testCase{
 	{"Head follows the set", headFollowsSet},
 	{"Head follows the settings", headFollowsSettings},
 	{"Head changes when an older event appears", headOfOlderEvent},
-	{"Head of a batch", headOfBatch},
+	{"Head of a batch", headOfTx},
 	{"Head of a run", headOfRun},
 	{"Head after a setting changed in between", headAfterSetting},
 }
@@ -102,7 +102,7 @@ func headFollowsSet(c *check) {
 	c.that(other == first, "an event of another set changed Head from %d to %d", first, other)
 	b := c.begin(db, "s")
 	c.record(b, 2)
-	c.ok(b.Rollback(c.ctx), "Batch.Rollback")
+	c.ok(b.Rollback(c.ctx), "Tx.Rollback")
 	rolledBack := c.state(db, "s").Head
 	c.that(rolledBack == first, "a Rollback changed Head from %d to %d", first, rolledBack)
 	c.promised(headGrows)
@@ -144,50 +144,52 @@ func headOfOlderEvent(c *check) {
 		between.Head, between.Applied.Versions(), after.Head, after.Applied.Versions())
 }
 
-func headOfBatch(c *check) {
-	c.promised(batchHead)
+func headOfTx(c *check) {
+	c.promised(foundHead)
 	db := c.db()
 	c.apply(db, "other", 1, "")
 	c.ok(db.UpdateSetting(c.ctx, modeOff), "UpdateSetting")
 	c.apply(db, "s", 1, "")
 	head := c.state(db, "s").Head
-	b := c.begin(db, "s")
-	c.that(b.Head() == head, "Batch.Head is %d, State.Head was %d", b.Head(), head)
+	b, found := c.beginFound(db, "s")
+	c.that(found.Head == head, "Begin found the Head %d, State.Head was %d", found.Head, head)
 	c.record(b, 2)
-	c.that(b.Head() == head, "Record changed Batch.Head from %d to %d", head, b.Head())
-	c.ok(b.Discard(c.ctx), "Batch.Discard")
-	c.that(b.Head() == head, "Discard changed Batch.Head from %d to %d", head, b.Head())
+	c.ok(b.Rollback(c.ctx), "Tx.Rollback")
+	b, found = c.beginFound(db, "s")
+	c.that(found.Head == head, "after Rollback, Begin found the Head %d, State.Head was %d", found.Head, head)
 	c.record(b, 3)
 	c.record(b, 4)
-	c.commit(b)
-	c.promised(batchHeadAfter)
+	recorded := c.commit(b)
+	c.promised(recordedHead)
 	after := c.state(db, "s").Head
-	c.that(b.Head() == after, "after Commit, Batch.Head is %d and State.Head %d", b.Head(), after)
+	c.that(recorded.Head == after, "Commit returned the Head %d, State.Head is %d", recorded.Head, after)
+	recorded = c.commit(c.begin(db, "s"))
+	c.that(recorded.Head == after, "Commit of nothing returned the Head %d, State.Head is %d", recorded.Head, after)
 }
 
 func headOfRun(c *check) {
-	c.promised(runState)
+	c.promised(foundHead)
 	db := c.db()
 	c.apply(db, "other", 1, "")
 	c.ok(db.UpdateSetting(c.ctx, modeOff), "UpdateSetting")
 	c.apply(db, "s", 1, "")
 	head := c.state(db, "s").Head
-	r := c.guard(db, "s")
-	c.that(r.Head() == head, "Run.Head is %d, State.Head was %d", r.Head(), head)
+	r, found := c.guardFound(db, "s")
+	c.that(found.Head == head, "Guard found the Head %d, State.Head was %d", found.Head, head)
 	c.that(c.state(r, "s").Head == head, "Run.State has the Head %d, want %d", c.state(r, "s").Head, head)
-	c.promised(runHead)
+	c.promised(recordedHead)
 	for v := int64(2); v < 4; v++ {
-		_, err := r.Record(c.ctx, up(v))
+		recorded, err := r.Record(c.ctx, up(v))
 		c.ok(err, "Run.Record")
 		after := c.state(c.db(), "s").Head
-		c.that(r.Head() == after, "after Record, Run.Head is %d and State.Head %d", r.Head(), after)
+		c.that(recorded.Head == after, "Record returned the Head %d, State.Head is %d", recorded.Head, after)
 	}
 }
 
 // headAfterSetting is what the engine relies on to see, in the next unit, that
 // migrations were turned off while it ran this one.
 func headAfterSetting(c *check) {
-	c.promised(batchHeadAfter)
+	c.promised(recordedHead)
 	c.need(!c.OneWriter, "two writers")
 	db, operator := c.db(), c.db()
 	c.apply(db, "s", 1, "")
@@ -195,15 +197,15 @@ func headAfterSetting(c *check) {
 	c.record(b, 2)
 	c.ok(operator.UpdateSetting(c.ctx, modeOff), "UpdateSetting while a batch is open")
 	c.record(b, 3)
-	c.commit(b)
+	recorded := c.commit(b)
 	after := c.state(db, "s").Head
-	c.that(b.Head() != after, "a setting was changed while the batch was open, but after Commit Batch.Head and State.Head are both %d", after)
+	c.that(recorded.Head != after, "a setting was changed while the transaction was open, but Commit and State have the same Head %d", after)
 
-	c.promised(runHead)
+	c.promised(recordedHead)
 	r := c.guard(db, "s")
 	c.ok(operator.UpdateSetting(c.ctx, modeOff), "UpdateSetting while a run is open")
-	_, err := r.Record(c.ctx, up(4))
+	recorded, err := r.Record(c.ctx, up(4))
 	c.ok(err, "Run.Record")
 	after = c.state(db, "s").Head
-	c.that(r.Head() != after, "a setting was changed while the run was open, but after Record Run.Head and State.Head are both %d", after)
+	c.that(recorded.Head != after, "a setting was changed while the run was open, but Record and State have the same Head %d", after)
 }

@@ -112,29 +112,29 @@ func (d *Database) History(ctx context.Context, q database.HistoryQuery) iter.Se
 }
 
 // Begin implements database.Database.
-func (d *Database) Begin(ctx context.Context, set string, opts database.LockOptions) (database.Tx, error) {
+func (d *Database) Begin(ctx context.Context, set string, opts database.LockOptions) (database.Tx, database.Found, error) {
 	if err := d.enter(ctx, OpBegin); err != nil {
-		return nil, err
+		return nil, database.Found{}, err
 	}
-	h, err := d.acquire(ctx, set, opts, "BEGIN")
+	h, found, err := d.acquire(ctx, set, opts, "BEGIN")
 	if err != nil {
-		return nil, err
+		return nil, found, err
 	}
-	b := &batch{db: d, set: set, hold: h}
-	b.reset()
-	return b, nil
+	d.target.mu.Lock()
+	defer d.target.mu.Unlock()
+	return &batch{db: d, set: set, hold: h, content: d.target.live.clone(), since: time.Now()}, found, nil
 }
 
 // Guard implements database.Database.
-func (d *Database) Guard(ctx context.Context, set string, opts database.LockOptions) (database.Run, error) {
+func (d *Database) Guard(ctx context.Context, set string, opts database.LockOptions) (database.Run, database.Found, error) {
 	if err := d.enter(ctx, OpGuard); err != nil {
-		return nil, err
+		return nil, database.Found{}, err
 	}
-	h, err := d.acquire(ctx, set, opts, "GUARD")
+	h, found, err := d.acquire(ctx, set, opts, "GUARD")
 	if err != nil {
-		return nil, err
+		return nil, found, err
 	}
-	return &run{db: d, set: set, hold: h, session: session{}}, nil
+	return &run{db: d, set: set, hold: h, session: session{}}, found, nil
 }
 
 // UpdateSetting implements database.Database.

@@ -19,7 +19,7 @@ func Example() {
 	}
 	defer db.Close()
 
-	b, err := db.Begin(ctx, "shop", database.LockOptions{})
+	b, _, err := db.Begin(ctx, "shop", database.LockOptions{})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -27,7 +27,7 @@ func Example() {
 	defer b.Rollback(ctx) // does nothing after Commit
 	b.Exec(ctx, migration.Text("1_users.up.sql", "CREATE TABLE users (name text)"))
 	b.Record(ctx, database.Entry{Version: 1, Name: "users", Direction: database.Up})
-	fmt.Println(b.Commit(ctx))
+	fmt.Println(errOf(b.Commit(ctx)))
 
 	tables, _ := target.Tables(ctx)
 	st, _ := db.State(ctx, "shop")

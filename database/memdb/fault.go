@@ -22,7 +22,6 @@ const (
 	OpBatchReset       = "Batch.Reset"
 	OpBatchMetadata    = "Batch.Metadata"
 	OpBatchPutMetadata = "Batch.PutMetadata"
-	OpBatchDiscard     = "Batch.Discard"
 	OpBatchCommit      = "Batch.Commit"
 	OpBatchRollback    = "Batch.Rollback"
 	OpRunState         = "Run.State"

@@ -25,38 +25,36 @@ type hold struct {
 	key  lockKey
 	lock *lock
 	over bool
-	head int64
-	// interrupted says that a run of the set was open.
-	interrupted bool
+	head int64 // with what the Tx or Run has recorded itself
 }
 
 // acquire takes the lock of a set, and makes Whimbrel's tables.
-func (d *Database) acquire(ctx context.Context, set string, opts database.LockOptions, op string) (*hold, error) {
+func (d *Database) acquire(ctx context.Context, set string, opts database.LockOptions, op string) (*hold, database.Found, error) {
 	key := lockKey{d.own, set}
 	begun := time.Now()
 	timer := time.NewTimer(opts.Timeout)
 	defer timer.Stop()
 	for {
-		h, held, err := d.tryLock(key, op)
+		h, found, held, err := d.tryLock(key, op)
 		if h != nil || err != nil {
-			return h, err
+			return h, found, err
 		}
 		if opts.Waiting != nil {
 			opts.Waiting(held.holder)
 		}
 		locked := &database.LockedError{Set: set, Waited: time.Since(begun), Holder: held.holder}
 		if opts.Timeout <= 0 {
-			return nil, locked
+			return nil, found, locked
 		}
 		select {
 		case <-held.released:
 		case <-timer.C:
 			locked.Waited = time.Since(begun)
-			return nil, locked
+			return nil, found, locked
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil, found, ctx.Err()
 		case <-d.gone:
-			return nil, d.err()
+			return nil, found, d.err()
 		}
 	}
 }
@@ -89,22 +87,21 @@ func (d *Database) settle(ctx context.Context, s database.SettingUpdate, open []
 }
 
 // tryLock takes the lock, or returns the one that is in the way.
-func (d *Database) tryLock(key lockKey, op string) (*hold, *lock, error) {
+func (d *Database) tryLock(key lockKey, op string) (*hold, database.Found, *lock, error) {
 	t := d.target
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if d.cause != nil {
-		return nil, nil, d.cause
+		return nil, database.Found{}, nil, d.cause
 	}
 	if held := t.locks[key]; held != nil {
-		return nil, held, nil
+		return nil, database.Found{}, held, nil
 	}
 	h := d.hold(key, op)
 	l := t.ledger(d.own, true)
 	h.head = head(l.events, key.set)
 	j, ok := l.journals[key.set]
-	h.interrupted = ok && j.Open()
-	return h, nil, nil
+	return h, database.Found{Head: h.head, Interrupted: ok && j.Open()}, nil, nil
 }
 
 // hold takes a lock that nobody holds. mu is held.

@@ -124,7 +124,7 @@ func (b *batch) lockMetadata(ctx context.Context) error {
 	if mine || b.set == metadataLock {
 		return nil
 	}
-	h, err := b.db.acquire(ctx, metadataLock, database.LockOptions{Timeout: metadataPatience}, "METADATA")
+	h, _, err := b.db.acquire(ctx, metadataLock, database.LockOptions{Timeout: metadataPatience}, "METADATA")
 	if err != nil {
 		return err
 	}

@@ -24,14 +24,6 @@ type run struct {
 	saved savepoints
 }
 
-func (r *run) Head() int64 {
-	r.db.target.mu.Lock()
-	defer r.db.target.mu.Unlock()
-	return r.hold.head
-}
-
-func (r *run) Interrupted() bool { return r.hold.interrupted }
-
 func (r *run) State(ctx context.Context) (*database.State, error) {
 	if err := r.enter(ctx, OpRunState); err != nil {
 		return nil, err
@@ -133,28 +125,30 @@ func (r *run) control(st sqltext.Statement, done *database.Journal) error {
 	return r.keep(done)
 }
 
-func (r *run) Record(ctx context.Context, events ...database.Entry) (recorded []database.Entry, err error) {
+func (r *run) Record(ctx context.Context, entries ...database.Entry) (recorded database.Recorded, err error) {
 	end, err := r.enterUntil(ctx, OpRunRecord)
 	if err != nil {
-		return nil, err
+		return recorded, err
 	}
 	defer func() { err = r.left(end, true, err) }()
 	if end == ErrNotCommitted {
-		return nil, nil
+		return recorded, nil
 	}
 	r.db.target.mu.Lock()
 	defer r.db.target.mu.Unlock()
 	if r.own != nil {
-		return nil, errOwn
+		return recorded, errOwn
 	}
 	l := r.db.target.ledger(r.db.own, true)
-	for _, e := range events {
+	for _, e := range entries {
 		e.Set = r.set
 		e = r.db.keep(e)
 		l.add(e)
 		r.hold.head++
-		recorded = append(recorded, e)
+		e.UpText, e.DownText = "", ""
+		recorded.Entries = append(recorded.Entries, e)
 	}
+	recorded.Head = r.hold.head
 	return recorded, nil
 }
 

@@ -78,7 +78,7 @@ func TestFaultsOfARun(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			target := memdb.New()
 			db := open(t, target)
-			r, err := db.Guard(t.Context(), "s", database.LockOptions{})
+			r, _, err := db.Guard(t.Context(), "s", database.LockOptions{})
 			ok(t, err)
 			defer r.Close(t.Context())
 			ok(t, exec(t, r, "CREATE TABLE t (x int)", &database.Journal{Version: 1, Direction: database.Up, Done: 1}))
@@ -132,7 +132,7 @@ func TestKilledInTheScriptsTransaction(t *testing.T) {
 	for fault, rows := range map[error]int{memdb.ErrHalfway: 0, memdb.ErrNotCommitted: 0, memdb.ErrKilled: 0, memdb.ErrDone: 1, memdb.ErrCommitted: 1} {
 		target := memdb.New()
 		db := open(t, target)
-		r, err := db.Guard(t.Context(), "s", database.LockOptions{})
+		r, _, err := db.Guard(t.Context(), "s", database.LockOptions{})
 		ok(t, err)
 		for _, text := range []string{"CREATE TABLE t ()", "BEGIN", "INSERT INTO t VALUES (1)"} {
 			ok(t, exec(t, r, text, nil))
@@ -159,7 +159,7 @@ func TestKilledInTheScriptsTransaction(t *testing.T) {
 func TestAnInvalidIndexIsDroppedTwice(t *testing.T) {
 	target := memdb.New()
 	db := open(t, target)
-	r, err := db.Guard(t.Context(), "s", database.LockOptions{})
+	r, _, err := db.Guard(t.Context(), "s", database.LockOptions{})
 	ok(t, err)
 	ok(t, exec(t, r, "CREATE TABLE t (x int)", nil))
 	all, err := sqltext.Split("CREATE INDEX CONCURRENTLY i ON t (x)", sqltext.PostgreSQL, sqltext.Options{})
@@ -170,7 +170,7 @@ func TestAnInvalidIndexIsDroppedTwice(t *testing.T) {
 	if err := exec(t, r, all[0].Text, nil); !errors.Is(err, memdb.ErrKilled) {
 		t.Fatalf("the error is %v", err)
 	}
-	next, err := open(t, target).Guard(t.Context(), "s", database.LockOptions{})
+	next, _, err := open(t, target).Guard(t.Context(), "s", database.LockOptions{})
 	ok(t, err)
 	o, err := next.Outcome(t.Context(), all[0], before, database.LockOptions{})
 	ok(t, err)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"slices"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -31,16 +30,15 @@ type batch struct {
 	hold   *hold   // guarded by the target's mu, as are the fields below
 	others []*hold // of other sets, for Reset
 
-	content  *content
-	changes  []placed
-	saved    savepoints
-	events   []database.Entry
-	recorded []database.Entry // the events, once they are committed
-	dropped  []string         // by Reset
-	facts    *[]fact          // what PutMetadata was given last; nil: nothing
-	since    time.Time        // when the batch began, or an event was recorded last
-	queue    []func(context.Context) error
-	failed   error // the first error, after which only Rollback and Discard help
+	content *content
+	changes []placed
+	saved   savepoints
+	events  []database.Entry
+	dropped []string  // by Reset
+	facts   *[]fact   // what PutMetadata was given last; nil: nothing
+	since   time.Time // when the batch began, or an event was recorded last
+	queue   []func(context.Context) error
+	failed  error // the first error, after which only Rollback helps
 }
 
 // placed is a change with the statement that made it.
@@ -48,24 +46,6 @@ type placed struct {
 	change
 	st sqltext.Statement
 }
-
-func (b *batch) reset() {
-	t := b.db.target
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	b.content, b.changes, b.events, b.queue, b.failed, b.facts = t.live.clone(), nil, nil, nil, nil, nil
-	b.saved = nil
-	b.releaseOthers()
-	b.since = time.Now()
-}
-
-func (b *batch) Head() int64 {
-	b.db.target.mu.Lock()
-	defer b.db.target.mu.Unlock()
-	return b.hold.head + head(b.recorded, b.set)
-}
-
-func (b *batch) Interrupted() bool { return b.hold.interrupted }
 
 func (b *batch) State(ctx context.Context) (*database.State, error) {
 	if err := b.enter(ctx, OpBatchState); err != nil {
@@ -86,44 +66,27 @@ func (b *batch) Exec(ctx context.Context, s *migration.Script) error {
 	return b.do(ctx, func(ctx context.Context) error { return b.script(ctx, s) })
 }
 
-func (b *batch) Record(ctx context.Context, e database.Entry) error {
+func (b *batch) Record(ctx context.Context, entries ...database.Entry) error {
 	if err := b.enter(ctx, OpBatchRecord); err != nil {
 		return err
 	}
-	e.Set = b.set
 	return b.do(ctx, func(context.Context) error {
 		b.db.target.mu.Lock()
 		defer b.db.target.mu.Unlock()
-		now := time.Now()
-		if e.StartedAt.IsZero() {
-			e.StartedAt, e.Duration = b.since, now.Sub(b.since)
+		for _, e := range entries {
+			now := time.Now()
+			if e.StartedAt.IsZero() {
+				e.StartedAt, e.Duration = b.since, now.Sub(b.since)
+			}
+			b.since, e.Set = now, b.set
+			b.events = append(b.events, b.db.keep(e))
 		}
-		b.since = now
-		b.events = append(b.events, b.db.keep(e))
 		return nil
 	})
 }
 
-func (b *batch) Recorded() []database.Entry {
-	b.db.target.mu.Lock()
-	defer b.db.target.mu.Unlock()
-	return slices.Clone(b.recorded)
-}
-
-func (b *batch) Discard(ctx context.Context) error {
-	err := b.db.enter(ctx, OpBatchDiscard)
-	if err == nil {
-		err = b.isOver()
-	}
-	if err != nil {
-		return err
-	}
-	b.reset()
-	return nil
-}
-
-func (b *batch) Commit(ctx context.Context) error {
-	err := b.enter(ctx, OpBatchCommit)
+func (b *batch) Commit(ctx context.Context) (recorded database.Recorded, err error) {
+	err = b.enter(ctx, OpBatchCommit)
 	lost := errors.Is(err, ErrCommitted)
 	if err == nil || lost {
 		if ferr := b.flush(ctx); ferr != nil {
@@ -136,19 +99,22 @@ func (b *batch) Commit(ctx context.Context) error {
 		if err == nil {
 			err = errOver
 		}
-		return err
+		return recorded, err
 	}
 	defer b.db.release(b.hold)
 	defer b.releaseOthers()
 	if err == nil || lost {
 		if cerr := b.publish(); cerr != nil {
-			return cerr
+			return recorded, cerr
 		}
 	}
 	if lost || errors.Is(err, ErrNotCommitted) {
-		return &database.CommitUnknownError{Err: err}
+		return recorded, &database.CommitUnknownError{Err: err}
 	}
-	return err
+	if err != nil {
+		return recorded, err
+	}
+	return b.recorded(), nil
 }
 
 // publish makes the batch part of the target, or nothing of it. mu is held.
@@ -166,11 +132,17 @@ func (b *batch) publish() error {
 	if b.facts != nil {
 		l.facts = *b.facts
 	}
+	return nil
+}
+
+// recorded returns what Commit has made durable.
+func (b *batch) recorded() database.Recorded {
+	r := database.Recorded{Head: b.hold.head + head(b.events, b.set)}
 	for _, e := range b.events {
 		e.UpText, e.DownText = "", ""
-		b.recorded = append(b.recorded, e)
+		r.Entries = append(r.Entries, e)
 	}
-	return nil
+	return r
 }
 
 func (b *batch) Rollback(context.Context) error {

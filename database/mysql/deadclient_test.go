@@ -27,7 +27,7 @@ func TestTimeoutOfTheGuardsSession(t *testing.T) {
 	must(t, err)
 	_, err = up(t, db, setOf(t, "s", "CREATE TABLE a (x int)", "INSERT INTO a VALUES (1)"))
 	must(t, err)
-	r, err := db.Guard(background(t), "s", database.LockOptions{})
+	r, _, err := db.Guard(background(t), "s", database.LockOptions{})
 	must(t, err)
 	of, err := mysql.AskGuard(background(t), r, "SELECT @@SESSION.wait_timeout")
 	must(t, err)
@@ -100,7 +100,7 @@ func TestLockOnAnotherServer(t *testing.T) {
 	}
 	for _, u := range urls {
 		equal(t, "what is applied", versions(t, open(t, u), "s"), "[1]")
-		b, err := open(t, u).Begin(background(t), "s", database.LockOptions{})
+		b, _, err := open(t, u).Begin(background(t), "s", database.LockOptions{})
 		must(t, err) // nothing is left locked
 		must(t, b.Rollback(background(t)))
 	}

@@ -27,14 +27,14 @@ func TestGalera(t *testing.T) {
 func galeraLocks(t *testing.T, cluster *testdb.GaleraCluster) {
 	name := cluster.New()
 	one, two := open(t, cluster.URL(0, name)), open(t, cluster.URL(1, name))
-	b, err := one.Begin(background(t), "s", database.LockOptions{})
+	b, _, err := one.Begin(background(t), "s", database.LockOptions{})
 	must(t, err)
-	_, err = two.Begin(background(t), "s", database.LockOptions{})
+	_, _, err = two.Begin(background(t), "s", database.LockOptions{})
 	if !errors.Is(err, database.ErrLocked) {
 		t.Fatalf("Begin on another node returned %v", err)
 	}
 	must(t, b.Rollback(background(t)))
-	b, err = two.Begin(background(t), "s", database.LockOptions{Timeout: patience})
+	b, _, err = two.Begin(background(t), "s", database.LockOptions{Timeout: patience})
 	must(t, err)
 	must(t, b.Rollback(background(t)))
 }
@@ -64,16 +64,16 @@ func galeraOvertaken(t *testing.T, cluster *testdb.GaleraCluster) {
 	one, two := open(t, cluster.URL(0, name)), open(t, cluster.URL(1, name))
 	_, err := up(t, one, setOf(t, "s", "CREATE TABLE a (x int PRIMARY KEY)"))
 	must(t, err)
-	b, err := one.Begin(background(t), "s", database.LockOptions{})
+	b, _, err := one.Begin(background(t), "s", database.LockOptions{})
 	must(t, err)
 	must(t, b.Exec(background(t), migration.Text("x.sql", "INSERT INTO a VALUES (1)")))
 	pool := testdb.OpenMariaDB(t, cluster.URL(1, name))
 	_, err = pool.Exec("UPDATE whimbrel_lease SET until = '1990-01-01'")
 	must(t, err)
-	next, err := two.Begin(background(t), "s", database.LockOptions{Timeout: patience})
+	next, _, err := two.Begin(background(t), "s", database.LockOptions{Timeout: patience})
 	must(t, err)
 	if err := b.Record(background(t), database.Entry{Version: 7, Direction: database.Up}); err == nil {
-		err = b.Commit(background(t))
+		_, err = b.Commit(background(t))
 		if err == nil {
 			t.Fatal("who lost the lease has committed")
 		}

@@ -70,6 +70,11 @@ func (db *Database) hold(ctx context.Context, set string, opts database.LockOpti
 	return h, db.patiently(ctx, h.patience, func(ctx context.Context) error { return h.begin(ctx, begin, opts) })
 }
 
+// found is what is known since the lock was taken.
+func (h *hold) found() database.Found {
+	return database.Found{Head: h.head.sum(), Interrupted: h.interrupted}
+}
+
 // take takes the lock of one more set.
 func (h *hold) take(ctx context.Context, set string, opts database.LockOptions) error {
 	err := h.db.take(ctx, h.guard, set, opts)

@@ -111,7 +111,7 @@ func useEverything(t *testing.T, r *recorder) string {
 	must(t, err)
 	note("state", st.Applied.Versions(), st.Interrupted != nil, st.Head > 0)
 	must(t, db.UpdateSetting(background(t), database.SettingUpdate{Name: database.Order, Value: database.OrderAny, Settle: &database.LockOptions{Timeout: patience}}))
-	b, err := db.Begin(background(t), "app", database.LockOptions{Timeout: patience})
+	b, _, err := db.Begin(background(t), "app", database.LockOptions{Timeout: patience})
 	must(t, err)
 	must(t, b.PutMetadata(background(t), &metadata.Change{Entries: []metadata.Stored{
 		{Name: metadata.Name{Kind: metadata.Table, Object: "a"}, Facts: metadata.Facts{Description: "it's"}}, {Name: metadata.Name{Kind: metadata.Table, Object: "b"}},
@@ -119,7 +119,7 @@ func useEverything(t *testing.T, r *recorder) string {
 	s, err := b.Metadata(background(t))
 	must(t, err)
 	note("metadata", len(s.Entries), len(s.Objects))
-	must(t, b.Commit(background(t)))
+	must(t, errOf(b.Commit(background(t))))
 	s, err = db.Metadata(background(t))
 	must(t, err)
 	note("metadata", len(s.Entries), len(s.Objects))
@@ -135,12 +135,12 @@ func useEverything(t *testing.T, r *recorder) string {
 		note("event", e.Set, e.Version, e.Direction, len(e.UpText))
 		n++
 	}
-	b, err = db.Begin(background(t), "app", database.LockOptions{Timeout: patience})
+	b, _, err = db.Begin(background(t), "app", database.LockOptions{Timeout: patience})
 	must(t, err)
 	emptied, err := b.Reset(background(t), nil, database.Entry{Name: "reset"})
 	must(t, err)
 	note("reset", emptied.Dropped, emptied.Sets)
-	must(t, b.Commit(background(t)))
+	must(t, errOf(b.Commit(background(t))))
 	must(t, db.Close())
 	return out.String()
 }
@@ -341,7 +341,7 @@ func TestLostTables(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), says) {
 				t.Errorf("State: %v, want something with %q", err, says)
 			}
-			_, err = db.Begin(background(t), "s", database.LockOptions{Timeout: patience})
+			_, _, err = db.Begin(background(t), "s", database.LockOptions{Timeout: patience})
 			if err == nil || !strings.Contains(err.Error(), says) {
 				t.Errorf("Begin: %v, want something with %q", err, says)
 			}
@@ -389,7 +389,7 @@ func TestLockedTables(t *testing.T) {
 		calls := map[string]func() error{
 			"State": func() error { _, err := db.State(background(t), "s"); return err },
 			"Begin": func() error {
-				_, err := db.Begin(background(t), "s", database.LockOptions{Timeout: time.Second})
+				_, _, err := db.Begin(background(t), "s", database.LockOptions{Timeout: time.Second})
 				return err
 			},
 			"History": func() error { return firstError(db, table) },
@@ -440,7 +440,7 @@ func TestReadUncommitted(t *testing.T) {
 	db := open(t, url)
 	_, err := up(t, db, setOf(t, "other", "CREATE TABLE a (x int)"))
 	must(t, err)
-	b, err := db.Begin(background(t), "s", database.LockOptions{Timeout: patience})
+	b, _, err := db.Begin(background(t), "s", database.LockOptions{Timeout: patience})
 	must(t, err)
 	defer b.Rollback(background(t))
 	must(t, b.Record(background(t), database.Entry{Version: 1, Name: "m", Direction: database.Up, StartedAt: time.Now()}))

@@ -58,7 +58,7 @@ func TestKilledProcessLeavesAnOrphanThatTheNextOneEnds(t *testing.T) {
 			}
 			db := open(t, url)
 			if tt.mended == nil { // the statement can't be another, since it was begun: look at who has ended it
-				b, err := db.Begin(background(t), "s", database.LockOptions{Timeout: patience})
+				b, _, err := db.Begin(background(t), "s", database.LockOptions{Timeout: patience})
 				must(t, err)
 				must(t, b.Rollback(background(t)))
 			} else {
@@ -138,7 +138,7 @@ func TestRunOutlivesItsWorker(t *testing.T) {
 	for _, lock := range []string{"?lock=advisory", "?lock=lease"} {
 		url, pool := newDatabase(t)
 		db := open(t, url+lock)
-		r, err := db.Guard(background(t), "s", database.LockOptions{})
+		r, _, err := db.Guard(background(t), "s", database.LockOptions{})
 		must(t, err)
 		create, err := sqltext.Split("CREATE TABLE a AS SELECT SLEEP(100) AS x", sqltext.MySQL, sqltext.Options{})
 		must(t, err)
@@ -155,7 +155,7 @@ func TestRunOutlivesItsWorker(t *testing.T) {
 		equal(t, lock+": the outcome", string(o.Verdict), string(database.NotHappened))
 		must(t, execute(background(t), r, "CREATE TABLE a (x int)"))
 		must(t, r.Close(background(t)))
-		b, err := db.Begin(background(t), "s", database.LockOptions{})
+		b, _, err := db.Begin(background(t), "s", database.LockOptions{})
 		must(t, err)
 		must(t, b.Rollback(background(t)))
 	}
@@ -168,7 +168,7 @@ func TestDropOfSeveralIsFinished(t *testing.T) {
 	db := open(t, url)
 	_, err := up(t, db, setOf(t, "s", ddlInRun[0]))
 	must(t, err)
-	r, err := db.Guard(background(t), "s", database.LockOptions{})
+	r, _, err := db.Guard(background(t), "s", database.LockOptions{})
 	must(t, err)
 	drop, err := sqltext.Split("DROP TABLE a, b", sqltext.MySQL, sqltext.Options{})
 	must(t, err)
@@ -191,7 +191,7 @@ func TestOutcomeOfWhatNobodyCanTell(t *testing.T) {
 	t.Parallel()
 	url, _ := newDatabase(t)
 	db := open(t, url)
-	r, err := db.Guard(background(t), "s", database.LockOptions{})
+	r, _, err := db.Guard(background(t), "s", database.LockOptions{})
 	must(t, err)
 	defer r.Close(context.Background())
 	for text, want := range map[string]database.Verdict{
@@ -233,7 +233,7 @@ func TestBlockedStatementSaysByWhom(t *testing.T) {
 		var id int64
 		must(t, tx.QueryRow("SELECT CONNECTION_ID()").Scan(&id))
 		told := make(chan database.Holder, 100)
-		r, err := db.Guard(background(t), "other", database.LockOptions{Blocked: func(h database.Holder) { told <- h }})
+		r, _, err := db.Guard(background(t), "other", database.LockOptions{Blocked: func(h database.Holder) { told <- h }})
 		must(t, err)
 		done := make(chan error)
 		go func() { done <- execute(background(t), r, script) }()
@@ -256,7 +256,7 @@ func TestLostGuardCancelsTheStatement(t *testing.T) {
 	t.Parallel()
 	url, pool := newDatabase(t)
 	db := open(t, url)
-	r, err := db.Guard(background(t), "s", database.LockOptions{})
+	r, _, err := db.Guard(background(t), "s", database.LockOptions{})
 	must(t, err)
 	defer r.Close(context.Background())
 	lost := make(chan error)
@@ -266,7 +266,7 @@ func TestLostGuardCancelsTheStatement(t *testing.T) {
 	must(t, err)
 	as[*database.LockLostError](t, <-lost)
 	must(t, r.Close(background(t)))
-	b, err := open(t, url).Begin(background(t), "s", database.LockOptions{Timeout: patience})
+	b, _, err := open(t, url).Begin(background(t), "s", database.LockOptions{Timeout: patience})
 	must(t, err)
 	must(t, b.Rollback(background(t)))
 }
@@ -346,14 +346,14 @@ func TestResetThatIsCutOffIsFinishedByTheNext(t *testing.T) {
 	defer tx.Rollback()
 	_, err = tx.Exec("UPDATE b SET x = 2")
 	must(t, err)
-	b, err := db.Begin(background(t), "s", database.LockOptions{})
+	b, _, err := db.Begin(background(t), "s", database.LockOptions{})
 	must(t, err)
 	out, err := b.Reset(background(t), nil, database.Entry{Note: "because"})
 	must(t, err)
 	equal(t, "the objects", fmt.Sprint(out.Dropped), "[table a table b]")
 	ctx, cancel := context.WithCancel(background(t))
 	time.AfterFunc(300*time.Millisecond, cancel)
-	err = b.Commit(ctx)
+	_, err = b.Commit(ctx)
 	contains(t, "the error of Commit", fmt.Sprint(err), "reset once more")
 	must(t, tx.Rollback())
 	for _, set := range []string{"s", "another"} { // what it makes now the next reset would drop
@@ -366,12 +366,12 @@ func TestResetThatIsCutOffIsFinishedByTheNext(t *testing.T) {
 		contains(t, "the error of Up", fmt.Sprint(err), "reset")
 	}
 
-	b, err = db.Begin(background(t), "another", database.LockOptions{})
+	b, _, err = db.Begin(background(t), "another", database.LockOptions{})
 	must(t, err)
 	out, err = b.Reset(background(t), nil, database.Entry{Note: "because"})
 	must(t, err)
 	equal(t, "the objects", fmt.Sprint(out.Dropped), "[table b]")
-	must(t, b.Commit(background(t)))
+	must(t, errOf(b.Commit(background(t))))
 	_, err = up(t, db, setOf(t, "s", "CREATE TABLE a (x int)"))
 	must(t, err)
 	_, err = up(t, db, setOf(t, "another", "CREATE TABLE b (x int)"))
@@ -386,11 +386,11 @@ func TestServerGoesAway(t *testing.T) {
 	db := open(t, url)
 	_, err := up(t, db, setOf(t, "s", "CREATE TABLE a (x int)"))
 	must(t, err)
-	b, err := db.Begin(background(t), "s", database.LockOptions{})
+	b, _, err := db.Begin(background(t), "s", database.LockOptions{})
 	must(t, err)
 	must(t, b.Exec(background(t), migration.Text("x.sql", "INSERT INTO a VALUES (1)")))
 	server.Kill()
-	if err := b.Commit(background(t)); err == nil {
+	if _, err := b.Commit(background(t)); err == nil {
 		t.Error("Commit returned no error")
 	}
 	_, err = db.State(background(t), "s")

@@ -28,7 +28,7 @@ type run struct {
 }
 
 // Guard holds the set's lock on a connection of its own.
-func (db *Database) Guard(ctx context.Context, set string, opts database.LockOptions) (database.Run, error) {
+func (db *Database) Guard(ctx context.Context, set string, opts database.LockOptions) (_ database.Run, found database.Found, err error) {
 	h, err := db.hold(ctx, set, opts)
 	if err == nil {
 		if err = oddError(h.odd); err != nil {
@@ -36,20 +36,14 @@ func (db *Database) Guard(ctx context.Context, set string, opts database.LockOpt
 		}
 	}
 	if err != nil {
-		return nil, err
+		return nil, found, err
 	}
 	r := &run{db: db, h: h, blocked: opts.Blocked}
 	if err := db.opened(r); err != nil {
 		r.end()
-		return nil, err
+		return nil, found, err
 	}
-	return r, nil
-}
-
-func (r *run) Head() int64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.h.head.sum()
+	return r, h.found(), nil
 }
 
 // Backend is the worker's number in SHOW PROCESSLIST.
@@ -232,19 +226,20 @@ func (r *run) follow(st sqltext.Statement, err error) {
 }
 
 // Record appends events, and ends the run that is open if one of them does, in a transaction on the guard.
-func (r *run) Record(ctx context.Context, events ...database.Entry) (recorded []database.Entry, err error) {
+func (r *run) Record(ctx context.Context, entries ...database.Entry) (recorded database.Recorded, err error) {
+	var all []database.Entry
 	err = r.onGuard(ctx, func(ctx context.Context, c *conn) error {
 		if r.own {
 			return errOwnTransaction
 		}
-		ended, err := r.ends(ctx, c, events)
+		ended, err := r.ends(ctx, c, entries)
 		if err != nil {
 			return err
 		}
 		if _, err := c.exec(ctx, startTransaction); err != nil {
 			return ownError(startTransaction, err)
 		}
-		for _, e := range events {
+		for _, e := range entries {
 			e.Set = r.h.set
 			if e.StartedAt.IsZero() {
 				e.StartedAt = r.h.clock.now()
@@ -252,7 +247,7 @@ func (r *run) Record(ctx context.Context, events ...database.Entry) (recorded []
 			if e, err = r.h.record(ctx, c, e); err != nil {
 				break
 			}
-			recorded = append(recorded, e)
+			all = append(all, e)
 		}
 		if err == nil && ended {
 			err = r.h.endRun(ctx, c)
@@ -265,15 +260,15 @@ func (r *run) Record(ctx context.Context, events ...database.Entry) (recorded []
 		}
 		if err != nil {
 			c.quietly("ROLLBACK")
-			recorded = nil
 			return err
 		}
 		if ended {
 			r.h.hasRow, r.journal = false, nil
 		}
-		if n := len(recorded); n > 0 {
-			r.h.head.mine = recorded[n-1].ID
+		if n := len(all); n > 0 {
+			r.h.head.mine = all[n-1].ID
 		}
+		recorded = database.Recorded{Entries: all, Head: r.h.head.sum()}
 		return nil
 	})
 	return recorded, err

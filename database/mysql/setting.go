@@ -18,7 +18,7 @@ func (db *Database) UpdateSetting(ctx context.Context, u database.SettingUpdate)
 	if err != nil {
 		return err
 	}
-	b, err := db.Begin(ctx, migration.ReservedSet, database.LockOptions{Timeout: settingTimeout})
+	b, _, err := db.Begin(ctx, migration.ReservedSet, database.LockOptions{Timeout: settingTimeout})
 	if err != nil {
 		return err
 	}
@@ -38,7 +38,7 @@ func (db *Database) UpdateSetting(ctx context.Context, u database.SettingUpdate)
 		return own.record(ctx, e)
 	})
 	if err == nil {
-		err = b.Commit(ctx)
+		_, err = b.Commit(ctx)
 	}
 	var unknown *database.CommitUnknownError
 	if errors.As(err, &unknown) {

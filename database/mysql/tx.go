@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -19,12 +18,11 @@ type batch struct {
 
 	mu        sync.Mutex // Database.Close may come at any time
 	h         *hold
-	failed    error // the first error of a method, after which only Rollback and Discard help
+	failed    error // the first error of a method, after which only Rollback helps
 	written   bool
 	began     time.Time // by the server's clock: the batch, or the event before
 	last      sqltext.Statement
 	events    []database.Entry
-	recorded  []database.Entry  // what Recorded returns
 	session   *session          // before the first script that may have changed it
 	later     *later            // what Commit does when the transaction is committed
 	open      *database.Journal // the set's open run, once it was looked for
@@ -32,40 +30,21 @@ type batch struct {
 	over      bool
 }
 
-// Interrupted says whether a run was open when the lock was taken.
-func (b *batch) Interrupted() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.h.interrupted
-}
-
 // startTransaction says what the history row needs, whatever the session's default is.
 const startTransaction = "START TRANSACTION READ WRITE"
 
 // Begin opens a transaction that holds the set's lock.
-func (db *Database) Begin(ctx context.Context, set string, opts database.LockOptions) (database.Tx, error) {
+func (db *Database) Begin(ctx context.Context, set string, opts database.LockOptions) (_ database.Tx, found database.Found, err error) {
 	h, err := db.hold(ctx, set, opts, startTransaction)
 	if err != nil {
-		return nil, err
+		return nil, found, err
 	}
 	b := &batch{db: db, h: h, began: h.clock.server}
 	if err := db.opened(b); err != nil {
 		b.end()
-		return nil, err
+		return nil, found, err
 	}
-	return b, nil
-}
-
-func (b *batch) Head() int64 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.h.head.sum()
-}
-
-func (b *batch) Recorded() []database.Entry {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return slices.Clone(b.recorded)
+	return b, h.found(), nil
 }
 
 // do does one thing in the transaction.
@@ -165,7 +144,7 @@ func (b *batch) keepingSession(ctx context.Context, s *migration.Script, run fun
 		return err
 	}
 	if err := run(); err != nil {
-		return err // and Discard puts the session back
+		return err
 	}
 	if err := b.h.worker.putBack(ctx, b.session); err != nil {
 		return fmt.Errorf("%s: put the session back: %w", s.File, err)
@@ -173,14 +152,19 @@ func (b *batch) keepingSession(ctx context.Context, s *migration.Script, run fun
 	return nil
 }
 
-// Record inserts the event's row.
-func (b *batch) Record(ctx context.Context, e database.Entry) error {
+// Record inserts the entries' rows.
+func (b *batch) Record(ctx context.Context, entries ...database.Entry) error {
 	return b.do(ctx, func(ctx context.Context) error {
 		if err := oddError(b.h.odd); err != nil {
 			return err
 		}
-		e.Set = b.h.set
-		return b.record(ctx, e)
+		for _, e := range entries {
+			e.Set = b.h.set
+			if err := b.record(ctx, e); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 
@@ -202,14 +186,17 @@ func (b *batch) record(ctx context.Context, e database.Entry) error {
 }
 
 // Commit makes everything durable.
-func (b *batch) Commit(ctx context.Context) error {
+func (b *batch) Commit(ctx context.Context) (database.Recorded, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.over {
-		return errOver
+		return database.Recorded{}, errOver
 	}
 	defer b.end()
-	return conflicting(b.commit(ctx))
+	if err := conflicting(b.commit(ctx)); err != nil {
+		return database.Recorded{}, err
+	}
+	return database.Recorded{Entries: b.events, Head: b.h.head.sum()}, nil
 }
 
 // conflicting says of an error that the transaction was taken back and may be tried again.
@@ -242,7 +229,7 @@ func (b *batch) commit(ctx context.Context) error {
 		}
 		return b.commitError(err)
 	}
-	b.recorded, b.committed = b.events, true
+	b.committed = true
 	if n := len(b.events); n > 0 {
 		b.h.head.mine = b.events[n-1].ID
 	}
@@ -278,60 +265,6 @@ func (b *batch) commitError(err error) error {
 	var e *database.StatementError
 	if errors.As(err, &e) {
 		e.Message = "at COMMIT: " + e.Message
-	}
-	return err
-}
-
-// Discard rolls back, and begins again.
-func (b *batch) Discard(ctx context.Context) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.over {
-		return errOver
-	}
-	ctx, stop := b.h.under(ctx)
-	defer stop()
-	before := b.h.head
-	err := b.restart(ctx)
-	if err == nil && b.h.head.mine != before.mine {
-		err = &database.LockedError{Set: b.h.set}
-	}
-	if err != nil {
-		b.end()
-		return err
-	}
-	b.h.head.own = before.own
-	return nil
-}
-
-// restart rolls back and begins again, on another connection where the session may be changed.
-func (b *batch) restart(ctx context.Context) error {
-	set := b.h.set
-	b.h.worker.quietly("ROLLBACK")
-	for _, other := range b.h.locked[1:] {
-		if err := b.h.guard.form.free(ctx, b.h.guard, b.h.worker, other); err != nil {
-			return err
-		}
-	}
-	b.h.guard.mu.Lock()
-	b.h.locked = b.h.locked[:1]
-	b.h.guard.mu.Unlock()
-	if b.h.worker.spoiled || b.h.worker.gone {
-		if err := b.h.replaceWorker(ctx); err != nil {
-			return lostLock(set, err)
-		}
-	}
-	b.session, b.later, b.events, b.open, b.failed, b.written = nil, nil, nil, nil, nil, false
-	err := b.h.begin(ctx, []string{startTransaction}, database.LockOptions{Timeout: b.h.patience})
-	b.began = b.h.clock.server
-	return lostLock(set, err)
-}
-
-// lostLock makes an error that says that the lock is lost the one that Discard promises.
-func lostLock(set string, err error) error {
-	var lost *database.LockLostError
-	if errors.As(err, &lost) {
-		return &database.LockedError{Set: set}
 	}
 	return err
 }

@@ -37,7 +37,7 @@ var cancels = map[string]func(ctx context.Context, t *testing.T, db database.Dat
 		if err := b.Exec(ctx, script("CREATE TABLE left_behind (x int); SELECT pg_sleep(300); SELECT 2")); err != nil {
 			return err
 		}
-		return b.Commit(ctx)
+		return errOf(b.Commit(ctx))
 	},
 	"a statement of a long script": func(ctx context.Context, t *testing.T, db database.Database) error {
 		return begin(t, db, "s").Exec(ctx, script(strings.Repeat("SELECT 1;\n", 100)+"CREATE TABLE left_behind (x int); SELECT pg_sleep(300);\nSELECT 2;"))
@@ -64,7 +64,7 @@ var cancels = map[string]func(ctx context.Context, t *testing.T, db database.Dat
 CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(300); RETURN NULL; END $$;
 CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON left_behind DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION slow();
 INSERT INTO left_behind VALUES (1);`)))
-		return b.Commit(ctx)
+		return errOf(b.Commit(ctx))
 	},
 	"a statement of a run": func(ctx context.Context, t *testing.T, db database.Database) error {
 		return execAll(ctx, db, guard(t, db, "s"), script("SELECT pg_sleep(300)"))
@@ -176,8 +176,14 @@ func TestContextIsDoneWhileItWaitsForTheLock(t *testing.T) {
 	pool := newPool(t, url, ofSize(1))
 	db := postgres.NewPool(pool, database.Options{})
 	for name, wait := range map[string]func(context.Context, database.LockOptions) error{
-		"Begin": func(ctx context.Context, o database.LockOptions) error { _, err := db.Begin(ctx, "s", o); return err },
-		"Guard": func(ctx context.Context, o database.LockOptions) error { _, err := db.Guard(ctx, "s", o); return err },
+		"Begin": func(ctx context.Context, o database.LockOptions) error {
+			_, _, err := db.Begin(ctx, "s", o)
+			return err
+		},
+		"Guard": func(ctx context.Context, o database.LockOptions) error {
+			_, _, err := db.Guard(ctx, "s", o)
+			return err
+		},
 	} {
 		ctx, cancel := context.WithCancel(background(t))
 		err := wait(ctx, database.LockOptions{Timeout: waitLimit, Waiting: func(database.Holder) { cancel() }})

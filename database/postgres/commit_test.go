@@ -27,7 +27,7 @@ func TestCommitThatNobodyKnowsOf(t *testing.T) {
 		must(t, b.Record(background(t), event(2)))
 		proxy.Reset()
 		proxy.CutAfter(tt.direction, 0)
-		as[*database.CommitUnknownError](t, b.Commit(background(t)))
+		as[*database.CommitUnknownError](t, errOf(b.Commit(background(t))))
 		want := "[1]"
 		if tt.committed {
 			want = "[1 2]"

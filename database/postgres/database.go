@@ -275,6 +275,10 @@ type head struct {
 
 func (h head) sum() int64 { return h.mine + h.own }
 
+func (h head) found() database.Found {
+	return database.Found{Head: h.sum(), Interrupted: h.journal > 1}
+}
+
 // check refuses a history that does not say of which version it is: it has lost rows. It also refuses one of a newer Whimbrel.
 func (h head) check() error {
 	if h.own == 0 {

@@ -47,7 +47,7 @@ func TestOthersWaitWhileAnIndexIsBuilt(t *testing.T) {
 					}
 					defer other.Close()
 					var once sync.Once
-					b, err := other.Begin(context.Background(), "s", database.LockOptions{Timeout: waitLimit, Waiting: func(database.Holder) { once.Do(waiting.Done) }})
+					b, _, err := other.Begin(context.Background(), "s", database.LockOptions{Timeout: waitLimit, Waiting: func(database.Holder) { once.Do(waiting.Done) }})
 					if err == nil {
 						err = b.Rollback(context.Background())
 					}

@@ -26,7 +26,7 @@ func TestLongHistory(t *testing.T) {
 		e.UpText, e.DownText, e.HasDownText = fmt.Sprint("up ", v), fmt.Sprint("down ", v), true
 		must(t, b.Record(background(t), e))
 	}
-	must(t, b.Commit(background(t)))
+	must(t, errOf(b.Commit(background(t))))
 	for _, texts := range []bool{false, true} {
 		next := int64(0)
 		for e, err := range db.History(background(t), database.HistoryQuery{Set: "s", Texts: texts}) {
@@ -98,8 +98,8 @@ func TestTablesOfANewerWhimbrel(t *testing.T) {
 	do(t, connect(t, url), "INSERT INTO whimbrel_history (set_name, version, name, direction, started_at, duration_us, db_user, host, app, tool_version, note) VALUES ('whimbrel', 99, 'tables', 'up', now(), 0, '', '', '', '', '')")
 	ctx := background(t)
 	_, stateErr := db.State(ctx, "s")
-	_, beginErr := db.Begin(ctx, "s", database.LockOptions{})
-	_, guardErr := db.Guard(ctx, "s", database.LockOptions{})
+	_, _, beginErr := db.Begin(ctx, "s", database.LockOptions{})
+	_, _, guardErr := db.Guard(ctx, "s", database.LockOptions{})
 	settingErr := db.UpdateSetting(ctx, database.SettingUpdate{Name: database.Protected, Value: "true"})
 	for name, err := range map[string]error{"State": stateErr, "Begin": beginErr, "Guard": guardErr, "UpdateSetting": settingErr} {
 		e := as[*database.TablesNewerError](t, err)

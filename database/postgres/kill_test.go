@@ -80,7 +80,7 @@ func TestServerGoesAway(t *testing.T) {
 		_, err := b.State(background(t))
 		must(t, err)
 		goAway()
-		err = b.Commit(background(t))
+		_, err = b.Commit(background(t))
 		as[*database.CommitUnknownError](t, err) // it can't be known: the COMMIT was on its way
 		err = execAll(background(t), db, r, script("INSERT INTO t VALUES (1)"))
 		var lost *database.LockLostError
@@ -128,7 +128,7 @@ func TestNetworkGoesSilent(t *testing.T) {
 			return err
 		},
 		"Run":    func(ctx context.Context, _ database.Database, b database.Tx) error { return b.Exec(ctx, longScript) },
-		"Commit": func(ctx context.Context, _ database.Database, b database.Tx) error { return b.Commit(ctx) },
+		"Commit": func(ctx context.Context, _ database.Database, b database.Tx) error { return errOf(b.Commit(ctx)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

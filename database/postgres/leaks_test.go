@@ -77,7 +77,7 @@ func (j job) wellAndBadly(ctx context.Context, db database.Database, v int64) er
 		if text == "SELECT pg_sleep(60)" {
 			c = soon
 		}
-		b, err := db.Begin(ctx, "s", opts)
+		b, _, err := db.Begin(ctx, "s", opts)
 		if err != nil {
 			return err
 		}
@@ -86,7 +86,7 @@ func (j job) wellAndBadly(ctx context.Context, db database.Database, v int64) er
 		}
 		b.Rollback(done)
 
-		r, err := db.Guard(ctx, "s", opts)
+		r, _, err := db.Guard(ctx, "s", opts)
 		if err != nil {
 			return err
 		}
@@ -109,7 +109,7 @@ func (j job) wellAndBadly(ctx context.Context, db database.Database, v int64) er
 		}
 	}
 	_, inDone := db.State(done, "s")
-	_, inBegin := db.Begin(done, "s", opts)
+	_, _, inBegin := db.Begin(done, "s", opts)
 	if inDone == nil || inBegin == nil {
 		return errors.New("a context that is done was passed over")
 	}

@@ -258,7 +258,7 @@ func TestIndexThatIsStillBuilt(t *testing.T) {
 			oid := value(t, c, "SELECT 'i'::regclass::oid")
 
 			waits := make(chan database.Holder, 100)
-			r, err := db.Guard(background(t), "s", database.LockOptions{Blocked: func(h database.Holder) { waits <- h }})
+			r, _, err := db.Guard(background(t), "s", database.LockOptions{Blocked: func(h database.Holder) { waits <- h }})
 			must(t, err)
 			defer r.Close(context.Background())
 			st := statement(t, "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON t (x)")
@@ -374,7 +374,7 @@ func TestNoLockTimeoutForConcurrently(t *testing.T) {
 	found := make(chan database.Holder)
 	ctx, cancel := context.WithCancel(background(t))
 	defer cancel()
-	r, err := db.Guard(ctx, "s", database.LockOptions{Blocked: func(h database.Holder) {
+	r, _, err := db.Guard(ctx, "s", database.LockOptions{Blocked: func(h database.Holder) {
 		select {
 		case found <- h:
 		case <-ctx.Done():

@@ -104,12 +104,12 @@ func attempts(t testing.TB, db database.Database) map[string]error {
 	for _, err := range db.History(ctx, database.HistoryQuery{}) {
 		all["History"] = err
 	}
-	b, err := db.Begin(ctx, "s", database.LockOptions{})
+	b, _, err := db.Begin(ctx, "s", database.LockOptions{})
 	all["Begin"] = err
 	if err == nil {
 		must(t, b.Rollback(ctx))
 	}
-	r, err := db.Guard(ctx, "s", database.LockOptions{})
+	r, _, err := db.Guard(ctx, "s", database.LockOptions{})
 	all["Guard"] = err
 	if err == nil {
 		must(t, r.Close(ctx))
@@ -167,14 +167,14 @@ func TestWaitingForTheTables(t *testing.T) {
 	do(t, c, "BEGIN; SELECT pg_advisory_xact_lock("+strings.Replace(postgres.CreationKey, "$1", "'whimbrel_history'", 1)+")")
 	for what, try := range map[string]func(db database.Database, opts database.LockOptions) error{
 		"Begin": func(db database.Database, opts database.LockOptions) error {
-			b, err := db.Begin(background(t), "s", opts)
+			b, _, err := db.Begin(background(t), "s", opts)
 			if err == nil {
 				err = b.Rollback(background(t))
 			}
 			return err
 		},
 		"Guard": func(db database.Database, opts database.LockOptions) error {
-			r, err := db.Guard(background(t), "s", opts)
+			r, _, err := db.Guard(background(t), "s", opts)
 			if err == nil {
 				err = r.Close(background(t))
 			}
@@ -439,11 +439,11 @@ func TestTablesExchangedBeforeTheLock(t *testing.T) {
 	t.Parallel()
 	for name, begin := range map[string]func(database.Database) error{
 		"Begin": func(db database.Database) error {
-			_, err := db.Begin(context.Background(), "s", database.LockOptions{})
+			_, _, err := db.Begin(context.Background(), "s", database.LockOptions{})
 			return err
 		},
 		"Guard": func(db database.Database) error {
-			_, err := db.Guard(context.Background(), "s", database.LockOptions{})
+			_, _, err := db.Guard(context.Background(), "s", database.LockOptions{})
 			return err
 		},
 	} {
@@ -543,7 +543,7 @@ func TestLockedTables(t *testing.T) {
 		<-waiting
 		c.Exec(context.Background(), "ROLLBACK")
 	}()
-	b, err := open(t, url).Begin(background(t), "s", database.LockOptions{Timeout: waitLimit, Waiting: func(h database.Holder) {
+	b, _, err := open(t, url).Begin(background(t), "s", database.LockOptions{Timeout: waitLimit, Waiting: func(h database.Holder) {
 		select {
 		case waiting <- h:
 		default:

@@ -15,7 +15,7 @@ import (
 // isHeld reports whether somebody holds the lock that db wants.
 func isHeld(t testing.TB, db database.Database, set string) bool {
 	t.Helper()
-	b, err := db.Begin(background(t), set, database.LockOptions{})
+	b, _, err := db.Begin(background(t), set, database.LockOptions{})
 	if err == nil {
 		must(t, b.Rollback(background(t)))
 		return false
@@ -96,7 +96,7 @@ func TestWhoHoldsTheLock(t *testing.T) {
 			t.Run(what+" "+name, func(t *testing.T) {
 				release := hold(way())
 				var told database.Holder
-				_, err := open(t, url).Begin(background(t), "s", database.LockOptions{Waiting: func(h database.Holder) { told = h }})
+				_, _, err := open(t, url).Begin(background(t), "s", database.LockOptions{Waiting: func(h database.Holder) { told = h }})
 				locked := as[*database.LockedError](t, err)
 				equal(t, "the holder in the error", locked.Holder, told)
 				equal(t, "the user", told.User, "postgres")
@@ -120,7 +120,7 @@ func TestHolderThatTheRoleMayNotSee(t *testing.T) {
 	role := newRole(t, c)
 	begin(t, open(t, url, database.Options{App: "secret"}), "s")
 	do(t, c, "GRANT SELECT, INSERT ON whimbrel_history, whimbrel_settings, whimbrel_journal TO "+role)
-	_, err := open(t, asRole(url, role)).Begin(background(t), "s", database.LockOptions{})
+	_, _, err := open(t, asRole(url, role)).Begin(background(t), "s", database.LockOptions{})
 	h := as[*database.LockedError](t, err).Holder
 	if h.PID == 0 || h.User != "postgres" || h.Query != "" {
 		t.Errorf("the holder is %+v", h)
@@ -133,7 +133,7 @@ func TestLockIsHandedOver(t *testing.T) {
 	url := testdb.Postgres(t)
 	holder := begin(t, open(t, url), "s")
 	waits := 0
-	b, err := open(t, url).Begin(background(t), "s", database.LockOptions{Timeout: waitLimit, Waiting: func(database.Holder) {
+	b, _, err := open(t, url).Begin(background(t), "s", database.LockOptions{Timeout: waitLimit, Waiting: func(database.Holder) {
 		if waits++; waits == 3 {
 			must(t, holder.Rollback(background(t)))
 		}
@@ -151,7 +151,7 @@ func TestWhoWaitsHasNoTransaction(t *testing.T) {
 	begin(t, open(t, url), "s")
 	db := open(t, url, database.Options{App: "who waits"})
 	waits := 0
-	_, err := db.Begin(background(t), "s", database.LockOptions{Timeout: time.Second, Waiting: func(database.Holder) {
+	_, _, err := db.Begin(background(t), "s", database.LockOptions{Timeout: time.Second, Waiting: func(database.Holder) {
 		waits++
 		equal(t, "the transactions of who waits", value(t, c, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'who waits' AND xact_start IS NOT NULL AND datname = current_database()"), "0")
 	}})
@@ -176,7 +176,7 @@ func TestReadingWhileABatchHasTheOnlyConnection(t *testing.T) {
 			equal(t, "what others see", versions(t, db, name), "[]")
 			equal(t, "whether the lock is held", isHeld(t, db, name), true)
 			must(t, apply(t, db, name+" too", 1, script("SELECT 1")))
-			must(t, b.Commit(background(t)))
+			must(t, errOf(b.Commit(background(t))))
 			equal(t, "the applied versions", versions(t, db, name), "[1]")
 		})
 	}

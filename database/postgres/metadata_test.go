@@ -55,7 +55,7 @@ func metadataOf(t testing.TB, db database.Database) *metadata.State {
 
 func put(t testing.TB, db database.Database, change func(*metadata.State) (*metadata.Change, error)) error {
 	t.Helper()
-	b, err := db.Begin(background(t), "s", database.LockOptions{Timeout: waitLimit})
+	b, _, err := db.Begin(background(t), "s", database.LockOptions{Timeout: waitLimit})
 	must(t, err)
 	defer b.Rollback(background(t))
 	s, err := b.Metadata(background(t))
@@ -65,7 +65,7 @@ func put(t testing.TB, db database.Database, change func(*metadata.State) (*meta
 	if err := b.PutMetadata(background(t), c); err != nil {
 		return err
 	}
-	return b.Commit(background(t))
+	return errOf(b.Commit(background(t)))
 }
 
 // describeAll says of every object that it is itself.
@@ -262,7 +262,7 @@ func TestQueriesThatAreNotPassedOn(t *testing.T) {
 	if err != nil || rows.Changed != 2 {
 		t.Errorf("%+v, %v", rows, err)
 	}
-	must(t, b.Commit(background(t)))
+	must(t, errOf(b.Commit(background(t))))
 	if rows, err = db.Query(background(t), "SELECT x FROM t WHERE false"); err != nil || len(rows.Columns) != 1 || rows.Rows == nil || len(rows.Rows) != 0 {
 		t.Errorf("%+v, %v", rows, err)
 	}
@@ -317,7 +317,7 @@ func TestMetadataWholeOrNotAtAll(t *testing.T) {
 					messages = min(messages, proxy.Messages(direction))
 				}
 				proxy.CutAfter(direction, -1)
-				b, err := db.Begin(background(t), "s", database.LockOptions{Timeout: waitLimit}) // behind the lock the server has decided
+				b, _, err := db.Begin(background(t), "s", database.LockOptions{Timeout: waitLimit}) // behind the lock the server has decided
 				must(t, err)
 				must(t, b.Rollback(background(t)))
 				kept := value(t, c, "SELECT count(*) FROM whimbrel_metadata WHERE facts LIKE '%\""+text+"\"%'")

@@ -112,9 +112,9 @@ func TestHistoryOfSomebodyElse(t *testing.T) {
 	db := open(t, url)
 	_, err := db.State(background(t), "s")
 	contains(t, "the error of State", err.Error(), "not one of Whimbrel's")
-	_, err = db.Begin(background(t), "s", database.LockOptions{})
+	_, _, err = db.Begin(background(t), "s", database.LockOptions{})
 	contains(t, "the error of Begin", err.Error(), "not one of Whimbrel's")
-	_, err = db.Guard(background(t), "s", database.LockOptions{})
+	_, _, err = db.Guard(background(t), "s", database.LockOptions{})
 	contains(t, "the error of Guard", err.Error(), "whimbrel_history")
 	equal(t, "the number of tables", value(t, c, "SELECT count(*) FROM pg_class WHERE relname LIKE 'whimbrel%'"), "1")
 }

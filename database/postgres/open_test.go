@@ -65,7 +65,7 @@ func TestCloseLeavesOpenWhatWasHandedIn(t *testing.T) {
 			must(t, b.Exec(background(t), script("CREATE TABLE nothing (x int)")))
 			must(t, db.Close())
 			must(t, ping())
-			if err := b.Commit(background(t)); err == nil {
+			if _, err := b.Commit(background(t)); err == nil {
 				t.Error("Commit after Close returned no error")
 			}
 			_, err = up(t, db, set)

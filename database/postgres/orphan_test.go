@@ -65,8 +65,8 @@ func TestTakingOverWithoutThePrivilege(t *testing.T) {
 	do(t, c, "GRANT USAGE ON SCHEMA public TO "+role+"; GRANT ALL ON ALL TABLES IN SCHEMA public TO "+role)
 	db := open(t, asRole(url, role))
 	for what, takeOver := range map[string]func(opts database.LockOptions) error{
-		"a run":   func(opts database.LockOptions) error { _, err := db.Guard(background(t), "s", opts); return err },
-		"a batch": func(opts database.LockOptions) error { _, err := db.Begin(background(t), "s", opts); return err },
+		"a run":   func(opts database.LockOptions) error { _, _, err := db.Guard(background(t), "s", opts); return err },
+		"a batch": func(opts database.LockOptions) error { _, _, err := db.Begin(background(t), "s", opts); return err },
 	} {
 		asked := 0
 		err := takeOver(database.LockOptions{Timeout: 50 * time.Millisecond, Waiting: func(h database.Holder) { asked++ }})
@@ -81,7 +81,7 @@ func TestTakingOverWithoutThePrivilege(t *testing.T) {
 	done := make(chan error, 1)
 	waiting := make(chan struct{}, 1000)
 	go func() {
-		r, err := db.Guard(background(t), "s", database.LockOptions{Timeout: waitLimit, Waiting: func(database.Holder) { waiting <- struct{}{} }})
+		r, _, err := db.Guard(background(t), "s", database.LockOptions{Timeout: waitLimit, Waiting: func(database.Holder) { waiting <- struct{}{} }})
 		if err == nil {
 			err = r.Close(context.Background())
 		}
@@ -114,7 +114,7 @@ func TestTakingOverLeavesOthersAlone(t *testing.T) {
 	pid := orphan(t, c, open(t, url))
 	other := value(t, innocent, "SELECT pg_backend_pid()")
 	do(t, c, "UPDATE whimbrel_journal SET backend_pid = "+other)
-	r, err := open(t, url).Guard(background(t), "s", database.LockOptions{})
+	r, _, err := open(t, url).Guard(background(t), "s", database.LockOptions{})
 	must(t, err)
 	must(t, r.Close(background(t)))
 	equal(t, "whether the other session lives", lives(t, c, other), true)

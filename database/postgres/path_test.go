@@ -224,7 +224,7 @@ CREATE EVENT TRIGGER ddl ON ddl_command_end EXECUTE FUNCTION public.ddl(); CREAT
 	must(t, b.PutMetadata(background(t), commentOn(state, "app.t")))
 	_, err = b.Reset(background(t), []string{"app"}, database.Entry{Note: "test"})
 	must(t, err)
-	must(t, b.Commit(background(t)))
+	must(t, errOf(b.Commit(background(t))))
 	contains(t, "what the event trigger saw", value(t, c, "SELECT string_agg(DISTINCT tag, ', ' ORDER BY tag) FROM ddl"),
 		"COMMENT", "CREATE INDEX", "CREATE SCHEMA", "CREATE TABLE", "DROP SCHEMA", "DROP TABLE")
 }

@@ -194,7 +194,7 @@ func upOnce(t *testing.T, url string, set *migration.Set, opts whimbrel.Options)
 
 func begin(t testing.TB, db database.Database, set string) database.Tx {
 	t.Helper()
-	b, err := db.Begin(background(t), set, database.LockOptions{Timeout: waitLimit})
+	b, _, err := db.Begin(background(t), set, database.LockOptions{Timeout: waitLimit})
 	must(t, err)
 	t.Cleanup(func() { b.Rollback(context.Background()) })
 	return b
@@ -202,7 +202,7 @@ func begin(t testing.TB, db database.Database, set string) database.Tx {
 
 func guard(t testing.TB, db database.Database, set string) database.Run {
 	t.Helper()
-	r, err := db.Guard(background(t), set, database.LockOptions{Timeout: waitLimit})
+	r, _, err := db.Guard(background(t), set, database.LockOptions{Timeout: waitLimit})
 	must(t, err)
 	t.Cleanup(func() { r.Close(context.Background()) })
 	return r
@@ -225,7 +225,7 @@ func apply(t testing.TB, db database.Database, set string, v int64, s *migration
 	if err := b.Record(ctx, event(v)); err != nil {
 		return err
 	}
-	return b.Commit(ctx)
+	return errOf(b.Commit(ctx))
 }
 
 // execAll executes a script's statements in a run.
@@ -256,7 +256,7 @@ func versions(t testing.TB, db database.Database, set string) string {
 // isFree fails the test unless the lock of a set can be had at once.
 func isFree(t testing.TB, db database.Database, set string) {
 	t.Helper()
-	b, err := db.Begin(background(t), set, database.LockOptions{})
+	b, _, err := db.Begin(background(t), set, database.LockOptions{})
 	must(t, err)
 	must(t, b.Rollback(background(t)))
 }
@@ -284,3 +284,6 @@ func afterConnect(sql string) func(*pgxpool.Config) {
 		}
 	}
 }
+
+// errOf is the error of a call whose result is not of interest.
+func errOf[T any](_ T, err error) error { return err }

@@ -77,5 +77,5 @@ func TestNothingIsPreparedForOthers(t *testing.T) {
 	apply3(mine)
 	b := begin(t, mine, "s")
 	must(t, b.Exec(background(t), script("DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_prepared_statements WHERE name LIKE 'whimbrel%') THEN RAISE 'nothing is prepared'; END IF; END $$")))
-	must(t, b.Commit(background(t)))
+	must(t, errOf(b.Commit(background(t))))
 }

@@ -20,15 +20,15 @@ import (
 // Guard holds the set's lock in a transaction on a connection of its own, which is watched:
 // when it breaks, the statement that runs under it is cancelled. Everything else is done on
 // the other connection, the worker.
-func (db *Database) Guard(ctx context.Context, set string, opts database.LockOptions) (database.Run, error) {
+func (db *Database) Guard(ctx context.Context, set string, opts database.LockOptions) (database.Run, database.Found, error) {
 	r, err := db.guardOnce(ctx, set, opts)
 	if db.elsewhere(err) {
 		r, err = db.guardOnce(ctx, set, opts)
 	}
 	if err != nil {
-		return nil, err
+		return nil, database.Found{}, err
 	}
-	return r, nil
+	return r, r.head.found(), nil
 }
 
 func (db *Database) guardOnce(ctx context.Context, set string, opts database.LockOptions) (_ *run, err error) {
@@ -232,19 +232,6 @@ func (r *run) under(ctx context.Context) (context.Context, func()) {
 	}
 }
 
-func (r *run) Head() int64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.head.sum()
-}
-
-// Interrupted is known since the claim.
-func (r *run) Interrupted() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.head.journal > 1
-}
-
 // State reads on the worker's connection: the lock is what makes it stand.
 func (r *run) State(ctx context.Context) (*database.State, error) {
 	r.mu.Lock()
@@ -350,41 +337,41 @@ func (r *run) prepare(ctx context.Context, s *migration.Script, st sqltext.State
 }
 
 // Record appends events in a transaction of their own.
-func (r *run) Record(ctx context.Context, events ...database.Entry) ([]database.Entry, error) {
+func (r *run) Record(ctx context.Context, entries ...database.Entry) (recorded database.Recorded, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.over {
-		return nil, errOver
+		return recorded, errOver
 	}
 	if r.worker.inTransaction() {
-		return nil, errOwnTransaction
+		return recorded, errOwnTransaction
 	}
 	ctx, stop := r.under(ctx)
 	defer stop()
 	if err := r.putBack(func(qs ...query) error { return r.worker.pipeline(ctx, qs...) }); err != nil {
-		return nil, err
+		return recorded, err
 	}
-	var recorded []database.Entry
 	queries := []query{command("BEGIN ISOLATION LEVEL READ COMMITTED")}
 	left := r.journal
-	for _, e := range events {
+	for _, e := range entries {
 		e.Set = r.set
 		if left != nil && left.EndedBy(e) {
 			left = nil
 		}
-		queries = append(queries, r.db.recordQuery(r.schema, e, sinceBegin, func(e database.Entry) { recorded = append(recorded, e) }))
+		queries = append(queries, r.db.recordQuery(r.schema, e, sinceBegin, func(e database.Entry) { recorded.Entries = append(recorded.Entries, e) }))
 	}
 	if left != nil {
 		kept := *left
 		left = &kept
 	}
 	committed, err := r.commit(ctx, append(queries, r.putQuery(left))...)
-	if committed {
-		r.journal, r.head.mine = left, recorded[len(recorded)-1].ID
+	if n := len(recorded.Entries); committed && n > 0 {
+		r.journal, r.head.mine = left, recorded.Entries[n-1].ID
 	}
 	if err != nil {
-		return nil, err
+		return database.Recorded{}, err
 	}
+	recorded.Head = r.head.sum()
 	return recorded, nil
 }
 

@@ -99,7 +99,7 @@ func TestScripts(t *testing.T) {
 				}
 				must(t, b.Exec(background(t), script("CREATE TABLE public.next_one (x int)"))) // finds its way as before
 				must(t, b.Record(background(t), event(1)))
-				if err := b.Commit(background(t)); err != nil {
+				if _, err := b.Commit(background(t)); err != nil {
 					t.Fatalf("%s: %v", name, err)
 				}
 				equal(t, name+": "+s.query, value(t, c, s.query), s.want)

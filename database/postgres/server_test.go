@@ -51,10 +51,10 @@ func TestPrimaryIsPreferred(t *testing.T) {
 	primary.Stop()
 	db = open(t, several(t, primary.URL, standby.URL))
 	equal(t, "what is applied where it can only be read", versions(t, db, "s"), "[1]")
-	_, err = db.Begin(background(t), "s", database.LockOptions{})
+	_, _, err = db.Begin(background(t), "s", database.LockOptions{})
 	as[*database.StandbyError](t, err)
 	primary.Start()
-	b, err := db.Begin(background(t), "s", database.LockOptions{})
+	b, _, err := db.Begin(background(t), "s", database.LockOptions{})
 	must(t, err) // the pool has a connection to the standby still, and gives it up
 	must(t, b.Rollback(background(t)))
 }
@@ -65,9 +65,9 @@ func TestHandedInPoolOnAStandby(t *testing.T) {
 	standby, primary := twoServers(t)
 	standby.Standby()
 	db := postgres.NewPool(newPool(t, several(t, standby.URL, primary.URL)), database.Options{})
-	_, err := db.Begin(background(t), "s", database.LockOptions{})
+	_, _, err := db.Begin(background(t), "s", database.LockOptions{})
 	as[*database.StandbyError](t, err)
-	_, err = db.Guard(background(t), "s", database.LockOptions{})
+	_, _, err = db.Guard(background(t), "s", database.LockOptions{})
 	as[*database.StandbyError](t, err)
 	equal(t, "the locks on the standby", value(t, connect(t, standby.URL), "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"), "0")
 }

@@ -141,7 +141,7 @@ func TestNextScriptFindsTheSessionAsItWas(t *testing.T) {
 				}
 			}
 		}
-		must(t, b.Commit(background(t)))
+		must(t, errOf(b.Commit(background(t))))
 	}
 }
 
@@ -205,7 +205,7 @@ func TestTimeoutsEndWithTheirScript(t *testing.T) {
 		must(t, b.Exec(background(t), s))
 		must(t, b.Exec(background(t), script(look)))
 	}
-	must(t, b.Commit(background(t)))
+	must(t, errOf(b.Commit(background(t))))
 	equal(t, "what the scripts saw", poolValue(t, pool, "string_agg(x, ', ') FROM seen"), "2min 1min, 7s 0, 2min 1min, 7s 0")
 	equal(t, "what is left", poolValue(t, pool, "current_setting('lock_timeout')"), "7s")
 

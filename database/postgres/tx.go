@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 
 	"github.com/jackc/pgx/v5"
@@ -22,15 +21,15 @@ const (
 )
 
 // Begin opens a transaction that holds the set's lock.
-func (db *Database) Begin(ctx context.Context, set string, opts database.LockOptions) (database.Tx, error) {
+func (db *Database) Begin(ctx context.Context, set string, opts database.LockOptions) (database.Tx, database.Found, error) {
 	b, err := db.beginOnce(ctx, set, opts)
 	if db.elsewhere(err) {
 		b, err = db.beginOnce(ctx, set, opts)
 	}
 	if err != nil {
-		return nil, err
+		return nil, database.Found{}, err
 	}
-	return b, nil
+	return b, b.head.found(), nil
 }
 
 func (db *Database) beginOnce(ctx context.Context, set string, opts database.LockOptions) (*batch, error) {
@@ -66,20 +65,6 @@ type batch struct {
 	recorded []database.Entry
 	session  session // as it was at first, once it is known
 	over     bool
-}
-
-func (b *batch) Head() int64 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.head.sum()
-}
-
-func (b *batch) Interrupted() bool { return b.head.journal > 1 }
-
-func (b *batch) Recorded() []database.Entry {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return slices.Clone(b.recorded)
 }
 
 // add queues queries, and sends the queue when it is long.
@@ -208,23 +193,28 @@ func (b *batch) runKeepingSession(ctx context.Context, s *migration.Script, a *m
 	return b.add(ctx, b.after(after.undo(&b.session)...)...)
 }
 
-// Record queues the event's row.
-func (b *batch) Record(ctx context.Context, e database.Entry) error {
+// Record queues the entries' rows.
+func (b *batch) Record(ctx context.Context, entries ...database.Entry) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.over {
 		return errOver
 	}
-	e.Set = b.set
 	since := sinceBegin
 	if b.scripts > 1 {
 		since = sinceMark
 	}
-	queries := []query{b.db.recordQuery(b.schema, e, since, func(e database.Entry) { b.recorded = append(b.recorded, e) })}
-	if b.head.journal > 0 {
-		queries = append(queries, b.endQuery(e))
+	for _, e := range entries {
+		e.Set = b.set
+		queries := []query{b.db.recordQuery(b.schema, e, since, func(e database.Entry) { b.recorded = append(b.recorded, e) })}
+		if b.head.journal > 0 {
+			queries = append(queries, b.endQuery(e))
+		}
+		if err := b.add(ctx, b.after(queries...)...); err != nil {
+			return err
+		}
 	}
-	return b.add(ctx, b.after(queries...)...)
+	return nil
 }
 
 // after makes the errors of what follows a script say so.
@@ -244,11 +234,11 @@ func (b *batch) after(queries ...query) []query {
 }
 
 // Commit sends what is queued together with COMMIT: one round trip.
-func (b *batch) Commit(ctx context.Context) error {
+func (b *batch) Commit(ctx context.Context) (database.Recorded, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.over {
-		return errOver
+		return database.Recorded{}, errOver
 	}
 	queries := b.queue
 	if _, was := b.session.Settings["search_path"]; b.session.known && !was {
@@ -262,11 +252,12 @@ func (b *batch) Commit(ctx context.Context) error {
 			b.head.mine = b.recorded[n-1].ID
 		}
 		b.session.known = false // it was put back before
-	} else {
-		b.recorded = nil
 	}
 	b.end()
-	return b.db.unknownCommit(b.c, err)
+	if err = b.db.unknownCommit(b.c, err); err != nil {
+		return database.Recorded{}, err
+	}
+	return database.Recorded{Entries: b.recorded, Head: b.head.sum()}, nil
 }
 
 // commit sends queries and COMMIT, and finds out whether that has happened: then err is
@@ -300,25 +291,6 @@ func commit(ctx context.Context, c *conn, queries []query, fail func(*pgconn.PgE
 		return false, err // also where the server has ended the connection in a statement before COMMIT
 	}
 	return false, &database.CommitUnknownError{Err: err}
-}
-
-// Discard rolls back, and locks again.
-func (b *batch) Discard(ctx context.Context) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.over {
-		return errOver
-	}
-	b.abort()
-	b.queue, b.queued, b.recorded, b.scripts = nil, 0, nil, 0
-	h, err := b.db.lock(ctx, b.c, b.own, b.set, database.LockOptions{}) // once: it was ours
-	if err == nil && h.mine != b.head.mine {
-		err = &database.LockedError{Set: b.set}
-	}
-	if err != nil {
-		b.end()
-	}
-	return err
 }
 
 // Rollback ends the transaction and gives the connection back.

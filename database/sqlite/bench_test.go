@@ -22,7 +22,7 @@ func BenchmarkState1000(b *testing.B) {
 		e.DownChecksum = migration.Sum("y")
 		must(b, tx.Record(bg, e))
 	}
-	must(b, tx.Commit(bg))
+	must(b, errOf(tx.Commit(bg)))
 	b.ReportAllocs()
 	for b.Loop() {
 		st, err := db.State(bg, "app")

@@ -42,7 +42,7 @@ func connect(t testing.TB, url string, opts database.Options) database.Database 
 
 func begin(t testing.TB, db database.Database) database.Tx {
 	t.Helper()
-	b, err := db.Begin(bg, "app", patient)
+	b, _, err := db.Begin(bg, "app", patient)
 	must(t, err)
 	t.Cleanup(func() { b.Rollback(bg) })
 	return b
@@ -60,7 +60,7 @@ func apply(t testing.TB, db database.Database, version int64, script string) {
 	b := begin(t, db)
 	must(t, b.Exec(bg, text(script)))
 	must(t, b.Record(bg, event(version)))
-	must(t, b.Commit(bg))
+	must(t, errOf(b.Commit(bg)))
 }
 
 // scan reads one value from outside.
@@ -139,7 +139,7 @@ func TestWhatCannotBeOpened(t *testing.T) {
 	} {
 		db, err := database.Open(bg, "sqlite:"+tc.url, database.Options{})
 		if err == nil {
-			_, err = db.Begin(bg, "app", patient)
+			_, _, err = db.Begin(bg, "app", patient)
 			db.Close()
 		}
 		if err == nil || !strings.Contains(strings.ToLower(err.Error()), strings.ToLower(tc.says)) {
@@ -165,7 +165,7 @@ func TestReadOnly(t *testing.T) {
 		if st.Applied.Len() != 1 {
 			t.Errorf("%s: %d applied, want 1", param, st.Applied.Len())
 		}
-		_, err = db.Begin(bg, "app", patient)
+		_, _, err = db.Begin(bg, "app", patient)
 		if e := (*database.ConnectError)(nil); !errors.As(err, &e) || e.Code != "SQLITE_READONLY" || e.Hint == "" {
 			t.Errorf("%s: Begin: %v, want a *ConnectError that says what to do", param, err)
 		}
@@ -180,14 +180,14 @@ func TestInMemory(t *testing.T) {
 	db := connect(t, "sqlite::memory:", database.Options{})
 	apply(t, db, 1, "CREATE TABLE t (x)")
 	b := begin(t, db)
-	_, err := db.Begin(bg, "app", database.LockOptions{})
+	_, _, err := db.Begin(bg, "app", database.LockOptions{})
 	if !errors.Is(err, database.ErrLocked) {
 		t.Errorf("a second Begin: %v, want ErrLocked", err)
 	}
 	must(t, b.Rollback(bg))
-	r, err := db.Guard(bg, "app", patient)
+	r, _, err := db.Guard(bg, "app", patient)
 	must(t, err)
-	_, err = db.Begin(bg, "app", database.LockOptions{})
+	_, _, err = db.Begin(bg, "app", database.LockOptions{})
 	if !errors.Is(err, database.ErrLocked) {
 		t.Errorf("Begin beside a Run: %v, want ErrLocked", err)
 	}
@@ -223,7 +223,7 @@ func TestOddNames(t *testing.T) {
 		db := connect(t, "sqlite:"+strings.ReplaceAll(path, "%", "%25"), opts)
 		apply(t, db, 1, "CREATE TABLE t (x)")
 		must(t, db.UpdateSetting(bg, database.SettingUpdate{Name: database.MigrationMode, Value: "false", Reason: "'"}))
-		r, err := db.Guard(bg, "app", patient)
+		r, _, err := db.Guard(bg, "app", patient)
 		must(t, err)
 		must(t, r.Close(bg))
 		st, err := db.State(bg, "app")
@@ -274,7 +274,7 @@ func TestTablesThatAreNotWhimbrels(t *testing.T) {
 	apply(t, connect(t, "sqlite:"+path, database.Options{HistoryTable: "mine"}), 1, "CREATE TABLE whimbrel_history (id int)")
 	db := connect(t, "sqlite:"+path, database.Options{})
 	_, err := db.State(bg, "app")
-	_, berr := db.Begin(bg, "app", patient)
+	_, _, berr := db.Begin(bg, "app", patient)
 	for _, err := range []error{err, berr} {
 		if err == nil || !strings.Contains(err.Error(), "not Whimbrel's") {
 			t.Errorf("%v, want an error that says whose the table is not", err)
@@ -292,8 +292,8 @@ func TestNewerTables(t *testing.T) {
 		return err
 	}))
 	_, err := db.State(bg, "app")
-	_, berr := db.Begin(bg, "app", patient)
-	_, gerr := db.Guard(bg, "app", patient)
+	_, _, berr := db.Begin(bg, "app", patient)
+	_, _, gerr := db.Guard(bg, "app", patient)
 	for _, err := range []error{err, berr, gerr} {
 		if e := (*database.TablesNewerError)(nil); !errors.As(err, &e) || e.Found != 7 || e.Known != 1 {
 			t.Errorf("%v, want a *TablesNewerError", err)
@@ -337,7 +337,7 @@ func TestTransactionControlIsRefused(t *testing.T) {
 	}
 }
 
-func TestDiscardAfterSQLiteRolledBack(t *testing.T) {
+func TestRollbackAfterSQLiteRolledBack(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "app.db")
 	db := connect(t, "sqlite:"+path, database.Options{})
@@ -346,10 +346,11 @@ func TestDiscardAfterSQLiteRolledBack(t *testing.T) {
 	if err == nil {
 		t.Fatal("no error")
 	}
-	must(t, b.Discard(bg))
+	must(t, b.Rollback(bg))
+	b = begin(t, db)
 	must(t, b.Exec(bg, text("CREATE TABLE u (x)")))
 	must(t, b.Record(bg, event(1)))
-	must(t, b.Commit(bg))
+	must(t, errOf(b.Commit(bg)))
 	if n := scan[int](t, path, "SELECT count(*) FROM sqlite_schema WHERE name IN ('t', 'u')"); n != 1 {
 		t.Errorf("%d tables, want 1", n)
 	}
@@ -369,7 +370,7 @@ func TestReaderDelaysCommit(t *testing.T) {
 	b := begin(t, db)
 	must(t, b.Exec(bg, text("INSERT INTO t VALUES (2)")))
 	done := make(chan error)
-	go func() { done <- b.Commit(bg) }()
+	go func() { done <- errOf(b.Commit(bg)) }()
 	select {
 	case err := <-done:
 		t.Fatalf("Commit did not wait for the reader: %v", err)
@@ -385,7 +386,7 @@ func TestReaderDelaysCommit(t *testing.T) {
 	must(t, b.Exec(bg, text("INSERT INTO t VALUES (3)")))
 	ctx, cancel := context.WithTimeout(bg, 50*time.Millisecond)
 	defer cancel()
-	if err := b.Commit(ctx); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := b.Commit(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Commit: %v, want the context's error", err)
 	}
 	_, err = reader.ExecContext(bg, "COMMIT")
@@ -404,7 +405,7 @@ func TestDeferredForeignKeysAtCommit(t *testing.T) {
 CREATE TABLE parent (id INTEGER PRIMARY KEY);
 CREATE TABLE child (id INTEGER PRIMARY KEY, parent REFERENCES parent);
 INSERT INTO child VALUES (3, 1);`)))
-	err := b.Commit(bg)
+	_, err := b.Commit(bg)
 	if e := (*database.StatementError)(nil); !errors.As(err, &e) || e.Code != "SQLITE_CONSTRAINT_FOREIGNKEY" || !strings.Contains(e.Message, "table child row 3 (parent parent)") {
 		t.Errorf("Commit: %v, want a *StatementError that names the row", err)
 	}
@@ -427,7 +428,7 @@ func TestBusyTimeoutIsPutBack(t *testing.T) {
 	if v := value(); v != 4321 {
 		t.Errorf("busy_timeout is %d after a Batch, want 4321", v)
 	}
-	r, err := db.Guard(bg, "app", patient)
+	r, _, err := db.Guard(bg, "app", patient)
 	must(t, err)
 	must(t, r.Close(bg))
 	if v := value(); v != 4321 {
@@ -463,13 +464,13 @@ func TestHeadIsNeverOld(t *testing.T) {
 			must(t, mine.UpdateSetting(bg, database.SettingUpdate{Name: "protected", Unset: true, Reason: "r"}))
 		},
 		"another set": func(t *testing.T) {
-			b, err := mine.Begin(bg, "other", database.LockOptions{})
+			b, _, err := mine.Begin(bg, "other", database.LockOptions{})
 			must(t, err)
 			must(t, b.Record(bg, event(1)))
-			must(t, b.Commit(bg))
+			must(t, errOf(b.Commit(bg)))
 		},
 		"a run": func(t *testing.T) {
-			r, err := mine.Guard(bg, "app", database.LockOptions{})
+			r, _, err := mine.Guard(bg, "app", database.LockOptions{})
 			must(t, err)
 			_, err = r.Record(bg, event(503))
 			must(t, err)
@@ -489,9 +490,10 @@ func TestHeadIsNeverOld(t *testing.T) {
 			do(t)
 			st, err := other.State(bg, "app")
 			must(t, err)
-			b := begin(t, mine)
-			if b.Head() != st.Head {
-				t.Errorf("after %s: the head is %d, want %d", name, b.Head(), st.Head)
+			b, found, err := mine.Begin(bg, "app", database.LockOptions{})
+			must(t, err)
+			if found.Head != st.Head {
+				t.Errorf("after %s: the head is %d, want %d", name, found.Head, st.Head)
 			}
 			must(t, b.Rollback(bg))
 		}
@@ -561,8 +563,8 @@ func TestHistoryWithoutItsRows(t *testing.T) {
 		return err
 	}))
 	_, serr := db.State(bg, "app")
-	_, berr := db.Begin(bg, "app", patient)
-	_, gerr := db.Guard(bg, "app", patient)
+	_, _, berr := db.Begin(bg, "app", patient)
+	_, _, gerr := db.Guard(bg, "app", patient)
 	for what, err := range map[string]error{"State": serr, "Begin": berr, "Guard": gerr} {
 		var e *database.TablesError
 		if !errors.As(err, &e) || e.Problem != database.TablesEmpty {

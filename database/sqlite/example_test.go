@@ -52,7 +52,7 @@ func ExampleNew() {
 		log.Fatal(err)
 	}
 	ctx := context.Background()
-	batch, err := db.Begin(ctx, "app", database.LockOptions{})
+	batch, _, err := db.Begin(ctx, "app", database.LockOptions{})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func ExampleNew() {
 	if err := batch.Record(ctx, database.Entry{Version: 1, Name: "users", Direction: database.Up}); err != nil {
 		log.Fatal(err)
 	}
-	if err := batch.Commit(ctx); err != nil {
+	if _, err := batch.Commit(ctx); err != nil {
 		log.Fatal(err)
 	}
 	var n int

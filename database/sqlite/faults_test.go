@@ -181,10 +181,10 @@ func sight(t testing.TB, dir string) string {
 	db, err := database.Open(bg, "sqlite:"+path, database.Options{})
 	must(t, err)
 	defer db.Close()
-	b, err := db.Begin(bg, "app", database.LockOptions{}) // which removes what a dead process has left
+	b, _, err := db.Begin(bg, "app", database.LockOptions{}) // which removes what a dead process has left
 	must(t, err)
-	must(t, b.Commit(bg))
-	r, err := db.Guard(bg, "app", database.LockOptions{}) // and a file that it had not even told of yet
+	must(t, errOf(b.Commit(bg)))
+	r, _, err := db.Guard(bg, "app", database.LockOptions{}) // and a file that it had not even told of yet
 	must(t, err)
 	must(t, r.Close(bg))
 	var out strings.Builder

@@ -86,7 +86,7 @@ func (k *foreignKeys) read(ctx context.Context, c *conn) error {
 // restart ends the transaction, in which nothing has happened, executes the
 // PRAGMAs, and begins anew.
 func (k *foreignKeys) restart(ctx context.Context, b *batch, pragmas []sqltext.Statement) error {
-	head := b.head
+	head := b.found.Head
 	b.c.rollback()
 	if b.fresh && b.d.path != "" {
 		// The connection has made the file's first page, if only for a moment, and its size
@@ -107,8 +107,8 @@ func (k *foreignKeys) restart(ctx context.Context, b *batch, pragmas []sqltext.S
 	if err := b.begin(ctx, b.again()); err != nil {
 		return err
 	}
-	if b.head != head {
-		return fmt.Errorf("PRAGMA foreign_keys needs a new transaction: %w (event %d became %d); plan again", database.ErrHeadChanged, head, b.head)
+	if b.found.Head != head {
+		return fmt.Errorf("PRAGMA foreign_keys needs a new transaction: %w (event %d became %d); plan again", database.ErrHeadChanged, head, b.found.Head)
 	}
 	return nil
 }

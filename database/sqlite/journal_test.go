@@ -147,11 +147,13 @@ func TestOlderEventsDoNotEndARun(t *testing.T) {
 	if n := standing(t, path); n != 2 {
 		t.Errorf("%d statements stand, want 2", n)
 	}
-	b := begin(t, db)
+	b, found, err := db.Begin(bg, "app", database.LockOptions{})
+	must(t, err)
+	defer b.Rollback(bg)
 	st, err := b.State(bg)
 	must(t, err)
-	if st.Interrupted == nil || !b.Interrupted() {
-		t.Errorf("the batch's State has the run %v, Interrupted says %t", st.Interrupted, b.Interrupted())
+	if st.Interrupted == nil || !found.Interrupted {
+		t.Errorf("State has the run %v, Begin found an interrupted one: %t", st.Interrupted, found.Interrupted)
 	}
 }
 
@@ -196,8 +198,8 @@ func TestTablesOfAnotherVersion(t *testing.T) {
 	must(t, err)
 	db := connect(t, "sqlite:"+path, database.Options{})
 	_, serr := db.State(bg, "app")
-	_, berr := db.Begin(bg, "app", patient)
-	_, gerr := db.Guard(bg, "app", patient)
+	_, _, berr := db.Begin(bg, "app", patient)
+	_, _, gerr := db.Guard(bg, "app", patient)
 	for _, err := range []error{serr, berr, gerr} {
 		if err == nil || !strings.Contains(err.Error(), "whimbrel_journal") || !strings.Contains(err.Error(), "another version of Whimbrel") {
 			t.Errorf("got %v", err)

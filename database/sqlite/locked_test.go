@@ -41,14 +41,14 @@ func TestEverythingOnALockedFile(t *testing.T) {
 			return db.UpdateSetting(bg, database.SettingUpdate{Name: database.Order, Value: database.OrderAny, At: time.Now()})
 		},
 		"Begin": func(db database.Database) error {
-			b, err := db.Begin(bg, "app", database.LockOptions{})
+			b, _, err := db.Begin(bg, "app", database.LockOptions{})
 			if err == nil {
 				err = b.Rollback(bg)
 			}
 			return err
 		},
 		"Guard": func(db database.Database) error {
-			r, err := db.Guard(bg, "app", database.LockOptions{})
+			r, _, err := db.Guard(bg, "app", database.LockOptions{})
 			if err == nil {
 				err = r.Close(bg)
 			}
@@ -95,11 +95,11 @@ func TestCommitBesideAReader(t *testing.T) {
 	reader.SetMaxOpenConns(1)
 	_, err := reader.Exec("BEGIN; SELECT * FROM t")
 	must(t, err)
-	b, err := db.Begin(bg, "app", database.LockOptions{Timeout: time.Millisecond})
+	b, _, err := db.Begin(bg, "app", database.LockOptions{Timeout: time.Millisecond})
 	must(t, err)
 	must(t, b.Exec(bg, text("INSERT INTO t VALUES (2)")))
 	must(t, b.Record(bg, event(2)))
-	if err := b.Commit(bg); !errors.Is(err, database.ErrLocked) || !strings.Contains(err.Error(), "nothing was changed") {
+	if _, err := b.Commit(bg); !errors.Is(err, database.ErrLocked) || !strings.Contains(err.Error(), "nothing was changed") {
 		t.Errorf("%v, want ErrLocked", err)
 	}
 	_, err = reader.Exec("COMMIT")

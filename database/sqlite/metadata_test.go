@@ -24,7 +24,7 @@ func describeAll(t testing.TB, db database.Database) {
 		c.Entries = append(c.Entries, metadata.Stored{Name: o.Name, Facts: metadata.Facts{Owner: o.Name.String()}})
 	}
 	must(t, b.PutMetadata(bg, c))
-	must(t, b.Commit(bg))
+	must(t, errOf(b.Commit(bg)))
 }
 
 func TestEverythingCanBeDescribed(t *testing.T) {
@@ -53,7 +53,7 @@ func TestEverythingCanBeDescribed(t *testing.T) {
 	b := begin(t, db) // a reset leaves the table alone, and the entries in it
 	_, err = b.Reset(bg, nil, database.Entry{})
 	must(t, err)
-	must(t, b.Commit(bg))
+	must(t, errOf(b.Commit(bg)))
 	s, err = db.Metadata(bg)
 	must(t, err)
 	if len(s.Objects) != 0 || len(s.Inconsistent()) != len(want) {
@@ -115,14 +115,14 @@ func TestQueries(t *testing.T) {
 		}
 	}
 	for statement, changed := range map[string]int64{"CREATE TEMP TABLE temporary (x)": 0, "INSERT INTO t (a) VALUES (2), (3)": 2} {
-		b, err := db.Begin(bg, "s", patient)
+		b, _, err := db.Begin(bg, "s", patient)
 		must(t, err)
 		if rows, err := b.Query(bg, statement); err != nil || rows.Changed != changed {
 			t.Errorf("%q: %+v, %v", statement, rows, err)
 		}
-		must(t, b.Commit(bg))
+		must(t, errOf(b.Commit(bg)))
 	}
-	b, err := db.Begin(bg, "s", patient)
+	b, _, err := db.Begin(bg, "s", patient)
 	must(t, err)
 	if _, err := b.Query(bg, "INSERT INTO t VALUES (1)"); err == nil || !strings.Contains(err.Error(), "3 columns") {
 		t.Errorf("%v", err)

@@ -51,14 +51,14 @@ func TestFilesThatAreReplaced(t *testing.T) {
 					must(t, b.Exec(bg, text("INSERT INTO t VALUES (1)")))
 					must(t, b.Record(bg, event(2)))
 					do(t, path)
-					noticed("in a batch", b.Commit(bg))
+					noticed("in a batch", errOf(b.Commit(bg)))
 					must(t, db.Close())
 
 					os.Remove(path)
 					os.Remove(path + "-wal")
 					os.Remove(path + "-shm")
 					db = fresh()
-					r, err := db.Guard(bg, "app", patient)
+					r, _, err := db.Guard(bg, "app", patient)
 					must(t, err)
 					execAll(t, r, "CREATE TABLE t (x)")
 					do(t, path)
@@ -88,7 +88,7 @@ func TestAFileThatWasReplacedBefore(t *testing.T) {
 		do(t, path)
 		db, err := sqlite.New(pool, database.Options{})
 		must(t, err)
-		_, err = db.Begin(bg, "app", patient)
+		_, _, err = db.Begin(bg, "app", patient)
 		if err == nil || !strings.Contains(err.Error(), "replaced by another one") {
 			t.Errorf("%s: %v", what, err)
 		}
@@ -103,11 +103,11 @@ func TestConnectionsWithoutLocks(t *testing.T) {
 	for _, params := range []string{"nolock=1", "vfs=unix-none"} {
 		db, err := sqlite.New(open(t, path, params), database.Options{})
 		must(t, err)
-		_, err = db.Begin(bg, "app", patient)
+		_, _, err = db.Begin(bg, "app", patient)
 		if err == nil || !strings.Contains(err.Error(), "keeps nobody out") {
 			t.Errorf("%s: Begin: %v", params, err)
 		}
-		_, err = db.Guard(bg, "app", patient)
+		_, _, err = db.Guard(bg, "app", patient)
 		if err == nil || !strings.Contains(err.Error(), "keeps nobody out") {
 			t.Errorf("%s: Guard: %v", params, err)
 		}

@@ -37,7 +37,7 @@ var roles = map[string]func(url string) error{
 		if err != nil {
 			return err
 		}
-		b, err := db.Begin(bg, "app", patient)
+		b, _, err := db.Begin(bg, "app", patient)
 		if err != nil {
 			return err
 		}
@@ -51,7 +51,7 @@ var roles = map[string]func(url string) error{
 		if err != nil {
 			return err
 		}
-		if _, err := db.Guard(bg, "app", patient); err != nil {
+		if _, _, err := db.Guard(bg, "app", patient); err != nil {
 			return err
 		}
 		return hang()
@@ -85,7 +85,7 @@ func applyFive(url string) error {
 		if _, applied := st.Applied.Get(v); applied {
 			continue
 		}
-		b, err := db.Begin(bg, "app", patient)
+		b, _, err := db.Begin(bg, "app", patient)
 		if err != nil {
 			return err
 		}
@@ -97,7 +97,7 @@ func applyFive(url string) error {
 			}
 		}
 		if err == nil {
-			err = b.Commit(bg)
+			_, err = b.Commit(bg)
 		}
 		if err := errors.Join(err, b.Rollback(bg)); err != nil {
 			return err
@@ -173,7 +173,7 @@ func TestKilledInABatch(t *testing.T) {
 		db := connect(t, "sqlite:"+path+params, database.Options{})
 		apply(t, db, 1, "CREATE TABLE t (x)")
 		kill := holder(t, "hold a batch", "sqlite:"+path+params)
-		if _, err := db.Begin(bg, "app", database.LockOptions{}); !errors.Is(err, database.ErrLocked) {
+		if _, _, err := db.Begin(bg, "app", database.LockOptions{}); !errors.Is(err, database.ErrLocked) {
 			t.Errorf("%s: Begin: %v, want ErrLocked", params, err)
 		}
 		kill()
@@ -182,10 +182,10 @@ func TestKilledInABatch(t *testing.T) {
 		if st.Applied.Len() != 1 {
 			t.Errorf("%s: %d applied, want 1", params, st.Applied.Len())
 		}
-		b, err := db.Begin(bg, "app", database.LockOptions{})
+		b, _, err := db.Begin(bg, "app", database.LockOptions{})
 		must(t, err)
 		must(t, b.Exec(bg, text("CREATE TABLE half (x)"))) // what the other began is not there
-		must(t, b.Commit(bg))
+		must(t, errOf(b.Commit(bg)))
 	}
 }
 
@@ -198,19 +198,19 @@ func TestKilledInARun(t *testing.T) {
 		if n := len(sideFiles(t, path)); n != 1 {
 			t.Errorf("%d side files, want 1", n)
 		}
-		if _, err := db.Begin(bg, "app", database.LockOptions{}); !errors.Is(err, database.ErrLocked) {
+		if _, _, err := db.Begin(bg, "app", database.LockOptions{}); !errors.Is(err, database.ErrLocked) {
 			t.Errorf("Begin: %v, want ErrLocked", err)
 		}
-		if _, err := db.Guard(bg, "app", database.LockOptions{}); !errors.Is(err, database.ErrLocked) {
+		if _, _, err := db.Guard(bg, "app", database.LockOptions{}); !errors.Is(err, database.ErrLocked) {
 			t.Errorf("Guard: %v, want ErrLocked", err)
 		}
 		kill()
 		if next == "batch" {
-			b, err := db.Begin(bg, "app", database.LockOptions{})
+			b, _, err := db.Begin(bg, "app", database.LockOptions{})
 			must(t, err)
-			must(t, b.Commit(bg))
+			must(t, errOf(b.Commit(bg)))
 		} else {
-			r, err := db.Guard(bg, "app", database.LockOptions{})
+			r, _, err := db.Guard(bg, "app", database.LockOptions{})
 			must(t, err)
 			must(t, r.Close(bg))
 		}

@@ -40,11 +40,11 @@ func TestResetOfEverything(t *testing.T) {
 			apply(t, db, 1, everything)
 			_, err = pool.Exec(`CREATE TRIGGER noticed AFTER INSERT ON whimbrel_history BEGIN DELETE FROM "it's ""one"""; END`)
 			must(t, err)
-			b, err := db.Begin(bg, "s", database.LockOptions{})
+			b, _, err := db.Begin(bg, "s", database.LockOptions{})
 			must(t, err)
 			e, err := b.Reset(bg, nil, database.Entry{})
 			must(t, err)
-			must(t, b.Commit(bg))
+			must(t, errOf(b.Commit(bg)))
 			var names []string
 			for _, o := range e.Dropped {
 				names = append(names, o.String())
@@ -88,9 +88,9 @@ func TestResetDuringTheFirstRunOfAnotherSet(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "app.db")
 	db, err := sqlite.New(open(t, path, ""), database.Options{App: "other"})
 	must(t, err)
-	r, err := db.Guard(bg, "other", database.LockOptions{})
+	r, _, err := db.Guard(bg, "other", database.LockOptions{})
 	must(t, err)
-	b, err := db.Begin(bg, "s", database.LockOptions{})
+	b, _, err := db.Begin(bg, "s", database.LockOptions{})
 	must(t, err)
 	_, err = b.Reset(bg, nil, database.Entry{})
 	var locked *database.LockedError
@@ -105,7 +105,7 @@ func TestResetIsAlone(t *testing.T) {
 	t.Parallel()
 	db, err := sqlite.New(open(t, filepath.Join(t.TempDir(), "app.db"), ""), database.Options{})
 	must(t, err)
-	b, err := db.Begin(bg, "s", database.LockOptions{})
+	b, _, err := db.Begin(bg, "s", database.LockOptions{})
 	must(t, err)
 	must(t, b.Exec(bg, migration.Text("1.sql", "CREATE TABLE t (x)")))
 	if _, err := b.Reset(bg, nil, database.Entry{}); err == nil {

@@ -21,8 +21,7 @@ type run struct {
 	set  string
 	opts database.LockOptions
 
-	head    int64
-	open    bool // a run of the set is
+	found   database.Found
 	mark    *guardMark
 	side    *side
 	path    string // of the side file
@@ -36,13 +35,13 @@ type run struct {
 // a cancelled context is noticed.
 const runBusyTimeout = 2 * time.Second
 
-func (d *db) Guard(ctx context.Context, set string, opts database.LockOptions) (database.Run, error) {
+func (d *db) Guard(ctx context.Context, set string, opts database.LockOptions) (_ database.Run, found database.Found, err error) {
 	ctx, cancel := d.during(ctx)
 	defer cancel()
 	w := newWaiter(set, opts)
 	c, err := d.connect(ctx, w)
 	if err != nil {
-		return nil, err
+		return nil, found, err
 	}
 	d.forget()
 	r := &run{held: held{d: d, c: c}, set: set, opts: opts, mark: d.mark()}
@@ -52,12 +51,12 @@ func (d *db) Guard(ctx context.Context, set string, opts database.LockOptions) (
 	}
 	if err != nil {
 		c.release()
-		return nil, err
+		return nil, found, err
 	}
 	if err := d.hold(&r.held); err != nil {
-		return nil, err
+		return nil, found, err
 	}
-	return r, nil
+	return r, r.found, nil
 }
 
 // take takes the lock: the side file and the mark, both under the database's write lock.
@@ -70,7 +69,7 @@ func (r *run) take(ctx context.Context, w *waiter) (err error) {
 		if err != nil {
 			return err
 		}
-		r.head, r.open = st.head, st.open
+		r.found = database.Found{Head: st.head, Interrupted: st.open}
 		if err := oddError(st.odd); err != nil {
 			r.c.rollback()
 			return err
@@ -121,10 +120,6 @@ func (r *run) settle(ctx context.Context) (err error) {
 	}
 	return nil
 }
-
-func (r *run) Head() int64 { return r.head }
-
-func (r *run) Interrupted() bool { return r.open }
 
 func (r *run) State(ctx context.Context) (state *database.State, err error) {
 	ctx, leave, err := r.enter(ctx)
@@ -183,15 +178,15 @@ func (r *run) alone(ctx context.Context, s *migration.Script, st sqltext.Stateme
 	return named(st, poll(ctx, limit, func() error { return r.c.statement(ctx, s, st) }))
 }
 
-func (r *run) Record(ctx context.Context, events ...database.Entry) ([]database.Entry, error) {
+func (r *run) Record(ctx context.Context, entries ...database.Entry) (recorded database.Recorded, err error) {
 	ctx, leave, err := r.enter(ctx)
 	if err != nil {
-		return nil, err
+		return recorded, err
 	}
 	defer leave()
-	var recorded []database.Entry
+	var all []database.Entry
 	err = r.write(ctx, func() error {
-		for _, e := range events {
+		for _, e := range entries {
 			e.Set = r.set
 			if e.StartedAt.IsZero() {
 				e.StartedAt = time.Now()
@@ -204,15 +199,17 @@ func (r *run) Record(ctx context.Context, events ...database.Entry) ([]database.
 				return err
 			}
 			e.UpText, e.DownText = "", ""
-			recorded = append(recorded, e)
+			all = append(all, e)
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("record: %w", err)
+		return recorded, fmt.Errorf("record: %w", err)
 	}
-	r.head = recorded[len(recorded)-1].ID
-	return recorded, nil
+	if n := len(all); n > 0 {
+		r.found.Head = all[n-1].ID
+	}
+	return database.Recorded{Entries: all, Head: r.found.Head}, nil
 }
 
 func (r *run) Close(context.Context) error {

@@ -17,7 +17,7 @@ import (
 
 func guard(t testing.TB, db database.Database) database.Run {
 	t.Helper()
-	r, err := db.Guard(bg, "app", patient)
+	r, _, err := db.Guard(bg, "app", patient)
 	must(t, err)
 	t.Cleanup(func() { r.Close(bg) })
 	return r
@@ -39,7 +39,7 @@ func TestHolderOfARun(t *testing.T) {
 	db := connect(t, "sqlite:"+path, database.Options{App: "the app"})
 	r := guard(t, db)
 	var told database.Holder
-	_, err := db.Begin(bg, "app", database.LockOptions{Waiting: func(h database.Holder) { told = h }})
+	_, _, err := db.Begin(bg, "app", database.LockOptions{Waiting: func(h database.Holder) { told = h }})
 	var locked *database.LockedError
 	if !errors.As(err, &locked) || locked.Holder != told || told.App != "the app" || told.PID == 0 || told.Since.IsZero() {
 		t.Errorf("Begin: %v, and Waiting was told of %+v", err, told)
@@ -61,10 +61,10 @@ func TestRunOfWhatCannotBeInATransaction(t *testing.T) {
 		t.Error("Record in the script's transaction succeeded")
 	}
 	execAll(t, r, "COMMIT; VACUUM; PRAGMA journal_mode = delete; PRAGMA journal_mode = wal")
-	e, err := r.Record(bg, event(2))
+	recorded, err := r.Record(bg, event(2))
 	must(t, err)
-	if e[0].ID == 0 || r.Head() != e[0].ID {
-		t.Errorf("the event is %+v, the head %d", e, r.Head())
+	if e := recorded.Entries[0]; e.ID == 0 || recorded.Head != e.ID {
+		t.Errorf("the entry is %+v, the head %d", e, recorded.Head)
 	}
 	execAll(t, r, "BEGIN; INSERT INTO t VALUES (2)")
 	must(t, r.Close(bg))
@@ -114,7 +114,7 @@ func TestRunsAndBatchesExclude(t *testing.T) {
 				} else {
 					err = once(db.Begin(bg, "app", patient))(func(b database.Tx) error {
 						return work(func() error { return b.Exec(bg, text("UPDATE t SET x = x + 1")) })
-					}, func(b database.Tx) error { return b.Commit(bg) })
+					}, func(b database.Tx) error { return errOf(b.Commit(bg)) })
 				}
 				if err != nil {
 					t.Error(err)
@@ -128,7 +128,7 @@ func TestRunsAndBatchesExclude(t *testing.T) {
 	}
 }
 
-func once[T any](v T, err error) func(do, end func(T) error) error {
+func once[T any](v T, _ database.Found, err error) func(do, end func(T) error) error {
 	return func(do, end func(T) error) error {
 		if err != nil {
 			return err
@@ -140,12 +140,14 @@ func once[T any](v T, err error) func(do, end func(T) error) error {
 func TestSettingDuringARun(t *testing.T) {
 	t.Parallel()
 	db := connect(t, "sqlite:"+filepath.Join(t.TempDir(), "app.db"), database.Options{})
-	r := guard(t, db)
+	r, found, err := db.Guard(bg, "app", database.LockOptions{})
+	must(t, err)
+	defer r.Close(bg)
 	must(t, db.UpdateSetting(bg, database.SettingUpdate{Name: database.MigrationMode, Value: "false", Reason: "stop"}))
 	st, err := r.State(bg)
 	must(t, err)
-	if st.Settings.Bool(database.MigrationMode) || st.Head == r.Head() {
-		t.Errorf("State is %+v, head %d", st, r.Head())
+	if st.Settings.Bool(database.MigrationMode) || st.Head == found.Head {
+		t.Errorf("State is %+v, Guard found the head %d", st, found.Head)
 	}
 }
 
@@ -182,7 +184,7 @@ func TestJournalModesThatAreRefused(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "1.up.sql:2:1: ") || !strings.Contains(err.Error(), "damage the file") {
 			t.Errorf("%s: %v", statement, err)
 		}
-		r, err := db.Guard(bg, "app", patient) // where nobody has asked before
+		r, _, err := db.Guard(bg, "app", patient) // where nobody has asked before
 		must(t, err)
 		err = r.Exec(bg, text(statement), sqltext.Statement{Text: statement, Tx: sqltext.TxNever}, nil, nil)
 		var e *database.StatementError

@@ -79,9 +79,10 @@ func TestForeignKeysAreCheckedAfterwards(t *testing.T) {
 	if err := b.Exec(bg, text("PRAGMA foreign_keys = OFF; INSERT INTO child SELECT i + 100, 7 FROM ("+numbers(12)+");")); err == nil || !strings.Contains(err.Error(), "and 2 more") {
 		t.Errorf("%v, want an error that lists ten", err)
 	}
-	must(t, b.Discard(bg)) // foreign_keys is on again
+	must(t, b.Rollback(bg)) // foreign_keys is on again
+	b = begin(t, db)
 	if err := b.Exec(bg, text("INSERT INTO child VALUES (40, 4)")); err == nil {
-		t.Error("after Discard foreign keys are not enforced")
+		t.Error("after Rollback foreign keys are not enforced")
 	}
 }
 
@@ -95,7 +96,8 @@ func TestForeignKeysTooLate(t *testing.T) {
 	if e := (*database.StatementError)(nil); !errors.As(err, &e) || e.Pos.Line != 2 || e.Hint == "" {
 		t.Errorf("%v, want a *StatementError at the PRAGMA", err)
 	}
-	must(t, b.Discard(bg))
+	must(t, b.Rollback(bg))
+	b = begin(t, db)
 	must(t, b.Exec(bg, text("PRAGMA foreign_keys = OFF;\n"+rebuild)))
 	must(t, b.Exec(bg, text("PRAGMA foreign_keys = OFF; CREATE TABLE u (x)"))) // the same is no change
 	if err := b.Exec(bg, text("DELETE FROM parent")); err == nil {
@@ -106,7 +108,7 @@ func TestForeignKeysTooLate(t *testing.T) {
 	b = begin(t, db)
 	must(t, b.Exec(bg, text("CREATE TABLE t (x)")))
 	must(t, b.Exec(bg, text("PRAGMA foreign_keys = ON; CREATE TABLE u (x)"))) // it is on
-	must(t, b.Commit(bg))
+	must(t, errOf(b.Commit(bg)))
 	if n := scan[int](t, path, "SELECT count(*) FROM child"); n != 2 {
 		t.Errorf("%d children, want 2", n)
 	}
@@ -120,12 +122,12 @@ func TestForeignKeysAndAnotherProcess(t *testing.T) {
 	waiting, done := make(chan bool), make(chan error)
 	go func() {
 		var once sync.Once
-		b, err := other.Begin(bg, "app", database.LockOptions{Timeout: time.Minute, Waiting: func(database.Holder) {
+		b, _, err := other.Begin(bg, "app", database.LockOptions{Timeout: time.Minute, Waiting: func(database.Holder) {
 			once.Do(func() { close(waiting) })
 		}})
 		if err == nil {
 			if err = b.Record(bg, event(9)); err == nil {
-				err = b.Commit(bg)
+				_, err = b.Commit(bg)
 			}
 		}
 		done <- err
@@ -175,9 +177,8 @@ ATTACH ':memory:' AS leaked; CREATE TABLE leaked.t (x); PRAGMA query_only = 1;`
 			t.Errorf("the session was\n%s\nand is\n%s", before, after)
 		}
 	}
-	run(func(b database.Tx) error { return b.Commit(bg) })
+	run(func(b database.Tx) error { return errOf(b.Commit(bg)) })
 	run(func(b database.Tx) error { return b.Rollback(bg) })
-	run(func(b database.Tx) error { return errors.Join(b.Discard(bg), b.Commit(bg)) })
 	r := guard(t, db)
 	execAll(t, r, strings.Replace(change, "PRAGMA query_only = 1;", "PRAGMA synchronous = 0; PRAGMA temp_store = 0;", 1))
 	must(t, r.Close(bg))
@@ -215,7 +216,7 @@ func TestFunctions(t *testing.T) {
 		if err := b.Exec(bg, sqlite.Func("double", fn)); err != nil {
 			return err
 		}
-		return b.Commit(bg)
+		return errOf(b.Commit(bg))
 	}
 	must(t, run(func(ctx context.Context, tx sqlite.Tx) error {
 		rows, err := tx.QueryContext(ctx, "SELECT x FROM t ORDER BY x")

@@ -30,7 +30,7 @@ func (d *db) recall(ctx context.Context, c *conn, set string) (standing, bool) {
 // remember is called under the write lock, before it is let go: what others commit later
 // changes the version.
 func (d *db) remember(b *batch) {
-	s := seen{client: b.c.client(), set: b.set, version: b.c.version, head: b.head}
+	s := seen{client: b.c.client(), set: b.set, version: b.c.version, head: b.found.Head}
 	if n := len(b.events); n > 0 {
 		s.head = b.events[n-1].ID
 	}
@@ -56,7 +56,7 @@ func (d *db) forget() {
 // plain reports whether a Batch has written to its set's history alone, and neither found nor ended an open run: a
 // function's code can do anything.
 func (b *batch) plain() bool {
-	if b.open {
+	if b.found.Interrupted {
 		return false
 	}
 	for _, s := range b.scripts {

@@ -102,7 +102,7 @@ func useEverything(t *testing.T, r *recorder) string {
 	s, err := b.Metadata(bg)
 	must(t, err)
 	note("metadata", s.Entries, s.Objects)
-	must(t, b.Commit(bg))
+	must(t, errOf(b.Commit(bg)))
 	s, err = db.Metadata(bg)
 	must(t, err)
 	note("metadata", s.Entries, s.Objects)
@@ -121,7 +121,7 @@ func useEverything(t *testing.T, r *recorder) string {
 	emptied, err := b.Reset(bg, nil, database.Entry{Name: "reset"})
 	must(t, err)
 	note("reset", emptied.Dropped, emptied.Sets)
-	must(t, b.Commit(bg))
+	must(t, errOf(b.Commit(bg)))
 	must(t, db.Close())
 	return out.String()
 }
@@ -196,7 +196,7 @@ func TestTriggersOnOwnTables(t *testing.T) {
 			b = begin(t, db)
 			refused("Record", b.Record(bg, event(2)))
 			must(t, b.Rollback(bg))
-			_, err = db.Guard(bg, "app", patient)
+			_, _, err = db.Guard(bg, "app", patient)
 			refused("Guard", err)
 			refused("UpdateSetting", db.UpdateSetting(bg, database.SettingUpdate{Name: database.Order, Value: database.OrderAny, At: time.Now()}))
 			st, err := db.State(bg, "app") // what is read is true
@@ -228,7 +228,7 @@ func TestAVanishingHistoryRow(t *testing.T) {
 	if err := b.Record(bg, event(2)); err == nil || !strings.Contains(err.Error(), "a trigger") {
 		t.Errorf("Record: %v", err)
 	}
-	if err := b.Commit(bg); err == nil {
+	if _, err := b.Commit(bg); err == nil {
 		t.Error("it was committed")
 	}
 	if n := scan[int](t, path, "SELECT count(*) FROM t"); n != 0 {

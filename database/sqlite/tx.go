@@ -13,46 +13,44 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// batch is a transaction that can write. There is no savepoint for Discard to go back to: while one is
-// there SQLite keeps each changed page twice.
+// batch is a transaction that can write. It has no savepoint of its own: while one is
+// open SQLite keeps each changed page twice.
 type batch struct {
 	held
 	set  string
 	opts database.LockOptions
 
-	head    int64
-	open    bool   // a run of the set is
+	found   database.Found
 	fresh   bool   // Begin has made Whimbrel's tables
 	odd     string // what others have put on Whimbrel's tables
-	failed  error  // the first error of a method, after which only Rollback and Discard help
+	failed  error  // the first error of a method, after which only Rollback helps
 	written bool   // something ran
 	last    time.Time
 	events  []database.Entry
-	done    []database.Entry    // what Recorded returns
 	scripts []*migration.Script // that ran
 
 	session *session // before the first script that may have changed it and was not put back yet
 	keys    foreignKeys
 }
 
-func (d *db) Begin(ctx context.Context, set string, opts database.LockOptions) (database.Tx, error) {
+func (d *db) Begin(ctx context.Context, set string, opts database.LockOptions) (_ database.Tx, found database.Found, err error) {
 	ctx, cancel := d.during(ctx)
 	defer cancel()
 	w := newWaiter(set, opts)
 	c, err := d.connect(ctx, w)
 	if err != nil {
-		return nil, err
+		return nil, found, err
 	}
 	b := &batch{held: held{d: d, c: c}, set: set, opts: opts}
 	b.stop = func() { b.c.rollback(); b.end() }
 	if err := b.begin(ctx, w); err != nil {
 		c.release()
-		return nil, err
+		return nil, found, err
 	}
 	if err := d.hold(&b.held); err != nil {
-		return nil, err
+		return nil, found, err
 	}
-	return b, nil
+	return b, b.found, nil
 }
 
 // connect takes a connection to a file that may have to be made first.
@@ -83,18 +81,10 @@ func (b *batch) begin(ctx context.Context, w *waiter) error {
 	if err != nil {
 		return err
 	}
-	b.head, b.fresh, b.open, b.odd = st.head, st.fresh, st.open, st.odd
-	b.reset()
+	b.found, b.fresh, b.odd = database.Found{Head: st.head, Interrupted: st.open}, st.fresh, st.odd
+	b.last = time.Now()
 	return nil
 }
-
-func (b *batch) reset() {
-	b.failed, b.written, b.events, b.scripts, b.last = nil, false, nil, nil, time.Now()
-}
-
-func (b *batch) Head() int64 { return b.head }
-
-func (b *batch) Interrupted() bool { return b.open }
 
 // do does one thing in the transaction.
 func (b *batch) do(ctx context.Context, what func(context.Context) error) error {
@@ -163,7 +153,7 @@ func (b *batch) guarded(ctx context.Context, s *migration.Script, session bool, 
 	}
 	b.written, b.scripts = true, append(b.scripts, s)
 	if err := run(); err != nil {
-		return err // and Rollback and Discard put the session back
+		return err // and Rollback puts the session back
 	}
 	if !session {
 		return nil
@@ -207,12 +197,17 @@ func (c *conn) statement(ctx context.Context, s *migration.Script, st sqltext.St
 	return statementError(st, err)
 }
 
-func (b *batch) Record(ctx context.Context, e database.Entry) error {
+func (b *batch) Record(ctx context.Context, entries ...database.Entry) error {
 	return b.do(ctx, func(context.Context) error {
 		if err := oddError(b.odd); err != nil {
 			return err
 		}
-		return b.record(e)
+		for _, e := range entries {
+			if err := b.record(e); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 
@@ -229,7 +224,7 @@ func (b *batch) record(e database.Entry) error {
 func (b *batch) append(e database.Entry) error {
 	e = b.d.complete(e)
 	id, err := b.d.insert(b.c, e)
-	if err == nil && (b.open || e.Direction == database.Reset) {
+	if err == nil && (b.found.Interrupted || e.Direction == database.Reset) {
 		err = b.d.endRun(b.c, e)
 	}
 	if err != nil {
@@ -238,37 +233,6 @@ func (b *batch) append(e database.Entry) error {
 	e.ID, e.UpText, e.DownText = id, "", ""
 	b.written, b.events = true, append(b.events, e)
 	return nil
-}
-
-func (b *batch) Recorded() []database.Entry { return b.done }
-
-func (b *batch) Discard(ctx context.Context) error {
-	ctx, leave, err := b.enter(ctx)
-	if err != nil {
-		return err
-	}
-	defer leave()
-	head := b.head
-	err = b.restart(ctx)
-	if err == nil && b.head != head {
-		err = &database.LockedError{Set: b.set}
-	}
-	if err != nil {
-		b.end()
-	}
-	return err
-}
-
-// restart rolls back, puts the session back, and begins anew.
-func (b *batch) restart(ctx context.Context) error {
-	b.c.rollback()
-	if err := b.putBack(); err != nil {
-		return err
-	}
-	if err := b.keys.putBack(b.c); err != nil {
-		return err
-	}
-	return b.begin(ctx, b.again())
 }
 
 // again waits for a lock that was had before: it should be free, but for a moment.
@@ -303,10 +267,10 @@ func (b *batch) putBack() error {
 	return err
 }
 
-func (b *batch) Commit(ctx context.Context) error {
+func (b *batch) Commit(ctx context.Context) (recorded database.Recorded, err error) {
 	ctx, leave, err := b.enter(ctx)
 	if err != nil {
-		return err
+		return recorded, err
 	}
 	defer leave()
 	if err = b.failed; err != nil {
@@ -318,11 +282,14 @@ func (b *batch) Commit(ctx context.Context) error {
 	if err != nil {
 		b.d.forget()
 		b.c.rollback()
-	} else if n := len(b.events); n > 0 {
-		b.done, b.head = b.events, b.events[n-1].ID
+	} else {
+		recorded = database.Recorded{Entries: b.events, Head: b.found.Head}
+		if n := len(b.events); n > 0 {
+			recorded.Head = b.events[n-1].ID
+		}
 	}
 	b.end()
-	return err
+	return recorded, err
 }
 
 // commitError says what kept the transaction from being committed.

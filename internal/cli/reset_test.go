@@ -63,7 +63,7 @@ func migrated(t *testing.T, url string) database.Database {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	b, err := db.Begin(t.Context(), migration.DefaultSet, database.LockOptions{})
+	b, _, err := db.Begin(t.Context(), migration.DefaultSet, database.LockOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func migrated(t *testing.T, url string) database.Database {
 	if err := b.Record(t.Context(), database.Entry{Version: 1, Direction: database.Up}); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Commit(t.Context()); err != nil {
+	if _, err := b.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return db

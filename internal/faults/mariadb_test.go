@@ -80,7 +80,7 @@ func (p *mariaDB) column(ctx context.Context, query string, args ...any) (values
 
 func (p *mariaDB) describe(ctx context.Context) (string, error) {
 	// The lock must be free as soon as the server has noticed that the client is gone.
-	lock, err := p.observing.Begin(ctx, setName, database.LockOptions{Timeout: testTimeout / 4})
+	lock, _, err := p.observing.Begin(ctx, setName, database.LockOptions{Timeout: testTimeout / 4})
 	if err != nil {
 		return "", err
 	}

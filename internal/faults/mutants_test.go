@@ -38,12 +38,12 @@ type mutant struct {
 	verdict database.Verdict
 }
 
-func (m *mutant) Guard(ctx context.Context, set string, opts database.LockOptions) (database.Run, error) {
-	r, err := m.Database.Guard(ctx, set, opts)
+func (m *mutant) Guard(ctx context.Context, set string, opts database.LockOptions) (database.Run, database.Found, error) {
+	r, found, err := m.Database.Guard(ctx, set, opts)
 	if err != nil {
-		return nil, err
+		return nil, found, err
 	}
-	return &mutantRun{Run: r, mutant: m}, nil
+	return &mutantRun{Run: r, mutant: m}, found, nil
 }
 
 type mutantRun struct {
@@ -88,13 +88,13 @@ func (r *mutantRun) Outcome(ctx context.Context, st sqltext.Statement, before st
 	return o, err
 }
 
-func (r *mutantRun) Record(ctx context.Context, events ...database.Entry) ([]database.Entry, error) {
+func (r *mutantRun) Record(ctx context.Context, entries ...database.Entry) (database.Recorded, error) {
 	if r.endsFirst {
 		if err := r.Run.Journal(ctx, nil); err != nil {
-			return nil, err
+			return database.Recorded{}, err
 		}
 	}
-	recorded, err := r.Run.Record(ctx, events...)
+	recorded, err := r.Run.Record(ctx, entries...)
 	if err == nil && r.staysOpen {
 		err = r.Run.Journal(ctx, r.last)
 	}

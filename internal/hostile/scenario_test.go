@@ -288,7 +288,7 @@ func (p *play) batches(ctx context.Context, name string, db database.Database) {
 	_, err = db.(database.MetadataDriver).Query(ctx, "SELECT /*theirs*/ pg_catalog.current_setting('app.tenant', true)")
 	good("Query", err)
 
-	b, err := db.Begin(ctx, name, longer)
+	b, _, err := db.Begin(ctx, name, longer)
 	if err != nil {
 		good("Begin", err)
 		return
@@ -319,21 +319,21 @@ func (p *play) batches(ctx context.Context, name string, db database.Database) {
 		good("Run", b.Exec(ctx, s))
 		good("Record", b.Record(ctx, database.Entry{Version: int64(v + 1), Name: "m", Direction: database.Up, Checksum: s.Checksum}))
 	}
-	good("Commit", b.Commit(ctx))
+	_, err = b.Commit(ctx)
+	good("Commit", err)
 
-	b, err = db.Begin(ctx, name, longer)
+	b, _, err = db.Begin(ctx, name, longer)
 	if err != nil {
 		good("Begin", err)
 		return
 	}
 	good("Run", b.Exec(ctx, script("SET /*theirs*/ search_path = more; PREPARE /*theirs*/ q AS SELECT 1")))
-	good("Discard", b.Discard(ctx))
 	good("Rollback", b.Rollback(ctx))
 }
 
 // outcomes checks the outcome of each kind of statement, in a run whose connections break.
 func (p *play) outcomes(ctx context.Context, db database.Database) {
-	r, err := db.Guard(ctx, "outcomes", longer)
+	r, _, err := db.Guard(ctx, "outcomes", longer)
 	if err != nil {
 		p.wrong("Guard: %v", err)
 		return
@@ -377,15 +377,15 @@ func (p *play) outcomes(ctx context.Context, db database.Database) {
 
 // waiting waits for locks: of a set, of all running processes, and of a foreign transaction.
 func (p *play) waiting(ctx context.Context, db database.Database) {
-	b, err := db.Begin(ctx, "waiting", longer)
+	b, _, err := db.Begin(ctx, "waiting", longer)
 	if err != nil {
 		p.wrong("Begin: %v", err)
 		return
 	}
-	if _, err := db.Begin(ctx, "waiting", database.LockOptions{}); !errors.Is(err, database.ErrLocked) {
+	if _, _, err := db.Begin(ctx, "waiting", database.LockOptions{}); !errors.Is(err, database.ErrLocked) {
 		p.wrong("a lock that is held: %v", err)
 	}
-	if _, err := db.Guard(ctx, "waiting", database.LockOptions{}); !errors.Is(err, database.ErrLocked) {
+	if _, _, err := db.Guard(ctx, "waiting", database.LockOptions{}); !errors.Is(err, database.ErrLocked) {
 		p.wrong("a lock that is held: %v", err)
 	}
 	var unsettled *database.UnsettledError
@@ -408,7 +408,7 @@ func (p *play) waiting(ctx context.Context, db database.Database) {
 			}()
 		})
 	}
-	r, err := db.Guard(ctx, "waiting", opts)
+	r, _, err := db.Guard(ctx, "waiting", opts)
 	if err != nil {
 		p.wrong("Guard: %v", err)
 		return
