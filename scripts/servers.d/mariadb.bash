@@ -1,15 +1,16 @@
-# MariaDB, as Debian packages it, and what the tests need to start servers of their own, also as a Galera cluster.
+# Debian's MariaDB, and what the tests need to start private servers and Galera clusters.
 
 mariadb_needs() {
 	printf '%s\n' 'mariadbd mariadb-server' 'mariadb-install-db mariadb-server' 'wsrep_sst_rsync mariadb-server' \
 		'mariadb mariadb-client' 'rsync rsync'
-	# Not a command.
+	# A library, not a command.
 	[[ -f $mariadb_galera ]] || echo "$mariadb_galera galera-4"
 }
 
 mariadb_galera=/usr/lib/galera/libgalera_smm.so
 
-# mariadb_new: the data of a server that has never run, to be copied, since making it takes seconds.
+# mariadb_new: prints the folder with the data of a new server. It is copied, since creating it takes
+# seconds.
 mariadb_new() { echo "$cache/mariadb-$({ mariadbd --version; declare -f mariadb_install; } | sha256sum | head -c 12)"; }
 
 mariadb_install() {
@@ -22,7 +23,7 @@ mariadb_install() {
 		say "preparing MariaDB's data"
 		part=$(mktemp -d "${TMPDIR:-/tmp}/whimbrel-mariadb.XXXXXX")
 		((EUID != 0)) || chown nobody: "$part"
-		# Small, since it is copied; root without a password, and nobody else.
+		# Small, since it is copied. root, without a password, is the only user.
 		"${as_user[@]}" env -C "$part" mariadb-install-db --no-defaults --datadir="$part/data" --skip-test-db \
 			--auth-root-authentication-method=normal --skip-name-resolve \
 			--innodb-log-file-size=8M >"$part/log" 2>&1 || die "mariadb-install-db failed: $(tail -n 20 "$part/log")"
@@ -36,13 +37,13 @@ mariadb_install() {
 
 mariadb_start() {
 	"${as_user[@]}" cp -r "$(mariadb_new)" "$dir/mariadb"
-	"${as_user[@]}" mkdir "$dir/mariadb-tmp" # of its own: a server that starts deletes what others have in theirs
+	"${as_user[@]}" mkdir "$dir/mariadb-tmp" # its own: a server deletes the files in its tmpdir when it starts
 	mariadb_start_one
 }
 
 mariadb_start_one() {
 	free_port mariadb
-	# --gdb: it listens to SIGINT, as the other servers do. Durability is for machines that lose power.
+	# --gdb makes it stop on SIGINT, like the other servers. Tests need no protection from power loss.
 	launch mariadb mariadbd --no-defaults --gdb --datadir="$dir/mariadb" --socket="$dir/mariadb.sock" --pid-file="$dir/mariadb.pid" --tmpdir="$dir/mariadb-tmp" \
 		--port="${ports[mariadb]}" --bind-address=127.0.0.1 --skip-name-resolve --skip-log-bin \
 		--character-set-server=utf8mb4 --max-connections=500 \

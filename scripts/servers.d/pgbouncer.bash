@@ -1,4 +1,4 @@
-# PgBouncer in transaction mode, in front of the main PostgreSQL server, for any database and any user of it.
+# PgBouncer in transaction mode, for all databases and users of the main PostgreSQL server.
 
 pgbouncer_needs() { echo 'pgbouncer pgbouncer'; }
 
@@ -7,7 +7,7 @@ pgbouncer_install() { :; }
 pgbouncer_start() {
 	free_port pgbouncer
 	echo '"postgres" ""' >"$dir/pgbouncer.users"
-	# Several server connections, used in turn: what a client wrongly keeps in its session it will miss.
+	# Several server connections, used in turn, so that a client that depends on its session fails.
 	cat >"$dir/pgbouncer.ini" <<-INI
 		[databases]
 		* = host=127.0.0.1 port=${ports[postgres-$postgres_main]} auth_user=postgres

@@ -1,34 +1,34 @@
-# PostgreSQL, one server for each major version. The servers come from npm, at the versions that package.json
-# and its lock file name: postgres and initdb and their libraries, without the client programs. npm has no newer
-# minor releases for a while after they are made; the distribution has them at once, of one major. So that one
-# takes the place of npm's, which runs beside it: two minor releases of one major.
+# PostgreSQL, one server for each major version. npm packages contain the server, initdb and their
+# libraries, without client programs; package.json and its lock file name the versions. npm gets new
+# minor releases late. Debian has them at once, for one major version: that server replaces npm's,
+# which runs beside it as an older minor release.
 
 postgres_majors=(13 14 15 16 17 18)
-postgres_main=17 # the one that most tests use
+postgres_main=17 # most tests use this one
 
 postgres_needs() {
-	# They are only fetched with npm: once that is done, neither is needed.
+	# npm is only needed for the download.
 	[[ -d $(postgres_home) ]] || printf '%s\n' 'node nodejs' 'npm npm'
-	# Not a command, since every major has a folder of its own.
+	# A path, not a command: each major version has its own folder.
 	local programs=(/usr/lib/postgresql/*/bin/postgres)
 	[[ -x ${programs[0]} ]] || echo "${programs[0]} postgresql"
 }
 
-# postgres_newest: the Debian packages whose newest release the tests need, not just any.
+# postgres_newest: prints the Debian packages of which the tests need the newest release.
 postgres_newest() {
 	local server
 	server=$(apt-cache depends postgresql 2>/dev/null | sed -n 's/^ *Depends: \(postgresql-[0-9]*\)$/\1/p')
 	[[ -z $server ]] || printf '%s\n' "$server" "postgresql-client-${server#postgresql-}"
 }
 
-# postgres_home: where the servers are; another lock file means another folder.
+# postgres_home: prints the folder of npm's servers. Each lock file has its own.
 postgres_home() {
 	local sum
 	sum=$(sha256sum <"$here/package-lock.json")
 	echo "$cache/postgres-${sum:0:12}"
 }
 
-# postgres_bin NAME: the folder of the programs of a server, postgres-15 or postgres-15-older.
+# postgres_bin NAME: prints the folder of the programs of postgres-15 or postgres-15-older.
 postgres_bin() {
 	local major=${1#postgres-}
 	if [[ $major == "$(postgres_distribution)" ]]; then
@@ -38,7 +38,8 @@ postgres_bin() {
 	fi
 }
 
-# postgres_distribution: the major of which the distribution has a newer minor release than npm; else nothing.
+# postgres_distribution: prints the major version of which the distribution has a newer minor release
+# than npm, if there is one.
 postgres_distribution() {
 	local major theirs ours
 	for major in "${postgres_majors[@]}"; do
@@ -49,10 +50,10 @@ postgres_distribution() {
 	done | tail -n 1
 }
 
-# postgres_minor FOLDER: the minor release of the programs in it.
+# postgres_minor FOLDER: prints the minor release of the programs in it.
 postgres_minor() { "$1/postgres" --version | sed -n 's/^postgres (PostgreSQL) [0-9]*\.\([0-9]*\).*/\1/p'; }
 
-# postgres_servers: the names of all of them.
+# postgres_servers: prints the names of all servers.
 postgres_servers() {
 	local older
 	printf 'postgres-%s\n' "${postgres_majors[@]}"
@@ -75,8 +76,8 @@ postgres_install() {
 		(
 			cd "$part"
 			npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2
-			# The only install script of these packages, which npm no longer runs unasked: it makes the
-			# links between the libraries' names.
+			# The packages' only install script, which creates links between the libraries' names. npm
+			# does not run it by default.
 			for major in "${postgres_majors[@]}"; do
 				cd "$part/node_modules/postgres-$major" && node scripts/hydrate-symlinks.js
 			done
