@@ -122,7 +122,7 @@ func TestRollbackWithTheHistorysScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := p.Steps(); len(p.Units) != 1 || len(s) != 2 || s[0].Version != 3 || s[0].From != whimbrel.FromHistory {
+	if s := p.Steps; !p.Atomic || len(s) != 2 || s[0].Version != 3 || s[0].From != whimbrel.FromHistory {
 		t.Errorf("the plan is %+v", p)
 	}
 	r, err := old.Migrate(t.Context(), whimbrel.DownTo(1), whimbrel.ApplyOptions{})

@@ -78,7 +78,7 @@ func (m *Migrator) baselineEvents(st *database.State, version int64) ([]database
 		if a, ok := st.Applied.Get(mig.Version); ok && a.Checksum == mig.Up.Checksum {
 			continue
 		}
-		e, err := m.markEvent(mig)
+		e, err := m.markEntry(mig)
 		if err != nil {
 			return nil, err
 		}
@@ -87,7 +87,7 @@ func (m *Migrator) baselineEvents(st *database.State, version int64) ([]database
 	for a := range st.Applied.All() {
 		_, replaced := m.set.Squash(a.Version)
 		if !wanted[a.Version] && (a.Version > version || replaced) {
-			all = append(all, forgetEvent(a))
+			all = append(all, forgetEntry(a))
 		}
 	}
 	return all, nil

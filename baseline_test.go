@@ -78,7 +78,7 @@ func TestABaselineWhoseFilesAreGone(t *testing.T) {
 	}
 	// The files come back, with another branch.
 	m := whimbrel.New(fresh, based(t, 3, 0, 2, schema2), whimbrel.Options{})
-	if p, err := m.Plan(t.Context(), whimbrel.Latest()); err != nil || len(p.Units) > 0 {
+	if p, err := m.Plan(t.Context(), whimbrel.Latest()); err != nil || len(p.Steps) > 0 {
 		t.Errorf("%+v, %v", p, err)
 	}
 	if s, err := m.Status(t.Context()); err != nil || len(s.PendingVersions()) > 0 || len(s.InState(whimbrel.StateModified)) > 0 {

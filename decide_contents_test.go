@@ -119,7 +119,7 @@ func TestDecideSquash(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			steps, err := decide(tt.set.set(t), stateOf(tt.applied), tt.goal, false)
-			got := stepWords(steps)
+			got := moveWords(steps)
 			if err != nil {
 				got = fmt.Sprintf("%T", err)
 			}
@@ -171,7 +171,7 @@ func TestDecideBaseline(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			steps, err := decide(tt.set.set(t), stateOf(tt.applied), tt.goal, false)
-			got := stepWords(steps)
+			got := moveWords(steps)
 			if err != nil {
 				got = fmt.Sprintf("%T", err)
 			}
@@ -215,81 +215,9 @@ func TestDecideRepeatables(t *testing.T) {
 			st := stateOf(tt.applied)
 			st.Repeated = tt.ran
 			steps, err := decide(set, st, tt.goal, false)
-			if got := stepWords(steps); err != nil || got != tt.want {
+			if got := moveWords(steps); err != nil || got != tt.want {
 				t.Errorf("got %q (%v), want %q", got, err, tt.want)
 			}
 		})
-	}
-}
-
-// compare knows what another process may have recorded meanwhile.
-func TestCompareContents(t *testing.T) {
-	t.Parallel()
-	squashed := contents{versions: []int64{1, 2, 3, 4, 5}, squash: [2]int64{2, 4}}
-	based := contents{versions: []int64{1, 2, 3}, baselines: []int64{2}}
-	tests := []struct {
-		name             string
-		set              contents
-		expected, actual *database.AppliedSet
-		goal             Goal
-		want, conflict   string
-	}{
-		{name: "another recorded the squash", set: squashed, expected: appliedOf(1, 2, 3, 4), actual: recordedAs(t, 2, 4, 1), want: "+5"},
-		{name: "another went on and recorded it", set: squashed, expected: appliedOf(1, 2), actual: recordedAs(t, 2, 4, 1), want: "+5"},
-		{name: "another went on", set: squashed, expected: appliedOf(1, 2), actual: appliedOf(1, 2, 3), want: "+4 =4 +5"},
-		{name: "another ran the squash", set: squashed, expected: appliedOf(1), actual: recordedAs(t, 2, 4, 1), want: "+5"},
-		{name: "an older build began what the squash replaces", set: squashed, expected: appliedOf(1), actual: appliedOf(1, 2), conflict: "version 2 was meanwhile applied, which the squash 4 squash replaces"},
-		{name: "another took something back", set: squashed, expected: appliedOf(1, 2, 3, 4), actual: appliedOf(1, 2, 3), conflict: "version 4 is meanwhile not what the squash 4 squash replaces"},
-		{name: "what is to go down was recorded", set: squashed, expected: appliedOf(1, 2, 3), actual: recordedAs(t, 2, 4, 1), goal: By(-1), conflict: "version 3 was meanwhile recorded as part of the squash 4 squash"},
-
-		{name: "nothing happened", set: based, expected: appliedOf(), actual: appliedOf(), want: "*2 +3"},
-		{name: "another started from the baseline", set: based, expected: appliedOf(), actual: appliedOf(1, 2), want: "+3"},
-		{name: "another did not", set: based, expected: appliedOf(), actual: appliedOf(1), conflict: "version 1 was meanwhile applied, and the baseline 2 b2 is for an empty database"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			set := tt.set.set(t)
-			steps, err := decide(set, stateOf(tt.expected), tt.goal, false)
-			if err != nil {
-				t.Fatal(err)
-			}
-			todo, conflict := compare(set, stateOf(tt.expected), stateOf(tt.actual), steps, tt.goal, false)
-			got := ""
-			if conflict != nil {
-				got = fmt.Sprintf("version %d %s", conflict.Version, conflict.Problem)
-			}
-			if stepWords(todo) != tt.want || got != tt.conflict {
-				t.Errorf("todo %q, conflict %q; want %q, %q", stepWords(todo), got, tt.want, tt.conflict)
-			}
-		})
-	}
-}
-
-func TestCompareRepeatables(t *testing.T) {
-	t.Parallel()
-	set := contents{repeatable: []string{"views"}}.set(t)
-	steps, err := decide(set, stateOf(nil), Latest(), false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ran := func(text string) *database.State {
-		st := stateOf(nil)
-		st.Repeated = map[string]database.AppliedMigration{"views": {Name: "views", EventID: 7, Checksum: migration.Sum(text)}}
-		return st
-	}
-	if todo, conflict := compare(set, stateOf(nil), stateOf(nil), steps, Latest(), false); stepWords(todo) != "views" || conflict != nil {
-		t.Errorf("nothing happened: got %q, %v", stepWords(todo), conflict)
-	}
-	if todo, conflict := compare(set, stateOf(nil), ran("-- views"), steps, Latest(), false); len(todo) > 0 || conflict != nil {
-		t.Errorf("another ran it: got %q, %v", stepWords(todo), conflict)
-	}
-	_, conflict := compare(set, stateOf(nil), ran("-- other"), steps, Latest(), false)
-	if conflict == nil || conflict.Script != "views" {
-		t.Fatalf("another ran another text: got %v", conflict)
-	}
-	conflict.Set = "s"
-	if want := `set "s": script "views" was meanwhile run from another text; look at the status and plan again`; conflict.Error() != want {
-		t.Errorf("got %v, want %v", conflict, want)
 	}
 }

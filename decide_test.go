@@ -47,15 +47,15 @@ func appliedOf(versions ...int64) *database.AppliedSet {
 
 func stateOf(applied *database.AppliedSet) *database.State { return &database.State{Applied: applied} }
 
-func stepWords(steps []Step) string {
+func moveWords(moves []move) string {
 	var words []string
-	for _, s := range steps {
-		sign := map[database.Direction]string{database.Up: "+", database.Down: "-", database.Mark: "=", database.Baseline: "*"}[s.Direction]
-		w := sign + fmt.Sprint(s.Version)
-		if s.Version == NilVersion {
-			w = s.Name
+	for _, m := range moves {
+		sign := map[database.Direction]string{database.Up: "+", database.Down: "-", database.Mark: "=", database.Baseline: "*"}[m.direction]
+		w := sign + fmt.Sprint(m.version)
+		if m.version == NilVersion {
+			w = m.name
 		}
-		if s.From == FromHistory {
+		if m.from == FromHistory {
 			w += "h"
 		}
 		words = append(words, w)
@@ -124,7 +124,7 @@ func TestDecide(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			steps, err := decide(setOf(t, tt.set...), stateOf(appliedOf(tt.applied...)), tt.goal, tt.outOfOrder)
-			got := stepWords(steps)
+			got := moveWords(steps)
 			if err != nil {
 				got = fmt.Sprintf("%T", err)
 			}
@@ -142,8 +142,8 @@ func TestDecideTakesTheStoredDownOfAnEditedMigration(t *testing.T) {
 	edited.Checksum = migration.Sum("something else")
 	applied.Put(edited)
 	steps, err := decide(setOf(t, 1), stateOf(applied), Redo(1), false)
-	if err != nil || stepWords(steps) != "-1h +1" {
-		t.Errorf("got %q, %v; what was applied is taken back by what was stored with it", stepWords(steps), err)
+	if err != nil || moveWords(steps) != "-1h +1" {
+		t.Errorf("got %q, %v; what was applied is taken back by what was stored with it", moveWords(steps), err)
 	}
 }
 
@@ -166,73 +166,5 @@ func TestDecideErrorsSayWhatToDo(t *testing.T) {
 	var irreversible *IrreversibleError
 	if !errors.As(err, &irreversible) || !irreversible.TextNotKept {
 		t.Errorf("got %v; there was a down script, but the history has no text of it", err)
-	}
-}
-
-// compare finds what is left to do when another process has written since the plan was made.
-func TestCompare(t *testing.T) {
-	type versions = []int64
-	tests := []struct {
-		name             string
-		set              versions
-		expected, actual versions
-		goal             Goal
-		outOfOrder       bool
-		want             string
-		conflict         string
-	}{
-		{name: "nothing happened", set: versions{1, 2}, want: "+1 +2"},
-		{name: "another did all", set: versions{1, 2}, actual: versions{1, 2}},
-		{name: "another did some", set: versions{1, 2, 3}, actual: versions{1}, want: "+2 +3"},
-		{name: "another did all and more, which this build does not know", set: versions{1, 2}, actual: versions{1, 2, 9}},
-		{name: "another did some and a newer one", set: versions{1, 2}, actual: versions{1, 9}, conflict: "version 9 was meanwhile applied above 2, which is still pending"},
-		{name: "the same, allowed", set: versions{1, 2}, actual: versions{1, 9}, outOfOrder: true, want: "+2"},
-		{name: "another skipped one in between", set: versions{1, 2, 3}, actual: versions{1, 3}, conflict: "version 3 was meanwhile applied above 2, which is still pending"},
-		{name: "another took something back", set: versions{1, 2, 3}, expected: versions{1, 2}, actual: versions{1}, conflict: "version 2 was meanwhile taken back"},
-		{name: "another rolled back the same", set: versions{1, 2}, expected: versions{1, 2}, actual: versions{1}, goal: DownTo(1)},
-		{name: "another rolled back further", set: versions{1, 2}, expected: versions{1, 2}, goal: DownTo(1), conflict: "version 1 was meanwhile taken back"},
-		{name: "another applied above a rollback", set: versions{1, 2}, expected: versions{1, 2}, actual: versions{1, 2, 3}, goal: DownTo(1), conflict: "version 3 was meanwhile applied above 2, which is to be rolled back"},
-		{name: "another rolled back and applied above", set: versions{1, 2}, expected: versions{1, 2}, actual: versions{1, 3}, goal: DownTo(1), conflict: "version 3 was meanwhile applied above the version to go down to"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			steps, err := decide(setOf(t, tt.set...), stateOf(appliedOf(tt.expected...)), tt.goal, tt.outOfOrder)
-			if err != nil {
-				t.Fatal(err)
-			}
-			todo, conflict := compare(setOf(t, tt.set...), stateOf(appliedOf(tt.expected...)), stateOf(appliedOf(tt.actual...)), steps, tt.goal, tt.outOfOrder)
-			got := ""
-			if conflict != nil {
-				got = fmt.Sprintf("version %d %s", conflict.Version, conflict.Problem)
-			}
-			if stepWords(todo) != tt.want || got != tt.conflict {
-				t.Errorf("todo %q, conflict %q; want %q, %q", stepWords(todo), got, tt.want, tt.conflict)
-			}
-		})
-	}
-}
-
-func TestCompareSeesOtherTexts(t *testing.T) {
-	t.Parallel()
-	set := setOf(t, 1)
-	steps, err := decide(set, stateOf(appliedOf()), Latest(), false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	other := database.NewAppliedSet(database.AppliedMigration{Version: 1, Checksum: migration.Sum("another text")})
-	if _, conflict := compare(set, stateOf(appliedOf()), stateOf(other), steps, Latest(), false); conflict == nil || !strings.Contains(conflict.Problem, "another text") {
-		t.Errorf("conflict %v; the version was applied from another text", conflict)
-	}
-	steps, err = decide(set, stateOf(appliedOf(1)), DownTo(NilVersion), false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	again := appliedOf(1)
-	a, _ := again.Get(1)
-	a.EventID = 17
-	again.Put(a)
-	if _, conflict := compare(set, stateOf(appliedOf(1)), stateOf(again), steps, DownTo(NilVersion), false); conflict == nil || !strings.Contains(conflict.Problem, "applied again") {
-		t.Errorf("conflict %v; what was to be taken down was taken down and applied again", conflict)
 	}
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // Event is something that happens while a plan is applied. It is one of Planned,
-// DownRefused, LockWaiting, StepStarted, Resumed, CleanedUp, StatementStarted, StatementWaiting, StepDone and UnitFailed.
+// DownRefused, LockWaiting, StepStarted, Resumed, CleanedUp, StatementStarted, StatementWaiting, StepDone and Failed.
 type Event interface{ event() }
 
 // Planned comes first, before anything is locked.
@@ -28,7 +28,6 @@ type LockWaiting struct {
 // StepStarted says that a step's script is handed to the database.
 type StepStarted struct {
 	Step      Step
-	Unit      UnitKind
 	Index, Of int // among all steps of the plan, from 0
 }
 
@@ -62,7 +61,7 @@ type StatementStarted struct {
 	Backend   int64  // the server's process that executes it; 0: not known
 }
 
-// StepDone says that a step stands in the database: its unit is committed.
+// StepDone says that a step stands in the database: its transaction is committed.
 type StepDone struct {
 	Step      Step
 	Index, Of int
@@ -72,11 +71,9 @@ type StepDone struct {
 	Skipped bool
 }
 
-// UnitFailed says that a unit came to nothing, or, if it is a run, where it stopped.
-type UnitFailed struct {
-	Unit Unit
-	Err  error
-}
+// Failed comes last if a step fails: nothing of its transaction remains. Of a script that runs
+// outside a transaction, Err says where it stopped. Err is what Apply returns.
+type Failed struct{ Err error }
 
 func (Planned) event()          {}
 func (DownRefused) event()      {}
@@ -87,7 +84,7 @@ func (CleanedUp) event()        {}
 func (StatementStarted) event() {}
 func (StatementWaiting) event() {}
 func (StepDone) event()         {}
-func (UnitFailed) event()       {}
+func (Failed) event()           {}
 
 // Log returns an observer for Options.Observe that writes the events to a logger:
 // done steps at level Info, waiting at Warn, failures at Error, the rest at Debug.
@@ -96,7 +93,7 @@ func Log(l *slog.Logger) func(Event) {
 		ctx := context.Background()
 		switch e := e.(type) {
 		case Planned:
-			l.DebugContext(ctx, "migration planned", "set", e.Plan.Set, "goal", e.Plan.Goal.String(), "steps", len(e.Plan.Steps()))
+			l.DebugContext(ctx, "migration planned", "set", e.Plan.Set, "goal", e.Plan.Goal.String(), "steps", len(e.Plan.Steps))
 		case DownRefused:
 			l.WarnContext(ctx, "a down script can't run as it is", "version", e.Problem.Version, "name", e.Problem.Name, "error", e.Problem.Err)
 		case LockWaiting:
@@ -113,7 +110,7 @@ func Log(l *slog.Logger) func(Event) {
 			l.DebugContext(ctx, "statement started", append(stepAttrs(e.Step), "statement", e.Index+1, "of", e.Of)...)
 		case StepDone:
 			l.InfoContext(ctx, "migration done", append(stepAttrs(e.Step), "duration", e.Duration, "skipped", e.Skipped)...)
-		case UnitFailed:
+		case Failed:
 			l.ErrorContext(ctx, "migration failed", "error", e.Err)
 		}
 	}

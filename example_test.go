@@ -80,16 +80,14 @@ func ExampleMigrator_Plan() {
 	if err != nil {
 		panic(err)
 	}
-	for _, unit := range plan.Units {
-		for _, s := range unit.Steps {
-			fmt.Println(unit.Kind, s.Direction, s.Version, s.Script.File, s.From)
-		}
+	for _, s := range plan.Steps {
+		fmt.Println(s.Direction, s.Version, s.Script.File, s.From, s.Mode)
 	}
 	result, err := m.Apply(ctx, plan, whimbrel.ApplyOptions{})
 	fmt.Println(len(result.RolledBack), err)
 	// Output:
-	// batch down 4 0004_order_sizes.down.sql set
-	// batch down 3 0003_orders_by_customer.down.sql set
+	// down 4 0004_order_sizes.down.sql set transaction
+	// down 3 0003_orders_by_customer.down.sql set transaction
 	// 2 <nil>
 }
 
@@ -156,7 +154,7 @@ func ExampleOptions_observe() {
 	_, clean := shop(ctx, whimbrel.Options{Observe: func(e whimbrel.Event) {
 		switch e := e.(type) {
 		case whimbrel.Planned:
-			fmt.Println(len(e.Plan.Steps()), "to do")
+			fmt.Println(len(e.Plan.Steps), "to do")
 		case whimbrel.StepDone:
 			fmt.Printf("%d/%d %s\n", e.Index+1, e.Of, e.Step.Name)
 		}

@@ -218,23 +218,29 @@ func (r *MetadataResult) summary() string {
 	return strings.Join(words, ", ")
 }
 
-// carried returns the metadata that a step's migration carries, nil for none, and names its file in the
-// step. A baseline carries what the migrations do that it stands for.
-func (m *Migrator) carried(s *Step) ([]*metadata.Document, error) {
-	if s.Direction == database.Baseline {
-		return m.carriedByMarks(s)
-	}
-	script := m.metadataScript(s)
-	if script == nil || m.opts.ReadMetadata == nil && s.Direction == database.Down {
-		return nil, nil
-	}
-	s.Metadata = script.File
-	d, err := m.readCarried(script)
-	return []*metadata.Document{d}, err
+// carried is the metadata that a migration carries, and its file.
+type carried struct {
+	file      string
+	documents []*metadata.Document // nil for none
 }
 
-func (m *Migrator) carriedByMarks(s *Step) (all []*metadata.Document, err error) {
-	for _, mig := range s.marks {
+// carried returns the metadata that a move's migration carries. A baseline carries what the
+// migrations do that it stands for.
+func (m *Migrator) carried(mv move) (c carried, err error) {
+	if mv.direction == database.Baseline {
+		c.documents, err = m.carriedByMarks(mv)
+		return c, err
+	}
+	script := m.metadataScript(mv)
+	if script == nil || m.opts.ReadMetadata == nil && mv.direction == database.Down {
+		return c, nil
+	}
+	d, err := m.readCarried(script)
+	return carried{file: script.File, documents: []*metadata.Document{d}}, err
+}
+
+func (m *Migrator) carriedByMarks(mv move) (all []*metadata.Document, err error) {
+	for _, mig := range mv.marks {
 		if mig.Metadata == nil {
 			continue
 		}
@@ -262,13 +268,13 @@ func carryError(script *migration.Script, msg string) error {
 	return &metadata.Error{Position: metadata.Position{File: script.File, Line: 1, Column: 1}, Msg: msg}
 }
 
-func (m *Migrator) metadataScript(s *Step) *migration.Script {
-	if s.Direction != database.Up && s.Direction != database.Down {
+func (m *Migrator) metadataScript(mv move) *migration.Script {
+	if mv.direction != database.Up && mv.direction != database.Down {
 		return nil
 	}
 	for _, get := range []func(int64) (migration.Migration, bool){m.set.Get, m.set.Original} {
-		mig, ok := get(s.Version)
-		if ok && (s.up == mig.Up || s.Direction == database.Down && mig.Up.Checksum == s.applied.Checksum) {
+		mig, ok := get(mv.version)
+		if ok && (mv.up == mig.Up || mv.direction == database.Down && mig.Up.Checksum == mv.applied.Checksum) {
 			return mig.Metadata
 		}
 	}

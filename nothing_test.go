@@ -80,7 +80,7 @@ func TestNothingAsAnArgumentIsAnError(t *testing.T) {
 	if _, err := m.Apply(ctx, nil, whimbrel.ApplyOptions{}); err == nil || !strings.Contains(err.Error(), "no plan") {
 		t.Errorf("a nil plan: %v", err)
 	}
-	if _, err := m.Apply(ctx, &whimbrel.Plan{Set: "shop", Units: []whimbrel.Unit{{Kind: whimbrel.BatchUnit, Steps: []whimbrel.Step{{}}}}}, whimbrel.ApplyOptions{}); err == nil || !strings.Contains(err.Error(), "no plan") {
+	if _, err := m.Apply(ctx, &whimbrel.Plan{Set: "shop", Steps: []whimbrel.Step{{}}}, whimbrel.ApplyOptions{}); err == nil || !strings.Contains(err.Error(), "no plan") {
 		t.Errorf("a plan that nobody planned: %v", err)
 	}
 	if _, err := m.ApplyMetadata(ctx, nil, whimbrel.MetadataOptions{}); err == nil || !strings.Contains(err.Error(), "nil document") {

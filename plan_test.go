@@ -10,49 +10,49 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-func TestUnits(t *testing.T) {
+func TestModes(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name   string
 		up     string
-		kind   whimbrel.UnitKind
-		why    string // of a run
+		mode   whimbrel.Mode
+		why    string // of a script that runs outside a transaction
 		unwrap bool
 		refuse string // the whole error
 	}{
-		{name: "an ordinary script", up: "CREATE TABLE t (x)", kind: whimbrel.BatchUnit},
-		{name: "a wrapped script", up: "BEGIN;\nCREATE TABLE t (x);\nCOMMIT;", kind: whimbrel.BatchUnit, unwrap: true},
+		{name: "an ordinary script", up: "CREATE TABLE t (x)", mode: whimbrel.InTransaction},
+		{name: "a wrapped script", up: "BEGIN;\nCREATE TABLE t (x);\nCOMMIT;", mode: whimbrel.InTransaction, unwrap: true},
 		{
-			name: "what cannot be in a transaction", up: "CREATE TABLE t (x);\nCREATE INDEX CONCURRENTLY i ON t (x);", kind: whimbrel.RunUnit,
+			name: "what cannot be in a transaction", up: "CREATE TABLE t (x);\nCREATE INDEX CONCURRENTLY i ON t (x);", mode: whimbrel.OutsideTransaction,
 			why: "1_m1.up.sql:2:1: CREATE INDEX CONCURRENTLY can't be in a transaction",
 		},
 		{
-			name: "a new enum value that is used", up: "ALTER TYPE mood ADD VALUE 'odd';\nINSERT INTO t VALUES ('odd');", kind: whimbrel.RunUnit,
+			name: "a new enum value that is used", up: "ALTER TYPE mood ADD VALUE 'odd';\nINSERT INTO t VALUES ('odd');", mode: whimbrel.OutsideTransaction,
 			why: "1_m1.up.sql:2:1: a new enum value can't be used before it is committed",
 		},
-		{name: "a new enum value that is not used", up: "ALTER TYPE mood ADD VALUE 'odd'; INSERT INTO t VALUES ('even')", kind: whimbrel.BatchUnit},
+		{name: "a new enum value that is not used", up: "ALTER TYPE mood ADD VALUE 'odd'; INSERT INTO t VALUES ('even')", mode: whimbrel.InTransaction},
 		{
-			name: "transaction control inside", up: "CREATE TABLE t (x);\nCOMMIT;\nCREATE TABLE u (x)", kind: whimbrel.RunUnit,
+			name: "transaction control inside", up: "CREATE TABLE t (x);\nCOMMIT;\nCREATE TABLE u (x)", mode: whimbrel.OutsideTransaction,
 			why: "1_m1.up.sql:2:1: the script has transactions of its own",
 		},
 		{
-			name: "a wrapper that is not the whole", up: "BEGIN; CREATE TABLE t (x); COMMIT; CREATE TABLE u (x)", kind: whimbrel.RunUnit,
+			name: "a wrapper that is not the whole", up: "BEGIN; CREATE TABLE t (x); COMMIT; CREATE TABLE u (x)", mode: whimbrel.OutsideTransaction,
 			why: "1_m1.up.sql:1:1: the script has transactions of its own",
 		},
 		{
-			name: "a wrapper with a mode", up: "BEGIN ISOLATION LEVEL SERIALIZABLE; CREATE TABLE t (x); COMMIT", kind: whimbrel.RunUnit,
+			name: "a wrapper with a mode", up: "BEGIN ISOLATION LEVEL SERIALIZABLE; CREATE TABLE t (x); COMMIT", mode: whimbrel.OutsideTransaction,
 			why: "1_m1.up.sql:1:1: BEGIN ISOLATION LEVEL asks for another kind of transaction than Whimbrel's",
 		},
 		{
-			name: "SET TRANSACTION in a wrapper", up: "BEGIN;\nSET TRANSACTION ISOLATION LEVEL SERIALIZABLE; CREATE TABLE t (x); COMMIT", kind: whimbrel.RunUnit,
+			name: "SET TRANSACTION in a wrapper", up: "BEGIN;\nSET TRANSACTION ISOLATION LEVEL SERIALIZABLE; CREATE TABLE t (x); COMMIT", mode: whimbrel.OutsideTransaction,
 			why: "1_m1.up.sql:2:1: SET TRANSACTION ISOLATION asks for another kind of transaction than Whimbrel's",
 		},
 		{
-			name: "SET SESSION CHARACTERISTICS", up: "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY; SELECT 1", kind: whimbrel.RunUnit,
+			name: "SET SESSION CHARACTERISTICS", up: "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY; SELECT 1", mode: whimbrel.OutsideTransaction,
 			why: "1_m1.up.sql:1:1: SET SESSION CHARACTERISTICS asks for another kind of transaction than Whimbrel's",
 		},
-		{name: "savepoints", up: "SAVEPOINT a; CREATE TABLE t (x); RELEASE a", kind: whimbrel.BatchUnit},
-		{name: "what a transaction is needed for", up: "SET LOCAL a = 1; SELECT 1 FROM t FOR UPDATE", kind: whimbrel.BatchUnit},
+		{name: "savepoints", up: "SAVEPOINT a; CREATE TABLE t (x); RELEASE a", mode: whimbrel.InTransaction},
+		{name: "what a transaction is needed for", up: "SET LOCAL a = 1; SELECT 1 FROM t FOR UPDATE", mode: whimbrel.InTransaction},
 		{
 			name: "what a transaction is needed for, in a run", up: "SET LOCAL a = 1;\nDROP INDEX CONCURRENTLY i;",
 			refuse: "1_m1.up.sql:1:1: SET LOCAL needs a transaction, and would do nothing here: the statements of this script run one by one (1_m1.up.sql:2:1: DROP INDEX CONCURRENTLY can't be in a transaction); put BEGIN before it and COMMIT behind the last statement that needs it",
@@ -107,9 +107,12 @@ func TestUnits(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			u := p.Units[0]
-			if u.Kind != tt.kind || u.Why != tt.why || u.Steps[0].Unwrapped != tt.unwrap {
-				t.Errorf("got %s (%s), unwrapped %v", u.Kind, u.Why, u.Steps[0].Unwrapped)
+			s := p.Steps[0]
+			if s.Mode != tt.mode || s.Why != tt.why {
+				t.Errorf("got %s (%s), want %s (%s)", s.Mode, s.Why, tt.mode, tt.why)
+			}
+			if s.Unwrapped != tt.unwrap {
+				t.Errorf("unwrapped %v, want %v", s.Unwrapped, tt.unwrap)
 			}
 		})
 	}
@@ -123,14 +126,14 @@ func TestNewEnumValuesByVersion(t *testing.T) {
 		ups            []string
 		old, now, both string // the plan before and since version 17, and with Atomic since then
 	}{
-		{[]string{made + added + used}, "run", "batch", "batch"},
-		{[]string{added + used}, "run", "run", "refused"},
-		{[]string{made, added + used}, "batch run", "batch run", "batch"},
-		{[]string{made + added, used}, "batch batch", "batch batch", "batch"},
-		{[]string{added, used}, "batch batch", "batch batch", "refused"},
-		{[]string{"BEGIN;" + made + added + used + "COMMIT;"}, "refused", "batch", "batch"},
+		{[]string{made + added + used}, "outside", "in", "in"},
+		{[]string{added + used}, "outside", "outside", "refused"},
+		{[]string{made, added + used}, "in outside", "in outside", "in in"},
+		{[]string{made + added, used}, "in in", "in in", "in in"},
+		{[]string{added, used}, "in in", "in in", "refused"},
+		{[]string{"BEGIN;" + made + added + used + "COMMIT;"}, "refused", "in", "in"},
 		{[]string{"BEGIN;" + added + used + "COMMIT;"}, "refused", "refused", "refused"},
-		{[]string{"BEGIN;" + added + "COMMIT;" + used}, "run", "run", "refused"},
+		{[]string{"BEGIN;" + added + "COMMIT;" + used}, "outside", "outside", "refused"},
 	} {
 		for _, c := range []struct {
 			major  int
@@ -144,15 +147,15 @@ func TestNewEnumValuesByVersion(t *testing.T) {
 				scripts = append(scripts, script{int64(i + 1), up, "-"})
 			}
 			p, err := whimbrel.New(open(t, target), newSet(t, scripts...), whimbrel.Options{Atomic: c.atomic}).Plan(t.Context(), whimbrel.Latest())
-			var kinds []string
+			var modes []string
 			if err != nil {
-				kinds = []string{"refused"}
+				modes = []string{"refused"}
 			} else {
-				for _, u := range p.Units {
-					kinds = append(kinds, string(u.Kind))
+				for _, s := range p.Steps {
+					modes = append(modes, map[whimbrel.Mode]string{whimbrel.InTransaction: "in", whimbrel.OutsideTransaction: "outside"}[s.Mode])
 				}
 			}
-			if got := strings.Join(kinds, " "); got != c.want {
+			if got := strings.Join(modes, " "); got != c.want {
 				t.Errorf("%q on version %d, atomic %v: %s (%v), want %s", tt.ups, c.major, c.atomic, got, err, c.want)
 			}
 		}

@@ -70,7 +70,7 @@ func TestQueryThatWritesIsRecorded(t *testing.T) {
 		t.Errorf("recorded: %s\nwant      %s", got, want)
 	}
 	// It is no migration: nothing is pending, and a rollback takes back what it was.
-	if p, err := m.Plan(t.Context(), whimbrel.Latest()); err != nil || len(p.Steps()) != 0 {
+	if p, err := m.Plan(t.Context(), whimbrel.Latest()); err != nil || len(p.Steps) != 0 {
 		t.Errorf("%+v, %v", p, err)
 	}
 	if _, err := m.Migrate(t.Context(), whimbrel.DownTo(whimbrel.NilVersion), whimbrel.ApplyOptions{}); err != nil {

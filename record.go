@@ -23,7 +23,7 @@ func (m *Migrator) Mark(ctx context.Context, note string, versions ...int64) err
 		if !ok {
 			return database.Entry{}, unknownVersion(m.set, st.Applied, v)
 		}
-		return m.markEvent(mig)
+		return m.markEntry(mig)
 	}))
 	return err
 }
@@ -41,7 +41,7 @@ func (m *Migrator) Forget(ctx context.Context, note string, versions ...int64) e
 		if !ok {
 			return database.Entry{}, &NotAppliedError{Set: m.set.Name(), Version: v}
 		}
-		return forgetEvent(a), nil
+		return forgetEntry(a), nil
 	}))
 	return err
 }
@@ -73,12 +73,12 @@ func (m *Migrator) Accept(ctx context.Context, reason string, versions ...int64)
 	return err
 }
 
-func (m *Migrator) markEvent(mig migration.Migration) (database.Entry, error) {
+func (m *Migrator) markEntry(mig migration.Migration) (database.Entry, error) {
 	e := database.Entry{Version: mig.Version, Name: mig.Name, Direction: database.Mark}
 	return e, m.setScripts(&e, mig.Up, mig.Down)
 }
 
-func forgetEvent(a database.AppliedMigration) database.Entry {
+func forgetEntry(a database.AppliedMigration) database.Entry {
 	return database.Entry{Version: a.Version, Name: a.Name, Direction: database.Forget, Checksum: a.Checksum}
 }
 

@@ -100,7 +100,7 @@ func TestRepeatablesOutsideOfATransaction(t *testing.T) {
 	if got, _ := target.Indexes(t.Context()); !slices.Equal(got, []string{"i"}) {
 		t.Errorf("the indexes are %v", got)
 	}
-	if p, err := m.Plan(t.Context(), whimbrel.Latest()); err != nil || len(p.Units) > 0 {
+	if p, err := m.Plan(t.Context(), whimbrel.Latest()); err != nil || len(p.Steps) > 0 {
 		t.Errorf("%+v, %v", p, err)
 	}
 }

@@ -90,28 +90,29 @@ func (m *Migrator) resolve(ctx context.Context, st *database.State, version int6
 		return nil, "", &NotInterruptedError{Set: m.set.Name(), Version: version, Open: st.Interrupted}
 	}
 	j := *st.Interrupted
-	s, problem := resumedStep(m.set, st, Goal{})
+	mv, problem := resumedMove(m.set, st)
 	switch {
 	case problem != "" && version == NilVersion && j.Direction != database.Reset: // the database still has what a reset was to drop
 		return m.resolveUnseen(&j, how, problem)
 	case problem != "":
 		return nil, "", &InterruptedError{Set: m.set.Name(), Journal: j, Problem: problem, Missing: j.Direction != database.Reset}
 	}
-	steps := []Step{s}
-	if err := m.readDowns(ctx, steps); err != nil {
+	read, err := m.readDowns(ctx, []move{mv})
+	if err != nil {
 		return nil, "", err
 	}
-	an, err := steps[0].Script.Analyze(m.db.Dialect(), m.db.Tables())
+	script := read[0].script
+	an, err := script.Analyze(m.db.Dialect(), m.db.Tables())
 	if err != nil {
 		return nil, "", err
 	}
 	var changed *InterruptedError
-	err = checkPrefix(m.set.Name(), steps[0], an, &j)
+	err = checkPrefix(m.set.Name(), script, an, &j)
 	edited := errors.As(err, &changed)
 	if err != nil && !edited {
 		return nil, "", err
 	}
-	j.Of, j.Checksum, j.Error = an.Statements, steps[0].Script.Checksum, ""
+	j.Of, j.Checksum, j.Error = an.Statements, script.Checksum, ""
 	switch {
 	case edited && how == ResolveDone:
 		n := j.Done

@@ -178,7 +178,7 @@ func TestAFailedRunGoesOnWhenItsFileIsMended(t *testing.T) {
 		t.Errorf("status %+v, %v", s, err)
 	}
 	p, err := m.Plan(t.Context(), whimbrel.Latest())
-	if err != nil || len(p.Units) != 1 || p.Units[0].Kind != whimbrel.RunUnit || p.Steps()[0].Resumes() != 3 {
+	if err != nil || len(p.Steps) != 1 || p.Steps[0].Mode != whimbrel.OutsideTransaction || p.Steps[0].Resumes() != 3 {
 		t.Errorf("plan %+v, %v", p, err)
 	}
 	r, err := m.Up(t.Context())

@@ -3,7 +3,6 @@ package whimbrel
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -48,7 +47,7 @@ func (m *Migrator) planSeed(ctx context.Context, scripts []migration.Named, opts
 		return nil, err
 	}
 	seen := map[string]bool{}
-	var steps []Step
+	var moves []move
 	for _, n := range scripts {
 		if n.Name == "" || n.Script == nil {
 			return nil, fmt.Errorf("a seed needs a name and a script; here is %q", n.Name)
@@ -58,32 +57,13 @@ func (m *Migrator) planSeed(ctx context.Context, scripts []migration.Named, opts
 		}
 		seen[n.Name] = true
 		if opts.Again || st.Seeded[n.Name].Checksum != n.Script.Checksum {
-			steps = append(steps, namedStep(n, database.Seed, st.Seeded[n.Name]))
+			moves = append(moves, namedMove(n, database.Seed, st.Seeded[n.Name]))
 		}
 	}
 	if st.Interrupted != nil {
-		if steps, err = continued(m.set.Name(), steps, *st.Interrupted); err != nil {
+		if moves, err = resumeSeed(m.set.Name(), moves, *st.Interrupted); err != nil {
 			return nil, err
 		}
 	}
-	p := &Plan{Set: m.set.Name(), Goal: Goal{kind: goalSeed}, base: st}
-	if len(steps) == 0 {
-		return p, nil
-	}
-	if err := m.allowed(st, steps); err != nil {
-		return nil, err
-	}
-	p.Units, err = m.units(st, steps)
-	return p, err
-}
-
-// continued puts the seed of an open run first.
-func continued(set string, steps []Step, j database.Journal) ([]Step, error) {
-	for i, s := range steps {
-		if sameRun(&j, s) {
-			s.resume = &j
-			return slices.Insert(slices.Delete(steps, i, i+1), 0, s), nil
-		}
-	}
-	return nil, &InterruptedError{Set: set, Journal: j, Problem: "finish it first (up), then run the development data"}
+	return m.newPlan(ctx, st, Goal{kind: goalSeed}, moves)
 }

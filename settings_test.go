@@ -30,7 +30,7 @@ func TestProtectedDatabaseIsNotRolledBackByAccident(t *testing.T) {
 		t.Fatalf("up is not what it protects from: %v", err)
 	}
 	for _, goal := range []whimbrel.Goal{whimbrel.DownTo(1), whimbrel.By(-1), whimbrel.Version(1), whimbrel.Redo(1)} {
-		if p, err := m.Plan(t.Context(), goal); err != nil || len(p.Units) == 0 {
+		if p, err := m.Plan(t.Context(), goal); err != nil || len(p.Steps) == 0 {
 			t.Errorf("%s: a plan changes nothing, but: %+v, %v", goal, p, err)
 		}
 		for _, overrule := range []string{"", "another"} {

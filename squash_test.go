@@ -93,7 +93,7 @@ func TestSquashInAnyHistory(t *testing.T) {
 				if err != nil || !slices.Equal(s.InState(whimbrel.StateApplied), []int64{1, 5, 6, 7}) || len(s.Migrations) != 4 {
 					t.Errorf("the status is %+v, %v", s.Migrations, err)
 				}
-				if p, err := m.Plan(t.Context(), whimbrel.Latest()); err != nil || len(p.Units) > 0 {
+				if p, err := m.Plan(t.Context(), whimbrel.Latest()); err != nil || len(p.Steps) > 0 {
 					t.Errorf("still to do: %+v, %v", p, err)
 				}
 				if r, err := m.Migrate(t.Context(), whimbrel.DownTo(1), whimbrel.ApplyOptions{}); err != nil || !slices.Equal(versions(r.RolledBack), []int64{7, 6, 5}) {
@@ -117,10 +117,10 @@ func TestSquashIsRecordedWithoutRunning(t *testing.T) {
 		t.Errorf("before: %+v, %v", s.Migrations, err)
 	}
 	p, err := m.Plan(t.Context(), whimbrel.Latest())
-	if err != nil || len(p.Units) != 1 || p.Units[0].Kind != whimbrel.BatchUnit {
+	if err != nil || len(p.Steps) != 1 || p.Steps[0].Mode != whimbrel.InTransaction {
 		t.Fatalf("the plan is %+v, %v", p, err)
 	}
-	step := p.Steps()[0]
+	step := p.Steps[0]
 	if step.Direction != database.Mark || step.Version != 3 || !slices.Equal(step.StandsFor(), []int64{1, 2}) {
 		t.Errorf("the step is %+v", step)
 	}

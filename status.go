@@ -94,8 +94,8 @@ func (m *Migrator) Status(ctx context.Context) (*Status, error) {
 	s.Version, s.Dirty = st.Version()
 	s.Interrupted, s.InterruptedAt = st.Interrupted, m.interruptedAt(st)
 	v := viewOf(m.set, st.Applied)
-	for _, step := range v.repeats(st.Repeated) {
-		s.repeats = append(s.repeats, step.Name)
+	for _, mv := range v.repeats(st.Repeated) {
+		s.repeats = append(s.repeats, mv.name)
 	}
 	for entry := range v.entries().All() {
 		ms := MigrationStatus{
@@ -123,11 +123,11 @@ func (m *Migrator) interruptedAt(st *database.State) string {
 	case j.Begun != "":
 		return j.Begun
 	}
-	s, problem := resumedStep(m.set, st, Goal{})
-	if problem != "" || s.Script == nil { // it is in the history, which is another question
+	mv, problem := resumedMove(m.set, st)
+	if problem != "" || mv.script == nil { // it is in the history, which is another question
 		return ""
 	}
-	an, err := s.Script.Analyze(m.db.Dialect(), m.db.Tables())
+	an, err := mv.script.Analyze(m.db.Dialect(), m.db.Tables())
 	if err != nil {
 		return ""
 	}

@@ -30,10 +30,10 @@ func (m *Migrator) Verify(ctx context.Context) error {
 
 // verify passes over the versions that a plan takes down and up again: these are
 // being worked on.
-func (m *Migrator) verify(ctx context.Context, st *database.State, steps []Step) error {
+func (m *Migrator) verify(ctx context.Context, st *database.State, moves []move) error {
 	var bad []int64
 	for _, v := range modified(m.set, st.Applied) {
-		redone := slices.ContainsFunc(steps, func(s Step) bool { return s.Version == v && s.Direction == database.Up })
+		redone := slices.ContainsFunc(moves, func(mv move) bool { return mv.version == v && mv.direction == database.Up })
 		if !redone {
 			bad = append(bad, v)
 		}

@@ -61,7 +61,7 @@ func TestPasswordsOfStatementsAreNotShown(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if steps := plan.Steps(); len(steps) != 1 || len(steps[0].Secrets) != 1 || steps[0].Secrets[0].String() != "1.up.sql:1:1" {
+			if steps := plan.Steps; len(steps) != 1 || len(steps[0].Secrets) != 1 || steps[0].Secrets[0].String() != "1.up.sql:1:1" {
 				t.Errorf("the plan warns of %v", steps)
 			}
 			if _, err := m.Apply(t.Context(), plan, whimbrel.ApplyOptions{}); err != nil {
@@ -182,7 +182,7 @@ func TestARoleLooksWithoutTheTexts(t *testing.T) {
 		t.Errorf("status: %+v, %v", st, err)
 	}
 	plan, err := m.Plan(t.Context(), whimbrel.Latest())
-	if err != nil || len(plan.Steps()) != 1 {
+	if err != nil || len(plan.Steps) != 1 {
 		t.Errorf("plan: %v", err)
 	}
 	if err := m.Verify(t.Context()); err != nil {

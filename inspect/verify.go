@@ -232,7 +232,7 @@ func (v *verifier) one(ctx context.Context, m migration.Migration) (going bool, 
 // inOneTransaction reports whether the newest migration's down script runs in one transaction.
 func (v *verifier) inOneTransaction(ctx context.Context) (bool, error) {
 	p, err := v.m.Plan(ctx, whimbrel.By(-1))
-	return err == nil && p.Units[0].Kind == whimbrel.BatchUnit, ctx.Err()
+	return err == nil && p.Steps[0].Mode == whimbrel.InTransaction, ctx.Err()
 }
 
 // backAndForth rolls everything back and applies it again.

@@ -102,8 +102,8 @@ func TestForeignKeysAnywhere(t *testing.T) {
 				must(t, err)
 				plan, err := m.Plan(bg, whimbrel.Latest())
 				must(t, err)
-				if run := plan.Units[0].Kind == whimbrel.RunUnit; run != c.run {
-					t.Errorf("a run: %t, want %t (%s)", run, c.run, plan.Units[0].Why)
+				if run := plan.Steps[0].Mode == whimbrel.OutsideTransaction; run != c.run {
+					t.Errorf("a run: %t, want %t (%s)", run, c.run, plan.Steps[0].Why)
 				}
 				_, err = m.Apply(bg, plan, whimbrel.ApplyOptions{})
 				must(t, err)

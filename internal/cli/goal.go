@@ -223,7 +223,7 @@ func stands(f *render.Failure, p *whimbrel.Plan, r *whimbrel.Result, again strin
 	case f.Open != nil:
 		stopped(f, words, mend, again)
 		return
-	case len(p.Units) == 1 && len(p.Units[0].Steps) > 1:
+	case p.Atomic && len(p.Steps) > 1:
 		words = append(words, "Nothing was changed: it was all one transaction.")
 	case !runsAlone(p, f):
 		if f.Direction == string(database.Down) {
@@ -242,7 +242,7 @@ func stands(f *render.Failure, p *whimbrel.Plan, r *whimbrel.Result, again strin
 
 // mending says where what failed is mended.
 func mending(p *whimbrel.Plan, f *render.Failure) string {
-	for _, s := range p.Steps() {
+	for _, s := range p.Steps {
 		if s.From == whimbrel.FromHistory && f.Version != nil && s.Version == *f.Version && string(s.Direction) == f.Direction {
 			return "The script is the history's, since the folder has none: put one into it that is mended,"
 		}
@@ -291,9 +291,8 @@ func scriptOf(f *render.Failure) string {
 
 // runsAlone reports whether the statements of what failed are not in a transaction.
 func runsAlone(p *whimbrel.Plan, f *render.Failure) bool {
-	return slices.ContainsFunc(p.Units, func(u whimbrel.Unit) bool {
-		s := u.Steps[0]
-		return u.Kind == whimbrel.RunUnit && s.Name == f.Name && string(s.Direction) == f.Direction && (f.Version == nil || s.Version == *f.Version)
+	return slices.ContainsFunc(p.Steps, func(s whimbrel.Step) bool {
+		return s.Mode == whimbrel.OutsideTransaction && s.Name == f.Name && string(s.Direction) == f.Direction && (f.Version == nil || s.Version == *f.Version)
 	})
 }
 

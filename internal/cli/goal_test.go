@@ -98,7 +98,8 @@ func TestWhatStandsOfARun(t *testing.T) {
 	} {
 		version := int64(12)
 		f := &render.Failure{Kind: c.kind, Version: &version, Name: "add_index", Direction: "up", Next: c.next, Open: &c.journal}
-		p := &whimbrel.Plan{Units: []whimbrel.Unit{{Kind: whimbrel.RunUnit, Steps: []whimbrel.Step{c.step}}}}
+		c.step.Mode = whimbrel.OutsideTransaction
+		p := &whimbrel.Plan{Steps: []whimbrel.Step{c.step}}
 		stands(f, p, &whimbrel.Result{}, "whimbrel up")
 		if f.Stands != c.stands || f.Next != c.want {
 			t.Errorf("%+v:\n%s\n%s\nwant\n%s\n%s", c.journal, f.Stands, f.Next, c.stands, c.want)

@@ -10,20 +10,15 @@ import (
 
 // Plan answers plan and --dry-run.
 type Plan struct {
-	Set   string     `json:"set"`
-	Goal  string     `json:"goal"`
-	Units []PlanUnit `json:"units"`
+	Set  string `json:"set"`
+	Goal string `json:"goal"`
+	// Atomic: one transaction does all steps. Otherwise each has its own, or none.
+	Atomic bool       `json:"atomic"`
+	Steps  []PlanStep `json:"steps"`
 	// Downs are the down scripts that it records and that could not run as they are.
 	Downs []DownProblem `json:"down_problems,omitempty"`
 
 	Idle string `json:"-"`
-}
-
-// PlanUnit is what succeeds or fails as a whole.
-type PlanUnit struct {
-	Kind       string     `json:"kind"`
-	Why        string     `json:"why,omitempty"`
-	Migrations []PlanStep `json:"migrations"`
 }
 
 // PlanStep is one migration, up or down.
@@ -32,6 +27,8 @@ type PlanStep struct {
 	Name       string `json:"name"`
 	Direction  string `json:"direction"`
 	File       string `json:"file"`
+	Mode       string `json:"mode"`
+	Why        string `json:"why,omitempty"`
 	Statements int    `json:"statements"`
 	// Resumes is the statement at which a script goes on that stopped part-way, from 1.
 	Resumes   int    `json:"resumes,omitempty"`
@@ -48,18 +45,14 @@ type PlanStep struct {
 
 // NewPlan makes the answer from the engine's plan.
 func NewPlan(p *whimbrel.Plan) *Plan {
-	d := &Plan{Set: p.Set, Goal: p.Goal.String(), Units: []PlanUnit{}}
+	d := &Plan{Set: p.Set, Goal: p.Goal.String(), Atomic: p.Atomic, Steps: []PlanStep{}}
 	d.Downs = newDowns(p.Downs)
-	for _, u := range p.Units {
-		unit := PlanUnit{Kind: string(u.Kind), Why: u.Why, Migrations: []PlanStep{}}
-		for _, s := range u.Steps {
-			unit.Migrations = append(unit.Migrations, PlanStep{
-				Version: s.Version, Name: s.Name, Direction: string(s.Direction), File: s.Script.File,
-				Statements: s.Statements, Resumes: s.Resumes(), From: string(s.From), Unwrapped: s.Unwrapped, StandsFor: s.StandsFor(), Checksum: s.Script.Checksum.String(),
-				Metadata: s.Metadata, Secrets: secretPlaces(s),
-			})
-		}
-		d.Units = append(d.Units, unit)
+	for _, s := range p.Steps {
+		d.Steps = append(d.Steps, PlanStep{
+			Version: s.Version, Name: s.Name, Direction: string(s.Direction), File: s.Script.File, Mode: string(s.Mode), Why: s.Why,
+			Statements: s.Statements, Resumes: s.Resumes(), From: string(s.From), Unwrapped: s.Unwrapped, StandsFor: s.StandsFor(), Checksum: s.Script.Checksum.String(),
+			Metadata: s.Metadata, Secrets: secretPlaces(s),
+		})
 	}
 	return d
 }
@@ -81,57 +74,57 @@ func keepsSecret(places []string) string {
 	return places[0] + more + ": the statement has a password, and the history keeps the text of the script. To keep only its checksum, put \"-- whimbrel: secret\" at the head of the file."
 }
 
-// shownRuns is of how many runs is said why they are that: where no DDL can be in a transaction, it is most.
-const shownRuns = 3
+// shownReasons is for how many steps the reason is given why they run outside a transaction. If no
+// DDL can be in a transaction, most do.
+const shownReasons = 3
 
 func (d *Plan) write(pg *page) {
-	if len(d.Units) == 0 {
+	if len(d.Steps) == 0 {
 		pg.line(d.Idle)
 		return
 	}
-	t := table{head: []string{"UNIT", "", "VERSION", "NAME", "STATEMENTS", "FILE"}, right: map[int]bool{4: true}, give: []int{3}}
+	t := table{head: []string{"TRANSACTION", "", "VERSION", "NAME", "STATEMENTS", "FILE"}, right: map[int]bool{4: true}, give: []int{3}}
 	var remarks []string
-	steps, scripts, runs := 0, 0, 0
-	for i, u := range d.Units {
-		for j, s := range u.Migrations {
-			if s.Version == whimbrel.NilVersion {
-				scripts++
-			} else {
-				steps++
-			}
-			unit := ""
-			if j == 0 {
-				unit = fmt.Sprintf("%d %s", i+1, u.Kind)
-			}
-			t.add(pg.unit(u.Kind, unit), s.Direction, strings.TrimSpace(pg.digits.Step(s.Version)), clean(s.Name), fmt.Sprint(s.Statements), clean(s.File))
-			if s.Statements == 0 && s.Direction == string(database.Down) {
-				remarks = append(remarks, fmt.Sprintf("%s: the down script has no statement; rolling it back changes nothing but the history.", pg.digits.Label(s.Version)))
-			}
-			if len(s.Secrets) > 0 {
-				remarks = append(remarks, pg.warn("warning: ")+clean(keepsSecret(s.Secrets)))
-			}
-			if remark := pg.standsFor(s); remark != "" {
-				remarks = append(remarks, remark)
-			}
-			if s.Metadata != "" && s.Direction == string(database.Up) {
-				remarks = append(remarks, pg.which(s)+": the metadata in "+clean(s.Metadata)+" goes with it.")
-			}
-			if s.Unwrapped {
-				remarks = append(remarks, pg.which(s)+": the file's own BEGIN and COMMIT are left out; the batch's transaction takes their place.")
-			}
+	steps, scripts, transactions, outside := 0, 0, 0, 0
+	for i, s := range d.Steps {
+		if s.Version == whimbrel.NilVersion {
+			scripts++
+		} else {
+			steps++
 		}
-		switch first := u.Migrations[0]; {
-		case first.Resumes > 0:
-			remarks = append(remarks, pg.whole(first)+": "+goesOn(first.Resumes, first.Statements)+".")
-		case u.Kind == string(whimbrel.RunUnit):
-			if runs++; runs > shownRuns {
-				continue
-			}
-			remarks = append(remarks, fmt.Sprintf("%s: its statements run one by one, not in one transaction: %s.", pg.which(u.Migrations[0]), clean(u.Why)))
+		in := ""
+		switch {
+		case s.outside():
+			outside++
+			in = pg.warn("outside")
+		case i == 0 || !d.Atomic:
+			transactions++
+			in = pg.good(fmt.Sprint(transactions))
+		}
+		t.add(in, s.Direction, strings.TrimSpace(pg.digits.Step(s.Version)), clean(s.Name), fmt.Sprint(s.Statements), clean(s.File))
+		if s.Statements == 0 && s.Direction == string(database.Down) {
+			remarks = append(remarks, fmt.Sprintf("%s: the down script has no statement; rolling it back changes nothing but the history.", pg.digits.Label(s.Version)))
+		}
+		if len(s.Secrets) > 0 {
+			remarks = append(remarks, pg.warn("warning: ")+clean(keepsSecret(s.Secrets)))
+		}
+		if remark := pg.standsFor(s); remark != "" {
+			remarks = append(remarks, remark)
+		}
+		if s.Metadata != "" && s.Direction == string(database.Up) {
+			remarks = append(remarks, pg.which(s)+": the metadata in "+clean(s.Metadata)+" goes with it.")
+		}
+		switch {
+		case s.Unwrapped:
+			remarks = append(remarks, pg.which(s)+": the file's own BEGIN and COMMIT are left out; Whimbrel's transaction takes their place.")
+		case s.Resumes > 0:
+			remarks = append(remarks, pg.whole(s)+": "+goesOn(s.Resumes, s.Statements)+".")
+		case s.outside() && outside <= shownReasons:
+			remarks = append(remarks, fmt.Sprintf("%s: its statements run one by one, outside a transaction: %s.", pg.which(s), clean(s.Why)))
 		}
 	}
-	if more := runs - shownRuns; more > 0 {
-		remarks = append(remarks, fmt.Sprintf("%d more run statement by statement, too; --json says why.", more))
+	if more := outside - shownReasons; more > 0 {
+		remarks = append(remarks, fmt.Sprintf("%d more run outside a transaction, too; --json says why.", more))
 	}
 	for _, down := range d.Downs {
 		remarks = append(remarks, down.lines(pg.digits.Label(down.Version))...)
@@ -148,7 +141,7 @@ func (d *Plan) write(pg *page) {
 	case scripts > 0:
 		what += " and " + count(scripts, "repeatable script")
 	}
-	pg.line(fmt.Sprintf("%s in %s, set %q. Nothing was changed.", what, d.unitWords(), d.Set))
+	pg.line(fmt.Sprintf("%s in %s, set %q. Nothing was changed.", what, transactionWords(transactions, outside), d.Set))
 }
 
 // which names a step: by its version, or the script's name where it belongs to none.
@@ -178,28 +171,15 @@ func (pg *page) standsFor(s PlanStep) string {
 	return ""
 }
 
-func (pg *page) unit(kind, text string) string {
-	if kind == string(whimbrel.RunUnit) {
-		return pg.warn(text)
-	}
-	return pg.good(text)
-}
+func (s PlanStep) outside() bool { return s.Mode == string(whimbrel.OutsideTransaction) }
 
-// unitWords says how many transactions it takes.
-func (d *Plan) unitWords() string {
-	batches, runs := 0, 0
-	for _, u := range d.Units {
-		if u.Kind == string(whimbrel.RunUnit) {
-			runs++
-		} else {
-			batches++
-		}
-	}
+// transactionWords says how many transactions a plan takes.
+func transactionWords(transactions, outside int) string {
 	switch {
-	case runs == 0:
-		return count(batches, "transaction")
-	case batches == 0:
-		return count(runs, "run") + " outside of transactions"
+	case outside == 0:
+		return count(transactions, "transaction")
+	case transactions == 0:
+		return "no transaction"
 	}
-	return count(batches, "transaction") + " and " + count(runs, "run") + " outside of transactions"
+	return fmt.Sprintf("%s, %d outside a transaction", count(transactions, "transaction"), outside)
 }

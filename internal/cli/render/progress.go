@@ -29,7 +29,7 @@ func (p *Printer) Observe(e whimbrel.Event) {
 	pr := &p.progress
 	switch e := e.(type) {
 	case whimbrel.Planned:
-		for _, s := range e.Plan.Steps() {
+		for _, s := range e.Plan.Steps {
 			pr.names = min(max(pr.names, len(s.Name)), maxName)
 			if places := secretPlaces(s); len(places) > 0 && !p.silent() {
 				p.put(p.opts.Err, "warning: "+clean(keepsSecret(places))+"\n")
@@ -54,7 +54,7 @@ func (p *Printer) Observe(e whimbrel.Event) {
 		p.live.update(fmt.Sprintf("%s  statement %d of %d: %s", p.stepWords(e.Step), e.Index+1, e.Of, oneLine(e.SQL)))
 	case whimbrel.StepDone:
 		p.stepDone(e)
-	case whimbrel.UnitFailed:
+	case whimbrel.Failed:
 		pr.running, pr.statement = nil, whimbrel.StatementStarted{}
 		p.live.hide()
 	}

@@ -66,11 +66,7 @@ func step(version int64, name string, d database.Direction) whimbrel.Step {
 }
 
 func plan(steps ...whimbrel.Step) *whimbrel.Plan {
-	p := &whimbrel.Plan{Set: "default"}
-	for _, s := range steps {
-		p.Units = append(p.Units, whimbrel.Unit{Kind: whimbrel.BatchUnit, Steps: []whimbrel.Step{s}})
-	}
-	return p
+	return &whimbrel.Plan{Set: "default", Steps: steps}
 }
 
 func TestProgressInAPipe(t *testing.T) {
@@ -126,7 +122,7 @@ func TestProgressOnATerminal(t *testing.T) {
 		same(t, screen.read(), "CR ESC[2KESC[33mWARNING:ESC[m carefulESC[2m (0002 index_concurrently_on_a_table_with_a_long_name)ESC[m\n  very\n")
 		tick()
 		screen.read()
-		p.Observe(whimbrel.UnitFailed{Err: errors.New("no")})
+		p.Observe(whimbrel.Failed{Err: errors.New("no")})
 		same(t, screen.read(), "CR ESC[2K")
 		tick()
 		same(t, screen.read(), "")
@@ -160,11 +156,11 @@ func TestQuietAndJSONSayNothingOnTheWay(t *testing.T) {
 // Of a folder full of runs the first are enough.
 func TestAPlanOfManyRuns(t *testing.T) {
 	t.Parallel()
-	for runs, want := range map[int]string{3: "", 5: "2 more run statement by statement, too; --json says why.\n"} {
+	for runs, want := range map[int]string{3: "", 5: "2 more run outside a transaction, too; --json says why.\n"} {
 		p, out, _ := pipe()
 		d := &Plan{Set: "default"}
 		for v := range runs {
-			d.Units = append(d.Units, PlanUnit{Kind: string(whimbrel.RunUnit), Why: "CREATE TABLE can't be in a transaction", Migrations: []PlanStep{{Version: int64(v), Direction: "up"}}})
+			d.Steps = append(d.Steps, PlanStep{Version: int64(v), Direction: "up", Mode: string(whimbrel.OutsideTransaction), Why: "CREATE TABLE can't be in a transaction"})
 		}
 		p.Show(d)
 		said := out.read()

@@ -15,11 +15,11 @@ import (
 // lastWords is how long a run that has failed may take to write down why.
 const lastWords = 5 * time.Second
 
-// runUnit executes the statements of a script one by one under the guard, each with its mark in the
-// journal, and goes on where another process has stopped.
-func (a *applier) runUnit(ctx context.Context, u Unit, rest []Unit) (err error) {
-	opts := a.lockOptions(a.expect.Settings)
-	r, found, err := a.db.Guard(ctx, a.set.Name(), opts)
+// runOutside executes the statements of a step's script one by one under the guard, and marks each
+// in the journal. It resumes a run of the step that another process has left.
+func (a *applier) runOutside(ctx context.Context, index int) (err error) {
+	opts := a.m.lockOptions(a.expect.Settings)
+	r, found, err := a.m.db.Guard(ctx, a.m.set.Name(), opts)
 	if err != nil {
 		return err
 	}
@@ -28,103 +28,81 @@ func (a *applier) runUnit(ctx context.Context, u Unit, rest []Unit) (err error) 
 			err = cerr
 		}
 	}()
-	todo, err := a.recheck(ctx, found, r, u, rest)
+	todo, open, err := a.check(ctx, r, found, index, index+1)
 	if err != nil || len(todo) == 0 {
 		return err
 	}
-	s, open := todo[0], (*database.Journal)(nil) // a run has one step
-	if found.Interrupted {
-		st, err := r.State(ctx)
-		if err != nil {
-			return err
-		}
-		if open = st.Interrupted; open != nil && !sameRun(open, s) {
-			return a.begunMeanwhile(st)
-		}
+	s := a.plan.Steps[index]
+	if open != nil && !s.move.isRun(open) {
+		return a.begunMeanwhile(open)
 	}
-	a.opts.Observe(StepStarted{Step: s, Unit: RunUnit, Index: a.done, Of: a.of})
-	x := &runner{applier: a, r: r, step: s, opts: opts, journal: open}
+	a.m.opts.Observe(StepStarted{Step: s, Index: index, Of: len(a.plan.Steps)})
+	x := &runner{m: a.m, result: &a.result, r: r, step: s, opts: opts, journal: open}
 	start := time.Now()
 	err = x.run(ctx)
 	if err == nil && s.metadata != nil {
 		if err = r.Close(ctx); err == nil {
-			return a.finishInBatch(ctx, x, u, rest, start)
+			return a.recordWithMetadata(ctx, x, index, start)
 		}
 	}
-	var events []database.Entry
 	var recorded database.Recorded
 	if err == nil {
-		events, err = a.events(s)
-	}
-	if err == nil {
-		if recorded, err = r.Record(ctx, timed(events, start)...); err == nil {
-			err = checkRecorded(recorded.Entries, len(events))
-		}
+		recorded, err = a.recordRun(ctx, r, s, start)
 	}
 	if err != nil {
-		return a.failed(todo, 0, x.journal, err)
+		return a.failed(todo, index, x.journal, err)
 	}
-	a.stepDone(s, recorded.Entries...)
+	a.stepDone(index, recorded.Entries)
 	a.expect.Head = recorded.Head
 	return nil
 }
 
-// timed says of a run's events when they began: the first is the run's own.
-func timed(events []database.Entry, start time.Time) []database.Entry {
-	events[0].StartedAt, events[0].Duration = start, time.Since(start)
-	for i := range events[1:] {
-		events[1+i].StartedAt = time.Now()
+// recordRun records a run that has executed all its statements.
+func (a *applier) recordRun(ctx context.Context, r database.Run, s Step, start time.Time) (database.Recorded, error) {
+	entries, err := a.entries(s)
+	if err != nil {
+		return database.Recorded{}, err
 	}
-	return events
+	recorded, err := r.Record(ctx, timed(entries, start)...)
+	if err != nil {
+		return recorded, err
+	}
+	return recorded, checkRecorded(recorded.Entries, len(entries))
 }
 
-// finishInBatch records a run of which all statements stand, together with the metadata that its migration
-// carries. The run is open until that is committed, so whoever finds it so does the same.
-func (a *applier) finishInBatch(ctx context.Context, x *runner, u Unit, rest []Unit, start time.Time) (err error) {
-	b, found, err := a.db.Begin(ctx, a.set.Name(), a.lockOptions(a.expect.Settings))
-	if err != nil {
-		return err
+// timed says of a run's entries when they began. The first is the run's own.
+func timed(entries []database.Entry, start time.Time) []database.Entry {
+	entries[0].StartedAt, entries[0].Duration = start, time.Since(start)
+	for i := range entries[1:] {
+		entries[1+i].StartedAt = time.Now()
 	}
-	defer func() {
-		if rerr := b.Rollback(ctx); err == nil {
-			err = rerr
+	return entries
+}
+
+// recordWithMetadata records a run that has executed all its statements, together with the metadata
+// that its migration carries. The run stays open until that is committed, so a process that finds
+// it open does the same.
+func (a *applier) recordWithMetadata(ctx context.Context, x *runner, index int, start time.Time) error {
+	return a.inTransaction(ctx, index, index+1, x.journal, func(tx database.Tx, todo []int, open *database.Journal) error {
+		if (open == nil) != (x.journal == nil) || open != nil && (!x.step.move.isRun(open) || open.Done != x.journal.Done) {
+			return &ConflictError{Set: a.m.set.Name(), Version: x.step.Version, Problem: "was meanwhile taken up by another process"}
 		}
-	}()
-	todo, err := a.recheck(ctx, found, b, u, rest)
-	if err != nil || len(todo) == 0 { // somebody else has recorded it
-		return err
-	}
-	st, err := b.State(ctx)
-	if err != nil {
-		return err
-	}
-	if j := st.Interrupted; (j == nil) != (x.journal == nil) || j != nil && (!sameRun(j, todo[0]) || j.Done != x.journal.Done) {
-		return &ConflictError{Set: a.set.Name(), Version: x.step.Version, Problem: "was meanwhile taken up by another process"}
-	}
-	s := todo[0]
-	var recorded database.Recorded
-	if err = a.conclude(ctx, b, s, start); err == nil {
-		recorded, err = b.Commit(ctx)
-	}
-	if err == nil {
-		err = checkRecorded(recorded.Entries, s.eventCount())
-	}
-	if err != nil {
-		return a.failed(todo, 0, x.journal, err)
-	}
-	a.stepDone(s, recorded.Entries...)
-	a.expect.Head = recorded.Head
-	return nil
+		if err := a.conclude(ctx, tx, x.step, start); err != nil {
+			return a.failed(todo, index, x.journal, err)
+		}
+		return nil
+	})
 }
 
-// begunMeanwhile says that the database has an open run that the plan knows nothing of.
-func (a *applier) begunMeanwhile(st *database.State) error {
-	return &InterruptedError{Set: a.set.Name(), Journal: *st.Interrupted, Problem: "another process has begun it meanwhile, and stopped; plan again"}
+// begunMeanwhile says that the database has an interrupted run that the plan does not know of.
+func (a *applier) begunMeanwhile(j *database.Journal) error {
+	return &InterruptedError{Set: a.m.set.Name(), Journal: *j, Problem: "another process has begun it meanwhile, and stopped; plan again"}
 }
 
 // runner executes one script.
 type runner struct {
-	*applier
+	m       *Migrator
+	result  *Result
 	r       database.Run
 	step    Step
 	opts    database.LockOptions
@@ -149,7 +127,7 @@ type ownTx struct {
 }
 
 func (x *runner) run(ctx context.Context) error {
-	an, err := x.step.Script.Analyze(x.db.Dialect(), x.db.Tables())
+	an, err := x.step.Script.Analyze(x.m.db.Dialect(), x.m.db.Tables())
 	if err != nil {
 		return err
 	}
@@ -183,7 +161,7 @@ func (x *runner) run(ctx context.Context) error {
 
 // resume finds out how far an open run has come.
 func (x *runner) resume(ctx context.Context, an *migration.Analysis) error {
-	if err := checkPrefix(x.set.Name(), x.step, an, x.journal); err != nil {
+	if err := checkPrefix(x.m.set.Name(), x.step.Script, an, x.journal); err != nil {
 		return err
 	}
 	if x.journal.Begun == "" { // whoever looks is told that it is us by now
@@ -196,14 +174,14 @@ func (x *runner) resume(ctx context.Context, an *migration.Analysis) error {
 		if err := x.settle(ctx, an); err != nil {
 			return err
 		}
-		if err := checkPrefix(x.set.Name(), x.step, an, x.journal); err != nil { // it may have happened, and been edited since
+		if err := checkPrefix(x.m.set.Name(), x.step.Script, an, x.journal); err != nil { // it may have happened, and been edited since
 			return err
 		}
 	}
 	x.from = x.journal.Done
 	c := ResumedStep{Version: x.step.Version, Name: x.step.Name, FromStatement: x.from + 1}
 	x.result.Resumed = append(x.result.Resumed, c)
-	x.applier.opts.Observe(Resumed{Step: x.step, From: c.FromStatement, Of: x.step.Statements, Journal: *x.journal})
+	x.m.opts.Observe(Resumed{Step: x.step, From: c.FromStatement, Of: x.step.Statements, Journal: *x.journal})
 	return nil
 }
 
@@ -219,7 +197,7 @@ func (x *runner) settle(ctx context.Context, an *migration.Analysis) error {
 	}
 	if o.Verdict == database.Unclear {
 		return &InterruptedError{
-			Set: x.set.Name(), Journal: *x.journal, File: x.step.Script.File, Pos: st.Pos, SQL: an.Mask(st.Text), Problem: o.Why, Changes: o.Changes,
+			Set: x.m.set.Name(), Journal: *x.journal, File: x.step.Script.File, Pos: st.Pos, SQL: an.Mask(st.Text), Problem: o.Why, Changes: o.Changes,
 		}
 	}
 	if err := x.repair(ctx, st, o); err != nil {
@@ -258,7 +236,7 @@ func (x *runner) begun(an *migration.Analysis) (sqltext.Statement, error) {
 // repair executes what an outcome asks for.
 func (x *runner) repair(ctx context.Context, st sqltext.Statement, o *database.Outcome) error {
 	for _, sql := range o.First {
-		x.applier.opts.Observe(CleanedUp{Step: x.step, Statement: x.masked(x.step.Script, st.Text), SQL: x.masked(x.step.Script, sql), Why: o.Why})
+		x.m.opts.Observe(CleanedUp{Step: x.step, Statement: x.m.masked(x.step.Script, st.Text), SQL: x.m.masked(x.step.Script, sql), Why: o.Why})
 		fix := sqltext.Statement{Raw: sql, Text: sql, Pos: st.Pos, Start: st.Pos, Index: st.Index, Tx: sqltext.TxNever}
 		if err := x.r.Exec(ctx, x.step.Script, fix, nil, nil); err != nil {
 			return err
@@ -298,7 +276,7 @@ func (x *runner) mark() database.Journal {
 // statement executes one statement, and marks it as done.
 func (x *runner) statement(ctx context.Context, st sqltext.Statement, data io.Reader) error {
 	before := x.mark()
-	shown := x.masked(x.step.Script, st.Text)
+	shown := x.m.masked(x.step.Script, st.Text)
 	x.seen, x.sum = x.seen+1, database.NextSum(x.sum, shown)
 	if x.seen <= x.from {
 		return x.replay(ctx, st)
@@ -306,7 +284,7 @@ func (x *runner) statement(ctx context.Context, st sqltext.Statement, data io.Re
 	if err := x.replayOpen(ctx); err != nil {
 		return err
 	}
-	x.applier.opts.Observe(StatementStarted{Step: x.step, Index: x.seen - 1, Of: x.step.Statements, SQL: shown, Backend: database.Backend(x.r)})
+	x.m.opts.Observe(StatementStarted{Step: x.step, Index: x.seen - 1, Of: x.step.Statements, SQL: shown, Backend: database.Backend(x.r)})
 	err := x.execute(ctx, st, data, before)
 	if err != nil {
 		return x.stopped(ctx, st, err)
@@ -346,7 +324,7 @@ func (x *runner) execute(ctx context.Context, st sqltext.Statement, data io.Read
 
 // within executes a statement in the transaction that the script has begun.
 func (x *runner) within(ctx context.Context, st sqltext.Statement, data io.Reader, before database.Journal) error {
-	switch implied := x.db.Dialect() == sqltext.MySQL; {
+	switch implied := x.m.db.Dialect() == sqltext.MySQL; {
 	case implied && (st.Tx == sqltext.TxNever || st.Tx == sqltext.TxBegin): // before which it commits by itself
 		if err := x.commit(ctx, st, before); err != nil {
 			return err
@@ -467,7 +445,7 @@ func (x *runner) inOne(ctx context.Context, st sqltext.Statement, data io.Reader
 // afterwards that it is done.
 func (x *runner) alone(ctx context.Context, st sqltext.Statement, data io.Reader, before database.Journal) error {
 	var err error
-	before.Begun = x.masked(x.step.Script, st.Text)
+	before.Begun = x.m.masked(x.step.Script, st.Text)
 	if before.Before, err = x.r.Before(ctx, st); err != nil {
 		return err
 	}
@@ -483,7 +461,7 @@ func (x *runner) alone(ctx context.Context, st sqltext.Statement, data io.Reader
 // stopped sees to it, as far as that can still be done, that nothing is left behind of a statement that
 // failed, and writes down why the run stops.
 func (x *runner) stopped(ctx context.Context, st sqltext.Statement, err error) error {
-	x.maskError(err, x.step.Script)
+	x.m.maskError(err, x.step.Script)
 	var unknown *database.CommitUnknownError
 	if x.journal == nil || errors.As(err, &unknown) { // the journal may have gone on without our knowing
 		return err

@@ -2,8 +2,10 @@ package whimbrel
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
 )
 
 // NilVersion is the version of a database with no migration applied: a goal of
@@ -20,6 +22,7 @@ const (
 	goalSteps
 	goalRedo
 	goalSeed
+	goalPinned // goalSteps or goalRedo in absolute terms
 )
 
 // Goal is where a plan leads. The zero Goal is [Latest].
@@ -27,6 +30,45 @@ type Goal struct {
 	kind    goalKind
 	version int64
 	steps   int
+	pinned  *pinned // of goalPinned and goalSeed
+}
+
+// pinned says which moves a plan consists of whose goal was relative. So the goal keeps its
+// meaning when other processes change the database.
+type pinned struct {
+	downs map[int64]int64              // by version, the entry that applied it; 0 if the plan itself applies it
+	ups   map[int64]migration.Checksum // by version, of the up script
+	marks map[int64]bool               // squashes that are recorded
+	seeds []move
+}
+
+// takesDown reports whether an applied migration is one that the plan takes down.
+func (p *pinned) takesDown(a database.AppliedMigration) bool {
+	entry, ok := p.downs[a.Version]
+	return ok && (entry == 0 || entry == a.EventID)
+}
+
+// absolute returns the goal of a plan in terms that do not depend on what is applied.
+func (g Goal) absolute(moves []move) Goal {
+	p := &pinned{downs: map[int64]int64{}, ups: map[int64]migration.Checksum{}, marks: map[int64]bool{}}
+	switch g.kind {
+	case goalSeed:
+		p.seeds = moves
+		return Goal{kind: goalSeed, pinned: p}
+	case goalSteps, goalRedo:
+		for _, m := range moves {
+			switch {
+			case m.direction == database.Down:
+				p.downs[m.version] = m.applied.EventID
+			case m.direction == database.Up && g.steps > 0: // else it finishes an interrupted run first
+				p.ups[m.version] = m.up.Checksum
+			case m.direction == database.Mark:
+				p.marks[m.version] = true
+			}
+		}
+		return Goal{kind: goalPinned, pinned: p}
+	}
+	return g
 }
 
 // Latest applies everything that is pending.
@@ -59,6 +101,29 @@ func (g Goal) reaches(version int64) bool {
 		return true
 	case goalVersion, goalUpTo:
 		return version <= g.version
+	}
+	return false
+}
+
+// records reports whether the goal records a squash once everything that it replaces is applied.
+func (g Goal) records(version int64) bool {
+	switch g.kind {
+	case goalSteps:
+		return g.steps > 0
+	case goalPinned:
+		return g.pinned.marks[version]
+	}
+	return g.reaches(version)
+}
+
+// endsInside reports whether the goal needs originals of a squash, even in a database that has
+// none of them.
+func (g Goal) endsInside(q migration.Migration) bool {
+	switch g.kind {
+	case goalVersion, goalUpTo:
+		return g.version >= q.Up.Replaces[0].Version && g.version < q.Version
+	case goalPinned:
+		return slices.ContainsFunc(q.Up.Replaces, func(r migration.Replaced) bool { return g.pinned.ups[r.Version] == r.Checksum })
 	}
 	return false
 }

@@ -11,105 +11,9 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// decideResumed is decide where a run is open: it comes first, and then what the goal still asks for.
-// What belongs to a build that has other files is in nobody's way who has nothing to do.
-func decideResumed(set *migration.Set, st *database.State, g Goal, allowOutOfOrder bool) ([]Step, error) {
-	j := st.Interrupted
-	first, problem := resumedStep(set, st, g)
-	if problem != "" {
-		closed := st.Clone()
-		closed.Interrupted = nil
-		if steps, err := decide(set, closed, g, allowOutOfOrder); err == nil && len(steps) == 0 {
-			return nil, nil
-		}
-		return nil, &InterruptedError{Set: set.Name(), Journal: *j, Problem: problem, Missing: j.Direction != database.Seed && j.Direction != database.Reset}
-	}
-	first.resume = j
-	next := st.Clone()
-	var taken []database.AppliedMigration
-	for _, e := range foldedEvents(first) {
-		next.Fold(e)
-	}
-	next.Interrupted = nil
-	switch down := j.Direction == database.Down; {
-	case g.kind == goalSteps && g.steps > 0 && !down:
-		g.steps--
-	case g.kind == goalSteps && g.steps < 0 && down:
-		g.steps++
-	case g.kind == goalRedo && down:
-		g.steps--
-		taken = append(taken, first.applied)
-	}
-	rest, err := decideFrom(set, next, g, allowOutOfOrder, taken)
-	return append([]Step{first}, rest...), err
-}
-
-// resumedStep finds the step that an open run is of, or says why it can't.
-func resumedStep(set *migration.Set, st *database.State, g Goal) (s Step, problem string) {
-	j, v := st.Interrupted, viewOf(set, st.Applied)
-	switch j.Direction {
-	case database.Down:
-		a, ok := st.Applied.Get(j.Version)
-		if !ok {
-			return s, "the version is not applied any more"
-		}
-		s, err := v.downStep(a, Goal{})
-		if err != nil {
-			return s, err.Error()
-		}
-		return s, ""
-	case database.Baseline:
-		b, ok := set.Baseline(j.Version)
-		if !ok {
-			return s, "there is no such baseline among the files"
-		}
-		return v.baselineStep(b), ""
-	case database.Repeat:
-		for _, r := range set.Repeatables() {
-			if r.Name == j.Name {
-				return namedStep(r, database.Repeat, st.Repeated[r.Name]), ""
-			}
-		}
-		return s, "there is no such repeatable script among the files"
-	case database.Reset: // of a database that can't take back what it drops
-		return s, "a reset has not dropped everything yet: reset once more to drop the rest"
-	case database.Seed:
-		return s, "it is development data: continue it with the command that runs it"
-	}
-	m, ok := v.get(j.Version)
-	if !ok {
-		m, ok = set.Original(j.Version)
-	}
-	if !ok {
-		return s, "there is no such file among the migrations"
-	}
-	return upStep(m), ""
-}
-
-// foldedEvents are the events that a step will have recorded, as far as Fold needs them.
-func foldedEvents(s Step) []database.Entry {
-	e := database.Entry{Version: s.Version, Name: s.Name, Direction: s.Direction}
-	if s.up != nil {
-		e.Checksum = s.up.Checksum
-	}
-	if s.down != nil {
-		e.DownChecksum, e.HasDownText = s.down.Checksum, true
-	}
-	events := []database.Entry{e}
-	for _, m := range s.marks {
-		events = append(events, database.Entry{Version: m.Version, Name: m.Name, Direction: database.Mark, Checksum: m.Up.Checksum})
-	}
-	return events
-}
-
-// sameRun reports whether an open run is a step's.
-func sameRun(j *database.Journal, s Step) bool {
-	return j.Version == s.Version && j.Direction == s.Direction && (s.Version != NilVersion || j.Name == s.Name)
-}
-
 // checkPrefix refuses a script whose first statements are not those that were executed, since
 // nobody can say what of it stands. The journal may be nil.
-func checkPrefix(set string, s Step, an *migration.Analysis, j *database.Journal) error {
+func checkPrefix(set string, s *migration.Script, an *migration.Analysis, j *database.Journal) error {
 	if j == nil || j.Done == 0 {
 		return nil
 	}
@@ -124,7 +28,7 @@ func checkPrefix(set string, s Step, an *migration.Analysis, j *database.Journal
 		}
 		n, sum, last = n+1, database.NextSum(sum, an.Mask(st.Text)), st
 	}
-	e := &InterruptedError{Set: set, Journal: *j, File: s.Script.File, Edited: true}
+	e := &InterruptedError{Set: set, Journal: *j, File: s.File, Edited: true}
 	switch {
 	case n < j.Done:
 		e.Problem = fmt.Sprintf("the file now has %d statements, of which %d were executed before it was edited", n, j.Done)
@@ -157,7 +61,7 @@ func counts(st sqltext.Statement) bool { return st.Kind == sqltext.SQL || st.Kin
 // replay does again what a statement that stands has done to the session. What it did in a transaction of the script's own is done in
 // one again, which ends as that one did: it may have held for the transaction alone, or have been rolled back.
 func (x *runner) replay(ctx context.Context, st sqltext.Statement) error {
-	within, implied := len(x.again) > 0, x.db.Dialect() == sqltext.MySQL
+	within, implied := len(x.again) > 0, x.m.db.Dialect() == sqltext.MySQL
 	switch {
 	case st.Mode&sqltext.ModeNext != 0 && !within:
 		x.wait = append(x.wait, st)

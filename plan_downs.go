@@ -18,41 +18,41 @@ func (m *Migrator) downProblem(st *database.State, version int64, name string, d
 	if down == nil || down.Func() != nil {
 		return nil
 	}
-	if err := joined(m.wrong(st, Step{Version: version, Name: name, Direction: database.Down, Script: down})); err != nil {
+	if err := joined(m.wrong(st, move{version: version, name: name, direction: database.Down, script: down})); err != nil {
 		return &DownProblem{Version: version, Name: name, Err: err}
 	}
 	return nil
 }
 
 // wrong returns what keeps a script from running by itself.
-func (m *Migrator) wrong(st *database.State, s Step) []error {
-	a, err := s.Script.Analyze(m.db.Dialect(), m.db.Tables())
+func (m *Migrator) wrong(st *database.State, mv move) []error {
+	a, err := mv.script.Analyze(m.db.Dialect(), m.db.Tables())
 	if err != nil {
 		return []error{err}
 	}
 	e := enums{major: st.ServerMajor}
-	u := unitOf(&s, a, e)
-	problems := refusals(u, a, e)
+	s := newStep(mv, a, e, carried{})
+	problems := refusals(s, a, e)
 	if m.opts.Atomic && len(problems) == 0 {
-		if err := checkAtomic(u, a, 0, &e); err != nil {
+		if err := checkAtomic(s, a, 0, &e); err != nil {
 			problems = append(problems, err)
 		}
 	}
 	return problems
 }
 
-// downProblems are those of the down scripts that steps record in the history.
-func (m *Migrator) downProblems(st *database.State, steps []Step) (all []DownProblem) {
+// downProblems are those of the down scripts that moves record in the history.
+func (m *Migrator) downProblems(st *database.State, moves []move) (all []DownProblem) {
 	add := func(version int64, name string, down *migration.Script) {
 		if p := m.downProblem(st, version, name, down); p != nil {
 			all = append(all, *p)
 		}
 	}
-	for _, s := range steps {
-		if s.Direction == database.Up {
-			add(s.Version, s.Name, s.down)
+	for _, mv := range moves {
+		if mv.direction == database.Up {
+			add(mv.version, mv.name, mv.down)
 		}
-		for _, mark := range s.marks {
+		for _, mark := range mv.marks {
 			add(mark.Version, mark.Name, mark.Down)
 		}
 	}
@@ -63,17 +63,17 @@ func (m *Migrator) downProblems(st *database.State, steps []Step) (all []DownPro
 // nobody has written yet keep only that from being done which would run them.
 func (m *Migrator) verifyScripts(st *database.State) error {
 	var problems []error
-	look := func(s Step) {
-		if s.Script != nil && s.Script.Func() == nil && s.Script.Problem == nil {
-			problems = append(problems, m.wrong(st, s)...)
+	check := func(mv move) {
+		if mv.script != nil && mv.script.Func() == nil && mv.script.Problem == nil {
+			problems = append(problems, m.wrong(st, mv)...)
 		}
 	}
 	now := viewOf(m.set, st.Applied)
 	for _, mig := range m.set.All() {
 		if !now.isApplied(mig.Version) {
-			look(upStep(mig))
+			check(upMove(mig))
 		}
-		look(Step{Version: mig.Version, Name: mig.Name, Direction: database.Down, Script: mig.Down})
+		check(move{version: mig.Version, name: mig.Name, direction: database.Down, script: mig.Down})
 	}
 	return joined(problems)
 }

@@ -12,12 +12,12 @@ type climb struct {
 	view
 	goal  Goal
 	downs []database.AppliedMigration // what the goal takes back before
-	steps []Step
-	ups   int // of the steps, those that run a migration
+	moves []move
+	ups   int // of the moves, those that run a migration
 }
 
-// run returns the steps up.
-func (c *climb) run() ([]Step, error) {
+// run returns the moves up.
+func (c *climb) run() ([]move, error) {
 	start := c.fromBaseline()
 	for _, m := range c.set.All() {
 		switch {
@@ -30,7 +30,7 @@ func (c *climb) run() ([]Step, error) {
 			c.up(m)
 		}
 	}
-	return c.steps, nil
+	return c.moves, nil
 }
 
 func (c *climb) takenDown(version int64) bool {
@@ -45,17 +45,20 @@ func (c *climb) wants(version int64) bool {
 		return c.takenDown(version)
 	case goalSteps:
 		return pending && c.ups < c.goal.steps
+	case goalPinned:
+		_, planned := c.goal.pinned.ups[version]
+		return planned && (pending || c.takenDown(version))
 	}
 	return pending && c.goal.reaches(version)
 }
 
 func (c *climb) up(m migration.Migration) {
-	c.steps = append(c.steps, upStep(m))
+	c.moves = append(c.moves, upMove(m))
 	c.ups++
 }
 
-func upStep(m migration.Migration) Step {
-	return Step{Version: m.Version, Name: m.Name, Direction: database.Up, Script: m.Up, From: FromSet, up: m.Up, down: m.Down}
+func upMove(m migration.Migration) move {
+	return move{version: m.Version, name: m.Name, direction: database.Up, from: FromSet, script: m.Up, up: m.Up, down: m.Down}
 }
 
 // fromBaseline starts an empty database from the newest baseline, and returns the version that
@@ -65,25 +68,24 @@ func (c *climb) fromBaseline() int64 {
 	if !ok || c.applied.Len() > 0 {
 		return NilVersion
 	}
-	c.steps = append(c.steps, c.baselineStep(b))
+	c.moves = append(c.moves, c.baselineMove(b))
 	return b.Version
 }
 
-// baselineStep starts an empty database from a baseline.
-func (v view) baselineStep(b migration.Migration) Step {
-	s := Step{Version: b.Version, Name: b.Name, Direction: database.Baseline, Script: b.Up, From: FromSet, up: b.Up}
+// baselineMove starts an empty database from a baseline.
+func (v view) baselineMove(b migration.Migration) move {
+	start := move{version: b.Version, name: b.Name, direction: database.Baseline, from: FromSet, script: b.Up, up: b.Up}
 	for _, m := range v.set.All() {
 		if m.Version <= b.Version {
-			s.marks = append(s.marks, m)
+			start.marks = append(start.marks, m)
 		}
 	}
-	return s
+	return start
 }
 
 // squash applies a squash as itself, or what it replaces and then records it.
 func (c *climb) squash(q migration.Migration) error {
-	open, oldest := c.open(q), q.Up.Replaces[0].Version
-	inside := (c.goal.kind == goalVersion || c.goal.kind == goalUpTo) && c.goal.version >= oldest && c.goal.version < q.Version
+	open, inside := c.open(q), c.goal.endsInside(q)
 	if !open && c.isApplied(q.Version) && !c.takenDown(q.Version) {
 		return nil
 	}
@@ -99,9 +101,9 @@ func (c *climb) squash(q migration.Migration) error {
 // originals applies what is missing of what a squash replaces, and records the squash when
 // nothing is.
 func (c *climb) originals(q migration.Migration) error {
-	done := c.goal.reaches(q.Version) || c.goal.kind == goalSteps && c.goal.steps > 0
+	done := c.goal.records(q.Version)
 	for _, r := range q.Up.Replaces {
-		if c.isApplied(r.Version) && c.goal.kind != goalRedo {
+		if c.isApplied(r.Version) && !c.takenDown(r.Version) {
 			continue
 		}
 		if !c.wants(r.Version) {
@@ -115,15 +117,14 @@ func (c *climb) originals(q migration.Migration) error {
 		c.up(m)
 	}
 	if done {
-		c.steps = append(c.steps, c.record(q))
+		c.moves = append(c.moves, c.record(q))
 	}
 	return nil
 }
 
-// record is the step that records a squash, of which everything is applied, without
-// running it.
-func (c *climb) record(q migration.Migration) Step {
-	s := Step{Version: q.Version, Name: q.Name, Direction: database.Mark, Script: q.Up, From: FromSet, up: q.Up, down: q.Down}
+// record records a squash, of which everything is applied, without running it.
+func (c *climb) record(q migration.Migration) move {
+	mark := move{version: q.Version, name: q.Name, direction: database.Mark, from: FromSet, script: q.Up, up: q.Up, down: q.Down}
 	for _, r := range q.Up.Replaces {
 		if r.Version == q.Version {
 			continue
@@ -132,9 +133,9 @@ func (c *climb) record(q migration.Migration) Step {
 		if m, there := c.set.Original(r.Version); !ok && there {
 			a.Name = m.Name
 		}
-		s.forgets = append(s.forgets, database.AppliedMigration{Version: r.Version, Name: a.Name, Checksum: r.Checksum})
+		mark.forgets = append(mark.forgets, database.AppliedMigration{Version: r.Version, Name: a.Name, Checksum: r.Checksum})
 	}
-	return s
+	return mark
 }
 
 // lost says which versions neither the database nor the set has.
@@ -156,20 +157,20 @@ func (c *climb) lost(q migration.Migration) error {
 // repeats returns the repeatable scripts that are to run: those whose text is not the one
 // that ran last. A build that is older than the database leaves them alone, since they
 // would take back what a newer one did.
-func (v view) repeats(ran map[string]database.AppliedMigration) []Step {
+func (v view) repeats(ran map[string]database.AppliedMigration) []move {
 	if v.behind() {
 		return nil
 	}
-	var steps []Step
+	var moves []move
 	for _, r := range v.set.Repeatables() {
 		if ran[r.Name].Checksum != r.Script.Checksum {
-			steps = append(steps, namedStep(r, database.Repeat, ran[r.Name]))
+			moves = append(moves, namedMove(r, database.Repeat, ran[r.Name]))
 		}
 	}
-	return steps
+	return moves
 }
 
-// namedStep runs a script that belongs to no version; ran is what it was when it ran last.
-func namedStep(n migration.Named, d database.Direction, ran database.AppliedMigration) Step {
-	return Step{Version: NilVersion, Name: n.Name, Direction: d, Script: n.Script, From: FromSet, up: n.Script, applied: ran}
+// namedMove runs a script that belongs to no version. ran describes its last run.
+func namedMove(n migration.Named, d database.Direction, ran database.AppliedMigration) move {
+	return move{version: NilVersion, name: n.Name, direction: d, from: FromSet, script: n.Script, up: n.Script, applied: ran}
 }

@@ -1,0 +1,92 @@
+package whimbrel
+
+import (
+	"context"
+	"errors"
+
+	"github.com/whimbrel-db/whimbrel/database"
+)
+
+// locked is what a Tx and a Run have in common.
+type locked interface {
+	State(ctx context.Context) (*database.State, error)
+}
+
+// check compares, under the lock, the database with what was expected of it. It returns which steps
+// from one index up to another are still to be done, and an interrupted run that it finds. It asks
+// the database nothing unless another process has written.
+func (a *applier) check(ctx context.Context, l locked, found database.Found, from, to int) (todo []int, open *database.Journal, err error) {
+	if found.Head != a.expect.Head || found.Interrupted {
+		st, err := l.State(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		a.looked = true
+		if st.Head != a.expect.Head {
+			if err := a.adopt(ctx, st, from); err != nil {
+				return nil, nil, err
+			}
+		}
+		open = st.Interrupted
+	}
+	a.looked = true
+	for i := from; i < to; i++ {
+		if a.left[i] {
+			todo = append(todo, i)
+		} else {
+			a.skip(i)
+		}
+	}
+	return todo, open, nil
+}
+
+// adopt takes the state that other processes have brought the database to as the expected one, and
+// finds out which of the steps from an index on are still to be done.
+func (a *applier) adopt(ctx context.Context, st *database.State, from int) error {
+	rest := a.moves(from)
+	if err := a.m.allowed(st, rest); err != nil {
+		return err
+	}
+	left, err := remaining(a.m.set, a.expect, st, rest, a.plan.until, a.m.anyOrder(st.Settings))
+	if err != nil {
+		return a.withEntry(ctx, err)
+	}
+	if err := a.m.verify(ctx, st, rest); err != nil {
+		return err
+	}
+	a.expect = st
+	copy(a.left[from:], left)
+	return nil
+}
+
+// withEntry adds to a conflict what the history says last of its version or script.
+func (a *applier) withEntry(ctx context.Context, err error) error {
+	var c *ConflictError
+	if !errors.As(err, &c) {
+		return err
+	}
+	c.Set = a.m.set.Name()
+	for e, herr := range a.m.db.History(ctx, database.HistoryQuery{Set: c.Set, Version: &c.Version}) {
+		if herr != nil {
+			return herr
+		}
+		if c.Script == "" || e.Name == c.Script {
+			c.Event = e
+		}
+	}
+	return c
+}
+
+func (a *applier) skip(index int) {
+	if a.skipped[index] {
+		return
+	}
+	a.skipped[index] = true
+	s := a.plan.Steps[index]
+	if s.Version == NilVersion {
+		a.result.SkippedScripts = append(a.result.SkippedScripts, s.Name)
+	} else {
+		a.result.Skipped = append(a.result.Skipped, s.Version)
+	}
+	a.m.opts.Observe(StepDone{Step: s, Index: index, Of: len(a.plan.Steps), Skipped: true})
+}

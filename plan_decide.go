@@ -1,0 +1,285 @@
+package whimbrel
+
+import (
+	"slices"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// move is a step as planning decides on it, before anybody has read its script.
+type move struct {
+	version   int64 // NilVersion for a script that belongs to none
+	name      string
+	direction database.Direction
+	from      ScriptFrom
+	script    *migration.Script // nil while it is still to be read from the history
+
+	up, down *migration.Script           // for the history; down is nil if there is none
+	applied  database.AppliedMigration   // what is taken down, or ran last under the name
+	resume   *database.Journal           // the interrupted run that the move resumes, nil for none
+	marks    []migration.Migration       // recorded as applied with a baseline
+	forgets  []database.AppliedMigration // recorded as part of a squash
+}
+
+// decide is the heart of planning, and a pure function: it returns the moves that lead from what
+// is applied to the goal.
+func decide(set *migration.Set, st *database.State, g Goal, allowOutOfOrder bool) ([]move, error) {
+	switch {
+	case g.kind == goalSeed:
+		return decideSeeds(set, st, g.pinned.seeds)
+	case st.Interrupted != nil:
+		return decideResumed(set, st, g, allowOutOfOrder)
+	}
+	return decideFrom(set, st, g, allowOutOfOrder, nil)
+}
+
+// decideFrom is decide for a database without an interrupted run. The goal has taken back taken
+// already.
+func decideFrom(set *migration.Set, st *database.State, g Goal, allowOutOfOrder bool, taken []database.AppliedMigration) ([]move, error) {
+	v := viewOf(set, st.Applied)
+	downs, err := v.chooseDowns(g)
+	if err != nil {
+		return nil, err
+	}
+	moves := make([]move, 0, len(downs))
+	for _, a := range downs {
+		m, err := v.downMove(a, g)
+		if err != nil {
+			return nil, err
+		}
+		moves = append(moves, m)
+	}
+	downs = append(downs, taken...)
+	c := &climb{view: v, goal: g, downs: downs}
+	ups, err := c.run()
+	if err != nil {
+		return nil, err
+	}
+	if !allowOutOfOrder {
+		if err := checkOrder(set, st.Applied, downs, ups); err != nil {
+			return nil, err
+		}
+	}
+	moves = append(moves, ups...)
+	if g.kind == goalLatest {
+		moves = append(moves, v.repeats(st.Repeated)...)
+	}
+	return moves, nil
+}
+
+// chooseDowns returns what the goal takes back, newest first.
+func (v view) chooseDowns(g Goal) ([]database.AppliedMigration, error) {
+	if g.kind == goalLatest {
+		return nil, nil
+	}
+	newestFirst := slices.Collect(v.applied.All())
+	slices.Reverse(newestFirst)
+	switch g.kind {
+	case goalVersion, goalUpTo, goalDownTo:
+		everything := g.version == NilVersion || g.version == 0 && g.kind == goalDownTo // no version is below 0
+		if !everything && !v.known(g.version) {
+			return nil, unknownVersion(v.set, v.applied, g.version)
+		}
+		if g.kind == goalUpTo {
+			return nil, nil
+		}
+		n := 0
+		for n < len(newestFirst) && newestFirst[n].Version > g.version {
+			n++
+		}
+		return newestFirst[:n], nil
+	case goalSteps, goalRedo:
+		n := g.steps
+		if g.kind == goalSteps {
+			n = -n
+		}
+		if n > len(newestFirst) {
+			return nil, &TooFewAppliedError{Asked: n, AppliedCount: len(newestFirst)}
+		}
+		return newestFirst[:max(n, 0)], nil
+	case goalPinned: // and what has been applied above it
+		n := 0
+		for i, a := range newestFirst {
+			if g.pinned.takesDown(a) {
+				n = i + 1
+			}
+		}
+		return newestFirst[:n], nil
+	}
+	return nil, nil
+}
+
+// downMove finds the script that takes a version back.
+func (v view) downMove(a database.AppliedMigration, g Goal) (move, error) {
+	down := move{version: a.Version, name: a.Name, direction: database.Down, from: FromHistory, applied: a}
+	m, inSet := v.get(a.Version)
+	edited := inSet && m.Up.Checksum != a.Checksum
+	switch {
+	case g.kind == goalRedo && !inSet:
+		return down, &UnknownVersionError{Set: v.set.Name(), Version: a.Version, Redo: true}
+	case a.Version == v.covered:
+		return down, &IrreversibleError{Set: v.set.Name(), Version: a.Version, Name: a.Name, Baseline: true}
+	case inSet && m.Down != nil && !(edited && a.HasDownText):
+		down.name, down.from, down.script, down.down = m.Name, FromSet, m.Down, m.Down
+	case !a.HasDownText:
+		return down, &IrreversibleError{Set: v.set.Name(), Version: a.Version, Name: a.Name, TextNotKept: !a.DownChecksum.IsZero()}
+	}
+	return down, nil
+}
+
+// checkOrder refuses to apply a version below one that stays applied.
+func checkOrder(set *migration.Set, applied *database.AppliedSet, downs []database.AppliedMigration, ups []move) error {
+	if len(ups) == 0 {
+		return nil
+	}
+	newest := NilVersion
+	for a := range applied.All() {
+		if !slices.ContainsFunc(downs, func(d database.AppliedMigration) bool { return d.Version == a.Version }) {
+			newest = a.Version
+		}
+	}
+	var late []migration.Migration
+	for _, m := range ups {
+		if m.direction == database.Up && m.version < newest {
+			late = append(late, migration.Migration{Version: m.version, Name: m.name, Up: m.up, Down: m.down})
+		}
+	}
+	if len(late) == 0 {
+		return nil
+	}
+	return &OutOfOrderError{Set: set.Name(), Migrations: late, Newest: newest}
+}
+
+// decideSeeds leaves out the seeds that another process has run since they were chosen.
+func decideSeeds(set *migration.Set, st *database.State, seeds []move) (moves []move, err error) {
+	for _, m := range seeds {
+		now := st.Seeded[m.name]
+		if now.EventID == m.applied.EventID || now.Checksum != m.up.Checksum {
+			m.applied = now
+			moves = append(moves, m)
+		}
+	}
+	if st.Interrupted == nil {
+		return moves, nil
+	}
+	return resumeSeed(set.Name(), moves, *st.Interrupted)
+}
+
+// resumeSeed puts the seed that an interrupted run is of first.
+func resumeSeed(set string, seeds []move, j database.Journal) ([]move, error) {
+	for i, m := range seeds {
+		if m.isRun(&j) {
+			m.resume = &j
+			return slices.Insert(slices.Delete(seeds, i, i+1), 0, m), nil
+		}
+	}
+	return nil, &InterruptedError{Set: set, Journal: j, Problem: "finish it first (up), then run the development data"}
+}
+
+// decideResumed is decide for a database with an interrupted run, which comes first, whatever the
+// goal. If this build does not have its files, that prevents nothing unless something is pending.
+func decideResumed(set *migration.Set, st *database.State, g Goal, allowOutOfOrder bool) ([]move, error) {
+	j := st.Interrupted
+	first, problem := resumedMove(set, st)
+	if problem != "" {
+		closed := st.Clone()
+		closed.Interrupted = nil
+		if moves, err := decide(set, closed, g, allowOutOfOrder); err == nil && len(moves) == 0 {
+			return nil, nil
+		}
+		return nil, &InterruptedError{Set: set.Name(), Journal: *j, Problem: problem, Missing: j.Direction != database.Seed && j.Direction != database.Reset}
+	}
+	first.resume = j
+	next := after(st, first)
+	next.Interrupted = nil
+	var taken []database.AppliedMigration
+	switch down := j.Direction == database.Down; {
+	case g.kind == goalSteps && g.steps > 0 && !down:
+		g.steps--
+	case g.kind == goalSteps && g.steps < 0 && down:
+		g.steps++
+	case g.kind == goalRedo && down:
+		g.steps--
+		taken = append(taken, first.applied)
+	}
+	rest, err := decideFrom(set, next, g, allowOutOfOrder, taken)
+	return append([]move{first}, rest...), err
+}
+
+// resumedMove finds the migration or script of an interrupted run, or says why it can't.
+func resumedMove(set *migration.Set, st *database.State) (m move, problem string) {
+	j, v := st.Interrupted, viewOf(set, st.Applied)
+	switch j.Direction {
+	case database.Down:
+		a, ok := st.Applied.Get(j.Version)
+		if !ok {
+			return m, "the version is not applied any more"
+		}
+		m, err := v.downMove(a, Goal{})
+		if err != nil {
+			return m, err.Error()
+		}
+		return m, ""
+	case database.Baseline:
+		b, ok := set.Baseline(j.Version)
+		if !ok {
+			return m, "there is no such baseline among the files"
+		}
+		return v.baselineMove(b), ""
+	case database.Repeat:
+		for _, r := range set.Repeatables() {
+			if r.Name == j.Name {
+				return namedMove(r, database.Repeat, st.Repeated[r.Name]), ""
+			}
+		}
+		return m, "there is no such repeatable script among the files"
+	case database.Reset: // of a database that can't take back what it drops
+		return m, "a reset has not dropped everything yet: reset once more to drop the rest"
+	case database.Seed:
+		return m, "it is development data: continue it with the command that runs it"
+	}
+	up, ok := v.get(j.Version)
+	if !ok {
+		up, ok = set.Original(j.Version)
+	}
+	if !ok {
+		return m, "there is no such file among the migrations"
+	}
+	return upMove(up), ""
+}
+
+// isRun reports whether an interrupted run is of the move's script.
+func (m move) isRun(j *database.Journal) bool {
+	return j != nil && j.Version == m.version && j.Direction == m.direction && (m.version != NilVersion || j.Name == m.name)
+}
+
+// after returns the state that moves lead to. Nothing is known of the entries that they will
+// record but what State.Fold needs.
+func after(st *database.State, moves ...move) *database.State {
+	next := st.Clone()
+	for _, m := range moves {
+		for _, e := range m.foldable() {
+			next.Fold(e)
+		}
+	}
+	return next
+}
+
+func (m move) foldable() []database.Entry {
+	e := database.Entry{Version: m.version, Name: m.name, Direction: m.direction}
+	if m.up != nil {
+		e.Checksum = m.up.Checksum
+	}
+	if m.down != nil {
+		e.DownChecksum, e.HasDownText = m.down.Checksum, true
+	}
+	entries := []database.Entry{e}
+	for _, mark := range m.marks {
+		entries = append(entries, database.Entry{Version: mark.Version, Name: mark.Name, Direction: database.Mark, Checksum: mark.Up.Checksum})
+	}
+	for _, f := range m.forgets {
+		entries = append(entries, database.Entry{Version: f.Version, Direction: database.Forget})
+	}
+	return entries
+}

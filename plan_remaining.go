@@ -1,0 +1,185 @@
+package whimbrel
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// remaining returns, for each planned move, whether it is still to be done now that the database
+// is no longer what the plan expected. It decides anew. A planned move that is not decided on again
+// has been done by another process; a move that was not planned is a conflict. It is a pure
+// function.
+func remaining(set *migration.Set, expected, now *database.State, planned []move, g Goal, allowOutOfOrder bool) ([]bool, error) {
+	if len(planned) > 0 && (planned[0].resume == nil || !planned[0].isRun(now.Interrupted)) {
+		now = now.Clone()
+		now.Interrupted = nil // another process is executing it
+	}
+	c := comparison{set: set, expected: expected, now: now, planned: planned}
+	if conflict := c.takenBack(); conflict != nil {
+		return nil, conflict
+	}
+	decided, err := decide(set, now, g, allowOutOfOrder)
+	if err != nil {
+		return nil, c.explain(err)
+	}
+	left, extra := match(planned, decided)
+	if extra != nil {
+		return nil, c.unplanned(*extra)
+	}
+	var todo []move
+	for i, m := range planned {
+		if left[i] {
+			todo = append(todo, m)
+		}
+	}
+	if conflict := c.otherEnd(after(expected, planned...), after(now, todo...)); conflict != nil {
+		return nil, conflict
+	}
+	return left, nil
+}
+
+// match finds each decided move among the planned ones, in the same order. It begins at the end:
+// of two planned moves that are alike, the later one is still to be done.
+func match(planned, decided []move) (left []bool, extra *move) {
+	left = make([]bool, len(planned))
+	i := len(planned)
+	for _, m := range slices.Backward(decided) {
+		for i--; i >= 0 && !planned[i].covers(m); i-- {
+		}
+		if i < 0 {
+			return nil, firstUnplanned(planned, decided, m)
+		}
+		left[i] = true
+	}
+	return left, nil
+}
+
+// firstUnplanned returns the first move that no planned one covers, or else the one that came in
+// another order than planned.
+func firstUnplanned(planned, decided []move, otherwise move) *move {
+	for _, m := range decided {
+		if !slices.ContainsFunc(planned, func(p move) bool { return p.covers(m) }) {
+			return &m
+		}
+	}
+	return &otherwise
+}
+
+// covers reports whether a planned move is the decided one.
+func (m move) covers(decided move) bool {
+	if m.version != decided.version || m.direction != decided.direction || m.name != decided.name {
+		return false
+	}
+	switch m.direction {
+	case database.Down: // 0: the plan itself was to apply it first
+		return m.applied.EventID == 0 || m.applied.EventID == decided.applied.EventID
+	case database.Repeat, database.Seed:
+		return m.applied.EventID == decided.applied.EventID
+	}
+	return m.up.Checksum == decided.up.Checksum
+}
+
+// comparison explains why a plan does not fit the database any more.
+type comparison struct {
+	set           *migration.Set
+	expected, now *database.State
+	planned       []move
+}
+
+// plansDown reports whether the plan takes a version down.
+func (c *comparison) plansDown(version int64) bool {
+	return slices.ContainsFunc(c.planned, func(m move) bool { return m.version == version && m.direction == database.Down })
+}
+
+// takenBack finds a version that another process has taken back and the plan does not.
+func (c *comparison) takenBack() *ConflictError {
+	v := viewOf(c.set, c.now.Applied)
+	for a := range c.expected.Applied.All() {
+		q, recorded := v.recorded(a.Version)
+		switch down := c.plansDown(a.Version); {
+		case down && recorded && q.Version != a.Version:
+			return &ConflictError{Version: a.Version, Problem: fmt.Sprintf("was meanwhile recorded as part of the squash %d %s", q.Version, q.Name)}
+		case !down && !recorded && !v.isApplied(a.Version):
+			return &ConflictError{Version: a.Version, Problem: "was meanwhile taken back"}
+		}
+	}
+	return nil
+}
+
+// otherEnd finds a version that would end up in another state than the plan intended.
+func (c *comparison) otherEnd(intended, end *database.State) *ConflictError {
+	v := viewOf(c.set, end.Applied)
+	for _, m := range c.planned {
+		if m.version == NilVersion {
+			continue
+		}
+		want, applied := intended.Applied.Get(m.version)
+		have, isApplied := end.Applied.Get(m.version)
+		_, recorded := v.recorded(m.version)
+		switch {
+		case applied && isApplied && have.Checksum != want.Checksum:
+			return &ConflictError{Version: m.version, Problem: fmt.Sprintf("was meanwhile applied from another text (checksum %.12s…, here %.12s…)", have.Checksum, want.Checksum)}
+		case applied && !isApplied && !recorded:
+			return &ConflictError{Version: m.version, Problem: "is no longer part of the way to the goal"}
+		case !applied && isApplied:
+			return &ConflictError{Version: m.version, Problem: "was meanwhile taken down and applied again"}
+		}
+	}
+	return nil
+}
+
+// explain makes a conflict of an error of deciding that another process has caused.
+func (c *comparison) explain(err error) error {
+	version, change := c.firstChange()
+	if change == "" {
+		return err
+	}
+	var order *OutOfOrderError
+	if !errors.As(err, &order) {
+		return &ConflictError{Version: version, Problem: fmt.Sprintf("was meanwhile %s, and now the goal can't be reached: %v", change, err)}
+	}
+	if _, was := c.expected.Applied.Get(order.Newest); was {
+		return err
+	}
+	return &ConflictError{Version: order.Newest, Problem: fmt.Sprintf("was meanwhile applied above %d, which is still pending", order.Migrations[0].Version)}
+}
+
+// unplanned explains why a move is necessary now that was not planned.
+func (c *comparison) unplanned(m move) error {
+	if m.version == NilVersion {
+		return &ConflictError{Version: NilVersion, Script: m.name, Problem: "was meanwhile run from another text"}
+	}
+	_, was := c.expected.Applied.Get(m.version)
+	switch {
+	case m.direction == database.Down && was:
+		return &ConflictError{Version: m.version, Problem: "was meanwhile taken down and applied again"}
+	case m.direction == database.Down:
+		return &ConflictError{Version: m.version, Problem: "was meanwhile applied, and would have to be taken back as well"}
+	}
+	version, change := c.firstChange()
+	if change == "" {
+		version, change = m.version, "changed"
+	}
+	return &ConflictError{Version: version, Problem: fmt.Sprintf("was meanwhile %s, and now the plan would have to include %s", change, what(m.version, m.name))}
+}
+
+// firstChange returns the lowest version that another process has changed and how, "" for none.
+func (c *comparison) firstChange() (version int64, change string) {
+	for a := range c.now.Applied.All() {
+		if was, ok := c.expected.Applied.Get(a.Version); !ok {
+			return a.Version, "applied"
+		} else if was.EventID != a.EventID {
+			return a.Version, "changed"
+		}
+	}
+	for a := range c.expected.Applied.All() {
+		if _, ok := c.now.Applied.Get(a.Version); !ok {
+			return a.Version, "taken back"
+		}
+	}
+	return NilVersion, ""
+}

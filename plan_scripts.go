@@ -1,0 +1,176 @@
+package whimbrel
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// steps reads the scripts of moves and makes steps of them. The error names everything that is
+// wrong with any of them.
+func (m *Migrator) steps(st *database.State, moves []move) ([]Step, error) {
+	steps := make([]Step, len(moves))
+	var problems []error
+	e := enums{major: st.ServerMajor}
+	for i, mv := range moves {
+		if mv.direction == database.Mark {
+			steps[i] = newStep(mv, &migration.Analysis{}, e, carried{})
+			continue
+		}
+		a, err := mv.script.Analyze(m.db.Dialect(), m.db.Tables())
+		if err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		c, err := m.carried(mv)
+		if err != nil {
+			problems = append(problems, err)
+		}
+		s := newStep(mv, a, e, c)
+		wrong := append(refusals(s, a, e), m.refusedByDriver(a)...)
+		problems = append(problems, wrong...)
+		if m.opts.Atomic {
+			if err := checkAtomic(s, a, i, &e); err != nil && len(wrong) == 0 {
+				problems = append(problems, err)
+			}
+		}
+		steps[i] = s
+	}
+	if err := joined(problems); err != nil {
+		return nil, err
+	}
+	return steps, nil
+}
+
+// refusedByDriver are the statements of a script that the driver would not execute.
+func (m *Migrator) refusedByDriver(a *migration.Analysis) (problems []error) {
+	for _, st := range a.Suspects {
+		if why := database.Check(m.db, st); why != "" {
+			problems = append(problems, &sqltext.Error{Pos: st.Pos, Msg: why})
+		}
+	}
+	return problems
+}
+
+// newStep makes a step of a move and the analysis of its script.
+func newStep(m move, a *migration.Analysis, e enums, c carried) Step {
+	why, statements, secrets := whyOutside(m, a, e), a.Statements, a.Secrets
+	mode := InTransaction
+	if why != "" {
+		mode = OutsideTransaction
+		if a.Wrapped {
+			statements += 2 // its BEGIN and its COMMIT
+		}
+	}
+	if m.direction == database.Down { // the history has had its text since it was applied
+		secrets = nil
+	}
+	return Step{
+		Version: m.version, Name: m.name, Direction: m.direction, Script: m.script, From: m.from,
+		Mode: mode, Why: why, Statements: statements, Unwrapped: mode == InTransaction && a.Wrapped,
+		Metadata: c.file, Secrets: secrets, move: m, metadata: c.documents,
+	}
+}
+
+// whyOutside says what keeps a script from running in a transaction, "" for nothing.
+func whyOutside(m move, a *migration.Analysis, e enums) string {
+	uses := e.uses(a)
+	switch {
+	case m.direction == database.Mark:
+		return ""
+	case m.resume != nil:
+		return fmt.Sprintf("it was stopped at statement %d of %d", m.resume.Done+1, m.resume.Of)
+	case m.script.NoTransaction:
+		return "the script asks for no transaction"
+	case a.Never != nil:
+		return fmt.Sprintf("%s: %s can't be in a transaction", a.Never.Pos, a.Never.Why)
+	case a.Split != nil:
+		return fmt.Sprintf("%s: PRAGMA foreign_keys has no effect inside a transaction, and this statement needs another value of it than others", a.Split.Pos)
+	case a.Control != nil:
+		return fmt.Sprintf("%s: the script has transactions of its own", a.Control.Pos)
+	case a.Mode != nil:
+		return fmt.Sprintf("%s: %s asks for another kind of transaction than Whimbrel's", a.Mode.Pos, firstWords(a.Mode.Text))
+	case uses != nil:
+		return fmt.Sprintf("%s: a new enum value can't be used before it is committed", uses.Pos)
+	}
+	return ""
+}
+
+// refusals are the statements of a script that the database would refuse half-way, or that would do nothing.
+func refusals(s Step, a *migration.Analysis, e enums) (all []error) {
+	add := func(st *sqltext.Statement, format string, args ...any) {
+		if st != nil {
+			all = append(all, &sqltext.Error{Pos: st.Pos, Msg: fmt.Sprintf(format, args...)})
+		}
+	}
+	if a.Reserved != nil {
+		add(a.Reserved, "the script touches %s, which is Whimbrel's own table; leave it to Whimbrel", a.Reserved.Reserved)
+	}
+	if a.Ignored != nil {
+		add(a.Ignored, "%s does nothing between BEGIN and COMMIT, where the script has it; put it before the BEGIN", a.Ignored.Why)
+	}
+	if s.Mode == InTransaction {
+		if a.Misplaced != nil {
+			add(a.Misplaced, "%s has no effect inside a transaction; put it before all other statements of the file, or ask for no transaction (-- whimbrel: no-transaction)", a.Misplaced.Why)
+		}
+		return all
+	}
+	if a.Trapped != nil {
+		add(a.Trapped, "%s can't be in a transaction, and the script begins one before it; take that BEGIN out, or put the COMMIT before this statement", a.Trapped.Why)
+	}
+	if a.Handed != nil {
+		add(a.Handed, "%s takes the transaction out of the session's hands, and an interrupted script could not continue; end it with COMMIT", firstWords(a.Handed.Text))
+	}
+	if a.Nested != nil {
+		add(a.Nested, "%s is refused inside a transaction, and the script begins one before it; put a COMMIT before this statement", firstWords(a.Nested.Text))
+	}
+	if a.Open != nil {
+		add(a.Open, "%s begins a transaction that the script does not end; its COMMIT is missing", firstWords(a.Open.Text))
+	}
+	add(e.trapped(a), "a value that was added to an enum can't be used before it is committed, and this transaction adds it; put COMMIT and BEGIN between the two")
+	for i := range a.Loose {
+		add(&a.Loose[i], "%s", whyLoose(&a.Loose[i], s))
+	}
+	return all
+}
+
+// whyLoose says why a statement can't be outside of a transaction, and what to do.
+func whyLoose(st *sqltext.Statement, s Step) string {
+	const enclose = "put BEGIN before it and COMMIT behind the last statement that needs it"
+	switch st.Tx {
+	case sqltext.TxRollback:
+		return firstWords(st.Text) + " ends no transaction that the script begins; put BEGIN before what it is to take back, or leave it out"
+	case sqltext.TxCommitChain, sqltext.TxRollbackChain:
+		return firstWords(st.Text) + " ends no transaction that the script begins; write BEGIN in its place"
+	case sqltext.TxSavepoint:
+		return fmt.Sprintf("%s needs a transaction, and the statements of this script run one by one (%s); %s", firstWords(st.Text), s.Why, enclose)
+	}
+	return fmt.Sprintf("%s needs a transaction, and would do nothing here: the statements of this script run one by one (%s); %s", st.OnlyInTx, s.Why, enclose)
+}
+
+// checkAtomic refuses a step that cannot share one transaction with the others.
+func checkAtomic(s Step, a *migration.Analysis, index int, e *enums) error {
+	use, err := a.Uses(e.pending)
+	e.add(a)
+	if s.Mode == OutsideTransaction {
+		return &AtomicError{Step: s, Why: s.Why}
+	}
+	if len(a.Before) > 0 && index > 0 {
+		return &AtomicError{Step: s, Why: fmt.Sprintf("%s: %s has no effect inside a transaction", a.Before[0].Pos, a.Before[0].Why)}
+	}
+	if err != nil {
+		return err
+	}
+	if use != nil {
+		return &AtomicError{Step: s, Why: fmt.Sprintf("%s: an enum value that an earlier migration adds can't be used before it is committed", use.Pos)}
+	}
+	return nil
+}
+
+func firstWords(text string) string {
+	f := strings.Fields(text)
+	return strings.Join(f[:min(len(f), 3)], " ")
+}

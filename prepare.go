@@ -1,0 +1,81 @@
+package whimbrel
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+// Plan reads the database's state, with one question, verifies the checksum of
+// everything applied, and returns the plan that leads to the goal. It changes and
+// locks nothing. A plan without steps means that there is nothing to do.
+func (m *Migrator) Plan(ctx context.Context, g Goal) (*Plan, error) {
+	m = m.usable()
+	st, err := m.db.State(ctx, m.set.Name())
+	if err != nil {
+		return nil, err
+	}
+	moves, err := decide(m.set, st, g, m.anyOrder(st.Settings))
+	if verr := m.verify(ctx, st, moves); verr != nil {
+		return nil, verr
+	}
+	if err != nil {
+		return nil, err
+	}
+	return m.newPlan(ctx, st, g, moves)
+}
+
+// newPlan makes a plan of the moves that lead from a state to a goal.
+func (m *Migrator) newPlan(ctx context.Context, st *database.State, g Goal, moves []move) (*Plan, error) {
+	p := &Plan{Set: m.set.Name(), Goal: g, Atomic: m.opts.Atomic, base: st, until: g.absolute(moves)}
+	if len(moves) == 0 {
+		return p, nil
+	}
+	if err := checkMode(st.Settings); err != nil {
+		return nil, err
+	}
+	moves, err := m.readDowns(ctx, moves)
+	if err != nil {
+		return nil, err
+	}
+	if p.Steps, err = m.steps(st, moves); err != nil {
+		return p, err
+	}
+	p.Downs = m.downProblems(st, moves)
+	return p, nil
+}
+
+// readDowns returns the moves with the down scripts that come from the history.
+func (m *Migrator) readDowns(ctx context.Context, moves []move) ([]move, error) {
+	read := make([]move, len(moves))
+	for i, mv := range moves {
+		var err error
+		if mv.script == nil {
+			mv.script, err = m.storedDown(ctx, mv.applied)
+			mv.down = mv.script
+		}
+		if err != nil {
+			return nil, err
+		}
+		read[i] = mv
+	}
+	return read, nil
+}
+
+// storedDown returns the down script that the history has for an applied migration.
+func (m *Migrator) storedDown(ctx context.Context, a database.AppliedMigration) (*migration.Script, error) {
+	q := database.HistoryQuery{Set: m.set.Name(), Version: &a.Version, Texts: true}
+	for e, err := range m.db.History(ctx, q) {
+		if err != nil {
+			return nil, err
+		}
+		if e.ID == a.EventID {
+			s := migration.Text(fmt.Sprintf("history event %d (%d %s, down)", e.ID, e.Version, e.Name), e.DownText)
+			s.Directives = e.DownDirectives
+			return s, nil
+		}
+	}
+	return nil, &ConflictError{Set: m.set.Name(), Version: a.Version, Problem: fmt.Sprintf("lost its event %d from the history", a.EventID)}
+}
