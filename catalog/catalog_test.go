@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/whimbrel-db/whimbrel/catalog"
@@ -101,8 +102,10 @@ func TestOrderOfCircles(t *testing.T) {
 	}
 	want := []string{"schema before", "table s.self", "table s.a", "table s.b", "table s.c", "view s.behind", "table s.d", "table s.e", "column s.e.x"}
 	got := ids(snapshot(objects...))
-	if slices.Sort(want); len(got) != len(want) || !slices.Equal(slices.Sorted(slices.Values(got)), want) {
-		t.Fatalf("got %q", got)
+	if slices.Sort(want); len(got) != len(want) {
+		t.Fatalf("len(got) = %v, want %v", len(got), len(want))
+	} else if diff := cmp.Diff(want, slices.Sorted(slices.Values(got))); diff != "" {
+		t.Fatalf("slices.Sorted(slices.Values(got)) (-want +got):\n%s", diff)
 	}
 	for _, pair := range [][2]string{{"table s.a", "table s.b"}, {"table s.b", "table s.c"}, {"table s.c", "view s.behind"}, {"table s.d", "table s.e"}} {
 		if slices.Index(got, pair[0]) > slices.Index(got, pair[1]) {
@@ -149,8 +152,11 @@ func TestOrderIgnoresInputOrder(t *testing.T) {
 		r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
 		r.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
 		second := catalog.New("Test", "", slices.Concat(shuffled...))
-		if !slices.Equal(ids(first), ids(second)) || first.Fingerprint() != second.Fingerprint() {
-			t.Fatalf("%q\n%q", ids(first), ids(second))
+		if diff := cmp.Diff(ids(second), ids(first)); diff != "" {
+			t.Fatalf("ids(first) (-want +got):\n%s", diff)
+		}
+		if got, want := first.Fingerprint(), second.Fingerprint(); got != want {
+			t.Fatalf("first.Fingerprint() = %v, want %v", got, want)
 		}
 		if len(first.Objects) != len(slices.Concat(units...)) {
 			t.Fatalf("%d objects of %d", len(first.Objects), len(slices.Concat(units...)))
@@ -239,8 +245,17 @@ func TestCompareShowsDefinitions(t *testing.T) {
 	want := []string{"type text, not null yes", "CREATE VIEW s.v AS SELECT 1;\nCOMMENT ON VIEW s.v IS 'x'"}
 	added, removed := catalog.Compare(without, with), catalog.Compare(with, without)
 	for i, w := range want {
-		if added[i].Found != w || added[i].Expected != "" || removed[i].Expected != w || removed[i].Found != "" {
-			t.Errorf("added %+v, removed %+v; want %q", added[i], removed[i], w)
+		if added[i].Found != w {
+			t.Errorf("added[i].Found = %v, want %v", added[i].Found, w)
+		}
+		if added[i].Expected != "" {
+			t.Errorf("added[i].Expected = %q, want %q", added[i].Expected, "")
+		}
+		if removed[i].Expected != w {
+			t.Errorf("removed[i].Expected = %v, want %v", removed[i].Expected, w)
+		}
+		if removed[i].Found != "" {
+			t.Errorf("removed[i].Found = %q, want %q", removed[i].Found, "")
 		}
 	}
 }
@@ -299,8 +314,11 @@ ALTER TABLE s.t ADD CHECK (a > 0);
 	if got := s.String(); got != "Test, 2 objects" {
 		t.Error(got)
 	}
-	if s.Find("view s.v") == nil || s.Find("view s.w") != nil {
-		t.Error("Find")
+	if s.Find("view s.v") == nil {
+		t.Fatal("s.Find(\"view s.v\") is nil")
+	}
+	if s.Find("view s.w") != nil {
+		t.Errorf("s.Find(\"view s.w\") = %+v, want nil", s.Find("view s.w"))
 	}
 }
 
@@ -359,8 +377,20 @@ func TestDecode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again.Text() != s.Text() || again.Fingerprint() != s.Fingerprint() || again.Dialect != "Test" || again.Server != "1" || !slices.Equal(again.Omitted, s.Omitted) {
-		t.Errorf("%s\n%s", s.Text(), again.Text())
+	if got, want := again.Text(), s.Text(); got != want {
+		t.Errorf("again.Text() = %v, want %v", got, want)
+	}
+	if got, want := again.Fingerprint(), s.Fingerprint(); got != want {
+		t.Errorf("again.Fingerprint() = %v, want %v", got, want)
+	}
+	if again.Dialect != "Test" {
+		t.Errorf("again.Dialect = %q, want %q", again.Dialect, "Test")
+	}
+	if again.Server != "1" {
+		t.Errorf("again.Server = %q, want %q", again.Server, "1")
+	}
+	if diff := cmp.Diff(s.Omitted, again.Omitted); diff != "" {
+		t.Errorf("again.Omitted (-want +got):\n%s", diff)
 	}
 	text := string(doc)
 	for _, c := range []struct{ doc, want string }{
@@ -373,8 +403,14 @@ func TestDecode(t *testing.T) {
 	} {
 		_, err := catalog.Decode([]byte(c.doc))
 		var de *catalog.DecodeError
-		if !errors.As(err, &de) || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "can't read the snapshot: ") {
-			t.Errorf("%.40s: got %v, want %s", c.doc, err, c.want)
+		if !errors.As(err, &de) {
+			t.Fatalf("%.40s: got %v, want a %T", c.doc, err, de)
+		}
+		if !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%.40s: err.Error() = %q, want a text containing %q", c.doc, err.Error(), c.want)
+		}
+		if !strings.HasPrefix(err.Error(), "can't read the snapshot: ") {
+			t.Errorf("%.40s: err.Error() = %q, want a text beginning with %q", c.doc, err.Error(), "can't read the snapshot: ")
 		}
 	}
 }

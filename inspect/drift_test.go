@@ -79,8 +79,12 @@ func TestDriftOfAnyHistory(t *testing.T) {
 					do(t, scratch, m)
 				}
 				changes, err := inspect.Drift(t.Context(), scratch, inspect.Beside(db), nil)
-				if got := words(changes); err != nil || (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
-					t.Errorf("%q, %v; want %q", got, err, tt.want)
+				if got := words(changes); err != nil {
+					t.Error(err)
+				} else if (got == "") != (tt.want == "") {
+					t.Errorf("(got == \"\") = %v, want %v", (got == ""), (tt.want == ""))
+				} else if !strings.Contains(got, tt.want) {
+					t.Errorf("got %q, want a text containing %q", got, tt.want)
 				}
 			})
 		}
@@ -106,20 +110,28 @@ func TestDriftTakesLargeTextsFromFiles(t *testing.T) {
 			changes, err := inspect.Drift(t.Context(), db, inspect.Beside(db), files)
 			return words(changes), err
 		}
-		if got, err := drift(set); got != "" || err != nil {
-			t.Errorf("%q, %v", got, err)
+		if got, err := drift(set); got != "" {
+			t.Errorf("got %q, want %q", got, "")
+		} else if err != nil {
+			t.Error(err)
 		}
 		byHand(t, db, "CREATE TABLE more (id integer)")
-		if got, err := drift(set); !strings.Contains(got, "more added") || err != nil {
-			t.Errorf("%q, %v", got, err)
+		if got, err := drift(set); !strings.Contains(got, "more added") {
+			t.Errorf("got %q, want a text containing %q", got, "more added")
+		} else if err != nil {
+			t.Error(err)
 		}
 		var missing *inspect.NoTextError
 		edited := setOf(t, step{"CREATE TABLE a (id integer)", "-"}, step{"CREATE TABLE b (id bigint)", "DROP TABLE b"})
-		if _, err := drift(edited); !errors.As(err, &missing) || missing.Event.Version != 2 {
-			t.Errorf("got %v", err)
+		if _, err := drift(edited); !errors.As(err, &missing) {
+			t.Errorf("got %v, want a %T", err, missing)
+		} else if missing.Event.Version != 2 {
+			t.Errorf("missing.Event.Version = %v, want 2", missing.Event.Version)
 		}
-		if _, err := drift(nil); !errors.As(err, &missing) || missing.Event.Version != 1 {
-			t.Errorf("got %v", err)
+		if _, err := drift(nil); !errors.As(err, &missing) {
+			t.Errorf("got %v, want a %T", err, missing)
+		} else if missing.Event.Version != 1 {
+			t.Errorf("missing.Event.Version = %v, want 1", missing.Event.Version)
 		}
 	})
 }
@@ -131,8 +143,10 @@ func TestDriftIsNotAcceptedWhileNothingMayMigrate(t *testing.T) {
 			t.Fatal(err)
 		}
 		var off *whimbrel.FrozenError
-		if err := inspect.AcceptDrift(t.Context(), db, "s", "it is so"); !errors.As(err, &off) || off.Reason != "a busy day" {
-			t.Errorf("got %v", err)
+		if err := inspect.AcceptDrift(t.Context(), db, "s", "it is so"); !errors.As(err, &off) {
+			t.Errorf("got %v, want a %T", err, off)
+		} else if off.Reason != "a busy day" {
+			t.Errorf("off.Reason = %q, want %q", off.Reason, "a busy day")
 		}
 	})
 }
@@ -168,8 +182,10 @@ func TestDriftInAnotherSchema(t *testing.T) {
 			drift := func(want string) {
 				t.Helper()
 				changes, err := inspect.Drift(t.Context(), db, inspect.Beside(db), nil)
-				if got := words(changes); err != nil || got != want {
-					t.Errorf("%q, %v; want %q", got, err, want)
+				if got := words(changes); err != nil {
+					t.Error(err)
+				} else if got != want {
+					t.Errorf("got %v, want %v", got, want)
 				}
 			}
 			drift("")
@@ -179,16 +195,21 @@ func TestDriftInAnotherSchema(t *testing.T) {
 				t.Fatal(err)
 			}
 			drift("")
-			if v, err := inspect.Verify(t.Context(), set, inspect.Beside(db)); err != nil || !v.OK() {
-				t.Errorf("%+v, %v", v, err)
+			if v, err := inspect.Verify(t.Context(), set, inspect.Beside(db)); err != nil {
+				t.Error(err)
+			} else if !v.OK() {
+				t.Error("v.OK() = false, want true")
 			}
 			now, err := database.Snapshot(t.Context(), db, catalog.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			again, err := inspect.Rebuild(t.Context(), "now.sql", now.Text(), inspect.Beside(db))
-			if err != nil || words(catalog.Compare(now, again)) != "" {
-				t.Errorf("%v, %v", again, err)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if words(catalog.Compare(now, again)) != "" {
+				t.Errorf("words(catalog.Compare(now, again)) = %q, want %q", words(catalog.Compare(now, again)), "")
 			}
 		})
 	}
@@ -217,13 +238,20 @@ func TestDriftOfSetsThatNeedEachOther(t *testing.T) {
 		up("views", view, noView)
 		up("tables", table, noColumn)
 		changes, err := inspect.Drift(t.Context(), db, inspect.Beside(db), nil)
-		if err != nil || len(changes) > 0 {
-			t.Errorf("%v, %v", changes, err)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(changes) > 0 {
+			t.Errorf("len(changes) = %v, want at most %v", len(changes), 0)
 		}
 		byHand(t, db, "CREATE TABLE more (x integer)")
 		changes, err = inspect.Drift(t.Context(), db, inspect.Beside(db), nil)
-		if got := words(changes); err != nil || !strings.HasSuffix(got, "more added") || len(changes) != 1 {
-			t.Errorf("%q, %v", got, err)
+		if got := words(changes); err != nil {
+			t.Error(err)
+		} else if !strings.HasSuffix(got, "more added") {
+			t.Errorf("got %q, want a text ending with %q", got, "more added")
+		} else if len(changes) != 1 {
+			t.Errorf("len(changes) = %v, want 1", len(changes))
 		}
 	})
 }
@@ -267,8 +295,10 @@ func TestDriftRunsAScriptAsItRan(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if changes, err := inspect.Drift(t.Context(), db, inspect.Beside(db), nil); err != nil || len(changes) > 0 {
-				t.Errorf("%v, %v", changes, err)
+			if changes, err := inspect.Drift(t.Context(), db, inspect.Beside(db), nil); err != nil {
+				t.Error(err)
+			} else if len(changes) > 0 {
+				t.Errorf("len(changes) = %v, want at most %v", len(changes), 0)
 			}
 		})
 	}

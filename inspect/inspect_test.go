@@ -95,8 +95,14 @@ func TestACorrectFolderIsVerified(t *testing.T) {
 			step{"CREATE VIEW v AS SELECT id FROM a", "DROP VIEW v"},
 			step{"ALTER TABLE a ADD COLUMN extra integer", "ALTER TABLE a DROP COLUMN extra"},
 		), inspect.Beside(db))
-		if err != nil || !v.OK() || len(v.Migrations) != 3 {
-			t.Fatalf("%+v, %v", v, err)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !v.OK() {
+			t.Fatal("v.OK() = false, want true")
+		}
+		if len(v.Migrations) != 3 {
+			t.Fatalf("len(v.Migrations) = %v, want 3", len(v.Migrations))
 		}
 		for _, p := range v.Migrations {
 			if !p.Inverse() {
@@ -104,8 +110,10 @@ func TestACorrectFolderIsVerified(t *testing.T) {
 			}
 		}
 		// The database itself was not touched.
-		if st, err := db.State(t.Context(), "s"); err != nil || st.Head != 0 {
-			t.Errorf("%+v, %v", st, err)
+		if st, err := db.State(t.Context(), "s"); err != nil {
+			t.Error(err)
+		} else if st.Head != 0 {
+			t.Errorf("st.Head = %v, want 0", st.Head)
 		}
 	})
 }
@@ -114,8 +122,17 @@ func TestIrreversibleIsNoFault(t *testing.T) {
 	t.Parallel()
 	eachKind(t, func(t *testing.T, db database.Database) {
 		v, err := inspect.Verify(t.Context(), setOf(t, step{"CREATE TABLE a (id integer)", "-"}), inspect.Beside(db))
-		if err != nil || !v.OK() || v.Migrations[0].Inverse() || !v.Migrations[0].NoDown {
-			t.Errorf("%+v, %v", v, err)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !v.OK() {
+			t.Error("v.OK() = false, want true")
+		}
+		if v.Migrations[0].Inverse() {
+			t.Error("v.Migrations[0].Inverse() = true, want false")
+		}
+		if !v.Migrations[0].NoDown {
+			t.Error("v.Migrations[0].NoDown = false, want true")
 		}
 	})
 }
@@ -159,11 +176,20 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 				}
 				p := v.Migrations[1]
 				got := fmt.Sprint(p.Up, p.Down, words(p.Differences))
-				if v.OK() || p.OK() || !strings.Contains(got, tt.want) {
-					t.Errorf("got %s, want %q", got, tt.want)
+				if v.OK() {
+					t.Error("v.OK() = true, want false")
 				}
-				if !v.Migrations[0].OK() || p.Up == nil && (len(v.Migrations) != 3 || !v.Migrations[2].Inverse()) {
-					t.Errorf("the others were not proved: %+v", v.Migrations)
+				if p.OK() {
+					t.Error("p.OK() = true, want false")
+				}
+				if !strings.Contains(got, tt.want) {
+					t.Errorf("got %q, want a text containing %q", got, tt.want)
+				}
+				if !v.Migrations[0].OK() {
+					t.Error("v.Migrations[0].OK() = false, want true")
+				}
+				if p.Up == nil && (len(v.Migrations) != 3 || !v.Migrations[2].Inverse()) {
+					t.Error("got p.Up == nil && (len(v.Migrations) != 3 || !v.Migrations[2].Inverse())")
 				}
 			})
 		}
@@ -191,8 +217,10 @@ func TestDrift(t *testing.T) {
 			t.Fatalf("drift: %s", got)
 		}
 		byHand(t, db, "CREATE INDEX by_hand ON a (id)")
-		if got := drift(); !strings.Contains(got, "by_hand added") || strings.Contains(got, ";") {
-			t.Errorf("drift: %q, want the index alone", got)
+		if got := drift(); !strings.Contains(got, "by_hand added") {
+			t.Errorf("got %q, want a text containing %q", got, "by_hand added")
+		} else if strings.Contains(got, ";") {
+			t.Errorf("got %q, want a text without %q", got, ";")
 		}
 		if err := inspect.AcceptDrift(ctx, db, "s", ""); err == nil {
 			t.Error("AcceptDrift took no reason")
@@ -267,8 +295,11 @@ func TestDriftOfWhatIsNotMigrated(t *testing.T) {
 	t.Parallel()
 	eachKind(t, func(t *testing.T, db database.Database) {
 		changes, err := inspect.Drift(t.Context(), db, inspect.Beside(db), nil)
-		if err != nil || len(changes) > 0 {
-			t.Errorf("%v, %v", changes, err)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(changes) > 0 {
+			t.Errorf("len(changes) = %v, want at most %v", len(changes), 0)
 		}
 	})
 }
@@ -281,8 +312,11 @@ func TestDriftNeedsTheTexts(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := inspect.Drift(t.Context(), db, inspect.Beside(db), nil)
-		if err == nil || !strings.Contains(err.Error(), "does not keep the text of migration 1 m") {
-			t.Errorf("got %v", err)
+		if err == nil {
+			t.Fatal("got no error")
+		}
+		if !strings.Contains(err.Error(), "does not keep the text of migration 1 m") {
+			t.Errorf("err.Error() = %q, want a text containing %q", err.Error(), "does not keep the text of migration 1 m")
 		}
 	})
 }

@@ -61,11 +61,20 @@ func testMinimal(t *testing.T, db database.Database, steps []step) {
 		t.Fatal(err)
 	}
 	isLike(t, made, want)
-	if strings.Contains(got.Up, "tmp") || strings.Contains(got.Up, "later") || len(got.Dropped) > 0 {
-		t.Errorf("up is %s", got.Up)
+	if strings.Contains(got.Up, "tmp") {
+		t.Errorf("got.Up = %q, want a text without %q", got.Up, "tmp")
 	}
-	if !got.HasDown || got.NoDown != "" {
-		t.Fatalf("there is no down script: %s", got.NoDown)
+	if strings.Contains(got.Up, "later") {
+		t.Errorf("got.Up = %q, want a text without %q", got.Up, "later")
+	}
+	if len(got.Dropped) > 0 {
+		t.Errorf("len(got.Dropped) = %v, want at most %v", len(got.Dropped), 0)
+	}
+	if !got.HasDown {
+		t.Fatal("got.HasDown = false, want true")
+	}
+	if got.NoDown != "" {
+		t.Fatalf("got.NoDown = %q, want %q", got.NoDown, "")
 	}
 	empty, err := database.Snapshot(t.Context(), db, catalog.Options{})
 	if err != nil {
@@ -107,16 +116,38 @@ func TestMinimalInTheMiddle(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if strings.Contains(got.Up, "TABLE a") || strings.Count(strings.ReplaceAll(got.Up, "SET ", ";"), ";") < 2 || !got.HasDown || strings.Count(got.Down, ";") != 2 {
-			t.Errorf("got %+v", got)
+		if strings.Contains(got.Up, "TABLE a") {
+			t.Errorf("got.Up = %q, want a text without %q", got.Up, "TABLE a")
+		}
+		if strings.Count(strings.ReplaceAll(got.Up, "SET ", ";"), ";") < 2 {
+			t.Errorf("strings.Count(strings.ReplaceAll(got.Up, \"SET \", \";\"), \";\") = %v, want at least %v", strings.Count(strings.ReplaceAll(got.Up, "SET ", ";"), ";"), 2)
+		}
+		if !got.HasDown {
+			t.Error("got.HasDown = false, want true")
+		}
+		if strings.Count(got.Down, ";") != 2 {
+			t.Errorf("strings.Count(got.Down, \";\") = %v, want 2", strings.Count(got.Down, ";"))
 		}
 		var same *inspect.NotSameError
 		_, err = inspect.Minimal(t.Context(), set, inspect.MinimalOptions{From: 3, To: 4}, inspect.Beside(db))
-		if !errors.As(err, &same) || !same.Before || len(same.Changes) == 0 || !strings.Contains(err.Error(), "migrations 3 to 4 alter objects that existed before them") {
-			t.Errorf("got %v", err)
+		if !errors.As(err, &same) {
+			t.Fatalf("got %v, want a %T", err, same)
 		}
-		if text := words(same.Changes); !strings.Contains(text, "a.more added") || !strings.Contains(text, "b.n added") || strings.Contains(text, "a_n") {
-			t.Errorf("the changes are %s", text)
+		if !same.Before {
+			t.Error("same.Before = false, want true")
+		}
+		if len(same.Changes) == 0 {
+			t.Error("len(same.Changes) is 0")
+		}
+		if !strings.Contains(err.Error(), "migrations 3 to 4 alter objects that existed before them") {
+			t.Errorf("err.Error() = %q, want a text containing %q", err.Error(), "migrations 3 to 4 alter objects that existed before them")
+		}
+		if text := words(same.Changes); !strings.Contains(text, "a.more added") {
+			t.Errorf("text = %q, want a text containing %q", text, "a.more added")
+		} else if !strings.Contains(text, "b.n added") {
+			t.Errorf("text = %q, want a text containing %q", text, "b.n added")
+		} else if strings.Contains(text, "a_n") {
+			t.Errorf("text = %q, want a text without %q", text, "a_n")
 		}
 	})
 }
@@ -126,8 +157,14 @@ func TestMinimalNoDown(t *testing.T) {
 	eachKind(t, func(t *testing.T, db database.Database) {
 		set := setOf(t, step{"CREATE TABLE a (id integer)", "DROP TABLE a"}, step{"CREATE TABLE b (id integer)", "-"})
 		got, err := inspect.Minimal(t.Context(), set, inspect.MinimalOptions{From: 1, To: 2}, inspect.Beside(db))
-		if err != nil || got.HasDown || got.NoDown != "2.up.sql has no down script" {
-			t.Errorf("%+v, %v", got, err)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.HasDown {
+			t.Error("got.HasDown = true, want false")
+		}
+		if got.NoDown != "2.up.sql has no down script" {
+			t.Errorf("got.NoDown = %q, want %q", got.NoDown, "2.up.sql has no down script")
 		}
 		if !isPostgres(db) {
 			return // only PostgreSQL has objects without a name
@@ -139,8 +176,14 @@ func TestMinimalNoDown(t *testing.T) {
 		} {
 			set := setOf(t, step{up, "SELECT 1"}, step{"CREATE TABLE b (id integer)", "DROP TABLE b"})
 			got, err := inspect.Minimal(t.Context(), set, inspect.MinimalOptions{From: 1, To: 2}, inspect.Beside(db))
-			if err != nil || got.HasDown || !strings.Contains(got.NoDown, want) {
-				t.Errorf("%s: %+v, %v", up, got, err)
+			if err != nil {
+				t.Fatalf("%s: %v", up, err)
+			}
+			if got.HasDown {
+				t.Errorf("%s: got.HasDown = true, want false", up)
+			}
+			if !strings.Contains(got.NoDown, want) {
+				t.Errorf("%s: got.NoDown = %q, want a text containing %q", up, got.NoDown, want)
 			}
 		}
 	})
@@ -151,8 +194,17 @@ func TestMinimalOfNothing(t *testing.T) {
 	eachKind(t, func(t *testing.T, db database.Database) {
 		set := setOf(t, step{"CREATE TABLE a (id integer)", "DROP TABLE a"}, step{"DROP TABLE a", "CREATE TABLE a (id integer)"})
 		got, err := inspect.Minimal(t.Context(), set, inspect.MinimalOptions{From: 1, To: 2}, inspect.Beside(db))
-		if err != nil || got.Up != "" || got.Down != "" || !got.HasDown {
-			t.Errorf("%+v, %v", got, err)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Up != "" {
+			t.Errorf("got.Up = %q, want %q", got.Up, "")
+		}
+		if got.Down != "" {
+			t.Errorf("got.Down = %q, want %q", got.Down, "")
+		}
+		if !got.HasDown {
+			t.Error("got.HasDown = false, want true")
 		}
 	})
 }
@@ -169,8 +221,14 @@ func TestMinimalBehindABaseline(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, err := inspect.Minimal(t.Context(), set, inspect.MinimalOptions{From: 5, To: 6}, inspect.Beside(db))
-		if err != nil || !strings.Contains(got.Up, "CREATE VIEW") || strings.Contains(got.Up, "CREATE TABLE a") {
-			t.Errorf("%+v, %v", got, err)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(got.Up, "CREATE VIEW") {
+			t.Errorf("got.Up = %q, want a text containing %q", got.Up, "CREATE VIEW")
+		}
+		if strings.Contains(got.Up, "CREATE TABLE a") {
+			t.Errorf("got.Up = %q, want a text without %q", got.Up, "CREATE TABLE a")
 		}
 	})
 }
@@ -196,8 +254,14 @@ func TestMinimalRefusesData(t *testing.T) {
 		}
 		opts.DropData = true
 		m, err := inspect.Minimal(t.Context(), set, opts, inspect.Beside(db))
-		if err != nil || len(m.Dropped) != 3 || strings.Contains(m.Up, "INSERT") {
-			t.Errorf("%+v, %v", m, err)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(m.Dropped) != 3 {
+			t.Fatalf("len(m.Dropped) = %v, want 3", len(m.Dropped))
+		}
+		if strings.Contains(m.Up, "INSERT") {
+			t.Errorf("m.Up = %q, want a text without %q", m.Up, "INSERT")
 		}
 	})
 }
@@ -209,12 +273,21 @@ func TestMinimalOfWhatDoesNotRun(t *testing.T) {
 		set := setOf(t, step{"CREATE TABLE a (id integer)", "-"}, step{"CREATE TABLE a (id integer)", "-"}, step{"CREATE TABLE b (id integer)", "-"})
 		_, err := inspect.Minimal(t.Context(), set, inspect.MinimalOptions{From: 1, To: 2}, inspect.Beside(db))
 		var failed *whimbrel.MigrationError
-		if !errors.As(err, &failed) || failed.Version != 2 {
-			t.Errorf("got %v", err)
+		if !errors.As(err, &failed) {
+			t.Fatalf("got %v, want a %T", err, failed)
+		}
+		if failed.Version != 2 {
+			t.Errorf("failed.Version = %v, want 2", failed.Version)
 		}
 		_, err = inspect.Minimal(t.Context(), set, inspect.MinimalOptions{From: 3, To: 3}, inspect.Beside(db))
-		if !errors.As(err, &failed) || failed.Version != 2 || !strings.Contains(err.Error(), "before the range") {
-			t.Errorf("got %v", err)
+		if !errors.As(err, &failed) {
+			t.Fatalf("got %v, want a %T", err, failed)
+		}
+		if failed.Version != 2 {
+			t.Errorf("failed.Version = %v, want 2", failed.Version)
+		}
+		if !strings.Contains(err.Error(), "before the range") {
+			t.Errorf("err.Error() = %q, want a text containing %q", err.Error(), "before the range")
 		}
 	})
 }
@@ -242,8 +315,17 @@ func TestMinimalWithTheDownScripts(t *testing.T) {
 			return tt.downs, nil
 		}
 		got, err := inspect.Minimal(t.Context(), set, opts, inspect.Beside(db))
-		if err != nil || got.HasDown != (tt.noDown == "") || !strings.Contains(got.NoDown, tt.noDown) || got.HasDown && got.Down != tt.downs {
-			t.Errorf("%s: %+v, %v", tt.downs, got, err)
+		if err != nil {
+			t.Fatalf("%s: %v", tt.downs, err)
+		}
+		if got.HasDown != (tt.noDown == "") {
+			t.Errorf("%s: got.HasDown = %v, want %v", tt.downs, got.HasDown, (tt.noDown == ""))
+		}
+		if !strings.Contains(got.NoDown, tt.noDown) {
+			t.Errorf("%s: got.NoDown = %q, want a text containing %q", tt.downs, got.NoDown, tt.noDown)
+		}
+		if got.HasDown && got.Down != tt.downs {
+			t.Errorf("%s: got got.HasDown && got.Down != tt.downs", tt.downs)
 		}
 	}
 }
@@ -260,11 +342,21 @@ func TestMinimalOfWhatNoSnapshotHolds(t *testing.T) {
 	scratch.Allow = []sqltext.Outer{sqltext.OtherServers} // "far" leads to no server
 	var same *inspect.NotSameError
 	_, err := inspect.Minimal(t.Context(), set, inspect.MinimalOptions{From: 1, To: 2}, scratch)
-	if !errors.As(err, &same) || len(same.Omitted) != 1 || !strings.Contains(err.Error(), "user mapping of ") {
-		t.Errorf("got %v", err)
+	if !errors.As(err, &same) {
+		t.Fatalf("got %v, want a %T", err, same)
+	}
+	if len(same.Omitted) != 1 {
+		t.Fatalf("len(same.Omitted) = %v, want 1", len(same.Omitted))
+	}
+	if !strings.Contains(err.Error(), "user mapping of ") {
+		t.Errorf("err.Error() = %q, want a text containing %q", err.Error(), "user mapping of ")
 	}
 	// A later range isn't affected.
-	if got, err := inspect.Minimal(t.Context(), set, inspect.MinimalOptions{From: 3, To: 4}, scratch); err != nil || !strings.Contains(got.Up, "CREATE TABLE") || strings.Contains(got.Up, "mapping") {
-		t.Errorf("%+v, %v", got, err)
+	if got, err := inspect.Minimal(t.Context(), set, inspect.MinimalOptions{From: 3, To: 4}, scratch); err != nil {
+		t.Error(err)
+	} else if !strings.Contains(got.Up, "CREATE TABLE") {
+		t.Errorf("got.Up = %q, want a text containing %q", got.Up, "CREATE TABLE")
+	} else if strings.Contains(got.Up, "mapping") {
+		t.Errorf("got.Up = %q, want a text without %q", got.Up, "mapping")
 	}
 }

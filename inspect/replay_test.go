@@ -81,7 +81,9 @@ func TestATextThatIsNotKeptIsAnError(t *testing.T) {
 	t.Parallel()
 	r := &replayer{sets: map[string]*setReplay{}}
 	r.event(database.Entry{ID: 1, Set: "s", Version: 1, Name: "big", Direction: database.Up, Checksum: migration.Sum("x")})
-	if _, err := r.texts(); err == nil || !strings.Contains(err.Error(), "does not keep the text of migration 1 big") {
-		t.Errorf("got %v", err)
+	if _, err := r.texts(); err == nil {
+		t.Error("got no error")
+	} else if !strings.Contains(err.Error(), "does not keep the text of migration 1 big") {
+		t.Errorf("err.Error() = %q, want a text containing %q", err.Error(), "does not keep the text of migration 1 big")
 	}
 }

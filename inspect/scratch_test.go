@@ -117,18 +117,32 @@ func TestDriftOfAHistoryThatReachesOut(t *testing.T) {
 		var begun []inspect.Begun
 		scratch.Observe = func(b inspect.Begun) { begun = append(begun, b) }
 		changes, err := inspect.Drift(t.Context(), db, scratch, nil)
-		if err != nil || len(changes) > 0 {
-			t.Errorf("%s, %v", words(changes), err)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if len(begun) != 1 || begun[0].Scripts != 1 || len(begun[0].Skipped) == 0 || !strings.Contains(begun[0].Where, "whimbrel_scratch_") {
-			t.Errorf("begun: %+v", begun)
+		if len(changes) > 0 {
+			t.Errorf("len(changes) = %v, want at most %v", len(changes), 0)
+		}
+		if len(begun) != 1 {
+			t.Fatalf("len(begun) = %v, want 1", len(begun))
+		}
+		if begun[0].Scripts != 1 {
+			t.Errorf("begun[0].Scripts = %v, want 1", begun[0].Scripts)
+		}
+		if len(begun[0].Skipped) == 0 {
+			t.Error("len(begun[0].Skipped) is 0")
+		}
+		if !strings.Contains(begun[0].Where, "whimbrel_scratch_") {
+			t.Errorf("begun[0].Where = %q, want a text containing %q", begun[0].Where, "whimbrel_scratch_")
 		}
 
 		// On a separate server the role doesn't exist, so the statement runs. Here it exists.
 		scratch = inspect.Beside(db)
 		scratch.Apart = func(context.Context) (bool, string) { return true, "" }
-		if _, err := inspect.Drift(t.Context(), db, scratch, nil); !errors.As(err, new(*database.StatementError)) || !strings.Contains(err.Error(), role) {
-			t.Errorf("on a server apart: %v", err)
+		if _, err := inspect.Drift(t.Context(), db, scratch, nil); !errors.As(err, new(*database.StatementError)) {
+			t.Errorf("got %v, want a %T", err, new(*database.StatementError))
+		} else if !strings.Contains(err.Error(), role) {
+			t.Errorf("err.Error() = %q, want a text containing %q", err.Error(), role)
 		}
 		// drops the role
 		if _, err := m.Migrate(context.WithoutCancel(t.Context()), whimbrel.DownTo(whimbrel.NilVersion), whimbrel.ApplyOptions{}); err != nil {
@@ -150,8 +164,11 @@ func TestDriftOfAHistoryThatReachesOut(t *testing.T) {
 		}
 		_, err = inspect.Drift(t.Context(), db, refusing(t, db), nil)
 		got := places(t, err)
-		if !strings.HasPrefix(got, "history event ") || !strings.Contains(got, ":"+strings.Split(where, ",")[0]) {
-			t.Errorf("refused are %s, want %s", got, where)
+		if !strings.HasPrefix(got, "history event ") {
+			t.Errorf("got %q, want a text beginning with %q", got, "history event ")
+		}
+		if !strings.Contains(got, ":"+strings.Split(where, ",")[0]) {
+			t.Errorf("got %q, want a text containing %q", got, ":"+strings.Split(where, ",")[0])
 		}
 	})
 }
@@ -205,12 +222,23 @@ func TestMinimalKeepsWhatItCannotHold(t *testing.T) {
 	db := open(t, testdb.Postgres(t))
 	set := setOf(t, step{"CREATE TABLE a (x int);\n-- whimbrel: skip-on-scratch\nALTER SYSTEM SET whimbrel_never = 'x'", "DROP TABLE a"})
 	var data *inspect.DataError
-	if _, err := inspect.Minimal(t.Context(), set, inspect.MinimalOptions{From: 1, To: 1}, inspect.Beside(db)); !errors.As(err, &data) || len(data.Statements) != 1 {
-		t.Errorf("%v", err)
+	if _, err := inspect.Minimal(t.Context(), set, inspect.MinimalOptions{From: 1, To: 1}, inspect.Beside(db)); !errors.As(err, &data) {
+		t.Errorf("got %v, want a %T", err, data)
+	} else if len(data.Statements) != 1 {
+		t.Errorf("len(data.Statements) = %v, want 1", len(data.Statements))
 	}
 	m, err := inspect.Minimal(t.Context(), set, inspect.MinimalOptions{From: 1, To: 1, DropData: true}, inspect.Beside(db))
-	if err != nil || len(m.Dropped) != 1 || !m.HasDown || strings.Contains(m.Up, "SYSTEM") {
-		t.Errorf("%+v, %v", m, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(m.Dropped) != 1 {
+		t.Fatalf("len(m.Dropped) = %v, want 1", len(m.Dropped))
+	}
+	if !m.HasDown {
+		t.Error("m.HasDown = false, want true")
+	}
+	if strings.Contains(m.Up, "SYSTEM") {
+		t.Errorf("m.Up = %q, want a text without %q", m.Up, "SYSTEM")
 	}
 }
 

@@ -61,8 +61,12 @@ func TestPasswordsOfStatementsAreNotShown(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if steps := plan.Steps; len(steps) != 1 || len(steps[0].Secrets) != 1 || steps[0].Secrets[0].String() != "1.up.sql:1:1" {
-				t.Errorf("the plan warns of %v", steps)
+			if steps := plan.Steps; len(steps) != 1 {
+				t.Errorf("len(steps) = %v, want 1", len(steps))
+			} else if len(steps[0].Secrets) != 1 {
+				t.Errorf("len(steps[0].Secrets) = %v, want 1", len(steps[0].Secrets))
+			} else if steps[0].Secrets[0].String() != "1.up.sql:1:1" {
+				t.Errorf("steps[0].Secrets[0].String() = %q, want %q", steps[0].Secrets[0].String(), "1.up.sql:1:1")
 			}
 			if _, err := m.Apply(t.Context(), plan, whimbrel.ApplyOptions{}); err != nil {
 				t.Fatal(err)
@@ -73,8 +77,14 @@ func TestPasswordsOfStatementsAreNotShown(t *testing.T) {
 			edited := whimbrel.New(db, setOf(t, step{strings.Replace(s.create, hunter, hunter+"3", 1) + " -- edited", "-"}), whimbrel.Options{})
 			_, err = edited.Plan(t.Context(), whimbrel.Latest())
 			var mismatch *whimbrel.ChecksumMismatchError
-			if !errors.As(err, &mismatch) || strings.Contains(mismatch.Diff, hunter) || mismatch.Diff == "" {
-				t.Errorf("got %v, with the difference\n%s", err, mismatch.Diff)
+			if !errors.As(err, &mismatch) {
+				t.Fatalf("got %v, want a %T", err, mismatch)
+			}
+			if strings.Contains(mismatch.Diff, hunter) {
+				t.Errorf("mismatch.Diff = %q, want a text without %q", mismatch.Diff, hunter)
+			}
+			if mismatch.Diff == "" {
+				t.Error("mismatch.Diff is \"\"")
 			}
 		})
 	}
@@ -94,8 +104,11 @@ func TestAFailingStatementDoesNotShowItsPassword(t *testing.T) {
 				var log strings.Builder
 				_, err = whimbrel.New(db, set, observed(&log)).Up(t.Context())
 				var st *database.StatementError
-				if !errors.As(err, &st) || st.Excerpt == "" {
-					t.Fatalf("got %v", err)
+				if !errors.As(err, &st) {
+					t.Fatalf("got %v, want a %T", err, st)
+				}
+				if st.Excerpt == "" {
+					t.Fatal("st.Excerpt is \"\"")
 				}
 				state, serr := db.State(t.Context(), set.Name())
 				if serr != nil {
@@ -131,8 +144,23 @@ func TestSecretScriptIsNotKept(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if e.UpText != "" || e.DownText != "" || e.HasDownText || e.Checksum != m.Up.Checksum || e.DownChecksum != m.Down.Checksum || !e.UpDirectives.Secret {
-			t.Errorf("the history has %+v", e)
+		if e.UpText != "" {
+			t.Errorf("e.UpText = %q, want %q", e.UpText, "")
+		}
+		if e.DownText != "" {
+			t.Errorf("e.DownText = %q, want %q", e.DownText, "")
+		}
+		if e.HasDownText {
+			t.Error("e.HasDownText = true, want false")
+		}
+		if e.Checksum != m.Up.Checksum {
+			t.Errorf("e.Checksum = %v, want %v", e.Checksum, m.Up.Checksum)
+		}
+		if e.DownChecksum != m.Down.Checksum {
+			t.Errorf("e.DownChecksum = %v, want %v", e.DownChecksum, m.Down.Checksum)
+		}
+		if !e.UpDirectives.Secret {
+			t.Error("e.UpDirectives.Secret = false, want true")
 		}
 	}
 	empty, err := migration.NewSet("s")
@@ -140,8 +168,10 @@ func TestSecretScriptIsNotKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	var irreversible *whimbrel.IrreversibleError
-	if _, err := whimbrel.New(db, empty, whimbrel.Options{}).Migrate(t.Context(), whimbrel.By(-1), whimbrel.ApplyOptions{}); !errors.As(err, &irreversible) || !irreversible.TextNotKept {
-		t.Errorf("rolled back without the file: %v", err)
+	if _, err := whimbrel.New(db, empty, whimbrel.Options{}).Migrate(t.Context(), whimbrel.By(-1), whimbrel.ApplyOptions{}); !errors.As(err, &irreversible) {
+		t.Errorf("got %v, want a %T", err, irreversible)
+	} else if !irreversible.TextNotKept {
+		t.Error("irreversible.TextNotKept = false, want true")
 	}
 	if _, err := whimbrel.New(db, set, whimbrel.Options{}).Migrate(t.Context(), whimbrel.By(-1), whimbrel.ApplyOptions{}); err != nil {
 		t.Error(err)
@@ -178,12 +208,18 @@ func TestARoleLooksWithoutTheTexts(t *testing.T) {
 	defer looks.Close()
 	m := whimbrel.New(looks, set, whimbrel.Options{})
 	st, err := m.Status(t.Context())
-	if err != nil || st.Version != 1 {
-		t.Errorf("status: %+v, %v", st, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st.Version != 1 {
+		t.Errorf("st.Version = %v, want 1", st.Version)
 	}
 	plan, err := m.Plan(t.Context(), whimbrel.Latest())
-	if err != nil || len(plan.Steps) != 1 {
-		t.Errorf("plan: %v", err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(plan.Steps) != 1 {
+		t.Errorf("len(plan.Steps) = %v, want 1", len(plan.Steps))
 	}
 	if err := m.Verify(t.Context()); err != nil {
 		t.Errorf("verify: %v", err)

@@ -2,9 +2,10 @@ package inspect_test
 
 import (
 	"fmt"
-	"slices"
 	"testing"
 	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/catalog"
@@ -116,8 +117,14 @@ func TestSquashEndsWithTheSameSchema(t *testing.T) {
 						t.Error(err)
 					}
 					s, err := m.Status(t.Context())
-					if err != nil || !slices.Equal(s.InState(whimbrel.StateApplied), []int64{1, 5, 6, 7}) || len(s.Migrations) != 4 {
-						t.Errorf("the status is %+v, %v", s.Migrations, err)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if diff := cmp.Diff([]int64{1, 5, 6, 7}, s.InState(whimbrel.StateApplied)); diff != "" {
+						t.Errorf("s.InState(whimbrel.StateApplied) (-want +got):\n%s", diff)
+					}
+					if len(s.Migrations) != 4 {
+						t.Errorf("len(s.Migrations) = %v, want 4", len(s.Migrations))
 					}
 					// The squash's own down and up lead to the same schema.
 					if _, err := m.Migrate(t.Context(), whimbrel.DownTo(1), whimbrel.ApplyOptions{}); err != nil {
@@ -164,7 +171,9 @@ func isLike(t *testing.T, db database.Database, want *catalog.Snapshot) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if changes := catalog.Compare(want, got); len(changes) > 0 || got.Fingerprint() != want.Fingerprint() {
-		t.Errorf("another schema: %s", words(changes))
+	if changes := catalog.Compare(want, got); len(changes) > 0 {
+		t.Errorf("len(changes) = %v, want at most %v", len(changes), 0)
+	} else if got.Fingerprint() != want.Fingerprint() {
+		t.Errorf("got.Fingerprint() = %v, want %v", got.Fingerprint(), want.Fingerprint())
 	}
 }

@@ -79,8 +79,10 @@ func TestBaselinesAreProved(t *testing.T) {
 				c := contents(db)
 				c.Migrations, c.Baselines = c.Migrations[tt.drop:], tt.baselines
 				v := verify(t, db, c)
-				if got := wayWords(v.Baselines); !strings.Contains(got, tt.want) || v.OK() != tt.ok {
-					t.Errorf("ok is %v, %s; want %v, %s", v.OK(), got, tt.ok, tt.want)
+				if got := wayWords(v.Baselines); !strings.Contains(got, tt.want) {
+					t.Errorf("got %q, want a text containing %q", got, tt.want)
+				} else if got, want := v.OK(), tt.ok; got != want {
+					t.Errorf("v.OK() = %v, want %v", got, want)
 				}
 				if tt.drop == 0 && (len(v.Migrations) != 3 || !v.Migrations[2].Inverse()) {
 					t.Errorf("the migrations were not proved: %+v", v.Migrations)
@@ -105,8 +107,10 @@ func TestSquashesAreProvedAgainstTheirOriginals(t *testing.T) {
 			}
 			c.Migrations = append(c.Migrations, q)
 			v := verify(t, db, c)
-			if got := wayWords(v.Originals); !strings.Contains(got, want) || v.OK() != strings.HasSuffix(want, "<nil> ") {
-				t.Errorf("ok is %v, %s; want %s", v.OK(), got, want)
+			if got := wayWords(v.Originals); !strings.Contains(got, want) {
+				t.Errorf("got %q, want a text containing %q", got, want)
+			} else if got, want := v.OK(), strings.HasSuffix(want, "<nil> "); got != want {
+				t.Errorf("v.OK() = %v, want %v", got, want)
 			}
 			// Without the originals there is nothing to compare with.
 			c.Migrations = c.Migrations[2:]
@@ -134,8 +138,11 @@ func TestRepeatablesAreRunTwice(t *testing.T) {
 				v := verify(t, db, c)
 				r := v.Repeatables[0]
 				got := fmt.Sprint(r.Run, " ", r.Again, " ", words(r.Differences))
-				if !strings.Contains(got, tt.want) || v.OK() != (got == "<nil> <nil> ") {
-					t.Errorf("ok is %v, %s; want %s", v.OK(), got, tt.want)
+				if !strings.Contains(got, tt.want) {
+					t.Errorf("got %q, want a text containing %q", got, tt.want)
+				}
+				if got, want := v.OK(), (got == "<nil> <nil> "); got != want {
+					t.Errorf("v.OK() = %v, want %v", got, want)
 				}
 			})
 		}
@@ -147,8 +154,17 @@ func TestRepeatablesAreRunTwice(t *testing.T) {
 				{Name: "c uses it", Script: migration.Text("R__c.sql", "DROP VIEW IF EXISTS w; CREATE VIEW w AS SELECT n FROM v")},
 			}
 			v := verify(t, db, c)
-			if v.OK() || v.Repeatables[0].OK() || v.Repeatables[2].Run != nil || !v.Repeatables[2].OK() {
-				t.Errorf("%+v", v.Repeatables)
+			if v.OK() {
+				t.Error("v.OK() = true, want false")
+			}
+			if v.Repeatables[0].OK() {
+				t.Error("v.Repeatables[0].OK() = true, want false")
+			}
+			if v.Repeatables[2].Run != nil {
+				t.Errorf("v.Repeatables[2].Run = %+v, want nil", v.Repeatables[2].Run)
+			}
+			if !v.Repeatables[2].OK() {
+				t.Error("v.Repeatables[2].OK() = false, want true")
 			}
 		})
 	})
@@ -232,14 +248,22 @@ func TestVerifyLeavesNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := inspect.Verify(t.Context(), set, scratch); err != nil || open != 0 {
-			t.Errorf("%d are open, %v", open, err)
+		if _, err := inspect.Verify(t.Context(), set, scratch); err != nil {
+			t.Error(err)
+		} else if open != 0 {
+			t.Errorf("open = %v, want 0", open)
 		}
-		if st, err := whimbrel.New(db, set, whimbrel.Options{}).Status(t.Context()); err != nil || len(st.AppliedVersions()) > 0 {
-			t.Errorf("%+v, %v", st, err)
+		if st, err := whimbrel.New(db, set, whimbrel.Options{}).Status(t.Context()); err != nil {
+			t.Error(err)
+		} else if len(st.AppliedVersions()) > 0 {
+			t.Errorf("len(st.AppliedVersions()) = %v, want at most %v", len(st.AppliedVersions()), 0)
 		}
-		if now, err := database.Snapshot(t.Context(), db, catalog.Options{}); err != nil || now.Find("table a") != nil || now.Find("table public.a") != nil {
-			t.Errorf("%v, %v", now, err)
+		if now, err := database.Snapshot(t.Context(), db, catalog.Options{}); err != nil {
+			t.Error(err)
+		} else if now.Find("table a") != nil {
+			t.Errorf("now.Find(\"table a\") = %+v, want nil", now.Find("table a"))
+		} else if now.Find("table public.a") != nil {
+			t.Errorf("now.Find(\"table public.a\") = %+v, want nil", now.Find("table public.a"))
 		}
 	})
 }

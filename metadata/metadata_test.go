@@ -41,8 +41,11 @@ func TestParseName(t *testing.T) {
 		}
 		want.Kind = metadata.Kind(text[:i-1])
 		got, err := metadata.ParseName(want.Kind, text[i:])
-		if err != nil || got != want {
-			t.Errorf("%s: %+v, %v", text, got, err)
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		if got != want {
+			t.Errorf("%s: got %v, want %v", text, got, want)
 		}
 	}
 	for text, want := range map[string]string{
@@ -58,8 +61,10 @@ func TestParseName(t *testing.T) {
 		"sequence s":    "unknown kind",
 	} {
 		kind, rest, _ := strings.Cut(text, " ")
-		if _, err := metadata.ParseName(metadata.Kind(kind), rest); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v", text, err)
+		if _, err := metadata.ParseName(metadata.Kind(kind), rest); err == nil {
+			t.Errorf("%s: got no error", text)
+		} else if !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: err.Error() = %q, want a text containing %q", text, err.Error(), want)
 		}
 	}
 }
@@ -70,8 +75,11 @@ func TestNamesAreReadAsTheyAreWritten(t *testing.T) {
 		n := metadata.Name{Kind: metadata.Column, Object: part.Draw(t, "table"), Column: part.Draw(t, "column")}
 		n.Schema = rapid.OneOf(part, rapid.Just("")).Draw(t, "schema")
 		got, err := metadata.ParseName(n.Kind, n.String())
-		if err != nil || got != n {
-			t.Fatalf("%s: %+v, %v", n, got, err)
+		if err != nil {
+			t.Fatalf("%s: %v", n, err)
+		}
+		if got != n {
+			t.Fatalf("%s: got %v, want %v", n, got, n)
 		}
 	})
 }
@@ -180,13 +188,17 @@ func TestApplyAndComments(t *testing.T) {
 		t.Error(got)
 	}
 	b.does(b.Reset(), nil)
-	if got := b.comments(); got != ",,by hand,of a migration" || len(b.Entries) != 0 {
-		t.Error(got)
+	if got := b.comments(); got != ",,by hand,of a migration" {
+		t.Errorf("got %q, want %q", got, ",,by hand,of a migration")
+	} else if len(b.Entries) != 0 {
+		t.Errorf("len(b.Entries) = %v, want 0", len(b.Entries))
 	}
 	d := doc(t, table(t, "d", "D", ""))
 	b.Comments = false
-	if c, err := b.Apply(d); err != nil || len(c.Comments) != 0 {
-		t.Errorf("%+v, %v", c, err)
+	if c, err := b.Apply(d); err != nil {
+		t.Error(err)
+	} else if len(c.Comments) != 0 {
+		t.Errorf("len(c.Comments) = %v, want 0", len(c.Comments))
 	}
 }
 
@@ -216,21 +228,31 @@ func TestApplySaysWhatIsWrong(t *testing.T) {
 		// also with an entry without facts
 		for _, facts := range []metadata.Facts{{Owner: "me"}, {}} {
 			_, err := b.Apply(doc(t, metadata.Entry{Name: name(t, metadata.Kind(kind), rest), Facts: facts}))
-			if err == nil || err.Error() != want {
-				t.Errorf("%s: %v", text, err)
+			if err == nil {
+				t.Fatalf("%s: got no error", text)
+			}
+			if err.Error() != want {
+				t.Errorf("%s: err.Error() = %q, want %q", text, err.Error(), want)
 			}
 		}
 	}
 	_, err := b.Apply(doc(t, table(t, "users", "", "me"), table(t, "public.users", "", "you")))
-	if err == nil || !strings.Contains(err.Error(), "appears twice, with and without its schema") {
-		t.Error(err)
+	if err == nil {
+		t.Fatal("got no error")
+	}
+	if !strings.Contains(err.Error(), "appears twice, with and without its schema") {
+		t.Errorf("err.Error() = %q, want a text containing %q", err.Error(), "appears twice, with and without its schema")
 	}
 	entry := table(t, "nothing", "", "me")
 	entry.Pos = metadata.Position{File: "m.yaml", Line: 3, Column: 5}
 	column := metadata.Entry{Name: name(t, metadata.Column, "nothing.x"), Facts: metadata.Facts{Owner: "me"}, Pos: metadata.Position{File: "m.yaml", Line: 9, Column: 5}}
 	var all metadata.Errors
-	if _, err = b.Apply(doc(t, column, entry)); !errors.As(err, &all) || len(all) != 1 || all[0].Line != 3 {
-		t.Errorf("columns of a table that is missing: %v", err)
+	if _, err = b.Apply(doc(t, column, entry)); !errors.As(err, &all) {
+		t.Errorf("got %v, want a %T", err, all)
+	} else if len(all) != 1 {
+		t.Errorf("len(all) = %v, want 1", len(all))
+	} else if all[0].Line != 3 {
+		t.Errorf("all[0].Line = %v, want 3", all[0].Line)
 	}
 }
 
@@ -291,8 +313,11 @@ func TestInconsistent(t *testing.T) {
 	all := b.Inconsistent()
 	for _, in := range all {
 		what := in.Name.Kind.Type() + " " + in.Name.String()
-		if in.Reason != want[what] || in.Description != "of "+in.Name.Object {
-			t.Errorf("%s: %+v", what, in)
+		if in.Reason != want[what] {
+			t.Errorf("%s: in.Reason = %v, want %v", what, in.Reason, want[what])
+		}
+		if in.Description != "of "+in.Name.Object {
+			t.Errorf("%s: in.Description = %v, want %v", what, in.Description, "of "+in.Name.Object)
 		}
 	}
 	if len(all) != len(want) {
@@ -316,8 +341,14 @@ func TestAnotherObjectWithTheOldName(t *testing.T) {
 	b.rename("public.a", "public.b")
 	b.object(metadata.Table, "public.a", "new#")
 	all := b.Inconsistent()
-	if len(all) != 1 || all[0].Reason != "renamed to public.b; another table has the name now" || all[0].Renamed.Object != "b" {
-		t.Errorf("%+v", all)
+	if len(all) != 1 {
+		t.Fatalf("len(all) = %v, want 1", len(all))
+	}
+	if all[0].Reason != "renamed to public.b; another table has the name now" {
+		t.Errorf("all[0].Reason = %q, want %q", all[0].Reason, "renamed to public.b; another table has the name now")
+	}
+	if all[0].Renamed.Object != "b" {
+		t.Errorf("all[0].Renamed.Object = %q, want %q", all[0].Renamed.Object, "b")
 	}
 }
 
@@ -330,8 +361,10 @@ func TestWithoutIDs(t *testing.T) {
 	}
 	b.find("public.a").ID = "another"
 	b.drop("public.b")
-	if all := b.Inconsistent(); len(all) != 1 || all[0].Name.Object != "b" {
-		t.Errorf("%+v", all)
+	if all := b.Inconsistent(); len(all) != 1 {
+		t.Errorf("len(all) = %v, want 1", len(all))
+	} else if all[0].Name.Object != "b" {
+		t.Errorf("all[0].Name.Object = %q, want %q", all[0].Name.Object, "b")
 	}
 	b.does(b.Apply(doc(t, table(t, "a", "", "me"))))
 	if got := b.comments(); got != "" {
@@ -359,8 +392,10 @@ func TestReload(t *testing.T) {
 	if c := b.Reload(); !b.Has(c) {
 		t.Errorf("a second time something changes: %+v", c)
 	}
-	if all := b.Inconsistent(); len(all) != 1 || all[0].Name.Object != "gone" {
-		t.Errorf("%+v", all)
+	if all := b.Inconsistent(); len(all) != 1 {
+		t.Errorf("len(all) = %v, want 1", len(all))
+	} else if all[0].Name.Object != "gone" {
+		t.Errorf("all[0].Name.Object = %q, want %q", all[0].Name.Object, "gone")
 	}
 }
 
@@ -382,8 +417,17 @@ func TestReloadIntoATakenName(t *testing.T) {
 	b.drop("public.b")
 	b.rename("public.a", "public.b")
 	b.does(b.Reload(), nil)
-	if len(b.Entries) != 2 || b.Entries[0].Name.Object != "a" || b.Entries[0].Owner != "one" || b.Entries[1].Owner != "two" {
-		t.Errorf("%+v", b.Entries)
+	if len(b.Entries) != 2 {
+		t.Fatalf("len(b.Entries) = %v, want 2", len(b.Entries))
+	}
+	if b.Entries[0].Name.Object != "a" {
+		t.Errorf("b.Entries[0].Name.Object = %q, want %q", b.Entries[0].Name.Object, "a")
+	}
+	if b.Entries[0].Owner != "one" {
+		t.Errorf("b.Entries[0].Owner = %q, want %q", b.Entries[0].Owner, "one")
+	}
+	if b.Entries[1].Owner != "two" {
+		t.Errorf("b.Entries[1].Owner = %q, want %q", b.Entries[1].Owner, "two")
 	}
 }
 
@@ -437,8 +481,14 @@ func TestCheck(t *testing.T) {
 		for _, m := range missing {
 			got = append(got, fmt.Sprintf("%s%v", m.Name, m.Facts))
 		}
-		if err != nil || checked != tt.all || strings.Join(got, " ") != tt.want {
-			t.Errorf("%+v: %q of %d, %v", tt.rules, got, checked, err)
+		if err != nil {
+			t.Fatalf("%+v: %v", tt.rules, err)
+		}
+		if checked != tt.all {
+			t.Errorf("%+v: checked = %v, want %v", tt.rules, checked, tt.all)
+		}
+		if strings.Join(got, " ") != tt.want {
+			t.Errorf("%+v: strings.Join(got, \" \") = %v, want %v", tt.rules, strings.Join(got, " "), tt.want)
 		}
 	}
 	for want, rules := range map[string]metadata.Rules{
@@ -449,15 +499,20 @@ func TestCheck(t *testing.T) {
 		"matches nothing.*":         {Require: []string{"owner"}, Tables: []string{"public.*", "nothing.*"}},
 	} {
 		var wrong *metadata.RulesError
-		if _, _, err := b.Check(rules); !errors.As(err, &wrong) || !strings.Contains(err.Error(), want) {
-			t.Errorf("%+v: %v", rules, err)
+		if _, _, err := b.Check(rules); !errors.As(err, &wrong) {
+			t.Errorf("%+v: got %v, want a %T", rules, err, wrong)
+		} else if !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: err.Error() = %q, want a text containing %q", rules, err.Error(), want)
 		}
 	}
 }
 
 func TestDocumentsHaveOneEntryForEachName(t *testing.T) {
 	_, err := metadata.NewDocument(table(t, "a", "A", ""), table(t, "a", "", ""))
-	if err == nil || err.Error() != "table a appears twice" {
-		t.Error(err)
+	if err == nil {
+		t.Fatal("got no error")
+	}
+	if err.Error() != "table a appears twice" {
+		t.Errorf("err.Error() = %q, want %q", err.Error(), "table a appears twice")
 	}
 }

@@ -228,12 +228,20 @@ func TestAnalysisAllAndBody(t *testing.T) {
 func TestAnalysisUses(t *testing.T) {
 	t.Parallel()
 	a := analyze(t, sqltext.PostgreSQL, "SELECT 1; UPDATE a SET mood = 'sad';")
-	if st, err := a.Uses([]migration.EnumValue{{Value: "glad"}, {Value: "sad"}}); err != nil || st == nil || st.Text != "UPDATE a SET mood = 'sad'" || st.Pos.Column != 11 {
-		t.Errorf("got %v, %v", st, err)
+	if st, err := a.Uses([]migration.EnumValue{{Value: "glad"}, {Value: "sad"}}); err != nil {
+		t.Error(err)
+	} else if st == nil {
+		t.Error("st is nil")
+	} else if st.Text != "UPDATE a SET mood = 'sad'" {
+		t.Errorf("st.Text = %q, want %q", st.Text, "UPDATE a SET mood = 'sad'")
+	} else if st.Pos.Column != 11 {
+		t.Errorf("st.Pos.Column = %v, want 11", st.Pos.Column)
 	}
 	for _, values := range [][]migration.EnumValue{nil, {{Value: "glad"}}, {{Value: "sa"}}} {
-		if st, err := a.Uses(values); st != nil || err != nil {
-			t.Errorf("%v: got %v, %v", values, st, err)
+		if st, err := a.Uses(values); st != nil {
+			t.Errorf("%v: st = %+v, want nil", values, st)
+		} else if err != nil {
+			t.Errorf("%v: %v", values, err)
 		}
 	}
 }
@@ -250,8 +258,12 @@ func TestAnalyzePositions(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 	_, err = migration.Text("x.sql", "SELECT 1;\nSELECT 'a").Analyze(sqltext.PostgreSQL, nil)
-	if e := (*sqltext.Error)(nil); !errors.As(err, &e) || e.Pos.File != "x.sql" || e.Pos.Line != 2 {
-		t.Errorf("got %v", err)
+	if e := (*sqltext.Error)(nil); !errors.As(err, &e) {
+		t.Errorf("got %v, want a %T", err, e)
+	} else if e.Pos.File != "x.sql" {
+		t.Errorf("e.Pos.File = %q, want %q", e.Pos.File, "x.sql")
+	} else if e.Pos.Line != 2 {
+		t.Errorf("e.Pos.Line = %v, want 2", e.Pos.Line)
 	}
 }
 
@@ -259,8 +271,11 @@ func TestAnalyzeKeepsItsAnswer(t *testing.T) {
 	t.Parallel()
 	s := migration.Text("x.sql", "SELECT a FROM b;")
 	first, err := s.Analyze(sqltext.PostgreSQL, []string{"b"})
-	if err != nil || first.Reserved == nil {
-		t.Fatalf("got %+v, %v", first, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first.Reserved == nil {
+		t.Fatal("first.Reserved is nil")
 	}
 	if again, _ := s.Analyze(sqltext.PostgreSQL, []string{"b"}); again != first {
 		t.Error("the script was read again")

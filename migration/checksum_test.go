@@ -43,8 +43,10 @@ func TestSumInPieces(t *testing.T) {
 				rest = rest[n:]
 			}
 			h.Write(nil)
-			if got := h.sum(); got != Sum(text) || h.sum() != got {
-				t.Errorf("%q in pieces of %d: another checksum", text, size)
+			if got := h.sum(); got != Sum(text) {
+				t.Errorf("%q in pieces of %d: got %v, want %v", text, size, got, Sum(text))
+			} else if got, want := h.sum(), got; got != want {
+				t.Errorf("%q in pieces of %d: h.sum() = %v, want %v", text, size, got, want)
 			}
 		}
 		s, err := Stream("x", func() (io.ReadCloser, error) {
@@ -53,8 +55,11 @@ func TestSumInPieces(t *testing.T) {
 		if text == "\xef" {
 			continue // Stream wants UTF-8
 		}
-		if err != nil || s.Checksum != Sum(text) {
-			t.Errorf("Stream of %q: %v, %v", text, s, err)
+		if err != nil {
+			t.Fatalf("Stream of %q: %v", text, err)
+		}
+		if s.Checksum != Sum(text) {
+			t.Errorf("Stream of %q: s.Checksum = %v, want %v", text, s.Checksum, Sum(text))
 		}
 	}
 }
@@ -62,25 +67,35 @@ func TestSumInPieces(t *testing.T) {
 func TestChecksumText(t *testing.T) {
 	t.Parallel()
 	c := Sum("SELECT 1;")
-	if got, err := ParseChecksum(c.String()); got != c || err != nil {
-		t.Errorf("got %v, %v", got, err)
+	if got, err := ParseChecksum(c.String()); got != c {
+		t.Errorf("got %v, want %v", got, c)
+	} else if err != nil {
+		t.Error(err)
 	}
 	for _, bad := range []string{"", "abc", strings.Repeat("z", 64), strings.Repeat("a", 66)} {
 		if _, err := ParseChecksum(bad); err == nil {
 			t.Errorf("%q was taken", bad)
 		}
 	}
-	if (Checksum{}).IsZero() != true || c.IsZero() {
-		t.Error("IsZero is wrong")
+	if got, want := (Checksum{}).IsZero(), true; got != want {
+		t.Errorf("(Checksum{}).IsZero() = %v, want %v", got, want)
+	}
+	if c.IsZero() {
+		t.Error("c.IsZero() = true, want false")
 	}
 	type row struct{ Up, Down Checksum }
 	b, err := json.Marshal(row{Up: c})
-	if err != nil || string(b) != `{"Up":"`+c.String()+`","Down":""}` {
-		t.Errorf("got %s, %v", b, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := string(b), `{"Up":"`+c.String()+`","Down":""}`; got != want {
+		t.Errorf("string(b) = %q, want %q", got, want)
 	}
 	got := row{Down: c}
-	if err := json.Unmarshal(b, &got); err != nil || got != (row{Up: c}) {
-		t.Errorf("got %v, %v", got, err)
+	if err := json.Unmarshal(b, &got); err != nil {
+		t.Error(err)
+	} else if got != (row{Up: c}) {
+		t.Errorf("got %v, want %v", got, (row{Up: c}))
 	}
 	if err := json.Unmarshal([]byte(`{"Up":"x"}`), &got); err == nil {
 		t.Error("a wrong checksum was taken")

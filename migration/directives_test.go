@@ -17,22 +17,30 @@ func TestDirectives(t *testing.T) {
 		"statement-timeout 1.5s\r": {StatementTimeout: 1500 * time.Millisecond},
 	} {
 		var d Directives
-		if err := d.Parse(text); err != nil || d != want {
-			t.Errorf("%q: got %+v, %v", text, d, err)
+		if err := d.Parse(text); err != nil {
+			t.Errorf("%q: %v", text, err)
+		} else if d != want {
+			t.Errorf("%q: d = %v, want %v", text, d, want)
 		}
-		if back, err := ParseDirectives(d.String()); back != want || err != nil {
-			t.Errorf("%q: String gave %q, read back as %+v, %v", text, d, back, err)
+		if back, err := ParseDirectives(d.String()); back != want {
+			t.Errorf("%q: back = %v, want %v", text, back, want)
+		} else if err != nil {
+			t.Errorf("%q: %v", text, err)
 		}
 	}
 	all := Directives{NoTransaction: true, Empty: true, Secret: true, LockTimeout: time.Second, StatementTimeout: time.Minute}
 	if got := all.String(); got != "no-transaction, empty, secret, lock-timeout 1s, statement-timeout 1m0s" {
 		t.Errorf("got %q", got)
 	}
-	if back, err := ParseDirectives(all.String()); back != all || err != nil {
-		t.Errorf("got %+v, %v", back, err)
+	if back, err := ParseDirectives(all.String()); back != all {
+		t.Errorf("back = %v, want %v", back, all)
+	} else if err != nil {
+		t.Error(err)
 	}
-	if d, err := ParseDirectives(""); d != (Directives{}) || err != nil {
-		t.Errorf("nothing: got %+v, %v", d, err)
+	if d, err := ParseDirectives(""); d != (Directives{}) {
+		t.Errorf("d = %v, want %v", d, (Directives{}))
+	} else if err != nil {
+		t.Error(err)
 	}
 }
 
@@ -50,8 +58,12 @@ func TestDirectivesRefuse(t *testing.T) {
 		"statement-timeout -1s": `directive "statement-timeout" wants a time of at least 1ms, such as "statement-timeout 2s", not "-1s"`,
 	} {
 		var d Directives
-		if err := d.Parse(text); err == nil || err.Error() != want || d != (Directives{}) {
-			t.Errorf("%q: got %v, %+v", text, err, d)
+		if err := d.Parse(text); err == nil {
+			t.Errorf("%q: got no error", text)
+		} else if err.Error() != want {
+			t.Errorf("%q: err.Error() = %q, want %q", text, err.Error(), want)
+		} else if d != (Directives{}) {
+			t.Errorf("%q: d = %v, want %v", text, d, (Directives{}))
 		}
 	}
 	if _, err := ParseDirectives("empty, x"); err == nil {

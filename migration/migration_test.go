@@ -20,24 +20,36 @@ func TestSet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if set.Name() != "ledger" || set.Len() != 3 || fmt.Sprint(set.Versions()) != "[0 7 20260101000000]" {
-		t.Errorf("got %s, %v", set.Name(), set.Versions())
+	if set.Name() != "ledger" {
+		t.Errorf("set.Name() = %q, want %q", set.Name(), "ledger")
+	}
+	if set.Len() != 3 {
+		t.Errorf("set.Len() = %v, want 3", set.Len())
+	}
+	if fmt.Sprint(set.Versions()) != "[0 7 20260101000000]" {
+		t.Errorf("fmt.Sprint(set.Versions()) = %q, want %q", fmt.Sprint(set.Versions()), "[0 7 20260101000000]")
 	}
 	if given[0].Version != 20260101000000 {
 		t.Error("NewSet changed its arguments")
 	}
 	all := set.All()
 	all[0].Name = "changed"
-	if m, ok := set.Get(0); !ok || m.Name != "a" {
-		t.Errorf("a set changed, or lost a migration: %v, %v", m, ok)
+	if m, ok := set.Get(0); !ok {
+		t.Error("ok = false, want true")
+	} else if m.Name != "a" {
+		t.Errorf("m.Name = %q, want %q", m.Name, "a")
 	}
 	for _, v := range []int64{-1, 1, 8, 20260101000001} {
 		if m, ok := set.Get(v); ok {
 			t.Errorf("Get(%d) found %v", v, m)
 		}
 	}
-	if set, err := migration.NewSet(""); err != nil || set.Name() != migration.DefaultSet || set.Len() != 0 {
-		t.Errorf("an empty set: %v, %v", set, err)
+	if set, err := migration.NewSet(""); err != nil {
+		t.Error(err)
+	} else if got, want := set.Name(), migration.DefaultSet; got != want {
+		t.Errorf("set.Name() = %v, want %v", got, want)
+	} else if set.Len() != 0 {
+		t.Errorf("set.Len() = %v, want 0", set.Len())
 	}
 }
 
@@ -45,8 +57,11 @@ func TestSetRefuses(t *testing.T) {
 	t.Parallel()
 	_, err := migration.NewSet("", mig(3, "a"), mig(2, "b"), mig(3, "c"))
 	var dup *migration.DuplicateError
-	if !errors.As(err, &dup) || *dup != (migration.DuplicateError{Version: 3, First: "3_a.up.sql", Second: "3_c.up.sql"}) {
-		t.Errorf("one version twice: got %v", err)
+	if !errors.As(err, &dup) {
+		t.Fatalf("got %v, want a %T", err, dup)
+	}
+	if *dup != (migration.DuplicateError{Version: 3, First: "3_a.up.sql", Second: "3_c.up.sql"}) {
+		t.Errorf("*dup = %v, want %v", *dup, (migration.DuplicateError{Version: 3, First: "3_a.up.sql", Second: "3_c.up.sql"}))
 	}
 	for _, c := range []struct {
 		set  string
@@ -57,8 +72,10 @@ func TestSetRefuses(t *testing.T) {
 		{"", migration.Migration{Version: 4, Name: "x"}, "migration 4 x has no up script"},
 		{migration.ReservedSet, mig(1, "a"), "Whimbrel's own"},
 	} {
-		if _, err := migration.NewSet(c.set, c.m); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("got %v, want %s", err, c.want)
+		if _, err := migration.NewSet(c.set, c.m); err == nil {
+			t.Error("got no error")
+		} else if !strings.Contains(err.Error(), c.want) {
+			t.Errorf("err.Error() = %q, want a text containing %q", err.Error(), c.want)
 		}
 	}
 }

@@ -47,8 +47,11 @@ CREATE TABLE last (a int);
 
 	whole := migration.Text("f", text)
 	left := whole.Without(sqltext.PostgreSQL, func(st sqltext.Statement) bool { return migration.SkippedOnScratch(st, sqltext.PostgreSQL) })
-	if left.Checksum != whole.Checksum || left.File != "f" {
-		t.Errorf("the script without its statements is %s %s", left.File, left.Checksum)
+	if left.Checksum != whole.Checksum {
+		t.Errorf("left.Checksum = %v, want %v", left.Checksum, whole.Checksum)
+	}
+	if left.File != "f" {
+		t.Errorf("left.File = %q, want %q", left.File, "f")
 	}
 	a, err := left.Analyze(sqltext.PostgreSQL, nil)
 	if err != nil {
@@ -75,8 +78,11 @@ func TestSkippedInOtherDialects(t *testing.T) {
 		"-- whimbrel: skip-on-scratch is what I wanted to write\nFLUSH PRIVILEGES;": false,
 	} {
 		pieces, err := sqltext.Split(text, sqltext.MySQL, sqltext.Options{})
-		if err != nil || len(pieces) != 1 {
-			t.Fatal(pieces, err)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(pieces) != 1 {
+			t.Fatalf("len(pieces) = %v, want 1", len(pieces))
 		}
 		if got := migration.SkippedOnScratch(pieces[0], sqltext.MySQL); got != want {
 			t.Errorf("%q: skipped %v", text, got)
@@ -98,12 +104,17 @@ func TestWithoutOfAStream(t *testing.T) {
 	}
 	got, err := io.ReadAll(r)
 	want := strings.NewReplacer("DROP ROLE a;", strings.Repeat(" ", 12), "DROP ROLE b;", strings.Repeat(" ", 12)).Replace(text)
-	if err != nil || string(got) != want {
-		t.Errorf("read %d bytes, %v; want %d", len(got), err, len(want))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != want {
+		t.Errorf("string(got) = %q, want %q", string(got), want)
 	}
 
 	broken := migration.Text("f", "SELECT 1;\nSELECT 'x").Without(sqltext.PostgreSQL, func(sqltext.Statement) bool { return false })
-	if _, err := broken.Analyze(sqltext.PostgreSQL, nil); err == nil || !strings.Contains(err.Error(), "f:2:8") {
-		t.Errorf("a string that is not closed: %v", err)
+	if _, err := broken.Analyze(sqltext.PostgreSQL, nil); err == nil {
+		t.Error("got no error")
+	} else if !strings.Contains(err.Error(), "f:2:8") {
+		t.Errorf("err.Error() = %q, want a text containing %q", err.Error(), "f:2:8")
 	}
 }

@@ -53,17 +53,34 @@ func read(t *testing.T, s *migration.Script) string {
 func TestText(t *testing.T) {
 	t.Parallel()
 	s := migration.Text("1_a.up.sql", "\ufeffSELECT 1;\r\n")
-	if s.File != "1_a.up.sql" || s.Size != 11 || s.Checksum != migration.Sum("SELECT 1;\n") || s.Func() != nil {
-		t.Errorf("got %+v", s)
+	if s.File != "1_a.up.sql" {
+		t.Errorf("s.File = %q, want %q", s.File, "1_a.up.sql")
+	}
+	if s.Size != 11 {
+		t.Errorf("s.Size = %v, want 11", s.Size)
+	}
+	if s.Checksum != migration.Sum("SELECT 1;\n") {
+		t.Errorf("s.Checksum = %v, want %v", s.Checksum, migration.Sum("SELECT 1;\n"))
+	}
+	if s.Func() != nil {
+		t.Errorf("s.Func() = %+v, want nil", s.Func())
 	}
 	if got := read(t, s); got != "SELECT 1;\r\n" {
 		t.Errorf("what runs is %q", got)
 	}
-	if text, ok, err := s.Text(10); ok || err != nil || text != "" {
-		t.Errorf("above the limit: %q, %v, %v", text, ok, err)
+	if text, ok, err := s.Text(10); ok {
+		t.Error("ok = true, want false")
+	} else if err != nil {
+		t.Error(err)
+	} else if text != "" {
+		t.Errorf("text = %q, want %q", text, "")
 	}
-	if text, ok, err := s.Text(11); !ok || err != nil || text != "SELECT 1;\r\n" {
-		t.Errorf("at the limit: %q, %v, %v", text, ok, err)
+	if text, ok, err := s.Text(11); !ok {
+		t.Error("ok = false, want true")
+	} else if err != nil {
+		t.Error(err)
+	} else if text != "SELECT 1;\r\n" {
+		t.Errorf("text = %q, want %q", text, "SELECT 1;\r\n")
 	}
 }
 
@@ -76,11 +93,20 @@ func TestStreamKeepsSmallTexts(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := migration.Text("x.sql", text)
-		if read(t, s) != read(t, want) || s.Checksum != want.Checksum || s.Size != want.Size {
-			t.Errorf("%.20q…: got %+v", text, s)
+		if got, want := read(t, s), read(t, want); got != want {
+			t.Errorf("%.20q…: read(t, s) = %v, want %v", text, got, want)
 		}
-		if o.opened != 1 || o.closed != 1 {
-			t.Errorf("%.20q…: opened %d times, closed %d times", text, o.opened, o.closed)
+		if s.Checksum != want.Checksum {
+			t.Errorf("%.20q…: s.Checksum = %v, want %v", text, s.Checksum, want.Checksum)
+		}
+		if s.Size != want.Size {
+			t.Errorf("%.20q…: s.Size = %v, want %v", text, s.Size, want.Size)
+		}
+		if o.opened != 1 {
+			t.Errorf("%.20q…: o.opened = %v, want 1", text, o.opened)
+		}
+		if o.closed != 1 {
+			t.Errorf("%.20q…: o.closed = %v, want 1", text, o.closed)
 		}
 	}
 }
@@ -99,17 +125,27 @@ func TestStreamOpensLargeTextsAgain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s.Checksum != migration.Sum(text) || s.Size != int64(len(text)) {
-			t.Errorf("%s: got %+v", name, s)
+		if s.Checksum != migration.Sum(text) {
+			t.Errorf("%s: s.Checksum = %v, want %v", name, s.Checksum, migration.Sum(text))
+		}
+		if s.Size != int64(len(text)) {
+			t.Errorf("%s: s.Size = %v, want %v", name, s.Size, int64(len(text)))
 		}
 		if read(t, s) != text {
 			t.Errorf("%s: another text", name)
 		}
-		if got, ok, err := s.Text(1 << 30); !ok || err != nil || got != text {
-			t.Errorf("%s: Text: %v, %v", name, ok, err)
+		if got, ok, err := s.Text(1 << 30); !ok {
+			t.Errorf("%s: ok = false, want true", name)
+		} else if err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else if got != text {
+			t.Errorf("%s: got %v, want %v", name, got, text)
 		}
-		if o.opened != 3 || o.closed != 3 {
-			t.Errorf("%s: opened %d times, closed %d times", name, o.opened, o.closed)
+		if o.opened != 3 {
+			t.Errorf("%s: o.opened = %v, want 3", name, o.opened)
+		}
+		if o.closed != 3 {
+			t.Errorf("%s: o.closed = %v, want 3", name, o.closed)
 		}
 	}
 }
@@ -137,8 +173,10 @@ func TestStreamNoticesAChange(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := read(r); !errors.Is(err, migration.ErrChanged) || !strings.Contains(err.Error(), "x.sql") {
-				t.Errorf("%s, %s: got %v", name, how, err)
+			if err := read(r); !errors.Is(err, migration.ErrChanged) {
+				t.Errorf("%s, %s: got %v, want %v", name, how, err, migration.ErrChanged)
+			} else if !strings.Contains(err.Error(), "x.sql") {
+				t.Errorf("%s, %s: err.Error() = %q, want a text containing %q", name, how, err.Error(), "x.sql")
 			}
 			r.Close()
 		}
@@ -184,8 +222,10 @@ func TestStreamErrors(t *testing.T) {
 	if _, err := migration.Stream("x", func() (io.ReadCloser, error) { return nil, boom }); !errors.Is(err, boom) {
 		t.Errorf("opening: got %v", err)
 	}
-	if _, err := migration.Stream("x.sql", func() (io.ReadCloser, error) { return io.NopCloser(iotest.ErrReader(boom)), nil }); !errors.Is(err, boom) || !strings.Contains(err.Error(), "x.sql") {
-		t.Errorf("reading: got %v", err)
+	if _, err := migration.Stream("x.sql", func() (io.ReadCloser, error) { return io.NopCloser(iotest.ErrReader(boom)), nil }); !errors.Is(err, boom) {
+		t.Errorf("got %v, want %v", err, boom)
+	} else if !strings.Contains(err.Error(), "x.sql") {
+		t.Errorf("err.Error() = %q, want a text containing %q", err.Error(), "x.sql")
 	}
 }
 
@@ -208,8 +248,11 @@ func TestStreamWantsUTF8(t *testing.T) {
 			o := &opener{data: []byte(c.text), wrap: wrap}
 			_, err := migration.Stream("x.sql", o.open)
 			var place *sqltext.Error
-			if !errors.As(err, &place) || err.Error() != c.want {
-				t.Errorf("%s: got %v, want %s", c.name, err, c.want)
+			if !errors.As(err, &place) {
+				t.Fatalf("%s: got %v, want a %T", c.name, err, place)
+			}
+			if err.Error() != c.want {
+				t.Errorf("%s: err.Error() = %q, want %q", c.name, err.Error(), c.want)
 			}
 			if o.closed != 1 {
 				t.Errorf("%s: closed %d times", c.name, o.closed)
@@ -218,29 +261,49 @@ func TestStreamWantsUTF8(t *testing.T) {
 	}
 	o := &opener{data: []byte("SELECT 1;\n'\xfc"), wrap: nil}
 	_, err := migration.Stream("x.sql", o.open)
-	if e := (*sqltext.Error)(nil); !errors.As(err, &e) || e.Pos != (sqltext.Position{File: "x.sql", Offset: 11, Line: 2, Column: 2}) {
-		t.Errorf("got %#v", err)
+	if e := (*sqltext.Error)(nil); !errors.As(err, &e) {
+		t.Errorf("got %v, want a %T", err, e)
+	} else if e.Pos != (sqltext.Position{File: "x.sql", Offset: 11, Line: 2, Column: 2}) {
+		t.Errorf("e.Pos = %v, want %v", e.Pos, (sqltext.Position{File: "x.sql", Offset: 11, Line: 2, Column: 2}))
 	}
 }
 
 func TestFunc(t *testing.T) {
 	t.Parallel()
 	s := migration.Func("backfill-1", func() {})
-	if s.Func() == nil || s.File != "backfill-1" || s.Size != 0 {
-		t.Errorf("got %+v", s)
+	if s.Func() == nil {
+		t.Fatal("s.Func() is nil")
 	}
-	if s.Checksum == migration.Func("backfill-2", func() {}).Checksum || s.Checksum == migration.Sum("backfill-1") {
-		t.Error("the checksum doesn't stand for the id")
+	if s.File != "backfill-1" {
+		t.Errorf("s.File = %q, want %q", s.File, "backfill-1")
 	}
-	if _, err := s.Open(); err == nil || err.Error() != "backfill-1 is a Go function, it has no text" {
-		t.Errorf("got %v", err)
+	if s.Size != 0 {
+		t.Errorf("s.Size = %v, want 0", s.Size)
 	}
-	if text, ok, err := s.Text(100); text != "" || ok || err != nil {
-		t.Errorf("got %q, %v, %v", text, ok, err)
+	if s.Checksum == migration.Func("backfill-2", func() {}).Checksum {
+		t.Error("s.Checksum is migration.Func(\"backfill-2\", func() {}).Checksum")
+	}
+	if s.Checksum == migration.Sum("backfill-1") {
+		t.Error("s.Checksum is migration.Sum(\"backfill-1\")")
+	}
+	if _, err := s.Open(); err == nil {
+		t.Error("got no error")
+	} else if err.Error() != "backfill-1 is a Go function, it has no text" {
+		t.Errorf("err.Error() = %q, want %q", err.Error(), "backfill-1 is a Go function, it has no text")
+	}
+	if text, ok, err := s.Text(100); text != "" {
+		t.Errorf("text = %q, want %q", text, "")
+	} else if ok {
+		t.Error("ok = true, want false")
+	} else if err != nil {
+		t.Error(err)
 	}
 	a, err := s.Analyze(sqltext.PostgreSQL, nil)
-	if err != nil || a.Statements != 0 {
-		t.Errorf("got %+v, %v", a, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Statements != 0 {
+		t.Errorf("a.Statements = %v, want 0", a.Statements)
 	}
 	for range a.All() {
 		t.Error("a function has a statement")

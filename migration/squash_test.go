@@ -77,13 +77,19 @@ func TestSquashesThatDoNotFit(t *testing.T) {
 		},
 	} {
 		_, err := migration.NewSet("", tt.all...)
-		if err == nil || !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("%s:\ngot  %v\nwant %s", name, err, tt.want)
+		if err == nil {
+			t.Fatalf("%s: got no error", name)
+		}
+		if !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: err.Error() = %q, want a text containing %q", name, err.Error(), tt.want)
 		}
 	}
 	set, err := migration.NewSet("", step(7, "one", of(3, "b"), of(7, "c")), step(9, "two", of(7, "one"), of(9, "d")))
-	if err != nil || fmt.Sprint(set.All()) != "[9 two]" {
-		t.Errorf("a squash of a squash: %v, %v", set, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fmt.Sprint(set.All()) != "[9 two]" {
+		t.Errorf("fmt.Sprint(set.All()) = %q, want %q", fmt.Sprint(set.All()), "[9 two]")
 	}
 }
 
@@ -95,8 +101,14 @@ func TestReplacesDirective(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if len(s.Replaces) != 2 || s.Replaces[0] != (migration.Replaced{Version: 3, Checksum: migration.Sum("a")}) || s.Replaces[1].Version != 7 {
-		t.Errorf("got %v", s.Replaces)
+	if len(s.Replaces) != 2 {
+		t.Fatalf("len(s.Replaces) = %v, want 2", len(s.Replaces))
+	}
+	if s.Replaces[0] != (migration.Replaced{Version: 3, Checksum: migration.Sum("a")}) {
+		t.Errorf("s.Replaces[0] = %v, want %v", s.Replaces[0], (migration.Replaced{Version: 3, Checksum: migration.Sum("a")}))
+	}
+	if s.Replaces[1].Version != 7 {
+		t.Errorf("s.Replaces[1].Version = %v, want 7", s.Replaces[1].Version)
 	}
 	for text, want := range map[string]string{
 		"replaces":         "wants a version and the checksum",
@@ -107,12 +119,16 @@ func TestReplacesDirective(t *testing.T) {
 		"replaces 4 abc d": "64 hexadecimal digits",
 		"replaces 7 " + migration.Sum("b").String(): "twice",
 	} {
-		if err := s.Direct(text); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: got %v, want %s", text, err, want)
+		if err := s.Direct(text); err == nil {
+			t.Errorf("%s: got no error", text)
+		} else if !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: err.Error() = %q, want a text containing %q", text, err.Error(), want)
 		}
 	}
-	if err := s.Direct("lock-timeout 2s"); err != nil || s.LockTimeout == 0 {
-		t.Errorf("other directives are read, too: %v", err)
+	if err := s.Direct("lock-timeout 2s"); err != nil {
+		t.Error(err)
+	} else if s.LockTimeout == 0 {
+		t.Error("s.LockTimeout is 0")
 	}
 }
 
@@ -147,8 +163,10 @@ func TestContents(t *testing.T) {
 		"a repeatable script replaces no":        {Repeatables: []migration.Named{{Name: "x", Script: step(2, "x", of(2, "b")).Up}}},
 		"version -1 of migration \"b\" is below": {Baselines: []migration.Migration{step(-1, "b")}},
 	} {
-		if _, err := c.Set(""); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("got %v, want %s", err, want)
+		if _, err := c.Set(""); err == nil {
+			t.Error("got no error")
+		} else if !strings.Contains(err.Error(), want) {
+			t.Errorf("err.Error() = %q, want a text containing %q", err.Error(), want)
 		}
 	}
 }

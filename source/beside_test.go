@@ -35,12 +35,26 @@ func TestBaselinesAndRepeatables(t *testing.T) {
 		if got := fmt.Sprint(set.All(), set.Baselines()); got != "[1 a 6 b] [5 the_schema 9 later]" {
 			t.Errorf("%q: got %s", format, got)
 		}
-		if b, _ := set.Baseline(5); b.Up.LockTimeout == 0 || b.Up.Checksum != migration.Sum("-- whimbrel: lock-timeout 2s\nSELECT 5") {
-			t.Errorf("the baseline is %+v", b.Up)
+		if b, _ := set.Baseline(5); b.Up.LockTimeout == 0 {
+			t.Error("b.Up.LockTimeout is 0")
+		} else if b.Up.Checksum != migration.Sum("-- whimbrel: lock-timeout 2s\nSELECT 5") {
+			t.Errorf("b.Up.Checksum = %v, want %v", b.Up.Checksum, migration.Sum("-- whimbrel: lock-timeout 2s\nSELECT 5"))
 		}
 		r := set.Repeatables()
-		if len(r) != 2 || r[0].Name != "the grants" || !r[0].Script.NoTransaction || r[1].Name != "views" || r[1].Script.File != "R__views.sql" {
-			t.Errorf("the repeatables are %+v", r)
+		if len(r) != 2 {
+			t.Fatalf("len(r) = %v, want 2", len(r))
+		}
+		if r[0].Name != "the grants" {
+			t.Errorf("r[0].Name = %q, want %q", r[0].Name, "the grants")
+		}
+		if !r[0].Script.NoTransaction {
+			t.Error("r[0].Script.NoTransaction = false, want true")
+		}
+		if r[1].Name != "views" {
+			t.Errorf("r[1].Name = %q, want %q", r[1].Name, "views")
+		}
+		if r[1].Script.File != "R__views.sql" {
+			t.Errorf("r[1].Script.File = %q, want %q", r[1].Script.File, "R__views.sql")
 		}
 	}
 }
@@ -48,12 +62,24 @@ func TestBaselinesAndRepeatables(t *testing.T) {
 func TestBaselinesAndRepeatablesAlone(t *testing.T) {
 	t.Parallel()
 	set, err := source.Read(folder("B7_x.sql", "SELECT 1", "R__v.sql", "SELECT 2", "old/0001_a.up.sql", "SELECT 1"), source.Options{})
-	if err == nil || !strings.Contains(err.Error(), "sub-folders are not read") {
-		t.Errorf("got %v, %v", set, err)
+	if err == nil {
+		t.Fatal("got no error")
+	}
+	if !strings.Contains(err.Error(), "sub-folders are not read") {
+		t.Errorf("err.Error() = %q, want a text containing %q", err.Error(), "sub-folders are not read")
 	}
 	set, err = source.Read(folder("B7_x.sql", "SELECT 1", "R__v.sql", "SELECT 2"), source.Options{})
-	if err != nil || set.Len() != 0 || len(set.Baselines()) != 1 || len(set.Repeatables()) != 1 {
-		t.Errorf("got %+v, %v", set, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if set.Len() != 0 {
+		t.Errorf("set.Len() = %v, want 0", set.Len())
+	}
+	if len(set.Baselines()) != 1 {
+		t.Fatalf("len(set.Baselines()) = %v, want 1", len(set.Baselines()))
+	}
+	if len(set.Repeatables()) != 1 {
+		t.Errorf("len(set.Repeatables()) = %v, want 1", len(set.Repeatables()))
 	}
 }
 
@@ -73,8 +99,14 @@ func TestBesideNames(t *testing.T) {
 		"B0000099999999999999999999_x.sql": "is too large",
 	} {
 		_, err := source.Read(folder(name, "SELECT 1"), source.Options{Dir: "m"})
-		if err == nil || !strings.Contains(err.Error(), "m/"+name+": ") || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: got %v, want %s", name, err, want)
+		if err == nil {
+			t.Fatalf("%s: got no error", name)
+		}
+		if !strings.Contains(err.Error(), "m/"+name+": ") {
+			t.Errorf("%s: err.Error() = %q, want a text containing %q", name, err.Error(), "m/"+name+": ")
+		}
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: err.Error() = %q, want a text containing %q", name, err.Error(), want)
 		}
 	}
 	for text, want := range map[string]string{
@@ -82,8 +114,10 @@ func TestBesideNames(t *testing.T) {
 		"-- whimbrel: nonsense\nSELECT 1": "unknown directive",
 		"-- whimbrel: replaces 3 " + migration.Sum("x").String() + "\nSELECT 1": "replaces no",
 	} {
-		if _, err := source.Read(folder("R__x.sql", text), source.Options{}); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: got %v, want %s", text, err, want)
+		if _, err := source.Read(folder("R__x.sql", text), source.Options{}); err == nil {
+			t.Errorf("%q: got no error", text)
+		} else if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: err.Error() = %q, want a text containing %q", text, err.Error(), want)
 		}
 	}
 }
@@ -92,8 +126,14 @@ func TestBesideNames(t *testing.T) {
 func TestBesideOtherFormats(t *testing.T) {
 	t.Parallel()
 	set, err := source.Read(folder("0001_a.sql", "-- +goose Up\nSELECT 1", "R__x.sql", "-- +goose Up\nSELECT 1", "B5_x.sql", "\xff"), source.Options{})
-	if err != nil || set.Len() != 1 || len(set.Baselines())+len(set.Repeatables()) != 0 {
-		t.Errorf("got %+v, %v", set, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if set.Len() != 1 {
+		t.Errorf("set.Len() = %v, want 1", set.Len())
+	}
+	if len(set.Baselines())+len(set.Repeatables()) != 0 {
+		t.Errorf("len(set.Baselines())+len(set.Repeatables()) = %v, want 0", len(set.Baselines())+len(set.Repeatables()))
 	}
 }
 
@@ -103,20 +143,33 @@ func TestASquashBesideItsOriginals(t *testing.T) {
 	set, err := source.Read(folder(
 		"1_a.up.sql", "SELECT 1", "2_b.up.sql", "SELECT 2", "2_b.down.sql", "SELECT -2", "2_both.up.sql", text, "2_both.down.sql", "SELECT -1",
 	), source.Options{})
-	if err != nil || fmt.Sprint(set.All()) != "[2 both]" {
-		t.Fatalf("got %+v, %v", set, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fmt.Sprint(set.All()) != "[2 both]" {
+		t.Fatalf("fmt.Sprint(set.All()) = %q, want %q", fmt.Sprint(set.All()), "[2 both]")
 	}
 	b, _ := set.Original(2)
 	q, _ := set.Get(2)
-	if b.Name != "b" || b.Down.File != "2_b.down.sql" || q.Down.File != "2_both.down.sql" {
-		t.Errorf("got %+v, %+v", b, q)
+	if b.Name != "b" {
+		t.Errorf("b.Name = %q, want %q", b.Name, "b")
 	}
-	if _, err := source.Read(folder("2_b.up.sql", "SELECT 2", "2_c.up.sql", "SELECT 3"), source.Options{}); err == nil || !strings.Contains(err.Error(), "twice") {
-		t.Errorf("two that are no squash: %v", err)
+	if b.Down.File != "2_b.down.sql" {
+		t.Errorf("b.Down.File = %q, want %q", b.Down.File, "2_b.down.sql")
+	}
+	if q.Down.File != "2_both.down.sql" {
+		t.Errorf("q.Down.File = %q, want %q", q.Down.File, "2_both.down.sql")
+	}
+	if _, err := source.Read(folder("2_b.up.sql", "SELECT 2", "2_c.up.sql", "SELECT 3"), source.Options{}); err == nil {
+		t.Error("got no error")
+	} else if !strings.Contains(err.Error(), "twice") {
+		t.Errorf("err.Error() = %q, want a text containing %q", err.Error(), "twice")
 	}
 	for file, want := range map[string]string{"2_b.down.sql": "only an up script replaces"} {
-		if _, err := source.Read(folder("2_b.up.sql", "SELECT 2", file, text), source.Options{}); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v, want %s", file, err, want)
+		if _, err := source.Read(folder("2_b.up.sql", "SELECT 2", file, text), source.Options{}); err == nil {
+			t.Errorf("%s: got no error", file)
+		} else if !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: err.Error() = %q, want a text containing %q", file, err.Error(), want)
 		}
 	}
 }
@@ -124,8 +177,20 @@ func TestASquashBesideItsOriginals(t *testing.T) {
 func TestReadSeeds(t *testing.T) {
 	t.Parallel()
 	seeds, err := source.ReadSeeds(folder("b.sql", "SELECT 2", "10 people.SQL", "SELECT 1", ".hidden.sql", "x", "README.md", "x", "2024_demo/c.sql", "SELECT 3", "1_a.up.sql/d.sql", "SELECT 4"), source.Options{Dir: "seeds"})
-	if err != nil || len(seeds) != 2 || seeds[0].Name != "10 people" || seeds[0].Script.File != "seeds/10 people.SQL" || seeds[1].Name != "b" {
-		t.Errorf("got %+v, %v", seeds, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(seeds) != 2 {
+		t.Fatalf("len(seeds) = %v, want 2", len(seeds))
+	}
+	if seeds[0].Name != "10 people" {
+		t.Errorf("seeds[0].Name = %q, want %q", seeds[0].Name, "10 people")
+	}
+	if seeds[0].Script.File != "seeds/10 people.SQL" {
+		t.Errorf("seeds[0].Script.File = %q, want %q", seeds[0].Script.File, "seeds/10 people.SQL")
+	}
+	if seeds[1].Name != "b" {
+		t.Errorf("seeds[1].Name = %q, want %q", seeds[1].Name, "b")
 	}
 	for want, fsys := range map[string]fstest.MapFS{
 		"seeds/a.sql: the script has no statement": folder("a.sql", "-- nothing"),
@@ -140,13 +205,18 @@ func TestReadSeeds(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, err = source.ReadSeeds(sub, source.Options{Dir: "seeds"})
-			if err == nil || err.Error() != want {
-				t.Errorf("got %v, want %s", err, want)
+			if err == nil {
+				t.Fatal("got no error")
+			}
+			if err.Error() != want {
+				t.Errorf("err.Error() = %q, want %q", err.Error(), want)
 			}
 			continue
 		}
-		if _, err := source.ReadSeeds(fsys, source.Options{Dir: "seeds"}); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("got %v, want %s", err, want)
+		if _, err := source.ReadSeeds(fsys, source.Options{Dir: "seeds"}); err == nil {
+			t.Error("got no error")
+		} else if !strings.Contains(err.Error(), want) {
+			t.Errorf("err.Error() = %q, want a text containing %q", err.Error(), want)
 		}
 	}
 }
@@ -154,7 +224,10 @@ func TestReadSeeds(t *testing.T) {
 func TestNewCountsBaselines(t *testing.T) {
 	t.Parallel()
 	files, err := source.NewFiles(folder("B0007_schema.sql", "SELECT 1"), source.NewOptions{Name: "x"})
-	if err != nil || files[0].Name != "0008_x.up.sql" {
-		t.Errorf("got %v, %v", files, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if files[0].Name != "0008_x.up.sql" {
+		t.Errorf("files[0].Name = %q, want %q", files[0].Name, "0008_x.up.sql")
 	}
 }

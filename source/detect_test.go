@@ -31,8 +31,10 @@ func TestDetect(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			if got, err := source.Detect(c.files); got != c.want || err != nil {
-				t.Errorf("got %q, %v; want %q", got, err, c.want)
+			if got, err := source.Detect(c.files); got != c.want {
+				t.Errorf("got %v, want %v", got, c.want)
+			} else if err != nil {
+				t.Error(err)
 			}
 		})
 	}
@@ -94,8 +96,17 @@ func TestDetectRefusesDoubt(t *testing.T) {
 	}
 	_, err := source.Detect(files("1_a.up.sql", up, "2_b.sql", "-- migrate:up"))
 	var ambiguous *source.AmbiguousError
-	if !errors.As(err, &ambiguous) || len(ambiguous.Seen) != 2 || ambiguous.Seen[1].Format != source.Dbmate || ambiguous.Seen[1].Files[0] != "2_b.sql" {
-		t.Errorf("got %#v", err)
+	if !errors.As(err, &ambiguous) {
+		t.Fatalf("got %v, want a %T", err, ambiguous)
+	}
+	if len(ambiguous.Seen) != 2 {
+		t.Fatalf("len(ambiguous.Seen) = %v, want 2", len(ambiguous.Seen))
+	}
+	if ambiguous.Seen[1].Format != source.Dbmate {
+		t.Errorf("ambiguous.Seen[1].Format = %v, want %v", ambiguous.Seen[1].Format, source.Dbmate)
+	}
+	if ambiguous.Seen[1].Files[0] != "2_b.sql" {
+		t.Errorf("ambiguous.Seen[1].Files[0] = %q, want %q", ambiguous.Seen[1].Files[0], "2_b.sql")
 	}
 	_, err = source.Detect(os.DirFS(filepath.Join(t.TempDir(), "none")))
 	if !errors.Is(err, fs.ErrNotExist) {

@@ -35,12 +35,19 @@ func TestDirIsAFolderOnDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if set.Len() != 2 || other.Len() != 2 {
-		t.Fatalf("%d and %d migrations, want 2", set.Len(), other.Len())
+	if set.Len() != 2 {
+		t.Fatalf("set.Len() = %v, want 2", set.Len())
+	}
+	if other.Len() != 2 {
+		t.Fatalf("other.Len() = %v, want 2", other.Len())
 	}
 	for i, m := range set.All() {
-		if o := other.All()[i]; m.Version != o.Version || m.Up.Checksum != o.Up.Checksum || m.Up.Size != o.Up.Size {
-			t.Errorf("Dir and os.DirFS read different things: %+v and %+v", m, o)
+		if o := other.All()[i]; m.Version != o.Version {
+			t.Errorf("m.Version = %v, want %v", m.Version, o.Version)
+		} else if m.Up.Checksum != o.Up.Checksum {
+			t.Errorf("m.Up.Checksum = %v, want %v", m.Up.Checksum, o.Up.Checksum)
+		} else if m.Up.Size != o.Up.Size {
+			t.Errorf("m.Up.Size = %v, want %v", m.Up.Size, o.Up.Size)
 		}
 	}
 }

@@ -72,8 +72,10 @@ R__views.sql: can't be read: it is a pipe, not a regular file`
 			t.Errorf("%s, as seeds:\n%v\nwant %s", name, err, want)
 		}
 	}
-	if _, err := source.Read(source.Dir(pipe), source.Options{Dir: "p"}); err == nil || !strings.Contains(err.Error(), "p: can't be read as a folder") {
-		t.Errorf("a pipe instead of a folder: %v", err)
+	if _, err := source.Read(source.Dir(pipe), source.Options{Dir: "p"}); err == nil {
+		t.Error("got no error")
+	} else if !strings.Contains(err.Error(), "p: can't be read as a folder") {
+		t.Errorf("err.Error() = %q, want a text containing %q", err.Error(), "p: can't be read as a folder")
 	}
 }
 
@@ -87,8 +89,14 @@ func TestReadBoundsWhatIsBesideScripts(t *testing.T) {
 		"1_a/up.yaml":       files("1_a/up.sql", up, "1_a/up.yaml", large),
 	} {
 		_, err := source.Read(read, source.Options{})
-		if err == nil || !strings.HasPrefix(err.Error(), name+": ") || !strings.Contains(err.Error(), "which is the most that is read") {
-			t.Errorf("%s: %v", name, err)
+		if err == nil {
+			t.Fatalf("%s: got no error", name)
+		}
+		if !strings.HasPrefix(err.Error(), name+": ") {
+			t.Errorf("%s: err.Error() = %q, want a text beginning with %q", name, err.Error(), name+": ")
+		}
+		if !strings.Contains(err.Error(), "which is the most that is read") {
+			t.Errorf("%s: err.Error() = %q, want a text containing %q", name, err.Error(), "which is the most that is read")
 		}
 	}
 }

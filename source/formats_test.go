@@ -139,8 +139,11 @@ func TestGooseChecksumIsOfTheTextInTheFile(t *testing.T) {
 		m, _ := set.Get(1)
 		return m.Up.Checksum
 	}
-	if sum("a") != sum("b") || sum("a") != migration.Sum("-- +goose ENVSUB ON\nSELECT '$X';") {
-		t.Error("the checksum depends on the environment")
+	if got, want := sum("a"), sum("b"); got != want {
+		t.Errorf("sum(\"a\") = %v, want %v", got, want)
+	}
+	if got, want := sum("a"), migration.Sum("-- +goose ENVSUB ON\nSELECT '$X';"); got != want {
+		t.Errorf("sum(\"a\") = %v, want %v", got, want)
 	}
 }
 

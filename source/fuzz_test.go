@@ -248,8 +248,11 @@ func wantWords(t *testing.T, err error) {
 	if !errors.As(err, &all) {
 		return
 	}
-	if len(all.Problems) == 0 || !slices.IsSortedFunc(all.Problems, func(a, b *source.Error) int { return strings.Compare(a.File, b.File) }) {
-		t.Fatalf("the problems are not in order: %v", err)
+	if len(all.Problems) == 0 {
+		t.Fatal("len(all.Problems) is 0")
+	}
+	if !slices.IsSortedFunc(all.Problems, func(a, b *source.Error) int { return strings.Compare(a.File, b.File) }) {
+		t.Fatal("slices.IsSortedFunc(all.Problems, func(a, b *source.Error) int { return strings.Compare(a.File, b.File) }) = false, want true")
 	}
 }
 
@@ -258,8 +261,11 @@ func useSet(t *testing.T, set *migration.Set) {
 	t.Helper()
 	var last int64 = -1
 	for _, m := range set.All() {
-		if m.Version <= last || m.Up == nil {
-			t.Fatalf("%s after version %d", m, last)
+		if m.Version <= last {
+			t.Fatalf("m.Version = %v, want more than %v", m.Version, last)
+		}
+		if m.Up == nil {
+			t.Fatal("m.Up is nil")
 		}
 		last = m.Version
 		useScript(m.Up)

@@ -28,11 +28,19 @@ func TestAMigrationCarriesMetadata(t *testing.T) {
 	}
 	first, _ := set.Get(1)
 	second, _ := set.Get(2)
-	if first.Metadata == nil || first.Metadata.File != "m/0001_a.metadata.yaml" || second.Metadata != nil {
-		t.Fatalf("%+v, %+v", first, second)
+	if first.Metadata == nil {
+		t.Fatal("first.Metadata is nil")
 	}
-	if text, _, err := first.Metadata.Text(100); text != "# of 0001_a.metadata.yaml\n" || err != nil {
-		t.Errorf("%q, %v", text, err)
+	if first.Metadata.File != "m/0001_a.metadata.yaml" {
+		t.Fatalf("first.Metadata.File = %q, want %q", first.Metadata.File, "m/0001_a.metadata.yaml")
+	}
+	if second.Metadata != nil {
+		t.Fatalf("second.Metadata = %+v, want nil", second.Metadata)
+	}
+	if text, _, err := first.Metadata.Text(100); text != "# of 0001_a.metadata.yaml\n" {
+		t.Errorf("text = %q, want %q", text, "# of 0001_a.metadata.yaml\n")
+	} else if err != nil {
+		t.Error(err)
 	}
 }
 
@@ -47,14 +55,22 @@ func TestMetadataFilesThatBelongToNothing(t *testing.T) {
 		"0001a.metadata.yaml":     "names look like 0001_add_users.metadata.yaml",
 	} {
 		_, err := source.Read(metadataFiles("0001_a.up.sql", name), source.Options{})
-		if err == nil || !strings.Contains(err.Error(), name+": ") || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v", name, err)
+		if err == nil {
+			t.Fatalf("%s: got no error", name)
+		}
+		if !strings.Contains(err.Error(), name+": ") {
+			t.Errorf("%s: err.Error() = %q, want a text containing %q", name, err.Error(), name+": ")
+		}
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: err.Error() = %q, want a text containing %q", name, err.Error(), want)
 		}
 	}
 	broken := metadataFiles("0001_a.up.sql")
 	broken["0001_a.metadata.yaml"] = &fstest.MapFile{Data: []byte("\xff")}
-	if _, err := source.Read(broken, source.Options{}); err == nil || !strings.Contains(err.Error(), "UTF-8") {
-		t.Error(err)
+	if _, err := source.Read(broken, source.Options{}); err == nil {
+		t.Error("got no error")
+	} else if !strings.Contains(err.Error(), "UTF-8") {
+		t.Errorf("err.Error() = %q, want a text containing %q", err.Error(), "UTF-8")
 	}
 }
 
@@ -77,12 +93,16 @@ func TestOtherToolsMigrationsCarryMetadata(t *testing.T) {
 			t.Errorf("%s: %v", c.format, err)
 			continue
 		}
-		if m, _ := set.Get(7); m.Metadata == nil || m.Metadata.File != "0007_a.metadata.yaml" {
-			t.Errorf("%s: %+v", c.format, m)
+		if m, _ := set.Get(7); m.Metadata == nil {
+			t.Errorf("%s: m.Metadata is nil", c.format)
+		} else if m.Metadata.File != "0007_a.metadata.yaml" {
+			t.Errorf("%s: m.Metadata.File = %q, want %q", c.format, m.Metadata.File, "0007_a.metadata.yaml")
 		}
 		fsys["0008_b.metadata.yaml"] = &fstest.MapFile{Data: []byte("{}")}
-		if _, err := source.Read(fsys, source.Options{Format: c.format}); err == nil || !strings.Contains(err.Error(), "there is no migration 8") {
-			t.Errorf("%s: %v", c.format, err)
+		if _, err := source.Read(fsys, source.Options{Format: c.format}); err == nil {
+			t.Errorf("%s: got no error", c.format)
+		} else if !strings.Contains(err.Error(), "there is no migration 8") {
+			t.Errorf("%s: err.Error() = %q, want a text containing %q", c.format, err.Error(), "there is no migration 8")
 		}
 	}
 }
@@ -90,7 +110,10 @@ func TestOtherToolsMigrationsCarryMetadata(t *testing.T) {
 func TestASquashJoinsNoMetadata(t *testing.T) {
 	fsys := metadataFiles("0001_a.up.sql", "0002_b.up.sql", "0002_b.metadata.yaml")
 	_, err := source.Squash(fsys, source.SquashOptions{From: 1, To: 2, Name: "ab", Dialect: sqltext.PostgreSQL})
-	if err == nil || !strings.HasPrefix(err.Error(), "0002_b.metadata.yaml: ") {
-		t.Error(err)
+	if err == nil {
+		t.Fatal("got no error")
+	}
+	if !strings.HasPrefix(err.Error(), "0002_b.metadata.yaml: ") {
+		t.Errorf("err.Error() = %q, want a text beginning with %q", err.Error(), "0002_b.metadata.yaml: ")
 	}
 }

@@ -58,8 +58,11 @@ func TestDirectivesThatAreMisspelt(t *testing.T) {
 			}
 		}
 		_, err := source.Read(files("1_a.up.sql", comment+"\n"+up), source.Options{Format: source.Native})
-		if want != "" && !strings.Contains(errorText(err), want) || want == "" && err != nil {
-			t.Errorf("%q: got %v, want %q", comment, err, want)
+		if want != "" && !strings.Contains(errorText(err), want) {
+			t.Errorf("%q: got want != \"\" && !strings.Contains(errorText(err), want)", comment)
+		}
+		if want == "" && err != nil {
+			t.Errorf("%q: got want == \"\" && err != nil", comment)
 		}
 	}
 	_, err := source.Read(files("1_a.up.sql", "/* a licence\n\tä * whimbrel\n   whimbrel: no-transaction */\n"+up), source.Options{Format: source.Native})
@@ -115,17 +118,31 @@ func TestMarkersThatAreMisspelt(t *testing.T) {
 		{source.Tern, tern, "-- create above, and drop below the table", ""},
 	} {
 		_, err := source.Read(files("1_a.sql", c.text(c.line)), source.Options{Format: c.format})
-		if got := errorText(err); c.want == "" && got != "" || !strings.Contains(got, c.want) {
-			t.Errorf("%s: %q: got %q, want %q", c.format, c.line, got, c.want)
+		if got := errorText(err); c.want == "" && got != "" {
+			t.Errorf("%s: got c.want == \"\" && got != \"\"", c.format)
+		} else if !strings.Contains(got, c.want) {
+			t.Errorf("%s: got %q, want a text containing %q", c.format, got, c.want)
 		}
 	}
 	set, err := source.Read(files("1_a.up.sql", "-- no-transaction\n"+up, "2_b.up.sql", "-- migrate down\n-- goose Down\n"+up), source.Options{})
-	if err != nil || len(set.Warnings()) != 1 || !strings.HasPrefix(set.Warnings()[0].String(), "1_a.up.sql:1:1: this asks sqlx for no transaction") {
-		t.Errorf("sqlx's directive: %v, %v", set, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(set.Warnings()) != 1 {
+		t.Fatalf("len(set.Warnings()) = %v, want 1", len(set.Warnings()))
+	}
+	if got, want := set.Warnings()[0].String(), "1_a.up.sql:1:1: this asks sqlx for no transaction"; !strings.HasPrefix(got, want) {
+		t.Errorf("set.Warnings()[0].String() = %q, want a text beginning with %q", got, want)
 	}
 	set, err = source.Read(files("1_a/up.sql", "--hasura: no-transaction\n"+up), source.Options{})
-	if err != nil || len(set.Warnings()) != 1 || !strings.Contains(set.Warnings()[0].String(), "it has to be exactly") {
-		t.Errorf("Hasura's directive: %v, %v", set, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(set.Warnings()) != 1 {
+		t.Fatalf("len(set.Warnings()) = %v, want 1", len(set.Warnings()))
+	}
+	if got, want := set.Warnings()[0].String(), "it has to be exactly"; !strings.Contains(got, want) {
+		t.Errorf("set.Warnings()[0].String() = %q, want a text containing %q", got, want)
 	}
 }
 

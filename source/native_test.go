@@ -185,8 +185,11 @@ func TestNativeFollowsSymlinks(t *testing.T) {
 		}
 	}
 	set, err := source.Read(os.DirFS(filepath.Join(dir, "m")), source.Options{})
-	if err != nil || set.Len() != 1 {
-		t.Fatalf("got %v, %v", set, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if set.Len() != 1 {
+		t.Fatalf("set.Len() = %v, want 1", set.Len())
 	}
 	for _, err := range []error{
 		os.Symlink("nowhere", filepath.Join(dir, "m", "0002_b.up.sql")),
@@ -374,8 +377,17 @@ func TestManyProblemsAreCounted(t *testing.T) {
 	}
 	_, err := source.Read(folder, source.Options{Format: source.Native})
 	var all *source.FolderError
-	if !errors.As(err, &all) || len(all.Problems) != 87 || !strings.HasSuffix(err.Error(), "\nand 37 more") || strings.Count(err.Error(), "\n") != source.ShownProblems {
-		t.Errorf("got %v", err)
+	if !errors.As(err, &all) {
+		t.Fatalf("got %v, want a %T", err, all)
+	}
+	if len(all.Problems) != 87 {
+		t.Fatalf("len(all.Problems) = %v, want 87", len(all.Problems))
+	}
+	if !strings.HasSuffix(err.Error(), "\nand 37 more") {
+		t.Errorf("err.Error() = %q, want a text ending with %q", err.Error(), "\nand 37 more")
+	}
+	if got, want := strings.Count(err.Error(), "\n"), source.ShownProblems; got != want {
+		t.Errorf("strings.Count(err.Error(), \"\\n\") = %v, want %v", got, want)
 	}
 }
 
@@ -392,8 +404,14 @@ R__v.sql: a repeatable script replaces no migrations`
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}
 	_, err = source.Read(files("1_a.up.sql", up, "2_b.sql", up), source.Options{Format: source.Native, Funcs: []migration.Migration{fn, {Version: 3}}})
-	if got := errorText(err); strings.Count(got, "\n") != 2 || !strings.Contains(got, "has no up function") || !strings.Contains(got, "version 1 is there twice") || !strings.Contains(got, "2_b.sql: ") {
-		t.Errorf("got:\n%s", got)
+	if got := errorText(err); strings.Count(got, "\n") != 2 {
+		t.Errorf("strings.Count(got, \"\\n\") = %v, want 2", strings.Count(got, "\n"))
+	} else if !strings.Contains(got, "has no up function") {
+		t.Errorf("got %q, want a text containing %q", got, "has no up function")
+	} else if !strings.Contains(got, "version 1 is there twice") {
+		t.Errorf("got %q, want a text containing %q", got, "version 1 is there twice")
+	} else if !strings.Contains(got, "2_b.sql: ") {
+		t.Errorf("got %q, want a text containing %q", got, "2_b.sql: ")
 	}
 }
 
@@ -423,13 +441,19 @@ func TestNamesThatLookAlike(t *testing.T) {
 		{"\u00e9", "E\u0301", differ},
 	} {
 		_, err := source.Read(files("1_"+c.up+".up.sql", up, "1_"+c.down+".down.sql", up), source.Options{Format: source.Native})
-		if err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%q, %q: got %v, want %s", c.up, c.down, err, c.want)
+		if err == nil {
+			t.Fatalf("%q, %q: got no error", c.up, c.down)
+		}
+		if !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q, %q: err.Error() = %q, want a text containing %q", c.up, c.down, err.Error(), c.want)
 		}
 	}
 	_, err := source.Read(files("1_\u00e9.up.sql", up, "1_e\u0301.metadata.yaml", ""), source.Options{})
-	if err == nil || !strings.Contains(err.Error(), normal) {
-		t.Errorf("metadata: %v", err)
+	if err == nil {
+		t.Fatal("got no error")
+	}
+	if !strings.Contains(err.Error(), normal) {
+		t.Errorf("err.Error() = %q, want a text containing %q", err.Error(), normal)
 	}
 }
 
@@ -469,8 +493,11 @@ func TestChecksumIsTheSameOnEverySystem(t *testing.T) {
 		m, _ := set.Get(1)
 		sums = append(sums, m.Up.Checksum)
 	}
-	if sums[0] != sums[1] || sums[0] != sums[2] {
-		t.Errorf("got %v", sums)
+	if sums[0] != sums[1] {
+		t.Errorf("sums[0] = %v, want %v", sums[0], sums[1])
+	}
+	if sums[0] != sums[2] {
+		t.Errorf("sums[0] = %v, want %v", sums[0], sums[2])
 	}
 }
 
@@ -478,15 +505,25 @@ func TestProblemsAreReportedTogether(t *testing.T) {
 	t.Parallel()
 	_, err := source.Read(files("1_a.down.sql", up, "2_b.up.sql", "-- whimbrel: x\n-- whimbrel: y\n"+up, "x.sql", up), source.Options{Format: source.Native})
 	var all *source.FolderError
-	if !errors.As(err, &all) || len(all.Problems) != 4 {
-		t.Fatalf("got %v", err)
+	if !errors.As(err, &all) {
+		t.Fatalf("got %v, want a %T", err, all)
 	}
-	if p := all.Problems[2]; p.File != "2_b.up.sql" || p.Line != 2 || p.Column != 1 {
-		t.Errorf("got %#v", p)
+	if len(all.Problems) != 4 {
+		t.Fatalf("len(all.Problems) = %v, want 4", len(all.Problems))
+	}
+	if p := all.Problems[2]; p.File != "2_b.up.sql" {
+		t.Errorf("p.File = %q, want %q", p.File, "2_b.up.sql")
+	} else if p.Line != 2 {
+		t.Errorf("p.Line = %v, want 2", p.Line)
+	} else if p.Column != 1 {
+		t.Errorf("p.Column = %v, want 1", p.Column)
 	}
 	var one *source.Error
-	if !errors.As(err, &one) || one != all.Problems[0] {
-		t.Errorf("errors.As found %v", one)
+	if !errors.As(err, &one) {
+		t.Fatalf("got %v, want a %T", err, one)
+	}
+	if one != all.Problems[0] {
+		t.Errorf("one = %v, want %v", one, all.Problems[0])
 	}
 }
 

@@ -79,8 +79,11 @@ func TestNewFilesUsesThePresent(t *testing.T) {
 	t.Parallel()
 	before := time.Now().UTC().Format("20060102150405")
 	made, err := source.NewFiles(files("20200101000000_a.up.sql", up), source.NewOptions{Name: "x"})
-	if err != nil || made[0].Name < before {
-		t.Errorf("got %v, %v", made, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if made[0].Name < before {
+		t.Errorf("made[0].Name = %v, want at least %v", made[0].Name, before)
 	}
 }
 
@@ -155,8 +158,10 @@ func TestNewFilesCanBeRead(t *testing.T) {
 			if format == source.GolangMigrate {
 				format = source.Native
 			}
-			if got, err := source.Detect(folder); got != format || err != nil {
-				t.Errorf("Detect: got %q, %v", got, err)
+			if got, err := source.Detect(folder); got != format {
+				t.Errorf("got %v, want %v", got, format)
+			} else if err != nil {
+				t.Error(err)
 			}
 		})
 	}

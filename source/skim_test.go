@@ -42,8 +42,11 @@ func FuzzSkim(f *testing.F) {
 			t.Errorf("%q in pieces of %d:\n%+v\nwhole:\n%+v", text, size, b, a)
 		}
 		for _, p := range a.parts {
-			if p.start > p.end || p.end > int64(len(text)) {
-				t.Errorf("%q: a part from %d to %d", text, p.start, p.end)
+			if p.start > p.end {
+				t.Errorf("%q: p.start = %v, want at most %v", text, p.start, p.end)
+			}
+			if p.end > int64(len(text)) {
+				t.Errorf("%q: p.end = %v, want at most %v", text, p.end, int64(len(text)))
 			}
 		}
 	})

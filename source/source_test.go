@@ -186,19 +186,27 @@ func (f slowFile) Read(p []byte) (int, error) { return f.r.Read(p) }
 func TestReadSaysThatThereIsNoFolder(t *testing.T) {
 	t.Parallel()
 	_, err := source.Read(os.DirFS(filepath.Join(t.TempDir(), "none")), source.Options{Dir: "db/migrations"})
-	if !errors.Is(err, fs.ErrNotExist) || err.Error() != "db/migrations: there is no such folder" {
-		t.Errorf("got %v", err)
+	if !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("got %v, want %v", err, fs.ErrNotExist)
 	}
-	if e := (*source.Error)(nil); !errors.As(err, &e) || e.File != "db/migrations" {
-		t.Errorf("got %#v", err)
+	if err.Error() != "db/migrations: there is no such folder" {
+		t.Errorf("err.Error() = %q, want %q", err.Error(), "db/migrations: there is no such folder")
+	}
+	if e := (*source.Error)(nil); !errors.As(err, &e) {
+		t.Errorf("got %v, want a %T", err, e)
+	} else if e.File != "db/migrations" {
+		t.Errorf("e.File = %q, want %q", e.File, "db/migrations")
 	}
 	name := filepath.Join(t.TempDir(), "file.sql")
 	if err := os.WriteFile(name, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	_, err = source.Read(os.DirFS(name), source.Options{Dir: "file.sql"})
-	if err == nil || !strings.HasPrefix(err.Error(), "file.sql: can't be read as a folder: ") {
-		t.Errorf("a file instead of a folder: got %v", err)
+	if err == nil {
+		t.Fatal("got no error")
+	}
+	if !strings.HasPrefix(err.Error(), "file.sql: can't be read as a folder: ") {
+		t.Errorf("err.Error() = %q, want a text beginning with %q", err.Error(), "file.sql: can't be read as a folder: ")
 	}
 }
 
@@ -209,8 +217,11 @@ func TestNoFileSystemIsAnError(t *testing.T) {
 	_, files := source.NewFiles(nil, source.NewOptions{Name: "x"})
 	_, squash := source.Squash(nil, source.SquashOptions{From: 1, To: 2, Name: "x"})
 	for what, err := range map[string]error{"ReadSeeds": seeds, "Detect": detect, "NewFiles": files, "Squash": squash} {
-		if err == nil || !strings.Contains(err.Error(), "nil") {
-			t.Errorf("%s: %v", what, err)
+		if err == nil {
+			t.Fatalf("%s: got no error", what)
+		}
+		if !strings.Contains(err.Error(), "nil") {
+			t.Errorf("%s: err.Error() = %q, want a text containing %q", what, err.Error(), "nil")
 		}
 	}
 }
@@ -219,12 +230,20 @@ func TestReadEmptyFolderIsAnEmptySet(t *testing.T) {
 	t.Parallel()
 	for _, format := range append(source.Formats(), source.Auto) {
 		set, err := source.Read(os.DirFS(t.TempDir()), source.Options{Set: "ledger", Format: format})
-		if err != nil || set.Len() != 0 || set.Name() != "ledger" {
-			t.Errorf("%q: got %v, %v", format, set, err)
+		if err != nil {
+			t.Fatalf("%q: %v", format, err)
+		}
+		if set.Len() != 0 {
+			t.Errorf("%q: set.Len() = %v, want 0", format, set.Len())
+		}
+		if set.Name() != "ledger" {
+			t.Errorf("%q: set.Name() = %q, want %q", format, set.Name(), "ledger")
 		}
 	}
-	if format, err := source.Detect(fstest.MapFS{}); format != source.Native || err != nil {
-		t.Errorf("Detect: got %q, %v", format, err)
+	if format, err := source.Detect(fstest.MapFS{}); format != source.Native {
+		t.Errorf("format = %v, want %v", format, source.Native)
+	} else if err != nil {
+		t.Error(err)
 	}
 }
 
@@ -240,18 +259,27 @@ func TestReadMergesGoFunctions(t *testing.T) {
 		t.Errorf("got versions %s", got)
 	}
 	set, err = source.Read(nil, source.Options{Funcs: []migration.Migration{fn}})
-	if err != nil || set.Len() != 1 {
-		t.Errorf("functions alone: got %v, %v", set, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if set.Len() != 1 {
+		t.Errorf("set.Len() = %v, want 1", set.Len())
 	}
 	fn.Version = 3
 	_, err = source.Read(folder, source.Options{Dir: "m", Funcs: []migration.Migration{fn}})
 	var dup *migration.DuplicateError
-	if !errors.As(err, &dup) || *dup != (migration.DuplicateError{Version: 3, First: "m/0003_c.up.sql", Second: "backfill-1"}) {
-		t.Errorf("one version twice: got %v", err)
+	if !errors.As(err, &dup) {
+		t.Fatalf("got %v, want a %T", err, dup)
+	}
+	if *dup != (migration.DuplicateError{Version: 3, First: "m/0003_c.up.sql", Second: "backfill-1"}) {
+		t.Errorf("*dup = %v, want %v", *dup, (migration.DuplicateError{Version: 3, First: "m/0003_c.up.sql", Second: "backfill-1"}))
 	}
 	_, err = source.Read(nil, source.Options{Funcs: []migration.Migration{{Version: 4, Name: "nothing"}}})
-	if err == nil || !strings.Contains(err.Error(), "4 nothing has no up function") {
-		t.Errorf("no function: got %v", err)
+	if err == nil {
+		t.Fatal("got no error")
+	}
+	if !strings.Contains(err.Error(), "4 nothing has no up function") {
+		t.Errorf("err.Error() = %q, want a text containing %q", err.Error(), "4 nothing has no up function")
 	}
 }
 
@@ -277,8 +305,14 @@ func TestReadLargeFiles(t *testing.T) {
 				line   int
 			}{{m.Up, 2}, {m.Down, lines + 4}} {
 				text, ok, err := h.script.Text(1 << 30)
-				if want := strings.TrimSpace(large); !ok || err != nil || text != want || h.script.Checksum != migration.Sum(want) {
+				if want := strings.TrimSpace(large); !ok {
+					t.Errorf("a section of %d bytes, checksum %s: ok = false, want true", len(text), h.script.Checksum)
+				} else if err != nil {
 					t.Errorf("a section of %d bytes, checksum %s: %v", len(text), h.script.Checksum, err)
+				} else if text != want {
+					t.Errorf("a section of %d bytes, checksum %s: text = %v, want %v", len(text), h.script.Checksum, text, want)
+				} else if h.script.Checksum != migration.Sum(want) {
+					t.Errorf("a section of %d bytes, checksum %s: h.script.Checksum = %v, want %v", len(text), h.script.Checksum, h.script.Checksum, migration.Sum(want))
 				}
 				if h.script.Line != h.line {
 					t.Errorf("the section begins on line %d, want %d", h.script.Line, h.line)
@@ -290,12 +324,16 @@ func TestReadLargeFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m, _ := set.Get(1); !m.Up.NoTransaction || m.Up.Size < migration.KeepInMemory {
-		t.Errorf("got %+v", m.Up)
+	if m, _ := set.Get(1); !m.Up.NoTransaction {
+		t.Error("m.Up.NoTransaction = false, want true")
+	} else if m.Up.Size < migration.KeepInMemory {
+		t.Errorf("m.Up.Size = %v, want at least %v", m.Up.Size, migration.KeepInMemory)
 	}
 	_, err = source.Read(files("1_ports.up.sql", large+"-- whimbrel: empty"), source.Options{})
-	if want := fmt.Sprintf("1_ports.up.sql:%d:1: directives stand before", lines+1); err == nil || !strings.HasPrefix(err.Error(), want) {
-		t.Errorf("got %v, want %s", err, want)
+	if want := fmt.Sprintf("1_ports.up.sql:%d:1: directives stand before", lines+1); err == nil {
+		t.Error("got no error")
+	} else if !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("err.Error() = %q, want a text beginning with %q", err.Error(), want)
 	}
 }
 
@@ -352,13 +390,17 @@ func TestSectionsHaveChecksumsOfTheirOwn(t *testing.T) {
 func TestFormats(t *testing.T) {
 	t.Parallel()
 	for _, format := range source.Formats() {
-		if got, err := source.ParseFormat(strings.ToUpper(string(format))); got != format || err != nil {
-			t.Errorf("%s: got %q, %v", format, got, err)
+		if got, err := source.ParseFormat(strings.ToUpper(string(format))); got != format {
+			t.Errorf("%s: got %v, want %v", format, got, format)
+		} else if err != nil {
+			t.Errorf("%s: %v", format, err)
 		}
 	}
 	for _, name := range []string{"", "auto"} {
-		if got, err := source.ParseFormat(name); got != source.Auto || err != nil {
-			t.Errorf("%q: got %q, %v", name, got, err)
+		if got, err := source.ParseFormat(name); got != source.Auto {
+			t.Errorf("%q: got %v, want %v", name, got, source.Auto)
+		} else if err != nil {
+			t.Errorf("%q: %v", name, err)
 		}
 	}
 	_, err := source.ParseFormat("flywheel")

@@ -2,10 +2,11 @@ package source_test
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/source"
@@ -69,11 +70,23 @@ DROP TABLE b -- gone
 DROP TABLE a
 ;
 `
-	if len(q.Files) != 2 || q.Files[1] != (source.File{Name: "0007_all_of_it.down.sql", Content: down}) {
-		t.Errorf("the down file is %q", q.Files[1:])
+	if len(q.Files) != 2 {
+		t.Fatalf("len(q.Files) = %v, want 2", len(q.Files))
 	}
-	if !slices.Equal(q.Sources[:2], []string{"0002_a.up.sql", "0002_a.down.sql"}) || len(q.Sources) != 8 || q.Version != 7 || q.Irreversible != "" {
-		t.Errorf("got %+v", q)
+	if q.Files[1] != (source.File{Name: "0007_all_of_it.down.sql", Content: down}) {
+		t.Errorf("q.Files[1] = %v, want %v", q.Files[1], (source.File{Name: "0007_all_of_it.down.sql", Content: down}))
+	}
+	if diff := cmp.Diff([]string{"0002_a.up.sql", "0002_a.down.sql"}, q.Sources[:2]); diff != "" {
+		t.Errorf("q.Sources[:2] (-want +got):\n%s", diff)
+	}
+	if len(q.Sources) != 8 {
+		t.Fatalf("len(q.Sources) = %v, want 8", len(q.Sources))
+	}
+	if q.Version != 7 {
+		t.Errorf("q.Version = %v, want 7", q.Version)
+	}
+	if q.Irreversible != "" {
+		t.Errorf("q.Irreversible = %q, want %q", q.Irreversible, "")
 	}
 	// The folder can be read with it, and once more without what it replaces.
 	for _, f := range q.Files {
@@ -81,8 +94,11 @@ DROP TABLE a
 	}
 	for range 2 {
 		set, err := source.Read(fsys, source.Options{})
-		if err != nil || fmt.Sprint(set.All()) != "[1 z 7 all_of_it]" {
-			t.Fatalf("got %v, %v", set, err)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if fmt.Sprint(set.All()) != "[1 z 7 all_of_it]" {
+			t.Fatalf("fmt.Sprint(set.All()) = %q, want %q", fmt.Sprint(set.All()), "[1 z 7 all_of_it]")
 		}
 		for _, name := range q.Sources {
 			delete(fsys, name)
@@ -91,8 +107,17 @@ DROP TABLE a
 	// And squashed once more.
 	fsys["0009_e.up.sql"] = &fstest.MapFile{Data: []byte("CREATE TABLE e (x)")}
 	q, err = source.Squash(fsys, source.SquashOptions{From: 1, To: 9, Name: "all of it", Dir: "m", Dialect: sqltext.PostgreSQL, Recorded: true})
-	if err != nil || len(q.Replaces) != 3 || len(q.Files) != 1 || q.Irreversible != "m/0001_z.up.sql" {
-		t.Fatalf("got %+v, %v", q, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(q.Replaces) != 3 {
+		t.Fatalf("len(q.Replaces) = %v, want 3", len(q.Replaces))
+	}
+	if len(q.Files) != 1 {
+		t.Fatalf("len(q.Files) = %v, want 1", len(q.Files))
+	}
+	if q.Irreversible != "m/0001_z.up.sql" {
+		t.Fatalf("q.Irreversible = %q, want %q", q.Irreversible, "m/0001_z.up.sql")
 	}
 	if n := strings.Count(q.Files[0].Content, "-- whimbrel: replaces"); n != 3 {
 		t.Errorf("%d directives\n%s", n, q.Files[0].Content)
@@ -108,8 +133,10 @@ func TestSquashMergesTimes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if up := q.Files[0].Content; !strings.Contains(up, "\n-- whimbrel: lock-timeout 5s\n") || strings.Contains(up, "whimbrel: statement") {
-		t.Errorf("up:\n%s", up)
+	if up := q.Files[0].Content; !strings.Contains(up, "\n-- whimbrel: lock-timeout 5s\n") {
+		t.Errorf("up = %q, want a text containing %q", up, "\n-- whimbrel: lock-timeout 5s\n")
+	} else if strings.Contains(up, "whimbrel: statement") {
+		t.Errorf("up = %q, want a text without %q", up, "whimbrel: statement")
 	}
 	if down := q.Files[1].Content; !strings.Contains(down, "\n-- whimbrel: lock-timeout 7s\n") {
 		t.Errorf("down:\n%s", down)
@@ -151,8 +178,14 @@ func TestSquashJoins(t *testing.T) {
 			t.Fatal(err)
 		}
 		both, err := migration.Text("both", q.Files[0].Content).Analyze(dialect, nil)
-		if err != nil || both.Statements != 2*one.Statements || both.Wrapped {
-			t.Errorf("%q: %d statements became %d (%v)\n%s", text, one.Statements, both.Statements, err, q.Files[0].Content)
+		if err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		if both.Statements != 2*one.Statements {
+			t.Errorf("%q: both.Statements = %v, want %v", text, both.Statements, 2*one.Statements)
+		}
+		if both.Wrapped {
+			t.Errorf("%q: both.Wrapped = true, want false", text)
 		}
 	}
 }
@@ -180,8 +213,11 @@ func TestSquashRefuses(t *testing.T) {
 		"can't be joined to one script":                   {"DELIMITER //\nSELECT 1 //", ok, sqltext.MySQL},
 	} {
 		_, err := squash(folder("1_a.up.sql", tt.first, "2_b.up.sql", tt.second), 1, 2, tt.dialect)
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("got %v, want %s", err, want)
+		if err == nil {
+			t.Fatal("got no error")
+		}
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("err.Error() = %q, want a text containing %q", err.Error(), want)
 		}
 	}
 	for text, refused := range map[string]bool{
@@ -208,8 +244,17 @@ func TestSquashOfEnums(t *testing.T) {
 		t.Fatal(err)
 	}
 	a, err := migration.Text("squash", q.Files[0].Content).Analyze(sqltext.PostgreSQL, nil)
-	if err != nil || len(a.UsedValues) != 1 || !a.UsedValues[0].Own || a.Statements != 4 {
-		t.Errorf("got %+v, %v", a, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(a.UsedValues) != 1 {
+		t.Fatalf("len(a.UsedValues) = %v, want 1", len(a.UsedValues))
+	}
+	if !a.UsedValues[0].Own {
+		t.Error("a.UsedValues[0].Own = false, want true")
+	}
+	if a.Statements != 4 {
+		t.Errorf("a.Statements = %v, want 4", a.Statements)
 	}
 }
 
@@ -224,15 +269,21 @@ func TestSquashWithoutTransactions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if up := q.Files[0].Content; !strings.Contains(up, "\n-- whimbrel: no-transaction\n\n-- 1_a.up.sql\n") || strings.Contains(up, "COMMIT") || strings.Count(up, "-- whimbrel: no-") != 1 {
-		t.Errorf("up:\n%s", up)
+	if up := q.Files[0].Content; !strings.Contains(up, "\n-- whimbrel: no-transaction\n\n-- 1_a.up.sql\n") {
+		t.Errorf("up = %q, want a text containing %q", up, "\n-- whimbrel: no-transaction\n\n-- 1_a.up.sql\n")
+	} else if strings.Contains(up, "COMMIT") {
+		t.Errorf("up = %q, want a text without %q", up, "COMMIT")
+	} else if strings.Count(up, "-- whimbrel: no-") != 1 {
+		t.Errorf("strings.Count(up, \"-- whimbrel: no-\") = %v, want 1", strings.Count(up, "-- whimbrel: no-"))
 	}
 	if down := q.Files[1].Content; strings.Contains(down, "no-transaction") {
 		t.Errorf("down:\n%s", down)
 	}
 	for _, text := range []string{"SET sql_mode = ''", "USE other", "CREATE TEMPORARY TABLE t (x int)", "LOCK TABLES t WRITE"} {
-		if _, err := squash(folder("1_a.up.sql", text, "2_b.up.sql", "SELECT 1"), 1, 2, sqltext.MySQL); err == nil || !strings.Contains(err.Error(), "changes the session") {
-			t.Errorf("%s: %v", text, err)
+		if _, err := squash(folder("1_a.up.sql", text, "2_b.up.sql", "SELECT 1"), 1, 2, sqltext.MySQL); err == nil {
+			t.Errorf("%s: got no error", text)
+		} else if !strings.Contains(err.Error(), "changes the session") {
+			t.Errorf("%s: err.Error() = %q, want a text containing %q", text, err.Error(), "changes the session")
 		}
 	}
 }
@@ -248,23 +299,32 @@ func TestSquashRefusesTheFolder(t *testing.T) {
 		"give the baseline version 3":                  folder("1_a.up.sql", "SELECT 1", "3_c.up.sql", "SELECT 3", "B2_b.sql", "SELECT 1"),
 		"m/1_a.up.sql: the up script has no statement": folder("1_a.up.sql", "", "3_c.up.sql", "SELECT 3"),
 	} {
-		if _, err := squash(fsys, 1, 3, sqltext.PostgreSQL); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("got %v, want %s", err, want)
+		if _, err := squash(fsys, 1, 3, sqltext.PostgreSQL); err == nil {
+			t.Error("got no error")
+		} else if !strings.Contains(err.Error(), want) {
+			t.Errorf("err.Error() = %q, want a text containing %q", err.Error(), want)
 		}
 	}
 	_, err := squash(folder("1_a.up.sql", "SELECT 1", "2_b.up.sql", "SELECT 2", "2_both.up.sql", squashed, "3_c.up.sql", "SELECT 3"), 2, 3, sqltext.PostgreSQL)
-	if err == nil || !strings.Contains(err.Error(), "m/2_both.up.sql: is a squash, and what it replaces is still there, such as m/1_a.up.sql") {
-		t.Errorf("got %v", err)
+	if err == nil {
+		t.Fatal("got no error")
+	}
+	if !strings.Contains(err.Error(), "m/2_both.up.sql: is a squash, and what it replaces is still there, such as m/1_a.up.sql") {
+		t.Errorf("err.Error() = %q, want a text containing %q", err.Error(), "m/2_both.up.sql: is a squash, and what it replaces is still there, such as m/1_a.up.sql")
 	}
 	again := folder("2_both.up.sql", squashed, "3_c.up.sql", "SELECT 3")
-	if _, err = squash(again, 2, 3, sqltext.PostgreSQL); err == nil || !strings.Contains(err.Error(), "m/2_both.up.sql: is a squash, and a squash of it would not be recognised") {
-		t.Errorf("got %v", err)
+	if _, err = squash(again, 2, 3, sqltext.PostgreSQL); err == nil {
+		t.Error("got no error")
+	} else if !strings.Contains(err.Error(), "m/2_both.up.sql: is a squash, and a squash of it would not be recognised") {
+		t.Errorf("err.Error() = %q, want a text containing %q", err.Error(), "m/2_both.up.sql: is a squash, and a squash of it would not be recognised")
 	}
 	if _, err = source.Squash(again, source.SquashOptions{From: 2, To: 3, Name: "s", Dir: "m", Dialect: sqltext.PostgreSQL, Recorded: true}); err != nil {
 		t.Error(err)
 	}
-	if _, err := squash(folder("1_a.up.sql", "SELECT 1"), 1, 1, sqltext.PostgreSQL); err == nil || !strings.Contains(err.Error(), "it takes two migrations") {
-		t.Errorf("got %v", err)
+	if _, err := squash(folder("1_a.up.sql", "SELECT 1"), 1, 1, sqltext.PostgreSQL); err == nil {
+		t.Error("got no error")
+	} else if !strings.Contains(err.Error(), "it takes two migrations") {
+		t.Errorf("err.Error() = %q, want a text containing %q", err.Error(), "it takes two migrations")
 	}
 	if _, err := source.Squash(folder(), source.SquashOptions{Name: "a/b"}); err == nil {
 		t.Error("a name that can't be a file's")
@@ -282,11 +342,19 @@ func TestSquashRewritten(t *testing.T) {
 	texts := source.SquashScripts{Up: "CREATE TABLE a (x);\nCREATE INDEX i ON a (x)", Down: "DROP TABLE a;\n"}
 	opts := source.SquashOptions{From: 1, To: 2, Name: "s", Dir: "m", Dialect: sqltext.PostgreSQL}
 	opts.Rewrite = func(r source.SquashRange) (source.SquashScripts, error) {
-		if r.From != 1 || r.To != 2 || r.Set.Len() != 2 {
-			t.Errorf("asked with %+v", r)
+		if r.From != 1 {
+			t.Errorf("r.From = %v, want 1", r.From)
 		}
-		if downs, err := r.Down(); err != nil || downs != "\n-- 0002_b.down.sql\nDROP INDEX i\n;\n\n-- 0001_a.down.sql\nDROP TABLE a\n;\n" {
-			t.Errorf("the down scripts are %q, %v", downs, err)
+		if r.To != 2 {
+			t.Errorf("r.To = %v, want 2", r.To)
+		}
+		if r.Set.Len() != 2 {
+			t.Errorf("r.Set.Len() = %v, want 2", r.Set.Len())
+		}
+		if downs, err := r.Down(); err != nil {
+			t.Error(err)
+		} else if downs != "\n-- 0002_b.down.sql\nDROP INDEX i\n;\n\n-- 0001_a.down.sql\nDROP TABLE a\n;\n" {
+			t.Errorf("downs = %q, want %q", downs, "\n-- 0002_b.down.sql\nDROP INDEX i\n;\n\n-- 0001_a.down.sql\nDROP TABLE a\n;\n")
 		}
 		return texts, nil
 	}
@@ -304,12 +372,19 @@ CREATE TABLE a (x);
 CREATE INDEX i ON a (x)
 ;
 `, q.Replaces[0].Up.Checksum, q.Replaces[1].Up.Checksum)
-	if q.Files[0].Content != want || q.Files[1].Content != "-- Takes back the 2 migrations from 2 b to 1 a.\n\nDROP TABLE a;\n" {
-		t.Errorf("got %q", q.Files)
+	if q.Files[0].Content != want {
+		t.Errorf("q.Files[0].Content = %v, want %v", q.Files[0].Content, want)
+	}
+	if q.Files[1].Content != "-- Takes back the 2 migrations from 2 b to 1 a.\n\nDROP TABLE a;\n" {
+		t.Errorf("q.Files[1].Content = %q, want %q", q.Files[1].Content, "-- Takes back the 2 migrations from 2 b to 1 a.\n\nDROP TABLE a;\n")
 	}
 	texts = source.SquashScripts{NoDown: true}
-	if q, err = source.Squash(fsys, opts); err != nil || len(q.Files) != 1 || !strings.Contains(q.Files[0].Content, "-- whimbrel: empty\n") {
-		t.Errorf("of nothing: %+v, %v", q, err)
+	if q, err = source.Squash(fsys, opts); err != nil {
+		t.Error(err)
+	} else if len(q.Files) != 1 {
+		t.Errorf("len(q.Files) = %v, want 1", len(q.Files))
+	} else if !strings.Contains(q.Files[0].Content, "-- whimbrel: empty\n") {
+		t.Errorf("q.Files[0].Content = %q, want a text containing %q", q.Files[0].Content, "-- whimbrel: empty\n")
 	}
 	texts = source.SquashScripts{Up: "SELECT 'no end"}
 	if _, err = source.Squash(fsys, opts); err == nil {

@@ -147,15 +147,24 @@ func TestReadErrors(t *testing.T) {
 func TestReadTellsEverythingThatIsWrong(t *testing.T) {
 	_, err := metayaml.Read("m.yaml", "tables:\n  a:\n    ownr: x\n  b:\n    tags: x\nviws: {}\n")
 	var all metadata.Errors
-	if !errors.As(err, &all) || len(all) != 3 || all[2].Line != 6 {
-		t.Errorf("%v", err)
+	if !errors.As(err, &all) {
+		t.Fatalf("got %v, want a %T", err, all)
+	}
+	if len(all) != 3 {
+		t.Fatalf("len(all) = %v, want 3", len(all))
+	}
+	if all[2].Line != 6 {
+		t.Errorf("all[2].Line = %v, want 6", all[2].Line)
 	}
 }
 
 func TestReadLinesOfAnotherSystem(t *testing.T) {
 	d, err := metayaml.Read("m.yaml", strings.ReplaceAll(full, "\n", "\r\n"))
-	if err != nil || metayaml.Write(d) != full {
-		t.Errorf("%v\n%s", err, metayaml.Write(d))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := metayaml.Write(d), full; got != want {
+		t.Errorf("metayaml.Write(d) = %v, want %v", got, want)
 	}
 }
 
@@ -165,8 +174,11 @@ func BenchmarkRead(b *testing.B) {
 	b.SetBytes(int64(len(text)))
 	for b.Loop() {
 		d, err := metayaml.Read("m.yaml", text)
-		if err != nil || d.Len() != 10_100 {
-			b.Fatal(d.Len(), err)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if d.Len() != 10_100 {
+			b.Fatalf("d.Len() = %v, want 10_100", d.Len())
 		}
 	}
 }
@@ -186,20 +198,32 @@ func large(columns int) string {
 
 func TestReadBehindADirective(t *testing.T) {
 	d, err := metayaml.Read("m.yaml", "%YAML 1.2\n---\ntables: {a: {owner: x}}\n")
-	if err != nil || d.Len() != 1 {
-		t.Error(d, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Len() != 1 {
+		t.Errorf("d.Len() = %v, want 1", d.Len())
 	}
 	_, err = metayaml.Read("m.yaml", "%YAML 1.2\n---\ntables: {a: {ownr: x}}\n")
-	if err == nil || !strings.HasPrefix(err.Error(), `m.yaml:3:14: unknown key "ownr"`) {
-		t.Error(err)
+	if err == nil {
+		t.Fatal("got no error")
+	}
+	if !strings.HasPrefix(err.Error(), `m.yaml:3:14: unknown key "ownr"`) {
+		t.Errorf("err.Error() = %q, want a text beginning with %q", err.Error(), `m.yaml:3:14: unknown key "ownr"`)
 	}
 }
 
 func TestReadNothing(t *testing.T) {
 	for _, text := range []string{"", "# nothing\n", "{}\n", "tables:\n", "tables:\n  users:\n", "\ufeff{}", "---\n{}\n...\n"} {
 		d, err := metayaml.Read("m.yaml", text)
-		if err != nil || d.Len() != 0 || metayaml.Write(d) != "{}\n" {
-			t.Errorf("%q: %v", text, err)
+		if err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		if d.Len() != 0 {
+			t.Errorf("%q: d.Len() = %v, want 0", text, d.Len())
+		}
+		if metayaml.Write(d) != "{}\n" {
+			t.Errorf("%q: metayaml.Write(d) = %q, want %q", text, metayaml.Write(d), "{}\n")
 		}
 	}
 }
@@ -251,8 +275,11 @@ func TestRoundTrip(t *testing.T) {
 		}
 		got := again.Entries()
 		facts, _ := metadata.EncodeFacts(e.Facts)
-		if len(got) != 1 || got[0].Name != e.Name {
-			t.Fatalf("%s\nread as %v", text, got)
+		if len(got) != 1 {
+			t.Fatalf("len(got) = %v, want 1", len(got))
+		}
+		if got[0].Name != e.Name {
+			t.Fatalf("got[0].Name = %v, want %v", got[0].Name, e.Name)
 		}
 		if gotFacts, _ := metadata.EncodeFacts(got[0].Facts); gotFacts != facts {
 			t.Fatalf("%s\nread as %s\nwas     %s", text, gotFacts, facts)
@@ -278,8 +305,12 @@ func FuzzRead(f *testing.F) {
 		}
 		d, err := metayaml.Read("m.yaml", text)
 		if err != nil {
-			if all := metadata.Errors(nil); !errors.As(err, &all) || len(all) == 0 || all[0].Line < 1 {
-				t.Fatalf("an error without a place: %#v", err)
+			if all := metadata.Errors(nil); !errors.As(err, &all) {
+				t.Fatalf("got %v, want a %T", err, all)
+			} else if len(all) == 0 {
+				t.Fatal("len(all) is 0")
+			} else if all[0].Line < 1 {
+				t.Fatalf("all[0].Line = %v, want at least %v", all[0].Line, 1)
 			}
 			return
 		}
