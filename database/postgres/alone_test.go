@@ -15,19 +15,19 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// thingsToDo has what the statements below are about; DB stands for the database's name.
+// thingsToDo creates the objects of the statements below; DB stands for the database's name.
 const thingsToDo = `CREATE TABLE t (x int PRIMARY KEY, y int); CREATE INDEX i ON t (y); CREATE INDEX j ON t (y, x); CREATE TYPE mood AS ENUM ('sad');
 CREATE MATERIALIZED VIEW mv AS SELECT 1 AS x; CREATE UNIQUE INDEX ON mv (x);
 CREATE TABLE p (x int) PARTITION BY RANGE (x); CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (1) TO (2); CREATE INDEX pi ON p (x);
 CREATE PROCEDURE commits() LANGUAGE plpgsql AS 'BEGIN COMMIT; END'`
 
-// aloneStatements are those that a transaction may be the wrong place for.
+// aloneStatements are statements that may be impossible in a transaction.
 var aloneStatements = []struct {
 	sql   string
-	since int  // the major version
-	never bool // it can't be in a transaction, and its text says so
+	since int  // a major version
+	never bool // it can't be in a transaction, and its text shows that
 	knows bool // it can't, and only the server knows
-	only  bool // it is only tried in a transaction: done, it would change the whole server
+	only  bool // tested only in a transaction: executed, it would change the whole server
 }{
 	{sql: "CREATE INDEX CONCURRENTLY c ON t (y)", never: true},
 	{sql: "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS cu ON t (x)", never: true},
@@ -68,8 +68,9 @@ var aloneStatements = []struct {
 	{sql: "DISCARD PLANS"},
 }
 
-// What the driver takes for something that can't be in a transaction is what the server refuses there, and it runs by
-// itself; of what only the server knows, the error says what to do, and with that it runs.
+// TestWhatCannotBeInATransaction: the server refuses in a transaction exactly those statements that
+// the driver runs outside one. If only the server knows, its error contains the directive that
+// makes the statement work.
 func TestWhatCannotBeInATransaction(t *testing.T) {
 	for _, m := range testdb.PostgresMajors(t) {
 		t.Run(fmt.Sprint(m.Major), func(t *testing.T) {
@@ -124,7 +125,7 @@ func applyOne(t *testing.T, db database.Database, version int64, what *migration
 	return err
 }
 
-// A new value of an enum is added and used, whether by one migration or by two.
+// A new enum value is added and used, by one migration or by two.
 func TestNewEnumValues(t *testing.T) {
 	for _, m := range testdb.PostgresMajors(t) {
 		t.Run(fmt.Sprint(m.Major), func(t *testing.T) {
@@ -139,14 +140,15 @@ func TestNewEnumValues(t *testing.T) {
 	}
 }
 
-// Scripts that use a new value of an enum run on every server, whatever it takes in one transaction. In one transaction for all, they are
-// refused before anything runs where the server would refuse the value.
+// Scripts that use a new enum value run on every server, however many transactions they take. With
+// one transaction for all, they are refused before anything runs if the server would refuse the
+// value.
 func TestNewEnumValuesOfAnyScript(t *testing.T) {
 	const made, added = "CREATE TYPE m AS ENUM ('a'); CREATE TABLE t (x m)", "ALTER TYPE m ADD VALUE 'n'"
 	const never = 99
 	for name, c := range map[string]struct {
 		scripts []string
-		atomic  int // the first version that takes it in one transaction
+		atomic  int // the first version that accepts it in one transaction
 	}{
 		"in one file":             {[]string{made + ";" + added + "; INSERT INTO t VALUES ('n')"}, 17},
 		"in two files":            {[]string{made + ";" + added, "INSERT INTO t VALUES ('n')"}, 17},
@@ -189,7 +191,8 @@ func TestNewEnumValuesOfAnyScript(t *testing.T) {
 	}
 }
 
-// A statement by itself whose connection breaks is not sent once more, whoever's connection it is.
+// After its connection breaks, a non-transactional statement is not repeated, on any kind of
+// connection.
 func TestBrokenConnectionRepeatsNothing(t *testing.T) {
 	for name, open := range map[string]opener{"URL": fromURL, "pool": fromPool, "sql.DB": fromDB} {
 		t.Run(name, func(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// Who is told of a statement that may still be running wants to find it on the server.
+// The process id reported for a statement that may still be running is the server's.
 func TestBackendOfARun(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)

@@ -19,7 +19,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// stuck reports whether somebody in c's database sleeps in pg_sleep or waits for a lock.
+// stuck reports whether a session in c's database sleeps in pg_sleep or waits for a lock.
 func stuck(t testing.TB, c *pgx.Conn) bool {
 	t.Helper()
 	return value(t, c, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND wait_event IN ('PgSleep', 'advisory')") != "0"
@@ -30,7 +30,7 @@ func becomesStuck(t testing.TB, c *pgx.Conn) {
 	eventually(t, "a statement hangs", func() bool { return stuck(t, c) })
 }
 
-// cancels are statements of every kind that run until they are cancelled, each in what runs it.
+// cancels run statements of every kind that last until canceled.
 var cancels = map[string]func(ctx context.Context, t *testing.T, db database.Database) error{
 	"a statement of a short script": func(ctx context.Context, t *testing.T, db database.Database) error {
 		b := begin(t, db, "s")
@@ -75,8 +75,8 @@ INSERT INTO left_behind VALUES (1);`)))
 	},
 }
 
-// Cancelling ends the statement on the server, says so, leaves nothing behind and the
-// connection fit for use.
+// Canceling ends the statement on the server, returns the reason, leaves nothing behind, and the
+// connection stays usable.
 func TestCancelling(t *testing.T) {
 	for name, run := range cancels {
 		t.Run(name, func(t *testing.T) {
@@ -107,7 +107,7 @@ func TestCancelling(t *testing.T) {
 	}
 }
 
-// A deadline is as good as a cancel, and the connection stays.
+// A deadline works like a cancellation, and the connection stays usable.
 func TestDeadline(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -122,7 +122,8 @@ func TestDeadline(t *testing.T) {
 			t.Fatalf("the error is %v, want context.DeadlineExceeded", err)
 		}
 		var st *database.StatementError
-		if errors.As(err, &st) && st.Pos.Line > 0 { // else it came before the script's first statement
+		// otherwise it came before the script's first statement
+		if errors.As(err, &st) && st.Pos.Line > 0 {
 			equal(t, "the place in it", st.Pos.Column, 23)
 		}
 		must(t, b.Rollback(ctx))
@@ -132,7 +133,7 @@ func TestDeadline(t *testing.T) {
 	equal(t, "work_mem", poolValue(t, pool, "current_setting('work_mem')"), "4MB")
 }
 
-// A cancel that comes when the statement is just finished never hits the next one.
+// A cancel request that arrives just after the statement never affects the next one.
 func TestLateCancelHitsNothing(t *testing.T) {
 	for name, through := range map[string]bool{"directly": false, "through PgBouncer": true} {
 		t.Run(name, func(t *testing.T) {
@@ -168,7 +169,7 @@ func TestLateCancelHitsNothing(t *testing.T) {
 	}
 }
 
-// A context that is done stops what has not begun, at every point.
+// A context that is done prevents work that has not begun, at every point.
 func TestContextIsDoneWhileItWaitsForTheLock(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -197,7 +198,7 @@ func TestContextIsDoneWhileItWaitsForTheLock(t *testing.T) {
 	isFree(t, db, "s")
 }
 
-// Nothing of the driver goes on after its work is done.
+// No work of the driver continues after it returned.
 func TestNothingGoesOn(t *testing.T) {
 	url := testdb.Postgres(t)
 	before := goleak.IgnoreCurrent()
@@ -232,7 +233,7 @@ func emptySchema(t *testing.T, url string) {
 	must(t, err)
 }
 
-// COPY is cancelled between two rows.
+// COPY is canceled between two rows.
 func TestCancellingCopy(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -240,7 +241,7 @@ func TestCancellingCopy(t *testing.T) {
 	db := open(t, url)
 	ctx, cancel := context.WithCancel(background(t))
 	var rows atomic.Int64
-	most := int64(60_000) // while it is only looked at; more than is kept in memory
+	most := int64(60_000) // enough to observe it; more than is buffered
 	text := func() io.Reader {
 		return io.MultiReader(strings.NewReader("CREATE TABLE left_behind (x int);\nCOPY left_behind FROM stdin;\n"), &numbers{max: most, at: &rows}, strings.NewReader("\\.\n"))
 	}
@@ -264,7 +265,7 @@ func TestCancellingCopy(t *testing.T) {
 	equal(t, "the table", value(t, c, "SELECT to_regclass('left_behind')"), "<null>")
 }
 
-// numbers are lines with numbers.
+// numbers is a reader of lines with increasing numbers.
 type numbers struct {
 	n, max int64
 	at     *atomic.Int64

@@ -45,8 +45,8 @@ func mustExec(t *testing.T, conn *pgx.Conn, sql string) {
 	}
 }
 
-// TestSnapshotLeavesOutOwnTables: neither Whimbrel's tables are in a snapshot, nor the schema that was
-// made for them; but what somebody else put there is.
+// TestSnapshotLeavesOutOwnTables: a snapshot contains neither Whimbrel's tables nor the schema
+// created for them, but it contains other objects in that schema.
 func TestSnapshotLeavesOutOwnTables(t *testing.T) {
 	ctx := context.Background()
 	for _, schema := range []string{"", "of_whimbrel"} {
@@ -76,8 +76,8 @@ func TestSnapshotLeavesOutOwnTables(t *testing.T) {
 	}
 }
 
-// TestSnapshotPutsTheSessionBack: whatever the session is set to, a snapshot is the same, and the
-// session as it was.
+// TestSnapshotPutsTheSessionBack: session settings don't affect a snapshot, and the snapshot
+// restores them.
 func TestSnapshotPutsTheSessionBack(t *testing.T) {
 	ctx := context.Background()
 	conn, db := connected(t, testdb.Postgres(t), database.Options{})
@@ -100,7 +100,7 @@ func TestSnapshotPutsTheSessionBack(t *testing.T) {
 	}
 }
 
-// TestSnapshotOfSchemas: with schemas given, what is in no schema is left out.
+// TestSnapshotOfSchemas: if schemas are given, objects outside schemas are left out.
 func TestSnapshotOfSchemas(t *testing.T) {
 	conn, db := connected(t, testdb.Postgres(t), database.Options{})
 	mustExec(t, conn, `CREATE SCHEMA a; CREATE SCHEMA "b c"; CREATE TABLE a.t (x integer); CREATE TABLE "b c".t (x integer); CREATE TABLE t (x integer);
@@ -116,7 +116,7 @@ func TestSnapshotOfSchemas(t *testing.T) {
 	}
 }
 
-// TestSnapshotFails: a snapshot that can't be taken leaves the connection as it was.
+// TestSnapshotFails: a failed snapshot leaves the connection unchanged.
 func TestSnapshotFails(t *testing.T) {
 	conn, db := connected(t, testdb.Postgres(t), database.Options{})
 	mustExec(t, conn, `CREATE TABLE t (x integer)`)
@@ -137,7 +137,7 @@ func TestSnapshotFails(t *testing.T) {
 	}
 }
 
-// TestSnapshotThroughAPooler: nothing of it needs a session of its own.
+// TestSnapshotThroughAPooler: a snapshot needs no session of its own.
 func TestSnapshotThroughAPooler(t *testing.T) {
 	ctx := context.Background()
 	pooled, direct := testdb.PgBouncer(t)
@@ -153,7 +153,7 @@ func TestSnapshotThroughAPooler(t *testing.T) {
 	}
 }
 
-// TestSnapshotOfAnybody: a role that may do nothing gets the same snapshot as the superuser.
+// TestSnapshotOfAnybody: a role without privileges gets the same snapshot as the superuser.
 func TestSnapshotOfAnybody(t *testing.T) {
 	for _, m := range testdb.PostgresMajors(t) {
 		t.Run(fmt.Sprint(m.Major), func(t *testing.T) {
@@ -184,7 +184,7 @@ func TestSnapshotOfAnybody(t *testing.T) {
 	}
 }
 
-// TestSnapshotRoundTrips: however much there is, it is asked for at once.
+// TestSnapshotRoundTrips: the number of round trips doesn't depend on the number of objects.
 func TestSnapshotRoundTrips(t *testing.T) {
 	proxy := testdb.NewProxy(t, testdb.Postgres(t))
 	conn, db := connected(t, proxy.URL, database.Options{})
@@ -198,8 +198,9 @@ func TestSnapshotRoundTrips(t *testing.T) {
 	}
 }
 
-// TestInternalOptionsAreNoDifference: the minor releases from November 2026 on keep an option pg_attver=N of each column, where N
-// is another for each. Here it is written into the catalogue, as on a server that has it.
+// TestInternalOptionsAreNoDifference: the minor releases from November 2026 on store an option
+// pg_attver=N with each column, and N differs between columns. The test writes it into the
+// catalogue, as on such a server.
 func TestInternalOptionsAreNoDifference(t *testing.T) {
 	for _, m := range testdb.PostgresMajors(t) {
 		t.Run(fmt.Sprint(m.Major), func(t *testing.T) {

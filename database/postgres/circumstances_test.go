@@ -14,7 +14,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// variety is a set with a bit of everything: batches, a session that changes, COPY, a run, a function.
+// variety is a set with migrations of every kind: transactions, a changed session, COPY, a run, a
+// function.
 func variety(t *testing.T) *migration.Set {
 	t.Helper()
 	function := postgres.Func("f", func(ctx context.Context, tx pgx.Tx) error {
@@ -58,7 +59,7 @@ func varietyIsThere(t *testing.T, db database.Database, c *pgx.Conn) {
 	equal(t, "the number of events", n, 6)
 }
 
-// What a database, a role or a URL makes of the session's settings changes nothing.
+// Session settings from the database, the role or the URL change nothing.
 func TestSettingsOfTheSession(t *testing.T) {
 	shelf := newShelf(t, func() (string, string) { url := testdb.Postgres(t); return url, url })
 	for _, setting := range []string{
@@ -91,7 +92,7 @@ func TestSettingsOfTheSession(t *testing.T) {
 	}
 }
 
-// However a pool or a connection asks its queries, and whatever looks over its shoulder.
+// Every query mode of a pool or connection works, also with tracers.
 func TestWaysToAsk(t *testing.T) {
 	for _, mode := range []pgx.QueryExecMode{
 		pgx.QueryExecModeCacheStatement, pgx.QueryExecModeCacheDescribe, pgx.QueryExecModeDescribeExec, pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol,
@@ -118,7 +119,7 @@ func TestWaysToAsk(t *testing.T) {
 	}
 }
 
-// What a pool does with a connection before it hands it out is done with those that are made beside it, too.
+// Connections opened beside a pool go through the pool's own preparation.
 func TestPoolsThatPrepareTheirConnections(t *testing.T) {
 	for name, prepare := range map[string]func(*pgxpool.Config, string){
 		"PrepareConn": func(c *pgxpool.Config, sql string) {
@@ -149,7 +150,7 @@ func TestPoolsThatPrepareTheirConnections(t *testing.T) {
 			db := postgres.NewPool(pool, database.Options{})
 			_, err := up(t, db, setOf(t, "s", "CREATE TABLE a (x int)", "CREATE INDEX CONCURRENTLY ON a (x)"))
 			must(t, err)
-			begin(t, db, "s") // has the only connection
+			begin(t, db, "s") // it has the only connection
 			equal(t, "what is applied", versions(t, db, "s"), "[1 2]")
 			equal(t, "the owner of the history", value(t, c, "SELECT tableowner FROM pg_tables WHERE schemaname = 'app' AND tablename = 'whimbrel_history'"), owner)
 		})
@@ -163,7 +164,7 @@ func (*tracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQuer
 }
 func (*tracer) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
-// A *sql.DB with one connection.
+// A *sql.DB with one connection works.
 func TestSQLDBOfOne(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -172,11 +173,11 @@ func TestSQLDBOfOne(t *testing.T) {
 	db := postgres.NewDB(pool, database.Options{})
 	_, err := up(t, db, variety(t))
 	must(t, err)
-	begin(t, db, "s") // has the only one, and reading finds another
+	begin(t, db, "s") // it has the only connection, and reading uses another
 	equal(t, "what is applied", versions(t, db, "s"), "[1 2 3 4]")
 }
 
-// A standby can be asked, and is told apart from a database that one may write to.
+// A standby can be read, and is distinguished from a writable database.
 func TestStandby(t *testing.T) {
 	t.Parallel()
 	server := testdb.PrivatePostgres(t)
@@ -188,7 +189,7 @@ func TestStandby(t *testing.T) {
 	db := open(t, server.URL)
 	equal(t, "what is applied", versions(t, db, "s"), "[1]")
 	_, err = up(t, db, set)
-	must(t, err) // there is nothing to do
+	must(t, err) // nothing is pending
 	for what, do := range map[string]func() error{
 		"a migration": func() error {
 			_, err := up(t, db, setOf(t, "s", "CREATE TABLE a (x int)", "CREATE TABLE b (x int)"))

@@ -7,8 +7,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// When the connection is cut exactly at COMMIT, the batch says that it doesn't know, and the engine
-// looks: what was committed is not run again, what was not is.
+// If the connection is cut exactly at COMMIT, the Tx reports an unknown outcome, and the engine
+// checks it: a committed migration is not repeated, any other is.
 func TestCommitThatNobodyKnowsOf(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)

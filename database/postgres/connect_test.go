@@ -20,10 +20,10 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// refusal is what somebody meets who can't connect.
+// refusal is the expected error of a failed connection.
 type refusal struct{ url, code, says, hint string }
 
-// check wants one sentence: where, what happened, what to do; and nothing twice.
+// check expects one sentence: where, what happened, what to do; nothing twice.
 func (want refusal) check(t *testing.T, err error) {
 	t.Helper()
 	e := as[*database.ConnectError](t, err)
@@ -68,7 +68,7 @@ func TestConnectErrorsSayWhatToDo(t *testing.T) {
 	}
 }
 
-// Of several places each is said what is the matter with it.
+// With several hosts, the error has the cause for each.
 func TestConnectErrorOfSeveralHosts(t *testing.T) {
 	t.Parallel()
 	url := strings.Replace(testdb.Postgres(t), "/test_", "/no_such_", 1)
@@ -76,7 +76,7 @@ func TestConnectErrorOfSeveralHosts(t *testing.T) {
 	refusal{code: "3D000", says: "127.0.0.1:1: connection refused, 127.0.0.1:", hint: "create the database first"}.check(t, err)
 }
 
-// What the roles and databases of a server are allowed.
+// The errors of connections that roles or databases don't permit.
 func TestConnectErrorsOfPermissions(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -95,7 +95,7 @@ func TestConnectErrorsOfPermissions(t *testing.T) {
 	}
 }
 
-// What a server says that is not ready, or full, or that is none at all.
+// The errors of servers that are starting, full, or not PostgreSQL.
 func TestConnectErrorsOfServersThatAreNotThere(t *testing.T) {
 	t.Parallel()
 	fatal := func(code, message string) func(net.Conn) {
@@ -132,7 +132,7 @@ func TestConnectErrorsOfServersThatAreNotThere(t *testing.T) {
 	}
 }
 
-// serve answers everybody who connects to the address that it returns.
+// serve calls answer for each connection to the returned address.
 func serve(t *testing.T, answer func(net.Conn)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -179,7 +179,7 @@ func TestOpenEndsWithItsContext(t *testing.T) {
 	contains(t, "the error", e.Error(), silent)
 }
 
-// The errors of what was handed in are the same, and the library's own is underneath.
+// The errors of the caller's connections are the same, and wrap the library's error.
 func TestConnectErrorOfWhatIsHandedIn(t *testing.T) {
 	t.Parallel()
 	url := strings.Replace(testdb.Postgres(t), "/test_", "/no_such_", 1)
@@ -199,7 +199,7 @@ func TestConnectErrorOfWhatIsHandedIn(t *testing.T) {
 
 func TestWrongPassword(t *testing.T) {
 	t.Parallel()
-	folder, err := os.MkdirTemp("", "hba-") // not t.TempDir, which the server's user can't reach
+	folder, err := os.MkdirTemp("", "hba-") // not t.TempDir: the server's user can't access it
 	must(t, err)
 	t.Cleanup(func() { os.RemoveAll(folder) })
 	must(t, os.Chmod(folder, 0o755))

@@ -9,12 +9,13 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// noticing tells what a session's server does to notice that the client is gone. The first four are what the kernel
-// says of the socket.
+// noticing reads how a session's server detects a dead client. The kernel's values come from the
+// socket.
 const noticing = `concat_ws(' ', current_setting('tcp_keepalives_idle'), current_setting('tcp_keepalives_interval'), current_setting('tcp_keepalives_count'),
 	current_setting('tcp_user_timeout'), current_setting('client_connection_check_interval', true))`
 
-// Each session that holds a lock, or works under one, has its server notice a dead client: and only as long as it does.
+// A session that holds a lock, or works under one, makes its server detect a dead client, and only
+// as long as it does so.
 func TestServerIsToldToNoticeADeadClient(t *testing.T) {
 	for _, m := range testdb.PostgresMajors(t) {
 		t.Run(fmt.Sprintf("PostgreSQL %d", m.Major), func(t *testing.T) {
@@ -46,7 +47,7 @@ func TestServerIsToldToNoticeADeadClient(t *testing.T) {
 	}
 }
 
-// A worker whose connection broke is replaced by one of which the same is true.
+// The replacement of a worker with a broken connection does so as well.
 func TestTheNextWorkerIsNoticedToo(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -61,7 +62,7 @@ func TestTheNextWorkerIsNoticedToo(t *testing.T) {
 	must(t, r.Close(background(t)))
 }
 
-// A guard that nobody needs for long is kept alive.
+// A guard that is idle for long is kept alive.
 func TestGuardBeats(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)

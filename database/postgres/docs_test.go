@@ -10,7 +10,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// documented returns the blocks of a language in docs/postgresql.md.
+// documented returns the code blocks of a language in docs/postgresql.md.
 func documented(t *testing.T, language string) (blocks []string) {
 	t.Helper()
 	page, err := os.ReadFile("../../docs/postgresql.md")
@@ -21,7 +21,7 @@ func documented(t *testing.T, language string) (blocks []string) {
 	return blocks
 }
 
-// The examples run, and the page has the one of a pool as it is here.
+// The examples run, and the page contains the pool example unchanged.
 func TestExamples(t *testing.T) {
 	t.Setenv("DATABASE_URL", testdb.Postgres(t))
 	ExampleNewPool()
@@ -38,7 +38,7 @@ func TestExamples(t *testing.T) {
 	}
 }
 
-// The GRANTs of the page are enough, one after the other, and none of them is too many.
+// The page's GRANTs suffice one after the other, and each is necessary.
 func TestDocumentedGrants(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -68,7 +68,7 @@ func TestDocumentedGrants(t *testing.T) {
 	must(t, err)
 	must(t, db.UpdateSetting(background(t), freeze))
 
-	// Once more with tables that are somebody else's.
+	// Once more with tables of another role.
 	do(t, c, "DROP OWNED BY "+role)
 	_, err = up(t, open(t, url), setOf(t, "other", "SELECT 1"))
 	must(t, err)
@@ -80,7 +80,7 @@ func TestDocumentedGrants(t *testing.T) {
 		}
 		do(t, c, grant)
 	}
-	_, err = up(t, db, setOf(t, "s", "SELECT 1", "VACUUM; SELECT 1")) // outside of transactions, too
+	_, err = up(t, db, setOf(t, "s", "SELECT 1", "VACUUM; SELECT 1")) // also outside transactions
 	must(t, err)
 	if err := db.UpdateSetting(background(t), freeze); err == nil {
 		t.Error("a role that may only read the settings changed one")
@@ -90,7 +90,7 @@ func TestDocumentedGrants(t *testing.T) {
 	must(t, db.UpdateSetting(background(t), database.SettingUpdate{Name: database.MigrationMode, Unset: true}))
 }
 
-// The query of the page shows who migrates.
+// The page's query lists the migrating processes.
 func TestDocumentedQueryOfLocks(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)

@@ -19,9 +19,8 @@ func init() {
 // Driver opens PostgreSQL databases.
 type Driver struct{}
 
-// Open starts a pool of the driver's own, which Close closes. It makes the first
-// connection, so that a wrong address, password or database is found out here, and
-// asks nothing on it.
+// Open starts a pool of the driver's own, which Close closes. It makes the first connection, to
+// detect a wrong address, password or database, and sends no query on it.
 func (Driver) Open(ctx context.Context, rawURL string, opts database.Options) (database.Database, error) {
 	config, err := parse(rawURL, opts)
 	if err != nil {
@@ -42,32 +41,32 @@ func (Driver) Open(ctx context.Context, rawURL string, opts database.Options) (d
 	return newDatabase(own, config.ConnConfig, opts), nil
 }
 
-// NewPool returns the database of a pool, which stays the caller's to close. Notices go
-// where the pool's configuration says (OnNotice), not to Options.Notice.
+// NewPool returns the database of a pool, which the caller closes. Notices go where the pool's
+// configuration says (OnNotice), not to Options.Notice.
 func NewPool(pool *pgxpool.Pool, opts database.Options) database.Database {
-	return newHandedIn(fromPool{pool}, pool.Config().ConnConfig, opts)
+	return newCallers(fromPool{pool}, pool.Config().ConnConfig, opts)
 }
 
-// NewConn returns the database of one connection, which stays the caller's to close.
-// While a method of the database runs, or a Batch or Run of it is open, the connection must not be
-// used otherwise. Notices go where the connection's configuration says.
+// NewConn returns the database of one connection, which the caller closes. While a method of the
+// database runs, or one of its Txs or Runs is open, the connection must not be used otherwise.
+// Notices go where the connection's configuration says.
 func NewConn(conn *pgx.Conn, opts database.Options) database.Database {
-	return newHandedIn(newFromConn(conn), conn.Config(), opts)
+	return newCallers(newFromConn(conn), conn.Config(), opts)
 }
 
-// NewDB returns the database of a *sql.DB that was opened with pgx's stdlib package,
-// and which stays the caller's to close. Notices go where its configuration says.
+// NewDB returns the database of a *sql.DB opened with pgx's stdlib package, which the caller
+// closes. Notices go where its configuration says.
 func NewDB(db *sql.DB, opts database.Options) database.Database {
-	return newHandedIn(fromDB{db}, nil, opts)
+	return newCallers(fromDB{db}, nil, opts)
 }
 
-func newHandedIn(src source, config *pgx.ConnConfig, opts database.Options) *Database {
+func newCallers(src source, config *pgx.ConnConfig, opts database.Options) *Database {
 	db := newDatabase(src, config, opts)
 	db.sayApp = opts.App != ""
 	return db
 }
 
-// newDatabase makes a Database. config is nil where it is not known.
+// newDatabase returns a Database. config is nil if unknown.
 func newDatabase(src source, config *pgx.ConnConfig, opts database.Options) *Database {
 	db := &Database{src: src, opts: opts, names: opts.TableNames(), app: opts.App, open: map[unit]bool{}, location: locationOf(config)}
 	if host, err := os.Hostname(); err == nil {

@@ -13,8 +13,8 @@ import (
 
 var (
 	errClosed   = errors.New("the database is closed")
-	errOver     = errors.New("it is over: committed, rolled back or closed")
-	errNoSchema = errors.New("no schema of the search path exists, or may be used by this role, so there is no place for Whimbrel's tables; create one, grant USAGE on it, or name another schema")
+	errOver     = errors.New("already committed, rolled back or closed")
+	errNoSchema = errors.New("Whimbrel's tables have no place: no schema of the search path exists and may be used by this role; create one, grant USAGE on it, or name another schema")
 )
 
 func hasCode(err error, codes ...string) bool {
@@ -30,10 +30,10 @@ func hasCode(err error, codes ...string) bool {
 	return false
 }
 
-// missingTable reports that a table, or its schema, is not there.
+// missingTable reports whether a table or its schema does not exist.
 func missingTable(err error) bool { return hasCode(err, "42P01", "3F000") }
 
-// ended reports that the server has ended the connection with its error.
+// ended reports whether the server ended the connection with this error.
 func ended(pg *pgconn.PgError) bool {
 	severity := pg.SeverityUnlocalized
 	if severity == "" {
@@ -42,7 +42,7 @@ func ended(pg *pgconn.PgError) bool {
 	return severity == "FATAL" || severity == "PANIC"
 }
 
-// ownError is the error of a statement of Whimbrel's own, which has no place in a script.
+// ownError returns the error of one of Whimbrel's own statements, which has no place in a script.
 func ownError(sql string, err error) error {
 	var pg *pgconn.PgError
 	var st *database.StatementError
@@ -54,8 +54,8 @@ func ownError(sql string, err error) error {
 	}
 }
 
-// statementError makes the contract's error of the server's. sent is the text that the
-// server's position counts in, which stands at start in the script.
+// statementError converts a server error. sent is the text in which the server counts the position;
+// it begins at start in the script.
 func statementError(st sqltext.Statement, pg *pgconn.PgError, sent string, start sqltext.Position) error {
 	pos := st.Pos
 	if pg.Position > 0 {
@@ -77,29 +77,29 @@ func hint(pg *pgconn.PgError) string {
 	case pg.Hint != "":
 		return pg.Hint
 	case pg.Code == "25001" && strings.HasPrefix(pg.Message, "SET TRANSACTION"):
-		return "it must come first in a transaction, which is Whimbrel's: leave it out, or run the script in a transaction of its own (-- whimbrel: no-transaction, and BEGIN … COMMIT)"
+		return "it must come first in the transaction, which Whimbrel began: remove it, or let the script control its transaction (-- whimbrel: no-transaction, and BEGIN … COMMIT)"
 	case pg.Code == "42704" && strings.HasPrefix(pg.Message, "role "):
 		return "create the role first; roles belong to the server, not to a database"
 	case pg.Code == "42704" && strings.HasPrefix(pg.Message, "type "):
-		return "if an extension has it, create the extension first"
+		return "if the type belongs to an extension, create the extension first"
 	}
 	return hints[pg.Code]
 }
 
 var hints = map[string]string{
-	"25001": "put the directive \"-- whimbrel: no-transaction\" into the head of the file, and let it have this statement alone",
-	"2D000": "the called procedure ends transactions: put the directive \"-- whimbrel: no-transaction\" into the head of the file",
+	"25001": "add the directive \"-- whimbrel: no-transaction\" at the top of the file, and move this statement to a file of its own",
+	"2D000": "the called procedure ends transactions: add the directive \"-- whimbrel: no-transaction\" at the top of the file",
 	"55P04": "a new enum value can't be used before it is committed: move its use to a later migration",
 	"25006": "the database, this role or this session is read-only: connect to the primary, with a role that may write",
-	"42501": "connect with a role that may do this, or grant it to this one",
-	"55P03": "another session holds a lock that this needs: try again, or wait longer (lock-timeout)",
-	"40P01": "another session and this one waited for each other: try again",
+	"42501": "connect as a role with this privilege, or grant it to this role",
+	"55P03": "another session holds a conflicting lock: try again, or wait longer (lock-timeout)",
+	"40P01": "this session and another one waited for each other: try again",
 	"57P01": "the server was shut down, or an administrator ended the connection: try again",
-	"53100": "make room on the server's disk and try again",
+	"53100": "free space on the server's disk and try again",
 }
 
-// commitError is an error that COMMIT itself brings up, such as a deferred constraint's. It
-// belongs to no statement; last is where the last script of the batch ends.
+// commitError returns an error of COMMIT itself, such as one of a deferred constraint. It belongs
+// to no statement; last is the end of the last script.
 func commitError(pg *pgconn.PgError, last sqltext.Statement) error {
 	return &database.StatementError{
 		Pos: last.Pos, Index: last.Index, Statement: last.Text,
@@ -107,8 +107,8 @@ func commitError(pg *pgconn.PgError, last sqltext.Statement) error {
 	}
 }
 
-// afterError is an error of a statement of Whimbrel's own that comes behind a script, which has brought it
-// about; last is where that ends.
+// afterError returns an error that a script caused in a statement of Whimbrel's own; last is the
+// end of the script.
 func afterError(pg *pgconn.PgError, last sqltext.Statement) error {
 	e := &database.StatementError{
 		Pos: last.Pos, Index: last.Index, Statement: last.Text,
@@ -116,18 +116,18 @@ func afterError(pg *pgconn.PgError, last sqltext.Statement) error {
 	}
 	switch pg.Code {
 	case "42P01", "3F000", "42703":
-		e.Hint = "the script has dropped or changed Whimbrel's own tables, or the schema that they are in: leave those to Whimbrel, or keep its tables in another schema"
+		e.Hint = "the script dropped or changed Whimbrel's tables or their schema: don't change these, or keep the tables in another schema"
 	case "57014", "55P03":
-		e.Hint = "the script has set a timeout that holds for what comes after it, too: set it back, or use the directives statement-timeout and lock-timeout, which end with the script"
+		e.Hint = "the script set a timeout that also applies to later statements: reset it, or use the directives statement-timeout and lock-timeout, which end with the script"
 	}
 	return e
 }
 
-// tableError explains why Whimbrel's tables could not be made in a schema.
+// tableError explains why Whimbrel's tables could not be created in a schema.
 func tableError(schema string, err error) error {
 	switch {
 	case hasCode(err, "42501"):
-		return fmt.Errorf("can't create Whimbrel's tables in schema %q: %w; or name a schema in which this role may create tables, or let another role make the first migration and grant INSERT and SELECT on the tables", schema, err)
+		return fmt.Errorf("can't create Whimbrel's tables in schema %q: %w; or name a schema in which this role may create tables, or let another role run the first migration and grant INSERT and SELECT on the tables", schema, err)
 	case hasCode(err, "25006"):
 		return fmt.Errorf("can't create Whimbrel's tables in schema %q: %w", schema, err)
 	}

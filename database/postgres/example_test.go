@@ -16,7 +16,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/source"
 )
 
-// upWithPool brings the database of a URL up to date, through a pool of the program's.
+// upWithPool migrates the database of a URL through the program's own pool.
 func upWithPool(ctx context.Context, url string, set *migration.Set) error {
 	pool, err := pgxpool.New(ctx, url)
 	if err != nil {
@@ -29,7 +29,7 @@ func upWithPool(ctx context.Context, url string, set *migration.Set) error {
 	return err
 }
 
-// A program that has a pool hands it over, and keeps it.
+// A program passes its own pool, and keeps it.
 func ExampleNewPool() {
 	ctx := context.Background()
 	files := fstest.MapFS{"0001_birds.up.sql": {Data: []byte("CREATE TABLE birds (id integer, name text);")}}
@@ -40,7 +40,7 @@ func ExampleNewPool() {
 	fmt.Println(err)
 }
 
-// A migration that is a Go function gets the transaction in which it is recorded.
+// A Go function receives the transaction in which its migration is recorded.
 func ExampleFunc() {
 	count := postgres.Func("count the birds, 1", func(ctx context.Context, tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, "CREATE TABLE counted AS SELECT count(*) FROM birds")

@@ -6,11 +6,12 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// CreationKey is the key of the lock under which the tables are created, as an SQL expression of $1, the history's name.
+// CreationKey is the key of the lock under which the tables are created, as an SQL expression of
+// $1, the history's name.
 const CreationKey = creationKey
 
-// AskGuard asks one value of the session that holds the lock of a run. The run's pulse must not be able to come in
-// between, so it is stopped.
+// AskGuard reads one value in the session that holds the lock of a run. It stops the pulse, which
+// must not interfere.
 func AskGuard(ctx context.Context, r database.Run, sql string) (value string, err error) {
 	r.(*run).stopWatch()
 	r.(*run).stopWatch = nil

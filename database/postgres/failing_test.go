@@ -12,21 +12,21 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// few statements are sent one by one, more of them in chunks.
+// lengths are prefixes: few statements are sent one by one, many in chunks.
 var lengths = map[string]string{
 	"a short script": "",
 	"a long script":  strings.Repeat("SELECT 'ä';\n", 40),
 	"a longer one":   strings.Repeat("-- "+strings.Repeat("ü", 1000)+"\nSELECT 1;\n", 400),
 }
 
-// failure is a script that fails, with a mark «»  before the place that the error must name, and
-// what else the error must say.
+// failure is a script that fails, with a mark «» at the place that the error must name, and further
+// expectations.
 type failure struct {
 	script    string
-	statement string // how it begins
+	statement string // its beginning
 	index     int
 	code      string
-	says      string // somewhere in message, detail, hint and Where
+	says      string // in message, detail, hint or Where
 }
 
 var failures = map[string]failure{
@@ -44,7 +44,7 @@ var failures = map[string]failure{
 	"COPY itself":                                {"SELECT 1;\n«»COPY missing FROM stdin;\n1\n\\.\n", "COPY missing", 1, "42P01", "missing"},
 }
 
-// The error of a statement has its place, its number, its text, and all that the server says,
+// A statement's error has its place, its number, its text, and everything that the server reported,
 // however the script was sent.
 func TestStatementErrorSaysWhereAndWhat(t *testing.T) {
 	for length, before := range lengths {
@@ -73,7 +73,7 @@ func TestStatementErrorSaysWhereAndWhat(t *testing.T) {
 	}
 }
 
-// A deferred constraint speaks up at COMMIT, which belongs to no statement.
+// A deferred constraint fails at COMMIT, which belongs to no statement.
 func TestDeferredConstraintFailsAtCommit(t *testing.T) {
 	t.Parallel()
 	db := open(t, testdb.Postgres(t))
@@ -87,8 +87,8 @@ func TestDeferredConstraintFailsAtCommit(t *testing.T) {
 	equal(t, "the applied versions", versions(t, db, "s"), "[1]")
 }
 
-// A migration that fails in its second statement leaves nothing of itself; in one
-// transaction with others, nothing of these either.
+// A migration that fails in its second statement leaves nothing behind, and neither do others in
+// the same transaction.
 func TestFailedMigrationLeavesNothing(t *testing.T) {
 	for name, tt := range map[string]struct {
 		opts whimbrel.Options
@@ -119,7 +119,7 @@ func TestFailedMigrationLeavesNothing(t *testing.T) {
 	}
 }
 
-// The statement of a run has its place, too.
+// An error in a run has its place, too.
 func TestStatementErrorOfARun(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -143,7 +143,7 @@ func TestStatementErrorOfARun(t *testing.T) {
 	}
 }
 
-// What a script breaks for the statements that follow it is told with the script's place, and with what to do.
+// If a script breaks later statements, the error has the script's place, and what to do.
 func TestScriptThatBreaksWhatFollows(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)

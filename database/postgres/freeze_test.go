@@ -14,8 +14,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// Twenty processes, each of which applies four sets at once: when UpdateSetting that waits has returned, not
-// one migration is run or recorded any more, also not of a set that began only now.
+// Twenty processes each apply four sets at once: after UpdateSetting with Settle has returned, no
+// migration runs or is recorded, not even of a set that begins only now.
 func TestNothingRunsAfterFreeze(t *testing.T) {
 	t.Parallel()
 	pooled, direct := testdb.PgBouncer(t)
@@ -59,8 +59,8 @@ func TestNothingRunsAfterFreeze(t *testing.T) {
 	equal(t, "how often they ran", count("done"), "100")
 }
 
-// Changes of settings, and events of a set, have ids that grow in the order in which they can be
-// seen: who has seen an event has seen all of the same set that are older.
+// Entries and changes of settings have ids that grow in commit order: a reader of one entry sees
+// all older ones of the set.
 func TestIDsGrowInTheOrderOfCommits(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -84,7 +84,7 @@ func TestIDsGrowInTheOrderOfCommits(t *testing.T) {
 					t.Error(err)
 				}
 				m := whimbrel.New(db, set, whimbrel.Options{LockTimeout: waitLimit})
-				m.Mark(background(t), "race", 2) // one of them may
+				m.Mark(background(t), "race", 2) // one of them may succeed
 				m.Forget(background(t), "race", 2)
 			}
 		})
@@ -120,7 +120,7 @@ func TestIDsGrowInTheOrderOfCommits(t *testing.T) {
 	close(over)
 	readers.Wait()
 
-	// The newest event of a setting says what is stored.
+	// A setting's newest entry has its stored value.
 	newest := map[string]string{}
 	db := open(t, url)
 	for e, err := range db.History(background(t), database.HistoryQuery{Set: migration.ReservedSet}) {

@@ -17,7 +17,7 @@ import (
 
 type function = func(ctx context.Context, tx pgx.Tx) error
 
-// withFunction is a set of a table, a function, and something after it.
+// withFunction is a set with a table, a function, and a script after it.
 func withFunction(t testing.TB, fn function) *migration.Set {
 	t.Helper()
 	set, err := migration.NewSet("s",
@@ -34,8 +34,8 @@ func insert(ctx context.Context, tx pgx.Tx, x int) error {
 	return err
 }
 
-// A function does what pgx can do, in the transaction of its migration, whichever way the
-// database was opened.
+// A function can use all of pgx in the transaction of its migration, however the database was
+// opened.
 func TestFunctionInItsTransaction(t *testing.T) {
 	fill := func(ctx context.Context, tx pgx.Tx) error {
 		for i := range 3 {
@@ -99,13 +99,13 @@ func TestFunctionInItsTransaction(t *testing.T) {
 	}
 }
 
-// What a function does wrong is an error that says what, and nothing of it is recorded.
+// A function's mistakes are errors with their cause, and none is recorded.
 func TestFunctionsThatGoWrong(t *testing.T) {
 	mine := errors.New("my own error")
 	for name, tt := range map[string]struct {
 		fn   function
 		says string
-		rows string // that stand
+		rows string // the rows that remain
 	}{
 		"an error": {func(ctx context.Context, tx pgx.Tx) error { return errors.Join(insert(ctx, tx, 1), mine) }, "my own error", "0"},
 		"Commit":   {func(ctx context.Context, tx pgx.Tx) error { return errors.Join(insert(ctx, tx, 1), tx.Commit(ctx)) }, "can't end its own transaction", "0"},
@@ -154,7 +154,7 @@ func text(ctx context.Context, tx pgx.Tx, sql string) error {
 	return err
 }
 
-// A function that panics leaves nothing, neither the lock nor a connection.
+// A function that panics leaves neither a lock nor a connection behind.
 func TestFunctionThatPanics(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)

@@ -19,8 +19,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// While CREATE INDEX CONCURRENTLY runs under the guard, others wait for the lock: they have
-// no snapshot that it would wait for in turn.
+// While CREATE INDEX CONCURRENTLY runs under the guard, others wait for the lock without a
+// snapshot, for which it would wait in turn.
 func TestOthersWaitWhileAnIndexIsBuilt(t *testing.T) {
 	for name, through := range map[string]bool{"directly": false, "through PgBouncer": true} {
 		t.Run(name, func(t *testing.T) {
@@ -70,8 +70,8 @@ func TestOthersWaitWhileAnIndexIsBuilt(t *testing.T) {
 	}
 }
 
-// When the connection that holds the lock ends, the statement that runs under it is cancelled on the
-// server: nobody else finds it running when they have the lock.
+// If the connection that holds the lock ends, the statement under it is canceled on the server: it
+// no longer runs when another process gets the lock.
 func TestLostLockCancelsTheStatement(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -96,11 +96,12 @@ func TestLostLockCancelsTheStatement(t *testing.T) {
 	equal(t, "the applied versions", versions(t, db, "s"), "[]")
 }
 
-// The lock's connection may be idle for as long as it takes.
+// The lock's connection may be idle for any time.
 func TestGuardMayBeIdle(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
-	must(t, apply(t, open(t, url), "other", 1, script("SELECT 1"))) // to make the tables takes several steps
+	// creating the tables takes several steps
+	must(t, apply(t, open(t, url), "other", 1, script("SELECT 1")))
 	db := open(t, url+"&idle_in_transaction_session_timeout=50ms")
 	r := guard(t, db, "s")
 	must(t, execAll(background(t), db, r, script("SELECT pg_sleep(0.3)")))
@@ -119,10 +120,11 @@ func TestRunWithAPoolOfOne(t *testing.T) {
 	must(t, err)
 	equal(t, "the applied versions", versions(t, db, "s"), "[1 2 3]")
 	equal(t, "the number of connections that the pool made", pool.Stat().NewConnsCount(), 1)
-	eventually(t, "the lock's connection is closed", func() bool { return connections(t, connect(t, url)) == "2" }) // the pool's, and the one that was just made
+	// the pool's connection, and the new one
+	eventually(t, "the lock's connection is closed", func() bool { return connections(t, connect(t, url)) == "2" })
 }
 
-// Where there may be no second connection, that is said.
+// If a second connection isn't possible, the error says so.
 func TestRunWithoutASecondConnection(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -139,8 +141,8 @@ func TestRunWithoutASecondConnection(t *testing.T) {
 	must(t, err)
 }
 
-// A transaction that the script opens is the script's; what it leaves open is rolled back, and
-// cannot be recorded.
+// A transaction that the script opens belongs to the script; if left open, it is rolled back, and
+// the script can't be recorded.
 func TestTransactionThatARunLeavesOpen(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -156,7 +158,7 @@ func TestTransactionThatARunLeavesOpen(t *testing.T) {
 	equal(t, "the applied versions", versions(t, db, "s"), "[]")
 }
 
-// COPY in a run.
+// COPY works in a run.
 func TestCopyInARun(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -179,7 +181,7 @@ func TestCopyInARun(t *testing.T) {
 	equal(t, "the line of the mistake", e.Pos.Line, 5)
 }
 
-// A run that stops says how many of its statements stand.
+// A run that stops reports how many of its statements remain applied.
 func TestRunThatStops(t *testing.T) {
 	t.Parallel()
 	db := open(t, testdb.Postgres(t))
@@ -189,8 +191,8 @@ func TestRunThatStops(t *testing.T) {
 	isFree(t, db, "s")
 }
 
-// Through a pooler there is no session that a run could change and put back: what would change
-// one is refused, and nothing leaks to the pooler's other clients.
+// Through a pooler, a run has no session to change and restore: statements that would change one
+// are refused, and other clients of the pooler are not affected.
 func TestRunThroughPgBouncerHasNoSession(t *testing.T) {
 	t.Parallel()
 	url, direct := testdb.PgBouncer(t)
@@ -199,7 +201,8 @@ func TestRunThroughPgBouncerHasNoSession(t *testing.T) {
 	r := guard(t, db, "s")
 	for _, group := range sessionChanges {
 		for _, s := range group {
-			if strings.HasPrefix(s.change, "GRANT") || strings.HasPrefix(s.change, "DO $$ BEGIN SET") { // which nobody sees
+			// their effect is not visible
+			if strings.HasPrefix(s.change, "GRANT") || strings.HasPrefix(s.change, "DO $$ BEGIN SET") {
 				continue
 			}
 			e := as[*database.StatementError](t, execAll(background(t), db, r, script(s.change)))
@@ -216,7 +219,7 @@ func TestRunThroughPgBouncerHasNoSession(t *testing.T) {
 	before := value(t, connect(t, url), others)
 	must(t, execAll(background(t), db, r, script("VACUUM t; BEGIN; SET LOCAL lock_timeout = '7s'; INSERT INTO t VALUES (1); COMMIT; CREATE INDEX CONCURRENTLY i ON t (x); DO $$ BEGIN COMMIT; END $$;")))
 	c := connect(t, url)
-	for range 20 { // whichever of its connections the pooler gives us
+	for range 20 { // whichever connection the pooler assigns
 		equal(t, "what another client of the pooler has", value(t, c, others), before)
 	}
 	_, err := r.Record(background(t), event(2))
@@ -226,7 +229,8 @@ func TestRunThroughPgBouncerHasNoSession(t *testing.T) {
 	equal(t, "the session locks that are left", value(t, connect(t, direct), "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"), "0")
 }
 
-// A script that stopped behind a transaction of its own goes on through a pooler, too: what it set for that transaction is in one again.
+// A script interrupted after a transaction of its own resumes through a pooler, too: settings for
+// that transaction are transactional again.
 func TestRunThroughPgBouncerGoesOnBehindATransaction(t *testing.T) {
 	t.Parallel()
 	url, direct := testdb.PgBouncer(t)
@@ -238,7 +242,8 @@ func TestRunThroughPgBouncerGoesOnBehindATransaction(t *testing.T) {
 	equal(t, "the rows", value(t, connect(t, direct), "SELECT string_agg(x::text, ',' ORDER BY x) FROM t"), "1,2")
 }
 
-// What is only checked when a transaction commits has the place of the statement that was marked with it: its own, or the script's COMMIT.
+// An error at COMMIT has the place of the statement that was marked with it: its own, or the
+// script's COMMIT.
 func TestDeferredConstraintInARunHasAPlace(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)

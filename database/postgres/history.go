@@ -11,14 +11,14 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// History is read in pages, so that no connection is held while the caller looks
-// at an event. Pages with texts are short: a text may be long.
+// History is read in pages, so that it holds no connection while the caller processes an entry.
+// Pages with texts are short: a text can be long.
 const (
-	pageEvents = 1000
-	pageTexts  = 20
+	pageEntries = 1000
+	pageTexts   = 20
 )
 
-// History reads the events that q selects, a page for each round trip.
+// History reads the entries that q selects, one page per round trip.
 func (db *Database) History(ctx context.Context, q database.HistoryQuery) iter.Seq2[database.Entry, error] {
 	return func(yield func(database.Entry, error) bool) {
 		after := int64(0)
@@ -79,7 +79,7 @@ func limit(q database.HistoryQuery) int {
 	if q.Texts {
 		return pageTexts
 	}
-	return pageEvents
+	return pageEntries
 }
 
 func (db *Database) historyQuery(schema string, q database.HistoryQuery, after int64) query {
@@ -106,7 +106,7 @@ func (db *Database) historyQuery(schema string, q database.HistoryQuery, after i
 	}
 }
 
-// firstQuery reads the first entry of the history, which is of Whimbrel's own tables, for head.check.
+// firstQuery reads the entry of Whimbrel's own tables, for head.check.
 func (db *Database) firstQuery(schema string, h *head) query {
 	return query{
 		path: found,

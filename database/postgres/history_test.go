@@ -14,7 +14,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// A long history comes page by page, in order, nothing twice, and no connection is held between.
+// A long history is read page by page, in order, without duplicates, and without holding a
+// connection.
 func TestLongHistory(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -60,7 +61,8 @@ func TestLongHistory(t *testing.T) {
 	}
 }
 
-// The history knows what happened when somebody looks: texts, who, and down scripts that only it has.
+// The history contains what a later reader needs: texts, users, and down scripts that exist nowhere
+// else.
 func TestHistoryKeepsWhatARollbackNeeds(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -89,7 +91,7 @@ func TestHistoryKeepsWhatARollbackNeeds(t *testing.T) {
 	equal(t, "the tables left", value(t, connect(t, url), "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), "3")
 }
 
-// Tables of a newer Whimbrel are left alone, by everything.
+// Every call refuses the tables of a newer Whimbrel.
 func TestTablesOfANewerWhimbrel(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -108,7 +110,7 @@ func TestTablesOfANewerWhimbrel(t *testing.T) {
 	becomesFreeAgain(t, url)
 }
 
-// becomesFreeAgain fails the test unless nobody holds a lock in the database.
+// becomesFreeAgain fails the test unless all locks in the database are released.
 func becomesFreeAgain(t testing.TB, url string) {
 	t.Helper()
 	c := connect(t, url)
@@ -117,7 +119,7 @@ func becomesFreeAgain(t testing.TB, url string) {
 	})
 }
 
-// Settings are stored, end by the server's clock, and are said of whoever changed them.
+// Settings are stored, expire by the server's clock, and name who changed them.
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	pooled, direct := testdb.PgBouncer(t)

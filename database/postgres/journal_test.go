@@ -17,9 +17,10 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// What the server still does for a client that was killed can't commit once another process has taken over: neither the
-// statement nor its mark. Before PostgreSQL 14 a server does not notice that its client is gone. The process that takes over
-// ends the session that the journal names; a session that it does not name, as behind a pooler, is fenced off.
+// A statement that the server still executes for a killed client can't commit after another process
+// has taken over, and neither can its mark. Before PostgreSQL 14 a server doesn't detect a dead
+// client. The process that takes over terminates the session in the journal; a session that is not
+// recorded, as behind a pooler, is fenced.
 func TestOrphanIsFenced(t *testing.T) {
 	for _, m := range testdb.PostgresMajors(t) {
 		if m.Major != 13 {
@@ -58,7 +59,7 @@ func TestOrphanIsFenced(t *testing.T) {
 	}
 }
 
-// interrupted are scripts whose second statement hangs, each in its own way.
+// interrupted are scripts whose second statement hangs, each in another way.
 var interrupted = map[string]string{
 	"in a transaction":                        "SELECT pg_sleep(CASE WHEN to_regclass('public.go_on') IS NULL THEN 300 ELSE 0 END)",
 	"in a transaction of the script's own":    "BEGIN; SELECT pg_sleep(CASE WHEN to_regclass('public.go_on') IS NULL THEN 300 ELSE 0 END); COMMIT",
@@ -73,14 +74,14 @@ CREATE FUNCTION sleeps(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN I
 CREATE FUNCTION sleeps() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM sleeps(1); RETURN NEW; END $$;
 CREATE TRIGGER sleeps BEFORE INSERT ON slow FOR EACH ROW EXECUTE FUNCTION sleeps()`
 
-// busy reports whether anything of a migration still runs, or waits.
+// busy reports whether any part of a migration still runs or waits.
 func busy(t testing.TB, url string) bool {
 	t.Helper()
 	return value(t, connect(t, url), "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND (wait_event IN ('PgSleep', 'advisory') OR wait_event_type = 'Lock')") != "0"
 }
 
-// Ctrl-C, during every kind of statement: it is cancelled on the server, why it stopped is in the journal, nothing is locked, and
-// the next attempt goes on where this one stopped.
+// A cancellation, during every kind of statement: the statement is canceled on the server, the
+// journal has the reason, nothing is locked, and the next attempt resumes.
 func TestCancelledRun(t *testing.T) {
 	for way, through := range map[string]bool{"directly": false, "through PgBouncer": true} {
 		for name, sql := range interrupted {
@@ -139,7 +140,8 @@ func cancelRun(t *testing.T, url, direct, sql string) {
 	equal(t, "the number of rows", value(t, c, "SELECT count(*) FROM slow"), wantRows)
 }
 
-// A statement whose connection breaks: why is in the journal, by another connection; and what can be taken away at once is.
+// If the connection of a statement breaks, another connection writes the reason to the journal, and
+// leftovers are removed at once if possible.
 func TestConnectionOfARunBreaks(t *testing.T) {
 	for name, sql := range interrupted {
 		t.Run(name, func(t *testing.T) {
@@ -176,8 +178,8 @@ func TestConnectionOfARunBreaks(t *testing.T) {
 	}
 }
 
-// A run whose lock is lost stops: the statement is cancelled on the server, and the next attempt goes on. So it does
-// with a pool of one, and through PgBouncer.
+// A run that loses its lock stops: its statement is canceled on the server, and the next attempt
+// resumes. This also holds with a pool of one, and through PgBouncer.
 func TestLockOfARunIsLost(t *testing.T) {
 	for _, way := range []string{"directly", "with a pool of one", "through PgBouncer"} {
 		t.Run(way, func(t *testing.T) {
@@ -218,7 +220,8 @@ func TestLockOfARunIsLost(t *testing.T) {
 	}
 }
 
-// While one process builds an index and waits for somebody, ten others wait for it: nobody is in a deadlock, and all end well.
+// While one process builds an index and waits for a transaction, ten others wait for it without a
+// deadlock, and all succeed.
 func TestProcessesWaitWhileAnIndexIsBuilt(t *testing.T) {
 	for name, through := range map[string]bool{"directly": false, "through PgBouncer": true} {
 		t.Run(name, func(t *testing.T) {
@@ -240,7 +243,7 @@ func TestProcessesWaitWhileAnIndexIsBuilt(t *testing.T) {
 				p.begin()
 				processes = append(processes, p)
 			}
-			if !through { // which keeps connections of its own
+			if !through { // PgBouncer keeps its own connections
 				eventually(t, "the others are there", func() bool {
 					return value(t, c, "SELECT count(*) >= 12 FROM pg_stat_activity WHERE application_name = 'one of many' AND datname = current_database()") == "true"
 				})
@@ -258,7 +261,7 @@ func TestProcessesWaitWhileAnIndexIsBuilt(t *testing.T) {
 	}
 }
 
-// The journal tells whether anybody is at work: a run of this set, in this history.
+// The journal shows whether a process is at work: a run of this set, in this history.
 func TestJournalIsHeld(t *testing.T) {
 	for name, through := range map[string]bool{"directly": false, "through PgBouncer": true} {
 		t.Run(name, func(t *testing.T) {
@@ -290,7 +293,8 @@ func TestJournalIsHeld(t *testing.T) {
 	}
 }
 
-// Whom a statement of a run waits for is told, whatever it waits for, also where a pooler stands between.
+// A statement of a run reports the session that blocks it, for any kind of wait, and through a
+// pooler, too.
 func TestWhomAStatementWaitsFor(t *testing.T) {
 	for name, through := range map[string]bool{"directly": false, "through PgBouncer": true} {
 		for _, sql := range []string{"ALTER TABLE t ADD y int", "CREATE INDEX CONCURRENTLY i ON t (x)", "BEGIN; LOCK TABLE t; COMMIT"} {
@@ -326,8 +330,8 @@ func TestWhomAStatementWaitsFor(t *testing.T) {
 	}
 }
 
-// What a script has made of its session, its role among it, is in the way of no mark; and it is what a trigger finds that is
-// deferred to COMMIT.
+// Changes of a script to its session, including its role, don't affect the mark; and they are what
+// a trigger deferred to COMMIT sees.
 func TestMarksAreOurs(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)

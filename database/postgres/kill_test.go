@@ -11,8 +11,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// A process that is killed in the middle of a transaction leaves nothing: neither a lock nor a
-// statement that goes on. The next Up just works.
+// A process killed in the middle of a transaction leaves neither a lock nor a running statement
+// behind. The next Up succeeds.
 func TestKilledProcessLeavesNothing(t *testing.T) {
 	hang := "CREATE TABLE a (x int); SELECT pg_sleep(300);"
 	tests := map[string]struct {
@@ -53,7 +53,7 @@ func TestKilledProcessLeavesNothing(t *testing.T) {
 	}
 }
 
-// The next process need not wait for that: it waits for the lock.
+// The next process needs no preparation: it waits for the lock.
 func TestNextProcessWaitsForTheOrphan(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -66,7 +66,7 @@ func TestNextProcessWaitsForTheOrphan(t *testing.T) {
 	must(t, err)
 }
 
-// A server that goes away says so, and what can be done; when it is back, all is well.
+// If a server shuts down, the error says so, and what to do; after its restart everything works.
 func TestServerGoesAway(t *testing.T) {
 	t.Parallel()
 	server := testdb.PrivatePostgres(t)
@@ -84,7 +84,7 @@ func TestServerGoesAway(t *testing.T) {
 		as[*database.CommitUnknownError](t, err) // it can't be known: the COMMIT was on its way
 		err = execAll(background(t), db, r, script("INSERT INTO t VALUES (1)"))
 		var lost *database.LockLostError
-		if !errors.As(err, &lost) { // what is noticed first, the lock's connection or the statement's
+		if !errors.As(err, &lost) { // either connection can break first
 			as[*database.StatementError](t, err)
 		}
 		must(t, r.Close(background(t)))
@@ -100,7 +100,7 @@ func TestServerGoesAway(t *testing.T) {
 	}
 }
 
-// An administrator who ends the connection is a server's answer like any other.
+// An administrator's termination of the connection is reported like any server error.
 func TestBackendIsTerminated(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -120,7 +120,7 @@ func TestBackendIsTerminated(t *testing.T) {
 	becomesFree(t, db, "s")
 }
 
-// A network that says nothing more is given up some time after the context is done.
+// A silent network is given up some time after the context is done.
 func TestNetworkGoesSilent(t *testing.T) {
 	for name, use := range map[string]func(ctx context.Context, db database.Database, b database.Tx) error{
 		"State": func(ctx context.Context, db database.Database, _ database.Tx) error {
@@ -151,7 +151,7 @@ func TestNetworkGoesSilent(t *testing.T) {
 			direct := open(t, url)
 			becomesFree(t, direct, "s")
 			rows, want := value(t, connect(t, url), "SELECT count(*) FROM t"), "[]"
-			if name == "Commit" { // which was on its way, and arrives with what was held back
+			if name == "Commit" { // the COMMIT was in transit, and arrives with the held messages
 				as[*database.CommitUnknownError](t, err)
 				if rows == "1" {
 					want = "[1]"

@@ -15,8 +15,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// A process of its own does all there is, well and badly, and is then as it was: no goroutine, no connection,
-// nothing on the connection that it handed in.
+// After a process has done everything, with and without errors, no goroutines, no connections, and
+// no changes to the caller's connection remain.
 func TestNothingIsLeftBehind(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -104,7 +104,7 @@ func (j job) wellAndBadly(ctx context.Context, db database.Database, v int64) er
 			}
 		}
 		r.Record(ctx, event(v))
-		if text != "LISTEN x; SELECT 1/0" { // else Close of the database ends it
+		if text != "LISTEN x; SELECT 1/0" { // otherwise the Database's Close ends it
 			r.Close(done)
 		}
 	}

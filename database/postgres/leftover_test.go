@@ -15,11 +15,11 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// interruptions are statements that wait for somebody when they are interrupted, and what is so when the next
-// attempt has finished.
+// interruptions are statements that wait for a blocker when they are interrupted, and the state
+// after the next attempt.
 var interruptions = []struct {
 	name, before, blocker, script string
-	want                          string // what holds in the end, beside that no index is invalid
+	want                          string // the final state, besides that no index is invalid
 	since                         int
 }{
 	{
@@ -84,7 +84,7 @@ var interruptions = []struct {
 
 const invalidIndexes = "SELECT count(*) FROM pg_index WHERE NOT indisvalid OR NOT indislive"
 
-// A process that is killed while such a statement waits leaves nothing that the next one doesn't see to.
+// After a process is killed while such a statement waits, the next process cleans up.
 func TestWhatAnInterruptedStatementLeaves(t *testing.T) {
 	for _, m := range testdb.PostgresMajors(t) {
 		for i, tt := range interruptions {
@@ -100,11 +100,11 @@ func TestWhatAnInterruptedStatementLeaves(t *testing.T) {
 	}
 }
 
-// Nor through a pooler, where the server doesn't notice that a client is gone.
+// So it does through a pooler, where the server doesn't detect a dead client.
 func TestWhatAnInterruptedStatementLeavesThroughPgBouncer(t *testing.T) {
 	for i, tt := range interruptions {
 		if strings.HasPrefix(tt.script, "SET") || strings.Contains(tt.script, "CONCURRENTLY ON") {
-			continue // which is refused there
+			continue // refused through a pooler
 		}
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -114,7 +114,7 @@ func TestWhatAnInterruptedStatementLeavesThroughPgBouncer(t *testing.T) {
 	}
 }
 
-// interrupt kills a process that runs one of the interruptions, and lets another go on.
+// interrupt kills a process that runs one of the interruptions, and lets another resume.
 func interrupt(t *testing.T, url, direct string, i int) {
 	tt := interruptions[i]
 	c := connect(t, direct)
@@ -137,7 +137,7 @@ func interrupt(t *testing.T, url, direct string, i int) {
 	equal(t, "the applied versions", versions(t, db, "s"), "[1]")
 }
 
-// blocker is a transaction that is in the way.
+// blocker is a transaction that blocks others.
 type blocker struct{ c *pgx.Conn }
 
 func block(t testing.TB, url, sql string) *blocker {
@@ -152,8 +152,8 @@ func (b *blocker) end(t testing.TB) {
 	do(t, b.c, "ROLLBACK")
 }
 
-// when makes another attempt, and ends the blocker when that has found what was left, or that somebody
-// is still at work.
+// when makes another attempt, and ends the blocker after the attempt found the leftovers or a
+// statement still running.
 func (b *blocker) when(t testing.TB, db database.Database, scripts []string) {
 	t.Helper()
 	found := make(chan struct{})
@@ -185,7 +185,7 @@ func becomesBlocked(t testing.TB, c *pgx.Conn) {
 	})
 }
 
-// invalid makes an invalid index, as an interrupted build leaves it.
+// invalid creates an invalid index, as an interrupted build leaves it.
 func invalid(t testing.TB, url, build, blockedBy string) {
 	t.Helper()
 	b := block(t, url, blockedBy)
@@ -198,8 +198,8 @@ func invalid(t testing.TB, url, build, blockedBy string) {
 	equal(t, "the number of invalid indexes", value(t, c, invalidIndexes), "1")
 }
 
-// IF NOT EXISTS does not content itself with an invalid index, whoever has left it; but what the statement can't have meant is
-// left alone, and so is an invalid index where the statement doesn't say so.
+// IF NOT EXISTS doesn't accept an invalid index of any origin. An index that the statement can't
+// mean is left alone, and so is an invalid one without IF NOT EXISTS.
 func TestInvalidIndexThatIsInTheWay(t *testing.T) {
 	for name, tt := range map[string]struct{ left, script, problem string }{
 		"the same":         {left: "CREATE INDEX CONCURRENTLY i ON t (x)", script: "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON t (x)"},
@@ -232,7 +232,8 @@ func TestInvalidIndexThatIsInTheWay(t *testing.T) {
 	}
 }
 
-// An index that somebody else is still building is left to them, also where the role may not see what they do.
+// An index that another session is still building is left alone, even if the role can't see that
+// session's query.
 func TestIndexThatIsStillBuilt(t *testing.T) {
 	const build = "CREATE INDEX CONCURRENTLY i ON t (x)"
 	for name, query := range map[string]string{"as a superuser": build, "as another role": ""} {
@@ -285,7 +286,7 @@ func statement(t testing.TB, sql string) sqltext.Statement {
 	return all[0]
 }
 
-// A build that fails leaves nothing: no retry is needed to take the invalid index away, and none that was there before goes.
+// A failed build leaves no invalid index, without a retry, and removes no older one.
 func TestFailedBuildLeavesNothing(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -301,7 +302,7 @@ func TestFailedBuildLeavesNothing(t *testing.T) {
 	must(t, err)
 }
 
-// What became of a statement is told by what it makes or drops.
+// The outcome of a statement follows from the objects that it creates or drops.
 func TestOutcome(t *testing.T) {
 	for _, m := range testdb.PostgresMajors(t) {
 		t.Run(fmt.Sprint(m.Major), func(t *testing.T) {
@@ -318,7 +319,7 @@ func TestOutcome(t *testing.T) {
 			r := guard(t, open(t, url), "s")
 			for _, tt := range []struct {
 				sql          string
-				not, happens database.Verdict // when it was not executed, and when it was
+				not, happens database.Verdict // without and with executing the statement
 				since        int
 			}{
 				{"CREATE INDEX CONCURRENTLY c ON t (y)", database.NotHappened, database.Happened, 13},
@@ -361,8 +362,8 @@ func TestOutcome(t *testing.T) {
 	}
 }
 
-// Building an index has no lock timeout, whoever has set one, and tells whom it waits for; afterwards the
-// timeout is what it was.
+// An index build has no lock timeout, whoever set one, and reports the blocking session; afterwards
+// the timeout is restored.
 func TestNoLockTimeoutForConcurrently(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)

@@ -17,21 +17,22 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// histories are the schemas that have one.
+// histories lists the schemas that have a history.
 func histories(t testing.TB, c *pgx.Conn) string {
 	t.Helper()
 	return value(t, c, "SELECT coalesce(string_agg(nspname, ' ' ORDER BY nspname), '') FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relname = 'whimbrel_history'")
 }
 
-// Whatever changes which schema comes first, the history is found where it is, and nothing runs a second time.
+// Whatever changes the first schema of the search path, the history is found, and no migration runs
+// twice.
 func TestHistoryIsFoundWhateverSchemaComesFirst(t *testing.T) {
 	t.Parallel()
 	const path = "&search_path=app,public"
 	for name, change := range map[string]struct {
 		url  string // added to the URL, of all or only the later processes
 		late string
-		sql  string // what a migration does
-		then string // what somebody does afterwards; %s is the database
+		sql  string // of a migration
+		then string // executed afterwards by an administrator; %s is the database
 	}{
 		"a migration creates the schema of the user":          {sql: `CREATE SCHEMA postgres`},
 		"a migration creates a schema that comes first":       {url: path, sql: `CREATE SCHEMA app`},
@@ -74,7 +75,7 @@ func TestHistoryIsFoundWhateverSchemaComesFirst(t *testing.T) {
 	}
 }
 
-// Two histories are never chosen from: the schema has to be named.
+// With two histories, the schema must be named.
 func TestTwoHistories(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -95,7 +96,7 @@ func TestTwoHistories(t *testing.T) {
 	equal(t, "what is applied in a schema that has none", versions(t, open(t, url, database.Options{Schema: "c"}), "s"), "[]")
 }
 
-// attempts are all ways to come near the tables, each with the error that it ended with.
+// attempts calls everything that accesses the tables, and returns the errors.
 func attempts(t testing.TB, db database.Database) map[string]error {
 	t.Helper()
 	ctx := background(t)
@@ -119,8 +120,8 @@ func attempts(t testing.TB, db database.Database) map[string]error {
 	return all
 }
 
-// Who names the schema and who finds it mean the same lock, also when it is renamed. Histories in two schemas are not in each
-// other's way.
+// Naming the schema and finding it lead to the same lock, even after the schema is renamed.
+// Histories in two schemas don't affect each other.
 func TestLockOfTheHistoryThatIsFound(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -137,7 +138,8 @@ func TestLockOfTheHistoryThatIsFound(t *testing.T) {
 	isFree(t, open(t, url), "s")
 }
 
-// Processes that would make the tables in different schemas make them once, and nothing runs twice.
+// Processes that would create the tables in different schemas create them once, and no migration
+// runs twice.
 func TestFirstMigrationFromManySearchPaths(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -159,7 +161,8 @@ func TestFirstMigrationFromManySearchPaths(t *testing.T) {
 	equal(t, "the number of schemas with a history", len(strings.Fields(histories(t, c))), 1)
 }
 
-// A process that waits for another one that creates the tables tells whom it waits for, and waits as long as it was told.
+// A process that waits for the creation of the tables by another one reports that process, and
+// respects its lock timeout.
 func TestWaitingForTheTables(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -192,8 +195,8 @@ func TestWaitingForTheTables(t *testing.T) {
 	must(t, apply(t, open(t, url), "s", 1, script("SELECT 1")))
 }
 
-// hostile makes a role that may create in public, and Whimbrel's tables as that role, with a trigger that would make
-// the role a superuser.
+// hostile creates a role that may create objects in public, and with it Whimbrel's tables with a
+// trigger that would make the role a superuser.
 func hostile(t *testing.T, url string) (role string, asThem *pgx.Conn) {
 	t.Helper()
 	c := connect(t, url)
@@ -208,7 +211,7 @@ func hostile(t *testing.T, url string) (role string, asThem *pgx.Conn) {
 	return role, asThem
 }
 
-// A superuser does not touch tables that belong to somebody else.
+// A superuser doesn't touch tables owned by an untrusted role.
 func TestTablesOfSomebodyElse(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -222,7 +225,7 @@ func TestTablesOfSomebodyElse(t *testing.T) {
 	}
 	equal(t, "how many triggers fired", value(t, c, "SELECT count(*) FROM fired"), "0")
 
-	// Nor do triggers fire for who trusts that role.
+	// Not even with trust in that role do triggers fire.
 	trusting := open(t, url, database.Options{TablesOwner: role})
 	for what, err := range attempts(t, trusting) {
 		if what != "Metadata" {
@@ -239,7 +242,8 @@ func TestTablesOfSomebodyElse(t *testing.T) {
 	equal(t, "what is applied for a member of the role", versions(t, open(t, url), "s"), "[1]")
 }
 
-// Tables of somebody else beside ours are neither used nor in the way; a history of their own schema does not keep others from theirs.
+// Foreign tables beside Whimbrel's are neither used nor obstacles; a history in another role's
+// schema doesn't prevent one elsewhere.
 func TestDecoys(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -248,7 +252,7 @@ func TestDecoys(t *testing.T) {
 	do(t, c, "CREATE SCHEMA decoy AUTHORIZATION "+role)
 	must(t, apply(t, open(t, asRole(url, role)+"&search_path=decoy"), "s", 9, script("SELECT 1")))
 
-	// It is not taken for nothing, either: it may be the one that is meant.
+	// It is not ignored either: it may be the intended one.
 	_, err := open(t, url).State(background(t), "s")
 	e := as[*database.TablesError](t, err)
 	equal(t, "the problem", e.Problem, database.TablesUntrusted)
@@ -265,7 +269,7 @@ func TestDecoys(t *testing.T) {
 	equal(t, "what is applied for the role itself", versions(t, open(t, asRole(url, role)+"&search_path=decoy", database.Options{Schema: "decoy"}), "s"), "[9]")
 }
 
-// An ordinary role trusts the owner of the database and superusers, whom it can't keep from anything.
+// An ordinary role trusts the owner of the database and superusers, who have power over it anyway.
 func TestTablesOfTheDatabasesOwner(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -296,12 +300,14 @@ func TestTablesOfTheDatabasesOwner(t *testing.T) {
 	equal(t, "what is applied", versions(t, open(t, asRole(url, grantee)), "s"), "[1 2 3]")
 }
 
-// alterations are what somebody may add to the tables, with what the error says.
+// alterations are changes of the tables, with the expected error.
 var alterations = map[string]struct {
 	sql     string
 	problem database.TablesProblem
 	says    string
-	slow    bool // only the owner can do it, and it takes effect slowly: State finds it, and Begin need not do so again
+	// only the owner can do it, and it takes effect slowly: State finds it, and Begin needn't check
+	// again
+	slow bool
 }{
 	"a trigger":           {`CREATE TRIGGER t BEFORE INSERT ON whimbrel_history FOR EACH ROW EXECUTE FUNCTION swallow()`, database.TablesAltered, `DROP TRIGGER "t" ON "public"."whimbrel_history"`, false},
 	"of the settings":     {`CREATE TRIGGER t BEFORE INSERT ON whimbrel_settings FOR EACH STATEMENT EXECUTE FUNCTION swallow()`, database.TablesAltered, `DROP TRIGGER "t" ON "public"."whimbrel_settings"`, false},
@@ -332,7 +338,8 @@ var alterations = map[string]struct {
 	"no first row":        {`DELETE FROM whimbrel_history WHERE set_name = 'whimbrel'`, database.TablesEmpty, `no entry`, false},
 }
 
-// What was added to the tables, or taken from them, is an error that says what it is and what to do, in every version. Nothing runs.
+// Each alteration of the tables is an error that names it and what to do, on every version. No
+// migration runs.
 func TestAlteredTables(t *testing.T) {
 	for _, m := range testdb.PostgresMajors(t) {
 		t.Run(fmt.Sprint(m.Major), func(t *testing.T) {
@@ -346,7 +353,7 @@ func TestAlteredTables(t *testing.T) {
 				do(t, c, `CREATE FUNCTION code() RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT ''x''::text';
 					CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'`)
 				must(t, apply(t, open(t, asRole(url, owner)), "s", 1, script("SELECT 1")))
-				knows := open(t, asRole(url, owner)) // as the tables were
+				knows := open(t, asRole(url, owner)) // knows the tables before the alteration
 				equal(t, "what is applied", versions(t, knows, "s"), "[1]")
 				do(t, c, a.sql)
 				for who, db := range map[string]database.Database{"a new process": open(t, asRole(url, owner)), "one that knows": knows} {
@@ -358,7 +365,7 @@ func TestAlteredTables(t *testing.T) {
 					_, all["up"] = up(t, db, setOf(t, "other", "CREATE TABLE made (x int)"))
 					for what, err := range all {
 						switch late := what == "Begin" || what == "Guard" || what == "UpdateSetting"; {
-						case what == "Metadata": // which is in another table
+						case what == "Metadata": // it is in another table
 							continue
 						case a.slow && who == "one that knows" && late:
 							continue
@@ -377,7 +384,7 @@ func TestAlteredTables(t *testing.T) {
 	}
 }
 
-// What the error about a missing table says makes the table.
+// The statement in the error about a missing table creates the table.
 func TestMissingTableIsMadeAsTheErrorSays(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -393,7 +400,7 @@ func TestMissingTableIsMadeAsTheErrorSays(t *testing.T) {
 	must(t, err)
 }
 
-// A role that can't see the tables is told what to grant, by everything that looks.
+// For a role that can't see the tables, every call names the necessary GRANT.
 func TestTablesThatCanNotBeSeen(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -401,7 +408,7 @@ func TestTablesThatCanNotBeSeen(t *testing.T) {
 	role := newRole(t, c)
 	must(t, apply(t, open(t, url), "s", 1, script("SELECT 1")))
 	do(t, c, "REVOKE ALL ON SCHEMA public FROM PUBLIC")
-	for range 4 { // the schema and three tables
+	for range 4 { // for the schema and three tables
 		var fix string
 		for what, err := range attempts(t, open(t, asRole(url, role))) {
 			e := as[*database.TablesError](t, err)
@@ -419,7 +426,7 @@ func TestTablesThatCanNotBeSeen(t *testing.T) {
 	equal(t, "the problem", e.Problem, database.TablesHidden)
 }
 
-// Who only looks needs no right to the texts, as docs/postgresql.md says.
+// Reading needs no privilege on the texts, as docs/postgresql.md says.
 func TestRoleThatMayNotReadTheTexts(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -434,7 +441,7 @@ func TestRoleThatMayNotReadTheTexts(t *testing.T) {
 	equal(t, "the number of events", count(t, db), 2)
 }
 
-// Tables that are exchanged after the plan was made are not touched.
+// Tables that were replaced after planning are not touched.
 func TestTablesExchangedBeforeTheLock(t *testing.T) {
 	t.Parallel()
 	for name, begin := range map[string]func(database.Database) error{
@@ -462,7 +469,7 @@ func TestTablesExchangedBeforeTheLock(t *testing.T) {
 	}
 }
 
-// Tables that were made anew by who may do that are found, with the lock that goes with them.
+// Tables recreated by a trusted role are found, and with them their lock.
 func TestTablesMadeAnew(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -478,7 +485,7 @@ func TestTablesMadeAnew(t *testing.T) {
 	equal(t, "what is applied", versions(t, db, "s"), "[2 3]")
 }
 
-// A row that the history does not take is an error before COMMIT, whatever swallows it.
+// A row that the history didn't store is an error before COMMIT, whatever the cause.
 func TestHistoryThatTakesNoRow(t *testing.T) {
 	t.Parallel()
 	swallow := func(on string) string {
@@ -510,7 +517,8 @@ DO $$ BEGIN EXECUTE 'CREATE TRIGGER t BEFORE INSERT ON whimbrel' || '_` + on + `
 	}
 }
 
-// When the lock timeout for Whimbrel's tables expires, the error names the session that holds the lock.
+// If the lock timeout for Whimbrel's tables expires, the error names the session that holds the
+// lock.
 func TestLockedTables(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -536,7 +544,7 @@ func TestLockedTables(t *testing.T) {
 		}
 	}
 
-	// A lock that is let go of in time is waited for.
+	// A lock that is released in time is no error.
 	do(t, c, "BEGIN; LOCK TABLE whimbrel_history")
 	waiting := make(chan database.Holder, 1)
 	go func() {
@@ -553,7 +561,7 @@ func TestLockedTables(t *testing.T) {
 	must(t, b.Rollback(background(t)))
 }
 
-// A schema's name may mean something else in a search path.
+// A schema's name can have a special meaning in a search path.
 func TestHistoryOfWhichTheSchemaIsNamedLikeASearchPath(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)

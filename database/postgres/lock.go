@@ -13,22 +13,22 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// lockKey is the key of a set's lock as an SQL expression of $1, the history table's oid, and $2, the
-// set. Nothing that a migration may change is in it: a schema, a table and a database can be renamed, and another
-// search path leads to the same table. The server keeps the advisory locks of each database apart.
+// lockKey is an SQL expression for the key of a set's lock: $1 is the history table's oid, $2 the
+// set. It contains nothing that a migration may change: schemas, tables and databases can be
+// renamed, and another search path leads to the same table. Advisory locks belong to one database.
 const lockKey = `pg_catalog.hashtextextended(pg_catalog.jsonb_build_array('whimbrel', $1::text, $2::text)::text COLLATE "C", 0)`
 
-// openKey is the key of a lock that every batch and guard shares from the moment it tries for its
-// own, whatever its set, so that it can be seen who is at work. It is never in anybody's way.
+// openKey is the key of a lock that every Tx and guard shares, whatever its set, before it tries
+// its own lock. It shows who is at work, and never blocks anybody.
 const openKey = `pg_catalog.hashtextextended(pg_catalog.jsonb_build_array('whimbrel', $1::text, 'open', 'any set')::text COLLATE "C", 0)`
 
-// creationKey is the key of the lock under which the tables are made: as long as there are none, it is not known
-// where others would make them. $1 is the history's name.
+// creationKey is the key of the lock under which the tables are created: before they exist, others
+// might create them elsewhere. $1 is the history's name.
 const creationKey = `pg_catalog.hashtextextended(pg_catalog.jsonb_build_array('whimbrel', 'tables', $1::text)::text COLLATE "C", 0)`
 
-// lock opens a transaction that holds the set's migration lock and those of the tables, and returns the head
-// of its history. Where it fails it leaves no transaction behind. An error that is errMoved says
-// that the tables are not where l says.
+// lock opens a transaction that holds the set's migration lock and locks on the tables, and returns
+// the head of its history. If it fails, no transaction remains open. errMoved means that the tables
+// are no longer at l.
 func (db *Database) lock(ctx context.Context, c *conn, l location, set string, opts database.LockOptions) (h head, err error) {
 	start, table := time.Now(), ""
 	err = db.poll(ctx, c, set, opts, func(ctx context.Context) (bool, database.Holder, error) {
@@ -54,9 +54,9 @@ func (db *Database) lock(ctx context.Context, c *conn, l location, set string, o
 	return h, err
 }
 
-// poll tries until it gets the lock, or the time is over.
-// The blocking form is never used: who waits in it has a snapshot, for which a
-// CREATE INDEX CONCURRENTLY of the holder waits in turn.
+// poll repeats try until it gets the lock, or the time is over. It never uses the blocking form: a
+// session that waits in it has a snapshot, for which a CREATE INDEX CONCURRENTLY of the lock's
+// holder waits in turn.
 func (db *Database) poll(ctx context.Context, c *conn, set string, opts database.LockOptions, try func(context.Context) (bool, database.Holder, error)) error {
 	ctx, release := c.untilClosed(ctx)
 	defer release()
@@ -67,8 +67,8 @@ func (db *Database) poll(ctx context.Context, c *conn, set string, opts database
 	return err
 }
 
-// tryLock is one attempt, in one round trip when it succeeds. When it doesn't get the lock
-// the transaction is still open.
+// tryLock tries once to get the lock, in one round trip if it succeeds. If it doesn't get the lock,
+// the transaction remains open.
 func (db *Database) tryLock(ctx context.Context, c *conn, l location, set string) (got bool, h head, err error) {
 	queries := append(db.lockQueries(c, l, set, &got), l.hold(history, journal)...)
 	err = c.pipeline(ctx, append(queries, db.headQuery(l.schema, set, &h))...)
@@ -87,10 +87,10 @@ func (db *Database) tryLock(ctx context.Context, c *conn, l location, set string
 	return got, h, err
 }
 
-// lockQueries begin a transaction and try to take the lock in it, once.
+// lockQueries begin a transaction and try to get the lock in it, once.
 func (db *Database) lockQueries(c *conn, l location, set string, got *bool) []query {
 	return []query{
-		// READ COMMITTED, so that the head is read with a snapshot from after the lock.
+		// READ COMMITTED: the head must be read with a snapshot taken after the lock.
 		command("BEGIN ISOLATION LEVEL READ COMMITTED"),
 		{
 			sql: "SELECT pg_catalog.pg_try_advisory_xact_lock(" + lockKey + "), pg_catalog.pg_backend_pid(), pg_catalog.pg_try_advisory_xact_lock_shared(" +
@@ -108,12 +108,12 @@ func (db *Database) lockQueries(c *conn, l location, set string, got *bool) []qu
 	}
 }
 
-// headQuery reads the newest event of the set and of Whimbrel's own, the version of
-// Whimbrel's tables, and whether a run is open.
+// headQuery reads the newest entries of the set and of Whimbrel's own set, the version of
+// Whimbrel's tables, and whether the journal has an interrupted run.
 func (db *Database) headQuery(schema, set string, h *head) query {
 	history := table(schema, db.names.History)
 	return query{
-		// This is asked for every migration, and mostly costs what planning it costs.
+		// This runs for every migration, and planning is most of its cost.
 		sql: "SELECT (SELECT id FROM " + history + " WHERE set_name = $1 ORDER BY id DESC LIMIT 1), max(id), max(version) FILTER (WHERE direction = 'up'), (SELECT 1 + (" +
 			isOpen + ")::int FROM " + table(schema, db.names.Journal) + " WHERE set_name = $1) FROM " + history + " WHERE set_name = '" + migration.ReservedSet + "'",
 		args:  []arg{keptAsASCII(set)},
@@ -126,10 +126,10 @@ func (db *Database) headQuery(schema, set string, h *head) query {
 	}
 }
 
-// errVersion says that head.check would fail.
+// errVersion reports that head.check would fail.
 var errVersion = errors.New("the tables' version is not known")
 
-// versionQuery fails where head.check would, so that nothing behind it is executed.
+// versionQuery fails if head.check would, so that no later query of the pipeline runs.
 func (db *Database) versionQuery(schema string) query {
 	return query{
 		sql: fmt.Sprintf("SELECT 1 / (pg_catalog.count(*) > 0 AND coalesce(max(version) FILTER (WHERE direction = 'up'), 0) <= %d)::int FROM %s WHERE set_name = '%s'",
@@ -143,13 +143,14 @@ func (db *Database) versionQuery(schema string) query {
 	}
 }
 
-// holder says who holds the lock, as far as the role may see it; the zero Holder if
-// nobody does any more.
+// holder returns the holder of the lock, as far as the role may see it; the zero Holder if the lock
+// is free.
 func (db *Database) holder(ctx context.Context, c *conn, l location, set string) database.Holder {
 	return db.holderOf(ctx, c, lockKey, l.historyID(), keptAsASCII(set))
 }
 
-// holderOf returns a process that holds the lock with a key, whose parameters are args; or the zero Holder.
+// holderOf returns a process that holds the lock with a key, whose parameters are args; or the zero
+// Holder.
 func (db *Database) holderOf(ctx context.Context, c *conn, key string, args ...arg) (h database.Holder) {
 	err := c.pipeline(ctx, query{
 		sql:     holdersQuery(key) + " LIMIT 1",
@@ -161,16 +162,16 @@ func (db *Database) holderOf(ctx context.Context, c *conn, key string, args ...a
 		},
 	})
 	if err != nil {
-		return database.Holder{} // who it is matters less than that somebody does
+		return database.Holder{} // the holder is only informative
 	}
 	return h
 }
 
-// holderColumns tell of a process: of pg_locks l and pg_stat_activity a.
+// holderColumns describe a process, from pg_locks l and pg_stat_activity a.
 const holderColumns = `l.pid, a.usename, coalesce(a.client_hostname, pg_catalog.host(a.client_addr), ''), a.application_name, a.xact_start,
 	CASE WHEN a.query <> '<insufficient privilege>' THEN pg_catalog.left(a.query, 200) END`
 
-// holdersQuery lists who holds the lock of a key: the transaction, and who it belongs to.
+// holdersQuery lists the transactions that hold a lock, with their processes.
 func holdersQuery(key string) string {
 	return `SELECT l.virtualtransaction, ` + holderColumns + `
 FROM (SELECT ` + key + ` AS key) k
@@ -187,7 +188,7 @@ func readHolder(r *row) (transaction string, h database.Holder) {
 	return transaction, database.Holder{PID: r.number(), User: r.text(), Host: r.text(), App: r.text(), Since: r.time(), Query: sqltext.Mask(r.text(), sqltext.PostgreSQL)}
 }
 
-// begin is lock, and finds Whimbrel's tables first, or creates them.
+// begin finds or creates Whimbrel's tables, and then calls lock.
 func (db *Database) begin(ctx context.Context, c *conn, set string, opts database.LockOptions) (l location, h head, err error) {
 	for try := 1; ; try++ {
 		if l, err = db.ensureTables(ctx, c, opts); err != nil {
@@ -203,8 +204,8 @@ func (db *Database) begin(ctx context.Context, c *conn, set string, opts databas
 	}
 }
 
-// endOrphan ends the session of a run that was interrupted, for a batch, whose transaction is open. The batch may end the
-// run, too.
+// endOrphan terminates the session of an interrupted run, for a Tx whose transaction is open. The
+// Tx may also end the run.
 func (db *Database) endOrphan(ctx context.Context, c *conn, schema, set string, h head, err error, opts database.LockOptions) error {
 	if err != nil || h.journal == 0 {
 		return err

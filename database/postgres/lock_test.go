@@ -12,7 +12,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// isHeld reports whether somebody holds the lock that db wants.
+// isHeld reports whether another session holds the lock.
 func isHeld(t testing.TB, db database.Database, set string) bool {
 	t.Helper()
 	b, _, err := db.Begin(background(t), set, database.LockOptions{})
@@ -26,8 +26,8 @@ func isHeld(t testing.TB, db database.Database, set string) bool {
 	return true
 }
 
-// The key of the lock is the same whichever way one connects, and another one for another set,
-// schema, history or database.
+// The lock's key is the same for every way to connect, and differs between sets, schemas, histories
+// and databases.
 func TestLockIsOneForAllWhoMeanTheSame(t *testing.T) {
 	t.Parallel()
 	pooled, url := testdb.PgBouncer(t)
@@ -61,7 +61,7 @@ func TestLockIsOneForAllWhoMeanTheSame(t *testing.T) {
 			t.Errorf("in %s the lock is held", name)
 		}
 	}
-	do(t, c, "DROP SCHEMA other CASCADE") // which has a history now
+	do(t, c, "DROP SCHEMA other CASCADE") // that schema has a history now
 	equal(t, "whether the lock of another set is held", isHeld(t, open(t, url), "S"), false)
 	must(t, holder.Rollback(background(t)))
 	for name, db := range same {
@@ -71,7 +71,7 @@ func TestLockIsOneForAllWhoMeanTheSame(t *testing.T) {
 	}
 }
 
-// Who waits is told who holds the lock, and so is who waited in vain.
+// A waiting process is notified of the lock's holder, and the error after the timeout names it.
 func TestWhoHoldsTheLock(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -112,7 +112,7 @@ func TestWhoHoldsTheLock(t *testing.T) {
 	}
 }
 
-// A role that may not see what others do learns as much as the server tells it.
+// A role that can't see other sessions gets the facts that the server reveals.
 func TestHolderThatTheRoleMayNotSee(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -127,7 +127,7 @@ func TestHolderThatTheRoleMayNotSee(t *testing.T) {
 	}
 }
 
-// A lock that is free by the time one looks has no holder, and the wait goes on to success.
+// A lock released just before the holder is read has no holder, and the wait succeeds.
 func TestLockIsHandedOver(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -143,7 +143,7 @@ func TestLockIsHandedOver(t *testing.T) {
 	equal(t, "the number of times that Waiting was called", waits >= 3, true)
 }
 
-// Who waits has no transaction, and so no snapshot that anybody would have to wait for.
+// A waiting process has no transaction, so no snapshot that others would wait for.
 func TestWhoWaitsHasNoTransaction(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -158,7 +158,7 @@ func TestWhoWaitsHasNoTransaction(t *testing.T) {
 	as[*database.LockedError](t, err)
 }
 
-// With one connection alone a Database never waits for itself.
+// With a single connection, a Database never waits for itself.
 func TestReadingWhileABatchHasTheOnlyConnection(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)

@@ -68,7 +68,7 @@ func put(t testing.TB, db database.Database, change func(*metadata.State) (*meta
 	return errOf(b.Commit(background(t)))
 }
 
-// describeAll says of every object that it is itself.
+// describeAll describes every object by its own name.
 func describeAll(t testing.TB) func(*metadata.State) (*metadata.Change, error) {
 	return func(s *metadata.State) (*metadata.Change, error) {
 		var all []metadata.Entry
@@ -132,7 +132,8 @@ func TestWhatBecameOfDescribedObjects(t *testing.T) {
 		`ALTER TABLE users RENAME TO people`, `ALTER TABLE people RENAME COLUMN email TO mail`, `ALTER TABLE people SET SCHEMA app`,
 		`DROP TABLE gone`, `DROP TABLE anew`, `CREATE TABLE anew (x int)`, `DROP TABLE tv`, `CREATE VIEW tv AS SELECT 1 AS x`,
 		`CREATE OR REPLACE VIEW v AS SELECT 1 AS x, 2 AS y`, `DROP VIEW again`, `CREATE VIEW again AS SELECT 1 AS x`,
-		`ALTER TYPE mood RENAME TO feeling`, `DROP FUNCTION f`, `VACUUM FULL`, // which gives no table another identity
+		// the table keeps its identity
+		`ALTER TYPE mood RENAME TO feeling`, `DROP FUNCTION f`, `VACUUM FULL`,
 	} {
 		do(t, c, sql)
 	}
@@ -172,8 +173,8 @@ func TestWhatBecameOfDescribedObjects(t *testing.T) {
 	}
 }
 
-// A dump that is restored, and a copy made by hand, have other objects with the same names: names are all
-// that counts then.
+// In a restored dump, and in a manual copy, other objects have the same names: then only names
+// count.
 func TestRestoredMetadata(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -190,7 +191,7 @@ func TestRestoredMetadata(t *testing.T) {
 	}
 }
 
-// What the role may not do leaves nothing behind.
+// A failure for lack of privileges leaves nothing behind.
 func TestMetadataWithoutPrivileges(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -205,7 +206,8 @@ func TestMetadataWithoutPrivileges(t *testing.T) {
 	if s := metadataOf(t, other); len(s.Objects) == 0 {
 		t.Error("it sees nothing")
 	}
-	must(t, put(t, other, func(*metadata.State) (*metadata.Change, error) { return &metadata.Change{}, nil })) // to write is a matter of grants
+	// writing needs only GRANTs
+	must(t, put(t, other, func(*metadata.State) (*metadata.Change, error) { return &metadata.Change{}, nil }))
 	err := put(t, other, describeAll(t))
 	var st *database.StatementError
 	if !errors.As(err, &st) || st.Code != "42501" || !strings.Contains(st.Message, "must be owner") {
@@ -268,7 +270,7 @@ func TestQueriesThatAreNotPassedOn(t *testing.T) {
 	}
 }
 
-// What ten thousand columns cost is not a question for each of them.
+// Ten thousand columns don't take a query each.
 func TestTenThousandColumns(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -290,8 +292,8 @@ func TestTenThousandColumns(t *testing.T) {
 	}
 }
 
-// The connection is cut after every message: entries, comments and the event are there together or not
-// at all, and a second attempt gets there.
+// The connection is cut after every message: entries, comments and the history entry are written
+// all or none, and a second attempt succeeds.
 func TestMetadataWholeOrNotAtAll(t *testing.T) {
 	for _, direction := range []testdb.Direction{testdb.ToServer, testdb.ToClient} {
 		t.Run(fmt.Sprint(direction), func(t *testing.T) {
@@ -300,7 +302,8 @@ func TestMetadataWholeOrNotAtAll(t *testing.T) {
 			c := connect(t, url)
 			do(t, c, "CREATE TABLE a (x int, y int)")
 			db := open(t, url)
-			must(t, put(t, db, func(*metadata.State) (*metadata.Change, error) { return &metadata.Change{}, nil })) // the tables are there
+			// creates the tables
+			must(t, put(t, db, func(*metadata.State) (*metadata.Change, error) { return &metadata.Change{}, nil }))
 			table := metadata.Name{Kind: metadata.Table, Schema: "public", Object: "a"}
 			column := metadata.Name{Kind: metadata.Column, Schema: "public", Object: "a", Column: "y"}
 			proxy := testdb.NewProxy(t, url)

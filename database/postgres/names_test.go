@@ -12,7 +12,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// Names are data, whatever is in them.
+// Names may contain any characters.
 func TestNamesOfAnyKind(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -38,7 +38,7 @@ func TestNamesOfAnyKind(t *testing.T) {
 	}
 }
 
-// A name that the server would cut off is refused: two could become one.
+// A name that the server would truncate is refused: two could become one.
 func TestNamesThatAreTooLong(t *testing.T) {
 	t.Parallel()
 	db := open(t, testdb.Postgres(t), database.Options{HistoryTable: strings.Repeat("x", 60)})
@@ -46,13 +46,13 @@ func TestNamesThatAreTooLong(t *testing.T) {
 	contains(t, "the error", err.Error(), "63")
 }
 
-// The tables are made in the first schema of the search path that exists, and found wherever they are.
+// The tables are created in the first existing schema of the search path, and found in any schema.
 func TestSearchPathOfSeveralSchemas(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
 	c := connect(t, url)
 	do(t, c, `CREATE SCHEMA "First"; CREATE SCHEMA second`)
-	// A schema that doesn't exist counts for nothing, and neither do the system's.
+	// Schemas that don't exist, and the system's, are skipped.
 	must(t, apply(t, open(t, url+`&search_path=nowhere,"First",second`), "s", 7, script("CREATE TABLE here (x int)")))
 	equal(t, "where the history is", value(t, c, `SELECT to_regclass('"First".whimbrel_history')`), `"First".whimbrel_history`)
 	equal(t, "where the script's table is", value(t, c, `SELECT to_regclass('"First".here')`), `"First".here`)
@@ -79,12 +79,12 @@ func TestSchemaOfTheUser(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
 	do(t, connect(t, url), `CREATE SCHEMA postgres`)
-	db := open(t, url) // whose search path is "$user", public
+	db := open(t, url) // its search path is "$user", public
 	must(t, apply(t, db, "s", 1, script("SELECT 1")))
 	equal(t, "the history", value(t, connect(t, url), "SELECT to_regclass('postgres.whimbrel_history')"), "whimbrel_history")
 }
 
-// A temporary table in front of the search path is not mistaken for the history.
+// A temporary table ahead in the search path is not mistaken for the history.
 func TestTemporaryTableWithTheHistorysName(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -103,7 +103,7 @@ func TestNoSchemaAtAll(t *testing.T) {
 	contains(t, "the error", err.Error(), "create one, grant USAGE on it, or name another schema")
 }
 
-// A table that is not Whimbrel's is never written to.
+// A foreign table is never written to.
 func TestHistoryOfSomebodyElse(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -119,7 +119,7 @@ func TestHistoryOfSomebodyElse(t *testing.T) {
 	equal(t, "the number of tables", value(t, c, "SELECT count(*) FROM pg_class WHERE relname LIKE 'whimbrel%'"), "1")
 }
 
-// A history whose settings are gone is never taken for no history.
+// A history without its settings table is not mistaken for a missing history.
 func TestSettingsTableIsMissing(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -134,7 +134,7 @@ func TestSettingsTableIsMissing(t *testing.T) {
 	contains(t, "the error", err.Error(), `not its table "whimbrel_settings"`)
 }
 
-// newRole makes a role that may log in and nothing else.
+// newRole creates a role without any privileges but LOGIN.
 func newRole(t *testing.T, c *pgx.Conn) string {
 	t.Helper()
 	name := value(t, c, "SELECT current_database()") + "_role"
@@ -179,7 +179,7 @@ func TestRoleThatMayNotCreateTables(t *testing.T) {
 	equal(t, "Code", as[*database.StatementError](t, err).Code, "42501")
 	contains(t, "the error", err.Error(), `can't create Whimbrel's tables in schema "public"`, "permission denied for schema public")
 
-	// Another role has made them: then it is a matter of grants.
+	// If another role created them, GRANTs suffice.
 	_, err = up(t, open(t, url), setOf(t, "other", "SELECT 1"))
 	must(t, err)
 	_, err = db.State(background(t), "s")
@@ -190,7 +190,7 @@ func TestRoleThatMayNotCreateTables(t *testing.T) {
 	equal(t, "what is applied", versions(t, db, "s"), "[1]")
 }
 
-// A connection may be another role's than the one that logged in, on the second connection too.
+// A connection may switch to another role after logging in; the second connection does so, too.
 func TestRoleThatThePoolSets(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)

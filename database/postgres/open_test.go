@@ -15,7 +15,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// connections returns how many connections others have to the database of c.
+// connections returns the number of other connections to c's database.
 func connections(t testing.TB, c *pgx.Conn) string {
 	return value(t, c, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
 }
@@ -61,7 +61,7 @@ func TestCloseLeavesOpenWhatWasHandedIn(t *testing.T) {
 			db, ping := use(t)
 			_, err := up(t, db, setOf(t, "s"))
 			must(t, err)
-			b := begin(t, db, "open") // Close ends it, and gives the connection back
+			b := begin(t, db, "open") // Close ends it, and releases the connection
 			must(t, b.Exec(background(t), script("CREATE TABLE nothing (x int)")))
 			must(t, db.Close())
 			must(t, ping())
@@ -76,7 +76,7 @@ func TestCloseLeavesOpenWhatWasHandedIn(t *testing.T) {
 	equal(t, "the number of tables", value(t, connect(t, url), "SELECT count(*) FROM pg_class WHERE relname = 'nothing'"), "0")
 }
 
-// All that Open knows is in the URL.
+// Open uses only the URL.
 func TestOpenReadsNothingFromTheEnvironment(t *testing.T) {
 	url := testdb.Postgres(t)
 	home := t.TempDir()
@@ -93,7 +93,7 @@ func TestOpenReadsNothingFromTheEnvironment(t *testing.T) {
 	if seen := readSeen(t, url); strings.Contains(seen, "environment") || strings.Contains(seen, "Tokyo") {
 		t.Errorf("the session has %q", seen)
 	}
-	// What the URL leaves out is not filled in either.
+	// Missing parts of the URL are not filled in either.
 	_, err := database.Open(background(t), "postgres:///", database.Options{})
 	e := as[*database.ConnectError](t, err)
 	if strings.Contains(e.Error(), "no.such.host") || strings.Contains(e.Error(), "nothing") {
@@ -135,9 +135,11 @@ func TestURLsWithUnusualParts(t *testing.T) {
 	url := testdb.Postgres(t)
 	for _, u := range []string{
 		strings.Replace(url, "postgres://", "postgresql://", 1),
-		strings.Replace(url, "postgres@", "postgres:a%3Fb%2Fc%40@", 1), // a password that nobody asks for
+		// a password that isn't checked
+		strings.Replace(url, "postgres@", "postgres:a%3Fb%2Fc%40@", 1),
 		strings.Replace(url, "127.0.0.1", "localhost", 1),
-		strings.Replace(url, "@127.0.0.1", "@127.0.0.1:1,127.0.0.1", 1), // the first is not there
+		// nothing listens on the first
+		strings.Replace(url, "@127.0.0.1", "@127.0.0.1:1,127.0.0.1", 1),
 		url + "&application_name=a%20name&search_path=public",
 	} {
 		db, err := database.Open(background(t), u, database.Options{})
@@ -149,7 +151,7 @@ func TestURLsWithUnusualParts(t *testing.T) {
 	}
 }
 
-// A database or a role that may only read: said before anything is done, with what to do.
+// A database or role that is read-only is an error before anything runs, with what to do.
 func TestReadOnly(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -168,7 +170,7 @@ func TestReadOnly(t *testing.T) {
 	equal(t, "what is applied", versions(t, open(t, readOnly), "s"), "[]")
 }
 
-// What would make a script something else than it is, is refused.
+// Session settings that would change the meaning of scripts are refused.
 func TestSessionsThatAreRefused(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -188,7 +190,7 @@ func TestSessionsThatAreRefused(t *testing.T) {
 	}
 }
 
-// A database in another encoding than UTF-8 is spoken to in UTF-8.
+// A database in another encoding than UTF-8 is accessed in UTF-8.
 func TestDatabaseInAnotherEncoding(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)

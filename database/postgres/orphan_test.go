@@ -20,8 +20,8 @@ const (
 	endsGuard = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 )
 
-// orphan leaves a run open of which only the session lives that works for it, and returns the number of that. The run
-// itself is closed after the test.
+// orphan leaves an interrupted run of which only the working session is alive, and returns its
+// process id. The run is closed after the test.
 func orphan(t *testing.T, c *pgx.Conn, db database.Database) (pid string) {
 	t.Helper()
 	r := guard(t, db, "s")
@@ -35,7 +35,7 @@ func lives(t *testing.T, c *pgx.Conn, pid string) bool {
 	return value(t, c, "SELECT count(*) FROM pg_stat_activity WHERE pid = "+pid) == "1"
 }
 
-// Whoever takes a run over has ended the session that worked for it: nothing that is still on its way can be executed there.
+// Taking a run over terminates its old session: no statement in transit can be executed there.
 func TestTakingOverEndsTheSessionBefore(t *testing.T) {
 	for _, m := range testdb.PostgresMajors(t) {
 		for name, takeOver := range map[string]func(t *testing.T, db database.Database){
@@ -55,7 +55,8 @@ func TestTakingOverEndsTheSessionBefore(t *testing.T) {
 	}
 }
 
-// A role that may not end the session waits for its end as long as it waits for a lock, and says whom it waited for.
+// A role that may not terminate the session waits for its end up to the lock timeout, and reports
+// it.
 func TestTakingOverWithoutThePrivilege(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -92,7 +93,7 @@ func TestTakingOverWithoutThePrivilege(t *testing.T) {
 	must(t, <-done)
 }
 
-// A member of pg_signal_backend may end it, unless it is a superuser's.
+// A member of pg_signal_backend may terminate it, unless it belongs to a superuser.
 func TestTakingOverAsAnotherRole(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -105,8 +106,7 @@ func TestTakingOverAsAnotherRole(t *testing.T) {
 	equal(t, "whether the session lives", lives(t, c, pid), false)
 }
 
-// Numbers of processes are used again. A session that has the number of the one before, and began at another time, is left
-// alone.
+// Process ids are reused. A session with the same id and another start time is left alone.
 func TestTakingOverLeavesOthersAlone(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -121,7 +121,7 @@ func TestTakingOverLeavesOthersAlone(t *testing.T) {
 	do(t, c, "SELECT pg_terminate_backend("+pid+")")
 }
 
-// A run that stops lets go of its session, which may be the caller's: nobody ends that afterwards.
+// A run that stops gives up its session, which may be the caller's: it is not terminated later.
 func TestSessionOfAStoppedRunIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -135,7 +135,7 @@ func TestSessionOfAStoppedRunIsLeftAlone(t *testing.T) {
 	equal(t, "whether the caller's session lives", lives(t, c, pid), true)
 }
 
-// Through a pooler the sessions are the pooler's: none is recorded, and none is ended.
+// Behind a pooler, sessions are neither recorded nor terminated.
 func TestSessionsOfAPoolerAreNotEnded(t *testing.T) {
 	t.Parallel()
 	url, direct := testdb.PgBouncer(t)
@@ -146,7 +146,8 @@ func TestSessionsOfAPoolerAreNotEnded(t *testing.T) {
 	must(t, r.Close(background(t)))
 }
 
-// A worker whose connection breaks is replaced. Its session, which may live on, has ended before anything else is done.
+// A worker with a broken connection is replaced, after its old session, which may be alive, has
+// ended.
 func TestReplacingAWorkerEndsItsSession(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)

@@ -20,7 +20,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// waitLimit bounds the wait for what must happen; nothing is said about how soon.
+// waitLimit bounds the waits; no test depends on the speed.
 const waitLimit = 5 * time.Minute
 
 // every runs the contract on more combinations of servers, connections and encodings.
@@ -69,7 +69,7 @@ func open(t testing.TB, url string, opts ...database.Options) database.Database 
 	return db
 }
 
-// connect opens a connection that has nothing to do with Whimbrel.
+// connect opens a connection independent of Whimbrel.
 func connect(t testing.TB, url string) *pgx.Conn {
 	t.Helper()
 	config, err := pgx.ParseConfig(url)
@@ -131,7 +131,7 @@ func contains(t testing.TB, what, got string, want ...string) {
 	}
 }
 
-// as fails the test unless err is of the type E somewhere.
+// as fails the test unless err wraps an error of type E.
 func as[E error](t testing.TB, err error) E {
 	t.Helper()
 	var e E
@@ -141,7 +141,7 @@ func as[E error](t testing.TB, err error) E {
 	return e
 }
 
-// eventually waits for something that must happen.
+// eventually waits until a condition holds.
 func eventually(t testing.TB, what string, happened func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(waitLimit); !happened(); time.Sleep(5 * time.Millisecond) {
@@ -151,10 +151,10 @@ func eventually(t testing.TB, what string, happened func() bool) {
 	}
 }
 
-// script is a script as a file would have it.
+// script returns a script as from a file.
 func script(text string) *migration.Script { return migration.Text("1_x.up.sql", text) }
 
-// setOf makes a set of up scripts, with versions from 1.
+// setOf returns a set of up scripts, with versions from 1.
 func setOf(t testing.TB, name string, ups ...string) *migration.Set {
 	t.Helper()
 	var all []migration.Migration
@@ -180,7 +180,7 @@ func up(t testing.TB, db database.Database, set *migration.Set, opts ...whimbrel
 	return whimbrel.New(db, set, o).Up(background(t))
 }
 
-// upOnce applies a set as a process of its own does.
+// upOnce applies a set like a process of its own.
 func upOnce(t *testing.T, url string, set *migration.Set, opts whimbrel.Options) error {
 	ctx := background(t)
 	db, err := database.Open(ctx, url, database.Options{})
@@ -208,12 +208,12 @@ func guard(t testing.TB, db database.Database, set string) database.Run {
 	return r
 }
 
-// event is an event that records version v.
+// event returns an entry that records version v.
 func event(v int64) database.Entry {
 	return database.Entry{Version: v, Name: "m", Direction: database.Up, Checksum: migration.Sum(fmt.Sprint(v))}
 }
 
-// apply runs a script and records it, in a batch of its own.
+// apply executes a script and records it, in a Tx of its own.
 func apply(t testing.TB, db database.Database, set string, v int64, s *migration.Script) error {
 	t.Helper()
 	ctx := background(t)
@@ -245,7 +245,7 @@ func execAll(ctx context.Context, db database.Database, r database.Run, s *migra
 	return nil
 }
 
-// versions are the applied versions of a set.
+// versions returns the applied versions of a set.
 func versions(t testing.TB, db database.Database, set string) string {
 	t.Helper()
 	st, err := db.State(background(t), set)
@@ -253,7 +253,7 @@ func versions(t testing.TB, db database.Database, set string) string {
 	return fmt.Sprint(st.Applied.Versions())
 }
 
-// isFree fails the test unless the lock of a set can be had at once.
+// isFree fails the test unless the lock of a set is free.
 func isFree(t testing.TB, db database.Database, set string) {
 	t.Helper()
 	b, _, err := db.Begin(background(t), set, database.LockOptions{})
@@ -275,7 +275,7 @@ func openSQL(t testing.TB, url string) *sql.DB {
 	return db
 }
 
-// afterConnect runs statements on each new connection of a pool.
+// afterConnect executes statements on each new connection of a pool.
 func afterConnect(sql string) func(*pgxpool.Config) {
 	return func(c *pgxpool.Config) {
 		c.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {

@@ -13,8 +13,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// What the driver keeps prepared may be taken away by any script, in every way there is, and by a transaction
-// that is rolled back before it was made; the next migration doesn't notice.
+// Any script can remove the driver's prepared statements, in several ways, and so can a rollback of
+// their creation; the next migration is not affected.
 func TestPreparedStatementsMayGo(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -52,7 +52,8 @@ func TestPreparedStatementsMayGo(t *testing.T) {
 	}
 }
 
-// Nothing is kept prepared on what is the caller's, nor where a pooler may hand the server's process to others.
+// Nothing is prepared on the caller's connections, nor behind a pooler that may give the server
+// process to others.
 func TestNothingIsPreparedForOthers(t *testing.T) {
 	t.Parallel()
 	const ours = "SELECT count(*) FROM pg_prepared_statements WHERE name LIKE 'whimbrel%'"

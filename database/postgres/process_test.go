@@ -19,19 +19,19 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// jobEnv holds a job for a process of its own, which is this test's program once more.
+// jobEnv contains the job of a child process, which runs this test binary.
 const jobEnv = "WHIMBREL_TEST_JOB"
 
-// job is what such a process does: Up, of several sets at once.
+// job is the work of a child process: Up, of several sets at once.
 type job struct {
 	URL       string
 	PoolOfOne bool
 	Atomic    bool
 	Sets      map[string][]string // the up scripts, by set
-	Leaks     bool                // instead: look for goroutines that are left
+	Leaks     bool                // instead: look for remaining goroutines
 }
 
-// process is a job under way. It begins when its stdin is closed.
+// process is a child process. It starts working when its stdin is closed.
 type process struct {
 	cmd    *exec.Cmd
 	stdin  io.WriteCloser
@@ -59,7 +59,7 @@ func start(t testing.TB, j job) *process {
 
 func (p *process) begin() { p.stdin.Close() }
 
-// wait returns what the process had to say.
+// wait returns the error that the process printed.
 func (p *process) wait() error {
 	if err := p.cmd.Wait(); err != nil {
 		return fmt.Errorf("%w: %s", err, p.stderr.String())
@@ -67,13 +67,13 @@ func (p *process) wait() error {
 	return nil
 }
 
-// kill ends the process as kill -9 does.
+// kill kills the process with SIGKILL.
 func (p *process) kill() {
 	p.cmd.Process.Kill()
 	p.cmd.Wait()
 }
 
-// work is the other process's main.
+// work is the child process's main.
 func work(text string) int {
 	var j job
 	err := json.Unmarshal([]byte(text), &j)
@@ -116,7 +116,7 @@ func (j job) open(ctx context.Context) (database.Database, error) {
 		return nil, err
 	}
 	config.MaxConns = 1
-	pool, err := pgxpool.NewWithConfig(ctx, config) // which ends with the process
+	pool, err := pgxpool.NewWithConfig(ctx, config) // ends with the process
 	return postgres.NewPool(pool, database.Options{App: "one of many"}), err
 }
 

@@ -37,20 +37,21 @@ func (db *Database) Query(ctx context.Context, statement string) (*database.Rows
 		return err
 	})
 	var failed *database.StatementError
-	if errors.As(err, &failed) && (failed.Code == "25006" || failed.Code == "25001") { // it writes, or wants another transaction
+	// it writes, or needs another transaction
+	if errors.As(err, &failed) && (failed.Code == "25006" || failed.Code == "25001") {
 		failed.Err, failed.Hint = errors.Join(database.ErrReadOnly, failed.Err), ""
 	}
 	return rows, err
 }
 
-// Query executes one statement in the batch's transaction.
+// Query executes one statement in the transaction.
 func (b *batch) Query(ctx context.Context, statement string) (*database.Rows, error) {
 	st, err := database.OneStatement(statement, sqltext.PostgreSQL)
 	if err != nil {
 		return nil, err
 	}
 	if copyOut.MatchString(st.Text) {
-		return nil, refused(st, "COPY to the client has no rows", "say it with SELECT")
+		return nil, refused(st, "COPY to the client returns no rows", "use SELECT")
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -67,7 +68,7 @@ func (b *batch) Query(ctx context.Context, statement string) (*database.Rows, er
 	return rows, err
 }
 
-// keepingSession puts the session back after what a statement may do to it.
+// keepingSession restores the session after a statement that may change it.
 func (c *conn) keepingSession(ctx context.Context, st sqltext.Statement, do func() error) error {
 	if !st.Session {
 		return do()
@@ -91,7 +92,7 @@ func (c *conn) keepingSession(ctx context.Context, st sqltext.Statement, do func
 	return err
 }
 
-// putBack makes the session what it was before.
+// putBack restores the session to before.
 func (c *conn) putBack(before, after *session, names []string) error {
 	qs := after.read()
 	if len(names) > 0 {
@@ -144,7 +145,7 @@ func (c *conn) queryRows(ctx context.Context, st sqltext.Statement) (*database.R
 	return rows, nil
 }
 
-// value returns a value that the server has written as text.
+// value converts a value in the server's text form.
 func value(typ uint32, text []byte) any {
 	if text == nil {
 		return nil
@@ -157,7 +158,7 @@ func value(typ uint32, text []byte) any {
 		if n, err := strconv.ParseInt(s, 10, 64); err == nil {
 			return n
 		}
-	case 700, 701, 1700: // real, double precision, numeric; they have values that are no numbers for JSON
+	case 700, 701, 1700: // real, double precision, numeric; NaN and infinity aren't JSON numbers
 		if json.Valid(text) {
 			return json.Number(s)
 		}

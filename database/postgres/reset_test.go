@@ -16,7 +16,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// everything has one of each kind of object, and some that depend on one another in circles.
+// everything creates one object of each kind, and some with circular dependencies.
 const everything = `
 CREATE TYPE mood AS ENUM ('sad', 'glad');
 CREATE TYPE pair AS (a int, b mood);
@@ -74,7 +74,7 @@ CREATE VIEW across AS SELECT * FROM "Two words".t;
 CREATE SCHEMA IF NOT EXISTS public;
 `
 
-// contents lists what is in the schemas of a database, but for Whimbrel's own.
+// contents lists the objects in the schemas of a database, except Whimbrel's.
 func contents(t testing.TB, c *pgx.Conn) string {
 	t.Helper()
 	return value(t, c, `SELECT coalesce(string_agg(i.type || ' ' || i.identity, E'\n' ORDER BY 1), '')
@@ -105,7 +105,7 @@ func TestResetOfEverything(t *testing.T) {
 			target := m.New(t)
 			c := connect(t, target)
 			set := setOf(t, "s", everything)
-			for range 2 { // what it leaves is no obstacle
+			for range 2 { // the remains don't prevent a second one
 				_, err := up(t, open(t, target), set)
 				must(t, err)
 				r, err := reset(t, target)
@@ -116,13 +116,14 @@ func TestResetOfEverything(t *testing.T) {
 					`table "Two words".t`, "materialized view public.glad", "function public.many(integer,pg_catalog.text[])", "type public.mood", "sequence public.numbers")
 				equal(t, "left", strings.Join(left(r), "\n"), "foreign-data wrapper elsewhere: it is in no schema\npublication told: it is in no schema\nserver far: it is in no schema")
 				equal(t, "versions", versions(t, open(t, target), "s"), "[]")
-				do(t, c, `DROP SERVER far; DROP FOREIGN DATA WRAPPER elsewhere; DROP PUBLICATION told`) // in no schema
+				// outside schemas
+				do(t, c, `DROP SERVER far; DROP FOREIGN DATA WRAPPER elsewhere; DROP PUBLICATION told`)
 			}
 		})
 	}
 }
 
-// role makes a role that is gone after the test.
+// role creates a role that is dropped after the test.
 func role(t testing.TB, c *pgx.Conn, name, options string) string {
 	t.Helper()
 	name += "_" + strings.ToLower(rand.Text())
@@ -138,7 +139,7 @@ func role(t testing.TB, c *pgx.Conn, name, options string) string {
 	return name
 }
 
-// urlOf is a URL with another user.
+// urlOf returns a URL with another user.
 func urlOf(t testing.TB, raw, user string) string {
 	t.Helper()
 	u, err := url.Parse(raw)
@@ -161,7 +162,8 @@ func left(r *whimbrel.ResetResult) (names []string) {
 	return names
 }
 
-// An ordinary role drops what is its own, or a role's that it is in, and a superuser no more.
+// An ordinary role drops the objects of itself and of roles that it is a member of; a superuser
+// drops no more.
 func TestResetLeavesWhatOthersOwn(t *testing.T) {
 	for _, super := range []string{"", "SUPERUSER"} {
 		t.Run("role "+super, func(t *testing.T) {
@@ -190,7 +192,7 @@ func TestResetLeavesWhatOthersOwn(t *testing.T) {
 	}
 }
 
-// whatOthersMade is what somebody may make of what would be dropped, and how it is named then.
+// whatOthersMade are objects that depend on those to drop, and how the error names them.
 var whatOthersMade = map[string]struct{ make, want string }{
 	"view":         {"CREATE VIEW apart.v AS SELECT * FROM t", "view apart.v depends on"},
 	"views":        {"CREATE VIEW apart.v AS SELECT * FROM t; CREATE VIEW apart.w AS SELECT * FROM apart.v", "view apart.v depends on"},
@@ -219,7 +221,7 @@ var whatOthersMade = map[string]struct{ make, want string }{
 	"materialized": {"CREATE MATERIALIZED VIEW apart.v AS SELECT * FROM t", "materialized view apart.v depends on"},
 }
 
-// Whatever others have made of what would be dropped is named, and nothing is changed.
+// Every object of others that depends on those to drop is named, and nothing is changed.
 func TestResetSparesWhatDependsOnIt(t *testing.T) {
 	for _, m := range testdb.PostgresMajors(t) {
 		if m.Major != 13 && m.Major != 15 && m.Major != 18 {
@@ -246,15 +248,15 @@ CREATE FUNCTION two(int, int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 1'`)
 				isFree(t, db, "s")
 				do(t, c, "SET client_min_messages = error; DROP EXTENSION IF EXISTS citext CASCADE; DROP SCHEMA apart CASCADE; DROP VIEW IF EXISTS v; DROP FOREIGN DATA WRAPPER IF EXISTS w CASCADE")
 			}
-			_, err = reset(t, target) // nothing is in the way any more
+			_, err = reset(t, target) // no obstacle remains
 			must(t, err)
 			equal(t, "what is left", contents(t, c), "")
 		})
 	}
 }
 
-// What is made of an extension's types goes, the extension stays with all that was added to it; large objects, privileges
-// by default and what is in no schema stay as well.
+// Objects that use an extension's types are dropped; the extension stays with everything added to
+// it, and so do large objects, default privileges and objects outside schemas.
 func TestResetAndExtensions(t *testing.T) {
 	for _, m := range testdb.PostgresMajors(t) {
 		if m.Major != 13 && m.Major != 18 {
@@ -287,7 +289,7 @@ CREATE FUNCTION watch() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'; C
 	}
 }
 
-// What cannot be created in a schema without a name of its own is nobody's to drop: another history's tables are.
+// Reset doesn't drop another history's tables.
 func TestResetKeepsItsHistory(t *testing.T) {
 	t.Parallel()
 	target := testdb.Postgres(t)

@@ -13,11 +13,11 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// scratchTimeout bounds what it may take to drop a scratch database.
+// scratchTimeout limits the time to drop a scratch database.
 const scratchTimeout = 30 * time.Second
 
-// Scratch implements database.Scratcher: it creates a database on the same server, with
-// the encoding and the locale of this one. The role needs CREATEDB.
+// Scratch implements database.Scratcher: it creates a database on the same server, with the
+// encoding and locale of this one. The role needs CREATEDB.
 func (db *Database) Scratch(ctx context.Context) (database.Database, func(context.Context) error, error) {
 	c, err := db.acquire(ctx)
 	if err != nil {
@@ -57,9 +57,9 @@ func (db *Database) Scratch(ctx context.Context) (database.Database, func(contex
 	}, nil
 }
 
-// adoptSchema makes the schema in which a connection of another database creates things, if the
-// search path leads nowhere in this one: somebody has made it before there was a history. Where
-// Whimbrel's tables have a schema of their own a migration may be what makes it.
+// adoptSchema creates the schema in which a connection of another database creates objects, if the
+// search path has no existing schema in this one: somebody created it before the history began. If
+// Whimbrel's tables have a schema of their own, a migration may create it instead.
 func (db *Database) adoptSchema(ctx context.Context, from *conn) error {
 	if db.opts.Schema != "" {
 		return nil
@@ -87,9 +87,9 @@ func (db *Database) adoptSchema(ctx context.Context, from *conn) error {
 	return c.pipeline(ctx, command("CREATE SCHEMA IF NOT EXISTS "+quote(there)))
 }
 
-// scratchConfig is that of a connection, with another database.
+// scratchConfig returns the configuration of a connection, with another database.
 func (db *Database) scratchConfig(ctx context.Context, c *conn, name string) (*pgxpool.Config, error) {
-	config, err := parse("postgres://localhost/", db.opts) // for what a pool has beside
+	config, err := parse("postgres://localhost/", db.opts) // for the pool's other settings
 	if err != nil {
 		return nil, err
 	}
@@ -102,10 +102,10 @@ func (db *Database) scratchConfig(ctx context.Context, c *conn, name string) (*p
 	return config, err
 }
 
-// createDatabase returns the statement that creates a database like the one that is open.
+// createDatabase returns the statement that creates a database like the open one.
 func createDatabase(ctx context.Context, c *conn, name string) (create string, err error) {
 	err = c.pipeline(ctx, query{
-		// What only newer servers have is asked for by way of JSON.
+		// JSON gives access to columns that only newer servers have.
 		sql: `SELECT format('CREATE DATABASE %I TEMPLATE template0 ENCODING %L LC_COLLATE %L LC_CTYPE %L', $1::text,
 	pg_encoding_to_char(encoding), coalesce(datcollate, 'C'), coalesce(datctype, 'C')) || CASE j->>'datlocprovider'
 	WHEN 'i' THEN format(' LOCALE_PROVIDER icu ICU_LOCALE %L', coalesce(j->>'datlocale', j->>'daticulocale'))

@@ -18,29 +18,29 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// A script of at most this many statements and bytes is queued, statement by statement,
-// with what comes before and after it. A longer one is sent in chunks of many
-// statements, which the server takes apart: that is several times faster, and which
-// statement failed follows from how many succeeded.
+// A script with at most this many statements and bytes is queued, statement by statement, with the
+// statements before and after it. A longer script is sent in chunks of many statements, which the
+// server splits: that is several times faster. The number of successful statements shows which one
+// failed.
 const (
 	fewStatements = 32
 	fewBytes      = 64 << 10
 	chunkBytes    = 256 << 10
 )
 
-// scriptRunner runs one script in a batch.
+// scriptRunner executes one script in a Tx.
 type scriptRunner struct {
 	*batch
 	script *migration.Script
 
-	few   []sqltext.Statement // the first ones, while there are few
+	few   []sqltext.Statement // the first statements, while the script may be short
 	chunk *chunk
-	ahead chan error // takes the outcome of the chunk that is under way; nil: none is
+	ahead chan error // receives the result of the chunk in transit; nil: none is
 	long  bool
 
-	custom  []string // settings with a dot that the script may have changed
-	unread  []string // those of them whose value from before is still to be read
-	listens bool     // it may LISTEN or UNLISTEN
+	custom  []string // custom settings that the script may have changed
+	unread  []string // those of them whose old value has not been read
+	listens bool     // the script may LISTEN or UNLISTEN
 }
 
 func (r *scriptRunner) run(ctx context.Context, a *migration.Analysis) error {
@@ -85,7 +85,7 @@ func (r *scriptRunner) statement(ctx context.Context, st sqltext.Statement) erro
 	return r.goLong(ctx)
 }
 
-// see takes note of a statement before it is sent.
+// see records facts about a statement before it is sent.
 func (r *scriptRunner) see(st sqltext.Statement) {
 	r.last = sqltext.Statement{Pos: st.Pos, Index: st.Index, Text: st.Text}
 	r.c.unusable = r.c.unusable || st.Session && resetsAll.MatchString(st.Text)
@@ -100,7 +100,7 @@ func (r *scriptRunner) see(st sqltext.Statement) {
 	}
 }
 
-// readCustom reads what settings with a dot are before the script changes them.
+// readCustom reads the values of custom settings before the script changes them.
 func (r *scriptRunner) readCustom(ctx context.Context) error {
 	if len(r.unread) == 0 {
 		return nil
@@ -110,7 +110,7 @@ func (r *scriptRunner) readCustom(ctx context.Context) error {
 	return r.add(ctx, r.session.readCustom(names))
 }
 
-// goLong turns to sending chunks.
+// goLong switches to chunks.
 func (r *scriptRunner) goLong(ctx context.Context) error {
 	r.long = true
 	if err := r.flush(ctx); err != nil {
@@ -153,8 +153,8 @@ func (r *scriptRunner) finish(ctx context.Context) error {
 	return nil
 }
 
-// sendChunk sends a chunk, and leaves it to settle to wait for the answers: meanwhile the
-// next one is read.
+// sendChunk sends a chunk without waiting for the answer: meanwhile the next chunk is read. settle
+// waits for it.
 func (r *scriptRunner) sendChunk(ctx context.Context) error {
 	if err := r.settle(); err != nil || r.chunk == nil {
 		return err
@@ -169,13 +169,13 @@ func (r *scriptRunner) sendChunk(ctx context.Context) error {
 	r.chunk, r.ahead = nil, ahead
 	go func() { ahead <- r.c.simple(ctx, k) }()
 	if k.text.Len() > 2*chunkBytes {
-		return r.settle() // two such statements may be too much for our memory
+		return r.settle() // two such statements may need too much memory
 	}
 	return nil
 }
 
-// settle waits for the answers to the chunk that is under way. Until then the connection is
-// the chunk's.
+// settle waits for the answer to the chunk in transit. Until then the connection belongs to the
+// chunk.
 func (r *scriptRunner) settle() error {
 	if r.ahead == nil {
 		return nil
@@ -201,9 +201,9 @@ func (r *scriptRunner) copyIn(ctx context.Context, st sqltext.Statement, data io
 	return r.c.copyIn(ctx, st, data)
 }
 
-// needsSimple reports whether a statement must be sent with the simple protocol: one whose
-// answer is a stream of data, which a pipeline does not take; and one with a $1 that is no
-// parameter, of which the simple protocol says what is wrong.
+// needsSimple reports whether a statement must be sent with the simple protocol: a pipeline can't
+// take COPY, whose answer is a stream; and for a $1 that isn't a parameter, the simple protocol
+// reports a better error.
 func needsSimple(st sqltext.Statement) bool {
 	return len(st.Text) >= 4 && strings.EqualFold(st.Text[:4], "copy") || dollarNumber.MatchString(st.Text) && plain.MatchString(st.Text)
 }
@@ -213,8 +213,8 @@ var (
 	plain        = regexp.MustCompile(`(?i)^\(*\s*(select|insert|update|delete|merge|with|values|table)\b`)
 )
 
-// changesLexing reports whether a statement may change how the server reads the text
-// behind it, which must therefore go in another message.
+// changesLexing reports whether a statement may change how the server reads the following text,
+// which must therefore be in another message.
 func changesLexing(st sqltext.Statement) bool {
 	if !st.Session {
 		return false
@@ -223,10 +223,10 @@ func changesLexing(st sqltext.Statement) bool {
 	return strings.Contains(low, "standard_conforming_strings") || strings.Contains(low, "client_encoding") || strings.Contains(low, "backslash_quote")
 }
 
-// chunk is a stretch of a script's text that is sent as one message.
+// chunk is a part of a script's text that is sent as one message.
 type chunk struct {
 	text       strings.Builder
-	statements []sqltext.Statement // without their texts, but for the position
+	statements []sqltext.Statement // without their texts
 	offsets    []int               // where each begins in text
 }
 
@@ -247,7 +247,7 @@ func (c *conn) simple(ctx context.Context, k *chunk) error {
 	return c.do(ctx, func(ctx context.Context, pc *pgx.Conn) error {
 		sql := k.text.String()
 		mrr := pc.PgConn().Exec(ctx, sql)
-		n := 0 // statements that have succeeded
+		n := 0 // successful statements
 		for mrr.NextResult() {
 			if _, err := mrr.ResultReader().Close(); err != nil {
 				break
@@ -263,8 +263,8 @@ func (c *conn) simple(ctx context.Context, k *chunk) error {
 	})
 }
 
-// explain finds the statement of an error: the one that the server points into, else
-// the first that has not succeeded.
+// explain finds the statement of an error: the one at the server's position, or the first that did
+// not succeed.
 func (k *chunk) explain(pg *pgconn.PgError, sql string, succeeded int) error {
 	i := min(succeeded, len(k.statements)-1)
 	if pg.Position > 0 {
@@ -274,13 +274,13 @@ func (k *chunk) explain(pg *pgconn.PgError, sql string, succeeded int) error {
 	}
 	st := k.statements[i]
 	copied := *pg
-	if pg.Position > 0 { // count from the statement's own beginning
+	if pg.Position > 0 { // count from the statement's beginning
 		copied.Position -= int32(utf8.RuneCountInString(sql[:k.offsets[i]]))
 	}
 	return statementError(st, &copied, st.Raw, st.Start)
 }
 
-// byteOffset turns the server's position, in characters from 1, into bytes from 0.
+// byteOffset converts the server's position, in characters from 1, to bytes from 0.
 func byteOffset(s string, position int) int {
 	n := 0
 	for i := range s {
@@ -291,7 +291,7 @@ func byteOffset(s string, position int) int {
 	return len(s)
 }
 
-// advance returns the position behind a text.
+// advance returns the position after a text.
 func advance(p sqltext.Position, s string) sqltext.Position {
 	p.Offset += int64(len(s))
 	if n := strings.Count(s, "\n"); n > 0 {

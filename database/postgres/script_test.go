@@ -19,10 +19,10 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// scripts are files as people have them, each with what it leaves: a query and its answer.
+// scripts are realistic files, with a query for the result.
 var scripts = map[string]struct {
 	text, query, want string
-	since             int // the major version
+	since             int // a major version
 }{
 	"a transaction of its own":   {text: "BEGIN;\nCREATE TABLE a (x int);\nINSERT INTO a VALUES (1);\nCOMMIT;\n", query: "SELECT count(*) FROM a", want: "1"},
 	"a comment at the very end":  {text: "CREATE TABLE a (x int); -- the end", query: "SELECT count(*) FROM a", want: "0"},
@@ -81,8 +81,8 @@ ALTER TABLE ONLY public.birds
 \unrestrict aBcDeF123
 `
 
-// Scripts do what they would do alone, on every major version, in their own transaction and in
-// one with others.
+// Scripts have the same effect as without Whimbrel, on every major version, in their own
+// transaction and in one with others.
 func TestScripts(t *testing.T) {
 	for _, m := range testdb.PostgresMajors(t) {
 		t.Run(fmt.Sprint(m.Major), func(t *testing.T) {
@@ -97,7 +97,8 @@ func TestScripts(t *testing.T) {
 				if err := b.Exec(background(t), script(s.text)); err != nil {
 					t.Fatalf("%s: %v", name, err)
 				}
-				must(t, b.Exec(background(t), script("CREATE TABLE public.next_one (x int)"))) // finds its way as before
+				// unaffected by the script before
+				must(t, b.Exec(background(t), script("CREATE TABLE public.next_one (x int)")))
 				must(t, b.Record(background(t), event(1)))
 				if _, err := b.Commit(background(t)); err != nil {
 					t.Fatalf("%s: %v", name, err)
@@ -109,7 +110,7 @@ func TestScripts(t *testing.T) {
 	}
 }
 
-// Notices are told while a script runs, and what Whimbrel itself does makes none.
+// Notices are reported while a script runs; Whimbrel's own statements cause none.
 func TestNotices(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -132,7 +133,7 @@ CREATE CONSTRAINT TRIGGER say AFTER INSERT ON u DEFERRABLE INITIALLY DEFERRED FO
 	equal(t, "whether the lock is held", isHeld(t, db, "s"), false)
 }
 
-// A large file is streamed: what is in memory does not grow with it.
+// A large file is streamed: memory use doesn't grow with it.
 func TestMemoryStaysBounded(t *testing.T) {
 	url := testdb.Postgres(t)
 	db := open(t, url)
@@ -158,7 +159,7 @@ func TestMemoryStaysBounded(t *testing.T) {
 	}
 }
 
-// repeated is one line over and over.
+// repeated is a reader of one line, repeated.
 type repeated struct {
 	line []byte
 	left int
@@ -175,7 +176,7 @@ func (r *repeated) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// watchHeap returns what tells by how much the heap grew at most since.
+// watchHeap returns a function for the maximum growth of the heap since.
 func watchHeap(t testing.TB) func() uint64 {
 	runtime.GC()
 	var before, now runtime.MemStats
@@ -205,7 +206,7 @@ func watchHeap(t testing.TB) func() uint64 {
 	}
 }
 
-// A file that changes while it is read is found out, and nothing of it stays.
+// A file that changes while it is read is detected, and rolled back.
 func TestFileThatChanges(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -228,7 +229,7 @@ func TestFileThatChanges(t *testing.T) {
 	}
 }
 
-// What a script of nothing but settings changes is gone before a pool has its connection back.
+// The effects of a script of settings are gone before a pool gets its connection back.
 func TestPoolIsNotTold(t *testing.T) {
 	t.Parallel()
 	pool := newPool(t, testdb.Postgres(t), ofSize(1))

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// What may send something to the server, other than pipelined, which pins the search path: scripts, and what looks up
-// nothing.
+// senders are the functions that may send something to the server besides pipelined, which pins the
+// search path: they send scripts, or look up nothing.
 var senders = map[string]string{
 	"pipelined":      "pins the search path",
 	"prepared.send":  "is called by pipelined",
@@ -22,8 +22,8 @@ var senders = map[string]string{
 	"validatePinned": "pins the search path itself",
 }
 
-// There is one way to send a query of Whimbrel's own, and it pins the search path. Whoever adds another
-// one says here why it needs no pin.
+// Own queries are sent in only one way, which pins the search path. A new one must be added here
+// with the reason why it needs no pin.
 func TestOneWayToAsk(t *testing.T) {
 	t.Parallel()
 	asks := map[string]bool{
@@ -64,7 +64,7 @@ func TestOneWayToAsk(t *testing.T) {
 	}
 }
 
-// nameOf returns a function's name with that of its receiver's type.
+// nameOf returns a function's name, qualified by its receiver's type.
 func nameOf(fn *ast.FuncDecl) string {
 	if fn.Recv == nil {
 		return fn.Name.Name

@@ -12,7 +12,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// several is a URL that leads to several servers, in this order: to the database of the last.
+// several returns a URL that leads to several servers, in this order, and to the database of the
+// last.
 func several(t *testing.T, urls ...string) string {
 	t.Helper()
 	var hosts []string
@@ -25,7 +26,8 @@ func several(t *testing.T, urls ...string) string {
 	return "postgres://postgres@" + strings.Join(hosts, ",") + last.Path + "?" + last.RawQuery
 }
 
-// twoServers returns a server that is to be made a standby, and one that stays a primary. Whimbrel has made its tables on both.
+// twoServers returns a server to turn into a standby, and one that stays a primary. Both have
+// Whimbrel's tables.
 func twoServers(t *testing.T) (first, second *testdb.Server) {
 	t.Helper()
 	first, second = testdb.PrivatePostgres(t), testdb.PrivatePostgres(t)
@@ -36,8 +38,8 @@ func twoServers(t *testing.T) (first, second *testdb.Server) {
 	return first, second
 }
 
-// Of several hosts the one that can be written to is migrated, wherever it comes; and reading finds a standby, if there is
-// nothing else.
+// Of several hosts, the writable one is migrated, whatever its position; reading accepts a standby
+// if there is no primary.
 func TestPrimaryIsPreferred(t *testing.T) {
 	t.Parallel()
 	standby, primary := twoServers(t)
@@ -59,7 +61,7 @@ func TestPrimaryIsPreferred(t *testing.T) {
 	must(t, b.Rollback(background(t)))
 }
 
-// A pool that was handed in leads where its owner says. On a standby nothing is locked.
+// A caller's pool is used as it is. On a standby nothing is locked.
 func TestHandedInPoolOnAStandby(t *testing.T) {
 	t.Parallel()
 	standby, primary := twoServers(t)
@@ -72,7 +74,7 @@ func TestHandedInPoolOnAStandby(t *testing.T) {
 	equal(t, "the locks on the standby", value(t, connect(t, standby.URL), "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"), "0")
 }
 
-// What is connected beside a connection is on the same server, whatever comes first in the URL.
+// A connection beside another one leads to the same server, whatever comes first in the URL.
 func TestGuardIsOnTheServerOfTheWork(t *testing.T) {
 	t.Parallel()
 	first, second := twoServers(t)
@@ -98,10 +100,11 @@ func TestGuardIsOnTheServerOfTheWork(t *testing.T) {
 	}
 }
 
-// loseCommit has the proxy cut all connections instead of delivering the answer to the first COMMIT after a text was sent.
+// loseCommit makes the proxy cut all connections instead of delivering the answer to the first
+// COMMIT after a text was sent.
 func loseCommit(proxy *testdb.Proxy, text string) {
 	sent := false
-	proxy.HoldWhen(func(message []byte) bool { // only to look on
+	proxy.HoldWhen(func(message []byte) bool { // only observes
 		sent = sent || bytes.Contains(message, []byte(text))
 		return false
 	})
@@ -110,8 +113,8 @@ func loseCommit(proxy *testdb.Proxy, text string) {
 	})
 }
 
-// A COMMIT whose answer was lost is not judged by another server, which may not have what the first has committed: neither
-// by a standby nor by one that can be written to.
+// The outcome of a COMMIT whose answer was lost is not read from another server, which may lack it:
+// neither a standby nor a primary.
 func TestLostCommitIsNotJudgedElsewhere(t *testing.T) {
 	for _, tt := range []struct {
 		name, script string
@@ -153,7 +156,7 @@ func TestLostCommitIsNotJudgedElsewhere(t *testing.T) {
 	}
 }
 
-// The same server decides, also if it was started again meanwhile.
+// The same server decides, even after a restart.
 func TestLostCommitIsJudgedByTheSameServer(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)

@@ -7,15 +7,15 @@ import (
 	"github.com/whimbrel-db/whimbrel/database/databasetest"
 )
 
-// sessionChange is a script that changes the session, and an expression that finds it changed.
+// sessionChange is a script that changes the session, and an expression that detects the change.
 type sessionChange struct{ change, found string }
 
-// probe is a statement that inserts a row into the table probe if the session is changed.
+// probe returns a statement that inserts a row into the table probe if the session is changed.
 func (s sessionChange) probe() string {
 	return "INSERT INTO public.probe SELECT 1 WHERE " + s.found
 }
 
-// setting is a change of a setting, which current_setting shows.
+// setting returns a change of a setting, which current_setting detects.
 func setting(change, name, shown string) sessionChange {
 	return sessionChange{change, fmt.Sprintf("current_setting('%s', true) = '%s'", name, shown)}
 }
@@ -24,7 +24,7 @@ func relation(change string) sessionChange {
 	return sessionChange{change, "EXISTS (SELECT FROM pg_class WHERE relnamespace = pg_my_temp_schema())"}
 }
 
-// sessionChanges are all the ways to change a session, by what can be tried at once.
+// sessionChanges are all ways to change a session, in groups that can be tested together.
 var sessionChanges = map[string][]sessionChange{
 	"settings": {
 		setting("SET lock_timeout = '1234ms'", "lock_timeout", "1234ms"),
@@ -64,7 +64,7 @@ var sessionChanges = map[string][]sessionChange{
 	},
 }
 
-// forContract are the changes as the contract's suite takes them.
+// forContract returns the changes in the form of the contract's suite.
 func forContract() (all []databasetest.SessionChange) {
 	for name, group := range sessionChanges {
 		var changes, found []string

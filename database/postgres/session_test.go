@@ -14,11 +14,11 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// What a pool's owner has made of its sessions.
+// callers sets up a session as a pool's owner may.
 const callers = `SET search_path = app; SET tcp_keepalives_idle = 77; SET tcp_user_timeout = 77000; SET ROLE pg_signal_backend; SET lock_timeout = '7s'; SET app.tenant = 'blue'; SET application_name = 'the owner';
 CREATE TEMP TABLE kept (x int); CREATE TEMP SEQUENCE kept_too; PREPARE kept AS SELECT 1; LISTEN kept; SELECT pg_advisory_lock_shared(77)`
 
-// session describes a session.
+// describe reads the state of a session.
 const describe = `SELECT concat_ws(E'\n', current_setting('search_path'), current_setting('role'), current_setting('lock_timeout'), current_setting('app.tenant', true),
 	current_setting('application_name'), current_setting('work_mem'), coalesce(current_setting('whim.x', true), ''), current_setting('client_connection_check_interval', true),
 	(SELECT string_agg(name || '=' || setting, ' ' ORDER BY name) FROM pg_settings WHERE source = 'session'),
@@ -27,8 +27,8 @@ const describe = `SELECT concat_ws(E'\n', current_setting('search_path'), curren
 	(SELECT count(*) FROM pg_cursors WHERE name <> ''),
 	(SELECT string_agg(objid::text, ' ') FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()))`
 
-// The session that the caller made survives, whatever a script does to it, and whether
-// the script succeeds or not.
+// The caller's session survives, whatever a script does to it, and whether or not the script
+// succeeds.
 func TestCallersSessionSurvives(t *testing.T) {
 	changes := map[string]string{
 		"other settings":               `SET search_path = pg_catalog; SET lock_timeout = 0; SET app.tenant = 'red'; SET application_name = 'x'; SET work_mem = '7MB'; SET whim.x = 'y'; SET quote_all_identifiers = on`,
@@ -85,11 +85,11 @@ func simpleAfterConnect(sql string) func(*pgxpool.Config) {
 	}
 }
 
-// What nobody can bring back costs the connection: the pool makes a new one.
+// If the session can't be restored, the connection is closed: the pool makes a new one.
 func TestSessionThatCannotBePutBackIsClosed(t *testing.T) {
 	for name, change := range map[string]string{
 		"DISCARD ALL": "DISCARD ALL", "DROP TABLE": "DROP TABLE kept", "DEALLOCATE": "DEALLOCATE ALL", "DISCARD TEMP": "DISCARD TEMP",
-		"RESET ALL": "RESET ALL", // with the settings that the server doesn't list
+		"RESET ALL": "RESET ALL", // with settings that the server doesn't list
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -109,10 +109,10 @@ func TestSessionThatCannotBePutBackIsClosed(t *testing.T) {
 	}
 }
 
-// Statements that the client library has prepared for itself are still there, too.
+// Statements that the client library prepared for itself survive, too.
 func TestClientsPreparedStatementsSurvive(t *testing.T) {
 	t.Parallel()
-	pool := newPool(t, testdb.Postgres(t), ofSize(1)) // which prepares and keeps statements
+	pool := newPool(t, testdb.Postgres(t), ofSize(1)) // it prepares and keeps statements
 	const cached = "SELECT '42'"
 	for range 2 {
 		equal(t, "the answer", poolValue(t, pool, cached), "42")
@@ -123,8 +123,8 @@ func TestClientsPreparedStatementsSurvive(t *testing.T) {
 	equal(t, "the answer", poolValue(t, pool, cached), "42")
 }
 
-// Between two scripts of a batch, too, the session is as it was: the next script and the history
-// don't see what the one before has changed.
+// Between two scripts of a Tx, the session is restored: the next script and the history don't see
+// the changes of the first.
 func TestNextScriptFindsTheSessionAsItWas(t *testing.T) {
 	t.Parallel()
 	pooled, direct := testdb.PgBouncer(t)
@@ -145,8 +145,7 @@ func TestNextScriptFindsTheSessionAsItWas(t *testing.T) {
 	}
 }
 
-// Nothing that a batch does to its session reaches another client of a pooler, not even when
-// the batch fails.
+// No change of a Tx to its session reaches another client of a pooler, not even if the Tx fails.
 func TestNothingLeaksThroughPgBouncer(t *testing.T) {
 	t.Parallel()
 	pooled, direct := testdb.PgBouncer(t)
@@ -159,7 +158,7 @@ func TestNothingLeaksThroughPgBouncer(t *testing.T) {
 			if err := apply(t, db, "s", 1, script(s.change+"; SELECT 1 / 0")); err == nil {
 				t.Fatal("no error")
 			}
-			if name != "application" { // which PgBouncer itself hands from client to client
+			if name != "application" { // PgBouncer passes it from client to client itself
 				found = append(found, s.found)
 			}
 		}
@@ -172,8 +171,8 @@ func TestNothingLeaksThroughPgBouncer(t *testing.T) {
 	equal(t, "the number of changes that leaked", value(t, connect(t, direct), "SELECT count(*) FROM probe"), "0")
 }
 
-// What a called function changes is seen where the server can tell; a setting with a dot in its name
-// is not among that (see the package's documentation).
+// Changes by a called function are detected if the server reports them. Custom settings are an
+// exception (see the package's documentation).
 func TestWhatFunctionsChange(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -190,7 +189,7 @@ CREATE TRIGGER sneakier BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION sneakie
 	equal(t, "the setting that a trigger changed", poolValue(t, pool, "current_setting('maintenance_work_mem')"), "7MB")
 }
 
-// Timeouts that a script asks for end with it, and cost no round trip.
+// Timeouts that a script requests end with it, and take no round trip.
 func TestTimeoutsEndWithTheirScript(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -199,7 +198,8 @@ func TestTimeoutsEndWithTheirScript(t *testing.T) {
 	must(t, apply(t, db, "s", 1, script("CREATE TABLE seen (x text)")))
 	const look = "INSERT INTO seen SELECT current_setting('lock_timeout') || ' ' || current_setting('statement_timeout')"
 	b := begin(t, db, "s")
-	for _, text := range []string{look, look + "; SELECT 1"} { // one leaves the session alone, of the other nobody knows
+	// one leaves the session unchanged, for the other that is unknown
+	for _, text := range []string{look, look + "; SELECT 1"} {
 		s := script(text)
 		s.LockTimeout, s.StatementTimeout = 2*time.Minute, time.Minute
 		must(t, b.Exec(background(t), s))

@@ -8,10 +8,11 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// many is how many processes start at once.
+// many is the number of processes that start at once.
 const many = 20
 
-// A component's five migrations, for a set of its own: each can run only once, and leaves a row.
+// component returns a component's five migrations for its own set: each can run only once, and
+// leaves a row.
 func component(set string) []string {
 	ups := []string{fmt.Sprintf("CREATE TABLE %s (n int PRIMARY KEY);", set)}
 	for n := 1; n < 5; n++ {
@@ -20,8 +21,8 @@ func component(set string) []string {
 	return ups
 }
 
-// Twenty processes that start at once on an empty server all succeed, each migration is
-// applied once, and the history has one event for each; with two sets at once as well.
+// Twenty processes that start at once on an empty server all succeed; each migration is applied
+// once, and has one history entry. This also holds with two sets at once.
 func TestManyProcessesStartAtOnce(t *testing.T) {
 	two := map[string][]string{"jobs": component("jobs"), "mails": component("mails")}
 	withRun := map[string][]string{"jobs": append(component("jobs"), "CREATE INDEX CONCURRENTLY jobs_n ON jobs (n);")}

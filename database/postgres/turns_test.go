@@ -11,7 +11,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// What things cost, in round trips, connecting included (which is one without a password).
+// The cost of calls in round trips, including that of connecting, which is one without a password.
 func TestRoundTrips(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -20,7 +20,7 @@ func TestRoundTrips(t *testing.T) {
 	must(t, err)
 	proxy := testdb.NewProxy(t, url)
 
-	// cost opens the database, does something and returns the number of turns.
+	// cost opens the database, calls what and returns the number of round trips.
 	cost := func(what func(db database.Database)) int {
 		t.Helper()
 		proxy.Reset()
