@@ -10,11 +10,11 @@ import (
 	"github.com/whimbrel-db/whimbrel/database/mysql/internal/mycatalog"
 )
 
-// lookForBlocker is how often it is asked whether a statement waits for somebody else.
+// lookForBlocker is the interval between checks whether a statement is blocked.
 const lookForBlocker = time.Second
 
-// tellBlocked tells, until the function that it returns is called, that the worker's statement waits for somebody else's
-// transaction, and whose that is where the server can tell. It asks on the guard, which has nothing else to do meanwhile.
+// tellBlocked reports, until stop is called, when the worker's statement waits for another
+// transaction, and which one if the server can tell. It asks on the guard, which is otherwise idle.
 func (r *run) tellBlocked() (stop func()) {
 	if r.blocked == nil {
 		return func() {}
@@ -31,7 +31,7 @@ func (r *run) tellBlocked() (stop func()) {
 			case <-time.After(lookForBlocker):
 			}
 			if !g.mu.TryLock() {
-				continue // somebody ends the statement
+				continue // another function is ending the statement
 			}
 			h, waits := g.blocker(worker)
 			g.mu.Unlock()
@@ -46,14 +46,14 @@ func (r *run) tellBlocked() (stop func()) {
 	}
 }
 
-// blocker looks whether a connection waits for a lock, and for whom.
+// blocker reports whether a connection waits for a lock, and who holds that lock.
 func (g *guard) blocker(worker int64) (h database.Holder, waits bool) {
 	ctx, stop := context.WithTimeout(context.Background(), cancelGrace)
 	defer stop()
 	ask := func(query string, args ...any) (id int64) {
 		var n sql.NullInt64
 		if g.c.QueryRowContext(ctx, mycatalog.Whole(query), args...).Scan(&n) != nil {
-			return 0 // the server has no such table, or doesn't let us see it
+			return 0 // the server has no such table, or the user can't read it
 		}
 		return n.Int64
 	}
@@ -65,7 +65,8 @@ func (g *guard) blocker(worker int64) (h database.Holder, waits bool) {
 	var id int64
 	if strings.HasPrefix(s, "waiting for") && strings.Contains(s, "lock") {
 		waits = true
-		// Somebody whose transaction has used the table. Where the server can't tell who has, there may be only one transaction.
+		// A transaction that used the table holds the lock. If the server can't identify it, it is
+		// known only if there is just one.
 		id = ask("SELECT min(l.thread_id) FROM information_schema.metadata_lock_info l JOIN information_schema.innodb_trx t ON t.trx_mysql_thread_id = l.thread_id WHERE l.thread_id NOT IN (?, ?)", worker, g.id)
 		if id == 0 {
 			id = ask("SELECT IF(count(*) = 1, min(trx_mysql_thread_id), 0) FROM information_schema.innodb_trx WHERE trx_mysql_thread_id NOT IN (?, ?)", worker, g.id)

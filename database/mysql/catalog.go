@@ -18,8 +18,8 @@ var (
 	_ database.Scratcher   = (*Database)(nil)
 )
 
-// Snapshot reads what the database contains. The server has no way to read all of it as it is at one moment: what changes
-// meanwhile may be in it in part.
+// Snapshot reads the database's schema. The server can't read all of it as of one moment:
+// concurrent changes may be contained in part.
 func (db *Database) Snapshot(ctx context.Context, opts catalog.Options) (s *catalog.Snapshot, err error) {
 	c, err := db.acquire(ctx)
 	if err != nil {
@@ -30,19 +30,19 @@ func (db *Database) Snapshot(ctx context.Context, opts catalog.Options) (s *cata
 	defer release()
 	s, err = mycatalog.Read(ctx, c, opts, db.Tables())
 	if err != nil {
-		c.spoiled = true
+		c.unusable = true
 	}
 	return s, stopped(ctx, ownError("reading the catalogue", err))
 }
 
-// scratchTimeout bounds what it may take to drop a scratch database.
+// scratchTimeout limits the time to drop a scratch database.
 const scratchTimeout = 30 * time.Second
 
-// Scratch creates a database on the same server, with the character set and collation of this one. The user needs the
-// privilege to create and drop it.
+// Scratch creates a database on the same server, with the character set and collation of this one.
+// The user needs the privileges to create and drop it.
 func (db *Database) Scratch(ctx context.Context) (database.Database, func(context.Context) error, error) {
 	if db.config == nil {
-		return nil, nil, errors.New("a scratch database can't be made through a pool of the program's own; open the database by its URL, or name an empty database")
+		return nil, nil, errors.New("can't create a scratch database through the caller's pool; open the database by its URL, or name an empty database")
 	}
 	c, err := db.acquire(ctx)
 	if err != nil {

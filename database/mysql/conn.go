@@ -14,31 +14,31 @@ import (
 	"github.com/whimbrel-db/whimbrel/database/mysql/internal/mycatalog"
 )
 
-// A statement that is cancelled is asked to end at once and then again and again, with
-// pauses that grow between these two. A server that has not answered after cancelGrace is given up, and the
-// connection closed.
+// To cancel a statement, the driver sends requests in growing intervals between cancelSoon and
+// cancelLater. If the server hasn't answered after cancelGrace, the driver closes the connection.
 const (
 	cancelSoon  = 20 * time.Millisecond
 	cancelLater = time.Second
 	cancelGrace = 10 * time.Second
 )
 
-// poolPatience bounds the wait for a connection of a pool that may have no more.
-const poolPatience = 15 * time.Second
+// poolTimeout limits the wait for a connection of a pool of limited size.
+const poolTimeout = 15 * time.Second
 
-// conn is a connection that was taken out of the pool.
+// conn is a connection taken from the pool.
 type conn struct {
 	*sql.Conn
-	db          *Database
-	id          int64  // the server's; 0: not asked for
-	killer      *guard // on which what runs here is cancelled; nil: on one more of the pool
-	uncommitted bool   // its isolation level is READ UNCOMMITTED
-	spoiled     bool   // nobody else should get it
-	gone        bool   // it is broken, or was given up
+	db *Database
+	id int64 // the server's connection id; 0: unknown
+	// cancels statements on this connection; nil: use another connection of the pool
+	killer      *guard
+	uncommitted bool // the isolation level is READ UNCOMMITTED
+	unusable    bool // must not be reused
+	gone        bool // it broke, or was given up
 }
 
-// acquire takes a connection out of the pool. It waits for one only for a while, since who has the others may be waiting
-// for this one.
+// acquire takes a connection from the pool. It waits only for a limited time, since the users of
+// the other connections may be waiting for this one.
 func (db *Database) acquire(ctx context.Context) (*conn, error) {
 	if db.closing.Err() != nil {
 		return nil, errClosed
@@ -49,7 +49,7 @@ func (db *Database) acquire(ctx context.Context) (*conn, error) {
 	limited := ctx
 	if db.pool.Stats().MaxOpenConnections > 0 {
 		var cancel context.CancelFunc
-		limited, cancel = context.WithTimeout(ctx, poolPatience)
+		limited, cancel = context.WithTimeout(ctx, poolTimeout)
 		defer cancel()
 	}
 	c, err := db.pool.Conn(limited)
@@ -61,27 +61,28 @@ func (db *Database) acquire(ctx context.Context) (*conn, error) {
 	case ctx.Err() != nil:
 		return nil, stopped(ctx, err)
 	case limited.Err() != nil:
-		return nil, fmt.Errorf("the pool's %d connections are all in use, for %s now; a migration needs two of its own, and one more to look at what it does: raise SetMaxOpenConns", db.pool.Stats().MaxOpenConnections, poolPatience)
+		return nil, fmt.Errorf("all %d connections of the pool have been in use for %s; a migration needs two, and one more to read its state: raise SetMaxOpenConns", db.pool.Stats().MaxOpenConnections, poolTimeout)
 	}
 	return nil, connectError(db.config, err)
 }
 
-// giveBack returns the connection to the pool, or closes it. With it go a transaction and locks that it may have.
+// giveBack returns the connection to the pool, or closes it, which ends its transaction and
+// releases its locks.
 func (c *conn) giveBack() {
-	if c.spoiled || c.gone {
+	if c.unusable || c.gone {
 		c.drop()
 	}
-	c.Close() // if it was dropped it says that it is closed
+	c.Close() // fails if drop closed it
 }
 
 // drop closes the connection for good.
 func (c *conn) drop() {
 	c.gone = true
-	c.Raw(func(any) error { return driver.ErrBadConn }) // which is what it returns
+	c.Raw(func(any) error { return driver.ErrBadConn }) // Raw returns this error
 }
 
-// do calls f with the connection. When ctx is done, the statement that runs then is cancelled on the server and its
-// answer awaited; the error is both the context's and f's.
+// do calls f with the connection. If ctx ends, do cancels the running statement on the server and
+// waits for its answer; the error is then both the context's and f's.
 func (c *conn) do(ctx context.Context, f func(context.Context) error) error {
 	ctx, release := c.db.untilClosed(ctx)
 	defer release()
@@ -109,7 +110,7 @@ func (c *conn) do(ctx context.Context, f func(context.Context) error) error {
 			}
 		})
 	}
-	defer end() // when f panics
+	defer end() // in case f panics
 	err := f(hard)
 	end()
 	if broken(err) || hard.Err() != nil {
@@ -120,8 +121,8 @@ func (c *conn) do(ctx context.Context, f func(context.Context) error) error {
 	return stopped(ctx, err)
 }
 
-// kill asks the server to end what the connection runs until it is finished, and reports whether all of its requests
-// were taken in.
+// kill sends requests to cancel the connection's statement until it is finished, and reports
+// whether the server accepted all of them.
 func (c *conn) kill(finished <-chan struct{}) bool {
 	if c.id == 0 {
 		return false
@@ -142,7 +143,7 @@ func (c *conn) kill(finished <-chan struct{}) bool {
 	}
 }
 
-// absorb takes in a request to end a statement that has come when there was none any more.
+// absorb consumes a cancellation that arrived after the statement.
 func (c *conn) absorb() {
 	ctx, stop := context.WithTimeout(context.Background(), cancelGrace)
 	defer stop()
@@ -151,7 +152,8 @@ func (c *conn) absorb() {
 	}
 }
 
-// killOn ends a connection, or what it runs (how is "QUERY"), by way of a guard, or of one more connection.
+// killOn ends a connection, or if how is "QUERY" its statement, through a guard or another
+// connection.
 func (db *Database) killOn(ctx context.Context, g *guard, how string, id int64) error {
 	statement := fmt.Sprintf("KILL %s %d", how, id)
 	if g != nil {
@@ -186,14 +188,14 @@ func (c *conn) exec(ctx context.Context, query string, args ...any) (res sql.Res
 	return res, err
 }
 
-// row reads the first row of an answer, which is one of Whimbrel's own queries.
+// row reads the first row of one of Whimbrel's own queries.
 func (c *conn) row(ctx context.Context, query string, args []any, to ...any) error {
 	return c.do(ctx, func(ctx context.Context) error {
 		return c.QueryRowContext(ctx, mycatalog.Whole(query), args...).Scan(to...)
 	})
 }
 
-// each calls f for each row of an answer, with a function that reads its columns.
+// each calls f for each row, with a function that reads its columns.
 func (c *conn) each(ctx context.Context, query string, args []any, f func(scan func(...any) error) error) error {
 	return c.do(ctx, func(ctx context.Context) error {
 		rows, err := c.QueryContext(ctx, mycatalog.Whole(query), args...)
@@ -210,9 +212,9 @@ func (c *conn) each(ctx context.Context, query string, args []any, f func(scan f
 	})
 }
 
-// quietly executes statements that put something to an end, also when a context is done. If the server does not answer
-// the connection is closed, which ends it too.
-func (c *conn) quietly(statements ...string) error {
+// finish executes statements that end something, even if a context is done. If the server doesn't
+// answer, it closes the connection, which ends everything on it.
+func (c *conn) finish(statements ...string) error {
 	if c.gone {
 		return client.ErrInvalidConn
 	}

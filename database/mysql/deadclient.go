@@ -8,34 +8,36 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// The guard is asked every two seconds. When the client's machine is gone, or its network, nothing tells the server, which
-// would wait for eight hours (wait_timeout). So the guard's session has a short one: the lock is free after as many seconds,
-// sooner than anybody gives up who waits for it. Then the worker's session is ended as an orphan's.
+// The guard sends a query every two seconds. If the client's machine or network fails, the server
+// isn't notified and would wait for eight hours (wait_timeout). So the guard's session gets this
+// timeout in seconds, which is shorter than the lock timeout of waiting processes. Then the
+// worker's session is terminated as an orphan.
 const silence = "12"
 
-const keptTimeout = "@whimbrel_wait_timeout"
+const savedTimeout = "@whimbrel_wait_timeout"
 
-// shorten gives the guard's session the short timeout, and keeps there what it had.
+// shorten sets the guard's session timeout, and saves the old one in the session.
 func (g *guard) shorten(ctx context.Context) error {
-	_, err := g.c.exec(ctx, "SET "+keptTimeout+" = @@SESSION.wait_timeout, SESSION wait_timeout = "+silence)
+	_, err := g.c.exec(ctx, "SET "+savedTimeout+" = @@SESSION.wait_timeout, SESSION wait_timeout = "+silence)
 	g.short = err == nil
 	return ownError("setting the session's wait_timeout", err)
 }
 
-// lengthened is a statement that gives the session the timeout that it had, and evaluates one more expression.
-func lengthened(also string) string {
-	return "SET SESSION wait_timeout = " + keptTimeout + " + 0 * coalesce(" + also + ", 0), " + keptTimeout + " = NULL"
+// restoreTimeout returns a statement that restores the session timeout and evaluates one more
+// expression.
+func restoreTimeout(also string) string {
+	return "SET SESSION wait_timeout = " + savedTimeout + " + 0 * coalesce(" + also + ", 0), " + savedTimeout + " = NULL"
 }
 
-// giveBack returns the guard's connection as it was.
+// giveBack restores the session timeout and releases the guard's connection.
 func (g *guard) giveBack() {
-	if g.short && !g.c.gone && !g.c.spoiled {
-		g.c.quietly(lengthened("0"))
+	if g.short && !g.c.gone && !g.c.unusable {
+		g.c.finish(restoreTimeout("0"))
 	}
 	g.c.giveBack()
 }
 
-// aboutServer is an SQL expression that tells servers apart, which a load balancer may not.
+// aboutServer is an SQL expression that identifies the server, behind a load balancer, too.
 const aboutServer = "CONCAT_WS(':', @@hostname, @@port, @@server_id)"
 
 func otherServer(is, was, why string) error {
@@ -43,15 +45,16 @@ func otherServer(is, was, why string) error {
 	return &database.OtherServerError{Server: name(is), Was: name(was), Why: why}
 }
 
-// checkSameServer refuses a worker on another server than the guard's: its lock means nothing there. A lease holds on all.
+// checkSameServer returns an error if the worker is on another server than the guard, whose lock
+// has no effect there. A lease applies to all servers.
 func (h *hold) checkSameServer(worker string) error {
 	if h.guard.server == "" || h.guard.server == worker {
 		return nil
 	}
-	return otherServer(worker, h.guard.server, "the connection that holds the migration lock is on the second")
+	return otherServer(worker, h.guard.server, "the second holds the migration lock")
 }
 
-// unknownCommit remembers where a COMMIT was sent whose answer has not come.
+// unknownCommit records the server if the outcome of a COMMIT is unknown.
 func (h *hold) unknownCommit(err error) error {
 	var unknown *database.CommitUnknownError
 	if errors.As(err, &unknown) && h.guard.server != "" {
@@ -61,11 +64,12 @@ func (h *hold) unknownCommit(err error) error {
 	return err
 }
 
-// checkDecides refuses, once, to tell whether a COMMIT has happened from what another server has than that to which it was sent.
+// checkDecides returns an error, once, if the outcome of a COMMIT would be read from another server
+// than the one that received it.
 func (db *Database) checkDecides(g *guard) error {
 	was := db.unknown.Swap(nil)
 	if was == nil || g.server == "" || g.server == *was {
 		return nil
 	}
-	return otherServer(g.server, *was, "COMMIT was sent to the second, and the first may not have what that has committed")
+	return otherServer(g.server, *was, "COMMIT was sent to the second, and the first may lack what it committed")
 }

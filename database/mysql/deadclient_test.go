@@ -17,7 +17,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// The session that holds a lock ends soon when its client says nothing, and is given back as it was.
+// The session that holds a lock ends soon if its client is silent, and is restored before it is
+// reused.
 func TestTimeoutOfTheGuardsSession(t *testing.T) {
 	t.Parallel()
 	serverURL, _ := newDatabase(t)
@@ -68,7 +69,8 @@ func dialling(t *testing.T, serverURL string, dial func() string, params map[str
 	return pool
 }
 
-// twoServers returns two servers with a database of the same name, in which a set has been migrated; and what leads to them.
+// twoServers returns two servers with databases of the same name, in which a set was migrated, and
+// their URLs and hosts.
 func twoServers(t *testing.T) (urls, hosts [2]string) {
 	t.Helper()
 	for i := range urls {
@@ -86,7 +88,7 @@ func twoServers(t *testing.T) (urls, hosts [2]string) {
 	return urls, hosts
 }
 
-// A lock on one server means nothing to a worker on another, where a load balancer may lead.
+// A lock on one server has no effect for a worker on another, where a load balancer may lead.
 func TestLockOnAnotherServer(t *testing.T) {
 	t.Parallel()
 	urls, hosts := twoServers(t)
@@ -106,7 +108,7 @@ func TestLockOnAnotherServer(t *testing.T) {
 	}
 }
 
-// A COMMIT whose answer was lost is not judged by another server.
+// The outcome of a COMMIT whose answer was lost is not read from another server.
 func TestLostCommitIsNotJudgedElsewhere(t *testing.T) {
 	t.Parallel()
 	urls, hosts := twoServers(t)

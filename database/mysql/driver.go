@@ -17,8 +17,8 @@ func init() {
 // Driver opens MySQL and MariaDB databases.
 type Driver struct{}
 
-// Open starts a pool of the driver's own, which Close closes. It makes the first connection, so that a wrong
-// address, password or database is found out here, and asks nothing on it.
+// Open starts a pool of the driver's own, which Close closes. It makes the first connection, to
+// detect a wrong address, password or database, and sends no query on it.
 func (Driver) Open(ctx context.Context, rawURL string, opts database.Options) (database.Database, error) {
 	t, err := parse(rawURL)
 	if err != nil {
@@ -38,7 +38,7 @@ func (Driver) Open(ctx context.Context, rawURL string, opts database.Options) (d
 	db.pool, db.owned, db.config, db.wanted = sql.OpenDB(connector), true, t.config, t.lock
 	db.named = t.config.DBName
 	db.pool.SetMaxIdleConns(4)
-	ctx, stop := context.WithTimeout(ctx, t.config.Timeout) // for the answer, too
+	ctx, stop := context.WithTimeout(ctx, t.config.Timeout) // also limits the wait for the answer
 	defer stop()
 	if err := db.pool.PingContext(ctx); err != nil {
 		db.pool.Close()
@@ -47,9 +47,9 @@ func (Driver) Open(ctx context.Context, rawURL string, opts database.Options) (d
 	return db, nil
 }
 
-// New returns the database of a *sql.DB that was opened with go-sql-driver/mysql, and which stays the caller's to close.
-// Its connections must have a database chosen. A [database.Tx] and a [database.Run] keep two connections each while
-// they last, so the pool must be able to have more than one.
+// New returns the database of a *sql.DB opened with go-sql-driver/mysql, which the caller closes.
+// Its connections must have a selected database. A [database.Tx] and a [database.Run] hold two
+// connections each, so the pool must allow more than one.
 func New(pool *sql.DB, opts database.Options) (database.Database, error) {
 	db, err := newDatabase(opts)
 	if err != nil {
@@ -59,7 +59,7 @@ func New(pool *sql.DB, opts database.Options) (database.Database, error) {
 	return db, nil
 }
 
-// NewWithLock is New with a form of the migration lock.
+// NewWithLock is New with a given form of the migration lock.
 func NewWithLock(pool *sql.DB, opts database.Options, lock Lock) (database.Database, error) {
 	if err := checkLock(lock); err != nil {
 		return nil, err

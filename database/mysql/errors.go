@@ -22,11 +22,11 @@ import (
 
 var (
 	errClosed  = errors.New("the database is closed")
-	errOver    = errors.New("it is over: committed, rolled back or closed")
+	errOver    = errors.New("already committed, rolled back or closed")
 	errControl = errors.New("a Go function must not begin, commit or roll back the transaction of its migration")
 )
 
-// The server's numbers that mean something here.
+// The server's error numbers used here.
 const (
 	erDBAccessDenied   = 1044
 	erAccessDenied     = 1045
@@ -46,7 +46,7 @@ const (
 	erReadOnlyVariable = 1238
 )
 
-// number returns the server's number of an error, 0 for errors that are not the server's.
+// number returns the server's error number, or 0 for other errors.
 func number(err error) int {
 	var e *client.MySQLError
 	if errors.As(err, &e) {
@@ -55,26 +55,27 @@ func number(err error) int {
 	return 0
 }
 
-// missingTable reports that a table is not there.
+// missingTable reports whether a table does not exist.
 func missingTable(err error) bool { return number(err) == erNoSuchTable }
 
-// notOurs reports that a table is another than Whimbrel makes: one of its columns or indexes is missing. A view has no indexes.
-func notOurs(err error) bool { return number(err) == erBadField || number(err) == erNoSuchIndex }
+// foreignTable reports whether a table is not Whimbrel's: one of its columns or indexes is missing.
+// A view has no indexes.
+func foreignTable(err error) bool { return number(err) == erBadField || number(err) == erNoSuchIndex }
 
-func (db *Database) notOurs(err error) error {
-	return fmt.Errorf("one of the tables %q, %q, %q and %q is not Whimbrel's, or a view is in its place; look who has made it, or name another history table: %w",
+func (db *Database) foreignTable(err error) error {
+	return fmt.Errorf("one of the tables %q, %q, %q and %q is not Whimbrel's, or was replaced by a view; find out who created it, or name another history table: %w",
 		db.names.History, db.names.Settings, db.names.Journal, db.names.Metadata, err)
 }
 
-// oddError refuses to write to tables that others have a hand in.
-func oddError(triggers string) error {
+// triggersError returns an error if Whimbrel's tables have triggers.
+func triggersError(triggers string) error {
 	if triggers == "" {
 		return nil
 	}
-	return fmt.Errorf("on Whimbrel's own tables there is a trigger that Whimbrel has not made: %s; with it nobody knows what is recorded. Look who has made it, and drop it", triggers)
+	return fmt.Errorf("Whimbrel's tables have a foreign trigger, which could change what is recorded: %s; find out who created it, and drop it", triggers)
 }
 
-// broken reports that the connection has ended with an error.
+// broken reports whether the error ended the connection.
 func broken(err error) bool {
 	var op *net.OpError
 	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) || errors.Is(err, client.ErrInvalidConn) ||
@@ -83,7 +84,7 @@ func broken(err error) bool {
 		errors.Is(err, client.ErrPktSync) || errors.Is(err, client.ErrMalformPkt)
 }
 
-// codeOf is the SQLSTATE, or the server's own number where its SQLSTATE says nothing.
+// codeOf returns the SQLSTATE, or the server's error number if the SQLSTATE is unspecific.
 func codeOf(e *client.MySQLError) string {
 	if state := string(e.SQLState[:]); state != "HY000" && e.SQLState != [5]byte{} {
 		return state
@@ -91,7 +92,7 @@ func codeOf(e *client.MySQLError) string {
 	return strconv.Itoa(int(e.Number))
 }
 
-// statementError makes the contract's error of the one that a statement of a script came to.
+// statementError converts an error of a script's statement.
 func statementError(st sqltext.Statement, err error) error {
 	var known *database.StatementError
 	if err == nil || errors.As(err, &known) {
@@ -110,29 +111,29 @@ func statementError(st sqltext.Statement, err error) error {
 		e.Hint = hints[erPacketTooLarge]
 	case broken(err):
 		e.Message = "the connection broke while the statement ran: " + plain(err)
-		e.Hint = "look whether the statement has happened before you run it again"
+		e.Hint = "check whether the statement took effect before you run it again"
 	}
 	return e
 }
 
-// plain is what an error of the connection says in words.
+// plain returns a readable form of a connection error.
 func plain(err error) string {
 	if errors.Is(err, client.ErrInvalidConn) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) {
-		return "the server has closed it, or the network has"
+		return "the server or the network closed it"
 	}
 	return err.Error()
 }
 
 var nearText = regexp.MustCompile(`(?s)near '(.*)' at line (\d+)$`)
 
-// near finds the place that the server quotes the text behind of, in the line that it tells.
+// near returns the position of the text that the server quotes, in the line that it reports.
 func near(st sqltext.Statement, message string) sqltext.Position {
 	m := nearText.FindStringSubmatch(message)
 	if m == nil {
 		return st.Pos
 	}
 	line, _ := strconv.Atoi(m[2])
-	begin := 0 // of that line
+	begin := 0 // the start of that line
 	for n := 1; n < line; n++ {
 		i := strings.IndexByte(st.Text[begin:], '\n')
 		if i < 0 {
@@ -152,7 +153,7 @@ func near(st sqltext.Statement, message string) sqltext.Position {
 	return advance(st.Pos, st.Text[:at])
 }
 
-// advance returns the place behind a text that begins at p.
+// advance returns the position after a text that begins at p.
 func advance(p sqltext.Position, s string) sqltext.Position {
 	p.Offset += int64(len(s))
 	if n := strings.Count(s, "\n"); n > 0 {
@@ -164,12 +165,12 @@ func advance(p sqltext.Position, s string) sqltext.Position {
 	return p
 }
 
-// refused is a statement that the driver does not send.
+// refused is the error of a statement that the driver doesn't send.
 func refused(st sqltext.Statement, message, hint string) error {
 	return &database.StatementError{Pos: st.Pos, Index: st.Index, Statement: st.Text, Message: message, Hint: hint}
 }
 
-// ownError is the error of a statement of Whimbrel's own, which has no place in a script.
+// ownError returns the error of one of Whimbrel's own statements, which has no place in a script.
 func ownError(doing string, err error) error {
 	var my *client.MySQLError
 	if err == nil || !errors.As(err, &my) {
@@ -181,27 +182,27 @@ func ownError(doing string, err error) error {
 	}
 }
 
-// hints say what to do about errors that have to do with how migrations are run.
+// hints say what to do about errors that are typical for migrations.
 var hints = map[int]string{
-	1104:             "the session's max_join_size is too small for what Whimbrel reads: connect without that setting",
-	1142:             "connect with a user that may do this, or grant it to this one",
-	1227:             "connect with a user that may do this, or grant it to this one",
+	1104:             "the session's max_join_size is too small for Whimbrel's queries: connect without that setting",
+	1142:             "connect as a user with this privilege, or grant it to this user",
+	1227:             "connect as a user with this privilege, or grant it to this user",
 	1290:             "the server is read-only, or runs with an option that forbids this: connect to the primary",
 	1836:             "the server is read-only: connect to the primary",
 	1792:             "the session is read-only: connect without that setting",
-	1418:             "the server keeps a binary log: say DETERMINISTIC, NO SQL or READS SQL DATA in the function, or set log_bin_trust_function_creators",
-	1419:             "the server keeps a binary log: connect with a user that has SUPER, or set log_bin_trust_function_creators",
-	1449:             "the DEFINER is a user that this server doesn't have: create it, or leave DEFINER out",
-	1100:             "the script has locked tables, and not this one: lock it too, or UNLOCK TABLES first",
-	erDBAccessDenied: "connect with a user that may use the database, or grant it to this one",
-	erInTransaction:  "it must come first in a transaction, which is Whimbrel's: leave it out, or run the script in a transaction of its own (-- whimbrel: no-transaction, and START TRANSACTION … COMMIT)",
-	erPacketTooLarge: "the statement is longer than the server's max_allowed_packet: raise that, or make several statements of it",
-	erLockWait:       "another session holds a lock that this needs: try again, or wait longer (lock-timeout)",
-	erDeadlock:       "another session and this one waited for each other: try again",
-	3948:             "LOAD DATA LOCAL reads a file of the client: leave it to the client, or use LOAD DATA INFILE or INSERT",
+	1418:             "the server writes a binary log: declare the function DETERMINISTIC, NO SQL or READS SQL DATA, or set log_bin_trust_function_creators",
+	1419:             "the server writes a binary log: connect as a user with SUPER, or set log_bin_trust_function_creators",
+	1449:             "the DEFINER does not exist on this server: create the user, or remove DEFINER",
+	1100:             "the script locked other tables: lock this one too, or UNLOCK TABLES first",
+	erDBAccessDenied: "connect as a user with access to the database, or grant it to this user",
+	erInTransaction:  "it must come first in the transaction, which Whimbrel began: remove it, or let the script control its transaction (-- whimbrel: no-transaction, and START TRANSACTION … COMMIT)",
+	erPacketTooLarge: "the statement is longer than the server's max_allowed_packet: raise the limit, or split the statement",
+	erLockWait:       "another session holds a conflicting lock: try again, or wait longer (lock-timeout)",
+	erDeadlock:       "this session and another one waited for each other: try again",
+	3948:             "LOAD DATA LOCAL reads a file on the client: run it with a client, or use LOAD DATA INFILE or INSERT",
 }
 
-// failedConnect says in few words what a library's error says in many.
+// failedConnect shortens the message of a library's error.
 type failedConnect struct {
 	msg string
 	err error
@@ -212,7 +213,7 @@ func (e *failedConnect) Unwrap() error { return e.err }
 
 const checkAddress = "check host and port, and that the server is running"
 
-// connectError explains why a connection could not be made; config is nil where it is not known.
+// connectError explains why connecting failed; config is nil if unknown.
 func connectError(config *client.Config, err error) error {
 	var known *database.ConnectError
 	if err == nil || errors.As(err, &known) {
@@ -236,27 +237,27 @@ func connectError(config *client.Config, err error) error {
 		switch {
 		case my.Number != erAccessDenied || config == nil:
 		case config.User == "":
-			e.Hint = "the URL names no user: write mysql://user@host/database"
+			e.Hint = "the URL names no user: use mysql://user@host/database"
 		case config.Passwd == "":
-			e.Hint = "the URL has no password; if the user has one, write it there"
+			e.Hint = "the URL has no password; if the user has one, add it"
 		}
 	case errors.Is(err, context.Canceled):
 	case errors.As(err, &dns):
-		say("there is no host of this name: "+dns.Name, "check the host's name, and that this machine can look it up")
+		say("no host has this name: "+dns.Name, "check the host name, and that this machine can resolve it")
 	case errors.Is(err, client.ErrNoTLS):
-		say("the server does not speak TLS", "turn TLS on in the server, or do without (tls=false) where the network can be trusted")
+		say("the server does not support TLS", "enable TLS on the server, or disable it here (tls=false) if the network can be trusted")
 	case errors.Is(err, client.ErrCleartextPassword):
-		say("the server wants the password as plain text", "where the connection is safe, say cleartext-password=true")
+		say("the server requires the password in clear text", "if the connection is safe, add cleartext-password=true")
 	case isCertificate(err):
-		say(err.Error(), "name the file of the authority that signed the server's certificate (tls-ca=…), and the host as the certificate does")
+		say(err.Error(), "name the certificate file of the authority that signed the server's certificate (tls-ca=…), and use the host name in the certificate")
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &netw) && netw.Timeout():
-		say("no answer in time", checkAddress+"; a firewall may be in between")
+		say("no answer in time", checkAddress+"; a firewall may block the connection")
 	case errors.As(err, &errno) && (errno == syscall.ENOENT || errno == syscall.EACCES):
 		say(errno.Error(), "check the socket's path, and that the server is running")
 	case errors.As(err, &errno) && errno != syscall.ECONNRESET && errno != syscall.EPIPE:
 		say(errno.Error(), checkAddress)
 	case broken(err):
-		say("the connection was closed from the other side", "check that it is a MySQL or MariaDB server which listens there, and look into its log")
+		say("the other side closed the connection", "check that a MySQL or MariaDB server listens there, and read its log")
 	default:
 		e.Hint = checkAddress
 	}
@@ -269,18 +270,18 @@ func isCertificate(err error) bool {
 }
 
 var connectHints = map[int]string{
-	1040:             "try again when other connections are closed, or raise max_connections",
-	1203:             "try again when other connections are closed, or raise max_user_connections",
-	erDBAccessDenied: "grant this user the use of the database, or check its name",
-	erAccessDenied:   "check user and password, and from which hosts the user may connect",
+	1040:             "try again when other connections have closed, or raise max_connections",
+	1203:             "try again when other connections have closed, or raise max_user_connections",
+	erDBAccessDenied: "grant this user access to the database, or check its name",
+	erAccessDenied:   "check user and password, and the hosts from which the user may connect",
 	erBadDB:          "create the database first, or check its name",
-	1129:             "the server has blocked this host: FLUSH HOSTS there",
-	1130:             "let the server know the user from this host",
-	1251:             "the server's way to check passwords is not known here",
+	1129:             "the server blocked this host: run FLUSH HOSTS on it",
+	1130:             "allow the user to connect from this host",
+	1251:             "the driver does not support the server's authentication method",
 }
 
-// reason is why a context is done: its own error, as errors.Is sees it, with the cause it was
-// given; or what ended the work from our side.
+// reason returns why a context ended: its error, for errors.Is, with its cause; or only the cause
+// if our side ended the work.
 func reason(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
 	var lost *database.LockLostError
@@ -291,7 +292,7 @@ func reason(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", err, cause)
 }
 
-// stopped says of an error that the context was done when it came.
+// stopped adds to an error that its context had ended.
 func stopped(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() == nil || errors.Is(err, reason(ctx)) {
 		return err

@@ -16,7 +16,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/source"
 )
 
-// upWithPool brings a database up to date, through a pool of the program's.
+// upWithPool migrates a database through the program's own pool.
 func upWithPool(ctx context.Context, dsn string, set *migration.Set) error {
 	pool, err := sql.Open("mysql", dsn) // "me@tcp(localhost)/shop?interpolateParams=true"
 	if err != nil {
@@ -32,7 +32,7 @@ func upWithPool(ctx context.Context, dsn string, set *migration.Set) error {
 	return err
 }
 
-// A program that has a pool hands it over, and keeps it.
+// A program passes its own pool, and keeps it.
 func ExampleNew() {
 	ctx := context.Background()
 	files := fstest.MapFS{"0001_birds.up.sql": {Data: []byte("CREATE TABLE birds (id integer, name text);")}}
@@ -43,7 +43,8 @@ func ExampleNew() {
 	fmt.Println(err)
 }
 
-// Where the server can't be asked whether it is part of a cluster, the program says which lock everybody uses.
+// If the program can't ask the server whether it is part of a cluster, it names the lock that all
+// processes use.
 func ExampleNewWithLock() {
 	pool, err := sql.Open("mysql", os.Getenv("DSN"))
 	if err != nil {
@@ -61,7 +62,7 @@ func ExampleNewWithLock() {
 	fmt.Println(state, err)
 }
 
-// A migration that is a Go function gets the transaction in which it is recorded. DDL can't be in it.
+// A Go function receives the transaction in which its migration is recorded. It can't execute DDL.
 func ExampleFunc() {
 	count := mysql.Func("name the birds, 1", func(ctx context.Context, tx mysql.Tx) error {
 		_, err := tx.ExecContext(ctx, "UPDATE birds SET name = ? WHERE name IS NULL", "whimbrel")

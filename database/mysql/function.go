@@ -9,16 +9,17 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// Tx is what a Go function works with: the transaction of its migration.
+// Tx is the transaction of a Go function's migration.
 type Tx interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// Func returns the script of a Go function. It runs in the transaction of its migration and must leave beginning and
-// ending it to Whimbrel; so a statement that commits by itself, as all DDL does, is an error: that has its place
-// in a migration of SQL. id stands for the function in the history: it must change when what the function does changes.
+// Func returns a script that is a Go function. The function runs in the transaction of its
+// migration and must neither begin nor end a transaction. A statement that commits by itself, as
+// all DDL does, is an error: it belongs in a migration of SQL. id identifies the function in the
+// history: it must change when the function's behavior changes.
 func Func(id string, fn func(ctx context.Context, tx Tx) error) *migration.Script {
 	return migration.Func(id, fn)
 }
@@ -27,14 +28,14 @@ func Func(id string, fn func(ctx context.Context, tx Tx) error) *migration.Scrip
 func (b *batch) call(ctx context.Context, s *migration.Script, fn any) error {
 	do, ok := fn.(func(context.Context, Tx) error)
 	if !ok {
-		return fmt.Errorf("%s: a Go function for MySQL is made by mysql.Func, this is a %T", s.File, fn)
+		return fmt.Errorf("%s: the function is a %T; MySQL needs one created by mysql.Func", s.File, fn)
 	}
 	ctx, release := b.db.untilClosed(ctx)
 	defer release()
 	t := &tx{c: b.h.worker, session: b.session}
 	err := do(ctx, t)
-	if err == nil && t.ended != nil { // which the function has passed over
-		err = fmt.Errorf("the server has rolled the transaction back: %w", t.ended)
+	if err == nil && t.ended != nil { // the function ignored it
+		err = fmt.Errorf("the server rolled the transaction back: %w", t.ended)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", s.File, err)
@@ -42,11 +43,11 @@ func (b *batch) call(ctx context.Context, s *migration.Script, fn any) error {
 	return nil
 }
 
-// tx refuses what would end the transaction.
+// tx refuses statements that would end the transaction.
 type tx struct {
 	c       *conn
 	session *session
-	ended   error // that of a deadlock, with which the server has rolled back
+	ended   error // a deadlock error, after which the server rolled back
 }
 
 func (t *tx) note(err error) {
@@ -56,20 +57,21 @@ func (t *tx) note(err error) {
 }
 
 func (t *tx) check(query string) error {
-	all, _ := sqltext.Split(query, sqltext.MySQL, sqltext.Options{}) // a text that can't be cut is the server's to complain of
+	// the server reports a text that can't be split
+	all, _ := sqltext.Split(query, sqltext.MySQL, sqltext.Options{})
 	for _, st := range all {
 		t.session.see(st.Text)
 		switch {
 		case st.Tx.Control() && st.Tx != sqltext.TxSavepoint:
 			return fmt.Errorf("%s: %w", st.Text, errControl)
 		case st.Tx == sqltext.TxNever:
-			return fmt.Errorf("%s: %s commits by itself, or may do so, and a Go function is part of a transaction: put it into a migration of SQL", st.Text, st.Why)
+			return fmt.Errorf("%s: %s commits or may commit by itself, but a Go function is part of a transaction: move it to a migration of SQL", st.Text, st.Why)
 		}
 	}
 	return nil
 }
 
-// ExecContext ends the statement on the server when ctx is done, and the transaction goes on.
+// ExecContext ends the statement on the server if ctx ends; the transaction continues.
 func (t *tx) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
 	if err := t.check(query); err != nil {
 		return nil, err
@@ -79,7 +81,7 @@ func (t *tx) ExecContext(ctx context.Context, query string, args ...any) (sql.Re
 	return res, err
 }
 
-// QueryContext ends with the connection, and so with the transaction, when ctx is done.
+// QueryContext ends the connection, and with it the transaction, if ctx ends.
 func (t *tx) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	if err := t.check(query); err != nil {
 		return nil, err
@@ -90,7 +92,7 @@ func (t *tx) QueryContext(ctx context.Context, query string, args ...any) (*sql.
 }
 
 func (t *tx) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	if err := t.check(query); err != nil { // a Row can't be made with an error of ours in it
+	if err := t.check(query); err != nil { // a Row with our error can't be created
 		return t.c.QueryRowContext(ctx, "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = "+literal(fmt.Sprintf("%.120s", err)))
 	}
 	row := t.c.QueryRowContext(ctx, query, args...)

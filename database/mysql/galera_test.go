@@ -14,7 +14,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// In a cluster the lock is a lease, chosen by itself: each node has its own GET_LOCK.
+// In a cluster, where each node has its own GET_LOCK, the lock is a lease by default.
 func TestGalera(t *testing.T) {
 	t.Parallel()
 	cluster := testdb.Galera(t)
@@ -48,7 +48,7 @@ func galeraMany(t *testing.T, cluster *testdb.GaleraCluster) {
 	for i := range errs {
 		db := open(t, cluster.URL(i%cluster.Nodes(), name))
 		all.Go(func() {
-			_, errs[i] = whimbrel.New(db, set, whimbrel.Options{LockTimeout: patience}).Up(context.Background())
+			_, errs[i] = whimbrel.New(db, set, whimbrel.Options{LockTimeout: waitLimit}).Up(context.Background())
 		})
 	}
 	all.Wait()
@@ -58,7 +58,7 @@ func galeraMany(t *testing.T, cluster *testdb.GaleraCluster) {
 	equal(t, "the events", value(t, pool, "SELECT group_concat(version ORDER BY id) FROM whimbrel_history WHERE set_name = 's'"), "1,2,3,4")
 }
 
-// galeraOvertaken takes a lease away that was not renewed in time.
+// galeraOvertaken takes over a lease that was not renewed in time.
 func galeraOvertaken(t *testing.T, cluster *testdb.GaleraCluster) {
 	name := cluster.New()
 	one, two := open(t, cluster.URL(0, name)), open(t, cluster.URL(1, name))
@@ -84,7 +84,8 @@ func galeraOvertaken(t *testing.T, cluster *testdb.GaleraCluster) {
 	equal(t, "the applied versions", versions(t, two, "s"), "[1]")
 }
 
-// galeraKilled kills a node in the middle of a migration: the next one, on another node, goes on where it stopped.
+// galeraKilled kills a node in the middle of a migration: the next attempt, on another node,
+// resumes.
 func galeraKilled(t *testing.T, cluster *testdb.GaleraCluster) {
 	name := cluster.New()
 	const victim = 2

@@ -19,8 +19,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// patience is how long anything may take before it counts as hanging.
-const patience = 5 * time.Minute
+// waitLimit bounds the waits; no test depends on the speed.
+const waitLimit = 5 * time.Minute
 
 func TestMain(m *testing.M) {
 	if text := os.Getenv(jobEnv); text != "" {
@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 }
 
 func background(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -56,7 +56,7 @@ func contains(t testing.TB, what, got, want string) {
 	}
 }
 
-// as returns the error of a type that err is.
+// as returns the error of type E that err wraps.
 func as[E error](t testing.TB, err error) (e E) {
 	t.Helper()
 	if !errors.As(err, &e) {
@@ -67,9 +67,9 @@ func as[E error](t testing.TB, err error) (e E) {
 
 func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !is(); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(waitLimit); !is(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("not in %s: %s", patience, what)
+			t.Fatalf("not in %s: %s", waitLimit, what)
 		}
 	}
 }
@@ -82,7 +82,7 @@ func open(t testing.TB, url string) database.Database {
 	return db
 }
 
-// setOf returns a set of up scripts, of versions from 1.
+// setOf returns a set of up scripts, with versions from 1.
 func setOf(t testing.TB, name string, ups ...string) *migration.Set {
 	t.Helper()
 	set, err := newSet(name, ups)
@@ -100,7 +100,7 @@ func newSet(name string, ups []string) (*migration.Set, error) {
 
 func up(t testing.TB, db database.Database, set *migration.Set) (*whimbrel.Result, error) {
 	t.Helper()
-	return whimbrel.New(db, set, whimbrel.Options{LockTimeout: patience}).Up(background(t))
+	return whimbrel.New(db, set, whimbrel.Options{LockTimeout: waitLimit}).Up(background(t))
 }
 
 func versions(t testing.TB, db database.Database, set string) string {
@@ -110,7 +110,7 @@ func versions(t testing.TB, db database.Database, set string) string {
 	return fmt.Sprint(st.Applied.Versions())
 }
 
-// value asks for one value on a pool beside the driver's.
+// value reads one value on a pool beside the driver's.
 func value(t testing.TB, db *sql.DB, query string, args ...any) string {
 	t.Helper()
 	all, err := column(background(t), db, query, args...)
@@ -121,16 +121,16 @@ func value(t testing.TB, db *sql.DB, query string, args ...any) string {
 	return all[0]
 }
 
-// jobEnv holds a job for a process of its own, which is this test's program once more.
+// jobEnv contains the job of a child process, which runs this test binary.
 const jobEnv = "WHIMBREL_TEST_JOB"
 
-// job is what such a process does: Up of one set.
+// job is the work of a child process: Up of one set.
 type job struct {
 	URL string
 	Ups []string
 }
 
-// process is a job under way. It begins when its stdin is closed.
+// process is a child process. It starts working when its stdin is closed.
 type process struct {
 	cmd    *exec.Cmd
 	stdin  io.WriteCloser
@@ -164,13 +164,13 @@ func (p *process) wait() error {
 	return nil
 }
 
-// kill ends the process as kill -9 does.
+// kill kills the process with SIGKILL.
 func (p *process) kill() {
 	p.cmd.Process.Kill()
 	p.cmd.Wait()
 }
 
-// work is the other process's main.
+// work is the child process's main.
 func work(text string) int {
 	var j job
 	err := json.Unmarshal([]byte(text), &j)
@@ -195,17 +195,17 @@ func (j job) do(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = whimbrel.New(db, set, whimbrel.Options{LockTimeout: patience}).Up(ctx)
+	_, err = whimbrel.New(db, set, whimbrel.Options{LockTimeout: waitLimit}).Up(ctx)
 	return err
 }
 
-// isRunning reports whether somebody runs a statement that looks like this in the database of the pool.
+// isRunning reports whether a statement like this runs in the database of the pool.
 func isRunning(t testing.TB, db *sql.DB, like string) bool {
 	t.Helper()
 	return value(t, db, "SELECT count(*) FROM information_schema.processlist WHERE db = DATABASE() AND info LIKE ? AND id <> CONNECTION_ID()", like) != "0"
 }
 
-// database and pool are a new database, by its URL and by a pool beside the driver's.
+// newDatabase returns the URL of a new database, and a pool beside the driver's.
 func newDatabase(t testing.TB) (url string, pool *sql.DB) {
 	t.Helper()
 	url = testdb.MariaDB(t)

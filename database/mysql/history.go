@@ -12,14 +12,14 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// History is read in pages, so that no connection is held while the caller looks
-// at an event. Pages with texts are short: a text may be long.
+// History is read in pages, so that it holds no connection while the caller processes an entry.
+// Pages with texts are short: a text can be long.
 const (
 	pageEvents = 1000
 	pageTexts  = 20
 )
 
-// History reads the events that q selects, a page for each round trip.
+// History reads the entries that q selects, one page per round trip.
 func (db *Database) History(ctx context.Context, q database.HistoryQuery) iter.Seq2[database.Entry, error] {
 	return func(yield func(database.Entry, error) bool) {
 		after, limit := int64(0), pageEvents
@@ -74,8 +74,8 @@ func (db *Database) readPage(ctx context.Context, c *conn, q database.HistoryQue
 	if missingTable(err) && ctx.Err() == nil {
 		err = db.lost(ctx, c)
 	}
-	if notOurs(err) {
-		err = db.notOurs(err)
+	if foreignTable(err) {
+		err = db.foreignTable(err)
 	}
 	return page, ownError("reading the history", err)
 }
@@ -97,7 +97,7 @@ func readEvent(scan func(...any) error) (e database.Entry, err error) {
 	e.DownDirectives, derr = migration.ParseDirectives(downDirectives)
 	err = errors.Join(err, derr, terr, e.Checksum.UnmarshalText([]byte(checksum.String)), e.DownChecksum.UnmarshalText([]byte(downChecksum.String)))
 	if err != nil {
-		err = fmt.Errorf("event %d of the history: %w", e.ID, err)
+		err = fmt.Errorf("history entry %d: %w", e.ID, err)
 	}
 	return e, err
 }

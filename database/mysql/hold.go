@@ -14,36 +14,37 @@ import (
 
 func number64(n int64) string { return strconv.FormatInt(n, 10) }
 
-// hold is the migration lock of a set, and the two connections that belong to it: the guard, which has the lock and is
-// watched, and the worker, on which everything is done. When the guard is lost, what the worker runs is cancelled.
+// hold is the migration lock of a set with its two connections: the guard, which holds the lock and
+// is watched, and the worker, which does all the work. If the guard is lost, the worker's statement
+// is canceled.
 type hold struct {
 	db          *Database
 	set         string
 	guard       *guard
 	worker      *conn
 	head        head
-	user        string // of the database
+	user        string // the database user
 	database    string
-	odd         string        // triggers on Whimbrel's own tables
-	interrupted bool          // a run of the set was open when the lock was taken
-	patience    time.Duration // with whoever has Whimbrel's tables locked
+	triggers    string        // triggers on Whimbrel's tables
+	interrupted bool          // the set had an interrupted run when the lock was acquired
+	lockWait    time.Duration // limits the wait for locks on Whimbrel's tables
 	hasRow      bool          // the set has a row in the journal
 	clock       clock
-	locked      []string  // the sets whose locks the guard has, in the order in which they were taken
-	checked     time.Time // when the guard was asked last
+	locked      []string  // the sets whose locks the guard holds, in order
+	checked     time.Time // the guard's last check
 
 	lost      context.Context // done when the guard is lost, with the cause
 	stopWatch func()
 }
 
-// hold takes the lock of a set. What begin says is executed on the worker before the head is read. It creates Whimbrel's
-// tables if they are missing.
+// hold acquires the lock of a set. It executes the begin statements on the worker before it reads
+// the head, and creates Whimbrel's tables if they are missing.
 func (db *Database) hold(ctx context.Context, set string, opts database.LockOptions, begin ...string) (h *hold, err error) {
 	if err := checkSet(set); err != nil {
 		return nil, err
 	}
 	if db.pool.Stats().MaxOpenConnections == 1 {
-		return nil, errors.New("the pool can have one connection only, and a migration needs two of its own: one for the lock, and one for the work; raise SetMaxOpenConns to 3 or more")
+		return nil, errors.New("the pool allows only one connection, but a migration needs two, one for the lock and one for the work; raise SetMaxOpenConns to 3 or more")
 	}
 	h = &hold{db: db, set: set}
 	if h.guard, err = db.newGuard(ctx); err != nil {
@@ -66,8 +67,8 @@ func (db *Database) hold(ctx context.Context, set string, opts database.LockOpti
 	}
 	h.worker.killer = h.guard
 	h.watch()
-	h.patience = max(opts.Timeout, leastPatience)
-	return h, db.patiently(ctx, h.patience, func(ctx context.Context) error { return h.begin(ctx, begin, opts) })
+	h.lockWait = max(opts.Timeout, minLockWait)
+	return h, db.limitLockWait(ctx, h.lockWait, func(ctx context.Context) error { return h.begin(ctx, begin, opts) })
 }
 
 // found is what is known since the lock was taken.
@@ -79,7 +80,7 @@ func (h *hold) found() database.Found {
 func (h *hold) take(ctx context.Context, set string, opts database.LockOptions) error {
 	err := h.db.take(ctx, h.guard, set, opts)
 	if err == nil {
-		h.guard.mu.Lock() // which the watch holds while it reads the list
+		h.guard.mu.Lock() // the watch holds it while it reads the list
 		h.locked = append(h.locked, set)
 		h.guard.mu.Unlock()
 	}
@@ -92,7 +93,8 @@ func (h *hold) begin(ctx context.Context, statements []string, opts database.Loc
 	defer stop()
 	for try := range 4 {
 		err := h.readHead(ctx, statements)
-		if missingTable(err) || err == nil && h.head.own == 0 && try == 0 { // one who was killed may have made some of them
+		// a killed process may have created some of the tables
+		if missingTable(err) || err == nil && h.head.own == 0 && try == 0 {
 			err = h.db.ensureTables(ctx, h.guard, h.set == migration.ReservedSet, opts)
 		} else if err == nil {
 			again := false
@@ -109,10 +111,11 @@ func (h *hold) begin(ctx context.Context, statements []string, opts database.Loc
 			}
 		}
 	}
-	return errors.New("the tables of Whimbrel come and go: somebody drops them")
+	return errors.New("Whimbrel's tables disappear again and again: another session drops them")
 }
 
-// readHead executes the statements, marks the worker as one who works under the lock, and learns what is to be known.
+// readHead executes the statements, marks the worker as working under the lock, and reads the head
+// and related facts.
 func (h *hold) readHead(ctx context.Context, statements []string) error {
 	for _, s := range statements {
 		if _, err := h.worker.exec(ctx, s); err != nil {
@@ -129,13 +132,13 @@ func (h *hold) readHead(ctx context.Context, statements []string) error {
 		h.guard.form.attend(ctx, h.worker, h.set)
 	}
 	local := time.Now()
-	err := h.worker.row(ctx, bounded(h.patience, "SELECT CONNECTION_ID(), "+mark+", DATABASE(), "+userSQL+", "+nowSQL+", "+aboutServer+", "+h.db.sql.head), []any{h.set, h.set},
-		&id, &marked, &h.database, &h.user, &now, &server, &mine, &own, &tables, &open, &there, &h.odd)
+	err := h.worker.row(ctx, bounded(h.lockWait, "SELECT CONNECTION_ID(), "+mark+", DATABASE(), "+userSQL+", "+nowSQL+", "+aboutServer+", "+h.db.sql.head), []any{h.set, h.set},
+		&id, &marked, &h.database, &h.user, &now, &server, &mine, &own, &tables, &open, &there, &h.triggers)
 	switch {
 	case missingTable(err):
 		return err
-	case notOurs(err):
-		return h.db.notOurs(err)
+	case foreignTable(err):
+		return h.db.foreignTable(err)
 	case err != nil:
 		return ownError("reading the history", err)
 	}
@@ -153,7 +156,7 @@ func (h *hold) readHead(ctx context.Context, statements []string) error {
 	return err
 }
 
-// identify learns the worker's number, and marks it.
+// identify reads the worker's connection id, and marks it.
 func (h *hold) identify(ctx context.Context) error {
 	var marked sql.NullInt64
 	var server string
@@ -170,13 +173,14 @@ func (h *hold) identify(ctx context.Context) error {
 	return nil
 }
 
-// register makes a set known that has no history yet, so that who waits for everybody who is at work finds it. again says that
-// the head must be read once more: who looked before saw nobody, and may have changed a setting.
+// register stores the name of a set without history, so that a process that waits for all running
+// ones finds it. again means that the head must be read again: a process that read before did not
+// see this one, and may have changed a setting.
 func (h *hold) register(ctx context.Context) (again bool, err error) {
 	h.db.mu.Lock()
 	known := h.db.known[h.set]
 	h.db.mu.Unlock()
-	if h.odd != "" || known || h.head.mine > 0 || h.set == migration.ReservedSet {
+	if h.triggers != "" || known || h.head.mine > 0 || h.set == migration.ReservedSet {
 		return false, nil
 	}
 	h.guard.mu.Lock()
@@ -184,7 +188,7 @@ func (h *hold) register(ctx context.Context) (again bool, err error) {
 	_, err = h.guard.c.exec(ctx, h.db.sql.fill(`INSERT IGNORE INTO {settings} (name, value, reason, changed_by, changed_at) VALUES (?, ?, '', '', UTC_TIMESTAMP(6))`),
 		lockRow+h.guard.names.hash(h.set), h.set)
 	if err != nil {
-		return false, ownError("making the set known", err)
+		return false, ownError("registering the set", err)
 	}
 	h.db.mu.Lock()
 	h.db.known[h.set] = true
@@ -192,7 +196,7 @@ func (h *hold) register(ctx context.Context) (again bool, err error) {
 	return true, nil
 }
 
-// watch asks the guard again and again whether it has the locks.
+// watch repeatedly checks that the guard holds the locks.
 func (h *hold) watch() {
 	lost, lose := context.WithCancelCause(context.Background())
 	stop, stopped := make(chan struct{}), make(chan struct{})
@@ -218,7 +222,7 @@ func (h *hold) watch() {
 	}
 }
 
-// checkNow asks the guard, unless it was asked a moment ago.
+// checkNow checks the guard, unless it was checked a moment ago.
 func (h *hold) checkNow(ctx context.Context) error {
 	h.guard.mu.Lock()
 	fresh := time.Since(h.checked) < beat/2
@@ -229,7 +233,7 @@ func (h *hold) checkNow(ctx context.Context) error {
 	return h.check(ctx)
 }
 
-// check asks the guard once.
+// check checks once that the guard holds the locks.
 func (h *hold) check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, cancelGrace)
 	defer cancel()
@@ -245,7 +249,7 @@ func (h *hold) check(ctx context.Context) error {
 	return nil
 }
 
-// seal is what comes last in a transaction: with it, it can't be committed any more when the lock is lost.
+// seal executes the last statement of a transaction: it fails if the lock was lost.
 func (h *hold) seal(ctx context.Context, c *conn) error {
 	for _, set := range h.locked {
 		statement := h.guard.form.seal(set)
@@ -254,7 +258,7 @@ func (h *hold) seal(ctx context.Context, c *conn) error {
 		}
 		res, err := c.exec(ctx, statement)
 		if err != nil {
-			return ownError("looking whether the migration lock is still held", err)
+			return ownError("checking the migration lock", err)
 		}
 		if n, err := res.RowsAffected(); err != nil || n != 1 {
 			return &database.LockLostError{Set: set, Err: errNotHeld}
@@ -267,7 +271,7 @@ func (h *hold) seal(ctx context.Context, c *conn) error {
 func (h *hold) under(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(h.lost, func() { cancel(context.Cause(h.lost)) })
-	if h.lost.Err() != nil { // at once, not when that function gets to run
+	if h.lost.Err() != nil { // immediately, not when the function above gets to run
 		cancel(context.Cause(h.lost))
 	}
 	return ctx, func() {
@@ -276,16 +280,16 @@ func (h *hold) under(ctx context.Context) (context.Context, func()) {
 	}
 }
 
-// record appends an event.
+// record appends an entry.
 func (h *hold) record(ctx context.Context, c *conn, e database.Entry) (recorded database.Entry, err error) {
-	err = h.db.patiently(ctx, h.patience, func(ctx context.Context) error {
+	err = h.db.limitLockWait(ctx, h.lockWait, func(ctx context.Context) error {
 		recorded, err = h.db.insert(ctx, c, h.db.complete(e, h.user), h.guard.form.fence(h.guard, h.set))
 		return err
 	})
 	return recorded, err
 }
 
-// free gives the connections back, and with them the locks. No transaction is open.
+// free returns the connections and releases the locks. No transaction may be open.
 func (h *hold) free() {
 	if h.stopWatch != nil {
 		h.stopWatch()
@@ -295,7 +299,7 @@ func (h *hold) free() {
 	for i, set := range slices.Backward(h.locked) {
 		h.guard.last = i == 0
 		if h.guard.form.free(ctx, h.guard, h.worker, set) != nil {
-			h.guard.c.gone = true // and with the connection go the locks
+			h.guard.c.gone = true // closing the connection releases its locks
 		}
 	}
 	if h.worker != nil {

@@ -23,7 +23,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/metadata"
 )
 
-// recorder is the client with somebody in front of it who keeps the statements.
+// recorder wraps the client's connector and records the statements.
 type recorder struct {
 	driver.Connector
 	mu   sync.Mutex
@@ -58,7 +58,7 @@ func (r *recorder) keep(query string) {
 	r.sent[query] = true
 }
 
-// fullConn is what database/sql uses of a connection.
+// fullConn contains the methods of a connection that database/sql uses.
 type fullConn interface {
 	driver.Conn
 	driver.ConnBeginTx
@@ -86,7 +86,7 @@ func (c *recordedConn) QueryContext(ctx context.Context, query string, args []dr
 	return c.fullConn.QueryContext(ctx, query, args)
 }
 
-// useEverything uses every method of the driver, and returns what they tell.
+// useEverything calls every method of the driver, and returns their results.
 func useEverything(t *testing.T, r *recorder) string {
 	t.Helper()
 	var out strings.Builder
@@ -102,8 +102,8 @@ func useEverything(t *testing.T, r *recorder) string {
 		"CREATE VIEW v AS SELECT id FROM a",
 		"CREATE TABLE c (x int); INSERT INTO missing VALUES (1)",
 	}
-	m := whimbrel.New(db, setOf(t, "app", ups...), whimbrel.Options{LockTimeout: patience})
-	for range 2 { // the second must find what the first has done
+	m := whimbrel.New(db, setOf(t, "app", ups...), whimbrel.Options{LockTimeout: waitLimit})
+	for range 2 { // the second must find the changes of the first
 		res, err := m.Up(background(t))
 		note("up", len(res.Applied), err != nil)
 	}
@@ -145,7 +145,8 @@ func useEverything(t *testing.T, r *recorder) string {
 	return out.String()
 }
 
-// Nothing that a server, a user or a program sets for its sessions hides rows, or changes what Whimbrel's own statements mean.
+// No session setting of a server, a user or a program hides rows, or changes the meaning of
+// Whimbrel's own statements.
 func TestSettingsOfTheSession(t *testing.T) {
 	t.Parallel()
 	url, _ := newDatabase(t)
@@ -172,7 +173,7 @@ func TestSettingsOfTheSession(t *testing.T) {
 	}
 }
 
-// What can't be made good is refused, and named.
+// Settings that can't be compensated are refused, and named.
 func TestSettingsThatAreRefused(t *testing.T) {
 	t.Parallel()
 	url, _ := newDatabase(t)
@@ -199,8 +200,8 @@ func TestSettingsThatAreRefused(t *testing.T) {
 
 var called = regexp.MustCompile(`([\pL_][\pL\pN_]*)\(`)
 
-// Stored functions with the names of all functions that our own statements call are never called, and tables with any of their words are never
-// looked at.
+// Stored functions named like the functions in our own statements are never called, and tables
+// named like any word in them are never read.
 func TestNothingOfOursIsShadowed(t *testing.T) {
 	t.Parallel()
 	url, _ := newDatabase(t)
@@ -242,7 +243,7 @@ func TestNothingOfOursIsShadowed(t *testing.T) {
 	equal(t, "what it says", same(got), same(want))
 }
 
-// A temporary table with the name of Whimbrel's own, whoever makes it, is not taken for it.
+// A temporary table named like one of Whimbrel's is not mistaken for it, whoever created it.
 func TestTemporaryTables(t *testing.T) {
 	t.Parallel()
 	for name, first := range map[string]string{
@@ -273,7 +274,8 @@ func TestTemporaryTables(t *testing.T) {
 	}
 }
 
-// Triggers on Whimbrel's own tables are refused before anything runs, views in their place before anything of them is evaluated.
+// Triggers on Whimbrel's tables are refused before anything runs, and views in their place before
+// any of them is evaluated.
 func TestTriggersAndViewsInThePlaceOfOwnTables(t *testing.T) {
 	t.Parallel()
 	for _, table := range []string{"whimbrel_history", "whimbrel_settings", "whimbrel_journal", "whimbrel_metadata"} {
@@ -318,15 +320,15 @@ func TestTriggersAndViewsInThePlaceOfOwnTables(t *testing.T) {
 	}
 }
 
-// Tables that are gone, or have lost their rows, are an error; nobody says that nothing is applied.
+// Missing or emptied tables are an error, not an empty history.
 func TestLostTables(t *testing.T) {
 	t.Parallel()
 	for damage, says := range map[string]string{
 		"DROP TABLE whimbrel_history":                    "whimbrel_history is gone",
 		"DROP TABLE whimbrel_settings":                   "whimbrel_settings is gone",
 		"DROP TABLE whimbrel_journal":                    "whimbrel_journal is gone",
-		"DROP TABLE whimbrel_history, whimbrel_metadata": "whimbrel_history and whimbrel_metadata are gone",
-		"DELETE FROM whimbrel_history":                   "has lost its rows",
+		"DROP TABLE whimbrel_history, whimbrel_metadata": "whimbrel_history and whimbrel_metadata are missing",
+		"DELETE FROM whimbrel_history":                   "lost its rows",
 	} {
 		t.Run(damage, func(t *testing.T) {
 			t.Parallel()
@@ -371,7 +373,7 @@ func TestTablesThatCantBeRead(t *testing.T) {
 	}
 }
 
-// Tables that somebody has locked are an error when the lock timeout is over, not a day later.
+// A lock on the tables is an error after the lock timeout, not a day later.
 func TestLockedTables(t *testing.T) {
 	t.Parallel()
 	url, pool := newDatabase(t)
@@ -416,7 +418,7 @@ func firstError(db database.Database, _ string) error {
 	return nil
 }
 
-// A script that drops the database which is migrated is refused before anything of it runs.
+// A script that drops the migrated database is refused before any of it runs.
 func TestTheOwnDatabaseIsNotDropped(t *testing.T) {
 	t.Parallel()
 	url, pool := newDatabase(t)
@@ -433,7 +435,7 @@ func TestTheOwnDatabaseIsNotDropped(t *testing.T) {
 	equal(t, "databases", value(t, pool, "SELECT count(*) FROM information_schema.schemata WHERE schema_name = DATABASE()"), "1")
 }
 
-// A session that reads what others have not committed yet is not told that it is applied.
+// A session that reads uncommitted rows doesn't see uncommitted entries.
 func TestReadUncommitted(t *testing.T) {
 	t.Parallel()
 	url, _ := newDatabase(t)

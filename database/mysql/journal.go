@@ -75,7 +75,7 @@ func (h *hold) putJournal(ctx context.Context, c *conn, j *database.Journal) err
 		query = "UPDATE " + h.journalTable() + " SET lock_name = " + hexText(h.guard.form.name(h.set)) + ", " + strings.Join(columns, ", ") + " WHERE set_name = " + hexText(h.set) + " AND " + fence
 	}
 	var res sql.Result
-	err := h.db.patiently(ctx, h.patience, func(ctx context.Context) (err error) {
+	err := h.db.limitLockWait(ctx, h.lockWait, func(ctx context.Context) (err error) {
 		res, err = c.exec(ctx, query)
 		return err
 	})

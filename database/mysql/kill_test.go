@@ -16,23 +16,23 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// A process that is killed leaves statements running, which the server doesn't notice. The next one ends them before it begins,
-// and goes on where the first stopped.
+// A killed process leaves running statements, which the server doesn't notice. The next process
+// terminates them before it begins, and resumes.
 func TestKilledProcessLeavesAnOrphanThatTheNextOneEnds(t *testing.T) {
 	tests := map[string]struct {
-		ups, mended []string
-		running     string
-		want        string
-		lock        string
+		ups, fixed []string
+		running    string
+		want       string
+		lock       string
 	}{
 		"in a transaction": {
 			ups:     []string{"CREATE TABLE a (x int)", "INSERT INTO a VALUES (1); INSERT INTO a SELECT SLEEP(100)"},
-			mended:  []string{"CREATE TABLE a (x int)", "INSERT INTO a VALUES (1)"},
+			fixed:   []string{"CREATE TABLE a (x int)", "INSERT INTO a VALUES (1)"},
 			running: "INSERT INTO a SELECT%", want: "SELECT count(*) = 1 FROM a",
 		},
 		"in a run, at a statement that is marked": {
 			ups:     []string{"CREATE TABLE a (x int); INSERT INTO a VALUES (1); INSERT INTO a SELECT SLEEP(100)"},
-			mended:  []string{"CREATE TABLE a (x int); INSERT INTO a VALUES (1); INSERT INTO a VALUES (2)"},
+			fixed:   []string{"CREATE TABLE a (x int); INSERT INTO a VALUES (1); INSERT INTO a VALUES (2)"},
 			running: "INSERT INTO a SELECT%", want: "SELECT count(*) = 2 FROM a",
 		},
 		"in a run, at DDL": {
@@ -62,7 +62,7 @@ func TestKilledProcessLeavesAnOrphanThatTheNextOneEnds(t *testing.T) {
 				must(t, err)
 				must(t, b.Rollback(background(t)))
 			} else {
-				_, err := up(t, db, setOf(t, "s", tt.mended...))
+				_, err := up(t, db, setOf(t, "s", tt.fixed...))
 				must(t, err)
 				equal(t, "the applied versions", versions(t, db, "s"), strings.ReplaceAll(fmt.Sprint([]int{1, 2}[:len(tt.ups)]), ",", ""))
 			}
@@ -77,7 +77,7 @@ func TestKilledProcessLeavesAnOrphanThatTheNextOneEnds(t *testing.T) {
 // ddlInRun are migrations of which the second has DDL between rows.
 var ddlInRun = []string{"CREATE TABLE a (x int); CREATE TABLE b (x int); INSERT INTO a VALUES (1)", "INSERT INTO a VALUES (2); ALTER TABLE a ADD COLUMN y int; INSERT INTO a VALUES (3, 3)"}
 
-// DDL that was killed while it waited has not happened, and happens once.
+// DDL that was killed while it waited did not take effect, and takes effect once.
 func TestDDLThatWasKilledHappensOnce(t *testing.T) {
 	t.Parallel()
 	url, pool := newDatabase(t)
@@ -105,7 +105,7 @@ func TestDDLThatWasKilledHappensOnce(t *testing.T) {
 	equal(t, "the rows", value(t, pool, "SELECT group_concat(x ORDER BY x) FROM a"), "1,3")
 }
 
-// DDL that has happened, and whose run was cancelled before the next statement, is not executed again.
+// DDL that took effect, and whose run was canceled before the next statement, is not repeated.
 func TestDDLThatHasHappenedIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	url, pool := newDatabase(t)
@@ -122,7 +122,7 @@ func TestDDLThatHasHappenedIsNotRepeated(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Fatalf("Up returned %v", err)
 	}
-	// As if it had been killed between the statement and its mark.
+	// As if killed between the statement and its mark.
 	st, err := db.State(background(t), "s")
 	must(t, err)
 	equal(t, "the statements that stand", fmt.Sprint(st.Interrupted.Done), "2")
@@ -131,8 +131,8 @@ func TestDDLThatHasHappenedIsNotRepeated(t *testing.T) {
 	equal(t, "the rows", value(t, pool, "SELECT group_concat(x ORDER BY x) FROM a"), "1,2,3")
 }
 
-// A run whose working connection breaks learns what became of its statement when the server is not at it any more, and has another
-// connection then.
+// A run whose working connection breaks learns the outcome of its statement after the server has
+// ended it, and continues on a new connection.
 func TestRunOutlivesItsWorker(t *testing.T) {
 	t.Parallel()
 	for _, lock := range []string{"?lock=advisory", "?lock=lease"} {
@@ -150,7 +150,7 @@ func TestRunOutlivesItsWorker(t *testing.T) {
 		_, err = pool.Exec("KILL " + value(t, pool, "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND info LIKE 'CREATE TABLE a%'"))
 		must(t, err)
 		as[*database.StatementError](t, <-broken)
-		o, err := r.Outcome(background(t), create[0], before, database.LockOptions{Timeout: patience})
+		o, err := r.Outcome(background(t), create[0], before, database.LockOptions{Timeout: waitLimit})
 		must(t, err)
 		equal(t, lock+": the outcome", string(o.Verdict), string(database.NotHappened))
 		must(t, execute(background(t), r, "CREATE TABLE a (x int)"))
@@ -161,7 +161,7 @@ func TestRunOutlivesItsWorker(t *testing.T) {
 	}
 }
 
-// A DROP of two tables that was cut off in between is finished.
+// A DROP of two tables that was interrupted in between is completed.
 func TestDropOfSeveralIsFinished(t *testing.T) {
 	t.Parallel()
 	url, pool := newDatabase(t)
@@ -174,7 +174,7 @@ func TestDropOfSeveralIsFinished(t *testing.T) {
 	must(t, err)
 	before, err := r.Before(background(t), drop[0])
 	must(t, err)
-	_, err = pool.Exec("DROP TABLE a") // as far as the server had come
+	_, err = pool.Exec("DROP TABLE a") // as far as the server got
 	must(t, err)
 	o, err := r.Outcome(background(t), drop[0], before, database.LockOptions{})
 	must(t, err)
@@ -186,7 +186,7 @@ func TestDropOfSeveralIsFinished(t *testing.T) {
 	equal(t, "the tables", value(t, pool, "SELECT count(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name IN ('a', 'b')"), "0")
 }
 
-// Of what may have done something that the schema doesn't show, a person must say what became of it.
+// If a statement may have effects outside the schema, its outcome is unclear.
 func TestOutcomeOfWhatNobodyCanTell(t *testing.T) {
 	t.Parallel()
 	url, _ := newDatabase(t)
@@ -216,10 +216,10 @@ func TestOutcomeOfWhatNobodyCanTell(t *testing.T) {
 	}
 }
 
-// Who waits for somebody else's transaction learns whose it is.
+// A statement that waits for another transaction reports its holder.
 func TestBlockedStatementSaysByWhom(t *testing.T) {
 	t.Parallel()
-	server := testdb.PrivateMariaDB(t) // where there is no other transaction
+	server := testdb.PrivateMariaDB(t) // it has no other transactions
 	url := server.New()
 	pool := testdb.OpenMariaDB(t, url)
 	db := open(t, url)
@@ -251,7 +251,7 @@ func TestBlockedStatementSaysByWhom(t *testing.T) {
 	}
 }
 
-// A guard that is lost ends what the worker runs.
+// If the guard is lost, the worker's statement is canceled.
 func TestLostGuardCancelsTheStatement(t *testing.T) {
 	t.Parallel()
 	url, pool := newDatabase(t)
@@ -289,7 +289,7 @@ func execute(ctx context.Context, r database.Run, text string) error {
 	return nil
 }
 
-// The server is told to end a statement when its context is done, and its answer awaited.
+// If its context ends, a statement is canceled on the server, and its answer is awaited.
 func TestCancelledStatementHasEndedOnTheServer(t *testing.T) {
 	t.Parallel()
 	url, pool := newDatabase(t)
@@ -331,7 +331,7 @@ func TestTwentyProcessesAtOnce(t *testing.T) {
 	equal(t, "the events", value(t, pool, "SELECT group_concat(version ORDER BY id) FROM whimbrel_history WHERE set_name = 's'"), "1,2,3,4")
 }
 
-// A reset that is cut off says so, and the next one drops the rest.
+// An interrupted reset is reported, and the next one drops the rest.
 func TestResetThatIsCutOffIsFinishedByTheNext(t *testing.T) {
 	t.Parallel()
 	url, pool := newDatabase(t)
@@ -340,7 +340,7 @@ func TestResetThatIsCutOffIsFinishedByTheNext(t *testing.T) {
 	must(t, err)
 	_, err = up(t, db, setOf(t, "another", "INSERT INTO b VALUES (3)"))
 	must(t, err)
-	// Who has a row of b locked keeps it from being dropped.
+	// A lock on a row of b prevents dropping b.
 	tx, err := pool.Begin()
 	must(t, err)
 	defer tx.Rollback()
@@ -356,7 +356,7 @@ func TestResetThatIsCutOffIsFinishedByTheNext(t *testing.T) {
 	_, err = b.Commit(ctx)
 	contains(t, "the error of Commit", fmt.Sprint(err), "reset once more")
 	must(t, tx.Rollback())
-	for _, set := range []string{"s", "another"} { // what it makes now the next reset would drop
+	for _, set := range []string{"s", "another"} { // the next reset would drop objects created now
 		st, err := db.State(background(t), set)
 		must(t, err)
 		if st.Interrupted == nil || st.Interrupted.Direction != database.Reset || st.Interrupted.Held || st.Applied.Len() != 0 {
@@ -378,7 +378,7 @@ func TestResetThatIsCutOffIsFinishedByTheNext(t *testing.T) {
 	must(t, err)
 }
 
-// A server that goes away says so, and what can be done; when it is back, all is well.
+// If a server shuts down, the error says so, and what to do; after its restart everything works.
 func TestServerGoesAway(t *testing.T) {
 	t.Parallel()
 	server := testdb.PrivateMariaDB(t)

@@ -11,10 +11,12 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// leaseSeconds is how long a lease holds that nobody renews: longer than the nodes of a cluster wait for one that is gone.
+// leaseSeconds is the lifetime of a lease that is not renewed: longer than a cluster's nodes wait
+// for one that is gone.
 var leaseSeconds = "20"
 
-// leaseTable has a row for each set: whose it is, and until when. owner is random, and another each time.
+// leaseTable has a row for each set, with its owner and expiry. owner is random and changes each
+// time.
 const leaseTable = `CREATE TABLE IF NOT EXISTS {lease} (
 	lock_name varchar(64) NOT NULL,
 	set_name varchar(255) NOT NULL,
@@ -30,9 +32,10 @@ const leaseTable = `CREATE TABLE IF NOT EXISTS {lease} (
 	PRIMARY KEY (lock_name)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE {collation}`
 
-// lease is the lock where each server of a cluster has its own GET_LOCK: a row that is taken by compare-and-set, by the
-// server's clock, and renewed until it is given back. Whoever took it over from one that was not renewed in time is safe
-// from that one: what this would still commit writes to the row, too, and that fails.
+// lease is the lock for clusters in which each server has its own GET_LOCK: a row acquired by
+// compare-and-set, with the server's clock, and renewed until it is released. If a lease was not
+// renewed in time and another process took it over, the old owner can't commit any more: its
+// transactions write to the row, too, and fail.
 type lease struct {
 	db    *Database
 	names lockNames
@@ -50,7 +53,8 @@ func (l *lease) row(set string) string {
 func (l *lease) take(ctx context.Context, g *guard, set string) (bool, database.Holder, error) {
 	got, err := l.set(ctx, g.c, set)
 	if missingTable(err) {
-		// It is needed before there is a lock under which to make it; made twice at once, it is there once.
+		// The table is needed before there is a lock under which to create it. Creating it twice at
+		// once does no harm.
 		err = l.db.createTables(ctx, g.c)
 		if err == nil {
 			got, err = l.set(ctx, g.c, set)
@@ -65,7 +69,7 @@ func (l *lease) take(ctx context.Context, g *guard, set string) (bool, database.
 			return true, database.Holder{}, ctx.Err()
 		}
 		ended, h, err := advisory{db: l.db, names: l.names}.endOrphan(ctx, g, set, worker)
-		if !ended { // the guard's mutex is ours
+		if !ended { // our caller holds the guard's mutex
 			g.c.exec(context.WithoutCancel(ctx), l.freeing(set))
 		}
 		return ended, h, err
@@ -77,7 +81,7 @@ func (l *lease) take(ctx context.Context, g *guard, set string) (bool, database.
 	return false, database.Holder{}, err
 }
 
-// set takes the row, if it is nobody's.
+// set acquires the row if it is free.
 func (l *lease) set(ctx context.Context, c *conn, set string) (bool, error) {
 	values := "owner = " + literal(l.owner) + ", taken = taken + 1, since = UTC_TIMESTAMP(6), until = UTC_TIMESTAMP(6) + INTERVAL " + leaseSeconds +
 		" SECOND, db_user = " + userSQL + ", host = ?, app = ?, pid = ?"
@@ -92,7 +96,8 @@ WHERE NOT EXISTS (SELECT 1 FROM {lease} WHERE lock_name = `+literal(l.names.hash
 	return one(res, err)
 }
 
-// one reports whether just one row was changed. Who conflicts with somebody else has changed none.
+// one reports whether exactly one row was changed. A conflict with another transaction changes
+// none.
 func one(res sql.Result, err error) (bool, error) {
 	switch number(err) {
 	case erDeadlock, erDupEntry, erLockWait:
@@ -105,7 +110,7 @@ func one(res sql.Result, err error) (bool, error) {
 	return n == 1, err
 }
 
-// beat renews the lease: also one that has run out, as long as nobody else has taken it.
+// beat renews the lease, even an expired one if nobody else acquired it.
 func (l *lease) beat(ctx context.Context, g *guard, set string) error {
 	for {
 		var got bool
@@ -124,15 +129,17 @@ func (l *lease) name(set string) string { return l.names.hash(set) }
 
 func (l *lease) mark(string) string { return "1" }
 
-// attend has the worker take the advisory lock of who works, where the server lets it: on the same node an orphan is known by that.
+// attend makes the worker acquire the advisory lock of workers if the server permits it: on the
+// same node it identifies an orphan.
 func (l *lease) attend(ctx context.Context, worker *conn, set string) {
 	worker.ExecContext(ctx, "DO GET_LOCK("+literal(l.names.works(set))+", 0)")
 }
 
-// fence always holds: to read the row would keep it from being renewed until the transaction ends. See seal.
+// fence always holds: reading the row would prevent its renewal until the transaction ends. See
+// seal.
 func (l *lease) fence(*guard, string) string { return "1 = 1" }
 
-// seal writes to the row: in a cluster it is by what they write that transactions get to know of one another.
+// seal writes to the row: a cluster detects conflicts only between writes.
 func (l *lease) seal(set string) string {
 	return l.db.sql.fill("UPDATE {lease} SET sealed = sealed + 1 WHERE " + l.row(set))
 }
@@ -150,7 +157,8 @@ func (l *lease) free(ctx context.Context, g *guard, worker *conn, set string) er
 	}
 	for {
 		err := g.exec(ctx, query)
-		if err != nil && number(err) == 0 { // the guard's connection is broken, and the row is still ours
+		// the guard's connection is broken, but the row is still ours
+		if err != nil && number(err) == 0 {
 			_, err = l.db.pool.ExecContext(ctx, query)
 		}
 		if number(err) != erDeadlock && number(err) != erLockWait {
@@ -180,5 +188,5 @@ func (l *lease) holders(ctx context.Context, c *conn, sets []string) (map[string
 			found[owner] = h
 			return err
 		})
-	return found, ownError("looking who holds a migration lock", err)
+	return found, ownError("reading the holder of a migration lock", err)
 }

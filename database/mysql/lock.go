@@ -16,46 +16,50 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// beat is how often a guard is asked whether it still holds the lock.
+// beat is the interval between the guard's checks of its lock.
 const beat = 2 * time.Second
 
-// Lock is a form of the migration lock. Everybody who migrates a database must use the same; the zero Lock leaves the choice
-// to the server: a lease in a Galera cluster, else advisory.
+// Lock is a form of the migration lock. All processes that migrate a database must use the same
+// form. The zero Lock chooses a lease in a Galera cluster, and advisory otherwise.
 type Lock string
 
 const (
-	// LockAdvisory is GET_LOCK, which the server lets go of when a client is gone.
+	// LockAdvisory is GET_LOCK, which the server releases when a client is gone.
 	LockAdvisory Lock = "advisory"
-	// LockLease is a row in a table, for servers of which each has its own GET_LOCK. When a client is gone it is
-	// free after 20 seconds. The servers' clocks must agree to a few seconds.
+	// LockLease is a row in a table, for clusters in which each server has its own GET_LOCK. If its
+	// client is gone, it expires after 20 seconds. The servers' clocks must agree within a few
+	// seconds.
 	LockLease Lock = "lease"
 )
 
-// form is how the lock of a set is held. Its methods are called by whoever has the guard.
+// form is how a set's lock is held. The holder of the guard calls its methods.
 type form interface {
-	// name is the lock's, as the journal has it.
+	// name returns the lock's name for the journal.
 	name(set string) string
-	// take tries once. The lock is the guard's, and goes with its connection or a while later.
+	// take tries once. The lock belongs to the guard, and is released with its connection or a
+	// while later.
 	take(ctx context.Context, g *guard, set string) (got bool, h database.Holder, err error)
-	// mark is an SQL expression for the worker to evaluate once when it begins; it is 1 unless somebody else
-	// works under the lock.
+	// mark returns an SQL expression that the worker evaluates once when it begins. It is 1 unless
+	// another process works under the lock.
 	mark(set string) string
-	// beat returns an error when the lock is not the guard's any more.
+	// beat returns an error if the guard no longer holds the lock.
 	beat(ctx context.Context, g *guard, set string) error
-	// attend readies a worker that is new.
+	// attend prepares a new worker.
 	attend(ctx context.Context, worker *conn, set string)
-	// fence is an SQL condition that holds as long as the lock is the guard's.
+	// fence returns an SQL condition that is true as long as the guard holds the lock.
 	fence(g *guard, set string) string
-	// seal is a statement that comes last in a transaction, and changes one row unless the lock is lost; "" for none.
+	// seal returns the last statement of a transaction, which changes one row unless the lock was
+	// lost; "" for none.
 	seal(set string) string
-	// free lets go of what the worker has, and then of the lock.
+	// free releases the worker's lock and then the migration lock.
 	free(ctx context.Context, g *guard, worker *conn, set string) error
-	// holders returns who holds the locks of the sets.
+	// holders returns the holders of the sets' locks.
 	holders(ctx context.Context, c *conn, sets []string) (map[string]database.Holder, error)
 }
 
-// guard is the connection that holds locks. It does nothing else for long, so that it can be asked whether it still does,
-// and can end what the worker runs; and the server sees at once when its client is gone.
+// guard is the connection that holds locks. All else that it does is short, so that it can check
+// its locks and cancel the worker's statement, and so that the server notices at once when its
+// client is gone.
 type guard struct {
 	mu    sync.Mutex // its connection has one user at a time
 	c     *conn
@@ -64,8 +68,8 @@ type guard struct {
 	names lockNames
 
 	short  bool   // the session has the short timeout
-	last   bool   // the lock that is let go of next is the last one
-	server string // which it is; "" if the lock is not a server's
+	last   bool   // the next lock to release is the last one
+	server string // the server's identity; "" if the lock doesn't belong to one server
 }
 
 // exec executes a statement on the guard's connection.
@@ -79,20 +83,22 @@ func (g *guard) exec(ctx context.Context, statement string) error {
 	return err
 }
 
-// lockNames makes the names of locks. They must be the same for everybody who means the same history, so they come from
-// what the server says; and they belong to the whole server, so the database is part of them.
+// lockNames creates the names of locks. They must be the same for all processes that use one
+// history, so they derive from the names that the server reports. They are global to the server, so
+// they include the database.
 type lockNames struct{ database, history string }
 
 func (n lockNames) hash(set string) string {
 	b, err := json.Marshal([]string{n.database, n.history, set})
-	if err != nil { // there is nothing in it that can't be written
+	if err != nil { // can't happen
 		panic(err)
 	}
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:20])
 }
 
-// guards and works are the names of the two advisory locks of a set: the one that is the migration lock, and the one of who works under it.
+// guards and works return the names of a set's two advisory locks: the migration lock, and the lock
+// of the worker.
 func (n lockNames) guards(set string) string { return "whimbrel guard " + n.hash(set) }
 func (n lockNames) works(set string) string  { return "whimbrel works " + n.hash(set) }
 
@@ -127,7 +133,7 @@ func (db *Database) formOf(f *facts, names lockNames) form {
 	return advisory{db: db, names: names, perf: f.perf}
 }
 
-// poll tries until it gets the lock, or the time is over.
+// poll repeats try until it gets the lock, or the time is over.
 func (db *Database) poll(ctx context.Context, set string, opts database.LockOptions, try func(context.Context) (bool, database.Holder, error)) error {
 	ctx, release := db.untilClosed(ctx)
 	defer release()
@@ -138,7 +144,7 @@ func (db *Database) poll(ctx context.Context, set string, opts database.LockOpti
 	return err
 }
 
-// take takes the lock of a set on a guard.
+// take acquires the lock of a set on a guard.
 func (db *Database) take(ctx context.Context, g *guard, set string, opts database.LockOptions) error {
 	return db.poll(ctx, set, opts, func(ctx context.Context) (bool, database.Holder, error) {
 		g.mu.Lock()
@@ -147,7 +153,7 @@ func (db *Database) take(ctx context.Context, g *guard, set string, opts databas
 	})
 }
 
-// lockOwn holds the lock of Whimbrel's own set for work on the guard's connection itself.
+// lockOwn acquires the lock of Whimbrel's own set for work on the guard's connection itself.
 func (db *Database) lockOwn(ctx context.Context, g *guard, opts database.LockOptions) (free func(), err error) {
 	if err := db.take(ctx, g, migration.ReservedSet, opts); err != nil {
 		return nil, err
@@ -161,16 +167,17 @@ func (db *Database) lockOwn(ctx context.Context, g *guard, opts database.LockOpt
 	}, nil
 }
 
-// advisory is GET_LOCK. The guard has one for the set; the worker has another, which it keeps for as long as its
-// connection lives, however its client has ended: by that an orphan is known, and ended.
+// advisory is GET_LOCK. The guard has one lock for the set; the worker has another, and holds it as
+// long as its connection lives, even without its client. It identifies an orphan, which is then
+// terminated.
 type advisory struct {
 	db    *Database
 	names lockNames
 	perf  bool
 }
 
-// orphanPatience bounds the wait for the end of a statement whose client is gone.
-const orphanPatience = 15 * time.Second
+// orphanTimeout limits the wait for the end of a statement whose client is gone.
+const orphanTimeout = 15 * time.Second
 
 func (a advisory) take(ctx context.Context, g *guard, set string) (bool, database.Holder, error) {
 	guards, works := a.names.guards(set), a.names.works(set)
@@ -181,14 +188,14 @@ func (a advisory) take(ctx context.Context, g *guard, set string) (bool, databas
 	}
 	if got.Int64 != 1 {
 		if !holder.Valid {
-			return false, database.Holder{}, nil // who had it has let go of it at this moment
+			return false, database.Holder{}, nil // it was released at this moment
 		}
 		return false, a.who(ctx, g.c, holder.Int64, worker.Int64), nil
 	}
 	if !worker.Valid {
 		return true, database.Holder{}, nil
 	}
-	// Nobody has the lock, and yet somebody works under it: its client is gone.
+	// The lock was free, but a worker is left: its client is gone.
 	ended, h, err := a.endOrphan(ctx, g, set, worker)
 	if !ended {
 		_, ferr := g.c.exec(context.WithoutCancel(ctx), "DO RELEASE_LOCK("+literal(guards)+")")
@@ -197,16 +204,17 @@ func (a advisory) take(ctx context.Context, g *guard, set string) (bool, databas
 	return ended, h, err
 }
 
-// endOrphan ends the connection that works under a lock which is ours, and waits until it is over: what it does must have ended
-// before anybody else begins. A server that doesn't let it be ended is waited for as well.
+// endOrphan terminates the connection that works under a lock we hold, and waits for its end: its
+// work must have ended before any other begins. It also waits if the server doesn't permit the
+// termination.
 func (a advisory) endOrphan(ctx context.Context, g *guard, set string, worker sql.NullInt64) (ended bool, h database.Holder, err error) {
 	h = a.who(ctx, g.c, worker.Int64, 0)
-	err = a.db.poll(ctx, set, database.LockOptions{Timeout: orphanPatience}, func(ctx context.Context) (bool, database.Holder, error) {
+	err = a.db.poll(ctx, set, database.LockOptions{Timeout: orphanTimeout}, func(ctx context.Context) (bool, database.Holder, error) {
 		if _, err := g.c.exec(ctx, "KILL "+number64(worker.Int64)); err != nil && number(err) == 0 {
 			return false, h, err
 		}
 		err := g.c.row(ctx, "SELECT IS_USED_LOCK("+literal(a.names.works(set))+")", nil, &worker)
-		return !worker.Valid, h, ownError("waiting for the end of a client that is gone", err)
+		return !worker.Valid, h, ownError("waiting for the end of an orphaned session", err)
 	})
 	var locked *database.LockedError
 	if errors.As(err, &locked) {
@@ -236,7 +244,8 @@ func (a advisory) beat(ctx context.Context, g *guard, set string) error {
 	return err
 }
 
-// free lets go of the worker's lock first: who finds the guard's free must not take the worker for an orphan.
+// free releases the worker's lock first: a process that acquires the guard's lock must not mistake
+// the worker for an orphan.
 func (a advisory) free(ctx context.Context, g *guard, worker *conn, set string) error {
 	if worker != nil && !worker.gone {
 		if _, err := worker.ExecContext(ctx, "DO RELEASE_LOCK("+literal(a.names.works(set))+")"); err != nil {
@@ -248,7 +257,7 @@ func (a advisory) free(ctx context.Context, g *guard, worker *conn, set string) 
 		return g.exec(ctx, "DO "+release)
 	}
 	g.short = false
-	return g.exec(ctx, lengthened(release))
+	return g.exec(ctx, restoreTimeout(release))
 }
 
 func (a advisory) holders(ctx context.Context, c *conn, sets []string) (map[string]database.Holder, error) {
@@ -257,7 +266,7 @@ func (a advisory) holders(ctx context.Context, c *conn, sets []string) (map[stri
 		var holder, worker sql.NullInt64
 		err := c.row(ctx, "SELECT IS_USED_LOCK("+literal(a.names.guards(set))+"), IS_USED_LOCK("+literal(a.names.works(set))+")", nil, &holder, &worker)
 		if err != nil {
-			return nil, ownError("looking who holds a migration lock", err)
+			return nil, ownError("reading the holder of a migration lock", err)
 		}
 		if holder.Valid || worker.Valid {
 			h := a.who(ctx, c, holder.Int64, worker.Int64)
@@ -267,8 +276,8 @@ func (a advisory) holders(ctx context.Context, c *conn, sets []string) (map[stri
 	return found, nil
 }
 
-// who tells what the server knows of a connection, as far as the user may see it, and what the worker beside it runs. The
-// application's name is known only where performance_schema is on.
+// who describes a connection as far as the user may see it, and the statement of the worker beside
+// it. The application's name is known only if performance_schema is on.
 func (a advisory) who(ctx context.Context, c *conn, id, worker int64) database.Holder {
 	h := database.Holder{PID: id}
 	var user, host, query sql.NullString
@@ -277,7 +286,7 @@ func (a advisory) who(ctx context.Context, c *conn, id, worker int64) database.H
 	err := c.row(ctx, `SELECT user, host, (SELECT LEFT(info, 200) FROM information_schema.processlist WHERE id = ?), time, `+nowSQL+`
 FROM information_schema.processlist WHERE id = ?`, []any{max(worker, id), id}, &user, &host, &query, &seconds, &now)
 	if err != nil {
-		return h // who it is matters less than that somebody does
+		return h // the holder is only informative
 	}
 	h.User, h.Query = user.String, query.String
 	h.Host, _, _ = strings.Cut(host.String, ":")

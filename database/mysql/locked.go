@@ -11,16 +11,16 @@ import (
 	"github.com/whimbrel-db/whimbrel/database/mysql/internal/mycatalog"
 )
 
-// leastPatience is how long what needs Whimbrel's tables waits at least for who has them locked.
-const leastPatience = time.Second
+// minLockWait is the shortest limit for a wait for locks on Whimbrel's tables.
+const minLockWait = time.Second
 
-// patiently calls f, which uses Whimbrel's tables, and ends it with a *database.LockedError when it has waited for
-// limit and the server says that it waits for a lock on them: LOCK TABLES, or DDL that is under way. The server's own limit
-// is a day or a year.
-func (db *Database) patiently(ctx context.Context, limit time.Duration, f func(context.Context) error) error {
+// limitLockWait calls f, which uses Whimbrel's tables. If f takes longer than limit and the server
+// reports that it waits for a lock on the tables (LOCK TABLES, or DDL in progress), it ends f with
+// a *database.LockedError. The server's own limit is a day or a year.
+func (db *Database) limitLockWait(ctx context.Context, limit time.Duration, f func(context.Context) error) error {
 	limited, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	limit = max(limit, leastPatience)
+	limit = max(limit, minLockWait)
 	begun, done, watched := time.Now(), make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(watched)
@@ -51,7 +51,8 @@ func (db *Database) patiently(ctx context.Context, limit time.Duration, f func(c
 	return err
 }
 
-// lockedTable names a table of Whimbrel's own for a lock on which a connection of this user waits, "" for none.
+// lockedTable returns the name of a Whimbrel table for whose lock a connection of this user waits,
+// or "".
 func (db *Database) lockedTable(ctx context.Context) string {
 	ctx, stop := context.WithTimeout(ctx, cancelGrace)
 	defer stop()
@@ -65,24 +66,26 @@ func (db *Database) lockedTable(ctx context.Context) string {
 	return ""
 }
 
-// bounded has MariaDB give up a query that reads Whimbrel's tables when they are locked for so long: who is gone meanwhile should not
-// keep a connection waiting. Other servers take it for a comment.
+// bounded makes MariaDB give up a query on Whimbrel's tables if they are locked for longer than
+// limit, so that a client that is gone leaves no waiting connection. Other servers ignore it as a
+// comment.
 func bounded(limit time.Duration, query string) string {
-	seconds := int64((max(limit, leastPatience)+time.Second-1)/time.Second) + 1
+	seconds := int64((max(limit, minLockWait)+time.Second-1)/time.Second) + 1
 	return fmt.Sprintf("/*M!100100 SET STATEMENT lock_wait_timeout=%d FOR */ ", seconds) + mycatalog.Whole(query)
 }
 
-// reading calls f with a connection of the pool, for a while if Whimbrel's tables are locked.
+// reading calls f with a connection of the pool. It limits the wait for locks on Whimbrel's tables.
 func (db *Database) reading(ctx context.Context, f func(context.Context, *conn) error) error {
 	c, err := db.acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer c.giveBack()
-	return db.patiently(ctx, db.opts.Patience(), func(ctx context.Context) error { return f(ctx, c) })
+	return db.limitLockWait(ctx, db.opts.Patience(), func(ctx context.Context) error { return f(ctx, c) })
 }
 
-// lost looks for tables of Whimbrel's own that are gone while others are there: then nobody may say that nothing is applied.
+// lost returns an error if some of Whimbrel's tables are gone and others exist: the history is then
+// unknown, not empty.
 func (db *Database) lost(ctx context.Context, c *conn) error {
 	there := map[string]bool{}
 	names := []string{db.names.History, db.names.Settings, db.names.Journal, db.names.Metadata}
@@ -109,27 +112,28 @@ func (db *Database) lost(ctx context.Context, c *conn) error {
 		}
 		var some bool
 		if err := c.row(ctx, "SELECT EXISTS (SELECT 1 FROM "+quote(name)+" USE INDEX (PRIMARY))", nil, &some); err != nil {
-			if notOurs(err) {
-				return db.notOurs(err)
+			if foreignTable(err) {
+				return db.foreignTable(err)
 			}
 			return ownError("looking for Whimbrel's tables", err)
 		}
-		rows = rows || some || name == db.names.History // which is made last
+		rows = rows || some || name == db.names.History // the history is created last
 	}
 	if !rows || len(missing) == 0 {
 		return nil
 	}
-	return fmt.Errorf("of Whimbrel's tables %s %s gone, and others are there: restore what was dropped from a backup; without it nobody knows what is applied", strings.Join(missing, " and "), map[bool]string{true: "is", false: "are"}[len(missing) == 1])
+	return fmt.Errorf("Whimbrel's tables %s %s missing, but others exist: restore them from a backup; without them it is unknown what is applied", strings.Join(missing, " and "), map[bool]string{true: "is", false: "are"}[len(missing) == 1])
 }
 
-// emptied looks whether a history without any row, which is what is left of a process that was cut off while it made
-// the tables, has had some: a dump without data brings such tables, too. The first row alone doesn't count: it may be on its way.
+// emptied returns an error if a history without rows once had some, as after restoring a dump
+// without data. A process interrupted while it created the tables also leaves no rows. The first
+// row alone doesn't count: it may not be committed yet.
 func (db *Database) emptied(ctx context.Context, c *conn) error {
 	var had bool
 	err := c.row(ctx, "SELECT ifnull((SELECT auto_increment > 2 FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = "+literal(db.names.History)+"), 0)"+
 		db.sql.fill(" AND NOT EXISTS (SELECT 1 FROM {history?} WHERE set_name = {own})"), nil, &had)
 	if err != nil || !had {
-		return ownError("looking for the history's rows", err)
+		return ownError("reading the history's rows", err)
 	}
-	return fmt.Errorf("the table %s has lost its rows: they were deleted, or not restored with the table. Restore them, or drop all of Whimbrel's tables and record what the database has (a baseline)", db.names.History)
+	return fmt.Errorf("the table %s lost its rows: they were deleted, or not restored with the table. Restore them, or drop all of Whimbrel's tables and record the existing schema as a baseline", db.names.History)
 }

@@ -41,8 +41,8 @@ func (db *Database) readMetadata(ctx context.Context, c *conn, how string) (*met
 		return err
 	})
 	if err != nil && !(missingTable(err) && ctx.Err() == nil) {
-		if notOurs(err) {
-			return nil, db.notOurs(err)
+		if foreignTable(err) {
+			return nil, db.foreignTable(err)
 		}
 		return nil, ownError("reading the metadata", err)
 	}
@@ -79,7 +79,7 @@ func (b *batch) Metadata(ctx context.Context) (s *metadata.State, err error) {
 // PutMetadata writes the entries, and leaves the comments to Commit: to change one is DDL.
 func (b *batch) PutMetadata(ctx context.Context, change *metadata.Change) error {
 	return b.do(ctx, func(ctx context.Context) error {
-		if err := oddError(b.h.odd); err != nil {
+		if err := triggersError(b.h.triggers); err != nil {
 			return err
 		}
 		if err := b.lockMetadata(ctx); err != nil {

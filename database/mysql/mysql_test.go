@@ -16,14 +16,15 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// opener opens a database in one of the ways there are.
+// opener opens a database in one way.
 type opener func(t *testing.T, url string, opts database.Options) (database.Database, error)
 
 func fromURL(_ *testing.T, url string, opts database.Options) (database.Database, error) {
 	return database.Open(context.Background(), url, opts)
 }
 
-// fromPool hands in a pool as a program has one, with settings that change how values look.
+// fromPool opens a database with a pool of the caller, with settings that change how values are
+// formatted.
 func fromPool(t *testing.T, rawURL string, opts database.Options) (database.Database, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
@@ -46,7 +47,7 @@ func TestContract(t *testing.T) {
 	databasetest.Run(t, func(t *testing.T) databasetest.Target { return target(t, testdb.MariaDB(t), fromURL) })
 }
 
-// withLease asks for the lock of clusters.
+// withLease requests the lock for clusters.
 func withLease(_ *testing.T, url string, opts database.Options) (database.Database, error) {
 	return database.Open(context.Background(), url+"?lock=lease", opts)
 }
@@ -94,7 +95,7 @@ func target(t *testing.T, url string, open opener) databasetest.Target {
 				t.Fatal(err)
 			}
 			for _, id := range ids {
-				db.Exec("KILL " + id) // it may have gone by itself
+				db.Exec("KILL " + id) // it may have ended by itself
 			}
 		},
 	}

@@ -13,8 +13,9 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// Before reads what the statement names: DDL on one object happens whole or not at all, so what that is tells afterwards
-// whether it has happened. Nothing else need be looked at, however large the database is.
+// Before reads the definitions of the objects that the statement names. DDL on one object is
+// atomic, so these later show whether it took effect. Nothing else needs to be read, however large
+// the database is.
 func (r *run) Before(ctx context.Context, st sqltext.Statement) (before string, err error) {
 	if repeatable.MatchString(st.Text) {
 		return "", nil
@@ -31,26 +32,27 @@ func (r *run) Before(ctx context.Context, st sqltext.Statement) (before string, 
 	return before, err
 }
 
-// repeatable are statements that can be executed again: a second time they do the same, or nothing, or are about the
-// session, which is another now.
+// repeatable matches statements that can be executed again: a second time they have the same effect
+// or none, or concern only the session, which is a new one.
 var repeatable = regexp.MustCompile(`(?is)^(truncate|optimize|analyze|check|checksum|repair|flush|grant|lock|unlock|prepare|deallocate|kill|reset|cache|set|use|` +
 	`create\s+(or\s+replace|(\w+\s+){1,3}if\s+not\s+exists|temporary)|drop\s+(\w+\s+){1,2}if\s+exists|drop\s+temporary)\b`)
 
-// schemaOnly are statements that do nothing but change the schema.
+// schemaOnly matches statements that change only the schema.
 var schemaOnly = regexp.MustCompile(`(?is)^(create|alter|drop|rename)\b`)
 
-// aboutUsers are about what is in no database.
+// aboutUsers matches statements about objects outside databases.
 var aboutUsers = regexp.MustCompile(`(?is)^(create|alter|drop|rename)\s+(user|role|server|tablespace|undo|logfile|resource|instance|spatial)\b`)
 
-// Outcome compares what the statement names with what it was. First it sees to it that the server is not at the statement any
-// more: one of another Run was ended when this one took the lock.
+// Outcome compares the objects that the statement names with their earlier definitions. First it
+// makes sure that the server no longer executes the statement. (A statement of another Run ended
+// when this Run acquired the lock.)
 func (r *run) Outcome(ctx context.Context, st sqltext.Statement, before string, opts database.LockOptions) (o *database.Outcome, err error) {
 	err = r.do(ctx, func(ctx context.Context) error {
 		if err := r.revive(ctx, opts); err != nil {
 			return err
 		}
 		if repeatable.MatchString(st.Text) {
-			o = &database.Outcome{Verdict: database.NotHappened, Why: "it can be executed again without harm"}
+			o = &database.Outcome{Verdict: database.NotHappened, Why: "it can be repeated safely"}
 			return nil
 		}
 		was, err := catalog.Decode([]byte(before))
@@ -71,9 +73,9 @@ func judge(st sqltext.Statement, was, is *catalog.Snapshot) *database.Outcome {
 	o := database.Explain(st, was, is)
 	switch {
 	case aboutUsers.MatchString(st.Text):
-		return &database.Outcome{Verdict: database.Unclear, Why: "it is about what is in no database, so nothing tells whether it has happened"}
+		return &database.Outcome{Verdict: database.Unclear, Why: "it changes objects outside databases, which are not checked"}
 	case !schemaOnly.MatchString(st.Text):
-		o.Verdict, o.Why = database.Unclear, "it may have done something that the schema doesn't show"
+		o.Verdict, o.Why = database.Unclear, "it may have had effects outside the schema"
 	case dropsSeveral.MatchString(st.Text) && o.Verdict == database.Happened:
 		o.First = rest(st, was, is)
 	}
@@ -82,7 +84,8 @@ func judge(st sqltext.Statement, was, is *catalog.Snapshot) *database.Outcome {
 
 var dropsSeveral = regexp.MustCompile(`(?is)^drop\s+(table|view|sequence)s?\s+[^,]+,`)
 
-// rest are the statements that drop what a DROP of several objects has left: each of these goes by itself.
+// rest returns statements that drop what an interrupted DROP of several objects left: the server
+// drops one at a time.
 func rest(st sqltext.Statement, was, is *catalog.Snapshot) (all []string) {
 	for _, o := range was.Objects {
 		kind := strings.ToUpper(string(o.Kind))
@@ -93,8 +96,8 @@ func rest(st sqltext.Statement, was, is *catalog.Snapshot) (all []string) {
 	return all
 }
 
-// revive gives the run another worker where the connection of the first has ended, whose statement the server may
-// still be at: that is ended, too, and waited for.
+// revive gives the run a new worker if the connection of the first has ended. The server may still
+// execute its statement: revive terminates it and waits for its end.
 func (r *run) revive(ctx context.Context, opts database.LockOptions) error {
 	if !r.h.worker.gone {
 		return nil
@@ -104,7 +107,7 @@ func (r *run) revive(ctx context.Context, opts database.LockOptions) error {
 	return r.db.poll(ctx, r.h.set, opts, func(ctx context.Context) (bool, database.Holder, error) {
 		h := database.Holder{PID: old}
 		if err := r.db.killOn(ctx, r.h.guard, "CONNECTION", old); err != nil {
-			return false, h, ownError("ending the connection that broke", err)
+			return false, h, ownError("terminating the broken connection", err)
 		}
 		if atWork, err := r.h.atWork(ctx, old); err != nil || atWork {
 			return false, h, err
@@ -116,15 +119,15 @@ func (r *run) revive(ctx context.Context, opts database.LockOptions) error {
 	})
 }
 
-// atWork reports whether a connection still has the lock of who works.
+// atWork reports whether a connection still holds the worker's lock.
 func (h *hold) atWork(ctx context.Context, id int64) (is bool, err error) {
 	h.guard.mu.Lock()
 	defer h.guard.mu.Unlock()
 	err = h.guard.c.row(ctx, "SELECT IS_USED_LOCK("+literal(h.guard.names.works(h.set))+") <=> "+number64(id), nil, &is)
-	return is, ownError("looking whether the server is still at the statement", err)
+	return is, ownError("checking whether the statement is still running", err)
 }
 
-// word finds names, quoted or not.
+// word matches names, quoted or not.
 var word = regexp.MustCompile("`(?:[^`]|``)+`|\"[^\"]+\"|[\\pL\\pN_$]+")
 
 func wordsOf(text string) map[string]bool {
@@ -138,8 +141,8 @@ func wordsOf(text string) map[string]bool {
 	return all
 }
 
-// objectLists list what there is in databases. What a statement is not about without having the word in it is not asked for: that costs
-// something in a large database.
+// objectLists list the objects in databases. A list is read only if the statement contains its
+// word: reading it is slow in a large database.
 var objectLists = []struct{ word, query string }{
 	{"", "SELECT CASE table_type WHEN 'VIEW' THEN 'view' WHEN 'SEQUENCE' THEN 'sequence' ELSE 'table' END, table_schema, table_name FROM information_schema.tables WHERE table_schema IN ({schemas}){named}"},
 	{"procedure", "SELECT 'procedure', routine_schema, routine_name FROM information_schema.routines WHERE routine_type = 'PROCEDURE' AND routine_schema IN ({schemas})"},
@@ -157,7 +160,7 @@ func objectsQuery(words map[string]bool, schemas []string) string {
 		}
 	}
 	named := ""
-	if len(words) <= manyWords { // the server opens each table that it can't pass over by its name
+	if len(words) <= manyWords { // the server opens each table that it can't exclude by name
 		var names []string
 		for w := range words {
 			names = append(names, literal(w))
@@ -167,14 +170,15 @@ func objectsQuery(words map[string]bool, schemas []string) string {
 	return strings.NewReplacer("{schemas}", strings.Join(schemas, ", "), "{named}", named).Replace(strings.Join(all, "\nUNION ALL "))
 }
 
-// manyWords are those of a statement as long as a routine.
+// manyWords is exceeded only by routines.
 const manyWords = 300
 
-// named reads the definitions of what a statement names, in the session's database and in those that it names.
+// named reads the definitions of the objects that a statement names, in the session's database and
+// in those that it names.
 func (h *hold) named(ctx context.Context, st sqltext.Statement) (*catalog.Snapshot, error) {
 	var current sql.NullString
 	if err := h.worker.row(ctx, "SELECT DATABASE()", nil, &current); err != nil {
-		return nil, ownError("asking for the session's database", err)
+		return nil, ownError("reading the session's database", err)
 	}
 	h.guard.mu.Lock()
 	defer h.guard.mu.Unlock()
@@ -213,7 +217,7 @@ func (h *hold) named(ctx context.Context, st sqltext.Statement) (*catalog.Snapsh
 		}
 	}
 	if err != nil {
-		return nil, ownError("reading what the statement names", err)
+		return nil, ownError("reading the objects that the statement names", err)
 	}
 	objects = slices.DeleteFunc(objects, func(o catalog.Object) bool { return o.Kind == "" })
 	return catalog.New("MySQL", "", objects), nil
@@ -221,7 +225,7 @@ func (h *hold) named(ctx context.Context, st sqltext.Statement) (*catalog.Snapsh
 
 var counter = regexp.MustCompile(` AUTO_INCREMENT=[0-9]+`)
 
-// define reads what the server says of how an object is made. One that is gone at this moment has no kind any more.
+// define reads an object's definition. If the object was just dropped, its kind becomes empty.
 func (c *conn) define(ctx context.Context, o *catalog.Object) error {
 	kind := strings.ToUpper(string(o.Kind))
 	var text string
@@ -233,7 +237,7 @@ func (c *conn) define(ctx context.Context, o *catalog.Object) error {
 		return err
 	})
 	switch number(err) {
-	case erNoSuchTable, 1305, 1360, 1539, 4091, 1356: // a view of what is gone can't be shown, but is there
+	case erNoSuchTable, 1305, 1360, 1539, 4091, 1356: // an invalid view exists, but can't be shown
 		if number(err) != 1356 {
 			o.Kind = ""
 		}
@@ -243,7 +247,7 @@ func (c *conn) define(ctx context.Context, o *catalog.Object) error {
 	return err
 }
 
-// scanAll reads a row whose number of columns is not known, but at most so many.
+// scanAll reads a row with an unknown number of columns, up to most.
 func scanAll(scan func(...any) error, most int) (values []sql.NullString, err error) {
 	for n := most; n > 0; n-- {
 		values = make([]sql.NullString, n)

@@ -15,7 +15,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// Query executes one statement in a read-only transaction, on a connection that nobody else gets afterwards.
+// Query executes one statement in a read-only transaction, on a connection that is not reused.
 func (db *Database) Query(ctx context.Context, statement string) (*database.Rows, error) {
 	st, err := database.ReadingStatement(statement, sqltext.MySQL)
 	if err != nil {
@@ -30,11 +30,11 @@ func (db *Database) Query(ctx context.Context, statement string) (*database.Rows
 		return nil, err
 	}
 	if err := c.row(ctx, "SELECT CONNECTION_ID()", nil, &c.id); err != nil {
-		return nil, ownError("asking for the connection's number", err)
+		return nil, ownError("reading the connection's id", err)
 	}
-	c.spoiled = true // with the transaction, which is rolled back
+	c.unusable = true // closing it rolls the transaction back
 	if _, err := c.exec(ctx, "START TRANSACTION READ ONLY"); err != nil {
-		return nil, ownError("beginning a transaction that only reads", err)
+		return nil, ownError("beginning a read-only transaction", err)
 	}
 	var out *database.Rows
 	err = c.do(ctx, func(ctx context.Context) error {
@@ -51,10 +51,10 @@ func (db *Database) Query(ctx context.Context, statement string) (*database.Rows
 	return out, err
 }
 
-// readOnlyTransaction is the number of the error of what changes something in a read-only transaction.
+// readOnlyTransaction is the error number of a write in a read-only transaction.
 const readOnlyTransaction = 1792
 
-// Query executes one statement in the batch's transaction.
+// Query executes one statement in the transaction.
 func (b *batch) Query(ctx context.Context, statement string) (rows *database.Rows, err error) {
 	st, err := database.OneStatement(statement, sqltext.MySQL)
 	if err != nil {
@@ -66,7 +66,7 @@ func (b *batch) Query(ctx context.Context, statement string) (rows *database.Row
 	s := migration.Text(database.QueryFile, statement)
 	err = b.do(ctx, func(ctx context.Context) error {
 		if st.Tx == sqltext.TxNever {
-			return refused(st, st.Why+" commits by itself, or may do so, and can't be in a transaction", "")
+			return refused(st, st.Why+" commits or may commit by itself, so it can't run in a transaction", "")
 		}
 		b.written, b.last = true, st
 		run := func() error {
@@ -131,7 +131,7 @@ func (c *conn) rows(ctx context.Context, query string) (*database.Rows, error) {
 	return out, nil
 }
 
-// value makes one of the contract's values of the text of one.
+// value converts a value in text form.
 func value(kind string, v sql.RawBytes) any {
 	if v == nil {
 		return nil
@@ -139,7 +139,7 @@ func value(kind string, v sql.RawBytes) any {
 	text := string(v)
 	switch kind = strings.TrimPrefix(kind, "UNSIGNED "); kind {
 	case "TINYINT", "SMALLINT", "MEDIUMINT", "INT", "BIGINT", "YEAR":
-		if n, err := strconv.ParseInt(text, 10, 64); err == nil { // with zeros in front of it, too
+		if n, err := strconv.ParseInt(text, 10, 64); err == nil { // leading zeros are accepted
 			return n
 		}
 		return json.Number(text)

@@ -133,7 +133,7 @@ func (b *batch) lockSets(ctx context.Context) ([]string, error) {
 
 // finish executes what comes after COMMIT.
 func (b *batch) finish(ctx context.Context, l *later) error {
-	b.h.worker.spoiled = true
+	b.h.worker.unusable = true
 	for _, s := range l.statements {
 		if _, err := b.h.worker.exec(ctx, s); err != nil {
 			return l.unfinished(s, err)

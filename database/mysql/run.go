@@ -31,7 +31,7 @@ type run struct {
 func (db *Database) Guard(ctx context.Context, set string, opts database.LockOptions) (_ database.Run, found database.Found, err error) {
 	h, err := db.hold(ctx, set, opts)
 	if err == nil {
-		if err = oddError(h.odd); err != nil {
+		if err = triggersError(h.triggers); err != nil {
 			h.free()
 		}
 	}
@@ -122,7 +122,7 @@ func (h *hold) sealed(ctx context.Context, c *conn, write func() error) error {
 		err = c.commit(ctx)
 	}
 	if err != nil {
-		c.quietly("ROLLBACK")
+		c.finish("ROLLBACK")
 	}
 	return err
 }
@@ -137,10 +137,10 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 			return err
 		}
 		// What may change the session, or leave something open, is put back by ending the connection.
-		r.h.worker.spoiled = r.h.worker.spoiled || st.Session || st.Tx != sqltext.TxAny && st.Tx != sqltext.TxNever
+		r.h.worker.unusable = r.h.worker.unusable || st.Session || st.Tx != sqltext.TxAny && st.Tx != sqltext.TxNever
 		if r.timed != s {
 			r.timed, r.executed = s, 0
-			r.h.worker.spoiled = r.h.worker.spoiled || s.LockTimeout > 0
+			r.h.worker.unusable = r.h.worker.unusable || s.LockTimeout > 0
 			if err := r.h.worker.setLockTimeout(ctx, s.LockTimeout); err != nil {
 				return err
 			}
@@ -169,7 +169,7 @@ func (r *run) transact(ctx context.Context, s *migration.Script, st sqltext.Stat
 	if err == nil && st.Tx != sqltext.TxCommit {
 		err = e.statement(ctx, st)
 	}
-	if err == nil && r.h.worker.spoiled { // the script may have made temporary tables
+	if err == nil && r.h.worker.unusable { // the script may have made temporary tables
 		err = r.db.dropShadows(ctx, r.h.worker)
 	}
 	if err == nil {
@@ -187,7 +187,7 @@ func (r *run) transact(ctx context.Context, s *migration.Script, st sqltext.Stat
 		return nil
 	}
 	if !r.h.worker.gone {
-		r.h.worker.quietly("ROLLBACK")
+		r.h.worker.finish("ROLLBACK")
 	}
 	var unknown *database.CommitUnknownError
 	switch {
@@ -312,7 +312,7 @@ func (r *run) end() {
 	}
 	r.over = true
 	if !r.h.worker.gone {
-		r.h.worker.quietly("ROLLBACK", "UNLOCK TABLES")
+		r.h.worker.finish("ROLLBACK", "UNLOCK TABLES")
 	}
 	r.h.free()
 	r.db.over(r)

@@ -37,7 +37,8 @@ func dropped(text string) (name string, drops bool) {
 	return name, true
 }
 
-// comments are those that the server passes over, versioned the marks around what it does not.
+// comments matches comments that the server ignores, versioned the marks around code in versioned
+// comments.
 var (
 	comments  = regexp.MustCompile(`(?s)/\*(?:[^!M].*?)?\*/|--\s[^\n]*\n|#[^\n]*\n`)
 	versioned = regexp.MustCompile(`/\*M?![0-9]*|\*/`)
@@ -49,24 +50,24 @@ func (db *Database) Check(st sqltext.Statement) (why string) {
 	if !drops || !db.isOwn(name) {
 		return ""
 	}
-	return fmt.Sprintf("it drops the database %q, which is migrated: Whimbrel's own tables would go with it, and nobody could tell what has been applied; take the statement out (a reset empties a database)", name)
+	return fmt.Sprintf("it drops the migrated database %q together with Whimbrel's tables, so it would be unknown what is applied; remove the statement (a reset empties a database)", name)
 }
 
-// isOwn reports whether a name is that of the database which is migrated. Where the server tells names apart by case,
-// another one that differs in nothing else is not dropped either: better so.
+// isOwn reports whether a name is that of the migrated database. It ignores case, so on a
+// case-sensitive server it also protects a database whose name differs only in case.
 func (db *Database) isOwn(name string) bool {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	return strings.EqualFold(db.named, name)
 }
 
-var errTimeout = errors.New("the statement timeout is over")
+var errTimeout = errors.New("the statement timeout expired")
 
-// statement executes one statement, under the script's timeout: the server has one only for some statements, or only for
-// some servers, so it is told to end the statement when the time is over.
+// statement executes one statement within the script's timeout. The server's own timeout exists
+// only for some statements or servers, so the driver cancels the statement.
 func (e *executor) statement(ctx context.Context, st sqltext.Statement) error {
 	if localInfile.MatchString(st.Text) {
-		return refused(st, "LOAD DATA LOCAL reads a file on the machine that the migration runs from, which is no part of the migration, and a server could ask for any other file, too", "write the rows as INSERT, or use LOAD DATA INFILE on the server")
+		return refused(st, "LOAD DATA LOCAL reads a file on this machine, which is not part of the migration, and the server could request any other file, too", "use INSERT, or LOAD DATA INFILE on the server")
 	}
 	if why := e.db.Check(st); why != "" {
 		return refused(st, why, "")
@@ -87,7 +88,7 @@ func (e *executor) statement(ctx context.Context, st sqltext.Statement) error {
 	case ctx.Err() == nil && errors.Is(context.Cause(limited), errTimeout):
 		return &database.StatementError{
 			Pos: st.Pos, Index: st.Index, Statement: st.Text, Code: "70100", Err: err,
-			Message: fmt.Sprintf("the statement was cancelled, since it took longer than its statement timeout of %s", e.script.StatementTimeout),
+			Message: fmt.Sprintf("the statement was canceled because it exceeded its statement timeout of %s", e.script.StatementTimeout),
 		}
 	case ctx.Err() != nil:
 		return err
@@ -95,12 +96,14 @@ func (e *executor) statement(ctx context.Context, st sqltext.Statement) error {
 	return statementError(st, err)
 }
 
-// manyStatements is how many statements a script can have before nobody asks for the warnings of its INSERTs any more.
+// manyStatements is the number of statements in a script after which the warnings of INSERTs are no
+// longer read.
 const manyStatements = 200
 
 var insert = regexp.MustCompile(`(?i)^(insert|replace)\b`)
 
-// notices asks for the warnings of the last statement, which the server keeps until the next. To ask is a round trip.
+// notices reads the warnings of the last statement, which the server keeps until the next. This
+// takes a round trip.
 func (e *executor) notices(ctx context.Context, st sqltext.Statement) error {
 	if e.db.opts.Notice == nil || e.n > manyStatements && insert.MatchString(st.Text) {
 		return nil
@@ -121,7 +124,7 @@ func (e *executor) notices(ctx context.Context, st sqltext.Statement) error {
 	return nil
 }
 
-// setLockTimeout bounds the waits for locks, in whole seconds, as the server counts them.
+// setLockTimeout limits the waits for locks. The server counts whole seconds.
 func (c *conn) setLockTimeout(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return nil

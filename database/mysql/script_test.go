@@ -16,12 +16,13 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// failure is a script that fails, with a mark «» before the place that the error must name, and what else it must say.
+// failure is a script that fails, with a mark «» at the place that the error must name, and further
+// expectations.
 type failure struct {
 	script, code, says string
 }
 
-// The error of a statement has its place, its SQLSTATE, and what to do about it.
+// A statement's error has its place, its SQLSTATE, and a hint.
 func TestStatementErrorSaysWhereAndWhat(t *testing.T) {
 	t.Parallel()
 	url, pool := newDatabase(t)
@@ -59,7 +60,7 @@ func TestStatementErrorSaysWhereAndWhat(t *testing.T) {
 	}
 }
 
-// Bodies with semicolons, with DELIMITER and without, and what they make works.
+// Routines with semicolons in their bodies work, with DELIMITER and without.
 func TestRoutinesTriggersAndEvents(t *testing.T) {
 	t.Parallel()
 	url, pool := newDatabase(t)
@@ -77,7 +78,7 @@ func TestRoutinesTriggersAndEvents(t *testing.T) {
 	equal(t, "the events", value(t, pool, "SELECT count(*) FROM information_schema.events WHERE event_schema = DATABASE()"), "1")
 }
 
-// What mysqldump writes.
+// dump has the form that mysqldump writes.
 const dump = "/*!40101 SET @OLD_CHARACTER_SET_CLIENT=@@CHARACTER_SET_CLIENT */;\n/*!40101 SET NAMES utf8mb4 */;\n/*!40014 SET @OLD_FOREIGN_KEY_CHECKS=@@FOREIGN_KEY_CHECKS, FOREIGN_KEY_CHECKS=0 */;\n" +
 	"DROP TABLE IF EXISTS `child`;\n/*!40101 SET @saved_cs_client     = @@character_set_client */;\n/*!40101 SET character_set_client = utf8 */;\n" +
 	"CREATE TABLE `child` (\n  `id` int(11) NOT NULL,\n  `p` int(11) DEFAULT NULL,\n  PRIMARY KEY (`id`),\n  CONSTRAINT `fk` FOREIGN KEY (`p`) REFERENCES `parent` (`id`)\n) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;\n" +
@@ -85,7 +86,7 @@ const dump = "/*!40101 SET @OLD_CHARACTER_SET_CLIENT=@@CHARACTER_SET_CLIENT */;\
 	"CREATE TABLE `parent` (`id` int(11) NOT NULL, `name` text, PRIMARY KEY (`id`));\nLOCK TABLES `parent` WRITE;\nINSERT INTO `parent` VALUES (1,'it\\'s; 🐦'),(2,\"a;b\");\nUNLOCK TABLES;\n" +
 	"/*!40014 SET FOREIGN_KEY_CHECKS=@OLD_FOREIGN_KEY_CHECKS */;\n/*!40101 SET CHARACTER_SET_CLIENT=@OLD_CHARACTER_SET_CLIENT */;\n"
 
-// A dump is a migration as it stands, and leaves nothing behind in the session.
+// A dump is a valid migration, and leaves no changes in the session.
 func TestDump(t *testing.T) {
 	t.Parallel()
 	url, pool := newDatabase(t)
@@ -95,7 +96,8 @@ func TestDump(t *testing.T) {
 	equal(t, "the children", value(t, pool, "SELECT count(*) FROM child"), "2")
 }
 
-// The sql_mode of the server is the scripts', unless the URL says another; one with which strings end elsewhere is refused.
+// Scripts use the server's sql_mode, unless the URL sets another; one that changes where strings
+// end is refused.
 func TestSQLMode(t *testing.T) {
 	t.Parallel()
 	url, pool := newDatabase(t)
@@ -110,7 +112,7 @@ func TestSQLMode(t *testing.T) {
 	contains(t, "the error", fmt.Sprint(err), "connect with another sql_mode")
 }
 
-// Times in the history are UTC to the microsecond, whatever the session's time zone is, and after 2038.
+// Times in the history are UTC to the microsecond, in any session time zone, and after 2038.
 func TestTimesAreUTC(t *testing.T) {
 	t.Parallel()
 	url, pool := newDatabase(t)
@@ -124,7 +126,7 @@ func TestTimesAreUTC(t *testing.T) {
 	equal(t, "the time", value(t, pool, "SELECT started_at FROM whimbrel_history WHERE set_name = 's'"), "2040-03-25 01:30:00.123456")
 }
 
-// A statement that commits by itself is refused in a batch, before anything of its script is executed.
+// A statement that commits by itself is refused in a Tx, before any of its script runs.
 func TestDDLIsRefusedInABatch(t *testing.T) {
 	t.Parallel()
 	url, pool := newDatabase(t)
@@ -161,7 +163,7 @@ func TestDDLIsRefusedInABatch(t *testing.T) {
 	equal(t, "the tables", value(t, pool, "SELECT count(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'b'"), "0")
 }
 
-// A lock that somebody else holds is waited for as long as the script says.
+// A script waits for locks as long as it says.
 func TestLockTimeout(t *testing.T) {
 	t.Parallel()
 	url, pool := newDatabase(t)
@@ -183,7 +185,7 @@ func TestLockTimeout(t *testing.T) {
 	}
 }
 
-// A pool of one connection has none for the lock, and that is said.
+// A pool of one connection is refused: the lock needs another one.
 func TestPoolOfOne(t *testing.T) {
 	t.Parallel()
 	_, pool := newDatabase(t)
@@ -207,7 +209,7 @@ func TestSetsMigrateAtOnce(t *testing.T) {
 		all.Go(func() {
 			set, err := newSet(fmt.Sprint("set ", i), []string{fmt.Sprintf("CREATE TABLE t%d (x int)", i), fmt.Sprintf("INSERT INTO t%d VALUES (1)", i), fmt.Sprintf("INSERT INTO t%d VALUES (1); ALTER TABLE t%[1]d ADD y int", i)})
 			if err == nil {
-				_, err = whimbrel.New(db, set, whimbrel.Options{LockTimeout: patience}).Up(context.Background())
+				_, err = whimbrel.New(db, set, whimbrel.Options{LockTimeout: waitLimit}).Up(context.Background())
 			}
 			errs[i] = err
 		})
@@ -217,14 +219,14 @@ func TestSetsMigrateAtOnce(t *testing.T) {
 	equal(t, "the events", value(t, pool, "SELECT count(*) FROM whimbrel_history WHERE set_name LIKE 'set %'"), "18")
 }
 
-// Planning when nothing is pending is one question on a connection that is there.
+// Planning with nothing pending takes one query on an open connection.
 func TestTurns(t *testing.T) {
 	t.Parallel()
 	proxy := testdb.NewProxy(t, testdb.MariaDB(t))
 	db := open(t, proxy.URL)
 	_, err := up(t, db, setOf(t, "s", "CREATE TABLE a (x int)"))
 	must(t, err)
-	_, err = db.State(background(t), "s") // on a connection that is not new
+	_, err = db.State(background(t), "s") // on an open connection
 	must(t, err)
 	proxy.Reset()
 	_, err = db.State(background(t), "s")
@@ -241,7 +243,7 @@ func TestTurns(t *testing.T) {
 	equal(t, "the round trips of a migration in a transaction of its own", fmt.Sprint(proxy.Turns()), "10")
 }
 
-// The journal tells whether anybody is at work, whatever the form of the lock is.
+// The journal shows whether a process is at work, for each form of the lock.
 func TestJournalIsHeld(t *testing.T) {
 	t.Parallel()
 	for _, lock := range []string{"advisory", "lease"} {
@@ -269,7 +271,7 @@ func TestJournalIsHeld(t *testing.T) {
 	}
 }
 
-// What others change on the server while a batch is open is none of its session.
+// Changes by others to global variables during a Tx are not reverted.
 func TestVariablesOfTheServerAreNotPutBack(t *testing.T) {
 	t.Parallel()
 	server := testdb.PrivateMariaDB(t, "log-bin=bin", "server-id=1")
@@ -295,7 +297,7 @@ func TestVariablesOfTheServerAreNotPutBack(t *testing.T) {
 	equal(t, "max_connections", value(t, pool, "SELECT @@max_connections"), "77")
 }
 
-// Who holds the lock is known by its program's name where the server keeps that.
+// The lock's holder includes the program's name if the server has it.
 func TestHolderHasItsAppWherePerformanceSchemaIsOn(t *testing.T) {
 	t.Parallel()
 	server := testdb.PrivateMariaDB(t, "performance-schema=ON")
@@ -312,7 +314,7 @@ func TestHolderHasItsAppWherePerformanceSchemaIsOn(t *testing.T) {
 	must(t, b.Rollback(background(t)))
 }
 
-// What a script has made of its session is in the way of no mark.
+// Changes of a script to its session don't affect the mark.
 func TestMarksAreOurs(t *testing.T) {
 	t.Parallel()
 	url, pool := newDatabase(t)

@@ -8,15 +8,15 @@ import (
 	"strings"
 )
 
-// session is what a script can change in the session and what can be seen of it: the database, the system variables,
-// and the names of user variables, which have no value before.
+// session is the visible state that a script can change in a session: the database, the system
+// variables, and the names of user variables, which are unset before.
 type session struct {
 	database  string
 	variables map[string]string
-	user      []string // the names of user variables that scripts mention
+	user      []string // the user variables that scripts mention
 }
 
-// volatile are variables that change by themselves, or can't be set.
+// volatile variables change by themselves, or can't be set.
 var volatile = map[string]bool{
 	"timestamp": true, "last_insert_id": true, "insert_id": true, "identity": true, "rand_seed1": true, "rand_seed2": true, "pseudo_thread_id": true,
 	"warning_count": true, "error_count": true, "in_transaction": true, "last_gtid": true, "gtid_next": true, "proxy_user": true, "external_user": true,
@@ -28,10 +28,10 @@ func (c *conn) readSession(ctx context.Context) (*session, error) {
 	s := &session{variables: map[string]string{}}
 	var limit string
 	if err := c.row(ctx, "SELECT DATABASE(), @@SESSION.sql_select_limit", nil, &s.database, &limit); err != nil {
-		return nil, ownError("asking for the session's database", err)
+		return nil, ownError("reading the session's database", err)
 	}
 	limited := limit != everyRow
-	if limited { // it would cut off the list of the variables
+	if limited { // it would truncate the list of variables
 		if _, err := c.exec(ctx, "SET SESSION sql_select_limit = "+everyRow); err != nil {
 			return nil, ownError("SET", err)
 		}
@@ -47,7 +47,7 @@ func (c *conn) readSession(ctx context.Context) (*session, error) {
 	return s, nil
 }
 
-// everyRow is the sql_select_limit that limits nothing.
+// everyRow is the sql_select_limit without a limit.
 const everyRow = "18446744073709551615"
 
 func (c *conn) readVariables(ctx context.Context, variables map[string]string) error {
@@ -60,29 +60,31 @@ func (c *conn) readVariables(ctx context.Context, variables map[string]string) e
 	return ownError("reading the session's variables", err)
 }
 
-// userVariable finds the names of user variables, and more: what isn't one does no harm.
+// userVariable matches names of user variables. Other matches do no harm.
 var userVariable = regexp.MustCompile("@([\\pL\\pN_.$]+|`(?:[^`]|``)+`|'(?:[^'\\\\]|''|\\\\.)+'|\"(?:[^\"\\\\]|\"\"|\\\\.)+\")")
 
-// see takes note of a statement before it is executed.
+// see records the user variables of a statement before it runs.
 func (s *session) see(text string) {
 	for _, at := range userVariable.FindAllStringIndex(text, -1) {
 		name := text[at[0]:at[1]]
-		if at[0] > 0 && text[at[0]-1] == '@' || slices.Contains(s.user, name) { // @@ is a system variable
+		// @@ is a system variable
+		if at[0] > 0 && text[at[0]-1] == '@' || slices.Contains(s.user, name) {
 			continue
 		}
 		s.user = append(s.user, name)
 	}
 }
 
-// dropShadows drops temporary tables that have the names of Whimbrel's own, for which the server would take them: a trigger or a
-// routine may have made some. It ends no transaction.
+// dropShadows drops temporary tables named like Whimbrel's, which would hide these: a trigger or
+// routine may have created some. It ends no transaction.
 func (db *Database) dropShadows(ctx context.Context, c *conn) error {
 	_, err := c.exec(ctx, db.sql.fill("DROP TEMPORARY TABLE IF EXISTS {history}, {settings}, {journal}, {metadata}, {lease}"))
-	return ownError("looking for temporary tables with the names of Whimbrel's own", err)
+	return ownError("dropping temporary tables named like Whimbrel's", err)
 }
 
-// putBack makes the session what it was. First comes what would change what is read, then the character sets with the other
-// variables, then what has names in it.
+// putBack restores the session. First come settings that affect what is read, then the variables
+// including the character sets, then the database and the user variables, whose names are read in
+// these character sets.
 func (c *conn) putBack(ctx context.Context, before *session) error {
 	if _, err := c.exec(ctx, "SET SESSION sql_select_limit = "+everyRow+", timestamp = DEFAULT, insert_id = 0"); err != nil {
 		return ownError("SET", err)
@@ -112,8 +114,8 @@ func (c *conn) putBack(ctx context.Context, before *session) error {
 	return c.setAll(ctx, user)
 }
 
-// setAll sets variables, all at once if that works. The list of a session's variables has some that are the whole server's, which others
-// may have changed meanwhile, and some that only the server changes: these are passed over.
+// setAll sets variables, all at once if possible. It skips those that a session can't set: global
+// ones, which others may have changed meanwhile, and read-only ones.
 func (c *conn) setAll(ctx context.Context, set []string) error {
 	for some := range slices.Chunk(set, 100) {
 		_, err := c.exec(ctx, "SET "+strings.Join(some, ", "))
@@ -134,7 +136,7 @@ func (c *conn) setAll(ctx context.Context, set []string) error {
 
 var plainNumber = regexp.MustCompile(`^-?[0-9]+(\.[0-9]+)?$`)
 
-// variableValue is how a variable's value is written in SET.
+// variableValue returns a variable's value in the form for SET.
 func variableValue(name, value string) string {
 	switch {
 	case plainNumber.MatchString(value), value == "ON", value == "OFF":

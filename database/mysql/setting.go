@@ -25,7 +25,7 @@ func (db *Database) UpdateSetting(ctx context.Context, u database.SettingUpdate)
 	defer b.Rollback(ctx)
 	own := b.(*batch)
 	err = own.do(ctx, func(ctx context.Context) error {
-		if err := oddError(own.h.odd); err != nil {
+		if err := triggersError(own.h.triggers); err != nil {
 			return err
 		}
 		if err := own.putSetting(ctx, u); err != nil {

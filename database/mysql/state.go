@@ -14,8 +14,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// stateQuery reads the events of the set and of Whimbrel's own, the settings, and the database's name, as of one moment.
-// Times are cast to text, which no setting of the client changes.
+// stateQuery reads the entries of the set and of Whimbrel's own set, the settings, and the
+// database's name, as of one moment. Times are cast to text, which no client setting changes.
 const stateQuery = `SELECT id, set_name = ?, version, name, direction, checksum, down_checksum, has_down_text, CAST(started_at AS char(26)), duration_us, NULL
 FROM {history?} WHERE set_name IN (?, {own})
 UNION ALL SELECT 0, 0, 0, name, value, reason, changed_by, 0, CAST(changed_at AS char(26)), 0, CAST(until AS char(26))
@@ -23,17 +23,18 @@ FROM {settings?} WHERE until IS NULL OR until > UTC_TIMESTAMP(6)
 UNION ALL SELECT -2, 0, 0, ` + journalJSON + `, '', '', '', ` + isHeld + `, '', 0, NULL FROM {journal} AS j USE INDEX (PRIMARY) WHERE set_name = ? AND ` + isOpen + `
 UNION ALL SELECT -1, 0, 0, DATABASE(), ` + isolation + `, '', '', 0, '', 0, NULL`
 
-// isolation is the session's isolation level, which MySQL and MariaDB call by different names.
+// isolation is the session's isolation level, which MySQL and MariaDB name differently.
 const isolation = `CONCAT('' /*!50720 , @@SESSION.transaction_isolation */ /*M!100000 , @@SESSION.tx_isolation */)`
 
-// lockRow begins the name of a row in the settings that is no setting. The lock's name follows; its set is the value.
+// lockRow begins the name of a settings row that is no setting but registers a set. The lock's name
+// follows; the value is the set.
 const lockRow = "lock of "
 
-// State reads the state of a set with one question.
+// State reads the state of a set in one query.
 func (db *Database) State(ctx context.Context, set string) (st *database.State, err error) {
 	err = db.reading(ctx, func(ctx context.Context, c *conn) error {
 		st, err = db.readState(ctx, c, set)
-		if err == nil && c.uncommitted { // the session reads what may yet be taken back
+		if err == nil && c.uncommitted { // the session reads uncommitted rows
 			if _, err = c.exec(ctx, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"); err == nil {
 				st, err = db.readState(ctx, c, set)
 			}
@@ -57,8 +58,8 @@ func (db *Database) readState(ctx context.Context, c *conn, set string) (*databa
 		return nil, err
 	case missingTable(err):
 		return db.untouched(ctx, c, r.st)
-	case notOurs(err):
-		return nil, db.notOurs(err)
+	case foreignTable(err):
+		return nil, db.foreignTable(err)
 	case err != nil:
 		return nil, ownError("reading the history", err)
 	case r.head.own == 0:
@@ -72,7 +73,7 @@ func (db *Database) readState(ctx context.Context, c *conn, set string) (*databa
 	return r.finish()
 }
 
-// untouched is the state of a target without Whimbrel's tables.
+// untouched returns the state of a target without Whimbrel's tables.
 func (db *Database) untouched(ctx context.Context, c *conn, st *database.State) (*database.State, error) {
 	if err := db.lost(ctx, c); err != nil {
 		return nil, err
@@ -88,17 +89,17 @@ func (db *Database) untouched(ctx context.Context, c *conn, st *database.State) 
 	return st, errNoHistory
 }
 
-// head is the newest event of a set, and of Whimbrel's own. Ids are handed out before the commit, so the higher of the two
-// would not do as a Head: it may be there while the lower is still to come. Each of them only grows, as the locks of the two
-// sets see to, and so does their sum, with either.
+// head contains the newest entries of a set and of Whimbrel's own set. Ids are assigned before the
+// commit, so the higher of the two can't serve as the Head: it may be visible before the lower.
+// Each of them only grows, since each set has its lock, and so does their sum.
 type head struct {
 	mine, own int64
-	tables    int64 // the version of Whimbrel's own tables
+	tables    int64 // the version of Whimbrel's tables
 }
 
 func (h head) sum() int64 { return h.mine + h.own }
 
-// check refuses a history that does not say of which version it is, or says one that is not known.
+// check returns an error if the history has no version, or one that is unknown.
 func (h head) check() error {
 	switch {
 	case h.tables > tablesVersion:
@@ -109,7 +110,7 @@ func (h head) check() error {
 	return nil
 }
 
-// stateReader makes a State of the answer.
+// stateReader builds a State from the rows.
 type stateReader struct {
 	st      *database.State
 	events  []database.Entry
@@ -180,7 +181,7 @@ func (r *stateReader) finish() (*database.State, error) {
 	for _, e := range r.events {
 		r.st.Fold(e)
 	}
-	r.st.Head, r.st.Interrupted = r.head.sum(), r.journal // after Fold, which the journal is newer than
+	r.st.Head, r.st.Interrupted = r.head.sum(), r.journal // after Fold: the journal is newer
 	r.st.Settings = database.NewSettings(r.stored...)
 	return r.st, nil
 }

@@ -11,11 +11,12 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// tablesVersion is the version of Whimbrel's own tables that this build makes and understands.
+// tablesVersion is the version of Whimbrel's tables that this build creates and supports.
 const tablesVersion = 1
 
-// ddl makes version 1 of the tables, all of them at once: none can be made in a transaction. Times are UTC, whatever the session's time_zone is, and no
-// TIMESTAMPs, which end in 2038. A collation that counts blanks at the end keeps names apart that differ in them.
+// ddl creates version 1 of all tables, outside a transaction. Times are UTC, whatever the session's
+// time_zone is, and not TIMESTAMPs, which end in 2038. The collation must distinguish names that
+// differ in trailing blanks.
 var ddl = []string{
 	`CREATE TABLE IF NOT EXISTS {settings} (
 	name varchar(255) NOT NULL,
@@ -76,22 +77,22 @@ var ddl = []string{
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE {collation}`,
 }
 
-// statements are the texts of what is sent, with the tables' names in them.
+// statements are the texts of queries, with the tables' names filled in.
 type statements struct {
 	fill  func(string) string
 	head  string
 	state string
 }
 
-// headColumns are the newest event of a set and of Whimbrel's own, the version of Whimbrel's tables, and whether a run is open:
-// NULL where the journal has no row of the set.
-// The rest looks whether the other tables are there, and what others have put on any of them: triggers.
+// headColumns are the newest entry of a set and of Whimbrel's own set, the version of Whimbrel's
+// tables, and whether the set has an interrupted run: NULL if the journal has no row for it. The
+// rest checks that the other tables exist, and finds triggers on any of them.
 const headColumns = `(SELECT max(id) FROM {history?} WHERE set_name = ?), (SELECT max(id) FROM {history?} WHERE set_name = {own}),
 	(SELECT max(version) FROM {history?} WHERE set_name = {own} AND direction = 'up'), (SELECT ` + isOpen + ` FROM {journal?} WHERE set_name = ?),
 	CONCAT(EXISTS (SELECT 1 FROM {settings?}), EXISTS (SELECT 1 FROM {metadata?})), CONCAT_WS(', ', {triggers})`
 
-// triggersOn are expressions for the name of a trigger on each of the tables, NULL where there is none. Each names its table as a constant, with which the
-// server need not look at others.
+// triggersOn returns expressions for the name of a trigger on each of the tables, or NULL. Each
+// contains its table as a constant, so that the server doesn't read other tables.
 func triggersOn(tables ...string) string {
 	var all []string
 	for _, table := range tables {
@@ -100,8 +101,8 @@ func triggersOn(tables ...string) string {
 	return strings.Join(all, ", ")
 }
 
-// newStatements fills in the names. In {history?} and its like, for reading, an index is named: a view that poses as the table has
-// none, so the server refuses it before it evaluates anything of it.
+// newStatements fills in the names. For reading, {history?} and the like name an index: a view in
+// place of a table has none, so the server refuses it before evaluating any of it.
 func newStatements(n database.TableNames) statements {
 	fill := strings.NewReplacer(
 		"{history}", quote(n.History), "{settings}", quote(n.Settings), "{metadata}", quote(n.Metadata), "{journal}", quote(n.Journal),
@@ -114,7 +115,8 @@ func newStatements(n database.TableNames) statements {
 	return statements{fill: fill, head: fill(headColumns), state: fill(stateQuery)}
 }
 
-// collation is the binary one of utf8mb4 that counts blanks at the end, where the server has it.
+// collation returns the binary collation of utf8mb4 that counts trailing blanks, if the server has
+// it.
 func (f *facts) collation() string {
 	var major, minor, patch int
 	fmt.Sscanf(f.version, "%d.%d.%d", &major, &minor, &patch)
@@ -143,7 +145,7 @@ func (db *Database) ensureTables(ctx context.Context, g *guard, held bool, opts 
 		}
 		defer free()
 	}
-	g.mu.Lock() // and unlock before it is let go of
+	g.mu.Lock() // and unlock before the lock is released
 	defer g.mu.Unlock()
 	start := time.Now()
 	if err := db.lost(ctx, g.c); err != nil {
@@ -199,7 +201,7 @@ const (
 	nowSQL  = `CAST(UTC_TIMESTAMP(6) AS char(26))`
 )
 
-// complete fills in who it is, and rounds times to what the table keeps.
+// complete sets the user, host and application, and rounds times to the table's precision.
 func (db *Database) complete(e database.Entry, user string) database.Entry {
 	e.DBUser, e.Host, e.App = user, db.host, db.opts.App
 	e.StartedAt, e.Duration = e.StartedAt.UTC().Truncate(time.Microsecond), e.Duration.Truncate(time.Microsecond)
@@ -207,8 +209,8 @@ func (db *Database) complete(e database.Entry, user string) database.Entry {
 	return e
 }
 
-// insert appends an event to the history, and returns it as that has it. fence is a condition that holds as long as the
-// migration lock is ours; "" for none.
+// insert appends an entry to the history, and returns it as stored. fence is a condition that is
+// true as long as the migration lock is held; "" for none.
 func (db *Database) insert(ctx context.Context, c *conn, e database.Entry, fence string) (database.Entry, error) {
 	if err := checkSet(e.Set); err != nil {
 		return e, err

@@ -79,7 +79,7 @@ func (b *batch) State(ctx context.Context) (st *database.State, err error) {
 // Exec executes the statements of a script one by one.
 func (b *batch) Exec(ctx context.Context, s *migration.Script) error {
 	return b.do(ctx, func(ctx context.Context) error {
-		if err := oddError(b.h.odd); err != nil {
+		if err := triggersError(b.h.triggers); err != nil {
 			return err
 		}
 		return b.script(ctx, s)
@@ -134,7 +134,7 @@ func (b *batch) statements(ctx context.Context, s *migration.Script, a *migratio
 // keepingSession runs a script, and makes the session what it was before, in the middle of the transaction. Nobody else gets
 // the connection afterwards: what can't be seen from outside may still be changed.
 func (b *batch) keepingSession(ctx context.Context, s *migration.Script, run func() error) (err error) {
-	b.h.worker.spoiled = true
+	b.h.worker.unusable = true
 	if b.session == nil {
 		if b.session, err = b.h.worker.readSession(ctx); err != nil {
 			return err
@@ -155,7 +155,7 @@ func (b *batch) keepingSession(ctx context.Context, s *migration.Script, run fun
 // Record inserts the entries' rows.
 func (b *batch) Record(ctx context.Context, entries ...database.Entry) error {
 	return b.do(ctx, func(ctx context.Context) error {
-		if err := oddError(b.h.odd); err != nil {
+		if err := triggersError(b.h.triggers); err != nil {
 			return err
 		}
 		for _, e := range entries {
@@ -272,7 +272,7 @@ func (b *batch) commitError(err error) error {
 // replaceWorker takes another connection for the worker. The lock is the guard's all the while.
 func (h *hold) replaceWorker(ctx context.Context) error {
 	if !h.worker.gone {
-		h.worker.quietly("DO RELEASE_ALL_LOCKS()")
+		h.worker.finish("DO RELEASE_ALL_LOCKS()")
 	}
 	h.worker.giveBack()
 	c, err := h.db.acquire(ctx)
@@ -302,7 +302,7 @@ func (b *batch) end() {
 	}
 	b.over = true
 	if !b.committed && !b.h.worker.gone {
-		b.h.worker.quietly("ROLLBACK")
+		b.h.worker.finish("ROLLBACK")
 	}
 	b.h.free()
 	b.db.over(b)

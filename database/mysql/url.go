@@ -19,19 +19,19 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// connectTimeout bounds an attempt to connect where the URL says nothing.
+// connectTimeout is the default timeout for connecting.
 const connectTimeout = 15 * time.Second
 
-// maxPacket is what the protocol allows; a server that takes less says so.
+// maxPacket is the protocol's limit; a server with a lower one reports that.
 const maxPacket = 1 << 30
 
-// target is what a URL says.
+// target is the result of parsing a URL.
 type target struct {
 	config *client.Config
 	lock   Lock
 }
 
-// params are the parameters that a URL can have.
+// params are the parameters that a URL may have.
 var params = map[string]func(t *target, value string) error{
 	"socket": func(t *target, value string) error {
 		t.config.Net, t.config.Addr = "unix", value
@@ -39,7 +39,7 @@ var params = map[string]func(t *target, value string) error{
 	},
 	"timeout": func(t *target, value string) (err error) {
 		if t.config.Timeout, err = time.ParseDuration(value); err != nil || t.config.Timeout <= 0 {
-			return fmt.Errorf("timeout=%s: want a time such as 5s", value)
+			return fmt.Errorf("timeout=%s: use a duration such as 5s", value)
 		}
 		return nil
 	},
@@ -49,13 +49,13 @@ var params = map[string]func(t *target, value string) error{
 	},
 	"charset": func(_ *target, value string) error {
 		if !strings.EqualFold(value, "utf8mb4") {
-			return fmt.Errorf("charset=%s: scripts are UTF-8, which is utf8mb4 here", value)
+			return fmt.Errorf("charset=%s: use utf8mb4, since scripts are UTF-8", value)
 		}
 		return nil
 	},
 	"cleartext-password": func(t *target, value string) error {
 		if value != "true" && value != "false" {
-			return fmt.Errorf("cleartext-password=%s: want true or false", value)
+			return fmt.Errorf("cleartext-password=%s: use true or false", value)
 		}
 		t.config.AllowCleartextPasswords = value == "true"
 		return nil
@@ -67,11 +67,11 @@ var params = map[string]func(t *target, value string) error{
 	"tls": nil, "tls-ca": nil, "tls-cert": nil, "tls-key": nil, // read together
 }
 
-// parse reads mysql://user:password@host:port/database?parameters.
+// parse parses mysql://user:password@host:port/database?parameters.
 func parse(raw string) (*target, error) {
 	scheme, rest, _ := strings.Cut(raw, ":")
 	if !strings.HasPrefix(rest, "//") {
-		return nil, database.NewURLError(raw, "want %s://user:password@host:port/database", scheme)
+		return nil, database.NewURLError(raw, "use %s://user:password@host:port/database", scheme)
 	}
 	if err := database.CheckURL(raw); err != nil {
 		return nil, err
@@ -88,9 +88,9 @@ func (t *target) parse(raw string) error {
 	if err != nil {
 		var e *url.Error
 		if errors.As(err, &e) {
-			err = e.Err // which does not show the URL
+			err = e.Err // it does not contain the URL
 		}
-		return fmt.Errorf("%w; in user and password everything but letters and digits is written %%XX", err)
+		return fmt.Errorf("%w; in the user and password, escape everything except letters and digits as %%XX", err)
 	}
 	if u.User != nil {
 		t.config.User = u.User.Username()
@@ -101,16 +101,16 @@ func (t *target) parse(raw string) error {
 	t.config.DBName = strings.TrimPrefix(u.Path, "/")
 	switch {
 	case t.config.DBName == "":
-		return fmt.Errorf("it names no database: write %s://user:password@host:port/database", u.Scheme)
+		return fmt.Errorf("it names no database: use %s://user:password@host:port/database", u.Scheme)
 	case strings.Contains(t.config.DBName, "/"):
-		return fmt.Errorf("the database's name %q has a slash; a socket is named with ?socket=", t.config.DBName)
+		return fmt.Errorf("the database name %q contains a slash; name a socket with ?socket=", t.config.DBName)
 	}
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
 		return err
 	}
 	if query.Has("socket") && u.Host != "" {
-		return errors.New("it has a host and a socket; leave one of them out")
+		return errors.New("it names a host and a socket; remove one of them")
 	}
 	if err := t.readParams(query); err != nil {
 		return err
@@ -123,9 +123,9 @@ func (t *target) readParams(query url.Values) error {
 		read, known := params[name]
 		switch {
 		case !known:
-			return fmt.Errorf("there is no parameter %q; there are: %s", name, strings.Join(slices.Sorted(maps.Keys(params)), ", "))
+			return fmt.Errorf("unknown parameter %q; the parameters are %s", name, strings.Join(slices.Sorted(maps.Keys(params)), ", "))
 		case len(query[name]) > 1:
-			return fmt.Errorf("the parameter %q is there twice", name)
+			return fmt.Errorf("parameter %q appears twice", name)
 		case read != nil:
 			if err := read(t, query.Get(name)); err != nil {
 				return err
@@ -137,7 +137,7 @@ func (t *target) readParams(query url.Values) error {
 
 func checkLock(l Lock) error {
 	if l != LockAdvisory && l != LockLease && l != "" {
-		return fmt.Errorf("lock=%s: want %s or %s", l, LockAdvisory, LockLease)
+		return fmt.Errorf("lock=%s: use %s or %s", l, LockAdvisory, LockLease)
 	}
 	return nil
 }
@@ -151,7 +151,7 @@ func newConfig() *client.Config {
 	return c
 }
 
-// readTLS reads tls and the files that go with it.
+// readTLS reads tls and its files.
 func (t *target) readTLS(query url.Values, host string) error {
 	ca, cert, key := query.Get("tls-ca"), query.Get("tls-cert"), query.Get("tls-key")
 	mode := query.Get("tls")
@@ -169,7 +169,7 @@ func (t *target) readTLS(query url.Values, host string) error {
 		config.InsecureSkipVerify = true
 		t.config.AllowFallbackToPlaintext = true
 	default:
-		return fmt.Errorf("tls=%s: want true, skip-verify, preferred or false", mode)
+		return fmt.Errorf("tls=%s: use true, skip-verify, preferred or false", mode)
 	}
 	if ca != "" {
 		pem, err := os.ReadFile(ca)
@@ -178,11 +178,11 @@ func (t *target) readTLS(query url.Values, host string) error {
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return fmt.Errorf("tls-ca: there is no certificate in %s; it must be a PEM file", ca)
+			return fmt.Errorf("tls-ca: %s contains no certificate; it must be a PEM file", ca)
 		}
 	}
 	if (cert == "") != (key == "") {
-		return errors.New("tls-cert and tls-key belong together: the one is of no use without the other")
+		return errors.New("tls-cert and tls-key must be used together")
 	}
 	if cert != "" {
 		pair, err := tls.LoadX509KeyPair(cert, key)
@@ -195,7 +195,7 @@ func (t *target) readTLS(query url.Values, host string) error {
 	return nil
 }
 
-// place says where a configuration leads, without the password.
+// place describes the target of a configuration, without the password.
 func place(c *client.Config) string {
 	if c.Net == "unix" {
 		return fmt.Sprintf("MySQL database %q on the socket %s", c.DBName, c.Addr)

@@ -13,7 +13,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// What a URL can't be understood by says what to write, and shows no password.
+// The error of an invalid URL says what to write, and contains no password.
 func TestURLErrors(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
@@ -25,17 +25,17 @@ func TestURLErrors(t *testing.T) {
 		"mariadb://u:secret@h":                       "names no database",
 		"mysql://u:secret@h/a/b":                     "a socket is named with ?socket=",
 		"mysql://u:se%cret@h/a":                      "%XX",
-		"mysql://u:secret@h/a?parseTime=true":        `there is no parameter "parseTime"; there are: charset, cleartext-password, lock, socket, sql_mode, timeout, tls, tls-ca, tls-cert, tls-key`,
-		"mysql://u:secret@h/a?timeout=5":             "want a time such as 5s",
-		"mysql://u:secret@h/a?timeout=1s&timeout=2s": "is there twice",
+		"mysql://u:secret@h/a?parseTime=true":        `unknown parameter "parseTime"; the parameters are charset, cleartext-password, lock, socket, sql_mode, timeout, tls, tls-ca, tls-cert, tls-key`,
+		"mysql://u:secret@h/a?timeout=5":             "use a duration such as 5s",
+		"mysql://u:secret@h/a?timeout=1s&timeout=2s": "appears twice",
 		"mysql://u:secret@h/a?socket=/x":             "a host and a socket",
 		"mysql://u:secret@h/a?charset=latin1":        "utf8mb4",
 		"mysql://u:secret@h/a?lock=maybe":            "want advisory or lease",
-		"mysql://u:secret@h/a?tls=maybe":             "want true, skip-verify, preferred or false",
-		"mysql://u:secret@h/a?tls-cert=/x":           "belong together",
+		"mysql://u:secret@h/a?tls=maybe":             "use true, skip-verify, preferred or false",
+		"mysql://u:secret@h/a?tls-cert=/x":           "must be used together",
 		"mysql://u:secret@h/a?tls-ca=/nowhere":       "no such file",
 		"mysql://u:secret@h/a?tls-ca=" + empty:       "no certificate",
-		"mysql://u:secret@h/a?cleartext-password=1":  "want true or false",
+		"mysql://u:secret@h/a?cleartext-password=1":  "use true or false",
 	} {
 		_, err := database.Open(context.Background(), u, database.Options{})
 		e := as[*database.URLError](t, err)
@@ -48,7 +48,7 @@ func TestURLErrors(t *testing.T) {
 	contains(t, "the error of a schema", err.Error(), "name that in the URL")
 }
 
-// What keeps a connection from being made says what to do about it.
+// The error of a failed connection says what to do.
 func TestConnectErrors(t *testing.T) {
 	t.Parallel()
 	good := testdb.MariaDB(t)
@@ -78,7 +78,7 @@ func TestConnectErrors(t *testing.T) {
 		"mysql://" + u.Host + u.Path:                      "names no user",
 		"mysql://somebody@" + u.Host + u.Path:             "the URL has no password",
 		"mysql://somebody:wrong@" + u.Host + u.Path:       "check user and password",
-		good + "?tls=true":                                "does not speak TLS",
+		good + "?tls=true":                                "does not support TLS",
 		"mysql://root@/a?socket=/no/such/socket":          "check the socket's path",
 	} {
 		_, err := database.Open(background(t), bad, database.Options{})
@@ -90,7 +90,7 @@ func TestConnectErrors(t *testing.T) {
 	}
 }
 
-// A socket, and TLS in all its ways.
+// Sockets, and all TLS modes, work.
 func TestWaysToConnect(t *testing.T) {
 	t.Parallel()
 	server := testdb.PrivateMariaDB(t)

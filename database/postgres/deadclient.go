@@ -20,9 +20,9 @@ import (
 //     session, even if the kernel's probes only reach a pooler or a proxy.
 //   - If a server doesn't answer the guard within 10 s, the run gives it up.
 const (
-	beat         = 2 * time.Second
-	beatPatience = 10 * time.Second
-	idleGuard    = "12s"
+	beat        = 2 * time.Second
+	beatTimeout = 10 * time.Second
+	idleGuard   = "12s"
 )
 
 // setting is a server setting that detects a dead client.
@@ -124,11 +124,11 @@ func pulse(ctx context.Context, guard *conn) error {
 // beatOnce sends a comment instead of a query. A query would need a snapshot, and CREATE INDEX
 // CONCURRENTLY waits for every transaction that it has seen with one.
 func beatOnce(pc *pgx.Conn) error {
-	ctx, cancel := context.WithTimeout(context.Background(), beatPatience)
+	ctx, cancel := context.WithTimeout(context.Background(), beatTimeout)
 	defer cancel()
 	_, err := pc.PgConn().Exec(ctx, "-- whimbrel: the migration lock is held here").ReadAll()
 	if err != nil && ctx.Err() != nil {
-		err = fmt.Errorf("no answer within %s: %w", beatPatience, err)
+		err = fmt.Errorf("no answer within %s: %w", beatTimeout, err)
 	}
 	return err
 }

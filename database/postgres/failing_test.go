@@ -148,8 +148,8 @@ func TestScriptThatBreaksWhatFollows(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
 	for text, want := range map[string]string{
-		"DROP SCHEMA public CASCADE":                                      "Whimbrel's own tables",
-		"DO $$ BEGIN EXECUTE 'DROP TABLE whimbrel_' || 'history'; END $$": "Whimbrel's own tables",
+		"DROP SCHEMA public CASCADE":                                      "Whimbrel's tables",
+		"DO $$ BEGIN EXECUTE 'DROP TABLE whimbrel_' || 'history'; END $$": "Whimbrel's tables",
 		"SET statement_timeout = 1; SELECT 1":                             "timeout",
 		"SET TRANSACTION ISOLATION LEVEL SERIALIZABLE":                    "transaction of its own",
 	} {

@@ -203,7 +203,7 @@ func (r *run) reconnect(ctx context.Context) error {
 	if err := c.checkSameServer(r.guard); err != nil {
 		return err
 	}
-	if err := r.db.endProcess(ctx, c, r.set, r.at, database.LockOptions{Timeout: orphanPatience}); err != nil {
+	if err := r.db.endProcess(ctx, c, r.set, r.at, database.LockOptions{Timeout: orphanTimeout}); err != nil {
 		return err
 	}
 	knew, claimed := r.journal, false

@@ -110,10 +110,10 @@ const tablesQuery = `WITH RECURSIVE me AS MATERIALIZED (
 )
 SELECT pg_catalog.current_database(), current_user, (SELECT pg_catalog.json_agg(rel ORDER BY role, schema) FROM rel)`
 
-// steered sets the search path of the following queries in the pipeline to the schema of the tables
+// steerPath sets the search path of the following queries in the pipeline to the schema of the tables
 // that were found, or to nothing if they must not be read. It also limits how long these queries
 // wait for locks.
-const steered = `, pg_catalog.set_config('search_path', coalesce((SELECT pg_catalog.quote_ident(schema) FROM chosen) || ', pg_temp', 'pg_catalog, pg_temp'), true),
+const steerPath = `, pg_catalog.set_config('search_path', coalesce((SELECT pg_catalog.quote_ident(schema) FROM chosen) || ', pg_temp', 'pg_catalog, pg_temp'), true),
 	pg_catalog.set_config('lock_timeout', $5, true)`
 
 // finder runs a tablesQuery and holds its result.
@@ -149,7 +149,7 @@ func (f *finder) queries(steer bool) []query {
 		},
 	}
 	if steer {
-		q.sql += steered
+		q.sql += steerPath
 		q.args = append(q.args, text(fmt.Sprint(f.db.lockTimeout().Milliseconds())))
 	}
 	return []query{first, q}

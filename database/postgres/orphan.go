@@ -83,9 +83,9 @@ func stillThere(locked *database.LockedError, allowed bool) error {
 	return locked
 }
 
-// orphanPatience limits the wait for the end of a session after its connection broke in this
+// orphanTimeout limits the wait for the end of a session after its connection broke in this
 // process.
-const orphanPatience = 15 * time.Second
+const orphanTimeout = 15 * time.Second
 
 // disownQuery removes the session from the journal: the run no longer uses it, but the caller may.
 func (r *run) disownQuery() query {
