@@ -10,7 +10,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// fast leaves out the waiting for the disk, which is all that would be seen otherwise.
+// fast avoids waiting for the disk, which would dominate otherwise.
 const fast = "?_pragma=synchronous(0)"
 
 func BenchmarkState1000(b *testing.B) {

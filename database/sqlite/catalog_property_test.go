@@ -17,20 +17,21 @@ type model struct{ tables []modelTable }
 type modelTable struct {
 	name    string
 	columns []modelColumn
-	unique  string // a table constraint's columns, without name
-	check   string // of the constraint "positive", in which the first column stands as %s
+	unique  string // the columns of an unnamed table constraint
+	check   string // of the constraint "positive"; %s is the first column
 	options string
-	index   string // where it is: "", " WHERE …"
+	index   string // "", or " WHERE …"
 	view    string
 	trigger string
 }
 
 type modelColumn struct {
 	name, typ string
-	clauses   []string // in which they stand, such as DEFAULT 1; changed one by one
+	clauses   []string // clauses such as DEFAULT 1; changed one by one
 }
 
-// named is a word that is a name; what else there is are keywords, whose case does not count, and what must stay as it is.
+// named is a word that is a name. Other words are keywords, whose case doesn't matter, or fixed
+// text.
 type named string
 
 func (m model) clone() model {
@@ -44,7 +45,7 @@ func (m model) clone() model {
 	return model{tables}
 }
 
-// style writes statements in one of the ways that mean the same.
+// style chooses among equivalent ways to write statements.
 type style struct{ choose func(n int) int }
 
 func (s style) name(name string) string {
@@ -136,7 +137,7 @@ func randomModel(t *rapid.T) (m model) {
 	return m
 }
 
-// change changes one thing in a model, and says what Compare must tell of it.
+// change changes one thing in a model, and returns the expected differences.
 func (m model) change(t *rapid.T) (after model, want []string) {
 	after = m.clone()
 	i := rapid.IntRange(0, len(m.tables)-1).Draw(t, "table")
@@ -145,7 +146,7 @@ func (m model) change(t *rapid.T) (after model, want []string) {
 		return (&catalog.Object{Kind: kind, Of: of, Name: name}).ID()
 	}
 	last := len(table.columns) - 1
-	column := &table.columns[last] // no index or constraint is on it
+	column := &table.columns[last] // no index or constraint uses it
 	columnID := id(catalog.Column, table.name, column.name)
 	switch rapid.IntRange(0, 12).Draw(t, "what") {
 	case 0:
@@ -192,7 +193,8 @@ func (m model) change(t *rapid.T) (after model, want []string) {
 	return after, nil
 }
 
-// moved is what is told when a table's last column has become its first, on which index and check now are.
+// moved returns the differences after a table's last column became its first, which the index and
+// the check now use.
 func (m model) moved(i int, id func(kind catalog.Kind, of, name string) string) []string {
 	table := m.tables[i]
 	want := []string{
@@ -205,8 +207,8 @@ func (m model) moved(i int, id func(kind catalog.Kind, of, name string) string) 
 	return want
 }
 
-// TestRandomSchemas: whatever schema there is, in whatever way it is written, its snapshot makes it again; and a
-// change is told exactly.
+// TestRandomSchemas: the snapshot of any schema, written in any style, recreates it; and a change
+// is detected exactly.
 func TestRandomSchemas(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(check *rapid.T) {

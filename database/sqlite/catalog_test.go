@@ -13,7 +13,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/database/sqlite"
 )
 
-// contents returns the snapshot of a new database in which a script ran.
+// contents returns the snapshot of a new database after a script.
 func contents(t testing.TB, script string) *catalog.Snapshot {
 	t.Helper()
 	pool, err := sql.Open("sqlite", "file:"+t.TempDir()+"/contents.db")
@@ -63,7 +63,7 @@ func TestSnapshotRebuilds(t *testing.T) {
 	}
 }
 
-// TestSnapshotAttributes shows how a definition is taken apart.
+// TestSnapshotAttributes shows the attributes of definitions.
 func TestSnapshotAttributes(t *testing.T) {
 	corpus, err := os.ReadFile("testdata/catalog/all.sql")
 	if err != nil {
@@ -94,7 +94,7 @@ func TestSnapshotAttributes(t *testing.T) {
 	}
 }
 
-// TestEqualSnapshots: what is written otherwise, and means the same, is equal.
+// TestEqualSnapshots: different spellings of the same schema are equal.
 func TestEqualSnapshots(t *testing.T) {
 	a := contents(t, `CREATE TABLE t (a INTEGER PRIMARY KEY, b text NOT NULL DEFAULT 'x', c int, CHECK (b <> 'Y'));
 		CREATE INDEX i ON t (b) WHERE c > 0;`)
@@ -108,7 +108,7 @@ func TestEqualSnapshots(t *testing.T) {
 	}
 }
 
-// TestSnapshotChanges: of two schemas the difference is told, and nothing else.
+// TestSnapshotChanges: the difference of two schemas is complete, and contains nothing else.
 func TestSnapshotChanges(t *testing.T) {
 	const before = `CREATE TABLE t (a integer PRIMARY KEY, b text DEFAULT 'x', c integer CHECK (c > 0), CONSTRAINT u UNIQUE (b));
 		CREATE TABLE other (x); CREATE INDEX i ON t (c); CREATE VIEW v AS SELECT a FROM t;
@@ -141,7 +141,7 @@ func TestSnapshotChanges(t *testing.T) {
 	}
 }
 
-// TestSnapshotLeavesOutOwnTables: what Whimbrel made for itself isn't part of the schema.
+// TestSnapshotLeavesOutOwnTables: Whimbrel's tables aren't part of the schema.
 func TestSnapshotLeavesOutOwnTables(t *testing.T) {
 	ctx := context.Background()
 	db, err := database.Open(ctx, "sqlite:"+t.TempDir()+"/own.db", database.Options{})
@@ -149,7 +149,7 @@ func TestSnapshotLeavesOutOwnTables(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	empty, err := database.Snapshot(ctx, db, catalog.Options{}) // there is no file yet
+	empty, err := database.Snapshot(ctx, db, catalog.Options{}) // the file doesn't exist yet
 	if err != nil {
 		t.Fatal(err)
 	}

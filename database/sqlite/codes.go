@@ -6,7 +6,7 @@ import (
 	lib "modernc.org/sqlite/lib"
 )
 
-// codeName returns the name of an extended result code, "" for 0.
+// codeName returns the name of an extended result code, or "" for 0.
 func codeName(c int) string {
 	if c == 0 {
 		return ""

@@ -13,39 +13,39 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// leastPatience is how long what ends a migration waits for others to let go of the file, whatever the lock timeout is:
-// a reader that looks at this moment is no reason to give up.
-const leastPatience = time.Second
+// minPatience is the shortest limit for waiting for the file at the end of a migration, whatever
+// the lock timeout: a passing reader must not make it fail.
+const minPatience = time.Second
 
-// patience is how long what comes after the lock waits for others to let go of the file.
-func patience(opts database.LockOptions) time.Duration { return max(opts.Timeout, leastPatience) }
+// patience returns the limit for waiting for the file after the lock was acquired.
+func patience(opts database.LockOptions) time.Duration { return max(opts.Timeout, minPatience) }
 
-// bg is the context of statements that never wait and must not be cut off: a client
-// that interrupts COMMIT can't tell any more whether it happened.
+// bg is the context of statements that never wait and must not be interrupted: after an interrupted
+// COMMIT the client doesn't know whether it took effect.
 var bg = context.Background()
 
-// conn is one connection of the pool, for one Batch or Run.
+// conn is one connection of the pool, for one Tx or Run.
 type conn struct {
 	*sql.Conn
-	file        *openFile // once it was looked at
-	busyTimeout int64     // what it had, to be put back
-	version     int64     // data_version in the transaction that is open
+	file        *openFile // set once the file was identified
+	busyTimeout int64     // the caller's value, to restore
+	version     int64     // data_version in the open transaction
 	hasVersion  bool
 }
 
-// acquire takes a connection out of the pool, with busy_timeout = 0. A pool that has none to give is
-// a lock like any other.
+// acquire takes a connection from the pool, with busy_timeout = 0. It waits for an exhausted pool
+// as for the lock.
 func (d *db) acquire(ctx context.Context, w *waiter) (*conn, error) {
 	c, err := d.pooled(ctx, w)
 	if err != nil {
 		return nil, err
 	}
-	return d.impatient(ctx, c)
+	return d.withoutBusyTimeout(ctx, c)
 }
 
-// impatient makes a connection one that doesn't wait inside SQLite, where the lock timeout doesn't reach it. Those
-// of a pool of our own are opened so.
-func (d *db) impatient(ctx context.Context, c *sql.Conn) (*conn, error) {
+// withoutBusyTimeout sets busy_timeout to 0, since the lock timeout doesn't limit waits inside SQLite. A
+// pool of our own opens its connections with that value.
+func (d *db) withoutBusyTimeout(ctx context.Context, c *sql.Conn) (*conn, error) {
 	s := &conn{Conn: c}
 	if d.owned {
 		return s, nil
@@ -61,17 +61,17 @@ func (d *db) impatient(ctx context.Context, c *sql.Conn) (*conn, error) {
 	return s, nil
 }
 
-// reader takes a connection for reading. The caller is patient.
+// reader takes a connection for reading. The caller does the waiting.
 func (d *db) reader(ctx context.Context) (*conn, error) {
 	c, err := d.pool.Conn(ctx)
 	if err != nil {
 		return nil, d.connectError(err)
 	}
-	return d.impatient(ctx, c)
+	return d.withoutBusyTimeout(ctx, c)
 }
 
-// pooled waits for a connection of the pool as it would for the lock, where the pool has a limit: what takes long
-// otherwise is opening the file.
+// pooled takes a connection from the pool. If the pool is limited and exhausted, it waits as for
+// the lock; it doesn't mistake a slow opening of the file for that.
 func (d *db) pooled(ctx context.Context, w *waiter) (*sql.Conn, error) {
 	patience := 20 * time.Millisecond
 	for {
@@ -89,7 +89,7 @@ func (d *db) pooled(ctx context.Context, w *waiter) (*sql.Conn, error) {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		case late && stats.InUse < stats.MaxOpenConnections:
-			patience *= 2 // none is taken: it was slow
+			patience *= 2 // the pool isn't exhausted: opening was slow
 			continue
 		case late:
 			err = w.wait(ctx, database.Holder{PID: int64(os.Getpid()), Host: d.host, App: d.opts.App})
@@ -111,9 +111,9 @@ func (c *conn) setBusyTimeout(ms int64) error {
 	return c.do(fmt.Sprintf("PRAGMA busy_timeout = %d", ms))
 }
 
-// readOnly reports whether the file can only be read. BEGIN IMMEDIATE does not tell.
+// readOnly reports whether the file is read-only, which BEGIN IMMEDIATE doesn't detect.
 func (c *conn) readOnly() (is bool) {
-	c.Raw(func(client any) (err error) { // a client that can't be asked will say so when it writes
+	c.Raw(func(client any) (err error) { // a client without this method reports it when it writes
 		if client, ok := client.(interface{ IsReadOnly(string) (bool, error) }); ok {
 			is, err = client.IsReadOnly("main")
 		}
@@ -122,20 +122,20 @@ func (c *conn) readOnly() (is bool) {
 	return is
 }
 
-// release puts the connection back into its pool. No transaction is open.
+// release returns the connection to its pool. No transaction may be open.
 func (c *conn) release() {
 	if c.setBusyTimeout(c.busyTimeout) != nil {
 		c.drop()
 	}
-	c.Close() // if it was dropped it says that it is closed
+	c.Close() // fails if drop closed it
 }
 
-// drop closes the connection for good, and with it whatever it holds.
+// drop closes the connection for good, which releases everything it holds.
 func (c *conn) drop() {
-	c.Raw(func(any) error { return sqldriver.ErrBadConn }) // which is what it returns
+	c.Raw(func(any) error { return sqldriver.ErrBadConn }) // Raw returns this error
 }
 
-// do executes a statement that doesn't wait and is not to be cut off.
+// do executes a statement that doesn't wait and must not be interrupted.
 func (c *conn) do(query string, args ...any) error {
 	_, err := c.ExecContext(bg, query, args...)
 	return err
@@ -153,12 +153,12 @@ func (c *conn) changeOne(query string, args ...any) (sql.Result, error) {
 		return nil, err
 	}
 	if n, err := r.RowsAffected(); err != nil || n != 1 {
-		return nil, errors.Join(fmt.Errorf("a row of Whimbrel's own was to be written, and %d were: a trigger may be in between", n), err)
+		return nil, errors.Join(fmt.Errorf("writing one of Whimbrel's rows changed %d rows: a trigger may interfere", n), err)
 	}
 	return r, nil
 }
 
-// rollback leaves the connection without a transaction, or drops it.
+// rollback ends the transaction, or drops the connection.
 func (c *conn) rollback() {
 	if c.do("ROLLBACK") == nil {
 		return
@@ -169,8 +169,8 @@ func (c *conn) rollback() {
 	}
 }
 
-// commit commits, and waits up to limit for readers that are in its way. After an error the
-// transaction is still open, or was rolled back.
+// commit commits, and waits up to limit for readers that block it. After an error the transaction
+// is still open, or was rolled back.
 func (c *conn) commit(ctx context.Context, limit time.Duration) error {
 	err := poll(ctx, limit, func() error { return c.do("COMMIT") })
 	if err != nil {
@@ -179,13 +179,13 @@ func (c *conn) commit(ctx context.Context, limit time.Duration) error {
 	return c.file.still()
 }
 
-// poll repeats f while the file is locked, limit at the longest.
+// poll repeats f while the file is locked, for at most limit.
 func poll(ctx context.Context, limit time.Duration, f func() error) error {
 	return pollWatching(ctx, limit, f, func() bool { return false })
 }
 
-// pollWatching is poll that begins to count anew whenever others have got on.
-func pollWatching(ctx context.Context, limit time.Duration, f func() error, gotOn func() bool) error {
+// pollWatching is poll with a limit that starts anew whenever another process made progress.
+func pollWatching(ctx context.Context, limit time.Duration, f func() error, progressed func() bool) error {
 	start := time.Now()
 	p := pause{start: start, limit: limit}
 	for {
@@ -196,7 +196,7 @@ func pollWatching(ctx context.Context, limit time.Duration, f func() error, gotO
 		if !isBusy(err) {
 			return err
 		}
-		if gotOn() {
+		if progressed() {
 			p.start = time.Now()
 		} else if p.over() {
 			return &lockedFile{time.Since(start), err}
@@ -216,7 +216,7 @@ type pause struct {
 
 func (p *pause) over() bool { return time.Since(p.start) >= p.limit }
 
-// sleep reports false when the limit is reached.
+// sleep returns false when the limit is reached.
 func (p *pause) sleep(ctx context.Context) (bool, error) {
 	left := p.limit - time.Since(p.start)
 	if left <= 0 {
@@ -235,12 +235,12 @@ func (p *pause) sleep(ctx context.Context) (bool, error) {
 
 // waiter waits for the migration lock.
 type waiter struct {
-	set     string
-	timeout time.Duration
-	waiting func(database.Holder)
-	pause   pause
-	told    bool
-	holder  database.Holder
+	set      string
+	timeout  time.Duration
+	waiting  func(database.Holder)
+	pause    pause
+	reported bool
+	holder   database.Holder
 }
 
 func newWaiter(set string, opts database.LockOptions) *waiter {
@@ -250,13 +250,13 @@ func newWaiter(set string, opts database.LockOptions) *waiter {
 	}
 }
 
-// wait tells who has the lock, when that is news, and sleeps before the next try.
+// wait reports a new holder of the lock, and sleeps until the next try.
 func (w *waiter) wait(ctx context.Context, h database.Holder) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if news := !w.told || h != w.holder; news {
-		w.told, w.holder = true, h
+	if news := !w.reported || h != w.holder; news {
+		w.reported, w.holder = true, h
 		if w.waiting != nil {
 			w.waiting(h)
 		}

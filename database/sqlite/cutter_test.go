@@ -9,11 +9,12 @@ import (
 	"sync"
 )
 
-// cutter counts the statements that a process sends to SQLite, and ends it before or after the n-th.
+// cutter counts the statements that a process sends to SQLite, and ends it before or after the
+// n-th.
 type cutter struct {
-	n     int // 0 lets everything pass
+	n     int // 0: never
 	after bool
-	kill  func() // nil: the connections are dropped instead, without a COMMIT
+	kill  func() // nil: drop the connections instead, without a COMMIT
 
 	mu    sync.Mutex
 	sent  int
@@ -23,7 +24,7 @@ type cutter struct {
 
 var errCut = errors.New("the connection was cut")
 
-// statement sends one statement, if the process lives. close closes what it returned.
+// statement sends one statement if the process is alive. close closes its result.
 func (c *cutter) statement(send func() error, close func()) error {
 	c.mu.Lock()
 	c.sent++
@@ -57,14 +58,14 @@ func (c *cutter) cut() error {
 	return errCut
 }
 
-// sprung reports whether the n-th statement came.
+// sprung reports whether the n-th statement was reached.
 func (c *cutter) sprung() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.n > 0 && c.sent >= c.n
 }
 
-// cutDriver is the client with a cutter in front of it.
+// cutDriver is the client behind a cutter.
 type cutDriver struct{ *cutter }
 
 func (d cutDriver) Open(name string) (driver.Conn, error) {
@@ -99,7 +100,7 @@ type connector struct {
 func (c connector) Connect(context.Context) (driver.Conn, error) { return c.Open(c.dsn) }
 func (c connector) Driver() driver.Driver                        { return c.cutDriver }
 
-// client is what is used of a connection.
+// client contains the used methods of a connection.
 type client interface {
 	driver.Conn
 	driver.ExecerContext

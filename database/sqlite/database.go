@@ -107,12 +107,12 @@ func (d *db) read(ctx context.Context, f func(context.Context) error) error {
 	}
 	limited, cancel := ctx, func() {}
 	if d.pool.Stats().MaxOpenConnections > 0 {
-		limited, cancel = context.WithTimeout(ctx, max(d.patience, leastPatience))
+		limited, cancel = context.WithTimeout(ctx, max(d.patience, minPatience))
 	}
 	defer cancel()
 	err := pollWatching(limited, d.patience, func() error { return f(limited) }, d.journalWatch())
 	if err != nil && ctx.Err() == nil && limited.Err() != nil && !errors.Is(err, database.ErrLocked) {
-		return fmt.Errorf("this process uses every connection of its pool, for %s now: %w", max(d.patience, leastPatience), err)
+		return fmt.Errorf("this process uses every connection of its pool, for %s now: %w", max(d.patience, minPatience), err)
 	}
 	return err
 }
@@ -236,7 +236,7 @@ func (d *db) UpdateSetting(ctx context.Context, s database.SettingUpdate) error 
 	if err != nil {
 		return err
 	}
-	if err = oddError(st.odd); err == nil {
+	if err = foreignError(st.foreign); err == nil {
 		err = d.putSetting(c, s)
 	}
 	if err == nil {

@@ -21,7 +21,7 @@ import (
 
 var bg = context.Background()
 
-// patient waits for a lock for as long as a test waits for anything.
+// patient waits for a lock as long as any test waits.
 var patient = database.LockOptions{Timeout: 5 * time.Minute}
 
 func must(t testing.TB, err error) {
@@ -31,7 +31,7 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// connect opens a URL that must be good.
+// connect opens a URL that must be valid.
 func connect(t testing.TB, url string, opts database.Options) database.Database {
 	t.Helper()
 	db, err := database.Open(bg, url, opts)
@@ -54,7 +54,7 @@ func event(version int64) database.Entry {
 	return database.Entry{Version: version, Name: "step", Direction: database.Up, Checksum: migration.Sum("x"), StartedAt: time.Now()}
 }
 
-// apply commits a script with the event of its version.
+// apply commits a script with the entry of its version.
 func apply(t testing.TB, db database.Database, version int64, script string) {
 	t.Helper()
 	b := begin(t, db)
@@ -63,7 +63,7 @@ func apply(t testing.TB, db database.Database, version int64, script string) {
 	must(t, errOf(b.Commit(bg)))
 }
 
-// scan reads one value from outside.
+// scan reads one value on a connection of its own.
 func scan[T any](t testing.TB, path, query string) (v T) {
 	t.Helper()
 	must(t, inspect(path, func(pool *sql.DB) error { return pool.QueryRow(query).Scan(&v) }))
@@ -330,7 +330,7 @@ func TestTransactionControlIsRefused(t *testing.T) {
 	t.Parallel()
 	db := connect(t, "sqlite::memory:", database.Options{})
 	b := begin(t, db)
-	must(t, b.Exec(bg, text("BEGIN; CREATE TABLE t (x); COMMIT;"))) // around the whole
+	must(t, b.Exec(bg, text("BEGIN; CREATE TABLE t (x); COMMIT;"))) // around the whole script
 	err := b.Exec(bg, text("CREATE TABLE u (x); COMMIT; CREATE TABLE v (x)"))
 	if e := (*database.StatementError)(nil); !errors.As(err, &e) || e.Pos.Column != 21 {
 		t.Errorf("%v, want a *StatementError at the COMMIT", err)
@@ -438,7 +438,7 @@ func TestBusyTimeoutIsPutBack(t *testing.T) {
 	value() // the pool is still open
 }
 
-// statements cuts a script for Run.Exec.
+// statements splits a script for Run.Exec.
 func statements(t testing.TB, script string) []sqltext.Statement {
 	t.Helper()
 	all, err := sqltext.Split(script, sqltext.SQLite, sqltext.Options{File: "0001_test.up.sql"})
@@ -446,8 +446,8 @@ func statements(t testing.TB, script string) []sqltext.Statement {
 	return all
 }
 
-// What a connection remembers of its last Batch is not what stands once somebody else has written: another
-// connection, another process, a setting, a Run, a function.
+// TestHeadIsNeverOld: what a connection remembers of its last Tx is invalid after any other write:
+// by another connection, another process, a setting, a Run, a function.
 func TestHeadIsNeverOld(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "app.db")
@@ -500,7 +500,7 @@ func TestHeadIsNeverOld(t *testing.T) {
 	}
 }
 
-// A file has no users, so it is the operating system's whose name stands in the history and beside a setting.
+// A file has no users, so the history and the settings contain the operating system's user.
 func TestWhoIsTheSystemsUser(t *testing.T) {
 	t.Parallel()
 	me, err := user.LookupId(strconv.Itoa(os.Getuid()))
@@ -523,7 +523,7 @@ func TestWhoIsTheSystemsUser(t *testing.T) {
 	}
 }
 
-// A change of a setting waits for an open batch for as long as it is told to, and is not stored if that was in vain.
+// A change of a setting waits for an open Tx up to its timeout, and is not stored if it times out.
 func TestSettingBesideABatch(t *testing.T) {
 	t.Parallel()
 	url := "sqlite:" + filepath.Join(t.TempDir(), "app.db")
@@ -531,12 +531,12 @@ func TestSettingBesideABatch(t *testing.T) {
 	apply(t, busy, 1, "SELECT 1")
 	b := begin(t, busy)
 	must(t, b.Exec(bg, text("CREATE TABLE t (x)")))
-	told := 0
+	reported := 0
 	off := database.SettingUpdate{Name: database.MigrationMode, Value: "false", Reason: "r", At: time.Now()}
-	off.Settle = &database.LockOptions{Timeout: 20 * time.Millisecond, Waiting: func(database.Holder) { told++ }}
+	off.Settle = &database.LockOptions{Timeout: 20 * time.Millisecond, Waiting: func(database.Holder) { reported++ }}
 	var locked *database.LockedError
-	if err := operator.UpdateSetting(bg, off); !errors.As(err, &locked) || told != 1 {
-		t.Errorf("beside a batch UpdateSetting returned %v and told %d times of it; want a *LockedError after the time it was given", err, told)
+	if err := operator.UpdateSetting(bg, off); !errors.As(err, &locked) || reported != 1 {
+		t.Errorf("beside a batch UpdateSetting returned %v and told %d times of it; want a *LockedError after the time it was given", err, reported)
 	}
 	mode := func() bool {
 		st, err := operator.State(bg, "app")
@@ -553,7 +553,7 @@ func TestSettingBesideABatch(t *testing.T) {
 	}
 }
 
-// A history that has lost its rows, as a copy of the schema alone has, is never "nothing applied".
+// A history without its rows, as in a copy of the schema alone, is an error, not an empty history.
 func TestHistoryWithoutItsRows(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "app.db")
 	db := connect(t, "sqlite:"+path, database.Options{})

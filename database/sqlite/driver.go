@@ -1,61 +1,60 @@
-// Package sqlite migrates SQLite databases, through modernc.org/sqlite, which needs
-// no C compiler.
+// Package sqlite migrates SQLite databases through modernc.org/sqlite, which needs no C compiler.
 //
 // # Opening
 //
-// Importing the package registers it under the URL schemes sqlite and sqlite3. Behind the
-// colon stands the file's path, with or without two slashes before it:
+// Importing the package registers it under the URL schemes sqlite and sqlite3. The file's path
+// follows the colon, with or without two slashes:
 //
 //	sqlite:app.db            app.db in the working directory, as does sqlite://app.db
 //	sqlite:data/app.db       a relative path, as does sqlite://data/app.db
 //	sqlite:///var/app.db     an absolute path, as does sqlite:/var/app.db
 //	sqlite::memory:          a database in memory, as long as it is open
 //
-// In the path %, ? and # are written %25, %3F and %23. The query has the parameters of
-// modernc.org/sqlite (_pragma, _txlock, _time_format, _time_integer_format, _timezone,
-// _inttotime, _texttotime), and mode (ro, rw, rwc) of SQLite's own
-// URIs. Any other is an error, and so is a pragma with which locks or journals would not do what they must. The working directory counts when the database is opened.
+// In the path, write %, ? and # as %25, %3F and %23. The query may contain the parameters of
+// modernc.org/sqlite (_pragma, _txlock, _time_format, _time_integer_format, _timezone, _inttotime,
+// _texttotime), and mode (ro, rw, rwc) of SQLite's own URIs. Any other parameter is an error, and
+// so is a pragma that would break locks or journals. A relative path is resolved when the database
+// is opened.
 //
-// A file that does not exist is created by the first thing that writes: reading its State
-// does not create it. With mode=rw or mode=ro it is never created. [New] takes a
-// *sql.DB that the program has already.
+// The first write creates a missing file; reading its State does not. With mode=rw or mode=ro it is
+// never created. [New] takes a *sql.DB that the program already has.
 //
 // # Locking
 //
-// SQLite has one writer at a time, so the sets of one database share one lock. A
-// Batch is BEGIN IMMEDIATE to COMMIT. Whoever finds it taken asks again after a few
-// milliseconds, for as long as its lock options say. The connection's busy_timeout is 0
-// meanwhile and is put back.
+// SQLite has one writer at a time, so the sets of one database share one lock. A [database.Tx]
+// lasts from BEGIN IMMEDIATE to COMMIT. If the lock is taken, the driver tries again every few
+// milliseconds, up to the lock timeout. Meanwhile the connection's busy_timeout is 0; it is
+// restored afterwards.
 //
-// A Run has no transaction that could hold the lock of its set. It keeps a row in the
-// settings table, which every Batch of the set looks for, and a file beside the database,
-// "app.db-whimbrel-" and twelve hexadecimal digits, which it holds locked as SQLite locks its
-// files. When its process dies the operating system lets go of the file, and the next
-// Batch sees by that that nobody is there, and removes both.
+// A [database.Run] has no transaction that could hold the lock of its set. It keeps a row in the
+// settings table, which every Tx of the set looks for, and locks a file beside the database,
+// "app.db-whimbrel-" and twelve hexadecimal digits, as SQLite locks its files. When its process
+// dies, the operating system releases the lock of the file; the next Tx then knows that the Run is
+// gone, and removes both.
 //
 // # What it sends
 //
-// Besides the scripts: BEGIN IMMEDIATE, COMMIT, ROLLBACK, reads of and
-// writes to its own tables, PRAGMA busy_timeout, and, for scripts that may change the
-// session, the PRAGMAs that tell its settings before and after. The journal mode is left
-// alone.
+// Besides the scripts, the driver sends BEGIN IMMEDIATE, COMMIT, ROLLBACK, reads of and writes to
+// its own tables, PRAGMA busy_timeout, and, for scripts that may change the session, the PRAGMAs
+// that read its settings before and after. It doesn't change the journal mode.
 //
-// A Run executes a statement that can be in a transaction in one, together with the journal: BEGIN IMMEDIATE, the
-// statement, the journal, COMMIT. For any other the journal is written before and after it. VACUUM, DETACH
-// and PRAGMAs do the same a second time, so that an Outcome has them executed again; what became of a VACUUM INTO
-// that has left a file is unclear.
+// A Run executes a transactional statement together with the journal: BEGIN IMMEDIATE, the
+// statement, the journal, COMMIT. For any other statement, it writes the journal before and after.
+// VACUUM, DETACH and PRAGMAs can be repeated, so an Outcome lets them be executed again; the
+// outcome of a VACUUM INTO that left a file is unclear.
 //
-// PRAGMA foreign_keys does nothing inside a transaction. So it is executed before the transaction begins, wherever the script has
-// it, and put back after it ended; where it switches off what was on, PRAGMA foreign_key_check must find nothing after
-// the script that it did not find before it. A script whose statements need both values is a Run.
+// PRAGMA foreign_keys has no effect inside a transaction. The driver therefore executes it before
+// the transaction begins, wherever it is in the script, and restores the setting afterwards. If the
+// script disables foreign keys, PRAGMA foreign_key_check must not find more violations after the
+// script than before it. A script whose statements need both values is a Run.
 //
 // # Limits
 //
-// Options.Schema can be "main" alone. SQLite tells nobody who holds a transaction, so a
-// Holder is known only for a Run. With a journal in the rollback modes a long transaction
-// that outgrows the page cache keeps readers out; a State read then waits for as long as
-// Options.LockTimeout says. Shared-cache connections wait inside SQLite, where no timeout
-// reaches them. A statement is the unit of an error's position, except for syntax errors.
+// Options.Schema can only be "main". SQLite doesn't report who holds a transaction, so a Holder is
+// known only for a Run. With a rollback journal, a long transaction that outgrows the page cache
+// blocks readers; a State then waits up to Options.LockTimeout. Shared-cache connections wait
+// inside SQLite, where no timeout applies. An error's position is that of its statement, except for
+// syntax errors.
 package sqlite
 
 import (
@@ -77,12 +76,13 @@ func init() {
 	database.Register("sqlite3", driver{})
 }
 
-// clientName is what the client is called in database/sql. Tests put another in its place that counts what is sent.
+// clientName is the client's name in database/sql. Tests replace it with a client that counts
+// statements.
 var clientName = "sqlite"
 
 type driver struct{}
 
-// Open opens the database that a URL names; the package's comment says how.
+// Open opens the database that a URL names; see the package's documentation.
 func (driver) Open(ctx context.Context, url string, opts database.Options) (database.Database, error) {
 	t, err := parseURL(url)
 	if err != nil {
@@ -112,11 +112,11 @@ func (driver) Open(ctx context.Context, url string, opts database.Options) (data
 	return d, nil
 }
 
-// New returns the target that a *sql.DB on modernc.org/sqlite has open. It asks nothing
-// yet. Closing the Database leaves the *sql.DB open.
+// New returns the database of a *sql.DB that uses modernc.org/sqlite. It sends no query yet.
+// Closing the Database leaves the *sql.DB open.
 //
-// A Batch and a Run keep one connection each while they last: a pool of one connection
-// has none left for State in between, nor for anybody else.
+// A [database.Tx] and a [database.Run] hold one connection each: a pool of one connection then has
+// none left for State, or for the program.
 func New(db *sql.DB, opts database.Options) (database.Database, error) {
 	d, err := newDB(opts)
 	if err != nil {
@@ -128,7 +128,7 @@ func New(db *sql.DB, opts database.Options) (database.Database, error) {
 
 func newDB(opts database.Options) (*db, error) {
 	if opts.Schema != "" && opts.Schema != "main" {
-		return nil, fmt.Errorf("schema %q: SQLite has no schemas, and attached databases are no place for Whimbrel's tables; leave it empty", opts.Schema)
+		return nil, fmt.Errorf("schema %q: SQLite has no schemas, and Whimbrel's tables can't be in attached databases; leave it empty", opts.Schema)
 	}
 	names := opts.TableNames()
 	host, err := os.Hostname()
@@ -140,7 +140,7 @@ func newDB(opts database.Options) (*db, error) {
 	return d, nil
 }
 
-// look finds out, with one question at most, whether the file can be a database.
+// look checks, with at most one query, whether the file can be a database.
 func (d *db) look(ctx context.Context, t target) error {
 	if d.path == "" {
 		return d.ask(ctx)
@@ -148,15 +148,15 @@ func (d *db) look(ctx context.Context, t target) error {
 	info, err := os.Stat(d.path)
 	switch {
 	case err == nil && info.IsDir():
-		return &database.ConnectError{Target: d.path, Err: errors.New("it is a folder"), Hint: "name a file in it"}
+		return &database.ConnectError{Target: d.path, Err: errors.New("the path is a folder"), Hint: "name a file in it"}
 	case err == nil && !info.Mode().IsRegular():
-		return &database.ConnectError{Target: d.path, Err: fmt.Errorf("it is %s, not a regular file", kindOf(info.Mode()))}
+		return &database.ConnectError{Target: d.path, Err: fmt.Errorf("the path is %s, not a regular file", kindOf(info.Mode()))}
 	case err == nil:
 		return d.ask(ctx)
 	case !errors.Is(err, fs.ErrNotExist):
 		return &database.ConnectError{Target: d.path, Err: errors.Unwrap(err)}
 	case !t.create:
-		return &database.ConnectError{Target: d.path, Err: errors.New("the file does not exist"), Hint: "leave out mode=" + t.mode + " to have it created"}
+		return &database.ConnectError{Target: d.path, Err: errors.New("the file does not exist"), Hint: "remove mode=" + t.mode + " to create it"}
 	}
 	folder := filepath.Dir(d.path)
 	if info, err := os.Stat(folder); err != nil {
@@ -167,7 +167,7 @@ func (d *db) look(ctx context.Context, t target) error {
 	return nil
 }
 
-// kindOf says what a file is that is not a regular one.
+// kindOf names the kind of a file that isn't regular.
 func kindOf(mode fs.FileMode) string {
 	switch {
 	case mode&fs.ModeNamedPipe != 0:

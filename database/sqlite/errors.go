@@ -14,7 +14,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// code returns SQLite's extended result code, 0 for errors that are not SQLite's.
+// code returns SQLite's extended result code, or 0 for other errors.
 func code(err error) int {
 	var e *client.Error
 	if errors.As(err, &e) {
@@ -23,10 +23,10 @@ func code(err error) int {
 	return 0
 }
 
-// errAppeared is the error of a question that came before another process made the tables.
-var errAppeared = errors.New("the tables of Whimbrel were made at this moment")
+// errAppeared is the error of a query sent before another process created the tables.
+var errAppeared = errors.New("another process has just created Whimbrel's tables")
 
-// isBusy reports that another connection is in the way, for a while.
+// isBusy reports whether another connection blocks this one temporarily.
 func isBusy(err error) bool {
 	if errors.Is(err, errAppeared) {
 		return true
@@ -38,10 +38,11 @@ func isBusy(err error) bool {
 	return false
 }
 
-// theFile is what is locked where it is not the migration lock.
+// theFile names the locked object if it is not the migration lock.
 const theFile = "the database file"
 
-// lockedFile is SQLite's error where others kept the file locked for as long as somebody was willing to wait. It is a *database.LockedError.
+// lockedFile is SQLite's error after a file stayed locked for the whole waiting time. It is also a
+// *database.LockedError.
 type lockedFile struct {
 	waited time.Duration
 	err    error
@@ -63,8 +64,8 @@ func (e *lockedFile) As(target any) bool {
 	return ok
 }
 
-// message returns what SQLite says, without the code that the client puts behind it and
-// the words that say nothing.
+// message returns SQLite's message without the code that the client appends and without meaningless
+// prefixes.
 func message(err error) string {
 	c := code(err)
 	if c == 0 {
@@ -77,17 +78,17 @@ func message(err error) string {
 	return msg
 }
 
-// hints say what to do about errors that a person can do something about.
+// hints say what to do about errors that a person can fix.
 var hints = map[int]string{
-	lib.SQLITE_NOTADB:   "the file is something else than an SQLite database, or it is encrypted; name another file",
-	lib.SQLITE_CORRUPT:  "the file is damaged; PRAGMA integrity_check tells how far",
-	lib.SQLITE_READONLY: "the process must be allowed to write the file and its folder, and the URL must not say mode=ro",
-	lib.SQLITE_CANTOPEN: "the process must be allowed to read and write the file and its folder, where SQLite keeps the journal",
-	lib.SQLITE_PERM:     "the process must be allowed to read and write the file and its folder",
+	lib.SQLITE_NOTADB:   "the file is not an SQLite database, or is encrypted; name another file",
+	lib.SQLITE_CORRUPT:  "the file is damaged; PRAGMA integrity_check reports the extent",
+	lib.SQLITE_READONLY: "allow the process to write the file and its folder, and don't use mode=ro",
+	lib.SQLITE_CANTOPEN: "allow the process to read and write the file and its folder, where SQLite writes the journal",
+	lib.SQLITE_PERM:     "allow the process to read and write the file and its folder",
 	lib.SQLITE_FULL:     "the disk is full, or the database has reached its max_page_count",
 }
 
-// connectError makes errors that have to do with the file into a *ConnectError.
+// connectError turns errors about the file into a *ConnectError.
 func (d *db) connectError(err error) error {
 	c := code(err)
 	hint, ok := hints[c&0xff]
@@ -97,7 +98,7 @@ func (d *db) connectError(err error) error {
 	return &database.ConnectError{Target: d.target(), Code: codeName(c), Hint: hint, Err: &plainError{message(err), err}}
 }
 
-// plainError is an error of the client in SQLite's own words: its code stands elsewhere.
+// plainError is a client error with SQLite's message, without its code.
 type plainError struct {
 	message string
 	err     error
@@ -108,8 +109,8 @@ func (e *plainError) Unwrap() error { return e.err }
 
 var nearToken = regexp.MustCompile(`^near "((?s:.+))": syntax error$`)
 
-// statementError says which statement failed. at is its place, where SQLite lets it be
-// known more closely: a token that a syntax error names and that is there once.
+// statementError returns the error of a statement. Its position is that of the token in a syntax
+// error, if the token occurs once in the statement, and that of the statement otherwise.
 func statementError(st sqltext.Statement, err error) *database.StatementError {
 	e := &database.StatementError{
 		Pos: st.Pos, Index: st.Index, Statement: st.Text,
@@ -119,16 +120,16 @@ func statementError(st sqltext.Statement, err error) *database.StatementError {
 		return e
 	}
 	var locked *lockedFile
-	if errors.As(err, &locked) { // it is the statement's error
-		err, e.Err, e.Hint = locked.err, locked.err, "somebody else has the file locked, for "+locked.waited.Round(time.Millisecond).String()+" now: try again when it is free, or wait longer (lock-timeout)"
+	if errors.As(err, &locked) { // the statement itself failed
+		err, e.Err, e.Hint = locked.err, locked.err, "another process has locked the file for "+locked.waited.Round(time.Millisecond).String()+": try again later, or wait longer (lock-timeout)"
 	}
 	e.Code, e.Message = codeName(code(err)), message(err)
 	if m := nearToken.FindStringSubmatch(e.Message); m != nil && strings.Count(st.Text, m[1]) == 1 {
 		e.Pos = advance(st.Pos, st.Text[:strings.Index(st.Text, m[1])])
 	}
 	if m := missingArgument.FindStringSubmatch(err.Error()); m != nil && code(err) == 0 {
-		e.Code, e.Message = "", "the statement has a parameter, for which a script has no value"
-		e.Hint = "write the value itself; a :, @, $ or ? that belongs to a text must be between quotes"
+		e.Code, e.Message = "", "the statement has a parameter, but a script has no values for parameters"
+		e.Hint = "write the value itself; quote text that contains :, @, $ or ?"
 		if at := parameter(st.Text, m[1]); at >= 0 {
 			e.Pos = advance(st.Pos, st.Text[:at])
 		}
@@ -141,10 +142,11 @@ func statementError(st sqltext.Statement, err error) *database.StatementError {
 	return e
 }
 
-// missingArgument is what the client says of a statement with a parameter.
+// missingArgument matches the client's error for a statement with a parameter.
 var missingArgument = regexp.MustCompile(`^missing (?:named argument "(.*)"|argument with index \d+)$`)
 
-// parameter finds the only place that a parameter can have, -1 if there are several or none. Without a name it is a question mark.
+// parameter returns the offset of a parameter if it occurs exactly once, and -1 otherwise. Without
+// a name it is a question mark.
 func parameter(text, name string) int {
 	pattern := `\?`
 	if name != "" {
@@ -157,7 +159,7 @@ func parameter(text, name string) int {
 	return all[0][0]
 }
 
-// advance returns the place behind text, which begins at pos.
+// advance returns the position after text, which begins at pos.
 func advance(pos sqltext.Position, text string) sqltext.Position {
 	pos.Offset += int64(len(text))
 	for _, r := range text {

@@ -15,7 +15,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// A URL names a file, which is created by the first thing that writes.
+// A URL names a file, which the first write creates.
 func Example() {
 	dir, err := os.MkdirTemp("", "")
 	if err != nil {
@@ -38,7 +38,7 @@ func Example() {
 	// Output: 0 applied, a file: false
 }
 
-// A program that has its database open already hands over its *sql.DB, and keeps it.
+// A program passes its own *sql.DB, and keeps it.
 func ExampleNew() {
 	pool, err := sql.Open("sqlite", ":memory:")
 	if err != nil {
@@ -72,7 +72,7 @@ func ExampleNew() {
 	// Output: 0 <nil>
 }
 
-// A step that SQL can't do is a Go function. It works in the transaction of its migration.
+// A step that SQL can't express is a Go function. It runs in the transaction of its migration.
 func ExampleFunc() {
 	greet := sqlite.Func("0002 greet everybody", func(ctx context.Context, tx sqlite.Tx) error {
 		_, err := tx.ExecContext(ctx, "INSERT INTO greetings VALUES (?)", "hello")

@@ -23,13 +23,15 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// WHIMBREL_FAULTS=full ends processes at every statement that they send, not at a part of them.
+// everyStatement: WHIMBREL_FAULTS=full ends processes at every statement, not only at some.
 func everyStatement() bool { return os.Getenv("WHIMBREL_FAULTS") == "full" }
 
-// scenario is a command that is ended at each statement in turn, and then executed again by another process.
+// scenario is a command that is ended at each statement in turn, and then repeated by another
+// process.
 type scenario struct {
-	name   string
-	files  []string // up and down scripts of the versions from 1; {dir} is the folder of the database
+	name string
+	// up and down scripts of the versions from 1; {dir} is the folder of the database
+	files  []string
 	atomic bool
 	before func(context.Context, *whimbrel.Migrator) error
 	do     func(context.Context, *whimbrel.Migrator) error
@@ -66,7 +68,7 @@ INSERT INTO a VALUES (11);
 DROP INDEX m_x;
 COMMIT;
 DROP TABLE m;`
-	// Others must not have the file open for this one.
+	// This one requires that no other process has the file open.
 	upWAL = upAttached + `PRAGMA journal_mode = wal;
 INSERT INTO m VALUES (6);
 DETACH other;
@@ -76,7 +78,7 @@ INSERT INTO m VALUES (7);`
 CREATE TABLE a (x REFERENCES m ON DELETE CASCADE);
 INSERT INTO m VALUES (1), (2), (3);
 INSERT INTO a SELECT x FROM m;`
-	// Its statements need foreign keys on and off: so it is a run.
+	// Its statements need foreign keys on and off, so it is a run.
 	upToggled = `PRAGMA foreign_keys = ON;
 DELETE FROM m WHERE x = 1;
 PRAGMA foreign_keys = OFF;
@@ -125,7 +127,7 @@ var scenarios = []scenario{
 	{name: "two processes", files: []string{upA, downA, upAttached, downMixed, upC, downC}, do: up, race: true},
 }
 
-// play executes the command, or what comes before it.
+// play executes the command, or its preparation.
 func (s *scenario) play(db database.Database, dir string, do func(context.Context, *whimbrel.Migrator) error) error {
 	var all []migration.Migration
 	for i := 0; i < len(s.files); i += 2 {
@@ -142,10 +144,10 @@ func (s *scenario) play(db database.Database, dir string, do func(context.Contex
 	return do(bg, whimbrel.New(db, set, whimbrel.Options{Atomic: s.atomic, LockTimeout: time.Minute}))
 }
 
-// noSync: nobody pulls the plug here, and what a killed process has written is written.
+// noSync: there are no power failures here; the writes of a killed process are kept.
 const noSync = "_pragma=synchronous(0)"
 
-// attempt is one process that nobody ends.
+// attempt is one process that isn't ended.
 func (s *scenario) attempt(dir string, do func(context.Context, *whimbrel.Migrator) error) error {
 	db, err := database.Open(bg, "sqlite:"+filepath.Join(dir, "app.db")+"?"+noSync, database.Options{})
 	if err != nil {
@@ -154,7 +156,7 @@ func (s *scenario) attempt(dir string, do func(context.Context, *whimbrel.Migrat
 	return errors.Join(s.play(db, dir, do), db.Close())
 }
 
-// prepare makes a folder with the database as it is before the command.
+// prepare creates a folder with the database as it is before the command.
 func (s *scenario) prepare(t testing.TB) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -166,7 +168,7 @@ func (s *scenario) prepare(t testing.TB) (dir string) {
 	return dir
 }
 
-// again is a copy of such a folder.
+// again returns a copy of such a folder.
 func again(t testing.TB, dir string) string {
 	t.Helper()
 	to := t.TempDir()
@@ -174,7 +176,7 @@ func again(t testing.TB, dir string) string {
 	return to
 }
 
-// sight is all that has to be the same in the end, whatever was ended on the way.
+// sight returns everything that must be the same in the end, whatever was interrupted.
 func sight(t testing.TB, dir string) string {
 	t.Helper()
 	path := filepath.Join(dir, "app.db")
@@ -212,7 +214,7 @@ func sight(t testing.TB, dir string) string {
 	return out.String()
 }
 
-// follow has another process execute the same command, and compares the end with what it should be.
+// follow repeats the command in another process, and compares the result with the expected one.
 func (s *scenario) follow(t testing.TB, dir, what, want string, caught error) {
 	t.Helper()
 	if err := s.attempt(dir, s.do); err != nil {
@@ -224,7 +226,7 @@ func (s *scenario) follow(t testing.TB, dir, what, want string, caught error) {
 	}
 }
 
-// unbroken is the end of a command that nobody ends.
+// unbroken returns the result of an uninterrupted command.
 func (s *scenario) unbroken(t testing.TB) (want string) {
 	t.Helper()
 	dir := s.prepare(t)
@@ -232,8 +234,8 @@ func (s *scenario) unbroken(t testing.TB) (want string) {
 	return sight(t, dir)
 }
 
-// points calls try for statement after statement, until the process ends before it comes to the n-th. With a step above 1 it
-// is each step-th, and before and after it in turns.
+// points calls try for statement after statement, until the process ends before it reaches the
+// n-th. With a step above 1, it tries each step-th statement, alternating before and after.
 func points(t testing.TB, step int, try func(n int, after bool) (sprung bool)) (tried int) {
 	missed := 0
 	for n := step; missed < 3 && !t.Failed(); n += step {
@@ -255,7 +257,7 @@ func TestCutAtEachStatement(t *testing.T) {
 	t.Parallel()
 	for _, s := range scenarios {
 		if s.race {
-			continue // it takes processes
+			continue // it needs processes
 		}
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
@@ -266,7 +268,7 @@ func TestCutAtEachStatement(t *testing.T) {
 			t.Logf("%d cuts", points(t, step, func(n int, after bool) bool {
 				dir, c := again(t, before), &cutter{n: n, after: after}
 				pool := sql.OpenDB(connector{cutDriver{c}, dsn(filepath.Join(dir, "app.db"), noSync)})
-				pool.SetMaxIdleConns(0) // or the file could not leave WAL mode
+				pool.SetMaxIdleConns(0) // otherwise the file can't leave WAL mode
 				db, err := sqlite.New(pool, database.Options{})
 				must(t, err)
 				caught := errors.Join(s.play(db, dir, s.do), db.Close(), pool.Close())
@@ -282,7 +284,7 @@ func TestCutAtEachStatement(t *testing.T) {
 
 const fallVar = "WHIMBREL_TEST_FALL"
 
-// fall is a process that kills itself at a statement, as kill -9 does.
+// fall is a process that kills itself at a statement with SIGKILL.
 func fall(dir string) error {
 	where := strings.Split(os.Getenv(fallVar), "/")
 	n, err := strconv.Atoi(where[1])
@@ -299,7 +301,8 @@ func fall(dir string) error {
 	return scenarios[i].attempt(dir, scenarios[i].do)
 }
 
-// Processes are killed before or after a statement, those on the file beside the database included.
+// Processes are killed before or after each statement, including those on the file beside the
+// database.
 func TestKillAtEachStatement(t *testing.T) {
 	t.Parallel()
 	for _, s := range scenarios {

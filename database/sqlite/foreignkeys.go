@@ -13,18 +13,18 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// foreignKeys follows PRAGMA foreign_keys through a batch. It has no effect inside a
-// transaction, and neither have those that must come before a file's first write.
+// foreignKeys tracks PRAGMA foreign_keys during a Tx. The pragma has no effect inside a
+// transaction, and neither have pragmas that must precede a file's first write.
 type foreignKeys struct {
-	known   bool // base and now were read
-	base    bool // what the session has outside of the batch
+	known   bool // base and now have been read
+	base    bool // the session's value outside the Tx
 	now     bool
-	changed bool // PRAGMAs were executed; they are put back with the transaction's end
+	changed bool // pragmas were executed; they are reverted after the transaction
 	before  violations
 }
 
-// prepare makes the transaction one with the foreign_keys that the script asks for at
-// its head, or that it would see alone. a is nil for a function.
+// prepare makes sure that the transaction has the foreign_keys that the script sets at its
+// beginning, or that it would see alone. a is nil for a function.
 func (k *foreignKeys) prepare(ctx context.Context, b *batch, s *migration.Script, a *migration.Analysis) error {
 	var pragmas []sqltext.Statement
 	if a != nil {
@@ -61,7 +61,8 @@ func (k *foreignKeys) prepare(ctx context.Context, b *batch, s *migration.Script
 	return err
 }
 
-// checked reports whether a script must not leave more rows without a parent than it found, although SQLite does not see to that.
+// checked reports whether the script must not add rows without a parent although SQLite doesn't
+// check them.
 func (k *foreignKeys) checked(a *migration.Analysis) bool {
 	switch {
 	case a == nil:
@@ -83,14 +84,14 @@ func (k *foreignKeys) read(ctx context.Context, c *conn) error {
 	return nil
 }
 
-// restart ends the transaction, in which nothing has happened, executes the
-// PRAGMAs, and begins anew.
+// restart ends the transaction, in which nothing has happened, executes the pragmas, and begins
+// another one.
 func (k *foreignKeys) restart(ctx context.Context, b *batch, pragmas []sqltext.Statement) error {
 	head := b.found.Head
 	b.c.rollback()
 	if b.fresh && b.d.path != "" {
-		// The connection has made the file's first page, if only for a moment, and its size
-		// can't be changed any more. A new connection doesn't know.
+		// The connection has written the file's first page, if only for a moment, and can't change
+		// its size any more. A new connection can.
 		if err := b.reconnect(ctx); err != nil {
 			return err
 		}
@@ -113,23 +114,22 @@ func (k *foreignKeys) restart(ctx context.Context, b *batch, pragmas []sqltext.S
 	return nil
 }
 
-// tooLate is the error of a script that needs another foreign_keys than the
-// transaction has.
+// tooLate is the error of a script that needs another foreign_keys than the transaction has.
 func tooLate(s *migration.Script, pragmas []sqltext.Statement) error {
 	e := &database.StatementError{
 		Pos:     sqltext.Position{File: s.File, Line: max(s.Line, 1), Column: 1},
-		Message: "a script before it in the same transaction has changed PRAGMA foreign_keys, which lasts until the transaction ends",
-		Hint:    "give each of them a transaction of its own",
+		Message: "an earlier script in the same transaction changed PRAGMA foreign_keys until the transaction's end",
+		Hint:    "run each script in a transaction of its own",
 	}
 	if len(pragmas) > 0 {
 		st := pragmas[0]
 		e.Pos, e.Index, e.Statement = st.Pos, st.Index, st.Text
-		e.Message = st.Why + " has no effect in a transaction, and this one has already changed something"
+		e.Message = st.Why + " has no effect in a transaction, and this one has already made changes"
 	}
 	return e
 }
 
-// check looks, after a script that SQLite did not watch over, for what it broke.
+// check returns an error if a script added violations that SQLite did not check.
 func (k *foreignKeys) check(ctx context.Context, b *batch, a *migration.Analysis) error {
 	if !k.checked(a) {
 		return nil
@@ -144,8 +144,8 @@ func (k *foreignKeys) check(ctx context.Context, b *batch, a *migration.Analysis
 	}
 	e := &database.StatementError{
 		Code:    codeName(lib.SQLITE_CONSTRAINT_FOREIGNKEY),
-		Message: "the script has left rows without a parent: " + broken.list(),
-		Hint:    "with foreign keys off, or not deferred any more, SQLite does not look; PRAGMA foreign_key_check lists them",
+		Message: "the script left rows without a parent: " + broken.list(),
+		Hint:    "SQLite doesn't check rows while foreign keys are off or no longer deferred; PRAGMA foreign_key_check lists them",
 	}
 	if len(a.Before) > 0 {
 		st := a.Before[len(a.Before)-1]
@@ -154,7 +154,7 @@ func (k *foreignKeys) check(ctx context.Context, b *batch, a *migration.Analysis
 	return e
 }
 
-// putBack gives the session the value that it had. No transaction is open.
+// putBack restores the session's value. No transaction may be open.
 func (k *foreignKeys) putBack(c *conn) error {
 	if !k.changed {
 		return nil
@@ -166,12 +166,12 @@ func (k *foreignKeys) putBack(c *conn) error {
 	return nil
 }
 
-// violations are rows whose parent is missing, as PRAGMA foreign_key_check tells.
+// violations are rows without a parent, from PRAGMA foreign_key_check.
 type violations []violation
 
 type violation struct {
 	table, parent string
-	rowid         any // nil in a table without
+	rowid         any // nil in a WITHOUT ROWID table
 }
 
 func (c *conn) violations(ctx context.Context) (violations, error) {
@@ -194,8 +194,8 @@ func (c *conn) violations(ctx context.Context) (violations, error) {
 	return all, rows.Err()
 }
 
-// without returns those between tables that have more of them than before. Rows cannot be
-// compared: a table that is rebuilt may number them anew.
+// without returns the violations between those tables that have more of them than before. Rows
+// can't be compared: a rebuilt table may number them anew.
 func (all violations) without(before violations) violations {
 	type pair struct{ table, parent string }
 	count := map[pair]int{}

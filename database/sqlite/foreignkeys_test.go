@@ -20,7 +20,7 @@ INSERT INTO owner VALUES (1, 'Ann'), (2, 'Bob'), (3, 'Cem');
 INSERT INTO pet VALUES (10, 1), (20, 2), (30, 3);
 INSERT INTO visit VALUES (100, 10), (200, 20), (300, 30);`
 
-// rebuildOf makes a table anew, as generators of migrations write it.
+// rebuildOf returns a script that rebuilds a table, in the form of migration generators.
 func rebuildOf(table, columns string) string {
 	return strings.NewReplacer("{t}", table, "{c}", columns).Replace(`CREATE TABLE "new_{t}" ({c});
 INSERT INTO "new_{t}" SELECT * FROM "{t}";
@@ -34,7 +34,8 @@ var (
 	rebuildPet   = rebuildOf("pet", `id INTEGER PRIMARY KEY, owner INTEGER REFERENCES owner ON DELETE CASCADE ON UPDATE CASCADE, CHECK (id > 0)`)
 )
 
-// keysScripts are scripts with PRAGMA foreign_keys in every place, and whether each is one transaction.
+// keysScripts are scripts with PRAGMA foreign_keys in every place, and whether each is one
+// transaction.
 var keysScripts = map[string]struct {
 	script string
 	run    bool
@@ -53,7 +54,7 @@ var keysScripts = map[string]struct {
 	"beside what is no transaction's": {"PRAGMA foreign_keys=off;\n" + rebuildOwner + "PRAGMA foreign_keys=on;\nVACUUM;\nDELETE FROM owner WHERE id = 3;", true},
 }
 
-// rowsAndSchema are all rows and the whole schema, but for Whimbrel's own tables.
+// rowsAndSchema returns all rows and the whole schema, without Whimbrel's tables.
 func rowsAndSchema(t *testing.T, path string) string {
 	t.Helper()
 	var out strings.Builder
@@ -72,7 +73,8 @@ func rowsAndSchema(t *testing.T, path string) string {
 	return out.String()
 }
 
-// A script with PRAGMA foreign_keys in it, anywhere, does what SQLite does with its statements one by one, and leaves the session as it was.
+// A script with PRAGMA foreign_keys anywhere has the same effect as in SQLite statement by
+// statement, and restores the session.
 func TestForeignKeysAnywhere(t *testing.T) {
 	t.Parallel()
 	for name, c := range keysScripts {
@@ -118,7 +120,8 @@ func TestForeignKeysAnywhere(t *testing.T) {
 	}
 }
 
-// Rows without a parent that only a PRAGMA hides from SQLite are an error, and nothing of the script is there.
+// Rows without a parent that SQLite doesn't check because of a PRAGMA are an error, and the script
+// is rolled back.
 func TestForeignKeysHidden(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -147,7 +150,8 @@ func TestForeignKeysHidden(t *testing.T) {
 	}
 }
 
-// Where SQLite would ignore the pragma, inside a transaction of the script's own, children would go with the table.
+// Inside a transaction of the script's own, SQLite would ignore the pragma, and dropping the table
+// would delete children.
 func TestForeignKeysInsideBegin(t *testing.T) {
 	t.Parallel()
 	_, url := family(t)

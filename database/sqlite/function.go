@@ -10,16 +10,16 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// Tx is what a Go function works with: the transaction of its migration.
+// Tx is the transaction of a Go function's migration.
 type Tx interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// Func returns the script of a Go function. It runs in the transaction of its migration
-// and must leave beginning and ending it to Whimbrel. id stands for the function in the
-// history: it must change when what the function does changes.
+// Func returns a script that is a Go function. The function runs in the transaction of its
+// migration and must neither begin nor end a transaction. id identifies the function in the
+// history: it must change when the function's behavior changes.
 func Func(id string, fn func(ctx context.Context, tx Tx) error) *migration.Script {
 	return migration.Func(id, fn)
 }
@@ -27,12 +27,12 @@ func Func(id string, fn func(ctx context.Context, tx Tx) error) *migration.Scrip
 // errControl is the error of transaction control in a Go function.
 var errControl = errors.New("a Go function must not begin, commit or roll back the transaction of its migration")
 
-// function runs a Go function between two savepoints, which tell whether it has left the
-// transaction open.
+// function runs a Go function between two savepoints, which show whether it left the transaction
+// open.
 func (b *batch) function(ctx context.Context, s *migration.Script, fn any) error {
 	do, ok := fn.(func(context.Context, Tx) error)
 	if !ok {
-		return fmt.Errorf("%s: a Go function for SQLite is made by sqlite.Func, this is a %T", s.File, fn)
+		return fmt.Errorf("%s: the function is a %T; SQLite needs one created by sqlite.Func", s.File, fn)
 	}
 	if err := b.keys.prepare(ctx, b, s, nil); err != nil {
 		return err
@@ -53,13 +53,13 @@ func (b *batch) function(ctx context.Context, s *migration.Script, fn any) error
 	})
 }
 
-// tx ends the queries that a function has left open.
+// tx ends the queries that a function left open.
 type tx struct {
 	c    *conn
 	open []context.CancelFunc
 }
 
-// txKey marks the contexts that are made from the one that the function was given.
+// txKey marks contexts derived from the one that the function received.
 type txKey struct{}
 
 func (t *tx) call(ctx context.Context, do func(context.Context, Tx) error) error {
@@ -83,7 +83,7 @@ func (t *tx) bound(ctx context.Context) context.Context {
 	return ctx
 }
 
-// check refuses transaction control. Text that cannot be cut is SQLite's to complain of.
+// check refuses transaction control. SQLite reports text that can't be split.
 func check(query string) error {
 	all, _ := sqltext.Split(query, sqltext.SQLite, sqltext.Options{})
 	for _, st := range all {

@@ -6,24 +6,23 @@ import (
 	"sync"
 )
 
-// errClosed is the error of using a Database after Close, errOver that of using a Batch or Run
-// that has ended.
+// errClosed is the error of using a Database after Close; errOver that of using a Tx or Run that
+// has ended.
 var (
 	errClosed = errors.New("the database is closed")
 	errOver   = errors.New("the transaction is over")
 )
 
-// held is what a Batch and a Run have in common: they end when the Database is
-// closed, whatever they are doing.
+// held is common to a Tx and a Run: they end when the Database is closed, whatever they are doing.
 type held struct {
 	d    *db
 	c    *conn
-	mu   sync.Mutex // held while a method is at work
+	mu   sync.Mutex // locked while a method runs
 	over bool       // guarded by mu
-	stop func()     // gives up, and calls ended; mu is held
+	stop func()     // ends the Tx or Run, and calls ended; mu is locked
 }
 
-// enter begins a method, whose context ends when the Database is closed.
+// enter begins a method. The returned context ends when the Database is closed.
 func (h *held) enter(ctx context.Context) (context.Context, func(), error) {
 	h.mu.Lock()
 	if h.over {
@@ -34,7 +33,7 @@ func (h *held) enter(ctx context.Context) (context.Context, func(), error) {
 	return ctx, func() { cancel(); h.mu.Unlock() }, nil
 }
 
-// quit ends it, where it has not ended yet.
+// quit ends the Tx or Run if it has not ended.
 func (h *held) quit() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -43,7 +42,7 @@ func (h *held) quit() {
 	}
 }
 
-// ended is called once. mu is held.
+// ended is called once, with mu locked.
 func (h *held) ended() {
 	h.over = true
 	h.c.release()
@@ -52,7 +51,7 @@ func (h *held) ended() {
 	delete(h.d.open, h)
 }
 
-// hold makes Close end h, or ends it where Close was faster.
+// hold registers h to be ended by Close, or ends it if the Database is closed.
 func (d *db) hold(h *held) error {
 	d.mu.Lock()
 	closed := d.gone.Err() != nil

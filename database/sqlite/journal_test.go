@@ -14,7 +14,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// journal says that n statements of version 1 stand.
+// journal returns a journal with n completed statements of version 1.
 func journal(n int) *database.Journal {
 	return &database.Journal{Version: 1, Name: "step", Direction: database.Up, Of: 9, Done: n, DoneSum: migration.Sum("x")}
 }
@@ -25,7 +25,7 @@ func marked(t testing.TB, r database.Run, statement string, j *database.Journal)
 	return r.Exec(bg, text(statement), statements(t, statement)[0], nil, j)
 }
 
-// standing is how many statements stand, as another process sees it.
+// standing returns the number of completed statements that another process reads.
 func standing(t testing.TB, path string) int {
 	t.Helper()
 	st, err := connect(t, "sqlite:"+path, database.Options{}).State(bg, "app")
@@ -95,7 +95,7 @@ func TestWhatHasNoMark(t *testing.T) {
 	}
 }
 
-// What a statement with its mark waits for, it waits for outside of SQLite: other writers.
+// A statement with its mark waits for other writers outside SQLite.
 func TestAMarkWaitsForOtherWriters(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "app.db")
@@ -133,7 +133,7 @@ func TestAMarkWaitsForOtherWriters(t *testing.T) {
 	}
 }
 
-// A run that takes a version back is not ended by the event that says it was applied.
+// The entry of applying a version doesn't end a run that rolls it back.
 func TestOlderEventsDoNotEndARun(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "app.db")
@@ -170,7 +170,7 @@ func TestWhatBecameOfVacuumInto(t *testing.T) {
 	r := guard(t, connect(t, "sqlite:"+filepath.Join(dir, "app.db"), database.Options{}))
 	for _, tc := range []struct {
 		into   string // the statement's end
-		during func() // what happens after it was begun
+		during func() // executed after it was begun
 		want   database.Verdict
 	}{
 		{"'" + file("absent", "") + "'", func() {}, database.NotHappened},
@@ -207,7 +207,7 @@ func TestTablesOfAnotherVersion(t *testing.T) {
 	}
 }
 
-// A process that goes on with a run attaches again what was attached.
+// A process that resumes a run attaches its databases again.
 func TestARunGoesOnWithWhatWasAttached(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -239,7 +239,7 @@ INSERT INTO other.t VALUES (1);
 	}
 }
 
-// Who looks at an open run sees whether anybody is at work on it.
+// A reader of an interrupted run sees whether a process is at work on it.
 func TestARunIsSeenAtWork(t *testing.T) {
 	t.Parallel()
 	for name, url := range map[string]string{"a file": "sqlite:" + filepath.Join(t.TempDir(), "a.db"), "in memory": "sqlite::memory:"} {

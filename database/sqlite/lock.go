@@ -19,9 +19,9 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// begin opens a transaction that can write, and makes Whimbrel's tables where they
-// are missing. guarded is asked what to do where a Run has left its mark: nil passes it
-// over; else it reports whether to go on in this transaction.
+// begin opens a transaction that can write, and creates Whimbrel's tables if they are missing.
+// guarded is called if a Run has left its mark, and returns whether to continue in this
+// transaction; a nil guarded ignores the mark.
 func (d *db) begin(ctx context.Context, c *conn, w *waiter, guarded func(*guardMark) (bool, error)) (standing, error) {
 	for {
 		err := c.do("BEGIN IMMEDIATE")
@@ -67,8 +67,7 @@ func (d *db) begin(ctx context.Context, c *conn, w *waiter, guarded func(*guardM
 	}
 }
 
-// lock takes the migration lock: a transaction that can write while there is no Run, or
-// none that lives.
+// lock acquires the migration lock: a transaction that can write while no Run is alive.
 func (d *db) lock(ctx context.Context, c *conn, w *waiter) (standing, error) {
 	return d.begin(ctx, c, w, func(g *guardMark) (bool, error) {
 		path, err := d.sidePath(ctx, c, w.set)
@@ -82,13 +81,13 @@ func (d *db) lock(ctx context.Context, c *conn, w *waiter) (standing, error) {
 		if err := c.do(d.sql.unguard, guardRow(w.set), g.Token); err != nil {
 			return false, d.connectError(err)
 		}
-		os.Remove(path) // if it stays the next Run uses it
+		os.Remove(path) // if it stays, the next Run uses it
 		return true, nil
 	})
 }
 
-// waitForGuard waits while the mark of a Run is there and the Run lives. It takes no
-// lock that would be in the way of what is run.
+// waitForGuard waits while a Run's mark exists and the Run is alive. It holds no lock that could
+// block the Run.
 func (d *db) waitForGuard(ctx context.Context, c *conn, w *waiter, g *guardMark) error {
 	for {
 		if err := w.wait(ctx, g.holder()); err != nil {
@@ -113,7 +112,7 @@ func (d *db) waitForGuard(ctx context.Context, c *conn, w *waiter, g *guardMark)
 	}
 }
 
-// mark is the row of a Run that takes the lock now.
+// mark returns the row of a new Run.
 func (d *db) mark() *guardMark {
 	return &guardMark{
 		Token: rand.Text(), PID: int64(os.Getpid()), Host: d.host, App: d.opts.App,
@@ -130,10 +129,9 @@ func (d *db) setGuard(c *conn, set string, g *guardMark) error {
 	return d.connectError(c.write(d.sql.setting, guardRow(set), g.Token, string(b), formatTime(g.Since), "", ""))
 }
 
-// sidePath returns the file that a Run of the set holds locked, "" in memory. It stands
-// beside the database's file as SQLite knows it, with symbolic links resolved, so that all
-// processes agree on it. It is made and removed only by who has the database's
-// write lock, so it is never replaced under somebody.
+// sidePath returns the file that a Run of the set holds locked, or "" in memory. It is beside the
+// database file as SQLite resolves it, without symbolic links, so all processes agree on it. Only a
+// holder of the database's write lock creates or removes it, so no process sees it replaced.
 func (d *db) sidePath(ctx context.Context, c *conn, set string) (path string, err error) {
 	if path, err = c.mainFile(ctx); err != nil || path == "" {
 		return "", d.connectError(err)
@@ -141,7 +139,7 @@ func (d *db) sidePath(ctx context.Context, c *conn, set string) (path string, er
 	return d.sideOf(path, set), nil
 }
 
-// sideOf is the side file of a set beside a database's file.
+// sideOf returns the side file of a set beside a database's file.
 func (d *db) sideOf(path, set string) string {
 	if path == "" {
 		return ""
@@ -150,15 +148,15 @@ func (d *db) sideOf(path, set string) string {
 	return path + "-whimbrel-" + hex.EncodeToString(key[:6])
 }
 
-// side is a side file that is held locked. The zero side is that of a database in
-// memory, which no other process sees.
+// side is a locked side file. The zero side belongs to a database in memory, which no other process
+// sees.
 type side struct {
 	pool *sql.DB
 	conn *sql.Conn
 }
 
-// takeSide makes and locks the side file; nil means that somebody else has it, who may
-// only be looking.
+// takeSide creates and locks the side file. It returns nil if another process has locked it,
+// perhaps only to test it.
 func takeSide(path string) (*side, error) {
 	if path == "" {
 		return &side{}, nil
@@ -166,7 +164,7 @@ func takeSide(path string) (*side, error) {
 	return openSide(path, "rwc")
 }
 
-// sideTaken reports whether a living process holds the side file locked.
+// sideTaken reports whether a living process has locked the side file.
 func sideTaken(path string) (bool, error) {
 	if path == "" {
 		return true, nil
@@ -204,7 +202,7 @@ func openSide(path, mode string) (*side, error) {
 	return s, nil
 }
 
-// release lets go of the lock.
+// release releases the lock.
 func (s *side) release() {
 	if s.conn != nil {
 		s.conn.ExecContext(bg, "ROLLBACK") // closing does the same

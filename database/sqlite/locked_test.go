@@ -16,13 +16,14 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// Whatever somebody does with a file that another process has locked is over when the lock timeout is, and says that it is locked.
+// Every call on a file locked by another process ends after the lock timeout, and reports the lock.
 func TestEverythingOnALockedFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "app.db")
 	apply(t, connect(t, "sqlite:"+path, database.Options{}), 1, "CREATE TABLE t (x)")
 	opts := database.Options{LockTimeout: 20 * time.Millisecond}
-	handed, err := sqlite.New(open(t, path, "_pragma=busy_timeout(600000)"), opts) // which must not decide
+	// the caller's value must not decide
+	handed, err := sqlite.New(open(t, path, "_pragma=busy_timeout(600000)"), opts)
 	must(t, err)
 	opened := connect(t, "sqlite:"+path+"?_pragma=busy_timeout(600000)", opts)
 
@@ -85,7 +86,7 @@ func TestEverythingOnALockedFile(t *testing.T) {
 	}
 }
 
-// A COMMIT that readers are in the way of fails when the lock timeout is over; nothing of it is there.
+// A COMMIT that readers block fails after the lock timeout, and is rolled back.
 func TestCommitBesideAReader(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "app.db")
@@ -114,7 +115,7 @@ func TestCommitBesideAReader(t *testing.T) {
 	}
 }
 
-// Whoever waits to read goes on waiting while others end one transaction after the other.
+// A waiting reader continues to wait while others finish one transaction after the other.
 func TestReadersOutlastManyTransactions(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "app.db")
@@ -133,7 +134,7 @@ func TestReadersOutlastManyTransactions(t *testing.T) {
 	}
 
 	write := func(text string) { must(t, os.WriteFile(path+"-journal", []byte(text), 0o600)) }
-	gotOn := sqlite.JournalWatch(connect(t, "sqlite:"+path, database.Options{}))
+	progressed := sqlite.JournalWatch(connect(t, "sqlite:"+path, database.Options{}))
 	for _, step := range []struct {
 		what string
 		do   func()
@@ -146,13 +147,13 @@ func TestReadersOutlastManyTransactions(t *testing.T) {
 		{"it is ended", func() { must(t, os.Remove(path+"-journal")) }, true},
 		{"nothing comes", func() {}, false},
 	} {
-		if step.do(); gotOn() != step.want {
+		if step.do(); progressed() != step.want {
 			t.Errorf("%s: others got on: %t", step.what, !step.want)
 		}
 	}
 }
 
-// busyError is what SQLite says of a locked file.
+// busyError returns SQLite's error for a locked file.
 func busyError(t *testing.T, path string) error {
 	t.Helper()
 	other, pool := open(t, path, ""), open(t, path, "")
@@ -165,7 +166,7 @@ func busyError(t *testing.T, path string) error {
 	return busy
 }
 
-// With these, locks and journals would not do what Whimbrel promises.
+// With these parameters, locks and journals would not keep Whimbrel's guarantees.
 func TestURLsThatBreakPromises(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "app.db")

@@ -162,7 +162,7 @@ func (b *batch) Metadata(ctx context.Context) (*metadata.State, error) {
 func (b *batch) PutMetadata(ctx context.Context, change *metadata.Change) error {
 	return b.do(ctx, func(context.Context) error {
 		b.written = true
-		err := oddError(b.odd)
+		err := foreignError(b.foreign)
 		if err == nil {
 			err = b.c.do(b.d.sql.factsTable)
 		}
@@ -256,7 +256,7 @@ func (b *batch) Query(ctx context.Context, statement string) (rows *database.Row
 	}
 	s := migration.Text(database.QueryFile, statement)
 	err = b.do(ctx, func(ctx context.Context) error {
-		if err := oddError(b.odd); err != nil {
+		if err := foreignError(b.foreign); err != nil {
 			return err
 		}
 		return b.guarded(ctx, s, st.Session, func() (err error) {

@@ -50,7 +50,7 @@ func TestEverythingCanBeDescribed(t *testing.T) {
 	if len(s.Entries) != len(want) || len(s.Inconsistent()) != 0 || s.Comments {
 		t.Errorf("%d entries, %v", len(s.Entries), s.Inconsistent())
 	}
-	b := begin(t, db) // a reset leaves the table alone, and the entries in it
+	b := begin(t, db) // a reset keeps the table and its entries
 	_, err = b.Reset(bg, nil, database.Entry{})
 	must(t, err)
 	must(t, errOf(b.Commit(bg)))

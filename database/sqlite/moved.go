@@ -13,16 +13,18 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// openFile is the file that a connection has open, by its name and by what had that name when it was looked at last.
+// openFile is the file that a connection has open: its name, and the file of that name when it was
+// last checked.
 type openFile struct {
 	path string
 	is   os.FileInfo
 }
 
-// errMoved is the error of a file that was deleted or replaced while a connection had it open: what is written goes to a file without a name.
-var errMoved = errors.New("the file was deleted, or replaced by another one, while it was open here")
+// errMoved reports that a file was deleted or replaced while a connection had it open: writes go to
+// a file without a name.
+var errMoved = errors.New("the file was deleted or replaced while it was open")
 
-// still is an error when the name is another file's now, or nobody's.
+// still returns an error if another file, or none, has the name now.
 func (f *openFile) still() error {
 	if f == nil {
 		return nil
@@ -36,12 +38,12 @@ func (f *openFile) still() error {
 	}
 	return &database.ConnectError{
 		Target: f.path, Err: errMoved,
-		Hint: "what was done here since then, or would be done, is in no file of this name; look who has replaced it, and run the command again",
+		Hint: "changes since then are not in the file of this name; find out who replaced it, then try again",
 	}
 }
 
-// identify looks, in a transaction that has the write lock, whether the connection's file is the one that has its name, and whether
-// its locks hold. It does so once for each connection, and compares the file afterwards.
+// identify checks, in a transaction with the write lock, that the connection's file is the one of
+// its name, and that its locks work. It does so once per connection, and later compares the file.
 func (d *db) identify(ctx context.Context, c *conn) error {
 	client := c.client()
 	d.mu.Lock()
@@ -53,7 +55,7 @@ func (d *db) identify(ctx context.Context, c *conn) error {
 			return err
 		}
 		d.mu.Lock()
-		if len(d.files) >= manyFiles { // of connections that are closed by now
+		if len(d.files) >= manyFiles { // most are of closed connections
 			clear(d.files)
 		}
 		d.files[client] = f
@@ -65,8 +67,9 @@ func (d *db) identify(ctx context.Context, c *conn) error {
 
 const manyFiles = 32
 
-// prove proves that another connection, which opens the file by its name, is kept out by the write lock of this one. The answer is nil
-// where there is no file: in memory, or in a file system of the client's own.
+// prove checks that the write lock of this connection excludes another connection, which opens the
+// file by name. The result is nil if there is no file: in memory, or in a custom file system of the
+// client.
 func (d *db) prove(ctx context.Context, c *conn) (*openFile, error) {
 	path := d.path
 	if path == "" {
@@ -88,16 +91,16 @@ func (d *db) prove(ctx context.Context, c *conn) (*openFile, error) {
 		return f, nil
 	case err == nil:
 		return nil, &database.ConnectError{
-			Target: path, Err: errors.New("the write lock of this connection keeps nobody out: the file was replaced by another one while it was open here, or was opened without locks (nolock, or a file system that has none)"),
-			Hint: "open it anew, with locks",
+			Target: path, Err: errors.New("the write lock of this connection excludes nobody: the file was replaced while it was open, or was opened without locks (nolock, or a file system without locks)"),
+			Hint: "open it again, with locks",
 		}
 	case code(err)&0xff == lib.SQLITE_CANTOPEN:
 		return f, f.still()
 	}
-	return f, nil // it is encrypted, say: nothing is known
+	return f, nil // for example encrypted: nothing is known
 }
 
-// writeLock tries to take the write lock of a file, and lets go of it.
+// writeLock tries to acquire the write lock of a file, and releases it.
 func writeLock(ctx context.Context, path string) error {
 	pool, err := sql.Open(clientName, fileURI(path, "rw", url.Values{"_pragma": {"busy_timeout(0)"}}))
 	if err != nil {

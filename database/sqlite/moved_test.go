@@ -10,7 +10,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/database/sqlite"
 )
 
-// deletions are what can become of a file while it is open.
+// deletions are ways to lose a file while it is open.
 var deletions = map[string]func(t *testing.T, path string){
 	"deleted": func(t *testing.T, path string) { must(t, os.Remove(path)) },
 	"replaced": func(t *testing.T, path string) {
@@ -23,7 +23,8 @@ var deletions = map[string]func(t *testing.T, path string){
 	},
 }
 
-// A file that is deleted or replaced while a migration runs is noticed: nobody says that what was committed is there.
+// A file that is deleted or replaced while a migration runs is detected: its changes are not
+// reported as applied.
 func TestFilesThatAreReplaced(t *testing.T) {
 	t.Parallel()
 	for what, do := range deletions {
@@ -73,12 +74,12 @@ func TestFilesThatAreReplaced(t *testing.T) {
 	}
 }
 
-// A connection that was opened before its file was replaced is noticed before anything runs.
+// A file that was replaced after its connection was opened is detected before anything runs.
 func TestAFileThatWasReplacedBefore(t *testing.T) {
 	t.Parallel()
 	for what, do := range deletions {
 		if what == "deleted" {
-			continue // a file that is not there is made
+			continue // a missing file is created
 		}
 		path := filepath.Join(t.TempDir(), "app.db")
 		pool := open(t, path, "_pragma=journal_mode(wal)")
@@ -95,7 +96,7 @@ func TestAFileThatWasReplacedBefore(t *testing.T) {
 	}
 }
 
-// A handed-in connection without locks is refused: two of them would damage the file.
+// A caller's connection without locks is refused: two of them would damage the file.
 func TestConnectionsWithoutLocks(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "app.db")

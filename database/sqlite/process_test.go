@@ -15,7 +15,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// The test binary is also the other processes: these variables say which, and the URL.
+// These variables make the test binary another process, with a role and a URL.
 const roleVar, urlVar = "WHIMBREL_TEST_ROLE", "WHIMBREL_TEST_URL"
 
 func TestMain(m *testing.M) {
@@ -58,7 +58,7 @@ var roles = map[string]func(url string) error{
 	},
 }
 
-// numbers is a query of n rows.
+// numbers returns a query of n rows.
 func numbers(n int) string {
 	return fmt.Sprintf("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d) SELECT i FROM n", n)
 }
@@ -70,7 +70,7 @@ func hang() error {
 	return errors.New("nobody killed this process")
 }
 
-// applyFive brings the database to version 5, as the engine does.
+// applyFive migrates the database to version 5, like the engine.
 func applyFive(url string) error {
 	db, err := database.Open(bg, url, database.Options{})
 	if err != nil {
@@ -116,7 +116,7 @@ func process(t *testing.T, role, url string) *exec.Cmd {
 	return cmd
 }
 
-// holder starts a process that takes a lock, and returns when it has it.
+// holder starts a process that acquires a lock, and returns when it has it.
 func holder(t *testing.T, role, url string) (kill func()) {
 	t.Helper()
 	cmd := process(t, role, url)

@@ -13,7 +13,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// everything has tables that keep one another from being dropped while foreign keys are enforced.
+// everything has tables that prevent each other's deletion while foreign keys are enforced.
 const everything = `
 CREATE TABLE a (id INTEGER PRIMARY KEY AUTOINCREMENT, b int REFERENCES b ON DELETE RESTRICT);
 CREATE TABLE b (id INTEGER PRIMARY KEY, a int REFERENCES a ON DELETE RESTRICT);
@@ -82,7 +82,7 @@ func column(t *testing.T, pool *sql.DB, query string) string {
 	return strings.Join(all, " ")
 }
 
-// A set that is in its first Run has no events yet, but a mark.
+// A set in its first Run has no entries yet, but a mark.
 func TestResetDuringTheFirstRunOfAnotherSet(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "app.db")

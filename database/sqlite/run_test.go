@@ -41,8 +41,8 @@ func TestHolderOfARun(t *testing.T) {
 	var told database.Holder
 	_, _, err := db.Begin(bg, "app", database.LockOptions{Waiting: func(h database.Holder) { told = h }})
 	var locked *database.LockedError
-	if !errors.As(err, &locked) || locked.Holder != told || told.App != "the app" || told.PID == 0 || told.Since.IsZero() {
-		t.Errorf("Begin: %v, and Waiting was told of %+v", err, told)
+	if !errors.As(err, &locked) || locked.Holder != reported || reported.App != "the app" || reported.PID == 0 || reported.Since.IsZero() {
+		t.Errorf("Begin: %v, and Waiting was told of %+v", err, reported)
 	}
 	must(t, r.Close(bg))
 	if files := sideFiles(t, path); len(files) != 0 {
@@ -77,7 +77,7 @@ func TestRunOfWhatCannotBeInATransaction(t *testing.T) {
 	}
 }
 
-// TestRunsAndBatchesExclude has both count up by a read and a write of their own.
+// TestRunsAndBatchesExclude: Runs and Txs each increment a counter with a read and a write.
 func TestRunsAndBatchesExclude(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "app.db")
@@ -172,7 +172,7 @@ func TestRunIsCancelled(t *testing.T) {
 	}
 }
 
-// A script can't switch to a journal mode with which a crash would damage the file.
+// A script can't switch to a journal mode in which a crash would damage the file.
 func TestJournalModesThatAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, statement := range []string{"PRAGMA journal_mode = off", "pragma main.journal_mode('MEMORY')", "PRAGMA journal_mode=memory"} {

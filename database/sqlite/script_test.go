@@ -16,7 +16,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// family is a database with a parent that has children, and enforcement on.
+// family creates a database with a parent and children, and enforcement on.
 func family(t *testing.T) (path, url string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "app.db")
@@ -44,7 +44,7 @@ func TestForeignKeysOffWhileATableIsRebuilt(t *testing.T) {
 	} {
 		path, url := family(t)
 		pool := open(t, path, "_pragma=foreign_keys(1)")
-		pool.SetMaxOpenConns(1) // so that it is seen what became of its session
+		pool.SetMaxOpenConns(1) // one connection, to see its session afterwards
 		db, err := sqlite.New(pool, database.Options{})
 		must(t, err)
 		apply(t, db, 2, script)
@@ -72,7 +72,7 @@ func TestForeignKeysAreCheckedAfterwards(t *testing.T) {
 	}
 	must(t, b.Rollback(bg))
 
-	// What was broken before does not count.
+	// Earlier violations don't count.
 	apply(t, connect(t, "sqlite:"+path, database.Options{}), 2, "INSERT INTO child VALUES (30, 3)")
 	apply(t, db, 3, "PRAGMA foreign_keys = OFF;\n"+rebuild)
 	b = begin(t, db)
@@ -99,7 +99,8 @@ func TestForeignKeysTooLate(t *testing.T) {
 	must(t, b.Rollback(bg))
 	b = begin(t, db)
 	must(t, b.Exec(bg, text("PRAGMA foreign_keys = OFF;\n"+rebuild)))
-	must(t, b.Exec(bg, text("PRAGMA foreign_keys = OFF; CREATE TABLE u (x)"))) // the same is no change
+	// the same value is no change
+	must(t, b.Exec(bg, text("PRAGMA foreign_keys = OFF; CREATE TABLE u (x)")))
 	if err := b.Exec(bg, text("DELETE FROM parent")); err == nil {
 		t.Error("a script that expects foreign keys ran without them")
 	}
@@ -133,7 +134,7 @@ func TestForeignKeysAndAnotherProcess(t *testing.T) {
 		done <- err
 	}()
 	<-waiting
-	// While so many of them are executed the lock is free.
+	// While these are executed, the lock is free.
 	err := b.Exec(bg, text(strings.Repeat("PRAGMA foreign_keys = OFF;", 20000)+"CREATE TABLE t (x)"))
 	if !errors.Is(err, database.ErrHeadChanged) {
 		t.Errorf("%v, want ErrHeadChanged", err)
@@ -151,7 +152,7 @@ func TestPageSizeOfAnEmptyFile(t *testing.T) {
 	}
 }
 
-// TestSessionIsPutBack has a script change everything that can be changed.
+// TestSessionIsPutBack has a script that changes everything possible.
 func TestSessionIsPutBack(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "app.db")
@@ -257,19 +258,21 @@ func TestFunctions(t *testing.T) {
 			t.Errorf("%s: %v, want an error that forbids it", control, err)
 		}
 	}
-	err = run(func(ctx context.Context, tx sqlite.Tx) error { // it hides that the transaction is gone
+	// it hides that the transaction is gone
+	err = run(func(ctx context.Context, tx sqlite.Tx) error {
 		tx.ExecContext(ctx, "CREATE TABLE u (x UNIQUE); INSERT INTO u VALUES (1); INSERT OR ROLLBACK INTO u VALUES (1)")
 		return nil
 	})
 	if err == nil || !strings.Contains(err.Error(), "must not") {
 		t.Errorf("%v, want an error that says that the transaction is gone", err)
 	}
-	must(t, run(func(ctx context.Context, tx sqlite.Tx) error { // it forgets to close its rows, and the context it was given
+	// it neither closes its rows nor uses its context
+	must(t, run(func(ctx context.Context, tx sqlite.Tx) error {
 		rows, err := tx.QueryContext(bg, "SELECT x FROM t")
 		rows.Next()
 		return err
 	}))
-	must(t, run(func(ctx context.Context, tx sqlite.Tx) error { // savepoints are its own
+	must(t, run(func(ctx context.Context, tx sqlite.Tx) error { // it may use savepoints
 		_, err := tx.ExecContext(ctx, "SAVEPOINT s; DELETE FROM t; ROLLBACK TO s; RELEASE s; CREATE TEMP TABLE leak (x)")
 		return err
 	}))
@@ -317,7 +320,7 @@ INSERT INTO t VALUES (7) -- no semicolon; at the end`)
 	}
 }
 
-// A script has no values for parameters: that is what the error says, and where.
+// A script has no values for parameters: the error says so, and where.
 func TestParametersAreRefused(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "app.db")

@@ -2,18 +2,18 @@ package sqlite
 
 import "context"
 
-// seen is what is known of a connection since its last Batch of a set was committed, so that the next
-// one need not ask again: of a thousand migrations in a thousand transactions each question is
-// a tenth of the time. It holds as long as PRAGMA data_version stays the same, which tells that nobody else
-// has committed ("changed by another connection", SQLite's documentation of the pragma).
+// seen is what is known about a connection since it committed its last Tx of a set, so that the
+// next Tx needs no query: with a thousand migrations in a thousand transactions, each query costs a
+// tenth of the time. It is valid while PRAGMA data_version stays the same, which means that nobody
+// else has committed ("changed by another connection", in SQLite's documentation of the pragma).
 type seen struct {
-	client  any // the connection
+	client  any // identifies the connection
 	set     string
 	version int64
 	head    int64
 }
 
-// recall reports the standing that a connection has seen, in a transaction that has the write lock.
+// recall returns the standing that a connection has seen, in a transaction with the write lock.
 func (d *db) recall(ctx context.Context, c *conn, set string) (standing, bool) {
 	d.mu.Lock()
 	s := d.seen
@@ -27,15 +27,14 @@ func (d *db) recall(ctx context.Context, c *conn, set string) (standing, bool) {
 	return standing{head: s.head}, c.hasVersion && c.version == s.version
 }
 
-// remember is called under the write lock, before it is let go: what others commit later
-// changes the version.
+// remember is called before the write lock is released: later commits by others change the version.
 func (d *db) remember(b *batch) {
 	s := seen{client: b.c.client(), set: b.set, version: b.c.version, head: b.found.Head}
 	if n := len(b.events); n > 0 {
 		s.head = b.events[n-1].ID
 	}
 	var err error
-	if !b.c.hasVersion { // as it was when the transaction began: nobody else can have committed since
+	if !b.c.hasVersion { // unchanged since the transaction began: nobody else can have committed
 		s.version, err = b.c.dataVersion(bg)
 	}
 	if err != nil || !d.owned || !b.plain() {
@@ -46,15 +45,15 @@ func (d *db) remember(b *batch) {
 	d.mu.Unlock()
 }
 
-// forget is called before a connection writes what recall would not see.
+// forget is called before a connection writes something that recall would not detect.
 func (d *db) forget() {
 	d.mu.Lock()
 	d.seen = seen{}
 	d.mu.Unlock()
 }
 
-// plain reports whether a Batch has written to its set's history alone, and neither found nor ended an open run: a
-// function's code can do anything.
+// plain reports whether a Tx wrote only to its set's history, and neither found nor ended an
+// interrupted run. A function's code can do anything.
 func (b *batch) plain() bool {
 	if b.found.Interrupted {
 		return false
@@ -77,7 +76,7 @@ func (c *conn) dataVersion(ctx context.Context) (version int64, err error) {
 	return version, err
 }
 
-// client is the connection itself, which is the same each time it comes from the pool.
+// client returns the underlying connection, which is the same each time it comes from the pool.
 func (c *conn) client() (client any) {
 	c.Raw(func(is any) error { client = is; return nil })
 	return client

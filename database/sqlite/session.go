@@ -8,10 +8,10 @@ import (
 	"slices"
 )
 
-// pragmas are the settings of a connection that a script can change, and that can be read
-// and written. What the file keeps (user_version, journal_mode, …) is the script's to
-// change; foreign_keys is looked after by itself; defer_foreign_keys ends with the
-// transaction, and written before that it would forget what is left to check.
+// pragmas are the connection's settings that a script can change, and that can be read and written.
+// Settings stored in the file (user_version, journal_mode, …) are the script's to change.
+// foreign_keys is handled separately. defer_foreign_keys ends with the transaction; writing it
+// earlier would cancel pending checks.
 var pragmas = []string{
 	"recursive_triggers", "ignore_check_constraints", "legacy_alter_table",
 	"query_only", "writable_schema", "trusted_schema", "reverse_unordered_selects", "automatic_index",
@@ -21,23 +21,23 @@ var pragmas = []string{
 	"count_changes", "full_column_names", "short_column_names", "empty_result_callbacks",
 }
 
-// inTransaction are those that can't be written while a transaction is open, and so
-// can't have been changed in one either.
+// inTransaction lists the settings that can't be written in a transaction, so no transaction can
+// have changed them.
 var inTransaction = []string{"synchronous", "temp_store"}
 
-// session is what a script could change in its connection.
+// session is the state of a connection that a script can change.
 type session struct {
 	values   []any // of pragmas
-	caseLike bool  // case_sensitive_like, which can't be asked for by its name
+	caseLike bool  // case_sensitive_like, which has no pragma to read it
 	temp     []object
 	attached []string
 }
 
-// object is something in the temporary schema.
+// object is an object in the temporary schema.
 type object struct{ kind, name string }
 
-// readSession reads the session as it is. It asks for each PRAGMA by itself: the functions that do the same can have
-// their names taken by tables.
+// readSession reads the session. It sends one query per PRAGMA: tables could hide the table-valued
+// functions that do the same.
 func (c *conn) readSession(ctx context.Context) (*session, error) {
 	s := &session{values: make([]any, len(pragmas))}
 	if err := c.QueryRowContext(ctx, "SELECT 'a' NOT LIKE 'A'").Scan(&s.caseLike); err != nil {
@@ -48,7 +48,7 @@ func (c *conn) readSession(ctx context.Context) (*session, error) {
 			return nil, err
 		}
 	}
-	// Tables go first: they take their indexes and triggers with them.
+	// Tables are dropped first: their indexes and triggers go with them.
 	err := each(ctx, c, `SELECT type, name, '' FROM temp.sqlite_schema WHERE type IN ('table', 'view', 'trigger') AND name NOT LIKE 'sqlite\_%' ESCAPE '\'
 	ORDER BY type != 'view', type != 'table'`, func(kind, name, _ string) error {
 		s.temp = append(s.temp, object{kind, name})
@@ -78,7 +78,7 @@ func (c *conn) databases(ctx context.Context) (all []attachedFile, err error) {
 	return all, err
 }
 
-// mainFile is the file as SQLite knows it, with symbolic links resolved, "" in memory.
+// mainFile returns the file as SQLite resolves it, without symbolic links, or "" in memory.
 func (c *conn) mainFile(ctx context.Context) (string, error) {
 	all, err := c.databases(ctx)
 	if err != nil || len(all) == 0 {
@@ -87,8 +87,8 @@ func (c *conn) mainFile(ctx context.Context) (string, error) {
 	return all[0].file, nil
 }
 
-// restore makes the session what it was. done is false when a database that the script
-// attached is still in use by the transaction, so that it must be called again.
+// restore restores the session. done is false if the transaction still uses a database that the
+// script attached, so restore must be called again.
 func (c *conn) restore(old *session) (done bool, err error) {
 	now, err := c.readSession(bg)
 	if err != nil {

@@ -11,14 +11,14 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// settle waits until the Runs are over that were there when a setting was stored. No Batch was:
-// that has the write lock.
+// settle waits until all Runs that existed when a setting was stored have ended. No Tx existed,
+// since storing needs the write lock.
 func (d *db) settle(ctx context.Context, c *conn, s database.SettingUpdate) error {
 	if s.Settle == nil {
 		return nil
 	}
 	w := newWaiter(s.Name, *s.Settle)
-	var first map[string]database.Holder // by the tokens of their marks
+	var first map[string]database.Holder // by token
 	for {
 		open, err := d.living(ctx, c)
 		if isBusy(err) {
@@ -48,7 +48,7 @@ func (d *db) settle(ctx context.Context, c *conn, s database.SettingUpdate) erro
 	}
 }
 
-// living returns who holds the Runs that live.
+// living returns the holders of the Runs that are alive.
 func (d *db) living(ctx context.Context, c *conn) (map[string]database.Holder, error) {
 	rows, err := c.QueryContext(ctx, d.sql.runs)
 	if err != nil {

@@ -22,7 +22,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// recorder is the client with somebody in front of it who keeps the statements, and prepares each connection.
+// recorder wraps the client, records the statements, and prepares each connection.
 type recorder struct {
 	dsn     string
 	prepare func(driver.ExecerContext) error
@@ -70,7 +70,7 @@ func (c *recordedConn) QueryContext(ctx context.Context, query string, args []dr
 	return c.client.QueryContext(ctx, query, args)
 }
 
-// useEverything uses every method of the driver, and returns what they tell.
+// useEverything calls every method of the driver, and returns their results.
 func useEverything(t *testing.T, r *recorder) string {
 	t.Helper()
 	var out strings.Builder
@@ -128,13 +128,13 @@ func useEverything(t *testing.T, r *recorder) string {
 
 var identifier = regexp.MustCompile(`[\pL_][\pL\pN_]*`)
 
-// Nothing that is only in the session, or has the name of a function, is used by the statements of Whimbrel's own.
+// Whimbrel's own statements use no object that exists only in the session or hides a function.
 func TestNothingOfOursIsShadowed(t *testing.T) {
 	t.Parallel()
 	plain := &recorder{dsn: dsn(filepath.Join(t.TempDir(), "app.db"), ""), sent: map[string]bool{}}
 	want := useEverything(t, plain)
 
-	names := map[string]bool{} // everything in the statements that could be a table's name
+	names := map[string]bool{} // all words in the statements that could be a table's name
 	for query := range plain.sent {
 		for _, name := range identifier.FindAllString(query, -1) {
 			name = strings.ToLower(name)
@@ -147,7 +147,7 @@ func TestNothingOfOursIsShadowed(t *testing.T) {
 	if !names["whimbrel_history"] || !names["whimbrel_journal"] || !names["pragma_table_list"] {
 		t.Fatalf("the statements were not recorded: %v", slices.Sorted(maps.Keys(plain.sent)))
 	}
-	delete(names, "a") // these are the scripts' own
+	delete(names, "a") // the scripts' own
 	for _, own := range []string{"b", "c", "d", "e", "v", "missing"} {
 		delete(names, own)
 	}
@@ -168,7 +168,8 @@ func TestNothingOfOursIsShadowed(t *testing.T) {
 	}
 }
 
-// A trigger on a table of Whimbrel's, or a view in its place, is refused before anything runs, and named.
+// A trigger on one of Whimbrel's tables, or a view in its place, is refused before anything runs,
+// and named.
 func TestTriggersOnOwnTables(t *testing.T) {
 	t.Parallel()
 	for _, table := range []string{"whimbrel_history", "WHIMBREL_settings", "whimbrel_journal"} {
@@ -199,7 +200,7 @@ func TestTriggersOnOwnTables(t *testing.T) {
 			_, _, err = db.Guard(bg, "app", patient)
 			refused("Guard", err)
 			refused("UpdateSetting", db.UpdateSetting(bg, database.SettingUpdate{Name: database.Order, Value: database.OrderAny, At: time.Now()}))
-			st, err := db.State(bg, "app") // what is read is true
+			st, err := db.State(bg, "app") // reading is unaffected
 			must(t, err)
 			if st.Applied.Len() != 1 || scanPool(t, pool, "SELECT count(*) FROM t") != 0 {
 				t.Errorf("something has happened: %v", st.Applied.Versions())
@@ -214,14 +215,15 @@ func scanPool(t *testing.T, pool *sql.DB, query string) (n int) {
 	return n
 }
 
-// A history row that comes to nothing fails the transaction that it belongs to, whoever has made it vanish.
+// A history row that was not stored fails its transaction, whatever the cause.
 func TestAVanishingHistoryRow(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "app.db")
 	db := connect(t, "sqlite:"+path, database.Options{})
 	apply(t, db, 1, "CREATE TABLE t (x)")
 	b := begin(t, db)
-	must(t, b.Exec(bg, sqlite.Func("f", func(ctx context.Context, tx sqlite.Tx) error { // whose code nobody reads
+	// its code isn't analyzed
+	must(t, b.Exec(bg, sqlite.Func("f", func(ctx context.Context, tx sqlite.Tx) error {
 		_, err := tx.ExecContext(ctx, "CREATE TRIGGER swallows BEFORE INSERT ON whimbrel_history BEGIN SELECT RAISE(IGNORE); END; INSERT INTO t VALUES (1)")
 		return err
 	})))

@@ -29,8 +29,7 @@ func TestContract(t *testing.T) {
 	}
 }
 
-// TestContractOfNew runs the suite on what the program itself has opened, with a
-// busy_timeout and foreign keys of its own.
+// TestContractOfNew runs the suite on a caller's pool, with its own busy_timeout and foreign keys.
 func TestContractOfNew(t *testing.T) {
 	t.Parallel()
 	databasetest.Run(t, func(t *testing.T) databasetest.Target {
@@ -42,8 +41,8 @@ func TestContractOfNew(t *testing.T) {
 	})
 }
 
-// target describes a file. What foreign_keys does is tested elsewhere: it can't be put
-// back before the transaction ends.
+// target describes a file. foreign_keys is tested elsewhere: it can't be restored before the
+// transaction ends.
 func target(path string, opener func(context.Context, database.Options) (database.Database, error)) databasetest.Target {
 	return databasetest.Target{
 		Open:      opener,
@@ -112,7 +111,7 @@ func target(path string, opener func(context.Context, database.Options) (databas
 	}
 }
 
-// inspect looks at a file from outside, with patience for whoever writes it.
+// inspect reads a file on a connection of its own, and waits for writers.
 func inspect(path string, look func(*sql.DB) error) error {
 	pool, err := sql.Open("sqlite", dsn(path, "_pragma=busy_timeout(60000)"))
 	if err != nil {
@@ -126,7 +125,7 @@ func dsn(path, params string) string {
 	return "file://" + (&url.URL{Path: path}).EscapedPath() + "?" + params
 }
 
-// open opens a file as a program of its own would.
+// open opens a file like a program of its own.
 func open(t testing.TB, path, params string) *sql.DB {
 	t.Helper()
 	pool, err := sql.Open("sqlite", dsn(path, params))

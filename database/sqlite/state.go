@@ -21,7 +21,7 @@ func zeroState(set string) *database.State {
 	return &database.State{Set: set, Applied: &database.AppliedSet{}, Settings: database.NewSettings()}
 }
 
-// databaseName is the file's name without its folder.
+// databaseName returns the file's name without its folder.
 func databaseName(file string) string {
 	if file == "" {
 		return ":memory:"
@@ -29,7 +29,7 @@ func databaseName(file string) string {
 	return filepath.Base(file)
 }
 
-// databaseName is that of the file which a connection has open.
+// databaseName returns the name of the file that a connection has open.
 func (d *db) databaseName(ctx context.Context, c *conn) (string, error) {
 	if d.path != "" {
 		return databaseName(d.path), nil
@@ -38,21 +38,23 @@ func (d *db) databaseName(ctx context.Context, c *conn) (string, error) {
 	return databaseName(file), err
 }
 
-// readState asks one question; more only where there are no tables.
+// readState sends one query; more only if the tables don't exist.
 func (d *db) readState(ctx context.Context, c *conn, set string) (*database.State, error) {
 	state := zeroState(set)
 	var stored []database.StoredSetting
-	var odd string
-	var open *database.Journal // which Fold must not take to be ended by what came before
+	var foreign string
+	var open *database.Journal // Fold must not end it with an older entry
 	err := eachRow(ctx, c.Conn, d.sql.state, set, func(r *rawEvent) error {
 		switch {
 		case r.id == -2:
 			open = &database.Journal{}
 			if err := json.Unmarshal([]byte(r.name), open); err != nil {
-				return fmt.Errorf("the journal of set %q is not as it should be: %w", set, err)
+				return fmt.Errorf("the journal of set %q is damaged: %w", set, err)
 			}
 			open.Held = r.hasDownText
-		case r.id < 0: // the newest event of Whimbrel's own set, the tables' version, and what others have put on the tables
+		// the newest entry of Whimbrel's own set, the tables' version, and foreign objects on the
+		// tables
+		case r.id < 0:
 			if r.duration > tablesVersion {
 				return &database.TablesNewerError{Found: r.duration, Known: tablesVersion}
 			}
@@ -60,7 +62,7 @@ func (d *db) readState(ctx context.Context, c *conn, set string) (*database.Stat
 				return d.emptied()
 			}
 			state.Head = max(state.Head, r.version)
-			odd = r.name
+			foreign = r.name
 		case r.id == 0:
 			s, err := r.setting()
 			if err != nil {
@@ -87,8 +89,8 @@ func (d *db) readState(ctx context.Context, c *conn, set string) (*database.Stat
 		state.Database, err = d.databaseName(ctx, c)
 		return state, err
 	}
-	if strings.Contains(odd, "view ") { // triggers are in nobody's way who reads
-		return nil, oddError(odd)
+	if strings.Contains(foreign, "view ") { // triggers don't affect reading
+		return nil, foreignError(foreign)
 	}
 	if state.Database, err = d.databaseName(ctx, c); err != nil {
 		return nil, err
@@ -106,13 +108,13 @@ func (d *db) readState(ctx context.Context, c *conn, set string) (*database.Stat
 	return state, nil
 }
 
-// eachRow reads the rows of the question for the state from the client itself: a thousand
-// of them through database/sql take nearly twice the time.
+// eachRow reads the rows of the state query from the client itself: through database/sql, a
+// thousand rows take nearly twice the time.
 func eachRow(ctx context.Context, c *sql.Conn, query, set string, each func(*rawEvent) error) error {
 	return c.Raw(func(client any) error {
 		q, ok := client.(sqldriver.QueryerContext)
 		if !ok {
-			return fmt.Errorf("the *sql.DB is not one of modernc.org/sqlite: its connections are %T", client)
+			return fmt.Errorf("the *sql.DB does not use modernc.org/sqlite: its connections are %T", client)
 		}
 		rows, err := q.QueryContext(ctx, query, []sqldriver.NamedValue{{Ordinal: 1, Value: set}})
 		if err != nil {
@@ -140,7 +142,7 @@ func eachRow(ctx context.Context, c *sql.Conn, query, set string, each func(*raw
 	})
 }
 
-// rawEvent is a row of the history as it comes.
+// rawEvent is an unconverted row of the history.
 type rawEvent struct {
 	id, version                                        int64
 	name, direction, checksum, downChecksum, startedAt string
@@ -148,7 +150,7 @@ type rawEvent struct {
 	duration                                           int64
 }
 
-var errRow = errors.New("a row of the history is not as it should be; something else than Whimbrel has written it")
+var errRow = errors.New("a row of the history is invalid; it was not written by Whimbrel")
 
 // read reads the eventColumns.
 func (r *rawEvent) read(row []sqldriver.Value) error {
@@ -186,13 +188,13 @@ func (r *rawEvent) event(set string) (e database.Entry, err error) {
 		err = readChecksum(&e.DownChecksum, r.downChecksum)
 	}
 	if err != nil {
-		err = fmt.Errorf("event %d of the history: %w", r.id, err)
+		err = fmt.Errorf("history entry %d: %w", r.id, err)
 	}
 	return e, err
 }
 
-// readChecksum is Checksum.UnmarshalText without its garbage, of which two thousand
-// would be made for each State.
+// readChecksum is Checksum.UnmarshalText without allocations, of which each State would make two
+// thousand.
 func readChecksum(c *migration.Checksum, digits string) error {
 	if digits == "" {
 		return nil
@@ -204,7 +206,7 @@ func readChecksum(c *migration.Checksum, digits string) error {
 	return err
 }
 
-// setting reads a row of the settings, which has the columns of an event.
+// setting reads a row of the settings, which has the columns of an entry.
 func (r *rawEvent) setting() (s database.StoredSetting, err error) {
 	s = database.StoredSetting{Name: r.name, Value: r.direction, Reason: r.checksum, ChangedBy: r.downChecksum}
 	at, until, _ := strings.Cut(r.startedAt, " ")

@@ -18,36 +18,35 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// tablesVersion is the newest version of Whimbrel's own tables that is known here.
+// tablesVersion is the version of Whimbrel's tables that this build creates and supports.
 const tablesVersion = 1
 
-// guardRow is the name of the row in the settings that says that a Run has the lock of
-// a set. No setting has a space in its name.
+// guardRow returns the name of the row in the settings that marks the Run holding a set's lock. No
+// setting has a space in its name.
 func guardRow(set string) string { return "run of " + set }
 
-// statements are the texts of what is sent, with the tables' names in them.
+// statements are the texts of queries, with the tables' names filled in.
 type statements struct {
 	create   []string
-	exist    string // how many of the tables there are
+	exist    string // counts the existing tables
 	standing string
 	insert   string
 	state    string
 	history  string
-	setting  string // insert or update
+	setting  string // inserts or updates
 	unset    string
 	put      string // the journal of a set
-	close    string // it
+	close    string // the journal of a set
 	unguard  string
 	runs     string // the marks of all Runs
-	sets     string // of the history and of open runs, but for one
-	objects  string // of others than Whimbrel
+	sets     string // the sets of the history and of interrupted runs, except one
+	objects  string // not Whimbrel's
 
 	facts, factsTable, forgetFacts, addFact string // of the metadata
 }
 
-// ddl makes version 1 of the tables. The times are UTC in RFC 3339 with microseconds,
-// the checksums 64 hexadecimal digits. The texts stand last, so that nobody who reads the
-// rest has to read past them.
+// ddl creates version 1 of the tables. Times are UTC in RFC 3339 with microseconds, checksums 64
+// hexadecimal digits. The texts come last, so that reading other columns skips them.
 var ddl = []string{
 	`CREATE TABLE main.{history} (
 	id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -100,26 +99,28 @@ var ddl = []string{
 )`,
 }
 
-// eventColumns are the columns of an event that an Applied has. The plus keeps the client from looking up what the column was declared as.
+// eventColumns are the columns of an applied migration's entry. The plus keeps the client from
+// looking up a column's declared type.
 const eventColumns = `id, version, +name, +direction, ifnull(checksum, ''), ifnull(down_checksum, ''), has_down_text, +started_at, duration_us`
 
-// oddObjects names what others have put on Whimbrel's own tables, or in their places: triggers and views, those of the session included.
-const oddObjects = `ifnull((SELECT group_concat(type || ' ' || name, ', ') FROM (
+// foreignObjects lists foreign objects on Whimbrel's tables, or in their place: triggers and views,
+// including the session's.
+const foreignObjects = `ifnull((SELECT group_concat(type || ' ' || name, ', ') FROM (
 	SELECT type, name FROM main.sqlite_schema WHERE type = 'trigger' AND tbl_name COLLATE NOCASE IN ({all}) OR type = 'view' AND name COLLATE NOCASE IN ({all})
 	UNION ALL SELECT type, name FROM temp.sqlite_schema WHERE type = 'trigger' AND tbl_name COLLATE NOCASE IN ({all}))), '')`
 
-// oddError refuses to go by tables that others have a hand in. It says what to do.
-func oddError(odd string) error {
-	if odd == "" {
+// foreignError returns an error if Whimbrel's tables have foreign objects.
+func foreignError(foreign string) error {
+	if foreign == "" {
 		return nil
 	}
-	return fmt.Errorf("%s: it is on a table of Whimbrel's, or in its place, and was not made by Whimbrel; with it nobody knows what is recorded. Look who has made it, and drop it", odd)
+	return fmt.Errorf("one of Whimbrel's tables has, or was replaced by, a foreign object, which could change what is recorded: %s; find out who created it, and drop it", foreign)
 }
 
 func newStatements(n database.TableNames) statements {
 	all := literal(n.History) + ", " + literal(n.Settings) + ", " + literal(n.Journal) + ", " + literal(n.Metadata)
 	fill := strings.NewReplacer(
-		"{odd}", strings.ReplaceAll(oddObjects, "{all}", all),
+		"{foreign}", strings.ReplaceAll(foreignObjects, "{all}", all),
 		"{history}", quote(n.History), "{settings}", quote(n.Settings),
 		"{history_set}", quote(n.History+"_set"),
 		"{own}", "'"+migration.ReservedSet+"'",
@@ -135,11 +136,11 @@ func newStatements(n database.TableNames) statements {
 	ifnull((SELECT max(id) FROM main.{history} WHERE set_name = {own}), 0),
 	ifnull((SELECT max(version) FROM main.{history} WHERE set_name = {own} AND direction = 'up'), 0),
 	ifnull((SELECT reason FROM main.{settings} WHERE name = ?2), ''),
-	EXISTS (SELECT 1 FROM main.{journal} WHERE set_name = ?1), {odd}`),
+	EXISTS (SELECT 1 FROM main.{journal} WHERE set_name = ?1), {foreign}`),
 		insert: fill(`INSERT INTO main.{history} (set_name, version, name, direction, checksum, down_checksum, up_text, down_text,
 	up_directives, down_directives, has_down_text, started_at, duration_us, db_user, host, app, tool_version, note)
 	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`),
-		state: fill(`SELECT -1, ifnull(max(id), 0), {odd}, '', '', '', 0, '', ifnull(max(iif(direction = 'up', version, 0)), 0) FROM main.{history} WHERE set_name = {own}
+		state: fill(`SELECT -1, ifnull(max(id), 0), {foreign}, '', '', '', 0, '', ifnull(max(iif(direction = 'up', version, 0)), 0) FROM main.{history} WHERE set_name = {own}
 	UNION ALL SELECT 0, 0, name, value, reason, changed_by, 0, changed_at || ' ' || until, 0 FROM main.{settings}
 	UNION ALL SELECT -2, 0, json_object('version', version, 'name', name, 'direction', direction, 'checksum', checksum, 'statements', statements,
 		'done', done, 'done_checksum', done_checksum, 'begun', begun, 'before', before, 'error', error, 'started_at', started_at, 'updated_at', updated_at,
@@ -175,7 +176,7 @@ func newStatements(n database.TableNames) statements {
 	return s
 }
 
-// quote makes a name an identifier, literal a string.
+// quote formats an identifier, literal a string.
 func quote(name string) string   { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 func literal(text string) string { return `'` + strings.ReplaceAll(text, `'`, `''`) + `'` }
 
@@ -189,8 +190,8 @@ type querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// missing reports whether err says that Whimbrel's tables do not exist. It is an error
-// when something else has their names.
+// missing reports whether err means that Whimbrel's tables do not exist. If other objects have
+// their names, it returns an error.
 func (d *db) missing(ctx context.Context, q querier, err error) (bool, error) {
 	if code(err) != lib.SQLITE_ERROR {
 		return false, d.connectError(err)
@@ -206,23 +207,23 @@ func (d *db) missing(ctx context.Context, q querier, err error) (bool, error) {
 	case n == 3 && strings.HasPrefix(message(err), "no such table"):
 		return false, errAppeared
 	case n == 2 && strings.HasSuffix(message(err), "."+d.names.Journal):
-		return false, fmt.Errorf("of the tables %s the last is not in %s (%s): another version of Whimbrel has made the others, or they are damaged; use that version, or choose another name for the history",
+		return false, fmt.Errorf("the last of the tables %s is not in %s (%s): another version of Whimbrel created the others, or they are damaged; use that version, or choose another name for the history",
 			names, d.target(), message(err))
 	}
 	return false, fmt.Errorf("the tables %s in %s are not Whimbrel's, or are damaged (%s); choose another name for the history",
 		names, d.target(), message(err))
 }
 
-// standing is what Begin has to know.
+// standing contains the facts that Begin needs.
 type standing struct {
-	head  int64
-	guard *guardMark // of the Run that has, or had, the lock
-	fresh bool       // the tables were made just now
-	odd   string     // what others have put on the tables
-	open  bool       // a run of the set is open
+	head    int64
+	guard   *guardMark // of the Run that holds, or held, the lock
+	fresh   bool       // the tables were just created
+	foreign string     // foreign objects on the tables
+	open    bool       // the set has an interrupted run
 }
 
-// guardMark is the row that a Run keeps in the settings while it has the lock.
+// guardMark is the row that a Run keeps in the settings while it holds the lock.
 type guardMark struct {
 	Token string    `json:"token"`
 	PID   int64     `json:"pid"`
@@ -235,11 +236,11 @@ func (g *guardMark) holder() database.Holder {
 	return database.Holder{PID: g.PID, Host: g.Host, App: g.App, Since: g.Since}
 }
 
-// stand reads what Begin has to know, with one question.
+// stand reads the facts that Begin needs, with one query.
 func (d *db) stand(ctx context.Context, c *conn, set string) (st standing, err error) {
 	var own, version int64
 	var mark string
-	if err := c.QueryRowContext(ctx, d.sql.standing, set, guardRow(set)).Scan(&st.head, &own, &version, &mark, &st.open, &st.odd); err != nil {
+	if err := c.QueryRowContext(ctx, d.sql.standing, set, guardRow(set)).Scan(&st.head, &own, &version, &mark, &st.open, &st.foreign); err != nil {
 		return st, err
 	}
 	if version > tablesVersion {
@@ -258,16 +259,17 @@ func (d *db) stand(ctx context.Context, c *conn, set string) (st standing, err e
 	return st, nil
 }
 
-// emptied is the error for a history without its first event, which tells of its own tables: the rows are gone.
+// emptied is the error for a history without its first entry, that of Whimbrel's tables: its rows
+// are gone.
 func (d *db) emptied() error {
 	return &database.TablesError{
 		Problem: database.TablesEmpty, Table: quote(d.names.History),
-		Msg:  fmt.Sprintf("the history %q has no entry of Whimbrel's own tables, which is its first: its rows were deleted, or left out of a copy", d.names.History),
-		Hint: "restore its rows; or, if nothing is applied in this database, drop Whimbrel's tables, and they are made again",
+		Msg:  fmt.Sprintf("the history %q lacks its first entry, that of Whimbrel's tables: its rows were deleted, or left out of a copy", d.names.History),
+		Hint: "restore its rows; or, if nothing is applied in this database, drop Whimbrel's tables to have them created again",
 	}
 }
 
-// createTables makes Whimbrel's tables in the open transaction, and records that.
+// createTables creates Whimbrel's tables in the open transaction, and records that.
 func (d *db) createTables(c *conn) (head int64, err error) {
 	start := time.Now()
 	for _, text := range d.sql.create {
@@ -282,8 +284,8 @@ func (d *db) createTables(c *conn) (head int64, err error) {
 	return d.insert(c, e)
 }
 
-// systemUser is the operating system's name of who runs this: a file has no users of its own. It is
-// not asked of the environment.
+// systemUser returns the operating system's user name: a file has no users of its own. It doesn't
+// read the environment.
 var systemUser = sync.OnceValue(func() string {
 	u, err := user.LookupId(strconv.Itoa(os.Getuid()))
 	if err != nil {
@@ -292,7 +294,7 @@ var systemUser = sync.OnceValue(func() string {
 	return u.Username
 })
 
-// complete fills in who it is, and rounds times to what the table keeps.
+// complete sets the user, host and application, and rounds times to the table's precision.
 func (d *db) complete(e database.Entry) database.Entry {
 	e.DBUser, e.Host, e.App = systemUser(), d.host, d.opts.App
 	e.StartedAt, e.Duration = e.StartedAt.UTC().Truncate(time.Microsecond), e.Duration.Truncate(time.Microsecond)
@@ -300,7 +302,7 @@ func (d *db) complete(e database.Entry) database.Entry {
 	return e
 }
 
-// insert appends an event to the history.
+// insert appends an entry to the history.
 func (d *db) insert(c *conn, e database.Entry) (id int64, err error) {
 	text := func(s string, ok bool) any {
 		if !ok {

@@ -113,7 +113,7 @@ func (b *batch) State(ctx context.Context) (state *database.State, err error) {
 
 func (b *batch) Exec(ctx context.Context, s *migration.Script) error {
 	return b.do(ctx, func(ctx context.Context) error {
-		if err := oddError(b.odd); err != nil {
+		if err := foreignError(b.foreign); err != nil {
 			return err
 		}
 		return b.script(ctx, s)
@@ -199,7 +199,7 @@ func (c *conn) statement(ctx context.Context, s *migration.Script, st sqltext.St
 
 func (b *batch) Record(ctx context.Context, entries ...database.Entry) error {
 	return b.do(ctx, func(context.Context) error {
-		if err := oddError(b.odd); err != nil {
+		if err := foreignError(b.foreign); err != nil {
 			return err
 		}
 		for _, e := range entries {
