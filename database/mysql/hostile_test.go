@@ -309,7 +309,7 @@ func TestTriggersAndViewsInThePlaceOfOwnTables(t *testing.T) {
 			must(t, err)
 			db := open(t, url)
 			_, err = up(t, db, setOf(t, "t", "INSERT INTO a VALUES (1)"))
-			if err == nil || !strings.Contains(err.Error(), "a view is in its place") {
+			if err == nil || !strings.Contains(err.Error(), "was replaced by a view") {
 				t.Errorf("up: %v", err)
 			}
 			db.Metadata(background(t))
@@ -324,9 +324,9 @@ func TestTriggersAndViewsInThePlaceOfOwnTables(t *testing.T) {
 func TestLostTables(t *testing.T) {
 	t.Parallel()
 	for damage, says := range map[string]string{
-		"DROP TABLE whimbrel_history":                    "whimbrel_history is gone",
-		"DROP TABLE whimbrel_settings":                   "whimbrel_settings is gone",
-		"DROP TABLE whimbrel_journal":                    "whimbrel_journal is gone",
+		"DROP TABLE whimbrel_history":                    "whimbrel_history is missing",
+		"DROP TABLE whimbrel_settings":                   "whimbrel_settings is missing",
+		"DROP TABLE whimbrel_journal":                    "whimbrel_journal is missing",
 		"DROP TABLE whimbrel_history, whimbrel_metadata": "whimbrel_history and whimbrel_metadata are missing",
 		"DELETE FROM whimbrel_history":                   "lost its rows",
 	} {
@@ -429,7 +429,7 @@ func TestTheOwnDatabaseIsNotDropped(t *testing.T) {
 			t.Fatalf("%s was not refused", statement)
 		}
 		contains(t, statement, err.Error(), "1_m.up.sql:1:26: ")
-		contains(t, statement, err.Error(), "Whimbrel's own tables would go with it")
+		contains(t, statement, err.Error(), "together with Whimbrel's tables")
 		equal(t, "tables", value(t, pool, "SELECT count(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name LIKE 'a_'"), "0")
 	}
 	equal(t, "databases", value(t, pool, "SELECT count(*) FROM information_schema.schemata WHERE schema_name = DATABASE()"), "1")

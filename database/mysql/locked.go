@@ -122,7 +122,7 @@ func (db *Database) lost(ctx context.Context, c *conn) error {
 	if !rows || len(missing) == 0 {
 		return nil
 	}
-	return fmt.Errorf("Whimbrel's tables %s %s missing, but others exist: restore them from a backup; without them it is unknown what is applied", strings.Join(missing, " and "), map[bool]string{true: "is", false: "are"}[len(missing) == 1])
+	return fmt.Errorf("%s %s missing, but Whimbrel's other tables exist: restore the missing ones from a backup; without them it is unknown what is applied", strings.Join(missing, " and "), map[bool]string{true: "is", false: "are"}[len(missing) == 1])
 }
 
 // emptied returns an error if a history without rows once had some, as after restoring a dump

@@ -39,7 +39,7 @@ func TestStatementErrorSaysWhereAndWhat(t *testing.T) {
 		"in a run":                      {"CREATE TABLE b (x int);\n«»ALTER TABLE b ADD COLUMN x int;", "42S21", "Duplicate column"},
 		"in a procedure":                {"CREATE PROCEDURE p() BEGIN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'as it wants'; END;\n«»CALL p();", "45000", "as it wants"},
 		"a file of the client's":        {"«»LOAD DATA LOCAL INFILE '/etc/passwd' INTO TABLE there;", "", "LOAD DATA INFILE on the server"},
-		"a definer who does not exist":  {"CREATE DEFINER=`nobody`@`nowhere` PROCEDURE q() SELECT 1;\n«»CALL q();", "", "leave DEFINER out"},
+		"a definer who does not exist":  {"CREATE DEFINER=`nobody`@`nowhere` PROCEDURE q() SELECT 1;\n«»CALL q();", "", "remove DEFINER"},
 		"a value too long":              {"CREATE TABLE c (x varchar(3));\n«»INSERT INTO c VALUES ('four');", "22001", "Data too long"},
 		"an unknown prepared statement": {"«»EXECUTE nothing;", "", "nothing"},
 	} {

@@ -20,17 +20,17 @@ func TestURLErrors(t *testing.T) {
 	empty := filepath.Join(folder, "empty.pem")
 	must(t, os.WriteFile(empty, []byte("nothing"), 0o600))
 	for u, want := range map[string]string{
-		"mysql:app":                                  "want mysql://user:password@host:port/database",
+		"mysql:app":                                  "use mysql://user:password@host:port/database",
 		"mysql://u:secret@h/":                        "names no database",
 		"mariadb://u:secret@h":                       "names no database",
-		"mysql://u:secret@h/a/b":                     "a socket is named with ?socket=",
+		"mysql://u:secret@h/a/b":                     "name a socket with ?socket=",
 		"mysql://u:se%cret@h/a":                      "%XX",
 		"mysql://u:secret@h/a?parseTime=true":        `unknown parameter "parseTime"; the parameters are charset, cleartext-password, lock, socket, sql_mode, timeout, tls, tls-ca, tls-cert, tls-key`,
 		"mysql://u:secret@h/a?timeout=5":             "use a duration such as 5s",
 		"mysql://u:secret@h/a?timeout=1s&timeout=2s": "appears twice",
 		"mysql://u:secret@h/a?socket=/x":             "a host and a socket",
 		"mysql://u:secret@h/a?charset=latin1":        "utf8mb4",
-		"mysql://u:secret@h/a?lock=maybe":            "want advisory or lease",
+		"mysql://u:secret@h/a?lock=maybe":            "use advisory or lease",
 		"mysql://u:secret@h/a?tls=maybe":             "use true, skip-verify, preferred or false",
 		"mysql://u:secret@h/a?tls-cert=/x":           "must be used together",
 		"mysql://u:secret@h/a?tls-ca=/nowhere":       "no such file",

@@ -148,9 +148,9 @@ func (d *db) look(ctx context.Context, t target) error {
 	info, err := os.Stat(d.path)
 	switch {
 	case err == nil && info.IsDir():
-		return &database.ConnectError{Target: d.path, Err: errors.New("the path is a folder"), Hint: "name a file in it"}
+		return &database.ConnectError{Target: d.path, Err: errors.New("it is a folder"), Hint: "name a file in it"}
 	case err == nil && !info.Mode().IsRegular():
-		return &database.ConnectError{Target: d.path, Err: fmt.Errorf("the path is %s, not a regular file", kindOf(info.Mode()))}
+		return &database.ConnectError{Target: d.path, Err: fmt.Errorf("it is %s, not a regular file", kindOf(info.Mode()))}
 	case err == nil:
 		return d.ask(ctx)
 	case !errors.Is(err, fs.ErrNotExist):

@@ -15,32 +15,32 @@ import (
 	"time"
 )
 
-// daemon is a server's process that belongs to one test, in a folder of its own. What server it is, the functions
-// say that are set before it is started.
+// daemon is a server process for one test, with a folder of its own. The functions that are set
+// before it starts determine the kind of server.
 type daemon struct {
 	// URL leads to the server, and stays the same over restarts.
 	URL string
 
 	t      testing.TB
-	folder string // of data, socket and log
+	folder string // for data, socket and log
 	port   int    // 0: to be chosen
-	ports  int    // how many it needs, in a row; 0: one
+	ports  int    // the number of consecutive ports; 0: one
 
 	command  func() *exec.Cmd            // starts it on the port
 	url      func() string               // with that port
-	answers  func(context.Context) error // it does its work
-	patience time.Duration               // how long it may take until it does; 0: a minute
-	stop     syscall.Signal              // asks it to end in order, and its clients' connections with it
-	orphaned syscall.Signal              // ends it when this process has gone
+	answers  func(context.Context) error // whether it accepts work
+	startTimeout time.Duration               // the limit for starting; 0: a minute
+	stop     syscall.Signal              // shuts it down, with its clients' connections
+	orphaned syscall.Signal              // ends it if this process is gone
 
-	process *exec.Cmd     // nil: it doesn't run
-	exited  chan struct{} // closed when process has
+	process *exec.Cmd     // nil: not running
+	exited  chan struct{} // closed when the process has ended
 }
 
-// newDaemon makes the folder of a server, which ends with the test.
+// newDaemon creates the folder of a server, which ends with the test.
 func newDaemon(t testing.TB, kind string) *daemon {
 	t.Helper()
-	// Not t.TempDir: the server's user can't reach that, and a socket's path must be short.
+	// Not t.TempDir: the server's user can't access that, and a socket's path must be short.
 	folder, err := os.MkdirTemp(os.Getenv(envData), kind+"-")
 	if err != nil {
 		t.Fatal(err)
@@ -78,15 +78,15 @@ func (d *daemon) Start() {
 			return
 		}
 		log := d.logTail()
-		d.Kill() // it may run, and not answer
+		d.Kill() // it may run without answering
 		if try == 3 || !bytes.Contains(log, []byte("in use")) {
 			d.t.Fatalf("%v\n%s", err, log)
 		}
-		d.port = 0 // somebody was faster
+		d.port = 0 // another process took the port
 	}
 }
 
-// Stop shuts the server down in order, ending its clients' connections.
+// Stop shuts the server down, which ends its clients' connections.
 func (d *daemon) Stop() {
 	d.t.Helper()
 	if d.process == nil {
@@ -103,7 +103,7 @@ func (d *daemon) Stop() {
 	d.process = nil
 }
 
-// Kill ends all of the server's processes at once, as kill -9 or a power cut does.
+// Kill kills all of the server's processes, like SIGKILL or a power failure.
 func (d *daemon) Kill() {
 	if d.process == nil {
 		return
@@ -121,7 +121,7 @@ func (d *daemon) Restart() {
 
 func (d *daemon) data() string { return filepath.Join(d.folder, "data") }
 
-// prepare runs a program that makes the server's data.
+// prepare runs a program that creates the server's data.
 func (d *daemon) prepare(name string, args ...string) {
 	d.t.Helper()
 	cmd := asOrdinaryUser(exec.Command(name, args...))
@@ -131,7 +131,7 @@ func (d *daemon) prepare(name string, args ...string) {
 	}
 }
 
-// launch starts the server and returns when it answers, or an error if it doesn't.
+// launch starts the server and returns when it answers, or an error.
 func (d *daemon) launch() error {
 	log, err := os.Create(filepath.Join(d.folder, "log"))
 	if err != nil {
@@ -146,11 +146,11 @@ func (d *daemon) launch() error {
 	}
 	d.process, d.exited = cmd, exited
 
-	patience := d.patience
-	if patience == 0 {
-		patience = 5 * time.Minute
+	startTimeout := d.startTimeout
+	if startTimeout == 0 {
+		startTimeout = 5 * time.Minute
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	for {
 		err := d.answers(ctx)
@@ -162,7 +162,7 @@ func (d *daemon) launch() error {
 			d.process = nil
 			return fmt.Errorf("the test's server ended when it was started: %w", err)
 		case <-ctx.Done():
-			return fmt.Errorf("the test's server does not answer within %s: %w", patience, err)
+			return fmt.Errorf("the test's server does not answer within %s: %w", startTimeout, err)
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
@@ -173,12 +173,12 @@ func (d *daemon) logTail() []byte {
 	return log[max(0, len(log)-4096):]
 }
 
-// freePorts returns the first of n ports in a row that nobody listens on.
+// freePorts returns the first of n consecutive free ports.
 func freePorts(t testing.TB, n int) int {
 	t.Helper()
 	for range 1000 {
-		// Below the range from which the kernel takes ports for outgoing connections, so that it is still free when a
-		// server that was killed starts again.
+		// Below the range that the kernel uses for outgoing connections, so that it stays free
+		// until a killed server starts again.
 		first := 10000 + rand.N(22000-n)
 		if free(first, n) {
 			return first

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// GaleraCluster is a cluster of three MariaDB servers that belongs to one test. Each of them takes writes.
+// GaleraCluster is a cluster of three MariaDB servers for one test. Each accepts writes.
 type GaleraCluster struct {
 	t       testing.TB
 	library string
@@ -22,16 +22,16 @@ type galeraNode struct {
 	cluster *GaleraCluster
 }
 
-// Galera starts a cluster for one test alone. That takes seconds, so subtests are best to share one, with a database
-// for each. It ends with the test.
+// Galera starts a cluster for one test. This takes seconds, so subtests should share one, with a
+// database for each. It ends with the test.
 func Galera(t testing.TB) *GaleraCluster {
 	t.Helper()
 	g := &GaleraCluster{t: t, library: need(t, envGalera, "MariaDB's Galera library")}
 	for i := range 3 {
 		n := &galeraNode{MariaDBServer: newMariaDB(t, fmt.Sprintf("galera-%d", i), nil), cluster: g}
-		// One for clients, two for other nodes, one for whoever brings all data.
+		// one for clients, two for other nodes, one for a state transfer
 		n.ports = 4
-		n.command, n.answers, n.patience = n.member, n.synced, 10*time.Minute
+		n.command, n.answers, n.startTimeout = n.member, n.synced, 10*time.Minute
 		g.nodes = append(g.nodes, n)
 	}
 	for node := range g.nodes {
@@ -40,10 +40,10 @@ func Galera(t testing.TB) *GaleraCluster {
 	return g
 }
 
-// Nodes returns how many nodes there are. They are numbered from 0.
+// Nodes returns the number of nodes. They are numbered from 0.
 func (g *GaleraCluster) Nodes() int { return len(g.nodes) }
 
-// New makes an empty database in the cluster and returns its name. All nodes that run have it.
+// New creates an empty database on all running nodes, and returns its name.
 func (g *GaleraCluster) New() (database string) {
 	g.t.Helper()
 	database = databaseName(g.t)
@@ -53,22 +53,22 @@ func (g *GaleraCluster) New() (database string) {
 			continue
 		}
 		n.exec(statement)
-		statement = "SELECT 1" // waits until the node has what others had before
+		statement = "SELECT 1" // waits until the node has caught up
 	}
 	return database
 }
 
-// URL leads to a database on a node, as its root, and stays the same over Kill and Start.
+// URL returns the URL of a database on a node, as root. It stays the same over Kill and Start.
 func (g *GaleraCluster) URL(node int, database string) string {
 	return withDatabase(g.t, g.nodes[node].URL, database)
 }
 
-// Kill ends a node at once, as kill -9 or a power cut does. The others notice some five seconds later, and commits on
-// them may wait until then; they go on as long as they are more than half of those that there were.
+// Kill kills a node, like SIGKILL or a power failure. The others notice after about five seconds,
+// and commits on them may wait until then. They continue as long as they are the majority.
 func (g *GaleraCluster) Kill(node int) { g.nodes[node].Kill() }
 
-// Start starts a node after Kill and returns when it has all that the others have. At least one other must run and
-// be able to go on.
+// Start starts a node after Kill, and returns when it has caught up. A majority of the other nodes
+// must be running.
 func (g *GaleraCluster) Start(node int) {
 	g.t.Helper()
 	if g.begun && len(g.running()) == 0 {
@@ -78,7 +78,7 @@ func (g *GaleraCluster) Start(node int) {
 	g.begun = true
 }
 
-// running returns the addresses by which nodes that run know each other.
+// running returns the addresses by which the running nodes know each other.
 func (g *GaleraCluster) running() []string {
 	var addresses []string
 	for _, n := range g.nodes {
@@ -120,7 +120,7 @@ func (n *galeraNode) synced(ctx context.Context) error {
 	return nil
 }
 
-// exec runs a statement when the node has what others had before.
+// exec executes a statement after the node has caught up.
 func (n *galeraNode) exec(statement string) {
 	n.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)

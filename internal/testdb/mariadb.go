@@ -11,19 +11,18 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-// MariaDB returns the URL of a new, empty database on the shared MariaDB server, as its root. The database is
-// dropped when the test ends, and whoever is still connected to it is disconnected.
+// MariaDB returns the URL of a new, empty database on the shared MariaDB server, as root. The
+// database is dropped when the test ends, even if clients are still connected.
 func MariaDB(t testing.TB) string {
 	t.Helper()
 	return createMariaDB(t, need(t, envMariaDB, "MariaDB"))
 }
 
-// OpenMariaDB returns a pool of connections to a URL that this package has handed out. It is closed when the test
-// ends.
+// OpenMariaDB returns a pool for a URL of this package. It is closed when the test ends.
 func OpenMariaDB(t testing.TB, serverURL string) *sql.DB {
 	t.Helper()
 	db := openMariaDB(t, serverURL)
-	t.Cleanup(func() { _ = db.Close() }) // it would report that the server has been killed
+	t.Cleanup(func() { _ = db.Close() }) // fails if the server was killed
 	return db
 }
 
@@ -36,18 +35,19 @@ func openMariaDB(t testing.TB, serverURL string) *sql.DB {
 	return sql.OpenDB(connector)
 }
 
-// mariaDBConfig says to the client what a URL of this package does: who, where and which database.
+// mariaDBConfig converts a URL of this package to the client's configuration.
 func mariaDBConfig(u *url.URL) *mysql.Config {
 	config := mysql.NewConfig()
 	config.User = u.User.Username()
 	config.Passwd, _ = u.User.Password()
 	config.Net, config.Addr = mariaDBAddress(u)
 	config.DBName = strings.TrimPrefix(u.Path, "/")
-	config.Logger = &mysql.NopLogger{} // what it says is in the errors, too
+	config.Logger = &mysql.NopLogger{} // the errors contain the same
 	return config
 }
 
-// mariaDBAddress returns where the server of a URL listens: its Unix socket, if the URL names one.
+// mariaDBAddress returns where the server of a URL listens: on its Unix socket if the URL names
+// one.
 func mariaDBAddress(u *url.URL) (network, address string) {
 	if socket := u.Query().Get("socket"); socket != "" {
 		return "unix", socket
@@ -63,7 +63,7 @@ func createMariaDB(t testing.TB, server string) string {
 		dropMariaDB(t, db, name)
 		_ = db.Close()
 	})
-	// Not the test's context: that may be over.
+	// not the test's context, which may be done
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	if _, err := db.ExecContext(ctx, "CREATE DATABASE "+name); err != nil {
@@ -72,8 +72,8 @@ func createMariaDB(t testing.TB, server string) string {
 	return withDatabase(t, server, name)
 }
 
-// dropMariaDB drops a database and, since that waits for whoever has one of its tables in a transaction, ends the
-// connections to it before.
+// dropMariaDB drops a database. It first ends the connections to it: open transactions on its
+// tables would block.
 func dropMariaDB(t testing.TB, db *sql.DB, name string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
@@ -88,7 +88,7 @@ func dropMariaDB(t testing.TB, db *sql.DB, name string) {
 			t.Errorf("disconnecting whoever is in the test's database: %v", err)
 			return
 		}
-		// A moment, as somebody may have been killed only now, or have come only now.
+		// briefly: a connection may have been opened or killed just now
 		_, err := db.ExecContext(ctx, "SET STATEMENT lock_wait_timeout = 1 FOR DROP DATABASE IF EXISTS "+name)
 		if err == nil {
 			return

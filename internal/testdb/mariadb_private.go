@@ -9,15 +9,15 @@ import (
 	"testing"
 )
 
-// MariaDBServer is a MariaDB server that belongs to one test. Its URL names no database; who uses it is root.
+// MariaDBServer is a MariaDB server for one test. Its URL names no database; the user is root.
 type MariaDBServer struct {
 	*daemon
 	program  string
 	settings []string
 }
 
-// PrivateMariaDB starts a MariaDB server for one test alone, for tests that stop and kill their server. Settings
-// are server settings, each "name=value" or "name". It ends with the test.
+// PrivateMariaDB starts a MariaDB server for a test that stops or kills it. Each setting is
+// "name=value" or "name". The server ends with the test.
 func PrivateMariaDB(t testing.TB, settings ...string) *MariaDBServer {
 	t.Helper()
 	s := newMariaDB(t, "mariadb", settings)
@@ -25,7 +25,7 @@ func PrivateMariaDB(t testing.TB, settings ...string) *MariaDBServer {
 	return s
 }
 
-// newMariaDB makes a server and doesn't start it.
+// newMariaDB creates a server without starting it.
 func newMariaDB(t testing.TB, kind string, settings []string) *MariaDBServer {
 	t.Helper()
 	program, data := need(t, envMariaDBBin, "MariaDB"), need(t, envMariaDBNew, "MariaDB")
@@ -36,7 +36,7 @@ func newMariaDB(t testing.TB, kind string, settings []string) *MariaDBServer {
 	return s
 }
 
-// Socket returns its URL through its Unix socket.
+// Socket returns the server's URL through its Unix socket.
 func (s *MariaDBServer) Socket() string { return "mysql://root@/?socket=" + s.socket() }
 
 // New returns the URL of a new, empty database on the server.
@@ -56,10 +56,10 @@ func (s *MariaDBServer) socket() string { return filepath.Join(s.folder, "socket
 func (s *MariaDBServer) mariadbd() *exec.Cmd {
 	args := []string{
 		"--no-defaults", "--datadir=" + s.data(), "--socket=" + s.socket(), "--pid-file=" + filepath.Join(s.folder, "pid"),
-		"--tmpdir=" + s.folder, // a server that starts empties it of what any other has there
+		"--tmpdir=" + s.folder, // of its own: a starting server empties it
 		fmt.Sprintf("--port=%d", s.port), "--bind-address=127.0.0.1", "--skip-name-resolve", "--skip-log-bin",
 		"--character-set-server=utf8mb4", "--innodb-buffer-pool-size=32M", "--innodb-log-file-size=8M",
-		// The machine doesn't lose power: what a killed server has handed to the system is kept.
+		// There is no power failure: the operating system keeps the writes of a killed server.
 		"--innodb-flush-log-at-trx-commit=2", "--innodb-flush-method=nosync",
 	}
 	for _, setting := range s.settings {

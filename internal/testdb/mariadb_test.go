@@ -22,7 +22,7 @@ func TestMariaDBGivesEveryTestAnEmptyDatabaseThatIsGoneAfterIt(t *testing.T) {
 	for i := range 2 {
 		t.Run(strconv.Itoa(i), func(sub *testing.T) {
 			mine, theirs = testdb.MariaDB(sub), mine
-			conn := connectMariaDB(t, mine) // and it stays open for longer than the database is there
+			conn := connectMariaDB(t, mine) // it stays open longer than the database exists
 			if got := ask(t, conn, "SELECT count(*) FROM information_schema.tables WHERE table_schema = database()"); got != "0" {
 				t.Errorf("the new database has %s tables", got)
 			}
@@ -32,7 +32,7 @@ func TestMariaDBGivesEveryTestAnEmptyDatabaseThatIsGoneAfterIt(t *testing.T) {
 		})
 	}
 	if mine == "" {
-		return // the tests in the loop have said that there is no server
+		return // the tests in the loop have failed for lack of a server
 	}
 	for _, url := range []string{mine, theirs} {
 		if err := testdb.OpenMariaDB(t, url).PingContext(t.Context()); !isMySQLError(err, 1049) { // ER_BAD_DB_ERROR
@@ -83,7 +83,7 @@ func TestPrivateMariaDBSurvivesKillsWithWhatWasCommitted(t *testing.T) {
 		t.Error("this isn't the Unix socket")
 	}
 	server.Stop()
-	server.Stop() // and nothing happens
+	server.Stop() // a second Stop does nothing
 }
 
 func TestPrivateMariaDBSpeaksTLS(t *testing.T) {
@@ -122,8 +122,6 @@ func TestPrivateMariaDBSpeaksTLS(t *testing.T) {
 	}
 }
 
-// Helpers.
-
 // connectMariaDB returns a connection.
 func connectMariaDB(t *testing.T, url string) *sql.Conn {
 	t.Helper()
@@ -135,7 +133,7 @@ func connectMariaDB(t *testing.T, url string) *sql.Conn {
 	return conn
 }
 
-// run runs a statement.
+// run executes a statement.
 func run(t *testing.T, conn *sql.Conn, statement string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
@@ -145,7 +143,7 @@ func run(t *testing.T, conn *sql.Conn, statement string) {
 	}
 }
 
-// ask returns the first value that a query returns.
+// ask returns the first value of a query.
 func ask(t *testing.T, conn *sql.Conn, query string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)

@@ -15,13 +15,13 @@ import (
 	"time"
 )
 
-// TLSFiles are PEM files: who vouches for a server's certificate and for a client's, and such a client's
-// certificate and key.
+// TLSFiles are PEM files: the CA of the server's and a client's certificate, and such a client
+// certificate with its key.
 type TLSFiles struct {
 	CA, Cert, Key string
 }
 
-// SpeakTLS restarts the server as one that speaks TLS with whoever wants to, as 127.0.0.1 and localhost.
+// SpeakTLS restarts the server with optional TLS, as 127.0.0.1 and localhost.
 func (s *MariaDBServer) SpeakTLS() TLSFiles {
 	s.t.Helper()
 	ca := newAuthority(s.t)

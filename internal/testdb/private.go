@@ -13,16 +13,16 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Server is a PostgreSQL server that belongs to one test. Its URL leads to its database "postgres", as its
+// Server is a PostgreSQL server for one test. Its URL leads to its database "postgres", as its
 // superuser.
 type Server struct {
 	*daemon
-	programs string // folder
+	programs string // their folder
 	settings []string
 }
 
-// PrivatePostgres starts a server of the main major version for one test alone, for tests that stop and kill
-// their server. Settings are server settings, each "name=value". It ends with the test.
+// PrivatePostgres starts a server of the main major version for a test that stops or kills it. Each
+// setting is "name=value". The server ends with the test.
 func PrivatePostgres(t testing.TB, settings ...string) *Server {
 	t.Helper()
 	programs, ok := perMajor(t, envPostgresBin)[mainMajor(t)]
@@ -37,7 +37,7 @@ func PrivatePostgres(t testing.TB, settings ...string) *Server {
 	return s
 }
 
-// RequirePasswords restarts the server as one that asks whoever connects by TCP for a password, but for its
+// RequirePasswords restarts the server so that it requires passwords over TCP, except for its
 // superuser.
 func (s *Server) RequirePasswords() {
 	s.t.Helper()
@@ -53,7 +53,7 @@ func (s *Server) Socket() string {
 	return fmt.Sprintf("postgres://postgres@/postgres?host=%s&port=%d&sslmode=disable", s.folder, s.port)
 }
 
-// Standby restarts the server as a standby that has no primary: it can only be read.
+// Standby restarts the server as a read-only standby without a primary.
 func (s *Server) Standby() {
 	s.t.Helper()
 	if err := os.WriteFile(filepath.Join(s.data(), "standby.signal"), nil, 0o644); err != nil {
@@ -74,9 +74,9 @@ func (s *Server) postgres() *exec.Cmd {
 	args := []string{
 		"-D", s.data(), "-p", strconv.Itoa(s.port), "-c", "listen_addresses=127.0.0.1",
 		"-c", "unix_socket_directories=" + s.folder,
-		// The machine doesn't lose power: what a killed server has written is kept without these.
+		// There is no power failure: a killed server's writes are kept without these.
 		"-c", "fsync=off", "-c", "full_page_writes=off",
-		// In its own folder: a server that is killed leaves what it has in /dev/shm.
+		// In its own folder: a killed server leaves its files in /dev/shm.
 		"-c", "dynamic_shared_memory_type=mmap",
 	}
 	for _, setting := range s.settings {

@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// ordinary returns whom servers run as when the tests run as root: PostgreSQL refuses to be root.
+// ordinary returns the user that servers run as if the tests run as root: PostgreSQL refuses to run
+// as root.
 func ordinary() (uid, gid int, ok bool) {
 	if os.Geteuid() != 0 {
 		return 0, 0, false
@@ -44,13 +45,14 @@ func asOrdinaryUser(cmd *exec.Cmd) *exec.Cmd {
 	return cmd
 }
 
-// startWithUs starts a process that gets a signal when this one ends, however that ends, and closes exited when it
-// has ended.
+// startWithUs starts a process that receives a signal when this process ends in any way. It closes
+// exited when the process has ended.
 func startWithUs(cmd *exec.Cmd, orphaned syscall.Signal, exited chan struct{}) error {
 	cmd.SysProcAttr.Pdeathsig = orphaned
 	started := make(chan error)
 	go func() {
-		// The signal is sent when the thread that started the process ends, so this thread waits for it.
+		// The signal is sent when the thread that started the process ends, so this thread waits
+		// for it.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
@@ -63,9 +65,9 @@ func startWithUs(cmd *exec.Cmd, orphaned syscall.Signal, exited chan struct{}) e
 	return <-started
 }
 
-// kill ends a process and those that it has started, directly or not, and returns when they are gone.
+// kill kills a process and its descendants, and returns when they have ended.
 func kill(pid int, exited <-chan struct{}) {
-	_ = syscall.Kill(pid, syscall.SIGSTOP) // so that it starts no more of them
+	_ = syscall.Kill(pid, syscall.SIGSTOP) // so that it starts no further ones
 	all := append(startedBy(pid), pid)
 	for _, pid := range all {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
@@ -78,8 +80,8 @@ func kill(pid int, exited <-chan struct{}) {
 	}
 }
 
-// startedBy returns the processes that one has started which leads a session: its children, of which PostgreSQL's
-// have sessions of their own, and whoever else is in its session, as are the programs of scripts that it has run.
+// startedBy returns the processes started by a session leader: its children (those of PostgreSQL
+// have sessions of their own) and the other processes in its session.
 func startedBy(leader int) []int {
 	var pids []int
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
@@ -92,13 +94,14 @@ func startedBy(leader int) []int {
 	return pids
 }
 
-// gone reports whether a process has ended; one that nobody has waited for has.
+// gone reports whether a process has ended, including one that was not waited for.
 func gone(pid int) bool {
 	state, _, _ := status(pid)
 	return state == "" || state == "Z" || state == "X"
 }
 
-// status returns a process's state, its parent and its session, from "pid (name) state parent group session …".
+// status returns a process's state, parent and session, from "pid (name) state parent group session
+// …".
 func status(pid int) (state string, parent, session int) {
 	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
@@ -113,12 +116,12 @@ func status(pid int) (state string, parent, session int) {
 	return fields[0], parent, session
 }
 
-// clean removes what a killed server leaves in the kernel: the small System V shared memory segment by which a
-// starting server sees whether another one still uses its data.
+// clean removes what a killed server leaves in the kernel: the small System V shared memory segment
+// that shows a starting server whether another one uses its data.
 func clean(data string) {
 	pidFile, err := os.ReadFile(filepath.Join(data, "postmaster.pid"))
 	if err != nil {
-		return // it was shut down in order
+		return // it was shut down
 	}
 	lines := strings.Split(string(pidFile), "\n")
 	if len(lines) < 7 {

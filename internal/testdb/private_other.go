@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// The servers that scripts/servers fetches run on Linux, so elsewhere no test gets as far as calling these.
+// The servers that scripts/servers fetches run only on Linux, so these are never called elsewhere.
 
 func handOver(string) error { return nil }
 

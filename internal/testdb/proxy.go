@@ -9,17 +9,18 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Proxy is a wire between a client and a PostgreSQL or MariaDB server. Bytes pass unchanged; it counts what passes,
-// and can be stalled and cut. The client must not encrypt, or there are no messages to be counted: URL says so. Nor
-// must a MariaDB client compress.
+// Proxy forwards bytes between clients and a PostgreSQL or MariaDB server unchanged. It counts
+// messages, and can be stalled and cut. Clients must not encrypt, or messages can't be recognized;
+// URL disables that. A MariaDB client must not compress.
 type Proxy struct {
-	// URL leads to the same database as the URL that the proxy was made with, through the proxy.
+	// URL leads to the same database as the URL passed to NewProxy, through the proxy.
 	URL string
 
-	// Quiet is for how long a client must have said nothing before an answer is delivered to it, so that one which
-	// sends several queries, one by one but without waiting, has sent all of them before the first answer can reach
-	// it, and Turns sees that it didn't wait. The default is 10 ms; set it before connecting, and before a Reset or
-	// CutAfter, by which the goroutines that read it learn of it. 0 delivers at once.
+	// Quiet is how long a client must be silent before an answer is delivered to it. So a client
+	// that sends several queries without waiting has sent all of them before the first answer
+	// arrives, and Turns sees that it didn't wait. The default is 10 ms; 0 delivers at once. Set it
+	// before connecting, and before a Reset or CutAfter, which publish it to the goroutines that
+	// read it.
 	Quiet time.Duration
 
 	t                testing.TB
@@ -27,29 +28,29 @@ type Proxy struct {
 	protocol         func() protocol
 
 	mu       sync.Mutex
-	changed  sync.Cond // closed, stalled or a wire's end
+	changed  sync.Cond // signals: closed, stalled, or a wire ended
 	wires    map[*wire]bool
 	opened   int
 	turns    int
 	messages [2]int // by direction
-	cuts     [2]int // by direction: when messages reaches it, cut; -1: don't
-	stalls   [2]int // likewise
-	holds    int    // likewise, to the server
-	vanishes [2]int // likewise
+	cuts     [2]int // by direction: cut when messages reaches it; -1: never
+	stalls   [2]int // like cuts
+	holds    int    // like cuts, to the server
+	vanishes [2]int // like cuts
 	match    [2]func(message []byte) bool
-	matched  what // what happens before the message that matches
+	matched  what // what to do before the matching message
 	abrupt   bool
-	refusing bool       // after a cut
-	refuses  bool       // new connections are closed
-	gone     bool       // nothing passes any more, and nobody is told
-	strays   []net.Conn // made since then
+	refusing bool       // refuse connections after a cut
+	refuses  bool       // close new connections
+	gone     bool       // drop everything silently
+	strays   []net.Conn // connections made since then
 	alone    bool
 	stalled  bool
 	closed   bool
 	running  sync.WaitGroup
 }
 
-// Direction is a way of messages through a proxy.
+// Direction is the direction of messages through a proxy.
 type Direction int
 
 // The two directions.
@@ -62,8 +63,8 @@ func (d Direction) String() string {
 	return [...]string{"to server", "to client"}[d]
 }
 
-// NewProxy returns a proxy in front of the server that a URL of this package leads to, by a TCP port or a Unix
-// socket. It ends with the test.
+// NewProxy returns a proxy for a URL of this package, with a TCP port or a Unix socket. It ends
+// with the test.
 func NewProxy(t testing.TB, serverURL string) *Proxy {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -90,7 +91,7 @@ func NewProxy(t testing.TB, serverURL string) *Proxy {
 	return p
 }
 
-// lead sets what depends on the server: where it is, what it speaks, and the URL that leads to it through the proxy.
+// lead sets the server's address and protocol, and the URL through the proxy.
 func (p *Proxy) lead(t testing.TB, serverURL, through string) {
 	t.Helper()
 	u := parse(t, serverURL)
@@ -116,37 +117,39 @@ func (p *Proxy) lead(t testing.TB, serverURL, through string) {
 	p.URL = u.String()
 }
 
-// Turns returns how many round trips the clients have waited for since the last Reset, on all connections: how
-// often a client has spoken and then been told that it is its turn again (ready for a query, or for a password).
-// Queries that are sent without waiting for one another's answers are one turn, and so is a COPY, since pgx sends
-// the data without waiting for the server to be ready for it. Making a connection counts (one turn without a
-// password), closing it doesn't.
+// Turns returns how many round trips the clients have waited for since the last Reset, on all
+// connections: how often a client sent something and then was told that it is its turn (ready for a
+// query, or for a password). Queries sent without waiting for each other's answers are one turn,
+// and so is a COPY, since pgx sends the data without waiting for the server to be ready for it.
+// Connecting counts (one turn without a password), disconnecting doesn't.
 //
-// On MariaDB it is how often a client has spoken and then been answered, whatever the answer's length. What is never
-// answered (closing a prepared statement) doesn't count, and neither does the server's greeting.
+// On MariaDB it is how often a client sent something and was answered, whatever the answer's
+// length. Messages without an answer (closing a prepared statement) don't count, nor does the
+// server's greeting.
 func (p *Proxy) Turns() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.turns
 }
 
-// Connections returns how many connections were made since the last Reset.
+// Connections returns the number of connections made since the last Reset.
 func (p *Proxy) Connections() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.opened
 }
 
-// Messages returns how many protocol messages have passed in a direction since the last Reset. A client's
-// goodbye isn't counted, since nobody waits for it: it could arrive before or after a Reset. On MariaDB that of a
-// prepared statement isn't either; a message that takes several packets is one.
+// Messages returns the number of protocol messages in a direction since the last Reset. A client's
+// goodbye doesn't count: nobody waits for it, so it could arrive before or after a Reset. On
+// MariaDB, closing a prepared statement doesn't count either; a message of several packets counts
+// once.
 func (p *Proxy) Messages(d Direction) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.messages[d]
 }
 
-// Reset starts all counts at zero and forgets what CutAfter, StallAfter, HoldAfter and VanishAfter were told.
+// Reset sets all counts to zero and cancels CutAfter, StallAfter, HoldAfter and VanishAfter.
 func (p *Proxy) Reset() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -155,8 +158,8 @@ func (p *Proxy) Reset() {
 	p.match = [2]func([]byte) bool{}
 }
 
-// Cut closes all connections, towards the server and towards the client. New ones are accepted; pgx makes one at
-// once, to ask the server to cancel what the old one was at.
+// Cut closes all connections on both sides. New ones are accepted; pgx makes one at once, to cancel
+// the statement of the old one.
 func (p *Proxy) Cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -175,55 +178,58 @@ func (p *Proxy) cut() {
 	p.changed.Broadcast()
 }
 
-// RefuseAfterCut makes the proxy close new connections at once after the next cut, as a server does that has gone down.
+// RefuseAfterCut makes the proxy close new connections at once after the next cut, like a server
+// that is down.
 func (p *Proxy) RefuseAfterCut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.refusing = true
 }
 
-// CutAfter cuts once, when n messages since the last Reset have passed in a direction: the n-th is delivered,
-// and no later one is, in either direction. With n = 0 the first is not delivered.
+// CutAfter cuts once, after n messages in a direction since the last Reset: the n-th is delivered,
+// and no later one in either direction. With n = 0, the first is not delivered.
 func (p *Proxy) CutAfter(d Direction, n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cuts[d] = n
 }
 
-// CutWhenAnswered cuts once, before the first message to the client that matches: that is lost. match is given what has come
-// of the message, which is all of a short one.
+// CutWhenAnswered cuts once, before the first message to the client that matches, which is lost.
+// match receives the part of the message that has arrived, which is all of a short one.
 func (p *Proxy) CutWhenAnswered(match func(message []byte) bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.match[ToClient], p.matched = match, cuts
 }
 
-// CutAlone makes CutAfter cut only the connection on which that message passes, from now on. Others go on.
+// CutAlone makes CutAfter cut only the connection of that message, from now on. Others continue.
 func (p *Proxy) CutAlone() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.alone = true
 }
 
-// CutAbruptly makes cuts reset connections from now on, as a firewall does that has forgotten them, or a machine that
-// has started again: reading and writing fail at once (ECONNRESET, EPIPE), and of a long message that was delivered
-// last, what its receiver has not taken yet can be lost. Otherwise a cut closes connections in order: reading ends.
+// CutAbruptly makes cuts reset connections from now on, like a firewall that has forgotten them or
+// a machine that restarted: reading and writing fail at once (ECONNRESET, EPIPE), and the unread
+// part of a long last message can be lost. Otherwise a cut closes connections in order: reading
+// ends.
 func (p *Proxy) CutAbruptly() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.abrupt = true
 }
 
-// Stall stops all traffic in both directions, on new connections too, until Resume. Connections stay open, as
-// they do when a cable is unplugged.
+// Stall stops all traffic in both directions, on new connections too, until Resume. Connections
+// stay open, as when a cable is unplugged.
 func (p *Proxy) Stall() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.stalled = true
 }
 
-// StallAfter stalls once, when n messages since the last Reset have passed in a direction: the n-th is delivered,
-// and no later one is, in either direction, until Resume. With n = 0 the first is not delivered.
+// StallAfter stalls once, after n messages in a direction since the last Reset: the n-th is
+// delivered, and no later one in either direction until Resume. With n = 0, the first is not
+// delivered.
 func (p *Proxy) StallAfter(d Direction, n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -245,24 +251,24 @@ func (p *Proxy) Resume() {
 	p.changed.Broadcast()
 }
 
-// HoldAfter holds back, once n messages since the last Reset have passed to the server, what comes next on the
-// connection of the n-th, until Deliver: also the connection's end. The server's side of it stays open. Other connections
-// go on. With n = 0 it is the first connection.
+// HoldAfter holds back everything that follows the n-th message to the server since the last Reset,
+// on its connection, until Deliver: also the connection's end. The server's side stays open, and
+// other connections continue. With n = 0 it is the first connection.
 func (p *Proxy) HoldAfter(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.holds = n
 }
 
-// HoldWhen is HoldAfter for the first message to the server that matches: it is held back itself. match is given what
-// has come of the message, which is all of a short one.
+// HoldWhen is HoldAfter for the first message to the server that matches, which is held back, too.
+// match receives the part of the message that has arrived, which is all of a short one.
 func (p *Proxy) HoldWhen(match func(message []byte) bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.match[ToServer], p.matched = match, holds
 }
 
-// Holding reports whether something is held back.
+// Holding reports whether a message is held back.
 func (p *Proxy) Holding() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -274,7 +280,7 @@ func (p *Proxy) Holding() bool {
 	return false
 }
 
-// Abandon closes the client's side of the connections on which something is held back.
+// Abandon closes the client's side of the connections with held messages.
 func (p *Proxy) Abandon() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -285,8 +291,9 @@ func (p *Proxy) Abandon() {
 	}
 }
 
-// Deliver delivers what was held back, and then the connection's end, and returns when the server has ended the
-// connection, too. The answers reach nobody. It reports whether the server's side was still open.
+// Deliver delivers the held messages and then the connection's end, and returns when the server has
+// ended the connection, too. The answers are discarded. open reports whether the server's side was
+// still open.
 func (p *Proxy) Deliver() (open bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -306,24 +313,26 @@ func (p *Proxy) Deliver() (open bool) {
 	return len(late) > 0
 }
 
-// VanishAfter lets nothing pass in either direction for good, once n messages since the last Reset have passed in a
-// direction, and tells nobody: connections stay open on the server's side, also when the client's process ends, and new
-// ones get no answer. So it is when the client's machine is gone, but for the kernel's probes (TCP keepalives), which this
-// machine's kernel answers for the proxy. Cut ends the connections, and Reset lets messages pass again.
+// VanishAfter drops all traffic in both directions permanently and silently, after n messages in a
+// direction since the last Reset: connections stay open on the server's side, even if the client's
+// process ends, and new ones get no answer. This simulates the loss of the client's machine, except
+// for the kernel's probes (TCP keepalives), which this machine's kernel answers for the proxy. Cut
+// ends the connections, and Reset lets messages pass again.
 func (p *Proxy) VanishAfter(d Direction, n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.vanishes[d] = n
 }
 
-// VanishWhen is VanishAfter for what comes before the first message in a direction that matches, as HoldWhen has it.
+// VanishWhen is VanishAfter for the messages before the first one in a direction that matches, as
+// in HoldWhen.
 func (p *Proxy) VanishWhen(d Direction, match func(message []byte) bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.match[d], p.matched = match, vanishes
 }
 
-// Gone reports whether nothing passes any more.
+// Gone reports whether all traffic is dropped.
 func (p *Proxy) Gone() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -379,27 +388,29 @@ func (p *Proxy) serve(client net.Conn) {
 	both.Go(func() { w.copy(ToClient, client, server) })
 	both.Wait()
 	p.mu.Lock()
-	w.end() // who was gone has left it open
+	w.end() // the vanished client left it open
 	delete(p.wires, w)
 	p.changed.Broadcast()
 	p.mu.Unlock()
 }
 
-// protocol knows the messages of one connection.
+// protocol recognizes the messages of one connection.
 type protocol interface {
-	// goodbye reports whether the message from the client that begins with b ends something, and nobody answers it.
+	// goodbye reports whether the client's message that begins with b ends something without an
+	// answer.
 	goodbye(b []byte) bool
 
-	// next takes bytes up to the end of the message under way and reports whether that has been reached.
+	// next takes bytes up to the end of the current message, and reports whether it was reached.
 	next(d Direction, b []byte) (taken int, whole bool)
 
-	// message returns what b, which begins with a message, has of it.
+	// message returns the part of b that belongs to the message it begins with.
 	message(d Direction, b []byte) []byte
 
-	// asks reports whether the message from the client that has just ended wants an answer.
+	// asks reports whether the client's message that has just ended expects an answer.
 	asks() bool
 
-	// yourTurn reports whether the server, with the message that has just ended, waits for the client, which has asked.
+	// yourTurn reports whether the server waits for the client after the message that has just
+	// ended.
 	yourTurn() bool
 }
 
@@ -408,12 +419,12 @@ type wire struct {
 	proxy          *Proxy
 	protocol       protocol
 	client, server net.Conn
-	within         [2]bool   // by direction: a message is under way
-	goodbye        [2]bool   // by direction: and it is a goodbye
-	asked          bool      // the client has asked since it was last its turn
-	spoke          time.Time // when the client last spoke
-	held           bool      // what comes from the client is held back
-	late           bool      // it was; it is delivered, and answers reach nobody
+	within         [2]bool   // by direction: inside a message
+	goodbye        [2]bool   // by direction: which is a goodbye
+	asked          bool      // the client has asked since its last turn
+	spoke          time.Time // when the client last sent something
+	held           bool      // messages from the client are held back
+	late           bool      // they were, and are delivered; answers are discarded
 	ended          bool
 }
 
@@ -427,7 +438,7 @@ func (w *wire) end() {
 	}
 }
 
-// copy passes bytes in one direction until either end closes.
+// copy forwards bytes in one direction until either end closes.
 func (w *wire) copy(d Direction, to, from net.Conn) {
 	defer w.over(d)
 	buf := make([]byte, 64<<10)
@@ -442,14 +453,14 @@ func (w *wire) copy(d Direction, to, from net.Conn) {
 	}
 }
 
-// over does what follows when one direction is at its end.
+// over handles the end of one direction.
 func (w *wire) over(d Direction) {
 	p := w.proxy
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	half, ok := w.server.(interface{ CloseWrite() error })
 	switch {
-	case p.gone && !w.ended: // the other end is not told
+	case p.gone && !w.ended: // the other end isn't notified
 		return
 	case d == ToServer && w.late && ok:
 		_ = half.CloseWrite()
@@ -459,7 +470,7 @@ func (w *wire) over(d Direction) {
 	p.changed.Broadcast()
 }
 
-// pass delivers bytes in one direction when they may be, and reports whether the wire is still whole.
+// pass delivers bytes in one direction as permitted, and reports whether the wire is still whole.
 func (w *wire) pass(d Direction, to net.Conn, b []byte) bool {
 	if d == ToClient {
 		w.awaitQuiet()
@@ -474,7 +485,7 @@ func (w *wire) pass(d Direction, to net.Conn, b []byte) bool {
 	return true
 }
 
-// deliver delivers as much of b as passes before the next cut or stall, and returns how much that is.
+// deliver delivers the part of b before the next cut or stall, and returns its length.
 func (w *wire) deliver(d Direction, to net.Conn, b []byte) (n int, err error) {
 	p := w.proxy
 	p.mu.Lock()
@@ -514,7 +525,7 @@ func (w *wire) deliver(d Direction, to net.Conn, b []byte) (n int, err error) {
 	return n, net.ErrClosed
 }
 
-// what happens after a message.
+// what is what happens after a message.
 type what int
 
 const (
@@ -525,7 +536,7 @@ const (
 	vanishes
 )
 
-// after returns what was to happen after so many messages in a direction, once.
+// after returns what happens after the given number of messages in a direction, once.
 func (p *Proxy) after(d Direction, messages int) what {
 	switch messages {
 	case p.cuts[d]:
@@ -545,8 +556,8 @@ func (p *Proxy) after(d Direction, messages int) what {
 	return goesOn
 }
 
-// count counts the messages that end in b and returns how much of it may be delivered and what happens
-// after that.
+// count counts the messages that end in b. It returns how much of b may be delivered, and what
+// happens then.
 func (w *wire) count(d Direction, b []byte) (n int, end what) {
 	p := w.proxy
 	for n < len(b) {
@@ -581,7 +592,7 @@ func (w *wire) count(d Direction, b []byte) (n int, end what) {
 	return n, goesOn
 }
 
-// turn notes whose turn it is after a message.
+// turn updates whose turn it is after a message.
 func (w *wire) turn(d Direction) {
 	switch {
 	case d == ToServer:
@@ -592,7 +603,7 @@ func (w *wire) turn(d Direction) {
 	}
 }
 
-// awaitQuiet returns when the client has said nothing for a while.
+// awaitQuiet waits until the client has been silent for a while.
 func (w *wire) awaitQuiet() {
 	for {
 		w.proxy.mu.Lock()

@@ -12,7 +12,7 @@ func TestProxyStallAfterTheNthMessage(t *testing.T) {
 	t.Parallel()
 	proxy := testdb.NewProxy(t, testdb.Postgres(t))
 	proxy.Quiet = 0
-	for n, want := range []string{"0", "1"} { // the message that is counted is the INSERT
+	for n, want := range []string{"0", "1"} { // the counted message is the INSERT
 		direct := connect(t, proxy.URL)
 		query(t, direct, "DROP TABLE IF EXISTS t; CREATE TABLE t ()")
 		proxy.Reset()

@@ -1,19 +1,19 @@
 package testdb
 
-// mysqlWire knows the messages of MySQL's protocol, which are packets: a length of three bytes, a number by which
-// each packet of an exchange is one more than the one before it, and a body. A message that is too long for a packet
-// goes on in the next one; the last one is shorter than a packet can be.
+// mysqlWire recognizes the packets of MySQL's protocol: a three-byte length, a sequence number,
+// which increases within an exchange, and a body. A message too long for one packet continues in
+// the next; the last packet is shorter than the maximum.
 type mysqlWire struct {
 	packets [2]mysqlPackets
 }
 
-// The longest body of a packet.
+// mysqlLongest is the longest body of a packet.
 const mysqlLongest = 1<<24 - 1
 
-// The commands that nobody answers. What begins an exchange is a command.
+// The commands without an answer. A command begins an exchange.
 const (
 	mysqlQuit         = 0x01
-	mysqlSendLongData = 0x18 // a part of a parameter of a prepared statement
+	mysqlSendLongData = 0x18 // a part of a prepared statement's parameter
 	mysqlCloseStmt    = 0x19
 )
 
@@ -36,15 +36,15 @@ func (m *mysqlWire) asks() bool {
 	return p.number != 0 || p.command != mysqlSendLongData
 }
 
-// yourTurn: what comes after the first packet of an answer is there already.
+// yourTurn returns true: the rest of an answer follows its first packet without waiting.
 func (m *mysqlWire) yourTurn() bool { return true }
 
-// mysqlPackets finds where messages of one direction end.
+// mysqlPackets finds the ends of messages in one direction.
 type mysqlPackets struct {
-	head    []byte // of the packet under way
-	left    int    // what is to come of its body
-	goesOn  bool   // and then another packet of the message
-	begun   bool   // the message's first byte has come
+	head    []byte // of the current packet
+	left    int    // remaining bytes of its body
+	goesOn  bool   // another packet of the message follows
+	begun   bool   // the message's first byte has arrived
 	number  byte   // of the message's first packet
 	command byte   // the message's first byte
 }

@@ -60,7 +60,7 @@ func TestProxyCountsTheAnswersThatAMariaDBClientWaitsFor(t *testing.T) {
 	if err := conn.QueryRowContext(ctx, "SELECT ? + ?", 1, 2).Scan(&sum); err != nil || sum != 3 {
 		t.Fatal(sum, err)
 	}
-	counted("a query with parameters", 2, 2) // prepare and execute; closing it isn't waited for
+	counted("a query with parameters", 2, 2) // prepare and execute; closing isn't waited for
 
 	if _, err := conn.ExecContext(ctx, "BEGIN"); err != nil {
 		t.Fatal(err)
@@ -82,7 +82,8 @@ func TestProxyCountsWhatAMariaDBPasswordTakes(t *testing.T) {
 	admin := connectMariaDB(t, server.URL)
 	run(t, admin, "CREATE USER wary IDENTIFIED VIA ed25519 USING password('secret')")
 	proxy := testdb.NewProxy(t, strings.Replace(server.URL, "root@", "wary:secret@", 1))
-	// What the server asks for at first isn't what this user has: it asks again.
+	// The server first requests another authentication method than this user has, and must ask
+	// again.
 	ask(t, connectMariaDB(t, proxy.URL), "SELECT 1")
 	if got := proxy.Turns(); got != 3 {
 		t.Errorf("counted %d turns, want 3", got)
@@ -165,7 +166,7 @@ func TestProxyCutsMariaDBAfterTheNthMessage(t *testing.T) {
 				proxy.CutAbruptly()
 			}
 
-			// What a client says here: who it is, three statements, and a goodbye that isn't counted.
+			// The client sends a login, three statements, and a goodbye that isn't counted.
 			scenario := func() (done int, err error) {
 				db := testdb.OpenMariaDB(t, proxy.URL)
 				defer db.Close()
@@ -186,7 +187,7 @@ func TestProxyCutsMariaDBAfterTheNthMessage(t *testing.T) {
 				proxy.Reset()
 				conn := connectMariaDB(t, proxy.URL)
 				defer conn.Close()
-				awaitAlone(t, conn) // whoever was cut off may still be at it
+				awaitAlone(t, conn) // the server may still serve the client that was cut off
 				if ask(t, conn, "SELECT count(*) FROM information_schema.tables WHERE table_schema = database()") == "0" {
 					return "no table"
 				}
@@ -203,11 +204,11 @@ func TestProxyCutsMariaDBAfterTheNthMessage(t *testing.T) {
 				after, done int
 				state       string
 			}{
-				{0, 0, "1"},        // nothing reaches the server: what the last scenario left stays
-				{1, 0, "1"},        // connected, and never learned of it
-				{2, 0, "no table"}, // dropped, and never learned of it
-				{3, 1, "0"},        // created, and never learned of it
-				{4, 2, "1"},        // inserted, and never learned of it
+				{0, 0, "1"},        // nothing reaches the server: the table of the last scenario remains
+				{1, 0, "1"},        // connected, without the answer
+				{2, 0, "no table"}, // dropped, without the answer
+				{3, 1, "0"},        // created, without the answer
+				{4, 2, "1"},        // inserted, without the answer
 			} {
 				proxy.Reset()
 				proxy.CutAfter(testdb.ToServer, c.after)
@@ -219,7 +220,7 @@ func TestProxyCutsMariaDBAfterTheNthMessage(t *testing.T) {
 				}
 			}
 
-			// And in the other direction every cut is noticed, up to the last message that is waited for.
+			// In the other direction every cut is noticed, up to the last awaited message.
 			proxy.Reset()
 			if _, err := scenario(); err != nil {
 				t.Fatal(err)
@@ -246,7 +247,7 @@ func TestProxyResetsConnectionsIfItIsToldTo(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		if strings.HasPrefix(url, "mysql") { // which speaks first: so the connection is there
+		if strings.HasPrefix(url, "mysql") { // it speaks first, so the connection exists
 			if _, err := conn.Read(make([]byte, 1000)); err != nil {
 				t.Fatal(err)
 			}
@@ -300,9 +301,7 @@ func TestProxyLeadsToMariaDBsUnixSocket(t *testing.T) {
 	}
 }
 
-// Helpers.
-
-// awaitAlone waits until the server has noticed that other clients of the database are gone.
+// awaitAlone waits until the server has noticed that the other clients of the database are gone.
 func awaitAlone(t *testing.T, conn *sql.Conn) {
 	t.Helper()
 	for ask(t, conn, "SELECT count(*) FROM information_schema.processlist WHERE db = database()") != "1" {

@@ -2,8 +2,8 @@ package testdb
 
 import "encoding/binary"
 
-// postgresWire knows the messages of PostgreSQL's protocol: a type byte, a length that counts itself, a body. A
-// connection's first message has no type byte.
+// postgresWire recognizes the messages of PostgreSQL's protocol: a type byte, a length that
+// includes itself, and a body. A connection's first message has no type byte.
 type postgresWire struct {
 	framers [2]framer
 	greeted bool // the server has been ready for a query
@@ -36,24 +36,24 @@ func (w *postgresWire) yourTurn() bool {
 	case 'Z': // ReadyForQuery
 		w.greeted = true
 		return true
-	case 'R': // an authentication request, but for AuthenticationOk and AuthenticationSASLFinal
+	case 'R': // an authentication request other than AuthenticationOk and AuthenticationSASLFinal
 		return f.code != 0 && f.code != 12
-	case 'E': // ErrorResponse: when a connection is being made it ends it
+	case 'E': // ErrorResponse: it ends a connection that is being made
 		return !w.greeted
 	}
 	return false
 }
 
-// framer finds where messages of one direction end.
+// framer finds the ends of messages in one direction.
 type framer struct {
 	untyped bool
-	head    []byte // of the message under way: what has to be known of it
-	body    int    // what is left of it after that
-	kind    byte   // the type of the message that ended last
-	code    uint32 // of an authentication message that ended last: which
+	head    []byte // the known head of the current message
+	body    int    // the remaining bytes after that
+	kind    byte   // the type of the last message that ended
+	code    uint32 // of the last authentication message: its kind
 }
 
-// next takes bytes up to the end of the message under way and reports whether that has been reached.
+// next takes bytes up to the end of the current message, and reports whether it was reached.
 func (f *framer) next(b []byte) (taken int, whole bool) {
 	for f.missing() > 0 {
 		if taken == len(b) {
@@ -81,7 +81,7 @@ func (f *framer) next(b []byte) (taken int, whole bool) {
 	return taken + body, true
 }
 
-// missing returns how many bytes have to be known yet before the message under way can be skipped.
+// missing returns how many bytes are needed before the current message can be skipped.
 func (f *framer) missing() int {
 	switch {
 	case f.untyped:
@@ -92,7 +92,7 @@ func (f *framer) missing() int {
 	return 5 - len(f.head)
 }
 
-// length returns how long the message under way is, all in all.
+// length returns the total length of the current message.
 func (f *framer) length() int {
 	if f.untyped {
 		return int(binary.BigEndian.Uint32(f.head))

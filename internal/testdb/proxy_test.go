@@ -82,7 +82,8 @@ func TestProxyCountsOneTurnForQueriesThatAreSentWithoutWaiting(t *testing.T) {
 	pipeline := conn.StartPipeline(t.Context())
 	for range 20 {
 		pipeline.SendQueryParams("SELECT 1", nil, nil, nil, nil)
-		if err := pipeline.Sync(); err != nil { // sends; the answer could be back before the next is sent
+		// sends; without Quiet, the answer could arrive before the next is sent
+		if err := pipeline.Sync(); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Millisecond)
@@ -105,7 +106,7 @@ func TestProxyCountsWhatAPasswordTakes(t *testing.T) {
 	server.RequirePasswords()
 	proxy := testdb.NewProxy(t, strings.Replace(server.URL, "postgres@", "wary:secret@", 1))
 	query(t, connect(t, proxy.URL), "SELECT 1")
-	// startup, which mechanism, proof, query
+	// startup, mechanism, proof, query
 	if got := proxy.Turns(); got != 4 {
 		t.Errorf("counted %d turns, want 4", got)
 	}
@@ -141,7 +142,7 @@ func TestProxyCutAfterTheNthMessage(t *testing.T) {
 	proxy := testdb.NewProxy(t, testdb.Postgres(t))
 	proxy.Quiet = 0
 
-	// What a client says here: startup, Query, Query, and a goodbye that isn't counted.
+	// The client sends startup, Query, Query, and a goodbye that isn't counted.
 	scenario := func() (created, committed bool, err error) {
 		config, err := pgconn.ParseConfig(proxy.URL)
 		if err != nil {
@@ -149,7 +150,7 @@ func TestProxyCutAfterTheNthMessage(t *testing.T) {
 		}
 		dial, dialled := config.DialFunc, false
 		config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
-			if dialled { // to ask the server to cancel what was cut off
+			if dialled { // to cancel the statement that was cut off
 				return nil, errors.New("not here")
 			}
 			dialled = true
@@ -170,7 +171,7 @@ func TestProxyCutAfterTheNthMessage(t *testing.T) {
 		t.Helper()
 		proxy.Reset()
 		conn := connect(t, proxy.URL)
-		// Whoever was cut off may still be at it.
+		// The server may still serve the client that was cut off.
 		query(t, conn, `DO $$ BEGIN
 			WHILE (SELECT count(*) > 1 FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend')
 			LOOP PERFORM pg_sleep(0.001); PERFORM pg_stat_clear_snapshot(); END LOOP; END $$`)
@@ -188,10 +189,11 @@ func TestProxyCutAfterTheNthMessage(t *testing.T) {
 		created, committed bool
 		rows               string
 	}{
-		{0, false, false, "1"}, // nothing reaches the server: what the last scenario left stays
-		{1, false, false, "1"}, // connected, and never learned of it
-		{2, false, false, "0"}, // created, and never learned of it
-		{3, true, false, "1"},  // inserted, and never learned of it
+		// nothing reaches the server: the table of the last scenario remains
+		{0, false, false, "1"},
+		{1, false, false, "1"}, // connected, without the answer
+		{2, false, false, "0"}, // created, without the answer
+		{3, true, false, "1"},  // inserted, without the answer
 	} {
 		proxy.Reset()
 		proxy.CutAfter(testdb.ToServer, c.after)
@@ -204,7 +206,7 @@ func TestProxyCutAfterTheNthMessage(t *testing.T) {
 		}
 	}
 
-	// And in the other direction every cut is noticed, up to the last message that is waited for.
+	// In the other direction every cut is noticed, up to the last awaited message.
 	if _, _, err := scenario(); err != nil {
 		t.Fatal(err)
 	}
@@ -263,8 +265,6 @@ func TestProxyLeadsToAUnixSocket(t *testing.T) {
 		t.Error("connected through the proxy to a server that was killed")
 	}
 }
-
-// Helpers.
 
 // awaitEnd waits until the server has noticed that a client is gone.
 func awaitEnd(t *testing.T, conn *pgconn.PgConn, pid uint32) {

@@ -10,9 +10,10 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 )
 
-// Tap is a wire between clients and a PostgreSQL server on which a test reads what passes.
+// Tap is a connection between clients and a PostgreSQL server on which a test reads the messages.
 type Tap struct {
-	// URL leads to the same database as the URL that the tap was made with, through the tap. Clients must not encrypt.
+	// URL leads to the same database as the URL passed to NewTap, through the tap. Clients must not
+	// encrypt.
 	URL string
 
 	mu      sync.Mutex
@@ -23,11 +24,11 @@ type Tap struct {
 	read    func(wire int, m any)
 }
 
-// NewTap returns a tap in front of the server that a URL of this package leads to. It calls read for each message,
-// before it passes: one at a time, and for each connection in the order in which a client waits for answers. m is a
-// *pgproto3.StartupMessage, Parse, Bind, Query or Sync of the client's, or a *pgproto3.ReadyForQuery, NoticeResponse or
-// ErrorResponse of the server's. Others pass unread. read must not keep m, and may change a Parse. The tap ends with the
-// test.
+// NewTap returns a tap for a URL of this package. It calls read for each message before forwarding
+// it: one at a time, and for each connection in the order in which a client waits for answers. m is
+// a client's *pgproto3.StartupMessage, Parse, Bind, Query or Sync, or a server's
+// *pgproto3.ReadyForQuery, NoticeResponse or ErrorResponse. Other messages are forwarded unread.
+// read must not keep m, and may change a Parse. The tap ends with the test.
 func NewTap(t testing.TB, serverURL string, read func(wire int, m any)) *Tap {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -89,7 +90,8 @@ func (tap *Tap) serve(client net.Conn, network, address string) {
 	tap.mu.Unlock()
 }
 
-// pass passes messages in one direction until either end closes. A connection's first has no type.
+// pass forwards messages in one direction until either end closes. A connection's first has no
+// type.
 func (tap *Tap) pass(wire int, to io.Writer, from io.Reader, toServer bool) {
 	for first := toServer; ; first = false {
 		head := make([]byte, 5)
@@ -128,7 +130,7 @@ func (tap *Tap) pass(wire int, to io.Writer, from io.Reader, toServer bool) {
 	}
 }
 
-// messageOf returns a message of a type, nil for those that pass unread.
+// messageOf returns a message of a type, or nil for those that are forwarded unread.
 func messageOf(kind byte, toServer bool) pgproto3.Message {
 	switch {
 	case toServer && kind == 'P':

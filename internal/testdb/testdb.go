@@ -1,12 +1,12 @@
-// Package testdb gives tests the servers they need: a database of their own on a PostgreSQL server
-// ([Postgres], [PostgresMajors]), the same through PgBouncer ([PgBouncer]) and on a MariaDB server ([MariaDB]), a
-// server that they may kill ([PrivatePostgres], [PrivateMariaDB], [Galera]), and a wire that they can count, stall
-// and cut ([NewProxy]).
+// Package testdb gives tests the servers they need: a database on a PostgreSQL server ([Postgres],
+// [PostgresMajors]), the same through PgBouncer ([PgBouncer]), a database on a MariaDB server
+// ([MariaDB]), a server that the test may kill ([PrivatePostgres], [PrivateMariaDB], [Galera]), and
+// a proxy that can count, stall and cut ([NewProxy]).
 //
-// The shared servers are started by `make test` (see scripts/servers), which tells their addresses in the
-// environment. Under `make test` a test whose server isn't there fails; anywhere else it is skipped and says
-// how to get the server. Everything that this package hands out belongs to one test and is gone after it, so
-// tests can run in parallel.
+// `make test` starts the shared servers (see scripts/servers) and passes their addresses in the
+// environment. Under `make test`, a test whose server is missing fails; elsewhere it is skipped
+// with a message that says how to start the server. Everything that this package provides belongs
+// to one test and is removed after it, so tests can run in parallel.
 //
 // Only tests import this package.
 package testdb
@@ -28,23 +28,29 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// What scripts/servers says.
+// The environment variables that scripts/servers sets.
 const (
-	envRequire      = "WHIMBREL_TEST_REQUIRE"        // "1": what is missing fails a test rather than skipping it
-	envPostgres     = "WHIMBREL_TEST_POSTGRES"       // "13=postgres://…,14=postgres://…": a URL for each major
-	envPostgresMain = "WHIMBREL_TEST_POSTGRES_MAIN"  // the major that most tests use
-	envPostgresBin  = "WHIMBREL_TEST_POSTGRES_BIN"   // "13=/folder,14=/folder": the programs of each major
-	envOlder        = "WHIMBREL_TEST_POSTGRES_OLDER" // "15=postgres://…": an older minor release of one of the majors
-	envData         = "WHIMBREL_TEST_DATA"           // a folder for the data of servers that tests start
-	envPgBouncer    = "WHIMBREL_TEST_PGBOUNCER"      // a URL through PgBouncer to the main major
-	envMariaDB      = "WHIMBREL_TEST_MARIADB"        // "mysql://…/": the URL of the server, without a database
-	envMariaDBNew   = "WHIMBREL_TEST_MARIADB_NEW"    // a folder: the data of a server that has never run
-	envMariaDBBin   = "WHIMBREL_TEST_MARIADB_BIN"    // the server's program
-	envGalera       = "WHIMBREL_TEST_GALERA"         // the library that makes a cluster of such servers
+	// "1": a missing server fails a test instead of skipping it
+	envRequire = "WHIMBREL_TEST_REQUIRE"
+	// "13=postgres://…,14=postgres://…": a URL for each major version
+	envPostgres     = "WHIMBREL_TEST_POSTGRES"
+	envPostgresMain = "WHIMBREL_TEST_POSTGRES_MAIN" // the major version that most tests use
+	// "13=/folder,14=/folder": the programs of each major version
+	envPostgresBin = "WHIMBREL_TEST_POSTGRES_BIN"
+	// "15=postgres://…": an older minor release of one of the versions
+	envOlder     = "WHIMBREL_TEST_POSTGRES_OLDER"
+	envData      = "WHIMBREL_TEST_DATA"      // a folder for the data of servers that tests start
+	envPgBouncer = "WHIMBREL_TEST_PGBOUNCER" // a URL through PgBouncer to the main version
+	// "mysql://…/": the URL of the server, without a database
+	envMariaDB = "WHIMBREL_TEST_MARIADB"
+	// a folder: the data of a server that has never run
+	envMariaDBNew = "WHIMBREL_TEST_MARIADB_NEW"
+	envMariaDBBin = "WHIMBREL_TEST_MARIADB_BIN" // the server's program
+	envGalera     = "WHIMBREL_TEST_GALERA"      // the library for clusters of such servers
 )
 
-// Postgres returns the URL of a new, empty database on the main PostgreSQL server, as its superuser. The
-// database is dropped when the test ends, whoever is still connected.
+// Postgres returns the URL of a new, empty database on the main PostgreSQL server, as its
+// superuser. The database is dropped when the test ends, even if clients are still connected.
 func Postgres(t testing.TB) string {
 	t.Helper()
 	return create(t, mainServer(t))
@@ -64,7 +70,7 @@ func PostgresMajors(t testing.TB) []Major {
 	return majors(perMajor(t, envPostgres))
 }
 
-// PostgresReleases returns two servers of one major version: of an older and of a newer minor release.
+// PostgresReleases returns two servers of one major version, of an older and a newer minor release.
 func PostgresReleases(t testing.TB) (older, newer Major) {
 	t.Helper()
 	need(t, envOlder, "a PostgreSQL of the distribution that is newer than npm's of its major version (apt-get install postgresql)")
@@ -92,11 +98,11 @@ func majors(servers map[int]string) []Major {
 	return majors
 }
 
-// PgBouncer returns two URLs of one new, empty database on the main PostgreSQL server: through PgBouncer in
-// transaction mode, and past it. The database is dropped when the test ends.
+// PgBouncer returns two URLs of one new, empty database on the main PostgreSQL server: through
+// PgBouncer in transaction mode, and direct. The database is dropped when the test ends.
 //
-// The pool hands each transaction to another of several server connections where it can, so that a client
-// which keeps something in its session is found out.
+// The pool uses its server connections in turn if it can, which exposes a client that keeps state
+// in its session.
 func PgBouncer(t testing.TB) (pooled, direct string) {
 	t.Helper()
 	pooler := need(t, envPgBouncer, "PgBouncer")
@@ -125,7 +131,7 @@ func need(t testing.TB, env, what string) string {
 	return value
 }
 
-// missing ends the test because what it needs isn't there.
+// missing ends the test because a server or program is missing.
 func missing(t testing.TB, what string) {
 	t.Helper()
 	if os.Getenv(envRequire) != "" {
@@ -134,7 +140,7 @@ func missing(t testing.TB, what string) {
 	t.Skipf("this test needs %s: run `make test`, or start the servers for this shell with `eval \"$(scripts/servers up)\"`", what)
 }
 
-// perMajor reads "13=value,14=value".
+// perMajor parses "13=value,14=value".
 func perMajor(t testing.TB, env string) map[int]string {
 	t.Helper()
 	values := map[int]string{}
@@ -168,17 +174,17 @@ func mainServer(t testing.TB) string {
 	return server
 }
 
-// create makes a database for the test on a server and returns its URL.
+// create creates a database for the test on a server and returns its URL.
 func create(t testing.TB, server string) string {
 	t.Helper()
 	name := databaseName(t)
-	// template0, since nobody can be connected to it: an open connection to template1 would make this fail.
+	// not template1: an open connection to it would make this fail
 	exec1(t, server, "CREATE DATABASE "+name+" TEMPLATE template0")
 	t.Cleanup(func() { exec1(t, server, "DROP DATABASE "+name+" WITH (FORCE)") })
 	return withDatabase(t, server, name)
 }
 
-// databaseName makes a name that no other test has, and that tells a person whose it is.
+// databaseName returns a unique name that contains the test's.
 func databaseName(t testing.TB) string {
 	readable := strings.Map(func(r rune) rune {
 		switch {
@@ -192,10 +198,10 @@ func databaseName(t testing.TB) string {
 	return fmt.Sprintf("test_%.40s_%s", readable, strings.ToLower(rand.Text()[:12]))
 }
 
-// exec1 runs one statement on a connection of its own.
+// exec1 executes one statement on a connection of its own.
 func exec1(t testing.TB, server, sql string) {
 	t.Helper()
-	// Not the test's context: that is over when cleanups run.
+	// not the test's context, which is done when cleanups run
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	conn, err := pgconn.Connect(ctx, server)

@@ -24,11 +24,11 @@ func TestPostgresGivesEveryTestAnEmptyDatabaseThatIsGoneAfterIt(t *testing.T) {
 				t.Errorf("the new database has %s relations in its schema", got)
 			}
 			query(t, conn, "CREATE TABLE left_behind()")
-			// and the connection stays open: the database is dropped all the same
+			// the connection stays open: the database is dropped all the same
 		})
 	}
 	if mine == "" {
-		return // the tests in the loop have said that there is no server
+		return // the tests in the loop have failed for lack of a server
 	}
 	for _, url := range []string{mine, theirs} {
 		conn, err := pgconn.Connect(t.Context(), url)
@@ -82,7 +82,7 @@ func TestPgBouncerAndTheDirectURLLeadToOneDatabase(t *testing.T) {
 func TestPgBouncerPoolsTransactions(t *testing.T) {
 	pooled, _ := testdb.PgBouncer(t)
 	servers := map[string]bool{}
-	for range 25 { // more clients than the pool has server connections: those that are idle hold none
+	for range 25 { // more clients than the pool has server connections; idle clients hold none
 		servers[query(t, connect(t, pooled), "SELECT pg_backend_pid()")] = true
 	}
 	if len(servers) > 20 {
@@ -136,10 +136,8 @@ func TestPrivatePostgresSurvivesKillsWithWhatWasCommitted(t *testing.T) {
 		t.Errorf("kept has %q after Restart", got)
 	}
 	server.Stop()
-	server.Stop() // and nothing happens
+	server.Stop() // a second Stop does nothing
 }
-
-// Helpers.
 
 func connect(t *testing.T, url string) *pgconn.PgConn {
 	t.Helper()
@@ -157,7 +155,7 @@ func connect(t *testing.T, url string) *pgconn.PgConn {
 	return conn
 }
 
-// query runs statements and returns the last one's first value.
+// query executes statements and returns the last one's first value.
 func query(t *testing.T, conn *pgconn.PgConn, sql string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
