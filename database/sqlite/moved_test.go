@@ -42,7 +42,7 @@ func TestFilesThatAreReplaced(t *testing.T) {
 						return db
 					}
 					noticed := func(when string, err error) {
-						if err == nil || !strings.Contains(err.Error(), "replaced by another one") {
+						if err == nil || !strings.Contains(err.Error(), "replaced while it was open") {
 							t.Errorf("%s: %v", when, err)
 						}
 					}
