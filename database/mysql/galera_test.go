@@ -34,7 +34,7 @@ func galeraLocks(t *testing.T, cluster *testdb.GaleraCluster) {
 		t.Fatalf("Begin on another node returned %v", err)
 	}
 	must(t, b.Rollback(background(t)))
-	b, _, err = two.Begin(background(t), "s", database.LockOptions{Timeout: patience})
+	b, _, err = two.Begin(background(t), "s", database.LockOptions{Timeout: waitLimit})
 	must(t, err)
 	must(t, b.Rollback(background(t)))
 }
@@ -70,7 +70,7 @@ func galeraOvertaken(t *testing.T, cluster *testdb.GaleraCluster) {
 	pool := testdb.OpenMariaDB(t, cluster.URL(1, name))
 	_, err = pool.Exec("UPDATE whimbrel_lease SET until = '1990-01-01'")
 	must(t, err)
-	next, _, err := two.Begin(background(t), "s", database.LockOptions{Timeout: patience})
+	next, _, err := two.Begin(background(t), "s", database.LockOptions{Timeout: waitLimit})
 	must(t, err)
 	if err := b.Record(background(t), database.Entry{Version: 7, Direction: database.Up}); err == nil {
 		_, err = b.Commit(background(t))

@@ -110,8 +110,8 @@ func useEverything(t *testing.T, r *recorder) string {
 	st, err := db.State(background(t), "app")
 	must(t, err)
 	note("state", st.Applied.Versions(), st.Interrupted != nil, st.Head > 0)
-	must(t, db.UpdateSetting(background(t), database.SettingUpdate{Name: database.Order, Value: database.OrderAny, Settle: &database.LockOptions{Timeout: patience}}))
-	b, _, err := db.Begin(background(t), "app", database.LockOptions{Timeout: patience})
+	must(t, db.UpdateSetting(background(t), database.SettingUpdate{Name: database.Order, Value: database.OrderAny, Settle: &database.LockOptions{Timeout: waitLimit}}))
+	b, _, err := db.Begin(background(t), "app", database.LockOptions{Timeout: waitLimit})
 	must(t, err)
 	must(t, b.PutMetadata(background(t), &metadata.Change{Entries: []metadata.Stored{
 		{Name: metadata.Name{Kind: metadata.Table, Object: "a"}, Facts: metadata.Facts{Description: "it's"}}, {Name: metadata.Name{Kind: metadata.Table, Object: "b"}},
@@ -135,7 +135,7 @@ func useEverything(t *testing.T, r *recorder) string {
 		note("event", e.Set, e.Version, e.Direction, len(e.UpText))
 		n++
 	}
-	b, _, err = db.Begin(background(t), "app", database.LockOptions{Timeout: patience})
+	b, _, err = db.Begin(background(t), "app", database.LockOptions{Timeout: waitLimit})
 	must(t, err)
 	emptied, err := b.Reset(background(t), nil, database.Entry{Name: "reset"})
 	must(t, err)
@@ -343,7 +343,7 @@ func TestLostTables(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), says) {
 				t.Errorf("State: %v, want something with %q", err, says)
 			}
-			_, _, err = db.Begin(background(t), "s", database.LockOptions{Timeout: patience})
+			_, _, err = db.Begin(background(t), "s", database.LockOptions{Timeout: waitLimit})
 			if err == nil || !strings.Contains(err.Error(), says) {
 				t.Errorf("Begin: %v, want something with %q", err, says)
 			}
@@ -442,7 +442,7 @@ func TestReadUncommitted(t *testing.T) {
 	db := open(t, url)
 	_, err := up(t, db, setOf(t, "other", "CREATE TABLE a (x int)"))
 	must(t, err)
-	b, _, err := db.Begin(background(t), "s", database.LockOptions{Timeout: patience})
+	b, _, err := db.Begin(background(t), "s", database.LockOptions{Timeout: waitLimit})
 	must(t, err)
 	defer b.Rollback(background(t))
 	must(t, b.Record(background(t), database.Entry{Version: 1, Name: "m", Direction: database.Up, StartedAt: time.Now()}))

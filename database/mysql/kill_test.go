@@ -57,8 +57,8 @@ func TestKilledProcessLeavesAnOrphanThatTheNextOneEnds(t *testing.T) {
 				t.Fatal("the server has noticed by itself that the client is gone: there is nothing to test")
 			}
 			db := open(t, url)
-			if tt.mended == nil { // the statement can't be another, since it was begun: look at who has ended it
-				b, _, err := db.Begin(background(t), "s", database.LockOptions{Timeout: patience})
+			if tt.fixed == nil { // the statement can't be another, since it was begun: look at who has ended it
+				b, _, err := db.Begin(background(t), "s", database.LockOptions{Timeout: waitLimit})
 				must(t, err)
 				must(t, b.Rollback(background(t)))
 			} else {
@@ -266,7 +266,7 @@ func TestLostGuardCancelsTheStatement(t *testing.T) {
 	must(t, err)
 	as[*database.LockLostError](t, <-lost)
 	must(t, r.Close(background(t)))
-	b, _, err := open(t, url).Begin(background(t), "s", database.LockOptions{Timeout: patience})
+	b, _, err := open(t, url).Begin(background(t), "s", database.LockOptions{Timeout: waitLimit})
 	must(t, err)
 	must(t, b.Rollback(background(t)))
 }

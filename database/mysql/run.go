@@ -259,7 +259,7 @@ func (r *run) Record(ctx context.Context, entries ...database.Entry) (recorded d
 			err = r.h.unknownCommit(c.commit(ctx))
 		}
 		if err != nil {
-			c.quietly("ROLLBACK")
+			c.finish("ROLLBACK")
 			return err
 		}
 		if ended {

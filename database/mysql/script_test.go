@@ -264,7 +264,7 @@ func TestJournalIsHeld(t *testing.T) {
 		must(t, err)
 		equal(t, lock+": held while another set is", held(), "false")
 		must(t, other.Close(background(t)))
-		b, _, err := db.Begin(background(t), "s", database.LockOptions{Timeout: patience})
+		b, _, err := db.Begin(background(t), "s", database.LockOptions{Timeout: waitLimit})
 		must(t, err)
 		equal(t, lock+": held by a batch", held(), "true")
 		must(t, b.Rollback(background(t)))

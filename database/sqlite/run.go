@@ -70,7 +70,7 @@ func (r *run) take(ctx context.Context, w *waiter) (err error) {
 			return err
 		}
 		r.found = database.Found{Head: st.head, Interrupted: st.open}
-		if err := oddError(st.odd); err != nil {
+		if err := foreignError(st.foreign); err != nil {
 			r.c.rollback()
 			return err
 		}

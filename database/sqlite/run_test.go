@@ -38,8 +38,8 @@ func TestHolderOfARun(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "app.db")
 	db := connect(t, "sqlite:"+path, database.Options{App: "the app"})
 	r := guard(t, db)
-	var told database.Holder
-	_, _, err := db.Begin(bg, "app", database.LockOptions{Waiting: func(h database.Holder) { told = h }})
+	var reported database.Holder
+	_, _, err := db.Begin(bg, "app", database.LockOptions{Waiting: func(h database.Holder) { reported = h }})
 	var locked *database.LockedError
 	if !errors.As(err, &locked) || locked.Holder != reported || reported.App != "the app" || reported.PID == 0 || reported.Since.IsZero() {
 		t.Errorf("Begin: %v, and Waiting was told of %+v", err, reported)

@@ -22,7 +22,7 @@ type batch struct {
 
 	found   database.Found
 	fresh   bool   // Begin has made Whimbrel's tables
-	odd     string // what others have put on Whimbrel's tables
+	foreign string // what others have put on Whimbrel's tables
 	failed  error  // the first error of a method, after which only Rollback helps
 	written bool   // something ran
 	last    time.Time
@@ -81,7 +81,7 @@ func (b *batch) begin(ctx context.Context, w *waiter) error {
 	if err != nil {
 		return err
 	}
-	b.found, b.fresh, b.odd = database.Found{Head: st.head, Interrupted: st.open}, st.fresh, st.odd
+	b.found, b.fresh, b.foreign = database.Found{Head: st.head, Interrupted: st.open}, st.fresh, st.foreign
 	b.last = time.Now()
 	return nil
 }
