@@ -90,7 +90,7 @@ func TestAFileThatWasReplacedBefore(t *testing.T) {
 		db, err := sqlite.New(pool, database.Options{})
 		must(t, err)
 		_, _, err = db.Begin(bg, "app", patient)
-		if err == nil || !strings.Contains(err.Error(), "replaced by another one") {
+		if err == nil || !strings.Contains(err.Error(), "replaced while it was open") {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
@@ -105,11 +105,11 @@ func TestConnectionsWithoutLocks(t *testing.T) {
 		db, err := sqlite.New(open(t, path, params), database.Options{})
 		must(t, err)
 		_, _, err = db.Begin(bg, "app", patient)
-		if err == nil || !strings.Contains(err.Error(), "keeps nobody out") {
+		if err == nil || !strings.Contains(err.Error(), "excludes nobody") {
 			t.Errorf("%s: Begin: %v", params, err)
 		}
 		_, _, err = db.Guard(bg, "app", patient)
-		if err == nil || !strings.Contains(err.Error(), "keeps nobody out") {
+		if err == nil || !strings.Contains(err.Error(), "excludes nobody") {
 			t.Errorf("%s: Guard: %v", params, err)
 		}
 	}

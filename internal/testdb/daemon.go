@@ -26,12 +26,12 @@ type daemon struct {
 	port   int    // 0: to be chosen
 	ports  int    // the number of consecutive ports; 0: one
 
-	command  func() *exec.Cmd            // starts it on the port
-	url      func() string               // with that port
-	answers  func(context.Context) error // whether it accepts work
+	command      func() *exec.Cmd            // starts it on the port
+	url          func() string               // with that port
+	answers      func(context.Context) error // whether it accepts work
 	startTimeout time.Duration               // the limit for starting; 0: a minute
-	stop     syscall.Signal              // shuts it down, with its clients' connections
-	orphaned syscall.Signal              // ends it if this process is gone
+	stop         syscall.Signal              // shuts it down, with its clients' connections
+	orphaned     syscall.Signal              // ends it if this process is gone
 
 	process *exec.Cmd     // nil: not running
 	exited  chan struct{} // closed when the process has ended
