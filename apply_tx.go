@@ -187,7 +187,7 @@ func (a *applier) failed(steps []int, index int, j *database.Journal, err error)
 	if errors.As(err, &st) {
 		index = a.stepAt(steps, st.Pos, index)
 		if st.Pos.Line > 0 { // a statement of Whimbrel's own has no place
-			st.Excerpt = excerpt(a.plan.Steps[index].Script, st.Pos, a.m.db.Dialect())
+			st.Excerpt = a.plan.Steps[index].Script.Excerpt(st.Pos, a.m.db.Dialect())
 		}
 	}
 	s := a.plan.Steps[index]

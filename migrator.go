@@ -98,6 +98,10 @@ func (m *Migrator) usable() *Migrator {
 	return &Migrator{db: nothing{errNotNew}, set: set, opts: allOptions{Options: Options{Observe: oneAtATime(nil)}}}
 }
 
+// Database returns the database that New was given. Use it for questions that are about the database
+// and not about the set.
+func (m *Migrator) Database() database.Database { return m.usable().db }
+
 // oneAtATime is an observer that several goroutines may call.
 func oneAtATime(observe func(Event)) func(Event) {
 	if observe == nil {

@@ -32,9 +32,12 @@ func TestNewOfNothingIsAnErrorOfEveryMethod(t *testing.T) {
 	} {
 		v := reflect.ValueOf(tt.m)
 		for method := range v.Type().Methods() {
+			if method.Name == "Database" { // which returns no error
+				continue
+			}
 			err := callWithNothing(t, v.MethodByName(method.Name))
 			switch method.Name {
-			case "Apply", "ApplyMetadata", "Accept": // which have been given nothing else, either
+			case "Apply", "Accept", "Freeze", "ChangeSetting": // which have been given nothing else, either
 				if err == nil {
 					t.Errorf("%s: %s returned no error", tt.name, method.Name)
 				}
@@ -82,9 +85,6 @@ func TestNothingAsAnArgumentIsAnError(t *testing.T) {
 	}
 	if _, err := m.Apply(ctx, &whimbrel.Plan{Set: "shop", Steps: []whimbrel.Step{{}}}, whimbrel.ApplyOptions{}); err == nil || !strings.Contains(err.Error(), "no plan") {
 		t.Errorf("a plan that nobody planned: %v", err)
-	}
-	if _, err := m.ApplyMetadata(ctx, nil, whimbrel.MetadataOptions{}); err == nil || !strings.Contains(err.Error(), "nil document") {
-		t.Errorf("a nil document: %v", err)
 	}
 	for _, seed := range []migration.Named{{Name: "ports"}, {Script: migration.Text("a.sql", "SELECT 1")}} {
 		if _, err := m.Seed(ctx, []migration.Named{seed}, whimbrel.SeedOptions{}); err == nil || !strings.Contains(err.Error(), "a seed needs a name and a script") {

@@ -18,12 +18,12 @@ func (m *Migrator) allowed(st *database.State, moves []move) error {
 		return err
 	}
 	if hasMove(moves, database.Seed) {
-		if err := checkProtected(st, seedWord, m.opts.Overrule); err != nil {
+		if err := CheckProtected(st, seedWord, m.opts.Overrule); err != nil {
 			return err
 		}
 	}
 	if hasMove(moves, database.Down) {
-		return checkProtected(st, "roll back", m.opts.Overrule)
+		return CheckProtected(st, "roll back", m.opts.Overrule)
 	}
 	return nil
 }
@@ -46,9 +46,9 @@ func checkMode(s database.Settings) error {
 	return &FrozenError{Reason: v.Reason, By: v.ChangedBy, Since: v.ChangedAt, Until: v.Until}
 }
 
-// checkProtected refuses to do what can't be taken back to a protected database, unless
-// its name was said.
-func checkProtected(st *database.State, what, overrule string) error {
+// CheckProtected returns a *ProtectedError if the database's setting "protected" is true, unless
+// overrule is the name of the database. what completes the sentence "refused to …".
+func CheckProtected(st *database.State, what, overrule string) error {
 	v, err := st.Settings.Get(database.Protected)
 	if err != nil || v.Value == v.Default || overrule != "" && overrule == st.Database {
 		return err

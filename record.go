@@ -109,47 +109,25 @@ func (m *Migrator) each(versions []int64, event func(*database.State, int64) (da
 
 // record appends events in one transaction under the lock, and returns them as the history
 // has them.
-func (m *Migrator) record(ctx context.Context, note string, events recorder) (recorded []database.Entry, err error) {
-	before, err := m.db.State(ctx, m.set.Name())
-	if err != nil {
-		return nil, err
-	}
-	// What can be refused is, before anything is locked or created.
-	will, err := events(ctx, before)
-	if err != nil {
-		return nil, err
-	}
-	m.warnOfDowns(before, will)
-	b, _, err := m.db.Begin(ctx, m.set.Name(), m.lockOptions(before.Settings))
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if rerr := b.Rollback(ctx); err == nil {
-			err = rerr
+func (m *Migrator) record(ctx context.Context, note string, events recorder) ([]database.Entry, error) {
+	m = m.usable()
+	var all []database.Entry
+	warned := false
+	recorded, err := m.locked(ctx, func(st *database.State) (err error) {
+		if all, err = events(ctx, st); err == nil && !warned {
+			m.warnOfDowns(st, all)
+			warned = true
 		}
-	}()
-	st, err := b.State(ctx)
+		return err
+	}, func(tx database.Tx) error {
+		now := time.Now()
+		for i := range all {
+			all[i].Set, all[i].StartedAt, all[i].ToolVersion, all[i].Note = m.set.Name(), now, ToolVersion(), note
+		}
+		return tx.Record(ctx, all...)
+	})
 	if err != nil {
 		return nil, err
 	}
-	if err := checkMode(st.Settings); err != nil {
-		return nil, err
-	}
-	all, err := events(ctx, st)
-	if err != nil {
-		return nil, err
-	}
-	now := time.Now()
-	for i := range all {
-		all[i].Set, all[i].StartedAt, all[i].ToolVersion, all[i].Note = m.set.Name(), now, ToolVersion(), note
-	}
-	if err := b.Record(ctx, all...); err != nil {
-		return nil, err
-	}
-	done, err := b.Commit(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return done.Entries, checkRecorded(done.Entries, len(all))
+	return recorded, checkRecorded(recorded, len(all))
 }

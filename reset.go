@@ -2,6 +2,7 @@ package whimbrel
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -60,7 +61,7 @@ func (m *Migrator) Reset(ctx context.Context, opts ResetOptions) (*ResetResult, 
 	return r, err
 }
 
-func (m *Migrator) reset(ctx context.Context, r *ResetResult, opts ResetOptions) (err error) {
+func (m *Migrator) reset(ctx context.Context, r *ResetResult, opts ResetOptions) error {
 	st, err := m.db.State(ctx, m.set.Name())
 	if err != nil {
 		return err
@@ -70,42 +71,26 @@ func (m *Migrator) reset(ctx context.Context, r *ResetResult, opts ResetOptions)
 	if err != nil || !migrated {
 		return err
 	}
-	if err := m.mayReset(st, opts); err != nil {
-		return err
-	}
-	b, _, err := m.db.Begin(ctx, m.set.Name(), m.lockOptions(st.Settings))
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if rerr := b.Rollback(ctx); err == nil {
-			err = rerr
+	err = m.Locked(ctx, func(st *database.State) error { return mayReset(st, opts) }, func(tx database.Tx) error {
+		emptied, err := tx.Reset(ctx, schemas, database.Entry{ToolVersion: ToolVersion(), Note: opts.Note})
+		if err != nil {
+			return err
 		}
-	}()
-	if st, err = b.State(ctx); err != nil { // the settings may have changed
-		return err
-	}
-	if err := m.mayReset(st, opts); err != nil {
-		return err
-	}
-	emptied, err := b.Reset(ctx, schemas, database.Entry{ToolVersion: ToolVersion(), Note: opts.Note})
-	if err != nil {
-		return err
-	}
-	r.Emptied = *emptied
-	if r.DryRun {
+		r.Emptied = *emptied
+		if opts.DryRun {
+			return errDryRun
+		}
+		return nil
+	})
+	if errors.Is(err, errDryRun) {
 		return nil
 	}
-	_, err = b.Commit(ctx)
 	return err
 }
 
 // mayReset refuses what must not be reset.
-func (m *Migrator) mayReset(st *database.State, opts ResetOptions) error {
-	if err := checkMode(st.Settings); err != nil {
-		return err
-	}
-	if err := checkProtected(st, resetWord, opts.Overrule); err != nil {
+func mayReset(st *database.State, opts ResetOptions) error {
+	if err := CheckProtected(st, resetWord, opts.Overrule); err != nil {
 		return err
 	}
 	if !opts.DryRun && (opts.Confirm == "" || opts.Confirm != st.Database) {

@@ -36,55 +36,39 @@ type Resolved struct {
 // script that belongs to none, which may be begun anew or be told what happened without being at hand. Where no run
 // of the version is open, or nothing is in question, it is a *NotInterruptedError. A run that can't be decided, such as that of a
 // migration whose file is not there or a reset that was cut off, is an *InterruptedError that says what to do.
-func (m *Migrator) Resolve(ctx context.Context, version int64, how Resolution, reason string) (_ *Resolved, err error) {
+func (m *Migrator) Resolve(ctx context.Context, version int64, how Resolution, reason string) (*Resolved, error) {
 	m = m.usable()
-	before, err := m.db.State(ctx, m.set.Name())
-	if err != nil {
-		return nil, err
+	var j *database.Journal
+	var note string
+	check := func(st *database.State) (err error) {
+		j, note, err = m.resolve(ctx, st, version, how)
+		return err
 	}
-	if _, _, err := m.resolve(ctx, before, version, how); err != nil {
-		return nil, err
-	}
-	r, _, err := m.db.Guard(ctx, m.set.Name(), m.lockOptions(before.Settings))
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if cerr := r.Close(ctx); err == nil {
-			err = cerr
+	err := m.Guarded(ctx, check, func(r database.Run) error {
+		if reason != "" {
+			note += ": " + reason
 		}
-	}()
-	st, err := r.State(ctx)
-	if err != nil {
-		return nil, err
-	}
-	j, note, err := m.resolve(ctx, st, version, how)
-	if err != nil {
-		return nil, err
-	}
-	if reason != "" {
-		note += ": " + reason
-	}
-	_, err = r.Record(ctx, database.Entry{
-		Version: j.Version, Name: j.Name, Direction: database.Resolve, StartedAt: time.Now(), ToolVersion: ToolVersion(), Note: note,
+		_, err := r.Record(ctx, database.Entry{
+			Version: j.Version, Name: j.Name, Direction: database.Resolve, StartedAt: time.Now(), ToolVersion: ToolVersion(), Note: note,
+		})
+		if err != nil {
+			return err
+		}
+		if !j.Open() {
+			return r.Journal(ctx, nil)
+		}
+		return r.Journal(ctx, j)
 	})
 	if err != nil {
 		return nil, err
 	}
-	out := &Resolved{Version: j.Version, Name: j.Name, Statement: j.Done + 1, Of: j.Of}
-	if !j.Open() {
-		return out, r.Journal(ctx, nil)
-	}
-	return out, r.Journal(ctx, j)
+	return &Resolved{Version: j.Version, Name: j.Name, Statement: j.Done + 1, Of: j.Of}, nil
 }
 
 // resolve is the journal as a person has it, and what the history keeps of that.
 func (m *Migrator) resolve(ctx context.Context, st *database.State, version int64, how Resolution) (*database.Journal, string, error) {
 	if how != ResolveDone && how != ResolveRetry {
 		return nil, "", fmt.Errorf("%q is no resolution: say %q or %q", how, ResolveDone, ResolveRetry)
-	}
-	if err := checkMode(st.Settings); err != nil {
-		return nil, "", err
 	}
 	if st.Interrupted == nil || st.Interrupted.Version != version {
 		return nil, "", &NotInterruptedError{Set: m.set.Name(), Version: version, Open: st.Interrupted}

@@ -43,7 +43,7 @@ func (m *Migrator) planSeed(ctx context.Context, scripts []migration.Named, opts
 	if err != nil {
 		return nil, err
 	}
-	if err := checkProtected(st, seedWord, m.opts.Overrule); err != nil {
+	if err := CheckProtected(st, seedWord, m.opts.Overrule); err != nil {
 		return nil, err
 	}
 	seen := map[string]bool{}

@@ -99,3 +99,82 @@ func TestLockTimeoutSetting(t *testing.T) {
 		})
 	}
 }
+
+func TestFreezeWaitsForRunningProcesses(t *testing.T) {
+	t.Parallel()
+	db := open(t, memdb.New())
+	m := whimbrel.New(db, newSet(t, plain(1)...), whimbrel.Options{LockTimeout: whimbrel.TryOnce})
+	tx, _, err := db.Begin(t.Context(), "another", database.LockOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Freeze(t.Context(), "the sale", time.Time{}); !errors.As(err, new(*database.UnsettledError)) {
+		t.Errorf("while a process is running: got %v, want an *UnsettledError", err)
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	v, err := m.Freeze(t.Context(), "the sale", time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v.Value != "false" || v.Reason != "the sale" {
+		t.Errorf("the setting is %+v", v)
+	}
+	var frozen *whimbrel.FrozenError
+	if _, err := m.Up(t.Context()); !errors.As(err, &frozen) || frozen.Reason != "the sale" {
+		t.Errorf("up of a frozen database: got %v", err)
+	}
+	if v, err = m.Thaw(t.Context(), "it is over"); err != nil || !v.IsDefault {
+		t.Errorf("thaw: %+v, %v", v, err)
+	}
+	if _, err := m.Up(t.Context()); err != nil {
+		t.Errorf("up after thaw: %v", err)
+	}
+}
+
+func TestFreezeNeedsAReason(t *testing.T) {
+	t.Parallel()
+	db := open(t, memdb.New())
+	m := whimbrel.New(db, newSet(t, plain(1)...), whimbrel.Options{})
+	if _, err := m.Freeze(t.Context(), "", time.Time{}); err == nil {
+		t.Error("there is no error")
+	}
+	s, err := m.Settings(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !s.Bool(database.MigrationMode) {
+		t.Error("the database is frozen")
+	}
+}
+
+// ChangeSetting records the change in the history of Whimbrel's own set.
+func TestChangeSettingIsRecorded(t *testing.T) {
+	t.Parallel()
+	db := open(t, memdb.New())
+	m := whimbrel.New(db, newSet(t), whimbrel.Options{})
+	v, err := m.ChangeSetting(t.Context(), database.SettingUpdate{Name: database.Order, Value: database.OrderAny, Reason: "a merge"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v.Value != database.OrderAny || v.ChangedAt.IsZero() {
+		t.Errorf("the setting is %+v", v)
+	}
+	var notes []string
+	for e, err := range db.History(t.Context(), database.HistoryQuery{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Direction == database.Setting {
+			notes = append(notes, e.Note)
+		}
+	}
+	if want := []string{"order=any: a merge"}; !slices.Equal(notes, want) {
+		t.Errorf("the history has %q, want %q", notes, want)
+	}
+	var unknown *database.SettingError
+	if _, err := m.ChangeSetting(t.Context(), database.SettingUpdate{Name: "colour", Value: "red"}); !errors.As(err, &unknown) {
+		t.Errorf("an unknown setting: got %v", err)
+	}
+}

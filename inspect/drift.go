@@ -73,45 +73,21 @@ func AcceptDrift(ctx context.Context, db database.Database, set, reason string) 
 	if reason == "" {
 		return errors.New("accepting drift requires a reason, which the history records")
 	}
-	st, err := db.State(ctx, set)
+	s, err := migration.NewSet(set)
 	if err != nil {
 		return err
 	}
-	b, _, err := db.Begin(ctx, set, database.LockOptions{Timeout: st.Settings.Duration(database.LockTimeout)})
-	if err != nil {
-		return err
-	}
-	defer b.Rollback(ctx)
-	if st, err = b.State(ctx); err != nil {
-		return err
-	}
-	if err := switchedOn(st.Settings); err != nil {
-		return err
-	}
-	now, err := database.Snapshot(ctx, db, catalog.Options{})
-	if err != nil {
-		return err
-	}
-	e := database.Entry{
-		Set: set, Version: whimbrel.NilVersion, Name: now.Fingerprint()[:12], Direction: database.Drift,
-		UpText: now.Text(), StartedAt: time.Now(), ToolVersion: whimbrel.ToolVersion(), Note: reason,
-	}
-	e.Checksum = migration.Sum(e.UpText)
-	if err := b.Record(ctx, e); err != nil {
-		return err
-	}
-	_, err = b.Commit(ctx)
-	return err
-}
-
-// switchedOn returns an error if migrations are switched off.
-func switchedOn(s database.Settings) error {
-	if s.Bool(database.MigrationMode) {
-		return nil
-	}
-	v, err := s.Get(database.MigrationMode)
-	if err != nil {
-		return err
-	}
-	return &whimbrel.FrozenError{Reason: v.Reason, By: v.ChangedBy, Since: v.ChangedAt, Until: v.Until}
+	allow := func(*database.State) error { return nil }
+	return whimbrel.New(db, s, whimbrel.Options{}).Locked(ctx, allow, func(tx database.Tx) error {
+		now, err := database.Snapshot(ctx, db, catalog.Options{})
+		if err != nil {
+			return err
+		}
+		e := database.Entry{
+			Set: set, Version: whimbrel.NilVersion, Name: now.Fingerprint()[:12], Direction: database.Drift,
+			UpText: now.Text(), StartedAt: time.Now(), ToolVersion: whimbrel.ToolVersion(), Note: reason,
+		}
+		e.Checksum = migration.Sum(e.UpText)
+		return tx.Record(ctx, e)
+	})
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 	"github.com/whimbrel-db/whimbrel/metadata"
+	"github.com/whimbrel-db/whimbrel/metadata/metadb"
 )
 
 // describable has an object of each kind that can be described, and others.
@@ -346,6 +347,6 @@ func applyOnce(t *testing.T, url string, d *metadata.Document) error {
 	}
 	defer db.Close()
 	m := whimbrel.New(db, setOf(t, "s", "SELECT 1"), whimbrel.Options{LockTimeout: waitLimit})
-	_, err = m.ApplyMetadata(ctx, d, whimbrel.MetadataOptions{Note: d.Entries()[0].Description})
+	_, err = metadb.Apply(ctx, m, d, metadb.Options{Note: d.Entries()[0].Description})
 	return err
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
@@ -28,12 +29,13 @@ database is frozen all the same, but for SQLite, where only one can write: the e
 			if reason == "" {
 				return usage(`whimbrel freeze --reason "…"`, "a reason is wanted: whoever is refused is told it")
 			}
-			u := database.SettingUpdate{Name: database.MigrationMode, Value: "false", Reason: reason}
-			var err error
-			if u.Until, err = settingUntil(until, during, cmd.Flags().Changed("for")); err != nil {
+			end, err := settingUntil(until, during, cmd.Flags().Changed("for"))
+			if err != nil {
 				return err
 			}
-			return a.updateSetting(cmd.Context(), u)
+			return a.changeSetting(cmd.Context(), func(m *whimbrel.Migrator) (database.SettingValue, error) {
+				return m.Freeze(cmd.Context(), reason, end)
+			})
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why, in a few `words`; whoever is refused is told")
@@ -51,7 +53,9 @@ func (a *app) thawCommand() *cobra.Command {
 		Example: `  whimbrel thaw`,
 		Args:    wantArgs("no arguments", 0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.updateSetting(cmd.Context(), database.SettingUpdate{Name: database.MigrationMode, Unset: true, Reason: reason})
+			return a.changeSetting(cmd.Context(), func(m *whimbrel.Migrator) (database.SettingValue, error) {
+				return m.Thaw(cmd.Context(), reason)
+			})
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why, in a few `words`")

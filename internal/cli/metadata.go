@@ -8,9 +8,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
 	"github.com/whimbrel-db/whimbrel/metadata"
+	"github.com/whimbrel-db/whimbrel/metadata/metadb"
 	"github.com/whimbrel-db/whimbrel/metadata/metayaml"
+	"github.com/whimbrel-db/whimbrel/query"
 )
 
 // metadataName is the file that is read, in the folder of the migrations, when none is named.
@@ -55,7 +58,7 @@ nothing.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withTarget(cmd.Context(), a.openWithoutFiles, func(t *target) (render.Document, error) {
-				d, err := t.migrator().Metadata(cmd.Context())
+				d, err := metadb.Read(cmd.Context(), t.db)
 				if err != nil {
 					return nil, err
 				}
@@ -83,9 +86,9 @@ func (m *metadataFlags) add(cmd *cobra.Command) {
 }
 
 // run changes the metadata, and answers with what became of it.
-func (a *app) changeMetadata(ctx context.Context, m *metadataFlags, change func(*whimbrel.Migrator, whimbrel.MetadataOptions) (*whimbrel.MetadataResult, error)) error {
+func (a *app) changeMetadata(ctx context.Context, m *metadataFlags, change func(*whimbrel.Migrator, metadb.Options) (*metadb.Result, error)) error {
 	return a.withTarget(ctx, a.openWithoutFiles, func(t *target) (render.Document, error) {
-		r, err := change(t.migrator(), whimbrel.MetadataOptions{DryRun: m.dryRun, Note: m.note, Overrule: m.overrule})
+		r, err := change(t.migrator(), metadb.Options{DryRun: m.dryRun, Note: m.note, Overrule: m.overrule})
 		if err != nil {
 			return nil, err
 		}
@@ -112,8 +115,8 @@ file doesn't describe stay. An entry of an object that doesn't exist is an error
 			if err != nil {
 				return err
 			}
-			return a.changeMetadata(cmd.Context(), &m, func(by *whimbrel.Migrator, opts whimbrel.MetadataOptions) (*whimbrel.MetadataResult, error) {
-				return by.ApplyMetadata(cmd.Context(), d, opts)
+			return a.changeMetadata(cmd.Context(), &m, func(by *whimbrel.Migrator, opts metadb.Options) (*metadb.Result, error) {
+				return metadb.Apply(cmd.Context(), by, d, opts)
 			})
 		},
 	}
@@ -167,7 +170,7 @@ found as by apply.`,
 				return err
 			}
 			defer t.close()
-			r, err := t.migrator().ApplyMetadata(cmd.Context(), d, whimbrel.MetadataOptions{DryRun: true})
+			r, err := metadb.Apply(cmd.Context(), t.migrator(), d, metadb.Options{DryRun: true})
 			if err != nil {
 				return err
 			}
@@ -193,8 +196,8 @@ entry goes along with an object that was renamed, and stays with one that was cr
   whimbrel metadata reload`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.changeMetadata(cmd.Context(), &m, func(by *whimbrel.Migrator, opts whimbrel.MetadataOptions) (*whimbrel.MetadataResult, error) {
-				return by.ReloadMetadata(cmd.Context(), opts)
+			return a.changeMetadata(cmd.Context(), &m, func(by *whimbrel.Migrator, opts metadb.Options) (*metadb.Result, error) {
+				return metadb.Reload(cmd.Context(), by, opts)
 			})
 		},
 	}
@@ -213,8 +216,8 @@ database --i-know must say its name.`,
 		Example: `  whimbrel metadata reset --dry-run`,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.changeMetadata(cmd.Context(), &m, func(by *whimbrel.Migrator, opts whimbrel.MetadataOptions) (*whimbrel.MetadataResult, error) {
-				return by.ResetMetadata(cmd.Context(), opts)
+			return a.changeMetadata(cmd.Context(), &m, func(by *whimbrel.Migrator, opts metadb.Options) (*metadb.Result, error) {
+				return metadb.Reset(cmd.Context(), by, opts)
 			})
 		},
 	}
@@ -233,7 +236,7 @@ func (a *app) metadataInconsistentCommand() *cobra.Command {
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withTarget(cmd.Context(), a.openWithoutFiles, func(t *target) (render.Document, error) {
-				all, err := t.migrator().InconsistentMetadata(cmd.Context())
+				all, err := metadb.Inconsistent(cmd.Context(), t.db)
 				if err != nil {
 					return nil, err
 				}
@@ -251,8 +254,8 @@ func (a *app) metadataDropCommand() *cobra.Command {
 		Example: `  whimbrel metadata drop-inconsistent --dry-run`,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.changeMetadata(cmd.Context(), &m, func(by *whimbrel.Migrator, opts whimbrel.MetadataOptions) (*whimbrel.MetadataResult, error) {
-				return by.DropInconsistentMetadata(cmd.Context(), opts)
+			return a.changeMetadata(cmd.Context(), &m, func(by *whimbrel.Migrator, opts metadb.Options) (*metadb.Result, error) {
+				return metadb.DropInconsistent(cmd.Context(), by, opts)
 			})
 		},
 	}
@@ -278,7 +281,7 @@ own. Without --tables it looks at all tables; a pattern is of tables and views.`
 				return err
 			}
 			defer t.close()
-			missing, checked, err := t.migrator().CheckMetadata(cmd.Context(), rules)
+			missing, checked, err := metadb.Check(cmd.Context(), t.db, rules)
 			if err != nil {
 				return err
 			}
@@ -299,7 +302,7 @@ own. Without --tables it looks at all tables; a pattern is of tables and views.`
 
 func (a *app) metadataQueryCommand() *cobra.Command {
 	var write bool
-	var note, overrule string
+	var opts query.WriteOptions
 	cmd := &cobra.Command{
 		Use:        "query STATEMENT",
 		SuggestFor: []string{"sql", "select", "exec"},
@@ -323,22 +326,28 @@ in the history with its text. It is refused while migrations are switched off; w
 				}
 				statement = string(text)
 			}
-			if !write && (note != "" || overrule != "") {
+			if !write && opts != (query.WriteOptions{}) {
 				return usage("", "--note and --i-know go with --write")
 			}
 			return a.withTarget(cmd.Context(), a.openWithoutFiles, func(t *target) (render.Document, error) {
-				rows, err := t.migrator().Query(cmd.Context(), statement, whimbrel.QueryOptions{Write: write, Note: note, Overrule: overrule})
-				if err != nil {
-					return nil, err
+				if !write {
+					return rowsDocument(query.Read(cmd.Context(), t.db, statement))
 				}
-				return render.NewRows(rows), nil
+				return rowsDocument(query.Write(cmd.Context(), t.migrator(), statement, opts))
 			})
 		},
 	}
 	cmd.Flags().BoolVar(&write, "write", false, "let the statement change something, under the migration lock, and record it")
-	cmd.Flags().StringVar(&note, "note", "", "with --write: `text` to keep in the history")
-	addOverrule(cmd, &overrule)
+	cmd.Flags().StringVar(&opts.Note, "note", "", "with --write: `text` to keep in the history")
+	addOverrule(cmd, &opts.Overrule)
 	return cmd
+}
+
+func rowsDocument(rows *database.Rows, err error) (render.Document, error) {
+	if err != nil {
+		return nil, err
+	}
+	return render.NewRows(rows), nil
 }
 
 const nothingChanged = "Nothing was changed."

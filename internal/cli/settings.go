@@ -138,46 +138,24 @@ func (a *app) settingsUnsetCommand() *cobra.Command {
 	return cmd
 }
 
-// updateSetting changes a setting, and answers with what it is then.
+// updateSetting changes a setting and shows it.
 func (a *app) updateSetting(ctx context.Context, u database.SettingUpdate) error {
-	u.ToolVersion, u.At = whimbrel.ToolVersion(), time.Now()
-	checked, err := u.Check()
-	if err != nil {
+	if _, err := u.Check(); err != nil { // before the database is opened
 		return err
 	}
-	forbids := u.Name == database.MigrationMode && checked.Value == "false" || u.Name == database.Protected && checked.Value == "true"
+	return a.changeSetting(ctx, func(m *whimbrel.Migrator) (database.SettingValue, error) { return m.ChangeSetting(ctx, u) })
+}
+
+// changeSetting shows a setting after a change.
+func (a *app) changeSetting(ctx context.Context, change func(*whimbrel.Migrator) (database.SettingValue, error)) error {
 	return a.withTarget(ctx, a.openWithoutFiles, func(t *target) (render.Document, error) {
-		if forbids { // whoever began before may still go by what was allowed
-			u.Settle = t.settleOptions()
-		}
-		if err := t.db.UpdateSetting(ctx, u); err != nil {
-			return nil, err
-		}
-		st, err := t.db.State(ctx, t.set.Name())
-		if err != nil {
-			return nil, err
-		}
-		v, err := st.Settings.Get(u.Name)
+		v, err := change(t.migrator())
 		if err != nil {
 			return nil, err
 		}
 		return &render.SettingChanged{Setting: render.NewSetting(v)}, nil
 	})
 }
-
-// settleOptions wait as long for those who are at work as for a lock.
-func (t *target) settleOptions() *database.LockOptions {
-	o := &database.LockOptions{Timeout: t.lockTimeout, Waiting: func(h database.Holder) {
-		t.options.Observe(whimbrel.LockWaiting{Set: t.set.Name(), Holder: h})
-	}}
-	if o.Timeout == 0 {
-		o.Timeout = settlePatience
-	}
-	return o
-}
-
-// settlePatience is how long a command waits for those who are at work if it isn't told.
-const settlePatience = 15 * time.Second
 
 // withSettings reads the settings of the database.
 func (a *app) withSettings(ctx context.Context, work func(database.Settings) (render.Document, error)) error {

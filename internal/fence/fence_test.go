@@ -92,9 +92,19 @@ var rules = []rule{
 		outside: []string{diffLibrary},
 	},
 	{
+		pkg:     "metadata/metadb",
+		imports: []string{".", "database", "metadata"},
+		outside: []string{diffLibrary},
+	},
+	{
+		pkg:     "query",
+		imports: []string{".", "database", "migration", "sqltext"},
+		outside: []string{diffLibrary},
+	},
+	{
 		pkg: "internal/cli/...",
 		imports: []string{
-			".", "source", "database", "migration", "sqltext", "catalog", "metadata/...", "inspect",
+			".", "source", "database", "migration", "sqltext", "catalog", "metadata/...", "inspect", "query",
 			"internal/spelling", "internal/localserver", "internal/yamltext",
 		},
 		outside: slices.Concat(commandLine, terminal, configuration, []string{diffLibrary}),

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/metadata"
+	"github.com/whimbrel-db/whimbrel/metadata/metadb"
 )
 
 // Fact is what is known of an object.
@@ -90,7 +90,7 @@ type MetadataChanged struct {
 }
 
 // NewMetadataChanged makes the answer of the engine's.
-func NewMetadataChanged(r *whimbrel.MetadataResult) *MetadataChanged {
+func NewMetadataChanged(r *metadb.Result) *MetadataChanged {
 	d := &MetadataChanged{
 		Action: r.Action, Entries: r.Entries, DryRun: r.DryRun, Duration: Millis(r.Duration),
 		Changes: []MetadataChange{}, Comments: []MetadataComment{},
@@ -164,7 +164,7 @@ type MetadataDiff struct {
 }
 
 // NewMetadataDiff makes the answer of what applying would do.
-func NewMetadataDiff(r *whimbrel.MetadataResult) *MetadataDiff {
+func NewMetadataDiff(r *metadb.Result) *MetadataDiff {
 	d := NewMetadataChanged(r)
 	return &MetadataDiff{Different: len(d.Changes)+len(d.Comments) > 0, Changes: d.Changes, Comments: d.Comments}
 }

@@ -1,4 +1,4 @@
-package whimbrel_test
+package query_test
 
 import (
 	"context"
@@ -10,13 +10,36 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/database/memdb"
 	"github.com/whimbrel-db/whimbrel/migration"
+	"github.com/whimbrel-db/whimbrel/query"
 )
 
 var (
-	writes    = whimbrel.QueryOptions{Write: true}
-	byHand    = whimbrel.QueryOptions{Write: true, Note: "by hand"}
-	overruled = whimbrel.QueryOptions{Write: true, Overrule: memdb.Name}
+	writes    = query.WriteOptions{}
+	byHand    = query.WriteOptions{Note: "by hand"}
+	overruled = query.WriteOptions{Overrule: memdb.Name}
 )
+
+// described returns a database with a table t.
+func described(t *testing.T, opts whimbrel.Options) (*memdb.Database, *whimbrel.Migrator) {
+	t.Helper()
+	set, err := migration.NewSet("", migration.Migration{
+		Version: 1, Name: "t",
+		Up: migration.Text("t.up.sql", "CREATE TABLE t (x int)"), Down: migration.Text("t.down.sql", "DROP TABLE t"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := memdb.New().Open(t.Context(), database.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	m := whimbrel.New(db, set, opts)
+	if _, err := m.Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return db, m
+}
 
 // queries are the events of statements that were executed: their text and note.
 func queries(t *testing.T, db database.Database) string {
@@ -39,11 +62,11 @@ func queries(t *testing.T, db database.Database) string {
 func TestQueryOnlyReads(t *testing.T) {
 	db, m := described(t, whimbrel.Options{})
 	for _, statement := range []string{"INSERT INTO t VALUES (1)", "DROP TABLE t", "CREATE TABLE u (x int)"} {
-		if _, err := m.Query(t.Context(), statement, whimbrel.QueryOptions{}); !errors.Is(err, database.ErrReadOnly) {
+		if _, err := query.Read(t.Context(), m.Database(), statement); !errors.Is(err, database.ErrReadOnly) {
 			t.Errorf("%s: %v", statement, err)
 		}
 	}
-	rows, err := m.Query(t.Context(), "SELECT * FROM t", whimbrel.QueryOptions{})
+	rows, err := query.Read(t.Context(), m.Database(), "SELECT * FROM t")
 	if err != nil || len(rows.Rows) != 0 || len(rows.Columns) != 1 {
 		t.Errorf("%+v, %v", rows, err)
 	}
@@ -54,16 +77,16 @@ func TestQueryOnlyReads(t *testing.T) {
 
 func TestQueryThatWritesIsRecorded(t *testing.T) {
 	db, m := described(t, whimbrel.Options{})
-	if _, err := m.Query(t.Context(), "INSERT INTO t VALUES (1)", byHand); err != nil {
+	if _, err := query.Write(t.Context(), m, "INSERT INTO t VALUES (1)", byHand); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := m.Query(t.Context(), "INSERT INTO missing VALUES (1)", byHand); err == nil {
+	if _, err := query.Write(t.Context(), m, "INSERT INTO missing VALUES (1)", byHand); err == nil {
 		t.Error("no error")
 	}
-	if _, err := m.Query(t.Context(), "DELETE FROM whimbrel_history", byHand); err == nil {
+	if _, err := query.Write(t.Context(), m, "DELETE FROM whimbrel_history", byHand); err == nil {
 		t.Error("Whimbrel's own table was written")
 	}
-	if _, err := m.Query(t.Context(), "CREATE INDEX CONCURRENTLY i ON t (x)", byHand); err != nil {
+	if _, err := query.Write(t.Context(), m, "CREATE INDEX CONCURRENTLY i ON t (x)", byHand); err != nil {
 		t.Error(err)
 	}
 	if got, want := queries(t, db), "[INSERT INTO t VALUES (1) by hand CREATE INDEX CONCURRENTLY i ON t (x) by hand]"; got != want {
@@ -86,7 +109,7 @@ func TestQueryThatWritesIsUnderTheRules(t *testing.T) {
 		}
 	}
 	set(database.Protected, "true")
-	if _, err := m.Query(t.Context(), "INSERT INTO t VALUES (1)", writes); !errors.As(err, new(*whimbrel.ProtectedError)) {
+	if _, err := query.Write(t.Context(), m, "INSERT INTO t VALUES (1)", writes); !errors.As(err, new(*whimbrel.ProtectedError)) {
 		t.Errorf("a protected database: %v", err)
 	}
 	empty, err := migration.NewSet("")
@@ -94,16 +117,16 @@ func TestQueryThatWritesIsUnderTheRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	over := whimbrel.New(db, empty, whimbrel.Options{})
-	if _, err := over.Query(t.Context(), "INSERT INTO t VALUES (1)", overruled); err != nil {
+	if _, err := query.Write(t.Context(), over, "INSERT INTO t VALUES (1)", overruled); err != nil {
 		t.Errorf("overruled: %v", err)
 	}
 	set(database.MigrationMode, "false")
 	for _, statement := range []string{"INSERT INTO t VALUES (2)", "CREATE INDEX CONCURRENTLY i ON t (x)"} {
-		if _, err := over.Query(t.Context(), statement, overruled); !errors.As(err, new(*whimbrel.FrozenError)) {
+		if _, err := query.Write(t.Context(), over, statement, overruled); !errors.As(err, new(*whimbrel.FrozenError)) {
 			t.Errorf("a frozen database: %v", err)
 		}
 	}
-	if _, err := m.Query(t.Context(), "SELECT * FROM t", whimbrel.QueryOptions{}); err != nil {
+	if _, err := query.Read(t.Context(), m.Database(), "SELECT * FROM t"); err != nil {
 		t.Errorf("reading a frozen database: %v", err)
 	}
 	set(database.MigrationMode, "true")
@@ -113,7 +136,7 @@ func TestQueryThatWritesIsUnderTheRules(t *testing.T) {
 	}
 	defer b.Rollback(context.WithoutCancel(t.Context()))
 	impatient := whimbrel.New(db, empty, whimbrel.Options{LockTimeout: whimbrel.TryOnce})
-	if _, err := impatient.Query(t.Context(), "INSERT INTO t VALUES (3)", overruled); !errors.Is(err, database.ErrLocked) {
+	if _, err := query.Write(t.Context(), impatient, "INSERT INTO t VALUES (3)", overruled); !errors.Is(err, database.ErrLocked) {
 		t.Errorf("while another process has the lock: %v", err)
 	}
 	if got := queries(t, db); got != "[INSERT INTO t VALUES (1) ]" {

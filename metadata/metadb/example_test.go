@@ -1,18 +1,39 @@
-package whimbrel_test
+package metadb_test
 
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing/fstest"
 
 	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
+	_ "github.com/whimbrel-db/whimbrel/database/sqlite"
 	"github.com/whimbrel-db/whimbrel/metadata"
+	"github.com/whimbrel-db/whimbrel/metadata/metadb"
 	"github.com/whimbrel-db/whimbrel/metadata/metayaml"
 	"github.com/whimbrel-db/whimbrel/source"
 )
 
+// empty opens an empty SQLite database.
+func empty(ctx context.Context) (db database.Database, clean func()) {
+	dir, err := os.MkdirTemp("", "whimbrel")
+	if err != nil {
+		panic(err)
+	}
+	db, err = database.Open(ctx, "sqlite:"+filepath.Join(dir, "fleet.db"), database.Options{})
+	if err != nil {
+		panic(err)
+	}
+	return db, func() {
+		db.Close()
+		os.RemoveAll(dir)
+	}
+}
+
 // A migration carries what there is to know of its objects; later some of it is about nothing any more.
-func ExampleMigrator_InconsistentMetadata() {
+func ExampleInconsistent() {
 	ctx := context.Background()
 	db, clean := empty(ctx)
 	defer clean()
@@ -28,7 +49,7 @@ func ExampleMigrator_InconsistentMetadata() {
 	if _, err := m.Up(ctx); err != nil {
 		panic(err)
 	}
-	all, err := m.InconsistentMetadata(ctx)
+	all, err := metadb.Inconsistent(ctx, m.Database())
 	if err != nil {
 		panic(err)
 	}
@@ -40,7 +61,7 @@ func ExampleMigrator_InconsistentMetadata() {
 }
 
 // A document takes the place of all that the database keeps.
-func ExampleMigrator_ApplyMetadata() {
+func ExampleApply() {
 	ctx := context.Background()
 	db, clean := empty(ctx)
 	defer clean()
@@ -58,16 +79,16 @@ func ExampleMigrator_ApplyMetadata() {
 	if err != nil {
 		panic(err)
 	}
-	r, err := m.ApplyMetadata(ctx, d, whimbrel.MetadataOptions{})
+	r, err := metadb.Apply(ctx, m, d, metadb.Options{})
 	if err != nil {
 		panic(err)
 	}
 	for _, change := range r.Changes {
 		fmt.Println(change.Change, change)
 	}
-	missing, checked, err := m.CheckMetadata(ctx, metadata.Rules{Require: []string{"description"}, Columns: true})
+	missing, checked, err := metadb.Check(ctx, m.Database(), metadata.Rules{Require: []string{"description"}, Columns: true})
 	fmt.Println(checked, missing, err)
-	kept, err := m.Metadata(ctx)
+	kept, err := metadb.Read(ctx, m.Database())
 	if err != nil {
 		panic(err)
 	}
@@ -83,28 +104,4 @@ func ExampleMigrator_ApplyMetadata() {
 	//       code:
 	//         tags:
 	//           - unlocode
-}
-
-// A statement is passed on as it is.
-func ExampleMigrator_Query() {
-	ctx := context.Background()
-	db, clean := empty(ctx)
-	defer clean()
-	set, err := source.Read(fstest.MapFS{
-		"0001_ports.up.sql": {Data: []byte("CREATE TABLE ports (code text, berths int); INSERT INTO ports VALUES ('NLRTM', 122), ('DEHAM', NULL);")},
-	}, source.Options{})
-	if err != nil {
-		panic(err)
-	}
-	m := whimbrel.New(db, set, whimbrel.Options{})
-	if _, err := m.Up(ctx); err != nil {
-		panic(err)
-	}
-	rows, err := m.Query(ctx, "SELECT code, berths FROM ports ORDER BY code", whimbrel.QueryOptions{})
-	if err != nil {
-		panic(err)
-	}
-	fmt.Println(rows.Columns, rows.Rows)
-	// Output:
-	// [code berths] [[DEHAM <nil>] [NLRTM 122]]
 }

@@ -1,4 +1,4 @@
-package whimbrel
+package migration
 
 import (
 	"bufio"
@@ -7,7 +7,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -17,9 +16,9 @@ const (
 	excerptWidth  = 160
 )
 
-// excerpt returns the lines of a script around a place, numbered, with a mark
+// Excerpt returns the lines of a script around a place, numbered, with a mark
 // under the place; "" where the script can't be read or has no such line.
-func excerpt(s *migration.Script, pos sqltext.Position, d sqltext.Dialect) string {
+func (s *Script) Excerpt(pos sqltext.Position, d sqltext.Dialect) string {
 	r, pos, err := openMasked(s, pos, d)
 	if err != nil {
 		return ""
@@ -41,8 +40,8 @@ func excerpt(s *migration.Script, pos sqltext.Position, d sqltext.Dialect) strin
 
 // openMasked returns the text of a script without its passwords, and where a place is in it. Of a long script each line is masked
 // for itself.
-func openMasked(s *migration.Script, pos sqltext.Position, d sqltext.Dialect) (io.ReadCloser, sqltext.Position, error) {
-	text, ok, err := s.Text(migration.KeepInMemory)
+func openMasked(s *Script, pos sqltext.Position, d sqltext.Dialect) (io.ReadCloser, sqltext.Position, error) {
+	text, ok, err := s.Text(KeepInMemory)
 	if err != nil {
 		return nil, pos, err
 	}
