@@ -250,7 +250,7 @@ func (db *Database) notOurs(pg *pgconn.PgError) error {
 			Hint: "restore it, or name another history table", Err: pg,
 		}
 	case "55P03":
-		return &tablesBusyError{ownError("", pg)}
+		return &tablesBusyError{error: ownError("", pg)}
 	}
 	return ownError("", pg)
 }

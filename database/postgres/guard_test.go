@@ -264,3 +264,28 @@ func TestDeferredConstraintInARunHasAPlace(t *testing.T) {
 		equal(t, "the number of statements that stand", as[*whimbrel.MigrationError](t, err).Executed, 2)
 	}
 }
+
+// The transaction of a killed process can still be open on the server, and can have written the
+// journal's row for the set. Guard waits for it only as long as its options say, and reports that.
+func TestGuardWaitsForTheJournal(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	db := open(t, url)
+	must(t, apply(t, db, "s", 1, script("SELECT 1")))
+	other := connect(t, url)
+	do(t, other, "BEGIN; INSERT INTO whimbrel_journal (set_name, token, lock_key) VALUES ('s', 'x', 1)")
+
+	waited := 0
+	_, _, err := db.Guard(background(t), "s", database.LockOptions{Waiting: func(database.Holder) { waited++ }})
+	locked := as[*database.LockedError](t, err)
+	equal(t, "what is locked", locked.What, `Whimbrel's table "public"."whimbrel_journal"`)
+	equal(t, "how often it called Waiting", waited, 1)
+
+	var end sync.Once
+	opts := database.LockOptions{Timeout: waitLimit, Waiting: func(database.Holder) {
+		end.Do(func() { do(t, other, "ROLLBACK") })
+	}}
+	r, _, err := db.Guard(background(t), "s", opts)
+	must(t, err)
+	must(t, r.Close(background(t)))
+}

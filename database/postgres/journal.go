@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -24,7 +25,17 @@ import (
 // isOpen is whether a row of the journal says that something of a run has happened, or may have.
 const isOpen = `(done OPERATOR(pg_catalog.>) 0 OR begun OPERATOR(pg_catalog.<>) '')`
 
-// claimQuery takes the row over for the worker's session, and waits for a transaction that is about to write it.
+// claimTimeout bounds one attempt to claim the row. Another transaction can have written it: that of a
+// killed process whose session is still open, or of a statement that still runs.
+func claimTimeout(opts database.LockOptions) query {
+	timeout := max(min(opts.Timeout, time.Second/2), time.Millisecond)
+	return query{
+		sql:  "SELECT pg_catalog.set_config('lock_timeout', $1, true)",
+		args: []arg{text(fmt.Sprint(timeout.Milliseconds()))},
+	}
+}
+
+// claimQuery takes the row over for the worker's session.
 func (r *run) claimQuery() query {
 	r.token = rand.Text()
 	return query{
@@ -34,6 +45,13 @@ func (r *run) claimQuery() query {
 		args: []arg{r.own.historyID(), keptAsASCII(r.set), text(r.token)},
 		row: func(row *row) (err error) {
 			r.journal, err = row.journal()
+			return err
+		},
+		fail: func(pg *pgconn.PgError) error {
+			err := r.own.explain(pg)
+			if busy := (*tablesBusyError)(nil); errors.As(err, &busy) {
+				busy.row = true
+			}
 			return err
 		},
 	}

@@ -490,7 +490,7 @@ func (l location) explain(pg *pgconn.PgError) error {
 	case "42P01", "3F000":
 		return errMoved
 	case "55P03":
-		return &tablesBusyError{ownError("", pg)}
+		return &tablesBusyError{error: ownError("", pg)}
 	case "42501":
 		return &database.TablesError{
 			Problem: database.TablesHidden, Table: l.tables[history].full(),
@@ -507,8 +507,12 @@ func (l location) explain(pg *pgconn.PgError) error {
 // ownTableWord introduces the name of one of the tables in errors.
 const ownTableWord = "Whimbrel's table "
 
-// tablesBusyError reports that another session has locked one of Whimbrel's tables.
-type tablesBusyError struct{ error }
+// tablesBusyError reports that another session has locked one of Whimbrel's tables, or (row) the
+// set's row of the journal.
+type tablesBusyError struct {
+	error
+	row bool
+}
 
 func (e *tablesBusyError) Unwrap() error { return e.error }
 

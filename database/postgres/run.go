@@ -146,7 +146,8 @@ func (r *run) begin(ctx context.Context, opts database.LockOptions) error {
 	// Nobody else writes for the set once the claim stands, and it waits for one who is about to: so the head is read once more.
 	queries := append([]query{command("BEGIN ISOLATION LEVEL READ COMMITTED")}, r.attend()...)
 	queries = append(queries, r.own.hold(history, journal)...)
-	return r.whenFree(ctx, opts, append(queries, r.claimQuery(), r.db.headQuery(r.schema, r.set, &r.head), command("COMMIT"))...)
+	queries = append(queries, claimTimeout(opts), r.claimQuery(), r.db.headQuery(r.schema, r.set, &r.head))
+	return r.whenFree(ctx, opts, append(queries, command("COMMIT"))...)
 }
 
 // whenFree sends the queries of a transaction on the worker, as soon as nobody else has locked the tables.
@@ -160,6 +161,10 @@ func (r *run) whenFree(ctx context.Context, opts database.LockOptions, queries .
 		var busy *tablesBusyError
 		if !errors.As(err, &busy) {
 			return err == nil, database.Holder{}, err
+		}
+		if busy.row {
+			table = r.own.tables[journal].full()
+			return false, database.Holder{}, nil
 		}
 		var holder database.Holder
 		table, holder = r.db.whoLocks(ctx, r.worker, r.own)
