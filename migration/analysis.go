@@ -122,7 +122,7 @@ func (a *Analysis) read(reserved []string) error {
 		if st.Reserved != "" {
 			first(&a.Reserved, st)
 		}
-		if suspect(a.dialect, st.Text) {
+		if suspect(a.dialect, st) {
 			a.Suspects = append(a.Suspects, st)
 		}
 		a.readOwn(&own, st)
@@ -184,14 +184,13 @@ func (a *Analysis) read(reserved []string) error {
 }
 
 // suspect reports whether a statement is one of Analysis.Suspects.
-func suspect(d sqltext.Dialect, text string) bool {
-	const longest = 400 // the name is in the head of the statement
-	head := strings.ToUpper(text[:min(len(text), longest)])
+func suspect(d sqltext.Dialect, st sqltext.Statement) bool {
 	switch d {
 	case sqltext.MySQL:
-		return strings.HasPrefix(head, "DROP") && (strings.Contains(head, "DATABASE") || strings.Contains(head, "SCHEMA"))
+		_, drops := st.DroppedDatabase(d)
+		return drops
 	case sqltext.SQLite:
-		return strings.HasPrefix(head, "PRAGMA") && strings.Contains(head, "JOURNAL_MODE")
+		return st.Verb() == "PRAGMA" && strings.Contains(strings.ToLower(st.Text), "journal_mode")
 	}
 	return false
 }

@@ -42,15 +42,17 @@ func (st Statement) Calls(d Dialect, functions ...string) bool {
 	return false
 }
 
-// Names returns the words and names of the statement, each as [Token.Name] returns it.
-func (st Statement) Names(d Dialect) map[string]bool {
-	all := map[string]bool{}
-	for t := range Tokens(st.Text, d) {
-		if name := t.Name(); name != "" {
-			all[name] = true
-		}
+// DroppedDatabase returns the name of the database that a DROP DATABASE or, in MySQL, a DROP SCHEMA
+// drops.
+func (st Statement) DroppedDatabase(d Dialect) (name string, ok bool) {
+	if st.Verb() != "DROP" {
+		return "", false
 	}
-	return all
+	l := List(st.Text, d)
+	if !l.Is(1, "DATABASE") && (d != MySQL || !l.Is(1, "SCHEMA")) {
+		return "", false
+	}
+	return l.At(l.Skip(2, "IF", "EXISTS")).Name(), true
 }
 
 // SetsSession reports whether the statement only sets something for the session, so that another

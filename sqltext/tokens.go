@@ -58,6 +58,8 @@ func (t Token) Name() string {
 	switch {
 	case quoted:
 		return t.folded(string(unquoteName([]byte(t.Text))))
+	case t.dialect == MySQL && t.Kind == TokenNumber && strings.Trim(t.Text, "0123456789") != "":
+		return t.Text // a name may begin with a digit
 	case t.Kind != TokenWord:
 		return ""
 	case t.dialect == PostgreSQL:
@@ -157,6 +159,17 @@ func (l TokenList) At(i int) Token {
 		return Token{}
 	}
 	return l[i]
+}
+
+// Names returns the words and names of the list, each as [Token.Name] returns it.
+func (l TokenList) Names() map[string]bool {
+	all := map[string]bool{}
+	for _, t := range l {
+		if name := t.Name(); name != "" {
+			all[name] = true
+		}
+	}
+	return all
 }
 
 // From returns the list without its first n tokens, which may be all.

@@ -17,7 +17,7 @@ import (
 // atomic, so these later show whether it took effect. Nothing else needs to be read, however large
 // the database is.
 func (r *run) Before(ctx context.Context, st sqltext.Statement) (before string, err error) {
-	if repeatable.MatchString(st.Text) {
+	if repeatable(st) {
 		return "", nil
 	}
 	err = r.do(ctx, func(ctx context.Context) error {
@@ -32,16 +32,30 @@ func (r *run) Before(ctx context.Context, st sqltext.Statement) (before string, 
 	return before, err
 }
 
-// repeatable matches statements that can be executed again: a second time they have the same effect
-// or none, or concern only the session, which is a new one.
-var repeatable = regexp.MustCompile(`(?is)^(truncate|optimize|analyze|check|checksum|repair|flush|grant|lock|unlock|prepare|deallocate|kill|reset|cache|set|use|` +
-	`create\s+(or\s+replace|(\w+\s+){1,3}if\s+not\s+exists|temporary)|drop\s+(\w+\s+){1,2}if\s+exists|drop\s+temporary)\b`)
+// repeatable reports whether a statement can be executed again: a second time it has the same effect
+// or none, or concerns only the session, which is a new one.
+func repeatable(st sqltext.Statement) bool {
+	l := sqltext.List(st.Text, sqltext.MySQL)
+	switch st.Verb() {
+	case "TRUNCATE", "OPTIMIZE", "ANALYZE", "CHECK", "CHECKSUM", "REPAIR", "FLUSH", "GRANT", "LOCK", "UNLOCK", "PREPARE", "DEALLOCATE",
+		"KILL", "RESET", "CACHE", "USE":
+		return true
+	case "SET": // of MariaDB's SET STATEMENT … FOR the statement matters
+		return !l.Is(1, "STATEMENT")
+	case "CREATE":
+		i := l.Index("IF", "NOT", "EXISTS")
+		return l.Is(1, "OR", "REPLACE") || l.Is(1, "TEMPORARY") || i > 1 && i < 5
+	case "DROP":
+		i := l.Index("IF", "EXISTS")
+		return l.Is(1, "TEMPORARY") || i == 2 || i == 3
+	}
+	return false
+}
 
-// schemaOnly matches statements that change only the schema.
-var schemaOnly = regexp.MustCompile(`(?is)^(create|alter|drop|rename)\b`)
-
-// aboutUsers matches statements about objects outside databases.
-var aboutUsers = regexp.MustCompile(`(?is)^(create|alter|drop|rename)\s+(user|role|server|tablespace|undo|logfile|resource|instance|spatial)\b`)
+// changesSchema reports whether a statement changes only the schema.
+func changesSchema(st sqltext.Statement) bool {
+	return slices.Contains([]string{"CREATE", "ALTER", "DROP", "RENAME"}, st.Verb())
+}
 
 // Outcome compares the objects that the statement names with their earlier definitions. First it
 // makes sure that the server no longer executes the statement. (A statement of another Run ended
@@ -51,7 +65,7 @@ func (r *run) Outcome(ctx context.Context, st sqltext.Statement, before string, 
 		if err := r.revive(ctx, opts); err != nil {
 			return err
 		}
-		if repeatable.MatchString(st.Text) {
+		if repeatable(st) {
 			o = &database.Outcome{Verdict: database.NotHappened, Why: "it can be repeated safely"}
 			return nil
 		}
@@ -71,25 +85,24 @@ func (r *run) Outcome(ctx context.Context, st sqltext.Statement, before string, 
 
 func judge(st sqltext.Statement, was, is *catalog.Snapshot) *database.Outcome {
 	o := database.Explain(st, was, is)
+	l := sqltext.List(st.Text, sqltext.MySQL)
 	switch {
-	case aboutUsers.MatchString(st.Text):
+	case changesSchema(st) && l.Any(1, "USER", "ROLE", "SERVER", "TABLESPACE", "UNDO", "LOGFILE", "RESOURCE", "INSTANCE", "SPATIAL"):
 		return &database.Outcome{Verdict: database.Unclear, Why: "it changes objects outside databases, which are not checked"}
-	case !schemaOnly.MatchString(st.Text):
+	case !changesSchema(st):
 		o.Verdict, o.Why = database.Unclear, "it may have had effects outside the schema"
-	case dropsSeveral.MatchString(st.Text) && o.Verdict == database.Happened:
-		o.First = rest(st, was, is)
+	case l.Is(0, "DROP") && l.Index(",") > 0 && o.Verdict == database.Happened:
+		o.First = rest(l.At(1), was, is)
 	}
 	return o
 }
 
-var dropsSeveral = regexp.MustCompile(`(?is)^drop\s+(table|view|sequence)s?\s+[^,]+,`)
-
 // rest returns statements that drop what an interrupted DROP of several objects left: the server
 // drops one at a time.
-func rest(st sqltext.Statement, was, is *catalog.Snapshot) (all []string) {
+func rest(noun sqltext.Token, was, is *catalog.Snapshot) (all []string) {
 	for _, o := range was.Objects {
 		kind := strings.ToUpper(string(o.Kind))
-		if strings.EqualFold(dropsSeveral.FindStringSubmatch(st.Text)[1], kind) && is.Find(o.ID()) != nil {
+		if (noun.Is(kind) || noun.Is(kind+"S")) && is.Find(o.ID()) != nil {
 			all = append(all, "DROP "+kind+" IF EXISTS "+quote(o.Schema)+"."+quote(o.Name))
 		}
 	}
@@ -125,20 +138,6 @@ func (h *hold) atWork(ctx context.Context, id int64) (is bool, err error) {
 	defer h.guard.mu.Unlock()
 	err = h.guard.c.row(ctx, "SELECT IS_USED_LOCK("+literal(h.guard.names.works(h.set))+") <=> "+number64(id), nil, &is)
 	return is, ownError("checking whether the statement is still running", err)
-}
-
-// word matches names, quoted or not.
-var word = regexp.MustCompile("`(?:[^`]|``)+`|\"[^\"]+\"|[\\pL\\pN_$]+")
-
-func wordsOf(text string) map[string]bool {
-	all := map[string]bool{}
-	for _, w := range word.FindAllString(text, -1) {
-		if w[0] == '`' || w[0] == '"' {
-			w = strings.ReplaceAll(w[1:len(w)-1], "``", "`")
-		}
-		all[strings.ToLower(w)] = true
-	}
-	return all
 }
 
 // objectLists list the objects in databases. A list is read only if the statement contains its
@@ -182,7 +181,7 @@ func (h *hold) named(ctx context.Context, st sqltext.Statement) (*catalog.Snapsh
 	}
 	h.guard.mu.Lock()
 	defer h.guard.mu.Unlock()
-	c, words := h.guard.c, wordsOf(st.Text)
+	c, words := h.guard.c, sqltext.List(strings.ToLower(st.Text), sqltext.MySQL).Names()
 	var objects []catalog.Object
 	var schemas []string
 	err := c.each(ctx, "SELECT schema_name FROM information_schema.schemata", nil, func(scan func(...any) error) error {

@@ -60,7 +60,7 @@ func (b *batch) Query(ctx context.Context, statement string) (rows *database.Row
 	if err != nil {
 		return nil, err
 	}
-	if localInfile.MatchString(st.Text) {
+	if readsClientFile(st) {
 		return nil, refused(st, "LOAD DATA LOCAL reads a file on this machine", "use INSERT, or LOAD DATA INFILE on the server")
 	}
 	s := migration.Text(database.QueryFile, statement)

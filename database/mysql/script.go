@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
@@ -21,32 +20,18 @@ type executor struct {
 	n      int
 }
 
-var localInfile = regexp.MustCompile(`(?is)^load\s+(data|xml)\s+(low_priority\s+|concurrent\s+)?local\b`)
-
-var dropDatabase = regexp.MustCompile("(?is)^drop\\s+(?:database|schema)\\s+(?:if\\s+exists\\s+)?(`(?:[^`]|``)+`|[^\\s;`]+)")
-
-// dropped returns the name of the database that a statement drops.
-func dropped(text string) (name string, drops bool) {
-	m := dropDatabase.FindStringSubmatch(versioned.ReplaceAllString(comments.ReplaceAllString(text, " "), " "))
-	if m == nil {
-		return "", false
+// readsClientFile reports whether a statement is a LOAD DATA LOCAL or a LOAD XML LOCAL.
+func readsClientFile(st sqltext.Statement) bool {
+	if st.Verb() != "LOAD" {
+		return false
 	}
-	if name = m[1]; name[0] == '`' || name[0] == '"' {
-		name = strings.ReplaceAll(name[1:len(name)-1], "``", "`")
-	}
-	return name, true
+	l := sqltext.List(st.Text, sqltext.MySQL)
+	return l.Any(1, "DATA", "XML") && l.Is(l.Skip(2, "LOW_PRIORITY", "CONCURRENT"), "LOCAL")
 }
-
-// comments matches comments that the server ignores, versioned the marks around code in versioned
-// comments.
-var (
-	comments  = regexp.MustCompile(`(?s)/\*(?:[^!M].*?)?\*/|--\s[^\n]*\n|#[^\n]*\n`)
-	versioned = regexp.MustCompile(`/\*M?![0-9]*|\*/`)
-)
 
 // Check implements database.Checker.
 func (db *Database) Check(st sqltext.Statement) (why string) {
-	name, drops := dropped(st.Text)
+	name, drops := st.DroppedDatabase(sqltext.MySQL)
 	if !drops || !db.isOwn(name) {
 		return ""
 	}
@@ -66,7 +51,7 @@ var errTimeout = errors.New("the statement timeout expired")
 // statement executes one statement within the script's timeout. The server's own timeout exists
 // only for some statements or servers, so the driver cancels the statement.
 func (e *executor) statement(ctx context.Context, st sqltext.Statement) error {
-	if localInfile.MatchString(st.Text) {
+	if readsClientFile(st) {
 		return refused(st, "LOAD DATA LOCAL reads a file on this machine, which is not part of the migration, and the server could request any other file, too", "use INSERT, or LOAD DATA INFILE on the server")
 	}
 	if why := e.db.Check(st); why != "" {
@@ -100,12 +85,10 @@ func (e *executor) statement(ctx context.Context, st sqltext.Statement) error {
 // longer read.
 const manyStatements = 200
 
-var insert = regexp.MustCompile(`(?i)^(insert|replace)\b`)
-
 // notices reads the warnings of the last statement, which the server keeps until the next. This
 // takes a round trip.
 func (e *executor) notices(ctx context.Context, st sqltext.Statement) error {
-	if e.db.opts.Notice == nil || e.n > manyStatements && insert.MatchString(st.Text) {
+	if e.db.opts.Notice == nil || e.n > manyStatements && (st.Verb() == "INSERT" || st.Verb() == "REPLACE") {
 		return nil
 	}
 	var all []database.Notice

@@ -60,7 +60,8 @@ func (c *conn) readVariables(ctx context.Context, variables map[string]string) e
 	return ownError("reading the session's variables", err)
 }
 
-// userVariable matches names of user variables. Other matches do no harm.
+// userVariable matches names of user variables. Other matches do no harm. It is a pattern, not a
+// reading of tokens, because strings that a script executes have such names, too.
 var userVariable = regexp.MustCompile("@([\\pL\\pN_.$]+|`(?:[^`]|``)+`|'(?:[^'\\\\]|''|\\\\.)+'|\"(?:[^\"\\\\]|\"\"|\\\\.)+\")")
 
 // see records the user variables of a statement before it runs.

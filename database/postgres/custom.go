@@ -46,10 +46,12 @@ func changesSession(st sqltext.Statement) bool {
 	if !st.Session {
 		return false
 	}
-	word, _, _ := strings.Cut(strings.ToUpper(st.Text[:min(len(st.Text), 12)]), " ")
 	low := strings.ToLower(st.Text)
-	return slices.Contains(sessionWords, strings.TrimSpace(word)) || strings.Contains(low, "set_config") || strings.Contains(low, "pg_advisory_lock")
+	return slices.Contains(sessionWords, st.Verb()) || strings.Contains(low, "set_config") || strings.Contains(low, "pg_advisory_lock")
 }
 
-// forTransaction matches settings that end with their transaction.
-var forTransaction = regexp.MustCompile(`(?i)^set\s+(local|transaction|constraints)\b`)
+// forTransaction reports whether a statement sets what ends with its transaction.
+func forTransaction(st sqltext.Statement) bool {
+	l := sqltext.List(st.Text, sqltext.PostgreSQL)
+	return l.Is(0, "SET") && l.Any(1, "LOCAL", "TRANSACTION", "CONSTRAINTS")
+}

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/whimbrel-db/whimbrel/database/postgres/internal/pgddl"
+	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 // A server resolves operators, functions, types and tables through the search path, and picks the
@@ -129,12 +130,20 @@ func relation(n int) string {
 	return fmt.Sprintf("nullif(pg_catalog.current_setting('whimbrel.relation_%d'), '')::oid", n)
 }
 
-// These statements can set or reset the search path. If a reset path is pinned, it looks after
-// COMMIT as if it was set to the same value. So it is reset again.
-var (
-	searchPathSet   = regexp.MustCompile(`(?i)search_path|^reset\s+all\b`)
-	searchPathReset = regexp.MustCompile(`(?i)^(reset\s+(search_path|all)|set\s+(session\s+)?search_path\s*(=|\bto\b)\s*default)$`)
-)
+// resetsPath reports whether the search path is reset behind a statement; was says so of the place
+// before it. If a reset path is pinned, it looks after COMMIT as if it was set to the same value. So
+// it is reset again.
+func resetsPath(st sqltext.Statement, was bool) bool {
+	l := sqltext.List(st.Text, sqltext.PostgreSQL)
+	if l.Is(0, "RESET") {
+		return was || l.Any(1, "search_path", "ALL")
+	}
+	if !strings.Contains(strings.ToLower(st.Text), "search_path") { // also in what is called or executed
+		return was
+	}
+	i := l.Skip(0, "SET", "SESSION")
+	return l.Is(i, "search_path") && l.Any(i+1, "=", "TO") && l.Is(i+2, "DEFAULT") && len(l) == i+3
+}
 
 // validatePinned makes the queries with which pgx checks target_session_attrs see only pg_catalog.
 func validatePinned(validate pgconn.ValidateConnectFunc) pgconn.ValidateConnectFunc {

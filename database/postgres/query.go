@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"regexp"
 	"slices"
 	"strconv"
 
@@ -50,7 +49,7 @@ func (b *batch) Query(ctx context.Context, statement string) (*database.Rows, er
 	if err != nil {
 		return nil, err
 	}
-	if copyOut.MatchString(st.Text) {
+	if st.Verb() == "COPY" && sqltext.List(st.Text, sqltext.PostgreSQL).Index("TO", "STDOUT") > 0 {
 		return nil, refused(st, "COPY to the client returns no rows", "use SELECT")
 	}
 	b.mu.Lock()
@@ -107,8 +106,6 @@ func (c *conn) putBack(before, after *session, names []string) error {
 	}
 	return nil
 }
-
-var copyOut = regexp.MustCompile(`(?is)^copy\b.*\bto\s+stdout\b`)
 
 // queryRows executes a statement and reads its rows.
 func (c *conn) queryRows(ctx context.Context, st sqltext.Statement) (*database.Rows, error) {

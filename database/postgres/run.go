@@ -310,7 +310,7 @@ func (r *run) prepare(ctx context.Context, s *migration.Script, st sqltext.State
 		switch {
 		case len(qs) > 0:
 			return refused(st, "the script asks for a timeout, which can't be kept from statement to statement through a connection pooler", direct)
-		case changesSession(st) && !(r.worker.inTransaction() && forTransaction.MatchString(st.Text)):
+		case changesSession(st) && !(r.worker.inTransaction() && forTransaction(st)):
 			return refused(st, "the statement changes the session, which a connection pooler shares with others", direct)
 		}
 	}
@@ -321,8 +321,8 @@ func (r *run) prepare(ctx context.Context, s *migration.Script, st sqltext.State
 	if st.Session && resetsAll.MatchString(st.Text) {
 		r.worker.unusable, r.reset = true, true
 	}
-	if st.Session && searchPathSet.MatchString(st.Text) {
-		r.pathReset = searchPathReset.MatchString(st.Text)
+	if st.Session {
+		r.pathReset = resetsPath(st, r.pathReset)
 	}
 	var unread []string
 	for _, name := range customSettings(st) {

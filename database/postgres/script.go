@@ -205,13 +205,17 @@ func (r *scriptRunner) copyIn(ctx context.Context, st sqltext.Statement, data io
 // take COPY, whose answer is a stream; and for a $1 that isn't a parameter, the simple protocol
 // reports a better error.
 func needsSimple(st sqltext.Statement) bool {
-	return len(st.Text) >= 4 && strings.EqualFold(st.Text[:4], "copy") || dollarNumber.MatchString(st.Text) && plain.MatchString(st.Text)
+	switch st.Verb() {
+	case "COPY":
+		return true
+	case "SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "WITH", "VALUES", "TABLE":
+		return dollarNumber.MatchString(st.Text)
+	}
+	return false
 }
 
-var (
-	dollarNumber = regexp.MustCompile(`\$[0-9]`)
-	plain        = regexp.MustCompile(`(?i)^\(*\s*(select|insert|update|delete|merge|with|values|table)\b`)
-)
+// dollarNumber matches in strings, too, which costs no more than the simple protocol does.
+var dollarNumber = regexp.MustCompile(`\$[0-9]`)
 
 // changesLexing reports whether a statement may change how the server reads the following text,
 // which must therefore be in another message.

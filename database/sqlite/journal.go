@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"regexp"
-	"strings"
 	"time"
 
 	lib "modernc.org/sqlite/lib"
@@ -155,16 +153,17 @@ func named(st sqltext.Statement, err error) error {
 	return statementError(st, err)
 }
 
-// intoForm is VACUUM INTO with the file's name, as far as that is a string.
-var intoForm = regexp.MustCompile(`(?is)^VACUUM\b.*?\bINTO\s+(?:'((?:[^']|'')*)'$)?`)
-
 // into returns the file that a VACUUM INTO makes, "" where that is not known.
 func into(st sqltext.Statement) (file string, is bool) {
-	m := intoForm.FindStringSubmatch(st.Text)
-	if m == nil {
+	l := sqltext.List(st.Text, sqltext.SQLite)
+	i := l.Index("INTO")
+	if !l.Is(0, "VACUUM") || i < 0 {
 		return "", false
 	}
-	return strings.ReplaceAll(m[1], "''", "'"), true
+	if i+2 == len(l) { // and no expression
+		file = l[i+1].Value()
+	}
+	return file, true
 }
 
 const thereBefore = "the file is there"

@@ -166,8 +166,13 @@ func refusePragma(st sqltext.Statement) error {
 
 // Check implements database.Checker.
 func (*db) Check(st sqltext.Statement) (why string) {
-	text, is := strings.CutPrefix(strings.ToLower(st.Text), "pragma")
-	if m := pragmaForm.FindStringSubmatch(text); !is || m == nil || m[1] != "journal_mode" || !refusedPragmas[m[1]].value.MatchString(m[2]) {
+	l := sqltext.List(st.Text, sqltext.SQLite)
+	i := 1 // of the name
+	if l.Is(2, ".") {
+		i = 3
+	}
+	const pragma = "journal_mode"
+	if !l.Is(0, "PRAGMA") || !strings.EqualFold(nameOf(l.At(i)), pragma) || !refusedPragmas[pragma].value.MatchString(nameOf(l.At(i+2))) {
 		return ""
 	}
 	return "with this journal mode " + refusedPragmas["journal_mode"].why + "; choose delete, truncate, persist or wal"

@@ -172,10 +172,7 @@ func (p *parser) create() Statement {
 		p.i++
 	}
 	s.Keys = p.keys()
-	s.words = map[string]bool{}
-	for _, t := range p.list {
-		s.words[t.Name()] = true
-	}
+	s.words = p.list.Names()
 	return s
 }
 
