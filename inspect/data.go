@@ -3,6 +3,7 @@ package inspect
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/migration"
@@ -76,66 +77,141 @@ const (
 	ofServer   = "is about the server, not the database's schema"
 )
 
-var (
-	firstWord = regexp.MustCompile(`^[A-Za-z_]+`)
-	// setConfig is what dumps begin with.
-	setConfig = regexp.MustCompile(`(?i)^select\s+(pg_catalog\.)?set_config\([^();]*\)$`)
-	tableAs   = regexp.MustCompile(`(?is)^create\s+((or\s+replace|global|local|unlogged|temp|temporary)\s+)*table\b.*\bas\s*\(?\s*(select|with|values|table|execute)\b`)
-	into      = regexp.MustCompile(`(?i)\binto\b`)
-	server    = regexp.MustCompile(`(?i)^((create|alter|drop|comment\s+on)\s+(role|user|group|database|tablespace|system|subscription|large\s+object)|security\s+label)\b`)
-	mapping   = regexp.MustCompile(`(?i)^\w+\s+user\s+mapping\b`)
-	on        = regexp.MustCompile(`(?i)\bon\b`)
-	restart   = regexp.MustCompile(`(?i)\brestart\b`)
-	// risky is what a block can do besides changing the schema.
-	risky = regexp.MustCompile(`(?i)\b(insert|update|delete|merge|truncate|copy|setval|perform|call|execute|restart|role|user|group|database|tablespace|system)\b`)
-	// kept are the settings that SQLite writes into the file.
-	kept = regexp.MustCompile(`(?i)^pragma\s+(\w+\.)?(user_version|application_id|journal_mode|auto_vacuum|page_size|encoding)\s*[=(]`)
-)
+// risky is what a block can do besides changing the schema. It is a pattern, not a reading of
+// tokens, because the code of a block is a string.
+var risky = regexp.MustCompile(`(?i)\b(insert|update|delete|merge|truncate|copy|setval|perform|call|execute|restart|role|user|group|database|tablespace|system)\b`)
 
-// outside says why a statement's work is not in the schema, "" if it is, or leaves nothing.
-func outside(sql string, dialect sqltext.Dialect) string {
-	if dialect == sqltext.MySQL {
-		return outsideMySQL(sql)
+// outside says why a statement's work is not in the schema, "" if it is, or leaves nothing. MySQL's
+// databases don't have privileges, and its snapshots have no counters of AUTO_INCREMENT.
+func outside(sql string, d sqltext.Dialect) string {
+	l, st, mysql := sqltext.List(sql, d), sqltext.Statement{Text: sql}, d == sqltext.MySQL
+	if i := l.Index("FOR"); l.Is(0, "SET", "STATEMENT") && i > 0 {
+		return outside(sql[l[i].End():], d)
 	}
-	switch word := strings.ToLower(firstWord.FindString(sql)); word {
-	case "create", "alter", "drop", "comment", "security":
-		switch {
-		case dialect == sqltext.PostgreSQL && server.MatchString(sql) && !mapping.MatchString(sql):
-			return ofServer
-		case word == "create" && tableAs.MatchString(sql):
-			return writesRows
-		case word == "alter" && restart.MatchString(sql):
-			return moves
-		}
-		return ""
-	case "grant", "revoke":
-		if !on.MatchString(sql) {
+	switch verb := st.Verb(); verb {
+	case "CREATE", "ALTER", "DROP", "RENAME", "COMMENT", "SECURITY":
+		return outsideDDL(st, l, d)
+	case "GRANT", "REVOKE":
+		if mysql || l.Index("ON") < 0 {
 			return ofServer
 		}
 		return ""
-	case "select", "values", "table":
+	case "SELECT", "VALUES", "TABLE":
+		return outsideQuery(l)
+	case "DO":
 		switch {
-		case setConfig.MatchString(sql) || !strings.Contains(sql, "(") && !into.MatchString(sql):
-			return ""
-		case into.MatchString(sql):
-			return writesRows
+		case mysql:
+			return outsideQuery(l)
+		case risky.MatchString(sql):
+			return mayWrite
 		}
-		return calls
-	case "do":
-		if !risky.MatchString(sql) {
-			return ""
+		return ""
+	case "SET":
+		switch {
+		case mysql && len(st.Outside(d)) > 0:
+			return ofServer
+		case mysql && l.Index("(") >= 0:
+			return calls
 		}
-		return mayWrite
-	case "pragma":
-		if kept.MatchString(sql) {
+		return ""
+	case "PRAGMA":
+		i := 1
+		if l.Is(2, ".") {
+			i = 3
+		}
+		if l.Any(i, "user_version", "application_id", "journal_mode", "auto_vacuum", "page_size", "encoding") && l.Any(i+1, "=", "(") {
 			return "is kept in the file, and not in its schema"
 		}
 		return ""
-	case "insert", "update", "delete", "merge", "replace", "copy", "truncate", "load":
+	case "INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE", "COPY", "TRUNCATE", "LOAD":
 		return writesRows
-	case "set", "reset", "lock", "analyze", "analyse", "vacuum", "reindex", "cluster", "refresh", "discard", "checkpoint", "import", "reassign",
-		"notify", "listen", "unlisten", "prepare", "deallocate", "declare", "fetch", "move", "close", "attach", "detach", "use":
+	default:
+		return outsideOther(verb, len(l), mysql)
+	}
+}
+
+// outsideQuery is outside for a query.
+func outsideQuery(l sqltext.TokenList) string {
+	i := 1
+	if l.Is(i, "pg_catalog", ".") {
+		i += 2
+	}
+	switch {
+	case l.Index("INTO") >= 0:
+		return writesRows
+	case l.Is(i, "set_config", "(") && l.Inside(i+1).Index("(") < 0 && l.Closing(i+1) == len(l): // dumps begin with it
+		return ""
+	case l.Index("(") >= 0:
+		return calls
+	}
+	return ""
+}
+
+// outsideOther is outside for the statements that are told by their first word.
+func outsideOther(verb string, tokens int, mysql bool) string {
+	switch verb {
+	case "LOCK", "ANALYZE", "ANALYSE", "VACUUM", "REINDEX", "CLUSTER", "REFRESH", "DISCARD", "CHECKPOINT", "IMPORT", "REASSIGN",
+		"NOTIFY", "LISTEN", "UNLISTEN", "PREPARE", "DEALLOCATE", "DECLARE", "FETCH", "MOVE", "CLOSE", "ATTACH", "DETACH", "USE",
+		"UNLOCK", "OPTIMIZE", "REPAIR", "CHECK", "CHECKSUM", "SHOW", "DESCRIBE", "DESC", "HELP":
+		return ""
+	case "RESET":
+		if !mysql {
+			return ""
+		}
+		return ofServer
+	case "FLUSH", "KILL", "PURGE", "CHANGE", "INSTALL", "UNINSTALL", "SHUTDOWN", "START", "STOP", "BINLOG":
+		return ofServer
+	}
+	if tokens == 0 || mysql && verb == "EXPLAIN" {
 		return ""
 	}
 	return mayWrite
+}
+
+// outsideDDL is outside for what changes a schema, and perhaps not only that.
+func outsideDDL(st sqltext.Statement, l sqltext.TokenList, d sqltext.Dialect) string {
+	create, alter, mysql := l.Is(0, "CREATE"), l.Is(0, "ALTER"), d == sqltext.MySQL
+	noun := l.Skip(1, "ON", "OR", "REPLACE", "UNDO", "GLOBAL", "LOCAL", "UNLOGGED", "TEMP", "TEMPORARY")
+	table := create && l.Is(noun, "TABLE")
+	switch {
+	case slices.ContainsFunc(st.Outside(d), func(e sqltext.Effect) bool { return e.Whole }),
+		mysql && l.Any(noun, "SERVER", "RESOURCE"),
+		!mysql && (l.Is(0, "SECURITY") || l.Any(noun, "SUBSCRIPTION", "LARGE")):
+		return ofServer
+	case table && givesRows(l, mysql), mysql && alter && movesRows(l):
+		return writesRows
+	case alter && l.Index("RESTART") >= 0, mysql && (table || alter) && setsCounter(l):
+		return moves
+	}
+	return ""
+}
+
+// givesRows reports whether a CREATE TABLE has a query. MySQL needs no word before it.
+func givesRows(l sqltext.TokenList, mysql bool) bool {
+	for i := range l {
+		if mysql && l.Is(i, "SELECT") || l.Is(i, "AS") && l.Any(l.Skip(i+1, "("), "SELECT", "WITH", "VALUES", "TABLE", "EXECUTE") {
+			return true
+		}
+	}
+	return false
+}
+
+// movesRows reports whether an ALTER TABLE drops, empties or exchanges what holds rows.
+func movesRows(l sqltext.TokenList) bool {
+	for i := range l {
+		if l.Any(i, "TRUNCATE", "DROP", "EXCHANGE") && l.Is(i+1, "PARTITION") || l.Any(i, "DISCARD", "IMPORT") {
+			return true
+		}
+	}
+	return false
+}
+
+// setsCounter reports whether AUTO_INCREMENT has a number.
+func setsCounter(l sqltext.TokenList) bool {
+	for i := range l {
+		if l.Is(i, "AUTO_INCREMENT") && l.At(l.Skip(i+1, "=")).Kind == sqltext.TokenNumber {
+			return true
+		}
+	}
+	return false
 }

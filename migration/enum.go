@@ -1,6 +1,7 @@
 package migration
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
 	"strings"
@@ -40,7 +41,8 @@ type addedValue struct {
 	in int // the transaction of the script's own in which it was added; 0: in none
 }
 
-// addsValue is an ALTER TYPE … ADD VALUE in the body of a DO, perhaps in a string there.
+// addsValue matches an ALTER TYPE … ADD VALUE in the body of a DO, perhaps in a string there. It is
+// a pattern, not a reading of tokens, because it looks into strings within strings.
 var addsValue = regexp.MustCompile(`(?is)\balter\s+type\s+((?:"[^"]+"|[\pL_][\pL\pN_$]*)(?:\s*\.\s*(?:"[^"]+"|[\pL_][\pL\pN_$]*))*)\s+add\s+value\s+(?:if\s+not\s+exists\s+)?'+((?:[^'])+)'+(?:\s+(?:before|after)\s+'+[^']+'+)?`)
 
 // readEnum follows one statement, or the data of a COPY, in the script's transaction with that number.
@@ -62,12 +64,12 @@ func (a *Analysis) readEnum(e *enumReader, st sqltext.Statement, in int) {
 		a.NewValues, e.values = append(a.NewValues, v), append(e.values, addedValue{v, in})
 	}
 	switch name := enumName(st.EnumType); {
-	case name == "" && isDo(st.Text):
+	case name == "" && st.Verb() == "DO":
 		for _, m := range addsValue.FindAllStringSubmatch(st.Text, -1) {
 			add(enumName(m[1]), m[2])
 		}
 	case name == "":
-	case strings.EqualFold(st.Text[:len("create")], "create"):
+	case st.Verb() == "CREATE":
 		if e.types == nil {
 			e.types = map[string]int{}
 		}
@@ -165,25 +167,11 @@ func (a *Analysis) Uses(values []EnumValue) (*sqltext.Statement, error) {
 	return nil, nil
 }
 
-// enumName returns a type's name in lower case, but for what is quoted, and without white space between its parts.
+// enumName returns a type's name as the database has it, without white space between its parts.
 func enumName(written string) string {
-	var b strings.Builder
-	quoted := false
-	for _, r := range written {
-		switch {
-		case r == '"':
-			quoted = !quoted
-		case quoted:
-			b.WriteRune(r)
-		case strings.ContainsRune(" \t\r\n", r):
-		default:
-			b.WriteString(strings.ToLower(string(r)))
-		}
+	name := ""
+	for t := range sqltext.Tokens(written, sqltext.PostgreSQL) {
+		name += cmp.Or(t.Name(), t.Text)
 	}
-	return b.String()
-}
-
-// isDo reports whether a statement is a DO.
-func isDo(text string) bool {
-	return len(text) > 2 && strings.EqualFold(text[:2], "do") && strings.ContainsAny(text[2:3], " \t\r\n$'/-")
+	return name
 }

@@ -1,8 +1,6 @@
 package migration
 
 import (
-	"strings"
-
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -45,7 +43,7 @@ func (a *Analysis) readOwn(o *ownReader, st sqltext.Statement) {
 		}
 	case sqltext.TxOther:
 		a.Open = nil
-		if len(st.Text) > 3 && strings.EqualFold(st.Text[:3], "SET") {
+		if st.Verb() == "SET" {
 			o.manual = true
 		} else {
 			first(&a.Handed, st)

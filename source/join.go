@@ -135,23 +135,17 @@ func misplaced(a *migration.Analysis) *sqltext.Statement {
 // all that change a schema, nobody can have counted on a transaction.
 func (j *joiner) always() bool { return j.dialect == sqltext.MySQL }
 
-var (
-	// query begins a statement whose form doesn't tell what it does to the session, since it may
-	// call functions.
-	query = regexp.MustCompile(`(?i)^(select|with|values|table|explain|insert|update|delete|merge|do|call)\b`)
-	// settings are what such a statement has that changes the session.
-	settings = regexp.MustCompile(`(?i)\bset_config\b|\btemp(orary)?\b|\bset\s+(local\s+|session\s+)?(role|search_path|session)\b`)
-	// setting begins a statement that changes the session, or the rest of the transaction.
-	setting = regexp.MustCompile(`(?i)^(set|reset)\b`)
-)
+// settings matches what changes the session in a statement whose form does not tell. It is a
+// pattern, not a reading of tokens, because such statements execute strings.
+var settings = regexp.MustCompile(`(?i)\bset_config\b|\btemp(orary)?\b|\bset\s+(local\s+|session\s+)?(role|search_path|session)\b`)
 
 // changes reports whether the scripts behind a statement in one transaction would see what it
 // does to the session.
 func changes(st sqltext.Statement) bool {
-	switch {
-	case setting.MatchString(st.Text):
+	switch st.Verb() {
+	case "SET", "RESET":
 		return true
-	case query.MatchString(st.Text):
+	case "SELECT", "WITH", "VALUES", "TABLE", "EXPLAIN", "INSERT", "UPDATE", "DELETE", "MERGE", "DO", "CALL":
 		return st.Session && settings.MatchString(st.Text)
 	}
 	return st.Session

@@ -175,7 +175,7 @@ func TestRunIsCancelled(t *testing.T) {
 // A script can't switch to a journal mode in which a crash would damage the file.
 func TestJournalModesThatAreRefused(t *testing.T) {
 	t.Parallel()
-	for _, statement := range []string{"PRAGMA journal_mode = off", "pragma main.journal_mode('MEMORY')", "PRAGMA journal_mode=memory"} {
+	for _, statement := range []string{"PRAGMA journal_mode = off", "pragma main.journal_mode('MEMORY')", "PRAGMA /* a */ \"Journal_Mode\" = -- b\n memory"} {
 		path := filepath.Join(t.TempDir(), "app.db")
 		db := connect(t, "sqlite:"+path, database.Options{})
 		set, err := migration.NewSet("app", migration.Migration{Version: 1, Name: "m", Up: migration.Text("1.up.sql", "CREATE TABLE t (x);\n"+statement+";")})
