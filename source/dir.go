@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/whimbrel-db/whimbrel/internal/filekind"
 )
 
 // Dir returns the folder at a path on disk. It is what [os.DirFS] returns, and is read
@@ -114,24 +116,7 @@ func regular(info fs.FileInfo) error {
 	if info == nil {
 		return errors.New("its file system does not say what it is")
 	}
-	return regularMode(info.Mode())
-}
-
-func regularMode(mode fs.FileMode) error {
-	what := "something else"
-	switch {
-	case mode.IsRegular():
-		return nil
-	case mode.IsDir():
-		what = "a folder"
-	case mode&fs.ModeNamedPipe != 0:
-		what = "a pipe"
-	case mode&fs.ModeSocket != 0:
-		what = "a socket"
-	case mode&fs.ModeDevice != 0:
-		what = "a device"
-	}
-	return fmt.Errorf("it is %s, not a regular file", what)
+	return filekind.Regular(info.Mode())
 }
 
 // The most that is read of a file which is held in memory as a whole, in bytes. Scripts are not: see

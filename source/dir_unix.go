@@ -6,6 +6,8 @@ import (
 	"io"
 	"io/fs"
 	"syscall"
+
+	"github.com/whimbrel-db/whimbrel/internal/filekind"
 )
 
 // plainFile is a file descriptor. An *os.File asks the system six more times for each
@@ -28,7 +30,7 @@ func openPlainly(path, name string) (io.ReadCloser, error) {
 			return plainly(fd, name)
 		case syscall.EINTR:
 		case syscall.ENXIO: // a socket, or a device that is not there
-			return nil, regularMode(fs.ModeSocket)
+			return nil, filekind.Regular(fs.ModeSocket)
 		default:
 			return nil, &fs.PathError{Op: "open", Path: name, Err: err}
 		}
@@ -43,7 +45,7 @@ func plainly(fd int, name string) (io.ReadCloser, error) {
 		f.Close()
 		return nil, &fs.PathError{Op: "stat", Path: name, Err: err}
 	}
-	if err := regularMode(modeOf(uint32(stat.Mode))); err != nil {
+	if err := filekind.Regular(modeOf(uint32(stat.Mode))); err != nil {
 		f.Close()
 		return nil, err
 	}

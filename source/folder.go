@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"unicode/utf8"
 
+	"github.com/whimbrel-db/whimbrel/internal/filekind"
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
@@ -75,7 +76,7 @@ func (f *folder) want(wanted []*file, name string, e fs.DirEntry, ok bool) []*fi
 	file := &file{name: name, path: f.path(name)}
 	f.files[name] = file
 	if kind := e.Type() &^ fs.ModeSymlink; kind != 0 {
-		file.err = regularMode(kind)
+		file.err = filekind.Regular(kind)
 		return wanted
 	}
 	return append(wanted, file)

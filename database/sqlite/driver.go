@@ -69,6 +69,7 @@ import (
 	_ "modernc.org/sqlite" // the client
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/filekind"
 )
 
 func init() {
@@ -150,7 +151,7 @@ func (d *db) look(ctx context.Context, t target) error {
 	case err == nil && info.IsDir():
 		return &database.ConnectError{Target: d.path, Err: errors.New("it is a folder"), Hint: "name a file in it"}
 	case err == nil && !info.Mode().IsRegular():
-		return &database.ConnectError{Target: d.path, Err: fmt.Errorf("it is %s, not a regular file", kindOf(info.Mode()))}
+		return &database.ConnectError{Target: d.path, Err: filekind.Regular(info.Mode())}
 	case err == nil:
 		return d.ask(ctx)
 	case !errors.Is(err, fs.ErrNotExist):
@@ -165,19 +166,6 @@ func (d *db) look(ctx context.Context, t target) error {
 		return &database.ConnectError{Target: d.path, Err: fmt.Errorf("%s is not a folder", folder)}
 	}
 	return nil
-}
-
-// kindOf names the kind of a file that isn't regular.
-func kindOf(mode fs.FileMode) string {
-	switch {
-	case mode&fs.ModeNamedPipe != 0:
-		return "a pipe"
-	case mode&fs.ModeSocket != 0:
-		return "a socket"
-	case mode&fs.ModeDevice != 0:
-		return "a device"
-	}
-	return "a special file"
 }
 
 func (d *db) ask(ctx context.Context) error {

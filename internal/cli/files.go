@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"regexp"
+
+	"github.com/whimbrel-db/whimbrel/internal/filekind"
 )
 
 // The most that is read of a file or of standard input, in bytes. All of it is held in memory.
@@ -23,7 +25,7 @@ func readFile(path string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, withoutPath(err)
 	}
-	if err := regular(info); err != nil {
+	if err := filekind.Regular(info.Mode()); err != nil {
 		return nil, err
 	}
 	f, err := os.OpenFile(path, os.O_RDONLY|dontWait, 0)
@@ -34,7 +36,7 @@ func readFile(path string, limit int64) ([]byte, error) {
 	if info, err = f.Stat(); err != nil { // it may be another by now
 		return nil, withoutPath(err)
 	}
-	if err := regular(info); err != nil {
+	if err := filekind.Regular(info.Mode()); err != nil {
 		return nil, err
 	}
 	return readLimited(f, limit)
@@ -63,14 +65,14 @@ func (a *app) writeOutput(path string, content []byte) error {
 }
 
 func writeFile(path string, content []byte) error {
-	check := regular
+	check := filekind.Regular
 	if path == os.DevNull || openDescriptor.MatchString(path) {
-		check = func(fs.FileInfo) error { return nil }
+		check = func(fs.FileMode) error { return nil }
 	}
 	info, err := os.Stat(path)
 	switch {
 	case err == nil:
-		err = check(info)
+		err = check(info.Mode())
 	case errors.Is(err, fs.ErrNotExist):
 		err = nil
 	}
@@ -82,7 +84,7 @@ func writeFile(path string, content []byte) error {
 		return err
 	}
 	if info, err = f.Stat(); err == nil { // it may be another by now
-		err = check(info)
+		err = check(info.Mode())
 	}
 	if err == nil && info.Mode().IsRegular() {
 		err = f.Truncate(0)
@@ -103,26 +105,6 @@ func readLimited(r io.Reader, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("it has more than %d bytes, which is the most that is read", limit)
 	}
 	return content, nil
-}
-
-// regular says what a file is that is not a regular one.
-func regular(info fs.FileInfo) error {
-	what := ""
-	switch mode := info.Mode(); {
-	case mode.IsRegular():
-		return nil
-	case mode.IsDir():
-		what = "a folder"
-	case mode&fs.ModeNamedPipe != 0:
-		what = "a pipe"
-	case mode&fs.ModeSocket != 0:
-		what = "a socket"
-	case mode&fs.ModeDevice != 0:
-		what = "a device"
-	default:
-		what = "something else"
-	}
-	return fmt.Errorf("it is %s, not a regular file", what)
 }
 
 // withoutPath takes the name of the file out of an error.

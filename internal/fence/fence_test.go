@@ -45,6 +45,7 @@ const diffLibrary = "github.com/rogpeppe/go-internal/diff"
 var rules = []rule{
 	{pkg: "sqltext"},
 	{pkg: "internal/spelling"},
+	{pkg: "internal/filekind"},
 	{pkg: "migration", imports: []string{"sqltext", "internal/spelling"}},
 	{pkg: "catalog"},
 	{pkg: "internal/localserver"}, // starts processes, so only the command may import it
@@ -56,7 +57,7 @@ var rules = []rule{
 		outside: []string{"github.com/goccy/go-yaml"},
 	},
 	{pkg: "database", imports: []string{"migration", "sqltext", "catalog", "metadata"}},
-	{pkg: "source", imports: []string{"migration", "sqltext", "internal/spelling"}},
+	{pkg: "source", imports: []string{"migration", "sqltext", "internal/spelling", "internal/filekind"}},
 	{
 		pkg:      "database/databasetest",
 		imports:  []string{"database", "migration", "sqltext", "metadata"},
@@ -73,7 +74,7 @@ var rules = []rule{
 	},
 	{
 		pkg:     "database/sqlite",
-		imports: []string{"database", "migration", "sqltext", "catalog", "metadata"},
+		imports: []string{"database", "migration", "sqltext", "catalog", "metadata", "internal/filekind"},
 		outside: []string{"modernc.org/sqlite"},
 	},
 	{
@@ -105,7 +106,7 @@ var rules = []rule{
 		pkg: "internal/cli/...",
 		imports: []string{
 			".", "source", "database", "migration", "sqltext", "catalog", "metadata/...", "inspect", "query",
-			"internal/spelling", "internal/localserver", "internal/yamltext",
+			"internal/spelling", "internal/filekind", "internal/localserver", "internal/yamltext",
 		},
 		outside: slices.Concat(commandLine, terminal, configuration, []string{diffLibrary}),
 	},
