@@ -75,7 +75,7 @@ func (m *Migrator) metadataScript(mv move) *migration.Script {
 // carry puts the metadata that a migration carries into the database, or takes back what is left
 // of it.
 func carry(ctx context.Context, b database.Tx, s Step) error {
-	st, err := b.Metadata(ctx)
+	st, err := database.TxMetadata(ctx, b)
 	if err != nil {
 		return err
 	}
@@ -91,5 +91,5 @@ func carry(ctx context.Context, b database.Tx, s Step) error {
 	if err != nil || st.Has(c) {
 		return err
 	}
-	return b.PutMetadata(ctx, c)
+	return database.TxPutMetadata(ctx, b, c)
 }

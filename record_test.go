@@ -21,7 +21,7 @@ func TestMigrationMode(t *testing.T) {
 		t.Fatal(err)
 	}
 	off := database.SettingUpdate{Name: database.MigrationMode, Value: "false", Reason: "the big sale", At: time.Now()}
-	if err := db.UpdateSetting(t.Context(), off); err != nil {
+	if err := database.UpdateSetting(t.Context(), db, off); err != nil {
 		t.Fatal(err)
 	}
 	for name, do := range map[string]func() error{
@@ -54,7 +54,7 @@ func TestMigrationModeUnderTheLock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := db.UpdateSetting(t.Context(), database.SettingUpdate{Name: database.MigrationMode, Value: "false"}); err != nil {
+	if err := database.UpdateSetting(t.Context(), db, database.SettingUpdate{Name: database.MigrationMode, Value: "false"}); err != nil {
 		t.Fatal(err)
 	}
 	var mode *whimbrel.FrozenError

@@ -185,7 +185,7 @@ func TestSeedIsRefusedWhereProtected(t *testing.T) {
 	t.Parallel()
 	target := memdb.New()
 	db := open(t, target)
-	if err := db.UpdateSetting(t.Context(), database.SettingUpdate{Name: database.Protected, Value: "true", Reason: "production"}); err != nil {
+	if err := database.UpdateSetting(t.Context(), db, database.SettingUpdate{Name: database.Protected, Value: "true", Reason: "production"}); err != nil {
 		t.Fatal(err)
 	}
 	seeds := namedScripts("a", "CREATE TABLE a (x)")

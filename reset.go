@@ -72,7 +72,7 @@ func (m *Migrator) reset(ctx context.Context, r *ResetResult, opts ResetOptions)
 		return err
 	}
 	err = m.Locked(ctx, func(st *database.State) error { return mayReset(st, opts) }, func(tx database.Tx) error {
-		emptied, err := tx.Reset(ctx, schemas, database.Entry{ToolVersion: ToolVersion(), Note: opts.Note})
+		emptied, err := database.TxReset(ctx, tx, schemas, database.Entry{ToolVersion: ToolVersion(), Note: opts.Note})
 		if err != nil {
 			return err
 		}

@@ -59,7 +59,7 @@ func (m *Migrator) ChangeSetting(ctx context.Context, u database.SettingUpdate) 
 		}
 		u.Settle = &settle
 	}
-	if err := m.db.UpdateSetting(ctx, u); err != nil {
+	if err := database.UpdateSetting(ctx, m.db, u); err != nil {
 		return database.SettingValue{}, err
 	}
 	s, err := m.Settings(ctx)

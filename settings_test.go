@@ -14,7 +14,7 @@ import (
 
 func setting(t testing.TB, db database.Database, name, value string) {
 	t.Helper()
-	if err := db.UpdateSetting(t.Context(), database.SettingUpdate{Name: name, Value: value, Reason: "because", At: time.Now()}); err != nil {
+	if err := database.UpdateSetting(t.Context(), db, database.SettingUpdate{Name: name, Value: value, Reason: "because", At: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -106,14 +106,6 @@ type Database interface {
 	// anything any more, and Found is from after that.
 	Guard(ctx context.Context, set string, opts LockOptions) (Run, Found, error)
 
-	// UpdateSetting changes one declared setting and records that as an event, in
-	// one transaction, and creates Whimbrel's tables if they are missing. What it stores
-	// is what Check returns. It returns a *SettingError for names that are not declared
-	// and values of the wrong type, and then changes nothing.
-	UpdateSetting(ctx context.Context, s SettingUpdate) error
-
-	MetadataDriver
-
 	// Close closes the database and what Open opened for it. What the caller
 	// handed to the driver stays open. A Batch or Run that is open is over: nothing of
 	// the batch is in the database, and the lock is free. Every other method is an error
@@ -184,18 +176,6 @@ type Tx interface {
 	// to now. Where a run of the set is open and an entry ends it (Journal.EndedBy), it is open no more.
 	// The entries become durable at Commit, which therefore is what returns them.
 	Record(ctx context.Context, entries ...Entry) error
-	// Reset empties the target, and records that: nothing of any set is applied any more. It
-	// drops everything in the schema of Whimbrel's tables, and in the given schemas as far as
-	// they exist, and then these schemas themselves, where nothing is left in them. It leaves
-	// Whimbrel's own tables, what an extension owns, and what belongs to a role that the
-	// session's role is no member of, and drops nothing that these need: that is an
-	// *InUseError. For every set of the history, for each of which a run is open, and for the batch's own, it
-	// records e as an event of direction Reset. No run of any set is open then. It takes the locks of those sets first,
-	// trying each once, and holds them like the batch's own: a *LockedError says which is held by somebody else.
-	// It is all that its batch does. Where no transaction takes back a DROP, Commit drops after it has made the events durable: if that
-	// fails, a run of direction Reset stays open in each of these sets, and the next Reset drops the rest.
-	Reset(ctx context.Context, schemas []string, e Entry) (*Emptied, error)
-	MetadataBatch
 	// Commit executes what is queued, makes everything durable and releases
 	// the lock. It returns the entries of Record. After an error nothing of the batch is in the database, unless the
 	// error is a *CommitUnknownError. The Batch is over either way.

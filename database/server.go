@@ -5,20 +5,6 @@ import (
 	"slices"
 )
 
-// Locator is a Database that can tell where it is.
-type Locator interface {
-	// Location names the server and the database, or the file, without any secret: "127.0.0.1:5432/app". It asks nobody.
-	Location() string
-}
-
-// Location returns where a database is, for messages; "" if the driver can't tell.
-func Location(db Database) string {
-	if l, ok := db.(Locator); ok {
-		return l.Location()
-	}
-	return ""
-}
-
 // Identifier is a Database whose server can say which one it is.
 type Identifier interface {
 	// Identify asks the server which one it is. It is an error if the server does not tell.
@@ -41,11 +27,10 @@ type Identity struct {
 func Apart(ctx context.Context, a, b Database) (apart bool, why string) {
 	var ids [2]Identity
 	for i, db := range []Database{a, b} {
-		d, ok := db.(Identifier)
-		if !ok {
-			return false, "the driver for " + db.Dialect().String() + " can't tell servers apart"
+		d, err := ofDatabase[Identifier](db, PowerIdentify)
+		if err != nil {
+			return false, err.Error()
 		}
-		var err error
 		if ids[i], err = d.Identify(ctx); err != nil {
 			return false, "a server does not say which one it is: " + err.Error()
 		}

@@ -14,11 +14,11 @@ func noMetadata(_, _ string) (*metadata.Document, error) { return metadata.NewDo
 
 // mirror sets on scratch the comments that the metadata of db became: they are not drift.
 func mirror(ctx context.Context, db, scratch database.Database) error {
-	there, err := db.Metadata(ctx)
+	there, err := database.ReadMetadata(ctx, db)
 	if err != nil || len(there.Entries) == 0 {
 		return err
 	}
-	here, err := scratch.Metadata(ctx)
+	here, err := database.ReadMetadata(ctx, scratch)
 	if err != nil {
 		return err
 	}
@@ -31,7 +31,7 @@ func mirror(ctx context.Context, db, scratch database.Database) error {
 		return err
 	}
 	defer b.Rollback(ctx)
-	if err := b.PutMetadata(ctx, &metadata.Change{Comments: comments}); err != nil {
+	if err := database.TxPutMetadata(ctx, b, &metadata.Change{Comments: comments}); err != nil {
 		return err
 	}
 	_, err = b.Commit(ctx)

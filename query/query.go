@@ -17,7 +17,7 @@ import (
 // also works on a frozen database. A statement that may change something returns a
 // [*database.StatementError] that is [database.ErrReadOnly].
 func Read(ctx context.Context, db database.Database, statement string) (*database.Rows, error) {
-	rows, err := db.Query(ctx, statement)
+	rows, err := database.ReadQuery(ctx, db, statement)
 	return rows, withExcerpt(err, statement, db.Dialect())
 }
 
@@ -82,7 +82,7 @@ func write(ctx context.Context, m *whimbrel.Migrator, statement string, opts Wri
 	}
 	var rows *database.Rows
 	err = m.Locked(ctx, check, func(tx database.Tx) (err error) {
-		if rows, err = tx.Query(ctx, statement); err != nil {
+		if rows, err = database.TxQuery(ctx, tx, statement); err != nil {
 			return err
 		}
 		return tx.Record(ctx, e)

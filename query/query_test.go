@@ -104,7 +104,7 @@ func TestQueryThatWritesIsRecorded(t *testing.T) {
 func TestQueryThatWritesIsUnderTheRules(t *testing.T) {
 	db, m := described(t, whimbrel.Options{})
 	set := func(name, value string) {
-		if err := db.UpdateSetting(t.Context(), database.SettingUpdate{Name: name, Value: value}); err != nil {
+		if err := database.UpdateSetting(t.Context(), db, database.SettingUpdate{Name: name, Value: value}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -40,7 +40,7 @@ func (a alteration) newTarget() Target {
 		if err != nil {
 			return nil, err
 		}
-		d := &alteredDB{Database: inner, a: a, opts: opts}
+		d := &alteredDB{Database: inner.(powerful), a: a, opts: opts}
 		if a.db != nil {
 			a.db(d)
 		}
@@ -50,11 +50,27 @@ func (a alteration) newTarget() Target {
 	return t
 }
 
+// powerful is a Database with the powers that the suite has cases for, powerfulTx a Tx.
+type (
+	powerful interface {
+		database.Database
+		database.SettingUpdater
+		database.MetadataReader
+		database.Querier
+	}
+	powerfulTx interface {
+		database.Tx
+		database.Resetter
+		database.MetadataTx
+		database.Querier
+	}
+)
+
 // alteredDB calls its functions where there are any.
 type alteredDB struct {
-	database.Database
-	a    alteration
-	opts database.Options
+	Database powerful
+	a        alteration
+	opts     database.Options
 
 	tables   func() []string
 	state    func(context.Context, string) (*database.State, error)
@@ -66,6 +82,8 @@ type alteredDB struct {
 	query    func(context.Context, string) (*database.Rows, error)
 	close    func() error
 }
+
+func (d *alteredDB) Dialect() sqltext.Dialect { return d.Database.Dialect() }
 
 func (d *alteredDB) Tables() []string { return or(d.tables, d.Database.Tables)() }
 
@@ -85,7 +103,7 @@ func (d *alteredDB) Begin(ctx context.Context, set string, opts database.LockOpt
 	if err != nil || d.a.batch == nil {
 		return inner, found, err
 	}
-	b := &alteredBatch{Tx: inner, db: d, set: set}
+	b := &alteredBatch{Tx: inner.(powerfulTx), db: d, set: set}
 	d.a.batch(b)
 	return b, found, nil
 }
@@ -119,7 +137,7 @@ func (d *alteredDB) Close() error { return or(d.close, d.Database.Close)() }
 
 // alteredBatch calls its functions where there are any.
 type alteredBatch struct {
-	database.Tx
+	Tx  powerfulTx
 	db  *alteredDB
 	set string
 
@@ -153,7 +171,7 @@ func (b *alteredBatch) restart(ctx context.Context) error {
 	}
 	next, _, err := b.db.Database.Begin(ctx, b.set, database.LockOptions{})
 	if err == nil {
-		b.Tx = next
+		b.Tx = next.(powerfulTx)
 	}
 	return err
 }

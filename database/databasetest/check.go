@@ -70,12 +70,33 @@ func (c *check) that(holds bool, format string, args ...any) {
 	}
 }
 
-// ok fails the case for an error.
+// ok fails the case for an error. It skips the case for a power that the driver doesn't have.
 func (c *check) ok(err error, doing string) {
 	c.Helper()
-	if err != nil {
+	if err = c.powered(err); err != nil {
 		c.fail(fmt.Sprintf("%s: unexpected error: %v", doing, err))
 	}
+}
+
+// powered returns an error as it is, unless it is that the driver doesn't have a power: then it
+// skips the case, or fails it if the target says that the driver must have the power.
+func (c *check) powered(err error) error {
+	c.Helper()
+	var missing *database.PowerError
+	if !errors.As(err, &missing) {
+		return err
+	}
+	if slices.Contains(c.Powers, missing.Power) {
+		c.fail(fmt.Sprintf("the driver must have this power, and does not: %v", err))
+	}
+	c.Skipf("power not present: %v", err)
+	return err
+}
+
+// storesSettings reports whether the driver has the power to store settings, for cases that can do without.
+func storesSettings(db database.Database) bool {
+	_, ok := db.(database.SettingUpdater)
+	return ok
 }
 
 // need skips the case where the target lacks something.

@@ -45,6 +45,10 @@ type Target struct {
 	// Holders says that the database can always tell who holds a lock.
 	Holders bool
 
+	// Powers are the powers that the driver must have. The cases of a power that it doesn't have are
+	// skipped if the power is not among them, and fail if it is.
+	Powers []database.Power
+
 	// What follows may be left out; the cases that need it are then skipped.
 
 	// Session are ways in which a script can change its session.

@@ -269,7 +269,10 @@ func manyAtOnce(c *check) {
 				return err
 			}
 		}
-		return db.UpdateSetting(c.ctx, modeOff)
+		if !storesSettings(db) {
+			return nil
+		}
+		return database.UpdateSetting(c.ctx, db, modeOff)
 	})
 	// An untouched history, which everyone of the crowd finds missing.
 	other := c.open(database.Options{HistoryTable: "other_history"})

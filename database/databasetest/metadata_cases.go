@@ -35,7 +35,7 @@ var facts = metadata.Facts{
 
 func (c *check) metadata(db database.Database) *metadata.State {
 	c.Helper()
-	s, err := db.Metadata(c.ctx)
+	s, err := database.ReadMetadata(c.ctx, db)
 	c.ok(err, "Metadata")
 	return s
 }
@@ -103,7 +103,7 @@ func metadataKept(c *check) {
 func (c *check) putMetadata(db database.Database, change *metadata.Change) {
 	c.Helper()
 	b := c.begin(db, "s")
-	c.ok(b.PutMetadata(c.ctx, change), "PutMetadata")
+	c.ok(database.TxPutMetadata(c.ctx, b, change), "PutMetadata")
 	c.commit(b)
 }
 
@@ -156,22 +156,22 @@ func metadataInBatch(c *check) {
 	c.apply(db, "s", 1, "CREATE TABLE t (x int)")
 	b := c.begin(db, "s")
 	c.run(b, c.ddl("CREATE TABLE u (x int)"))
-	s, err := b.Metadata(c.ctx)
+	s, err := database.TxMetadata(c.ctx, b)
 	c.ok(err, "Tx.Metadata")
 	name := "u"
 	if c.NoDDL {
 		name = "t"
 	}
 	entry := about(c.object(s, name, ""), facts)
-	c.ok(b.PutMetadata(c.ctx, &metadata.Change{Entries: []metadata.Stored{entry}}), "PutMetadata")
-	s, err = b.Metadata(c.ctx)
+	c.ok(database.TxPutMetadata(c.ctx, b, &metadata.Change{Entries: []metadata.Stored{entry}}), "PutMetadata")
+	s, err = database.TxMetadata(c.ctx, b)
 	c.ok(err, "Tx.Metadata")
 	c.hasEntries(s, entry)
 	c.ok(b.Rollback(c.ctx), "Rollback")
 	c.hasEntries(c.metadata(db))
 
 	b = c.begin(db, "s")
-	c.ok(b.PutMetadata(c.ctx, &metadata.Change{Entries: []metadata.Stored{about(c.object(c.metadata(db), "t", ""), facts)}}), "PutMetadata")
+	c.ok(database.TxPutMetadata(c.ctx, b, &metadata.Change{Entries: []metadata.Stored{about(c.object(c.metadata(db), "t", ""), facts)}}), "PutMetadata")
 	c.ok(b.Rollback(c.ctx), "Rollback")
 	c.hasEntries(c.metadata(db))
 }
@@ -183,14 +183,14 @@ func metadataOneAtATime(c *check) {
 	table, column := about(c.object(s, "t", ""), facts), about(c.object(s, "t", "x"), facts)
 	c.promised(metadataAlone)
 	c.alone(one, two, func(b database.Tx) {
-		_, err := b.Metadata(c.ctx)
+		_, err := database.TxMetadata(c.ctx, b)
 		c.ok(err, "Tx.Metadata")
 	}, table)
 	c.hasEntries(c.metadata(one), table)
 	c.promised(metadataOne)
 	c.alone(one, two, func(b database.Tx) {
-		c.ok(b.PutMetadata(c.ctx, &metadata.Change{}), "PutMetadata")
-		_, err := b.Metadata(c.ctx) // and what was queued is executed
+		c.ok(database.TxPutMetadata(c.ctx, b, &metadata.Change{}), "PutMetadata")
+		_, err := database.TxMetadata(c.ctx, b) // and what was queued is executed
 		c.ok(err, "Tx.Metadata")
 	}, column)
 	c.hasEntries(c.metadata(one), column)
@@ -221,11 +221,11 @@ func (c *check) alone(one, two database.Database, begin func(database.Tx), added
 
 // add adds an entry to those that there are.
 func (c *check) add(b database.Tx, added metadata.Stored) error {
-	s, err := b.Metadata(c.ctx)
+	s, err := database.TxMetadata(c.ctx, b)
 	if err != nil {
 		return err
 	}
-	if err := b.PutMetadata(c.ctx, &metadata.Change{Entries: append(s.Entries, added)}); err != nil {
+	if err := database.TxPutMetadata(c.ctx, b, &metadata.Change{Entries: append(s.Entries, added)}); err != nil {
 		return err
 	}
 	return commitTx(c.ctx, b)
@@ -242,7 +242,7 @@ func queryRows(c *check) {
 	c.promised(queryPasses)
 	db := c.db()
 	c.apply(db, "s", 1, "CREATE TABLE t (x int, y text); INSERT INTO t VALUES (1, 'a''b'); INSERT INTO t VALUES (2, NULL)")
-	rows, err := db.Query(c.ctx, "SELECT * FROM t")
+	rows, err := database.ReadQuery(c.ctx, db, "SELECT * FROM t")
 	c.ok(err, "Query")
 	c.promised(rowsColumns)
 	c.that(slices.Equal(rows.Columns, []string{"x", "y"}), "the columns are %q", rows.Columns)
@@ -257,7 +257,8 @@ func queryOnlyReads(c *check) {
 	db := c.db()
 	c.table(db, "t")
 	for _, statement := range []string{"INSERT INTO t VALUES (7)", "DROP TABLE t"} {
-		_, err := db.Query(c.ctx, statement)
+		_, err := database.ReadQuery(c.ctx, db, statement)
+		err = c.powered(err)
 		c.that(errors.Is(err, database.ErrReadOnly), "%s: %v, want ErrReadOnly", statement, err)
 	}
 	n, err := c.RowCount(c.ctx, "t")
@@ -271,7 +272,7 @@ func queryInBatch(c *check) {
 	c.table(db, "t")
 	for _, commits := range []bool{false, true} {
 		b := c.begin(db, "s")
-		rows, err := b.Query(c.ctx, "INSERT INTO t VALUES (7)")
+		rows, err := database.TxQuery(c.ctx, b, "INSERT INTO t VALUES (7)")
 		c.ok(err, "Query")
 		c.that(rows != nil && len(rows.Rows) == 0, "INSERT returned %+v", rows)
 		if !commits {
@@ -286,7 +287,7 @@ func queryInBatch(c *check) {
 	c.ok(err, "RowCount")
 	c.that(n == 1, "t has %d rows, want that of the batch that was committed", n)
 	b := c.begin(db, "s")
-	_, err = b.Query(c.ctx, "INSERT INTO no_such_table VALUES (1)")
+	_, err = database.TxQuery(c.ctx, b, "INSERT INTO no_such_table VALUES (1)")
 	var e *database.StatementError
 	c.that(errors.As(err, &e) && e.Pos.File == database.QueryFile && e.Pos.Line > 0, "Query returned %v, want a *StatementError with its place", err)
 	c.ok(b.Rollback(c.ctx), "Rollback")
@@ -296,12 +297,13 @@ func queryFails(c *check) {
 	c.promised(queryError)
 	db := c.db()
 	c.apply(db, "s", 1, "")
-	_, err := db.Query(c.ctx, "SELECT *\nFROM no_such_table")
+	_, err := database.ReadQuery(c.ctx, db, "SELECT *\nFROM no_such_table")
+	err = c.powered(err)
 	var e *database.StatementError
 	c.that(errors.As(err, &e), "Query returned %v, want a *StatementError", err)
 	c.that(e.Pos.File == database.QueryFile && e.Pos.Line > 0, "the place is %v", e.Pos)
 	c.that(e.Code != "" && e.Message != "", "the error says too little: %+v", e)
-	_, err = db.Query(c.ctx, "SELECT 1") // it is of use as before
+	_, err = database.ReadQuery(c.ctx, db, "SELECT 1") // it is of use as before
 	c.ok(err, "Query")
 }
 
@@ -312,7 +314,7 @@ func querySession(c *check) {
 		db := c.db()
 		c.statement(db, "CREATE TABLE probe (x int)")
 		b := c.begin(db, "s")
-		if _, err := b.Query(c.ctx, ch.Change); err != nil { // it may be more than one statement
+		if _, err := database.TxQuery(c.ctx, b, ch.Change); c.powered(err) != nil { // it may be more than one statement
 			c.ok(b.Rollback(c.ctx), "Rollback")
 			c.statement(db, "DROP TABLE probe")
 			continue

@@ -61,7 +61,7 @@ var metadataMutants = []mutant{
 				return nil, err
 			}
 			defer b.Rollback(ctx)
-			return b.Metadata(ctx)
+			return database.TxMetadata(ctx, b)
 		}
 	}),
 	ofDB("columns are no objects", metadataReads, metadatas(func(s *metadata.State) {
@@ -104,7 +104,7 @@ var metadataMutants = []mutant{
 				return err
 			}
 			defer other.Rollback(ctx)
-			if err := other.PutMetadata(ctx, &metadata.Change{Entries: []metadata.Stored{{Name: metadata.Name{Kind: metadata.Table, Object: "t"}}}}); err != nil {
+			if err := database.TxPutMetadata(ctx, other, &metadata.Change{Entries: []metadata.Stored{{Name: metadata.Name{Kind: metadata.Table, Object: "t"}}}}); err != nil {
 				return err
 			}
 			if _, err := other.Commit(ctx); err != nil {
@@ -151,7 +151,7 @@ var metadataMutants = []mutant{
 				return nil, err
 			}
 			defer b.Rollback(ctx)
-			if rows, err = b.Query(ctx, statement); err != nil {
+			if rows, err = database.TxQuery(ctx, b, statement); err != nil {
 				return nil, err
 			}
 			return rows, commitTx(ctx, b)

@@ -30,7 +30,7 @@ func databaseName(c *check) {
 // reset resets the target in a batch of set s.
 func (c *check) reset(b database.Tx) *database.Emptied {
 	c.Helper()
-	e, err := b.Reset(c.ctx, []string{"a schema that does not exist"}, resetEvent)
+	e, err := database.TxReset(c.ctx, b, []string{"a schema that does not exist"}, resetEvent)
 	c.ok(err, "Tx.Reset")
 	c.that(e != nil, "Tx.Reset returned nothing")
 	return e
@@ -45,7 +45,7 @@ func resetCase(c *check) {
 	c.apply(db, "s", 1, "CREATE TABLE t (x int); INSERT INTO t VALUES (1)")
 	c.apply(db, "öther 🐦", 7, "CREATE TABLE u (x int)")
 	c.table(db, "v")
-	c.ok(db.UpdateSetting(c.ctx, modeOff), "UpdateSetting")
+	c.ok(database.UpdateSetting(c.ctx, db, modeOff), "UpdateSetting")
 	own := c.ownTables()
 	b := c.begin(db, "s")
 	emptied := c.reset(b)
@@ -132,7 +132,8 @@ func resetLocked(c *check) {
 		return // the other set's lock keeps out everybody
 	}
 	c.ok(err, "Begin")
-	_, err = b.Reset(c.ctx, nil, resetEvent)
+	_, err = database.TxReset(c.ctx, b, nil, resetEvent)
+	err = c.powered(err)
 	var locked *database.LockedError
 	c.that(errors.As(err, &locked) && locked.Set == "öther 🐦", "Reset while a run has the lock of set öther 🐦 returned %v", err)
 	c.ok(b.Rollback(c.ctx), "Tx.Rollback")

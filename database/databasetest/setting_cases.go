@@ -31,7 +31,7 @@ func updateSetting(c *check) {
 	c.promised(settingDefault)
 	c.isDefault(c.state(db, "s"))
 	c.promised(settingUpdate)
-	c.ok(db.UpdateSetting(c.ctx, modeOff), "UpdateSetting")
+	c.ok(database.UpdateSetting(c.ctx, db, modeOff), "UpdateSetting")
 	for _, set := range []string{"s", "another"} {
 		v, err := c.state(c.db(), set).Settings.Get(database.MigrationMode)
 		c.ok(err, "Settings.Get")
@@ -46,7 +46,7 @@ func updateSetting(c *check) {
 
 	on := modeOff
 	on.Value, on.Reason = "true", ""
-	c.ok(db.UpdateSetting(c.ctx, on), "UpdateSetting")
+	c.ok(database.UpdateSetting(c.ctx, db, on), "UpdateSetting")
 	st := c.state(c.db(), "s")
 	c.that(st.Settings.Bool(database.MigrationMode), "the setting is still off")
 	events = c.history(db, database.HistoryQuery{Set: migration.ReservedSet})
@@ -57,7 +57,7 @@ func updateSetting(c *check) {
 func updateSettingUntouched(c *check) {
 	c.promised(settingUpdate)
 	db := c.db()
-	c.ok(db.UpdateSetting(c.ctx, modeOff), "UpdateSetting")
+	c.ok(database.UpdateSetting(c.ctx, db, modeOff), "UpdateSetting")
 	st := c.state(c.db(), "s")
 	c.that(!st.Settings.Bool(database.MigrationMode), "the setting is not stored")
 	c.that(st.Head > 0, "Head is %d", st.Head)
@@ -72,7 +72,7 @@ func settingForm(c *check) {
 	for value, want := range map[string]string{"0": "false", "T": "true", "FALSE": "false", "1": "true"} {
 		u := modeOff
 		u.Value = value
-		c.ok(db.UpdateSetting(c.ctx, u), "UpdateSetting")
+		c.ok(database.UpdateSetting(c.ctx, db, u), "UpdateSetting")
 		v, err := c.state(db, "s").Settings.Get(database.MigrationMode)
 		c.ok(err, "Settings.Get")
 		c.that(v.Value == want, "%q is stored as %q, want %q", value, v.Value, want)
@@ -82,17 +82,17 @@ func settingForm(c *check) {
 func settingUnset(c *check) {
 	c.promised(settingGone)
 	db := c.db()
-	c.ok(db.UpdateSetting(c.ctx, modeOff), "UpdateSetting")
+	c.ok(database.UpdateSetting(c.ctx, db, modeOff), "UpdateSetting")
 	before := c.state(db, "s")
 	unset := database.SettingUpdate{Name: database.MigrationMode, Unset: true, Reason: "thawed", At: started}
-	c.ok(db.UpdateSetting(c.ctx, unset), "UpdateSetting")
+	c.ok(database.UpdateSetting(c.ctx, db, unset), "UpdateSetting")
 	after := c.state(c.db(), "s")
 	c.isDefault(after)
 	c.that(after.Head > before.Head, "Head was %d, and is %d after a setting was unset", before.Head, after.Head)
 	events := c.history(db, database.HistoryQuery{Set: migration.ReservedSet})
 	c.that(len(events) == 2, "the history has %d events of settings, want 2", len(events))
 	c.isKept(events[1], kept(migration.ReservedSet, unset.Event(), false))
-	c.ok(db.UpdateSetting(c.ctx, unset), "UpdateSetting of what is not set")
+	c.ok(database.UpdateSetting(c.ctx, db, unset), "UpdateSetting of what is not set")
 }
 
 func settingUntil(c *check) {
@@ -104,7 +104,7 @@ func settingUntil(c *check) {
 	}{{time.Now().Add(time.Hour), false}, {time.Now().Add(-time.Hour), true}} {
 		u := modeOff
 		u.Until = tt.until.Truncate(time.Microsecond)
-		c.ok(db.UpdateSetting(c.ctx, u), "UpdateSetting")
+		c.ok(database.UpdateSetting(c.ctx, db, u), "UpdateSetting")
 		st := c.state(c.db(), "s")
 		c.that(st.Settings.Bool(database.MigrationMode) == tt.mode, "until %v the setting is %v", tt.until, !tt.mode)
 		if v, err := st.Settings.Get(database.MigrationMode); !tt.mode {
@@ -117,7 +117,7 @@ func settingUntil(c *check) {
 // settingSettlesCase takes the lock of a set that the history doesn't know yet: nobody can be passed over.
 func settingSettlesCase(c *check) {
 	c.promised(settingSettles)
-	c.ok(c.db().UpdateSetting(c.ctx, modeOff), "UpdateSetting")
+	c.ok(database.UpdateSetting(c.ctx, c.db(), modeOff), "UpdateSetting")
 	for way, hold := range c.lockers() {
 		release, err := hold(c.ctx, c.db(), patient)
 		c.ok(err, "taking the lock")
@@ -126,7 +126,7 @@ func settingSettlesCase(c *check) {
 		go func() {
 			u := modeOff
 			u.Settle = &database.LockOptions{Timeout: patience, Waiting: func(database.Holder) { waiting <- true }}
-			done <- operator.UpdateSetting(c.ctx, u)
+			done <- database.UpdateSetting(c.ctx, operator, u)
 		}()
 		if !c.OneWriter || way == "Guard" { // else it is the lock that it waits for
 			select {
@@ -165,7 +165,7 @@ func settingInVain(c *check) {
 		for _, timeout := range []time.Duration{0, 20 * time.Millisecond} {
 			u := modeOff
 			u.Settle = &database.LockOptions{Timeout: timeout}
-			err = operator.UpdateSetting(c.ctx, u)
+			err = c.powered(database.UpdateSetting(c.ctx, operator, u))
 			var unsettled *database.UnsettledError
 			c.that(errors.As(err, &unsettled) && unsettled.Name == u.Name, "while what %s opened is open UpdateSetting returned %v, want an *UnsettledError", way, err)
 			c.that(!c.Holders || unsettled.Holder.App == "the holder's app", "the holder is %+v, want the app %q", unsettled.Holder, "the holder's app")
@@ -173,7 +173,7 @@ func settingInVain(c *check) {
 		}
 		c.ok(release(), "letting go of the lock")
 		u := database.SettingUpdate{Name: database.MigrationMode, Unset: true, At: started, Settle: &database.LockOptions{}}
-		c.ok(operator.UpdateSetting(c.ctx, u), "UpdateSetting, when nobody is at work")
+		c.ok(database.UpdateSetting(c.ctx, operator, u), "UpdateSetting, when nobody is at work")
 	}
 }
 
@@ -189,7 +189,7 @@ func settingErrors(c *check) {
 	for range 2 { // of an untouched target, and of one with tables
 		for _, u := range wrong {
 			before := c.state(db, "s")
-			err := db.UpdateSetting(c.ctx, u)
+			err := c.powered(database.UpdateSetting(c.ctx, db, u))
 			var se *database.SettingError
 			c.that(errors.As(err, &se), "UpdateSetting of %q to %q returned %v, want a *SettingError", u.Name, u.Value, err)
 			after := c.state(db, "s")
@@ -203,7 +203,7 @@ func settingErrors(c *check) {
 func settingsUnderLock(c *check) {
 	c.promised(txState)
 	db := c.db()
-	c.ok(db.UpdateSetting(c.ctx, modeOff), "UpdateSetting")
+	c.ok(database.UpdateSetting(c.ctx, db, modeOff), "UpdateSetting")
 	b := c.begin(db, "s")
 	c.that(!c.state(b, "s").Settings.Bool(database.MigrationMode), "the batch has another setting")
 	c.ok(b.Rollback(c.ctx), "Tx.Rollback")

@@ -120,7 +120,7 @@ func headFollowsSettings(c *check) {
 	db := c.db()
 	c.apply(db, "s", 1, "")
 	before := c.state(db, "s").Head
-	c.ok(db.UpdateSetting(c.ctx, modeOff), "UpdateSetting")
+	c.ok(database.UpdateSetting(c.ctx, db, modeOff), "UpdateSetting")
 	after := c.state(db, "s").Head
 	c.that(after > before, "Head was %d, and is %d after a setting changed", before, after)
 }
@@ -136,7 +136,7 @@ func headOfOlderEvent(c *check) {
 	b := c.begin(db, "s")
 	c.record(b, 2)
 	c.state(b, "s") // executes what is queued
-	c.ok(operator.UpdateSetting(c.ctx, modeOff), "UpdateSetting while a batch is open")
+	c.ok(database.UpdateSetting(c.ctx, operator, modeOff), "UpdateSetting while a batch is open")
 	between := c.state(operator, "s")
 	c.commit(b)
 	after := c.state(operator, "s")
@@ -148,7 +148,9 @@ func headOfTx(c *check) {
 	c.promised(foundHead)
 	db := c.db()
 	c.apply(db, "other", 1, "")
-	c.ok(db.UpdateSetting(c.ctx, modeOff), "UpdateSetting")
+	if storesSettings(db) {
+		c.ok(database.UpdateSetting(c.ctx, db, modeOff), "UpdateSetting")
+	}
 	c.apply(db, "s", 1, "")
 	head := c.state(db, "s").Head
 	b, found := c.beginFound(db, "s")
@@ -171,7 +173,9 @@ func headOfRun(c *check) {
 	c.promised(foundHead)
 	db := c.db()
 	c.apply(db, "other", 1, "")
-	c.ok(db.UpdateSetting(c.ctx, modeOff), "UpdateSetting")
+	if storesSettings(db) {
+		c.ok(database.UpdateSetting(c.ctx, db, modeOff), "UpdateSetting")
+	}
 	c.apply(db, "s", 1, "")
 	head := c.state(db, "s").Head
 	r, found := c.guardFound(db, "s")
@@ -195,7 +199,7 @@ func headAfterSetting(c *check) {
 	c.apply(db, "s", 1, "")
 	b := c.begin(db, "s")
 	c.record(b, 2)
-	c.ok(operator.UpdateSetting(c.ctx, modeOff), "UpdateSetting while a batch is open")
+	c.ok(database.UpdateSetting(c.ctx, operator, modeOff), "UpdateSetting while a batch is open")
 	c.record(b, 3)
 	recorded := c.commit(b)
 	after := c.state(db, "s").Head
@@ -203,7 +207,7 @@ func headAfterSetting(c *check) {
 
 	c.promised(recordedHead)
 	r := c.guard(db, "s")
-	c.ok(operator.UpdateSetting(c.ctx, modeOff), "UpdateSetting while a run is open")
+	c.ok(database.UpdateSetting(c.ctx, operator, modeOff), "UpdateSetting while a run is open")
 	recorded, err := r.Record(c.ctx, up(4))
 	c.ok(err, "Run.Record")
 	after = c.state(db, "s").Head

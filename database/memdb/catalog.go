@@ -7,10 +7,7 @@ import (
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/catalog"
-	"github.com/whimbrel-db/whimbrel/database"
 )
-
-var _ database.Snapshotter = (*Database)(nil)
 
 // Snapshot implements database.Snapshotter: tables with their columns, and indexes, in
 // no schema.

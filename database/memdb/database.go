@@ -30,8 +30,6 @@ type Database struct {
 	open  map[*hold]struct{}
 }
 
-var _ database.Database = (*Database)(nil)
-
 // Dialect is PostgreSQL's.
 func (d *Database) Dialect() sqltext.Dialect { return sqltext.PostgreSQL }
 

@@ -46,8 +46,6 @@ type Database struct {
 // unit is a batch or a run, which ends with its Database.
 type unit interface{ abandon() }
 
-var _ database.Database = (*Database)(nil)
-
 func newDatabase(opts database.Options) (*Database, error) {
 	if opts.Schema != "" {
 		return nil, fmt.Errorf("schema %q: in MySQL a schema is a database, and Whimbrel's tables are in the one that is migrated; name that in the URL, and leave the schema out", opts.Schema)

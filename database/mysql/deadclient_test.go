@@ -34,7 +34,7 @@ func TestTimeoutOfTheGuardsSession(t *testing.T) {
 	must(t, err)
 	equal(t, "the timeout of the session that holds a lock", of, "12")
 	must(t, r.Close(background(t)))
-	must(t, db.UpdateSetting(background(t), database.SettingUpdate{Name: database.Protected, Value: "true", Settle: &database.LockOptions{}}))
+	must(t, database.UpdateSetting(background(t), db, database.SettingUpdate{Name: database.Protected, Value: "true", Settle: &database.LockOptions{}}))
 
 	for range pool.Stats().Idle {
 		c, err := pool.Conn(background(t))

@@ -110,23 +110,23 @@ func useEverything(t *testing.T, r *recorder) string {
 	st, err := db.State(background(t), "app")
 	must(t, err)
 	note("state", st.Applied.Versions(), st.Interrupted != nil, st.Head > 0)
-	must(t, db.UpdateSetting(background(t), database.SettingUpdate{Name: database.Order, Value: database.OrderAny, Settle: &database.LockOptions{Timeout: waitLimit}}))
+	must(t, database.UpdateSetting(background(t), db, database.SettingUpdate{Name: database.Order, Value: database.OrderAny, Settle: &database.LockOptions{Timeout: waitLimit}}))
 	b, _, err := db.Begin(background(t), "app", database.LockOptions{Timeout: waitLimit})
 	must(t, err)
-	must(t, b.PutMetadata(background(t), &metadata.Change{Entries: []metadata.Stored{
+	must(t, database.TxPutMetadata(background(t), b, &metadata.Change{Entries: []metadata.Stored{
 		{Name: metadata.Name{Kind: metadata.Table, Object: "a"}, Facts: metadata.Facts{Description: "it's"}}, {Name: metadata.Name{Kind: metadata.Table, Object: "b"}},
 	}}))
-	s, err := b.Metadata(background(t))
+	s, err := database.TxMetadata(background(t), b)
 	must(t, err)
 	note("metadata", len(s.Entries), len(s.Objects))
 	must(t, errOf(b.Commit(background(t))))
-	s, err = db.Metadata(background(t))
+	s, err = database.ReadMetadata(background(t), db)
 	must(t, err)
 	note("metadata", len(s.Entries), len(s.Objects))
 	snapshot, err := database.Snapshot(background(t), db, catalog.Options{})
 	must(t, err)
 	note("snapshot", snapshot.Text())
-	rows, err := db.Query(background(t), "SELECT count(*) FROM a")
+	rows, err := database.ReadQuery(background(t), db, "SELECT count(*) FROM a")
 	must(t, err)
 	note("query", rows.Rows)
 	n := 0
@@ -137,7 +137,7 @@ func useEverything(t *testing.T, r *recorder) string {
 	}
 	b, _, err = db.Begin(background(t), "app", database.LockOptions{Timeout: waitLimit})
 	must(t, err)
-	emptied, err := b.Reset(background(t), nil, database.Entry{Name: "reset"})
+	emptied, err := database.TxReset(background(t), b, nil, database.Entry{Name: "reset"})
 	must(t, err)
 	note("reset", emptied.Dropped, emptied.Sets)
 	must(t, errOf(b.Commit(background(t))))
@@ -293,7 +293,7 @@ func TestTriggersAndViewsInThePlaceOfOwnTables(t *testing.T) {
 				}
 				contains(t, "the refusal", err.Error(), "swallows")
 			}
-			err = open(t, url).UpdateSetting(background(t), database.SettingUpdate{Name: database.Order, Value: database.OrderAny})
+			err = database.UpdateSetting(background(t), open(t, url), database.SettingUpdate{Name: database.Order, Value: database.OrderAny})
 			if err == nil || !strings.Contains(err.Error(), "swallows") {
 				t.Errorf("UpdateSetting: %v", err)
 			}
@@ -312,7 +312,7 @@ func TestTriggersAndViewsInThePlaceOfOwnTables(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), "was replaced by a view") {
 				t.Errorf("up: %v", err)
 			}
-			db.Metadata(background(t))
+			database.ReadMetadata(background(t), db)
 			for range db.History(background(t), database.HistoryQuery{}) {
 			}
 			equal(t, "rows", value(t, pool, "SELECT count(*) FROM a"), "0")

@@ -7,11 +7,6 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-var (
-	_ database.Identifier = (*Database)(nil)
-	_ database.Locator    = (*Database)(nil)
-)
-
 // Identify returns the server's own identifier, those of a cluster that it is a node of, and those of the servers that it replicates.
 func (db *Database) Identify(ctx context.Context) (database.Identity, error) {
 	c, err := db.acquire(ctx)

@@ -348,7 +348,7 @@ func TestResetThatIsCutOffIsFinishedByTheNext(t *testing.T) {
 	must(t, err)
 	b, _, err := db.Begin(background(t), "s", database.LockOptions{})
 	must(t, err)
-	out, err := b.Reset(background(t), nil, database.Entry{Note: "because"})
+	out, err := database.TxReset(background(t), b, nil, database.Entry{Note: "because"})
 	must(t, err)
 	equal(t, "the objects", fmt.Sprint(out.Dropped), "[table a table b]")
 	ctx, cancel := context.WithCancel(background(t))
@@ -368,7 +368,7 @@ func TestResetThatIsCutOffIsFinishedByTheNext(t *testing.T) {
 
 	b, _, err = db.Begin(background(t), "another", database.LockOptions{})
 	must(t, err)
-	out, err = b.Reset(background(t), nil, database.Entry{Note: "because"})
+	out, err = database.TxReset(background(t), b, nil, database.Entry{Note: "because"})
 	must(t, err)
 	equal(t, "the objects", fmt.Sprint(out.Dropped), "[table b]")
 	must(t, errOf(b.Commit(background(t))))

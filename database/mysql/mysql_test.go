@@ -68,7 +68,8 @@ func target(t *testing.T, url string, open opener) databasetest.Target {
 	db := testdb.OpenMariaDB(t, url)
 	name := url[strings.LastIndexByte(url, '/')+1:]
 	return databasetest.Target{
-		Open: func(_ context.Context, opts database.Options) (database.Database, error) { return open(t, url, opts) },
+		Powers: []database.Power{database.PowerSettings, database.PowerReset, database.PowerMetadata, database.PowerQuery},
+		Open:   func(_ context.Context, opts database.Options) (database.Database, error) { return open(t, url, opts) },
 		Tables: func(ctx context.Context) (names []string, err error) {
 			return column(ctx, db, "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()")
 		},

@@ -106,7 +106,7 @@ func TestWaysToConnect(t *testing.T) {
 		"?tls-ca=" + files.CA + "&tls-cert=" + files.Cert + "&tls-key=" + files.Key,
 	} {
 		db := open(t, base+query)
-		rows, err := db.Query(background(t), "SHOW STATUS LIKE 'Ssl_cipher'")
+		rows, err := database.ReadQuery(background(t), db, "SHOW STATUS LIKE 'Ssl_cipher'")
 		must(t, err)
 		if rows.Rows[0][1] == "" {
 			t.Errorf("%s: the connection is not encrypted", query)

@@ -11,8 +11,6 @@ import (
 	"github.com/whimbrel-db/whimbrel/database/postgres/internal/pgcatalog"
 )
 
-var _ database.Snapshotter = (*Database)(nil)
-
 // Snapshot reads the database's schema in one transaction and two round trips.
 func (db *Database) Snapshot(ctx context.Context, opts catalog.Options) (*catalog.Snapshot, error) {
 	c, err := db.acquire(ctx)

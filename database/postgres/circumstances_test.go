@@ -47,7 +47,7 @@ func varietyIsThere(t *testing.T, db database.Database, c *pgx.Conn) {
 	equal(t, "the index", value(t, c, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'public.by_x'::regclass"), "true")
 	_, err := up(t, db, variety(t))
 	must(t, err)
-	must(t, db.UpdateSetting(background(t), database.SettingUpdate{Name: database.Protected, Value: "true"}))
+	must(t, database.UpdateSetting(background(t), db, database.SettingUpdate{Name: database.Protected, Value: "true"}))
 	n := 0
 	for e, err := range db.History(background(t), database.HistoryQuery{}) {
 		must(t, err)
@@ -204,7 +204,7 @@ func TestStandby(t *testing.T) {
 			return err
 		},
 		"a setting": func() error {
-			return db.UpdateSetting(background(t), database.SettingUpdate{Name: database.Protected, Value: "true"})
+			return database.UpdateSetting(background(t), db, database.SettingUpdate{Name: database.Protected, Value: "true"})
 		},
 	} {
 		err := do()

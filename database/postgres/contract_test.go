@@ -227,7 +227,8 @@ func target(t *testing.T, p place, open opener) databasetest.Target {
 	query := func(ctx context.Context, dest any, sql string) error { return p.conn.QueryRow(ctx, sql).Scan(dest) }
 	n := 0
 	return databasetest.Target{
-		Open: func(_ context.Context, opts database.Options) (database.Database, error) { return open(t, p.url, opts) },
+		Powers: []database.Power{database.PowerSettings, database.PowerReset, database.PowerMetadata, database.PowerQuery},
+		Open:   func(_ context.Context, opts database.Options) (database.Database, error) { return open(t, p.url, opts) },
 		Tables: func(ctx context.Context) (names []string, err error) {
 			err = query(ctx, &names, "SELECT coalesce(array_agg(relname::text), '{}') FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind = 'r' AND nspname !~ '^pg_' AND nspname <> 'information_schema'")
 			return names, err

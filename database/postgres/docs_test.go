@@ -66,7 +66,7 @@ func TestDocumentedGrants(t *testing.T) {
 	do(t, c, all)
 	_, err := up(t, open(t, asRole(url, role)), setOf(t, "s", "CREATE TABLE a (x int)"))
 	must(t, err)
-	must(t, db.UpdateSetting(background(t), freeze))
+	must(t, database.UpdateSetting(background(t), db, freeze))
 
 	// Once more with tables of another role.
 	do(t, c, "DROP OWNED BY "+role)
@@ -82,12 +82,12 @@ func TestDocumentedGrants(t *testing.T) {
 	}
 	_, err = up(t, db, setOf(t, "s", "SELECT 1", "VACUUM; SELECT 1")) // also outside transactions
 	must(t, err)
-	if err := db.UpdateSetting(background(t), freeze); err == nil {
+	if err := database.UpdateSetting(background(t), db, freeze); err == nil {
 		t.Error("a role that may only read the settings changed one")
 	}
 	do(t, c, set)
-	must(t, db.UpdateSetting(background(t), freeze))
-	must(t, db.UpdateSetting(background(t), database.SettingUpdate{Name: database.MigrationMode, Unset: true}))
+	must(t, database.UpdateSetting(background(t), db, freeze))
+	must(t, database.UpdateSetting(background(t), db, database.SettingUpdate{Name: database.MigrationMode, Unset: true}))
 }
 
 // The page's query lists the migrating processes.

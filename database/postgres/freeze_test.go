@@ -39,7 +39,7 @@ func TestNothingRunsAfterFreeze(t *testing.T) {
 	eventually(t, "they are at work", func() bool { return count("done") != "0" })
 	db := open(t, direct)
 	freeze := database.SettingUpdate{Name: database.MigrationMode, Value: "false", Reason: "freeze", Settle: &database.LockOptions{Timeout: waitLimit}}
-	must(t, db.UpdateSetting(background(t), freeze))
+	must(t, database.UpdateSetting(background(t), db, freeze))
 	done, events := count("done"), count("whimbrel_history")
 	t.Logf("%s of 100 were done", done)
 	for _, p := range all {
@@ -50,7 +50,7 @@ func TestNothingRunsAfterFreeze(t *testing.T) {
 	equal(t, "the number of migrations that ran", count("done"), done)
 	equal(t, "the number of events", count("whimbrel_history"), events)
 
-	must(t, db.UpdateSetting(background(t), database.SettingUpdate{Name: database.MigrationMode, Unset: true}))
+	must(t, database.UpdateSetting(background(t), db, database.SettingUpdate{Name: database.MigrationMode, Unset: true}))
 	for name, ups := range sets {
 		_, err := up(t, db, setOf(t, name, ups...))
 		must(t, err)
@@ -80,7 +80,7 @@ func TestIDsGrowInTheOrderOfCommits(t *testing.T) {
 				case n%5 == 4:
 					u = database.SettingUpdate{Name: database.LockTimeout, Unset: true}
 				}
-				if err := db.UpdateSetting(background(t), u); err != nil {
+				if err := database.UpdateSetting(background(t), db, u); err != nil {
 					t.Error(err)
 				}
 				m := whimbrel.New(db, set, whimbrel.Options{LockTimeout: waitLimit})

@@ -102,7 +102,7 @@ func TestTablesOfANewerWhimbrel(t *testing.T) {
 	_, stateErr := db.State(ctx, "s")
 	_, _, beginErr := db.Begin(ctx, "s", database.LockOptions{})
 	_, _, guardErr := db.Guard(ctx, "s", database.LockOptions{})
-	settingErr := db.UpdateSetting(ctx, database.SettingUpdate{Name: database.Protected, Value: "true"})
+	settingErr := database.UpdateSetting(ctx, db, database.SettingUpdate{Name: database.Protected, Value: "true"})
 	for name, err := range map[string]error{"State": stateErr, "Begin": beginErr, "Guard": guardErr, "UpdateSetting": settingErr} {
 		e := as[*database.TablesNewerError](t, err)
 		equal(t, "the version that "+name+" found", e.Found, 99)
@@ -125,12 +125,12 @@ func TestSettings(t *testing.T) {
 	pooled, direct := testdb.PgBouncer(t)
 	for name, url := range map[string]string{"directly": direct, "through PgBouncer": pooled} {
 		db := open(t, url, database.Options{HistoryTable: name})
-		must(t, db.UpdateSetting(background(t), database.SettingUpdate{Name: database.MigrationMode, Value: "f", Reason: "it's 'night'", At: time.Now()}))
+		must(t, database.UpdateSetting(background(t), db, database.SettingUpdate{Name: database.MigrationMode, Value: "f", Reason: "it's 'night'", At: time.Now()}))
 		_, err := up(t, db, setOf(t, "s", "SELECT 1"))
 		e := as[*whimbrel.FrozenError](t, err)
 		equal(t, "the reason", e.Reason, "it's 'night'")
 		equal(t, "by whom", e.By, "postgres")
-		must(t, db.UpdateSetting(background(t), database.SettingUpdate{Name: database.MigrationMode, Value: "false", Until: time.Now().Add(-time.Hour)}))
+		must(t, database.UpdateSetting(background(t), db, database.SettingUpdate{Name: database.MigrationMode, Value: "false", Until: time.Now().Add(-time.Hour)}))
 		_, err = up(t, db, setOf(t, "s", "SELECT 1"))
 		must(t, err)
 	}

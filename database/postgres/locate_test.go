@@ -115,8 +115,8 @@ func attempts(t testing.TB, db database.Database) map[string]error {
 	if err == nil {
 		must(t, r.Close(ctx))
 	}
-	all["UpdateSetting"] = db.UpdateSetting(ctx, database.SettingUpdate{Name: database.Protected, Value: "true"})
-	_, all["Metadata"] = db.Metadata(ctx)
+	all["UpdateSetting"] = database.UpdateSetting(ctx, db, database.SettingUpdate{Name: database.Protected, Value: "true"})
+	_, all["Metadata"] = database.ReadMetadata(ctx, db)
 	return all
 }
 

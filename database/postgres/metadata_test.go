@@ -49,7 +49,7 @@ var describedNames = []string{
 
 func metadataOf(t testing.TB, db database.Database) *metadata.State {
 	t.Helper()
-	s, err := db.Metadata(background(t))
+	s, err := database.ReadMetadata(background(t), db)
 	must(t, err)
 	return s
 }
@@ -59,11 +59,11 @@ func put(t testing.TB, db database.Database, change func(*metadata.State) (*meta
 	b, _, err := db.Begin(background(t), "s", database.LockOptions{Timeout: waitLimit})
 	must(t, err)
 	defer b.Rollback(background(t))
-	s, err := b.Metadata(background(t))
+	s, err := database.TxMetadata(background(t), b)
 	must(t, err)
 	c, err := change(s)
 	must(t, err)
-	if err := b.PutMetadata(background(t), c); err != nil {
+	if err := database.TxPutMetadata(background(t), b, c); err != nil {
 		return err
 	}
 	return errOf(b.Commit(background(t)))
@@ -222,7 +222,7 @@ func TestMetadataWithoutPrivileges(t *testing.T) {
 func TestQueryValues(t *testing.T) {
 	t.Parallel()
 	db := open(t, testdb.Postgres(t))
-	rows, err := db.Query(background(t), `SELECT 1::int, 9223372036854775807, 1.50::numeric, 'NaN'::numeric, 2.5::float8, '-Infinity'::float4, true, NULL, '', 'ä'::text,
+	rows, err := database.ReadQuery(background(t), db, `SELECT 1::int, 9223372036854775807, 1.50::numeric, 'NaN'::numeric, 2.5::float8, '-Infinity'::float4, true, NULL, '', 'ä'::text,
 		'\x01ff'::bytea, ARRAY[1,2], '{"a": 1}'::jsonb, DATE '2026-01-02', 7::oid`)
 	must(t, err)
 	want := []any{
@@ -252,21 +252,21 @@ func TestQueriesThatAreNotPassedOn(t *testing.T) {
 		"SELECT *\nFROM nothing":       `query:2:6: relation "nothing" does not exist (42P01)`,
 		"SELECT 1/0":                   "division by zero (22012)",
 	} {
-		if _, err := db.Query(background(t), statement); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := database.ReadQuery(background(t), db, statement); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", statement, err)
 		}
 	}
 	b := begin(t, db, "s")
-	rows, err := b.Query(background(t), "CREATE TABLE t (x int)")
+	rows, err := database.TxQuery(background(t), b, "CREATE TABLE t (x int)")
 	if err != nil || rows.Columns != nil || rows.Rows != nil {
 		t.Errorf("%+v, %v", rows, err)
 	}
-	rows, err = b.Query(background(t), "INSERT INTO t VALUES (1), (2);")
+	rows, err = database.TxQuery(background(t), b, "INSERT INTO t VALUES (1), (2);")
 	if err != nil || rows.Changed != 2 {
 		t.Errorf("%+v, %v", rows, err)
 	}
 	must(t, errOf(b.Commit(background(t))))
-	if rows, err = db.Query(background(t), "SELECT x FROM t WHERE false"); err != nil || len(rows.Columns) != 1 || rows.Rows == nil || len(rows.Rows) != 0 {
+	if rows, err = database.ReadQuery(background(t), db, "SELECT x FROM t WHERE false"); err != nil || len(rows.Columns) != 1 || rows.Rows == nil || len(rows.Rows) != 0 {
 		t.Errorf("%+v, %v", rows, err)
 	}
 }

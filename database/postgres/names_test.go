@@ -27,7 +27,7 @@ func TestNamesOfAnyKind(t *testing.T) {
 		_, err := r.Record(background(t), event(2))
 		must(t, err)
 		must(t, r.Close(background(t)))
-		must(t, db.UpdateSetting(background(t), database.SettingUpdate{Name: database.Protected, Value: "true", Reason: name}))
+		must(t, database.UpdateSetting(background(t), db, database.SettingUpdate{Name: database.Protected, Value: "true", Reason: name}))
 		st, err := open(t, url, opts).State(background(t), name)
 		must(t, err)
 		equal(t, "the number of applied versions", st.Applied.Len(), 2)

@@ -165,9 +165,9 @@ func TestQueriesSeeTheSearchPath(t *testing.T) {
 	url := testdb.Postgres(t)
 	c := connect(t, url)
 	do(t, c, notes+"; SET search_path = a, public; CREATE TABLE a.found (x int)")
-	db := postgres.NewConn(c, database.Options{Schema: "public"}).(database.MetadataDriver)
+	db := postgres.NewConn(c, database.Options{Schema: "public"})
 	for range 2 {
-		rows, err := db.Query(background(t), "SELECT path(), (SELECT count(*) FROM found)")
+		rows, err := database.ReadQuery(background(t), db, "SELECT path(), (SELECT count(*) FROM found)")
 		must(t, err)
 		equal(t, "what the query saw", fmt.Sprint(rows.Rows), "[["+pathIs("a, public", "session", "a")+" 0]]")
 	}
@@ -219,10 +219,10 @@ CREATE EVENT TRIGGER ddl ON ddl_command_end EXECUTE FUNCTION public.ddl(); CREAT
 	_, err := up(t, db, setOf(t, "s", "CREATE TABLE app.u (x int)"))
 	must(t, err)
 	b := begin(t, db, "s")
-	state, err := b.Metadata(background(t))
+	state, err := database.TxMetadata(background(t), b)
 	must(t, err)
-	must(t, b.PutMetadata(background(t), commentOn(state, "app.t")))
-	_, err = b.Reset(background(t), []string{"app"}, database.Entry{Note: "test"})
+	must(t, database.TxPutMetadata(background(t), b, commentOn(state, "app.t")))
+	_, err = database.TxReset(background(t), b, []string{"app"}, database.Entry{Note: "test"})
 	must(t, err)
 	must(t, errOf(b.Commit(background(t))))
 	contains(t, "what the event trigger saw", value(t, c, "SELECT string_agg(DISTINCT tag, ', ' ORDER BY tag) FROM ddl"),

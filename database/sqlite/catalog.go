@@ -6,11 +6,8 @@ import (
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/catalog"
-	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
-
-var _ database.Snapshotter = (*db)(nil)
 
 // Snapshot reads the texts that SQLite keeps of what was created. They are the truth, and the
 // snapshot's text; what is compared is what they mean: letters' case, white space, comments and

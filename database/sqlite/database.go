@@ -38,8 +38,6 @@ type db struct {
 	files map[any]*openFile  // of connections; guarded by mu
 }
 
-var _ database.Database = (*db)(nil)
-
 func (d *db) Dialect() sqltext.Dialect { return sqltext.SQLite }
 
 func (d *db) Tables() []string { return d.names.Lower() }

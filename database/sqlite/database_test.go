@@ -169,7 +169,7 @@ func TestReadOnly(t *testing.T) {
 		if e := (*database.ConnectError)(nil); !errors.As(err, &e) || e.Code != "SQLITE_READONLY" || e.Hint == "" {
 			t.Errorf("%s: Begin: %v, want a *ConnectError that says what to do", param, err)
 		}
-		if err := db.UpdateSetting(bg, database.SettingUpdate{Name: database.MigrationMode, Value: "false"}); err == nil {
+		if err := database.UpdateSetting(bg, db, database.SettingUpdate{Name: database.MigrationMode, Value: "false"}); err == nil {
 			t.Errorf("%s: UpdateSetting succeeded", param)
 		}
 	}
@@ -222,7 +222,7 @@ func TestOddNames(t *testing.T) {
 		opts := database.Options{HistoryTable: name}
 		db := connect(t, "sqlite:"+strings.ReplaceAll(path, "%", "%25"), opts)
 		apply(t, db, 1, "CREATE TABLE t (x)")
-		must(t, db.UpdateSetting(bg, database.SettingUpdate{Name: database.MigrationMode, Value: "false", Reason: "'"}))
+		must(t, database.UpdateSetting(bg, db, database.SettingUpdate{Name: database.MigrationMode, Value: "false", Reason: "'"}))
 		r, _, err := db.Guard(bg, "app", patient)
 		must(t, err)
 		must(t, r.Close(bg))
@@ -251,7 +251,7 @@ func TestSettingsThatEnd(t *testing.T) {
 	}
 	update := func(u database.SettingUpdate) {
 		u.Name, u.At = database.MigrationMode, time.Now()
-		must(t, db.UpdateSetting(bg, u))
+		must(t, database.UpdateSetting(bg, db, u))
 	}
 	update(database.SettingUpdate{Value: "false", Until: time.Now().Add(time.Hour)})
 	if mode() {
@@ -460,8 +460,8 @@ func TestHeadIsNeverOld(t *testing.T) {
 			apply(t, other, 502, "DROP TABLE other")
 		},
 		"a setting": func(t *testing.T) {
-			must(t, mine.UpdateSetting(bg, database.SettingUpdate{Name: "protected", Value: "true", Reason: "r"}))
-			must(t, mine.UpdateSetting(bg, database.SettingUpdate{Name: "protected", Unset: true, Reason: "r"}))
+			must(t, database.UpdateSetting(bg, mine, database.SettingUpdate{Name: "protected", Value: "true", Reason: "r"}))
+			must(t, database.UpdateSetting(bg, mine, database.SettingUpdate{Name: "protected", Unset: true, Reason: "r"}))
 		},
 		"another set": func(t *testing.T) {
 			b, _, err := mine.Begin(bg, "other", database.LockOptions{})
@@ -507,7 +507,7 @@ func TestWhoIsTheSystemsUser(t *testing.T) {
 	must(t, err)
 	db := connect(t, "sqlite:"+filepath.Join(t.TempDir(), "app.db"), database.Options{})
 	apply(t, db, 1, "SELECT 1")
-	must(t, db.UpdateSetting(bg, database.SettingUpdate{Name: database.MigrationMode, Value: "false", Reason: "r"}))
+	must(t, database.UpdateSetting(bg, db, database.SettingUpdate{Name: database.MigrationMode, Value: "false", Reason: "r"}))
 	for e, err := range db.History(bg, database.HistoryQuery{}) {
 		must(t, err)
 		if e.DBUser != me.Username {
@@ -535,7 +535,7 @@ func TestSettingBesideABatch(t *testing.T) {
 	off := database.SettingUpdate{Name: database.MigrationMode, Value: "false", Reason: "r", At: time.Now()}
 	off.Settle = &database.LockOptions{Timeout: 20 * time.Millisecond, Waiting: func(database.Holder) { reported++ }}
 	var locked *database.LockedError
-	if err := operator.UpdateSetting(bg, off); !errors.As(err, &locked) || reported != 1 {
+	if err := database.UpdateSetting(bg, operator, off); !errors.As(err, &locked) || reported != 1 {
 		t.Errorf("beside a batch UpdateSetting returned %v and told %d times of it; want a *LockedError after the time it was given", err, reported)
 	}
 	mode := func() bool {
@@ -547,7 +547,7 @@ func TestSettingBesideABatch(t *testing.T) {
 		t.Error("what was refused is stored")
 	}
 	must(t, b.Rollback(bg))
-	must(t, operator.UpdateSetting(bg, off))
+	must(t, database.UpdateSetting(bg, operator, off))
 	if mode() {
 		t.Error("the change is not stored")
 	}

@@ -1,8 +1,4 @@
 package sqlite
 
-import "github.com/whimbrel-db/whimbrel/database"
-
-var _ database.Locator = (*db)(nil)
-
-// Location returns the file's path.
+// Location returns the path of the database file.
 func (d *db) Location() string { return d.path }

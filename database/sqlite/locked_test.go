@@ -35,11 +35,11 @@ func TestEverythingOnALockedFile(t *testing.T) {
 	must(t, err)
 	calls := map[string]func(database.Database) error{
 		"State":    func(db database.Database) error { _, err := db.State(bg, "app"); return err },
-		"Metadata": func(db database.Database) error { _, err := db.Metadata(bg); return err },
-		"Query":    func(db database.Database) error { _, err := db.Query(bg, "SELECT * FROM t"); return err },
+		"Metadata": func(db database.Database) error { _, err := database.ReadMetadata(bg, db); return err },
+		"Query":    func(db database.Database) error { _, err := database.ReadQuery(bg, db, "SELECT * FROM t"); return err },
 		"Snapshot": func(db database.Database) error { _, err := database.Snapshot(bg, db, catalog.Options{}); return err },
 		"UpdateSetting": func(db database.Database) error {
-			return db.UpdateSetting(bg, database.SettingUpdate{Name: database.Order, Value: database.OrderAny, At: time.Now()})
+			return database.UpdateSetting(bg, db, database.SettingUpdate{Name: database.Order, Value: database.OrderAny, At: time.Now()})
 		},
 		"Begin": func(db database.Database) error {
 			b, _, err := db.Begin(bg, "app", database.LockOptions{})

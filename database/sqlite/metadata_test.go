@@ -17,13 +17,13 @@ import (
 func describeAll(t testing.TB, db database.Database) {
 	t.Helper()
 	b := begin(t, db)
-	s, err := b.Metadata(bg)
+	s, err := database.TxMetadata(bg, b)
 	must(t, err)
 	c := &metadata.Change{}
 	for _, o := range s.Objects {
 		c.Entries = append(c.Entries, metadata.Stored{Name: o.Name, Facts: metadata.Facts{Owner: o.Name.String()}})
 	}
-	must(t, b.PutMetadata(bg, c))
+	must(t, database.TxPutMetadata(bg, b, c))
 	must(t, errOf(b.Commit(bg)))
 }
 
@@ -33,7 +33,7 @@ func TestEverythingCanBeDescribed(t *testing.T) {
 	db := connect(t, "sqlite:"+path, database.Options{})
 	apply(t, db, 1, everything)
 	describeAll(t, db)
-	s, err := db.Metadata(bg)
+	s, err := database.ReadMetadata(bg, db)
 	must(t, err)
 	var names []string
 	for _, o := range s.Objects {
@@ -51,10 +51,10 @@ func TestEverythingCanBeDescribed(t *testing.T) {
 		t.Errorf("%d entries, %v", len(s.Entries), s.Inconsistent())
 	}
 	b := begin(t, db) // a reset keeps the table and its entries
-	_, err = b.Reset(bg, nil, database.Entry{})
+	_, err = database.TxReset(bg, b, nil, database.Entry{})
 	must(t, err)
 	must(t, errOf(b.Commit(bg)))
-	s, err = db.Metadata(bg)
+	s, err = database.ReadMetadata(bg, db)
 	must(t, err)
 	if len(s.Objects) != 0 || len(s.Inconsistent()) != len(want) {
 		t.Errorf("%v", s)
@@ -68,7 +68,7 @@ func TestWhatBecameOfDescribedObjects(t *testing.T) {
 	apply(t, db, 1, "CREATE TABLE gone (x); CREATE TABLE tv (x); CREATE TABLE anew (x)")
 	describeAll(t, db)
 	apply(t, db, 2, "DROP TABLE gone; DROP TABLE tv; CREATE VIEW tv AS SELECT 1 AS x; DROP TABLE anew; CREATE TABLE anew (y)")
-	s, err := db.Metadata(bg)
+	s, err := database.ReadMetadata(bg, db)
 	must(t, err)
 	var got []string
 	for _, in := range s.Inconsistent() {
@@ -91,12 +91,12 @@ func TestQueries(t *testing.T) {
 	db, err := sqlite.New(pool, database.Options{})
 	must(t, err)
 	apply(t, db, 1, "CREATE TABLE t (a int, b text, at datetime); INSERT INTO t VALUES (1, 'x', '2026-01-02 03:04:05')")
-	rows, err := db.Query(bg, "SELECT a, b, at, 2.5, x'00ff', NULL, a FROM t -- and so on")
+	rows, err := database.ReadQuery(bg, db, "SELECT a, b, at, 2.5, x'00ff', NULL, a FROM t -- and so on")
 	must(t, err)
 	if want := []any{int64(1), "x", "2026-01-02 03:04:05Z", 2.5, `\x00ff`, nil, int64(1)}; len(rows.Rows) != 1 || !reflect.DeepEqual(rows.Rows[0], want) || len(rows.Columns) != 7 {
 		t.Errorf("%#v", rows)
 	}
-	rows, err = db.Query(bg, "SELECT 1e999, -1e999, 1e999 - 1e999, 1.5")
+	rows, err = database.ReadQuery(bg, db, "SELECT 1e999, -1e999, 1e999 - 1e999, 1.5")
 	must(t, err)
 	if want := []any{"Infinity", "-Infinity", nil, 1.5}; len(rows.Rows) != 1 || !reflect.DeepEqual(rows.Rows[0], want) {
 		t.Errorf("numbers that JSON can't hold: %#v", rows)
@@ -110,36 +110,36 @@ func TestQueries(t *testing.T) {
 		"PRAGMA query_only = 0":    "query:1:1: a query only reads",
 		"SELECT 'open":             "query:1:8",
 	} {
-		if _, err := db.Query(bg, statement); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := database.ReadQuery(bg, db, statement); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", statement, err)
 		}
 	}
 	for statement, changed := range map[string]int64{"CREATE TEMP TABLE temporary (x)": 0, "INSERT INTO t (a) VALUES (2), (3)": 2} {
 		b, _, err := db.Begin(bg, "s", patient)
 		must(t, err)
-		if rows, err := b.Query(bg, statement); err != nil || rows.Changed != changed {
+		if rows, err := database.TxQuery(bg, b, statement); err != nil || rows.Changed != changed {
 			t.Errorf("%q: %+v, %v", statement, rows, err)
 		}
 		must(t, errOf(b.Commit(bg)))
 	}
 	b, _, err := db.Begin(bg, "s", patient)
 	must(t, err)
-	if _, err := b.Query(bg, "INSERT INTO t VALUES (1)"); err == nil || !strings.Contains(err.Error(), "3 columns") {
+	if _, err := database.TxQuery(bg, b, "INSERT INTO t VALUES (1)"); err == nil || !strings.Contains(err.Error(), "3 columns") {
 		t.Errorf("%v", err)
 	}
 	must(t, b.Rollback(bg))
-	if rows, err = db.Query(bg, "SELECT * FROM t WHERE false"); err != nil || fmt.Sprint(rows.Columns) != "[a b at]" || rows.Rows == nil {
+	if rows, err = database.ReadQuery(bg, db, "SELECT * FROM t WHERE false"); err != nil || fmt.Sprint(rows.Columns) != "[a b at]" || rows.Rows == nil {
 		t.Errorf("%+v, %v", rows, err)
 	}
-	if _, err := db.Query(bg, "SELECT * FROM temporary"); err == nil {
+	if _, err := database.ReadQuery(bg, db, "SELECT * FROM temporary"); err == nil {
 		t.Error("a temporary table has outlived its query")
 	}
 	missing := connect(t, "sqlite:"+filepath.Join(t.TempDir(), "none.db"), database.Options{})
 	var conn *database.ConnectError
-	if _, err := missing.Query(bg, "SELECT 1"); !errors.As(err, &conn) {
+	if _, err := database.ReadQuery(bg, missing, "SELECT 1"); !errors.As(err, &conn) {
 		t.Errorf("%v", err)
 	}
-	if s, err := missing.Metadata(bg); err != nil || len(s.Objects)+len(s.Entries) != 0 {
+	if s, err := database.ReadMetadata(bg, missing); err != nil || len(s.Objects)+len(s.Entries) != 0 {
 		t.Errorf("%v, %v", s, err)
 	}
 }

@@ -42,7 +42,7 @@ func TestResetOfEverything(t *testing.T) {
 			must(t, err)
 			b, _, err := db.Begin(bg, "s", database.LockOptions{})
 			must(t, err)
-			e, err := b.Reset(bg, nil, database.Entry{})
+			e, err := database.TxReset(bg, b, nil, database.Entry{})
 			must(t, err)
 			must(t, errOf(b.Commit(bg)))
 			var names []string
@@ -92,7 +92,7 @@ func TestResetDuringTheFirstRunOfAnotherSet(t *testing.T) {
 	must(t, err)
 	b, _, err := db.Begin(bg, "s", database.LockOptions{})
 	must(t, err)
-	_, err = b.Reset(bg, nil, database.Entry{})
+	_, err = database.TxReset(bg, b, nil, database.Entry{})
 	var locked *database.LockedError
 	if !errors.As(err, &locked) || locked.Set != "other" || locked.Holder.App != "other" {
 		t.Errorf("got %v", err)
@@ -108,7 +108,7 @@ func TestResetIsAlone(t *testing.T) {
 	b, _, err := db.Begin(bg, "s", database.LockOptions{})
 	must(t, err)
 	must(t, b.Exec(bg, migration.Text("1.sql", "CREATE TABLE t (x)")))
-	if _, err := b.Reset(bg, nil, database.Entry{}); err == nil {
+	if _, err := database.TxReset(bg, b, nil, database.Entry{}); err == nil {
 		t.Error("Reset after Run returned no error")
 	}
 	must(t, b.Rollback(bg))

@@ -143,7 +143,7 @@ func TestSettingDuringARun(t *testing.T) {
 	r, found, err := db.Guard(bg, "app", database.LockOptions{})
 	must(t, err)
 	defer r.Close(bg)
-	must(t, db.UpdateSetting(bg, database.SettingUpdate{Name: database.MigrationMode, Value: "false", Reason: "stop"}))
+	must(t, database.UpdateSetting(bg, db, database.SettingUpdate{Name: database.MigrationMode, Value: "false", Reason: "stop"}))
 	st, err := r.State(bg)
 	must(t, err)
 	if st.Settings.Bool(database.MigrationMode) || st.Head == found.Head {

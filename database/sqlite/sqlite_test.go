@@ -45,6 +45,7 @@ func TestContractOfNew(t *testing.T) {
 // transaction ends.
 func target(path string, opener func(context.Context, database.Options) (database.Database, error)) databasetest.Target {
 	return databasetest.Target{
+		Powers:    []database.Power{database.PowerSettings, database.PowerReset, database.PowerMetadata, database.PowerQuery},
 		Open:      opener,
 		OneWriter: true,
 		Tables: func(ctx context.Context) (names []string, err error) {

@@ -88,7 +88,7 @@ func (a *app) serverVersion(ctx context.Context, url string) string {
 	if db.Dialect() == sqltext.MySQL {
 		question = "SELECT VERSION()"
 	}
-	rows, err := db.Query(ctx, question)
+	rows, err := database.ReadQuery(ctx, db, question)
 	if err != nil || len(rows.Rows) != 1 || len(rows.Rows[0]) != 1 {
 		return ""
 	}

@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// TestTheContractNamesWhatExists looks up every identifier, test and case that docs/contract.md
+// TestTheContractNamesWhatExists looks up every identifier, test and promise that docs/contract.md
 // names.
 func TestTheContractNamesWhatExists(t *testing.T) {
 	text, err := os.ReadFile("../../docs/contract.md")
@@ -41,7 +41,7 @@ func TestTheContractNamesWhatExists(t *testing.T) {
 	}
 }
 
-// TestCrashSafetyNamesWhatExists looks up every test and case that docs/crash-safety.md names.
+// TestCrashSafetyNamesWhatExists looks up every test and promise that docs/crash-safety.md names.
 func TestCrashSafetyNamesWhatExists(t *testing.T) {
 	text, err := os.ReadFile("../../docs/crash-safety.md")
 	if err != nil {
@@ -49,7 +49,7 @@ func TestCrashSafetyNamesWhatExists(t *testing.T) {
 	}
 	known := names(t)
 	checked := 0
-	for _, m := range regexp.MustCompile("`(Test[A-Z][A-Za-z]+)`|case \"([^\"]+)\"").FindAllStringSubmatch(string(text), -1) {
+	for _, m := range regexp.MustCompile("`(Test[A-Z][A-Za-z]+)`|promise `([^`]+)`").FindAllStringSubmatch(string(text), -1) {
 		checked++
 		if name := m[1] + m[2]; !known[name] {
 			t.Errorf("docs/crash-safety.md names %q, which does not exist", name)
@@ -61,10 +61,10 @@ func TestCrashSafetyNamesWhatExists(t *testing.T) {
 }
 
 // names returns the exported identifiers of the module's packages, as pkg.Name and pkg.Type.Member, its test
-// functions, and the names of the conformance suite's cases.
+// functions, and the IDs of the conformance suite's promises.
 func names(t *testing.T) map[string]bool {
 	known := map[string]bool{}
-	caseName := regexp.MustCompile(`(?m)^\s*\{(?:name: )?"([^"]+)"`)
+	promise := regexp.MustCompile(`(?m)= define\("([^"]+)"`)
 	err := filepath.WalkDir("../..", func(file string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() || path.Ext(file) != ".go" {
 			return err
@@ -74,7 +74,7 @@ func names(t *testing.T) map[string]bool {
 			return err
 		}
 		if strings.Contains(file, "databasetest") {
-			for _, m := range caseName.FindAllStringSubmatch(string(src), -1) {
+			for _, m := range promise.FindAllStringSubmatch(string(src), -1) {
 				known[m[1]] = true
 			}
 		}

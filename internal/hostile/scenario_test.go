@@ -285,7 +285,7 @@ func (p *play) batches(ctx context.Context, name string, db database.Database) {
 	}
 	_, err = database.Snapshot(ctx, db, catalog.Options{Schemas: []string{"more"}})
 	good("Snapshot", err)
-	_, err = db.(database.MetadataDriver).Query(ctx, "SELECT /*theirs*/ pg_catalog.current_setting('app.tenant', true)")
+	_, err = database.ReadQuery(ctx, db, "SELECT /*theirs*/ pg_catalog.current_setting('app.tenant', true)")
 	good("Query", err)
 
 	b, _, err := db.Begin(ctx, name, longer)
@@ -296,7 +296,7 @@ func (p *play) batches(ctx context.Context, name string, db database.Database) {
 	defer b.Rollback(ctx)
 	_, err = b.State(ctx)
 	good("Batch.State", err)
-	state, err := b.Metadata(ctx)
+	state, err := database.TxMetadata(ctx, b)
 	good("Batch.Metadata", err)
 	change := &metadata.Change{}
 	if state != nil {
@@ -306,7 +306,7 @@ func (p *play) batches(ctx context.Context, name string, db database.Database) {
 			}
 		}
 	}
-	good("PutMetadata", b.PutMetadata(ctx, change))
+	good("PutMetadata", database.TxPutMetadata(ctx, b, change))
 	for v, s := range []*migration.Script{
 		script("CREATE /*theirs*/ TEMP TABLE mine (x int); CREATE /*theirs*/ FUNCTION pg_temp.f(int, pg_catalog.text) RETURNS int LANGUAGE sql AS 'SELECT 1'"),
 		postgres.Func("f", func(ctx context.Context, tx pgx.Tx) error {
@@ -390,7 +390,7 @@ func (p *play) waiting(ctx context.Context, db database.Database) {
 	}
 	var unsettled *database.UnsettledError
 	update := database.SettingUpdate{Name: database.LockTimeout, Value: "14s", Reason: "test", Settle: &database.LockOptions{}}
-	if err := db.UpdateSetting(ctx, update); !errors.As(err, &unsettled) {
+	if err := database.UpdateSetting(ctx, db, update); !errors.As(err, &unsettled) {
 		p.wrong("a setting while somebody is at work: %v", err)
 	}
 	p.good("Rollback", b.Rollback(ctx))

@@ -57,7 +57,7 @@ type Result struct {
 
 // Read returns the metadata that the database keeps.
 func Read(ctx context.Context, db database.Database) (*metadata.Document, error) {
-	s, err := db.Metadata(ctx)
+	s, err := database.ReadMetadata(ctx, db)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func Read(ctx context.Context, db database.Database) (*metadata.Document, error)
 
 // Inconsistent returns the entries whose objects are missing, renamed or replaced.
 func Inconsistent(ctx context.Context, db database.Database) ([]metadata.Inconsistent, error) {
-	s, err := db.Metadata(ctx)
+	s, err := database.ReadMetadata(ctx, db)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +75,7 @@ func Inconsistent(ctx context.Context, db database.Database) ([]metadata.Inconsi
 
 // Check returns the objects that lack required facts, and how many objects it checked.
 func Check(ctx context.Context, db database.Database, r metadata.Rules) (missing []metadata.Missing, checked int, err error) {
-	s, err := db.Metadata(ctx)
+	s, err := database.ReadMetadata(ctx, db)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -130,7 +130,7 @@ func change(ctx context.Context, m *whimbrel.Migrator, action string, opts Optio
 var errUnchanged = errors.New("nothing to change")
 
 func (r *Result) change(ctx context.Context, m *whimbrel.Migrator, opts Options, plan planned) error {
-	before, err := m.Database().Metadata(ctx)
+	before, err := database.ReadMetadata(ctx, m.Database())
 	if err != nil {
 		return err
 	}
@@ -158,7 +158,7 @@ func (r *Result) change(ctx context.Context, m *whimbrel.Migrator, opts Options,
 
 // write changes the metadata under the lock, where they may differ from before.
 func (r *Result) write(ctx context.Context, tx database.Tx, opts Options, plan planned) error {
-	before, err := tx.Metadata(ctx)
+	before, err := database.TxMetadata(ctx, tx)
 	if err != nil {
 		return err
 	}
@@ -169,7 +169,7 @@ func (r *Result) write(ctx context.Context, tx database.Tx, opts Options, plan p
 	case unchanged:
 		return errUnchanged
 	}
-	if err := tx.PutMetadata(ctx, c); err != nil {
+	if err := database.TxPutMetadata(ctx, tx, c); err != nil {
 		return err
 	}
 	note := opts.Note

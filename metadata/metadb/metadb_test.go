@@ -173,14 +173,14 @@ func TestReloadMetadata(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := b.Metadata(ctx)
+	s, err := database.TxMetadata(ctx, b)
 	if err != nil {
 		t.Fatal(err)
 	}
 	table := metadata.Name{Kind: metadata.Table, Object: "t"}
 	column := metadata.Name{Kind: metadata.Column, Object: "t", Column: "x"}
 	c := &metadata.Change{Entries: s.Entries, Comments: []metadata.Comment{{Name: table}, {Name: column, Text: "By hand."}}}
-	if err := b.PutMetadata(ctx, c); err != nil {
+	if err := database.TxPutMetadata(ctx, b, c); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := b.Commit(ctx); err != nil {

@@ -1,0 +1,28 @@
+package mysql
+
+import "github.com/whimbrel-db/whimbrel/database"
+
+// The powers of this driver. A method that is lost, or that has another signature, fails to compile.
+var (
+	_ interface {
+		database.Database
+		database.SettingUpdater
+		database.MetadataReader
+		database.Querier
+		database.Snapshotter
+		database.Scratcher
+		database.Locator
+		database.Identifier
+		database.Checker
+	} = (*Database)(nil)
+	_ interface {
+		database.Tx
+		database.Resetter
+		database.MetadataTx
+		database.Querier
+	} = (*batch)(nil)
+	_ interface {
+		database.Run
+		database.Backender
+	} = (*run)(nil)
+)

@@ -1,0 +1,274 @@
+package database
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/whimbrel-db/whimbrel/catalog"
+	"github.com/whimbrel-db/whimbrel/metadata"
+	"github.com/whimbrel-db/whimbrel/sqltext"
+)
+
+// Power is something that a driver can do beyond the required methods. Each power is a small
+// interface that a driver's Database or Tx may have, and a function that uses it. The function
+// returns a *PowerError if the driver does not have the interface.
+type Power string
+
+// The powers. Each completes the sentence "this driver can't …".
+const (
+	PowerSettings Power = "store settings"                  // SettingUpdater
+	PowerReset    Power = "reset a database"                // Resetter
+	PowerMetadata Power = "store metadata"                  // MetadataReader, MetadataTx
+	PowerQuery    Power = "execute queries"                 // Querier
+	PowerSnapshot Power = "tell what a database contains"   // Snapshotter
+	PowerScratch  Power = "create a scratch database"       // Scratcher
+	PowerIdentify Power = "tell one server from another"    // Identifier
+	PowerLocate   Power = "tell where a database is"        // Locator
+	PowerCheck    Power = "refuse statements ahead of time" // Checker
+	PowerBackend  Power = "tell which backend works"        // Backender
+)
+
+// PowerError reports that a driver does not have a power. errors.Is(err, errors.ErrUnsupported)
+// holds for it.
+type PowerError struct {
+	Power   Power
+	Dialect string // of the Database; "" if the power is one of a Tx
+}
+
+func (e *PowerError) Error() string {
+	if e.Dialect == "" {
+		return fmt.Sprintf("this driver can't %s", e.Power)
+	}
+	return fmt.Sprintf("the driver for %s can't %s", e.Dialect, e.Power)
+}
+
+// Is makes errors.Is(err, errors.ErrUnsupported) true.
+func (e *PowerError) Is(target error) bool { return target == errors.ErrUnsupported }
+
+// ofDatabase returns db as a P, or a *PowerError.
+func ofDatabase[P any](db Database, p Power) (P, error) {
+	has, ok := db.(P)
+	if !ok {
+		return has, &PowerError{Power: p, Dialect: db.Dialect().String()}
+	}
+	return has, nil
+}
+
+// ofTx returns tx as a P, or a *PowerError.
+func ofTx[P any](tx Tx, p Power) (P, error) {
+	has, ok := tx.(P)
+	if !ok {
+		return has, &PowerError{Power: p}
+	}
+	return has, nil
+}
+
+// SettingUpdater is a Database that stores settings.
+type SettingUpdater interface {
+	// UpdateSetting changes one declared setting and records that as an entry, in one transaction.
+	// It creates Whimbrel's tables if they are missing. It stores the value that Check returns. For
+	// a name that is not declared, or a value of the wrong type, it returns a *SettingError and
+	// changes nothing.
+	UpdateSetting(ctx context.Context, s SettingUpdate) error
+}
+
+// UpdateSetting changes a setting. See [SettingUpdater].
+func UpdateSetting(ctx context.Context, db Database, s SettingUpdate) error {
+	u, err := ofDatabase[SettingUpdater](db, PowerSettings)
+	if err != nil {
+		return err
+	}
+	return u.UpdateSetting(ctx, s)
+}
+
+// Resetter is a Tx that can empty its target.
+type Resetter interface {
+	// Reset empties the target and records that: no migration of any set remains applied. It is the
+	// only thing that its transaction does.
+	//
+	// It drops everything in the schema of Whimbrel's tables and in the given schemas that exist.
+	// Then it drops these schemas themselves if nothing is left in them. It leaves Whimbrel's own
+	// tables, objects that an extension owns, and objects of a role that the session's role is not a
+	// member of. If one of these depends on what it would drop, it drops nothing and returns an
+	// *InUseError.
+	//
+	// It records e, with the direction Reset, for the transaction's own set, for every set of the
+	// history, and for every set with an interrupted run. These runs end. It takes the locks of all
+	// these sets first, trying each once, and holds them until the transaction is over. If another
+	// process holds one of them, it returns a *LockedError.
+	//
+	// If the database can't roll back a DROP, Commit drops after it has made the entries durable. If
+	// that fails, a run of direction Reset stays interrupted in each of these sets, and the next
+	// Reset drops the rest.
+	Reset(ctx context.Context, schemas []string, e Entry) (*Emptied, error)
+}
+
+// TxReset empties the target of a transaction. See [Resetter].
+func TxReset(ctx context.Context, tx Tx, schemas []string, e Entry) (*Emptied, error) {
+	r, err := ofTx[Resetter](tx, PowerReset)
+	if err != nil {
+		return nil, err
+	}
+	return r.Reset(ctx, schemas, e)
+}
+
+// MetadataReader is a Database that stores metadata: facts about its objects, see package metadata.
+type MetadataReader interface {
+	// Metadata reads the entries that the target stores, and its objects, as they are at one moment.
+	// It writes nothing. The objects of Whimbrel, of the server and of extensions are left out. A
+	// target that was never given metadata has no entries.
+	Metadata(ctx context.Context) (*metadata.State, error)
+}
+
+// ReadMetadata reads metadata. See [MetadataReader].
+func ReadMetadata(ctx context.Context, db Database) (*metadata.State, error) {
+	r, err := ofDatabase[MetadataReader](db, PowerMetadata)
+	if err != nil {
+		return nil, err
+	}
+	return r.Metadata(ctx)
+}
+
+// MetadataTx is a Tx that stores metadata.
+type MetadataTx interface {
+	// Metadata reads the metadata under the lock, with what the transaction has done. From then on no
+	// other transaction, of any set, changes the entries until this one is over. It waits for one
+	// that is doing so, or returns a *LockedError after a while. It executes what is queued first and
+	// may return the error of that.
+	Metadata(ctx context.Context) (*metadata.State, error)
+	// PutMetadata replaces all entries that the target stores with those of the change, and the
+	// comments of the objects with its comments. It creates the table if it is missing. It waits for
+	// other transactions as Metadata does.
+	PutMetadata(ctx context.Context, change *metadata.Change) error
+}
+
+// TxMetadata reads metadata in a transaction. See [MetadataTx].
+func TxMetadata(ctx context.Context, tx Tx) (*metadata.State, error) {
+	m, err := ofTx[MetadataTx](tx, PowerMetadata)
+	if err != nil {
+		return nil, err
+	}
+	return m.Metadata(ctx)
+}
+
+// TxPutMetadata stores metadata in a transaction. See [MetadataTx].
+func TxPutMetadata(ctx context.Context, tx Tx, change *metadata.Change) error {
+	m, err := ofTx[MetadataTx](tx, PowerMetadata)
+	if err != nil {
+		return err
+	}
+	return m.PutMetadata(ctx, change)
+}
+
+// Querier is a Database or a Tx that executes a single statement and returns its rows.
+type Querier interface {
+	// Query executes one statement and returns all of its rows. It restores the session afterwards.
+	// An error is a *StatementError, whose place is in the file "query".
+	//
+	// On a Database it runs outside of any transaction, without the migration lock, and reads only: a
+	// statement that may change something is ErrReadOnly. On a Tx it executes any statement; what it
+	// changes is committed with the transaction.
+	Query(ctx context.Context, statement string) (*Rows, error)
+}
+
+// ReadQuery executes a statement that reads. See [Querier].
+func ReadQuery(ctx context.Context, db Database, statement string) (*Rows, error) {
+	q, err := ofDatabase[Querier](db, PowerQuery)
+	if err != nil {
+		return nil, err
+	}
+	return q.Query(ctx, statement)
+}
+
+// TxQuery executes a statement in a transaction. See [Querier].
+func TxQuery(ctx context.Context, tx Tx, statement string) (*Rows, error) {
+	q, err := ofTx[Querier](tx, PowerQuery)
+	if err != nil {
+		return nil, err
+	}
+	return q.Query(ctx, statement)
+}
+
+// Snapshotter is a Database that can tell what it contains.
+type Snapshotter interface {
+	// Snapshot returns the schema as it is at one moment, without Whimbrel's own tables. It locks and
+	// writes nothing.
+	Snapshot(ctx context.Context, opts catalog.Options) (*catalog.Snapshot, error)
+}
+
+// Snapshot returns what a database contains. See [Snapshotter].
+func Snapshot(ctx context.Context, db Database, opts catalog.Options) (*catalog.Snapshot, error) {
+	s, err := ofDatabase[Snapshotter](db, PowerSnapshot)
+	if err != nil {
+		return nil, err
+	}
+	return s.Snapshot(ctx, opts)
+}
+
+// Scratcher is a Database that can create an empty one beside itself.
+type Scratcher interface {
+	// Scratch creates an empty database beside this one, of the same kind and, if the kind has such
+	// things, with the same encoding and locale, and opens it. drop closes and removes it. drop can be
+	// called with a context that is done.
+	Scratch(ctx context.Context) (db Database, drop func(ctx context.Context) error, err error)
+}
+
+// Scratch creates an empty database beside db. See [Scratcher].
+func Scratch(ctx context.Context, db Database) (Database, func(ctx context.Context) error, error) {
+	s, err := ofDatabase[Scratcher](db, PowerScratch)
+	if err != nil {
+		return nil, nil, err
+	}
+	return s.Scratch(ctx)
+}
+
+// Locator is a Database that can tell where it is.
+type Locator interface {
+	// Location names the server and the database, or the file, without any secret:
+	// "127.0.0.1:5432/app". It asks nobody.
+	Location() string
+}
+
+// Location returns where a database is, for messages; "" if the driver can't tell.
+func Location(db Database) string {
+	l, err := ofDatabase[Locator](db, PowerLocate)
+	if err != nil {
+		return ""
+	}
+	return l.Location()
+}
+
+// Checker is a Database that refuses some statements in every script, such as one that drops the
+// database that is migrated. A plan asks it about the statements that an Analysis suspects, so that
+// nothing runs before such a statement is refused.
+type Checker interface {
+	// Check returns why a statement can't be executed, or "" if it can. It asks nobody.
+	Check(st sqltext.Statement) (why string)
+}
+
+// Check returns why a statement can't be executed; "" if it can, or if the driver is no [Checker].
+func Check(db Database, st sqltext.Statement) (why string) {
+	c, err := ofDatabase[Checker](db, PowerCheck)
+	if err != nil {
+		return ""
+	}
+	return c.Check(st)
+}
+
+// Backender is a Run that can tell which process of the server works for it.
+type Backender interface {
+	// Backend returns the number of the server's process or session that executes the statements of
+	// the Run, as the server lists it (pg_stat_activity, SHOW PROCESSLIST). It is 0 if it is not known.
+	// It asks nobody.
+	Backend() int64
+}
+
+// Backend returns the number of the server's process that works for a Run; 0 if it is not known, or
+// if the Run is no [Backender].
+func Backend(r Run) int64 {
+	if b, ok := r.(Backender); ok {
+		return b.Backend()
+	}
+	return 0
+}
