@@ -172,7 +172,7 @@ func stillUnknown(lost, err error) error {
 	if err == nil || !errors.As(lost, &unknown) {
 		return err
 	}
-	unknown.Err = fmt.Errorf("%w; this could not be found out: %w", unknown.Err, err)
+	unknown.Err = fmt.Errorf("%w; checking the history failed: %w", unknown.Err, err)
 	return lost
 }
 

@@ -31,12 +31,12 @@ func checkPrefix(set string, s *migration.Script, an *migration.Analysis, j *dat
 	e := &InterruptedError{Set: set, Journal: *j, File: s.File, Edited: true}
 	switch {
 	case n < j.Done:
-		e.Problem = fmt.Sprintf("the file now has %d statements, of which %d were executed before it was edited", n, j.Done)
+		e.Problem = fmt.Sprintf("the file was edited: it has %d statements, but %d were executed before", n, j.Done)
 	case sum != j.DoneSum:
 		e.Pos, e.SQL = last.Pos, an.Mask(last.Text)
-		e.Problem = fmt.Sprintf("the file was edited: its first %d statements are not those that were executed", n)
+		e.Problem = fmt.Sprintf("the file was edited: its first %d statements differ from those that were executed", n)
 		if n == 1 {
-			e.Problem = "the file was edited: its first statement is not the one that was executed"
+			e.Problem = "the file was edited: its first statement differs from the one that was executed"
 		}
 	default:
 		return nil

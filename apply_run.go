@@ -85,7 +85,7 @@ func timed(entries []database.Entry, start time.Time) []database.Entry {
 func (a *applier) recordWithMetadata(ctx context.Context, x *runner, index int, start time.Time) error {
 	return a.inTransaction(ctx, index, index+1, x.journal, func(tx database.Tx, todo []int, open *database.Journal) error {
 		if (open == nil) != (x.journal == nil) || open != nil && (!x.step.move.isRun(open) || open.Done != x.journal.Done) {
-			return &ConflictError{Set: a.m.set.Name(), Version: x.step.Version, Problem: "was meanwhile taken up by another process"}
+			return &ConflictError{Set: a.m.set.Name(), Version: x.step.Version, Problem: "was taken over by another process in the meantime"}
 		}
 		if err := a.conclude(ctx, tx, x.step, start); err != nil {
 			return a.failed(todo, index, x.journal, err)
@@ -96,7 +96,7 @@ func (a *applier) recordWithMetadata(ctx context.Context, x *runner, index int, 
 
 // begunMeanwhile says that the database has an interrupted run that the plan does not know of.
 func (a *applier) begunMeanwhile(j *database.Journal) error {
-	return &InterruptedError{Set: a.m.set.Name(), Journal: *j, Problem: "another process has begun it meanwhile, and stopped; plan again"}
+	return &InterruptedError{Set: a.m.set.Name(), Journal: *j, Problem: "another process started it in the meantime and was interrupted"}
 }
 
 // runner executes one script.

@@ -83,7 +83,7 @@ func checkRecorded(got []database.Entry, want int) error {
 	if len(got) == want {
 		return nil
 	}
-	return fmt.Errorf("the history was given %d entries, and the driver says that it has recorded %d: look at the history before anything else is run", want, len(got))
+	return fmt.Errorf("the driver recorded %[2]d of %[1]d history entries", want, len(got))
 }
 
 // conclude writes what a step leaves in Whimbrel's own tables: the metadata that it carries, and its

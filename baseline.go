@@ -26,7 +26,7 @@ func (m *Migrator) Baseline(ctx context.Context, version int64, opts BaselineOpt
 	start := time.Now()
 	r := &Result{Set: m.set.Name()}
 	if opts.Force && opts.Reason == "" {
-		return r, errors.New("forcing a baseline wants a reason, which the history keeps")
+		return r, errors.New("forcing a baseline needs a reason")
 	}
 	recorded, err := m.record(ctx, opts.Reason, func(ctx context.Context, st *database.State) ([]database.Entry, error) {
 		if !opts.Force {

@@ -134,7 +134,7 @@ func TestDecideSquashErrorSaysWhatToDo(t *testing.T) {
 	t.Parallel()
 	set := contents{versions: []int64{1, 2, 3, 4}, squash: [2]int64{2, 4}, gone: true}.set(t)
 	_, err := decide(set, stateOf(appliedOf(1, 2)), Latest(), false)
-	want := `squash.up.sql: the squash 4 squash of set "s" replaces the versions 2, 3, 4, of which this database lacks 3, 4; there are no files for 3, 4 any more; bring it to version 4 with an older build, or put these files back, then go on`
+	want := `squash.up.sql: the squash 4 squash of set "s" replaces the versions 2, 3, 4, but the database lacks 3, 4, and the files of 3, 4 are missing`
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %v", err, want)
 	}

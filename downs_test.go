@@ -13,9 +13,9 @@ import (
 
 // impossible are down scripts that can never run, and what is said of each.
 var impossible = map[string]string{
-	"DROP TABLE whimbrel_history":                        "1_m1.down.sql:1:1: the script touches whimbrel_history",
+	"DROP TABLE whimbrel_history":                        "1_m1.down.sql:1:1: the script uses whimbrel_history",
 	"DROP TABLE \"t":                                     "1_m1.down.sql:1:12: the quoted name that begins here is not closed",
-	"SET LOCAL a = 1; DROP INDEX CONCURRENTLY i; LOCK t": "1_m1.down.sql:1:1: SET LOCAL needs a transaction",
+	"SET LOCAL a = 1; DROP INDEX CONCURRENTLY i; LOCK t": "1_m1.down.sql:1:1: SET LOCAL has no effect outside a transaction",
 	"BEGIN; DROP TABLE t":                                "1_m1.down.sql:1:1: BEGIN begins a transaction that the script does not end",
 	"DROP TABLE t; ROLLBACK":                             "1_m1.down.sql:1:15: ROLLBACK ends no transaction",
 }

@@ -29,15 +29,15 @@ type ChecksumMismatchError struct {
 }
 
 func (e *ChecksumMismatchError) Error() string {
-	msg := fmt.Sprintf("%s: migration %d %s of set %q is not what it was applied with (stored checksum %.12s…, expected %.12s…)",
+	msg := fmt.Sprintf("%s: migration %d %s of set %q was edited after it was applied (stored checksum %.12s…, present checksum %.12s…)",
 		e.File, e.Version, e.Name, e.Set, e.Stored, e.Expected)
 	if e.OnlyBlank {
 		msg += "; only comments or white space differ"
 	}
 	if len(e.Others) > 0 {
-		msg += fmt.Sprintf("; neither are %s", joinVersions(e.Others))
+		msg += fmt.Sprintf("; also edited: %s", joinVersions(e.Others))
 	}
-	return msg + "; put the file back as it was and make the change in a new migration, or accept the edit if the database already has it"
+	return msg
 }
 
 // OutOfOrderError reports pending migrations below the newest applied one.
@@ -53,12 +53,11 @@ func (e *OutOfOrderError) Error() string {
 	for _, m := range e.Migrations {
 		names = append(names, m.String())
 	}
-	are, them, versions := "is", "it", "a version"
+	are := "is"
 	if len(names) > 1 {
-		are, them, versions = "are", "them", "versions"
+		are = "are"
 	}
-	return fmt.Sprintf("set %q: %s %s pending below the newest applied version %d; apply anyway (allow out of order), give %s %s above %[4]d, or record %[5]s as applied without running %[5]s",
-		e.Set, strings.Join(names, ", "), are, e.Newest, them, versions)
+	return fmt.Sprintf("set %q: %s %s pending below the newest applied version %d", e.Set, strings.Join(names, ", "), are, e.Newest)
 }
 
 // IrreversibleError reports that a rollback would cross a migration without a down
@@ -75,9 +74,9 @@ func (e *IrreversibleError) Error() string {
 	why := "it has no down script"
 	switch {
 	case e.Baseline:
-		why = "it is the baseline that the database was started from, which stands for all versions up to its own"
+		why = "the database started from it as a baseline"
 	case e.TextNotKept:
-		why = "this build does not have its down script, and the text was too large to be kept in the history"
+		why = "this build lacks its down script, which was too large for the history"
 	}
 	return fmt.Sprintf("migration %d %s of set %q can't be rolled back: %s", e.Version, e.Name, e.Set, why)
 }
@@ -105,7 +104,7 @@ func unknownVersion(set *migration.Set, applied *database.AppliedSet, v int64) e
 
 func (e *UnknownVersionError) Error() string {
 	if e.Redo {
-		return fmt.Sprintf("version %d can't be applied again: set %q does not have it", e.Version, e.Set)
+		return fmt.Sprintf("version %d can't be applied again: set %q lacks it", e.Version, e.Set)
 	}
 	var near []string
 	for _, v := range []int64{e.Below, e.Above} {
@@ -113,25 +112,25 @@ func (e *UnknownVersionError) Error() string {
 			near = append(near, fmt.Sprint(v))
 		}
 	}
-	msg := fmt.Sprintf("there is no version %d in set %q", e.Version, e.Set)
+	msg := fmt.Sprintf("set %q has no version %d", e.Set, e.Version)
 	switch len(near) {
 	case 1:
 		msg += "; the nearest is " + near[0]
 	case 2:
 		msg += "; the nearest are " + near[0] + " and " + near[1]
 	}
-	return msg + fmt.Sprintf(" (%d means nothing applied)", NilVersion)
+	return msg
 }
 
 // TooFewAppliedError reports a goal of more steps back than there are applied migrations.
 type TooFewAppliedError struct{ Asked, AppliedCount int }
 
 func (e *TooFewAppliedError) Error() string {
-	steps := "steps"
+	migrations := "migrations"
 	if e.Asked == 1 {
-		steps = "step"
+		migrations = "migration"
 	}
-	return fmt.Sprintf("can't go %d %s back: %d applied", e.Asked, steps, e.AppliedCount)
+	return fmt.Sprintf("can't roll back %d %s: %d applied", e.Asked, migrations, e.AppliedCount)
 }
 
 // NotAppliedError reports a version that a call needs to be applied.
@@ -151,7 +150,7 @@ type AlreadyAppliedError struct {
 }
 
 func (e *AlreadyAppliedError) Error() string {
-	return fmt.Sprintf("version %d of set %q is applied already", e.Version, e.Set)
+	return fmt.Sprintf("version %d of set %q is already applied", e.Version, e.Set)
 }
 
 // FrozenError reports that the setting migration_mode is off: nothing may
@@ -162,24 +161,23 @@ type FrozenError struct {
 }
 
 func (e *FrozenError) Error() string {
-	return "migrations are switched off for this database (setting migration_mode is false" + who(e.By, e.Since, e.Until, e.Reason)
+	return "the database is frozen" + change(e.By, e.Since, e.Until, e.Reason)
 }
 
-// who says who changed a setting, since when, until when and why, and closes the bracket.
-func who(by string, since, until time.Time, reason string) string {
+// change describes the change of a setting: " by … since … until … (reason)".
+func change(by string, since, until time.Time, reason string) string {
 	msg := ""
 	if by != "" {
-		msg += ", by " + by
+		msg += " by " + by
 	}
 	if !since.IsZero() {
-		msg += ", since " + since.UTC().Format(time.RFC3339)
+		msg += " since " + since.UTC().Format(time.RFC3339)
 	}
 	if !until.IsZero() {
-		msg += ", until " + until.UTC().Format(time.RFC3339)
+		msg += " until " + until.UTC().Format(time.RFC3339)
 	}
-	msg += ")"
 	if reason != "" {
-		msg += ": " + reason
+		msg += " (" + reason + ")"
 	}
 	return msg
 }
@@ -196,11 +194,11 @@ type ProtectedError struct {
 }
 
 func (e *ProtectedError) Error() string {
-	msg := fmt.Sprintf("database %q is protected: refused to %s (setting protected is true", e.Database, e.What) + who(e.By, e.Since, time.Time{}, e.Reason)
+	msg := fmt.Sprintf("can't %s: database %q is protected", e.What, e.Database) + change(e.By, e.Since, time.Time{}, e.Reason)
 	if e.Overrule != "" {
 		msg += fmt.Sprintf("; its name is not %q", e.Overrule)
 	}
-	return msg + "; whoever means it says the database's name"
+	return msg
 }
 
 // ConflictError reports that the database is not what the plan was made from, in a
@@ -229,7 +227,7 @@ func (e *ConflictError) Error() string {
 		}
 		msg += ")"
 	}
-	return msg + "; look at the status and plan again"
+	return msg
 }
 
 // AtomicError reports a migration that cannot share one transaction with the others
@@ -240,7 +238,7 @@ type AtomicError struct {
 }
 
 func (e *AtomicError) Error() string {
-	return fmt.Sprintf("can't apply everything in one transaction: %s: %s; apply without atomic", what(e.Step.Version, e.Step.Name), e.Why)
+	return fmt.Sprintf("can't apply everything in one transaction: %s: %s", what(e.Step.Version, e.Step.Name), e.Why)
 }
 
 // ScriptsError is everything that keeps the scripts of a plan from running, in the order of the plan, where
@@ -302,7 +300,7 @@ type MigrationError struct {
 func (e *MigrationError) Error() string {
 	msg := fmt.Sprintf("%s (%s) failed: %v", what(e.Version, e.Name), e.Direction, e.Err)
 	if e.Executed > 0 {
-		msg += fmt.Sprintf("; %d of its statements were executed before and stand: the next attempt goes on behind them", e.Executed)
+		msg += fmt.Sprintf("; its first %d statements remain applied", e.Executed)
 	}
 	return msg
 }
@@ -322,7 +320,7 @@ type SquashedError struct {
 }
 
 func (e *SquashedError) Error() string {
-	return fmt.Sprintf("%s: the squash %d %s of set %q replaces the versions %s, of which this database lacks %s; there are no files for %s any more; bring it to version %[2]d with an older build, or put these files back, then go on",
+	return fmt.Sprintf("%s: the squash %d %s of set %q replaces the versions %s, but the database lacks %s, and the files of %s are missing",
 		e.File, e.Version, e.Name, e.Set, joinVersions(e.Replaces), joinVersions(e.Lacks), joinVersions(e.Missing))
 }
 
@@ -337,11 +335,11 @@ type HistoryExistsError struct {
 }
 
 func (e *HistoryExistsError) Error() string {
-	now := "nothing is applied now"
+	now := "nothing is applied at present"
 	if e.Version != NilVersion {
-		now = fmt.Sprintf("%d applied, the newest is version %d", e.AppliedCount, e.Version)
+		now = fmt.Sprintf("%d applied, the newest version is %d", e.AppliedCount, e.Version)
 	}
-	return fmt.Sprintf("set %q has a history already (%s); a baseline is for a schema that nobody recorded; to set the record right, force it, with a reason", e.Set, now)
+	return fmt.Sprintf("set %q already has a history (%s)", e.Set, now)
 }
 
 func joinVersions(vs []int64) string {
@@ -373,16 +371,12 @@ type InterruptedError struct {
 }
 
 func (e *InterruptedError) Error() string {
-	msg := ""
+	place := ""
 	if e.Pos.Line > 0 {
-		msg = e.Pos.String() + ": "
+		place = e.Pos.String() + ": "
 	}
-	msg += fmt.Sprintf("%s of set %q (%s) was stopped at statement %d of %d and can't go on: %s",
+	return place + fmt.Sprintf("%s of set %q (%s) was interrupted at statement %d of %d and can't resume: %s",
 		what(e.Journal.Version, e.Journal.Name), e.Set, e.Journal.Direction, e.Journal.Done+1, e.Journal.Of, e.Problem)
-	if e.Resolvable() {
-		msg += "; look at the database, then say that the statement is done, or to be executed again (resolve)"
-	}
-	return msg
 }
 
 // Resolvable reports whether Migrator.Resolve can decide it.

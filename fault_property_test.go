@@ -107,7 +107,7 @@ func brokenCall(op string, choice int) error {
 // begunMeanwhile tells the error of a process that has planned before another one began a run and was killed.
 func begunMeanwhile(err error) bool {
 	var interrupted *whimbrel.InterruptedError
-	return errors.As(err, &interrupted) && strings.Contains(interrupted.Problem, "meanwhile")
+	return errors.As(err, &interrupted) && strings.Contains(interrupted.Problem, "in the meantime")
 }
 
 // wrongEnd brings a target to the latest version, and returns what is not as it should be then.

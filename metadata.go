@@ -46,7 +46,7 @@ func (m *Migrator) carriedByMarks(mv move) (all []*metadata.Document, err error)
 
 func (m *Migrator) readCarried(script *migration.Script) (*metadata.Document, error) {
 	if m.opts.ReadMetadata == nil {
-		return nil, carryError(script, "the migration carries metadata, and Options.ReadMetadata does not say how it is read; set it to metayaml.Read")
+		return nil, carryError(script, "the migration carries metadata, but Options.ReadMetadata is not set; set it to metayaml.Read")
 	}
 	text, _, err := script.Text(math.MaxInt64)
 	if err != nil {

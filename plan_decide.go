@@ -174,7 +174,7 @@ func resumeSeed(set string, seeds []move, j database.Journal) ([]move, error) {
 			return slices.Insert(slices.Delete(seeds, i, i+1), 0, m), nil
 		}
 	}
-	return nil, &InterruptedError{Set: set, Journal: j, Problem: "finish it first (up), then run the development data"}
+	return nil, &InterruptedError{Set: set, Journal: j, Problem: "it must be resumed before seeds can run"}
 }
 
 // decideResumed is decide for a database with an interrupted run, which comes first, whatever the
@@ -224,7 +224,7 @@ func resumedMove(set *migration.Set, st *database.State) (m move, problem string
 	case database.Baseline:
 		b, ok := set.Baseline(j.Version)
 		if !ok {
-			return m, "there is no such baseline among the files"
+			return m, "the baseline is not among the files"
 		}
 		return v.baselineMove(b), ""
 	case database.Repeat:
@@ -233,18 +233,18 @@ func resumedMove(set *migration.Set, st *database.State) (m move, problem string
 				return namedMove(r, database.Repeat, st.Repeated[r.Name]), ""
 			}
 		}
-		return m, "there is no such repeatable script among the files"
+		return m, "the repeatable script is not among the files"
 	case database.Reset: // of a database that can't take back what it drops
-		return m, "a reset has not dropped everything yet: reset once more to drop the rest"
+		return m, "a reset was interrupted before it dropped everything"
 	case database.Seed:
-		return m, "it is development data: continue it with the command that runs it"
+		return m, "it is a seed, which is not part of the set"
 	}
 	up, ok := v.get(j.Version)
 	if !ok {
 		up, ok = set.Original(j.Version)
 	}
 	if !ok {
-		return m, "there is no such file among the migrations"
+		return m, "the migration is not among the files"
 	}
 	return upMove(up), ""
 }

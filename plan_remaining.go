@@ -102,9 +102,9 @@ func (c *comparison) takenBack() *ConflictError {
 		q, recorded := v.recorded(a.Version)
 		switch down := c.plansDown(a.Version); {
 		case down && recorded && q.Version != a.Version:
-			return &ConflictError{Version: a.Version, Problem: fmt.Sprintf("was meanwhile recorded as part of the squash %d %s", q.Version, q.Name)}
+			return &ConflictError{Version: a.Version, Problem: fmt.Sprintf("was recorded in the meantime as part of the squash %d %s", q.Version, q.Name)}
 		case !down && !recorded && !v.isApplied(a.Version):
-			return &ConflictError{Version: a.Version, Problem: "was meanwhile taken back"}
+			return &ConflictError{Version: a.Version, Problem: "was rolled back in the meantime"}
 		}
 	}
 	return nil
@@ -122,11 +122,11 @@ func (c *comparison) otherEnd(intended, end *database.State) *ConflictError {
 		_, recorded := v.recorded(m.version)
 		switch {
 		case applied && isApplied && have.Checksum != want.Checksum:
-			return &ConflictError{Version: m.version, Problem: fmt.Sprintf("was meanwhile applied from another text (checksum %.12s…, here %.12s…)", have.Checksum, want.Checksum)}
+			return &ConflictError{Version: m.version, Problem: fmt.Sprintf("was applied in the meantime from a different script (checksum %.12s…, here %.12s…)", have.Checksum, want.Checksum)}
 		case applied && !isApplied && !recorded:
 			return &ConflictError{Version: m.version, Problem: "is no longer part of the way to the goal"}
 		case !applied && isApplied:
-			return &ConflictError{Version: m.version, Problem: "was meanwhile taken down and applied again"}
+			return &ConflictError{Version: m.version, Problem: "was rolled back and applied again in the meantime"}
 		}
 	}
 	return nil
@@ -140,31 +140,31 @@ func (c *comparison) explain(err error) error {
 	}
 	var order *OutOfOrderError
 	if !errors.As(err, &order) {
-		return &ConflictError{Version: version, Problem: fmt.Sprintf("was meanwhile %s, and now the goal can't be reached: %v", change, err)}
+		return &ConflictError{Version: version, Problem: fmt.Sprintf("was %s in the meantime, and now the goal can't be reached: %v", change, err)}
 	}
 	if _, was := c.expected.Applied.Get(order.Newest); was {
 		return err
 	}
-	return &ConflictError{Version: order.Newest, Problem: fmt.Sprintf("was meanwhile applied above %d, which is still pending", order.Migrations[0].Version)}
+	return &ConflictError{Version: order.Newest, Problem: fmt.Sprintf("was applied in the meantime, above %d, which is still pending", order.Migrations[0].Version)}
 }
 
 // unplanned explains why a move is necessary now that was not planned.
 func (c *comparison) unplanned(m move) error {
 	if m.version == NilVersion {
-		return &ConflictError{Version: NilVersion, Script: m.name, Problem: "was meanwhile run from another text"}
+		return &ConflictError{Version: NilVersion, Script: m.name, Problem: "ran in the meantime from a different script"}
 	}
 	_, was := c.expected.Applied.Get(m.version)
 	switch {
 	case m.direction == database.Down && was:
-		return &ConflictError{Version: m.version, Problem: "was meanwhile taken down and applied again"}
+		return &ConflictError{Version: m.version, Problem: "was rolled back and applied again in the meantime"}
 	case m.direction == database.Down:
-		return &ConflictError{Version: m.version, Problem: "was meanwhile applied, and would have to be taken back as well"}
+		return &ConflictError{Version: m.version, Problem: "was applied in the meantime, and would have to be rolled back as well"}
 	}
 	version, change := c.firstChange()
 	if change == "" {
 		version, change = m.version, "changed"
 	}
-	return &ConflictError{Version: version, Problem: fmt.Sprintf("was meanwhile %s, and now the plan would have to include %s", change, what(m.version, m.name))}
+	return &ConflictError{Version: version, Problem: fmt.Sprintf("was %s in the meantime, and now the plan would have to include %s", change, what(m.version, m.name))}
 }
 
 // firstChange returns the lowest version that another process has changed and how, "" for none.
@@ -178,7 +178,7 @@ func (c *comparison) firstChange() (version int64, change string) {
 	}
 	for a := range c.expected.Applied.All() {
 		if _, ok := c.now.Applied.Get(a.Version); !ok {
-			return a.Version, "taken back"
+			return a.Version, "rolled back"
 		}
 	}
 	return NilVersion, ""

@@ -82,17 +82,17 @@ func whyOutside(m move, a *migration.Analysis, e enums) string {
 	case m.direction == database.Mark:
 		return ""
 	case m.resume != nil:
-		return fmt.Sprintf("it was stopped at statement %d of %d", m.resume.Done+1, m.resume.Of)
+		return fmt.Sprintf("it was interrupted at statement %d of %d", m.resume.Done+1, m.resume.Of)
 	case m.script.NoTransaction:
 		return "the script asks for no transaction"
 	case a.Never != nil:
 		return fmt.Sprintf("%s: %s can't be in a transaction", a.Never.Pos, a.Never.Why)
 	case a.Split != nil:
-		return fmt.Sprintf("%s: PRAGMA foreign_keys has no effect inside a transaction, and this statement needs another value of it than others", a.Split.Pos)
+		return fmt.Sprintf("%s: this statement needs another value of PRAGMA foreign_keys than others, and the PRAGMA has no effect inside a transaction", a.Split.Pos)
 	case a.Control != nil:
-		return fmt.Sprintf("%s: the script has transactions of its own", a.Control.Pos)
+		return fmt.Sprintf("%s: the script has its own transactions", a.Control.Pos)
 	case a.Mode != nil:
-		return fmt.Sprintf("%s: %s asks for another kind of transaction than Whimbrel's", a.Mode.Pos, firstWords(a.Mode.Text))
+		return fmt.Sprintf("%s: %s sets a kind of transaction that differs from Whimbrel's", a.Mode.Pos, firstWords(a.Mode.Text))
 	case uses != nil:
 		return fmt.Sprintf("%s: a new enum value can't be used before it is committed", uses.Pos)
 	}
@@ -107,30 +107,30 @@ func refusals(s Step, a *migration.Analysis, e enums) (all []error) {
 		}
 	}
 	if a.Reserved != nil {
-		add(a.Reserved, "the script touches %s, which is Whimbrel's own table; leave it to Whimbrel", a.Reserved.Reserved)
+		add(a.Reserved, "the script uses %s, which is one of Whimbrel's own tables", a.Reserved.Reserved)
 	}
 	if a.Ignored != nil {
-		add(a.Ignored, "%s does nothing between BEGIN and COMMIT, where the script has it; put it before the BEGIN", a.Ignored.Why)
+		add(a.Ignored, "%s has no effect between BEGIN and COMMIT; put it before the BEGIN", a.Ignored.Why)
 	}
 	if s.Mode == InTransaction {
 		if a.Misplaced != nil {
-			add(a.Misplaced, "%s has no effect inside a transaction; put it before all other statements of the file, or ask for no transaction (-- whimbrel: no-transaction)", a.Misplaced.Why)
+			add(a.Misplaced, "%s has no effect inside a transaction; put it before all other statements of the file, or start the file with -- whimbrel: no-transaction", a.Misplaced.Why)
 		}
 		return all
 	}
 	if a.Trapped != nil {
-		add(a.Trapped, "%s can't be in a transaction, and the script begins one before it; take that BEGIN out, or put the COMMIT before this statement", a.Trapped.Why)
+		add(a.Trapped, "%s can't be in a transaction, and the script begins one before it; remove that BEGIN, or put the COMMIT before this statement", a.Trapped.Why)
 	}
 	if a.Handed != nil {
-		add(a.Handed, "%s takes the transaction out of the session's hands, and an interrupted script could not continue; end it with COMMIT", firstWords(a.Handed.Text))
+		add(a.Handed, "%s detaches the transaction from the session, so an interrupted script could not resume; end the transaction with COMMIT", firstWords(a.Handed.Text))
 	}
 	if a.Nested != nil {
-		add(a.Nested, "%s is refused inside a transaction, and the script begins one before it; put a COMMIT before this statement", firstWords(a.Nested.Text))
+		add(a.Nested, "%s fails inside a transaction, and the script begins one before it; put a COMMIT before this statement", firstWords(a.Nested.Text))
 	}
 	if a.Open != nil {
-		add(a.Open, "%s begins a transaction that the script does not end; its COMMIT is missing", firstWords(a.Open.Text))
+		add(a.Open, "%s begins a transaction that the script does not end; add a COMMIT", firstWords(a.Open.Text))
 	}
-	add(e.trapped(a), "a value that was added to an enum can't be used before it is committed, and this transaction adds it; put COMMIT and BEGIN between the two")
+	add(e.trapped(a), "this uses an enum value that the same transaction adds, which must be committed first; put COMMIT and BEGIN between the two")
 	for i := range a.Loose {
 		add(&a.Loose[i], "%s", whyLoose(&a.Loose[i], s))
 	}
@@ -139,16 +139,16 @@ func refusals(s Step, a *migration.Analysis, e enums) (all []error) {
 
 // whyLoose says why a statement can't be outside of a transaction, and what to do.
 func whyLoose(st *sqltext.Statement, s Step) string {
-	const enclose = "put BEGIN before it and COMMIT behind the last statement that needs it"
+	const enclose = "put BEGIN before it and COMMIT after the last statement that needs it"
 	switch st.Tx {
 	case sqltext.TxRollback:
-		return firstWords(st.Text) + " ends no transaction that the script begins; put BEGIN before what it is to take back, or leave it out"
+		return firstWords(st.Text) + " ends no transaction of the script; put BEGIN before the statements to roll back, or remove it"
 	case sqltext.TxCommitChain, sqltext.TxRollbackChain:
-		return firstWords(st.Text) + " ends no transaction that the script begins; write BEGIN in its place"
+		return firstWords(st.Text) + " ends no transaction of the script; replace it with BEGIN"
 	case sqltext.TxSavepoint:
-		return fmt.Sprintf("%s needs a transaction, and the statements of this script run one by one (%s); %s", firstWords(st.Text), s.Why, enclose)
+		return fmt.Sprintf("%s needs a transaction, but this script runs outside a transaction (%s); %s", firstWords(st.Text), s.Why, enclose)
 	}
-	return fmt.Sprintf("%s needs a transaction, and would do nothing here: the statements of this script run one by one (%s); %s", st.OnlyInTx, s.Why, enclose)
+	return fmt.Sprintf("%s has no effect outside a transaction, and this script runs outside a transaction (%s); %s", st.OnlyInTx, s.Why, enclose)
 }
 
 // checkAtomic refuses a step that cannot share one transaction with the others.

@@ -33,61 +33,61 @@ func TestModes(t *testing.T) {
 		{name: "a new enum value that is not used", up: "ALTER TYPE mood ADD VALUE 'odd'; INSERT INTO t VALUES ('even')", mode: whimbrel.InTransaction},
 		{
 			name: "transaction control inside", up: "CREATE TABLE t (x);\nCOMMIT;\nCREATE TABLE u (x)", mode: whimbrel.OutsideTransaction,
-			why: "1_m1.up.sql:2:1: the script has transactions of its own",
+			why: "1_m1.up.sql:2:1: the script has its own transactions",
 		},
 		{
 			name: "a wrapper that is not the whole", up: "BEGIN; CREATE TABLE t (x); COMMIT; CREATE TABLE u (x)", mode: whimbrel.OutsideTransaction,
-			why: "1_m1.up.sql:1:1: the script has transactions of its own",
+			why: "1_m1.up.sql:1:1: the script has its own transactions",
 		},
 		{
 			name: "a wrapper with a mode", up: "BEGIN ISOLATION LEVEL SERIALIZABLE; CREATE TABLE t (x); COMMIT", mode: whimbrel.OutsideTransaction,
-			why: "1_m1.up.sql:1:1: BEGIN ISOLATION LEVEL asks for another kind of transaction than Whimbrel's",
+			why: "1_m1.up.sql:1:1: BEGIN ISOLATION LEVEL sets a kind of transaction that differs from Whimbrel's",
 		},
 		{
 			name: "SET TRANSACTION in a wrapper", up: "BEGIN;\nSET TRANSACTION ISOLATION LEVEL SERIALIZABLE; CREATE TABLE t (x); COMMIT", mode: whimbrel.OutsideTransaction,
-			why: "1_m1.up.sql:2:1: SET TRANSACTION ISOLATION asks for another kind of transaction than Whimbrel's",
+			why: "1_m1.up.sql:2:1: SET TRANSACTION ISOLATION sets a kind of transaction that differs from Whimbrel's",
 		},
 		{
 			name: "SET SESSION CHARACTERISTICS", up: "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY; SELECT 1", mode: whimbrel.OutsideTransaction,
-			why: "1_m1.up.sql:1:1: SET SESSION CHARACTERISTICS asks for another kind of transaction than Whimbrel's",
+			why: "1_m1.up.sql:1:1: SET SESSION CHARACTERISTICS sets a kind of transaction that differs from Whimbrel's",
 		},
 		{name: "savepoints", up: "SAVEPOINT a; CREATE TABLE t (x); RELEASE a", mode: whimbrel.InTransaction},
 		{name: "what a transaction is needed for", up: "SET LOCAL a = 1; SELECT 1 FROM t FOR UPDATE", mode: whimbrel.InTransaction},
 		{
 			name: "what a transaction is needed for, in a run", up: "SET LOCAL a = 1;\nDROP INDEX CONCURRENTLY i;",
-			refuse: "1_m1.up.sql:1:1: SET LOCAL needs a transaction, and would do nothing here: the statements of this script run one by one (1_m1.up.sql:2:1: DROP INDEX CONCURRENTLY can't be in a transaction); put BEGIN before it and COMMIT behind the last statement that needs it",
+			refuse: "1_m1.up.sql:1:1: SET LOCAL has no effect outside a transaction, and this script runs outside a transaction (1_m1.up.sql:2:1: DROP INDEX CONCURRENTLY can't be in a transaction); put BEGIN before it and COMMIT after the last statement that needs it",
 		},
 		{
 			name: "a savepoint in a run", up: "-- whimbrel: no-transaction\nVACUUM; Savepoint \"My\"",
-			refuse: "1_m1.up.sql:2:9: Savepoint \"My\" needs a transaction, and the statements of this script run one by one (1_m1.up.sql:2:1: VACUUM can't be in a transaction); put BEGIN",
+			refuse: "1_m1.up.sql:2:9: Savepoint \"My\" needs a transaction, but this script runs outside a transaction (1_m1.up.sql:2:1: VACUUM can't be in a transaction); put BEGIN",
 		},
 		{
 			name: "ROLLBACK without BEGIN", up: "SELECT 1;\nROLLBACK;",
-			refuse: "1_m1.up.sql:2:1: ROLLBACK ends no transaction that the script begins; put BEGIN before what it is to take back, or leave it out",
+			refuse: "1_m1.up.sql:2:1: ROLLBACK ends no transaction of the script; put BEGIN before the statements to roll back, or remove it",
 		},
 		{
 			name: "a chain without BEGIN", up: "SELECT 1;\nCOMMIT AND CHAIN;",
-			refuse: "1_m1.up.sql:2:1: COMMIT AND CHAIN ends no transaction that the script begins; write BEGIN in its place",
+			refuse: "1_m1.up.sql:2:1: COMMIT AND CHAIN ends no transaction of the script; replace it with BEGIN",
 		},
 		{
 			name: "SET TRANSACTION without BEGIN", up: "SET TRANSACTION READ ONLY; SELECT 1;",
-			refuse: "1_m1.up.sql:1:1: SET TRANSACTION needs a transaction, and would do nothing here",
+			refuse: "1_m1.up.sql:1:1: SET TRANSACTION has no effect outside a transaction, and this script runs outside a transaction",
 		},
 		{
 			name: "PREPARE TRANSACTION", up: "BEGIN; SELECT 1; PREPARE TRANSACTION 'a'",
-			refuse: "1_m1.up.sql:1:18: PREPARE TRANSACTION 'a' takes the transaction out of the session's hands, and an interrupted script could not continue; end it with COMMIT",
+			refuse: "1_m1.up.sql:1:18: PREPARE TRANSACTION 'a' detaches the transaction from the session, so an interrupted script could not resume; end the transaction with COMMIT",
 		},
 		{
 			name: "its own transaction around what cannot be in one", up: "BEGIN;\nCREATE TABLE t (x);\nVACUUM;\nCOMMIT;",
-			refuse: "1_m1.up.sql:3:1: VACUUM can't be in a transaction, and the script begins one before it; take that BEGIN out, or put the COMMIT before this statement",
+			refuse: "1_m1.up.sql:3:1: VACUUM can't be in a transaction, and the script begins one before it; remove that BEGIN, or put the COMMIT before this statement",
 		},
 		{
 			name: "its own transaction, which it leaves open", up: "CREATE TABLE t (x);\nVACUUM;\nBEGIN;\nINSERT INTO t VALUES (1);",
-			refuse: "1_m1.up.sql:3:1: BEGIN begins a transaction that the script does not end; its COMMIT is missing",
+			refuse: "1_m1.up.sql:3:1: BEGIN begins a transaction that the script does not end; add a COMMIT",
 		},
 		{
 			name: "Whimbrel's own table", up: "-- ours\nDELETE FROM \"whimbrel_history\"",
-			refuse: "1_m1.up.sql:2:1: the script touches whimbrel_history, which is Whimbrel's own table; leave it to Whimbrel",
+			refuse: "1_m1.up.sql:2:1: the script uses whimbrel_history, which is one of Whimbrel's own tables",
 		},
 		{name: "an open quote", up: "INSERT INTO t VALUES ('x);", refuse: "1_m1.up.sql:1:23"},
 	}

@@ -77,5 +77,5 @@ func (m *Migrator) storedDown(ctx context.Context, a database.AppliedMigration) 
 			return s, nil
 		}
 	}
-	return nil, &ConflictError{Set: m.set.Name(), Version: a.Version, Problem: fmt.Sprintf("lost its event %d from the history", a.EventID)}
+	return nil, &ConflictError{Set: m.set.Name(), Version: a.Version, Problem: fmt.Sprintf("has lost its history entry %d", a.EventID)}
 }

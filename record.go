@@ -53,7 +53,7 @@ func (m *Migrator) Forget(ctx context.Context, note string, versions ...int64) e
 func (m *Migrator) Accept(ctx context.Context, reason string, versions ...int64) error {
 	m = m.usable()
 	if reason == "" {
-		return errors.New("accepting an edited migration wants a reason, which the history keeps")
+		return errors.New("accepting an edited migration needs a reason")
 	}
 	_, err := m.record(ctx, reason, m.each(versions, func(st *database.State, v int64) (database.Entry, error) {
 		mig, ok := viewOf(m.set, st.Applied).get(v)

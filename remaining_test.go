@@ -60,25 +60,25 @@ func TestRemaining(t *testing.T) {
 		{name: "another did all", set: versions{1, 2}, now: versions{1, 2}},
 		{name: "another did some", set: versions{1, 2, 3}, now: versions{1}, want: "+2 +3"},
 		{name: "another did all and more, which this build does not know", set: versions{1, 2}, now: versions{1, 2, 9}},
-		{name: "another did some and a newer one", set: versions{1, 2}, now: versions{1, 9}, want: "version 9 was meanwhile applied above 2, which is still pending"},
+		{name: "another did some and a newer one", set: versions{1, 2}, now: versions{1, 9}, want: "version 9 was applied in the meantime, above 2, which is still pending"},
 		{name: "the same, allowed", set: versions{1, 2}, now: versions{1, 9}, outOfOrder: true, want: "+2"},
-		{name: "another skipped one in between", set: versions{1, 2, 3}, now: versions{1, 3}, want: "version 3 was meanwhile applied above 2, which is still pending"},
-		{name: "another took something back", set: versions{1, 2, 3}, expected: versions{1, 2}, now: versions{1}, want: "version 2 was meanwhile taken back"},
-		{name: "another took back what only the database has", set: versions{1, 2}, expected: versions{1, 9}, now: versions{1}, outOfOrder: true, want: "version 9 was meanwhile taken back"},
+		{name: "another skipped one in between", set: versions{1, 2, 3}, now: versions{1, 3}, want: "version 3 was applied in the meantime, above 2, which is still pending"},
+		{name: "another took something back", set: versions{1, 2, 3}, expected: versions{1, 2}, now: versions{1}, want: "version 2 was rolled back in the meantime"},
+		{name: "another took back what only the database has", set: versions{1, 2}, expected: versions{1, 9}, now: versions{1}, outOfOrder: true, want: "version 9 was rolled back in the meantime"},
 		{name: "another rolled back the same", set: versions{1, 2}, expected: versions{1, 2}, now: versions{1}, goal: DownTo(1)},
-		{name: "another rolled back further", set: versions{1, 2}, expected: versions{1, 2}, goal: DownTo(1), want: "version 1 was meanwhile taken back"},
-		{name: "another applied above a rollback", set: versions{1, 2}, expected: versions{1, 2}, now: versions{1, 2, 3}, goal: DownTo(1), want: "version 3 was meanwhile applied, and would have to be taken back as well"},
-		{name: "another rolled back and applied above", set: versions{1, 2}, expected: versions{1, 2}, now: versions{1, 3}, goal: DownTo(1), want: "version 3 was meanwhile applied, and would have to be taken back as well"},
+		{name: "another rolled back further", set: versions{1, 2}, expected: versions{1, 2}, goal: DownTo(1), want: "version 1 was rolled back in the meantime"},
+		{name: "another applied above a rollback", set: versions{1, 2}, expected: versions{1, 2}, now: versions{1, 2, 3}, goal: DownTo(1), want: "version 3 was applied in the meantime, and would have to be rolled back as well"},
+		{name: "another rolled back and applied above", set: versions{1, 2}, expected: versions{1, 2}, now: versions{1, 3}, goal: DownTo(1), want: "version 3 was applied in the meantime, and would have to be rolled back as well"},
 
 		{name: "a step up, which another did", set: versions{1, 2, 3}, expected: versions{1}, now: versions{1, 2}, goal: By(1)},
 		{name: "steps up, of which another did one", set: versions{1, 2, 3, 4}, expected: versions{1}, now: versions{1, 2}, goal: By(2), want: "+3"},
 		{name: "steps up, of which another did more", set: versions{1, 2, 3, 4}, expected: versions{1}, now: versions{1, 2, 3, 4}, goal: By(2)},
 		{name: "a step down, which another did", set: versions{1, 2, 3}, expected: versions{1, 2}, now: versions{1}, goal: By(-1)},
 		{name: "steps down, of which another did one", set: versions{1, 2, 3}, expected: versions{1, 2, 3}, now: versions{1, 2}, goal: By(-2), want: "-2"},
-		{name: "steps down, and another went further", set: versions{1, 2, 3}, expected: versions{1, 2, 3}, now: versions{1}, goal: By(-1), want: "version 2 was meanwhile taken back"},
-		{name: "a step down below what another applied", set: versions{1, 2, 3}, expected: versions{1, 2}, now: versions{1, 2, 3}, goal: By(-1), want: "version 3 was meanwhile applied, and would have to be taken back as well"},
+		{name: "steps down, and another went further", set: versions{1, 2, 3}, expected: versions{1, 2, 3}, now: versions{1}, goal: By(-1), want: "version 2 was rolled back in the meantime"},
+		{name: "a step down below what another applied", set: versions{1, 2, 3}, expected: versions{1, 2}, now: versions{1, 2, 3}, goal: By(-1), want: "version 3 was applied in the meantime, and would have to be rolled back as well"},
 		{name: "redo, of which another did the first half", set: versions{1, 2}, expected: versions{1, 2}, now: versions{1}, goal: Redo(1), want: "+2"},
-		{name: "redo below what another applied", set: versions{1, 2, 3}, expected: versions{1, 2}, now: versions{1, 2, 3}, goal: Redo(1), want: "version 3 was meanwhile applied, and would have to be taken back as well"},
+		{name: "redo below what another applied", set: versions{1, 2, 3}, expected: versions{1, 2}, now: versions{1, 2, 3}, goal: Redo(1), want: "version 3 was applied in the meantime, and would have to be rolled back as well"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -97,7 +97,7 @@ func TestRemainingSeesOtherTextsAndEntries(t *testing.T) {
 	set := setOf(t, 1)
 	other := database.NewAppliedSet(database.AppliedMigration{Version: 1, Checksum: migration.Sum("another text")})
 	got := left(t, set, stateOf(nil), stateOf(other), Latest(), false)
-	want := fmt.Sprintf("version 1 was meanwhile applied from another text (checksum %.12s…, here %.12s…)", migration.Sum("another text"), migration.Sum("CREATE TABLE m1 ()"))
+	want := fmt.Sprintf("version 1 was applied in the meantime from a different script (checksum %.12s…, here %.12s…)", migration.Sum("another text"), migration.Sum("CREATE TABLE m1 ()"))
 	if got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -109,8 +109,8 @@ func TestRemainingSeesOtherTextsAndEntries(t *testing.T) {
 		goal Goal
 		want string
 	}{
-		"down":        {DownTo(NilVersion), "version 1 was meanwhile taken down and applied again"},
-		"a step down": {By(-1), "version 1 was meanwhile taken down and applied again"},
+		"down":        {DownTo(NilVersion), "version 1 was rolled back and applied again in the meantime"},
+		"a step down": {By(-1), "version 1 was rolled back and applied again in the meantime"},
 		"redo":        {Redo(1), ""}, // as it was to be done
 	} {
 		if got := left(t, set, stateOf(appliedOf(1)), stateOf(again), tt.goal, false); got != tt.want {
@@ -140,9 +140,9 @@ func TestRemainingContents(t *testing.T) {
 		{name: "another continued and recorded it", set: squashed, expected: appliedOf(1, 2), now: recordedAs(t, 2, 4, 1), want: "+5"},
 		{name: "another continued", set: squashed, expected: appliedOf(1, 2), now: appliedOf(1, 2, 3), want: "+4 =4 +5"},
 		{name: "another ran the squash", set: squashed, expected: appliedOf(1), now: recordedAs(t, 2, 4, 1), want: "+5"},
-		{name: "an older build began what the squash replaces", set: squashed, expected: appliedOf(1), now: appliedOf(1, 2), want: "version 2 was meanwhile applied, and now the plan would have to include migration 3 m3"},
-		{name: "another took something back", set: squashed, expected: appliedOf(1, 2, 3, 4), now: appliedOf(1, 2, 3), want: "version 4 was meanwhile taken back"},
-		{name: "what is to go down was recorded", set: squashed, expected: appliedOf(1, 2, 3), now: recordedAs(t, 2, 4, 1), goal: By(-1), want: "version 3 was meanwhile recorded as part of the squash 4 squash"},
+		{name: "an older build began what the squash replaces", set: squashed, expected: appliedOf(1), now: appliedOf(1, 2), want: "version 2 was applied in the meantime, and now the plan would have to include migration 3 m3"},
+		{name: "another took something back", set: squashed, expected: appliedOf(1, 2, 3, 4), now: appliedOf(1, 2, 3), want: "version 4 was rolled back in the meantime"},
+		{name: "what is to go down was recorded", set: squashed, expected: appliedOf(1, 2, 3), now: recordedAs(t, 2, 4, 1), goal: By(-1), want: "version 3 was recorded in the meantime as part of the squash 4 squash"},
 		{name: "a step records the squash", set: squashed, expected: appliedOf(1, 2, 3), now: appliedOf(1, 2, 3, 4), goal: By(1), want: "=4"},
 		{name: "another did the step and recorded the squash", set: squashed, expected: appliedOf(1, 2, 3), now: recordedAs(t, 2, 4, 1), goal: By(1)},
 		{name: "a step that is an original", set: squashed, expected: appliedOf(1, 2), now: appliedOf(1, 2), goal: By(1), want: "+3"},
@@ -151,7 +151,7 @@ func TestRemainingContents(t *testing.T) {
 
 		{name: "nothing happened", set: based, expected: appliedOf(), now: appliedOf(), want: "*2 +3"},
 		{name: "another started from the baseline", set: based, expected: appliedOf(), now: appliedOf(1, 2), want: "+3"},
-		{name: "another did not", set: based, expected: appliedOf(), now: appliedOf(1), want: "version 1 was meanwhile applied, and now the plan would have to include migration 2 m2"},
+		{name: "another did not", set: based, expected: appliedOf(), now: appliedOf(1), want: "version 1 was applied in the meantime, and now the plan would have to include migration 2 m2"},
 		{name: "steps do not start from the baseline", set: based, expected: appliedOf(), now: appliedOf(), goal: By(2), want: "+1 +2"},
 	}
 	for _, tt := range tests {
@@ -227,7 +227,7 @@ func TestRemainingScripts(t *testing.T) {
 	}{
 		{"nothing happened", stateOf(nil), "views"},
 		{"another ran it", ran("-- views"), ""},
-		{"another ran another text", ran("-- other"), "script views was meanwhile run from another text"},
+		{"another ran another text", ran("-- other"), "script views ran in the meantime from a different script"},
 	} {
 		if got := left(t, set, stateOf(nil), tt.now, Latest(), false); got != tt.want {
 			t.Errorf("a repeatable script, %s: got %q, want %q", tt.name, got, tt.want)
@@ -245,8 +245,8 @@ func TestRemainingScripts(t *testing.T) {
 
 func TestConflictErrorOfAScript(t *testing.T) {
 	t.Parallel()
-	err := &ConflictError{Set: "s", Version: NilVersion, Script: "views", Problem: "was meanwhile run from another text"}
-	if want := `set "s": script "views" was meanwhile run from another text; look at the status and plan again`; err.Error() != want {
+	err := &ConflictError{Set: "s", Version: NilVersion, Script: "views", Problem: "ran in the meantime from a different script"}
+	if want := `set "s": script "views" ran in the meantime from a different script`; err.Error() != want {
 		t.Errorf("got %v, want %v", err, want)
 	}
 }

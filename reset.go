@@ -159,7 +159,7 @@ type ConfirmError struct {
 
 func (e *ConfirmError) Error() string {
 	if e.Confirm == "" {
-		return fmt.Sprintf("a reset wants the name of the database: this one is %q", e.Database)
+		return fmt.Sprintf("reset needs the database's name, which is %q", e.Database)
 	}
-	return fmt.Sprintf("the name of this database is %q, not %q: nothing was reset", e.Database, e.Confirm)
+	return fmt.Sprintf("the database's name is %q, not %q; nothing was reset", e.Database, e.Confirm)
 }

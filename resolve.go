@@ -68,7 +68,7 @@ func (m *Migrator) Resolve(ctx context.Context, version int64, how Resolution, r
 // resolve is the journal as a person has it, and what the history keeps of that.
 func (m *Migrator) resolve(ctx context.Context, st *database.State, version int64, how Resolution) (*database.Journal, string, error) {
 	if how != ResolveDone && how != ResolveRetry {
-		return nil, "", fmt.Errorf("%q is no resolution: say %q or %q", how, ResolveDone, ResolveRetry)
+		return nil, "", fmt.Errorf("unknown resolution %q; use %q or %q", how, ResolveDone, ResolveRetry)
 	}
 	if st.Interrupted == nil || st.Interrupted.Version != version {
 		return nil, "", &NotInterruptedError{Set: m.set.Name(), Version: version, Open: st.Interrupted}
@@ -103,13 +103,13 @@ func (m *Migrator) resolve(ctx context.Context, st *database.State, version int6
 		if err := recount(&j, an); err != nil {
 			return nil, "", err
 		}
-		return &j, fmt.Sprintf("the first %d statements of the edited script stand for the %d that were executed", j.Done, n), nil
+		return &j, fmt.Sprintf("the first %d statements of the edited script replace the %d that were executed", j.Done, n), nil
 	case edited:
 		n := j.Done
 		j.Done, j.DoneSum, j.Begun, j.Before = 0, migration.Checksum{}, "", ""
-		return &j, fmt.Sprintf("the edited script begins anew; %d of its statements had been executed", n), nil
+		return &j, fmt.Sprintf("the edited script starts again; %d of its statements had been executed", n), nil
 	case j.Begun != "" && how == ResolveDone:
-		note := fmt.Sprintf("statement %d of %d has happened", j.Done+1, j.Of)
+		note := fmt.Sprintf("statement %d of %d took effect", j.Done+1, j.Of)
 		j.Add(sqltext.Statement{Text: j.Begun})
 		return &j, note, nil
 	case j.Begun != "":
@@ -126,7 +126,7 @@ func (m *Migrator) resolveUnseen(j *database.Journal, how Resolution, problem st
 	switch {
 	case how == ResolveDone && j.Begun != "":
 		j.Add(sqltext.Statement{Text: j.Begun})
-		return j, fmt.Sprintf("statement %d of %d has happened", n+1, j.Of), nil
+		return j, fmt.Sprintf("statement %d of %d took effect", n+1, j.Of), nil
 	case how == ResolveDone:
 		return nil, "", &InterruptedError{Set: m.set.Name(), Journal: *j, Problem: problem, Missing: j.Direction != database.Seed}
 	case j.Begun != "":
@@ -134,7 +134,7 @@ func (m *Migrator) resolveUnseen(j *database.Journal, how Resolution, problem st
 		return j, fmt.Sprintf("statement %d of %d is executed again", n+1, j.Of), nil
 	}
 	*j = database.Journal{Version: j.Version, Name: j.Name, Of: j.Of}
-	return j, fmt.Sprintf("the script begins anew; %d of its statements had been executed", n), nil
+	return j, fmt.Sprintf("the script starts again; %d of its statements had been executed", n), nil
 }
 
 // recount makes the first statements of a script those that stand.
@@ -163,14 +163,14 @@ type NotInterruptedError struct {
 func (e *NotInterruptedError) Error() string {
 	switch j := e.Open; {
 	case j == nil && e.Version == NilVersion:
-		return fmt.Sprintf("nothing to resolve: no script of set %q was stopped part-way", e.Set)
+		return fmt.Sprintf("nothing to resolve: no script of set %q is interrupted", e.Set)
 	case j == nil:
-		return fmt.Sprintf("nothing to resolve: version %d of set %q was not stopped part-way", e.Version, e.Set)
+		return fmt.Sprintf("nothing to resolve: version %d of set %q is not interrupted", e.Version, e.Set)
 	case j.Version == e.Version:
-		return fmt.Sprintf("nothing to resolve: %s was stopped at statement %d of %d, and the next attempt goes on there by itself", what(j.Version, j.Name), j.Done+1, j.Of)
+		return fmt.Sprintf("nothing to resolve: %s was interrupted at statement %d of %d, and the next run resumes there", what(j.Version, j.Name), j.Done+1, j.Of)
 	case e.Version == NilVersion:
-		return fmt.Sprintf("nothing to resolve: no script without a version of set %q was stopped part-way; %s was", e.Set, what(j.Version, j.Name))
+		return fmt.Sprintf("nothing to resolve: no script without a version of set %q is interrupted; %s is", e.Set, what(j.Version, j.Name))
 	default:
-		return fmt.Sprintf("nothing to resolve: version %d of set %q was not stopped part-way; %s was", e.Version, e.Set, what(j.Version, j.Name))
+		return fmt.Sprintf("nothing to resolve: version %d of set %q is not interrupted; %s is", e.Version, e.Set, what(j.Version, j.Name))
 	}
 }

@@ -259,10 +259,10 @@ func TestStatementsThatStandAreNotEdited(t *testing.T) {
 	t.Parallel()
 	set := newSet(t, script{1, threeStatements, "-"})
 	for edit, problem := range map[string]string{
-		strings.Replace(threeStatements, "(1)", "(2)", 1):                      "its first 2 statements are not those",
-		"CREATE TABLE t (x)":                                                   "the file now has 1 statements, of which 2 were executed",
-		"SELECT 1;" + threeStatements:                                          "its first 2 statements are not those",
-		strings.Replace(threeStatements, "INSERT INTO t VALUES (1);\n", "", 1): "its first 2 statements are not those",
+		strings.Replace(threeStatements, "(1)", "(2)", 1):                      "its first 2 statements differ from those",
+		"CREATE TABLE t (x)":                                                   "it has 1 statements, but 2 were executed before",
+		"SELECT 1;" + threeStatements:                                          "its first 2 statements differ from those",
+		strings.Replace(threeStatements, "INSERT INTO t VALUES (1);\n", "", 1): "its first 2 statements differ from those",
 	} {
 		target := stopped(t, set, 3, memdb.ErrKilled)
 		edited := newSet(t, script{1, "-- whimbrel: no-transaction\n" + edit, "-"})
@@ -306,7 +306,7 @@ func TestResolveAnEditedScript(t *testing.T) {
 			note = e.Note
 		}
 	}
-	if !strings.HasSuffix(note, "stand for the 2 that were executed: it is only the number") {
+	if !strings.HasSuffix(note, "replace the 2 that were executed: it is only the number") {
 		t.Errorf("note %q", note)
 	}
 
@@ -356,7 +356,7 @@ func TestWhatTheStatementDoesNotExplainStops(t *testing.T) {
 	if indexes, _ := target.Indexes(t.Context()); len(indexes) > 0 {
 		t.Errorf("it was changed: %v", indexes)
 	}
-	if _, err := m.Resolve(t.Context(), 2, whimbrel.ResolveRetry, ""); !strings.Contains(fmt.Sprint(err), "nothing to resolve") || !strings.Contains(err.Error(), "migration 1 m1 was") {
+	if _, err := m.Resolve(t.Context(), 2, whimbrel.ResolveRetry, ""); !strings.Contains(fmt.Sprint(err), "nothing to resolve") || !strings.Contains(err.Error(), "migration 1 m1 is") {
 		t.Errorf("got %v", err)
 	}
 	got, err := m.Resolve(t.Context(), 1, whimbrel.ResolveRetry, "")
@@ -399,7 +399,7 @@ func TestAnOpenRunOfAnotherBuild(t *testing.T) {
 		t.Errorf("status %+v, %v", s, err)
 	}
 	_, err := older.Migrate(t.Context(), whimbrel.DownTo(whimbrel.NilVersion), whimbrel.ApplyOptions{})
-	if e := interrupted(t, err); e.Resolvable() || !strings.Contains(e.Error(), "no such file") {
+	if e := interrupted(t, err); e.Resolvable() || !strings.Contains(e.Error(), "the migration is not among the files") {
 		t.Errorf("got %v", err)
 	}
 	wantTables(t, target, "a", "t")
@@ -474,7 +474,7 @@ func TestScriptsWithoutAVersionGoOn(t *testing.T) {
 		t.Fatal("it was not stopped")
 	}
 	m := whimbrel.New(open(t, target), empty, whimbrel.Options{})
-	if _, err := m.Up(t.Context()); !strings.Contains(fmt.Sprint(err), "development data") {
+	if _, err := m.Up(t.Context()); !strings.Contains(fmt.Sprint(err), "it is a seed") {
 		t.Errorf("got %v", err)
 	}
 	if r, err := m.Seed(t.Context(), seeds, whimbrel.SeedOptions{}); err != nil || len(r.Seeded) != 1 || len(r.Resumed) != 1 {
@@ -510,7 +510,7 @@ func TestARunThatAnotherProcessContinues(t *testing.T) {
 	db := killAt(t, target, 2, memdb.ErrKilled, func(op string) bool { return op == memdb.OpRunExec })
 	whimbrel.New(db, newSet(t, script{1, threeStatements, "-"}), whimbrel.Options{}).Up(t.Context())
 	_, err = m.Apply(t.Context(), p, whimbrel.ApplyOptions{})
-	if e := interrupted(t, err); !strings.Contains(e.Problem, "meanwhile") {
+	if e := interrupted(t, err); !strings.Contains(e.Problem, "in the meantime") {
 		t.Errorf("got %v", err)
 	}
 }

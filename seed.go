@@ -50,10 +50,10 @@ func (m *Migrator) planSeed(ctx context.Context, scripts []migration.Named, opts
 	var moves []move
 	for _, n := range scripts {
 		if n.Name == "" || n.Script == nil {
-			return nil, fmt.Errorf("a seed needs a name and a script; here is %q", n.Name)
+			return nil, fmt.Errorf("a seed needs a name and a script (got name %q)", n.Name)
 		}
 		if seen[n.Name] {
-			return nil, fmt.Errorf("the seed %q is there twice", n.Name)
+			return nil, fmt.Errorf("two seeds have the name %q", n.Name)
 		}
 		seen[n.Name] = true
 		if opts.Again || st.Seeded[n.Name].Checksum != n.Script.Checksum {

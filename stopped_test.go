@@ -86,7 +86,7 @@ func TestNothingIsInQuestion(t *testing.T) {
 	target := stopped(t, set, 2, memdb.ErrKilled)
 	var none *whimbrel.NotInterruptedError
 	_, err := whimbrel.New(open(t, target), set, whimbrel.Options{}).Resolve(t.Context(), 1, whimbrel.ResolveDone, "")
-	if !errors.As(err, &none) || none.Open == nil || none.Open.Version != 1 || !strings.Contains(err.Error(), "stopped at statement 2 of 3") {
+	if !errors.As(err, &none) || none.Open == nil || none.Open.Version != 1 || !strings.Contains(err.Error(), "interrupted at statement 2 of 3") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -106,7 +106,7 @@ func TestAResetThatWasCutOffIsNotResolved(t *testing.T) {
 	}
 	for _, how := range []whimbrel.Resolution{whimbrel.ResolveDone, whimbrel.ResolveRetry} {
 		_, err := whimbrel.New(db, set, whimbrel.Options{}).Resolve(t.Context(), whimbrel.NilVersion, how, "")
-		if e := interrupted(t, err); e.Missing || e.Resolvable() || !strings.Contains(err.Error(), "reset once more") {
+		if e := interrupted(t, err); e.Missing || e.Resolvable() || !strings.Contains(err.Error(), "a reset was interrupted before it dropped everything") {
 			t.Errorf("%s: got %v", how, err)
 		}
 	}
@@ -123,7 +123,7 @@ func TestResolveTakesNothingElseForRetry(t *testing.T) {
 	db := open(t, target)
 	for _, how := range []whimbrel.Resolution{"", "Done"} {
 		_, err := whimbrel.New(db, set, whimbrel.Options{}).Resolve(t.Context(), 1, how, "")
-		if err == nil || !strings.Contains(err.Error(), `say "done" or "retry"`) {
+		if err == nil || !strings.Contains(err.Error(), `use "done" or "retry"`) {
 			t.Errorf("%q: got %v", how, err)
 		}
 	}

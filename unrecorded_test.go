@@ -48,7 +48,7 @@ func TestFewerEventsThanWereRecorded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			db := forgetful{open(t, memdb.New())}
 			err := do(whimbrel.New(db, newSet(t, plain(2)...), whimbrel.Options{}))
-			if err == nil || !strings.Contains(err.Error(), "has recorded 0") {
+			if err == nil || !strings.Contains(err.Error(), "recorded 0 of 1 history entries") {
 				t.Fatalf("the error is %v, want one that says that nothing was recorded", err)
 			}
 		})
@@ -56,7 +56,7 @@ func TestFewerEventsThanWereRecorded(t *testing.T) {
 	t.Run("a run", func(t *testing.T) {
 		db := forgetful{open(t, memdb.New())}
 		_, err := whimbrel.New(db, newSet(t, script{1, "-- whimbrel: no-transaction\nCREATE TABLE t (x)", "-"}), whimbrel.Options{}).Up(t.Context())
-		if err == nil || !strings.Contains(err.Error(), "has recorded 0") {
+		if err == nil || !strings.Contains(err.Error(), "recorded 0 of 1 history entries") {
 			t.Fatalf("the error is %v, want one that says that nothing was recorded", err)
 		}
 	})

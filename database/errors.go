@@ -17,12 +17,12 @@ var ErrLocked = errors.New("can't acquire lock")
 // for a moment, as SQLite must for PRAGMA foreign_keys, and then found a newer event
 // in the history. Nothing of the batch was done. The engine reads the history again and
 // repeats what is left of the unit.
-var ErrHeadChanged = errors.New("the history changed while the lock was let go of")
+var ErrHeadChanged = errors.New("the history changed while the lock was released")
 
 // ErrConflict is wrapped by the error of a Batch or a Run whose transaction the database has taken back because another one
 // was in its way, as a cluster does with a commit that conflicts. Nothing of the transaction is in the database, and it
 // may be tried again at once.
-var ErrConflict = errors.New("the transaction was taken back, since it conflicted with another one")
+var ErrConflict = errors.New("the transaction was rolled back because it conflicted with another one")
 
 // LockedError reports that another process held the migration lock, or had what is to be read or written locked
 // in another way, for as long as the caller was willing to wait.
@@ -36,10 +36,10 @@ type LockedError struct {
 
 func (e *LockedError) Error() string {
 	if e.What != "" {
-		return e.What + " is locked by somebody else" + heldBy(e.Holder) + waitedTime(e.Waited) + "; try again when it is free, or wait longer (lock timeout)"
+		return e.What + " is locked by another process" + heldBy(e.Holder) + waitedTime(e.Waited)
 	}
 	who := cmp.Or(e.Why, fmt.Sprintf("another process is migrating set %q", e.Set))
-	return "can't acquire lock: " + who + waitedFor(e.Holder, e.Waited) + "; try again when it is done, or wait longer (lock timeout)"
+	return "can't acquire lock: " + who + waitedFor(e.Holder, e.Waited)
 }
 
 // Is makes errors.Is(err, ErrLocked) true.
@@ -71,7 +71,7 @@ func (h Holder) String() string {
 
 // waitedFor says who it was, as far as that is known, and how long.
 func waitedFor(h Holder, waited time.Duration) string {
-	return cmp.Or(heldBy(h), ", or writing to the database") + waitedTime(waited)
+	return cmp.Or(heldBy(h), " or writing to the database") + waitedTime(waited)
 }
 
 func heldBy(h Holder) string {
@@ -97,7 +97,7 @@ type UnsettledError struct {
 }
 
 func (e *UnsettledError) Error() string {
-	return fmt.Sprintf("the setting %q is stored and holds for whatever begins from now on, but a migration that began before is still running", e.Name) + waitedFor(e.Holder, e.Waited)
+	return fmt.Sprintf("the setting %q is stored, but a migration that started earlier is still running", e.Name) + waitedFor(e.Holder, e.Waited)
 }
 
 // LockLostError reports that the migration lock was lost while a statement
@@ -108,7 +108,7 @@ type LockLostError struct {
 }
 
 func (e *LockLostError) Error() string {
-	return fmt.Sprintf("the migration lock of set %q was lost, the statement was cancelled: %v", e.Set, e.Err)
+	return fmt.Sprintf("lost the migration lock of set %q, and the statement was cancelled: %v", e.Set, e.Err)
 }
 
 func (e *LockLostError) Unwrap() error { return e.Err }
@@ -184,7 +184,7 @@ func (e *ConnectError) Unwrap() error { return e.Err }
 type CommitUnknownError struct{ Err error }
 
 func (e *CommitUnknownError) Error() string {
-	return fmt.Sprintf("the connection broke during COMMIT, which may or may not have happened; the history tells: %v", e.Err)
+	return fmt.Sprintf("the connection broke during COMMIT, which may or may not have taken effect: %v", e.Err)
 }
 
 func (e *CommitUnknownError) Unwrap() error { return e.Err }
@@ -194,14 +194,14 @@ func (e *CommitUnknownError) Unwrap() error { return e.Err }
 type StandbyError struct{ Server string } // where it is, as it says itself
 
 func (e *StandbyError) Error() string {
-	return fmt.Sprintf("the server %s is a standby (it is in recovery), which can't be migrated and may be behind: connect to the primary", e.Server)
+	return fmt.Sprintf("the server %s is a standby (in recovery), which can't be migrated and may lag behind its primary", e.Server)
 }
 
 // OtherServerError reports that a connection leads to another server than the one it has to do with. Nothing was done there.
 type OtherServerError struct{ Server, Was, Why string }
 
 func (e *OtherServerError) Error() string {
-	return fmt.Sprintf("the server %s is not the server %s: %s; name one host, or have the URL choose the primary", e.Server, e.Was, e.Why)
+	return fmt.Sprintf("connected to server %s instead of %s: %s", e.Server, e.Was, e.Why)
 }
 
 // TablesNewerError reports that Whimbrel's own tables in the target were made
@@ -209,7 +209,7 @@ func (e *OtherServerError) Error() string {
 type TablesNewerError struct{ Found, Known int64 }
 
 func (e *TablesNewerError) Error() string {
-	return fmt.Sprintf("Whimbrel's own tables in this database have version %d, this build knows up to %d; use a newer Whimbrel", e.Found, e.Known)
+	return fmt.Sprintf("Whimbrel's own tables have version %d, but this build supports only versions up to %d", e.Found, e.Known)
 }
 
 // TablesProblem says why Whimbrel does not use the tables that it found.

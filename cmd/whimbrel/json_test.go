@@ -11,7 +11,8 @@ import (
 )
 
 // lookup finds a value in a document, by a path such as ".migrations.0.name", and
-// returns it as compact JSON. "#" is the length of a list.
+// returns it as compact JSON. In a list, "len" is its length, and "each" the list of what the rest of the path
+// finds in each element.
 func lookup(document, path string) (value string, found bool, err error) {
 	dec := json.NewDecoder(strings.NewReader(document))
 	dec.UseNumber()
@@ -22,24 +23,8 @@ func lookup(document, path string) (value string, found bool, err error) {
 	if err := dec.Decode(new(any)); err != io.EOF {
 		return "", false, fmt.Errorf("there is more on stdout than one JSON document:\n%s", document)
 	}
-	for key := range strings.SplitSeq(strings.Trim(path, "."), ".") {
-		switch v := at.(type) {
-		case map[string]any:
-			if at, found = v[key]; !found && key != "" {
-				return "", false, nil
-			}
-		case []any:
-			i, err := strconv.Atoi(key)
-			switch {
-			case key == "#":
-				at = json.Number(strconv.Itoa(len(v)))
-			case key == "":
-			case err != nil || i >= len(v):
-				return "", false, nil
-			default:
-				at = v[i]
-			}
-		default:
+	if path = strings.Trim(path, "."); path != "" {
+		if at, found = follow(at, strings.Split(path, ".")); !found {
 			return "", false, nil
 		}
 	}
@@ -50,16 +35,49 @@ func lookup(document, path string) (value string, found bool, err error) {
 	return strings.TrimSpace(b.String()), true, err
 }
 
+// follow returns the value at a path below another value.
+func follow(at any, path []string) (any, bool) {
+	for n, key := range path {
+		found := false
+		switch v := at.(type) {
+		case map[string]any:
+			at, found = v[key]
+		case []any:
+			switch i, err := strconv.Atoi(key); {
+			case key == "len":
+				at, found = json.Number(strconv.Itoa(len(v))), true
+			case key == "each":
+				each := make([]any, len(v))
+				for i := range v {
+					if each[i], found = follow(v[i], path[n+1:]); !found {
+						return nil, false
+					}
+				}
+				return each, true
+			case err == nil && i < len(v):
+				at, found = v[i], true
+			}
+		}
+		if !found {
+			return nil, false
+		}
+	}
+	return at, true
+}
+
 func TestLookup(t *testing.T) {
 	t.Parallel()
-	const doc = `{"a": [1, {"b": "x"}], "n": null}`
+	const doc = `{"a":[1,{"b":"x"}],"l":[{"k":1},{"k":null}],"n":null}`
 	for _, c := range []struct {
 		path, want string
 		found      bool
 	}{
 		{".a.0", "1", true},
 		{".a.1.b", `"x"`, true},
-		{".a.#", "2", true},
+		{".a.len", "2", true},
+		{".l.each.k", "[1,null]", true},
+		{".l.each.m", "", false},
+		{".", doc, true},
 		{".a", `[1,{"b":"x"}]`, true},
 		{".n", "null", true},
 		{".a.2", "", false},

@@ -76,7 +76,7 @@ func TestMariaDB(t *testing.T) {
 		}
 		return testdb.MariaDB(tb)
 	}, "answers", "config", "database", "deleted", "edited", "freeze", "goals", "goals_wrong", "history", "irreversible", "locked", "looking", "metadata", "mysql", "mysql_tools", "outoforder", "outside", "promises", "query",
-		"records", "replayed", "seed", "settings", "squash_minimal", "status", "stopped", "tables", "together")
+		"records", "replayed", "resume", "seed", "settings", "squash_minimal", "status", "tables", "together")
 }
 
 func runScripts(t *testing.T, kind string, newDatabase func(*testscript.Env) string, only ...string) {
@@ -355,7 +355,8 @@ func query(url, statement string) (string, error) {
 //
 //	jsonq .applied [1,2]        the value, compared as JSON
 //	jsonq .error.message ~text  a string that matches a regular expression
-//	jsonq .migrations.#  2      the length of a list
+//	jsonq .migrations.len 2     the length of a list
+//	jsonq .steps.each.name ["a"] a value of each element of a list
 //	! jsonq .error.file         there is no such thing
 func jsonq(ts *testscript.TestScript, neg bool, args []string) {
 	file := "stdout"

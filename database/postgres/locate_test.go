@@ -534,7 +534,7 @@ func TestLockedTables(t *testing.T) {
 			e := as[*database.LockedError](t, err)
 			equal(t, what+": what is locked", e.What, `Whimbrel's table "public"."whimbrel_`+table+`"`)
 			equal(t, what+": who locks it", e.Holder.App, "locker")
-			contains(t, what+": the error", err.Error(), "is locked by somebody else", "locker")
+			contains(t, what+": the error", err.Error(), "is locked by another process", "locker")
 		}
 		do(t, c, "ROLLBACK")
 	}

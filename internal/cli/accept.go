@@ -15,19 +15,19 @@ func (a *app) acceptCommand() *cobra.Command {
 		Use:        "accept VERSION…",
 		SuggestFor: []string{"repair", "rehash"},
 		GroupID:    groupRecord,
-		Short:      "Accept that applied migrations were edited",
-		Long: `Accept records that the files of applied migrations were edited on purpose: from now on
-they are what the checksums are compared with. It runs nothing. Look at the difference
-with "whimbrel verify" first; the reason is kept in the history.`,
+		Short:      "Accept edits to applied migrations",
+		Long: `Accept records the present files of applied migrations as the ones that checksums are compared
+with. It runs nothing. Run "whimbrel verify" first to see the difference. The history keeps the
+reason.`,
 		Example: `  whimbrel accept 7 --reason "only a comment was added"`,
-		Args:    wantArgs("at least one version", 1, -1),
+		Args:    needArgs("at least one version", 1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			versions, err := parseVersions(args)
 			if err != nil {
 				return err
 			}
 			if reason == "" {
-				return usage(`Say why: --reason "…". The history keeps it.`, "%q wants a reason", cmd.CommandPath())
+				return reasonRequired(cmd, "the history keeps it")
 			}
 			ctx := cmd.Context()
 			return a.withTarget(ctx, a.open, func(t *target) (render.Document, error) {
@@ -45,6 +45,6 @@ with "whimbrel verify" first; the reason is kept in the history.`,
 		},
 		ValidArgsFunction: a.completeVersions(-1),
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why, in a few `words`; required")
+	cmd.Flags().StringVar(&reason, "reason", "", "`why` the edit is right (required); the history keeps it")
 	return cmd
 }

@@ -13,22 +13,23 @@ func (a *app) baselineCommand() *cobra.Command {
 		Use:        "baseline VERSION",
 		SuggestFor: []string{"adopt", "init-schema"},
 		GroupID:    groupRecord,
-		Short:      "Record that a schema nobody recorded is that of a version",
-		Long: `Baseline records every migration up to a version as applied, and runs nothing: for a
-database whose schema was there before Whimbrel. It refuses where there is a history already.
+		Short:      "Record an existing schema as being at a version",
+		Long: `Baseline records all migrations up to a version as applied, without running anything. Use it to
+start with a database whose schema is older than its use of Whimbrel. It fails if the set already
+has a history.
 
-With --force it sets a record right: versions above the baseline are forgotten, those up to
-it are recorded as their files are now.`,
+With --force it corrects an existing history: it records the versions up to the baseline as
+applied with their present files, and the versions above it as not applied.`,
 		Example: `  whimbrel baseline 12
   whimbrel baseline 12 --force --reason "restored from last night's dump"`,
-		Args: wantArgs("a version", 1, 1),
+		Args: needArgs("one version", 1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			versions, err := parseVersions(args)
 			if err != nil {
 				return err
 			}
 			if opts.Force && opts.Reason == "" {
-				return usage(`whimbrel baseline `+args[0]+` --force --reason "…"`, "a reason is wanted: the history keeps it")
+				return reasonRequired(cmd, "the history keeps it")
 			}
 			ctx := cmd.Context()
 			return a.withTarget(ctx, a.open, func(t *target) (render.Document, error) {
@@ -41,7 +42,7 @@ it are recorded as their files are now.`,
 		},
 		ValidArgsFunction: a.completeVersions(1),
 	}
-	cmd.Flags().BoolVar(&opts.Force, "force", false, "although there is a history")
-	cmd.Flags().StringVar(&opts.Reason, "reason", "", "why, in a few `words`; the history keeps it")
+	cmd.Flags().BoolVar(&opts.Force, "force", false, "correct an existing history")
+	cmd.Flags().StringVar(&opts.Reason, "reason", "", "`why` the history is wrong (required with --force); the history keeps it")
 	return cmd
 }

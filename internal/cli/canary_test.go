@@ -284,7 +284,7 @@ func TestStatementsAreNoURLs(t *testing.T) {
 		}
 	}
 	for _, url := range []string{"postgres://u:p@h/db", " MySQL://h", "nosuch://x", "sqlite:app.db", "postgres:u:p@h"} {
-		if code, out, errs := query(url); code != exitUsage || !strings.Contains(errs, "takes no URL here") {
+		if code, out, errs := query(url); code != exitUsage || !strings.Contains(errs, "does not take a URL here") {
 			t.Errorf("%q: exit %d\n%s%s", url, code, out, errs)
 		}
 	}

@@ -1,6 +1,6 @@
-// Package cli is the whimbrel command: it reads the command line, the environment
-// and whimbrel.yaml, calls the library, and shows what came of it. Each command has
-// a file of its own; package render draws.
+// Package cli implements the whimbrel command. It reads the command line, the environment and
+// whimbrel.yaml, calls the library, and prints the result. Each command has its own file. Package
+// render formats the output.
 package cli
 
 import (
@@ -20,21 +20,21 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
 )
 
-// Process is what the command sees of the process it is.
+// Process describes the process that the command runs in.
 type Process struct {
 	Args           []string
 	LookupEnv      func(name string) (string, bool)
 	Stdin          Input
 	Stdout, Stderr render.Stream
-	// Signals are those that end the command; nil: none.
+	// Signals delivers the signals that end the command. It may be nil.
 	Signals <-chan os.Signal
-	// Exit leaves at once: for a second signal.
+	// Exit ends the process at once, after a second signal.
 	Exit func(code int)
 }
 
-// Main runs the command with what the process was given, and returns its exit code.
+// Main runs the command in the current process and returns its exit code.
 func Main() int {
-	cobra.EnableCommandSorting = false // ours is the order of use
+	cobra.EnableCommandSorting = false // commands are listed in the order of use
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, endSignals...)
 	ignoreBrokenPipes()
@@ -49,7 +49,8 @@ func Main() int {
 	})
 }
 
-// stream finds out what a file can show. Colours follow https://no-color.org.
+// stream detects whether a file is a terminal, its size, and whether to use colours
+// (https://no-color.org).
 func stream(f *os.File) render.Stream {
 	s := render.Stream{Writer: f, Terminal: term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"}
 	s.Color = s.Terminal && os.Getenv("NO_COLOR") == ""
@@ -65,12 +66,12 @@ func stream(f *os.File) render.Stream {
 	return s
 }
 
-// app is one run of the command.
+// app is one execution of the command.
 type app struct {
 	Process
 	secrets guarded
 	global  globalFlags
-	printer atomic.Pointer[render.Printer] // another goroutine asks for it after a second signal
+	printer atomic.Pointer[render.Printer] // the signal goroutine reads it
 }
 
 // Run runs the command and returns its exit code.
@@ -87,15 +88,15 @@ func Run(p Process) int {
 	root.SetErr(a.secrets.writer(p.Stderr))
 	err := root.ExecuteContext(ctx)
 	code := a.finish(ctx, err)
-	stop() // what is left is a pager's, and so are signals
+	stop() // from here on a pager may run, which receives the signals
 	if werr := a.print().Close(); werr != nil && code == exitDone {
-		fmt.Fprintf(p.Stderr, "can't write the answer: %v\n", werr)
+		fmt.Fprintf(p.Stderr, "can't write the output: %v\n", werr)
 		return exitFailed
 	}
 	return code
 }
 
-// print returns the printer, which is made when the flags are known.
+// print returns the printer. The first call creates it, after the flags are parsed.
 func (a *app) print() *render.Printer {
 	p := a.printer.Load()
 	if p == nil {
@@ -111,22 +112,22 @@ func (a *app) print() *render.Printer {
 	return p
 }
 
-// told is the end of a command that has said everything itself.
-type told struct{ code int }
+// exitError ends a command with an exit code, without a further message.
+type exitError struct{ code int }
 
-func (t told) Error() string { return fmt.Sprintf("exit code %d", t.code) }
+func (e exitError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
 
-// finish shows a command's error and returns the exit code.
+// finish prints a command's error and returns the exit code.
 func (a *app) finish(ctx context.Context, err error) int {
-	var t told
+	var exit exitError
 	switch {
 	case err == nil:
 		return exitDone
-	case errors.As(err, &t):
-		return t.code
+	case errors.As(err, &exit):
+		return exit.code
 	}
 	if !a.global.json {
-		a.global.json = asksForJSON(a.Args) // the flags before it may have been wrong
+		a.global.json = asksForJSON(a.Args) // parsing may have stopped before --json
 	}
 	f, code := explain(ctx, err)
 	a.print().Fail(f)

@@ -22,7 +22,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// stuck is a database that does not answer, not even when it is cancelled.
+// stuck is a database that does not answer, not even after a cancellation.
 type stuck struct {
 	database.Driver
 	opened chan struct{}
@@ -53,8 +53,8 @@ func (s *syncBuffer) String() string {
 	return s.b.String()
 }
 
-// The first signal waits for the database, the second leaves at once and says so.
-func TestSecondSignalLeavesAtOnce(t *testing.T) {
+// The first signal waits for the database. The second quits at once and says so.
+func TestSecondSignalQuitsAtOnce(t *testing.T) {
 	t.Parallel()
 	db := stuck{opened: make(chan struct{}), answer: make(chan struct{})}
 	database.Register("stuck", db)
@@ -83,7 +83,7 @@ func TestSecondSignalLeavesAtOnce(t *testing.T) {
 	if code := <-left; code != 130 {
 		t.Errorf("left with %d, want 130", code)
 	}
-	if want := "Left without waiting for the database's answer.\n"; stderr.String() != want {
+	if want := "Quit without waiting for the server.\n"; stderr.String() != want {
 		t.Errorf("said %q, want %q", stderr.String(), want)
 	}
 	close(db.answer)
@@ -132,7 +132,7 @@ func TestKindsAndExitCodes(t *testing.T) {
 		{&whimbrel.ChecksumMismatchError{}, "checksum_mismatch", 5},
 		{&whimbrel.OutOfOrderError{Migrations: []migration.Migration{{Version: 1, Up: script}}}, "out_of_order", 5},
 		{&whimbrel.IrreversibleError{}, "irreversible", 5},
-		{&whimbrel.FrozenError{}, "migration_mode", 5},
+		{&whimbrel.FrozenError{}, "frozen", 5},
 		{&whimbrel.ProtectedError{}, "protected", 5},
 		{&whimbrel.ProtectedError{What: "seed"}, "protected", 5},
 		{&whimbrel.SquashedError{}, "squashed", 5},
@@ -157,7 +157,7 @@ func TestKindsAndExitCodes(t *testing.T) {
 	}
 }
 
-// A signal is the cause, whatever error came of it.
+// A signal takes precedence over the error that it causes.
 func TestInterruptedIsTheCause(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -174,7 +174,7 @@ func TestConflictSaysWhoItWas(t *testing.T) {
 		Version: 3, Problem: "was taken back", Event: database.Entry{ID: 7, Version: 3, Direction: database.Down, DBUser: "me"},
 	})
 	b, err := json.Marshal(f)
-	if err != nil || f.Event == nil || f.Event.User != "me" {
+	if err != nil || f.Entry == nil || f.Entry.User != "me" {
 		t.Errorf("got %s, %v", b, err)
 	}
 }
@@ -201,7 +201,7 @@ func TestNearest(t *testing.T) {
 	t.Parallel()
 	words := []string{"database", "dir", "format", "lock_timeout", "get", "set"}
 	for written, want := range map[string]string{
-		"databse": "database", "DIR": "dir", "lock-timeout": "lock_timeout", "locktimeout": "lock_timeout", "gte": "get", "zzzzz": "", "": "",
+		"databse": "database", "DIR": "dir", "lock-timeout": "lock_timeout", "locktimeout": "lock_timeout", "gte": "get", "foo": "", "tset": "set", "zzzzz": "", "": "",
 	} {
 		if got := nearest(written, words); got != want {
 			t.Errorf("nearest to %q is %q, want %q", written, got, want)
@@ -237,7 +237,7 @@ func TestParseVersion(t *testing.T) {
 	}
 }
 
-// What the server had no room or time for is not mended in the file.
+// A failure that the statement did not cause is not fixed in the file.
 func TestCircumstancesAreNotTheFile(t *testing.T) {
 	t.Parallel()
 	for sqlstate, circumstance := range map[string]bool{
@@ -251,8 +251,8 @@ func TestCircumstancesAreNotTheFile(t *testing.T) {
 	}
 }
 
-// Each way in which a run can't go on names what can be done about it.
-func TestRunsThatCantGoOn(t *testing.T) {
+// Each way in which a run can't resume has advice.
+func TestRunsThatCantResume(t *testing.T) {
 	t.Parallel()
 	up := database.Journal{Version: 12, Name: "add_index", Direction: database.Up, Done: 2, Of: 7}
 	of := func(change func(*database.Journal)) database.Journal {
@@ -272,19 +272,19 @@ func TestRunsThatCantGoOn(t *testing.T) {
 		err  whimbrel.InterruptedError
 		want []string // in what is to do, and in the choices
 	}{
-		"edited":                 {whimbrel.InterruptedError{Journal: up, Edited: true}, []string{"Put back", "whimbrel resolve 12 --done", "first 2 statements", "whimbrel resolve 12 --retry", "begins with statement 1"}},
-		"unclear":                {whimbrel.InterruptedError{Journal: up, SQL: "x"}, []string{"whimbrel resolve 12 --done", "goes on with statement 4", "whimbrel resolve 12 --retry", `"whimbrel up" executes it`}},
-		"unclear, the last":      {whimbrel.InterruptedError{Journal: last, SQL: "x"}, []string{"records the whole"}},
-		"unclear, down":          {whimbrel.InterruptedError{Journal: down, SQL: "x"}, []string{`"whimbrel down" executes it`}},
-		"a repeatable script":    {whimbrel.InterruptedError{Journal: repeat, Edited: true}, []string{"whimbrel resolve views --done", "whimbrel resolve views --retry"}},
-		"development data":       {whimbrel.InterruptedError{Journal: seed}, []string{`"whimbrel seed" goes on`, "--seeds", "whimbrel resolve people --retry"}},
-		"edited data":            {whimbrel.InterruptedError{Journal: seed, Edited: true}, []string{`"whimbrel seed" goes on`, "whimbrel resolve people --retry"}},
-		"a file that is gone":    {whimbrel.InterruptedError{Journal: up, Missing: true}, []string{"Put its file back", "whimbrel forget 12"}},
-		"a down script":          {whimbrel.InterruptedError{Journal: down, Missing: true}, []string{"finish the rollback by hand", "whimbrel forget 12"}},
-		"a repeatable gone":      {whimbrel.InterruptedError{Journal: repeat, Missing: true}, []string{"Put its file back", "whimbrel resolve views --retry"}},
-		"another's, at work":     {whimbrel.InterruptedError{Journal: of(func(j *database.Journal) { j.Held = true }), Missing: true}, []string{"Another process is at work on it"}},
-		"begun by another":       {whimbrel.InterruptedError{Journal: up}, []string{`"whimbrel up" goes on with it`}},
-		"begun by another, down": {whimbrel.InterruptedError{Journal: down}, []string{`"whimbrel down" goes on with it`}},
+		"edited":              {whimbrel.InterruptedError{Journal: up, Edited: true}, []string{"Restore the executed statements", "whimbrel resolve 12 --done", "edited 2 statements", "whimbrel resolve 12 --retry", "starts with statement 1"}},
+		"unclear":             {whimbrel.InterruptedError{Journal: up, SQL: "x"}, []string{"whimbrel resolve 12 --done", "continues with statement 4", "whimbrel resolve 12 --retry", `"whimbrel up" executes it again`}},
+		"unclear, the last":   {whimbrel.InterruptedError{Journal: last, SQL: "x"}, []string{"adds the history entry"}},
+		"unclear, down":       {whimbrel.InterruptedError{Journal: down, SQL: "x"}, []string{`"whimbrel down" executes it again`}},
+		"a repeatable script": {whimbrel.InterruptedError{Journal: repeat, Edited: true}, []string{"whimbrel resolve views --done", "whimbrel resolve views --retry"}},
+		"development data":    {whimbrel.InterruptedError{Journal: seed}, []string{`Run "whimbrel seed" to resume it`, "--seeds", "whimbrel resolve people --retry"}},
+		"edited data":         {whimbrel.InterruptedError{Journal: seed, Edited: true}, []string{`run "whimbrel seed" to resume`, "whimbrel resolve people --retry"}},
+		"a missing file":      {whimbrel.InterruptedError{Journal: up, Missing: true}, []string{"Restore its file", "whimbrel forget 12"}},
+		"a down script":       {whimbrel.InterruptedError{Journal: down, Missing: true}, []string{"finish the rollback by hand", "whimbrel forget 12"}},
+		"a repeatable gone":   {whimbrel.InterruptedError{Journal: repeat, Missing: true}, []string{"Restore its file", "whimbrel resolve views --retry"}},
+		"another's, running":  {whimbrel.InterruptedError{Journal: of(func(j *database.Journal) { j.Held = true }), Missing: true}, []string{"Another process is still running it"}},
+		"started by another":  {whimbrel.InterruptedError{Journal: up}, []string{`Run "whimbrel up" to resume it`}},
+		"another's, down":     {whimbrel.InterruptedError{Journal: down}, []string{`Run "whimbrel down" to resume it`}},
 	} {
 		f, _ := explain(t.Context(), &c.err)
 		said := f.Next
@@ -302,8 +302,8 @@ func TestRunsThatCantGoOn(t *testing.T) {
 	}
 }
 
-// The page of a statement of which nobody knows: the statement, what has changed, and the two commands.
-func TestThePageOfWhatIsUnclear(t *testing.T) {
+// A statement with an unknown outcome is shown with the changes of the schema and the two decisions.
+func TestUnknownOutcome(t *testing.T) {
 	t.Parallel()
 	f, _ := explain(t.Context(), &whimbrel.InterruptedError{
 		Set:     "default",
@@ -314,19 +314,19 @@ func TestThePageOfWhatIsUnclear(t *testing.T) {
 	})
 	var stderr bytes.Buffer
 	render.New(render.Options{Err: render.Stream{Writer: &stderr}}).Fail(f)
-	const want = `m/12_add_index.up.sql:4:1: it is not known whether statement 3 of 7 of migration 12 add_index has happened: what a procedure that commits has done can't be told
+	const want = `m/12_add_index.up.sql:4:1: can't tell whether statement 3 of 7 of migration 12 add_index took effect: what a procedure that commits has done can't be told
 
     CALL p(
       1)
 
-It stopped at statement 3 of 7, on host h, pid 5, connection lost.
-Since the statement was begun the schema has changed:
+It was interrupted at statement 3 of 7, on host h, pid 5, connection lost.
+The schema has changed since the statement started:
   + table public.t added
-Look at what the database has, and say which it is; that is recorded, and runs nothing:
+Check the database and record one of these decisions; that runs nothing:
   whimbrel resolve 12 --done
-      it has happened: "whimbrel up" goes on with statement 4
+      it took effect: "whimbrel up" continues with statement 4
   whimbrel resolve 12 --retry
-      it has not: "whimbrel up" executes it
+      it did not: "whimbrel up" executes it again
 `
 	if stderr.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", stderr.String(), want)

@@ -10,11 +10,11 @@ import (
 	"github.com/whimbrel-db/whimbrel/source"
 )
 
-// complete is what the shell asks for.
+// complete is a completion function, as cobra defines it.
 type complete = func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective)
 
-// completeVersions offers the versions of the folder, for at most that many arguments
-// (below 0: any number). It does not ask the database.
+// completeVersions completes at most most arguments with the folder's versions; a negative most means
+// any number. It does not connect to the database.
 func (a *app) completeVersions(most int) complete {
 	return func(_ *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
 		if most >= 0 && len(args) >= most {
@@ -57,7 +57,7 @@ func completeSettings(cmd *cobra.Command, args []string, _ string) ([]string, co
 	return offers, cobra.ShellCompDirectiveNoFileComp
 }
 
-// completeGlobals offers values of the flags that every command has.
+// completeGlobals completes the values of the global flags.
 func (a *app) completeGlobals(root *cobra.Command) {
 	words := func(get func() []string) complete {
 		return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
@@ -97,7 +97,7 @@ func (a *app) completeGlobals(root *cobra.Command) {
 	}
 }
 
-// must is for what only a mistake in this package can make fail.
+// must panics on errors that only a programming mistake in this package can cause.
 func must(err error) {
 	if err != nil {
 		panic(err)

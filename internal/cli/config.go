@@ -20,7 +20,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/yamltext"
 )
 
-// configName is the configuration file that is read when none is named.
+// configName is the default configuration file.
 const configName = "whimbrel.yaml"
 
 // config is a configuration file.
@@ -28,11 +28,11 @@ type config struct {
 	Top          section             `yaml:",inline"`
 	Environments map[string]*section `yaml:"environments"`
 
-	path string // as messages show it
+	path string // for messages
 	text []byte
 }
 
-// section is what a configuration file can say, at its top and in each environment.
+// section holds the keys that a configuration file can have at its top and in each environment.
 type section struct {
 	Database        *scalar `yaml:"database"`
 	Dir             *scalar `yaml:"dir"`
@@ -46,7 +46,7 @@ type section struct {
 	AllowOutOfOrder *scalar `yaml:"allow_out_of_order"`
 }
 
-// scalar is a single value, with its place.
+// scalar is a single value with its position.
 type scalar struct {
 	text string
 	at   *token.Position
@@ -67,7 +67,7 @@ func (s *scalar) UnmarshalYAML(n ast.Node) error {
 	return nil
 }
 
-// readConfig reads a configuration file; nil if none was asked for and none is there.
+// readConfig reads a configuration file. It returns nil if path is "" and the default file does not exist.
 func readConfig(path string) (*config, error) {
 	c := &config{path: path}
 	if path == "" {
@@ -89,9 +89,9 @@ func readConfig(path string) (*config, error) {
 
 // parse decodes the text.
 func (c *config) parse() (err error) {
-	defer func() { // the decoder's own
+	defer func() { // the decoder may panic
 		if p := recover(); p != nil {
-			err = &usageError{file: c.path, line: 1, column: 1, msg: fmt.Sprintf("it can't be understood as YAML: %v", p)}
+			err = &usageError{file: c.path, line: 1, column: 1, msg: fmt.Sprintf("invalid YAML: %v", p)}
 		}
 	}()
 	if err := c.check(); err != nil {
@@ -102,12 +102,12 @@ func (c *config) parse() (err error) {
 		return c.explain(err)
 	}
 	if err := dec.Decode(new(any)); !errors.Is(err, io.EOF) {
-		return &usageError{file: c.path, line: 1, column: 1, msg: "there is more than one YAML document in the file"}
+		return &usageError{file: c.path, line: 1, column: 1, msg: "the file has more than one YAML document"}
 	}
 	return nil
 }
 
-// check refuses what would take much memory to decode. What is no YAML at all is said by the decoder.
+// check rejects files that would take much memory to decode. The decoder reports invalid YAML.
 func (c *config) check() error {
 	if p := yamltext.Check(string(c.text), yamltext.Limits{Bytes: maxConfig, Signs: maxConfig}); p != nil {
 		return &usageError{file: c.path, line: p.Line, column: p.Column, msg: p.Msg}
@@ -115,14 +115,14 @@ func (c *config) check() error {
 	const most = 1 << 20
 	if f, err := yamltext.Parse(string(c.text)); err == nil && yamltext.Expanded(f, most) > most {
 		return &usageError{
-			file: c.path, line: 1, column: 1, msg: "its aliases stand for too much: written out, the file would be longer than 1 MiB",
-			hint: "Write the values out, or let fewer aliases stand for one another.",
+			file: c.path, line: 1, column: 1, msg: "with its aliases expanded, the file would be longer than 1 MiB",
+			hint: "Use fewer aliases.",
 		}
 	}
 	return nil
 }
 
-// explain turns a decoding error into one with its place.
+// explain converts a decoding error into a usageError with a position.
 func (c *config) explain(err error) error {
 	u := &usageError{file: c.path, line: 1, column: 1, msg: shown(err.Error())}
 	var at yaml.Error
@@ -144,23 +144,23 @@ func (c *config) explain(err error) error {
 			keys = append(keys, "environments")
 		}
 		u.msg = fmt.Sprintf("unknown key %q", shown(tk.Value))
-		u.hint = "The keys are: " + strings.Join(keys, ", ") + "."
+		u.hint = "Valid keys: " + strings.Join(keys, ", ") + "."
 		if best := nearest(tk.Value, keys); best != "" {
 			u.hint = fmt.Sprintf("Did you mean %q? %s", best, u.hint)
 		}
 	case errors.As(err, &wrongType), errors.As(err, &otherType):
-		u.msg = "a single value is wanted here, such as: dir: migrations"
+		u.msg = "expected a single value, such as: dir: migrations"
 		if tk != nil && atEnvironments(tk) {
-			u.msg = "names of environments are wanted here, each with its settings below it"
+			u.msg = "expected names of environments, each with its keys below it"
 		}
 		if tk != nil && tk.Position.Column == 1 || len(bytes.TrimSpace(c.text)) > 0 && !bytes.ContainsRune(c.text, ':') {
-			u.msg = "a configuration file has lines such as: dir: migrations"
+			u.msg = "expected lines such as: dir: migrations"
 		}
 	}
 	return u
 }
 
-// atEnvironments reports whether a place is the value of the key environments itself.
+// atEnvironments reports whether a token is the value of the key environments.
 func atEnvironments(tk *token.Token) bool {
 	for range 2 { // the colon, the key
 		if tk = tk.Prev; tk == nil {
@@ -179,14 +179,14 @@ func sectionKeys() []string {
 	return keys
 }
 
-// environment returns a named section; "" is none.
+// environment returns the section of an environment, or an empty one for "".
 func (c *config) environment(name string) (*section, error) {
 	if name == "" {
 		return &section{}, nil
 	}
 	if c == nil {
-		return nil, usage(fmt.Sprintf("Write one, with \"environments:\" and under it \"%s:\" with its database, or name a file with --config.", name),
-			"--env %s: there is no %s in this folder", name, configName)
+		return nil, usage(fmt.Sprintf("Create it with the key \"environments:\" and below that \"%s:\", or pass another file with --config.", name),
+			"--env %s needs a configuration file, and this folder has no %s", name, configName)
 	}
 	if s, ok := c.Environments[name]; ok {
 		if s == nil {
@@ -195,9 +195,9 @@ func (c *config) environment(name string) (*section, error) {
 		return s, nil
 	}
 	names := slices.Sorted(maps.Keys(c.Environments))
-	hint := "There are no environments in it."
+	hint := "The file has no environments."
 	if len(names) > 0 {
-		hint = "There are: " + shown(strings.Join(names, ", ")) + "."
+		hint = "Its environments: " + shown(strings.Join(names, ", ")) + "."
 	}
 	if best := nearest(name, names); best != "" {
 		hint = fmt.Sprintf("Did you mean %q? %s", shown(best), hint)
@@ -205,12 +205,12 @@ func (c *config) environment(name string) (*section, error) {
 	return nil, usage(hint, "%s has no environment %q", c.path, name)
 }
 
-// fail says that a value is wrong.
+// fail returns an error about a value.
 func (c *config) fail(s *scalar, format string, args ...any) error {
 	return &usageError{file: c.path, line: s.at.Line, column: s.at.Column, msg: fmt.Sprintf(format, shownArgs(args)...)}
 }
 
-// beside returns a path of the configuration file as the working directory sees it.
+// beside resolves a path that is relative to the configuration file.
 func (c *config) beside(path string) string {
 	if filepath.IsAbs(path) {
 		return path
@@ -220,7 +220,7 @@ func (c *config) beside(path string) string {
 
 var variable = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
 
-// expand puts the environment's values in the place of ${NAME}.
+// expand replaces each ${NAME} with the environment variable.
 func (c *config) expand(s *scalar, lookup func(string) (string, bool)) (string, error) {
 	var b strings.Builder
 	rest := 0
@@ -239,7 +239,7 @@ func (c *config) expand(s *scalar, lookup func(string) (string, bool)) (string, 
 	return b.String(), nil
 }
 
-// column finds a text in the line of a place, at or behind it.
+// column returns the column of a text in a line, at or after a position.
 func (c *config) column(at token.Position, text string) int {
 	lines := strings.Split(string(c.text), "\n")
 	if at.Line < 1 || at.Line > len(lines) {

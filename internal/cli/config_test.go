@@ -91,7 +91,7 @@ func TestConfigErrors(t *testing.T) {
 		{"environments:\n  prod:\n    Dir: geheim\n", "", 3, 5, `unknown key "Dir"`},
 		{"environments:\n  prod:\n    environments: {}\n", "", 3, 5, `unknown key "environments"`},
 		{"dir: [geheim]\n", "", 1, 6, "single value"},
-		{"environments: geheim\n", "", 1, 15, "wanted"},
+		{"environments: geheim\n", "", 1, 15, "expected names of environments"},
 		{"dir: x\ndir: geheim\n", "", 2, 1, "already defined"},
 		{"a: b: geheim\n", "", 1, 0, ""},
 		{"dir: x\n---\ndir: geheim\n", "", 1, 1, "more than one YAML document"},
@@ -122,8 +122,8 @@ func TestConfigThatWouldCostTooMuch(t *testing.T) {
 	}
 	for _, c := range []struct{ name, text, want string }{
 		{"nested too deep", "x: " + strings.Repeat("[", 50_000), "nested too deep"},
-		{"aliases of aliases", bomb, "its aliases stand for too much"},
-		{"large", "dir: " + strings.Repeat("x", maxConfig), "more than 262144 bytes"},
+		{"aliases of aliases", bomb, "with its aliases expanded, the file would be longer than 1 MiB"},
+		{"large", "dir: " + strings.Repeat("x", maxConfig), "larger than the limit of 262144 bytes"},
 		{"not UTF-8", "dir: \xff\n", "not UTF-8"},
 	} {
 		_, err := resolveWith(globalFlags{config: writeConfig(t, c.text)}, nil)

@@ -9,22 +9,22 @@ func (a *app) downCommand() *cobra.Command {
 		Aliases:    []string{"rollback"},
 		SuggestFor: []string{"undo", "downgrade", "revert"},
 		GroupID:    groupMigrate,
-		Short:      "Roll migrations back, the newest first",
-		Long: `Down rolls the newest migration back, or as many as a flag says. Where this folder does
-not have a version, its down script comes from the history in the database: a newer
-release can be rolled back with the files of an older one.`,
+		Short:      "Roll back migrations, the newest first",
+		Long: `Down rolls back the newest migration, or as many as a flag selects. If the folder lacks a
+version, Whimbrel uses the down script that the history keeps. So you can roll back a newer
+release with the files of an older one.`,
 		Example: `  whimbrel down              # the newest one
   whimbrel down --steps 3    # the newest three
   whimbrel down --to 12      # everything above version 12
   whimbrel down --all        # everything
-  whimbrel down --dry-run    # show what would be done`,
+  whimbrel down --dry-run    # show the plan only`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			goal, err := m.down()
 			if err != nil {
 				return err
 			}
-			return a.migrate(cmd, &m, goal, "Nothing to do: nothing is applied above that.")
+			return a.migrate(cmd, &m, goal, "Nothing to do: no migration above that version is applied.")
 		},
 	}
 	m.addTo(cmd, "roll back everything above this version")

@@ -11,8 +11,8 @@ func (a *app) driversCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "drivers",
 		GroupID: groupOther,
-		Short:   "List the schemes of database URLs",
-		Long:    `Drivers lists the schemes that a database URL can begin with.`,
+		Short:   "List the supported database URL schemes",
+		Long:    `Drivers lists the schemes that a database URL can start with.`,
 		Example: `  whimbrel drivers`,
 		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {

@@ -20,7 +20,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// The exit codes. A signal's is 128 and its number: 130 for Ctrl-C.
+// The exit codes. For a signal it is 128 plus the signal's number: 130 for Ctrl-C.
 const (
 	exitDone    = 0
 	exitFailed  = 1
@@ -32,25 +32,25 @@ const (
 
 // The kinds of failures, each with its exit code.
 //
-//	kind               exit  what it is
-//	usage              2     the command line, the configuration, a version or a setting that does not exist
-//	connection         1     the database can't be reached, refused, or went away
-//	source             1     the folder or a file in it; a script that can't be run as it is asked for
+//	kind               exit  meaning
+//	usage              2     invalid command line or configuration, or an unknown version or setting
+//	connection         1     the database can't be reached, refused the connection, or closed it
+//	source             1     a problem with the folder or a file, or a script that can't run as requested
 //	statement          1     a statement failed
-//	conflict           1     the database is not what the plan was made from
-//	tables             1     Whimbrel's own tables can't be used as they are: hidden, altered, dropped, or somebody else's
+//	conflict           1     the database has changed since the plan was made
+//	tables             1     Whimbrel's own tables can't be used: hidden, altered, missing or not trusted
 //	locked             4     another process is migrating, or has locked Whimbrel's tables
-//	checksum_mismatch  5     an applied migration's file was edited
+//	checksum_mismatch  5     the file of an applied migration was edited
 //	out_of_order       5     a pending version is below the newest applied one
-//	irreversible       5     there is no down script
-//	migration_mode     5     migrations are switched off for this database
-//	protected          5     the database must be named for what can't be taken back, or is protected from it
-//	in_use             5     what must stay depends on what a reset would drop
+//	irreversible       5     a migration has no down script
+//	frozen             5     the database is frozen
+//	protected          5     the command needs the database's name, or the database is protected
+//	in_use             5     objects that must remain depend on objects that a reset would drop
 //	output             1     the file that --out names could not be written
-//	squashed           5     the database has only some of what a squash replaces, and the files are gone
-//	history            5     a baseline for a set that has a history
-//	unresolved         5     a migration stopped part-way, and a person must say what became of it
-//	interrupted        128+  a signal ended it
+//	squashed           5     the database has only some of the versions of a squash, and their files are gone
+//	history            5     baseline for a set that already has a history
+//	unresolved         5     an interrupted migration needs a decision
+//	interrupted        128+  a signal ended the command
 const (
 	kindUsage       render.Kind = "usage"
 	kindConnection  render.Kind = "connection"
@@ -63,7 +63,7 @@ const (
 	kindChecksum    render.Kind = "checksum_mismatch"
 	kindOrder       render.Kind = "out_of_order"
 	kindNoDown      render.Kind = "irreversible"
-	kindMode        render.Kind = "migration_mode"
+	kindFrozen      render.Kind = "frozen"
 	kindProtected   render.Kind = "protected"
 	kindInUse       render.Kind = "in_use"
 	kindSquashed    render.Kind = "squashed"
@@ -78,24 +78,25 @@ func exitCode(k render.Kind) int {
 		return exitUsage
 	case kindLocked:
 		return exitLocked
-	case kindChecksum, kindOrder, kindNoDown, kindMode, kindSquashed, kindHistory, kindUnresolved, kindProtected, kindInUse:
+	case kindChecksum, kindOrder, kindNoDown, kindFrozen, kindSquashed, kindHistory, kindUnresolved, kindProtected, kindInUse:
 		return exitRefused
 	}
 	return exitFailed
 }
 
-// openError is a database that can't be opened, folderError a folder that can't be read.
+// openError reports a database that can't be opened.
 type openError struct{ error }
 
 func (e *openError) Unwrap() error { return e.error }
 
+// folderError reports a folder that can't be read.
 type folderError struct {
 	dir  string
 	err  error
-	next string // what to do where there is none, if it is not a folder of migrations
+	next string // what to do if the folder does not exist; "" for a folder of migrations
 }
 
-// outputError is a file named by --out that can't be written.
+// outputError reports a file named by --out that can't be written.
 type outputError struct {
 	file string
 	err  error
@@ -107,12 +108,15 @@ func (e *outputError) Unwrap() error { return e.err }
 func (e *folderError) Error() string { return e.err.Error() }
 func (e *folderError) Unwrap() error { return e.err }
 
-// explain says of an error what kind it is, where it is and what to do.
+// explain converts an error into a failure: its kind, its position, and what to do. It also returns the
+// exit code.
 func explain(ctx context.Context, err error) (*render.Failure, int) {
 	f := &render.Failure{Message: err.Error()}
 	explainMigration(f, err)
 	for _, explain := range []func(*render.Failure, error) bool{
-		explainUsage, explainUnknown, explainInterrupted, explainScratch, explainRecords, explainRule, explainReset, explainTables, explainLock, explainLost, explainStatement, explainMetadata, explainScript, explainFolder, explainOutput, explainOpen, explainDatabase,
+		explainUsage, explainServer, explainInterrupted, explainScratch, explainRecords, explainRule, explainReset,
+		explainTables, explainLock, explainLost, explainStatement, explainMetadata, explainScript, explainFolder,
+		explainOutput, explainOpen, explainDatabase,
 	} {
 		if explain(f, err) {
 			break
@@ -121,25 +125,25 @@ func explain(ctx context.Context, err error) (*render.Failure, int) {
 	if i, ok := bySignal(ctx); ok {
 		f = &render.Failure{
 			Kind: kindInterrupted, Message: i.Error(),
-			Version: f.Version, Name: f.Name, Direction: f.Direction, ExecutedStatements: f.ExecutedStatements, Open: f.Open,
+			Version: f.Version, Name: f.Name, Direction: f.Direction, ExecutedStatements: f.ExecutedStatements, Journal: f.Journal,
 		}
 		if f.Direction != "" || f.Version != nil {
 			f.Message += " during " + which(f)
 			f.Detail = "the statement was cancelled on the server"
 		}
-		if f.Open == nil {
-			f.Next = "Run the same command again to go on."
+		if f.Journal == nil {
+			f.Next = "Run the same command again to continue."
 		}
 		return f, i.code()
 	}
 	return f, exitCode(f.Kind)
 }
 
-// explainMigration says which migration it was. What failed in it is said by another.
+// explainMigration sets which migration failed. Another function explains the error in it.
 func explainMigration(f *render.Failure, err error) {
 	var e *whimbrel.MigrationError
 	if errors.As(err, &e) {
-		f.Name, f.Direction, f.ExecutedStatements, f.Open = e.Name, string(e.Direction), e.Executed, e.Journal
+		f.Name, f.Direction, f.ExecutedStatements, f.Journal = e.Name, string(e.Direction), e.Executed, e.Journal
 		if e.Version != whimbrel.NilVersion {
 			f.Version = &e.Version
 		}
@@ -166,15 +170,15 @@ func explainUsage(f *render.Failure, err error) bool {
 		f.Next = urlHint(url)
 	case errors.As(err, &setting):
 	case errors.As(err, &unknown) && unknown.Redo:
-		f.Version, f.Next = &unknown.Version, "Put its file back, or roll it back with \"whimbrel down\"."
+		f.Version, f.Next = &unknown.Version, "Restore its file, or roll it back with \"whimbrel down\"."
 	case errors.As(err, &unknown):
 		f.Message = fmt.Sprintf("there is no version %d in set %q%s", unknown.Version, unknown.Set, near(unknown))
-		f.Version, f.Next = &unknown.Version, `"whimbrel status" shows the versions there are.`
+		f.Version, f.Next = &unknown.Version, `"whimbrel status" lists the versions.`
 		if unknown.Below == whimbrel.NilVersion && unknown.Above != whimbrel.NilVersion {
-			f.Next += ` To take everything back: "whimbrel down --all".`
+			f.Next += ` To roll back everything, run "whimbrel down --all".`
 		}
 	case errors.As(err, &steps):
-		f.Message = fmt.Sprintf("can't roll back %s: %s applied", migrations(steps.Asked), onlySo(steps.AppliedCount))
+		f.Message = fmt.Sprintf("can't roll back %s: %s applied", migrations(steps.Asked), onlyCount(steps.AppliedCount))
 		f.Next = `"whimbrel status" shows what is applied.`
 	case errors.As(err, &not):
 		f.Version, f.Next = &not.Version, `"whimbrel status" shows what is applied.`
@@ -187,7 +191,7 @@ func explainUsage(f *render.Failure, err error) bool {
 	return true
 }
 
-// near names the versions on both sides of one that there is not.
+// near names the existing versions next to an unknown one.
 func near(e *whimbrel.UnknownVersionError) string {
 	switch below, above := e.Below, e.Above; {
 	case below != whimbrel.NilVersion && above != whimbrel.NilVersion:
@@ -200,7 +204,7 @@ func near(e *whimbrel.UnknownVersionError) string {
 
 func migrations(n int) string { return fmt.Sprintf("%d %s", n, plural(n, "migration", "migrations")) }
 
-func onlySo(n int) string {
+func onlyCount(n int) string {
 	switch n {
 	case 0:
 		return "none is"
@@ -215,20 +219,20 @@ var (
 	keywordForm = regexp.MustCompile(`(^|\s)(host|hostaddr|port|user|dbname|password)\s*=`)
 )
 
-// urlHint helps with the usual mistakes: a file's path, or libpq's other form, where a URL is wanted.
+// urlHint returns advice on common mistakes: a file path or libpq keywords in place of a URL.
 func urlHint(e *database.URLError) string {
 	switch {
 	case keywordForm.MatchString(e.URL) && !strings.Contains(e.URL, ":"):
-		return "As a URL: postgres://user:password@host:port/name"
+		return "Write it as a URL: postgres://user:password@host:port/name"
 	case strings.TrimSpace(e.URL) != "" && !strings.Contains(e.URL, "…") && schemeless.MatchString(e.URL):
-		return fmt.Sprintf("Is it a SQLite file? Then its URL is sqlite:%s", e.URL)
+		return fmt.Sprintf("For a SQLite file, use sqlite:%s", e.URL)
 	case strings.Contains(e.Msg, "want one of"):
-		return `"whimbrel drivers" shows the schemes there are.`
+		return `"whimbrel drivers" lists the schemes.`
 	}
 	return ""
 }
 
-// explainRule covers what Whimbrel refuses by a rule.
+// explainRule handles what Whimbrel refuses because of a rule or a setting.
 func explainRule(f *render.Failure, err error) bool {
 	var (
 		sum   *whimbrel.ChecksumMismatchError
@@ -249,23 +253,23 @@ func explainRule(f *render.Failure, err error) bool {
 		}
 		f.Version, f.File = &f.Versions[0], order.Migrations[0].Up.File
 		f.Message = fmt.Sprintf("%s pending below the newest applied version %d", isAre(names), order.Newest)
-		f.Next = fmt.Sprintf(`Give it a version above %d; or apply it all the same with --allow-out-of-order; or, if the database has it already, "whimbrel mark %d".`, order.Newest, f.Versions[0])
+		f.Next = fmt.Sprintf(`Give it a version above %d, or add --allow-out-of-order to apply it anyway. If the database already has its changes, run "whimbrel mark %d".`, order.Newest, f.Versions[0])
 	case errors.As(err, &down):
 		f.Kind, f.Version, f.Name = kindNoDown, &down.Version, down.Name
-		f.Next = fmt.Sprintf(`Write a down script for it; or take the change back in a new migration; or, if the database has lost it already, "whimbrel forget %d".`, down.Version)
+		f.Next = fmt.Sprintf(`Write a down script for it, or undo the change in a new migration. If the database has already lost its changes, run "whimbrel forget %d".`, down.Version)
 		switch {
 		case down.TextNotKept:
-			f.Next = "Use the build that has its down script."
+			f.Next = "Use a build that has its down script."
 		case down.Baseline:
-			f.Next = "Take the change back in a new migration."
+			f.Next = "Undo the change in a new migration."
 		}
 	case errors.As(err, &mode):
-		f.Kind, f.Reason, f.By, f.Since, f.Until = kindMode, mode.Reason, mode.By, render.NewInstant(mode.Since), render.NewInstant(mode.Until)
-		f.Next = `To switch them on: whimbrel thaw`
+		f.Kind, f.Reason, f.By, f.Since, f.Until = kindFrozen, mode.Reason, mode.By, render.NewInstant(mode.Since), render.NewInstant(mode.Until)
+		f.Next = `To allow migrations again, run "whimbrel thaw".`
 	case errors.As(err, &prot):
 		f.Kind, f.Reason, f.By, f.Since = kindProtected, prot.Reason, prot.By, render.NewInstant(prot.Since)
-		f.Database, f.Message = prot.Database, strings.TrimSuffix(prot.Error(), "; whoever means it says the database's name")
-		f.Next = "If you mean it, name the database: --i-know " + prot.Database
+		f.Database = prot.Database
+		f.Next = "To confirm, add --confirm-protected " + prot.Database
 	default:
 		return false
 	}
@@ -285,44 +289,34 @@ func explainMismatch(f *render.Failure, e *whimbrel.ChecksumMismatchError) {
 	f.Versions = append([]int64{e.Version}, e.Others...)
 	f.Message = fmt.Sprintf("migration %d %s was edited after it was applied", e.Version, e.Name)
 	if n := len(e.Others); n > 0 {
-		f.Message += fmt.Sprintf(", and so %s", wereToo(e.Others))
+		f.Message += fmt.Sprintf(", and so %s %s", plural(n, "was", "were"), list(e.Others))
 	}
-	f.Next = fmt.Sprintf(`Put the file back as it was, and make the change in a new migration. Or, if the database has the change already: whimbrel accept %d --reason "…"`, e.Version)
+	f.Next = fmt.Sprintf(`Restore the file and make the change in a new migration. If the database already has the change, run: whimbrel accept %d --reason "…"`, e.Version)
 }
 
-func wereToo(vs []int64) string {
-	words := make([]string, len(vs))
-	for i, v := range vs {
-		words[i] = fmt.Sprint(v)
-	}
-	if len(vs) == 1 {
-		return "was " + words[0]
-	}
-	return "were " + strings.Join(words, ", ")
-}
-
-// explainUnknown covers a COMMIT whose answer was lost, whatever has kept the command from finding out since, and servers that
-// decide nothing.
-func explainUnknown(f *render.Failure, err error) bool {
+// explainServer handles a COMMIT with an unknown outcome, also if a later error prevented Whimbrel from
+// checking it, and servers that can't be migrated.
+func explainServer(f *render.Failure, err error) bool {
 	var unknown *database.CommitUnknownError
 	var standby *database.StandbyError
 	var other *database.OtherServerError
 	switch {
 	case errors.As(err, &unknown):
 		f.Kind, f.Message = kindConnection, unknown.Error()
-		f.Next = "Run the same command again: it looks in the history, and does what is not done."
+		f.Next = "Run the same command again: it checks the history and does what is not done yet."
 	case errors.As(err, &standby):
 		f.Kind, f.Message = kindConnection, standby.Error()
-		f.Next = "Name the primary in the URL, or several hosts: the primary is chosen among them."
+		f.Next = "Name the primary in the URL, or list several hosts: Whimbrel selects the primary."
 	case errors.As(err, &other):
 		f.Kind, f.Message = kindConnection, other.Error()
+		f.Next = "Name one host in the URL, or have the URL select the primary."
 	default:
 		return false
 	}
 	return true
 }
 
-// explainTables covers Whimbrel's own tables that can't be used as they are.
+// explainTables handles Whimbrel's own tables that can't be used.
 func explainTables(f *render.Failure, err error) bool {
 	var e *database.TablesError
 	if !errors.As(err, &e) {
@@ -338,9 +332,9 @@ func explainTables(f *render.Failure, err error) bool {
 	}
 	switch e.Problem {
 	case database.TablesSeveral:
-		f.Next = "Name the schema of the one that is meant: --schema " + e.Schemas[0] + " (or schema in " + configName + ")."
+		f.Next = "Select one with --schema " + e.Schemas[0] + " (or schema in " + configName + ")."
 	case database.TablesUntrusted:
-		f.Next = fmt.Sprintf("Connect as %q; or, if you trust that role: --tables-owner %s (or tables_owner in %s). To keep a history of its own elsewhere: --schema NAME.", e.Owner, e.Owner, configName)
+		f.Next = fmt.Sprintf("Connect as %q. If you trust that role, add --tables-owner %s (or tables_owner in %s). To keep a separate history in another schema, add --schema NAME.", e.Owner, e.Owner, configName)
 	}
 	return true
 }
@@ -351,7 +345,7 @@ func explainLock(f *render.Failure, err error) bool {
 		f.Kind, f.Holder = kindLocked, render.NewHolder(unsettled.Holder)
 		f.Waited = new(render.Millis(unsettled.Waited))
 		f.Message = unsettled.Error()
-		f.Next = "Run the command again to wait for its end, for longer with --lock-timeout 5m"
+		f.Next = "Run the command again to wait for it; to wait longer, add --lock-timeout 5m."
 		return true
 	}
 	var e *database.LockedError
@@ -360,28 +354,26 @@ func explainLock(f *render.Failure, err error) bool {
 	}
 	f.Kind, f.Holder = kindLocked, render.NewHolder(e.Holder)
 	f.Waited = new(render.Millis(e.Waited))
-	f.Message, _, _ = strings.Cut(e.Error(), "; try again when it is ")
-	f.Next = "Try again when it is done, or wait longer: --lock-timeout 5m"
-	if e.What != "" {
-		f.Next = "Try again when it is free, or wait longer: --lock-timeout 5m"
-	}
-	if e.What == "" && e.Set == migration.ReservedSet { // it is a setting that could not be stored
-		f.Message = "the setting is not changed: another process is migrating, or writing to the database; waited " + e.Waited.Round(time.Millisecond).String()
+	f.Message = e.Error()
+	f.Next = "Run the command again later; to wait longer, add --lock-timeout 5m."
+	if e.What == "" && e.Set == migration.ReservedSet { // changing a setting failed
+		f.Message = "the setting was not changed: another process is migrating or writing to the database; waited " + e.Waited.Round(time.Millisecond).String()
 	}
 	return true
 }
 
-// explainLost covers a run that is no longer the lock's holder. The server says of the statement that was at work
-// only that it was cancelled.
+// explainLost handles the loss of the migration lock. The server reports only that the statement was
+// cancelled.
 func explainLost(f *render.Failure, err error) bool {
 	var lost *database.LockLostError
 	switch {
 	case errors.Is(err, database.ErrFenced):
-		f.Kind, f.Message = kindConflict, "another process has taken "+cmp.Or(taken(f), "the run")+" over: this one had lost the lock, and has written nothing since"
-		f.Next = `It goes on there. "whimbrel status" shows how far it is.`
+		f.Kind, f.Message = kindConflict, "this process lost the migration lock, and another process has taken over "+cmp.Or(taken(f), "the run")
+		f.Next = `The other process continues. "whimbrel status" shows its progress.`
 	case errors.As(err, &lost):
 		f.Kind = kindConnection
-		f.Message = fmt.Sprintf("the connection that held the migration lock of set %q is gone, so the statement was cancelled: %v", lost.Set, lost.Err)
+		f.Message = fmt.Sprintf("lost the connection that holds the migration lock of set %q: %v", lost.Set, lost.Err)
+		f.Detail = "the statement was cancelled"
 	default:
 		return false
 	}
@@ -400,20 +392,20 @@ func explainStatement(f *render.Failure, err error) bool {
 	f.Kind, f.Message, f.SQLState, f.Detail, f.Hint, f.Excerpt = kindStatement, e.Message, e.Code, e.Detail, e.Hint, e.Excerpt
 	setPlace(f, e.Pos)
 	if errors.Is(err, database.ErrReadOnly) {
-		f.Next = "If it is to change something: --write. It is then recorded in the history."
+		f.Next = "To change the database, add --write. The statement is then recorded in the history."
 		return true
 	}
 	if circumstance.MatchString(e.Code) || e.Code == "" && brokenOff(e) {
-		f.Next = "That need not be the file's fault: see to it, and run the command again."
+		f.Next = "Fix the cause above, then run the command again."
 	}
 	return true
 }
 
-// circumstance are codes of what is in a statement's way from outside: locks and deadlocks, a full disk or too
-// little memory, a server that shuts down, a connection that broke.
+// circumstance matches the error codes of failures that the statement did not cause: locks and deadlocks,
+// a full disk or too little memory, a server that shuts down, a broken connection.
 var circumstance = regexp.MustCompile(`^(08|40|53|57|58|55P03|25006|SQLITE_(FULL|BUSY|LOCKED|IOERR|NOMEM|INTERRUPT|READONLY))`)
 
-// brokenOff reports whether a statement failed because the connection did.
+// brokenOff reports whether a statement failed because its connection broke.
 func brokenOff(err error) bool {
 	var network net.Error
 	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
@@ -430,7 +422,7 @@ func setPlace(f *render.Failure, p sqltext.Position) {
 	f.File, f.Line, f.Column = p.File, p.Line, p.Column
 }
 
-// explainScript covers scripts that cannot be run as they are.
+// explainScript handles scripts that can't run.
 func explainScript(f *render.Failure, err error) bool {
 	var (
 		text   *sqltext.Error
@@ -447,7 +439,7 @@ func explainScript(f *render.Failure, err error) bool {
 	case errors.As(err, &file):
 		f.Message, f.File, f.Line, f.Column = file.Msg, file.File, file.Line, file.Column
 		if file.ReadsAs != source.Auto {
-			f.Next = fmt.Sprintf("In the folders of %s such a script does nothing: --format %s", file.ReadsAs, file.ReadsAs)
+			f.Next = fmt.Sprintf("If this is a %s folder, where such a script does nothing, add --format %s.", file.ReadsAs, file.ReadsAs)
 		}
 	case errors.As(err, &text):
 		f.Message = text.Msg
@@ -458,7 +450,7 @@ func explainScript(f *render.Failure, err error) bool {
 			f.Version = &atomic.Step.Version
 		}
 		f.Message = fmt.Sprintf("%s can't share one transaction with the others: %s", which(f), atomic.Why)
-		f.Next = "Leave out --atomic, or apply this migration on its own first."
+		f.Next = "Run the command without --atomic, or apply this migration first."
 	case errors.Is(err, migration.ErrChanged):
 		f.Next = "Run the command again."
 	default:
@@ -468,7 +460,7 @@ func explainScript(f *render.Failure, err error) bool {
 	return true
 }
 
-// explainScripts covers several scripts, or several problems of one.
+// explainScripts handles several problems in scripts.
 func explainScripts(f *render.Failure, all *whimbrel.ScriptsError) {
 	f.MoreProblems = max(0, len(all.Problems)-source.ShownProblems)
 	for i, p := range all.Problems[:len(all.Problems)-f.MoreProblems] {
@@ -482,7 +474,7 @@ func explainScripts(f *render.Failure, all *whimbrel.ScriptsError) {
 	}
 }
 
-// explainFolder covers what is wrong with the folder of migrations.
+// explainFolder handles problems with the folder.
 func explainFolder(f *render.Failure, err error) bool {
 	var dir *folderError
 	if !errors.As(err, &dir) {
@@ -493,8 +485,8 @@ func explainFolder(f *render.Failure, err error) bool {
 	var one *source.Error
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && (!errors.As(err, &one) || one.File == dir.dir):
-		f.Message = fmt.Sprintf("there is no folder %s", dir.dir)
-		f.Next = cmp.Or(dir.next, `Say where the migrations are with --dir, or make the first one with "whimbrel new NAME".`)
+		f.Message = fmt.Sprintf("the folder %s does not exist", dir.dir)
+		f.Next = cmp.Or(dir.next, `Pass the folder with --dir, or create the first migration with "whimbrel new NAME".`)
 	case errors.As(err, &all) && len(all.Problems) > 1:
 		for _, p := range all.Problems[:min(len(all.Problems), source.ShownProblems)] {
 			f.Problems = append(f.Problems, render.Problem{Message: p.Msg, File: p.File, Line: p.Line, Column: p.Column})
@@ -506,15 +498,16 @@ func explainFolder(f *render.Failure, err error) bool {
 		f.Message, f.File, f.Line, f.Column = one.Msg, one.File, one.Line, one.Column
 	}
 	if errors.As(err, &all) && all.ReadsAs != source.Auto {
-		f.Next = fmt.Sprintf("By the rules of %s the folder has no problem: --format %s", all.ReadsAs, all.ReadsAs)
+		f.Next = fmt.Sprintf("As a %s folder it has no problem: add --format %s", all.ReadsAs, all.ReadsAs)
 		if n := len(all.PassedOver); n > 0 {
-			f.Next += fmt.Sprintf(" (which passes over %d %s, such as %s)", n, plural(n, "file", "files"), all.PassedOver[0])
+			f.Next += fmt.Sprintf(" (it ignores %d %s, such as %s)", n, plural(n, "file", "files"), all.PassedOver[0])
 		}
+		f.Next += "."
 	}
 	return true
 }
 
-// explainOutput covers a file that can't be written.
+// explainOutput handles a file that can't be written.
 func explainOutput(f *render.Failure, err error) bool {
 	var out *outputError
 	if !errors.As(err, &out) {
@@ -524,7 +517,7 @@ func explainOutput(f *render.Failure, err error) bool {
 	return true
 }
 
-// explainOpen covers a database that can't be opened.
+// explainOpen handles a database that can't be opened.
 func explainOpen(f *render.Failure, err error) bool {
 	var open *openError
 	var conn *database.ConnectError
@@ -540,7 +533,7 @@ func explainOpen(f *render.Failure, err error) bool {
 	return true
 }
 
-// explainDatabase covers the rest: what the database or the connection to it says.
+// explainDatabase handles all other errors: those of the database and its connection.
 func explainDatabase(f *render.Failure, err error) bool {
 	var (
 		conflict *whimbrel.ConflictError
@@ -556,16 +549,16 @@ func explainDatabase(f *render.Failure, err error) bool {
 			f.Message = fmt.Sprintf("script %q %s", conflict.Script, conflict.Problem)
 		}
 		if conflict.Event.ID != 0 {
-			f.Event = new(render.NewEvent(conflict.Event))
+			f.Entry = new(render.NewEntry(conflict.Event))
 		}
-		f.Next = `Look at "whimbrel status" and run the command again.`
+		f.Next = `Check "whimbrel status", then run the command again.`
 	case errors.As(err, &newer):
-		f.Kind = kindConflict
+		f.Kind, f.Next = kindConflict, "Use a newer version of whimbrel."
 	}
 	return true
 }
 
-// taken names the migration that a failure is of, "" for none.
+// taken names the migration or script of a failure, "" for none.
 func taken(f *render.Failure) string {
 	if f.Name == "" && f.Version == nil {
 		return ""
@@ -573,7 +566,7 @@ func taken(f *render.Failure) string {
 	return which(f)
 }
 
-// sentence gives a hint a capital and a full stop.
+// sentence adds a capital letter and a full stop.
 func sentence(s string) string {
 	if s == "" {
 		return ""

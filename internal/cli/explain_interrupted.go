@@ -10,7 +10,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
 )
 
-// explainInterrupted covers runs that stopped part-way and can't go on by themselves.
+// explainInterrupted handles interrupted runs that can't resume by themselves.
 func explainInterrupted(f *render.Failure, err error) bool {
 	var (
 		stuck *whimbrel.InterruptedError
@@ -18,12 +18,12 @@ func explainInterrupted(f *render.Failure, err error) bool {
 	)
 	switch {
 	case errors.As(err, &none):
-		f.Kind, f.Next = kindUsage, `"whimbrel status" shows what is applied, and what was stopped.`
+		f.Kind, f.Next = kindUsage, `"whimbrel status" shows what is applied and what was interrupted.`
 		if none.Version != whimbrel.NilVersion {
 			f.Version = &none.Version
 		}
 		if open := render.NewInterrupted(none.Open, ""); open != nil && none.Open.Version == none.Version {
-			f.Next = fmt.Sprintf("%q goes on with it.", open.Next())
+			f.Next = fmt.Sprintf("Run %q to resume it.", open.Next())
 		}
 		return true
 	case !errors.As(err, &stuck):
@@ -31,7 +31,7 @@ func explainInterrupted(f *render.Failure, err error) bool {
 	}
 	journal := stuck.Journal
 	j := &journal
-	j.Held = j.Held && !stuck.Resolvable() // what can be resolved was found by ourselves, who had the lock
+	j.Held = j.Held && !stuck.Resolvable() // this process held the lock when it found a resolvable run
 	f.Kind, f.Name, f.File = kindUnresolved, j.Name, stuck.File
 	if j.Version != whimbrel.NilVersion {
 		f.Version = &j.Version
@@ -39,7 +39,7 @@ func explainInterrupted(f *render.Failure, err error) bool {
 	if stuck.Pos.Line > 0 {
 		setPlace(f, stuck.Pos)
 	}
-	f.Message = fmt.Sprintf("%s can't go on: %s", which(f), stuck.Problem)
+	f.Message = fmt.Sprintf("%s was interrupted and can't resume: %s", which(f), stuck.Problem)
 	sql := j.Begun
 	if !stuck.Edited && stuck.SQL != "" {
 		sql = stuck.SQL
@@ -52,25 +52,25 @@ func explainInterrupted(f *render.Failure, err error) bool {
 	case stuck.SQL != "":
 		run.unclear(f)
 	case j.Held:
-		f.Next = "Another process is at work on it: run the command again when it is done."
+		f.Next = "Another process is still running it. Run the command again when it is done."
 	case stuck.Missing:
 		run.missing(f)
 	case j.Direction == database.Seed:
-		f.Next = fmt.Sprintf("%q goes on with it (the folder is --seeds). Or give it up, so that it begins anew whenever it is run: %s", "whimbrel seed", run.command(whimbrel.ResolveRetry))
+		f.Next = fmt.Sprintf("Run %q to resume it (with --seeds for another folder). To abandon it, so that the next run starts from the beginning, run: %s", "whimbrel seed", run.command(whimbrel.ResolveRetry))
 	default:
-		f.Next = fmt.Sprintf("%q goes on with it.", f.Interrupted.Next())
+		f.Next = fmt.Sprintf("Run %q to resume it.", f.Interrupted.Next())
 	}
 	return true
 }
 
-// resolvable is an open run, and what can be said of it.
+// resolvable is an interrupted run that may need a decision.
 type resolvable struct {
 	*whimbrel.InterruptedError
 	j    *database.Journal
 	open *render.Interrupted
 }
 
-// command is the one that says it.
+// command returns the command that records a decision.
 func (r resolvable) command(how whimbrel.Resolution) string {
 	which := strconv.FormatInt(r.j.Version, 10)
 	if r.j.Version == whimbrel.NilVersion {
@@ -83,40 +83,38 @@ func (r resolvable) choose(f *render.Failure, how whimbrel.Resolution, format st
 	f.Choices = append(f.Choices, render.Choice{Command: r.command(how), Effect: fmt.Sprintf(format, args...)})
 }
 
-// edited is a script whose executed statements are no longer those of its file.
+// edited explains a script whose executed statements were edited.
 func (r resolvable) edited(f *render.Failure) {
 	next, n := r.open.Next(), r.j.Done
-	f.Next = fmt.Sprintf("Put back what was executed, and %q goes on. Or look at what the database has, and say which it is; that is recorded, and runs nothing:", next)
-	if r.j.Direction != database.Seed { // whose file the command doesn't see
-		r.choose(f, whimbrel.ResolveDone, "what the first %s say now stands: %q goes on behind them", statementsOf(n), next)
+	f.Next = fmt.Sprintf("Restore the executed statements, then run %q to resume. Or check the database and record one of these decisions; that runs nothing:", next)
+	if r.j.Direction != database.Seed { // resolve does not read the files of seeds
+		r.choose(f, whimbrel.ResolveDone, "the database has the effect of the edited %s: %q continues after %s", plural(n, "statement", fmt.Sprintf("%d statements", n)), next, plural(n, "it", "them"))
 	}
-	r.choose(f, whimbrel.ResolveRetry, "nothing of it stands, what there was you have taken back: %q begins with statement 1", next)
+	r.choose(f, whimbrel.ResolveRetry, "you have undone everything that was executed: %q starts with statement 1", next)
 }
 
-// unclear is a statement of which nobody knows whether it has happened.
+// unclear explains a statement with an unknown outcome.
 func (r resolvable) unclear(f *render.Failure) {
 	next, n := r.open.Next(), r.j.Done+1
-	f.Message = fmt.Sprintf("it is not known whether statement %d of %d of %s has happened: %s", n, r.j.Of, which(f), r.Problem)
-	f.Next = "Look at what the database has, and say which it is; that is recorded, and runs nothing:"
-	behind := fmt.Sprintf("goes on with statement %d", n+1)
+	f.Message = fmt.Sprintf("can't tell whether statement %d of %d of %s took effect: %s", n, r.j.Of, which(f), r.Problem)
+	f.Next = "Check the database and record one of these decisions; that runs nothing:"
+	after := fmt.Sprintf("continues with statement %d", n+1)
 	if n == r.j.Of {
-		behind = "records the whole, of which it is the last"
+		after = "adds the history entry, because it was the last statement"
 	}
-	r.choose(f, whimbrel.ResolveDone, "it has happened: %q %s", next, behind)
-	r.choose(f, whimbrel.ResolveRetry, "it has not: %q executes it", next)
+	r.choose(f, whimbrel.ResolveDone, "it took effect: %q %s", next, after)
+	r.choose(f, whimbrel.ResolveRetry, "it did not: %q executes it again", next)
 }
 
-// missing is a script that this build does not have.
+// missing explains a script that this build does not have.
 func (r resolvable) missing(f *render.Failure) {
-	f.Next = fmt.Sprintf("Put its file back, or use the build that has it, and %q goes on.", r.open.Next())
-	switch giveUp := fmt.Sprintf("whimbrel forget %d", r.j.Version); {
+	f.Next = fmt.Sprintf("Restore its file, or use a build that has it, then run %q to resume.", r.open.Next())
+	switch forget := fmt.Sprintf("whimbrel forget %d", r.j.Version); {
 	case r.j.Version == whimbrel.NilVersion:
-		f.Next += " To give it up, so that nothing of it counts as done: " + r.command(whimbrel.ResolveRetry)
+		f.Next += " To abandon it, so that no statement counts as executed, run: " + r.command(whimbrel.ResolveRetry)
 	case r.j.Direction == database.Down:
-		f.Next += " Or finish the rollback by hand, and record that: " + giveUp
+		f.Next += " Or finish the rollback by hand, then run: " + forget
 	default:
-		f.Next += " To give it up take back by hand what it has done, and then: " + giveUp
+		f.Next += " To abandon it, undo by hand what it did, then run: " + forget
 	}
 }
-
-func statementsOf(n int) string { return fmt.Sprintf("%d %s", n, plural(n, "statement", "statements")) }

@@ -9,7 +9,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
 )
 
-// which names the migration, or the script that belongs to no version, that a failure is of.
+// which names the migration of a failure, or the script if it has no version.
 func which(f *render.Failure) string {
 	if f.Version == nil {
 		return fmt.Sprintf("script %q", f.Name)
@@ -17,7 +17,7 @@ func which(f *render.Failure) string {
 	return fmt.Sprintf("migration %d %s", *f.Version, f.Name)
 }
 
-// explainRecords covers squashes, baselines and seeds.
+// explainRecords handles squashes and baselines that don't fit the history.
 func explainRecords(f *render.Failure, err error) bool {
 	var (
 		squashed *whimbrel.SquashedError
@@ -26,12 +26,12 @@ func explainRecords(f *render.Failure, err error) bool {
 	switch {
 	case errors.As(err, &squashed):
 		f.Kind, f.Version, f.Name, f.File, f.Versions = kindSquashed, &squashed.Version, squashed.Name, squashed.File, squashed.Lacks
-		f.Message = fmt.Sprintf("the database has applied only some of the versions that this squash replaces: it lacks %s, and there are no files for %s any more", list(squashed.Lacks), list(squashed.Missing))
-		f.Next = fmt.Sprintf("Put these files back, or bring the database to version %d with an older build; then run the command again.", squashed.Version)
+		f.Message = fmt.Sprintf("the database has only some of the versions that this squash replaces: it lacks %s, and the files of %s are missing", list(squashed.Lacks), list(squashed.Missing))
+		f.Next = fmt.Sprintf("Restore these files, or migrate the database to version %d with an older build. Then run the command again.", squashed.Version)
 	case errors.As(err, &history):
-		f.Kind, f.Event = kindHistory, new(render.NewEvent(history.Last))
-		f.Message = fmt.Sprintf("set %q has a history already: %s", history.Set, nowApplied(history))
-		f.Next = `A baseline is for a schema that nobody recorded. To set the record right all the same: --force --reason "…"`
+		f.Kind, f.Entry = kindHistory, new(render.NewEntry(history.Last))
+		f.Message = fmt.Sprintf("set %q already has a history: %s", history.Set, nowApplied(history))
+		f.Next = `Use baseline only for a set without a history. To correct this history, add --force --reason "…"`
 	default:
 		return false
 	}
@@ -40,9 +40,9 @@ func explainRecords(f *render.Failure, err error) bool {
 
 func nowApplied(e *whimbrel.HistoryExistsError) string {
 	if e.Version == whimbrel.NilVersion {
-		return "nothing is applied now"
+		return "nothing is applied at present"
 	}
-	return fmt.Sprintf("%d applied, the newest is version %d", e.AppliedCount, e.Version)
+	return fmt.Sprintf("%d applied, the newest version is %d", e.AppliedCount, e.Version)
 }
 
 func list(vs []int64) string {

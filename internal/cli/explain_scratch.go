@@ -10,12 +10,12 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// scratchError is what was found out, or went wrong, with scratch databases.
+// scratchError is a result or failure of a trial on a scratch database.
 type scratchError struct{ error }
 
 func (e *scratchError) Unwrap() error { return e.error }
 
-// explainScratch covers what a trial on scratch has found.
+// explainScratch handles the results of trials on scratch databases.
 func explainScratch(f *render.Failure, err error) bool {
 	var (
 		data *inspect.DataError
@@ -31,8 +31,8 @@ func explainScratch(f *render.Failure, err error) bool {
 			f.Problems = append(f.Problems, render.Problem{Message: s.Why + ": " + s.SQL, File: s.Pos.File, Line: s.Pos.Line, Column: s.Pos.Column})
 		}
 		first := data.Statements[0].Pos
-		f.Message, f.File, f.Line, f.Column = "the range does what a schema does not show, and what would be lost", first.File, first.Line, first.Column
-		f.Next = "A schema does not show this, so it would be lost. End the range before it, or begin behind it; or say --drop-data, and a new database will not have it."
+		f.Message, f.File, f.Line, f.Column = "the range has statements whose effects a schema does not show", first.File, first.Line, first.Column
+		f.Next = "A squash of the schema would lose these effects. End the range before them, or start it after them. To leave them out, so that new databases lack them, add --drop-data."
 	case errors.As(err, &same):
 		first, _, _ := strings.Cut(same.Error(), "\n")
 		f.Message = first
@@ -42,7 +42,7 @@ func explainScratch(f *render.Failure, err error) bool {
 			f.Next = "Begin the range with the folder's first migration, or join the scripts instead: leave out --minimal."
 		}
 	case errors.As(err, &text):
-		f.Next = `Name the folder that has its file as it was applied (--dir). Or accept the schema as it is once: whimbrel drift --accept --reason "…"`
+		f.Next = `Pass the folder that has the applied file with --dir. Or accept the present schema: whimbrel drift --accept --reason "…"`
 	default:
 		return false
 	}
@@ -50,32 +50,32 @@ func explainScratch(f *render.Failure, err error) bool {
 	return true
 }
 
-// explainOutside covers scripts that reach out of a scratch database.
+// explainOutside handles scripts that would change something outside the scratch database.
 func explainOutside(f *render.Failure, err *inspect.OutsideError) {
 	for _, s := range err.Statements {
 		f.Problems = append(f.Problems, render.Problem{Message: s.Reaches() + ": " + s.SQL, File: s.Pos.File, Line: s.Pos.Line, Column: s.Pos.Column})
 	}
 	first := err.Statements[0].Pos
 	f.File, f.Line, f.Column = first.File, first.Line, first.Column
-	f.Message = "nothing was run: scripts would change, for real, what is outside of the scratch database"
+	f.Message = "nothing was run: scripts would change something outside the scratch database"
 	if err.Why != "" {
-		f.Message += ", whose server is not proven to be another one (" + err.Why + ")"
+		f.Message += ", and its server may be the database's own (" + err.Why + ")"
 	}
-	f.Stands = sentence(f.Message)
+	f.Outcome = sentence(f.Message)
 	f.Next = outsideRemedies(err)
 }
 
-// outsideRemedies says what can be done about it.
+// outsideRemedies lists the ways to run such scripts.
 func outsideRemedies(err *inspect.OutsideError) string {
-	next := `To leave a statement out on scratch, write "-- whimbrel: skip-on-scratch" above it; to leave all of these out, add --skip-outside. `
+	next := `To skip a statement on scratch databases, write "-- whimbrel: skip-on-scratch" above it. To skip all of these, add --skip-outside. `
 	beyond := func(e sqltext.Effect) bool { return e.Outer.Beyond() }
 	if !slices.ContainsFunc(err.Statements, func(s inspect.OutsideStatement) bool { return slices.ContainsFunc(s.Effects, beyond) }) {
-		next += `To run them, use a server that nobody else uses: --scratch local starts one, --scratch URL names one. `
+		next += `To run them, use a separate server: --scratch local starts one, --scratch URL names one. `
 	}
-	return next + `To let them happen where the scratch database is, add --allow-outside ` + strings.Join(kindsOf(err), ",") + `.`
+	return next + `To run them on the scratch database's server anyway, add --allow-outside ` + strings.Join(kindsOf(err), ",") + `.`
 }
 
-// kindsOf are what the statements reach, as --allow-outside has it.
+// kindsOf returns the kinds of effects, as --allow-outside names them.
 func kindsOf(err *inspect.OutsideError) []string {
 	var kinds []string
 	for _, s := range err.Statements {

@@ -11,15 +11,15 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/filekind"
 )
 
-// The most that is read of a file or of standard input, in bytes. All of it is held in memory.
+// The size limits for files and standard input, in bytes. The whole content is kept in memory.
 const (
 	maxConfig    = 256 << 10 // a whimbrel.yaml: thousands of environments
-	maxStatement = 16 << 20  // one that is passed to the database
+	maxStatement = 16 << 20  // one statement
 	maxSnapshot  = 256 << 20 // a schema of hundreds of thousands of objects
 )
 
-// readFile reads a regular file, or one that a link leads to. It opens nothing else: reading a pipe could wait for
-// ever, reading a device never end. The errors don't name the file.
+// readFile reads a regular file and follows links to one. It opens nothing else, because a pipe could block
+// forever and a device could be endless. Its errors don't name the file.
 func readFile(path string, limit int64) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -33,7 +33,7 @@ func readFile(path string, limit int64) ([]byte, error) {
 		return nil, withoutPath(err)
 	}
 	defer f.Close()
-	if info, err = f.Stat(); err != nil { // it may be another by now
+	if info, err = f.Stat(); err != nil { // it may have been replaced
 		return nil, withoutPath(err)
 	}
 	if err := filekind.Regular(info.Mode()); err != nil {
@@ -42,19 +42,19 @@ func readFile(path string, limit int64) ([]byte, error) {
 	return readLimited(f, limit)
 }
 
-// devStdout is the name of the process's own output, whatever that is: a terminal, a pipe, a file.
+// devStdout names the standard output: a terminal, a pipe or a file.
 const devStdout = "/dev/stdout"
 
-// openDescriptor matches the names of files that the process has open already, such as a shell's >(command).
+// openDescriptor matches the names of files that are already open, such as a shell's >(command).
 var openDescriptor = regexp.MustCompile(`^(/dev/stderr|(/dev|/proc/self)/fd/[0-9]+)$`)
 
-// writeOutput writes what an --out names: a regular file, or one that is made. It opens no other, because opening a
-// pipe could wait for ever, and a device could be a disk. Beside these it takes /dev/null, standard output, and what
-// the process has open already.
+// writeOutput writes the file that --out names: a regular file, which it creates if necessary, /dev/null,
+// standard output, or a file that is already open. It opens nothing else, because a pipe could block forever
+// and a device could be a disk.
 func (a *app) writeOutput(path string, content []byte) error {
 	var err error
 	if path == devStdout {
-		_, err = a.Stdout.Write(content) // its own offset, so that the answer follows
+		_, err = a.Stdout.Write(content) // shares its offset with the output that follows
 	} else {
 		err = writeFile(path, content)
 	}
@@ -83,7 +83,7 @@ func writeFile(path string, content []byte) error {
 	if err != nil {
 		return err
 	}
-	if info, err = f.Stat(); err == nil { // it may be another by now
+	if info, err = f.Stat(); err == nil { // it may have been replaced
 		err = check(info.Mode())
 	}
 	if err == nil && info.Mode().IsRegular() {
@@ -95,19 +95,19 @@ func writeFile(path string, content []byte) error {
 	return errors.Join(err, f.Close())
 }
 
-// readLimited reads all there is, if it is not more than limit.
+// readLimited reads r to its end. It fails if there are more than limit bytes.
 func readLimited(r io.Reader, limit int64) ([]byte, error) {
 	content, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err != nil {
 		return nil, withoutPath(err)
 	}
 	if int64(len(content)) > limit {
-		return nil, fmt.Errorf("it has more than %d bytes, which is the most that is read", limit)
+		return nil, fmt.Errorf("it is larger than the limit of %d bytes", limit)
 	}
 	return content, nil
 }
 
-// withoutPath takes the name of the file out of an error.
+// withoutPath removes the file name from an error.
 func withoutPath(err error) error {
 	if e := (*fs.PathError)(nil); errors.As(err, &e) {
 		return e.Err

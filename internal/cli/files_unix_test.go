@@ -56,7 +56,7 @@ func TestReadFileReadsRegularFilesAlone(t *testing.T) {
 	if _, err := readFile(path("none"), 5); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no file: %v", err)
 	}
-	if _, err := readFile(path("file"), 4); err == nil || !strings.Contains(err.Error(), "more than 4 bytes") {
+	if _, err := readFile(path("file"), 4); err == nil || !strings.Contains(err.Error(), "larger than the limit of 4 bytes") {
 		t.Errorf("a file above the limit: %v", err)
 	}
 }

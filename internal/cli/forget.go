@@ -13,12 +13,12 @@ func (a *app) forgetCommand() *cobra.Command {
 		SuggestFor: []string{"unmark", "delete", "remove"},
 		GroupID:    groupRecord,
 		Short:      "Record migrations as not applied without running anything",
-		Long: `Forget records applied migrations as not applied, all or none, and runs nothing: for a
-database that has lost what they did. The history keeps what was, and that it was
-forgotten. A migration that stopped part-way is given up: what it has done stands, and nobody goes
-on with it. It needs no files.`,
+		Long: `Forget records applied migrations as not applied, all or none, without running anything. Use it if
+the database has lost their changes. The history keeps the earlier entries. Forgetting an
+interrupted migration abandons it: the statements that were executed remain applied, and the
+migration is never resumed. Forget needs no files.`,
 		Example: `  whimbrel forget 7 --note "table dropped by hand"`,
-		Args:    wantArgs("at least one version", 1, -1),
+		Args:    needArgs("at least one version", 1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			versions, err := parseVersions(args)
 			if err != nil {

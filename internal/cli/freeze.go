@@ -7,6 +7,7 @@ import (
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/cli/render"
 )
 
 func (a *app) freezeCommand() *cobra.Command {
@@ -15,32 +16,33 @@ func (a *app) freezeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "freeze",
 		GroupID: groupOther,
-		Short:   "Let nothing migrate the database, for good or for a time",
-		Long: `Freeze sets migration_mode to false, with the reason, who did it and since when: from then on
-whoever wants to migrate the database is refused and told so. A program that finds nothing
-pending is not in the way. What is running already goes on to the end of its transaction, or of its
-script outside of one, and freeze waits for that as long as --lock-timeout says (15s): when it
-has returned with success nothing runs any more. It fails where something still does; the
-database is frozen all the same, but for SQLite, where only one can write: the error says which it is.`,
+		Short:   "Block migrations of the database, optionally for a limited time",
+		Long: `Freeze blocks all migrations of the database, and shows the reason to anyone who tries. A process
+that finds nothing pending is not affected. Freeze sets the setting migration_mode to false.
+
+A migration that is already running continues to the end of its transaction or non-transactional
+script. Freeze waits for it, up to --lock-timeout (15s). When freeze succeeds, nothing is running. If
+the time is up, freeze fails, but the database is frozen. SQLite is the exception: there a running
+migration prevents the freeze. The error says which is the case.`,
 		Example: `  whimbrel freeze --reason "the big sale" --until 2026-11-30T08:00:00Z
   whimbrel freeze --reason "moving to the new server" --for 2h`,
-		Args: wantArgs("no arguments", 0, 0),
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if reason == "" {
-				return usage(`whimbrel freeze --reason "…"`, "a reason is wanted: whoever is refused is told it")
+				return reasonRequired(cmd, "it is shown to anyone who is refused")
 			}
 			end, err := settingUntil(until, during, cmd.Flags().Changed("for"))
 			if err != nil {
 				return err
 			}
-			return a.changeSetting(cmd.Context(), func(m *whimbrel.Migrator) (database.SettingValue, error) {
+			return a.changeSetting(cmd.Context(), render.NewFrozen, func(m *whimbrel.Migrator) (database.SettingValue, error) {
 				return m.Freeze(cmd.Context(), reason, end)
 			})
 		},
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why, in a few `words`; whoever is refused is told")
-	cmd.Flags().DurationVar(&during, "for", 0, "`how long` it holds, such as 2h")
-	cmd.Flags().StringVar(&until, "until", "", "`when` it ends, such as 2026-11-30 or 2026-11-30T08:00:00Z (UTC)")
+	cmd.Flags().StringVar(&reason, "reason", "", "`why` the database is frozen (required); shown to anyone who is refused")
+	cmd.Flags().DurationVar(&during, "for", 0, "`duration` of the freeze, such as 2h")
+	cmd.Flags().StringVar(&until, "until", "", "`time` when the freeze ends, such as 2026-11-30 or 2026-11-30T08:00:00Z (UTC)")
 	return cmd
 }
 
@@ -49,15 +51,15 @@ func (a *app) thawCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "thaw",
 		GroupID: groupOther,
-		Short:   "Let migrations run again after freeze",
+		Short:   "Allow migrations again after freeze",
 		Example: `  whimbrel thaw`,
-		Args:    wantArgs("no arguments", 0, 0),
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.changeSetting(cmd.Context(), func(m *whimbrel.Migrator) (database.SettingValue, error) {
+			return a.changeSetting(cmd.Context(), render.NewFrozen, func(m *whimbrel.Migrator) (database.SettingValue, error) {
 				return m.Thaw(cmd.Context(), reason)
 			})
 		},
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why, in a few `words`")
+	cmd.Flags().StringVar(&reason, "reason", "", "`why` migrations are allowed again; the history keeps it")
 	return cmd
 }

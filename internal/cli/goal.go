@@ -14,7 +14,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
 )
 
-// migrateFlags are those of the commands that migrate.
+// migrateFlags are the flags of the commands that migrate.
 type migrateFlags struct {
 	to, steps  *number
 	all        bool
@@ -25,7 +25,7 @@ type migrateFlags struct {
 	overrule   string
 }
 
-// number is a flag's value, nil-like until it is set.
+// number is the value of a flag that may be unset.
 type number struct {
 	value int64
 	set   bool
@@ -54,10 +54,10 @@ func newSteps() *number {
 	return &number{what: "n", parse: func(s string) (int64, error) {
 		n, err := strconv.ParseInt(s, 10, 32)
 		if err != nil {
-			return 0, fmt.Errorf("%q is not a number of migrations", s)
+			return 0, fmt.Errorf("%q is not a number of migrations; use 1 or more", s)
 		}
 		if n < 1 {
-			return 0, fmt.Errorf("%d is not a number of migrations: want 1 or more", n)
+			return 0, fmt.Errorf("%d is not a number of migrations; use 1 or more", n)
 		}
 		return n, nil
 	}}
@@ -75,8 +75,8 @@ func (m *migrateFlags) addSteps(cmd *cobra.Command, verb string) {
 
 func (m *migrateFlags) addPolicy(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.BoolVar(&m.atomic, "atomic", false, "everything in one transaction, or nothing")
-	f.BoolVar(&m.outOfOrder, "allow-out-of-order", false, "apply pending versions below the newest applied one too")
+	f.BoolVar(&m.atomic, "atomic", false, "apply everything in one transaction")
+	f.BoolVar(&m.outOfOrder, "allow-out-of-order", false, "also apply pending versions below the newest applied one")
 	f.SortFlags = false
 }
 
@@ -84,19 +84,19 @@ func (m *migrateFlags) addRun(cmd *cobra.Command) {
 	m.addPolicy(cmd)
 	f := cmd.Flags()
 	f.BoolVar(&m.dryRun, "dry-run", false, "show the plan and change nothing")
-	f.StringVar(&m.note, "note", "", "`text` to keep with each entry of the history")
+	f.StringVar(&m.note, "note", "", "`text` to keep in each history entry")
 }
 
-// addOverrule is for the commands that a protected database refuses.
+// addOverrule adds the flag for commands that a protected database refuses.
 func addOverrule(cmd *cobra.Command, name *string) {
-	cmd.Flags().StringVar(name, "i-know", "", "`name` of the database, where it is protected and you mean it")
+	cmd.Flags().StringVar(name, "confirm-protected", "", "`name` of the database, to override its protection")
 }
 
 func conflicting(one, other string) error {
-	return usage("Give one of them.", "%s and %s both say how far to go", one, other)
+	return usage("Pass only one of them.", "%s and %s can't be combined", one, other)
 }
 
-// up returns the goal of up's flags.
+// up returns the goal that the flags of up select.
 func (m *migrateFlags) up() (whimbrel.Goal, error) {
 	switch {
 	case m.to.set && m.steps.set:
@@ -109,7 +109,7 @@ func (m *migrateFlags) up() (whimbrel.Goal, error) {
 	return whimbrel.Latest(), nil
 }
 
-// down returns the goal of down's flags: one step where nothing is said.
+// down returns the goal that the flags of down select: one migration by default.
 func (m *migrateFlags) down() (whimbrel.Goal, error) {
 	switch {
 	case m.to.set && m.steps.set:
@@ -128,7 +128,7 @@ func (m *migrateFlags) down() (whimbrel.Goal, error) {
 	return whimbrel.By(-1), nil
 }
 
-// migrate goes to a goal, or shows how it would.
+// migrate migrates to a goal or, with --dry-run, shows the plan.
 func (a *app) migrate(cmd *cobra.Command, m *migrateFlags, goal whimbrel.Goal, idle string) error {
 	ctx := cmd.Context()
 	t, err := a.open(ctx)
@@ -145,7 +145,7 @@ func (a *app) migrate(cmd *cobra.Command, m *migrateFlags, goal whimbrel.Goal, i
 		t.options.AllowOutOfOrder = m.outOfOrder
 	}
 	if t.set.Len() == 0 {
-		idle = fmt.Sprintf("Nothing to do: there are no migrations in %s. Make the first one with \"whimbrel new NAME\".", t.dir)
+		idle = fmt.Sprintf("Nothing to do: there are no migrations in %s. Create the first one with \"whimbrel new NAME\".", t.dir)
 	}
 	mig, begun := t.migrator(), time.Now()
 	plan, err := mig.Plan(ctx, goal)
@@ -171,12 +171,12 @@ func (a *app) migrate(cmd *cobra.Command, m *migrateFlags, goal whimbrel.Goal, i
 		return nil
 	}
 	f, code := explain(ctx, err)
-	stands(f, plan, result, m.again(cmd, result))
+	advise(f, plan, result, m.again(cmd, result))
 	a.print().Finish(doc, f)
-	return told{code}
+	return exitError{code}
 }
 
-// again is the command that goes on with what this one has left open, and then with its own goal.
+// again returns the command that resumes the interrupted run and then continues to the same goal.
 func (m *migrateFlags) again(cmd *cobra.Command, done *whimbrel.Result) string {
 	words := append([]string{cmd.CommandPath()}, cmd.Flags().Args()...)
 	steps := 0
@@ -196,92 +196,94 @@ func (m *migrateFlags) again(cmd *cobra.Command, done *whimbrel.Result) string {
 	return strings.Join(words, " ")
 }
 
-// stands says, after a failure, what was done before it, and what to do: again is the command that goes
-// on.
-func stands(f *render.Failure, p *whimbrel.Plan, r *whimbrel.Result, again string) {
-	var words []string
-	switch done := len(r.Applied) + len(r.RolledBack); {
-	case len(r.Recorded)+len(r.Repeated)+len(r.Seeded) > 0:
-		words = append(words, "What was done before it stands.")
-	case done == 1:
-		words = append(words, "The migration before it is done and stands.")
-	case done > 1:
-		words = append(words, fmt.Sprintf("The %d migrations before it are done and stand.", done))
-	case f.Direction == "":
-		words = append(words, nothingChanged)
+// advise adds to a failure what the command did before it and what to do next. again is the command that
+// resumes an interrupted run.
+func advise(f *render.Failure, p *whimbrel.Plan, r *whimbrel.Result, again string) {
+	var done []string
+	if before := completed(r); before != "" {
+		done = append(done, before)
+	} else if f.Direction == "" {
+		done = append(done, nothingChanged)
 	}
-	if f.Direction == "" { // it was not in a migration
-		if f.Next == nothingChanged {
-			f.Next = "" // what stands is said once
-		}
-		f.Stands = strings.Join(words, " ")
-		return
-	}
-	which := which(f)
-	mend := mending(p, f)
 	switch {
-	case f.Open != nil:
-		stopped(f, words, mend, again)
-		return
-	case p.Atomic && len(p.Steps) > 1:
-		words = append(words, "Nothing was changed: it was all one transaction.")
-	case !runsAlone(p, f):
-		if f.Direction == string(database.Down) {
-			words = append(words, "Nothing of "+which+" was rolled back.")
-			break
+	case f.Direction == "": // no migration failed
+		if f.Next == nothingChanged {
+			f.Next = ""
 		}
-		words = append(words, "Nothing of "+which+" is in the database.")
+	case f.Journal != nil:
+		done = append(done, adviseInterrupted(p, f, again)...)
+	case p.Atomic && len(p.Steps) > 1:
+		done = append(done, "Nothing was changed, because everything runs in one transaction.")
+	case isRun(p, f):
+		done = append(done, "No statement of "+scriptOf(f)+" took effect.")
+	case f.Direction == string(database.Down):
+		done = append(done, sentence(which(f)+" remains applied"))
 	default:
-		words = append(words, "No statement of "+scriptOf(f)+" took effect.")
+		done = append(done, sentence(which(f)+" made no changes"))
 	}
-	f.Stands = strings.Join(words, " ")
-	if f.Next == "" {
-		f.Next = mend + " and run the command again."
+	if f.Next == "" && f.Direction != "" {
+		f.Next = fix(p, f, "") + ", then run the command again."
 	}
+	f.Outcome = strings.Join(done, " ")
 }
 
-// mending says where what failed is mended.
-func mending(p *whimbrel.Plan, f *render.Failure) string {
+// completed describes the steps before the one that failed, "" for none.
+func completed(r *whimbrel.Result) string {
+	applied, back := len(r.Applied), len(r.RolledBack)
+	switch others := len(r.Recorded) + len(r.Repeated) + len(r.Seeded); {
+	case applied+back+others == 0:
+		return ""
+	case others > 0 || applied > 0 && back > 0:
+		return "The steps before it remain done."
+	case applied == 1:
+		return "The migration before it remains applied."
+	case applied > 1:
+		return fmt.Sprintf("The %d migrations before it remain applied.", applied)
+	case back == 1:
+		return "The migration before it remains rolled back."
+	}
+	return fmt.Sprintf("The %d migrations before it remain rolled back.", back)
+}
+
+// fix tells the user to fix the script that failed. part says from which statement on.
+func fix(p *whimbrel.Plan, f *render.Failure, part string) string {
 	for _, s := range p.Steps {
 		if s.From == whimbrel.FromHistory && f.Version != nil && s.Version == *f.Version && string(s.Direction) == f.Direction {
-			return "The script is the history's, since the folder has none: put one into it that is mended,"
+			return "Add a down script to the folder, corrected" + part + " (this one came from the history)"
 		}
 	}
-	return "Mend the file"
+	return "Fix the file" + part
 }
 
-// stopped is stands for a run that is left open.
-func stopped(f *render.Failure, words []string, mend, again string) {
-	j, which := f.Open, scriptOf(f)
-	n := j.Done
+// adviseInterrupted sets f.Next for an interrupted run and returns what the run did.
+func adviseInterrupted(p *whimbrel.Plan, f *render.Failure, again string) (done []string) {
+	j, script, next := f.Journal, scriptOf(f), f.Journal.Done+1
+	resume := fmt.Sprintf("to resume at statement %d of %d", next, j.Of)
 	switch {
-	case n >= j.Of:
-		words = append(words, fmt.Sprintf("All statements of %s ran outside of a transaction and stand; only the history lacks it.", which))
-	case n > 0:
-		words = append(words, fmt.Sprintf("%s of %s ran outside of a transaction and %s.", statements(n), which, plural(n, "stands", "stand")))
+	case j.Done >= j.Of:
+		done = append(done, fmt.Sprintf("All statements of %s ran outside a transaction and remain applied; only the history entry is missing.", script))
+		resume = "to add the history entry"
+	case j.Done == 1:
+		done = append(done, fmt.Sprintf("The first statement of %s ran outside a transaction and remains applied.", script))
+	case j.Done > 1:
+		done = append(done, fmt.Sprintf("The first %d statements of %s ran outside a transaction and remain applied.", j.Done, script))
 	}
-	goesOn := fmt.Sprintf("it goes on with statement %d of %d", n+1, j.Of)
-	switch {
-	case n >= j.Of:
-		goesOn = "it records that"
-	case j.Begun != "":
-		words = append(words, fmt.Sprintf("What became of statement %d is not known yet.", n+1))
-		goesOn = fmt.Sprintf("it finds out what became of statement %d of %d, and goes on", n+1, j.Of)
-	case n > 0:
-		goesOn += ", and does not run again what stands"
+	if j.Done < j.Of && j.Begun != "" {
+		done = append(done, fmt.Sprintf("Statement %d may or may not have taken effect.", next))
+		resume = fmt.Sprintf("to check the outcome of statement %d of %d and continue", next, j.Of)
 	}
-	f.Stands = strings.Join(words, " ")
 	switch {
 	case f.Kind == kindStatement && f.Next == "":
-		f.Next = fmt.Sprintf("%s from statement %d on, and run %q: %s.", strings.TrimSuffix(mend, ","), n+1, again, goesOn)
+		f.Next = fmt.Sprintf("%s, then run %q %s.", fix(p, f, fmt.Sprintf(" from statement %d on", next)), again, resume)
 	case f.Next == "":
-		f.Next = fmt.Sprintf("Run %q: %s.", again, goesOn)
+		f.Next = fmt.Sprintf("Run %q %s.", again, resume)
 	case f.Kind == kindStatement:
-		f.Next = fmt.Sprintf("That need not be the file's fault: see to it, and run %q: %s.", again, goesOn)
+		f.Next = fmt.Sprintf("Fix the cause above, then run %q %s.", again, resume)
 	}
+	return done
 }
 
-// scriptOf names what was executed.
+// scriptOf names the script that failed.
 func scriptOf(f *render.Failure) string {
 	if f.Direction == string(database.Down) {
 		return "the down script of " + which(f)
@@ -289,16 +291,9 @@ func scriptOf(f *render.Failure) string {
 	return which(f)
 }
 
-// runsAlone reports whether the statements of what failed are not in a transaction.
-func runsAlone(p *whimbrel.Plan, f *render.Failure) bool {
+// isRun reports whether the script that failed runs outside a transaction.
+func isRun(p *whimbrel.Plan, f *render.Failure) bool {
 	return slices.ContainsFunc(p.Steps, func(s whimbrel.Step) bool {
 		return s.Mode == whimbrel.OutsideTransaction && s.Name == f.Name && string(s.Direction) == f.Direction && (f.Version == nil || s.Version == *f.Version)
 	})
-}
-
-func statements(n int) string {
-	if n == 1 {
-		return "The first statement"
-	}
-	return fmt.Sprintf("The first %d statements", n)
 }

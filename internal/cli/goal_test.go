@@ -59,50 +59,50 @@ func TestWhatStandsOfARun(t *testing.T) {
 	fromHistory := step
 	fromHistory.From = whimbrel.FromHistory
 	for _, c := range []struct {
-		journal      database.Journal
-		kind         render.Kind
-		next         string
-		step         whimbrel.Step
-		stands, want string
+		journal       database.Journal
+		kind          render.Kind
+		next          string
+		step          whimbrel.Step
+		outcome, want string
 	}{
 		{
 			database.Journal{Done: 2, Of: 7},
 			kindStatement, "", step,
-			"The first 2 statements of migration 12 add_index ran outside of a transaction and stand.",
-			`Mend the file from statement 3 on, and run "whimbrel up": it goes on with statement 3 of 7, and does not run again what stands.`,
+			"The first 2 statements of migration 12 add_index ran outside a transaction and remain applied.",
+			`Fix the file from statement 3 on, then run "whimbrel up" to resume at statement 3 of 7.`,
 		},
 		{
 			database.Journal{Done: 2, Of: 7},
 			kindStatement, "", fromHistory,
-			"The first 2 statements of migration 12 add_index ran outside of a transaction and stand.",
-			`The script is the history's, since the folder has none: put one into it that is mended from statement 3 on, and run "whimbrel up": it goes on with statement 3 of 7, and does not run again what stands.`,
+			"The first 2 statements of migration 12 add_index ran outside a transaction and remain applied.",
+			`Add a down script to the folder, corrected from statement 3 on (this one came from the history), then run "whimbrel up" to resume at statement 3 of 7.`,
 		},
 		{
 			database.Journal{Of: 7, Begun: "VACUUM"},
 			kindStatement, "It is full.", step,
-			"What became of statement 1 is not known yet.",
-			`That need not be the file's fault: see to it, and run "whimbrel up": it finds out what became of statement 1 of 7, and goes on.`,
+			"Statement 1 may or may not have taken effect.",
+			`Fix the cause above, then run "whimbrel up" to check the outcome of statement 1 of 7 and continue.`,
 		},
 		{
 			database.Journal{Done: 1, Of: 7},
 			kindInterrupted, "", step,
-			"The first statement of migration 12 add_index ran outside of a transaction and stands.",
-			`Run "whimbrel up": it goes on with statement 2 of 7, and does not run again what stands.`,
+			"The first statement of migration 12 add_index ran outside a transaction and remains applied.",
+			`Run "whimbrel up" to resume at statement 2 of 7.`,
 		},
 		{
 			database.Journal{Done: 7, Of: 7},
 			kindConnection, "", step,
-			"All statements of migration 12 add_index ran outside of a transaction and stand; only the history lacks it.",
-			`Run "whimbrel up": it records that.`,
+			"All statements of migration 12 add_index ran outside a transaction and remain applied; only the history entry is missing.",
+			`Run "whimbrel up" to add the history entry.`,
 		},
 	} {
 		version := int64(12)
-		f := &render.Failure{Kind: c.kind, Version: &version, Name: "add_index", Direction: "up", Next: c.next, Open: &c.journal}
+		f := &render.Failure{Kind: c.kind, Version: &version, Name: "add_index", Direction: "up", Next: c.next, Journal: &c.journal}
 		c.step.Mode = whimbrel.OutsideTransaction
 		p := &whimbrel.Plan{Steps: []whimbrel.Step{c.step}}
-		stands(f, p, &whimbrel.Result{}, "whimbrel up")
-		if f.Stands != c.stands || f.Next != c.want {
-			t.Errorf("%+v:\n%s\n%s\nwant\n%s\n%s", c.journal, f.Stands, f.Next, c.stands, c.want)
+		advise(f, p, &whimbrel.Result{}, "whimbrel up")
+		if f.Outcome != c.outcome || f.Next != c.want {
+			t.Errorf("%+v:\n%s\n%s\nwant\n%s\n%s", c.journal, f.Outcome, f.Next, c.outcome, c.want)
 		}
 	}
 }

@@ -8,10 +8,10 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
 )
 
-// helpWidth is the width that help fits in: a terminal's smallest.
+// helpWidth is the maximum width of help texts, in columns.
 const helpWidth = 80
 
-// fitHelp makes the help of a command, and of all that are under it, fit a terminal.
+// fitHelp wraps the help texts of a command and its subcommands to helpWidth.
 func fitHelp(cmd *cobra.Command) {
 	cmd.Long = reflow(cmd.Long, helpWidth)
 	for _, c := range cmd.Commands() {
@@ -22,7 +22,7 @@ func fitHelp(cmd *cobra.Command) {
 	}
 }
 
-// reflow breaks the lines of each paragraph anew. One with indented lines stays as it is.
+// reflow rewraps each paragraph, except those with indented lines.
 func reflow(text string, width int) string {
 	paragraphs := strings.Split(text, "\n\n")
 	for i, p := range paragraphs {
@@ -34,13 +34,13 @@ func reflow(text string, width int) string {
 	return strings.Join(paragraphs, "\n\n")
 }
 
-// helpCommand refuses a topic that there is not.
+// helpCommand is cobra's help command, except that it rejects unknown commands.
 func helpCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "help [COMMAND]",
 		GroupID: groupOther,
 		Short:   "Show the help of a command",
-		Long:    "Help shows what a command does, with examples and its flags.",
+		Long:    "Help shows what a command does, its flags, and examples.",
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, begun string) (offers []string, _ cobra.ShellCompDirective) {
 			if about, rest, err := cmd.Root().Find(args); err == nil && len(rest) == 0 {
 				for _, c := range about.Commands() {
@@ -65,18 +65,18 @@ func helpCommand() *cobra.Command {
 	}
 }
 
-// completionCommand is cobra's, which must not take a shell that it does not know for a wish for help.
+// completionCommand is cobra's completion command, except that it rejects unknown shells.
 func completionCommand(root *cobra.Command) {
 	root.InitDefaultCompletionCmd("completion")
 	c, _, err := root.Find([]string{"completion"})
 	must(err)
-	c.Use, c.Short = "completion SHELL", "Print the script that completes commands in a shell"
-	c.Long = "Completion prints the script that makes a shell complete this program's commands, flags, versions, environments and settings. The help of each shell says where it belongs."
+	c.Use, c.Short = "completion SHELL", "Print a shell completion script"
+	c.Long = "Completion prints a script for your shell that completes commands, flags, versions, environments and settings. The help of each shell's subcommand says how to install it."
 	c.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
-			return usage(seeHelp(cmd), "%q wants a shell: bash, zsh, fish or powershell", cmd.CommandPath())
+			return usage(seeHelp(cmd), "%q needs a shell: bash, zsh, fish or powershell", cmd.CommandPath())
 		}
-		return usage("There are: bash, zsh, fish, powershell.", "there are no completions for %q", args[0])
+		return usage("Choose one of: bash, zsh, fish, powershell.", "can't complete commands in %q", args[0])
 	}
-	c.RunE = func(*cobra.Command, []string) error { return nil } // Args has refused everything
+	c.RunE = func(*cobra.Command, []string) error { return nil } // Args rejects everything
 }

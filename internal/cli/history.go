@@ -12,12 +12,13 @@ func (a *app) historyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:        "history",
 		SuggestFor: []string{"log", "events"},
-		GroupID:    groupLook,
-		Short:      "Show what was done, when and by whom",
-		Long: `History shows the log of the database, oldest first: each migration that went up or down,
-each mark, forget and accept, each change of a setting. Nothing ever changes or removes an entry.`,
+		GroupID:    groupInspect,
+		Short:      "Show who changed what, and when",
+		Long: `History shows the entries of the database's history, oldest first: each migration that was applied or
+rolled back, each mark, forget and accept, and each change of a setting. Entries are never changed
+or removed.`,
 		Example: `  whimbrel history
-  whimbrel history --all-sets   # of all sets, Whimbrel's own too
+  whimbrel history --all-sets   # including other sets and Whimbrel's own
   whimbrel history --json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -28,15 +29,15 @@ each mark, forget and accept, each change of a setting. Nothing ever changes or 
 					if err != nil {
 						return nil, err
 					}
-					// A setting holds for every set: a freeze says why nothing happened for a while.
+					// Settings apply to every set, and a freeze explains a gap in the history.
 					if allSets || e.Set == t.set.Name() || e.Direction == database.Setting {
-						doc.Events = append(doc.Events, render.NewEvent(e))
+						doc.Entries = append(doc.Entries, render.NewEntry(e))
 					}
 				}
 				return doc, nil
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&allSets, "all-sets", false, "show all sets of the database, Whimbrel's own too")
+	cmd.Flags().BoolVar(&allSets, "all-sets", false, "include all other sets in the database, and Whimbrel's own")
 	return cmd
 }

@@ -13,12 +13,12 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
 )
 
-// firstConfig is what init writes; %s are the folder and the database.
-const firstConfig = `# What whimbrel takes for granted in this folder; flags come before it.
+// firstConfig is the file that init writes, with the folder and the database.
+const firstConfig = `# Defaults for this folder; flags override them.
 dir: %s
 database: %s
 
-# Others, chosen with --env:
+# Other databases, selected with --env NAME:
 # environments:
 #   production:
 #     database: ${PRODUCTION_DATABASE_URL}
@@ -29,10 +29,9 @@ func (a *app) initCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "init",
 		GroupID: groupMigrate,
-		Short:   "Make a folder for migrations and a first whimbrel.yaml",
-		Long: `Init makes the folder for migrations and a whimbrel.yaml that names it and a database, and
-says what to do next. It overwrites nothing. A URL with a password is not written down:
-the file then asks the environment for it.`,
+		Short:   "Create a folder for migrations and a whimbrel.yaml",
+		Long: `Init creates a folder for migrations and a whimbrel.yaml that names the folder and a database. It
+overwrites nothing. If the URL has a password, the file refers to $DATABASE_URL instead.`,
 		Example: `  whimbrel init
   whimbrel init --database postgres://me@localhost/app`,
 		Args: noArgs,
@@ -59,7 +58,7 @@ func writeFirst(dir, url string) (*render.Initialized, error) {
 		doc.Database = "${DATABASE_URL}"
 	}
 	if _, err := os.Stat(configName); err == nil {
-		return nil, usage(`Edit it, or begin in another folder.`, "%s is there already", configName)
+		return nil, usage("Edit it, or run init in another folder.", "%s already exists", configName)
 	}
 	if err := os.MkdirAll(filepath.FromSlash(dir), 0o777); err != nil {
 		return nil, &folderError{dir: dir, err: err}

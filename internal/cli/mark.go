@@ -13,10 +13,10 @@ func (a *app) markCommand() *cobra.Command {
 		SuggestFor: []string{"force", "fake", "skip"},
 		GroupID:    groupRecord,
 		Short:      "Record migrations as applied without running them",
-		Long: `Mark records migrations as applied without running them, all or none: for a database that
-has what they do already.`,
-		Example: `  whimbrel mark 1 2 3 --note "the schema was there before Whimbrel"`,
-		Args:    wantArgs("at least one version", 1, -1),
+		Long: `Mark records migrations as applied, all or none, without running them. Use it if the database
+already has their changes.`,
+		Example: `  whimbrel mark 1 2 3 --note "created by hand"`,
+		Args:    needArgs("at least one version", 1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			versions, err := parseVersions(args)
 			if err != nil {

@@ -16,10 +16,10 @@ import (
 	"github.com/whimbrel-db/whimbrel/query"
 )
 
-// metadataName is the file that is read, in the folder of the migrations, when none is named.
+// metadataName is the default metadata file, in the folder of the migrations.
 const metadataName = "metadata.yaml"
 
-// standardInput is the name of a file that means standard input.
+// standardInput is the argument that selects standard input.
 const standardInput = "-"
 
 func (a *app) metadataCommand() *cobra.Command {
@@ -28,13 +28,13 @@ func (a *app) metadataCommand() *cobra.Command {
 		Aliases:    []string{"meta"},
 		SuggestFor: []string{"comments", "describe"},
 		GroupID:    groupOther,
-		Short:      "What the database's objects are for: keep it, check it, compare it",
-		Long: `Metadata are facts about schemas, tables, columns, views, functions and types: what they are
-for, whose they are, tags such as pii, links, and keys of your own. They are written as YAML
-beside the migrations and kept in the database; descriptions are its comments, too.`,
-		Example: `  whimbrel metadata apply             # keep what migrations/metadata.yaml says
-  whimbrel metadata export            # show what it keeps
-  whimbrel metadata inconsistent      # what is said of objects that are gone
+		Short:      "Describe the database's objects: store, check and compare metadata",
+		Long: `Metadata describes schemas, tables, columns, views, functions and types: their purpose, owner,
+tags such as pii, links, and keys of your own. You write it as YAML next to the migrations, and
+Whimbrel stores it in the database. Descriptions also become comments of the objects.`,
+		Example: `  whimbrel metadata apply             # store migrations/metadata.yaml
+  whimbrel metadata export            # show the stored metadata
+  whimbrel metadata inconsistent      # list entries of missing objects
   whimbrel metadata check --require description,owner --tables 'public.*'`,
 		Args: unknownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -50,9 +50,9 @@ func (a *app) metadataExportCommand() *cobra.Command {
 	var out string
 	cmd := &cobra.Command{
 		Use:   "export",
-		Short: "Write the metadata that the database keeps as YAML",
-		Long: `Export writes what the database keeps, the same for the same metadata: applying it changes
-nothing.`,
+		Short: "Print the stored metadata as YAML",
+		Long: `Export prints the metadata that the database stores. The output depends on the metadata alone, and
+applying it changes nothing.`,
 		Example: `  whimbrel metadata export
   whimbrel metadata export --out migrations/metadata.yaml`,
 		Args: noArgs,
@@ -74,18 +74,18 @@ nothing.`,
 	return cmd
 }
 
-// metadataFlags are those of the commands that change the metadata.
+// metadataFlags are the flags of the commands that change metadata.
 type metadataFlags struct {
 	dryRun         bool
 	note, overrule string
 }
 
 func (m *metadataFlags) add(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&m.dryRun, "dry-run", false, "show what would change and change nothing")
+	cmd.Flags().BoolVar(&m.dryRun, "dry-run", false, "show the changes and change nothing")
 	cmd.Flags().StringVar(&m.note, "note", "", "`text` to keep in the history")
 }
 
-// run changes the metadata, and answers with what became of it.
+// changeMetadata changes the metadata and shows the result.
 func (a *app) changeMetadata(ctx context.Context, m *metadataFlags, change func(*whimbrel.Migrator, metadb.Options) (*metadb.Result, error)) error {
 	return a.withTarget(ctx, a.openWithoutFiles, func(t *target) (render.Document, error) {
 		r, err := change(t.migrator(), metadb.Options{DryRun: m.dryRun, Note: m.note, Overrule: m.overrule})
@@ -101,15 +101,15 @@ func (a *app) metadataApplyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:        "apply [FILE]",
 		SuggestFor: []string{"import", "load", "up"},
-		Short:      "Make a YAML file all the metadata that the database keeps",
-		Long: `Apply replaces the metadata as a whole, in one transaction under the migration lock. Without a
-FILE it reads metadata.yaml in the folder of the migrations; - is standard input. Descriptions
-become the objects' comments, where the database has comments; comments of objects that the
-file doesn't describe stay. An entry of an object that doesn't exist is an error.`,
+		Short:      "Replace the stored metadata with a YAML file",
+		Long: `Apply replaces all stored metadata in one transaction, under the migration lock. Without FILE it
+reads metadata.yaml in the folder of the migrations. A FILE of - means standard input. If the database supports
+comments, descriptions become comments of the objects. Comments of objects that the file does not
+describe remain. An entry for an object that does not exist is an error.`,
 		Example: `  whimbrel metadata apply
   whimbrel metadata apply --dry-run
   whimbrel metadata apply facts.yaml`,
-		Args: wantArgs("one file at most", 0, 1),
+		Args: needArgs("at most one file", 0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			d, err := a.readMetadata(args)
 			if err != nil {
@@ -124,7 +124,7 @@ file doesn't describe stay. An entry of an object that doesn't exist is an error
 	return cmd
 }
 
-// readMetadata reads the file that the arguments name.
+// readMetadata reads the file in args, or the default file.
 func (a *app) readMetadata(args []string) (*metadata.Document, error) {
 	file, hint := "", ""
 	if len(args) > 0 {
@@ -134,7 +134,7 @@ func (a *app) readMetadata(args []string) (*metadata.Document, error) {
 		if err != nil {
 			return nil, err
 		}
-		file, hint = filepath.Join(r.dir, metadataName), `Name a file, or write what the database keeps with "whimbrel metadata export --out `+filepath.Join(r.dir, metadataName)+`".`
+		file, hint = filepath.Join(r.dir, metadataName), `Pass a file, or write the stored metadata with "whimbrel metadata export --out `+filepath.Join(r.dir, metadataName)+`".`
 	}
 	var text []byte
 	var err error
@@ -153,13 +153,13 @@ func (a *app) readMetadata(args []string) (*metadata.Document, error) {
 func (a *app) metadataDiffCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "diff [FILE]",
-		Short: "Compare a YAML file with what the database keeps",
-		Long: `Diff shows what applying the file would change: + is what only the file has, - what only the
-database has, ~ what is different. It exits with 3 if there is anything. The file is
-found as by apply.`,
+		Short: "Compare a YAML file with the stored metadata",
+		Long: `Diff shows what applying the file would change: + marks what only the file has, - what only the
+database has, and ~ what differs. Diff exits with 3 if there is a difference. Without FILE it
+reads the same file as apply.`,
 		Example: `  whimbrel metadata diff
   whimbrel metadata diff facts.yaml`,
-		Args: wantArgs("one file at most", 0, 1),
+		Args: needArgs("at most one file", 0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			d, err := a.readMetadata(args)
 			if err != nil {
@@ -177,7 +177,7 @@ found as by apply.`,
 			doc := render.NewMetadataDiff(r)
 			a.print().Show(doc)
 			if doc.Different {
-				return told{exitPending}
+				return exitError{exitPending}
 			}
 			return nil
 		},
@@ -188,10 +188,10 @@ func (a *app) metadataReloadCommand() *cobra.Command {
 	var m metadataFlags
 	cmd := &cobra.Command{
 		Use:   "reload",
-		Short: "Take over what was changed in the database by hand",
-		Long: `Reload makes the comments of the database's objects their descriptions, also of objects of
-which nothing was said before. Where the database knows its objects by more than their names, an
-entry goes along with an object that was renamed, and stays with one that was created anew.`,
+		Short: "Adopt comments and names that were changed by hand",
+		Long: `Reload copies the comments of the database's objects into their descriptions, also for objects
+without an entry. If the database can identify objects by more than their names, the entry of a renamed
+object follows it, and an object that was dropped and created again keeps its entry.`,
 		Example: `  whimbrel metadata reload --dry-run
   whimbrel metadata reload`,
 		Args: noArgs,
@@ -210,9 +210,9 @@ func (a *app) metadataResetCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:        "reset",
 		SuggestFor: []string{"clear", "drop", "delete"},
-		Short:      "Drop all metadata that the database keeps",
-		Long: `Reset drops all entries, and the comments that their descriptions had become. For a protected
-database --i-know must say its name.`,
+		Short:      "Delete all stored metadata",
+		Long: `Reset deletes all entries, and the comments that came from their descriptions. A protected
+database needs --confirm-protected with its name.`,
 		Example: `  whimbrel metadata reset --dry-run`,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -230,7 +230,7 @@ func (a *app) metadataInconsistentCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:        "inconsistent",
 		SuggestFor: []string{"stale", "orphans", "inconsistency"},
-		Short:      "List what is said of objects that are gone or others now",
+		Short:      "List entries whose objects are missing or replaced",
 		Example: `  whimbrel metadata inconsistent
   whimbrel metadata inconsistent --json`,
 		Args: noArgs,
@@ -250,7 +250,7 @@ func (a *app) metadataDropCommand() *cobra.Command {
 	var m metadataFlags
 	cmd := &cobra.Command{
 		Use:     "drop-inconsistent",
-		Short:   `Drop the entries that "inconsistent" lists`,
+		Short:   `Delete the entries that "inconsistent" lists`,
 		Example: `  whimbrel metadata drop-inconsistent --dry-run`,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -266,11 +266,11 @@ func (a *app) metadataDropCommand() *cobra.Command {
 func (a *app) metadataCheckCommand() *cobra.Command {
 	var rules metadata.Rules
 	cmd := &cobra.Command{
-		Use:   "check --require FACTS",
-		Short: "Find tables of which too little is said",
-		Long: `Check looks whether tables have the facts that are required, and exits with 1 if one has
-not: for a pipeline. The facts are description, owner, tags, links, and keys.NAME for a key of your
-own. Without --tables it looks at all tables; a pattern is of tables and views.`,
+		Use:   "check --require KEYS",
+		Short: "List objects that lack required metadata",
+		Long: `Check lists the tables that lack required metadata, and exits with 1 if there are any. You can
+require description, owner, tags, links, and keys.NAME for a key of your own. By default check
+covers all tables. A --tables pattern selects tables and views.`,
 		Example: `  whimbrel metadata check --require description,owner --tables 'public.*'
   whimbrel metadata check --require description --columns
   whimbrel metadata check --require keys.retention --tables 'audit.*'`,
@@ -287,15 +287,15 @@ own. Without --tables it looks at all tables; a pattern is of tables and views.`
 			}
 			a.print().Show(render.NewMetadataCheck(missing, checked))
 			if len(missing) > 0 {
-				return told{exitFailed}
+				return exitError{exitFailed}
 			}
 			return nil
 		},
 	}
 	f := cmd.Flags()
-	f.StringSliceVar(&rules.Require, "require", nil, "`facts` that must be there, with commas between them")
-	f.StringSliceVar(&rules.Tables, "tables", nil, "`pattern` of the names of tables and views; * stands for any letters")
-	f.BoolVar(&rules.Columns, "columns", false, "require them of each column of these, too")
+	f.StringSliceVar(&rules.Require, "require", nil, "required `keys`, separated by commas")
+	f.StringSliceVar(&rules.Tables, "tables", nil, "`pattern` for names of tables and views; * matches any characters")
+	f.BoolVar(&rules.Columns, "columns", false, "also check each column of these objects")
 	f.SortFlags = false
 	return cmd
 }
@@ -306,17 +306,17 @@ func (a *app) metadataQueryCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:        "query STATEMENT",
 		SuggestFor: []string{"sql", "select", "exec"},
-		Short:      "Execute one statement, and show its rows",
-		Long: `Query executes one statement that reads, and shows its rows. It takes no lock, and works also while
-migrations are switched off. A STATEMENT of - is read from standard input.
+		Short:      "Execute one statement and show its rows",
+		Long: `Query executes one statement that only reads, and shows its rows. It takes no lock, and also works
+while the database is frozen. A STATEMENT of - means standard input.
 
-With --write the statement may change something. It is executed under the migration lock, and recorded
-in the history with its text. It is refused while migrations are switched off; where the setting
-"protected" is true --i-know must say the database's name.`,
+With --write the statement may change the database. Query executes it under the migration lock and
+records it in the history with its text. A frozen database refuses it. A protected database needs
+--confirm-protected with its name.`,
 		Example: `  whimbrel metadata query "SELECT * FROM users LIMIT 10"
   whimbrel metadata query --json "SELECT count(*) FROM users"
   whimbrel metadata query --write --note "ticket 12" "DELETE FROM sessions"`,
-		Args: wantArgs("one statement, in quotes", 1, 1),
+		Args: needArgs("one statement, in quotes", 1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			statement := args[0]
 			if statement == standardInput {
@@ -327,7 +327,7 @@ in the history with its text. It is refused while migrations are switched off; w
 				statement = string(text)
 			}
 			if !write && opts != (query.WriteOptions{}) {
-				return usage("", "--note and --i-know go with --write")
+				return usage("", "--note and --confirm-protected require --write")
 			}
 			return a.withTarget(cmd.Context(), a.openWithoutFiles, func(t *target) (render.Document, error) {
 				if !write {
@@ -337,7 +337,7 @@ in the history with its text. It is refused while migrations are switched off; w
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&write, "write", false, "let the statement change something, under the migration lock, and record it")
+	cmd.Flags().BoolVar(&write, "write", false, "allow the statement to change the database; it is recorded in the history")
 	cmd.Flags().StringVar(&opts.Note, "note", "", "with --write: `text` to keep in the history")
 	addOverrule(cmd, &opts.Overrule)
 	return cmd
@@ -352,7 +352,7 @@ func rowsDocument(rows *database.Rows, err error) (render.Document, error) {
 
 const nothingChanged = "Nothing was changed."
 
-// explainMetadata covers what is wrong with a metadata document, and with what is asked of it.
+// explainMetadata handles errors in metadata files and in --require.
 func explainMetadata(f *render.Failure, err error) bool {
 	var all metadata.Errors
 	var one *metadata.Error

@@ -20,16 +20,15 @@ func (a *app) newCommand() *cobra.Command {
 		Use:        "new NAME",
 		SuggestFor: []string{"create", "generate", "add"},
 		GroupID:    groupMigrate,
-		Short:      "Write the files of a new migration",
-		Long: `New writes the files of a new migration with the next version, and prints their paths. A
-folder that counts goes on counting, one with timestamps goes on with timestamps; a
-folder that does not exist is made.`,
+		Short:      "Create the files of a new migration",
+		Long: `New creates the files of a migration with the next version, and prints their paths. The version
+is a number or a timestamp, like those in the folder. If the folder does not exist, new creates it.`,
 		Example: `  whimbrel new create_users
   whimbrel new "add email to users" --timestamp`,
-		Args: wantArgs("a name that says what the migration does, such as create_users", 1, 1),
+		Args: needArgs("one name, such as create_users", 1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if timestamp && sequence {
-				return usage("Give one of them.", "--timestamp and --sequence both say what the version is")
+				return usage("Pass only one of them.", "--timestamp and --sequence can't be combined")
 			}
 			r, err := a.resolve()
 			if err != nil {
@@ -48,8 +47,8 @@ folder that does not exist is made.`,
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
-	cmd.Flags().BoolVar(&timestamp, "timestamp", false, "the version is this moment, in UTC")
-	cmd.Flags().BoolVar(&sequence, "sequence", false, "the version is the next number")
+	cmd.Flags().BoolVar(&timestamp, "timestamp", false, "use the present time as version, in UTC")
+	cmd.Flags().BoolVar(&sequence, "sequence", false, "use the next number as version")
 	return cmd
 }
 
@@ -83,14 +82,14 @@ func newMigration(dir string, opts source.NewOptions) (*render.NewFiles, error) 
 	return doc, nil
 }
 
-// writeNew writes a file that must not be there yet.
+// writeNew creates a file. It fails if the file already exists.
 func writeNew(path, content string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return err
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s is there already", path)
+		return fmt.Errorf("%s already exists", path)
 	}
 	if err != nil {
 		return err
@@ -99,7 +98,7 @@ func writeNew(path, content string) error {
 	return errors.Join(err, f.Close())
 }
 
-// parseLeadingVersion reads the version that a file's name begins with.
+// parseLeadingVersion parses the version at the start of a file name.
 func parseLeadingVersion(name string) (int64, error) {
 	n := 0
 	for n < len(name) && name[n] >= '0' && name[n] <= '9' {

@@ -10,8 +10,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
 )
 
-// overview answers "whimbrel" alone: where one stands and what to do next, or, where no
-// database is named anywhere, the help: that is no answer to --json or --env.
+// overview implements "whimbrel" without a command: it shows the state and the next step. If no database
+// is configured, it prints the help, unless --json or --env is given.
 func (a *app) overview(cmd *cobra.Command) error {
 	url, err := a.databaseURL()
 	var none *noDatabaseError
@@ -22,11 +22,11 @@ func (a *app) overview(cmd *cobra.Command) error {
 		return err
 	}
 	return a.withTarget(cmd.Context(), a.open, func(t *target) (render.Document, error) {
-		return a.stand(cmd.Context(), t, database.Redact(url))
+		return overviewOf(cmd.Context(), t, database.Redact(url))
 	})
 }
 
-func (a *app) stand(ctx context.Context, t *target, url string) (render.Document, error) {
+func overviewOf(ctx context.Context, t *target, url string) (render.Document, error) {
 	s, err := t.migrator().Status(ctx)
 	if err != nil {
 		return nil, err

@@ -13,8 +13,8 @@ const (
 	envPagerToo = "PAGER"
 )
 
-// pagerCommand is what shows long answers, "" for nothing: what the environment says, else
-// less if it is there. An empty value and "cat" are nothing.
+// pagerCommand returns the pager for long output: $WHIMBREL_PAGER, else $PAGER, else less if it is
+// installed. It returns "" for no pager, also if the variable is empty or "cat".
 func (a *app) pagerCommand() string {
 	if a.global.noPager || a.global.json || a.global.quiet || !a.Stdout.Terminal {
 		return ""
@@ -33,7 +33,7 @@ func (a *app) pagerCommand() string {
 	return "less"
 }
 
-// page returns what shows a text with the pager, nil if there is none.
+// page returns a function that shows a text in the pager, or nil if there is no pager.
 func (a *app) page() func(text string) bool {
 	command := a.pagerCommand()
 	if command == "" {
@@ -48,12 +48,12 @@ func (a *app) page() func(text string) bool {
 	}
 }
 
-// runPager runs a command and waits until its reader has had enough. It is an error only if the
-// command can't be run: how a reader leaves is nobody's business.
+// runPager runs a pager until it exits. It fails only if the pager can't be started; the pager's exit
+// code does not matter.
 func (a *app) runPager(command, text string) error {
 	c := pagerProcess(command)
 	c.Env = os.Environ()
-	// Colours, no wiping of the screen at the end, and out again if it fits after all.
+	// Show colours, keep the text on the screen, and exit if the text fits the screen.
 	for name, value := range map[string]string{"LESS": "FRX", "LV": "-c"} {
 		if _, ok := a.LookupEnv(name); !ok {
 			c.Env = append(c.Env, name+"="+value)
@@ -68,14 +68,14 @@ func (a *app) runPager(command, text string) error {
 	err := c.Wait()
 	close(done)
 	var exit *exec.ExitError
-	if errors.As(err, &exit) && (exit.ExitCode() == 126 || exit.ExitCode() == 127) { // of the shell: it did not find it
+	if errors.As(err, &exit) && (exit.ExitCode() == 126 || exit.ExitCode() == 127) { // the shell did not find the command
 		return errors.New("can't be run")
 	}
 	return nil
 }
 
-// pagerProcess is a command as it was written. A shell stands in between only where it is needed,
-// since it would take the signals.
+// pagerProcess returns the process for a pager command. It uses a shell only if the command needs one,
+// because a shell would receive the signals in place of the pager.
 func pagerProcess(command string) *exec.Cmd {
 	if strings.ContainsAny(command, "|&;<>()$`\\\"'*?[#~=%\n") {
 		return exec.Command("sh", "-c", command)
@@ -84,7 +84,7 @@ func pagerProcess(command string) *exec.Cmd {
 	return exec.Command(words[0], words[1:]...)
 }
 
-// forwardSignals hands signals to the pager, but for Ctrl-C, which the terminal has told it itself.
+// forwardSignals forwards signals to the pager, except Ctrl-C, which the terminal sends to both.
 func (a *app) forwardSignals(p *os.Process, done <-chan struct{}) {
 	for {
 		select {

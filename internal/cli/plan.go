@@ -12,15 +12,14 @@ func (a *app) planCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:        "plan",
 		SuggestFor: []string{"diff", "show", "preview"},
-		GroupID:    groupLook,
+		GroupID:    groupInspect,
 		Short:      "Show what up or down would do",
-		Long: `Plan shows what "whimbrel up" would do, and with --down what "whimbrel down" would do: the
-transactions, the migrations in each, their files and statements, and for a rollback
-where the down scripts come from. It changes nothing and locks nothing.`,
-		Example: `  whimbrel plan                      # of up
-  whimbrel plan --to 12              # of up --to 12
-  whimbrel plan --down --steps 2     # of down --steps 2
-  whimbrel plan --down --all         # of down --all`,
+		Long: `Plan shows what "whimbrel up" would do or, with --down, what "whimbrel down" would do: each step
+with its transaction, file and number of statements. It changes nothing and takes no lock.`,
+		Example: `  whimbrel plan                      # for up
+  whimbrel plan --to 12              # for up --to 12
+  whimbrel plan --down --steps 2     # for down --steps 2
+  whimbrel plan --down --all         # for down --all`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var goal whimbrel.Goal
@@ -29,9 +28,9 @@ where the down scripts come from. It changes nothing and locks nothing.`,
 			switch {
 			case down:
 				goal, err = m.down()
-				idle = "Nothing to do: nothing is applied above that."
+				idle = "Nothing to do: no migration above that version is applied."
 			case m.all:
-				err = usage("Up applies everything unless a flag bounds it.", "--all goes with --down")
+				err = usage("Without --down, plan shows all pending migrations.", "--all requires --down")
 			default:
 				goal, err = m.up()
 			}
@@ -41,9 +40,9 @@ where the down scripts come from. It changes nothing and locks nothing.`,
 			return a.migrate(cmd, &m, goal, idle)
 		},
 	}
-	cmd.Flags().BoolVar(&down, "down", false, "plan a rollback: of one migration, unless a flag says how many")
-	m.addTo(cmd, "as of up or down")
-	m.addSteps(cmd, "as of up or down")
+	cmd.Flags().BoolVar(&down, "down", false, "plan a rollback, of one migration by default")
+	m.addTo(cmd, "as for up or down")
+	m.addSteps(cmd, "as for up or down")
 	cmd.Flags().BoolVar(&m.all, "all", false, "with --down: roll back everything")
 	m.addPolicy(cmd)
 	a.completeVersionFlag(cmd)

@@ -11,9 +11,9 @@ func (a *app) redoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "redo",
 		GroupID: groupMigrate,
-		Short:   "Roll the newest migration back and apply it again",
-		Long: `Redo rolls the newest migration back and applies it again, as its file is now. It is for
-work on a migration that nobody else has yet, so edits to it are no error.`,
+		Short:   "Roll back the newest migration and apply it again",
+		Long: `Redo rolls back the newest migration and applies it again from its present file. Use it while you
+write a migration that no other database has yet. Edits to that file are not an error.`,
 		Example: `  whimbrel redo
   whimbrel redo --steps 2    # the newest two`,
 		Args: noArgs,

@@ -14,11 +14,10 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
 )
 
-// Input is where answers come from.
+// Input is the standard input.
 type Input struct {
 	io.Reader
-	// Terminal says that there is somebody to ask.
-	Terminal bool
+	Terminal bool // a person can answer questions
 }
 
 func (a *app) resetCommand() *cobra.Command {
@@ -27,17 +26,16 @@ func (a *app) resetCommand() *cobra.Command {
 		Use:        "reset",
 		SuggestFor: []string{"drop", "clean", "empty", "wipe"},
 		GroupID:    groupMigrate,
-		Short:      "Drop everything that is in the database",
-		Long: `Reset drops what is in the schema of Whimbrel's tables, and in those that migrations have
-created, in one transaction, and records for every set of the history that nothing is
-applied any more. What belongs to other roles and to extensions is named and left. The history
-and the settings stay.
+		Short:      "Drop everything in the database",
+		Long: `Reset drops all objects in the schema of Whimbrel's tables and in the schemas that migrations
+created, in one transaction. It records every migration of every set as not applied. It lists and keeps
+objects that belong to other roles and to extensions. The history and the settings remain.
 
-On a terminal it shows what it will drop and asks for the database's name; elsewhere --yes
-must say it. For a protected database --i-know must say it, too.`,
-		Example: `  whimbrel reset --dry-run    # show what would be dropped
-  whimbrel reset              # show it, and ask
-  whimbrel reset --yes app    # in a script: the name of the database`,
+On a terminal, reset shows what it will drop and asks for the database's name. Otherwise pass the
+name with --confirm. A protected database also needs --confirm-protected with the name.`,
+		Example: `  whimbrel reset --dry-run      # show what would be dropped
+  whimbrel reset                # show it and ask
+  whimbrel reset --confirm app  # for scripts: app is the database's name`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withTarget(cmd.Context(), a.openWithoutFiles, func(t *target) (render.Document, error) {
@@ -49,7 +47,7 @@ must say it. For a protected database --i-know must say it, too.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&opts.Confirm, "yes", "", "`name` of the database: reset it without asking")
+	f.StringVar(&opts.Confirm, "confirm", "", "`name` of the database, to reset it without being asked")
 	addOverrule(cmd, &opts.Overrule)
 	f.BoolVar(&opts.DryRun, "dry-run", false, "show what would be dropped and change nothing")
 	f.StringVar(&opts.Note, "note", "", "`text` to keep in the history")
@@ -64,13 +62,13 @@ func resetDocument(r *whimbrel.ResetResult, err error) (render.Document, error) 
 	return render.NewReset(r), nil
 }
 
-// canAsk reports whether somebody can read a question and answer it.
+// canAsk reports whether a person can read a question and answer it.
 func (a *app) canAsk() bool {
 	return a.Stdin.Terminal && a.Stderr.Terminal && !a.global.json && !a.global.quiet
 }
 
-// askAndReset shows what a reset would do, and does it when it is told the database's name. No
-// lock is held while it waits for that.
+// askAndReset shows what a reset would do and resets if the user types the database's name. It holds no
+// lock while it waits for the answer.
 func (a *app) askAndReset(ctx context.Context, t *target, opts whimbrel.ResetOptions) (render.Document, error) {
 	opts.DryRun = true
 	dry, err := t.migrator().Reset(ctx, opts)
@@ -82,7 +80,7 @@ func (a *app) askAndReset(ctx context.Context, t *target, opts whimbrel.ResetOpt
 		return doc, nil
 	}
 	a.print().Show(doc)
-	a.print().Ask(`To do it, type the name of the database: `)
+	a.print().Ask("To confirm, type the database's name: ")
 	if opts.Confirm, err = a.answer(ctx); err != nil {
 		return nil, err
 	}
@@ -99,17 +97,17 @@ func (a *app) askAndReset(ctx context.Context, t *target, opts whimbrel.ResetOpt
 	return doc, nil
 }
 
-// maxAnswer is more than the name of any database takes.
+// maxAnswer is longer than the name of any database.
 const maxAnswer = 4 << 10
 
-// answer reads a line, or nothing where there is none to come.
+// answer reads a line from standard input. It returns "" at the end of the input.
 func (a *app) answer(ctx context.Context) (string, error) {
 	type answer struct {
 		line string
 		err  error
 	}
 	got := make(chan answer, 1)
-	go func() { // who is asked may never answer; it ends with the process then
+	go func() { // without an answer, this goroutine lasts as long as the process
 		line, err := bufio.NewReader(io.LimitReader(a.Stdin, maxAnswer)).ReadString('\n')
 		got <- answer{line, err}
 	}()
@@ -118,28 +116,28 @@ func (a *app) answer(ctx context.Context) (string, error) {
 		return "", ctx.Err()
 	case r := <-got:
 		if errors.Is(r.err, io.EOF) {
-			a.print().Ask("\n") // what comes next is not an answer to the question
+			a.print().Ask("\n") // end the line of the question
 			r.err = nil
 		}
 		return strings.TrimRight(r.line, "\r\n"), r.err
 	}
 }
 
-// explainReset covers what keeps a reset from happening.
+// explainReset handles errors that prevent a reset.
 func explainReset(f *render.Failure, err error) bool {
 	var confirm *whimbrel.ConfirmError
 	var inUse *database.InUseError
 	switch {
 	case errors.As(err, &confirm):
 		f.Kind, f.Database = kindProtected, confirm.Database
-		f.Next = "If you mean it, name the database: --yes " + confirm.Database
+		f.Next = "To confirm, add --confirm " + confirm.Database
 	case errors.As(err, &inUse):
-		f.Kind, f.Message = kindInUse, "can't reset: what is not Whimbrel's to drop depends on what it would drop; nothing was changed"
+		f.Kind, f.Message = kindInUse, "can't reset: objects that Whimbrel must not drop depend on objects that it would drop; nothing was changed"
 		var uses []string
 		for _, u := range inUse.Uses {
 			uses = append(uses, u.By.String()+" depends on "+u.Of.String())
 		}
-		f.Detail, f.Next = strings.Join(uses, "\n"), "Drop it, or let its owner do so, and try again."
+		f.Detail, f.Next = strings.Join(uses, "\n"), "Drop the dependent objects, or have their owner drop them, then run the command again."
 	default:
 		return false
 	}

@@ -28,11 +28,11 @@ func TestResetAsks(t *testing.T) {
 		if code != want.code {
 			t.Errorf("%q: exit code %d, want %d: %s", answer, code, want.code, stderr)
 		}
-		if !strings.Contains(stdout, "drop") || !strings.Contains(stdout, "table t") || !strings.Contains(stderr, "type the name of the database: ") {
+		if !strings.Contains(stdout, "drop") || !strings.Contains(stdout, "table t") || !strings.Contains(stderr, "To confirm, type the database's name: ") {
 			t.Errorf("%q: shown was\n%s%s", answer, stdout, stderr)
 		}
-		if said := strings.HasSuffix(answer, "\n"); !said && !strings.Contains(stderr, "database: \n") {
-			t.Errorf("%q: the line of the question goes on: %q", answer, stderr)
+		if said := strings.HasSuffix(answer, "\n"); !said && !strings.Contains(stderr, "name: \n") {
+			t.Errorf("%q: the line of the question does not end: %q", answer, stderr)
 		}
 		if done := strings.Contains(stdout, "Dropped 1 object of"); done != (want.tables == 0) || strings.Count(stdout, "table t") != 1 {
 			t.Errorf("%q: the answer is\n%s", answer, stdout)
@@ -47,10 +47,10 @@ func TestResetAsks(t *testing.T) {
 // What asks nothing of the terminal does not wait for it.
 func TestResetDoesNotAsk(t *testing.T) {
 	t.Parallel()
-	for _, flags := range [][]string{{"--dry-run"}, {"--yes", "app.db"}, {"--yes", "wrong"}, {"--json"}, {"--quiet"}} {
+	for _, flags := range [][]string{{"--dry-run"}, {"--confirm", "app.db"}, {"--confirm", "wrong"}, {"--json"}, {"--quiet"}} {
 		url := "sqlite:" + filepath.Join(t.TempDir(), "app.db")
 		migrated(t, url)
-		if _, stdout, stderr := ask("app.db\n", append(flags, "reset", "--database", url)...); strings.Contains(stdout+stderr, "type the name") {
+		if _, stdout, stderr := ask("app.db\n", append(flags, "reset", "--database", url)...); strings.Contains(stdout+stderr, "type the database's name") {
 			t.Errorf("%v: it asks:\n%s%s", flags, stdout, stderr)
 		}
 	}

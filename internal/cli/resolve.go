@@ -14,26 +14,26 @@ func (a *app) resolveCommand() *cobra.Command {
 		Use:        "resolve VERSION",
 		SuggestFor: []string{"continue", "resume", "unlock", "clean", "fix"},
 		GroupID:    groupRecord,
-		Short:      "Say what became of a migration that can't go on by itself",
-		Long: `Resolve is for a migration outside of a transaction that stopped part-way and that "whimbrel
-up" can't go on with, as it then says: the database can't tell what became of the statement at
-which it stopped, or statements that were executed have been edited since. It records
-what you say, and runs nothing. What goes on by itself needs no resolve.
+		Short:      "Decide how an interrupted migration continues",
+		Long: `Resolve records your decision about an interrupted migration, and runs nothing. You need it only
+if "whimbrel up" says so: if the database can't tell whether the interrupted statement took effect, or
+if statements that were already executed have been edited. All other interrupted migrations resume without it.
 
-With --done the statement in question has happened: up goes on with the next. With --retry it
-has not: up executes it (again). Where executed statements were edited, --done says that the file
-as it is now stands for them, and --retry that nothing of it stands any more, so that up begins
-with its first statement.
+If the outcome of a statement is unknown, --done means that it took effect: up continues with the
+next statement. --retry means that it did not: up executes it again.
 
-A repeatable script and development data have no version: say the name. To give a migration up
-altogether take back by hand what it has done, and then: whimbrel forget VERSION`,
-		Example: `  whimbrel resolve 12 --done --reason "the index is there, and valid"
+If executed statements were edited, --done accepts the edited statements as executed: up continues
+after them. --retry means that you undid what was executed: up starts with the first statement.
+
+For a repeatable script or a seed, pass its name instead of a version. To abandon a migration, undo
+by hand what it did, then run: whimbrel forget VERSION`,
+		Example: `  whimbrel resolve 12 --done --reason "the index exists and is valid"
   whimbrel resolve 12 --retry
   whimbrel resolve views --retry    # a repeatable script`,
-		Args: wantArgs("a version, or the name of a script that has none", 1, 1),
+		Args: needArgs("one version, or the name of a script without a version", 1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if done == retry {
-				return usage("Say --done if the statement in question has happened, --retry if it has not.", "%q wants one of --done and --retry", cmd.CommandPath())
+				return usage("Pass --done if the interrupted statement took effect, or --retry if it did not.", "%q needs either --done or --retry", cmd.CommandPath())
 			}
 			how := whimbrel.ResolveDone
 			if retry {
@@ -46,9 +46,9 @@ altogether take back by hand what it has done, and then: whimbrel forget VERSION
 		ValidArgsFunction: a.completeVersions(1),
 	}
 	f := cmd.Flags()
-	f.BoolVar(&done, "done", false, "it has happened: go on behind it")
-	f.BoolVar(&retry, "retry", false, "it has not happened: execute it")
-	f.StringVar(&reason, "reason", "", "why you know, in a few `words`; the history keeps it")
+	f.BoolVar(&done, "done", false, "the statement took effect: continue after it")
+	f.BoolVar(&retry, "retry", false, "the statement did not take effect: execute it again")
+	f.StringVar(&reason, "reason", "", "`why` you are sure; the history keeps it")
 	f.SortFlags = false
 	return cmd
 }
@@ -62,7 +62,7 @@ func (t *target) resolveRun(cmd *cobra.Command, which string, how whimbrel.Resol
 	j, version := before.Interrupted, whimbrel.NilVersion
 	if named := j != nil && j.Version == whimbrel.NilVersion && j.Name == which; !named {
 		if version, err = parseVersion(which); err != nil {
-			return nil, usage(`"whimbrel status" shows what was stopped, if anything was.`, "%v", err)
+			return nil, usage(`"whimbrel status" shows the interrupted migration, if there is one.`, "%v", err)
 		}
 	}
 	r, err := m.Resolve(ctx, version, how, reason)

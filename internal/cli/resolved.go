@@ -11,12 +11,11 @@ import (
 	"github.com/whimbrel-db/whimbrel/source"
 )
 
-// resolved is what the flags, the environment and the configuration file come to.
+// resolved holds the values that the flags, the environment and the configuration file give.
 //
-// What stands first counts: a flag; the section of the environment that --env names;
-// for the database $WHIMBREL_DATABASE_URL and $DATABASE_URL; the top of the file;
-// the default. So a variable that happens to be set never takes the place of the
-// database that --env asks for.
+// The first of these sources that has a value wins: the flag; the file's section that --env names;
+// for the database $WHIMBREL_DATABASE_URL, then $DATABASE_URL; the top of the file; the default. So a
+// variable that happens to be set never overrides the database that --env selects.
 type resolved struct {
 	dir                  string
 	format               source.Format
@@ -33,7 +32,7 @@ const (
 	envURLToo  = "DATABASE_URL"
 )
 
-// resolve works it all out, but for the database.
+// resolve determines all values except the database URL.
 func (a *app) resolve() (r resolved, err error) {
 	c, env, err := a.sections()
 	if err != nil {
@@ -56,7 +55,7 @@ func (a *app) resolve() (r resolved, err error) {
 	r.dir = g.dir
 	if s := res.find(func(s *section) *scalar { return s.Dir }); r.dir == "" && s != nil {
 		if s.text == "" {
-			return r, c.fail(s, "the dir is empty; for the configuration's own folder say: dir: .")
+			return r, c.fail(s, "dir is empty; for the folder of the configuration file write: dir: .")
 		}
 		r.dir = c.beside(s.text)
 	}
@@ -73,7 +72,7 @@ func (a *app) resolve() (r resolved, err error) {
 	}
 	for name, value := range map[string]string{"dir": folder, "set": r.set, "schema": r.schema, "history_table": r.historyTable, "tables_owner": r.tablesOwner} {
 		if likeURL.MatchString(value) {
-			return r, usage("The key of a database's URL is \"database\".", "%s is no URL, and has one", name)
+			return r, usage("Put the database URL into \"database\".", "%s is a URL", name)
 		}
 	}
 	err = res.parse("--format", g.format, func(s *section) *scalar { return s.Format }, func(v string) (err error) {
@@ -99,7 +98,7 @@ func (a *app) resolve() (r resolved, err error) {
 	return r, res.parse("", "", func(s *section) *scalar { return s.AllowOutOfOrder }, parseBool(&r.outOfOrder))
 }
 
-// databaseOptions are what a database is opened with.
+// databaseOptions returns the options for opening a database.
 func (r resolved) databaseOptions() database.Options {
 	return database.Options{App: "whimbrel", Schema: r.schema, HistoryTable: r.historyTable, TablesOwner: r.tablesOwner, LockTimeout: r.lockTimeout}
 }
@@ -113,7 +112,7 @@ func parseBool(to *bool) func(string) error {
 	}
 }
 
-// resolver looks values up in the sections of a file, the first one first.
+// resolver looks up values in the sections of a file, in order.
 type resolver struct {
 	config   *config
 	sections []*section
@@ -128,7 +127,7 @@ func (r resolver) find(field func(*section) *scalar) *scalar {
 	return nil
 }
 
-// parse reads a flag's value, or the file's. Nothing is read where neither says one.
+// parse calls read with the flag's value, else with the file's. It does nothing if neither has one.
 func (r resolver) parse(flagName, flag string, field func(*section) *scalar, read func(string) error) error {
 	if flag != "" {
 		if err := read(flag); err != nil {
@@ -146,8 +145,8 @@ func (r resolver) parse(flagName, flag string, field func(*section) *scalar, rea
 	return nil
 }
 
-// sections reads the configuration file, and the section that --env names. config is
-// nil where there is no file.
+// sections reads the configuration file and returns it with the section that --env names. The config is
+// nil if there is no file.
 func (a *app) sections() (*config, *section, error) {
 	c, err := readConfig(a.global.config)
 	if err != nil {
@@ -160,7 +159,7 @@ func (a *app) sections() (*config, *section, error) {
 	return c, env, err
 }
 
-// databaseURL says which database is meant.
+// databaseURL returns the URL of the database. It fails with a *noDatabaseError if none is configured.
 func (a *app) databaseURL() (string, error) {
 	if a.global.database != "" {
 		return a.global.database, nil
@@ -180,11 +179,11 @@ func (a *app) databaseURL() (string, error) {
 	if c != nil && c.Top.Database != nil {
 		return a.configured(c, c.Top.Database)
 	}
-	return "", &noDatabaseError{usage(`Say one with --database URL, in the environment as `+envURL+` (or `+envURLToo+`), or in `+configName+` as "database: URL".
-A URL looks like postgres://user@host/name or sqlite:app.db.`, "no database is given")}
+	return "", &noDatabaseError{usage(`Pass --database URL, set `+envURL+` or `+envURLToo+`, or write "database: URL" into `+configName+`.
+A URL looks like postgres://user@host/name or sqlite:app.db.`, "no database is configured")}
 }
 
-// noDatabaseError is a command line, an environment and a configuration that name no database.
+// noDatabaseError reports that no flag, variable or configuration names a database.
 type noDatabaseError struct{ error }
 
 func (e *noDatabaseError) Unwrap() error { return e.error }
@@ -193,7 +192,7 @@ func (a *app) configured(c *config, s *scalar) (string, error) {
 	url, err := c.expand(s, a.LookupEnv)
 	a.secrets.add(url)
 	if err == nil && url == "" {
-		err = c.fail(s, "the database is empty; it wants a URL such as postgres://user@host/name or sqlite:app.db")
+		err = c.fail(s, "database is empty; it needs a URL such as postgres://user@host/name or sqlite:app.db")
 	}
 	return url, err
 }

@@ -12,28 +12,27 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// scratchAuto is the --scratch that makes scratch databases beside the target, scratchLocal the one that makes them on
-// a server that is started for them.
+// The keywords of --scratch.
 const (
-	scratchAuto  = "auto"
-	scratchLocal = "local"
+	scratchAuto  = "auto"  // on the target's server
+	scratchLocal = "local" // on a server that is started for it
 )
 
-// scratchFlags say where scratch databases are made, and what scripts may do there.
+// scratchFlags select where scratch databases are created and what scripts may do there.
 type scratchFlags struct {
 	where string
 	skip  bool
 	allow []string
-	// dialect is that of a local server where no database says it; 0 for PostgreSQL.
+	// dialect selects the local server if no database is known. 0 means PostgreSQL.
 	dialect sqltext.Dialect
 }
 
-// add adds the flags to a command; what says what --scratch is for.
+// add adds the flags to a command. what is the beginning of the help for --scratch.
 func (s *scratchFlags) add(cmd *cobra.Command, preset, what string) {
 	f := cmd.Flags()
-	f.StringVar(&s.where, "scratch", preset, what+"`auto` beside the target, local on a server that is started for it, a URL beside that database")
-	f.BoolVar(&s.skip, "skip-outside", false, "on scratch, leave out statements that change something outside of the database")
-	f.StringSliceVar(&s.allow, "allow-outside", nil, "let scripts on scratch change this outside of the database, for real: a list of `kinds` ("+strings.Join(outers(), ", ")+")")
+	f.StringVar(&s.where, "scratch", preset, what+"`auto` on the target's server, local on a server that is started for it, or the URL of a database on another server")
+	f.BoolVar(&s.skip, "skip-outside", false, "on scratch databases, skip statements that change something outside the database")
+	f.StringSliceVar(&s.allow, "allow-outside", nil, "allow scripts on scratch databases to change these things outside the database: a list of `kinds` ("+strings.Join(outers(), ", ")+")")
 }
 
 func outers() []string {
@@ -44,25 +43,26 @@ func outers() []string {
 	return names
 }
 
-// allowed are the kinds that --allow-outside names.
+// allowed returns the kinds that --allow-outside lists.
 func (s *scratchFlags) allowed() ([]sqltext.Outer, error) {
 	var kinds []sqltext.Outer
 	for _, name := range s.allow {
 		o := sqltext.Outer(strings.TrimSpace(name))
 		if !slices.Contains(sqltext.Outers(), o) {
-			return nil, usage("There are: "+strings.Join(outers(), ", ")+".", "--allow-outside: there is no kind %q", name)
+			return nil, usage("Valid kinds: "+strings.Join(outers(), ", ")+".", "--allow-outside: unknown kind %q", name)
 		}
 		kinds = append(kinds, o)
 	}
 	return kinds, nil
 }
 
-// scratch opens the database beside which scratch databases are made: for "auto" the first of the databases that matter,
-// or else the target. Whimbrel's tables are called there what they are called in the target.
-func (a *app) scratch(ctx context.Context, flags scratchFlags, matters ...string) (inspect.Scratch, func(), error) {
+// scratch opens the server on which scratch databases are created: for "auto" that of the first of the
+// protect URLs, else the target's. Whimbrel's tables have the same names there as in the target. protect
+// are the databases, besides the target, whose servers scripts must not change.
+func (a *app) scratch(ctx context.Context, flags scratchFlags, protect ...string) (inspect.Scratch, func(), error) {
 	none := inspect.Scratch{}
 	if flags.where == "" {
-		return none, nil, usage("--scratch auto makes it beside the target.", "--scratch wants auto, local, or the URL of a database")
+		return none, nil, usage("--scratch auto uses the target's server.", "--scratch needs auto, local, or the URL of a database")
 	}
 	allowed, err := flags.allowed()
 	if err != nil {
@@ -70,19 +70,19 @@ func (a *app) scratch(ctx context.Context, flags scratchFlags, matters ...string
 	}
 	target, err := a.databaseURL()
 	if err == nil {
-		matters = append(matters, target)
+		protect = append(protect, target)
 	}
-	if flags.where == scratchLocal && !isSQLite(matters) {
-		s, stop, err := a.localScratch(ctx, flags.dialect, matters)
+	if flags.where == scratchLocal && !isSQLite(protect) {
+		s, stop, err := a.localScratch(ctx, flags.dialect, protect)
 		s.Allow, s.Skip, s.Observe = allowed, flags.skip, a.print().ScratchBegun
 		return s, stop, err
 	}
 	where := flags.where
 	if where == scratchAuto || where == scratchLocal {
-		if len(matters) == 0 {
+		if len(protect) == 0 {
 			return none, nil, err
 		}
-		where = matters[0]
+		where = protect[0]
 	}
 	db, err := a.openAside(ctx, where)
 	if err != nil {
@@ -91,12 +91,12 @@ func (a *app) scratch(ctx context.Context, flags scratchFlags, matters ...string
 	s := inspect.Beside(db)
 	s.Allow, s.Skip, s.Observe = allowed, flags.skip, a.print().ScratchBegun
 	if flags.where != scratchAuto && flags.where != scratchLocal {
-		s.Apart = func(ctx context.Context) (bool, string) { return a.apart(ctx, db, matters) }
+		s.Apart = func(ctx context.Context) (bool, string) { return a.apart(ctx, db, protect) }
 	}
 	return s, func() { _ = db.Close() }, nil
 }
 
-// openAside opens a database that is not the target. What its server says is about nobody's database.
+// openAside opens a database other than the target, without showing its notices.
 func (a *app) openAside(ctx context.Context, url string) (database.Database, error) {
 	r, err := a.resolve()
 	if err != nil {
@@ -109,15 +109,16 @@ func (a *app) openAside(ctx context.Context, url string) (database.Database, err
 	return db, nil
 }
 
-// apart finds out whether a server is proven to be none of those of the databases that matter.
-func (a *app) apart(ctx context.Context, scratch database.Database, matters []string) (bool, string) {
-	if len(matters) == 0 {
-		return false, "there is no --database whose server it could be compared with"
+// apart reports whether the server of a scratch database is proven to differ from those of the given
+// databases, and if not, why.
+func (a *app) apart(ctx context.Context, scratch database.Database, protect []string) (bool, string) {
+	if len(protect) == 0 {
+		return false, "no --database to compare its server with"
 	}
-	for _, url := range matters {
+	for _, url := range protect {
 		db, err := a.openAside(ctx, url)
 		if err != nil {
-			return false, "the other database's server can't be asked: " + err.Error()
+			return false, "can't connect to the database's server: " + err.Error()
 		}
 		apart, why := database.Apart(ctx, scratch, db)
 		_ = db.Close()

@@ -14,14 +14,15 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// isSQLite reports whether the first of the databases is SQLite, whose scratch databases are local files anyway.
-func isSQLite(matters []string) bool {
-	return len(matters) > 0 && strings.HasPrefix(matters[0], "sqlite")
+// isSQLite reports whether the first URL is SQLite's, whose scratch databases are always local files.
+func isSQLite(protect []string) bool {
+	return len(protect) > 0 && strings.HasPrefix(protect[0], "sqlite")
 }
 
-// localScratch makes scratch databases on servers that are started for them, one for each, so that nothing of the one is there for the next: roles,
-// for instance. The database has the name and the superuser that of the first database that matters, since scripts may name them.
-func (a *app) localScratch(ctx context.Context, dialect sqltext.Dialect, matters []string) (inspect.Scratch, func(), error) {
+// localScratch creates each scratch database on its own new server, so that roles and the like don't carry
+// over. The database and its superuser have the names of those in the first URL, because scripts may
+// mention them.
+func (a *app) localScratch(ctx context.Context, dialect sqltext.Dialect, protect []string) (inspect.Scratch, func(), error) {
 	if dialect == 0 {
 		dialect = sqltext.PostgreSQL
 	}
@@ -29,25 +30,25 @@ func (a *app) localScratch(ctx context.Context, dialect sqltext.Dialect, matters
 	if path, ok := a.LookupEnv("PATH"); ok {
 		opts.Path = filepath.SplitList(path)
 	}
-	if len(matters) > 0 {
-		scheme, _, _ := strings.Cut(matters[0], ":")
+	if len(protect) > 0 {
+		scheme, _, _ := strings.Cut(protect[0], ":")
 		if scheme == "mysql" || scheme == "mariadb" {
 			dialect = sqltext.MySQL
 		}
-		if u, err := url.Parse(matters[0]); err == nil {
+		if u, err := url.Parse(protect[0]); err == nil {
 			opts.User = u.User.Username()
 			if name := strings.TrimPrefix(u.Path, "/"); name != "" && !strings.Contains(name, "/") {
 				opts.Database = name
 			}
 		}
-		opts.Version = a.serverVersion(ctx, matters[0])
+		opts.Version = a.serverVersion(ctx, protect[0])
 	}
 	opts.Dialect = dialect.String()
 	kit, err := localserver.Prepare(ctx, opts)
 	if err != nil {
 		var none *localserver.NoProgramError
 		if errors.As(err, &none) {
-			err = usage("Install the server's package, or name a server with --scratch URL.", "--scratch local: %v", err)
+			err = usage("Install the server's package, or use a server with --scratch URL.", "--scratch local: %v", err)
 		}
 		return inspect.Scratch{}, nil, err
 	}
@@ -64,7 +65,7 @@ func (a *app) localScratch(ctx context.Context, dialect sqltext.Dialect, matters
 	return s, func() { _ = kit.Close() }, nil
 }
 
-// onLocal starts a server, and opens its database.
+// onLocal starts a server and opens its database.
 func (a *app) onLocal(ctx context.Context, kit *localserver.Kit) (database.Database, func(context.Context) error, error) {
 	server, err := kit.Start(ctx)
 	if err != nil {
@@ -77,7 +78,7 @@ func (a *app) onLocal(ctx context.Context, kit *localserver.Kit) (database.Datab
 	return db, func(context.Context) error { return errors.Join(db.Close(), server.Close()) }, nil
 }
 
-// serverVersion asks a server for its version; "" if it doesn't say.
+// serverVersion returns the version of a server, "" if unknown.
 func (a *app) serverVersion(ctx context.Context, url string) string {
 	db, err := a.openAside(ctx, url)
 	if err != nil {

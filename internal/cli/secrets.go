@@ -12,21 +12,20 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// likeURL matches a text that starts like the URL of a server, or like one of the forms with a password that
-// clients of databases take instead.
+// likeURL matches a text that starts like a database URL or another connection string with a password.
 var likeURL = regexp.MustCompile(`(?i)^\s*([a-z][a-z0-9+.-]*://|(sqlite3?|postgres(ql)?|mysql|mariadb):|[^\s/@:]*:[^\s@]*@|(.*\s)?(password|sslpassword)\s*=)`)
 
-// startsLikeURL matches a text that no statement of SQL starts like. It leaves out the other forms of likeURL, since
-// a statement can compare a column "password", and can have a text with a colon and an @.
+// startsLikeURL matches a text that starts like a database URL and unlike any SQL statement. It omits the
+// other forms of likeURL, because a statement can compare a column "password" or contain a colon and an @.
 var startsLikeURL = regexp.MustCompile(`(?i)^\s*([a-z][a-z0-9+.-]*://|(sqlite3?|postgres(ql)?|mysql|mariadb):)`)
 
-// onlyURL matches a text that is a URL, or user:password@host, from its beginning on.
+// onlyURL matches a text that starts with a URL or user:password@host.
 var onlyURL = regexp.MustCompile(startsLikeURL.String() + `|^\s*[^\s/@:]*:[^\s@]*@`)
 
-// passwordOf matches a password in the form of keywords, which can be within a sentence.
+// passwordOf matches password=…, also within a sentence.
 var passwordOf = regexp.MustCompile(`(?is)\b((?:ssl)?password)\s*=\s*('(?:[^'\\]|\\.)*'?|"[^"]*"?|[^\s'"]\S*)`)
 
-// shownSentence returns what a person wrote as the history can keep it: whole, but for URLs and passwords.
+// shownSentence returns a note as the history may keep it, with URLs and passwords redacted.
 func shownSentence(text string) string {
 	if onlyURL.MatchString(text) {
 		return shown(text)
@@ -34,7 +33,7 @@ func shownSentence(text string) string {
 	return passwordOf.ReplaceAllString(database.RedactText(text), "${1}=xxxxx")
 }
 
-// shown returns a text of the command line, the environment or the configuration as a message can have it.
+// shown returns a text from the command line, the environment or the configuration, redacted for messages.
 func shown(text string) string {
 	if likeURL.MatchString(text) {
 		return database.Redact(strings.TrimSpace(text))
@@ -42,7 +41,7 @@ func shown(text string) string {
 	return database.RedactText(text)
 }
 
-// shownArgs returns the arguments of a message as it can show them.
+// shownArgs redacts the arguments of a message.
 func shownArgs(args []any) []any {
 	clean := make([]any, len(args))
 	for i, arg := range args {
@@ -57,15 +56,15 @@ func shownArgs(args []any) []any {
 	return clean
 }
 
-// guarded is the last step before an output: it hides the URLs that the command was given, and their passwords,
-// whatever wrote them there. Messages hide what they quote themselves; this is the second net.
+// guarded redacts, in all output, the URLs that the command received and their passwords. Messages redact
+// what they quote; guarded is the second line of defence.
 type guarded struct {
 	mu       sync.Mutex
 	given    []string
 	redactor *database.Redactor
 }
 
-// add remembers texts that may be URLs.
+// add registers texts that may be URLs.
 func (g *guarded) add(texts ...string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -100,7 +99,7 @@ func (g *guarded) redact(text string) string {
 	return g.redactor.Redact(text)
 }
 
-// writer returns a writer through which everything goes redacted. Each Write is a text of its own.
+// writer returns a writer that redacts. It handles each Write by itself.
 func (g *guarded) writer(w io.Writer) io.Writer { return guardedWriter{g, w} }
 
 type guardedWriter struct {
@@ -115,7 +114,7 @@ func (w guardedWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// lookupEnv is the process's own, whose answers are remembered.
+// lookupEnv wraps lookup and registers the values that it returns.
 func (g *guarded) lookupEnv(lookup func(string) (string, bool)) func(string) (string, bool) {
 	return func(name string) (string, bool) {
 		value, ok := lookup(name)
@@ -124,14 +123,14 @@ func (g *guarded) lookupEnv(lookup func(string) (string, bool)) func(string) (st
 	}
 }
 
-// The flags that take URLs, and those that take a sentence, which the history keeps.
+// The flags that take URLs, and those that take a note for the history.
 var (
 	urlFlags  = map[string]bool{"database": true, "scratch": true}
 	noteFlags = map[string]bool{"note": true, "reason": true}
 )
 
-// refuseURLs refuses a URL where none is wanted, before it becomes the name of a folder or a set. In a sentence that the
-// history keeps it is redacted.
+// refuseURLs rejects URLs in flags and arguments that don't take any, before one becomes the name of a folder
+// or a set. In notes for the history it redacts them.
 func refuseURLs(cmd *cobra.Command, args []string) (err error) {
 	cmd.Flags().Visit(func(f *pflag.Flag) {
 		value := f.Value.String()
@@ -141,7 +140,7 @@ func refuseURLs(cmd *cobra.Command, args []string) (err error) {
 				err = setErr
 			}
 		case !urlFlags[f.Name] && likeURL.MatchString(value):
-			err = usage(seeHelp(cmd), "--%s takes no URL; a database is named with --database", f.Name)
+			err = usage(seeHelp(cmd), "--%s does not take a URL; pass the database with --database", f.Name)
 		}
 	})
 	if takesURLs := strings.HasPrefix(cmd.Use, "diff "); err != nil || takesURLs {
@@ -153,7 +152,7 @@ func refuseURLs(cmd *cobra.Command, args []string) (err error) {
 	}
 	for _, arg := range args {
 		if form.MatchString(arg) {
-			return usage(seeHelp(cmd), "%q takes no URL here; a database is named with --database", cmd.CommandPath())
+			return usage(seeHelp(cmd), "%q does not take a URL here; pass the database with --database", cmd.CommandPath())
 		}
 	}
 	return nil

@@ -12,7 +12,7 @@ import (
 
 const defaultSeeds = "seeds"
 
-// seedAgain is the command that goes on with a script that was left open.
+// seedAgain returns the command that resumes an interrupted seed.
 func seedAgain(cmd *cobra.Command) string {
 	words := cmd.CommandPath()
 	if seeds := cmd.Flags().Lookup("seeds"); seeds.Changed {
@@ -28,19 +28,19 @@ func (a *app) seedCommand() *cobra.Command {
 		Use:        "seed",
 		SuggestFor: []string{"seeds", "fixtures", "populate"},
 		GroupID:    groupMigrate,
-		Short:      "Run scripts with development data",
-		Long: `Seed runs the .sql files of a folder in the order of their names, each in a transaction of
-its own together with its entry in the history. A file that ran before and has not changed is
-left out. A database whose setting "protected" is true is refused, unless --i-know names it.`,
+		Short:      "Run scripts that load development data",
+		Long: `Seed runs the .sql files of a folder in the order of their names, each in its own transaction
+together with its history entry. It skips files that already ran and have not changed. A protected
+database needs --confirm-protected with its name.`,
 		Example: `  whimbrel seed
   whimbrel seed --seeds testdata/people
-  whimbrel seed --again          # also what ran before`,
+  whimbrel seed --again          # also files that already ran`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, begun := cmd.Context(), time.Now()
 			scripts, err := source.ReadSeeds(source.Dir(dir), source.Options{Dir: dir, Dialect: a.knownDialect("")})
 			if err != nil {
-				return &folderError{dir: dir, err: err, next: "Make it and put .sql files into it, or say where they are with --seeds."}
+				return &folderError{dir: dir, err: err, next: "Create it with .sql files, or pass the folder with --seeds."}
 			}
 			t, err := a.openWithoutFiles(ctx)
 			if err != nil {
@@ -50,19 +50,22 @@ left out. A database whose setting "protected" is true is refused, unless --i-kn
 			result, err := t.migrator().Seed(ctx, scripts, opts)
 			result.Duration = time.Since(begun)
 			doc := render.NewResult(result)
-			doc.Idle = "Nothing to do: everything in " + dir + " ran before as it is. To run it again: whimbrel seed --again"
+			doc.Idle = "Nothing to do: all files in " + dir + " already ran. To run them again, add --again."
+			if len(scripts) == 0 {
+				doc.Idle = "Nothing to do: there are no .sql files in " + dir + "."
+			}
 			if err == nil {
 				a.print().Show(doc)
 				return nil
 			}
 			f, code := explain(ctx, err)
-			stands(f, &whimbrel.Plan{}, result, seedAgain(cmd))
+			advise(f, &whimbrel.Plan{}, result, seedAgain(cmd))
 			a.print().Finish(doc, f)
-			return told{code}
+			return exitError{code}
 		},
 	}
-	cmd.Flags().StringVar(&dir, "seeds", defaultSeeds, "`folder` of the scripts")
+	cmd.Flags().StringVar(&dir, "seeds", defaultSeeds, "`folder` with the scripts")
 	addOverrule(cmd, &opts.Overrule)
-	cmd.Flags().BoolVar(&opts.Again, "again", false, "also what ran before as it is")
+	cmd.Flags().BoolVar(&opts.Again, "again", false, "also run files that already ran")
 	return cmd
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,12 +17,12 @@ func (a *app) settingsCommand() *cobra.Command {
 		Use:        "settings",
 		SuggestFor: []string{"set", "get", "config"},
 		GroupID:    groupOther,
-		Short:      "Show and change the settings kept in the database",
-		Long: `Settings shows the settings that Whimbrel keeps in the database itself, where every process
-that migrates it sees them. While migration_mode is false nothing may migrate it.`,
+		Short:      "Show and change the settings in the database",
+		Long: `Settings shows the settings that Whimbrel keeps in the database. They apply to every process that
+migrates it. While migration_mode is false, the database is frozen.`,
 		Example: `  whimbrel settings
   whimbrel settings get migration_mode
-  whimbrel settings set migration_mode false --reason "freeze until Monday"`,
+  whimbrel settings set protected true --reason "this is production"`,
 		Args: unknownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.listSettings(cmd.Context()) },
 	}
@@ -33,7 +34,7 @@ func (a *app) settingsListCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "list",
 		Aliases: []string{"ls"},
-		Short:   "Show all settings, as settings alone does",
+		Short:   "Show all settings, like settings without a command",
 		Example: `  whimbrel settings list --json`,
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.listSettings(cmd.Context()) },
@@ -55,7 +56,7 @@ func (a *app) settingsGetCommand() *cobra.Command {
 		Use:     "get NAME",
 		Short:   "Print the value of a setting",
 		Example: `  whimbrel settings get migration_mode`,
-		Args:    wantArgs("the name of a setting", 1, 1),
+		Args:    needArgs("the name of a setting", 1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withSettings(cmd.Context(), func(s database.Settings) (render.Document, error) {
 				v, err := s.Get(args[0])
@@ -75,10 +76,10 @@ func (a *app) settingsSetCommand() *cobra.Command {
 	var during time.Duration
 	cmd := &cobra.Command{
 		Use:   "set NAME VALUE",
-		Short: "Change a setting, for good or for a time",
-		Example: `  whimbrel settings set migration_mode false --reason "freeze until Monday"
+		Short: "Change a setting, optionally for a limited time",
+		Example: `  whimbrel settings set protected true --reason "this is production"
   whimbrel settings set order any --for 2h`,
-		Args: wantArgs("the name of a setting and its value", 2, 2),
+		Args: needArgs("the name of a setting and its value", 2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			update := database.SettingUpdate{Name: args[0], Value: args[1], Reason: reason}
 			var err error
@@ -89,19 +90,20 @@ func (a *app) settingsSetCommand() *cobra.Command {
 		},
 		ValidArgsFunction: completeSettings,
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why, in a few `words`; whoever is refused is told")
-	cmd.Flags().DurationVar(&during, "for", 0, "`how long` it holds, such as 2h; then the default holds again")
-	cmd.Flags().StringVar(&until, "until", "", "`when` it ends, such as 2026-11-30 or 2026-11-30T08:00:00Z (UTC)")
+	cmd.Flags().StringVar(&reason, "reason", "", "`why` the setting changes; shown to anyone who is refused because of it")
+	cmd.Flags().DurationVar(&during, "for", 0, "`duration` of the change, such as 2h; after that the default applies")
+	cmd.Flags().StringVar(&until, "until", "", "`time` when the default applies again, such as 2026-11-30 or 2026-11-30T08:00:00Z (UTC)")
 	return cmd
 }
 
+// settingUntil returns the end of a setting from --until and --for, or the zero time for neither.
 func settingUntil(until string, during time.Duration, hasDuring bool) (time.Time, error) {
 	now := time.Now()
 	switch {
 	case until != "" && hasDuring:
-		return time.Time{}, usage("Give one of them.", "--until and --for both say when it ends")
+		return time.Time{}, usage("Pass only one of them.", "--until and --for can't be combined")
 	case hasDuring && during <= 0:
-		return time.Time{}, usage("", "--for %s: want a time such as 2h", during)
+		return time.Time{}, usage("Pass a duration such as 2h.", "--for %s is not positive", during)
 	case hasDuring:
 		return now.Add(during), nil
 	case until == "":
@@ -113,51 +115,53 @@ func settingUntil(until string, during time.Duration, hasDuring bool) (time.Time
 		case err != nil:
 			continue
 		case t.Before(now):
-			return t, usage("", "--until %s is over already", until)
+			return t, usage("", "--until %s is in the past", until)
 		}
 		return t, nil
 	}
 	soon := now.UTC().Add(24 * time.Hour)
-	return time.Time{}, usage("", "--until %q: want a date such as %s, or a time such as %s (UTC, where it says nothing else)",
-		until, soon.Format(time.DateOnly), soon.Format(time.RFC3339))
+	return time.Time{}, usage(fmt.Sprintf("Pass a date such as %s, or a time such as %s. The time zone is UTC by default.", soon.Format(time.DateOnly), soon.Format(time.RFC3339)),
+		"--until %q is not a date or time", until)
 }
 
 func (a *app) settingsUnsetCommand() *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
 		Use:     "unset NAME",
-		Short:   "Give a setting its default back",
+		Short:   "Restore the default of a setting",
 		Example: `  whimbrel settings unset migration_mode`,
-		Args:    wantArgs("the name of a setting", 1, 1),
+		Args:    needArgs("the name of a setting", 1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.updateSetting(cmd.Context(), database.SettingUpdate{Name: args[0], Unset: true, Reason: reason})
 		},
 		ValidArgsFunction: completeSettings,
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why, in a few `words`")
+	cmd.Flags().StringVar(&reason, "reason", "", "`why` the setting changes; the history keeps it")
 	return cmd
 }
 
-// updateSetting changes a setting and shows it.
+// updateSetting changes a setting and shows its new value.
 func (a *app) updateSetting(ctx context.Context, u database.SettingUpdate) error {
 	if _, err := u.Check(); err != nil { // before the database is opened
 		return err
 	}
-	return a.changeSetting(ctx, func(m *whimbrel.Migrator) (database.SettingValue, error) { return m.ChangeSetting(ctx, u) })
+	return a.changeSetting(ctx, render.NewSettingChanged, func(m *whimbrel.Migrator) (database.SettingValue, error) {
+		return m.ChangeSetting(ctx, u)
+	})
 }
 
-// changeSetting shows a setting after a change.
-func (a *app) changeSetting(ctx context.Context, change func(*whimbrel.Migrator) (database.SettingValue, error)) error {
+// changeSetting changes a setting and shows the document that answer makes from the new value.
+func (a *app) changeSetting(ctx context.Context, answer func(database.SettingValue) render.Document, change func(*whimbrel.Migrator) (database.SettingValue, error)) error {
 	return a.withTarget(ctx, a.openWithoutFiles, func(t *target) (render.Document, error) {
 		v, err := change(t.migrator())
 		if err != nil {
 			return nil, err
 		}
-		return &render.SettingChanged{Setting: render.NewSetting(v)}, nil
+		return answer(v), nil
 	})
 }
 
-// withSettings reads the settings of the database.
+// withSettings reads the settings of the database and shows the document that work makes from them.
 func (a *app) withSettings(ctx context.Context, work func(database.Settings) (render.Document, error)) error {
 	return a.withTarget(ctx, a.openWithoutFiles, func(t *target) (render.Document, error) {
 		st, err := t.db.State(ctx, t.set.Name())

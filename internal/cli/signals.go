@@ -10,10 +10,10 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
 )
 
-// endSignals are those that end the command in good order.
+// endSignals are the signals that end the command.
 var endSignals = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}
 
-// interrupted is why a context was cancelled: a signal.
+// interrupted is the cause of a context that a signal cancelled.
 type interrupted struct{ signal os.Signal }
 
 func (i interrupted) Error() string { return "interrupted by " + i.name() }
@@ -21,7 +21,7 @@ func (i interrupted) Error() string { return "interrupted by " + i.name() }
 func (i interrupted) name() string {
 	switch i.signal {
 	case os.Interrupt:
-		return "Ctrl-C"
+		return render.CtrlC
 	case syscall.SIGTERM:
 		return "SIGTERM"
 	case syscall.SIGHUP:
@@ -30,7 +30,7 @@ func (i interrupted) name() string {
 	return i.signal.String()
 }
 
-// code is what a shell makes of a signal: 130 for SIGINT, 143 for SIGTERM.
+// code returns the exit code for a signal: 130 for SIGINT, 143 for SIGTERM.
 func (i interrupted) code() int {
 	if s, ok := i.signal.(syscall.Signal); ok {
 		return 128 + int(s)
@@ -38,9 +38,8 @@ func (i interrupted) code() int {
 	return exitFailed
 }
 
-// untilSignal returns a context that the first signal cancels. The statement that
-// runs is then cancelled on the server, and the command ends when the server has
-// answered and what is known of the outcome is written down. A second signal does not wait for that.
+// untilSignal returns a context that the first signal cancels. The server then cancels the running statement,
+// and the command ends after it has recorded the outcome. A second signal ends the command at once.
 func (a *app) untilSignal(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	if a.Signals == nil {
@@ -70,8 +69,8 @@ func (a *app) untilSignal(ctx context.Context) (context.Context, func()) {
 	}
 }
 
-// say lets the printer say something, if there is one, and does not wait for it for ever: whoever reads
-// stderr may be stuck.
+// say prints something, if there is a printer. It waits for at most a second, because the reader of stderr
+// may be stuck.
 func (a *app) say(what func(*render.Printer)) {
 	said := make(chan struct{})
 	go func() {
@@ -86,7 +85,7 @@ func (a *app) say(what func(*render.Printer)) {
 	}
 }
 
-// bySignal returns the signal that has cancelled a context.
+// bySignal returns the signal that cancelled a context.
 func bySignal(ctx context.Context) (interrupted, bool) {
 	var i interrupted
 	ok := errors.As(context.Cause(ctx), &i)

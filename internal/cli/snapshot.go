@@ -20,11 +20,11 @@ func (a *app) snapshotCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:        "snapshot",
 		SuggestFor: []string{"dump", "schema"},
-		GroupID:    groupLook,
-		Short:      "Write down what the database contains, as SQL",
-		Long: `Snapshot shows the schema of the database as SQL that makes it again: in an order in which
-it can be executed, the same for the same schema, and without Whimbrel's own tables. A file
-whose name ends in .json has it as a document, which "whimbrel diff" compares without a scratch database.`,
+		GroupID:    groupInspect,
+		Short:      "Write the schema of the database as SQL",
+		Long: `Snapshot prints SQL that creates the schema of the database, without Whimbrel's own tables. The
+statements are in executable order, and the output depends on the schema alone. A file whose name
+ends in .json holds a document that "whimbrel diff" can compare without a scratch database.`,
 		Example: `  whimbrel snapshot
   whimbrel snapshot --out schema.sql
   whimbrel snapshot --out release7.json`,
@@ -49,7 +49,7 @@ whose name ends in .json has it as a document, which "whimbrel diff" compares wi
 
 func isDocument(file string) bool { return strings.EqualFold(filepath.Ext(file), ".json") }
 
-// isScript tells a file of SQL from a URL, whose path could end alike.
+// isScript reports whether an argument is an SQL file. A URL can also end in .sql.
 func isScript(file string) bool {
 	_, _, url := strings.Cut(file, ":")
 	return strings.EqualFold(filepath.Ext(file), ".sql") && (!url || filepath.IsAbs(file))
@@ -70,19 +70,18 @@ func (a *app) diffCommand() *cobra.Command {
 	var scratch scratchFlags
 	cmd := &cobra.Command{
 		Use:     "diff A B",
-		GroupID: groupLook,
-		Short:   "Compare two databases, or snapshots of them",
-		Long: `Diff shows what is different in B from A, object by object. Each is the URL of a database, or a
-file that "whimbrel snapshot" wrote: a .json document, or .sql, which is run in a scratch database beside
-the other side's database, or beside the target (--database) where both are files. It exits with 3 if
-there is a difference.
+		GroupID: groupInspect,
+		Short:   "Compare two databases or snapshots",
+		Long: `Diff shows how B differs from A, object by object. Each is the URL of a database or a file that
+"whimbrel snapshot" wrote. Diff runs an .sql file in a scratch database on the other side's server, or on
+the target's (--database) if both are files. It exits with 3 if there is a difference.
 
-Servers of different releases can write one definition in two ways. With --scratch, diff rebuilds both sides
-on that server and compares what it says of them.`,
+Different server releases can print the same definition in two ways. With --scratch, diff rebuilds
+both sides on that server and compares the results.`,
 		Example: `  whimbrel diff release7.json postgres://me@localhost/app
   whimbrel diff schema.sql postgres://me@localhost/app
   whimbrel diff postgres://me@localhost/app postgres://me@localhost/stage`,
-		Args: wantArgs("two databases or snapshots", 2, 2),
+		Args: needArgs("two databases or snapshots", 2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			from, err := a.side(cmd.Context(), args[0], args[1], scratch)
 			if err != nil {
@@ -93,7 +92,7 @@ on that server and compares what it says of them.`,
 				return err
 			}
 			if from.Dialect != to.Dialect {
-				return usage("", "%s is of %s, %s of %s: they can't be compared", database.Redact(args[0]), from.Dialect, database.Redact(args[1]), to.Dialect)
+				return usage("", "can't compare %s (%s) with %s (%s)", database.Redact(args[0]), from.Dialect, database.Redact(args[1]), to.Dialect)
 			}
 			d, err := a.compare(cmd.Context(), from, to, scratch, cmd.Flags().Changed("scratch"))
 			if err != nil {
@@ -103,11 +102,12 @@ on that server and compares what it says of them.`,
 			return a.showDrift(d)
 		},
 	}
-	scratch.add(cmd, scratchAuto, "where a .sql file is run: ")
+	scratch.add(cmd, scratchAuto, "where to run .sql files: ")
 	return cmd
 }
 
-// compare compares two snapshots: where they are of different releases, on scratch, if that is asked for.
+// compare compares two snapshots. If scratch is asked for and their server releases differ, it compares them
+// on a scratch database.
 func (a *app) compare(ctx context.Context, from, to *catalog.Snapshot, scratch scratchFlags, asked bool) (*render.Drift, error) {
 	changes := catalog.Compare(from, to)
 	d := &render.Drift{}
@@ -129,7 +129,7 @@ func (a *app) compare(ctx context.Context, from, to *catalog.Snapshot, scratch s
 	return d, nil
 }
 
-// side reads a snapshot from a file, or makes one of a database or of what a script makes.
+// side returns the snapshot of one side: read from a document, or taken from a database or a script's result.
 func (a *app) side(ctx context.Context, what, other string, scratch scratchFlags) (*catalog.Snapshot, error) {
 	switch {
 	case isDocument(what):
@@ -139,7 +139,7 @@ func (a *app) side(ctx context.Context, what, other string, scratch scratchFlags
 		}
 		s, err := catalog.Decode(content)
 		if err != nil {
-			return nil, usage(`Make one with "whimbrel snapshot --out FILE.json".`, "%s: %v", what, err)
+			return nil, usage(`Create one with "whimbrel snapshot --out FILE.json".`, "%s: %v", what, err)
 		}
 		return s, nil
 	case isScript(what):
@@ -147,11 +147,11 @@ func (a *app) side(ctx context.Context, what, other string, scratch scratchFlags
 		if err != nil {
 			return nil, err
 		}
-		var matters []string
+		var protect []string
 		if !isDocument(other) && !isScript(other) {
-			matters = []string{other}
+			protect = []string{other}
 		}
-		maker, closeMaker, err := a.scratch(ctx, scratch, matters...)
+		maker, closeMaker, err := a.scratch(ctx, scratch, protect...)
 		if err != nil {
 			return nil, err
 		}
@@ -178,12 +178,12 @@ func readSide(file string) ([]byte, error) {
 	return content, nil
 }
 
-// showDrift answers with the changes, and exits with 3 if there are any.
+// showDrift shows the differences, and ends the command with exit code 3 if there are any.
 func (a *app) showDrift(d *render.Drift) error {
 	d.Drift = len(d.Objects) > 0
 	a.print().Show(d)
 	if d.Drift {
-		return told{exitPending}
+		return exitError{exitPending}
 	}
 	return nil
 }
@@ -194,12 +194,14 @@ func (a *app) driftCommand() *cobra.Command {
 	var scratch scratchFlags
 	cmd := &cobra.Command{
 		Use:     "drift",
-		GroupID: groupLook,
-		Short:   "Compare the database with what its history says it should be",
-		Long: `Drift runs the scripts that the history keeps on a scratch database, and compares what they
-make with what is there. It exits with 3 if there is a difference. The database itself is
-only read. Statements of the history that manage roles, or something else outside of the database, are
-left out; others that would change something outside are refused. With --accept its present schema is recorded as what is expected from now on.`,
+		GroupID: groupInspect,
+		Short:   "Compare the database with its history",
+		Long: `Drift runs the scripts that the history keeps on a scratch database, and compares the resulting
+schema with that of the database, which it only reads. It exits with 3 if there is a difference.
+Statements that only manage roles and the like outside the database are skipped. Drift refuses other
+statements that would change something outside the database.
+
+With --accept, drift records the present schema as the expected one.`,
 		Example: `  whimbrel drift
   whimbrel drift --scratch postgres://me@localhost/postgres
   whimbrel drift --accept --reason "the index was added by hand"`,
@@ -207,10 +209,10 @@ left out; others that would change something outside are refused. With --accept 
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			if accept {
-				return a.acceptDrift(ctx, reason)
+				return a.acceptDrift(cmd, reason)
 			}
 			if reason != "" {
-				return usage("", "--reason goes with --accept")
+				return usage("", "--reason requires --accept")
 			}
 			maker, closeMaker, err := a.scratch(ctx, scratch)
 			if err != nil {
@@ -229,13 +231,13 @@ left out; others that would change something outside are refused. With --accept 
 			return a.showDrift(&render.Drift{Objects: render.NewChanges(changes), Expected: "the history", Found: "the database"})
 		},
 	}
-	scratch.add(cmd, scratchAuto, "where to make the scratch database: ")
-	cmd.Flags().BoolVar(&accept, "accept", false, "record the present schema as what is expected")
-	cmd.Flags().StringVar(&reason, "reason", "", "why, in a few `words`; the history keeps it")
+	scratch.add(cmd, scratchAuto, "where to create the scratch database: ")
+	cmd.Flags().BoolVar(&accept, "accept", false, "record the present schema as the expected one")
+	cmd.Flags().StringVar(&reason, "reason", "", "`why` the present schema is right (required with --accept); the history keeps it")
 	return cmd
 }
 
-// drift compares, and reads the folder only where the history does not keep a text.
+// drift compares the database with its history. It reads the folder only if the history lacks a text.
 func (a *app) drift(ctx context.Context, t *target, scratch inspect.Scratch) ([]catalog.Change, error) {
 	changes, err := inspect.Drift(ctx, t.db, scratch, nil)
 	if !errors.As(err, new(*inspect.NoTextError)) {
@@ -248,9 +250,10 @@ func (a *app) drift(ctx context.Context, t *target, scratch inspect.Scratch) ([]
 	return inspect.Drift(ctx, t.db, scratch, files)
 }
 
-func (a *app) acceptDrift(ctx context.Context, reason string) error {
+func (a *app) acceptDrift(cmd *cobra.Command, reason string) error {
+	ctx := cmd.Context()
 	if reason == "" {
-		return usage(`whimbrel drift --accept --reason "…"`, "--accept wants a reason, which the history keeps")
+		return reasonRequired(cmd, "the history keeps it")
 	}
 	return a.withTarget(ctx, a.openWithoutFiles, func(t *target) (render.Document, error) {
 		if err := inspect.AcceptDrift(ctx, t.db, t.set.Name(), reason); err != nil {

@@ -26,16 +26,17 @@ func (a *app) squashCommand() *cobra.Command {
 		Use:        "squash",
 		SuggestFor: []string{"merge", "join", "collapse"},
 		GroupID:    groupMigrate,
-		Short:      "Join a range of migrations to one",
-		Long: `Squash writes one migration whose up is the ups of a range in order, and whose down is their
-downs in reverse. Its head names what it replaces, with the checksums: a database that has
-applied the range records it without running it, and one in the middle of the range goes on
-with the old files as long as they are there. It asks no database.
+		Short:      "Join a range of migrations into one",
+		Long: `Squash writes one migration from a range: its up script joins the up scripts in order, its down
+script joins the down scripts in reverse order. Its first lines list what it replaces, with checksums.
+A database that has applied the whole range records the squash without running it. A database in
+the middle of the range continues with the old files, as long as they exist. Squash does not connect to
+the database.
 
-With --minimal the up is the schema that the range leads to, written down from a scratch
-database, and the down drops it. It is tried out on a second one, and refused unless that
-ends with the same schema. Statements that write rows are not in it: they are listed and
-refused, unless --drop-data says that they may go.`,
+With --minimal, the up script creates the schema that the range leads to, as read from a scratch database,
+and the down script drops it. Squash checks on a second scratch database that the result is the same.
+Such a squash can't contain statements that write rows: squash lists them and stops, unless --drop-data
+allows it to leave them out.`,
 		Example: `  whimbrel squash --from 1 --to 40 --name schema
   whimbrel squash --from 1 --to 40 --name schema --minimal
   whimbrel squash --from 1 --to 40 --name schema --delete-source`,
@@ -43,9 +44,9 @@ refused, unless --drop-data says that they may go.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case !from.set || !to.set || name == "":
-				return usage("whimbrel squash --from 1 --to 40 --name schema", "--from, --to and --name are wanted")
+				return usage("For example: whimbrel squash --from 1 --to 40 --name schema", "--from, --to and --name are required")
 			case !minimal && (dropData || cmd.Flags().Changed("scratch") || scratch.skip || len(scratch.allow) > 0):
-				return usage("", "--drop-data, --scratch, --skip-outside and --allow-outside go with --minimal")
+				return usage("", "--drop-data, --scratch, --skip-outside and --allow-outside require --minimal")
 			}
 			r, err := a.resolve()
 			if err != nil {
@@ -81,21 +82,21 @@ refused, unless --drop-data says that they may go.`,
 	}
 	f := cmd.Flags()
 	f.Var(from, "from", "the oldest version of the range")
-	f.Var(to, "to", "the newest, which is the squash's own")
+	f.Var(to, "to", "the newest version of the range, and the version of the squash")
 	f.StringVar(&name, "name", "", "`name` of the squash")
-	f.BoolVar(&deleteSource, "delete-source", false, "delete the files that it replaces: a database in the middle of the range can't go on then")
-	f.BoolVar(&recorded, "recorded", false, "every database has recorded the squashes in the range")
-	f.BoolVar(&minimal, "minimal", false, "write the schema that the range leads to, instead of its scripts, and prove it")
-	f.BoolVar(&dropData, "drop-data", false, "with --minimal: leave out what writes rows")
-	scratch.add(cmd, scratchAuto, "with --minimal: where to make scratch databases: ")
-	f.StringVar(&dialect, "dialect", "", "by which the scripts are cut: postgresql, sqlite or mysql (default: the database's)")
+	f.BoolVar(&deleteSource, "delete-source", false, "delete the replaced files; databases in the middle of the range then can't continue")
+	f.BoolVar(&recorded, "recorded", false, "allow squashes in the range, because every database has recorded them")
+	f.BoolVar(&minimal, "minimal", false, "write the schema that the range leads to, instead of its scripts")
+	f.BoolVar(&dropData, "drop-data", false, "with --minimal: leave out statements that write rows")
+	scratch.add(cmd, scratchAuto, "with --minimal: where to create scratch databases: ")
+	f.StringVar(&dialect, "dialect", "", "`dialect` of the scripts: postgresql, sqlite or mysql (default: the database's)")
 	f.SortFlags = false
 	must(cmd.RegisterFlagCompletionFunc("from", a.completeVersions(-1)))
 	a.completeVersionFlag(cmd)
 	return cmd
 }
 
-// rewriter lets package inspect write the scripts of a squash, and keeps what it has found.
+// rewriter has package inspect write the scripts of a squash, and stores its findings in found.
 func rewriter(ctx context.Context, scratch inspect.Scratch, dropData bool, found *inspect.Minimized) func(source.SquashRange) (source.SquashScripts, error) {
 	return func(r source.SquashRange) (source.SquashScripts, error) {
 		m, err := inspect.Minimal(ctx, r.Set, inspect.MinimalOptions{From: r.From, To: r.To, Downs: r.Down, DropData: dropData}, scratch)
@@ -107,31 +108,31 @@ func rewriter(ctx context.Context, scratch inspect.Scratch, dropData bool, found
 	}
 }
 
-// dialect is that of a name, or of the database's URL.
+// dialect returns the dialect with a name or, for "", that of the database URL.
 func (a *app) dialect(name string) (sqltext.Dialect, error) {
 	if name == "" {
 		url, err := a.databaseURL()
 		if err != nil {
-			return 0, usage("Say --dialect postgresql, sqlite or mysql.", "no database is given, and no dialect either")
+			return 0, usage("Pass --dialect postgresql, sqlite or mysql.", "the dialect is unknown, because no database is configured")
 		}
 		name, _, _ = strings.Cut(url, ":")
 	}
 	if d := dialectOf(name); d != 0 {
 		return d, nil
 	}
-	return 0, usage("Say --dialect postgresql, sqlite or mysql.", "there is no dialect %q", name)
+	return 0, usage("Pass --dialect postgresql, sqlite or mysql.", "unknown dialect %q", name)
 }
 
-// knownDialect is that of a URL, or of the database's if it is "", and 0 if none is known.
+// knownDialect returns the dialect of a URL or, for "", of the configured database. It returns 0 if unknown.
 func (a *app) knownDialect(url string) sqltext.Dialect {
 	if url == "" {
-		url, _ = a.databaseURL() // whoever needs it says that it is missing
+		url, _ = a.databaseURL() // commands that need a database report the error
 	}
 	scheme, _, _ := strings.Cut(url, ":")
 	return dialectOf(scheme)
 }
 
-// dialectOf returns the dialect of a name or of a URL's scheme, 0 for none.
+// dialectOf returns the dialect with a name or URL scheme, 0 if unknown.
 func dialectOf(name string) sqltext.Dialect {
 	switch strings.ToLower(name) {
 	case "postgres", "postgresql":
@@ -144,7 +145,7 @@ func dialectOf(name string) sqltext.Dialect {
 	return 0
 }
 
-// squash writes the files, and removes those that they replace if that is asked for.
+// squash writes the files of a squash and, if deleteSource is set, deletes those that it replaces.
 func squash(dir string, opts source.SquashOptions, deleteSource bool) (*render.Squashed, error) {
 	q, err := source.Squash(source.Dir(dir), opts)
 	if err != nil {
@@ -170,14 +171,14 @@ func squash(dir string, opts source.SquashOptions, deleteSource bool) (*render.S
 	for _, name := range q.Sources {
 		path := filepath.Join(dir, filepath.FromSlash(name))
 		if err := os.Remove(path); err != nil {
-			return nil, &folderError{dir: dir, err: fmt.Errorf("the squash is written, but: %w", err)}
+			return nil, &folderError{dir: dir, err: fmt.Errorf("the squash was written, but a replaced file can't be deleted: %w", err)}
 		}
 		doc.Deleted = append(doc.Deleted, path)
 	}
 	return doc, nil
 }
 
-// squashError tells a range that makes no sense from a folder or a script that doesn't.
+// squashError distinguishes problems with the folder or a script from an invalid range.
 func squashError(dir string, err error) error {
 	var (
 		folder    *source.FolderError

@@ -11,14 +11,14 @@ func (a *app) statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:        "status",
 		SuggestFor: []string{"info", "list", "ls", "state"},
-		GroupID:    groupLook,
+		GroupID:    groupInspect,
 		Short:      "Show what is applied and what is pending",
-		Long: `Status shows each migration and where it stands: applied, pending, modified (applied from
-another text than its file has now), out of order (pending below the newest applied
-version), or unknown (applied, but without a file). It changes and locks nothing.
+		Long: `Status shows the state of each migration: applied, pending, modified (the file changed after it
+was applied), out of order (pending below the newest applied version), replaced (applied, and now
+part of a squash or baseline), or unknown (applied, but without a file). It changes nothing and takes no lock.
 
-It exits with 1 when a migration has stopped part-way, and nobody is at work on it as far as the
-database can tell.`,
+Status exits with 1 if a migration is interrupted and, as far as the database can tell, no process
+is still running it.`,
 		Example: `  whimbrel status
   whimbrel status --json
   whimbrel status --exit-code --quiet   # for scripts: 3 if something is pending`,
@@ -36,10 +36,10 @@ database can tell.`,
 			switch {
 			case err != nil:
 				return err
-			case doc.Dirty && !doc.Interrupted.Running:
-				return told{exitFailed}
+			case doc.Interrupted != nil && !doc.Interrupted.Running:
+				return exitError{exitFailed}
 			case exitCode && len(doc.Pending)+len(doc.Repeats) > 0:
-				return told{exitPending}
+				return exitError{exitPending}
 			}
 			return nil
 		},

@@ -14,20 +14,19 @@ import (
 	"github.com/whimbrel-db/whimbrel/source"
 )
 
-// target is what most commands work on: an open database, and a set of migrations.
+// target is an open database with a set of migrations.
 type target struct {
 	resolved
 	url string
 	db  database.Database
 	set *migration.Set
-	// forget ends the context that the database was opened with.
-	forget context.CancelFunc
-	// options of a Migrator, for a command to add to.
+	// cancel ends the context that the database was opened with.
+	cancel context.CancelFunc
+	// options for the Migrator. Commands add to them.
 	options whimbrel.Options
 }
 
-// open reads the folder, and opens the database meanwhile: the one keeps the disk
-// waiting, the other the network. Whoever calls it closes the target.
+// open reads the folder and opens the database at the same time. The caller must close the target.
 func (a *app) open(ctx context.Context) (*target, error) {
 	t := &target{}
 	var err error
@@ -37,21 +36,21 @@ func (a *app) open(ctx context.Context) (*target, error) {
 	if t.url, err = a.targetURL(); err != nil {
 		return nil, err
 	}
-	a.print() // it must be there before two things happen at once
-	opening, forget := context.WithCancel(ctx)
+	a.print() // create the printer before another goroutine uses it
+	opening, cancel := context.WithCancel(ctx)
 	opened := make(chan error, 1)
 	go func() { opened <- a.connect(opening, t) }()
-	t.forget = forget
+	t.cancel = cancel
 	set, err := a.readSet(t.resolved, t.url)
 	if err != nil {
-		forget()
+		cancel()
 		if <-opened == nil {
 			t.close()
 		}
 		return nil, err
 	}
 	if err := <-opened; err != nil {
-		forget()
+		cancel()
 		return nil, err
 	}
 	t.set = set
@@ -60,8 +59,7 @@ func (a *app) open(ctx context.Context) (*target, error) {
 	return t, nil
 }
 
-// openWithoutFiles opens the database for a command that needs no files. The set has a
-// name alone.
+// openWithoutFiles opens the database for a command that needs no files. The target's set is empty.
 func (a *app) openWithoutFiles(ctx context.Context) (*target, error) {
 	t := &target{}
 	var err error
@@ -74,11 +72,11 @@ func (a *app) openWithoutFiles(ctx context.Context) (*target, error) {
 	if t.set, err = migration.NewSet(t.resolved.set); err != nil {
 		return nil, usage("", "--set: %v", err)
 	}
-	t.forget = func() {}
+	t.cancel = func() {}
 	return t, a.connect(ctx, t)
 }
 
-// targetURL is the database's URL with what flags add to it.
+// targetURL returns the database URL, with the value of --lock.
 func (a *app) targetURL() (string, error) {
 	raw, err := a.databaseURL()
 	if err != nil || a.global.lock == "" {
@@ -87,28 +85,28 @@ func (a *app) targetURL() (string, error) {
 	return withLock(raw, a.global.lock)
 }
 
-// lockKinds are those between which a MySQL database has the choice.
+// lockKinds are the values of --lock.
 var lockKinds = []string{"advisory", "lease"}
 
-// withLock puts the kind of lock into a URL, in whose place a URL has it, too.
+// withLock sets the parameter lock of a MySQL URL.
 func withLock(raw, kind string) (string, error) {
 	if !slices.Contains(lockKinds, kind) {
-		return "", usage("There are: "+strings.Join(lockKinds, ", ")+".", "--lock: there is no kind of lock %q", kind)
+		return "", usage("Valid kinds: "+strings.Join(lockKinds, ", ")+".", "--lock: unknown kind %q", kind)
 	}
 	scheme, _, _ := strings.Cut(raw, ":")
 	if scheme != "mysql" && scheme != "mariadb" {
-		return "", usage("Leave it out: this database has one kind of lock, which holds in any setup.", "--lock is for MySQL and MariaDB, and the database is %s", database.Redact(raw))
+		return "", usage("Omit it: this database has only one kind of lock.", "--lock is for MySQL and MariaDB, but the database is %s", database.Redact(raw))
 	}
 	base, query, _ := strings.Cut(raw, "?")
 	values, err := url.ParseQuery(query)
 	if err != nil {
-		return raw, nil // the driver says it better
+		return raw, nil // the driver reports the error
 	}
 	values.Set("lock", kind)
 	return base + "?" + values.Encode(), nil
 }
 
-// readSet reads the folder of migrations, for the database with that URL, "" for the target.
+// readSet reads the folder of migrations for the database with a URL, "" for the configured one.
 func (a *app) readSet(r resolved, url string) (*migration.Set, error) {
 	if _, err := migration.NewSet(r.set); err != nil {
 		return nil, usage("", "--set: %v", err)
@@ -135,14 +133,13 @@ func (a *app) connect(ctx context.Context, t *target) error {
 
 func (t *target) migrator() *whimbrel.Migrator { return whimbrel.New(t.db, t.set, t.options) }
 
-// close closes the database. What was to be done in it has been done or has failed
-// by now, so an error would say nothing more.
+// close closes the database. It ignores errors, because the work has already succeeded or failed.
 func (t *target) close() {
 	_ = t.db.Close()
-	t.forget()
+	t.cancel()
 }
 
-// withTarget runs a command's work on an open target and shows the answer.
+// withTarget opens a target, runs work on it, and shows the document that work returns.
 func (a *app) withTarget(ctx context.Context, open func(context.Context) (*target, error), work func(*target) (render.Document, error)) error {
 	t, err := open(ctx)
 	if err != nil {

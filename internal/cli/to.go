@@ -12,13 +12,13 @@ func (a *app) toCommand() *cobra.Command {
 		Use:        "to VERSION",
 		SuggestFor: []string{"goto", "target"},
 		GroupID:    groupMigrate,
-		Short:      "Go to a version, up or down",
-		Long: `To rolls back what is applied above a version, and applies what is pending up to it.
+		Short:      "Migrate up or down to a version",
+		Long: `To rolls back the migrations above a version, and applies pending ones up to it.
 
-To take everything back, say "whimbrel down --all".`,
+To roll back everything, run "whimbrel down --all".`,
 		Example: `  whimbrel to 12
-  whimbrel to 12 --dry-run   # show what would be done`,
-		Args: wantArgs("one version", 1, 1),
+  whimbrel to 12 --dry-run   # show the plan only`,
+		Args: needArgs("one version", 1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			versions, err := parseVersions(args)
 			if err != nil {

@@ -9,16 +9,16 @@ func (a *app) upCommand() *cobra.Command {
 		SuggestFor: []string{"migrate", "apply", "upgrade", "deploy"},
 		GroupID:    groupMigrate,
 		Short:      "Apply pending migrations",
-		Long: `Up applies what is pending, in order. Each migration is a transaction of its own
-together with its entry in the history: after a failure what was done before it stands. What
-can't be in a transaction goes on at the statement where an earlier attempt stopped.
+		Long: `Up applies pending migrations in order. Each migration runs in its own transaction together with
+its history entry. If one fails, the migrations before it remain applied. A migration that can't run in a
+transaction resumes at the statement where an earlier run was interrupted.
 
-Several processes may do this at once: one works, the others wait for it.`,
-		Example: `  whimbrel up                # everything
-  whimbrel up --dry-run      # show what would be done
+Several processes can run up at once: one works, and the others wait for it.`,
+		Example: `  whimbrel up                # all pending migrations
+  whimbrel up --dry-run      # show the plan only
   whimbrel up --to 12        # nothing above version 12
-  whimbrel up --steps 1      # the next one
-  whimbrel up --atomic       # everything in one transaction, or nothing`,
+  whimbrel up --steps 1      # the next migration only
+  whimbrel up --atomic       # all in one transaction`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			goal, err := m.up()

@@ -15,17 +15,17 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/spelling"
 )
 
-// usageError is a command line, an environment or a whimbrel.yaml that makes no sense.
+// usageError reports an invalid command line, environment variable or whimbrel.yaml.
 type usageError struct {
 	msg, hint string
-	// The place, if it is in a file.
+	// The position of the mistake, if it is in a file.
 	file         string
 	line, column int
 }
 
 func (e *usageError) Error() string { return e.msg }
 
-// usage returns a usageError. What its arguments quote is redacted.
+// usage returns a usageError. It redacts URLs and passwords in args.
 func usage(hint, format string, args ...any) error {
 	return &usageError{msg: fmt.Sprintf(format, shownArgs(args)...), hint: hint}
 }
@@ -34,14 +34,14 @@ func seeHelp(cmd *cobra.Command) string {
 	return fmt.Sprintf("See %q.", cmd.CommandPath()+" --help")
 }
 
-// flagError says what is wrong with a flag.
+// flagError turns an error of the flag parser into a usageError.
 func flagError(cmd *cobra.Command, err error) error {
 	var missing *pflag.NotExistError
 	var invalid *pflag.InvalidValueError
 	switch {
 	case errors.As(err, &missing) && isNumber(missing.GetSpecifiedShortnames()):
-		return usage(`To take everything back: "whimbrel down --all". To go one step back: "whimbrel down".`,
-			"versions and steps are not negative, here is -%s", missing.GetSpecifiedShortnames())
+		return usage(`To roll back everything, run "whimbrel down --all". To roll back one migration, run "whimbrel down".`,
+			"versions and numbers of steps can't be negative (got -%s)", missing.GetSpecifiedShortnames())
 	case errors.As(err, &missing) && missing.GetSpecifiedShortnames() == "":
 		return usage(nearestFlag(cmd, missing.GetSpecifiedName()), "%q has no flag --%s", cmd.CommandPath(), missing.GetSpecifiedName())
 	case errors.As(err, &invalid):
@@ -68,32 +68,33 @@ func nearestFlag(cmd *cobra.Command, name string) string {
 	return seeHelp(cmd)
 }
 
-// noArgs refuses arguments.
+// noArgs rejects arguments.
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
 	hint := seeHelp(cmd)
 	if cmd.Flags().Lookup("to") != nil && isNumber(args[0]) {
-		hint = fmt.Sprintf("To say a version: \"%s --to %s\".", cmd.CommandPath(), args[0])
+		hint = fmt.Sprintf("To name a version, run \"%s --to %s\".", cmd.CommandPath(), args[0])
 	}
-	return usage(hint, "%q takes no arguments, here is %q", cmd.CommandPath(), args[0])
+	return usage(hint, "%q takes no arguments (got %q)", cmd.CommandPath(), args[0])
 }
 
-// wantArgs wants at least min and at most max arguments (below 0: any number).
-func wantArgs(what string, least, most int) cobra.PositionalArgs {
+// needArgs requires at least least and at most most arguments; a negative most means any number.
+// what describes the arguments.
+func needArgs(what string, least, most int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
 		case len(args) < least:
-			return usage(seeHelp(cmd), "%q wants %s", cmd.CommandPath(), what)
+			return usage(seeHelp(cmd), "%q needs %s", cmd.CommandPath(), what)
 		case most >= 0 && len(args) > most:
-			return usage(seeHelp(cmd), "%q wants %s, here is %q too much", cmd.CommandPath(), what, strings.Join(args[most:], " "))
+			return usage(seeHelp(cmd), "unexpected extra argument %q; %q needs %s", args[most], cmd.CommandPath(), what)
 		}
 		return nil
 	}
 }
 
-// unknownCommand refuses a first argument that is no command.
+// unknownCommand rejects a first argument that is not a command.
 func unknownCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -105,8 +106,8 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 	return usage(hint, "%q has no command %q", cmd.CommandPath(), args[0])
 }
 
-// nearestCommand returns the command that was probably meant, also by the name it has
-// in other tools.
+// nearestCommand returns the command that the user probably meant, or "". It also knows the names
+// that other tools use.
 func nearestCommand(cmd *cobra.Command, written string) string {
 	var names []string
 	for _, c := range cmd.Commands() {
@@ -118,16 +119,21 @@ func nearestCommand(cmd *cobra.Command, written string) string {
 	return nearest(written, names)
 }
 
-// parseVersion reads a version as a person gives it; 0003 is 3.
+// reasonRequired reports a missing --reason; use says what the reason is for.
+func reasonRequired(cmd *cobra.Command, use string) error {
+	return usage(fmt.Sprintf("Add --reason \"…\" to %q.", cmd.CommandPath()), "--reason is required; %s", use)
+}
+
+// parseVersion parses a version. Leading zeros are allowed: 0003 is 3.
 func parseVersion(s string) (int64, error) {
 	v, err := strconv.ParseInt(s, 10, 64)
 	switch {
 	case errors.Is(err, strconv.ErrRange):
 		return 0, fmt.Errorf("version %s is too large", s)
 	case err != nil:
-		return 0, fmt.Errorf("%q is not a version: want a number, such as 3", s)
+		return 0, fmt.Errorf("%q is not a version; versions are numbers, such as 3", s)
 	case v < 0:
-		return 0, fmt.Errorf("version %d is below 0, where versions begin; \"whimbrel down --all\" takes everything back", v)
+		return 0, fmt.Errorf("version %d is negative; to roll back everything, run \"whimbrel down --all\"", v)
 	}
 	return v, nil
 }
@@ -140,7 +146,7 @@ func parseVersions(args []string) ([]int64, error) {
 			return nil, usage("", "%v", err)
 		}
 		if slices.Contains(vs, v) {
-			return nil, usage("Say each version once.", "version %d is there twice", v)
+			return nil, usage("Name each version once.", "version %d is given twice", v)
 		}
 		vs = append(vs, v)
 	}
@@ -149,23 +155,24 @@ func parseVersions(args []string) ([]int64, error) {
 
 var plainNumber = regexp.MustCompile(`^[0-9]+$`)
 
-// parseTimeout reads how long to wait.
+// parseTimeout parses a duration that is not negative.
 func parseTimeout(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
 	switch {
 	case err != nil && plainNumber.MatchString(s):
-		return 0, fmt.Errorf("%q has no unit: want a time, such as %ss or %sms", s, s, s)
+		return 0, fmt.Errorf("%q has no unit; use a duration such as %ss or %sms", s, s, s)
 	case err != nil:
-		return 0, fmt.Errorf("%q is not a time: want one such as 30s, or 0 to try once", s)
+		return 0, fmt.Errorf("%q is not a duration; use one such as 30s, or 0 to try once", s)
 	case d < 0:
-		return 0, fmt.Errorf("%s is below 0: want a time such as 30s, or 0 to try once", s)
+		return 0, fmt.Errorf("%s is negative; use a duration such as 30s, or 0 to try once", s)
 	}
 	return d, nil
 }
 
-// nearest returns the word that is closest to what was written, "" if none is close.
+// nearest returns the word that is closest to what the user wrote, or "" if none is close: one edit
+// apart for up to three letters, two for up to seven, else three.
 func nearest(written string, words []string) string {
-	best, least := "", min(len(written)/3+1, 3)+1
+	best, least := "", min(len(written)/4+1, 3)+1
 	for _, w := range words {
 		if d := spelling.Distance(strings.ToLower(written), w); d < least {
 			best, least = w, d

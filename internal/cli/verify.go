@@ -15,19 +15,19 @@ func (a *app) verifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:        "verify",
 		SuggestFor: []string{"check", "validate"},
-		GroupID:    groupLook,
-		Short:      "Check that what is applied was not edited, or prove the folder",
-		Long: `Verify compares the checksum of every applied migration with its file, and shows the
-difference to the text that was applied. It exits with 5 if there is one. Up and down
-check the same before they begin.
+		GroupID:    groupInspect,
+		Short:      "Check applied migrations for edits, or prove the folder",
+		Long: `Verify compares the checksum of every applied migration with its file. If they differ, it shows
+the difference and exits with 5. Up and down do the same check before they start.
 
-With --scratch it proves the folder instead, on an empty database that it creates and
-drops again: every up from nothing; every down an exact inverse of its up; down to nothing
-leaves nothing; up again is the same; baselines, and the files that a squash replaces, lead to
-the same schema; repeatable scripts can run twice. It exits with 1 if something is wrong. The database
-is created beside the target (--scratch auto), or beside the one that a URL names; for SQLite
-it is a temporary file. Scripts that would change something outside of it, such as roles, are
-refused before anything runs, unless --skip-outside or --allow-outside says otherwise.`,
+With --scratch, verify instead proves the folder on an empty database, which it creates and drops:
+all up scripts run from nothing; each down script exactly reverses its up script; rolling back everything
+leaves nothing; applying everything again gives the same schema; baselines, and the files that a squash
+replaces, lead to the same schema; and repeatable scripts can run twice. It exits with 1 if a check fails.
+
+The scratch database is created on the target's server (--scratch auto) or on that of a URL. For
+SQLite it is a temporary file. Verify refuses to run scripts that would change something outside the
+database, such as roles, unless you add --skip-outside or --allow-outside.`,
 		Example: `  whimbrel verify
   whimbrel verify --scratch auto
   whimbrel verify --scratch postgres://me@localhost/postgres`,
@@ -37,7 +37,7 @@ refused before anything runs, unless --skip-outside or --allow-outside says othe
 				return a.verifyOnScratch(cmd.Context(), scratch)
 			}
 			if scratch.skip || len(scratch.allow) > 0 {
-				return usage("", "--skip-outside and --allow-outside go with --scratch")
+				return usage("", "--skip-outside and --allow-outside require --scratch")
 			}
 			return a.verifyChecksums(cmd.Context())
 		},
@@ -70,11 +70,11 @@ func (a *app) verifyOnScratch(ctx context.Context, flags scratchFlags) error {
 	if err != nil {
 		return err
 	}
-	beside := flags.where
-	if beside == scratchAuto || beside == scratchLocal {
-		beside = ""
+	url := flags.where
+	if url == scratchAuto || url == scratchLocal {
+		url = ""
 	}
-	set, err := a.readSet(r, beside)
+	set, err := a.readSet(r, url)
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func (a *app) verifyOnScratch(ctx context.Context, flags scratchFlags) error {
 	}
 	a.print().Show(render.NewProved(v))
 	if !v.OK() {
-		return told{exitFailed}
+		return exitError{exitFailed}
 	}
 	return nil
 }

@@ -207,7 +207,7 @@ func (p *play) commands() {
 
 func (p *play) reset() {
 	p.command([]int{0}, "reset", "--dry-run")
-	p.command([]int{0}, "reset", "--yes", p.database)
+	p.command([]int{0}, "reset", "--confirm", p.database)
 }
 
 // ways returns the ways to open a database.

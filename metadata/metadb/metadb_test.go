@@ -116,7 +116,7 @@ func TestMetadataOfAFrozenOrProtectedDatabase(t *testing.T) {
 	}
 	set(database.Protected, "true")
 	var protected *whimbrel.ProtectedError
-	if _, err := metadb.Reset(ctx, m, metadb.Options{}); !errors.As(err, &protected) || !strings.Contains(err.Error(), "refused to reset the metadata") {
+	if _, err := metadb.Reset(ctx, m, metadb.Options{}); !errors.As(err, &protected) || !strings.Contains(err.Error(), "can't reset the metadata: database") {
 		t.Error(err)
 	}
 	if _, err := metadb.Reload(ctx, m, metadb.Options{}); err != nil {

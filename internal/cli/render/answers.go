@@ -1,33 +1,37 @@
 package render
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// Verified answers verify.
+// Verified is the answer of verify.
 type Verified struct {
 	Set      string  `json:"set"`
-	OK       bool    `json:"ok"` // what is not ok is an error
+	OK       bool    `json:"ok"` // always true: a mismatch is an error
 	Verified []int64 `json:"verified"`
-	// Unknown are the applied versions that the set does not have.
+	// Unknown lists the applied versions that the set does not have.
 	Unknown []int64 `json:"unknown"`
 }
 
 func (d *Verified) write(pg *page) {
-	if len(d.Verified) == 0 {
+	switch n := len(d.Verified); n {
+	case 0:
 		pg.line("Nothing to verify: no migration of set \"", d.Set, "\" is applied.")
-	} else {
-		pg.line(pg.good("Verified " + count(len(d.Verified), "applied migration") + ": as they were applied."))
+	case 1:
+		pg.line(pg.good("1 applied migration is unchanged."))
+	default:
+		pg.line(pg.good(count(n, "applied migration") + " are unchanged."))
 	}
 	if len(d.Unknown) > 0 {
-		pg.line("Not verified, since there are no files for them: ", pg.labels(d.Unknown), ".")
+		pg.line("Not verified, because their files are missing: ", pg.labels(d.Unknown), ".")
 	}
 }
 
-// Accepted answers accept.
+// Accepted is the answer of accept.
 type Accepted struct {
 	Set      string  `json:"set"`
 	Accepted []int64 `json:"accepted"`
@@ -35,13 +39,13 @@ type Accepted struct {
 
 func (d *Accepted) write(pg *page) {
 	if len(d.Accepted) == 0 {
-		pg.line("Nothing to accept: the files are what was applied.")
+		pg.line("Nothing to accept: the files are unchanged.")
 		return
 	}
-	pg.line(pg.good("Accepted " + pg.labels(d.Accepted) + " as the files are now."))
+	pg.line(pg.good("Accepted the present files of " + pg.labels(d.Accepted) + "."))
 }
 
-// Marked answers mark.
+// Marked is the answer of mark.
 type Marked struct {
 	Set    string  `json:"set"`
 	Marked []int64 `json:"marked"`
@@ -51,7 +55,7 @@ func (d *Marked) write(pg *page) {
 	pg.line(pg.good("Recorded " + pg.labels(d.Marked) + " as applied. Nothing was run."))
 }
 
-// Forgotten answers forget.
+// Forgotten is the answer of forget.
 type Forgotten struct {
 	Set       string  `json:"set"`
 	Forgotten []int64 `json:"forgotten"`
@@ -76,7 +80,7 @@ type Setting struct {
 	Until     instant  `json:"until"`
 }
 
-// NewSetting makes a setting from the contract's.
+// NewSetting converts a setting.
 func NewSetting(v database.SettingValue) Setting {
 	return Setting{
 		Name: v.Name, Type: string(v.Type), Choices: v.Choices, Value: v.Value, Default: v.Default, IsDefault: v.IsDefault, Doc: v.Doc,
@@ -84,11 +88,14 @@ func NewSetting(v database.SettingValue) Setting {
 	}
 }
 
-// write writes the bare value, for scripts.
+// write writes the value alone, for scripts.
 func (d *Setting) write(pg *page) { pg.line(clean(d.Value)) }
 
-// SettingChanged answers settings set and unset.
+// SettingChanged is the answer of settings set and unset.
 type SettingChanged struct{ Setting }
+
+// NewSettingChanged returns the answer for the new value of a setting.
+func NewSettingChanged(v database.SettingValue) Document { return &SettingChanged{NewSetting(v)} }
 
 func (d *SettingChanged) write(pg *page) {
 	words := d.Name + " is now " + clean(d.Value)
@@ -101,7 +108,53 @@ func (d *SettingChanged) write(pg *page) {
 	pg.line(pg.good(words + "."))
 }
 
-// Settings answers settings.
+// Frozen is the answer of freeze and thaw.
+type Frozen struct {
+	Frozen bool    `json:"frozen"`
+	Reason string  `json:"reason"`
+	By     string  `json:"by"`
+	Since  instant `json:"since"`
+	Until  instant `json:"until"`
+}
+
+// NewFrozen returns the answer for the new value of migration_mode.
+func NewFrozen(v database.SettingValue) Document {
+	return &Frozen{Frozen: v.Value == "false", Reason: v.Reason, By: v.ChangedBy, Since: instant(v.ChangedAt), Until: instant(v.Until)}
+}
+
+func (d *Frozen) write(pg *page) {
+	if !d.Frozen {
+		pg.line(pg.good("Thawed: migrations are allowed."))
+		return
+	}
+	words := "Frozen"
+	if until := when(time.Time(d.Until)); until != "" {
+		words += " until " + until + " UTC"
+	}
+	if d.Reason != "" {
+		words += " (" + oneLine(d.Reason) + ")"
+	}
+	pg.line(pg.good(words + "."))
+}
+
+// frozenBy describes a freeze: "by root since … until … (why)".
+func frozenBy(v database.SettingValue) string {
+	words := "by " + cmp.Or(oneLine(v.ChangedBy), "an unknown user")
+	for _, at := range []struct {
+		word string
+		time time.Time
+	}{{"since", v.ChangedAt}, {"until", v.Until}} {
+		if !at.time.IsZero() {
+			words += " " + at.word + " " + when(at.time) + " UTC"
+		}
+	}
+	if v.Reason != "" {
+		words += " (" + oneLine(v.Reason) + ")"
+	}
+	return words
+}
+
+// Settings is the answer of settings.
 type Settings struct {
 	Settings []Setting `json:"settings"`
 }
@@ -121,8 +174,8 @@ func (d *Settings) write(pg *page) {
 	pg.table(t)
 }
 
-// withoutMeaning is a table of settings for a page that is too narrow for what they mean; where
-// it still does not fit, each reason has a line of its own.
+// withoutMeaning returns a table of settings without the last column, for narrow pages. If it still does not
+// fit, each reason has its own line.
 func withoutMeaning(pg *page, settings table) table {
 	t := table{head: settings.head[:6]}
 	below := table{head: settings.head[:5]}
@@ -139,7 +192,7 @@ func withoutMeaning(pg *page, settings table) table {
 	return t
 }
 
-// NewFiles answers new.
+// NewFiles is the answer of new.
 type NewFiles struct {
 	Version int64    `json:"version"`
 	Files   []string `json:"files"`
@@ -151,7 +204,7 @@ func (d *NewFiles) write(pg *page) {
 	}
 }
 
-// Drivers answers drivers.
+// Drivers is the answer of drivers.
 type Drivers struct {
 	Drivers []string `json:"drivers"`
 }
@@ -162,7 +215,7 @@ func (d *Drivers) write(pg *page) {
 	}
 }
 
-// Version answers version.
+// Version is the answer of version.
 type Version struct {
 	Version  string `json:"version"`
 	Go       string `json:"go"`

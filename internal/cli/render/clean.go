@@ -11,16 +11,16 @@ import (
 	"unicode/utf8"
 )
 
-// Texts from files, databases and people can have control characters, which move the cursor, forge lines or turn the
-// direction of writing. They are shown as what they are, \x1b or <U+202E>, at two places: clean and cleanLines where a
-// text becomes part of an answer, and printable, through which everything goes that is written.
+// Texts from files, databases and people can contain control characters that move the cursor, forge lines or
+// change the writing direction. They are shown as escapes such as \x1b or <U+202E>. Two places do this: clean
+// and cleanLines for texts that become part of an answer, and printable for everything that is written.
 
-// clean makes a text fit for one line.
+// clean returns a text for one line, with line ends and control characters escaped.
 func clean(text string) string {
 	return strings.ReplaceAll(cleanLines(text), "\n", `\n`)
 }
 
-// cleanLines makes a text of several lines fit to be shown.
+// cleanLines escapes the control characters of a text of several lines.
 func cleanLines(text string) string {
 	if strings.IndexFunc(text, unfit) < 0 {
 		return text
@@ -43,9 +43,9 @@ func cleanLines(text string) string {
 	return b.String()
 }
 
-// unfit reports whether a character must not reach a terminal: controls but for line end and tab, formats such as
-// those that turn the direction of writing or have no width, and other line ends. utf8.RuneError may be a byte that is
-// no character.
+// unfit reports whether a character must not reach a terminal: controls other than line end and tab, format
+// characters such as those that change the writing direction or have no width, and other line ends.
+// utf8.RuneError may be an invalid byte.
 func unfit(r rune) bool {
 	switch {
 	case r == '\n' || r == '\t':
@@ -56,22 +56,22 @@ func unfit(r rune) bool {
 	return r > 0xa0 && unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)
 }
 
-// oneLine is clean text on one line.
+// oneLine joins the words of a text into one clean line.
 func oneLine(text string) string { return clean(strings.Join(strings.Fields(text), " ")) }
 
-// signature begins the escape sequences of our own. Nobody can know it who writes a text that is shown.
+// signature starts Whimbrel's own escape sequences. It is random, so that no text can forge it.
 var signature = func() string {
 	var b [8]byte
 	rand.Read(b[:])
 	return "\x1b[" + strconv.FormatUint(binary.LittleEndian.Uint64(b[:])|1<<63, 10) + ";"
 }()
 
-// signed is one of our own escape sequences on its way to printable.
+// signed marks an escape sequence as Whimbrel's own, for printable.
 func signed(sequence string) string {
 	return signature + strings.TrimPrefix(sequence, "\x1b[")
 }
 
-// printable is a text as it is written: with our own escape sequences, and without any other.
+// printable returns a text with Whimbrel's own escape sequences and without any others.
 func printable(text string) string {
 	parts := strings.Split(text, signature)
 	var b strings.Builder
@@ -83,7 +83,7 @@ func printable(text string) string {
 	return b.String()
 }
 
-// escaped makes a JSON document fit to be shown: what is unfit stands in its strings, where it has another form.
+// escaped escapes the unfit characters of a JSON document. They can only occur in its strings.
 func escaped(document string) string {
 	if strings.IndexFunc(document, unfit) < 0 {
 		return document

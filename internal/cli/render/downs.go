@@ -8,7 +8,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// problemsOf are the problems of scripts that an error lists, each with its place if it has one.
+// problemsOf returns the problems that an error lists, with their positions if known.
 func problemsOf(err error) []Problem {
 	var all *whimbrel.ScriptsError
 	if errors.As(err, &all) {
@@ -25,7 +25,7 @@ func problemsOf(err error) []Problem {
 	return []Problem{{Message: err.Error()}}
 }
 
-// newDowns are the problems of down scripts in a plan.
+// newDowns converts the problems of down scripts.
 func newDowns(downs []whimbrel.DownProblem) (list []DownProblem) {
 	for _, d := range downs {
 		list = append(list, DownProblem{Version: d.Version, Name: d.Name, Problems: problemsOf(d.Err)})
@@ -33,33 +33,33 @@ func newDowns(downs []whimbrel.DownProblem) (list []DownProblem) {
 	return list
 }
 
-// SetDowns takes over what is wrong with the down scripts of a plan, which may be nil.
+// SetDowns copies the problems of down scripts from a plan, which may be nil.
 func (r *Result) SetDowns(p *whimbrel.Plan) {
 	if p != nil {
 		r.Downs = newDowns(p.Downs)
 	}
 }
 
-// DownProblem is a down script that could not run as it is.
+// DownProblem is a down script that can't run.
 type DownProblem struct {
 	Version  int64     `json:"version"`
 	Name     string    `json:"name"`
 	Problems []Problem `json:"problems"`
 }
 
-// lines say what is wrong with the script, one line for each problem. label names its migration.
+// lines returns one line for each problem. label names the migration.
 func (d DownProblem) lines(label string) (lines []string) {
 	for _, p := range d.Problems {
 		at := clean(p.Message)
 		if p.File != "" {
 			at = fmt.Sprintf("%s:%d:%d: %s", clean(p.File), p.Line, p.Column, at)
 		}
-		lines = append(lines, fmt.Sprintf("%s: its down script can't run as it is, so the migration could not be rolled back: %s", label, at))
+		lines = append(lines, fmt.Sprintf("%s can't be rolled back, because its down script can't run: %s", label, at))
 	}
 	return lines
 }
 
-// downRefused says so of a script that is about to be recorded. mu is held.
+// downRefused warns about a down script that is about to be recorded. p.mu is held.
 func (p *Printer) downRefused(e whimbrel.DownRefused) {
 	if p.silent() {
 		return

@@ -9,70 +9,70 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// Kind says in one word what went wrong.
+// Kind classifies a failure.
 type Kind string
 
-// Failure is an error as a command tells it.
+// Failure is an error as the command shows it.
 type Failure struct {
 	Kind Kind `json:"kind"`
-	// Message says what is wrong, without the place.
+	// Message describes the error, without the position.
 	Message string `json:"message"`
 	File    string `json:"file,omitempty"`
 	Line    int    `json:"line,omitempty"`
 	Column  int    `json:"column,omitempty"`
-	// Version, Name and Direction are the migration's.
+	// Version, Name and Direction identify the migration that failed.
 	Version   *int64 `json:"version,omitempty"`
 	Name      string `json:"name,omitempty"`
 	Direction string `json:"direction,omitempty"`
-	// SQLState, Detail and Hint are the server's; where it says no hint, Hint is Next.
+	// SQLState, Detail and Hint come from the server. Without a hint from the server, Hint is Next.
 	SQLState string `json:"sqlstate,omitempty"`
 	Detail   string `json:"detail,omitempty"`
 	Hint     string `json:"hint,omitempty"`
-	// ExecutedStatements are those of the migration that were executed and stand.
+	// ExecutedStatements is the number of statements of the migration that remain applied.
 	ExecutedStatements int `json:"executed_statements,omitempty"`
-	// Stored, Expected, Diff and OnlyBlank are of a checksum mismatch, of which
-	// Versions has all versions; else Versions are those that are out of order.
+	// Stored, Expected, Diff and OnlyBlank describe a checksum mismatch. Versions lists all versions that
+	// don't match, are out of order, or are missing.
 	Stored    string  `json:"stored,omitempty"`
 	Expected  string  `json:"expected,omitempty"`
 	Diff      string  `json:"diff,omitempty"`
 	OnlyBlank bool    `json:"only_blank,omitempty"`
 	Versions  []int64 `json:"versions,omitempty"`
-	// Holder has the lock, for which was waited.
+	// Holder is the process that holds the lock. Waited is how long the command waited for it.
 	Holder *Holder `json:"holder,omitempty"`
 	Waited *Millis `json:"waited_ms,omitempty"`
-	// Reason, By and Since tell of a setting that forbids it.
+	// Reason, By, Since and Until describe the setting that forbids the command.
 	Reason string   `json:"reason,omitempty"`
 	By     string   `json:"by,omitempty"`
 	Since  *instant `json:"since,omitempty"`
 	Until  *instant `json:"until,omitempty"`
-	// Database is the name of the database that is protected.
+	// Database is the name that confirms the command.
 	Database string `json:"database,omitempty"`
-	// Problems are all that is wrong with a folder, or with the scripts of a plan, if it is more than one.
+	// Problems lists all problems of a folder or of the scripts of a plan, if there are several.
 	Problems []Problem `json:"problems,omitempty"`
-	// MoreProblems is how many there are that are not listed.
+	// MoreProblems is the number of problems that are not listed.
 	MoreProblems int `json:"more_problems,omitempty"`
-	// Differences are those between two schemas that should be the same.
+	// Differences lists the differences between two schemas that should be equal.
 	Differences []Change `json:"differences,omitempty"`
-	// Interrupted is a run that stopped part-way and that can't go on, Choices what can be said of it.
+	// Interrupted is an interrupted run that can't resume. Choices lists the possible decisions.
 	Interrupted *Interrupted `json:"interrupted,omitempty"`
 	Choices     []Choice     `json:"choices,omitempty"`
-	// Event is what another process did.
-	Event *Event `json:"event,omitempty"`
+	// Entry is the history entry that another process added.
+	Entry *Entry `json:"entry,omitempty"`
 
 	Excerpt string `json:"-"` // the lines of the file
-	Stands  string `json:"-"` // what was done and stands
+	Outcome string `json:"-"` // what the command did before it failed
 	Next    string `json:"-"` // what to do now
 
-	Open *database.Journal `json:"-"` // the run that the failure leaves open
+	Journal *database.Journal `json:"-"` // of the run that the failure interrupted
 }
 
-// Choice is one of several things that can be done.
+// Choice is one of several possible decisions.
 type Choice struct {
 	Command string `json:"command"`
 	Effect  string `json:"effect"`
 }
 
-// Problem is one of several things that are wrong.
+// Problem is one of several problems.
 type Problem struct {
 	Message string `json:"message"`
 	File    string `json:"file,omitempty"`
@@ -80,7 +80,7 @@ type Problem struct {
 	Column  int    `json:"column,omitempty"`
 }
 
-// Holder is who holds the migration lock.
+// Holder is the process that holds the migration lock.
 type Holder struct {
 	PID   int64   `json:"pid,omitempty"`
 	User  string  `json:"user,omitempty"`
@@ -90,7 +90,7 @@ type Holder struct {
 	Query string  `json:"query,omitempty"`
 }
 
-// NewHolder returns nil where nothing is known.
+// NewHolder converts a holder. It returns nil if nothing is known about it.
 func NewHolder(h database.Holder) *Holder {
 	if h == (database.Holder{}) {
 		return nil
@@ -107,7 +107,7 @@ func NewInstant(t time.Time) *instant {
 	return &i
 }
 
-// Fail shows a failure.
+// Fail prints a failure.
 func (p *Printer) Fail(f *Failure) {
 	if f.Hint == "" {
 		f.Hint = f.Next
@@ -153,15 +153,15 @@ func (f *Failure) write(pg *page) {
 		pg.labelled("hint", f.Hint)
 	}
 	f.writeMismatch(pg)
-	if e := f.Event; e != nil {
+	if e := f.Entry; e != nil {
 		what := e.Direction
 		if e.Version != database.NilVersion {
 			what += " " + pg.digits.Label(e.Version)
 		}
 		pg.labelled("history", fmt.Sprintf("%s UTC %s %s%s", when(time.Time(e.At)), what, e.Name, pg.by(*e)))
 	}
-	if f.Stands != "" {
-		pg.line(f.Stands)
+	if f.Outcome != "" {
+		pg.line(f.Outcome)
 	}
 	if f.Next != "" {
 		pg.line(pg.wrap(f.Next))
@@ -172,7 +172,7 @@ func (f *Failure) write(pg *page) {
 	}
 }
 
-// maxLines is how much of a statement that is in question is shown.
+// maxLines is how many lines of an interrupted statement are shown.
 const maxLines = 20
 
 func (f *Failure) writeInterrupted(pg *page) {
@@ -191,13 +191,13 @@ func (f *Failure) writeInterrupted(pg *page) {
 		}
 		pg.line()
 	}
-	is := "It "
+	is := "It was "
 	if i.Running {
 		is = "It is "
 	}
 	pg.line(is + i.where() + ".")
 	if len(f.Differences) > 0 {
-		pg.line("Since the statement was begun the schema has changed:")
+		pg.line("The schema has changed since the statement started:")
 	}
 }
 
@@ -206,7 +206,7 @@ func (f *Failure) writeMismatch(pg *page) {
 		return
 	}
 	pg.labelled("applied with", f.Stored)
-	pg.labelled("now", f.Expected)
+	pg.labelled("present file", f.Expected)
 	if f.OnlyBlank {
 		pg.line("Only comments or white space differ.")
 	}
@@ -217,7 +217,7 @@ func (f *Failure) writeMismatch(pg *page) {
 	}
 }
 
-// problem writes "place: message", or "error: message" where no place is known.
+// problem writes "place: message", or "error: message" if the position is unknown.
 func (pg *page) problem(pr Problem, code string) {
 	place := cmp.Or(pr.place(), "error")
 	if code != "" {
@@ -226,7 +226,7 @@ func (pg *page) problem(pr Problem, code string) {
 	pg.line(pg.bad(clean(place)+":"), " ", pg.bold(cleanLines(pr.Message)), code)
 }
 
-// place says where it is, as far as that is known.
+// place returns the position as far as it is known.
 func (pr Problem) place() string {
 	if pr.File == "" || pr.Line == 0 {
 		return pr.File

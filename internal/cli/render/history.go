@@ -11,15 +11,15 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// History answers history: events, oldest first.
+// History is the answer of history: entries, oldest first.
 type History struct {
-	Events []Event
-	// AllSets says that the events are of several sets.
+	Entries []Entry
+	// AllSets reports that the entries are of all sets.
 	AllSets bool
 }
 
-// Event is one entry of the history.
-type Event struct {
+// Entry is a history entry.
+type Entry struct {
 	ID        int64   `json:"id"`
 	Set       string  `json:"set"`
 	Version   int64   `json:"version"`
@@ -34,31 +34,31 @@ type Event struct {
 	Note      string  `json:"note"`
 }
 
-// NewEvent makes an entry from the contract's.
-func NewEvent(e database.Entry) Event {
+// NewEntry converts a history entry.
+func NewEntry(e database.Entry) Entry {
 	checksum := ""
 	if !e.Checksum.IsZero() {
 		checksum = e.Checksum.String()
 	}
-	return Event{
+	return Entry{
 		ID: e.ID, Set: e.Set, Version: e.Version, Name: e.Name, Direction: string(e.Direction), Checksum: checksum,
 		At: instant(e.StartedAt), Duration: Millis(e.Duration), User: e.DBUser, Host: e.Host, App: e.App, Note: e.Note,
 	}
 }
 
-// MarshalJSON writes the list of events.
+// MarshalJSON writes the list of entries.
 func (h *History) MarshalJSON() ([]byte, error) {
-	if h.Events == nil {
+	if h.Entries == nil {
 		return []byte("[]"), nil
 	}
-	return json.Marshal(h.Events)
+	return json.Marshal(h.Entries)
 }
 
 func (h *History) write(pg *page) {
-	if len(h.Events) == 0 {
-		pg.line("The history is empty: nothing has been migrated here yet.")
+	if len(h.Entries) == 0 {
+		pg.line("The history is empty: nothing has been migrated yet.")
 		if !h.AllSets {
-			pg.line("What was done with other sets: whimbrel history --all-sets")
+			pg.line(`To include other sets, run "whimbrel history --all-sets".`)
 		}
 		return
 	}
@@ -69,8 +69,8 @@ func (h *History) write(pg *page) {
 	pg.table(t)
 }
 
-// cells are those of one event, without who did it and why.
-func (h *History) cells(pg *page, e Event) []string {
+// cells returns the cells of an entry, without its author and note.
+func (h *History) cells(pg *page, e Entry) []string {
 	set, version := "", pg.digits.Label(e.Version)
 	if h.AllSets {
 		set = clean(e.Set)
@@ -88,23 +88,23 @@ var historyHead = []string{"ID", "AT (UTC)", "SET", "WHAT", "VERSION", "NAME", "
 
 func (h *History) table(pg *page) table {
 	t := table{head: append(slices.Clone(historyHead), "BY", "NOTE"), right: map[int]bool{0: true, 6: true}}
-	for _, e := range h.Events {
+	for _, e := range h.Entries {
 		t.add(append(h.cells(pg, e), strings.TrimPrefix(pg.by(e), " by "), oneLine(e.Note))...)
 	}
 	return t
 }
 
-// narrow has who did it and why above the events, once for all that follow each other.
+// narrow returns a table with author and note above the entries, once for successive entries with the same.
 func (h *History) narrow(pg *page) table {
 	t := table{head: historyHead, right: map[int]bool{0: true, 6: true}, give: []int{5, 2}}
 	last := ""
-	for _, e := range h.Events {
+	for _, e := range h.Entries {
 		above := strings.TrimSpace(pg.by(e))
 		if note := oneLine(e.Note); note != "" {
 			above = strings.TrimPrefix(above+": "+note, ": ")
 		}
 		if above != last {
-			t.add(cmp.Or(above, "by somebody"))
+			t.add(cmp.Or(above, "by an unknown user"))
 		}
 		last = above
 		t.add(h.cells(pg, e)...)
@@ -112,8 +112,8 @@ func (h *History) narrow(pg *page) table {
 	return t
 }
 
-// by says who it was, with a leading " by ".
-func (pg *page) by(e Event) string {
+// by returns the author of an entry, with a leading " by ".
+func (pg *page) by(e Entry) string {
 	who := strings.Trim(e.User+"@"+e.Host, "@")
 	if e.App != "" {
 		who = strings.TrimSpace(who + " (" + e.App + ")")

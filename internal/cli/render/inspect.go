@@ -10,18 +10,18 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// Snapshot answers snapshot.
+// Snapshot is the answer of snapshot.
 type Snapshot struct {
 	Dialect     string   `json:"dialect"`
 	Server      string   `json:"server"`
 	Fingerprint string   `json:"fingerprint"`
 	Objects     int      `json:"objects"`
-	Omitted     []string `json:"omitted"`        // what the database has and a snapshot can't hold
-	File        string   `json:"file,omitempty"` // where it was written to
+	Omitted     []string `json:"omitted"`        // objects that a snapshot can't contain
+	File        string   `json:"file,omitempty"` // the file that was written
 	Text        string   `json:"text,omitempty"` // the SQL, if it was not written to a file
 }
 
-// NewSnapshot tells of a snapshot that was written to a file, or that is to be shown.
+// NewSnapshot returns the answer for a snapshot that was written to a file, or is shown if file is "".
 func NewSnapshot(s *catalog.Snapshot, file string) *Snapshot {
 	d := &Snapshot{Dialect: s.Dialect, Server: s.Server, Fingerprint: s.Fingerprint(), Objects: s.Count(), Omitted: s.Omitted, File: file}
 	if d.Omitted == nil {
@@ -33,7 +33,7 @@ func NewSnapshot(s *catalog.Snapshot, file string) *Snapshot {
 	return d
 }
 
-// exact: the SQL is made to be executed again.
+// exact reports whether the answer is SQL that can be executed.
 func (d *Snapshot) exact() bool { return d.File == "" }
 
 func (d *Snapshot) write(pg *page) {
@@ -43,7 +43,7 @@ func (d *Snapshot) write(pg *page) {
 	}
 	pg.line("Wrote " + count(d.Objects, "object") + " to " + clean(d.File) + ".")
 	if len(d.Omitted) > 0 {
-		pg.line(pg.warn("The database has more, which is not in it:"))
+		pg.line(pg.warn("The database also has these, which a snapshot can't contain:"))
 	}
 	for _, what := range d.Omitted {
 		pg.line("  " + clean(what))
@@ -63,7 +63,7 @@ type Change struct {
 	words string
 }
 
-// NewChanges makes the changes of a comparison, with the passwords masked that definitions can have.
+// NewChanges converts the differences of a comparison, and masks passwords in definitions.
 func NewChanges(changes []catalog.Change) []Change {
 	all := []Change{}
 	for _, c := range changes {
@@ -96,7 +96,7 @@ func (pg *page) changes(indent string, changes []Change) {
 	}
 }
 
-// lines shows which lines of a text are different.
+// lines shows the differences between two texts, line by line.
 func (pg *page) lines(indent, expected, found string) {
 	text := func(s string) []byte { return []byte(strings.TrimSuffix(cmp.Or(s, "none"), "\n") + "\n") }
 	changes := string(diff.Diff("expected", text(expected), "found", text(found)))
@@ -110,37 +110,37 @@ func (pg *page) lines(indent, expected, found string) {
 	}
 }
 
-// Drift answers drift and diff.
+// Drift is the answer of drift and diff.
 type Drift struct {
 	Drift   bool     `json:"drift"`
 	Objects []Change `json:"objects"`
-	// Releases are those of the two servers, if a difference may only be in how they write a definition.
+	// Releases are the two servers' releases, if they differ and may cause the differences.
 	Releases []string `json:"releases,omitempty"`
 
-	// What the two sides are, in words.
+	// Descriptions of the two sides.
 	Expected string `json:"-"`
 	Found    string `json:"-"`
 }
 
 func (d *Drift) write(pg *page) {
 	if !d.Drift {
-		pg.line(pg.good("No difference: " + d.Found + " is what " + d.Expected + " says."))
+		pg.line(pg.good("No difference: " + d.Found + " matches " + d.Expected + "."))
 		return
 	}
-	pg.line(count(len(d.Objects), "difference") + " between " + d.Expected + " and " + d.Found + " (+ only in the second, - only in the first):")
+	pg.line(count(len(d.Objects), "difference") + " between " + d.Expected + " and " + d.Found + " (- only in the first, + only in the second):")
 	pg.changes("  ", d.Objects)
 	if len(d.Releases) == 2 {
-		pg.line("The servers have different releases (" + d.Releases[0] + " and " + d.Releases[1] + "), which can write one definition in two ways.")
-		pg.line("Add --scratch with the URL of a server to compare what that one says of both.")
+		pg.line("The servers have different releases (" + d.Releases[0] + " and " + d.Releases[1] + "), which may print the same definition differently.")
+		pg.line("To compare both on one server, add --scratch with its URL.")
 	}
 }
 
-// DriftAccepted answers drift --accept.
+// DriftAccepted is the answer of drift --accept.
 type DriftAccepted struct {
 	Set    string `json:"set"`
 	Reason string `json:"reason"`
 }
 
 func (d *DriftAccepted) write(pg *page) {
-	pg.line(pg.good("Recorded that the database is meant to be as it is now. Nothing was changed."))
+	pg.line(pg.good("Recorded the present schema as the expected one. Nothing was run."))
 }

@@ -12,13 +12,13 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// Interrupted is a run that stopped part-way.
+// Interrupted is an interrupted run, or one that another process is still running.
 type Interrupted struct {
 	Version   int64  `json:"version"`
 	Name      string `json:"name"`
 	Direction string `json:"direction"`
-	// Statement is the number of the statement at which it stopped, from 1, Of how many there are: one
-	// more than that where all stand, and only the history lacks it.
+	// Statement is the number, from 1, of the statement at which the run was interrupted. It is Of+1 if
+	// all statements were executed and only the history entry is missing.
 	Statement int     `json:"statement"`
 	Of        int     `json:"of"`
 	SQL       string  `json:"sql"`
@@ -26,14 +26,15 @@ type Interrupted struct {
 	Host      string  `json:"host"`
 	PID       int64   `json:"pid"`
 	Error     string  `json:"error"`
-	// Running says that a process is at it just now, where the database can tell.
+	// Running reports that a process is still running it, as far as the database can tell.
 	Running bool `json:"running"`
 }
 
-// connectionLost is why a run stopped that nobody could write anything about any more.
+// connectionLost is the error of a run that ended without recording one.
 const connectionLost = "connection lost"
 
-// NewInterrupted makes it from a journal and the statement at which it stopped; nil for none.
+// NewInterrupted converts a journal; sql is the statement at which the run was interrupted. It returns nil
+// for a nil journal.
 func NewInterrupted(j *database.Journal, sql string) *Interrupted {
 	if j == nil {
 		return nil
@@ -43,15 +44,15 @@ func NewInterrupted(j *database.Journal, sql string) *Interrupted {
 		Since: instant(j.UpdatedAt), Host: j.Host, PID: j.PID, Error: j.Error, Running: j.Held,
 	}
 	if i.Error = cmp.Or(i.Error, connectionLost); i.Running {
-		i.Error = "" // that of an attempt before, if there is one
+		i.Error = "" // of an earlier attempt
 	}
 	return i
 }
 
-// Next is the command that goes on with it.
+// Next returns the command that resumes the run.
 func (i *Interrupted) Next() string { return nextCommand(database.Direction(i.Direction)) }
 
-// words say where it stopped, when, on whose account and why.
+// words describes the run: its migration, and where, when and why it was interrupted.
 func (i *Interrupted) words(pg *page) string {
 	which := clean(i.Name)
 	if i.Version != whimbrel.NilVersion {
@@ -63,19 +64,20 @@ func (i *Interrupted) words(pg *page) string {
 	return which + ": " + i.where()
 }
 
+// where describes where, when and why the run was interrupted.
 func (i *Interrupted) where() string {
-	at := "at " + statementOf(i.Statement, i.Of)
+	at := " at " + statementOf(i.Statement, i.Of)
 	if i.Statement > i.Of {
-		at = fmt.Sprintf("after all %d statements, before it was recorded", i.Of)
+		at = fmt.Sprintf(" after all %d statements, before its history entry was added", i.Of)
 	}
-	parts := []string{"stopped " + at}
+	parts := []string{"interrupted" + at}
 	if i.Running {
-		parts = []string{"running, " + at}
+		parts = []string{"running" + at}
 	}
 	if since := time.Time(i.Since); !since.IsZero() {
 		when := ago(time.Since(since))
 		if i.Running {
-			when = "begun " + when
+			when = "started " + when
 		}
 		parts = append(parts, when)
 	}
@@ -86,28 +88,28 @@ func (i *Interrupted) where() string {
 		parts = append(parts, fmt.Sprintf("pid %d", i.PID))
 	}
 	if i.Error != "" {
-		parts = append(parts, strings.TrimRight(oneLine(i.Error), ".")) // a sentence ends behind it
+		parts = append(parts, strings.TrimRight(oneLine(i.Error), ".")) // the caller ends the sentence
 	}
 	return strings.Join(parts, ", ")
 }
 
-// maxStatement is how much of a statement is shown where it is not the point.
+// maxStatement is the maximum width of a statement in an excerpt.
 const maxStatement = 200
 
-// excerptOf is the beginning of a statement, on one line.
+// excerptOf returns the beginning of a statement, on one line.
 func excerptOf(sql string) string { return ansi.Truncate(oneLine(sql), maxStatement, "…") }
 
 func statementOf(n, of int) string { return fmt.Sprintf("statement %d of %d", n, of) }
 
-// goesOn says with what a step goes on that was left open: at is Step.Resumes.
-func goesOn(at, of int) string {
+// resumesAt describes where an interrupted step resumes. at is the number of the statement, from 1.
+func resumesAt(at, of int) string {
 	if at > of {
-		return fmt.Sprintf("all %s stand, and are to be recorded", count(of, "statement"))
+		return fmt.Sprintf("resumes after all %s, to add the history entry", count(of, "statement"))
 	}
-	return "goes on at " + statementOf(at, of)
+	return "resumes at " + statementOf(at, of)
 }
 
-// ago says how long something is past, in one unit. Clocks differ, so it may be to come.
+// ago describes a time in the past, in one unit. Because clocks differ, d may be negative.
 func ago(d time.Duration) string {
 	switch {
 	case d < time.Second:
@@ -122,20 +124,20 @@ func ago(d time.Duration) string {
 	return count(int64(d/(24*time.Hour)), "day") + " ago"
 }
 
-// Resolved answers resolve.
+// Resolved is the answer of resolve.
 type Resolved struct {
 	Set        string `json:"set"`
 	Version    int64  `json:"version"`
 	Name       string `json:"name"`
 	Resolution string `json:"resolution"`
-	// Statement is that with which the run goes on, from 1.
+	// Statement is the number, from 1, of the statement with which the run resumes.
 	Statement int `json:"statement"`
 	Of        int `json:"of"`
 
 	next string
 }
 
-// NewResolved makes the answer of the engine's; before is the run as it was.
+// NewResolved converts the result of Resolve. before is the run before the decision.
 func NewResolved(set string, r *whimbrel.Resolved, how whimbrel.Resolution, before *Interrupted) *Resolved {
 	return &Resolved{Set: set, Version: r.Version, Name: r.Name, Resolution: string(how), Statement: r.Statement, Of: r.Of, next: before.Next()}
 }
@@ -145,13 +147,13 @@ func (d *Resolved) write(pg *page) {
 	if d.Version != whimbrel.NilVersion {
 		which = pg.digits.Label(d.Version) + " " + which
 	}
-	goes := "goes on with " + statementOf(d.Statement, d.Of)
+	then := "continues with " + statementOf(d.Statement, d.Of)
 	switch {
 	case d.Statement > d.Of:
-		goes = "records it: all its statements stand"
+		then = "adds the history entry, because all statements were executed"
 	case d.Statement == 1:
-		goes = fmt.Sprintf("begins anew, with statement 1 of %d", d.Of)
+		then = fmt.Sprintf("starts again with statement 1 of %d", d.Of)
 	}
-	pg.line(pg.good("Recorded for " + which + ": " + d.Resolution + ". Nothing was run."))
-	pg.line("\"" + d.next + "\" " + goes + ".")
+	pg.line(pg.good("Recorded the decision for " + which + ": " + d.Resolution + ". Nothing was run."))
+	pg.line("\"" + d.next + "\" " + then + ".")
 }

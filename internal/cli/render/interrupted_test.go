@@ -10,8 +10,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// A run that goes on, in a pipe: progress on one side, who is waited for on the other, once for each.
-func TestARunThatGoesOnInAPipe(t *testing.T) {
+// A resumed run in a pipe: progress on stdout, and on stderr each process that blocks it, once.
+func TestResumedRunInAPipe(t *testing.T) {
 	t.Parallel()
 	p, out, err := pipe()
 	p.digits = 4
@@ -32,17 +32,17 @@ func TestARunThatGoesOnInAPipe(t *testing.T) {
 	} {
 		p.Observe(e)
 	}
-	same(t, out.read(), `up   0012 add_index  repairs what a statement left behind (the index is invalid): DROP INDEX CONCURRENTLY i
-up   0012 add_index  goes on at statement 3 of 7
+	same(t, out.read(), `up   0012 add_index  cleaning up after the interrupted statement (the index is invalid): DROP INDEX CONCURRENTLY i
+up   0012 add_index  resumes at statement 3 of 7
 up   0012 add_index    1.0s
 `)
-	same(t, err.read(), `0012 add_index, statement 3 of 7, waits for somebody else's transaction: pid 7, application psql, running SELECT 1
-0012 add_index, statement 3 of 7, waits for somebody else's transaction: pid 8
-0012 add_index, statement 4 of 7, waits for somebody else's transaction: pid 7, application psql, running SELECT 1
+	same(t, err.read(), `0012 add_index, statement 3 of 7, waits for another transaction: pid 7, application psql, running SELECT 1
+0012 add_index, statement 3 of 7, waits for another transaction: pid 8
+0012 add_index, statement 4 of 7, waits for another transaction: pid 7, application psql, running SELECT 1
 `)
 }
 
-func TestAStatementThatWaitsOnATerminal(t *testing.T) {
+func TestBlockedStatementOnATerminal(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p, screen := terminal()
@@ -51,42 +51,41 @@ func TestAStatementThatWaitsOnATerminal(t *testing.T) {
 		p.Observe(whimbrel.StatementStarted{Step: s, Of: 7, SQL: "CREATE INDEX"})
 		p.Observe(whimbrel.StatementWaiting{Holder: database.Holder{PID: 7}})
 		tick()
-		same(t, screen.read(), "CR ESC[2K⠙ 2 i, statement 1 of 7, waits for somebody else's transaction: pid 7  ESC[2m0.1sESC[m")
+		same(t, screen.read(), "CR ESC[2K⠙ 2 i, statement 1 of 7, waits for another transaction: pid 7  ESC[2m0.1sESC[m")
 		if err := p.Close(); err != nil {
 			t.Error(err)
 		}
 	})
 }
 
-// What is said of a first and a second signal.
 func TestStoppingAndLeaving(t *testing.T) {
 	t.Parallel()
-	run, batch := step(12, "add_index", database.Down), step(13, "rows", database.Up)
+	run, rows := step(12, "add_index", database.Down), step(13, "rows", database.Up)
 	statement := whimbrel.StatementStarted{Step: run, Index: 2, Of: 7, SQL: "CREATE INDEX\n CONCURRENTLY i", Backend: 4711}
 	for _, c := range []struct {
 		events []whimbrel.Event
 		want   string
 	}{
-		{nil, "Left without waiting for the database's answer.\n"},
+		{nil, "Quit without waiting for the server.\n"},
 		{
-			[]whimbrel.Event{whimbrel.StepStarted{Step: batch}},
-			`Ctrl-C: cancelling 13 rows, and waiting for the server to stop. Once more leaves without waiting.
-Left without waiting for the database's answer.
-It may still be at work on 13 rows.
-"whimbrel status" shows what came of it.
+			[]whimbrel.Event{whimbrel.StepStarted{Step: rows}},
+			`Ctrl-C: cancelling 13 rows and waiting for the server. Press Ctrl-C again to quit without waiting.
+Quit without waiting for the server.
+The server may still be running 13 rows.
+"whimbrel status" shows the outcome.
 `,
 		},
 		{
 			[]whimbrel.Event{whimbrel.StepStarted{Step: run}, statement},
-			`Ctrl-C: cancelling statement 3 of 7 of 12 add_index (the server's process 4711), and waiting for the server to stop. Once more leaves without waiting.
-Left without waiting for the database's answer.
-It may still be at work on statement 3 of 7 of 12 add_index (the server's process 4711): CREATE INDEX CONCURRENTLY i
-"whimbrel status" shows where it stands; the next "whimbrel down" finds out what became of the statement, and goes on.
+			`Ctrl-C: cancelling statement 3 of 7 of 12 add_index (the server's process 4711) and waiting for the server. Press Ctrl-C again to quit without waiting.
+Quit without waiting for the server.
+The server may still be running statement 3 of 7 of 12 add_index (the server's process 4711): CREATE INDEX CONCURRENTLY i
+Run "whimbrel down" to check the outcome of the statement and continue.
 `,
 		},
 		{
 			[]whimbrel.Event{whimbrel.StepStarted{Step: run}, statement, whimbrel.StepDone{Step: run, Skipped: true}},
-			"Left without waiting for the database's answer.\n",
+			"Quit without waiting for the server.\n",
 		},
 	} {
 		p, _, err := pipe()
@@ -97,7 +96,7 @@ It may still be at work on statement 3 of 7 of 12 add_index (the server's proces
 		p.Leave()
 		same(t, err.read(), c.want)
 
-		// As JSON it is one document, whatever else is still to be said.
+		// As JSON it is one document, even if there is more to report.
 		p, out, err := printer(Options{JSON: true})
 		for _, e := range c.events {
 			p.Observe(e)
@@ -112,20 +111,20 @@ It may still be at work on statement 3 of 7 of 12 add_index (the server's proces
 	}
 }
 
-func TestWhereItStopped(t *testing.T) {
+func TestWhereItWasInterrupted(t *testing.T) {
 	t.Parallel()
 	j := database.Journal{Version: 12, Name: "add_index", Direction: database.Up, Done: 2, Of: 7}
 	for want, change := range map[string]func(*database.Journal){
-		"0012 add_index: stopped at statement 3 of 7, connection lost":                            func(*database.Journal) {},
-		"0012 add_index (down): stopped at statement 3 of 7, connection lost":                     func(j *database.Journal) { j.Direction = database.Down },
-		"views: stopped at statement 3 of 7, connection lost":                                     func(j *database.Journal) { j.Version, j.Name = whimbrel.NilVersion, "views" },
-		"0012 add_index: stopped after all 7 statements, before it was recorded, connection lost": func(j *database.Journal) { j.Done = 7 },
-		"0012 add_index: stopped at statement 3 of 7, 4 minutes ago, on host h, pid 5, no such table: nowhere": func(j *database.Journal) {
+		"0012 add_index: interrupted at statement 3 of 7, connection lost":                                        func(*database.Journal) {},
+		"0012 add_index (down): interrupted at statement 3 of 7, connection lost":                                 func(j *database.Journal) { j.Direction = database.Down },
+		"views: interrupted at statement 3 of 7, connection lost":                                                 func(j *database.Journal) { j.Version, j.Name = whimbrel.NilVersion, "views" },
+		"0012 add_index: interrupted after all 7 statements, before its history entry was added, connection lost": func(j *database.Journal) { j.Done = 7 },
+		"0012 add_index: interrupted at statement 3 of 7, 4 minutes ago, on host h, pid 5, no such table: nowhere": func(j *database.Journal) {
 			j.Host, j.PID, j.Error, j.UpdatedAt = "h", 5, "no such table:\nnowhere", time.Now().Add(-250*time.Second)
 		},
-		"0012 add_index: stopped at statement 3 of 7, a (23505); Key (id)=(1) is duplicated": func(j *database.Journal) { j.Error = "a (23505); Key (id)=(1) is duplicated." },
-		"0012 add_index: running, at statement 3 of 7, begun 4 minutes ago, on host h": func(j *database.Journal) {
-			j.Host, j.Error, j.Held, j.UpdatedAt = "h", "of the attempt before", true, time.Now().Add(-250*time.Second)
+		"0012 add_index: interrupted at statement 3 of 7, a (23505); Key (id)=(1) is duplicated": func(j *database.Journal) { j.Error = "a (23505); Key (id)=(1) is duplicated." },
+		"0012 add_index: running at statement 3 of 7, started 4 minutes ago, on host h": func(j *database.Journal) {
+			j.Host, j.Error, j.Held, j.UpdatedAt = "h", "of an earlier attempt", true, time.Now().Add(-250*time.Second)
 		},
 	} {
 		j := j
@@ -144,18 +143,18 @@ func TestAgo(t *testing.T) {
 	}
 }
 
-func TestResolvedSaysWhatComesNext(t *testing.T) {
+func TestResolvedSaysWhatIsNext(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		at   int
 		want string
 	}{
-		{1, "\"whimbrel up\" begins anew, with statement 1 of 7.\n"},
-		{3, "\"whimbrel up\" goes on with statement 3 of 7.\n"},
-		{8, "\"whimbrel up\" records it: all its statements stand.\n"},
+		{1, "\"whimbrel up\" starts again with statement 1 of 7.\n"},
+		{3, "\"whimbrel up\" continues with statement 3 of 7.\n"},
+		{8, "\"whimbrel up\" adds the history entry, because all statements were executed.\n"},
 	} {
 		p, out, _ := pipe()
 		p.Show(NewResolved("default", &whimbrel.Resolved{Version: 12, Name: "add_index", Statement: c.at, Of: 7}, whimbrel.ResolveDone, &Interrupted{Direction: "up"}))
-		same(t, out.read(), "Recorded for 12 add_index: done. Nothing was run.\n"+c.want)
+		same(t, out.read(), "Recorded the decision for 12 add_index: done. Nothing was run.\n"+c.want)
 	}
 }

@@ -8,34 +8,40 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// Stopping says that the command was asked to end, and waits for the database. Where nothing is under way
-// there is nothing to wait for, and nothing to say.
+// CtrlC is the name of the signal that a terminal sends.
+const CtrlC = "Ctrl-C"
+
+// Stopping says that the command is cancelling its work and waits for the database. It prints nothing if no
+// work is in progress.
 func (p *Printer) Stopping(by string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.silent() || len(p.progress.running) == 0 {
 		return
 	}
-	words := by + ": cancelling " + p.running() + ", and waiting for the server to stop. Once more leaves without waiting."
+	again := "A second signal quits without waiting."
+	if by == CtrlC {
+		again = "Press Ctrl-C again to quit without waiting."
+	}
 	if p.live.on() {
 		p.live.hide()
 	}
-	p.put(p.opts.Err, words+"\n")
+	p.put(p.opts.Err, by+": cancelling "+p.running()+" and waiting for the server. "+again+"\n")
 }
 
 // Leave says that the command ends without waiting for the database, and what may still be running there.
 func (p *Printer) Leave() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	const left = "Left without waiting for the database's answer."
+	const left = "Quit without waiting for the server."
 	may, next := "", ""
 	if len(p.progress.running) > 0 {
-		may = "It may still be at work on " + p.running() + "."
-		next = `"whimbrel status" shows what came of it.`
+		may = "The server may still be running " + p.running() + "."
+		next = `"whimbrel status" shows the outcome.`
 	}
 	if st := p.progress.statement; st.SQL != "" {
 		may = strings.TrimSuffix(may, ".") + ": " + excerptOf(st.SQL)
-		next = fmt.Sprintf(`"whimbrel status" shows where it stands; the next %q finds out what became of the statement, and goes on.`, nextCommand(st.Step.Direction))
+		next = fmt.Sprintf(`Run %q to check the outcome of the statement and continue.`, nextCommand(st.Step.Direction))
 	}
 	if p.opts.JSON {
 		if !p.answered {
@@ -57,7 +63,7 @@ func sentences(parts ...string) (all []string) {
 	return all
 }
 
-// running names what was handed to the database and is not done. mu is held.
+// running names the statement or the steps in progress. p.mu is held.
 func (p *Printer) running() string {
 	if st := p.progress.statement; st.SQL != "" {
 		words := fmt.Sprintf("statement %d of %d of %s", st.Index+1, st.Of, p.which(st.Step))
@@ -81,7 +87,7 @@ func (p *Printer) which(s whimbrel.Step) string {
 	return p.digits.Label(s.Version) + " " + clean(s.Name)
 }
 
-// nextCommand is the command that goes on with what was left open.
+// nextCommand returns the command that resumes an interrupted run.
 func nextCommand(d database.Direction) string {
 	switch d {
 	case database.Down:

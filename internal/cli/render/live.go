@@ -8,17 +8,17 @@ import (
 	"github.com/charmbracelet/x/ansi"
 )
 
-// liveEvery is how often the live line is drawn. What takes less is never shown, so
-// that fast migrations do not flicker.
+// liveEvery is the interval at which the live line is drawn. It is not drawn for shorter work, so that fast
+// migrations don't flicker.
 const liveEvery = 100 * time.Millisecond
 
 var spinner = []rune("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
 
-// live is the last line of a terminal: what is under way, and for how long. The
-// printer's mu guards it.
+// live is the last line on a terminal. It shows the work in progress and its duration. The printer's mu
+// guards it.
 type live struct {
 	p       *Printer
-	what    string // "": nothing is under way
+	what    string // "" if nothing is in progress
 	since   time.Time
 	drawn   bool
 	frame   int
@@ -32,13 +32,13 @@ func (l *live) on() bool {
 	return l.p.opts.Err.Terminal && !l.p.opts.JSON && !l.p.opts.Quiet
 }
 
-// show says what is under way from now on.
+// show starts to show the work in progress.
 func (l *live) show(what string) {
 	l.since = time.Now()
 	l.update(what)
 }
 
-// update says it in other words; the time goes on.
+// update changes the text and keeps the start time.
 func (l *live) update(what string) {
 	l.what = what
 	if l.on() && l.stop == nil {
@@ -47,13 +47,13 @@ func (l *live) update(what string) {
 	}
 }
 
-// hide says that nothing is under way.
+// hide removes the line, because nothing is in progress.
 func (l *live) hide() {
 	l.clear()
 	l.what = ""
 }
 
-// clear takes the line off the screen, until it is drawn again.
+// clear removes the line from the screen until it is drawn again.
 func (l *live) clear() {
 	if l.drawn {
 		l.write("\r" + ansi.EraseEntireLine)
@@ -101,7 +101,7 @@ func (l *live) write(s string) {
 	}
 }
 
-// end clears the line for good. mu is not held.
+// end removes the line and stops drawing it. The caller must not hold p.mu.
 func (l *live) end() {
 	l.p.mu.Lock()
 	l.hide()

@@ -10,7 +10,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/metadata/metadb"
 )
 
-// Fact is what is known of an object.
+// Fact is the metadata of an object.
 type Fact struct {
 	Type        string          `json:"type"`
 	Name        string          `json:"name"`
@@ -21,17 +21,17 @@ type Fact struct {
 	Keys        map[string]any  `json:"keys,omitempty"`
 }
 
-// Metadata answers metadata export.
+// Metadata is the answer of metadata export.
 type Metadata struct {
 	Entries []Fact `json:"entries"`
-	File    string `json:"file,omitempty"` // where it was written to
+	File    string `json:"file,omitempty"` // the file that was written
 	Text    string `json:"-"`              // as YAML
 }
 
-// exact: the YAML is made to be read again.
+// exact reports whether the answer is YAML that can be applied.
 func (d *Metadata) exact() bool { return d.File == "" }
 
-// NewMetadata makes the answer of a document, and of it as YAML.
+// NewMetadata returns the answer for a document and its YAML text.
 func NewMetadata(d *metadata.Document, text string) *Metadata {
 	m := &Metadata{Entries: []Fact{}, Text: text}
 	for _, e := range d.Entries() {
@@ -60,7 +60,7 @@ func entries(n int) string {
 	return fmt.Sprintf("%d entries", n)
 }
 
-// MetadataChange is a difference between what the database keeps and what it is to keep.
+// MetadataChange is a change to the stored metadata.
 type MetadataChange struct {
 	Type   string `json:"type"`
 	Name   string `json:"name"`
@@ -72,14 +72,14 @@ type MetadataChange struct {
 	words string
 }
 
-// MetadataComment is a comment that was set; removed, where it is empty.
+// MetadataComment is a comment that was set or, if Text is empty, removed.
 type MetadataComment struct {
 	Type string `json:"type"`
 	Name string `json:"name"`
 	Text string `json:"text"`
 }
 
-// MetadataChanged answers the commands that change the metadata.
+// MetadataChanged is the answer of the commands that change metadata.
 type MetadataChanged struct {
 	Action   string            `json:"action"`
 	Entries  int               `json:"entries"`
@@ -89,7 +89,7 @@ type MetadataChanged struct {
 	Duration Millis            `json:"duration_ms"`
 }
 
-// NewMetadataChanged makes the answer of the engine's.
+// NewMetadataChanged converts a result.
 func NewMetadataChanged(r *metadb.Result) *MetadataChanged {
 	d := &MetadataChanged{
 		Action: r.Action, Entries: r.Entries, DryRun: r.DryRun, Duration: Millis(r.Duration),
@@ -108,23 +108,20 @@ func NewMetadataChanged(r *metadb.Result) *MetadataChanged {
 
 func (d *MetadataChanged) write(pg *page) {
 	pg.metadataChanges(d.Changes, d.Comments)
-	keeps := "The database keeps " + entries(d.Entries)
-	if d.DryRun {
-		keeps = "The database would keep " + entries(d.Entries)
-	}
+	has := "The database has metadata of " + count(d.Entries, "object")
 	switch comments := count(len(d.Comments), "comment"); {
 	case len(d.Changes)+len(d.Comments) == 0:
-		pg.line("Nothing to change. " + keeps + ".")
+		pg.line("Nothing to change. " + has + ".")
 	case d.DryRun:
-		pg.line(pg.warn(keeps+", and "+comments+" would change."), " Nothing was changed.")
+		pg.line(pg.warn("The database would have metadata of "+count(d.Entries, "object")+", and "+comments+" would change."), " Nothing was changed.")
 	case len(d.Comments) == 0:
-		pg.line(pg.good(keeps + " now."))
+		pg.line(pg.good(has + "."))
 	default:
-		pg.line(pg.good(keeps + " now; " + comments + " changed."))
+		pg.line(pg.good(has + "; " + comments + " changed."))
 	}
 }
 
-// shownChanges is how many changes are shown one by one.
+// shownChanges is the maximum number of changes that are listed.
 const shownChanges = 100
 
 func (pg *page) metadataChanges(changes []MetadataChange, comments []MetadataComment) {
@@ -136,7 +133,7 @@ func (pg *page) metadataChanges(changes []MetadataChange, comments []MetadataCom
 		}
 		lines = append(lines, mark+clean(c.words))
 	}
-	if len(changes) == 0 { // which say it else
+	if len(changes) == 0 { // changes include those of comments
 		for _, c := range comments {
 			words := "~ comment of " + c.Type + " " + c.Name
 			if c.Text == "" {
@@ -156,14 +153,14 @@ func (pg *page) metadataChanges(changes []MetadataChange, comments []MetadataCom
 	}
 }
 
-// MetadataDiff answers metadata diff.
+// MetadataDiff is the answer of metadata diff.
 type MetadataDiff struct {
 	Different bool              `json:"different"`
 	Changes   []MetadataChange  `json:"changes"`
 	Comments  []MetadataComment `json:"comments"`
 }
 
-// NewMetadataDiff makes the answer of what applying would do.
+// NewMetadataDiff converts the result of a dry run of apply.
 func NewMetadataDiff(r *metadb.Result) *MetadataDiff {
 	d := NewMetadataChanged(r)
 	return &MetadataDiff{Different: len(d.Changes)+len(d.Comments) > 0, Changes: d.Changes, Comments: d.Comments}
@@ -171,19 +168,19 @@ func NewMetadataDiff(r *metadb.Result) *MetadataDiff {
 
 func (d *MetadataDiff) write(pg *page) {
 	if !d.Different {
-		pg.line(pg.good("No difference: the database keeps what the file says."))
+		pg.line(pg.good("No difference: the stored metadata matches the file."))
 		return
 	}
-	pg.line("Applying the file would change this:")
+	pg.line("Applying the file would make these changes:")
 	pg.metadataChanges(d.Changes, d.Comments)
 }
 
 func (*MetadataDiff) pageable() {}
 
-// Inconsistent answers metadata inconsistent.
+// Inconsistent is the answer of metadata inconsistent.
 type Inconsistent []InconsistentEntry
 
-// InconsistentEntry is an entry that is not about what it was made for.
+// InconsistentEntry is an entry whose object is missing or was replaced.
 type InconsistentEntry struct {
 	Type        string `json:"type"`
 	Name        string `json:"name"`
@@ -191,7 +188,7 @@ type InconsistentEntry struct {
 	Reason      string `json:"reason"`
 }
 
-// NewInconsistent makes the answer of the engine's.
+// NewInconsistent converts a list of entries.
 func NewInconsistent(all []metadata.Inconsistent) Inconsistent {
 	d := Inconsistent{}
 	for _, i := range all {
@@ -202,7 +199,7 @@ func NewInconsistent(all []metadata.Inconsistent) Inconsistent {
 
 func (d Inconsistent) write(pg *page) {
 	if len(d) == 0 {
-		pg.line(pg.good("Everything that is said is said of an object that is there."))
+		pg.line(pg.good("All entries describe existing objects."))
 		return
 	}
 	t := table{head: []string{"TYPE", "NAME", "REASON", "DESCRIPTION"}, give: []int{3, 2, 1}}
@@ -210,23 +207,23 @@ func (d Inconsistent) write(pg *page) {
 		t.add(i.Type, clean(i.Name), clean(i.Reason), oneLine(i.Description))
 	}
 	pg.table(t)
-	pg.line(`To drop them: whimbrel metadata drop-inconsistent. To take renamed ones along: whimbrel metadata reload.`)
+	pg.line(`To delete these entries, run "whimbrel metadata drop-inconsistent". To move the entries of renamed objects, run "whimbrel metadata reload".`)
 }
 
-// MetadataCheck answers metadata check.
+// MetadataCheck is the answer of metadata check.
 type MetadataCheck struct {
 	Checked int            `json:"checked"`
 	Missing []MissingFacts `json:"missing"`
 }
 
-// MissingFacts are those that an object lacks.
+// MissingFacts lists the required metadata that an object lacks.
 type MissingFacts struct {
 	Type  string   `json:"type"`
 	Name  string   `json:"name"`
 	Facts []string `json:"facts"`
 }
 
-// NewMetadataCheck makes the answer of the engine's.
+// NewMetadataCheck converts the result of a check.
 func NewMetadataCheck(missing []metadata.Missing, checked int) *MetadataCheck {
 	d := &MetadataCheck{Checked: checked, Missing: []MissingFacts{}}
 	for _, m := range missing {
@@ -237,7 +234,7 @@ func NewMetadataCheck(missing []metadata.Missing, checked int) *MetadataCheck {
 
 func (d *MetadataCheck) write(pg *page) {
 	if len(d.Missing) == 0 {
-		pg.line(pg.good("Checked " + count(d.Checked, "object") + ": nothing is missing."))
+		pg.line(pg.good("Checked " + count(d.Checked, "object") + ": no required metadata is missing."))
 		return
 	}
 	t := table{head: []string{"TYPE", "NAME", "MISSING"}, give: []int{1, 2}}
@@ -245,20 +242,20 @@ func (d *MetadataCheck) write(pg *page) {
 		t.add(m.Type, clean(m.Name), strings.Join(m.Facts, ", "))
 	}
 	pg.table(t)
-	pg.line(pg.bad(fmt.Sprintf("%d of %s lack facts.", len(d.Missing), count(d.Checked, "object"))))
+	pg.line(pg.bad(fmt.Sprintf("%d of %s %s required metadata.", len(d.Missing), count(d.Checked, "object"), plural(len(d.Missing), "lacks", "lack"))))
 }
 
-// Rows answers metadata query.
+// Rows is the answer of metadata query.
 type Rows struct {
 	Columns []string `json:"columns"`
 	Rows    [][]any  `json:"rows"`
 	// Changed is the number of rows that the statement changed.
 	Changed int64 `json:"changed,omitempty"`
 
-	returns bool // that the statement is one that returns rows
+	returns bool // the statement can return rows
 }
 
-// NewRows makes the answer of the database's.
+// NewRows converts the rows of a query.
 func NewRows(r *database.Rows) *Rows {
 	return &Rows{
 		Columns: append([]string{}, r.Columns...), Rows: append([][]any{}, r.Rows...), Changed: r.Changed,
@@ -311,7 +308,7 @@ func (d *Rows) writeTable(pg *page) {
 	pg.table(t)
 }
 
-// cell shows a text on one line; an empty one as a space, so that its column is there.
+// cell returns a text on one line, and a space for an empty one, so that its column is not omitted.
 func cell(s string) string {
 	if s == "" {
 		return " "

@@ -6,7 +6,7 @@ import (
 	"github.com/whimbrel-db/whimbrel"
 )
 
-// Initialized answers init.
+// Initialized is the answer of init.
 type Initialized struct {
 	Config   string `json:"config"`
 	Dir      string `json:"dir"`
@@ -14,13 +14,13 @@ type Initialized struct {
 }
 
 func (d *Initialized) write(pg *page) {
-	pg.line("Made the folder " + d.Dir + ", and " + d.Config + " with the database " + d.Database + ".")
+	pg.line("Created the folder " + d.Dir + " and " + d.Config + " with the database " + d.Database + ".")
 	pg.line("Next:")
-	pg.line("  " + pg.bold("whimbrel new create_users") + "   # write what it shall do into the files")
+	pg.line("  " + pg.bold("whimbrel new create_users") + "   # then fill in the files")
 	pg.line("  " + pg.bold("whimbrel up"))
 }
 
-// Overview answers whimbrel alone.
+// Overview is the answer of whimbrel without a command.
 type Overview struct {
 	Target   string  `json:"target"` // the URL, without its password
 	Database string  `json:"database"`
@@ -28,18 +28,18 @@ type Overview struct {
 	Version  int64   `json:"version"`
 	Pending  []int64 `json:"pending"`
 	Frozen   bool    `json:"frozen"`
-	// Interrupted is the run that stopped part-way.
+	// Interrupted is the interrupted or running run, nil for none.
 	Interrupted *Interrupted `json:"interrupted"`
-	Drift       string       `json:"drift"` // always unknown: to know it takes a scratch database
+	Drift       string       `json:"drift"` // always "unknown": only a scratch database shows drift
 	Next        string       `json:"next"`
 
 	status *Status
 }
 
-// NewOverview makes the answer of the status of a set; dir is its folder.
+// NewOverview converts the status of a set; dir is its folder.
 func NewOverview(s *whimbrel.Status, url, dir string) *Overview {
 	st := NewStatus(s, dir)
-	d := &Overview{Target: url, Database: s.Database, Set: s.Set, Version: s.Version, Pending: st.Pending, Frozen: st.off != nil, Interrupted: st.Interrupted, Drift: "unknown", status: st}
+	d := &Overview{Target: url, Database: s.Database, Set: s.Set, Version: s.Version, Pending: st.Pending, Frozen: st.frozen != "", Interrupted: st.Interrupted, Drift: "unknown", status: st}
 	switch {
 	case st.Interrupted != nil && st.Interrupted.Running:
 		d.Next = "whimbrel status"
@@ -91,20 +91,20 @@ func (d *Overview) write(pg *page) {
 	switch i := d.Interrupted; {
 	case i == nil:
 	case i.Running:
-		pg.line("At work  " + pg.warn(i.words(pg)))
+		pg.line("State    " + pg.warn(i.words(pg)))
 	default:
-		pg.line("Stopped  " + pg.bad(i.words(pg)))
+		pg.line("State    " + pg.bad(i.words(pg)))
 	}
 	pg.line("Pending  " + pending)
 	if len(d.status.Modified) > 0 {
-		pg.line("Edited   " + pg.bad(pg.labels(d.status.Modified)))
+		pg.line("Modified " + pg.bad(pg.labels(d.status.Modified)))
 	}
 	frozen := "no"
-	if d.status.off != nil {
-		frozen = pg.warn(d.status.off.Error())
+	if d.Frozen {
+		frozen = pg.warn(d.status.frozen)
 	}
 	pg.line("Frozen   " + frozen)
-	pg.line("Drift    unknown (whimbrel drift looks for it)")
+	pg.line("Drift    unknown (\"whimbrel drift\" checks)")
 	pg.line("")
 	pg.line("Next: " + pg.bold(d.Next))
 }

@@ -14,9 +14,9 @@ func sized(out *strings.Builder, width, height int) Stream {
 	return Stream{Writer: out, Terminal: true, Width: func() int { return width }, Height: func() int { return height }}
 }
 
-// What does not fit the screen, with a line for the prompt, goes to the pager, at the end and in one
-// piece; what is answered to be done is not read page by page.
-func TestWhatIsPaged(t *testing.T) {
+// A text that does not fit the screen with a line for the prompt goes to the pager, at the end and in one
+// piece. Short answers are never paged.
+func TestPaging(t *testing.T) {
 	t.Parallel()
 	lines := func(n int) string { return strings.Repeat("x\n", n) }
 	for _, c := range []struct {
@@ -52,7 +52,7 @@ func TestWhatIsPaged(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBePagedIsWritten(t *testing.T) {
+func TestFailedPagerWritesText(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
 	p := New(Options{Out: sized(&out, 20, 3), Page: func(string) bool { return false }})
@@ -62,18 +62,18 @@ func TestWhatCannotBePagedIsWritten(t *testing.T) {
 	}
 }
 
-// At 80 columns everything can be read, at 200 each event has one line.
+// At 80 columns everything is readable, at 200 each entry has one line.
 func TestHistoryWidths(t *testing.T) {
 	t.Parallel()
 	at := instant(time.Date(2026, 11, 23, 11, 52, 47, 0, time.UTC))
 	note := "release 2026.11 of the shop, deployed by pipeline 4711 on behalf of somebody who has a long name"
 	h := &History{AllSets: true}
 	for i := range 4 {
-		e := Event{ID: int64(1000 + i), Set: "default", Version: 20260101120000 + int64(i), Name: fmt.Sprintf("name_%d", i), Direction: "forget", At: at, Duration: Millis(time.Second), User: "app", Host: "ci-7", App: "whimbrel", Note: note}
+		e := Entry{ID: int64(1000 + i), Set: "default", Version: 20260101120000 + int64(i), Name: fmt.Sprintf("name_%d", i), Direction: "forget", At: at, Duration: Millis(time.Second), User: "app", Host: "ci-7", App: "whimbrel", Note: note}
 		if i == 3 {
 			e.Note, e.User, e.Host, e.App = "", "", "", ""
 		}
-		h.Events = append(h.Events, e)
+		h.Entries = append(h.Entries, e)
 	}
 	show := func(width int) string {
 		var out strings.Builder
@@ -92,7 +92,7 @@ on behalf of somebody who has a long name
 1000  2026-11-23 11:52:47  default  forget  20260101120000  name_0  1.0s
 1001  2026-11-23 11:52:47  default  forget  20260101120001  name_1  1.0s
 1002  2026-11-23 11:52:47  default  forget  20260101120002  name_2  1.0s
-by somebody
+by an unknown user
 1003  2026-11-23 11:52:47  default  forget  20260101120003  name_3  1.0s
 `
 	if got := show(80); got != want {
@@ -104,7 +104,7 @@ by somebody
 	show(40)
 }
 
-// What status has to remark is broken between words.
+// The remarks of status are wrapped between words.
 func TestStatusWidths(t *testing.T) {
 	t.Parallel()
 	s := &Status{Set: "default", Version: 3, Applied: []int64{1, 3}, Pending: []int64{2}, OutOfOrder: []int64{2}, Migrations: []MigrationStatus{
@@ -120,7 +120,7 @@ func TestStatusWidths(t *testing.T) {
 			}
 		}
 		words := strings.Join(strings.Fields(out.String()), " ")
-		if !strings.Contains(words, `"whimbrel up" refuses until you say --allow-out-of-order or give it a higher version.`) {
+		if !strings.Contains(words, `Give it a higher version, or run "whimbrel up --allow-out-of-order".`) {
 			t.Errorf("at %d columns:\n%s", width, out.String())
 		}
 		if whole := strings.Contains(out.String(), s.Migrations[0].Name); whole != (width == 200) {
@@ -129,7 +129,7 @@ func TestStatusWidths(t *testing.T) {
 	}
 }
 
-// Settings are readable at any width: the reason is never cut, what a setting means goes first.
+// Settings are readable at any width: the reason is never cut, and the meaning is omitted first.
 func TestSettingsAtWidths(t *testing.T) {
 	t.Parallel()
 	at := instant(time.Date(2026, 11, 23, 13, 22, 6, 0, time.UTC))

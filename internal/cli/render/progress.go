@@ -9,20 +9,20 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// maxName is the width to which names are filled up.
+// maxName is the maximum width to which names are padded.
 const maxName = 40
 
-// progress is what the printer knows of the plan that is being applied.
+// progress is the state of the plan that is being applied.
 type progress struct {
 	names   int             // the widest name
-	running []whimbrel.Step // handed to the database, and not done
-	waiting bool            // for the lock, and said so
-	blocked string          // by whom a statement is, as it was said
+	running []whimbrel.Step // started and not done
+	waiting bool            // for the lock; this was printed
+	blocked string          // the process that blocks a statement, as printed
 
-	statement whimbrel.StatementStarted // of a run, that was begun last; none before the first
+	statement whimbrel.StatementStarted // the running statement of a run; zero for none
 }
 
-// Observe shows an event: it is for whimbrel.Options.Observe.
+// Observe shows an event. It is meant for whimbrel.Options.Observe.
 func (p *Printer) Observe(e whimbrel.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -44,9 +44,9 @@ func (p *Printer) Observe(e whimbrel.Event) {
 		pr.running = append(pr.running, e.Step)
 		p.live.show(p.stepWords(e.Step))
 	case whimbrel.Resumed:
-		p.say(e.Step, goesOn(e.From, e.Of))
+		p.say(e.Step, resumesAt(e.From, e.Of))
 	case whimbrel.CleanedUp:
-		p.say(e.Step, fmt.Sprintf("repairs what a statement left behind (%s): %s", oneLine(e.Why), oneLine(e.SQL)))
+		p.say(e.Step, fmt.Sprintf("cleaning up after the interrupted statement (%s): %s", oneLine(e.Why), oneLine(e.SQL)))
 	case whimbrel.StatementWaiting:
 		p.statementWaiting(e)
 	case whimbrel.StatementStarted:
@@ -60,31 +60,31 @@ func (p *Printer) Observe(e whimbrel.Event) {
 	}
 }
 
-// silent reports whether nothing is said on the way.
+// silent reports whether progress is not shown.
 func (p *Printer) silent() bool { return p.opts.Quiet || p.opts.JSON }
 
-// say writes a line about a step that is under way. mu is held.
+// say writes a line about a running step. p.mu is held.
 func (p *Printer) say(s whimbrel.Step, words string) {
 	if !p.silent() {
 		p.put(p.opts.Out, p.stepWords(s)+"  "+words+"\n")
 	}
 }
 
-// statementWaiting says for whom a statement waits: in a pipe once for each.
+// statementWaiting shows which process blocks a statement: in a pipe, once for each process.
 func (p *Printer) statementWaiting(e whimbrel.StatementWaiting) {
 	what := "a statement"
-	if running := p.progress.running; len(running) == 1 { // before the first of its statements it is a repair
+	if running := p.progress.running; len(running) == 1 { // a cleanup before its first statement
 		what = p.which(running[0])
 	}
 	if st := p.progress.statement; st.SQL != "" {
 		what = fmt.Sprintf("%s, %s,", p.which(st.Step), statementOf(st.Index+1, st.Of))
 	}
-	words := what + " waits for somebody else's transaction"
+	words := what + " waits for another transaction"
 	holder := e.Holder
 	if who := oneLine(holder.String()); who != "" {
 		words += ": " + who
 	}
-	holder.Query = "" // who it is does not change with what they run
+	holder.Query = "" // the query changes, the process is the same
 	first := p.progress.blocked != "for "+holder.String()
 	p.progress.blocked = "for " + holder.String()
 	switch {
@@ -100,7 +100,7 @@ func (p *Printer) stepWords(s whimbrel.Step) string {
 	return fmt.Sprintf("%-4s %s %s", stepWord(s.Direction), p.digits.Step(s.Version), clean(s.Name))
 }
 
-// stepWord says in at most four letters what a step does.
+// stepWord describes a step in at most four letters.
 func stepWord(d database.Direction) string {
 	switch d {
 	case database.Baseline:
@@ -113,7 +113,7 @@ func stepWord(d database.Direction) string {
 
 func (p *Printer) stepDone(e whimbrel.StepDone) {
 	pr := &p.progress
-	for len(pr.running) > 0 { // what was started before it is done, too
+	for len(pr.running) > 0 { // steps that started earlier are done, too
 		first := pr.running[0]
 		pr.running = pr.running[1:]
 		if first.Version == e.Step.Version && first.Direction == e.Step.Direction && first.Name == e.Step.Name {
@@ -144,7 +144,7 @@ func (p *Printer) stepDone(e whimbrel.StepDone) {
 	p.put(p.opts.Out, pg.String())
 }
 
-// lockWaiting says who holds the lock: in a pipe once.
+// lockWaiting shows which process holds the lock: in a pipe, only once.
 func (p *Printer) lockWaiting(e whimbrel.LockWaiting) {
 	words := fmt.Sprintf("waiting for the migration lock of set %q", e.Set)
 	if holder := oneLine(e.Holder.String()); holder != "" {
@@ -163,8 +163,7 @@ func (p *Printer) lockWaiting(e whimbrel.LockWaiting) {
 	}
 }
 
-// Notice shows what the server says while a script runs: it is for
-// database.Options.Notice.
+// Notice shows a notice from the server. It is meant for database.Options.Notice.
 func (p *Printer) Notice(n database.Notice) {
 	if p.opts.JSON || p.opts.Quiet {
 		return
@@ -177,7 +176,7 @@ func (p *Printer) Notice(n database.Notice) {
 		severity = "NOTICE"
 	}
 	pg.WriteString(pg.warn(severity+":") + " " + cleanLines(n.Message))
-	if len(p.progress.running) == 1 { // else it can't be told whose it is
+	if len(p.progress.running) == 1 { // else its step is unknown
 		s := p.progress.running[0]
 		of := clean(s.Name)
 		if s.Version != whimbrel.NilVersion {
@@ -194,7 +193,7 @@ func (p *Printer) Notice(n database.Notice) {
 	p.put(p.opts.Err, pg.String())
 }
 
-// Warn shows what is probably not meant in a folder. Who reads JSON has asked for one document.
+// Warn shows warnings about a folder. It prints nothing with JSON, which is one document.
 func (p *Printer) Warn(all []migration.Warning) {
 	if p.opts.JSON || p.opts.Quiet || len(all) == 0 {
 		return
@@ -211,5 +210,5 @@ func (p *Printer) Warn(all []migration.Warning) {
 	p.put(p.opts.Err, pg.String())
 }
 
-// maxWarnings is how many are shown.
+// maxWarnings is the maximum number of warnings that are shown.
 const maxWarnings = 20

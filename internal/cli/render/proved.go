@@ -7,19 +7,19 @@ import (
 	"github.com/whimbrel-db/whimbrel/inspect"
 )
 
-// Proof is what was found out about one migration on scratch.
+// Proof is the result of one migration on a scratch database.
 type Proof struct {
 	Version     int64    `json:"version"`
 	Name        string   `json:"name"`
 	Up          string   `json:"up"`
 	Down        string   `json:"down"`
-	Inverse     *bool    `json:"inverse"` // null where it could not be found out
+	Inverse     *bool    `json:"inverse"` // null if unknown
 	Differences []Change `json:"differences"`
 
 	ok bool
 }
 
-// Way is another way to a version: from a baseline, or through a squash's originals.
+// Way is the result of another way to a version: from a baseline, or through the originals of a squash.
 type Way struct {
 	Version int64  `json:"version"`
 	Name    string `json:"name"`
@@ -31,7 +31,7 @@ type Way struct {
 	ok bool
 }
 
-// Repeatability is what was found out about a repeatable script.
+// Repeatability is the result of a repeatable script.
 type Repeatability struct {
 	Name        string   `json:"name"`
 	Run         string   `json:"run"`
@@ -41,7 +41,7 @@ type Repeatability struct {
 	ok bool
 }
 
-// Proved answers verify --scratch.
+// Proved is the answer of verify --scratch.
 type Proved struct {
 	Set         string          `json:"set"`
 	OK          bool            `json:"ok"`
@@ -53,7 +53,7 @@ type Proved struct {
 	Repeatables []Repeatability `json:"repeatables"`
 }
 
-// NewProved makes the answer of what was found.
+// NewProved converts the results.
 func NewProved(v *inspect.Verified) *Proved {
 	d := &Proved{
 		Set: v.Set, OK: v.OK(), Migrations: []Proof{}, Left: NewChanges(v.Left), Again: NewChanges(v.Again),
@@ -89,7 +89,7 @@ func newWays(ways []inspect.Way) []Way {
 	return all
 }
 
-// okOr is "ok", or what something failed with.
+// okOr returns "ok" or the text of an error.
 func okOr(err error) string {
 	if err == nil {
 		return "ok"
@@ -104,18 +104,18 @@ func (d *Proved) write(pg *page) {
 		}
 	}
 	if len(d.Left) > 0 {
-		pg.line("After everything was rolled back this is left:")
+		pg.line("Rolling back everything leaves:")
 		pg.changes("  ", d.Left)
 	}
 	if len(d.Again) > 0 {
-		pg.line("Applied a second time, the schema is another:")
+		pg.line("A second run gives a different schema:")
 		pg.changes("  ", d.Again)
 	}
 	for _, w := range d.Baselines {
 		w.write(pg, "baseline "+pg.digits.Label(w.Version)+" "+clean(w.Name), "from the baseline")
 	}
 	for _, w := range d.Originals {
-		w.write(pg, "squash "+pg.digits.Label(w.Version)+" "+clean(w.Name), "through the files that it replaces")
+		w.write(pg, "squash "+pg.digits.Label(w.Version)+" "+clean(w.Name), "through the files it replaces")
 	}
 	for _, r := range d.Repeatables {
 		if !r.ok {
@@ -124,7 +124,7 @@ func (d *Proved) write(pg *page) {
 	}
 	pg.line(d.verdict(pg))
 	if n := d.noDown(); d.OK && n > 0 {
-		pg.line(count(n, "migration") + " without a down script can't be taken back.")
+		pg.line(count(n, "migration") + " without a down script can't be rolled back.")
 	}
 }
 
@@ -136,7 +136,7 @@ func (m Proof) write(pg *page) {
 	case m.Down != "ok":
 		pg.line("  down fails: " + cleanLines(m.Down))
 	default:
-		pg.line("  down is not the inverse of up; after both, compared with before:")
+		pg.line("  down does not reverse up; after both, these differences remain:")
 		pg.changes("    ", m.Differences)
 	}
 }
@@ -150,7 +150,7 @@ func (w Way) write(pg *page, what, how string) {
 		pg.line("  up fails " + how + ": " + cleanLines(w.Up))
 		return
 	}
-	pg.line("  " + how + " version " + pg.digits.Label(w.At) + " is another schema than through the migrations (+ only " + how + "):")
+	pg.line("  " + how + ", the schema at version " + pg.digits.Label(w.At) + " differs from that of the migrations (+ only " + how + "):")
 	pg.changes("    ", w.Differences)
 }
 
@@ -158,11 +158,11 @@ func (r Repeatability) write(pg *page) {
 	pg.line("repeatable " + clean(r.Name))
 	switch {
 	case r.Run != "ok":
-		pg.line("  it fails: " + cleanLines(r.Run))
+		pg.line("  fails: " + cleanLines(r.Run))
 	case r.Again != "ok":
-		pg.line("  it can't run a second time: " + cleanLines(r.Again))
+		pg.line("  fails the second time: " + cleanLines(r.Again))
 	default:
-		pg.line("  a second time it changes the schema:")
+		pg.line("  changes the schema the second time:")
 		pg.changes("    ", r.Differences)
 	}
 }
@@ -176,7 +176,7 @@ func (d *Proved) noDown() (n int) {
 	return n
 }
 
-// verdict counts what was proved, or what has not passed.
+// verdict counts what passed or failed.
 func (d *Proved) verdict(pg *page) string {
 	var all, bad []string
 	add := func(what string, n, ok int) {
@@ -193,11 +193,11 @@ func (d *Proved) verdict(pg *page) string {
 	add("repeatable script", len(d.Repeatables), passed(d.Repeatables, func(r Repeatability) bool { return r.ok }))
 	switch {
 	case d.OK:
-		return pg.good("Verified " + listWords(all) + " on scratch: every up works, and every down takes back exactly what its up does.")
+		return pg.good("Verified " + listWords(all) + " on a scratch database: every up script runs, and every down script exactly reverses it.")
 	case len(bad) == 0:
-		return "Each migration passed, but not all of them together."
+		return "Each migration passed by itself, but all together failed."
 	}
-	return listWords(bad) + " did not pass."
+	return listWords(bad) + " failed."
 }
 
 func passed[T any](list []T, ok func(T) bool) (n int) {
@@ -209,7 +209,7 @@ func passed[T any](list []T, ok func(T) bool) (n int) {
 	return n
 }
 
-// listWords joins words as a sentence does: "a, b and c".
+// listWords joins words: "a, b and c".
 func listWords(words []string) string {
 	last := len(words) - 1
 	if last < 1 {

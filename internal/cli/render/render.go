@@ -1,8 +1,8 @@
-// Package render shows what a command does and answers: as plain lines in a pipe,
-// with colours and a live line on a terminal, or as one JSON document.
+// Package render prints the progress and the answer of a command: as plain lines in a pipe, with colours and a
+// live line on a terminal, or as one JSON document.
 //
-// A command's answer is a [Document]: JSON encodes it, text writes it. What happens
-// on the way comes as the engine's events, to [Printer.Observe].
+// The answer of a command is a [Document], which is encoded as JSON or written as text. Progress arrives as the
+// engine's events, in [Printer.Observe].
 package render
 
 import (
@@ -18,64 +18,61 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// Stream is an output, and what is known of it.
+// Stream is an output and its properties.
 type Stream struct {
 	io.Writer
-	// Terminal says that a line can be drawn again, Color that colours are wanted.
+	// Terminal reports that lines can be redrawn, Color that colours are used.
 	Terminal, Color bool
-	// Width is the number of columns, asked for each time: 0 means unbounded. Height is
-	// that of lines: 0 means that nobody knows.
+	// Width and Height return the present size in columns and lines. 0 means unbounded or unknown.
 	Width, Height func() int
 }
 
-// Options of a Printer.
+// Options are the options of a Printer.
 type Options struct {
 	Out, Err Stream
-	// JSON shows documents and failures as JSON on Out, and nothing else.
+	// JSON prints one document or failure as JSON to Out, and nothing else.
 	JSON bool
-	// Quiet shows failures only. With JSON it has no effect.
+	// Quiet prints failures only. It has no effect with JSON.
 	Quiet bool
-	// Page shows a text that is longer than the terminal, once everything else is done; false
-	// means that it could not. Nil: long texts are written as any.
+	// Page shows a text that is longer than the terminal in a pager, at the end. It returns false if it failed. If
+	// Page is nil, long texts are written like others.
 	Page func(text string) bool
 }
 
-// Document is what a command answers.
+// Document is the answer of a command.
 type Document interface {
 	// write writes the document as text.
 	write(p *page)
 }
 
-// pageable is a document that is read rather than glanced at: where it is longer than the
-// screen it is shown page by page.
+// pageable is a document that is shown in a pager if it is longer than the screen.
 type pageable interface{ pageable() }
 
-// Printer shows what a command does and answers. It may be used by several
-// goroutines.
+// Printer prints the progress and the answer of a command. Several goroutines may use it.
 type Printer struct {
 	opts   Options
 	digits Digits
 
-	mu       sync.Mutex // of all that follows, and of the streams
-	answered bool       // with JSON: of which there is one document
+	mu       sync.Mutex // guards the fields below and the streams
+	answered bool       // with JSON: the document was printed
 	writeErr error
 	progress progress
 	live     live
-	long     string // is shown page by page, at the end
+	long     string // shown in the pager at the end
 }
 
-// New returns a printer. Close ends it.
+// New returns a printer. The caller must close it.
 func New(opts Options) *Printer {
 	p := &Printer{opts: opts}
 	p.live.init(p)
 	return p
 }
 
-// JSON reports whether the answer is a JSON document.
+// JSON reports whether the printer prints JSON.
 func (p *Printer) JSON() bool { return p.opts.JSON }
 
-// Close ends the live line, shows what is long page by page, and returns the first error of writing to a stream. A
-// reader that has gone away is none.
+// Close removes the live line, shows long texts in the pager, and returns the first error of writing to a
+// stream. A closed pipe is not an error.
 func (p *Printer) Close() error {
 	p.live.end()
 	p.mu.Lock()
@@ -87,7 +84,7 @@ func (p *Printer) Close() error {
 	return p.writeErr
 }
 
-// Show answers with a document.
+// Show prints a document.
 func (p *Printer) Show(d Document) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -111,11 +108,10 @@ func (p *Printer) Show(d Document) {
 	p.put(p.opts.Out, page.String())
 }
 
-// exact is a document that may be data for another program: in a pipe or a file it is written as it is.
+// exact is a document that may be data for another program. In a pipe or a file it is written unchanged.
 type exact interface{ exact() bool }
 
-// overflows reports whether a text does not fit a terminal's screen, with a line for the
-// prompt that comes after it.
+// overflows reports whether a text and a line for the prompt don't fit the screen of a terminal.
 func (s Stream) overflows(text string) bool {
 	if !s.Terminal || s.Height == nil {
 		return false
@@ -134,7 +130,7 @@ func (s Stream) overflows(text string) bool {
 	return height > 0 && lines > height
 }
 
-// encode writes JSON to Out. mu is held.
+// encode writes JSON to Out. p.mu is held.
 func (p *Printer) encode(v any) {
 	var b strings.Builder
 	enc := json.NewEncoder(&b)
@@ -150,10 +146,10 @@ func (p *Printer) encode(v any) {
 	p.answered = true
 }
 
-// put writes text to a stream, above the live line. mu is held.
+// put writes text to a stream, above the live line. p.mu is held.
 func (p *Printer) put(s Stream, text string) { p.write(s, printable(text)) }
 
-// write is put for a text that is fit to be shown, or must not be changed.
+// write is like put, but does not escape control characters.
 func (p *Printer) write(s Stream, text string) {
 	if text == "" {
 		return
@@ -170,7 +166,7 @@ func (p *Printer) failed(err error) {
 	}
 }
 
-// page is text in the making, for one stream.
+// page collects text for a stream.
 type page struct {
 	strings.Builder
 	palette
@@ -186,7 +182,7 @@ func (p *Printer) page(s Stream) *page {
 	return pg
 }
 
-// line writes the parts one after the other, and ends the line.
+// line writes a line that consists of the parts.
 func (pg *page) line(parts ...string) {
 	for _, s := range parts {
 		pg.WriteString(s)
@@ -194,10 +190,10 @@ func (pg *page) line(parts ...string) {
 	pg.WriteByte('\n')
 }
 
-// Digits is the number of digits to which versions are filled up with zeros.
+// Digits is the number of digits to which versions are padded with zeros.
 type Digits int
 
-// SetDigits makes versions look as in the names of a set's files.
+// SetDigits pads versions like the file names of a set.
 func (p *Printer) SetDigits(set *migration.Set) {
 	for _, m := range set.All() {
 		name := m.Up.File[strings.LastIndexByte(m.Up.File, '/')+1:]

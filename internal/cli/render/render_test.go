@@ -18,7 +18,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// screen is a stream that keeps what it is given, safe for the ticking live line.
+// screen is a stream that keeps its output, safe for the ticking live line.
 type screen struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -108,12 +108,12 @@ func TestProgressOnATerminal(t *testing.T) {
 		tick()
 		same(t, screen.read(), "CR ESC[2K⠙ waiting for the migration lock of set \"default\", held by pid 7  ESC[2m0.1sESC[m")
 
-		// A migration that is over in no time never flickers.
+		// A fast migration never flickers.
 		p.Observe(whimbrel.StepStarted{Step: users, Of: 2})
 		p.Observe(whimbrel.StepDone{Step: users, Of: 2, Duration: time.Millisecond})
 		same(t, screen.read(), "CR ESC[2KESC[32mup  ESC[m 0001 users  ESC[2m 1.0msESC[m\n")
 
-		// A slow one has a live line, cut to the width, which is gone in the end.
+		// A slow one has a live line, cut to the width, which is removed at the end.
 		p.Observe(whimbrel.StepStarted{Step: run, Index: 1, Of: 2})
 		p.Observe(whimbrel.StatementStarted{Step: run, Index: 2, Of: 7, SQL: "CREATE INDEX\n  CONCURRENTLY i ON t (x)"})
 		tick()
@@ -132,13 +132,13 @@ func TestProgressOnATerminal(t *testing.T) {
 	})
 }
 
-// tick lets the live line be drawn once.
+// tick waits until the live line is drawn once.
 func tick() {
 	time.Sleep(liveEvery)
 	synctest.Wait()
 }
 
-func TestQuietAndJSONSayNothingOnTheWay(t *testing.T) {
+func TestQuietAndJSONShowNoProgress(t *testing.T) {
 	t.Parallel()
 	for _, opts := range []Options{{Quiet: true}, {JSON: true}} {
 		p, out, err := printer(opts)
@@ -153,21 +153,42 @@ func TestQuietAndJSONSayNothingOnTheWay(t *testing.T) {
 	}
 }
 
-// Of a folder full of runs the first are enough.
-func TestAPlanOfManyRuns(t *testing.T) {
+// The reason is shown for the first steps outside a transaction only.
+func TestPlanWithManyRuns(t *testing.T) {
 	t.Parallel()
-	for runs, want := range map[int]string{3: "", 5: "2 more run outside a transaction, too; --json says why.\n"} {
+	const why = ": runs statement by statement, outside a transaction: CREATE TABLE can't be in a transaction.\n"
+	const head = "TRANSACTION  STEP  VERSION  STATEMENTS\n"
+	for runs, want := range map[int]string{
+		3: head + "none         up    0                 0\nnone         up    1                 0\nnone         up    2                 0\n\n" +
+			"0" + why + "1" + why + "2" + why + "3 migrations of set \"default\": 3 outside a transaction. Nothing was changed.\n",
+		5: head + "none         up    0                 0\nnone         up    1                 0\nnone         up    2                 0\n" +
+			"none         up    3                 0\nnone         up    4                 0\n\n" +
+			"0" + why + "1" + why + "2" + why + "2 more steps outside a transaction; --json shows why.\n" +
+			"5 migrations of set \"default\": 5 outside a transaction. Nothing was changed.\n",
+	} {
 		p, out, _ := pipe()
 		d := &Plan{Set: "default"}
 		for v := range runs {
-			d.Steps = append(d.Steps, PlanStep{Version: int64(v), Direction: "up", Mode: string(whimbrel.OutsideTransaction), Why: "CREATE TABLE can't be in a transaction"})
+			d.Steps = append(d.Steps, PlanStep{Version: int64(v), Direction: "up", WhyNoTransaction: "CREATE TABLE can't be in a transaction"})
 		}
 		p.Show(d)
-		said := out.read()
-		if strings.Count(said, "its statements run one by one") != 3 || strings.Contains(said, "more run") != (want != "") || !strings.Contains(said, want) {
-			t.Errorf("%d runs: %s", runs, said)
-		}
+		same(t, out.read(), want)
 	}
+}
+
+// Steps that share a transaction are shown under one number.
+func TestPlanWithSharedTransaction(t *testing.T) {
+	t.Parallel()
+	p, out, _ := pipe()
+	one, script := step(1, "a", database.Up), step(whimbrel.NilVersion, "view", database.Repeat)
+	shared := &whimbrel.Plan{Set: "default", Atomic: true, Steps: []whimbrel.Step{one, script}}
+	p.Show(NewPlan(shared))
+	same(t, out.read(), `TRANSACTION  STEP    VERSION  NAME  STATEMENTS  FILE
+1            up      1        a              7  a.sql
+             repeat           view           7  view.sql
+
+1 migration and 1 repeatable script of set "default": in 1 transaction. Nothing was changed.
+`)
 }
 
 func TestStatusOnATerminal(t *testing.T) {
@@ -178,7 +199,7 @@ func TestStatusOnATerminal(t *testing.T) {
 	took := Millis(12 * time.Millisecond)
 	p.Show(&Status{
 		Set: "app", Version: 2, Applied: []int64{1, 2}, Pending: []int64{3}, Modified: []int64{2}, dir: "migrations",
-		Dirty: true, Interrupted: NewInterrupted(&database.Journal{Version: 3, Name: "add_index", Direction: database.Up, Done: 2, Of: 7, Host: "db1", PID: 77}, "CREATE INDEX\n  CONCURRENTLY i ON t (x)"),
+		Interrupted: NewInterrupted(&database.Journal{Version: 3, Name: "add_index", Direction: database.Up, Done: 2, Of: 7, Host: "db1", PID: 77}, "CREATE INDEX\n  CONCURRENTLY i ON t (x)"),
 		Migrations: []MigrationStatus{
 			{Version: 1, Name: "users", State: "applied", AppliedAt: instant(at), Duration: &took},
 			{Version: 2, Name: "Zürich_東京", State: "modified", AppliedAt: instant(at), Marked: true},
@@ -192,9 +213,9 @@ func TestStatusOnATerminal(t *testing.T) {
 		"003      long_long_long_long_long_long_l…  ESC[33mpendingESC[m\n"+
 		"\n"+
 		"Set \"app\": ESC[1mat version 002ESC[m; 2 applied, 1 pending.\n"+
-		"ESC[31m003 add_index: stopped at statement 3 of 7, on host db1, pid 77, connection\nlostESC[m. \"whimbrel up\" goes on with it.\n"+
+		"ESC[31m003 add_index: interrupted at statement 3 of 7, on host db1, pid 77, connection\nlostESC[m. Run \"whimbrel up\" to resume.\n"+
 		"Statement 3: CREATE INDEX CONCURRENTLY i ON t (x)\n"+
-		"ESC[31mModified: 002ESC[m — applied from another text than the file has now. \"whimbrel\nverify\" shows the difference.\n")
+		"ESC[31mModified: 002ESC[m — the file changed after it was applied. \"whimbrel verify\" shows\nthe difference.\n")
 }
 
 func TestFailureOnATerminal(t *testing.T) {
@@ -202,7 +223,7 @@ func TestFailureOnATerminal(t *testing.T) {
 	p, screen := terminal()
 	p.Fail(&Failure{
 		Message: `relation "t" does not exist`, File: "m/3_x.up.sql", Line: 4, Column: 12, SQLState: "42P01", Detail: "one\ntwo", Hint: "think",
-		Excerpt: "     3 | a\n     4 | ALTER TABLE t\n       |             ^\n", Stands: "Nothing stands.", Next: "Mend it.",
+		Excerpt: "     3 | a\n     4 | ALTER TABLE t\n       |             ^\n", Outcome: "Nothing was changed.", Next: "Fix it.",
 	})
 	same(t, screen.read(), ""+
 		"ESC[31mm/3_x.up.sql:4:12:ESC[m ESC[1mrelation \"t\" does not existESC[mESC[2m (42P01)ESC[m\n"+
@@ -213,7 +234,7 @@ func TestFailureOnATerminal(t *testing.T) {
 		"\n"+
 		"ESC[36mdetail:ESC[m one\n  two\n"+
 		"ESC[36mhint:ESC[m think\n"+
-		"Nothing stands.\nMend it.\n")
+		"Nothing was changed.\nFix it.\n")
 }
 
 func TestMismatchOnATerminal(t *testing.T) {
@@ -223,21 +244,21 @@ func TestMismatchOnATerminal(t *testing.T) {
 	same(t, screen.read(), ""+
 		"ESC[31ma.sql:ESC[m ESC[1meditedESC[m\n"+
 		"ESC[36mapplied with:ESC[m 11\n"+
-		"ESC[36mnow:ESC[m 22\n"+
+		"ESC[36mpresent file:ESC[m 22\n"+
 		"Only comments or white space differ.\n"+
 		"\n"+
 		"ESC[1m--- aESC[m\nESC[1m+++ bESC[m\nESC[36m@@ -1 +1 @@ESC[m\nESC[31m-xESC[m\nESC[32m+yESC[m\n z\n"+
 		"\n")
 }
 
-// What comes from a database or a file can't play with the terminal.
-func TestControlSignsAreShown(t *testing.T) {
+// Control characters from a database or a file are escaped.
+func TestControlCharactersAreEscaped(t *testing.T) {
 	t.Parallel()
 	p, out, err := pipe()
 	evil := "a\x1b[2J\u009bb\x07"
 	p.Fail(&Failure{Message: evil, Detail: evil})
 	p.Notice(database.Notice{Message: evil})
-	p.Show(&History{Events: []Event{{Name: evil, Note: evil + "\nsecond line"}}})
+	p.Show(&History{Entries: []Entry{{Name: evil, Note: evil + "\nsecond line"}}})
 	for _, text := range []string{out.read(), err.read()} {
 		if strings.ContainsAny(text, "\x1b\x07\u009b") || strings.Contains(text, "ESC") || !strings.Contains(text, `a\x1b[2J\x9bb\x07`) {
 			t.Errorf("got %q", text)
@@ -251,7 +272,7 @@ func TestDocumentsHaveNoNulls(t *testing.T) {
 		NewResult(&whimbrel.Result{}), NewStatus(&whimbrel.Status{}, "d"), NewPlan(&whimbrel.Plan{}), &History{},
 	} {
 		b, err := json.Marshal(d)
-		text := strings.Replace(string(b), `"interrupted":null`, "", 1) // of which there is one or none
+		text := strings.Replace(string(b), `"interrupted":null`, "", 1) // may be null
 		if err != nil || strings.Contains(text, "null") {
 			t.Errorf("%T: %s %v", d, b, err)
 		}
@@ -292,7 +313,7 @@ type full struct{ err error }
 
 func (f full) Write([]byte) (int, error) { return 0, f.err }
 
-// A disk that is full is an error, a reader that went away is none.
+// A full disk is an error, a closed pipe is not.
 func TestWriteErrors(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -6,49 +6,49 @@ import (
 	"github.com/whimbrel-db/whimbrel"
 )
 
-// Object is something in a database.
+// Object is an object of a database.
 type Object struct {
 	Type   string `json:"type"`
 	Schema string `json:"schema"`
 	Name   string `json:"name"`
 }
 
-// Left is an object that stays, and why.
-type Left struct {
+// Kept is an object that a reset keeps, and why.
+type Kept struct {
 	Object
 	Why string `json:"why"`
 }
 
-// Reset answers reset.
+// Reset is the answer of reset.
 type Reset struct {
 	Database string   `json:"database"`
 	DryRun   bool     `json:"dry_run"`
 	Dropped  []Object `json:"dropped"`
-	Left     []Left   `json:"left"`
+	Kept     []Kept   `json:"kept"`
 	Sets     []string `json:"sets"`
 	Duration Millis   `json:"duration_ms"`
 
-	Listed bool `json:"-"` // the objects were shown before
+	Listed bool `json:"-"` // the objects were already shown
 }
 
-// NewReset makes the answer of a reset's result.
+// NewReset converts the result of Reset.
 func NewReset(r *whimbrel.ResetResult) *Reset {
 	d := &Reset{
 		Database: r.Database, DryRun: r.DryRun, Duration: Millis(r.Duration),
-		Dropped: []Object{}, Left: []Left{}, Sets: append([]string{}, r.Sets...),
+		Dropped: []Object{}, Kept: []Kept{}, Sets: append([]string{}, r.Sets...),
 	}
 	for _, o := range r.Dropped {
 		d.Dropped = append(d.Dropped, Object(o))
 	}
 	for _, l := range r.Left {
-		d.Left = append(d.Left, Left{Object: Object(l.Object), Why: l.Why})
+		d.Kept = append(d.Kept, Kept{Object: Object(l.Object), Why: l.Why})
 	}
 	return d
 }
 
 func (d *Reset) write(pg *page) {
 	if len(d.Sets) == 0 {
-		pg.line("Nothing to reset: nothing was ever migrated here.")
+		pg.line("Nothing to reset: this database was never migrated.")
 		return
 	}
 	if !d.Listed {
@@ -66,10 +66,10 @@ func (d *Reset) write(pg *page) {
 	}
 	objects, name := count(len(d.Dropped), "object"), clean(strconv.Quote(d.Database))
 	if d.DryRun {
-		pg.line(pg.warn("Would drop "+objects+" of database "+name+". Of "+sets+" nothing would be applied any more."), " Nothing was changed.")
+		pg.line(pg.warn("Would drop "+objects+" of database "+name+". All migrations of "+sets+" would become pending."), " Nothing was changed.")
 		return
 	}
-	pg.line(pg.good("Dropped " + objects + " of database " + name + ". Of " + sets + " nothing is applied any more."))
+	pg.line(pg.good("Dropped " + objects + " of database " + name + ". All migrations of " + sets + " are pending again."))
 }
 
 func (d *Reset) writeObjects(pg *page) {
@@ -77,10 +77,10 @@ func (d *Reset) writeObjects(pg *page) {
 	for _, o := range d.Dropped {
 		t.add(pg.bad("drop"), o.words(), "")
 	}
-	for _, l := range d.Left {
-		t.add(pg.faint("leave"), l.words(), l.Why)
+	for _, l := range d.Kept {
+		t.add(pg.faint("keep"), l.words(), l.Why)
 	}
-	if len(d.Dropped)+len(d.Left) > 0 {
+	if len(d.Dropped)+len(d.Kept) > 0 {
 		pg.table(t)
 		pg.line()
 	}
@@ -93,7 +93,7 @@ func (o Object) words() string {
 	return clean(o.Type + " " + o.Schema + "." + o.Name)
 }
 
-// Ask puts a question to whoever sits at the terminal.
+// Ask prints a question.
 func (p *Printer) Ask(question string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

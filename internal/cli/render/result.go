@@ -7,7 +7,7 @@ import (
 	"github.com/whimbrel-db/whimbrel"
 )
 
-// Result answers up, down, to and redo.
+// Result is the answer of up, down, to, redo and seed.
 type Result struct {
 	Set        string   `json:"set"`
 	Applied    []int64  `json:"applied"`
@@ -16,11 +16,11 @@ type Result struct {
 	Repeated   []string `json:"repeated"`
 	Seeded     []string `json:"seeded"`
 	Skipped    []int64  `json:"skipped"`
-	// SkippedScripts belong to no version.
+	// SkippedScripts are scripts without a version.
 	SkippedScripts []string `json:"skipped_scripts"`
-	// Resumed are those that an earlier run had left open.
+	// Resumed lists the scripts that an earlier run had started.
 	Resumed []Resumption `json:"resumed"`
-	// Downs are the down scripts that the plan records and that could not run as they are.
+	// Downs lists the down scripts that the plan records and that can't run.
 	Downs []DownProblem `json:"down_problems,omitempty"`
 
 	Duration Millis   `json:"duration_ms"`
@@ -30,14 +30,14 @@ type Result struct {
 	Idle string `json:"-"`
 }
 
-// Resumption is a script that went on where an earlier run had stopped.
+// Resumption is a script that resumed where an earlier run was interrupted.
 type Resumption struct {
 	Version       int64  `json:"version"`
 	Name          string `json:"name"`
 	FromStatement int    `json:"from_statement"`
 }
 
-// NewResult makes the answer from the engine's.
+// NewResult converts a result.
 func NewResult(r *whimbrel.Result) *Result {
 	d := &Result{
 		Set: r.Set, Applied: versions(r.Applied), RolledBack: versions(r.RolledBack),
@@ -67,7 +67,7 @@ func names(done []whimbrel.StepResult) []string {
 	return all
 }
 
-// Finish shows what was done, and, where f is not nil, what failed then.
+// Finish prints a result and, if f is not nil, the failure.
 func (p *Printer) Finish(r *Result, f *Failure) {
 	if f == nil {
 		p.Show(r)
@@ -100,7 +100,7 @@ func (r *Result) write(pg *page) {
 	say(len(r.Seeded), "ran", "seed")
 	switch {
 	case len(did) == 0 && len(r.Skipped)+len(r.SkippedScripts) > 0:
-		pg.line(pg.good("Nothing left to do: another process did it."))
+		pg.line(pg.good("Nothing to do: another process did it."))
 		return
 	case len(did) == 0:
 		pg.line(r.Idle)

@@ -6,7 +6,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/inspect"
 )
 
-// ScratchBegun says where scripts are about to run on scratch, and what is left out of them. It is no part of the answer.
+// ScratchBegun shows where scripts are about to run on a scratch database, and which statements are skipped.
 func (p *Printer) ScratchBegun(b inspect.Begun) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -15,23 +15,23 @@ func (p *Printer) ScratchBegun(b inspect.Begun) {
 	}
 	where := oneLine(b.Where)
 	if where == "" {
-		where = "in a place of its own"
+		where = "in a temporary place"
 	}
-	p.put(p.opts.Err, fmt.Sprintf("Scratch database %s: %s to run.\n", where, count(b.Scripts, "script")))
+	p.put(p.opts.Err, fmt.Sprintf("Scratch database %s: running %s.\n", where, count(b.Scripts, "script")))
 	for _, s := range b.Skipped {
 		why := s.Reaches()
 		if why == "" {
-			why = "as its comment asks"
+			why = "because of its comment"
 		}
-		p.put(p.opts.Err, fmt.Sprintf("Left out on scratch: %s: %s (%s)\n", oneLine(s.Pos.String()), oneLine(s.SQL), oneLine(why)))
+		p.put(p.opts.Err, fmt.Sprintf("Skipped on scratch: %s: %s (%s)\n", oneLine(s.Pos.String()), oneLine(s.SQL), oneLine(why)))
 	}
 }
 
-// OtherVersion warns that scratch databases are on a server of another major version than the database's.
+// OtherVersion warns that the scratch databases' server has another major version than the target's.
 func (p *Printer) OtherVersion(scratch, target string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.silent() {
-		p.put(p.opts.Err, fmt.Sprintf("Warning: the local server has version %s, the database's server %s; what they make of a script may differ.\n", oneLine(scratch), oneLine(target)))
+		p.put(p.opts.Err, fmt.Sprintf("Warning: the local server has version %s, the database's server %s; scripts may behave differently.\n", oneLine(scratch), oneLine(target)))
 	}
 }

@@ -10,13 +10,12 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// Status answers status.
+// Status is the answer of status.
 type Status struct {
 	Set      string `json:"set"`
 	Database string `json:"database"`
 	Version  int64  `json:"version"`
-	Dirty    bool   `json:"dirty"`
-	// Interrupted is the run that stopped part-way, which is what makes it dirty.
+	// Interrupted is the interrupted or running run, nil for none.
 	Interrupted *Interrupted      `json:"interrupted"`
 	All         []int64           `json:"all"`
 	Applied     []int64           `json:"applied"`
@@ -26,16 +25,16 @@ type Status struct {
 	OutOfOrder  []int64           `json:"out_of_order"`
 	Replaced    []int64           `json:"replaced"`
 	Migrations  []MigrationStatus `json:"migrations"`
-	// Repeats are the repeatable scripts that the next up runs, Repeatables all that there are.
+	// Repeats lists the repeatable scripts that the next up runs, Repeatables all of them.
 	Repeats     []string           `json:"repeats"`
 	Repeatables []RepeatableStatus `json:"repeatables"`
 
-	off      *whimbrel.FrozenError // migrations are switched off
+	frozen   string // by whom, since when and why; "" if the database is not frozen
 	dir      string
-	problems []string // of scripts that can't be run yet
+	problems []string // of unfinished scripts
 }
 
-// MigrationStatus is where one migration stands.
+// MigrationStatus is the state of one migration.
 type MigrationStatus struct {
 	Version   int64   `json:"version"`
 	Name      string  `json:"name"`
@@ -46,11 +45,11 @@ type MigrationStatus struct {
 	Marked    bool    `json:"marked"`
 	// ReplacedBy is the version of the squash that replaces it.
 	ReplacedBy *int64 `json:"replaced_by,omitempty"`
-	// Problem is what keeps it from being applied.
+	// Problem prevents it from being applied.
 	Problem string `json:"problem,omitempty"`
 }
 
-// RepeatableStatus is where one repeatable script stands.
+// RepeatableStatus is the state of one repeatable script.
 type RepeatableStatus struct {
 	Name     string  `json:"name"`
 	State    string  `json:"state"`
@@ -60,10 +59,10 @@ type RepeatableStatus struct {
 	Problem  string  `json:"problem,omitempty"`
 }
 
-// NewStatus makes the answer from the engine's; dir is the folder of the set.
+// NewStatus converts a status; dir is the folder of the set.
 func NewStatus(s *whimbrel.Status, dir string) *Status {
 	d := &Status{
-		Set: s.Set, Database: s.Database, Version: s.Version, Dirty: s.Dirty,
+		Set: s.Set, Database: s.Database, Version: s.Version,
 		All: s.KnownVersions(), Applied: s.AppliedVersions(), Pending: s.PendingVersions(),
 		Unknown:    s.InState(whimbrel.StateUnknown),
 		Modified:   s.InState(whimbrel.StateModified),
@@ -102,19 +101,16 @@ func NewStatus(s *whimbrel.Status, dir string) *Status {
 		}
 		d.Repeatables = append(d.Repeatables, rs)
 	}
-	if !s.Settings.Bool(database.MigrationMode) {
-		v, err := s.Settings.Get(database.MigrationMode)
-		if err == nil {
-			d.off = &whimbrel.FrozenError{Reason: v.Reason, By: v.ChangedBy, Since: v.ChangedAt, Until: v.Until}
-		}
+	if v, err := s.Settings.Get(database.MigrationMode); err == nil && !s.Settings.Bool(database.MigrationMode) {
+		d.frozen = frozenBy(v)
 	}
 	return d
 }
 
 func (s *Status) write(pg *page) {
 	if len(s.Migrations)+len(s.Repeatables) == 0 {
-		pg.line(fmt.Sprintf("Set %q has no migrations: there are none in %s, and none are applied.", s.Set, s.dir))
-		pg.line(`Make the first one with "whimbrel new NAME".`)
+		pg.line(fmt.Sprintf("Set %q has no migrations in %s, and none are applied.", s.Set, s.dir))
+		pg.line(`Create the first one with "whimbrel new NAME".`)
 		for _, line := range s.remarks(pg) {
 			pg.line(pg.wrap(line))
 		}
@@ -139,7 +135,7 @@ func (s *Status) write(pg *page) {
 	}
 }
 
-// repeatState shows a repeatable script's state: for one of them it is no fault to be modified.
+// repeatState formats the state of a repeatable script, for which "modified" is normal.
 func (pg *page) repeatState(state string) string {
 	if whimbrel.MigrationState(state) == whimbrel.StateModified {
 		return pg.warn(state)
@@ -182,12 +178,12 @@ func (s *Status) summary(pg *page) string {
 	return fmt.Sprintf("Set %q: %s; %d applied, %d pending%s.", s.Set, pg.bold(at), len(s.Applied), len(s.Pending), also)
 }
 
-// lacks reports whether the folder has no file to go on with, as far as that can be seen. A down script may be the history's.
+// lacks reports whether the folder lacks the file to resume a run. A down script may come from the history.
 func (s *Status) lacks(i *Interrupted) bool {
 	return i.Direction == string(database.Up) && i.Statement <= i.Of && i.SQL == "" && !slices.Contains(s.All, i.Version)
 }
 
-// remarks say what is not as it should be, and what to do.
+// remarks explains the states that need attention, and what to do.
 func (s *Status) remarks(pg *page) []string {
 	var all []string
 	if i := s.Interrupted; i != nil {
@@ -195,31 +191,31 @@ func (s *Status) remarks(pg *page) []string {
 		case i.Running:
 			all = append(all, pg.warn(i.words(pg))+".")
 		case s.lacks(i):
-			all = append(all, pg.bad(i.words(pg))+". Its file is not in "+s.dir+`: put it back, or use the build that has it, and "`+i.Next()+`" goes on with it.`)
+			all = append(all, pg.bad(i.words(pg))+". Its file is missing from "+s.dir+`. Restore it, or use a build that has it, then run "`+i.Next()+`" to resume.`)
 		default:
-			all = append(all, pg.bad(i.words(pg))+`. "`+i.Next()+`" goes on with it.`)
+			all = append(all, pg.bad(i.words(pg))+`. Run "`+i.Next()+`" to resume.`)
 		}
 		if i.SQL != "" {
 			all = append(all, fmt.Sprintf("Statement %d: %s", i.Statement, excerptOf(i.SQL)))
 		}
 	}
 	if len(s.Modified) > 0 {
-		all = append(all, pg.bad("Modified: "+pg.labels(s.Modified))+` — applied from another text than the file has now. "whimbrel verify" shows the difference.`)
+		all = append(all, pg.bad("Modified: "+pg.labels(s.Modified))+` — the file changed after it was applied. "whimbrel verify" shows the difference.`)
 	}
 	if len(s.OutOfOrder) > 0 {
-		all = append(all, pg.bad("Out of order: "+pg.labels(s.OutOfOrder))+` — pending below the newest applied version. "whimbrel up" refuses until you say --allow-out-of-order or give it a higher version.`)
+		all = append(all, pg.bad("Out of order: "+pg.labels(s.OutOfOrder))+` — pending below the newest applied version. Give it a higher version, or run "whimbrel up --allow-out-of-order".`)
 	}
 	if len(s.Replaced) > 0 {
-		all = append(all, "Replaced: "+pg.labels(s.Replaced)+" — applied, and now part of a squash, which up records without running it, or of a baseline.")
+		all = append(all, "Replaced: "+pg.labels(s.Replaced)+" — applied, and now part of a squash or baseline. Up records a squash without running it.")
 	}
 	if len(s.Unknown) > 0 {
-		all = append(all, "Unknown: "+pg.labels(s.Unknown)+" — applied, but not in "+s.dir+" (a newer build's, or a deleted file).")
+		all = append(all, "Unknown: "+pg.labels(s.Unknown)+" — applied, but not in "+s.dir+" (from a newer build, or the file was deleted).")
 	}
 	for _, p := range s.problems {
 		all = append(all, pg.warn("Unfinished: ")+clean(p))
 	}
-	if s.off != nil {
-		all = append(all, pg.warn("Switched off: ")+s.off.Error())
+	if s.frozen != "" {
+		all = append(all, pg.warn("Frozen ")+s.frozen+".")
 	}
 	return all
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/charmbracelet/x/ansi"
 )
 
-// palette gives words their colours, by what they mean.
+// palette colours words by their meaning.
 type palette struct{ on bool }
 
 func (p palette) in(s ansi.Style, text string) string {
@@ -39,7 +39,7 @@ func (p palette) diff(text string) string {
 		body, end := strings.CutSuffix(line, "\n")
 		switch {
 		case strings.HasPrefix(body, "diff "):
-			continue // the two names follow
+			continue // the next lines have the names
 		case strings.HasPrefix(body, "---"), strings.HasPrefix(body, "+++"):
 			body = p.bold(body)
 		case strings.HasPrefix(body, "@@"):
@@ -57,7 +57,7 @@ func (p palette) diff(text string) string {
 	return b.String()
 }
 
-// excerpt colours the lines of a script with a mark under a place.
+// excerpt colours the lines of a script with a mark under a position.
 func (p palette) excerpt(text string) string {
 	var b strings.Builder
 	for line := range strings.Lines(text) {
@@ -65,7 +65,7 @@ func (p palette) excerpt(text string) string {
 		switch {
 		case !ok:
 			b.WriteString(line)
-		case strings.TrimSpace(gutter) == "": // the mark's own line
+		case strings.TrimSpace(gutter) == "": // the line with the mark
 			b.WriteString(p.faint(gutter+" | ") + strings.Replace(code, "^", p.bad("^"), 1))
 		default:
 			b.WriteString(p.faint(gutter+" | ") + code)

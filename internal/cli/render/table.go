@@ -8,22 +8,22 @@ import (
 
 const (
 	columnGap = 2
-	leastName = 10 // a column that gives way keeps this
+	leastName = 10 // the minimum width of a column that shrinks
 )
 
-// table aligns cells in columns. A cell may have colours.
+// table aligns cells in columns. Cells may have colours.
 type table struct {
 	head []string
-	rows [][]string // one of a single cell is a text above those that follow
-	// right has the columns that are aligned to the right.
+	rows [][]string // a row with a single cell is a line of text
+	// right marks the columns that are aligned to the right.
 	right map[int]bool
-	// give has the columns that are cut first where the page is too narrow.
+	// give lists the columns that shrink if the page is too narrow, in order.
 	give []int
 }
 
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 
-// widths are those of the columns: 0 for one that is empty in every row.
+// widths returns the widths of the columns, 0 for a column that is empty in every row.
 func (t *table) widths() []int {
 	widths := make([]int, len(t.head))
 	for i, h := range t.head {
@@ -39,7 +39,7 @@ func (t *table) widths() []int {
 	return widths
 }
 
-// tooWide says by how much columns are wider than a page; below 0 if they fit.
+// tooWide returns by how much columns exceed the width of the page. It is negative if they fit.
 func (pg *page) tooWide(widths []int) int {
 	over := -columnGap - pg.width
 	for _, w := range widths {
@@ -50,8 +50,7 @@ func (pg *page) tooWide(widths []int) int {
 	return over
 }
 
-// table writes a table, without the columns that are empty in every row, and cuts
-// its lines to the page's width.
+// table writes a table without its empty columns, and cuts its lines to the width of the page.
 func (pg *page) table(t table) {
 	widths := t.widths()
 	pg.narrow(t, widths)
@@ -69,7 +68,7 @@ func (pg *page) table(t table) {
 	}
 }
 
-// narrow makes the columns fit the page, as far as those that give way allow.
+// narrow shrinks columns to fit the page, as far as t.give allows.
 func (pg *page) narrow(t table, widths []int) {
 	if pg.width <= 0 {
 		return
@@ -104,7 +103,7 @@ func (pg *page) row(t table, cells []string, widths []int) {
 	pg.line(pg.cut(strings.TrimRight(b.String(), " ")))
 }
 
-// cut shortens a line to the page's width.
+// cut shortens a line to the width of the page.
 func (pg *page) cut(line string) string {
 	if pg.width <= 0 {
 		return line
@@ -112,7 +111,7 @@ func (pg *page) cut(line string) string {
 	return ansi.Truncate(line, pg.width, "…")
 }
 
-// wrap breaks a text into lines of the page's width.
+// wrap breaks a text into lines of the width of the page.
 func (pg *page) wrap(text string) string {
 	if pg.width <= 0 {
 		return text
@@ -120,7 +119,7 @@ func (pg *page) wrap(text string) string {
 	return Wrap(text, pg.width)
 }
 
-// Wrap breaks a text into lines of a width, between its words alone: options have hyphens.
+// Wrap breaks a text into lines of a width. It breaks only at spaces, because flags have hyphens.
 func Wrap(text string, width int) string {
 	var b strings.Builder
 	column := 0

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Label returns a version as it is shown.
+// Label formats a version.
 func (d Digits) Label(v int64) string {
 	if v < 0 {
 		return strconv.FormatInt(v, 10)
@@ -16,7 +16,7 @@ func (d Digits) Label(v int64) string {
 	return fmt.Sprintf("%0*d", int(d), v)
 }
 
-// Step returns a step's version as it is shown; white space for a script that belongs to none.
+// Step formats a step's version, as white space for a script without one.
 func (d Digits) Step(v int64) string {
 	if v < 0 {
 		return strings.Repeat(" ", max(int(d), 1))
@@ -24,7 +24,7 @@ func (d Digits) Step(v int64) string {
 	return d.Label(v)
 }
 
-// took says a duration in the least words.
+// took formats a duration briefly.
 func took(d time.Duration) string {
 	switch {
 	case d <= 0:
@@ -39,7 +39,7 @@ func took(d time.Duration) string {
 	return d.Round(time.Second).String()
 }
 
-// when says a time in UTC.
+// when formats a time in UTC.
 func when(t time.Time) string {
 	if t.IsZero() {
 		return ""
@@ -47,7 +47,7 @@ func when(t time.Time) string {
 	return t.UTC().Format("2006-01-02 15:04:05")
 }
 
-// count says "1 migration", "3 migrations".
+// count returns "1 migration" or "3 migrations".
 func count[N int | int64](n N, what string) string {
 	if n == 1 {
 		return "1 " + what
@@ -55,7 +55,15 @@ func count[N int | int64](n N, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// Millis is a duration as JSON has it: milliseconds, to the microsecond.
+// plural returns the word for one or for several.
+func plural(n int, one, several string) string {
+	if n == 1 {
+		return one
+	}
+	return several
+}
+
+// Millis is a duration in JSON: milliseconds, rounded to microseconds.
 type Millis time.Duration
 
 // MarshalJSON writes the number.
@@ -64,7 +72,7 @@ func (m Millis) MarshalJSON() ([]byte, error) {
 	return strconv.AppendFloat(nil, ms, 'f', -1, 64), nil
 }
 
-// instant is a time as JSON has it: RFC 3339 in UTC; null for none.
+// instant is a time in JSON: RFC 3339 in UTC, null for the zero time.
 type instant time.Time
 
 func (i instant) MarshalJSON() ([]byte, error) {
