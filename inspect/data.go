@@ -10,29 +10,29 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// DataStatement is a statement whose work is not in the schema, or may not be.
+// DataStatement is a statement that has, or may have, effects outside the schema.
 type DataStatement struct {
 	Pos sqltext.Position
 	SQL string // its beginning, on one line
-	Why string // what it does: "writes rows"
+	Why string // its effect: "writes rows"
 }
 
 func (d DataStatement) String() string { return fmt.Sprintf("%s: %s: %s", d.Pos, d.Why, d.SQL) }
 
-// DataError reports statements that would be lost with a script that makes a schema and
-// nothing else.
+// DataError reports statements whose effects a script made from the schema would lose.
 type DataError struct{ Statements []DataStatement }
 
 func (e *DataError) Error() string {
 	var b strings.Builder
-	b.WriteString("the range has statements whose work a schema does not show, so that it would be lost; let the range end before them, or leave them out on purpose (--drop-data):")
+	b.WriteString("the range contains statements with effects outside the schema, which would be lost:")
 	for _, s := range e.Statements {
 		b.WriteString("\n" + s.String())
 	}
 	return b.String()
 }
 
-// dataOf finds the statements of up scripts whose work is not in a schema. In doubt it is one.
+// dataOf finds the statements of up scripts with effects outside the schema, including doubtful
+// ones.
 func dataOf(migrations []migration.Migration, dialect sqltext.Dialect) ([]DataStatement, error) {
 	var found []DataStatement
 	for _, m := range migrations {
@@ -59,7 +59,7 @@ func dataOf(migrations []migration.Migration, dialect sqltext.Dialect) ([]DataSt
 	return found, nil
 }
 
-// beginning returns as much of a statement as is enough to know it by.
+// beginning returns enough of a statement to recognize it.
 func beginning(sql string) string {
 	const enough = 60
 	one := []rune(strings.Join(strings.Fields(sql), " "))

@@ -35,7 +35,7 @@ func (db *Database) Identify(ctx context.Context) (database.Identity, error) {
 	return identityOf(says), nil
 }
 
-// identityOf makes an identity of what a server says.
+// identityOf builds an identity from the server's variables.
 func identityOf(says map[string]string) (id database.Identity) {
 	name := func(kind string) {
 		if v := says[kind]; v != "" {
@@ -52,7 +52,7 @@ func identityOf(says map[string]string) (id database.Identity) {
 	}
 	name("group_replication_group_name")
 
-	// MySQL's GTIDs begin with a server_uuid, MariaDB's have a server_id in their middle.
+	// MySQL's GTIDs begin with a server_uuid; MariaDB's contain a server_id in the middle.
 	for _, gtid := range splitGTIDs(says["gtid_executed"]) {
 		if uuid, _, ok := strings.Cut(gtid, ":"); ok && uuid != says["server_uuid"] {
 			id.Feeds = append(id.Feeds, "server_uuid "+uuid)

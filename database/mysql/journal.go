@@ -14,26 +14,26 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// isOpen is whether a row of the journal says that something of a run has happened, or may have.
+// isOpen is a condition: a journal row records that a part of a run has happened, or may have.
 const isOpen = `(done > 0 OR begun <> '')`
 
-// journalJSON is a row of the journal as a database.Journal is written.
+// journalJSON formats a row of the journal as the JSON of a database.Journal.
 const journalJSON = "CAST(JSON_OBJECT('version', version, 'name', name, 'direction', direction, 'checksum', checksum, 'statements', statements, 'done', done, " +
 	"'done_checksum', done_checksum, 'begun', begun, 'before', `before`, 'error', error, 'started_at', DATE_FORMAT(started_at, '%Y-%m-%dT%H:%i:%s.%fZ'), " +
 	"'updated_at', DATE_FORMAT(updated_at, '%Y-%m-%dT%H:%i:%s.%fZ'), 'db_user', db_user, 'host', host, 'app', app, 'pid', pid) AS char) COLLATE utf8mb4_bin"
 
-// isHeld is whether somebody has the lock that a row of the journal names: a lease, whose name is a hash alone, or an advisory one.
+// isHeld is a condition: the lock named in a journal row is held. A lease's name is a bare hash.
 const isHeld = "IF(LENGTH(lock_name) = 40, EXISTS (SELECT 1 FROM {lease} AS l USE INDEX (PRIMARY) WHERE l.lock_name = j.lock_name AND l.until > UTC_TIMESTAMP(6)), IS_USED_LOCK(lock_name) IS NOT NULL)"
 
 func readJournal(doc []byte) (*database.Journal, error) {
 	j := &database.Journal{}
 	if err := json.Unmarshal(doc, j); err != nil {
-		return nil, fmt.Errorf("a row of the journal is not as it should be: %w", err)
+		return nil, fmt.Errorf("a row of the journal is damaged: %w", err)
 	}
 	return j, nil
 }
 
-// fillIn completes a journal: who writes it, and when.
+// fillIn sets the user, host, process and times of a journal.
 func (h *hold) fillIn(j *database.Journal) {
 	now := h.clock.now().Truncate(time.Microsecond)
 	if j.StartedAt.IsZero() {
@@ -43,12 +43,13 @@ func (h *hold) fillIn(j *database.Journal) {
 	j.DBUser, j.Host, j.App, j.PID = h.user, h.db.host, h.db.opts.App, int64(os.Getpid())
 }
 
-// journalTable is the journal's name for sessions whose database a script may have changed.
+// journalTable returns the journal's qualified name, for sessions whose database a script may have
+// changed.
 func (h *hold) journalTable() string {
 	return quote(h.database) + "." + quote(h.db.names.Journal)
 }
 
-// hexText is a text that no setting of the session reads otherwise.
+// hexText returns a string literal that no session setting reinterprets.
 func hexText(s string) string {
 	if s == "" {
 		return "''"
@@ -56,8 +57,8 @@ func hexText(s string) string {
 	return "_utf8mb4 X'" + hex.EncodeToString([]byte(s)) + "'"
 }
 
-// putJournal writes the journal of the set on a connection, in the transaction that may be open there. The row is
-// inserted or updated by its key, as is known, so that nobody locks the gap beside it.
+// putJournal writes the set's journal on a connection, in its open transaction if any. Whether the
+// row exists is known, so it is inserted or updated by its key, without locking the gap beside it.
 func (h *hold) putJournal(ctx context.Context, c *conn, j *database.Journal) error {
 	h.fillIn(j)
 	columns := []string{"version", "name", "direction", "checksum", "statements", "done", "done_checksum", "begun", "`before`", "error", "started_at", "updated_at", "db_user", "host", "app", "pid"}
@@ -88,7 +89,7 @@ func (h *hold) putJournal(ctx context.Context, c *conn, j *database.Journal) err
 	return nil
 }
 
-// endRun takes the set's row out of the journal.
+// endRun removes the set's row from the journal.
 func (h *hold) endRun(ctx context.Context, c *conn) error {
 	if !h.hasRow {
 		return nil
@@ -97,7 +98,7 @@ func (h *hold) endRun(ctx context.Context, c *conn) error {
 	return ownError("writing the journal", err)
 }
 
-// endRunBy ends the open run of the set in a batch, if an event does.
+// endRunBy removes the set's interrupted run in a Tx if an entry ends it.
 func (b *batch) endRunBy(ctx context.Context, e database.Entry) error {
 	if !b.h.hasRow {
 		return nil
@@ -119,6 +120,6 @@ func (b *batch) endRunBy(ctx context.Context, e database.Entry) error {
 }
 
 var (
-	errNotHeld        = fmt.Errorf("the server says that it is not held any more: %w", database.ErrFenced)
-	errOwnTransaction = errors.New("the script has opened a transaction and left it open; it must end it")
+	errNotHeld        = fmt.Errorf("the server reports that it is no longer held: %w", database.ErrFenced)
+	errOwnTransaction = errors.New("the script left a transaction open; it must end it")
 )

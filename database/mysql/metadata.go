@@ -11,13 +11,13 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// metadataLock is the set whose lock a batch has that changes the metadata, beside its own.
+// metadataLock is the set whose lock a Tx also holds while it changes the metadata.
 const metadataLock = migration.ReservedSet + " metadata"
 
-// metadataPatience is how long PutMetadata waits for another batch.
-const metadataPatience = 15 * time.Second
+// metadataTimeout is how long PutMetadata waits for another Tx.
+const metadataTimeout = 15 * time.Second
 
-// Metadata reads the metadata and the objects, as one transaction sees them.
+// Metadata reads the metadata and the objects. Only the entries are read as of one moment.
 func (db *Database) Metadata(ctx context.Context) (*metadata.State, error) {
 	var s *metadata.State
 	err := db.reading(ctx, func(ctx context.Context, c *conn) (err error) {
@@ -27,8 +27,8 @@ func (db *Database) Metadata(ctx context.Context) (*metadata.State, error) {
 	return s, err
 }
 
-// readMetadata reads the entries, which is the one thing that must be of one moment. how is a clause of a locking read: a
-// transaction sees with it what others have committed since it began.
+// readMetadata reads the entries and the objects. how is a clause for a locking read, which makes a
+// transaction see what others committed since it began.
 func (db *Database) readMetadata(ctx context.Context, c *conn, how string) (*metadata.State, error) {
 	s := &metadata.State{}
 	err := c.each(ctx, bounded(db.opts.Patience(), db.sql.fill("SELECT kind, name, facts FROM {metadata?}"+how)), nil, func(scan func(...any) error) error {
@@ -76,7 +76,7 @@ func (b *batch) Metadata(ctx context.Context) (s *metadata.State, err error) {
 	return s, err
 }
 
-// PutMetadata writes the entries, and leaves the comments to Commit: to change one is DDL.
+// PutMetadata writes the entries. Commit sets the comments, which is DDL.
 func (b *batch) PutMetadata(ctx context.Context, change *metadata.Change) error {
 	return b.do(ctx, func(ctx context.Context) error {
 		if err := triggersError(b.h.triggers); err != nil {
@@ -108,12 +108,12 @@ func (b *batch) PutMetadata(ctx context.Context, change *metadata.Change) error 
 	})
 }
 
-// lockMetadata keeps other batches from changing the metadata until this one is over.
+// lockMetadata prevents others from changing the metadata until the transaction ends.
 func (b *batch) lockMetadata(ctx context.Context) error {
 	for _, set := range b.h.locked {
 		if set == metadataLock {
 			return nil
 		}
 	}
-	return b.h.take(ctx, metadataLock, database.LockOptions{Timeout: metadataPatience})
+	return b.h.take(ctx, metadataLock, database.LockOptions{Timeout: metadataTimeout})
 }

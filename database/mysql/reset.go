@@ -11,17 +11,19 @@ import (
 	"github.com/whimbrel-db/whimbrel/database/mysql/internal/mycatalog"
 )
 
-// later is what a batch does when it is committed, since each statement of it commits by itself.
+// later contains statements that commit by themselves, which a Tx executes after its COMMIT.
 type later struct {
 	doing      string
 	statements []string
-	marked     []string // it was a reset: the sets whose journals say so until it is done
+	// for a reset: the sets whose journals contain the mark until it is complete
+	marked []string
 }
 
-// Reset takes the locks of all sets, lists what is to be dropped, and records that nothing is applied any more, with a mark
-// for each of them that the reset is unfinished. What drops comes after COMMIT: no transaction can take it back. So Rollback leaves
-// everything as it is; and when the dropping is cut off, the history says that nothing is applied and that
-// the database is dirty, until the next reset has dropped the rest.
+// Reset acquires the locks of all sets, lists what to drop, and records that nothing is applied any
+// more, with a mark for each set that the reset is incomplete. The drops follow the COMMIT, since
+// no transaction can revert them. So Rollback changes nothing, and after an interruption the
+// history says that nothing is applied and that a reset was interrupted, until the next reset drops
+// the rest.
 func (b *batch) Reset(ctx context.Context, _ []string, e database.Entry) (out *database.Emptied, err error) {
 	err = b.do(ctx, func(ctx context.Context) error {
 		out, err = b.reset(ctx, e)
@@ -32,7 +34,7 @@ func (b *batch) Reset(ctx context.Context, _ []string, e database.Entry) (out *d
 
 func (b *batch) reset(ctx context.Context, e database.Entry) (*database.Emptied, error) {
 	if b.written {
-		return nil, errors.New("reset: something else was done in the same transaction before")
+		return nil, errors.New("reset must be the only change in its transaction")
 	}
 	b.written = true
 	sets, err := b.lockSets(ctx)
@@ -42,14 +44,14 @@ func (b *batch) reset(ctx context.Context, e database.Entry) (*database.Emptied,
 	out := &database.Emptied{Sets: sets}
 	uses, err := mycatalog.Uses(ctx, b.h.worker, b.db.Tables())
 	if err != nil {
-		return nil, ownError("looking for what other databases need", err)
+		return nil, ownError("reading the dependencies of other databases", err)
 	}
 	if len(uses) > 0 {
 		return nil, &database.InUseError{Uses: uses}
 	}
 	drops, err := mycatalog.DropAll(ctx, b.h.worker, b.db.Tables())
 	if err != nil {
-		return nil, ownError("listing what is to be dropped", err)
+		return nil, ownError("listing the objects to drop", err)
 	}
 	b.later = &later{doing: "reset", marked: sets, statements: []string{mycatalog.BeforeDrop}}
 	for _, d := range drops {
@@ -60,7 +62,8 @@ func (b *batch) reset(ctx context.Context, e database.Entry) (*database.Emptied,
 	if e.StartedAt.IsZero() {
 		e.StartedAt, e.Duration = b.began, b.h.clock.now().Sub(b.began)
 	}
-	for _, set := range append(slices.DeleteFunc(slices.Clone(sets), func(s string) bool { return s == b.h.set }), b.h.set) { // its own last: Head is made of that
+	// its own last: the head derives from it
+	for _, set := range append(slices.DeleteFunc(slices.Clone(sets), func(s string) bool { return s == b.h.set }), b.h.set) {
 		e.Set = set
 		if err := b.record(ctx, e); err != nil {
 			return nil, err
@@ -73,8 +76,8 @@ func (b *batch) reset(ctx context.Context, e database.Entry) (*database.Emptied,
 	return out, nil
 }
 
-// mark makes the journal say, when it is committed, that a reset has begun: for every set, since what any of them makes before it is finished
-// would be dropped with the rest.
+// mark writes to the journal that a reset has begun, to be committed with the Tx. It does so for
+// every set: the next reset would drop objects that any of them creates meanwhile.
 func (b *batch) mark(ctx context.Context) error {
 	if b.later == nil || b.later.marked == nil {
 		return nil
@@ -89,7 +92,7 @@ func (b *batch) mark(ctx context.Context) error {
 	return err
 }
 
-// copyMark makes the mark of the batch's own set another's, too.
+// copyMark copies the mark of the Tx's own set to another set.
 func (b *batch) copyMark(ctx context.Context, set string) error {
 	const same = "version, name, direction, checksum, statements, done, done_checksum, begun, `before`, error, started_at, updated_at, db_user, host, app, pid"
 	_, err := b.h.worker.exec(ctx, b.db.sql.fill("INSERT INTO {journal} (set_name, lock_name, "+same+") SELECT "+hexText(set)+", "+hexText(b.h.guard.form.name(set))+", "+same+
@@ -97,16 +100,17 @@ func (b *batch) copyMark(ctx context.Context, set string) error {
 	return ownError("writing the journal", err)
 }
 
-// unmark ends what mark has begun.
+// unmark removes the marks.
 func (b *batch) unmark(ctx context.Context) error {
 	_, err := b.h.worker.exec(ctx, "DELETE FROM "+b.h.journalTable()+" WHERE direction = "+hexText(string(database.Reset))+" AND "+b.h.guard.form.fence(b.h.guard, b.h.set)+mycatalog.Everything)
 	return ownError("writing the journal", err)
 }
 
-// lockSets takes the locks of the other sets of the history, trying each once, and returns all sets in alphabetical order.
+// lockSets acquires the locks of the other sets in the history, trying each once, and returns all
+// sets in alphabetical order.
 func (b *batch) lockSets(ctx context.Context) ([]string, error) {
 	b.h.guard.mu.Lock()
-	sets, err := b.db.sets(ctx, b.h.guard.c) // which sees what was committed after the batch began
+	sets, err := b.db.sets(ctx, b.h.guard.c) // it sees what was committed after the Tx began
 	b.h.guard.mu.Unlock()
 	if err != nil {
 		return nil, err
@@ -123,7 +127,7 @@ func (b *batch) lockSets(ctx context.Context) ([]string, error) {
 		if err := b.h.worker.row(ctx, b.db.sql.fill("SELECT EXISTS (SELECT 1 FROM {history?} WHERE set_name = ?) OR EXISTS (SELECT 1 FROM {journal?} WHERE set_name = ? AND "+isOpen+")"), []any{set, set}, &has); err != nil {
 			return nil, ownError("reading the history's sets", err)
 		}
-		if has { // others had a lock, and have recorded nothing
+		if has { // other sets held a lock but recorded nothing
 			recorded = append(recorded, set)
 		}
 	}
@@ -131,7 +135,7 @@ func (b *batch) lockSets(ctx context.Context) ([]string, error) {
 	return recorded, nil
 }
 
-// finish executes what comes after COMMIT.
+// finish executes the statements that follow the COMMIT.
 func (b *batch) finish(ctx context.Context, l *later) error {
 	b.h.worker.unusable = true
 	for _, s := range l.statements {
@@ -142,7 +146,7 @@ func (b *batch) finish(ctx context.Context, l *later) error {
 	if l.marked == nil {
 		return nil
 	}
-	return l.unfinished("taking away the mark", b.unmark(ctx))
+	return l.unfinished("removing the mark", b.unmark(ctx))
 }
 
 func (l *later) unfinished(statement string, err error) error {
@@ -150,7 +154,7 @@ func (l *later) unfinished(statement string, err error) error {
 		return nil
 	}
 	if l.marked == nil {
-		return fmt.Errorf("it is committed, but not all of %s has happened (%s): %w; do it again", l.doing, statement, err)
+		return fmt.Errorf("the transaction is committed, but %s is incomplete (%s): %w; repeat it", l.doing, statement, err)
 	}
-	return fmt.Errorf("the reset is recorded, but not everything is dropped yet (%s): %w; reset once more to drop the rest", strings.TrimSpace(statement), err)
+	return fmt.Errorf("the reset is recorded, but not all objects are dropped (%s): %w; reset again to drop the rest", strings.TrimSpace(statement), err)
 }

@@ -12,17 +12,17 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// run executes statements on the worker. What is Whimbrel's own goes by way of the guard, whose session no script changes,
-// but for a mark that must be in the statement's own transaction.
+// run executes statements on the worker. Whimbrel's own statements run on the guard, whose session
+// no script changes, except for a mark that must be in the statement's transaction.
 type run struct {
 	db *Database
 
-	mu       sync.Mutex // Database.Close may come at any time
+	mu       sync.Mutex // Database.Close may be called at any time
 	h        *hold
-	own      bool              // the script has a transaction of its own open
-	journal  *database.Journal // as this run wrote it last; nil: it has not
-	timed    *migration.Script // whose lock timeout is set
-	executed int               // statements of it
+	own      bool              // the script has opened a transaction of its own
+	journal  *database.Journal // as this run last wrote it; nil: not yet
+	timed    *migration.Script // the script whose lock timeout is set
+	executed int               // how many of its statements
 	blocked  func(database.Holder)
 	over     bool
 }
@@ -46,14 +46,14 @@ func (db *Database) Guard(ctx context.Context, set string, opts database.LockOpt
 	return r, h.found(), nil
 }
 
-// Backend is the worker's number in SHOW PROCESSLIST.
+// Backend returns the worker's id in SHOW PROCESSLIST.
 func (r *run) Backend() int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.h.worker.id
 }
 
-// do does something while nobody else uses the run.
+// do calls a function while nothing else uses the run.
 func (r *run) do(ctx context.Context, f func(context.Context) error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -68,7 +68,7 @@ func (r *run) do(ctx context.Context, f func(context.Context) error) error {
 	return conflicting(f(ctx))
 }
 
-// onGuard does something of Whimbrel's own.
+// onGuard executes Whimbrel's own statements.
 func (r *run) onGuard(ctx context.Context, f func(context.Context, *conn) error) error {
 	return r.do(ctx, func(ctx context.Context) error {
 		r.h.guard.mu.Lock()
@@ -106,7 +106,7 @@ func (r *run) Journal(ctx context.Context, j *database.Journal) error {
 	})
 }
 
-// sealed does one write on the guard: in a transaction, where that is what the lock asks for.
+// sealed executes one write on the guard, in a transaction if the lock has a seal.
 func (h *hold) sealed(ctx context.Context, c *conn, write func() error) error {
 	if h.guard.form.seal(h.set) == "" {
 		return write()
@@ -127,7 +127,7 @@ func (h *hold) sealed(ctx context.Context, c *conn, write func() error) error {
 	return err
 }
 
-// Exec executes one statement by itself.
+// Exec executes one statement outside a transaction, or with the journal in one.
 func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statement, _ io.Reader, done *database.Journal) error {
 	return r.do(ctx, func(ctx context.Context) error {
 		if done != nil && st.Tx != sqltext.TxAny && st.Tx != sqltext.TxCommit {
@@ -136,7 +136,8 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 		if err := r.h.checkNow(ctx); err != nil {
 			return err
 		}
-		// What may change the session, or leave something open, is put back by ending the connection.
+		// A statement that may change the session, or leave something open, is reverted by closing
+		// the connection.
 		r.h.worker.unusable = r.h.worker.unusable || st.Session || st.Tx != sqltext.TxAny && st.Tx != sqltext.TxNever
 		if r.timed != s {
 			r.timed, r.executed = s, 0
@@ -153,15 +154,16 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 		e := executor{db: r.db, c: r.h.worker, script: s, n: r.executed}
 		err := e.statement(ctx, st)
 		r.follow(st, err)
-		if err == nil && st.Tx == sqltext.TxOther { // SET autocommit, without which a statement would not last as long as its mark
+		// after SET autocommit = 0, statements would not be committed with their mark
+		if err == nil && st.Tx == sqltext.TxOther {
 			_, err = r.h.worker.exec(ctx, "SET autocommit = 1")
 		}
 		return err
 	})
 }
 
-// transact executes a statement and writes the journal in one transaction: that which the statement itself ends, or one of
-// its own.
+// transact executes a statement and writes the journal in one transaction: the one that the
+// statement ends, or one of its own.
 func (r *run) transact(ctx context.Context, s *migration.Script, st sqltext.Statement, done *database.Journal) error {
 	r.executed++
 	e := executor{db: r.db, c: r.h.worker, script: s, n: r.executed}
@@ -169,7 +171,7 @@ func (r *run) transact(ctx context.Context, s *migration.Script, st sqltext.Stat
 	if err == nil && st.Tx != sqltext.TxCommit {
 		err = e.statement(ctx, st)
 	}
-	if err == nil && r.h.worker.unusable { // the script may have made temporary tables
+	if err == nil && r.h.worker.unusable { // the script may have created temporary tables
 		err = r.db.dropShadows(ctx, r.h.worker)
 	}
 	if err == nil {
@@ -199,7 +201,7 @@ func (r *run) transact(ctx context.Context, s *migration.Script, st sqltext.Stat
 	return statementError(st, err)
 }
 
-// begun sees to it that a transaction is open.
+// begun makes sure that a transaction is open.
 func (r *run) begun(ctx context.Context, st sqltext.Statement) error {
 	switch {
 	case r.own && st.Tx != sqltext.TxCommit:
@@ -211,7 +213,7 @@ func (r *run) begun(ctx context.Context, st sqltext.Statement) error {
 	return err
 }
 
-// follow notes whether the script has a transaction open.
+// follow tracks whether the script has opened a transaction.
 func (r *run) follow(st sqltext.Statement, err error) {
 	switch {
 	case r.h.worker.gone, number(err) == erDeadlock:
@@ -225,7 +227,8 @@ func (r *run) follow(st sqltext.Statement, err error) {
 	}
 }
 
-// Record appends events, and ends the run that is open if one of them does, in a transaction on the guard.
+// Record appends entries, and ends the interrupted run if one of them does, in a transaction on the
+// guard.
 func (r *run) Record(ctx context.Context, entries ...database.Entry) (recorded database.Recorded, err error) {
 	var all []database.Entry
 	err = r.onGuard(ctx, func(ctx context.Context, c *conn) error {
@@ -274,7 +277,7 @@ func (r *run) Record(ctx context.Context, entries ...database.Entry) (recorded d
 	return recorded, err
 }
 
-// ends reports whether one of the events ends the run that is open.
+// ends reports whether one of the entries ends the interrupted run.
 func (r *run) ends(ctx context.Context, c *conn, events []database.Entry) (bool, error) {
 	if !r.h.hasRow {
 		return false, nil
@@ -294,7 +297,7 @@ func (r *run) ends(ctx context.Context, c *conn, events []database.Entry) (bool,
 	return false, nil
 }
 
-// Close rolls back what is left open, and gives back the connections.
+// Close rolls back what is open, and releases the connections.
 func (r *run) Close(context.Context) error {
 	r.abandon()
 	return nil

@@ -9,10 +9,11 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// settingTimeout bounds the wait for the lock of Whimbrel's own set.
+// settingTimeout limits the wait for the lock of Whimbrel's own set.
 const settingTimeout = 15 * time.Second
 
-// UpdateSetting stores the setting and the event that says so in one transaction, under the lock of Whimbrel's own set.
+// UpdateSetting stores the setting and its history entry in one transaction, under the lock of
+// Whimbrel's own set.
 func (db *Database) UpdateSetting(ctx context.Context, u database.SettingUpdate) error {
 	u, err := u.Check()
 	if err != nil {
@@ -42,7 +43,7 @@ func (db *Database) UpdateSetting(ctx context.Context, u database.SettingUpdate)
 	}
 	var unknown *database.CommitUnknownError
 	if errors.As(err, &unknown) {
-		err = errors.New("the connection broke while the setting was stored; look whether it is: " + unknown.Err.Error())
+		err = errors.New("the connection broke while the setting was being stored; check its value: " + unknown.Err.Error())
 	}
 	if err != nil || u.Settle == nil {
 		return err
@@ -50,7 +51,7 @@ func (db *Database) UpdateSetting(ctx context.Context, u database.SettingUpdate)
 	return db.settle(ctx, u)
 }
 
-// putSetting stores a setting, or takes it away.
+// putSetting stores a setting, or removes it.
 func (b *batch) putSetting(ctx context.Context, u database.SettingUpdate) error {
 	if u.Unset {
 		_, err := b.h.worker.exec(ctx, b.db.sql.fill("DELETE FROM {settings} WHERE name = ?"), u.Name)
@@ -69,7 +70,7 @@ func (b *batch) putSetting(ctx context.Context, u database.SettingUpdate) error 
 	return ownError("storing the setting", err)
 }
 
-// settle waits until those who are at work now are over.
+// settle waits until the Txs and Runs that are open now have ended.
 func (db *Database) settle(ctx context.Context, u database.SettingUpdate) error {
 	g, err := db.newGuard(ctx)
 	if err != nil {
@@ -106,7 +107,7 @@ func (db *Database) settle(ctx context.Context, u database.SettingUpdate) error 
 	return err
 }
 
-// sets returns all sets whose lock somebody has had.
+// sets returns all sets whose lock was ever acquired.
 func (db *Database) sets(ctx context.Context, c *conn) (sets []string, err error) {
 	err = c.each(ctx, db.sql.fill(`SELECT DISTINCT set_name FROM {history?} WHERE set_name <> {own} UNION SELECT value FROM {settings?} WHERE name LIKE '`+lockRow+`%'`), nil,
 		func(scan func(...any) error) error {

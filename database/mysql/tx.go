@@ -12,25 +12,25 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// batch is a transaction on the worker. What commits by itself is kept out of it.
+// batch is a transaction on the worker, without statements that commit by themselves.
 type batch struct {
 	db *Database
 
-	mu        sync.Mutex // Database.Close may come at any time
+	mu        sync.Mutex // Database.Close may be called at any time
 	h         *hold
 	failed    error // the first error of a method, after which only Rollback helps
 	written   bool
-	began     time.Time // by the server's clock: the batch, or the event before
+	began     time.Time // by the server's clock: the start of the Tx, or of the last entry
 	last      sqltext.Statement
 	events    []database.Entry
 	session   *session          // before the first script that may have changed it
-	later     *later            // what Commit does when the transaction is committed
-	open      *database.Journal // the set's open run, once it was looked for
+	later     *later            // what Commit executes after the COMMIT
+	open      *database.Journal // the set's interrupted run, once read
 	committed bool
 	over      bool
 }
 
-// startTransaction says what the history row needs, whatever the session's default is.
+// startTransaction permits the history row, whatever the session's default is.
 const startTransaction = "START TRANSACTION READ WRITE"
 
 // Begin opens a transaction that holds the set's lock.
@@ -47,7 +47,7 @@ func (db *Database) Begin(ctx context.Context, set string, opts database.LockOpt
 	return b, h.found(), nil
 }
 
-// do does one thing in the transaction.
+// do calls a function in the transaction.
 func (b *batch) do(ctx context.Context, what func(context.Context) error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -55,7 +55,7 @@ func (b *batch) do(ctx context.Context, what func(context.Context) error) error 
 		return errOver
 	}
 	if b.failed != nil {
-		return fmt.Errorf("the transaction has failed before: %w", b.failed)
+		return fmt.Errorf("the transaction failed earlier: %w", b.failed)
 	}
 	ctx, stop := b.h.under(ctx)
 	defer stop()
@@ -67,7 +67,7 @@ func (b *batch) do(ctx context.Context, what func(context.Context) error) error 
 	return b.failed
 }
 
-// State reads the state inside the transaction.
+// State reads the state in the transaction.
 func (b *batch) State(ctx context.Context) (st *database.State, err error) {
 	err = b.do(ctx, func(ctx context.Context) (err error) {
 		st, err = b.db.readState(ctx, b.h.worker, b.h.set)
@@ -93,9 +93,9 @@ func (b *batch) script(ctx context.Context, s *migration.Script) error {
 	}
 	switch {
 	case a.Never != nil:
-		return refused(*a.Never, a.Never.Why+" commits by itself, or may do so, and can't be in a transaction", "put the directive \"-- whimbrel: no-transaction\" into the head of the file")
+		return refused(*a.Never, a.Never.Why+" commits or may commit by itself, so it can't run in a transaction", "add the directive \"-- whimbrel: no-transaction\" at the top of the file")
 	case a.Control != nil:
-		return refused(*a.Control, "transaction control inside a migration's transaction", "leave it out")
+		return refused(*a.Control, "transaction control inside a migration's transaction", "remove it")
 	}
 	b.written = true
 	b.last = sqltext.Statement{Pos: sqltext.Position{File: s.File, Line: max(s.Line, 1), Column: 1}}
@@ -131,8 +131,8 @@ func (b *batch) statements(ctx context.Context, s *migration.Script, a *migratio
 	return nil
 }
 
-// keepingSession runs a script, and makes the session what it was before, in the middle of the transaction. Nobody else gets
-// the connection afterwards: what can't be seen from outside may still be changed.
+// keepingSession runs a script and restores the session in the middle of the transaction. The
+// connection isn't reused afterwards, since some changes are not visible.
 func (b *batch) keepingSession(ctx context.Context, s *migration.Script, run func() error) (err error) {
 	b.h.worker.unusable = true
 	if b.session == nil {
@@ -147,7 +147,7 @@ func (b *batch) keepingSession(ctx context.Context, s *migration.Script, run fun
 		return err
 	}
 	if err := b.h.worker.putBack(ctx, b.session); err != nil {
-		return fmt.Errorf("%s: put the session back: %w", s.File, err)
+		return fmt.Errorf("%s: restoring the session: %w", s.File, err)
 	}
 	return nil
 }
@@ -185,7 +185,7 @@ func (b *batch) record(ctx context.Context, e database.Entry) error {
 	return b.endRunBy(ctx, e)
 }
 
-// Commit makes everything durable.
+// Commit commits everything.
 func (b *batch) Commit(ctx context.Context) (database.Recorded, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -199,7 +199,7 @@ func (b *batch) Commit(ctx context.Context) (database.Recorded, error) {
 	return database.Recorded{Entries: b.events, Head: b.h.head.sum()}, nil
 }
 
-// conflicting says of an error that the transaction was taken back and may be tried again.
+// conflicting marks an error after which the transaction was rolled back and may be tried again.
 func conflicting(err error) error {
 	if number(err) == erDeadlock {
 		return fmt.Errorf("%w: %w", database.ErrConflict, err)
@@ -209,7 +209,7 @@ func conflicting(err error) error {
 
 func (b *batch) commit(ctx context.Context) error {
 	if b.failed != nil {
-		return fmt.Errorf("the transaction has failed before: %w", b.failed)
+		return fmt.Errorf("the transaction failed earlier: %w", b.failed)
 	}
 	under, stop := b.h.under(ctx)
 	defer stop()
@@ -239,12 +239,12 @@ func (b *batch) commit(ctx context.Context) error {
 	return nil
 }
 
-// commit says COMMIT, which is not cut off when a context is done: who did that couldn't tell whether it has happened.
+// commit sends COMMIT. It isn't interrupted when a context is done: its outcome would be unknown.
 func (c *conn) commit(ctx context.Context) error {
 	if c.gone {
 		return errBroken
 	}
-	hard, stop := context.WithTimeout(context.WithoutCancel(ctx), commitPatience)
+	hard, stop := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
 	defer stop()
 	_, err := c.ExecContext(hard, "COMMIT")
 	if err != nil && (broken(err) || hard.Err() != nil) {
@@ -256,10 +256,10 @@ func (c *conn) commit(ctx context.Context) error {
 
 var errBroken = errors.New("the connection is broken")
 
-// commitPatience is how long a COMMIT may take.
-const commitPatience = 10 * time.Minute
+// commitTimeout is how long a COMMIT may take.
+const commitTimeout = 10 * time.Minute
 
-// commitError is an error that COMMIT itself brings up. It belongs to no statement.
+// commitError is an error of COMMIT itself, which belongs to no statement.
 func (b *batch) commitError(err error) error {
 	err = statementError(b.last, err)
 	var e *database.StatementError
@@ -269,7 +269,7 @@ func (b *batch) commitError(err error) error {
 	return err
 }
 
-// replaceWorker takes another connection for the worker. The lock is the guard's all the while.
+// replaceWorker takes another connection for the worker. The guard holds the lock meanwhile.
 func (h *hold) replaceWorker(ctx context.Context) error {
 	if !h.worker.gone {
 		h.worker.finish("DO RELEASE_ALL_LOCKS()")
@@ -284,7 +284,7 @@ func (h *hold) replaceWorker(ctx context.Context) error {
 	return nil
 }
 
-// Rollback ends the transaction and gives the connections back.
+// Rollback ends the transaction and releases the connections.
 func (b *batch) Rollback(context.Context) error {
 	b.abandon()
 	return nil

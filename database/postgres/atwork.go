@@ -10,35 +10,35 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// here is whether a row of pg_stat_activity, a, is of another process in this database.
+// here is a condition: a row a of pg_stat_activity belongs to another process in this database.
 const here = `a.pid <> pg_catalog.pg_backend_pid() AND a.datid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())`
 
-// isThis is whether such a row is of one that executes the statement $1, of which it has a long
-// one in part.
+// isThis is a condition: such a row executes the statement $1. The server truncates a long query.
 const isThis = `a.state = 'active' AND a.query <> '' AND (a.query = $1 OR pg_catalog.octet_length(a.query) >= (SELECT setting::int - 5 FROM pg_catalog.pg_settings WHERE name = 'track_activity_query_size') AND pg_catalog.starts_with($1, a.query))`
 
-// worksOn is whether such a row is of another process, and not autovacuum's, that has the lock on a relation which building and
-// dropping an index concurrently takes, and which only one can have.
+// worksOn returns a condition: such a row belongs to another process, other than autovacuum, that
+// holds the lock on a relation which building and dropping an index concurrently acquire, and which
+// only one session can hold.
 func worksOn(relation string) string {
 	return `a.usesysid IS NOT NULL AND EXISTS (SELECT FROM pg_catalog.pg_locks k WHERE k.pid = a.pid AND k.pid <> pg_catalog.pg_backend_pid() AND k.granted
 	AND k.mode = 'ShareUpdateExclusiveLock' AND k.locktype = 'relation' AND k.relation = ` + relation + ` AND k.database = a.datid)`
 }
 
-// activity reads a row of pg_stat_activity, a, like holdersQuery.
+// activity reads a row a of pg_stat_activity in the form of holdersQuery.
 const activity = `SELECT '', a.pid, a.usename, coalesce(a.client_hostname, pg_catalog.host(a.client_addr), ''), a.application_name, a.xact_start,
 	CASE WHEN a.query <> '<insufficient privilege>' THEN pg_catalog.left(a.query, 200) END
 `
 
-// process is a process of the server: numbers of processes are used again.
+// process identifies a process of the server: ids are reused.
 type process struct {
-	PID   int64 `json:"pid,omitempty"`   // 0: not known
-	Since int64 `json:"since,omitempty"` // in microseconds since 1970; 0: not known
-	User  int64 `json:"-"`               // the oid of the role that has connected
+	PID   int64 `json:"pid,omitempty"`   // 0: unknown
+	Since int64 `json:"since,omitempty"` // in microseconds since 1970; 0: unknown
+	User  int64 `json:"-"`               // the oid of the connected role
 }
 
 const sinceWhen = `(extract(epoch FROM backend_start) * 1000000)::bigint`
 
-// read asks a connection which process it leads to.
+// read returns the query that identifies the process of a connection.
 func (p *process) read() query {
 	return query{sql: `SELECT pid, ` + sinceWhen + `, usesysid FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())`, row: func(row *row) error {
 		p.PID, p.Since, p.User = row.number(), row.number(), row.number()
@@ -46,8 +46,8 @@ func (p *process) read() query {
 	}}
 }
 
-// untilDone waits until the process of the server that has begun a statement is at it no more, and nobody
-// else builds anything there.
+// untilDone waits until the server process that began a statement no longer executes it, and no
+// other process builds anything on the table.
 func (r *run) untilDone(ctx context.Context, st sqltext.Statement, was *before, opts database.LockOptions) error {
 	return r.db.poll(ctx, r.worker, r.set, opts, func(ctx context.Context) (bool, database.Holder, error) {
 		began, args := isThis, []arg{text(st.Text), number(was.Table)}
@@ -60,8 +60,8 @@ func (r *run) untilDone(ctx context.Context, st sqltext.Statement, was *before, 
 	})
 }
 
-// untilFree waits, as long as it takes, until nobody else works on a table. Who waited for that in the server would have a snapshot, for
-// which a CREATE INDEX CONCURRENTLY of the other waits in turn.
+// untilFree waits without limit until no other process works on a table. Waiting inside the server
+// would need a snapshot, for which a CREATE INDEX CONCURRENTLY of the other process waits in turn.
 func (r *run) untilFree(ctx context.Context, table int64) error {
 	return r.db.poll(ctx, r.worker, r.set, database.LockOptions{Timeout: math.MaxInt64, Waiting: r.tell}, func(ctx context.Context) (bool, database.Holder, error) {
 		h, found, err := r.another(ctx, worksOn("$1::oid"), number(table))
@@ -69,12 +69,12 @@ func (r *run) untilFree(ctx context.Context, table int64) error {
 	})
 }
 
-// tell says for whom the statement that runs waits, once in a while.
+// tell reports the session that blocks the running statement, at most once per interval.
 func (r *run) tell(h database.Holder) {
-	r.telling.Lock()
-	defer r.telling.Unlock()
-	if r.blocked != nil && time.Since(r.told) >= told {
-		r.told = time.Now()
+	r.reporting.Lock()
+	defer r.reporting.Unlock()
+	if r.blocked != nil && time.Since(r.reportedAt) >= blockedInterval {
+		r.reportedAt = time.Now()
 		r.blocked(h)
 	}
 }
@@ -91,21 +91,22 @@ func (r *run) another(ctx context.Context, where string, args ...arg) (h databas
 			return row.err
 		},
 	})
-	if hasCode(err, "22P05") { // a text that this server can't have been sent
+	if hasCode(err, "22P05") { // the text contains characters that this server can't have received
 		err = nil
 	}
 	return h, found, err
 }
 
-// It is looked for once in a look whether a statement waits for somebody, and told no more often than once in a told.
+// A blocked statement is looked for once per blockedCheck, and reported at most once per
+// blockedInterval.
 const (
-	look = time.Second
-	told = look - look/10
+	blockedCheck    = time.Second
+	blockedInterval = blockedCheck - blockedCheck/10
 )
 
-// tellBlocked tells, until the function that it returns is called, whom a statement waits for. It asks on a connection of its own,
-// which is made for the first statement that takes longer: the guard's, in its long transaction, could
-// itself become something that CREATE INDEX CONCURRENTLY waits for, by the snapshot that a query needs.
+// tellBlocked reports, until stop is called, which session blocks a statement. It uses a connection
+// of its own, opened for the first statement that takes longer: the guard's query would need a
+// snapshot in its long transaction, for which CREATE INDEX CONCURRENTLY would wait.
 func (r *run) tellBlocked(st sqltext.Statement) (stop func()) {
 	if r.blocked == nil {
 		return func() {}
@@ -118,13 +119,13 @@ func (r *run) tellBlocked(st sqltext.Statement) (stop func()) {
 			select {
 			case <-ctx.Done():
 				return
-			case <-time.After(look):
+			case <-time.After(blockedCheck):
 			}
-			if r.eye == nil || r.eye.broken() {
+			if r.monitor == nil || r.monitor.broken() {
 				var err error
-				if r.eye, err = r.db.beside(ctx, r.guard); err != nil {
-					r.eye = nil
-					return // it was only to tell
+				if r.monitor, err = r.db.beside(ctx, r.guard); err != nil {
+					r.monitor = nil
+					return // the report is optional
 				}
 			}
 			if h, found, err := r.blocker(ctx, st); err == nil && found {
@@ -138,13 +139,14 @@ func (r *run) tellBlocked(st sqltext.Statement) (stop func()) {
 	}
 }
 
-// blocker says for whom the worker waits. CREATE INDEX CONCURRENTLY waits for one transaction after the other.
+// blocker returns the session that the worker waits for. CREATE INDEX CONCURRENTLY waits for one
+// transaction after the other.
 func (r *run) blocker(ctx context.Context, st sqltext.Statement) (h database.Holder, found bool, err error) {
 	worker, args := `SELECT $1::int AS pid`, []arg{number(r.at.PID)}
 	if r.pooled {
 		worker, args = `SELECT a.pid FROM pg_catalog.pg_stat_activity a WHERE `+here+` AND `+isThis, []arg{text(st.Text)}
 	}
-	err = r.eye.pipeline(ctx, query{
+	err = r.monitor.pipeline(ctx, query{
 		sql: fmt.Sprintf(`SELECT '', b.pid, a.usename, coalesce(a.client_hostname, pg_catalog.host(a.client_addr), ''), a.application_name, a.xact_start,
 	CASE WHEN b.pid = 0 THEN 'a prepared transaction' WHEN a.query <> '<insufficient privilege>' THEN pg_catalog.left(a.query, 200) END
 FROM (%s) w CROSS JOIN LATERAL (SELECT pg_catalog.unnest(pg_catalog.pg_blocking_pids(w.pid))

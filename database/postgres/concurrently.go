@@ -27,7 +27,7 @@ func (r *run) concurrently(ctx context.Context, st sqltext.Statement, what *pgdd
 	case what.Kind == pgddl.CreateIndex && what.Name != nil:
 		err = r.createIndex(ctx, st, what)
 	default:
-		err = r.alone(ctx, st, nil)
+		err = r.execute(ctx, st, nil)
 	}
 	if perr := putBack(); err == nil {
 		err = perr
@@ -63,7 +63,7 @@ func (r *run) noLockTimeout(ctx context.Context, also ...query) (putBack func() 
 func (r *run) createIndex(ctx context.Context, st sqltext.Statement, what *pgddl.Statement) error {
 	const tries = 3
 	for try := 1; ; try++ {
-		err := r.alone(ctx, st, nil)
+		err := r.execute(ctx, st, nil)
 		if err != nil && !hasCode(err, "42P07") || err == nil && !what.IfNotExists {
 			return err
 		}
@@ -87,7 +87,7 @@ func (r *run) createIndex(ctx context.Context, st sqltext.Statement, what *pgddl
 			}
 			continue
 		}
-		if err := r.alone(ctx, sqltext.Statement{Text: x.drop(), Pos: st.Pos, Index: st.Index}, nil); err != nil {
+		if err := r.execute(ctx, sqltext.Statement{Text: x.drop(), Pos: st.Pos, Index: st.Index}, nil); err != nil {
 			return err
 		}
 		if r.db.opts.Notice != nil {

@@ -19,39 +19,41 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// Database is one open PostgreSQL target: a schema of a database.
+// Database is an open PostgreSQL target: a schema of a database.
 type Database struct {
-	src    source
-	opts   database.Options
-	names  database.TableNames
-	host   string // of this process
-	app    string // what the history says of it: Options.App, else the connections' application_name
-	sayApp bool   // the connections don't say Options.App themselves
+	src   source
+	opts  database.Options
+	names database.TableNames
+	host  string // this process's
+	// the application in the history: Options.App, or the connections' application_name
+	app    string
+	sayApp bool // the connections don't send Options.App themselves
 
-	location string      // where the connections lead, for messages; "" if it is not known
-	narrow   atomic.Bool // the database does not hold every character: see kept
+	location string      // where the connections lead, for messages; "" if unknown
+	narrow   atomic.Bool // the database can't store every character: see kept
 
-	closing context.Context // done from Close on
+	closing context.Context // done after Close
 	close   context.CancelFunc
 
 	mu     sync.Mutex
-	at     location        // where Whimbrel's tables are, as far as the server has said
-	open   map[unit]bool   // batches and runs
-	config *pgx.ConnConfig // of the connection of the first of them
+	at     location        // of Whimbrel's tables, once found
+	open   map[unit]bool   // open Txs and Runs
+	config *pgx.ConnConfig // of the first one's connection
 
-	unknown atomic.Pointer[server] // where a COMMIT was sent whose answer has not come
+	unknown atomic.Pointer[server] // the server that received a COMMIT whose answer was lost
 }
 
-// unit is a batch or a run, which ends with its Database.
+// unit is a Tx or a Run, which ends with its Database.
 type unit interface{ abandon() }
 
 // Dialect returns sqltext.PostgreSQL.
 func (db *Database) Dialect() sqltext.Dialect { return sqltext.PostgreSQL }
 
-// Tables returns the names of Whimbrel's own tables.
+// Tables returns the names of Whimbrel's tables.
 func (db *Database) Tables() []string { return db.names.Lower() }
 
-// Close cancels what runs, ends what is open, and closes the pool if the driver started it.
+// Close cancels running statements, ends open Txs and Runs, and closes the pool if the driver
+// started it.
 func (db *Database) Close() error {
 	db.mu.Lock()
 	was := db.closing.Err() != nil
@@ -68,8 +70,8 @@ func (db *Database) Close() error {
 	return nil
 }
 
-// opened remembers a unit and where its connection leads; it returns an error when the
-// Database has been closed meanwhile.
+// opened registers a unit and where its connection leads; it returns an error if the Database has
+// been closed.
 func (db *Database) opened(u unit, c *conn) error {
 	db.mu.Lock()
 	defer db.mu.Unlock()
@@ -115,8 +117,8 @@ func (db *Database) acquire(ctx context.Context) (*conn, error) {
 	return c, nil
 }
 
-// handle takes a connection from the source; or makes one for the moment, when an open batch or
-// run of this Database may have the last of them: who waited for that would wait for ever.
+// handle takes a connection from the source. If an open Tx or Run of this Database may have the
+// last one, it opens a temporary connection instead: waiting would never end.
 func (db *Database) handle(ctx context.Context) (handle, error) {
 	db.mu.Lock()
 	var config *pgx.ConnConfig
@@ -134,34 +136,34 @@ func (db *Database) handle(ctx context.Context) (handle, error) {
 	return single{pc}, nil
 }
 
-// checkNames refuses names that the server would cut off, so that two would become one.
+// checkNames refuses names that the server would truncate, so that two could become one.
 func (db *Database) checkNames() error {
 	const most = 63
 	for _, name := range []string{db.opts.Schema, db.names.History, db.names.Settings, db.names.Journal, db.names.Metadata} {
 		if len(name) > most {
-			return fmt.Errorf("the name %q has %d bytes; PostgreSQL keeps %d, choose a shorter schema or history table", name, len(name), most)
+			return fmt.Errorf("the name %q has %d bytes, but PostgreSQL keeps only %d; choose a shorter schema or history table", name, len(name), most)
 		}
 	}
 	return nil
 }
 
-// checkSession refuses a connection on which a script would not be what it is. It asks
-// nothing: the server has said all this when the connection was made.
+// checkSession refuses a connection that would change the meaning of scripts. It sends no query:
+// the server reported all this on connecting.
 func checkSession(pc *pgx.Conn) error {
 	c := pc.PgConn()
 	switch encoding := c.ParameterStatus("client_encoding"); {
 	case c.TxStatus() != 'I':
-		return errors.New("the connection that was handed in is in a transaction; Whimbrel needs one of its own: commit or roll back first")
+		return errors.New("the caller's connection is in a transaction, but Whimbrel needs one of its own: commit or roll back first")
 	case encoding != "" && encoding != "UTF8" && encoding != "SQL_ASCII":
-		return fmt.Errorf("the connection's client_encoding is %s, and scripts are UTF-8: connect with client_encoding=UTF8", encoding)
+		return fmt.Errorf("the connection's client_encoding is %s, but scripts are UTF-8: connect with client_encoding=UTF8", encoding)
 	case c.ParameterStatus("standard_conforming_strings") == "off":
-		return errors.New("standard_conforming_strings is off, with which a backslash could end in another place than scripts are cut at: connect with standard_conforming_strings=on")
+		return errors.New("standard_conforming_strings is off, which changes where strings end and scripts are split: connect with standard_conforming_strings=on")
 	}
 	return nil
 }
 
-// firstSchema is the first schema of the search path that tables can be in for good, as
-// an SQL expression; NULL if there is none.
+// firstSchema is an SQL expression for the first schema of the search path for permanent tables;
+// NULL if there is none.
 const firstSchema = `(SELECT s FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY AS path(s, n) WHERE s OPERATOR(pg_catalog.!~) '^pg_' ORDER BY n LIMIT 1)`
 
 // table returns a table's quoted name, with its schema as far as that is known.
@@ -174,8 +176,8 @@ func table(schema, name string) string {
 
 func quote(name string) string { return pgx.Identifier{name}.Sanitize() }
 
-// State reads the state of a set, in one round trip: the first query finds the tables, and leads the names of the
-// second to them.
+// State reads the state of a set in one round trip: the first query finds the tables, and sets the
+// search path to them for the second.
 func (db *Database) State(ctx context.Context, set string) (*database.State, error) {
 	c, err := db.acquire(ctx)
 	if err != nil {
@@ -185,7 +187,7 @@ func (db *Database) State(ctx context.Context, set string) (*database.State, err
 	return db.findState(ctx, c, set)
 }
 
-// findState reads a state outside of any transaction.
+// findState reads a state outside any transaction.
 func (db *Database) findState(ctx context.Context, c *conn, set string) (st *database.State, err error) {
 	start := time.Now()
 	l, err := db.atTables(func(l location, before ...query) (err error) {
@@ -202,7 +204,7 @@ func (db *Database) findState(ctx context.Context, c *conn, set string) (st *dat
 	return st, nil
 }
 
-// readState reads a state where the tables are known to be.
+// readState reads a state from tables at a known place.
 func (db *Database) readState(ctx context.Context, c *conn, l location, set string, before ...query) (*database.State, error) {
 	r := stateReader{st: &database.State{Set: set, Applied: &database.AppliedSet{}, Database: l.database, ServerMajor: c.serverMajor()}}
 	if err := c.pipeline(ctx, append(before, db.stateQuery(l.schema, set, &r))...); err != nil {
@@ -211,8 +213,8 @@ func (db *Database) readState(ctx context.Context, c *conn, l location, set stri
 	return r.finish()
 }
 
-// stateQuery reads the events of the set and of Whimbrel's own, and the settings and the open run, which
-// have no id: in one statement, so that they are of one moment.
+// stateQuery reads the entries of the set and of Whimbrel's own set, the settings and the
+// interrupted run, which have no id, in one statement, so as of one moment.
 func (db *Database) stateQuery(schema, set string, r *stateReader) query {
 	return query{
 		path: found,
@@ -227,7 +229,7 @@ FROM ` + table(schema, db.names.Journal) + ` j WHERE set_name OPERATOR(pg_catalo
 ORDER BY 1`,
 		args:    []arg{keptAsASCII(set)},
 		formats: []int16{0, 0, 0, 0, 0, 0, 0, 0, 1, 0},
-		fail:    db.notOurs,
+		fail:    db.foreignHistory,
 		row: func(row *row) error {
 			switch {
 			case row.values[0] == nil && row.values[1] != nil:
@@ -240,8 +242,8 @@ ORDER BY 1`,
 	}
 }
 
-// notOurs explains an error of reading a history that has other columns than it should.
-func (db *Database) notOurs(pg *pgconn.PgError) error {
+// foreignHistory explains an error of reading a history with the wrong columns.
+func (db *Database) foreignHistory(pg *pgconn.PgError) error {
 	switch pg.Code {
 	case "42703":
 		return &database.TablesError{
@@ -255,7 +257,7 @@ func (db *Database) notOurs(pg *pgconn.PgError) error {
 	return ownError("", pg)
 }
 
-// stateReader makes a State of the answers.
+// stateReader builds a State from the rows.
 type stateReader struct {
 	st     *database.State
 	stored []database.StoredSetting
@@ -263,14 +265,13 @@ type stateReader struct {
 	open   *database.Journal
 }
 
-// head is the newest event of a set, and of Whimbrel's own. Ids are handed out before
-// the commit, so the higher of the two would not do as a Head: it may be there while the
-// lower is still to come. Each of them only grows, as the locks of the two sets see to,
-// and so does their sum, with either.
+// head contains the newest entries of a set and of Whimbrel's own set. Ids are assigned before the
+// commit, so the higher of the two can't serve as the Head: it may be visible before the lower.
+// Each of them only grows, since each set has its lock, and so does their sum.
 type head struct {
 	mine, own int64
-	tables    int64 // the version of Whimbrel's own tables
-	journal   int64 // 1 if a Run has left its claim, 2 if a run is open
+	tables    int64 // the version of Whimbrel's tables
+	journal   int64 // 1 if the journal only has a claim, 2 if a run was interrupted
 }
 
 func (h head) sum() int64 { return h.mine + h.own }
@@ -279,13 +280,14 @@ func (h head) found() database.Found {
 	return database.Found{Head: h.sum(), Interrupted: h.journal > 1}
 }
 
-// check refuses a history that does not say of which version it is: it has lost rows. It also refuses one of a newer Whimbrel.
+// check returns an error if the history has no version, since it lost rows, or that of a newer
+// Whimbrel.
 func (h head) check() error {
 	if h.own == 0 {
 		return &database.TablesError{
 			Problem: database.TablesEmpty,
-			Msg:     "the history has no entry of Whimbrel's own tables, which is its first: its rows were deleted, or left out of a dump (pg_dump --schema-only)",
-			Hint:    "restore its rows; or, if nothing is applied in this database, drop Whimbrel's tables, and they are made again",
+			Msg:     "the history lacks its first entry, that of Whimbrel's tables: its rows were deleted, or left out of a dump (pg_dump --schema-only)",
+			Hint:    "restore its rows; or, if nothing is applied in this database, drop Whimbrel's tables to have them created again",
 		}
 	}
 	if h.tables > tablesVersion {
@@ -338,7 +340,7 @@ func (r *stateReader) event(row *row) (err error) {
 	return row.err
 }
 
-// direction is database.Direction(b), without a copy of the two that are always seen.
+// direction is database.Direction(b) without allocating for the common values.
 func direction(b []byte) database.Direction {
 	switch string(b) {
 	case string(database.Up):
@@ -359,7 +361,7 @@ func (r *stateReader) finish() (*database.State, error) {
 	return r.st, nil
 }
 
-// serverMajor returns the version of the server that the connection leads to.
+// serverMajor returns the major version of the connection's server.
 func (c *conn) serverMajor() (major int) {
 	c.use(func(pc *pgx.Conn) error {
 		major = serverMajor(pc.PgConn())
@@ -368,7 +370,7 @@ func (c *conn) serverMajor() (major int) {
 	return major
 }
 
-// serverMajor returns the server's major version, 0 if it does not say.
+// serverMajor returns the server's major version, or 0 if unknown.
 func serverMajor(pc *pgconn.PgConn) int {
 	var major int
 	version, _, _ := strings.Cut(pc.ParameterStatus("server_version"), ".")

@@ -50,7 +50,7 @@ func (db *Database) historyPage(ctx context.Context, q database.HistoryQuery, af
 	var h head
 	read := func(l location, before ...query) error {
 		query := db.historyQuery(l.schema, q, after)
-		query.fail = db.notOurs
+		query.fail = db.foreignHistory
 		query.row = func(r *row) error {
 			e, err := readEvent(r)
 			page = append(page, e)

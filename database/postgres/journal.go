@@ -17,12 +17,12 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// A run claims its set's row of the journal with a token of its own, and writes to the row only while
-// it has that token. The server may still be at a statement of a process that was killed, whose transaction ends
-// with a write to the row: it fails then, and takes back the statement with it. A row of which nothing
-// is done or begun is such a claim, and says nothing.
+// A run claims its set's journal row with a token of its own, and writes to the row only while the
+// token is there. The server may still execute a statement of a killed process, whose transaction
+// ends with a write to the row: that write fails, and rolls the statement back. A row that contains
+// only a claim records no progress.
 
-// isOpen is whether a row of the journal says that something of a run has happened, or may have.
+// isOpen is a condition: a journal row records that a part of a run has happened, or may have.
 const isOpen = `(done OPERATOR(pg_catalog.>) 0 OR begun OPERATOR(pg_catalog.<>) '')`
 
 // claimTimeout bounds one attempt to claim the row. Another transaction can have written it: that of a
@@ -57,7 +57,7 @@ func (r *run) claimQuery() query {
 	}
 }
 
-// reclaimQuery changes the token, as long as nobody else has done so.
+// reclaimQuery changes the token, unless another process has claimed the row.
 func (r *run) reclaimQuery(done *bool) query {
 	old := r.token
 	r.token = rand.Text()
@@ -75,7 +75,7 @@ func (r *run) reclaimQuery(done *bool) query {
 
 func (r *run) journalTable() string { return table(r.schema, r.db.names.Journal) }
 
-// journal reads an open run, nil for none.
+// journal reads an interrupted run, nil for none.
 func (r *row) journal() (*database.Journal, error) {
 	doc := r.bytes()
 	if doc == nil {
@@ -83,7 +83,7 @@ func (r *row) journal() (*database.Journal, error) {
 	}
 	j := &database.Journal{}
 	if err := json.Unmarshal(doc, j); err != nil {
-		return nil, fmt.Errorf("a row of the journal is not as it should be: %w", err)
+		return nil, fmt.Errorf("a row of the journal is damaged: %w", err)
 	}
 	for _, text := range []*string{&j.Name, &j.Begun, &j.Before, &j.Error, &j.Host, &j.App} {
 		*text = unescape(*text)
@@ -92,7 +92,7 @@ func (r *row) journal() (*database.Journal, error) {
 	return j, r.err
 }
 
-// putQuery writes the journal, or what says that no run is open.
+// putQuery writes the journal; nil means that no run is interrupted.
 func (r *run) putQuery(j *database.Journal) query {
 	if j == nil {
 		j = &database.Journal{Version: database.NilVersion}
@@ -124,8 +124,9 @@ SELECT 1 / (SELECT pg_catalog.count(*) FROM mine), started_at, updated_at, db_us
 	}
 }
 
-// putAsOurselves writes the journal as the role that the run began with, whatever the script has made of the session, and
-// without its timeouts; what follows, triggers that are deferred to COMMIT among it, finds the session as it was.
+// putAsOurselves writes the journal as the role that the run began with, whatever the script
+// changed in the session, and without the script's timeouts. What follows, such as triggers
+// deferred to COMMIT, sees the script's session again.
 func (r *run) putAsOurselves(j *database.Journal) []query {
 	if !r.changed || !r.session.known {
 		return []query{r.putQuery(j)}
@@ -143,7 +144,7 @@ func (r *run) putAsOurselves(j *database.Journal) []query {
 	return []query{ask(keep), ask(ours), r.putQuery(j), ask(theirs)}
 }
 
-// fenced says that the row was not there with our token, when it was divided by nought rows.
+// fenced reports that the row does not have our token, in which case the query divided by zero.
 func fenced(pg *pgconn.PgError) error {
 	if pg.Code == divisionByZero {
 		return database.ErrFenced
@@ -151,7 +152,7 @@ func fenced(pg *pgconn.PgError) error {
 	return ownError("", pg)
 }
 
-// unclaimQuery removes a claim that says nothing.
+// unclaimQuery removes a claim without progress.
 func (r *run) unclaimQuery() query {
 	return query{
 		sql:  "DELETE FROM " + r.journalTable() + " WHERE set_name = $1 AND token = $2 AND NOT " + isOpen,
@@ -159,7 +160,8 @@ func (r *run) unclaimQuery() query {
 	}
 }
 
-// endQuery ends the open run that an event ends, and the claim of one that was killed before it did anything.
+// endQuery removes the interrupted run that an entry ends, or the claim of a process killed before
+// it did anything.
 func (b *batch) endQuery(e database.Entry) query {
 	q := query{
 		sql:  "DELETE FROM " + table(b.schema, b.db.names.Journal) + " WHERE set_name = $1 AND (NOT " + isOpen,
@@ -180,7 +182,7 @@ func (b *batch) endQuery(e database.Entry) query {
 	return q
 }
 
-// Journal writes to the set's row.
+// Journal writes the set's row.
 func (r *run) Journal(ctx context.Context, j *database.Journal) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -202,9 +204,10 @@ func (r *run) Journal(ctx context.Context, j *database.Journal) error {
 	return err
 }
 
-// reconnect replaces the worker's connection if it is broken. The server may still execute what was sent on the old one,
-// so reconnect ends that session and gives the claim another token: behind a pooler nothing else keeps the session from
-// writing to the journal. If the session has already written there, the next run continues from that.
+// reconnect replaces the worker's broken connection. The server may still execute what was sent on
+// it, so reconnect terminates that session and changes the claim's token: behind a pooler, only the
+// token prevents the session from writing the journal. If the session has already written there,
+// the next run resumes from that.
 func (r *run) reconnect(ctx context.Context) error {
 	if !r.worker.broken() {
 		return nil
@@ -235,15 +238,15 @@ func (r *run) reconnect(ctx context.Context) error {
 		return database.ErrFenced
 	}
 	if knew == nil != (r.journal == nil) || knew != nil && (knew.Done != r.journal.Done || knew.Begun != r.journal.Begun) {
-		r.token = "" // nothing is written by this run any more
-		return fmt.Errorf("%w: the statement whose connection broke has come to its end", database.ErrFenced)
+		r.token = "" // this run must not write any more
+		return fmt.Errorf("%w: the statement whose connection broke has finished", database.ErrFenced)
 	}
 	return nil
 }
 
-var errOwnTransaction = errors.New("the script has opened a transaction and left it open; it must end it")
+var errOwnTransaction = errors.New("the script left a transaction open; it must end it")
 
-// commitText is the statement in the error of a COMMIT of ours.
+// commitText is the statement in an error of our COMMIT.
 const commitText = "COMMIT"
 
 // commit sends queries and COMMIT, and leaves no transaction open.
@@ -253,16 +256,16 @@ func (r *run) commit(ctx context.Context, queries ...query) (bool, error) {
 	return committed, r.db.unknownCommit(r.worker, err)
 }
 
-// transact executes a statement and writes the journal in one transaction: that which the statement itself
-// ends, or one of its own.
+// transact executes a statement and writes the journal in one transaction: the one that the
+// statement ends, or one of its own.
 func (r *run) transact(ctx context.Context, st sqltext.Statement, data io.Reader, done *database.Journal) error {
 	put := r.putAsOurselves(done)
 	if r.pathReset {
-		put = append(put, command("RESET search_path")) // once more, since the path was pinned behind it
+		put = append(put, command("RESET search_path")) // again, since the path was pinned after it
 		defer func() { r.pathReset = r.pathReset && r.worker.inTransaction() }()
 	}
 	begin := command("BEGIN")
-	if r.changed { // the script may have made reading only the default
+	if r.changed { // the script may have made read-only the default
 		begin.sql = "BEGIN READ WRITE"
 	}
 	var err error
@@ -273,7 +276,7 @@ func (r *run) transact(ctx context.Context, st sqltext.Statement, data io.Reader
 		_, err = r.commit(ctx, put...)
 	case data != nil || needsSimple(st):
 		if err = r.worker.pipeline(ctx, begin); err == nil {
-			if err = r.alone(ctx, st, data); err == nil {
+			if err = r.execute(ctx, st, data); err == nil {
 				_, err = r.commit(ctx, put...)
 			}
 		}
@@ -288,7 +291,8 @@ func (r *run) transact(ctx context.Context, st sqltext.Statement, data io.Reader
 		r.journal = done
 	}
 	var e *database.StatementError
-	if errors.As(err, &e) && e.Statement == commitText { // a deferred constraint: it is the statement's, or one's of its transaction
+	// a deferred constraint of this statement, or of one in its transaction
+	if errors.As(err, &e) && e.Statement == commitText {
 		e.Pos, e.Index, e.Statement = st.Pos, st.Index, st.Text
 	}
 	if hasCode(err, "25001", "2D000") {

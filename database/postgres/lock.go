@@ -118,7 +118,7 @@ func (db *Database) headQuery(schema, set string, h *head) query {
 			isOpen + ")::int FROM " + table(schema, db.names.Journal) + " WHERE set_name = $1) FROM " + history + " WHERE set_name = '" + migration.ReservedSet + "'",
 		args:  []arg{keptAsASCII(set)},
 		often: true,
-		fail:  db.notOurs,
+		fail:  db.foreignHistory,
 		row: func(r *row) error {
 			*h = head{mine: r.number(), own: r.number(), tables: r.number(), journal: r.number()}
 			return r.err
@@ -138,7 +138,7 @@ func (db *Database) versionQuery(schema string) query {
 			if pg.Code == divisionByZero {
 				return errVersion
 			}
-			return db.notOurs(pg)
+			return db.foreignHistory(pg)
 		},
 	}
 }

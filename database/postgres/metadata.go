@@ -11,16 +11,16 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// metadataLock is the set whose lock a batch has that changes the metadata, beside its own.
+// metadataLock is the set whose lock a Tx also holds while it changes the metadata.
 const metadataLock = migration.ReservedSet + " metadata"
 
-// metadataPatience is how long PutMetadata waits for another batch.
-const metadataPatience = 15 * time.Second
+// metadataTimeout is how long PutMetadata waits for another Tx.
+const metadataTimeout = 15 * time.Second
 
-// metadataTable makes the table of the metadata. It is made by the first who has something to
-// keep there, so that nothing becomes newer for those who don't. An id is the object's address in the
-// catalogues; which of them a database has made is known by made_in, the table's own oid and the server's
-// major version: a dump that is restored, and pg_upgrade, hand out others.
+// metadataTable creates the metadata table. The first process that stores metadata creates it, so
+// other databases stay compatible with older builds. An id is the object's address in the catalogs.
+// made_in, the table's own oid and the server's major version, identifies the database that the ids
+// belong to: a restored dump, or pg_upgrade, assigns others.
 const metadataTable = `CREATE TABLE %s (
 	kind text NOT NULL,
 	name text NOT NULL,
@@ -33,7 +33,7 @@ const metadataTable = `CREATE TABLE %s (
 const serverMajorSQL = `(pg_catalog.current_setting('server_version_num')::int / 10000)`
 
 // objectsQuery lists the objects that can be described, with their comments. $1 is the schema of
-// Whimbrel's tables, $2 has their names.
+// Whimbrel's tables, $2 their names.
 const objectsQuery = `WITH ns AS (SELECT oid, nspname FROM pg_catalog.pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'),
 ext AS (SELECT classid, objid FROM pg_catalog.pg_depend WHERE deptype = 'e'),
 rel AS (SELECT c.oid, n.nspname, c.relname, CASE WHEN c.relkind IN ('v', 'm') THEN 'view' ELSE 'table' END AS kind
@@ -61,10 +61,10 @@ objects AS (
 		AND NOT EXISTS (SELECT FROM ext WHERE ext.classid = 'pg_catalog.pg_type'::regclass AND ext.objid = t.oid)
 )
 SELECT o.kind, o.nsp, o.name, o.args, o.col, o.classid || '/' || o.objid || '/' || o.objsubid,
-	CASE WHEN o.kind = 'schema' AND o.name = 'public' THEN nullif(d.description, 'standard public schema') ELSE d.description END -- which the server says itself
+	CASE WHEN o.kind = 'schema' AND o.name = 'public' THEN nullif(d.description, 'standard public schema') ELSE d.description END -- the server's own
 FROM objects o LEFT JOIN pg_catalog.pg_description d ON d.classoid = o.classid AND d.objoid = o.objid AND d.objsubid = o.objsubid`
 
-// Metadata reads the metadata and the objects, as one transaction sees them.
+// Metadata reads the metadata and the objects in one transaction.
 func (db *Database) Metadata(ctx context.Context) (*metadata.State, error) {
 	c, err := db.acquire(ctx)
 	if err != nil {
@@ -83,7 +83,7 @@ func (db *Database) Metadata(ctx context.Context) (*metadata.State, error) {
 	return s, err
 }
 
-// readMetadata asks in a transaction, after what is to be sent before.
+// readMetadata reads in a transaction, after the queries in before.
 func (db *Database) readMetadata(ctx context.Context, c *conn, schema string, before ...query) (*metadata.State, error) {
 	s := &metadata.State{Comments: true}
 	f := &finder{db: db}
@@ -135,7 +135,7 @@ func readStored(r *row) (e metadata.Stored, err error) {
 	return e, r.err
 }
 
-// Metadata reads the metadata in the transaction, after what is queued.
+// Metadata reads the metadata in the transaction, after sending the queue.
 func (b *batch) Metadata(ctx context.Context) (*metadata.State, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -148,7 +148,7 @@ func (b *batch) Metadata(ctx context.Context) (*metadata.State, error) {
 	return b.db.readMetadata(ctx, b.c, b.schema)
 }
 
-// PutMetadata takes the lock of the metadata, and queues what is to be written.
+// PutMetadata acquires the metadata lock, and queues the changes.
 func (b *batch) PutMetadata(ctx context.Context, change *metadata.Change) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -163,7 +163,8 @@ func (b *batch) PutMetadata(ctx context.Context, change *metadata.Change) error 
 	if err := b.lockMetadata(ctx, f.queries(false)...); err != nil {
 		return err
 	}
-	if kept := f.at(b.schema).tables[metadataOf]; kept.OID == 0 { // to create is more than some roles may, also where nothing is created
+	// CREATE TABLE IF NOT EXISTS needs a privilege even if the table exists
+	if kept := f.at(b.schema).tables[metadataOf]; kept.OID == 0 {
 		if err := b.add(ctx, makeTable(metadataTable, name)); err != nil {
 			return err
 		}
@@ -189,10 +190,10 @@ SELECT e ->> 0, e ->> 1, e ->> 2, e ->> 3, pg_catalog.to_regclass($2)::oid || '/
 	return b.comment(ctx, change.Comments)
 }
 
-// lockMetadata keeps other batches from changing the metadata until this one is over, and asks what
-// else there is to ask.
+// lockMetadata prevents others from changing the metadata until the transaction ends, and sends
+// more queries.
 func (b *batch) lockMetadata(ctx context.Context, more ...query) error {
-	opts := database.LockOptions{Timeout: metadataPatience}
+	opts := database.LockOptions{Timeout: metadataTimeout}
 	return b.db.poll(ctx, b.c, metadataLock, opts, func(ctx context.Context) (got bool, holder database.Holder, err error) {
 		err = b.c.pipeline(ctx, append([]query{{
 			sql:  "SELECT pg_catalog.pg_try_advisory_xact_lock(" + lockKey + ")",
@@ -209,7 +210,7 @@ func (b *batch) lockMetadata(ctx context.Context, more ...query) error {
 	})
 }
 
-// metadataRows returns entries as the JSON that the server makes rows of.
+// metadataRows returns entries in JSON, from which the server makes rows.
 func metadataRows(entries []metadata.Stored, narrow bool) (string, error) {
 	rows := make([][4]string, len(entries))
 	for i, e := range entries {
@@ -223,8 +224,8 @@ func metadataRows(entries []metadata.Stored, narrow bool) (string, error) {
 	return string(all), err
 }
 
-// commentsQuery makes the statements that set comments: the server knows what an object is called in
-// them.
+// commentsQuery creates the statements that set comments: the server knows how to name the objects
+// in them.
 const commentsQuery = `SELECT 'COMMENT ON ' || CASE
 	WHEN o.type LIKE '%column' THEN 'COLUMN'
 	WHEN o.type IN ('function', 'procedure', 'aggregate') THEN 'ROUTINE'
@@ -238,7 +239,7 @@ func (b *batch) comment(ctx context.Context, comments []metadata.Comment) error 
 	for i, c := range comments {
 		var class, object, sub uint32
 		if _, err := fmt.Sscanf(c.ID, "%d/%d/%d", &class, &object, &sub); err != nil {
-			return fmt.Errorf("the comment of %s %s: its object is not known (%q)", c.Name.Kind.Type(), c.Name, c.ID)
+			return fmt.Errorf("can't set the comment of %s %s: its object is unknown (%q)", c.Name.Kind.Type(), c.Name, c.ID)
 		}
 		rows[i] = [5]string{fmt.Sprint(class), fmt.Sprint(object), fmt.Sprint(sub), c.Text, c.Name.Kind.Type() + " " + c.Name.String()}
 	}
@@ -250,7 +251,7 @@ func (b *batch) comment(ctx context.Context, comments []metadata.Comment) error 
 	b.queue = append(b.queue, query{sql: commentsQuery, args: []arg{text(string(all))}, row: func(r *row) error {
 		sql := r.bytes()
 		if sql == nil {
-			return fmt.Errorf("the comment of %s: the object is not there any more", r.text())
+			return fmt.Errorf("can't set the comment of %s: the object no longer exists", r.text())
 		}
 		statements = append(statements, command(string(sql)))
 		return r.err

@@ -176,10 +176,10 @@ func (r *run) Outcome(ctx context.Context, st sqltext.Statement, doc string, opt
 	if doc == "" && what.Kind != pgddl.Again || what.Kind == pgddl.Other && was.Catalog == nil {
 		return &database.Outcome{Verdict: database.Unclear, Why: "the journal does not contain the state before the statement"}, nil
 	}
-	return r.look(ctx, st, &what, &was)
+	return r.outcome(ctx, st, &what, &was)
 }
 
-func (r *run) look(ctx context.Context, st sqltext.Statement, what *pgddl.Statement, was *before) (*database.Outcome, error) {
+func (r *run) outcome(ctx context.Context, st sqltext.Statement, what *pgddl.Statement, was *before) (*database.Outcome, error) {
 	switch what.Kind {
 	case pgddl.Again:
 		return &database.Outcome{Verdict: database.NotHappened, Why: "it can be repeated safely"}, nil

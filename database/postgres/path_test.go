@@ -16,8 +16,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// note is a statement that writes down what a script sees of the search path: the path, where that comes from, and the
-// schema that things are created in.
+// note is a statement that records what a script sees of the search path: its value, its source,
+// and the schema in which objects are created.
 const note = `INSERT INTO public.notes (note) SELECT public.path()`
 
 const notes = `CREATE SCHEMA a; CREATE SCHEMA b; CREATE TABLE public.notes (id int GENERATED ALWAYS AS IDENTITY, note text);
@@ -32,8 +32,8 @@ func pathIs(path, source, schema string) string {
 	return path + ", from " + source + ", in " + schema
 }
 
-// Scripts see the search path of the session, and what they make of it themselves, though Whimbrel pins the path for
-// its own queries between them; and nothing of either is left.
+// Scripts see the session's search path, including their own changes, although Whimbrel pins the
+// path for its own queries in between; and neither leaves a trace.
 func TestScriptsSeeTheirSearchPath(t *testing.T) {
 	const usual = `"$user", public`
 	own := pathIs(usual, "default", "public")
@@ -93,7 +93,7 @@ func TestScriptsSeeTheirSearchPath(t *testing.T) {
 	}
 }
 
-// Where the path comes from is left as it is, too.
+// The source of the path is unchanged, too.
 func TestSearchPathComesFromWhereItCame(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -112,7 +112,7 @@ func TestSearchPathComesFromWhereItCame(t *testing.T) {
 	apply(t, open(t, url, schema), pathIs("a, public", "database", "a"))
 }
 
-// A run, too: its statements stand alone, in transactions of Whimbrel's, and in the script's own.
+// So it is in a run: for statements alone, in Whimbrel's transactions, and in the script's own.
 func TestStatementsOfARunSeeTheirSearchPath(t *testing.T) {
 	const usual = `"$user", public`
 	own, a, b := pathIs(usual, "default", "public"), pathIs("a", "session", "a"), pathIs("b", "session", "b")
@@ -146,7 +146,7 @@ func TestStatementsOfARunSeeTheirSearchPath(t *testing.T) {
 	}
 }
 
-// A Go function is a script like any.
+// A Go function sees the same as any script.
 func TestFunctionsSeeTheirSearchPath(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -159,7 +159,7 @@ func TestFunctionsSeeTheirSearchPath(t *testing.T) {
 	equal(t, "what the function saw", saw, pathIs("a", "session", "a"))
 }
 
-// So is a query that is passed on.
+// So does a native query.
 func TestQueriesSeeTheSearchPath(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -174,7 +174,7 @@ func TestQueriesSeeTheSearchPath(t *testing.T) {
 	equal(t, "what the session is left with", value(t, c, "SELECT public.path()"), pathIs("a, public", "session", "a"))
 }
 
-// A script that fails leaves nothing, either.
+// A script that fails leaves no trace either.
 func TestSearchPathAfterAFailure(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -189,7 +189,7 @@ func TestSearchPathAfterAFailure(t *testing.T) {
 	}
 }
 
-// Behind a pooler the next client meets the same session: it finds nothing of it.
+// Behind a pooler the next client gets the same session, without a trace.
 func TestSearchPathBehindAPooler(t *testing.T) {
 	t.Parallel()
 	pooled, direct := testdb.PgBouncer(t)
@@ -207,8 +207,8 @@ func TestSearchPathBehindAPooler(t *testing.T) {
 	}
 }
 
-// What Whimbrel itself creates and drops, event triggers are called for: with the session's search path, as for
-// anything else that is done in the session. So functions that name their tables without a schema work.
+// Event triggers for objects that Whimbrel creates and drops see the session's search path, as for
+// any other statement. So functions that name their tables without a schema work.
 func TestEventTriggersSeeTheSearchPath(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
@@ -229,7 +229,7 @@ CREATE EVENT TRIGGER ddl ON ddl_command_end EXECUTE FUNCTION public.ddl(); CREAT
 		"COMMENT", "CREATE INDEX", "CREATE SCHEMA", "CREATE TABLE", "DROP SCHEMA", "DROP TABLE")
 }
 
-// commentOn is a change that gives an object a comment.
+// commentOn returns a change that gives an object a comment.
 func commentOn(s *metadata.State, name string) *metadata.Change {
 	for _, o := range s.Objects {
 		if o.Name.String() == name {

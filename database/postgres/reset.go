@@ -10,12 +10,11 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// Reset drops what the schemas have, and never what others have made of it.
+// Reset drops the objects in the schemas, but nothing of others that depends on them.
 //
-// Tables are locked first, so that nobody can make anything more of them. Then it is looked whether
-// anything that stays depends on what goes. Only when nothing does are the objects
-// dropped: the newest first and without CASCADE, as a rule, and with it where they
-// depend on one another in a circle.
+// It first locks the tables, so that no new dependencies can appear. Then it checks whether any
+// object that stays depends on one to drop. Only if none does, it drops the objects: newest first
+// and without CASCADE, or with CASCADE if they depend on each other in a cycle.
 func (b *batch) Reset(ctx context.Context, schemas []string, e database.Entry) (*database.Emptied, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -33,7 +32,7 @@ func (b *batch) Reset(ctx context.Context, schemas []string, e database.Entry) (
 	return &r.out, r.record(ctx, e)
 }
 
-// resetter is one Reset under way.
+// resetter is one Reset in progress.
 type resetter struct {
 	*batch
 	schemas []string
@@ -41,15 +40,15 @@ type resetter struct {
 	out     database.Emptied
 }
 
-// object is something to drop.
+// object is an object to drop.
 type object struct {
 	database.Object
-	class, id string // its identity in the catalogue
+	class, id string // its identity in the catalogs
 	identity  string // as DROP names it
-	table     bool   // one that can be locked
+	table     bool   // it can be locked
 }
 
-// lockSets takes the locks of all sets of the history and of those with an open run, each of which is tried once.
+// lockSets acquires the locks of all sets in the history and in the journal, trying each once.
 func (r *resetter) lockSets(ctx context.Context) error {
 	locked := ""
 	r.out.Sets = nil
@@ -68,15 +67,15 @@ FROM (SELECT DISTINCT set_name FROM ` + table(r.schema, r.db.names.History) + `
 			return row.err
 		},
 	})
-	slices.Sort(r.out.Sets) // in the tables they may be escaped
+	slices.Sort(r.out.Sets) // they may be escaped in the tables
 	if err != nil || locked == "" {
 		return err
 	}
 	return &database.LockedError{Set: locked, Holder: r.db.holder(ctx, r.c, r.own, locked)}
 }
 
-// nameOf are the columns of i, which is what pg_identify_object says of something, that readObject
-// reads. Some names begin with the schema's, which is quoted already.
+// nameOf are the columns of i, from pg_identify_object, that readObject reads. Some names begin
+// with that of the schema, already quoted.
 const nameOf = `i.type, CASE WHEN pg_catalog.starts_with(i.identity, i.schema || '.') THEN i.schema END,
 	CASE WHEN pg_catalog.starts_with(i.identity, i.schema || '.') THEN pg_catalog.substr(i.identity, pg_catalog.length(i.schema) + 2) ELSE i.identity END`
 
@@ -84,12 +83,11 @@ func readObject(row *row) database.Object {
 	return database.Object{Type: row.text(), Schema: row.text(), Name: row.text()}
 }
 
-// findQuery lists what the schemas have at their top: whatever depends on a schema, and is no
-// inner part of anything else. For each object it says who has it, if it isn't the role's to
-// drop. A superuser is not taken for a member of every role.
+// findQuery lists the top-level objects of the schemas: objects that depend on a schema and are not
+// an internal part of another. For each it returns the owner, if the role may not drop it. A
+// superuser counts only as a member of roles granted to it.
 //
-// A cast and an event trigger are in no schema; those that depend on what the schemas
-// have come with it.
+// Casts and event triggers are in no schema; those that depend on listed objects are included.
 const findQuery = `WITH RECURSIVE roles AS (
 	SELECT oid, rolsuper AS super FROM pg_catalog.pg_roles WHERE rolname = current_user
 	UNION SELECT m.roleid, r.super FROM roles r JOIN pg_catalog.pg_auth_members m ON m.member = r.oid
@@ -119,15 +117,15 @@ SELECT o.classid, o.objid, i.identity, ` + nameOf + `,
 FROM owned o, pg_catalog.pg_identify_object(o.classid, o.objid, 0) i
 ORDER BY o.objid::bigint DESC, o.classid`
 
-// otherSchemas lists the other schemas that have anything.
+// otherSchemas lists the other schemas that are not empty.
 const otherSchemas = `SELECT pg_catalog.quote_ident(n.nspname) FROM pg_catalog.pg_namespace n
 WHERE n.nspname <> ALL ($1::text[]) AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 AND EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.refclassid = 'pg_catalog.pg_namespace'::regclass AND d.refobjid = n.oid AND d.deptype = 'n')
 AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_namespace'::regclass AND d.objid = n.oid AND d.deptype = 'e')
 ORDER BY 1`
 
-// inNoSchema lists what somebody has made in the database that no schema has. Its script fails when it
-// runs again, so it has to be said that it stays.
+// inNoSchema lists user-defined objects outside schemas. A script that creates one fails when it
+// runs again, so the result must name them.
 const inNoSchema = `SELECT i.type, i.identity FROM (
 	SELECT 'pg_catalog.pg_publication'::regclass AS classid, oid FROM pg_catalog.pg_publication
 	UNION ALL SELECT 'pg_catalog.pg_foreign_data_wrapper'::regclass, oid FROM pg_catalog.pg_foreign_data_wrapper
@@ -137,7 +135,7 @@ const inNoSchema = `SELECT i.type, i.identity FROM (
 WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = o.classid AND d.objid = o.oid AND d.deptype = 'e')
 ORDER BY 1, 2`
 
-// find looks up what there is.
+// find lists the objects to drop and those that stay.
 func (r *resetter) find(ctx context.Context) error {
 	n := r.db.names
 	own := array([]string{n.History, n.Settings, n.Journal, n.Metadata})
@@ -174,7 +172,7 @@ func (r *resetter) leave(o object, why string) {
 	r.out.Left = append(r.out.Left, database.Left{Object: o.Object, Why: why})
 }
 
-// lockTables locks the tables that will be dropped.
+// lockTables locks the tables to drop.
 func (r *resetter) lockTables(ctx context.Context) error {
 	var names []string
 	for _, o := range r.objects {
@@ -188,9 +186,9 @@ func (r *resetter) lockTables(ctx context.Context) error {
 	return r.c.pipeline(ctx, command("LOCK TABLE ONLY "+strings.Join(names, ", ONLY ")+" IN ACCESS EXCLUSIVE MODE"))
 }
 
-// usesQuery finds what stays and depends on what goes. With an object goes what is part of
-// it: indexes, constraints, triggers, row types. What stands in a schema by itself, a
-// partition or statistics, is part of nothing.
+// usesQuery finds objects that stay and depend on one to drop. An object's parts are dropped with
+// it: indexes, constraints, triggers, row types. An object with a schema of its own, such as a
+// partition or statistics, is not a part.
 var usesQuery = `WITH RECURSIVE gone AS (
 	SELECT * FROM ROWS FROM (pg_catalog.unnest($1::oid[]), pg_catalog.unnest($2::oid[])) AS g (classid, objid)
 ), part AS (
@@ -210,7 +208,7 @@ ORDER BY 3, 6`
 
 var nameOfOther = strings.ReplaceAll(nameOf, "i.", "o.")
 
-// checkUses refuses where something that stays depends on what goes.
+// checkUses returns an error if an object that stays depends on one to drop.
 func (r *resetter) checkUses(ctx context.Context) error {
 	var classes, ids []string
 	for _, o := range r.objects {
@@ -233,7 +231,7 @@ func (r *resetter) drop(ctx context.Context) error {
 		return err
 	}
 	err := r.dropAll(ctx, "RESTRICT")
-	if hasCode(err, "2BP01") { // in a circle, or made out of order
+	if hasCode(err, "2BP01") { // they depend on each other in a cycle, or were created out of order
 		if err := r.c.pipeline(ctx, command("ROLLBACK TO whimbrel_reset")); err != nil {
 			return err
 		}
@@ -261,7 +259,7 @@ func (r *resetter) dropAll(ctx context.Context, how string) error {
 	return nil
 }
 
-// dropWord is how DROP calls a type of object.
+// dropWord returns the object type as in DROP.
 func dropWord(kind string) string {
 	switch kind {
 	case "function", "procedure", "aggregate":
@@ -274,7 +272,7 @@ func dropWord(kind string) string {
 	return strings.ToUpper(kind)
 }
 
-// dropSchemas drops the schemas but Whimbrel's own, if they are the role's and nothing is left in them.
+// dropSchemas drops the schemas except Whimbrel's own, if the role owns them and they are empty.
 func (r *resetter) dropSchemas(ctx context.Context) error {
 	var drops []query
 	err := r.c.pipeline(ctx, query{
@@ -300,8 +298,8 @@ AND pg_catalog.pg_has_role(nspowner, 'USAGE') ORDER BY nspname`,
 	return r.c.pipeline(ctx, drops...)
 }
 
-// checkSets refuses when a set has come to the history meanwhile, whose lock was not taken:
-// something of it may have been dropped.
+// checkSets returns an error if a set appeared whose lock was not acquired: some of its objects may
+// have been dropped.
 func (r *resetter) checkSets(ctx context.Context) error {
 	var sets []string
 	err := r.c.pipeline(ctx, query{
@@ -317,7 +315,7 @@ func (r *resetter) checkSets(ctx context.Context) error {
 	return err
 }
 
-// record queues the events, that of the batch's own set last, since Head is made of that.
+// record queues the entries. The Tx's own set is last, since the head derives from it.
 func (r *resetter) record(ctx context.Context, e database.Entry) error {
 	e.Version, e.Direction = database.NilVersion, database.Reset
 	for _, set := range append(added(r.out.Sets, []string{r.set}), r.set) {
@@ -329,7 +327,7 @@ func (r *resetter) record(ctx context.Context, e database.Entry) error {
 	return nil
 }
 
-// array is a list of names as PostgreSQL writes one.
+// array formats names as a PostgreSQL array.
 func array(names []string) arg {
 	quoted := make([]string, len(names))
 	for i, name := range names {

@@ -17,9 +17,9 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// Guard holds the set's lock in a transaction on a connection of its own, which is watched:
-// when it breaks, the statement that runs under it is cancelled. Everything else is done on
-// the other connection, the worker.
+// Guard holds the set's lock in a transaction on a connection of its own, which is watched: if it
+// breaks, the statement under the lock is canceled. Everything else runs on the other connection,
+// the worker.
 func (db *Database) Guard(ctx context.Context, set string, opts database.LockOptions) (database.Run, database.Found, error) {
 	r, err := db.guardOnce(ctx, set, opts)
 	if db.elsewhere(err) {
@@ -46,7 +46,7 @@ func (db *Database) guardOnce(ctx context.Context, set string, opts database.Loc
 		return nil, err
 	}
 	if r.guard, err = db.beside(ctx, worker); err != nil {
-		return nil, fmt.Errorf("what can't be in a transaction needs a second connection, which holds the lock: %w", err)
+		return nil, fmt.Errorf("a run needs a second connection, which holds the lock: %w", err)
 	}
 	for try := 1; ; try++ {
 		if err := r.lock(ctx, opts); err != nil {
@@ -81,43 +81,44 @@ type run struct {
 	own           location
 	worker, guard *conn
 
-	mu        sync.Mutex // Database.Close may come at any time
-	head      head
-	session   session // of worker, as it was; not known for a pooled one
-	names     []string
-	pooled    bool              // each statement may meet another session
-	timed     *migration.Script // whose timeouts are set
-	changed   bool              // a statement may have changed the session
-	pathReset bool              // what the script did last to the search path, in the transaction under way, was to reset it
-	reset     bool              // a statement has reset all of the session's settings
-	at        process           // the worker's, not known for a pooled one
-	was       process           // that of the run before this one, if it may still live
-	blocked   func(database.Holder)
-	telling   sync.Mutex
-	told      time.Time         // when blocked was called last
-	eye       *conn             // sees whom a statement waits for; nil as long as none has waited
-	token     string            // with which the journal was claimed; "" before
-	journal   *database.Journal // as it was written last
+	mu      sync.Mutex // Database.Close may be called at any time
+	head    head
+	session session // the worker's, as it was; unknown for a pooled one
+	names   []string
+	pooled  bool              // each statement may run in another session
+	timed   *migration.Script // the script whose timeouts are set
+	changed bool              // a statement may have changed the session
+	// the script's last change of the search path, in the open transaction, was to reset it
+	pathReset  bool
+	reset      bool    // a statement has reset all of the session's settings
+	at         process // the worker's; unknown for a pooled one
+	was        process // that of the previous run, if it may still exist
+	blocked    func(database.Holder)
+	reporting  sync.Mutex
+	reportedAt time.Time         // when blocked was last called
+	monitor    *conn             // finds the session that blocks a statement; nil until one was blocked
+	token      string            // that of the claim in the journal; "" before
+	journal    *database.Journal // as last written
 
 	lost      context.Context // done when the guard is lost, with the cause
 	stopWatch func()
 	over      bool
 }
 
-// locate finds the tables, or makes them.
+// locate finds the tables, or creates them.
 func (r *run) locate(ctx context.Context, opts database.LockOptions) (err error) {
 	r.own, err = r.db.ensureTables(ctx, r.worker, opts)
 	r.schema = r.own.schema
 	return err
 }
 
-// lock takes the lock on the guard.
+// lock acquires the lock on the guard.
 func (r *run) lock(ctx context.Context, opts database.LockOptions) error {
 	return r.db.poll(ctx, r.guard, r.set, opts, func(ctx context.Context) (got bool, holder database.Holder, err error) {
 		queries := append(r.db.lockQueries(r.guard, r.own, r.set, &got), holdQueries(r.guard)...)
 		err = r.guard.pipeline(ctx, queries...)
 		if err == nil {
-			r.worker.server = r.guard.server // until it says so itself
+			r.worker.server = r.guard.server // until the worker's own is known
 			err = r.worker.checkPrimary()
 		}
 		if err == nil && got {
@@ -132,8 +133,8 @@ func (r *run) lock(ctx context.Context, opts database.LockOptions) error {
 	})
 }
 
-// begin reads, on the worker and under the lock, the session and the head of the history, and claims the journal. It ends the
-// session of a run before this one.
+// begin reads, on the worker and under the lock, the session and the head of the history, and
+// claims the journal. It terminates the session of a previous run.
 func (r *run) begin(ctx context.Context, opts database.LockOptions) error {
 	ctx, stop := r.under(ctx)
 	defer stop()
@@ -143,14 +144,16 @@ func (r *run) begin(ctx context.Context, opts database.LockOptions) error {
 	if err := r.db.endProcess(ctx, r.worker, r.set, r.was, opts); err != nil {
 		return err
 	}
-	// Nobody else writes for the set once the claim stands, and it waits for one who is about to: so the head is read once more.
+	// The claim waits for a pending write of another process, and prevents later ones: so the head
+	// is read after it.
 	queries := append([]query{command("BEGIN ISOLATION LEVEL READ COMMITTED")}, r.attend()...)
 	queries = append(queries, r.own.hold(history, journal)...)
 	queries = append(queries, claimTimeout(opts), r.claimQuery(), r.db.headQuery(r.schema, r.set, &r.head))
 	return r.whenFree(ctx, opts, append(queries, command("COMMIT"))...)
 }
 
-// whenFree sends the queries of a transaction on the worker, as soon as nobody else has locked the tables.
+// whenFree sends the queries of a transaction on the worker as soon as no other session locks the
+// tables.
 func (r *run) whenFree(ctx context.Context, opts database.LockOptions, queries ...query) error {
 	start, table := time.Now(), ""
 	err := r.db.poll(ctx, r.worker, r.set, opts, func(ctx context.Context) (bool, database.Holder, error) {
@@ -176,7 +179,7 @@ func (r *run) whenFree(ctx context.Context, opts database.LockOptions, queries .
 	return err
 }
 
-// readSession finds out what the worker's session is, and whether it is one.
+// readSession reads the worker's session, and determines whether a pooler owns it.
 func (r *run) readSession(ctx context.Context, opts database.LockOptions) error {
 	var known session
 	queries := append([]query{command("BEGIN ISOLATION LEVEL READ COMMITTED"), r.worker.learnServer()}, r.own.hold(history, journal)...)
@@ -194,7 +197,7 @@ func (r *run) readSession(ctx context.Context, opts database.LockOptions) error 
 		return err
 	}
 	r.worker.use(func(pc *pgx.Conn) error {
-		r.pooled = int64(pc.PgConn().PID()) != r.at.PID // a pooler makes up one of its own
+		r.pooled = int64(pc.PgConn().PID()) != r.at.PID // a pooler reports a process id of its own
 		return nil
 	})
 	if r.pooled {
@@ -205,7 +208,7 @@ func (r *run) readSession(ctx context.Context, opts database.LockOptions) error 
 	return nil
 }
 
-// watch sees to it that the guard's end is noticed on both sides.
+// watch detects the end of the guard on both sides.
 func (r *run) watch() {
 	lost, lose := context.WithCancelCause(context.Background())
 	waiting, stop := context.WithCancel(context.Background())
@@ -228,7 +231,7 @@ func (r *run) watch() {
 func (r *run) under(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(r.lost, func() { cancel(context.Cause(r.lost)) })
-	if r.lost.Err() != nil { // at once, not when that function gets to run
+	if r.lost.Err() != nil { // immediately, not when the function above gets to run
 		cancel(context.Cause(r.lost))
 	}
 	return ctx, func() {
@@ -237,7 +240,7 @@ func (r *run) under(ctx context.Context) (context.Context, func()) {
 	}
 }
 
-// State reads on the worker's connection: the lock is what makes it stand.
+// State reads on the worker's connection, under the lock.
 func (r *run) State(ctx context.Context) (*database.State, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -247,7 +250,7 @@ func (r *run) State(ctx context.Context) (*database.State, error) {
 	return r.db.findState(ctx, r.worker, r.set)
 }
 
-// Exec runs one statement by itself.
+// Exec executes one statement outside a transaction, or with the journal in one.
 func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader, done *database.Journal) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -268,24 +271,24 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 	case what.Concurrently() && !r.worker.inTransaction():
 		err = r.concurrently(ctx, st, &what)
 	default:
-		err = r.alone(ctx, st, data)
+		err = r.execute(ctx, st, data)
 	}
-	r.worker.forgetPrepared() // DISCARD ALL, or a function, may have
+	r.worker.forgetPrepared() // DISCARD ALL, or a function, may have removed them
 	return r.named(st, err)
 }
 
-// alone executes a statement outside of any transaction, or in that which the script has opened.
-func (r *run) alone(ctx context.Context, st sqltext.Statement, data io.Reader) error {
+// execute executes a statement outside any transaction, or in the script's own.
+func (r *run) execute(ctx context.Context, st sqltext.Statement, data io.Reader) error {
 	if data != nil {
 		return r.worker.copyIn(ctx, st, data)
 	}
 	var one chunk
-	st.Raw, st.Start = st.Text, st.Pos // so that others know it by its text, see isThis
+	st.Raw, st.Start = st.Text, st.Pos // others recognize it by its text, see isThis
 	one.add(st)
 	return r.worker.simple(ctx, &one)
 }
 
-// named makes a *database.StatementError of what broke while a statement ran.
+// named turns a broken connection into a *database.StatementError.
 func (r *run) named(st sqltext.Statement, err error) error {
 	var known *database.StatementError
 	var lost *database.LockLostError
@@ -293,10 +296,10 @@ func (r *run) named(st sqltext.Statement, err error) error {
 	if err == nil || errors.As(err, &known) || errors.As(err, &lost) || errors.As(err, &unknown) || !r.worker.broken() {
 		return err
 	}
-	return &database.StatementError{Pos: st.Pos, Index: st.Index, Statement: st.Text, Message: err.Error(), Hint: "the next attempt finds out what became of the statement, and goes on from there", Err: err}
+	return &database.StatementError{Pos: st.Pos, Index: st.Index, Statement: st.Text, Message: err.Error(), Hint: "the next run checks the outcome of the statement and resumes", Err: err}
 }
 
-// prepare sets the timeouts that a script asks for, once, and reads what the statement may
+// prepare sets the script's timeouts, once, and reads the custom settings that the statement may
 // change.
 func (r *run) prepare(ctx context.Context, s *migration.Script, st sqltext.Statement) error {
 	var qs []query
@@ -341,7 +344,7 @@ func (r *run) prepare(ctx context.Context, s *migration.Script, st sqltext.State
 	return err
 }
 
-// Record appends events in a transaction of their own.
+// Record appends entries in a transaction of their own.
 func (r *run) Record(ctx context.Context, entries ...database.Entry) (recorded database.Recorded, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -380,7 +383,7 @@ func (r *run) Record(ctx context.Context, entries ...database.Entry) (recorded d
 	return recorded, nil
 }
 
-// putBack makes the worker's session what it was.
+// putBack restores the worker's session.
 func (r *run) putBack(send func(...query) error) error {
 	if !r.session.known {
 		return nil
@@ -398,8 +401,7 @@ func (r *run) putBack(send func(...query) error) error {
 	return send(now.undo(&r.session)...)
 }
 
-// Close puts the session back, or closes the connection if that fails, and ends the
-// guard.
+// Close restores the session, or closes the connection if that fails, and ends the guard.
 func (r *run) Close(context.Context) error {
 	r.abandon()
 	return nil
@@ -428,18 +430,18 @@ func (r *run) abandon() {
 			last = r.disownQuery()
 		}
 		if r.worker.within(cancelGrace, pipelined([]query{last})) != nil && r.journal.Open() {
-			r.worker.closeNow() // the next run ends the session that the journal names
+			r.worker.closeNow() // the next run terminates the session in the journal
 		}
 	}
 	if err != nil {
 		r.worker.closeNow()
 	}
 	r.worker.giveBack()
-	if r.eye != nil {
-		r.eye.giveBack()
+	if r.monitor != nil {
+		r.monitor.giveBack()
 	}
 	if r.guard != nil {
-		r.guard.rollback() // and waits for it: the lock is free when Close returns
+		r.guard.rollback() // waits: the lock is free when Close returns
 		r.guard.giveBack()
 	}
 	r.db.over(r)

@@ -11,8 +11,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// UpdateSetting stores the setting and the event that says so in one transaction,
-// under the lock of Whimbrel's own set.
+// UpdateSetting stores the setting and its history entry in one transaction, under the lock of
+// Whimbrel's own set.
 func (db *Database) UpdateSetting(ctx context.Context, u database.SettingUpdate) error {
 	u, err := u.Check()
 	if err != nil {
@@ -40,7 +40,7 @@ func (db *Database) UpdateSetting(ctx context.Context, u database.SettingUpdate)
 	return db.settle(ctx, c, l, u)
 }
 
-// settle waits until the transactions that are at work now are over. It holds no transaction
+// settle waits until the transactions that are open now have ended. It holds no transaction
 // meanwhile.
 func (db *Database) settle(ctx context.Context, c *conn, l location, u database.SettingUpdate) error {
 	start := time.Now()
@@ -70,7 +70,7 @@ func (db *Database) settle(ctx context.Context, c *conn, l location, u database.
 	return err
 }
 
-// settingQuery stores a setting, or takes it away.
+// settingQuery stores a setting, or removes it.
 func (db *Database) settingQuery(schema string, u database.SettingUpdate) query {
 	settings := table(schema, db.names.Settings)
 	if u.Unset {

@@ -15,12 +15,12 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// tablesVersion is the version of Whimbrel's own tables that this build makes and
-// understands. Their migrations are the set migration.ReservedSet.
+// tablesVersion is the version of Whimbrel's tables that this build creates and supports. Their
+// migrations are the set migration.ReservedSet.
 const tablesVersion = 1
 
-// createTables are the statements that make them. %[1]s is the history, %[2]s the
-// settings, %[3]s the journal.
+// createTables are the statements that create the tables. %[1]s is the history, %[2]s the settings,
+// %[3]s the journal.
 var createTables = []string{
 	`CREATE TABLE %[1]s (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -78,8 +78,8 @@ var createTables = []string{
 )`,
 }
 
-// tableColumns are the columns of each table, in the order of the roles, as arrays in an array. They are read
-// from the statements once: every connection asks for the tables.
+// tableColumns are the columns of each table, in the order of the roles, as a nested array. They
+// are derived once from the statements, since every connection needs them.
 var tableColumns = sync.OnceValue(func() arg {
 	var all []string
 	for _, stmt := range []string{createTables[0], createTables[2], createTables[3], metadataTable} {
@@ -94,21 +94,21 @@ var tableColumns = sync.OnceValue(func() arg {
 
 var columnName = regexp.MustCompile(`(?m)^\t([a-z_]+) `)
 
-// createText is the statement that makes one of the tables, in one line.
+// createText returns the statement that creates one of the tables, on one line.
 func (db *Database) createText(schema string, r role) string {
 	i := map[role]int{history: 0, settings: 2, journal: 3}[r]
 	return strings.Join(strings.Fields(fmt.Sprintf(createTables[i], db.tableNames(schema)...)), " ")
 }
 
-// tableNames are what the statements that make the tables are given.
+// tableNames returns the arguments of createTables.
 func (db *Database) tableNames(schema string) []any {
 	n := db.names
 	return []any{table(schema, n.History), table(schema, n.Settings), table(schema, n.Journal)}
 }
 
-// ensureTables finds Whimbrel's tables, or creates them and the schema that the options name. It creates them in a
-// transaction of its own, under a lock that every process takes, whatever its search path is; it waits for that lock as
-// opts say. It leaves no transaction open.
+// ensureTables finds Whimbrel's tables, or creates them and the schema that the options name. It
+// creates them in a transaction of its own, under a lock that is the same for any search path, and
+// waits for that lock up to the limit in opts. It leaves no transaction open.
 func (db *Database) ensureTables(ctx context.Context, c *conn, opts database.LockOptions) (location, error) {
 	l, err := db.locate(ctx, c)
 	if err != nil || l.made() {
@@ -117,7 +117,7 @@ func (db *Database) ensureTables(ctx context.Context, c *conn, opts database.Loc
 	for try := 1; ; try++ {
 		l, err = db.create(ctx, c, opts)
 		c.rollback()
-		// Somebody else, whose lock is another one, may make the same schema at the same time.
+		// A process with another lock may create the same schema at the same time.
 		if try == 3 || !hasCode(err, "42P06", "42P07", "23505") {
 			return l, tableError(l.schema, err)
 		}
@@ -191,16 +191,16 @@ func (db *Database) create(ctx context.Context, c *conn, opts database.LockOptio
 	return made, c.pipeline(ctx, command("COMMIT"))
 }
 
-// From when on the duration of an event counts that has no time of its own: from the
-// transaction's beginning, or from the mark that the batch set.
+// The start of an entry's duration if the entry has no time: the transaction's beginning, or the
+// mark that the Tx set.
 const (
 	sinceBegin = `pg_catalog.now()`
 	sinceMark  = `coalesce(pg_catalog.to_timestamp(nullif(pg_catalog.current_setting('whimbrel.mark', true), '')::float8), pg_catalog.now())`
 )
 
-// recordQuery appends an event; then is given it as the history has it. Where the event
-// has no time, it is the server that knows it: from since to now. What the server need not
-// find out is not in the query, since its words cost more than the row.
+// recordQuery appends an entry, and passes it to then as stored. If the entry has no time, the
+// server computes it, from since to now. The query contains nothing unnecessary: parsing costs more
+// than the row.
 func (db *Database) recordQuery(schema string, e database.Entry, since string, then func(database.Entry)) query {
 	var up, down arg
 	if e.UpText != "" {
@@ -240,31 +240,32 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, sessio
 	}
 }
 
-// written makes a statement that writes one row fail if it writes none: a trigger or a rule may have dropped it. What
-// comes behind, COMMIT among it, is not executed then. The row is returned from its second column on.
+// written makes a statement that writes one row fail if it writes none: a trigger or rule may have
+// dropped the row. Later queries, including COMMIT, are then not executed. The row is returned from
+// the second column on.
 func written(statement, returning string) string {
 	return "WITH one AS (" + statement + " RETURNING " + returning + ")\nSELECT 1 / (SELECT pg_catalog.count(*) FROM one), one.* FROM (SELECT) AS always LEFT JOIN one ON true"
 }
 
-// notWritten explains that nothing was written.
+// notWritten explains that no row was written.
 func (db *Database) notWritten(pg *pgconn.PgError) error {
 	if pg.Code != divisionByZero {
 		return ownError("", pg)
 	}
 	return &database.TablesError{
 		Problem: database.TablesAltered, Table: quote(db.names.History),
-		Msg:  fmt.Sprintf("the history %q did not take the row that was written to it: a trigger or a rule has dropped it, so everything was taken back", db.names.History),
-		Hint: "drop the trigger or the rule",
+		Msg:  fmt.Sprintf("the history %q did not store the row written to it: a trigger or rule dropped it, so the transaction was rolled back", db.names.History),
+		Hint: "drop the trigger or rule",
 		Err:  ownError("", pg),
 	}
 }
 
-// markQuery sets the mark from which the next event's duration counts.
+// markQuery sets the start of the next entry's duration.
 func markQuery() query {
 	return query{sql: `SELECT pg_catalog.set_config('whimbrel.mark', extract(epoch FROM pg_catalog.clock_timestamp())::pg_catalog.text, true)`, path: callers}
 }
 
-// moment is NULL for the zero time.
+// moment returns NULL for the zero time.
 func moment(t time.Time) arg {
 	if t.IsZero() {
 		return nil

@@ -14,7 +14,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// What is queued is sent when it comes to this many queries or bytes.
+// The queue is sent when it reaches this many queries or bytes.
 const (
 	queueQueries = 400
 	queueBytes   = 256 << 10
@@ -55,19 +55,19 @@ type batch struct {
 	set, schema string
 	own         location
 
-	mu       sync.Mutex // Database.Close may come at any time
+	mu       sync.Mutex // Database.Close may be called at any time
 	c        *conn
 	head     head
 	queue    []query
-	queued   int // bytes
-	scripts  int // run so far
+	queued   int // in bytes
+	scripts  int // executed so far
 	last     sqltext.Statement
 	recorded []database.Entry
-	session  session // as it was at first, once it is known
+	session  session // as it was before the first script, once known
 	over     bool
 }
 
-// add queues queries, and sends the queue when it is long.
+// add queues queries, and sends a long queue.
 func (b *batch) add(ctx context.Context, queries ...query) error {
 	for _, q := range queries {
 		b.queue = append(b.queue, q)
@@ -84,7 +84,7 @@ func (b *batch) add(ctx context.Context, queries ...query) error {
 	return b.flush(ctx)
 }
 
-// flush sends what is queued, and waits for the answers. It is an error in a batch that is over.
+// flush sends the queue, and waits for the answers.
 func (b *batch) flush(ctx context.Context) error {
 	if b.over {
 		return errOver
@@ -94,7 +94,7 @@ func (b *batch) flush(ctx context.Context) error {
 	return b.c.pipeline(ctx, queries...)
 }
 
-// State reads the state inside the transaction, after what is queued.
+// State reads the state in the transaction, after sending the queue.
 func (b *batch) State(ctx context.Context) (*database.State, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -135,8 +135,8 @@ func (b *batch) runText(ctx context.Context, s *migration.Script, a *migration.A
 	return (&scriptRunner{batch: b, script: s}).run(ctx, a)
 }
 
-// runWithTimeouts runs a script that leaves the session alone under the timeouts that it asks
-// for: what they were before is kept on the server, so nothing need be read.
+// runWithTimeouts runs a script that doesn't change the session with its own timeouts. The server
+// saves the old values, so they needn't be read.
 func (b *batch) runWithTimeouts(ctx context.Context, s *migration.Script, a *migration.Analysis) error {
 	var set, putBack []query
 	for name, value := range timeouts(s.Directives) {
@@ -153,9 +153,9 @@ func (b *batch) runWithTimeouts(ctx context.Context, s *migration.Script, a *mig
 	return b.add(ctx, putBack...)
 }
 
-// runKeepingSession runs a script, sees what it did to the session, and queues what
-// puts it back, before anything else is done on the connection. The first time it
-// also looks at how the session was.
+// runKeepingSession runs a script, reads its changes to the session, and queues the queries that
+// revert them, before anything else runs on the connection. The first time, it reads the session
+// before the script, too.
 func (b *batch) runKeepingSession(ctx context.Context, s *migration.Script, a *migration.Analysis) error {
 	if !b.session.known {
 		if err := b.add(ctx, b.session.read()...); err != nil {
@@ -217,7 +217,7 @@ func (b *batch) Record(ctx context.Context, entries ...database.Entry) error {
 	return nil
 }
 
-// after makes the errors of what follows a script say so.
+// after makes errors of queries that follow a script say so.
 func (b *batch) after(queries ...query) []query {
 	if last := b.last; b.scripts > 0 {
 		for i := range queries {
@@ -233,7 +233,7 @@ func (b *batch) after(queries ...query) []query {
 	return queries
 }
 
-// Commit sends what is queued together with COMMIT: one round trip.
+// Commit sends the queue together with COMMIT, in one round trip.
 func (b *batch) Commit(ctx context.Context) (database.Recorded, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -242,8 +242,8 @@ func (b *batch) Commit(ctx context.Context) (database.Recorded, error) {
 	}
 	queries := b.queue
 	if _, was := b.session.Settings["search_path"]; b.session.known && !was {
-		// A script may have set it. What was pinned behind that would otherwise look, after COMMIT, like a path that
-		// somebody has set.
+		// A script may have set the path. After COMMIT, a later pinned path would otherwise look as
+		// if the session had set it.
 		queries = append(queries, silent("RESET search_path"))
 	}
 	committed, err := commit(ctx, b.c, queries, func(pg *pgconn.PgError) error { return commitError(pg, b.last) })
@@ -251,7 +251,7 @@ func (b *batch) Commit(ctx context.Context) (database.Recorded, error) {
 		if n := len(b.recorded); n > 0 {
 			b.head.mine = b.recorded[n-1].ID
 		}
-		b.session.known = false // it was put back before
+		b.session.known = false // it was restored before
 	}
 	b.end()
 	if err = b.db.unknownCommit(b.c, err); err != nil {
@@ -260,10 +260,10 @@ func (b *batch) Commit(ctx context.Context) (database.Recorded, error) {
 	return database.Recorded{Entries: b.recorded, Head: b.head.sum()}, nil
 }
 
-// commit sends queries and COMMIT, and finds out whether that has happened: then err is
-// nil, whatever broke after it.
+// commit sends queries and COMMIT, and determines whether COMMIT took effect. If it did, err is
+// nil, even if the connection broke afterwards.
 func commit(ctx context.Context, c *conn, queries []query, fail func(*pgconn.PgError) error) (committed bool, err error) {
-	reached := len(queries) == 0 // COMMIT is the next that is executed
+	reached := len(queries) == 0 // COMMIT is the next query to execute
 	if !reached {
 		last := &queries[len(queries)-1]
 		before := last.done
@@ -288,12 +288,12 @@ func commit(ctx context.Context, c *conn, queries []query, fail func(*pgconn.PgE
 	}
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && (!ended(pg) || !reached) || !c.broken() {
-		return false, err // also where the server has ended the connection in a statement before COMMIT
+		return false, err // also if the server ended the connection in a statement before COMMIT
 	}
 	return false, &database.CommitUnknownError{Err: err}
 }
 
-// Rollback ends the transaction and gives the connection back.
+// Rollback ends the transaction and releases the connection.
 func (b *batch) Rollback(context.Context) error {
 	b.abandon()
 	return nil
@@ -316,9 +316,8 @@ func (b *batch) end() {
 	b.db.over(b)
 }
 
-// abort rolls the transaction back. Some of what a script may have done to the session
-// is not undone by that: prepared statements, and locks that are the session's. That
-// is seen to in a transaction which follows at once, so that no pooler comes between.
+// abort rolls the transaction back. Prepared statements and session-level locks of a script survive
+// that. They are reverted in a chained transaction, so that no pooler can intervene.
 func (b *batch) abort() {
 	if !b.session.known || !b.c.inTransaction() {
 		b.c.rollback()

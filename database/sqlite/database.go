@@ -20,8 +20,8 @@ import (
 type db struct {
 	pool   *sql.DB
 	owned  bool   // Close closes the pool
-	path   string // of the file that Open was given, "" in memory and for New
-	create bool   // a missing file is created by the first write
+	path   string // the file passed to Open; "" in memory and for New
+	create bool   // the first write creates a missing file
 
 	opts  database.Options
 	names database.TableNames
@@ -30,19 +30,19 @@ type db struct {
 
 	patience time.Duration // of readers
 
-	gone  context.Context // until Close
+	gone  context.Context // done after Close
 	close context.CancelFunc
 	mu    sync.Mutex
 	open  map[*held]struct{} // guarded by mu
 	seen  seen               // guarded by mu
-	files map[any]*openFile  // of connections; guarded by mu
+	files map[any]*openFile  // by connection; guarded by mu
 }
 
 func (d *db) Dialect() sqltext.Dialect { return sqltext.SQLite }
 
 func (d *db) Tables() []string { return d.names.Lower() }
 
-// target is the database's name in messages.
+// target returns the database's name for messages.
 func (d *db) target() string {
 	if d.path == "" {
 		return "the SQLite database"
@@ -50,7 +50,7 @@ func (d *db) target() string {
 	return d.path
 }
 
-// absent reports whether there is no file yet.
+// absent reports whether the file does not exist.
 func (d *db) absent() bool {
 	if d.path == "" {
 		return false
@@ -59,9 +59,9 @@ func (d *db) absent() bool {
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-// ensure creates the file if it is missing: an empty file is an empty database. SQLite
-// does it, since whoever else closes such a file takes away the locks that other connections of
-// the process have on it.
+// ensure creates the file if it is missing: an empty file is an empty database. SQLite itself
+// creates it: any other code that closes such a file releases the locks of other connections in
+// this process.
 func (d *db) ensure() error {
 	if !d.create || !d.absent() {
 		return nil
@@ -97,8 +97,8 @@ func (d *db) State(ctx context.Context, set string) (*database.State, error) {
 	return state, err
 }
 
-// read reads through the pool, and waits for others to let go of the file, or of
-// the pool's only connection, for as long as they commit one transaction after the other.
+// read reads through the pool. It waits for the file, or for the pool's only connection, as long as
+// others commit one transaction after the other.
 func (d *db) read(ctx context.Context, f func(context.Context) error) error {
 	if d.gone.Err() != nil {
 		return errClosed
@@ -110,14 +110,14 @@ func (d *db) read(ctx context.Context, f func(context.Context) error) error {
 	defer cancel()
 	err := pollWatching(limited, d.patience, func() error { return f(limited) }, d.journalWatch())
 	if err != nil && ctx.Err() == nil && limited.Err() != nil && !errors.Is(err, database.ErrLocked) {
-		return fmt.Errorf("this process uses every connection of its pool, for %s now: %w", max(d.patience, minPatience), err)
+		return fmt.Errorf("this process has used all connections of its pool for %s: %w", max(d.patience, minPatience), err)
 	}
 	return err
 }
 
-// journalWatch returns a function that reports whether somebody has ended a transaction since it was called last. In the
-// rollback modes, in which writers keep readers out, a transaction has a journal beside the file, which goes or becomes
-// shorter with its end.
+// journalWatch returns a function that reports whether another process has ended a transaction
+// since its last call. In the rollback modes, in which writers block readers, a transaction has a
+// journal beside the file, which disappears or shrinks at its end.
 func (d *db) journalWatch() func() bool {
 	last, _ := os.Stat(d.path + "-journal")
 	return func() bool {
@@ -134,8 +134,8 @@ func (d *db) journalWatch() func() bool {
 	}
 }
 
-// pageRows is how many events are read at once: no lock is held between pages, so
-// that whoever reads the history keeps nobody from writing.
+// pageRows is how many entries are read at once. No lock is held between pages, so a reader of the
+// history doesn't block writers.
 const pageRows, pageRowsWithTexts = 500, 16
 
 func (d *db) History(ctx context.Context, q database.HistoryQuery) iter.Seq2[database.Entry, error] {
@@ -163,7 +163,7 @@ func (d *db) History(ctx context.Context, q database.HistoryQuery) iter.Seq2[dat
 	}
 }
 
-// page reads the next events behind the one with the given id.
+// page reads the next entries after the given id.
 func (d *db) page(ctx context.Context, q database.HistoryQuery, after int64) ([]database.Entry, error) {
 	if d.absent() {
 		return nil, nil
@@ -201,7 +201,7 @@ func (d *db) page(ctx context.Context, q database.HistoryQuery, after int64) ([]
 			ev.DownDirectives, err = migration.ParseDirectives(down)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("event %d of the history: %w", ev.ID, err)
+			return nil, fmt.Errorf("history entry %d: %w", ev.ID, err)
 		}
 		ev.DBUser, ev.Host, ev.App, ev.ToolVersion, ev.Note = e.DBUser, e.Host, e.App, e.ToolVersion, e.Note
 		ev.UpText, ev.DownText = e.UpText, e.DownText
@@ -210,8 +210,8 @@ func (d *db) page(ctx context.Context, q database.HistoryQuery, after int64) ([]
 	return page, d.connectError(rows.Err())
 }
 
-// UpdateSetting waits for a Batch, but not for a Run: what stops migrations can be
-// said while one is under way. It waits for one only where it is asked to.
+// UpdateSetting waits for an open Tx but not for a Run: a setting that stops migrations can be
+// stored during a Run. It waits for Runs only on request.
 func (d *db) UpdateSetting(ctx context.Context, s database.SettingUpdate) error {
 	s, err := s.Check()
 	if err != nil {
@@ -220,7 +220,7 @@ func (d *db) UpdateSetting(ctx context.Context, s database.SettingUpdate) error 
 	ctx, cancel := d.during(ctx)
 	defer cancel()
 	opts := database.LockOptions{Timeout: d.patience}
-	if s.Settle != nil { // a Batch that is open has the write lock: storing the change is waiting for it
+	if s.Settle != nil { // an open Tx has the write lock, so storing the setting waits for it
 		opts = *s.Settle
 	}
 	w := newWaiter(migration.ReservedSet, opts)

@@ -14,7 +14,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// putJournal writes the journal of a set in the open transaction, and fills it in.
+// putJournal completes the journal of a set and writes it in the open transaction.
 func (d *db) putJournal(c *conn, set string, j *database.Journal) error {
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	if j.StartedAt.IsZero() {
@@ -26,8 +26,8 @@ func (d *db) putJournal(c *conn, set string, j *database.Journal) error {
 		j.Error, formatTime(j.StartedAt), formatTime(j.UpdatedAt), j.DBUser, j.Host, j.App, j.PID)
 }
 
-// endRun ends the open run of a set in the open transaction, if an event does. All that says anything of a version, or of a
-// script, has EndedBy for it; this says the same in SQL.
+// endRun removes the interrupted run of a set in the open transaction if an entry ends it. This is
+// Journal.EndedBy in SQL.
 func (d *db) endRun(c *conn, e database.Entry) error {
 	version, direction := database.NilVersion, ""
 	switch e.Direction {
@@ -42,7 +42,7 @@ func (d *db) endRun(c *conn, e database.Entry) error {
 	return d.connectError(c.do(d.sql.close, e.Set, e.Direction == database.Reset, version, direction, e.Name))
 }
 
-// write does something in a transaction of its own.
+// write calls a function in a transaction of its own.
 func (r *run) write(ctx context.Context, what func() error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -79,8 +79,8 @@ func (r *run) Journal(ctx context.Context, j *database.Journal) error {
 	return err
 }
 
-// transact executes a statement and writes the journal in one transaction: that which the statement itself
-// ends, or one of its own.
+// transact executes a statement and writes the journal in one transaction: the one that the
+// statement ends, or one of its own.
 func (r *run) transact(ctx context.Context, s *migration.Script, st sqltext.Statement, done *database.Journal, limit time.Duration) error {
 	switch st.Tx {
 	case sqltext.TxNever, sqltext.TxNoEffect:
@@ -104,9 +104,10 @@ func (r *run) transact(ctx context.Context, s *migration.Script, st sqltext.Stat
 	return nil
 }
 
-var errOwnTransaction = errors.New("the script has opened a transaction and left it open; it must end it")
+var errOwnTransaction = errors.New("the script left a transaction open; it must end it")
 
-// begun executes a statement in a transaction, which it leaves open unless there is an error.
+// begun begins a transaction and executes a statement in it. The transaction stays open unless
+// there is an error.
 func (r *run) begun(ctx context.Context, s *migration.Script, st sqltext.Statement) error {
 	err := r.c.do("BEGIN IMMEDIATE")
 	if code(err) == lib.SQLITE_ERROR {
@@ -121,10 +122,10 @@ func (r *run) begun(ctx context.Context, s *migration.Script, st sqltext.Stateme
 	return err
 }
 
-// commitOwn commits the transaction that the script has opened, with the journal in it. When it can't be
-// committed nothing of it stands, as with one of our own.
+// commitOwn commits the transaction that the script opened, with the journal in it. If that fails,
+// it rolls back, as with one of our own.
 func (r *run) commitOwn(ctx context.Context, st sqltext.Statement, done *database.Journal, limit time.Duration) error {
-	if r.c.do("BEGIN") == nil { // there is none: the journal would stand alone
+	if r.c.do("BEGIN") == nil { // without one, the journal would be committed alone
 		r.c.rollback()
 		return named(st, r.c.do(st.Text))
 	}
@@ -144,7 +145,7 @@ func (r *run) commitOwn(ctx context.Context, st sqltext.Statement, done *databas
 	return nil
 }
 
-// named says of an error in which statement it is.
+// named adds the statement to an error.
 func named(st sqltext.Statement, err error) error {
 	var known *database.StatementError
 	if err == nil || errors.As(err, &known) {
@@ -166,26 +167,26 @@ func into(st sqltext.Statement) (file string, is bool) {
 	return file, true
 }
 
-const thereBefore = "the file is there"
+const existedBefore = "the file exists"
 
-// Before looks whether the file that a VACUUM INTO is to make is there, in which case it can't be made.
-// Of other statements it says nothing: see Outcome.
+// Before checks whether the file that a VACUUM INTO would create exists, in which case the
+// statement fails. For other statements it returns "": see Outcome.
 func (r *run) Before(_ context.Context, st sqltext.Statement) (string, error) {
 	if file, _ := into(st); file != "" && made(file) {
-		return thereBefore, nil
+		return existedBefore, nil
 	}
 	return "", nil
 }
 
-// made reports whether there is a file that VACUUM INTO would not write to.
+// made reports whether a file exists that VACUUM INTO would refuse.
 func made(file string) bool {
 	info, err := os.Stat(file)
 	return err == nil && info.Size() > 0
 }
 
-// Outcome says of nearly every statement that it can run again: those that can't be in a transaction are VACUUM,
-// DETACH and PRAGMAs, of which each does the same a second time. VACUUM INTO doesn't: it refuses a file that is there, and
-// nothing tells whether that is complete.
+// Outcome reports nearly every statement as not happened, so that it runs again: the
+// non-transactional ones are VACUUM, DETACH and PRAGMAs, which can be repeated. VACUUM INTO can't:
+// it refuses an existing file, which may be incomplete.
 func (r *run) Outcome(ctx context.Context, st sqltext.Statement, before string, _ database.LockOptions) (*database.Outcome, error) {
 	ctx, leave, err := r.enter(ctx)
 	if err != nil {
@@ -198,13 +199,13 @@ func (r *run) Outcome(ctx context.Context, st sqltext.Statement, before string, 
 	file, is := into(st)
 	switch {
 	case !is:
-		return &database.Outcome{Verdict: database.NotHappened, Why: "it can be executed again without harm"}, nil
-	case before == thereBefore:
-		return &database.Outcome{Verdict: database.NotHappened, Why: "its file was there before"}, nil
+		return &database.Outcome{Verdict: database.NotHappened, Why: "it can be repeated safely"}, nil
+	case before == existedBefore:
+		return &database.Outcome{Verdict: database.NotHappened, Why: "its file existed before"}, nil
 	case file == "":
-		return &database.Outcome{Verdict: database.Unclear, Why: "which file it makes is not known before it is executed: look whether that is there and complete, or delete it"}, nil
+		return &database.Outcome{Verdict: database.Unclear, Why: "the name of the file that it creates is unknown: check whether the file exists and is complete, or delete it"}, nil
 	case !made(file):
-		return &database.Outcome{Verdict: database.NotHappened, Why: "its file is not there"}, nil
+		return &database.Outcome{Verdict: database.NotHappened, Why: "its file does not exist"}, nil
 	}
-	return &database.Outcome{Verdict: database.Unclear, Why: "the file " + file + " is there and may be incomplete: delete it to have it made again"}, nil
+	return &database.Outcome{Verdict: database.Unclear, Why: "the file " + file + " exists and may be incomplete: delete it to have it created again"}, nil
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// metadataTable makes the table of the metadata, when there is something to keep in it.
+// metadataTable creates the metadata table, when there are entries to store.
 const metadataTable = `CREATE TABLE IF NOT EXISTS main.{metadata} (
 	kind TEXT NOT NULL,
 	name TEXT NOT NULL,
@@ -27,7 +27,8 @@ const metadataTable = `CREATE TABLE IF NOT EXISTS main.{metadata} (
 	PRIMARY KEY (kind, name)
 ) WITHOUT ROWID`
 
-// Metadata reads the metadata and the objects, in one transaction. Objects have no IDs and no comments.
+// Metadata reads the metadata and the objects in one transaction. Objects have no IDs and no
+// comments.
 func (d *db) Metadata(ctx context.Context) (*metadata.State, error) {
 	var s *metadata.State
 	err := d.read(ctx, func(ctx context.Context) error {
@@ -40,7 +41,8 @@ func (d *db) Metadata(ctx context.Context) (*metadata.State, error) {
 			return err
 		}
 		defer c.release()
-		if err := c.do("BEGIN DEFERRED"); err != nil { // which takes no lock, whatever the client's _txlock is
+		// takes no lock, whatever the client's _txlock is
+		if err := c.do("BEGIN DEFERRED"); err != nil {
 			return d.connectError(err)
 		}
 		defer c.rollback()
@@ -97,8 +99,8 @@ func (d *db) readObjects(ctx context.Context, q querier, s *metadata.State) erro
 	return nil
 }
 
-// eachColumn calls f for each column of a table or a view but the hidden ones of virtual tables. What can't be used
-// any more, since what it is made of is gone, has none.
+// eachColumn calls f for each column of a table or view, except the hidden ones of virtual tables.
+// A broken object, which depends on something missing, has none.
 func eachColumn(ctx context.Context, q querier, object string, f func(column string)) error {
 	rows, err := q.QueryContext(ctx, "PRAGMA main.table_xinfo("+quote(object)+")")
 	if err == nil {
@@ -122,7 +124,7 @@ func eachColumn(ctx context.Context, q querier, object string, f func(column str
 	return err
 }
 
-// each calls f with the first three columns of each row, as texts.
+// each calls f with the first three columns of each row, as strings.
 func each(ctx context.Context, q querier, query string, f func(a, b, c string) error) error {
 	rows, err := q.QueryContext(ctx, query)
 	if err != nil {
@@ -158,7 +160,7 @@ func (b *batch) Metadata(ctx context.Context) (*metadata.State, error) {
 	return s, nil
 }
 
-// PutMetadata writes the entries. The database has one writer, so nobody else is at it.
+// PutMetadata writes the entries. SQLite has a single writer, so there are no conflicts.
 func (b *batch) PutMetadata(ctx context.Context, change *metadata.Change) error {
 	return b.do(ctx, func(context.Context) error {
 		b.written = true
@@ -185,7 +187,7 @@ func (b *batch) PutMetadata(ctx context.Context, change *metadata.Change) error 
 	})
 }
 
-// Query executes one statement on a connection that writes nothing meanwhile.
+// Query executes one statement on a connection that is read-only meanwhile.
 func (d *db) Query(ctx context.Context, statement string) (*database.Rows, error) {
 	st, err := database.ReadingStatement(statement, sqltext.SQLite)
 	if err != nil {
@@ -197,7 +199,7 @@ func (d *db) Query(ctx context.Context, statement string) (*database.Rows, error
 		return nil, errClosed
 	}
 	if d.absent() {
-		return nil, &database.ConnectError{Target: d.target(), Err: fs.ErrNotExist, Hint: "the first migration makes it"}
+		return nil, &database.ConnectError{Target: d.target(), Err: fs.ErrNotExist, Hint: "the first migration creates it"}
 	}
 	c, err := d.acquire(ctx, newWaiter("", database.LockOptions{Timeout: d.patience}))
 	if err != nil {
@@ -238,7 +240,7 @@ func (d *db) Query(ctx context.Context, statement string) (*database.Rows, error
 	return rows, err
 }
 
-// onlyRead switches on or off that the connection refuses to write.
+// onlyRead switches query_only on or off.
 func (c *conn) onlyRead(ctx context.Context, on bool) error {
 	sql := "PRAGMA query_only = 0"
 	if on {
@@ -248,7 +250,7 @@ func (c *conn) onlyRead(ctx context.Context, on bool) error {
 	return err
 }
 
-// Query executes one statement in the batch's transaction.
+// Query executes one statement in the transaction.
 func (b *batch) Query(ctx context.Context, statement string) (rows *database.Rows, err error) {
 	st, err := database.OneStatement(statement, sqltext.SQLite)
 	if err != nil {
@@ -316,12 +318,12 @@ func (c *conn) read(ctx context.Context, query string) (*database.Rows, error) {
 	return out, errors.Join(rows.Err(), rows.Close())
 }
 
-// value makes one of the contract's values of one of the client's.
+// value converts a value of the client.
 func value(v any) any {
 	switch v := v.(type) {
 	case []byte:
 		return fmt.Sprintf(`\x%x`, v)
-	case time.Time: // which the client makes of texts in columns of such a type
+	case time.Time: // the client converts text in columns of such a type
 		return v.Format("2006-01-02 15:04:05.999999999Z07:00")
 	case float64:
 		return number(v)
@@ -329,7 +331,7 @@ func value(v any) any {
 	return v
 }
 
-// number makes texts of the values that are no numbers of JSON's, as PostgreSQL writes them.
+// number converts values that aren't JSON numbers to text, as PostgreSQL writes them.
 func number(v float64) any {
 	switch {
 	case math.IsInf(v, 1):

@@ -13,9 +13,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// Reset drops views, tables and what is left of triggers. There is one schema, and nobody
-// owns anything. The batch has the only lock there is, so that other sets can only be in
-// the middle of a Run.
+// Reset drops views, tables and remaining triggers. There is one schema, and no ownership. The Tx
+// has the only lock, so other sets can only be in the middle of a Run.
 func (b *batch) Reset(ctx context.Context, _ []string, e database.Entry) (out *database.Emptied, err error) {
 	err = b.do(ctx, func(ctx context.Context) error {
 		out, err = b.empty(ctx, e)
@@ -26,7 +25,7 @@ func (b *batch) Reset(ctx context.Context, _ []string, e database.Entry) (out *d
 
 func (b *batch) empty(ctx context.Context, e database.Entry) (*database.Emptied, error) {
 	if b.written {
-		return nil, errors.New("reset: something else was done in the same transaction before")
+		return nil, errors.New("reset must be the only change in its transaction")
 	}
 	if err := b.keys.off(ctx, b); err != nil {
 		return nil, err
@@ -40,7 +39,8 @@ func (b *batch) empty(ctx context.Context, e database.Entry) (*database.Emptied,
 	}
 	out := &database.Emptied{}
 	b.written = true
-	for _, what := range []string{dropFirst, dropLast} { // a virtual table takes tables of its own with it
+	// a virtual table takes its own tables with it
+	for _, what := range []string{dropFirst, dropLast} {
 		objects, err := b.objects(ctx, what)
 		if err != nil {
 			return nil, err
@@ -57,7 +57,7 @@ func (b *batch) empty(ctx context.Context, e database.Entry) (*database.Emptied,
 	if e.StartedAt.IsZero() {
 		e.StartedAt, e.Duration = b.last, time.Since(b.last)
 	}
-	sets = append(sets, b.set) // last, since Head is made of the last event
+	sets = append(sets, b.set) // last: the head derives from the last entry
 	for _, e.Set = range sets {
 		if err := b.append(e); err != nil {
 			return nil, err
@@ -67,8 +67,8 @@ func (b *batch) empty(ctx context.Context, e database.Entry) (*database.Emptied,
 	return out, nil
 }
 
-// off makes the transaction one without foreign keys: with them, each table that is
-// dropped is emptied row by row first, and which can be depends on the rows of others.
+// off disables foreign keys for the transaction. With them, DROP TABLE first deletes row by row,
+// which may fail depending on rows of other tables.
 func (k *foreignKeys) off(ctx context.Context, b *batch) error {
 	if err := k.read(ctx, b.c); err != nil || !k.now {
 		return err
@@ -76,7 +76,7 @@ func (k *foreignKeys) off(ctx context.Context, b *batch) error {
 	return k.restart(ctx, b, []sqltext.Statement{{Text: "PRAGMA foreign_keys = OFF"}})
 }
 
-// noRuns finds the Run of another set.
+// noRuns returns an error if another set has a Run.
 func (b *batch) noRuns(ctx context.Context) error {
 	marks, err := b.strings(ctx, b.d.sql.runs)
 	if err != nil {
@@ -106,14 +106,14 @@ func (b *batch) sets(ctx context.Context) ([]string, error) {
 	return b.strings(ctx, b.d.sql.sets, b.set)
 }
 
-// What is dropped, as conditions for objects.
+// The order of dropping, as conditions for objects.
 const (
 	dropFirst = "o.type IN ('view', 'virtual table')"
 	dropLast  = "true"
 )
 
-// objects lists what is there, but for what is SQLite's or Whimbrel's own. A trigger goes with
-// its table, unless that is one of Whimbrel's.
+// objects lists all objects except SQLite's and Whimbrel's. A trigger is dropped with its table,
+// unless the table is Whimbrel's.
 func (b *batch) objects(ctx context.Context, where string) (all []database.Object, err error) {
 	rows, err := b.strings(ctx, b.d.sql.objects+" WHERE "+where+" ORDER BY o.type != 'view', o.type, o.name")
 	for i := 0; i+1 < len(rows); i += 2 {

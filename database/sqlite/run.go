@@ -14,8 +14,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// run is the migration lock without a transaction: a row that every Batch looks for, and
-// a locked file that tells that its owner lives.
+// run holds the migration lock without a transaction: a row that every Tx looks for, and a locked
+// file that shows that its owner is alive.
 type run struct {
 	held
 	set  string
@@ -27,12 +27,11 @@ type run struct {
 	path    string // of the side file
 	session *session
 	keys    foreignKeys
-	failed  error // of letting go
+	failed  error // of releasing the lock
 }
 
-// runBusyTimeout is how long a statement waits inside SQLite for readers when it is about to
-// be committed: asked again from outside, it would have to do all its work again. It bounds how late
-// a cancelled context is noticed.
+// runBusyTimeout is how long a statement waits inside SQLite for readers when it commits: repeated
+// from outside, it would do all its work again. It limits how late a canceled context is noticed.
 const runBusyTimeout = 2 * time.Second
 
 func (d *db) Guard(ctx context.Context, set string, opts database.LockOptions) (_ database.Run, found database.Found, err error) {
@@ -59,7 +58,7 @@ func (d *db) Guard(ctx context.Context, set string, opts database.LockOptions) (
 	return r, r.found, nil
 }
 
-// take takes the lock: the side file and the mark, both under the database's write lock.
+// take acquires the lock: the side file and the mark, both under the database's write lock.
 func (r *run) take(ctx context.Context, w *waiter) (err error) {
 	if r.path, err = r.d.sidePath(ctx, r.c, r.set); err != nil {
 		return err
@@ -78,7 +77,7 @@ func (r *run) take(ctx context.Context, w *waiter) (err error) {
 			break
 		}
 		r.c.rollback()
-		if err == nil { // somebody is looking whether there is one
+		if err == nil { // another process is testing the side file
 			err = w.wait(ctx, database.Holder{})
 		}
 		if err != nil {
@@ -99,7 +98,7 @@ func (r *run) take(ctx context.Context, w *waiter) (err error) {
 	return nil
 }
 
-// settle reads the session that Close puts back, and lets statements wait for readers.
+// settle reads the session that Close restores, and lets statements wait for readers.
 func (r *run) settle(ctx context.Context) (err error) {
 	err = poll(ctx, patience(r.opts), func() (err error) {
 		r.session, err = r.c.readSession(ctx)
@@ -115,7 +114,8 @@ func (r *run) settle(ctx context.Context) (err error) {
 		r.unguard()
 		return err
 	}
-	if r.d.owned && r.path != "" { // idle connections keep a WAL open, which a script may want to end
+	// idle connections keep a WAL open, which a script may want to end
+	if r.d.owned && r.path != "" {
 		r.d.pool.SetMaxIdleConns(0)
 	}
 	return nil
@@ -150,10 +150,10 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 	if done != nil {
 		return r.transact(ctx, s, st, done, limit)
 	}
-	return r.alone(ctx, s, st, limit)
+	return r.execute(ctx, s, st, limit)
 }
 
-// refusePragma refuses a journal mode of a script with which nothing of the run could be taken back after a crash.
+// refusePragma refuses a journal mode with which SQLite could not roll back after a crash.
 func refusePragma(st sqltext.Statement) error {
 	why := (*db)(nil).Check(st)
 	if why == "" {
@@ -178,8 +178,8 @@ func (*db) Check(st sqltext.Statement) (why string) {
 	return "with this journal mode " + refusedPragmas["journal_mode"].why + "; choose delete, truncate, persist or wal"
 }
 
-// alone executes a statement in no transaction, or in that which the script has opened.
-func (r *run) alone(ctx context.Context, s *migration.Script, st sqltext.Statement, limit time.Duration) error {
+// execute executes a statement outside any transaction, or in the script's own.
+func (r *run) execute(ctx context.Context, s *migration.Script, st sqltext.Statement, limit time.Duration) error {
 	return named(st, poll(ctx, limit, func() error { return r.c.statement(ctx, s, st) }))
 }
 
@@ -222,27 +222,27 @@ func (r *run) Close(context.Context) error {
 	return r.failed
 }
 
-// end lets go of the lock, and gives back the connection as it was.
+// end releases the lock, restores the session and releases the connection.
 func (r *run) end() error {
-	r.c.rollback() // of what a script has left open
+	r.c.rollback() // the script may have left one open
 	err := poll(bg, patience(r.opts), func() error {
 		_, err := r.c.restore(r.session)
 		return err
 	})
-	r.keys.changed = true // for all that is known
+	r.keys.changed = true // a statement may have changed it
 	err = errors.Join(err, r.keys.putBack(r.c), r.unguard())
 	if err != nil {
 		r.c.drop()
 	}
 	if r.d.owned && r.path != "" {
-		r.d.pool.SetMaxIdleConns(2) // as database/sql has it
+		r.d.pool.SetMaxIdleConns(2) // the default of database/sql
 	}
 	r.ended()
 	return err
 }
 
-// unguard takes away the mark and the side file, both under the database's write lock. A
-// mark that stays is no harm: without the file's lock it counts for nothing.
+// unguard removes the mark and the side file, both under the database's write lock. A remaining
+// mark does no harm: without the file's lock it is ignored.
 func (r *run) unguard() error {
 	ctx, cancel := context.WithTimeout(bg, 2*patience(r.opts))
 	defer cancel()
@@ -252,7 +252,7 @@ func (r *run) unguard() error {
 	}
 	r.side.release()
 	if err == nil && r.path != "" {
-		os.Remove(r.path) // if it stays the next Run uses it
+		os.Remove(r.path) // if it stays, the next Run uses it
 	}
 	if err == nil {
 		err = r.c.commit(ctx, patience(r.opts))

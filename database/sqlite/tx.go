@@ -21,15 +21,15 @@ type batch struct {
 	opts database.LockOptions
 
 	found   database.Found
-	fresh   bool   // Begin has made Whimbrel's tables
-	foreign string // what others have put on Whimbrel's tables
+	fresh   bool   // Begin created Whimbrel's tables
+	foreign string // foreign objects on Whimbrel's tables
 	failed  error  // the first error of a method, after which only Rollback helps
-	written bool   // something ran
+	written bool   // something was executed
 	last    time.Time
 	events  []database.Entry
-	scripts []*migration.Script // that ran
+	scripts []*migration.Script // those executed
 
-	session *session // before the first script that may have changed it and was not put back yet
+	session *session // before the first script that may have changed it; nil once restored
 	keys    foreignKeys
 }
 
@@ -53,7 +53,7 @@ func (d *db) Begin(ctx context.Context, set string, opts database.LockOptions) (
 	return b, b.found, nil
 }
 
-// connect takes a connection to a file that may have to be made first.
+// connect takes a connection, and creates the file first if necessary.
 func (d *db) connect(ctx context.Context, w *waiter) (*conn, error) {
 	if d.gone.Err() != nil {
 		return nil, errClosed
@@ -75,7 +75,7 @@ func (d *db) connect(ctx context.Context, w *waiter) (*conn, error) {
 	return c, err
 }
 
-// begin locks.
+// begin acquires the lock.
 func (b *batch) begin(ctx context.Context, w *waiter) error {
 	st, err := b.d.lock(ctx, b.c, w)
 	if err != nil {
@@ -86,7 +86,7 @@ func (b *batch) begin(ctx context.Context, w *waiter) error {
 	return nil
 }
 
-// do does one thing in the transaction.
+// do calls a function in the transaction.
 func (b *batch) do(ctx context.Context, what func(context.Context) error) error {
 	ctx, leave, err := b.enter(ctx)
 	if err != nil {
@@ -94,7 +94,7 @@ func (b *batch) do(ctx context.Context, what func(context.Context) error) error 
 	}
 	defer leave()
 	if b.failed != nil {
-		return fmt.Errorf("the transaction has failed before: %w", b.failed)
+		return fmt.Errorf("the transaction failed earlier: %w", b.failed)
 	}
 	if err = ctx.Err(); err == nil {
 		err = what(ctx)
@@ -130,7 +130,7 @@ func (b *batch) script(ctx context.Context, s *migration.Script) error {
 	}
 	if a.Control != nil { // it would end the transaction
 		e := statementError(*a.Control, nil)
-		e.Message, e.Hint = "transaction control inside a migration's transaction", "leave it out"
+		e.Message, e.Hint = "transaction control inside a migration's transaction", "remove it"
 		return e
 	}
 	if err := b.keys.prepare(ctx, b, s, a); err != nil {
@@ -144,7 +144,7 @@ func (b *batch) script(ctx context.Context, s *migration.Script) error {
 	})
 }
 
-// guarded runs a script, and puts the session back after it where that may be needed.
+// guarded runs a script, and restores the session afterwards if necessary.
 func (b *batch) guarded(ctx context.Context, s *migration.Script, session bool, run func() error) (err error) {
 	if session && b.session == nil {
 		if b.session, err = b.c.readSession(ctx); err != nil {
@@ -163,7 +163,7 @@ func (b *batch) guarded(ctx context.Context, s *migration.Script, session bool, 
 		b.session = nil
 	}
 	if err != nil {
-		return fmt.Errorf("%s: put the session back: %w", s.File, err)
+		return fmt.Errorf("%s: restoring the session: %w", s.File, err)
 	}
 	return nil
 }
@@ -184,7 +184,7 @@ func (b *batch) statements(ctx context.Context, s *migration.Script, a *migratio
 func (c *conn) statement(ctx context.Context, s *migration.Script, st sqltext.Statement) error {
 	limited, cancel := ctx, func() {}
 	if s.StatementTimeout > 0 {
-		limited, cancel = context.WithTimeoutCause(ctx, s.StatementTimeout, fmt.Errorf("the statement timeout of %s is over", s.StatementTimeout))
+		limited, cancel = context.WithTimeoutCause(ctx, s.StatementTimeout, fmt.Errorf("the statement exceeded its timeout of %s", s.StatementTimeout))
 	}
 	defer cancel()
 	_, err := c.ExecContext(limited, st.Text)
@@ -220,7 +220,7 @@ func (b *batch) record(e database.Entry) error {
 	return b.append(e)
 }
 
-// append appends an event of any set to the history.
+// append appends an entry of any set to the history.
 func (b *batch) append(e database.Entry) error {
 	e = b.d.complete(e)
 	id, err := b.d.insert(b.c, e)
@@ -235,7 +235,7 @@ func (b *batch) append(e database.Entry) error {
 	return nil
 }
 
-// again waits for a lock that was had before: it should be free, but for a moment.
+// again waits for a lock that we held before: it should be free except for short moments.
 func (b *batch) again() *waiter {
 	opts := b.opts
 	opts.Timeout = max(opts.Timeout, time.Second)
@@ -254,8 +254,7 @@ func (b *batch) reconnect(ctx context.Context) error {
 	return nil
 }
 
-// putBack undoes what a script that failed, or that had to keep a database attached,
-// has left in the session.
+// putBack restores the session after a script that failed, or that had to keep a database attached.
 func (b *batch) putBack() error {
 	if b.session == nil {
 		return nil
@@ -274,7 +273,7 @@ func (b *batch) Commit(ctx context.Context) (recorded database.Recorded, err err
 	}
 	defer leave()
 	if err = b.failed; err != nil {
-		err = fmt.Errorf("the transaction has failed before: %w", err)
+		err = fmt.Errorf("the transaction failed earlier: %w", err)
 	} else {
 		b.d.remember(b)
 		err = b.commitError(b.c.commit(ctx, patience(b.opts)))
@@ -292,7 +291,7 @@ func (b *batch) Commit(ctx context.Context) (recorded database.Recorded, err err
 	return recorded, err
 }
 
-// commitError says what kept the transaction from being committed.
+// commitError explains why the transaction could not be committed.
 func (b *batch) commitError(err error) error {
 	if err == nil {
 		return nil
@@ -304,7 +303,7 @@ func (b *batch) commitError(err error) error {
 		}
 		e := &database.StatementError{
 			Statement: "COMMIT", Code: codeName(code(err)), Err: err,
-			Message: "at COMMIT rows without a parent are left: " + v.list(),
+			Message: "at COMMIT, rows without a parent remain: " + v.list(),
 		}
 		if len(b.scripts) > 0 {
 			s := b.scripts[len(b.scripts)-1]
@@ -313,7 +312,7 @@ func (b *batch) commitError(err error) error {
 		return e
 	}
 	if isBusy(err) {
-		return fmt.Errorf("commit: nothing was changed: %w", err)
+		return fmt.Errorf("commit failed, nothing was changed: %w", err)
 	}
 	return b.d.connectError(err)
 }
@@ -323,8 +322,8 @@ func (b *batch) Rollback(context.Context) error {
 	return nil
 }
 
-// end puts back everything and gives the connection back, or drops it where that can't
-// be done. No transaction is open.
+// end restores everything and releases the connection, or drops it if that fails. No transaction
+// may be open.
 func (b *batch) end() {
 	err := errors.Join(b.putBack(), b.keys.putBack(b.c))
 	if err != nil || b.session != nil {
