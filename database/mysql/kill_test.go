@@ -354,7 +354,7 @@ func TestResetThatIsCutOffIsFinishedByTheNext(t *testing.T) {
 	ctx, cancel := context.WithCancel(background(t))
 	time.AfterFunc(300*time.Millisecond, cancel)
 	_, err = b.Commit(ctx)
-	contains(t, "the error of Commit", fmt.Sprint(err), "reset once more")
+	contains(t, "the error of Commit", fmt.Sprint(err), "reset again")
 	must(t, tx.Rollback())
 	for _, set := range []string{"s", "another"} { // the next reset would drop objects created now
 		st, err := db.State(background(t), set)

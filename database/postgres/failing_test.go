@@ -151,7 +151,7 @@ func TestScriptThatBreaksWhatFollows(t *testing.T) {
 		"DROP SCHEMA public CASCADE":                                      "Whimbrel's tables",
 		"DO $$ BEGIN EXECUTE 'DROP TABLE whimbrel_' || 'history'; END $$": "Whimbrel's tables",
 		"SET statement_timeout = 1; SELECT 1":                             "timeout",
-		"SET TRANSACTION ISOLATION LEVEL SERIALIZABLE":                    "transaction of its own",
+		"SET TRANSACTION ISOLATION LEVEL SERIALIZABLE":                    "control its transaction",
 	} {
 		db := open(t, url)
 		must(t, apply(t, db, "s", 1, script("CREATE TABLE IF NOT EXISTS a (x int)")))

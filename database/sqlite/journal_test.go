@@ -67,7 +67,7 @@ func TestAMarkLeavesTheScriptsTransactionAlone(t *testing.T) {
 	apply(t, db, 7, "CREATE TABLE t (x)")
 	r := guard(t, db)
 	execAll(t, r, "BEGIN; INSERT INTO t VALUES (1)")
-	if err := marked(t, r, "INSERT INTO t VALUES (2)", journal(2)); err == nil || !strings.Contains(err.Error(), "opened a transaction") {
+	if err := marked(t, r, "INSERT INTO t VALUES (2)", journal(2)); err == nil || !strings.Contains(err.Error(), "left a transaction open") {
 		t.Errorf("a mark inside of the script's transaction: %v", err)
 	}
 	must(t, marked(t, r, "COMMIT", journal(3)))
