@@ -7,7 +7,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// Identify returns the server's own identifier, those of a cluster that it is a node of, and those of the servers that it replicates.
+// Identify returns the identifiers of the server, of its cluster, and of the servers that it
+// replicates.
 func (db *Database) Identify(ctx context.Context) (database.Identity, error) {
 	c, err := db.acquire(ctx)
 	if err != nil {

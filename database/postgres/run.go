@@ -312,9 +312,9 @@ func (r *run) prepare(ctx context.Context, s *migration.Script, st sqltext.State
 		const direct = "connect to PostgreSQL directly for this migration"
 		switch {
 		case len(qs) > 0:
-			return refused(st, "the script asks for a timeout, which can't be kept from statement to statement through a connection pooler", direct)
+			return refused(st, "the script sets a timeout, which a connection pooler does not keep from statement to statement", direct)
 		case changesSession(st) && !(r.worker.inTransaction() && forTransaction(st)):
-			return refused(st, "the statement changes the session, which a connection pooler shares with others", direct)
+			return refused(st, "the statement changes the session, which a connection pooler shares with other clients", direct)
 		}
 	}
 	r.changed = r.changed || st.Session || len(qs) > 0

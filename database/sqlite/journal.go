@@ -154,7 +154,7 @@ func named(st sqltext.Statement, err error) error {
 	return statementError(st, err)
 }
 
-// into returns the file that a VACUUM INTO makes, "" where that is not known.
+// into returns the file that a VACUUM INTO creates, or "" if unknown.
 func into(st sqltext.Statement) (file string, is bool) {
 	l := sqltext.List(st.Text, sqltext.SQLite)
 	i := l.Index("INTO")
