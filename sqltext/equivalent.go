@@ -2,8 +2,8 @@ package sqltext
 
 import "slices"
 
-// Equivalent reports whether two texts differ in comments and white space alone. Texts
-// that cannot be cut are equivalent only if they are equal.
+// Equivalent reports whether two texts differ only in comments and white space. Texts that cannot
+// be split are equivalent only if they are equal.
 func Equivalent(a, b string, d Dialect) bool {
 	if a == b {
 		return true
@@ -21,7 +21,7 @@ func Equivalent(a, b string, d Dialect) bool {
 	return true
 }
 
-// significant returns the pieces that say something.
+// significant returns the pieces that are not Empty.
 func significant(text string, d Dialect) ([]Statement, error) {
 	pieces, err := Split(text, d, Options{})
 	var some []Statement

@@ -5,58 +5,61 @@ import (
 	"strings"
 )
 
-// Outer is something outside of a database that a statement can reach.
+// Outer is a kind of thing outside a database that a statement can reach.
 type Outer string
 
 const (
-	// Roles are roles, users, their passwords, settings and memberships, which the databases of a server share.
+	// Roles are roles and users with their passwords, settings and memberships, which all databases
+	// of a server share.
 	Roles Outer = "roles"
-	// Databases are the other databases of the server, and what the server keeps about a database from outside:
+	// Databases are the other databases of the server, and what the server stores about a database:
 	// its owner, its settings, who may connect.
 	Databases Outer = "databases"
-	// Tablespaces are places in which a server keeps files.
+	// Tablespaces are directories in which a server keeps files.
 	Tablespaces Outer = "tablespaces"
-	// ServerSettings are settings that hold for the whole server.
+	// ServerSettings are settings of the whole server.
 	ServerSettings Outer = "settings"
-	// ServerWork is what the server does: its processes, its log, its plugins, its replication.
+	// ServerWork is the server's own activity: its processes, log, plugins and replication.
 	ServerWork Outer = "server"
 	// Files are files that a statement writes, or other database files that it opens.
 	Files Outer = "files"
-	// Programs are programs that the server runs, and code in it that nothing confines.
+	// Programs are programs that the server starts, and unconfined code in the server.
 	Programs Outer = "programs"
 	// OtherServers are servers that a statement connects to.
 	OtherServers Outer = "servers"
 )
 
-// Outers returns all of them.
+// Outers returns all kinds.
 func Outers() []Outer {
 	return []Outer{Roles, Databases, Tablespaces, ServerSettings, ServerWork, Files, Programs, OtherServers}
 }
 
-// Beyond reports whether o is outside of the server, too, so that a server which nobody else uses does not confine
-// what is done to it.
+// Beyond reports whether o is outside the server too, so that not even a server of its own confines
+// the statement.
 func (o Outer) Beyond() bool { return o == Files || o == Programs || o == OtherServers }
 
-// Effect is one way in which a statement reaches out of the database that it is run in.
+// Effect is one way in which a statement reaches outside its database.
 type Effect struct {
 	Outer Outer
-	// Pos is where the words are that say so, and Words are these words, for messages: "CREATE ROLE".
+	// Pos is the position of the words that show the effect. Words are these words, for messages:
+	// "CREATE ROLE".
 	Pos   Position
 	Words string
 	// Maybe reports that the words are in the body of a routine or a block, or in a string that is
-	// executed: the text does not tell whether, and with what, they are run.
+	// executed. The text does not tell whether, and with which values, they run.
 	Maybe bool
-	// Whole reports that the statement does nothing else: without it the schema of the database itself is the same.
+	// Whole reports that the statement has no other effect: the schema of the database is the same
+	// without it.
 	Whole bool
 }
 
-// Outside returns how a statement reaches out of its database: what it changes, sends or starts there. A statement
-// that only reads what is outside is not reported. own are the names of the database that the statement is run in,
-// which are inside of it.
+// Outside returns what the statement changes, sends or starts outside its database. It does not
+// report statements that only read there. own are the names of the statement's database, which is
+// not outside.
 //
-// It sees the text alone. It looks into blocks, bodies of routines and strings that are executed, and reports what they
-// mention; it does not see statements that are put together from parts, what a called function does that is not
-// defined in the text, or that a table is a foreign one.
+// Outside sees only the text. It looks into blocks, bodies of routines and strings that are
+// executed. It does not see statements that are concatenated, the effects of functions that the
+// text does not define, or whether a table is a foreign table.
 func (st Statement) Outside(d Dialect, own ...string) []Effect {
 	if st.Kind != SQL && st.Kind != CopyIn {
 		return nil
@@ -84,7 +87,7 @@ type outside struct {
 	effects []Effect
 }
 
-// maxNested bounds how deep strings in strings are looked into.
+// maxNested limits how deep strings within strings are searched.
 const maxNested = 8
 
 // tokens begins to read a text.
@@ -96,7 +99,8 @@ func (o *outside) tokens(text []byte) *classifier {
 	return c
 }
 
-// found notes an effect, once for each words of a statement. at is the place in the statement's text.
+// found adds an effect, unless the statement already has one with the same words. at is the offset
+// in the statement's text.
 func (o *outside) found(outer Outer, at int, words string, whole bool) {
 	e := Effect{Outer: outer, Words: words, Maybe: o.inside > 0, Whole: whole && o.inside == 0}
 	if slices.ContainsFunc(o.effects, func(f Effect) bool { return f.Outer == outer && f.Words == words }) {
@@ -108,14 +112,14 @@ func (o *outside) found(outer Outer, at int, words string, whole bool) {
 	o.effects = append(o.effects, e)
 }
 
-// perhaps notes an effect of which the text does not tell whether the statement has it.
+// perhaps adds an effect that the statement may or may not have.
 func (o *outside) perhaps(outer Outer, at int, words string) {
 	o.inside++
 	o.found(outer, at, words, false)
 	o.inside--
 }
 
-// isOwn reports whether the name at hand is that of the statement's own database.
+// isOwn reports whether the current token names the statement's own database.
 func (o *outside) isOwn(c *classifier) bool {
 	name := ""
 	switch c.kind {
@@ -134,12 +138,12 @@ func (o *outside) isOwn(c *classifier) bool {
 	return name != "" && slices.Contains(o.own, name)
 }
 
-// oneOf reports whether the token at hand is one of the names, which are lower case.
+// oneOf reports whether the current token is one of the names, which are in lower case.
 func (c *classifier) oneOf(names ...string) bool {
 	return slices.Contains(names, c.name())
 }
 
-// name returns the name at hand, unquoted and in lower case.
+// name returns the current name, unquoted and in lower case.
 func (c *classifier) name() string {
 	switch c.kind {
 	case TokenWord:
@@ -154,12 +158,13 @@ func (c *classifier) name() string {
 	return ""
 }
 
-// ansiName reports whether the string at hand is a name if sql_mode has ANSI_QUOTES, of which the text alone does not tell.
+// ansiName reports whether the current string is a name if sql_mode has ANSI_QUOTES. The text alone
+// does not tell.
 func (c *classifier) ansiName() bool {
 	return c.dialect == MySQL && c.kind == TokenString && c.text[c.from] == '"'
 }
 
-// called reports whether the name at hand is that of a function which is called.
+// called reports whether the current name is that of a function call.
 func (c *classifier) called() bool {
 	if c.kind != TokenWord && c.kind != TokenName && !c.ansiName() {
 		return false

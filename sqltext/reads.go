@@ -2,8 +2,9 @@ package sqltext
 
 import "strings"
 
-// Reads reports whether a statement is of a form that is there to read: a query, or a question about what there is. A query may
-// still change something, by a function that it calls or a part that writes; a read-only transaction forbids what it can.
+// Reads reports whether the statement has the form of a query or of a question about the schema. A
+// query may still change data, through a function that it calls or a part that writes. A read-only
+// transaction prevents most of that.
 func (st Statement) Reads(d Dialect) bool {
 	if st.Kind != SQL {
 		return false
@@ -25,8 +26,8 @@ func (st Statement) Reads(d Dialect) bool {
 	return false
 }
 
-// Unheld returns the first call in a statement of a function which changes something, or executes a text, that a read-only transaction
-// does not hold back, as PostgreSQL has them. Of what [Statement.Outside] reports it says nothing.
+// Unheld returns the first call of a PostgreSQL function that changes data or executes a text
+// although the transaction is read-only. It does not return what [Statement.Outside] reports.
 func (st Statement) Unheld(d Dialect) (name string, pos Position, ok bool) {
 	if d != PostgreSQL || st.Kind != SQL {
 		return "", st.Pos, false
@@ -65,7 +66,8 @@ func unheld(function string) bool {
 	return false
 }
 
-// pragmaAsks reports whether a pragma changes nothing: it has no argument, or one that says what to look at.
+// pragmaAsks reports whether a pragma changes nothing: it has no argument, or one that selects what
+// to show.
 func (c *classifier) pragmaAsks() bool {
 	c.next()
 	name := c.sqliteName()

@@ -7,16 +7,17 @@ import (
 	"strings"
 )
 
-// Masked stands in place of a secret.
+// Masked replaces a secret.
 const Masked = "xxxxx"
 
-// Span is a part of a text, as offsets in bytes.
+// Span is a part of a text, in byte offsets.
 type Span struct{ From, To int }
 
-// Secrets returns the parts of a text that are passwords, in order: the literals that follow PASSWORD and what is like it (in
-// CREATE ROLE, in the options of a server or a user mapping, in CHANGE MASTER), those of IDENTIFIED BY, the keys of an encrypted
-// SQLite database, and the passwords inside of connection strings and URLs. The text may be a part of a statement, or not be SQL.
-// It finds a literal that only looks like a password, too: Secrets is for what is shown, not for what is executed.
+// Secrets returns the passwords in a text, in order: the literals that follow PASSWORD and similar
+// words (in CREATE ROLE, in the options of a server or user mapping, in CHANGE MASTER), those of
+// IDENTIFIED BY, the keys of encrypted SQLite databases, and the passwords in connection strings
+// and URLs. The text may be part of a statement, or no SQL at all. Secrets also returns literals
+// that only look like a password, so use it for display, never for execution.
 func Secrets(text string, d Dialect) []Span {
 	if !maySecret(text) {
 		return nil
@@ -28,7 +29,8 @@ func Secrets(text string, d Dialect) []Span {
 	return f.spans
 }
 
-// Literals returns all string literals of a text, in order: what a script whose text must not be kept may hide anywhere.
+// Literals returns all string literals of a text, in order. A script whose text must be kept secret
+// may contain secrets in any of them.
 func Literals(text string, d Dialect) (spans []Span) {
 	for t := range Tokens(text, d) {
 		if t.Kind == TokenString || t.Kind == TokenBroken {
@@ -41,7 +43,8 @@ func Literals(text string, d Dialect) (spans []Span) {
 // Mask returns a text with its Secrets replaced by Masked.
 func Mask(text string, d Dialect) string { return MaskSpans(text, Secrets(text, d)) }
 
-// MaskSpans returns a text with some parts of it replaced by Masked. Line ends within them stay, so that lines keep their numbers.
+// MaskSpans returns a text with the spans replaced by Masked. It keeps line ends, so line numbers
+// stay the same.
 func MaskSpans(text string, spans []Span) string {
 	if len(spans) == 0 {
 		return text
@@ -59,8 +62,8 @@ func MaskSpans(text string, spans []Span) string {
 	return b.String()
 }
 
-// HasSecret reports whether the statement has a password that its text would keep. Rows that it writes or looks for are data,
-// whatever their columns are called.
+// HasSecret reports whether the statement's text contains a password. Rows that the statement
+// writes or selects are data, whatever their columns are called.
 func (st Statement) HasSecret(d Dialect) bool {
 	if st.Kind != SQL {
 		return false
@@ -74,12 +77,13 @@ func (st Statement) HasSecret(d Dialect) bool {
 	return len(Secrets(st.Text, d)) > 0
 }
 
-// anySecret matches what every text with a secret has. It is a fast answer for all others.
+// anySecret matches part of every text that has a secret. It makes the check of all other texts
+// fast.
 var anySecret = regexp.MustCompile(`(?i)pass|pwd|identified|secret|token|credential|key|://`)
 
 func maySecret(text string) bool { return anySecret.MatchString(text) }
 
-// inner is a literal without its quotes, which is all of it that is secret.
+// inner returns a literal without its quotes. Only this part is secret.
 func (t Token) inner() Span {
 	from, inner := t.Pos, t.Text
 	if i := strings.IndexAny(inner, `'"$`); i >= 0 {
@@ -105,7 +109,8 @@ type secretFinder struct {
 
 var (
 	secretWord = regexp.MustCompile(`(?i)(pass|passwd|password|passphrase|passcode|pwd|secret|token|credentials?|api_?key|access_?key|private_?key|_key)(_?[0-9]*|_value|_string)$`)
-	// inLiteral matches a password in a connection string, and in a document.
+	// inLiteral matches a password in a connection string or a document. This and the patterns
+	// above match words in the content of literals, which is not SQL.
 	inLiteral = regexp.MustCompile(`(?i)((?:password|passwd|passphrase|pwd|secret|token)"?\s*[=:]\s*)(''[^']+''|'(?:[^'\\]|\\.|'')*'?|"(?:[^"\\]|\\.)*"?|[^\s'",;&)]+)|(://[^\s/:@']*:)([^\s'"]*)@|(://[^\s/:@']+:)([^\s'"@:/]*[^0-9\s'"@:/][^\s'"@:/]*)`)
 )
 
@@ -134,12 +139,13 @@ func (f *secretFinder) ahead(word string, n int) bool {
 	return f.tokens[max(f.i-n, 0):f.i].Index(word) >= 0
 }
 
-// mayHide reports whether a token is a literal, or would be one without sql_mode's ANSI_QUOTES.
+// mayHide reports whether a token is a literal, or would be one without ANSI_QUOTES.
 func (t Token) mayHide() bool {
 	return t.Kind == TokenString || t.Kind == TokenBroken || t.Kind == TokenName && t.Text[0] == '"'
 }
 
-// value hides the literal that follows, behind signs such as = and =>, and a function that hashes it.
+// value masks the literal that follows, after signs such as = and =>, and a function that hashes
+// it.
 func (f *secretFinder) value(i int) {
 	for ; i < len(f.tokens); i++ {
 		t := f.tokens[i]
@@ -163,7 +169,8 @@ func (f *secretFinder) value(i int) {
 	}
 }
 
-// identified hides the literals of IDENTIFIED BY … and its kin, but for the names of plugins and users.
+// identified masks the literals of IDENTIFIED BY … and similar clauses, except names of plugins and
+// users.
 func (f *secretFinder) identified() {
 	for f.i++; f.i < len(f.tokens); f.i++ {
 		t := f.tokens[f.i]
@@ -179,7 +186,8 @@ func (f *secretFinder) identified() {
 	}
 }
 
-// literal looks into a literal, which may be a connection string, or the name of a setting or a member whose value follows.
+// literal searches a literal, which may be a connection string or SQL, or the name of a setting or
+// member whose value follows.
 func (f *secretFinder) literal(t Token) {
 	in := t.inner()
 	inner := f.text[in.From:in.To]

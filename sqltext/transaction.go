@@ -1,24 +1,24 @@
 package sqltext
 
-// Mode says which kind of transaction a statement asks for, as flags. 0 is an ordinary one, or a statement that
-// asks for nothing.
+// Mode is a set of flags that describe the kind of transaction that a statement requests. 0 means
+// an ordinary transaction, or no request.
 type Mode uint8
 
 const (
-	// ModeOwn is for the transaction that the statement begins or stands in: BEGIN ISOLATION LEVEL
+	// ModeOwn is for the transaction that the statement begins or is in: BEGIN ISOLATION LEVEL
 	// SERIALIZABLE, PostgreSQL's SET TRANSACTION.
 	ModeOwn Mode = 1 << iota
-	// ModeNext is for the next transaction alone: MySQL's SET TRANSACTION.
+	// ModeNext is for the next transaction only: MySQL's SET TRANSACTION.
 	ModeNext
-	// ModeSession is for all transactions that the session begins after it: SET SESSION CHARACTERISTICS.
+	// ModeSession is for all later transactions of the session: SET SESSION CHARACTERISTICS.
 	ModeSession
 	// ModeReadOnly and ModeReadWrite say whether such a transaction can write.
 	ModeReadOnly
 	ModeReadWrite
 )
 
-// modes reads the modes of a BEGIN or a SET TRANSACTION, from the token at hand on. unusual reports that one is not as
-// Whimbrel's own transactions have it.
+// modes reads the modes of a BEGIN or a SET TRANSACTION from the current token on. unusual reports
+// that a mode differs from Whimbrel's own transactions.
 func (c *classifier) modes() (access Mode, unusual bool) {
 	for not := false; c.kind != tEOF; c.next() {
 		switch c.word {
@@ -45,7 +45,7 @@ func (c *classifier) begins() {
 	}
 }
 
-// only marks a statement that is refused or has no effect outside of a transaction.
+// only marks a statement that is refused, or has no effect, outside a transaction.
 func (c *classifier) only(what string) { c.onlyInTx = what }
 
 // postgresSet classifies what follows SET.
@@ -76,7 +76,7 @@ func (c *classifier) postgresSet() {
 	c.postgresSetting(local)
 }
 
-// postgresSetting looks whether the setting at hand is about transactions.
+// postgresSetting checks whether the current setting is about transactions.
 func (c *classifier) postgresSetting(local bool) {
 	name := ""
 	for _, n := range transactionSettings {
@@ -106,7 +106,7 @@ func (c *classifier) postgresSetting(local bool) {
 	}
 }
 
-// transactionSettings are PostgreSQL's settings that make a transaction another one than Whimbrel's.
+// transactionSettings are PostgreSQL's settings that make a transaction differ from Whimbrel's.
 var transactionSettings = []string{
 	"transaction_isolation", "transaction_read_only", "transaction_deferrable",
 	"default_transaction_isolation", "default_transaction_read_only", "default_transaction_deferrable",
@@ -124,7 +124,7 @@ func (c *classifier) postgresDeclare() {
 	c.only("DECLARE CURSOR without WITH HOLD")
 }
 
-// postgresTemporary looks for ON COMMIT DROP in a CREATE TEMPORARY TABLE.
+// postgresTemporary finds ON COMMIT DROP in a CREATE TEMPORARY TABLE.
 func (c *classifier) postgresTemporary() {
 	for depth := 0; c.kind != tEOF; {
 		switch c.kind {
@@ -144,13 +144,13 @@ func (c *classifier) postgresTemporary() {
 	}
 }
 
-// inTransaction are PostgreSQL's functions of which nothing is left when the transaction ends.
+// inTransaction are PostgreSQL's functions whose effect ends with the transaction.
 var inTransaction = []string{
 	"pg_advisory_xact_lock", "pg_advisory_xact_lock_shared", "pg_try_advisory_xact_lock", "pg_try_advisory_xact_lock_shared", "pg_export_snapshot",
 }
 
-// query classifies a query of which the first word is at hand: whether it locks rows, or calls a function, in vain outside of
-// a transaction.
+// query classifies a query whose first word is the current token: whether it locks rows, or calls a
+// function, which has no effect outside a transaction.
 func (c *classifier) query() {
 	c.next()
 	for depth := 0; c.kind != tEOF; {
@@ -172,7 +172,7 @@ func (c *classifier) query() {
 	}
 }
 
-// locksRows moves over FOR UPDATE and what is like it, and returns what it is, "" for something else.
+// locksRows moves past FOR UPDATE and its variants and returns its words, "" for something else.
 func (c *classifier) locksRows() (what string) {
 	if c.take("LOCK") {
 		if c.take("IN") && c.take("SHARE") && c.take("MODE") {
@@ -193,7 +193,8 @@ func (c *classifier) locksRows() (what string) {
 	return ""
 }
 
-// inVain reports whether the word at hand is a function of PostgreSQL of which nothing is left when the transaction ends.
+// inVain reports whether the current word is a PostgreSQL function whose effect ends with the
+// transaction.
 func (c *classifier) inVain() bool {
 	if c.dialect != PostgreSQL {
 		return false
@@ -209,7 +210,8 @@ func (c *classifier) inVain() bool {
 	return c.onlyInTx != ""
 }
 
-// thirdIsTrue reports whether the third argument of the call at hand is written as true. It does not move.
+// thirdIsTrue reports whether the third argument of the current call is written as true. It does
+// not move.
 func (c *classifier) thirdIsTrue() bool {
 	o := *c
 	o.next()
@@ -234,7 +236,8 @@ func (c *classifier) thirdIsTrue() bool {
 	return false
 }
 
-// mysqlTransaction classifies SET [scope] TRANSACTION …, and the variables that say the same; the token behind SET is at hand.
+// mysqlTransaction classifies SET [scope] TRANSACTION … and the variables with the same effect. The
+// current token is the one after SET.
 func (c *classifier) mysqlTransaction() {
 	mode := ModeNext
 	switch {
