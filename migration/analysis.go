@@ -9,60 +9,64 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// Analysis is what a script's text says about how it can be run. It states
-// facts; what follows from them is the engine's to decide.
+// Analysis says how a script can run, as far as its text shows. It states facts. The engine decides
+// what follows from them.
 type Analysis struct {
-	// Statements is the number of statements, without those of a wrapper.
+	// Statements is the number of statements without the wrapper.
 	Statements int
-	// Wrapped reports that the whole script stands in a BEGIN; … COMMIT; of its
-	// own, which Body leaves out. Wrapper is that BEGIN.
+	// Wrapped reports that the whole script is in a BEGIN; … COMMIT; of its own, which Body omits.
+	// Wrapper is that BEGIN.
 	Wrapped bool
 	Wrapper *sqltext.Statement
-	// Before are statements ahead of everything else that have no effect inside a
-	// transaction (SQLite's PRAGMA foreign_keys), and Misplaced is the first such
-	// statement that stands between others.
+	// Before are statements at the beginning that have no effect inside a transaction (SQLite's
+	// PRAGMA foreign_keys). Misplaced is the first such statement between others.
 	//
-	// A PRAGMA foreign_keys may stand anywhere. Toggled is the first that stands between other statements: Before has then
-	// the one with whose value a single transaction does what the script says. Where there is no such value, Split is a
-	// statement that needs another than those before it. Ignored is one that stands inside a transaction which the script
-	// itself begins, before other statements: it would do nothing there.
+	// A PRAGMA foreign_keys may be anywhere. Toggled is the first one between other statements.
+	// Before then has the one with whose value a single transaction has the effect of the script.
+	// If there is no such value, Split is a statement that needs a different value than those
+	// before it. Ignored is one inside a transaction that the script itself begins, before other
+	// statements: it would have no effect.
 	Before                  []sqltext.Statement
 	Misplaced               *sqltext.Statement
 	Toggled, Split, Ignored *sqltext.Statement
-	// Enforced reports that rows are inserted where the script has switched foreign keys on, and Forgets
-	// that a PRAGMA defer_foreign_keys = off forgets what was to be checked at the end of the transaction. Whoever
-	// executes the script in one transaction looks for rows without a parent afterwards.
+	// Enforced reports that the script inserts rows after it turned foreign keys on. Forgets
+	// reports that a PRAGMA defer_foreign_keys = off drops checks that were due at the end of the
+	// transaction. A driver that executes the script in one transaction then checks for rows
+	// without a parent.
 	Enforced, Forgets bool
 	// Never is the first statement that cannot be in a transaction.
 	Never *sqltext.Statement
-	// Control is the first transaction control that is not the wrapper's, and no savepoint: the script has
-	// transactions of its own. It may begin outside of one, end one that it has not begun, and begin one at its end in
-	// which nothing happens.
+	// Control is the first transaction control other than the wrapper and savepoints: the script
+	// has transactions of its own. It may also end a transaction that it did not begin, and begin
+	// an empty one at its end.
 	Control *sqltext.Statement
-	// Mode is the first statement that asks for another kind of transaction than an ordinary one.
+	// Mode is the first statement that requests another kind of transaction than an ordinary one.
 	Mode *sqltext.Statement
-	// What follows is about the transactions that the script itself begins, also if it is all of one.
+	// The following fields are about transactions that the script itself begins, even if one of
+	// them is the whole script.
 	//
-	// Trapped is the first statement in one of them that cannot be there, Open is the BEGIN of one that the script does not
-	// end, and Nested is one that begins inside another, which the database refuses.
+	// Trapped is the first statement in such a transaction that cannot be there. Open is the BEGIN
+	// of one that the script does not end. Nested is a BEGIN inside another transaction, which the
+	// database refuses.
 	Trapped, Open, Nested *sqltext.Statement
-	// Handed is the first statement that hands a transaction over to somebody else, or begins one that is not the
-	// session's alone: PREPARE TRANSACTION, XA.
+	// Handed is the first statement that detaches a transaction from the session: PREPARE
+	// TRANSACTION, XA.
 	Handed *sqltext.Statement
-	// Loose are the statements that need a transaction around them and stand outside of those that the script
-	// begins: SET LOCAL, ROLLBACK.
+	// Loose are statements that need a transaction and are outside those of the script: SET LOCAL,
+	// ROLLBACK.
 	Loose []sqltext.Statement
-	// NewEnums are the enums that the script creates, NewValues are the values that it adds to enums.
+	// NewEnums are the enums that the script creates. NewValues are the values that it adds to
+	// enums.
 	NewEnums  []string
 	NewValues []EnumValue
-	// UsedValues are those of them that the script uses behind where it adds them.
+	// UsedValues are the NewValues that the script uses after it adds them.
 	UsedValues []UsedValue
-	// Secrets are the places of the statements that carry a password, which the history would keep with the
-	// script's text; none in a script that has the directive secret.
+	// Secrets are the positions of statements with a password, which the history would keep with
+	// the script's text. A script with the directive secret has none.
 	Secrets []sqltext.Position
 	// Session reports that a statement may change the session.
 	Session bool
-	// Suspects are statements that a driver may have to refuse: those that drop a database, or
+	// Suspects are statements that a driver may have to refuse: those that drop a database or
 	// change SQLite's journal mode.
 	Suspects []sqltext.Statement
 	// Reserved is the first statement that mentions one of Whimbrel's own tables.
@@ -72,9 +76,9 @@ type Analysis struct {
 	dialect sqltext.Dialect
 }
 
-// Analyze reads the whole script. Text that cannot be cut into statements is a
-// *[sqltext.Error]; a script with a Problem is that. reserved are the names of Whimbrel's own tables in the target.
-// The answer is kept, so that a second call costs nothing.
+// Analyze reads the whole script. It returns an [*sqltext.Error] for a text that it cannot split
+// into statements, and the Problem of a script that has one. reserved are the names of Whimbrel's
+// own tables in the target. Analyze keeps its answer, so a second call is free.
 func (s *Script) Analyze(d sqltext.Dialect, reserved []string) (*Analysis, error) {
 	if s.Problem != nil {
 		return nil, s.Problem
@@ -94,7 +98,7 @@ func (s *Script) Analyze(d sqltext.Dialect, reserved []string) (*Analysis, error
 	return a, nil
 }
 
-// Mask is the script's Mask, in the dialect of the analysis.
+// Mask is [Script.Mask] in the dialect of the analysis.
 func (a *Analysis) Mask(text string) string { return a.script.Mask(text, a.dialect) }
 
 func (a *Analysis) read(reserved []string) error {
@@ -195,15 +199,15 @@ func suspect(d sqltext.Dialect, st sqltext.Statement) bool {
 	return false
 }
 
-// first keeps the first statement it is given.
+// first stores the statement in to, unless to has one.
 func first(to **sqltext.Statement, st sqltext.Statement) {
 	if *to == nil {
 		*to = &st
 	}
 }
 
-// All returns every statement in order, with the pieces of COPY data, and
-// without the client's own directives: what is executed one by one.
+// All returns the statements in order, with the pieces of COPY data, but without directives to the
+// client. A run executes these one by one.
 func (a *Analysis) All() iter.Seq2[sqltext.Statement, error] {
 	return func(yield func(sqltext.Statement, error) bool) {
 		for st, err := range a.pieces(nil) {
@@ -217,8 +221,8 @@ func (a *Analysis) All() iter.Seq2[sqltext.Statement, error] {
 	}
 }
 
-// Body returns what a transaction executes: All without the wrapper and without
-// the statements that have no effect inside a transaction.
+// Body returns what a transaction executes: All without the wrapper and without statements that
+// have no effect inside a transaction.
 func (a *Analysis) Body() iter.Seq2[sqltext.Statement, error] {
 	return func(yield func(sqltext.Statement, error) bool) {
 		for st, err := range a.All() {

@@ -9,9 +9,9 @@ import (
 	"io"
 )
 
-// Checksum is the SHA-256 of a script's text, with CRLF made LF and a leading
-// byte-order mark removed, so that a checkout on another system has the same one.
-// What runs is the text as it is in the file, without the byte-order mark.
+// Checksum is the SHA-256 of a script's text with CRLF replaced by LF and without a leading
+// byte-order mark. So a checkout on another system has the same checksum. Whimbrel executes the
+// text as it is in the file, without the byte-order mark.
 type Checksum [sha256.Size]byte
 
 // Sum returns the checksum of a text.
@@ -21,7 +21,7 @@ func Sum(text string) Checksum {
 	return h.sum()
 }
 
-// ParseChecksum reads the form that String writes: 64 hexadecimal digits.
+// ParseChecksum parses the result of String: 64 hexadecimal digits.
 func ParseChecksum(s string) (Checksum, error) {
 	var c Checksum
 	b, err := hex.DecodeString(s)
@@ -35,10 +35,10 @@ func ParseChecksum(s string) (Checksum, error) {
 // String returns the checksum as 64 hexadecimal digits.
 func (c Checksum) String() string { return hex.EncodeToString(c[:]) }
 
-// IsZero reports whether c is no checksum at all.
+// IsZero reports whether c is the zero Checksum, which means none.
 func (c Checksum) IsZero() bool { return c == Checksum{} }
 
-// Digits returns the form of String, "" for the zero Checksum: what is kept of one where there may be none.
+// Digits returns the result of String, and "" for the zero Checksum.
 func (c Checksum) Digits() string {
 	if c.IsZero() {
 		return ""
@@ -46,10 +46,10 @@ func (c Checksum) Digits() string {
 	return c.String()
 }
 
-// MarshalText writes what Digits returns.
+// MarshalText returns Digits.
 func (c Checksum) MarshalText() ([]byte, error) { return []byte(c.Digits()), nil }
 
-// UnmarshalText reads what MarshalText wrote.
+// UnmarshalText parses the result of MarshalText.
 func (c *Checksum) UnmarshalText(b []byte) error {
 	if len(b) == 0 {
 		*c = Checksum{}
@@ -68,7 +68,7 @@ func (c *Checksum) UnmarshalText(b []byte) error {
 
 const byteOrderMark = "\ufeff"
 
-// hasher is an io.Writer that sums a text as Checksum says.
+// hasher is an io.Writer that computes the Checksum of a text.
 type hasher struct {
 	h     hash.Hash
 	head  []byte // the first bytes, until it is known whether they are a byte-order mark
@@ -114,7 +114,7 @@ func (h *hasher) write(p []byte) {
 	}
 }
 
-// sum returns the checksum of what was written; it may be called again.
+// sum returns the checksum of the text so far.
 func (h *hasher) sum() (c Checksum) {
 	if !h.begun {
 		h.begun = true

@@ -9,23 +9,22 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/spelling"
 )
 
-// Directives are what a script asks of whoever runs it. In the native format they
-// stand in comments in the head of the file: "-- whimbrel: no-transaction".
+// Directives say how a script must be run. In the native format they are comments at the beginning
+// of the file: "-- whimbrel: no-transaction".
 type Directives struct {
-	// NoTransaction asks that the statements run one by one, outside of any
-	// transaction.
+	// NoTransaction runs the statements one by one, outside any transaction.
 	NoTransaction bool
-	// Empty says that the script has no statement on purpose.
+	// Empty says that the script intentionally has no statement.
 	Empty bool
-	// Secret says that the script has secrets: the history keeps its checksum and not its text, and no
-	// message shows its string literals.
+	// Secret says that the script has secrets. The history keeps its checksum but not its text, and
+	// no message shows its string literals.
 	Secret bool
-	// LockTimeout bounds each wait for a lock inside the script, and
-	// StatementTimeout each statement; 0 leaves the session's own.
+	// LockTimeout limits each wait for a lock in the script, and StatementTimeout each statement. 0
+	// keeps the session's setting.
 	LockTimeout, StatementTimeout time.Duration
 }
 
-// directive is one kind of directive: its word, and how it is read and written.
+// directive is one kind of directive: its word, and how to read and write it.
 type directive struct {
 	word     string
 	flag     func(*Directives) *bool
@@ -40,7 +39,7 @@ var directives = []directive{
 	{word: "statement-timeout", duration: func(d *Directives) *time.Duration { return &d.StatementTimeout }},
 }
 
-// Parse reads one directive, as it stands behind "-- whimbrel:", into d.
+// Parse parses one directive, the text after "-- whimbrel:", into d.
 func (d *Directives) Parse(text string) error {
 	word, arg := cutWord(text)
 	for _, k := range directives {
@@ -63,11 +62,11 @@ func (d *Directives) Parse(text string) error {
 	return fmt.Errorf("unknown directive %q%s; there are: %s", strings.TrimSpace(text), didYouMean(text), strings.Join(directiveWords(), ", "))
 }
 
-// UnfinishedWord is the directive of a script that nobody has written yet. Whoever reads the folder makes it the
-// script's Problem.
+// UnfinishedWord is the directive of a script that is not written yet. Package source sets the
+// script's Problem for it.
 const UnfinishedWord = "unfinished"
 
-// didYouMean suggests what a misspelt directive was to be, "" for no idea.
+// didYouMean suggests a directive for a misspelt one, "" for none.
 func didYouMean(text string) string {
 	if meant := Respell(text); meant != "" {
 		return fmt.Sprintf("; %q was probably meant", meant)
@@ -75,8 +74,8 @@ func didYouMean(text string) string {
 	return ""
 }
 
-// Respell returns the directive that a text was probably to be, as it is to be written, and "" for a text that is
-// no directive. A directive that is written as it should be is returned as it is, but for case and white space.
+// Respell returns the directive that a text probably means, correctly spelt, and "" if it means
+// none. It keeps a correct directive, apart from case and white space.
 func Respell(text string) string {
 	words := strings.Fields(strings.ToLower(strings.TrimRight(strings.TrimSpace(text), ";.,:!")))
 	for n := min(len(words), maxWords); n > 0; n-- {
@@ -92,10 +91,11 @@ func Respell(text string) string {
 	return ""
 }
 
-// maxWords is how many words a directive's word can have been cut into, as in "no transaction".
+// maxWords is the largest number of words into which people split a directive's word, as in "no
+// transaction".
 const maxWords = 2
 
-// nearestDirective returns the directive word that a word is, or is nearly, "" for none.
+// nearestDirective returns the directive that equals or resembles a word, "" for none.
 func nearestDirective(word string) string {
 	word = strings.NewReplacer("_", "-", "--", "-").Replace(word)
 	best, nearest := "", 0
@@ -122,7 +122,7 @@ func directiveWords() []string {
 	return append(words, replacesWord, SkipOnScratch, UnfinishedWord)
 }
 
-// cutWord takes the first word off a text.
+// cutWord splits off the first word of a text.
 func cutWord(text string) (word, rest string) {
 	word = strings.TrimSpace(text)
 	if i := strings.IndexFunc(word, unicode.IsSpace); i >= 0 {
@@ -131,8 +131,7 @@ func cutWord(text string) (word, rest string) {
 	return word, rest
 }
 
-// String returns the directives in the form that ParseDirectives reads: joined by
-// ", ", and "" for none.
+// String returns the directives joined by ", ", as ParseDirectives reads them, and "" for none.
 func (d Directives) String() string {
 	var parts []string
 	for _, k := range directives {
@@ -146,7 +145,7 @@ func (d Directives) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// ParseDirectives reads what String wrote.
+// ParseDirectives parses the result of String.
 func ParseDirectives(s string) (d Directives, err error) {
 	if s == "" {
 		return d, nil

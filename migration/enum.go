@@ -9,27 +9,27 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// EnumValue is a value that a script adds to an enum of PostgreSQL.
+// EnumValue is a value that a script adds to a PostgreSQL enum.
 type EnumValue struct {
 	// Type is the enum's name, in lower case unless it is quoted; Value is the value.
 	Type, Value string
-	// Own reports that the script has created the type, too.
+	// Own reports that the script also creates the type.
 	Own bool
 }
 
-// UsedValue is a value that a script adds to an enum and uses, and the first statement that does so. PostgreSQL refuses that before
-// the transaction that added the value is committed. Since version 17 it makes an exception of a type that the same
-// transaction has created.
+// UsedValue is a value that a script adds to an enum and uses, with the first statement that uses
+// it. PostgreSQL refuses the use before the transaction that added the value commits. Since version
+// 17 it allows the use if the same transaction created the type.
 type UsedValue struct {
 	EnumValue
 	Statement sqltext.Statement
-	// Trapped is the first statement that uses the value in the transaction of the script's own that adds it, nil for none. Together
-	// reports that it creates the type, too.
+	// Trapped is the first statement that uses the value in the script's own transaction that adds
+	// it, nil for none. Together reports that this transaction also creates the type.
 	Trapped  *sqltext.Statement
 	Together bool
 }
 
-// enumReader follows the enums of a script.
+// enumReader tracks the enums of a script.
 type enumReader struct {
 	types  map[string]int // that the script has created so far, and in which of its own transactions; 0: in none
 	values []addedValue
@@ -45,7 +45,8 @@ type addedValue struct {
 // a pattern, not a reading of tokens, because it looks into strings within strings.
 var addsValue = regexp.MustCompile(`(?is)\balter\s+type\s+((?:"[^"]+"|[\pL_][\pL\pN_$]*)(?:\s*\.\s*(?:"[^"]+"|[\pL_][\pL\pN_$]*))*)\s+add\s+value\s+(?:if\s+not\s+exists\s+)?'+((?:[^'])+)'+(?:\s+(?:before|after)\s+'+[^']+'+)?`)
 
-// readEnum follows one statement, or the data of a COPY, in the script's transaction with that number.
+// readEnum reads one statement, or the data of a COPY. in is the number of the script's own
+// transaction.
 func (a *Analysis) readEnum(e *enumReader, st sqltext.Statement, in int) {
 	switch {
 	case st.Kind == sqltext.CopyIn:
@@ -80,7 +81,7 @@ func (a *Analysis) readEnum(e *enumReader, st sqltext.Statement, in int) {
 	}
 }
 
-// readUse takes note of a statement that uses a value.
+// readUse records a statement that uses a value.
 func (a *Analysis) readUse(e *enumReader, st sqltext.Statement, in int) {
 	for _, v := range e.values {
 		if !usesValue(st, v.Value) {
@@ -97,8 +98,9 @@ func (a *Analysis) readUse(e *enumReader, st sqltext.Statement, in int) {
 	}
 }
 
-// usesValue reports whether a statement has a value as a string, or in one: in an array, or in the body of a function. It
-// may also be that of another type, or text; nobody can tell.
+// usesValue reports whether a statement has a value as a string, or within one: in an array, or in
+// the body of a function. The string may also be text or a value of another type; the statement
+// does not tell.
 func usesValue(st sqltext.Statement, value string) bool {
 	if st.EnumType != "" { // which only names it
 		return false
@@ -125,7 +127,7 @@ func usesValue(st sqltext.Statement, value string) bool {
 	return false
 }
 
-// hasElement reports whether a text has a value between two of the marks, or the text's ends.
+// hasElement reports whether a text has a value between two of the marks or the ends of the text.
 func hasElement(text, value, marks string) bool {
 	for rest := text; ; {
 		i := strings.Index(rest, value)
@@ -140,7 +142,8 @@ func hasElement(text, value, marks string) bool {
 	}
 }
 
-// Uses returns the first statement of the script that has one of the values as a string, or in one, nil for none.
+// Uses returns the first statement that has one of the values as a string or within one, nil for
+// none.
 func (a *Analysis) Uses(values []EnumValue) (*sqltext.Statement, error) {
 	if len(values) == 0 || a.script.fn != nil || a.dialect != sqltext.PostgreSQL {
 		return nil, nil

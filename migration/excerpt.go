@@ -10,14 +10,14 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// Lines around the place, and the length above which a line is cut.
+// The number of lines around the place, and the length above which a line is shortened.
 const (
 	excerptAround = 2
 	excerptWidth  = 160
 )
 
-// Excerpt returns the lines of a script around a place, numbered, with a mark
-// under the place; "" where the script can't be read or has no such line.
+// Excerpt returns the numbered lines of a script around a place, with a mark below the place. It
+// returns "" if the script can't be read or has no such line.
 func (s *Script) Excerpt(pos sqltext.Position, d sqltext.Dialect) string {
 	r, pos, err := openMasked(s, pos, d)
 	if err != nil {
@@ -38,8 +38,8 @@ func (s *Script) Excerpt(pos sqltext.Position, d sqltext.Dialect) string {
 	return b.String()
 }
 
-// openMasked returns the text of a script without its passwords, and where a place is in it. Of a long script each line is masked
-// for itself.
+// openMasked returns the text of a script without its passwords, and the position of a place in it.
+// It masks each line of a long script separately.
 func openMasked(s *Script, pos sqltext.Position, d sqltext.Dialect) (io.ReadCloser, sqltext.Position, error) {
 	text, ok, err := s.Text(KeepInMemory)
 	if err != nil {
@@ -65,7 +65,7 @@ func openMasked(s *Script, pos sqltext.Position, d sqltext.Dialect) (io.ReadClos
 	return io.NopCloser(strings.NewReader(sqltext.MaskSpans(text, hidden))), pos, nil
 }
 
-// textBefore is the text up to a place: a number of lines, and of characters in the next one.
+// textBefore returns the text before a place: a number of lines, and of characters in the next one.
 func textBefore(text string, lines, column int) string {
 	at := 0
 	for ; lines > 0; lines-- {

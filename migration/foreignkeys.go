@@ -7,8 +7,9 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// keysReader follows SQLite's PRAGMA foreign_keys through a script. SQLite ignores it inside a transaction, so the reader
-// looks for one value with which a single transaction does what the statements would do one by one.
+// keysReader follows SQLite's PRAGMA foreign_keys through a script. SQLite ignores it inside a
+// transaction. So the reader searches for one value with which a single transaction has the effect
+// of the statements executed one by one.
 type keysReader struct {
 	state  sqltext.ForeignKeys // KeysAny: what the session has
 	needs  map[sqltext.ForeignKeys]keysNeed
@@ -19,8 +20,9 @@ type keysReader struct {
 // keysNeed are the first statements of one state that depend on it.
 type keysNeed struct{ checked, followed *sqltext.Statement }
 
-// needed returns the statement that a transaction with another value would execute differently. With foreign keys
-// off an INSERT needs just that; otherwise it can be checked at the end.
+// needed returns the statement that a transaction with another value would execute differently. An
+// INSERT needs foreign keys off exactly if they are off; otherwise its rows can be checked at the
+// end.
 func (n keysNeed) needed(state sqltext.ForeignKeys) *sqltext.Statement {
 	if n.followed == nil && state == sqltext.KeysOff {
 		return n.checked
@@ -28,8 +30,8 @@ func (n keysNeed) needed(state sqltext.ForeignKeys) *sqltext.Statement {
 	return n.followed
 }
 
-// readKeys follows one statement. It reports whether this is a PRAGMA foreign_keys that stands behind other statements, which is
-// then dealt with.
+// readKeys reads one statement. It reports whether the statement is a PRAGMA foreign_keys after
+// other statements, which then needs no further handling.
 func (a *Analysis) readKeys(k *keysReader, st sqltext.Statement) (toggle bool) {
 	pragma := st.ForeignKeys == sqltext.KeysOff || st.ForeignKeys == sqltext.KeysOn
 	switch own := a.Open != nil && st.Tx != sqltext.TxBegin; {
@@ -47,7 +49,7 @@ func (a *Analysis) readKeys(k *keysReader, st sqltext.Statement) (toggle bool) {
 	return false
 }
 
-// depends takes note of a statement that depends on foreign keys.
+// depends records a statement that depends on foreign keys.
 func (k *keysReader) depends(st sqltext.Statement) {
 	text := strings.ToLower(st.Text[:min(len(st.Text), 200)])
 	k.legacy = k.legacy || strings.HasPrefix(text, "pragma") && strings.Contains(text, "legacy_alter_table")
@@ -70,8 +72,8 @@ func (k *keysReader) depends(st sqltext.Statement) {
 	k.needs[k.state] = need
 }
 
-// settleKeys decides with which value of foreign_keys a transaction does what the script says, where the script changes
-// it on the way. toggles are the pragmas that do so, in order.
+// settleKeys chooses the value of foreign_keys with which a transaction has the effect of a script
+// that changes it. toggles are the pragmas that change it, in order.
 func (a *Analysis) settleKeys(k *keysReader, toggles []sqltext.Statement) {
 	if len(toggles) == 0 {
 		return

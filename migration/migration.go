@@ -1,30 +1,30 @@
-// Package migration holds the values that everything else is about: a
-// [Migration] is a version, a name, an up script and usually a down script; a
-// [Set] is an ordered, duplicate-free list of them under a name, with the baselines
-// and repeatable scripts that go with them.
+// Package migration defines the values that all other packages work with. A [Migration] is a
+// version, a name, an up script and usually a down script. A [Set] is a named, ordered list of
+// migrations with distinct versions, with its baselines and repeatable scripts.
 //
-// The package reads no folders (that is package source) and talks to no
-// database (that is package database).
+// The package reads no folders (see package source) and connects to no database (see package
+// database).
 package migration
 
 import "fmt"
 
-// DefaultSet is the name of a set that was given none.
+// DefaultSet is the name of a set without a name.
 const DefaultSet = "default"
 
-// Migration is one step of a schema. Versions are integers ≥ 0: sequence
-// numbers or timestamps, gaps allowed; a version is a number, not a time.
+// Migration is one change of a schema. Versions are integers ≥ 0, such as sequence numbers or
+// timestamps, with or without gaps. Whimbrel never interprets a version as a time.
 type Migration struct {
 	Version int64
 	Name    string
 	Up      *Script
-	// Down takes Up back. A migration without one is irreversible.
+	// Down reverts Up. A migration without it is irreversible.
 	Down *Script
-	// Metadata is a document of facts about the migration's objects, which is applied with it; nil for none.
+	// Metadata is a document of facts about the migration's objects, which is applied with it; nil
+	// for none.
 	Metadata *Script
 }
 
-// String returns "version name", as messages show a migration.
+// String returns the version and the name, for messages.
 func (m Migration) String() string {
 	if m.Name == "" {
 		return fmt.Sprint(m.Version)
@@ -32,15 +32,14 @@ func (m Migration) String() string {
 	return fmt.Sprintf("%d %s", m.Version, m.Name)
 }
 
-// Named is a script that belongs to no version: a repeatable script, or one with
-// development data. Its name is what the history knows it by.
+// Named is a script without a version: a repeatable script or a seed. The history identifies it by
+// its name.
 type Named struct {
 	Name   string
 	Script *Script
 }
 
-// Replaced is one migration that a squash takes the place of: its version, and the
-// checksum of its up script.
+// Replaced is a migration that a squash replaces: its version, and the checksum of its up script.
 type Replaced struct {
 	Version  int64
 	Checksum Checksum

@@ -4,7 +4,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// ownReader follows the transactions that a script begins itself; the BEGIN of the one that is open is Analysis.Open.
+// ownReader tracks the transactions that a script begins itself. Analysis.Open is the BEGIN of the
+// one that is open.
 type ownReader struct {
 	empty  bool // nothing has happened in it
 	in     int  // its number, from 1; 0 where none is open
@@ -12,7 +13,7 @@ type ownReader struct {
 	manual bool // MySQL's autocommit may be off
 }
 
-// readOwn follows one statement.
+// readOwn reads one statement.
 func (a *Analysis) readOwn(o *ownReader, st sqltext.Statement) {
 	if st.Mode&(sqltext.ModeOwn|sqltext.ModeNext|sqltext.ModeSession) != 0 {
 		first(&a.Mode, st)
@@ -55,7 +56,7 @@ func (a *Analysis) readOwn(o *ownReader, st sqltext.Statement) {
 	}
 }
 
-// readLoose reads a statement outside of the script's transactions.
+// readLoose reads a statement outside the script's transactions.
 func (a *Analysis) readLoose(o *ownReader, st sqltext.Statement) {
 	loose := st.OnlyInTx != ""
 	switch st.Tx {
@@ -69,7 +70,7 @@ func (a *Analysis) readLoose(o *ownReader, st sqltext.Statement) {
 	}
 }
 
-// readInside reads a statement in a transaction of the script's.
+// readInside reads a statement in one of the script's transactions.
 func (a *Analysis) readInside(st sqltext.Statement) {
 	switch {
 	case st.Tx == sqltext.TxBegin && a.dialect == sqltext.SQLite, st.Mode&sqltext.ModeNext != 0:

@@ -8,12 +8,13 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// SkipOnScratch is the directive of a single statement, in a comment before it ("-- whimbrel: skip-on-scratch"): where the script
-// runs in a scratch database, to prove something, the statement is left out. Everywhere else it runs as any other.
+// SkipOnScratch is a directive for one statement, in a comment before it: "-- whimbrel:
+// skip-on-scratch". When a proof runs the script in a scratch database, it omits the statement.
+// Everywhere else the statement runs.
 const SkipOnScratch = "skip-on-scratch"
 
-// SkippedOnScratch reports whether a statement has the directive SkipOnScratch in one of the comments before it. A comment behind the statement
-// before, on its line, belongs to that one.
+// SkippedOnScratch reports whether a comment before the statement has the directive SkipOnScratch.
+// A comment on the last line of the previous statement belongs to that statement.
 func SkippedOnScratch(st sqltext.Statement, d sqltext.Dialect) bool {
 	text := st.Raw[:st.Pos.Offset-st.Start.Offset]
 	fresh := st.Start.Column <= 1 // nothing stands before on the line
@@ -40,7 +41,7 @@ func SkippedOnScratch(st sqltext.Statement, d sqltext.Dialect) bool {
 	return false
 }
 
-// cutComment takes the block comment off a text that begins with it.
+// cutComment splits off the block comment that a text begins with.
 func cutComment(text string, d sqltext.Dialect) (comment, rest string) {
 	depth := 0
 	for i := 0; i+1 < len(text); i++ {
@@ -65,8 +66,8 @@ func asksToSkip(comment string) bool {
 	return ok && strings.EqualFold(strings.TrimSpace(tool), "whimbrel") && strings.EqualFold(strings.TrimSpace(directive), SkipOnScratch)
 }
 
-// Without returns the script without the statements that leave chooses. Blanks take their place, so that everything else
-// stays where it is. The checksum remains that of the whole script.
+// Without returns the script without the statements that leave chooses. It replaces them with
+// spaces, so all other positions stay the same. The checksum remains that of the whole script.
 func (s *Script) Without(d sqltext.Dialect, leave func(sqltext.Statement) bool) *Script {
 	if s.fn != nil {
 		return s
@@ -84,7 +85,7 @@ func (s *Script) Without(d sqltext.Dialect, leave func(sqltext.Statement) bool) 
 	}
 }
 
-// rest is the text that a script has without some statements.
+// rest is the text of a script without some statements.
 type rest struct {
 	scanner *sqltext.Scanner
 	leave   func(sqltext.Statement) bool
@@ -120,7 +121,7 @@ func (r *rest) Read(p []byte) (int, error) {
 
 func (r *rest) Close() error { return r.text.Close() }
 
-// blank returns a text with a space for each character that is not white space.
+// blank replaces each character that is not white space with a space.
 func blank(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch r {
@@ -131,8 +132,9 @@ func blank(text string) string {
 	}, text)
 }
 
-// With returns the set with other scripts in place of its own, of which change is told one after the other: the migrations', their originals', the
-// baselines' and the repeatable ones. What change returns must have the checksum and the directives of what it was given.
+// With returns a copy of the set in which change has replaced the scripts. It calls change for each
+// script of the migrations, the originals of squashes, the baselines and the repeatables. change
+// must keep the checksum and the directives.
 func (s *Set) With(change func(*Script) *Script) *Set {
 	n := *s
 	for _, list := range []*[]Migration{&n.all, &n.originals, &n.baselines} {

@@ -13,24 +13,24 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// Script is SQL text, or a Go function, with the place it came from. It is made
-// by [Text], [Stream] or [Func] and does not change after it was handed to a Set.
+// Script is SQL text or a Go function, with its origin. Create it with [Text], [Stream] or [Func].
+// A Script does not change after it was added to a Set.
 type Script struct {
-	// File is the script's name in messages: the path of its file.
+	// File is the script's name in messages, usually the path of its file.
 	File string
-	// Line is the number of the script's first line in File, where the file
-	// holds more than one script; 0 means 1.
+	// Line is the number of the script's first line if File contains more than one script; 0 means
+	// 1.
 	Line int
-	// Checksum tells whether the script is what a database was migrated with.
+	// Checksum identifies the text that a database was migrated with.
 	Checksum Checksum
 	// Size is the length of the text in bytes; 0 for a function.
 	Size int64
-	// Replaces are the migrations that this up script takes the place of, in ascending
-	// order: it is then a squash.
+	// Replaces are the migrations that this up script replaces, in ascending order: the script is
+	// then a squash.
 	Replaces []Replaced
-	// Problem is what keeps the script from being run, such as that it has no statement yet; nil for
-	// nothing. A Set takes such a script, so that what doesn't run it works: Analyze returns the Problem, and
-	// so does a plan that would run the script.
+	// Problem is the reason why the script can't run, such as that it has no statement yet, or nil.
+	// A Set accepts such a script, so that everything that doesn't run it works. Analyze returns
+	// the Problem, and so does a plan that would run the script.
 	Problem error
 	Directives
 
@@ -43,36 +43,34 @@ type Script struct {
 	reserved []string
 }
 
-// Text returns the script of a text that is in memory. A leading byte-order mark
-// is dropped.
+// Text returns a script for a text in memory. It drops a leading byte-order mark.
 func Text(file, text string) *Script {
 	s := &Script{File: file, Checksum: Sum(text)}
 	s.keep(text)
 	return s
 }
 
-// keep makes text what the script opens.
+// keep stores the text in the script.
 func (s *Script) keep(text string) {
 	s.text = strings.TrimPrefix(text, byteOrderMark)
 	s.Size = int64(len(s.text))
 	s.open = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(s.text)), nil }
 }
 
-// KeepInMemory is the size up to which Stream keeps a text in memory.
+// KeepInMemory is the maximum size in bytes of a text that Stream keeps in memory.
 const KeepInMemory = 256 << 10
 
 var readBuffers = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
 
-// Stream returns the script that open gives, which it reads once, for the
-// checksum. A text of more than [KeepInMemory] bytes is not kept: it is opened
-// again whenever it is needed, and must then be the same, else reading it ends in
-// [ErrChanged]. Text that is not UTF-8, or has a NUL byte, is a *[sqltext.Error]
-// with its place.
+// Stream returns a script for the text that open returns. It reads the text once, for the checksum.
+// It does not keep a text of more than [KeepInMemory] bytes, but opens it again for each use. If
+// the text has changed by then, reading it fails with [ErrChanged]. For text that is not UTF-8 or
+// contains a NUL byte, Stream returns an [*sqltext.Error] with the position.
 func Stream(file string, open func() (io.ReadCloser, error)) (*Script, error) {
 	return StreamKeeping(file, KeepInMemory, open)
 }
 
-// StreamKeeping is Stream, and keeps a text of at most that many bytes in memory.
+// StreamKeeping is Stream with another limit than KeepInMemory.
 func StreamKeeping(file string, keep int64, open func() (io.ReadCloser, error)) (*Script, error) {
 	r, err := open()
 	if err != nil {
@@ -125,18 +123,17 @@ func StreamKeeping(file string, keep int64, open func() (io.ReadCloser, error)) 
 	return s, nil
 }
 
-// Func returns the script of a Go function. fn must be of the type that the
-// driver takes; the drivers have a Func of their own that says so, use that. A
-// function has no text: id stands for it in the history and in the checksum, so
-// it must change when what the function does changes.
+// Func returns a script for a Go function. fn must have the driver's function type; use the Func of
+// the driver's package, which ensures that. A function has no text: the history and the checksum
+// use id instead, so change id whenever the function's effect changes.
 func Func(id string, fn any) *Script {
 	return &Script{File: id, Checksum: Sum("go:" + id), fn: fn}
 }
 
-// Func returns the function that Func was given, nil for SQL text.
+// Func returns the Go function, nil for SQL text.
 func (s *Script) Func() any { return s.fn }
 
-// Open returns the text, without a byte-order mark.
+// Open returns the text without a byte-order mark.
 func (s *Script) Open() (io.ReadCloser, error) {
 	if s.open == nil {
 		return nil, fmt.Errorf("%s is a Go function, it has no text", s.File)
@@ -144,7 +141,7 @@ func (s *Script) Open() (io.ReadCloser, error) {
 	return s.open()
 }
 
-// reader is Open for a text that is in memory too, whose length can be told.
+// reader is Open, with a reader that knows its length if the text is in memory.
 func (s *Script) reader() (io.Reader, error) {
 	if s.text != "" {
 		return strings.NewReader(s.text), nil
@@ -152,7 +149,7 @@ func (s *Script) reader() (io.Reader, error) {
 	return s.Open()
 }
 
-// Text returns the text when it has at most limit bytes.
+// Text returns the text if it has at most limit bytes.
 func (s *Script) Text(limit int64) (text string, ok bool, err error) {
 	if s.fn != nil || s.Size > limit {
 		return "", false, nil
@@ -169,12 +166,11 @@ func (s *Script) Text(limit int64) (text string, ok bool, err error) {
 	return string(b), err == nil, err
 }
 
-// ErrChanged is the error of reading a text that is not what it was when its
-// checksum was taken.
+// ErrChanged means that a text differs from the one whose checksum was computed.
 var ErrChanged = errors.New("the file has changed since it was first read")
 
-// sameText passes a file on, without its byte-order mark, and fails at its end
-// when it is not the text whose checksum it was given.
+// sameText reads a file without its byte-order mark. At the end of the file it fails if the
+// checksum differs.
 type sameText struct {
 	text *bufio.Reader // of file, through h; not embedded: its WriteTo would pass the check by
 	file io.Closer
@@ -183,8 +179,8 @@ type sameText struct {
 	h    *hasher
 }
 
-// newSameText reads no more than the same text can have, should all its line ends have become CRLF: the file might have
-// become endless.
+// newSameText limits the length to that of the same text with all its line ends as CRLF: the file
+// might have become endless.
 func newSameText(name string, want Checksum, size int64, file io.ReadCloser) *sameText {
 	h := newHasher()
 	r := bufio.NewReader(io.TeeReader(io.LimitReader(file, 2*size+int64(len(byteOrderMark))+1), h))
@@ -204,8 +200,8 @@ func (t *sameText) Read(p []byte) (int, error) {
 
 func (t *sameText) Close() error { return t.file.Close() }
 
-// utf8Checker finds the first place of a text that is not UTF-8 or is NUL. A
-// byte-order mark at the beginning takes no place, as it is not part of the text.
+// utf8Checker finds the first position of a text that is not UTF-8 or is NUL. A byte-order mark at
+// the beginning does not count as a character.
 type utf8Checker struct {
 	file  string
 	pos   sqltext.Position
@@ -241,7 +237,7 @@ func (c *utf8Checker) write(p []byte) error {
 	return nil
 }
 
-// cutRune takes the beginning of an encoding that is not complete off p's end.
+// cutRune removes an incomplete encoding from the end of p.
 func cutRune(p []byte) (whole, part []byte) {
 	for i := len(p) - 1; i >= 0 && i >= len(p)-utf8.UTFMax; i-- {
 		if !utf8.RuneStart(p[i]) {

@@ -2,8 +2,8 @@ package migration
 
 import "github.com/whimbrel-db/whimbrel/sqltext"
 
-// Hidden returns the parts of a text of the script that must not be shown: its passwords, and all of its literals if
-// it has the directive secret.
+// Hidden returns the parts of a text of the script that must not be shown: its passwords, and all
+// literals if the script has the directive secret.
 func (s *Script) Hidden(text string, d sqltext.Dialect) []sqltext.Span {
 	if s.Secret {
 		return sqltext.Literals(text, d)
@@ -11,7 +11,7 @@ func (s *Script) Hidden(text string, d sqltext.Dialect) []sqltext.Span {
 	return sqltext.Secrets(text, d)
 }
 
-// Mask returns a text of the script without what is Hidden.
+// Mask returns a text of the script with its Hidden parts replaced.
 func (s *Script) Mask(text string, d sqltext.Dialect) string {
 	return sqltext.MaskSpans(text, s.Hidden(text, d))
 }

@@ -7,14 +7,13 @@ import (
 	"sort"
 )
 
-// Set is an ordered, duplicate-free list of migrations under a name. Several
-// sets live in one database without knowing each other; the name is what tells
-// them apart, so a library picks one that nobody else would. A Set does not
-// change after it was made, and may be used by several goroutines.
+// Set is a named, ordered list of migrations with distinct versions. Several sets can share a
+// database without knowing of each other. The name tells them apart, so a library chooses a name
+// that no other library uses. A Set does not change and is safe for concurrent use.
 //
-// A migration whose up script says that it replaces others is a squash. It is one of the
-// set's migrations; those that it replaces are not, but its originals, if they are
-// still there: what a database goes on with that has applied only some of them.
+// A migration whose up script replaces others is a squash. It is one of the set's migrations. The
+// migrations that it replaces are its originals. If their files still exist, databases that have
+// applied only some of them use them.
 type Set struct {
 	name        string
 	all         []Migration
@@ -25,9 +24,9 @@ type Set struct {
 	warnings    []Warning
 }
 
-// Warning is what somebody has probably not meant, and what yet keeps nothing from running.
+// Warning reports a probable mistake that prevents nothing from running.
 type Warning struct {
-	// File is the file or folder; Line and Column count from 1, and are 0 if the whole file is meant.
+	// File is the file or folder. Line and Column count from 1, and are 0 for the whole file.
 	File         string
 	Line, Column int
 	Msg          string
@@ -40,7 +39,7 @@ func (w Warning) String() string {
 	return fmt.Sprintf("%s:%d:%d: %s", w.File, w.Line, max(w.Column, 1), w.Msg)
 }
 
-// DuplicateError reports two migrations of a set with one version.
+// DuplicateError reports that two migrations of a set have the same version.
 type DuplicateError struct {
 	Version       int64
 	First, Second string // the files
@@ -50,35 +49,34 @@ func (e *DuplicateError) Error() string {
 	return fmt.Sprintf("version %d is there twice: %s and %s; give one of them another version", e.Version, e.First, e.Second)
 }
 
-// ContentsError reports a baseline or another script that does not go with what else is in a set.
+// ContentsError reports a baseline or repeatable script that conflicts with the rest of a set.
 type ContentsError struct{ File, Msg string }
 
 func (e *ContentsError) Error() string { return e.File + ": " + e.Msg }
 
-// ReservedSet is the name of the set that Whimbrel's own tables are migrated by.
+// ReservedSet is the set of the migrations of Whimbrel's own tables.
 const ReservedSet = "whimbrel"
 
-// Contents are what a Set is made of, in any order.
+// Contents are the parts of a Set, in any order.
 type Contents struct {
 	Migrations []Migration
-	// Baselines have an up script that stands for all migrations up to its version: an
-	// empty database starts from it.
+	// Baselines have an up script that replaces all migrations up to its version. An empty database
+	// starts from it.
 	Baselines []Migration
-	// Repeatables run after the migrations whenever their text has changed.
+	// Repeatables run after the migrations when their text has changed.
 	Repeatables []Named
-	// Warnings are what whoever read the contents has to say of them.
+	// Warnings are the warnings about the contents.
 	Warnings []Warning
 }
 
-// NewSet returns the set of the given migrations, ordered by version: Contents.Set for
-// nothing but migrations.
+// NewSet returns a set of migrations, ordered by version. It is Contents.Set for migrations only.
 func NewSet(name string, migrations ...Migration) (*Set, error) {
 	return Contents{Migrations: migrations}.Set(name)
 }
 
-// Set returns the set of the contents. An empty name means [DefaultSet]. It refuses
-// versions below 0, versions given twice (*[DuplicateError]), migrations without an up
-// script, and squashes that don't go with what else there is (*[SquashError]).
+// Set returns the set of the contents. An empty name means [DefaultSet]. It refuses negative
+// versions, duplicate versions (*[DuplicateError]), migrations without an up script, and squashes
+// that conflict with the other migrations (*[SquashError]).
 func (c Contents) Set(name string) (*Set, error) {
 	if name == "" {
 		name = DefaultSet
@@ -101,7 +99,7 @@ func (c Contents) Set(name string) (*Set, error) {
 	return s, nil
 }
 
-// ordered returns migrations by their versions.
+// ordered returns migrations in the order of their versions.
 func ordered(migrations []Migration) ([]Migration, error) {
 	all := slices.Clone(migrations)
 	sort.SliceStable(all, func(i, j int) bool { return all[i].Version < all[j].Version })
@@ -151,7 +149,7 @@ func (s *Set) setBaselines(baselines []Migration) (err error) {
 	return errors.Join(append(all, once(s.baselines))...)
 }
 
-// around returns the squash of versions below and above, or at, the given one.
+// around returns the squash in whose range a version is, unless it is the last one of the range.
 func (s *Set) around(version int64) (Migration, bool) {
 	i := slices.IndexFunc(s.all, func(m Migration) bool {
 		return len(m.Up.Replaces) > 0 && m.Up.Replaces[0].Version <= version && version < m.Version
@@ -182,7 +180,7 @@ func (s *Set) setRepeatables(repeatables []Named) error {
 // Name returns the set's name.
 func (s *Set) Name() string { return s.name }
 
-// Warnings returns what whoever read the contents has to say of them, such as files that another tool passes over.
+// Warnings returns the warnings about the contents, such as files that another tool skips.
 func (s *Set) Warnings() []Warning { return slices.Clone(s.warnings) }
 
 // Len returns the number of migrations.
@@ -203,8 +201,8 @@ func (s *Set) Versions() []int64 {
 // Get returns the migration with the given version.
 func (s *Set) Get(version int64) (Migration, bool) { return find(s.all, version) }
 
-// Squash returns the squash that replaces a version. Its own version is the newest of those
-// that it replaces.
+// Squash returns the squash that replaces a version. Its own version is the newest one that it
+// replaces.
 func (s *Set) Squash(version int64) (Migration, bool) {
 	v, ok := s.squashes[version]
 	if !ok {
@@ -213,7 +211,7 @@ func (s *Set) Squash(version int64) (Migration, bool) {
 	return s.Get(v)
 }
 
-// Original returns the migration that a squash replaces, if it is still there.
+// Original returns a migration that a squash replaces, if its file still exists.
 func (s *Set) Original(version int64) (Migration, bool) { return find(s.originals, version) }
 
 // Baselines returns the baselines in ascending order of their versions.

@@ -8,8 +8,7 @@ import (
 	"strings"
 )
 
-// SquashError is a migration that replaces others and does not go with what else is in
-// the set.
+// SquashError reports a squash that conflicts with the rest of the set.
 type SquashError struct {
 	File    string
 	Version int64
@@ -18,10 +17,10 @@ type SquashError struct {
 
 func (e *SquashError) Error() string { return e.File + ": " + e.Msg }
 
-// replacesWord is the directive that names one migration which a squash replaces.
+// replacesWord is the directive for one migration that a squash replaces.
 const replacesWord = "replaces"
 
-// Direct reads one directive, as it stands behind "-- whimbrel:", into the script.
+// Direct parses one directive, the text after "-- whimbrel:", into the script.
 func (s *Script) Direct(text string) error {
 	word, rest := cutWord(text)
 	if strings.EqualFold(text, SkipOnScratch) {
@@ -47,7 +46,7 @@ func (s *Script) Direct(text string) error {
 	return nil
 }
 
-// sort tells migrations, which are in order, from those that others replace.
+// sort separates migrations, which are ordered, from those that others replace.
 func (s *Set) sort(all []Migration) error {
 	replaced := map[int64]Migration{} // the squash of each version
 	for _, m := range all {
@@ -74,7 +73,7 @@ func (s *Set) sort(all []Migration) error {
 	return nil
 }
 
-// addOriginal takes a migration that the squash q replaces.
+// addOriginal adds a migration that the squash q replaces.
 func (s *Set) addOriginal(m, q Migration) error {
 	i := slices.IndexFunc(q.Up.Replaces, func(r Replaced) bool { return r.Version == m.Version })
 	if want := q.Up.Replaces[i].Checksum; m.Up.Checksum != want {
@@ -90,7 +89,7 @@ func (s *Set) addOriginal(m, q Migration) error {
 	return nil
 }
 
-// addSquash looks whether a squash goes with the other migrations.
+// addSquash checks a squash against the other migrations.
 func (s *Set) addSquash(q Migration) error {
 	if len(q.Up.Replaces) == 0 {
 		return nil

@@ -1,6 +1,6 @@
 package sqltext
 
-// classifier tells what a statement is from its first words.
+// classifier determines what a statement is from its first words.
 type classifier struct {
 	dialect  Dialect
 	rules    *rules
@@ -23,7 +23,7 @@ type classifier struct {
 	word     string // the keyword at hand; "" for anything but a word
 }
 
-// classify begins with the statement's first word at hand, which ends at firstEnd.
+// classify starts at the statement's first word, which ends at firstEnd.
 func (c *classifier) classify(firstEnd int) {
 	c.lex = lexer{rules: c.rules, b: c.text, i: firstEnd}
 	c.lex.class = &c.lex.rules.fine
@@ -58,7 +58,7 @@ func (c *classifier) token() []byte { return c.text[c.from:c.to] }
 
 func (c *classifier) punct(b byte) bool { return c.kind == TokenPunct && c.text[c.from] == b }
 
-// take moves behind the keyword w if it is at hand.
+// take moves past the keyword w if it is the current one.
 func (c *classifier) take(w string) bool {
 	if c.word != w {
 		return false
@@ -67,7 +67,7 @@ func (c *classifier) take(w string) bool {
 	return true
 }
 
-// takeAny moves behind all keywords of the list at hand.
+// takeAny moves past all current keywords of the list.
 func (c *classifier) takeAny(words ...string) {
 	for i := 0; i < len(words); i++ {
 		if c.take(words[i]) {
@@ -90,7 +90,7 @@ func (c *classifier) takeName() (from, to int) {
 	}
 }
 
-// skipParens moves behind a parenthesised group at hand.
+// skipParens moves past the current parenthesised group.
 func (c *classifier) skipParens() {
 	for depth := 0; c.kind != tEOF; {
 		switch c.kind {
@@ -108,7 +108,7 @@ func (c *classifier) skipParens() {
 
 func (c *classifier) never(why string) { c.tx, c.why = TxNever, why }
 
-// control marks transaction control, which by itself leaves the session alone.
+// control marks transaction control, which by itself does not change the session.
 func (c *classifier) control(t Tx) { c.tx, c.session = t, false }
 
 // ends classifies what follows COMMIT, END, ROLLBACK or ABORT.
@@ -134,7 +134,7 @@ func (c *classifier) ends(t Tx) {
 	}
 }
 
-// names reports whether the token at hand is the identifier, in any case and quoting.
+// names reports whether the current token is the identifier, in any case and quoting.
 func (c *classifier) names(name string) bool {
 	switch c.kind {
 	case TokenWord:

@@ -210,8 +210,8 @@ func (l *lexer) wordEnd(i int) int {
 	}
 }
 
-// delimiterEnd returns where the delimiter at i ends, 0 if there is none. One
-// that is a word ("go") must stand as a word.
+// delimiterEnd returns where the delimiter at i ends, 0 if there is none. A delimiter that is a
+// word ("go") must be a whole word.
 func (l *lexer) delimiterEnd(i int) int {
 	d := l.rules.delimiter
 	l.at(i + len(d) - 1)
@@ -239,8 +239,7 @@ func (l *lexer) dash(i int) (TokenKind, int, int) {
 	return l.lineComment(i)
 }
 
-// lineComment passes over a comment up to its line end. PostgreSQL's also ends
-// at a CR that stands alone.
+// lineComment skips a comment up to its line end. In PostgreSQL a single CR ends it too.
 func (l *lexer) lineComment(i int) (TokenKind, int, int) {
 	for {
 		b := l.b

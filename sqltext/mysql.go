@@ -94,7 +94,7 @@ func (g *mysqlGrammar) token(l *lexer, k TokenKind, tok []byte, word string) boo
 	return g.state != myOther && l.errMsg == ""
 }
 
-// enter begins the body with the token at hand.
+// enter begins the body with the current token.
 func (g *mysqlGrammar) enter(l *lexer, k TokenKind, tok []byte, word string) {
 	g.state, g.body.fresh = myBody, true
 	g.body.token(l, k, tok, word)
@@ -229,8 +229,8 @@ func (g *mysqlGrammar) as(l *lexer, k TokenKind, tok []byte) {
 	}
 }
 
-// oracle refuses a routine in Oracle's manner, whose declarations stand before
-// BEGIN and end in semicolons.
+// oracle refuses a routine in Oracle's syntax, whose declarations come before BEGIN and end in
+// semicolons.
 func (g *mysqlGrammar) oracle(l *lexer, tok []byte) {
 	l.fail(l.i-len(tok), "this routine is written as with sql_mode=ORACLE: write DELIMITER // on a line above it, // behind it, and DELIMITER ; below")
 }

@@ -2,8 +2,8 @@ package sqltext
 
 import "bytes"
 
-// mysql is strict about what can be in a transaction: nearly everything else than DML ends the one that is open, by
-// itself and without a word. So what is not known to leave it alone is TxNever.
+// mysql is strict about what can be in a transaction: nearly every statement except DML silently
+// commits the open transaction. So a statement that is not known to be harmless is TxNever.
 func (c *classifier) mysql() {
 	switch first := c.word; first {
 	case "INSERT", "UPDATE", "DELETE", "REPLACE":
@@ -46,7 +46,8 @@ func (c *classifier) mysql() {
 	}
 }
 
-// set classifies a SET. Whose password or role it is can't be taken back, and a STATEMENT may be any.
+// set classifies a SET. A password or a role can't be rolled back, and SET STATEMENT may contain
+// any statement.
 func (c *classifier) set() {
 	switch c.next(); c.word {
 	case "PASSWORD", "ROLE", "DEFAULT", "STATEMENT", "RESOURCE":
@@ -61,8 +62,8 @@ func (c *classifier) set() {
 	}
 }
 
-// commits classifies a statement that commits by itself, or may do so, and names it by its first word and by what
-// that is done to.
+// commits classifies a statement that commits by itself, or may do so, and names it by its first
+// words.
 func (c *classifier) commits(first string) {
 	c.session = true
 	switch first {

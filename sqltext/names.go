@@ -25,8 +25,8 @@ func newNames(reserved []string, d Dialect) names {
 	return n
 }
 
-// find returns the reserved name that tok is, "" if none, and whether it is one that may change the session, or one
-// that has an effect only for the rest of the transaction.
+// find returns the reserved name that tok is, "" if none, and whether tok is a name that may change
+// the session, or one whose effect ends with the transaction.
 func (n *names) find(tok []byte, quoted bool) (reserved string, session, inTx bool) {
 	if quoted {
 		tok = unquoteName(tok)

@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// mysql looks at a text that begins at a place of the statement: the statement itself, or a string that it executes.
+// mysql reads a text that begins at an offset of the statement: the statement itself, or a string
+// that it executes.
 func (o *outside) mysql(text []byte, at int) {
 	c := o.tokens(text)
 	m := mysqlOutside{outside: o, at: at, names: namesAlone(*c), top: o.inside == 0}
@@ -36,7 +37,7 @@ func (o *outside) mysql(text []byte, at int) {
 	}
 }
 
-// mysqlOutside is what is known of a text of MySQL at a token.
+// mysqlOutside is the state of reading a MySQL text.
 type mysqlOutside struct {
 	*outside
 	at      int
@@ -59,7 +60,7 @@ type mysqlToken struct {
 	at, bracket bool
 }
 
-// startsMySQL reports whether a statement of a block can begin behind the token at hand.
+// startsMySQL reports whether a statement of a block can begin after the current token.
 func startsMySQL(c *classifier) bool {
 	switch c.word {
 	case "BEGIN", "THEN", "ELSE", "LOOP", "DO", "REPEAT", "ROW":
@@ -68,7 +69,8 @@ func startsMySQL(c *classifier) bool {
 	return c.kind == tSemi || c.punct(':')
 }
 
-// opensBody reports whether the tokens behind the one at hand, which is the name of a routine or begins a block, are its body.
+// opensBody reports whether a body begins after the current token, which is the name of a routine
+// or begins a block.
 func (m *mysqlOutside) opensBody(c *classifier) bool {
 	switch m.previous.word {
 	case "PROCEDURE", "FUNCTION", "TRIGGER", "EVENT", "PACKAGE", "EXISTS":
@@ -83,7 +85,8 @@ func (m *mysqlOutside) opensBody(c *classifier) bool {
 	return false
 }
 
-// runsStrings reports whether strings of a statement may be executed: it prepares them, or keeps them for that in a variable.
+// runsStrings reports whether a statement may execute its strings: it prepares them, or stores them
+// in a variable for that.
 func runsStrings(c classifier) bool {
 	switch c.word {
 	case "PREPARE", "EXECUTE":
@@ -107,8 +110,8 @@ func runsStrings(c classifier) bool {
 	return false
 }
 
-// statement looks at a statement by its first words. In a body it is called for every token; start says that a statement can
-// begin at this one.
+// statement examines a statement by its first words. In a body it is called for every token; start
+// says that a statement can begin here.
 func (m *mysqlOutside) statement(c classifier, start bool) {
 	at, first := m.at+c.from, c.word
 	switch first {
@@ -177,7 +180,7 @@ func (m *mysqlOutside) ddl(c classifier, at int, first string) {
 	}
 }
 
-// skipDefiner moves behind what stands between CREATE and what is created.
+// skipDefiner moves past the words between CREATE and the kind of object.
 func skipDefiner(c *classifier) {
 	for {
 		switch c.word {
@@ -204,10 +207,11 @@ func skipDefiner(c *classifier) {
 	}
 }
 
-// mysqlDefaults are what can follow ALTER DATABASE where it has no name, and means the session's database.
+// mysqlDefaults are the words that can follow ALTER DATABASE without a name, which means the
+// session's database.
 var mysqlDefaults = map[string]bool{"DEFAULT": true, "CHARACTER": true, "CHARSET": true, "COLLATE": true, "ENCRYPTION": true, "READ": true, "COMMENT": true}
 
-// table looks where the rows of a table are kept.
+// table finds where the rows of a table are stored.
 func (m *mysqlOutside) table(c classifier) {
 	for ; c.kind != tEOF && c.kind != tSemi; c.next() {
 		at := m.at + c.from
@@ -235,7 +239,7 @@ func (m *mysqlOutside) table(c classifier) {
 	}
 }
 
-// set looks whose settings are changed. A SET can have several assignments.
+// set finds out whose settings are changed. A SET can have several assignments.
 func (m *mysqlOutside) set(c classifier, at int) {
 	switch c.word {
 	case "PASSWORD":
@@ -288,7 +292,8 @@ func severalAssignments(c classifier) bool {
 	return false
 }
 
-// assigned reports whether the variable at hand, or the one whose scope is at hand, is assigned to.
+// assigned reports whether the current variable, or the one that follows the current scope, is
+// assigned a value.
 func assigned(c classifier, dotted bool) bool {
 	scope := c.word == "GLOBAL" || c.word == "PERSIST" || c.word == "PERSIST_ONLY"
 	c.next()
@@ -304,8 +309,8 @@ func assigned(c classifier, dotted bool) bool {
 	return c.punct('=') || c.punct(':')
 }
 
-// anywhere looks at what can be in the middle of a statement: names with another database, calls, files, strings that
-// are executed. It may move on to the end of a name.
+// anywhere examines what can be in the middle of a statement: names qualified with another
+// database, calls, files, strings that are executed. It may move to the end of a name.
 func (m *mysqlOutside) anywhere(c *classifier) {
 	at := m.at + c.from
 	switch {
@@ -339,7 +344,7 @@ func (m *mysqlOutside) anywhere(c *classifier) {
 	}
 }
 
-// name looks at a name, or what may be one.
+// name examines a word that may be a name.
 func (m *mysqlOutside) name(c *classifier) {
 	if c.called() && c.oneOf("sys_exec", "sys_eval", "lib_mysqludf_sys_info") {
 		m.found(Programs, m.at+c.from, c.name()+"()", false)
@@ -347,7 +352,7 @@ func (m *mysqlOutside) name(c *classifier) {
 	m.qualified(c)
 }
 
-// text looks into a string that may be executed.
+// text searches a string that may be executed.
 func (m *mysqlOutside) text(c *classifier, at int) {
 	tok := c.token()
 	if m.inside >= maxNested || len(tok) < 2 {
@@ -394,8 +399,9 @@ func unquoteMySQL(tok string) string {
 	return b.String()
 }
 
-// qualified notes a name with another database before it, and moves on to the last part of the name. Of a name with one dot the database
-// may be a table, or its alias: then the statement has that somewhere alone.
+// qualified records a name that is qualified with another database, and moves to the last part of
+// the name. In a name with one dot, the qualifier may be a table or its alias instead: then the
+// statement mentions it elsewhere without a qualifier.
 func (m *mysqlOutside) qualified(c *classifier) {
 	host := m.previous.at
 	ahead := *c
@@ -433,8 +439,8 @@ func (m *mysqlOutside) qualified(c *classifier) {
 	m.found(Databases, at, "the name "+string(first.token())+"."+string(parts[1].token()), false)
 }
 
-// tablePosition reports whether a name at this place is that of a table or another object, not of a column, and whether
-// it is written.
+// tablePosition reports whether a name at this place is that of a table or another object, not of a
+// column, and whether the statement writes to it.
 func (m *mysqlOutside) tablePosition() (object, writes bool) {
 	before := m.before.word
 	switch m.previous.word {
@@ -453,7 +459,8 @@ func (m *mysqlOutside) tablePosition() (object, writes bool) {
 	return false, false
 }
 
-// namesAlone returns the names of a text that stand somewhere without another before or behind them.
+// namesAlone returns the names that appear somewhere in a text without another name before or after
+// them.
 func namesAlone(c classifier) map[string]bool {
 	names := map[string]bool{}
 	dot := false // before the token at hand

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// postgres looks at a text that begins at a place of the statement: the statement itself, or a body or a string in it.
+// postgres reads a text that begins at an offset of the statement: the statement itself, or a body
+// or a string in it.
 func (o *outside) postgres(text []byte, at int) {
 	text, unreadable, ok := o.plainQuotes(text)
 	if !ok {
@@ -38,7 +39,7 @@ func (o *outside) postgres(text []byte, at int) {
 	}
 }
 
-// startsStatement reports whether a statement of a block can begin behind the token at hand.
+// startsStatement reports whether a statement of a block can begin after the current token.
 func startsStatement(c *classifier) bool {
 	switch c.word {
 	case "BEGIN", "THEN", "ELSE", "LOOP", "ATOMIC":
@@ -62,7 +63,8 @@ func hasBody(c *classifier, first string) bool {
 	return false
 }
 
-// postgresBody looks into a string. Where it has no escapes its places are those of the statement.
+// postgresBody searches a string. If the string has no escapes, positions in it are positions in
+// the statement.
 func (o *outside) postgresBody(tok []byte, at int) {
 	if o.inside >= maxNested {
 		return
@@ -84,8 +86,9 @@ func (o *outside) postgresBody(tok []byte, at int) {
 	}
 }
 
-// postgresStatement looks at a statement by its first words. start says that one can begin here; in a body
-// it is called for every token, since a text that is put together has its statements anywhere.
+// postgresStatement examines a statement by its first words. start says that a statement can begin
+// here. In a body it is called for every token, because concatenated text has its statements
+// anywhere.
 func (o *outside) postgresStatement(c classifier, at int, start bool) {
 	first := c.word
 	at += c.from
@@ -171,7 +174,8 @@ func (o *outside) postgresDDL(c classifier, at int, first string) {
 	}
 }
 
-// language notes a routine in a language that may do what the server's operating system lets it.
+// language records a routine in a language that can do whatever the server's operating system
+// allows.
 func (o *outside) language(c classifier, at int) {
 	for ; c.kind != tEOF; c.next() {
 		if c.word != "LANGUAGE" {
@@ -196,7 +200,8 @@ func untrusted(language string) bool {
 		strings.HasPrefix(language, "pl") && strings.HasSuffix(language, "u") // plpython3u, plperlu, pltclu
 }
 
-// postgresGrant tells privileges on what is in the database from those on what is not, and from memberships.
+// postgresGrant distinguishes privileges on objects of the database from other privileges and from
+// memberships.
 func (o *outside) postgresGrant(c classifier, at int, first string) {
 	for depth := 0; c.kind != tEOF && c.kind != tSemi; c.next() {
 		switch {
@@ -216,7 +221,7 @@ func (o *outside) postgresGrant(c classifier, at int, first string) {
 	}
 }
 
-// postgresShared notes what something is said of, if that is not in a database.
+// postgresShared records the object of a COMMENT, GRANT and so on if it is not part of a database.
 func (o *outside) postgresShared(c classifier, at int, words string) {
 	switch noun := c.word; noun {
 	case "ROLE":
@@ -232,7 +237,7 @@ func (o *outside) postgresShared(c classifier, at int, words string) {
 	}
 }
 
-// postgresCopy looks where COPY writes to, and whether it starts a program.
+// postgresCopy finds where COPY writes to, and whether it starts a program.
 func (o *outside) postgresCopy(c classifier, at int) {
 	table := c
 	table.next()
@@ -259,14 +264,16 @@ func (o *outside) postgresCopy(c classifier, at int) {
 	}
 }
 
-// sharedCatalogs are the tables that the databases of a server share, and which a superuser can write.
+// sharedCatalogs are the tables that all databases of a server share and that a superuser can write
+// to.
 var sharedCatalogs = []string{
 	"pg_auth_members", "pg_authid", "pg_database", "pg_db_role_setting", "pg_parameter_acl", "pg_replication_origin",
 	"pg_shdepend", "pg_shdescription", "pg_shseclabel", "pg_subscription", "pg_tablespace", "pg_roles", "pg_user", "pg_group", "pg_shadow",
 	"enabled_roles", // of information_schema
 }
 
-// postgresAnywhere looks at what can be in the middle of a statement: calls, and tables that are written.
+// postgresAnywhere examines what can be in the middle of a statement: calls, and tables that are
+// written to.
 func (o *outside) postgresAnywhere(c classifier, at int) {
 	at += c.from
 	switch c.word {
@@ -293,7 +300,8 @@ func (o *outside) postgresAnywhere(c classifier, at int) {
 	}
 }
 
-// postgresWrites notes shared catalogues in the list of tables at hand, which are written or locked.
+// postgresWrites records shared catalogs in the current list of tables, which are written to or
+// locked.
 func (o *outside) postgresWrites(c classifier, at int) {
 	for {
 		c.takeAny("FROM", "ONLY", "TABLE", "IF", "EXISTS")
@@ -314,7 +322,7 @@ func (o *outside) postgresWrites(c classifier, at int) {
 	}
 }
 
-// lastName moves behind the name at hand, qualified or not, and returns its last part in lower case.
+// lastName moves past the current name, qualified or not, and returns its last part in lower case.
 func (c *classifier) lastName() string {
 	for {
 		name := c.name()
@@ -328,7 +336,7 @@ func (c *classifier) lastName() string {
 	}
 }
 
-// postgresSchema looks for views among the parts of CREATE SCHEMA.
+// postgresSchema finds views among the elements of CREATE SCHEMA.
 func (o *outside) postgresSchema(c classifier, at int) {
 	for ; c.kind != tEOF && c.kind != tSemi; c.next() {
 		switch {
@@ -340,7 +348,7 @@ func (o *outside) postgresSchema(c classifier, at int) {
 	}
 }
 
-// postgresView notes shared catalogues that a view is made over, through which they could be written.
+// postgresView records shared catalogs in a view, through which they could be written to.
 func (o *outside) postgresView(c classifier, at int) {
 	for ; c.kind != tEOF && c.kind != tSemi && c.word != "CREATE"; c.next() {
 		if name := c.name(); slices.Contains(sharedCatalogs, name) && !joinedViews[name] {
@@ -349,10 +357,12 @@ func (o *outside) postgresView(c classifier, at int) {
 	}
 }
 
-// joinedViews are those of the shared catalogues that are joins, which can't be written through another view.
+// joinedViews are the shared catalogs that are joins, which can't be written to through another
+// view.
 var joinedViews = map[string]bool{"pg_roles": true, "pg_user": true, "pg_shadow": true}
 
-// namesShared notes a string that begins with the name of a shared catalogue, as a part of a statement that is put together.
+// namesShared records a string that begins with the name of a shared catalog, as part of a
+// concatenated statement.
 func (o *outside) namesShared(c classifier, at int) {
 	from := c.from
 	if name := c.lastName(); slices.Contains(sharedCatalogs, name) && !joinedViews[name] {
@@ -386,8 +396,8 @@ func firstWordOf(text string) string {
 	return text[:n]
 }
 
-// postgresFunctions are functions of the server, and of extensions that many have, whose work is outside of the database and not
-// undone by a rollback.
+// postgresFunctions are functions of the server and of common extensions that have effects outside
+// the database, which a rollback does not undo.
 var postgresFunctions = map[string]Outer{
 	"lo_export": Files, "pg_file_write": Files, "pg_file_rename": Files, "pg_file_unlink": Files, "pg_file_sync": Files,
 
@@ -407,8 +417,8 @@ var postgresFunctions = map[string]Outer{
 	"query_export_to_s3": OtherServers, "table_import_from_s3": OtherServers,
 }
 
-// wholeBlock says of a DO block that only manages what is outside that this is the whole of what it does, as of
-// DO $$ BEGIN IF NOT EXISTS (…) THEN CREATE ROLE app; END IF; END $$.
+// wholeBlock marks the effects of a DO block that has no others as Whole, such as DO $$ BEGIN IF
+// NOT EXISTS (…) THEN CREATE ROLE app; END IF; END $$.
 func (o *outside) wholeBlock(text []byte) {
 	c := o.tokens(text)
 	for c.kind != tEOF && (c.kind != TokenString || c.text[c.from] != '$') {
@@ -430,7 +440,8 @@ func (o *outside) wholeBlock(text []byte) {
 	}
 }
 
-// onlyOutside reports whether the statements of a block are such whose whole work is outside of the database, and the flow between them.
+// onlyOutside reports whether a block consists of control flow and statements whose effects are all
+// outside the database.
 func (o *outside) onlyOutside(body []byte) bool {
 	c := o.tokens(body)
 	if c.word != "BEGIN" {
@@ -460,7 +471,7 @@ func (o *outside) onlyOutside(body []byte) bool {
 	return true
 }
 
-// calls reports whether the condition that begins at the token at hand may call a function.
+// calls reports whether the condition that begins at the current token may call a function.
 func calls(c classifier) bool {
 	for ; c.kind != tEOF && c.kind != tSemi && c.word != "THEN"; c.next() {
 		if c.kind == tOpen {

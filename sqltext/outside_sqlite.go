@@ -1,6 +1,7 @@
 package sqltext
 
-// sqlite looks at a statement. A scratch database is a file of its own, so what is outside of it are other files.
+// sqlite reads a statement. A scratch database is a file of its own, so everything outside it is in
+// other files.
 func (o *outside) sqlite(text []byte) {
 	c := o.tokens(text)
 	first := c.word
@@ -29,7 +30,7 @@ func (o *outside) sqlite(text []byte) {
 	}
 }
 
-// sqliteFunction notes a call; in a trigger or a view it is only defined.
+// sqliteFunction records a call. A trigger or a view only defines it.
 func (o *outside) sqliteFunction(c *classifier, defining bool) {
 	if defining {
 		o.inside++
@@ -43,7 +44,7 @@ func (o *outside) sqliteFunction(c *classifier, defining bool) {
 	}
 }
 
-// attachesNothing reports whether an ATTACH opens a new database that is in no file that has a name.
+// attachesNothing reports whether an ATTACH opens a new database without a named file.
 func attachesNothing(c classifier) bool {
 	c.next()
 	c.take("DATABASE")
@@ -55,7 +56,7 @@ func attachesNothing(c classifier) bool {
 	return c.word == "AS" && (file == "''" || file == "':memory:'")
 }
 
-// sqlitePragma notes those that move files about, for the whole process.
+// sqlitePragma records pragmas that move files, for the whole process.
 func (o *outside) sqlitePragma(c classifier) {
 	c.next()
 	if ahead := c; ahead.kind != tEOF {

@@ -5,9 +5,10 @@ import (
 	"strings"
 )
 
-// plainQuotes returns a text of PostgreSQL with its U&"…" and U&'…' written as "…" and '…', and with strings that
-// continue on a later line joined. It keeps every other token at its place: what becomes shorter is filled with spaces. ok is
-// false if something is written in a way that can't be read, and the place of the first such token is at.
+// plainQuotes returns a PostgreSQL text with U&"…" and U&'…' written as "…" and '…', and with
+// strings that continue on a later line joined. It fills gaps with spaces, so all other tokens keep
+// their places. If it can't decode a token, ok is false and at is the place of the first such
+// token.
 func (o *outside) plainQuotes(text []byte) (plain []byte, at int, ok bool) {
 	plain, ok = text, true
 	for c := o.tokens(text); c.kind != tEOF; c.next() {
@@ -52,8 +53,8 @@ func (o *outside) plainQuotes(text []byte) (plain []byte, at int, ok bool) {
 	return plain, at, ok
 }
 
-// joined returns what is between the quotes of the token at hand and of those that continue it, and where they end. It
-// moves on to the last of them.
+// joined returns the content of the current quoted token and those that continue it, and where they
+// end. It moves to the last of them.
 func joined(c *classifier) (value string, to int) {
 	tok := c.token()
 	open := bytes.IndexAny(tok, `'"`)
@@ -72,13 +73,14 @@ func joined(c *classifier) (value string, to int) {
 	return strings.ReplaceAll(value, string(quote)+string(quote), string(quote)), c.to
 }
 
-// nextWord moves on to the next token, and reports whether it is the keyword w.
+// nextWord moves to the next token, and reports whether it is the keyword w.
 func (c *classifier) nextWord(w string) bool {
 	c.next()
 	return c.word == w
 }
 
-// uescape moves on to the string behind UESCAPE and returns the character in it, 0 if it can't be one.
+// uescape moves to the string after UESCAPE and returns the character in it, 0 if that character is
+// not allowed.
 func (c *classifier) uescape() byte {
 	c.next()
 	if c.kind != TokenString {
@@ -91,7 +93,7 @@ func (c *classifier) uescape() byte {
 	return s[0]
 }
 
-// decodeUnicode returns what the inside of a U&"…" or a U&'…' stands for, and whether it is valid.
+// decodeUnicode decodes the content of a U&"…" or a U&'…', and reports whether it is valid.
 func decodeUnicode(s string, escape byte) (string, bool) {
 	if escape == 0 {
 		return s, false

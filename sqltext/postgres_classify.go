@@ -234,7 +234,7 @@ func optionName(tok []byte, name string) bool {
 	return foldEqual(tok, name)
 }
 
-// isFalse reports whether the token at hand is one of the ways to write false.
+// isFalse reports whether the current token is a way to write false.
 func (c *classifier) isFalse() bool {
 	tok := c.token()
 	if c.kind == TokenString {
@@ -243,7 +243,7 @@ func (c *classifier) isFalse() bool {
 	return len(tok) == 1 && tok[0] == '0' || foldEqual(tok, "false") || foldEqual(tok, "off")
 }
 
-// enum reads ALTER TYPE name ADD VALUE [IF NOT EXISTS] 'value', and RENAME VALUE 'value' TO 'value'.
+// enum reads ALTER TYPE name ADD VALUE [IF NOT EXISTS] 'value' and RENAME VALUE 'value' TO 'value'.
 func (c *classifier) enum() {
 	from, to := c.takeName()
 	rename := c.take("RENAME")

@@ -12,15 +12,14 @@ import (
 type grammar interface {
 	// begin prepares for the next statement.
 	begin()
-	// token takes a token; word is the keyword that it is, in upper case, "" for
-	// none. It returns false when the rest of the statement cannot surprise, or
-	// after l.fail. Of a terminator it is told only when it does not end the
-	// statement.
+	// token handles a token. word is the keyword that the token is, in upper case, "" for none. It
+	// returns false if the rest of the statement needs no watching, or after l.fail. It receives a
+	// terminator only if that does not end the statement.
 	token(l *lexer, k TokenKind, tok []byte, word string) bool
 	// open returns the reason why the statement is not over, nil if it may be.
 	open() *unfinished
-	// inBody reports that the tokens at hand are of a routine's body, which runs
-	// at another time.
+	// inBody reports that the current tokens belong to a routine's body, which runs at another
+	// time.
 	inBody() bool
 }
 
@@ -219,8 +218,8 @@ func (s *Scanner) terminated(st *Statement, p *piece, from, to int) error {
 	return nil
 }
 
-// changesBackslashes reports whether a SET switches on the sql_mode in which a backslash in a string means itself. What
-// has a REPLACE takes a mode away.
+// changesBackslashes reports whether a SET turns on the sql_mode in which a backslash in a string
+// is an ordinary character. A SET with REPLACE removes a mode.
 func changesBackslashes(set []byte) bool {
 	return containsFold(set, "no_backslash_escapes") && containsFold(set, "sql_mode") && !containsFold(set, "replace(")
 }

@@ -33,7 +33,8 @@ func (c *classifier) sqlite() {
 	}
 }
 
-// sqliteKeys tells what foreign keys have to do with a statement that changes rows, of which the first word is at hand.
+// sqliteKeys sets how a statement that changes rows depends on foreign keys. Its first word is the
+// current token.
 func (c *classifier) sqliteKeys() {
 	if c.take("WITH") {
 		for depth := 0; c.kind != tEOF && (depth > 0 || !c.changesRows()); c.next() {
@@ -95,7 +96,7 @@ func (c *classifier) sqliteTemporary() bool {
 	return temp && c.punct('.')
 }
 
-// sqliteName returns the name at hand, unquoted, in upper case.
+// sqliteName returns the current name, unquoted, in upper case.
 func (c *classifier) sqliteName() string {
 	tok := c.token()
 	switch c.kind {
@@ -152,7 +153,8 @@ func (c *classifier) pragma() {
 	}
 }
 
-// sqliteTrue reports whether the value at hand, which may have a sign before it, is one that a PRAGMA takes for true.
+// sqliteTrue reports whether a PRAGMA takes the current value, which may have a sign before it, for
+// true.
 func (c *classifier) sqliteTrue() bool {
 	if c.punct('+') {
 		c.next()

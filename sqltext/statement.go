@@ -5,9 +5,8 @@ import (
 	"strings"
 )
 
-// Verb returns the keyword that the statement begins with, in upper case, without regard to
-// parentheses before it: "CREATE", "SELECT". It returns "" if the statement begins with something
-// else.
+// Verb returns the keyword that the statement begins with, in upper case: "CREATE", "SELECT". It
+// skips parentheses before the keyword, and returns "" if there is none.
 func (st Statement) Verb() string {
 	const far = 1024 // enough for comments between parentheses
 	n := 0
@@ -30,8 +29,8 @@ func (st Statement) Verb() string {
 
 func isLetter(c byte) bool { return c == '_' || c|0x20 >= 'a' && c|0x20 <= 'z' }
 
-// Calls reports whether the statement calls one of the functions, whose names are in lower case, at
-// any place that is not in a string.
+// Calls reports whether the statement, outside strings, calls one of the functions, whose names are
+// in lower case.
 func (st Statement) Calls(d Dialect, functions ...string) bool {
 	l := List(st.Text, d)
 	for i, t := range l {
@@ -42,8 +41,8 @@ func (st Statement) Calls(d Dialect, functions ...string) bool {
 	return false
 }
 
-// DroppedDatabase returns the name of the database that a DROP DATABASE or, in MySQL, a DROP SCHEMA
-// drops.
+// DroppedDatabase returns the name of the database that a DROP DATABASE drops. In MySQL, DROP
+// SCHEMA is the same.
 func (st Statement) DroppedDatabase(d Dialect) (name string, ok bool) {
 	if st.Verb() != "DROP" {
 		return "", false
@@ -55,8 +54,8 @@ func (st Statement) DroppedDatabase(d Dialect) (name string, ok bool) {
 	return l.At(l.Skip(2, "IF", "EXISTS")).Name(), true
 }
 
-// SetsSession reports whether the statement only sets something for the session, so that another
-// session can execute it again to have the same: SET and its like, and queries that call set_config.
+// SetsSession reports whether the statement only changes settings of the session, so that another
+// session can execute it too: SET and similar statements, and queries that call set_config.
 func (st Statement) SetsSession() bool {
 	switch st.Verb() {
 	case "SET", "RESET", "USE", "PRAGMA", "ATTACH", "DETACH":
@@ -67,7 +66,7 @@ func (st Statement) SetsSession() bool {
 	return false
 }
 
-// CreatedSchema returns the name of the schema that a CREATE SCHEMA creates, as the database has
+// CreatedSchema returns the name of the schema that a CREATE SCHEMA creates, as the database stores
 // it, and "" for any other statement.
 func (st Statement) CreatedSchema(d Dialect) string {
 	if st.Verb() != "CREATE" {

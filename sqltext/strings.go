@@ -1,14 +1,15 @@
 package sqltext
 
-// oldRules are PostgreSQL's while standard_conforming_strings is off: a backslash escapes in every string.
+// oldRules are PostgreSQL's rules while standard_conforming_strings is off: a backslash is an
+// escape in every string.
 var oldRules = func() *rules {
 	r := *postgresRules
 	r.backslash = true
 	return &r
 }()
 
-// conforming follows PostgreSQL's standard_conforming_strings through a script, which changes how the strings behind it
-// are read. Once it is off, at is where.
+// conforming tracks PostgreSQL's standard_conforming_strings through a script. The setting changes
+// how later strings are read. If it is off, at is where the script turned it off.
 type conforming struct {
 	off  bool
 	at   Position
@@ -65,8 +66,9 @@ const (
 	conformingOnLocal
 )
 
-// conformingStrings reads SET standard_conforming_strings, whose name is at hand. Another value than off, DEFAULT among them, is taken for
-// on: Whimbrel does not work on a server where off is the default.
+// conformingStrings reads SET standard_conforming_strings, whose name is the current token. All
+// values except off, including DEFAULT, mean on: Whimbrel does not work on a server whose default
+// is off.
 func (c *classifier) conformingStrings(local bool) {
 	c.next()
 	if !c.take("TO") && c.punct('=') {

@@ -18,11 +18,11 @@ const (
 	TokenName
 	// TokenString is a string constant, in any of the dialect's forms.
 	TokenString
-	// TokenNumber is a number without a sign. One with a fraction is several tokens.
+	// TokenNumber is a number without a sign. A number with a fraction is several tokens.
 	TokenNumber
-	// TokenPunct is any other character. An operator is as many tokens as it has characters.
+	// TokenPunct is any other character. An operator is one token per character.
 	TokenPunct
-	// TokenBroken is the rest of a text from a quote or a comment on that is not closed.
+	// TokenBroken is the rest of a text, from an unclosed quote or comment on.
 	TokenBroken
 
 	tSemi // the terminator, whatever DELIMITER set it to
@@ -32,7 +32,7 @@ const (
 	tVersion // the "/*!40101" that begins a versioned comment
 )
 
-// Token is a word, name, constant or character of a text. White space and comments are not
+// Token is a word, name, constant or other character of a text. White space and comments are not
 // tokens. The code in MySQL's versioned comments is.
 type Token struct {
 	Kind    TokenKind
@@ -41,18 +41,18 @@ type Token struct {
 	dialect Dialect
 }
 
-// End returns the offset behind the token.
+// End returns the offset after the token.
 func (t Token) End() int { return t.Pos + len(t.Text) }
 
-// Is reports whether the token is the keyword, in upper or lower case, or the character. A name
-// in quotes is neither.
+// Is reports whether the token is the keyword, in any case, or the character. Quoted names are
+// neither.
 func (t Token) Is(word string) bool {
 	return strings.EqualFold(t.Text, word) && t.Kind != TokenName && t.Kind != TokenString
 }
 
-// Name returns the name that the token is, as the database has it: without quotes, and in
-// PostgreSQL at most 63 bytes, in lower case unless it is quoted. It returns "" for a token that
-// can't be a name. MySQL's "…" counts as a name, which it is if sql_mode has ANSI_QUOTES.
+// Name returns the token as the name that the database stores: without quotes, and in PostgreSQL in
+// lower case unless quoted, and at most 63 bytes. It returns "" if the token can't be a name.
+// MySQL's "…" counts as a name, which it is if sql_mode has ANSI_QUOTES.
 func (t Token) Name() string {
 	quoted := t.Kind == TokenName || t.dialect == MySQL && t.Kind == TokenString && t.Text[0] == '"'
 	switch {
@@ -68,7 +68,7 @@ func (t Token) Name() string {
 	return t.Text
 }
 
-// folded cuts a name off where the server does.
+// folded truncates a name as the server does.
 func (t Token) folded(name string) string {
 	const most = 63
 	if t.dialect != PostgreSQL || len(name) <= most {
@@ -81,7 +81,7 @@ func (t Token) folded(name string) string {
 	return name[:n]
 }
 
-// lower folds as PostgreSQL does in UTF-8: only the letters of ASCII.
+// lower folds as PostgreSQL does in UTF-8: only ASCII letters.
 func lower(s string) string {
 	b := []byte(s)
 	for i, c := range b {
@@ -105,14 +105,14 @@ func (t Token) Value() string {
 	return undouble(t.Text[1 : len(t.Text)-1])
 }
 
-// TokenList is a stretch of a text as tokens. Its methods take any index: what is not in the list
-// is the zero Token.
+// TokenList is a sequence of tokens. Its methods accept any index; outside the list there are zero
+// Tokens.
 type TokenList []Token
 
-// List returns the tokens of a text. A dialect that is not known is read as PostgreSQL.
+// List returns the tokens of a text. It reads an unknown dialect as PostgreSQL.
 func List(text string, d Dialect) TokenList { return slices.Collect(Tokens(text, d)) }
 
-// Tokens returns the tokens of a text one by one. A dialect that is not known is read as PostgreSQL.
+// Tokens returns an iterator over the tokens of a text. It reads an unknown dialect as PostgreSQL.
 func Tokens(text string, d Dialect) iter.Seq[Token] {
 	return func(yield func(Token) bool) {
 		r := rulesOf(d)
@@ -137,7 +137,7 @@ func Tokens(text string, d Dialect) iter.Seq[Token] {
 	}
 }
 
-// Split cuts the list at its commas outside of parentheses.
+// Split splits the list at commas outside parentheses.
 func (l TokenList) Split() []TokenList {
 	var parts []TokenList
 	from := 0
@@ -161,7 +161,7 @@ func (l TokenList) At(i int) Token {
 	return l[i]
 }
 
-// Names returns the words and names of the list, each as [Token.Name] returns it.
+// Names returns the names and words of the list, as [Token.Name] returns them.
 func (l TokenList) Names() map[string]bool {
 	all := map[string]bool{}
 	for _, t := range l {
@@ -172,7 +172,7 @@ func (l TokenList) Names() map[string]bool {
 	return all
 }
 
-// From returns the list without its first n tokens, which may be all.
+// From returns the list without its first n tokens.
 func (l TokenList) From(n int) TokenList { return l[min(max(n, 0), len(l)):] }
 
 // Is reports whether the tokens from i on are these keywords or characters.
@@ -190,7 +190,7 @@ func (l TokenList) Any(i int, words ...string) bool {
 	return slices.ContainsFunc(words, l.At(i).Is)
 }
 
-// Index returns where the keywords or characters come first, -1 if they don't.
+// Index returns where these keywords or characters first appear in a row, -1 if they don't.
 func (l TokenList) Index(words ...string) int {
 	for i := range l {
 		if l.Is(i, words...) {
@@ -200,7 +200,7 @@ func (l TokenList) Index(words ...string) int {
 	return -1
 }
 
-// Skip returns the index behind the keywords that begin at i and are among those given.
+// Skip returns the first index from i on whose token is none of these keywords or characters.
 func (l TokenList) Skip(i int, words ...string) int {
 	for l.Any(i, words...) {
 		i++
@@ -208,7 +208,7 @@ func (l TokenList) Skip(i int, words ...string) int {
 	return i
 }
 
-// Inside returns what is between the parenthesis at i and the one that closes it.
+// Inside returns the tokens between the parenthesis at i and the one that closes it.
 func (l TokenList) Inside(i int) TokenList {
 	end := l.Closing(i)
 	if l.Is(end-1, ")") {
@@ -217,8 +217,8 @@ func (l TokenList) Inside(i int) TokenList {
 	return l[:end].From(i + 1)
 }
 
-// Closing returns the index behind the parenthesis that closes the one at i, or the length of the
-// list if it is not closed.
+// Closing returns the index after the parenthesis that closes the first one from i on, or the
+// length of the list if none does.
 func (l TokenList) Closing(i int) int {
 	depth := 0
 	for i = max(i, 0); i < len(l); i++ {
