@@ -36,11 +36,19 @@ func TestMigrationsAreOrderedAndOnce(t *testing.T) {
 		t.Error("Append said that it did not add a version")
 	}
 	m.Put(database.AppliedMigration{Version: 3, Name: "put"})
-	if a, _ := m.Get(3); a.Name != "put" || m.Len() != 5 {
-		t.Errorf("after Put of version 3 there are %d, with %+v", m.Len(), a)
+	if a, _ := m.Get(3); a.Name != "put" {
+		t.Errorf("m.Get(3): a.Name = %q, want %q", a.Name, "put")
+	} else if m.Len() != 5 {
+		t.Errorf("m.Get(3): m.Len() = %v, want 5", m.Len())
 	}
-	if m.Remove(5) || !m.Remove(3) || m.Remove(3) {
-		t.Error("Remove doesn't say what was there")
+	if m.Remove(5) {
+		t.Error("m.Remove(5) = true, want false")
+	}
+	if !m.Remove(3) {
+		t.Error("m.Remove(3) = false, want true")
+	}
+	if m.Remove(3) {
+		t.Error("m.Remove(3) = true, want false")
 	}
 }
 
@@ -57,18 +65,26 @@ func TestMigrationsNavigation(t *testing.T) {
 		{math.MaxInt64, none, 20},
 		{math.MinInt64, 0, none},
 	} {
-		if got, ok := m.Next(tt.of); got != tt.next || ok != (tt.next != none) {
-			t.Errorf("Next(%d) = %d, %v, want %d", tt.of, got, ok, tt.next)
+		if got, ok := m.Next(tt.of); got != tt.next {
+			t.Errorf("m.Next(tt.of): got %v, want %v", got, tt.next)
+		} else if ok != (tt.next != none) {
+			t.Errorf("m.Next(tt.of): ok = %v, want %v", ok, (tt.next != none))
 		}
-		if got, ok := m.Prev(tt.of); got != tt.prev || ok != (tt.prev != none) {
-			t.Errorf("Prev(%d) = %d, %v, want %d", tt.of, got, ok, tt.prev)
+		if got, ok := m.Prev(tt.of); got != tt.prev {
+			t.Errorf("m.Prev(tt.of): got %v, want %v", got, tt.prev)
+		} else if ok != (tt.prev != none) {
+			t.Errorf("m.Prev(tt.of): ok = %v, want %v", ok, (tt.prev != none))
 		}
 	}
-	if v, ok := m.First(); v != 0 || !ok {
-		t.Errorf("First = %d, %v", v, ok)
+	if v, ok := m.First(); v != 0 {
+		t.Errorf("m.First(): v = %v, want 0", v)
+	} else if !ok {
+		t.Errorf("m.First(): ok = false, want true")
 	}
-	if v, ok := m.Last(); v != math.MaxInt64 || !ok {
-		t.Errorf("Last = %d, %v", v, ok)
+	if v, ok := m.Last(); v != math.MaxInt64 {
+		t.Errorf("m.Last(): v = %v, want %v", v, math.MaxInt64)
+	} else if !ok {
+		t.Errorf("m.Last(): ok = false, want true")
 	}
 }
 
@@ -83,12 +99,20 @@ func TestNoMigrations(t *testing.T) {
 			"Next": func() (int64, bool) { return m.Next(1) },
 			"Prev": func() (int64, bool) { return m.Prev(1) },
 		} {
-			if v, ok := none(); v != database.NilVersion || ok {
-				t.Errorf("%s: %s = %d, %v, want NilVersion, false", name, call, v, ok)
+			if v, ok := none(); v != database.NilVersion {
+				t.Errorf("%s of %s: v = %v, want %v", call, name, v, database.NilVersion)
+			} else if ok {
+				t.Errorf("%s: ok = true, want false", name)
 			}
 		}
-		if _, ok := m.Get(1); ok || m.Len() != 0 || len(m.Versions()) != 0 || len(slices.Collect(m.All())) != 0 {
-			t.Errorf("%s: it has something", name)
+		if _, ok := m.Get(1); ok {
+			t.Errorf("%s: ok = true, want false", name)
+		} else if m.Len() != 0 {
+			t.Errorf("%s: m.Len() = %v, want 0", name, m.Len())
+		} else if len(m.Versions()) != 0 {
+			t.Errorf("%s: len(m.Versions()) = %v, want 0", name, len(m.Versions()))
+		} else if len(slices.Collect(m.All())) != 0 {
+			t.Errorf("%s: len(slices.Collect(m.All())) = %v, want 0", name, len(slices.Collect(m.All())))
 		}
 	}
 }
@@ -128,8 +152,11 @@ func TestMigrationsModel(t *testing.T) {
 				}
 				i := 0
 				for a := range m.All() {
-					if a.Version != want[i] || a.Name != model[a.Version] {
-						t.Fatalf("All has %+v, want version %d %q", a, want[i], model[want[i]])
+					if a.Version != want[i] {
+						t.Fatalf("a.Version = %v, want %v", a.Version, want[i])
+					}
+					if a.Name != model[a.Version] {
+						t.Fatalf("a.Name = %v, want %v", a.Name, model[a.Version])
 					}
 					i++
 				}

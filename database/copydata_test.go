@@ -21,19 +21,32 @@ func TestCopyData(t *testing.T) {
 	for _, data := range []string{"", "1\ta\n", "1\n2\n3\n", "\\N\t;\n", strings.Repeat("a row of many\n", 10_000)} {
 		next, stop := iter.Pull2(pieces("COPY t FROM stdin;\n" + data + "\\.\nSELECT 1;"))
 		defer stop()
-		if st, err, ok := next(); err != nil || !ok || st.Kind != sqltext.CopyIn {
-			t.Fatalf("%+v, %v", st, err)
+		if st, err, ok := next(); err != nil {
+			t.Fatalf("next(): %v", err)
+		} else if !ok {
+			t.Fatalf("next(): ok = false, want true")
+		} else if st.Kind != sqltext.CopyIn {
+			t.Fatalf("next(): st.Kind = %v, want %v", st.Kind, sqltext.CopyIn)
 		}
 		r := database.CopyData(next)
 		got, err := io.ReadAll(iotest.HalfReader(r))
-		if err != nil || string(got) != data {
-			t.Errorf("read %.40q, %v, want %.40q", got, err, data)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if n, err := r.Read(make([]byte, 1)); n != 0 || err != io.EOF {
-			t.Errorf("behind the end: %d, %v", n, err)
+		if string(got) != data {
+			t.Errorf("string(got) = %q, want %q", string(got), data)
 		}
-		if st, err, ok := next(); err != nil || !ok || st.Text != "SELECT 1" {
-			t.Errorf("behind the data comes %+v, %v", st, err)
+		if n, err := r.Read(make([]byte, 1)); n != 0 {
+			t.Errorf("r.Read(make([]byte, 1)): n = %v, want 0", n)
+		} else if err != io.EOF {
+			t.Errorf("r.Read(make([]byte, 1)): err = %v, want %v", err, io.EOF)
+		}
+		if st, err, ok := next(); err != nil {
+			t.Errorf("next(): %v", err)
+		} else if !ok {
+			t.Errorf("next(): ok = false, want true")
+		} else if st.Text != "SELECT 1" {
+			t.Errorf("next(): st.Text = %q, want %q", st.Text, "SELECT 1")
 		}
 	}
 }
@@ -47,17 +60,23 @@ func TestCopyDataFails(t *testing.T) {
 		}
 		return sqltext.Statement{Kind: sqltext.CopyData, Raw: "row\n"}, nil, true
 	})
-	if got, err := io.ReadAll(r); string(got) != "row\n" || err != broken {
-		t.Errorf("read %q, %v", got, err)
+	if got, err := io.ReadAll(r); string(got) != "row\n" {
+		t.Errorf("io.ReadAll(r): string(got) = %q, want %q", string(got), "row\n")
+	} else if err != broken {
+		t.Errorf("io.ReadAll(r): err = %v, want %v", err, broken)
 	}
-	if _, err := r.Read(make([]byte, 1)); err != broken || calls != 2 {
-		t.Errorf("after the error: %v, after %d calls", err, calls)
+	if _, err := r.Read(make([]byte, 1)); err != broken {
+		t.Errorf("r.Read(make([]byte, 1)): err = %v, want %v", err, broken)
+	} else if calls != 2 {
+		t.Errorf("r.Read(make([]byte, 1)): calls = %v, want 2", calls)
 	}
 }
 
 func TestCopyDataEndsWithTheScript(t *testing.T) {
 	r := database.CopyData(func() (sqltext.Statement, error, bool) { return sqltext.Statement{}, nil, false })
-	if got, err := io.ReadAll(r); len(got) != 0 || err != nil {
-		t.Errorf("read %q, %v", got, err)
+	if got, err := io.ReadAll(r); len(got) != 0 {
+		t.Errorf("io.ReadAll(r): len(got) = %v, want 0", len(got))
+	} else if err != nil {
+		t.Errorf("io.ReadAll(r): %v", err)
 	}
 }

@@ -87,8 +87,10 @@ func TestStateVersion(t *testing.T) {
 		{database.State{Applied: versions(0)}, 0, false},
 		{database.State{Applied: versions(9, 3), Interrupted: &database.Journal{}}, 9, true},
 	} {
-		if v, dirty := tt.st.Version(); v != tt.want || dirty != tt.dirty {
-			t.Errorf("Version of %d = %d, %v", tt.st.Applied.Versions(), v, dirty)
+		if v, dirty := tt.st.Version(); v != tt.want {
+			t.Errorf("tt.st.Version(): v = %v, want %v", v, tt.want)
+		} else if dirty != tt.dirty {
+			t.Errorf("tt.st.Version(): dirty = %v, want %v", dirty, tt.dirty)
 		}
 	}
 }

@@ -55,8 +55,14 @@ func TestRegister(t *testing.T) {
 
 func TestOpen(t *testing.T) {
 	_, err := database.Open(t.Context(), "open-test://host/name?x=y", database.Options{App: "app"})
-	if err != opened.err || opened.url != "open-test://host/name?x=y" || opened.opts.App != "app" {
-		t.Errorf("error %v, the driver was given %q and %+v", err, opened.url, opened.opts)
+	if err != opened.err {
+		t.Errorf("err = %v, want %v", err, opened.err)
+	}
+	if opened.url != "open-test://host/name?x=y" {
+		t.Errorf("opened.url = %q, want %q", opened.url, "open-test://host/name?x=y")
+	}
+	if opened.opts.App != "app" {
+		t.Errorf("opened.opts.App = %q, want %q", opened.opts.App, "app")
 	}
 	for url, shown := range map[string]string{
 		"":                               `""`,

@@ -19,8 +19,10 @@ func TestApartBy(t *testing.T) {
 		{"one that says nothing", Identity{}, false},
 	} {
 		for _, pair := range [][2]Identity{{one, tt.other}, {tt.other, one}} {
-			if apart, why := apartBy(pair[0], pair[1]); apart != tt.apart || apart == (why != "") {
-				t.Errorf("%s: apart %v, since %q", tt.name, apart, why)
+			if apart, why := apartBy(pair[0], pair[1]); apart != tt.apart {
+				t.Errorf("%s: apart = %v, want %v", tt.name, apart, tt.apart)
+			} else if apart == (why != "") {
+				t.Errorf("%s: apart is (why != \"\")", tt.name)
 			}
 		}
 	}

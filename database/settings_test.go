@@ -21,8 +21,17 @@ func TestSettingsDefaults(t *testing.T) {
 			t.Errorf("%s: there are %d settings", name, len(all))
 		}
 		for _, v := range all {
-			if !v.IsDefault || v.Value != v.Default || v.Reason != "" || v.Doc == "" {
-				t.Errorf("%s: %+v", name, v)
+			if !v.IsDefault {
+				t.Errorf("%s: v.IsDefault = false, want true", name)
+			}
+			if v.Value != v.Default {
+				t.Errorf("%s: v.Value = %v, want %v", name, v.Value, v.Default)
+			}
+			if v.Reason != "" {
+				t.Errorf("%s: v.Reason = %q, want %q", name, v.Reason, "")
+			}
+			if v.Doc == "" {
+				t.Errorf("%s: v.Doc is \"\"", name)
 			}
 		}
 		if !s.Bool(database.MigrationMode) {
@@ -35,8 +44,26 @@ func TestSettingsStored(t *testing.T) {
 	at := time.Now()
 	s := database.NewSettings(database.StoredSetting{Name: database.MigrationMode, Value: "false", Reason: "release", ChangedBy: "me", ChangedAt: at})
 	v, err := s.Get(database.MigrationMode)
-	if err != nil || v.Name != database.MigrationMode || v.Value != "false" || v.IsDefault || v.Reason != "release" || v.ChangedBy != "me" || v.ChangedAt != at {
-		t.Errorf("%+v, error %v", v, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v.Name != database.MigrationMode {
+		t.Errorf("v.Name = %v, want %v", v.Name, database.MigrationMode)
+	}
+	if v.Value != "false" {
+		t.Errorf("v.Value = %q, want %q", v.Value, "false")
+	}
+	if v.IsDefault {
+		t.Error("v.IsDefault = true, want false")
+	}
+	if v.Reason != "release" {
+		t.Errorf("v.Reason = %q, want %q", v.Reason, "release")
+	}
+	if v.ChangedBy != "me" {
+		t.Errorf("v.ChangedBy = %q, want %q", v.ChangedBy, "me")
+	}
+	if v.ChangedAt != at {
+		t.Errorf("v.ChangedAt = %v, want %v", v.ChangedAt, at)
 	}
 	if s.Bool(database.MigrationMode) {
 		t.Error("migrations are on")
@@ -51,8 +78,14 @@ func TestUnknownSetting(t *testing.T) {
 	var s database.Settings
 	_, err := s.Get("no_such_setting")
 	var se *database.SettingError
-	if !errors.As(err, &se) || se.Name != "no_such_setting" || !strings.Contains(err.Error(), database.MigrationMode) {
-		t.Errorf("error %v, want a *SettingError that names those there are", err)
+	if !errors.As(err, &se) {
+		t.Fatalf("got %v, want a %T", err, se)
+	}
+	if se.Name != "no_such_setting" {
+		t.Errorf("se.Name = %q, want %q", se.Name, "no_such_setting")
+	}
+	if !strings.Contains(err.Error(), database.MigrationMode) {
+		t.Errorf("err.Error() = %q, want a text containing %q", err.Error(), database.MigrationMode)
 	}
 	if s.Bool("no_such_setting") {
 		t.Error("it is true")
@@ -62,8 +95,14 @@ func TestUnknownSetting(t *testing.T) {
 func TestSettingUpdateCheck(t *testing.T) {
 	for value, want := range map[string]string{"true": "true", "false": "false", "1": "true", "F": "false", "TRUE": "true", "on": "true", "Off": "false"} {
 		u, err := database.SettingUpdate{Name: database.MigrationMode, Value: value, Reason: "r"}.Check()
-		if err != nil || u.Value != want || u.Reason != "r" {
-			t.Errorf("Check of %q returned %+v, %v", value, u, err)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if u.Value != want {
+			t.Errorf("u.Value = %v, want %v", u.Value, want)
+		}
+		if u.Reason != "r" {
+			t.Errorf("u.Reason = %q, want %q", u.Reason, "r")
 		}
 	}
 	for _, u := range []database.SettingUpdate{
@@ -73,8 +112,10 @@ func TestSettingUpdateCheck(t *testing.T) {
 		{Value: "true"},
 	} {
 		var se *database.SettingError
-		if _, err := u.Check(); !errors.As(err, &se) || se.Name != u.Name {
-			t.Errorf("Check of %+v returned %v, want a *SettingError", u, err)
+		if _, err := u.Check(); !errors.As(err, &se) {
+			t.Errorf("u.Check(): got %v, want a %T", err, se)
+		} else if se.Name != u.Name {
+			t.Errorf("u.Check(): se.Name = %v, want %v", se.Name, u.Name)
 		}
 	}
 }

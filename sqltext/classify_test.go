@@ -382,8 +382,17 @@ func TestEnum(t *testing.T) {
 		{"ALTER TABLE t ADD value text", "", ""},
 	} {
 		pieces, err := Split(c.text, PostgreSQL, Options{})
-		if err != nil || len(pieces) != 1 || pieces[0].EnumType != c.enum || pieces[0].EnumValue != c.value {
-			t.Errorf("%s: got %q %q, want %q %q (%v)", c.text, pieces[0].EnumType, pieces[0].EnumValue, c.enum, c.value, err)
+		if err != nil {
+			t.Fatalf("%s: %v", c.text, err)
+		}
+		if len(pieces) != 1 {
+			t.Fatalf("%s: len(pieces) = %v, want 1", c.text, len(pieces))
+		}
+		if pieces[0].EnumType != c.enum {
+			t.Errorf("%s: pieces[0].EnumType = %v, want %v", c.text, pieces[0].EnumType, c.enum)
+		}
+		if pieces[0].EnumValue != c.value {
+			t.Errorf("%s: pieces[0].EnumValue = %v, want %v", c.text, pieces[0].EnumValue, c.value)
 		}
 	}
 }
@@ -413,8 +422,11 @@ func TestReserved(t *testing.T) {
 		{MySQL, `SELECT "whimbrel_history" # whimbrel_history`, ""},
 	} {
 		pieces, err := Split(c.text, c.d, Options{Reserved: reserved})
-		if err != nil || pieces[0].Reserved != c.want {
-			t.Errorf("%v: %s: got %q, want %q (%v)", c.d, c.text, pieces[0].Reserved, c.want, err)
+		if err != nil {
+			t.Fatalf("%v: %v", c.d, err)
+		}
+		if pieces[0].Reserved != c.want {
+			t.Errorf("%v: pieces[0].Reserved = %v, want %v", c.d, pieces[0].Reserved, c.want)
 		}
 	}
 }
@@ -447,8 +459,14 @@ func TestSQLiteForeignKeys(t *testing.T) {
 		for _, text := range texts {
 			for _, text := range []string{text, strings.ToLower(text), "/* DELETE */ " + strings.ReplaceAll(text, " ", " -- x\n\t")} {
 				pieces, err := Split(text, SQLite, Options{})
-				if err != nil || len(pieces) != 1 || pieces[0].ForeignKeys != want {
-					t.Errorf("%s: got %v, want %v (%v)", text, pieces[0].ForeignKeys, want, err)
+				if err != nil {
+					t.Fatalf("%s: %v", text, err)
+				}
+				if len(pieces) != 1 {
+					t.Fatalf("%s: len(pieces) = %v, want 1", text, len(pieces))
+				}
+				if pieces[0].ForeignKeys != want {
+					t.Errorf("%s: pieces[0].ForeignKeys = %v, want %v", text, pieces[0].ForeignKeys, want)
 				}
 			}
 		}

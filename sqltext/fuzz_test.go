@@ -93,8 +93,17 @@ func checkPieces(t *testing.T, text string, pieces []Statement, err error) {
 			t.Fatalf("piece %d starts at %+v, not at %+v", i, p.Start, positionAt(text, offset))
 		}
 		at := int(p.Pos.Offset)
-		if at < offset || at+len(p.Text) > offset+len(p.Raw) || text[at:at+len(p.Text)] != p.Text || p.Pos != positionAt(text, at) {
-			t.Fatalf("piece %d: text %q is not at %+v", i, p.Text, p.Pos)
+		if at < offset {
+			t.Fatalf("piece %d: at = %v, want at least %v", i, at, offset)
+		}
+		if at+len(p.Text) > offset+len(p.Raw) {
+			t.Fatalf("piece %d: at+len(p.Text) = %v, want at most %v", i, at+len(p.Text), offset+len(p.Raw))
+		}
+		if got, want := text[at:at+len(p.Text)], p.Text; got != want {
+			t.Fatalf("piece %d: text[at:at+len(p.Text)] = %v, want %v", i, got, want)
+		}
+		if p.Pos != positionAt(text, at) {
+			t.Fatalf("piece %d: p.Pos = %v, want %v", i, p.Pos, positionAt(text, at))
 		}
 		if p.Kind != CopyData && p.Text != strings.Trim(p.Text, " \t\n\v\f\r") {
 			t.Fatalf("piece %d: text %q is not trimmed", i, p.Text)
@@ -126,8 +135,17 @@ func checkTokens(t *testing.T, text string, d Dialect) {
 	t.Helper()
 	end := 0
 	for tok := range Tokens(text, d) {
-		if tok.Pos < end || tok.End() > len(text) || text[tok.Pos:tok.End()] != tok.Text || tok.Text == "" && tok.Kind != TokenBroken {
-			t.Fatalf("token %q is not at %d, behind %d", tok.Text, tok.Pos, end)
+		if tok.Pos < end {
+			t.Fatalf("tok.Pos = %v, want at least %v", tok.Pos, end)
+		}
+		if tok.End() > len(text) {
+			t.Fatalf("tok.End() = %v, want at most %v", tok.End(), len(text))
+		}
+		if got, want := text[tok.Pos:tok.End()], tok.Text; got != want {
+			t.Fatalf("text[tok.Pos:tok.End()] = %v, want %v", got, want)
+		}
+		if tok.Text == "" && tok.Kind != TokenBroken {
+			t.Fatal("got tok.Text == \"\" && tok.Kind != TokenBroken")
 		}
 		if tok.Name() != "" && tok.Kind != TokenWord && tok.Kind != TokenName && (d != MySQL || tok.Kind != TokenString) {
 			t.Fatalf("token %q has the name %q", tok.Text, tok.Name())

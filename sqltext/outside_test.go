@@ -212,8 +212,11 @@ func TestPostgreSQLOutsideEscaped(t *testing.T) {
 		- | SELECT query_to_xml('SELECT 1', true, false, '')
 	`, "mine")
 	pieces, err := Split("DO 'BEGIN EXECUTE ''CREATE RO'\n'LE x''; END'; SELECT 'DROP ROLE '\n'x'", PostgreSQL, Options{})
-	if err != nil || len(pieces) != 2 {
-		t.Fatal(pieces, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(pieces) != 2 {
+		t.Fatalf("len(pieces) = %v, want 2", len(pieces))
 	}
 	for i, want := range []string{"roles: CREATE ROLE maybe", "-"} {
 		if got := effectsText(pieces[i].Outside(PostgreSQL)); got != want {

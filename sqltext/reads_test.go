@@ -48,8 +48,11 @@ func TestReads(t *testing.T) {
 		{SQLite, "SHOW TABLES", false},
 	} {
 		pieces, err := Split(tt.text, tt.d, Options{})
-		if err != nil || len(pieces) != 1 {
-			t.Fatal(tt.text, err)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(pieces) != 1 {
+			t.Fatalf("len(pieces) = %v, want 1", len(pieces))
 		}
 		if got := pieces[0].Reads(tt.d); got != tt.reads {
 			t.Errorf("%s: %s: reads %v", tt.d, tt.text, got)
@@ -79,8 +82,11 @@ func TestUnheld(t *testing.T) {
 		"SELECT 'lo_create(1)' -- lo_create(1)":                   "",
 	} {
 		pieces, err := Split(text, PostgreSQL, Options{})
-		if err != nil || len(pieces) != 1 {
-			t.Fatal(text, err)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(pieces) != 1 {
+			t.Fatalf("len(pieces) = %v, want 1", len(pieces))
 		}
 		got := ""
 		if name, pos, ok := pieces[0].Unheld(PostgreSQL); ok {

@@ -89,8 +89,14 @@ func FuzzMask(f *testing.F) {
 				spans := Secrets(text, d)
 				at := 0
 				for _, s := range spans {
-					if s.From < at || s.To <= s.From || s.To > len(text) {
-						t.Fatalf("%q has the spans %v", text, spans)
+					if s.From < at {
+						t.Fatalf("s.From = %v, want at least %v", s.From, at)
+					}
+					if s.To <= s.From {
+						t.Fatalf("s.To = %v, want more than %v", s.To, s.From)
+					}
+					if s.To > len(text) {
+						t.Fatalf("s.To = %v, want at most %v", s.To, len(text))
 					}
 					at = s.To
 				}

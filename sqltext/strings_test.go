@@ -41,7 +41,13 @@ func TestConformingStrings(t *testing.T) {
 		}
 	}
 	_, err := Split("SELECT 1;\nSET standard_conforming_strings = off;\nSELECT 'a\\';\n", PostgreSQL, Options{File: "a.sql"})
-	if err == nil || !strings.HasPrefix(err.Error(), "a.sql:3:8: the string that begins here is not closed") || !strings.Contains(err.Error(), "standard_conforming_strings is off, from line 2 on") {
-		t.Errorf("got %v", err)
+	if err == nil {
+		t.Fatal("got no error")
+	}
+	if !strings.HasPrefix(err.Error(), "a.sql:3:8: the string that begins here is not closed") {
+		t.Errorf("err.Error() = %q, want a text beginning with %q", err.Error(), "a.sql:3:8: the string that begins here is not closed")
+	}
+	if !strings.Contains(err.Error(), "standard_conforming_strings is off, from line 2 on") {
+		t.Errorf("err.Error() = %q, want a text containing %q", err.Error(), "standard_conforming_strings is off, from line 2 on")
 	}
 }

@@ -14,8 +14,11 @@ func spellings(text string) []string {
 func one(t *testing.T, d Dialect, text string) Statement {
 	t.Helper()
 	pieces, err := Split(text, d, Options{})
-	if err != nil || len(pieces) != 1 {
-		t.Fatalf("%s: not one statement: %v %v", text, pieces, err)
+	if err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	if len(pieces) != 1 {
+		t.Fatalf("%s: len(pieces) = %v, want 1", text, len(pieces))
 	}
 	return pieces[0]
 }

@@ -52,7 +52,13 @@ CREATE INDEX "i" ON "b" (id);
 	}
 	changed := made(t, `CREATE TABLE b (id bigint, "n" text); CREATE TABLE "A" (x)`)
 	got := catalog.Compare(s, changed)
-	if len(got) != 2 || got[0].String() != "column b.id: definition integer → bigint" || got[1].String() != "index b.i removed" {
-		t.Error(got)
+	if len(got) != 2 {
+		t.Fatalf("len(got) = %v, want 2", len(got))
+	}
+	if got[0].String() != "column b.id: definition integer → bigint" {
+		t.Errorf("got[0].String() = %q, want %q", got[0].String(), "column b.id: definition integer → bigint")
+	}
+	if got[1].String() != "index b.i removed" {
+		t.Errorf("got[1].String() = %q, want %q", got[1].String(), "index b.i removed")
 	}
 }

@@ -89,8 +89,10 @@ func TestStatements(t *testing.T) {
 			target := memdb.New()
 			err := batch(t, open(t, target), "s", tt.text)
 			var st *database.StatementError
-			if errors.As(err, &st); tt.code != "" && (st == nil || st.Code != tt.code) || tt.code == "" && err != nil {
-				t.Fatalf("error %v, want code %q", err, tt.code)
+			if errors.As(err, &st); tt.code != "" && (st == nil || st.Code != tt.code) {
+				t.Fatal("got tt.code != \"\" && (st == nil || st.Code != tt.code)")
+			} else if tt.code == "" && err != nil {
+				t.Fatal("got tt.code == \"\" && err != nil")
 			}
 			if got := strings.Join(tables(t, target), ","); got != tt.tables {
 				t.Errorf("tables %s, want %s", got, tt.tables)
@@ -125,8 +127,10 @@ func TestConcurrentSets(t *testing.T) {
 	ok(t, b.Exec(ctx, migration.Text("b.sql", "CREATE TABLE before (); CREATE TABLE twice ()")))
 	ok(t, errOf(a.Commit(ctx)))
 	var st *database.StatementError
-	if _, err := b.Commit(ctx); !errors.As(err, &st) || st.Index != 1 {
-		t.Errorf("Commit of a colliding batch: %v", err)
+	if _, err := b.Commit(ctx); !errors.As(err, &st) {
+		t.Errorf("b.Commit(ctx): got %v, want a %T", err, st)
+	} else if st.Index != 1 {
+		t.Errorf("b.Commit(ctx): st.Index = %v, want 1", st.Index)
 	}
 	if got := tables(t, target); !slices.Equal(got, []string{"of_a", "of_b", "shared", "twice"}) {
 		t.Errorf("tables %v", got)
@@ -162,8 +166,11 @@ func TestKillBeforeEveryCall(t *testing.T) {
 				return nil
 			})
 			err := process(t.Context(), db)
-			if n < 4 && !errors.Is(err, memdb.ErrKilled) || n == 4 && err != nil {
-				t.Fatalf("the process ended with %v", err)
+			if n < 4 && !errors.Is(err, memdb.ErrKilled) {
+				t.Fatal("got n < 4 && !errors.Is(err, memdb.ErrKilled)")
+			}
+			if n == 4 && err != nil {
+				t.Fatal("got n == 4 && err != nil")
 			}
 			if _, err := db.State(t.Context(), "s"); !errors.Is(err, memdb.ErrKilled) {
 				t.Errorf("a call after the kill returned %v", err)
@@ -173,8 +180,10 @@ func TestKillBeforeEveryCall(t *testing.T) {
 			}
 			st, err := open(t, target).State(t.Context(), "s")
 			ok(t, err)
-			if got, want := len(tables(t, target)), st.Applied.Len(); got != want || want == 1 != (n == 4) {
-				t.Errorf("%d tables and %d events", got, want)
+			if got, want := len(tables(t, target)), st.Applied.Len(); got != want {
+				t.Errorf("got %v, want %v", got, want)
+			} else if want == 1 != (n == 4) {
+				t.Errorf("want == 1 = %v, want %v", want == 1, (n == 4))
 			}
 		})
 	}
@@ -212,11 +221,20 @@ func TestWaitingForTheLock(t *testing.T) {
 		opts := database.LockOptions{Timeout: time.Minute, Waiting: func(h database.Holder) { waiting = append(waiting, h) }}
 		_, _, err := open(t, target).Begin(t.Context(), "s", opts)
 		var locked *database.LockedError
-		if !errors.As(err, &locked) || locked.Waited != time.Minute || locked.Holder.PID != 1 {
-			t.Errorf("error %#v", err)
+		if !errors.As(err, &locked) {
+			t.Fatalf("got %v, want a %T", err, locked)
 		}
-		if len(waiting) != 1 || waiting[0].App != t.Name() {
-			t.Errorf("told of %v", waiting)
+		if locked.Waited != time.Minute {
+			t.Errorf("locked.Waited = %v, want %v", locked.Waited, time.Minute)
+		}
+		if locked.Holder.PID != 1 {
+			t.Errorf("locked.Holder.PID = %v, want 1", locked.Holder.PID)
+		}
+		if len(waiting) != 1 {
+			t.Fatalf("len(waiting) = %v, want 1", len(waiting))
+		}
+		if waiting[0].App != t.Name() {
+			t.Errorf("waiting[0].App = %v, want %v", waiting[0].App, t.Name())
 		}
 		go func() {
 			time.Sleep(30 * time.Second)
@@ -250,8 +268,10 @@ func TestQueueReportsAtCommit(t *testing.T) {
 	ok(t, b.Exec(t.Context(), migration.Text("a.sql", "CREATE TABLE t ();\nCREAT;")))
 	ok(t, b.Record(t.Context(), database.Entry{Version: 1, Direction: database.Up}))
 	var st *database.StatementError
-	if _, err := b.Commit(t.Context()); !errors.As(err, &st) || st.Pos.String() != "a.sql:2:1" {
-		t.Errorf("error %v", err)
+	if _, err := b.Commit(t.Context()); !errors.As(err, &st) {
+		t.Errorf("b.Commit(t.Context()): got %v, want a %T", err, st)
+	} else if st.Pos.String() != "a.sql:2:1" {
+		t.Errorf("b.Commit(t.Context()): st.Pos.String() = %q, want %q", st.Pos.String(), "a.sql:2:1")
 	}
 	if got := tables(t, target); len(got) > 0 {
 		t.Errorf("tables %v", got)

@@ -104,8 +104,14 @@ func TestFaultsOfARun(t *testing.T) {
 			ok(t, err)
 			indexes, _ := target.Indexes(t.Context())
 			invalid, _ := target.Invalid(t.Context())
-			if len(rows) != tc.rows || slices.Contains(indexes, "i") != tc.index || slices.Contains(invalid, "i") != tc.invalid {
-				t.Errorf("rows %v, indexes %v, invalid %v", rows, indexes, invalid)
+			if got, want := len(rows), tc.rows; got != want {
+				t.Fatalf("len(rows) = %v, want %v", got, want)
+			}
+			if got, want := slices.Contains(indexes, "i"), tc.index; got != want {
+				t.Errorf("slices.Contains(indexes, \"i\") = %v, want %v", got, want)
+			}
+			if got, want := slices.Contains(invalid, "i"), tc.invalid; got != want {
+				t.Errorf("slices.Contains(invalid, \"i\") = %v, want %v", got, want)
 			}
 			st, err := open(t, target).State(t.Context(), "s")
 			ok(t, err)
@@ -113,8 +119,11 @@ func TestFaultsOfARun(t *testing.T) {
 			if st.Interrupted != nil {
 				standing = st.Interrupted.Done
 			}
-			if standing != tc.standing || st.Applied.Len() != tc.eventsAfter {
-				t.Errorf("%d statements stand and %d versions are applied, want %d and %d", standing, st.Applied.Len(), tc.standing, tc.eventsAfter)
+			if standing != tc.standing {
+				t.Errorf("standing = %v, want %v", standing, tc.standing)
+			}
+			if got, want := st.Applied.Len(), tc.eventsAfter; got != want {
+				t.Errorf("st.Applied.Len() = %v, want %v", got, want)
 			}
 		})
 	}
@@ -149,8 +158,11 @@ func TestKilledInTheScriptsTransaction(t *testing.T) {
 		ok(t, err)
 		st, err := open(t, target).State(t.Context(), "s")
 		ok(t, err)
-		if len(got) != rows || (st.Interrupted != nil) != (rows == 1) {
-			t.Errorf("%v: rows %v, the run %v", fault, got, st.Interrupted)
+		if len(got) != rows {
+			t.Fatalf("%v: len(got) = %v, want %v", fault, len(got), rows)
+		}
+		if got, want := (st.Interrupted != nil), (rows == 1); got != want {
+			t.Errorf("%v: (st.Interrupted != nil) = %v, want %v", fault, got, want)
 		}
 	}
 }
@@ -174,8 +186,11 @@ func TestAnInvalidIndexIsDroppedTwice(t *testing.T) {
 	ok(t, err)
 	o, err := next.Outcome(t.Context(), all[0], before, database.LockOptions{})
 	ok(t, err)
-	if o.Verdict != database.NotHappened || len(o.First) != 1 {
-		t.Fatalf("the outcome is %+v", o)
+	if o.Verdict != database.NotHappened {
+		t.Fatalf("o.Verdict = %v, want %v", o.Verdict, database.NotHappened)
+	}
+	if len(o.First) != 1 {
+		t.Fatalf("len(o.First) = %v, want 1", len(o.First))
 	}
 	ok(t, exec(t, next, o.First[0], nil))
 	ok(t, exec(t, next, o.First[0], nil))

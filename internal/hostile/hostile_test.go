@@ -18,8 +18,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// patience bounds the waits; no test depends on the speed.
-const patience = 5 * time.Minute
+// testTimeout bounds the waits; no test depends on the speed.
+const testTimeout = 5 * time.Minute
 
 func TestNothingThatOthersMakeRunsInOwnQueries(t *testing.T) {
 	majors := testdb.PostgresMajors(t)
@@ -51,7 +51,7 @@ func TestNothingThatOthersMakeRunsInOwnQueries(t *testing.T) {
 func heard(t *testing.T, url string) []string {
 	e := newEar()
 	p := e.play(t, url)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	defer cancel()
 	p.everything(ctx)
 	e.report(t, p)
@@ -78,7 +78,7 @@ func hostile(t *testing.T, m testdb.Major, path string, statements []string) (ur
 func withstands(t *testing.T, url string) {
 	e := newEar()
 	p := e.play(t, url)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	defer cancel()
 	p.everything(ctx)
 	e.report(t, p)

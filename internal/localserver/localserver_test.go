@@ -88,8 +88,11 @@ func TestServersOfTheirOwn(t *testing.T) {
 					t.Fatal(err)
 				}
 				st, err := db.State(t.Context(), "s")
-				if err != nil || st.Database != "my shop" {
-					t.Errorf("%+v, %v", st, err)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if st.Database != "my shop" {
+					t.Errorf("st.Database = %q, want %q", st.Database, "my shop")
 				}
 				set, err := migration.NewSet("s", migration.Migration{Version: 1, Up: migration.Text("f", role+" other")})
 				if err != nil {
@@ -145,8 +148,10 @@ func TestNothingIsLeftOfAKilledProcess(t *testing.T) {
 				t.Skip(url)
 			}
 			dir := socketDir(strings.TrimSpace(url))
-			if _, serr := os.Stat(dir); err != nil || serr != nil {
-				t.Fatalf("%q: %v, %v", url, err, serr)
+			if _, serr := os.Stat(dir); err != nil {
+				t.Fatalf("%q: %v", url, err)
+			} else if serr != nil {
+				t.Fatalf("%q: %v", url, serr)
 			}
 			if err := cmd.Process.Kill(); err != nil {
 				t.Fatal(err)
@@ -176,7 +181,9 @@ func TestVersionIsThatOfTheTarget(t *testing.T) {
 		t.Errorf("the version is %s", k.Version)
 	}
 	var none *localserver.NoProgramError
-	if _, err := localserver.Prepare(t.Context(), localserver.Options{Dialect: "sqlite"}); err == nil || errors.As(err, &none) {
-		t.Errorf("%v", err)
+	if _, err := localserver.Prepare(t.Context(), localserver.Options{Dialect: "sqlite"}); err == nil {
+		t.Error("got no error")
+	} else if errors.As(err, &none) {
+		t.Error("errors.As(err, &none) = true, want false")
 	}
 }

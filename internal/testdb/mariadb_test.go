@@ -116,8 +116,10 @@ func TestPrivateMariaDBSpeaksTLS(t *testing.T) {
 		db := sql.OpenDB(connector)
 		defer db.Close()
 		var variable, version string
-		if err := db.QueryRowContext(t.Context(), "SHOW STATUS LIKE 'Ssl_version'").Scan(&variable, &version); err != nil || version != "TLSv1.3" {
-			t.Errorf("as %s: the connection has %q, %v", name, version, err)
+		if err := db.QueryRowContext(t.Context(), "SHOW STATUS LIKE 'Ssl_version'").Scan(&variable, &version); err != nil {
+			t.Errorf("as %s: %v", name, err)
+		} else if version != "TLSv1.3" {
+			t.Errorf("as %s: version = %q, want %q", name, version, "TLSv1.3")
 		}
 	}
 }

@@ -57,8 +57,10 @@ func TestProxyCountsTheAnswersThatAMariaDBClientWaitsFor(t *testing.T) {
 	counted("a query of many rows", 1, 1)
 
 	var sum int
-	if err := conn.QueryRowContext(ctx, "SELECT ? + ?", 1, 2).Scan(&sum); err != nil || sum != 3 {
-		t.Fatal(sum, err)
+	if err := conn.QueryRowContext(ctx, "SELECT ? + ?", 1, 2).Scan(&sum); err != nil {
+		t.Fatal(err)
+	} else if sum != 3 {
+		t.Fatalf("sum = %v, want 3", sum)
 	}
 	counted("a query with parameters", 2, 2) // prepare and execute; closing isn't waited for
 
@@ -212,8 +214,10 @@ func TestProxyCutsMariaDBAfterTheNthMessage(t *testing.T) {
 			} {
 				proxy.Reset()
 				proxy.CutAfter(testdb.ToServer, c.after)
-				if done, err := scenario(); done != c.done || err == nil {
-					t.Errorf("cut after %d: %d statements done, error %v", c.after, done, err)
+				if done, err := scenario(); done != c.done {
+					t.Errorf("cut after %d: done = %v, want %v", c.after, done, c.done)
+				} else if err == nil {
+					t.Errorf("cut after %d: got no error", c.after)
 				}
 				if got := state(); got != c.state {
 					t.Errorf("cut after %d: %s, want %s", c.after, got, c.state)

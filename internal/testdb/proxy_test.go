@@ -198,8 +198,14 @@ func TestProxyCutAfterTheNthMessage(t *testing.T) {
 		proxy.Reset()
 		proxy.CutAfter(testdb.ToServer, c.after)
 		created, committed, err := scenario()
-		if created != c.created || committed != c.committed || err == nil {
-			t.Errorf("cut after %d: created %v, committed %v, error %v", c.after, created, committed, err)
+		if created != c.created {
+			t.Errorf("cut after %d: created = %v, want %v", c.after, created, c.created)
+		}
+		if committed != c.committed {
+			t.Errorf("cut after %d: committed = %v, want %v", c.after, committed, c.committed)
+		}
+		if err == nil {
+			t.Errorf("cut after %d: got no error", c.after)
 		}
 		if got := rows(); got != c.rows {
 			t.Errorf("cut after %d: t has %s rows, want %s", c.after, got, c.rows)

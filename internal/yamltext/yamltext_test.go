@@ -31,8 +31,11 @@ func TestCheck(t *testing.T) {
 			if p := yamltext.Check(tt.text, limits); p != nil {
 				got = fmt.Sprintf("%d:%d: %s", p.Line, p.Column, p.Msg)
 			}
-			if !strings.HasPrefix(got, tt.want) || (tt.want == "") != (got == "") {
-				t.Errorf("got %q, want %q", got, tt.want)
+			if !strings.HasPrefix(got, tt.want) {
+				t.Errorf("got %q, want a text beginning with %q", got, tt.want)
+			}
+			if got, want := (tt.want == ""), (got == ""); got != want {
+				t.Errorf("(tt.want == \"\") = %v, want %v", got, want)
 			}
 		})
 	}
@@ -61,8 +64,10 @@ func TestExpanded(t *testing.T) {
 				t.Fatal(err)
 			}
 			const limit = 50_000
-			if got := yamltext.Expanded(f, limit); got > limit != tt.over || got > limit+1 {
-				t.Errorf("got %d", got)
+			if got := yamltext.Expanded(f, limit); got > limit != tt.over {
+				t.Errorf("yamltext.Expanded(f, limit): got > limit = %v, want %v", got > limit, tt.over)
+			} else if got > limit+1 {
+				t.Errorf("yamltext.Expanded(f, limit): got = %v, want at most %v", got, limit+1)
 			}
 		})
 	}

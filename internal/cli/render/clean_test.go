@@ -45,8 +45,10 @@ func TestEscapedJSON(t *testing.T) {
 			t.Fatal(err)
 		}
 		document, back := escaped(string(b)), ""
-		if err := json.Unmarshal([]byte(document), &back); err != nil || back != text {
-			t.Errorf("%q came back as %q, %v", text, back, err)
+		if err := json.Unmarshal([]byte(document), &back); err != nil {
+			t.Errorf("json.Unmarshal([]byte(document), &back): %v", err)
+		} else if back != text {
+			t.Errorf("json.Unmarshal([]byte(document), &back): back = %v, want %v", back, text)
 		}
 		for _, r := range document {
 			if r != '\ufffd' && unfit(r) {
@@ -61,8 +63,14 @@ func TestChangesHaveNoPassword(t *testing.T) {
 	t.Parallel()
 	changes := NewChanges([]catalog.Change{{Kind: "server", Name: "s", Change: catalog.Changed, Detail: "options", Expected: "password 'hunter1'", Found: "user 'u', password 'hunter2'"}})
 	b, err := json.Marshal(changes)
-	if err != nil || bytes.Contains(append(b, changes[0].words...), []byte("hunter")) || !bytes.Contains(b, []byte("user 'u', password 'xxxxx'")) {
-		t.Errorf("%s, %s, %v", b, changes[0].words, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(append(b, changes[0].words...), []byte("hunter")) {
+		t.Error("bytes.Contains(append(b, changes[0].words...), []byte(\"hunter\")) = true, want false")
+	}
+	if !bytes.Contains(b, []byte("user 'u', password 'xxxxx'")) {
+		t.Error("bytes.Contains(b, []byte(\"user 'u', password 'xxxxx'\")) = false, want true")
 	}
 }
 
@@ -74,8 +82,10 @@ func TestSnapshotIsExactInAPipe(t *testing.T) {
 		var out bytes.Buffer
 		p := New(Options{Out: Stream{Writer: &out, Terminal: terminal}, Err: Stream{Writer: &out}})
 		p.Show(&Snapshot{Text: sql})
-		if err := p.Close(); err != nil || out.String() != want {
-			t.Errorf("terminal %v: %q, %v", terminal, out.String(), err)
+		if err := p.Close(); err != nil {
+			t.Errorf("terminal %v: %v", terminal, err)
+		} else if got, want := out.String(), want; got != want {
+			t.Errorf("terminal %v: out.String() = %v, want %v", terminal, got, want)
 		}
 	}
 }

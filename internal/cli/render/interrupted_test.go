@@ -105,8 +105,14 @@ Run "whimbrel down" to check the outcome of the statement and continue.
 		p.Leave()
 		p.Fail(&Failure{Message: "late"})
 		var doc struct{ Error Failure }
-		if uerr := json.Unmarshal([]byte(out.read()), &doc); uerr != nil || doc.Error.Kind != "interrupted" || doc.Error.Message == "late" || err.read() != "" {
-			t.Errorf("as JSON: %+v, %v", doc, uerr)
+		if uerr := json.Unmarshal([]byte(out.read()), &doc); uerr != nil {
+			t.Errorf("json.Unmarshal([]byte(out.read()), &doc): %v", uerr)
+		} else if doc.Error.Kind != "interrupted" {
+			t.Errorf("json.Unmarshal([]byte(out.read()), &doc): doc.Error.Kind = %q, want %q", doc.Error.Kind, "interrupted")
+		} else if doc.Error.Message == "late" {
+			t.Errorf("json.Unmarshal([]byte(out.read()), &doc): doc.Error.Message is \"late\"")
+		} else if err.read() != "" {
+			t.Errorf("json.Unmarshal([]byte(out.read()), &doc): err.read() = %q, want %q", err.read(), "")
 		}
 	}
 }

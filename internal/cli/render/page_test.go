@@ -46,8 +46,11 @@ func TestPaging(t *testing.T) {
 		if err := p.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if (len(paged) == 1) != c.paged || (out.Len() == 0) != c.paged {
-			t.Errorf("%s: paged %q, written %q", c.name, paged, out.String())
+		if got, want := (len(paged) == 1), c.paged; got != want {
+			t.Errorf("%s: (len(paged) == 1) = %v, want %v", c.name, got, want)
+		}
+		if got, want := (out.Len() == 0), c.paged; got != want {
+			t.Errorf("%s: (out.Len() == 0) = %v, want %v", c.name, got, want)
 		}
 	}
 }
@@ -57,8 +60,10 @@ func TestFailedPagerWritesText(t *testing.T) {
 	var out strings.Builder
 	p := New(Options{Out: sized(&out, 20, 3), Page: func(string) bool { return false }})
 	p.Show(&Snapshot{Text: "1\n2\n3\n4\n"})
-	if err := p.Close(); err != nil || out.String() != "1\n2\n3\n4\n" {
-		t.Errorf("%q, %v", out.String(), err)
+	if err := p.Close(); err != nil {
+		t.Errorf("p.Close(): %v", err)
+	} else if out.String() != "1\n2\n3\n4\n" {
+		t.Errorf("p.Close(): out.String() = %q, want %q", out.String(), "1\n2\n3\n4\n")
 	}
 }
 
@@ -98,8 +103,12 @@ by an unknown user
 	if got := show(80); got != want {
 		t.Errorf("at 80 columns:\n%s\nwant\n%s", got, want)
 	}
-	if got := show(200); strings.Count(got, "\n") != 5 || strings.Count(got, note) != 3 || !strings.Contains(got, "BY") {
-		t.Errorf("at 200 columns:\n%s", got)
+	if got := show(200); strings.Count(got, "\n") != 5 {
+		t.Errorf("show(200): strings.Count(got, \"\\n\") = %v, want 5", strings.Count(got, "\n"))
+	} else if strings.Count(got, note) != 3 {
+		t.Errorf("show(200): strings.Count(got, note) = %v, want 3", strings.Count(got, note))
+	} else if !strings.Contains(got, "BY") {
+		t.Errorf("show(200): got %q, want a text containing %q", got, "BY")
 	}
 	show(40)
 }
@@ -154,8 +163,11 @@ func TestSettingsAtWidths(t *testing.T) {
 		if !strings.Contains(strings.Join(strings.Fields(shown), " "), reason) {
 			t.Errorf("at %d columns the reason is cut:\n%s", width, shown)
 		}
-		if strings.Contains(shown, "\nprotected: customers") != below || strings.Contains(shown, "MEANING") != (width == 400) {
-			t.Errorf("at %d columns:\n%s", width, shown)
+		if got, want := strings.Contains(shown, "\nprotected: customers"), below; got != want {
+			t.Errorf("at %d columns: strings.Contains(shown, \"\\nprotected: customers\") = %v, want %v", width, got, want)
+		}
+		if got, want := strings.Contains(shown, "MEANING"), (width == 400); got != want {
+			t.Errorf("at %d columns: strings.Contains(shown, \"MEANING\") = %v, want %v", width, got, want)
 		}
 	}
 }

@@ -260,8 +260,14 @@ func TestControlCharactersAreEscaped(t *testing.T) {
 	p.Notice(database.Notice{Message: evil})
 	p.Show(&History{Entries: []Entry{{Name: evil, Note: evil + "\nsecond line"}}})
 	for _, text := range []string{out.read(), err.read()} {
-		if strings.ContainsAny(text, "\x1b\x07\u009b") || strings.Contains(text, "ESC") || !strings.Contains(text, `a\x1b[2J\x9bb\x07`) {
-			t.Errorf("got %q", text)
+		if strings.ContainsAny(text, "\x1b\x07\u009b") {
+			t.Error("strings.ContainsAny(text, \"\\x1b\\x07\\u009b\") = true, want false")
+		}
+		if strings.Contains(text, "ESC") {
+			t.Errorf("text = %q, want a text without %q", text, "ESC")
+		}
+		if !strings.Contains(text, `a\x1b[2J\x9bb\x07`) {
+			t.Errorf("text = %q, want a text containing %q", text, `a\x1b[2J\x9bb\x07`)
 		}
 	}
 }
@@ -273,8 +279,11 @@ func TestDocumentsHaveNoNulls(t *testing.T) {
 	} {
 		b, err := json.Marshal(d)
 		text := strings.Replace(string(b), `"interrupted":null`, "", 1) // may be null
-		if err != nil || strings.Contains(text, "null") {
-			t.Errorf("%T: %s %v", d, b, err)
+		if err != nil {
+			t.Fatalf("%T: %v", d, err)
+		}
+		if strings.Contains(text, "null") {
+			t.Errorf("%T: text = %q, want a text without %q", d, text, "null")
 		}
 	}
 }
@@ -288,8 +297,11 @@ func TestMillis(t *testing.T) {
 		time.Minute:               "60000",
 	} {
 		b, err := json.Marshal(Millis(d))
-		if err != nil || string(b) != want {
-			t.Errorf("%v is %s (%v), want %s", d, b, err, want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := string(b), want; got != want {
+			t.Errorf("string(b) = %q, want %q", got, want)
 		}
 	}
 }

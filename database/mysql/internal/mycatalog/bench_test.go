@@ -34,8 +34,10 @@ func BenchmarkSnapshot(b *testing.B) {
 	})
 	b.Run("drops", func(b *testing.B) {
 		for b.Loop() {
-			if drops, err := mycatalog.DropAll(b.Context(), conn, nil); err != nil || len(drops) != 1200 {
-				b.Fatal(len(drops), err)
+			if drops, err := mycatalog.DropAll(b.Context(), conn, nil); err != nil {
+				b.Fatalf("mycatalog.DropAll(b.Context(), conn, nil): %v", err)
+			} else if len(drops) != 1200 {
+				b.Fatalf("mycatalog.DropAll(b.Context(), conn, nil): len(drops) = %v, want 1200", len(drops))
 			}
 		}
 	})

@@ -33,8 +33,10 @@ func TestOneByOne(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(want, got); diff != "" || len(want.Objects) != 6 {
-		t.Errorf("%d objects, %s", len(want.Objects), diff)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("cmp.Diff(want, got): diff = %q, want %q", diff, "")
+	} else if len(want.Objects) != 6 {
+		t.Errorf("cmp.Diff(want, got): len(want.Objects) = %v, want 6", len(want.Objects))
 	}
 }
 
@@ -117,8 +119,14 @@ func TestZeroDates(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := r.objects[0].SQL
-		if len(got) != want || got[0] != "SET sql_mode = 'NO_ENGINE_SUBSTITUTION'" && want == 3 || want == 3 && got[2] != "SET sql_mode = 'STRICT_TRANS_TABLES,NO_ZERO_DATE'" {
-			t.Errorf("%s: %q", name, got)
+		if len(got) != want {
+			t.Fatalf("%s: len(got) = %v, want %v", name, len(got), want)
+		}
+		if got[0] != "SET sql_mode = 'NO_ENGINE_SUBSTITUTION'" && want == 3 {
+			t.Errorf("%s: got got[0] != \"SET sql_mode = 'NO_ENGINE_SUBSTITUTION'\" && want == 3", name)
+		}
+		if want == 3 && got[2] != "SET sql_mode = 'STRICT_TRANS_TABLES,NO_ZERO_DATE'" {
+			t.Errorf("%s: got want == 3 && got[2] != \"SET sql_mode = 'STRICT_TRANS_TABLES,NO_ZERO_DATE'\"", name)
 		}
 	}
 	for global, want := range map[string]string{"STRICT_TRANS_TABLES": "STRICT_TRANS_TABLES", "": "", "REAL_AS_FLOAT,ANSI_QUOTES": tolerant, "NO_BACKSLASH_ESCAPES": tolerant} {
@@ -139,8 +147,11 @@ func TestMySQLView(t *testing.T) {
 	if want := "CREATE VIEW `v` (`a`,`b`) AS select `t`.`x` AS `x`,`app`.`y` AS `y` from (`t` join `app`) where (`f`(1) = 2) WITH CASCADED CHECK OPTION"; o.SQL[0] != want {
 		t.Errorf("got  %s\nwant %s", o.SQL[0], want)
 	}
-	if o.Attr("columns") != "`a`,`b`" || o.Attr("check option") != "cascaded" {
-		t.Errorf("got %v", o.Attrs)
+	if o.Attr("columns") != "`a`,`b`" {
+		t.Errorf("o.Attr(\"columns\") = %q, want %q", o.Attr("columns"), "`a`,`b`")
+	}
+	if o.Attr("check option") != "cascaded" {
+		t.Errorf("o.Attr(\"check option\") = %q, want %q", o.Attr("check option"), "cascaded")
 	}
 }
 
@@ -172,12 +183,20 @@ func TestCutTrigger(t *testing.T) {
 		{"CREATE DEFINER=`me`@`%` TRIGGER tr BEFORE INSERT OR UPDATE ON t FOR EACH ROW SET NEW.a = 'FOR EACH ROW'", "BEFORE INSERT OR UPDATE", "SET NEW.a = 'FOR EACH ROW'"},
 	} {
 		when, body, err := cutTrigger(c.sql)
-		if when != c.when || body != c.body || err != nil {
-			t.Errorf("%s\ngot %q, %q, %v", c.sql, when, body, err)
+		if when != c.when {
+			t.Errorf("when = %v, want %v", when, c.when)
+		}
+		if body != c.body {
+			t.Errorf("body = %v, want %v", body, c.body)
+		}
+		if err != nil {
+			t.Error(err)
 		}
 	}
-	if _, _, err := cutTrigger("CREATE TRIGGER t AFTER SUPPER"); err == nil || err.Error() != "this is not understood: CREATE TRIGGER t AFTER SUPPER" {
-		t.Error(err)
+	if _, _, err := cutTrigger("CREATE TRIGGER t AFTER SUPPER"); err == nil {
+		t.Errorf("cutTrigger(\"CREATE TRIGGER t AFTER SUPPER\"): got no error")
+	} else if err.Error() != "this is not understood: CREATE TRIGGER t AFTER SUPPER" {
+		t.Errorf("cutTrigger(\"CREATE TRIGGER t AFTER SUPPER\"): err.Error() = %q, want %q", err.Error(), "this is not understood: CREATE TRIGGER t AFTER SUPPER")
 	}
 }
 

@@ -91,8 +91,11 @@ func same(t failer, want, got *catalog.Snapshot) {
 	for _, c := range catalog.Compare(want, got) {
 		t.Errorf("%s", c)
 	}
-	if want.Fingerprint() != got.Fingerprint() || want.Text() != got.Text() {
-		t.Errorf("not the same:\n%s\n---\n%s", want.Text(), got.Text())
+	if got, want := want.Fingerprint(), got.Fingerprint(); got != want {
+		t.Errorf("want.Fingerprint() = %v, want %v", got, want)
+	}
+	if got, want := want.Text(), got.Text(); got != want {
+		t.Errorf("want.Text() = %v, want %v", got, want)
 	}
 }
 

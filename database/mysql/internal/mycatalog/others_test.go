@@ -44,8 +44,10 @@ func TestDropAll(t *testing.T) {
 	if s := snapshot(t, conn, "whimbrel_history"); len(s.Objects) > 0 {
 		t.Errorf("there is still\n%s", s.Text())
 	}
-	if s := snapshot(t, conn); s.Find("table whimbrel_history") == nil || s.Count() != 1 {
-		t.Errorf("there is\n%s", s.Text())
+	if s := snapshot(t, conn); s.Find("table whimbrel_history") == nil {
+		t.Errorf("snapshot(t, conn): s.Find(\"table whimbrel_history\") is nil")
+	} else if s.Count() != 1 {
+		t.Errorf("snapshot(t, conn): s.Count() = %v, want 1", s.Count())
 	}
 }
 
@@ -61,11 +63,16 @@ func TestUses(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := "foreign key k of table " + otherName + ".`a child` depends on table parents"
-	if len(uses) != 1 || uses[0].By.String()+" depends on "+uses[0].Of.String() != want {
-		t.Errorf("got %v, want %s", uses, want)
+	if len(uses) != 1 {
+		t.Fatalf("len(uses) = %v, want 1", len(uses))
 	}
-	if uses, err := mycatalog.Uses(t.Context(), other, nil); err != nil || len(uses) > 0 {
-		t.Errorf("got %v, %v", uses, err)
+	if got, want := uses[0].By.String()+" depends on "+uses[0].Of.String(), want; got != want {
+		t.Errorf("uses[0].By.String()+\" depends on \"+uses[0].Of.String() = %v, want %v", got, want)
+	}
+	if uses, err := mycatalog.Uses(t.Context(), other, nil); err != nil {
+		t.Errorf("mycatalog.Uses(t.Context(), other, nil): %v", err)
+	} else if len(uses) > 0 {
+		t.Errorf("mycatalog.Uses(t.Context(), other, nil): len(uses) = %v, want at most %v", len(uses), 0)
 	}
 }
 
@@ -80,8 +87,10 @@ func TestScratch(t *testing.T) {
 	}
 	defer mycatalog.DropScratch(context.Background(), conn, scratch)
 	query := "SELECT concat(default_character_set_name, ' ', default_collation_name) FROM information_schema.schemata WHERE schema_name = '" + scratch + "'"
-	if got := value(t, conn, query); got != "latin1 latin1_german1_ci" || !strings.HasPrefix(scratch, "whimbrel_scratch_") {
-		t.Errorf("%s has %q", scratch, got)
+	if got := value(t, conn, query); got != "latin1 latin1_german1_ci" {
+		t.Errorf("value(t, conn, query): got %q, want %q", got, "latin1 latin1_german1_ci")
+	} else if !strings.HasPrefix(scratch, "whimbrel_scratch_") {
+		t.Errorf("value(t, conn, query): scratch = %q, want a text beginning with %q", scratch, "whimbrel_scratch_")
 	}
 	for range 2 {
 		if err := mycatalog.DropScratch(t.Context(), conn, scratch); err != nil {
@@ -104,8 +113,11 @@ func TestScratchDenied(t *testing.T) {
 	_, err := mycatalog.CreateScratch(t.Context(), as)
 	_, grant, ok := strings.Cut(fmt.Sprint(err), "; ")
 	grant, _, cut := strings.Cut(grant, " to the user")
-	if !ok || !cut {
-		t.Fatalf("got %v", err)
+	if !ok {
+		t.Fatal("ok = false, want true")
+	}
+	if !cut {
+		t.Fatal("cut = false, want true")
 	}
 	run(t, conn, grant+" TO "+user)
 	scratch, err := mycatalog.CreateScratch(t.Context(), as)
@@ -146,8 +158,10 @@ func TestComments(t *testing.T) {
 		"table everything": "hello", "column everything.id": "a; b -- c", "table parents": `it's a \ "parent";`, "column one.two": "", "view y_second": "", "view column y_second.a1": "",
 		"function twice(int(11), varchar(10))": "", "function simple()": "", "table versioned": "",
 	} {
-		if got, ok := told[what]; !ok || got != want {
-			t.Errorf("%s: %q, %v; want %q", what, got, ok, want)
+		if got, ok := told[what]; !ok {
+			t.Errorf("%s: ok = false, want true", what)
+		} else if got != want {
+			t.Errorf("%s: got %v, want %v", what, got, want)
 		}
 	}
 	if _, ok := told["table own"]; ok {
@@ -182,12 +196,17 @@ func TestComments(t *testing.T) {
 		t.Errorf("%d comments are different, want %d", set, want)
 	}
 	views := []metadata.Comment{{Name: metadata.Name{Kind: metadata.View, Object: "y_second"}, Text: "x"}}
-	if statements, err := mycatalog.CommentStatements(t.Context(), conn, views); err != nil || len(statements) > 0 {
-		t.Errorf("a view: %q, %v", statements, err)
+	if statements, err := mycatalog.CommentStatements(t.Context(), conn, views); err != nil {
+		t.Error(err)
+	} else if len(statements) > 0 {
+		t.Errorf("len(statements) = %v, want at most %v", len(statements), 0)
 	}
 	_, err = mycatalog.CommentStatements(t.Context(), conn, []metadata.Comment{{Name: metadata.Name{Kind: metadata.Column, Object: "one", Column: "gone"}}})
-	if err == nil || err.Error() != "the comment of column one.gone: the column is not there any more" {
-		t.Error(err)
+	if err == nil {
+		t.Fatal("got no error")
+	}
+	if err.Error() != "the comment of column one.gone: the column is not there any more" {
+		t.Errorf("err.Error() = %q, want %q", err.Error(), "the comment of column one.gone: the column is not there any more")
 	}
 }
 
@@ -202,7 +221,10 @@ func TestWithoutComments(t *testing.T) {
 		Objects:  []metadata.Object{{Name: view}, {Name: table, Comment: "by hand"}},
 	}
 	mycatalog.WithoutComments(s)
-	if s.Objects[0].Comment != "seen" || s.Objects[1].Comment != "by hand" {
-		t.Errorf("got %+v", s.Objects)
+	if s.Objects[0].Comment != "seen" {
+		t.Errorf("s.Objects[0].Comment = %q, want %q", s.Objects[0].Comment, "seen")
+	}
+	if s.Objects[1].Comment != "by hand" {
+		t.Errorf("s.Objects[1].Comment = %q, want %q", s.Objects[1].Comment, "by hand")
 	}
 }

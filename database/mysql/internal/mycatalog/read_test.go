@@ -61,8 +61,11 @@ func TestOwnTables(t *testing.T) {
 	conn, _ := connect(t)
 	run(t, conn, "CREATE TABLE Whimbrel_History (a int, KEY (a)); CREATE TRIGGER tr BEFORE INSERT ON Whimbrel_History FOR EACH ROW SET NEW.a = 1; CREATE VIEW v AS SELECT a FROM Whimbrel_History")
 	s := snapshot(t, conn, "whimbrel_history", "whimbrel_settings")
-	if len(s.Objects) != 1 || s.Find("view v") == nil {
-		t.Errorf("got\n%s", s.Text())
+	if len(s.Objects) != 1 {
+		t.Fatalf("len(s.Objects) = %v, want 1", len(s.Objects))
+	}
+	if s.Find("view v") == nil {
+		t.Error("s.Find(\"view v\") is nil")
 	}
 }
 
@@ -76,8 +79,11 @@ func TestSchemas(t *testing.T) {
 		want    int
 	}{{nil, 1}, {[]string{"other", name}, 1}, {[]string{"other"}, 0}, {[]string{}, 0}} {
 		s, err := mycatalog.Read(t.Context(), conn, catalog.Options{Schemas: c.schemas}, nil)
-		if err != nil || s.Count() != c.want {
-			t.Errorf("%v: %v, %v", c.schemas, s, err)
+		if err != nil {
+			t.Fatalf("%v: %v", c.schemas, err)
+		}
+		if got, want := s.Count(), c.want; got != want {
+			t.Errorf("%v: s.Count() = %v, want %v", c.schemas, got, want)
 		}
 	}
 }
@@ -87,8 +93,11 @@ func TestNoDatabase(t *testing.T) {
 	conn, _ := connect(t)
 	as := connectAs(t, conn, "root", "")
 	_, err := mycatalog.Read(t.Context(), as, catalog.Options{}, nil)
-	if err == nil || err.Error() != "no database is selected; name one in the URL, behind the host: mysql://user@host/database" {
-		t.Error(err)
+	if err == nil {
+		t.Fatal("got no error")
+	}
+	if err.Error() != "no database is selected; name one in the URL, behind the host: mysql://user@host/database" {
+		t.Errorf("err.Error() = %q, want %q", err.Error(), "no database is selected; name one in the URL, behind the host: mysql://user@host/database")
 	}
 }
 
@@ -107,8 +116,12 @@ CREATE TABLE u (e enum('🐦', 'x'), s set('a', 'b')); CREATE EVENT soon ON SCHE
 	if !slices.Equal(s.Omitted, want) {
 		t.Errorf("got %q", s.Omitted)
 	}
-	if v := s.Find("view v"); v == nil || v.Attr("valid") != "no" || len(v.SQL) > 0 {
-		t.Errorf("got %+v", v)
+	if v := s.Find("view v"); v == nil {
+		t.Errorf("s.Find(\"view v\"): v is nil")
+	} else if v.Attr("valid") != "no" {
+		t.Errorf("s.Find(\"view v\"): v.Attr(\"valid\") = %q, want %q", v.Attr("valid"), "no")
+	} else if len(v.SQL) > 0 {
+		t.Errorf("s.Find(\"view v\"): len(v.SQL) = %v, want at most %v", len(v.SQL), 0)
 	}
 	if !strings.Contains(s.Text(), "--   event soon, which drops itself") {
 		t.Errorf("got %s", s.Text())
@@ -146,13 +159,19 @@ func TestPrivileges(t *testing.T) {
 	run(t, conn, "CREATE PROCEDURE p() DO 1; CREATE USER "+user+"@'127.0.0.1'; GRANT EXECUTE, SELECT ON "+name+".* TO "+user+"@'127.0.0.1'")
 	t.Cleanup(func() { run(t, conn, "DROP USER "+user+"@'127.0.0.1'") })
 	as := connectAs(t, conn, user, name)
-	if _, err := mycatalog.Read(t.Context(), as, catalog.Options{}, nil); err == nil || !strings.Contains(err.Error(), "SHOW CREATE PROCEDURE `p`: its body is only for its definer: give the user") {
-		t.Errorf("got %v", err)
+	if _, err := mycatalog.Read(t.Context(), as, catalog.Options{}, nil); err == nil {
+		t.Error("got no error")
+	} else if !strings.Contains(err.Error(), "SHOW CREATE PROCEDURE `p`: its body is only for its definer: give the user") {
+		t.Errorf("err.Error() = %q, want a text containing %q", err.Error(), "SHOW CREATE PROCEDURE `p`: its body is only for its definer: give the user")
 	}
 	run(t, conn, "GRANT SELECT ON mysql.proc TO "+user+"@'127.0.0.1'; CREATE VIEW v AS SELECT 1 AS a")
 	as = connectAs(t, conn, user, name)
-	if _, err := mycatalog.Read(t.Context(), as, catalog.Options{}, nil); err == nil || !strings.Contains(err.Error(), "SHOW CREATE VIEW `v`: ") || !strings.Contains(err.Error(), "SHOW VIEW") {
-		t.Errorf("got %v", err)
+	if _, err := mycatalog.Read(t.Context(), as, catalog.Options{}, nil); err == nil {
+		t.Error("got no error")
+	} else if !strings.Contains(err.Error(), "SHOW CREATE VIEW `v`: ") {
+		t.Errorf("err.Error() = %q, want a text containing %q", err.Error(), "SHOW CREATE VIEW `v`: ")
+	} else if !strings.Contains(err.Error(), "SHOW VIEW") {
+		t.Errorf("err.Error() = %q, want a text containing %q", err.Error(), "SHOW VIEW")
 	}
 	run(t, conn, "GRANT SHOW VIEW ON "+name+".* TO "+user+"@'127.0.0.1'")
 	as = connectAs(t, conn, user, name)
@@ -183,11 +202,19 @@ func TestVanished(t *testing.T) {
 	run(t, conn, "CREATE TABLE a (a int); CREATE TABLE b (a int); CREATE TABLE c (a int); CREATE TABLE d (a int)")
 	other := connectAs(t, conn, "root", value(t, conn, "SELECT database()"))
 	s, err := mycatalog.Read(t.Context(), &dropper{conn, other, []string{"b", "a"}}, catalog.Options{}, nil)
-	if err != nil || s.Find("table c") == nil || s.Count() != 2 {
-		t.Errorf("got %v, %v", s, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Find("table c") == nil {
+		t.Fatal("s.Find(\"table c\") is nil")
+	}
+	if s.Count() != 2 {
+		t.Errorf("s.Count() = %v, want 2", s.Count())
 	}
 	run(t, conn, "CREATE TABLE a (a int); CREATE TABLE b (a int)")
-	if _, err := mycatalog.Read(t.Context(), &dropper{conn, other, []string{"a", "b", "c", "d"}}, catalog.Options{}, nil); err == nil || !strings.HasPrefix(err.Error(), "SHOW CREATE TABLE `c`: Error 1146") {
-		t.Errorf("got %v", err)
+	if _, err := mycatalog.Read(t.Context(), &dropper{conn, other, []string{"a", "b", "c", "d"}}, catalog.Options{}, nil); err == nil {
+		t.Error("got no error")
+	} else if !strings.HasPrefix(err.Error(), "SHOW CREATE TABLE `c`: Error 1146") {
+		t.Errorf("err.Error() = %q, want a text beginning with %q", err.Error(), "SHOW CREATE TABLE `c`: Error 1146")
 	}
 }

@@ -44,8 +44,10 @@ func BenchmarkSnapshot(b *testing.B) {
 	b.Run("compare", func(b *testing.B) {
 		other := *s
 		for b.Loop() {
-			if changes := catalog.Compare(s, &other); len(changes) > 0 || s.Fingerprint() != other.Fingerprint() {
-				b.Fatal(changes)
+			if changes := catalog.Compare(s, &other); len(changes) > 0 {
+				b.Fatalf("catalog.Compare(s, &other): len(changes) = %v, want at most %v", len(changes), 0)
+			} else if got, want := s.Fingerprint(), other.Fingerprint(); got != want {
+				b.Fatalf("catalog.Compare(s, &other): s.Fingerprint() = %v, want %v", got, want)
 			}
 		}
 	})

@@ -23,8 +23,11 @@ import (
 func corpus(t testing.TB, major int) []string {
 	t.Helper()
 	files, err := filepath.Glob("../../testdata/catalog/*.sql")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no corpus", err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) == 0 {
+		t.Fatal("len(files) is 0")
 	}
 	var fit []string
 	for _, f := range files {

@@ -22,8 +22,10 @@ func dumpMajor(t testing.TB) int {
 	t.Helper()
 	out, err := exec.Command(testdb.Tool(t, "pg_dump"), "--version").Output()
 	var major int
-	if _, serr := fmt.Sscanf(string(out), "pg_dump (PostgreSQL) %d", &major); err != nil || serr != nil {
-		t.Fatalf("pg_dump --version: %q, %v", out, err)
+	if _, serr := fmt.Sscanf(string(out), "pg_dump (PostgreSQL) %d", &major); err != nil {
+		t.Fatal(err)
+	} else if serr != nil {
+		t.Fatal(serr)
 	}
 	return major
 }
