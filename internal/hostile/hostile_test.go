@@ -27,7 +27,7 @@ func TestNothingThatOthersMakeRunsInOwnQueries(t *testing.T) {
 	for _, m := range []testdb.Major{oldest, newest} {
 		t.Run(fmt.Sprint(m.Major), func(t *testing.T) {
 			t.Parallel()
-			statements := heard(t, m.New(t))
+			statements := ownStatements(t, m.New(t))
 			paths := []string{"public, pg_catalog"} // an equally good match is taken from public
 			if m.Major == newest.Major {
 				paths = append(paths, `"$user", public`)
@@ -35,21 +35,21 @@ func TestNothingThatOthersMakeRunsInOwnQueries(t *testing.T) {
 			for _, path := range paths {
 				t.Run(path, func(t *testing.T) {
 					t.Parallel()
-					withstands(t, hostile(t, m, path, statements))
+					expectNothingRuns(t, newHostileDatabase(t, m, path, statements))
 				})
 			}
 			t.Run("without the pins", func(t *testing.T) {
 				t.Parallel()
-				succumbs(t, hostile(t, m, "public, pg_catalog", statements))
+				expectHostileObjectsRun(t, newHostileDatabase(t, m, "public, pg_catalog", statements))
 			})
 		})
 	}
 }
 
-// heard returns the statements that Whimbrel sends itself. Each must see only pg_catalog, or look
+// ownStatements returns the statements that Whimbrel sends itself. Each must see only pg_catalog, or look
 // up nothing.
-func heard(t *testing.T, url string) []string {
-	e := newEar()
+func ownStatements(t *testing.T, url string) []string {
+	e := newListener()
 	p := e.play(t, url)
 	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	defer cancel()
@@ -66,39 +66,39 @@ func heard(t *testing.T, url string) []string {
 	return statements
 }
 
-// hostile returns a database with hostile objects that wait for a superuser.
-func hostile(t *testing.T, m testdb.Major, path string, statements []string) (url string) {
+// newHostileDatabase returns a database with hostile objects that wait for a superuser.
+func newHostileDatabase(t *testing.T, m testdb.Major, path string, statements []string) (url string) {
 	url = m.New(t)
 	plant(t, url, "mallory_"+strings.ToLower(rand.Text()), statements)
 	exec(t, connect(t, url), fmt.Sprintf("ALTER DATABASE %q SET search_path = %s", nameOf(t, url), path))
 	return url
 }
 
-// withstands runs everything in a hostile database, and fails if a hostile object was executed.
-func withstands(t *testing.T, url string) {
-	e := newEar()
+// expectNothingRuns runs everything in a hostile database, and fails if a hostile object was executed.
+func expectNothingRuns(t *testing.T, url string) {
+	e := newListener()
 	p := e.play(t, url)
 	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	defer cancel()
 	p.everything(ctx)
 	e.report(t, p)
-	for _, what := range e.list(e.fired) {
+	for _, what := range e.list(e.executed) {
 		t.Errorf("this ran as superuser: %s", what)
 	}
 }
 
-// succumbs proves that the hostile objects work: if a proxy removes the pinned search path, they
+// expectHostileObjectsRun proves that the hostile objects work: if a proxy removes the pinned search path, they
 // are executed.
-func succumbs(t *testing.T, url string) {
-	e := newEar()
+func expectHostileObjectsRun(t *testing.T, url string) {
+	e := newListener()
 	e.strip = true
 	p := e.play(t, url)
-	p.good("writing files", p.writeFiles())
+	p.check("writing files", p.writeFiles())
 	for _, args := range [][]string{{"up", "--to", "1"}, {"settings", "set", "lock_timeout", "9s", "--reason", "test"}, {"verify", "--scratch", "auto"}} {
 		p.command(nil, append(args, "--lock-timeout", "0")...)
 	}
 	for _, kind := range []string{"operator ", "function ", "type "} {
-		ran := slices.DeleteFunc(e.list(e.fired), func(what string) bool { return !strings.HasPrefix(what, kind) })
+		ran := slices.DeleteFunc(e.list(e.executed), func(what string) bool { return !strings.HasPrefix(what, kind) })
 		if len(ran) == 0 {
 			t.Errorf("no hostile %sran", kind)
 		}
@@ -106,17 +106,17 @@ func succumbs(t *testing.T, url string) {
 	}
 }
 
-// play returns a play that the ear listens to.
-func (e *ear) play(t *testing.T, url string) *play {
-	return &play{T: t, url: testdb.NewTap(t, url, e.hear).URL, dir: t.TempDir(), database: nameOf(t, url)}
+// play returns a play that the listener records.
+func (e *listener) play(t *testing.T, url string) *play {
+	return &play{T: t, url: testdb.NewTap(t, url, e.receive).URL, dir: t.TempDir(), database: nameOf(t, url)}
 }
 
-func (e *ear) report(t *testing.T, p *play) {
+func (e *listener) report(t *testing.T, p *play) {
 	for _, problem := range p.problems {
 		t.Error(problem)
 	}
-	for _, loose := range e.list(e.loose) {
-		t.Error(loose)
+	for _, unpinned := range e.list(e.unpinned) {
+		t.Error(unpinned)
 	}
 }
 

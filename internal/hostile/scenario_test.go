@@ -63,45 +63,45 @@ BEGIN; INSERT /*theirs*/ INTO public.a VALUES (3); COMMIT;`,
 // play is one run through everything that Whimbrel does, and its failures.
 type play struct {
 	*testing.T
-	url      string // the ear's address
+	url      string // the listener's address
 	dir      string
 	database string
 	problems []string
 }
 
-func (p *play) wrong(format string, args ...any) {
+func (p *play) report(format string, args ...any) {
 	p.problems = append(p.problems, fmt.Sprintf(format, args...))
 }
 
 func (p *play) exec(c *pgconn.PgConn, sql string) {
 	if _, err := c.Exec(context.Background(), sql).ReadAll(); err != nil {
-		p.wrong("%s: %v", sql, err)
+		p.report("%s: %v", sql, err)
 	}
 }
 
-func (p *play) good(what string, err error) {
+func (p *play) check(what string, err error) {
 	if err != nil {
-		p.wrong("%s: %v", what, err)
+		p.report("%s: %v", what, err)
 	}
 }
 
 // everything does all that Whimbrel can do.
 func (p *play) everything(ctx context.Context) {
-	p.good("writing files", p.writeFiles())
+	p.check("writing files", p.writeFiles())
 	p.commands()
 	p.objects(ctx)
 	for name, open := range p.ways(ctx) {
 		db, err := open(database.Options{App: "hostile " + name})
 		if err != nil {
-			p.wrong("%s: %v", name, err)
+			p.report("%s: %v", name, err)
 			continue
 		}
 		p.batches(ctx, name, db)
-		p.good(name, db.Close())
+		p.check(name, db.Close())
 	}
 	db, err := database.Open(ctx, p.url+"&target_session_attrs=primary", database.Options{})
 	if err != nil {
-		p.wrong("opening: %v", err)
+		p.report("opening: %v", err)
 		return
 	}
 	defer db.Close()
@@ -137,12 +137,12 @@ func (p *play) command(codes []int, args ...string) string {
 		Exit: func(int) {},
 	})
 	if codes != nil && !slices.Contains(codes, code) {
-		p.wrong("whimbrel %s ended with %d, want %v:\n%.2000s", strings.Join(args, " "), code, codes, out.String())
+		p.report("whimbrel %s ended with %d, want %v:\n%.2000s", strings.Join(args, " "), code, codes, out.String())
 	}
 	return out.String()
 }
 
-func (p *play) in(name string) string { return filepath.Join(p.dir, name) }
+func (p *play) path(name string) string { return filepath.Join(p.dir, name) }
 
 // commands runs every command. Objects in public that no migration created are differences, for
 // which the code is 3.
@@ -162,14 +162,14 @@ func (p *play) commands() {
 		{done, []string{"history"}},
 		{done, []string{"verify"}},
 		{done, []string{"verify", "--scratch", "auto"}},
-		{done, []string{"snapshot", "--out", p.in("s.sql")}},
-		{done, []string{"snapshot", "--out", p.in("s.json")}},
-		{differs, []string{"diff", p.in("s.json"), p.url}},
+		{done, []string{"snapshot", "--out", p.path("s.sql")}},
+		{done, []string{"snapshot", "--out", p.path("s.json")}},
+		{differs, []string{"diff", p.path("s.json"), p.url}},
 		{differs, []string{"drift"}},
 		{done, []string{"drift", "--accept", "--reason", "test"}},
-		{done, []string{"metadata", "apply", p.in("facts.yaml")}},
+		{done, []string{"metadata", "apply", p.path("facts.yaml")}},
 		{done, []string{"metadata", "export"}},
-		{differs, []string{"metadata", "diff", p.in("facts.yaml")}},
+		{differs, []string{"metadata", "diff", p.path("facts.yaml")}},
 		{done, []string{"metadata", "reload"}},
 		{done, []string{"metadata", "inconsistent"}},
 		{done, []string{"metadata", "check", "--require", "description", "--tables", "public.a"}},
@@ -187,11 +187,11 @@ func (p *play) commands() {
 		{done, []string{"freeze", "--reason", "test", "--for", "1h"}},
 		{refused, []string{"down"}},
 		{done, []string{"thaw", "--reason", "test"}},
-		{done, []string{"seed", "--seeds", p.in("seeds")}},
+		{done, []string{"seed", "--seeds", p.path("seeds")}},
 	} {
 		p.command(c.codes, c.args...)
 	}
-	write := func(name, text string) { p.good("writing", p.write(name, text)) }
+	write := func(name, text string) { p.check("writing", p.write(name, text)) }
 	write("migrations/1_a.up.sql", files["migrations/1_a.up.sql"]+"\n-- edited")
 	p.command(refused, "verify")
 	p.command(done, "accept", "1", "--reason", "test")
@@ -202,7 +202,7 @@ func (p *play) commands() {
 	p.command(done, "up")
 	write("copy/1_a.up.sql", files["migrations/1_a.up.sql"])
 	write("copy/2_b.up.sql", "CREATE /*theirs*/ TABLE public.c (x int PRIMARY KEY);")
-	p.command(done, "squash", "--from", "1", "--to", "2", "--name", "both", "--minimal", "--drop-data", "--dir", p.in("copy"))
+	p.command(done, "squash", "--from", "1", "--to", "2", "--name", "both", "--minimal", "--drop-data", "--dir", p.path("copy"))
 }
 
 func (p *play) reset() {
@@ -246,13 +246,13 @@ func (p *play) ways(ctx context.Context) map[string]func(database.Options) (data
 
 // temporary creates temporary objects named like the server's own, which come first unless the path
 // says otherwise.
-const temporary = `CREATE /*theirs*/ FUNCTION pg_temp.fired(pg_catalog.text) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN RAISE WARNING 'HOSTILE temporary %', $1; RETURN true; END $$;
+const temporary = `CREATE /*theirs*/ FUNCTION pg_temp.executed(pg_catalog.text) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN RAISE WARNING 'HOSTILE temporary %', $1; RETURN true; END $$;
 DO /*theirs*/ $do$ DECLARE n pg_catalog.text; BEGIN
 	FOREACH n IN ARRAY ARRAY['text', 'name', 'oid', 'json', 'jsonb', 'int8', 'int4', 'bool', 'timestamptz', 'regclass'] LOOP
-		EXECUTE pg_catalog.format('CREATE DOMAIN pg_temp.%I AS pg_catalog.%1$I CHECK (pg_temp.fired(%L))', n, n);
+		EXECUTE pg_catalog.format('CREATE DOMAIN pg_temp.%I AS pg_catalog.%1$I CHECK (pg_temp.executed(%L))', n, n);
 	END LOOP;
 	FOREACH n IN ARRAY ARRAY['pg_class', 'pg_namespace', 'pg_locks', 'pg_settings', 'pg_type', 'pg_proc', 'pg_depend', 'pg_stat_activity', 'pg_database'] LOOP
-		EXECUTE pg_catalog.format('CREATE TEMP VIEW %I AS SELECT * FROM pg_catalog.%1$I WHERE pg_temp.fired(%L)', n, n);
+		EXECUTE pg_catalog.format('CREATE TEMP VIEW %I AS SELECT * FROM pg_catalog.%1$I WHERE pg_temp.executed(%L)', n, n);
 	END LOOP;
 END $do$`
 
@@ -264,40 +264,40 @@ var longer = database.LockOptions{Timeout: time.Minute}
 func (p *play) objects(ctx context.Context) {
 	c, err := pgx.Connect(ctx, p.url)
 	if err != nil {
-		p.wrong("connecting: %v", err)
+		p.report("connecting: %v", err)
 		return
 	}
 	defer c.Close(ctx)
 	_, err = c.Exec(ctx, `CREATE /*theirs*/ TABLE more.parted (x int) PARTITION BY RANGE (x); CREATE /*theirs*/ TABLE more.part PARTITION OF more.parted FOR VALUES FROM (1) TO (2);
 CREATE /*theirs*/ TABLE more.twice (x int); INSERT /*theirs*/ INTO more.twice VALUES (1), (1); CREATE /*theirs*/ PROCEDURE more.p() LANGUAGE plpgsql AS 'BEGIN COMMIT; END'`, pgx.QueryExecModeSimpleProtocol)
-	p.good("making objects", err)
+	p.check("making objects", err)
 }
 
 // batches calls the methods of a transaction.
 func (p *play) batches(ctx context.Context, name string, db database.Database) {
-	good := func(what string, err error) { p.good(name+": "+what, err) }
+	check := func(what string, err error) { p.check(name+": "+what, err) }
 	_, err := db.State(ctx, name)
-	good("State", err)
+	check("State", err)
 	var events int
 	for _, err := range db.History(ctx, database.HistoryQuery{Texts: true}) {
-		good("History", err)
+		check("History", err)
 		events++
 	}
 	_, err = database.Snapshot(ctx, db, catalog.Options{Schemas: []string{"more"}})
-	good("Snapshot", err)
+	check("Snapshot", err)
 	_, err = database.ReadQuery(ctx, db, "SELECT /*theirs*/ pg_catalog.current_setting('app.tenant', true)")
-	good("Query", err)
+	check("Query", err)
 
 	b, _, err := db.Begin(ctx, name, longer)
 	if err != nil {
-		good("Begin", err)
+		check("Begin", err)
 		return
 	}
 	defer b.Rollback(ctx)
 	_, err = b.State(ctx)
-	good("Batch.State", err)
+	check("Batch.State", err)
 	state, err := database.TxMetadata(ctx, b)
-	good("Batch.Metadata", err)
+	check("Batch.Metadata", err)
 	change := &metadata.Change{}
 	if state != nil {
 		for _, o := range state.Objects {
@@ -306,7 +306,7 @@ func (p *play) batches(ctx context.Context, name string, db database.Database) {
 			}
 		}
 	}
-	good("PutMetadata", database.TxPutMetadata(ctx, b, change))
+	check("PutMetadata", database.TxPutMetadata(ctx, b, change))
 	for v, s := range []*migration.Script{
 		script("CREATE /*theirs*/ TEMP TABLE mine (x int); CREATE /*theirs*/ FUNCTION pg_temp.f(int, pg_catalog.text) RETURNS int LANGUAGE sql AS 'SELECT 1'"),
 		postgres.Func("f", func(ctx context.Context, tx pgx.Tx) error {
@@ -316,26 +316,26 @@ func (p *play) batches(ctx context.Context, name string, db database.Database) {
 		script(strings.Repeat("SELECT /*theirs*/ 1;", 100)),
 		script("INSERT /*theirs*/ INTO public.a VALUES (6)"),
 	} {
-		good("Run", b.Exec(ctx, s))
-		good("Record", b.Record(ctx, database.Entry{Version: int64(v + 1), Name: "m", Direction: database.Up, Checksum: s.Checksum}))
+		check("Run", b.Exec(ctx, s))
+		check("Record", b.Record(ctx, database.Entry{Version: int64(v + 1), Name: "m", Direction: database.Up, Checksum: s.Checksum}))
 	}
 	_, err = b.Commit(ctx)
-	good("Commit", err)
+	check("Commit", err)
 
 	b, _, err = db.Begin(ctx, name, longer)
 	if err != nil {
-		good("Begin", err)
+		check("Begin", err)
 		return
 	}
-	good("Run", b.Exec(ctx, script("SET /*theirs*/ search_path = more; PREPARE /*theirs*/ q AS SELECT 1")))
-	good("Rollback", b.Rollback(ctx))
+	check("Run", b.Exec(ctx, script("SET /*theirs*/ search_path = more; PREPARE /*theirs*/ q AS SELECT 1")))
+	check("Rollback", b.Rollback(ctx))
 }
 
 // outcomes checks the outcome of each kind of statement, in a run whose connections break.
 func (p *play) outcomes(ctx context.Context, db database.Database) {
 	r, _, err := db.Guard(ctx, "outcomes", longer)
 	if err != nil {
-		p.wrong("Guard: %v", err)
+		p.report("Guard: %v", err)
 		return
 	}
 	defer r.Close(ctx)
@@ -351,49 +351,49 @@ func (p *play) outcomes(ctx context.Context, db database.Database) {
 	} {
 		st := statement(sql)
 		doc, err := r.Before(ctx, st)
-		p.good("Before "+sql, err)
+		p.check("Before "+sql, err)
 		_, err = r.Outcome(ctx, st, doc, longer)
-		p.good("Outcome "+sql, err)
+		p.check("Outcome "+sql, err)
 	}
 	twice := statement("CREATE UNIQUE INDEX /*theirs*/ CONCURRENTLY twice_x ON more.twice (x)")
 	for _, st := range []sqltext.Statement{twice, twice, statement("CREATE UNIQUE INDEX /*theirs*/ CONCURRENTLY IF NOT EXISTS twice_x ON more.twice (x)")} {
 		var failed *database.StatementError
 		if err := r.Exec(ctx, s, st, nil, nil); !errors.As(err, &failed) {
-			p.wrong("%s: %v", st.Text, err)
+			p.report("%s: %v", st.Text, err)
 		}
 	}
-	p.good("Exec", r.Exec(ctx, s, statement("INSERT /*theirs*/ INTO public.a VALUES (7)"), nil, &database.Journal{Version: 1, Name: "m", Direction: database.Up, Of: 2, Done: 1}))
+	p.check("Exec", r.Exec(ctx, s, statement("INSERT /*theirs*/ INTO public.a VALUES (7)"), nil, &database.Journal{Version: 1, Name: "m", Direction: database.Up, Of: 2, Done: 1}))
 	if pid := database.Backend(r); pid != 0 {
 		c := connect(p.T, p.url)
 		p.exec(c, fmt.Sprintf("SELECT /*theirs*/ pg_catalog.pg_terminate_backend(%d)", pid))
 		r.Exec(ctx, s, statement("SELECT /*theirs*/ 1"), nil, nil) // finds the connection broken
 		_, err := r.Outcome(ctx, twice, "", longer)
-		p.good("Outcome after the connection broke", err)
+		p.check("Outcome after the connection broke", err)
 	}
-	p.good("Journal", r.Journal(ctx, nil))
+	p.check("Journal", r.Journal(ctx, nil))
 	_, err = r.Record(ctx, database.Entry{Version: 1, Name: "m", Direction: database.Up, Checksum: s.Checksum})
-	p.good("Run.Record", err)
+	p.check("Run.Record", err)
 }
 
 // waiting waits for locks: of a set, of all running processes, and of a foreign transaction.
 func (p *play) waiting(ctx context.Context, db database.Database) {
 	b, _, err := db.Begin(ctx, "waiting", longer)
 	if err != nil {
-		p.wrong("Begin: %v", err)
+		p.report("Begin: %v", err)
 		return
 	}
 	if _, _, err := db.Begin(ctx, "waiting", database.LockOptions{}); !errors.Is(err, database.ErrLocked) {
-		p.wrong("a lock that is held: %v", err)
+		p.report("a lock that is held: %v", err)
 	}
 	if _, _, err := db.Guard(ctx, "waiting", database.LockOptions{}); !errors.Is(err, database.ErrLocked) {
-		p.wrong("a lock that is held: %v", err)
+		p.report("a lock that is held: %v", err)
 	}
 	var unsettled *database.UnsettledError
 	update := database.SettingUpdate{Name: database.LockTimeout, Value: "14s", Reason: "test", Settle: &database.LockOptions{}}
 	if err := database.UpdateSetting(ctx, db, update); !errors.As(err, &unsettled) {
-		p.wrong("a setting while somebody is at work: %v", err)
+		p.report("a setting while somebody is at work: %v", err)
 	}
-	p.good("Rollback", b.Rollback(ctx))
+	p.check("Rollback", b.Rollback(ctx))
 
 	c := connect(p.T, p.url)
 	p.exec(c, "BEGIN; LOCK /*theirs*/ TABLE more.t IN ROW EXCLUSIVE MODE")
@@ -410,13 +410,13 @@ func (p *play) waiting(ctx context.Context, db database.Database) {
 	}
 	r, _, err := db.Guard(ctx, "waiting", opts)
 	if err != nil {
-		p.wrong("Guard: %v", err)
+		p.report("Guard: %v", err)
 		return
 	}
 	defer r.Close(ctx)
 	st := sqltext.Statement{Kind: sqltext.SQL, Text: "CREATE INDEX /*theirs*/ CONCURRENTLY waited ON more.t (x)", Pos: sqltext.Position{File: "1_x.up.sql", Line: 1, Column: 1}}
-	p.good("Exec", r.Exec(ctx, script("SELECT 1"), st, nil, nil))
-	once.Do(func() { p.wrong("nobody said for whom CREATE INDEX CONCURRENTLY waits"); close(released) })
+	p.check("Exec", r.Exec(ctx, script("SELECT 1"), st, nil, nil))
+	once.Do(func() { p.report("nobody said for whom CREATE INDEX CONCURRENTLY waits"); close(released) })
 	<-released
 }
 

@@ -10,19 +10,19 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 )
 
-// theirs marks every statement that a test passes to Whimbrel: all others are Whimbrel's own.
-const theirs = "/*theirs*/"
+// scriptMark marks every statement that a test passes to Whimbrel: all others are Whimbrel's own.
+const scriptMark = "/*theirs*/"
 
-// ear records the statements that Whimbrel sends itself, and the reports of the hostile objects.
-type ear struct {
+// listener records the statements that Whimbrel sends itself, and the reports of the hostile objects.
+type listener struct {
 	strip bool // remove the pins, to see whether hostile objects are executed then
 
-	mu    sync.Mutex
-	wires map[int]*wire
-	own   map[string]bool // Whimbrel's statements
-	fired map[string]bool // hostile objects that were executed
+	mu       sync.Mutex
+	wires    map[int]*wire
+	own      map[string]bool // Whimbrel's statements
+	executed map[string]bool // hostile objects that were executed
 	// own statements that look something up in an unpinned path, and scripts that see a pinned one
-	loose map[string]bool
+	unpinned map[string]bool
 }
 
 type wire struct {
@@ -31,11 +31,11 @@ type wire struct {
 	prepared map[string]string
 }
 
-func newEar() *ear {
-	return &ear{wires: map[int]*wire{}, own: map[string]bool{}, fired: map[string]bool{}, loose: map[string]bool{}}
+func newListener() *listener {
+	return &listener{wires: map[int]*wire{}, own: map[string]bool{}, executed: map[string]bool{}, unpinned: map[string]bool{}}
 }
 
-func (e *ear) hear(id int, m any) {
+func (e *listener) receive(id int, m any) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	w := e.wires[id]
@@ -61,31 +61,31 @@ func (e *ear) hear(id int, m any) {
 	case *pgproto3.ReadyForQuery:
 		w.pinned = w.pinned && m.TxStatus != 'I'
 	case *pgproto3.NoticeResponse:
-		e.said(m.Message)
+		e.notice(m.Message)
 	case *pgproto3.ErrorResponse:
-		e.said(m.Message)
+		e.notice(m.Message)
 	}
 }
 
-func (e *ear) said(message string) {
+func (e *listener) notice(message string) {
 	if what, ok := strings.CutPrefix(message, "HOSTILE "); ok {
-		e.fired[what] = true
+		e.executed[what] = true
 	}
 }
 
-func (e *ear) sent(w *wire, sql string) {
+func (e *listener) sent(w *wire, sql string) {
 	pins := strings.Contains(sql, "pg_catalog, pg_temp")
 	switch {
-	case strings.Contains(sql, theirs):
+	case strings.Contains(sql, scriptMark):
 		if w.pinned {
-			e.loose["a script sees the pinned path: "+sql] = true
+			e.unpinned["a script sees the pinned path: "+sql] = true
 		}
 		return
 	case w.scratch && !w.pinned && words("create alter comment drop grant refresh set")[strings.ToLower(strings.SplitN(sql, " ", 2)[0])]:
 		return // a schema's text, which Whimbrel wrote and runs as a script
 	case !w.pinned:
 		if what := looksUp(sql); what != "" && !strings.HasPrefix(sql, "BEGIN; SET LOCAL") {
-			e.loose[fmt.Sprintf("%s is looked up: %s", what, sql)] = true
+			e.unpinned[fmt.Sprintf("%s is looked up: %s", what, sql)] = true
 		}
 	}
 	e.own[sql] = true
@@ -97,7 +97,7 @@ func (e *ear) sent(w *wire, sql string) {
 	}
 }
 
-func (e *ear) list(set map[string]bool) []string {
+func (e *listener) list(set map[string]bool) []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return slices.Sorted(maps.Keys(set))
