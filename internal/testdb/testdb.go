@@ -64,10 +64,15 @@ type Major struct {
 	New func(t testing.TB) string
 }
 
-// PostgresMajors returns a server for each major version that Whimbrel supports, oldest first.
-func PostgresMajors(t testing.TB) []Major {
+// PostgresMajors returns a server for each major version that Whimbrel supports, oldest first; or
+// only those of the given versions.
+func PostgresMajors(t testing.TB, only ...int) []Major {
 	t.Helper()
-	return majors(perMajor(t, envPostgres))
+	servers := perMajor(t, envPostgres)
+	if len(only) > 0 {
+		maps.DeleteFunc(servers, func(major int, _ string) bool { return !slices.Contains(only, major) })
+	}
+	return majors(servers)
 }
 
 // PostgresReleases returns two servers of one major version, of an older and a newer minor release.
