@@ -33,7 +33,7 @@ type Journal struct {
 	Error string `json:"error"`
 	// StartedAt is when the run began, UpdatedAt when the journal was written last, by the
 	// database's clock if it has one. DBUser, Host, App and PID say by whom: PID is the number of its process
-	// on Host. Run.Journal and Run.Exec fill them in, but StartedAt only where it is zero.
+	// on Host. Run.Journal and Run.Exec fill them in, in the Journal that they are given, but StartedAt only where it is zero.
 	StartedAt time.Time `json:"started_at"`
 	UpdatedAt time.Time `json:"updated_at"`
 	DBUser    string    `json:"db_user"`

@@ -110,6 +110,7 @@ func (c *check) putMetadata(db database.Database, change *metadata.Change) {
 func metadataObjects(c *check) {
 	c.promised(metadataReads)
 	db := c.db()
+	c.metadata(db)
 	odd := `"Odd name"`
 	if db.Dialect() == sqltext.MySQL {
 		odd = "`Odd name`"
