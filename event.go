@@ -8,66 +8,67 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// Event is something that happens while a plan is applied. It is one of Planned,
-// DownRefused, LockWaiting, StepStarted, Resumed, CleanedUp, StatementStarted, StatementWaiting, StepDone and Failed.
+// Event reports progress while a plan is applied. It is one of Planned, DownRefused, LockWaiting,
+// StepStarted, Resumed, CleanedUp, StatementStarted, StatementWaiting, StepDone and Failed.
 type Event interface{ event() }
 
-// Planned comes first, before anything is locked.
+// Planned is the first event, before anything is locked.
 type Planned struct{ Plan *Plan }
 
-// DownRefused says of a down script that is about to be recorded that it could not run as it is. It comes behind Planned, and
-// when migrations are recorded without running them.
+// DownRefused reports that a down script which is about to be recorded could not run. It follows
+// Planned; Mark, Accept and Baseline report it too.
 type DownRefused struct{ Problem DownProblem }
 
-// LockWaiting says that another process holds the migration lock, repeatedly.
+// LockWaiting reports, repeatedly, that another process holds the migration lock.
 type LockWaiting struct {
 	Set    string
-	Holder database.Holder // the zero Holder: the database can't tell
+	Holder database.Holder // zero if the database can't tell
 }
 
-// StepStarted says that a step's script is handed to the database.
+// StepStarted reports that the engine is about to pass a step's script to the database.
 type StepStarted struct {
 	Step      Step
 	Index, Of int // among all steps of the plan, from 0
 }
 
-// Resumed says that a run goes on that was left open: at the statement From, from 1.
+// Resumed reports that an interrupted run resumes, with statement From (the first is 1).
 type Resumed struct {
 	Step     Step
 	From, Of int
-	Journal  database.Journal // as it was left
+	Journal  database.Journal // as the interrupted run left it
 }
 
-// CleanedUp says that something is taken away, or finished, that a statement left behind which did not
-// come to its end.
+// CleanedUp reports that the engine is about to remove or complete what an interrupted statement
+// left behind.
 type CleanedUp struct {
 	Step      Step
-	Statement string // that left it
-	SQL       string // that repairs it
+	Statement string // the interrupted one
+	SQL       string // the statement that cleans up
 	Why       string
 }
 
-// StatementWaiting says that the statement of a run waits for somebody else, repeatedly.
+// StatementWaiting reports, repeatedly, that a statement outside a transaction waits for another
+// session. It comes on a goroutine of its own.
 type StatementWaiting struct {
 	Set    string
-	Holder database.Holder // for whom
+	Holder database.Holder // the session that it waits for
 }
 
-// StatementStarted says that a run begins its next statement.
+// StatementStarted reports that a run starts its next statement.
 type StatementStarted struct {
 	Step      Step
 	Index, Of int    // among the script's statements, from 0
 	SQL       string // the statement
-	Backend   int64  // the server's process that executes it; 0: not known
+	Backend   int64  // the server's process that executes it; 0 if unknown
 }
 
-// StepDone says that a step stands in the database: its transaction is committed.
+// StepDone reports that a step is committed.
 type StepDone struct {
 	Step      Step
 	Index, Of int
-	// Duration is how long the script took; 0 when Skipped.
+	// Duration is that of the script; 0 if Skipped.
 	Duration time.Duration
-	// Skipped reports that another process had done it meanwhile.
+	// Skipped reports that another process did the step meanwhile.
 	Skipped bool
 }
 
@@ -86,8 +87,8 @@ func (StatementWaiting) event() {}
 func (StepDone) event()         {}
 func (Failed) event()           {}
 
-// Log returns an observer for Options.Observe that writes the events to a logger:
-// done steps at level Info, waiting at Warn, failures at Error, the rest at Debug.
+// Log returns a function for Options.Observe that writes events to a logger: completed and resumed
+// steps at level Info, waiting at Warn, failures at Error, the rest at Debug.
 func Log(l *slog.Logger) func(Event) {
 	return func(e Event) {
 		ctx := context.Background()
@@ -95,7 +96,7 @@ func Log(l *slog.Logger) func(Event) {
 		case Planned:
 			l.DebugContext(ctx, "migration planned", "set", e.Plan.Set, "goal", e.Plan.Goal.String(), "steps", len(e.Plan.Steps))
 		case DownRefused:
-			l.WarnContext(ctx, "a down script can't run as it is", "version", e.Problem.Version, "name", e.Problem.Name, "error", e.Problem.Err)
+			l.WarnContext(ctx, "a down script can't run", "version", e.Problem.Version, "name", e.Problem.Name, "error", e.Problem.Err)
 		case LockWaiting:
 			l.WarnContext(ctx, "waiting for the migration lock", "set", e.Set, "holder", e.Holder.String())
 		case StepStarted:
@@ -103,9 +104,9 @@ func Log(l *slog.Logger) func(Event) {
 		case Resumed:
 			l.InfoContext(ctx, "migration resumed", append(stepAttrs(e.Step), "statement", e.From, "of", e.Of)...)
 		case CleanedUp:
-			l.InfoContext(ctx, "repairing what a statement left behind", append(stepAttrs(e.Step), "why", e.Why, "sql", e.SQL)...)
+			l.InfoContext(ctx, "cleaning up after the interrupted statement", append(stepAttrs(e.Step), "why", e.Why, "sql", e.SQL)...)
 		case StatementWaiting:
-			l.WarnContext(ctx, "a statement waits for somebody else", "set", e.Set, "holder", e.Holder.String())
+			l.WarnContext(ctx, "a statement waits for another session", "set", e.Set, "holder", e.Holder.String())
 		case StatementStarted:
 			l.DebugContext(ctx, "statement started", append(stepAttrs(e.Step), "statement", e.Index+1, "of", e.Of)...)
 		case StepDone:

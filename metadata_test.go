@@ -149,7 +149,7 @@ func TestARunCarriesMetadata(t *testing.T) {
 		if d, err := metadb.Read(t.Context(), m.Database()); err != nil || metayaml.Write(d) != ofT {
 			t.Errorf("killed before call %d (%v): %v, %v", n, first, d, err)
 		}
-		if s, err := m.Status(t.Context()); err != nil || s.Dirty || s.Version != 1 {
+		if s, err := m.Status(t.Context()); err != nil || s.Interrupted != nil || s.Version != 1 {
 			t.Errorf("killed before call %d (%v): %+v, %v", n, first, s, err)
 		}
 		if _, err := m.Migrate(t.Context(), whimbrel.DownTo(whimbrel.NilVersion), whimbrel.ApplyOptions{}); err != nil {

@@ -11,35 +11,33 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// TryOnce is the LockTimeout that does not wait at all.
+// TryOnce is the LockTimeout that does not wait.
 const TryOnce time.Duration = -1
 
-// DefaultTextLimit is the size in bytes up to which the history keeps a script's text
-// where Options say nothing.
+// DefaultTextLimit is the default of Options.TextLimit, in bytes.
 const DefaultTextLimit = 1 << 20
 
 // Options of a Migrator. The zero value is useful.
 type Options struct {
-	// Atomic makes everything a plan does one transaction. A plan with a
-	// statement that cannot be in one is then refused before anything runs. A
-	// library that carries its own set uses this.
+	// Atomic applies a plan in one transaction. A plan with a statement that can't run in a
+	// transaction is then refused before anything runs. It suits libraries with their own set.
 	Atomic bool
-	// AllowOutOfOrder applies pending versions below the newest applied one, which
-	// is else an *OutOfOrderError, unless the target's setting "order" is "any".
+	// AllowOutOfOrder applies pending versions below the newest applied one, as the database's
+	// setting "order" does if it is "any". Otherwise they are an *OutOfOrderError.
 	AllowOutOfOrder bool
-	// LockTimeout bounds each wait for the migration lock: 0 means what the target's
-	// setting "lock_timeout" says, below 0 (TryOnce) not to wait. The time begins
-	// anew whenever those who hold the lock have got on with the set's migrations.
+	// LockTimeout limits each wait for the migration lock. 0 means the database's setting
+	// "lock_timeout"; below 0 (TryOnce) means not to wait. The time starts again whenever the
+	// process that holds the lock makes progress with the set.
 	LockTimeout time.Duration
-	// TextLimit is the size in bytes up to which the history keeps a script's text: 0
-	// means DefaultTextLimit, below 0 to keep none. A version whose down script was
-	// not kept can be rolled back only by a build that has it.
+	// TextLimit is the size in bytes up to which the history keeps the text of a script. 0 means
+	// DefaultTextLimit; below 0 means to keep none. Only a build that has the down script can roll
+	// back a version whose down script is not kept.
 	TextLimit int64
-	// ReadMetadata reads the metadata that a migration can carry (VERSION_name.metadata.yaml): metayaml.Read
-	// does. It is wanted where one that is to be applied carries some.
+	// ReadMetadata reads the metadata that a migration can carry (VERSION_name.metadata.yaml), as
+	// metayaml.Read does. It is required to apply such a migration.
 	ReadMetadata func(file, text string) (*metadata.Document, error)
-	// Observe is told what happens, in order and one at a time, on the goroutine that called the
-	// Migrator, but of a StatementWaiting on another; nil is fine. It must not call the Migrator.
+	// Observe receives progress, one event at a time, on the goroutine of the call; only
+	// StatementWaiting comes on another goroutine. It must not call the Migrator. It may be nil.
 	Observe func(Event)
 }
 
@@ -65,9 +63,8 @@ type allOptions struct {
 	ApplyOptions
 }
 
-// New returns the Migrator of a set in a database. It asks the database nothing. The
-// database stays the caller's to close. If the database or the set is nil, every method of the
-// Migrator returns an error that says so.
+// New returns the Migrator of a set in a database. It sends nothing to the database, and the caller
+// closes it. If the database or the set is nil, every method of the Migrator returns an error.
 func New(db database.Database, set *migration.Set, opts Options) *Migrator {
 	db, set = present(db, set)
 	switch {
@@ -80,16 +77,15 @@ func New(db database.Database, set *migration.Set, opts Options) *Migrator {
 	return &Migrator{db: db, set: set, opts: allOptions{Options: opts}}
 }
 
-// with returns the Migrator with the options of one call. A nil or zero Migrator becomes one
-// that answers everything with an error.
+// with returns the Migrator with the options of one call.
 func (m *Migrator) with(call ApplyOptions) *Migrator {
 	c := *m.usable()
 	c.opts.ApplyOptions = call
 	return &c
 }
 
-// usable returns the Migrator, or in place of one that New did not return one that answers
-// everything with an error.
+// usable returns the Migrator. If it is nil or zero, usable returns one whose methods return an
+// error.
 func (m *Migrator) usable() *Migrator {
 	if m != nil && m.db != nil {
 		return m
@@ -98,11 +94,10 @@ func (m *Migrator) usable() *Migrator {
 	return &Migrator{db: nothing{errNotNew}, set: set, opts: allOptions{Options: Options{Observe: oneAtATime(nil)}}}
 }
 
-// Database returns the database that New was given. Use it for questions that are about the database
-// and not about the set.
+// Database returns the database that was passed to New.
 func (m *Migrator) Database() database.Database { return m.usable().db }
 
-// oneAtATime is an observer that several goroutines may call.
+// oneAtATime lets several goroutines call an observer.
 func oneAtATime(observe func(Event)) func(Event) {
 	if observe == nil {
 		return func(Event) {}
@@ -115,47 +110,42 @@ func oneAtATime(observe func(Event)) func(Event) {
 	}
 }
 
-// Result is what a call did. After an error it says what was done before it and stands.
+// Result is what a call did. After an error it lists what was done before it and remains applied.
 type Result struct {
 	Set                 string
 	Applied, RolledBack []StepResult
-	// Recorded are the versions that were recorded as applied without running them: a squash
-	// of what the database had already, and those that a baseline stands for.
+	// Recorded are versions that were recorded as applied without running them: a squash of applied
+	// versions, and those that a baseline includes.
 	Recorded []StepResult
-	// Repeated and Seeded are the repeatable scripts and the development data that ran.
+	// Repeated and Seeded are the repeatable scripts and the scripts with development data that ran.
 	Repeated, Seeded []StepResult
-	// Resumed are those of all the others that an earlier run had left open.
+	// Resumed are the interrupted runs that the call resumed; those that completed are in
+	// the other lists too.
 	Resumed []ResumedStep
-	// Skipped are the versions that another process took to the same state meanwhile, and
+	// Skipped are versions that another process has applied or rolled back meanwhile, and
 	// SkippedScripts the scripts without a version that it ran.
 	Skipped        []int64
 	SkippedScripts []string
 	Duration       time.Duration
 }
 
-// StepResult is one migration, or one script that belongs to none, of which a call did something.
+// StepResult is a migration or script that a call applied, rolled back, recorded or ran.
 type StepResult struct {
-	Version  int64 // NilVersion for a script that belongs to none
+	Version  int64 // NilVersion for a script without a version
 	Name     string
 	Duration time.Duration // of the script
 }
 
-// ResumedStep is a step that went on where an earlier run had stopped.
+// ResumedStep is an interrupted run that a call resumed.
 type ResumedStep struct {
-	Version       int64 // NilVersion for a script that belongs to none
+	Version       int64 // NilVersion for a script without a version
 	Name          string
 	FromStatement int // from 1
 }
 
-// Up applies everything that is pending. As all that migrate, it first finishes a run that was left open. When nothing is, it asks the database one
-// question and is done.
-//
-// The errors of Up and of the other methods that migrate, apart from those of the
-// database: *ChecksumMismatchError, *OutOfOrderError, *IrreversibleError,
-// *UnknownVersionError, *TooFewAppliedError, *SquashedError and *FrozenError before anything runs,
-// *InterruptedError, *database.LockedError, *ConflictError, and *MigrationError, which wraps what
-// failed, most often a *database.StatementError. A text that cannot be cut into
-// statements, or has one that the engine must refuse, is a *sqltext.Error.
+// Up applies everything that is pending. Like every call that migrates, it first completes an
+// interrupted run. If nothing is pending, it sends one query and returns. The package comment lists
+// its errors.
 func (m *Migrator) Up(ctx context.Context) (*Result, error) {
 	return m.Migrate(ctx, Latest(), ApplyOptions{})
 }
@@ -173,7 +163,7 @@ func (m *Migrator) Migrate(ctx context.Context, g Goal, opts ApplyOptions) (*Res
 	return r, err
 }
 
-// History reads the set's events, oldest first, without the scripts' texts.
+// History reads the set's history entries, oldest first, without the texts of scripts.
 func (m *Migrator) History(ctx context.Context) iter.Seq2[database.Entry, error] {
 	m = m.usable()
 	return m.db.History(ctx, database.HistoryQuery{Set: m.set.Name()})

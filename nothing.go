@@ -11,15 +11,16 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// The errors of a Migrator that is not from New, or for which New was given nothing.
+// The errors of a Migrator that New did not return, or that New returned for a nil argument.
 var (
-	errNotNew     = errors.New("the Migrator is nil or empty; use the one that whimbrel.New returned")
-	errNoDatabase = errors.New("whimbrel.New was given a nil database; pass the one that database.Open or the driver's New returned, and check its error")
-	errNoSet      = errors.New("whimbrel.New was given a nil set of migrations; pass the one that source.Read or migration.NewSet returned, and check its error")
+	errNotNew     = errors.New("the Migrator is nil or empty: whimbrel.New did not return it")
+	errNoDatabase = errors.New("whimbrel.New needs a database, but got a nil database")
+	errNoSet      = errors.New("whimbrel.New needs a set of migrations, but got a nil set")
 )
 
-// present returns what a Migrator works with. A caller that passes nil has most likely overlooked an error, so
-// every method of the Migrator returns one that says so: an empty set would report that nothing is pending.
+// present returns the database and the set, or, if one is nil, a database that returns an error for
+// everything. A caller that passes nil has most likely ignored an error; an empty set would report
+// that nothing is pending.
 func present(db database.Database, set *migration.Set) (database.Database, *migration.Set) {
 	if db != nil && set != nil {
 		return db, set
@@ -34,7 +35,7 @@ func present(db database.Database, set *migration.Set) (database.Database, *migr
 	return n, set
 }
 
-// nothing is a database that answers every question with an error.
+// nothing is a database whose methods return an error.
 type nothing struct{ err error }
 
 func (n nothing) Dialect() sqltext.Dialect { return sqltext.PostgreSQL }

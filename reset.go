@@ -16,11 +16,10 @@ import (
 
 const resetWord = "reset"
 
-// ResetOptions of Migrator.Reset.
+// ResetOptions are the options of Reset.
 type ResetOptions struct {
-	// DryRun takes everything back and records nothing: the Result says what would have
-	// happened. It needs no Confirm. Until it is done it has the locks of what it
-	// would drop, as a reset has.
+	// DryRun rolls everything back; the result says what a reset would do. It needs no Confirm.
+	// While it runs, it holds the same locks as a reset.
 	DryRun bool
 	// Confirm must be the name of the database ([Status.Database]).
 	Confirm string
@@ -38,17 +37,15 @@ type ResetResult struct {
 	Duration time.Duration
 }
 
-// Reset empties the database: it drops what is in the schema of Whimbrel's tables and in
-// those that scripts of the history have created, in one transaction, under the locks of
-// all sets of the history, and records for each of them that nothing is applied any
-// more. What it drops and what it leaves is said by [database.Tx]. The history and the
-// settings stay.
+// Reset empties the database. In one transaction, under the locks of all sets of the history, it
+// drops everything in the schema of Whimbrel's own tables and in the schemas that scripts of the
+// history created, and records for each set that nothing is applied. The history and the settings
+// remain. A database without migrations is left unchanged.
 //
-// opts.Confirm must be the database's name, else it is a *ConfirmError. A database whose setting
-// "protected" is true is a *ProtectedError, unless opts.Overrule says its name too; one whose migrations
-// are switched off is a *FrozenError, for a dry run too. What others have made of the
-// database's objects is a *database.InUseError. After an error nothing was changed. A
-// database that nobody has migrated has nothing to reset, and is left as it is.
+// Reset returns a *ConfirmError if opts.Confirm is not the database's name; a *ProtectedError if the
+// database's setting "protected" is true and opts.Overrule is not its name; a *FrozenError, even for
+// a dry run; and a *database.InUseError if other objects depend on those that it would drop. After
+// an error nothing has changed.
 func (m *Migrator) Reset(ctx context.Context, opts ResetOptions) (*ResetResult, error) {
 	m = m.usable()
 	start := time.Now()

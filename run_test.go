@@ -174,7 +174,7 @@ func TestAFailedRunGoesOnWhenItsFileIsMended(t *testing.T) {
 	set := newSet(t, script{1, "-- mended\n" + head + "CREATE TABLE u ()" + tail, "-"})
 	m := whimbrel.New(open(t, target), set, whimbrel.Options{})
 	s, err := m.Status(t.Context())
-	if err != nil || !s.Dirty || s.Interrupted.Done != 2 || !strings.Contains(s.Interrupted.Error, "NONSENSE") || !slices.Equal(s.PendingVersions(), []int64{1}) {
+	if err != nil || s.Interrupted == nil || s.Interrupted.Done != 2 || !strings.Contains(s.Interrupted.Error, "NONSENSE") || !slices.Equal(s.PendingVersions(), []int64{1}) {
 		t.Errorf("status %+v, %v", s, err)
 	}
 	p, err := m.Plan(t.Context(), whimbrel.Latest())
@@ -186,7 +186,7 @@ func TestAFailedRunGoesOnWhenItsFileIsMended(t *testing.T) {
 		t.Errorf("got %+v, %v", r, err)
 	}
 	wantTables(t, target, "t", "u")
-	if s, err := m.Status(t.Context()); err != nil || s.Dirty || s.Interrupted != nil {
+	if s, err := m.Status(t.Context()); err != nil || s.Interrupted != nil {
 		t.Errorf("status %+v, %v", s, err)
 	}
 }
@@ -209,7 +209,7 @@ func TestAFirstStatementThatFailsLeavesNothing(t *testing.T) {
 		if _, err := m.Up(t.Context()); err == nil {
 			t.Error("it has succeeded")
 		}
-		if s, err := m.Status(t.Context()); err != nil || s.Dirty {
+		if s, err := m.Status(t.Context()); err != nil || s.Interrupted != nil {
 			t.Errorf("%s: status %+v, %v", first, s.Interrupted, err)
 		}
 	}
@@ -395,7 +395,7 @@ func TestAnOpenRunOfAnotherBuild(t *testing.T) {
 	if r, err := older.Up(t.Context()); err != nil || len(r.Applied) > 0 {
 		t.Errorf("what has all it needs starts: %+v, %v", r, err)
 	}
-	if s, err := older.Status(t.Context()); err != nil || !s.Dirty || s.Interrupted.Version != 2 {
+	if s, err := older.Status(t.Context()); err != nil || s.Interrupted == nil || s.Interrupted.Version != 2 {
 		t.Errorf("status %+v, %v", s, err)
 	}
 	_, err := older.Migrate(t.Context(), whimbrel.DownTo(whimbrel.NilVersion), whimbrel.ApplyOptions{})
@@ -445,7 +445,7 @@ func TestRecordingEndsAnOpenRun(t *testing.T) {
 		if err := end(m); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if s, err := m.Status(t.Context()); err != nil || s.Dirty {
+		if s, err := m.Status(t.Context()); err != nil || s.Interrupted != nil {
 			t.Errorf("%s: status %+v, %v", name, s, err)
 		}
 	}

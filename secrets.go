@@ -9,15 +9,15 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// masked is a statement of a script as it may be shown and written down: without its passwords.
+// masked returns a statement of a script without its passwords, for display and storage.
 func (m *Migrator) masked(s *migration.Script, text string) string {
 	return s.Mask(text, m.db.Dialect())
 }
 
-// leastShown is the length below which a masked literal is not looked for in a message: it would be part of other words.
+// leastShown is the length from which maskError masks a literal: shorter ones are parts of other words.
 const leastShown = 3
 
-// maskError takes the passwords of a statement out of what a server says of it: servers quote the text.
+// maskError removes the passwords of a statement from an error: servers quote the statement.
 func (m *Migrator) maskError(err error, s *migration.Script) {
 	var st *database.StatementError
 	if s == nil || !errors.As(err, &st) {

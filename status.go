@@ -11,79 +11,76 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// MigrationState says where one version stands.
+// MigrationState is the state of one version.
 type MigrationState string
 
-// The states. Modified, StateUnknown and Replaced versions are applied; OutOfOrder ones are pending.
+// The states. A version in StateModified, StateUnknown or StateReplaced is applied too; one in
+// StateOutOfOrder is pending too.
 const (
 	StateApplied    MigrationState = "applied"
 	StatePending    MigrationState = "pending"
 	StateOutOfOrder MigrationState = "out_of_order" // pending, below the newest applied version
-	StateModified   MigrationState = "modified"     // applied from another text than the set has
+	StateModified   MigrationState = "modified"     // applied, and its file was edited since
 	StateUnknown    MigrationState = "unknown"      // applied, and not in the set
-	// Replaced versions are applied, and the set has something in their place: a squash, which the
-	// next Up records when all that it replaces is applied, or a baseline.
+	// StateReplaced is an applied version that a squash or a baseline of the set replaces. The next
+	// Up records the squash if everything that it replaces is applied.
 	StateReplaced MigrationState = "replaced"
 )
 
-// Status is where a set stands in a database.
+// Status is the state of a set in a database.
 type Status struct {
 	Set string
-	// Database is the target's name, as its server or its file says it.
+	// Database is the database's name: what its server says, or the name of its file.
 	Database string
-	// Version is the newest applied one, NilVersion if there is none.
+	// Version is the newest applied version, or NilVersion.
 	Version int64
-	// Dirty reports that a run is open: something of a migration has happened that is not
-	// recorded yet.
-	Dirty bool
-	// Interrupted is that run, nil for none. InterruptedAt is the statement at which it stopped, "" where the set does not
-	// have it.
+	// Interrupted is the journal of an interrupted run, or of one that another process is executing;
+	// nil for none. InterruptedAt is its next statement, or "" if the set lacks the script.
 	Interrupted   *database.Journal
 	InterruptedAt string
-	// Migrations are all versions that the set or the database has, in order.
+	// Migrations are all versions of the set and of the database, in order.
 	Migrations []MigrationStatus
-	// Repeatables are all repeatable scripts that the set has or that ran, by name.
+	// Repeatables are all repeatable scripts of the set and of the database, ordered by name.
 	Repeatables []RepeatableStatus
 	Settings    database.Settings
 
 	repeats []string
 }
 
-// RepeatableStatus is where a repeatable script stands: Applied; Pending where it has never
-// run, and Modified where it ran from another text, so that the next Up runs it; or
-// Unknown where it ran and the set does not have it.
+// RepeatableStatus is the state of a repeatable script. StatePending means that it never ran,
+// StateModified that its text has changed since: the next Up runs both. StateUnknown means that it
+// ran and the set lacks it.
 type RepeatableStatus struct {
 	Name  string
 	State MigrationState
-	// Checksum is the set's, or where it has none the stored one.
+	// Checksum is the set's, or the stored one if the set lacks the script.
 	Checksum migration.Checksum
-	// RanAt and Duration are of when it ran last; zero where it never did.
+	// RanAt and Duration are those of its last execution, or zero.
 	RanAt    time.Time
 	Duration time.Duration
-	// Problem is what keeps a script from being run that has yet to run: it is unfinished.
+	// Problem is the reason why a script that the next Up would run can't run: it is unfinished.
 	Problem error
 }
 
-// MigrationStatus is where one migration stands.
+// MigrationStatus is the state of one migration.
 type MigrationStatus struct {
 	Version int64
 	Name    string
 	State   MigrationState
-	// ReplacedBy is the version of the squash whose original this is, else NilVersion.
+	// ReplacedBy is the version of the squash that replaces it, or NilVersion.
 	ReplacedBy int64
-	// Checksum is the stored one where the version is applied, else the set's.
+	// Checksum is the stored one if the version is applied, else the set's.
 	Checksum migration.Checksum
-	// AppliedAt and Duration are zero for what is not applied. Marked reports
-	// that it was recorded without running it.
+	// AppliedAt and Duration are zero if the version is not applied. Marked reports that it was
+	// recorded without running it.
 	AppliedAt time.Time
 	Duration  time.Duration
 	Marked    bool
-	// Problem is what keeps a version from being applied that is not: its script is unfinished.
+	// Problem is the reason why a pending version can't be applied: its script is unfinished.
 	Problem error
 }
 
-// Status reads where the set stands, with one question to the database. It locks and
-// changes nothing.
+// Status reads the state of the set with one query. It locks and changes nothing.
 func (m *Migrator) Status(ctx context.Context) (*Status, error) {
 	m = m.usable()
 	st, err := m.db.State(ctx, m.set.Name())
@@ -91,7 +88,7 @@ func (m *Migrator) Status(ctx context.Context) (*Status, error) {
 		return nil, err
 	}
 	s := &Status{Set: m.set.Name(), Database: st.Database, Settings: st.Settings, Repeatables: m.repeatables(st)}
-	s.Version, s.Dirty = st.Version()
+	s.Version, _ = st.Version()
 	s.Interrupted, s.InterruptedAt = st.Interrupted, m.interruptedAt(st)
 	v := viewOf(m.set, st.Applied)
 	for _, mv := range v.repeats(st.Repeated) {
@@ -114,7 +111,7 @@ func (m *Migrator) Status(ctx context.Context) (*Status, error) {
 	return s, nil
 }
 
-// interruptedAt is the text of the statement at which the open run stopped.
+// interruptedAt returns the text of the statement at which the interrupted run resumes.
 func (m *Migrator) interruptedAt(st *database.State) string {
 	j := st.Interrupted
 	switch {
@@ -124,7 +121,7 @@ func (m *Migrator) interruptedAt(st *database.State) string {
 		return j.Begun
 	}
 	mv, problem := resumedMove(m.set, st)
-	if problem != "" || mv.script == nil { // it is in the history, which is another question
+	if problem != "" || mv.script == nil { // it is in the history, which would be a second query
 		return ""
 	}
 	an, err := mv.script.Analyze(m.db.Dialect(), m.db.Tables())
@@ -146,7 +143,7 @@ func (m *Migrator) interruptedAt(st *database.State) string {
 	return ""
 }
 
-// entries are all versions that the set or the database has, in order.
+// entries returns all versions of the set and of the database, in order.
 func (v view) entries() *database.AppliedSet {
 	all := &database.AppliedSet{}
 	for a := range v.applied.All() {
@@ -170,7 +167,7 @@ func (v view) entries() *database.AppliedSet {
 	return all
 }
 
-// stateOf says where a version stands; newest is the newest applied one.
+// stateOf returns the state of a version; newest is the newest applied one.
 func (v view) stateOf(entry database.AppliedMigration, newest int64) MigrationState {
 	sum, known := v.expected(entry)
 	switch {
@@ -226,21 +223,20 @@ func (s *Status) InState(states ...MigrationState) []int64 {
 	return vs
 }
 
-// KnownVersions returns the versions that this build knows, ascending.
+// KnownVersions returns the versions that the set has, ascending.
 func (s *Status) KnownVersions() []int64 {
 	return s.InState(StateApplied, StatePending, StateOutOfOrder, StateModified, StateReplaced)
 }
 
-// AppliedVersions returns the versions recorded in the database, ascending, those that
-// this build does not know included.
+// AppliedVersions returns the applied versions, ascending, including those that the set lacks.
 func (s *Status) AppliedVersions() []int64 {
 	return s.InState(StateApplied, StateModified, StateUnknown, StateReplaced)
 }
 
-// PendingRepeatables returns the names of the repeatable scripts that the next Up runs; never nil. A build
-// that is older than the database runs none.
+// PendingRepeatables returns the names of the repeatable scripts that the next Up runs; never nil. If
+// the database is ahead of the set, Up runs none.
 func (s *Status) PendingRepeatables() []string { return append([]string{}, s.repeats...) }
 
-// PendingVersions returns the versions that are not applied, ascending, those that are out of
-// order included.
+// PendingVersions returns the versions that are not applied, ascending, including those that are
+// out of order.
 func (s *Status) PendingVersions() []int64 { return s.InState(StatePending, StateOutOfOrder) }

@@ -17,7 +17,7 @@ func TestStatusSaysWhereARunStopped(t *testing.T) {
 	for n, want := range map[int]string{2: "INSERT INTO t VALUES (1)", 3: "CREATE INDEX CONCURRENTLY i ON t (x)"} {
 		db := open(t, stopped(t, set, n, memdb.ErrKilled))
 		s, err := whimbrel.New(db, set, whimbrel.Options{}).Status(t.Context())
-		if err != nil || !s.Dirty || s.Interrupted.Done != n-1 || s.InterruptedAt != want {
+		if err != nil || s.Interrupted == nil || s.Interrupted.Done != n-1 || s.InterruptedAt != want {
 			t.Errorf("got %+v, %q, %v; want %q", s.Interrupted, s.InterruptedAt, err, want)
 		}
 		// What was begun is known without the file, what was not isn't.
@@ -25,7 +25,7 @@ func TestStatusSaysWhereARunStopped(t *testing.T) {
 			want = ""
 		}
 		s, err = whimbrel.New(db, newSet(t), whimbrel.Options{}).Status(t.Context())
-		if err != nil || !s.Dirty || s.InterruptedAt != want {
+		if err != nil || s.Interrupted == nil || s.InterruptedAt != want {
 			t.Errorf("without the file: %q, %v; want %q", s.InterruptedAt, err, want)
 		}
 	}

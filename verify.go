@@ -12,10 +12,10 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// Verify compares the checksum of every applied version that the set has with
-// this build's, and returns the first difference as a *ChecksumMismatchError. Then it looks at the scripts that may still
-// run, the down scripts of what is applied among them: those that could not run as they are make a *[sqltext.Error], an *AtomicError, or a
-// *ScriptsError of several.
+// Verify compares the stored checksum of every applied version with the set's, and returns the
+// first difference as a *ChecksumMismatchError. Then it analyses all scripts that may still run,
+// including the down scripts of applied versions. A script that can't run is a *[sqltext.Error] or
+// an *AtomicError, or several are a *ScriptsError.
 func (m *Migrator) Verify(ctx context.Context) error {
 	m = m.usable()
 	st, err := m.db.State(ctx, m.set.Name())
@@ -28,8 +28,8 @@ func (m *Migrator) Verify(ctx context.Context) error {
 	return m.verifyScripts(st)
 }
 
-// verify passes over the versions that a plan takes down and up again: these are
-// being worked on.
+// verify ignores the versions that a plan rolls back and applies again: their author is working on
+// them.
 func (m *Migrator) verify(ctx context.Context, st *database.State, moves []move) error {
 	var bad []int64
 	for _, v := range modified(m.set, st.Applied) {
@@ -44,7 +44,7 @@ func (m *Migrator) verify(ctx context.Context, st *database.State, moves []move)
 	return m.mismatch(ctx, st, bad)
 }
 
-// modified returns the applied versions whose checksum is not the set's.
+// modified returns the applied versions whose checksum differs from the set's.
 func modified(set *migration.Set, applied *database.AppliedSet) []int64 {
 	v := viewOf(set, applied)
 	var vs []int64
@@ -62,7 +62,7 @@ func (m *Migrator) mismatch(ctx context.Context, st *database.State, bad []int64
 	e := &ChecksumMismatchError{Set: m.set.Name(), Version: a.Version, Name: a.Name, Stored: a.Checksum, Others: bad[1:]}
 	e.Expected, _ = v.expected(a)
 	mig, ok := v.get(a.Version)
-	if !ok { // its file is gone, and the squash says what it was
+	if !ok { // its file is missing; the squash names its checksum
 		q, _ := m.set.Squash(a.Version)
 		e.File = q.Up.File
 		return e

@@ -7,9 +7,8 @@ import (
 
 const modulePath = "github.com/whimbrel-db/whimbrel"
 
-// ToolVersion returns the version of Whimbrel that this program was built with, as
-// the Go build recorded it: "v1.2.3", or "devel" for a build from a work tree. The
-// history keeps it with each event.
+// ToolVersion returns the version of Whimbrel in this program, as the Go build recorded it:
+// "v1.2.3", or "devel" for a build from a work tree. Every history entry contains it.
 func ToolVersion() string { return toolVersion() }
 
 var toolVersion = sync.OnceValue(func() string {
