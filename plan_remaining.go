@@ -71,7 +71,7 @@ func firstUnplanned(planned, decided []move, otherwise move) *move {
 
 // covers reports whether a planned move is the decided one.
 func (m move) covers(decided move) bool {
-	if m.version != decided.version || m.direction != decided.direction || m.name != decided.name {
+	if m.version != decided.version || m.direction != decided.direction || m.name != decided.name || m.from != decided.from {
 		return false
 	}
 	switch m.direction {
@@ -134,18 +134,17 @@ func (c *comparison) otherEnd(intended, end *database.State) *ConflictError {
 
 // explain makes a conflict of an error of deciding that another process has caused.
 func (c *comparison) explain(err error) error {
+	var order *OutOfOrderError
+	if errors.As(err, &order) {
+		if _, was := c.expected.Applied.Get(order.Newest); !was {
+			return &ConflictError{Version: order.Newest, Problem: fmt.Sprintf("was applied in the meantime, above %d, which is still pending", order.Migrations[0].Version)}
+		}
+	}
 	version, change := c.firstChange()
 	if change == "" {
 		return err
 	}
-	var order *OutOfOrderError
-	if !errors.As(err, &order) {
-		return &ConflictError{Version: version, Problem: fmt.Sprintf("was %s in the meantime, and now the goal can't be reached: %v", change, err)}
-	}
-	if _, was := c.expected.Applied.Get(order.Newest); was {
-		return err
-	}
-	return &ConflictError{Version: order.Newest, Problem: fmt.Sprintf("was applied in the meantime, above %d, which is still pending", order.Migrations[0].Version)}
+	return &ConflictError{Version: version, Problem: fmt.Sprintf("was %s in the meantime, and now the goal can't be reached: %v", change, err)}
 }
 
 // unplanned explains why a move is necessary now that was not planned.
@@ -153,11 +152,11 @@ func (c *comparison) unplanned(m move) error {
 	if m.version == NilVersion {
 		return &ConflictError{Version: NilVersion, Script: m.name, Problem: "ran in the meantime from a different script"}
 	}
-	_, was := c.expected.Applied.Get(m.version)
+	was, ok := c.expected.Applied.Get(m.version)
 	switch {
-	case m.direction == database.Down && was:
+	case m.direction == database.Down && ok && was.EventID != m.applied.EventID:
 		return &ConflictError{Version: m.version, Problem: "was rolled back and applied again in the meantime"}
-	case m.direction == database.Down:
+	case m.direction == database.Down && !ok:
 		return &ConflictError{Version: m.version, Problem: "was applied in the meantime, and would have to be rolled back as well"}
 	}
 	version, change := c.firstChange()

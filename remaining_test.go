@@ -124,6 +124,27 @@ func TestRemainingSeesOtherTextsAndEntries(t *testing.T) {
 	}
 }
 
+// A move is planned only if it would execute what was planned.
+func TestCovers(t *testing.T) {
+	t.Parallel()
+	m, _ := setOf(t, 1).Get(1)
+	other := m
+	other.Up = migration.Text(m.Up.File, "CREATE TABLE other ()")
+	up := upMove(m)
+	if !up.covers(upMove(m)) {
+		t.Error("a move does not cover itself")
+	}
+	if up.covers(upMove(other)) {
+		t.Error("an up script covers another text")
+	}
+	down := move{version: 1, name: "m1", direction: database.Down, from: FromSet, applied: database.AppliedMigration{EventID: 7}}
+	stored := down
+	stored.from = FromHistory
+	if !down.covers(down) || down.covers(stored) {
+		t.Error("a down script of the set does not cover itself, or covers one of the history")
+	}
+}
+
 // What another process may have recorded meanwhile.
 func TestRemainingContents(t *testing.T) {
 	t.Parallel()
