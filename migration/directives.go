@@ -49,7 +49,7 @@ func (d *Directives) Parse(text string) error {
 			*k.flag(d) = true
 			return nil
 		case k.flag != nil:
-			return fmt.Errorf("directive %q takes no argument, here is %q", k.word, arg)
+			return fmt.Errorf("directive %q takes no argument (got %q)", k.word, arg)
 		default:
 			v, err := time.ParseDuration(arg)
 			if err != nil || v < time.Millisecond {

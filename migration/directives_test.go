@@ -51,7 +51,7 @@ func TestDirectivesRefuse(t *testing.T) {
 		"":                      `unknown directive ""` + known,
 		"no-transactions":       `unknown directive "no-transactions"; "no-transaction" was probably meant` + known,
 		"no transaction":        `unknown directive "no transaction"; "no-transaction" was probably meant` + known,
-		"no-transaction please": `directive "no-transaction" takes no argument, here is "please"`,
+		"no-transaction please": `directive "no-transaction" takes no argument (got "please")`,
 		"lock-timeout":          `directive "lock-timeout" wants a time of at least 1ms, such as "lock-timeout 2s", not ""`,
 		"lock-timeout 2":        `directive "lock-timeout" wants a time of at least 1ms, such as "lock-timeout 2s", not "2"`,
 		"lock-timeout 0s":       `directive "lock-timeout" wants a time of at least 1ms, such as "lock-timeout 2s", not "0s"`,

@@ -46,7 +46,7 @@ type DuplicateError struct {
 }
 
 func (e *DuplicateError) Error() string {
-	return fmt.Sprintf("version %d is there twice: %s and %s; give one of them another version", e.Version, e.First, e.Second)
+	return fmt.Sprintf("version %d is used twice: %s and %s; change the version of one", e.Version, e.First, e.Second)
 }
 
 // ContentsError reports a baseline or repeatable script that conflicts with the rest of a set.
@@ -139,9 +139,9 @@ func (s *Set) setBaselines(baselines []Migration) (err error) {
 		}
 		switch {
 		case len(b.Up.Replaces) > 0:
-			wrong("a baseline replaces nothing; it stands for all versions up to its own")
+			wrong("a baseline can't name what it replaces: it covers all versions up to its own; remove the directive")
 		case b.Up.NoTransaction:
-			wrong("a baseline is always one transaction; leave what can't be in one to a migration")
+			wrong("a baseline is always one transaction; move what can't be in one to a migration")
 		case inside:
 			wrong("version %d stands among those that %s replaces; a database that starts there would stand in its middle; give the baseline version %d", b.Version, q.Up.File, q.Version)
 		}
@@ -171,7 +171,7 @@ func (s *Set) setRepeatables(repeatables []Named) error {
 		case len(r.Script.Replaces) > 0:
 			all = append(all, &ContentsError{r.Script.File, "a repeatable script replaces no migrations"})
 		case i > 0 && s.repeatables[i-1].Name == r.Name:
-			all = append(all, &ContentsError{r.Script.File, fmt.Sprintf("the repeatable script %q is there twice: %s and %s", r.Name, s.repeatables[i-1].Script.File, r.Script.File)})
+			all = append(all, &ContentsError{r.Script.File, fmt.Sprintf("the repeatable script %q is used twice: %s and %s", r.Name, s.repeatables[i-1].Script.File, r.Script.File)})
 		}
 	}
 	return errors.Join(all...)

@@ -153,12 +153,12 @@ func TestContents(t *testing.T) {
 	down := step(4, "down")
 	down.Down = step(4, "down", of(4, "x")).Up
 	for want, c := range map[string]migration.Contents{
-		"version 2 is there twice":               {Baselines: []migration.Migration{step(2, "x"), step(2, "y")}},
+		"version 2 is used twice":                {Baselines: []migration.Migration{step(2, "x"), step(2, "y")}},
 		"always one transaction":                 {Baselines: []migration.Migration{alone}},
-		"a baseline replaces nothing":            {Baselines: []migration.Migration{step(2, "x", of(2, "b"))}},
+		"a baseline can't name what it replaces": {Baselines: []migration.Migration{step(2, "x", of(2, "b"))}},
 		"give the baseline version 7":            {Baselines: []migration.Migration{step(3, "x")}, Migrations: []migration.Migration{step(7, "s", of(3, "b"), of(7, "c"))}},
 		"only an up script replaces":             {Migrations: []migration.Migration{down}},
-		`"x" is there twice`:                     {Repeatables: []migration.Named{named("x", "1"), named("x", "2")}},
+		`"x" is used twice`:                      {Repeatables: []migration.Named{named("x", "1"), named("x", "2")}},
 		"needs a name and a text":                {Repeatables: []migration.Named{{Name: "x"}}},
 		"a repeatable script replaces no":        {Repeatables: []migration.Named{{Name: "x", Script: step(2, "x", of(2, "b")).Up}}},
 		"version -1 of migration \"b\" is below": {Baselines: []migration.Migration{step(-1, "b")}},

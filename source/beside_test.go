@@ -196,7 +196,7 @@ func TestReadSeeds(t *testing.T) {
 		"seeds/a.sql: the script has no statement": folder("a.sql", "-- nothing"),
 		"seeds/a.sql:1:1: unknown directive":       folder("a.sql", "-- whimbrel: x\nSELECT 1"),
 		"a seed replaces no migrations":            folder("a.sql", "-- whimbrel: replaces 3 "+migration.Sum("x").String()+"\nSELECT 1"),
-		"which of its folders is meant":            folder("dev/a.sql", "SELECT 1"),
+		"name one of its folders":                  folder("dev/a.sql", "SELECT 1"),
 		"seeds: there is no such folder":           nil,
 	} {
 		if fsys == nil {

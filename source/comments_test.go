@@ -37,7 +37,7 @@ func TestCommentsWithASlashAndAStar(t *testing.T) {
 			set, err := source.Read(folder("1_a.up.sql", c.text), source.Options{Dialect: d})
 			got := unclear
 			switch {
-			case err != nil && strings.Contains(err.Error(), "looks like a directive, and is none"):
+			case err != nil && strings.Contains(err.Error(), "looks like a directive but is not one"):
 				got = unclear
 			case err != nil && strings.Contains(err.Error(), "move"):
 				got = "moved"

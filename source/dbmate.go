@@ -36,10 +36,10 @@ func (f *folder) dbmate() []migration.Migration {
 		up, down := f.upAndDown(s.file)
 		switch {
 		case up == nil:
-			f.add(s.file.path, `has no line "-- migrate:up"; what is to run stands below it`)
+			f.add(s.file.path, `has no line "-- migrate:up"; write it above the statements`)
 			continue
 		case down != nil && down.mark.line < up.mark.line:
-			f.at(s.file.path, down.mark.line, down.mark.column, `"-- migrate:down" stands before "-- migrate:up"; dbmate refuses that, put up first`)
+			f.at(s.file.path, down.mark.line, down.mark.column, `"-- migrate:down" is before "-- migrate:up", which dbmate refuses; put up first`)
 			continue
 		}
 		m := f.sections(s, up, down)

@@ -74,7 +74,7 @@ func (f *folder) decide(seen, bare []Seen, conf string) (Format, error) {
 			goFiles = true
 			continue
 		}
-		p.add(b.Files[0], "is of no format that can be told from it: it is neither named .up.sql or .down.sql, nor has it a line of goose, dbmate or tern in it; say which format it is (--format), or rename it")
+		p.add(b.Files[0], "does not show its format: its name does not end in .up.sql or .down.sql, and it has no line of goose, dbmate or tern; name the format, or rename the file")
 	}
 	if err := p.err(); err != nil {
 		return Auto, err

@@ -83,7 +83,7 @@ func TestDetectRefusesDoubt(t *testing.T) {
 		{
 			"nothing to tell it from",
 			files("1_a.sql", up, "2_b.go", "x"),
-			"db/1_a.sql: is of no format that can be told from it: it is neither named .up.sql or .down.sql, nor has it a line of goose, dbmate or tern in it; say which format it is (--format), or rename it",
+			"db/1_a.sql: does not show its format: its name does not end in .up.sql or .down.sql, and it has no line of goose, dbmate or tern; name the format, or rename the file",
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -13,11 +13,11 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/filekind"
 )
 
-// Dir returns the folder at a path on disk. It is what [os.DirFS] returns, and is read
-// faster. Read opens no pipe and no device in it, whatever links lead to one.
+// Dir returns the folder at a path on disk. It is like [os.DirFS], but faster to read. Read opens
+// no pipes or devices in it, even if links lead to them.
 func Dir(path string) fs.FS { return dir{os.DirFS(path).(onDisk), path} }
 
-// onDisk is what os.DirFS promises of its result.
+// onDisk are the interfaces that os.DirFS guarantees.
 type onDisk interface {
 	fs.ReadDirFS
 	fs.StatFS
@@ -28,10 +28,10 @@ type dir struct {
 	path string
 }
 
-// maxNames is how many files and folders a folder can hold.
+// maxNames is the maximum number of files and folders in a folder.
 const maxNames = 100_000
 
-// ReadDir implements [fs.ReadDirFS]. It opens a folder as it opens a file: without waiting.
+// ReadDir implements [fs.ReadDirFS]. It opens a folder, like a file, without waiting.
 func (d dir) ReadDir(name string) ([]fs.DirEntry, error) {
 	if d.path == "" || !fs.ValidPath(name) {
 		return d.onDisk.ReadDir(name)
@@ -52,8 +52,8 @@ func (d dir) ReadDir(name string) ([]fs.DirEntry, error) {
 	return entries, err
 }
 
-// openText opens a regular file that will be read from its beginning, and nothing else: reading a pipe could wait for
-// ever, reading a device never end.
+// openText opens only regular files, to read them from the beginning: reading a pipe could wait
+// forever, and reading a device might never end.
 func openText(fsys fs.FS, name string) (io.ReadCloser, error) {
 	if d, ok := fsys.(dir); ok && d.path != "" && fs.ValidPath(name) {
 		return openPlainly(d.path+"/"+name, name)
@@ -82,7 +82,7 @@ func openText(fsys fs.FS, name string) (io.ReadCloser, error) {
 	return f, nil
 }
 
-// open opens a file, which a file system that is not as it should be may not return.
+// open opens a file. A faulty file system may return none.
 func open(fsys fs.FS, name string) (fs.File, error) {
 	f, err := fsys.Open(name)
 	if err == nil && f == nil {
@@ -111,7 +111,7 @@ func stat(fsys fs.FS, name string) (info fs.FileInfo, err error) {
 	return info, err
 }
 
-// regular says what a file is that is not a regular one.
+// regular returns an error for a file that is not a regular one.
 func regular(info fs.FileInfo) error {
 	if info == nil {
 		return errors.New("its file system does not say what it is")
@@ -119,7 +119,7 @@ func regular(info fs.FileInfo) error {
 	return filekind.Regular(info.Mode())
 }
 
-// The most that is read of a file which is held in memory as a whole, in bytes. Scripts are not: see
+// The maximum size in bytes of files that are held in memory as a whole. For scripts see
 // [migration.KeepInMemory].
 const (
 	maxMetadata = 8 << 20  // what metayaml reads
@@ -127,8 +127,8 @@ const (
 	maxHeld     = 64 << 20 // a script that is rewritten
 )
 
-// maxKeptTexts is the length of all scripts of a folder up to which those that are short enough are kept in memory.
-// It is a variable for the tests.
+// maxKeptTexts is the total length of scripts of a folder up to which short ones are kept in
+// memory. It is a variable for the tests.
 var maxKeptTexts int64 = 256 << 20
 
 // readText reads a whole file that is not a script.

@@ -12,15 +12,15 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// Error is one thing that is wrong with a folder or a file, and what to do.
+// Error is one problem of a folder or a file, and its remedy.
 type Error struct {
 	// File is the file or folder as [Options].Dir shows it.
 	File string
-	// Line and Column count from 1; 0 where the whole file is meant.
+	// Line and Column count from 1. They are 0 for the whole file.
 	Line, Column int
 	Msg          string
 	Err          error // the cause, if there is one beyond Msg
-	// ReadsAs is a format in which this is no problem, if it was not said which format the folder has.
+	// ReadsAs is a format in which this is no problem, if the folder's format was not given.
 	ReadsAs Format
 }
 
@@ -36,17 +36,17 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// FolderError is everything that is wrong with a folder, ordered by file and
-// line. Its text has one line for each problem, up to [ShownProblems].
+// FolderError lists all problems of a folder, ordered by file and line. Its text has one line for
+// each problem, up to [ShownProblems].
 type FolderError struct {
 	Problems []*Error
-	// ReadsAs is a format as which the folder has no problem, if it was not said which format it is, and
-	// PassedOver are the files that would not be read then. Auto means that there is none.
+	// ReadsAs is a format in which the folder has no problem, if its format was not given.
+	// PassedOver are the files that would then not be read. Auto means that there is none.
 	ReadsAs    Format
 	PassedOver []string
 }
 
-// ShownProblems is how many problems of a folder a message lists.
+// ShownProblems is the maximum number of problems in a message.
 const ShownProblems = 50
 
 func (e *FolderError) Error() string {
@@ -75,21 +75,21 @@ func (e *FolderError) Unwrap() []error {
 	return errs
 }
 
-// AmbiguousError is a folder whose files speak for more than one format.
+// AmbiguousError reports a folder whose files indicate more than one format.
 type AmbiguousError struct {
 	// Dir is the folder as [Options].Dir shows it.
 	Dir  string
 	Seen []Seen
 }
 
-// Seen is what speaks for a format.
+// Seen is the evidence for a format.
 type Seen struct {
 	Format Format
 	Files  []string // all of them, in order
 	What   string   // what the first of them has
 }
 
-// shownFiles is how many files of each format a message names.
+// shownFiles is the maximum number of files of each format in a message.
 const shownFiles = 3
 
 func (e *AmbiguousError) Error() string {
@@ -118,7 +118,7 @@ type problems struct {
 	warnings []migration.Warning
 }
 
-// warn adds what is probably not meant, but is what the folder's tool does, too.
+// warn adds a probable mistake that the folder's tool also accepts.
 func (p *problems) warn(file string, line, column int, format string, args ...any) {
 	p.warnings = append(p.warnings, migration.Warning{File: file, Line: line, Column: column, Msg: fmt.Sprintf(format, args...)})
 }
@@ -140,7 +140,7 @@ func (p *problems) wrap(file string, err error) {
 	p.all = append(p.all, &Error{File: file, Msg: "can't be read: " + cause(err), Err: err})
 }
 
-// cause is an error's text without the name of the file, which is shown already.
+// cause returns an error's text without the name of the file, which the message has already.
 func cause(err error) string {
 	if path := (*fs.PathError)(nil); errors.As(err, &path) {
 		return path.Err.Error()
@@ -148,7 +148,7 @@ func cause(err error) string {
 	return err.Error()
 }
 
-// err returns what was collected as a *FolderError, nil for nothing.
+// err returns the problems as a *FolderError, nil for none.
 func (p *problems) err() error {
 	if len(p.all) == 0 {
 		return nil

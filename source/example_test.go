@@ -44,7 +44,7 @@ func ExampleRead_problems() {
 	// Output:
 	// migrations/0001_ports_up.sql: is not named like a migration; 0001_ports.up.sql was probably meant
 	// migrations/0002_ships.up.sql:1:1: unknown directive "no-transactoin"; "no-transaction" was probably meant; there are: no-transaction, empty, secret, lock-timeout, statement-timeout, replaces, skip-on-scratch, unfinished
-	// migrations/0003_crew.down.sql: there is no up script to this down script; add 0003_crew.up.sql, or remove this file
+	// migrations/0003_crew.down.sql: this down script has no up script; add 0003_crew.up.sql, or remove this file
 }
 
 func ExampleDetect() {

@@ -134,7 +134,7 @@ func (f *folder) list() error {
 }
 
 // readDir lists a folder. What the file system says of an entry is asked once, so that it can't say two things, and a
-// name that is there twice is taken once.
+// name that is used twice is taken once.
 func readDir(fsys fs.FS, name string) ([]fs.DirEntry, error) {
 	if _, ok := fsys.(fs.ReadDirFS); !ok { // fs.ReadDir would close what is not there
 		f, err := open(fsys, name)
@@ -327,7 +327,7 @@ func (f *folder) direct(file *file, p *part, s *migration.Script, inHead bool) {
 			continue // which is of the statement behind it
 		}
 		if d.body || !inHead {
-			f.at(file.path, d.line, d.column, "directives stand before the first statement; move %q up", "-- whimbrel: "+d.text)
+			f.at(file.path, d.line, d.column, "directives must come before the first statement; move %q up", "-- whimbrel: "+d.text)
 			continue
 		}
 		if strings.EqualFold(d.text, migration.UnfinishedWord) {
@@ -353,13 +353,13 @@ func (f *folder) needStatementIn(what string, file *file, s *migration.Script, e
 	switch {
 	case s == nil:
 	case empty && !s.Empty:
-		e := &Error{File: file.path, Msg: what + ` has no statement; write one, or say that it is meant so with "-- whimbrel: empty"`}
+		e := &Error{File: file.path, Msg: what + ` has no statement; write one, or mark it as intentionally empty with "-- whimbrel: empty"`}
 		if _, pair := golangMigrateName(file.name); pair && f.format == Native && f.opts.Format == Auto {
 			e.ReadsAs = GolangMigrate // where it does nothing
 		}
 		s.Problem = e
 	case !empty && s.Empty:
-		f.add(file.path, `the script says "-- whimbrel: empty" and yet has statements; remove the one or the others`)
+		f.add(file.path, `the script says "-- whimbrel: empty" but has statements; remove the line or the statements`)
 	}
 }
 
@@ -440,7 +440,7 @@ func (f *folder) elsewhere() {
 		})
 	}
 	if len(names) > 0 {
-		f.add(f.opts.Dir, "there is no migration in the folder itself; say which of its folders is meant: %s (in Go, fs.Sub)", shownNames(names))
+		f.add(f.opts.Dir, "there is no migration in the folder itself; name one of its folders: %s (in Go, fs.Sub)", shownNames(names))
 	}
 }
 

@@ -79,24 +79,24 @@ func TestGoose(t *testing.T) {
 				"7_g.sql", "-- +goose Up\n-- +goose ENVSUB ON\n"+up,
 				"8_h.sql", "-- whimbrel: no-transaction\n-- +goose Up\n"+up,
 			),
-			errors: `1_a.sql:1:1: a statement stands before the first section, where nothing would run it
-2_b.sql: has no line "-- +goose Up"; what is to run stands below it
+			errors: `1_a.sql:1:1: a statement is before the first section, where nothing would run it
+2_b.sql: has no line "-- +goose Up"; write it above the statements
 2_b.sql:1:1: unknown marker "-- +goose upp" ("-- +goose Up" was probably meant); there are: Up, Down, StatementBegin, StatementEnd, NO TRANSACTION, ENVSUB ON, ENVSUB OFF
 3_c.sql:2:1: "-- +goose StatementBegin" without its StatementEnd before line 4
 3_c.sql:5:1: "-- +goose StatementEnd" without its StatementBegin
-4_d.sql:1:1: "-- +goose StatementBegin" stands before "-- +goose Up"
+4_d.sql:1:1: "-- +goose StatementBegin" is before "-- +goose Up"
 4_d.sql:5:1: "-- +goose StatementBegin" without its StatementEnd before line 6
 4_d.sql:6:1: "-- +goose StatementBegin" without its StatementEnd
 5_e.sql:3:1: a second up section, the first begins on line 1; join them, in the order in which they are to run
-7_g.sql:2:1: "-- +goose ENVSUB ON" asks for values from the environment, which nothing here may read; give them with Options.Expand, or write them into the file
-8_h.sql:1:1: directives stand in the section that they are for; move "-- whimbrel: no-transaction" down`,
+7_g.sql:2:1: "-- +goose ENVSUB ON" needs values from the environment, which Whimbrel does not read; give them with Options.Expand, or write them into the file
+8_h.sql:1:1: a directive must be in its section; move "-- whimbrel: no-transaction" down`,
 		},
 		{
 			name:  "what is wrong with names",
 			files: files("0_a.sql", "-- +goose Up\n"+up, "1-b.sql", up, "2_c.sql", "-- +goose Up\n"+up, "02_d.sql", "-- +goose Up\n"+up, "3_e.go", "x", "4.sql", up, "99999999999999999999_x.sql", up),
 			errors: `0_a.sql: has version 0; goose counts from 1
 1-b.sql: is not named like a migration; names look like 00001_add_users.sql
-2_c.sql: version 2 is there twice: 02_d.sql and 2_c.sql; give one of them another version
+2_c.sql: version 2 is used twice: 02_d.sql and 2_c.sql; change the version of one
 3_e.go: is a migration written in Go, which can't be read from a file; give version 3 as a function (Options.Funcs)
 4.sql: is not named like a migration; names look like 00001_add_users.sql
 99999999999999999999_x.sql: the version 99999999999999999999 is too large; the largest is 9223372036854775807`,
@@ -182,9 +182,9 @@ func TestDbmate(t *testing.T) {
 				"5_e.sql", "-- migrate:up\n"+up+"\n-- migrate:down\n"+up+"\n-- migrate:up\n"+up+"\n-- migrate:down\n"+up,
 				"6_f.sql", "-- migrate:up\n\n\n-- migrate:down\n\n",
 			),
-			errors: `1_a.sql: has no line "-- migrate:up"; what is to run stands below it
-2_b.sql:1:1: a statement stands before the first section, where nothing would run it
-3_c.sql:1:1: "-- migrate:down" stands before "-- migrate:up"; dbmate refuses that, put up first
+			errors: `1_a.sql: has no line "-- migrate:up"; write it above the statements
+2_b.sql:1:1: a statement is before the first section, where nothing would run it
+3_c.sql:1:1: "-- migrate:down" is before "-- migrate:up", which dbmate refuses; put up first
 4_d.sql:1:1: unknown option "transaction:flase"; there are: transaction:false, transaction:true
 4_d.sql:1:1: unknown option "env:test"; there are: transaction:false, transaction:true
 5_e.sql:5:1: a second up section, the first begins on line 1; join them, in the order in which they are to run
@@ -230,8 +230,8 @@ func TestTern(t *testing.T) {
 				"003.sql", up,
 				"004_d.sql", separator+"\n"+up,
 			),
-			errors: `001_a.sql:2:8: a template, which is not rendered here; write down what it stands for
-001_a.sql:4:2: a template, which is not rendered here; write down what it stands for
+			errors: `001_a.sql:2:8: this is a template, which Whimbrel does not render; write its result instead
+001_a.sql:4:2: this is a template, which Whimbrel does not render; write its result instead
 002_b.sql:4:1: a second line "---- create above / drop below ----", the first is line 2; remove one
 003.sql: is not named like a migration; names look like 001_add_users.sql`,
 		},
@@ -295,12 +295,12 @@ func TestHasura(t *testing.T) {
 				"7_h.sql":           {Data: []byte(up)},
 				"8_i/up.sql":        {Data: []byte("")},
 			},
-			errors: `1_a/down.sql: there is no up script to this down script; add 1_a/up.sql, or remove this file
+			errors: `1_a/down.sql: this down script has no up script; add 1_a/up.sql, or remove this file
 2_b/up.yaml: has SQL in it (run_sql), which can't be read from YAML; move it to the .sql file beside it
-3_c: holds no migration; it wants an up.sql (with "-- whimbrel: empty" in it if there is nothing to run), or a name that doesn't begin with a number
-4_d: holds no migration; it wants an up.sql (with "-- whimbrel: empty" in it if there is nothing to run), or a name that doesn't begin with a number
+3_c: holds no migration; add an up.sql (with "-- whimbrel: empty" in it if there is nothing to run), or rename the folder so that it doesn't begin with a number
+4_d: holds no migration; add an up.sql (with "-- whimbrel: empty" in it if there is nothing to run), or rename the folder so that it doesn't begin with a number
 4_d/up.sql: is a folder; a migration has to be a file
-5_e/up.sql: version 5 is there twice: 05_f/up.sql and 5_e/up.sql; give one of them another version
+5_e/up.sql: version 5 is used twice: 05_f/up.sql and 5_e/up.sql; change the version of one
 6_g/metadata.toml: run_in_transaction is neither true nor false: run_in_transaction = 0
 7_h.sql: is not named like a migration; it has to say whether it is up or down: 7_h.up.sql`,
 		},

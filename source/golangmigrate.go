@@ -28,7 +28,7 @@ func (f *folder) golangMigrate() []migration.Migration {
 		h, ok := golangMigrateName(name)
 		switch {
 		case !ok && startsWithDigit(name) && hasSQLSuffix(name) && !e.IsDir():
-			f.warn(f.path(name), 0, 0, "golang-migrate passes over this file, so it is not run; names look like 000001_add_users.up.sql and 000001_add_users.down.sql")
+			f.warn(f.path(name), 0, 0, "golang-migrate skips this file, so it does not run; names look like 000001_add_users.up.sql and 000001_add_users.down.sql")
 			continue
 		case !ok:
 			continue
@@ -51,6 +51,6 @@ func (f *folder) golangMigrate() []migration.Migration {
 // nothing.
 func (f *folder) withoutUp(down half) *migration.Script {
 	name := upName(down.file.path)
-	f.warn(down.file.path, 0, 0, "there is no up script to this down script, so golang-migrate runs nothing for version %d; it would be %s", down.version, name)
+	f.warn(down.file.path, 0, 0, "this down script has no up script, so golang-migrate runs nothing for version %d; it would be %s", down.version, name)
 	return migration.Text(name, "")
 }

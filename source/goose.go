@@ -57,7 +57,7 @@ func (f *folder) goose() []migration.Migration {
 		noTx, expand := f.gooseMarks(s.file)
 		up, down := f.upAndDown(s.file)
 		if up == nil {
-			f.add(s.file.path, `has no line "-- +goose Up"; what is to run stands below it`)
+			f.add(s.file.path, `has no line "-- +goose Up"; write it above the statements`)
 			continue
 		}
 		m := f.sections(s, up, down)
@@ -92,7 +92,7 @@ func (f *folder) gooseMarks(file *file) (noTx, expand bool) {
 		case gooseBegin:
 			open = m
 			if m.part == 0 {
-				f.at(file.path, m.line, m.column, `"-- +goose StatementBegin" stands before "-- +goose Up"`)
+				f.at(file.path, m.line, m.column, `"-- +goose StatementBegin" is before "-- +goose Up"`)
 				open = nil
 			}
 		case gooseEnd:
@@ -105,7 +105,7 @@ func (f *folder) gooseMarks(file *file) (noTx, expand bool) {
 		case gooseExpand:
 			expand = true
 			if f.opts.Expand == nil {
-				f.at(file.path, m.line, m.column, `"-- +goose ENVSUB ON" asks for values from the environment, which nothing here may read; give them with Options.Expand, or write them into the file`)
+				f.at(file.path, m.line, m.column, `"-- +goose ENVSUB ON" needs values from the environment, which Whimbrel does not read; give them with Options.Expand, or write them into the file`)
 			}
 		default:
 			suggestion := ""

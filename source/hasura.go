@@ -74,7 +74,7 @@ func (f *folder) hasuraFolder(name string) []half {
 		}
 	}
 	if len(halves) == 0 {
-		f.add(f.path(name), `holds no migration; it wants an up.sql (with "-- whimbrel: empty" in it if there is nothing to run), or a name that doesn't begin with a number`)
+		f.add(f.path(name), `holds no migration; add an up.sql (with "-- whimbrel: empty" in it if there is nothing to run), or rename the folder so that it doesn't begin with a number`)
 	}
 	return halves
 }

@@ -94,17 +94,17 @@ func (j *joiner) refuse(s *migration.Script, a *migration.Analysis, last bool) e
 	case err != nil:
 		return err
 	case s.NoTransaction && !j.always():
-		return &Error{File: s.File, Msg: "asks for no transaction, so it can't be part of a squash; end the range before it, or begin behind it"}
+		return &Error{File: s.File, Msg: "must not be in a transaction, so it can't be part of a squash; end the range before it, or begin after it"}
 	case a.Never != nil && !j.always():
-		return wrong(a.Never, a.Never.Why+" can't be in a transaction, so it can't be part of a squash; end the range before it, or begin behind it")
+		return wrong(a.Never, a.Never.Why+" can't be in a transaction, so it can't be part of a squash; end the range before it, or begin after it")
 	case j.uses(a) != nil:
-		return wrong(j.uses(a), "a new enum value can't be used before it is committed, so this can't be part of a squash; end the range before it, or begin behind it")
+		return wrong(j.uses(a), "a new enum value can't be used before it is committed, so this can't be part of a squash; end the range before it, or begin after it")
 	case used != nil:
 		return wrong(used, "an enum value that an earlier migration of the range adds can't be used before it is committed; end the range before this file")
 	case a.Control != nil:
 		return wrong(a.Control, "transaction control inside of a script can't be part of a squash; take it out")
 	case a.Mode != nil:
-		return wrong(a.Mode, "asks for another kind of transaction than a squash is; end the range before this file, or begin behind it")
+		return wrong(a.Mode, "asks for another kind of transaction than a squash is; end the range before this file, or begin after it")
 	case len(a.Before) > 0 && j.pieces > 0:
 		return wrong(&a.Before[0], a.Before[0].Why+" has no effect inside a transaction, and stands behind other statements in a squash; begin the range with this file")
 	case misplaced(a) != nil:
@@ -115,7 +115,8 @@ func (j *joiner) refuse(s *migration.Script, a *migration.Analysis, last bool) e
 	return nil
 }
 
-// uses returns a statement that uses a value which the script adds to an enum from before the range.
+// uses returns a statement that uses a value which the script adds to an enum from before the
+// range.
 func (j *joiner) uses(a *migration.Analysis) *sqltext.Statement {
 	for _, u := range a.UsedValues {
 		if !u.Own && !slices.Contains(j.enums, u.Type) {
@@ -131,16 +132,16 @@ func misplaced(a *migration.Analysis) *sqltext.Statement {
 	return cmp.Or(a.Misplaced, a.Toggled, a.Ignored)
 }
 
-// always reports whether statements that can't be in a transaction may stand among others: where that is so of
-// all that change a schema, nobody can have counted on a transaction.
+// always reports whether statements that can't be in a transaction may be among others. In MySQL
+// that applies to all statements that change a schema, so no author can rely on a transaction.
 func (j *joiner) always() bool { return j.dialect == sqltext.MySQL }
 
 // settings matches what changes the session in a statement whose form does not tell. It is a
 // pattern, not a reading of tokens, because such statements execute strings.
 var settings = regexp.MustCompile(`(?i)\bset_config\b|\btemp(orary)?\b|\bset\s+(local\s+|session\s+)?(role|search_path|session)\b`)
 
-// changes reports whether the scripts behind a statement in one transaction would see what it
-// does to the session.
+// changes reports whether later scripts in the same transaction would see what a statement changes
+// in the session.
 func changes(st sqltext.Statement) bool {
 	switch st.Verb() {
 	case "SET", "RESET":
@@ -151,15 +152,15 @@ func changes(st sqltext.Statement) bool {
 	return st.Session
 }
 
-// session refuses what the scripts behind would see, who otherwise begin with a session of
-// their own.
+// session refuses scripts that change the session for later ones, which otherwise begin with a
+// session of their own.
 func (j *joiner) session(a *migration.Analysis) error {
 	for st, err := range a.Body() {
 		if err != nil {
 			return err
 		}
 		if changes(st) {
-			return wrong(&st, "changes the session, which the migrations behind it in a squash would see; end the range with this file, or begin behind it")
+			return wrong(&st, "changes the session for the migrations after it in a squash; end the range with this file, or begin after it")
 		}
 	}
 	return nil
@@ -172,7 +173,8 @@ func wrong(st *sqltext.Statement, msg string) error {
 // headDirective is a comment that is a directive.
 var headDirective = regexp.MustCompile(`(?i)(--|/\*)(\s*)whimbrel\s*:(\s*skip-on-scratch\b)?`)
 
-// undirect makes the directives of a script's head ordinary comments, but for those of its first statement.
+// undirect turns the directives at the beginning of a script into ordinary comments, except those
+// of its first statement.
 func undirect(head string) string {
 	return headDirective.ReplaceAllStringFunc(head, func(found string) string {
 		m := headDirective.FindStringSubmatch(found)
@@ -223,7 +225,7 @@ func (j *joiner) write(all []sqltext.Statement, wrapped bool) {
 	}
 }
 
-// directives are those of the whole: a time where every piece asks for one.
+// directives are the directives of the whole. It has a timeout only if every piece has one.
 func (j *joiner) directives(up bool) []string {
 	d := migration.Directives{NoTransaction: j.alone, Secret: j.secret, LockTimeout: j.lock.longest(), StatementTimeout: j.single.longest(), Empty: up && j.pieces == 0}
 	if d == (migration.Directives{}) {
@@ -232,7 +234,7 @@ func (j *joiner) directives(up bool) []string {
 	return strings.Split(d.String(), ", ")
 }
 
-// check proves that the statements of the whole are those of the pieces.
+// check verifies that the statements of the whole are those of the pieces.
 func (j *joiner) check(file, text string) error {
 	all, err := sqltext.Split(text, j.dialect, sqltext.Options{File: file})
 	if err != nil {
@@ -254,7 +256,7 @@ func (j *joiner) check(file, text string) error {
 	}
 	a, err := migration.Text(file, text).Analyze(j.dialect, nil)
 	if st := misplaced(a); err == nil && st != nil {
-		err = wrong(st, st.Why+" has no effect inside a transaction, and would stand between the statements of the squash; begin the range behind the file that has it")
+		err = wrong(st, st.Why+" has no effect inside a transaction, and would be between the statements of the squash; begin the range after the file that has it")
 	}
 	if err == nil {
 		err = j.loose(a)
@@ -262,8 +264,8 @@ func (j *joiner) check(file, text string) error {
 	return err
 }
 
-// loose refuses what needs a transaction in a squash that runs statement by statement: in MySQL, and before PostgreSQL 17 if it
-// uses a value that it adds to an enum.
+// loose refuses statements that need a transaction in a squash that runs statement by statement: in
+// MySQL, and before PostgreSQL 17 if the squash uses a value that it adds to an enum.
 func (j *joiner) loose(a *migration.Analysis) error {
 	why := ""
 	switch {
@@ -284,5 +286,5 @@ func (j *joiner) loose(a *migration.Analysis) error {
 		}
 	}
 	what := cmp.Or(st.OnlyInTx, strings.ToUpper(strings.Fields(st.Text)[0]))
-	return wrong(&st, what+" needs a transaction, and "+why+"; end the range before this file, or begin behind it")
+	return wrong(&st, what+" needs a transaction, and "+why+"; end the range before this file, or begin after it")
 }

@@ -5,8 +5,13 @@ import (
 	"strings"
 )
 
-// lexer follows SQL text: where comments and literals are. It is given the text in
-// pieces that are no longer than a line.
+// lexer finds comments, and the first statement, in SQL text. It takes pieces that are no longer
+// than a line.
+//
+// It is not sqltext's lexer: it reads text as it passes by for the checksum, in bounded memory
+// whatever the length of a token; it continues where sqltext reports an error, since other tools'
+// markers and templates need not be SQL; and the dialect may be unknown, in which case two of them
+// read both ways.
 type lexer struct {
 	reading      // what it has found
 	nests   bool // block comments nest

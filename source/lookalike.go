@@ -6,8 +6,8 @@ import (
 	"unicode"
 )
 
-// Two names can look the same and be different: é is one character, or an e with an accent behind it. Systems write
-// names of files either way (Unicode's normal forms NFC and NFD).
+// Two names can look the same and differ: é is one character, or an e followed by an accent.
+// Systems write file names either way (Unicode's normal forms NFC and NFD).
 
 // lookAlike says how two names differ that look the same, "" for names that don't.
 func lookAlike(a, b string) string {
@@ -32,8 +32,8 @@ func lookAlike(a, b string) string {
 	return first
 }
 
-// composed returns how many characters at the beginning of x and y are the same one, written as a whole in one and in
-// parts in the other; 0 for none.
+// composed returns how many characters at the beginning of x and y are the same letter, written as
+// one character in one of them and as letter and accent in the other.
 func composed(x, y []rune) (n, m int) {
 	if n := parts(x[0], y); n > 0 {
 		return 1, n

@@ -45,7 +45,7 @@ func (f *folder) metadata(name string) (c carried, is bool) {
 	}
 	c.path = f.path(name)
 	if !startsWithDigit(name) {
-		f.add(c.path, "is metadata of no migration: only a migration can carry metadata, and names look like 0001_add_users.metadata.yaml")
+		f.add(c.path, "is metadata of no migration: only a migration can have metadata; names look like 0001_add_users.metadata.yaml")
 		return c, true
 	}
 	if meant != name {
@@ -108,7 +108,7 @@ func (f *folder) carry(all []migration.Migration, files []carried) {
 		}
 		other := slices.IndexFunc(all, func(m migration.Migration) bool { return m.Version == c.version })
 		if other >= 0 {
-			f.add(c.path, "has the version of %s but another name%s; give both files one name", all[other].Up.File, lookAlike(all[other].Name, c.name))
+			f.add(c.path, "has the version of %s but another name%s; give both files the same name", all[other].Up.File, lookAlike(all[other].Name, c.name))
 		} else {
 			f.add(c.path, "there is no migration %d that it belongs to; add its up script, or remove this file", c.version)
 		}

@@ -50,8 +50,8 @@ func TestMetadataFilesThatBelongToNothing(t *testing.T) {
 		"0001_b.metadata.yaml":    "has the version of 0001_a.up.sql but another name",
 		"0001_a.metadata.yml":     "0001_a.metadata.yaml was probably meant",
 		"0001_a.up.metadata.yaml": "0001_a.metadata.yaml was probably meant",
-		"B0001_a.metadata.yaml":   "only a migration can carry metadata",
-		"R__a.metadata.yaml":      "only a migration can carry metadata",
+		"B0001_a.metadata.yaml":   "only a migration can have metadata",
+		"R__a.metadata.yaml":      "only a migration can have metadata",
 		"0001a.metadata.yaml":     "names look like 0001_add_users.metadata.yaml",
 	} {
 		_, err := source.Read(metadataFiles("0001_a.up.sql", name), source.Options{})

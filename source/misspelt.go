@@ -10,9 +10,9 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// A comment that was to be a directive or a marker, and is none, would be passed over in silence, and the script would do
-// something else. So what is nearly one is an error that says what was probably meant. It has to be nearly one as a whole: a comment
-// that only mentions Whimbrel, or another tool, is a comment.
+// A comment that is almost a directive or a marker would be ignored silently, and the script would
+// not do what its author intended. So it is an error with the probable spelling. The whole comment
+// must be similar: a comment that only mentions Whimbrel or another tool is a comment.
 
 // misspelling is a comment that is nearly a directive or a marker.
 type misspelling struct {
@@ -21,7 +21,7 @@ type misspelling struct {
 	meant string // the comment as it was probably to be
 }
 
-// maxMisspelt is how many of a part are kept; nobody needs to be shown more.
+// maxMisspelt is the maximum number of misspelt comments that are kept of a part.
 const maxMisspelt = 20
 
 // noteMisspelt keeps a line comment that is nearly a directive.
@@ -34,13 +34,14 @@ func (r *reading) noteMisspelt(text []byte, at place) {
 	}
 }
 
-// blockLine takes a line of a block comment, where there are no directives at all.
+// blockLine checks a line of a block comment, which can't have directives.
 func (r *reading) blockLine(text []byte, at place) { r.noteMisspelt(text, at) }
 
 // decoration is what people put before the words of a comment.
 const decoration = "-#*+@!/ \t"
 
-// begins reports whether the first letter of a comment is one of the given. Most comments are done with by that.
+// begins reports whether a comment begins with one of the letters, in any case. This check rules
+// out most comments.
 func begins(text []byte, letters string) bool {
 	text = bytes.TrimLeft(text, decoration)
 	return len(text) > 0 && strings.IndexByte(letters, text[0]|0x20) >= 0
@@ -137,8 +138,8 @@ func onlyLetters(text string) string {
 	}, text)
 }
 
-// near returns what belongs to the word that is the given one, or no further from it than so many letters; "" for none.
-// Of a word of two letters, one that is there must not be another.
+// near returns the value of the known word that equals the word or differs from it by at most far
+// letters, "" for none. A known word of two letters must not have another letter in place of one.
 func near(word string, words map[string]string, far int) string {
 	best, found := far+1, ""
 	for _, known := range slices.Sorted(maps.Keys(words)) {
@@ -156,26 +157,27 @@ func near(word string, words map[string]string, far int) string {
 	return found
 }
 
-// misspellings reports the comments of a script that are nearly directives.
+// misspellings reports the comments of a script that are almost directives.
 func (f *folder) misspellings(file *file, all []misspelling) {
 	for _, m := range all {
-		f.at(file.path, m.line, m.column, "this comment looks like a directive, and is none; if it is meant, write: %s", m.meant)
+		f.at(file.path, m.line, m.column, "this comment looks like a directive but is not one; if you mean it, write: %s", m.meant)
 	}
 }
 
-// misspeltMarks reports the lines of a file that are nearly markers of the folder's tool.
+// misspeltMarks reports the lines of a file that are almost markers of the folder's tool.
 func (f *folder) misspeltMarks(file *file) {
 	if file.skim == nil {
 		return
 	}
 	for _, m := range file.misspelt {
 		if m.tool == f.format {
-			f.at(file.path, m.line, m.column, "this line looks like a marker of %s, and is none; if it is meant, write: %s", m.tool, m.meant)
+			f.at(file.path, m.line, m.column, "this line looks like a marker of %s, but is not one; if you mean it, write: %s", m.tool, m.meant)
 		}
 	}
 }
 
-// otherwiseNamed warns of first lines that ask for no transaction in another tool's words, or almost in the folder's tool's.
+// otherwiseNamed warns of a first line that requests no transaction in the words of another tool,
+// or almost in those of the folder's tool.
 func (f *folder) otherwiseNamed(file *file) {
 	if file.skim == nil {
 		return
@@ -183,7 +185,7 @@ func (f *folder) otherwiseNamed(file *file) {
 	line := strings.ToLower(strings.TrimSpace(file.firstLine))
 	switch {
 	case (f.format == Native || f.format == GolangMigrate) && line == "-- no-transaction":
-		f.warn(file.path, 1, 1, "this asks sqlx for no transaction, and means nothing here; if it is meant, write: -- whimbrel: no-transaction")
+		f.warn(file.path, 1, 1, "this tells sqlx to use no transaction, but has no effect here; if you mean it, write: -- whimbrel: no-transaction")
 	case f.format == Hasura && file.firstLine != hasuraNoTx && onlyLetters(line) == "hasuranotransaction":
 		f.warn(file.path, 1, 1, "Hasura takes this for a comment: it has to be exactly %q", hasuraNoTx)
 	}

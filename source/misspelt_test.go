@@ -66,7 +66,7 @@ func TestDirectivesThatAreMisspelt(t *testing.T) {
 		}
 	}
 	_, err := source.Read(files("1_a.up.sql", "/* a licence\n\tä * whimbrel\n   whimbrel: no-transaction */\n"+up), source.Options{Format: source.Native})
-	if want := "1_a.up.sql:3:4: this comment looks like a directive, and is none; if it is meant, write: -- whimbrel: no-transaction"; errorText(err) != want {
+	if want := "1_a.up.sql:3:4: this comment looks like a directive but is not one; if you mean it, write: -- whimbrel: no-transaction"; errorText(err) != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 	_, err = source.Read(files("1_a.sql", "-- whimbrel no-transaction\n-- +goose Up\n"+up), source.Options{})
@@ -131,7 +131,7 @@ func TestMarkersThatAreMisspelt(t *testing.T) {
 	if len(set.Warnings()) != 1 {
 		t.Fatalf("len(set.Warnings()) = %v, want 1", len(set.Warnings()))
 	}
-	if got, want := set.Warnings()[0].String(), "1_a.up.sql:1:1: this asks sqlx for no transaction"; !strings.HasPrefix(got, want) {
+	if got, want := set.Warnings()[0].String(), "1_a.up.sql:1:1: this tells sqlx to use no transaction"; !strings.HasPrefix(got, want) {
 		t.Errorf("set.Warnings()[0].String() = %q, want a text beginning with %q", got, want)
 	}
 	set, err = source.Read(files("1_a/up.sql", "--hasura: no-transaction\n"+up), source.Options{})

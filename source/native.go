@@ -145,7 +145,7 @@ func (f *folder) nativeSub(name string) {
 		return found == ""
 	})
 	if found != "" {
-		f.add(f.path(name), "holds migrations, such as %s, but sub-folders are not read; move them up, or away, or let the folder's name begin with _", found)
+		f.add(f.path(name), "holds migrations, such as %s, but sub-folders are not read; move them, or rename the folder so that it begins with _", found)
 	}
 }
 
@@ -227,7 +227,7 @@ func (f *folder) pair(p *pair, sameName bool) (m migration.Migration, ok bool) {
 		f.duplicate(p.version, p.ups[0].file.path, p.ups[1].file.path)
 		return m, false
 	case len(p.ups) == 0 && !(f.format == GolangMigrate && len(p.downs) == 1):
-		f.add(p.downs[0].file.path, "there is no up script to this down script; add %s, or remove this file", upName(p.downs[0].file.name))
+		f.add(p.downs[0].file.path, "this down script has no up script; add %s, or remove this file", upName(p.downs[0].file.name))
 		return m, false
 	case len(p.downs) > 1:
 		f.duplicate(p.version, p.downs[0].file.path, p.downs[1].file.path)
@@ -250,7 +250,7 @@ func (f *folder) pair(p *pair, sameName bool) (m migration.Migration, ok bool) {
 	if len(p.downs) == 1 {
 		down := p.downs[0]
 		if sameName && down.name != up.name {
-			f.add(down.file.path, "has the version of %s but another name%s; give both files one name", up.file.path, lookAlike(up.name, down.name))
+			f.add(down.file.path, "has the version of %s but another name%s; give both files the same name", up.file.path, lookAlike(up.name, down.name))
 			return m, false
 		}
 		// Nobody has written it yet, and a rollback that does nothing would be a lie. In

@@ -73,22 +73,22 @@ func TestNativeNames(t *testing.T) {
 			name:   "duplicate version numbers",
 			files:  files("0003_a.up.sql", up, "0003_a.down.sql", up, "3_b.up.sql", up),
 			opts:   source.Options{Dir: "db"},
-			errors: "db/3_b.up.sql: version 3 is there twice: db/0003_a.up.sql and db/3_b.up.sql; give one of them another version",
+			errors: "db/3_b.up.sql: version 3 is used twice: db/0003_a.up.sql and db/3_b.up.sql; change the version of one",
 		},
 		{
 			name:   "two downs of one version",
 			files:  files("0003_a.up.sql", up, "0003_a.down.sql", up, "3_a.down.sql", up),
-			errors: "3_a.down.sql: version 3 is there twice: 0003_a.down.sql and 3_a.down.sql; give one of them another version",
+			errors: "3_a.down.sql: version 3 is used twice: 0003_a.down.sql and 3_a.down.sql; change the version of one",
 		},
 		{
 			name:   "names that differ between up and down",
 			files:  files("0003_a.up.sql", up, "0003_b.down.sql", up),
-			errors: "0003_b.down.sql: has the version of 0003_a.up.sql but another name; give both files one name",
+			errors: "0003_b.down.sql: has the version of 0003_a.up.sql but another name; give both files the same name",
 		},
 		{
 			name:   "a down without an up",
 			files:  files("0003_a.down.sql", up),
-			errors: "0003_a.down.sql: there is no up script to this down script; add 0003_a.up.sql, or remove this file",
+			errors: "0003_a.down.sql: this down script has no up script; add 0003_a.up.sql, or remove this file",
 		},
 		{
 			name:  "0021_…_up.sql without the dot that later files need",
@@ -124,7 +124,7 @@ ports@v1.sql: is not named like a migration; names look like 0001_add_users.up.s
 			name:   "numbering per sub-folder: not hidden in silence",
 			files:  files("0001_a.up.sql", up, "v2/0001_b.up.sql", up),
 			opts:   source.Options{Dir: "db"},
-			errors: "db/v2: holds migrations, such as 0001_b.up.sql, but sub-folders are not read; move them up, or away, or let the folder's name begin with _",
+			errors: "db/v2: holds migrations, such as 0001_b.up.sql, but sub-folders are not read; move them, or rename the folder so that it begins with _",
 		},
 		{
 			name:  "sub-folders that hold something else, or are set aside",
@@ -135,7 +135,7 @@ ports@v1.sql: is not named like a migration; names look like 0001_add_users.up.s
 			name:   "migrations in sub-folders alone",
 			files:  files("mysql/x.sql", up, "postgres/x.sql", up),
 			opts:   source.Options{Dir: "db"},
-			errors: "db: there is no migration in the folder itself; say which of its folders is meant: db/mysql, db/postgres (in Go, fs.Sub)",
+			errors: "db: there is no migration in the folder itself; name one of its folders: db/mysql, db/postgres (in Go, fs.Sub)",
 		},
 		{
 			name: "sub-folders and files that begin with a number and are no migrations",
@@ -157,13 +157,13 @@ ports@v1.sql: is not named like a migration; names look like 0001_add_users.up.s
 		{
 			name:   "migrations deep in sub-folders",
 			files:  files("0001_a.up.sql", up, "2024/01/0002_b.up.sql", up),
-			errors: "2024: holds migrations, such as 01/0002_b.up.sql, but sub-folders are not read; move them up, or away, or let the folder's name begin with _",
+			errors: "2024: holds migrations, such as 01/0002_b.up.sql, but sub-folders are not read; move them, or rename the folder so that it begins with _",
 		},
 		{
 			name:   "Hasura's folders below the one of their database",
 			files:  files("default/1_a/up.sql", up, "default/2_b/up.sql", up, "other/1_a/down.sql", up),
 			opts:   source.Options{Dir: "migrations"},
-			errors: "migrations: there is no migration in the folder itself; say which of its folders is meant: migrations/default, migrations/other (in Go, fs.Sub)",
+			errors: "migrations: there is no migration in the folder itself; name one of its folders: migrations/default, migrations/other (in Go, fs.Sub)",
 		},
 	})
 }
@@ -238,7 +238,7 @@ func TestNativeDirectives(t *testing.T) {
 		{
 			name:   "behind a statement",
 			files:  one("SELECT 'é'; -- whimbrel: no-transaction\n"),
-			errors: `1_x.up.sql:1:13: directives stand before the first statement; move "-- whimbrel: no-transaction" up`,
+			errors: `1_x.up.sql:1:13: directives must come before the first statement; move "-- whimbrel: no-transaction" up`,
 		},
 		{
 			name:  "lines that begin inside a string, a dollar quote or a comment are data",
@@ -253,7 +253,7 @@ func TestNativeDirectives(t *testing.T) {
 		{
 			name:   "the last line without a newline",
 			files:  one(up + "\n-- whimbrel: empty"),
-			errors: `1_x.up.sql:2:1: directives stand before the first statement; move "-- whimbrel: empty" up`,
+			errors: `1_x.up.sql:2:1: directives must come before the first statement; move "-- whimbrel: empty" up`,
 		},
 	})
 }
@@ -282,7 +282,7 @@ func TestNativeEmptyScripts(t *testing.T) {
 		reading{
 			name:   "meant so and yet not empty",
 			files:  files("1_x.up.sql", "-- whimbrel: empty\n"+up),
-			errors: `1_x.up.sql: the script says "-- whimbrel: empty" and yet has statements; remove the one or the others`,
+			errors: `1_x.up.sql: the script says "-- whimbrel: empty" but has statements; remove the line or the statements`,
 		},
 		reading{
 			name:  "an empty down that is meant so: there is nothing to take back",
@@ -301,7 +301,7 @@ func TestNativeEmptyScripts(t *testing.T) {
 // A script that nobody has written yet is in the set, and says what is wrong when it is to be run.
 func TestUnfinishedScripts(t *testing.T) {
 	t.Parallel()
-	const noStatement = `has no statement; write one, or say that it is meant so with "-- whimbrel: empty"`
+	const noStatement = `has no statement; write one, or mark it as intentionally empty with "-- whimbrel: empty"`
 	const unfinished = `the script says "-- whimbrel: unfinished"; write it, and remove that line`
 	for _, c := range []struct {
 		format     source.Format
@@ -397,8 +397,8 @@ func TestProblemsOfTheWholeAreReportedAtOnce(t *testing.T) {
 	replaces := "-- whimbrel: replaces 1 " + migration.Sum("x").String() + "\n" + up
 	fn := migration.Migration{Version: 1, Name: "f", Up: migration.Func("f", func() {})}
 	_, err := source.Read(files("1_a.up.sql", up, "B1_x.sql", "-- whimbrel: no-transaction\n"+up, "B2_y.sql", replaces, "R__v.sql", replaces), source.Options{Format: source.Native})
-	want := `B1_x.sql: a baseline is always one transaction; leave what can't be in one to a migration
-B2_y.sql: a baseline replaces nothing; it stands for all versions up to its own
+	want := `B1_x.sql: a baseline is always one transaction; move what can't be in one to a migration
+B2_y.sql: a baseline can't name what it replaces: it covers all versions up to its own; remove the directive
 R__v.sql: a repeatable script replaces no migrations`
 	if got := errorText(err); got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
@@ -408,8 +408,8 @@ R__v.sql: a repeatable script replaces no migrations`
 		t.Errorf("strings.Count(got, \"\\n\") = %v, want 2", strings.Count(got, "\n"))
 	} else if !strings.Contains(got, "has no up function") {
 		t.Errorf("got %q, want a text containing %q", got, "has no up function")
-	} else if !strings.Contains(got, "version 1 is there twice") {
-		t.Errorf("got %q, want a text containing %q", got, "version 1 is there twice")
+	} else if !strings.Contains(got, "version 1 is used twice") {
+		t.Errorf("got %q, want a text containing %q", got, "version 1 is used twice")
 	} else if !strings.Contains(got, "2_b.sql: ") {
 		t.Errorf("got %q, want a text containing %q", got, "2_b.sql: ")
 	}
@@ -554,15 +554,15 @@ func TestGolangMigrate(t *testing.T) {
 6 e
   up 6_e.up.sql ""
   down 6_e.down.sql ""`,
-			warnings: `0021_x_up.sql: golang-migrate passes over this file, so it is not run; names look like 000001_add_users.up.sql and 000001_add_users.down.sql
-0157.up.sql: golang-migrate passes over this file, so it is not run; names look like 000001_add_users.up.sql and 000001_add_users.down.sql
-4_a.down.sql: there is no up script to this down script, so golang-migrate runs nothing for version 4; it would be 4_a.up.sql`,
+			warnings: `0021_x_up.sql: golang-migrate skips this file, so it does not run; names look like 000001_add_users.up.sql and 000001_add_users.down.sql
+0157.up.sql: golang-migrate skips this file, so it does not run; names look like 000001_add_users.up.sql and 000001_add_users.down.sql
+4_a.down.sql: this down script has no up script, so golang-migrate runs nothing for version 4; it would be 4_a.up.sql`,
 		},
 		{
 			name:  "what it refuses, too",
 			files: files("5_a.up.sql", up, "5_b.up.sql", up, "7_c.down.sql", up, "7_d.down.sql", up, "99999999999999999999_a.up.sql", up),
-			errors: `5_b.up.sql: version 5 is there twice: 5_a.up.sql and 5_b.up.sql; give one of them another version
-7_c.down.sql: there is no up script to this down script; add 7_c.up.sql, or remove this file
+			errors: `5_b.up.sql: version 5 is used twice: 5_a.up.sql and 5_b.up.sql; change the version of one
+7_c.down.sql: this down script has no up script; add 7_c.up.sql, or remove this file
 99999999999999999999_a.up.sql: the version 99999999999999999999 is too large; the largest is 9223372036854775807`,
 		},
 		{

@@ -83,15 +83,15 @@ func cleanName(name string) (string, error) {
 	name = strings.TrimSpace(name)
 	switch {
 	case name == "":
-		return "", errors.New("a new migration needs a name that says what it does, such as add_users")
+		return "", errors.New("a new migration needs a name that describes it, such as add_users")
 	case !utf8.ValidString(name):
 		return "", fmt.Errorf("the name %q is not UTF-8", name)
 	case len(name) > nameLimit:
 		return "", fmt.Errorf("the name is too long: %d bytes, the most is %d", len(name), nameLimit)
 	case hasSQLSuffix(name):
-		return "", fmt.Errorf("the name %q ends in .sql; give it without, that is added", name)
+		return "", fmt.Errorf("the name %q ends in .sql, which is added automatically; omit it", name)
 	case strings.HasSuffix(name, "."):
-		return "", fmt.Errorf("the name %q ends in a dot, which not every file system takes", name)
+		return "", fmt.Errorf("the name %q ends in a dot, which not every file system supports", name)
 	}
 	if i := strings.IndexFunc(name, func(r rune) bool {
 		return strings.ContainsRune(`/\:*?"<>|`, r) || unicode.IsControl(r) && !unicode.IsSpace(r)
@@ -167,8 +167,9 @@ func (n numbered) stampOf() stamp {
 	return nil
 }
 
-// beginsWithDay reports whether a version has a date at its beginning: yyyymmdd, and then any number of digits. Two
-// migrations that are begun on one day, on two branches, must not have one version, so such a folder goes on with seconds.
+// beginsWithDay reports whether a version begins with a date, yyyymmdd, followed by any number of
+// digits. Two migrations that are created on one day on two branches need different versions, so
+// such a folder continues with seconds.
 func (n numbered) beginsWithDay() bool {
 	const day = "20060102"
 	if len(n.digits) < len(day) {
@@ -178,7 +179,8 @@ func (n numbered) beginsWithDay() bool {
 	return err == nil && 1990 <= t.Year() && t.Year() < 2100
 }
 
-// longer makes timestamps of yyyymmddhhmmss and fractions of a second, with as many digits as are there already.
+// longer returns timestamps of yyyymmddhhmmss and fractions of a second with as many digits as
+// existing ones.
 func longer(digits int) stamp {
 	return func(t time.Time) string {
 		text := strings.Replace(t.Format(secondsLayout+".000000000"), ".", "", 1)
@@ -224,8 +226,9 @@ func nextVersion(newest numbered, begin numbering, opts NewOptions) (string, err
 	return strconv.FormatInt(newest.version+1, 10), nil
 }
 
-// skeleton returns the files of a new migration. Their up can't be run until somebody has written it: it has no
-// statement, or says so itself, where that would mean that nothing is to be done.
+// skeleton returns the files of a new migration. Its up script can't run until it is written: it
+// has no statement, or the directive unfinished in formats in which no statement means that nothing
+// is to be done.
 func skeleton(format Format, version, name string) []File {
 	base := version + "_" + name
 	const unfinished = "-- whimbrel: " + migration.UnfinishedWord + "\n"

@@ -93,14 +93,14 @@ func TestNewFilesNames(t *testing.T) {
 		"add users":              "0001_add_users.up.sql",
 		" add\tusers  now ":      "0001_add_users_now.up.sql",
 		"größe-v1.2":             "0001_größe-v1.2.up.sql",
-		"":                       "a new migration needs a name that says what it does, such as add_users",
+		"":                       "a new migration needs a name that describes it, such as add_users",
 		"a/b":                    `the name "a/b" has '/' in it, which can't be in a file's name on every system`,
 		`a\b`:                    `the name "a\\b" has '\\' in it, which can't be in a file's name on every system`,
 		"a:b":                    `the name "a:b" has ':' in it, which can't be in a file's name on every system`,
 		"a\x00":                  `the name "a\x00" has '\x00' in it, which can't be in a file's name on every system`,
 		"a\xff":                  `the name "a\xff" is not UTF-8`,
-		"x.sql":                  `the name "x.sql" ends in .sql; give it without, that is added`,
-		"x.":                     `the name "x." ends in a dot, which not every file system takes`,
+		"x.sql":                  `the name "x.sql" ends in .sql, which is added automatically; omit it`,
+		"x.":                     `the name "x." ends in a dot, which not every file system supports`,
 		strings.Repeat("x", 201): "the name is too long: 201 bytes, the most is 200",
 	} {
 		made, err := source.NewFiles(fstest.MapFS{}, source.NewOptions{Name: name})

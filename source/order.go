@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Versions are numbers here. Diesel and dbmate compare theirs as texts, and people mean dates: where that is another
-// order, nothing is guessed.
+// Versions are numbers here. Diesel and dbmate compare theirs as texts, and people write dates. If
+// that is another order, Whimbrel does not guess.
 
 // entry is what is named with a version.
 type entry struct {
@@ -49,7 +49,7 @@ func (f *folder) isNumberedFile(name string) bool {
 	return hasSQLSuffix(name)
 }
 
-// checkDates looks for versions that another tool, or whoever named the files, would put into another order.
+// checkDates finds versions that another tool, or the author of the names, would order differently.
 func (f *folder) checkDates() {
 	all := f.numberedEntries()
 	dates := f.checkShortDates(all)
@@ -78,8 +78,8 @@ func disorder(all []entry, key func(entry) string) (a, b entry, differs bool) {
 	return a, b, false
 }
 
-// checkShortDates reports dates that have fewer digits than others, and so come before them as numbers though they are
-// later.
+// checkShortDates reports dates that have fewer digits than others and so come before them as
+// numbers although they are later.
 func (f *folder) checkShortDates(all []entry) (found bool) {
 	if !slices.ContainsFunc(all, func(e entry) bool { return len(e.digits) != len(all[0].digits) }) {
 		return false

@@ -81,11 +81,11 @@ func (f *folder) upAndDown(file *file) (up, down *part) {
 		switch {
 		case i == 0:
 			if !p.empty() {
-				f.at(file.path, p.statement.line, p.statement.column, "a statement stands before the first section, where nothing would run it")
+				f.at(file.path, p.statement.line, p.statement.column, "a statement is before the first section, where nothing would run it")
 			}
 			f.misspellings(file, p.misspelt)
 			for _, d := range p.directives {
-				f.at(file.path, d.line, d.column, "directives stand in the section that they are for; move %q down", "-- whimbrel: "+d.text)
+				f.at(file.path, d.line, d.column, "a directive must be in its section; move %q down", "-- whimbrel: "+d.text)
 			}
 			continue
 		case p.mark.word == wordUp:

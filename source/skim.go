@@ -8,13 +8,12 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// A skim goes once over a file, in whatever pieces it is written to it, and keeps
-// what the formats need to know: where the sections are that marker lines open,
-// whether a section has a statement at all, and its comments that are directives.
+// A skim reads a file once, in pieces of any size, and collects what the formats need: the sections
+// that marker lines begin, whether a section has a statement, and directives in comments.
 //
-// It follows quotes, dollar quotes and line comments as PostgreSQL has them, which is
-// near enough to all dialects for what it is used for. Block comments nest in PostgreSQL
-// alone, so for them it needs the dialect; see [reading].
+// It reads quotes, dollar quotes and line comments as PostgreSQL does, which is close enough to all
+// dialects here. Block comments nest only in PostgreSQL, so for these it needs the dialect; see
+// newLexer.
 type skim struct {
 	formats func(Format) bool // whose marker lines are heeded
 	dialect sqltext.Dialect   // 0: not known
@@ -45,7 +44,7 @@ type skim struct {
 	forkedAt int // where in the present piece plain began; -1: in an earlier one
 }
 
-// part is a stretch of a file between two marker lines that open sections.
+// part is the text between two marker lines that begin sections.
 type part struct {
 	mark       mark  // the line that opens it; the zero mark for parts[0]
 	start, end int64 // without the marker lines; end is behind the last ink
@@ -103,14 +102,14 @@ func newSkim(formats func(Format) bool, d sqltext.Dialect) *skim {
 	return s
 }
 
-// newLexer begins a part. Where the dialect is not known, comments nest, and skim.plain reads
-// the part as if they did not.
+// newLexer begins a part. If the dialect is unknown, comments nest, and skim.plain reads the part
+// as if they did not.
 func (s *skim) newLexer() lexer {
 	return lexer{nests: s.dialect == sqltext.PostgreSQL || s.dialect == 0}
 }
 
-// fork begins the other reading of a part, behind a "/*" inside of a block comment, which ends at
-// byte i of the present piece.
+// fork begins the other reading of a part, after a "/*" within a block comment that ends at byte i
+// of the current piece.
 func (s *skim) fork(i int) {
 	if s.dialect != 0 || s.plain != nil {
 		return
@@ -122,7 +121,7 @@ func (s *skim) fork(i int) {
 	s.plain = &other
 }
 
-// endPart keeps what was found in the part at hand. If its dialect is not known, comments nest unless
+// endPart stores the findings of the current part. If its dialect is unknown, comments nest unless
 // one of them would then not be closed.
 func (s *skim) endPart() {
 	read := &s.lex
@@ -154,7 +153,7 @@ func (s *skim) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// begin takes the byte-order mark off the first bytes.
+// begin removes the byte-order mark from the first bytes.
 func (s *skim) begin() []byte {
 	p := bytes.TrimPrefix(s.head, []byte(byteOrderMark))
 	s.bom = len(p) < len(s.head)
@@ -209,7 +208,7 @@ func (s *skim) place(p []byte, i int) place {
 	return place{s.line, s.before + runes(p[:i]) + 1}
 }
 
-// blankBefore reports whether nothing but white space stands before p[i] on its line.
+// blankBefore reports whether only white space precedes p[i] on its line.
 func (s *skim) blankBefore(p []byte, i int) bool {
 	return s.ink <= s.lineStart && len(bytes.TrimLeft(p[:i], blanks)) == 0
 }
@@ -225,7 +224,7 @@ func runes(p []byte) int {
 	return n
 }
 
-// endLine sees whether the line just ended is a marker.
+// endLine checks whether the line that has ended is a marker.
 func (s *skim) endLine() {
 	if s.line == 1 {
 		s.firstLine = strings.TrimRight(string(s.lineText), "\r\n")
@@ -275,7 +274,7 @@ func (s *skim) finish() {
 	last.end = max(last.start, s.ink)
 }
 
-// comment keeps a comment of the SQL text if it is meant for Whimbrel.
+// comment stores a comment that is a directive of Whimbrel.
 func (r *reading) comment(text []byte, at place) {
 	const word = "whimbrel"
 	text = bytes.TrimSpace(text)
@@ -293,7 +292,7 @@ func (r *reading) comment(text []byte, at place) {
 	}
 }
 
-// markOf tells which tool a comment line is a marker of.
+// markOf returns the marker of another tool that a comment line is.
 func markOf(line string) (mark, bool) {
 	line = strings.TrimSpace(line)
 	if !strings.HasPrefix(line, "--") {

@@ -1,21 +1,20 @@
-// Package source reads folders of migrations: any [fs.FS] — a folder on disk, an
-// embed.FS, a zip file, a map in a test — becomes a *[migration.Set].
+// Package source reads folders of migrations. It turns any [fs.FS] (a folder on disk, an embed.FS,
+// a zip file, a map in a test) into a *[migration.Set].
 //
-// Each file is read once and never changed: nothing is substituted and nothing is
-// added, text that only looks like a template is text. A file larger than
-// [migration.KeepInMemory] is not held in memory, but opened again when it runs.
+// It reads each file once and executes its text unchanged: it substitutes nothing and adds nothing,
+// so text that looks like a template is text. It does not keep a file larger than
+// [migration.KeepInMemory] in memory, but opens it again when it runs.
 //
-// [Read] names everything that is wrong with a folder at once, each problem with
-// its file, line and column. No migration is ever passed over in silence: a .sql
-// file that can't be one is an error that says how names look. What is passed
-// over: hidden files, files that are not .sql, and folders, except where
-// that would hide migrations. What another tool passes over is a warning of the set.
+// [Read] reports all problems of a folder at once, each with file, line and column. It never
+// ignores a migration silently: a .sql file that is no migration is an error that explains the
+// names of migrations. It skips hidden files, files that are not .sql, and folders, unless that
+// would hide migrations. If another tool would skip a file, the set has a warning.
 //
-// Each format has a file of its own here, whose comment says what is read.
+// Each format has a file of its own in this package, whose comment describes the format.
 //
 // # Examples
 //
-//   - Read a folder, and report what is wrong with it: [Read]
+//   - Read a folder, and report its problems: [Read]
 //   - Detect its format: [Detect]; list and parse formats: [Formats], [ParseFormat]
 //   - Name new files: [NewFiles]
 //   - Join old migrations into one: [Squash]
@@ -31,10 +30,10 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// Format is the way in which a tool lays its migrations down in a folder.
+// Format is a layout of migrations in a folder.
 type Format string
 
-// The formats. Auto stands for the one that [Detect] finds.
+// The formats. Auto means the one that [Detect] returns.
 const (
 	Auto          Format = ""
 	Native        Format = "native"
@@ -45,12 +44,12 @@ const (
 	Hasura        Format = "hasura"
 )
 
-// Formats returns all formats but Auto, Native first.
+// Formats returns all formats except Auto, Native first.
 func Formats() []Format {
 	return []Format{Native, GolangMigrate, Goose, Dbmate, Tern, Hasura}
 }
 
-// ParseFormat returns the format of that name; "" and "auto" are [Auto].
+// ParseFormat returns the format with a name; "" and "auto" are [Auto].
 func ParseFormat(name string) (Format, error) {
 	name = strings.ToLower(strings.TrimSpace(name))
 	if name == "" || name == "auto" {
@@ -66,36 +65,33 @@ func ParseFormat(name string) (Format, error) {
 	return Auto, fmt.Errorf("unknown format %q; there are: %s", name, strings.Join(names, ", "))
 }
 
-// Options say how to read a folder. The zero value is useful.
+// Options configure how to read a folder. The zero value is useful.
 type Options struct {
-	// Set is the name of the set; empty means [migration.DefaultSet].
+	// Set is the name of the set; "" means [migration.DefaultSet].
 	Set string
-	// Format is the folder's; Auto finds it, as [Detect] does.
+	// Format is the folder's format. Auto detects it as [Detect] does.
 	Format Format
-	// Dialect is that of the database the scripts are for. It decides whether block comments
-	// nest, as they do in PostgreSQL alone: a directive may be inside of a comment in one dialect
-	// and behind it in another. If it is not given, they nest, unless one would then not end.
+	// Dialect is the dialect of the scripts. It decides whether block comments nest, as they do
+	// only in PostgreSQL: a directive may be inside a comment in one dialect and after it in
+	// another. Without a dialect, comments nest unless one would then not end.
 	Dialect sqltext.Dialect
-	// Dir is what stands before the names of files in messages: with "migrations"
-	// an error says "migrations/0001_users.up.sql".
+	// Dir comes before the names of files in messages: with "migrations" an error says
+	// "migrations/0001_users.up.sql".
 	Dir string
-	// Funcs are migrations that are Go functions. They are merged into the set; a
-	// version that the folder has too is an error that names both. The
-	// drivers make their scripts.
+	// Funcs are migrations that are Go functions. Read merges them into the set. A version that the
+	// folder also has is an error that names both. The drivers create their scripts.
 	Funcs []migration.Migration
-	// Expand gives the values of the variables in goose files that ask for them with
-	// "-- +goose ENVSUB ON", such as os.LookupEnv. Without it such a file is
-	// an error. Nothing else is ever substituted.
+	// Expand returns the values of variables in goose files that request them with "-- +goose
+	// ENVSUB ON", for example os.LookupEnv. Without it such a file is an error. Nothing else is
+	// ever substituted.
 	Expand func(name string) (string, bool)
 }
 
-// Read reads the migrations of a folder: the root of fsys, see [fs.Sub]. A nil fsys
-// is no folder at all, for sets that are Go functions alone. An empty folder is an
-// empty set.
+// Read reads the migrations of a folder: the root of fsys, see [fs.Sub]. A nil fsys means no
+// folder, for sets of Go functions only. An empty folder is an empty set.
 //
-// The error is a *[FolderError] for what is wrong with the folder's content, an
-// *[AmbiguousError] if the format can't be told, and an *[Error] that is
-// [fs.ErrNotExist] if there is no such folder.
+// The error is a *[FolderError] for problems with the folder's content, an *[AmbiguousError] if the
+// format is not clear, and an *[Error] that is [fs.ErrNotExist] if the folder does not exist.
 func Read(fsys fs.FS, opts Options) (*migration.Set, error) {
 	f := newFolder(nil, opts)
 	var all migration.Contents
@@ -126,7 +122,7 @@ func Read(fsys fs.FS, opts Options) (*migration.Set, error) {
 	return set, err
 }
 
-// place makes problems of what is wrong with the contents as a whole, as far as it is known which file that is.
+// place turns errors of the whole contents into problems of files, as far as the file is known.
 func (p *problems) place(err error) {
 	switch e := err.(type) {
 	case interface{ Unwrap() []error }:
@@ -142,8 +138,8 @@ func (p *problems) place(err error) {
 	}
 }
 
-// otherwise looks whether a folder that was taken for a native one has no problem as one of golang-migrate's, whose
-// names are the same.
+// otherwise checks whether a folder that was read as a native one has no problem as one of
+// golang-migrate's, whose names are the same.
 func (f *folder) otherwise(err error) error {
 	var wrong *FolderError
 	if f.opts.Format != Auto || f.format != Native || !errors.As(err, &wrong) {
@@ -165,7 +161,7 @@ func (f *folder) otherwise(err error) error {
 	return err
 }
 
-// addFuncs appends the Go functions' migrations.
+// addFuncs appends the migrations that are Go functions.
 func addFuncs(p *problems, all *[]migration.Migration, funcs []migration.Migration) {
 	from := make(map[int64]string, len(*all))
 	for _, m := range *all {
@@ -185,24 +181,22 @@ func addFuncs(p *problems, all *[]migration.Migration, funcs []migration.Migrati
 	}
 }
 
-// duplicate reports a version that is there twice. The second file is the one that
-// is shown first.
+// duplicate reports a version that two files have. The error belongs to the second file.
 func (p *problems) duplicate(version int64, first, second string) {
 	err := &migration.DuplicateError{Version: version, First: first, Second: second}
 	p.all = append(p.all, &Error{File: second, Msg: err.Error(), Err: err})
 }
 
-// Detect tells the format of a folder from what its files are named and contain,
-// where that leaves no doubt:
+// Detect determines the format of a folder from the names and contents of its files:
 //
-//   - names that end in .up.sql and .down.sql: Native (GolangMigrate has the same
-//     names, and fewer rules; it is never detected);
-//   - files VERSION_name.sql with a line "-- +goose Up": Goose; "-- migrate:up":
-//     Dbmate; "---- create above / drop below ----", or tern.conf beside them: Tern;
-//   - folders VERSION_name that hold up.sql or down.sql: Hasura;
-//   - nothing of all that: Native.
+//   - names that end in .up.sql and .down.sql: Native (GolangMigrate has the same names and fewer
+//     rules; it is never detected)
+//   - files VERSION_name.sql with a line "-- +goose Up": Goose; "-- migrate:up": Dbmate; "----
+//     create above / drop below ----", or a tern.conf beside them: Tern
+//   - folders VERSION_name that contain up.sql or down.sql: Hasura
+//   - none of these: Native.
 //
-// If more than one of these is there, the error is an *[AmbiguousError].
+// If several of these apply, the error is an *[AmbiguousError].
 func Detect(fsys fs.FS) (Format, error) {
 	f, err := load(fsys, Options{})
 	if err != nil {

@@ -330,7 +330,7 @@ func TestReadLargeFiles(t *testing.T) {
 		t.Errorf("m.Up.Size = %v, want at least %v", m.Up.Size, migration.KeepInMemory)
 	}
 	_, err = source.Read(files("1_ports.up.sql", large+"-- whimbrel: empty"), source.Options{})
-	if want := fmt.Sprintf("1_ports.up.sql:%d:1: directives stand before", lines+1); err == nil {
+	if want := fmt.Sprintf("1_ports.up.sql:%d:1: directives must come before", lines+1); err == nil {
 		t.Error("got no error")
 	} else if !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("err.Error() = %q, want a text beginning with %q", err.Error(), want)

@@ -10,71 +10,70 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// SquashOptions say which migrations become one.
+// SquashOptions select the migrations of a squash.
 type SquashOptions struct {
-	// From and To are the oldest and the newest of them; the squash has the version of the
-	// newest.
+	// From and To are the oldest and the newest version. The squash has the version To.
 	From, To int64
-	// Name says what the squash is, as in NewOptions.
+	// Name describes the squash, as in NewOptions.
 	Name string
 	// Format is the folder's: Native, GolangMigrate, or Auto, which must find Native.
 	Format Format
-	// Dir is what stands before the names of files in messages.
+	// Dir comes before the names of files in messages.
 	Dir string
-	// Dialect is the database's, by which the scripts are cut.
+	// Dialect is the dialect of the scripts.
 	Dialect sqltext.Dialect
-	// Recorded says that every database has recorded, or run, the squashes that the range has: the new one
-	// names these and not what they replaced, so a database that still has that would not be recognised.
-	// Without it such a range is refused.
+	// Recorded says that every database has recorded or run the squashes in the range. The new
+	// squash then names these squashes and not their originals, so it would not recognize a
+	// database that still has the originals. Without Recorded, Squash refuses such a range.
 	Recorded bool
-	// Rewrite, if it is not nil, writes the scripts of the squash, which are else those of
-	// the range joined. That they lead to the same schema is then its word.
+	// Rewrite, if not nil, returns the scripts of the squash instead of the range's scripts joined.
+	// It must ensure that they lead to the same schema.
 	Rewrite func(SquashRange) (SquashScripts, error)
 }
 
-// SquashRange is what a squash is to be made of.
+// SquashRange is the input of Rewrite.
 type SquashRange struct {
 	Set      *migration.Set // all of the folder
 	From, To int64
-	// Down joins the down scripts of the range; it is an error if they can't be joined, or
-	// one is not there.
+	// Down joins the down scripts of the range. It fails if they can't be joined or one is missing.
 	Down func() (string, error)
 }
 
-// SquashScripts are the up and the down script of a squash. No down script is "" and NoDown.
+// SquashScripts are the up and the down script of a squash. Without a down script, Down is "" and
+// NoDown is true.
 type SquashScripts struct {
 	Up, Down string
 	NoDown   bool
 }
 
-// Squashed is a squash that is ready to be written.
+// Squashed is a squash whose files are not written yet.
 type Squashed struct {
 	Version  int64
 	Replaces []migration.Migration
-	// Files are to be written: an up file and, if every migration has one, a down file.
+	// Files are the files to write: an up file and, if every migration has one, a down file.
 	Files []File
-	// Sources are the names, within the folder, of the files that the squash replaces.
+	// Sources are the names, in the folder, of the files that the squash replaces.
 	Sources []string
 	// Irreversible is the file of the first migration without a down script, "" for none.
 	Irreversible string
 }
 
-// Squash joins a range of a folder's migrations to one, whose up is their ups in order and
-// whose down their downs in reverse. Its head names what it replaces, with the
-// checksums, so that a database which has applied the range records the squash instead of
-// running it. Nothing is written.
+// Squash joins a range of a folder's migrations into one. Its up script is the ups in order, its
+// down script the downs in reverse. The beginning of the script lists the migrations that it
+// replaces, with checksums, so that a database that has applied the range records the squash
+// instead of running it. Squash writes nothing.
 //
-// What would not do the same in one transaction as in several is an *[Error]: statements that
-// can't be in a transaction, a script that changes the session under those behind it, an enum
-// value that is used after it was added. In MySQL, where nothing that changes a schema can be in a
-// transaction, that is no reason: the squash runs statement by statement.
+// If the scripts would not have the same effect in one transaction as in several, the error is an
+// *[Error]: a statement that can't be in a transaction, a script that changes the session for later
+// ones, an enum value that is used after it was added. This does not apply to MySQL, where no
+// statement that changes a schema can be in a transaction: the squash runs statement by statement.
 func Squash(fsys fs.FS, opts SquashOptions) (*Squashed, error) {
 	s, err := newSquasher(fsys, opts)
 	if err != nil {
 		return nil, err
 	}
 	if i := slices.IndexFunc(s.pieces, func(m migration.Migration) bool { return m.Metadata != nil }); i >= 0 {
-		return nil, &Error{File: s.pieces[i].Metadata.File, Msg: "is metadata of a migration of the range, and YAML is not joined; take the file away (the databases have its entries), and let the squash carry them"}
+		return nil, &Error{File: s.pieces[i].Metadata.File, Msg: "is metadata of a migration in the range, and YAML can't be joined; remove the file (the databases have its entries), and put them into the metadata of the squash"}
 	}
 	if opts.Rewrite != nil {
 		return s.rewritten()
@@ -98,7 +97,7 @@ func Squash(fsys fs.FS, opts SquashOptions) (*Squashed, error) {
 	return result, s.fits(up)
 }
 
-// rewritten makes the squash of scripts that somebody else has written.
+// rewritten creates the squash from the scripts of Rewrite.
 func (s *squasher) rewritten() (*Squashed, error) {
 	texts, err := s.opts.Rewrite(SquashRange{Set: s.set, From: s.opts.From, To: s.opts.To, Down: s.downs})
 	if err != nil {
@@ -153,7 +152,7 @@ func (s *squasher) rewrite(direction, text string) (string, error) {
 	return whole, j.check(s.folder.path(s.file(direction)), whole)
 }
 
-// squasher carries one call of Squash.
+// squasher is the state of one call of Squash.
 type squasher struct {
 	opts     SquashOptions
 	folder   *folder
@@ -213,11 +212,11 @@ func (s *squasher) choose() error {
 		}
 		for _, r := range m.Up.Replaces {
 			if o, there := set.Original(r.Version); there {
-				return &Error{File: m.Up.File, Msg: fmt.Sprintf("is a squash, and what it replaces is still there, such as %s; delete that first, when every database has recorded the squash", o.Up.File)}
+				return &Error{File: m.Up.File, Msg: fmt.Sprintf("is a squash, and files that it replaces still exist, such as %s; delete them first, once every database has recorded the squash", o.Up.File)}
 			}
 		}
 		if len(m.Up.Replaces) > 0 && !s.opts.Recorded {
-			return &Error{File: m.Up.File, Msg: "is a squash, and a squash of it would not be recognised by a database that has not recorded it yet; begin the range behind it, or say that every database has (--recorded)"}
+			return &Error{File: m.Up.File, Msg: "is a squash, and a squash of it would not be recognised by a database that has not recorded it yet; begin the range after it, or say that every database has (--recorded)"}
 		}
 		s.pieces = append(s.pieces, m)
 	}
@@ -232,7 +231,7 @@ func (s *squasher) choose() error {
 	s.version = strings.TrimSuffix(newest, rest)
 	for _, direction := range []string{"up", "down"} {
 		if _, err := stat(s.folder.fsys, s.file(direction)); err == nil {
-			return &Error{File: s.folder.path(s.file(direction)), Msg: "is there already; give the squash another name"}
+			return &Error{File: s.folder.path(s.file(direction)), Msg: "already exists; give the squash another name"}
 		}
 	}
 	return nil
@@ -264,7 +263,7 @@ func (s *squasher) sources() []string {
 	return names
 }
 
-// fits looks whether the squash goes with what else is in the folder.
+// fits checks the squash against the rest of the folder.
 func (s *squasher) fits(up string) error {
 	q := migration.Migration{Version: s.opts.To, Name: s.name, Up: migration.Text(s.folder.path(s.file("up")), up)}
 	for _, m := range s.pieces {
@@ -278,14 +277,14 @@ func (s *squasher) fits(up string) error {
 
 func downOf(m migration.Migration) *migration.Script { return m.Down }
 
-// reversed are the pieces newest first.
+// reversed returns the pieces newest first.
 func (s *squasher) reversed() []migration.Migration {
 	reversed := slices.Clone(s.pieces)
 	slices.Reverse(reversed)
 	return reversed
 }
 
-// downs joins the down scripts, without the head of a squash.
+// downs joins the down scripts, without the list of replaced migrations.
 func (s *squasher) downs() (string, error) {
 	for _, m := range s.pieces {
 		if m.Down == nil {
@@ -309,7 +308,7 @@ func (s *squasher) join(direction string, pieces []migration.Migration, of func(
 	return whole, j.check(s.folder.path(s.file(direction)), whole)
 }
 
-// collect puts the scripts of migrations one behind the other.
+// collect joins the scripts of migrations.
 func (s *squasher) collect(pieces []migration.Migration, of func(migration.Migration) *migration.Script) (*joiner, error) {
 	j := &joiner{dialect: s.opts.Dialect}
 	for i, m := range pieces {
@@ -321,7 +320,7 @@ func (s *squasher) collect(pieces []migration.Migration, of func(migration.Migra
 	return j, nil
 }
 
-// head says what a script is in the place of.
+// head returns the list of migrations that a script replaces.
 func (s *squasher) head(direction string, j *joiner) string {
 	var b strings.Builder
 	oldest, newest := s.pieces[0], s.pieces[len(s.pieces)-1]

@@ -197,7 +197,7 @@ func TestSquashRefuses(t *testing.T) {
 		first, second string
 		dialect       sqltext.Dialect
 	}{
-		"m/2_b.up.sql: asks for no transaction":       {ok, "-- whimbrel: no-transaction\nSELECT 1", sqltext.PostgreSQL},
+		"m/2_b.up.sql: must not be in a transaction":  {ok, "-- whimbrel: no-transaction\nSELECT 1", sqltext.PostgreSQL},
 		"m/2_b.up.sql:2:1: CREATE INDEX CONCURRENTLY": {ok, "SELECT 1;\nCREATE INDEX CONCURRENTLY i ON t (x)", sqltext.PostgreSQL},
 		"m/1_a.up.sql:1:1: changes the session":       {"SET search_path = x", ok, sqltext.PostgreSQL},
 		"m/2_b.up.sql:1:1: an enum value that":        {"ALTER TYPE e ADD VALUE 'v'", "INSERT INTO t VALUES ('v')", sqltext.PostgreSQL},
@@ -295,7 +295,7 @@ func TestSquashRefusesTheFolder(t *testing.T) {
 		"there is no migration 1 in the folder":        folder("2_b.up.sql", "SELECT 2", "3_c.up.sql", "SELECT 3"),
 		"there is no migration 3 in the folder":        folder("1_a.up.sql", "SELECT 1"),
 		"the format of goose":                          folder("1_a.sql", "-- +goose Up\nSELECT 1"),
-		"m/3_all_of_it.up.sql: is there already":       folder("1_a.up.sql", "SELECT 1", "3_all_of_it.up.sql", "SELECT 3"),
+		"m/3_all_of_it.up.sql: already exists":         folder("1_a.up.sql", "SELECT 1", "3_all_of_it.up.sql", "SELECT 3"),
 		"give the baseline version 3":                  folder("1_a.up.sql", "SELECT 1", "3_c.up.sql", "SELECT 3", "B2_b.sql", "SELECT 1"),
 		"m/1_a.up.sql: the up script has no statement": folder("1_a.up.sql", "", "3_c.up.sql", "SELECT 3"),
 	} {
@@ -309,8 +309,8 @@ func TestSquashRefusesTheFolder(t *testing.T) {
 	if err == nil {
 		t.Fatal("got no error")
 	}
-	if !strings.Contains(err.Error(), "m/2_both.up.sql: is a squash, and what it replaces is still there, such as m/1_a.up.sql") {
-		t.Errorf("err.Error() = %q, want a text containing %q", err.Error(), "m/2_both.up.sql: is a squash, and what it replaces is still there, such as m/1_a.up.sql")
+	if !strings.Contains(err.Error(), "m/2_both.up.sql: is a squash, and files that it replaces still exist, such as m/1_a.up.sql") {
+		t.Errorf("err.Error() = %q, want a text containing %q", err.Error(), "m/2_both.up.sql: is a squash, and files that it replaces still exist, such as m/1_a.up.sql")
 	}
 	again := folder("2_both.up.sql", squashed, "3_c.up.sql", "SELECT 3")
 	if _, err = squash(again, 2, 3, sqltext.PostgreSQL); err == nil {

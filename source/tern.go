@@ -57,7 +57,7 @@ func (f *folder) tern() []migration.Migration {
 				script.NoTransaction = script.NoTransaction || k.word == ternNoTx && k.part == i
 			}
 			if at := s.file.parts[i].braces; at.line > 0 {
-				f.at(s.file.path, at.line, at.column, "a template, which is not rendered here; write down what it stands for")
+				f.at(s.file.path, at.line, at.column, "this is a template, which Whimbrel does not render; write its result instead")
 			}
 		}
 		all = append(all, m)
