@@ -5,16 +5,16 @@
 //	db, err := database.Open(ctx, "sqlite:app.db", database.Options{})
 //	result, err := whimbrel.Up(ctx, db, files, whimbrel.UpOptions{Dir: "migrations"})
 //
-// Everything else is a method of a [Migrator], which joins an open database and a set of migrations:
+// Everything else is a method of a [Migrator], which joins a database and a set of migrations:
 //
 //	set, err := source.Read(files, source.Options{})
 //	m := whimbrel.New(db, set, whimbrel.Options{})
 //	result, err := m.Migrate(ctx, whimbrel.Version(12), whimbrel.ApplyOptions{})
 //
 // Each migration runs in one transaction together with its history entry. With [Options.Atomic] one
-// transaction contains all pending migrations. Statements that cannot run in a transaction execute one
-// by one under the migration lock; a journal records how far they got, and the next call resumes
-// there.
+// transaction contains all pending migrations. Statements that cannot run in a transaction execute
+// one by one under the migration lock; a journal records how far they got, and the next call
+// resumes there.
 //
 // Any number of processes may call Up at once. One works, the others wait for it and then find
 // nothing to do. If nothing is pending, Up sends one query, and locks and writes nothing.

@@ -11,20 +11,19 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// ChecksumMismatchError reports that the script of an applied migration is not the
-// one it was applied with. Nothing was changed.
+// ChecksumMismatchError reports that an applied migration's file was edited. Nothing has changed.
 type ChecksumMismatchError struct {
 	Set     string
 	Version int64
 	Name    string
 	File    string
-	// Stored is the checksum it was applied with, Expected the one of this build.
+	// Stored is the checksum in the history, Expected that of the set.
 	Stored, Expected migration.Checksum
-	// Diff shows the stored text and this build's, as far as the history has the text.
+	// Diff compares the stored text with the set's, if the history keeps the text.
 	Diff string
-	// OnlyBlank reports that the two differ in comments and white space alone.
+	// OnlyBlank reports that they differ only in comments and white space.
 	OnlyBlank bool
-	// Others are further versions that do not match.
+	// Others are further edited versions.
 	Others []int64
 }
 
@@ -40,8 +39,7 @@ func (e *ChecksumMismatchError) Error() string {
 	return msg
 }
 
-// OutOfOrderError reports pending migrations below the newest applied one.
-// Nothing was changed.
+// OutOfOrderError reports pending migrations below the newest applied one. Nothing has changed.
 type OutOfOrderError struct {
 	Set        string
 	Migrations []migration.Migration
@@ -60,14 +58,14 @@ func (e *OutOfOrderError) Error() string {
 	return fmt.Sprintf("set %q: %s %s pending below the newest applied version %d", e.Set, strings.Join(names, ", "), are, e.Newest)
 }
 
-// IrreversibleError reports that a rollback would cross a migration without a down
-// script. Nothing was changed.
+// IrreversibleError reports that a rollback includes a migration without a down script. Nothing has
+// changed.
 type IrreversibleError struct {
 	Set         string
 	Version     int64
 	Name        string
-	TextNotKept bool // there was a down script, but its text was too large for the history
-	Baseline    bool // the database was started from it: it stands for all versions up to its own
+	TextNotKept bool // it had a down script, which was too large for the history
+	Baseline    bool // it is the baseline that the database started from
 }
 
 func (e *IrreversibleError) Error() string {
@@ -81,12 +79,12 @@ func (e *IrreversibleError) Error() string {
 	return fmt.Sprintf("migration %d %s of set %q can't be rolled back: %s", e.Version, e.Name, e.Set, why)
 }
 
-// UnknownVersionError reports a goal that neither the set nor the database has.
+// UnknownVersionError reports a version that neither the set nor the database has.
 type UnknownVersionError struct {
 	Set          string
 	Version      int64
-	Below, Above int64 // the nearest versions there are; NilVersion for none
-	Redo         bool  // the database has it, the set does not, so it can't be applied again
+	Below, Above int64 // the nearest existing versions, or NilVersion
+	Redo         bool  // the database has it, but the set lacks it, so Redo can't apply it again
 }
 
 func unknownVersion(set *migration.Set, applied *database.AppliedSet, v int64) error {
@@ -122,7 +120,7 @@ func (e *UnknownVersionError) Error() string {
 	return msg
 }
 
-// TooFewAppliedError reports a goal of more steps back than there are applied migrations.
+// TooFewAppliedError reports a goal that rolls back more migrations than are applied.
 type TooFewAppliedError struct{ Asked, AppliedCount int }
 
 func (e *TooFewAppliedError) Error() string {
@@ -133,7 +131,7 @@ func (e *TooFewAppliedError) Error() string {
 	return fmt.Sprintf("can't roll back %d %s: %d applied", e.Asked, migrations, e.AppliedCount)
 }
 
-// NotAppliedError reports a version that a call needs to be applied.
+// NotAppliedError reports a version that is not applied.
 type NotAppliedError struct {
 	Set     string
 	Version int64
@@ -143,7 +141,7 @@ func (e *NotAppliedError) Error() string {
 	return fmt.Sprintf("version %d of set %q is not applied", e.Version, e.Set)
 }
 
-// AlreadyAppliedError reports a version that a call needs not to be applied.
+// AlreadyAppliedError reports a version that is already applied.
 type AlreadyAppliedError struct {
 	Set     string
 	Version int64
@@ -153,11 +151,10 @@ func (e *AlreadyAppliedError) Error() string {
 	return fmt.Sprintf("version %d of set %q is already applied", e.Version, e.Set)
 }
 
-// FrozenError reports that the setting migration_mode is off: nothing may
-// migrate this database.
+// FrozenError reports that the database is frozen: nothing may migrate it.
 type FrozenError struct {
 	Reason, By   string
-	Since, Until time.Time // Until is zero where it holds for good
+	Since, Until time.Time // Until is zero if it has no end
 }
 
 func (e *FrozenError) Error() string {
@@ -182,12 +179,12 @@ func change(by string, since, until time.Time, reason string) string {
 	return msg
 }
 
-// ProtectedError reports that the setting protected is on, and that what was asked for
-// can't be taken back. Nothing was changed.
+// ProtectedError reports that the database's setting "protected" is true, which prevents a call
+// that would lose data. Nothing has changed.
 type ProtectedError struct {
-	Database string // its name, which must be said
-	What     string // what was refused: "roll back", "reset", "seed", "reset the metadata"
-	Overrule string // what was said instead
+	Database string // its name, which Overrule must be
+	What     string // the refused action: "roll back", "reset", "seed", "reset the metadata"
+	Overrule string // the value that the call passed
 	Reason   string
 	By       string
 	Since    time.Time
@@ -201,14 +198,14 @@ func (e *ProtectedError) Error() string {
 	return msg
 }
 
-// ConflictError reports that the database is not what the plan was made from, in a
-// way that the plan does not survive. What was done before stands.
+// ConflictError reports that another process changed the database after the plan was made, so that
+// the plan no longer fits. Earlier steps remain applied.
 type ConflictError struct {
 	Set     string
 	Version int64
-	Script  string // the name of a repeatable script or a seed, which have no version
-	Problem string // what speaks against going on
-	// Event is what the history says last of the version: what changed, when, and by whom.
+	Script  string // the name of a repeatable script or a seed; these have no version
+	Problem string // completes "version 3 …": what prevents it
+	// Event is the last history entry of the version: what changed, when, and who changed it.
 	Event database.Entry
 }
 
@@ -230,8 +227,8 @@ func (e *ConflictError) Error() string {
 	return msg
 }
 
-// AtomicError reports a migration that cannot share one transaction with the others
-// of its plan, although Options.Atomic asks for it. Nothing was changed.
+// AtomicError reports a migration that can't share one transaction with the others of its plan,
+// which Options.Atomic requires. Nothing has changed.
 type AtomicError struct {
 	Step Step
 	Why  string // with the statement's place
@@ -241,14 +238,15 @@ func (e *AtomicError) Error() string {
 	return fmt.Sprintf("can't apply everything in one transaction: %s: %s", what(e.Step.Version, e.Step.Name), e.Why)
 }
 
-// ScriptsError is everything that keeps the scripts of a plan from running, in the order of the plan, where
-// that is more than one problem. Each is a *[sqltext.Error], an *[AtomicError], or an error of reading a file. Nothing was changed.
+// ScriptsError lists the problems that prevent the scripts of a plan from running, in the order of
+// the plan, if there are several. Each is a *[sqltext.Error], an *[AtomicError], or an error of
+// reading a file. Nothing has changed.
 type ScriptsError struct{ Problems []error }
 
-// shownProblems is how many problems the text of a ScriptsError has.
+// shownProblems is the number of problems that Error lists.
 const shownProblems = 50
 
-// Error has one line for each problem, and says how many there are besides.
+// Error has one line for each of the first 50 problems, and a count of the others.
 func (e *ScriptsError) Error() string {
 	var lines []string
 	for _, p := range e.Problems[:min(len(e.Problems), shownProblems)] {
@@ -263,7 +261,7 @@ func (e *ScriptsError) Error() string {
 // Unwrap returns the problems.
 func (e *ScriptsError) Unwrap() []error { return e.Problems }
 
-// joined makes one error of several.
+// joined returns the problems as one error.
 func joined(problems []error) error {
 	switch len(problems) {
 	case 0:
@@ -274,7 +272,7 @@ func joined(problems []error) error {
 	return &ScriptsError{Problems: problems}
 }
 
-// what names a migration, or a script that belongs to no version.
+// what names a migration, or a script without a version.
 func what(version int64, name string) string {
 	if version == NilVersion {
 		return fmt.Sprintf("script %q", name)
@@ -282,17 +280,15 @@ func what(version int64, name string) string {
 	return fmt.Sprintf("migration %d %s", version, name)
 }
 
-// MigrationError is the failure of one migration, or of a repeatable script or a seed. Err says
-// what failed.
+// MigrationError reports that a migration, a repeatable script or a seed failed. Err is the reason.
 type MigrationError struct {
 	Set       string
-	Version   int64 // NilVersion for a script that belongs to none
+	Version   int64 // NilVersion for a script without a version
 	Name      string
 	Direction database.Direction
-	// Executed is the number of statements of this migration that were executed and
-	// stand: 0 for a batch, of which nothing stands.
+	// Executed is the number of its statements that remain applied: 0 if it ran in a transaction.
 	Executed int
-	// Journal is the run that the failure leaves open, nil for none: the next attempt goes on there.
+	// Journal is the interrupted run, which the next call resumes; nil for none.
 	Journal *database.Journal
 	Err     error
 }
@@ -308,14 +304,14 @@ func (e *MigrationError) Error() string {
 func (e *MigrationError) Unwrap() error { return e.Err }
 
 // SquashedError reports that a database has applied only some of the migrations that a squash
-// replaces, and that the set has not all of the others any more. Nothing was changed.
+// replaces, and that the set lacks some of the others. Nothing has changed.
 type SquashedError struct {
 	Set      string
 	Version  int64
 	Name     string
 	File     string
-	Replaces []int64 // all that the squash replaces
-	Lacks    []int64 // those that the database has not applied
+	Replaces []int64 // the versions that the squash replaces
+	Lacks    []int64 // those that are not applied
 	Missing  []int64 // those of them that are not in the set
 }
 
@@ -324,13 +320,13 @@ func (e *SquashedError) Error() string {
 		e.File, e.Version, e.Name, e.Set, joinVersions(e.Replaces), joinVersions(e.Lacks), joinVersions(e.Missing))
 }
 
-// HistoryExistsError reports that a set whose schema nobody is said to have recorded has a history.
-// Nothing was changed.
+// HistoryExistsError reports that Baseline was called for a set that already has a history. Nothing
+// has changed.
 type HistoryExistsError struct {
 	Set          string
-	Version      int64 // the newest applied version, NilVersion if there is none now
+	Version      int64 // the newest applied version, or NilVersion
 	AppliedCount int   // how many are applied
-	// Last is what the history says last.
+	// Last is the last history entry of the set.
 	Last database.Entry
 }
 
@@ -350,23 +346,22 @@ func joinVersions(vs []int64) string {
 	return strings.Join(s, ", ")
 }
 
-// InterruptedError reports that a run was left open and can't be continued as things are: its
-// script was edited or is missing, or the database can't tell what became of its last statement.
-// Nothing was changed.
+// InterruptedError reports an interrupted run that can't resume: its script was edited or is
+// missing, or the database can't tell whether its last statement took effect. Nothing has changed.
 type InterruptedError struct {
 	Set     string
 	Journal database.Journal
-	// Problem says why it can't go on.
+	// Problem is the reason.
 	Problem string
-	// File, Pos and SQL are of the statement that is in question, as far as there is one.
+	// File, Pos and SQL are those of the statement in question, if there is one.
 	File string
 	Pos  sqltext.Position
 	SQL  string
-	// Edited reports that it is about statements that stand and are no longer in the script.
+	// Edited reports that the script no longer contains statements that remain applied.
 	Edited bool
-	// Missing reports that the script is not there, in this build or any more.
+	// Missing reports that the set lacks the script.
 	Missing bool
-	// Changes are how the schema has changed since the statement in question was begun.
+	// Changes are the changes of the schema since the statement in question started.
 	Changes []catalog.Change
 }
 
@@ -379,5 +374,5 @@ func (e *InterruptedError) Error() string {
 		what(e.Journal.Version, e.Journal.Name), e.Set, e.Journal.Direction, e.Journal.Done+1, e.Journal.Of, e.Problem)
 }
 
-// Resolvable reports whether Migrator.Resolve can decide it.
+// Resolvable reports whether Migrator.Resolve can decide the outcome.
 func (e *InterruptedError) Resolvable() bool { return e.Edited || e.SQL != "" }

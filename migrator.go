@@ -117,7 +117,8 @@ type Result struct {
 	// Recorded are versions that were recorded as applied without running them: a squash of applied
 	// versions, and those that a baseline includes.
 	Recorded []StepResult
-	// Repeated and Seeded are the repeatable scripts and the scripts with development data that ran.
+	// Repeated and Seeded are the repeatable scripts and the scripts with development data that
+	// ran.
 	Repeated, Seeded []StepResult
 	// Resumed are the interrupted runs that the call resumed; those that completed are in
 	// the other lists too.

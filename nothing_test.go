@@ -14,8 +14,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// Every method of a Migrator whose database or set is nil returns an error, and none panics. The methods are
-// those that the type has, so that a new one is tried, too.
+// Every method of a Migrator whose database or set is nil returns an error, and none panics. The
+// methods are those that the type has, so that a new one is tried, too.
 func TestNewOfNothingIsAnErrorOfEveryMethod(t *testing.T) {
 	db := open(t, memdb.New())
 	set := newSet(t, plain(1)...)

@@ -42,10 +42,10 @@ type ResetResult struct {
 // history created, and records for each set that nothing is applied. The history and the settings
 // remain. A database without migrations is left unchanged.
 //
-// Reset returns a *ConfirmError if opts.Confirm is not the database's name; a *ProtectedError if the
-// database's setting "protected" is true and opts.Overrule is not its name; a *FrozenError, even for
-// a dry run; and a *database.InUseError if other objects depend on those that it would drop. After
-// an error nothing has changed.
+// Reset returns a *ConfirmError if opts.Confirm is not the database's name, a *ProtectedError if
+// the database's setting "protected" is true and opts.Overrule is not its name; a *FrozenError,
+// even for a dry run; and a *database.InUseError if other objects depend on those that it would
+// drop. After an error nothing has changed.
 func (m *Migrator) Reset(ctx context.Context, opts ResetOptions) (*ResetResult, error) {
 	m = m.usable()
 	start := time.Now()
@@ -85,7 +85,7 @@ func (m *Migrator) reset(ctx context.Context, r *ResetResult, opts ResetOptions)
 	return err
 }
 
-// mayReset refuses what must not be reset.
+// mayReset returns an error if the database must not be reset.
 func mayReset(st *database.State, opts ResetOptions) error {
 	if err := CheckProtected(st, resetWord, opts.Overrule); err != nil {
 		return err
@@ -96,8 +96,8 @@ func mayReset(st *database.State, opts ResetOptions) error {
 	return nil
 }
 
-// coveredSchemas returns the schemas that the scripts of the history have created since
-// the last reset, and whether there is a history at all.
+// coveredSchemas returns the schemas that scripts of the history have created since the last reset,
+// and whether the database has any migrations.
 func (m *Migrator) coveredSchemas(ctx context.Context) (schemas []string, migrated bool, err error) {
 	bySet := map[string][]string{}
 	for e, err := range m.db.History(ctx, database.HistoryQuery{Texts: true}) {
@@ -117,7 +117,7 @@ func (m *Migrator) coveredSchemas(ctx context.Context) (schemas []string, migrat
 	return slices.Compact(schemas), migrated, nil
 }
 
-// upText is the up script of an event: as the history has it, or, where it does not keep the text, as the set has it.
+// upText returns the up script of a history entry: the stored text, or else the set's.
 func (m *Migrator) upText(e database.Entry) string {
 	if e.UpText != "" || e.Checksum.IsZero() || e.Set != m.set.Name() {
 		return e.UpText
@@ -147,11 +147,10 @@ func createdSchemas(text string, d sqltext.Dialect) (names []string) {
 	return names
 }
 
-// ConfirmError reports that a reset wants the database's name, and was told none or another.
-// Nothing was changed.
+// ConfirmError reports that ResetOptions.Confirm is not the database's name. Nothing has changed.
 type ConfirmError struct {
 	Database string // its name
-	Confirm  string // what was said
+	Confirm  string // the value that the call passed
 }
 
 func (e *ConfirmError) Error() string {

@@ -14,7 +14,8 @@ func (m *Migrator) masked(s *migration.Script, text string) string {
 	return s.Mask(text, m.db.Dialect())
 }
 
-// leastShown is the length from which maskError masks a literal: shorter ones are parts of other words.
+// leastShown is the length from which maskError masks a literal: shorter ones are parts of other
+// words.
 const leastShown = 3
 
 // maskError removes the passwords of a statement from an error: servers quote the statement.

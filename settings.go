@@ -23,13 +23,13 @@ func (m *Migrator) Settings(ctx context.Context) (database.Settings, error) {
 }
 
 // Freeze refuses all migrations of the database, of any set, until Thaw or until a time; the zero
-// time means no end. Each refused process gets the reason, in a *FrozenError. A program with nothing
-// pending is not refused.
+// time means no end. Each refused process gets the reason, in a *FrozenError. A program with
+// nothing pending is not refused.
 //
 // When Freeze returns without an error, no migration is running. It waits for those that are, as
-// long as Options.LockTimeout says (15 seconds if that is 0), and returns a *database.UnsettledError
-// if they take longer; the database is frozen anyway. If the database allows only one writer, the
-// error is a *database.LockedError and the database is not frozen.
+// long as Options.LockTimeout says (15 seconds if that is 0), and returns a
+// *database.UnsettledError if they take longer; the database is frozen anyway. If the database
+// allows only one writer, the error is a *database.LockedError and the database is not frozen.
 func (m *Migrator) Freeze(ctx context.Context, reason string, until time.Time) (database.SettingValue, error) {
 	if reason == "" {
 		return database.SettingValue{}, errors.New("freezing a database requires a reason")

@@ -34,8 +34,9 @@ type Status struct {
 	Database string
 	// Version is the newest applied version, or NilVersion.
 	Version int64
-	// Interrupted is the journal of an interrupted run, or of one that another process is executing;
-	// nil for none. InterruptedAt is its next statement, or "" if the set lacks the script.
+	// Interrupted is the journal of an interrupted run, or of one that another process is
+	// executing; nil for none. InterruptedAt is its next statement, or "" if the set lacks the
+	// script.
 	Interrupted   *database.Journal
 	InterruptedAt string
 	// Migrations are all versions of the set and of the database, in order.
@@ -233,8 +234,8 @@ func (s *Status) AppliedVersions() []int64 {
 	return s.InState(StateApplied, StateModified, StateUnknown, StateReplaced)
 }
 
-// PendingRepeatables returns the names of the repeatable scripts that the next Up runs; never nil. If
-// the database is ahead of the set, Up runs none.
+// PendingRepeatables returns the names of the repeatable scripts that the next Up runs; never nil.
+// If the database is ahead of the set, Up runs none.
 func (s *Status) PendingRepeatables() []string { return append([]string{}, s.repeats...) }
 
 // PendingVersions returns the versions that are not applied, ascending, including those that are

@@ -32,7 +32,8 @@ func empty(ctx context.Context) (db database.Database, clean func()) {
 	}
 }
 
-// A migration carries what there is to know of its objects; later some of it is about nothing any more.
+// A migration carries what there is to know of its objects; later some of it is about nothing any
+// more.
 func ExampleInconsistent() {
 	ctx := context.Background()
 	db, clean := empty(ctx)
