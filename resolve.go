@@ -11,13 +11,14 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// Resolution is what a person says of an open run that can't go on by itself.
+// Resolution is your decision about an interrupted run that can't resume by itself.
 type Resolution string
 
-// The resolutions. Of a statement that was begun, ResolveDone says that it has happened, so that the run goes
-// on with the next; ResolveRetry, that it has not, so that the run executes it (again). Of a
-// script whose executed statements were edited, ResolveDone says that those at the same places stand for
-// them; ResolveRetry, that nothing of it stands, so that the run begins anew with its first statement.
+// The resolutions. If the outcome of a statement is unknown, ResolveDone says that it took effect, so
+// the run resumes with the next one; ResolveRetry says that it did not, so the run executes it again.
+// If executed statements of a script were edited, ResolveDone says that the edited ones describe what
+// was executed; ResolveRetry says that nothing of it remains, so the run starts with the first
+// statement.
 const (
 	ResolveDone  Resolution = "done"
 	ResolveRetry Resolution = "retry"
@@ -27,15 +28,17 @@ const (
 type Resolved struct {
 	Version int64
 	Name    string
-	// Statement is the number of the statement, from 1, with which the run goes on, Of how many there are.
+	// Statement is the number of the statement that the run resumes with, from 1; Of is their count.
 	Statement, Of int
 }
 
-// Resolve decides an *InterruptedError: it writes what a person says into the journal, and an event with the
-// reason into the history, and executes nothing. The next Up goes on from there. The version is NilVersion for a
-// script that belongs to none, which may be begun anew or be told what happened without being at hand. Where no run
-// of the version is open, or nothing is in question, it is a *NotInterruptedError. A run that can't be decided, such as that of a
-// migration whose file is not there or a reset that was cut off, is an *InterruptedError that says what to do.
+// Resolve decides an *InterruptedError. It writes the decision into the journal, and the reason into
+// the history, and executes nothing. The next Up resumes from there. version is NilVersion for a
+// script without a version; the set need not have that script.
+//
+// Resolve returns a *NotInterruptedError if no run of the version is interrupted or nothing is in
+// question, and an *InterruptedError if the run can't be decided, such as that of a migration whose
+// file is missing or of an interrupted reset.
 func (m *Migrator) Resolve(ctx context.Context, version int64, how Resolution, reason string) (*Resolved, error) {
 	m = m.usable()
 	var j *database.Journal
