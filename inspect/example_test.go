@@ -80,7 +80,8 @@ func ExampleDrift() {
 	if _, err := m.Up(ctx); err != nil {
 		log.Fatal(err)
 	}
-	if _, err := m.Migrate(ctx, whimbrel.By(-1), whimbrel.ApplyOptions{}); err != nil { // leaves the index behind
+	// The rollback leaves the index behind.
+	if _, err := m.Migrate(ctx, whimbrel.By(-1), whimbrel.ApplyOptions{}); err != nil {
 		log.Fatal(err)
 	}
 

@@ -25,7 +25,7 @@ func Func(id string, fn func(ctx context.Context, tx Tx) error) *migration.Scrip
 }
 
 // call runs a Go function.
-func (b *batch) call(ctx context.Context, s *migration.Script, fn any) error {
+func (b *transaction) call(ctx context.Context, s *migration.Script, fn any) error {
 	do, ok := fn.(func(context.Context, Tx) error)
 	if !ok {
 		return fmt.Errorf("%s: the function is a %T; MySQL needs one created by mysql.Func", s.File, fn)

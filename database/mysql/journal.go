@@ -99,7 +99,7 @@ func (h *hold) endRun(ctx context.Context, c *conn) error {
 }
 
 // endRunBy removes the set's interrupted run in a Tx if an entry ends it.
-func (b *batch) endRunBy(ctx context.Context, e database.Entry) error {
+func (b *transaction) endRunBy(ctx context.Context, e database.Entry) error {
 	if !b.h.hasRow {
 		return nil
 	}

@@ -57,7 +57,7 @@ func TestKilledProcessLeavesAnOrphanThatTheNextOneEnds(t *testing.T) {
 				t.Fatal("the server has noticed by itself that the client is gone: there is nothing to test")
 			}
 			db := open(t, url)
-			if tt.fixed == nil { // the statement can't be another, since it was begun: look at who has ended it
+			if tt.fixed == nil { // the begun statement can't be edited: check who ended it
 				b, _, err := db.Begin(background(t), "s", database.LockOptions{Timeout: waitLimit})
 				must(t, err)
 				must(t, b.Rollback(background(t)))

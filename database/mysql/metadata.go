@@ -65,7 +65,7 @@ func readStored(kind, name, facts string) (e metadata.Stored, err error) {
 }
 
 // Metadata reads the metadata in the transaction.
-func (b *batch) Metadata(ctx context.Context) (s *metadata.State, err error) {
+func (b *transaction) Metadata(ctx context.Context) (s *metadata.State, err error) {
 	err = b.do(ctx, func(ctx context.Context) error {
 		if err := b.lockMetadata(ctx); err != nil {
 			return err
@@ -77,7 +77,7 @@ func (b *batch) Metadata(ctx context.Context) (s *metadata.State, err error) {
 }
 
 // PutMetadata writes the entries. Commit sets the comments, which is DDL.
-func (b *batch) PutMetadata(ctx context.Context, change *metadata.Change) error {
+func (b *transaction) PutMetadata(ctx context.Context, change *metadata.Change) error {
 	return b.do(ctx, func(ctx context.Context) error {
 		if err := triggersError(b.h.triggers); err != nil {
 			return err
@@ -109,7 +109,7 @@ func (b *batch) PutMetadata(ctx context.Context, change *metadata.Change) error 
 }
 
 // lockMetadata prevents others from changing the metadata until the transaction ends.
-func (b *batch) lockMetadata(ctx context.Context) error {
+func (b *transaction) lockMetadata(ctx context.Context) error {
 	for _, set := range b.h.locked {
 		if set == metadataLock {
 			return nil

@@ -32,15 +32,15 @@ func (r *run) Before(ctx context.Context, st sqltext.Statement) (before string, 
 	return before, err
 }
 
-// repeatable reports whether a statement can be executed again: a second time it has the same effect
-// or none, or concerns only the session, which is a new one.
+// repeatable reports whether a statement can be executed again: a second time it has the same
+// effect or none, or concerns only the session, which is a new one.
 func repeatable(st sqltext.Statement) bool {
 	l := sqltext.List(st.Text, sqltext.MySQL)
 	switch st.Verb() {
 	case "TRUNCATE", "OPTIMIZE", "ANALYZE", "CHECK", "CHECKSUM", "REPAIR", "FLUSH", "GRANT", "LOCK", "UNLOCK", "PREPARE", "DEALLOCATE",
 		"KILL", "RESET", "CACHE", "USE":
 		return true
-	case "SET": // of MariaDB's SET STATEMENT … FOR the statement matters
+	case "SET": // in MariaDB's SET STATEMENT … FOR, the statement matters
 		return !l.Is(1, "STATEMENT")
 	case "CREATE":
 		i := l.Index("IF", "NOT", "EXISTS")

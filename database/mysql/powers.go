@@ -2,7 +2,7 @@ package mysql
 
 import "github.com/whimbrel-db/whimbrel/database"
 
-// The powers of this driver. A method that is lost, or that has another signature, fails to compile.
+// The powers of this driver. A missing method, or one with another signature, fails to compile.
 var (
 	_ interface {
 		database.Database
@@ -20,7 +20,7 @@ var (
 		database.Resetter
 		database.MetadataTx
 		database.Querier
-	} = (*batch)(nil)
+	} = (*transaction)(nil)
 	_ interface {
 		database.Run
 		database.Backender

@@ -55,7 +55,7 @@ func (db *Database) Query(ctx context.Context, statement string) (*database.Rows
 const readOnlyTransaction = 1792
 
 // Query executes one statement in the transaction.
-func (b *batch) Query(ctx context.Context, statement string) (rows *database.Rows, err error) {
+func (b *transaction) Query(ctx context.Context, statement string) (rows *database.Rows, err error) {
 	st, err := database.OneStatement(statement, sqltext.MySQL)
 	if err != nil {
 		return nil, err

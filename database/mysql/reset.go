@@ -24,7 +24,7 @@ type later struct {
 // no transaction can revert them. So Rollback changes nothing, and after an interruption the
 // history says that nothing is applied and that a reset was interrupted, until the next reset drops
 // the rest.
-func (b *batch) Reset(ctx context.Context, _ []string, e database.Entry) (out *database.Emptied, err error) {
+func (b *transaction) Reset(ctx context.Context, _ []string, e database.Entry) (out *database.Emptied, err error) {
 	err = b.do(ctx, func(ctx context.Context) error {
 		out, err = b.reset(ctx, e)
 		return err
@@ -32,7 +32,7 @@ func (b *batch) Reset(ctx context.Context, _ []string, e database.Entry) (out *d
 	return out, err
 }
 
-func (b *batch) reset(ctx context.Context, e database.Entry) (*database.Emptied, error) {
+func (b *transaction) reset(ctx context.Context, e database.Entry) (*database.Emptied, error) {
 	if b.written {
 		return nil, errors.New("reset must be the only change in its transaction")
 	}
@@ -78,7 +78,7 @@ func (b *batch) reset(ctx context.Context, e database.Entry) (*database.Emptied,
 
 // mark writes to the journal that a reset has begun, to be committed with the Tx. It does so for
 // every set: the next reset would drop objects that any of them creates meanwhile.
-func (b *batch) mark(ctx context.Context) error {
+func (b *transaction) mark(ctx context.Context) error {
 	if b.later == nil || b.later.marked == nil {
 		return nil
 	}
@@ -93,7 +93,7 @@ func (b *batch) mark(ctx context.Context) error {
 }
 
 // copyMark copies the mark of the Tx's own set to another set.
-func (b *batch) copyMark(ctx context.Context, set string) error {
+func (b *transaction) copyMark(ctx context.Context, set string) error {
 	const same = "version, name, direction, checksum, statements, done, done_checksum, begun, `before`, error, started_at, updated_at, db_user, host, app, pid"
 	_, err := b.h.worker.exec(ctx, b.db.sql.fill("INSERT INTO {journal} (set_name, lock_name, "+same+") SELECT "+hexText(set)+", "+hexText(b.h.guard.form.name(set))+", "+same+
 		" FROM {journal} WHERE set_name = "+hexText(b.h.set)))
@@ -101,14 +101,14 @@ func (b *batch) copyMark(ctx context.Context, set string) error {
 }
 
 // unmark removes the marks.
-func (b *batch) unmark(ctx context.Context) error {
+func (b *transaction) unmark(ctx context.Context) error {
 	_, err := b.h.worker.exec(ctx, "DELETE FROM "+b.h.journalTable()+" WHERE direction = "+hexText(string(database.Reset))+" AND "+b.h.guard.form.fence(b.h.guard, b.h.set)+mycatalog.Everything)
 	return ownError("writing the journal", err)
 }
 
 // lockSets acquires the locks of the other sets in the history, trying each once, and returns all
 // sets in alphabetical order.
-func (b *batch) lockSets(ctx context.Context) ([]string, error) {
+func (b *transaction) lockSets(ctx context.Context) ([]string, error) {
 	b.h.guard.mu.Lock()
 	sets, err := b.db.sets(ctx, b.h.guard.c) // it sees what was committed after the Tx began
 	b.h.guard.mu.Unlock()
@@ -136,7 +136,7 @@ func (b *batch) lockSets(ctx context.Context) ([]string, error) {
 }
 
 // finish executes the statements that follow the COMMIT.
-func (b *batch) finish(ctx context.Context, l *later) error {
+func (b *transaction) finish(ctx context.Context, l *later) error {
 	b.h.worker.unusable = true
 	for _, s := range l.statements {
 		if _, err := b.h.worker.exec(ctx, s); err != nil {

@@ -127,7 +127,7 @@ func TestTimesAreUTC(t *testing.T) {
 }
 
 // A statement that commits by itself is refused in a Tx, before any of its script runs.
-func TestDDLIsRefusedInABatch(t *testing.T) {
+func TestDDLIsRefusedInATransaction(t *testing.T) {
 	t.Parallel()
 	url, pool := newDatabase(t)
 	db := open(t, url)
@@ -175,7 +175,7 @@ func TestLockTimeout(t *testing.T) {
 	_, err = tx.Exec("INSERT INTO a VALUES (1)")
 	must(t, err)
 	db := open(t, url)
-	for name, text := range map[string]string{"a run": "ALTER TABLE a ADD COLUMN y int", "a batch": "UPDATE a SET x = 2"} {
+	for name, text := range map[string]string{"a run": "ALTER TABLE a ADD COLUMN y int", "a transaction": "UPDATE a SET x = 2"} {
 		s := migration.Text("x.sql", text)
 		s.LockTimeout = 50 * time.Millisecond // the server counts in seconds
 		set, err := migration.NewSet(name, migration.Migration{Version: 1, Name: "m", Up: s})
@@ -266,7 +266,7 @@ func TestJournalIsHeld(t *testing.T) {
 		must(t, other.Close(background(t)))
 		b, _, err := db.Begin(background(t), "s", database.LockOptions{Timeout: waitLimit})
 		must(t, err)
-		equal(t, lock+": held by a batch", held(), "true")
+		equal(t, lock+": held by a transaction", held(), "true")
 		must(t, b.Rollback(background(t)))
 	}
 }

@@ -24,7 +24,7 @@ func (db *Database) UpdateSetting(ctx context.Context, u database.SettingUpdate)
 		return err
 	}
 	defer b.Rollback(ctx)
-	own := b.(*batch)
+	own := b.(*transaction)
 	err = own.do(ctx, func(ctx context.Context) error {
 		if err := triggersError(own.h.triggers); err != nil {
 			return err
@@ -52,7 +52,7 @@ func (db *Database) UpdateSetting(ctx context.Context, u database.SettingUpdate)
 }
 
 // putSetting stores a setting, or removes it.
-func (b *batch) putSetting(ctx context.Context, u database.SettingUpdate) error {
+func (b *transaction) putSetting(ctx context.Context, u database.SettingUpdate) error {
 	if u.Unset {
 		_, err := b.h.worker.exec(ctx, b.db.sql.fill("DELETE FROM {settings} WHERE name = ?"), u.Name)
 		return ownError("storing the setting", err)

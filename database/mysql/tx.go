@@ -12,8 +12,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// batch is a transaction on the worker, without statements that commit by themselves.
-type batch struct {
+// transaction is a transaction on the worker, without statements that commit by themselves.
+type transaction struct {
 	db *Database
 
 	mu        sync.Mutex // Database.Close may be called at any time
@@ -39,7 +39,7 @@ func (db *Database) Begin(ctx context.Context, set string, opts database.LockOpt
 	if err != nil {
 		return nil, found, err
 	}
-	b := &batch{db: db, h: h, began: h.clock.server}
+	b := &transaction{db: db, h: h, began: h.clock.server}
 	if err := db.opened(b); err != nil {
 		b.end()
 		return nil, found, err
@@ -48,7 +48,7 @@ func (db *Database) Begin(ctx context.Context, set string, opts database.LockOpt
 }
 
 // do calls a function in the transaction.
-func (b *batch) do(ctx context.Context, what func(context.Context) error) error {
+func (b *transaction) do(ctx context.Context, what func(context.Context) error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.over {
@@ -68,7 +68,7 @@ func (b *batch) do(ctx context.Context, what func(context.Context) error) error 
 }
 
 // State reads the state in the transaction.
-func (b *batch) State(ctx context.Context) (st *database.State, err error) {
+func (b *transaction) State(ctx context.Context) (st *database.State, err error) {
 	err = b.do(ctx, func(ctx context.Context) (err error) {
 		st, err = b.db.readState(ctx, b.h.worker, b.h.set)
 		return err
@@ -77,7 +77,7 @@ func (b *batch) State(ctx context.Context) (st *database.State, err error) {
 }
 
 // Exec executes the statements of a script one by one.
-func (b *batch) Exec(ctx context.Context, s *migration.Script) error {
+func (b *transaction) Exec(ctx context.Context, s *migration.Script) error {
 	return b.do(ctx, func(ctx context.Context) error {
 		if err := triggersError(b.h.triggers); err != nil {
 			return err
@@ -86,7 +86,7 @@ func (b *batch) Exec(ctx context.Context, s *migration.Script) error {
 	})
 }
 
-func (b *batch) script(ctx context.Context, s *migration.Script) error {
+func (b *transaction) script(ctx context.Context, s *migration.Script) error {
 	a, err := s.Analyze(sqltext.MySQL, b.db.Tables())
 	if err != nil {
 		return err
@@ -114,7 +114,7 @@ func (b *batch) script(ctx context.Context, s *migration.Script) error {
 	return b.db.dropShadows(ctx, b.h.worker)
 }
 
-func (b *batch) statements(ctx context.Context, s *migration.Script, a *migration.Analysis) error {
+func (b *transaction) statements(ctx context.Context, s *migration.Script, a *migration.Analysis) error {
 	e := executor{db: b.db, c: b.h.worker, script: s}
 	for st, err := range a.Body() {
 		if err != nil {
@@ -133,7 +133,7 @@ func (b *batch) statements(ctx context.Context, s *migration.Script, a *migratio
 
 // keepingSession runs a script and restores the session in the middle of the transaction. The
 // connection isn't reused afterwards, since some changes are not visible.
-func (b *batch) keepingSession(ctx context.Context, s *migration.Script, run func() error) (err error) {
+func (b *transaction) keepingSession(ctx context.Context, s *migration.Script, run func() error) (err error) {
 	b.h.worker.unusable = true
 	if b.session == nil {
 		if b.session, err = b.h.worker.readSession(ctx); err != nil {
@@ -153,7 +153,7 @@ func (b *batch) keepingSession(ctx context.Context, s *migration.Script, run fun
 }
 
 // Record inserts the entries' rows.
-func (b *batch) Record(ctx context.Context, entries ...database.Entry) error {
+func (b *transaction) Record(ctx context.Context, entries ...database.Entry) error {
 	return b.do(ctx, func(ctx context.Context) error {
 		if err := triggersError(b.h.triggers); err != nil {
 			return err
@@ -168,7 +168,7 @@ func (b *batch) Record(ctx context.Context, entries ...database.Entry) error {
 	})
 }
 
-func (b *batch) record(ctx context.Context, e database.Entry) error {
+func (b *transaction) record(ctx context.Context, e database.Entry) error {
 	now := b.h.clock.now()
 	if e.StartedAt.IsZero() {
 		e.StartedAt, e.Duration = b.began, now.Sub(b.began)
@@ -186,7 +186,7 @@ func (b *batch) record(ctx context.Context, e database.Entry) error {
 }
 
 // Commit commits everything.
-func (b *batch) Commit(ctx context.Context) (database.Recorded, error) {
+func (b *transaction) Commit(ctx context.Context) (database.Recorded, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.over {
@@ -207,7 +207,7 @@ func conflicting(err error) error {
 	return err
 }
 
-func (b *batch) commit(ctx context.Context) error {
+func (b *transaction) commit(ctx context.Context) error {
 	if b.failed != nil {
 		return fmt.Errorf("the transaction failed earlier: %w", b.failed)
 	}
@@ -260,7 +260,7 @@ var errBroken = errors.New("the connection is broken")
 const commitTimeout = 10 * time.Minute
 
 // commitError is an error of COMMIT itself, which belongs to no statement.
-func (b *batch) commitError(err error) error {
+func (b *transaction) commitError(err error) error {
 	err = statementError(b.last, err)
 	var e *database.StatementError
 	if errors.As(err, &e) {
@@ -285,18 +285,18 @@ func (h *hold) replaceWorker(ctx context.Context) error {
 }
 
 // Rollback ends the transaction and releases the connections.
-func (b *batch) Rollback(context.Context) error {
+func (b *transaction) Rollback(context.Context) error {
 	b.abandon()
 	return nil
 }
 
-func (b *batch) abandon() {
+func (b *transaction) abandon() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.end()
 }
 
-func (b *batch) end() {
+func (b *transaction) end() {
 	if b.over {
 		return
 	}

@@ -19,7 +19,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// opener opens a database in one of the ways there are.
+// opener opens a database in one way.
 type opener func(t *testing.T, url string, opts database.Options) (database.Database, error)
 
 func fromURL(_ *testing.T, url string, opts database.Options) (database.Database, error) {
@@ -71,8 +71,8 @@ var contractRuns = []contractRun{
 	{18, "URL", "UTF8"},
 }
 
-// everyContractRun adds the combinations that -every tests: every version with a URL, and everything
-// else on the main version.
+// everyContractRun adds the combinations that -every tests: every version with a URL, and
+// everything else on the main version.
 func everyContractRun() []contractRun {
 	all := slices.Clone(contractRuns)
 	add := func(run contractRun) {
@@ -131,7 +131,7 @@ func (run contractRun) database(t *testing.T) (url, direct string) {
 	url = encoded(t, url, run.encoding)
 	direct = url + "&client_encoding=UTF8"
 	if run.way != "URL" {
-		url = direct // the caller sets the encoding of what it hands in
+		url = direct // the caller sets the encoding of its connections
 	}
 	return url, direct
 }
@@ -168,11 +168,11 @@ func encoded(t *testing.T, server, encoding string) string {
 	return parsed.String()
 }
 
-// shelf has databases that are used again after they were emptied, which takes a tenth of the time that
-// making one takes.
+// shelf holds databases to reuse after emptying them, which takes a tenth of the time of creating
+// one.
 type shelf chan place
 
-// place is a database, how to get there, and a connection to it that has nothing to do with Whimbrel.
+// place is a database, its URLs, and a connection independent of Whimbrel.
 type place struct {
 	url, direct string
 	conn        *pgx.Conn
@@ -187,7 +187,7 @@ func newShelf(t *testing.T, create func() (url, direct string)) shelf {
 	return s
 }
 
-// connectFor is connect, without a bound: the connection serves many tests.
+// connectFor is connect without a time limit: the connection serves many tests.
 func connectFor(t *testing.T, url string) *pgx.Conn {
 	t.Helper()
 	config, err := pgx.ParseConfig(url)
@@ -199,7 +199,7 @@ func connectFor(t *testing.T, url string) *pgx.Conn {
 	return c
 }
 
-// take returns an empty database, which is the test's until it ends.
+// take returns an empty database, reserved until the test ends.
 func (s shelf) take(t *testing.T) place {
 	t.Helper()
 	p := <-s
@@ -210,7 +210,7 @@ func (s shelf) take(t *testing.T) place {
 	return p
 }
 
-// empty takes away what a test has left in a database, whoever is still connected.
+// empty removes everything that a test left in a database, even if sessions are still connected.
 func empty(t *testing.T, c *pgx.Conn) {
 	t.Helper()
 	do(t, c, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'")

@@ -11,13 +11,13 @@ import (
 )
 
 // call runs a Go function in the Tx's transaction.
-func (b *batch) call(ctx context.Context, s *migration.Script, fn any) error {
+func (b *transaction) call(ctx context.Context, s *migration.Script, fn any) error {
 	f, ok := fn.(func(context.Context, pgx.Tx) error)
 	if !ok {
 		return fmt.Errorf("%s: the function is a %T; PostgreSQL needs one created by postgres.Func", s.File, fn)
 	}
 	// This setting ends with the transaction: it shows whether the function ended it.
-	b.queue = append(b.queue, setConfig("whimbrel.batch", "'open'", true))
+	b.queue = append(b.queue, setConfig("whimbrel.transaction", "'open'", true))
 	if err := b.flush(ctx); err != nil {
 		return err
 	}

@@ -25,8 +25,8 @@ import (
 // isOpen is a condition: a journal row records that a part of a run has happened, or may have.
 const isOpen = `(done OPERATOR(pg_catalog.>) 0 OR begun OPERATOR(pg_catalog.<>) '')`
 
-// claimTimeout bounds one attempt to claim the row. Another transaction can have written it: that of a
-// killed process whose session is still open, or of a statement that still runs.
+// claimTimeout limits one attempt to claim the row. Another transaction may have written it: one of
+// a killed process whose session is still open, or one whose statement is still running.
 func claimTimeout(opts database.LockOptions) query {
 	timeout := max(min(opts.Timeout, time.Second/2), time.Millisecond)
 	return query{
@@ -35,7 +35,7 @@ func claimTimeout(opts database.LockOptions) query {
 	}
 }
 
-// claimQuery takes the row over for the worker's session.
+// claimQuery claims the row for the worker's session.
 func (r *run) claimQuery() query {
 	r.token = rand.Text()
 	return query{
@@ -162,7 +162,7 @@ func (r *run) unclaimQuery() query {
 
 // endQuery removes the interrupted run that an entry ends, or the claim of a process killed before
 // it did anything.
-func (b *batch) endQuery(e database.Entry) query {
+func (b *transaction) endQuery(e database.Entry) query {
 	q := query{
 		sql:  "DELETE FROM " + table(b.schema, b.db.names.Journal) + " WHERE set_name = $1 AND (NOT " + isOpen,
 		args: []arg{keptAsASCII(e.Set)},

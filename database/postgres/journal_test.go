@@ -287,7 +287,7 @@ func TestJournalIsHeld(t *testing.T) {
 			must(t, other.Close(background(t)))
 			must(t, elsewhere.Close(background(t)))
 			b := begin(t, open(t, url), "s")
-			equal(t, "whether it is held in a batch", held(), true)
+			equal(t, "whether it is held in a transaction", held(), true)
 			must(t, b.Rollback(background(t)))
 		})
 	}

@@ -494,7 +494,7 @@ DO $$ BEGIN EXECUTE 'CREATE TRIGGER t BEFORE INSERT ON whimbrel' || '_` + on + `
 	}
 	rule := `DO $$ BEGIN EXECUTE 'CREATE RULE r AS ON INSERT TO whimbrel' || '_history DO INSTEAD NOTHING'; END $$`
 	for name, text := range map[string]string{"a trigger": swallow("history"), "a rule": rule} {
-		for kind, head := range map[string]string{"a batch": "", "a run": "-- whimbrel: no-transaction\n"} {
+		for kind, head := range map[string]string{"a transaction": "", "a run": "-- whimbrel: no-transaction\n"} {
 			t.Run(name+" in "+kind, func(t *testing.T) {
 				t.Parallel()
 				url := testdb.Postgres(t)
@@ -504,10 +504,10 @@ DO $$ BEGIN EXECUTE 'CREATE TRIGGER t BEFORE INSERT ON whimbrel' || '_` + on + `
 					t.Fatal("up succeeded")
 				}
 				c := connect(t, url)
-				if name == "a trigger" && kind == "a batch" {
+				if name == "a trigger" && kind == "a transaction" {
 					equal(t, "the problem", as[*database.TablesError](t, err).Problem, database.TablesAltered)
 				}
-				if kind == "a batch" {
+				if kind == "a transaction" {
 					equal(t, "the table of the migration", value(t, c, "SELECT to_regclass('made')"), "<null>")
 					equal(t, "what is applied", versions(t, db, "s"), "[1]")
 				}

@@ -84,7 +84,7 @@ func TestWhoHoldsTheLock(t *testing.T) {
 	}
 	for name, way := range ways {
 		for what, hold := range map[string]func(database.Database) (release func(context.Context) error){
-			"a batch": func(db database.Database) func(context.Context) error {
+			"a transaction": func(db database.Database) func(context.Context) error {
 				b := begin(t, db, "s")
 				must(t, b.Exec(background(t), script("CREATE TABLE whoever_reads_this (x int)")))
 				_, err := b.State(background(t))
@@ -159,7 +159,7 @@ func TestWhoWaitsHasNoTransaction(t *testing.T) {
 }
 
 // With a single connection, a Database never waits for itself.
-func TestReadingWhileABatchHasTheOnlyConnection(t *testing.T) {
+func TestReadingWhileATransactionHasTheOnlyConnection(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
 	oneOnly := openSQL(t, url)

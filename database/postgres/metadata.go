@@ -136,7 +136,7 @@ func readStored(r *row) (e metadata.Stored, err error) {
 }
 
 // Metadata reads the metadata in the transaction, after sending the queue.
-func (b *batch) Metadata(ctx context.Context) (*metadata.State, error) {
+func (b *transaction) Metadata(ctx context.Context) (*metadata.State, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := b.flush(ctx); err != nil {
@@ -149,7 +149,7 @@ func (b *batch) Metadata(ctx context.Context) (*metadata.State, error) {
 }
 
 // PutMetadata acquires the metadata lock, and queues the changes.
-func (b *batch) PutMetadata(ctx context.Context, change *metadata.Change) error {
+func (b *transaction) PutMetadata(ctx context.Context, change *metadata.Change) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.over {
@@ -192,7 +192,7 @@ SELECT e ->> 0, e ->> 1, e ->> 2, e ->> 3, pg_catalog.to_regclass($2)::oid || '/
 
 // lockMetadata prevents others from changing the metadata until the transaction ends, and sends
 // more queries.
-func (b *batch) lockMetadata(ctx context.Context, more ...query) error {
+func (b *transaction) lockMetadata(ctx context.Context, more ...query) error {
 	opts := database.LockOptions{Timeout: metadataTimeout}
 	return b.db.poll(ctx, b.c, metadataLock, opts, func(ctx context.Context) (got bool, holder database.Holder, err error) {
 		err = b.c.pipeline(ctx, append([]query{{
@@ -234,7 +234,7 @@ FROM pg_catalog.json_array_elements($1::json) AS c
 LEFT JOIN LATERAL pg_catalog.pg_identify_object((c ->> 0)::oid, (c ->> 1)::oid, (c ->> 2)::int) AS o ON true`
 
 // comment sets comments.
-func (b *batch) comment(ctx context.Context, comments []metadata.Comment) error {
+func (b *transaction) comment(ctx context.Context, comments []metadata.Comment) error {
 	rows := make([][5]string, len(comments))
 	for i, c := range comments {
 		var class, object, sub uint32

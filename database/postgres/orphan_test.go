@@ -39,8 +39,8 @@ func lives(t *testing.T, c *pgx.Conn, pid string) bool {
 func TestTakingOverEndsTheSessionBefore(t *testing.T) {
 	for _, m := range testdb.PostgresMajors(t) {
 		for name, takeOver := range map[string]func(t *testing.T, db database.Database){
-			"a run":   func(t *testing.T, db database.Database) { guard(t, db, "s") },
-			"a batch": func(t *testing.T, db database.Database) { begin(t, db, "s") },
+			"a run":         func(t *testing.T, db database.Database) { guard(t, db, "s") },
+			"a transaction": func(t *testing.T, db database.Database) { begin(t, db, "s") },
 		} {
 			t.Run(fmt.Sprintf("PostgreSQL %d/%s", m.Major, name), func(t *testing.T) {
 				t.Parallel()
@@ -66,8 +66,8 @@ func TestTakingOverWithoutThePrivilege(t *testing.T) {
 	do(t, c, "GRANT USAGE ON SCHEMA public TO "+role+"; GRANT ALL ON ALL TABLES IN SCHEMA public TO "+role)
 	db := open(t, asRole(url, role))
 	for what, takeOver := range map[string]func(opts database.LockOptions) error{
-		"a run":   func(opts database.LockOptions) error { _, _, err := db.Guard(background(t), "s", opts); return err },
-		"a batch": func(opts database.LockOptions) error { _, _, err := db.Begin(background(t), "s", opts); return err },
+		"a run":         func(opts database.LockOptions) error { _, _, err := db.Guard(background(t), "s", opts); return err },
+		"a transaction": func(opts database.LockOptions) error { _, _, err := db.Begin(background(t), "s", opts); return err },
 	} {
 		asked := 0
 		err := takeOver(database.LockOptions{Timeout: 50 * time.Millisecond, Waiting: func(h database.Holder) { asked++ }})

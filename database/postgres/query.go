@@ -44,7 +44,7 @@ func (db *Database) Query(ctx context.Context, statement string) (*database.Rows
 }
 
 // Query executes one statement in the transaction.
-func (b *batch) Query(ctx context.Context, statement string) (*database.Rows, error) {
+func (b *transaction) Query(ctx context.Context, statement string) (*database.Rows, error) {
 	st, err := database.OneStatement(statement, sqltext.PostgreSQL)
 	if err != nil {
 		return nil, err

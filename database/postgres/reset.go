@@ -15,13 +15,13 @@ import (
 // It first locks the tables, so that no new dependencies can appear. Then it checks whether any
 // object that stays depends on one to drop. Only if none does, it drops the objects: newest first
 // and without CASCADE, or with CASCADE if they depend on each other in a cycle.
-func (b *batch) Reset(ctx context.Context, schemas []string, e database.Entry) (*database.Emptied, error) {
+func (b *transaction) Reset(ctx context.Context, schemas []string, e database.Entry) (*database.Emptied, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := b.flush(ctx); err != nil {
 		return nil, err
 	}
-	r := &resetter{batch: b, schemas: append(slices.Clone(schemas), b.schema)}
+	r := &resetter{transaction: b, schemas: append(slices.Clone(schemas), b.schema)}
 	for _, step := range []func(context.Context) error{
 		r.lockSets, r.find, r.lockTables, r.checkUses, r.drop, r.dropSchemas, r.checkSets,
 	} {
@@ -34,7 +34,7 @@ func (b *batch) Reset(ctx context.Context, schemas []string, e database.Entry) (
 
 // resetter is one Reset in progress.
 type resetter struct {
-	*batch
+	*transaction
 	schemas []string
 	objects []object // to drop
 	out     database.Emptied

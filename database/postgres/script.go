@@ -30,7 +30,7 @@ const (
 
 // scriptRunner executes one script in a Tx.
 type scriptRunner struct {
-	*batch
+	*transaction
 	script *migration.Script
 
 	few   []sqltext.Statement // the first statements, while the script may be short

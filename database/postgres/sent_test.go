@@ -12,14 +12,14 @@ import (
 // senders are the functions that may send something to the server besides pipelined, which pins the
 // search path: they send scripts, or look up nothing.
 var senders = map[string]string{
-	"pipelined":      "pins the search path",
-	"prepared.send":  "is called by pipelined",
-	"conn.simple":    "sends a script",
-	"conn.copyIn":    "sends a script",
-	"conn.queryRows": "sends the caller's query",
-	"batch.call":     "runs a function of the caller's",
-	"beatOnce":       "sends a comment",
-	"validatePinned": "pins the search path itself",
+	"pipelined":        "pins the search path",
+	"prepared.send":    "is called by pipelined",
+	"conn.simple":      "sends a script",
+	"conn.copyIn":      "sends a script",
+	"conn.queryRows":   "sends the caller's query",
+	"transaction.call": "runs a function of the caller's",
+	"beatOnce":         "sends a comment",
+	"validatePinned":   "pins the search path itself",
 }
 
 // Own queries are sent in only one way, which pins the search path. A new one must be added here

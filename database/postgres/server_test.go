@@ -120,8 +120,8 @@ func TestLostCommitIsNotJudgedElsewhere(t *testing.T) {
 		name, script string
 		standby      bool
 	}{
-		{"a batch, and then a standby", "CREATE TABLE b (x int)", true},
-		{"a batch, and then another primary", "CREATE TABLE b (x int)", false},
+		{"a transaction, and then a standby", "CREATE TABLE b (x int)", true},
+		{"a transaction, and then another primary", "CREATE TABLE b (x int)", false},
 		{"a run, and then a standby", "INSERT INTO a VALUES (1); VACUUM a", true},
 		{"a run, and then another primary", "INSERT INTO a VALUES (1); VACUUM a", false},
 	} {

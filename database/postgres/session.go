@@ -21,8 +21,8 @@ type session struct {
 	Protocol []string          `json:"protocol"` // prepared by the client library for its own use
 	Cursors  []string          `json:"cursors"`
 	Channels []string          `json:"channels"`
-	Locks    []string          `json:"locks"` // advisory locks, as calls that release them
-	Batch    string            `json:"batch"` // the marker of the Tx's transaction
+	Locks    []string          `json:"locks"`  // advisory locks, as calls that release them
+	Marker   string            `json:"marker"` // of the Tx's transaction
 	// old values, after "=", of settings changed for the transaction
 	Masked map[string]string `json:"masked"`
 
@@ -66,7 +66,7 @@ const sessionQuery = `SELECT pg_catalog.json_build_object(
 			ELSE pg_catalog.format('(%L::int, %L::int)', classid::bigint::bit(32)::int, objid::bigint::bit(32)::int) END), '[]')
 		FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND pid = pg_catalog.pg_backend_pid() AND granted
 		AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())),
-	'batch', coalesce(pg_catalog.current_setting('whimbrel.batch', true), ''),
+	'marker', coalesce(pg_catalog.current_setting('whimbrel.transaction', true), ''),
 	'masked', pg_catalog.json_build_object('application_name', pg_catalog.current_setting('whimbrel.application_name', true),
 		'client_connection_check_interval', pg_catalog.current_setting('whimbrel.client_connection_check_interval', true),
 		'tcp_keepalives_idle', pg_catalog.current_setting('whimbrel.tcp_keepalives_idle', true),

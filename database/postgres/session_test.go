@@ -67,7 +67,7 @@ DECLARE c CURSOR WITH HOLD FOR SELECT 1; LISTEN other; SELECT pg_advisory_lock(7
 					if err := way(change + ending); (err == nil) != (ending == "") {
 						t.Fatal(err)
 					}
-					equal(t, []string{"the session after a batch", "the session after a run"}[i], poolValue(t, pool, describe), before)
+					equal(t, []string{"the session after a transaction", "the session after a run"}[i], poolValue(t, pool, describe), before)
 				}
 				equal(t, "the number of connections that the pool made", pool.Stat().NewConnsCount(), 1)
 			})

@@ -61,7 +61,7 @@ func TestRoundTrips(t *testing.T) {
 			ups = nil
 			applyNext(whimbrel.Options{}, "CREATE TABLE a (x int)")(db)
 		}},
-		{"Open and a batch with a timeout, whose schema is to be found out", 4, withTimeout},
+		{"Open and a transaction with a timeout, whose schema is to be found out", 4, withTimeout},
 		{"Open and a script of 1,000 statements", 5, applyNext(whimbrel.Options{}, strings.Repeat("INSERT INTO a VALUES (3);\n", 1000))},
 	} {
 		equal(t, "the number of round trips of "+fmt.Sprintf("%q", tt.name), cost(tt.what), tt.want)

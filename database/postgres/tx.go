@@ -32,7 +32,7 @@ func (db *Database) Begin(ctx context.Context, set string, opts database.LockOpt
 	return b, b.head.found(), nil
 }
 
-func (db *Database) beginOnce(ctx context.Context, set string, opts database.LockOptions) (*batch, error) {
+func (db *Database) beginOnce(ctx context.Context, set string, opts database.LockOptions) (*transaction, error) {
 	c, err := db.acquire(ctx)
 	if err != nil {
 		return nil, err
@@ -42,7 +42,7 @@ func (db *Database) beginOnce(ctx context.Context, set string, opts database.Loc
 		c.giveBack()
 		return nil, err
 	}
-	b := &batch{db: db, c: c, set: set, own: l, schema: l.schema, head: h}
+	b := &transaction{db: db, c: c, set: set, own: l, schema: l.schema, head: h}
 	if err := db.opened(b, c); err != nil {
 		b.end()
 		return nil, err
@@ -50,7 +50,7 @@ func (db *Database) beginOnce(ctx context.Context, set string, opts database.Loc
 	return b, nil
 }
 
-type batch struct {
+type transaction struct {
 	db          *Database
 	set, schema string
 	own         location
@@ -68,7 +68,7 @@ type batch struct {
 }
 
 // add queues queries, and sends a long queue.
-func (b *batch) add(ctx context.Context, queries ...query) error {
+func (b *transaction) add(ctx context.Context, queries ...query) error {
 	for _, q := range queries {
 		b.queue = append(b.queue, q)
 		b.queued += len(q.sql)
@@ -85,7 +85,7 @@ func (b *batch) add(ctx context.Context, queries ...query) error {
 }
 
 // flush sends the queue, and waits for the answers.
-func (b *batch) flush(ctx context.Context) error {
+func (b *transaction) flush(ctx context.Context) error {
 	if b.over {
 		return errOver
 	}
@@ -95,7 +95,7 @@ func (b *batch) flush(ctx context.Context) error {
 }
 
 // State reads the state in the transaction, after sending the queue.
-func (b *batch) State(ctx context.Context) (*database.State, error) {
+func (b *transaction) State(ctx context.Context) (*database.State, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := b.flush(ctx); err != nil {
@@ -105,7 +105,7 @@ func (b *batch) State(ctx context.Context) (*database.State, error) {
 }
 
 // Exec queues a short script, and executes a long one.
-func (b *batch) Exec(ctx context.Context, s *migration.Script) error {
+func (b *transaction) Exec(ctx context.Context, s *migration.Script) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.over {
@@ -131,13 +131,13 @@ func (b *batch) Exec(ctx context.Context, s *migration.Script) error {
 	return b.runText(ctx, s, a)
 }
 
-func (b *batch) runText(ctx context.Context, s *migration.Script, a *migration.Analysis) error {
-	return (&scriptRunner{batch: b, script: s}).run(ctx, a)
+func (b *transaction) runText(ctx context.Context, s *migration.Script, a *migration.Analysis) error {
+	return (&scriptRunner{transaction: b, script: s}).run(ctx, a)
 }
 
 // runWithTimeouts runs a script that doesn't change the session with its own timeouts. The server
 // saves the old values, so they needn't be read.
-func (b *batch) runWithTimeouts(ctx context.Context, s *migration.Script, a *migration.Analysis) error {
+func (b *transaction) runWithTimeouts(ctx context.Context, s *migration.Script, a *migration.Analysis) error {
 	var set, putBack []query
 	for name, value := range timeouts(s.Directives) {
 		kept := "whimbrel." + name
@@ -156,7 +156,7 @@ func (b *batch) runWithTimeouts(ctx context.Context, s *migration.Script, a *mig
 // runKeepingSession runs a script, reads its changes to the session, and queues the queries that
 // revert them, before anything else runs on the connection. The first time, it reads the session
 // before the script, too.
-func (b *batch) runKeepingSession(ctx context.Context, s *migration.Script, a *migration.Analysis) error {
+func (b *transaction) runKeepingSession(ctx context.Context, s *migration.Script, a *migration.Analysis) error {
 	if !b.session.known {
 		if err := b.add(ctx, b.session.read()...); err != nil {
 			return err
@@ -167,7 +167,7 @@ func (b *batch) runKeepingSession(ctx context.Context, s *migration.Script, a *m
 			return err
 		}
 	}
-	r := &scriptRunner{batch: b, script: s}
+	r := &scriptRunner{transaction: b, script: s}
 	if fn := s.Func(); fn != nil {
 		if err := b.call(ctx, s, fn); err != nil {
 			return err
@@ -185,7 +185,7 @@ func (b *batch) runKeepingSession(ctx context.Context, s *migration.Script, a *m
 	if err != nil {
 		return err
 	}
-	if s.Func() != nil && after.Batch == "" {
+	if s.Func() != nil && after.Marker == "" {
 		return errEnded(s)
 	}
 	after.mayListen = r.listens || s.Func() != nil
@@ -194,7 +194,7 @@ func (b *batch) runKeepingSession(ctx context.Context, s *migration.Script, a *m
 }
 
 // Record queues the entries' rows.
-func (b *batch) Record(ctx context.Context, entries ...database.Entry) error {
+func (b *transaction) Record(ctx context.Context, entries ...database.Entry) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.over {
@@ -218,7 +218,7 @@ func (b *batch) Record(ctx context.Context, entries ...database.Entry) error {
 }
 
 // after makes errors of queries that follow a script say so.
-func (b *batch) after(queries ...query) []query {
+func (b *transaction) after(queries ...query) []query {
 	if last := b.last; b.scripts > 0 {
 		for i := range queries {
 			explain := queries[i].fail
@@ -234,7 +234,7 @@ func (b *batch) after(queries ...query) []query {
 }
 
 // Commit sends the queue together with COMMIT, in one round trip.
-func (b *batch) Commit(ctx context.Context) (database.Recorded, error) {
+func (b *transaction) Commit(ctx context.Context) (database.Recorded, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.over {
@@ -294,18 +294,18 @@ func commit(ctx context.Context, c *conn, queries []query, fail func(*pgconn.PgE
 }
 
 // Rollback ends the transaction and releases the connection.
-func (b *batch) Rollback(context.Context) error {
+func (b *transaction) Rollback(context.Context) error {
 	b.abandon()
 	return nil
 }
 
-func (b *batch) abandon() {
+func (b *transaction) abandon() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.end()
 }
 
-func (b *batch) end() {
+func (b *transaction) end() {
 	if b.over {
 		return
 	}
@@ -318,7 +318,7 @@ func (b *batch) end() {
 
 // abort rolls the transaction back. Prepared statements and session-level locks of a script survive
 // that. They are reverted in a chained transaction, so that no pooler can intervene.
-func (b *batch) abort() {
+func (b *transaction) abort() {
 	if !b.session.known || !b.c.inTransaction() {
 		b.c.rollback()
 		b.session = session{}

@@ -63,8 +63,8 @@ func benchmarkScript(b *testing.B, script string) {
 	}
 }
 
-// BenchmarkBatches applies 1,000 migrations, each in its own transaction.
-func BenchmarkBatches(b *testing.B) {
+// BenchmarkTransactions applies 1,000 migrations, each in its own transaction.
+func BenchmarkTransactions(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		db := connect(b, "sqlite:"+filepath.Join(b.TempDir(), "app.db")+fast, database.Options{})

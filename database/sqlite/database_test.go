@@ -426,7 +426,7 @@ func TestBusyTimeoutIsPutBack(t *testing.T) {
 	}
 	apply(t, db, 1, "PRAGMA busy_timeout = 7; CREATE TABLE t (x)")
 	if v := value(); v != 4321 {
-		t.Errorf("busy_timeout is %d after a Batch, want 4321", v)
+		t.Errorf("busy_timeout is %d after a Tx, want 4321", v)
 	}
 	r, _, err := db.Guard(bg, "app", patient)
 	must(t, err)
@@ -524,7 +524,7 @@ func TestWhoIsTheSystemsUser(t *testing.T) {
 }
 
 // A change of a setting waits for an open Tx up to its timeout, and is not stored if it times out.
-func TestSettingBesideABatch(t *testing.T) {
+func TestSettingBesideATransaction(t *testing.T) {
 	t.Parallel()
 	url := "sqlite:" + filepath.Join(t.TempDir(), "app.db")
 	busy, operator := connect(t, url, database.Options{}), connect(t, url, database.Options{})
@@ -536,7 +536,7 @@ func TestSettingBesideABatch(t *testing.T) {
 	off.Settle = &database.LockOptions{Timeout: 20 * time.Millisecond, Waiting: func(database.Holder) { reported++ }}
 	var locked *database.LockedError
 	if err := database.UpdateSetting(bg, operator, off); !errors.As(err, &locked) || reported != 1 {
-		t.Errorf("beside a batch UpdateSetting returned %v and told %d times of it; want a *LockedError after the time it was given", err, reported)
+		t.Errorf("beside a transaction UpdateSetting returned %v and told %d times of it; want a *LockedError after the time it was given", err, reported)
 	}
 	mode := func() bool {
 		st, err := operator.State(bg, "app")

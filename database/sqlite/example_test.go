@@ -52,18 +52,18 @@ func ExampleNew() {
 		log.Fatal(err)
 	}
 	ctx := context.Background()
-	batch, _, err := db.Begin(ctx, "app", database.LockOptions{})
+	transaction, _, err := db.Begin(ctx, "app", database.LockOptions{})
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer batch.Rollback(ctx)
-	if err := batch.Exec(ctx, migration.Text("1_users.up.sql", "CREATE TABLE users (name TEXT)")); err != nil {
+	defer transaction.Rollback(ctx)
+	if err := transaction.Exec(ctx, migration.Text("1_users.up.sql", "CREATE TABLE users (name TEXT)")); err != nil {
 		log.Fatal(err)
 	}
-	if err := batch.Record(ctx, database.Entry{Version: 1, Name: "users", Direction: database.Up}); err != nil {
+	if err := transaction.Record(ctx, database.Entry{Version: 1, Name: "users", Direction: database.Up}); err != nil {
 		log.Fatal(err)
 	}
-	if _, err := batch.Commit(ctx); err != nil {
+	if _, err := transaction.Commit(ctx); err != nil {
 		log.Fatal(err)
 	}
 	var n int

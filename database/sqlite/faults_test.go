@@ -117,8 +117,8 @@ func mark(ctx context.Context, m *whimbrel.Migrator) error {
 }
 
 var scenarios = []scenario{
-	{name: "a batch of one", files: []string{upA, downA}, do: up},
-	{name: "an atomic batch", files: []string{upA, downA, upB, downB, upC, downC}, atomic: true, do: up},
+	{name: "a transaction of one", files: []string{upA, downA}, do: up},
+	{name: "an atomic transaction", files: []string{upA, downA, upB, downB, upC, downC}, atomic: true, do: up},
 	{name: "a mixed run", files: []string{upA, downA, upWAL, downMixed, upC, downC}, do: up},
 	{name: "foreign keys on the way", files: []string{upFamily, "DROP TABLE a; DROP TABLE m", upToggled, "SELECT 1"}, do: up},
 	{name: "down", files: []string{upA, downA, upMixed, downMixed, upC, downC}, before: up, do: to(1)},
@@ -183,10 +183,10 @@ func sight(t testing.TB, dir string) string {
 	db, err := database.Open(bg, "sqlite:"+path, database.Options{})
 	must(t, err)
 	defer db.Close()
-	b, _, err := db.Begin(bg, "app", database.LockOptions{}) // which removes what a dead process has left
+	b, _, err := db.Begin(bg, "app", database.LockOptions{}) // removes a dead process's leftovers
 	must(t, err)
 	must(t, errOf(b.Commit(bg)))
-	r, _, err := db.Guard(bg, "app", database.LockOptions{}) // and a file that it had not even told of yet
+	r, _, err := db.Guard(bg, "app", database.LockOptions{}) // and a file it had not recorded
 	must(t, err)
 	must(t, r.Close(bg))
 	var out strings.Builder

@@ -25,7 +25,7 @@ type foreignKeys struct {
 
 // prepare makes sure that the transaction has the foreign_keys that the script sets at its
 // beginning, or that it would see alone. a is nil for a function.
-func (k *foreignKeys) prepare(ctx context.Context, b *batch, s *migration.Script, a *migration.Analysis) error {
+func (k *foreignKeys) prepare(ctx context.Context, b *transaction, s *migration.Script, a *migration.Analysis) error {
 	var pragmas []sqltext.Statement
 	if a != nil {
 		pragmas = a.Before
@@ -86,7 +86,7 @@ func (k *foreignKeys) read(ctx context.Context, c *conn) error {
 
 // restart ends the transaction, in which nothing has happened, executes the pragmas, and begins
 // another one.
-func (k *foreignKeys) restart(ctx context.Context, b *batch, pragmas []sqltext.Statement) error {
+func (k *foreignKeys) restart(ctx context.Context, b *transaction, pragmas []sqltext.Statement) error {
 	head := b.found.Head
 	b.c.rollback()
 	if b.fresh && b.d.path != "" {
@@ -130,7 +130,7 @@ func tooLate(s *migration.Script, pragmas []sqltext.Statement) error {
 }
 
 // check returns an error if a script added violations that SQLite did not check.
-func (k *foreignKeys) check(ctx context.Context, b *batch, a *migration.Analysis) error {
+func (k *foreignKeys) check(ctx context.Context, b *transaction, a *migration.Analysis) error {
 	if !k.checked(a) {
 		return nil
 	}

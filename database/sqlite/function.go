@@ -29,7 +29,7 @@ var errControl = errors.New("a Go function must not begin, commit or roll back t
 
 // function runs a Go function between two savepoints, which show whether it left the transaction
 // open.
-func (b *batch) function(ctx context.Context, s *migration.Script, fn any) error {
+func (b *transaction) function(ctx context.Context, s *migration.Script, fn any) error {
 	do, ok := fn.(func(context.Context, Tx) error)
 	if !ok {
 		return fmt.Errorf("%s: the function is a %T; SQLite needs one created by sqlite.Func", s.File, fn)

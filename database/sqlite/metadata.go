@@ -151,7 +151,7 @@ func each(ctx context.Context, q querier, query string, f func(a, b, c string) e
 }
 
 // Metadata reads the metadata in the transaction.
-func (b *batch) Metadata(ctx context.Context) (*metadata.State, error) {
+func (b *transaction) Metadata(ctx context.Context) (*metadata.State, error) {
 	s := &metadata.State{}
 	err := b.do(ctx, func(ctx context.Context) error { return b.d.connectError(b.d.readMetadata(ctx, b.c, s)) })
 	if err != nil {
@@ -161,7 +161,7 @@ func (b *batch) Metadata(ctx context.Context) (*metadata.State, error) {
 }
 
 // PutMetadata writes the entries. SQLite has a single writer, so there are no conflicts.
-func (b *batch) PutMetadata(ctx context.Context, change *metadata.Change) error {
+func (b *transaction) PutMetadata(ctx context.Context, change *metadata.Change) error {
 	return b.do(ctx, func(context.Context) error {
 		b.written = true
 		err := foreignError(b.foreign)
@@ -251,7 +251,7 @@ func (c *conn) onlyRead(ctx context.Context, on bool) error {
 }
 
 // Query executes one statement in the transaction.
-func (b *batch) Query(ctx context.Context, statement string) (rows *database.Rows, err error) {
+func (b *transaction) Query(ctx context.Context, statement string) (rows *database.Rows, err error) {
 	st, err := database.OneStatement(statement, sqltext.SQLite)
 	if err != nil {
 		return nil, err

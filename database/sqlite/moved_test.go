@@ -52,7 +52,7 @@ func TestFilesThatAreReplaced(t *testing.T) {
 					must(t, b.Exec(bg, text("INSERT INTO t VALUES (1)")))
 					must(t, b.Record(bg, event(2)))
 					do(t, path)
-					noticed("in a batch", errOf(b.Commit(bg)))
+					noticed("in a transaction", errOf(b.Commit(bg)))
 					must(t, db.Close())
 
 					os.Remove(path)

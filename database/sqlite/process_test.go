@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 var roles = map[string]func(url string) error{
 	"apply": applyFive,
 	"fall":  fall,
-	"hold a batch": func(url string) error {
+	"hold a transaction": func(url string) error {
 		db, err := database.Open(bg, url, database.Options{App: "holder"})
 		if err != nil {
 			return err
@@ -166,13 +166,13 @@ func TestTwentyProcessesAtOnce(t *testing.T) {
 	}
 }
 
-func TestKilledInABatch(t *testing.T) {
+func TestKilledInATransaction(t *testing.T) {
 	t.Parallel()
 	for _, params := range []string{"", "?_pragma=journal_mode(wal)"} {
 		path := filepath.Join(t.TempDir(), "app.db")
 		db := connect(t, "sqlite:"+path+params, database.Options{})
 		apply(t, db, 1, "CREATE TABLE t (x)")
-		kill := holder(t, "hold a batch", "sqlite:"+path+params)
+		kill := holder(t, "hold a transaction", "sqlite:"+path+params)
 		if _, _, err := db.Begin(bg, "app", database.LockOptions{}); !errors.Is(err, database.ErrLocked) {
 			t.Errorf("%s: Begin: %v, want ErrLocked", params, err)
 		}
@@ -193,7 +193,7 @@ func TestKilledInARun(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "app.db")
 	db := connect(t, "sqlite:"+path, database.Options{})
-	for _, next := range []string{"batch", "run"} {
+	for _, next := range []string{"transaction", "run"} {
 		kill := holder(t, "hold a run", "sqlite:"+path)
 		if n := len(sideFiles(t, path)); n != 1 {
 			t.Errorf("%d side files, want 1", n)
@@ -205,7 +205,7 @@ func TestKilledInARun(t *testing.T) {
 			t.Errorf("Guard: %v, want ErrLocked", err)
 		}
 		kill()
-		if next == "batch" {
+		if next == "transaction" {
 			b, _, err := db.Begin(bg, "app", database.LockOptions{})
 			must(t, err)
 			must(t, errOf(b.Commit(bg)))

@@ -15,7 +15,7 @@ import (
 
 // Reset drops views, tables and remaining triggers. There is one schema, and no ownership. The Tx
 // has the only lock, so other sets can only be in the middle of a Run.
-func (b *batch) Reset(ctx context.Context, _ []string, e database.Entry) (out *database.Emptied, err error) {
+func (b *transaction) Reset(ctx context.Context, _ []string, e database.Entry) (out *database.Emptied, err error) {
 	err = b.do(ctx, func(ctx context.Context) error {
 		out, err = b.empty(ctx, e)
 		return err
@@ -23,7 +23,7 @@ func (b *batch) Reset(ctx context.Context, _ []string, e database.Entry) (out *d
 	return out, err
 }
 
-func (b *batch) empty(ctx context.Context, e database.Entry) (*database.Emptied, error) {
+func (b *transaction) empty(ctx context.Context, e database.Entry) (*database.Emptied, error) {
 	if b.written {
 		return nil, errors.New("reset must be the only change in its transaction")
 	}
@@ -69,7 +69,7 @@ func (b *batch) empty(ctx context.Context, e database.Entry) (*database.Emptied,
 
 // off disables foreign keys for the transaction. With them, DROP TABLE first deletes row by row,
 // which may fail depending on rows of other tables.
-func (k *foreignKeys) off(ctx context.Context, b *batch) error {
+func (k *foreignKeys) off(ctx context.Context, b *transaction) error {
 	if err := k.read(ctx, b.c); err != nil || !k.now {
 		return err
 	}
@@ -77,7 +77,7 @@ func (k *foreignKeys) off(ctx context.Context, b *batch) error {
 }
 
 // noRuns returns an error if another set has a Run.
-func (b *batch) noRuns(ctx context.Context) error {
+func (b *transaction) noRuns(ctx context.Context) error {
 	marks, err := b.strings(ctx, b.d.sql.runs)
 	if err != nil {
 		return err
@@ -102,7 +102,7 @@ func (b *batch) noRuns(ctx context.Context) error {
 }
 
 // sets returns the other sets of the history.
-func (b *batch) sets(ctx context.Context) ([]string, error) {
+func (b *transaction) sets(ctx context.Context) ([]string, error) {
 	return b.strings(ctx, b.d.sql.sets, b.set)
 }
 
@@ -114,7 +114,7 @@ const (
 
 // objects lists all objects except SQLite's and Whimbrel's. A trigger is dropped with its table,
 // unless the table is Whimbrel's.
-func (b *batch) objects(ctx context.Context, where string) (all []database.Object, err error) {
+func (b *transaction) objects(ctx context.Context, where string) (all []database.Object, err error) {
 	rows, err := b.strings(ctx, b.d.sql.objects+" WHERE "+where+" ORDER BY o.type != 'view', o.type, o.name")
 	for i := 0; i+1 < len(rows); i += 2 {
 		all = append(all, database.Object{Type: rows[i], Name: rows[i+1]})
@@ -123,7 +123,7 @@ func (b *batch) objects(ctx context.Context, where string) (all []database.Objec
 }
 
 // strings reads all values of all rows.
-func (b *batch) strings(ctx context.Context, query string, args ...any) ([]string, error) {
+func (b *transaction) strings(ctx context.Context, query string, args ...any) ([]string, error) {
 	rows, err := b.c.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, b.d.connectError(err)

@@ -77,8 +77,8 @@ func TestRunOfWhatCannotBeInATransaction(t *testing.T) {
 	}
 }
 
-// TestRunsAndBatchesExclude: Runs and Txs each increment a counter with a read and a write.
-func TestRunsAndBatchesExclude(t *testing.T) {
+// TestRunsAndTransactionsExclude: Runs and Txs each increment a counter with a read and a write.
+func TestRunsAndTransactionsExclude(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "app.db")
 	apply(t, connect(t, "sqlite:"+path, database.Options{}), 1, "CREATE TABLE t (x); INSERT INTO t VALUES (0)")

@@ -28,7 +28,7 @@ func (d *db) recall(ctx context.Context, c *conn, set string) (standing, bool) {
 }
 
 // remember is called before the write lock is released: later commits by others change the version.
-func (d *db) remember(b *batch) {
+func (d *db) remember(b *transaction) {
 	s := seen{client: b.c.client(), set: b.set, version: b.c.version, head: b.found.Head}
 	if n := len(b.events); n > 0 {
 		s.head = b.events[n-1].ID
@@ -54,7 +54,7 @@ func (d *db) forget() {
 
 // plain reports whether a Tx wrote only to its set's history, and neither found nor ended an
 // interrupted run. A function's code can do anything.
-func (b *batch) plain() bool {
+func (b *transaction) plain() bool {
 	if b.found.Interrupted {
 		return false
 	}

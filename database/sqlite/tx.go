@@ -13,9 +13,9 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// batch is a transaction that can write. It has no savepoint of its own: while one is
+// transaction is a transaction that can write. It has no savepoint of its own: while one is
 // open SQLite keeps each changed page twice.
-type batch struct {
+type transaction struct {
 	held
 	set  string
 	opts database.LockOptions
@@ -41,7 +41,7 @@ func (d *db) Begin(ctx context.Context, set string, opts database.LockOptions) (
 	if err != nil {
 		return nil, found, err
 	}
-	b := &batch{held: held{d: d, c: c}, set: set, opts: opts}
+	b := &transaction{held: held{d: d, c: c}, set: set, opts: opts}
 	b.stop = func() { b.c.rollback(); b.end() }
 	if err := b.begin(ctx, w); err != nil {
 		c.release()
@@ -76,7 +76,7 @@ func (d *db) connect(ctx context.Context, w *waiter) (*conn, error) {
 }
 
 // begin acquires the lock.
-func (b *batch) begin(ctx context.Context, w *waiter) error {
+func (b *transaction) begin(ctx context.Context, w *waiter) error {
 	st, err := b.d.lock(ctx, b.c, w)
 	if err != nil {
 		return err
@@ -87,7 +87,7 @@ func (b *batch) begin(ctx context.Context, w *waiter) error {
 }
 
 // do calls a function in the transaction.
-func (b *batch) do(ctx context.Context, what func(context.Context) error) error {
+func (b *transaction) do(ctx context.Context, what func(context.Context) error) error {
 	ctx, leave, err := b.enter(ctx)
 	if err != nil {
 		return err
@@ -103,7 +103,7 @@ func (b *batch) do(ctx context.Context, what func(context.Context) error) error 
 	return err
 }
 
-func (b *batch) State(ctx context.Context) (state *database.State, err error) {
+func (b *transaction) State(ctx context.Context) (state *database.State, err error) {
 	err = b.do(ctx, func(ctx context.Context) (err error) {
 		state, err = b.d.readState(ctx, b.c, b.set)
 		return err
@@ -111,7 +111,7 @@ func (b *batch) State(ctx context.Context) (state *database.State, err error) {
 	return state, err
 }
 
-func (b *batch) Exec(ctx context.Context, s *migration.Script) error {
+func (b *transaction) Exec(ctx context.Context, s *migration.Script) error {
 	return b.do(ctx, func(ctx context.Context) error {
 		if err := foreignError(b.foreign); err != nil {
 			return err
@@ -120,7 +120,7 @@ func (b *batch) Exec(ctx context.Context, s *migration.Script) error {
 	})
 }
 
-func (b *batch) script(ctx context.Context, s *migration.Script) error {
+func (b *transaction) script(ctx context.Context, s *migration.Script) error {
 	if fn := s.Func(); fn != nil {
 		return b.function(ctx, s, fn)
 	}
@@ -145,7 +145,7 @@ func (b *batch) script(ctx context.Context, s *migration.Script) error {
 }
 
 // guarded runs a script, and restores the session afterwards if necessary.
-func (b *batch) guarded(ctx context.Context, s *migration.Script, session bool, run func() error) (err error) {
+func (b *transaction) guarded(ctx context.Context, s *migration.Script, session bool, run func() error) (err error) {
 	if session && b.session == nil {
 		if b.session, err = b.c.readSession(ctx); err != nil {
 			return err
@@ -168,7 +168,7 @@ func (b *batch) guarded(ctx context.Context, s *migration.Script, session bool, 
 	return nil
 }
 
-func (b *batch) statements(ctx context.Context, s *migration.Script, a *migration.Analysis) error {
+func (b *transaction) statements(ctx context.Context, s *migration.Script, a *migration.Analysis) error {
 	for st, err := range a.Body() {
 		if err != nil {
 			return err
@@ -197,7 +197,7 @@ func (c *conn) statement(ctx context.Context, s *migration.Script, st sqltext.St
 	return statementError(st, err)
 }
 
-func (b *batch) Record(ctx context.Context, entries ...database.Entry) error {
+func (b *transaction) Record(ctx context.Context, entries ...database.Entry) error {
 	return b.do(ctx, func(context.Context) error {
 		if err := foreignError(b.foreign); err != nil {
 			return err
@@ -211,7 +211,7 @@ func (b *batch) Record(ctx context.Context, entries ...database.Entry) error {
 	})
 }
 
-func (b *batch) record(e database.Entry) error {
+func (b *transaction) record(e database.Entry) error {
 	now := time.Now()
 	if e.StartedAt.IsZero() {
 		e.StartedAt, e.Duration = b.last, now.Sub(b.last)
@@ -221,7 +221,7 @@ func (b *batch) record(e database.Entry) error {
 }
 
 // append appends an entry of any set to the history.
-func (b *batch) append(e database.Entry) error {
+func (b *transaction) append(e database.Entry) error {
 	e = b.d.complete(e)
 	id, err := b.d.insert(b.c, e)
 	if err == nil && (b.found.Interrupted || e.Direction == database.Reset) {
@@ -236,14 +236,14 @@ func (b *batch) append(e database.Entry) error {
 }
 
 // again waits for a lock that we held before: it should be free except for short moments.
-func (b *batch) again() *waiter {
+func (b *transaction) again() *waiter {
 	opts := b.opts
 	opts.Timeout = max(opts.Timeout, time.Second)
 	return newWaiter(b.set, opts)
 }
 
 // reconnect replaces the connection.
-func (b *batch) reconnect(ctx context.Context) error {
+func (b *transaction) reconnect(ctx context.Context) error {
 	c, err := b.d.acquire(ctx, b.again())
 	if err != nil {
 		return err
@@ -255,7 +255,7 @@ func (b *batch) reconnect(ctx context.Context) error {
 }
 
 // putBack restores the session after a script that failed, or that had to keep a database attached.
-func (b *batch) putBack() error {
+func (b *transaction) putBack() error {
 	if b.session == nil {
 		return nil
 	}
@@ -266,7 +266,7 @@ func (b *batch) putBack() error {
 	return err
 }
 
-func (b *batch) Commit(ctx context.Context) (recorded database.Recorded, err error) {
+func (b *transaction) Commit(ctx context.Context) (recorded database.Recorded, err error) {
 	ctx, leave, err := b.enter(ctx)
 	if err != nil {
 		return recorded, err
@@ -292,7 +292,7 @@ func (b *batch) Commit(ctx context.Context) (recorded database.Recorded, err err
 }
 
 // commitError explains why the transaction could not be committed.
-func (b *batch) commitError(err error) error {
+func (b *transaction) commitError(err error) error {
 	if err == nil {
 		return nil
 	}
@@ -317,14 +317,14 @@ func (b *batch) commitError(err error) error {
 	return b.d.connectError(err)
 }
 
-func (b *batch) Rollback(context.Context) error {
+func (b *transaction) Rollback(context.Context) error {
 	b.quit()
 	return nil
 }
 
 // end restores everything and releases the connection, or drops it if that fails. No transaction
 // may be open.
-func (b *batch) end() {
+func (b *transaction) end() {
 	err := errors.Join(b.putBack(), b.keys.putBack(b.c))
 	if err != nil || b.session != nil {
 		b.c.drop()

@@ -206,7 +206,7 @@ func TestProxyCutsMariaDBAfterTheNthMessage(t *testing.T) {
 				after, done int
 				state       string
 			}{
-				{0, 0, "1"},        // nothing reaches the server: the table of the last scenario remains
+				{0, 0, "1"},        // nothing reaches the server
 				{1, 0, "1"},        // connected, without the answer
 				{2, 0, "no table"}, // dropped, without the answer
 				{3, 1, "0"},        // created, without the answer

@@ -189,7 +189,7 @@ func TestProxyCutAfterTheNthMessage(t *testing.T) {
 		created, committed bool
 		rows               string
 	}{
-		// nothing reaches the server: the table of the last scenario remains
+		// nothing reaches the server
 		{0, false, false, "1"},
 		{1, false, false, "1"}, // connected, without the answer
 		{2, false, false, "0"}, // created, without the answer
