@@ -335,7 +335,7 @@ var alterations = map[string]struct {
 	"no journal":          {`DROP TABLE whimbrel_journal`, database.TablesMissing, `CREATE TABLE "public"."whimbrel_journal"`, false},
 	"no history":          {`DROP TABLE whimbrel_history`, database.TablesMissing, `but its history`, false},
 	"no rows":             {`TRUNCATE whimbrel_history`, database.TablesEmpty, `left out of a dump`, false},
-	"no first row":        {`DELETE FROM whimbrel_history WHERE set_name = 'whimbrel'`, database.TablesEmpty, `no entry`, false},
+	"no first row":        {`DELETE FROM whimbrel_history WHERE set_name = 'whimbrel'`, database.TablesEmpty, `lacks its first entry`, false},
 }
 
 // Each alteration of the tables is an error that names it and what to do, on every version. No

@@ -129,9 +129,9 @@ func TestSettingsTableIsMissing(t *testing.T) {
 	must(t, err)
 	do(t, connect(t, url), "DROP TABLE whimbrel_settings")
 	_, err = up(t, db, set)
-	contains(t, "the error", err.Error(), `not its table "whimbrel_settings"`)
+	contains(t, "the error", err.Error(), `but its table "whimbrel_settings"`)
 	_, err = up(t, open(t, url), set)
-	contains(t, "the error", err.Error(), `not its table "whimbrel_settings"`)
+	contains(t, "the error", err.Error(), `but its table "whimbrel_settings"`)
 }
 
 // newRole creates a role without any privileges but LOGIN.

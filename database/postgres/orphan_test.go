@@ -72,7 +72,7 @@ func TestTakingOverWithoutThePrivilege(t *testing.T) {
 		asked := 0
 		err := takeOver(database.LockOptions{Timeout: 50 * time.Millisecond, Waiting: func(h database.Holder) { asked++ }})
 		equal(t, "the pid in the error of "+what, fmt.Sprint(as[*database.LockedError](t, err).Holder.PID), pid)
-		contains(t, "the error of "+what, err.Error(), "is still open", "this role may not end it", "pg_signal_backend")
+		contains(t, "the error of "+what, err.Error(), "is still open", "this role may not terminate it", "pg_signal_backend")
 		if asked == 0 {
 			t.Errorf("%s did not say that it waits", what)
 		}

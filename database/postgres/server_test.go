@@ -140,7 +140,7 @@ func TestLostCommitIsNotJudgedElsewhere(t *testing.T) {
 			loseCommit(proxy, strings.Split(tt.script, ";")[0])
 			_, err := up(t, db, set)
 			unknown := as[*database.CommitUnknownError](t, err)
-			contains(t, "the error", err.Error(), "may or may not have happened", "could not be found out", other.URL[len("postgres://postgres@"):strings.Index(other.URL, "/postgres?")])
+			contains(t, "the error", err.Error(), "may or may not have taken effect", "checking the history failed", other.URL[len("postgres://postgres@"):strings.Index(other.URL, "/postgres?")])
 			var standby *database.StandbyError
 			if errors.As(unknown, &standby) != tt.standby {
 				t.Fatalf("whether it says that the other is a standby: %v", err)
