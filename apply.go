@@ -91,9 +91,11 @@ func (a *applier) perform(ctx context.Context, from, to int) error {
 		if !again {
 			return stillUnknown(lost, err)
 		}
+		if errors.As(err, new(*database.CommitUnknownError)) {
+			lost = err
+		}
 		if !errors.Is(err, database.ErrLocked) {
 			tries++
-			lost = err
 		}
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// checkPrefix refuses a script whose first statements are not those that were executed, since
-// nobody can say what of it stands. The journal may be nil.
+// checkPrefix refuses a script whose first statements are not those that were executed: it is then
+// unknown which of its statements the database has. The journal may be nil.
 func checkPrefix(set string, s *migration.Script, an *migration.Analysis, j *database.Journal) error {
 	if j == nil || j.Done == 0 {
 		return nil
@@ -44,7 +44,7 @@ func checkPrefix(set string, s *migration.Script, an *migration.Analysis, j *dat
 	return e
 }
 
-// executed are the statements of a script that count, for the journal: those that are sent to the database.
+// executed yields the statements of a script that the journal counts: those sent to the database.
 func executed(an *migration.Analysis) iter.Seq2[sqltext.Statement, error] {
 	return func(yield func(sqltext.Statement, error) bool) {
 		for st, err := range an.All() {
@@ -55,11 +55,12 @@ func executed(an *migration.Analysis) iter.Seq2[sqltext.Statement, error] {
 	}
 }
 
-// counts reports whether a statement is one that is sent, and no command of a client's or data of a COPY.
+// counts reports whether a statement is sent: client commands and the data of a COPY are not.
 func counts(st sqltext.Statement) bool { return st.Kind == sqltext.SQL || st.Kind == sqltext.CopyIn }
 
-// replay does again what a statement that stands has done to the session. What it did in a transaction of the script's own is done in
-// one again, which ends as that one did: it may have held for the transaction alone, or have been rolled back.
+// replay repeats what an executed statement did to the session. If it ran in a transaction of the
+// script, replay repeats it in one that ends as that one did: its effect may have ended with the
+// transaction, or have been rolled back.
 func (x *runner) replay(ctx context.Context, st sqltext.Statement) error {
 	within, implied := len(x.again) > 0, x.m.db.Dialect() == sqltext.MySQL
 	switch {
@@ -67,7 +68,7 @@ func (x *runner) replay(ctx context.Context, st sqltext.Statement) error {
 		x.wait = append(x.wait, st)
 		return nil
 	case !st.SetsSession() && st.Tx != sqltext.TxBegin:
-		x.wait = nil // it was for this one
+		x.wait = nil // they were for this transaction
 	}
 	x.fresh = false
 	switch {
@@ -95,10 +96,10 @@ func (x *runner) replay(ctx context.Context, st sqltext.Statement) error {
 	return nil
 }
 
-// ownModes are those that go with one transaction alone.
+// ownModes are the modes that affect one transaction only.
 const ownModes = sqltext.ModeOwn | sqltext.ModeNext
 
-// replayEnd is replay for the end of a transaction.
+// replayEnd replays the end of a transaction.
 func (x *runner) replayEnd(ctx context.Context, end sqltext.Statement) error {
 	all := append(x.again, end)
 	x.again = nil
@@ -108,7 +109,7 @@ func (x *runner) replayEnd(ctx context.Context, end sqltext.Statement) error {
 	return x.executeAgain(ctx, all)
 }
 
-// replayChain is replay for the end of a transaction after which another one of its kind begins.
+// replayChain replays the end of a transaction that begins another one of its kind.
 func (x *runner) replayChain(ctx context.Context, end sqltext.Statement) error {
 	begin := slices.DeleteFunc(slices.Clone(x.again), func(st sqltext.Statement) bool {
 		return st.Tx != sqltext.TxBegin && st.Mode&ownModes == 0
@@ -118,9 +119,9 @@ func (x *runner) replayChain(ctx context.Context, end sqltext.Statement) error {
 	return err
 }
 
-// replayOpen is replay for a transaction that has no end among the statements that stand. One that a chain has begun is begun
-// again. Any other is one that MySQL commits before a statement that can't be in one, and there what is set has nothing to do with
-// transactions.
+// replayOpen replays a transaction without an end among the executed statements. One that a chain
+// has begun is begun again. Any other is a transaction that MySQL commits before a statement that
+// can't be in one. MySQL's session settings do not depend on transactions.
 func (x *runner) replayOpen(ctx context.Context) error {
 	all := x.again
 	x.again = nil

@@ -12,7 +12,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// lastWords is how long a run that has failed may take to write down why.
+// lastWords limits how long a run that has failed may take to write the reason into its journal.
 const lastWords = 5 * time.Second
 
 // runOutside executes the statements of a step's script one by one under the guard, and marks each
@@ -107,22 +107,23 @@ type runner struct {
 	step    Step
 	opts    database.LockOptions
 	journal *database.Journal // as the database has it; nil, or not Open: no run is open
-	from    int               // how many statements stood when it began
+	from    int               // how many statements had been executed when it began
 
 	seen int                 // statements that have been executed, in this run or before
 	sum  migration.Checksum  // of these
-	own  ownTx               // the transaction of the script's own
-	wait []sqltext.Statement // what is for the next transaction alone, and is executed right before it
+	own  ownTx               // the transaction that the script has begun
+	wait []sqltext.Statement // statements that affect only the next transaction; executed right before it
 
-	again []sqltext.Statement // of a transaction that stands: its BEGIN, and what else replay may execute
+	again []sqltext.Statement // of a committed transaction: its BEGIN, and what else replay may execute
 	fresh bool                // nothing has happened in it
 }
 
 // ownTx is a transaction that the script has begun.
 type ownTx struct {
 	open  bool
-	begin []sqltext.Statement // which make another one of the same kind
-	// readOnly: nothing can be written in it, the journal among it. session is that for the transactions that say nothing.
+	begin []sqltext.Statement // that begin another transaction of the same kind
+	// readOnly: nothing can be written in it, not even the journal. session is the default for
+	// transactions that don't set their mode.
 	readOnly, session bool
 }
 
@@ -147,7 +148,7 @@ func (x *runner) run(ctx context.Context) error {
 			return x.endEmpty(ctx)
 		}
 		if !counts(st) {
-			continue // the data of a COPY that stands
+			continue // the data of a COPY that was executed before
 		}
 		var data io.Reader
 		if st.Kind == sqltext.CopyIn && x.seen >= x.from {
@@ -159,12 +160,12 @@ func (x *runner) run(ctx context.Context) error {
 	}
 }
 
-// resume finds out how far an open run has come.
+// resume determines how far an interrupted run got.
 func (x *runner) resume(ctx context.Context, an *migration.Analysis) error {
 	if err := checkPrefix(x.m.set.Name(), x.step.Script, an, x.journal); err != nil {
 		return err
 	}
-	if x.journal.Begun == "" { // whoever looks is told that it is us by now
+	if x.journal.Begun == "" { // other processes see that this one executes it now
 		now := *x.journal
 		now.Error = ""
 		if err := x.write(ctx, now); err != nil {
@@ -174,7 +175,8 @@ func (x *runner) resume(ctx context.Context, an *migration.Analysis) error {
 		if err := x.settle(ctx, an); err != nil {
 			return err
 		}
-		if err := checkPrefix(x.m.set.Name(), x.step.Script, an, x.journal); err != nil { // it may have happened, and been edited since
+		// The statement may have happened, and have been edited since.
+		if err := checkPrefix(x.m.set.Name(), x.step.Script, an, x.journal); err != nil {
 			return err
 		}
 	}
@@ -185,7 +187,7 @@ func (x *runner) resume(ctx context.Context, an *migration.Analysis) error {
 	return nil
 }
 
-// settle finds out what became of the statement that was begun last.
+// settle determines the outcome of the statement that was begun last.
 func (x *runner) settle(ctx context.Context, an *migration.Analysis) error {
 	st, err := x.begun(an)
 	if err != nil {
@@ -212,13 +214,13 @@ func (x *runner) settle(ctx context.Context, an *migration.Analysis) error {
 		return err
 	}
 	if x.journal == nil {
-		x.journal = &now // of which nothing stands any more
+		x.journal = &now // nothing of it remains
 	}
 	return nil
 }
 
-// begun returns the statement that was begun last, with its place in the script if it is still
-// there.
+// begun returns the statement that was begun last, with its place in the script if the script
+// still has it.
 func (x *runner) begun(an *migration.Analysis) (sqltext.Statement, error) {
 	n := 0
 	for st, err := range executed(an) {
@@ -233,7 +235,7 @@ func (x *runner) begun(an *migration.Analysis) (sqltext.Statement, error) {
 	return sqltext.Statement{Raw: x.journal.Begun, Text: x.journal.Begun, Index: x.journal.Done, Tx: sqltext.TxNever}, nil
 }
 
-// repair executes what an outcome asks for.
+// repair executes the statements of an outcome that clean up.
 func (x *runner) repair(ctx context.Context, st sqltext.Statement, o *database.Outcome) error {
 	for _, sql := range o.First {
 		x.m.opts.Observe(CleanedUp{Step: x.step, Statement: x.m.masked(x.step.Script, st.Text), SQL: x.m.masked(x.step.Script, sql), Why: o.Why})
@@ -245,7 +247,7 @@ func (x *runner) repair(ctx context.Context, st sqltext.Statement, o *database.O
 	return nil
 }
 
-// write makes a journal the set's, or ends the run if nothing of it stands.
+// write stores the journal, or ends the run if no statement of it remains.
 func (x *runner) write(ctx context.Context, j database.Journal) error {
 	if !j.Open() {
 		if err := x.r.Journal(ctx, nil); err != nil {
@@ -261,7 +263,7 @@ func (x *runner) write(ctx context.Context, j database.Journal) error {
 	return nil
 }
 
-// mark is the journal with everything that has been executed in it.
+// mark returns the journal with all statements that have been executed.
 func (x *runner) mark() database.Journal {
 	j := database.Journal{
 		Version: x.step.Version, Name: x.step.Name, Direction: x.step.Direction, Checksum: x.step.Script.Checksum,
@@ -300,7 +302,8 @@ func (x *runner) execute(ctx context.Context, st sqltext.Statement, data io.Read
 	case st.Mode&sqltext.ModeNext != 0:
 		x.wait = append(x.wait, st)
 		return x.write(ctx, x.mark())
-	case st.Tx == sqltext.TxCommit || st.Tx == sqltext.TxRollback: // of a transaction that is not open: clients warn, or say nothing
+	// Without an open transaction, clients warn or do nothing.
+	case st.Tx == sqltext.TxCommit || st.Tx == sqltext.TxRollback:
 		return x.write(ctx, x.mark())
 	case st.Tx == sqltext.TxBegin:
 		begin := append(x.wait, st)
@@ -351,7 +354,7 @@ func (x *runner) within(ctx context.Context, st sqltext.Statement, data io.Reade
 	return x.r.Exec(ctx, x.step.Script, st, data, nil)
 }
 
-// begin begins a transaction of the script's own.
+// begin begins a transaction for the script.
 func (x *runner) begin(ctx context.Context, begin ...sqltext.Statement) error {
 	x.own.open, x.own.begin, x.own.readOnly = true, begin, x.own.session
 	for _, st := range begin {
@@ -363,7 +366,7 @@ func (x *runner) begin(ctx context.Context, begin ...sqltext.Statement) error {
 	return nil
 }
 
-// follow keeps whether the transactions that begin after a statement are read only.
+// follow records whether transactions that begin after a statement are read only.
 func (x *runner) follow(st sqltext.Statement) {
 	if st.Mode&sqltext.ModeSession != 0 {
 		x.own.session = accessOf(st, x.own.session)
@@ -381,8 +384,9 @@ func accessOf(st sqltext.Statement, was bool) bool {
 	return was
 }
 
-// commit ends the script's own transaction with the statement at hand. The mark is part of it, unless nothing can be written
-// there: then nothing was, and to do it all once more changes nothing.
+// commit ends the script's transaction with the given statement. The journal is written in the same
+// transaction. In a read-only transaction nothing can be written: then the journal follows it, and
+// executing the transaction a second time changes nothing.
 func (x *runner) commit(ctx context.Context, st sqltext.Statement, done database.Journal) error {
 	x.own.open = false
 	if x.own.readOnly {
@@ -397,12 +401,12 @@ func (x *runner) commit(ctx context.Context, st sqltext.Statement, done database
 	return x.inOne(ctx, st, nil, done)
 }
 
-// send ends a transaction, at the place of a statement.
+// send ends a transaction. Errors have the place of the statement.
 func (x *runner) send(ctx context.Context, t sqltext.Tx, at sqltext.Statement) error {
 	return x.r.Exec(ctx, x.step.Script, standIn(t, at), nil, nil)
 }
 
-// standIn is a plain COMMIT or ROLLBACK at the place of a statement.
+// standIn returns a plain COMMIT or ROLLBACK with the place of a statement.
 func standIn(t sqltext.Tx, at sqltext.Statement) sqltext.Statement {
 	text := "COMMIT"
 	if t == sqltext.TxRollback {
@@ -411,7 +415,7 @@ func standIn(t sqltext.Tx, at sqltext.Statement) sqltext.Statement {
 	return sqltext.Statement{Raw: text, Text: text, Pos: at.Pos, Start: at.Pos, Index: at.Index, Tx: t}
 }
 
-// executeWaiting executes what is for the next transaction, which now begins.
+// executeWaiting executes the statements for the next transaction, which now begins.
 func (x *runner) executeWaiting(ctx context.Context) error {
 	all := x.wait
 	x.wait = nil
@@ -423,7 +427,7 @@ func (x *runner) executeWaiting(ctx context.Context) error {
 	return nil
 }
 
-// endEmpty ends the transaction that a script may begin at its end, and in which nothing happens.
+// endEmpty ends a transaction that the script begins at its end and leaves empty.
 func (x *runner) endEmpty(ctx context.Context) error {
 	if !x.own.open {
 		return nil
@@ -441,8 +445,8 @@ func (x *runner) inOne(ctx context.Context, st sqltext.Statement, data io.Reader
 	return err
 }
 
-// alone executes a statement that can't be in a transaction: the journal says before that it begins, and
-// afterwards that it is done.
+// alone executes a statement that can't be in a transaction. The journal records before it that it
+// begins, and after it that it is done.
 func (x *runner) alone(ctx context.Context, st sqltext.Statement, data io.Reader, before database.Journal) error {
 	var err error
 	before.Begun = x.m.masked(x.step.Script, st.Text)
@@ -458,39 +462,39 @@ func (x *runner) alone(ctx context.Context, st sqltext.Statement, data io.Reader
 	return x.write(ctx, x.mark())
 }
 
-// stopped sees to it, as far as that can still be done, that nothing is left behind of a statement that
-// failed, and writes down why the run stops.
+// stopped cleans up after a statement that failed, as far as that is still possible, and writes the
+// reason into the journal.
 func (x *runner) stopped(ctx context.Context, st sqltext.Statement, err error) error {
 	x.m.maskError(err, x.step.Script)
 	var unknown *database.CommitUnknownError
-	if x.journal == nil || errors.As(err, &unknown) { // the journal may have gone on without our knowing
+	if x.journal == nil || errors.As(err, &unknown) { // the journal may have been written, too
 		return err
 	}
 	j := *x.journal
 	j.Error = whyStopped(err)
 	var failed *database.StatementError
-	if errors.As(err, &failed) && ctx.Err() == nil && j.Begun != "" && x.tidied(ctx, st, j.Before) {
+	if errors.As(err, &failed) && ctx.Err() == nil && j.Begun != "" && x.cleanedUp(ctx, st, j.Before) {
 		j.Begun, j.Before = "", ""
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 	defer cancel()
-	if x.own.open { // it has failed or was cancelled, and nothing of it stands
+	if x.own.open { // it failed or was cancelled, and nothing of it remains
 		_ = x.send(last, sqltext.TxRollback, st)
 	}
-	_ = x.write(last, j) // if it fails, what the journal said before is true, too
+	_ = x.write(last, j) // if that fails, the journal as it was is still true
 	return err
 }
 
-// tidied reports whether a statement that failed has not happened, and what it left behind is gone. It waits for others
-// no longer than for the lock: whoever goes on can do it as well.
-func (x *runner) tidied(ctx context.Context, st sqltext.Statement, before string) bool {
+// cleanedUp reports whether a statement that failed did not happen and nothing of it is left. It waits
+// for other sessions no longer than for the lock, since the next run can clean up as well.
+func (x *runner) cleanedUp(ctx context.Context, st sqltext.Statement, before string) bool {
 	ctx, cancel := context.WithTimeout(ctx, max(x.opts.Timeout, lastWords))
 	defer cancel()
 	o, err := x.r.Outcome(ctx, st, before, x.opts)
 	return err == nil && o.Verdict == database.NotHappened && x.repair(ctx, st, o) == nil
 }
 
-// whyStopped is what the journal says of an error.
+// whyStopped describes an error for the journal.
 func whyStopped(err error) string {
 	switch {
 	case errors.Is(err, context.Canceled):

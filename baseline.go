@@ -9,15 +9,15 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// BaselineOptions of Migrator.Baseline.
+// BaselineOptions are the options of Migrator.Baseline.
 type BaselineOptions struct {
-	// Force sets the record right where the set has a history, for which Reason must say why.
+	// Force replaces the record of a set that has a history. It requires a Reason.
 	Force bool
-	// Reason is kept with each event in the history.
+	// Reason is kept with each history entry.
 	Reason string
 }
 
-// Baseline records that the schema, which nobody has recorded, is that of a version: it marks
+// Baseline records that an unrecorded schema is at a version: it marks
 // every migration of the set up to it as applied, and runs nothing. A set with a history is a
 // *HistoryExistsError, unless Force is given with a reason: then the versions above the
 // baseline are forgotten, and those up to it are recorded with the checksums of this build.
@@ -45,7 +45,7 @@ func (m *Migrator) Baseline(ctx context.Context, version int64, opts BaselineOpt
 	return r, err
 }
 
-// noHistory refuses a set that has events.
+// noHistory refuses a set that has history entries.
 func (m *Migrator) noHistory(ctx context.Context, st *database.State) error {
 	var last database.Entry
 	for e, err := range m.History(ctx) {
@@ -63,8 +63,8 @@ func (m *Migrator) noHistory(ctx context.Context, st *database.State) error {
 	return &HistoryExistsError{Set: m.set.Name(), Version: version, AppliedCount: st.Applied.Len(), Last: last}
 }
 
-// baselineEvents make what is applied exactly what the set has up to a version; unknown
-// versions below it stay.
+// baselineEvents make exactly what the set has up to a version applied; unknown versions below it
+// stay applied.
 func (m *Migrator) baselineEvents(st *database.State, version int64) ([]database.Entry, error) {
 	now := viewOf(m.set, st.Applied)
 	marks, err := now.upTo(version)

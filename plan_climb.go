@@ -11,7 +11,7 @@ import (
 type climb struct {
 	view
 	goal  Goal
-	downs []database.AppliedMigration // what the goal takes back before
+	downs []database.AppliedMigration // what the goal takes down before
 	moves []move
 	ups   int // of the moves, those that run a migration
 }
@@ -26,7 +26,7 @@ func (c *climb) run() ([]move, error) {
 			if err := c.squash(m); err != nil {
 				return nil, err
 			}
-		case c.wants(m.Version):
+		case c.applies(m.Version):
 			c.up(m)
 		}
 	}
@@ -37,8 +37,8 @@ func (c *climb) takenDown(version int64) bool {
 	return slices.ContainsFunc(c.downs, func(a database.AppliedMigration) bool { return a.Version == version })
 }
 
-// wants reports whether the goal applies a version.
-func (c *climb) wants(version int64) bool {
+// applies reports whether the goal applies a version.
+func (c *climb) applies(version int64) bool {
 	pending := !c.isApplied(version) && version > c.covered
 	switch c.goal.kind {
 	case goalRedo:
@@ -90,7 +90,7 @@ func (c *climb) squash(q migration.Migration) error {
 		return nil
 	}
 	if !open && !inside {
-		if c.wants(q.Version) {
+		if c.applies(q.Version) {
 			c.up(q)
 		}
 		return nil
@@ -106,7 +106,7 @@ func (c *climb) originals(q migration.Migration) error {
 		if c.isApplied(r.Version) && !c.takenDown(r.Version) {
 			continue
 		}
-		if !c.wants(r.Version) {
+		if !c.applies(r.Version) {
 			done = false
 			continue
 		}
@@ -155,8 +155,8 @@ func (c *climb) lost(q migration.Migration) error {
 }
 
 // repeats returns the repeatable scripts that are to run: those whose text is not the one
-// that ran last. A build that is older than the database leaves them alone, since they
-// would take back what a newer one did.
+// that ran last. A build that is older than the database runs none, since its scripts would
+// undo what a newer build did.
 func (v view) repeats(ran map[string]database.AppliedMigration) []move {
 	if v.behind() {
 		return nil

@@ -5,15 +5,16 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// DownProblem is a down script that could not take its migration back as it is: whoever rolls back is refused. Err is what a
-// rollback would say: a *[sqltext.Error], an *[AtomicError], or a *[ScriptsError] of several.
+// DownProblem is a down script that can't roll its migration back as it is. Err is the error that a
+// rollback would return: a *[sqltext.Error], an *[AtomicError], or a *[ScriptsError] of several.
 type DownProblem struct {
 	Version int64
 	Name    string
 	Err     error
 }
 
-// downProblem looks whether a down script could run on the database; nil means that nothing is wrong with it, or that there is none.
+// downProblem checks whether a down script could run on the database. It returns nil if it could, or
+// if there is no script.
 func (m *Migrator) downProblem(st *database.State, version int64, name string, down *migration.Script) *DownProblem {
 	if down == nil || down.Func() != nil {
 		return nil
@@ -24,7 +25,7 @@ func (m *Migrator) downProblem(st *database.State, version int64, name string, d
 	return nil
 }
 
-// wrong returns what keeps a script from running by itself.
+// wrong returns the problems that prevent a script from running on its own.
 func (m *Migrator) wrong(st *database.State, mv move) []error {
 	a, err := mv.script.Analyze(m.db.Dialect(), m.db.Tables())
 	if err != nil {
@@ -41,7 +42,7 @@ func (m *Migrator) wrong(st *database.State, mv move) []error {
 	return problems
 }
 
-// downProblems are those of the down scripts that moves record in the history.
+// downProblems returns the problems of the down scripts that moves record in the history.
 func (m *Migrator) downProblems(st *database.State, moves []move) (all []DownProblem) {
 	add := func(version int64, name string, down *migration.Script) {
 		if p := m.downProblem(st, version, name, down); p != nil {
@@ -59,8 +60,8 @@ func (m *Migrator) downProblems(st *database.State, moves []move) (all []DownPro
 	return all
 }
 
-// verifyScripts looks at all scripts that may still run: the down scripts, and the up scripts of what is not applied. Those that
-// nobody has written yet keep only that from being done which would run them.
+// verifyScripts checks all scripts that may still run: the down scripts, and the up scripts of what
+// is not applied. It leaves out unfinished scripts, which only prevent plans that would run them.
 func (m *Migrator) verifyScripts(st *database.State) error {
 	var problems []error
 	check := func(mv move) {
@@ -78,7 +79,7 @@ func (m *Migrator) verifyScripts(st *database.State) error {
 	return joined(problems)
 }
 
-// warnOfDowns says which down scripts could not run of those that events record.
+// warnOfDowns reports the down scripts that entries record and that could not run.
 func (m *Migrator) warnOfDowns(st *database.State, events []database.Entry) {
 	for _, e := range events {
 		if e.Direction != database.Mark && e.Direction != database.Accept {

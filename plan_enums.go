@@ -7,17 +7,18 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// enums knows when PostgreSQL takes a value that was added to an enum: after the commit. Version 17 and later take it
-// at once if the same transaction has created the type.
+// enums knows when PostgreSQL accepts a value that was added to an enum: after the commit. Version 17
+// and later accept it at once if the same transaction has created the type.
 type enums struct {
-	major   int                   // the server's version, 0 if it is not known: then it is taken for an old one
+	major   int                   // the server's version; 0 if it is unknown, which counts as old
 	created []string              // by the steps of one transaction so far
-	pending []migration.EnumValue // added by them, and not to be used by those that follow
+	pending []migration.EnumValue // added by them; the following steps must not use them
 }
 
 const takesOwnValues = 17
 
-// uses returns the first statement of a script that uses a new value, and could not do so in the transaction that added it.
+// uses returns the first statement of a script that uses a new value and could not do so in the
+// transaction that added it.
 func (e enums) uses(a *migration.Analysis) *sqltext.Statement {
 	for i, u := range a.UsedValues {
 		if e.major < takesOwnValues || !u.Own && !slices.Contains(e.created, u.Type) {
@@ -27,7 +28,7 @@ func (e enums) uses(a *migration.Analysis) *sqltext.Statement {
 	return nil
 }
 
-// trapped is uses for scripts that have a transaction of their own around both.
+// trapped is uses for scripts with a transaction of their own around both.
 func (e enums) trapped(a *migration.Analysis) *sqltext.Statement {
 	for _, u := range a.UsedValues {
 		if u.Trapped != nil && (e.major < takesOwnValues || !u.Together) {
@@ -37,7 +38,7 @@ func (e enums) trapped(a *migration.Analysis) *sqltext.Statement {
 	return nil
 }
 
-// add takes note of a script that shares its transaction with those that follow.
+// add records a script that shares its transaction with those that follow.
 func (e *enums) add(a *migration.Analysis) {
 	e.created = append(e.created, a.NewEnums...)
 	for _, v := range a.NewValues {

@@ -45,7 +45,7 @@ func (m *Migrator) steps(st *database.State, moves []move) ([]Step, error) {
 	return steps, nil
 }
 
-// refusedByDriver are the statements of a script that the driver would not execute.
+// refusedByDriver returns the statements of a script that the driver would not execute.
 func (m *Migrator) refusedByDriver(a *migration.Analysis) (problems []error) {
 	for _, st := range a.Suspects {
 		if why := database.Check(m.db, st); why != "" {
@@ -99,7 +99,8 @@ func whyOutside(m move, a *migration.Analysis, e enums) string {
 	return ""
 }
 
-// refusals are the statements of a script that the database would refuse half-way, or that would do nothing.
+// refusals returns the statements of a script that the database would refuse half-way, or that would
+// have no effect.
 func refusals(s Step, a *migration.Analysis, e enums) (all []error) {
 	add := func(st *sqltext.Statement, format string, args ...any) {
 		if st != nil {
@@ -137,7 +138,7 @@ func refusals(s Step, a *migration.Analysis, e enums) (all []error) {
 	return all
 }
 
-// whyLoose says why a statement can't be outside of a transaction, and what to do.
+// whyLoose says why a statement can't be outside a transaction, and how to fix the script.
 func whyLoose(st *sqltext.Statement, s Step) string {
 	const enclose = "put BEGIN before it and COMMIT after the last statement that needs it"
 	switch st.Tx {

@@ -8,8 +8,8 @@ import (
 )
 
 // view is a set as one database has it. A squash stands for itself in a database that has
-// recorded it, and in one that has nothing of what it replaces. In any other it is
-// open: what is applied there are its originals.
+// recorded it, and in one that has applied nothing of what it replaces. In any other database it
+// is open: its originals are applied there.
 type view struct {
 	set     *migration.Set
 	applied *database.AppliedSet
@@ -65,7 +65,7 @@ func (v view) get(version int64) (migration.Migration, bool) {
 }
 
 // expected returns the checksum that an applied version should have; false means that the
-// set does not say.
+// set does not have it.
 func (v view) expected(a database.AppliedMigration) (migration.Checksum, bool) {
 	if q, ok := v.set.Squash(a.Version); ok && v.open(q) {
 		i := slices.IndexFunc(q.Up.Replaces, func(r migration.Replaced) bool { return r.Version == a.Version })

@@ -29,8 +29,8 @@ func (m *Migrator) Mark(ctx context.Context, note string, versions ...int64) err
 }
 
 // Forget records applied versions as not applied without running anything, all or
-// none. A version that is not applied is a *NotAppliedError, unless a run of it is open: that ends
-// then, and what it has done stands.
+// none. A version that is not applied is a *NotAppliedError, unless its run was interrupted: that
+// ends then, and its effects remain.
 func (m *Migrator) Forget(ctx context.Context, note string, versions ...int64) error {
 	m = m.usable()
 	_, err := m.record(ctx, note, m.each(versions, func(st *database.State, v int64) (database.Entry, error) {
@@ -84,10 +84,10 @@ func forgetEntry(a database.AppliedMigration) database.Entry {
 
 var errNothingToRecord = errors.New("nothing to record")
 
-// recorder makes the events that are to be recorded from the state as it stands.
+// recorder returns the entries to record for a state.
 type recorder func(context.Context, *database.State) ([]database.Entry, error)
 
-// each makes one event for each version, from the state as the events before leave it.
+// each returns an entry for each version, from the state that the entries before lead to.
 func (m *Migrator) each(versions []int64, event func(*database.State, int64) (database.Entry, error)) recorder {
 	return func(_ context.Context, st *database.State) ([]database.Entry, error) {
 		st = st.Clone()
@@ -107,7 +107,7 @@ func (m *Migrator) each(versions []int64, event func(*database.State, int64) (da
 	}
 }
 
-// record appends events in one transaction under the lock, and returns them as the history
+// record appends entries in one transaction under the lock, and returns them as the history
 // has them.
 func (m *Migrator) record(ctx context.Context, note string, events recorder) ([]database.Entry, error) {
 	m = m.usable()

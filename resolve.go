@@ -68,7 +68,7 @@ func (m *Migrator) Resolve(ctx context.Context, version int64, how Resolution, r
 	return &Resolved{Version: j.Version, Name: j.Name, Statement: j.Done + 1, Of: j.Of}, nil
 }
 
-// resolve is the journal as a person has it, and what the history keeps of that.
+// resolve returns the journal after the decision, and the note for the history.
 func (m *Migrator) resolve(ctx context.Context, st *database.State, version int64, how Resolution) (*database.Journal, string, error) {
 	if how != ResolveDone && how != ResolveRetry {
 		return nil, "", fmt.Errorf("unknown resolution %q; use %q or %q", how, ResolveDone, ResolveRetry)
@@ -122,8 +122,8 @@ func (m *Migrator) resolve(ctx context.Context, st *database.State, version int6
 	return nil, "", &NotInterruptedError{Set: m.set.Name(), Version: version, Open: &j}
 }
 
-// resolveUnseen is resolve for a script that belongs to no version and that the set doesn't have: development data, or a
-// repeatable script whose file is gone.
+// resolveUnseen is resolve for a script that belongs to no version and that the set doesn't have:
+// development data, or a repeatable script whose file is gone.
 func (m *Migrator) resolveUnseen(j *database.Journal, how Resolution, problem string) (*database.Journal, string, error) {
 	n := j.Done
 	switch {
@@ -140,7 +140,7 @@ func (m *Migrator) resolveUnseen(j *database.Journal, how Resolution, problem st
 	return j, fmt.Sprintf("the script starts again; %d of its statements had been executed", n), nil
 }
 
-// recount makes the first statements of a script those that stand.
+// recount counts the first statements of a script as executed.
 func recount(j *database.Journal, an *migration.Analysis) error {
 	n, sum := 0, migration.Checksum{}
 	for st, err := range executed(an) {
@@ -156,11 +156,11 @@ func recount(j *database.Journal, an *migration.Analysis) error {
 	return nil
 }
 
-// NotInterruptedError reports that there is no open run of a version.
+// NotInterruptedError reports that no run of a version is interrupted.
 type NotInterruptedError struct {
 	Set     string
 	Version int64
-	Open    *database.Journal // the run that is open, of this version or of another; nil for none
+	Open    *database.Journal // the interrupted run, of this version or of another; nil for none
 }
 
 func (e *NotInterruptedError) Error() string {

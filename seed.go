@@ -11,7 +11,7 @@ import (
 
 const seedWord = "seed"
 
-// SeedOptions of Migrator.Seed.
+// SeedOptions are the options of Migrator.Seed.
 type SeedOptions struct {
 	// Again also runs scripts that ran before and have not changed since.
 	Again bool
@@ -22,9 +22,9 @@ type SeedOptions struct {
 }
 
 // Seed runs scripts with development data, in the order given, each in a transaction with its
-// event in the history, or all in one with Options.Atomic. A script that ran before, and
+// history entry, or all in one with Options.Atomic. A script that ran before, and
 // has not changed since, is left out. A database whose setting "protected" is true is
-// a *ProtectedError, unless opts.Overrule is its name: such data has hardly a place there.
+// a *ProtectedError, unless opts.Overrule is its name.
 func (m *Migrator) Seed(ctx context.Context, scripts []migration.Named, opts SeedOptions) (*Result, error) {
 	call := ApplyOptions{Note: opts.Note, Overrule: opts.Overrule}
 	m = m.with(call)
