@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -267,6 +268,38 @@ func TestAChangedHeadIsTriedAgain(t *testing.T) {
 		}
 		if !slices.Equal(versions(r.Applied), []int64{2}) {
 			t.Errorf("atomic %v: applied %v, want 2", atomic, r.Applied)
+		}
+	}
+}
+
+// The answer to a COMMIT is lost, and no later attempt gets as far as to read the history: the error
+// says that the outcome is unknown, and why it could not be found out.
+func TestLostCommitStaysUnknownUntilItIsLookedUp(t *testing.T) {
+	t.Parallel()
+	gone := errors.New("the server is gone")
+	for name, after := range map[string][]error{
+		"the server is gone":             {gone},
+		"a conflict before, and gone":    {fmt.Errorf("deadlock: %w", database.ErrConflict), gone},
+		"the lock is taken for too long": {&database.LockedError{Set: "shop"}},
+	} {
+		db := open(t, memdb.New())
+		lost := false
+		db.SetHook(func(op string) error {
+			switch {
+			case op == memdb.OpBatchCommit:
+				lost = true
+				return memdb.ErrNotCommitted
+			case op == memdb.OpBegin && lost && len(after) > 0:
+				err := after[0]
+				after = after[1:]
+				return err
+			}
+			return nil
+		})
+		_, err := whimbrel.New(db, newSet(t, plain(1)...), whimbrel.Options{}).Up(t.Context())
+		var unknown *database.CommitUnknownError
+		if !errors.As(err, &unknown) || !strings.Contains(err.Error(), "checking the history failed") {
+			t.Errorf("%s: got %v", name, err)
 		}
 	}
 }
