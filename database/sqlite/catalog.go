@@ -9,9 +9,9 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// Snapshot reads the texts that SQLite keeps of what was created. They are the truth, and the
-// snapshot's text; what is compared is what they mean: letters' case, white space, comments and
-// quotes do not count, nor whether a column came with CREATE or with ALTER TABLE.
+// Snapshot reads the texts that SQLite keeps of CREATE statements. They become the snapshot's text.
+// Only their meaning is compared: case, white space, comments and quotes do not matter, nor whether
+// CREATE or ALTER TABLE added a column.
 func (d *db) Snapshot(ctx context.Context, opts catalog.Options) (*catalog.Snapshot, error) {
 	r := schemaReader{own: d.names.Lower()}
 	err := d.read(ctx, func(ctx context.Context) error {

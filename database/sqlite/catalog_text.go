@@ -10,7 +10,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// tokens are those of a statement. What a comment at its end that is not closed has in it is none.
+// tokens returns the tokens of a statement, without an unclosed comment at its end.
 func tokens(sql string) sqltext.TokenList {
 	l := sqltext.List(sql, sqltext.SQLite)
 	if last := l.At(len(l) - 1); strings.HasPrefix(last.Text, "/*") {
@@ -19,8 +19,8 @@ func tokens(sql string) sqltext.TokenList {
 	return l
 }
 
-// withoutEnd cuts off white space and comments at the end of a statement: what follows must not
-// become part of the comment.
+// withoutEnd removes white space and comments at the end of a statement, so that what is appended
+// does not become part of a comment.
 func withoutEnd(sql string) string {
 	l := tokens(sql)
 	return sql[:l.At(len(l)-1).End()]
@@ -29,8 +29,8 @@ func withoutEnd(sql string) string {
 // plainName is the form of names that need no quotes, unless they are keywords.
 var plainName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// form writes a token as all that mean the same are written: keywords, and names that need no
-// quotes, in lower case and without quotes.
+// form returns the common form of all tokens with the same meaning: keywords, and names that need
+// no quotes, in lower case and without quotes.
 func form(t sqltext.Token) string {
 	switch t.Kind {
 	case sqltext.TokenString:
@@ -45,8 +45,8 @@ func form(t sqltext.Token) string {
 	return strings.ToLower(t.Text)
 }
 
-// written writes a token as it is. In a default value quotes count: "x" is a string there, unless it
-// is in parentheses.
+// written returns a token with its quotes. In a default value quotes matter: "x" is a string there,
+// unless it is in parentheses.
 func written(t sqltext.Token) string {
 	if t.Kind == sqltext.TokenName {
 		return t.Text
@@ -57,7 +57,7 @@ func written(t sqltext.Token) string {
 // nameOf is the name that a column or a constraint has, which may be written as a string.
 func nameOf(t sqltext.Token) string { return cmp.Or(t.Name(), t.Value(), t.Text) }
 
-// keywords are the words that mean something where a definition is cut.
+// keywords are the words with a meaning where a definition is split.
 var keywords = func() map[string]bool {
 	words := map[string]bool{}
 	for w := range strings.FieldsSeq(`constraint primary not null unique check default collate references generated as foreign key on conflict
@@ -68,7 +68,7 @@ var keywords = func() map[string]bool {
 	return words
 }()
 
-// operators are those of two characters, without a space between them; with one more, "->>".
+// operators are those of two characters, which have no space between them; "->>" has one more.
 const operators = "-> >> << || <= >= <> != =="
 
 // render joins tokens with the same spaces however they were written.
@@ -107,7 +107,7 @@ func afterName(sql string) sqltext.TokenList {
 	return l
 }
 
-// tableObjects returns a table's object with its columns and constraints. l is what follows the name.
+// tableObjects returns a table's object with its columns and constraints. l begins after the name.
 func tableObjects(table catalog.Object, l sqltext.TokenList) []catalog.Object {
 	if !l.Is(0, "(") {
 		table.Set("definition", render(l, form))
@@ -162,7 +162,8 @@ func columnObject(table string, def sqltext.TokenList) catalog.Object {
 	return o
 }
 
-// clauses cuts what follows a column's name: first its type, then what begins with a keyword.
+// clauses splits the text after a column's name: first its type, then the clauses that keywords
+// begin.
 func clauses(l sqltext.TokenList) []sqltext.TokenList {
 	parts := []sqltext.TokenList{nil}
 	begin := 0
@@ -180,7 +181,7 @@ func clauses(l sqltext.TokenList) []sqltext.TokenList {
 	return parts
 }
 
-// beginsClause says that a clause begins at i, and that the word there isn't part of another.
+// beginsClause reports whether a clause begins at i with a word that isn't part of another clause.
 func beginsClause(l sqltext.TokenList, i int) bool {
 	switch form(l[i]) {
 	case "constraint":
@@ -199,7 +200,7 @@ func beginsClause(l sqltext.TokenList, i int) bool {
 	return false
 }
 
-// namedConstraint says that CONSTRAINT and a name stand before i.
+// namedConstraint reports whether CONSTRAINT and a name precede i.
 func namedConstraint(l sqltext.TokenList, i int) bool { return l.Is(i-2, "constraint") }
 
 // clauseAttr returns a clause of a column as an attribute.
@@ -231,7 +232,7 @@ func clauseAttr(l sqltext.TokenList) (name, value string) {
 	return name, value + suffix
 }
 
-// tableConstraints cuts table constraints, between which the commas can be missing.
+// tableConstraints splits table constraints, which may lack commas between them.
 func tableConstraints(l sqltext.TokenList) []sqltext.TokenList {
 	var parts []sqltext.TokenList
 	begin := 0

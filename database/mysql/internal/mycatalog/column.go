@@ -7,7 +7,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// column makes an object of a column, and returns it as the text is to have it.
+// column creates an object from a column, and returns the column as the text must have it.
 func column(o *catalog.Object, it item, t *table) item {
 	o.Kind, o.Name = catalog.Column, it.toks[0].Name()
 	facts := t.columns[o.Name]
@@ -43,14 +43,16 @@ func column(o *catalog.Object, it item, t *table) item {
 	return it
 }
 
-// withoutDefault says that columns of the type have no default in MySQL, and say nothing of it.
+// withoutDefault reports whether columns of the type can't have a default in MySQL and don't say
+// so.
 func withoutDefault(typ sqltext.TokenList) bool {
 	word := strings.ToLower(typ.At(0).Text)
 	return strings.HasSuffix(word, "text") || strings.HasSuffix(word, "blob") || typ.Any(0, "json", "geometry", "point", "linestring", "polygon",
 		"multipoint", "multilinestring", "multipolygon", "geometrycollection", "geomcollection", "vector")
 }
 
-// clauses cuts what follows a column's name: first its type, then what begins with a keyword.
+// clauses splits the text after a column's name: first its type, then the clauses that keywords
+// begin.
 func clauses(list sqltext.TokenList) []sqltext.TokenList {
 	var parts []sqltext.TokenList
 	from := 0
@@ -79,7 +81,7 @@ func beginsClause(list sqltext.TokenList, i int) bool {
 	return list[i].Kind == sqltext.TokenName // an option of the storage engine
 }
 
-// clause returns a clause as an attribute; "" for what is told in another way.
+// clause returns a clause as an attribute; "" if another attribute has it.
 func clause(c sqltext.TokenList) (name, value string) {
 	switch first := strings.ToLower(c[0].Text); first {
 	case "character", "charset", "collate", "null":

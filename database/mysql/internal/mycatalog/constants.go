@@ -12,8 +12,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// MariaDB writes the constants in a definition in utf8mb3: of characters with four bytes, such as emoji, it
-// tells a question mark. (In expressions it writes them as they are.)
+// MariaDB writes the constants in a definition in utf8mb3: for characters of four bytes, such as
+// emoji, it writes a question mark. In expressions it writes them correctly.
 
 // unclear is a default in which there is a question mark.
 type unclear struct {
@@ -21,7 +21,7 @@ type unclear struct {
 	column string
 }
 
-// clearDefaults asks for the defaults in which there may be other characters than SHOW CREATE TABLE says.
+// clearDefaults reads the defaults in which SHOW CREATE TABLE may have replaced characters.
 func (r *reader) clearDefaults(ctx context.Context) error {
 	if !r.mariadb {
 		return nil
@@ -63,7 +63,7 @@ func (r *reader) askDefaults(ctx context.Context, columns []unclear) error {
 	})
 }
 
-// constantDefault returns the index of the string that is a column's default, -1 if it has none.
+// constantDefault returns the index of the string that is a column's default, -1 for none.
 func constantDefault(it item) int {
 	for i := 1; i < len(it.toks); i++ {
 		switch {
@@ -85,7 +85,7 @@ func (t *table) setDefault(column, value string) {
 	}
 }
 
-// lostElements names the columns whose elements may have other characters than SHOW CREATE TABLE says.
+// lostElements lists the columns in whose elements SHOW CREATE TABLE may have replaced characters.
 func (r *reader) lostElements(t *table) {
 	for _, it := range t.definition.items {
 		if !r.mariadb || !isName(it.toks, 0) || !it.toks.Any(1, "enum", "set") {
@@ -97,7 +97,7 @@ func (r *reader) lostElements(t *table) {
 	}
 }
 
-// withoutBytes writes the strings of a definition that are no text, such as the default of a binary column, as
+// withoutBytes writes strings that are not valid text, such as the default of a binary column, as
 // hexadecimal digits.
 func withoutBytes(sql string) string {
 	if utf8.ValidString(sql) {

@@ -12,7 +12,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// described lists what metadata can be about in the current database: kind, name, column, comment.
+// described lists the objects that metadata can describe in the current database: kind, name,
+// column, comment.
 const described = `SELECT CASE table_type WHEN 'VIEW' THEN 'view' ELSE 'table' END, table_name, '', CASE table_type WHEN 'VIEW' THEN '' ELSE table_comment END
 	FROM information_schema.tables WHERE table_schema = database() AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED', 'VIEW')
 UNION ALL SELECT CASE t.table_type WHEN 'VIEW' THEN 'view column' ELSE 'column' END, c.table_name, c.column_name, CASE t.table_type WHEN 'VIEW' THEN '' ELSE c.column_comment END
@@ -24,8 +25,9 @@ UNION ALL SELECT lower(routine_type), routine_name, '', '' FROM information_sche
 const arguments = `SELECT lower(routine_type), specific_name, dtd_identifier FROM information_schema.parameters
 	WHERE specific_schema = database() AND ordinal_position > 0 ORDER BY ordinal_position`
 
-// Objects lists what metadata can be about, but for the tables in own, with the comments of tables and their columns.
-// Objects have no IDs. The columns that system versioning keeps are not among them: they can't be altered.
+// Objects lists the objects that metadata can describe, except the tables in own, with the comments
+// of tables and columns. Objects have no IDs. Objects omits the columns of system versioning, which
+// can't be altered.
 func Objects(ctx context.Context, q Queryer, own []string) ([]metadata.Object, error) {
 	var all []metadata.Object
 	r := &reader{q: q, own: lowered(own)}
@@ -50,11 +52,12 @@ func Objects(ctx context.Context, q Queryer, own []string) ([]metadata.Object, e
 	return all, err
 }
 
-// commented says that descriptions of objects of the kind become comments. Views have none in MySQL.
+// commented reports whether descriptions of objects of the kind become comments. Views have none in
+// MySQL.
 func commented(k metadata.Kind) bool { return k == metadata.Table || k == metadata.Column }
 
-// WithoutComments gives objects that have no comments those of their entries' descriptions: so nothing is to be
-// changed there, and a reload takes nothing away.
+// WithoutComments sets the comments of objects that can't have any to their entries' descriptions.
+// So nothing changes them, and a reload keeps them.
 func WithoutComments(s *metadata.State) {
 	descriptions := map[metadata.Name]string{}
 	for _, e := range s.Entries {
@@ -67,10 +70,12 @@ func WithoutComments(s *metadata.State) {
 	}
 }
 
-// CommentStatements returns statements that set the comments of tables and columns, one for each table, behind one that
-// sets up the session, which is to be put back afterwards; other comments are passed over. A column's comment is a part of its definition, so it is defined as it is now, with
-// the other comment: nobody else may change the table before the statements are executed. Each of them commits by
-// itself. A table's comment has at most 2048 characters, a column's 1024; the server refuses longer ones.
+// CommentStatements returns statements that set the comments of tables and columns: one that
+// prepares the session, whose settings the caller restores, and one for each table. It ignores
+// other comments. A column's comment is part of its definition, so the statement repeats the
+// column's current definition with the new comment: no other session may change the table in
+// between. Each statement commits by itself. The server refuses comments of more than 2048
+// characters for a table and 1024 for a column.
 func CommentStatements(ctx context.Context, q Queryer, comments []metadata.Comment) ([]string, error) {
 	tables := map[string]bool{}
 	for _, c := range comments {
@@ -108,8 +113,8 @@ func CommentStatements(ctx context.Context, q Queryer, comments []metadata.Comme
 	return statements, nil
 }
 
-// columnTexts returns the definitions of the columns of some tables, by the names of both with a zero byte between,
-// and which tables are versioned.
+// columnTexts returns the definitions of the columns of some tables, by table and column name with
+// a zero byte between them, and which tables are system-versioned.
 func columnTexts(ctx context.Context, q Queryer, tables map[string]bool) (columns map[string]string, versioned map[string]bool, err error) {
 	r, end, err := begin(ctx, q, nil)
 	if err != nil {
@@ -135,7 +140,7 @@ func columnTexts(ctx context.Context, q Queryer, tables map[string]bool) (column
 	return columns, versioned, nil
 }
 
-// withComment returns a column's definition with another comment. It stands before a CHECK.
+// withComment returns a column's definition with another comment, which must precede a CHECK.
 func withComment(text, comment string) string {
 	list := sqltext.List(text, sqltext.MySQL)
 	at := len(text)

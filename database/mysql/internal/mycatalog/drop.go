@@ -9,8 +9,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// BeforeDrop is the statement that the session needs before those of DropAll: with foreign keys no order of
-// tables is right for all databases. The session is to be put back afterwards.
+// BeforeDrop is the statement that the session needs before those of DropAll: with foreign keys, no
+// order of tables may work.
 const BeforeDrop = "SET SESSION foreign_key_checks = 0"
 
 // Drop is an object that a reset drops, and the statement that does it. The statement is no error where
@@ -63,9 +63,8 @@ func DropAll(ctx context.Context, q Queryer, own []string) ([]Drop, error) {
 	return drops, nil
 }
 
-// Uses lists the foreign keys in other databases that refer to tables of the current one, but for those in own:
-// nothing holds the tables back while foreign_key_checks is off, and then these keys lead nowhere.
-// It sees what the user may see.
+// Uses lists the foreign keys in other databases that refer to tables of the current one, except
+// those in own.
 func Uses(ctx context.Context, q Queryer, own []string) ([]database.Use, error) {
 	var uses []database.Use
 	r := &reader{q: q, own: lowered(own)}
@@ -90,7 +89,7 @@ func lowered(names []string) map[string]bool {
 	return set
 }
 
-// quoteIfNeeded quotes names that don't look like one.
+// quoteIfNeeded quotes names that need it.
 func quoteIfNeeded(name string) string {
 	if t := sqltext.List(name, sqltext.MySQL).At(0); t.Kind != sqltext.TokenWord || t.Text != name {
 		return quote(name)

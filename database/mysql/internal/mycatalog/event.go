@@ -36,7 +36,8 @@ func (r *reader) listEvents(ctx context.Context) error {
 	})
 }
 
-// event makes an object of a CREATE EVENT. sinceMade says that it starts when it was made.
+// event creates an object from a CREATE EVENT. sinceMade says that the event starts when it was
+// created.
 func event(o *catalog.Object, sql string, sinceMade bool) error {
 	h, err := cutHead(sql, "EVENT")
 	if err != nil {

@@ -1,16 +1,16 @@
-// Package mycatalog makes a catalog.Snapshot of a MySQL or MariaDB database: of lists that
-// information_schema has, a fixed number of questions, and of what SHOW CREATE says of each
-// object. MariaDB is asked for the latter in blocks of hundreds; MySQL, which has no anonymous
-// blocks, one by one. The package also lists what a reset drops, what metadata can be about, and
-// makes scratch databases.
+// Package mycatalog creates a catalog.Snapshot of a MySQL or MariaDB database from a fixed number
+// of information_schema queries and from SHOW CREATE of each object. It queries MariaDB in blocks
+// of hundreds of objects. MySQL has no anonymous blocks, so it queries MySQL object by object. The
+// package also lists the objects that a reset drops and those that metadata can describe, and
+// creates scratch databases.
 //
-// There are as many files as there are kinds of objects that go together.
+// Each file covers objects that belong together.
 //
-// What is left out: who defined a view, routine, trigger or event (DEFINER: whoever executes the
-// text), the character set and collation of the client that did, counters of AUTO_INCREMENT, where
-// sequences stand, privileges, and the defaults of the database itself. When a recurring event starts
-// is left out if that was the moment in which it was made. The name of the database is taken out of
-// definitions.
+// A snapshot omits: who defined a view, routine, trigger or event (the user that executes the text
+// becomes the DEFINER), the client's character set and collation at that time, AUTO_INCREMENT
+// counters, current values of sequences, privileges, and the defaults of the database itself. It
+// omits the start of a recurring event if that was its creation time. It removes the database's
+// name from definitions.
 package mycatalog
 
 import (
@@ -32,12 +32,13 @@ type Queryer interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
 
-// attempts is how often a snapshot is begun when what was listed is gone a moment later.
+// attempts is how often a snapshot begins if an object disappears between listing and reading it.
 const attempts = 3
 
-// Read returns the contents of the current database without the tables in own, in whatever case
-// their names are. It changes sql_mode, sql_quote_show_create, sql_select_limit and time_zone of the session, and puts them back. The
-// server has no way to read all of it as it is at one moment: a change in between may be in it in part.
+// Read returns the contents of the current database without the tables in own, whatever the case of
+// their names. It changes sql_mode, sql_quote_show_create, sql_select_limit and time_zone of the
+// session and restores them. The server can't read everything as of one moment: a concurrent change
+// may be included in part.
 func Read(ctx context.Context, q Queryer, opts catalog.Options, own []string) (s *catalog.Snapshot, err error) {
 	for range attempts {
 		s, err = read(ctx, q, opts, own)
@@ -48,7 +49,7 @@ func Read(ctx context.Context, q Queryer, opts catalog.Options, own []string) (s
 	return s, err
 }
 
-// vanished says that an object was dropped after it was listed.
+// vanished reports that an object was dropped after it was listed.
 func vanished(err error) bool {
 	var e *mysql.MySQLError
 	const noTable, noRoutine, noTrigger, noEvent, noSequence = 1146, 1305, 1360, 1539, 4091
@@ -83,16 +84,17 @@ func (r *reader) snapshot(ctx context.Context, opts catalog.Options) (*catalog.S
 	return s, nil
 }
 
-// utc is the time zone in which definitions are read, and a text is executed: what is said of a timestamp, such as
-// its default, depends on the session's.
+// utc is the time zone in which definitions are read and texts executed. The session's time zone
+// affects how the server writes timestamps, such as defaults.
 const utc = "+00:00"
 
-// tolerant is a sql_mode in which old defaults such as '0000-00-00' are no error, and texts are read as they
-// are written here.
+// tolerant is a sql_mode in which old defaults such as '0000-00-00' are no error and the server
+// reads texts as this package writes them.
 const tolerant = "NO_ENGINE_SUBSTITUTION"
 
-// usualMode returns the sql_mode in which a text is executed but for what must have another: the server's, in
-// which most routines will have been made, unless constants and names would be read otherwise in it.
+// usualMode returns the sql_mode in which a text is executed unless it needs another: the server's,
+// which most routines were created with, unless constants and names would be read differently in
+// it.
 func usualMode(global string) string {
 	for _, other := range []string{"ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "IGNORE_SPACE"} {
 		if strings.Contains(global, other) {
@@ -102,7 +104,7 @@ func usualMode(global string) string {
 	return global
 }
 
-// inMode returns a statement with those that make it run in a sql_mode.
+// inMode returns a statement with those that run it in a sql_mode.
 func (r *reader) inMode(mode, sql string) []string {
 	if mode == r.mode {
 		return []string{sql}
@@ -128,8 +130,8 @@ type reader struct {
 	shows   []show
 }
 
-// begin finds out about the session, and makes the server write definitions in one way; end puts back
-// what it has changed.
+// begin reads the state of the session and makes the server write definitions uniformly. end
+// restores the session.
 func begin(ctx context.Context, q Queryer, own []string) (r *reader, end func(), err error) {
 	release := func() {}
 	if pool, ok := q.(*sql.DB); ok {
@@ -212,8 +214,8 @@ func texts(row *sql.Rows) ([]string, error) {
 	return all, nil
 }
 
-// from returns the end of a question to information_schema: about this database alone, by its name as a
-// constant, with which the server need not look into the others.
+// from returns the end of an information_schema query, restricted to this database by a constant,
+// so that the server need not search the others.
 func (r *reader) from(table, column string) string {
 	return " FROM information_schema." + table + " WHERE " + column + " = " + literal(r.database)
 }

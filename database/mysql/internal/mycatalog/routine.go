@@ -67,7 +67,7 @@ func (r *reader) routine(o *catalog.Object, facts []string, sql string) error {
 	return nil
 }
 
-// withoutTraits returns a routine's body: what follows the lines that the server has made of its
+// withoutTraits returns a routine's body: the text after the lines that the server writes for its
 // characteristics.
 func withoutTraits(text string) string {
 	text = strings.TrimPrefix(text, "\n")
@@ -86,8 +86,8 @@ func withoutTraits(text string) string {
 	}
 }
 
-// listTriggers lists triggers in the order in which they fire. One for several events, which newer servers have,
-// is there several times.
+// listTriggers lists triggers in the order in which they fire. A trigger for several events, which
+// newer servers have, is listed several times.
 func (r *reader) listTriggers(ctx context.Context) error {
 	last, after := "", ""
 	seen := map[string]bool{}
@@ -119,7 +119,8 @@ func (r *reader) listTriggers(ctx context.Context) error {
 	})
 }
 
-// cutTrigger returns when a trigger fires and what it does. Its text is as somebody has written it, but for DEFINER.
+// cutTrigger returns when a trigger fires and its body. The server keeps the text as written,
+// except DEFINER.
 func cutTrigger(sql string) (when, body string, err error) {
 	h, err := cutHead(sql, "TRIGGER")
 	if err != nil {

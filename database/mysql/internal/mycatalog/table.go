@@ -15,7 +15,7 @@ type table struct {
 	definition      *definition
 }
 
-// columnFacts is what SHOW CREATE doesn't say of a column.
+// columnFacts are properties of a column that SHOW CREATE omits.
 type columnFacts struct {
 	collation string // also where it is the table's
 	srid      string
@@ -24,7 +24,8 @@ type columnFacts struct {
 // listTables lists tables, views and sequences.
 func (r *reader) listTables(ctx context.Context) error {
 	tables := map[string]*table{}
-	// MariaDB says in the comment that a view is not valid if it has to open it, as it has for create_options.
+	// MariaDB writes into the comment that a view is not valid if it has to open it, as it has for
+	// create_options.
 	err := r.eachText(ctx, "SELECT table_name, table_type, table_collation, table_comment, create_options"+r.from("tables", "table_schema")+" ORDER BY table_name", func(v []string) {
 		name := v[0]
 		if r.only != nil && !r.only[name] {
@@ -67,7 +68,7 @@ func (r *reader) listTables(ctx context.Context) error {
 	return err
 }
 
-// definition is a CREATE TABLE, cut into pieces.
+// definition is a CREATE TABLE, split into its parts.
 type definition struct {
 	items   []item
 	options sqltext.TokenList // up to PARTITION BY
@@ -75,7 +76,7 @@ type definition struct {
 	parts   sqltext.TokenList // PARTITION BY …
 }
 
-// item is what stands between two commas of a CREATE TABLE.
+// item is the text between two commas of a CREATE TABLE.
 type item struct {
 	toks sqltext.TokenList
 	text string
@@ -172,7 +173,7 @@ func (r *reader) table(t *table) error {
 	return nil
 }
 
-// compared returns the partitioning without what comes from the time at which it was made: where intervals of
+// compared returns the partitioning without what depends on its creation time: where intervals of
 // history start, and the partitions that the server adds by itself.
 func compared(parts sqltext.TokenList) sqltext.TokenList {
 	if !parts.Is(2, "SYSTEM_TIME") {
@@ -191,7 +192,7 @@ func compared(parts sqltext.TokenList) sqltext.TokenList {
 	return kept
 }
 
-// tableOptions tells the options one by one: NAME = value, or words.
+// tableOptions sets the options one by one: NAME = value, or words.
 func tableOptions(o *catalog.Object, options sqltext.TokenList, collation string) {
 	o.Set("collation", collation)
 	for i := 0; i < len(options); {

@@ -7,7 +7,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// notUnderstood is the error of a definition that the server writes in a way that is not known.
+// notUnderstood is the error for a definition in an unknown form.
 func notUnderstood(sql string) error { return fmt.Errorf("this is not understood: %.100s", sql) }
 
 // isName reports whether the token at i is a name in quotes, as the server writes names.
@@ -28,9 +28,9 @@ func render(list sqltext.TokenList) string {
 	return b.String()
 }
 
-// unqualified takes the name of the database out of a definition that the server has written: where it
-// qualifies a table or a function. In front of a column stands the name of its table alone, or of both, so
-// one name there is never the database's, even if it is the same.
+// unqualified removes the database's name from a definition that the server has written, where it
+// qualifies a table or a function. A column is qualified with its table, or with both, so a single
+// name before a column is never the database's, even if it is equal.
 func (r *reader) unqualified(sql string) string {
 	list := sqltext.List(sql, sqltext.MySQL)
 	var b strings.Builder
@@ -55,15 +55,15 @@ func (r *reader) qualifies(list sqltext.TokenList, i int) bool {
 	return list.Is(i+3, ".") || list.Is(i+3, "(") || inTablePlace(list, i) || sequenceArgument(list, i)
 }
 
-// inTablePlace says that the name at i is that of a table: FROM, JOIN, REFERENCES stand before it, but for
-// parentheses.
+// inTablePlace reports whether the name at i is that of a table: FROM, JOIN or REFERENCES precedes
+// it, perhaps with parentheses between.
 func inTablePlace(list sqltext.TokenList, i int) bool {
 	for i--; list.Is(i, "("); i-- {
 	}
 	return list.Any(i, "from", "join", "straight_join", "references")
 }
 
-// sequenceArgument says that the name at i is that of a sequence.
+// sequenceArgument reports whether the name at i is that of a sequence.
 func sequenceArgument(list sqltext.TokenList, i int) bool {
 	return list.Is(i-1, "(") && list.Any(i-2, "nextval", "lastval", "setval") || list.Is(i-2, "value", "for")
 }

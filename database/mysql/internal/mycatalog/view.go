@@ -42,8 +42,8 @@ func cutHead(sql string, kinds ...string) (h head, err error) {
 	return h, notUnderstood(sql)
 }
 
-// view makes an object of a CREATE VIEW. One that is not valid, since what it is made of is gone, can't be
-// made again.
+// view creates an object from a CREATE VIEW. An invalid view, which refers to objects that no
+// longer exist, can't be created again.
 func (r *reader) view(name, sql string, valid bool) error {
 	sql = r.unqualified(sql)
 	h, err := cutHead(sql, "VIEW")
@@ -88,8 +88,8 @@ func (r *reader) view(name, sql string, valid bool) error {
 	return nil
 }
 
-// viewNeeds returns the views and tables that a definition reads. They come first, if there are any of these names. (The
-// functions do anyway.)
+// viewNeeds returns the views and tables that a definition reads, which must be created first if
+// they exist. (Functions are created first anyway.)
 func viewNeeds(list sqltext.TokenList) []string {
 	var ids []string
 	for i := range list {
@@ -102,7 +102,8 @@ func viewNeeds(list sqltext.TokenList) []string {
 	return slices.Compact(ids)
 }
 
-// sequence makes an object of a CREATE SEQUENCE, which MariaDB writes as words, some of them with a value.
+// sequence creates an object from a CREATE SEQUENCE, which MariaDB writes as words, some of them
+// with a value.
 func (r *reader) sequence(name, sql string) error {
 	h, err := cutHead(sql, "SEQUENCE")
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package pgddl reads what a PostgreSQL statement that can't be in a transaction is about, as
-// far as one must know that to see, later, what became of it.
+// Package pgddl reads PostgreSQL statements that can't be in a transaction, as far as that is
+// needed to check later whether an interrupted one took effect.
 package pgddl
 
 import (
@@ -10,37 +10,39 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// Kind is what can be told of a statement that was interrupted, and how.
+// Kind says how the outcome of an interrupted statement can be checked.
 type Kind int
 
 // The kinds.
 const (
-	// Other statements are those that are not known here.
+	// Other statements are not known here.
 	Other Kind = iota
-	// Again is a statement that may be executed again, whatever became of it: VACUUM, REINDEX, CLUSTER, ALTER SYSTEM.
+	// Again is a statement that can be repeated whatever its outcome: VACUUM, REINDEX, CLUSTER,
+	// ALTER SYSTEM.
 	Again
-	// CreateIndex, DropIndex, Reindex and Detach are the statements that say CONCURRENTLY.
+	// CreateIndex, DropIndex, Reindex and Detach are the statements with CONCURRENTLY.
 	CreateIndex
 	DropIndex
 	Reindex
 	Detach
-	// Exists is a statement which makes or drops what the server has or hasn't: a DATABASE, a TABLESPACE, a
-	// SUBSCRIPTION; or ends a transaction that was PREPARED.
+	// Exists is a statement that creates or drops a DATABASE, a TABLESPACE or a SUBSCRIPTION, or
+	// ends a transaction that was PREPARED. The server shows whether it took effect.
 	Exists
 	// Publications adds publications to a subscription, or drops them.
 	Publications
 )
 
-// Statement is what a statement is about.
+// Statement describes a statement.
 type Statement struct {
 	Kind Kind
-	// Object is the kind of object in upper case: INDEX, TABLE, SCHEMA, DATABASE, SYSTEM, TABLESPACE, SUBSCRIPTION, PREPARED.
+	// Object is the kind of object in upper case: INDEX, TABLE, SCHEMA, DATABASE, SYSTEM,
+	// TABLESPACE, SUBSCRIPTION, PREPARED.
 	Object string
-	// Name is that of the object; nil if the server chooses it. A partition's, of Detach.
+	// Name is the name of the object, nil if the server chooses it. For Detach it is the partition.
 	Name Name
-	// Table is the table of an index, or the one that a partition is detached from.
+	// Table is the table of an index, or the one from which a partition is detached.
 	Table Name
-	// IfNotExists is set where an index that is there already is good enough.
+	// IfNotExists is set if an existing index suffices.
 	IfNotExists bool
 
 	// Of the index of CreateIndex: its access method, the number of its keys, and all the words
@@ -51,19 +53,19 @@ type Statement struct {
 	words  map[string]bool
 }
 
-// Concurrently reports whether the statement waits for other transactions, in nobody's way.
+// Concurrently reports whether the statement waits for other transactions without blocking them.
 func (s *Statement) Concurrently() bool {
 	return s.Kind == CreateIndex || s.Kind == DropIndex || s.Kind == Reindex || s.Kind == Detach
 }
 
-// Mentions reports whether a name stands in the statement of a CreateIndex.
+// Mentions reports whether the statement of a CreateIndex contains a name.
 func (s *Statement) Mentions(name string) bool { return s.words[name] }
 
-// Name is a name with its qualifiers, each as the server has it: without quotes, and in lower
-// case where it has none.
+// Name is a qualified name. Each part is as the server stores it: without quotes, and in lower case
+// if it has none.
 type Name []string
 
-// String returns the name, quoted.
+// String returns the name with each part quoted.
 func (n Name) String() string {
 	var quoted []string
 	for _, part := range n {
@@ -72,7 +74,8 @@ func (n Name) String() string {
 	return strings.Join(quoted, ".")
 }
 
-// Parse reads one statement, without its terminator. What it does not understand is Other.
+// Parse reads one statement without its terminator. A statement that it does not understand is
+// Other.
 func Parse(text string) Statement {
 	p := &parser{list: sqltext.List(text, sqltext.PostgreSQL)}
 	s := p.statement()
@@ -90,7 +93,7 @@ type parser struct {
 
 func (p *parser) is(word string) bool { return p.list.Is(p.i, word) }
 
-// take moves behind keywords, if the first of them is at hand; the others must follow.
+// take moves past keywords if the first of them is the current token. The others must follow.
 func (p *parser) take(words ...string) bool {
 	if !p.is(words[0]) {
 		return false
@@ -103,7 +106,7 @@ func (p *parser) take(words ...string) bool {
 	return true
 }
 
-// oneOf moves behind one of several keywords, and returns it.
+// oneOf moves past one of several keywords and returns it.
 func (p *parser) oneOf(words ...string) string {
 	for _, w := range words {
 		if p.take(w) {
@@ -114,8 +117,8 @@ func (p *parser) oneOf(words ...string) string {
 	return ""
 }
 
-// name moves behind a name. Names as U&"…" may have another escape character, which comes behind
-// them: they are not understood.
+// name moves past a name. It does not understand names as U&"…", which may be followed by another
+// escape character.
 func (p *parser) name() (n Name) {
 	for {
 		t := p.list.At(p.i)
@@ -221,7 +224,7 @@ func (p *parser) reindex() Statement {
 	return s
 }
 
-// options moves behind the options of REINDEX, and reports whether CONCURRENTLY is on.
+// options moves past the options of REINDEX and reports whether CONCURRENTLY is on.
 func (p *parser) options() (concurrently bool) {
 	end := p.list.Closing(p.i)
 	for ; p.i < end; p.i++ {
