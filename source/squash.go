@@ -216,7 +216,7 @@ func (s *squasher) choose() error {
 			}
 		}
 		if len(m.Up.Replaces) > 0 && !s.opts.Recorded {
-			return &Error{File: m.Up.File, Msg: "is a squash, and a squash of it would not be recognised by a database that has not recorded it yet; begin the range after it, or say that every database has (--recorded)"}
+			return &Error{File: m.Up.File, Msg: "is a squash, and a squash of it would not be recognised by a database that has not recorded it yet; begin the range after it, or say that every database has"}
 		}
 		s.pieces = append(s.pieces, m)
 	}
