@@ -195,8 +195,8 @@ func ExampleChecksumMismatchError() {
 	}
 	// Output:
 	// 1 ports
-	// diff as applied (event 2) 0001_ports.up.sql
-	// --- as applied (event 2)
+	// diff as applied (history entry 2) 0001_ports.up.sql
+	// --- as applied (history entry 2)
 	// +++ 0001_ports.up.sql
 	// @@ -1,1 +1,1 @@
 	// -CREATE TABLE ports (name text);

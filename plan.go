@@ -24,6 +24,14 @@ type Plan struct {
 	until Goal            // Goal in absolute terms
 }
 
+// Settings returns the settings that the database had when the plan was made.
+func (p *Plan) Settings() database.Settings {
+	if p.base == nil {
+		return database.Settings{}
+	}
+	return p.base.Settings
+}
+
 // ScriptFrom says where a step's script comes from.
 type ScriptFrom string
 

@@ -63,7 +63,7 @@ func (h Holder) String() string {
 	if !h.Since.IsZero() {
 		p = append(p, "since "+h.Since.UTC().Format(time.RFC3339))
 	}
-	if h.Query != "" {
+	if h.Query != "" && !strings.HasPrefix(h.Query, "-- whimbrel:") { // the query of a connection that only holds the lock
 		p = append(p, "running "+strings.Join(strings.Fields(h.Query), " "))
 	}
 	return strings.Join(p, ", ")
@@ -97,7 +97,11 @@ type UnsettledError struct {
 }
 
 func (e *UnsettledError) Error() string {
-	return fmt.Sprintf("the setting %q is stored, but a migration that started earlier is still running", e.Name) + waitedFor(e.Holder, e.Waited)
+	done := fmt.Sprintf("the setting %q is stored", e.Name)
+	if e.Name == MigrationMode {
+		done = "the database is frozen"
+	}
+	return done + ", but a migration that started earlier is still running" + waitedFor(e.Holder, e.Waited)
 }
 
 // LockLostError reports that the migration lock was lost while a statement

@@ -56,9 +56,9 @@ type DeclaredSetting struct {
 func DeclaredSettings() []DeclaredSetting {
 	return []DeclaredSetting{
 		{Name: LockTimeout, Type: DurationSetting, Default: "15s", Doc: "how long to wait for the migration lock; 0s tries once"},
-		{Name: MigrationMode, Type: BoolSetting, Default: "true", Doc: "while it is false, nothing may migrate this database"},
+		{Name: MigrationMode, Type: BoolSetting, Default: "true", Doc: "if false, the database is frozen: nothing can migrate it"},
 		{Name: Order, Type: ChoiceSetting, Choices: []string{OrderStrict, OrderAny}, Default: OrderStrict, Doc: "whether pending migrations below the newest applied one are refused (strict) or applied (any)"},
-		{Name: Protected, Type: BoolSetting, Default: "false", Doc: "while it is true, whoever rolls back, resets or seeds must say the database's name"},
+		{Name: Protected, Type: BoolSetting, Default: "false", Doc: "if true, rollbacks, resets and seeds need the database's name"},
 	}
 }
 

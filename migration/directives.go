@@ -53,7 +53,7 @@ func (d *Directives) Parse(text string) error {
 		default:
 			v, err := time.ParseDuration(arg)
 			if err != nil || v < time.Millisecond {
-				return fmt.Errorf("directive %q wants a time of at least 1ms, such as %q, not %q", k.word, k.word+" 2s", arg)
+				return fmt.Errorf("directive %q needs a duration of at least 1ms, such as %q (got %q)", k.word, k.word+" 2s", arg)
 			}
 			*k.duration(d) = v
 			return nil

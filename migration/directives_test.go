@@ -52,10 +52,10 @@ func TestDirectivesRefuse(t *testing.T) {
 		"no-transactions":       `unknown directive "no-transactions"; "no-transaction" was probably meant` + known,
 		"no transaction":        `unknown directive "no transaction"; "no-transaction" was probably meant` + known,
 		"no-transaction please": `directive "no-transaction" takes no argument (got "please")`,
-		"lock-timeout":          `directive "lock-timeout" wants a time of at least 1ms, such as "lock-timeout 2s", not ""`,
-		"lock-timeout 2":        `directive "lock-timeout" wants a time of at least 1ms, such as "lock-timeout 2s", not "2"`,
-		"lock-timeout 0s":       `directive "lock-timeout" wants a time of at least 1ms, such as "lock-timeout 2s", not "0s"`,
-		"statement-timeout -1s": `directive "statement-timeout" wants a time of at least 1ms, such as "statement-timeout 2s", not "-1s"`,
+		"lock-timeout":          `directive "lock-timeout" needs a duration of at least 1ms, such as "lock-timeout 2s" (got "")`,
+		"lock-timeout 2":        `directive "lock-timeout" needs a duration of at least 1ms, such as "lock-timeout 2s" (got "2")`,
+		"lock-timeout 0s":       `directive "lock-timeout" needs a duration of at least 1ms, such as "lock-timeout 2s" (got "0s")`,
+		"statement-timeout -1s": `directive "statement-timeout" needs a duration of at least 1ms, such as "statement-timeout 2s" (got "-1s")`,
 	} {
 		var d Directives
 		if err := d.Parse(text); err == nil {

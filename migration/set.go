@@ -143,7 +143,7 @@ func (s *Set) setBaselines(baselines []Migration) (err error) {
 		case b.Up.NoTransaction:
 			wrong("a baseline is always one transaction; move what can't be in one to a migration")
 		case inside:
-			wrong("version %d stands among those that %s replaces; a database that starts there would stand in its middle; give the baseline version %d", b.Version, q.Up.File, q.Version)
+			wrong("version %d is among those that %s replaces, so a database that starts there would be in the middle of the squash; give the baseline version %d", b.Version, q.Up.File, q.Version)
 		}
 	}
 	return errors.Join(append(all, once(s.baselines))...)

@@ -32,7 +32,7 @@ func (s *Script) Direct(text string) error {
 	version, sum := cutWord(rest)
 	v, err := strconv.ParseInt(version, 10, 64)
 	if err != nil || v < 0 {
-		return fmt.Errorf("directive %q wants a version and the checksum of its up script, not %q", replacesWord, rest)
+		return fmt.Errorf("directive %q needs a version and the checksum of its up script (got %q)", replacesWord, rest)
 	}
 	c, err := ParseChecksum(sum)
 	if err != nil {
@@ -106,7 +106,7 @@ func (s *Set) addSquash(q Migration) error {
 	}
 	for _, m := range s.all {
 		if m.Version >= oldest && m.Version < q.Version {
-			return &SquashError{m.Up.File, m.Version, fmt.Sprintf("stands among the versions %d to %d, which %s replaces, and is none of them; give it a higher version", oldest, newest, q.Up.File)}
+			return &SquashError{m.Up.File, m.Version, fmt.Sprintf("is between the versions %d and %d of the squash %s, but is not one that it replaces; give it a higher version", oldest, newest, q.Up.File)}
 		}
 	}
 	return nil

@@ -57,7 +57,7 @@ func TestSquashesThatDoNotFit(t *testing.T) {
 		},
 		"a late one inside": {
 			[]migration.Migration{step(5, "late"), step(7, "squash", of(3, "b"), of(7, "c"))},
-			"5_late.up.sql: stands among the versions 3 to 7, which 7_squash.up.sql replaces, and is none of them; give it a higher version",
+			"5_late.up.sql: is between the versions 3 and 7 of the squash 7_squash.up.sql, but is not one that it replaces; give it a higher version",
 		},
 		"an original that was edited": {
 			[]migration.Migration{step(3, "edited"), step(7, "squash", of(3, "b"), of(7, "c"))},
@@ -111,9 +111,9 @@ func TestReplacesDirective(t *testing.T) {
 		t.Errorf("s.Replaces[1].Version = %v, want 7", s.Replaces[1].Version)
 	}
 	for text, want := range map[string]string{
-		"replaces":         "wants a version and the checksum",
-		"replaces x":       "wants a version and the checksum",
-		"replaces -1 abc":  "wants a version and the checksum",
+		"replaces":         "needs a version and the checksum",
+		"replaces x":       "needs a version and the checksum",
+		"replaces -1 abc":  "needs a version and the checksum",
 		"replaces 4":       "64 hexadecimal digits",
 		"replaces 4 abc":   "64 hexadecimal digits",
 		"replaces 4 abc d": "64 hexadecimal digits",

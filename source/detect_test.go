@@ -50,26 +50,26 @@ func TestDetectRefusesDoubt(t *testing.T) {
 		{
 			"goose beside pairs",
 			files("1_a.up.sql", up, "1_a.down.sql", up, "2_b.up.sql", up, "2_b.down.sql", up, "3_c.up.sql", up, "4_d.sql", "-- x\n-- +goose Up\n"+up),
-			"db: the files are of more than one format; say which one to read (--format), or move the others away:" +
+			"db: the folder has files of more than one format:" +
 				"\n  native: db/1_a.down.sql, db/1_a.up.sql, db/2_b.down.sql and 2 more (a name of up and down files)" +
 				"\n  goose: db/4_d.sql (line 2 is a marker)",
 		},
 		{
 			"one file with the markers of two",
 			files("1_a.sql", "-- migrate:up\n-- +goose Up\n"+up),
-			"db: the files are of more than one format; say which one to read (--format), or move the others away:" +
+			"db: the folder has files of more than one format:" +
 				"\n  dbmate: db/1_a.sql (line 1 is a marker)\n  goose: db/1_a.sql (line 2 is a marker)",
 		},
 		{
 			"pairs with markers in them",
 			files("1_a.up.sql", "-- +goose Up\n"+up),
-			"db: the files are of more than one format; say which one to read (--format), or move the others away:" +
+			"db: the folder has files of more than one format:" +
 				"\n  goose: db/1_a.up.sql (line 1 is a marker)\n  native: db/1_a.up.sql (a name of up and down files)",
 		},
 		{
 			"Hasura folders beside pairs, and tern.conf",
 			files("1_a/up.sql", up, "2_b.up.sql", up, "tern.conf", "x"),
-			"db: the files are of more than one format; say which one to read (--format), or move the others away:" +
+			"db: the folder has files of more than one format:" +
 				"\n  hasura: db/1_a (a folder that holds up.sql)\n  native: db/2_b.up.sql (a name of up and down files)\n  tern: db/tern.conf (tern's configuration)",
 		},
 		{

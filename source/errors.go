@@ -97,7 +97,7 @@ func (e *AmbiguousError) Error() string {
 	if e.Dir != "" {
 		b.WriteString(e.Dir + ": ")
 	}
-	b.WriteString("the files are of more than one format; say which one to read (--format), or move the others away:")
+	b.WriteString("the folder has files of more than one format:")
 	for _, s := range e.Seen {
 		fmt.Fprintf(&b, "\n  %s: %s (%s)", s.Format, shownNames(s.Files), s.What)
 	}

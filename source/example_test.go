@@ -57,7 +57,7 @@ func ExampleDetect() {
 	fmt.Println(err)
 	// Output:
 	// goose <nil>
-	// the files are of more than one format; say which one to read (--format), or move the others away:
+	// the folder has files of more than one format:
 	//   goose: 00001_ports.sql (line 1 is a marker)
 	//   native: 00002_ships.up.sql (a name of up and down files)
 }

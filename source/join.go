@@ -106,7 +106,7 @@ func (j *joiner) refuse(s *migration.Script, a *migration.Analysis, last bool) e
 	case a.Mode != nil:
 		return wrong(a.Mode, "asks for another kind of transaction than a squash is; end the range before this file, or begin after it")
 	case len(a.Before) > 0 && j.pieces > 0:
-		return wrong(&a.Before[0], a.Before[0].Why+" has no effect inside a transaction, and stands behind other statements in a squash; begin the range with this file")
+		return wrong(&a.Before[0], a.Before[0].Why+" has no effect inside a transaction, and would come after other statements in a squash; begin the range with this file")
 	case misplaced(a) != nil:
 		return wrong(misplaced(a), misplaced(a).Why+" has no effect inside a transaction")
 	case !last:

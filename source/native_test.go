@@ -233,7 +233,7 @@ func TestNativeDirectives(t *testing.T) {
 		{
 			name:   "with a wrong argument",
 			files:  one("-- whimbrel: lock-timeout soon\n" + up),
-			errors: `1_x.up.sql:1:1: directive "lock-timeout" wants a time of at least 1ms, such as "lock-timeout 2s", not "soon"`,
+			errors: `1_x.up.sql:1:1: directive "lock-timeout" needs a duration of at least 1ms, such as "lock-timeout 2s" (got "soon")`,
 		},
 		{
 			name:   "behind a statement",

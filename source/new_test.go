@@ -57,7 +57,7 @@ func TestNewFilesVersions(t *testing.T) {
 		{"tern has no timestamps", files(), source.NewOptions{Format: source.Tern, Timestamp: at}, "tern has no timestamps: its versions have to be below 2147483648"},
 		{"an empty Hasura folder", files(), source.NewOptions{Format: source.Hasura, Timestamp: at}, "1772323323000_x/up.sql"},
 		{"a Hasura folder", files("1700000000000_a/up.sql", up), source.NewOptions{Timestamp: at}, "1772323323000_x/up.sql"},
-		{"a folder in doubt", files("1_a.up.sql", up, "tern.conf", ""), source.NewOptions{}, "the files are of more than one format"},
+		{"a folder in doubt", files("1_a.up.sql", up, "tern.conf", ""), source.NewOptions{}, "the folder has files of more than one format"},
 		{"an unknown format", files(), source.NewOptions{Format: "x"}, `unknown format "x"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -58,7 +58,7 @@ func (f *folder) checkDates() {
 	case f.format == Hasura && f.opts.Format == Auto:
 		if a, b, differs := disorder(all, func(e entry) string { return e.digits }); differs {
 			f.add(f.path(b.file), "Hasura compares versions as numbers, and runs %s before this; Diesel compares them as texts, and runs it after; "+
-				"give the versions the same number of digits, or say that the folder is Hasura's (--format)", a.file)
+				"give the versions the same number of digits, or read the folder as Hasura's", a.file)
 		}
 	case f.format == Dbmate:
 		if a, b, differs := disorder(all, func(e entry) string { return e.file }); differs {

@@ -49,7 +49,7 @@ func TestVersionsThatOthersWouldOrderDifferently(t *testing.T) {
 		{name: "days that come before all times in either order", files: hasura("2017-01-14_a", "2018-01-14-171611_b")},
 		{
 			name: "folders that count, in texts", files: hasura("2_b", "10_c"),
-			want: "10_c: Hasura compares versions as numbers, and runs 2_b before this; Diesel compares them as texts, and runs it after; give the versions the same number of digits, or say that the folder is Hasura's (--format)",
+			want: "10_c: Hasura compares versions as numbers, and runs 2_b before this; Diesel compares them as texts, and runs it after; give the versions the same number of digits, or read the folder as Hasura's",
 		},
 		{name: "folders that count, said to be Hasura's", format: source.Hasura, files: hasura("2_b", "10_c")},
 		{name: "folders that count with zeros", files: hasura("02_b", "10_c")},

@@ -497,6 +497,9 @@ func explainFolder(f *render.Failure, err error) bool {
 	case errors.As(err, &one):
 		f.Message, f.File, f.Line, f.Column = one.Msg, one.File, one.Line, one.Column
 	}
+	if errors.As(err, new(*source.AmbiguousError)) {
+		f.Next = "Select the format with --format, or move the other files away."
+	}
 	if errors.As(err, &all) && all.ReadsAs != source.Auto {
 		f.Next = fmt.Sprintf("As a %s folder it has no problem: add --format %s", all.ReadsAs, all.ReadsAs)
 		if n := len(all.PassedOver); n > 0 {

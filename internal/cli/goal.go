@@ -149,6 +149,11 @@ func (a *app) migrate(cmd *cobra.Command, m *migrateFlags, goal whimbrel.Goal, i
 	}
 	mig, begun := t.migrator(), time.Now()
 	plan, err := mig.Plan(ctx, goal)
+	if err == nil {
+		if frozen := render.FrozenBy(plan.Settings()); frozen != "" {
+			idle += "\nThe database is frozen " + frozen + "."
+		}
+	}
 	if m.dryRun {
 		if err != nil {
 			return err

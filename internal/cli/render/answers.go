@@ -137,8 +137,13 @@ func (d *Frozen) write(pg *page) {
 	pg.line(pg.good(words + "."))
 }
 
-// frozenBy describes a freeze: "by root since … until … (why)".
-func frozenBy(v database.SettingValue) string {
+// FrozenBy describes the freeze of a database, "by root since … until … (why)". It returns "" if the database
+// is not frozen.
+func FrozenBy(settings database.Settings) string {
+	v, err := settings.Get(database.MigrationMode)
+	if err != nil || settings.Bool(database.MigrationMode) {
+		return ""
+	}
 	words := "by " + cmp.Or(oneLine(v.ChangedBy), "an unknown user")
 	for _, at := range []struct {
 		word string

@@ -162,7 +162,7 @@ func (d *Plan) summary() string {
 			transactions = *s.Transaction
 		}
 	}
-	what, where := []string{}, []string{}
+	var what, where []string
 	if migrations > 0 {
 		what = append(what, count(migrations, "migration"))
 	}
@@ -170,12 +170,12 @@ func (d *Plan) summary() string {
 		what = append(what, count(scripts, "repeatable script"))
 	}
 	if transactions > 0 {
-		where = append(where, "in "+count(transactions, "transaction"))
+		where = append(where, count(transactions, "transaction"))
 	}
 	if outside > 0 {
-		where = append(where, fmt.Sprintf("%d outside a transaction", outside))
+		where = append(where, count(outside, "step")+" outside a transaction")
 	}
-	return fmt.Sprintf("%s of set %q: %s. Nothing was changed.", listWords(what), d.Set, listWords(where))
+	return fmt.Sprintf("%s (set %q): %s. Nothing was changed.", listWords(what), d.Set, listWords(where))
 }
 
 // which names a step by its version or, without one, by the script's name.

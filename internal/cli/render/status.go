@@ -101,15 +101,13 @@ func NewStatus(s *whimbrel.Status, dir string) *Status {
 		}
 		d.Repeatables = append(d.Repeatables, rs)
 	}
-	if v, err := s.Settings.Get(database.MigrationMode); err == nil && !s.Settings.Bool(database.MigrationMode) {
-		d.frozen = frozenBy(v)
-	}
+	d.frozen = FrozenBy(s.Settings)
 	return d
 }
 
 func (s *Status) write(pg *page) {
 	if len(s.Migrations)+len(s.Repeatables) == 0 {
-		pg.line(fmt.Sprintf("Set %q has no migrations in %s, and none are applied.", s.Set, s.dir))
+		pg.line(fmt.Sprintf("There are no migrations in %s, and set %q has none applied.", s.dir, s.Set))
 		pg.line(`Create the first one with "whimbrel new NAME".`)
 		for _, line := range s.remarks(pg) {
 			pg.line(pg.wrap(line))
