@@ -128,6 +128,14 @@ func (c *check) db() database.Database {
 	return c.open(database.Options{})
 }
 
+// dbWith opens the target and creates a table in it.
+func (c *check) dbWith(table string) database.Database {
+	c.Helper()
+	db := c.db()
+	c.table(db, table)
+	return db
+}
+
 // patient waits for a lock for as long as the suite waits for anything.
 var patient = database.LockOptions{Timeout: patience}
 
@@ -193,10 +201,30 @@ func (c *check) commit(b database.Tx) database.Recorded {
 	return recorded
 }
 
-// commitTx is Commit for what has no use for its result.
-func commitTx(ctx context.Context, b database.Tx) error {
+// execAndCommit executes a script, records versions and commits, until the first error: a driver
+// that queues may find out late.
+func execAndCommit(ctx context.Context, b database.Tx, s *migration.Script, versions ...int64) error {
+	if err := b.Exec(ctx, s); err != nil {
+		return err
+	}
+	for _, v := range versions {
+		if err := b.Record(ctx, up(v)); err != nil {
+			return err
+		}
+	}
 	_, err := b.Commit(ctx)
 	return err
+}
+
+func (c *check) tryRecord(r database.Run, version int64) error {
+	_, err := r.Record(c.ctx, up(version))
+	return err
+}
+
+// recordRun records a version in a run.
+func (c *check) recordRun(r database.Run, version int64) {
+	c.Helper()
+	c.ok(c.tryRecord(r, version), "Run.Record")
 }
 
 // apply commits a text and the event of its version in a batch of its own; in a run, where the text can't be in a
@@ -206,8 +234,7 @@ func (c *check) apply(db database.Database, set string, version int64, statement
 	if c.NoDDL && strings.Contains(statements, "CREATE TABLE") {
 		r := c.guard(db, set)
 		c.exec(r, statements)
-		_, err := r.Record(c.ctx, up(version))
-		c.ok(err, "Run.Record")
+		c.recordRun(r, version)
 		c.ok(r.Close(c.ctx), "Run.Close")
 		return
 	}
@@ -370,15 +397,10 @@ func (c *check) isLocked(set string) {
 	c.that(errors.Is(err, database.ErrLocked), "Begin that tries once, by another process, returned %v, want ErrLocked", err)
 }
 
-// outcome is the first error of a unit of which one step must fail: a driver that
-// queues may find out late.
-func outcome(steps ...func() error) error {
-	for _, step := range steps {
-		if err := step(); err != nil {
-			return err
-		}
-	}
-	return nil
+// isA reports whether an error is or wraps a T.
+func isA[T error](err error) bool {
+	_, ok := errors.AsType[T](err)
+	return ok
 }
 
 // done returns a context that is done.

@@ -7,13 +7,12 @@ import (
 )
 
 var closeCases = []testCase{
-	{"Close", closeCase},
-	{"Close while a batch is open", closeInBatch},
-	{"Close while a run is open", closeInRun},
+	{"Close", closeTwice, closeCase},
+	{"Close while a batch is open", closeEnds, closeInBatch},
+	{"Close while a run is open", closeEnds, closeInRun},
 }
 
 func closeCase(c *check) {
-	c.promised(closeTwice)
 	db := c.db()
 	c.apply(db, "s", 1, "")
 	c.ok(db.Close(), "Close")
@@ -45,9 +44,7 @@ func (c *check) isClosed(db database.Database) {
 }
 
 func closeInBatch(c *check) {
-	c.promised(closeEnds)
-	db := c.db()
-	c.table(db, "t")
+	db := c.dbWith("t")
 	b := c.begin(db, "s")
 	c.run(b, "INSERT INTO t VALUES (1)")
 	c.record(b, 1)
@@ -55,11 +52,7 @@ func closeInBatch(c *check) {
 	db.Close()      // which may say that something was open
 	c.becomesFree("s")
 	c.hasRows("t", 0)
-	err := outcome(
-		func() error { return b.Exec(c.ctx, text("INSERT INTO t VALUES (2)")) },
-		func() error { return b.Record(c.ctx, up(2)) },
-		func() error { return commitTx(c.ctx, b) },
-	)
+	err := execAndCommit(c.ctx, b, text("INSERT INTO t VALUES (2)"), 2)
 	c.that(err != nil, "after Close, Run, Record and Commit returned no error")
 	c.hasRows("t", 0)
 	c.hasVersions(c.db(), "s")
@@ -67,16 +60,13 @@ func closeInBatch(c *check) {
 }
 
 func closeInRun(c *check) {
-	c.promised(closeEnds)
-	db := c.db()
-	c.table(db, "t")
+	db := c.dbWith("t")
 	r := c.guard(db, "s")
 	c.exec(r, "INSERT INTO t VALUES (1)")
 	db.Close() // which may say that something was open
 	c.becomesFree("s")
 	c.that(c.tryExec(r, c.ctx, text("INSERT INTO t VALUES (2)")) != nil, "after Close, Exec returned no error")
-	_, err := r.Record(c.ctx, up(1))
-	c.that(err != nil, "after Close, Record returned no error")
+	c.that(c.tryRecord(r, 1) != nil, "after Close, Record returned no error")
 	c.hasRows("t", 1)
 	c.hasVersions(c.db(), "s")
 	r.Close(context.Background())

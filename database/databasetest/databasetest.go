@@ -84,15 +84,21 @@ func Run(t *testing.T, newTarget func(t *testing.T) Target) {
 	for _, tc := range cases() {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			tc.do(newCheck(t, newTarget(t)))
+			tc.run(newCheck(t, newTarget(t)))
 		})
 	}
 }
 
 // testCase is one sub-test of the suite.
 type testCase struct {
-	name string
-	do   func(*check)
+	name    string
+	promise *promise // that its first lines check
+	do      func(*check)
+}
+
+func (tc testCase) run(c *check) {
+	c.promised(tc.promise)
+	tc.do(c)
 }
 
 // cases returns the suite, in the order in which a driver grows.

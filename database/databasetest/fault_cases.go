@@ -9,17 +9,15 @@ import (
 )
 
 var faultCases = []testCase{
-	{"a context that is done", contextIsDone},
-	{"cancelling a batch's statement", cancelBatch},
-	{"cancelling a run's statement", cancelRun},
-	{"a batch whose connection breaks", breakBatch},
-	{"a run whose connection breaks", breakRun},
+	{"a context that is done", cancelling, contextIsDone},
+	{"cancelling a batch's statement", cancelling, cancelBatch},
+	{"cancelling a run's statement", cancelling, cancelRun},
+	{"a batch whose connection breaks", txCommitFails, breakBatch},
+	{"a run whose connection breaks", runExecError, breakRun},
 }
 
 func contextIsDone(c *check) {
-	c.promised(cancelling)
-	db := c.db()
-	c.table(db, "t")
+	db := c.dbWith("t")
 	c.apply(db, "s", 1, "")
 	_, err := db.State(done(), "s")
 	c.that(errors.Is(err, context.Canceled), "State returned %v, want context.Canceled", err)
@@ -59,19 +57,13 @@ func (c *check) soon() context.Context {
 }
 
 func cancelBatch(c *check) {
-	c.promised(cancelling)
 	c.need(c.Slow != "", "slow statement")
-	db := c.db()
-	c.table(db, "t")
+	db := c.dbWith("t")
 	b := c.begin(db, "s")
 	c.run(b, "INSERT INTO t VALUES (1)")
 	c.record(b, 1)
 	ctx := c.soon()
-	err := outcome(
-		func() error { return b.Exec(ctx, text(c.Slow)) },
-		func() error { return b.Record(ctx, up(2)) },
-		func() error { return commitTx(ctx, b) },
-	)
+	err := execAndCommit(ctx, b, text(c.Slow), 2)
 	c.that(errors.Is(err, context.DeadlineExceeded), "the error is %v, want context.DeadlineExceeded", err)
 	c.ok(b.Rollback(ctx), "Rollback with the context that is done")
 	c.becomesFree("s")
@@ -82,10 +74,8 @@ func cancelBatch(c *check) {
 }
 
 func cancelRun(c *check) {
-	c.promised(cancelling)
 	c.need(c.Slow != "", "slow statement")
-	db := c.db()
-	c.table(db, "t")
+	db := c.dbWith("t")
 	r := c.guard(db, "s")
 	c.exec(r, "INSERT INTO t VALUES (1)")
 	ctx := c.soon()
@@ -100,19 +90,13 @@ func cancelRun(c *check) {
 
 func breakBatch(c *check) {
 	c.need(c.Break != nil, "way to break connections")
-	victim := c.db()
-	c.table(victim, "t")
+	victim := c.dbWith("t")
 	b := c.begin(victim, "s")
 	c.run(b, "INSERT INTO t VALUES (1)")
 	c.record(b, 1)
 	c.state(b, "s") // executes what is queued
 	c.Break(victim)
-	c.promised(txCommitFails)
-	err := outcome(
-		func() error { return b.Exec(c.ctx, text("INSERT INTO t VALUES (2)")) },
-		func() error { return b.Record(c.ctx, up(2)) },
-		func() error { return commitTx(c.ctx, b) },
-	)
+	err := execAndCommit(c.ctx, b, text("INSERT INTO t VALUES (2)"), 2)
 	c.that(err != nil, "neither Run nor Record nor Commit returned an error on a broken connection")
 	c.promised(txRollback)
 	b.Rollback(c.ctx) // which may say that the connection is broken
@@ -127,19 +111,16 @@ func breakBatch(c *check) {
 
 func breakRun(c *check) {
 	c.need(c.Break != nil, "way to break connections")
-	victim := c.db()
-	c.table(victim, "t")
+	victim := c.dbWith("t")
 	r := c.guard(victim, "s")
 	c.exec(r, "INSERT INTO t VALUES (1)")
 	c.Break(victim)
-	c.promised(runExecError)
 	err := c.tryExec(r, c.ctx, text("INSERT INTO t VALUES (2)"))
 	var lost *database.LockLostError
 	var st *database.StatementError
 	c.that(errors.As(err, &lost) || errors.As(err, &st), "Exec on a broken connection returned %v, want a *LockLostError or a *StatementError", err)
 	c.that(c.tryExec(r, c.ctx, text("INSERT INTO t VALUES (3)")) != nil, "a second Exec on a broken connection returned no error")
-	_, err = r.Record(c.ctx, up(1))
-	c.that(err != nil, "Record on a broken connection returned no error")
+	c.that(c.tryRecord(r, 1) != nil, "Record on a broken connection returned no error")
 	c.promised(runClose)
 	r.Close(c.ctx) // which may say that the connection is broken
 	c.becomesFree("s")

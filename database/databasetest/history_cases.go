@@ -10,17 +10,17 @@ import (
 )
 
 var historyCases = []testCase{
-	{"an event is kept whole", eventIsKept},
-	{"texts", textsCase},
-	{"times", timesCase},
-	{"the order of the history", historyOrder},
-	{"the history of a set and of a version", historyFilters},
-	{"stopping in the middle of the history", historyStops},
-	{"a history that cannot be read", historyFails},
-	{"the history only grows", historyOnlyGrows},
-	{"from events to applied versions", foldCase},
-	{"two sets in one database", twoSets},
-	{"who it was", whoItWas},
+	{"an event is kept whole", txRecord, eventIsKept},
+	{"texts", entryTexts, textsCase},
+	{"times", entryTimes, timesCase},
+	{"the order of the history", historyInOrder, historyOrder},
+	{"the history of a set and of a version", historySet, historyFilters},
+	{"stopping in the middle of the history", historyInOrder, historyStops},
+	{"a history that cannot be read", historyErrors, historyFails},
+	{"the history only grows", historyAppends, historyOnlyGrows},
+	{"from events to applied versions", foldDecides, foldCase},
+	{"two sets in one database", historySet, twoSets},
+	{"who it was", entryWho, whoItWas},
 }
 
 var zeroTime time.Time
@@ -66,7 +66,6 @@ func (c *check) isKept(got, want database.Entry) {
 }
 
 func eventIsKept(c *check) {
-	c.promised(txRecord)
 	db := c.db()
 	b := c.begin(db, "s")
 	first := full(1)
@@ -96,7 +95,6 @@ func eventIsKept(c *check) {
 }
 
 func textsCase(c *check) {
-	c.promised(entryTexts)
 	db := c.db()
 	b := c.begin(db, "s")
 	empty, none := full(1), full(2)
@@ -123,7 +121,6 @@ func textsCase(c *check) {
 }
 
 func timesCase(c *check) {
-	c.promised(entryTimes)
 	db := c.db()
 	b := c.begin(db, "s")
 	times := []time.Time{
@@ -204,7 +201,6 @@ func historyFilters(c *check) {
 }
 
 func historyStops(c *check) {
-	c.promised(historyInOrder)
 	db := c.db()
 	for v := range int64(5) {
 		c.apply(db, "s", v, "")
@@ -221,7 +217,6 @@ func historyStops(c *check) {
 }
 
 func historyFails(c *check) {
-	c.promised(historyErrors)
 	db := c.db()
 	for v := range int64(3) {
 		c.apply(db, "s", v, "")
@@ -241,7 +236,6 @@ func historyFails(c *check) {
 }
 
 func historyOnlyGrows(c *check) {
-	c.promised(historyAppends)
 	db := c.db()
 	dirs := []database.Direction{database.Up, database.Down, database.Mark, database.Accept, database.Forget, database.Up}
 	var before []database.Entry
@@ -261,7 +255,6 @@ func historyOnlyGrows(c *check) {
 }
 
 func foldCase(c *check) {
-	c.promised(foldDecides)
 	db := c.db()
 	event := func(v int64, d database.Direction, text string) database.Entry {
 		return database.Entry{Version: v, Name: text, Direction: d, Checksum: migration.Sum(text), StartedAt: started, Duration: time.Second}
@@ -299,7 +292,6 @@ func (c *check) sameVersions(got, want *database.AppliedSet) {
 }
 
 func twoSets(c *check) {
-	c.promised(historySet)
 	db := c.db()
 	c.apply(db, "a", 1, "")
 	c.apply(db, "b", 1, "")
@@ -316,7 +308,6 @@ func twoSets(c *check) {
 }
 
 func whoItWas(c *check) {
-	c.promised(entryWho)
 	for _, app := range []string{"billing", ""} {
 		db := c.open(database.Options{App: app})
 		e := full(1)

@@ -11,20 +11,31 @@ import (
 )
 
 var lockCases = []testCase{
-	{"one at a time", oneAtATime},
-	{"waiting in vain", waitingInVain},
-	{"waiting", waitingCase},
-	{"who holds the lock", holderCase},
-	{"the lock of another set", otherSetsLock},
-	{"the lock of another history", otherHistorysLock},
-	{"cancelling who waits", cancelWaiting},
-	{"many processes at once", manyProcesses},
-	{"many goroutines at once", manyAtOnce},
+	{"one at a time", guardLocks, oneAtATime},
+	{"waiting in vain", beginLocked, waitingInVain},
+	{"waiting", waitingCalled, waitingCase},
+	{"who holds the lock", waitingHolder, holderCase},
+	{"the lock of another set", beginOtherSets, otherSetsLock},
+	{"the lock of another history", historyName, otherHistorysLock},
+	{"cancelling who waits", cancelling, cancelWaiting},
+	{"many processes at once", txLocked, manyProcesses},
+	{"many goroutines at once", manyGoroutines, manyAtOnce},
+}
+
+// locker takes the lock of set s, and returns the function that releases it.
+type locker func(context.Context, database.Database, database.LockOptions) (func() error, error)
+
+// take takes the lock with one of the lockers.
+func (c *check) take(hold locker, db database.Database) (release func() error) {
+	c.Helper()
+	release, err := hold(c.ctx, db, patient)
+	c.ok(err, "taking the lock")
+	return release
 }
 
 // lockers are the two ways to hold a lock.
-func (c *check) lockers() map[string]func(context.Context, database.Database, database.LockOptions) (func() error, error) {
-	return map[string]func(context.Context, database.Database, database.LockOptions) (func() error, error){
+func (c *check) lockers() map[string]locker {
+	return map[string]locker{
 		"Begin": func(ctx context.Context, db database.Database, opts database.LockOptions) (func() error, error) {
 			b, _, err := db.Begin(ctx, "s", opts)
 			if err != nil {
@@ -43,7 +54,7 @@ func (c *check) lockers() map[string]func(context.Context, database.Database, da
 }
 
 // pairs calls do for each way of holding the lock and each way of wanting it.
-func (c *check) pairs(do func(what string, hold, want func(context.Context, database.Database, database.LockOptions) (func() error, error))) {
+func (c *check) pairs(do func(what string, hold, want locker)) {
 	ways := c.lockers()
 	for _, hold := range []string{"Begin", "Guard"} {
 		for _, want := range []string{"Begin", "Guard"} {
@@ -54,13 +65,12 @@ func (c *check) pairs(do func(what string, hold, want func(context.Context, data
 
 func oneAtATime(c *check) {
 	holder, other := c.db(), c.db()
-	c.pairs(func(what string, hold, want func(context.Context, database.Database, database.LockOptions) (func() error, error)) {
+	c.pairs(func(what string, hold, want locker) {
 		c.promised(guardLocks)
-		release, err := hold(c.ctx, holder, patient)
-		c.ok(err, "taking the lock")
+		release := c.take(hold, holder)
 		for _, db := range []database.Database{other, holder} { // the same Database is no exception
 			c.promised(beginLocks)
-			_, err = want(c.ctx, db, database.LockOptions{})
+			_, err := want(c.ctx, db, database.LockOptions{})
 			c.that(err != nil, "%s: no error", what)
 			c.promised(triesOnce)
 			c.that(errors.Is(err, database.ErrLocked), "%s: %v, want ErrLocked", what, err)
@@ -70,19 +80,18 @@ func oneAtATime(c *check) {
 		}
 		c.promised(txLocked)
 		c.ok(release(), "letting go of the lock")
-		release, err = want(c.ctx, other, database.LockOptions{})
+		release, err := want(c.ctx, other, database.LockOptions{})
 		c.ok(err, "after the lock was let go of: "+what)
 		c.ok(release(), "letting go of the lock")
 	})
 }
 
 func waitingInVain(c *check) {
-	c.pairs(func(what string, hold, want func(context.Context, database.Database, database.LockOptions) (func() error, error)) {
+	c.pairs(func(what string, hold, want locker) {
 		c.promised(beginLocked)
-		release, err := hold(c.ctx, c.db(), patient)
-		c.ok(err, "taking the lock")
+		release := c.take(hold, c.db())
 		waiting := 0
-		_, err = want(c.ctx, c.db(), database.LockOptions{
+		_, err := want(c.ctx, c.db(), database.LockOptions{
 			Timeout: 20 * time.Millisecond,
 			Waiting: func(database.Holder) { waiting++ },
 		})
@@ -94,10 +103,9 @@ func waitingInVain(c *check) {
 }
 
 func waitingCase(c *check) {
-	c.pairs(func(what string, hold, want func(context.Context, database.Database, database.LockOptions) (func() error, error)) {
+	c.pairs(func(what string, hold, want locker) {
 		c.promised(waitingCalled)
-		release, err := hold(c.ctx, c.db(), patient)
-		c.ok(err, "taking the lock")
+		release := c.take(hold, c.db())
 		var once sync.Once
 		released := make(chan error, 1)
 		got, err := want(c.ctx, c.db(), database.LockOptions{
@@ -112,13 +120,11 @@ func waitingCase(c *check) {
 }
 
 func holderCase(c *check) {
-	c.promised(waitingHolder)
 	holder := c.open(database.Options{App: "the holder's app"})
-	c.pairs(func(what string, hold, want func(context.Context, database.Database, database.LockOptions) (func() error, error)) {
-		release, err := hold(c.ctx, holder, patient)
-		c.ok(err, "taking the lock")
+	c.pairs(func(what string, hold, want locker) {
+		release := c.take(hold, holder)
 		var told database.Holder
-		_, err = want(c.ctx, c.db(), database.LockOptions{
+		_, err := want(c.ctx, c.db(), database.LockOptions{
 			Timeout: 20 * time.Millisecond,
 			Waiting: func(h database.Holder) { told = h },
 		})
@@ -136,7 +142,6 @@ func holderCase(c *check) {
 }
 
 func otherSetsLock(c *check) {
-	c.promised(beginOtherSets)
 	c.need(!c.OneWriter, "two writers")
 	c.table(c.db(), "t")
 	a := c.begin(c.db(), "a")
@@ -161,7 +166,6 @@ func otherSetsLock(c *check) {
 }
 
 func otherHistorysLock(c *check) {
-	c.promised(historyName)
 	c.need(!c.OneWriter, "two writers")
 	a := c.begin(c.db(), "s")
 	other := c.open(database.Options{HistoryTable: "other_history"})
@@ -174,13 +178,12 @@ func otherHistorysLock(c *check) {
 }
 
 func cancelWaiting(c *check) {
-	c.pairs(func(what string, hold, want func(context.Context, database.Database, database.LockOptions) (func() error, error)) {
+	c.pairs(func(what string, hold, want locker) {
 		c.promised(cancelling)
-		release, err := hold(c.ctx, c.db(), patient)
-		c.ok(err, "taking the lock")
+		release := c.take(hold, c.db())
 		ctx, cancel := context.WithCancel(c.ctx)
 		defer cancel()
-		_, err = want(ctx, c.db(), database.LockOptions{Timeout: patience, Waiting: func(database.Holder) { cancel() }})
+		_, err := want(ctx, c.db(), database.LockOptions{Timeout: patience, Waiting: func(database.Holder) { cancel() }})
 		c.that(errors.Is(err, context.Canceled), "%s, cancelled: %v, want context.Canceled", what, err)
 		c.that(!errors.Is(err, database.ErrLocked), "%s, cancelled: %v is ErrLocked", what, err)
 		c.ok(release(), "letting go of the lock")
@@ -208,11 +211,7 @@ func (c *check) next(db database.Database) error {
 		return err
 	}
 	v, _ := st.Version()
-	return outcome(
-		func() error { return b.Exec(c.ctx, text("INSERT INTO t VALUES (1)")) },
-		func() error { return b.Record(c.ctx, up(v+1)) },
-		func() error { return commitTx(c.ctx, b) },
-	)
+	return execAndCommit(c.ctx, b, text("INSERT INTO t VALUES (1)"), v+1)
 }
 
 // together has everyone of the crowd do something at once.
@@ -230,7 +229,6 @@ func (c *check) together(do func(i int) error) {
 }
 
 func manyProcesses(c *check) {
-	c.promised(txLocked)
 	c.table(c.db(), "t")
 	var dbs []database.Database
 	for range crowd {
@@ -255,9 +253,7 @@ func (c *check) crowdWasThere() {
 }
 
 func manyAtOnce(c *check) {
-	c.promised(manyGoroutines)
-	db := c.db()
-	c.table(db, "t")
+	db := c.dbWith("t")
 	c.together(func(int) error { return c.next(db) })
 	c.crowdWasThere()
 	c.together(func(i int) error {

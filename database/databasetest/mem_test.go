@@ -120,7 +120,7 @@ func record(t *testing.T, tc testCase, newTarget func() Target) (out outcomeOf) 
 				}
 			}()
 			c = newCheck(r, newTarget())
-			tc.do(c)
+			tc.run(c)
 		}()
 		<-ended
 		for _, f := range slices.Backward(r.cleanups) {
@@ -133,3 +133,9 @@ func record(t *testing.T, tc testCase, newTarget func() Target) (out outcomeOf) 
 
 // The suite leaves no goroutine behind, and memdb none.
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// commitTx is Commit without its result.
+func commitTx(ctx context.Context, b database.Tx) error {
+	_, err := b.Commit(ctx)
+	return err
+}

@@ -13,17 +13,17 @@ import (
 )
 
 var metadataCases = []testCase{
-	{"metadata of an untouched target", metadataUntouched},
-	{"metadata that is kept", metadataKept},
-	{"the objects that can be described", metadataObjects},
-	{"comments", metadataComments},
-	{"metadata in a batch", metadataInBatch},
-	{"one batch writes metadata", metadataOneAtATime},
-	{"a query's rows", queryRows},
-	{"a query only reads", queryOnlyReads},
-	{"a query in a batch", queryInBatch},
-	{"a query that fails", queryFails},
-	{"a query and its session", querySession},
+	{"metadata of an untouched target", metadataNone, metadataUntouched},
+	{"metadata that is kept", metadataPut, metadataKept},
+	{"the objects that can be described", metadataReads, metadataObjects},
+	{"comments", metadataPut, metadataComments},
+	{"metadata in a batch", metadataTx, metadataInBatch},
+	{"one batch writes metadata", metadataAlone, metadataOneAtATime},
+	{"a query's rows", queryPasses, queryRows},
+	{"a query only reads", queryReads, queryOnlyReads},
+	{"a query in a batch", txQuery, queryInBatch},
+	{"a query that fails", queryError, queryFails},
+	{"a query and its session", querySess, querySession},
 }
 
 // facts have everything that facts can have.
@@ -76,7 +76,6 @@ func (c *check) hasEntries(s *metadata.State, want ...metadata.Stored) {
 }
 
 func metadataUntouched(c *check) {
-	c.promised(metadataNone)
 	db := c.db()
 	c.hasEntries(c.metadata(db))
 	c.promised(metadataReads)
@@ -84,7 +83,6 @@ func metadataUntouched(c *check) {
 }
 
 func metadataKept(c *check) {
-	c.promised(metadataPut)
 	db := c.db()
 	c.apply(db, "s", 1, "CREATE TABLE t (x int); CREATE TABLE u (x int)")
 	s := c.metadata(db)
@@ -108,7 +106,6 @@ func (c *check) putMetadata(db database.Database, change *metadata.Change) {
 }
 
 func metadataObjects(c *check) {
-	c.promised(metadataReads)
 	db := c.db()
 	c.metadata(db)
 	odd := `"Odd name"`
@@ -133,7 +130,6 @@ func metadataComments(c *check) {
 	c.apply(db, "s", 1, "CREATE TABLE t (x int)")
 	s := c.metadata(db)
 	c.need(s.Comments, "comments")
-	c.promised(metadataPut)
 	table, column := c.object(s, "t", ""), c.object(s, "t", "x")
 	comments := func(text string) *metadata.Change {
 		return &metadata.Change{Comments: []metadata.Comment{{Name: table.Name, ID: table.ID, Text: text}, {Name: column.Name, ID: column.ID, Text: text}}}
@@ -152,7 +148,6 @@ func metadataComments(c *check) {
 }
 
 func metadataInBatch(c *check) {
-	c.promised(metadataTx)
 	db := c.db()
 	c.apply(db, "s", 1, "CREATE TABLE t (x int)")
 	b := c.begin(db, "s")
@@ -182,7 +177,6 @@ func metadataOneAtATime(c *check) {
 	c.apply(one, "s", 1, "CREATE TABLE t (x int)")
 	s := c.metadata(one)
 	table, column := about(c.object(s, "t", ""), facts), about(c.object(s, "t", "x"), facts)
-	c.promised(metadataAlone)
 	c.alone(one, two, func(b database.Tx) {
 		_, err := database.TxMetadata(c.ctx, b)
 		c.ok(err, "Tx.Metadata")
@@ -229,7 +223,8 @@ func (c *check) add(b database.Tx, added metadata.Stored) error {
 	if err := database.TxPutMetadata(c.ctx, b, &metadata.Change{Entries: append(s.Entries, added)}); err != nil {
 		return err
 	}
-	return commitTx(c.ctx, b)
+	_, err = b.Commit(c.ctx)
+	return err
 }
 
 func errorText(err error) string {
@@ -240,7 +235,6 @@ func errorText(err error) string {
 }
 
 func queryRows(c *check) {
-	c.promised(queryPasses)
 	db := c.db()
 	c.apply(db, "s", 1, "CREATE TABLE t (x int, y text); INSERT INTO t VALUES (1, 'a''b'); INSERT INTO t VALUES (2, NULL)")
 	rows, err := database.ReadQuery(c.ctx, db, "SELECT * FROM t")
@@ -254,9 +248,7 @@ func queryRows(c *check) {
 }
 
 func queryOnlyReads(c *check) {
-	c.promised(queryReads)
-	db := c.db()
-	c.table(db, "t")
+	db := c.dbWith("t")
 	for _, statement := range []string{"INSERT INTO t VALUES (7)", "DROP TABLE t"} {
 		_, err := database.ReadQuery(c.ctx, db, statement)
 		err = c.powered(err)
@@ -268,9 +260,7 @@ func queryOnlyReads(c *check) {
 }
 
 func queryInBatch(c *check) {
-	c.promised(txQuery)
-	db := c.db()
-	c.table(db, "t")
+	db := c.dbWith("t")
 	for _, commits := range []bool{false, true} {
 		b := c.begin(db, "s")
 		rows, err := database.TxQuery(c.ctx, b, "INSERT INTO t VALUES (7)")
@@ -281,7 +271,7 @@ func queryInBatch(c *check) {
 			continue
 		}
 		c.record(b, 1)
-		c.ok(commitTx(c.ctx, b), "Commit")
+		c.commit(b)
 	}
 	c.promised(txQueryEnds)
 	n, err := c.RowCount(c.ctx, "t")
@@ -295,7 +285,6 @@ func queryInBatch(c *check) {
 }
 
 func queryFails(c *check) {
-	c.promised(queryError)
 	db := c.db()
 	c.apply(db, "s", 1, "")
 	_, err := database.ReadQuery(c.ctx, db, "SELECT *\nFROM no_such_table")
@@ -309,7 +298,6 @@ func queryFails(c *check) {
 }
 
 func querySession(c *check) {
-	c.promised(querySess)
 	c.need(len(c.Session) > 0, "ways to change a session")
 	for _, ch := range c.Session {
 		db := c.db()
@@ -320,7 +308,7 @@ func querySession(c *check) {
 			c.statement(db, "DROP TABLE probe")
 			continue
 		}
-		c.ok(commitTx(c.ctx, b), "Commit")
+		c.commit(b)
 		c.apply(db, "s", 1, ch.Probe)
 		n, err := c.RowCount(c.ctx, "probe")
 		c.ok(err, "RowCount")

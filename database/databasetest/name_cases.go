@@ -10,12 +10,12 @@ import (
 )
 
 var nameCases = []testCase{
-	{"odd names of sets and migrations", oddNames},
-	{"odd texts", oddTexts},
-	{"big versions", bigVersions},
-	{"odd names of the history", oddHistoryNames},
-	{"two histories in one target", twoHistories},
-	{"odd names of the schema", oddSchemaNames},
+	{"odd names of sets and migrations", namesAreData, oddNames},
+	{"odd texts", namesAreData, oddTexts},
+	{"big versions", txRecord, bigVersions},
+	{"odd names of the history", namesAreData, oddHistoryNames},
+	{"two histories in one target", historyName, twoHistories},
+	{"odd names of the schema", schemaIsCreated, oddSchemaNames},
 }
 
 // odd are names that are data in one place and would be syntax in another.
@@ -26,9 +26,7 @@ var odd = []string{
 }
 
 func oddNames(c *check) {
-	c.promised(namesAreData)
-	db := c.db()
-	c.table(db, "t")
+	db := c.dbWith("t")
 	for i, name := range odd {
 		e := full(int64(i))
 		e.Name, e.Note, e.ToolVersion = name, name, name
@@ -54,7 +52,6 @@ func oddNames(c *check) {
 }
 
 func oddTexts(c *check) {
-	c.promised(namesAreData)
 	db := c.db()
 	texts := append([]string{
 		"", "\n", "no line end", "CRLF\r\n\r\n", "$$ $1 $tag$", "\\.\n", "\ufeff", strings.Repeat("a line of a big script\n", 20_000),
@@ -75,7 +72,6 @@ func oddTexts(c *check) {
 }
 
 func bigVersions(c *check) {
-	c.promised(txRecord)
 	db := c.db()
 	versions := []int64{0, 1, 20260102030405, math.MaxInt32, math.MaxInt32 + 1, math.MaxInt64 - 1, math.MaxInt64}
 	slices.Sort(versions)
@@ -98,7 +94,6 @@ var oddIdentifiers = []string{
 }
 
 func oddHistoryNames(c *check) {
-	c.promised(namesAreData)
 	c.table(c.db(), "t")
 	for i, name := range oddIdentifiers {
 		opts := database.Options{HistoryTable: name}
@@ -116,7 +111,7 @@ func (c *check) useHistory(opts database.Options, version int64) {
 	b, _, err := db.Begin(c.ctx, "s", patient)
 	c.ok(err, what+"Begin")
 	c.ok(b.Record(c.ctx, up(version)), what+"Tx.Record")
-	c.ok(commitTx(c.ctx, b), what+"Tx.Commit")
+	c.commit(b)
 	r, _, err := db.Guard(c.ctx, "s", patient)
 	c.ok(err, what+"Guard")
 	_, err = r.Record(c.ctx, up(version+1000))
@@ -138,7 +133,6 @@ func (c *check) useHistory(opts database.Options, version int64) {
 }
 
 func twoHistories(c *check) {
-	c.promised(historyName)
 	one, two := c.db(), c.open(database.Options{HistoryTable: "other_history"})
 	c.apply(one, "s", 1, "")
 	c.apply(two, "s", 2, "")
@@ -153,7 +147,6 @@ func twoHistories(c *check) {
 
 func oddSchemaNames(c *check) {
 	c.need(c.Schemas, "schemas")
-	c.promised(schemaIsCreated)
 	c.table(c.db(), "t")
 	c.useHistory(database.Options{Schema: "a_new_schema"}, 0)
 	c.promised(namesAreData)

@@ -9,16 +9,15 @@ import (
 )
 
 var resetCases = []testCase{
-	{"the database's name", databaseName},
-	{"Reset", resetCase},
-	{"Reset of an untouched target", resetUntouched},
-	{"Reset that is rolled back", resetRolledBack},
-	{"Reset while another set is locked", resetLocked},
-	{"after Reset", afterReset},
+	{"the database's name", stateName, databaseName},
+	{"Reset", resetDrops, resetCase},
+	{"Reset of an untouched target", resetRecords, resetUntouched},
+	{"Reset that is rolled back", txWhole, resetRolledBack},
+	{"Reset while another set is locked", resetLocks, resetLocked},
+	{"after Reset", resetRecords, afterReset},
 }
 
 func databaseName(c *check) {
-	c.promised(stateName)
 	db := c.db()
 	c.apply(db, "s", 1, "")
 	name := c.state(db, "s").Database
@@ -40,7 +39,6 @@ func (c *check) reset(b database.Tx) *database.Emptied {
 var resetEvent = database.Entry{Note: `"because"`, ToolVersion: "1.2.3", StartedAt: started}
 
 func resetCase(c *check) {
-	c.promised(resetDrops)
 	db := c.db()
 	c.apply(db, "s", 1, "CREATE TABLE t (x int); INSERT INTO t VALUES (1)")
 	c.apply(db, "öther 🐦", 7, "CREATE TABLE u (x int)")
@@ -87,7 +85,6 @@ func resetCase(c *check) {
 }
 
 func resetUntouched(c *check) {
-	c.promised(resetRecords)
 	db := c.db()
 	b := c.begin(db, "s")
 	emptied := c.reset(b)
@@ -99,7 +96,6 @@ func resetUntouched(c *check) {
 
 func resetRolledBack(c *check) {
 	c.need(!c.NoDDL, "transactions around DROP TABLE")
-	c.promised(txWhole)
 	db := c.db()
 	c.apply(db, "s", 1, "CREATE TABLE t (x int); INSERT INTO t VALUES (1)")
 	c.apply(db, "öther 🐦", 7, "CREATE TABLE u (x int)")
@@ -122,7 +118,6 @@ func resetRolledBack(c *check) {
 }
 
 func resetLocked(c *check) {
-	c.promised(resetLocks)
 	db := c.db()
 	c.apply(db, "s", 1, "CREATE TABLE t (x int)")
 	c.apply(db, "öther 🐦", 7, "")
@@ -151,7 +146,6 @@ func resetLocked(c *check) {
 }
 
 func afterReset(c *check) {
-	c.promised(resetRecords)
 	db := c.db()
 	for range 2 {
 		c.apply(db, "s", 1, "CREATE TABLE t (x int)")

@@ -2,7 +2,6 @@ package databasetest
 
 import (
 	"context"
-	"errors"
 	"iter"
 	"time"
 
@@ -12,22 +11,21 @@ import (
 )
 
 var runCases = []testCase{
-	{"a run's statements stand at once", statementsStand},
-	{"a statement that cannot be in a transaction", neverInTransaction},
-	{"a run's failing statement", failingInRun},
-	{"a run holds the lock", runHoldsLock},
-	{"a run records", runRecords},
-	{"a run's State", stateInRun},
-	{"a transaction of the script's own", ownTransaction},
-	{"a transaction of the script's own that it leaves open", ownTransactionLeftOpen},
-	{"a run is closed at any time", runCloseAtAnyTime},
-	{"a statement timeout in a run", timeoutInRun},
-	{"COPY in a run", copyInRun},
-	{"COPY in a batch", copyInBatch},
+	{"a run's statements stand at once", runExec, statementsStand},
+	{"a statement that cannot be in a transaction", guardLocks, neverInTransaction},
+	{"a run's failing statement", runExecError, failingInRun},
+	{"a run holds the lock", runHolds, runHoldsLock},
+	{"a run records", runRecord, runRecords},
+	{"a run's State", runState, stateInRun},
+	{"a transaction of the script's own", runTransaction, ownTransaction},
+	{"a transaction of the script's own that it leaves open", runClose, ownTransactionLeftOpen},
+	{"a run is closed at any time", runCloseAny, runCloseAtAnyTime},
+	{"a statement timeout in a run", runExec, timeoutInRun},
+	{"COPY in a run", runCopy, copyInRun},
+	{"COPY in a batch", txBody, copyInBatch},
 }
 
 func statementsStand(c *check) {
-	c.promised(runExec)
 	db := c.db()
 	r := c.guard(db, "s")
 	c.exec(r, "CREATE TABLE u (x int)")
@@ -41,29 +39,23 @@ func statementsStand(c *check) {
 }
 
 func neverInTransaction(c *check) {
-	c.promised(guardLocks)
 	c.need(c.Never != nil, "statement that cannot be in a transaction")
-	db := c.db()
-	c.table(db, "t")
+	db := c.dbWith("t")
 	r := c.guard(db, "s")
 	c.exec(r, c.Never("t"))
-	_, err := r.Record(c.ctx, up(1))
-	c.ok(err, "Run.Record")
+	c.recordRun(r, 1)
 	c.table(c.db(), "u") // by another process, which holds another lock
 	c.exec(r, c.Never("u"))
 	c.ok(r.Close(c.ctx), "Run.Close")
 	c.hasVersions(db, "s", 1)
 	c.promised(txStatement)
 	b := c.begin(db, "s")
-	err = c.fails(b, c.Never("t"))
-	var st *database.StatementError
-	c.that(errors.As(err, &st), "in a batch it failed with %v, want a *StatementError", err)
+	err := c.fails(b, c.Never("t"))
+	c.that(isA[*database.StatementError](err), "in a batch it failed with %v, want a *StatementError", err)
 }
 
 func failingInRun(c *check) {
-	c.promised(runExecError)
-	db := c.db()
-	c.table(db, "t")
+	db := c.dbWith("t")
 	r := c.guard(db, "s")
 	s := migration.Text("dir/2_b.up.sql", "-- ä comment; with a semicolon\nINSERT INTO t VALUES (1);\n\n  INSERT INTO missing VALUES (2); INSERT INTO t VALUES (3);\n")
 	s.Line = 10
@@ -81,14 +73,12 @@ func failingInRun(c *check) {
 }
 
 func runHoldsLock(c *check) {
-	c.promised(runHolds)
 	db := c.db()
 	r := c.guard(db, "s")
 	c.isLocked("s")
 	c.exec(r, "CREATE TABLE u (x int)")
 	c.isLocked("s")
-	_, err := r.Record(c.ctx, up(1))
-	c.ok(err, "Run.Record")
+	c.recordRun(r, 1)
 	c.isLocked("s")
 	c.tryExec(r, c.ctx, text("INSERT INTO missing VALUES (1)"))
 	c.isLocked("s")
@@ -98,7 +88,6 @@ func runHoldsLock(c *check) {
 }
 
 func runRecords(c *check) {
-	c.promised(runRecord)
 	db := c.db()
 	r := c.guard(db, "s")
 	var returned []database.Entry
@@ -120,13 +109,11 @@ func runRecords(c *check) {
 }
 
 func stateInRun(c *check) {
-	c.promised(runState)
 	db := c.db()
 	c.apply(db, "s", 1, "")
 	r := c.guard(db, "s")
 	for v := int64(2); v < 4; v++ {
-		_, err := r.Record(c.ctx, up(v))
-		c.ok(err, "Run.Record")
+		c.recordRun(r, v)
 		st := c.state(r, "s")
 		last, _ := st.Version()
 		c.that(last == v && st.Set == "s", "after Record of %d State of set %q has %d", v, st.Set, st.Applied.Versions())
@@ -135,16 +122,13 @@ func stateInRun(c *check) {
 }
 
 func ownTransaction(c *check) {
-	c.promised(runTransaction)
-	db := c.db()
-	c.table(db, "t")
+	db := c.dbWith("t")
 	r := c.guard(db, "s")
 	c.exec(r, "BEGIN; INSERT INTO t VALUES (1)")
 	c.hasRows("t", 0)
 	c.isLocked("s")
 	c.promised(runRecordTx)
-	_, err := r.Record(c.ctx, up(1))
-	c.that(err != nil, "Record inside of the script's transaction returned no error")
+	c.that(c.tryRecord(r, 1) != nil, "Record inside of the script's transaction returned no error")
 	c.hasVersions(c.db(), "s")
 	c.promised(runTransaction)
 	c.exec(r, "COMMIT")
@@ -153,16 +137,13 @@ func ownTransaction(c *check) {
 	c.exec(r, "BEGIN; INSERT INTO t VALUES (2); ROLLBACK")
 	c.hasRows("t", 1)
 	c.isLocked("s")
-	_, err = r.Record(c.ctx, up(1))
-	c.ok(err, "Run.Record after the script's transaction")
+	c.ok(c.tryRecord(r, 1), "Run.Record after the script's transaction")
 	c.ok(r.Close(c.ctx), "Run.Close")
 	c.hasVersions(db, "s", 1)
 }
 
 func ownTransactionLeftOpen(c *check) {
-	c.promised(runClose)
-	db := c.db()
-	c.table(db, "t")
+	db := c.dbWith("t")
 	r := c.guard(db, "s")
 	c.exec(r, "BEGIN; INSERT INTO t VALUES (1)")
 	c.ok(r.Close(c.ctx), "Run.Close")
@@ -173,9 +154,7 @@ func ownTransactionLeftOpen(c *check) {
 }
 
 func runCloseAtAnyTime(c *check) {
-	c.promised(runCloseAny)
-	db := c.db()
-	c.table(db, "t")
+	db := c.dbWith("t")
 	r := c.guard(db, "s")
 	c.exec(r, "INSERT INTO t VALUES (1)")
 	c.ok(r.Close(done()), "Close with a context that is done")
@@ -187,23 +166,19 @@ func runCloseAtAnyTime(c *check) {
 	c.ok(next.Close(c.ctx), "Run.Close")
 	c.promised(runHolds)
 	c.that(c.tryExec(r, c.ctx, text("INSERT INTO t VALUES (2)")) != nil, "after Close, Exec returned no error")
-	_, err := r.Record(c.ctx, up(1))
-	c.that(err != nil, "after Close, Record returned no error")
+	c.that(c.tryRecord(r, 1) != nil, "after Close, Record returned no error")
 	c.hasRows("t", 1)
 	c.hasVersions(db, "s")
 }
 
 func timeoutInRun(c *check) {
-	c.promised(runExec)
 	c.need(c.Slow != "", "slow statement")
-	db := c.db()
-	c.table(db, "t")
+	db := c.dbWith("t")
 	r := c.guard(db, "s")
 	s := text(c.Slow)
 	s.StatementTimeout = 20 * time.Millisecond
 	err := c.tryExec(r, c.ctx, s)
-	var st *database.StatementError
-	c.that(errors.As(err, &st) && c.ctx.Err() == nil, "a statement above its timeout returned %v, want a *StatementError", err)
+	c.that(isA[*database.StatementError](err) && c.ctx.Err() == nil, "a statement above its timeout returned %v, want a *StatementError", err)
 	c.exec(r, "INSERT INTO t VALUES (1)")
 	c.ok(r.Close(c.ctx), "Run.Close")
 	c.hasRows("t", 1)
@@ -213,7 +188,6 @@ func timeoutInRun(c *check) {
 const copying = "COPY t FROM stdin;\n1\n2\n3\n\\.\nINSERT INTO t VALUES (4);\n"
 
 func copyInRun(c *check) {
-	c.promised(runCopy)
 	db := c.db()
 	c.need(db.Dialect() == sqltext.PostgreSQL, "COPY")
 	c.table(db, "t")
@@ -241,13 +215,9 @@ func copyInRun(c *check) {
 }
 
 func copyInBatch(c *check) {
-	c.promised(txBody)
 	db := c.db()
 	c.need(db.Dialect() == sqltext.PostgreSQL, "COPY")
 	c.table(db, "t")
-	b := c.begin(db, "s")
-	c.run(b, copying)
-	c.record(b, 1)
-	c.commit(b)
+	c.apply(db, "s", 1, copying)
 	c.hasRows("t", 4)
 }

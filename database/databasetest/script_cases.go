@@ -12,32 +12,26 @@ import (
 )
 
 var scriptCases = []testCase{
-	{"a statement's error has its place", statementErrorPlace},
-	{"a script that is a transaction of its own", wrappedScript},
-	{"a script with savepoints", savepoints},
-	{"a script without statements", scriptWithoutStatements},
-	{"a script of many statements", manyStatements},
-	{"a Go function", goFunction},
-	{"a Go function that fails", goFunctionFails},
-	{"a Go function of another driver", foreignFunction},
-	{"a notice", noticeCase},
-	{"a statement timeout in a batch", timeoutInBatch},
+	{"a statement's error has its place", txStatement, statementErrorPlace},
+	{"a script that is a transaction of its own", txBody, wrappedScript},
+	{"a script with savepoints", txSavepoints, savepoints},
+	{"a script without statements", txBody, scriptWithoutStatements},
+	{"a script of many statements", txCommit, manyStatements},
+	{"a Go function", txFunc, goFunction},
+	{"a Go function that fails", txFunc, goFunctionFails},
+	{"a Go function of another driver", txFunc, foreignFunction},
+	{"a notice", noticeIsCalled, noticeCase},
+	{"a statement timeout in a batch", txTimeouts, timeoutInBatch},
 }
 
 func statementErrorPlace(c *check) {
-	db := c.db()
-	c.table(db, "t")
+	db := c.dbWith("t")
 	s := migration.Text("dir/2_b.up.sql", "-- ä comment; with a semicolon\nINSERT INTO t VALUES (1);\n\n  INSERT INTO missing VALUES (2); INSERT INTO t VALUES (3);\n")
 	s.Line = 10
 	b := c.begin(db, "s")
-	c.promised(txStatement)
 	c.run(b, "INSERT INTO t VALUES (0)") // another script, whose statements don't count
 	c.record(b, 1)
-	err := outcome(
-		func() error { return b.Exec(c.ctx, s) },
-		func() error { return b.Record(c.ctx, up(2)) },
-		func() error { return commitTx(c.ctx, b) },
-	)
+	err := execAndCommit(c.ctx, b, s, 2)
 	c.isStatementError(err)
 }
 
@@ -59,9 +53,7 @@ func (c *check) isStatementError(err error) {
 }
 
 func wrappedScript(c *check) {
-	c.promised(txBody)
-	db := c.db()
-	c.table(db, "t")
+	db := c.dbWith("t")
 	b := c.begin(db, "s")
 	c.run(b, "-- its own transaction\nBEGIN;\nINSERT INTO t VALUES (1);\nCOMMIT;\n")
 	c.record(b, 1)
@@ -74,13 +66,8 @@ func wrappedScript(c *check) {
 }
 
 func savepoints(c *check) {
-	c.promised(txSavepoints)
-	db := c.db()
-	c.table(db, "t")
-	b := c.begin(db, "s")
-	c.run(b, "INSERT INTO t VALUES (1);\nSAVEPOINT a;\nINSERT INTO t VALUES (2);\nINSERT INTO t VALUES (3);\nROLLBACK TO SAVEPOINT a;\nRELEASE SAVEPOINT a;\nINSERT INTO t VALUES (4);\n")
-	c.record(b, 1)
-	c.commit(b)
+	db := c.dbWith("t")
+	c.apply(db, "s", 1, "INSERT INTO t VALUES (1);\nSAVEPOINT a;\nINSERT INTO t VALUES (2);\nINSERT INTO t VALUES (3);\nROLLBACK TO SAVEPOINT a;\nRELEASE SAVEPOINT a;\nINSERT INTO t VALUES (4);\n")
 	c.hasRows("t", 2)
 	c.promised(execCommit)
 	r := c.guard(db, "s")
@@ -91,7 +78,6 @@ func savepoints(c *check) {
 }
 
 func scriptWithoutStatements(c *check) {
-	c.promised(txBody)
 	db := c.db()
 	b := c.begin(db, "s")
 	for _, s := range []string{"", " \n", "-- a comment, and no line end behind it", "/* a\ncomment */;;\n"} {
@@ -103,9 +89,7 @@ func scriptWithoutStatements(c *check) {
 }
 
 func manyStatements(c *check) {
-	c.promised(txCommit)
-	db := c.db()
-	c.table(db, "t")
+	db := c.dbWith("t")
 	const n = 500
 	b := c.begin(db, "s")
 	for v := range int64(10) {
@@ -118,10 +102,8 @@ func manyStatements(c *check) {
 }
 
 func goFunction(c *check) {
-	c.promised(txFunc)
 	c.need(c.Func != nil, "Go functions")
-	db := c.db()
-	c.table(db, "t")
+	db := c.dbWith("t")
 	rows := 1
 	if c.NoDDL {
 		c.table(db, "made")
@@ -139,21 +121,15 @@ func goFunction(c *check) {
 }
 
 func goFunctionFails(c *check) {
-	c.promised(txFunc)
 	c.need(c.Func != nil, "Go functions")
-	db := c.db()
-	c.table(db, "t")
+	db := c.dbWith("t")
 	cause := errors.New("the function's own error")
 	if c.NoDDL {
 		c.table(db, "made")
 	}
 	b := c.begin(db, "s")
 	c.run(b, "INSERT INTO t VALUES (1)")
-	err := outcome(
-		func() error { return b.Exec(c.ctx, c.Func("two", "made", cause)) },
-		func() error { return b.Record(c.ctx, up(2)) },
-		func() error { return commitTx(c.ctx, b) },
-	)
+	err := execAndCommit(c.ctx, b, c.Func("two", "made", cause), 2)
 	c.that(errors.Is(err, cause), "the error is %v, which does not wrap the function's", err)
 	c.ok(b.Rollback(c.ctx), "Tx.Rollback")
 	c.promised(txWhole)
@@ -167,19 +143,14 @@ func goFunctionFails(c *check) {
 }
 
 func foreignFunction(c *check) {
-	c.promised(txFunc)
 	db := c.db()
 	called := false
 	b := c.begin(db, "s")
-	err := outcome(
-		func() error { return b.Exec(c.ctx, migration.Func("foreign", func(fmt.Stringer) { called = true })) },
-		func() error { return commitTx(c.ctx, b) },
-	)
+	err := execAndCommit(c.ctx, b, migration.Func("foreign", func(fmt.Stringer) { called = true }))
 	c.that(err != nil && !called, "a function of another type: called %v, error %v", called, err)
 }
 
 func noticeCase(c *check) {
-	c.promised(noticeIsCalled)
 	c.need(c.Notice != "", "notices")
 	var heard atomic.Int64
 	db := c.open(database.Options{Notice: func(n database.Notice) {
@@ -198,17 +169,12 @@ func noticeCase(c *check) {
 }
 
 func timeoutInBatch(c *check) {
-	c.promised(txTimeouts)
 	c.need(c.Slow != "", "slow statement")
 	db := c.db()
 	s := text(c.Slow)
 	s.StatementTimeout = 20 * time.Millisecond
 	b := c.begin(db, "s")
-	err := outcome(
-		func() error { return b.Exec(c.ctx, s) },
-		func() error { return commitTx(c.ctx, b) },
-	)
-	var st *database.StatementError
-	c.that(errors.As(err, &st) && c.ctx.Err() == nil, "a statement above its timeout returned %v, want a *StatementError", err)
+	err := execAndCommit(c.ctx, b, s)
+	c.that(isA[*database.StatementError](err) && c.ctx.Err() == nil, "a statement above its timeout returned %v, want a *StatementError", err)
 	c.ok(b.Rollback(c.ctx), "Tx.Rollback")
 }

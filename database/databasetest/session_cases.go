@@ -3,9 +3,9 @@ package databasetest
 import "github.com/whimbrel-db/whimbrel/database"
 
 var sessionCases = []testCase{
-	{"the session after a script", sessionAfterScript},
-	{"the session after a batch", sessionAfterBatch},
-	{"the session in and after a run", sessionAfterRun},
+	{"the session after a script", txSession, sessionAfterScript},
+	{"the session after a batch", txSession, sessionAfterBatch},
+	{"the session in and after a run", runSession, sessionAfterRun},
 }
 
 // changes calls do for each way to change a session, with a table named probe that is
@@ -38,7 +38,6 @@ func (c *check) hasVersionsAtLeast(db database.Database, set string) {
 }
 
 func sessionAfterScript(c *check) {
-	c.promised(txSession)
 	db := c.db()
 	c.changes(db, func(s SessionChange) {
 		b := c.begin(db, "s")
@@ -56,9 +55,7 @@ func sessionAfterScript(c *check) {
 }
 
 func sessionAfterBatch(c *check) {
-	c.promised(txSession)
-	db := c.db()
-	c.table(db, "t")
+	db := c.dbWith("t")
 	c.changes(db, func(s SessionChange) {
 		b := c.begin(db, "s")
 		c.run(b, s.Change)
@@ -68,10 +65,7 @@ func sessionAfterBatch(c *check) {
 		b = c.begin(db, "s")
 		c.run(b, s.Change)
 		c.ok(b.Rollback(c.ctx), "Tx.Rollback")
-		b = c.begin(db, "s")
-		c.run(b, s.Probe)
-		c.record(b, 1)
-		c.commit(b)
+		c.apply(db, "s", 1, s.Probe)
 		c.hasRows("probe", 0)
 		c.unchanged(db, s, "Rollback and Commit")
 

@@ -9,15 +9,15 @@ import (
 )
 
 var settingCases = []testCase{
-	{"updating a setting", updateSetting},
-	{"updating a setting of an untouched target", updateSettingUntouched},
-	{"a setting's value is stored in one form", settingForm},
-	{"a setting that cannot be", settingErrors},
-	{"a setting that is unset", settingUnset},
-	{"a setting for a time", settingUntil},
-	{"settings in a batch and a run", settingsUnderLock},
-	{"a setting waits for who is at work", settingSettlesCase},
-	{"a setting waits in vain", settingInVain},
+	{"updating a setting", settingDefault, updateSetting},
+	{"updating a setting of an untouched target", settingUpdate, updateSettingUntouched},
+	{"a setting's value is stored in one form", settingCheck, settingForm},
+	{"a setting that cannot be", settingError, settingErrors},
+	{"a setting that is unset", settingGone, settingUnset},
+	{"a setting for a time", settingExpires, settingUntil},
+	{"settings in a batch and a run", txState, settingsUnderLock},
+	{"a setting waits for who is at work", settingSettles, settingSettlesCase},
+	{"a setting waits in vain", settingStays, settingInVain},
 }
 
 // modeOff turns migrations off.
@@ -28,7 +28,6 @@ var modeOff = database.SettingUpdate{
 func updateSetting(c *check) {
 	db := c.db()
 	c.apply(db, "s", 1, "")
-	c.promised(settingDefault)
 	c.isDefault(c.state(db, "s"))
 	c.promised(settingUpdate)
 	c.ok(database.UpdateSetting(c.ctx, db, modeOff), "UpdateSetting")
@@ -55,7 +54,6 @@ func updateSetting(c *check) {
 }
 
 func updateSettingUntouched(c *check) {
-	c.promised(settingUpdate)
 	db := c.db()
 	c.ok(database.UpdateSetting(c.ctx, db, modeOff), "UpdateSetting")
 	st := c.state(c.db(), "s")
@@ -67,7 +65,6 @@ func updateSettingUntouched(c *check) {
 }
 
 func settingForm(c *check) {
-	c.promised(settingCheck)
 	db := c.db()
 	for value, want := range map[string]string{"0": "false", "T": "true", "FALSE": "false", "1": "true"} {
 		u := modeOff
@@ -80,7 +77,6 @@ func settingForm(c *check) {
 }
 
 func settingUnset(c *check) {
-	c.promised(settingGone)
 	db := c.db()
 	c.ok(database.UpdateSetting(c.ctx, db, modeOff), "UpdateSetting")
 	before := c.state(db, "s")
@@ -96,7 +92,6 @@ func settingUnset(c *check) {
 }
 
 func settingUntil(c *check) {
-	c.promised(settingExpires)
 	db := c.db()
 	for _, tt := range []struct {
 		until time.Time
@@ -116,11 +111,9 @@ func settingUntil(c *check) {
 
 // settingSettlesCase takes the lock of a set that the history doesn't know yet: nobody can be passed over.
 func settingSettlesCase(c *check) {
-	c.promised(settingSettles)
 	c.ok(database.UpdateSetting(c.ctx, c.db(), modeOff), "UpdateSetting")
 	for way, hold := range c.lockers() {
-		release, err := hold(c.ctx, c.db(), patient)
-		c.ok(err, "taking the lock")
+		release := c.take(hold, c.db())
 		operator := c.db()
 		waiting, done := make(chan bool, 1000), make(chan error, 1)
 		go func() {
@@ -153,19 +146,17 @@ func errText(err error) string {
 }
 
 func settingInVain(c *check) {
-	c.promised(settingStays)
 	c.apply(c.db(), "s", 1, "")
 	operator := c.db()
 	for way, hold := range c.lockers() {
 		if c.OneWriter && way == "Begin" {
 			continue
 		}
-		release, err := hold(c.ctx, c.open(database.Options{App: "the holder's app"}), patient)
-		c.ok(err, "taking the lock")
+		release := c.take(hold, c.open(database.Options{App: "the holder's app"}))
 		for _, timeout := range []time.Duration{0, 20 * time.Millisecond} {
 			u := modeOff
 			u.Settle = &database.LockOptions{Timeout: timeout}
-			err = c.powered(database.UpdateSetting(c.ctx, operator, u))
+			err := c.powered(database.UpdateSetting(c.ctx, operator, u))
 			var unsettled *database.UnsettledError
 			c.that(errors.As(err, &unsettled) && unsettled.Name == u.Name, "while what %s opened is open UpdateSetting returned %v, want an *UnsettledError", way, err)
 			c.that(!c.Holders || unsettled.Holder.App == "the holder's app", "the holder is %+v, want the app %q", unsettled.Holder, "the holder's app")
@@ -178,7 +169,6 @@ func settingInVain(c *check) {
 }
 
 func settingErrors(c *check) {
-	c.promised(settingError)
 	db := c.db()
 	wrong := []database.SettingUpdate{
 		{Name: "no_such_setting", Value: "true", At: started},
@@ -190,8 +180,7 @@ func settingErrors(c *check) {
 		for _, u := range wrong {
 			before := c.state(db, "s")
 			err := c.powered(database.UpdateSetting(c.ctx, db, u))
-			var se *database.SettingError
-			c.that(errors.As(err, &se), "UpdateSetting of %q to %q returned %v, want a *SettingError", u.Name, u.Value, err)
+			c.that(isA[*database.SettingError](err), "UpdateSetting of %q to %q returned %v, want a *SettingError", u.Name, u.Value, err)
 			after := c.state(db, "s")
 			c.that(after.Head == before.Head, "it changed Head from %d to %d", before.Head, after.Head)
 			c.isDefault(after)
@@ -201,7 +190,6 @@ func settingErrors(c *check) {
 }
 
 func settingsUnderLock(c *check) {
-	c.promised(txState)
 	db := c.db()
 	c.ok(database.UpdateSetting(c.ctx, db, modeOff), "UpdateSetting")
 	b := c.begin(db, "s")

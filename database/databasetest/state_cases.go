@@ -8,21 +8,20 @@ import (
 )
 
 var stateCases = []testCase{
-	{"an untouched target", untouchedTarget},
-	{"reading writes nothing", readingWritesNothing},
-	{"reading does not wait for the lock", readingDoesNotWait},
-	{"Begin creates Whimbrel's tables", beginCreatesTables},
-	{"the names of Whimbrel's tables", tableNames},
-	{"Head follows the set", headFollowsSet},
-	{"Head follows the settings", headFollowsSettings},
-	{"Head changes when an older event appears", headOfOlderEvent},
-	{"Head of a batch", headOfTx},
-	{"Head of a run", headOfRun},
-	{"Head after a setting changed in between", headAfterSetting},
+	{"an untouched target", stateIsZero, untouchedTarget},
+	{"reading writes nothing", stateWritesNot, readingWritesNothing},
+	{"reading does not wait for the lock", stateWritesNot, readingDoesNotWait},
+	{"Begin creates Whimbrel's tables", beginCreates, beginCreatesTables},
+	{"the names of Whimbrel's tables", tablesAreLower, tableNames},
+	{"Head follows the set", headGrows, headFollowsSet},
+	{"Head follows the settings", headGrows, headFollowsSettings},
+	{"Head changes when an older event appears", headNeverSleeps, headOfOlderEvent},
+	{"Head of a batch", foundHead, headOfTx},
+	{"Head of a run", foundHead, headOfRun},
+	{"Head after a setting changed in between", recordedHead, headAfterSetting},
 }
 
 func untouchedTarget(c *check) {
-	c.promised(stateIsZero)
 	db := c.db()
 	st := c.state(db, "s")
 	c.that(st.Set == "s", "State.Set is %q, want %q", st.Set, "s")
@@ -44,7 +43,6 @@ func (c *check) isDefault(st *database.State) {
 }
 
 func readingWritesNothing(c *check) {
-	c.promised(stateWritesNot)
 	db := c.db()
 	c.state(db, "s")
 	c.history(db, database.HistoryQuery{Texts: true})
@@ -54,7 +52,6 @@ func readingWritesNothing(c *check) {
 }
 
 func readingDoesNotWait(c *check) {
-	c.promised(stateWritesNot)
 	holder, reader := c.db(), c.db()
 	c.apply(holder, "s", 1, "")
 	b := c.begin(holder, "s")
@@ -65,17 +62,13 @@ func readingDoesNotWait(c *check) {
 }
 
 func beginCreatesTables(c *check) {
-	c.promised(beginCreates)
 	db := c.db()
-	b := c.begin(db, "s")
-	c.record(b, 1)
-	c.commit(b)
+	c.apply(db, "s", 1, "")
 	c.that(len(c.ownTables()) > 0, "after Begin and Commit none of the tables %q is there", db.Tables())
 	c.hasTables()
 }
 
 func tableNames(c *check) {
-	c.promised(tablesAreLower)
 	db := c.open(database.Options{HistoryTable: "App_History"})
 	names := db.Tables()
 	c.that(slices.Contains(names, "app_history"), "Tables returned %q, without the history app_history", names)
@@ -89,7 +82,6 @@ func tableNames(c *check) {
 }
 
 func headFollowsSet(c *check) {
-	c.promised(headGrows)
 	db := c.db()
 	c.apply(db, "s", 1, "")
 	first := c.state(db, "s").Head
@@ -116,7 +108,6 @@ func headFollowsSet(c *check) {
 }
 
 func headFollowsSettings(c *check) {
-	c.promised(headGrows)
 	db := c.db()
 	c.apply(db, "s", 1, "")
 	before := c.state(db, "s").Head
@@ -129,7 +120,6 @@ func headFollowsSettings(c *check) {
 // batch has recorded its event, then a setting changes, then the batch commits. The
 // State between has the newer event and not the older one.
 func headOfOlderEvent(c *check) {
-	c.promised(headNeverSleeps)
 	c.need(!c.OneWriter, "two writers")
 	c.apply(c.db(), "s", 1, "")
 	db, operator := c.db(), c.db()
@@ -145,7 +135,6 @@ func headOfOlderEvent(c *check) {
 }
 
 func headOfTx(c *check) {
-	c.promised(foundHead)
 	db := c.db()
 	c.apply(db, "other", 1, "")
 	if storesSettings(db) {
@@ -170,7 +159,6 @@ func headOfTx(c *check) {
 }
 
 func headOfRun(c *check) {
-	c.promised(foundHead)
 	db := c.db()
 	c.apply(db, "other", 1, "")
 	if storesSettings(db) {
@@ -193,7 +181,6 @@ func headOfRun(c *check) {
 // headAfterSetting is what the engine relies on to see, in the next unit, that
 // migrations were turned off while it ran this one.
 func headAfterSetting(c *check) {
-	c.promised(recordedHead)
 	c.need(!c.OneWriter, "two writers")
 	db, operator := c.db(), c.db()
 	c.apply(db, "s", 1, "")
