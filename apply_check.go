@@ -71,7 +71,7 @@ func (a *applier) withEntry(ctx context.Context, err error) error {
 			return herr
 		}
 		if c.Script == "" || e.Name == c.Script {
-			c.Event = e
+			c.Entry = e
 		}
 	}
 	return c

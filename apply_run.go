@@ -106,7 +106,7 @@ type runner struct {
 	r       database.Run
 	step    Step
 	opts    database.LockOptions
-	journal *database.Journal // as the database has it; nil, or not Open: no run is open
+	journal *database.Journal // as the database has it; nil, or not Started: no run is interrupted
 	from    int               // how many statements had been executed when it began
 
 	seen int                 // statements that have been executed, in this run or before
@@ -249,7 +249,7 @@ func (x *runner) repair(ctx context.Context, st sqltext.Statement, o *database.O
 
 // write stores the journal, or ends the run if no statement of it remains.
 func (x *runner) write(ctx context.Context, j database.Journal) error {
-	if !j.Open() {
+	if !j.Started() {
 		if err := x.r.Journal(ctx, nil); err != nil {
 			return err
 		}

@@ -193,7 +193,7 @@ func (a *applier) failed(steps []int, index int, j *database.Journal, err error)
 	s := a.plan.Steps[index]
 	a.m.maskError(err, s.Script)
 	failed := &MigrationError{Set: a.m.set.Name(), Version: s.Version, Name: s.Name, Direction: s.Direction, Err: err}
-	if j.Open() {
+	if j.Started() {
 		failed.Executed, failed.Journal = j.Done, j
 	}
 	return failed

@@ -78,7 +78,7 @@ func TestLostCommitIsLookedUp(t *testing.T) {
 		db := open(t, target)
 		once := true
 		db.SetHook(func(op string) error {
-			if op == memdb.OpBatchCommit && once {
+			if op == memdb.OpTxCommit && once {
 				once = false
 				return cut
 			}
@@ -224,7 +224,7 @@ func TestConflictsAreTriedAgain(t *testing.T) {
 		db := open(t, target)
 		n := 0
 		db.SetHook(func(op string) error {
-			if op == memdb.OpBatchCommit || op == memdb.OpRunRecord {
+			if op == memdb.OpTxCommit || op == memdb.OpRunRecord {
 				if n++; n <= conflicts {
 					return fmt.Errorf("deadlock: %w", database.ErrConflict)
 				}
@@ -249,7 +249,7 @@ func TestAChangedHeadIsTriedAgain(t *testing.T) {
 		changed := 0
 		db.SetHook(func(op string) error {
 			switch {
-			case op == memdb.OpBatchRun && changed < 20:
+			case op == memdb.OpTxExec && changed < 20:
 				changed++
 				return fmt.Errorf("a new transaction was needed: %w", database.ErrHeadChanged)
 			case op == memdb.OpBegin && changed == 10:
@@ -286,7 +286,7 @@ func TestLostCommitStaysUnknownUntilItIsLookedUp(t *testing.T) {
 		lost := false
 		db.SetHook(func(op string) error {
 			switch {
-			case op == memdb.OpBatchCommit:
+			case op == memdb.OpTxCommit:
 				lost = true
 				return memdb.ErrNotCommitted
 			case op == memdb.OpBegin && lost && len(after) > 0:

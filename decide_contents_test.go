@@ -61,7 +61,7 @@ func recordedAs(t testing.TB, from, to int64, others ...int64) *database.Applied
 	t.Helper()
 	q := squashOf(t, from, to)
 	applied := appliedOf(others...)
-	applied.Put(database.AppliedMigration{Version: to, Name: q.Name, Checksum: q.Up.Checksum, DownChecksum: q.Down.Checksum, HasDownText: true, EventID: 100})
+	applied.Put(database.AppliedMigration{Version: to, Name: q.Name, Checksum: q.Up.Checksum, DownChecksum: q.Down.Checksum, HasDownText: true, EntryID: 100})
 	return applied
 }
 
@@ -146,7 +146,7 @@ func TestDecideBaseline(t *testing.T) {
 	both := contents{versions: five, baselines: []int64{2, 4}}
 	filesGone := contents{versions: []int64{5}, baselines: []int64{4}}
 	b4, _ := both.set(t).Baseline(4)
-	started := database.NewAppliedSet(database.AppliedMigration{Version: 4, Name: "b4", Checksum: b4.Up.Checksum, EventID: 1})
+	started := database.NewAppliedSet(database.AppliedMigration{Version: 4, Name: "b4", Checksum: b4.Up.Checksum, EntryID: 1})
 	tests := []struct {
 		name    string
 		set     contents

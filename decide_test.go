@@ -36,7 +36,7 @@ func appliedOf(versions ...int64) *database.AppliedSet {
 	applied := database.NewAppliedSet()
 	for i, v := range versions {
 		name := fmt.Sprintf("m%d", max(v, -v))
-		a := database.AppliedMigration{Version: max(v, -v), Name: name, EventID: int64(i + 1), HasDownText: v >= 0, Checksum: migration.Sum("CREATE TABLE " + name + " ()")}
+		a := database.AppliedMigration{Version: max(v, -v), Name: name, EntryID: int64(i + 1), HasDownText: v >= 0, Checksum: migration.Sum("CREATE TABLE " + name + " ()")}
 		if v >= 0 {
 			a.DownChecksum = migration.Sum("DROP TABLE " + name)
 		}

@@ -205,8 +205,8 @@ type ConflictError struct {
 	Version int64
 	Script  string // the name of a repeatable script or a seed; these have no version
 	Problem string // completes "version 3 …": what prevents it
-	// Event is the last history entry of the version: what changed, when, and who changed it.
-	Event database.Entry
+	// Entry is the last history entry of the version: what changed, when, and who changed it.
+	Entry database.Entry
 }
 
 func (e *ConflictError) Error() string {
@@ -214,13 +214,13 @@ func (e *ConflictError) Error() string {
 	if e.Script != "" {
 		msg = fmt.Sprintf("set %q: script %q %s", e.Set, e.Script, e.Problem)
 	}
-	if ev := e.Event; ev.ID != 0 {
-		msg += fmt.Sprintf(" (%s at %s", ev.Direction, ev.StartedAt.UTC().Format(time.RFC3339))
-		if by := strings.Trim(ev.DBUser+"@"+ev.Host, "@"); by != "" {
+	if last := e.Entry; last.ID != 0 {
+		msg += fmt.Sprintf(" (%s at %s", last.Direction, last.StartedAt.UTC().Format(time.RFC3339))
+		if by := strings.Trim(last.DBUser+"@"+last.Host, "@"); by != "" {
 			msg += " by " + by
 		}
-		if ev.App != "" {
-			msg += ", " + ev.App
+		if last.App != "" {
+			msg += ", " + last.App
 		}
 		msg += ")"
 	}

@@ -155,7 +155,7 @@ func checkOrder(set *migration.Set, applied *database.AppliedSet, downs []databa
 func decideSeeds(set *migration.Set, st *database.State, seeds []move) (moves []move, err error) {
 	for _, m := range seeds {
 		now := st.Seeded[m.name]
-		if now.EventID == m.applied.EventID || now.Checksum != m.up.Checksum {
+		if now.EntryID == m.applied.EntryID || now.Checksum != m.up.Checksum {
 			m.applied = now
 			moves = append(moves, m)
 		}

@@ -45,7 +45,7 @@ type pinned struct {
 // takesDown reports whether an applied migration is one that the plan takes down.
 func (p *pinned) takesDown(a database.AppliedMigration) bool {
 	entry, ok := p.downs[a.Version]
-	return ok && (entry == 0 || entry == a.EventID)
+	return ok && (entry == 0 || entry == a.EntryID)
 }
 
 // absolute returns the goal of a plan in terms that do not depend on what is applied.
@@ -59,7 +59,7 @@ func (g Goal) absolute(moves []move) Goal {
 		for _, m := range moves {
 			switch {
 			case m.direction == database.Down:
-				p.downs[m.version] = m.applied.EventID
+				p.downs[m.version] = m.applied.EntryID
 			case m.direction == database.Up && g.steps > 0: // else it finishes an interrupted run first
 				p.ups[m.version] = m.up.Checksum
 			case m.direction == database.Mark:

@@ -76,9 +76,9 @@ func (m move) covers(decided move) bool {
 	}
 	switch m.direction {
 	case database.Down: // 0: the plan itself was to apply it first
-		return m.applied.EventID == 0 || m.applied.EventID == decided.applied.EventID
+		return m.applied.EntryID == 0 || m.applied.EntryID == decided.applied.EntryID
 	case database.Repeat, database.Seed:
-		return m.applied.EventID == decided.applied.EventID
+		return m.applied.EntryID == decided.applied.EntryID
 	}
 	return m.up.Checksum == decided.up.Checksum
 }
@@ -154,7 +154,7 @@ func (c *comparison) unplanned(m move) error {
 	}
 	was, ok := c.expected.Applied.Get(m.version)
 	switch {
-	case m.direction == database.Down && ok && was.EventID != m.applied.EventID:
+	case m.direction == database.Down && ok && was.EntryID != m.applied.EntryID:
 		return &ConflictError{Version: m.version, Problem: "was rolled back and applied again in the meantime"}
 	case m.direction == database.Down && !ok:
 		return &ConflictError{Version: m.version, Problem: "was applied in the meantime, and would have to be rolled back as well"}
@@ -171,7 +171,7 @@ func (c *comparison) firstChange() (version int64, change string) {
 	for a := range c.now.Applied.All() {
 		if was, ok := c.expected.Applied.Get(a.Version); !ok {
 			return a.Version, "applied"
-		} else if was.EventID != a.EventID {
+		} else if was.EntryID != a.EntryID {
 			return a.Version, "changed"
 		}
 	}

@@ -71,11 +71,11 @@ func (m *Migrator) storedDown(ctx context.Context, a database.AppliedMigration) 
 		if err != nil {
 			return nil, err
 		}
-		if e.ID == a.EventID {
+		if e.ID == a.EntryID {
 			s := migration.Text(fmt.Sprintf("history event %d (%d %s, down)", e.ID, e.Version, e.Name), e.DownText)
 			s.Directives = e.DownDirectives
 			return s, nil
 		}
 	}
-	return nil, &ConflictError{Set: m.set.Name(), Version: a.Version, Problem: fmt.Sprintf("has lost its history entry %d", a.EventID)}
+	return nil, &ConflictError{Set: m.set.Name(), Version: a.Version, Problem: fmt.Sprintf("has lost its history entry %d", a.EntryID)}
 }

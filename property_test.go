@@ -170,9 +170,9 @@ func fault(op string, choice int) error {
 	switch {
 	case choice%31 == 1:
 		return memdb.ErrKilled
-	case op == memdb.OpBatchCommit && choice%7 == 1:
+	case op == memdb.OpTxCommit && choice%7 == 1:
 		return memdb.ErrCommitted
-	case op == memdb.OpBatchCommit && choice%7 == 2:
+	case op == memdb.OpTxCommit && choice%7 == 2:
 		return memdb.ErrNotCommitted
 	}
 	return nil

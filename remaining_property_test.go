@@ -135,7 +135,7 @@ func wrongRest(set *migration.Set, expected, now *database.State, rest, todo []m
 	}
 	for _, m := range rest {
 		a, ok := now.Applied.Get(m.version)
-		if m.direction == database.Down && ok && a.EventID == m.applied.EventID && !slices.ContainsFunc(todo, func(d move) bool { return d.direction == database.Down && d.version == m.version }) {
+		if m.direction == database.Down && ok && a.EntryID == m.applied.EntryID && !slices.ContainsFunc(todo, func(d move) bool { return d.direction == database.Down && d.version == m.version }) {
 			wrong("version %d was to be taken down, and is left", m.version)
 		}
 	}

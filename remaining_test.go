@@ -103,7 +103,7 @@ func TestRemainingSeesOtherTextsAndEntries(t *testing.T) {
 	}
 	again := appliedOf(1)
 	a, _ := again.Get(1)
-	a.EventID = 17
+	a.EntryID = 17
 	again.Put(a)
 	for name, tt := range map[string]struct {
 		goal Goal
@@ -137,7 +137,7 @@ func TestCovers(t *testing.T) {
 	if up.covers(upMove(other)) {
 		t.Error("an up script covers another text")
 	}
-	down := move{version: 1, name: "m1", direction: database.Down, from: FromSet, applied: database.AppliedMigration{EventID: 7}}
+	down := move{version: 1, name: "m1", direction: database.Down, from: FromSet, applied: database.AppliedMigration{EntryID: 7}}
 	stored := down
 	stored.from = FromHistory
 	if !down.covers(down) || down.covers(stored) {
@@ -236,7 +236,7 @@ func TestRemainingScripts(t *testing.T) {
 	set := contents{repeatable: []string{"views"}}.set(t)
 	ran := func(text string) *database.State {
 		st := stateOf(nil)
-		now := map[string]database.AppliedMigration{"views": {Name: "views", EventID: 7, Checksum: migration.Sum(text)}}
+		now := map[string]database.AppliedMigration{"views": {Name: "views", EntryID: 7, Checksum: migration.Sum(text)}}
 		st.Repeated, st.Seeded = now, now
 		return st
 	}

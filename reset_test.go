@@ -177,7 +177,7 @@ func TestResetOfADatabaseThatNobodyMigrated(t *testing.T) {
 
 func TestKilledWhileResetting(t *testing.T) {
 	t.Parallel()
-	for _, op := range []string{memdb.OpBegin, memdb.OpBatchState, memdb.OpBatchReset, memdb.OpBatchCommit} {
+	for _, op := range []string{memdb.OpBegin, memdb.OpTxState, memdb.OpTxReset, memdb.OpTxCommit} {
 		target, db := migrated(t)
 		db.SetHook(func(at string) error {
 			if at == op {

@@ -57,7 +57,7 @@ func (m *Migrator) Resolve(ctx context.Context, version int64, how Resolution, r
 		if err != nil {
 			return err
 		}
-		if !j.Open() {
+		if !j.Started() {
 			return r.Journal(ctx, nil)
 		}
 		return r.Journal(ctx, j)
@@ -74,7 +74,7 @@ func (m *Migrator) resolve(ctx context.Context, st *database.State, version int6
 		return nil, "", fmt.Errorf("unknown resolution %q; use %q or %q", how, ResolveDone, ResolveRetry)
 	}
 	if st.Interrupted == nil || st.Interrupted.Version != version {
-		return nil, "", &NotInterruptedError{Set: m.set.Name(), Version: version, Open: st.Interrupted}
+		return nil, "", &NotInterruptedError{Set: m.set.Name(), Version: version, Interrupted: st.Interrupted}
 	}
 	j := *st.Interrupted
 	mv, problem := resumedMove(m.set, st)
@@ -119,7 +119,7 @@ func (m *Migrator) resolve(ctx context.Context, st *database.State, version int6
 		j.Begun, j.Before = "", ""
 		return &j, fmt.Sprintf("statement %d of %d is executed again", j.Done+1, j.Of), nil
 	}
-	return nil, "", &NotInterruptedError{Set: m.set.Name(), Version: version, Open: &j}
+	return nil, "", &NotInterruptedError{Set: m.set.Name(), Version: version, Interrupted: &j}
 }
 
 // resolveUnseen is resolve for a script that belongs to no version and that the set doesn't have:
@@ -158,13 +158,13 @@ func recount(j *database.Journal, an *migration.Analysis) error {
 
 // NotInterruptedError reports that no run of a version is interrupted.
 type NotInterruptedError struct {
-	Set     string
-	Version int64
-	Open    *database.Journal // the interrupted run, of this version or of another; nil for none
+	Set         string
+	Version     int64
+	Interrupted *database.Journal // the interrupted run, of this version or of another; nil for none
 }
 
 func (e *NotInterruptedError) Error() string {
-	switch j := e.Open; {
+	switch j := e.Interrupted; {
 	case j == nil && e.Version == NilVersion:
 		return fmt.Sprintf("nothing to resolve: no script of set %q is interrupted", e.Set)
 	case j == nil:

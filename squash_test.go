@@ -179,7 +179,7 @@ func TestSquashFailingLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	db.SetHook(func(op string) error {
-		if op == memdb.OpBatchCommit {
+		if op == memdb.OpTxCommit {
 			return errors.New("the disk is full")
 		}
 		return nil

@@ -69,7 +69,7 @@ func TestResolveAScriptThatIsNotAtHand(t *testing.T) {
 		}
 	}
 	var none *whimbrel.NotInterruptedError
-	if _, err := m.Resolve(t.Context(), whimbrel.NilVersion, whimbrel.ResolveRetry, ""); !errors.As(err, &none) || none.Open != nil {
+	if _, err := m.Resolve(t.Context(), whimbrel.NilVersion, whimbrel.ResolveRetry, ""); !errors.As(err, &none) || none.Interrupted != nil {
 		t.Errorf("got %v", err)
 	}
 	if r, err := m.Seed(t.Context(), edited, whimbrel.SeedOptions{}); err != nil || len(r.Seeded) != 1 || len(r.Resumed) > 0 {
@@ -86,7 +86,7 @@ func TestNothingIsInQuestion(t *testing.T) {
 	target := stopped(t, set, 2, memdb.ErrKilled)
 	var none *whimbrel.NotInterruptedError
 	_, err := whimbrel.New(open(t, target), set, whimbrel.Options{}).Resolve(t.Context(), 1, whimbrel.ResolveDone, "")
-	if !errors.As(err, &none) || none.Open == nil || none.Open.Version != 1 || !strings.Contains(err.Error(), "interrupted at statement 2 of 3") {
+	if !errors.As(err, &none) || none.Interrupted == nil || none.Interrupted.Version != 1 || !strings.Contains(err.Error(), "interrupted at statement 2 of 3") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -77,7 +77,7 @@ func (m *Migrator) mismatch(ctx context.Context, st *database.State, bad []int64
 		return err
 	}
 	if ok && inMemory {
-		e.Diff = string(diff.Diff(fmt.Sprintf("as applied (history entry %d)", a.EventID), []byte(m.masked(mig.Up, stored)), mig.Up.File, []byte(m.masked(mig.Up, now))))
+		e.Diff = string(diff.Diff(fmt.Sprintf("as applied (history entry %d)", a.EntryID), []byte(m.masked(mig.Up, stored)), mig.Up.File, []byte(m.masked(mig.Up, now))))
 		e.OnlyBlank = sqltext.Equivalent(stored, now, m.db.Dialect())
 	}
 	return e
@@ -90,7 +90,7 @@ func (m *Migrator) storedText(ctx context.Context, a database.AppliedMigration) 
 		if err != nil {
 			return "", false, err
 		}
-		if e.ID == a.EventID {
+		if e.ID == a.EntryID {
 			return e.UpText, e.UpText != "", nil
 		}
 	}

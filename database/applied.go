@@ -16,7 +16,7 @@ type AppliedMigration struct {
 	Checksum, DownChecksum migration.Checksum
 	// HasDownText reports that the history keeps the text of the down script.
 	HasDownText bool
-	EventID     int64 // of the event that says so
+	EntryID     int64 // of the history entry that says so
 	Marked      bool  // recorded without running it
 	AppliedAt   time.Time
 	Duration    time.Duration

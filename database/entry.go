@@ -152,6 +152,6 @@ func put(scripts *map[string]AppliedMigration, e Entry) {
 func (e Entry) applied() AppliedMigration {
 	return AppliedMigration{
 		Version: e.Version, Name: e.Name, Checksum: e.Checksum, DownChecksum: e.DownChecksum, HasDownText: e.HasDownText,
-		EventID: e.ID, Marked: e.Direction == Mark, AppliedAt: e.StartedAt, Duration: e.Duration,
+		EntryID: e.ID, Marked: e.Direction == Mark, AppliedAt: e.StartedAt, Duration: e.Duration,
 	}
 }

@@ -19,7 +19,7 @@ func TestFold(t *testing.T) {
 	}
 	applied := func(e database.Entry) *database.AppliedMigration {
 		return &database.AppliedMigration{
-			Version: 1, Name: e.Name, Checksum: e.Checksum, EventID: e.ID,
+			Version: 1, Name: e.Name, Checksum: e.Checksum, EntryID: e.ID,
 			Marked: e.Direction == database.Mark, AppliedAt: e.StartedAt, Duration: e.Duration,
 		}
 	}

@@ -44,8 +44,8 @@ type Journal struct {
 	Held bool `json:"-"`
 }
 
-// Open reports whether something of the run has happened, or may have.
-func (j *Journal) Open() bool { return j != nil && (j.Done > 0 || j.Begun != "") }
+// Started reports whether a statement of the run has been executed, or may have been.
+func (j *Journal) Started() bool { return j != nil && (j.Done > 0 || j.Begun != "") }
 
 // Add counts one more statement as done.
 func (j *Journal) Add(st sqltext.Statement) {

@@ -159,14 +159,14 @@ func (r *replayer) texts() ([]text, error) {
 		s := r.sets[name]
 		var versioned, repeated []text
 		for a := range s.state.Applied.All() {
-			versioned = append(versioned, text{event: s.byID[a.EventID], sql: s.byID[a.EventID].UpText})
+			versioned = append(versioned, text{event: s.byID[a.EntryID], sql: s.byID[a.EntryID].UpText})
 		}
 		if len(s.downs) > 0 { // then the recorded order matters
 			versioned = append(versioned, s.downs...)
 			slices.SortFunc(versioned, func(a, b text) int { return cmp.Compare(a.event.ID, b.event.ID) })
 		}
 		for _, a := range s.state.Repeated {
-			repeated = append(repeated, text{event: s.byID[a.EventID], sql: s.byID[a.EventID].UpText})
+			repeated = append(repeated, text{event: s.byID[a.EntryID], sql: s.byID[a.EntryID].UpText})
 		}
 		slices.SortFunc(repeated, func(a, b text) int { return cmp.Compare(a.event.Name, b.event.Name) })
 		all = append(append(all, versioned...), repeated...)

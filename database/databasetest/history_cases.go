@@ -89,7 +89,7 @@ func eventIsKept(c *check) {
 	a, ok := c.state(db, "s").Applied.Get(1)
 	c.that(ok && a.Name == first.Name && a.Checksum == first.Checksum && a.DownChecksum == first.DownChecksum,
 		"State has %+v of %+v", a, first)
-	c.that(a.HasDownText && a.EventID > 0 && !a.Marked, "State has %+v of %+v", a, first)
+	c.that(a.HasDownText && a.EntryID > 0 && !a.Marked, "State has %+v of %+v", a, first)
 	c.that(a.AppliedAt.Equal(started.Truncate(time.Microsecond)), "AppliedAt is %v, want %v", a.AppliedAt, started)
 	c.that(a.Duration == first.Duration.Truncate(time.Microsecond), "Duration is %v, want %v", a.Duration, first.Duration)
 }
@@ -287,7 +287,7 @@ func (c *check) sameVersions(got, want *database.AppliedSet) {
 	for w := range want.All() {
 		g, _ := got.Get(w.Version)
 		c.that(g.Name == w.Name && g.Checksum == w.Checksum && g.Marked == w.Marked, "State has %+v, want %+v", g, w)
-		c.that(g.EventID > 0, "State has %+v, without the event", g)
+		c.that(g.EntryID > 0, "State has %+v, without the event", g)
 	}
 }
 

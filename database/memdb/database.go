@@ -56,7 +56,7 @@ func (t *Target) state(own tables, set string, more []database.Entry) *database.
 			st.Fold(e)
 		}
 	}
-	if j, ok := l.journals[set]; ok && j.Open() && !ends(more, &j) {
+	if j, ok := l.journals[set]; ok && j.Started() && !ends(more, &j) {
 		st.Interrupted = &j
 		st.Interrupted.Held = t.locks[lockKey{own, set}] != nil
 	}

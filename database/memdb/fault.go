@@ -16,14 +16,14 @@ const (
 	OpMetadata         = "Metadata"
 	OpQuery            = "Query"
 	OpClose            = "Close"
-	OpBatchState       = "Batch.State"
-	OpBatchRun         = "Batch.Run"
-	OpBatchRecord      = "Batch.Record"
-	OpBatchReset       = "Batch.Reset"
-	OpBatchMetadata    = "Batch.Metadata"
-	OpBatchPutMetadata = "Batch.PutMetadata"
-	OpBatchCommit      = "Batch.Commit"
-	OpBatchRollback    = "Batch.Rollback"
+	OpTxState       = "Tx.State"
+	OpTxExec         = "Tx.Exec"
+	OpTxRecord      = "Tx.Record"
+	OpTxReset       = "Tx.Reset"
+	OpTxMetadata    = "Tx.Metadata"
+	OpTxPutMetadata = "Tx.PutMetadata"
+	OpTxCommit      = "Tx.Commit"
+	OpTxRollback    = "Tx.Rollback"
 	OpRunState         = "Run.State"
 	OpRunExec          = "Run.Exec"
 	OpRunJournal       = "Run.Journal"
@@ -37,7 +37,7 @@ const (
 // its locks are free, and this call and every later one fail with ErrKilled.
 var ErrKilled = errors.New("memdb: the process was killed")
 
-// ErrCommitted and ErrNotCommitted, when a hook returns them for OpBatchCommit, OpRunJournal, OpRunRecord or
+// ErrCommitted and ErrNotCommitted, when a hook returns them for OpTxCommit, OpRunJournal, OpRunRecord or
 // OpRunExec, cut the connection while COMMIT is under way, after it happened or before. The caller
 // sees a *database.CommitUnknownError either way, and the Batch or Run is over. A statement that is executed without a mark commits
 // nothing: it has happened, or not, and the error is a *database.LockLostError.

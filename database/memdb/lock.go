@@ -101,7 +101,7 @@ func (d *Database) tryLock(key lockKey, op string) (*hold, database.Found, *lock
 	l := t.ledger(d.own, true)
 	h.head = head(l.events, key.set)
 	j, ok := l.journals[key.set]
-	return h, database.Found{Head: h.head, Interrupted: ok && j.Open()}, nil, nil
+	return h, database.Found{Head: h.head, Interrupted: ok && j.Started()}, nil, nil
 }
 
 // hold takes a lock that nobody holds. mu is held.

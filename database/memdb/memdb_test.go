@@ -194,7 +194,7 @@ func TestLostCommit(t *testing.T) {
 		target := memdb.New()
 		db := open(t, target)
 		db.SetHook(func(op string) error {
-			if op == memdb.OpBatchCommit {
+			if op == memdb.OpTxCommit {
 				return lost
 			}
 			return nil

@@ -69,7 +69,7 @@ func (c *content) columns(table string) (names []string) {
 }
 
 func (b *batch) Metadata(ctx context.Context) (*metadata.State, error) {
-	if err := b.enter(ctx, OpBatchMetadata); err != nil {
+	if err := b.enter(ctx, OpTxMetadata); err != nil {
 		return nil, err
 	}
 	if err := b.flush(ctx); err != nil {
@@ -88,7 +88,7 @@ func (b *batch) Metadata(ctx context.Context) (*metadata.State, error) {
 }
 
 func (b *batch) PutMetadata(ctx context.Context, change *metadata.Change) error {
-	if err := b.enter(ctx, OpBatchPutMetadata); err != nil {
+	if err := b.enter(ctx, OpTxPutMetadata); err != nil {
 		return err
 	}
 	var facts []fact

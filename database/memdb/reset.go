@@ -12,7 +12,7 @@ import (
 
 // Reset drops every table. There are no schemas here, nor anything of somebody else's.
 func (b *batch) Reset(ctx context.Context, _ []string, e database.Entry) (*database.Emptied, error) {
-	if err := b.enter(ctx, OpBatchReset); err != nil {
+	if err := b.enter(ctx, OpTxReset); err != nil {
 		return nil, err
 	}
 	if err := b.flush(ctx); err != nil {
@@ -61,7 +61,7 @@ func (b *batch) lockOthers() ([]string, error) {
 	d, t := b.db, b.db.target
 	sets := []string{b.set}
 	for set, j := range t.ledger(d.own, false).journals {
-		if j.Open() {
+		if j.Started() {
 			sets = append(sets, set)
 		}
 	}

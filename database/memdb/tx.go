@@ -48,7 +48,7 @@ type placed struct {
 }
 
 func (b *batch) State(ctx context.Context) (*database.State, error) {
-	if err := b.enter(ctx, OpBatchState); err != nil {
+	if err := b.enter(ctx, OpTxState); err != nil {
 		return nil, err
 	}
 	if err := b.flush(ctx); err != nil {
@@ -60,14 +60,14 @@ func (b *batch) State(ctx context.Context) (*database.State, error) {
 }
 
 func (b *batch) Exec(ctx context.Context, s *migration.Script) error {
-	if err := b.enter(ctx, OpBatchRun); err != nil {
+	if err := b.enter(ctx, OpTxExec); err != nil {
 		return err
 	}
 	return b.do(ctx, func(ctx context.Context) error { return b.script(ctx, s) })
 }
 
 func (b *batch) Record(ctx context.Context, entries ...database.Entry) error {
-	if err := b.enter(ctx, OpBatchRecord); err != nil {
+	if err := b.enter(ctx, OpTxRecord); err != nil {
 		return err
 	}
 	return b.do(ctx, func(context.Context) error {
@@ -86,7 +86,7 @@ func (b *batch) Record(ctx context.Context, entries ...database.Entry) error {
 }
 
 func (b *batch) Commit(ctx context.Context) (recorded database.Recorded, err error) {
-	err = b.enter(ctx, OpBatchCommit)
+	err = b.enter(ctx, OpTxCommit)
 	lost := errors.Is(err, ErrCommitted)
 	if err == nil || lost {
 		if ferr := b.flush(ctx); ferr != nil {
@@ -146,7 +146,7 @@ func (b *batch) recorded() database.Recorded {
 }
 
 func (b *batch) Rollback(context.Context) error {
-	err := b.db.enter(context.Background(), OpBatchRollback)
+	err := b.db.enter(context.Background(), OpTxRollback)
 	b.db.target.mu.Lock()
 	defer b.db.target.mu.Unlock()
 	if b.hold.over {

@@ -426,10 +426,10 @@ func (r *run) abandon() {
 	})
 	if r.token != "" && !r.worker.broken() {
 		last := r.unclaimQuery()
-		if r.journal.Open() {
+		if r.journal.Started() {
 			last = r.disownQuery()
 		}
-		if r.worker.within(cancelGrace, pipelined([]query{last})) != nil && r.journal.Open() {
+		if r.worker.within(cancelGrace, pipelined([]query{last})) != nil && r.journal.Started() {
 			r.worker.closeNow() // the next run terminates the session in the journal
 		}
 	}

@@ -171,7 +171,7 @@ func TestInterruptedIsTheCause(t *testing.T) {
 func TestConflictSaysWhoItWas(t *testing.T) {
 	t.Parallel()
 	f, _ := explain(t.Context(), &whimbrel.ConflictError{
-		Version: 3, Problem: "was taken back", Event: database.Entry{ID: 7, Version: 3, Direction: database.Down, DBUser: "me"},
+		Version: 3, Problem: "was taken back", Entry: database.Entry{ID: 7, Version: 3, Direction: database.Down, DBUser: "me"},
 	})
 	b, err := json.Marshal(f)
 	if err != nil || f.Entry == nil || f.Entry.User != "me" {

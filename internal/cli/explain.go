@@ -551,8 +551,8 @@ func explainDatabase(f *render.Failure, err error) bool {
 			f.Version, f.Name = nil, conflict.Script
 			f.Message = fmt.Sprintf("script %q %s", conflict.Script, conflict.Problem)
 		}
-		if conflict.Event.ID != 0 {
-			f.Entry = new(render.NewEntry(conflict.Event))
+		if conflict.Entry.ID != 0 {
+			f.Entry = new(render.NewEntry(conflict.Entry))
 		}
 		f.Next = `Check "whimbrel status", then run the command again.`
 	case errors.As(err, &newer):

@@ -22,7 +22,7 @@ func explainInterrupted(f *render.Failure, err error) bool {
 		if none.Version != whimbrel.NilVersion {
 			f.Version = &none.Version
 		}
-		if open := render.NewInterrupted(none.Open, ""); open != nil && none.Open.Version == none.Version {
+		if open := render.NewInterrupted(none.Interrupted, ""); open != nil && none.Interrupted.Version == none.Version {
 			f.Next = fmt.Sprintf("Run %q to resume it.", open.Next())
 		}
 		return true

@@ -95,7 +95,7 @@ func (d *db) state(from *data, set string) *database.State {
 			st.Fold(e)
 		}
 	}
-	if j := h.Journals[set]; j.Open() {
+	if j := h.Journals[set]; j.Started() {
 		st.Interrupted = j
 		st.Interrupted.Held = d.store.isLocked(d.name, set)
 	}

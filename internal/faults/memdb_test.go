@@ -41,7 +41,7 @@ func (p *memory) ways() []way {
 			switch op {
 			case memdb.OpRunExec, memdb.OpRunJournal, memdb.OpRunRecord:
 				return memdb.ErrDone
-			case memdb.OpBatchCommit:
+			case memdb.OpTxCommit:
 				return memdb.ErrCommitted
 			}
 			return memdb.ErrKilled
@@ -50,7 +50,7 @@ func (p *memory) ways() []way {
 			switch op {
 			case memdb.OpRunExec:
 				return memdb.ErrHalfway
-			case memdb.OpBatchCommit:
+			case memdb.OpTxCommit:
 				return memdb.ErrNotCommitted
 			}
 			return memdb.ErrKilled

@@ -295,9 +295,9 @@ func (p *play) batches(ctx context.Context, name string, db database.Database) {
 	}
 	defer b.Rollback(ctx)
 	_, err = b.State(ctx)
-	check("Batch.State", err)
+	check("Tx.State", err)
 	state, err := database.TxMetadata(ctx, b)
-	check("Batch.Metadata", err)
+	check("Tx.Metadata", err)
 	change := &metadata.Change{}
 	if state != nil {
 		for _, o := range state.Objects {
