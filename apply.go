@@ -39,11 +39,11 @@ func (m *Migrator) Apply(ctx context.Context, p *Plan, opts ApplyOptions) (*Resu
 
 // applier carries one call of Apply.
 type applier struct {
-	m      *Migrator
-	plan   *Plan
-	expect *database.State // what the database holds, as far as the applier knows
-	result Result
-	looked bool // an attempt has taken the lock and compared the database with expect
+	m        *Migrator
+	plan     *Plan
+	expect   *database.State // what the database holds, as far as the applier knows
+	result   Result
+	compared bool // an attempt has taken the lock and compared the database with expect
 
 	// By step of the plan: whether it is still to be done, as far as the applier knows, and
 	// whether it has been reported as skipped.
@@ -82,9 +82,9 @@ func (a *applier) run(ctx context.Context) error {
 func (a *applier) perform(ctx context.Context, from, to int) error {
 	var lost error // the answer to a COMMIT was lost, and no attempt has read the history since
 	for tries := 1; ; {
-		a.looked = false
+		a.compared = false
 		err := a.attempt(ctx, from, to)
-		if a.looked {
+		if a.compared {
 			lost = nil
 		}
 		again, err := a.again(ctx, err, tries, from)

@@ -21,7 +21,7 @@ func (a *applier) check(ctx context.Context, l locked, found database.Found, fro
 		if err != nil {
 			return nil, nil, err
 		}
-		a.looked = true
+		a.compared = true
 		if st.Head != a.expect.Head {
 			if err := a.adopt(ctx, st, from); err != nil {
 				return nil, nil, err
@@ -29,7 +29,7 @@ func (a *applier) check(ctx context.Context, l locked, found database.Found, fro
 		}
 		open = st.Interrupted
 	}
-	a.looked = true
+	a.compared = true
 	for i := from; i < to; i++ {
 		if a.left[i] {
 			todo = append(todo, i)

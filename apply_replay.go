@@ -17,16 +17,9 @@ func checkPrefix(set string, s *migration.Script, an *migration.Analysis, j *dat
 	if j == nil || j.Done == 0 {
 		return nil
 	}
-	n, sum := 0, migration.Checksum{}
-	var last sqltext.Statement
-	for st, err := range executed(an) {
-		if err != nil {
-			return err
-		}
-		if n == j.Done {
-			break
-		}
-		n, sum, last = n+1, database.NextSum(sum, an.Mask(st.Text)), st
+	n, sum, last, err := prefix(an, j.Done)
+	if err != nil {
+		return err
 	}
 	e := &InterruptedError{Set: set, Journal: *j, File: s.File, Edited: true}
 	switch {
@@ -42,6 +35,21 @@ func checkPrefix(set string, s *migration.Script, an *migration.Analysis, j *dat
 		return nil
 	}
 	return e
+}
+
+// prefix counts the first statements of a script, up to limit, and returns their checksum and the
+// last of them.
+func prefix(an *migration.Analysis, limit int) (n int, sum migration.Checksum, last sqltext.Statement, err error) {
+	for st, err := range executed(an) {
+		if err != nil {
+			return n, sum, last, err
+		}
+		if n == limit {
+			break
+		}
+		n, sum, last = n+1, database.NextSum(sum, an.Mask(st.Text)), st
+	}
+	return n, sum, last, nil
 }
 
 // executed yields the statements of a script that the journal counts: those sent to the database.
@@ -91,7 +99,7 @@ func (x *runner) replay(ctx context.Context, st sqltext.Statement) error {
 		x.again = append(x.again, st)
 	case st.SetsSession():
 		x.follow(st)
-		return x.executeAgain(ctx, []sqltext.Statement{st})
+		return x.executeAll(ctx, []sqltext.Statement{st})
 	}
 	return nil
 }
@@ -106,7 +114,7 @@ func (x *runner) replayEnd(ctx context.Context, end sqltext.Statement) error {
 	if !slices.ContainsFunc(all, func(st sqltext.Statement) bool { return st.SetsSession() && st.Mode&ownModes == 0 }) {
 		return nil
 	}
-	return x.executeAgain(ctx, all)
+	return x.executeAll(ctx, all)
 }
 
 // replayChain replays the end of a transaction that begins another one of its kind.
@@ -129,10 +137,10 @@ func (x *runner) replayOpen(ctx context.Context) error {
 		x.fresh = false
 		return x.begin(ctx, all...)
 	}
-	return x.executeAgain(ctx, slices.DeleteFunc(all, func(st sqltext.Statement) bool { return !st.SetsSession() || st.Mode&ownModes != 0 }))
+	return x.executeAll(ctx, slices.DeleteFunc(all, func(st sqltext.Statement) bool { return !st.SetsSession() || st.Mode&ownModes != 0 }))
 }
 
-func (x *runner) executeAgain(ctx context.Context, all []sqltext.Statement) error {
+func (x *runner) executeAll(ctx context.Context, all []sqltext.Statement) error {
 	for _, st := range all {
 		if err := x.r.Exec(ctx, x.step.Script, st, nil, nil); err != nil {
 			return err

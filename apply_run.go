@@ -419,12 +419,7 @@ func standIn(t sqltext.Tx, at sqltext.Statement) sqltext.Statement {
 func (x *runner) executeWaiting(ctx context.Context) error {
 	all := x.wait
 	x.wait = nil
-	for _, st := range all {
-		if err := x.r.Exec(ctx, x.step.Script, st, nil, nil); err != nil {
-			return err
-		}
-	}
-	return nil
+	return x.executeAll(ctx, all)
 }
 
 // endEmpty ends a transaction that the script begins at its end and leaves empty.

@@ -34,7 +34,7 @@ func (m *Migrator) Baseline(ctx context.Context, version int64, opts BaselineOpt
 				return nil, err
 			}
 		}
-		return m.baselineEvents(st, version)
+		return m.baselineEntries(st, version)
 	})
 	for _, e := range recorded {
 		if e.Direction == database.Mark {
@@ -63,9 +63,9 @@ func (m *Migrator) noHistory(ctx context.Context, st *database.State) error {
 	return &HistoryExistsError{Set: m.set.Name(), Version: version, AppliedCount: st.Applied.Len(), Last: last}
 }
 
-// baselineEvents make exactly what the set has up to a version applied; unknown versions below it
+// baselineEntries make exactly what the set has up to a version applied; unknown versions below it
 // stay applied.
-func (m *Migrator) baselineEvents(st *database.State, version int64) ([]database.Entry, error) {
+func (m *Migrator) baselineEntries(st *database.State, version int64) ([]database.Entry, error) {
 	now := viewOf(m.set, st.Applied)
 	marks, err := now.upTo(version)
 	if err != nil {

@@ -79,10 +79,7 @@ func (m *Migrator) checkFirst(ctx context.Context, check func(*database.State) e
 }
 
 // checkAgain checks under the lock: another process may have changed the state meanwhile.
-func checkAgain(ctx context.Context, l interface {
-	State(ctx context.Context) (*database.State, error)
-}, check func(*database.State) error,
-) error {
+func checkAgain(ctx context.Context, l locked, check func(*database.State) error) error {
 	st, err := l.State(ctx)
 	if err != nil {
 		return err

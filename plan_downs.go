@@ -80,8 +80,8 @@ func (m *Migrator) verifyScripts(st *database.State) error {
 }
 
 // warnOfDowns reports the down scripts that entries record and that could not run.
-func (m *Migrator) warnOfDowns(st *database.State, events []database.Entry) {
-	for _, e := range events {
+func (m *Migrator) warnOfDowns(st *database.State, entries []database.Entry) {
+	for _, e := range entries {
 		if e.Direction != database.Mark && e.Direction != database.Accept {
 			continue
 		}

@@ -66,16 +66,25 @@ func (m *Migrator) readDowns(ctx context.Context, moves []move) ([]move, error) 
 
 // storedDown returns the down script that the history has for an applied migration.
 func (m *Migrator) storedDown(ctx context.Context, a database.AppliedMigration) (*migration.Script, error) {
-	q := database.HistoryQuery{Set: m.set.Name(), Version: &a.Version, Texts: true}
-	for e, err := range m.db.History(ctx, q) {
-		if err != nil {
-			return nil, err
-		}
-		if e.ID == a.EntryID {
-			s := migration.Text(fmt.Sprintf("history event %d (%d %s, down)", e.ID, e.Version, e.Name), e.DownText)
-			s.Directives = e.DownDirectives
-			return s, nil
+	e, err := m.storedEntry(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	if e.ID == 0 {
+		return nil, &ConflictError{Set: m.set.Name(), Version: a.Version, Problem: fmt.Sprintf("has lost its history entry %d", a.EntryID)}
+	}
+	s := migration.Text(fmt.Sprintf("history entry %d (%d %s, down)", e.ID, e.Version, e.Name), e.DownText)
+	s.Directives = e.DownDirectives
+	return s, nil
+}
+
+// storedEntry returns the history entry of an applied migration, with its texts. The zero entry
+// means that the history lacks it.
+func (m *Migrator) storedEntry(ctx context.Context, a database.AppliedMigration) (database.Entry, error) {
+	for e, err := range m.db.History(ctx, database.HistoryQuery{Set: m.set.Name(), Version: &a.Version, Texts: true}) {
+		if err != nil || e.ID == a.EntryID {
+			return e, err
 		}
 	}
-	return nil, &ConflictError{Set: m.set.Name(), Version: a.Version, Problem: fmt.Sprintf("has lost its history entry %d", a.EntryID)}
+	return database.Entry{}, nil
 }

@@ -88,12 +88,12 @@ var errNothingToRecord = errors.New("nothing to record")
 type recorder func(context.Context, *database.State) ([]database.Entry, error)
 
 // each returns an entry for each version, from the state that the entries before lead to.
-func (m *Migrator) each(versions []int64, event func(*database.State, int64) (database.Entry, error)) recorder {
+func (m *Migrator) each(versions []int64, entry func(*database.State, int64) (database.Entry, error)) recorder {
 	return func(_ context.Context, st *database.State) ([]database.Entry, error) {
 		st = st.Clone()
 		var all []database.Entry
 		for _, v := range versions {
-			e, err := event(st, v)
+			e, err := entry(st, v)
 			if errors.Is(err, errNothingToRecord) {
 				continue
 			}
@@ -109,12 +109,12 @@ func (m *Migrator) each(versions []int64, event func(*database.State, int64) (da
 
 // record appends entries in one transaction under the lock, and returns them as the history
 // has them.
-func (m *Migrator) record(ctx context.Context, note string, events recorder) ([]database.Entry, error) {
+func (m *Migrator) record(ctx context.Context, note string, entries recorder) ([]database.Entry, error) {
 	m = m.usable()
 	var all []database.Entry
 	warned := false
 	recorded, err := m.locked(ctx, func(st *database.State) (err error) {
-		if all, err = events(ctx, st); err == nil && !warned {
+		if all, err = entries(ctx, st); err == nil && !warned {
 			m.warnOfDowns(st, all)
 			warned = true
 		}

@@ -103,7 +103,7 @@ func (m *Migrator) resolve(ctx context.Context, st *database.State, version int6
 	switch {
 	case edited && how == ResolveDone:
 		n := j.Done
-		if err := recount(&j, an); err != nil {
+		if j.Done, j.DoneSum, _, err = prefix(an, n); err != nil {
 			return nil, "", err
 		}
 		return &j, fmt.Sprintf("the first %d statements of the edited script replace the %d that were executed", j.Done, n), nil
@@ -138,22 +138,6 @@ func (m *Migrator) resolveUnseen(j *database.Journal, how Resolution, problem st
 	}
 	*j = database.Journal{Version: j.Version, Name: j.Name, Of: j.Of}
 	return j, fmt.Sprintf("the script starts again; %d of its statements had been executed", n), nil
-}
-
-// recount counts the first statements of a script as executed.
-func recount(j *database.Journal, an *migration.Analysis) error {
-	n, sum := 0, migration.Checksum{}
-	for st, err := range executed(an) {
-		if err != nil {
-			return err
-		}
-		if n == j.Done {
-			break
-		}
-		n, sum = n+1, database.NextSum(sum, an.Mask(st.Text))
-	}
-	j.Done, j.DoneSum = n, sum
-	return nil
 }
 
 // NotInterruptedError reports that no run of a version is interrupted.

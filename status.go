@@ -8,7 +8,6 @@ import (
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
-	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 // MigrationState is the state of one version.
@@ -130,12 +129,10 @@ func (m *Migrator) interruptedAt(st *database.State) string {
 		return ""
 	}
 	n := 0
-	for st, err := range an.All() {
+	for st, err := range executed(an) {
 		switch {
 		case err != nil:
 			return ""
-		case st.Kind != sqltext.SQL && st.Kind != sqltext.CopyIn:
-			continue
 		case n == j.Done:
 			return an.Mask(st.Text)
 		}
@@ -215,10 +212,8 @@ func (m *Migrator) repeatables(st *database.State) []RepeatableStatus {
 func (s *Status) InState(states ...MigrationState) []int64 {
 	vs := []int64{}
 	for _, m := range s.Migrations {
-		for _, st := range states {
-			if m.State == st {
-				vs = append(vs, m.Version)
-			}
+		if slices.Contains(states, m.State) {
+			vs = append(vs, m.Version)
 		}
 	}
 	return vs

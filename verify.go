@@ -68,7 +68,7 @@ func (m *Migrator) mismatch(ctx context.Context, st *database.State, bad []int64
 		return e
 	}
 	e.Name, e.File = mig.Name, mig.Up.File
-	stored, ok, err := m.storedText(ctx, a)
+	entry, err := m.storedEntry(ctx, a)
 	if err != nil && ctx.Err() != nil {
 		return err
 	}
@@ -76,23 +76,9 @@ func (m *Migrator) mismatch(ctx context.Context, st *database.State, bad []int64
 	if err != nil {
 		return err
 	}
-	if ok && inMemory {
+	if stored := entry.UpText; stored != "" && inMemory {
 		e.Diff = string(diff.Diff(fmt.Sprintf("as applied (history entry %d)", a.EntryID), []byte(m.masked(mig.Up, stored)), mig.Up.File, []byte(m.masked(mig.Up, now))))
 		e.OnlyBlank = sqltext.Equivalent(stored, now, m.db.Dialect())
 	}
 	return e
-}
-
-// storedText returns the up script that the history has for an applied version.
-func (m *Migrator) storedText(ctx context.Context, a database.AppliedMigration) (text string, ok bool, err error) {
-	q := database.HistoryQuery{Set: m.set.Name(), Version: &a.Version, Texts: true}
-	for e, err := range m.db.History(ctx, q) {
-		if err != nil {
-			return "", false, err
-		}
-		if e.ID == a.EntryID {
-			return e.UpText, e.UpText != "", nil
-		}
-	}
-	return "", false, nil
 }
