@@ -86,9 +86,9 @@ func (m *metadataFlags) add(cmd *cobra.Command) {
 }
 
 // changeMetadata changes the metadata and shows the result.
-func (a *app) changeMetadata(ctx context.Context, m *metadataFlags, change func(*whimbrel.Migrator, metadb.Options) (*metadb.Result, error)) error {
+func (a *app) changeMetadata(ctx context.Context, m *metadataFlags, change func(context.Context, *whimbrel.Migrator, metadb.Options) (*metadb.Result, error)) error {
 	return a.withTarget(ctx, a.openWithoutFiles, func(t *target) (render.Document, error) {
-		r, err := change(t.migrator(), metadb.Options{DryRun: m.dryRun, Note: m.note, Overrule: m.overrule})
+		r, err := change(ctx, t.migrator(), metadb.Options{DryRun: m.dryRun, Note: m.note, Overrule: m.overrule})
 		if err != nil {
 			return nil, err
 		}
@@ -115,8 +115,8 @@ describe remain. An entry for an object that does not exist is an error.`,
 			if err != nil {
 				return err
 			}
-			return a.changeMetadata(cmd.Context(), &m, func(by *whimbrel.Migrator, opts metadb.Options) (*metadb.Result, error) {
-				return metadb.Apply(cmd.Context(), by, d, opts)
+			return a.changeMetadata(cmd.Context(), &m, func(ctx context.Context, by *whimbrel.Migrator, opts metadb.Options) (*metadb.Result, error) {
+				return metadb.Apply(ctx, by, d, opts)
 			})
 		},
 	}
@@ -196,9 +196,7 @@ object follows it, and an object that was dropped and created again keeps its en
   whimbrel metadata reload`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.changeMetadata(cmd.Context(), &m, func(by *whimbrel.Migrator, opts metadb.Options) (*metadb.Result, error) {
-				return metadb.Reload(cmd.Context(), by, opts)
-			})
+			return a.changeMetadata(cmd.Context(), &m, metadb.Reload)
 		},
 	}
 	m.add(cmd)
@@ -216,9 +214,7 @@ database needs --confirm-protected with its name.`,
 		Example: `  whimbrel metadata reset --dry-run`,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.changeMetadata(cmd.Context(), &m, func(by *whimbrel.Migrator, opts metadb.Options) (*metadb.Result, error) {
-				return metadb.Reset(cmd.Context(), by, opts)
-			})
+			return a.changeMetadata(cmd.Context(), &m, metadb.Reset)
 		},
 	}
 	m.add(cmd)
@@ -254,9 +250,7 @@ func (a *app) metadataDropCommand() *cobra.Command {
 		Example: `  whimbrel metadata drop-inconsistent --dry-run`,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.changeMetadata(cmd.Context(), &m, func(by *whimbrel.Migrator, opts metadb.Options) (*metadb.Result, error) {
-				return metadb.DropInconsistent(cmd.Context(), by, opts)
-			})
+			return a.changeMetadata(cmd.Context(), &m, metadb.DropInconsistent)
 		},
 	}
 	m.add(cmd)

@@ -117,6 +117,20 @@ func (p *Proxy) lead(t testing.TB, serverURL, through string) {
 	p.URL = u.String()
 }
 
+// get reads a field of a proxy under its lock.
+func get[T any](p *Proxy, field *T) T {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return *field
+}
+
+// set changes a field of a proxy under its lock.
+func set[T any](p *Proxy, field *T, value T) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	*field = value
+}
+
 // Turns returns how many round trips the clients have waited for since the last Reset, on all
 // connections: how often a client sent something and then was told that it is its turn (ready for a
 // query, or for a password). Queries sent without waiting for each other's answers are one turn,
@@ -126,28 +140,16 @@ func (p *Proxy) lead(t testing.TB, serverURL, through string) {
 // On MariaDB it is how often a client sent something and was answered, whatever the answer's
 // length. Messages without an answer (closing a prepared statement) don't count, nor does the
 // server's greeting.
-func (p *Proxy) Turns() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.turns
-}
+func (p *Proxy) Turns() int { return get(p, &p.turns) }
 
 // Connections returns the number of connections made since the last Reset.
-func (p *Proxy) Connections() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.opened
-}
+func (p *Proxy) Connections() int { return get(p, &p.opened) }
 
 // Messages returns the number of protocol messages in a direction since the last Reset. A client's
 // goodbye doesn't count: nobody waits for it, so it could arrive before or after a Reset. On
 // MariaDB, closing a prepared statement doesn't count either; a message of several packets counts
 // once.
-func (p *Proxy) Messages(d Direction) int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.messages[d]
-}
+func (p *Proxy) Messages(d Direction) int { return get(p, &p.messages[d]) }
 
 // Reset sets all counts to zero and cancels CutAfter, StallAfter, HoldAfter and VanishAfter.
 func (p *Proxy) Reset() {
@@ -180,19 +182,11 @@ func (p *Proxy) cut() {
 
 // RefuseAfterCut makes the proxy close new connections at once after the next cut, like a server
 // that is down.
-func (p *Proxy) RefuseAfterCut() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.refusing = true
-}
+func (p *Proxy) RefuseAfterCut() { set(p, &p.refusing, true) }
 
 // CutAfter cuts once, after n messages in a direction since the last Reset: the n-th is delivered,
 // and no later one in either direction. With n = 0, the first is not delivered.
-func (p *Proxy) CutAfter(d Direction, n int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.cuts[d] = n
-}
+func (p *Proxy) CutAfter(d Direction, n int) { set(p, &p.cuts[d], n) }
 
 // CutWhenAnswered cuts once, before the first message to the client that matches, which is lost.
 // match receives the part of the message that has arrived, which is all of a short one.
@@ -203,45 +197,25 @@ func (p *Proxy) CutWhenAnswered(match func(message []byte) bool) {
 }
 
 // CutAlone makes CutAfter cut only the connection of that message, from now on. Others continue.
-func (p *Proxy) CutAlone() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.alone = true
-}
+func (p *Proxy) CutAlone() { set(p, &p.alone, true) }
 
 // CutAbruptly makes cuts reset connections from now on, like a firewall that has forgotten them or
 // a machine that restarted: reading and writing fail at once (ECONNRESET, EPIPE), and the unread
 // part of a long last message can be lost. Otherwise a cut closes connections in order: reading
 // ends.
-func (p *Proxy) CutAbruptly() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.abrupt = true
-}
+func (p *Proxy) CutAbruptly() { set(p, &p.abrupt, true) }
 
 // Stall stops all traffic in both directions, on new connections too, until Resume. Connections
 // stay open, as when a cable is unplugged.
-func (p *Proxy) Stall() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.stalled = true
-}
+func (p *Proxy) Stall() { set(p, &p.stalled, true) }
 
 // StallAfter stalls once, after n messages in a direction since the last Reset: the n-th is
 // delivered, and no later one in either direction until Resume. With n = 0, the first is not
 // delivered.
-func (p *Proxy) StallAfter(d Direction, n int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.stalls[d] = n
-}
+func (p *Proxy) StallAfter(d Direction, n int) { set(p, &p.stalls[d], n) }
 
 // Stalled reports whether all traffic is stopped.
-func (p *Proxy) Stalled() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.stalled
-}
+func (p *Proxy) Stalled() bool { return get(p, &p.stalled) }
 
 // Resume ends a Stall; nothing is lost.
 func (p *Proxy) Resume() {
@@ -254,11 +228,7 @@ func (p *Proxy) Resume() {
 // HoldAfter holds back everything that follows the n-th message to the server since the last Reset,
 // on its connection, until Deliver: also the connection's end. The server's side stays open, and
 // other connections continue. With n = 0 it is the first connection.
-func (p *Proxy) HoldAfter(n int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.holds = n
-}
+func (p *Proxy) HoldAfter(n int) { set(p, &p.holds, n) }
 
 // HoldWhen is HoldAfter for the first message to the server that matches, which is held back, too.
 // match receives the part of the message that has arrived, which is all of a short one.
@@ -318,11 +288,7 @@ func (p *Proxy) Deliver() (open bool) {
 // process ends, and new ones get no answer. This simulates the loss of the client's machine, except
 // for the kernel's probes (TCP keepalives), which this machine's kernel answers for the proxy. Cut
 // ends the connections, and Reset lets messages pass again.
-func (p *Proxy) VanishAfter(d Direction, n int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.vanishes[d] = n
-}
+func (p *Proxy) VanishAfter(d Direction, n int) { set(p, &p.vanishes[d], n) }
 
 // VanishWhen is VanishAfter for the messages before the first one in a direction that matches, as
 // in HoldWhen.
@@ -333,11 +299,7 @@ func (p *Proxy) VanishWhen(d Direction, match func(message []byte) bool) {
 }
 
 // Gone reports whether all traffic is dropped.
-func (p *Proxy) Gone() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.gone
-}
+func (p *Proxy) Gone() bool { return get(p, &p.gone) }
 
 func (p *Proxy) accept(listener net.Listener) {
 	for {
