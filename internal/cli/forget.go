@@ -20,16 +20,8 @@ migration is never resumed. Forget needs no files.`,
 		Example: `  whimbrel forget 7 --note "table dropped by hand"`,
 		Args:    needArgs("at least one version", 1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			versions, err := parseVersions(args)
-			if err != nil {
-				return err
-			}
-			ctx := cmd.Context()
-			return a.withTarget(ctx, a.openWithoutFiles, func(t *target) (render.Document, error) {
-				if err := t.migrator().Forget(ctx, note, versions...); err != nil {
-					return nil, err
-				}
-				return &render.Forgotten{Set: t.set.Name(), Forgotten: versions}, nil
+			return a.withVersions(cmd.Context(), a.openWithoutFiles, args, func(t *target, versions []int64) (render.Document, error) {
+				return &render.Forgotten{Set: t.set.Name(), Forgotten: versions}, t.migrator().Forget(cmd.Context(), note, versions...)
 			})
 		},
 		ValidArgsFunction: a.completeVersions(-1),

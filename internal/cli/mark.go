@@ -18,16 +18,8 @@ already has their changes.`,
 		Example: `  whimbrel mark 1 2 3 --note "created by hand"`,
 		Args:    needArgs("at least one version", 1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			versions, err := parseVersions(args)
-			if err != nil {
-				return err
-			}
-			ctx := cmd.Context()
-			return a.withTarget(ctx, a.open, func(t *target) (render.Document, error) {
-				if err := t.migrator().Mark(ctx, note, versions...); err != nil {
-					return nil, err
-				}
-				return &render.Marked{Set: t.set.Name(), Marked: versions}, nil
+			return a.withVersions(cmd.Context(), a.open, args, func(t *target, versions []int64) (render.Document, error) {
+				return &render.Marked{Set: t.set.Name(), Marked: versions}, t.migrator().Mark(cmd.Context(), note, versions...)
 			})
 		},
 		ValidArgsFunction: a.completeVersions(-1),

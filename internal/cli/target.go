@@ -153,3 +153,12 @@ func (a *app) withTarget(ctx context.Context, open func(context.Context) (*targe
 	a.print().Show(doc)
 	return nil
 }
+
+// withVersions is withTarget for a command whose arguments are versions.
+func (a *app) withVersions(ctx context.Context, open func(context.Context) (*target, error), args []string, work func(*target, []int64) (render.Document, error)) error {
+	versions, err := parseVersions(args)
+	if err != nil {
+		return err
+	}
+	return a.withTarget(ctx, open, func(t *target) (render.Document, error) { return work(t, versions) })
+}
