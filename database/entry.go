@@ -7,33 +7,33 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// Direction says what an event did to its version.
+// Direction says what a history entry did to its version.
 type Direction string
 
-// What events do. Up, Mark and Baseline make a version applied; Down and Forget make it
+// The directions. Up, Mark and Baseline make a version applied; Down and Forget make it
 // not applied; Accept changes the checksum that an applied version is compared with. The
 // others belong to no version and have NilVersion: Repeat and Seed to a script by name,
-// Reset to the whole set, Drift, Metadata and Query to the whole target, Setting to the setting that is named. Resolve
-// has the version of the run.
+// Reset to the whole set, Drift, Metadata and Query to the whole target, Setting to the setting that
+// is named. Resolve has the version of the run.
 const (
 	Up       Direction = "up"
 	Down     Direction = "down"
 	Mark     Direction = "mark"     // recorded as applied without running it
 	Forget   Direction = "forget"   // recorded as not applied without running anything
 	Accept   Direction = "accept"   // an edited script was accepted as it is now
-	Baseline Direction = "baseline" // a script that stands for all versions up to its own ran on an empty database
+	Baseline Direction = "baseline" // the script of a baseline, which covers all versions up to its own, ran on an empty database
 	Repeat   Direction = "repeat"   // a repeatable script ran
 	Seed     Direction = "seed"     // a script with development data ran
 	Reset    Direction = "reset"    // the target was emptied: nothing is applied any more
-	Drift    Direction = "drift"    // the schema was accepted as it is: UpText makes it
+	Drift    Direction = "drift"    // the schema was accepted as it is: UpText creates it
 	Setting  Direction = "setting"  // a setting was changed
 	Metadata Direction = "metadata" // the metadata was changed: the name says how
-	Query    Direction = "query"    // somebody executed a statement that may change something: UpText
-	Resolve  Direction = "resolve"  // somebody said what became of a statement of an open run: the note says what
+	Query    Direction = "query"    // a user executed a statement that may change something: UpText
+	Resolve  Direction = "resolve"  // a user decided the outcome of a statement of an interrupted run: the note says how
 )
 
 // Entry is one entry of the history. The history is append-only: nothing ever
-// changes or removes an event.
+// changes or removes an entry.
 type Entry struct {
 	// ID grows with every event. Record sets it.
 	ID        int64
@@ -75,29 +75,29 @@ type State struct {
 	// Database is the target's name, as its server or its file says it.
 	Database string
 	// Head grows with every event of the set or of Whimbrel's own set; 0 for none. As
-	// the history is append-only, two States with one Head are equal, apart from an open run. The newest id alone
-	// is enough only where no event can become visible below one that is visible
-	// already: an UpdateSetting may come and go while a batch is open, and a database that
-	// hands out ids before the commit then shows the higher one first.
+	// the history is append-only, two States with one Head are equal, apart from an interrupted run.
+	// The newest id alone is enough only if no entry can become visible below one that is already
+	// visible: an UpdateSetting can begin and end while a transaction is open, and a database that
+	// assigns ids before the commit then shows the higher one first.
 	Head int64
 	// Applied are the applied versions.
 	Applied *AppliedSet
 	// Repeated and Seeded are, by name, the repeatable and the seed scripts that ran, as
 	// they were when they ran last.
 	Repeated, Seeded map[string]AppliedMigration
-	// Interrupted is the set's open run: one that stopped part-way, or that a process is at
-	// now. It is nil where there is none.
+	// Interrupted is the set's interrupted run, or one that a process is executing now. It is nil
+	// if there is none.
 	Interrupted *Journal
 	// Settings has every declared setting: as stored, or its default.
 	Settings Settings
-	// ServerMajor is PostgreSQL's major version, where the server has said it to the client anyway; else it is 0, and a plan
-	// takes the server for an old one.
+	// ServerMajor is PostgreSQL's major version, if the server reported it when the client connected.
+	// Otherwise it is 0, and a plan assumes the oldest version.
 	ServerMajor int
 }
 
 // Version returns the newest applied version, [NilVersion] if there is none, and
-// whether a run is open, so that something of a migration has happened that is not recorded yet.
-func (s *State) Version() (version int64, dirty bool) {
+// whether the set has an interrupted run, so that a part of a script has run without a history entry.
+func (s *State) Version() (version int64, interrupted bool) {
 	v, ok := s.Applied.Last()
 	if !ok {
 		v = NilVersion

@@ -13,15 +13,14 @@ import (
 // ErrLocked is what every *LockedError is.
 var ErrLocked = errors.New("can't acquire lock")
 
-// ErrHeadChanged is wrapped by the error of a Batch that had to let go of its lock
-// for a moment, as SQLite must for PRAGMA foreign_keys, and then found a newer event
-// in the history. Nothing of the batch was done. The engine reads the history again and
-// repeats what is left of the unit.
+// ErrHeadChanged is wrapped by the error of a Tx that released its lock for a moment, as SQLite must
+// for PRAGMA foreign_keys, and then found a newer entry in the history. The transaction changed
+// nothing. The engine reads the history again and repeats the remaining steps.
 var ErrHeadChanged = errors.New("the history changed while the lock was released")
 
-// ErrConflict is wrapped by the error of a Batch or a Run whose transaction the database has taken back because another one
-// was in its way, as a cluster does with a commit that conflicts. Nothing of the transaction is in the database, and it
-// may be tried again at once.
+// ErrConflict is wrapped by the error of a Tx or a Run whose transaction the database rolled back
+// because it conflicted with another one, such as at a commit in a cluster. The transaction changed
+// nothing and can be tried again at once.
 var ErrConflict = errors.New("the transaction was rolled back because it conflicted with another one")
 
 // LockedError reports that another process held the migration lock, or had what is to be read or written locked
@@ -184,7 +183,7 @@ func (e *ConnectError) Error() string {
 func (e *ConnectError) Unwrap() error { return e.Err }
 
 // CommitUnknownError reports that the connection broke while COMMIT was under
-// way: the batch is in the database whole, or not at all. The history tells which.
+// way: the transaction took effect completely or not at all. The history tells which.
 type CommitUnknownError struct{ Err error }
 
 func (e *CommitUnknownError) Error() string {

@@ -10,37 +10,38 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// Journal is how far a run has come: a script whose statements are executed one by one, so
-// that another process can go on where one stopped. A set has one open run at most. As JSON it has the
-// names of the journal table's columns, which are the same in every database.
+// Journal records how far a run got, so that another process can resume it. A set has at most one. As
+// JSON it has the names of the journal table's columns, which are the same in every database.
 type Journal struct {
-	// Version, Name and Direction are those of the event that ends the run.
+	// Version, Name and Direction are those of the entry that ends the run.
 	Version   int64     `json:"version"`
 	Name      string    `json:"name"`
 	Direction Direction `json:"direction"`
 	// Checksum is that of the script that is run, Of how many statements it has.
 	Checksum migration.Checksum `json:"checksum"`
 	Of       int                `json:"statements"`
-	// Done is how many statements stand, from the first, and DoneSum the checksum of their
-	// texts, one after the other: see Add.
+	// Done is how many statements, from the first, are applied, and DoneSum the checksum of their
+	// texts: see Add.
 	Done    int                `json:"done"`
 	DoneSum migration.Checksum `json:"done_checksum"`
-	// Begun is the text of the statement after those, where it can't be in a transaction and was
-	// begun; Before is what Run.Before said then. Both are "" otherwise.
+	// Begun is the text of the next statement, if it can't be in a transaction and was begun. Before
+	// is the value that Run.Before returned then. Otherwise both are "".
 	Begun  string `json:"begun"`
 	Before string `json:"before"`
-	// Error is what stopped the run, as far as anybody could still write it down.
+	// Error is the error that stopped the run, if the process could still write it.
 	Error string `json:"error"`
 	// StartedAt is when the run began, UpdatedAt when the journal was written last, by the
-	// database's clock if it has one. DBUser, Host, App and PID say by whom: PID is the number of its process
-	// on Host. Run.Journal and Run.Exec fill them in, in the Journal that they are given, but StartedAt only where it is zero.
+	// database's clock if it has one. DBUser, Host, App and PID identify the writer: PID is its process
+	// on Host. Run.Journal and Run.Exec fill them in, in the Journal that they receive, but StartedAt
+	// only if it is zero.
 	StartedAt time.Time `json:"started_at"`
 	UpdatedAt time.Time `json:"updated_at"`
 	DBUser    string    `json:"db_user"`
 	Host      string    `json:"host"`
 	App       string    `json:"app"`
 	PID       int64     `json:"pid"`
-	// Held says that somebody has the set's lock, and is at work now, where the database can tell. Only State fills it in.
+	// Held reports that a process holds the set's lock now, if the database can tell. Only State fills
+	// it in.
 	Held bool `json:"-"`
 }
 
@@ -85,24 +86,24 @@ var ErrNoTransaction = errors.New("the statement can't be in a transaction")
 // taken over. What was to be written with the journal was not written.
 var ErrFenced = errors.New("another process has taken the run over")
 
-// Verdict is what became of a statement.
+// Verdict is the outcome of a statement.
 type Verdict string
 
 // The verdicts.
 const (
 	// NotHappened: run it. That is also said of a statement that may run twice without harm.
 	NotHappened Verdict = "not happened"
-	// Happened: go on with the next.
+	// Happened: continue with the next statement.
 	Happened Verdict = "happened"
 	// Unclear: the database can't tell.
 	Unclear Verdict = "unclear"
 )
 
-// Outcome is what became of a statement that can't be in a transaction and whose end
-// nobody saw.
+// Outcome describes whether a statement outside a transaction took effect, after the connection that
+// sent it was lost.
 type Outcome struct {
 	Verdict Verdict
-	// Why says in a few words what the verdict rests on.
+	// Why is the reason for the verdict, in a few words.
 	Why string
 	// First are statements to be executed before the verdict holds: they take away, or finish, what
 	// the statement left behind. Each may be executed again.
