@@ -47,8 +47,8 @@ func (m *Migrator) Forget(ctx context.Context, note string, versions ...int64) e
 }
 
 // Accept records that the script of an applied version was edited on purpose: from
-// now on the set's text is the one it is compared with, and the set's down
-// script the one that takes it back. It runs nothing. The reason must not be empty. A
+// now on the version is compared with the set's text, and the set's down
+// script rolls it back. It runs nothing. The reason must not be empty. A
 // version whose checksum matches is left as it is.
 func (m *Migrator) Accept(ctx context.Context, reason string, versions ...int64) error {
 	m = m.usable()

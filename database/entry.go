@@ -96,7 +96,7 @@ type State struct {
 }
 
 // Version returns the newest applied version, [NilVersion] if there is none, and
-// whether the set has an interrupted run, so that a part of a script has run without a history entry.
+// whether the set has an interrupted run.
 func (s *State) Version() (version int64, interrupted bool) {
 	v, ok := s.Applied.Last()
 	if !ok {

@@ -12,7 +12,7 @@ import (
 // Explain is the Outcome of a statement that changes the schema, where all that is known is
 // the schema as it was before and as it is now. Without a difference it has not happened. It has if
 // something is different that the statement names; a column, an index and the like are named
-// with their table. Otherwise somebody else has been here, and it is unclear.
+// with their table. Otherwise another process has changed the schema, and it is unclear.
 func Explain(st sqltext.Statement, before, after *catalog.Snapshot) *Outcome {
 	o := &Outcome{Verdict: NotHappened, Why: "the schema is as it was before", Changes: catalog.Compare(before, after)}
 	if len(o.Changes) == 0 {

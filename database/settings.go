@@ -24,10 +24,11 @@ const (
 // The settings.
 const (
 	// MigrationMode lets migrations run. While it is false, nothing may migrate the
-	// database; the reason stands beside it. SettingUpdate.Settle waits for who is at work already.
+	// database; the reason is stored with it. SettingUpdate.Settle waits for processes that are
+	// already migrating.
 	MigrationMode = "migration_mode"
 	// Protected keeps what can't be taken back from happening by accident: while it is
-	// true, whoever rolls back, resets or seeds must say the database's name.
+	// true, a caller must pass the database's name to roll back, reset or seed.
 	Protected = "protected"
 	// LockTimeout bounds the wait for the migration lock where Options say nothing.
 	LockTimeout = "lock_timeout"
@@ -187,10 +188,10 @@ type SettingUpdate struct {
 	ToolVersion string
 	At          time.Time
 	// Settle, where it is not nil, says how to wait once the change is stored: until every
-	// Batch and Run of the history, of any set, that was open then is over, so that nobody
-	// goes by the old value any more. When its time is over the change stays, and the error is an
+	// Tx and Run of the history, of any set, that was open then has ended, so that no process
+	// uses the old value any more. When its time is over the change stays, and the error is an
 	// *UnsettledError. Where only one can write, it waits for as long to store the change
-	// beside a Batch; when that time is over nothing is stored, and the error is a *LockedError.
+	// beside a Tx; when that time is over nothing is stored, and the error is a *LockedError.
 	Settle *LockOptions
 }
 
