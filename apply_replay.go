@@ -70,7 +70,7 @@ func counts(st sqltext.Statement) bool { return st.Kind == sqltext.SQL || st.Kin
 // script, replay repeats it in one that ends as that one did: its effect may have ended with the
 // transaction, or have been rolled back.
 func (x *runner) replay(ctx context.Context, st sqltext.Statement) error {
-	within, implied := len(x.again) > 0, x.m.db.Dialect() == sqltext.MySQL
+	within, implied := len(x.again) > 0, x.m.db.Dialect().ImplicitCommit()
 	switch {
 	case st.Mode&sqltext.ModeNext != 0 && !within:
 		x.wait = append(x.wait, st)

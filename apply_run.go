@@ -327,7 +327,7 @@ func (x *runner) execute(ctx context.Context, st sqltext.Statement, data io.Read
 
 // within executes a statement in the transaction that the script has begun.
 func (x *runner) within(ctx context.Context, st sqltext.Statement, data io.Reader, before database.Journal) error {
-	switch implied := x.m.db.Dialect() == sqltext.MySQL; {
+	switch implied := x.m.db.Dialect().ImplicitCommit(); {
 	case implied && (st.Tx == sqltext.TxNever || st.Tx == sqltext.TxBegin): // before which it commits by itself
 		if err := x.commit(ctx, st, before); err != nil {
 			return err

@@ -70,7 +70,7 @@ func (h Holder) String() string {
 
 // waitedFor says who it was, as far as that is known, and how long.
 func waitedFor(h Holder, waited time.Duration) string {
-	return cmp.Or(heldBy(h), " or writing to the database") + waitedTime(waited)
+	return heldBy(h) + waitedTime(waited)
 }
 
 func heldBy(h Holder) string {

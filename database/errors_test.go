@@ -20,7 +20,7 @@ func TestErrorMessages(t *testing.T) {
 		err  error
 		want string
 	}{
-		{&database.LockedError{Set: "s"}, `can't acquire lock: another process is migrating set "s" or writing to the database`},
+		{&database.LockedError{Set: "s"}, `can't acquire lock: another process is migrating set "s"`},
 		{
 			&database.LockedError{Set: "s", Waited: 1500 * time.Millisecond, Holder: holder},
 			`can't acquire lock: another process is migrating set "s" (pid 7, user ann, application billing, from 10.0.0.1, since 2026-01-02T02:04:05Z, running CREATE INDEX i ON t (x)); waited 1.5s`,

@@ -25,7 +25,7 @@ func (a *Analysis) readOwn(o *ownReader, st sqltext.Statement) {
 	}
 	switch st.Tx {
 	case sqltext.TxBegin:
-		if a.Open == nil || a.dialect == sqltext.MySQL { // which commits what was open
+		if a.Open == nil || a.dialect.ImplicitCommit() { // which commits what was open
 			a.Open, o.empty = &st, true
 			o.begun++
 			o.in = o.begun
@@ -39,7 +39,7 @@ func (a *Analysis) readOwn(o *ownReader, st sqltext.Statement) {
 	case sqltext.TxCommit, sqltext.TxRollback:
 		a.Open = nil
 	case sqltext.TxNever:
-		if a.dialect == sqltext.MySQL { // which takes it, and commits what was open
+		if a.dialect.ImplicitCommit() { // which takes it, and commits what was open
 			a.Open = nil
 		}
 	case sqltext.TxOther:
@@ -63,7 +63,7 @@ func (a *Analysis) readLoose(o *ownReader, st sqltext.Statement) {
 	case sqltext.TxSavepoint, sqltext.TxCommitChain, sqltext.TxRollbackChain:
 		loose = true
 	case sqltext.TxRollback: // with MySQL's autocommit each statement is committed by then, whoever executes the script
-		loose = a.dialect != sqltext.MySQL || o.manual
+		loose = !a.dialect.ImplicitCommit() || o.manual
 	}
 	if loose {
 		a.Loose = append(a.Loose, st)
@@ -75,7 +75,7 @@ func (a *Analysis) readInside(st sqltext.Statement) {
 	switch {
 	case st.Tx == sqltext.TxBegin && a.dialect == sqltext.SQLite, st.Mode&sqltext.ModeNext != 0:
 		first(&a.Nested, st)
-	case st.Tx == sqltext.TxNever && a.dialect != sqltext.MySQL:
+	case st.Tx == sqltext.TxNever && !a.dialect.ImplicitCommit():
 		first(&a.Trapped, st)
 	}
 }

@@ -35,6 +35,10 @@ const (
 	MySQL
 )
 
+// ImplicitCommit reports whether a statement that can't be in a transaction, or a BEGIN, commits the
+// transaction that is open, as in MySQL. In the other dialects it is an error.
+func (d Dialect) ImplicitCommit() bool { return d == MySQL }
+
 // String returns the dialect's name in lower case: "postgresql", "sqlite", "mysql".
 func (d Dialect) String() string {
 	switch d {

@@ -6,19 +6,13 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/metadata"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
-
-// metadataLock is the set whose lock a batch has that changes the metadata, beside its own.
-const metadataLock = migration.ReservedSet + " metadata"
-
-// metadataPatience is how long PutMetadata waits for another batch.
-const metadataPatience = 15 * time.Second
 
 // fact is an entry of the metadata as it is kept.
 type fact struct {
@@ -119,12 +113,12 @@ func (b *batch) PutMetadata(ctx context.Context, change *metadata.Change) error 
 // lockMetadata keeps other batches from changing the metadata until this one is over.
 func (b *batch) lockMetadata(ctx context.Context) error {
 	b.db.target.mu.Lock()
-	mine := slices.ContainsFunc(b.others, func(h *hold) bool { return h.key.set == metadataLock })
+	mine := slices.ContainsFunc(b.others, func(h *hold) bool { return h.key.set == drivers.MetadataLock })
 	b.db.target.mu.Unlock()
-	if mine || b.set == metadataLock {
+	if mine || b.set == drivers.MetadataLock {
 		return nil
 	}
-	h, _, err := b.db.acquire(ctx, metadataLock, database.LockOptions{Timeout: metadataPatience}, "METADATA")
+	h, _, err := b.db.acquire(ctx, drivers.MetadataLock, database.LockOptions{Timeout: drivers.MetadataTimeout}, "METADATA")
 	if err != nil {
 		return err
 	}

@@ -1,22 +1,13 @@
 package memdb
 
-import "github.com/whimbrel-db/whimbrel/database"
+import (
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
+)
 
 // The powers of this driver. A method that is lost, or that has another signature, fails to compile.
 var (
-	_ interface {
-		database.Database
-		database.SettingUpdater
-		database.MetadataReader
-		database.Querier
-		database.Snapshotter
-		database.Scratcher
-	} = (*Database)(nil)
-	_ interface {
-		database.Tx
-		database.Resetter
-		database.MetadataTx
-		database.Querier
-	} = (*batch)(nil)
-	_ database.Run = (*run)(nil)
+	_ drivers.Database = (*Database)(nil)
+	_ drivers.Tx       = (*batch)(nil)
+	_ database.Run     = (*run)(nil)
 )

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/database/mysql/internal/mycatalog"
 )
 
@@ -19,31 +20,18 @@ func (r *run) tellBlocked() (stop func()) {
 	if r.blocked == nil {
 		return func() {}
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
 	g, worker := r.h.guard, r.h.worker.id
-	go func() {
-		defer close(done)
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(lookForBlocker):
-			}
-			if !g.mu.TryLock() {
-				continue // another function is ending the statement
-			}
-			h, waits := g.blocker(worker)
-			g.mu.Unlock()
-			if waits && ctx.Err() == nil {
-				r.blocked(h)
-			}
+	return drivers.Every(lookForBlocker, func(ctx context.Context) bool {
+		if !g.mu.TryLock() {
+			return true // another function is ending the statement
 		}
-	}()
-	return func() {
-		cancel()
-		<-done
-	}
+		h, waits := g.blocker(worker)
+		g.mu.Unlock()
+		if waits && ctx.Err() == nil {
+			r.blocked(h)
+		}
+		return true
+	})
 }
 
 // blocker reports whether a connection waits for a lock, and who holds that lock.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/whimbrel-db/whimbrel/catalog"
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/database/mysql/internal/mycatalog"
 )
 
@@ -32,7 +33,7 @@ func (db *Database) Snapshot(ctx context.Context, opts catalog.Options) (s *cata
 	if err != nil {
 		c.unusable = true
 	}
-	return s, stopped(ctx, ownError("reading the catalogue", err))
+	return s, drivers.Stopped(ctx, ownError("reading the catalogue", err))
 }
 
 // scratchTimeout limits the time to drop a scratch database.

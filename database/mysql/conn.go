@@ -11,6 +11,7 @@ import (
 
 	client "github.com/go-sql-driver/mysql"
 
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/database/mysql/internal/mycatalog"
 )
 
@@ -40,8 +41,8 @@ type conn struct {
 // acquire takes a connection from the pool. It waits only for a limited time, since the users of
 // the other connections may be waiting for this one.
 func (db *Database) acquire(ctx context.Context) (*conn, error) {
-	if db.closing.Err() != nil {
-		return nil, errClosed
+	if db.units.Closing.Err() != nil {
+		return nil, drivers.ErrClosed
 	}
 	if err := db.checkNames(); err != nil {
 		return nil, err
@@ -56,10 +57,10 @@ func (db *Database) acquire(ctx context.Context) (*conn, error) {
 	switch {
 	case err == nil:
 		return &conn{Conn: c, db: db}, nil
-	case db.closing.Err() != nil:
-		return nil, errClosed
+	case db.units.Closing.Err() != nil:
+		return nil, drivers.ErrClosed
 	case ctx.Err() != nil:
-		return nil, stopped(ctx, err)
+		return nil, drivers.Stopped(ctx, err)
 	case limited.Err() != nil:
 		return nil, fmt.Errorf("all %d connections of the pool have been in use for %s; a migration needs two, and one more to read its state: raise SetMaxOpenConns", db.pool.Stats().MaxOpenConnections, poolTimeout)
 	}
@@ -87,7 +88,7 @@ func (c *conn) do(ctx context.Context, f func(context.Context) error) error {
 	ctx, release := c.db.untilClosed(ctx)
 	defer release()
 	if ctx.Err() != nil {
-		return reason(ctx)
+		return drivers.Reason(ctx)
 	}
 	if c.gone {
 		return client.ErrInvalidConn
@@ -118,7 +119,7 @@ func (c *conn) do(ctx context.Context, f func(context.Context) error) error {
 	} else if ctx.Err() != nil {
 		c.absorb()
 	}
-	return stopped(ctx, err)
+	return drivers.Stopped(ctx, err)
 }
 
 // kill sends requests to cancel the connection's statement until it is finished, and reports

@@ -5,9 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,6 +15,7 @@ import (
 	client "github.com/go-sql-driver/mysql"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -31,31 +30,25 @@ type Database struct {
 	sql    statements
 	host   string // this process's
 
-	closing context.Context // done after Close
-	close   context.CancelFunc
+	units *drivers.Units // the open Txs and Runs
 
 	mu    sync.Mutex
 	named string // the database, once known
 	facts *facts // nil until the server was asked
 	known map[string]bool
-	open  map[unit]bool // open Txs and Runs
 
 	unknown atomic.Pointer[string] // the server that received a COMMIT whose answer was lost
 }
-
-// unit is a Tx or a Run, which ends with its Database.
-type unit interface{ abandon() }
 
 func newDatabase(opts database.Options) (*Database, error) {
 	if opts.Schema != "" {
 		return nil, fmt.Errorf("schema %q: in MySQL a schema is a database, and Whimbrel's tables are in the migrated one; name that in the URL, and remove the schema", opts.Schema)
 	}
 	names := opts.TableNames()
-	db := &Database{opts: opts, names: names, sql: newStatements(names), open: map[unit]bool{}, known: map[string]bool{}}
+	db := &Database{opts: opts, names: names, sql: newStatements(names), units: drivers.NewUnits(), known: map[string]bool{}}
 	if host, err := os.Hostname(); err == nil {
 		db.host = host
 	}
-	db.closing, db.close = context.WithCancel(context.Background())
 	return db, nil
 }
 
@@ -75,51 +68,15 @@ func leaseName(n database.TableNames) string {
 // Close cancels running statements, ends open Txs and Runs, and closes the pool if the driver
 // started it.
 func (db *Database) Close() error {
-	db.mu.Lock()
-	was := db.closing.Err() != nil
-	db.close()
-	units := slices.Collect(maps.Keys(db.open))
-	db.mu.Unlock()
-	if was {
+	if !db.units.Close() || !db.owned {
 		return nil
 	}
-	for _, u := range units {
-		u.abandon()
-	}
-	if db.owned {
-		return db.pool.Close()
-	}
-	return nil
-}
-
-// opened registers a unit; it returns an error if the Database has been closed.
-func (db *Database) opened(u unit) error {
-	db.mu.Lock()
-	defer db.mu.Unlock()
-	if db.closing.Err() != nil {
-		return errClosed
-	}
-	db.open[u] = true
-	return nil
-}
-
-func (db *Database) over(u unit) {
-	db.mu.Lock()
-	defer db.mu.Unlock()
-	delete(db.open, u)
+	return db.pool.Close()
 }
 
 // untilClosed returns a context that also ends when the Database is closed.
 func (db *Database) untilClosed(ctx context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(db.closing, func() { cancel(errClosed) })
-	if db.closing.Err() != nil { // immediately, not when the function above gets to run
-		cancel(errClosed)
-	}
-	return ctx, func() {
-		stop()
-		cancel(nil)
-	}
+	return drivers.Under(ctx, db.units.Closing)
 }
 
 // checkNames refuses names that the server refuses.

@@ -12,16 +12,15 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"unicode/utf8"
 
 	client "github.com/go-sql-driver/mysql"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 var (
-	errClosed  = errors.New("the database is closed")
 	errOver    = errors.New("already committed, rolled back or closed")
 	errControl = errors.New("a Go function must not begin, commit or roll back the transaction of its migration")
 )
@@ -150,19 +149,7 @@ func near(st sqltext.Statement, message string) sqltext.Position {
 	if at < 0 {
 		at = begin
 	}
-	return advance(st.Pos, st.Text[:at])
-}
-
-// advance returns the position after a text that begins at p.
-func advance(p sqltext.Position, s string) sqltext.Position {
-	p.Offset += int64(len(s))
-	if n := strings.Count(s, "\n"); n > 0 {
-		p.Line += n
-		p.Column = 1
-		s = s[strings.LastIndexByte(s, '\n')+1:]
-	}
-	p.Column += utf8.RuneCountInString(s)
-	return p
+	return drivers.Advance(st.Pos, st.Text[:at])
 }
 
 // refused is the error of a statement that the driver doesn't send.
@@ -278,24 +265,4 @@ var connectHints = map[int]string{
 	1129:             "the server blocked this host: run FLUSH HOSTS on it",
 	1130:             "allow the user to connect from this host",
 	1251:             "the driver does not support the server's authentication method",
-}
-
-// reason returns why a context ended: its error, for errors.Is, with its cause; or only the cause
-// if our side ended the work.
-func reason(ctx context.Context) error {
-	err, cause := ctx.Err(), context.Cause(ctx)
-	var lost *database.LockLostError
-	switch {
-	case errors.As(cause, &lost), errors.Is(cause, errClosed), errors.Is(cause, err):
-		return cause
-	}
-	return fmt.Errorf("%w: %w", err, cause)
-}
-
-// stopped adds to an error that its context had ended.
-func stopped(ctx context.Context, err error) error {
-	if err == nil || ctx.Err() == nil || errors.Is(err, reason(ctx)) {
-		return err
-	}
-	return fmt.Errorf("%w (%w)", reason(ctx), err)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
@@ -269,15 +270,7 @@ func (h *hold) seal(ctx context.Context, c *conn) error {
 
 // under returns a context that ends with ctx and with the guard.
 func (h *hold) under(ctx context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(h.lost, func() { cancel(context.Cause(h.lost)) })
-	if h.lost.Err() != nil { // immediately, not when the function above gets to run
-		cancel(context.Cause(h.lost))
-	}
-	return ctx, func() {
-		stop()
-		cancel(nil)
-	}
+	return drivers.Under(ctx, h.lost)
 }
 
 // record appends an entry.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
@@ -139,7 +140,7 @@ func (db *Database) poll(ctx context.Context, set string, opts database.LockOpti
 	defer release()
 	err := database.Poll(ctx, set, opts, try)
 	if err != nil && err == ctx.Err() {
-		return reason(ctx)
+		return drivers.Reason(ctx)
 	}
 	return err
 }

@@ -2,20 +2,12 @@ package mysql
 
 import (
 	"context"
-	"fmt"
-	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/database/mysql/internal/mycatalog"
 	"github.com/whimbrel-db/whimbrel/metadata"
-	"github.com/whimbrel-db/whimbrel/migration"
 )
-
-// metadataLock is the set whose lock a Tx also holds while it changes the metadata.
-const metadataLock = migration.ReservedSet + " metadata"
-
-// metadataTimeout is how long PutMetadata waits for another Tx.
-const metadataTimeout = 15 * time.Second
 
 // Metadata reads the metadata and the objects. Only the entries are read as of one moment.
 func (db *Database) Metadata(ctx context.Context) (*metadata.State, error) {
@@ -36,7 +28,7 @@ func (db *Database) readMetadata(ctx context.Context, c *conn, how string) (*met
 		if err := scan(&kind, &name, &facts); err != nil {
 			return err
 		}
-		e, err := readStored(kind, name, facts)
+		e, err := drivers.ReadStored(kind, name, facts)
 		s.Entries = append(s.Entries, e)
 		return err
 	})
@@ -48,20 +40,10 @@ func (db *Database) readMetadata(ctx context.Context, c *conn, how string) (*met
 	}
 	s.Comments = true
 	if s.Objects, err = mycatalog.Objects(ctx, c, db.Tables()); err != nil {
-		return nil, stopped(ctx, ownError("listing the objects", err))
+		return nil, drivers.Stopped(ctx, ownError("listing the objects", err))
 	}
 	mycatalog.WithoutComments(s)
 	return s, nil
-}
-
-func readStored(kind, name, facts string) (e metadata.Stored, err error) {
-	if e.Name, err = metadata.ParseName(metadata.Kind(kind), name); err == nil {
-		e.Facts, err = metadata.DecodeFacts(facts)
-	}
-	if err != nil {
-		err = fmt.Errorf("the metadata of %s %s can't be read: %w", kind, name, err)
-	}
-	return e, err
 }
 
 // Metadata reads the metadata in the transaction.
@@ -111,9 +93,9 @@ func (b *transaction) PutMetadata(ctx context.Context, change *metadata.Change) 
 // lockMetadata prevents others from changing the metadata until the transaction ends.
 func (b *transaction) lockMetadata(ctx context.Context) error {
 	for _, set := range b.h.locked {
-		if set == metadataLock {
+		if set == drivers.MetadataLock {
 			return nil
 		}
 	}
-	return b.h.take(ctx, metadataLock, database.LockOptions{Timeout: metadataTimeout})
+	return b.h.take(ctx, drivers.MetadataLock, database.LockOptions{Timeout: drivers.MetadataTimeout})
 }

@@ -1,26 +1,19 @@
 package mysql
 
-import "github.com/whimbrel-db/whimbrel/database"
+import (
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
+)
 
 // The powers of this driver. A missing method, or one with another signature, fails to compile.
 var (
 	_ interface {
-		database.Database
-		database.SettingUpdater
-		database.MetadataReader
-		database.Querier
-		database.Snapshotter
-		database.Scratcher
+		drivers.Database
 		database.Locator
 		database.Identifier
 		database.Checker
 	} = (*Database)(nil)
-	_ interface {
-		database.Tx
-		database.Resetter
-		database.MetadataTx
-		database.Querier
-	} = (*transaction)(nil)
+	_ drivers.Tx = (*transaction)(nil)
 	_ interface {
 		database.Run
 		database.Backender

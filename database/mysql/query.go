@@ -41,7 +41,7 @@ func (db *Database) Query(ctx context.Context, statement string) (*database.Rows
 		out, err = c.rows(ctx, st.Text)
 		return err
 	})
-	if err != nil && ctx.Err() == nil && db.closing.Err() == nil {
+	if err != nil && ctx.Err() == nil && db.units.Closing.Err() == nil {
 		err = statementError(st, err)
 		var failed *database.StatementError
 		if errors.As(err, &failed) && number(failed.Err) == readOnlyTransaction {

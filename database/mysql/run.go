@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
@@ -39,7 +40,7 @@ func (db *Database) Guard(ctx context.Context, set string, opts database.LockOpt
 		return nil, found, err
 	}
 	r := &run{db: db, h: h, blocked: opts.Blocked}
-	if err := db.opened(r); err != nil {
+	if err := db.units.Add(r); err != nil {
 		r.end()
 		return nil, found, err
 	}
@@ -63,7 +64,7 @@ func (r *run) do(ctx context.Context, f func(context.Context) error) error {
 	ctx, stop := r.h.under(ctx)
 	defer stop()
 	if ctx.Err() != nil {
-		return reason(ctx)
+		return drivers.Reason(ctx)
 	}
 	return conflicting(f(ctx))
 }
@@ -299,11 +300,11 @@ func (r *run) ends(ctx context.Context, c *conn, events []database.Entry) (bool,
 
 // Close rolls back what is open, and releases the connections.
 func (r *run) Close(context.Context) error {
-	r.abandon()
+	r.Abandon()
 	return nil
 }
 
-func (r *run) abandon() {
+func (r *run) Abandon() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.end()
@@ -318,5 +319,5 @@ func (r *run) end() {
 		r.h.worker.finish("ROLLBACK", "UNLOCK TABLES")
 	}
 	r.h.free()
-	r.db.over(r)
+	r.db.units.Remove(r)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
@@ -40,7 +41,7 @@ func (db *Database) Begin(ctx context.Context, set string, opts database.LockOpt
 		return nil, found, err
 	}
 	b := &transaction{db: db, h: h, began: h.clock.server}
-	if err := db.opened(b); err != nil {
+	if err := db.units.Add(b); err != nil {
 		b.end()
 		return nil, found, err
 	}
@@ -60,7 +61,7 @@ func (b *transaction) do(ctx context.Context, what func(context.Context) error) 
 	ctx, stop := b.h.under(ctx)
 	defer stop()
 	if ctx.Err() != nil {
-		b.failed = reason(ctx)
+		b.failed = drivers.Reason(ctx)
 	} else {
 		b.failed = conflicting(what(ctx))
 	}
@@ -214,7 +215,7 @@ func (b *transaction) commit(ctx context.Context) error {
 	under, stop := b.h.under(ctx)
 	defer stop()
 	if under.Err() != nil {
-		return reason(under)
+		return drivers.Reason(under)
 	}
 	if err := b.mark(under); err != nil {
 		return err
@@ -286,11 +287,11 @@ func (h *hold) replaceWorker(ctx context.Context) error {
 
 // Rollback ends the transaction and releases the connections.
 func (b *transaction) Rollback(context.Context) error {
-	b.abandon()
+	b.Abandon()
 	return nil
 }
 
-func (b *transaction) abandon() {
+func (b *transaction) Abandon() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.end()
@@ -305,5 +306,5 @@ func (b *transaction) end() {
 		b.h.worker.finish("ROLLBACK")
 	}
 	b.h.free()
-	b.db.over(b)
+	b.db.units.Remove(b)
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -111,32 +112,19 @@ func (r *run) tellBlocked(st sqltext.Statement) (stop func()) {
 	if r.blocked == nil {
 		return func() {}
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(blockedCheck):
-			}
-			if r.monitor == nil || r.monitor.broken() {
-				var err error
-				if r.monitor, err = r.db.beside(ctx, r.guard); err != nil {
-					r.monitor = nil
-					return // the report is optional
-				}
-			}
-			if h, found, err := r.blocker(ctx, st); err == nil && found {
-				r.tell(h)
+	return drivers.Every(blockedCheck, func(ctx context.Context) bool {
+		if r.monitor == nil || r.monitor.broken() {
+			var err error
+			if r.monitor, err = r.db.beside(ctx, r.guard); err != nil {
+				r.monitor = nil
+				return false // the report is optional
 			}
 		}
-	}()
-	return func() {
-		cancel()
-		<-done
-	}
+		if h, found, err := r.blocker(ctx, st); err == nil && found {
+			r.tell(h)
+		}
+		return true
+	})
 }
 
 // blocker returns the session that the worker waits for. CREATE INDEX CONCURRENTLY waits for one

@@ -2,14 +2,10 @@ package postgres
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
-
-	"github.com/whimbrel-db/whimbrel/database"
 )
 
 // To cancel a statement, the driver sends requests in growing intervals between cancelSoon and
@@ -75,26 +71,6 @@ func (k *canceller) ask() bool {
 		case <-time.After(pause):
 		}
 	}
-}
-
-// reason returns why a context ended: its error, for errors.Is, with its cause; or only the cause
-// if our side ended the work.
-func reason(ctx context.Context) error {
-	err, cause := ctx.Err(), context.Cause(ctx)
-	var lost *database.LockLostError
-	switch {
-	case errors.As(cause, &lost), errors.Is(cause, errClosed), errors.Is(cause, err):
-		return cause
-	}
-	return fmt.Errorf("%w: %w", err, cause)
-}
-
-// stopped adds to an error that its context had ended.
-func stopped(ctx context.Context, err error) error {
-	if err == nil || ctx.Err() == nil || errors.Is(err, reason(ctx)) {
-		return err
-	}
-	return fmt.Errorf("%w (%w)", reason(ctx), err)
 }
 
 // cancelOnServer makes connections of the driver's own pools survive when the context of a Go

@@ -10,6 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 )
 
 // conn is a connection in use. Everything on it happens at the level of the wire protocol, without
@@ -27,7 +29,7 @@ func (c *conn) do(ctx context.Context, f func(context.Context, *pgx.Conn) error)
 	ctx, release := c.untilClosed(ctx)
 	defer release()
 	if ctx.Err() != nil {
-		return reason(ctx)
+		return drivers.Reason(ctx)
 	}
 	return c.use(func(pc *pgx.Conn) error {
 		k := cancelWhenDone(ctx, pc.PgConn())
@@ -36,21 +38,13 @@ func (c *conn) do(ctx context.Context, f func(context.Context, *pgx.Conn) error)
 		if k.end() {
 			closeNow(pc)
 		}
-		return stopped(ctx, err)
+		return drivers.Stopped(ctx, err)
 	})
 }
 
 // untilClosed returns a context that also ends when the Database is closed.
 func (c *conn) untilClosed(ctx context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(c.closing, func() { cancel(errClosed) })
-	if c.closing.Err() != nil { // immediately, not when the function above gets to run
-		cancel(errClosed)
-	}
-	return ctx, func() {
-		stop()
-		cancel(nil)
-	}
+	return drivers.Under(ctx, c.closing)
 }
 
 // within calls f with the connection, and closes the connection if f takes longer than d. It is

@@ -13,13 +13,14 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 // copyIn sends COPY … FROM stdin and its data.
 func (c *conn) copyIn(ctx context.Context, st sqltext.Statement, data io.Reader) error {
 	return c.do(ctx, func(ctx context.Context, pc *pgx.Conn) error {
-		d := &copyData{r: data, at: advance(st.Start, st.Raw).Offset, line: 1, starts: make([]int64, linesKept)}
+		d := &copyData{r: data, at: drivers.Advance(st.Start, st.Raw).Offset, line: 1, starts: make([]int64, linesKept)}
 		d.starts[1] = d.at
 		_, err := pc.PgConn().CopyFrom(ctx, d, st.Text)
 		if broken := d.end(); broken != nil {
@@ -96,7 +97,7 @@ func (d *copyData) explain(st sqltext.Statement, pg *pgconn.PgError) error {
 	}
 	var e *database.StatementError
 	if errors.As(err, &e) {
-		e.Pos = sqltext.Position{File: st.Pos.File, Offset: d.starts[line%linesKept], Line: advance(st.Start, st.Raw).Line + line - 1, Column: 1}
+		e.Pos = sqltext.Position{File: st.Pos.File, Offset: d.starts[line%linesKept], Line: drivers.Advance(st.Start, st.Raw).Line + line - 1, Column: 1}
 	}
 	return err
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
@@ -32,19 +31,14 @@ type Database struct {
 	location string      // where the connections lead, for messages; "" if unknown
 	narrow   atomic.Bool // the database can't store every character: see kept
 
-	closing context.Context // done after Close
-	close   context.CancelFunc
+	units *drivers.Units // the open Txs and Runs
 
 	mu     sync.Mutex
 	at     location        // of Whimbrel's tables, once found
-	open   map[unit]bool   // open Txs and Runs
 	config *pgx.ConnConfig // of the first one's connection
 
 	unknown atomic.Pointer[server] // the server that received a COMMIT whose answer was lost
 }
-
-// unit is a Tx or a Run, which ends with its Database.
-type unit interface{ abandon() }
 
 // Dialect returns sqltext.PostgreSQL.
 func (db *Database) Dialect() sqltext.Dialect { return sqltext.PostgreSQL }
@@ -55,48 +49,29 @@ func (db *Database) Tables() []string { return db.names.Lower() }
 // Close cancels running statements, ends open Txs and Runs, and closes the pool if the driver
 // started it.
 func (db *Database) Close() error {
-	db.mu.Lock()
-	was := db.closing.Err() != nil
-	db.close()
-	units := slices.Collect(maps.Keys(db.open))
-	db.mu.Unlock()
-	if was {
-		return nil
+	if db.units.Close() {
+		db.src.close()
 	}
-	for _, u := range units {
-		u.abandon()
-	}
-	db.src.close()
 	return nil
 }
 
 // opened registers a unit and where its connection leads; it returns an error if the Database has
 // been closed.
-func (db *Database) opened(u unit, c *conn) error {
+func (db *Database) opened(u drivers.Unit, c *conn) error {
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	if db.closing.Err() != nil {
-		return errClosed
-	}
-	db.open[u] = true
-	if db.config != nil {
-		return nil
+	if err := db.units.Add(u); err != nil || db.config != nil {
+		return err
 	}
 	return c.use(func(pc *pgx.Conn) error {
-		db.config = pinned(db.closing, pc)
+		db.config = pinned(db.units.Closing, pc)
 		return nil
 	})
 }
 
-func (db *Database) over(u unit) {
-	db.mu.Lock()
-	defer db.mu.Unlock()
-	delete(db.open, u)
-}
-
 func (db *Database) acquire(ctx context.Context) (*conn, error) {
-	if db.closing.Err() != nil {
-		return nil, errClosed
+	if db.units.Closing.Err() != nil {
+		return nil, drivers.ErrClosed
 	}
 	if err := db.checkNames(); err != nil {
 		return nil, err
@@ -105,7 +80,7 @@ func (db *Database) acquire(ctx context.Context) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{handle: l, closing: db.closing}
+	c := &conn{handle: l, closing: db.units.Closing}
 	err = c.use(func(pc *pgx.Conn) error {
 		db.narrow.Store(narrow(pc))
 		return checkSession(pc)
@@ -122,7 +97,7 @@ func (db *Database) acquire(ctx context.Context) (*conn, error) {
 func (db *Database) handle(ctx context.Context) (handle, error) {
 	db.mu.Lock()
 	var config *pgx.ConnConfig
-	if len(db.open) > 0 && db.src.exhausted() {
+	if db.units.Len() > 0 && db.src.exhausted() {
 		config = db.config.Copy()
 	}
 	db.mu.Unlock()
@@ -131,7 +106,7 @@ func (db *Database) handle(ctx context.Context) (handle, error) {
 	}
 	pc, err := db.src.prepare(ctx, config)
 	if err != nil {
-		return nil, stopped(ctx, err)
+		return nil, drivers.Stopped(ctx, err)
 	}
 	return single{pc}, nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 )
 
 func init() {
@@ -68,13 +69,12 @@ func newCallers(src source, config *pgx.ConnConfig, opts database.Options) *Data
 
 // newDatabase returns a Database. config is nil if unknown.
 func newDatabase(src source, config *pgx.ConnConfig, opts database.Options) *Database {
-	db := &Database{src: src, opts: opts, names: opts.TableNames(), app: opts.App, open: map[unit]bool{}, location: locationOf(config)}
+	db := &Database{src: src, opts: opts, names: opts.TableNames(), app: opts.App, units: drivers.NewUnits(), location: locationOf(config)}
 	if host, err := os.Hostname(); err == nil {
 		db.host = host
 	}
 	if config != nil && opts.App == "" {
 		db.app = config.RuntimeParams["application_name"]
 	}
-	db.closing, db.close = context.WithCancel(context.Background())
 	return db
 }

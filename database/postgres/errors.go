@@ -8,11 +8,11 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 var (
-	errClosed   = errors.New("the database is closed")
 	errOver     = errors.New("already committed, rolled back or closed")
 	errNoSchema = errors.New("Whimbrel's tables have no place: no schema of the search path exists and may be used by this role; create one, grant USAGE on it, or name another schema")
 )
@@ -59,7 +59,7 @@ func ownError(sql string, err error) error {
 func statementError(st sqltext.Statement, pg *pgconn.PgError, sent string, start sqltext.Position) error {
 	pos := st.Pos
 	if pg.Position > 0 {
-		pos = advance(start, sent[:byteOffset(sent, int(pg.Position))])
+		pos = drivers.Advance(start, sent[:byteOffset(sent, int(pg.Position))])
 	}
 	return &database.StatementError{
 		Pos: pos, Index: st.Index, Statement: st.Text, Code: pg.Code, Message: pg.Message, Detail: pg.Detail, Hint: hint(pg), Where: pg.Where, Err: pg,

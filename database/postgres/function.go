@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
@@ -27,14 +28,14 @@ func (b *transaction) call(ctx context.Context, s *migration.Script, fn any) err
 		// Make pgx believe that it began the transaction, which is already open.
 		inner, err := pc.BeginTx(ctx, pgx.TxOptions{BeginQuery: "SELECT"})
 		if err != nil {
-			return stopped(ctx, err)
+			return drivers.Stopped(ctx, err)
 		}
 		if err := f(ctx, tx{inner}); err != nil {
-			return stopped(ctx, fmt.Errorf("%s: %w", s.File, err))
+			return drivers.Stopped(ctx, fmt.Errorf("%s: %w", s.File, err))
 		}
 		switch {
 		case pc.IsClosed():
-			return stopped(ctx, fmt.Errorf("%s: %w", s.File, errBroken))
+			return drivers.Stopped(ctx, fmt.Errorf("%s: %w", s.File, errBroken))
 		case pc.PgConn().IsBusy():
 			closeNow(pc)
 			return fmt.Errorf("%s: the function left the rows of a query open; it must read or close them", s.File)

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
@@ -62,7 +63,7 @@ func (db *Database) poll(ctx context.Context, c *conn, set string, opts database
 	defer release()
 	err := database.Poll(ctx, set, opts, try)
 	if err != nil && err == ctx.Err() {
-		return reason(ctx)
+		return drivers.Reason(ctx)
 	}
 	return err
 }

@@ -4,18 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/metadata"
-	"github.com/whimbrel-db/whimbrel/migration"
 )
-
-// metadataLock is the set whose lock a Tx also holds while it changes the metadata.
-const metadataLock = migration.ReservedSet + " metadata"
-
-// metadataTimeout is how long PutMetadata waits for another Tx.
-const metadataTimeout = 15 * time.Second
 
 // metadataTable creates the metadata table. The first process that stores metadata creates it, so
 // other databases stay compatible with older builds. An id is the object's address in the catalogs.
@@ -125,13 +118,10 @@ func (db *Database) readMetadata(ctx context.Context, c *conn, schema string, be
 
 func readStored(r *row) (e metadata.Stored, err error) {
 	kind, name, facts := r.text(), r.kept(), r.kept()
+	if e, err = drivers.ReadStored(kind, name, facts); err != nil {
+		return e, err
+	}
 	e.ID = r.text()
-	if e.Name, err = metadata.ParseName(metadata.Kind(kind), name); err == nil {
-		e.Facts, err = metadata.DecodeFacts(facts)
-	}
-	if err != nil {
-		return e, fmt.Errorf("the metadata of %s %s can't be read: %w", kind, name, err)
-	}
 	return e, r.err
 }
 
@@ -193,18 +183,18 @@ SELECT e ->> 0, e ->> 1, e ->> 2, e ->> 3, pg_catalog.to_regclass($2)::oid || '/
 // lockMetadata prevents others from changing the metadata until the transaction ends, and sends
 // more queries.
 func (b *transaction) lockMetadata(ctx context.Context, more ...query) error {
-	opts := database.LockOptions{Timeout: metadataTimeout}
-	return b.db.poll(ctx, b.c, metadataLock, opts, func(ctx context.Context) (got bool, holder database.Holder, err error) {
+	opts := database.LockOptions{Timeout: drivers.MetadataTimeout}
+	return b.db.poll(ctx, b.c, drivers.MetadataLock, opts, func(ctx context.Context) (got bool, holder database.Holder, err error) {
 		err = b.c.pipeline(ctx, append([]query{{
 			sql:  "SELECT pg_catalog.pg_try_advisory_xact_lock(" + lockKey + ")",
-			args: []arg{b.own.historyID(), text(metadataLock)},
+			args: []arg{b.own.historyID(), text(drivers.MetadataLock)},
 			row: func(r *row) error {
 				got = r.boolean()
 				return r.err
 			},
 		}}, more...)...)
 		if err == nil && !got {
-			holder = b.db.holder(ctx, b.c, b.own, metadataLock)
+			holder = b.db.holder(ctx, b.c, b.own, drivers.MetadataLock)
 		}
 		return got, holder, err
 	})

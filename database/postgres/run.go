@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/database/postgres/internal/pgddl"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
@@ -39,7 +40,7 @@ func (db *Database) guardOnce(ctx context.Context, set string, opts database.Loc
 	r := &run{db: db, set: set, worker: worker, blocked: opts.Blocked}
 	defer func() {
 		if err != nil {
-			r.abandon()
+			r.Abandon()
 		}
 	}()
 	if err := r.locate(ctx, opts); err != nil {
@@ -229,15 +230,7 @@ func (r *run) watch() {
 
 // under returns a context that ends with ctx and with the guard.
 func (r *run) under(ctx context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(r.lost, func() { cancel(context.Cause(r.lost)) })
-	if r.lost.Err() != nil { // immediately, not when the function above gets to run
-		cancel(context.Cause(r.lost))
-	}
-	return ctx, func() {
-		stop()
-		cancel(nil)
-	}
+	return drivers.Under(ctx, r.lost)
 }
 
 // State reads on the worker's connection, under the lock.
@@ -403,11 +396,11 @@ func (r *run) putBack(send func(...query) error) error {
 
 // Close restores the session, or closes the connection if that fails, and ends the guard.
 func (r *run) Close(context.Context) error {
-	r.abandon()
+	r.Abandon()
 	return nil
 }
 
-func (r *run) abandon() {
+func (r *run) Abandon() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.over {
@@ -444,5 +437,5 @@ func (r *run) abandon() {
 		r.guard.rollback() // waits: the lock is free when Close returns
 		r.guard.giveBack()
 	}
-	r.db.over(r)
+	r.db.units.Remove(r)
 }

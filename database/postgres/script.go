@@ -294,15 +294,3 @@ func byteOffset(s string, position int) int {
 	}
 	return len(s)
 }
-
-// advance returns the position after a text.
-func advance(p sqltext.Position, s string) sqltext.Position {
-	p.Offset += int64(len(s))
-	if n := strings.Count(s, "\n"); n > 0 {
-		p.Line += n
-		p.Column = 1
-		s = s[strings.LastIndexByte(s, '\n')+1:]
-	}
-	p.Column += utf8.RuneCountInString(s)
-	return p
-}

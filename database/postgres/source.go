@@ -11,6 +11,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 )
 
 // source provides connections.
@@ -147,7 +149,7 @@ func (f *fromConn) acquire(ctx context.Context) (handle, error) {
 		}
 		return f, nil
 	case <-ctx.Done():
-		return nil, fmt.Errorf("waiting for the connection: %w", reason(ctx))
+		return nil, fmt.Errorf("waiting for the connection: %w", drivers.Reason(ctx))
 	}
 }
 
@@ -234,9 +236,9 @@ func (db *Database) beside(ctx context.Context, c *conn) (*conn, error) {
 	}
 	pc, err := db.src.prepare(ctx, config)
 	if err != nil {
-		return nil, stopped(ctx, err)
+		return nil, drivers.Stopped(ctx, err)
 	}
-	return &conn{handle: single{pc}, closing: db.closing}, nil
+	return &conn{handle: single{pc}, closing: db.units.Closing}, nil
 }
 
 func connect(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error) {

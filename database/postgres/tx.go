@@ -295,11 +295,11 @@ func commit(ctx context.Context, c *conn, queries []query, fail func(*pgconn.PgE
 
 // Rollback ends the transaction and releases the connection.
 func (b *transaction) Rollback(context.Context) error {
-	b.abandon()
+	b.Abandon()
 	return nil
 }
 
-func (b *transaction) abandon() {
+func (b *transaction) Abandon() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.end()
@@ -313,7 +313,7 @@ func (b *transaction) end() {
 	b.queue = nil
 	b.abort()
 	b.c.giveBack()
-	b.db.over(b)
+	b.db.units.Remove(b)
 }
 
 // abort rolls the transaction back. Prepared statements and session-level locks of a script survive

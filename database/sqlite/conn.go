@@ -270,8 +270,11 @@ func (w *waiter) wait(ctx context.Context, h database.Holder) error {
 
 func (w *waiter) locked(h database.Holder) error {
 	e := &database.LockedError{Set: w.set, Waited: time.Since(w.pause.start), Holder: h}
-	if w.set == "" {
+	switch {
+	case w.set == "":
 		e.What = theFile
+	case h == database.Holder{}: // the file's lock has no name: it may be anybody's
+		e.Why = fmt.Sprintf("another process is migrating set %q or writing to the database", w.set)
 	}
 	return e
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
@@ -30,12 +31,11 @@ type db struct {
 
 	patience time.Duration // of readers
 
-	gone  context.Context // done after Close
-	close context.CancelFunc
+	units *drivers.Units
+
 	mu    sync.Mutex
-	open  map[*held]struct{} // guarded by mu
-	seen  seen               // guarded by mu
-	files map[any]*openFile  // by connection; guarded by mu
+	seen  seen              // guarded by mu
+	files map[any]*openFile // by connection; guarded by mu
 }
 
 func (d *db) Dialect() sqltext.Dialect { return sqltext.SQLite }
@@ -100,8 +100,8 @@ func (d *db) State(ctx context.Context, set string) (*database.State, error) {
 // read reads through the pool. It waits for the file, or for the pool's only connection, as long as
 // others commit one transaction after the other.
 func (d *db) read(ctx context.Context, f func(context.Context) error) error {
-	if d.gone.Err() != nil {
-		return errClosed
+	if d.units.Closing.Err() != nil {
+		return drivers.ErrClosed
 	}
 	limited, cancel := ctx, func() {}
 	if d.pool.Stats().MaxOpenConnections > 0 {

@@ -69,6 +69,7 @@ import (
 	_ "modernc.org/sqlite" // the client
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/internal/filekind"
 )
 
@@ -136,8 +137,7 @@ func newDB(opts database.Options) (*db, error) {
 	if err != nil {
 		host = ""
 	}
-	d := &db{opts: opts, names: names, host: host, sql: newStatements(names), patience: opts.Patience(), open: map[*held]struct{}{}, files: map[any]*openFile{}}
-	d.gone, d.close = context.WithCancel(bg)
+	d := &db{opts: opts, names: names, host: host, sql: newStatements(names), patience: opts.Patience(), units: drivers.NewUnits(), files: map[any]*openFile{}}
 	return d, nil
 }
 

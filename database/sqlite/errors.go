@@ -11,6 +11,7 @@ import (
 	lib "modernc.org/sqlite/lib"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -125,13 +126,13 @@ func statementError(st sqltext.Statement, err error) *database.StatementError {
 	}
 	e.Code, e.Message = codeName(code(err)), message(err)
 	if m := nearToken.FindStringSubmatch(e.Message); m != nil && strings.Count(st.Text, m[1]) == 1 {
-		e.Pos = advance(st.Pos, st.Text[:strings.Index(st.Text, m[1])])
+		e.Pos = drivers.Advance(st.Pos, st.Text[:strings.Index(st.Text, m[1])])
 	}
 	if m := missingArgument.FindStringSubmatch(err.Error()); m != nil && code(err) == 0 {
 		e.Code, e.Message = "", "the statement has a parameter, but a script has no values for parameters"
 		e.Hint = "write the value itself; quote text that contains :, @, $ or ?"
 		if at := parameter(st.Text, m[1]); at >= 0 {
-			e.Pos = advance(st.Pos, st.Text[:at])
+			e.Pos = drivers.Advance(st.Pos, st.Text[:at])
 		}
 	} else if code(err) == 0 {
 		e.Code, e.Message = codeName(lib.SQLITE_INTERRUPT), "the statement was interrupted: "+err.Error()
@@ -157,16 +158,4 @@ func parameter(text, name string) int {
 		return -1
 	}
 	return all[0][0]
-}
-
-// advance returns the position after text, which begins at pos.
-func advance(pos sqltext.Position, text string) sqltext.Position {
-	pos.Offset += int64(len(text))
-	for _, r := range text {
-		pos.Column++
-		if r == '\n' {
-			pos.Line, pos.Column = pos.Line+1, 1
-		}
-	}
-	return pos
 }

@@ -109,7 +109,7 @@ func (k *foreignKeys) restart(ctx context.Context, b *transaction, pragmas []sql
 		return err
 	}
 	if b.found.Head != head {
-		return fmt.Errorf("PRAGMA foreign_keys needs a new transaction: %w (event %d became %d); plan again", database.ErrHeadChanged, head, b.found.Head)
+		return fmt.Errorf("PRAGMA foreign_keys needs a new transaction: %w (entry %d became %d)", database.ErrHeadChanged, head, b.found.Head)
 	}
 	return nil
 }

@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"sync"
+
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 )
 
-// errClosed is the error of using a Database after Close; errOver that of using a Tx or Run that
+// drivers.ErrClosed is the error of using a Database after Close; errOver that of using a Tx or Run that
 // has ended.
 var (
-	errClosed = errors.New("the database is closed")
-	errOver   = errors.New("the transaction is over")
+	errOver = errors.New("the transaction is over")
 )
 
 // held is common to a Tx and a Run: they end when the Database is closed, whatever they are doing.
@@ -33,8 +34,8 @@ func (h *held) enter(ctx context.Context) (context.Context, func(), error) {
 	return ctx, func() { cancel(); h.mu.Unlock() }, nil
 }
 
-// quit ends the Tx or Run if it has not ended.
-func (h *held) quit() {
+// Abandon ends the Tx or Run if it has not ended.
+func (h *held) Abandon() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.over {
@@ -46,46 +47,25 @@ func (h *held) quit() {
 func (h *held) ended() {
 	h.over = true
 	h.c.release()
-	h.d.mu.Lock()
-	defer h.d.mu.Unlock()
-	delete(h.d.open, h)
+	h.d.units.Remove(h)
 }
 
 // hold registers h to be ended by Close, or ends it if the Database is closed.
 func (d *db) hold(h *held) error {
-	d.mu.Lock()
-	closed := d.gone.Err() != nil
-	if !closed {
-		d.open[h] = struct{}{}
+	err := d.units.Add(h)
+	if err != nil {
+		h.Abandon()
 	}
-	d.mu.Unlock()
-	if closed {
-		h.quit()
-		return errClosed
-	}
-	return nil
+	return err
 }
 
 // during returns a context that ends when the Database is closed.
-func (d *db) during(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(d.gone, func() { cancel(errClosed) })
-	return ctx, func() { stop(); cancel(nil) }
+func (d *db) during(ctx context.Context) (context.Context, func()) {
+	return drivers.Under(ctx, d.units.Closing)
 }
 
 func (d *db) Close() error {
-	d.mu.Lock()
-	first := d.gone.Err() == nil
-	d.close()
-	var open []*held
-	for h := range d.open {
-		open = append(open, h)
-	}
-	d.mu.Unlock()
-	for _, h := range open {
-		h.quit()
-	}
-	if !first || !d.owned {
+	if !d.units.Close() || !d.owned {
 		return nil
 	}
 	return d.pool.Close()

@@ -14,6 +14,7 @@ import (
 	lib "modernc.org/sqlite/lib"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/metadata"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
@@ -57,16 +58,10 @@ func (d *db) readMetadata(ctx context.Context, q querier, s *metadata.State) err
 		return err
 	}
 	if has {
-		err := each(ctx, q, d.sql.facts, func(kind, name, facts string) (err error) {
-			e := metadata.Stored{}
-			if e.Name, err = metadata.ParseName(metadata.Kind(kind), name); err == nil {
-				e.Facts, err = metadata.DecodeFacts(facts)
-			}
-			if err != nil {
-				return fmt.Errorf("the metadata of %s %s can't be read: %w", kind, name, err)
-			}
+		err := each(ctx, q, d.sql.facts, func(kind, name, facts string) error {
+			e, err := drivers.ReadStored(kind, name, facts)
 			s.Entries = append(s.Entries, e)
-			return nil
+			return err
 		})
 		if err != nil {
 			return err
@@ -195,8 +190,8 @@ func (d *db) Query(ctx context.Context, statement string) (*database.Rows, error
 	}
 	ctx, cancel := d.during(ctx)
 	defer cancel()
-	if d.gone.Err() != nil {
-		return nil, errClosed
+	if d.units.Closing.Err() != nil {
+		return nil, drivers.ErrClosed
 	}
 	if d.absent() {
 		return nil, &database.ConnectError{Target: d.target(), Err: fs.ErrNotExist, Hint: "the first migration creates it"}

@@ -218,7 +218,7 @@ func (r *run) Record(ctx context.Context, entries ...database.Entry) (recorded d
 }
 
 func (r *run) Close(context.Context) error {
-	r.quit()
+	r.Abandon()
 	return r.failed
 }
 

@@ -9,6 +9,7 @@ import (
 	lib "modernc.org/sqlite/lib"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
@@ -55,8 +56,8 @@ func (d *db) Begin(ctx context.Context, set string, opts database.LockOptions) (
 
 // connect takes a connection, and creates the file first if necessary.
 func (d *db) connect(ctx context.Context, w *waiter) (*conn, error) {
-	if d.gone.Err() != nil {
-		return nil, errClosed
+	if d.units.Closing.Err() != nil {
+		return nil, drivers.ErrClosed
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -318,7 +319,7 @@ func (b *transaction) commitError(err error) error {
 }
 
 func (b *transaction) Rollback(context.Context) error {
-	b.quit()
+	b.Abandon()
 	return nil
 }
 

@@ -65,22 +65,26 @@ var rules = []rule{
 		forTests: true,
 	},
 	{
-		pkg:     "database/memdb",
+		pkg:     "database/internal/drivers", // what drivers share
 		imports: []string{"database", "migration", "sqltext", "catalog", "metadata"},
 	},
 	{
+		pkg:     "database/memdb",
+		imports: []string{"database", "database/internal/drivers", "migration", "sqltext", "catalog", "metadata"},
+	},
+	{
 		pkg:     "database/postgres/...",
-		imports: []string{"database", "migration", "sqltext", "catalog", "metadata"},
+		imports: []string{"database", "database/internal/drivers", "migration", "sqltext", "catalog", "metadata"},
 		outside: []string{"github.com/jackc/pgx/v5"},
 	},
 	{
 		pkg:     "database/sqlite",
-		imports: []string{"database", "migration", "sqltext", "catalog", "metadata", "internal/filekind"},
+		imports: []string{"database", "database/internal/drivers", "migration", "sqltext", "catalog", "metadata", "internal/filekind"},
 		outside: []string{"modernc.org/sqlite"},
 	},
 	{
 		pkg:     "database/mysql/...",
-		imports: []string{"database", "migration", "sqltext", "catalog", "metadata"},
+		imports: []string{"database", "database/internal/drivers", "migration", "sqltext", "catalog", "metadata"},
 		outside: []string{"github.com/go-sql-driver/mysql"},
 	},
 	{
