@@ -85,31 +85,15 @@ func (db *Database) reading(ctx context.Context, f func(context.Context, *conn) 
 }
 
 // lost returns an error if some of Whimbrel's tables are gone and others exist: the history is then
-// unknown, not empty.
+// unknown, not empty. A process that creates the tables now is no such case: a row is written only
+// when all of them exist. So after a row was seen, the tables are listed once more.
 func (db *Database) lost(ctx context.Context, c *conn) error {
-	there := map[string]bool{}
-	names := []string{db.names.History, db.names.Settings, db.names.Journal, db.names.Metadata}
-	var list []string
-	for _, name := range names {
-		list = append(list, literal(name))
-	}
-	err := c.each(ctx, "SELECT LOWER(table_name) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name IN ("+strings.Join(list, ", ")+")", nil, func(scan func(...any) error) error {
-		var name string
-		err := scan(&name)
-		there[name] = true
-		return err
-	})
+	there, err := db.listTables(ctx, c)
 	if err != nil {
-		return ownError("looking for Whimbrel's tables", err)
+		return err
 	}
-	var missing []string
 	rows := false
-	for _, name := range names {
-		lower := strings.ToLower(name)
-		if !there[lower] {
-			missing = append(missing, name)
-			continue
-		}
+	for name := range there {
 		var some bool
 		if err := c.row(ctx, "SELECT EXISTS (SELECT 1 FROM "+quote(name)+" USE INDEX (PRIMARY))", nil, &some); err != nil {
 			if foreignTable(err) {
@@ -119,10 +103,48 @@ func (db *Database) lost(ctx context.Context, c *conn) error {
 		}
 		rows = rows || some || name == db.names.History // the history is created last
 	}
-	if !rows || len(missing) == 0 {
+	if !rows {
+		return nil
+	}
+	if there, err = db.listTables(ctx, c); err != nil {
+		return err
+	}
+	var missing []string
+	for _, name := range db.tableNames() {
+		if !there[name] {
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) == 0 {
 		return nil
 	}
 	return fmt.Errorf("%s %s missing, but Whimbrel's other tables exist: restore the missing ones from a backup; without them it is unknown what is applied", strings.Join(missing, " and "), map[bool]string{true: "is", false: "are"}[len(missing) == 1])
+}
+
+// tableNames are the names of the tables that lost looks for.
+func (db *Database) tableNames() []string {
+	return []string{db.names.History, db.names.Settings, db.names.Journal, db.names.Metadata}
+}
+
+// listTables returns which of Whimbrel's tables exist.
+func (db *Database) listTables(ctx context.Context, c *conn) (map[string]bool, error) {
+	names := map[string]string{}
+	var list []string
+	for _, name := range db.tableNames() {
+		names[strings.ToLower(name)] = name
+		list = append(list, literal(name))
+	}
+	there := map[string]bool{}
+	err := c.each(ctx, "SELECT LOWER(table_name) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name IN ("+strings.Join(list, ", ")+")", nil, func(scan func(...any) error) error {
+		var name string
+		err := scan(&name)
+		there[names[name]] = true
+		return err
+	})
+	if err != nil {
+		return nil, ownError("looking for Whimbrel's tables", err)
+	}
+	return there, nil
 }
 
 // emptied returns an error if a history without rows once had some, as after restoring a dump
