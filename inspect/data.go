@@ -73,16 +73,17 @@ const (
 	writesRows = "writes rows"
 	mayWrite   = "may write rows"
 	calls      = "calls functions, which may write rows"
-	moves      = "sets where a sequence goes on"
-	ofServer   = "is about the server, not the database's schema"
+	moves      = "sets the next value of a sequence"
+	ofServer   = "affects the server, not the schema"
 )
 
-// risky is what a block can do besides changing the schema. It is a pattern, not a reading of
-// tokens, because the code of a block is a string.
+// risky matches effects of a block other than changing the schema. It is a pattern, because the
+// code of a block is a string.
 var risky = regexp.MustCompile(`(?i)\b(insert|update|delete|merge|truncate|copy|setval|perform|call|execute|restart|role|user|group|database|tablespace|system)\b`)
 
-// outside says why a statement's work is not in the schema, "" if it is, or leaves nothing. MySQL's
-// databases don't have privileges, and its snapshots have no counters of AUTO_INCREMENT.
+// outside returns a statement's effect outside the schema, or "" if it has none, or none that
+// lasts. MySQL's databases have no privileges, and its snapshots don't contain AUTO_INCREMENT
+// counters.
 func outside(sql string, d sqltext.Dialect) string {
 	l, st, mysql := sqltext.List(sql, d), sqltext.Statement{Text: sql}, d == sqltext.MySQL
 	if i := l.Index("FOR"); l.Is(0, "SET", "STATEMENT") && i > 0 {
@@ -139,7 +140,8 @@ func outsideQuery(l sqltext.TokenList) string {
 	switch {
 	case l.Index("INTO") >= 0:
 		return writesRows
-	case l.Is(i, "set_config", "(") && l.Inside(i+1).Index("(") < 0 && l.Closing(i+1) == len(l): // dumps begin with it
+	// dumps begin with it
+	case l.Is(i, "set_config", "(") && l.Inside(i+1).Index("(") < 0 && l.Closing(i+1) == len(l):
 		return ""
 	case l.Index("(") >= 0:
 		return calls
@@ -147,7 +149,7 @@ func outsideQuery(l sqltext.TokenList) string {
 	return ""
 }
 
-// outsideOther is outside for the statements that are told by their first word.
+// outsideOther is outside for statements that their first word identifies.
 func outsideOther(verb string, tokens int, mysql bool) string {
 	switch verb {
 	case "LOCK", "ANALYZE", "ANALYSE", "VACUUM", "REINDEX", "CLUSTER", "REFRESH", "DISCARD", "CHECKPOINT", "IMPORT", "REASSIGN",
@@ -168,7 +170,7 @@ func outsideOther(verb string, tokens int, mysql bool) string {
 	return mayWrite
 }
 
-// outsideDDL is outside for what changes a schema, and perhaps not only that.
+// outsideDDL is outside for statements that change a schema, but perhaps not only that.
 func outsideDDL(st sqltext.Statement, l sqltext.TokenList, d sqltext.Dialect) string {
 	create, alter, mysql := l.Is(0, "CREATE"), l.Is(0, "ALTER"), d == sqltext.MySQL
 	noun := l.Skip(1, "ON", "OR", "REPLACE", "UNDO", "GLOBAL", "LOCAL", "UNLOGGED", "TEMP", "TEMPORARY")
@@ -186,7 +188,7 @@ func outsideDDL(st sqltext.Statement, l sqltext.TokenList, d sqltext.Dialect) st
 	return ""
 }
 
-// givesRows reports whether a CREATE TABLE has a query. MySQL needs no word before it.
+// givesRows reports whether a CREATE TABLE contains a query. In MySQL no word need precede it.
 func givesRows(l sqltext.TokenList, mysql bool) bool {
 	for i := range l {
 		if mysql && l.Is(i, "SELECT") || l.Is(i, "AS") && l.Any(l.Skip(i+1, "("), "SELECT", "WITH", "VALUES", "TABLE", "EXECUTE") {
@@ -196,7 +198,7 @@ func givesRows(l sqltext.TokenList, mysql bool) bool {
 	return false
 }
 
-// movesRows reports whether an ALTER TABLE drops, empties or exchanges what holds rows.
+// movesRows reports whether an ALTER TABLE drops, empties or exchanges a part that has rows.
 func movesRows(l sqltext.TokenList) bool {
 	for i := range l {
 		if l.Any(i, "TRUNCATE", "DROP", "EXCHANGE") && l.Is(i+1, "PARTITION") || l.Any(i, "DISCARD", "IMPORT") {
@@ -206,7 +208,7 @@ func movesRows(l sqltext.TokenList) bool {
 	return false
 }
 
-// setsCounter reports whether AUTO_INCREMENT has a number.
+// setsCounter reports whether AUTO_INCREMENT is followed by a number.
 func setsCounter(l sqltext.TokenList) bool {
 	for i := range l {
 		if l.Is(i, "AUTO_INCREMENT") && l.At(l.Skip(i+1, "=")).Kind == sqltext.TokenNumber {

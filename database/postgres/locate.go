@@ -110,9 +110,9 @@ const tablesQuery = `WITH RECURSIVE me AS MATERIALIZED (
 )
 SELECT pg_catalog.current_database(), current_user, (SELECT pg_catalog.json_agg(rel ORDER BY role, schema) FROM rel)`
 
-// steerPath sets the search path of the following queries in the pipeline to the schema of the tables
-// that were found, or to nothing if they must not be read. It also limits how long these queries
-// wait for locks.
+// steerPath sets the search path of the following queries in the pipeline to the schema of the
+// tables that were found, or to nothing if they must not be read. It also limits how long these
+// queries wait for locks.
 const steerPath = `, pg_catalog.set_config('search_path', coalesce((SELECT pg_catalog.quote_ident(schema) FROM chosen) || ', pg_temp', 'pg_catalog, pg_temp'), true),
 	pg_catalog.set_config('lock_timeout', $5, true)`
 

@@ -130,9 +130,9 @@ func relation(n int) string {
 	return fmt.Sprintf("nullif(pg_catalog.current_setting('whimbrel.relation_%d'), '')::oid", n)
 }
 
-// resetsPath reports whether the search path is reset behind a statement; was says so of the place
-// before it. If a reset path is pinned, it looks after COMMIT as if it was set to the same value. So
-// it is reset again.
+// resetsPath reports whether the search path is reset after a statement; was is the same before it.
+// If a reset path is pinned, it looks after COMMIT as if it was set to the same value, so it is
+// reset again.
 func resetsPath(st sqltext.Statement, was bool) bool {
 	l := sqltext.List(st.Text, sqltext.PostgreSQL)
 	if l.Is(0, "RESET") {

@@ -43,8 +43,8 @@ func (d *db) acquire(ctx context.Context, w *waiter) (*conn, error) {
 	return d.withoutBusyTimeout(ctx, c)
 }
 
-// withoutBusyTimeout sets busy_timeout to 0, since the lock timeout doesn't limit waits inside SQLite. A
-// pool of our own opens its connections with that value.
+// withoutBusyTimeout sets busy_timeout to 0, since the lock timeout doesn't limit waits inside
+// SQLite. A pool of our own opens its connections with that value.
 func (d *db) withoutBusyTimeout(ctx context.Context, c *sql.Conn) (*conn, error) {
 	s := &conn{Conn: c}
 	if d.owned {
