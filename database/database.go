@@ -207,7 +207,8 @@ type Run interface {
 	// If done is nil, the statement executes outside of any transaction, or in the transaction that the
 	// script has opened itself; that one stays open until the script ends it. If done is not nil, the
 	// statement executes in a transaction of its own, which also makes done the set's journal. If the
-	// statement is the COMMIT of the script's own transaction, that transaction does so.
+	// statement is the COMMIT of the script's own transaction, that transaction does so. For any
+	// other statement of that transaction, done is nil.
 	//
 	// An error is one of:
 	//   - a *StatementError;

@@ -22,7 +22,8 @@ import (
 
 // Target is an empty database for one case, and what the suite must know of it.
 // Open, Tables and RowCount are required. The scripts of the suite's own are plain:
-// CREATE TABLE t (x int), INSERT INTO t VALUES (1).
+// CREATE TABLE t (x int), INSERT INTO t VALUES (1), DELETE FROM t, DROP TABLE t,
+// savepoints, and in a Run also BEGIN, COMMIT and ROLLBACK.
 type Target struct {
 	// Open opens the target. It is called several times in a case, as several
 	// processes would; the suite closes what it opened.
@@ -54,7 +55,8 @@ type Target struct {
 	// Session are ways in which a script can change its session.
 	Session []SessionChange
 	// Never returns a statement that cannot be in a transaction and that succeeds for a
-	// table with a column x; each call may be for another table. What became of it the suite asks by Run.Outcome.
+	// table with a column x; each call may be for another table. Run.Outcome must
+	// be able to tell whether it took effect: a case fails if it returns Unclear.
 	Never func(table string) string
 	// Func returns the script of a Go function that creates a table, or with NoDDL inserts a
 	// row into it, and then returns fail. Func is called with a new id each time.
