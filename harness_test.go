@@ -73,6 +73,3 @@ func versions(done []whimbrel.StepResult) []int64 {
 	}
 	return vs
 }
-
-// errOf is the error of a call whose result is not of interest.
-func errOf[T any](_ T, err error) error { return err }

@@ -61,14 +61,14 @@ func TestBaselinesAndRepeatables(t *testing.T) {
 
 func TestBaselinesAndRepeatablesAlone(t *testing.T) {
 	t.Parallel()
-	set, err := source.Read(folder("B7_x.sql", "SELECT 1", "R__v.sql", "SELECT 2", "old/0001_a.up.sql", "SELECT 1"), source.Options{})
+	_, err := source.Read(folder("B7_x.sql", "SELECT 1", "R__v.sql", "SELECT 2", "old/0001_a.up.sql", "SELECT 1"), source.Options{})
 	if err == nil {
 		t.Fatal("got no error")
 	}
 	if !strings.Contains(err.Error(), "sub-folders are not read") {
 		t.Errorf("err.Error() = %q, want a text containing %q", err.Error(), "sub-folders are not read")
 	}
-	set, err = source.Read(folder("B7_x.sql", "SELECT 1", "R__v.sql", "SELECT 2"), source.Options{})
+	set, err := source.Read(folder("B7_x.sql", "SELECT 1", "R__v.sql", "SELECT 2"), source.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -71,7 +71,7 @@ func triggersError(triggers string) error {
 	if triggers == "" {
 		return nil
 	}
-	return fmt.Errorf("Whimbrel's tables have a foreign trigger, which could change what is recorded: %s; find out who created it, and drop it", triggers)
+	return fmt.Errorf("a trigger that Whimbrel did not create is on its tables and could change what is recorded: %s; find out who created it, and drop it", triggers)
 }
 
 // broken reports whether the error ended the connection.

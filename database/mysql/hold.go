@@ -112,7 +112,7 @@ func (h *hold) begin(ctx context.Context, statements []string, opts database.Loc
 			}
 		}
 	}
-	return errors.New("Whimbrel's tables disappear again and again: another session drops them")
+	return errors.New("another session drops Whimbrel's tables again and again")
 }
 
 // readHead executes the statements, marks the worker as working under the lock, and reads the head

@@ -437,7 +437,7 @@ func (db *Database) atTables(read func(l location, before ...query) error) (loca
 
 // errMoved reports that the tables are not those that were found: they were dropped, replaced or
 // altered since.
-var errMoved = errors.New("Whimbrel's tables were replaced or altered since they were found")
+var errMoved = errors.New("the tables of Whimbrel were replaced or altered since they were found")
 
 // guardQuery fails unless the relations are still those that were found, and safe. If the
 // transaction has locked them, nobody can change that until its end.

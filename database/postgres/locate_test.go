@@ -546,10 +546,11 @@ func TestLockedTables(t *testing.T) {
 
 	// A lock that is released in time is no error.
 	do(t, c, "BEGIN; LOCK TABLE whimbrel_history")
-	waiting := make(chan database.Holder, 1)
+	waiting, released := make(chan database.Holder, 1), make(chan error, 1)
 	go func() {
 		<-waiting
-		c.Exec(context.Background(), "ROLLBACK")
+		_, err := c.Exec(context.Background(), "ROLLBACK")
+		released <- err
 	}()
 	b, _, err := open(t, url).Begin(background(t), "s", database.LockOptions{Timeout: waitLimit, Waiting: func(h database.Holder) {
 		select {
@@ -558,6 +559,7 @@ func TestLockedTables(t *testing.T) {
 		}
 	}})
 	must(t, err)
+	must(t, <-released)
 	must(t, b.Rollback(background(t)))
 }
 
