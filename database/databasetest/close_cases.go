@@ -8,8 +8,8 @@ import (
 
 var closeCases = []testCase{
 	{"Close", closeTwice, closeCase},
-	{"Close while a batch is open", closeEnds, closeInBatch},
-	{"Close while a run is open", closeEnds, closeInRun},
+	{"Close during a transaction", closeEnds, closeInBatch},
+	{"Close during a run", closeEnds, closeInRun},
 }
 
 func closeCase(c *check) {

@@ -10,9 +10,9 @@ import (
 
 var faultCases = []testCase{
 	{"a context that is done", cancelling, contextIsDone},
-	{"cancelling a batch's statement", cancelling, cancelBatch},
+	{"cancelling a transaction's statement", cancelling, cancelBatch},
 	{"cancelling a run's statement", cancelling, cancelRun},
-	{"a batch whose connection breaks", txCommitFails, breakBatch},
+	{"a transaction whose connection breaks", txCommitFails, breakBatch},
 	{"a run whose connection breaks", runExecError, breakRun},
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 var historyCases = []testCase{
-	{"an event is kept whole", txRecord, eventIsKept},
+	{"an entry is kept whole", txRecord, eventIsKept},
 	{"texts", entryTexts, textsCase},
 	{"times", entryTimes, timesCase},
 	{"the order of the history", historyInOrder, historyOrder},
@@ -18,9 +18,9 @@ var historyCases = []testCase{
 	{"stopping in the middle of the history", historyInOrder, historyStops},
 	{"a history that cannot be read", historyErrors, historyFails},
 	{"the history only grows", historyAppends, historyOnlyGrows},
-	{"from events to applied versions", foldDecides, foldCase},
+	{"from entries to applied versions", foldDecides, foldCase},
 	{"two sets in one database", historySet, twoSets},
-	{"who it was", entryWho, whoItWas},
+	{"user, host and application of an entry", entryWho, whoItWas},
 }
 
 var zeroTime time.Time

@@ -14,10 +14,10 @@ var lockCases = []testCase{
 	{"one at a time", guardLocks, oneAtATime},
 	{"waiting in vain", beginLocked, waitingInVain},
 	{"waiting", waitingCalled, waitingCase},
-	{"who holds the lock", waitingHolder, holderCase},
+	{"the holder of the lock", waitingHolder, holderCase},
 	{"the lock of another set", beginOtherSets, otherSetsLock},
 	{"the lock of another history", historyName, otherHistorysLock},
-	{"cancelling who waits", cancelling, cancelWaiting},
+	{"cancelling a wait", cancelling, cancelWaiting},
 	{"many processes at once", txLocked, manyProcesses},
 	{"many goroutines at once", manyGoroutines, manyAtOnce},
 }

@@ -29,7 +29,7 @@ func (c *check) stop(statement string, done bool) *database.Journal {
 	return j
 }
 
-// follow asks what became of a statement, and sees to it that it has happened once.
+// follow reads the outcome of a statement, and checks that it happens once.
 func (c *check) follow(r database.Run, j *database.Journal) database.Verdict {
 	c.Helper()
 	o := c.outcome(r, j)

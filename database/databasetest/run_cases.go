@@ -22,7 +22,7 @@ var runCases = []testCase{
 	{"a run is closed at any time", runCloseAny, runCloseAtAnyTime},
 	{"a statement timeout in a run", runExec, timeoutInRun},
 	{"COPY in a run", runCopy, copyInRun},
-	{"COPY in a batch", txBody, copyInBatch},
+	{"COPY in a transaction", txBody, copyInBatch},
 }
 
 func statementsStand(c *check) {

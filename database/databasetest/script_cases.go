@@ -21,7 +21,7 @@ var scriptCases = []testCase{
 	{"a Go function that fails", txFunc, goFunctionFails},
 	{"a Go function of another driver", txFunc, foreignFunction},
 	{"a notice", noticeIsCalled, noticeCase},
-	{"a statement timeout in a batch", txTimeouts, timeoutInBatch},
+	{"a statement timeout in a transaction", txTimeouts, timeoutInBatch},
 }
 
 func statementErrorPlace(c *check) {

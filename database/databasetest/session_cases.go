@@ -4,7 +4,7 @@ import "github.com/whimbrel-db/whimbrel/database"
 
 var sessionCases = []testCase{
 	{"the session after a script", txSession, sessionAfterScript},
-	{"the session after a batch", txSession, sessionAfterBatch},
+	{"the session after a transaction", txSession, sessionAfterBatch},
 	{"the session in and after a run", runSession, sessionAfterRun},
 }
 

@@ -15,8 +15,8 @@ var settingCases = []testCase{
 	{"a setting that cannot be", settingError, settingErrors},
 	{"a setting that is unset", settingGone, settingUnset},
 	{"a setting for a time", settingExpires, settingUntil},
-	{"settings in a batch and a run", txState, settingsUnderLock},
-	{"a setting waits for who is at work", settingSettles, settingSettlesCase},
+	{"settings in a transaction and a run", txState, settingsUnderLock},
+	{"a setting waits for running migrations", settingSettles, settingSettlesCase},
 	{"a setting waits in vain", settingStays, settingInVain},
 }
 

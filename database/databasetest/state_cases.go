@@ -15,8 +15,8 @@ var stateCases = []testCase{
 	{"the names of Whimbrel's tables", tablesAreLower, tableNames},
 	{"Head follows the set", headGrows, headFollowsSet},
 	{"Head follows the settings", headGrows, headFollowsSettings},
-	{"Head changes when an older event appears", headNeverSleeps, headOfOlderEvent},
-	{"Head of a batch", foundHead, headOfTx},
+	{"Head changes when an older entry appears", headNeverSleeps, headOfOlderEvent},
+	{"Head of a transaction", foundHead, headOfTx},
 	{"Head of a run", foundHead, headOfRun},
 	{"Head after a setting changed in between", recordedHead, headAfterSetting},
 }

@@ -68,9 +68,6 @@ func New(opts Options) *Printer {
 	return p
 }
 
-// JSON reports whether the printer prints JSON.
-func (p *Printer) JSON() bool { return p.opts.JSON }
-
 // Close removes the live line, shows long texts in the pager, and returns the first error of writing to a
 // stream. A closed pipe is not an error.
 func (p *Printer) Close() error {
