@@ -90,13 +90,8 @@ func outside(sql string, d sqltext.Dialect) string {
 		return outside(sql[l[i].End():], d)
 	}
 	switch verb := st.Verb(); verb {
-	case "CREATE", "ALTER", "DROP", "RENAME", "COMMENT", "SECURITY":
+	case "CREATE", "ALTER", "DROP", "RENAME", "COMMENT", "SECURITY", "GRANT", "REVOKE":
 		return outsideDDL(st, l, d)
-	case "GRANT", "REVOKE":
-		if mysql || l.Index("ON") < 0 {
-			return ofServer
-		}
-		return ""
 	case "SELECT", "VALUES", "TABLE":
 		return outsideQuery(l)
 	case "DO":

@@ -1,7 +1,7 @@
 package sqltext
 
-// keyword returns a word in upper case, "" for one that is too long to be a
-// keyword that matters here.
+// keyword returns a word in upper case, and "" if it is too long for a keyword that matters here.
+// It allocates nothing for the common ones.
 func keyword(tok []byte) string {
 	var buf [20]byte
 	if len(tok) > len(buf) {
@@ -13,50 +13,15 @@ func keyword(tok []byte) string {
 		}
 		buf[i] = c
 	}
-	if w := common(buf[:len(tok)]); w != "" {
-		return w
+	for _, w := range common {
+		if string(buf[:len(tok)]) == w {
+			return w
+		}
 	}
 	return string(buf[:len(tok)])
 }
 
-// common returns the keywords that begin nearly all statements, for which keyword
-// then allocates nothing.
-func common(upper []byte) string {
-	switch string(upper) {
-	case "INSERT":
-		return "INSERT"
-	case "UPDATE":
-		return "UPDATE"
-	case "DELETE":
-		return "DELETE"
-	case "REPLACE":
-		return "REPLACE"
-	case "SELECT":
-		return "SELECT"
-	case "WITH":
-		return "WITH"
-	case "COPY":
-		return "COPY"
-	case "CREATE":
-		return "CREATE"
-	case "ALTER":
-		return "ALTER"
-	case "DROP":
-		return "DROP"
-	case "SET":
-		return "SET"
-	case "TABLE":
-		return "TABLE"
-	case "INDEX":
-		return "INDEX"
-	case "COMMENT":
-		return "COMMENT"
-	case "GRANT":
-		return "GRANT"
-	case "INTO":
-		return "INTO"
-	case "UNIQUE":
-		return "UNIQUE"
-	}
-	return ""
+// common are keywords that begin nearly all statements.
+var common = [...]string{
+	"INSERT", "UPDATE", "DELETE", "REPLACE", "SELECT", "WITH", "COPY", "CREATE", "ALTER", "DROP", "SET", "TABLE", "INDEX", "COMMENT", "GRANT", "INTO", "UNIQUE",
 }

@@ -84,11 +84,10 @@ func (l *lexer) next() (TokenKind, int, int) {
 			i = to
 			continue
 		case cDigit:
-			l.i = l.wordEnd(i + 1)
 			if class == &l.rules.fine {
-				return TokenNumber, i, l.i
+				return l.token(TokenNumber, i, l.numberEnd(i))
 			}
-			i = l.i
+			i = l.wordEnd(i + 1)
 			continue
 		case cQuote:
 			k, from, to := l.quote(i, i)
@@ -108,6 +107,9 @@ func (l *lexer) next() (TokenKind, int, int) {
 			continue
 		case cSkip, cPunct:
 			if class == &l.rules.fine {
+				if b[i] == '.' && l.isDigit(i+1) && (i == 0 || !l.qualifies(b[i-1])) {
+					return l.token(TokenNumber, i, l.numberEnd(i))
+				}
 				return l.token(TokenPunct, i, i+1)
 			}
 			i++
@@ -208,6 +210,48 @@ func (l *lexer) wordEnd(i int) int {
 			return i
 		}
 	}
+}
+
+// numberEnd returns where the number at i ends. In MySQL a name may begin with digits, and in
+// PL/pgSQL two dots follow the first number of a range.
+func (l *lexer) numberEnd(i int) int {
+	to := l.wordEnd(i)
+	for j := i; j < to; j++ {
+		if c := l.b[j]; c != '_' && (c < '0' || c > '9') {
+			return l.exponentEnd(i, to)
+		}
+	}
+	if l.at(to) != '.' || l.rules.fine['.'] == cDelim || l.at(to+1) == '.' {
+		return to
+	}
+	to++
+	if c := l.at(to); c >= '0' && c <= '9' || (c == 'e' || c == 'E') && (l.isDigit(to+1) || l.signed(to+1)) {
+		return l.exponentEnd(to, l.wordEnd(to))
+	}
+	return to
+}
+
+// exponentEnd returns where the digits from i to an offset, with an exponent whose sign may follow,
+// end.
+func (l *lexer) exponentEnd(i, to int) int {
+	digits := bytes.TrimRight(l.b[i:to], "eE")
+	if len(digits) != to-i-1 || len(bytes.Trim(digits, "0123456789_")) > 0 || !l.signed(to) {
+		return to
+	}
+	return l.wordEnd(to + 1)
+}
+
+// signed reports whether a sign and a digit are at i.
+func (l *lexer) signed(i int) bool {
+	c := l.at(i)
+	return (c == '+' || c == '-') && l.rules.fine[c] != cDelim && l.isDigit(i+1)
+}
+
+func (l *lexer) isDigit(i int) bool { c := l.at(i); return c >= '0' && c <= '9' }
+
+// qualifies reports whether a dot after the byte c belongs to a qualified name or a range.
+func (l *lexer) qualifies(c byte) bool {
+	return l.rules.cont[c] || bytes.IndexByte([]byte("\"`'])."), c) >= 0
 }
 
 // delimiterEnd returns where the delimiter at i ends, 0 if there is none. A delimiter that is a

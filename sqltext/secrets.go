@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Masked replaces a secret.
@@ -77,11 +78,12 @@ func (st Statement) HasSecret(d Dialect) bool {
 	return len(Secrets(st.Text, d)) > 0
 }
 
-// anySecret matches part of every text that has a secret. It makes the check of all other texts
-// fast.
-var anySecret = regexp.MustCompile(`(?i)pass|pwd|identified|secret|token|credential|key|://`)
-
-func maySecret(text string) bool { return anySecret.MatchString(text) }
+// maySecret reports whether a text has part of what every text with a secret has. It makes the
+// check of all other texts fast.
+func maySecret(text string) bool {
+	return slices.ContainsFunc([]string{"pass", "pwd", "identified", "secret", "token", "credential", "key", "://"},
+		func(part string) bool { return containsFold(text, part) })
+}
 
 // inner returns a literal without its quotes. Only this part is secret.
 func (t Token) inner() Span {
@@ -107,12 +109,29 @@ type secretFinder struct {
 	i       int
 }
 
-var (
-	secretWord = regexp.MustCompile(`(?i)(pass|passwd|password|passphrase|passcode|pwd|secret|token|credentials?|api_?key|access_?key|private_?key|_key)(_?[0-9]*|_value|_string)$`)
-	// inLiteral matches a password in a connection string or a document. This and the patterns
-	// above match words in the content of literals, which is not SQL.
-	inLiteral = regexp.MustCompile(`(?i)((?:password|passwd|passphrase|pwd|secret|token)"?\s*[=:]\s*)(''[^']+''|'(?:[^'\\]|\\.|'')*'?|"(?:[^"\\]|\\.)*"?|[^\s'",;&)]+)|(://[^\s/:@']*:)([^\s'"]*)@|(://[^\s/:@']+:)([^\s'"@:/]*[^0-9\s'"@:/][^\s'"@:/]*)`)
-)
+// secretName reports whether the value of a setting or a member with this name is a secret.
+func secretName(name string) bool {
+	name = strings.ToLower(name)
+	for _, stem := range []string{
+		strings.TrimSuffix(strings.TrimRight(name, "0123456789"), "_"), strings.TrimSuffix(name, "_value"), strings.TrimSuffix(name, "_string"),
+	} {
+		for _, end := range []string{
+			"pass", "passwd", "password", "passphrase", "passcode", "pwd", "secret", "token", "credential", "credentials",
+			"apikey", "accesskey", "privatekey", "_key",
+		} {
+			if strings.HasSuffix(stem, end) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// inLiteral matches a password in a connection string or a document, in the content of a literal,
+// which is not SQL.
+var inLiteral = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)((?:password|passwd|passphrase|pwd|secret|token)"?\s*[=:]\s*)(''[^']+''|'(?:[^'\\]|\\.|'')*'?|"(?:[^"\\]|\\.)*"?|[^\s'",;&)]+)|(://[^\s/:@']*:)([^\s'"]*)@|(://[^\s/:@']+:)([^\s'"@:/]*[^0-9\s'"@:/][^\s'"@:/]*)`)
+})
 
 func (f *secretFinder) token() {
 	t := f.tokens[f.i]
@@ -128,8 +147,8 @@ func (f *secretFinder) token() {
 		f.value(f.i + 1)
 	case t.Is("key") && (f.ahead("pragma", 3) || f.ahead("attach", 8)),
 		f.tokens.Any(f.i, "rekey", "hexkey", "hexrekey", "textkey") && f.ahead("pragma", 3),
-		t.Kind == TokenWord && secretWord.MatchString(t.Text),
-		t.Kind == TokenName && secretWord.MatchString(strings.Trim(t.Text, "`\"[]")):
+		t.Kind == TokenWord && secretName(t.Text),
+		t.Kind == TokenName && secretName(strings.Trim(t.Text, "`\"[]")):
 		f.value(f.i + 1)
 	}
 }
@@ -195,7 +214,7 @@ func (f *secretFinder) literal(t Token) {
 	if len(inner) < len(f.text) {
 		found = Secrets(inner, f.dialect) // of SQL in it, as a DO block has
 	}
-	for _, m := range inLiteral.FindAllStringSubmatchIndex(inner, -1) {
+	for _, m := range inLiteral().FindAllStringSubmatchIndex(inner, -1) {
 		for g := 4; g < len(m); g += 4 { // the values: groups 2, 4 and 6
 			if m[g] >= 0 {
 				found = append(found, Span{m[g], m[g+1]})
@@ -206,7 +225,7 @@ func (f *secretFinder) literal(t Token) {
 	for _, s := range found {
 		f.hide(Span{in.From + s.From, in.From + s.To})
 	}
-	if secretWord.MatchString(inner) && !strings.ContainsAny(inner, " \n") && f.tokens.Any(f.i+1, ",", ":", "=") {
+	if secretName(inner) && !strings.ContainsAny(inner, " \n") && f.tokens.Any(f.i+1, ",", ":", "=") {
 		f.value(f.i + 2)
 	}
 }

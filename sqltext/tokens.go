@@ -18,7 +18,8 @@ const (
 	TokenName
 	// TokenString is a string constant, in any of the dialect's forms.
 	TokenString
-	// TokenNumber is a number without a sign. A number with a fraction is several tokens.
+	// TokenNumber is a number without a sign, with its fraction and exponent: "1.5", "1e-5". In
+	// MySQL it may be a name that begins with a digit.
 	TokenNumber
 	// TokenPunct is any other character. An operator is one token per character.
 	TokenPunct
@@ -58,7 +59,7 @@ func (t Token) Name() string {
 	switch {
 	case quoted:
 		return t.folded(string(unquoteName([]byte(t.Text))))
-	case t.dialect == MySQL && t.Kind == TokenNumber && strings.Trim(t.Text, "0123456789") != "":
+	case t.dialect == MySQL && t.Kind == TokenNumber && strings.Trim(t.Text, "0123456789") != "" && !strings.ContainsAny(t.Text, ".+-"):
 		return t.Text // a name may begin with a digit
 	case t.Kind != TokenWord:
 		return ""

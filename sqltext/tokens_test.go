@@ -21,7 +21,7 @@ func TestTokens(t *testing.T) {
 			"punct ) 13", "punct ; 14", "punct \\ 15", "word q 16",
 		}},
 		{PostgreSQL, "a 'b", []string{"word a 0", "broken 'b 2"}},
-		{SQLite, "[a] `b` 0x1F 1.5", []string{"name [a] 0", "name `b` 4", "number 0x1F 8", "number 1 13", "punct . 14", "number 5 15"}},
+		{SQLite, "[a] `b` 0x1F 1.5", []string{"name [a] 0", "name `b` 4", "number 0x1F 8", "number 1.5 13"}},
 		{MySQL, "a # b\n/*!40101 \"c\" */ /* d */ `e`", []string{"word a 0", `string "c" 15`, "name `e` 30"}},
 		{0, "a--b", []string{"word a 0"}},
 		{PostgreSQL, " \n", nil},
@@ -139,5 +139,48 @@ func TestSetsSession(t *testing.T) {
 		if got := pieces[0].SetsSession(); got != want {
 			t.Errorf("that %s sets the session is %v, want %v", text, got, want)
 		}
+	}
+}
+
+func TestNumbersAreOneToken(t *testing.T) {
+	t.Parallel()
+	common := []string{"1", "1.5", "1.", ".5", "1e5", "1E+5", "1.5e-5", "1.e5", ".5e5", "0x1F", "1_000.000_1"}
+	for _, tt := range []struct {
+		d    Dialect
+		text string
+		want []string // text of each token
+	}{
+		{PostgreSQL, "1..10", []string{"1", ".", ".", "10"}},
+		{PostgreSQL, "1e5..2", []string{"1e5", ".", ".", "2"}},
+		{PostgreSQL, "a[1:.5]", []string{"a", "[", "1", ":", ".5", "]"}},
+		{PostgreSQL, "1e-- 5", []string{"1e"}},
+		{PostgreSQL, "1.from t", []string{"1.", "from", "t"}},
+		{SQLite, "1.5-2.5", []string{"1.5", "-", "2.5"}},
+		{SQLite, "1e+x", []string{"1e", "+", "x"}},
+		{SQLite, "0x1e+5", []string{"0x1e", "+", "5"}},
+		{MySQL, "a.1b.`c`.2d", []string{"a", ".", "1b", ".", "`c`", ".", "2d"}},
+		{MySQL, "1b.2c", []string{"1b", ".", "2c"}},
+	} {
+		checkTokenTexts(t, tt.d, tt.text, tt.want)
+	}
+	for _, d := range []Dialect{PostgreSQL, SQLite, MySQL} {
+		for _, number := range common {
+			checkTokenTexts(t, d, number, []string{number})
+			checkTokenTexts(t, d, "(-"+number+")", []string{"(", "-", number, ")"})
+			if kind := List(number, d).At(0).Kind; kind != TokenNumber {
+				t.Errorf("%s, as %v: kind %d, want a number", number, d, kind)
+			}
+		}
+	}
+}
+
+func checkTokenTexts(t *testing.T, d Dialect, text string, want []string) {
+	t.Helper()
+	var got []string
+	for tok := range Tokens(text, d) {
+		got = append(got, tok.Text)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s, as %v: (-want +got)\n%s", text, d, diff)
 	}
 }
