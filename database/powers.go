@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/whimbrel-db/whimbrel/catalog"
 	"github.com/whimbrel-db/whimbrel/metadata"
@@ -32,34 +33,21 @@ const (
 // PowerError reports that a driver does not have a power. errors.Is(err, errors.ErrUnsupported)
 // holds for it.
 type PowerError struct {
-	Power   Power
-	Dialect string // of the Database; "" if the power is one of a Tx
+	Power  Power
+	Driver string // the driver's package, such as "sqlite"
 }
 
-func (e *PowerError) Error() string {
-	if e.Dialect == "" {
-		return fmt.Sprintf("this driver can't %s", e.Power)
-	}
-	return fmt.Sprintf("the driver for %s can't %s", e.Dialect, e.Power)
-}
+func (e *PowerError) Error() string { return fmt.Sprintf("the %s driver can't %s", e.Driver, e.Power) }
 
 // Is makes errors.Is(err, errors.ErrUnsupported) true.
 func (e *PowerError) Is(target error) bool { return target == errors.ErrUnsupported }
 
-// ofDatabase returns db as a P, or a *PowerError.
-func ofDatabase[P any](db Database, p Power) (P, error) {
-	has, ok := db.(P)
+// power returns a Database or a Tx as a P, or a *PowerError.
+func power[P any](of any, p Power) (P, error) {
+	has, ok := of.(P)
 	if !ok {
-		return has, &PowerError{Power: p, Dialect: db.Dialect().String()}
-	}
-	return has, nil
-}
-
-// ofTx returns tx as a P, or a *PowerError.
-func ofTx[P any](tx Tx, p Power) (P, error) {
-	has, ok := tx.(P)
-	if !ok {
-		return has, &PowerError{Power: p}
+		driver, _, _ := strings.Cut(strings.TrimPrefix(fmt.Sprintf("%T", of), "*"), ".")
+		return has, &PowerError{Power: p, Driver: driver}
 	}
 	return has, nil
 }
@@ -75,7 +63,7 @@ type SettingUpdater interface {
 
 // UpdateSetting changes a setting. See [SettingUpdater].
 func UpdateSetting(ctx context.Context, db Database, s SettingUpdate) error {
-	u, err := ofDatabase[SettingUpdater](db, PowerSettings)
+	u, err := power[SettingUpdater](db, PowerSettings)
 	if err != nil {
 		return err
 	}
@@ -106,7 +94,7 @@ type Resetter interface {
 
 // TxReset empties the target of a transaction. See [Resetter].
 func TxReset(ctx context.Context, tx Tx, schemas []string, e Entry) (*Emptied, error) {
-	r, err := ofTx[Resetter](tx, PowerReset)
+	r, err := power[Resetter](tx, PowerReset)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +111,7 @@ type MetadataReader interface {
 
 // ReadMetadata reads metadata. See [MetadataReader].
 func ReadMetadata(ctx context.Context, db Database) (*metadata.State, error) {
-	r, err := ofDatabase[MetadataReader](db, PowerMetadata)
+	r, err := power[MetadataReader](db, PowerMetadata)
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +133,7 @@ type MetadataTx interface {
 
 // TxMetadata reads metadata in a transaction. See [MetadataTx].
 func TxMetadata(ctx context.Context, tx Tx) (*metadata.State, error) {
-	m, err := ofTx[MetadataTx](tx, PowerMetadata)
+	m, err := power[MetadataTx](tx, PowerMetadata)
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +142,7 @@ func TxMetadata(ctx context.Context, tx Tx) (*metadata.State, error) {
 
 // TxPutMetadata stores metadata in a transaction. See [MetadataTx].
 func TxPutMetadata(ctx context.Context, tx Tx, change *metadata.Change) error {
-	m, err := ofTx[MetadataTx](tx, PowerMetadata)
+	m, err := power[MetadataTx](tx, PowerMetadata)
 	if err != nil {
 		return err
 	}
@@ -174,7 +162,7 @@ type Querier interface {
 
 // ReadQuery executes a statement that reads. See [Querier].
 func ReadQuery(ctx context.Context, db Database, statement string) (*Rows, error) {
-	q, err := ofDatabase[Querier](db, PowerQuery)
+	q, err := power[Querier](db, PowerQuery)
 	if err != nil {
 		return nil, err
 	}
@@ -183,7 +171,7 @@ func ReadQuery(ctx context.Context, db Database, statement string) (*Rows, error
 
 // TxQuery executes a statement in a transaction. See [Querier].
 func TxQuery(ctx context.Context, tx Tx, statement string) (*Rows, error) {
-	q, err := ofTx[Querier](tx, PowerQuery)
+	q, err := power[Querier](tx, PowerQuery)
 	if err != nil {
 		return nil, err
 	}
@@ -199,7 +187,7 @@ type Snapshotter interface {
 
 // Snapshot returns what a database contains. See [Snapshotter].
 func Snapshot(ctx context.Context, db Database, opts catalog.Options) (*catalog.Snapshot, error) {
-	s, err := ofDatabase[Snapshotter](db, PowerSnapshot)
+	s, err := power[Snapshotter](db, PowerSnapshot)
 	if err != nil {
 		return nil, err
 	}
@@ -216,7 +204,7 @@ type Scratcher interface {
 
 // Scratch creates an empty database beside db. See [Scratcher].
 func Scratch(ctx context.Context, db Database) (Database, func(ctx context.Context) error, error) {
-	s, err := ofDatabase[Scratcher](db, PowerScratch)
+	s, err := power[Scratcher](db, PowerScratch)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -232,7 +220,7 @@ type Locator interface {
 
 // Location returns where a database is, for messages; "" if the driver can't tell.
 func Location(db Database) string {
-	l, err := ofDatabase[Locator](db, PowerLocate)
+	l, err := power[Locator](db, PowerLocate)
 	if err != nil {
 		return ""
 	}
@@ -249,7 +237,7 @@ type Checker interface {
 
 // Check returns why a statement can't be executed; "" if it can, or if the driver is no [Checker].
 func Check(db Database, st sqltext.Statement) (why string) {
-	c, err := ofDatabase[Checker](db, PowerCheck)
+	c, err := power[Checker](db, PowerCheck)
 	if err != nil {
 		return ""
 	}

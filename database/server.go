@@ -27,7 +27,7 @@ type Identity struct {
 func Apart(ctx context.Context, a, b Database) (apart bool, why string) {
 	var ids [2]Identity
 	for i, db := range []Database{a, b} {
-		d, err := ofDatabase[Identifier](db, PowerIdentify)
+		d, err := power[Identifier](db, PowerIdentify)
 		if err != nil {
 			return false, err.Error()
 		}
