@@ -88,7 +88,7 @@ func checkAgain(ctx context.Context, l locked, check func(*database.State) error
 }
 
 func checkState(st *database.State, check func(*database.State) error) error {
-	if err := checkMode(st.Settings); err != nil {
+	if err := checkFrozen(st.Settings); err != nil {
 		return err
 	}
 	return check(st)

@@ -59,13 +59,13 @@ func TestLockedChangesNothingAfterAnError(t *testing.T) {
 	if err := m.Locked(t.Context(), deny, work); !errors.Is(err, refused) {
 		t.Errorf("an error of check: got %v", err)
 	}
-	setting(t, db, database.MigrationMode, "false")
+	setting(t, db, database.Frozen, "true")
 	if err := m.Locked(t.Context(), allow, work); !errors.As(err, new(*whimbrel.FrozenError)) {
 		t.Errorf("a frozen database: got %v", err)
 	}
 	wantTables(t, target)
 	// The lock is free.
-	setting(t, db, database.MigrationMode, "true")
+	setting(t, db, database.Frozen, "false")
 	if _, err := m.Up(t.Context()); err != nil {
 		t.Error(err)
 	}

@@ -14,7 +14,7 @@ func (m *Migrator) anyOrder(s database.Settings) bool {
 
 // allowed refuses what the target's settings do not allow.
 func (m *Migrator) allowed(st *database.State, moves []move) error {
-	if err := checkMode(st.Settings); err != nil {
+	if err := checkFrozen(st.Settings); err != nil {
 		return err
 	}
 	if hasMove(moves, database.Seed) {
@@ -34,12 +34,12 @@ func hasMove(moves []move, d database.Direction) bool {
 	return slices.ContainsFunc(moves, func(m move) bool { return m.direction == d && m.resume == nil })
 }
 
-// checkMode refuses while migration_mode is off.
-func checkMode(s database.Settings) error {
-	if s.Bool(database.MigrationMode) {
+// checkFrozen refuses while the database is frozen.
+func checkFrozen(s database.Settings) error {
+	if !s.Bool(database.Frozen) {
 		return nil
 	}
-	v, err := s.Get(database.MigrationMode)
+	v, err := s.Get(database.Frozen)
 	if err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ func (m *Migrator) newPlan(ctx context.Context, st *database.State, g Goal, move
 	if len(moves) == 0 {
 		return p, nil
 	}
-	if err := checkMode(st.Settings); err != nil {
+	if err := checkFrozen(st.Settings); err != nil {
 		return nil, err
 	}
 	moves, err := m.readDowns(ctx, moves)

@@ -12,7 +12,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/database/memdb"
 )
 
-func TestMigrationMode(t *testing.T) {
+func TestFrozen(t *testing.T) {
 	t.Parallel()
 	target := memdb.New()
 	db := open(t, target)
@@ -20,7 +20,7 @@ func TestMigrationMode(t *testing.T) {
 	if _, err := m.Migrate(t.Context(), whimbrel.By(1), whimbrel.ApplyOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	off := database.SettingUpdate{Name: database.MigrationMode, Value: "false", Reason: "the big sale", At: time.Now()}
+	off := database.SettingUpdate{Name: database.Frozen, Value: "true", Reason: "the big sale", At: time.Now()}
 	if err := database.UpdateSetting(t.Context(), db, off); err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func TestMigrationMode(t *testing.T) {
 }
 
 // A switch that is thrown between plan and apply counts.
-func TestMigrationModeUnderTheLock(t *testing.T) {
+func TestFrozenUnderTheLock(t *testing.T) {
 	t.Parallel()
 	db := open(t, memdb.New())
 	m := whimbrel.New(db, newSet(t, plain(2)...), whimbrel.Options{})
@@ -54,7 +54,7 @@ func TestMigrationModeUnderTheLock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := database.UpdateSetting(t.Context(), db, database.SettingUpdate{Name: database.MigrationMode, Value: "false"}); err != nil {
+	if err := database.UpdateSetting(t.Context(), db, database.SettingUpdate{Name: database.Frozen, Value: "true"}); err != nil {
 		t.Fatal(err)
 	}
 	var mode *whimbrel.FrozenError

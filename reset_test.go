@@ -104,7 +104,7 @@ func TestResetRefused(t *testing.T) {
 			t.Errorf("and that it is a reset which is meant: got %v", err)
 		}
 		setting(t, db, database.Protected, "false")
-		setting(t, db, database.MigrationMode, "false")
+		setting(t, db, database.Frozen, "true")
 		var mode *whimbrel.FrozenError
 		if _, err := reset(t, db, memdb.Name, whimbrel.ResetOptions{DryRun: dry}); !errors.As(err, &mode) {
 			t.Errorf("migrations are off: got %v", err)

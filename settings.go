@@ -34,12 +34,12 @@ func (m *Migrator) Freeze(ctx context.Context, reason string, until time.Time) (
 	if reason == "" {
 		return database.SettingValue{}, errors.New("freezing a database requires a reason")
 	}
-	return m.ChangeSetting(ctx, database.SettingUpdate{Name: database.MigrationMode, Value: "false", Reason: reason, Until: until})
+	return m.ChangeSetting(ctx, database.SettingUpdate{Name: database.Frozen, Value: "true", Reason: reason, Until: until})
 }
 
 // Thaw allows migrations again after Freeze. The history keeps the reason, which may be empty.
 func (m *Migrator) Thaw(ctx context.Context, reason string) (database.SettingValue, error) {
-	return m.ChangeSetting(ctx, database.SettingUpdate{Name: database.MigrationMode, Unset: true, Reason: reason})
+	return m.ChangeSetting(ctx, database.SettingUpdate{Name: database.Frozen, Unset: true, Reason: reason})
 }
 
 // ChangeSetting changes a setting, records the change in the history, and returns the setting as
@@ -52,7 +52,7 @@ func (m *Migrator) ChangeSetting(ctx context.Context, u database.SettingUpdate) 
 	if err != nil {
 		return database.SettingValue{}, err
 	}
-	if checked.Name == database.MigrationMode && checked.Value == "false" || checked.Name == database.Protected && checked.Value == "true" {
+	if (checked.Name == database.Frozen || checked.Name == database.Protected) && checked.Value == "true" {
 		settle := m.lockOptions(database.Settings{})
 		if m.opts.LockTimeout == 0 {
 			settle.Timeout = settleTimeout

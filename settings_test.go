@@ -118,7 +118,7 @@ func TestFreezeWaitsForRunningProcesses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if v.Value != "false" || v.Reason != "the sale" {
+	if v.Value != "true" || v.Reason != "the sale" {
 		t.Errorf("the setting is %+v", v)
 	}
 	var frozen *whimbrel.FrozenError
@@ -144,7 +144,7 @@ func TestFreezeNeedsAReason(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !s.Bool(database.MigrationMode) {
+	if s.Bool(database.Frozen) {
 		t.Error("the database is frozen")
 	}
 }

@@ -97,7 +97,7 @@ type UnsettledError struct {
 
 func (e *UnsettledError) Error() string {
 	done := fmt.Sprintf("the setting %q is stored", e.Name)
-	if e.Name == MigrationMode {
+	if e.Name == Frozen {
 		done = "the database is frozen"
 	}
 	return done + ", but a migration that started earlier is still running" + waitedFor(e.Holder, e.Waited)

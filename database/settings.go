@@ -23,10 +23,9 @@ const (
 
 // The settings.
 const (
-	// MigrationMode lets migrations run. While it is false, nothing may migrate the
-	// database; the reason is stored with it. SettingUpdate.Settle waits for processes that are
-	// already migrating.
-	MigrationMode = "migration_mode"
+	// Frozen refuses all migrations while it is true. The reason is stored with it.
+	// SettingUpdate.Settle waits for processes that are already migrating.
+	Frozen = "frozen"
 	// Protected keeps what can't be taken back from happening by accident: while it is
 	// true, a caller must pass the database's name to roll back, reset or seed.
 	Protected = "protected"
@@ -56,8 +55,8 @@ type DeclaredSetting struct {
 // DeclaredSettings returns all settings there are, by name.
 func DeclaredSettings() []DeclaredSetting {
 	return []DeclaredSetting{
+		{Name: Frozen, Type: BoolSetting, Default: "false", Doc: "if true, nothing can migrate the database"},
 		{Name: LockTimeout, Type: DurationSetting, Default: "15s", Doc: "how long to wait for the migration lock; 0s tries once"},
-		{Name: MigrationMode, Type: BoolSetting, Default: "true", Doc: "if false, the database is frozen: nothing can migrate it"},
 		{Name: Order, Type: ChoiceSetting, Choices: []string{OrderStrict, OrderAny}, Default: OrderStrict, Doc: "whether pending migrations below the newest applied one are refused (strict) or applied (any)"},
 		{Name: Protected, Type: BoolSetting, Default: "false", Doc: "if true, rollbacks, resets and seeds need the database's name"},
 	}
@@ -153,14 +152,15 @@ func (s Settings) All() []SettingValue {
 	return all
 }
 
-// Bool returns the value of a declared setting of type bool.
+// Bool returns the value of a declared setting of type bool. A stored value of another form is
+// true: each of these settings forbids something while it is true.
 func (s Settings) Bool(name string) bool {
 	v, err := s.Get(name)
 	if err != nil {
 		return false
 	}
 	b, err := strconv.ParseBool(v.Value)
-	return err == nil && b
+	return b || err != nil
 }
 
 // Duration returns the value of a declared setting of type duration.

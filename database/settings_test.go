@@ -34,24 +34,24 @@ func TestSettingsDefaults(t *testing.T) {
 				t.Errorf("%s: v.Doc is \"\"", name)
 			}
 		}
-		if !s.Bool(database.MigrationMode) {
-			t.Errorf("%s: migrations are off", name)
+		if s.Bool(database.Frozen) {
+			t.Errorf("%s: the database is frozen", name)
 		}
 	}
 }
 
 func TestSettingsStored(t *testing.T) {
 	at := time.Now()
-	s := database.NewSettings(database.StoredSetting{Name: database.MigrationMode, Value: "false", Reason: "release", ChangedBy: "me", ChangedAt: at})
-	v, err := s.Get(database.MigrationMode)
+	s := database.NewSettings(database.StoredSetting{Name: database.Frozen, Value: "true", Reason: "release", ChangedBy: "me", ChangedAt: at})
+	v, err := s.Get(database.Frozen)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if v.Name != database.MigrationMode {
-		t.Errorf("v.Name = %v, want %v", v.Name, database.MigrationMode)
+	if v.Name != database.Frozen {
+		t.Errorf("v.Name = %v, want %v", v.Name, database.Frozen)
 	}
-	if v.Value != "false" {
-		t.Errorf("v.Value = %q, want %q", v.Value, "false")
+	if v.Value != "true" {
+		t.Errorf("v.Value = %q, want %q", v.Value, "true")
 	}
 	if v.IsDefault {
 		t.Error("v.IsDefault = true, want false")
@@ -65,12 +65,12 @@ func TestSettingsStored(t *testing.T) {
 	if v.ChangedAt != at {
 		t.Errorf("v.ChangedAt = %v, want %v", v.ChangedAt, at)
 	}
-	if s.Bool(database.MigrationMode) {
-		t.Error("migrations are on")
+	if !s.Bool(database.Frozen) {
+		t.Error("the database is not frozen")
 	}
-	// A value that is neither is not taken for permission.
-	if database.NewSettings(database.StoredSetting{Name: database.MigrationMode, Value: "off"}).Bool(database.MigrationMode) {
-		t.Error("migrations are on")
+	// A value that is neither true nor false permits nothing.
+	if !database.NewSettings(database.StoredSetting{Name: database.Frozen, Value: "off"}).Bool(database.Frozen) {
+		t.Error("the database is not frozen")
 	}
 }
 
@@ -84,8 +84,8 @@ func TestUnknownSetting(t *testing.T) {
 	if se.Name != "no_such_setting" {
 		t.Errorf("se.Name = %q, want %q", se.Name, "no_such_setting")
 	}
-	if !strings.Contains(err.Error(), database.MigrationMode) {
-		t.Errorf("err.Error() = %q, want a text containing %q", err.Error(), database.MigrationMode)
+	if !strings.Contains(err.Error(), database.Frozen) {
+		t.Errorf("err.Error() = %q, want a text containing %q", err.Error(), database.Frozen)
 	}
 	if s.Bool("no_such_setting") {
 		t.Error("it is true")
@@ -94,7 +94,7 @@ func TestUnknownSetting(t *testing.T) {
 
 func TestSettingUpdateCheck(t *testing.T) {
 	for value, want := range map[string]string{"true": "true", "false": "false", "1": "true", "F": "false", "TRUE": "true", "on": "true", "Off": "false"} {
-		u, err := database.SettingUpdate{Name: database.MigrationMode, Value: value, Reason: "r"}.Check()
+		u, err := database.SettingUpdate{Name: database.Frozen, Value: value, Reason: "r"}.Check()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -106,9 +106,9 @@ func TestSettingUpdateCheck(t *testing.T) {
 		}
 	}
 	for _, u := range []database.SettingUpdate{
-		{Name: database.MigrationMode, Value: ""},
-		{Name: database.MigrationMode, Value: "yes"},
-		{Name: "MIGRATION_MODE", Value: "true"},
+		{Name: database.Frozen, Value: ""},
+		{Name: database.Frozen, Value: "yes"},
+		{Name: "FROZEN", Value: "true"},
 		{Value: "true"},
 	} {
 		var se *database.SettingError
@@ -122,10 +122,10 @@ func TestSettingUpdateCheck(t *testing.T) {
 
 func TestSettingUpdateEvent(t *testing.T) {
 	at := time.Now()
-	e := database.SettingUpdate{Name: database.MigrationMode, Value: "false", Reason: "release", ToolVersion: "1", At: at}.Event()
+	e := database.SettingUpdate{Name: database.Frozen, Value: "true", Reason: "release", ToolVersion: "1", At: at}.Event()
 	want := database.Entry{
-		Set: migration.ReservedSet, Version: database.NilVersion, Name: database.MigrationMode, Direction: database.Setting,
-		StartedAt: at, ToolVersion: "1", Note: "migration_mode=false: release",
+		Set: migration.ReservedSet, Version: database.NilVersion, Name: database.Frozen, Direction: database.Setting,
+		StartedAt: at, ToolVersion: "1", Note: "frozen=true: release",
 	}
 	if e != want {
 		t.Errorf("got\n\t%+v\nwant\n\t%+v", e, want)

@@ -67,7 +67,7 @@ func expect(ctx context.Context, db database.Database, t *trial, texts []text) (
 }
 
 // AcceptDrift records the present state of the database as the expected one, as a history entry of
-// the set, with the reason. While migrations are switched off it returns a
+// the set, with the reason. While the database is frozen it returns a
 // *whimbrel.FrozenError.
 func AcceptDrift(ctx context.Context, db database.Database, set, reason string) error {
 	if reason == "" {

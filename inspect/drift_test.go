@@ -139,7 +139,7 @@ func TestDriftTakesLargeTextsFromFiles(t *testing.T) {
 func TestDriftIsNotAcceptedWhileNothingMayMigrate(t *testing.T) {
 	t.Parallel()
 	eachKind(t, func(t *testing.T, db database.Database) {
-		if err := database.UpdateSetting(t.Context(), db, database.SettingUpdate{Name: database.MigrationMode, Value: "false", Reason: "a busy day"}); err != nil {
+		if err := database.UpdateSetting(t.Context(), db, database.SettingUpdate{Name: database.Frozen, Value: "true", Reason: "a busy day"}); err != nil {
 			t.Fatal(err)
 		}
 		var off *whimbrel.FrozenError

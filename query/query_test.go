@@ -120,7 +120,7 @@ func TestQueryThatWritesIsUnderTheRules(t *testing.T) {
 	if _, err := query.Write(t.Context(), over, "INSERT INTO t VALUES (1)", overruled); err != nil {
 		t.Errorf("overruled: %v", err)
 	}
-	set(database.MigrationMode, "false")
+	set(database.Frozen, "true")
 	for _, statement := range []string{"INSERT INTO t VALUES (2)", "CREATE INDEX CONCURRENTLY i ON t (x)"} {
 		if _, err := query.Write(t.Context(), over, statement, overruled); !errors.As(err, new(*whimbrel.FrozenError)) {
 			t.Errorf("a frozen database: %v", err)
@@ -129,7 +129,7 @@ func TestQueryThatWritesIsUnderTheRules(t *testing.T) {
 	if _, err := query.Read(t.Context(), m.Database(), "SELECT * FROM t"); err != nil {
 		t.Errorf("reading a frozen database: %v", err)
 	}
-	set(database.MigrationMode, "true")
+	set(database.Frozen, "false")
 	b, _, err := db.Begin(t.Context(), migration.DefaultSet, database.LockOptions{})
 	if err != nil {
 		t.Fatal(err)

@@ -31,7 +31,7 @@ func (c *check) isClosed(db database.Database) {
 		"State":         func() error { _, err := db.State(c.ctx, "s"); return err },
 		"Begin":         func() error { _, _, err := db.Begin(c.ctx, "s", patient); return err },
 		"Guard":         func() error { _, _, err := db.Guard(c.ctx, "s", patient); return err },
-		"UpdateSetting": func() error { return database.UpdateSetting(c.ctx, db, modeOff) },
+		"UpdateSetting": func() error { return database.UpdateSetting(c.ctx, db, freeze) },
 		"History": func() (err error) {
 			for _, err = range db.History(c.ctx, database.HistoryQuery{}) {
 			}

@@ -22,7 +22,7 @@ func contextIsDone(c *check) {
 	_, err := db.State(done(), "s")
 	c.that(errors.Is(err, context.Canceled), "State returned %v, want context.Canceled", err)
 	if storesSettings(db) {
-		err = database.UpdateSetting(done(), db, modeOff)
+		err = database.UpdateSetting(done(), db, freeze)
 		c.that(errors.Is(err, context.Canceled), "UpdateSetting returned %v, want context.Canceled", err)
 	}
 	c.isDefault(c.state(db, "s"))

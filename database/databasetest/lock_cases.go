@@ -268,7 +268,7 @@ func manyAtOnce(c *check) {
 		if !storesSettings(db) {
 			return nil
 		}
-		return database.UpdateSetting(c.ctx, db, modeOff)
+		return database.UpdateSetting(c.ctx, db, freeze)
 	})
 	// An untouched history, which everyone of the crowd finds missing.
 	other := c.open(database.Options{HistoryTable: "other_history"})

@@ -12,7 +12,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-var off = database.NewSettings(database.StoredSetting{Name: database.MigrationMode, Value: "false"})
+var off = database.NewSettings(database.StoredSetting{Name: database.Frozen, Value: "true"})
 
 // states alters each State that a Database reads.
 func states(alter func(d *alteredDB, st *database.State)) func(*alteredDB) {
@@ -158,8 +158,8 @@ var readingMutants = []mutant{
 		}
 	})),
 	ofDB("the setting shows as stored", settingDefault, states(func(_ *alteredDB, st *database.State) {
-		if v, _ := st.Settings.Get(database.MigrationMode); v.IsDefault && st.Head > 0 {
-			st.Settings = database.NewSettings(database.StoredSetting{Name: database.MigrationMode, Value: "true"})
+		if v, _ := st.Settings.Get(database.Frozen); v.IsDefault && st.Head > 0 {
+			st.Settings = database.NewSettings(database.StoredSetting{Name: database.Frozen, Value: "false"})
 		}
 	})),
 	ofDB("a setting's update isn't in the history", settingUpdate, histories(func(all []database.Entry, _ database.HistoryQuery) []database.Entry {
@@ -170,7 +170,7 @@ var readingMutants = []mutant{
 		return alteration{db: func(d *alteredDB) {
 			states(func(_ *alteredDB, st *database.State) {
 				if raw != "" {
-					st.Settings = database.NewSettings(database.StoredSetting{Name: database.MigrationMode, Value: raw})
+					st.Settings = database.NewSettings(database.StoredSetting{Name: database.Frozen, Value: raw})
 				}
 			})(d)
 			d.update = func(ctx context.Context, u database.SettingUpdate) error {

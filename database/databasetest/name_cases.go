@@ -119,13 +119,13 @@ func (c *check) useHistory(opts database.Options, version int64) {
 	c.ok(r.Close(c.ctx), what+"Run.Close")
 	entries := 2
 	if storesSettings(db) {
-		c.ok(database.UpdateSetting(c.ctx, db, modeOff), what+"UpdateSetting")
+		c.ok(database.UpdateSetting(c.ctx, db, freeze), what+"UpdateSetting")
 		entries++
 	}
 	again := c.open(opts)
 	st := c.state(again, "s")
 	c.that(slices.Equal(st.Applied.Versions(), []int64{version, version + 1000}), "%sthe versions are %d", what, st.Applied.Versions())
-	c.that(st.Settings.Bool(database.MigrationMode) != storesSettings(db), "%sthe setting is not stored", what)
+	c.that(st.Settings.Bool(database.Frozen) == storesSettings(db), "%sthe setting is not stored", what)
 	got := len(c.history(again, database.HistoryQuery{}))
 	c.that(got == entries, "%sthe history has %d entries, want %d", what, got, entries)
 	c.ok(db.Close(), what+"Close")
@@ -137,11 +137,11 @@ func twoHistories(c *check) {
 	c.apply(one, "s", 1, "")
 	c.apply(two, "s", 2, "")
 	if storesSettings(two) {
-		c.ok(database.UpdateSetting(c.ctx, two, modeOff), "UpdateSetting")
+		c.ok(database.UpdateSetting(c.ctx, two, freeze), "UpdateSetting")
 	}
 	c.hasVersions(one, "s", 1)
 	c.hasVersions(two, "s", 2)
-	c.that(c.state(one, "s").Settings.Bool(database.MigrationMode), "a setting of one history changed the other's")
+	c.that(!c.state(one, "s").Settings.Bool(database.Frozen), "a setting of one history changed the other's")
 	c.hasTables()
 }
 

@@ -43,7 +43,7 @@ func resetCase(c *check) {
 	c.apply(db, "s", 1, "CREATE TABLE t (x int); INSERT INTO t VALUES (1)")
 	c.apply(db, "öther 🐦", 7, "CREATE TABLE u (x int)")
 	c.table(db, "v")
-	c.ok(database.UpdateSetting(c.ctx, db, modeOff), "UpdateSetting")
+	c.ok(database.UpdateSetting(c.ctx, db, freeze), "UpdateSetting")
 	own := c.ownTables()
 	b := c.begin(db, "s")
 	emptied := c.reset(b)
@@ -52,7 +52,7 @@ func resetCase(c *check) {
 
 	c.promised(resetLeaves)
 	c.that(len(c.ownTables()) == len(own), "of Whimbrel's tables %q there are left %q", own, c.ownTables())
-	c.that(!c.state(db, "s").Settings.Bool(database.MigrationMode), "the settings are gone")
+	c.that(c.state(db, "s").Settings.Bool(database.Frozen), "the settings are gone")
 
 	c.promised(resetDropped)
 	var dropped []string

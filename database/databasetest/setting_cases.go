@@ -20,9 +20,9 @@ var settingCases = []testCase{
 	{"a setting waits in vain", settingStays, settingInVain},
 }
 
-// modeOff turns migrations off.
-var modeOff = database.SettingUpdate{
-	Name: database.MigrationMode, Value: "false", Reason: `it's "frozen"`, ToolVersion: "1.2.3", At: started,
+// freeze freezes the database.
+var freeze = database.SettingUpdate{
+	Name: database.Frozen, Value: "true", Reason: `it's "frozen"`, ToolVersion: "1.2.3", At: started,
 }
 
 func updateSetting(c *check) {
@@ -30,24 +30,24 @@ func updateSetting(c *check) {
 	c.apply(db, "s", 1, "")
 	c.isDefault(c.state(db, "s"))
 	c.promised(settingUpdate)
-	c.ok(database.UpdateSetting(c.ctx, db, modeOff), "UpdateSetting")
+	c.ok(database.UpdateSetting(c.ctx, db, freeze), "UpdateSetting")
 	for _, set := range []string{"s", "another"} {
-		v, err := c.state(c.db(), set).Settings.Get(database.MigrationMode)
+		v, err := c.state(c.db(), set).Settings.Get(database.Frozen)
 		c.ok(err, "Settings.Get")
-		c.that(v.Value == "false" && !v.IsDefault, "the setting is %q (default: %v), want false", v.Value, v.IsDefault)
-		c.that(v.Reason == modeOff.Reason, "Reason is %q, want %q", v.Reason, modeOff.Reason)
+		c.that(v.Value == "true" && !v.IsDefault, "the setting is %q (default: %v), want true", v.Value, v.IsDefault)
+		c.that(v.Reason == freeze.Reason, "Reason is %q, want %q", v.Reason, freeze.Reason)
 		c.that(v.ChangedAt.Equal(started.Truncate(time.Microsecond)) && v.ChangedAt.Location() == time.UTC,
 			"ChangedAt is %v, want %v in UTC", v.ChangedAt, started)
 	}
 	events := c.history(db, database.HistoryQuery{Set: migration.ReservedSet})
 	c.that(len(events) == 1, "the history has %d events of settings, want 1", len(events))
-	c.isKept(events[0], kept(migration.ReservedSet, modeOff.Event(), false))
+	c.isKept(events[0], kept(migration.ReservedSet, freeze.Event(), false))
 
-	on := modeOff
-	on.Value, on.Reason = "true", ""
-	c.ok(database.UpdateSetting(c.ctx, db, on), "UpdateSetting")
+	thaw := freeze
+	thaw.Value, thaw.Reason = "false", ""
+	c.ok(database.UpdateSetting(c.ctx, db, thaw), "UpdateSetting")
 	st := c.state(c.db(), "s")
-	c.that(st.Settings.Bool(database.MigrationMode), "the setting is still off")
+	c.that(!st.Settings.Bool(database.Frozen), "the database is still frozen")
 	events = c.history(db, database.HistoryQuery{Set: migration.ReservedSet})
 	c.that(len(events) == 2, "the history has %d events of settings, want 2", len(events))
 	c.hasVersions(db, "s", 1)
@@ -55,22 +55,22 @@ func updateSetting(c *check) {
 
 func updateSettingUntouched(c *check) {
 	db := c.db()
-	c.ok(database.UpdateSetting(c.ctx, db, modeOff), "UpdateSetting")
+	c.ok(database.UpdateSetting(c.ctx, db, freeze), "UpdateSetting")
 	st := c.state(c.db(), "s")
-	c.that(!st.Settings.Bool(database.MigrationMode), "the setting is not stored")
+	c.that(st.Settings.Bool(database.Frozen), "the setting is not stored")
 	c.that(st.Head > 0, "Head is %d", st.Head)
 	c.apply(db, "s", 1, "")
 	c.hasVersions(db, "s", 1)
-	c.that(!c.state(db, "s").Settings.Bool(database.MigrationMode), "the setting is gone")
+	c.that(c.state(db, "s").Settings.Bool(database.Frozen), "the setting is gone")
 }
 
 func settingForm(c *check) {
 	db := c.db()
 	for value, want := range map[string]string{"0": "false", "T": "true", "FALSE": "false", "1": "true"} {
-		u := modeOff
+		u := freeze
 		u.Value = value
 		c.ok(database.UpdateSetting(c.ctx, db, u), "UpdateSetting")
-		v, err := c.state(db, "s").Settings.Get(database.MigrationMode)
+		v, err := c.state(db, "s").Settings.Get(database.Frozen)
 		c.ok(err, "Settings.Get")
 		c.that(v.Value == want, "%q is stored as %q, want %q", value, v.Value, want)
 	}
@@ -78,9 +78,9 @@ func settingForm(c *check) {
 
 func settingUnset(c *check) {
 	db := c.db()
-	c.ok(database.UpdateSetting(c.ctx, db, modeOff), "UpdateSetting")
+	c.ok(database.UpdateSetting(c.ctx, db, freeze), "UpdateSetting")
 	before := c.state(db, "s")
-	unset := database.SettingUpdate{Name: database.MigrationMode, Unset: true, Reason: "thawed", At: started}
+	unset := database.SettingUpdate{Name: database.Frozen, Unset: true, Reason: "thawed", At: started}
 	c.ok(database.UpdateSetting(c.ctx, db, unset), "UpdateSetting")
 	after := c.state(c.db(), "s")
 	c.isDefault(after)
@@ -94,15 +94,15 @@ func settingUnset(c *check) {
 func settingUntil(c *check) {
 	db := c.db()
 	for _, tt := range []struct {
-		until time.Time
-		mode  bool
-	}{{time.Now().Add(time.Hour), false}, {time.Now().Add(-time.Hour), true}} {
-		u := modeOff
+		until  time.Time
+		frozen bool
+	}{{time.Now().Add(time.Hour), true}, {time.Now().Add(-time.Hour), false}} {
+		u := freeze
 		u.Until = tt.until.Truncate(time.Microsecond)
 		c.ok(database.UpdateSetting(c.ctx, db, u), "UpdateSetting")
 		st := c.state(c.db(), "s")
-		c.that(st.Settings.Bool(database.MigrationMode) == tt.mode, "until %v the setting is %v", tt.until, !tt.mode)
-		if v, err := st.Settings.Get(database.MigrationMode); !tt.mode {
+		c.that(st.Settings.Bool(database.Frozen) == tt.frozen, "until %v the setting is %v", tt.until, !tt.frozen)
+		if v, err := st.Settings.Get(database.Frozen); tt.frozen {
 			c.ok(err, "Settings.Get")
 			c.that(v.Until.Equal(u.Until) && v.Until.Location() == time.UTC, "Until is %v, want %v in UTC", v.Until, u.Until)
 		}
@@ -111,13 +111,13 @@ func settingUntil(c *check) {
 
 // settingSettlesCase takes the lock of a set that the history doesn't know yet: nobody can be passed over.
 func settingSettlesCase(c *check) {
-	c.ok(database.UpdateSetting(c.ctx, c.db(), modeOff), "UpdateSetting")
+	c.ok(database.UpdateSetting(c.ctx, c.db(), freeze), "UpdateSetting")
 	for way, hold := range c.lockers() {
 		release := c.take(hold, c.db())
 		operator := c.db()
 		waiting, done := make(chan bool, 1000), make(chan error, 1)
 		go func() {
-			u := modeOff
+			u := freeze
 			u.Settle = &database.LockOptions{Timeout: patience, Waiting: func(database.Holder) { waiting <- true }}
 			done <- database.UpdateSetting(c.ctx, operator, u)
 		}()
@@ -154,16 +154,16 @@ func settingInVain(c *check) {
 		}
 		release := c.take(hold, c.open(database.Options{App: "the holder's app"}))
 		for _, timeout := range []time.Duration{0, 20 * time.Millisecond} {
-			u := modeOff
+			u := freeze
 			u.Settle = &database.LockOptions{Timeout: timeout}
 			err := c.powered(database.UpdateSetting(c.ctx, operator, u))
 			var unsettled *database.UnsettledError
 			c.that(errors.As(err, &unsettled) && unsettled.Name == u.Name, "while what %s opened is open UpdateSetting returned %v, want an *UnsettledError", way, err)
 			c.that(!c.Holders || unsettled.Holder.App == "the holder's app", "the holder is %+v, want the app %q", unsettled.Holder, "the holder's app")
-			c.that(!c.state(operator, "s").Settings.Bool(database.MigrationMode), "the change is not stored")
+			c.that(c.state(operator, "s").Settings.Bool(database.Frozen), "the change is not stored")
 		}
 		c.ok(release(), "letting go of the lock")
-		u := database.SettingUpdate{Name: database.MigrationMode, Unset: true, At: started, Settle: &database.LockOptions{}}
+		u := database.SettingUpdate{Name: database.Frozen, Unset: true, At: started, Settle: &database.LockOptions{}}
 		c.ok(database.UpdateSetting(c.ctx, operator, u), "UpdateSetting, when nobody is at work")
 	}
 }
@@ -173,8 +173,8 @@ func settingErrors(c *check) {
 	wrong := []database.SettingUpdate{
 		{Name: "no_such_setting", Value: "true", At: started},
 		{Name: "", Value: "true", At: started},
-		{Name: database.MigrationMode, Value: "maybe", At: started},
-		{Name: database.MigrationMode, Value: "", At: started},
+		{Name: database.Frozen, Value: "maybe", At: started},
+		{Name: database.Frozen, Value: "", At: started},
 	}
 	for range 2 { // of an untouched target, and of one with tables
 		for _, u := range wrong {
@@ -191,11 +191,11 @@ func settingErrors(c *check) {
 
 func settingsUnderLock(c *check) {
 	db := c.db()
-	c.ok(database.UpdateSetting(c.ctx, db, modeOff), "UpdateSetting")
+	c.ok(database.UpdateSetting(c.ctx, db, freeze), "UpdateSetting")
 	b := c.begin(db, "s")
-	c.that(!c.state(b, "s").Settings.Bool(database.MigrationMode), "the batch has another setting")
+	c.that(c.state(b, "s").Settings.Bool(database.Frozen), "the batch has another setting")
 	c.ok(b.Rollback(c.ctx), "Tx.Rollback")
 	c.promised(runState)
 	r := c.guard(db, "s")
-	c.that(!c.state(r, "s").Settings.Bool(database.MigrationMode), "the run has another setting")
+	c.that(c.state(r, "s").Settings.Bool(database.Frozen), "the run has another setting")
 }

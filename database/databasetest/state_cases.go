@@ -111,7 +111,7 @@ func headFollowsSettings(c *check) {
 	db := c.db()
 	c.apply(db, "s", 1, "")
 	before := c.state(db, "s").Head
-	c.ok(database.UpdateSetting(c.ctx, db, modeOff), "UpdateSetting")
+	c.ok(database.UpdateSetting(c.ctx, db, freeze), "UpdateSetting")
 	after := c.state(db, "s").Head
 	c.that(after > before, "Head was %d, and is %d after a setting changed", before, after)
 }
@@ -126,7 +126,7 @@ func headOfOlderEvent(c *check) {
 	b := c.begin(db, "s")
 	c.record(b, 2)
 	c.state(b, "s") // executes what is queued
-	c.ok(database.UpdateSetting(c.ctx, operator, modeOff), "UpdateSetting while a batch is open")
+	c.ok(database.UpdateSetting(c.ctx, operator, freeze), "UpdateSetting while a batch is open")
 	between := c.state(operator, "s")
 	c.commit(b)
 	after := c.state(operator, "s")
@@ -138,7 +138,7 @@ func headOfTx(c *check) {
 	db := c.db()
 	c.apply(db, "other", 1, "")
 	if storesSettings(db) {
-		c.ok(database.UpdateSetting(c.ctx, db, modeOff), "UpdateSetting")
+		c.ok(database.UpdateSetting(c.ctx, db, freeze), "UpdateSetting")
 	}
 	c.apply(db, "s", 1, "")
 	head := c.state(db, "s").Head
@@ -162,7 +162,7 @@ func headOfRun(c *check) {
 	db := c.db()
 	c.apply(db, "other", 1, "")
 	if storesSettings(db) {
-		c.ok(database.UpdateSetting(c.ctx, db, modeOff), "UpdateSetting")
+		c.ok(database.UpdateSetting(c.ctx, db, freeze), "UpdateSetting")
 	}
 	c.apply(db, "s", 1, "")
 	head := c.state(db, "s").Head
@@ -186,7 +186,7 @@ func headAfterSetting(c *check) {
 	c.apply(db, "s", 1, "")
 	b := c.begin(db, "s")
 	c.record(b, 2)
-	c.ok(database.UpdateSetting(c.ctx, operator, modeOff), "UpdateSetting while a batch is open")
+	c.ok(database.UpdateSetting(c.ctx, operator, freeze), "UpdateSetting while a batch is open")
 	c.record(b, 3)
 	recorded := c.commit(b)
 	after := c.state(db, "s").Head
@@ -194,7 +194,7 @@ func headAfterSetting(c *check) {
 
 	c.promised(recordedHead)
 	r := c.guard(db, "s")
-	c.ok(database.UpdateSetting(c.ctx, operator, modeOff), "UpdateSetting while a run is open")
+	c.ok(database.UpdateSetting(c.ctx, operator, freeze), "UpdateSetting while a run is open")
 	recorded, err := r.Record(c.ctx, up(4))
 	c.ok(err, "Run.Record")
 	after = c.state(db, "s").Head

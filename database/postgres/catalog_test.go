@@ -52,7 +52,7 @@ func TestSnapshotLeavesOutOwnTables(t *testing.T) {
 	for _, schema := range []string{"", "of_whimbrel"} {
 		conn, db := connected(t, testdb.Postgres(t), database.Options{Schema: schema, HistoryTable: "My history"})
 		empty := snapshotOf(t, db, catalog.Options{})
-		if err := database.UpdateSetting(ctx, db, database.SettingUpdate{Name: database.MigrationMode, Value: "false"}); err != nil {
+		if err := database.UpdateSetting(ctx, db, database.SettingUpdate{Name: database.Frozen, Value: "true"}); err != nil {
 			t.Fatal(err)
 		}
 		if changes := catalog.Compare(empty, snapshotOf(t, db, catalog.Options{})); len(changes) > 0 {

@@ -57,7 +57,7 @@ func TestDocumentedGrants(t *testing.T) {
 		}
 	}
 	do(t, c, "REVOKE ALL ON SCHEMA public FROM PUBLIC")
-	freeze := database.SettingUpdate{Name: database.MigrationMode, Value: "false"}
+	freeze := database.SettingUpdate{Name: database.Frozen, Value: "true"}
 
 	db := open(t, asRole(url, role))
 	if _, err := up(t, db, setOf(t, "s", "SELECT 1")); err == nil {
@@ -87,7 +87,7 @@ func TestDocumentedGrants(t *testing.T) {
 	}
 	do(t, c, set)
 	must(t, database.UpdateSetting(background(t), db, freeze))
-	must(t, database.UpdateSetting(background(t), db, database.SettingUpdate{Name: database.MigrationMode, Unset: true}))
+	must(t, database.UpdateSetting(background(t), db, database.SettingUpdate{Name: database.Frozen, Unset: true}))
 }
 
 // The page's query lists the migrating processes.

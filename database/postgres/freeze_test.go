@@ -38,7 +38,7 @@ func TestNothingRunsAfterFreeze(t *testing.T) {
 	count := func(table string) string { return value(t, c, "SELECT count(*) FROM "+table) }
 	eventually(t, "they are at work", func() bool { return count("done") != "0" })
 	db := open(t, direct)
-	freeze := database.SettingUpdate{Name: database.MigrationMode, Value: "false", Reason: "freeze", Settle: &database.LockOptions{Timeout: waitLimit}}
+	freeze := database.SettingUpdate{Name: database.Frozen, Value: "true", Reason: "freeze", Settle: &database.LockOptions{Timeout: waitLimit}}
 	must(t, database.UpdateSetting(background(t), db, freeze))
 	done, events := count("done"), count("whimbrel_history")
 	t.Logf("%s of 100 were done", done)
@@ -50,7 +50,7 @@ func TestNothingRunsAfterFreeze(t *testing.T) {
 	equal(t, "the number of migrations that ran", count("done"), done)
 	equal(t, "the number of events", count("whimbrel_history"), events)
 
-	must(t, database.UpdateSetting(background(t), db, database.SettingUpdate{Name: database.MigrationMode, Unset: true}))
+	must(t, database.UpdateSetting(background(t), db, database.SettingUpdate{Name: database.Frozen, Unset: true}))
 	for name, ups := range sets {
 		_, err := up(t, db, setOf(t, name, ups...))
 		must(t, err)

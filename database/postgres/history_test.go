@@ -125,12 +125,12 @@ func TestSettings(t *testing.T) {
 	pooled, direct := testdb.PgBouncer(t)
 	for name, url := range map[string]string{"directly": direct, "through PgBouncer": pooled} {
 		db := open(t, url, database.Options{HistoryTable: name})
-		must(t, database.UpdateSetting(background(t), db, database.SettingUpdate{Name: database.MigrationMode, Value: "f", Reason: "it's 'night'", At: time.Now()}))
+		must(t, database.UpdateSetting(background(t), db, database.SettingUpdate{Name: database.Frozen, Value: "t", Reason: "it's 'night'", At: time.Now()}))
 		_, err := up(t, db, setOf(t, "s", "SELECT 1"))
 		e := as[*whimbrel.FrozenError](t, err)
 		equal(t, "the reason", e.Reason, "it's 'night'")
 		equal(t, "by whom", e.By, "postgres")
-		must(t, database.UpdateSetting(background(t), db, database.SettingUpdate{Name: database.MigrationMode, Value: "false", Until: time.Now().Add(-time.Hour)}))
+		must(t, database.UpdateSetting(background(t), db, database.SettingUpdate{Name: database.Frozen, Value: "true", Until: time.Now().Add(-time.Hour)}))
 		_, err = up(t, db, setOf(t, "s", "SELECT 1"))
 		must(t, err)
 	}

@@ -153,7 +153,7 @@ func TestSnapshotLeavesOutOwnTables(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := database.UpdateSetting(ctx, db, database.SettingUpdate{Name: database.MigrationMode, Value: "false"}); err != nil {
+	if err := database.UpdateSetting(ctx, db, database.SettingUpdate{Name: database.Frozen, Value: "true"}); err != nil {
 		t.Fatal(err)
 	}
 	s, err := database.Snapshot(ctx, db, catalog.Options{})

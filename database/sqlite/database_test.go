@@ -108,7 +108,7 @@ func TestReadingDoesNotCreateTheFile(t *testing.T) {
 	db := connect(t, "sqlite:"+path, database.Options{})
 	st, err := db.State(bg, "app")
 	must(t, err)
-	if st.Head != 0 || st.Applied.Len() != 0 || !st.Settings.Bool(database.MigrationMode) {
+	if st.Head != 0 || st.Applied.Len() != 0 || st.Settings.Bool(database.Frozen) {
 		t.Errorf("State is %+v, want the zero State", st)
 	}
 	for _, err := range db.History(bg, database.HistoryQuery{}) {
@@ -169,7 +169,7 @@ func TestReadOnly(t *testing.T) {
 		if e := (*database.ConnectError)(nil); !errors.As(err, &e) || e.Code != "SQLITE_READONLY" || e.Hint == "" {
 			t.Errorf("%s: Begin: %v, want a *ConnectError that says what to do", param, err)
 		}
-		if err := database.UpdateSetting(bg, db, database.SettingUpdate{Name: database.MigrationMode, Value: "false"}); err == nil {
+		if err := database.UpdateSetting(bg, db, database.SettingUpdate{Name: database.Frozen, Value: "true"}); err == nil {
 			t.Errorf("%s: UpdateSetting succeeded", param)
 		}
 	}
@@ -222,13 +222,13 @@ func TestOddNames(t *testing.T) {
 		opts := database.Options{HistoryTable: name}
 		db := connect(t, "sqlite:"+strings.ReplaceAll(path, "%", "%25"), opts)
 		apply(t, db, 1, "CREATE TABLE t (x)")
-		must(t, database.UpdateSetting(bg, db, database.SettingUpdate{Name: database.MigrationMode, Value: "false", Reason: "'"}))
+		must(t, database.UpdateSetting(bg, db, database.SettingUpdate{Name: database.Frozen, Value: "true", Reason: "'"}))
 		r, _, err := db.Guard(bg, "app", patient)
 		must(t, err)
 		must(t, r.Close(bg))
 		st, err := db.State(bg, "app")
 		must(t, err)
-		if st.Applied.Len() != 1 || st.Settings.Bool(database.MigrationMode) {
+		if st.Applied.Len() != 1 || !st.Settings.Bool(database.Frozen) {
 			t.Errorf("%s: State is %+v", name, st)
 		}
 		names := opts.TableNames()
@@ -244,27 +244,27 @@ func TestOddNames(t *testing.T) {
 func TestSettingsThatEnd(t *testing.T) {
 	t.Parallel()
 	db := connect(t, "sqlite:"+filepath.Join(t.TempDir(), "app.db"), database.Options{})
-	mode := func() bool {
+	frozen := func() bool {
 		st, err := db.State(bg, "app")
 		must(t, err)
-		return st.Settings.Bool(database.MigrationMode)
+		return st.Settings.Bool(database.Frozen)
 	}
 	update := func(u database.SettingUpdate) {
-		u.Name, u.At = database.MigrationMode, time.Now()
+		u.Name, u.At = database.Frozen, time.Now()
 		must(t, database.UpdateSetting(bg, db, u))
 	}
-	update(database.SettingUpdate{Value: "false", Until: time.Now().Add(time.Hour)})
-	if mode() {
-		t.Error("a change that has an end does not hold")
+	update(database.SettingUpdate{Value: "true", Until: time.Now().Add(time.Hour)})
+	if !frozen() {
+		t.Error("a change with an end has no effect")
 	}
-	update(database.SettingUpdate{Value: "false", Until: time.Now().Add(-time.Hour)})
-	if !mode() {
-		t.Error("a change that has ended still holds")
+	update(database.SettingUpdate{Value: "true", Until: time.Now().Add(-time.Hour)})
+	if frozen() {
+		t.Error("a change that has ended still has an effect")
 	}
-	update(database.SettingUpdate{Value: "false"})
+	update(database.SettingUpdate{Value: "true"})
 	update(database.SettingUpdate{Unset: true})
-	if !mode() {
-		t.Error("a value that was taken away still holds")
+	if frozen() {
+		t.Error("an unset value still has an effect")
 	}
 }
 
@@ -507,7 +507,7 @@ func TestWhoIsTheSystemsUser(t *testing.T) {
 	must(t, err)
 	db := connect(t, "sqlite:"+filepath.Join(t.TempDir(), "app.db"), database.Options{})
 	apply(t, db, 1, "SELECT 1")
-	must(t, database.UpdateSetting(bg, db, database.SettingUpdate{Name: database.MigrationMode, Value: "false", Reason: "r"}))
+	must(t, database.UpdateSetting(bg, db, database.SettingUpdate{Name: database.Frozen, Value: "true", Reason: "r"}))
 	for e, err := range db.History(bg, database.HistoryQuery{}) {
 		must(t, err)
 		if e.DBUser != me.Username {
@@ -516,7 +516,7 @@ func TestWhoIsTheSystemsUser(t *testing.T) {
 	}
 	st, err := db.State(bg, "app")
 	must(t, err)
-	v, err := st.Settings.Get(database.MigrationMode)
+	v, err := st.Settings.Get(database.Frozen)
 	must(t, err)
 	if v.ChangedBy != me.Username {
 		t.Errorf("the setting says %q, not %q", v.ChangedBy, me.Username)
@@ -532,23 +532,23 @@ func TestSettingBesideATransaction(t *testing.T) {
 	b := begin(t, busy)
 	must(t, b.Exec(bg, text("CREATE TABLE t (x)")))
 	reported := 0
-	off := database.SettingUpdate{Name: database.MigrationMode, Value: "false", Reason: "r", At: time.Now()}
+	off := database.SettingUpdate{Name: database.Frozen, Value: "true", Reason: "r", At: time.Now()}
 	off.Settle = &database.LockOptions{Timeout: 20 * time.Millisecond, Waiting: func(database.Holder) { reported++ }}
 	var locked *database.LockedError
 	if err := database.UpdateSetting(bg, operator, off); !errors.As(err, &locked) || reported != 1 {
 		t.Errorf("beside a transaction UpdateSetting returned %v and told %d times of it; want a *LockedError after the time it was given", err, reported)
 	}
-	mode := func() bool {
+	frozen := func() bool {
 		st, err := operator.State(bg, "app")
 		must(t, err)
-		return st.Settings.Bool(database.MigrationMode)
+		return st.Settings.Bool(database.Frozen)
 	}
-	if !mode() {
+	if frozen() {
 		t.Error("what was refused is stored")
 	}
 	must(t, b.Rollback(bg))
 	must(t, database.UpdateSetting(bg, operator, off))
-	if mode() {
+	if !frozen() {
 		t.Error("the change is not stored")
 	}
 }

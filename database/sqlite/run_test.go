@@ -143,10 +143,10 @@ func TestSettingDuringARun(t *testing.T) {
 	r, found, err := db.Guard(bg, "app", database.LockOptions{})
 	must(t, err)
 	defer r.Close(bg)
-	must(t, database.UpdateSetting(bg, db, database.SettingUpdate{Name: database.MigrationMode, Value: "false", Reason: "stop"}))
+	must(t, database.UpdateSetting(bg, db, database.SettingUpdate{Name: database.Frozen, Value: "true", Reason: "stop"}))
 	st, err := r.State(bg)
 	must(t, err)
-	if st.Settings.Bool(database.MigrationMode) || st.Head == found.Head {
+	if !st.Settings.Bool(database.Frozen) || st.Head == found.Head {
 		t.Errorf("State is %+v, Guard found the head %d", st, found.Head)
 	}
 }

@@ -18,7 +18,7 @@ func (a *app) freezeCommand() *cobra.Command {
 		GroupID: groupOther,
 		Short:   "Block migrations of the database, optionally for a limited time",
 		Long: `Freeze blocks all migrations of the database, and shows the reason to anyone who tries. A process
-that finds nothing pending is not affected. Freeze sets the setting migration_mode to false.
+that finds nothing pending is not affected. Freeze sets the setting frozen to true.
 
 A migration that is already running continues to the end of its transaction or non-transactional
 script. Freeze waits for it, up to --lock-timeout (15s). When freeze succeeds, nothing is running. If

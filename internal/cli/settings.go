@@ -19,9 +19,9 @@ func (a *app) settingsCommand() *cobra.Command {
 		GroupID:    groupOther,
 		Short:      "Show and change the settings in the database",
 		Long: `Settings shows the settings that Whimbrel keeps in the database. They apply to every process that
-migrates it. While migration_mode is false, the database is frozen.`,
+migrates it. While frozen is true, nothing can migrate it.`,
 		Example: `  whimbrel settings
-  whimbrel settings get migration_mode
+  whimbrel settings get frozen
   whimbrel settings set protected true --reason "this is production"`,
 		Args: unknownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.listSettings(cmd.Context()) },
@@ -55,7 +55,7 @@ func (a *app) settingsGetCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "get NAME",
 		Short:   "Print the value of a setting",
-		Example: `  whimbrel settings get migration_mode`,
+		Example: `  whimbrel settings get frozen`,
 		Args:    needArgs("the name of a setting", 1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withSettings(cmd.Context(), func(s database.Settings) (render.Document, error) {
@@ -129,7 +129,7 @@ func (a *app) settingsUnsetCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "unset NAME",
 		Short:   "Restore the default of a setting",
-		Example: `  whimbrel settings unset migration_mode`,
+		Example: `  whimbrel settings unset frozen`,
 		Args:    needArgs("the name of a setting", 1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.updateSetting(cmd.Context(), database.SettingUpdate{Name: args[0], Unset: true, Reason: reason})

@@ -122,7 +122,7 @@ func TestMetadataOfAFrozenOrProtectedDatabase(t *testing.T) {
 	if _, err := metadb.Reload(ctx, m, metadb.Options{}); err != nil {
 		t.Error(err)
 	}
-	set(database.MigrationMode, "false")
+	set(database.Frozen, "true")
 	for what, err := range map[string]error{
 		"apply":  second(metadb.Apply(ctx, m, document(t, ofT), metadb.Options{})),
 		"reset":  second(metadb.Reset(ctx, m, metadb.Options{})),

@@ -117,9 +117,9 @@ type Frozen struct {
 	Until  instant `json:"until"`
 }
 
-// NewFrozen returns the answer for the new value of migration_mode.
+// NewFrozen returns the answer for the new value of the setting "frozen".
 func NewFrozen(v database.SettingValue) Document {
-	return &Frozen{Frozen: v.Value == "false", Reason: v.Reason, By: v.ChangedBy, Since: instant(v.ChangedAt), Until: instant(v.Until)}
+	return &Frozen{Frozen: v.Value == "true", Reason: v.Reason, By: v.ChangedBy, Since: instant(v.ChangedAt), Until: instant(v.Until)}
 }
 
 func (d *Frozen) write(pg *page) {
@@ -140,8 +140,8 @@ func (d *Frozen) write(pg *page) {
 // FrozenBy describes the freeze of a database, "by root since … until … (why)". It returns "" if the database
 // is not frozen.
 func FrozenBy(settings database.Settings) string {
-	v, err := settings.Get(database.MigrationMode)
-	if err != nil || settings.Bool(database.MigrationMode) {
+	v, err := settings.Get(database.Frozen)
+	if err != nil || !settings.Bool(database.Frozen) {
 		return ""
 	}
 	words := "by " + cmp.Or(oneLine(v.ChangedBy), "an unknown user")
