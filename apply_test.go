@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"testing"
 
 	"github.com/whimbrel-db/whimbrel"
@@ -16,54 +14,41 @@ import (
 
 func TestUpAppliesWhatIsPending(t *testing.T) {
 	t.Parallel()
-	for _, atomic := range []bool{false, true} {
-		t.Run(fmt.Sprintf("atomic=%v", atomic), func(t *testing.T) {
-			t.Parallel()
-			target := memdb.New()
-			db := open(t, target)
-			opts, note := whimbrel.Options{Atomic: atomic}, whimbrel.ApplyOptions{Note: "a release"}
-			r, err := whimbrel.New(db, newSet(t, plain(2)...), opts).Migrate(t.Context(), whimbrel.Latest(), note)
-			if err != nil || !slices.Equal(versions(r.Applied), []int64{1, 2}) {
-				t.Fatalf("got %+v, %v", r, err)
+	atomicAndNot(t, func(t *testing.T, opts whimbrel.Options) {
+		target := memdb.New()
+		db := open(t, target)
+		note := whimbrel.ApplyOptions{Note: "a release"}
+		r, err := whimbrel.New(db, newSet(t, plain(2)...), opts).Migrate(t.Context(), whimbrel.Latest(), note)
+		noError(t, err)
+		wantApplied(t, r, 1, 2)
+		m := whimbrel.New(db, newSet(t, plain(3)...), opts)
+		r, err = m.Migrate(t.Context(), whimbrel.Latest(), note)
+		noError(t, err)
+		wantApplied(t, r, 3)
+		wantTables(t, target, "t1", "t2", "t3")
+		for e, err := range m.History(t.Context()) {
+			noError(t, err)
+			wantEqual(t, "note", e.Note, "a release")
+			wantEqual(t, "app", e.App, "test")
+			wantEqual(t, "direction", e.Direction, database.Up)
+			if e.ToolVersion == "" {
+				t.Errorf("history entry %d has no tool version", e.ID)
 			}
-			m := whimbrel.New(db, newSet(t, plain(3)...), opts)
-			r, err = m.Migrate(t.Context(), whimbrel.Latest(), note)
-			if err != nil || !slices.Equal(versions(r.Applied), []int64{3}) {
-				t.Fatalf("got %+v, %v", r, err)
-			}
-			wantTables(t, target, "t1", "t2", "t3")
-			for e, err := range m.History(t.Context()) {
-				if err != nil || e.Note != "a release" || e.App != "test" || e.Direction != database.Up || e.ToolVersion == "" {
-					t.Errorf("the history has %+v, %v", e, err)
-				}
-			}
-		})
-	}
+		}
+	})
 }
 
 func TestNothingPendingIsOneQuestion(t *testing.T) {
 	t.Parallel()
-	target := memdb.New()
-	db := open(t, target)
+	db := open(t, memdb.New())
 	m := whimbrel.New(db, newSet(t, plain(3)...), whimbrel.Options{})
-	if _, err := m.Up(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	var calls []string
-	db.SetHook(func(op string) error {
-		calls = append(calls, op)
-		return nil
-	})
-	if _, err := m.Up(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if !slices.Equal(calls, []string{memdb.OpState}) {
-		t.Errorf("Up with nothing pending called %v, want State alone", calls)
-	}
-	calls = nil
-	if _, err := m.Status(t.Context()); err != nil || !slices.Equal(calls, []string{memdb.OpState}) {
-		t.Errorf("Status called %v (%v), want State alone", calls, err)
-	}
+	mustUp(t, m)
+	calls := recordCalls(db)
+	mustUp(t, m)
+	wantEqual(t, "calls of Up with nothing pending", *calls, []string{memdb.OpState})
+	*calls = nil
+	mustStatus(t, m)
+	wantEqual(t, "calls of Status", *calls, []string{memdb.OpState})
 }
 
 func TestFailureLeavesNothingOfTheMigration(t *testing.T) {
@@ -85,24 +70,16 @@ func TestFailureLeavesNothingOfTheMigration(t *testing.T) {
 			scripts := append(plain(1), script{2, "CREATE TABLE t2 (x);\n\tNONSENSE;\nCREATE TABLE t3 (x)", "-"})
 			m := whimbrel.New(open(t, target), newSet(t, scripts...), whimbrel.Options{Atomic: tt.atomic})
 			r, err := m.Up(t.Context())
-			var me *whimbrel.MigrationError
-			var se *database.StatementError
-			if !errors.As(err, &me) || !errors.As(err, &se) {
-				t.Fatalf("got %v, want a *MigrationError of a *StatementError", err)
-			}
-			if me.Version != 2 || se.Pos.String() != "2_m2.up.sql:2:2" || se.Index != 1 || se.Statement != "NONSENSE" {
-				t.Errorf("the error is of version %d at %s, statement %d %q", me.Version, se.Pos, se.Index, se.Statement)
-			}
-			if want := "     1 | CREATE TABLE t2 (x);\n     2 | \tNONSENSE;\n       | \t^\n     3 | CREATE TABLE t3 (x)\n"; se.Excerpt != want {
-				t.Errorf("excerpt\n%swant\n%s", se.Excerpt, want)
-			}
+			me := wantError[*whimbrel.MigrationError](t, err)
+			wantEqual(t, "failed version", me.Version, 2)
+			se := wantError[*database.StatementError](t, err)
+			wantEqual(t, "position", se.Pos.String(), "2_m2.up.sql:2:2")
+			wantEqual(t, "index of the statement", se.Index, 1)
+			wantEqual(t, "statement", se.Statement, "NONSENSE")
+			wantEqual(t, "excerpt", se.Excerpt, "     1 | CREATE TABLE t2 (x);\n     2 | \tNONSENSE;\n       | \t^\n     3 | CREATE TABLE t3 (x)\n")
 			wantTables(t, target, tt.tables...)
-			if !slices.Equal(versions(r.Applied), tt.applied) {
-				t.Errorf("the result says that %v were applied, want %v", versions(r.Applied), tt.applied)
-			}
-			if len(target.Locked()) > 0 {
-				t.Error("the lock is still held")
-			}
+			wantApplied(t, r, tt.applied...)
+			wantUnlocked(t, target)
 		})
 	}
 }
@@ -111,42 +88,33 @@ func TestRollbackWithTheHistorysScripts(t *testing.T) {
 	t.Parallel()
 	target := memdb.New()
 	db := open(t, target)
-	if _, err := whimbrel.New(db, newSet(t, plain(3)...), whimbrel.Options{}).Up(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	mustUp(t, whimbrel.New(db, newSet(t, plain(3)...), whimbrel.Options{}))
 	old := whimbrel.New(db, newSet(t, plain(1)...), whimbrel.Options{Atomic: true}) // the release before
-	if r, err := old.Up(t.Context()); err != nil || len(r.Applied) > 0 {
-		t.Fatalf("a newer schema stopped an older build: %+v, %v", r, err)
+	wantApplied(t, mustUp(t, old))
+	p := mustPlan(t, old, whimbrel.DownTo(1))
+	if !p.Atomic {
+		t.Error("the plan is not atomic")
 	}
-	p, err := old.Plan(t.Context(), whimbrel.DownTo(1))
-	if err != nil {
-		t.Fatal(err)
+	var steps []string
+	for _, s := range p.Steps {
+		steps = append(steps, fmt.Sprint(s.Version, " from ", s.From))
 	}
-	if s := p.Steps; !p.Atomic || len(s) != 2 || s[0].Version != 3 || s[0].From != whimbrel.FromHistory {
-		t.Errorf("the plan is %+v", p)
-	}
-	r, err := old.Migrate(t.Context(), whimbrel.DownTo(1), whimbrel.ApplyOptions{})
-	if err != nil || !slices.Equal(versions(r.RolledBack), []int64{3, 2}) {
-		t.Fatalf("got %+v, %v", r, err)
-	}
+	wantEqual(t, "steps", steps, []string{"3 from history", "2 from history"})
+	wantRolledBack(t, mustMigrate(t, old, whimbrel.DownTo(1)), 3, 2)
 	wantTables(t, target, "t1")
 }
 
 func TestTextsAboveTheLimitAreNotKept(t *testing.T) {
 	t.Parallel()
-	target := memdb.New()
-	db := open(t, target)
-	if _, err := whimbrel.New(db, newSet(t, plain(1)...), whimbrel.Options{TextLimit: 10}).Up(t.Context()); err != nil {
-		t.Fatal(err)
+	db := open(t, memdb.New())
+	mustUp(t, whimbrel.New(db, newSet(t, plain(1)...), whimbrel.Options{TextLimit: 10}))
+	withoutScript := whimbrel.New(db, newSet(t), whimbrel.Options{})
+	err := tryMigrate(t, withoutScript, whimbrel.DownTo(whimbrel.NilVersion))
+	if irreversible := wantError[*whimbrel.IrreversibleError](t, err); !irreversible.TextNotKept {
+		t.Errorf("%v: the error does not say that the text was not kept", err)
 	}
-	_, err := whimbrel.New(db, newSet(t), whimbrel.Options{}).Migrate(t.Context(), whimbrel.DownTo(whimbrel.NilVersion), whimbrel.ApplyOptions{})
-	var irreversible *whimbrel.IrreversibleError
-	if !errors.As(err, &irreversible) || !irreversible.TextNotKept {
-		t.Errorf("got %v", err)
-	}
-	if _, err := whimbrel.New(db, newSet(t, plain(1)...), whimbrel.Options{}).Migrate(t.Context(), whimbrel.DownTo(whimbrel.NilVersion), whimbrel.ApplyOptions{}); err != nil {
-		t.Errorf("a build that has the script: %v", err)
-	}
+	withScript := whimbrel.New(db, newSet(t, plain(1)...), whimbrel.Options{})
+	mustMigrate(t, withScript, whimbrel.DownTo(whimbrel.NilVersion))
 }
 
 func TestRunExecutesOneByOne(t *testing.T) {
@@ -159,48 +127,33 @@ func TestRunExecutesOneByOne(t *testing.T) {
 			seen = append(seen, fmt.Sprintf("%d/%d %.6s", st.Index+1, st.Of, st.SQL))
 		}
 	}})
-	if _, err := m.Up(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	rows, err := target.Rows(t.Context(), "t1")
-	if err != nil || !slices.Equal(rows, []string{"1", "a", "b", "2"}) {
-		t.Errorf("rows %v, %v", rows, err)
-	}
-	if want := []string{"1/4 INSERT", "2/4 CREATE", "3/4 COPY t", "4/4 INSERT"}; !slices.Equal(seen, want) {
-		t.Errorf("saw %v, want %v", seen, want)
-	}
-	if _, err := m.Migrate(t.Context(), whimbrel.DownTo(1), whimbrel.ApplyOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	if idx, _ := target.Indexes(t.Context()); len(idx) > 0 {
-		t.Errorf("indexes %v are left", idx)
-	}
+	mustUp(t, m)
+	wantRows(t, target, "t1", "1", "a", "b", "2")
+	wantEqual(t, "statements", seen, []string{"1/4 INSERT", "2/4 CREATE", "3/4 COPY t", "4/4 INSERT"})
+	mustMigrate(t, m, whimbrel.DownTo(1))
+	wantIndexes(t, target)
 }
 
-func TestRunThatFailsSaysWhatStands(t *testing.T) {
+func TestFailedRunSaysWhatRemainsApplied(t *testing.T) {
 	t.Parallel()
 	target := memdb.New()
 	set := newSet(t, script{1, "CREATE TABLE t (x);\nCREATE INDEX CONCURRENTLY i ON t (x);\nNONSENSE", "-"})
-	_, err := whimbrel.New(open(t, target), set, whimbrel.Options{}).Up(t.Context())
-	var me *whimbrel.MigrationError
-	if !errors.As(err, &me) || me.Executed != 2 || !strings.HasSuffix(err.Error(), "its first 2 statements remain applied") {
-		t.Errorf("got %v", err)
-	}
+	err := tryUp(t, migrator(t, target, set))
+	me := wantError[*whimbrel.MigrationError](t, err)
+	wantEqual(t, "executed statements", me.Executed, 2)
+	wantErrorText(t, err, "its first 2 statements remain applied")
 	wantTables(t, target, "t")
 }
 
-func TestWhatARunsOwnTransactionTakesBackDoesNotStand(t *testing.T) {
+func TestExecutedStatementsOfAFailedTransactionAreNotCounted(t *testing.T) {
 	t.Parallel()
-	for failing, standing := range map[string]int{
+	for failing, executed := range map[string]int{
 		"CREATE TABLE t (x); CREATE INDEX CONCURRENTLY i ON t (x); BEGIN; INSERT INTO t VALUES (1); NONSENSE; COMMIT": 2,
 		"CREATE TABLE t (x); CREATE INDEX CONCURRENTLY i ON t (x); BEGIN; INSERT INTO t VALUES (1); COMMIT; NONSENSE": 5,
 	} {
-		target := memdb.New()
-		_, err := whimbrel.New(open(t, target), newSet(t, script{1, failing, "-"}), whimbrel.Options{}).Up(t.Context())
-		var me *whimbrel.MigrationError
-		if !errors.As(err, &me) || me.Executed != standing {
-			t.Errorf("%s: %v; want %d standing", failing, err, standing)
-		}
+		err := tryUp(t, migrator(t, memdb.New(), newSet(t, script{1, failing, "-"})))
+		me := wantError[*whimbrel.MigrationError](t, err)
+		wantEqual(t, "executed statements of "+failing, me.Executed, executed)
 	}
 }
 
@@ -217,17 +170,11 @@ func TestGoFunctions(t *testing.T) {
 		}
 		return nil
 	})})
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := whimbrel.New(open(t, target), set, whimbrel.Options{})
-	if _, err := m.Up(t.Context()); err == nil || !strings.Contains(err.Error(), "not today") {
-		t.Errorf("got %v", err)
-	}
+	noError(t, err)
+	m := migrator(t, target, set)
+	wantErrorText(t, tryUp(t, m), "not today")
 	wantTables(t, target)
 	fail = false
-	if _, err := m.Up(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	mustUp(t, m)
 	wantTables(t, target, "filled")
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -22,21 +20,17 @@ func TestSetsDoNotSeeEachOther(t *testing.T) {
 	target := memdb.New()
 	db := open(t, target)
 	other, err := migration.NewSet("queue", migration.Migration{Version: 1, Up: migration.Text("q", "CREATE TABLE q (x)"), Down: migration.Text("q", "DROP TABLE q")})
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	var wg sync.WaitGroup
 	for _, set := range []*migration.Set{newSet(t, plain(5)...), other} {
 		wg.Go(func() {
-			if _, err := whimbrel.New(open(t, target), set, whimbrel.Options{}).Up(t.Context()); err != nil {
+			if err := tryUp(t, migrator(t, target, set)); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	wg.Wait()
-	if _, err := whimbrel.New(db, newSet(t, plain(5)...), whimbrel.Options{}).Migrate(t.Context(), whimbrel.DownTo(whimbrel.NilVersion), whimbrel.ApplyOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	mustMigrate(t, whimbrel.New(db, newSet(t, plain(5)...), whimbrel.Options{}), whimbrel.DownTo(whimbrel.NilVersion))
 	wantTables(t, target, "q")
 }
 
@@ -73,51 +67,43 @@ func TestTwentyAtOnce(t *testing.T) {
 
 func TestLostCommitIsLookedUp(t *testing.T) {
 	t.Parallel()
-	for _, cut := range []error{memdb.ErrCommitted, memdb.ErrNotCommitted} {
-		target := memdb.New()
-		db := open(t, target)
-		once := true
-		db.SetHook(func(op string) error {
-			if op == memdb.OpTxCommit && once {
-				once = false
-				return cut
-			}
-			return nil
+	for _, answer := range []error{memdb.ErrCommitted, memdb.ErrNotCommitted} {
+		t.Run(answer.Error(), func(t *testing.T) {
+			target := memdb.New()
+			db := open(t, target)
+			once := true
+			db.SetHook(func(op string) error {
+				if op == memdb.OpTxCommit && once {
+					once = false
+					return answer
+				}
+				return nil
+			})
+			mustUp(t, whimbrel.New(db, newSet(t, plain(3)...), whimbrel.Options{}))
+			wantTables(t, target, "t1", "t2", "t3")
+			wantHistory(t, db, "up 1", "up 2", "up 3")
 		})
-		m := whimbrel.New(db, newSet(t, plain(3)...), whimbrel.Options{})
-		if _, err := m.Up(t.Context()); err != nil {
-			t.Fatalf("%v: %v", cut, err)
-		}
-		wantTables(t, target, "t1", "t2", "t3")
-		n := 0
-		for range m.History(t.Context()) {
-			n++
-		}
-		if n != 3 {
-			t.Errorf("%v: the history has %d events, want 3", cut, n)
-		}
 	}
 }
 
 func TestLockTimeout(t *testing.T) {
 	t.Parallel()
 	target := memdb.New()
-	other := open(t, target)
-	b, _, err := other.Begin(t.Context(), "shop", database.LockOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Rollback(t.Context())
+	tx := begin(t, target, "shop")
+	defer tx.Rollback(t.Context())
 	waited := 0
 	m := whimbrel.New(open(t, target), newSet(t, plain(1)...), whimbrel.Options{LockTimeout: whimbrel.TryOnce, Observe: func(e whimbrel.Event) {
 		if w, ok := e.(whimbrel.LockWaiting); ok && w.Holder.PID != 0 {
 			waited++
 		}
 	}})
-	_, err = m.Up(t.Context())
-	var locked *database.LockedError
-	if !errors.Is(err, database.ErrLocked) || !errors.As(err, &locked) || locked.Holder.PID == 0 || waited == 0 {
-		t.Errorf("got %v after %d words about who holds it", err, waited)
+	err := tryUp(t, m)
+	wantErrorIs(t, err, database.ErrLocked)
+	if locked := wantError[*database.LockedError](t, err); locked.Holder.PID == 0 {
+		t.Errorf("%v: the error does not name the holder's process", err)
+	}
+	if waited == 0 {
+		t.Error("no LockWaiting event names the holder's process")
 	}
 }
 
@@ -133,90 +119,90 @@ func TestCancelledContext(t *testing.T) {
 		},
 	})
 	r, err := m.Up(ctx)
-	if !errors.Is(err, context.Canceled) || !slices.Equal(versions(r.Applied), []int64{1}) {
-		t.Errorf("got %+v, %v", r, err)
-	}
+	wantErrorIs(t, err, context.Canceled)
+	wantApplied(t, r, 1)
 	wantTables(t, target, "t1")
-	if len(target.Locked()) > 0 {
-		t.Error("the lock is still held")
-	}
+	wantUnlocked(t, target)
 }
 
-// Who waits while others get on waits longer than the timeout, which is for those who
-// don't.
-func TestWaitingWhileOthersGetOn(t *testing.T) {
+// The lock timeout starts again whenever another process makes progress.
+func TestWaitingWhileOthersMakeProgress(t *testing.T) {
 	t.Parallel()
-	target := memdb.New()
-	other := whimbrel.New(open(t, target), newSet(t, plain(4)...), whimbrel.Options{})
-	db := open(t, target)
-	m := whimbrel.New(db, newSet(t, plain(4)...), whimbrel.Options{})
-	locked := 0
-	db.SetHook(func(op string) error {
-		if op != memdb.OpBegin || locked == 3 {
-			return nil
-		}
-		locked++
-		if _, err := other.Migrate(t.Context(), whimbrel.By(1), whimbrel.ApplyOptions{}); err != nil {
-			t.Error(err)
-		}
-		return &database.LockedError{Set: "shop"}
-	})
-	r, err := m.Up(t.Context())
-	if err != nil || !slices.Equal(r.Skipped, []int64{1, 2, 3}) || !slices.Equal(versions(r.Applied), []int64{4}) {
-		t.Errorf("got %+v, %v; it was to wait on while the other applied 1, 2 and 3", r, err)
-	}
+	locked := &database.LockedError{Set: "shop"}
 
-	// A run gets on with each of its statements.
-	target = memdb.New()
-	set := newSet(t, script{1, "CREATE TABLE a (); CREATE TABLE b (); CREATE INDEX CONCURRENTLY i ON a (x); SELECT 1", "-"})
-	begun, wait := make(chan bool), make(chan bool)
-	running := open(t, target)
-	running.SetHook(func(op string) error {
-		if op == memdb.OpRunExec {
-			begun <- true
-			<-wait
-		}
-		return nil
-	})
-	done := make(chan error)
-	go func() {
-		_, err := whimbrel.New(running, set, whimbrel.Options{}).Up(t.Context())
-		done <- err
-	}()
-	<-begun // the first statement
-	locked = 0
-	waiting := open(t, target)
-	waiting.SetHook(func(op string) error {
-		if op != memdb.OpGuard {
+	t.Run("with migrations in transactions", func(t *testing.T) {
+		target := memdb.New()
+		other := migrator(t, target, newSet(t, plain(4)...))
+		db := open(t, target)
+		m := whimbrel.New(db, newSet(t, plain(4)...), whimbrel.Options{})
+		attempts := 0
+		db.SetHook(func(op string) error {
+			if op != memdb.OpBegin || attempts == 3 {
+				return nil
+			}
+			attempts++
+			if err := tryMigrate(t, other, whimbrel.By(1)); err != nil {
+				t.Error(err)
+			}
+			return locked
+		})
+		r := mustUp(t, m)
+		wantSkipped(t, r, 1, 2, 3)
+		wantApplied(t, r, 4)
+
+		// Now no other process makes progress.
+		attempts = 0
+		db.SetHook(func(op string) error {
+			if op == memdb.OpBegin {
+				attempts++
+				return locked
+			}
 			return nil
-		}
-		if locked++; locked <= 3 {
+		})
+		wantErrorIs(t, tryMigrate(t, m, whimbrel.By(-1)), database.ErrLocked)
+		wantEqual(t, "attempts while no other process makes progress", attempts, 1)
+	})
+
+	t.Run("with the statements of a run", func(t *testing.T) {
+		target := memdb.New()
+		set := newSet(t, script{1, "CREATE TABLE a (); CREATE TABLE b (); CREATE INDEX CONCURRENTLY i ON a (x); SELECT 1", "-"})
+		begun, wait := make(chan bool), make(chan bool)
+		running := open(t, target)
+		running.SetHook(func(op string) error {
+			if op == memdb.OpRunExec {
+				begun <- true
+				<-wait
+			}
+			return nil
+		})
+		done := make(chan error)
+		go func() {
+			_, err := whimbrel.New(running, set, whimbrel.Options{}).Up(t.Context())
+			done <- err
+		}()
+		<-begun // the first statement
+		attempts := 0
+		waiting := open(t, target)
+		waiting.SetHook(func(op string) error {
+			if op != memdb.OpGuard {
+				return nil
+			}
+			if attempts++; attempts <= 3 {
+				wait <- true
+				<-begun
+				return locked
+			}
 			wait <- true
-			<-begun
-			return &database.LockedError{Set: "shop"}
-		}
-		wait <- true
-		return <-done
+			return <-done
+		})
+		wantSkipped(t, mustUp(t, whimbrel.New(waiting, set, whimbrel.Options{})), 1)
+		wantEqual(t, "attempts while the other process executes statements", attempts, 4)
 	})
-	r, err = whimbrel.New(waiting, set, whimbrel.Options{}).Up(t.Context())
-	if err != nil || !slices.Equal(r.Skipped, []int64{1}) || locked != 4 {
-		t.Errorf("got %+v, %v after %d attempts; it was to wait on while the other ran its statements", r, err, locked)
-	}
-
-	locked = 0
-	db.SetHook(func(op string) error {
-		if op == memdb.OpBegin {
-			locked++
-			return &database.LockedError{Set: "shop"}
-		}
-		return nil
-	})
-	if _, err := m.Migrate(t.Context(), whimbrel.By(-1), whimbrel.ApplyOptions{}); !errors.Is(err, database.ErrLocked) || locked != 1 {
-		t.Errorf("got %v after %d attempts; nobody got on", err, locked)
-	}
 }
 
-// What a database takes back for another transaction's sake is tried again, and not for ever.
+// A transaction that the database rolled back because of another one is tried again, but not for
+// ever.
+
 func TestConflictsAreTriedAgain(t *testing.T) {
 	t.Parallel()
 	for conflicts, want := range map[int]error{3: nil, 100: database.ErrConflict} {
@@ -231,18 +217,20 @@ func TestConflictsAreTriedAgain(t *testing.T) {
 			}
 			return nil
 		})
-		_, err := whimbrel.New(db, newSet(t, script{1, "CREATE TABLE t ()", "-"}, script{2, "CREATE INDEX CONCURRENTLY i ON t (x)", "-"}), whimbrel.Options{}).Up(t.Context())
-		if !errors.Is(err, want) || n > 10 {
-			t.Errorf("%d conflicts: got %v after %d tries", conflicts, err, n)
+		set := newSet(t, script{1, "CREATE TABLE t ()", "-"}, script{2, "CREATE INDEX CONCURRENTLY i ON t (x)", "-"})
+		wantErrorIs(t, tryUp(t, whimbrel.New(db, set, whimbrel.Options{})), want)
+		if n > 10 {
+			t.Errorf("%d conflicts: there were %d attempts, want at most 10", conflicts, n)
 		}
 	}
 }
 
-// A transaction that lost its lock, while another process applied the same migration, begins again. It
-// skips the migration and does the rest, and reports it once, however often it has to begin again.
+// A transaction that lost its lock begins again. If another process applied the same migration
+// meanwhile, it skips that migration and applies the rest. The migration is reported as skipped
+// once, however often the transaction begins again.
 func TestAChangedHeadIsTriedAgain(t *testing.T) {
 	t.Parallel()
-	for _, atomic := range []bool{false, true} {
+	atomicAndNot(t, func(t *testing.T, opts whimbrel.Options) {
 		target := memdb.New()
 		db, other := open(t, target), open(t, target)
 		set := newSet(t, script{1, "CREATE TABLE a ()", "-"}, script{2, "CREATE TABLE b ()", "-"})
@@ -253,27 +241,19 @@ func TestAChangedHeadIsTriedAgain(t *testing.T) {
 				changed++
 				return fmt.Errorf("a new transaction was needed: %w", database.ErrHeadChanged)
 			case op == memdb.OpBegin && changed == 10:
-				if _, err := whimbrel.New(other, set, whimbrel.Options{}).Migrate(t.Context(), whimbrel.Version(1), whimbrel.ApplyOptions{}); err != nil {
-					return err
-				}
+				return tryMigrate(t, whimbrel.New(other, set, whimbrel.Options{}), whimbrel.Version(1))
 			}
 			return nil
 		})
-		r, err := whimbrel.New(db, set, whimbrel.Options{Atomic: atomic}).Up(t.Context())
-		if err != nil || changed != 20 {
-			t.Errorf("atomic %v: %v after %d changes", atomic, err, changed)
-		}
-		if !slices.Equal(r.Skipped, []int64{1}) {
-			t.Errorf("atomic %v: skipped %v, want 1", atomic, r.Skipped)
-		}
-		if !slices.Equal(versions(r.Applied), []int64{2}) {
-			t.Errorf("atomic %v: applied %v, want 2", atomic, r.Applied)
-		}
-	}
+		r := mustUp(t, whimbrel.New(db, set, opts))
+		wantEqual(t, "changes of the head", changed, 20)
+		wantSkipped(t, r, 1)
+		wantApplied(t, r, 2)
+	})
 }
 
-// The answer to a COMMIT is lost, and no later attempt gets as far as to read the history: the error
-// says that the outcome is unknown, and why it could not be found out.
+// If the answer to COMMIT is lost and no later attempt can read the history, the error says that
+// the outcome is unknown, and why.
 func TestLostCommitStaysUnknownUntilItIsLookedUp(t *testing.T) {
 	t.Parallel()
 	gone := errors.New("the server is gone")
@@ -282,24 +262,24 @@ func TestLostCommitStaysUnknownUntilItIsLookedUp(t *testing.T) {
 		"a conflict before, and gone":    {fmt.Errorf("deadlock: %w", database.ErrConflict), gone},
 		"the lock is taken for too long": {&database.LockedError{Set: "shop"}},
 	} {
-		db := open(t, memdb.New())
-		lost := false
-		db.SetHook(func(op string) error {
-			switch {
-			case op == memdb.OpTxCommit:
-				lost = true
-				return memdb.ErrNotCommitted
-			case op == memdb.OpBegin && lost && len(after) > 0:
-				err := after[0]
-				after = after[1:]
-				return err
-			}
-			return nil
+		t.Run(name, func(t *testing.T) {
+			db := open(t, memdb.New())
+			lost := false
+			db.SetHook(func(op string) error {
+				switch {
+				case op == memdb.OpTxCommit:
+					lost = true
+					return memdb.ErrNotCommitted
+				case op == memdb.OpBegin && lost && len(after) > 0:
+					err := after[0]
+					after = after[1:]
+					return err
+				}
+				return nil
+			})
+			err := tryUp(t, whimbrel.New(db, newSet(t, plain(1)...), whimbrel.Options{}))
+			wantError[*database.CommitUnknownError](t, err)
+			wantErrorText(t, err, "checking the history failed")
 		})
-		_, err := whimbrel.New(db, newSet(t, plain(1)...), whimbrel.Options{}).Up(t.Context())
-		var unknown *database.CommitUnknownError
-		if !errors.As(err, &unknown) || !strings.Contains(err.Error(), "checking the history failed") {
-			t.Errorf("%s: got %v", name, err)
-		}
 	}
 }

@@ -1,9 +1,7 @@
 package whimbrel_test
 
 import (
-	"errors"
 	"fmt"
-	"strings"
 	"testing"
 
 	"github.com/whimbrel-db/whimbrel"
@@ -20,78 +18,74 @@ var impossible = map[string]string{
 	"DROP TABLE t; ROLLBACK":                             "1_m1.down.sql:1:15: ROLLBACK ends no transaction",
 }
 
-// What can never roll a migration back is reported when the migration is planned, applied and recorded, and keeps none of that from
-// happening. Verify takes it for an error.
+// A down script that can never run is reported when its migration is planned, applied and marked,
+// but does not prevent any of these. For Verify it is an error.
 func TestDownScriptsThatCanNeverRun(t *testing.T) {
 	t.Parallel()
 	for down, want := range impossible {
-		var said []string
-		opts := whimbrel.Options{Observe: func(e whimbrel.Event) {
-			if d, ok := e.(whimbrel.DownRefused); ok {
-				said = append(said, fmt.Sprintf("%d: %v", d.Problem.Version, d.Problem.Err))
+		t.Run(down, func(t *testing.T) {
+			var reported []string
+			opts := whimbrel.Options{Observe: func(e whimbrel.Event) {
+				if d, ok := e.(whimbrel.DownRefused); ok {
+					reported = append(reported, fmt.Sprintf("%d: %v", d.Problem.Version, d.Problem.Err))
+				}
+			}}
+			wantReported := func(when string) {
+				t.Helper()
+				if len(reported) != 1 {
+					t.Fatalf("%s: reported %q, want one problem", when, reported)
+				}
+				wantText(t, when+": the problem", reported[0], "1: "+want)
+				reported = nil
 			}
-		}}
-		check := func(when, got string) {
-			if !strings.HasPrefix(got, want) {
-				t.Errorf("%s: %s: got %q, want %q", down, when, got, want)
+			set := newSet(t, script{1, "CREATE TABLE t (x)", down}, script{2, "CREATE TABLE u (x)", "DROP TABLE u"})
+			m := whimbrel.New(open(t, memdb.New()), set, opts)
+			p := mustPlan(t, m, whimbrel.Latest())
+			if len(p.Downs) != 1 {
+				t.Fatalf("the plan has the problems %+v, want one", p.Downs)
 			}
-		}
-		set := newSet(t, script{1, "CREATE TABLE t (x)", down}, script{2, "CREATE TABLE u (x)", "DROP TABLE u"})
-		m := whimbrel.New(open(t, memdb.New()), set, opts)
-		p, err := m.Plan(t.Context(), whimbrel.Latest())
-		if err != nil || len(p.Downs) != 1 || p.Downs[0].Version != 1 {
-			t.Fatalf("%s: got %+v, %v", down, p, err)
-		}
-		check("planned", p.Downs[0].Err.Error())
-		if r, err := m.Apply(t.Context(), p, whimbrel.ApplyOptions{}); err != nil || len(r.Applied) != 2 || len(said) != 1 {
-			t.Errorf("%s: applied %+v, %v, said %q", down, r, err, said)
-		}
-		check("applied", strings.TrimPrefix(said[0], "1: "))
-		if err := m.Verify(t.Context()); err == nil {
-			t.Errorf("%s: Verify returned no error", down)
-		} else {
-			check("verified", err.Error())
-		}
-		if _, err := m.Migrate(t.Context(), whimbrel.DownTo(whimbrel.NilVersion), whimbrel.ApplyOptions{}); err == nil {
-			t.Errorf("%s: it was rolled back", down)
-		} else {
-			check("rolled back", err.Error())
-		}
+			wantEqual(t, "version of the problem", p.Downs[0].Version, 1)
+			wantErrorText(t, p.Downs[0].Err, want)
+			r, err := m.Apply(t.Context(), p, whimbrel.ApplyOptions{})
+			noError(t, err)
+			wantApplied(t, r, 1, 2)
+			wantReported("applied")
+			wantErrorText(t, m.Verify(t.Context()), want)
+			wantErrorText(t, tryMigrate(t, m, whimbrel.DownTo(whimbrel.NilVersion)), want)
 
-		said = nil
-		m = whimbrel.New(open(t, memdb.New()), set, opts)
-		if err := m.Mark(t.Context(), "it is there", 1, 2); err != nil || len(said) != 1 {
-			t.Fatalf("%s: marked: %v, said %q", down, err, said)
-		}
-		check("marked", strings.TrimPrefix(said[0], "1: "))
+			reported = nil
+			m = whimbrel.New(open(t, memdb.New()), set, opts)
+			noError(t, m.Mark(t.Context(), "it exists", 1, 2))
+			wantReported("marked")
+		})
 	}
 }
 
-// With Atomic a rollback is one transaction, and so a down script that can't be in one is reported, too.
+// With Atomic a rollback is one transaction, so a down script that can't be in one is reported too.
 func TestDownScriptsThatCannotBeAtomic(t *testing.T) {
 	t.Parallel()
 	set := newSet(t, script{1, "CREATE TABLE t (x)", "BEGIN; DROP TABLE t; COMMIT; SELECT 1"})
-	for _, atomic := range []bool{false, true} {
-		p, err := whimbrel.New(open(t, memdb.New()), set, whimbrel.Options{Atomic: atomic}).Plan(t.Context(), whimbrel.Latest())
-		var refused *whimbrel.AtomicError
-		if err != nil || (len(p.Downs) == 1 && errors.As(p.Downs[0].Err, &refused)) != atomic {
-			t.Errorf("atomic %v: got %+v, %v", atomic, p, err)
+	atomicAndNot(t, func(t *testing.T, opts whimbrel.Options) {
+		p := mustPlan(t, whimbrel.New(open(t, memdb.New()), set, opts), whimbrel.Latest())
+		if !opts.Atomic {
+			wantEqual(t, "number of problems", len(p.Downs), 0)
+			return
 		}
-	}
+		if len(p.Downs) != 1 {
+			t.Fatalf("the plan has the problems %+v, want one", p.Downs)
+		}
+		wantError[*whimbrel.AtomicError](t, p.Downs[0].Err)
+	})
 }
 
-// Verify reads all scripts that may still run, and reports all that is wrong with them.
+// Verify reads all scripts that may still run, and reports everything that is wrong with them.
 func TestVerifyReadsAllScripts(t *testing.T) {
 	t.Parallel()
 	set := newSet(t,
 		script{1, "CREATE TABLE t (x)", "DROP TABLE t; COMMIT"},
 		script{2, "CREATE TABLE u (x); ROLLBACK", "DROP TABLE 'u"},
 	)
-	m := whimbrel.New(open(t, memdb.New()), set, whimbrel.Options{})
-	err := m.Verify(t.Context())
-	var all *whimbrel.ScriptsError
-	var first *sqltext.Error
-	if !errors.As(err, &all) || len(all.Problems) != 2 || !errors.As(err, &first) || first.Pos.String() != "2_m2.up.sql:1:21" {
-		t.Errorf("got %v", err)
-	}
+	err := migrator(t, memdb.New(), set).Verify(t.Context())
+	wantEqual(t, "number of problems", len(wantError[*whimbrel.ScriptsError](t, err).Problems), 2)
+	wantEqual(t, "first position", wantError[*sqltext.Error](t, err).Pos.String(), "2_m2.up.sql:1:21")
 }

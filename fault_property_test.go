@@ -21,10 +21,10 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// runsAndBatches returns n migrations, of which every second one can't be in a transaction, and every fifth one has transactions of
-// its own. What each does, up or down, it writes
-// into the table log when it begins and when it is done.
-func runsAndBatches(n int) []script {
+// runsAndTransactions returns n migrations. Every second one can't be in a transaction, and every
+// fifth one has transactions of its own. Each one, up and down, writes into the table log when it
+// begins and when it is done.
+func runsAndTransactions(n int) []script {
 	all := []script{{1, "CREATE TABLE log (x)", "DROP TABLE log"}}
 	for v := 2; v <= n; v++ {
 		say := strings.NewReplacer("{v}", fmt.Sprint(v), "{c}", "")
@@ -42,19 +42,20 @@ func runsAndBatches(n int) []script {
 			all[v-1].up = say.Replace("BEGIN; INSERT INTO log VALUES (up {v}); CREATE TABLE t{v} (x); COMMIT; INSERT INTO t{v} VALUES (1); " +
 				"START TRANSACTION; INSERT INTO t{v} VALUES (2); COMMIT AND CHAIN; INSERT INTO t{v} VALUES (3); CREATE INDEX j{v} ON t{v} (x); COMMIT; " +
 				"BEGIN; INSERT INTO t{v} VALUES (9); ROLLBACK; INSERT INTO log VALUES (up {v} is done); BEGIN")
-		case v%2 != 0: // a batch has no transaction in it
+		case v%2 != 0: // it is one transaction and contains no others
 			all[v-1].up = strings.NewReplacer("BEGIN; ", "", "COMMIT; ", "").Replace(all[v-1].up)
 		}
 	}
 	return all
 }
 
-// Any interleaving of up to four processes that do ups and downs of runs and batches, killed before, after and in the middle of
-// any call: no script runs twice or out of turn, the history is what has happened, and one more process
-// always brings everything to its end.
+// Up to four processes apply and roll back migrations, in transactions and in runs. Their calls are
+// interleaved at random, and processes are killed before, after and in the middle of any call. No
+// script runs twice or out of turn, the history is what happened, and one more process always
+// completes everything.
 func TestAnyInterleavingOfRuns(t *testing.T) {
 	t.Parallel()
-	set := newSet(t, runsAndBatches(5)...)
+	set := newSet(t, runsAndTransactions(5)...)
 	var resumed atomic.Int64
 	rapid.Check(t, func(rt *rapid.T) {
 		var all []*process
@@ -72,9 +73,7 @@ func TestAnyInterleavingOfRuns(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			target := memdb.New()
 			if start != whimbrel.NilVersion {
-				if _, err := whimbrel.New(open(t, target), set, whimbrel.Options{}).Migrate(t.Context(), whimbrel.Version(start), whimbrel.ApplyOptions{}); err != nil {
-					t.Fatal(err)
-				}
+				mustMigrate(t, migrator(t, target, set), whimbrel.Version(start))
 			}
 			interleave(t, target, all, choices, brokenCall)
 			for i, p := range all {
@@ -91,7 +90,8 @@ func TestAnyInterleavingOfRuns(t *testing.T) {
 	t.Logf("runs were resumed %d times", resumed.Load())
 }
 
-// brokenCall kills about one call in ten: before it does anything, in the middle, or when it has done all and not said so.
+// brokenCall kills about one call in ten: before it does anything, in the middle, or after it has
+// done everything, so that only its answer is lost.
 func brokenCall(op string, choice int) error {
 	switch choice %= 31; {
 	case choice == 1:
@@ -104,13 +104,14 @@ func brokenCall(op string, choice int) error {
 	return fault(op, choice)
 }
 
-// begunMeanwhile tells the error of a process that has planned before another one began a run and was killed.
+// begunMeanwhile reports whether a process failed because another one began a run, and was killed,
+// after the first one had planned.
 func begunMeanwhile(err error) bool {
 	var interrupted *whimbrel.InterruptedError
 	return errors.As(err, &interrupted) && strings.Contains(interrupted.Problem, "in the meantime")
 }
 
-// wrongEnd brings a target to the latest version, and returns what is not as it should be then.
+// wrongEnd migrates a target to the latest version and returns what is wrong then.
 func wrongEnd(t *testing.T, target *memdb.Target, set *migration.Set, resumed *atomic.Int64) (problems []string) {
 	wrong := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	if locked := target.Locked(); len(locked) > 0 {
@@ -123,37 +124,46 @@ func wrongEnd(t *testing.T, target *memdb.Target, set *migration.Set, resumed *a
 		return problems
 	}
 	resumed.Add(int64(len(r.Resumed)))
-	if st, err := m.Status(t.Context()); err != nil || st.Interrupted != nil {
-		wrong("in the end a run is open: %+v (%v)", st, err)
+	if st, err := m.Status(t.Context()); err != nil {
+		wrong("the status in the end: %v", err)
+	} else if st.Interrupted != nil {
+		wrong("a run is still interrupted in the end: %+v", st.Interrupted)
 	}
 	want, bad := logOf(t, m)
 	problems = append(problems, bad...)
-	if got, err := target.Rows(t.Context(), "log"); !slices.Equal(got, want) {
-		wrong("what the history says has happened is %q, what has happened is %q (%v)", want, got, err)
+	equal := func(what string, got []string, err error, want ...string) {
+		if err != nil {
+			wrong("%s: %v", what, err)
+		} else if !slices.Equal(got, want) {
+			wrong("%s: got %q, want %q", what, got, want)
+		}
 	}
+	got, err := target.Rows(t.Context(), "log")
+	equal("what happened, compared with the history", got, err, want...)
 	var indexes []string
 	for _, mig := range set.All()[1:] {
 		indexes = append(indexes, fmt.Sprintf("j%d", mig.Version))
-		if got, err := target.Rows(t.Context(), fmt.Sprintf("t%d", mig.Version)); !slices.Equal(got, []string{"1", "2", "3"}) {
-			wrong("the rows of version %d are %q (%v)", mig.Version, got, err)
-		}
+		got, err := target.Rows(t.Context(), fmt.Sprintf("t%d", mig.Version))
+		equal(fmt.Sprintf("the rows of version %d", mig.Version), got, err, "1", "2", "3")
 	}
-	if got, err := target.Indexes(t.Context()); !slices.Equal(got, indexes) {
-		wrong("the indexes are %q, not %q (%v)", got, indexes, err)
-	}
-	if invalid, err := target.Invalid(t.Context()); len(invalid) > 0 || err != nil {
-		wrong("invalid indexes are left: %q (%v)", invalid, err)
-	}
+	got, err = target.Indexes(t.Context())
+	equal("the indexes", got, err, indexes...)
+	got, err = target.Invalid(t.Context())
+	equal("the invalid indexes", got, err)
 	return problems
 }
 
-// logOf is what the table log must have, by the history: what has happened since the table was made last.
+// logOf returns what the history says the table log contains: everything since the table was
+// created last.
 func logOf(t *testing.T, m *whimbrel.Migrator) (log, problems []string) {
 	applied := map[int64]bool{}
 	for e, err := range m.History(t.Context()) {
 		isUp := e.Direction == database.Up
-		if err != nil || applied[e.Version] == isUp {
-			problems = append(problems, fmt.Sprintf("event %d, %s of version %d, can't be (%v)", e.ID, e.Direction, e.Version, err))
+		if err != nil {
+			problems = append(problems, err.Error())
+		}
+		if applied[e.Version] == isUp {
+			problems = append(problems, fmt.Sprintf("history entry %d, %s of version %d, is impossible here", e.ID, e.Direction, e.Version))
 		}
 		applied[e.Version] = isUp
 		if e.Version == 1 {
@@ -165,15 +175,15 @@ func logOf(t *testing.T, m *whimbrel.Migrator) (log, problems []string) {
 	return log, problems
 }
 
-// Who was to resume a run and then do it again finds that somebody else has resumed it: only what came then is left to do.
+// A process plans to resume a run and to redo its migration. Meanwhile another process resumes the
+// run, so that only the redo is left to do.
 func TestRedoOfARunThatAnotherProcessResumes(t *testing.T) {
 	t.Parallel()
-	target, set := memdb.New(), newSet(t, runsAndBatches(2)...)
+	target, set := memdb.New(), newSet(t, runsAndTransactions(2)...)
 	up := func(hook func(op string) error) error {
 		db := open(t, target)
 		db.SetHook(hook)
-		_, err := whimbrel.New(db, set, whimbrel.Options{}).Up(t.Context())
-		return err
+		return tryUp(t, whimbrel.New(db, set, whimbrel.Options{}))
 	}
 	once := func(at string, do func() error) func(string) error {
 		done := false
@@ -190,33 +200,34 @@ func TestRedoOfARunThatAnotherProcessResumes(t *testing.T) {
 	}
 	db := open(t, target)
 	db.SetHook(once(memdb.OpGuard, func() error { return up(nil) }))
-	r, err := whimbrel.New(db, set, whimbrel.Options{}).Migrate(t.Context(), whimbrel.Redo(1), whimbrel.ApplyOptions{})
-	if err != nil || len(r.Skipped) != 1 || len(r.RolledBack) != 1 || len(r.Applied) != 1 {
-		t.Fatalf("got %+v, %v", r, err)
-	}
+	r := mustMigrate(t, whimbrel.New(db, set, whimbrel.Options{}), whimbrel.Redo(1))
+	wantSkipped(t, r, 2)
+	wantRolledBack(t, r, 2)
+	wantApplied(t, r, 2)
 	for _, p := range wrongEnd(t, target, set, new(atomic.Int64)) {
 		t.Error(p)
 	}
 }
 
-// A process that is gone can take a run over from a living one, when the server executes late what it said last: the living one
-// begins once more, and goes on where it was.
+// The server may execute the last statement of a lost process late, and so take a run over from a
+// running process. The running process then begins again and resumes the run.
 func TestFencedProcessTriesOnceMore(t *testing.T) {
 	t.Parallel()
 	for calls := 1; calls < 20; calls++ {
-		target, set := memdb.New(), newSet(t, runsAndBatches(2)...)
+		target, set := memdb.New(), newSet(t, runsAndTransactions(2)...)
 		db := &fencing{Database: open(t, target), calls: calls}
 		r, err := whimbrel.New(db, set, whimbrel.Options{}).Up(t.Context())
-		if err != nil || len(r.Applied) != 2 {
-			t.Errorf("fenced at call %d: %+v, %v", calls, r, err)
+		if err != nil {
+			t.Errorf("fenced at call %d: %v", calls, err)
 		}
+		wantApplied(t, r, 1, 2)
 		for _, p := range wrongEnd(t, target, set, new(atomic.Int64)) {
 			t.Errorf("fenced at call %d: %s", calls, p)
 		}
 	}
 }
 
-// fencing is a database whose runs have been taken over when they are called for the n-th time.
+// fencing is a database whose run is taken over at the n-th call.
 type fencing struct {
 	database.Database
 	calls int

@@ -1,9 +1,7 @@
 package whimbrel_test
 
 import (
-	"context"
 	"fmt"
-	"slices"
 	"testing"
 
 	"github.com/whimbrel-db/whimbrel"
@@ -30,13 +28,11 @@ func newSet(t testing.TB, scripts ...script) *migration.Set {
 		ms = append(ms, m)
 	}
 	set, err := migration.NewSet("shop", ms...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	return set
 }
 
-// plain returns n migrations, each of which makes a table t1, t2, ….
+// plain returns n migrations, each of which creates a table: t1, t2, ….
 func plain(n int) []script {
 	var all []script
 	for i := 1; i <= n; i++ {
@@ -48,22 +44,9 @@ func plain(n int) []script {
 func open(t testing.TB, target *memdb.Target) *memdb.Database {
 	t.Helper()
 	db, err := target.Open(t.Context(), database.Options{App: "test"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	t.Cleanup(func() { db.Close() })
 	return db
-}
-
-func wantTables(t testing.TB, target *memdb.Target, want ...string) {
-	t.Helper()
-	got, err := target.Tables(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !slices.Equal(got, want) {
-		t.Errorf("the database has the tables %v, want %v", got, want)
-	}
 }
 
 func versions(done []whimbrel.StepResult) []int64 {
@@ -72,4 +55,95 @@ func versions(done []whimbrel.StepResult) []int64 {
 		vs = append(vs, d.Version)
 	}
 	return vs
+}
+
+func names(done []whimbrel.StepResult) (all []string) {
+	for _, d := range done {
+		all = append(all, d.Name)
+	}
+	return all
+}
+
+// migrator returns a Migrator of a set, in a process of its own.
+func migrator(t testing.TB, target *memdb.Target, set *migration.Set) *whimbrel.Migrator {
+	t.Helper()
+	return whimbrel.New(open(t, target), set, whimbrel.Options{})
+}
+
+func tryUp(t testing.TB, m *whimbrel.Migrator) error {
+	t.Helper()
+	_, err := m.Up(t.Context())
+	return err
+}
+
+func mustUp(t testing.TB, m *whimbrel.Migrator) *whimbrel.Result {
+	t.Helper()
+	r, err := m.Up(t.Context())
+	noError(t, err)
+	return r
+}
+
+func tryMigrate(t testing.TB, m *whimbrel.Migrator, goal whimbrel.Goal) error {
+	t.Helper()
+	_, err := m.Migrate(t.Context(), goal, whimbrel.ApplyOptions{})
+	return err
+}
+
+func mustMigrate(t testing.TB, m *whimbrel.Migrator, goal whimbrel.Goal) *whimbrel.Result {
+	t.Helper()
+	r, err := m.Migrate(t.Context(), goal, whimbrel.ApplyOptions{})
+	noError(t, err)
+	return r
+}
+
+func mustPlan(t testing.TB, m *whimbrel.Migrator, goal whimbrel.Goal) *whimbrel.Plan {
+	t.Helper()
+	p, err := m.Plan(t.Context(), goal)
+	noError(t, err)
+	return p
+}
+
+func mustStatus(t testing.TB, m *whimbrel.Migrator) *whimbrel.Status {
+	t.Helper()
+	s, err := m.Status(t.Context())
+	noError(t, err)
+	return s
+}
+
+// begin returns a transaction of a set, which holds the set's lock.
+func begin(t testing.TB, target *memdb.Target, set string) database.Tx {
+	t.Helper()
+	tx, _, err := open(t, target).Begin(t.Context(), set, database.LockOptions{})
+	noError(t, err)
+	return tx
+}
+
+// failAt lets each call of an operation fail before it does anything.
+func failAt(db *memdb.Database, operation string, err error) {
+	db.SetHook(func(op string) error {
+		if op == operation {
+			return err
+		}
+		return nil
+	})
+}
+
+// recordCalls returns the calls of the database from now on.
+func recordCalls(db *memdb.Database) *[]string {
+	calls := new([]string)
+	db.SetHook(func(op string) error {
+		*calls = append(*calls, op)
+		return nil
+	})
+	return calls
+}
+
+// atomicAndNot runs a test with and without Options.Atomic.
+func atomicAndNot(t *testing.T, test func(t *testing.T, opts whimbrel.Options)) {
+	for _, atomic := range []bool{false, true} {
+		t.Run(fmt.Sprintf("atomic=%v", atomic), func(t *testing.T) {
+			t.Parallel()
+			test(t, whimbrel.Options{Atomic: atomic})
+		})
+	}
 }

@@ -1,7 +1,6 @@
 package whimbrel_test
 
 import (
-	"errors"
 	"strings"
 	"testing"
 
@@ -94,26 +93,17 @@ func TestModes(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			target := memdb.New()
-			m := whimbrel.New(open(t, target), newSet(t, script{1, tt.up, "-"}), whimbrel.Options{})
-			p, err := m.Plan(t.Context(), whimbrel.Latest())
+			m := migrator(t, memdb.New(), newSet(t, script{1, tt.up, "-"}))
 			if tt.refuse != "" {
-				var at *sqltext.Error
-				if !errors.As(err, &at) || !strings.HasPrefix(err.Error(), tt.refuse) {
-					t.Errorf("got  %v\nwant %v", err, tt.refuse)
-				}
+				_, err := m.Plan(t.Context(), whimbrel.Latest())
+				wantError[*sqltext.Error](t, err)
+				wantErrorText(t, err, tt.refuse)
 				return
 			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			s := p.Steps[0]
-			if s.Mode != tt.mode || s.Why != tt.why {
-				t.Errorf("got %s (%s), want %s (%s)", s.Mode, s.Why, tt.mode, tt.why)
-			}
-			if s.Unwrapped != tt.unwrap {
-				t.Errorf("unwrapped %v, want %v", s.Unwrapped, tt.unwrap)
-			}
+			s := mustPlan(t, m, whimbrel.Latest()).Steps[0]
+			wantEqual(t, "mode", s.Mode, tt.mode)
+			wantEqual(t, "reason", s.Why, tt.why)
+			wantEqual(t, "whether BEGIN and COMMIT are removed", s.Unwrapped, tt.unwrap)
 		})
 	}
 }
@@ -164,19 +154,16 @@ func TestNewEnumValuesByVersion(t *testing.T) {
 
 func TestAtomicRefusesWhatCannotShareATransaction(t *testing.T) {
 	t.Parallel()
-	for name, second := range map[string]string{
+	for why, second := range map[string]string{
 		"2_m2.up.sql:1:1: CREATE INDEX CONCURRENTLY can't be in a transaction":                               "CREATE INDEX CONCURRENTLY i ON t1 (x)",
 		"2_m2.up.sql:1:1: an enum value that an earlier migration adds can't be used before it is committed": "INSERT INTO t1 VALUES ('odd')",
 	} {
 		target := memdb.New()
 		set := newSet(t, script{1, "ALTER TYPE mood ADD VALUE 'odd'", "-"}, script{2, second, "-"})
-		_, err := whimbrel.New(open(t, target), set, whimbrel.Options{Atomic: true}).Up(t.Context())
-		var atomic *whimbrel.AtomicError
-		if !errors.As(err, &atomic) || atomic.Why != name {
-			t.Errorf("got %v, want an *AtomicError: %s", err, name)
-		}
-		if own, _ := target.OwnTables(t.Context()); len(own) > 0 {
-			t.Errorf("it wrote something before it refused: %v", own)
-		}
+		err := tryUp(t, whimbrel.New(open(t, target), set, whimbrel.Options{Atomic: true}))
+		wantEqual(t, "reason", wantError[*whimbrel.AtomicError](t, err).Why, why)
+		own, err := target.OwnTables(t.Context())
+		noError(t, err)
+		wantEqual(t, "own tables after the refusal", own, nil)
 	}
 }

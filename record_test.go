@@ -1,12 +1,10 @@
 package whimbrel_test
 
 import (
-	"errors"
 	"fmt"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/database/memdb"
@@ -17,50 +15,39 @@ func TestFrozen(t *testing.T) {
 	target := memdb.New()
 	db := open(t, target)
 	m := whimbrel.New(db, newSet(t, plain(2)...), whimbrel.Options{})
-	if _, err := m.Migrate(t.Context(), whimbrel.By(1), whimbrel.ApplyOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	mustMigrate(t, m, whimbrel.By(1))
 	off := database.SettingUpdate{Name: database.Frozen, Value: "true", Reason: "the big sale", At: time.Now()}
-	if err := database.UpdateSetting(t.Context(), db, off); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, database.UpdateSetting(t.Context(), db, off))
 	for name, do := range map[string]func() error{
-		"Up": func() error { _, err := m.Up(t.Context()); return err },
-		"Rollback": func() error {
-			_, err := m.Migrate(t.Context(), whimbrel.DownTo(whimbrel.NilVersion), whimbrel.ApplyOptions{})
-			return err
-		},
-		"Mark":   func() error { return m.Mark(t.Context(), "", 2) },
-		"Forget": func() error { return m.Forget(t.Context(), "", 1) },
+		"Up":       func() error { return tryUp(t, m) },
+		"Rollback": func() error { return tryMigrate(t, m, whimbrel.DownTo(whimbrel.NilVersion)) },
+		"Mark":     func() error { return m.Mark(t.Context(), "", 2) },
+		"Forget":   func() error { return m.Forget(t.Context(), "", 1) },
 	} {
-		var mode *whimbrel.FrozenError
-		if err := do(); !errors.As(err, &mode) || mode.Reason != "the big sale" || mode.By != memdb.User || mode.Since.IsZero() {
-			t.Errorf("%s: got %v, want a *FrozenError with reason, user and time", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			frozen := wantError[*whimbrel.FrozenError](t, do())
+			wantEqual(t, "reason", frozen.Reason, "the big sale")
+			wantEqual(t, "user", frozen.By, memdb.User)
+			if frozen.Since.IsZero() {
+				t.Error("the error has no time")
+			}
+		})
 	}
 	wantTables(t, target, "t1")
-	done := whimbrel.New(db, newSet(t, plain(1)...), whimbrel.Options{})
-	if _, err := done.Up(t.Context()); err != nil {
-		t.Errorf("with nothing to do there is nothing to refuse: %v", err)
-	}
+	// A build with nothing pending is not refused.
+	mustUp(t, whimbrel.New(db, newSet(t, plain(1)...), whimbrel.Options{}))
 }
 
-// A switch that is thrown between plan and apply counts.
+// A database that is frozen between Plan and Apply is refused.
 func TestFrozenUnderTheLock(t *testing.T) {
 	t.Parallel()
 	db := open(t, memdb.New())
 	m := whimbrel.New(db, newSet(t, plain(2)...), whimbrel.Options{})
-	p, err := m.Plan(t.Context(), whimbrel.Latest())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := database.UpdateSetting(t.Context(), db, database.SettingUpdate{Name: database.Frozen, Value: "true"}); err != nil {
-		t.Fatal(err)
-	}
-	var mode *whimbrel.FrozenError
-	if r, err := m.Apply(t.Context(), p, whimbrel.ApplyOptions{}); !errors.As(err, &mode) || len(r.Applied) > 0 {
-		t.Errorf("got %+v, %v", r, err)
-	}
+	p := mustPlan(t, m, whimbrel.Latest())
+	noError(t, database.UpdateSetting(t.Context(), db, database.SettingUpdate{Name: database.Frozen, Value: "true"}))
+	r, err := m.Apply(t.Context(), p, whimbrel.ApplyOptions{})
+	wantError[*whimbrel.FrozenError](t, err)
+	wantApplied(t, r)
 }
 
 func TestMarkAndForget(t *testing.T) {
@@ -68,36 +55,18 @@ func TestMarkAndForget(t *testing.T) {
 	target := memdb.New()
 	db := open(t, target)
 	m := whimbrel.New(db, newSet(t, plain(3)...), whimbrel.Options{})
-	if err := m.Mark(t.Context(), "made by hand", 1, 2); err != nil {
-		t.Fatal(err)
-	}
-	var already *whimbrel.AlreadyAppliedError
-	if err := m.Mark(t.Context(), "", 3, 2); !errors.As(err, &already) || already.Version != 2 {
-		t.Errorf("got %v", err)
-	}
-	var unknown *whimbrel.UnknownVersionError
-	if err := m.Mark(t.Context(), "", 7); !errors.As(err, &unknown) {
-		t.Errorf("got %v", err)
-	}
-	if _, err := m.Up(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, m.Mark(t.Context(), "made by hand", 1, 2))
+	already := wantError[*whimbrel.AlreadyAppliedError](t, m.Mark(t.Context(), "", 3, 2))
+	wantEqual(t, "version that is already applied", already.Version, 2)
+	wantError[*whimbrel.UnknownVersionError](t, m.Mark(t.Context(), "", 7))
+	mustUp(t, m)
 	wantTables(t, target, "t3")
-	if err := m.Forget(t.Context(), "", 2); err != nil {
-		t.Fatal(err)
-	}
-	var not *whimbrel.NotAppliedError
-	if err := m.Forget(t.Context(), "", 2); !errors.As(err, &not) {
-		t.Errorf("got %v", err)
-	}
+	noError(t, m.Forget(t.Context(), "", 2))
+	wantError[*whimbrel.NotAppliedError](t, m.Forget(t.Context(), "", 2))
 	var got []string
 	for e, err := range m.History(t.Context()) {
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		got = append(got, fmt.Sprintf("%s %d %s", e.Direction, e.Version, e.Note))
 	}
-	if want := []string{"mark 1 made by hand", "mark 2 made by hand", "up 3 ", "forget 2 "}; !cmp.Equal(got, want) {
-		t.Errorf("the history has %q, want %q", got, want)
-	}
+	wantEqual(t, "history", got, []string{"mark 1 made by hand", "mark 2 made by hand", "up 3 ", "forget 2 "})
 }

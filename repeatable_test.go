@@ -1,9 +1,7 @@
 package whimbrel_test
 
 import (
-	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"testing"
 
@@ -24,99 +22,57 @@ func namedScripts(scripts ...string) (all []migration.Named) {
 func repeating(t testing.TB, n int, scripts ...string) *migration.Set {
 	t.Helper()
 	set, err := migration.Contents{Migrations: newSet(t, plain(n)...).All(), Repeatables: namedScripts(scripts...)}.Set("shop")
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	return set
-}
-
-func names(done []whimbrel.StepResult) (all []string) {
-	for _, d := range done {
-		all = append(all, d.Name)
-	}
-	return all
-}
-
-func wantRows(t testing.TB, target *memdb.Target, table string, want ...string) {
-	t.Helper()
-	got, err := target.Rows(t.Context(), table)
-	if err != nil || !slices.Equal(got, want) {
-		t.Errorf("%s has %q (%v), want %q", table, got, err, want)
-	}
 }
 
 func TestRepeatablesRunWhenTheyHaveChanged(t *testing.T) {
 	t.Parallel()
-	for _, atomic := range []bool{false, true} {
-		t.Run(fmt.Sprintf("atomic=%v", atomic), func(t *testing.T) {
-			t.Parallel()
-			target := memdb.New()
-			db := open(t, target)
-			up := func(set *migration.Set) *whimbrel.Result {
-				t.Helper()
-				r, err := whimbrel.New(db, set, whimbrel.Options{Atomic: atomic}).Up(t.Context())
-				if err != nil {
-					t.Fatal(err)
-				}
-				return r
-			}
-			r := up(repeating(t, 2, "b", "INSERT INTO t2 VALUES (b1)", "a", "INSERT INTO t2 VALUES (a1)"))
-			if !slices.Equal(versions(r.Applied), []int64{1, 2}) || !slices.Equal(names(r.Repeated), []string{"a", "b"}) {
-				t.Errorf("got %+v", r)
-			}
-			if r := up(repeating(t, 2, "b", "INSERT INTO t2 VALUES (b1)", "a", "INSERT INTO t2 VALUES (a1)")); len(r.Repeated) > 0 {
-				t.Errorf("nothing has changed, and yet %+v", r)
-			}
-			if r := up(repeating(t, 2, "b", "INSERT INTO t2 VALUES (b2)")); !slices.Equal(names(r.Repeated), []string{"b"}) {
-				t.Errorf("got %+v", r)
-			}
-			wantRows(t, target, "t2", "a1", "b1", "b2")
-			m := whimbrel.New(db, repeating(t, 2, "b", "INSERT INTO t2 VALUES (b3)", "c", "SELECT 1"), whimbrel.Options{})
-			s, err := m.Status(t.Context())
-			var words []string
-			for _, r := range s.Repeatables {
-				words = append(words, fmt.Sprint(r.Name, " ", r.State, " ", !r.RanAt.IsZero()))
-			}
-			if want := []string{"a unknown true", "b modified true", "c pending false"}; err != nil || !slices.Equal(words, want) {
-				t.Errorf("the status has %q, want %q (%v)", words, want, err)
-			}
-			if len(s.PendingVersions()) > 0 || s.Version != 2 {
-				t.Errorf("repeatables have no version: %+v", s)
-			}
-			if err := m.Verify(t.Context()); err != nil {
-				t.Error(err)
-			}
-		})
-	}
+	atomicAndNot(t, func(t *testing.T, opts whimbrel.Options) {
+		target := memdb.New()
+		db := open(t, target)
+		up := func(scripts ...string) *whimbrel.Result {
+			t.Helper()
+			return mustUp(t, whimbrel.New(db, repeating(t, 2, scripts...), opts))
+		}
+		r := up("b", "INSERT INTO t2 VALUES (b1)", "a", "INSERT INTO t2 VALUES (a1)")
+		wantApplied(t, r, 1, 2)
+		wantScripts(t, r.Repeated, "a", "b")
+		wantScripts(t, up("b", "INSERT INTO t2 VALUES (b1)", "a", "INSERT INTO t2 VALUES (a1)").Repeated)
+		wantScripts(t, up("b", "INSERT INTO t2 VALUES (b2)").Repeated, "b")
+		wantRows(t, target, "t2", "a1", "b1", "b2")
+		m := whimbrel.New(db, repeating(t, 2, "b", "INSERT INTO t2 VALUES (b3)", "c", "SELECT 1"), whimbrel.Options{})
+		s := mustStatus(t, m)
+		var got []string
+		for _, r := range s.Repeatables {
+			got = append(got, fmt.Sprint(r.Name, " ", r.State, " ", !r.RanAt.IsZero()))
+		}
+		wantEqual(t, "repeatables: name, state, whether they ran", got, []string{"a unknown true", "b modified true", "c pending false"})
+		// Repeatables have no version.
+		wantPending(t, s)
+		wantEqual(t, "version", s.Version, 2)
+		wantVerified(t, m)
+	})
 }
 
 func TestRepeatablesOutsideOfATransaction(t *testing.T) {
 	t.Parallel()
 	target := memdb.New()
-	m := whimbrel.New(open(t, target), repeating(t, 1, "index", "CREATE INDEX CONCURRENTLY i ON t1 (x)"), whimbrel.Options{})
-	if r, err := m.Up(t.Context()); err != nil || !slices.Equal(names(r.Repeated), []string{"index"}) {
-		t.Fatalf("got %+v, %v", r, err)
-	}
-	if got, _ := target.Indexes(t.Context()); !slices.Equal(got, []string{"i"}) {
-		t.Errorf("the indexes are %v", got)
-	}
-	if p, err := m.Plan(t.Context(), whimbrel.Latest()); err != nil || len(p.Steps) > 0 {
-		t.Errorf("%+v, %v", p, err)
-	}
+	m := migrator(t, target, repeating(t, 1, "index", "CREATE INDEX CONCURRENTLY i ON t1 (x)"))
+	wantScripts(t, mustUp(t, m).Repeated, "index")
+	wantIndexes(t, target, "i")
+	wantNothingToDo(t, m)
 }
 
 func TestAFailingRepeatable(t *testing.T) {
 	t.Parallel()
 	target := memdb.New()
-	m := whimbrel.New(open(t, target), repeating(t, 1, "views", "SELECT 1; NONSENSE"), whimbrel.Options{})
-	_, err := m.Up(t.Context())
-	var failed *whimbrel.MigrationError
-	if !errors.As(err, &failed) || failed.Version != whimbrel.NilVersion || failed.Name != "views" || failed.Direction != database.Repeat {
-		t.Fatalf("got %v", err)
-	}
-	if want := `script "views" (repeat) failed: R__views.sql:1:11: syntax error at or near "NONSENSE" (42601)`; err.Error() != want {
-		t.Errorf("got  %v\nwant %v", err, want)
-	}
+	m := migrator(t, target, repeating(t, 1, "views", "SELECT 1; NONSENSE"))
+	failed := wantError[*whimbrel.MigrationError](t, tryUp(t, m))
+	wantEqual(t, "version", failed.Version, whimbrel.NilVersion)
+	wantEqual(t, "name", failed.Name, "views")
+	wantEqual(t, "direction", failed.Direction, database.Repeat)
+	wantEqual(t, "text", failed.Error(), `script "views" (repeat) failed: R__views.sql:1:11: syntax error at or near "NONSENSE" (42601)`)
 	wantTables(t, target, "t1")
 }
 
@@ -124,20 +80,16 @@ func TestTwentyAtOnceWithEverything(t *testing.T) {
 	t.Parallel()
 	target := memdb.New()
 	q := squashed(t, 5, 2, 4, true)
-	if _, err := whimbrel.New(open(t, target), newSet(t, plain(5)...), whimbrel.Options{}).Migrate(t.Context(), whimbrel.Version(3), whimbrel.ApplyOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	mustMigrate(t, migrator(t, target, newSet(t, plain(5)...)), whimbrel.Version(3))
 	set, err := migration.Contents{
 		Migrations: append(q.All(), newSet(t, plain(5)...).All()[1:4]...), Repeatables: namedScripts("a", "INSERT INTO t5 VALUES (a)", "b", "INSERT INTO t5 VALUES (b)"),
 	}.Set("shop")
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	var wg sync.WaitGroup
 	for range 20 {
 		db := open(t, target)
 		wg.Go(func() {
-			if _, err := whimbrel.New(db, set, whimbrel.Options{}).Up(t.Context()); err != nil {
+			if err := tryUp(t, whimbrel.New(db, set, whimbrel.Options{})); err != nil {
 				t.Error(err)
 			}
 		})
@@ -150,34 +102,25 @@ func TestTwentyAtOnceWithEverything(t *testing.T) {
 func TestSeed(t *testing.T) {
 	t.Parallel()
 	target := memdb.New()
-	db := open(t, target)
-	m := whimbrel.New(db, newSet(t, plain(1)...), whimbrel.Options{})
-	if _, err := m.Up(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	seed := func(again bool, scripts ...string) []string {
+	m := migrator(t, target, newSet(t, plain(1)...))
+	mustUp(t, m)
+	seed := func(again bool, scripts ...string) []whimbrel.StepResult {
 		t.Helper()
 		r, err := m.Seed(t.Context(), namedScripts(scripts...), whimbrel.SeedOptions{Again: again})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return names(r.Seeded)
+		noError(t, err)
+		return r.Seeded
 	}
-	if got := seed(false, "b", "INSERT INTO t1 VALUES (b)", "a", "INSERT INTO t1 VALUES (a)"); !slices.Equal(got, []string{"b", "a"}) {
-		t.Errorf("in the order given: %v", got)
-	}
-	if got := seed(false, "b", "INSERT INTO t1 VALUES (b)", "a", "INSERT INTO t1 VALUES (a2)"); !slices.Equal(got, []string{"a"}) {
-		t.Errorf("what has changed: %v", got)
-	}
-	if got := seed(true, "b", "INSERT INTO t1 VALUES (b)"); !slices.Equal(got, []string{"b"}) {
-		t.Errorf("again: %v", got)
-	}
+	// Seeds run in the order given, again if they have changed, and always with Again.
+	wantScripts(t, seed(false, "b", "INSERT INTO t1 VALUES (b)", "a", "INSERT INTO t1 VALUES (a)"), "b", "a")
+	wantScripts(t, seed(false, "b", "INSERT INTO t1 VALUES (b)", "a", "INSERT INTO t1 VALUES (a2)"), "a")
+	wantScripts(t, seed(true, "b", "INSERT INTO t1 VALUES (b)"), "b")
 	wantRows(t, target, "t1", "b", "a", "a2", "b")
-	if s, err := m.Status(t.Context()); err != nil || s.Version != 1 || len(s.Migrations) != 1 {
-		t.Errorf("seeds are no migrations: %+v, %v", s, err)
-	}
+	// Seeds are no migrations.
+	s := mustStatus(t, m)
+	wantEqual(t, "version", s.Version, 1)
+	wantEqual(t, "number of migrations", len(s.Migrations), 1)
 	if _, err := m.Seed(t.Context(), namedScripts("a", "SELECT 1", "a", "SELECT 2"), whimbrel.SeedOptions{}); err == nil {
-		t.Error("one name twice")
+		t.Error("two seeds of the same name are no error")
 	}
 }
 
@@ -185,18 +128,15 @@ func TestSeedIsRefusedWhereProtected(t *testing.T) {
 	t.Parallel()
 	target := memdb.New()
 	db := open(t, target)
-	if err := database.UpdateSetting(t.Context(), db, database.SettingUpdate{Name: database.Protected, Value: "true", Reason: "production"}); err != nil {
-		t.Fatal(err)
-	}
-	seeds := namedScripts("a", "CREATE TABLE a (x)")
-	_, err := whimbrel.New(db, newSet(t), whimbrel.Options{}).Seed(t.Context(), seeds, whimbrel.SeedOptions{Overrule: "another"})
-	var protected *whimbrel.ProtectedError
-	if !errors.As(err, &protected) || protected.What != "seed" || protected.Reason != "production" {
-		t.Errorf("got %v", err)
-	}
+	protect := database.SettingUpdate{Name: database.Protected, Value: "true", Reason: "production"}
+	noError(t, database.UpdateSetting(t.Context(), db, protect))
+	m, seeds := whimbrel.New(db, newSet(t), whimbrel.Options{}), namedScripts("a", "CREATE TABLE a (x)")
+	_, err := m.Seed(t.Context(), seeds, whimbrel.SeedOptions{Overrule: "another"})
+	protected := wantError[*whimbrel.ProtectedError](t, err)
+	wantEqual(t, "what is refused", protected.What, "seed")
+	wantEqual(t, "reason", protected.Reason, "production")
 	wantTables(t, target)
-	if _, err := whimbrel.New(db, newSet(t), whimbrel.Options{}).Seed(t.Context(), seeds, whimbrel.SeedOptions{Overrule: memdb.Name}); err != nil {
-		t.Error(err)
-	}
+	_, err = m.Seed(t.Context(), seeds, whimbrel.SeedOptions{Overrule: memdb.Name})
+	noError(t, err)
 	wantTables(t, target, "a")
 }

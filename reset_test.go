@@ -1,8 +1,6 @@
 package whimbrel_test
 
 import (
-	"errors"
-	"slices"
 	"testing"
 
 	"github.com/whimbrel-db/whimbrel"
@@ -21,9 +19,7 @@ func migrated(t testing.TB) (*memdb.Target, *memdb.Database) {
 	t.Helper()
 	target := memdb.New()
 	db := open(t, target)
-	if _, err := whimbrel.New(db, newSet(t, plain(2)...), whimbrel.Options{}).Up(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	mustUp(t, whimbrel.New(db, newSet(t, plain(2)...), whimbrel.Options{}))
 	return target, db
 }
 
@@ -31,39 +27,36 @@ func TestReset(t *testing.T) {
 	t.Parallel()
 	target, db := migrated(t)
 	r, err := reset(t, db, memdb.Name, whimbrel.ResetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(r.Dropped) != 2 || r.Dropped[0].String() != "table t1" || !slices.Equal(r.Sets, []string{"shop"}) || r.Database != memdb.Name {
-		t.Errorf("got %+v", r)
-	}
+	noError(t, err)
+	wantEqual(t, "number of dropped objects", len(r.Dropped), 2)
+	wantEqual(t, "first dropped object", r.Dropped[0].String(), "table t1")
+	wantEqual(t, "sets", r.Sets, []string{"shop"})
+	wantEqual(t, "database", r.Database, memdb.Name)
 	wantTables(t, target)
 	var last database.Entry
 	m := whimbrel.New(db, newSet(t, plain(2)...), whimbrel.Options{})
-	for last, err = range m.History(t.Context()) {
-		if err != nil {
-			t.Fatal(err)
-		}
+	for e, err := range m.History(t.Context()) {
+		noError(t, err)
+		last = e
 	}
-	if last.Direction != database.Reset || last.Note != "because" || last.ToolVersion == "" {
-		t.Errorf("the history ends with %+v", last)
+	wantEqual(t, "direction of the last entry", last.Direction, database.Reset)
+	wantEqual(t, "note of the last entry", last.Note, "because")
+	if last.ToolVersion == "" {
+		t.Error("the last entry has no tool version")
 	}
-	up, err := m.Up(t.Context())
-	if err != nil || !slices.Equal(versions(up.Applied), []int64{1, 2}) {
-		t.Errorf("after it, Up applied %+v, %v", up, err)
-	}
+	wantApplied(t, mustUp(t, m), 1, 2)
 	wantTables(t, target, "t1", "t2")
 }
 
-func TestResetWantsTheDatabasesName(t *testing.T) {
+func TestResetNeedsTheDatabasesName(t *testing.T) {
 	t.Parallel()
 	target, db := migrated(t)
 	for _, confirm := range []string{"", "another"} {
 		r, err := reset(t, db, confirm, whimbrel.ResetOptions{})
-		var e *whimbrel.ConfirmError
-		if !errors.As(err, &e) || e.Database != memdb.Name || e.Confirm != confirm || r.Dropped != nil {
-			t.Errorf("saying %q: got %+v, %v", confirm, r, err)
-		}
+		e := wantError[*whimbrel.ConfirmError](t, err)
+		wantEqual(t, "database", e.Database, memdb.Name)
+		wantEqual(t, "confirmation", e.Confirm, confirm)
+		wantEqual(t, "dropped objects", r.Dropped, nil)
 	}
 	wantTables(t, target, "t1", "t2")
 }
@@ -72,48 +65,41 @@ func TestResetDryRun(t *testing.T) {
 	t.Parallel()
 	target, db := migrated(t)
 	r, err := reset(t, db, "", whimbrel.ResetOptions{DryRun: true})
-	if err != nil || len(r.Dropped) != 2 || !r.DryRun {
-		t.Errorf("got %+v, %v", r, err)
+	noError(t, err)
+	wantEqual(t, "number of objects to drop", len(r.Dropped), 2)
+	if !r.DryRun {
+		t.Error("the result does not say that it was a dry run")
 	}
 	wantTables(t, target, "t1", "t2")
-	st, err := db.State(t.Context(), "shop")
-	if err != nil || st.Applied.Len() != 2 {
-		t.Errorf("%d versions are applied, %v", st.Applied.Len(), err)
-	}
-	if held := target.Locked(); len(held) > 0 {
-		t.Errorf("locks are held: %v", held)
-	}
+	wantHistory(t, db, "up 1", "up 2")
+	wantUnlocked(t, target)
 }
 
-// A protected database wants its name said by another word than that with which any is reset.
+// A protected database is reset only if its name is given twice: to overrule the protection, and to
+// confirm the reset.
 func TestResetRefused(t *testing.T) {
 	t.Parallel()
 	for _, dry := range []bool{false, true} {
 		target, db := migrated(t)
 		setting(t, db, database.Protected, "true")
-		var protected *whimbrel.ProtectedError
-		if _, err := reset(t, db, memdb.Name, whimbrel.ResetOptions{DryRun: dry}); !errors.As(err, &protected) || protected.What != "reset" || protected.Reason != "because" {
-			t.Errorf("a protected database: got %v", err)
-		}
-		overruled := whimbrel.New(db, newSet(t, plain(2)...), whimbrel.Options{})
-		if _, err := overruled.Reset(t.Context(), whimbrel.ResetOptions{DryRun: true, Overrule: memdb.Name}); err != nil {
-			t.Errorf("whoever says that he knows may: %v", err)
-		}
-		var confirm *whimbrel.ConfirmError
-		if _, err := overruled.Reset(t.Context(), whimbrel.ResetOptions{Overrule: memdb.Name}); !errors.As(err, &confirm) {
-			t.Errorf("and that it is a reset which is meant: got %v", err)
-		}
+		_, err := reset(t, db, memdb.Name, whimbrel.ResetOptions{DryRun: dry})
+		protected := wantError[*whimbrel.ProtectedError](t, err)
+		wantEqual(t, "what is refused", protected.What, "reset")
+		wantEqual(t, "reason", protected.Reason, "because")
+		_, err = reset(t, db, "", whimbrel.ResetOptions{DryRun: true, Overrule: memdb.Name})
+		noError(t, err)
+		_, err = reset(t, db, "", whimbrel.ResetOptions{Overrule: memdb.Name})
+		wantError[*whimbrel.ConfirmError](t, err)
+
 		setting(t, db, database.Protected, "false")
 		setting(t, db, database.Frozen, "true")
-		var mode *whimbrel.FrozenError
-		if _, err := reset(t, db, memdb.Name, whimbrel.ResetOptions{DryRun: dry}); !errors.As(err, &mode) {
-			t.Errorf("migrations are off: got %v", err)
-		}
+		_, err = reset(t, db, memdb.Name, whimbrel.ResetOptions{DryRun: dry})
+		wantError[*whimbrel.FrozenError](t, err)
 		wantTables(t, target, "t1", "t2")
 	}
 }
 
-// What is decided before the lock is decided again under it.
+// What Reset checks before it takes the lock, it checks again under the lock.
 func TestResetIsRefusedUnderTheLock(t *testing.T) {
 	t.Parallel()
 	target, db := migrated(t)
@@ -123,54 +109,38 @@ func TestResetIsRefusedUnderTheLock(t *testing.T) {
 		}
 		return nil
 	})
-	var protected *whimbrel.ProtectedError
-	if _, err := reset(t, db, memdb.Name, whimbrel.ResetOptions{}); !errors.As(err, &protected) {
-		t.Errorf("got %v", err)
-	}
+	_, err := reset(t, db, memdb.Name, whimbrel.ResetOptions{})
+	wantError[*whimbrel.ProtectedError](t, err)
 	wantTables(t, target, "t1", "t2")
 }
 
 func TestResetOfAnotherLibrarysSet(t *testing.T) {
 	t.Parallel()
 	target, db := migrated(t)
-	b, _, err := open(t, target).Begin(t.Context(), "jobs", database.LockOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := b.Record(t.Context(), database.Entry{Version: 1, Direction: database.Up}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := b.Commit(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	tx := begin(t, target, "jobs")
+	noError(t, tx.Record(t.Context(), database.Entry{Version: 1, Direction: database.Up}))
+	_, err := tx.Commit(t.Context())
+	noError(t, err)
 	run, _, err := open(t, target).Guard(t.Context(), "jobs", database.LockOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var locked *database.LockedError
-	if _, err := reset(t, db, memdb.Name, whimbrel.ResetOptions{}); !errors.As(err, &locked) || locked.Set != "jobs" {
-		t.Errorf("while the other set is migrated: got %v", err)
-	}
+	noError(t, err)
+	_, err = reset(t, db, memdb.Name, whimbrel.ResetOptions{})
+	wantEqual(t, "locked set", wantError[*database.LockedError](t, err).Set, "jobs")
 	wantTables(t, target, "t1", "t2")
-	if err := run.Close(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, run.Close(t.Context()))
 	r, err := reset(t, db, memdb.Name, whimbrel.ResetOptions{})
-	if err != nil || !slices.Equal(r.Sets, []string{"jobs", "shop"}) {
-		t.Errorf("got %+v, %v", r, err)
-	}
+	noError(t, err)
+	wantEqual(t, "sets", r.Sets, []string{"jobs", "shop"})
 }
 
-// A database that Whimbrel never migrated is not Whimbrel's to empty.
-func TestResetOfADatabaseThatNobodyMigrated(t *testing.T) {
+// Reset leaves a database alone that Whimbrel never migrated.
+func TestResetOfADatabaseThatWasNeverMigrated(t *testing.T) {
 	t.Parallel()
 	target := memdb.New()
 	db := open(t, target)
 	for range 2 {
 		r, err := reset(t, db, memdb.Name, whimbrel.ResetOptions{})
-		if err != nil || r.Sets != nil {
-			t.Errorf("got %+v, %v", r, err)
-		}
+		noError(t, err)
+		wantEqual(t, "sets", r.Sets, nil)
 		setting(t, db, database.LockTimeout, "1s")
 	}
 }
@@ -179,18 +149,10 @@ func TestKilledWhileResetting(t *testing.T) {
 	t.Parallel()
 	for _, op := range []string{memdb.OpBegin, memdb.OpTxState, memdb.OpTxReset, memdb.OpTxCommit} {
 		target, db := migrated(t)
-		db.SetHook(func(at string) error {
-			if at == op {
-				return memdb.ErrKilled
-			}
-			return nil
-		})
-		if _, err := reset(t, db, memdb.Name, whimbrel.ResetOptions{}); !errors.Is(err, memdb.ErrKilled) {
-			t.Errorf("%s: got %v", op, err)
-		}
+		failAt(db, op, memdb.ErrKilled)
+		_, err := reset(t, db, memdb.Name, whimbrel.ResetOptions{})
+		wantErrorIs(t, err, memdb.ErrKilled)
 		wantTables(t, target, "t1", "t2")
-		if held := target.Locked(); len(held) > 0 {
-			t.Errorf("%s: locks are held: %v", op, held)
-		}
+		wantUnlocked(t, target)
 	}
 }

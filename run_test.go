@@ -51,6 +51,8 @@ func killAt(t *testing.T, target *memdb.Target, n int, how error, counts func(op
 
 func anyCall(string) bool { return true }
 
+func inStatement(op string) bool { return op == memdb.OpRunExec }
+
 func inRun(op string) bool {
 	return op == memdb.OpRunExec || op == memdb.OpRunJournal || op == memdb.OpRunRecord
 }
