@@ -2,9 +2,7 @@ package whimbrel_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
@@ -32,7 +30,7 @@ DROP INDEX CONCURRENTLY j;
 DROP INDEX CONCURRENTLY i;
 DROP TABLE t`
 
-// killAt opens a target in a process that is killed at the n-th call, from 1, of those that count.
+// killAt opens a target in a process that is killed at the n-th call (from 1) of those that count.
 func killAt(t *testing.T, target *memdb.Target, n int, how error, counts func(op string) bool) *memdb.Database {
 	t.Helper()
 	db := open(t, target)
@@ -57,8 +55,9 @@ func inRun(op string) bool {
 	return op == memdb.OpRunExec || op == memdb.OpRunJournal || op == memdb.OpRunRecord
 }
 
-// A process is killed before, after and in the middle of each call of a run; the next one goes on.
-func TestARunIsContinuedWhereverItIsKilled(t *testing.T) {
+// A process is killed before, after and in the middle of each call of a run. The next process
+// resumes the run.
+func TestARunIsResumedWhereverItIsKilled(t *testing.T) {
 	t.Parallel()
 	set := newSet(t, script{1, mixed, unmixed}, script{2, "CREATE TABLE u ()", "DROP TABLE u"})
 	for _, how := range []struct {
@@ -68,7 +67,7 @@ func TestARunIsContinuedWhereverItIsKilled(t *testing.T) {
 	}{
 		{"before", memdb.ErrKilled, anyCall},
 		{"after", memdb.ErrDone, inRun},
-		{"halfway", memdb.ErrHalfway, func(op string) bool { return op == memdb.OpRunExec }},
+		{"halfway", memdb.ErrHalfway, inStatement},
 	} {
 		t.Run(how.name, func(t *testing.T) {
 			t.Parallel()
@@ -81,22 +80,19 @@ func TestARunIsContinuedWhereverItIsKilled(t *testing.T) {
 					break
 				}
 				cuts++
-				db := open(t, target)
-				st, serr := db.State(t.Context(), "shop")
-				if serr != nil {
-					t.Fatal(serr)
-				}
-				r, err := whimbrel.New(db, set, whimbrel.Options{}).Up(t.Context())
-				if err != nil {
-					t.Fatalf("killed %s call %d: the next process: %v", how.name, n, err)
-				}
-				if resumed := len(r.Resumed) == 1; resumed != (st.Interrupted != nil) {
-					t.Errorf("killed %s call %d: resumed %v of %+v", how.name, n, r.Resumed, st.Interrupted)
-				}
-				isWhole(t, fmt.Sprintf("killed %s call %d", how.name, n), target, db)
-				if how.err == memdb.ErrKilled && n > 3 {
-					downAgain(t, set, target, n)
-				}
+				t.Run(fmt.Sprintf("call %d", n), func(t *testing.T) {
+					db := open(t, target)
+					m := whimbrel.New(db, set, whimbrel.Options{})
+					interruptedRuns := 0
+					if mustStatus(t, m).Interrupted != nil {
+						interruptedRuns = 1
+					}
+					wantResumed(t, mustUp(t, m), interruptedRuns)
+					wantBothApplied(t, target, db)
+					if how.err == memdb.ErrKilled && n > 3 {
+						downAgain(t, set, target, n)
+					}
+				})
 			}
 			if cuts < 9 {
 				t.Errorf("only %d cuts", cuts)
@@ -105,95 +101,65 @@ func TestARunIsContinuedWhereverItIsKilled(t *testing.T) {
 	}
 }
 
-// isWhole checks that everything has happened once.
-func isWhole(t *testing.T, when string, target *memdb.Target, db *memdb.Database) {
+// wantBothApplied expects the results of the two migrations, each applied once.
+func wantBothApplied(t *testing.T, target *memdb.Target, db *memdb.Database) {
 	t.Helper()
 	wantTables(t, target, "t", "u")
-	rows, err := target.Rows(t.Context(), "t")
-	indexes, _ := target.Indexes(t.Context())
-	invalid, _ := target.Invalid(t.Context())
-	if err != nil || strings.Join(rows, " ") != "1 2 3 4" || strings.Join(indexes, " ") != "i j" || len(invalid) > 0 {
-		t.Errorf("%s: rows %v, indexes %v, invalid %v, %v", when, rows, indexes, invalid, err)
-	}
-	if got := ups(t, db); !slices.Equal(got, []string{"up 1", "up 2"}) {
-		t.Errorf("%s: the history has %v", when, got)
-	}
-	if held := target.Locked(); len(held) > 0 {
-		t.Errorf("%s: locks are held: %v", when, held)
-	}
-	if st, err := db.State(t.Context(), "shop"); err != nil || st.Interrupted != nil {
-		t.Errorf("%s: %+v is open, %v", when, st.Interrupted, err)
-	}
+	wantRows(t, target, "t", "1", "2", "3", "4")
+	wantIndexes(t, target, "i", "j")
+	wantInvalid(t, target)
+	wantHistory(t, db, "up 1", "up 2")
+	wantUnlocked(t, target)
+	wantNotInterrupted(t, whimbrel.New(db, newSet(t), whimbrel.Options{}))
 }
 
-func ups(t *testing.T, db *memdb.Database) (events []string) {
-	t.Helper()
-	for e, err := range db.History(t.Context(), database.HistoryQuery{Set: "shop"}) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		events = append(events, fmt.Sprintf("%s %d", e.Direction, e.Version))
-	}
-	return events
-}
-
-// downAgain rolls everything back in a process that is killed, and in the next one.
+// downAgain rolls everything back in a process that is killed, and then in another one.
 func downAgain(t *testing.T, set *migration.Set, target *memdb.Target, n int) {
 	t.Helper()
-	_, err := whimbrel.New(killAt(t, target, n, memdb.ErrKilled, anyCall), set, whimbrel.Options{}).Migrate(t.Context(), whimbrel.DownTo(whimbrel.NilVersion), whimbrel.ApplyOptions{})
+	killed := whimbrel.New(killAt(t, target, n, memdb.ErrKilled, anyCall), set, whimbrel.Options{})
 	db := open(t, target)
-	if err != nil {
-		if _, err := whimbrel.New(db, set, whimbrel.Options{}).Migrate(t.Context(), whimbrel.DownTo(whimbrel.NilVersion), whimbrel.ApplyOptions{}); err != nil {
-			t.Fatalf("the rollback was killed before call %d: the next process: %v", n, err)
-		}
+	if err := tryMigrate(t, killed, whimbrel.DownTo(whimbrel.NilVersion)); err != nil {
+		mustMigrate(t, whimbrel.New(db, set, whimbrel.Options{}), whimbrel.DownTo(whimbrel.NilVersion))
 	}
 	wantTables(t, target)
-	if got := ups(t, db); !slices.Equal(got, []string{"up 1", "up 2", "down 2", "down 1"}) {
-		t.Errorf("the rollback was killed before call %d: the history has %v", n, got)
-	}
+	wantHistory(t, db, "up 1", "up 2", "down 2", "down 1")
 }
 
 // stopped returns a target in which a process was killed before its n-th statement of a run.
 func stopped(t *testing.T, set *migration.Set, n int, how error) *memdb.Target {
 	t.Helper()
 	target := memdb.New()
-	_, err := whimbrel.New(killAt(t, target, n, how, func(op string) bool { return op == memdb.OpRunExec }), set, whimbrel.Options{}).Up(t.Context())
-	if err == nil {
-		t.Fatal("it was not stopped")
-	}
+	killed := whimbrel.New(killAt(t, target, n, how, inStatement), set, whimbrel.Options{})
+	wantErrorIs(t, tryUp(t, killed), memdb.ErrKilled)
 	return target
 }
 
-func TestAFailedRunGoesOnWhenItsFileIsMended(t *testing.T) {
+func TestAFailedRunResumesWithTheFixedFile(t *testing.T) {
 	t.Parallel()
 	const head, tail = "CREATE TABLE t (x);\nCREATE INDEX CONCURRENTLY i ON t (x);\n", ";\nINSERT INTO t VALUES (1)"
 	target := memdb.New()
-	_, err := whimbrel.New(open(t, target), newSet(t, script{1, head + "NONSENSE" + tail, "-"}), whimbrel.Options{}).Up(t.Context())
-	var me *whimbrel.MigrationError
-	if !errors.As(err, &me) || me.Executed != 2 {
-		t.Fatalf("got %v", err)
-	}
-	set := newSet(t, script{1, "-- mended\n" + head + "CREATE TABLE u ()" + tail, "-"})
-	m := whimbrel.New(open(t, target), set, whimbrel.Options{})
-	s, err := m.Status(t.Context())
-	if err != nil || s.Interrupted == nil || s.Interrupted.Done != 2 || !strings.Contains(s.Interrupted.Error, "NONSENSE") || !slices.Equal(s.PendingVersions(), []int64{1}) {
-		t.Errorf("status %+v, %v", s, err)
-	}
-	p, err := m.Plan(t.Context(), whimbrel.Latest())
-	if err != nil || len(p.Steps) != 1 || p.Steps[0].Mode != whimbrel.OutsideTransaction || p.Steps[0].Resumes() != 3 {
-		t.Errorf("plan %+v, %v", p, err)
-	}
-	r, err := m.Up(t.Context())
-	if err != nil || len(r.Resumed) != 1 || r.Resumed[0] != (whimbrel.ResumedStep{Version: 1, Name: "m1", FromStatement: 3}) || len(r.Applied) != 1 {
-		t.Errorf("got %+v, %v", r, err)
-	}
+	err := tryUp(t, migrator(t, target, newSet(t, script{1, head + "NONSENSE" + tail, "-"})))
+	wantEqual(t, "executed statements", wantError[*whimbrel.MigrationError](t, err).Executed, 2)
+
+	m := migrator(t, target, newSet(t, script{1, "-- fixed\n" + head + "CREATE TABLE u ()" + tail, "-"}))
+	journal := wantInterrupted(t, m)
+	wantEqual(t, "statements done", journal.Done, 2)
+	wantText(t, "the reason", journal.Error, "NONSENSE")
+	wantPending(t, mustStatus(t, m), 1)
+
+	p := mustPlan(t, m, whimbrel.Latest())
+	wantEqual(t, "number of steps", len(p.Steps), 1)
+	wantEqual(t, "mode", p.Steps[0].Mode, whimbrel.OutsideTransaction)
+	wantEqual(t, "statement to resume at", p.Steps[0].Resumes(), 3)
+
+	r := mustUp(t, m)
+	wantEqual(t, "resumed steps", r.Resumed, []whimbrel.ResumedStep{{Version: 1, Name: "m1", FromStatement: 3}})
+	wantApplied(t, r, 1)
 	wantTables(t, target, "t", "u")
-	if s, err := m.Status(t.Context()); err != nil || s.Interrupted != nil {
-		t.Errorf("status %+v, %v", s, err)
-	}
+	wantNotInterrupted(t, m)
 }
 
-// alone asks for no transaction.
+// alone lets the up scripts run outside a transaction.
 func alone(set *migration.Set) *migration.Set {
 	for _, m := range set.All() {
 		m.Up.NoTransaction = true
@@ -201,19 +167,14 @@ func alone(set *migration.Set) *migration.Set {
 	return set
 }
 
-// Nothing is left of a first statement that fails, so that nothing is open.
+// A first statement that fails leaves nothing, so no run is interrupted.
 func TestAFirstStatementThatFailsLeavesNothing(t *testing.T) {
 	t.Parallel()
 	for _, first := range []string{"NONSENSE; SELECT 1", "CREATE INDEX CONCURRENTLY i ON missing (x); SELECT 1"} {
-		target := memdb.New()
 		set := alone(newSet(t, script{1, first, "-"}))
-		m := whimbrel.New(open(t, target), set, whimbrel.Options{})
-		if _, err := m.Up(t.Context()); err == nil {
-			t.Error("it has succeeded")
-		}
-		if s, err := m.Status(t.Context()); err != nil || s.Interrupted != nil {
-			t.Errorf("%s: status %+v, %v", first, s.Interrupted, err)
-		}
+		m := migrator(t, memdb.New(), set)
+		wantError[*whimbrel.MigrationError](t, tryUp(t, m))
+		wantNotInterrupted(t, m)
 	}
 }
 
@@ -221,9 +182,7 @@ func TestAnInvalidIndexIsBuiltAgain(t *testing.T) {
 	t.Parallel()
 	set := newSet(t, script{1, "CREATE TABLE t (x); CREATE INDEX CONCURRENTLY i ON t (x)", "-"})
 	target := stopped(t, set, 2, memdb.ErrHalfway)
-	if invalid, _ := target.Invalid(t.Context()); len(invalid) != 1 {
-		t.Fatalf("invalid %v", invalid)
-	}
+	wantInvalid(t, target, "i")
 	var seen []string
 	opts := whimbrel.Options{Observe: func(e whimbrel.Event) {
 		switch e := e.(type) {
@@ -235,29 +194,14 @@ func TestAnInvalidIndexIsBuiltAgain(t *testing.T) {
 			seen = append(seen, fmt.Sprint(e.Index+1))
 		}
 	}}
-	if _, err := whimbrel.New(open(t, target), set, opts).Up(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if want := []string{"DROP INDEX CONCURRENTLY IF EXISTS i", "from 2", "2"}; !slices.Equal(seen, want) {
-		t.Errorf("saw %q, want %q", seen, want)
-	}
-	if invalid, _ := target.Invalid(t.Context()); len(invalid) > 0 {
-		t.Errorf("invalid %v", invalid)
-	}
-}
-
-func interrupted(t *testing.T, err error) *whimbrel.InterruptedError {
-	t.Helper()
-	var e *whimbrel.InterruptedError
-	if !errors.As(err, &e) {
-		t.Fatalf("got %v, want an *InterruptedError", err)
-	}
-	return e
+	mustUp(t, whimbrel.New(open(t, target), set, opts))
+	wantEqual(t, "events", seen, []string{"DROP INDEX CONCURRENTLY IF EXISTS i", "from 2", "2"})
+	wantInvalid(t, target)
 }
 
 const threeStatements = "CREATE TABLE t (x);\nINSERT INTO t VALUES (1);\nCREATE INDEX CONCURRENTLY i ON t (x)"
 
-func TestStatementsThatStandAreNotEdited(t *testing.T) {
+func TestExecutedStatementsMustNotBeEdited(t *testing.T) {
 	t.Parallel()
 	set := newSet(t, script{1, threeStatements, "-"})
 	for edit, problem := range map[string]string{
@@ -266,23 +210,24 @@ func TestStatementsThatStandAreNotEdited(t *testing.T) {
 		"SELECT 1;" + threeStatements:                                          "its first 2 statements differ from those",
 		strings.Replace(threeStatements, "INSERT INTO t VALUES (1);\n", "", 1): "its first 2 statements differ from those",
 	} {
-		target := stopped(t, set, 3, memdb.ErrKilled)
-		edited := newSet(t, script{1, "-- whimbrel: no-transaction\n" + edit, "-"})
-		m := whimbrel.New(open(t, target), edited, whimbrel.Options{})
-		_, err := m.Up(t.Context())
-		if e := interrupted(t, err); !strings.Contains(e.Problem, problem) || !e.Edited || !e.Resolvable() {
-			t.Errorf("%q: %v", edit, err)
-		}
-		if rows, _ := target.Rows(t.Context(), "t"); len(rows) != 1 {
-			t.Errorf("%q: rows %v", edit, rows)
-		}
+		t.Run(edit, func(t *testing.T) {
+			target := stopped(t, set, 3, memdb.ErrKilled)
+			edited := newSet(t, script{1, "-- whimbrel: no-transaction\n" + edit, "-"})
+			e := wantError[*whimbrel.InterruptedError](t, tryUp(t, migrator(t, target, edited)))
+			wantText(t, "the problem", e.Problem, problem)
+			if !e.Edited {
+				t.Error("the error does not say that the script was edited")
+			}
+			if !e.Resolvable() {
+				t.Error("the error does not say that it can be resolved")
+			}
+			wantRows(t, target, "t", "1")
+		})
 	}
-	// White space, comments, and what comes behind are free.
+	// White space, comments, and later statements may be edited.
 	target := stopped(t, set, 3, memdb.ErrKilled)
 	free := newSet(t, script{1, "-- new\nCREATE TABLE t (x)  ;;\n\nINSERT INTO t VALUES (1); CREATE INDEX CONCURRENTLY other ON t (x); CREATE TABLE u ()", "-"})
-	if _, err := whimbrel.New(open(t, target), free, whimbrel.Options{}).Up(t.Context()); err != nil {
-		t.Error(err)
-	}
+	mustUp(t, migrator(t, target, free))
 	wantTables(t, target, "t", "u")
 }
 
@@ -291,244 +236,196 @@ func TestResolveAnEditedScript(t *testing.T) {
 	set := newSet(t, script{1, threeStatements, "-"})
 	edited := newSet(t, script{1, strings.Replace(threeStatements, "(1)", "(2)", 1), "-"})
 	target := stopped(t, set, 3, memdb.ErrKilled)
-	m := whimbrel.New(open(t, target), edited, whimbrel.Options{})
+	m := migrator(t, target, edited)
 	got, err := m.Resolve(t.Context(), 1, whimbrel.ResolveDone, "it is only the number")
-	if err != nil || got.Statement != 3 || got.Of != 3 {
-		t.Fatalf("got %+v, %v", got, err)
-	}
-	if _, err := m.Up(t.Context()); err != nil {
-		t.Error(err)
-	}
-	if rows, _ := target.Rows(t.Context(), "t"); strings.Join(rows, " ") != "1" {
-		t.Errorf("rows %v", rows)
-	}
+	noError(t, err)
+	wantEqual(t, "statement to resume at", got.Statement, 3)
+	wantEqual(t, "number of statements", got.Of, 3)
+	mustUp(t, m)
+	wantRows(t, target, "t", "1")
 	var note string
-	for e := range m.History(t.Context()) {
+	for e, err := range m.History(t.Context()) {
+		noError(t, err)
 		if e.Direction == database.Resolve {
 			note = e.Note
 		}
 	}
-	if !strings.HasSuffix(note, "replace the 2 that were executed: it is only the number") {
-		t.Errorf("note %q", note)
-	}
+	wantText(t, "the note", note, "replace the 2 that were executed: it is only the number")
 
 	target = stopped(t, set, 3, memdb.ErrKilled)
 	anew := newSet(t, script{1, "DELETE FROM t;\nDROP TABLE t;\n" + threeStatements, "-"})
-	m = whimbrel.New(open(t, target), anew, whimbrel.Options{})
-	if got, err := m.Resolve(t.Context(), 1, whimbrel.ResolveRetry, ""); err != nil || got.Statement != 1 {
-		t.Fatalf("got %+v, %v", got, err)
-	}
-	if r, err := m.Up(t.Context()); err != nil || len(r.Resumed) > 0 {
-		t.Errorf("got %+v, %v", r, err)
-	}
-	if rows, _ := target.Rows(t.Context(), "t"); strings.Join(rows, " ") != "1" {
-		t.Errorf("rows %v", rows)
-	}
+	m = migrator(t, target, anew)
+	got, err = m.Resolve(t.Context(), 1, whimbrel.ResolveRetry, "")
+	noError(t, err)
+	wantEqual(t, "statement to resume at", got.Statement, 1)
+	wantResumed(t, mustUp(t, m), 0)
+	wantRows(t, target, "t", "1")
 }
 
-// While the set's process was away somebody else has changed the schema, so that it can't be told from it what
-// has happened.
+// unclear returns a target in which a run was interrupted, and in which another process has changed
+// the schema since. So the schema does not show what the interrupted statement did.
 func unclear(t *testing.T, set *migration.Set) *memdb.Target {
 	t.Helper()
-	target := stopped(t, set, 3, memdb.ErrKilled) // the index is begun, and not built
+	target := stopped(t, set, 3, memdb.ErrKilled) // the index is begun, but not built
 	other := newSet(t, script{1, "CREATE TABLE elsewhere ()", "-"})
-	b, _, err := open(t, target).Begin(t.Context(), "other", database.LockOptions{})
-	if err == nil {
-		err = b.Exec(t.Context(), other.All()[0].Up)
-	}
-	if err == nil {
-		_, err = b.Commit(t.Context())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	tx := begin(t, target, "other")
+	noError(t, tx.Exec(t.Context(), other.All()[0].Up))
+	_, err := tx.Commit(t.Context())
+	noError(t, err)
 	return target
 }
 
-func TestWhatTheStatementDoesNotExplainStops(t *testing.T) {
+func TestAnUnclearOutcomeNeedsADecision(t *testing.T) {
 	t.Parallel()
 	set := newSet(t, script{1, threeStatements, "-"})
 	target := unclear(t, set)
-	m := whimbrel.New(open(t, target), set, whimbrel.Options{})
-	_, err := m.Up(t.Context())
-	e := interrupted(t, err)
-	if e.Pos.String() != "1_m1.up.sql:3:1" || e.SQL != "CREATE INDEX CONCURRENTLY i ON t (x)" || len(e.Changes) != 1 || e.Changes[0].String() != "table elsewhere added" || !e.Resolvable() {
-		t.Errorf("got %+v", e)
+	m := migrator(t, target, set)
+	resolve := func(version int64, how whimbrel.Resolution) (*whimbrel.Resolved, error) {
+		return m.Resolve(t.Context(), version, how, "")
 	}
-	if indexes, _ := target.Indexes(t.Context()); len(indexes) > 0 {
-		t.Errorf("it was changed: %v", indexes)
+	e := wantError[*whimbrel.InterruptedError](t, tryUp(t, m))
+	wantEqual(t, "position", e.Pos.String(), "1_m1.up.sql:3:1")
+	wantEqual(t, "statement", e.SQL, "CREATE INDEX CONCURRENTLY i ON t (x)")
+	wantEqual(t, "changes", fmt.Sprint(e.Changes), "[table elsewhere added]")
+	if !e.Resolvable() {
+		t.Error("the error does not say that it can be resolved")
 	}
-	if _, err := m.Resolve(t.Context(), 2, whimbrel.ResolveRetry, ""); !strings.Contains(fmt.Sprint(err), "nothing to resolve") || !strings.Contains(err.Error(), "migration 1 m1 is") {
-		t.Errorf("got %v", err)
-	}
-	got, err := m.Resolve(t.Context(), 1, whimbrel.ResolveRetry, "")
-	if err != nil || got.Statement != 3 {
-		t.Fatalf("got %+v, %v", got, err)
-	}
-	if _, err := m.Up(t.Context()); err != nil {
-		t.Error(err)
-	}
-	if indexes, _ := target.Indexes(t.Context()); !slices.Equal(indexes, []string{"i"}) {
-		t.Errorf("indexes %v", indexes)
-	}
-	var none *whimbrel.NotInterruptedError
-	if _, err := m.Resolve(t.Context(), 1, whimbrel.ResolveRetry, ""); !errors.As(err, &none) {
-		t.Errorf("got %v", err)
-	}
+	wantIndexes(t, target)
+
+	_, err := resolve(2, whimbrel.ResolveRetry)
+	wantErrorText(t, err, "nothing to resolve")
+	wantErrorText(t, err, "migration 1 m1 is")
+
+	got, err := resolve(1, whimbrel.ResolveRetry)
+	noError(t, err)
+	wantEqual(t, "statement to resume at", got.Statement, 3)
+	mustUp(t, m)
+	wantIndexes(t, target, "i")
+	_, err = resolve(1, whimbrel.ResolveRetry)
+	wantError[*whimbrel.NotInterruptedError](t, err)
 
 	target = unclear(t, set)
-	m = whimbrel.New(open(t, target), set, whimbrel.Options{})
-	if got, err := m.Resolve(t.Context(), 1, whimbrel.ResolveDone, ""); err != nil || got.Statement != 4 {
-		t.Fatalf("got %+v, %v", got, err)
-	}
-	if _, err := m.Up(t.Context()); err != nil {
-		t.Error(err)
-	}
-	if indexes, _ := target.Indexes(t.Context()); len(indexes) > 0 {
-		t.Errorf("indexes %v", indexes)
-	}
+	m = migrator(t, target, set)
+	got, err = resolve(1, whimbrel.ResolveDone)
+	noError(t, err)
+	wantEqual(t, "statement to resume at", got.Statement, 4)
+	mustUp(t, m)
+	wantIndexes(t, target)
 }
 
-func TestAnOpenRunOfAnotherBuild(t *testing.T) {
+func TestAnInterruptedRunOfAnotherBuild(t *testing.T) {
 	t.Parallel()
 	newer := newSet(t, script{1, "CREATE TABLE a ()", "-"}, script{2, threeStatements, "-"})
 	target := stopped(t, newer, 2, memdb.ErrKilled)
-	older := whimbrel.New(open(t, target), newSet(t, script{1, "CREATE TABLE a ()", "-"}), whimbrel.Options{})
-	if r, err := older.Up(t.Context()); err != nil || len(r.Applied) > 0 {
-		t.Errorf("what has all it needs starts: %+v, %v", r, err)
-	}
-	if s, err := older.Status(t.Context()); err != nil || s.Interrupted == nil || s.Interrupted.Version != 2 {
-		t.Errorf("status %+v, %v", s, err)
-	}
-	_, err := older.Migrate(t.Context(), whimbrel.DownTo(whimbrel.NilVersion), whimbrel.ApplyOptions{})
-	if e := interrupted(t, err); e.Resolvable() || !strings.Contains(e.Error(), "the migration is not among the files") {
-		t.Errorf("got %v", err)
+	older := migrator(t, target, newSet(t, script{1, "CREATE TABLE a ()", "-"}))
+	wantApplied(t, mustUp(t, older)) // which has nothing pending
+	wantEqual(t, "interrupted version", wantInterrupted(t, older).Version, 2)
+	err := tryMigrate(t, older, whimbrel.DownTo(whimbrel.NilVersion))
+	wantErrorText(t, err, "the migration is not among the files")
+	if wantError[*whimbrel.InterruptedError](t, err).Resolvable() {
+		t.Error("the error says that it can be resolved")
 	}
 	wantTables(t, target, "a", "t")
-	if _, err := whimbrel.New(open(t, target), newer, whimbrel.Options{}).Up(t.Context()); err != nil {
-		t.Error(err)
-	}
+	mustUp(t, migrator(t, target, newer))
 }
 
-func TestStepsCountWhatTheyContinue(t *testing.T) {
+func TestAResumedRunCountsAsAStep(t *testing.T) {
 	t.Parallel()
 	set := newSet(t, script{1, threeStatements, "DROP INDEX CONCURRENTLY i; DROP TABLE t"}, script{2, "CREATE TABLE u ()", "DROP TABLE u"})
 	target := stopped(t, set, 2, memdb.ErrKilled)
-	m := whimbrel.New(open(t, target), set, whimbrel.Options{})
-	if r, err := m.Migrate(t.Context(), whimbrel.By(1), whimbrel.ApplyOptions{}); err != nil || !slices.Equal(versions(r.Applied), []int64{1}) {
-		t.Errorf("got %+v, %v", r, err)
-	}
+	m := migrator(t, target, set)
+	wantApplied(t, mustMigrate(t, m, whimbrel.By(1)), 1)
 	wantTables(t, target, "t")
-	_, err := whimbrel.New(killAt(t, target, 2, memdb.ErrKilled, func(op string) bool { return op == memdb.OpRunExec }), set, whimbrel.Options{}).Migrate(t.Context(), whimbrel.Redo(1), whimbrel.ApplyOptions{})
-	if err == nil {
-		t.Fatal("it was not stopped")
-	}
-	r, err := m.Migrate(t.Context(), whimbrel.Redo(1), whimbrel.ApplyOptions{})
-	if err != nil || !slices.Equal(versions(r.RolledBack), []int64{1}) || !slices.Equal(versions(r.Applied), []int64{1}) {
-		t.Errorf("got %+v, %v", r, err)
-	}
+
+	killed := whimbrel.New(killAt(t, target, 2, memdb.ErrKilled, inStatement), set, whimbrel.Options{})
+	wantErrorIs(t, tryMigrate(t, killed, whimbrel.Redo(1)), memdb.ErrKilled)
+	r := mustMigrate(t, m, whimbrel.Redo(1))
+	wantRolledBack(t, r, 1)
+	wantApplied(t, r, 1)
+
+	// A rollback completes an interrupted run first.
 	target = stopped(t, set, 2, memdb.ErrKilled)
-	m = whimbrel.New(open(t, target), set, whimbrel.Options{})
-	if r, err := m.Migrate(t.Context(), whimbrel.DownTo(whimbrel.NilVersion), whimbrel.ApplyOptions{}); err != nil || len(r.Resumed) != 1 || !slices.Equal(versions(r.RolledBack), []int64{1}) {
-		t.Errorf("a rollback finishes first what is open: %+v, %v", r, err)
-	}
+	r = mustMigrate(t, migrator(t, target, set), whimbrel.DownTo(whimbrel.NilVersion))
+	wantResumed(t, r, 1)
+	wantRolledBack(t, r, 1)
 	wantTables(t, target)
 }
 
-func TestRecordingEndsAnOpenRun(t *testing.T) {
+func TestRecordingEndsAnInterruptedRun(t *testing.T) {
 	t.Parallel()
 	set := newSet(t, script{1, threeStatements, "-"})
 	for name, end := range map[string]func(*whimbrel.Migrator) error{
-		"mark":   func(m *whimbrel.Migrator) error { return m.Mark(context.Background(), "", 1) },
-		"forget": func(m *whimbrel.Migrator) error { return m.Forget(context.Background(), "", 1) },
+		"mark":   func(m *whimbrel.Migrator) error { return m.Mark(t.Context(), "", 1) },
+		"forget": func(m *whimbrel.Migrator) error { return m.Forget(t.Context(), "", 1) },
 	} {
-		target := stopped(t, set, 2, memdb.ErrKilled)
-		m := whimbrel.New(open(t, target), set, whimbrel.Options{})
-		if err := end(m); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-		if s, err := m.Status(t.Context()); err != nil || s.Interrupted != nil {
-			t.Errorf("%s: status %+v, %v", name, s, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			m := migrator(t, stopped(t, set, 2, memdb.ErrKilled), set)
+			noError(t, end(m))
+			wantNotInterrupted(t, m)
+		})
 	}
 }
 
-func TestScriptsWithoutAVersionGoOn(t *testing.T) {
+func TestScriptsWithoutAVersionAreResumed(t *testing.T) {
+	t.Parallel()
+	const views = "CREATE TABLE v (x); CREATE INDEX CONCURRENTLY i ON v (x); CREATE TABLE w ()"
+	t.Run("a repeatable script", func(t *testing.T) {
+		target, set := memdb.New(), repeating(t, 1, "views", views)
+		killed := whimbrel.New(killAt(t, target, 3, memdb.ErrKilled, inStatement), set, whimbrel.Options{})
+		wantErrorIs(t, tryUp(t, killed), memdb.ErrKilled)
+		r := mustUp(t, migrator(t, target, set))
+		wantScripts(t, r.Repeated, "views")
+		wantResumed(t, r, 1)
+		wantTables(t, target, "t1", "v", "w")
+	})
+	t.Run("a seed", func(t *testing.T) {
+		target, set := memdb.New(), newSet(t, plain(1)...)
+		seeds := namedScripts("first", "CREATE TABLE a ()", "views", views)
+		killed := whimbrel.New(killAt(t, target, 2, memdb.ErrKilled, inStatement), set, whimbrel.Options{})
+		_, err := killed.Seed(t.Context(), seeds, whimbrel.SeedOptions{})
+		wantErrorIs(t, err, memdb.ErrKilled)
+		m := migrator(t, target, set)
+		wantErrorText(t, tryUp(t, m), "it is a seed")
+		r, err := m.Seed(t.Context(), seeds, whimbrel.SeedOptions{})
+		noError(t, err)
+		wantScripts(t, r.Seeded, "views")
+		wantResumed(t, r, 1)
+		wantApplied(t, mustUp(t, m), 1)
+	})
+}
+
+// Another process resumes the run, or begins a different one, between Plan and Apply.
+func TestARunThatAnotherProcessChanges(t *testing.T) {
+	t.Parallel()
+	t.Run("it resumes the run", func(t *testing.T) {
+		set := newSet(t, script{1, threeStatements, "-"}, script{2, "CREATE TABLE u ()", "-"})
+		target := stopped(t, set, 2, memdb.ErrKilled)
+		m := migrator(t, target, set)
+		p := mustPlan(t, m, whimbrel.Latest())
+		mustUp(t, migrator(t, target, set))
+		r, err := m.Apply(t.Context(), p, whimbrel.ApplyOptions{})
+		noError(t, err)
+		wantSkipped(t, r, 1, 2)
+	})
+	t.Run("it begins another run", func(t *testing.T) {
+		target := memdb.New()
+		m := whimbrel.New(open(t, target), newSet(t, script{2, "CREATE TABLE u ()", "-"}), whimbrel.Options{AllowOutOfOrder: true})
+		p := mustPlan(t, m, whimbrel.Latest())
+		db := killAt(t, target, 2, memdb.ErrKilled, inStatement)
+		killed := whimbrel.New(db, newSet(t, script{1, threeStatements, "-"}), whimbrel.Options{})
+		wantErrorIs(t, tryUp(t, killed), memdb.ErrKilled)
+		_, err := m.Apply(t.Context(), p, whimbrel.ApplyOptions{})
+		wantText(t, "the problem", wantError[*whimbrel.InterruptedError](t, err).Problem, "in the meantime")
+	})
+}
+
+func TestPreparedTransactionsAreRefused(t *testing.T) {
 	t.Parallel()
 	target := memdb.New()
-	const views = "CREATE TABLE v (x); CREATE INDEX CONCURRENTLY i ON v (x); CREATE TABLE w ()"
-	named, set := namedScripts("views", views)[0], repeating(t, 1, "views", views)
-	db := killAt(t, target, 3, memdb.ErrKilled, func(op string) bool { return op == memdb.OpRunExec })
-	if _, err := whimbrel.New(db, set, whimbrel.Options{}).Up(t.Context()); err == nil {
-		t.Fatal("it was not stopped")
-	}
-	r, err := whimbrel.New(open(t, target), set, whimbrel.Options{}).Up(t.Context())
-	if err != nil || len(r.Repeated) != 1 || len(r.Resumed) != 1 {
-		t.Errorf("got %+v, %v", r, err)
-	}
-	wantTables(t, target, "t1", "v", "w")
-
-	target = memdb.New()
-	db = killAt(t, target, 2, memdb.ErrKilled, func(op string) bool { return op == memdb.OpRunExec })
-	empty := newSet(t, plain(1)...)
-	seeds := []migration.Named{{Name: "first", Script: migration.Text("first.sql", "CREATE TABLE a ()")}, named}
-	if _, err := whimbrel.New(db, empty, whimbrel.Options{}).Seed(t.Context(), seeds, whimbrel.SeedOptions{}); err == nil {
-		t.Fatal("it was not stopped")
-	}
-	m := whimbrel.New(open(t, target), empty, whimbrel.Options{})
-	if _, err := m.Up(t.Context()); !strings.Contains(fmt.Sprint(err), "it is a seed") {
-		t.Errorf("got %v", err)
-	}
-	if r, err := m.Seed(t.Context(), seeds, whimbrel.SeedOptions{}); err != nil || len(r.Seeded) != 1 || len(r.Resumed) != 1 {
-		t.Errorf("got %+v, %v", r, err)
-	}
-	if r, err := m.Up(t.Context()); err != nil || len(r.Applied) != 1 {
-		t.Errorf("got %+v, %v", r, err)
-	}
-}
-
-// Another process does it meanwhile, or begins something else.
-func TestARunThatAnotherProcessContinues(t *testing.T) {
-	t.Parallel()
-	set := newSet(t, script{1, threeStatements, "-"}, script{2, "CREATE TABLE u ()", "-"})
-	target := stopped(t, set, 2, memdb.ErrKilled)
-	m := whimbrel.New(open(t, target), set, whimbrel.Options{})
-	p, err := m.Plan(t.Context(), whimbrel.Latest())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := whimbrel.New(open(t, target), set, whimbrel.Options{}).Up(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if r, err := m.Apply(t.Context(), p, whimbrel.ApplyOptions{}); err != nil || !slices.Equal(r.Skipped, []int64{1, 2}) {
-		t.Errorf("got %+v, %v", r, err)
-	}
-
-	target = memdb.New()
-	m = whimbrel.New(open(t, target), newSet(t, script{2, "CREATE TABLE u ()", "-"}), whimbrel.Options{AllowOutOfOrder: true})
-	if p, err = m.Plan(t.Context(), whimbrel.Latest()); err != nil {
-		t.Fatal(err)
-	}
-	db := killAt(t, target, 2, memdb.ErrKilled, func(op string) bool { return op == memdb.OpRunExec })
-	whimbrel.New(db, newSet(t, script{1, threeStatements, "-"}), whimbrel.Options{}).Up(t.Context())
-	_, err = m.Apply(t.Context(), p, whimbrel.ApplyOptions{})
-	if e := interrupted(t, err); !strings.Contains(e.Problem, "in the meantime") {
-		t.Errorf("got %v", err)
-	}
-}
-
-func TestARunsTransactionsEndPlainly(t *testing.T) {
-	t.Parallel()
-	for _, end := range []string{"PREPARE TRANSACTION 'x'"} {
-		set := alone(newSet(t, script{1, "\nCREATE TABLE t (x);\nBEGIN;\nINSERT INTO t VALUES (1);\n" + end + ";\nCOMMIT", "-"}))
-		target := memdb.New()
-		_, err := whimbrel.New(open(t, target), set, whimbrel.Options{}).Up(t.Context())
-		var refused *sqltext.Error
-		if !errors.As(err, &refused) || refused.Pos.Line != 5 {
-			t.Errorf("%s: got %v", end, err)
-		}
-		wantTables(t, target)
-	}
+	set := alone(newSet(t, script{1, "\nCREATE TABLE t (x);\nBEGIN;\nINSERT INTO t VALUES (1);\nPREPARE TRANSACTION 'x';\nCOMMIT", "-"}))
+	refused := wantError[*sqltext.Error](t, tryUp(t, migrator(t, target, set)))
+	wantEqual(t, "line", refused.Pos.Line, 5)
+	wantTables(t, target)
 }
 
 func TestTheJournalSaysWhyARunStopped(t *testing.T) {
@@ -539,22 +436,23 @@ func TestTheJournalSaysWhyARunStopped(t *testing.T) {
 		{"BEGIN; CREATE TABLE u (); NONSENSE; COMMIT", `syntax error at or near "NONSENSE"`},
 		{"DROP INDEX CONCURRENTLY missing", "does not exist"},
 	} {
-		target := memdb.New()
-		set := alone(newSet(t, script{1, "CREATE TABLE t (x);" + tt.statement, "-"}))
-		ctx, cancel := context.WithCancel(t.Context())
-		opts := whimbrel.Options{Observe: func(e whimbrel.Event) {
-			if s, ok := e.(whimbrel.StatementStarted); ok && strings.Contains(s.SQL, "forever") {
-				cancel()
-			}
-		}}
-		m := whimbrel.New(open(t, target), set, opts)
-		if _, err := m.Up(ctx); err == nil {
-			t.Error("it has succeeded")
-		}
-		cancel()
-		if s, err := m.Status(t.Context()); err != nil || s.Interrupted == nil || s.Interrupted.Done != 1 || !strings.Contains(s.Interrupted.Error, tt.why) {
-			t.Errorf("%s: status %+v, %v", tt.statement, s.Interrupted, err)
-		}
-		wantTables(t, target, "t")
+		t.Run(tt.statement, func(t *testing.T) {
+			target := memdb.New()
+			set := alone(newSet(t, script{1, "CREATE TABLE t (x);" + tt.statement, "-"}))
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			opts := whimbrel.Options{Observe: func(e whimbrel.Event) {
+				if s, ok := e.(whimbrel.StatementStarted); ok && strings.Contains(s.SQL, "forever") {
+					cancel()
+				}
+			}}
+			m := whimbrel.New(open(t, target), set, opts)
+			_, err := m.Up(ctx)
+			wantError[*whimbrel.MigrationError](t, err)
+			journal := wantInterrupted(t, m)
+			wantEqual(t, "statements done", journal.Done, 1)
+			wantText(t, "the reason", journal.Error, tt.why)
+			wantTables(t, target, "t")
+		})
 	}
 }

@@ -1,8 +1,7 @@
 package whimbrel_test
 
 import (
-	"errors"
-	"slices"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,59 +13,47 @@ import (
 
 func setting(t testing.TB, db database.Database, name, value string) {
 	t.Helper()
-	if err := database.UpdateSetting(t.Context(), db, database.SettingUpdate{Name: name, Value: value, Reason: "because", At: time.Now()}); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, database.UpdateSetting(t.Context(), db, database.SettingUpdate{Name: name, Value: value, Reason: "because", At: time.Now()}))
 }
 
-func TestProtectedDatabaseIsNotRolledBackByAccident(t *testing.T) {
+func TestAProtectedDatabaseIsNotRolledBack(t *testing.T) {
 	t.Parallel()
 	target := memdb.New()
 	db := open(t, target)
 	set := newSet(t, plain(2)...)
 	m := whimbrel.New(db, set, whimbrel.Options{})
 	setting(t, db, database.Protected, "true")
-	if _, err := m.Up(t.Context()); err != nil {
-		t.Fatalf("up is not what it protects from: %v", err)
-	}
+	mustUp(t, m) // is allowed
 	for _, goal := range []whimbrel.Goal{whimbrel.DownTo(1), whimbrel.By(-1), whimbrel.Version(1), whimbrel.Redo(1)} {
-		if p, err := m.Plan(t.Context(), goal); err != nil || len(p.Steps) == 0 {
-			t.Errorf("%s: a plan changes nothing, but: %+v, %v", goal, p, err)
+		if p := mustPlan(t, m, goal); len(p.Steps) == 0 {
+			t.Errorf("the plan of %q, which changes nothing, is empty", goal)
 		}
 		for _, overrule := range []string{"", "another"} {
-			var protected *whimbrel.ProtectedError
-			_, err := m.Migrate(t.Context(), goal, whimbrel.ApplyOptions{Overrule: overrule})
-			if !errors.As(err, &protected) || protected.Database != memdb.Name || protected.Reason != "because" {
-				t.Errorf("%s, overruling %q: got %v", goal, overrule, err)
-			}
+			t.Run(fmt.Sprintf("%s, overruling %q", goal, overrule), func(t *testing.T) {
+				_, err := m.Migrate(t.Context(), goal, whimbrel.ApplyOptions{Overrule: overrule})
+				protected := wantError[*whimbrel.ProtectedError](t, err)
+				wantEqual(t, "database", protected.Database, memdb.Name)
+				wantEqual(t, "reason", protected.Reason, "because")
+			})
 		}
 	}
 	wantTables(t, target, "t1", "t2")
 	r, err := m.Migrate(t.Context(), whimbrel.DownTo(1), whimbrel.ApplyOptions{Overrule: memdb.Name})
-	if err != nil || !slices.Equal(versions(r.RolledBack), []int64{2}) {
-		t.Errorf("whoever says the name may: %+v, %v", r, err)
-	}
+	noError(t, err)
+	wantRolledBack(t, r, 2)
 }
 
 func TestOrderSetting(t *testing.T) {
 	t.Parallel()
-	target := memdb.New()
-	db := open(t, target)
-	if _, err := whimbrel.New(db, newSet(t, plain(3)[0], plain(3)[2]), whimbrel.Options{}).Up(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	db := open(t, memdb.New())
+	mustUp(t, whimbrel.New(db, newSet(t, plain(3)[0], plain(3)[2]), whimbrel.Options{}))
 	m := whimbrel.New(db, newSet(t, plain(3)...), whimbrel.Options{})
-	var late *whimbrel.OutOfOrderError
-	if _, err := m.Up(t.Context()); !errors.As(err, &late) {
-		t.Fatalf("got %v", err)
-	}
+	wantError[*whimbrel.OutOfOrderError](t, tryUp(t, m))
 	setting(t, db, database.Order, database.OrderAny)
-	if r, err := m.Up(t.Context()); err != nil || !slices.Equal(versions(r.Applied), []int64{2}) {
-		t.Errorf("got %+v, %v", r, err)
-	}
+	wantApplied(t, mustUp(t, m), 2)
 }
 
-// The options' timeout comes before the target's, and the target's before the default.
+// The timeout of Options has precedence over the database's setting, and that over the default.
 func TestLockTimeoutSetting(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -86,51 +73,37 @@ func TestLockTimeoutSetting(t *testing.T) {
 			if tt.stored != "" {
 				setting(t, db, database.LockTimeout, tt.stored)
 			}
-			b, _, err := open(t, target).Begin(t.Context(), "shop", database.LockOptions{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer b.Rollback(t.Context())
+			tx := begin(t, target, "shop")
+			defer tx.Rollback(t.Context())
 			start := time.Now() // of the bubble's own clock
-			_, err = whimbrel.New(db, newSet(t, plain(1)...), whimbrel.Options{LockTimeout: tt.opts}).Up(t.Context())
-			if waited := time.Since(start); !errors.Is(err, database.ErrLocked) || waited != tt.want {
-				t.Errorf("%+v: waited %v for %v", tt, waited, err)
-			}
+			err := tryUp(t, whimbrel.New(db, newSet(t, plain(1)...), whimbrel.Options{LockTimeout: tt.opts}))
+			wantErrorIs(t, err, database.ErrLocked)
+			wantEqual(t, fmt.Sprintf("the wait with %+v", tt), time.Since(start), tt.want)
 		})
 	}
 }
 
 func TestFreezeWaitsForRunningProcesses(t *testing.T) {
 	t.Parallel()
-	db := open(t, memdb.New())
-	m := whimbrel.New(db, newSet(t, plain(1)...), whimbrel.Options{LockTimeout: whimbrel.TryOnce})
-	tx, _, err := db.Begin(t.Context(), "another", database.LockOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := m.Freeze(t.Context(), "the sale", time.Time{}); !errors.As(err, new(*database.UnsettledError)) {
-		t.Errorf("while a process is running: got %v, want an *UnsettledError", err)
-	}
-	if err := tx.Rollback(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	target := memdb.New()
+	m := whimbrel.New(open(t, target), newSet(t, plain(1)...), whimbrel.Options{LockTimeout: whimbrel.TryOnce})
+	tx := begin(t, target, "another")
+	_, err := m.Freeze(t.Context(), "the sale", time.Time{})
+	wantError[*database.UnsettledError](t, err)
+	noError(t, tx.Rollback(t.Context()))
+
 	v, err := m.Freeze(t.Context(), "the sale", time.Time{})
-	if err != nil {
-		t.Fatal(err)
+	noError(t, err)
+	wantEqual(t, "value", v.Value, "true")
+	wantEqual(t, "reason", v.Reason, "the sale")
+	wantEqual(t, "reason of the refusal", wantError[*whimbrel.FrozenError](t, tryUp(t, m)).Reason, "the sale")
+
+	v, err = m.Thaw(t.Context(), "it is over")
+	noError(t, err)
+	if !v.IsDefault {
+		t.Errorf("the setting after Thaw is %+v, want the default", v)
 	}
-	if v.Value != "true" || v.Reason != "the sale" {
-		t.Errorf("the setting is %+v", v)
-	}
-	var frozen *whimbrel.FrozenError
-	if _, err := m.Up(t.Context()); !errors.As(err, &frozen) || frozen.Reason != "the sale" {
-		t.Errorf("up of a frozen database: got %v", err)
-	}
-	if v, err = m.Thaw(t.Context(), "it is over"); err != nil || !v.IsDefault {
-		t.Errorf("thaw: %+v, %v", v, err)
-	}
-	if _, err := m.Up(t.Context()); err != nil {
-		t.Errorf("up after thaw: %v", err)
-	}
+	mustUp(t, m)
 }
 
 func TestFreezeNeedsAReason(t *testing.T) {
@@ -138,12 +111,10 @@ func TestFreezeNeedsAReason(t *testing.T) {
 	db := open(t, memdb.New())
 	m := whimbrel.New(db, newSet(t, plain(1)...), whimbrel.Options{})
 	if _, err := m.Freeze(t.Context(), "", time.Time{}); err == nil {
-		t.Error("there is no error")
+		t.Error("Freeze without a reason is no error")
 	}
 	s, err := m.Settings(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	if s.Bool(database.Frozen) {
 		t.Error("the database is frozen")
 	}
@@ -155,26 +126,19 @@ func TestChangeSettingIsRecorded(t *testing.T) {
 	db := open(t, memdb.New())
 	m := whimbrel.New(db, newSet(t), whimbrel.Options{})
 	v, err := m.ChangeSetting(t.Context(), database.SettingUpdate{Name: database.Order, Value: database.OrderAny, Reason: "a merge"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if v.Value != database.OrderAny || v.ChangedAt.IsZero() {
-		t.Errorf("the setting is %+v", v)
+	noError(t, err)
+	wantEqual(t, "value", v.Value, database.OrderAny)
+	if v.ChangedAt.IsZero() {
+		t.Error("the setting has no time of its change")
 	}
 	var notes []string
 	for e, err := range db.History(t.Context(), database.HistoryQuery{}) {
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		if e.Direction == database.Setting {
 			notes = append(notes, e.Note)
 		}
 	}
-	if want := []string{"order=any: a merge"}; !slices.Equal(notes, want) {
-		t.Errorf("the history has %q, want %q", notes, want)
-	}
-	var unknown *database.SettingError
-	if _, err := m.ChangeSetting(t.Context(), database.SettingUpdate{Name: "colour", Value: "red"}); !errors.As(err, &unknown) {
-		t.Errorf("an unknown setting: got %v", err)
-	}
+	wantEqual(t, "notes of the history", notes, []string{"order=any: a merge"})
+	_, err = m.ChangeSetting(t.Context(), database.SettingUpdate{Name: "colour", Value: "red"})
+	wantError[*database.SettingError](t, err)
 }

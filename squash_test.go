@@ -3,7 +3,6 @@ package whimbrel_test
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
@@ -13,8 +12,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// squashed returns the set of n plain migrations in which those from one version to another
-// are replaced by a squash; keep leaves the originals there.
+// squashed returns the set of n plain migrations in which a squash replaces those from one version
+// to another; keep leaves the originals in the set.
 func squashed(t testing.TB, n, from, to int, keep bool) *migration.Set {
 	t.Helper()
 	var all []migration.Migration
@@ -29,9 +28,7 @@ func squashed(t testing.TB, n, from, to int, keep bool) *migration.Set {
 			u, _, _ := m.Up.Text(1 << 10)
 			d, _, _ := m.Down.Text(1 << 10)
 			ups, downs = append(ups, u+";"), append([]string{d + ";"}, downs...)
-			if err := up.Direct(fmt.Sprintf("replaces %d %s", m.Version, m.Up.Checksum)); err != nil {
-				t.Fatal(err)
-			}
+			noError(t, up.Direct(fmt.Sprintf("replaces %d %s", m.Version, m.Up.Checksum)))
 		}
 	}
 	text := migration.Text("squash.up.sql", strings.Join(ups, "\n"))
@@ -39,14 +36,12 @@ func squashed(t testing.TB, n, from, to int, keep bool) *migration.Set {
 	set, err := migration.NewSet("shop", append(all, migration.Migration{
 		Version: int64(to), Name: "squash", Up: text, Down: migration.Text("squash.down.sql", strings.Join(downs, "\n")),
 	})...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	return set
 }
 
-// A range is squashed in ten different histories. All end with the same tables, in the
-// recorded squash, and verified; and all can be taken back again.
+// A range is squashed in ten different histories. All of them end with the same tables and the
+// recorded squash, can be verified, and can be rolled back.
 func TestSquashInAnyHistory(t *testing.T) {
 	t.Parallel()
 	up := func(goals ...whimbrel.Goal) []whimbrel.Goal { return goals }
@@ -58,7 +53,7 @@ func TestSquashInAnyHistory(t *testing.T) {
 		recorded []int64
 	}{
 		{name: "fresh", gone: true, applied: []int64{1, 5, 6, 7}},
-		{name: "fresh, with the originals there", applied: []int64{1, 5, 6, 7}},
+		{name: "fresh, with the originals' files", applied: []int64{1, 5, 6, 7}},
 		{name: "taken back to nothing", before: up(whimbrel.Latest(), whimbrel.DownTo(whimbrel.NilVersion)), gone: true, applied: []int64{1, 5, 6, 7}},
 		{name: "before the range", before: up(whimbrel.UpTo(1)), gone: true, applied: []int64{5, 6, 7}},
 		{name: "taken back to before the range", before: up(whimbrel.UpTo(4), whimbrel.DownTo(1)), gone: true, applied: []int64{5, 6, 7}},
@@ -76,29 +71,19 @@ func TestSquashInAnyHistory(t *testing.T) {
 				db := open(t, target)
 				opts := whimbrel.Options{Atomic: atomic}
 				for _, g := range tt.before {
-					if _, err := whimbrel.New(db, newSet(t, plain(7)...), opts).Migrate(t.Context(), g, whimbrel.ApplyOptions{}); err != nil {
-						t.Fatal(err)
-					}
+					mustMigrate(t, whimbrel.New(db, newSet(t, plain(7)...), opts), g)
 				}
 				m := whimbrel.New(db, squashed(t, 7, 2, 5, !tt.gone), opts)
-				r, err := m.Up(t.Context())
-				if err != nil || !slices.Equal(versions(r.Applied), tt.applied) || !slices.Equal(versions(r.Recorded), tt.recorded) {
-					t.Fatalf("applied %v, recorded %v (%v); want %v, %v", versions(r.Applied), versions(r.Recorded), err, tt.applied, tt.recorded)
-				}
+				r := mustUp(t, m)
+				wantApplied(t, r, tt.applied...)
+				wantRecorded(t, r, tt.recorded...)
 				wantTables(t, target, "t1", "t2", "t3", "t4", "t5", "t6", "t7")
-				if err := m.Verify(t.Context()); err != nil {
-					t.Error(err)
-				}
-				s, err := m.Status(t.Context())
-				if err != nil || !slices.Equal(s.InState(whimbrel.StateApplied), []int64{1, 5, 6, 7}) || len(s.Migrations) != 4 {
-					t.Errorf("the status is %+v, %v", s.Migrations, err)
-				}
-				if p, err := m.Plan(t.Context(), whimbrel.Latest()); err != nil || len(p.Steps) > 0 {
-					t.Errorf("still to do: %+v, %v", p, err)
-				}
-				if r, err := m.Migrate(t.Context(), whimbrel.DownTo(1), whimbrel.ApplyOptions{}); err != nil || !slices.Equal(versions(r.RolledBack), []int64{7, 6, 5}) {
-					t.Fatalf("taken back: %+v, %v", r, err)
-				}
+				wantVerified(t, m)
+				s := mustStatus(t, m)
+				wantInState(t, s, whimbrel.StateApplied, 1, 5, 6, 7)
+				wantEqual(t, "number of migrations", len(s.Migrations), 4)
+				wantNothingToDo(t, m)
+				wantRolledBack(t, mustMigrate(t, m, whimbrel.DownTo(1)), 7, 6, 5)
 				wantTables(t, target, "t1")
 			})
 		}
@@ -108,89 +93,73 @@ func TestSquashInAnyHistory(t *testing.T) {
 func TestSquashIsRecordedWithoutRunning(t *testing.T) {
 	t.Parallel()
 	db := open(t, memdb.New())
-	if _, err := whimbrel.New(db, newSet(t, plain(3)...), whimbrel.Options{}).Up(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	before := whimbrel.New(db, newSet(t, plain(3)...), whimbrel.Options{})
+	mustUp(t, before)
 	m := whimbrel.New(db, squashed(t, 3, 1, 3, false), whimbrel.Options{})
-	s, err := m.Status(t.Context())
-	if err != nil || !slices.Equal(s.InState(whimbrel.StateReplaced), []int64{1, 2, 3}) || len(s.PendingVersions()) > 0 || s.Migrations[0].ReplacedBy != 3 {
-		t.Errorf("before: %+v, %v", s.Migrations, err)
-	}
-	p, err := m.Plan(t.Context(), whimbrel.Latest())
-	if err != nil || len(p.Steps) != 1 || p.Steps[0].Mode != whimbrel.InTransaction {
-		t.Fatalf("the plan is %+v, %v", p, err)
+	s := mustStatus(t, m)
+	wantInState(t, s, whimbrel.StateReplaced, 1, 2, 3)
+	wantPending(t, s)
+	wantEqual(t, "replacement of the first version", s.Migrations[0].ReplacedBy, 3)
+
+	p := mustPlan(t, m, whimbrel.Latest())
+	if len(p.Steps) != 1 {
+		t.Fatalf("the plan has the steps %+v, want one", p.Steps)
 	}
 	step := p.Steps[0]
-	if step.Direction != database.Mark || step.Version != 3 || !slices.Equal(step.StandsFor(), []int64{1, 2}) {
-		t.Errorf("the step is %+v", step)
-	}
-	if _, err := m.Apply(t.Context(), p, whimbrel.ApplyOptions{Note: "tidy"}); err != nil {
-		t.Fatal(err)
-	}
+	wantEqual(t, "mode", step.Mode, whimbrel.InTransaction)
+	wantEqual(t, "direction", step.Direction, database.Mark)
+	wantEqual(t, "version", step.Version, 3)
+	wantEqual(t, "versions that the step records", step.StandsFor(), []int64{1, 2})
+
+	_, err := m.Apply(t.Context(), p, whimbrel.ApplyOptions{Note: "tidy"})
+	noError(t, err)
 	var words []string
 	for e, err := range m.History(t.Context()) {
-		if err != nil || e.Checksum.IsZero() || e.Name == "" {
-			t.Fatalf("%+v, %v", e, err)
+		noError(t, err)
+		if e.Checksum.IsZero() {
+			t.Errorf("history entry %d has no checksum", e.ID)
+		}
+		if e.Name == "" {
+			t.Errorf("history entry %d has no name", e.ID)
 		}
 		if e.Direction != database.Up {
 			words = append(words, fmt.Sprintf("%s %d %s", e.Direction, e.Version, e.Note))
 		}
 	}
-	if want := []string{"mark 3 tidy", "forget 1 tidy", "forget 2 tidy"}; !slices.Equal(words, want) {
-		t.Errorf("the history has %q, want %q", words, want)
-	}
-	// The build before it is told, and so is who marks what the squash holds.
-	var mismatch *whimbrel.ChecksumMismatchError
-	if _, err := whimbrel.New(db, newSet(t, plain(3)...), whimbrel.Options{}).Up(t.Context()); !errors.As(err, &mismatch) || mismatch.Version != 3 {
-		t.Errorf("the build before: %v", err)
-	}
-	var already *whimbrel.AlreadyAppliedError
-	if err := m.Mark(t.Context(), "", 2); !errors.As(err, &already) {
-		t.Errorf("marking what the squash holds: %v", err)
-	}
+	wantEqual(t, "history", words, []string{"mark 3 tidy", "forget 1 tidy", "forget 2 tidy"})
+
+	// An older build gets an error, and so does Mark for a version that the squash contains.
+	mismatch := wantError[*whimbrel.ChecksumMismatchError](t, tryUp(t, before))
+	wantEqual(t, "version that differs for the older build", mismatch.Version, 3)
+	wantError[*whimbrel.AlreadyAppliedError](t, m.Mark(t.Context(), "", 2))
 }
 
 func TestSquashOfAnotherText(t *testing.T) {
 	t.Parallel()
 	for _, keep := range []bool{true, false} {
-		db := open(t, memdb.New())
-		scripts := plain(3)
-		scripts[1].up = "CREATE TABLE t2 (y)"
-		if _, err := whimbrel.New(db, newSet(t, scripts...), whimbrel.Options{}).Up(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		m := whimbrel.New(db, squashed(t, 3, 1, 3, keep), whimbrel.Options{})
-		var mismatch *whimbrel.ChecksumMismatchError
-		if _, err := m.Up(t.Context()); !errors.As(err, &mismatch) || mismatch.Version != 2 || mismatch.Stored != migration.Sum("CREATE TABLE t2 (y)") || mismatch.Expected != migration.Sum("CREATE TABLE t2 (x)") {
-			t.Errorf("originals there %v: got %v", keep, err)
-		}
-		s, err := m.Status(t.Context())
-		if err != nil || !slices.Equal(s.InState(whimbrel.StateModified), []int64{2}) {
-			t.Errorf("originals there %v: %+v, %v", keep, s.Migrations, err)
-		}
+		t.Run(fmt.Sprintf("originals kept: %v", keep), func(t *testing.T) {
+			db := open(t, memdb.New())
+			scripts := plain(3)
+			scripts[1].up = "CREATE TABLE t2 (y)"
+			mustUp(t, whimbrel.New(db, newSet(t, scripts...), whimbrel.Options{}))
+			m := whimbrel.New(db, squashed(t, 3, 1, 3, keep), whimbrel.Options{})
+			mismatch := wantError[*whimbrel.ChecksumMismatchError](t, tryUp(t, m))
+			wantEqual(t, "version", mismatch.Version, 2)
+			wantEqual(t, "stored checksum", mismatch.Stored, migration.Sum("CREATE TABLE t2 (y)"))
+			wantEqual(t, "expected checksum", mismatch.Expected, migration.Sum("CREATE TABLE t2 (x)"))
+			wantInState(t, mustStatus(t, m), whimbrel.StateModified, 2)
+		})
 	}
 }
 
 func TestSquashFailingLeavesNothing(t *testing.T) {
 	t.Parallel()
-	target := memdb.New()
-	db := open(t, target)
-	if _, err := whimbrel.New(db, newSet(t, plain(2)...), whimbrel.Options{}).Up(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	db.SetHook(func(op string) error {
-		if op == memdb.OpTxCommit {
-			return errors.New("the disk is full")
-		}
-		return nil
-	})
+	db := open(t, memdb.New())
+	mustUp(t, whimbrel.New(db, newSet(t, plain(2)...), whimbrel.Options{}))
+	failAt(db, memdb.OpTxCommit, errors.New("the disk is full"))
 	m := whimbrel.New(db, squashed(t, 2, 1, 2, false), whimbrel.Options{})
-	var failed *whimbrel.MigrationError
-	if _, err := m.Up(t.Context()); !errors.As(err, &failed) || failed.Direction != database.Mark {
-		t.Errorf("got %v", err)
-	}
+	failed := wantError[*whimbrel.MigrationError](t, tryUp(t, m))
+	wantEqual(t, "direction", failed.Direction, database.Mark)
 	db.SetHook(nil)
-	if s, err := m.Status(t.Context()); err != nil || !slices.Equal(s.InState(whimbrel.StateReplaced), []int64{1, 2}) {
-		t.Errorf("%+v, %v", s, err)
-	}
+	wantInState(t, mustStatus(t, m), whimbrel.StateReplaced, 1, 2)
 }

@@ -2,7 +2,7 @@ package whimbrel_test
 
 import (
 	"errors"
-	"slices"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -15,149 +15,146 @@ func TestStatusSaysWhereARunStopped(t *testing.T) {
 	t.Parallel()
 	set := newSet(t, script{1, threeStatements, "-"})
 	for n, want := range map[int]string{2: "INSERT INTO t VALUES (1)", 3: "CREATE INDEX CONCURRENTLY i ON t (x)"} {
-		db := open(t, stopped(t, set, n, memdb.ErrKilled))
-		s, err := whimbrel.New(db, set, whimbrel.Options{}).Status(t.Context())
-		if err != nil || s.Interrupted == nil || s.Interrupted.Done != n-1 || s.InterruptedAt != want {
-			t.Errorf("got %+v, %q, %v; want %q", s.Interrupted, s.InterruptedAt, err, want)
-		}
-		// What was begun is known without the file, what was not isn't.
-		if n == 2 {
-			want = ""
-		}
-		s, err = whimbrel.New(db, newSet(t), whimbrel.Options{}).Status(t.Context())
-		if err != nil || s.Interrupted == nil || s.InterruptedAt != want {
-			t.Errorf("without the file: %q, %v; want %q", s.InterruptedAt, err, want)
-		}
+		t.Run(fmt.Sprintf("statement %d", n), func(t *testing.T) {
+			target := stopped(t, set, n, memdb.ErrKilled)
+			s := mustStatus(t, migrator(t, target, set))
+			wantEqual(t, "statements done", s.Interrupted.Done, n-1)
+			wantEqual(t, "statement", s.InterruptedAt, want)
+
+			// Without the file, Status knows a statement only if it was begun.
+			if n == 2 {
+				want = ""
+			}
+			s = mustStatus(t, migrator(t, target, newSet(t)))
+			wantEqual(t, "statement without the file", s.InterruptedAt, want)
+		})
 	}
 }
 
-func TestAFailureSaysWhatItLeavesOpen(t *testing.T) {
+func TestAFailureNamesTheInterruptedRun(t *testing.T) {
 	t.Parallel()
-	for text, done := range map[string]int{"CREATE TABLE t (x);\nNONSENSE": 1, "NONSENSE": -1} {
+	upError := func(text string) *whimbrel.MigrationError {
 		set := alone(newSet(t, script{1, text, "-"}))
-		_, err := whimbrel.New(open(t, memdb.New()), set, whimbrel.Options{}).Up(t.Context())
-		var failed *whimbrel.MigrationError
-		if !errors.As(err, &failed) || failed.Executed != max(done, 0) || (failed.Journal != nil) != (done > 0) {
-			t.Fatalf("%q: got %+v, %v", text, failed, err)
-		}
-		if done > 0 && (failed.Journal.Done != done || failed.Journal.Of != 2 || !strings.Contains(failed.Journal.Error, "NONSENSE")) {
-			t.Errorf("%q: got %+v", text, failed.Journal)
-		}
+		return wantError[*whimbrel.MigrationError](t, tryUp(t, migrator(t, memdb.New(), set)))
 	}
+	failed := upError("NONSENSE")
+	wantEqual(t, "executed statements", failed.Executed, 0)
+	wantEqual(t, "journal", failed.Journal, nil)
+
+	failed = upError("CREATE TABLE t (x);\nNONSENSE")
+	wantEqual(t, "executed statements", failed.Executed, 1)
+	if failed.Journal == nil {
+		t.Fatal("the error has no journal")
+	}
+	wantEqual(t, "statements done", failed.Journal.Done, 1)
+	wantEqual(t, "number of statements", failed.Journal.Of, 2)
+	wantText(t, "the reason", failed.Journal.Error, "NONSENSE")
 }
 
-// Development data that was edited half-way must not be in the way of migrations for ever.
-func TestResolveAScriptThatIsNotAtHand(t *testing.T) {
+// Edited development data must not block migrations forever.
+func TestResolveAScriptThatIsNotInTheSet(t *testing.T) {
 	t.Parallel()
 	set := newSet(t)
 	target := memdb.New()
-	m := whimbrel.New(killAt(t, target, 3, memdb.ErrKilled, func(op string) bool { return op == memdb.OpRunExec }), set, whimbrel.Options{})
-	if _, err := m.Seed(t.Context(), namedScripts("people", threeStatements), whimbrel.SeedOptions{}); err == nil {
-		t.Fatal("it was not stopped")
-	}
-	m = whimbrel.New(open(t, target), set, whimbrel.Options{})
+	m := whimbrel.New(killAt(t, target, 3, memdb.ErrKilled, inStatement), set, whimbrel.Options{})
+	_, err := m.Seed(t.Context(), namedScripts("people", threeStatements), whimbrel.SeedOptions{})
+	wantErrorIs(t, err, memdb.ErrKilled)
+	m = migrator(t, target, set)
 	edited := namedScripts("people", "DELETE FROM t;\nDROP TABLE t;\n"+threeStatements)
-	_, err := m.Seed(t.Context(), edited, whimbrel.SeedOptions{})
-	if e := interrupted(t, err); !e.Edited {
-		t.Errorf("got %v", e)
+	_, err = m.Seed(t.Context(), edited, whimbrel.SeedOptions{})
+	if e := wantError[*whimbrel.InterruptedError](t, err); !e.Edited {
+		t.Errorf("%v: the error does not say that the script was edited", e)
 	}
-	// The statement that was begun is asked about first, then those before it.
+	// The statement that was begun has to be resolved first, then those before it.
 	for _, want := range []int{3, 1} {
 		got, err := m.Resolve(t.Context(), whimbrel.NilVersion, whimbrel.ResolveRetry, "")
-		if err != nil || got.Name != "people" || got.Statement != want {
-			t.Fatalf("got %+v, %v; want statement %d", got, err, want)
-		}
+		noError(t, err)
+		wantEqual(t, "script", got.Name, "people")
+		wantEqual(t, "statement to resume at", got.Statement, want)
 	}
-	var none *whimbrel.NotInterruptedError
-	if _, err := m.Resolve(t.Context(), whimbrel.NilVersion, whimbrel.ResolveRetry, ""); !errors.As(err, &none) || none.Interrupted != nil {
-		t.Errorf("got %v", err)
-	}
-	if r, err := m.Seed(t.Context(), edited, whimbrel.SeedOptions{}); err != nil || len(r.Seeded) != 1 || len(r.Resumed) > 0 {
-		t.Errorf("got %+v, %v", r, err)
-	}
-	if rows, _ := target.Rows(t.Context(), "t"); !slices.Equal(rows, []string{"1"}) {
-		t.Errorf("rows %v", rows)
-	}
+	_, err = m.Resolve(t.Context(), whimbrel.NilVersion, whimbrel.ResolveRetry, "")
+	wantEqual(t, "interrupted run", wantError[*whimbrel.NotInterruptedError](t, err).Interrupted, nil)
+	r, err := m.Seed(t.Context(), edited, whimbrel.SeedOptions{})
+	noError(t, err)
+	wantScripts(t, r.Seeded, "people")
+	wantResumed(t, r, 0)
+	wantRows(t, target, "t", "1")
 }
 
-func TestNothingIsInQuestion(t *testing.T) {
+func TestResolveOfARunWithAKnownOutcome(t *testing.T) {
 	t.Parallel()
 	set := newSet(t, script{1, threeStatements, "-"})
 	target := stopped(t, set, 2, memdb.ErrKilled)
-	var none *whimbrel.NotInterruptedError
-	_, err := whimbrel.New(open(t, target), set, whimbrel.Options{}).Resolve(t.Context(), 1, whimbrel.ResolveDone, "")
-	if !errors.As(err, &none) || none.Interrupted == nil || none.Interrupted.Version != 1 || !strings.Contains(err.Error(), "interrupted at statement 2 of 3") {
-		t.Errorf("got %v", err)
+	_, err := migrator(t, target, set).Resolve(t.Context(), 1, whimbrel.ResolveDone, "")
+	none := wantError[*whimbrel.NotInterruptedError](t, err)
+	if none.Interrupted == nil {
+		t.Fatal("the error does not name the interrupted run")
 	}
+	wantEqual(t, "interrupted version", none.Interrupted.Version, 1)
+	wantErrorText(t, err, "interrupted at statement 2 of 3")
 }
 
-// The database still has what a reset was to drop: nobody can say that it is done, or that it never began.
-func TestAResetThatWasCutOffIsNotResolved(t *testing.T) {
+// The database still contains objects that a reset was dropping. The reset is not done, and it has
+// begun, so neither resolution is true.
+func TestAnInterruptedResetIsNotResolved(t *testing.T) {
 	t.Parallel()
 	set, target := newSet(t), memdb.New()
 	db := open(t, target)
 	r, _, err := db.Guard(t.Context(), set.Name(), database.LockOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	begun := database.Journal{Version: whimbrel.NilVersion, Name: "reset", Direction: database.Reset, Of: 5, Begun: "DROP …"}
-	if err := errors.Join(r.Journal(t.Context(), &begun), r.Close(t.Context())); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, errors.Join(r.Journal(t.Context(), &begun), r.Close(t.Context())))
+	m := whimbrel.New(db, set, whimbrel.Options{})
 	for _, how := range []whimbrel.Resolution{whimbrel.ResolveDone, whimbrel.ResolveRetry} {
-		_, err := whimbrel.New(db, set, whimbrel.Options{}).Resolve(t.Context(), whimbrel.NilVersion, how, "")
-		if e := interrupted(t, err); e.Missing || e.Resolvable() || !strings.Contains(err.Error(), "a reset was interrupted before it dropped everything") {
-			t.Errorf("%s: got %v", how, err)
+		_, err := m.Resolve(t.Context(), whimbrel.NilVersion, how, "")
+		e := wantError[*whimbrel.InterruptedError](t, err)
+		if e.Missing {
+			t.Errorf("%s: the error says that a file is missing", how)
 		}
+		if e.Resolvable() {
+			t.Errorf("%s: the error says that it can be resolved", how)
+		}
+		wantErrorText(t, err, "a reset was interrupted before it dropped everything")
 	}
-	st, err := db.State(t.Context(), set.Name())
-	if err != nil || st.Interrupted == nil || st.Interrupted.Begun != begun.Begun || st.Interrupted.Done != 0 {
-		t.Errorf("got %+v, %v", st.Interrupted, err)
-	}
+	journal := wantInterrupted(t, m)
+	wantEqual(t, "statement that was begun", journal.Begun, begun.Begun)
+	wantEqual(t, "statements done", journal.Done, 0)
 }
 
-func TestResolveTakesNothingElseForRetry(t *testing.T) {
+func TestResolveRefusesUnknownResolutions(t *testing.T) {
 	t.Parallel()
 	set := newSet(t, script{1, threeStatements, "-"})
 	target := stopped(t, set, 3, memdb.ErrKilled)
-	db := open(t, target)
+	m := migrator(t, target, set)
 	for _, how := range []whimbrel.Resolution{"", "Done"} {
-		_, err := whimbrel.New(db, set, whimbrel.Options{}).Resolve(t.Context(), 1, how, "")
-		if err == nil || !strings.Contains(err.Error(), `use "done" or "retry"`) {
-			t.Errorf("%q: got %v", how, err)
-		}
+		_, err := m.Resolve(t.Context(), 1, how, "")
+		wantErrorText(t, err, `use "done" or "retry"`)
 	}
-	var none *whimbrel.NotInterruptedError
-	_, err := whimbrel.New(db, set, whimbrel.Options{}).Resolve(t.Context(), whimbrel.NilVersion, whimbrel.ResolveRetry, "")
-	if !errors.As(err, &none) || strings.Contains(err.Error(), "-1") || !strings.Contains(err.Error(), "no script without a version") {
-		t.Errorf("got %v", err)
+	_, err := m.Resolve(t.Context(), whimbrel.NilVersion, whimbrel.ResolveRetry, "")
+	wantError[*whimbrel.NotInterruptedError](t, err)
+	wantErrorText(t, err, "no script without a version")
+	if strings.Contains(err.Error(), "-1") {
+		t.Errorf("%v: the error names the version -1", err)
 	}
-	if st, err := db.State(t.Context(), set.Name()); err != nil || st.Interrupted == nil || st.Interrupted.Begun == "" {
-		t.Errorf("got %+v, %v", st.Interrupted, err)
+	if wantInterrupted(t, m).Begun == "" {
+		t.Error("the journal has lost the statement that was begun")
 	}
 }
 
-// What stopped the first attempt is not why the second one did, of which nobody could say anything any more.
-func TestAnAttemptThatIsKilledLeavesNoReasonOfAnother(t *testing.T) {
+// The journal names the reason why the last attempt stopped. A killed process leaves none, so the
+// reason of the attempt before must be gone.
+func TestAKilledAttemptLeavesNoReason(t *testing.T) {
 	t.Parallel()
 	target := memdb.New()
-	db := open(t, target)
-	const stand = "CREATE TABLE t (x);\nINSERT INTO t VALUES (1);\n"
-	_, err := whimbrel.New(db, alone(newSet(t, script{1, stand + "NONSENSE", "-"})), whimbrel.Options{}).Up(t.Context())
-	if err == nil {
-		t.Fatal("it was not stopped")
-	}
-	st, err := db.State(t.Context(), "shop")
-	if err != nil || st.Interrupted == nil || !strings.Contains(st.Interrupted.Error, "NONSENSE") {
-		t.Fatalf("got %+v, %v", st, err)
-	}
-	killed := killAt(t, target, 1, memdb.ErrKilled, func(op string) bool { return op == memdb.OpRunExec })
-	_, err = whimbrel.New(killed, alone(newSet(t, script{1, stand + "INSERT INTO t VALUES (2)", "-"})), whimbrel.Options{}).Up(t.Context())
-	if err == nil {
-		t.Fatal("it was not killed")
-	}
-	st, err = db.State(t.Context(), "shop")
-	if err != nil || st.Interrupted == nil || st.Interrupted.Done != 2 || st.Interrupted.Error != "" {
-		t.Errorf("got %+v, %v", st.Interrupted, err)
-	}
+	const executed = "CREATE TABLE t (x);\nINSERT INTO t VALUES (1);\n"
+	m := migrator(t, target, alone(newSet(t, script{1, executed + "NONSENSE", "-"})))
+	wantError[*whimbrel.MigrationError](t, tryUp(t, m))
+	wantText(t, "the reason", wantInterrupted(t, m).Error, "NONSENSE")
+
+	fixed := alone(newSet(t, script{1, executed + "INSERT INTO t VALUES (2)", "-"}))
+	killed := whimbrel.New(killAt(t, target, 1, memdb.ErrKilled, inStatement), fixed, whimbrel.Options{})
+	wantErrorIs(t, tryUp(t, killed), memdb.ErrKilled)
+	journal := wantInterrupted(t, m)
+	wantEqual(t, "statements done", journal.Done, 2)
+	wantEqual(t, "reason", journal.Error, "")
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// A script with a Problem is refused by what would run it, before anything runs, and by nothing else.
+// A script with a Problem is refused by everything that would run it, and by nothing else. Nothing
+// runs before the refusal.
 func TestAProblemOfAScriptBlocksWhatWouldRunIt(t *testing.T) {
 	unwritten := errors.New("3_m3.up.sql: nobody has written it")
 	target := memdb.New()
@@ -20,44 +21,29 @@ func TestAProblemOfAScriptBlocksWhatWouldRunIt(t *testing.T) {
 		m.Up.Problem = problem
 		return whimbrel.New(db, set, whimbrel.Options{})
 	}
-	ctx, m := t.Context(), with(unwritten)
+	m := with(unwritten)
 	for name, goal := range map[string]whimbrel.Goal{"latest": whimbrel.Latest(), "up to it": whimbrel.UpTo(3), "beyond it": whimbrel.Version(4), "steps": whimbrel.By(3)} {
-		if _, err := m.Migrate(ctx, goal, whimbrel.ApplyOptions{}); !errors.Is(err, unwritten) {
-			t.Errorf("%s: %v", name, err)
-		}
-		wantTables(t, target)
+		t.Run(name, func(t *testing.T) {
+			wantErrorIs(t, tryMigrate(t, m, goal), unwritten)
+			wantTables(t, target)
+		})
 	}
-	if _, err := m.Migrate(ctx, whimbrel.UpTo(2), whimbrel.ApplyOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	mustMigrate(t, m, whimbrel.UpTo(2))
 	wantTables(t, target, "t1", "t2")
-	s, err := m.Status(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, ms := range s.Migrations {
+	for _, ms := range mustStatus(t, m).Migrations {
 		if want := map[int64]error{3: unwritten}[ms.Version]; !errors.Is(ms.Problem, want) {
 			t.Errorf("version %d has the problem %v, want %v", ms.Version, ms.Problem, want)
 		}
 	}
-	if err := m.Verify(ctx); err != nil {
-		t.Error(err)
-	}
-	if _, err := m.Migrate(ctx, whimbrel.DownTo(1), whimbrel.ApplyOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	wantVerified(t, m)
+	mustMigrate(t, m, whimbrel.DownTo(1))
 	wantTables(t, target, "t1")
-	if _, err := with(nil).Up(ctx); err != nil { // somebody has written it
-		t.Fatal(err)
-	}
+	mustUp(t, with(nil)) // with the finished script
 	wantTables(t, target, "t1", "t2", "t3", "t4")
-	if s, err = m.Status(ctx); err != nil || s.Migrations[2].Problem != nil {
-		t.Errorf("an applied migration has a problem: %v, %v", s, err)
+	if problem := mustStatus(t, m).Migrations[2].Problem; problem != nil {
+		t.Errorf("an applied migration has the problem %v", problem)
 	}
-	if _, err := m.Migrate(ctx, whimbrel.By(-2), whimbrel.ApplyOptions{}); err != nil { // what it was applied from has been taken away again
-		t.Error(err)
-	}
-	if _, err := migration.NewSet("", migration.Migration{Version: 1, Up: &migration.Script{Problem: unwritten}}); err != nil {
-		t.Error(err)
-	}
+	mustMigrate(t, m, whimbrel.By(-2)) // the up script has the problem again
+	_, err := migration.NewSet("", migration.Migration{Version: 1, Up: &migration.Script{Problem: unwritten}})
+	noError(t, err)
 }

@@ -1,9 +1,6 @@
 package whimbrel_test
 
 import (
-	"errors"
-	"slices"
-	"strings"
 	"testing"
 
 	"github.com/whimbrel-db/whimbrel"
@@ -15,67 +12,50 @@ func TestVerificationComesFirst(t *testing.T) {
 	t.Parallel()
 	target := memdb.New()
 	db := open(t, target)
-	if _, err := whimbrel.New(db, newSet(t, plain(2)...), whimbrel.Options{}).Up(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	mustUp(t, whimbrel.New(db, newSet(t, plain(2)...), whimbrel.Options{}))
 	edited := plain(3)
 	edited[0].up = "CREATE TABLE t1 (x, y)"
 	m := whimbrel.New(db, newSet(t, edited...), whimbrel.Options{})
-	for name, do := range map[string]func() (*whimbrel.Result, error){
-		"Up": func() (*whimbrel.Result, error) { return m.Up(t.Context()) },
-		"Rollback": func() (*whimbrel.Result, error) {
-			return m.Migrate(t.Context(), whimbrel.DownTo(1), whimbrel.ApplyOptions{})
-		},
-		"To": func() (*whimbrel.Result, error) {
-			return m.Migrate(t.Context(), whimbrel.Version(1), whimbrel.ApplyOptions{})
-		},
-		"Verify": func() (*whimbrel.Result, error) { return nil, m.Verify(t.Context()) },
+	for name, do := range map[string]func() error{
+		"Up":       func() error { return tryUp(t, m) },
+		"Rollback": func() error { return tryMigrate(t, m, whimbrel.DownTo(1)) },
+		"To":       func() error { return tryMigrate(t, m, whimbrel.Version(1)) },
+		"Verify":   func() error { return m.Verify(t.Context()) },
 	} {
-		_, err := do()
-		var mismatch *whimbrel.ChecksumMismatchError
-		if !errors.As(err, &mismatch) {
-			t.Fatalf("%s: got %v, want a *ChecksumMismatchError", name, err)
-		}
-		if mismatch.Version != 1 || mismatch.Stored != migration.Sum("CREATE TABLE t1 (x)") || mismatch.Expected != migration.Sum("CREATE TABLE t1 (x, y)") {
-			t.Errorf("%s: %+v", name, mismatch)
-		}
-		if !strings.Contains(mismatch.Diff, "-CREATE TABLE t1 (x)") || !strings.Contains(mismatch.Diff, "+CREATE TABLE t1 (x, y)") || mismatch.OnlyBlank {
-			t.Errorf("%s: diff %q, only blank %v", name, mismatch.Diff, mismatch.OnlyBlank)
-		}
+		t.Run(name, func(t *testing.T) {
+			mismatch := wantError[*whimbrel.ChecksumMismatchError](t, do())
+			wantEqual(t, "version", mismatch.Version, 1)
+			wantEqual(t, "stored checksum", mismatch.Stored, migration.Sum("CREATE TABLE t1 (x)"))
+			wantEqual(t, "expected checksum", mismatch.Expected, migration.Sum("CREATE TABLE t1 (x, y)"))
+			wantText(t, "the difference", mismatch.Diff, "-CREATE TABLE t1 (x)")
+			wantText(t, "the difference", mismatch.Diff, "+CREATE TABLE t1 (x, y)")
+			wantEqual(t, "whether only blanks differ", mismatch.OnlyBlank, false)
+		})
 	}
 	wantTables(t, target, "t1", "t2")
 
-	// Deliberate edits are accepted, with a reason, as an event.
+	// An edit is accepted with a reason, which the history keeps.
 	if err := m.Accept(t.Context(), "", 1); err == nil {
-		t.Error("Accept took no reason")
+		t.Error("Accept without a reason is no error")
 	}
-	if err := m.Accept(t.Context(), "the column was added by hand", 1); err != nil {
-		t.Fatal(err)
-	}
-	if r, err := m.Up(t.Context()); err != nil || !slices.Equal(versions(r.Applied), []int64{3}) {
-		t.Errorf("after Accept: %+v, %v", r, err)
-	}
+	noError(t, m.Accept(t.Context(), "the column was added by hand", 1))
+	wantApplied(t, mustUp(t, m), 3)
 }
 
 func TestMismatchInCommentsOnlySaysSo(t *testing.T) {
 	t.Parallel()
 	db := open(t, memdb.New())
-	if _, err := whimbrel.New(db, newSet(t, script{1, "CREATE TABLE t1 (x);", "-"}), whimbrel.Options{}).Up(t.Context()); err != nil {
-		t.Fatal(err)
+	mustUp(t, whimbrel.New(db, newSet(t, script{1, "CREATE TABLE t1 (x);", "-"}), whimbrel.Options{}))
+	verify := func(text string) error {
+		return whimbrel.New(db, newSet(t, script{1, text, "-"}), whimbrel.Options{}).Verify(t.Context())
 	}
 	for text, blank := range map[string]bool{
 		"-- a table\nCREATE  TABLE t1 ( /* one */ x ) ;\n": true,
 		"CREATE TABLE t1 (X);":                             false,
 		"CREATE TABLE t1 (x); SELECT ' ';":                 false,
 	} {
-		err := whimbrel.New(db, newSet(t, script{1, text, "-"}), whimbrel.Options{}).Verify(t.Context())
-		var mismatch *whimbrel.ChecksumMismatchError
-		if !errors.As(err, &mismatch) || mismatch.OnlyBlank != blank {
-			t.Errorf("%q: got %v; OnlyBlank should be %v", text, err, blank)
-		}
+		mismatch := wantError[*whimbrel.ChecksumMismatchError](t, verify(text))
+		wantEqual(t, "whether only blanks differ in "+text, mismatch.OnlyBlank, blank)
 	}
-	crlf := newSet(t, script{1, "\ufeffCREATE TABLE t1 (x);", "-"})
-	if err := whimbrel.New(db, crlf, whimbrel.Options{}).Verify(t.Context()); err != nil {
-		t.Errorf("a byte-order mark is no difference: %v", err)
-	}
+	noError(t, verify("\ufeffCREATE TABLE t1 (x);")) // a byte-order mark is no difference
 }
