@@ -2,13 +2,11 @@ package pgcatalog
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/whimbrel-db/whimbrel/catalog"
 )
 
-// askBaseTypes asks for what CREATE TYPE says of types whose functions are written in C, or are the
-// server's own.
+// askBaseTypes queries the settings of base types, whose functions are written in C or built in.
 func (r *Reader) askBaseTypes() {
 	subscript := "NULL"
 	if r.opts.Major >= 14 {
@@ -33,33 +31,26 @@ func (r *Reader) askBaseTypes() {
 	CASE WHEN t.typdelim <> ',' THEN 'DELIMITER = ' || quote_literal(t.typdelim::text) END,
 	CASE WHEN t.typcollation <> 0 THEN 'COLLATABLE = true' END)
 FROM pg_type t WHERE t.typtype = 'b' AND t.typnamespace IN {schemas} AND {none pg_type t.oid}`, func(a *row) {
-		id, settings := a.oid(), a.list()
-		if t := r.types[id]; t != nil {
-			t.settings = slices.DeleteFunc(settings, func(s string) bool { return s == "" })
+		if t := r.types[a.oid()]; t != nil {
+			t.settings = a.settings()
 		}
 	})
 }
 
 func (b *builder) baseType(t *typ, o *catalog.Object, name string) {
-	for _, s := range t.settings {
-		attr, value, ok := strings.Cut(s, " = ")
-		if !ok {
-			value = "yes"
-		}
-		o.Set(strings.ToLower(attr), value)
-	}
-	o.SQL = []string{"CREATE TYPE " + name + " (\n    " + strings.Join(t.settings, ",\n    ") + "\n)"}
+	o.Attrs = t.settings.attrs()
+	o.SQL = []string{"CREATE TYPE " + name + t.settings.inParens()}
 	b.declare(t, name)
 }
 
-// declare makes the shell of a type, which goes with it and so is nothing to be told of.
+// declare adds the shell of a type. Shell and type are created and dropped together.
 func (b *builder) declare(t *typ, name string) {
 	shell := &catalog.Object{Kind: catalog.ShellType, Schema: t.schema, Of: t.name, Name: t.name, SQL: []string{"CREATE TYPE " + name}}
 	b.objects = append(b.objects, shell)
 	b.shells[obj{pgType, t.oid}] = shell
 }
 
-// declarations makes the functions of which a type is made need its shell, and not the type.
+// declarations makes the functions of a type depend on its shell instead of the type.
 func (b *builder) declarations() {
 	if len(b.shells) == 0 {
 		return
@@ -82,5 +73,5 @@ func (b *builder) declarations() {
 	}
 }
 
-// shellNeeded is a kind of dependency that pg_depend does not have.
+// shellNeeded is an additional kind of dependency, unknown to pg_depend.
 const shellNeeded = '-'

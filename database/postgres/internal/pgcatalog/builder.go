@@ -8,15 +8,15 @@ import (
 	"github.com/whimbrel-db/whimbrel/catalog"
 )
 
-// builder makes the objects of a Snapshot.
+// builder builds the objects of a Snapshot.
 type builder struct {
 	r          *Reader
 	objects    []*catalog.Object
-	at         map[obj]*catalog.Object // what a row of a catalogue became, or a part of
-	split      map[string]bool         // IDs of tables, views and domains that stand in a circle of dependencies
-	inheriting map[oid][]*relation     // tables, by their parents
-	goesWith   map[obj][]string        // the extensions with which objects are dropped, though they are no members
-	shells     map[obj]*catalog.Object // types that have to be declared before the functions that they are made of
+	at         map[obj]*catalog.Object // by the catalog row that became the object or a part of it
+	split      map[string]bool         // IDs of objects in a dependency cycle
+	inheriting map[oid][]*relation     // tables by parent
+	goesWith   map[obj][]string        // the extensions that objects depend on without being members
+	shells     map[obj]*catalog.Object // declarations of types that functions need before the types exist
 }
 
 // dependency is a row of pg_depend.
@@ -31,8 +31,8 @@ func (r *Reader) askDependencies() {
 	})
 }
 
-// Snapshot makes the value. Where objects need one another in a circle, what closes it is taken
-// out of the statements that create them.
+// Snapshot builds the snapshot. If objects depend on each other in a cycle, it moves the parts that
+// close the cycle out of their CREATE statements.
 func (r *Reader) Snapshot() *catalog.Snapshot {
 	split := map[string]bool{}
 	for {
@@ -83,17 +83,14 @@ func (r *Reader) objects(split map[string]bool) []catalog.Object {
 	return r.withoutOwnSchema(objects)
 }
 
-// add adds an object with its comment and privileges. name is how GRANT and COMMENT call it, word
-// included.
+// add adds an object with its comment and privileges. name is the one in GRANT and COMMENT, with
+// the kind of object.
 func (b *builder) add(key obj, o *catalog.Object, name string) *catalog.Object {
 	return b.addSub(sub{key, 0}, o, name)
 }
 
 func (b *builder) addSub(key sub, o *catalog.Object, name string) *catalog.Object {
-	if comment, ok := b.r.comments[key]; ok && !b.r.standardComment(key, comment) {
-		o.Set("comment", cmp.Or(literalOrNone(comment), "NULL"))
-		o.SQL = append(o.SQL, "COMMENT ON "+name+" IS "+cmp.Or(literalOrNone(comment), "NULL"))
-	}
+	b.comment(o, key, "comment", name)
 	for _, ext := range b.goesWith[key.obj] {
 		if key.column == 0 {
 			o.Set("depends on extension", ext)
@@ -108,19 +105,26 @@ func (b *builder) addSub(key sub, o *catalog.Object, name string) *catalog.Objec
 	return o
 }
 
-func literalOrNone(s string) string {
-	if s == "" {
-		return ""
+// comment adds the comment on an object, or on a part of it, as an attribute.
+func (b *builder) comment(o *catalog.Object, key sub, attr, name string) {
+	comment, ok := b.r.comments[key]
+	if !ok || b.r.standardComment(key, comment) {
+		return
 	}
-	return literal(s)
+	value := "NULL"
+	if comment != "" {
+		value = literal(comment)
+	}
+	o.Set(attr, value)
+	o.SQL = append(o.SQL, "COMMENT ON "+name+" IS "+value)
 }
 
-// standardComment says that a schema public has the comment that it has in every new database.
+// standardComment reports whether a comment is the one on schema public in every new database.
 func (r *Reader) standardComment(key sub, comment string) bool {
 	return key.class == pgNamespace && r.schemas[key.oid] == "public" && comment == "standard public schema"
 }
 
-// needs takes the objects' needs from pg_depend.
+// needs derives the objects' needs from pg_depend.
 func (b *builder) needs() {
 	members := map[obj]*catalog.Object{} // of extensions
 	for _, d := range b.r.depends {
@@ -148,8 +152,8 @@ func (b *builder) needs() {
 	}
 }
 
-// references makes foreign keys to partitioned tables come after the indexes of all partitions are tied to the key's:
-// before that the key is none.
+// references orders foreign keys to partitioned tables after the attachment of all partitions'
+// indexes to the referenced key, which is not valid before.
 func (b *builder) references() {
 	children := map[oid][]*index{}
 	for _, x := range b.r.indexes {
@@ -175,8 +179,8 @@ func (b *builder) needsAll(o *catalog.Object, children map[oid][]*index, parent 
 	}
 }
 
-// backwards says that a dependency is of a sequence on the column that owns it: the table comes
-// after the sequence, which is tied to it later.
+// backwards reports whether a dependency is that of a sequence on the column that owns it. The
+// table is created after the sequence, and becomes its owner later.
 func (b *builder) backwards(d dependency) bool {
 	if d.from.class != pgClass || d.kind != 'a' && d.kind != 'i' {
 		return false
@@ -185,7 +189,7 @@ func (b *builder) backwards(d dependency) bool {
 	return rel != nil && rel.kind == 'S'
 }
 
-// withoutOwnSchema leaves out the schema that was made for Whimbrel's own tables.
+// withoutOwnSchema omits the schema of Whimbrel's own tables, if it contains nothing else.
 func (r *Reader) withoutOwnSchema(objects []catalog.Object) []catalog.Object {
 	if !r.opts.OwnSchemaToo || len(r.own) == 0 || r.opts.OwnSchema == "public" {
 		return objects

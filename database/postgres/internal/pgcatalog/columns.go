@@ -1,7 +1,6 @@
 package pgcatalog
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,20 +12,20 @@ import (
 type column struct {
 	number      int
 	name, typ   string
-	collation   string // "" for the type's own
+	collation   string // "" for the type's default
 	notNull     bool
 	identity    byte
 	generated   byte
 	defaultOID  oid
-	expression  string // default, or what generates it
+	expression  string // default or generation expression
 	local       bool
-	storage     string // "" for the type's own
+	storage     string // "" for the type's default
 	compression string
 	statistics  int64
 	options     []string
 	fdwOptions  []string
 
-	notNullConstraint *constraint // from 18 on
+	notNullConstraint *constraint // from version 18
 }
 
 func (r *Reader) askColumns() {
@@ -58,21 +57,16 @@ ORDER BY a.attrelid, a.attnum`, func(a *row) {
 	})
 }
 
-// visible leaves out the options that the server keeps for itself: their names begin with pg_, no statement can set
-// them, pg_dump does not write them, and their values differ between columns that are alike (pg_attver=N in the minor
-// releases from November 2026 on; PostgreSQL docs, 53.7).
+// visible omits the options that the server reserves for itself. Their names begin with pg_, no
+// statement can set them, pg_dump does not write them, and their values differ between equal
+// columns (pg_attver=N in the minor releases from November 2026 on; PostgreSQL docs, 53.7).
 func visible(options []string) []string {
 	return slices.DeleteFunc(options, func(o string) bool { return strings.HasPrefix(o, "pg_") })
 }
 
-func (c *column) collate() string {
-	if c.collation == "" {
-		return ""
-	}
-	return " COLLATE " + c.collation
-}
+func (c *column) collate() string { return clause(" COLLATE ", c.collation, "") }
 
-// value returns the clause that gives the column its values, "" if it has none.
+// value returns the DEFAULT, GENERATED or identity clause of a column, or "".
 func (b *builder) value(rel *relation, c *column) string {
 	switch {
 	case c.generated == 's':
@@ -80,45 +74,32 @@ func (b *builder) value(rel *relation, c *column) string {
 	case c.generated == 'v':
 		return " GENERATED ALWAYS AS (" + c.expression + ")"
 	case c.identity != 0:
-		if seq := b.identity(rel, c); seq != "" {
-			return " " + seq
-		}
-		return ""
-	case c.expression != "":
-		return " DEFAULT " + c.expression
+		return clause(" ", b.identity(rel, c), "")
 	}
-	return ""
+	return clause(" DEFAULT ", c.expression, "")
 }
 
-// columnItem returns a column as CREATE TABLE has it, "" if it comes from somewhere else.
+// columnItem returns a column as in CREATE TABLE, or "" if it is inherited or has the type's form.
 func (b *builder) columnItem(rel *relation, c *column, split bool) string {
 	value := b.value(rel, c)
 	if split && c.generated == 0 && c.identity == 0 {
 		value = ""
 	}
-	var s strings.Builder
-	s.WriteString(b.r.quote(c.name))
+	item, notNull := b.r.quote(c.name), b.notNullClause(rel, c)
 	switch {
+	case rel.ofType != "" && value == "" && notNull == "":
+		return ""
 	case rel.ofType != "":
-		if value == "" && b.notNullClause(rel, c) == "" {
-			return ""
-		}
-		s.WriteString(" WITH OPTIONS")
+		item += " WITH OPTIONS"
 	case !c.local && b.inherited(rel, c.name) != nil:
 		return ""
 	default:
-		s.WriteString(" " + c.typ)
-		if len(c.fdwOptions) > 0 {
-			s.WriteString(" OPTIONS (" + strings.Join(c.fdwOptions, ", ") + ")")
-		}
-		s.WriteString(c.collate())
+		item += " " + c.typ + clause(" OPTIONS (", strings.Join(c.fdwOptions, ", "), ")") + c.collate()
 	}
-	s.WriteString(value)
-	s.WriteString(b.notNullClause(rel, c))
-	return s.String()
+	return item + value + notNull
 }
 
-// notNullClause returns " NOT NULL", with the constraint's name where it has an unusual one.
+// notNullClause returns " NOT NULL", with the name of the constraint unless it is the default.
 func (b *builder) notNullClause(rel *relation, c *column) string {
 	if !c.notNull {
 		return ""
@@ -131,7 +112,7 @@ func (b *builder) notNullClause(rel *relation, c *column) string {
 		return "" // added later
 	}
 	if parent := b.inherited(rel, c.name); parent.handsDownNotNull() && !k.local {
-		return "" // it comes with the parent's
+		return "" // inherited
 	}
 	clause := " NOT NULL"
 	if name := k.unusualName(rel, c); name != "" {
@@ -143,13 +124,13 @@ func (b *builder) notNullClause(rel *relation, c *column) string {
 	return clause
 }
 
-// handsDownNotNull says that children get the column's NOT NULL.
+// handsDownNotNull reports whether children inherit the column's NOT NULL.
 func (c *column) handsDownNotNull() bool {
 	return c != nil && c.notNull && (c.notNullConstraint == nil || !c.notNullConstraint.noInherit)
 }
 
-// inheritedNotNull returns the constraint of a column that comes from a parent and is the child's own as well: were
-// it left to the child's primary key to make it, it would get another name. "" if there is none.
+// inheritedNotNull returns the NOT NULL constraint of an inherited column that is both inherited
+// and the child's own, or "". If the child's primary key created it, it would get another name.
 func (b *builder) inheritedNotNull(rel *relation, c *column) string {
 	k := c.notNullConstraint
 	if c.local || k == nil || !k.valid || !k.local || !b.inherited(rel, c.name).handsDownNotNull() {
@@ -158,10 +139,10 @@ func (b *builder) inheritedNotNull(rel *relation, c *column) string {
 	return "CONSTRAINT " + b.r.quote(k.name) + " NOT NULL " + b.r.quote(c.name)
 }
 
-// column makes the object of a table's column.
+// column adds a table's column.
 func (b *builder) column(rel *relation, c *column, split bool) {
 	o := &catalog.Object{Kind: catalog.Column, Schema: rel.schema, Of: rel.name, Name: c.name, Part: true}
-	alter := "ALTER TABLE ONLY " + b.sqlName(rel) + " ALTER COLUMN " + b.r.quote(c.name)
+	alter := "ALTER TABLE ONLY " + b.r.sqlName(rel) + " ALTER COLUMN " + b.r.quote(c.name)
 	if rel.kind == 'f' {
 		alter = strings.Replace(alter, "TABLE", "FOREIGN TABLE", 1)
 	}
@@ -189,7 +170,7 @@ func (b *builder) column(rel *relation, c *column, split bool) {
 	o.Set("server options", strings.Join(c.fdwOptions, ", "))
 	b.owned(rel, c, o)
 	b.identitySequence(rel, c, o)
-	b.addSub(sub{obj{pgClass, rel.oid}, c.number}, o, "COLUMN "+b.sqlName(rel)+"."+b.r.quote(c.name))
+	b.addSub(sub{obj{pgClass, rel.oid}, c.number}, o, "COLUMN "+b.r.sqlName(rel)+"."+b.r.quote(c.name))
 	if c.defaultOID != 0 && (!split || c.generated != 0) {
 		b.at[obj{pgAttrdef, c.defaultOID}] = o
 	}
@@ -214,17 +195,14 @@ func (b *builder) notNullAttr(rel *relation, c *column, o *catalog.Object) {
 		}
 		if !k.valid {
 			state += ", not valid"
-			o.SQL = append(o.SQL, "ALTER TABLE ONLY "+b.sqlName(rel)+" ADD CONSTRAINT "+b.r.quote(k.name)+" NOT NULL "+b.r.quote(c.name)+" NOT VALID")
+			o.SQL = append(o.SQL, "ALTER TABLE ONLY "+b.r.sqlName(rel)+" ADD CONSTRAINT "+b.r.quote(k.name)+" NOT NULL "+b.r.quote(c.name)+" NOT VALID")
 		}
 		o.Set("not null", state)
-		if comment := b.r.comments[sub{obj{pgConstraint, k.oid}, 0}]; comment != "" {
-			o.Set("not null comment", literal(comment))
-			o.SQL = append(o.SQL, "COMMENT ON CONSTRAINT "+b.r.quote(k.name)+" ON "+b.sqlName(rel)+" IS "+literal(comment))
-		}
+		b.comment(o, sub{obj{pgConstraint, k.oid}, 0}, "not null comment", "CONSTRAINT "+b.r.quote(k.name)+" ON "+b.r.sqlName(rel))
 	}
 }
 
-// differingFromParent changes what a column has got by INHERITS.
+// differingFromParent adds the statements that make an inherited column differ from its parent's.
 func (b *builder) differingFromParent(rel *relation, c *column, o *catalog.Object, alter string) {
 	if c.local {
 		return
@@ -245,7 +223,7 @@ func (b *builder) differingFromParent(rel *relation, c *column, o *catalog.Objec
 	case k == nil:
 		o.SQL = append(o.SQL, alter+" SET NOT NULL")
 	case k.valid:
-		o.SQL = append(o.SQL, "ALTER TABLE ONLY "+b.sqlName(rel)+" ADD CONSTRAINT "+b.r.quote(k.name)+" NOT NULL "+b.r.quote(c.name))
+		o.SQL = append(o.SQL, "ALTER TABLE ONLY "+b.r.sqlName(rel)+" ADD CONSTRAINT "+b.r.quote(k.name)+" NOT NULL "+b.r.quote(c.name))
 	}
 }
 
@@ -265,40 +243,37 @@ func (b *builder) columnStorage(c *column, o *catalog.Object, alter string) {
 	set("options", options, "("+options+")")
 }
 
-// owned ties the sequences that a column owns to it.
+// owned makes a column the owner of its sequences.
 func (b *builder) owned(rel *relation, c *column, o *catalog.Object) {
 	for _, s := range b.r.sequencesOf[columnKey{rel.oid, c.number}] {
 		if s.sequence == nil || s.ownedBy.identity {
 			continue
 		}
-		seq := b.object(s)
+		seq := s.object()
 		o.Needs = append(o.Needs, seq.ID())
-		o.SQL = append(o.SQL, "ALTER SEQUENCE "+b.sqlName(s)+" OWNED BY "+b.sqlName(rel)+"."+b.r.quote(c.name))
+		o.SQL = append(o.SQL, "ALTER SEQUENCE "+b.r.sqlName(s)+" OWNED BY "+b.r.sqlName(rel)+"."+b.r.quote(c.name))
 	}
 }
 
-// identitySequence tells of an identity column's sequence what can be said of it alone.
+// identitySequence adds the comment and privileges of an identity column's sequence.
 func (b *builder) identitySequence(rel *relation, c *column, o *catalog.Object) {
 	for _, s := range b.r.sequencesOf[columnKey{rel.oid, c.number}] {
 		if !s.ownedBy.identity {
 			continue
 		}
-		key, name := sub{obj{pgClass, s.oid}, 0}, "SEQUENCE "+b.sqlName(s)
-		if comment := b.r.comments[key]; comment != "" {
-			o.Set("sequence comment", literal(comment))
-			o.SQL = append(o.SQL, "COMMENT ON "+name+" IS "+literal(comment))
-		}
+		key, name := sub{obj{pgClass, s.oid}, 0}, "SEQUENCE "+b.r.sqlName(s)
+		b.comment(o, key, "sequence comment", name)
 		if p := b.r.privileges[key]; p != nil {
 			(&grantSQL{r: b.r, on: name, owner: "CURRENT_USER", of: "sequence "}).all(o, p)
 		}
 	}
 }
 
-// viewColumn makes an object of a view's column, if there is anything to be said of it.
+// viewColumn adds a view's column.
 func (b *builder) viewColumn(rel *relation, c *column) {
-	name := b.sqlName(rel) + "." + b.r.quote(c.name)
+	name := b.r.sqlName(rel) + "." + b.r.quote(c.name)
 	o := &catalog.Object{Kind: catalog.Column, Schema: rel.schema, Of: rel.name, Name: c.name, Part: true}
-	alter := "ALTER " + rel.word() + " " + b.sqlName(rel) + " ALTER COLUMN " + b.r.quote(c.name)
+	alter := "ALTER " + rel.word() + " " + b.r.sqlName(rel) + " ALTER COLUMN " + b.r.quote(c.name)
 	o.Set("type", c.typ)
 	if c.expression != "" {
 		o.Set("default", c.expression)
@@ -313,10 +288,10 @@ func (b *builder) viewColumn(rel *relation, c *column) {
 	}
 }
 
-// unusualName returns the name of a NOT NULL constraint, "" if it is the one that the server chooses.
+// unusualName returns the name of a NOT NULL constraint, or "" if it is the server's default.
 func (k *constraint) unusualName(rel *relation, c *column) string {
 	if k.name == rel.name+"_"+c.name+"_not_null" {
 		return ""
 	}
-	return cmp.Or(k.name, "")
+	return k.name
 }

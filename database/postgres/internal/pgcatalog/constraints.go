@@ -16,7 +16,7 @@ type constraint struct {
 	valid      bool
 	local      bool
 	noInherit  bool
-	cloned     bool // made by the constraint of a partitioned table
+	cloned     bool // created by a partitioned table's constraint
 	index      oid
 	columns    []int
 }
@@ -47,10 +47,10 @@ FROM pg_constraint c WHERE c.connamespace IN {schemas} AND c.contype IN ('p', 'u
 	})
 }
 
-// present says that a constraint is an object of its table's own.
+// present reports whether a constraint is an object of its own table.
 func (b *builder) present(rel *relation, k *constraint) bool {
 	switch k.kind {
-	case 'c': // the children that INHERITS makes get them from there, all others must have them before
+	case 'c': // children created with INHERITS inherit it; others must have it before
 		return k.local || rel.isPartition() || len(rel.parents) > 0 && !b.inheritsAtOnce(rel)
 	case 'f':
 		return !k.cloned
@@ -58,8 +58,8 @@ func (b *builder) present(rel *relation, k *constraint) bool {
 	return true
 }
 
-// inline says that a constraint is written with the columns. Those of partitioned tables and
-// partitions on which an index stands are not: the indexes are tied to one another one by one.
+// inline reports whether CREATE TABLE contains a constraint. Constraints with an index are not
+// inline on partitioned tables and partitions, whose indexes are attached one by one.
 func (b *builder) inline(rel *relation, k *constraint) bool {
 	if k.kind == 'f' || !k.valid || !b.present(rel, k) {
 		return false
@@ -67,8 +67,8 @@ func (b *builder) inline(rel *relation, k *constraint) bool {
 	return k.kind == 'c' || rel.kind != 'p' && !rel.isPartition() && !b.keyOnInherited(rel, k)
 }
 
-// keyOnInherited says that a primary key is on a column whose NOT NULL comes from a parent alone. In CREATE TABLE the
-// key would make it the child's own.
+// keyOnInherited reports whether a primary key is on a column that only inherits its NOT NULL. In
+// CREATE TABLE, the key would make the NOT NULL the child's own.
 func (b *builder) keyOnInherited(rel *relation, k *constraint) bool {
 	return k.kind == 'p' && slices.ContainsFunc(rel.columns, func(c *column) bool {
 		n := c.notNullConstraint
@@ -93,18 +93,15 @@ func (b *builder) addConstraint(rel *relation, k *constraint, o *catalog.Object)
 		o.Set("index options", options)
 		o.SQL = append(o.SQL, "ALTER INDEX "+b.r.qualified(rel.schema, x.name)+" SET ("+options+")")
 	}
-	b.add(obj{pgConstraint, k.oid}, o, "CONSTRAINT "+b.r.quote(k.name)+" ON "+b.sqlName(rel))
+	b.add(obj{pgConstraint, k.oid}, o, "CONSTRAINT "+b.r.quote(k.name)+" ON "+b.r.sqlName(rel))
 	if x == nil || k.kind == 'f' {
 		return
 	}
 	b.at[obj{pgClass, x.oid}] = o
-	if comment := b.r.comments[sub{obj{pgClass, x.oid}, 0}]; comment != "" {
-		o.Set("index comment", literal(comment))
-		o.SQL = append(o.SQL, "COMMENT ON INDEX "+b.r.qualified(rel.schema, x.name)+" IS "+literal(comment))
-	}
+	b.comment(o, sub{obj{pgClass, x.oid}, 0}, "index comment", "INDEX "+b.r.qualified(rel.schema, x.name))
 }
 
-// inlineConstraint makes the object of a constraint that CREATE TABLE makes.
+// inlineConstraint adds a constraint that is part of CREATE TABLE.
 func (b *builder) inlineConstraint(rel *relation, k *constraint, split bool) {
 	o := b.constraintObject(rel, k)
 	o.Part = true
@@ -121,12 +118,12 @@ func (b *builder) inlineConstraint(rel *relation, k *constraint, split bool) {
 func (b *builder) alterAdd(rel *relation, k *constraint) string {
 	only := "ONLY "
 	if rel.kind == 'p' && k.kind == 'f' {
-		only = "" // which the server doesn't have
+		only = "" // not supported by the server
 	}
 	if k.kind == 'c' && !k.noInherit {
-		only = "" // the children get it, too
+		only = "" // children inherit it
 	}
-	sql := "ALTER TABLE " + only + b.sqlName(rel) + " ADD CONSTRAINT " + b.r.quote(k.name) + " " + k.definition
+	sql := "ALTER TABLE " + only + b.r.sqlName(rel) + " ADD CONSTRAINT " + b.r.quote(k.name) + " " + k.definition
 	if rel.kind == 'f' {
 		sql = strings.Replace(sql, "ALTER TABLE", "ALTER FOREIGN TABLE", 1)
 	}
@@ -136,10 +133,10 @@ func (b *builder) alterAdd(rel *relation, k *constraint) string {
 	return sql
 }
 
-// constraint makes the object of a constraint that comes after its table.
+// constraint adds a constraint that is created after its table.
 func (b *builder) constraint(rel *relation, k *constraint) {
 	o := b.constraintObject(rel, k)
-	o.Needs = append(o.Needs, b.object(rel).ID())
+	o.Needs = append(o.Needs, rel.object().ID())
 	if from := b.comesFrom(rel, k); from != "" {
 		o.Needs = append(o.Needs, from)
 	} else {
@@ -154,8 +151,8 @@ func (b *builder) constraint(rel *relation, k *constraint) {
 	b.addConstraint(rel, k, o)
 }
 
-// comesFrom returns the ID of the constraint of a parent that makes this one, too, where both are not valid; "" if
-// there is none.
+// comesFrom returns the ID of the parent's constraint from which a constraint is inherited, if both
+// are not valid; otherwise "".
 func (b *builder) comesFrom(rel *relation, k *constraint) string {
 	if k.kind != 'c' || k.valid || k.local {
 		return ""
@@ -174,15 +171,15 @@ func (b *builder) comesFrom(rel *relation, k *constraint) string {
 	return ""
 }
 
-// needsChildren makes a constraint that children get come after all of them.
+// needsChildren orders a constraint that children inherit after all of them.
 func (b *builder) needsChildren(o *catalog.Object, rel *relation) {
 	for _, child := range b.children()[rel.oid] {
-		o.Needs = append(o.Needs, b.object(child).ID())
+		o.Needs = append(o.Needs, child.object().ID())
 		b.needsChildren(o, child)
 	}
 }
 
-// children are the tables that inherit from one, by its oid.
+// children returns the tables that inherit from a table, by its oid.
 func (b *builder) children() map[oid][]*relation {
 	if b.inheriting == nil {
 		b.inheriting = map[oid][]*relation{}

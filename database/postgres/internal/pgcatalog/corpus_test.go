@@ -18,8 +18,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// corpus returns the files of DDL that a major version understands: since15.sql needs 15. Of 14 and 16 it is only
-// what is new in these, or was new before: the others are done with four versions.
+// corpus returns the files of DDL that a major version understands: since15.sql needs 15. Of 14 and
+// 16 it is only what is new in these, or was new before: the others are done with four versions.
 func corpus(t testing.TB, major int) []string {
 	t.Helper()
 	files, err := filepath.Glob("../../testdata/catalog/*.sql")
@@ -134,8 +134,8 @@ func mustExec(t failer, conn *pgx.Conn, script string) {
 	}
 }
 
-// TestSnapshotRebuilds: a snapshot's text, applied to an empty database, gives the same snapshot. All of DDL
-// can be rolled back, so one database is enough.
+// TestSnapshotRebuilds: a snapshot's text, applied to an empty database, gives the same snapshot.
+// All of DDL can be rolled back, so one database is enough.
 func TestSnapshotRebuilds(t *testing.T) {
 	for _, m := range testdb.PostgresMajors(t) {
 		t.Run(fmt.Sprint(m.Major), func(t *testing.T) {

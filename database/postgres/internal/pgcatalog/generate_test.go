@@ -16,8 +16,8 @@ type thing struct {
 	changes []change
 }
 
-// change is a statement, and all that Compare must tell of it: "column s.t.c: default", "table s.t removed".
-// One that wants nothing changes nothing that a snapshot has.
+// change is a statement, and all that Compare must tell of it: "column s.t.c: default", "table s.t
+// removed". One that wants nothing changes nothing that a snapshot has.
 type change struct {
 	sql  string
 	want []string
@@ -57,8 +57,8 @@ func (m *maker) things() []func() thing {
 	}
 }
 
-// columnKinds are columns, as they stand behind the name, and what can be changed in them: ALTER COLUMN is to be put
-// before, the words behind are the attribute.
+// columnKinds are columns, as they stand behind the name, and what can be changed in them: ALTER
+// COLUMN is to be put before, the words behind are the attribute.
 var columnKinds = []struct {
 	definition string
 	changes    [][2]string

@@ -8,11 +8,10 @@ import (
 	"github.com/whimbrel-db/whimbrel/catalog"
 )
 
-// privileges are what an object's access list has, and what that of a new object would have.
+// privileges are an object's access list and that of a new object.
 type privileges struct{ has, usual map[grantee]map[string]bool }
 
-// grantee is a role. The owner is nobody in particular, so that schemas with different owners can
-// be equal.
+// grantee is a role. The owner has no name, so that schemas with different owners can be equal.
 type grantee struct {
 	rank int // 0 the owner, 1 everybody, 2 a role
 	role string
@@ -27,7 +26,7 @@ func (g grantee) compare(h grantee) int {
 
 func (g grantee) String() string { return [...]string{"the owner", "everybody", g.role}[g.rank] }
 
-// askPrivileges asks for all access lists there are, and takes each apart.
+// askPrivileges queries all access lists, one privilege per row.
 func (r *Reader) askPrivileges() {
 	if r.opts.NoGrants {
 		return
@@ -63,7 +62,7 @@ func newPrivileges() *privileges {
 	return &privileges{map[grantee]map[string]bool{}, map[grantee]map[string]bool{}}
 }
 
-// row adds what a row says behind the object: of which list it is, the role, the privilege.
+// row reads the columns after the object's: the list, the role and the privilege.
 func (p *privileges) row(a *row) {
 	lists := p.has
 	if a.bool() {
@@ -80,14 +79,14 @@ func (p *privileges) row(a *row) {
 	lists[g][privilege] = lists[g][privilege] || grantable
 }
 
-// grants adds to an object what was granted and revoked, in comparison to a new object of its kind.
-// name is how COMMENT calls it.
+// grants adds the privileges that were granted and revoked compared with a new object of the same
+// kind. name is the one in COMMENT.
 func (b *builder) grants(key sub, o *catalog.Object, name string) {
 	p := b.r.privileges[key]
 	if p == nil {
 		return
 	}
-	s := grantSQL{r: b.r, on: grantWord(name), owner: "CURRENT_USER"} // who creates an object owns it
+	s := grantSQL{r: b.r, on: grantWord(name), owner: "CURRENT_USER"} // the creator of an object owns it
 	if key.column > 0 {
 		s.columns = " (" + b.r.quote(o.Name) + ")"
 		s.on = "TABLE " + b.r.qualified(o.Schema, o.Of)
@@ -95,11 +94,11 @@ func (b *builder) grants(key sub, o *catalog.Object, name string) {
 	s.all(o, p)
 }
 
-// grantSQL makes statements of privileges.
+// grantSQL builds GRANT and REVOKE statements.
 type grantSQL struct {
 	r                          *Reader
 	before, on, columns, owner string
-	of                         string // begins the attributes' names
+	of                         string // prefix of the attributes' names
 }
 
 func (s *grantSQL) all(o *catalog.Object, p *privileges) {
@@ -155,8 +154,8 @@ func (s *grantSQL) role(g grantee) string {
 
 const pgDefaultACL oid = 826
 
-// askDefaultPrivileges asks what is granted on objects that a role creates. That comes after all else,
-// for it would change what is created before.
+// askDefaultPrivileges queries the privileges on objects that a role creates. They come last, since
+// they would affect objects created after them.
 func (r *Reader) askDefaultPrivileges() {
 	if r.opts.NoGrants {
 		return
@@ -180,8 +179,8 @@ FROM pg_default_acl d LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace WHER
 	})
 }
 
-// grantWord is how GRANT calls what COMMENT calls by a name: all that has rows is a table there, an
-// aggregate is a function.
+// grantWord converts a name in COMMENT to that in GRANT, in which everything with rows is a table
+// and an aggregate is a function.
 func grantWord(name string) string {
 	for _, w := range [][2]string{
 		{"MATERIALIZED VIEW ", "TABLE "},

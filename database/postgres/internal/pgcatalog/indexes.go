@@ -11,11 +11,11 @@ type index struct {
 	oid          oid
 	table        *relation
 	name         string
-	definition   string // "" if it stands for a constraint
+	definition   string // "" if it implements a constraint
 	valid        bool
-	parent       oid // the index of the partitioned table
+	parent       oid // the partitioned table's index
 	isConstraint bool
-	options      []string // of a constraint's index: they are not in its definition
+	options      []string // of a constraint's index, whose definition lacks them
 	statistics   []columnStatistics
 }
 
@@ -61,8 +61,8 @@ WHERE c.relkind IN ('i', 'I') AND a.attstattarget >= 0 AND c.relnamespace IN {sc
 	})
 }
 
-// index makes the object of an index. One that is not valid, since its building failed, can't be made
-// by any statement: the text says so and makes it valid.
+// index adds an index. No statement can create an invalid index, as left by a failed build; its SQL
+// notes this and creates a valid one.
 func (b *builder) index(x *index) {
 	name := b.r.qualified(x.table.schema, x.name)
 	o := &catalog.Object{Kind: catalog.Index, Schema: x.table.schema, Of: x.table.name, Name: x.name}
@@ -72,7 +72,7 @@ func (b *builder) index(x *index) {
 		o.Set("valid", "no")
 		o.SQL[0] = "-- " + x.name + " is not valid\n" + o.SQL[0]
 	}
-	o.Needs = append(o.Needs, b.object(x.table).ID())
+	o.Needs = append(o.Needs, x.table.object().ID())
 	b.attachIndex(x, o)
 	for _, s := range x.statistics {
 		o.Set(fmt.Sprint("statistics of column ", s.column), fmt.Sprint(s.target))
@@ -81,7 +81,7 @@ func (b *builder) index(x *index) {
 	b.add(obj{pgClass, x.oid}, o, "INDEX "+name)
 }
 
-// attachIndex ties the index of a partition to that of the partitioned table.
+// attachIndex attaches the index of a partition to that of the partitioned table.
 func (b *builder) attachIndex(x *index, o *catalog.Object) {
 	parent := b.r.indexes[x.parent]
 	if parent == nil {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// askOmitted asks for what there is and is no part of a snapshot, so that it can be said.
+// askOmitted queries objects and properties that a snapshot does not contain, to list them.
 func (r *Reader) askOmitted() {
 	const thisDatabase = `(SELECT oid FROM pg_database WHERE datname = current_database())`
 	inSchemas := `SELECT 'tablespace ' || quote_ident(s.spcname) || ' of ' || pg_describe_object('pg_class'::regclass, c.oid, 0) FROM pg_class c JOIN pg_tablespace s ON s.oid = c.reltablespace
@@ -27,7 +27,7 @@ UNION ALL SELECT pg_describe_object('pg_proc'::regclass, p.oid, 0) || ' in a sch
 	r.ask(inSchemas+inNone, func(a *row) { r.omitted = append(r.omitted, a.text()) })
 }
 
-// omits returns what is to be said, with the objects that no order of statements can create.
+// omits returns the list, with the objects that no order of statements can create.
 func (r *Reader) omits(circular []string) []string {
 	all := slices.Clone(r.omitted)
 	slices.Sort(all)

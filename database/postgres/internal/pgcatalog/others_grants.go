@@ -8,16 +8,16 @@ import (
 	"github.com/whimbrel-db/whimbrel/catalog"
 )
 
-// othersPrivileges are those on something that is no object of a snapshot's own: a function of the server,
-// a table of an extension.
+// othersPrivileges are the privileges on an object that is not part of the snapshot: a built-in
+// function, or a table of an extension.
 type othersPrivileges struct {
 	key        obj
-	kind, name string // as the server identifies it: "function", "pg_catalog.pg_ls_dir(text)"
+	kind, name string // from pg_identify_object: "function", "pg_catalog.pg_ls_dir(text)"
 	columns    map[string]*privileges
 }
 
-// askOthersPrivileges asks for privileges that were granted or revoked since the server, or the extension, was
-// installed: pg_init_privs has those of that time, but for information_schema's.
+// askOthersPrivileges queries privileges that were granted or revoked after the server or the
+// extension was installed. pg_init_privs has the initial ones, except those of information_schema.
 func (r *Reader) askOthersPrivileges() {
 	if r.opts.NoGrants || !r.wholeDatabase() {
 		return

@@ -16,8 +16,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// TestMain makes do with fewer checks than rapid's hundred, unless it is asked for more: each takes several
-// snapshots. -rapid.checks=1000 looks harder.
+// TestMain makes do with fewer checks than rapid's hundred, unless it is asked for more: each takes
+// several snapshots. -rapid.checks=1000 looks harder.
 func TestMain(m *testing.M) {
 	checks := flag.Lookup("rapid.checks")
 	usual := checks.Value.String()
@@ -40,8 +40,8 @@ func oldestAndNewest(t *testing.T) []testdb.Major {
 	return []testdb.Major{majors[0], majors[len(majors)-1]}
 }
 
-// TestCompareNamesExactlyWhatChanged makes one of everything, and each of its changes by itself, in turn on the
-// oldest server and on the newest.
+// TestCompareNamesExactlyWhatChanged makes one of everything, and each of its changes by itself, in
+// turn on the oldest server and on the newest.
 func TestCompareNamesExactlyWhatChanged(t *testing.T) {
 	majors := oldestAndNewest(t)
 	for turn, major := range majors {
@@ -102,8 +102,8 @@ func exactly(t failer, conn *pgx.Conn, before *catalog.Snapshot, c change) {
 	}
 }
 
-// TestRandomSchemas: whatever schema there is, its snapshot makes it again, and of the second, too, a
-// change is told exactly.
+// TestRandomSchemas: whatever schema there is, its snapshot makes it again, and of the second, too,
+// a change is told exactly.
 func TestRandomSchemas(t *testing.T) {
 	for _, major := range oldestAndNewest(t) {
 		t.Run(fmt.Sprint(major.Major), func(t *testing.T) {

@@ -1,12 +1,11 @@
-// Package pgcatalog makes a catalog.Snapshot of what PostgreSQL's system catalogues say.
+// Package pgcatalog builds a catalog.Snapshot from PostgreSQL's system catalogs.
 //
-// A [Reader] says what to ask ([Reader.Queries]): a fixed number of questions, however many
-// objects there are. Whoever has a connection asks them, in one transaction that sees one
-// state of the database. Names are looked up in pg_catalog only (see [Settings]), so all others come with their schema.
-// [Reader.Snapshot] makes the value of the answers.
+// A [Reader] provides the queries ([Reader.Queries]), whose number does not depend on the number of
+// objects. The caller executes them in one transaction that sees one state of the database. Names
+// resolve in pg_catalog only (see [Settings]), so the results qualify all other names with their
+// schema. [Reader.Snapshot] builds the snapshot from the results.
 //
-// There are as many files as there are kinds of objects that go together. Each has the
-// questions, the answers as they come, and what is made of them: attributes, and SQL.
+// Each file covers related kinds of objects: their queries, rows, attributes and SQL.
 package pgcatalog
 
 import (
@@ -19,27 +18,26 @@ import (
 	"github.com/whimbrel-db/whimbrel/catalog"
 )
 
-// Options say what is read.
+// Options select what is read.
 type Options struct {
 	catalog.Options
 	// Major is the server's major version.
 	Major int
-	// OwnSchema and OwnTables are where Whimbrel's own tables are and what they are called: they are
-	// left out.
+	// OwnSchema and OwnTables are the schema and names of Whimbrel's own tables, which are omitted.
 	OwnSchema string
 	OwnTables []string
-	// OwnSchemaToo leaves the schema out as well, if there is nothing else in it.
+	// OwnSchemaToo also omits their schema, if it contains nothing else.
 	OwnSchemaToo bool
 }
 
-// Query is one question. Row is given each row of the answer, in text form.
+// Query is one query. Row receives each result row, in text form.
 type Query struct {
 	SQL  string
 	Args []*string
 	Row  func(values [][]byte) error
 }
 
-// Reader collects the answers.
+// Reader collects the results.
 type Reader struct {
 	opts     Options
 	queries  []Query
@@ -58,12 +56,12 @@ type Reader struct {
 	depends           []dependency
 	extensions        map[oid]string
 	omitted           []string
-	builders          []func(*builder) // make objects of the answers, one after the other
+	builders          []func(*builder) // called in order, after all queries
 }
 
 type oid uint32
 
-// System catalogues, by the oids that they have in every version.
+// The oids of system catalogs, which are the same in every version.
 const (
 	pgType       oid = 1247
 	pgProc       oid = 1255
@@ -78,7 +76,8 @@ const (
 	pgPolicy     oid = 3256
 )
 
-// obj is an object as pg_depend names it, sub one of its columns, or 0 for itself.
+// obj identifies an object as in pg_depend. sub identifies one of its columns, or with 0 the
+// object.
 type obj struct{ class, oid oid }
 
 type sub struct {
@@ -86,10 +85,10 @@ type sub struct {
 	column int
 }
 
-// firstNormal is the first oid that isn't the server's own.
+// firstNormal is the first oid of user-defined objects.
 const firstNormal = "16384"
 
-// NewReader returns a Reader that has asked nothing yet.
+// NewReader returns a Reader without results.
 func NewReader(opts Options) *Reader {
 	r := &Reader{
 		opts: opts, keywords: map[string]bool{}, schemas: map[oid]string{}, relations: map[oid]*relation{},
@@ -125,19 +124,19 @@ func NewReader(opts Options) *Reader {
 	return r
 }
 
-// Settings is to be asked before anything else, in the transaction of the other questions: names
-// come with their schema, and constants are written in one way, until that ends. The path names pg_temp, last:
-// otherwise temporary tables and types would come before the server's own.
+// Settings is the first query of the transaction. Until it ends, names have their schema, and
+// constants have one form. The path has pg_temp at its end: otherwise the server would search
+// temporary tables and types before pg_catalog.
 const Settings = `SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true), set_config('datestyle', 'ISO, YMD', true), set_config('intervalstyle', 'postgres', true),
 	set_config('timezone', 'UTC', true), set_config('extra_float_digits', '3', true), set_config('bytea_output', 'hex', true),
 	set_config('quote_all_identifiers', 'off', true), set_config('standard_conforming_strings', 'on', true), set_config('lc_monetary', 'C', true), set_config('jit', 'off', true)`
 
-// Queries returns what to ask.
+// Queries returns the queries.
 func (r *Reader) Queries() []Query { return r.queries }
 
-// ask adds a question. In it {schemas} stands for the oids of the schemas that are looked at, and
-// {none CLASS OID} for the condition that no extension has the object.
-func (r *Reader) ask(sql string, row func(*row)) {
+// ask adds a query. {schemas} represents the oids of the selected schemas, and {none CLASS OID} the
+// condition that the object does not belong to an extension.
+func (r *Reader) ask(sql string, read func(*row)) {
 	sql = strings.ReplaceAll(sql, "{schemas}", `(SELECT oid FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' AND ($1::text[] IS NULL OR nspname = ANY ($1)))`)
 	for {
 		before, rest, ok := strings.Cut(sql, "{none ")
@@ -149,8 +148,8 @@ func (r *Reader) ask(sql string, row func(*row)) {
 		sql = before + `NOT EXISTS (SELECT FROM pg_depend member WHERE member.classid = '` + class + `'::regclass AND member.objid = ` + id + ` AND member.deptype IN ('e', 'i'))` + after
 	}
 	q := Query{SQL: sql, Row: func(values [][]byte) error {
-		answer := &rowReader{values: values}
-		row(answer)
+		answer := &row{values: values}
+		read(answer)
 		return answer.err
 	}}
 	if strings.Contains(sql, "$1") {
@@ -159,7 +158,7 @@ func (r *Reader) ask(sql string, row func(*row)) {
 	r.queries = append(r.queries, q)
 }
 
-// wholeDatabase says that what is in no schema is looked at.
+// wholeDatabase reports whether objects outside schemas are included.
 func (r *Reader) wholeDatabase() bool { return r.opts.Schemas == nil }
 
 func (r *Reader) build(f func(*builder)) { r.builders = append(r.builders, f) }
@@ -172,7 +171,7 @@ func (r *Reader) askBasics() {
 		for id, name := range r.schemas {
 			o := catalog.Object{Kind: catalog.Schema, Name: name}
 			if name != "public" { // every new database has it
-				// Where the text is run Whimbrel may have made the schema for its own tables.
+				// Whimbrel may have created the schema for its own tables in the target database.
 				o.SQL = []string{"CREATE SCHEMA IF NOT EXISTS " + r.quote(name)}
 			}
 			b.add(obj{pgNamespace, id}, &o, "SCHEMA "+r.quote(name))
@@ -180,7 +179,7 @@ func (r *Reader) askBasics() {
 	})
 }
 
-// askExtensions asks for extensions. plpgsql is in every new database.
+// askExtensions queries the extensions except plpgsql, which is in every new database.
 func (r *Reader) askExtensions() {
 	r.ask(`SELECT oid, extname, extnamespace FROM pg_extension WHERE extname <> 'plpgsql' AND ($1::text[] IS NULL OR extnamespace IN {schemas})`, func(a *row) {
 		id, name, schema := a.oid(), a.text(), a.oid()
@@ -207,7 +206,7 @@ func (r *Reader) askComments() {
 	})
 }
 
-// quote quotes a name as the server does: only where it must be.
+// quote quotes a name like the server: only if necessary.
 func (r *Reader) quote(name string) string {
 	plain := name != "" && !r.keywords[name]
 	for i, c := range []byte(name) {
@@ -221,8 +220,16 @@ func (r *Reader) quote(name string) string {
 	return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
 }
 
-// qualified returns a name with its schema.
-func (r *Reader) qualified(schema, name string) string { return r.quote(schema) + "." + r.quote(name) }
+// qualified returns a quoted name with its schema, if it has one.
+func (r *Reader) qualified(schema, name string) string {
+	switch {
+	case schema != "":
+		return r.quote(schema) + "." + r.quote(name)
+	case name != "":
+		return r.quote(name)
+	}
+	return ""
+}
 
 func (r *Reader) quoteAll(names []string) string {
 	quoted := make([]string, len(names))
@@ -239,7 +246,7 @@ func literal(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", "''") + "'"
 }
 
-// textArray writes a text[]; nil is NULL.
+// textArray formats a text[]; nil is NULL.
 func textArray(values []string) *string {
 	if values == nil {
 		return nil
@@ -252,16 +259,14 @@ func textArray(values []string) *string {
 	return &array
 }
 
-// row is a row of an answer, read column by column.
-type row = rowReader
-
-type rowReader struct {
+// row is a result row, read column by column.
+type row struct {
 	values [][]byte
 	next   int
 	err    error
 }
 
-func (a *rowReader) bytes() []byte {
+func (a *row) bytes() []byte {
 	if a.next >= len(a.values) {
 		a.err = errors.New("the answer has too few columns")
 		return nil
@@ -270,19 +275,19 @@ func (a *rowReader) bytes() []byte {
 	return a.values[a.next-1]
 }
 
-// text is "" for NULL, too.
-func (a *rowReader) text() string { return string(a.bytes()) }
+// text reads a text; NULL is "".
+func (a *row) text() string { return string(a.bytes()) }
 
-func (a *rowReader) bool() bool { return string(a.bytes()) == "t" }
+func (a *row) bool() bool { return string(a.bytes()) == "t" }
 
-func (a *rowReader) char() byte {
+func (a *row) char() byte {
 	if b := a.bytes(); len(b) > 0 {
 		return b[0]
 	}
 	return 0
 }
 
-func (a *rowReader) number() int64 {
+func (a *row) number() int64 {
 	b := a.bytes()
 	if len(b) == 0 {
 		return 0
@@ -294,10 +299,10 @@ func (a *rowReader) number() int64 {
 	return n
 }
 
-func (a *rowReader) oid() oid { return oid(a.number()) }
+func (a *row) oid() oid { return oid(a.number()) }
 
 // list reads a JSON array of strings.
-func (a *rowReader) list() (list []string) {
+func (a *row) list() (list []string) {
 	if b := a.bytes(); len(b) > 0 {
 		if err := json.Unmarshal(b, &list); err != nil {
 			a.err = fmt.Errorf("list %q: %w", b, err)
@@ -307,7 +312,7 @@ func (a *rowReader) list() (list []string) {
 }
 
 // numbers reads an int2vector, or an array of integers as JSON.
-func (a *rowReader) numbers() (list []int) {
+func (a *row) numbers() (list []int) {
 	for f := range strings.FieldsFuncSeq(a.text(), func(c rune) bool { return c != '-' && (c < '0' || c > '9') }) {
 		n, err := strconv.Atoi(f)
 		if err != nil {

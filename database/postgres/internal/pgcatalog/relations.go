@@ -8,7 +8,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/catalog"
 )
 
-// relation is a row of pg_class, without indexes and what is inside of other objects.
+// relation is a row of pg_class, except indexes and internal parts of other objects.
 type relation struct {
 	oid             oid
 	schema, name    string
@@ -23,7 +23,7 @@ type relation struct {
 	partitionKey    string
 	bound           string // of a partition
 	definition      string // of a view
-	rule            oid    // that has a view's definition
+	rule            oid    // with the definition of a view
 	server          string // of a foreign table
 	serverOptions   []string
 
@@ -89,34 +89,24 @@ func (r *Reader) relationRow(a *row) {
 
 func (rel *relation) isPartition() bool { return rel.bound != "" }
 
-// catalogKind is the kind of object that a relation is.
-func (rel *relation) catalogKind() catalog.Kind {
-	switch rel.kind {
-	case 'v':
-		return catalog.View
-	case 'm':
-		return catalog.MaterializedView
-	case 'f':
-		return catalog.ForeignTable
-	case 'S':
-		return catalog.Sequence
-	}
-	return catalog.Table
+var relationKinds = map[byte]catalog.Kind{
+	'r': catalog.Table, 'p': catalog.Table, 'f': catalog.ForeignTable, 'v': catalog.View, 'm': catalog.MaterializedView,
+	'S': catalog.Sequence, 'c': catalog.Composite,
 }
 
-// word is what ALTER and COMMENT call a relation's kind.
-func (rel *relation) word() string { return strings.ToUpper(string(rel.catalogKind())) }
+// word returns the kind of relation as in ALTER and COMMENT.
+func (rel *relation) word() string { return strings.ToUpper(string(relationKinds[rel.kind])) }
 
 // sqlName returns the relation's quoted name.
-func (b *builder) sqlName(rel *relation) string { return b.r.qualified(rel.schema, rel.name) }
+func (r *Reader) sqlName(rel *relation) string { return r.qualified(rel.schema, rel.name) }
 
-func (b *builder) object(rel *relation) *catalog.Object {
-	return &catalog.Object{Kind: rel.catalogKind(), Schema: rel.schema, Name: rel.name}
+func (rel *relation) object() *catalog.Object {
+	return &catalog.Object{Kind: relationKinds[rel.kind], Schema: rel.schema, Name: rel.name}
 }
 
-// table makes the object of a table and those of its parts.
+// table adds a table and its parts.
 func (b *builder) table(rel *relation) {
-	o, name := b.object(rel), b.sqlName(rel)
+	o, name := rel.object(), b.r.sqlName(rel)
 	split := b.split[o.ID()]
 	if rel.persistence == 'u' {
 		o.Set("unlogged", "yes")
@@ -130,7 +120,7 @@ func (b *builder) table(rel *relation) {
 		o.Set("bound", rel.bound)
 	}
 	o.Set("access method", rel.accessMethod)
-	o.Set("options", strings.Join(b.options(rel), ", "))
+	o.Set("options", b.options(rel))
 	o.Set("server", rel.server)
 	o.Set("server options", strings.Join(rel.serverOptions, ", "))
 	o.SQL = append(o.SQL, b.createTable(rel, split))
@@ -145,11 +135,7 @@ func (b *builder) table(rel *relation) {
 		o.SQL = append(o.SQL, only+" FORCE ROW LEVEL SECURITY")
 	}
 	b.replicaIdentity(rel, o, only)
-	if rel.clusterOn != 0 {
-		on := b.r.indexes[rel.clusterOn].name
-		o.Set("clustered on", on)
-		o.Late = append(o.Late, "ALTER TABLE "+name+" CLUSTER ON "+b.r.quote(on))
-	}
+	b.clustered(rel, o)
 	b.add(obj{pgClass, rel.oid}, o, rel.word()+" "+name)
 	for _, c := range rel.columns {
 		b.column(rel, c, split)
@@ -159,92 +145,84 @@ func (b *builder) table(rel *relation) {
 			b.inlineConstraint(rel, c, split)
 		}
 	}
-	for _, c := range rel.constraints {
+	for _, c := range rel.constraints { // may need the inline ones
 		if !b.inline(rel, c) && b.present(rel, c) {
 			b.constraint(rel, c)
 		}
 	}
 }
 
+func (b *builder) clustered(rel *relation, o *catalog.Object) {
+	if x := b.r.indexes[rel.clusterOn]; x != nil {
+		o.Set("clustered on", x.name)
+		o.Late = append(o.Late, "ALTER "+rel.word()+" "+b.r.sqlName(rel)+" CLUSTER ON "+b.r.quote(x.name))
+	}
+}
+
 func (b *builder) replicaIdentity(rel *relation, o *catalog.Object, only string) {
-	switch rel.replicaIdentity {
-	case 'f':
+	switch x := b.r.indexes[rel.replicaOn]; {
+	case rel.replicaIdentity == 'f':
 		o.Set("replica identity", "full")
 		o.SQL = append(o.SQL, only+" REPLICA IDENTITY FULL")
-	case 'n':
-		if rel.kind != 'f' {
-			o.Set("replica identity", "nothing")
-			o.SQL = append(o.SQL, only+" REPLICA IDENTITY NOTHING")
-		}
-	case 'i':
-		if x := b.r.indexes[rel.replicaOn]; x != nil {
-			o.Set("replica identity", "index "+b.r.quote(x.name))
-			o.Late = append(o.Late, only+" REPLICA IDENTITY USING INDEX "+b.r.quote(x.name))
-		}
+	case rel.replicaIdentity == 'n' && rel.kind != 'f':
+		o.Set("replica identity", "nothing")
+		o.SQL = append(o.SQL, only+" REPLICA IDENTITY NOTHING")
+	case rel.replicaIdentity == 'i' && x != nil:
+		o.Set("replica identity", "index "+b.r.quote(x.name))
+		o.Late = append(o.Late, only+" REPLICA IDENTITY USING INDEX "+b.r.quote(x.name))
 	}
 }
 
 // createTable returns the statement, with the columns and constraints that can be in it.
 func (b *builder) createTable(rel *relation, split bool) string {
-	var s strings.Builder
-	s.WriteString("CREATE ")
+	sql := "CREATE "
 	if rel.persistence == 'u' {
-		s.WriteString("UNLOGGED ")
+		sql += "UNLOGGED "
 	}
-	if rel.kind == 'f' {
-		s.WriteString("FOREIGN ")
-	}
-	s.WriteString("TABLE " + b.sqlName(rel))
-	if rel.ofType != "" {
-		s.WriteString(" OF " + rel.ofType)
-	}
+	sql += rel.word() + " " + b.r.sqlName(rel) + clause(" OF ", rel.ofType, "")
 	var items []string
 	for _, c := range rel.columns {
-		if item := b.columnItem(rel, c, split); item != "" {
-			items = append(items, item)
-		}
+		items = append(items, b.columnItem(rel, c, split))
 	}
 	for _, c := range rel.columns {
-		if item := b.inheritedNotNull(rel, c); item != "" {
-			items = append(items, item)
-		}
+		items = append(items, b.inheritedNotNull(rel, c))
 	}
 	for _, c := range rel.constraints {
 		if b.inline(rel, c) && !(split && c.kind == 'c') {
 			items = append(items, "CONSTRAINT "+b.r.quote(c.name)+" "+c.definition)
 		}
 	}
+	items = slices.DeleteFunc(items, func(item string) bool { return item == "" })
 	switch {
 	case len(items) > 0:
-		s.WriteString(" (\n    " + strings.Join(items, ",\n    ") + "\n)")
+		sql += " (\n    " + strings.Join(items, ",\n    ") + "\n)"
 	case rel.ofType == "":
-		s.WriteString(" ()")
+		sql += " ()"
 	}
 	if b.inheritsAtOnce(rel) {
-		s.WriteString("\nINHERITS (" + b.parentNames(rel) + ")")
+		sql += "\nINHERITS (" + b.parentNames(rel) + ")"
 	}
-	if rel.partitionKey != "" {
-		s.WriteString("\nPARTITION BY " + rel.partitionKey)
-	}
+	sql += clause("\nPARTITION BY ", rel.partitionKey, "")
 	if rel.accessMethod != "" {
-		s.WriteString("\nUSING " + b.r.quote(rel.accessMethod))
+		sql += "\nUSING " + b.r.quote(rel.accessMethod)
 	}
 	if rel.kind == 'f' {
-		s.WriteString("\nSERVER " + b.r.quote(rel.server))
-		if len(rel.serverOptions) > 0 {
-			s.WriteString("\nOPTIONS (" + strings.Join(rel.serverOptions, ", ") + ")")
-		}
+		sql += "\nSERVER " + b.r.quote(rel.server) + clause("\nOPTIONS (", strings.Join(rel.serverOptions, ", "), ")")
 	}
-	if options := b.options(rel); len(options) > 0 {
-		s.WriteString("\nWITH (" + strings.Join(options, ", ") + ")")
-	}
-	return s.String()
+	return sql + clause("\nWITH (", b.options(rel), ")")
 }
 
-// options returns storage parameters as WITH has them.
-func (b *builder) options(rel *relation) []string {
-	list := b.storage(rel.options, "")
-	return append(list, b.storage(rel.toast, "toast.")...)
+// clause returns an optional clause: "" if the value is empty.
+func clause(before, value, after string) string {
+	if value == "" {
+		return ""
+	}
+	return before + value + after
+}
+
+// options returns the storage parameters of a relation and its TOAST table, as in WITH.
+func (b *builder) options(rel *relation) string {
+	return strings.Join(append(b.storage(rel.options, ""), b.storage(rel.toast, "toast.")...), ", ")
 }
 
 func (b *builder) storage(options []string, prefix string) []string {
@@ -259,28 +237,24 @@ func (b *builder) storage(options []string, prefix string) []string {
 	return list
 }
 
-// simpleValue says that a value needs no quotes.
+// simpleValue reports whether a value needs no quotes.
 func simpleValue(v string) bool {
 	if _, err := strconv.ParseFloat(v, 64); err == nil {
 		return v[0] != '-' && v[0] != '+'
 	}
-	switch v {
-	case "true", "false", "on", "off", "auto", "local", "cascaded":
-		return true
-	}
-	return false
+	return slices.Contains([]string{"true", "false", "on", "off", "auto", "local", "cascaded"}, v)
 }
 
-// attach ties a partition to its parent, and a child that could not be created with INHERITS.
+// attach attaches a partition to its parent, or a child that can't be created with INHERITS.
 func (b *builder) attach(rel *relation, o *catalog.Object) {
 	for _, id := range rel.parents {
 		parent := b.r.relations[id]
 		switch {
 		case parent == nil:
 		case rel.isPartition():
-			o.SQL = append(o.SQL, "ALTER TABLE ONLY "+b.sqlName(parent)+" ATTACH PARTITION "+b.sqlName(rel)+" "+rel.bound)
+			o.SQL = append(o.SQL, "ALTER TABLE ONLY "+b.r.sqlName(parent)+" ATTACH PARTITION "+b.r.sqlName(rel)+" "+rel.bound)
 		case !b.inheritsAtOnce(rel):
-			o.SQL = append(o.SQL, "ALTER TABLE ONLY "+b.sqlName(rel)+" INHERIT "+b.sqlName(parent))
+			o.SQL = append(o.SQL, "ALTER TABLE ONLY "+b.r.sqlName(rel)+" INHERIT "+b.r.sqlName(parent))
 		}
 	}
 }
@@ -289,13 +263,13 @@ func (b *builder) parentNames(rel *relation) string {
 	var names []string
 	for _, id := range rel.parents {
 		if parent := b.r.relations[id]; parent != nil {
-			names = append(names, b.sqlName(parent))
+			names = append(names, b.r.sqlName(parent))
 		}
 	}
 	return strings.Join(names, ", ")
 }
 
-// inheritsAtOnce says that CREATE TABLE … INHERITS gives the columns the order that they have.
+// inheritsAtOnce reports whether CREATE TABLE … INHERITS yields the columns in their order.
 func (b *builder) inheritsAtOnce(rel *relation) bool {
 	if len(rel.parents) == 0 || rel.isPartition() {
 		return false
@@ -321,8 +295,8 @@ func (b *builder) inheritsAtOnce(rel *relation) bool {
 	return slices.EqualFunc(order, rel.columns, func(name string, c *column) bool { return name == c.name })
 }
 
-// inherited returns the column of a parent that a child's column comes from, if the child can get
-// it by being created with INHERITS.
+// inherited returns the parent's column from which a child's column is inherited, if the child can
+// be created with INHERITS; otherwise nil.
 func (b *builder) inherited(rel *relation, name string) *column {
 	if !b.inheritsAtOnce(rel) {
 		return nil
@@ -338,37 +312,31 @@ func (b *builder) inherited(rel *relation, name string) *column {
 	return found
 }
 
-// view makes the object of a view or a materialised view.
+// view adds a view or a materialized view.
 func (b *builder) view(rel *relation) {
-	o, name := b.object(rel), b.sqlName(rel)
+	o, name := rel.object(), b.r.sqlName(rel)
 	definition := strings.TrimSuffix(strings.TrimSpace(rel.definition), ";")
-	o.Set("options", strings.Join(b.options(rel), ", "))
+	o.Set("options", b.options(rel))
 	o.Set("access method", rel.accessMethod)
 	o.Set("definition", definition)
 	head := "CREATE " + rel.word() + " " + name
 	if rel.accessMethod != "" {
 		head += " USING " + b.r.quote(rel.accessMethod)
 	}
-	if options := b.options(rel); len(options) > 0 {
-		head += " WITH (" + strings.Join(options, ", ") + ")"
-	}
+	head += clause(" WITH (", b.options(rel), ")")
 	switch {
 	case rel.kind == 'm':
 		o.SQL = []string{head + " AS\n" + definition + "\nWITH NO DATA"}
 		if rel.populated {
 			o.Late = append(o.Late, "REFRESH MATERIALIZED VIEW "+name)
 		}
-	case b.split[o.ID()]: // the columns first, since something that the view needs does need it
+	case b.split[o.ID()]: // only the columns first: the view is part of a cycle
 		o.SQL = []string{"CREATE VIEW " + name + " AS\nSELECT " + b.dummies(rel)}
 		o.Late = []string{strings.Replace(head, "CREATE ", "CREATE OR REPLACE ", 1) + " AS\n" + definition}
 	default:
 		o.SQL = []string{head + " AS\n" + definition}
 	}
-	if rel.kind == 'm' && rel.clusterOn != 0 {
-		on := b.r.indexes[rel.clusterOn].name
-		o.Set("clustered on", on)
-		o.Late = append(o.Late, "ALTER MATERIALIZED VIEW "+name+" CLUSTER ON "+b.r.quote(on))
-	}
+	b.clustered(rel, o)
 	b.add(obj{pgClass, rel.oid}, o, rel.word()+" "+name)
 	b.at[obj{pgRewrite, rel.rule}] = o
 	if b.split[o.ID()] {
@@ -379,7 +347,7 @@ func (b *builder) view(rel *relation) {
 	}
 }
 
-// dummies returns a select list that gives a view its columns.
+// dummies returns a select list of NULLs with the names and types of a view's columns.
 func (b *builder) dummies(rel *relation) string {
 	list := make([]string, len(rel.columns))
 	for i, c := range rel.columns {

@@ -1,6 +1,7 @@
 package pgcatalog
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/catalog"
@@ -14,17 +15,14 @@ FROM pg_proc p WHERE p.pronamespace IN {schemas} AND {none pg_proc p.oid}`, func
 		if kind == 'a' {
 			return
 		}
-		r.build(func(b *builder) {
-			o := &catalog.Object{Kind: catalog.Function, Schema: schema, Name: name, Signature: "(" + types + ")"}
-			word := "FUNCTION "
-			if kind == 'p' {
-				o.Kind, word = catalog.Procedure, "PROCEDURE "
-			}
-			definition := strings.TrimSpace(strings.Replace(definition, "CREATE OR REPLACE ", "CREATE ", 1))
-			o.Set("definition", definition)
-			o.SQL = []string{definition}
-			b.add(obj{pgProc, id}, o, word+r.qualified(schema, name)+"("+arguments+")")
-		})
+		o := catalog.Object{Kind: catalog.Function, Schema: schema, Name: name, Signature: "(" + types + ")"}
+		if kind == 'p' {
+			o.Kind = catalog.Procedure
+		}
+		definition = strings.TrimSpace(strings.Replace(definition, "CREATE OR REPLACE ", "CREATE ", 1))
+		o.Set("definition", definition)
+		o.SQL = []string{definition}
+		r.define(obj{pgProc, id}, o, strings.ToUpper(string(o.Kind))+" "+r.qualified(schema, name)+"("+arguments+")")
 	})
 	r.askAggregates()
 }
@@ -53,31 +51,13 @@ func (r *Reader) askAggregates() {
 		CASE WHEN a.aggkind = 'h' THEN 'HYPOTHETICAL' END,
 		CASE p.proparallel WHEN 's' THEN 'PARALLEL = SAFE' WHEN 'r' THEN 'PARALLEL = RESTRICTED' END)
 FROM pg_proc p JOIN pg_aggregate a ON a.aggfnoid = p.oid WHERE p.pronamespace IN {schemas} AND {none pg_proc p.oid}`, func(a *row) {
-		id, schema, name, types, identity, arguments := a.oid(), r.schemas[a.oid()], a.text(), a.text(), a.text(), a.text()
-		var clauses []string
-		for _, c := range a.list() {
-			if c != "" {
-				clauses = append(clauses, c)
-			}
-		}
-		star := func(s string) string {
-			if s == "" {
-				return "*"
-			}
-			return s
-		}
-		r.build(func(b *builder) {
-			o := &catalog.Object{Kind: catalog.Aggregate, Schema: schema, Name: name, Signature: "(" + types + ")"}
-			o.Set("arguments", arguments)
-			for _, c := range clauses {
-				attr, value, ok := strings.Cut(c, " = ")
-				if !ok {
-					value = "yes"
-				}
-				o.Set(strings.ToLower(attr), value)
-			}
-			o.SQL = []string{"CREATE AGGREGATE " + r.qualified(schema, name) + "(" + star(arguments) + ") (\n    " + strings.Join(clauses, ",\n    ") + "\n)"}
-			b.add(obj{pgProc, id}, o, "AGGREGATE "+r.qualified(schema, name)+"("+star(identity)+")")
-		})
+		id := a.oid()
+		o := catalog.Object{Kind: catalog.Aggregate, Schema: r.schemas[a.oid()], Name: a.text(), Signature: "(" + a.text() + ")"}
+		identity, arguments, s := a.text(), a.text(), a.settings()
+		o.Set("arguments", arguments)
+		o.Attrs = append(o.Attrs, s.attrs()...)
+		name := "AGGREGATE " + r.qualified(o.Schema, o.Name)
+		o.SQL = []string{"CREATE " + name + "(" + cmp.Or(arguments, "*") + ")" + s.inParens()}
+		r.define(obj{pgProc, id}, o, name+"("+cmp.Or(identity, "*")+")")
 	})
 }

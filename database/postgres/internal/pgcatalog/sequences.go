@@ -13,7 +13,7 @@ type sequence struct {
 	cycle                              bool
 }
 
-// ownedSequence is the column that a sequence belongs to.
+// ownedSequence is the column that owns a sequence.
 type ownedSequence struct {
 	columnKey
 	identity bool
@@ -52,43 +52,38 @@ WHERE c.relnamespace IN {schemas} ORDER BY c.relname`, func(a *row) {
 	})
 }
 
-// sequence makes the object of a sequence. Where it stands is data.
+// sequence adds a sequence. Its current value is data.
 func (b *builder) sequence(rel *relation) {
-	o, s := b.object(rel), rel.sequence
-	sql := "CREATE "
-	if rel.persistence == 'u' {
-		o.Set("unlogged", "yes")
-		sql += "UNLOGGED "
-	}
-	sql += "SEQUENCE " + b.sqlName(rel)
+	o, s := rel.object(), rel.sequence
+	c := creation{Object: o, sql: "CREATE "}
+	c.flag(rel.persistence == 'u', "unlogged", "UNLOGGED ")
+	c.sql += "SEQUENCE " + b.r.sqlName(rel)
 	if s.typ != "bigint" {
-		o.Set("type", s.typ)
-		sql += " AS " + s.typ
+		c.add("type", s.typ, " AS "+s.typ)
 	}
-	for _, c := range s.clauses() {
-		o.Set(c.name, c.value)
-		sql += " " + c.sql
+	for _, clause := range s.clauses() {
+		c.add(clause.name, clause.value, " "+clause.sql)
 	}
 	if owner := rel.ownedBy; owner != nil {
 		if table := b.r.relations[owner.table]; table != nil {
 			for _, c := range table.columns {
 				if c.number == owner.column {
-					o.Set("owned by", b.sqlName(table)+"."+b.r.quote(c.name))
+					o.Set("owned by", b.r.sqlName(table)+"."+b.r.quote(c.name))
 				}
 			}
 		}
 	}
-	o.SQL = append(o.SQL, sql)
-	b.add(obj{pgClass, rel.oid}, o, "SEQUENCE "+b.sqlName(rel))
+	o.SQL = append(o.SQL, c.sql)
+	b.add(obj{pgClass, rel.oid}, o, "SEQUENCE "+b.r.sqlName(rel))
 }
 
-type clause struct{ name, value, sql string }
+type sequenceClause struct{ name, value, sql string }
 
-// clauses returns what isn't as it usually is.
-func (s *sequence) clauses() (list []clause) {
+// clauses returns the options that differ from the defaults.
+func (s *sequence) clauses() (list []sequenceClause) {
 	add := func(name, word string, value, usual int64) {
 		if value != usual {
-			list = append(list, clause{name, fmt.Sprint(value), fmt.Sprint(word, " ", value)})
+			list = append(list, sequenceClause{name, fmt.Sprint(value), fmt.Sprint(word, " ", value)})
 		}
 	}
 	lowest, highest := int64(math.MinInt64), int64(math.MaxInt64)
@@ -110,12 +105,12 @@ func (s *sequence) clauses() (list []clause) {
 	add("start", "START WITH", s.start, start)
 	add("cache", "CACHE", s.cached, 1)
 	if s.cycle {
-		list = append(list, clause{"cycle", "yes", "CYCLE"})
+		list = append(list, sequenceClause{"cycle", "yes", "CYCLE"})
 	}
 	return list
 }
 
-// identity returns the clause of an identity column; "" for that of a partition, which has the
+// identity returns the clause of an identity column. It returns "" for a partition, which uses the
 // sequence of its parent.
 func (b *builder) identity(rel *relation, c *column) string {
 	for _, s := range b.r.sequencesOf[columnKey{rel.oid, c.number}] {
@@ -124,7 +119,7 @@ func (b *builder) identity(rel *relation, c *column) string {
 		}
 		var options []string
 		if s.schema != rel.schema || s.name != rel.name+"_"+c.name+"_seq" {
-			options = append(options, "SEQUENCE NAME "+b.sqlName(s))
+			options = append(options, "SEQUENCE NAME "+b.r.sqlName(s))
 		}
 		for _, clause := range s.sequence.clauses() {
 			options = append(options, clause.sql)

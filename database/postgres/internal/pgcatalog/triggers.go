@@ -6,17 +6,28 @@ import (
 	"github.com/whimbrel-db/whimbrel/catalog"
 )
 
-// enabled says when a trigger or a rule fires: what ALTER calls it, and a person.
-func enabled(state byte) (verb, word string) {
+// setEnabled adds when a trigger or rule fires, unless it is the default. alter and of enclose the
+// clause in the ALTER statement.
+func setEnabled(o *catalog.Object, state byte, alter, of string) {
+	verb, word := "", ""
 	switch state {
 	case 'D':
-		return "DISABLE", "no"
+		verb, word = "DISABLE", "no"
 	case 'R':
-		return "ENABLE REPLICA", "on replicas only"
+		verb, word = "ENABLE REPLICA", "on replicas only"
 	case 'A':
-		return "ENABLE ALWAYS", "always"
+		verb, word = "ENABLE ALWAYS", "always"
+	default:
+		return
 	}
-	return "ENABLE", ""
+	o.Set("enabled", word)
+	o.SQL = append(o.SQL, alter+verb+of)
+}
+
+// onTable returns an object that belongs to a relation, and its name in COMMENT.
+func (r *Reader) onTable(kind catalog.Kind, rel *relation, name string) (o catalog.Object, full string) {
+	o = catalog.Object{Kind: kind, Schema: rel.schema, Of: rel.name, Name: name, Needs: []string{rel.object().ID()}}
+	return o, strings.ToUpper(string(kind)) + " " + r.quote(name) + " ON " + r.sqlName(rel)
 }
 
 func (r *Reader) askTriggers() {
@@ -28,22 +39,17 @@ WHERE c.relnamespace IN {schemas} AND (NOT t.tgisinternal AND t.tgparentid = 0 O
 		if rel == nil {
 			return
 		}
-		r.build(func(b *builder) {
-			o := &catalog.Object{Kind: catalog.Trigger, Schema: rel.schema, Of: rel.name, Name: name}
-			if !cloned { // the trigger of the partitioned table makes its clones
-				o.Set("definition", definition)
-				o.SQL = []string{definition}
-			}
-			verb, word := enabled(state)
-			if o.Set("enabled", word); word != "" {
-				o.SQL = append(o.SQL, "ALTER TABLE "+b.sqlName(rel)+" "+verb+" TRIGGER "+r.quote(name))
-			} else if cloned {
-				o.Set("enabled", "yes")
-				o.SQL = append(o.SQL, "ALTER TABLE "+b.sqlName(rel)+" ENABLE TRIGGER "+r.quote(name))
-			}
-			o.Needs = append(o.Needs, b.object(rel).ID())
-			b.add(obj{pgTrigger, id}, o, "TRIGGER "+r.quote(name)+" ON "+b.sqlName(rel))
-		})
+		o, full := r.onTable(catalog.Trigger, rel, name)
+		alter, of := "ALTER TABLE "+r.sqlName(rel)+" ", " TRIGGER "+r.quote(name)
+		if !cloned { // the trigger of the partitioned table creates its clones
+			o.Set("definition", definition)
+			o.SQL = []string{definition}
+		} else if state == 'O' {
+			o.Set("enabled", "yes")
+			o.SQL = []string{alter + "ENABLE" + of}
+		}
+		setEnabled(&o, state, alter, of)
+		r.define(obj{pgTrigger, id}, o, full)
 	})
 	r.ask(`SELECT w.oid, w.ev_class, w.rulename, w.ev_enabled, pg_get_ruledef(w.oid)
 FROM pg_rewrite w JOIN pg_class c ON c.oid = w.ev_class WHERE c.relnamespace IN {schemas} AND w.rulename <> '_RETURN'`, func(a *row) {
@@ -51,50 +57,35 @@ FROM pg_rewrite w JOIN pg_class c ON c.oid = w.ev_class WHERE c.relnamespace IN 
 		if rel == nil {
 			return
 		}
-		r.build(func(b *builder) {
-			o := &catalog.Object{Kind: catalog.Rule, Schema: rel.schema, Of: rel.name, Name: name}
-			o.Set("definition", definition)
-			o.SQL = []string{definition}
-			verb, word := enabled(state)
-			if o.Set("enabled", word); word != "" {
-				o.SQL = append(o.SQL, "ALTER TABLE "+b.sqlName(rel)+" "+verb+" RULE "+r.quote(name))
-			}
-			o.Needs = append(o.Needs, b.object(rel).ID())
-			b.add(obj{pgRewrite, id}, o, "RULE "+r.quote(name)+" ON "+b.sqlName(rel))
-		})
+		o, full := r.onTable(catalog.Rule, rel, name)
+		o.Set("definition", definition)
+		o.SQL = []string{definition}
+		setEnabled(&o, state, "ALTER TABLE "+r.sqlName(rel)+" ", " RULE "+r.quote(name))
+		r.define(obj{pgRewrite, id}, o, full)
 	})
 }
 
 func (r *Reader) askPolicies() {
-	r.ask(`SELECT p.oid, p.polrelid, p.polname, p.polcmd, p.polpermissive,
-	(SELECT json_agg(CASE WHEN u = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(u)) END ORDER BY pg_get_userbyid(u)) FROM unnest(p.polroles) u),
+	r.ask(`SELECT p.oid, p.polrelid, p.polname, CASE p.polcmd WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT' WHEN 'w' THEN 'UPDATE' WHEN 'd' THEN 'DELETE' END, p.polpermissive,
+	(SELECT string_agg(CASE WHEN u = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(u)) END, ', ' ORDER BY pg_get_userbyid(u)) FROM unnest(p.polroles) u),
 	pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)
 FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid WHERE c.relnamespace IN {schemas}`, func(a *row) {
-		id, rel, name, command, permissive, roles, using, check := a.oid(), r.relations[a.oid()], a.text(), a.char(), a.bool(), a.list(), a.text(), a.text()
+		id, rel, name, command, permissive, to, using, check := a.oid(), r.relations[a.oid()], a.text(), a.text(), a.bool(), a.text(), a.text(), a.text()
 		if rel == nil {
 			return
 		}
-		r.build(func(b *builder) {
-			o := &catalog.Object{Kind: catalog.Policy, Schema: rel.schema, Of: rel.name, Name: name}
-			sql := "CREATE POLICY " + r.quote(name) + " ON " + b.sqlName(rel)
-			add := func(attr, value, sqlClause string) {
-				if o.Set(attr, value); value != "" {
-					sql += sqlClause
-				}
-			}
-			if !permissive {
-				add("as", "RESTRICTIVE", " AS RESTRICTIVE")
-			}
-			commands := map[byte]string{'r': "SELECT", 'a': "INSERT", 'w': "UPDATE", 'd': "DELETE"}
-			add("for", commands[command], " FOR "+commands[command])
-			if to := strings.Join(roles, ", "); to != "PUBLIC" {
-				add("to", to, " TO "+to)
-			}
-			add("using", using, "\n    USING ("+using+")")
-			add("with check", check, "\n    WITH CHECK ("+check+")")
-			o.SQL = []string{sql}
-			o.Needs = append(o.Needs, b.object(rel).ID())
-			b.add(obj{pgPolicy, id}, o, "POLICY "+r.quote(name)+" ON "+b.sqlName(rel))
-		})
+		o, full := r.onTable(catalog.Policy, rel, name)
+		c := creation{Object: &o, sql: "CREATE " + full}
+		if !permissive {
+			c.add("as", "RESTRICTIVE", " AS RESTRICTIVE")
+		}
+		c.add("for", command, " FOR "+command)
+		if to != "PUBLIC" {
+			c.add("to", to, " TO "+to)
+		}
+		c.add("using", using, "\n    USING ("+using+")")
+		c.add("with check", check, "\n    WITH CHECK ("+check+")")
+		o.SQL = []string{c.sql}
+		r.define(obj{pgPolicy, id}, o, full)
 	})
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/catalog"
 )
 
-// typ is a row of pg_type: one that is not the row type of a table, an array or a multirange.
+// typ is a row of pg_type, except row types of tables, arrays and multiranges.
 type typ struct {
 	oid          oid
 	schema, name string
@@ -18,9 +18,9 @@ type typ struct {
 	base, collation, defaultValue string // of a domain
 	notNull                       bool
 	labels                        []string // of an enum
-	rangeOptions                  []string
+	rangeOptions                  settings
 	multirange                    oid
-	settings                      []string // of a base type
+	settings                      settings // of a base type
 }
 
 func (r *Reader) askTypes() {
@@ -54,7 +54,7 @@ WHERE t.typnamespace IN {schemas} AND t.typtype IN ('d', 'e', 'r', 'c', 'b', 'p'
 	AND {none pg_type t.oid}`, func(a *row) {
 		t := &typ{
 			oid: a.oid(), schema: r.schemas[a.oid()], name: a.text(), kind: a.char(), relation: a.oid(), array: a.oid(), defined: a.bool(),
-			base: a.text(), collation: a.text(), defaultValue: a.text(), notNull: a.bool(), labels: a.list(), rangeOptions: a.list(), multirange: a.oid(),
+			base: a.text(), collation: a.text(), defaultValue: a.text(), notNull: a.bool(), labels: a.list(), rangeOptions: a.settings(), multirange: a.oid(),
 		}
 		r.types[t.oid] = t
 	})
@@ -118,19 +118,13 @@ func (b *builder) typ(t *typ) {
 }
 
 func (b *builder) rangeType(t *typ, o *catalog.Object, name string) {
-	var options []string
-	for _, option := range t.rangeOptions {
-		if option == "" {
-			continue
-		}
-		options = append(options, option)
-		attr, value, _ := strings.Cut(option, " = ")
-		o.Set(strings.ToLower(strings.ReplaceAll(attr, "_", " ")), value)
+	for _, a := range t.rangeOptions {
+		o.Set(strings.ToLower(strings.ReplaceAll(a.Name, "_", " ")), a.Value)
 	}
 	if o.Attr("canonical") != "" {
 		b.declare(t, name)
 	}
-	o.SQL = []string{"CREATE TYPE " + name + " AS RANGE (" + strings.Join(options, ", ") + ")"}
+	o.SQL = []string{"CREATE TYPE " + name + " AS RANGE (" + t.rangeOptions.join(" = ", ", ") + ")"}
 }
 
 func (b *builder) fields(t *typ) string {
@@ -145,7 +139,7 @@ func (b *builder) fields(t *typ) string {
 	return "\n    " + strings.Join(fields, ",\n    ") + "\n"
 }
 
-// fieldObjects makes objects of a composite type's attributes.
+// fieldObjects adds a composite type's attributes.
 func (b *builder) fieldObjects(t *typ, name string) {
 	rel := b.r.relations[t.relation]
 	if rel == nil {
@@ -160,33 +154,26 @@ func (b *builder) fieldObjects(t *typ, name string) {
 }
 
 func (b *builder) domain(t *typ, o *catalog.Object, name string) {
-	o.Set("type", t.base)
-	sql := "CREATE DOMAIN " + name + " AS " + t.base
-	if t.collation != "" {
-		o.Set("collation", t.collation)
-		sql += " COLLATE " + t.collation
-	}
-	if t.defaultValue != "" {
-		o.Set("default", t.defaultValue)
-		sql += " DEFAULT " + t.defaultValue
-	}
+	c := creation{Object: o, sql: "CREATE DOMAIN " + name}
+	c.add("type", t.base, " AS "+t.base)
+	c.add("collation", t.collation, " COLLATE "+t.collation)
+	c.add("default", t.defaultValue, " DEFAULT "+t.defaultValue)
 	if t.notNull {
 		state := "yes"
 		for _, k := range b.r.domainConstraints[t.oid] {
 			if k.kind == 'n' && k.name != t.name+"_not_null" {
-				sql += " CONSTRAINT " + b.r.quote(k.name)
+				c.sql += " CONSTRAINT " + b.r.quote(k.name)
 				state += ", constraint " + b.r.quote(k.name)
 			}
 		}
-		sql += " NOT NULL"
-		o.Set("not null", state)
+		c.add("not null", state, " NOT NULL")
 	}
 	for _, k := range b.r.domainConstraints[t.oid] {
 		if k.kind == 'c' && k.valid && !b.split[o.ID()] {
-			sql += "\n    CONSTRAINT " + b.r.quote(k.name) + " " + k.definition
+			c.sql += "\n    CONSTRAINT " + b.r.quote(k.name) + " " + k.definition
 		}
 	}
-	o.SQL = []string{sql}
+	o.SQL = []string{c.sql}
 }
 
 func (b *builder) domainConstraint(t *typ, k *constraint, name string, split bool) {
@@ -204,7 +191,7 @@ func (b *builder) domainConstraint(t *typ, k *constraint, name string, split boo
 		o.SQL = []string{add}
 	}
 	b.add(obj{pgConstraint, k.oid}, o, "CONSTRAINT "+b.r.quote(k.name)+" ON DOMAIN "+name)
-	if split { // it needs what needs the domain
+	if split { // it depends on objects that need the domain
 		o.Late, o.SQL = o.SQL, nil
 		delete(b.at, obj{pgConstraint, k.oid})
 	}
