@@ -25,7 +25,7 @@ type alteration struct {
 	target func(*Target)
 	db     func(*alteredDB)
 	found  func(set string, run bool, found *database.Found)
-	batch  func(*alteredBatch)
+	tx     func(*alteredTx)
 	run    func(*alteredRun)
 }
 
@@ -100,12 +100,12 @@ func (d *alteredDB) Begin(ctx context.Context, set string, opts database.LockOpt
 	if err == nil && d.a.found != nil {
 		d.a.found(set, false, &found)
 	}
-	if err != nil || d.a.batch == nil {
+	if err != nil || d.a.tx == nil {
 		return inner, found, err
 	}
-	b := &alteredBatch{Tx: inner.(powerfulTx), db: d, set: set}
-	d.a.batch(b)
-	return b, found, nil
+	tx := &alteredTx{Tx: inner.(powerfulTx), db: d, set: set}
+	d.a.tx(tx)
+	return tx, found, nil
 }
 
 func (d *alteredDB) Guard(ctx context.Context, set string, opts database.LockOptions) (database.Run, database.Found, error) {
@@ -135,8 +135,8 @@ func (d *alteredDB) Query(ctx context.Context, statement string) (*database.Rows
 
 func (d *alteredDB) Close() error { return or(d.close, d.Database.Close)() }
 
-// alteredBatch calls its functions where there are any.
-type alteredBatch struct {
+// alteredTx calls its functions where there are any.
+type alteredTx struct {
 	Tx  powerfulTx
 	db  *alteredDB
 	set string
@@ -152,52 +152,52 @@ type alteredBatch struct {
 	rollback func(context.Context) error
 }
 
-func (b *alteredBatch) Metadata(ctx context.Context) (*metadata.State, error) {
-	return or(b.metadata, b.Tx.Metadata)(ctx)
+func (tx *alteredTx) Metadata(ctx context.Context) (*metadata.State, error) {
+	return or(tx.metadata, tx.Tx.Metadata)(ctx)
 }
 
-func (b *alteredBatch) PutMetadata(ctx context.Context, c *metadata.Change) error {
-	return or(b.put, b.Tx.PutMetadata)(ctx, c)
+func (tx *alteredTx) PutMetadata(ctx context.Context, c *metadata.Change) error {
+	return or(tx.put, tx.Tx.PutMetadata)(ctx, c)
 }
 
-func (b *alteredBatch) Query(ctx context.Context, statement string) (*database.Rows, error) {
-	return or(b.query, b.Tx.Query)(ctx, statement)
+func (tx *alteredTx) Query(ctx context.Context, statement string) (*database.Rows, error) {
+	return or(tx.query, tx.Tx.Query)(ctx, statement)
 }
 
 // restart puts a transaction in which nothing has happened in place of the one that is altered.
-func (b *alteredBatch) restart(ctx context.Context) error {
-	if err := b.Tx.Rollback(ctx); err != nil {
+func (tx *alteredTx) restart(ctx context.Context) error {
+	if err := tx.Tx.Rollback(ctx); err != nil {
 		return err
 	}
-	next, _, err := b.db.Database.Begin(ctx, b.set, database.LockOptions{})
+	next, _, err := tx.db.Database.Begin(ctx, tx.set, database.LockOptions{})
 	if err == nil {
-		b.Tx = next.(powerfulTx)
+		tx.Tx = next.(powerfulTx)
 	}
 	return err
 }
 
-func (b *alteredBatch) State(ctx context.Context) (*database.State, error) {
-	return or(b.state, b.Tx.State)(ctx)
+func (tx *alteredTx) State(ctx context.Context) (*database.State, error) {
+	return or(tx.state, tx.Tx.State)(ctx)
 }
 
-func (b *alteredBatch) Exec(ctx context.Context, s *migration.Script) error {
-	return or(b.run, b.Tx.Exec)(ctx, s)
+func (tx *alteredTx) Exec(ctx context.Context, s *migration.Script) error {
+	return or(tx.run, tx.Tx.Exec)(ctx, s)
 }
 
-func (b *alteredBatch) Record(ctx context.Context, entries ...database.Entry) error {
-	return or(b.record, b.Tx.Record)(ctx, entries...)
+func (tx *alteredTx) Record(ctx context.Context, entries ...database.Entry) error {
+	return or(tx.record, tx.Tx.Record)(ctx, entries...)
 }
 
-func (b *alteredBatch) Reset(ctx context.Context, schemas []string, e database.Entry) (*database.Emptied, error) {
-	return or(b.reset, b.Tx.Reset)(ctx, schemas, e)
+func (tx *alteredTx) Reset(ctx context.Context, schemas []string, e database.Entry) (*database.Emptied, error) {
+	return or(tx.reset, tx.Tx.Reset)(ctx, schemas, e)
 }
 
-func (b *alteredBatch) Commit(ctx context.Context) (database.Recorded, error) {
-	return or(b.commit, b.Tx.Commit)(ctx)
+func (tx *alteredTx) Commit(ctx context.Context) (database.Recorded, error) {
+	return or(tx.commit, tx.Tx.Commit)(ctx)
 }
 
-func (b *alteredBatch) Rollback(ctx context.Context) error {
-	return or(b.rollback, b.Tx.Rollback)(ctx)
+func (tx *alteredTx) Rollback(ctx context.Context) error {
+	return or(tx.rollback, tx.Tx.Rollback)(ctx)
 }
 
 // alteredRun calls its functions where there are any.

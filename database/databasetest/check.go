@@ -141,16 +141,16 @@ var patient = database.LockOptions{Timeout: patience}
 
 func (c *check) begin(db database.Database, set string) database.Tx {
 	c.Helper()
-	b, _ := c.beginFound(db, set)
-	return b
+	tx, _ := c.beginFound(db, set)
+	return tx
 }
 
 func (c *check) beginFound(db database.Database, set string) (database.Tx, database.Found) {
 	c.Helper()
-	b, found, err := db.Begin(c.ctx, set, patient)
+	tx, found, err := db.Begin(c.ctx, set, patient)
 	c.ok(err, "Begin")
-	c.Cleanup(func() { b.Rollback(context.Background()) })
-	return b, found
+	c.Cleanup(func() { tx.Rollback(context.Background()) })
+	return tx, found
 }
 
 func (c *check) guard(db database.Database, set string) database.Run {
@@ -171,15 +171,15 @@ func (c *check) guardFound(db database.Database, set string) (database.Run, data
 func text(statements string) *migration.Script { return migration.Text("suite.sql", statements) }
 
 // run runs a text that must succeed.
-func (c *check) run(b database.Tx, statements string) {
+func (c *check) run(tx database.Tx, statements string) {
 	c.Helper()
-	c.ok(b.Exec(c.ctx, text(statements)), "Tx.Exec of "+statements)
+	c.ok(tx.Exec(c.ctx, text(statements)), "Tx.Exec of "+statements)
 }
 
 // record records an event that says little.
-func (c *check) record(b database.Tx, version int64) {
+func (c *check) record(tx database.Tx, version int64) {
 	c.Helper()
-	c.ok(b.Record(c.ctx, up(version)), "Tx.Record")
+	c.ok(tx.Record(c.ctx, up(version)), "Tx.Record")
 }
 
 // up is the event of a version that was applied.
@@ -194,25 +194,25 @@ func up(version int64) database.Entry {
 // digits than are kept.
 var started = time.Date(2026, 3, 29, 2, 30, 0, 123456789, time.FixedZone("", 2*60*60))
 
-func (c *check) commit(b database.Tx) database.Recorded {
+func (c *check) commit(tx database.Tx) database.Recorded {
 	c.Helper()
-	recorded, err := b.Commit(c.ctx)
+	recorded, err := tx.Commit(c.ctx)
 	c.ok(err, "Tx.Commit")
 	return recorded
 }
 
 // execAndCommit executes a script, records versions and commits, until the first error: a driver
 // that queues may find out late.
-func execAndCommit(ctx context.Context, b database.Tx, s *migration.Script, versions ...int64) error {
-	if err := b.Exec(ctx, s); err != nil {
+func execAndCommit(ctx context.Context, tx database.Tx, s *migration.Script, versions ...int64) error {
+	if err := tx.Exec(ctx, s); err != nil {
 		return err
 	}
 	for _, v := range versions {
-		if err := b.Record(ctx, up(v)); err != nil {
+		if err := tx.Record(ctx, up(v)); err != nil {
 			return err
 		}
 	}
-	_, err := b.Commit(ctx)
+	_, err := tx.Commit(ctx)
 	return err
 }
 
@@ -227,7 +227,7 @@ func (c *check) recordRun(r database.Run, version int64) {
 	c.ok(c.tryRecord(r, version), "Run.Record")
 }
 
-// apply commits a text and the event of its version in a batch of its own; in a run, where the text can't be in a
+// apply commits a text and the event of its version in a transaction of its own; in a run, where the text can't be in a
 // transaction.
 func (c *check) apply(db database.Database, set string, version int64, statements string) {
 	c.Helper()
@@ -238,10 +238,10 @@ func (c *check) apply(db database.Database, set string, version int64, statement
 		c.ok(r.Close(c.ctx), "Run.Close")
 		return
 	}
-	b := c.begin(db, set)
-	c.run(b, statements)
-	c.record(b, version)
-	c.commit(b)
+	tx := c.begin(db, set)
+	c.run(tx, statements)
+	c.record(tx, version)
+	c.commit(tx)
 }
 
 // exec executes the statements of a text one by one.
@@ -370,9 +370,9 @@ func (c *check) isFree(set string) {
 	c.Helper()
 	db := c.db()
 	defer db.Close()
-	b, _, err := db.Begin(c.ctx, set, database.LockOptions{})
+	tx, _, err := db.Begin(c.ctx, set, database.LockOptions{})
 	c.ok(err, "Begin that tries once, by another process")
-	c.ok(b.Rollback(c.ctx), "Tx.Rollback")
+	c.ok(tx.Rollback(c.ctx), "Tx.Rollback")
 }
 
 // becomesFree is isFree for a lock that the server may still be letting go of.
@@ -380,9 +380,9 @@ func (c *check) becomesFree(set string) {
 	c.Helper()
 	db := c.db()
 	defer db.Close()
-	b, _, err := db.Begin(c.ctx, set, patient)
+	tx, _, err := db.Begin(c.ctx, set, patient)
 	c.ok(err, "Begin by another process")
-	c.ok(b.Rollback(c.ctx), "Tx.Rollback")
+	c.ok(tx.Rollback(c.ctx), "Tx.Rollback")
 }
 
 // isLocked fails the case unless the lock of a set is held.
@@ -390,9 +390,9 @@ func (c *check) isLocked(set string) {
 	c.Helper()
 	db := c.db()
 	defer db.Close()
-	b, _, err := db.Begin(c.ctx, set, database.LockOptions{})
+	tx, _, err := db.Begin(c.ctx, set, database.LockOptions{})
 	if err == nil {
-		b.Rollback(c.ctx)
+		tx.Rollback(c.ctx)
 	}
 	c.that(errors.Is(err, database.ErrLocked), "Begin that tries once, by another process, returned %v, want ErrLocked", err)
 }

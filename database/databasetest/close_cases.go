@@ -8,7 +8,7 @@ import (
 
 var closeCases = []testCase{
 	{"Close", closeTwice, closeCase},
-	{"Close during a transaction", closeEnds, closeInBatch},
+	{"Close during a transaction", closeEnds, closeInTx},
 	{"Close during a run", closeEnds, closeInRun},
 }
 
@@ -43,20 +43,20 @@ func (c *check) isClosed(db database.Database) {
 	}
 }
 
-func closeInBatch(c *check) {
+func closeInTx(c *check) {
 	db := c.dbWith("t")
-	b := c.begin(db, "s")
-	c.run(b, "INSERT INTO t VALUES (1)")
-	c.record(b, 1)
-	c.state(b, "s") // executes what is queued
-	db.Close()      // which may say that something was open
+	tx := c.begin(db, "s")
+	c.run(tx, "INSERT INTO t VALUES (1)")
+	c.record(tx, 1)
+	c.state(tx, "s") // executes what is queued
+	db.Close()       // which may say that something was open
 	c.becomesFree("s")
 	c.hasRows("t", 0)
-	err := execAndCommit(c.ctx, b, text("INSERT INTO t VALUES (2)"), 2)
+	err := execAndCommit(c.ctx, tx, text("INSERT INTO t VALUES (2)"), 2)
 	c.that(err != nil, "after Close, Run, Record and Commit returned no error")
 	c.hasRows("t", 0)
 	c.hasVersions(c.db(), "s")
-	b.Rollback(context.Background())
+	tx.Rollback(context.Background())
 }
 
 func closeInRun(c *check) {

@@ -107,7 +107,7 @@ func (tc testCase) run(c *check) {
 func cases() []testCase {
 	var all []testCase
 	for _, part := range [][]testCase{
-		stateCases, batchCases, scriptCases, historyCases, nameCases, settingCases, metadataCases, resetCases,
+		stateCases, txCases, scriptCases, historyCases, nameCases, settingCases, metadataCases, resetCases,
 		lockCases, runCases, journalCases, sessionCases, faultCases, closeCases,
 	} {
 		all = append(all, part...)

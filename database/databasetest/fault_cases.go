@@ -10,9 +10,9 @@ import (
 
 var faultCases = []testCase{
 	{"a context that is done", cancelling, contextIsDone},
-	{"cancelling a transaction's statement", cancelling, cancelBatch},
+	{"cancelling a transaction's statement", cancelling, cancelTx},
 	{"cancelling a run's statement", cancelling, cancelRun},
-	{"a transaction whose connection breaks", txCommitFails, breakBatch},
+	{"a transaction whose connection breaks", txCommitFails, breakTx},
 	{"a run whose connection breaks", runExecError, breakRun},
 }
 
@@ -27,12 +27,12 @@ func contextIsDone(c *check) {
 	}
 	c.isDefault(c.state(db, "s"))
 
-	b := c.begin(db, "s")
-	c.run(b, "INSERT INTO t VALUES (1)")
-	c.record(b, 2)
-	_, err = b.Commit(done())
+	tx := c.begin(db, "s")
+	c.run(tx, "INSERT INTO t VALUES (1)")
+	c.record(tx, 2)
+	_, err = tx.Commit(done())
 	c.that(errors.Is(err, context.Canceled), "Commit returned %v, want context.Canceled", err)
-	c.ok(b.Rollback(c.ctx), "Tx.Rollback")
+	c.ok(tx.Rollback(c.ctx), "Tx.Rollback")
 	c.hasRows("t", 0)
 	c.hasVersions(db, "s", 1)
 	c.becomesFree("s")
@@ -56,16 +56,16 @@ func (c *check) soon() context.Context {
 	return ctx
 }
 
-func cancelBatch(c *check) {
+func cancelTx(c *check) {
 	c.need(c.Slow != "", "slow statement")
 	db := c.dbWith("t")
-	b := c.begin(db, "s")
-	c.run(b, "INSERT INTO t VALUES (1)")
-	c.record(b, 1)
+	tx := c.begin(db, "s")
+	c.run(tx, "INSERT INTO t VALUES (1)")
+	c.record(tx, 1)
 	ctx := c.soon()
-	err := execAndCommit(ctx, b, text(c.Slow), 2)
+	err := execAndCommit(ctx, tx, text(c.Slow), 2)
 	c.that(errors.Is(err, context.DeadlineExceeded), "the error is %v, want context.DeadlineExceeded", err)
-	c.ok(b.Rollback(ctx), "Rollback with the context that is done")
+	c.ok(tx.Rollback(ctx), "Rollback with the context that is done")
 	c.becomesFree("s")
 	c.hasRows("t", 0)
 	c.hasVersions(db, "s")
@@ -88,18 +88,18 @@ func cancelRun(c *check) {
 	c.apply(db, "s", 1, "INSERT INTO t VALUES (2)")
 }
 
-func breakBatch(c *check) {
+func breakTx(c *check) {
 	c.need(c.Break != nil, "way to break connections")
 	victim := c.dbWith("t")
-	b := c.begin(victim, "s")
-	c.run(b, "INSERT INTO t VALUES (1)")
-	c.record(b, 1)
-	c.state(b, "s") // executes what is queued
+	tx := c.begin(victim, "s")
+	c.run(tx, "INSERT INTO t VALUES (1)")
+	c.record(tx, 1)
+	c.state(tx, "s") // executes what is queued
 	c.Break(victim)
-	err := execAndCommit(c.ctx, b, text("INSERT INTO t VALUES (2)"), 2)
+	err := execAndCommit(c.ctx, tx, text("INSERT INTO t VALUES (2)"), 2)
 	c.that(err != nil, "neither Run nor Record nor Commit returned an error on a broken connection")
 	c.promised(txRollback)
-	b.Rollback(c.ctx) // which may say that the connection is broken
+	tx.Rollback(c.ctx) // which may say that the connection is broken
 	c.becomesFree("s")
 	c.promised(txCommitFails)
 	c.hasRows("t", 0)

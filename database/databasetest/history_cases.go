@@ -10,7 +10,7 @@ import (
 )
 
 var historyCases = []testCase{
-	{"an entry is kept whole", txRecord, eventIsKept},
+	{"an entry is kept whole", txRecord, entryIsKept},
 	{"texts", entryTexts, textsCase},
 	{"times", entryTimes, timesCase},
 	{"the order of the history", historyInOrder, historyOrder},
@@ -20,7 +20,7 @@ var historyCases = []testCase{
 	{"the history only grows", historyAppends, historyOnlyGrows},
 	{"from entries to applied versions", foldDecides, foldCase},
 	{"two sets in one database", historySet, twoSets},
-	{"user, host and application of an entry", entryWho, whoItWas},
+	{"user, host and application of an entry", entryWho, entryNames},
 }
 
 var zeroTime time.Time
@@ -48,8 +48,8 @@ func kept(set string, e database.Entry, texts bool) database.Entry {
 	return e
 }
 
-// sameEvent compares all but what the database fills in differently each time.
-func sameEvent(a, b database.Entry) bool {
+// sameEntry compares all but what the database fills in differently each time.
+func sameEntry(a, b database.Entry) bool {
 	if !a.StartedAt.Equal(b.StartedAt) {
 		return false
 	}
@@ -62,18 +62,18 @@ func (c *check) isKept(got, want database.Entry) {
 	c.Helper()
 	c.that(got.ID > 0, "the event's ID is %d", got.ID)
 	want.ID, want.DBUser, want.Host, want.App = got.ID, got.DBUser, got.Host, got.App
-	c.that(sameEvent(got, want), "the history has\n\t%+v\n\twant\n\t%+v", got, want)
+	c.that(sameEntry(got, want), "the history has\n\t%+v\n\twant\n\t%+v", got, want)
 }
 
-func eventIsKept(c *check) {
+func entryIsKept(c *check) {
 	db := c.db()
-	b := c.begin(db, "s")
+	tx := c.begin(db, "s")
 	first := full(1)
-	first.Set = "somebody else's" // it is the batch that says which set
+	first.Set = "somebody else's" // it is the transaction that says which set
 	bare := database.Entry{Version: 0, Direction: database.Down, StartedAt: started}
-	c.ok(b.Record(c.ctx, first), "Tx.Record")
-	c.ok(b.Record(c.ctx, bare), "Tx.Record")
-	c.commit(b)
+	c.ok(tx.Record(c.ctx, first), "Tx.Record")
+	c.ok(tx.Record(c.ctx, bare), "Tx.Record")
+	c.commit(tx)
 	c.promised(entryDirectives)
 	for _, e := range c.history(db, database.HistoryQuery{Version: &first.Version}) {
 		c.that(e.UpDirectives == first.UpDirectives, "UpDirectives are %q, want %q", e.UpDirectives, first.UpDirectives)
@@ -96,13 +96,13 @@ func eventIsKept(c *check) {
 
 func textsCase(c *check) {
 	db := c.db()
-	b := c.begin(db, "s")
+	tx := c.begin(db, "s")
 	empty, none := full(1), full(2)
 	empty.DownText = ""
 	none.DownText, none.HasDownText, none.DownChecksum = "", false, migration.Checksum{}
-	c.ok(b.Record(c.ctx, empty), "Tx.Record")
-	c.ok(b.Record(c.ctx, none), "Tx.Record")
-	c.commit(b)
+	c.ok(tx.Record(c.ctx, empty), "Tx.Record")
+	c.ok(tx.Record(c.ctx, none), "Tx.Record")
+	c.commit(tx)
 	for _, texts := range []bool{false, true} {
 		events := c.history(db, database.HistoryQuery{Texts: texts})
 		c.that(len(events) == 2, "the history has %d events, want 2", len(events))
@@ -122,7 +122,7 @@ func textsCase(c *check) {
 
 func timesCase(c *check) {
 	db := c.db()
-	b := c.begin(db, "s")
+	tx := c.begin(db, "s")
 	times := []time.Time{
 		started,
 		time.Date(2026, 10, 25, 0, 30, 0, 999999999, time.UTC), // in an hour that some zones have twice
@@ -132,9 +132,9 @@ func timesCase(c *check) {
 	for v, at := range times {
 		e := full(int64(v))
 		e.StartedAt = at
-		c.ok(b.Record(c.ctx, e), "Tx.Record")
+		c.ok(tx.Record(c.ctx, e), "Tx.Record")
 	}
-	c.commit(b)
+	c.commit(tx)
 	events := c.history(db, database.HistoryQuery{})
 	c.that(len(events) == len(times), "the history has %d events, want %d", len(events), len(times))
 	for i, e := range events {
@@ -242,13 +242,13 @@ func historyOnlyGrows(c *check) {
 	for _, d := range dirs {
 		e := full(1)
 		e.Direction = d
-		b := c.begin(db, "s")
-		c.ok(b.Record(c.ctx, e), "Tx.Record")
-		c.commit(b)
+		tx := c.begin(db, "s")
+		c.ok(tx.Record(c.ctx, e), "Tx.Record")
+		c.commit(tx)
 		now := c.history(db, database.HistoryQuery{Texts: true})
 		c.that(len(now) == len(before)+1, "the history had %d events, and has %d after one more", len(before), len(now))
 		for i, old := range before {
-			c.that(sameEvent(old, now[i]), "an event was\n\t%+v\n\tand is\n\t%+v", old, now[i])
+			c.that(sameEntry(old, now[i]), "an event was\n\t%+v\n\tand is\n\t%+v", old, now[i])
 		}
 		before = now
 	}
@@ -267,15 +267,15 @@ func foldCase(c *check) {
 	}
 	want := &database.State{}
 	for _, e := range events {
-		b := c.begin(db, "s")
-		c.ok(b.Record(c.ctx, e), "Tx.Record")
-		c.commit(b)
+		tx := c.begin(db, "s")
+		c.ok(tx.Record(c.ctx, e), "Tx.Record")
+		c.commit(tx)
 		want.Fold(e)
 		for _, from := range []any{db, c.begin(db, "s")} {
 			st := c.state(from, "s")
 			c.sameVersions(st.Applied, want.Applied)
-			if b, ok := from.(database.Tx); ok {
-				c.ok(b.Rollback(c.ctx), "Tx.Rollback")
+			if tx, ok := from.(database.Tx); ok {
+				c.ok(tx.Rollback(c.ctx), "Tx.Rollback")
 			}
 		}
 	}
@@ -296,26 +296,26 @@ func twoSets(c *check) {
 	c.apply(db, "a", 1, "")
 	c.apply(db, "b", 1, "")
 	c.apply(db, "b", 2, "")
-	b := c.begin(db, "a")
-	c.ok(b.Record(c.ctx, database.Entry{Version: 1, Direction: database.Down, StartedAt: started}), "Tx.Record")
-	c.commit(b)
+	tx := c.begin(db, "a")
+	c.ok(tx.Record(c.ctx, database.Entry{Version: 1, Direction: database.Down, StartedAt: started}), "Tx.Record")
+	c.commit(tx)
 	c.hasVersions(db, "a")
 	c.hasVersions(db, "b", 1, 2)
 	c.hasVersions(db, "c")
 	c.promised(txState)
-	b = c.begin(db, "a")
-	c.that(c.state(b, "a").Applied.Len() == 0, "a batch of set a has the versions %d", c.state(b, "a").Applied.Versions())
+	tx = c.begin(db, "a")
+	c.that(c.state(tx, "a").Applied.Len() == 0, "a transaction of set a has the versions %d", c.state(tx, "a").Applied.Versions())
 }
 
-func whoItWas(c *check) {
+func entryNames(c *check) {
 	for _, app := range []string{"billing", ""} {
 		db := c.open(database.Options{App: app})
 		e := full(1)
 		e.DBUser, e.Host, e.App = "forged", "forged", "forged"
 		set := "set of " + app
-		b := c.begin(db, set)
-		c.ok(b.Record(c.ctx, e), "Tx.Record")
-		c.commit(b)
+		tx := c.begin(db, set)
+		c.ok(tx.Record(c.ctx, e), "Tx.Record")
+		c.commit(tx)
 		r := c.guard(db, set)
 		_, err := r.Record(context.WithoutCancel(c.ctx), e)
 		c.ok(err, "Run.Record")

@@ -15,7 +15,7 @@ import (
 
 var journalCases = []testCase{
 	{"a journal", stateNoRun, journalIsKept},
-	{"State of an interrupted run", stateDirty, openInState},
+	{"State of an interrupted run", stateVersion, interruptedInState},
 	{"the writer and times of a journal", journalFills, journalIsFilledIn},
 	{"a journal in a transaction of the script's own", journalTx, journalInOwnTransaction},
 	{"a statement with its journal", execDone, marked},
@@ -25,11 +25,11 @@ var journalCases = []testCase{
 	{"a journal for a statement that can't be in a transaction", execNever, neverMarked},
 	{"a journal for CREATE TABLE", neverBegun, tableMarked},
 	{"the process that holds a run", stateHeld, heldInState},
-	{"a closed run stays interrupted", closeLeaves, closedStaysOpen},
-	{"a run whose process is gone", journalMakes, brokenStaysOpen},
-	{"a transaction beside an interrupted run", foundInterrupted, batchKnows},
-	{"what ends a run", recordEnds, whatEnds},
-	{"what ends a run in a transaction", txEnds, whatEndsInBatch},
+	{"a closed run stays interrupted", closeLeaves, closedStaysInterrupted},
+	{"a run whose process is gone", journalMakes, brokenStaysInterrupted},
+	{"a transaction beside an interrupted run", foundInterrupted, foundInTx},
+	{"what ends a run", recordEnds, endsRun},
+	{"what ends a run in a transaction", txEnds, endsRunInTx},
 	{"Reset ends all runs", resetEnds, resetEndsRuns},
 	{"the outcome of a statement that was begun", outcomeTells, begun},
 	{"the outcome of a statement that happened", outcomeTells, happened},
@@ -37,8 +37,8 @@ var journalCases = []testCase{
 	{"the journal's name", notMentions, journalName},
 }
 
-// openRun is a journal of a version of which two statements stand.
-func openRun(version int64) *database.Journal {
+// interruptedRun is a journal of a version of which two statements stand.
+func interruptedRun(version int64) *database.Journal {
 	return &database.Journal{
 		Version: version, Name: fmt.Sprintf("step %d", version), Direction: database.Up, Checksum: migration.Sum("script"),
 		Of: 5, Done: 2, DoneSum: migration.Sum("two"),
@@ -51,8 +51,8 @@ func (c *check) journal(r database.Run, j *database.Journal) {
 	c.ok(r.Journal(c.ctx, j), "Run.Journal")
 }
 
-// isOpen fails the case unless just this run of a set is open, or none if it is nil.
-func (c *check) isOpen(from any, set string, want *database.Journal) {
+// hasJournal fails the case unless just this run of a set is open, or none if it is nil.
+func (c *check) hasJournal(from any, set string, want *database.Journal) {
 	c.Helper()
 	got := c.state(from, set).Interrupted
 	switch {
@@ -65,15 +65,15 @@ func (c *check) isOpen(from any, set string, want *database.Journal) {
 	}
 }
 
-// isLeft is isOpen after an event, with which the journal may have been written again.
-func (c *check) isLeft(from any, set string, want *database.Journal) {
+// keepsJournal is hasJournal after an event, with which the journal may have been written again.
+func (c *check) keepsJournal(from any, set string, want *database.Journal) {
 	c.Helper()
 	if got := c.state(from, set).Interrupted; want != nil && got != nil && !got.UpdatedAt.Before(want.UpdatedAt) {
 		kept := *want
 		kept.UpdatedAt = got.UpdatedAt
 		want = &kept
 	}
-	c.isOpen(from, set, want)
+	c.hasJournal(from, set, want)
 }
 
 // sameJournal compares journals, whatever the zones of their times are, and whoever is at work.
@@ -101,34 +101,34 @@ func (c *check) mark(r database.Run, ctx context.Context, statement string, j *d
 
 func journalIsKept(c *check) {
 	db := c.db()
-	c.isOpen(db, "s", nil)
+	c.hasJournal(db, "s", nil)
 	r := c.guard(db, "s")
-	c.isOpen(r, "s", nil)
+	c.hasJournal(r, "s", nil)
 
 	c.promised(journalMakes)
-	first := openRun(1)
+	first := interruptedRun(1)
 	first.Name, first.Begun, first.Before, first.Error = `"quoted", ä`, "VACUUM -- 'x'\n\t\\;", `{"what": "it was"}`, "it's failed: $1"
 	given := *first
 	c.journal(r, first)
 	given.StartedAt, given.UpdatedAt, given.DBUser, given.Host, given.App, given.PID =
 		first.StartedAt, first.UpdatedAt, first.DBUser, first.Host, first.App, first.PID
 	c.that(*first == given, "Journal has changed what it was given to %+v", *first)
-	c.isOpen(c.db(), "s", first)
+	c.hasJournal(c.db(), "s", first)
 	c.promised(stateNoRun)
-	c.isOpen(c.db(), "s'", nil)
+	c.hasJournal(c.db(), "s'", nil)
 	c.promised(runStateJournal)
-	c.isOpen(r, "s", first)
+	c.hasJournal(r, "s", first)
 
 	c.promised(journalOne)
-	second := openRun(2)
+	second := interruptedRun(2)
 	c.journal(r, second)
-	c.isOpen(c.db(), "s", second)
-	c.isOpen(r, "s", second)
+	c.hasJournal(c.db(), "s", second)
+	c.hasJournal(r, "s", second)
 
 	c.promised(journalNil)
 	c.journal(r, nil)
-	c.isOpen(c.db(), "s", nil)
-	c.isOpen(r, "s", nil)
+	c.hasJournal(c.db(), "s", nil)
+	c.hasJournal(r, "s", nil)
 	c.journal(r, nil)
 }
 
@@ -136,26 +136,26 @@ func journalIsKept(c *check) {
 func heldInState(c *check) {
 	db := c.db()
 	r := c.guard(db, "s")
-	c.journal(r, openRun(1))
+	c.journal(r, interruptedRun(1))
 	c.ok(r.Close(c.ctx), "Run.Close")
 	other := c.guard(db, "other")
 	c.that(!c.state(c.db(), "s").Interrupted.Held, "State says that somebody has the lock of set %q, which is that of set %q", "s", "other")
 	c.ok(other.Close(c.ctx), "Run.Close")
 }
 
-func openInState(c *check) {
+func interruptedInState(c *check) {
 	db := c.db()
 	r := c.guard(db, "s")
-	j := openRun(1)
+	j := interruptedRun(1)
 	c.journal(r, j)
 	v, dirty := c.state(c.db(), "s").Version()
 	c.that(v == database.NilVersion && dirty, "Version is %d, %t, want none, true", v, dirty)
 	c.promised(stateRun)
-	c.isOpen(c.db(), "s", j)
+	c.hasJournal(c.db(), "s", j)
 	c.ok(r.Close(c.ctx), "Run.Close")
-	c.isOpen(db, "s", j)
+	c.hasJournal(db, "s", j)
 	c.apply(db, "s", 1, "")
-	c.promised(stateDirty)
+	c.promised(stateVersion)
 	v, dirty = c.state(c.db(), "s").Version()
 	c.that(v == 1 && !dirty, "after the run Version is %d, %t, want 1, false", v, dirty)
 }
@@ -169,35 +169,35 @@ func journalIsFilledIn(c *check) {
 		"Exec":    func(j *database.Journal) error { return c.mark(r, c.ctx, "INSERT INTO t VALUES (1)", j) },
 	} {
 		c.promised(journalWhen)
-		first, next := openRun(1), openRun(2)
+		first, next := interruptedRun(1), interruptedRun(2)
 		c.ok(write(first), name)
 		c.ok(write(next), name)
 		c.that(!first.StartedAt.IsZero() && !next.StartedAt.IsZero() && !first.UpdatedAt.IsZero() && !next.UpdatedAt.Before(first.UpdatedAt),
 			"%s: runs began at %s and %s, and were written at %s and %s", name, first.StartedAt, next.StartedAt, first.UpdatedAt, next.UpdatedAt)
 
 		c.promised(journalFills)
-		j := openRun(1)
+		j := interruptedRun(1)
 		j.DBUser, j.Host, j.App, j.PID, j.StartedAt = "nobody", "nowhere", "nothing", -1, started
 		c.ok(write(j), name)
 		c.that(j.App == "the app" && j.PID == int64(os.Getpid()), "%s: it was written by %q, process %d, want the app, process %d", name, j.App, j.PID, os.Getpid())
 		c.that(j.DBUser != "nobody" && j.Host != "nowhere", "%s: it was written by %q on %q", name, j.DBUser, j.Host)
 		c.that(j.StartedAt.Equal(started.Truncate(time.Microsecond)), "%s: StartedAt is %s, want %s", name, j.StartedAt, started)
-		c.isOpen(c.db(), "s", j)
+		c.hasJournal(c.db(), "s", j)
 	}
 }
 
 func journalInOwnTransaction(c *check) {
 	db := c.dbWith("t")
 	r := c.guard(db, "s")
-	first := openRun(1)
+	first := interruptedRun(1)
 	c.journal(r, first)
 	c.exec(r, "BEGIN; INSERT INTO t VALUES (1)")
-	c.that(r.Journal(c.ctx, openRun(2)) != nil, "Journal inside of the script's transaction returned no error")
+	c.that(r.Journal(c.ctx, interruptedRun(2)) != nil, "Journal inside of the script's transaction returned no error")
 	c.that(r.Journal(c.ctx, nil) != nil, "Journal inside of the script's transaction returned no error")
-	c.isOpen(c.db(), "s", first)
+	c.hasJournal(c.db(), "s", first)
 	c.exec(r, "ROLLBACK")
 	c.hasRows("t", 0)
-	c.isOpen(c.db(), "s", first)
+	c.hasJournal(c.db(), "s", first)
 	c.journal(r, nil)
 }
 
@@ -205,12 +205,12 @@ func marked(c *check) {
 	db := c.dbWith("t")
 	r := c.guard(db, "s")
 	for n := range 3 {
-		j := openRun(1)
+		j := interruptedRun(1)
 		j.Done = n + 1
 		c.ok(c.mark(r, c.ctx, "INSERT INTO t VALUES (1)", j), "Run.Exec with a mark")
 		c.hasRows("t", n+1)
-		c.isOpen(c.db(), "s", j)
-		c.isOpen(r, "s", j)
+		c.hasJournal(c.db(), "s", j)
+		c.hasJournal(r, "s", j)
 	}
 	c.ok(r.Close(c.ctx), "Run.Close")
 	c.hasRows("t", 3)
@@ -219,29 +219,29 @@ func marked(c *check) {
 func markedFails(c *check) {
 	db := c.dbWith("t")
 	r := c.guard(db, "s")
-	first := openRun(1)
+	first := interruptedRun(1)
 	c.journal(r, first)
-	err := c.mark(r, c.ctx, "INSERT INTO missing VALUES (1)", openRun(2))
+	err := c.mark(r, c.ctx, "INSERT INTO missing VALUES (1)", interruptedRun(2))
 	c.that(isA[*database.StatementError](err), "Exec returned %v, want a *StatementError", err)
-	c.isOpen(c.db(), "s", first)
-	c.isOpen(r, "s", first)
-	err = c.mark(r, done(), "INSERT INTO t VALUES (1)", openRun(2))
+	c.hasJournal(c.db(), "s", first)
+	c.hasJournal(r, "s", first)
+	err = c.mark(r, done(), "INSERT INTO t VALUES (1)", interruptedRun(2))
 	c.that(err != nil, "Exec with a context that is done returned no error")
 	c.hasRows("t", 0)
-	c.isOpen(c.db(), "s", first)
+	c.hasJournal(c.db(), "s", first)
 }
 
 func markedCancelled(c *check) {
 	c.need(c.Slow != "", "slow statement")
 	db := c.db()
 	r := c.guard(db, "s")
-	first := openRun(1)
+	first := interruptedRun(1)
 	c.journal(r, first)
-	err := c.mark(r, c.soon(), c.Slow, openRun(2))
+	err := c.mark(r, c.soon(), c.Slow, interruptedRun(2))
 	c.that(errors.Is(err, context.DeadlineExceeded), "the error is %v, want context.DeadlineExceeded", err)
 	r.Close(c.ctx) // which may say that the connection is broken
 	next := c.guard(c.db(), "s")
-	c.isOpen(next, "s", first)
+	c.hasJournal(next, "s", first)
 }
 
 func commitMarked(c *check) {
@@ -249,106 +249,106 @@ func commitMarked(c *check) {
 	r := c.guard(db, "s")
 	c.exec(r, "BEGIN; INSERT INTO t VALUES (1)")
 	c.hasRows("t", 0)
-	j := openRun(1)
+	j := interruptedRun(1)
 	c.ok(c.mark(r, c.ctx, "COMMIT", j), "Run.Exec of COMMIT with a mark")
 	c.hasRows("t", 1)
-	c.isOpen(c.db(), "s", j)
+	c.hasJournal(c.db(), "s", j)
 	c.exec(r, "BEGIN; INSERT INTO t VALUES (2); ROLLBACK")
 	c.hasRows("t", 1)
-	c.isOpen(r, "s", j)
+	c.hasJournal(r, "s", j)
 	c.isLocked("s")
-	last := openRun(1)
+	last := interruptedRun(1)
 	last.Done++
 	c.ok(c.mark(r, c.ctx, "INSERT INTO t VALUES (3)", last), "Run.Exec after the script's transaction")
 	c.hasRows("t", 2)
-	c.isOpen(c.db(), "s", last)
+	c.hasJournal(c.db(), "s", last)
 }
 
 func neverMarked(c *check) {
 	c.need(c.Never != nil, "statement that cannot be in a transaction")
 	db := c.dbWith("t")
 	r := c.guard(db, "s")
-	err := c.mark(r, c.ctx, c.Never("t"), openRun(1))
+	err := c.mark(r, c.ctx, c.Never("t"), interruptedRun(1))
 	c.that(errors.Is(err, database.ErrNoTransaction), "Exec with a mark returned %v, want ErrNoTransaction", err)
 	c.promised(neverBegun)
-	c.isOpen(c.db(), "s", nil)
+	c.hasJournal(c.db(), "s", nil)
 	c.ok(c.mark(r, c.ctx, c.Never("t"), nil), "Run.Exec without a mark, after it was refused with one")
-	c.isOpen(c.db(), "s", nil)
+	c.hasJournal(c.db(), "s", nil)
 }
 
 // CREATE TABLE happens with its mark, or is refused: not every database can take it back.
 func tableMarked(c *check) {
 	db := c.db()
 	r := c.guard(db, "s")
-	j := openRun(1)
+	j := interruptedRun(1)
 	err := c.mark(r, c.ctx, "CREATE TABLE t (x int)", j)
 	if c.NoDDL && errors.Is(err, database.ErrNoTransaction) {
 		c.hasTables()
-		c.isOpen(c.db(), "s", nil)
+		c.hasJournal(c.db(), "s", nil)
 		return
 	}
 	c.promised(execDone)
 	c.ok(err, "Run.Exec of CREATE TABLE with a mark")
 	c.hasTables("t")
-	c.isOpen(c.db(), "s", j)
+	c.hasJournal(c.db(), "s", j)
 }
 
-func closedStaysOpen(c *check) {
+func closedStaysInterrupted(c *check) {
 	db := c.db()
 	r := c.guard(db, "s")
-	j := openRun(1)
+	j := interruptedRun(1)
 	c.journal(r, j)
 	c.ok(r.Close(c.ctx), "Run.Close")
-	c.isOpen(db, "s", j)
+	c.hasJournal(db, "s", j)
 	c.that(r.Journal(c.ctx, nil) != nil, "after Close, Journal returned no error")
 	next := c.guard(c.db(), "s")
-	c.isOpen(next, "s", j)
+	c.hasJournal(next, "s", j)
 	c.ok(next.Close(c.ctx), "Run.Close of a run that found the journal")
 	c.promised(journalMakes)
 	c.ok(db.Close(), "Close")
-	c.isOpen(c.db(), "s", j)
+	c.hasJournal(c.db(), "s", j)
 }
 
-func brokenStaysOpen(c *check) {
+func brokenStaysInterrupted(c *check) {
 	c.need(c.Break != nil, "way to break connections")
 	victim := c.dbWith("t")
 	r := c.guard(victim, "s")
-	first := openRun(1)
+	first := interruptedRun(1)
 	c.journal(r, first)
 	c.exec(r, "BEGIN; INSERT INTO t VALUES (1)")
 	c.Break(victim)
 	next := c.guard(c.db(), "s")
-	c.isOpen(next, "s", first)
+	c.hasJournal(next, "s", first)
 	c.hasRows("t", 0)
 
 	c.promised(guardAlone)
-	second := openRun(2)
+	second := interruptedRun(2)
 	c.journal(next, second)
-	late := openRun(9)
+	late := interruptedRun(9)
 	c.that(r.Journal(c.ctx, late) != nil, "Journal on a broken connection returned no error")
 	c.that(c.mark(r, c.ctx, "INSERT INTO t VALUES (2)", late) != nil, "Exec on a broken connection returned no error")
 	c.that(c.tryRecord(r, 2) != nil, "Record on a broken connection returned no error")
 	r.Close(c.ctx) // which may say that the connection is broken
-	c.isOpen(c.db(), "s", second)
+	c.hasJournal(c.db(), "s", second)
 	c.hasRows("t", 0)
 	c.hasVersions(c.db(), "s")
 }
 
-func batchKnows(c *check) {
+func foundInTx(c *check) {
 	db := c.db()
 	knows := func(set string, want bool) {
 		c.Helper()
 		c.promised(foundInterrupted)
-		b, found := c.beginFound(db, set)
+		tx, found := c.beginFound(db, set)
 		c.that(found.Interrupted == want, "Begin of set %q found an interrupted run: %t, want %t", set, found.Interrupted, want)
-		c.commit(b)
+		c.commit(tx)
 		r, found := c.guardFound(db, set)
 		c.that(found.Interrupted == want, "Guard of set %q found an interrupted run: %t, want %t", set, found.Interrupted, want)
 		c.ok(r.Close(c.ctx), "Run.Close")
 	}
 	knows("s", false)
 	r := c.guard(db, "s")
-	c.journal(r, openRun(1))
+	c.journal(r, interruptedRun(1))
 	c.ok(r.Close(c.ctx), "Run.Close")
 	knows("s", true)
 	knows("other", false)
@@ -367,7 +367,7 @@ type ending struct {
 
 func endings() (all []ending) {
 	named := func(d database.Direction, name string) database.Journal {
-		j := *openRun(database.NilVersion)
+		j := *interruptedRun(database.NilVersion)
 		j.Direction, j.Name = d, name
 		return j
 	}
@@ -377,7 +377,7 @@ func endings() (all []ending) {
 		return e
 	}
 	for _, of := range []database.Direction{database.Up, database.Down, database.Baseline} {
-		j := *openRun(7)
+		j := *interruptedRun(7)
 		j.Direction = of
 		for _, d := range []database.Direction{database.Up, database.Down, database.Mark, database.Forget, database.Baseline} {
 			all = append(all, ending{j, event(d, 7, "any"), true}, ending{j, event(d, 8, j.Name), false})
@@ -405,18 +405,18 @@ func (e ending) left() *database.Journal {
 	return &e.journal
 }
 
-func whatEnds(c *check) {
+func endsRun(c *check) {
 	db := c.db()
 	r := c.guard(db, "s")
-	j := openRun(7)
+	j := interruptedRun(7)
 	c.journal(r, j)
 	_, err := r.Record(c.ctx, up(6))
 	c.ok(err, "Run.Record of another version")
-	c.isLeft(c.db(), "s", j)
+	c.keepsJournal(c.db(), "s", j)
 	_, err = r.Record(c.ctx, up(7), up(8))
 	c.ok(err, "Run.Record")
-	c.isOpen(c.db(), "s", nil)
-	c.isOpen(r, "s", nil)
+	c.hasJournal(c.db(), "s", nil)
+	c.hasJournal(r, "s", nil)
 
 	c.promised(journalEnded)
 	reader := c.db()
@@ -425,26 +425,26 @@ func whatEnds(c *check) {
 		_, err := r.Record(c.ctx, e.event)
 		c.ok(err, "Run.Record")
 		c.that(e.journal.EndedBy(e.event) == e.ends, "EndedBy of a run %s %d by %s %d says %t", e.journal.Direction, e.journal.Version, e.event.Direction, e.event.Version, !e.ends)
-		c.isLeft(reader, "s", e.left())
-		c.isLeft(r, "s", e.left())
+		c.keepsJournal(reader, "s", e.left())
+		c.keepsJournal(r, "s", e.left())
 	}
 }
 
-func whatEndsInBatch(c *check) {
+func endsRunInTx(c *check) {
 	db, reader := c.db(), c.db()
 	for _, e := range endings() {
 		r := c.guard(db, "s")
 		c.journal(r, &e.journal)
 		c.ok(r.Close(c.ctx), "Run.Close")
-		b := c.begin(db, "s")
-		c.ok(b.Record(c.ctx, e.event), "Tx.Record")
-		c.isLeft(b, "s", e.left())
-		c.ok(b.Rollback(c.ctx), "Tx.Rollback")
-		c.isOpen(reader, "s", &e.journal)
-		b = c.begin(db, "s")
-		c.ok(b.Record(c.ctx, e.event), "Tx.Record")
-		c.commit(b)
-		c.isLeft(reader, "s", e.left())
+		tx := c.begin(db, "s")
+		c.ok(tx.Record(c.ctx, e.event), "Tx.Record")
+		c.keepsJournal(tx, "s", e.left())
+		c.ok(tx.Rollback(c.ctx), "Tx.Rollback")
+		c.hasJournal(reader, "s", &e.journal)
+		tx = c.begin(db, "s")
+		c.ok(tx.Record(c.ctx, e.event), "Tx.Record")
+		c.commit(tx)
+		c.keepsJournal(reader, "s", e.left())
 	}
 }
 
@@ -452,15 +452,15 @@ func resetEndsRuns(c *check) {
 	db := c.db()
 	for _, set := range []string{"s", "without a history"} {
 		r := c.guard(db, set)
-		c.journal(r, openRun(1))
+		c.journal(r, interruptedRun(1))
 		c.ok(r.Close(c.ctx), "Run.Close")
 	}
-	b := c.begin(db, "s")
-	emptied := c.reset(b)
-	c.isOpen(b, "s", nil)
-	c.commit(b)
-	c.isOpen(c.db(), "s", nil)
-	c.isOpen(c.db(), "without a history", nil)
+	tx := c.begin(db, "s")
+	emptied := c.reset(tx)
+	c.hasJournal(tx, "s", nil)
+	c.commit(tx)
+	c.hasJournal(c.db(), "s", nil)
+	c.hasJournal(c.db(), "without a history", nil)
 	c.promised(resetRecords)
 	c.that(slices.Equal(emptied.Sets, []string{"s", "without a history"}), "Sets are %q, want both", emptied.Sets)
 }

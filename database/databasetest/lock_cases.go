@@ -37,11 +37,11 @@ func (c *check) take(hold locker, db database.Database) (release func() error) {
 func (c *check) lockers() map[string]locker {
 	return map[string]locker{
 		"Begin": func(ctx context.Context, db database.Database, opts database.LockOptions) (func() error, error) {
-			b, _, err := db.Begin(ctx, "s", opts)
+			tx, _, err := db.Begin(ctx, "s", opts)
 			if err != nil {
 				return nil, err
 			}
-			return func() error { return b.Rollback(c.ctx) }, nil
+			return func() error { return tx.Rollback(c.ctx) }, nil
 		},
 		"Guard": func(ctx context.Context, db database.Database, opts database.LockOptions) (func() error, error) {
 			r, _, err := db.Guard(ctx, "s", opts)
@@ -147,17 +147,17 @@ func otherSetsLock(c *check) {
 	a := c.begin(c.db(), "a")
 	c.run(a, "INSERT INTO t VALUES (1)")
 	c.record(a, 1)
-	b, _, err := c.db().Begin(c.ctx, "b", database.LockOptions{})
-	c.ok(err, "Begin while a batch of another set is open")
-	c.run(b, "INSERT INTO t VALUES (2)")
-	c.record(b, 1)
+	tx, _, err := c.db().Begin(c.ctx, "b", database.LockOptions{})
+	c.ok(err, "Begin while a transaction of another set is open")
+	c.run(tx, "INSERT INTO t VALUES (2)")
+	c.record(tx, 1)
 	r, _, err := c.db().Guard(c.ctx, "c", database.LockOptions{})
-	c.ok(err, "Guard while batches of other sets are open")
+	c.ok(err, "Guard while transactions of other sets are open")
 	c.exec(r, "INSERT INTO t VALUES (3)")
 	_, err = r.Record(c.ctx, up(1))
-	c.ok(err, "Run.Record while batches of other sets are open")
+	c.ok(err, "Run.Record while transactions of other sets are open")
 	c.ok(r.Close(c.ctx), "Run.Close")
-	c.commit(b)
+	c.commit(tx)
 	c.commit(a)
 	for _, set := range []string{"a", "b", "c"} {
 		c.hasVersions(c.db(), set, 1)
@@ -169,10 +169,10 @@ func otherHistorysLock(c *check) {
 	c.need(!c.OneWriter, "two writers")
 	a := c.begin(c.db(), "s")
 	other := c.open(database.Options{HistoryTable: "other_history"})
-	b, _, err := other.Begin(c.ctx, "s", database.LockOptions{})
-	c.ok(err, "Begin while a batch of another history is open")
-	c.record(b, 2)
-	c.commit(b)
+	tx, _, err := other.Begin(c.ctx, "s", database.LockOptions{})
+	c.ok(err, "Begin while a transaction of another history is open")
+	c.record(tx, 2)
+	c.commit(tx)
 	c.commit(a)
 	c.hasVersions(other, "s", 2)
 }
@@ -201,17 +201,17 @@ const crowd = 8
 
 // next applies the version after the newest one, as it stands under the lock.
 func (c *check) next(db database.Database) error {
-	b, _, err := db.Begin(c.ctx, "s", patient)
+	tx, _, err := db.Begin(c.ctx, "s", patient)
 	if err != nil {
 		return err
 	}
-	defer b.Rollback(c.ctx)
-	st, err := b.State(c.ctx)
+	defer tx.Rollback(c.ctx)
+	st, err := tx.State(c.ctx)
 	if err != nil {
 		return err
 	}
 	v, _ := st.Version()
-	return execAndCommit(c.ctx, b, text("INSERT INTO t VALUES (1)"), v+1)
+	return execAndCommit(c.ctx, tx, text("INSERT INTO t VALUES (1)"), v+1)
 }
 
 // together has everyone of the crowd do something at once.

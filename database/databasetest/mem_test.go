@@ -135,7 +135,7 @@ func record(t *testing.T, tc testCase, newTarget func() Target) (out outcomeOf) 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // commitTx is Commit without its result.
-func commitTx(ctx context.Context, b database.Tx) error {
-	_, err := b.Commit(ctx)
+func commitTx(ctx context.Context, tx database.Tx) error {
+	_, err := tx.Commit(ctx)
 	return err
 }

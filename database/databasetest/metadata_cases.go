@@ -17,11 +17,11 @@ var metadataCases = []testCase{
 	{"metadata that is kept", metadataPut, metadataKept},
 	{"the objects that can be described", metadataReads, metadataObjects},
 	{"comments", metadataPut, metadataComments},
-	{"metadata in a transaction", metadataTx, metadataInBatch},
+	{"metadata in a transaction", metadataTx, metadataInTx},
 	{"one transaction writes metadata", metadataAlone, metadataOneAtATime},
 	{"a query's rows", queryPasses, queryRows},
 	{"a query only reads", queryReads, queryOnlyReads},
-	{"a query in a transaction", txQuery, queryInBatch},
+	{"a query in a transaction", txQuery, queryInTx},
 	{"a query that fails", queryError, queryFails},
 	{"a query and its session", querySess, querySession},
 }
@@ -100,9 +100,9 @@ func metadataKept(c *check) {
 
 func (c *check) putMetadata(db database.Database, change *metadata.Change) {
 	c.Helper()
-	b := c.begin(db, "s")
-	c.ok(database.TxPutMetadata(c.ctx, b, change), "PutMetadata")
-	c.commit(b)
+	tx := c.begin(db, "s")
+	c.ok(database.TxPutMetadata(c.ctx, tx, change), "PutMetadata")
+	c.commit(tx)
 }
 
 func metadataObjects(c *check) {
@@ -147,28 +147,28 @@ func metadataComments(c *check) {
 	}
 }
 
-func metadataInBatch(c *check) {
+func metadataInTx(c *check) {
 	db := c.db()
 	c.apply(db, "s", 1, "CREATE TABLE t (x int)")
-	b := c.begin(db, "s")
-	c.run(b, c.ddl("CREATE TABLE u (x int)"))
-	s, err := database.TxMetadata(c.ctx, b)
+	tx := c.begin(db, "s")
+	c.run(tx, c.ddl("CREATE TABLE u (x int)"))
+	s, err := database.TxMetadata(c.ctx, tx)
 	c.ok(err, "Tx.Metadata")
 	name := "u"
 	if c.NoDDL {
 		name = "t"
 	}
 	entry := about(c.object(s, name, ""), facts)
-	c.ok(database.TxPutMetadata(c.ctx, b, &metadata.Change{Entries: []metadata.Stored{entry}}), "PutMetadata")
-	s, err = database.TxMetadata(c.ctx, b)
+	c.ok(database.TxPutMetadata(c.ctx, tx, &metadata.Change{Entries: []metadata.Stored{entry}}), "PutMetadata")
+	s, err = database.TxMetadata(c.ctx, tx)
 	c.ok(err, "Tx.Metadata")
 	c.hasEntries(s, entry)
-	c.ok(b.Rollback(c.ctx), "Rollback")
+	c.ok(tx.Rollback(c.ctx), "Rollback")
 	c.hasEntries(c.metadata(db))
 
-	b = c.begin(db, "s")
-	c.ok(database.TxPutMetadata(c.ctx, b, &metadata.Change{Entries: []metadata.Stored{about(c.object(c.metadata(db), "t", ""), facts)}}), "PutMetadata")
-	c.ok(b.Rollback(c.ctx), "Rollback")
+	tx = c.begin(db, "s")
+	c.ok(database.TxPutMetadata(c.ctx, tx, &metadata.Change{Entries: []metadata.Stored{about(c.object(c.metadata(db), "t", ""), facts)}}), "PutMetadata")
+	c.ok(tx.Rollback(c.ctx), "Rollback")
 	c.hasEntries(c.metadata(db))
 }
 
@@ -177,53 +177,53 @@ func metadataOneAtATime(c *check) {
 	c.apply(one, "s", 1, "CREATE TABLE t (x int)")
 	s := c.metadata(one)
 	table, column := about(c.object(s, "t", ""), facts), about(c.object(s, "t", "x"), facts)
-	c.alone(one, two, func(b database.Tx) {
-		_, err := database.TxMetadata(c.ctx, b)
+	c.alone(one, two, func(tx database.Tx) {
+		_, err := database.TxMetadata(c.ctx, tx)
 		c.ok(err, "Tx.Metadata")
 	}, table)
 	c.hasEntries(c.metadata(one), table)
 	c.promised(metadataOne)
-	c.alone(one, two, func(b database.Tx) {
-		c.ok(database.TxPutMetadata(c.ctx, b, &metadata.Change{}), "PutMetadata")
-		_, err := database.TxMetadata(c.ctx, b) // and what was queued is executed
+	c.alone(one, two, func(tx database.Tx) {
+		c.ok(database.TxPutMetadata(c.ctx, tx, &metadata.Change{}), "PutMetadata")
+		_, err := database.TxMetadata(c.ctx, tx) // and what was queued is executed
 		c.ok(err, "Tx.Metadata")
 	}, column)
 	c.hasEntries(c.metadata(one), column)
 }
 
-// alone begins a batch, which another one of another set must wait for that adds an entry.
+// alone begins a transaction, which another one of another set must wait for that adds an entry.
 func (c *check) alone(one, two database.Database, begin func(database.Tx), added metadata.Stored) {
 	c.Helper()
 	first := c.begin(one, "s")
 	begin(first)
 	done := make(chan error, 1)
 	go func() {
-		b, _, err := two.Begin(c.ctx, "another", patient)
+		tx, _, err := two.Begin(c.ctx, "another", patient)
 		if err == nil {
-			defer b.Rollback(c.ctx)
-			err = c.add(b, added)
+			defer tx.Rollback(c.ctx)
+			err = c.add(tx, added)
 		}
 		done <- err
 	}()
 	select {
 	case err := <-done:
-		c.fail("a second batch has written while the first was open: " + errorText(err))
+		c.fail("a second transaction has written while the first was open: " + errorText(err))
 	case <-time.After(50 * time.Millisecond): // for who doesn't wait to show it
 	}
 	c.commit(first)
-	c.ok(<-done, "the second batch")
+	c.ok(<-done, "the second transaction")
 }
 
 // add adds an entry to those that there are.
-func (c *check) add(b database.Tx, added metadata.Stored) error {
-	s, err := database.TxMetadata(c.ctx, b)
+func (c *check) add(tx database.Tx, added metadata.Stored) error {
+	s, err := database.TxMetadata(c.ctx, tx)
 	if err != nil {
 		return err
 	}
-	if err := database.TxPutMetadata(c.ctx, b, &metadata.Change{Entries: append(s.Entries, added)}); err != nil {
+	if err := database.TxPutMetadata(c.ctx, tx, &metadata.Change{Entries: append(s.Entries, added)}); err != nil {
 		return err
 	}
-	_, err = b.Commit(c.ctx)
+	_, err = tx.Commit(c.ctx)
 	return err
 }
 
@@ -259,29 +259,29 @@ func queryOnlyReads(c *check) {
 	c.that(n == 0, "t has %d rows, want none", n)
 }
 
-func queryInBatch(c *check) {
+func queryInTx(c *check) {
 	db := c.dbWith("t")
 	for _, commits := range []bool{false, true} {
-		b := c.begin(db, "s")
-		rows, err := database.TxQuery(c.ctx, b, "INSERT INTO t VALUES (7)")
+		tx := c.begin(db, "s")
+		rows, err := database.TxQuery(c.ctx, tx, "INSERT INTO t VALUES (7)")
 		c.ok(err, "Query")
 		c.that(rows != nil && len(rows.Rows) == 0, "INSERT returned %+v", rows)
 		if !commits {
-			c.ok(b.Rollback(c.ctx), "Rollback")
+			c.ok(tx.Rollback(c.ctx), "Rollback")
 			continue
 		}
-		c.record(b, 1)
-		c.commit(b)
+		c.record(tx, 1)
+		c.commit(tx)
 	}
 	c.promised(txQueryEnds)
 	n, err := c.RowCount(c.ctx, "t")
 	c.ok(err, "RowCount")
-	c.that(n == 1, "t has %d rows, want that of the batch that was committed", n)
-	b := c.begin(db, "s")
-	_, err = database.TxQuery(c.ctx, b, "INSERT INTO no_such_table VALUES (1)")
+	c.that(n == 1, "t has %d rows, want that of the transaction that was committed", n)
+	tx := c.begin(db, "s")
+	_, err = database.TxQuery(c.ctx, tx, "INSERT INTO no_such_table VALUES (1)")
 	var e *database.StatementError
 	c.that(errors.As(err, &e) && e.Pos.File == database.QueryFile && e.Pos.Line > 0, "Query returned %v, want a *StatementError with its place", err)
-	c.ok(b.Rollback(c.ctx), "Rollback")
+	c.ok(tx.Rollback(c.ctx), "Rollback")
 }
 
 func queryFails(c *check) {
@@ -302,13 +302,13 @@ func querySession(c *check) {
 	for _, ch := range c.Session {
 		db := c.db()
 		c.statement(db, "CREATE TABLE probe (x int)")
-		b := c.begin(db, "s")
-		if _, err := database.TxQuery(c.ctx, b, ch.Change); c.powered(err) != nil { // it may be more than one statement
-			c.ok(b.Rollback(c.ctx), "Rollback")
+		tx := c.begin(db, "s")
+		if _, err := database.TxQuery(c.ctx, tx, ch.Change); c.powered(err) != nil { // it may be more than one statement
+			c.ok(tx.Rollback(c.ctx), "Rollback")
 			c.statement(db, "DROP TABLE probe")
 			continue
 		}
-		c.commit(b)
+		c.commit(tx)
 		c.apply(db, "s", 1, ch.Probe)
 		n, err := c.RowCount(c.ctx, "probe")
 		c.ok(err, "RowCount")

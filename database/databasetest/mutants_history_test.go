@@ -70,15 +70,15 @@ func queries(alter func(*database.HistoryQuery)) func(*alteredDB) {
 	}
 }
 
-// records alters each event that a batch records.
-func records(alter func(*database.Entry)) func(*alteredBatch) {
-	return func(b *alteredBatch) {
-		b.record = func(ctx context.Context, entries ...database.Entry) error {
+// records alters each event that a transaction records.
+func records(alter func(*database.Entry)) func(*alteredTx) {
+	return func(tx *alteredTx) {
+		tx.record = func(ctx context.Context, entries ...database.Entry) error {
 			entries = slices.Clone(entries)
 			for i := range entries {
 				alter(&entries[i])
 			}
-			return b.Tx.Record(ctx, entries...)
+			return tx.Tx.Record(ctx, entries...)
 		}
 	}
 }
@@ -97,8 +97,8 @@ func opening(alter func(*database.Options)) func(*Target) {
 var readingMutants = []mutant{
 	ofDB("State makes the tables", stateWritesNot, func(d *alteredDB) {
 		d.state = func(ctx context.Context, set string) (*database.State, error) {
-			if b, _, err := d.Database.Begin(ctx, "made by State", database.LockOptions{}); err == nil {
-				b.Rollback(ctx)
+			if tx, _, err := d.Database.Begin(ctx, "made by State", database.LockOptions{}); err == nil {
+				tx.Rollback(ctx)
 			}
 			return d.Database.State(ctx, set)
 		}
@@ -109,12 +109,12 @@ var readingMutants = []mutant{
 			if err != nil || st.Head == 0 {
 				return st, err
 			}
-			b, _, err := d.Database.Begin(ctx, set, database.LockOptions{})
+			tx, _, err := d.Database.Begin(ctx, set, database.LockOptions{})
 			if err != nil {
 				return nil, err
 			}
-			defer b.Rollback(ctx)
-			return b.State(ctx)
+			defer tx.Rollback(ctx)
+			return tx.State(ctx)
 		}
 	}),
 	ofDB("migrations are off until they are turned on", stateIsZero, states(func(_ *alteredDB, st *database.State) {
@@ -297,20 +297,20 @@ var historyMutants = []mutant{
 	ofDB("ids count down", entryID, events(func(e *database.Entry) { e.ID = 1000 - e.ID })),
 	ofDB("times are in some zone", entryTimes, events(func(e *database.Entry) { e.StartedAt = e.StartedAt.In(time.FixedZone("", 3600)) })),
 	ofDB("times are in seconds", entryTimes, events(func(e *database.Entry) { e.StartedAt = e.StartedAt.Truncate(time.Second) })),
-	ofBatch("an empty down script is none", entryTexts, records(func(e *database.Entry) { e.HasDownText = e.DownText != "" })),
-	ofBatch("the up script's directives are lost", entryDirectives, records(func(e *database.Entry) { e.UpDirectives = migration.Directives{} })),
-	ofBatch("the down script has the up script's directives", entryDirectives, records(func(e *database.Entry) { e.DownDirectives = e.UpDirectives })),
-	ofBatch("the down script's directives are lost", entryDirectives, records(func(e *database.Entry) { e.DownDirectives = migration.Directives{} })),
+	ofTx("an empty down script is none", entryTexts, records(func(e *database.Entry) { e.HasDownText = e.DownText != "" })),
+	ofTx("the up script's directives are lost", entryDirectives, records(func(e *database.Entry) { e.UpDirectives = migration.Directives{} })),
+	ofTx("the down script has the up script's directives", entryDirectives, records(func(e *database.Entry) { e.DownDirectives = e.UpDirectives })),
+	ofTx("the down script's directives are lost", entryDirectives, records(func(e *database.Entry) { e.DownDirectives = migration.Directives{} })),
 	ofDB("the application is not kept", entryWho, events(func(e *database.Entry) { e.App = "" })),
-	ofBatch("the note is lost", txRecord, records(func(e *database.Entry) { e.Note = "" })),
-	ofBatch("the checksum of the down script is lost", txRecord, records(func(e *database.Entry) { e.DownChecksum = migration.Checksum{} })),
-	ofBatch("a time that isn't given is 1970", txRecordTimes, records(func(e *database.Entry) {
+	ofTx("the note is lost", txRecord, records(func(e *database.Entry) { e.Note = "" })),
+	ofTx("the checksum of the down script is lost", txRecord, records(func(e *database.Entry) { e.DownChecksum = migration.Checksum{} })),
+	ofTx("a time that isn't given is 1970", txRecordTimes, records(func(e *database.Entry) {
 		if e.StartedAt.IsZero() {
 			e.StartedAt = time.Unix(0, 0)
 		}
 	})),
-	ofBatch("white space is trimmed from names", namesAreData, records(func(e *database.Entry) { e.Name = strings.TrimSpace(e.Name) })),
-	ofBatch("a CR before an LF is lost", namesAreData, records(func(e *database.Entry) { e.UpText = strings.ReplaceAll(e.UpText, "\r\n", "\n") })),
+	ofTx("white space is trimmed from names", namesAreData, records(func(e *database.Entry) { e.Name = strings.TrimSpace(e.Name) })),
+	ofTx("a CR before an LF is lost", namesAreData, records(func(e *database.Entry) { e.UpText = strings.ReplaceAll(e.UpText, "\r\n", "\n") })),
 	ofDB("sets are the same in upper and lower case", namesAreData, func(d *alteredDB) {
 		d.begin = func(ctx context.Context, set string, opts database.LockOptions) (database.Tx, database.Found, error) {
 			return d.Database.Begin(ctx, strings.ToLower(set), opts)

@@ -70,8 +70,8 @@ func interrupted(alter func(set string, j *database.Journal) *database.Journal) 
 				return altered(d.Database.State(ctx, set))
 			}
 		},
-		batch: func(b *alteredBatch) {
-			b.state = func(ctx context.Context) (*database.State, error) { return altered(b.Tx.State(ctx)) }
+		tx: func(tx *alteredTx) {
+			tx.state = func(ctx context.Context) (*database.State, error) { return altered(tx.Tx.State(ctx)) }
 		},
 		run: func(r *alteredRun) {
 			r.state = func(ctx context.Context) (*database.State, error) { return altered(r.Run.State(ctx)) }
@@ -275,7 +275,7 @@ var journalMutants = []mutant{
 			}
 		}}
 	}},
-	{"a batch's events end no run", txEnds, func() alteration {
+	{"a transaction's events end no run", txEnds, func() alteration {
 		left := map[string]*database.Journal{}
 		a := interrupted(func(set string, j *database.Journal) *database.Journal {
 			if j == nil {
@@ -283,13 +283,13 @@ var journalMutants = []mutant{
 			}
 			return j
 		})
-		a.batch = func(b *alteredBatch) {
-			st, err := b.Tx.State(context.Background())
-			b.commit = func(ctx context.Context) (database.Recorded, error) {
+		a.tx = func(tx *alteredTx) {
+			st, err := tx.Tx.State(context.Background())
+			tx.commit = func(ctx context.Context) (database.Recorded, error) {
 				if err == nil {
-					left[b.set] = st.Interrupted
+					left[tx.set] = st.Interrupted
 				}
-				return b.Tx.Commit(ctx)
+				return tx.Tx.Commit(ctx)
 			}
 		}
 		return a
@@ -302,10 +302,10 @@ var journalMutants = []mutant{
 			}
 			return j
 		})
-		a.batch = resets(func(b *alteredBatch, ctx context.Context, e database.Entry) (*database.Emptied, error) {
-			out, err := b.Tx.Reset(ctx, nil, e)
+		a.tx = resets(func(tx *alteredTx, ctx context.Context, e database.Entry) (*database.Emptied, error) {
+			out, err := tx.Tx.Reset(ctx, nil, e)
 			for _, set := range out.Sets {
-				if st, err := b.db.Database.State(ctx, set); err == nil && set != b.set {
+				if st, err := tx.db.Database.State(ctx, set); err == nil && set != tx.set {
 					left[set] = st.Interrupted
 				}
 			}
@@ -323,7 +323,7 @@ var journalMutants = []mutant{
 			st.Interrupted = other.Interrupted
 		}
 	})),
-	ofDB("an open run is not dirty", stateDirty, states(func(_ *alteredDB, st *database.State) { st.Interrupted = nil })),
+	ofDB("an open run is not dirty", stateVersion, states(func(_ *alteredDB, st *database.State) { st.Interrupted = nil })),
 	ofDB("scripts may mention the journal", notMentions, func(d *alteredDB) {
 		d.tables = func() []string {
 			var names []string

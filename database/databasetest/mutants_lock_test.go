@@ -16,11 +16,11 @@ func locking(options func(*database.LockOptions), failed func(error) error) func
 			if options != nil {
 				options(&opts)
 			}
-			b, found, err := d.Database.Begin(ctx, set, opts)
+			tx, found, err := d.Database.Begin(ctx, set, opts)
 			if err != nil && failed != nil {
 				err = failed(err)
 			}
-			return b, found, err
+			return tx, found, err
 		}
 	}
 }
@@ -28,11 +28,11 @@ func locking(options func(*database.LockOptions), failed func(error) error) func
 var lockMutants = []mutant{
 	ofDB("the lock is that of the process alone", beginLocks, func(d *alteredDB) {
 		d.begin = func(ctx context.Context, set string, opts database.LockOptions) (database.Tx, database.Found, error) {
-			b, found, err := d.Database.Begin(ctx, set, database.LockOptions{})
+			tx, found, err := d.Database.Begin(ctx, set, database.LockOptions{})
 			if errors.Is(err, database.ErrLocked) {
 				return d.Database.Begin(ctx, set+" of another process", opts)
 			}
-			return b, found, err
+			return tx, found, err
 		}
 	}),
 	ofDB("a lock that is taken is an error of its own", triesOnce, locking(nil, func(err error) error {
@@ -71,7 +71,7 @@ var lockMutants = []mutant{
 					return d.Database.Begin(ctx, set, opts)
 				}
 			},
-			batch: func(b *alteredBatch) {
+			tx: func(tx *alteredTx) {
 				over := false
 				end := func() {
 					if !over {
@@ -80,15 +80,15 @@ var lockMutants = []mutant{
 					}
 				}
 				held.Add(1)
-				b.commit = func(ctx context.Context) (database.Recorded, error) { defer end(); return b.Tx.Commit(ctx) }
-				b.rollback = func(ctx context.Context) error { defer end(); return b.Tx.Rollback(ctx) }
+				tx.commit = func(ctx context.Context) (database.Recorded, error) { defer end(); return tx.Tx.Commit(ctx) }
+				tx.rollback = func(ctx context.Context) error { defer end(); return tx.Tx.Rollback(ctx) }
 			},
 		}
 	}},
-	ofBatch("the lock is let go of a while after Rollback", txLocked, func(b *alteredBatch) {
-		b.rollback = func(ctx context.Context) error {
-			if b.restart(ctx) == nil {
-				time.AfterFunc(time.Second, func() { b.Tx.Rollback(context.Background()) })
+	ofTx("the lock is let go of a while after Rollback", txLocked, func(tx *alteredTx) {
+		tx.rollback = func(ctx context.Context) error {
+			if tx.restart(ctx) == nil {
+				time.AfterFunc(time.Second, func() { tx.Tx.Rollback(context.Background()) })
 			}
 			return nil
 		}

@@ -25,12 +25,12 @@ func metadatas(alter func(*metadata.State)) func(*alteredDB) {
 }
 
 // puts alters what is written.
-func puts(alter func(*metadata.Change)) func(*alteredBatch) {
-	return func(b *alteredBatch) {
-		b.put = func(ctx context.Context, c *metadata.Change) error {
+func puts(alter func(*metadata.Change)) func(*alteredTx) {
+	return func(tx *alteredTx) {
+		tx.put = func(ctx context.Context, c *metadata.Change) error {
 			other := *c
 			alter(&other)
-			return b.Tx.PutMetadata(ctx, &other)
+			return tx.Tx.PutMetadata(ctx, &other)
 		}
 	}
 }
@@ -56,12 +56,12 @@ var metadataMutants = []mutant{
 	})),
 	ofDB("reading the metadata makes tables", metadataReads, func(d *alteredDB) {
 		d.metadata = func(ctx context.Context) (*metadata.State, error) {
-			b, _, err := d.Database.Begin(ctx, "s", patient)
+			tx, _, err := d.Database.Begin(ctx, "s", patient)
 			if err != nil {
 				return nil, err
 			}
-			defer b.Rollback(ctx)
-			return database.TxMetadata(ctx, b)
+			defer tx.Rollback(ctx)
+			return database.TxMetadata(ctx, tx)
 		}
 	}),
 	ofDB("columns are no objects", metadataReads, metadatas(func(s *metadata.State) {
@@ -72,34 +72,34 @@ var metadataMutants = []mutant{
 			s.Objects = append(s.Objects, metadata.Object{Name: metadata.Name{Kind: metadata.Table, Object: d.Database.Tables()[0]}})
 		})(d)
 	}),
-	ofBatch("entries are added to those that there are", metadataPut, func(b *alteredBatch) {
-		b.put = func(ctx context.Context, c *metadata.Change) error {
-			s, err := b.Tx.Metadata(ctx)
+	ofTx("entries are added to those that there are", metadataPut, func(tx *alteredTx) {
+		tx.put = func(ctx context.Context, c *metadata.Change) error {
+			s, err := tx.Tx.Metadata(ctx)
 			if err != nil {
 				return err
 			}
-			return b.Tx.PutMetadata(ctx, &metadata.Change{Entries: append(s.Entries, c.Entries...), Comments: c.Comments})
+			return tx.Tx.PutMetadata(ctx, &metadata.Change{Entries: append(s.Entries, c.Entries...), Comments: c.Comments})
 		}
 	}),
-	ofBatch("free keys are lost", metadataPut, puts(func(c *metadata.Change) {
+	ofTx("free keys are lost", metadataPut, puts(func(c *metadata.Change) {
 		c.Entries = slices.Clone(c.Entries)
 		for i := range c.Entries {
 			c.Entries[i].Keys = nil
 		}
 	})),
-	ofBatch("comments are lost", metadataPut, puts(func(c *metadata.Change) { c.Comments = nil })),
-	ofBatch("a batch does not see what it wrote", metadataTx, func(b *alteredBatch) {
-		b.metadata = func(ctx context.Context) (*metadata.State, error) {
-			s, err := b.Tx.Metadata(ctx)
+	ofTx("comments are lost", metadataPut, puts(func(c *metadata.Change) { c.Comments = nil })),
+	ofTx("a transaction does not see what it wrote", metadataTx, func(tx *alteredTx) {
+		tx.metadata = func(ctx context.Context) (*metadata.State, error) {
+			s, err := tx.Tx.Metadata(ctx)
 			if err == nil {
 				s.Entries = nil
 			}
 			return s, err
 		}
 	}),
-	ofBatch("what is written is there at once", metadataTx, func(b *alteredBatch) {
-		b.put = func(ctx context.Context, c *metadata.Change) error {
-			other, _, err := b.db.Database.Begin(ctx, "aside", patient)
+	ofTx("what is written is there at once", metadataTx, func(tx *alteredTx) {
+		tx.put = func(ctx context.Context, c *metadata.Change) error {
+			other, _, err := tx.db.Database.Begin(ctx, "aside", patient)
 			if err != nil {
 				return err
 			}
@@ -110,15 +110,15 @@ var metadataMutants = []mutant{
 			if _, err := other.Commit(ctx); err != nil {
 				return err
 			}
-			return b.Tx.PutMetadata(ctx, c)
+			return tx.Tx.PutMetadata(ctx, c)
 		}
 	}),
-	ofBatch("who reads the metadata does not wait", metadataAlone, func(b *alteredBatch) {
-		b.metadata = func(ctx context.Context) (*metadata.State, error) { return b.db.Database.Metadata(ctx) }
+	ofTx("who reads the metadata does not wait", metadataAlone, func(tx *alteredTx) {
+		tx.metadata = func(ctx context.Context) (*metadata.State, error) { return tx.db.Database.Metadata(ctx) }
 	}),
-	ofBatch("what others write meanwhile is not seen", metadataOne, func(b *alteredBatch) {
-		if b.set == "another" {
-			b.metadata = func(ctx context.Context) (*metadata.State, error) { return b.db.Database.Metadata(ctx) }
+	ofTx("what others write meanwhile is not seen", metadataOne, func(tx *alteredTx) {
+		if tx.set == "another" {
+			tx.metadata = func(ctx context.Context) (*metadata.State, error) { return tx.db.Database.Metadata(ctx) }
 		}
 	}),
 	ofDB("a query is not passed on", queryPasses, func(d *alteredDB) {
@@ -146,22 +146,22 @@ var metadataMutants = []mutant{
 			if !errors.Is(err, database.ErrReadOnly) {
 				return rows, err
 			}
-			b, _, err := d.Database.Begin(ctx, "s", patient)
+			tx, _, err := d.Database.Begin(ctx, "s", patient)
 			if err != nil {
 				return nil, err
 			}
-			defer b.Rollback(ctx)
-			if rows, err = database.TxQuery(ctx, b, statement); err != nil {
+			defer tx.Rollback(ctx)
+			if rows, err = database.TxQuery(ctx, tx, statement); err != nil {
 				return nil, err
 			}
-			return rows, commitTx(ctx, b)
+			return rows, commitTx(ctx, tx)
 		}
 	}),
-	ofBatch("a query in a batch does nothing", txQueryEnds, func(b *alteredBatch) {
-		b.query = func(context.Context, string) (*database.Rows, error) { return &database.Rows{}, nil }
+	ofTx("a query in a transaction does nothing", txQueryEnds, func(tx *alteredTx) {
+		tx.query = func(context.Context, string) (*database.Rows, error) { return &database.Rows{}, nil }
 	}),
-	ofBatch("a query in a batch is refused", txQuery, func(b *alteredBatch) {
-		b.query = func(context.Context, string) (*database.Rows, error) { return nil, database.ErrReadOnly }
+	ofTx("a query in a transaction is refused", txQuery, func(tx *alteredTx) {
+		tx.query = func(context.Context, string) (*database.Rows, error) { return nil, database.ErrReadOnly }
 	}),
 	ofDB("a query's error has no place", queryError, func(d *alteredDB) {
 		d.query = func(ctx context.Context, statement string) (*database.Rows, error) {
@@ -175,17 +175,17 @@ var metadataMutants = []mutant{
 	{"a query's session stays", querySess, func() alteration {
 		changed := ""
 		return alteration{
-			batch: func(b *alteredBatch) {
-				b.query = func(ctx context.Context, statement string) (*database.Rows, error) {
+			tx: func(tx *alteredTx) {
+				tx.query = func(ctx context.Context, statement string) (*database.Rows, error) {
 					changed = statement
-					return b.Tx.Query(ctx, statement)
+					return tx.Tx.Query(ctx, statement)
 				}
-				b.run = func(ctx context.Context, s *migration.Script) error {
+				tx.run = func(ctx context.Context, s *migration.Script) error {
 					whole, _, err := s.Text(1 << 20)
 					if err != nil || changed == "" {
 						return err
 					}
-					return b.Tx.Exec(ctx, text(changed+"; "+whole))
+					return tx.Tx.Exec(ctx, text(changed+"; "+whole))
 				}
 			},
 		}

@@ -8,18 +8,18 @@ import (
 )
 
 // resets alters what Reset does.
-func resets(alter func(b *alteredBatch, ctx context.Context, e database.Entry) (*database.Emptied, error)) func(*alteredBatch) {
-	return func(b *alteredBatch) {
-		b.reset = func(ctx context.Context, _ []string, e database.Entry) (*database.Emptied, error) {
-			return alter(b, ctx, e)
+func resets(alter func(tx *alteredTx, ctx context.Context, e database.Entry) (*database.Emptied, error)) func(*alteredTx) {
+	return func(tx *alteredTx) {
+		tx.reset = func(ctx context.Context, _ []string, e database.Entry) (*database.Emptied, error) {
+			return alter(tx, ctx, e)
 		}
 	}
 }
 
 // emptieds alters what Reset returns.
-func emptieds(alter func(*database.Emptied)) func(*alteredBatch) {
-	return resets(func(b *alteredBatch, ctx context.Context, e database.Entry) (*database.Emptied, error) {
-		out, err := b.Tx.Reset(ctx, nil, e)
+func emptieds(alter func(*database.Emptied)) func(*alteredTx) {
+	return resets(func(tx *alteredTx, ctx context.Context, e database.Entry) (*database.Emptied, error) {
+		out, err := tx.Tx.Reset(ctx, nil, e)
 		if err == nil {
 			alter(out)
 		}
@@ -27,40 +27,40 @@ func emptieds(alter func(*database.Emptied)) func(*alteredBatch) {
 	})
 }
 
-// emptyAlone drops what Reset would, but for what spare says, and records it for the batch's set
+// emptyAlone drops what Reset would, but for what spare says, and records it for the transaction's set
 // alone.
-func emptyAlone(b *alteredBatch, ctx context.Context, e database.Entry, spare func(table string) bool) (*database.Emptied, error) {
-	out, err := b.Tx.Reset(ctx, nil, e)
+func emptyAlone(tx *alteredTx, ctx context.Context, e database.Entry, spare func(table string) bool) (*database.Emptied, error) {
+	out, err := tx.Tx.Reset(ctx, nil, e)
 	if err != nil {
 		return nil, err
 	}
-	if err := b.restart(ctx); err != nil {
+	if err := tx.restart(ctx); err != nil {
 		return nil, err
 	}
 	for _, o := range out.Dropped {
 		if spare(o.Name) {
 			continue
 		}
-		if err := b.Tx.Exec(ctx, text("DROP TABLE "+o.Name)); err != nil {
+		if err := tx.Tx.Exec(ctx, text("DROP TABLE "+o.Name)); err != nil {
 			return nil, err
 		}
 	}
 	e.Version, e.Direction = database.NilVersion, database.Reset
-	return out, b.Tx.Record(ctx, e)
+	return out, tx.Tx.Record(ctx, e)
 }
 
 var resetMutants = []mutant{
 	ofDB("the database has no name", stateName, states(func(_ *alteredDB, st *database.State) { st.Database = "" })),
-	ofBatch("Reset leaves what no migration made", resetDrops, resets(func(b *alteredBatch, ctx context.Context, e database.Entry) (*database.Emptied, error) {
-		return emptyAlone(b, ctx, e, func(table string) bool { return table == "v" })
+	ofTx("Reset leaves what no migration made", resetDrops, resets(func(tx *alteredTx, ctx context.Context, e database.Entry) (*database.Emptied, error) {
+		return emptyAlone(tx, ctx, e, func(table string) bool { return table == "v" })
 	})),
 	{"Reset forgets the settings", resetLeaves, func() alteration {
 		forgotten := false
 		return alteration{
-			batch: func(b *alteredBatch) {
-				b.reset = func(ctx context.Context, schemas []string, e database.Entry) (*database.Emptied, error) {
+			tx: func(tx *alteredTx) {
+				tx.reset = func(ctx context.Context, schemas []string, e database.Entry) (*database.Emptied, error) {
 					forgotten = true
-					return b.Tx.Reset(ctx, schemas, e)
+					return tx.Tx.Reset(ctx, schemas, e)
 				}
 			},
 			db: states(func(_ *alteredDB, st *database.State) {
@@ -70,26 +70,26 @@ var resetMutants = []mutant{
 			}),
 		}
 	}},
-	ofBatch("Reset is recorded for one set", resetRecords, resets(func(b *alteredBatch, ctx context.Context, e database.Entry) (*database.Emptied, error) {
-		return emptyAlone(b, ctx, e, func(string) bool { return false })
+	ofTx("Reset is recorded for one set", resetRecords, resets(func(tx *alteredTx, ctx context.Context, e database.Entry) (*database.Emptied, error) {
+		return emptyAlone(tx, ctx, e, func(string) bool { return false })
 	})),
-	ofBatch("the note of a Reset is lost", resetRecords, resets(func(b *alteredBatch, ctx context.Context, e database.Entry) (*database.Emptied, error) {
+	ofTx("the note of a Reset is lost", resetRecords, resets(func(tx *alteredTx, ctx context.Context, e database.Entry) (*database.Emptied, error) {
 		e.Note = ""
-		return b.Tx.Reset(ctx, nil, e)
+		return tx.Tx.Reset(ctx, nil, e)
 	})),
-	ofBatch("Reset passes over a set that is locked", resetLocks, resets(func(b *alteredBatch, ctx context.Context, e database.Entry) (*database.Emptied, error) {
-		out, err := b.Tx.Reset(ctx, nil, e)
+	ofTx("Reset passes over a set that is locked", resetLocks, resets(func(tx *alteredTx, ctx context.Context, e database.Entry) (*database.Emptied, error) {
+		out, err := tx.Tx.Reset(ctx, nil, e)
 		if err != nil {
-			return &database.Emptied{}, b.restart(ctx)
+			return &database.Emptied{}, tx.restart(ctx)
 		}
 		return out, nil
 	})),
-	ofBatch("Reset lets go of the other sets' locks", resetLocks, resets(func(b *alteredBatch, ctx context.Context, e database.Entry) (*database.Emptied, error) {
-		if _, err := b.Tx.Reset(ctx, nil, e); err != nil {
+	ofTx("Reset lets go of the other sets' locks", resetLocks, resets(func(tx *alteredTx, ctx context.Context, e database.Entry) (*database.Emptied, error) {
+		if _, err := tx.Tx.Reset(ctx, nil, e); err != nil {
 			return nil, err
 		}
-		return emptyAlone(b, ctx, e, func(string) bool { return false })
+		return emptyAlone(tx, ctx, e, func(string) bool { return false })
 	})),
-	ofBatch("Reset does not say what it dropped", resetDropped, emptieds(func(e *database.Emptied) { e.Dropped = nil })),
-	ofBatch("the sets are in no order", resetSets, emptieds(func(e *database.Emptied) { slices.Reverse(e.Sets) })),
+	ofTx("Reset does not say what it dropped", resetDropped, emptieds(func(e *database.Emptied) { e.Dropped = nil })),
+	ofTx("the sets are in no order", resetSets, emptieds(func(e *database.Emptied) { slices.Reverse(e.Sets) })),
 }

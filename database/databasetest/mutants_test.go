@@ -19,7 +19,7 @@ func TestMutants(t *testing.T) {
 			}
 		}
 	}
-	for _, m := range slices.Concat(readingMutants, historyMutants, lockMutants, batchMutants, resetMutants, metadataMutants, runMutants, journalMutants) {
+	for _, m := range slices.Concat(readingMutants, historyMutants, lockMutants, txMutants, resetMutants, metadataMutants, runMutants, journalMutants) {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
 			var said []string
@@ -43,7 +43,7 @@ func TestPromisesHaveMutants(t *testing.T) {
 	without := map[*promise]string{
 		contract: "says nothing that could be broken",
 	}
-	for _, m := range slices.Concat(readingMutants, historyMutants, lockMutants, batchMutants, resetMutants, metadataMutants, runMutants, journalMutants) {
+	for _, m := range slices.Concat(readingMutants, historyMutants, lockMutants, txMutants, resetMutants, metadataMutants, runMutants, journalMutants) {
 		without[m.breaks] = m.name
 	}
 	for _, p := range promises {
@@ -70,8 +70,8 @@ func ofDB(name string, breaks *promise, alter func(*alteredDB)) mutant {
 	return mutant{name, breaks, func() alteration { return alteration{db: alter} }}
 }
 
-func ofBatch(name string, breaks *promise, alter func(*alteredBatch)) mutant {
-	return mutant{name, breaks, func() alteration { return alteration{batch: alter} }}
+func ofTx(name string, breaks *promise, alter func(*alteredTx)) mutant {
+	return mutant{name, breaks, func() alteration { return alteration{tx: alter} }}
 }
 
 func ofRun(name string, breaks *promise, alter func(*alteredRun)) mutant {

@@ -30,9 +30,9 @@ func oddNames(c *check) {
 	for i, name := range odd {
 		e := full(int64(i))
 		e.Name, e.Note, e.ToolVersion = name, name, name
-		b := c.begin(db, name)
-		c.ok(b.Record(c.ctx, e), "Tx.Record")
-		c.commit(b)
+		tx := c.begin(db, name)
+		c.ok(tx.Record(c.ctx, e), "Tx.Record")
+		c.commit(tx)
 		r := c.guard(db, name)
 		e.Version += 1000
 		_, err := r.Record(c.ctx, e)
@@ -56,13 +56,13 @@ func oddTexts(c *check) {
 	texts := append([]string{
 		"", "\n", "no line end", "CRLF\r\n\r\n", "$$ $1 $tag$", "\\.\n", "\ufeff", strings.Repeat("a line of a big script\n", 20_000),
 	}, odd...)
-	b := c.begin(db, "s")
+	tx := c.begin(db, "s")
 	for i, text := range texts {
 		e := full(int64(i))
 		e.UpText, e.DownText = text, text
-		c.ok(b.Record(c.ctx, e), "Tx.Record")
+		c.ok(tx.Record(c.ctx, e), "Tx.Record")
 	}
-	c.commit(b)
+	c.commit(tx)
 	events := c.history(db, database.HistoryQuery{Set: "s", Texts: true})
 	c.that(len(events) == len(texts), "the history has %d events, want %d", len(events), len(texts))
 	for i, e := range events {
@@ -108,10 +108,10 @@ func (c *check) useHistory(opts database.Options, version int64) {
 	what := fmt.Sprintf("with the history %q in schema %q: ", opts.HistoryTable, opts.Schema)
 	db := c.open(opts)
 	c.that(c.state(db, "s").Head == 0, "%sHead is not 0", what)
-	b, _, err := db.Begin(c.ctx, "s", patient)
+	tx, _, err := db.Begin(c.ctx, "s", patient)
 	c.ok(err, what+"Begin")
-	c.ok(b.Record(c.ctx, up(version)), what+"Tx.Record")
-	c.commit(b)
+	c.ok(tx.Record(c.ctx, up(version)), what+"Tx.Record")
+	c.commit(tx)
 	r, _, err := db.Guard(c.ctx, "s", patient)
 	c.ok(err, what+"Guard")
 	_, err = r.Record(c.ctx, up(version+1000))

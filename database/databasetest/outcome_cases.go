@@ -16,7 +16,7 @@ func (c *check) stop(statement string, done bool) *database.Journal {
 	r := c.guard(victim, "s")
 	before, err := r.Before(c.ctx, c.only(statement))
 	c.ok(err, "Run.Before")
-	j := openRun(1)
+	j := interruptedRun(1)
 	j.Begun, j.Before = statement, before
 	c.journal(r, j)
 	if done {
@@ -35,7 +35,7 @@ func (c *check) follow(r database.Run, j *database.Journal) database.Verdict {
 	o := c.outcome(r, j)
 	tables := c.tables()
 	c.promised(outcomeChanges)
-	c.isOpen(c.db(), "s", j)
+	c.hasJournal(c.db(), "s", j)
 	again := c.outcome(r, j)
 	c.promised(outcomeChanges)
 	c.that(again.Verdict == o.Verdict && slices.Equal(again.First, o.First), "asked again Outcome says %q, before it said %q", again.Verdict, o.Verdict)
@@ -70,7 +70,7 @@ func begun(c *check) {
 	j := c.stop(c.Never("t"), false)
 	r := c.guard(c.db(), "s")
 	c.promised(closeLeaves)
-	c.isOpen(r, "s", j)
+	c.hasJournal(r, "s", j)
 	verdict := c.follow(r, j)
 	c.that(verdict == database.NotHappened, "Outcome of a statement that was never executed is %q", verdict)
 	c.recordRun(r, 1)
@@ -94,7 +94,7 @@ func failedAlone(c *check) {
 	r := c.guard(db, "s")
 	before, err := r.Before(c.ctx, c.only(never))
 	c.ok(err, "Run.Before")
-	j := openRun(1)
+	j := interruptedRun(1)
 	j.Begun, j.Before = never, before
 	c.journal(r, j)
 	if c.tryExec(r, c.ctx, text(never)) == nil {

@@ -31,7 +31,7 @@ var (
 	stateWritesNot  = define("state.writes-nothing", "Database.State", "State locks nothing and writes nothing.")
 	stateIsZero     = define("state.untouched", "Database.State", "An untouched target has the zero State, with the default settings.")
 	stateName       = define("state.database", "State.Database", "Database is the target's name.")
-	stateDirty      = define("state.version.interrupted", "State.Version", "Version reports whether a run is interrupted.")
+	stateVersion    = define("state.version.interrupted", "State.Version", "Version reports whether a run is interrupted.")
 	stateRun        = define("state.interrupted", "State.Interrupted", "Interrupted is the set's interrupted run.")
 	stateNoRun      = define("state.interrupted.nil", "State.Interrupted", "Interrupted is nil if no run is interrupted.")
 	stateHeld       = define("state.interrupted.held", "Journal.Held", "Held reports whether a process holds the set's lock.")

@@ -26,17 +26,17 @@ func databaseName(c *check) {
 	c.that(again == name, "State.Database is %q, and %q for another set", name, again)
 }
 
-// reset resets the target in a batch of set s.
-func (c *check) reset(b database.Tx) *database.Emptied {
+// reset resets the target in a transaction of set s.
+func (c *check) reset(tx database.Tx) *database.Emptied {
 	c.Helper()
-	e, err := database.TxReset(c.ctx, b, []string{"a schema that does not exist"}, resetEvent)
+	e, err := database.TxReset(c.ctx, tx, []string{"a schema that does not exist"}, resetEntry)
 	c.ok(err, "Tx.Reset")
 	c.that(e != nil, "Tx.Reset returned nothing")
 	return e
 }
 
-// resetEvent is what a reset is recorded as.
-var resetEvent = database.Entry{Note: `"because"`, ToolVersion: "1.2.3", StartedAt: started}
+// resetEntry is what a reset is recorded as.
+var resetEntry = database.Entry{Note: `"because"`, ToolVersion: "1.2.3", StartedAt: started}
 
 func resetCase(c *check) {
 	db := c.db()
@@ -45,9 +45,9 @@ func resetCase(c *check) {
 	c.table(db, "v")
 	c.ok(database.UpdateSetting(c.ctx, db, freeze), "UpdateSetting")
 	own := c.ownTables()
-	b := c.begin(db, "s")
-	emptied := c.reset(b)
-	recorded := c.commit(b)
+	tx := c.begin(db, "s")
+	emptied := c.reset(tx)
+	recorded := c.commit(tx)
 	c.hasTables()
 
 	c.promised(resetLeaves)
@@ -71,7 +71,7 @@ func resetCase(c *check) {
 	for _, set := range []string{"s", "öther 🐦"} {
 		events := c.history(db, database.HistoryQuery{Set: set})
 		c.that(len(events) == 2, "the history of set %s has %d events, want 2", set, len(events))
-		want := resetEvent
+		want := resetEntry
 		want.Version, want.Direction = database.NilVersion, database.Reset
 		c.isKept(events[1], kept(set, want, false))
 		c.hasVersions(c.db(), set)
@@ -86,10 +86,10 @@ func resetCase(c *check) {
 
 func resetUntouched(c *check) {
 	db := c.db()
-	b := c.begin(db, "s")
-	emptied := c.reset(b)
+	tx := c.begin(db, "s")
+	emptied := c.reset(tx)
 	c.that(slices.Equal(emptied.Sets, []string{"s"}), "Sets are %q, want s", emptied.Sets)
-	c.commit(b)
+	c.commit(tx)
 	events := c.history(db, database.HistoryQuery{})
 	c.that(len(events) == 1 && events[0].Direction == database.Reset, "the history has %v, want one reset", events)
 }
@@ -100,14 +100,14 @@ func resetRolledBack(c *check) {
 	c.apply(db, "s", 1, "CREATE TABLE t (x int); INSERT INTO t VALUES (1)")
 	c.apply(db, "öther 🐦", 7, "CREATE TABLE u (x int)")
 	for name, end := range map[string]func(database.Tx) error{
-		"Rollback":                             func(b database.Tx) error { return b.Rollback(c.ctx) },
-		"Rollback with a context that is done": func(b database.Tx) error { return b.Rollback(done()) },
+		"Rollback":                             func(tx database.Tx) error { return tx.Rollback(c.ctx) },
+		"Rollback with a context that is done": func(tx database.Tx) error { return tx.Rollback(done()) },
 	} {
-		b := c.begin(db, "s")
-		c.reset(b)
-		versions := c.state(b, "s").Applied.Versions()
+		tx := c.begin(db, "s")
+		c.reset(tx)
+		versions := c.state(tx, "s").Applied.Versions()
 		c.that(len(versions) == 0, "after Reset, State has %d", versions)
-		c.ok(end(b), name)
+		c.ok(end(tx), name)
 		c.hasTables("t", "u")
 		c.hasRows("t", 1)
 		c.hasVersions(c.db(), "s", 1)
@@ -122,25 +122,25 @@ func resetLocked(c *check) {
 	c.apply(db, "s", 1, "CREATE TABLE t (x int)")
 	c.apply(db, "öther 🐦", 7, "")
 	holder := c.guard(c.db(), "öther 🐦")
-	b, _, err := db.Begin(c.ctx, "s", database.LockOptions{})
+	tx, _, err := db.Begin(c.ctx, "s", database.LockOptions{})
 	if c.OneWriter && errors.Is(err, database.ErrLocked) {
 		return // the other set's lock keeps out everybody
 	}
 	c.ok(err, "Begin")
-	_, err = database.TxReset(c.ctx, b, nil, resetEvent)
+	_, err = database.TxReset(c.ctx, tx, nil, resetEntry)
 	err = c.powered(err)
 	var locked *database.LockedError
 	c.that(errors.As(err, &locked) && locked.Set == "öther 🐦", "Reset while a run has the lock of set öther 🐦 returned %v", err)
-	c.ok(b.Rollback(c.ctx), "Tx.Rollback")
+	c.ok(tx.Rollback(c.ctx), "Tx.Rollback")
 	c.hasTables("t")
 	c.hasVersions(db, "s", 1)
 	c.ok(holder.Close(c.ctx), "Run.Close")
 
-	b = c.begin(db, "s")
-	c.reset(b)
+	tx = c.begin(db, "s")
+	c.reset(tx)
 	c.isLocked("öther 🐦")
 	c.isLocked("s")
-	c.commit(b)
+	c.commit(tx)
 	c.isFree("öther 🐦")
 	c.hasTables()
 }
@@ -150,9 +150,9 @@ func afterReset(c *check) {
 	for range 2 {
 		c.apply(db, "s", 1, "CREATE TABLE t (x int)")
 		c.hasVersions(db, "s", 1)
-		b := c.begin(db, "s")
-		c.reset(b)
-		recorded := c.commit(b).Entries
+		tx := c.begin(db, "s")
+		c.reset(tx)
+		recorded := c.commit(tx).Entries
 		c.that(len(recorded) == 1, "Recorded has %d entries, want 1", len(recorded))
 	}
 	c.apply(db, "s", 1, "CREATE TABLE t (x int)")

@@ -11,7 +11,7 @@ import (
 )
 
 var runCases = []testCase{
-	{"a run's statements stand at once", runExec, statementsStand},
+	{"a run's statements stand at once", runExec, statementsRemain},
 	{"a statement that cannot be in a transaction", guardLocks, neverInTransaction},
 	{"a run's failing statement", runExecError, failingInRun},
 	{"a run holds the lock", runHolds, runHoldsLock},
@@ -22,10 +22,10 @@ var runCases = []testCase{
 	{"a run is closed at any time", runCloseAny, runCloseAtAnyTime},
 	{"a statement timeout in a run", runExec, timeoutInRun},
 	{"COPY in a run", runCopy, copyInRun},
-	{"COPY in a transaction", txBody, copyInBatch},
+	{"COPY in a transaction", txBody, copyInTx},
 }
 
-func statementsStand(c *check) {
+func statementsRemain(c *check) {
 	db := c.db()
 	r := c.guard(db, "s")
 	c.exec(r, "CREATE TABLE u (x int)")
@@ -53,9 +53,9 @@ func neverInTransaction(c *check) {
 	c.ok(r.Close(c.ctx), "Run.Close")
 	c.hasVersions(db, "s", 1)
 	c.promised(txStatement)
-	b := c.begin(db, "s")
-	err := c.fails(b, c.Never("t"))
-	c.that(isA[*database.StatementError](err), "in a batch it failed with %v, want a *StatementError", err)
+	tx := c.begin(db, "s")
+	err := c.fails(tx, c.Never("t"))
+	c.that(isA[*database.StatementError](err), "in a transaction it failed with %v, want a *StatementError", err)
 }
 
 func failingInRun(c *check) {
@@ -108,7 +108,7 @@ func runRecords(c *check) {
 	c.ok(r.Close(c.ctx), "Run.Close")
 	for i, e := range c.history(db, database.HistoryQuery{}) {
 		got := returned[i]
-		c.that(sameEvent(got, e), "Record returned\n\t%+v\n\tthe history has\n\t%+v", got, e)
+		c.that(sameEntry(got, e), "Record returned\n\t%+v\n\tthe history has\n\t%+v", got, e)
 	}
 }
 
@@ -218,7 +218,7 @@ func copyInRun(c *check) {
 	c.ok(r.Close(context.WithoutCancel(c.ctx)), "Run.Close")
 }
 
-func copyInBatch(c *check) {
+func copyInTx(c *check) {
 	db := c.db()
 	c.need(db.Dialect() == sqltext.PostgreSQL, "COPY")
 	c.table(db, "t")

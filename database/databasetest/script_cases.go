@@ -21,17 +21,17 @@ var scriptCases = []testCase{
 	{"a Go function that fails", txFunc, goFunctionFails},
 	{"a Go function of another driver", txFunc, foreignFunction},
 	{"a notice", noticeIsCalled, noticeCase},
-	{"a statement timeout in a transaction", txTimeouts, timeoutInBatch},
+	{"a statement timeout in a transaction", txTimeouts, timeoutInTx},
 }
 
 func statementErrorPlace(c *check) {
 	db := c.dbWith("t")
 	s := migration.Text("dir/2_b.up.sql", "-- ä comment; with a semicolon\nINSERT INTO t VALUES (1);\n\n  INSERT INTO missing VALUES (2); INSERT INTO t VALUES (3);\n")
 	s.Line = 10
-	b := c.begin(db, "s")
-	c.run(b, "INSERT INTO t VALUES (0)") // another script, whose statements don't count
-	c.record(b, 1)
-	err := execAndCommit(c.ctx, b, s, 2)
+	tx := c.begin(db, "s")
+	c.run(tx, "INSERT INTO t VALUES (0)") // another script, whose statements don't count
+	c.record(tx, 1)
+	err := execAndCommit(c.ctx, tx, s, 2)
 	c.isStatementError(err)
 }
 
@@ -54,13 +54,13 @@ func (c *check) isStatementError(err error) {
 
 func wrappedScript(c *check) {
 	db := c.dbWith("t")
-	b := c.begin(db, "s")
-	c.run(b, "-- its own transaction\nBEGIN;\nINSERT INTO t VALUES (1);\nCOMMIT;\n")
-	c.record(b, 1)
-	c.state(b, "s") // executes what is queued
+	tx := c.begin(db, "s")
+	c.run(tx, "-- its own transaction\nBEGIN;\nINSERT INTO t VALUES (1);\nCOMMIT;\n")
+	c.record(tx, 1)
+	c.state(tx, "s") // executes what is queued
 	c.hasRows("t", 0)
 	c.isLocked("s")
-	c.commit(b)
+	c.commit(tx)
 	c.hasRows("t", 1)
 	c.hasVersions(db, "s", 1)
 }
@@ -73,30 +73,30 @@ func savepoints(c *check) {
 	r := c.guard(db, "s")
 	c.exec(r, "BEGIN; INSERT INTO t VALUES (5); SAVEPOINT a; INSERT INTO t VALUES (6); ROLLBACK TO SAVEPOINT a; INSERT INTO t VALUES (7)")
 	c.hasRows("t", 2)
-	c.ok(c.mark(r, c.ctx, "COMMIT", openRun(2)), "Run.Exec of COMMIT with a mark")
+	c.ok(c.mark(r, c.ctx, "COMMIT", interruptedRun(2)), "Run.Exec of COMMIT with a mark")
 	c.hasRows("t", 4)
 }
 
 func scriptWithoutStatements(c *check) {
 	db := c.db()
-	b := c.begin(db, "s")
+	tx := c.begin(db, "s")
 	for _, s := range []string{"", " \n", "-- a comment, and no line end behind it", "/* a\ncomment */;;\n"} {
-		c.run(b, s)
+		c.run(tx, s)
 	}
-	c.record(b, 1)
-	c.commit(b)
+	c.record(tx, 1)
+	c.commit(tx)
 	c.hasVersions(db, "s", 1)
 }
 
 func manyStatements(c *check) {
 	db := c.dbWith("t")
 	const n = 500
-	b := c.begin(db, "s")
+	tx := c.begin(db, "s")
 	for v := range int64(10) {
-		c.run(b, strings.Repeat("INSERT INTO t VALUES (1);\n", n/10))
-		c.record(b, v)
+		c.run(tx, strings.Repeat("INSERT INTO t VALUES (1);\n", n/10))
+		c.record(tx, v)
 	}
-	c.commit(b)
+	c.commit(tx)
 	c.hasRows("t", n)
 	c.hasVersions(db, "s", 0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
 }
@@ -109,12 +109,12 @@ func goFunction(c *check) {
 		c.table(db, "made")
 		rows = 2
 	}
-	b := c.begin(db, "s")
-	c.run(b, "INSERT INTO t VALUES (1)")
-	c.ok(b.Exec(c.ctx, c.Func("one", "made", nil)), "Tx.Exec of a Go function")
-	c.run(b, "INSERT INTO made VALUES (1)")
-	c.record(b, 1)
-	c.commit(b)
+	tx := c.begin(db, "s")
+	c.run(tx, "INSERT INTO t VALUES (1)")
+	c.ok(tx.Exec(c.ctx, c.Func("one", "made", nil)), "Tx.Exec of a Go function")
+	c.run(tx, "INSERT INTO made VALUES (1)")
+	c.record(tx, 1)
+	c.commit(tx)
 	c.hasTables("made", "t")
 	c.hasRows("made", rows)
 	c.hasVersions(db, "s", 1)
@@ -127,11 +127,11 @@ func goFunctionFails(c *check) {
 	if c.NoDDL {
 		c.table(db, "made")
 	}
-	b := c.begin(db, "s")
-	c.run(b, "INSERT INTO t VALUES (1)")
-	err := execAndCommit(c.ctx, b, c.Func("two", "made", cause), 2)
+	tx := c.begin(db, "s")
+	c.run(tx, "INSERT INTO t VALUES (1)")
+	err := execAndCommit(c.ctx, tx, c.Func("two", "made", cause), 2)
 	c.that(errors.Is(err, cause), "the error is %v, which does not wrap the function's", err)
-	c.ok(b.Rollback(c.ctx), "Tx.Rollback")
+	c.ok(tx.Rollback(c.ctx), "Tx.Rollback")
 	c.promised(txWhole)
 	c.hasRows("t", 0)
 	if c.NoDDL {
@@ -145,8 +145,8 @@ func goFunctionFails(c *check) {
 func foreignFunction(c *check) {
 	db := c.db()
 	called := false
-	b := c.begin(db, "s")
-	err := execAndCommit(c.ctx, b, migration.Func("foreign", func(fmt.Stringer) { called = true }))
+	tx := c.begin(db, "s")
+	err := execAndCommit(c.ctx, tx, migration.Func("foreign", func(fmt.Stringer) { called = true }))
 	c.that(err != nil && !called, "a function of another type: called %v, error %v", called, err)
 }
 
@@ -158,23 +158,23 @@ func noticeCase(c *check) {
 			heard.Add(1)
 		}
 	}})
-	b := c.begin(db, "s")
-	c.run(b, c.Notice)
-	c.commit(b)
-	c.that(heard.Load() == 1, "a script's notice was heard %d times in a batch", heard.Load())
+	tx := c.begin(db, "s")
+	c.run(tx, c.Notice)
+	c.commit(tx)
+	c.that(heard.Load() == 1, "a script's notice was heard %d times in a transaction", heard.Load())
 	r := c.guard(db, "s")
 	c.exec(r, c.Notice)
 	c.ok(r.Close(c.ctx), "Run.Close")
 	c.that(heard.Load() == 2, "a statement's notice was heard %d times in a run", heard.Load()-1)
 }
 
-func timeoutInBatch(c *check) {
+func timeoutInTx(c *check) {
 	c.need(c.Slow != "", "slow statement")
 	db := c.db()
 	s := text(c.Slow)
 	s.StatementTimeout = 20 * time.Millisecond
-	b := c.begin(db, "s")
-	err := execAndCommit(c.ctx, b, s)
+	tx := c.begin(db, "s")
+	err := execAndCommit(c.ctx, tx, s)
 	c.that(isA[*database.StatementError](err) && c.ctx.Err() == nil, "a statement above its timeout returned %v, want a *StatementError", err)
-	c.ok(b.Rollback(c.ctx), "Tx.Rollback")
+	c.ok(tx.Rollback(c.ctx), "Tx.Rollback")
 }

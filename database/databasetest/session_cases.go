@@ -4,7 +4,7 @@ import "github.com/whimbrel-db/whimbrel/database"
 
 var sessionCases = []testCase{
 	{"the session after a script", txSession, sessionAfterScript},
-	{"the session after a transaction", txSession, sessionAfterBatch},
+	{"the session after a transaction", txSession, sessionAfterTx},
 	{"the session in and after a run", runSession, sessionAfterRun},
 }
 
@@ -40,38 +40,38 @@ func (c *check) hasVersionsAtLeast(db database.Database, set string) {
 func sessionAfterScript(c *check) {
 	db := c.db()
 	c.changes(db, func(s SessionChange) {
-		b := c.begin(db, "s")
-		c.run(b, s.Change)
-		c.record(b, 1)
-		c.run(b, s.Probe)
-		c.record(b, 2)
-		c.commit(b)
+		tx := c.begin(db, "s")
+		c.run(tx, s.Change)
+		c.record(tx, 1)
+		c.run(tx, s.Probe)
+		c.record(tx, 2)
+		c.commit(tx)
 		n, err := c.RowCount(c.ctx, "probe")
 		c.ok(err, "Target.RowCount")
-		c.that(n == 0, "%s (%s) is still there for the next script of the batch", s.Name, s.Change)
+		c.that(n == 0, "%s (%s) is still there for the next script of the transaction", s.Name, s.Change)
 		c.hasVersions(db, "s", 1, 2)
 		c.unchanged(db, s, "Commit")
 	})
 }
 
-func sessionAfterBatch(c *check) {
+func sessionAfterTx(c *check) {
 	db := c.dbWith("t")
 	c.changes(db, func(s SessionChange) {
-		b := c.begin(db, "s")
-		c.run(b, s.Change)
-		c.ok(b.Rollback(c.ctx), "Tx.Rollback")
+		tx := c.begin(db, "s")
+		c.run(tx, s.Change)
+		c.ok(tx.Rollback(c.ctx), "Tx.Rollback")
 		c.unchanged(db, s, "Rollback")
 
-		b = c.begin(db, "s")
-		c.run(b, s.Change)
-		c.ok(b.Rollback(c.ctx), "Tx.Rollback")
+		tx = c.begin(db, "s")
+		c.run(tx, s.Change)
+		c.ok(tx.Rollback(c.ctx), "Tx.Rollback")
 		c.apply(db, "s", 1, s.Probe)
 		c.hasRows("probe", 0)
 		c.unchanged(db, s, "Rollback and Commit")
 
-		b = c.begin(db, "s")
-		c.fails(b, s.Change+";\n"+failing)
-		c.ok(b.Rollback(c.ctx), "Tx.Rollback")
+		tx = c.begin(db, "s")
+		c.fails(tx, s.Change+";\n"+failing)
+		c.ok(tx.Rollback(c.ctx), "Tx.Rollback")
 		c.unchanged(db, s, "a script that failed")
 	})
 }

@@ -192,9 +192,9 @@ func settingErrors(c *check) {
 func settingsUnderLock(c *check) {
 	db := c.db()
 	c.ok(database.UpdateSetting(c.ctx, db, freeze), "UpdateSetting")
-	b := c.begin(db, "s")
-	c.that(c.state(b, "s").Settings.Bool(database.Frozen), "the batch has another setting")
-	c.ok(b.Rollback(c.ctx), "Tx.Rollback")
+	tx := c.begin(db, "s")
+	c.that(c.state(tx, "s").Settings.Bool(database.Frozen), "the transaction has another setting")
+	c.ok(tx.Rollback(c.ctx), "Tx.Rollback")
 	c.promised(runState)
 	r := c.guard(db, "s")
 	c.that(c.state(r, "s").Settings.Bool(database.Frozen), "the run has another setting")

@@ -15,7 +15,7 @@ var stateCases = []testCase{
 	{"the names of Whimbrel's tables", tablesAreLower, tableNames},
 	{"Head follows the set", headGrows, headFollowsSet},
 	{"Head follows the settings", headGrows, headFollowsSettings},
-	{"Head changes when an older entry appears", headNeverSleeps, headOfOlderEvent},
+	{"Head changes when an older entry appears", headNeverSleeps, headOfOlderEntry},
 	{"Head of a transaction", foundHead, headOfTx},
 	{"Head of a run", foundHead, headOfRun},
 	{"Head after a setting changed in between", recordedHead, headAfterSetting},
@@ -54,10 +54,10 @@ func readingWritesNothing(c *check) {
 func readingDoesNotWait(c *check) {
 	holder, reader := c.db(), c.db()
 	c.apply(holder, "s", 1, "")
-	b := c.begin(holder, "s")
-	c.record(b, 2)
+	tx := c.begin(holder, "s")
+	c.record(tx, 2)
 	c.hasVersions(reader, "s", 1)
-	c.commit(b)
+	c.commit(tx)
 	c.hasVersions(reader, "s", 1, 2)
 }
 
@@ -92,9 +92,9 @@ func headFollowsSet(c *check) {
 	c.apply(db, "other", 1, "")
 	other := c.state(db, "s").Head
 	c.that(other == first, "an event of another set changed Head from %d to %d", first, other)
-	b := c.begin(db, "s")
-	c.record(b, 2)
-	c.ok(b.Rollback(c.ctx), "Tx.Rollback")
+	tx := c.begin(db, "s")
+	c.record(tx, 2)
+	c.ok(tx.Rollback(c.ctx), "Tx.Rollback")
 	rolledBack := c.state(db, "s").Head
 	c.that(rolledBack == first, "a Rollback changed Head from %d to %d", first, rolledBack)
 	c.promised(headGrows)
@@ -116,19 +116,19 @@ func headFollowsSettings(c *check) {
 	c.that(after > before, "Head was %d, and is %d after a setting changed", before, after)
 }
 
-// headOfOlderEvent is what goes wrong where ids are handed out before the commit: a
-// batch has recorded its event, then a setting changes, then the batch commits. The
+// headOfOlderEntry is what goes wrong where ids are handed out before the commit: a
+// transaction has recorded its event, then a setting changes, then the transaction commits. The
 // State between has the newer event and not the older one.
-func headOfOlderEvent(c *check) {
+func headOfOlderEntry(c *check) {
 	c.need(!c.OneWriter, "two writers")
 	c.apply(c.db(), "s", 1, "")
 	db, operator := c.db(), c.db()
-	b := c.begin(db, "s")
-	c.record(b, 2)
-	c.state(b, "s") // executes what is queued
-	c.ok(database.UpdateSetting(c.ctx, operator, freeze), "UpdateSetting while a batch is open")
+	tx := c.begin(db, "s")
+	c.record(tx, 2)
+	c.state(tx, "s") // executes what is queued
+	c.ok(database.UpdateSetting(c.ctx, operator, freeze), "UpdateSetting while a transaction is open")
 	between := c.state(operator, "s")
-	c.commit(b)
+	c.commit(tx)
 	after := c.state(operator, "s")
 	c.that(after.Head > between.Head, "Head was %d with the versions %d, and is %d with the versions %d",
 		between.Head, between.Applied.Versions(), after.Head, after.Applied.Versions())
@@ -142,15 +142,15 @@ func headOfTx(c *check) {
 	}
 	c.apply(db, "s", 1, "")
 	head := c.state(db, "s").Head
-	b, found := c.beginFound(db, "s")
+	tx, found := c.beginFound(db, "s")
 	c.that(found.Head == head, "Begin found the Head %d, State.Head was %d", found.Head, head)
-	c.record(b, 2)
-	c.ok(b.Rollback(c.ctx), "Tx.Rollback")
-	b, found = c.beginFound(db, "s")
+	c.record(tx, 2)
+	c.ok(tx.Rollback(c.ctx), "Tx.Rollback")
+	tx, found = c.beginFound(db, "s")
 	c.that(found.Head == head, "after Rollback, Begin found the Head %d, State.Head was %d", found.Head, head)
-	c.record(b, 3)
-	c.record(b, 4)
-	recorded := c.commit(b)
+	c.record(tx, 3)
+	c.record(tx, 4)
+	recorded := c.commit(tx)
 	c.promised(recordedHead)
 	after := c.state(db, "s").Head
 	c.that(recorded.Head == after, "Commit returned the Head %d, State.Head is %d", recorded.Head, after)
@@ -184,11 +184,11 @@ func headAfterSetting(c *check) {
 	c.need(!c.OneWriter, "two writers")
 	db, operator := c.db(), c.db()
 	c.apply(db, "s", 1, "")
-	b := c.begin(db, "s")
-	c.record(b, 2)
-	c.ok(database.UpdateSetting(c.ctx, operator, freeze), "UpdateSetting while a batch is open")
-	c.record(b, 3)
-	recorded := c.commit(b)
+	tx := c.begin(db, "s")
+	c.record(tx, 2)
+	c.ok(database.UpdateSetting(c.ctx, operator, freeze), "UpdateSetting while a transaction is open")
+	c.record(tx, 3)
+	recorded := c.commit(tx)
 	after := c.state(db, "s").Head
 	c.that(recorded.Head != after, "a setting was changed while the transaction was open, but Commit and State have the same Head %d", after)
 

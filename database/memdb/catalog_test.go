@@ -18,14 +18,14 @@ func made(t *testing.T, script string) *catalog.Snapshot {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, _, err := db.Begin(ctx, "set", database.LockOptions{})
+	tx, _, err := db.Begin(ctx, "set", database.LockOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Exec(ctx, migration.Text("a.sql", script)); err != nil {
+	if err := tx.Exec(ctx, migration.Text("a.sql", script)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Commit(ctx); err != nil {
+	if _, err := tx.Commit(ctx); err != nil {
 		t.Fatal(err)
 	}
 	s, err := database.Snapshot(ctx, db, catalog.Options{})

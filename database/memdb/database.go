@@ -120,7 +120,7 @@ func (d *Database) Begin(ctx context.Context, set string, opts database.LockOpti
 	}
 	d.target.mu.Lock()
 	defer d.target.mu.Unlock()
-	return &batch{db: d, set: set, hold: h, content: d.target.live.clone(), since: time.Now()}, found, nil
+	return &transaction{db: d, set: set, hold: h, content: d.target.live.clone(), since: time.Now()}, found, nil
 }
 
 // Guard implements database.Database.

@@ -19,15 +19,15 @@ func Example() {
 	}
 	defer db.Close()
 
-	b, _, err := db.Begin(ctx, "shop", database.LockOptions{})
+	tx, _, err := db.Begin(ctx, "shop", database.LockOptions{})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer b.Rollback(ctx) // does nothing after Commit
-	b.Exec(ctx, migration.Text("1_users.up.sql", "CREATE TABLE users (name text)"))
-	b.Record(ctx, database.Entry{Version: 1, Name: "users", Direction: database.Up})
-	fmt.Println(errOf(b.Commit(ctx)))
+	defer tx.Rollback(ctx) // does nothing after Commit
+	tx.Exec(ctx, migration.Text("1_users.up.sql", "CREATE TABLE users (name text)"))
+	tx.Record(ctx, database.Entry{Version: 1, Name: "users", Direction: database.Up})
+	fmt.Println(errOf(tx.Commit(ctx)))
 
 	tables, _ := target.Tables(ctx)
 	st, _ := db.State(ctx, "shop")

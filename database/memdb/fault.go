@@ -5,7 +5,7 @@ import (
 	"errors"
 )
 
-// The names that a hook is called with: the methods of Database, Batch and Run.
+// The names that a hook is called with: the methods of Database, Tx and Run.
 const (
 	OpState         = "State"
 	OpHistory       = "History"
@@ -33,13 +33,13 @@ const (
 	OpRunClose      = "Run.Close"
 )
 
-// ErrKilled kills the process, when a hook returns it: its batches are rolled back,
+// ErrKilled kills the process, when a hook returns it: its transactions are rolled back,
 // its locks are free, and this call and every later one fail with ErrKilled.
 var ErrKilled = errors.New("memdb: the process was killed")
 
 // ErrCommitted and ErrNotCommitted, when a hook returns them for OpTxCommit, OpRunJournal, OpRunRecord or
 // OpRunExec, cut the connection while COMMIT is under way, after it happened or before. The caller
-// sees a *database.CommitUnknownError either way, and the Batch or Run is over. A statement that is executed without a mark commits
+// sees a *database.CommitUnknownError either way, and the Tx or Run is over. A statement that is executed without a mark commits
 // nothing: it has happened, or not, and the error is a *database.LockLostError.
 var (
 	ErrCommitted    = errors.New("memdb: the answer to COMMIT was lost")
@@ -55,7 +55,7 @@ var (
 	ErrHalfway = errors.New("memdb: the process was killed halfway")
 )
 
-// SetHook has fn called before each call of this Database, its Batches and Runs, with
+// SetHook has fn called before each call of this Database, its Txs and Runs, with
 // one of the Op names. The call fails with fn's error, having done nothing; but
 // Rollback and Close still end what they end, as a broken connection does. The errors that are declared above do what they
 // say.

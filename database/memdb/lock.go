@@ -19,7 +19,7 @@ type lock struct {
 	released chan struct{}
 }
 
-// hold is what a Batch and a Run have of their Database: the lock, and whether they
+// hold is what a Tx and a Run have of their Database: the lock, and whether they
 // are over. The target's mu guards it.
 type hold struct {
 	key  lockKey

@@ -117,7 +117,7 @@ func (d driver) Open(ctx context.Context, url string, opts database.Options) (da
 	return db, nil
 }
 
-// Queue makes batches keep what Run and Record are given until State or Commit, as
+// Queue makes transactions keep what Run and Record are given until State or Commit, as
 // a driver does that pipelines: errors come as late as the contract allows.
 func (t *Target) Queue(on bool) {
 	t.mu.Lock()
@@ -202,7 +202,7 @@ func (t *Target) ledger(own tables, write bool) *ledger {
 	return l
 }
 
-// errOver is the error of using a Batch or Run that has ended.
+// errOver is the error of using a Tx or Run that has ended.
 var errOver = errors.New("memdb: the transaction is over")
 
 // micros is a time as databases keep it.

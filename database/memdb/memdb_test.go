@@ -31,11 +31,11 @@ func open(t *testing.T, target *memdb.Target) *memdb.Database {
 
 func begin(t *testing.T, db *memdb.Database, set string) database.Tx {
 	t.Helper()
-	b, _, err := db.Begin(t.Context(), set, database.LockOptions{})
+	tx, _, err := db.Begin(t.Context(), set, database.LockOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return b
+	return tx
 }
 
 func ok(t *testing.T, err error) {
@@ -52,15 +52,15 @@ func tables(t *testing.T, target *memdb.Target) []string {
 	return names
 }
 
-// batch runs a text in a batch of its own.
-func batch(t *testing.T, db *memdb.Database, set, text string) error {
+// inTx executes a text in a transaction of its own.
+func inTx(t *testing.T, db *memdb.Database, set, text string) error {
 	t.Helper()
-	b := begin(t, db, set)
-	defer b.Rollback(t.Context())
-	if err := b.Exec(t.Context(), migration.Text("a.sql", text)); err != nil {
+	tx := begin(t, db, set)
+	defer tx.Rollback(t.Context())
+	if err := tx.Exec(t.Context(), migration.Text("a.sql", text)); err != nil {
 		return err
 	}
-	return errOf(b.Commit(t.Context()))
+	return errOf(tx.Commit(t.Context()))
 }
 
 func TestStatements(t *testing.T) {
@@ -88,7 +88,7 @@ func TestStatements(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.text, func(t *testing.T) {
 			target := memdb.New()
-			err := batch(t, open(t, target), "s", tt.text)
+			err := inTx(t, open(t, target), "s", tt.text)
 			var st *database.StatementError
 			if errors.As(err, &st); tt.code != "" && (st == nil || st.Code != tt.code) {
 				t.Fatal("got tt.code != \"\" && (st == nil || st.Code != tt.code)")
@@ -113,22 +113,22 @@ func TestStatements(t *testing.T) {
 // a whole.
 func TestConcurrentSets(t *testing.T) {
 	target := memdb.New()
-	ok(t, batch(t, open(t, target), "a", "CREATE TABLE shared (x)"))
-	a, b := begin(t, open(t, target), "a"), begin(t, open(t, target), "b")
+	ok(t, inTx(t, open(t, target), "a", "CREATE TABLE shared (x)"))
+	a, tx := begin(t, open(t, target), "a"), begin(t, open(t, target), "b")
 	ctx := t.Context()
 	ok(t, a.Exec(ctx, migration.Text("a.sql", "INSERT INTO shared VALUES (1); CREATE TABLE of_a ()")))
-	ok(t, b.Exec(ctx, migration.Text("b.sql", "INSERT INTO shared VALUES (2); CREATE TABLE of_b ()")))
+	ok(t, tx.Exec(ctx, migration.Text("b.sql", "INSERT INTO shared VALUES (2); CREATE TABLE of_b ()")))
 	ok(t, errOf(a.Commit(ctx)))
-	ok(t, errOf(b.Commit(ctx)))
+	ok(t, errOf(tx.Commit(ctx)))
 	if rows, _ := target.Rows(ctx, "shared"); !slices.Equal(rows, []string{"1", "2"}) {
 		t.Errorf("rows %v", rows)
 	}
-	a, b = begin(t, open(t, target), "a"), begin(t, open(t, target), "b")
+	a, tx = begin(t, open(t, target), "a"), begin(t, open(t, target), "b")
 	ok(t, a.Exec(ctx, migration.Text("a.sql", "CREATE TABLE twice ()")))
-	ok(t, b.Exec(ctx, migration.Text("b.sql", "CREATE TABLE before (); CREATE TABLE twice ()")))
+	ok(t, tx.Exec(ctx, migration.Text("b.sql", "CREATE TABLE before (); CREATE TABLE twice ()")))
 	ok(t, errOf(a.Commit(ctx)))
 	var st *database.StatementError
-	if _, err := b.Commit(ctx); !errors.As(err, &st) {
+	if _, err := tx.Commit(ctx); !errors.As(err, &st) {
 		t.Errorf("b.Commit(ctx): got %v, want a %T", err, st)
 	} else if st.Index != 1 {
 		t.Errorf("b.Commit(ctx): st.Index = %v, want 1", st.Index)
@@ -142,18 +142,18 @@ func TestConcurrentSets(t *testing.T) {
 // committed, and no lock.
 func TestKillBeforeEveryCall(t *testing.T) {
 	process := func(ctx context.Context, db *memdb.Database) error {
-		b, _, err := db.Begin(ctx, "s", database.LockOptions{})
+		tx, _, err := db.Begin(ctx, "s", database.LockOptions{})
 		if err != nil {
 			return err
 		}
-		defer b.Rollback(ctx)
-		if err := b.Exec(ctx, migration.Text("1.sql", "CREATE TABLE t ()")); err != nil {
+		defer tx.Rollback(ctx)
+		if err := tx.Exec(ctx, migration.Text("1.sql", "CREATE TABLE t ()")); err != nil {
 			return err
 		}
-		if err := b.Record(ctx, database.Entry{Version: 1, Direction: database.Up}); err != nil {
+		if err := tx.Record(ctx, database.Entry{Version: 1, Direction: database.Up}); err != nil {
 			return err
 		}
-		return errOf(b.Commit(ctx))
+		return errOf(tx.Commit(ctx))
 	}
 	for n := range 5 {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
@@ -201,7 +201,7 @@ func TestLostCommit(t *testing.T) {
 			return nil
 		})
 		var unknown *database.CommitUnknownError
-		if err := batch(t, db, "s", "CREATE TABLE t ()"); !errors.As(err, &unknown) {
+		if err := inTx(t, db, "s", "CREATE TABLE t ()"); !errors.As(err, &unknown) {
 			t.Errorf("%v: error %v", lost, err)
 		}
 		if got := len(tables(t, target)) == 1; got != (lost == memdb.ErrCommitted) {
@@ -241,9 +241,9 @@ func TestWaitingForTheLock(t *testing.T) {
 			time.Sleep(30 * time.Second)
 			ok(t, holder.Rollback(t.Context()))
 		}()
-		b, _, err := open(t, target).Begin(t.Context(), "s", opts)
+		tx, _, err := open(t, target).Begin(t.Context(), "s", opts)
 		ok(t, err)
-		ok(t, b.Rollback(t.Context()))
+		ok(t, tx.Rollback(t.Context()))
 	})
 }
 
@@ -265,11 +265,11 @@ func TestKillWakesWhoWaits(t *testing.T) {
 func TestQueueReportsAtCommit(t *testing.T) {
 	target := memdb.New()
 	target.Queue(true)
-	b := begin(t, open(t, target), "s")
-	ok(t, b.Exec(t.Context(), migration.Text("a.sql", "CREATE TABLE t ();\nCREAT;")))
-	ok(t, b.Record(t.Context(), database.Entry{Version: 1, Direction: database.Up}))
+	tx := begin(t, open(t, target), "s")
+	ok(t, tx.Exec(t.Context(), migration.Text("a.sql", "CREATE TABLE t ();\nCREAT;")))
+	ok(t, tx.Record(t.Context(), database.Entry{Version: 1, Direction: database.Up}))
 	var st *database.StatementError
-	if _, err := b.Commit(t.Context()); !errors.As(err, &st) {
+	if _, err := tx.Commit(t.Context()); !errors.As(err, &st) {
 		t.Errorf("b.Commit(t.Context()): got %v, want a %T", err, st)
 	} else if st.Pos.String() != "a.sql:2:1" {
 		t.Errorf("b.Commit(t.Context()): st.Pos.String() = %q, want %q", st.Pos.String(), "a.sql:2:1")
@@ -282,8 +282,8 @@ func TestQueueReportsAtCommit(t *testing.T) {
 func TestFunc(t *testing.T) {
 	target := memdb.New()
 	db := open(t, target)
-	b := begin(t, db, "s")
-	ok(t, b.Exec(t.Context(), memdb.Func("f", func(ctx context.Context, tx memdb.Tx) error {
+	tx := begin(t, db, "s")
+	ok(t, tx.Exec(t.Context(), memdb.Func("f", func(ctx context.Context, tx memdb.Tx) error {
 		if err := tx.Exec(ctx, "CREATE TABLE t (); INSERT INTO t VALUES (7)"); err != nil {
 			return err
 		}
@@ -293,7 +293,7 @@ func TestFunc(t *testing.T) {
 		}
 		return err
 	})))
-	ok(t, errOf(b.Commit(t.Context())))
+	ok(t, errOf(tx.Commit(t.Context())))
 	if got := tables(t, target); !slices.Equal(got, []string{"t"}) {
 		t.Errorf("tables %v", got)
 	}

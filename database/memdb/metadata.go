@@ -62,27 +62,27 @@ func (c *content) columns(table string) (names []string) {
 	return names
 }
 
-func (b *batch) Metadata(ctx context.Context) (*metadata.State, error) {
-	if err := b.enter(ctx, OpTxMetadata); err != nil {
+func (tx *transaction) Metadata(ctx context.Context) (*metadata.State, error) {
+	if err := tx.enter(ctx, OpTxMetadata); err != nil {
 		return nil, err
 	}
-	if err := b.flush(ctx); err != nil {
+	if err := tx.flush(ctx); err != nil {
 		return nil, err
 	}
-	if err := b.lockMetadata(ctx); err != nil {
-		return nil, b.fail(err)
+	if err := tx.lockMetadata(ctx); err != nil {
+		return nil, tx.fail(err)
 	}
-	b.db.target.mu.Lock()
-	defer b.db.target.mu.Unlock()
-	facts := b.db.target.ledger(b.db.own, false).facts
-	if b.facts != nil {
-		facts = *b.facts
+	tx.db.target.mu.Lock()
+	defer tx.db.target.mu.Unlock()
+	facts := tx.db.target.ledger(tx.db.own, false).facts
+	if tx.facts != nil {
+		facts = *tx.facts
 	}
-	return b.content.metadata(facts)
+	return tx.content.metadata(facts)
 }
 
-func (b *batch) PutMetadata(ctx context.Context, change *metadata.Change) error {
-	if err := b.enter(ctx, OpTxPutMetadata); err != nil {
+func (tx *transaction) PutMetadata(ctx context.Context, change *metadata.Change) error {
+	if err := tx.enter(ctx, OpTxPutMetadata); err != nil {
 		return err
 	}
 	var facts []fact
@@ -94,41 +94,41 @@ func (b *batch) PutMetadata(ctx context.Context, change *metadata.Change) error 
 		facts = append(facts, fact{e.Name, encoded})
 	}
 	comments := slices.Clone(change.Comments)
-	return b.do(ctx, func(ctx context.Context) error {
-		if err := b.lockMetadata(ctx); err != nil {
+	return tx.do(ctx, func(ctx context.Context) error {
+		if err := tx.lockMetadata(ctx); err != nil {
 			return err
 		}
-		b.db.target.mu.Lock()
-		defer b.db.target.mu.Unlock()
+		tx.db.target.mu.Lock()
+		defer tx.db.target.mu.Unlock()
 		do := comment(comments)
-		if err := do(b.content); err != nil {
+		if err := do(tx.content); err != nil {
 			return err
 		}
-		b.changes = append(b.changes, placed{change: do})
-		b.facts = &facts
+		tx.changes = append(tx.changes, placed{change: do})
+		tx.facts = &facts
 		return nil
 	})
 }
 
-// lockMetadata keeps other batches from changing the metadata until this one is over.
-func (b *batch) lockMetadata(ctx context.Context) error {
-	b.db.target.mu.Lock()
-	mine := slices.ContainsFunc(b.others, func(h *hold) bool { return h.key.set == drivers.MetadataLock })
-	b.db.target.mu.Unlock()
-	if mine || b.set == drivers.MetadataLock {
+// lockMetadata keeps other transactions from changing the metadata until this one is over.
+func (tx *transaction) lockMetadata(ctx context.Context) error {
+	tx.db.target.mu.Lock()
+	mine := slices.ContainsFunc(tx.others, func(h *hold) bool { return h.key.set == drivers.MetadataLock })
+	tx.db.target.mu.Unlock()
+	if mine || tx.set == drivers.MetadataLock {
 		return nil
 	}
-	h, _, err := b.db.acquire(ctx, drivers.MetadataLock, database.LockOptions{Timeout: drivers.MetadataTimeout}, "METADATA")
+	h, _, err := tx.db.acquire(ctx, drivers.MetadataLock, database.LockOptions{Timeout: drivers.MetadataTimeout}, "METADATA")
 	if err != nil {
 		return err
 	}
-	b.db.target.mu.Lock()
-	defer b.db.target.mu.Unlock()
-	if b.hold.over {
-		b.db.release(h)
+	tx.db.target.mu.Lock()
+	defer tx.db.target.mu.Unlock()
+	if tx.hold.over {
+		tx.db.release(h)
 		return errOver
 	}
-	b.others = append(b.others, h)
+	tx.others = append(tx.others, h)
 	return nil
 }
 
@@ -176,19 +176,19 @@ func (d *Database) query(ctx context.Context, st sqltext.Statement) (*database.R
 	return &database.Rows{}, err
 }
 
-// Query executes one statement with the batch. None returns rows.
-func (b *batch) Query(ctx context.Context, statement string) (*database.Rows, error) {
-	if err := b.enter(ctx, OpQuery); err != nil {
+// Query executes one statement with the transaction. None returns rows.
+func (tx *transaction) Query(ctx context.Context, statement string) (*database.Rows, error) {
+	if err := tx.enter(ctx, OpQuery); err != nil {
 		return nil, err
 	}
 	if _, err := database.OneStatement(statement, sqltext.PostgreSQL); err != nil {
 		return nil, err
 	}
 	s := migration.Text(database.QueryFile, statement)
-	if err := b.do(ctx, func(ctx context.Context) error { return b.script(ctx, s) }); err != nil {
+	if err := tx.do(ctx, func(ctx context.Context) error { return tx.script(ctx, s) }); err != nil {
 		return nil, err
 	}
-	return &database.Rows{}, b.flush(ctx)
+	return &database.Rows{}, tx.flush(ctx)
 }
 
 var literals = regexp.MustCompile(`'(?:[^']|'')*'|[^,]+`)

@@ -8,6 +8,6 @@ import (
 // The powers of this driver. A method that is lost, or that has another signature, fails to compile.
 var (
 	_ drivers.Database = (*Database)(nil)
-	_ drivers.Tx       = (*batch)(nil)
+	_ drivers.Tx       = (*transaction)(nil)
 	_ database.Run     = (*run)(nil)
 )

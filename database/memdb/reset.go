@@ -11,55 +11,55 @@ import (
 )
 
 // Reset drops every table. There are no schemas here, nor anything of somebody else's.
-func (b *batch) Reset(ctx context.Context, _ []string, e database.Entry) (*database.Emptied, error) {
-	if err := b.enter(ctx, OpTxReset); err != nil {
+func (tx *transaction) Reset(ctx context.Context, _ []string, e database.Entry) (*database.Emptied, error) {
+	if err := tx.enter(ctx, OpTxReset); err != nil {
 		return nil, err
 	}
-	if err := b.flush(ctx); err != nil {
+	if err := tx.flush(ctx); err != nil {
 		return nil, err
 	}
-	t := b.db.target
+	t := tx.db.target
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	sets, err := b.lockOthers()
+	sets, err := tx.lockOthers()
 	if err != nil {
-		return nil, b.fail(err)
+		return nil, tx.fail(err)
 	}
-	b.drop(slices.Concat(slices.Collect(maps.Keys(b.content.tables)), slices.Collect(maps.Keys(t.live.tables))))
+	tx.drop(slices.Concat(slices.Collect(maps.Keys(tx.content.tables)), slices.Collect(maps.Keys(t.live.tables))))
 	out := &database.Emptied{Sets: sets}
-	for _, name := range b.dropped {
+	for _, name := range tx.dropped {
 		out.Dropped = append(out.Dropped, database.Object{Type: "table", Name: name})
 	}
 	e.Version, e.Direction = database.NilVersion, database.Reset
 	if now := time.Now(); e.StartedAt.IsZero() {
-		e.StartedAt, e.Duration = b.since, now.Sub(b.since)
-		b.since = now
+		e.StartedAt, e.Duration = tx.since, now.Sub(tx.since)
+		tx.since = now
 	}
 	for _, set := range sets {
 		e.Set = set
-		b.events = append(b.events, b.db.keep(e))
+		tx.events = append(tx.events, tx.db.keep(e))
 	}
 	return out, nil
 }
 
 // drop drops tables, now and again at Commit. mu is held.
-func (b *batch) drop(tables []string) {
+func (tx *transaction) drop(tables []string) {
 	slices.Sort(tables)
-	b.dropped = slices.Compact(tables)
+	tx.dropped = slices.Compact(tables)
 	change := func(c *content) error {
-		for _, name := range b.dropped {
+		for _, name := range tx.dropped {
 			c.drop(name)
 		}
 		return nil
 	}
-	change(b.content) // which never fails
-	b.changes = append(b.changes, placed{change: change})
+	change(tx.content) // which never fails
+	tx.changes = append(tx.changes, placed{change: change})
 }
 
 // lockOthers takes the locks of all sets of the history and of those with an open run, and returns the sets. mu is held.
-func (b *batch) lockOthers() ([]string, error) {
-	d, t := b.db, b.db.target
-	sets := []string{b.set}
+func (tx *transaction) lockOthers() ([]string, error) {
+	d, t := tx.db, tx.db.target
+	sets := []string{tx.set}
 	for set, j := range t.ledger(d.own, false).journals {
 		if j.Started() {
 			sets = append(sets, set)
@@ -76,21 +76,21 @@ func (b *batch) lockOthers() ([]string, error) {
 		key := lockKey{d.own, set}
 		held := t.locks[key]
 		switch {
-		case set == b.set:
-		case held != nil && slices.ContainsFunc(b.others, func(h *hold) bool { return h.lock == held }):
+		case set == tx.set:
+		case held != nil && slices.ContainsFunc(tx.others, func(h *hold) bool { return h.lock == held }):
 		case held != nil:
 			return nil, &database.LockedError{Set: set, Holder: held.holder}
 		default:
-			b.others = append(b.others, d.hold(key, "RESET"))
+			tx.others = append(tx.others, d.hold(key, "RESET"))
 		}
 	}
 	return sets, nil
 }
 
 // releaseOthers lets go of what lockOthers took. mu is held.
-func (b *batch) releaseOthers() {
-	for _, h := range b.others {
-		b.db.release(h)
+func (tx *transaction) releaseOthers() {
+	for _, h := range tx.others {
+		tx.db.release(h)
 	}
-	b.others = nil
+	tx.others = nil
 }

@@ -12,38 +12,38 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// statementErrors alters the errors of statements, whenever a batch returns them.
-func statementErrors(alter func(*database.StatementError) error) func(*alteredBatch) {
+// statementErrors alters the errors of statements, whenever a transaction returns them.
+func statementErrors(alter func(*database.StatementError) error) func(*alteredTx) {
 	altered := func(err error) error {
 		if st, ok := errors.AsType[*database.StatementError](err); ok {
 			return alter(st)
 		}
 		return err
 	}
-	return func(b *alteredBatch) {
-		b.run = func(ctx context.Context, s *migration.Script) error { return altered(b.Tx.Exec(ctx, s)) }
-		b.commit = func(ctx context.Context) (database.Recorded, error) {
-			recorded, err := b.Tx.Commit(ctx)
+	return func(tx *alteredTx) {
+		tx.run = func(ctx context.Context, s *migration.Script) error { return altered(tx.Tx.Exec(ctx, s)) }
+		tx.commit = func(ctx context.Context) (database.Recorded, error) {
+			recorded, err := tx.Tx.Commit(ctx)
 			return recorded, altered(err)
 		}
 	}
 }
 
 // commitsHead alters the Head that Commit returns.
-func commitsHead(head func(b *alteredBatch) int64) func(*alteredBatch) {
-	return func(b *alteredBatch) {
-		b.commit = func(ctx context.Context) (database.Recorded, error) {
-			recorded, err := b.Tx.Commit(ctx)
-			recorded.Head = head(b)
+func commitsHead(head func(tx *alteredTx) int64) func(*alteredTx) {
+	return func(tx *alteredTx) {
+		tx.commit = func(ctx context.Context) (database.Recorded, error) {
+			recorded, err := tx.Tx.Commit(ctx)
+			recorded.Head = head(tx)
 			return recorded, err
 		}
 	}
 }
 
-// scripts alters the scripts that a batch runs.
-func scripts(alter func(b *alteredBatch, s *migration.Script) *migration.Script) func(*alteredBatch) {
-	return func(b *alteredBatch) {
-		b.run = func(ctx context.Context, s *migration.Script) error { return b.Tx.Exec(ctx, alter(b, s)) }
+// scripts alters the scripts that a transaction runs.
+func scripts(alter func(tx *alteredTx, s *migration.Script) *migration.Script) func(*alteredTx) {
+	return func(tx *alteredTx) {
+		tx.run = func(ctx context.Context, s *migration.Script) error { return tx.Tx.Exec(ctx, alter(tx, s)) }
 	}
 }
 
@@ -64,26 +64,26 @@ func statements(s *migration.Script, do func(sqltext.Statement) error) error {
 	return nil
 }
 
-var batchMutants = []mutant{
+var txMutants = []mutant{
 	ofFound("Head counts from Begin on", foundHead, false, func(f *database.Found) { f.Head = 0 }),
 	ofFound("Head counts from Guard on", foundHead, true, func(f *database.Found) { f.Head = 0 }),
 	{"Head doesn't move at Commit", recordedHead, func() alteration {
 		heads := map[string]int64{}
 		return alteration{
 			found: func(set string, _ bool, f *database.Found) { heads[set] = f.Head },
-			batch: commitsHead(func(b *alteredBatch) int64 { return heads[b.set] }),
+			tx:    commitsHead(func(tx *alteredTx) int64 { return heads[tx.set] }),
 		}
 	}},
-	ofBatch("Head after Commit has what others recorded", recordedHead, commitsHead(func(b *alteredBatch) int64 {
-		st, err := b.db.Database.State(context.Background(), b.set)
+	ofTx("Head after Commit has what others recorded", recordedHead, commitsHead(func(tx *alteredTx) int64 {
+		st, err := tx.db.Database.State(context.Background(), tx.set)
 		if err != nil {
 			return 0
 		}
 		return st.Head
 	})),
-	ofBatch("scripts run outside of the transaction", txWhole, func(b *alteredBatch) {
-		b.run = func(ctx context.Context, s *migration.Script) error {
-			r, _, err := b.db.Database.Guard(ctx, "aside", database.LockOptions{})
+	ofTx("scripts run outside of the transaction", txWhole, func(tx *alteredTx) {
+		tx.run = func(ctx context.Context, s *migration.Script) error {
+			r, _, err := tx.db.Database.Guard(ctx, "aside", database.LockOptions{})
 			if err != nil || s.Func() != nil {
 				return err
 			}
@@ -91,11 +91,11 @@ var batchMutants = []mutant{
 			return statements(s, func(st sqltext.Statement) error { return r.Exec(ctx, s, st, nil, nil) })
 		}
 	}),
-	ofBatch("State is what others see", txState, func(b *alteredBatch) {
-		b.state = func(ctx context.Context) (*database.State, error) { return b.db.Database.State(ctx, b.set) }
+	ofTx("State is what others see", txState, func(tx *alteredTx) {
+		tx.state = func(ctx context.Context) (*database.State, error) { return tx.db.Database.State(ctx, tx.set) }
 	}),
-	ofBatch("a script's own BEGIN is an error", txBody, func(b *alteredBatch) {
-		b.run = func(ctx context.Context, s *migration.Script) error {
+	ofTx("a script's own BEGIN is an error", txBody, func(tx *alteredTx) {
+		tx.run = func(ctx context.Context, s *migration.Script) error {
 			err := statements(s, func(st sqltext.Statement) error {
 				if st.Tx.Control() {
 					return errors.New("there is a transaction in progress")
@@ -105,36 +105,36 @@ var batchMutants = []mutant{
 			if err != nil && s.Func() == nil {
 				return err
 			}
-			return b.Tx.Exec(ctx, s)
+			return tx.Tx.Exec(ctx, s)
 		}
 	}),
-	ofBatch("nothing goes back to a savepoint", txSavepoints, func(b *alteredBatch) {
-		b.run = func(ctx context.Context, s *migration.Script) error {
+	ofTx("nothing goes back to a savepoint", txSavepoints, func(tx *alteredTx) {
+		tx.run = func(ctx context.Context, s *migration.Script) error {
 			text, _, err := s.Text(1 << 20)
 			if err != nil || !strings.Contains(text, "ROLLBACK TO") {
-				return b.Tx.Exec(ctx, s)
+				return tx.Tx.Exec(ctx, s)
 			}
-			return b.Tx.Exec(ctx, migration.Text(s.File, strings.ReplaceAll(text, "ROLLBACK TO SAVEPOINT a;", "")))
+			return tx.Tx.Exec(ctx, migration.Text(s.File, strings.ReplaceAll(text, "ROLLBACK TO SAVEPOINT a;", "")))
 		}
 	}),
-	ofBatch("a Go function's error is put in other words", txFunc, func(b *alteredBatch) {
-		b.run = func(ctx context.Context, s *migration.Script) error {
-			err := b.Tx.Exec(ctx, s)
+	ofTx("a Go function's error is put in other words", txFunc, func(tx *alteredTx) {
+		tx.run = func(ctx context.Context, s *migration.Script) error {
+			err := tx.Tx.Exec(ctx, s)
 			if err != nil && s.Func() != nil {
 				return errors.New("a Go function failed")
 			}
 			return err
 		}
 	}),
-	ofBatch("a Go function of another type is passed over", txFunc, func(b *alteredBatch) {
-		b.run = func(ctx context.Context, s *migration.Script) error {
-			if err := b.Tx.Exec(ctx, s); s.File != "foreign" {
+	ofTx("a Go function of another type is passed over", txFunc, func(tx *alteredTx) {
+		tx.run = func(ctx context.Context, s *migration.Script) error {
+			if err := tx.Tx.Exec(ctx, s); s.File != "foreign" {
 				return err
 			}
-			return b.restart(ctx)
+			return tx.restart(ctx)
 		}
 	}),
-	ofBatch("directives are passed over", txTimeouts, scripts(func(_ *alteredBatch, s *migration.Script) *migration.Script {
+	ofTx("directives are passed over", txTimeouts, scripts(func(_ *alteredTx, s *migration.Script) *migration.Script {
 		if s.StatementTimeout == 0 {
 			return s
 		}
@@ -142,7 +142,7 @@ var batchMutants = []mutant{
 	})),
 	{"settings leak into the next script", txSession, func() alteration {
 		leaked := ""
-		return alteration{batch: scripts(func(_ *alteredBatch, s *migration.Script) *migration.Script {
+		return alteration{tx: scripts(func(_ *alteredTx, s *migration.Script) *migration.Script {
 			text, ok, _ := s.Text(1 << 20)
 			if !ok {
 				return s
@@ -158,9 +158,9 @@ var batchMutants = []mutant{
 	}},
 	{"settings leak out of what is rolled back", txSession, func() alteration {
 		leaked := ""
-		return alteration{batch: func(b *alteredBatch) {
+		return alteration{tx: func(tx *alteredTx) {
 			mine := ""
-			scripts(func(_ *alteredBatch, s *migration.Script) *migration.Script {
+			scripts(func(_ *alteredTx, s *migration.Script) *migration.Script {
 				text, ok, _ := s.Text(1 << 20)
 				if !ok {
 					return s
@@ -171,152 +171,152 @@ var batchMutants = []mutant{
 				altered := migration.Text(s.File, leaked+text)
 				altered.Line = s.Line
 				return altered
-			})(b)
-			b.rollback = func(ctx context.Context) error {
+			})(tx)
+			tx.rollback = func(ctx context.Context) error {
 				leaked += mine
-				return b.Tx.Rollback(ctx)
+				return tx.Tx.Rollback(ctx)
 			}
-			b.commit = func(ctx context.Context) (database.Recorded, error) {
+			tx.commit = func(ctx context.Context) (database.Recorded, error) {
 				mine = ""
-				return b.Tx.Commit(ctx)
+				return tx.Tx.Commit(ctx)
 			}
 		}}
 	}},
-	ofBatch("a statement's error is any error", txStatement, statementErrors(func(e *database.StatementError) error {
+	ofTx("a statement's error is any error", txStatement, statementErrors(func(e *database.StatementError) error {
 		return errors.New(e.Message)
 	})),
-	ofBatch("the file of an error is lost", statementPos, statementErrors(func(e *database.StatementError) error {
+	ofTx("the file of an error is lost", statementPos, statementErrors(func(e *database.StatementError) error {
 		e.Pos.File = ""
 		return e
 	})),
-	ofBatch("lines count from the script's first", statementPos, statementErrors(func(e *database.StatementError) error {
+	ofTx("lines count from the script's first", statementPos, statementErrors(func(e *database.StatementError) error {
 		e.Pos.Line -= 9
 		return e
 	})),
-	ofBatch("statements count from 1", statementIndex, statementErrors(func(e *database.StatementError) error {
+	ofTx("statements count from 1", statementIndex, statementErrors(func(e *database.StatementError) error {
 		e.Index++
 		return e
 	})),
-	ofBatch("the code is lost", statementCode, statementErrors(func(e *database.StatementError) error {
+	ofTx("the code is lost", statementCode, statementErrors(func(e *database.StatementError) error {
 		e.Code = ""
 		return e
 	})),
-	ofBatch("Recorded is what Record was given", recordedEntries, func(b *alteredBatch) {
+	ofTx("Recorded is what Record was given", recordedEntries, func(tx *alteredTx) {
 		var given []database.Entry
-		b.record = func(ctx context.Context, entries ...database.Entry) error {
+		tx.record = func(ctx context.Context, entries ...database.Entry) error {
 			given = append(given, entries...)
-			return b.Tx.Record(ctx, entries...)
+			return tx.Tx.Record(ctx, entries...)
 		}
-		b.commit = func(ctx context.Context) (database.Recorded, error) {
-			recorded, err := b.Tx.Commit(ctx)
+		tx.commit = func(ctx context.Context) (database.Recorded, error) {
+			recorded, err := tx.Tx.Commit(ctx)
 			recorded.Entries = given
 			return recorded, err
 		}
 	}),
-	ofBatch("Record records its first entry alone", recordedEntries, func(b *alteredBatch) {
-		b.record = func(ctx context.Context, entries ...database.Entry) error {
-			return b.Tx.Record(ctx, entries[:min(len(entries), 1)]...)
+	ofTx("Record records its first entry alone", recordedEntries, func(tx *alteredTx) {
+		tx.record = func(ctx context.Context, entries ...database.Entry) error {
+			return tx.Tx.Record(ctx, entries[:min(len(entries), 1)]...)
 		}
 	}),
-	ofBatch("Rollback does nothing", txRollback, func(b *alteredBatch) {
-		b.rollback = func(context.Context) error { return nil }
+	ofTx("Rollback does nothing", txRollback, func(tx *alteredTx) {
+		tx.rollback = func(context.Context) error { return nil }
 	}),
-	ofBatch("Commit commits nothing", txCommit, func(b *alteredBatch) {
-		b.commit = func(ctx context.Context) (database.Recorded, error) {
-			return database.Recorded{}, b.Tx.Rollback(ctx)
+	ofTx("Commit commits nothing", txCommit, func(tx *alteredTx) {
+		tx.commit = func(ctx context.Context) (database.Recorded, error) {
+			return database.Recorded{}, tx.Tx.Rollback(ctx)
 		}
 	}),
-	ofBatch("Commit keeps the lock", txCommit, func(b *alteredBatch) {
-		b.commit = func(ctx context.Context) (database.Recorded, error) {
-			recorded, err := b.Tx.Commit(ctx)
-			b.db.Database.Begin(ctx, b.set, database.LockOptions{})
+	ofTx("Commit keeps the lock", txCommit, func(tx *alteredTx) {
+		tx.commit = func(ctx context.Context) (database.Recorded, error) {
+			recorded, err := tx.Tx.Commit(ctx)
+			tx.db.Database.Begin(ctx, tx.set, database.LockOptions{})
 			return recorded, err
 		}
 	}),
-	ofBatch("Commit after an error commits what went well", txCommitFails, func(b *alteredBatch) {
+	ofTx("Commit after an error commits what went well", txCommitFails, func(tx *alteredTx) {
 		var well []*migration.Script
 		failed := false
-		b.run = func(ctx context.Context, s *migration.Script) error {
-			err := b.Tx.Exec(ctx, s)
+		tx.run = func(ctx context.Context, s *migration.Script) error {
+			err := tx.Tx.Exec(ctx, s)
 			failed = failed || err != nil
 			if !failed {
 				well = append(well, s)
 			}
 			return err
 		}
-		b.commit = func(ctx context.Context) (database.Recorded, error) {
+		tx.commit = func(ctx context.Context) (database.Recorded, error) {
 			if failed {
-				b.restart(ctx)
+				tx.restart(ctx)
 				for _, s := range well {
-					b.Tx.Exec(ctx, s)
+					tx.Tx.Exec(ctx, s)
 				}
 			}
-			return b.Tx.Commit(ctx)
+			return tx.Tx.Commit(ctx)
 		}
 	}),
-	ofBatch("a batch that is over says nothing", txOver, func(b *alteredBatch) {
+	ofTx("a transaction that is over says nothing", txOver, func(tx *alteredTx) {
 		over := false
-		b.commit = func(ctx context.Context) (database.Recorded, error) {
+		tx.commit = func(ctx context.Context) (database.Recorded, error) {
 			if over {
 				return database.Recorded{}, nil
 			}
 			over = true
-			return b.Tx.Commit(ctx)
+			return tx.Tx.Commit(ctx)
 		}
-		b.record = func(ctx context.Context, entries ...database.Entry) error {
+		tx.record = func(ctx context.Context, entries ...database.Entry) error {
 			if over {
 				return nil
 			}
-			return b.Tx.Record(ctx, entries...)
+			return tx.Tx.Record(ctx, entries...)
 		}
-		b.run = func(ctx context.Context, s *migration.Script) error {
+		tx.run = func(ctx context.Context, s *migration.Script) error {
 			if over {
 				return nil
 			}
-			return b.Tx.Exec(ctx, s)
+			return tx.Tx.Exec(ctx, s)
 		}
 	}),
-	ofBatch("Rollback commits", txRollback, func(b *alteredBatch) {
+	ofTx("Rollback commits", txRollback, func(tx *alteredTx) {
 		over := false
-		b.commit = func(ctx context.Context) (database.Recorded, error) {
+		tx.commit = func(ctx context.Context) (database.Recorded, error) {
 			over = true
-			return b.Tx.Commit(ctx)
+			return tx.Tx.Commit(ctx)
 		}
-		b.rollback = func(ctx context.Context) error {
+		tx.rollback = func(ctx context.Context) error {
 			if over {
-				return b.Tx.Rollback(ctx)
+				return tx.Tx.Rollback(ctx)
 			}
-			return commitTx(ctx, b)
+			return commitTx(ctx, tx)
 		}
 	}),
-	ofBatch("Rollback keeps the lock", txRollback, func(b *alteredBatch) {
-		b.rollback = func(ctx context.Context) error { b.restart(ctx); return nil }
+	ofTx("Rollback keeps the lock", txRollback, func(tx *alteredTx) {
+		tx.rollback = func(ctx context.Context) error { tx.restart(ctx); return nil }
 	}),
-	ofBatch("Rollback after Commit is an error", txRollbackAny, func(b *alteredBatch) {
+	ofTx("Rollback after Commit is an error", txRollbackAny, func(tx *alteredTx) {
 		over := false
-		b.rollback = func(ctx context.Context) error {
+		tx.rollback = func(ctx context.Context) error {
 			if over {
 				return errors.New("the transaction is over")
 			}
 			over = true
-			return b.Tx.Rollback(ctx)
+			return tx.Tx.Rollback(ctx)
 		}
-		b.commit = func(ctx context.Context) (database.Recorded, error) {
+		tx.commit = func(ctx context.Context) (database.Recorded, error) {
 			over = true
-			return b.Tx.Commit(ctx)
+			return tx.Tx.Commit(ctx)
 		}
 	}),
-	ofBatch("Rollback heeds its context", txRollbackAny, func(b *alteredBatch) {
-		b.rollback = func(ctx context.Context) error {
+	ofTx("Rollback heeds its context", txRollbackAny, func(tx *alteredTx) {
+		tx.rollback = func(ctx context.Context) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			return b.Tx.Rollback(ctx)
+			return tx.Tx.Rollback(ctx)
 		}
 	}),
-	ofBatch("a cancelled statement's error is its own", cancelling, func(b *alteredBatch) {
-		b.run = func(ctx context.Context, s *migration.Script) error {
-			err := b.Tx.Exec(ctx, s)
+	ofTx("a cancelled statement's error is its own", cancelling, func(tx *alteredTx) {
+		tx.run = func(ctx context.Context, s *migration.Script) error {
+			err := tx.Tx.Exec(ctx, s)
 			if isContext(err) {
 				return errors.New("canceling statement due to user request")
 			}
