@@ -120,6 +120,7 @@ func (p *postgres) openTransaction(ctx context.Context, sql string) (release fun
 
 // awaitQuery waits until a query returns rows (some), or returns none.
 func (p *postgres) awaitQuery(ctx context.Context, sql string, some bool) (answer string, err error) {
+	pause := pauses()
 	for {
 		answer, err = p.lines(ctx, sql)
 		if err != nil || (answer != "") == some {
@@ -128,7 +129,7 @@ func (p *postgres) awaitQuery(ctx context.Context, sql string, some bool) (answe
 		select {
 		case <-ctx.Done():
 			return "", fmt.Errorf("waiting for rows of %s: %w", sql, ctx.Err())
-		case <-time.After(2 * time.Millisecond):
+		case <-time.After(pause()):
 		}
 	}
 }

@@ -180,8 +180,8 @@ func (n *networkRig) goDown(ctx context.Context, s *scenario, text string, block
 	if err != nil {
 		return err
 	}
-	for !happened() && !isOver(child.ended) {
-		time.Sleep(time.Millisecond)
+	for pause := pauses(); !happened() && !isOver(child.ended); {
+		time.Sleep(pause())
 	}
 	if err := loopback(false); err != nil {
 		return err
@@ -210,7 +210,7 @@ func checkKeepalives(ctx context.Context, url string) error {
 		return err
 	}
 	defer db.Close()
-	s := &scenario{files: []file{{up: "CREATE TABLE batch" + settings}, {up: "CREATE TABLE worker" + settings + "; VACUUM worker"}}, do: up}
+	s := &scenario{files: []file{{up: "CREATE TABLE transacted" + settings}, {up: "CREATE TABLE worker" + settings + "; VACUUM worker"}}, do: up}
 	if err := s.run(ctx, db, nil); err != nil {
 		return err
 	}
@@ -219,12 +219,14 @@ func checkKeepalives(ctx context.Context, url string) error {
 		return err
 	}
 	defer c.Close(ctx)
-	var batch, worker string
-	if err := c.QueryRow(ctx, "SELECT batch.x, worker.x FROM batch, worker").Scan(&batch, &worker); err != nil {
+	var transacted, worker string
+	if err := c.QueryRow(ctx, "SELECT transacted.x, worker.x FROM transacted, worker").Scan(&transacted, &worker); err != nil {
 		return err
 	}
-	if want := "4 2 3 10000"; batch != want || worker != want {
-		return fmt.Errorf("the socket's settings are %q in a transaction and %q in a run, want %q", batch, worker, want)
+	for where, got := range map[string]string{"a transaction": transacted, "a run": worker} {
+		if want := "4 2 3 10000"; got != want {
+			return fmt.Errorf("the settings of the socket of %s are %q, want %q", where, got, want)
+		}
 	}
 	return nil
 }

@@ -120,7 +120,7 @@ func (w *wire) awaitMessages(n int, ended <-chan struct{}) {
 		select {
 		case <-ended:
 			return
-		case <-time.After(50 * time.Microsecond):
+		case <-time.After(200 * time.Microsecond):
 		}
 	}
 }
@@ -160,7 +160,7 @@ func killProcesses(t *testing.T, r *rig, w *wire, where string, scenarios []*sce
 			}
 			known[s.name] = e
 		}
-		n, later := random.IntN(known[s.name].messages), time.Duration(random.IntN(3000))*time.Microsecond
+		n, later := random.IntN(known[s.name].points[0]), time.Duration(random.IntN(3000))*time.Microsecond
 		wasKilled, err := r.killAndCompare(t.Context(), s, known[s.name].want, func() (bool, error) { return w.killAfter(s, r.placeholders(), n, later) })
 		if err != nil {
 			t.Fatalf("%s, killed %s after message %d: %v", s.name, later, n, err)
@@ -170,20 +170,6 @@ func killProcesses(t *testing.T, r *rig, w *wire, where string, scenarios []*sce
 		}
 	}
 	tally.add(where+": kill -9 of a process", killed)
-}
-
-// reference is what a scenario leads to without a fault, and how many messages it sends to the
-// server.
-type reference struct {
-	want     string
-	messages int
-}
-
-func (r *rig) reference(ctx context.Context, s *scenario) (e reference, err error) {
-	if e.want, err = r.playUnbroken(ctx, s); err == nil {
-		e.messages, err = r.countPoints(ctx, s, r.ways()[0])
-	}
-	return e, err
 }
 
 // killAndCompare executes a scenario in a process that kill starts and kills, has another process
@@ -243,7 +229,7 @@ func killServer(t *testing.T, server interface {
 		if err != nil {
 			t.Fatal(err)
 		}
-		n, later := random.IntN(e.messages), time.Duration(random.IntN(3000))*time.Microsecond
+		n, later := random.IntN(e.points[0]), time.Duration(random.IntN(3000))*time.Microsecond
 		wasKilled, err := r.killAndCompare(t.Context(), s, e.want, func() (bool, error) {
 			var broken error
 			ended := make(chan struct{})

@@ -59,7 +59,7 @@ func (p *memory) ways() []way {
 }
 
 func (p *memory) way(name string, errorOf func(op string) error) way {
-	return way{name, func(n int) fault {
+	return way{name: name, arm: func(n int) fault {
 		var calls atomic.Int64
 		return fault{
 			open: func(ctx context.Context) (database.Database, error) {

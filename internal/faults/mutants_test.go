@@ -1,8 +1,10 @@
 package faults
 
 import (
+	"cmp"
 	"context"
 	"io"
+	"math"
 	"slices"
 	"testing"
 
@@ -23,19 +25,20 @@ var mutants = []struct {
 	{name: "a statement is marked as done before it is executed", mutate: func(m *mutant) { m.doneFirst = true }},
 	{name: "a statement is marked as done in a transaction after its own", mutate: func(m *mutant) { m.doneLater = true }},
 	{name: "nothing is written before a statement that can't be in a transaction", mutate: func(m *mutant) { m.noIntent = true }},
-	{name: "what was begun counts as not happened", mutate: func(m *mutant) { m.verdict = database.NotHappened }},
-	{name: "what was begun counts as happened", mutate: func(m *mutant) { m.verdict = database.Happened }},
-	{name: "what a statement has left behind stays", mutate: func(m *mutant) { m.noRepair = true }, onlyBlocked: true},
-	{name: "the journal stays when the event is recorded", mutate: func(m *mutant) { m.staysOpen = true }},
-	{name: "the journal ends before the event is recorded", mutate: func(m *mutant) { m.endsFirst = true }},
+	{name: "an interrupted statement counts as not happened", mutate: func(m *mutant) { m.verdict = database.NotHappened }},
+	{name: "an interrupted statement counts as happened", mutate: func(m *mutant) { m.verdict = database.Happened }},
+	{name: "the remains of a statement are not removed", mutate: func(m *mutant) { m.noRepair = true }, onlyBlocked: true},
+	{name: "the journal remains when the entry is recorded", mutate: func(m *mutant) { m.remains = true }},
+	{name: "the journal ends before the entry is recorded", mutate: func(m *mutant) { m.endsFirst = true }},
 }
 
 // mutant is a database whose runs break one promise.
 type mutant struct {
 	database.Database
-	doneFirst, doneLater, noIntent, noRepair, staysOpen, endsFirst bool
+	doneFirst, doneLater, noIntent, noRepair, remains, endsFirst bool
 
 	verdict database.Verdict
+	exposed func() // called in each moment in which an interruption shows the mutant
 }
 
 func (m *mutant) Guard(ctx context.Context, set string, opts database.LockOptions) (database.Run, database.Found, error) {
@@ -57,7 +60,11 @@ func (r *mutantRun) Journal(ctx context.Context, j *database.Journal) error {
 		return nil
 	}
 	r.last = j
-	return r.Run.Journal(ctx, j)
+	err := r.Run.Journal(ctx, j)
+	if r.verdict == database.Happened {
+		r.exposed()
+	}
+	return err
 }
 
 func (r *mutantRun) Exec(ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader, done *database.Journal) error {
@@ -67,14 +74,20 @@ func (r *mutantRun) Exec(ctx context.Context, s *migration.Script, st sqltext.St
 		if err := r.Run.Journal(ctx, done); err != nil {
 			return err
 		}
+		r.exposed()
 		return r.Run.Exec(ctx, s, st, data, nil)
 	case r.doneLater && done != nil && st.Tx == sqltext.TxAny:
 		if err := r.Run.Exec(ctx, s, st, data, nil); err != nil {
 			return err
 		}
+		r.exposed()
 		return r.Run.Journal(ctx, done)
 	}
-	return r.Run.Exec(ctx, s, st, data, done)
+	err := r.Run.Exec(ctx, s, st, data, done)
+	if r.noIntent || r.verdict == database.NotHappened {
+		r.exposed()
+	}
+	return err
 }
 
 func (r *mutantRun) Outcome(ctx context.Context, st sqltext.Statement, before string, opts database.LockOptions) (*database.Outcome, error) {
@@ -93,9 +106,10 @@ func (r *mutantRun) Record(ctx context.Context, entries ...database.Entry) (data
 		if err := r.Run.Journal(ctx, nil); err != nil {
 			return database.Recorded{}, err
 		}
+		r.exposed()
 	}
 	recorded, err := r.Run.Record(ctx, entries...)
-	if err == nil && r.staysOpen {
+	if err == nil && r.remains {
 		err = r.Run.Journal(ctx, r.last)
 	}
 	return recorded, err
@@ -107,47 +121,71 @@ var forMutants = &scenario{
 	files: []file{tableA, {up: "CREATE TABLE m (x int); INSERT INTO m VALUES (1); CREATE INDEX{concurrently} m_x ON m (x); INSERT INTO m VALUES (2)"}},
 }
 
-// catches reports whether a fault reveals a mutant. It tries every point from a given one on, every
-// sixth of them first.
-func (r *rig) catches(t *testing.T, w way, from int) bool {
+// catches reports whether a fault reveals a mutant. It tries every point, first those that follow a
+// moment in which an interruption shows the mutant: of hundreds of messages, one or two do.
+func (r *rig) catches(t *testing.T, m *mutant, w way) bool {
 	t.Helper()
-	const step = 6
-	for first := range step {
-		if _, err := r.tryEveryPoint(t.Context(), forMutants, w, from+first, step); err != nil {
-			t.Log(err)
-			return true
+	all := w.arm(math.MaxInt)
+	var exposed []int
+	m.exposed = func() { exposed = append(exposed, all.points()) }
+	want, err := r.playThrough(t.Context(), all.open, forMutants)
+	m.exposed = func() {}
+	for _, n := range soonAfter(exposed, all.points()) {
+		if err == nil {
+			_, err = r.tryPoint(t.Context(), forMutants, w, n, want)
 		}
 	}
-	return false
+	if err != nil {
+		t.Log(err)
+	}
+	return err != nil
+}
+
+// soonAfter returns the numbers below n, ordered by how soon they follow one of the moments.
+func soonAfter(moments []int, n int) []int {
+	points := make([]int, n)
+	after := make([]int, n)
+	for p := range points {
+		points[p], after[p] = p, n
+		for _, m := range moments {
+			if p >= m {
+				after[p] = min(after[p], p-m)
+			}
+		}
+	}
+	slices.SortStableFunc(points, func(a, b int) int { return cmp.Compare(after[a], after[b]) })
+	return points
 }
 
 // TestMutantsAreCaught shows that the rig finds what is wrong with each of the mutants.
 func TestMutantsAreCaught(t *testing.T) {
-	for _, m := range mutants {
-		mutate := func(db database.Database) database.Database {
-			broken := &mutant{Database: db}
-			m.mutate(broken)
-			return broken
+	for _, tt := range mutants {
+		mutated := func(p place) (*rig, *mutant) {
+			m := &mutant{exposed: func() {}}
+			tt.mutate(m)
+			return &rig{place: p, mutate: func(db database.Database) database.Database {
+				one := *m
+				one.Database, one.exposed = db, func() { m.exposed() }
+				return &one
+			}}, m
 		}
-		t.Run("in memory/"+m.name, func(t *testing.T) {
+		t.Run("in memory/"+tt.name, func(t *testing.T) {
 			t.Parallel()
-			r := &rig{place: &memory{}, mutate: mutate}
-			if !slices.ContainsFunc(r.ways(), func(w way) bool { return r.catches(t, w, 0) }) {
+			r, m := mutated(&memory{})
+			if !slices.ContainsFunc(r.ways(), func(w way) bool { return r.catches(t, m, w) }) {
 				t.Error("no fault revealed the mutant")
 			}
 		})
-		t.Run("PostgreSQL/"+m.name, func(t *testing.T) {
+		t.Run("PostgreSQL/"+tt.name, func(t *testing.T) {
 			t.Parallel()
-			r := onPostgres(testdb.Postgres)(t)
-			r.mutate = mutate
-			if m.onlyBlocked {
+			r, m := mutated(onPostgres(testdb.Postgres)(t).place)
+			if tt.onlyBlocked {
 				if err := r.blocked(t, "cut"); err == nil {
 					t.Error("no fault revealed the mutant")
 				}
 				return
 			}
-			const connected = 50 // earlier messages connect and read the history
-			if !r.catches(t, r.ways()[0], connected) {
+			if !r.catches(t, m, r.ways()[0]) {
 				t.Error("no fault revealed the mutant")
 			}
 		})

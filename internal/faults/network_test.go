@@ -136,9 +136,9 @@ func (n *networkRig) deliverAnyLate(ctx context.Context, where string, s *scenar
 	if err != nil {
 		return err
 	}
-	points := []int{random.IntN(e.messages)}
+	points := []int{random.IntN(e.points[0])}
 	if *every {
-		points = random.Perm(e.messages)
+		points = random.Perm(e.points[0])
 	}
 	for _, point := range points {
 		if _, err := n.deliverLate(ctx, s, e.want, nil, func(p *testdb.Proxy) { p.HoldAfter(point) }); err != nil {

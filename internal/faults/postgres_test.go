@@ -98,11 +98,22 @@ func (p *postgres) describe(ctx context.Context) (string, error) {
 // locks waits until all advisory locks are free, since the server takes a moment to notice that a
 // client is gone. It returns the locks that stay.
 func (p *postgres) locks(ctx context.Context) (string, error) {
-	for deadline := time.Now().Add(testTimeout / 4); ; time.Sleep(2 * time.Millisecond) {
+	pause := pauses()
+	for deadline := time.Now().Add(testTimeout / 4); ; time.Sleep(pause()) {
 		locks, err := p.lines(ctx, locksQuery)
 		if err != nil || locks == "" || time.Now().After(deadline) {
 			return locks, err
 		}
+	}
+}
+
+// pauses returns a function that returns growing pauses between two looks at a server: what is over in
+// a moment is noticed at once, and a long wait costs little.
+func pauses() func() time.Duration {
+	next := time.Millisecond
+	return func() time.Duration {
+		next = min(next*2, 100*time.Millisecond)
+		return next
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -44,6 +43,9 @@ type way struct {
 	name string
 	// arm returns a fault that breaks the next process that opens it, at its n-th point.
 	arm func(n int) fault
+	// passed returns how many points of this way the last process passed that was armed with the
+	// place's first way. It is nil in memory, where all points are tried.
+	passed func() int
 }
 
 // fault breaks the process that opens the database through it.
@@ -99,10 +101,14 @@ func (r *rig) prepare(ctx context.Context, s *scenario) error {
 
 // playUnbroken executes a scenario without a fault, and returns the final state.
 func (r *rig) playUnbroken(ctx context.Context, s *scenario) (string, error) {
+	return r.playThrough(ctx, r.open, s)
+}
+
+func (r *rig) playThrough(ctx context.Context, open opener, s *scenario) (string, error) {
 	if err := r.prepare(ctx, s); err != nil {
 		return "", err
 	}
-	if err := r.attempt(ctx, r.open, s); err != nil {
+	if err := r.attempt(ctx, open, s); err != nil {
 		return "", fmt.Errorf("without any fault: %w", err)
 	}
 	if *every {
@@ -141,27 +147,21 @@ func (r *rig) tryEveryPoint(ctx context.Context, s *scenario, w way, first, step
 	}
 }
 
-// trySomePoints breaks a scenario in one way at random points, and returns how many of them were
-// reached.
-func (r *rig) trySomePoints(ctx context.Context, s *scenario, w way, points int, random *rand.Rand, want string) (tried int, err error) {
-	all, err := r.countPoints(ctx, s, w)
-	for i := 0; i < points && err == nil; i++ {
-		var happened bool
-		if happened, err = r.tryPoint(ctx, s, w, random.IntN(all), want); happened {
-			tried++
-		}
-	}
-	return tried, err
+// reference is what a scenario leads to without a fault, and how many points its command has in each
+// way.
+type reference struct {
+	want   string
+	points []int
 }
 
-// countPoints returns how many points a scenario's command has.
-func (r *rig) countPoints(ctx context.Context, s *scenario, w way) (int, error) {
-	if err := r.prepare(ctx, s); err != nil {
-		return 0, err
+// reference executes a scenario once without a fault.
+func (r *rig) reference(ctx context.Context, s *scenario) (e reference, err error) {
+	ways := r.ways()
+	e.want, err = r.playThrough(ctx, ways[0].arm(math.MaxInt).open, s)
+	for _, w := range ways {
+		e.points = append(e.points, w.passed())
 	}
-	t := w.arm(math.MaxInt)
-	err := r.attempt(ctx, t.open, s)
-	return t.points(), err
+	return e, err
 }
 
 // tryPoint breaks a scenario in one way at one point.
@@ -198,7 +198,7 @@ func (r *rig) try(ctx context.Context, s *scenario, t fault, rival int, want str
 	if s.race {
 		go func() {
 			for t.points() < rival && !isOver(ended) {
-				time.Sleep(50 * time.Microsecond)
+				time.Sleep(200 * time.Microsecond)
 			}
 			follow()
 		}()

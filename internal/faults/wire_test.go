@@ -58,7 +58,11 @@ func (w *wire) ways() []way {
 	var all []way
 	for _, d := range []testdb.Direction{testdb.ToServer, testdb.ToClient} {
 		for _, how := range []string{cut, cutAlone, reset, stall} {
-			all = append(all, way{how + " " + d.String(), func(n int) fault { return w.fault(how, d, n) }})
+			all = append(all, way{
+				name:   how + " " + d.String(),
+				arm:    func(n int) fault { return w.fault(how, d, n) },
+				passed: func() int { return w.proxies[cut].Messages(d) },
+			})
 		}
 	}
 	return all

@@ -27,7 +27,7 @@ func TestNothingThatOthersMakeRunsInOwnQueries(t *testing.T) {
 	for _, m := range []testdb.Major{oldest, newest} {
 		t.Run(fmt.Sprint(m.Major), func(t *testing.T) {
 			t.Parallel()
-			statements := ownStatements(t, m.New(t))
+			hostile := newHostileDatabase(t, m, ownStatements(t, m.New(t)))
 			paths := []string{"public, pg_catalog"} // an equally good match is taken from public
 			if m.Major == newest.Major {
 				paths = append(paths, `"$user", public`)
@@ -35,12 +35,12 @@ func TestNothingThatOthersMakeRunsInOwnQueries(t *testing.T) {
 			for _, path := range paths {
 				t.Run(path, func(t *testing.T) {
 					t.Parallel()
-					expectNothingRuns(t, newHostileDatabase(t, m, path, statements))
+					expectNothingRuns(t, copyWithPath(t, hostile, path))
 				})
 			}
 			t.Run("without the pins", func(t *testing.T) {
 				t.Parallel()
-				expectHostileObjectsRun(t, newHostileDatabase(t, m, "public, pg_catalog", statements))
+				expectHostileObjectsRun(t, copyWithPath(t, hostile, "public, pg_catalog"))
 			})
 		})
 	}
@@ -66,10 +66,17 @@ func ownStatements(t *testing.T, url string) []string {
 	return statements
 }
 
-// newHostileDatabase returns a database with hostile objects that wait for a superuser.
-func newHostileDatabase(t *testing.T, m testdb.Major, path string, statements []string) (url string) {
+// newHostileDatabase returns a database with hostile objects. Creating them takes seconds, so each test
+// gets a copy.
+func newHostileDatabase(t *testing.T, m testdb.Major, statements []string) (url string) {
 	url = m.New(t)
 	plant(t, url, "mallory_"+strings.ToLower(rand.Text()), statements)
+	return url
+}
+
+// copyWithPath returns a copy of a database, with a search path.
+func copyWithPath(t *testing.T, hostile, path string) (url string) {
+	url = testdb.Copy(t, hostile)
 	exec(t, connect(t, url), fmt.Sprintf("ALTER DATABASE %q SET search_path = %s", nameOf(t, url), path))
 	return url
 }

@@ -2,7 +2,6 @@ package hostile
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"testing"
 
@@ -17,8 +16,8 @@ var types = []string{
 
 // plant creates, as a role that may only create objects in public, an overload of every operator
 // and function in Whimbrel's statements, a type, a view and casts. Each reports that it was
-// executed, and then does what the server's own does. plant returns their number.
-func plant(t *testing.T, url, role string, statements []string) int {
+// executed, and then does what the server's own does.
+func plant(t *testing.T, url, role string, statements []string) {
 	t.Helper()
 	c := connect(t, url)
 	exec(t, c, "CREATE ROLE "+role)
@@ -34,9 +33,7 @@ func plant(t *testing.T, url, role string, statements []string) int {
 	for _, sql := range []string{plantFunctions, plantOperators, plantTypes, plantViews, plantCasts} {
 		exec(t, c, strings.NewReplacer("{names}", array(names), "{operators}", array(operators), "{types}", array(types)).Replace(sql))
 	}
-	n := 0
-	fmt.Sscan(exec(t, c, "SELECT (SELECT count(*) FROM pg_proc WHERE pronamespace = 'public'::regnamespace) + (SELECT count(*) FROM pg_operator WHERE oprnamespace = 'public'::regnamespace)"), &n)
-	return n
+	c.Close(context.Background()) // a database with sessions can't be copied
 }
 
 func array(list []string) string {

@@ -96,7 +96,7 @@ func (p *play) everything(ctx context.Context) {
 			p.report("%s: %v", name, err)
 			continue
 		}
-		p.batches(ctx, name, db)
+		p.transactions(ctx, name, db)
 		p.check(name, db.Close())
 	}
 	db, err := database.Open(ctx, p.url+"&target_session_attrs=primary", database.Options{})
@@ -273,8 +273,8 @@ CREATE /*theirs*/ TABLE more.twice (x int); INSERT /*theirs*/ INTO more.twice VA
 	p.check("making objects", err)
 }
 
-// batches calls the methods of a transaction.
-func (p *play) batches(ctx context.Context, name string, db database.Database) {
+// transactions calls the methods of a transaction.
+func (p *play) transactions(ctx context.Context, name string, db database.Database) {
 	check := func(what string, err error) { p.check(name+": "+what, err) }
 	_, err := db.State(ctx, name)
 	check("State", err)

@@ -1,5 +1,5 @@
 // Package testdb gives tests the servers they need: a database on a PostgreSQL server ([Postgres],
-// [PostgresMajors]), the same through PgBouncer ([PgBouncer]), a database on a MariaDB server
+// [PostgresMajors], [Copy]), the same through PgBouncer ([PgBouncer]), a database on a MariaDB server
 // ([MariaDB]), a server that the test may kill ([PrivatePostgres], [PrivateMariaDB], [Galera]), and
 // a proxy that can count, stall and cut ([NewProxy]).
 //
@@ -54,6 +54,13 @@ const (
 func Postgres(t testing.TB) string {
 	t.Helper()
 	return create(t, mainServer(t))
+}
+
+// Copy returns the URL of a copy of a PostgreSQL database to which no client is connected. It is
+// dropped when the test ends.
+func Copy(t testing.TB, url string) string {
+	t.Helper()
+	return createFrom(t, withDatabase(t, url, "postgres"), strings.TrimPrefix(parse(t, url).Path, "/"))
 }
 
 // Major is a PostgreSQL server of one major version.
@@ -182,9 +189,13 @@ func mainServer(t testing.TB) string {
 // create creates a database for the test on a server and returns its URL.
 func create(t testing.TB, server string) string {
 	t.Helper()
+	return createFrom(t, server, "template0") // not template1: an open connection to it would make this fail
+}
+
+func createFrom(t testing.TB, server, template string) string {
+	t.Helper()
 	name := databaseName(t)
-	// not template1: an open connection to it would make this fail
-	exec1(t, server, "CREATE DATABASE "+name+" TEMPLATE template0")
+	exec1(t, server, "CREATE DATABASE "+name+" TEMPLATE "+template)
 	t.Cleanup(func() { exec1(t, server, "DROP DATABASE "+name+" WITH (FORCE)") })
 	return withDatabase(t, server, name)
 }

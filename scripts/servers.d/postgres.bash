@@ -104,7 +104,8 @@ postgres_start_one() { # NAME
 	free_port "$1"
 	launch "$1" "$(postgres_bin "$1")/postgres" -D "$dir/$1" -p "${ports[$1]}" \
 		-c listen_addresses=127.0.0.1 -c unix_socket_directories="$dir" \
-		-c fsync=off -c full_page_writes=off -c max_connections=300 -c max_prepared_transactions=16
+		-c fsync=off -c full_page_writes=off -c max_connections=300 -c max_prepared_transactions=16 \
+		-c dynamic_shared_memory_type=mmap # in its folder: a killed server leaves its files in /dev/shm
 }
 
 postgres_ready() { # NAME
