@@ -69,75 +69,67 @@ func counts(st sqltext.Statement) bool { return st.Kind == sqltext.SQL || st.Kin
 // replay repeats what an executed statement did to the session. If it ran in a transaction of the
 // script, replay repeats it in one that ends as that one did: its effect may have ended with the
 // transaction, or have been rolled back.
-func (x *runner) replay(ctx context.Context, st sqltext.Statement) error {
-	within, implied := len(x.again) > 0, x.m.db.Dialect().ImplicitCommit()
-	switch {
-	case st.Mode&sqltext.ModeNext != 0 && !within:
-		x.wait = append(x.wait, st)
-		return nil
-	case !st.SetsSession() && st.Tx != sqltext.TxBegin:
-		x.wait = nil // they were for this transaction
+func (x *runner) replay(ctx context.Context, st sqltext.Statement) (err error) {
+	if x.tx.CommitsBefore(st) {
+		err = x.replayCommitted(ctx)
 	}
-	x.fresh = false
+	was := x.tx.Open()
+	x.tx.Follow(st)
+	begins := x.tx.Open() && x.tx.Empty
 	switch {
-	case st.Tx == sqltext.TxBegin && within && !implied: // which changes nothing
-	case st.Tx == sqltext.TxBegin:
-		err := x.replayOpen(ctx)
-		x.again = append(x.wait, st)
-		x.wait = nil
+	case err != nil:
 		return err
-	case within && (st.Tx == sqltext.TxCommit || st.Tx == sqltext.TxRollback):
+	case was && begins: // after a chain
+		end := sqltext.TxCommit
+		if st.Tx == sqltext.TxRollbackChain {
+			end = sqltext.TxRollback
+		}
+		err = x.replayEnd(ctx, standIn(end, st))
+	case was && !x.tx.Open():
 		return x.replayEnd(ctx, st)
-	case within && st.Tx == sqltext.TxCommitChain:
-		return x.replayChain(ctx, standIn(sqltext.TxCommit, st))
-	case within && st.Tx == sqltext.TxRollbackChain:
-		return x.replayChain(ctx, standIn(sqltext.TxRollback, st))
-	case within && st.Tx == sqltext.TxNever:
-		return x.replayOpen(ctx)
-	case within && (st.Tx == sqltext.TxSavepoint || st.SetsSession()):
-		x.follow(st)
+	case was && (st.Tx == sqltext.TxSavepoint || st.SetsSession()):
 		x.again = append(x.again, st)
-	case st.SetsSession():
-		x.follow(st)
+	case !was && st.SetsSession() && st.Mode&sqltext.ModeNext == 0:
 		return x.executeAll(ctx, []sqltext.Statement{st})
 	}
-	return nil
+	if begins {
+		x.again = slices.Clone(x.tx.Begin)
+	}
+	return err
 }
 
-// ownModes are the modes that affect one transaction only.
-const ownModes = sqltext.ModeOwn | sqltext.ModeNext
+// settles reports whether a statement changes settings of the session that outlive the transaction.
+func settles(st sqltext.Statement) bool {
+	return st.SetsSession() && st.Mode&(sqltext.ModeOwn|sqltext.ModeNext) == 0
+}
 
 // replayEnd replays the end of a transaction.
 func (x *runner) replayEnd(ctx context.Context, end sqltext.Statement) error {
 	all := append(x.again, end)
 	x.again = nil
-	if !slices.ContainsFunc(all, func(st sqltext.Statement) bool { return st.SetsSession() && st.Mode&ownModes == 0 }) {
+	if !slices.ContainsFunc(all, settles) {
 		return nil
 	}
 	return x.executeAll(ctx, all)
 }
 
-// replayChain replays the end of a transaction that begins another one of its kind.
-func (x *runner) replayChain(ctx context.Context, end sqltext.Statement) error {
-	begin := slices.DeleteFunc(slices.Clone(x.again), func(st sqltext.Statement) bool {
-		return st.Tx != sqltext.TxBegin && st.Mode&ownModes == 0
-	})
-	err := x.replayEnd(ctx, end)
-	x.again, x.fresh = begin, true
-	return err
-}
-
-// replayOpen replays a transaction without an end among the executed statements. One that a chain
-// has begun is begun again. Any other is a transaction that MySQL commits before a statement that
-// can't be in one. MySQL's session settings do not depend on transactions.
-func (x *runner) replayOpen(ctx context.Context) error {
+// replayCommitted replays a transaction that the database has committed by itself. Its session
+// settings did not depend on it.
+func (x *runner) replayCommitted(ctx context.Context) error {
 	all := x.again
 	x.again = nil
-	if x.fresh {
-		x.fresh = false
-		return x.begin(ctx, all...)
+	x.tx.Close()
+	return x.executeAll(ctx, slices.DeleteFunc(all, func(st sqltext.Statement) bool { return !settles(st) }))
+}
+
+// endReplay brings the session to where the first statement that remains finds it. An empty
+// transaction is begun again. Any other was committed by the database: the journal, which is written
+// when a transaction ends, ends in it.
+func (x *runner) endReplay(ctx context.Context) error {
+	if x.tx.Open() && x.tx.Empty {
+		return x.executeAll(ctx, x.tx.Begin)
 	}
-	return x.executeAll(ctx, slices.DeleteFunc(all, func(st sqltext.Statement) bool { return !st.SetsSession() || st.Mode&ownModes != 0 }))
+	return x.replayCommitted(ctx)
 }
 
 func (x *runner) executeAll(ctx context.Context, all []sqltext.Statement) error {

@@ -37,7 +37,7 @@ func (a *applier) runOutside(ctx context.Context, index int) (err error) {
 		return a.begunMeanwhile(open)
 	}
 	a.m.opts.Observe(StepStarted{Step: s, Index: index, Of: len(a.plan.Steps)})
-	x := &runner{m: a.m, result: &a.result, r: r, step: s, opts: opts, journal: open}
+	x := &runner{m: a.m, result: &a.result, r: r, step: s, opts: opts, journal: open, tx: sqltext.TxState{Dialect: a.m.db.Dialect()}}
 	start := time.Now()
 	err = x.run(ctx)
 	if err == nil && s.metadata != nil {
@@ -109,22 +109,10 @@ type runner struct {
 	journal *database.Journal // as the database has it; nil, or not Started: no run is interrupted
 	from    int               // how many statements had been executed when it began
 
-	seen int                 // statements that have been executed, in this run or before
-	sum  migration.Checksum  // of these
-	own  ownTx               // the transaction that the script has begun
-	wait []sqltext.Statement // statements that affect only the next transaction; executed right before it
-
-	again []sqltext.Statement // of a committed transaction: its BEGIN, and what else replay may execute
-	fresh bool                // nothing has happened in it
-}
-
-// ownTx is a transaction that the script has begun.
-type ownTx struct {
-	open  bool
-	begin []sqltext.Statement // that begin another transaction of the same kind
-	// readOnly: nothing can be written in it, not even the journal. session is the default for
-	// transactions that don't set their mode.
-	readOnly, session bool
+	seen  int                 // statements that have been executed, in this run or before
+	sum   migration.Checksum  // of these
+	tx    sqltext.TxState     // the transaction that the script has begun, after these
+	again []sqltext.Statement // of that transaction, replayed: its BEGIN, and what may have to be repeated
 }
 
 func (x *runner) run(ctx context.Context) error {
@@ -145,7 +133,10 @@ func (x *runner) run(ctx context.Context) error {
 			return err
 		}
 		if !ok {
-			return x.endEmpty(ctx)
+			if x.tx.Open() && x.seen > x.from { // and the script leaves it empty
+				return x.send(ctx, sqltext.TxRollback, x.tx.Begin[0])
+			}
+			return nil
 		}
 		if !counts(st) {
 			continue // the data of a COPY that was executed before
@@ -283,8 +274,10 @@ func (x *runner) statement(ctx context.Context, st sqltext.Statement, data io.Re
 	if x.seen <= x.from {
 		return x.replay(ctx, st)
 	}
-	if err := x.replayOpen(ctx); err != nil {
-		return err
+	if x.seen == x.from+1 {
+		if err := x.endReplay(ctx); err != nil {
+			return err
+		}
 	}
 	x.m.opts.Observe(StatementStarted{Step: x.step, Index: x.seen - 1, Of: x.step.Statements, SQL: shown, Backend: database.Backend(x.r)})
 	err := x.execute(ctx, st, data, before)
@@ -295,29 +288,32 @@ func (x *runner) statement(ctx context.Context, st sqltext.Statement, data io.Re
 }
 
 func (x *runner) execute(ctx context.Context, st sqltext.Statement, data io.Reader, before database.Journal) error {
-	if x.own.open {
-		return x.within(ctx, st, data, before)
+	if x.tx.CommitsBefore(st) {
+		readOnly := x.tx.ReadOnly
+		x.tx.Close()
+		if err := x.commit(ctx, st, readOnly, before); err != nil {
+			return err
+		}
 	}
+	was := x.tx
+	x.tx.Follow(st)
 	switch {
-	case st.Mode&sqltext.ModeNext != 0:
-		x.wait = append(x.wait, st)
-		return x.write(ctx, x.mark())
-	// Without an open transaction, clients warn or do nothing.
-	case st.Tx == sqltext.TxCommit || st.Tx == sqltext.TxRollback:
+	case was.Open():
+		return x.within(ctx, st, data, was.ReadOnly)
+	// Statements for the next transaction are executed right before it. Without an open transaction,
+	// clients warn of a COMMIT or do nothing.
+	case st.Mode&sqltext.ModeNext != 0, st.Tx == sqltext.TxCommit, st.Tx == sqltext.TxRollback:
 		return x.write(ctx, x.mark())
 	case st.Tx == sqltext.TxBegin:
-		begin := append(x.wait, st)
-		x.wait = nil
-		return x.begin(ctx, begin...)
-	case !st.SetsSession():
-		if err := x.executeWaiting(ctx); err != nil {
+		return x.executeAll(ctx, x.tx.Begin)
+	case len(x.tx.Next) == 0: // the statement is the next transaction
+		if err := x.executeAll(ctx, was.Next); err != nil {
 			return err
 		}
 	}
 	if st.Tx != sqltext.TxAny {
 		return x.alone(ctx, st, data, before)
 	}
-	x.follow(st)
 	err := x.inOne(ctx, st, data, x.mark())
 	if errors.Is(err, database.ErrNoTransaction) {
 		return x.alone(ctx, st, data, before)
@@ -326,70 +322,29 @@ func (x *runner) execute(ctx context.Context, st sqltext.Statement, data io.Read
 }
 
 // within executes a statement in the transaction that the script has begun.
-func (x *runner) within(ctx context.Context, st sqltext.Statement, data io.Reader, before database.Journal) error {
-	switch implied := x.m.db.Dialect().ImplicitCommit(); {
-	case implied && (st.Tx == sqltext.TxNever || st.Tx == sqltext.TxBegin): // before which it commits by itself
-		if err := x.commit(ctx, st, before); err != nil {
+func (x *runner) within(ctx context.Context, st sqltext.Statement, data io.Reader, readOnly bool) error {
+	switch st.Tx {
+	case sqltext.TxCommit:
+		return x.commit(ctx, st, readOnly, x.mark())
+	case sqltext.TxCommitChain:
+		if err := x.commit(ctx, st, readOnly, x.mark()); err != nil {
 			return err
 		}
-		return x.execute(ctx, st, data, before)
-	case st.Tx == sqltext.TxCommit:
-		return x.commit(ctx, st, x.mark())
-	case st.Tx == sqltext.TxCommitChain:
-		if err := x.commit(ctx, st, x.mark()); err != nil {
-			return err
-		}
-		return x.begin(ctx, x.own.begin...)
-	case st.Tx == sqltext.TxRollbackChain:
+		return x.executeAll(ctx, x.tx.Begin)
+	case sqltext.TxRollbackChain:
 		if err := x.send(ctx, sqltext.TxRollback, st); err != nil {
 			return err
 		}
-		return x.begin(ctx, x.own.begin...)
+		return x.executeAll(ctx, x.tx.Begin)
 	}
-	if st.Mode&sqltext.ModeOwn != 0 && st.Tx != sqltext.TxBegin {
-		x.own.begin, x.own.readOnly = append(x.own.begin, st), accessOf(st, x.own.readOnly)
-	}
-	x.follow(st)
-	x.own.open = st.Tx != sqltext.TxRollback
 	return x.r.Exec(ctx, x.step.Script, st, data, nil)
-}
-
-// begin begins a transaction for the script.
-func (x *runner) begin(ctx context.Context, begin ...sqltext.Statement) error {
-	x.own.open, x.own.begin, x.own.readOnly = true, begin, x.own.session
-	for _, st := range begin {
-		x.own.readOnly = accessOf(st, x.own.readOnly)
-		if err := x.r.Exec(ctx, x.step.Script, st, nil, nil); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// follow records whether transactions that begin after a statement are read only.
-func (x *runner) follow(st sqltext.Statement) {
-	if st.Mode&sqltext.ModeSession != 0 {
-		x.own.session = accessOf(st, x.own.session)
-	}
-}
-
-// accessOf reports whether a transaction is read only after a statement about its mode.
-func accessOf(st sqltext.Statement, was bool) bool {
-	switch {
-	case st.Mode&sqltext.ModeReadOnly != 0:
-		return true
-	case st.Mode&sqltext.ModeReadWrite != 0:
-		return false
-	}
-	return was
 }
 
 // commit ends the script's transaction with the given statement. The journal is written in the same
 // transaction. In a read-only transaction nothing can be written: then the journal follows it, and
 // executing the transaction a second time changes nothing.
-func (x *runner) commit(ctx context.Context, st sqltext.Statement, done database.Journal) error {
-	x.own.open = false
-	if x.own.readOnly {
+func (x *runner) commit(ctx context.Context, st sqltext.Statement, readOnly bool, done database.Journal) error {
+	if readOnly {
 		if err := x.send(ctx, sqltext.TxCommit, st); err != nil {
 			return err
 		}
@@ -413,22 +368,6 @@ func standIn(t sqltext.Tx, at sqltext.Statement) sqltext.Statement {
 		text = "ROLLBACK"
 	}
 	return sqltext.Statement{Raw: text, Text: text, Pos: at.Pos, Start: at.Pos, Index: at.Index, Tx: t}
-}
-
-// executeWaiting executes the statements for the next transaction, which now begins.
-func (x *runner) executeWaiting(ctx context.Context) error {
-	all := x.wait
-	x.wait = nil
-	return x.executeAll(ctx, all)
-}
-
-// endEmpty ends a transaction that the script begins at its end and leaves empty.
-func (x *runner) endEmpty(ctx context.Context) error {
-	if !x.own.open {
-		return nil
-	}
-	x.own.open = false
-	return x.send(ctx, sqltext.TxRollback, x.own.begin[0])
 }
 
 // inOne executes a statement and marks it in one transaction.
@@ -473,7 +412,7 @@ func (x *runner) stopped(ctx context.Context, st sqltext.Statement, err error) e
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 	defer cancel()
-	if x.own.open { // it failed or was cancelled, and nothing of it remains
+	if x.tx.Open() { // it failed or was cancelled, and nothing of it remains
 		_ = x.send(last, sqltext.TxRollback, st)
 	}
 	_ = x.write(last, j) // if that fails, the journal as it was is still true

@@ -102,7 +102,7 @@ func (s *Script) Analyze(d sqltext.Dialect, reserved []string) (*Analysis, error
 func (a *Analysis) Mask(text string) string { return a.script.Mask(text, a.dialect) }
 
 func (a *Analysis) read(reserved []string) error {
-	var own ownReader
+	own := ownReader{tx: sqltext.TxState{Dialect: a.dialect}}
 	var enums enumReader
 	var begin, commit *sqltext.Statement // a wrapper, if nothing speaks against it
 	var trailing *sqltext.Statement      // a TxNoEffect statement after which only such may come
@@ -180,7 +180,7 @@ func (a *Analysis) read(reserved []string) error {
 	case begin != nil:
 		a.Control = begin
 	}
-	if own.empty {
+	if own.tx.Empty {
 		a.Open = nil
 	}
 	a.settleKeys(&keys, toggles)
@@ -189,14 +189,8 @@ func (a *Analysis) read(reserved []string) error {
 
 // suspect reports whether a statement is one of Analysis.Suspects.
 func suspect(d sqltext.Dialect, st sqltext.Statement) bool {
-	switch d {
-	case sqltext.MySQL:
-		_, drops := st.DroppedDatabase(d)
-		return drops
-	case sqltext.SQLite:
-		return st.Verb() == "PRAGMA" && strings.Contains(strings.ToLower(st.Text), "journal_mode")
-	}
-	return false
+	_, drops := st.DroppedDatabase(d)
+	return drops || st.Verb() == "PRAGMA" && strings.Contains(strings.ToLower(st.Text), "journal_mode")
 }
 
 // first stores the statement in to, unless to has one.

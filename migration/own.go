@@ -1,58 +1,44 @@
 package migration
 
 import (
+	"slices"
+
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// ownReader tracks the transactions that a script begins itself. Analysis.Open is the BEGIN of the
-// one that is open.
+// ownReader tracks the transactions that a script begins itself.
 type ownReader struct {
-	empty  bool // nothing has happened in it
-	in     int  // its number, from 1; 0 where none is open
-	begun  int  // how many there were
+	tx     sqltext.TxState
+	in     int  // the number of the open transaction, from 1; 0 for none
+	begun  int  // how many transactions have begun
 	manual bool // MySQL's autocommit may be off
 }
 
-// readOwn reads one statement.
+// readOwn reads one statement. Analysis.Open is then the BEGIN of the open transaction.
 func (a *Analysis) readOwn(o *ownReader, st sqltext.Statement) {
 	if st.Mode&(sqltext.ModeOwn|sqltext.ModeNext|sqltext.ModeSession) != 0 {
 		first(&a.Mode, st)
 	}
-	if a.Open == nil {
-		a.readLoose(o, st)
-	} else {
+	if o.tx.Open() {
 		a.readInside(st)
+	} else {
+		a.readLoose(o, st)
 	}
-	switch st.Tx {
-	case sqltext.TxBegin:
-		if a.Open == nil || a.dialect.ImplicitCommit() { // which commits what was open
-			a.Open, o.empty = &st, true
-			o.begun++
-			o.in = o.begun
-			return
-		}
-	case sqltext.TxCommitChain, sqltext.TxRollbackChain:
-		o.empty = true
-		o.begun++
-		o.in = o.begun
-		return
-	case sqltext.TxCommit, sqltext.TxRollback:
-		a.Open = nil
-	case sqltext.TxNever:
-		if a.dialect.ImplicitCommit() { // which takes it, and commits what was open
-			a.Open = nil
-		}
-	case sqltext.TxOther:
-		a.Open = nil
-		if st.Verb() == "SET" {
-			o.manual = true
-		} else {
+	o.tx.Follow(st)
+	if st.Tx == sqltext.TxOther {
+		o.tx.Close()
+		o.manual = o.manual || st.Verb() == "SET"
+		if st.Verb() != "SET" {
 			first(&a.Handed, st)
 		}
 	}
-	o.empty = false
-	if a.Open == nil {
-		o.in = 0
+	switch {
+	case !o.tx.Open():
+		a.Open, o.in = nil, 0
+	case o.tx.Empty: // it has just begun
+		a.Open = &o.tx.Begin[slices.IndexFunc(o.tx.Begin, func(st sqltext.Statement) bool { return st.Tx == sqltext.TxBegin })]
+		o.begun++
+		o.in = o.begun
 	}
 }
 
@@ -62,8 +48,8 @@ func (a *Analysis) readLoose(o *ownReader, st sqltext.Statement) {
 	switch st.Tx {
 	case sqltext.TxSavepoint, sqltext.TxCommitChain, sqltext.TxRollbackChain:
 		loose = true
-	case sqltext.TxRollback: // with MySQL's autocommit each statement is committed by then, whoever executes the script
-		loose = !a.dialect.ImplicitCommit() || o.manual
+	case sqltext.TxRollback: // with autocommit each statement is committed by then
+		loose = !a.dialect.CommitsImplicitly() || o.manual
 	}
 	if loose {
 		a.Loose = append(a.Loose, st)
@@ -73,9 +59,9 @@ func (a *Analysis) readLoose(o *ownReader, st sqltext.Statement) {
 // readInside reads a statement in one of the script's transactions.
 func (a *Analysis) readInside(st sqltext.Statement) {
 	switch {
-	case st.Tx == sqltext.TxBegin && a.dialect == sqltext.SQLite, st.Mode&sqltext.ModeNext != 0:
+	case st.Tx == sqltext.TxBegin && a.dialect.RefusesNestedBegin(), st.Mode&sqltext.ModeNext != 0:
 		first(&a.Nested, st)
-	case st.Tx == sqltext.TxNever && !a.dialect.ImplicitCommit():
+	case st.Tx == sqltext.TxNever && !a.dialect.CommitsImplicitly():
 		first(&a.Trapped, st)
 	}
 }

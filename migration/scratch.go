@@ -16,54 +16,10 @@ const SkipOnScratch = "skip-on-scratch"
 // SkippedOnScratch reports whether a comment before the statement has the directive SkipOnScratch.
 // A comment on the last line of the previous statement belongs to that statement.
 func SkippedOnScratch(st sqltext.Statement, d sqltext.Dialect) bool {
-	text := st.Raw[:st.Pos.Offset-st.Start.Offset]
-	fresh := st.Start.Column <= 1 // nothing stands before on the line
-	for text != "" {
-		var comment string
-		switch {
-		case strings.HasPrefix(text, "--"), d == sqltext.MySQL && text[0] == '#':
-			line, rest, _ := strings.Cut(text, "\n")
-			comment, text = strings.TrimLeft(line, "-#"), rest
-			if fresh && asksToSkip(comment) {
-				return true
-			}
-			fresh = true
-		case strings.HasPrefix(text, "/*"):
-			comment, text = cutComment(text, d)
-			if asksToSkip(comment) {
-				return true
-			}
-		default:
-			fresh = fresh || text[0] == '\n'
-			text = text[1:]
-		}
-	}
-	return false
-}
-
-// cutComment splits off the block comment that a text begins with.
-func cutComment(text string, d sqltext.Dialect) (comment, rest string) {
-	depth := 0
-	for i := 0; i+1 < len(text); i++ {
-		switch text[i : i+2] {
-		case "/*":
-			if depth == 0 || d == sqltext.PostgreSQL {
-				depth++
-			}
-			i++
-		case "*/":
-			if depth--; depth == 0 {
-				return text[2:i], text[i+2:]
-			}
-			i++
-		}
-	}
-	return "", ""
-}
-
-func asksToSkip(comment string) bool {
-	tool, directive, ok := strings.Cut(comment, ":")
-	return ok && strings.EqualFold(strings.TrimSpace(tool), "whimbrel") && strings.EqualFold(strings.TrimSpace(directive), SkipOnScratch)
+	return slices.ContainsFunc(st.Comments(d), func(comment string) bool {
+		tool, directive, ok := strings.Cut(comment, ":")
+		return ok && strings.EqualFold(strings.TrimSpace(tool), "whimbrel") && strings.EqualFold(strings.TrimSpace(directive), SkipOnScratch)
+	})
 }
 
 // Without returns the script without the statements that leave chooses. It replaces them with

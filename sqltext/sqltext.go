@@ -35,9 +35,13 @@ const (
 	MySQL
 )
 
-// ImplicitCommit reports whether a statement that can't be in a transaction, or a BEGIN, commits the
-// transaction that is open, as in MySQL. In the other dialects it is an error.
-func (d Dialect) ImplicitCommit() bool { return d == MySQL }
+// CommitsImplicitly reports whether a statement that can't be in a transaction, or a BEGIN, commits
+// the transaction that is open, as in MySQL. In the other dialects it is an error.
+func (d Dialect) CommitsImplicitly() bool { return d == MySQL }
+
+// RefusesNestedBegin reports whether a BEGIN inside a transaction is an error, as in SQLite. In
+// PostgreSQL it has no effect.
+func (d Dialect) RefusesNestedBegin() bool { return d == SQLite }
 
 // String returns the dialect's name in lower case: "postgresql", "sqlite", "mysql".
 func (d Dialect) String() string {

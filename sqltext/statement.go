@@ -1,6 +1,7 @@
 package sqltext
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 )
@@ -84,4 +85,29 @@ func (st Statement) CreatedSchema(d Dialect) string {
 		i++
 	}
 	return l.At(i).Name()
+}
+
+// Comments returns the comments before the statement, without their marks. It leaves out a line
+// comment that is on the last line of the previous statement.
+func (st Statement) Comments(d Dialect) (all []string) {
+	l := lexer{rules: rulesOf(d), b: []byte(st.Raw[:st.Pos.Offset-st.Start.Offset])}
+	ownLine := st.Start.Column <= 1
+	for i := 0; i < len(l.b); {
+		switch c := l.b[i]; {
+		case bytes.HasPrefix(l.b[i:], []byte("/*")):
+			l.blockComment(i)
+			all = append(all, string(l.b[i+2:l.i-2]))
+			i = l.i
+		case c == '-', c == '#':
+			l.lineComment(i)
+			if ownLine {
+				all = append(all, string(bytes.TrimLeft(l.b[i:l.i], "-#")))
+			}
+			i = l.i
+		default:
+			ownLine = ownLine || c == '\n'
+			i++
+		}
+	}
+	return all
 }
