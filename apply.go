@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -24,10 +25,7 @@ func (m *Migrator) Apply(ctx context.Context, p *Plan, opts ApplyOptions) (*Resu
 	if p == nil || len(p.Steps) > 0 && p.base == nil {
 		return &Result{Set: m.set.Name()}, errNoPlan
 	}
-	a := &applier{m: m, plan: p, left: make([]bool, len(p.Steps)), skipped: make([]bool, len(p.Steps))}
-	for i := range a.left {
-		a.left[i] = true
-	}
+	a := &applier{m: m, plan: p, left: slices.Repeat([]bool{true}, len(p.Steps)), skipped: make([]bool, len(p.Steps))}
 	if len(p.Steps) > 0 {
 		a.expect = p.base.Clone()
 	}
@@ -60,7 +58,7 @@ func (a *applier) run(ctx context.Context) error {
 	}
 	all := len(a.plan.Steps)
 	if all > 0 {
-		if err := a.m.allowed(a.expect, a.moves(0)); err != nil {
+		if err := a.m.allowed(a.expect, a.plan.moves); err != nil {
 			return err
 		}
 	}
@@ -81,39 +79,32 @@ func (a *applier) run(ctx context.Context) error {
 // attempt as long as that can succeed.
 func (a *applier) perform(ctx context.Context, from, to int) error {
 	var lost error // the answer to a COMMIT was lost, and no attempt has read the history since
+	var unknown *database.CommitUnknownError
 	for tries := 1; ; {
 		a.compared = false
-		err := a.attempt(ctx, from, to)
+		try := a.transaction
+		if a.plan.Steps[from].Mode == OutsideTransaction {
+			try = a.runOutside
+		}
+		err := try(ctx, from, to)
 		if a.compared {
 			lost = nil
 		}
 		again, err := a.again(ctx, err, tries, from)
-		if !again {
-			return stillUnknown(lost, err)
+		if !again && err != nil && lost != nil { // the outcome is still unknown, and now lost says why
+			unknown.Err = fmt.Errorf("%w; checking the history failed: %w", unknown.Err, err)
+			return lost
 		}
-		if errors.As(err, new(*database.CommitUnknownError)) {
+		if !again {
+			return err
+		}
+		if errors.As(err, &unknown) {
 			lost = err
 		}
 		if !errors.Is(err, database.ErrLocked) {
 			tries++
 		}
 	}
-}
-
-// moves returns the moves of the plan's steps from an index on.
-func (a *applier) moves(from int) []move {
-	var all []move
-	for _, s := range a.plan.Steps[from:] {
-		all = append(all, s.move)
-	}
-	return all
-}
-
-func (a *applier) attempt(ctx context.Context, from, to int) error {
-	if a.plan.Steps[from].Mode == OutsideTransaction {
-		return a.runOutside(ctx, from)
-	}
-	return a.transaction(ctx, from, to)
 }
 
 // again decides whether another attempt is made after one that returned err. Otherwise it returns
@@ -164,18 +155,6 @@ func (a *applier) othersProgress(ctx context.Context, locked error, from int) (b
 // journalChanged reports whether a run has written to its journal between two readings of it.
 func journalChanged(before, now *database.Journal) bool {
 	return now != nil && (before == nil || !now.UpdatedAt.Equal(before.UpdatedAt))
-}
-
-// stillUnknown returns the error of an attempt that failed. If the answer to a COMMIT was lost
-// before, and the attempt has not got as far as to look up what happened, the outcome is still
-// unknown: then it returns that error, which now says why.
-func stillUnknown(lost, err error) error {
-	var unknown *database.CommitUnknownError
-	if err == nil || !errors.As(lost, &unknown) {
-		return err
-	}
-	unknown.Err = fmt.Errorf("%w; checking the history failed: %w", unknown.Err, err)
-	return lost
 }
 
 // lockOptions say how long to wait for the lock: as the options do, or the target.

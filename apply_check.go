@@ -43,7 +43,7 @@ func (a *applier) check(ctx context.Context, l locked, found database.Found, fro
 // adopt takes the state that other processes have brought the database to as the expected one, and
 // finds out which of the steps from an index on are still to be done.
 func (a *applier) adopt(ctx context.Context, st *database.State, from int) error {
-	rest := a.moves(from)
+	rest := a.plan.moves[from:]
 	if err := a.m.allowed(st, rest); err != nil {
 		return err
 	}

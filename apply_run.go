@@ -17,7 +17,7 @@ const lastWords = 5 * time.Second
 
 // runOutside executes the statements of a step's script one by one under the guard, and marks each
 // in the journal. It resumes a run of the step that another process has left.
-func (a *applier) runOutside(ctx context.Context, index int) (err error) {
+func (a *applier) runOutside(ctx context.Context, index, _ int) (err error) {
 	opts := a.m.lockOptions(a.expect.Settings)
 	r, found, err := a.m.db.Guard(ctx, a.m.set.Name(), opts)
 	if err != nil {
@@ -59,24 +59,15 @@ func (a *applier) runOutside(ctx context.Context, index int) (err error) {
 
 // recordRun records a run that has executed all its statements.
 func (a *applier) recordRun(ctx context.Context, r database.Run, s Step, start time.Time) (database.Recorded, error) {
-	entries, err := a.entries(s)
+	entries, err := a.entries(s, start)
 	if err != nil {
 		return database.Recorded{}, err
 	}
-	recorded, err := r.Record(ctx, timed(entries, start)...)
+	recorded, err := r.Record(ctx, entries...)
 	if err != nil {
 		return recorded, err
 	}
 	return recorded, checkRecorded(recorded.Entries, len(entries))
-}
-
-// timed says of a run's entries when they began. The first is the run's own.
-func timed(entries []database.Entry, start time.Time) []database.Entry {
-	entries[0].StartedAt, entries[0].Duration = start, time.Since(start)
-	for i := range entries[1:] {
-		entries[1+i].StartedAt = time.Now()
-	}
-	return entries
 }
 
 // recordWithMetadata records a run that has executed all its statements, together with the metadata

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
-	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -20,7 +19,7 @@ func (a *applier) transaction(ctx context.Context, from, to int) error {
 		for _, i := range todo {
 			s := a.plan.Steps[i]
 			a.m.opts.Observe(StepStarted{Step: s, Index: i, Of: len(a.plan.Steps)})
-			if s.runs() {
+			if s.Direction != database.Mark { // which only records
 				if err := tx.Exec(ctx, s.Script); err != nil {
 					return a.failed(todo, i, nil, err)
 				}
@@ -94,58 +93,24 @@ func (a *applier) conclude(ctx context.Context, tx database.Tx, s Step, start ti
 			return err
 		}
 	}
-	entries, err := a.entries(s)
+	entries, err := a.entries(s, start)
 	if err != nil {
 		return err
-	}
-	if !start.IsZero() {
-		entries = timed(entries, start)
 	}
 	return tx.Record(ctx, entries...)
 }
 
-// entries are all that the history keeps of a step, its own first.
-func (a *applier) entries(s Step) ([]database.Entry, error) {
-	own := database.Entry{Version: s.Version, Name: s.Name, Direction: s.Direction, Checksum: s.move.applied.Checksum}
-	if err := a.m.setScripts(&own, s.move.up, s.move.down); err != nil {
-		return nil, err
+// entries returns all that the history keeps of a step. They began at start, or, for the zero time,
+// when the transaction says.
+func (a *applier) entries(s Step, start time.Time) ([]database.Entry, error) {
+	all, err := s.move.entries(a.m.opts.TextLimit)
+	if start.IsZero() {
+		a.m.stamp(all, a.m.opts.Note, start)
+		return all, err
 	}
-	all := []database.Entry{own}
-	for _, mig := range s.move.marks {
-		mark, err := a.m.markEntry(mig)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, mark)
-	}
-	for _, f := range s.move.forgets {
-		all = append(all, forgetEntry(f))
-	}
-	for i := range all {
-		all[i].Set, all[i].ToolVersion, all[i].Note = a.m.set.Name(), ToolVersion(), a.m.opts.Note
-	}
-	return all, nil
-}
-
-// setScripts puts the checksums of a migration's scripts, and their texts up to the
-// limit, into an entry.
-func (m *Migrator) setScripts(e *database.Entry, up, down *migration.Script) (err error) {
-	if up != nil {
-		e.Checksum, e.UpDirectives = up.Checksum, up.Directives
-		if !up.Secret {
-			e.UpText, _, err = up.Text(m.opts.TextLimit)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if down != nil {
-		e.DownChecksum, e.DownDirectives = down.Checksum, down.Directives
-		if !down.Secret {
-			e.DownText, e.HasDownText, err = down.Text(m.opts.TextLimit)
-		}
-	}
-	return err
+	a.m.stamp(all, a.m.opts.Note, time.Now())
+	all[0].StartedAt, all[0].Duration = start, time.Since(start)
+	return all, err
 }
 
 // stepDone reports a step that is committed. Its own entry is the first.

@@ -78,7 +78,7 @@ func (m *Migrator) baselineEntries(st *database.State, version int64) ([]databas
 		if a, ok := st.Applied.Get(mig.Version); ok && a.Checksum == mig.Up.Checksum {
 			continue
 		}
-		e, err := m.markEntry(mig)
+		e, err := newEntry(database.Mark, mig, m.opts.TextLimit)
 		if err != nil {
 			return nil, err
 		}

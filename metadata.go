@@ -9,67 +9,34 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// carried is the metadata that a migration carries, and its file.
-type carried struct {
-	file      string
-	documents []*metadata.Document // nil for none
-}
-
-// carried returns the metadata that a move's migration carries. A baseline carries what the
-// migrations do that it stands for.
-func (m *Migrator) carried(mv move) (c carried, err error) {
-	if mv.direction == database.Baseline {
-		c.documents, err = m.carriedByMarks(mv)
-		return c, err
-	}
-	script := m.metadataScript(mv)
-	if script == nil || m.opts.ReadMetadata == nil && mv.direction == database.Down {
-		return c, nil
-	}
-	d, err := m.readCarried(script)
-	return carried{file: script.File, documents: []*metadata.Document{d}}, err
-}
-
-func (m *Migrator) carriedByMarks(mv move) (all []*metadata.Document, err error) {
+// readMetadata reads the metadata that a move's migration carries, or, for a baseline, the migrations
+// that it includes. A rollback does without it if the options can't read it.
+func (m *Migrator) readMetadata(mv move) (all []*metadata.Document, err error) {
+	scripts := []*migration.Script{mv.metadata}
 	for _, mig := range mv.marks {
-		if mig.Metadata == nil {
+		scripts = append(scripts, mig.Metadata)
+	}
+	for _, script := range scripts {
+		switch {
+		case script == nil, m.opts.ReadMetadata == nil && mv.direction == database.Down:
 			continue
+		case m.opts.ReadMetadata == nil:
+			return nil, &metadata.Error{
+				Position: metadata.Position{File: script.File, Line: 1, Column: 1},
+				Msg:      "the migration carries metadata, but Options.ReadMetadata is not set; set it to metayaml.Read",
+			}
 		}
-		d, err := m.readCarried(mig.Metadata)
+		text, _, err := script.Text(math.MaxInt64)
+		if err != nil {
+			return nil, err
+		}
+		d, err := m.opts.ReadMetadata(script.File, text)
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, d)
 	}
 	return all, nil
-}
-
-func (m *Migrator) readCarried(script *migration.Script) (*metadata.Document, error) {
-	if m.opts.ReadMetadata == nil {
-		return nil, carryError(script, "the migration carries metadata, but Options.ReadMetadata is not set; set it to metayaml.Read")
-	}
-	text, _, err := script.Text(math.MaxInt64)
-	if err != nil {
-		return nil, err
-	}
-	return m.opts.ReadMetadata(script.File, text)
-}
-
-func carryError(script *migration.Script, msg string) error {
-	return &metadata.Error{Position: metadata.Position{File: script.File, Line: 1, Column: 1}, Msg: msg}
-}
-
-func (m *Migrator) metadataScript(mv move) *migration.Script {
-	if mv.direction != database.Up && mv.direction != database.Down {
-		return nil
-	}
-	for _, get := range []func(int64) (migration.Migration, bool){m.set.Get, m.set.Original} {
-		mig, ok := get(mv.version)
-		if ok && (mv.up == mig.Up || mv.direction == database.Down && mig.Up.Checksum == mv.applied.Checksum) {
-			return mig.Metadata
-		}
-	}
-	return nil
 }
 
 // carry puts the metadata that a migration carries into the database, or takes back what is left

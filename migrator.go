@@ -66,7 +66,15 @@ type allOptions struct {
 // New returns the Migrator of a set in a database. It sends nothing to the database, and the caller
 // closes it. If the database or the set is nil, every method of the Migrator returns an error.
 func New(db database.Database, set *migration.Set, opts Options) *Migrator {
-	db, set = present(db, set)
+	switch {
+	case db == nil:
+		db = nothing{errNoDatabase}
+	case set == nil:
+		db = nothing{errNoSet}
+	}
+	if set == nil {
+		set, _ = migration.NewSet("") // an empty set is always valid
+	}
 	switch {
 	case opts.TextLimit == 0:
 		opts.TextLimit = DefaultTextLimit
@@ -90,8 +98,9 @@ func (m *Migrator) usable() *Migrator {
 	if m != nil && m.db != nil {
 		return m
 	}
-	set, _ := migration.NewSet("") // an empty set is always valid
-	return &Migrator{db: nothing{errNotNew}, set: set, opts: allOptions{Options: Options{Observe: oneAtATime(nil)}}}
+	none := New(nil, nil, Options{})
+	none.db = nothing{errNotNew}
+	return none
 }
 
 // Database returns the database that was passed to New.

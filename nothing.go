@@ -7,7 +7,6 @@ import (
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/metadata"
-	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -18,24 +17,8 @@ var (
 	errNoSet      = errors.New("whimbrel.New needs a set of migrations, but got a nil set")
 )
 
-// present returns the database and the set, or, if one is nil, a database that returns an error for
-// everything. A caller that passes nil has most likely ignored an error; an empty set would report
-// that nothing is pending.
-func present(db database.Database, set *migration.Set) (database.Database, *migration.Set) {
-	if db != nil && set != nil {
-		return db, set
-	}
-	n := nothing{errNoSet}
-	if db == nil {
-		n.err = errNoDatabase
-	}
-	if set == nil {
-		set, _ = migration.NewSet("") // which has nothing in it that could be wrong
-	}
-	return n, set
-}
-
-// nothing is a database whose methods return an error.
+// nothing is a database whose methods return an error. A caller that passes a nil database or set
+// has most likely ignored an error; an empty set would report that nothing is pending.
 type nothing struct{ err error }
 
 func (n nothing) Dialect() sqltext.Dialect { return sqltext.PostgreSQL }

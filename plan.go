@@ -21,6 +21,7 @@ type Plan struct {
 	Downs []DownProblem
 
 	base  *database.State // that it was made from
+	moves []move          // of the steps
 	until Goal            // Goal in absolute terms
 }
 
@@ -102,6 +103,3 @@ func (s Step) Resumes() int {
 	}
 	return s.move.resume.Done + 1
 }
-
-// runs reports whether the step hands its script to the database.
-func (s Step) runs() bool { return s.Direction != database.Mark }

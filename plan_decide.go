@@ -18,6 +18,7 @@ type move struct {
 	up, down *migration.Script           // for the history; down is nil if there is none
 	applied  database.AppliedMigration   // what is taken down, or ran last under the name
 	resume   *database.Journal           // the interrupted run that the move resumes, nil for none
+	metadata *migration.Script           // that the migration carries; nil for none
 	marks    []migration.Migration       // recorded as applied with a baseline
 	forgets  []database.AppliedMigration // recorded as part of a squash
 }
@@ -38,19 +39,17 @@ func decide(set *migration.Set, st *database.State, g Goal, allowOutOfOrder bool
 // already.
 func decideFrom(set *migration.Set, st *database.State, g Goal, allowOutOfOrder bool, taken []database.AppliedMigration) ([]move, error) {
 	v := viewOf(set, st.Applied)
-	downs, err := v.chooseDowns(g)
-	if err != nil {
-		return nil, err
-	}
-	moves := make([]move, 0, len(downs))
-	for _, a := range downs {
-		m, err := v.downMove(a, g)
-		if err != nil {
+	var moves []move
+	var err error
+	if g.kind != goalLatest {
+		if moves, err = v.downMoves(g); err != nil {
 			return nil, err
 		}
-		moves = append(moves, m)
 	}
-	downs = append(downs, taken...)
+	downs := slices.Clone(taken)
+	for _, m := range moves {
+		downs = append(downs, m.applied)
+	}
 	c := &climb{view: v, goal: g, downs: downs}
 	ups, err := c.run()
 	if err != nil {
@@ -68,11 +67,23 @@ func decideFrom(set *migration.Set, st *database.State, g Goal, allowOutOfOrder 
 	return moves, nil
 }
 
+// downMoves returns the moves that take back what the goal does, newest first.
+func (v view) downMoves(g Goal) ([]move, error) {
+	downs, err := v.chooseDowns(g)
+	if err != nil {
+		return nil, err
+	}
+	moves := make([]move, len(downs))
+	for i, a := range downs {
+		if moves[i], err = v.downMove(a, g); err != nil {
+			return nil, err
+		}
+	}
+	return moves, nil
+}
+
 // chooseDowns returns what the goal takes back, newest first.
 func (v view) chooseDowns(g Goal) ([]database.AppliedMigration, error) {
-	if g.kind == goalLatest {
-		return nil, nil
-	}
 	newestFirst := slices.Collect(v.applied.All())
 	slices.Reverse(newestFirst)
 	switch g.kind {
@@ -115,6 +126,9 @@ func (v view) downMove(a database.AppliedMigration, g Goal) (move, error) {
 	down := move{version: a.Version, name: a.Name, direction: database.Down, from: FromHistory, applied: a}
 	m, inSet := v.get(a.Version)
 	edited := inSet && m.Up.Checksum != a.Checksum
+	if inSet && !edited {
+		down.metadata = m.Metadata
+	}
 	switch {
 	case g.kind == goalRedo && !inSet:
 		return down, &UnknownVersionError{Set: v.set.Name(), Version: a.Version, Redo: true}
@@ -254,8 +268,7 @@ func (m move) isRun(j *database.Journal) bool {
 	return j != nil && j.Version == m.version && j.Direction == m.direction && (m.version != NilVersion || j.Name == m.name)
 }
 
-// after returns the state that moves lead to. Nothing is known of the entries that they will
-// record but what State.Fold needs.
+// after returns the state that moves lead to.
 func after(st *database.State, moves ...move) *database.State {
 	next := st.Clone()
 	for _, m := range moves {
@@ -266,20 +279,11 @@ func after(st *database.State, moves ...move) *database.State {
 	return next
 }
 
+// foldable returns the entries of a move without texts, as planning needs them.
 func (m move) foldable() []database.Entry {
-	e := database.Entry{Version: m.version, Name: m.name, Direction: m.direction}
-	if m.up != nil {
-		e.Checksum = m.up.Checksum
+	all, _ := m.entries(noTexts) // which reads nothing that could fail
+	for i := range all {
+		all[i].HasDownText = !all[i].DownChecksum.IsZero()
 	}
-	if m.down != nil {
-		e.DownChecksum, e.HasDownText = m.down.Checksum, true
-	}
-	entries := []database.Entry{e}
-	for _, mark := range m.marks {
-		entries = append(entries, database.Entry{Version: mark.Version, Name: mark.Name, Direction: database.Mark, Checksum: mark.Up.Checksum})
-	}
-	for _, f := range m.forgets {
-		entries = append(entries, database.Entry{Version: f.Version, Direction: database.Forget})
-	}
-	return entries
+	return all
 }

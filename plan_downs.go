@@ -13,18 +13,6 @@ type DownProblem struct {
 	Err     error
 }
 
-// downProblem checks whether a down script could run on the database. It returns nil if it could, or
-// if there is no script.
-func (m *Migrator) downProblem(st *database.State, version int64, name string, down *migration.Script) *DownProblem {
-	if down == nil || down.Func() != nil {
-		return nil
-	}
-	if err := joined(m.wrong(st, move{version: version, name: name, direction: database.Down, script: down})); err != nil {
-		return &DownProblem{Version: version, Name: name, Err: err}
-	}
-	return nil
-}
-
 // wrong returns the problems that prevent a script from running on its own.
 func (m *Migrator) wrong(st *database.State, mv move) []error {
 	a, err := mv.script.Analyze(m.db.Dialect(), m.db.Tables())
@@ -32,7 +20,7 @@ func (m *Migrator) wrong(st *database.State, mv move) []error {
 		return []error{err}
 	}
 	e := enums{major: st.ServerMajor}
-	s := newStep(mv, a, e, carried{})
+	s := newStep(mv, a, e)
 	problems := refusals(s, a, e)
 	if m.opts.Atomic && len(problems) == 0 {
 		if err := checkAtomic(s, a, 0, &e); err != nil {
@@ -44,17 +32,18 @@ func (m *Migrator) wrong(st *database.State, mv move) []error {
 
 // downProblems returns the problems of the down scripts that moves record in the history.
 func (m *Migrator) downProblems(st *database.State, moves []move) (all []DownProblem) {
-	add := func(version int64, name string, down *migration.Script) {
-		if p := m.downProblem(st, version, name, down); p != nil {
-			all = append(all, *p)
-		}
-	}
 	for _, mv := range moves {
+		recorded := mv.marks
 		if mv.direction == database.Up {
-			add(mv.version, mv.name, mv.down)
+			recorded = []migration.Migration{{Version: mv.version, Name: mv.name, Down: mv.down}}
 		}
-		for _, mark := range mv.marks {
-			add(mark.Version, mark.Name, mark.Down)
+		for _, mig := range recorded {
+			if mig.Down == nil || mig.Down.Func() != nil {
+				continue
+			}
+			if err := joined(m.wrong(st, move{version: mig.Version, name: mig.Name, direction: database.Down, script: mig.Down})); err != nil {
+				all = append(all, DownProblem{Version: mig.Version, Name: mig.Name, Err: err})
+			}
 		}
 	}
 	return all
@@ -81,19 +70,17 @@ func (m *Migrator) verifyScripts(st *database.State) error {
 
 // warnOfDowns reports the down scripts that entries record and that could not run.
 func (m *Migrator) warnOfDowns(st *database.State, entries []database.Entry) {
+	var recorded move
 	for _, e := range entries {
-		if e.Direction != database.Mark && e.Direction != database.Accept {
-			continue
-		}
 		mig, ok := viewOf(m.set, st.Applied).get(e.Version)
 		if !ok {
 			mig, ok = m.set.Original(e.Version)
 		}
-		if !ok {
-			continue
+		if ok && (e.Direction == database.Mark || e.Direction == database.Accept) {
+			recorded.marks = append(recorded.marks, mig)
 		}
-		if p := m.downProblem(st, mig.Version, mig.Name, mig.Down); p != nil {
-			m.opts.Observe(DownRefused{Problem: *p})
-		}
+	}
+	for _, p := range m.downProblems(st, []move{recorded}) {
+		m.opts.Observe(DownRefused{Problem: p})
 	}
 }

@@ -1,8 +1,6 @@
 package whimbrel
 
 import (
-	"slices"
-
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
@@ -17,21 +15,16 @@ func (m *Migrator) allowed(st *database.State, moves []move) error {
 	if err := checkFrozen(st.Settings); err != nil {
 		return err
 	}
-	if hasMove(moves, database.Seed) {
-		if err := CheckProtected(st, seedWord, m.opts.Overrule); err != nil {
+	for _, mv := range moves {
+		what := map[database.Direction]string{database.Seed: seedWord, database.Down: "roll back"}[mv.direction]
+		if what == "" || mv.resume != nil { // what resumes was allowed before
+			continue
+		}
+		if err := CheckProtected(st, what, m.opts.Overrule); err != nil {
 			return err
 		}
 	}
-	if hasMove(moves, database.Down) {
-		return CheckProtected(st, "roll back", m.opts.Overrule)
-	}
 	return nil
-}
-
-// hasMove reports whether there is a move of a direction that begins. One that resumes a run was
-// allowed before.
-func hasMove(moves []move, d database.Direction) bool {
-	return slices.ContainsFunc(moves, func(m move) bool { return m.direction == d && m.resume == nil })
 }
 
 // checkFrozen refuses while the database is frozen.

@@ -19,8 +19,8 @@ func remaining(set *migration.Set, expected, now *database.State, planned []move
 		now.Interrupted = nil // another process is executing it
 	}
 	c := comparison{set: set, expected: expected, now: now, planned: planned}
-	if conflict := c.takenBack(); conflict != nil {
-		return nil, conflict
+	if changed := c.takenBack(); changed != nil {
+		return nil, changed
 	}
 	decided, err := decide(set, now, g, allowOutOfOrder)
 	if err != nil {
@@ -36,8 +36,8 @@ func remaining(set *migration.Set, expected, now *database.State, planned []move
 			todo = append(todo, m)
 		}
 	}
-	if conflict := c.otherEnd(after(expected, planned...), after(now, todo...)); conflict != nil {
-		return nil, conflict
+	if changed := c.otherEnd(after(expected, planned...), after(now, todo...)); changed != nil {
+		return nil, changed
 	}
 	return left, nil
 }
@@ -83,6 +83,10 @@ func (m move) covers(decided move) bool {
 	return m.up.Checksum == decided.up.Checksum
 }
 
+func conflict(version int64, format string, args ...any) *ConflictError {
+	return &ConflictError{Version: version, Problem: fmt.Sprintf(format, args...)}
+}
+
 // comparison explains why a plan does not fit the database any more.
 type comparison struct {
 	set           *migration.Set
@@ -90,21 +94,17 @@ type comparison struct {
 	planned       []move
 }
 
-// plansDown reports whether the plan takes a version down.
-func (c *comparison) plansDown(version int64) bool {
-	return slices.ContainsFunc(c.planned, func(m move) bool { return m.version == version && m.direction == database.Down })
-}
-
 // takenBack finds a version that another process has taken back and the plan does not.
 func (c *comparison) takenBack() *ConflictError {
 	v := viewOf(c.set, c.now.Applied)
 	for a := range c.expected.Applied.All() {
 		q, recorded := v.recorded(a.Version)
-		switch down := c.plansDown(a.Version); {
+		down := slices.ContainsFunc(c.planned, func(m move) bool { return m.version == a.Version && m.direction == database.Down })
+		switch {
 		case down && recorded && q.Version != a.Version:
-			return &ConflictError{Version: a.Version, Problem: fmt.Sprintf("was recorded in the meantime as part of the squash %d %s", q.Version, q.Name)}
+			return conflict(a.Version, "was recorded in the meantime as part of the squash %s", q)
 		case !down && !recorded && !v.isApplied(a.Version):
-			return &ConflictError{Version: a.Version, Problem: "was rolled back in the meantime"}
+			return conflict(a.Version, "was rolled back in the meantime")
 		}
 	}
 	return nil
@@ -122,11 +122,11 @@ func (c *comparison) otherEnd(intended, end *database.State) *ConflictError {
 		_, recorded := v.recorded(m.version)
 		switch {
 		case applied && isApplied && have.Checksum != want.Checksum:
-			return &ConflictError{Version: m.version, Problem: fmt.Sprintf("was applied in the meantime from a different script (checksum %.12s…, here %.12s…)", have.Checksum, want.Checksum)}
+			return conflict(m.version, "was applied in the meantime from a different script (checksum %.12s…, here %.12s…)", have.Checksum, want.Checksum)
 		case applied && !isApplied && !recorded:
-			return &ConflictError{Version: m.version, Problem: "is no longer part of the way to the goal"}
+			return conflict(m.version, "is no longer part of the way to the goal")
 		case !applied && isApplied:
-			return &ConflictError{Version: m.version, Problem: "was rolled back and applied again in the meantime"}
+			return conflict(m.version, appliedAgain)
 		}
 	}
 	return nil
@@ -137,34 +137,36 @@ func (c *comparison) explain(err error) error {
 	var order *OutOfOrderError
 	if errors.As(err, &order) {
 		if _, was := c.expected.Applied.Get(order.Newest); !was {
-			return &ConflictError{Version: order.Newest, Problem: fmt.Sprintf("was applied in the meantime, above %d, which is still pending", order.Migrations[0].Version)}
+			return conflict(order.Newest, "was applied in the meantime, above %d, which is still pending", order.Migrations[0].Version)
 		}
 	}
 	version, change := c.firstChange()
 	if change == "" {
 		return err
 	}
-	return &ConflictError{Version: version, Problem: fmt.Sprintf("was %s in the meantime, and now the goal can't be reached: %v", change, err)}
+	return conflict(version, "was %s in the meantime, and now the goal can't be reached: %v", change, err)
 }
 
 // unplanned explains why a move is necessary now that was not planned.
 func (c *comparison) unplanned(m move) error {
-	if m.version == NilVersion {
-		return &ConflictError{Version: NilVersion, Script: m.name, Problem: "ran in the meantime from a different script"}
-	}
 	was, ok := c.expected.Applied.Get(m.version)
 	switch {
+	case m.version == NilVersion:
+		return &ConflictError{Version: NilVersion, Script: m.name, Problem: "ran in the meantime from a different script"}
 	case m.direction == database.Down && ok && was.EntryID != m.applied.EntryID:
-		return &ConflictError{Version: m.version, Problem: "was rolled back and applied again in the meantime"}
+		return conflict(m.version, appliedAgain)
 	case m.direction == database.Down && !ok:
-		return &ConflictError{Version: m.version, Problem: "was applied in the meantime, and would have to be rolled back as well"}
+		return conflict(m.version, "was applied in the meantime, and would have to be rolled back as well")
 	}
 	version, change := c.firstChange()
 	if change == "" {
 		version, change = m.version, "changed"
 	}
-	return &ConflictError{Version: version, Problem: fmt.Sprintf("was %s in the meantime, and now the plan would have to include %s", change, what(m.version, m.name))}
+	return conflict(version, "was %s in the meantime, and now the plan would have to include %s", change, what(m.version, m.name))
 }
+
+// appliedAgain is the Problem of a version that the plan takes back, and that is another one by now.
+const appliedAgain = "was rolled back and applied again in the meantime"
 
 // firstChange returns the lowest version that another process has changed and how, "" for none.
 func (c *comparison) firstChange() (version int64, change string) {

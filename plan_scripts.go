@@ -17,7 +17,7 @@ func (m *Migrator) steps(st *database.State, moves []move) ([]Step, error) {
 	e := enums{major: st.ServerMajor}
 	for i, mv := range moves {
 		if mv.direction == database.Mark {
-			steps[i] = newStep(mv, &migration.Analysis{}, e, carried{})
+			steps[i] = newStep(mv, &migration.Analysis{}, e)
 			continue
 		}
 		a, err := mv.script.Analyze(m.db.Dialect(), m.db.Tables())
@@ -25,12 +25,19 @@ func (m *Migrator) steps(st *database.State, moves []move) ([]Step, error) {
 			problems = append(problems, err)
 			continue
 		}
-		c, err := m.carried(mv)
-		if err != nil {
+		s := newStep(mv, a, e)
+		if s.metadata, err = m.readMetadata(mv); err != nil {
 			problems = append(problems, err)
 		}
-		s := newStep(mv, a, e, c)
-		wrong := append(refusals(s, a, e), m.refusedByDriver(a)...)
+		if len(s.metadata) > 0 && mv.metadata != nil {
+			s.Metadata = mv.metadata.File
+		}
+		wrong := refusals(s, a, e)
+		for _, st := range a.Suspects {
+			if why := database.Check(m.db, st); why != "" {
+				wrong = append(wrong, &sqltext.Error{Pos: st.Pos, Msg: why})
+			}
+		}
 		problems = append(problems, wrong...)
 		if m.opts.Atomic {
 			if err := checkAtomic(s, a, i, &e); err != nil && len(wrong) == 0 {
@@ -45,18 +52,8 @@ func (m *Migrator) steps(st *database.State, moves []move) ([]Step, error) {
 	return steps, nil
 }
 
-// refusedByDriver returns the statements of a script that the driver would not execute.
-func (m *Migrator) refusedByDriver(a *migration.Analysis) (problems []error) {
-	for _, st := range a.Suspects {
-		if why := database.Check(m.db, st); why != "" {
-			problems = append(problems, &sqltext.Error{Pos: st.Pos, Msg: why})
-		}
-	}
-	return problems
-}
-
 // newStep makes a step of a move and the analysis of its script.
-func newStep(m move, a *migration.Analysis, e enums, c carried) Step {
+func newStep(m move, a *migration.Analysis, e enums) Step {
 	why, statements, secrets := whyOutside(m, a, e), a.Statements, a.Secrets
 	mode := InTransaction
 	if why != "" {
@@ -71,7 +68,7 @@ func newStep(m move, a *migration.Analysis, e enums, c carried) Step {
 	return Step{
 		Version: m.version, Name: m.name, Direction: m.direction, Script: m.script, From: m.from,
 		Mode: mode, Why: why, Statements: statements, Unwrapped: mode == InTransaction && a.Wrapped,
-		Metadata: c.file, Secrets: secrets, move: m, metadata: c.documents,
+		Secrets: secrets, move: m,
 	}
 }
 

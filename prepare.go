@@ -43,7 +43,7 @@ func (m *Migrator) newPlan(ctx context.Context, st *database.State, g Goal, move
 	if p.Steps, err = m.steps(st, moves); err != nil {
 		return p, err
 	}
-	p.Downs = m.downProblems(st, moves)
+	p.moves, p.Downs = moves, m.downProblems(st, moves)
 	return p, nil
 }
 

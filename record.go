@@ -23,7 +23,7 @@ func (m *Migrator) Mark(ctx context.Context, note string, versions ...int64) err
 		if !ok {
 			return database.Entry{}, unknownVersion(m.set, st.Applied, v)
 		}
-		return m.markEntry(mig)
+		return newEntry(database.Mark, mig, m.opts.TextLimit)
 	}))
 	return err
 }
@@ -67,19 +67,58 @@ func (m *Migrator) Accept(ctx context.Context, reason string, versions ...int64)
 		if a.Checksum == mig.Up.Checksum {
 			return database.Entry{}, errNothingToRecord
 		}
-		e := database.Entry{Version: mig.Version, Name: mig.Name, Direction: database.Accept}
-		return e, m.setScripts(&e, mig.Up, mig.Down)
+		return newEntry(database.Accept, mig, m.opts.TextLimit)
 	}))
 	return err
 }
 
-func (m *Migrator) markEntry(mig migration.Migration) (database.Entry, error) {
-	e := database.Entry{Version: mig.Version, Name: mig.Name, Direction: database.Mark}
-	return e, m.setScripts(&e, mig.Up, mig.Down)
+// noTexts is the limit of entries that keep no texts.
+const noTexts = -1
+
+// newEntry returns a history entry about a migration. It has the texts of scripts up to a limit.
+func newEntry(d database.Direction, mig migration.Migration, limit int64) (e database.Entry, err error) {
+	e = database.Entry{Version: mig.Version, Name: mig.Name, Direction: d}
+	if up := mig.Up; up != nil {
+		e.Checksum, e.UpDirectives = up.Checksum, up.Directives
+		if !up.Secret {
+			e.UpText, _, err = up.Text(limit)
+		}
+	}
+	if down := mig.Down; down != nil && err == nil {
+		e.DownChecksum, e.DownDirectives = down.Checksum, down.Directives
+		if !down.Secret {
+			e.DownText, e.HasDownText, err = down.Text(limit)
+		}
+	}
+	return e, err
 }
 
 func forgetEntry(a database.AppliedMigration) database.Entry {
 	return database.Entry{Version: a.Version, Name: a.Name, Direction: database.Forget, Checksum: a.Checksum}
+}
+
+// entries returns all that the history keeps of a move, its own entry first.
+func (m move) entries(limit int64) ([]database.Entry, error) {
+	own, err := newEntry(m.direction, migration.Migration{Version: m.version, Name: m.name, Up: m.up, Down: m.down}, limit)
+	if m.direction == database.Down {
+		own.Checksum = m.applied.Checksum
+	}
+	all := []database.Entry{own}
+	for i := 0; i < len(m.marks) && err == nil; i++ {
+		own, err = newEntry(database.Mark, m.marks[i], limit)
+		all = append(all, own)
+	}
+	for _, f := range m.forgets {
+		all = append(all, forgetEntry(f))
+	}
+	return all, err
+}
+
+// stamp fills in what the entries of one call have in common.
+func (m *Migrator) stamp(all []database.Entry, note string, at time.Time) {
+	for i := range all {
+		all[i].Set, all[i].ToolVersion, all[i].Note, all[i].StartedAt = m.set.Name(), ToolVersion(), note, at
+	}
 }
 
 var errNothingToRecord = errors.New("nothing to record")
@@ -120,10 +159,7 @@ func (m *Migrator) record(ctx context.Context, note string, entries recorder) ([
 		}
 		return err
 	}, func(tx database.Tx) error {
-		now := time.Now()
-		for i := range all {
-			all[i].Set, all[i].StartedAt, all[i].ToolVersion, all[i].Note = m.set.Name(), now, ToolVersion(), note
-		}
+		m.stamp(all, note, time.Now())
 		return tx.Record(ctx, all...)
 	})
 	if err != nil {

@@ -78,66 +78,63 @@ func (m *Migrator) resolve(ctx context.Context, st *database.State, version int6
 	}
 	j := *st.Interrupted
 	mv, problem := resumedMove(m.set, st)
+	// A script without a version that the set lacks: development data, or a repeatable script whose
+	// file is gone. After a reset the database still has what it was to drop.
+	unseen := problem != "" && version == NilVersion && j.Direction != database.Reset
+	var an *migration.Analysis
+	edited := false
+	var err error
 	switch {
-	case problem != "" && version == NilVersion && j.Direction != database.Reset: // the database still has what a reset was to drop
-		return m.resolveUnseen(&j, how, problem)
+	case unseen:
 	case problem != "":
 		return nil, "", &InterruptedError{Set: m.set.Name(), Journal: j, Problem: problem, Missing: j.Direction != database.Reset}
+	default:
+		if an, edited, err = m.compareResumed(ctx, mv, &j); err != nil {
+			return nil, "", err
+		}
 	}
-	read, err := m.readDowns(ctx, []move{mv})
-	if err != nil {
-		return nil, "", err
-	}
-	script := read[0].script
-	an, err := script.Analyze(m.db.Dialect(), m.db.Tables())
-	if err != nil {
-		return nil, "", err
-	}
-	var changed *InterruptedError
-	err = checkPrefix(m.set.Name(), script, an, &j)
-	edited := errors.As(err, &changed)
-	if err != nil && !edited {
-		return nil, "", err
-	}
-	j.Of, j.Checksum, j.Error = an.Statements, script.Checksum, ""
+	n := j.Done
 	switch {
 	case edited && how == ResolveDone:
-		n := j.Done
 		if j.Done, j.DoneSum, _, err = prefix(an, n); err != nil {
 			return nil, "", err
 		}
 		return &j, fmt.Sprintf("the first %d statements of the edited script replace the %d that were executed", j.Done, n), nil
 	case edited:
-		n := j.Done
 		j.Done, j.DoneSum, j.Begun, j.Before = 0, migration.Checksum{}, "", ""
 		return &j, fmt.Sprintf("the edited script starts again; %d of its statements had been executed", n), nil
 	case j.Begun != "" && how == ResolveDone:
-		note := fmt.Sprintf("statement %d of %d took effect", j.Done+1, j.Of)
 		j.Add(sqltext.Statement{Text: j.Begun})
-		return &j, note, nil
+		return &j, fmt.Sprintf("statement %d of %d took effect", n+1, j.Of), nil
 	case j.Begun != "":
-		j.Begun, j.Before = "", ""
-		return &j, fmt.Sprintf("statement %d of %d is executed again", j.Done+1, j.Of), nil
+		j.Begun, j.Before, j.Error = "", "", ""
+		return &j, fmt.Sprintf("statement %d of %d is executed again", n+1, j.Of), nil
+	case unseen && how == ResolveDone:
+		return nil, "", &InterruptedError{Set: m.set.Name(), Journal: j, Problem: problem, Missing: j.Direction != database.Seed}
+	case unseen:
+		return &database.Journal{Version: j.Version, Name: j.Name, Of: j.Of}, fmt.Sprintf("the script starts again; %d of its statements had been executed", n), nil
 	}
 	return nil, "", &NotInterruptedError{Set: m.set.Name(), Version: version, Interrupted: &j}
 }
 
-// resolveUnseen is resolve for a script that belongs to no version and that the set doesn't have:
-// development data, or a repeatable script whose file is gone.
-func (m *Migrator) resolveUnseen(j *database.Journal, how Resolution, problem string) (*database.Journal, string, error) {
-	n := j.Done
-	switch {
-	case how == ResolveDone && j.Begun != "":
-		j.Add(sqltext.Statement{Text: j.Begun})
-		return j, fmt.Sprintf("statement %d of %d took effect", n+1, j.Of), nil
-	case how == ResolveDone:
-		return nil, "", &InterruptedError{Set: m.set.Name(), Journal: *j, Problem: problem, Missing: j.Direction != database.Seed}
-	case j.Begun != "":
-		j.Begun, j.Before, j.Error = "", "", ""
-		return j, fmt.Sprintf("statement %d of %d is executed again", n+1, j.Of), nil
+// compareResumed reports whether the executed statements of an interrupted run were edited. It
+// updates the journal to the present script.
+func (m *Migrator) compareResumed(ctx context.Context, mv move, j *database.Journal) (an *migration.Analysis, edited bool, err error) {
+	read, err := m.readDowns(ctx, []move{mv})
+	if err != nil {
+		return nil, false, err
 	}
-	*j = database.Journal{Version: j.Version, Name: j.Name, Of: j.Of}
-	return j, fmt.Sprintf("the script starts again; %d of its statements had been executed", n), nil
+	script := read[0].script
+	if an, err = script.Analyze(m.db.Dialect(), m.db.Tables()); err != nil {
+		return nil, false, err
+	}
+	err = checkPrefix(m.set.Name(), script, an, j)
+	edited = errors.As(err, new(*InterruptedError))
+	if err != nil && !edited {
+		return nil, false, err
+	}
+	j.Of, j.Checksum, j.Error = an.Statements, script.Checksum, ""
+	return an, edited, nil
 }
 
 // NotInterruptedError reports that no run of a version is interrupted.

@@ -8,7 +8,6 @@ import (
 	"github.com/rogpeppe/go-internal/diff"
 
 	"github.com/whimbrel-db/whimbrel/database"
-	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -28,32 +27,22 @@ func (m *Migrator) Verify(ctx context.Context) error {
 	return m.verifyScripts(st)
 }
 
-// verify ignores the versions that a plan rolls back and applies again: their author is working on
-// them.
+// verify compares the checksums of applied versions. It leaves out those that a plan rolls back and
+// applies again: their author is working on them.
 func (m *Migrator) verify(ctx context.Context, st *database.State, moves []move) error {
+	v := viewOf(m.set, st.Applied)
 	var bad []int64
-	for _, v := range modified(m.set, st.Applied) {
-		redone := slices.ContainsFunc(moves, func(mv move) bool { return mv.version == v && mv.direction == database.Up })
-		if !redone {
-			bad = append(bad, v)
+	for a := range st.Applied.All() {
+		sum, ok := v.expected(a)
+		redone := slices.ContainsFunc(moves, func(mv move) bool { return mv.version == a.Version && mv.direction == database.Up })
+		if ok && sum != a.Checksum && !redone {
+			bad = append(bad, a.Version)
 		}
 	}
 	if len(bad) == 0 {
 		return nil
 	}
 	return m.mismatch(ctx, st, bad)
-}
-
-// modified returns the applied versions whose checksum differs from the set's.
-func modified(set *migration.Set, applied *database.AppliedSet) []int64 {
-	v := viewOf(set, applied)
-	var vs []int64
-	for a := range applied.All() {
-		if sum, ok := v.expected(a); ok && sum != a.Checksum {
-			vs = append(vs, a.Version)
-		}
-	}
-	return vs
 }
 
 func (m *Migrator) mismatch(ctx context.Context, st *database.State, bad []int64) error {
