@@ -49,7 +49,8 @@ func TestTxState(t *testing.T) {
 		},
 		{
 			"no implicit commit", sqltext.SQLite,
-			"BEGIN; VACUUM; END", []string{"[BEGIN] empty", "[BEGIN]", ""},
+			"BEGIN; VACUUM; END",
+			[]string{"[BEGIN] empty", "[BEGIN]", ""},
 		},
 	}
 	for _, test := range tests {
@@ -85,8 +86,11 @@ func describeTx(s sqltext.TxState, commits bool) string {
 		is   bool
 		word string
 	}{
-		{commits, "commits first"}, {s.Open(), texts(s.Begin)}, {s.Empty, "empty"},
-		{s.Open() && s.ReadOnly, "read only"}, {len(s.Next) > 0, "next " + texts(s.Next)},
+		{commits, "commits first"},
+		{s.Open(), texts(s.Begin)},
+		{s.Empty, "empty"},
+		{s.Open() && s.ReadOnly, "read only"},
+		{len(s.Next) > 0, "next " + texts(s.Next)},
 	} {
 		if w.is {
 			words = append(words, w.word)
