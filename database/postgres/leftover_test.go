@@ -15,13 +15,14 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// interruptions are statements that wait for a blocker when they are interrupted, and the state
-// after the next attempt.
-var interruptions = []struct {
+// interruption is a statement that waits for a blocker when it is interrupted.
+type interruption struct {
 	name, before, blocker, script string
 	want                          string // the final state, besides that no index is invalid
 	since                         int
-}{
+}
+
+var interruptions = []interruption{
 	{
 		name: "CREATE INDEX CONCURRENTLY", blocker: "INSERT INTO t VALUES (1)",
 		script: `CREATE UNIQUE INDEX CONCURRENTLY "I ""1" ON t (x) INCLUDE (y)`,
@@ -84,52 +85,69 @@ var interruptions = []struct {
 
 const invalidIndexes = "SELECT count(*) FROM pg_index WHERE NOT indisvalid OR NOT indislive"
 
-// After a process is killed while such a statement waits, the next process cleans up.
+// After a process is killed while such statements wait, the next process cleans up.
 func TestWhatAnInterruptedStatementLeaves(t *testing.T) {
 	for _, m := range testdb.PostgresMajors(t) {
-		for i, tt := range interruptions {
-			if m.Major < tt.since {
-				continue
+		var all []interruption
+		for _, tt := range interruptions {
+			if m.Major >= tt.since {
+				all = append(all, tt)
 			}
-			t.Run(fmt.Sprintf("%d/%s", m.Major, tt.name), func(t *testing.T) {
-				t.Parallel()
-				url := m.New(t)
-				interrupt(t, url, url, i)
-			})
 		}
+		t.Run(fmt.Sprint(m.Major), func(t *testing.T) {
+			t.Parallel()
+			interrupt(t, all, func() (url, direct string) {
+				url = m.New(t)
+				return url, url
+			})
+		})
 	}
 }
 
 // So it does through a pooler, where the server doesn't detect a dead client.
 func TestWhatAnInterruptedStatementLeavesThroughPgBouncer(t *testing.T) {
-	for i, tt := range interruptions {
-		if strings.HasPrefix(tt.script, "SET") || strings.Contains(tt.script, "CONCURRENTLY ON") {
-			continue // refused through a pooler
+	t.Parallel()
+	var all []interruption
+	for _, tt := range interruptions {
+		// a pooler's refusals
+		if !strings.HasPrefix(tt.script, "SET") && !strings.Contains(tt.script, "CONCURRENTLY ON") {
+			all = append(all, tt)
 		}
+	}
+	interrupt(t, all, func() (url, direct string) { return testdb.PgBouncer(t) })
+}
+
+// interrupt kills a process that runs all interruptions, each in a database of its own, and lets
+// others resume.
+func interrupt(t *testing.T, all []interruption, create func() (url, direct string)) {
+	var jobs []job
+	var conns []*pgx.Conn
+	var blockers []*blocker
+	for _, tt := range all {
+		url, direct := create()
+		c := connect(t, direct)
+		do(t, c, "CREATE TABLE t (x int, y text); "+tt.before)
+		conns, blockers = append(conns, c), append(blockers, block(t, direct, tt.blocker))
+		jobs = append(jobs, job{URL: url, Sets: map[string][]string{"s": {"CREATE TABLE first (x int); " + tt.script + "; CREATE TABLE last (x int)"}}})
+	}
+	p := start(t, job{Jobs: jobs})
+	p.begin()
+	for _, c := range conns {
+		becomesBlocked(t, c)
+	}
+	p.kill()
+	for i, tt := range all {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			url, direct := testdb.PgBouncer(t)
-			interrupt(t, url, direct, i)
+			tt.resume(t, open(t, jobs[i].URL), conns[i], blockers[i], jobs[i].Sets["s"])
 		})
 	}
 }
 
-// interrupt kills a process that runs one of the interruptions, and lets another resume.
-func interrupt(t *testing.T, url, direct string, i int) {
-	tt := interruptions[i]
-	c := connect(t, direct)
-	do(t, c, "CREATE TABLE t (x int, y text); "+tt.before)
-	scripts := []string{"CREATE TABLE first (x int); " + tt.script + "; CREATE TABLE last (x int)"}
-	release := block(t, direct, tt.blocker)
-	p := start(t, job{URL: url, Sets: map[string][]string{"s": scripts}})
-	p.begin()
-	becomesBlocked(t, c)
-	p.kill()
-
-	db := open(t, url)
+func (tt interruption) resume(t *testing.T, db database.Database, c *pgx.Conn, release *blocker, scripts []string) {
 	st, err := db.State(background(t), "s")
 	must(t, err)
-	equal(t, "how many statements stand", st.Interrupted.Done, 1+strings.Count(tt.script, ";"))
+	equal(t, "how many statements took effect", st.Interrupted.Done, 1+strings.Count(tt.script, ";"))
 	release.when(t, db, scripts)
 	equal(t, "the number of invalid indexes", value(t, c, invalidIndexes), "0")
 	equal(t, "that "+tt.want, value(t, c, "SELECT "+tt.want), "true")
@@ -168,7 +186,7 @@ func (b *blocker) when(t testing.TB, db database.Database, scripts []string) {
 		}}
 		r, err := whimbrel.New(db, setOf(t, "s", scripts...), opts).Up(background(t))
 		if err == nil && len(r.Resumed) != 1 {
-			err = fmt.Errorf("it did not go on where the other had stopped")
+			err = fmt.Errorf("it did not resume the interrupted run")
 		}
 		once.Do(func() { close(found) })
 		done <- err

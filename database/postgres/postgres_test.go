@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -27,6 +28,7 @@ const waitLimit = 5 * time.Minute
 var every = flag.Bool("every", false, "run the contract on more combinations")
 
 func TestMain(m *testing.M) {
+	debug.SetGCPercent(400) // a process of these tests needs little memory
 	if job := os.Getenv(jobEnv); job != "" {
 		os.Exit(work(job))
 	}
@@ -144,7 +146,7 @@ func as[E error](t testing.TB, err error) E {
 // eventually waits until a condition holds.
 func eventually(t testing.TB, what string, happened func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(waitLimit); !happened(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(waitLimit); !happened(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("it did not happen that %s", what)
 		}

@@ -24,6 +24,7 @@ const jobEnv = "WHIMBREL_TEST_JOB"
 
 // job is the work of a child process: Up, of several sets at once.
 type job struct {
+	Jobs      []job // instead: several jobs at once
 	URL       string
 	PoolOfOne bool
 	Atomic    bool
@@ -89,7 +90,10 @@ func work(text string) int {
 }
 
 func (j job) do(ctx context.Context) error {
-	if j.Leaks {
+	switch {
+	case len(j.Jobs) > 0:
+		return j.doJobs(ctx)
+	case j.Leaks:
 		return j.leaks(ctx)
 	}
 	db, err := j.open(ctx)
@@ -102,6 +106,17 @@ func (j job) do(ctx context.Context) error {
 		go func() { errs <- j.up(ctx, db, name, ups) }()
 	}
 	for range j.Sets {
+		err = errors.Join(err, <-errs)
+	}
+	return err
+}
+
+func (j job) doJobs(ctx context.Context) (err error) {
+	errs := make(chan error)
+	for _, one := range j.Jobs {
+		go func() { errs <- one.do(ctx) }()
+	}
+	for range j.Jobs {
 		err = errors.Join(err, <-errs)
 	}
 	return err

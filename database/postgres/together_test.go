@@ -22,53 +22,37 @@ func component(set string) []string {
 }
 
 // Twenty processes that start at once on an empty server all succeed; each migration is applied
-// once, and has one history entry. This also holds with two sets at once.
+// once, and has one history entry. This also holds with two sets at once. The processes connect in
+// different ways: directly, with a pool of one connection, and through PgBouncer.
 func TestManyProcessesStartAtOnce(t *testing.T) {
 	two := map[string][]string{"jobs": component("jobs"), "mails": component("mails")}
 	withRun := map[string][]string{"jobs": append(component("jobs"), "CREATE INDEX CONCURRENTLY jobs_n ON jobs (n);")}
-	tests := map[string]struct {
-		job    job
-		pooled bool
-	}{
-		"each migration in its own transaction": {job: job{Sets: two}},
-		"all in one transaction":                {job: job{Atomic: true, Sets: two}},
-		"with a pool of one":                    {job: job{PoolOfOne: true, Sets: two}},
-		"with a statement by itself":            {job: job{PoolOfOne: true, Sets: withRun}},
-		"through PgBouncer":                     {job: job{Sets: withRun}, pooled: true},
-		"through PgBouncer, in one transaction": {job: job{Atomic: true, Sets: two}, pooled: true},
-	}
-	for name, tt := range tests {
+	for name, j := range map[string]job{
+		"each migration in its own transaction": {Sets: two},
+		"all in one transaction":                {Atomic: true, Sets: two},
+		"with a run":                            {Sets: withRun},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			url, direct := "", ""
-			if tt.pooled {
-				url, direct = testdb.PgBouncer(t)
-			} else {
-				url = testdb.Postgres(t)
-				direct = url
+			pooled, direct := testdb.PgBouncer(t)
+			var all []*process
+			for i := range many {
+				one := j
+				one.URL, one.PoolOfOne = []string{direct, direct, pooled, pooled}[i%4], i%2 == 1
+				all = append(all, start(t, one))
 			}
-			tt.job.URL = url
-			startTogether(t, tt.job)
-			for set, ups := range tt.job.Sets {
+			for _, p := range all {
+				p.begin()
+			}
+			for _, p := range all {
+				if err := p.wait(); err != nil {
+					t.Errorf("one of %d: %v", many, err)
+				}
+			}
+			for set, ups := range j.Sets {
 				appliedOnce(t, direct, set, len(ups))
 			}
 		})
-	}
-}
-
-func startTogether(t *testing.T, j job) {
-	t.Helper()
-	var all []*process
-	for range many {
-		all = append(all, start(t, j))
-	}
-	for _, p := range all {
-		p.begin()
-	}
-	for _, p := range all {
-		if err := p.wait(); err != nil {
-			t.Errorf("one of %d: %v", many, err)
-		}
 	}
 }
 

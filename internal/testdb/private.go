@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -32,9 +33,38 @@ func PrivatePostgres(t testing.TB, settings ...string) *Server {
 	s := &Server{daemon: newDaemon(t, "postgres"), programs: programs, settings: settings}
 	s.command, s.url, s.answers = s.postgres, s.tcp, s.ping
 	s.stop, s.orphaned = syscall.SIGINT, syscall.SIGQUIT // fast and immediate shutdown
-	s.prepare(programs+"/initdb", "-D", s.data(), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
+	s.initialize()
 	s.Start()
 	return s
+}
+
+var initializing sync.Mutex
+
+// initialize creates the server's data: a copy of a template, which all tests share and the first
+// one creates, since initdb takes many times as long as a copy.
+func (s *Server) initialize() {
+	s.t.Helper()
+	initdb := func(data string) {
+		s.prepare(s.programs+"/initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
+	}
+	shared := os.Getenv(envData)
+	if shared == "" {
+		initdb(s.data())
+		return
+	}
+	initializing.Lock()
+	defer initializing.Unlock()
+	template := filepath.Join(shared, fmt.Sprintf("initdb-%d", mainMajor(s.t)))
+	if _, err := os.Stat(template); err != nil {
+		ours := filepath.Join(s.folder, "template")
+		initdb(ours)
+		if err := os.Rename(ours, template); err != nil {
+			if _, missing := os.Stat(template); missing != nil { // else another process was faster
+				s.t.Fatal(err)
+			}
+		}
+	}
+	s.prepare("cp", "-R", "-p", template, s.data())
 }
 
 // RequirePasswords restarts the server so that it requires passwords over TCP, except for its
