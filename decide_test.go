@@ -123,48 +123,60 @@ func TestDecide(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			steps, err := decide(setOf(t, tt.set...), stateOf(appliedOf(tt.applied...)), tt.goal, tt.outOfOrder)
-			got := moveWords(steps)
-			if err != nil {
-				got = fmt.Sprintf("%T", err)
-			}
-			if got != tt.want {
-				t.Errorf("got %q (%v), want %q", got, err, tt.want)
-			}
+			wantDecision(t, setOf(t, tt.set...), stateOf(appliedOf(tt.applied...)), tt.goal, tt.outOfOrder, tt.want)
 		})
 	}
 }
 
+// wantDecision expects the steps of a plan in words, or the type of an error.
+func wantDecision(t testing.TB, set *migration.Set, st *database.State, goal Goal, outOfOrder bool, want string) {
+	t.Helper()
+	steps, err := decide(set, st, goal, outOfOrder)
+	got := moveWords(steps)
+	if err != nil {
+		got = fmt.Sprintf("%T", err)
+	}
+	if got != want {
+		t.Errorf("got %q (%v), want %q", got, err, want)
+	}
+}
+
+// wantDecideError expects an error with the whole of its text, and returns it.
+func wantDecideError(t testing.TB, set *migration.Set, applied *database.AppliedSet, goal Goal, want string) error {
+	t.Helper()
+	_, err := decide(set, stateOf(applied), goal, false)
+	if got := fmt.Sprint(err); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	return err
+}
+
+// An edited migration is rolled back with the down script that the history has stored.
 func TestDecideTakesTheStoredDownOfAnEditedMigration(t *testing.T) {
 	t.Parallel()
 	applied := appliedOf(1)
 	edited, _ := applied.Get(1)
 	edited.Checksum = migration.Sum("something else")
 	applied.Put(edited)
-	steps, err := decide(setOf(t, 1), stateOf(applied), Redo(1), false)
-	if err != nil || moveWords(steps) != "-1h +1" {
-		t.Errorf("got %q, %v; what was applied is taken back by what was stored with it", moveWords(steps), err)
-	}
+	wantDecision(t, setOf(t, 1), stateOf(applied), Redo(1), false, "-1h +1")
 }
 
-func TestDecideErrorsSayWhatToDo(t *testing.T) {
+func TestDecideErrorsNameTheVersions(t *testing.T) {
 	t.Parallel()
-	_, err := decide(setOf(t, 1, 2, 4, 9), stateOf(appliedOf(1, 9)), Latest(), false)
-	if want := `set "s": 2 m2, 4 m4 are pending below the newest applied version 9`; err.Error() != want {
-		t.Errorf("got  %v\nwant %v", err, want)
-	}
-	_, err = decide(setOf(t, 1, 5, 9), stateOf(appliedOf(1)), Version(6), false)
-	if want := `set "s" has no version 6; the nearest are 5 and 9`; err.Error() != want {
-		t.Errorf("got  %v\nwant %v", err, want)
-	}
-	_, err = decide(setOf(t, -1), stateOf(appliedOf(-1)), DownTo(NilVersion), false)
-	if want := `migration 1 m1 of set "s" can't be rolled back: it has no down script`; err.Error() != want {
-		t.Errorf("got  %v\nwant %v", err, want)
-	}
+	wantDecideError(t, setOf(t, 1, 2, 4, 9), appliedOf(1, 9), Latest(),
+		`set "s": 2 m2, 4 m4 are pending below the newest applied version 9`)
+	wantDecideError(t, setOf(t, 1, 5, 9), appliedOf(1), Version(6),
+		`set "s" has no version 6; the nearest are 5 and 9`)
+	wantDecideError(t, setOf(t, -1), appliedOf(-1), DownTo(NilVersion),
+		`migration 1 m1 of set "s" can't be rolled back: it has no down script`)
+	// It had a down script, but the history does not have its text.
 	applied := database.NewAppliedSet(database.AppliedMigration{Version: 7, Name: "big", DownChecksum: migration.Sum("x")})
-	_, err = decide(setOf(t), stateOf(applied), DownTo(NilVersion), false)
-	var irreversible *IrreversibleError
-	if !errors.As(err, &irreversible) || !irreversible.TextNotKept {
-		t.Errorf("got %v; there was a down script, but the history has no text of it", err)
+	_, err := decide(setOf(t), stateOf(applied), DownTo(NilVersion), false)
+	irreversible, ok := errors.AsType[*IrreversibleError](err)
+	if !ok {
+		t.Fatalf("got %v, want an *IrreversibleError", err)
+	}
+	if !irreversible.TextNotKept {
+		t.Errorf("%v: the error does not say that the text was not kept", err)
 	}
 }

@@ -69,37 +69,53 @@ func (w *world) others(rt *rapid.T, label string, sets []*migration.Set, order b
 	}
 }
 
-// Whatever a process has planned and done, and whatever others do meanwhile: what remains of the
-// plan is what planning afresh gives and ends where the plan was to end, or it is a conflict that
-// somebody else has caused.
-func TestWhatRemainsIsWhatPlanningAfreshGives(t *testing.T) {
+// planning is a plan at a random point in the life of a database.
+type planning struct {
+	*world
+	sets       []*migration.Set // of all builds
+	set        *migration.Set   // of the build that plans
+	outOfOrder bool
+	goal       Goal
+	planned    []move // at least one
+}
+
+// checkPlanning checks a property of random plans.
+func checkPlanning(t *testing.T, property func(rt *rapid.T, p planning)) {
+	rapid.Check(t, func(rt *rapid.T) {
+		p := planning{sets: drawSets(t, rt), world: &world{st: stateOf(database.NewAppliedSet())}, outOfOrder: rapid.Bool().Draw(rt, "order")}
+		p.set = rapid.SampledFrom(p.sets).Draw(rt, "set")
+		p.others(rt, "before", p.sets, p.outOfOrder)
+		p.goal = drawGoal(rt, "goal")
+		var err error
+		if p.planned, err = decide(p.set, p.st, p.goal, p.outOfOrder); err == nil && len(p.planned) > 0 {
+			property(rt, p)
+		}
+	})
+}
+
+// A process has planned and done a part of its plan; other processes do something meanwhile. What
+// remains of the plan is what planning again gives, and it ends where the plan was to end. Otherwise
+// it is a conflict that another process has caused.
+func TestWhatRemainsIsWhatPlanningAgainGives(t *testing.T) {
 	t.Parallel()
 	var same, skipped, conflicts int
-	rapid.Check(t, func(rt *rapid.T) {
-		sets, w, order := drawSets(t, rt), &world{st: stateOf(database.NewAppliedSet())}, rapid.Bool().Draw(rt, "order")
-		set := rapid.SampledFrom(sets).Draw(rt, "set")
-		w.others(rt, "before", sets, order)
-		goal := drawGoal(rt, "goal")
-		planned, err := decide(set, w.st, goal, order)
-		if err != nil || len(planned) == 0 {
-			return
-		}
-		until := goal.absolute(planned)
-		own := rapid.IntRange(0, len(planned)-1).Draw(rt, "own")
-		w.do(planned[:own]...)
-		rest, expected, entries := planned[own:], w.st, w.entries
-		w.others(rt, "meanwhile", sets, order)
+	checkPlanning(t, func(rt *rapid.T, p planning) {
+		until := p.goal.absolute(p.planned)
+		own := rapid.IntRange(0, len(p.planned)-1).Draw(rt, "own")
+		p.do(p.planned[:own]...)
+		rest, expected, entries := p.planned[own:], p.st, p.entries
+		p.others(rt, "meanwhile", p.sets, p.outOfOrder)
 
-		left, err := remaining(set, expected, w.st, rest, until, order)
+		left, err := remaining(p.set, expected, p.st, rest, until, p.outOfOrder)
 		var conflict *ConflictError
 		switch {
-		case err != nil && w.entries == entries:
-			rt.Fatalf("nobody did anything, and it is %v", err)
+		case err != nil && p.entries == entries:
+			rt.Fatalf("no other process did anything, and the error is %v", err)
 		case errors.As(err, &conflict):
 			conflicts++
 			return
 		case err != nil:
-			rt.Fatalf("an error that is no conflict: %v", err)
+			rt.Fatalf("an error that is not a conflict: %v", err)
 		}
 		todo := chosen(rest, left)
 		if len(todo) == len(rest) {
@@ -107,24 +123,32 @@ func TestWhatRemainsIsWhatPlanningAfreshGives(t *testing.T) {
 		} else {
 			skipped++
 		}
-		for _, problem := range wrongRest(set, expected, w.st, rest, todo, goal, order) {
+		for _, problem := range wrongRest(p.set, expected, p.st, rest, todo, p.goal, p.outOfOrder) {
 			rt.Error(problem)
 		}
 	})
 	t.Logf("%d times all remained, %d times others had done some, %d times it was a conflict", same, skipped, conflicts)
 }
 
-// wrongRest says what is wrong with the moves that remain. It uses nothing that remaining does but
-// decide.
+// wrongRest says what is wrong with the moves that remain. It shares decide with remaining, and
+// nothing else.
 func wrongRest(set *migration.Set, expected, now *database.State, rest, todo []move, goal Goal, order bool) (problems []string) {
 	wrong := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
-	relative := goal.kind == goalSteps || goal.kind == goalRedo
-	if fresh, err := decide(set, now, goal, order); !relative && (err != nil || moveWords(fresh) != moveWords(todo)) {
-		wrong("%q remains, planning afresh gives %q (%v)", moveWords(todo), moveWords(fresh), err)
-	}
 	end := after(now, todo...)
-	if again, err := decide(set, end, goal, order); !relative && (err != nil || len(again) > 0) {
-		wrong("after %q there is still %q to do (%v)", moveWords(todo), moveWords(again), err)
+	if goal.kind != goalSteps && goal.kind != goalRedo { // planning again would count the steps again
+		decided := func(st *database.State) string {
+			moves, err := decide(set, st, goal, order)
+			if err != nil {
+				wrong("planning again: %v", err)
+			}
+			return moveWords(moves)
+		}
+		if again := decided(now); again != moveWords(todo) {
+			wrong("%q remains, planning again gives %q", moveWords(todo), again)
+		}
+		if again := decided(end); again != "" {
+			wrong("after %q there is still %q to do", moveWords(todo), again)
+		}
 	}
 	v := viewOf(set, end.Applied)
 	for a := range after(expected, rest...).Applied.All() {
@@ -136,7 +160,7 @@ func wrongRest(set *migration.Set, expected, now *database.State, rest, todo []m
 	for _, m := range rest {
 		a, ok := now.Applied.Get(m.version)
 		if m.direction == database.Down && ok && a.EntryID == m.applied.EntryID && !slices.ContainsFunc(todo, func(d move) bool { return d.direction == database.Down && d.version == m.version }) {
-			wrong("version %d was to be taken down, and is left", m.version)
+			wrong("version %d was to be rolled back, and is still applied", m.version)
 		}
 	}
 	for _, m := range todo {
@@ -152,20 +176,15 @@ func wrongRest(set *migration.Set, expected, now *database.State, rest, todo []m
 // conflict.
 func TestAnotherProcessWithTheSamePlanIsNoConflict(t *testing.T) {
 	t.Parallel()
-	rapid.Check(t, func(rt *rapid.T) {
-		sets, w, order := drawSets(t, rt), &world{st: stateOf(database.NewAppliedSet())}, rapid.Bool().Draw(rt, "order")
-		set := rapid.SampledFrom(sets).Draw(rt, "set")
-		w.others(rt, "before", sets, order)
-		goal := drawGoal(rt, "goal")
-		planned, err := decide(set, w.st, goal, order)
-		if err != nil || len(planned) == 0 {
-			return
+	checkPlanning(t, func(rt *rapid.T, p planning) {
+		expected, n := p.st, rapid.IntRange(0, len(p.planned)).Draw(rt, "done")
+		p.do(p.planned[:n]...)
+		left, err := remaining(p.set, expected, p.st, p.planned, p.goal.absolute(p.planned), p.outOfOrder)
+		if err != nil {
+			rt.Fatal(err)
 		}
-		expected, n := w.st, rapid.IntRange(0, len(planned)).Draw(rt, "done")
-		w.do(planned[:n]...)
-		left, err := remaining(set, expected, w.st, planned, goal.absolute(planned), order)
-		if got, want := moveWords(chosen(planned, left)), moveWords(planned[n:]); err != nil || got != want {
-			rt.Errorf("of %q the first %d are done: %q remains, want %q (%v)", moveWords(planned), n, got, want, err)
+		if got, want := moveWords(chosen(p.planned, left)), moveWords(p.planned[n:]); got != want {
+			rt.Errorf("of %q the first %d are done: %q remains, want %q", moveWords(p.planned), n, got, want)
 		}
 	})
 }

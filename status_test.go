@@ -39,11 +39,7 @@ func TestStatus(t *testing.T) {
 			t.Errorf("%s is %v, want %v", name, tt.got, tt.want)
 		}
 	}
-	if st.Version != 6 {
-		t.Errorf("version %d, want 6", st.Version)
-	}
-	empty, err := whimbrel.New(open(t, memdb.New()), newSet(t), whimbrel.Options{}).Status(t.Context())
-	if err != nil || empty.Version != whimbrel.NilVersion {
-		t.Errorf("an empty database has version %d, %v", empty.Version, err)
-	}
+	wantEqual(t, "version", st.Version, 6)
+	empty := migrator(t, memdb.New(), newSet(t))
+	wantEqual(t, "version of an empty database", mustStatus(t, empty).Version, whimbrel.NilVersion)
 }

@@ -1,10 +1,8 @@
 package whimbrel_test
 
 import (
-	"errors"
 	"io/fs"
 	"slices"
-	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -52,16 +50,14 @@ func TestUpFromAFolderNamesWhatIsWrong(t *testing.T) {
 		"an invalid folder": {db, fstest.MapFS{}, "../x", "the folder of migrations"},
 		"a misnamed file":   {db, fstest.MapFS{"m/users.sql": {Data: []byte("SELECT 1")}}, "m", "m/users.sql"},
 	} {
-		r, err := whimbrel.Up(t.Context(), tt.db, tt.files, whimbrel.UpOptions{Dir: tt.dir})
-		if err == nil || !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("%s: got the error %v, want one with %q", name, err, tt.want)
-		}
-		if r == nil {
-			t.Errorf("%s: the result is nil", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			r, err := whimbrel.Up(t.Context(), tt.db, tt.files, whimbrel.UpOptions{Dir: tt.dir})
+			wantErrorText(t, err, tt.want)
+			if r == nil {
+				t.Error("the result is nil")
+			}
+		})
 	}
 	_, err := whimbrel.Up(t.Context(), db, fstest.MapFS{}, whimbrel.UpOptions{Dir: "missing"})
-	if !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("a missing folder: got %v, want fs.ErrNotExist", err)
-	}
+	wantErrorIs(t, err, fs.ErrNotExist)
 }
