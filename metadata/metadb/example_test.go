@@ -16,40 +16,39 @@ import (
 	"github.com/whimbrel-db/whimbrel/source"
 )
 
-// empty opens an empty SQLite database.
-func empty(ctx context.Context) (db database.Database, clean func()) {
+// migrated applies migrations, which may carry metadata, to an empty SQLite database.
+func migrated(ctx context.Context, files fstest.MapFS) (m *whimbrel.Migrator, clean func()) {
 	dir, err := os.MkdirTemp("", "whimbrel")
 	if err != nil {
 		panic(err)
 	}
-	db, err = database.Open(ctx, "sqlite:"+filepath.Join(dir, "fleet.db"), database.Options{})
+	db, err := database.Open(ctx, "sqlite:"+filepath.Join(dir, "fleet.db"), database.Options{})
 	if err != nil {
 		panic(err)
 	}
-	return db, func() {
+	set, err := source.Read(files, source.Options{})
+	if err != nil {
+		panic(err)
+	}
+	m = whimbrel.New(db, set, whimbrel.Options{ReadMetadata: metayaml.Read})
+	if _, err := m.Up(ctx); err != nil {
+		panic(err)
+	}
+	return m, func() {
 		db.Close()
 		os.RemoveAll(dir)
 	}
 }
 
-// A migration carries what there is to know of its objects; later some of it is about nothing any
-// more.
+// A migration carries metadata of a view, and a later one drops the view.
 func ExampleInconsistent() {
 	ctx := context.Background()
-	db, clean := empty(ctx)
-	defer clean()
-	set, err := source.Read(fstest.MapFS{
+	m, clean := migrated(ctx, fstest.MapFS{
 		"0001_ports.up.sql":        {Data: []byte("CREATE TABLE ports (code text); CREATE VIEW big AS SELECT * FROM ports;")},
 		"0001_ports.metadata.yaml": {Data: []byte("tables: {ports: {owner: pilots}}\nviews: {big: {description: Those with a crane.}}\n")},
 		"0002_small.up.sql":        {Data: []byte("DROP VIEW big;")},
-	}, source.Options{})
-	if err != nil {
-		panic(err)
-	}
-	m := whimbrel.New(db, set, whimbrel.Options{ReadMetadata: metayaml.Read})
-	if _, err := m.Up(ctx); err != nil {
-		panic(err)
-	}
+	})
+	defer clean()
 	all, err := metadb.Inconsistent(ctx, m.Database())
 	if err != nil {
 		panic(err)
@@ -61,21 +60,11 @@ func ExampleInconsistent() {
 	// view big: it no longer exists (Those with a crane.)
 }
 
-// A document takes the place of all that the database keeps.
+// A document replaces all metadata of the database.
 func ExampleApply() {
 	ctx := context.Background()
-	db, clean := empty(ctx)
+	m, clean := migrated(ctx, fstest.MapFS{"0001_ports.up.sql": {Data: []byte("CREATE TABLE ports (code text);")}})
 	defer clean()
-	set, err := source.Read(fstest.MapFS{
-		"0001_ports.up.sql": {Data: []byte("CREATE TABLE ports (code text);")},
-	}, source.Options{})
-	if err != nil {
-		panic(err)
-	}
-	m := whimbrel.New(db, set, whimbrel.Options{})
-	if _, err := m.Up(ctx); err != nil {
-		panic(err)
-	}
 	d, err := metayaml.Read("metadata.yaml", "tables: {ports: {description: Where ships go., columns: {code: {tags: [unlocode]}}}}")
 	if err != nil {
 		panic(err)

@@ -2,8 +2,11 @@ package metadb_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
@@ -14,6 +17,13 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/query"
 )
+
+func noError(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
 
 // described returns a database with the given tables, which have a column x.
 func described(t *testing.T, tables ...string) (*memdb.Database, *whimbrel.Migrator) {
@@ -26,102 +36,115 @@ func described(t *testing.T, tables ...string) (*memdb.Database, *whimbrel.Migra
 		})
 	}
 	set, err := migration.NewSet("", all...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	db, err := memdb.New().Open(t.Context(), database.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	t.Cleanup(func() { db.Close() })
 	m := whimbrel.New(db, set, whimbrel.Options{})
-	if _, err := m.Up(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	_, err = m.Up(t.Context())
+	noError(t, err)
 	return db, m
 }
 
 func document(t *testing.T, text string) *metadata.Document {
 	t.Helper()
 	d, err := metayaml.Read("m.yaml", text)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	return d
+}
+
+func apply(t *testing.T, m *whimbrel.Migrator, text string) *metadb.Result {
+	t.Helper()
+	r, err := metadb.Apply(t.Context(), m, document(t, text), metadb.Options{})
+	noError(t, err)
+	return r
+}
+
+// counts are the numbers in a metadb.Result.
+type counts struct{ changes, comments, entries int }
+
+func wantCounts(t *testing.T, r *metadb.Result, want counts) {
+	t.Helper()
+	if got := (counts{len(r.Changes), len(r.Comments), r.Entries}); got != want {
+		t.Errorf("got %+v, want %+v; the result is %+v", got, want, r)
+	}
+}
+
+// wantMetadata expects what the database keeps, as YAML.
+func wantMetadata(t *testing.T, m *whimbrel.Migrator, want string) {
+	t.Helper()
+	d, err := metadb.Read(t.Context(), m.Database())
+	noError(t, err)
+	if diff := cmp.Diff(want, metayaml.Write(d)); diff != "" {
+		t.Errorf("metadata (-want +got):\n%s", diff)
+	}
 }
 
 const ofT = "tables:\n  t:\n    description: All there is.\n    columns:\n      x:\n        tags:\n          - pii\n"
 
+// none is the YAML of a database without metadata.
+const none = "{}\n"
+
 func TestApplyMetadata(t *testing.T) {
 	db, m := described(t, "t")
 	ctx := t.Context()
-	r, err := metadb.Apply(ctx, m, document(t, ofT), metadb.Options{DryRun: true})
-	if err != nil || len(r.Changes) != 2 || r.Entries != 2 || !r.DryRun {
-		t.Fatalf("%+v, %v", r, err)
+	dry, err := metadb.Apply(ctx, m, document(t, ofT), metadb.Options{DryRun: true})
+	noError(t, err)
+	wantCounts(t, dry, counts{changes: 2, comments: 1, entries: 2})
+	if !dry.DryRun {
+		t.Error("the result does not say that it was a dry run")
 	}
-	if d, err := metadb.Read(ctx, m.Database()); err != nil || d.Len() != 0 {
-		t.Fatalf("a dry run has written %v, %v", d, err)
-	}
-	for i := range 2 { // what changes nothing is not recorded
-		r, err = metadb.Apply(ctx, m, document(t, ofT), metadb.Options{})
-		if err != nil || len(r.Changes) != 2-2*i || len(r.Comments) != 1-i || r.Entries != 2 {
-			t.Fatalf("%+v, %v", r, err)
-		}
-	}
-	d, err := metadb.Read(ctx, m.Database())
-	if err != nil || metayaml.Write(d) != ofT {
-		t.Errorf("%s, %v", metayaml.Write(d), err)
-	}
-	var last database.Entry
-	count := 0
+	wantMetadata(t, m, none)
+
+	wantCounts(t, apply(t, m, ofT), counts{changes: 2, comments: 1, entries: 2})
+	wantMetadata(t, m, ofT)
+	wantCounts(t, apply(t, m, ofT), counts{entries: 2}) // changes nothing, so it is not recorded
+	var recorded []string
 	for e, err := range db.History(ctx, database.HistoryQuery{}) {
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		if e.Direction == database.Metadata {
-			last, count = e, count+1
+			recorded = append(recorded, fmt.Sprintf("%d %s: %s", e.Version, e.Name, e.Note))
 		}
 	}
-	if count != 1 || last.Name != "apply" || last.Note != "2 added, 1 comments" || last.Version != whimbrel.NilVersion {
-		t.Errorf("%d events, %+v", count, last)
+	if diff := cmp.Diff([]string{"-1 apply: 2 added, 1 comments"}, recorded); diff != "" {
+		t.Errorf("metadata entries of the history (-want +got):\n%s", diff)
 	}
-	r, err = metadb.Reset(ctx, m, metadb.Options{})
-	if err != nil || len(r.Changes) != 2 || len(r.Comments) != 1 || r.Entries != 0 {
-		t.Errorf("%+v, %v", r, err)
-	}
+
+	r, err := metadb.Reset(ctx, m, metadb.Options{})
+	noError(t, err)
+	wantCounts(t, r, counts{changes: 2, comments: 1})
 }
 
 func TestApplyMetadataOfUnknownObjects(t *testing.T) {
 	_, m := described(t, "t")
 	_, err := metadb.Apply(t.Context(), m, document(t, ofT+"  u:\n    owner: me\n"), metadb.Options{})
-	var all metadata.Errors
-	if !errors.As(err, &all) || all[0].Error() != "m.yaml:8:3: the database has no table u; did you mean t?" {
-		t.Error(err)
+	all, ok := errors.AsType[metadata.Errors](err)
+	if !ok {
+		t.Fatalf("got %v, want metadata.Errors", err)
 	}
-	if d, err := metadb.Read(t.Context(), m.Database()); err != nil || d.Len() != 0 {
-		t.Errorf("something was changed: %v, %v", d, err)
+	if want := "m.yaml:8:3: the database has no table u; did you mean t?"; all[0].Error() != want {
+		t.Errorf("got  %v\nwant %s", all[0], want)
 	}
+	wantMetadata(t, m, none)
 }
 
 func TestMetadataOfAFrozenOrProtectedDatabase(t *testing.T) {
 	db, m := described(t, "t")
 	ctx := t.Context()
-	if _, err := metadb.Apply(ctx, m, document(t, ofT), metadb.Options{}); err != nil {
-		t.Fatal(err)
-	}
+	apply(t, m, ofT)
 	set := func(name, value string) {
-		if err := db.UpdateSetting(ctx, database.SettingUpdate{Name: name, Value: value}); err != nil {
-			t.Fatal(err)
-		}
+		noError(t, db.UpdateSetting(ctx, database.SettingUpdate{Name: name, Value: value}))
 	}
 	set(database.Protected, "true")
-	var protected *whimbrel.ProtectedError
-	if _, err := metadb.Reset(ctx, m, metadb.Options{}); !errors.As(err, &protected) || !strings.Contains(err.Error(), "can't reset the metadata: database") {
-		t.Error(err)
+	_, err := metadb.Reset(ctx, m, metadb.Options{})
+	if !errors.As(err, new(*whimbrel.ProtectedError)) {
+		t.Errorf("reset: got %v, want a *ProtectedError", err)
 	}
-	if _, err := metadb.Reload(ctx, m, metadb.Options{}); err != nil {
-		t.Error(err)
+	if want := "can't reset the metadata: database"; !strings.Contains(fmt.Sprint(err), want) {
+		t.Errorf("reset: got %v, want an error with %q", err, want)
 	}
+	_, err = metadb.Reload(ctx, m, metadb.Options{})
+	noError(t, err)
 	set(database.Frozen, "true")
 	for what, err := range map[string]error{
 		"apply":  second(metadb.Apply(ctx, m, document(t, ofT), metadb.Options{})),
@@ -129,14 +152,11 @@ func TestMetadataOfAFrozenOrProtectedDatabase(t *testing.T) {
 		"reload": second(metadb.Reload(ctx, m, metadb.Options{})),
 		"drop":   second(metadb.DropInconsistent(ctx, m, metadb.Options{})),
 	} {
-		var mode *whimbrel.FrozenError
-		if !errors.As(err, &mode) {
-			t.Errorf("%s: %v", what, err)
+		if !errors.As(err, new(*whimbrel.FrozenError)) {
+			t.Errorf("%s: got %v, want a *FrozenError", what, err)
 		}
 	}
-	if d, err := metadb.Read(ctx, m.Database()); err != nil || d.Len() != 2 {
-		t.Errorf("%v, %v", d, err)
-	}
+	wantMetadata(t, m, ofT)
 }
 
 func second(_ *metadb.Result, err error) error { return err }
@@ -144,75 +164,60 @@ func second(_ *metadb.Result, err error) error { return err }
 func TestInconsistentMetadata(t *testing.T) {
 	_, m := described(t, "t")
 	ctx := t.Context()
-	if _, err := metadb.Apply(ctx, m, document(t, ofT), metadb.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := query.Write(ctx, m, "DROP TABLE t", query.WriteOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	apply(t, m, ofT)
+	_, err := query.Write(ctx, m, "DROP TABLE t", query.WriteOptions{})
+	noError(t, err)
 	all, err := metadb.Inconsistent(ctx, m.Database())
-	if err != nil || len(all) != 2 {
-		t.Fatalf("%v, %v", all, err)
+	noError(t, err)
+	var got []string
+	for _, in := range all {
+		got = append(got, fmt.Sprintf("%s: %s (%s)", in.Name, in.Reason, in.Description))
 	}
-	if all[0].Reason != "it no longer exists" || all[0].Description != "All there is." || all[1].Reason != "its table no longer exists" {
-		t.Errorf("%+v", all)
+	want := []string{"t: it no longer exists (All there is.)", "t.x: its table no longer exists ()"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("inconsistent entries (-want +got):\n%s", diff)
 	}
 	r, err := metadb.DropInconsistent(ctx, m, metadb.Options{})
-	if err != nil || len(r.Changes) != 2 || r.Entries != 0 {
-		t.Errorf("%+v, %v", r, err)
-	}
+	noError(t, err)
+	wantCounts(t, r, counts{changes: 2})
 }
 
 func TestReloadMetadata(t *testing.T) {
 	db, m := described(t, "t")
 	ctx := t.Context()
-	if _, err := metadb.Apply(ctx, m, document(t, ofT), metadb.Options{}); err != nil {
-		t.Fatal(err)
-	}
+	apply(t, m, ofT)
 	b, _, err := db.Begin(ctx, "by hand", database.LockOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	s, err := database.TxMetadata(ctx, b)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	table := metadata.Name{Kind: metadata.Table, Object: "t"}
 	column := metadata.Name{Kind: metadata.Column, Object: "t", Column: "x"}
 	c := &metadata.Change{Entries: s.Entries, Comments: []metadata.Comment{{Name: table}, {Name: column, Text: "By hand."}}}
-	if err := database.TxPutMetadata(ctx, b, c); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := b.Commit(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := metadb.Reload(ctx, m, metadb.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	d, err := metadb.Read(ctx, m.Database())
-	want := "tables:\n  t:\n    columns:\n      x:\n        description: By hand.\n        tags:\n          - pii\n"
-	if err != nil || metayaml.Write(d) != want {
-		t.Errorf("%s, %v", metayaml.Write(d), err)
-	}
+	noError(t, database.TxPutMetadata(ctx, b, c))
+	_, err = b.Commit(ctx)
+	noError(t, err)
+	_, err = metadb.Reload(ctx, m, metadb.Options{})
+	noError(t, err)
+	wantMetadata(t, m, "tables:\n  t:\n    columns:\n      x:\n        description: By hand.\n        tags:\n          - pii\n")
 }
 
+// A database that has metadata, but was never migrated, is not reset.
 func TestMetadataIsNoMigration(t *testing.T) {
 	_, m := described(t)
-	if _, err := query.Write(t.Context(), m, "CREATE TABLE mine (x int)", query.WriteOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := metadb.Apply(t.Context(), m, document(t, "tables: {mine: {owner: me}}"), metadb.Options{}); err != nil {
-		t.Fatal(err)
-	}
+	_, err := query.Write(t.Context(), m, "CREATE TABLE mine (x int)", query.WriteOptions{})
+	noError(t, err)
+	apply(t, m, "tables: {mine: {owner: me}}")
 	r, err := m.Reset(t.Context(), whimbrel.ResetOptions{Confirm: memdb.Name})
-	if err != nil || len(r.Dropped) != 0 {
-		t.Errorf("a reset of a database that nobody has migrated has dropped %v, %v", r.Dropped, err)
+	noError(t, err)
+	if len(r.Dropped) > 0 {
+		t.Errorf("the reset dropped %v", r.Dropped)
 	}
 }
 
 func TestNoDocumentIsAnError(t *testing.T) {
 	_, m := described(t, "t")
-	if _, err := metadb.Apply(t.Context(), m, nil, metadb.Options{}); err == nil || !strings.Contains(err.Error(), "needs a document") {
-		t.Errorf("got %v", err)
+	_, err := metadb.Apply(t.Context(), m, nil, metadb.Options{})
+	if want := "needs a document"; !strings.Contains(fmt.Sprint(err), want) {
+		t.Errorf("got %v, want an error with %q", err, want)
 	}
 }
