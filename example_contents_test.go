@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing/fstest"
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/source"
 )
 
@@ -19,7 +21,7 @@ func empty(ctx context.Context) (db database.Database, clean func()) {
 	if err != nil {
 		panic(err)
 	}
-	db, err = database.Open(ctx, "sqlite:"+filepath.Join(dir, "fleet.db"), database.Options{})
+	db, err = database.Open(ctx, "sqlite:"+filepath.Join(dir, "shop.db"), database.Options{App: "shop"})
 	if err != nil {
 		panic(err)
 	}
@@ -29,20 +31,26 @@ func empty(ctx context.Context) (db database.Database, clean func()) {
 	}
 }
 
-// A schema that was there before Whimbrel is recorded as that of a version; a second time it is
-// refused, since there is a history then.
+// read reads migrations, as Example does.
+func read(files fs.FS) *migration.Set {
+	set, err := source.Read(files, source.Options{})
+	if err != nil {
+		panic(err)
+	}
+	return set
+}
+
+// Baseline records an existing schema as being at a version. It refuses a database that has a
+// history.
 func ExampleMigrator_Baseline() {
 	ctx := context.Background()
 	db, clean := empty(ctx)
 	defer clean()
-	set, err := source.Read(fstest.MapFS{
+	set := read(fstest.MapFS{
 		"0001_ports.up.sql": {Data: []byte("CREATE TABLE ports (code text);")},
 		"0002_ships.up.sql": {Data: []byte("CREATE TABLE ships (name text);")},
 		"0003_crew.up.sql":  {Data: []byte("CREATE TABLE crew (name text);")},
-	}, source.Options{})
-	if err != nil {
-		panic(err)
-	}
+	})
 	m := whimbrel.New(db, set, whimbrel.Options{})
 	recorded, err := m.Baseline(ctx, 2, whimbrel.BaselineOptions{})
 	if err != nil {
@@ -65,10 +73,7 @@ func ExampleMigrator_Seed() {
 	ctx := context.Background()
 	db, clean := empty(ctx)
 	defer clean()
-	set, err := source.Read(fstest.MapFS{"0001_ports.up.sql": {Data: []byte("CREATE TABLE ports (code text);")}}, source.Options{})
-	if err != nil {
-		panic(err)
-	}
+	set := read(fstest.MapFS{"0001_ports.up.sql": {Data: []byte("CREATE TABLE ports (code text);")}})
 	seeds, err := source.ReadSeeds(fstest.MapFS{"ports.sql": {Data: []byte("INSERT INTO ports VALUES ('NLRTM');")}}, source.Options{Dir: "seeds"})
 	if err != nil {
 		panic(err)

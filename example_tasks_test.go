@@ -12,7 +12,6 @@ import (
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
-	"github.com/whimbrel-db/whimbrel/source"
 )
 
 // Apply a folder of migrations in one call. An embed.FS works in the same way.
@@ -35,18 +34,15 @@ func ExampleUp() {
 	// 4 order_sizes
 }
 
-// Distinguish errors by their type. The Result says what was done before the error.
+// Distinguish errors by their type. The Result contains what was done before the error.
 func ExampleMigrator_Up() {
 	ctx := context.Background()
 	db, clean := empty(ctx)
 	defer clean()
-	set, err := source.Read(fstest.MapFS{
+	set := read(fstest.MapFS{
 		"0001_ports.up.sql": {Data: []byte("CREATE TABLE ports (code text);")},
 		"0002_ships.up.sql": {Data: []byte("CREATE TABLE ships (name text);\nCREATE TABEL crew (name text);")},
-	}, source.Options{})
-	if err != nil {
-		panic(err)
-	}
+	})
 	result, err := whimbrel.New(db, set, whimbrel.Options{}).Up(ctx)
 	var (
 		frozen    *whimbrel.FrozenError
@@ -94,11 +90,7 @@ func ExampleMigrator_Mark() {
 	ctx := context.Background()
 	db, clean := empty(ctx)
 	defer clean()
-	set, err := source.Read(os.DirFS("examples/shop"), source.Options{})
-	if err != nil {
-		panic(err)
-	}
-	m := whimbrel.New(db, set, whimbrel.Options{})
+	m := whimbrel.New(db, read(os.DirFS("examples/shop")), whimbrel.Options{})
 	if err := m.Mark(ctx, "restored from a dump", 1, 2); err != nil {
 		panic(err)
 	}

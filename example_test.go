@@ -46,31 +46,17 @@ func Example() {
 	// 4 order_sizes
 }
 
-// shop opens an empty SQLite database and applies the migrations of examples/shop.
+// shop applies the migrations of examples/shop to an empty SQLite database.
 func shop(ctx context.Context, opts whimbrel.Options) (m *whimbrel.Migrator, clean func()) {
-	dir, err := os.MkdirTemp("", "whimbrel")
-	if err != nil {
-		panic(err)
-	}
-	db, err := database.Open(ctx, "sqlite:"+filepath.Join(dir, "shop.db"), database.Options{App: "shop"})
-	if err != nil {
-		panic(err)
-	}
-	set, err := source.Read(os.DirFS("examples/shop"), source.Options{})
-	if err != nil {
-		panic(err)
-	}
-	m = whimbrel.New(db, set, opts)
+	db, clean := empty(ctx)
+	m = whimbrel.New(db, read(os.DirFS("examples/shop")), opts)
 	if _, err := m.Up(ctx); err != nil {
 		panic(err)
 	}
-	return m, func() {
-		db.Close()
-		os.RemoveAll(dir)
-	}
+	return m, clean
 }
 
-// A plan can be looked at before it is applied.
+// Read a plan before you apply it.
 func ExampleMigrator_Plan() {
 	ctx := context.Background()
 	m, clean := shop(ctx, whimbrel.Options{})
@@ -133,11 +119,11 @@ func ExampleMigrator_History() {
 	if _, err := m.Migrate(ctx, whimbrel.Redo(1), whimbrel.ApplyOptions{Note: "release 7"}); err != nil {
 		panic(err)
 	}
-	for event, err := range m.History(ctx) {
+	for entry, err := range m.History(ctx) {
 		if err != nil {
 			panic(err)
 		}
-		fmt.Printf("%s %d %s %q\n", event.Direction, event.Version, event.Name, event.Note)
+		fmt.Printf("%s %d %s %q\n", entry.Direction, entry.Version, entry.Name, entry.Note)
 	}
 	// Output:
 	// up 1 customers ""
@@ -148,7 +134,7 @@ func ExampleMigrator_History() {
 	// up 4 order_sizes "release 7"
 }
 
-// What happens is told as events.
+// Observe receives the progress as events.
 func ExampleOptions_observe() {
 	ctx := context.Background()
 	_, clean := shop(ctx, whimbrel.Options{Observe: func(e whimbrel.Event) {
@@ -168,26 +154,15 @@ func ExampleOptions_observe() {
 	// 4/4 order_sizes
 }
 
-// An applied file that was edited is refused before anything runs.
+// A migration whose file was edited after it was applied is refused before anything runs.
 func ExampleChecksumMismatchError() {
 	ctx := context.Background()
-	dir, err := os.MkdirTemp("", "whimbrel")
-	if err != nil {
-		panic(err)
-	}
-	defer os.RemoveAll(dir)
-	db, err := database.Open(ctx, "sqlite:"+filepath.Join(dir, "shop.db"), database.Options{})
-	if err != nil {
-		panic(err)
-	}
-	defer db.Close()
+	db, clean := empty(ctx)
+	defer clean()
 
 	for _, text := range []string{"CREATE TABLE ports (name text);\n", "CREATE TABLE ports (name text, depth real);\n"} {
-		set, err := source.Read(fstest.MapFS{"0001_ports.up.sql": {Data: []byte(text)}}, source.Options{})
-		if err != nil {
-			panic(err)
-		}
-		_, err = whimbrel.New(db, set, whimbrel.Options{}).Up(ctx)
+		set := read(fstest.MapFS{"0001_ports.up.sql": {Data: []byte(text)}})
+		_, err := whimbrel.New(db, set, whimbrel.Options{}).Up(ctx)
 		var mismatch *whimbrel.ChecksumMismatchError
 		if errors.As(err, &mismatch) {
 			fmt.Print(mismatch.Version, " ", mismatch.Name, "\n", mismatch.Diff)
@@ -203,8 +178,8 @@ func ExampleChecksumMismatchError() {
 	// +CREATE TABLE ports (name text, depth real);
 }
 
-// A change of plans between Plan and Apply does no harm: what another process has done
-// meanwhile is skipped, and whatever else differs is a *ConflictError.
+// If the database changes between Plan and Apply, Apply skips what another process has done, and
+// returns a *ConflictError for any other difference.
 func ExampleMigrator_Apply() {
 	ctx := context.Background()
 	m, clean := shop(ctx, whimbrel.Options{})
@@ -213,7 +188,7 @@ func ExampleMigrator_Apply() {
 	if err != nil {
 		panic(err)
 	}
-	if _, err := m.Migrate(ctx, whimbrel.By(-1), whimbrel.ApplyOptions{}); err != nil { // somebody else, say
+	if _, err := m.Migrate(ctx, whimbrel.By(-1), whimbrel.ApplyOptions{}); err != nil { // in another process, say
 		panic(err)
 	}
 	result, err := m.Apply(ctx, plan, whimbrel.ApplyOptions{})
