@@ -2,45 +2,47 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// TestSnapshotPage: the example of docs/snapshot.md is run as it stands there, and answers what stands there; then the
-// text is executed, and makes the same again.
-func TestSnapshotPage(t *testing.T) {
-	t.Parallel()
-	testdb.Tool(t, "psql")
-	page, err := os.ReadFile("../../docs/snapshot.md")
+// pageExample returns the example of a page of docs, which names a database's address a number of
+// times, with another address.
+func pageExample(t *testing.T, page, address string, times int, url string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("../../docs", page))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, example, _ := strings.Cut(string(page), "\n## An example\n")
+	_, example, _ := strings.Cut(string(text), "\n## An example\n")
 	example, _, found := strings.Cut(example, "\n## ")
-	const address = "postgres://me@localhost/app?sslmode=disable"
-	if !found || strings.Count(example, address) != 2 {
-		t.Fatalf("the page's example is another one, or at another URL than %s", address)
+	if !found {
+		t.Fatalf("docs/%s has no section after its example", page)
 	}
+	if got := strings.Count(example, address); got != times {
+		t.Fatalf("the example of docs/%s names %s %d times, want %d", page, address, got, times)
+	}
+	return strings.ReplaceAll(example, address, url)
+}
+
+const postgresAddress = "postgres://me@localhost/app?sslmode=disable"
+
+// TestSnapshotPage runs the example of docs/snapshot.md and compares its output with the page. Then
+// it executes the snapshot, which creates the same schema again.
+func TestSnapshotPage(t *testing.T) {
+	t.Parallel()
+	testdb.Tool(t, "psql")
 	sh := newShell(t, t.TempDir())
-	sh.follow(strings.ReplaceAll(example, address, testdb.Postgres(t)))
+	sh.follow(pageExample(t, "snapshot.md", postgresAddress, 2, testdb.Postgres(t)))
 	again := testdb.Postgres(t)
 	sh.run(`whimbrel snapshot --out now.sql && psql -qX -v ON_ERROR_STOP=1 -f now.sql "` + again + `" && whimbrel diff "$DATABASE_URL" "` + again + `"`)
 }
 
-// TestMetadataPage: so is that of docs/metadata.md.
+// TestMetadataPage runs the example of docs/metadata.md.
 func TestMetadataPage(t *testing.T) {
 	t.Parallel()
-	page, err := os.ReadFile("../../docs/metadata.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, example, _ := strings.Cut(string(page), "\n## An example\n")
-	example, _, found := strings.Cut(example, "\n## ")
-	const address = "postgres://me@localhost/app?sslmode=disable"
-	if !found || !strings.Contains(example, address) {
-		t.Fatalf("the page's example is another one, or at another URL than %s", address)
-	}
-	newShell(t, t.TempDir()).follow(strings.ReplaceAll(example, address, testdb.Postgres(t)))
+	newShell(t, t.TempDir()).follow(pageExample(t, "metadata.md", postgresAddress, 1, testdb.Postgres(t)))
 }

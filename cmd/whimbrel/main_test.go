@@ -58,24 +58,23 @@ func TestSQLite(t *testing.T) {
 }
 
 func TestPostgres(t *testing.T) {
-	runScripts(t, "postgres", func(env *testscript.Env) string {
+	runScripts(t, "postgres", serverDatabase(testdb.Postgres))
+}
+
+// serverDatabase returns what creates an empty database for a script on a server.
+func serverDatabase(create func(testing.TB) string) func(*testscript.Env) string {
+	return func(env *testscript.Env) string {
 		tb, ok := env.T().(testing.TB)
 		if !ok {
 			env.T().Fatal("testscript's T is no testing.TB")
 		}
-		return testdb.Postgres(tb)
-	})
+		return create(tb)
+	}
 }
 
 // On MariaDB those scripts run whose SQL is every database's, and that expect no CREATE TABLE in a transaction.
 func TestMariaDB(t *testing.T) {
-	runScripts(t, "mariadb", func(env *testscript.Env) string {
-		tb, ok := env.T().(testing.TB)
-		if !ok {
-			env.T().Fatal("testscript's T is no testing.TB")
-		}
-		return testdb.MariaDB(tb)
-	}, "answers", "config", "database", "deleted", "edited", "freeze", "goals", "goals_wrong", "history", "irreversible", "locked", "looking", "metadata", "mysql", "mysql_tools", "outoforder", "outside", "promises", "query",
+	runScripts(t, "mariadb", serverDatabase(testdb.MariaDB), "answers", "config", "database", "deleted", "edited", "freeze", "goals", "goals_wrong", "history", "irreversible", "locked", "looking", "metadata", "mysql", "mysql_tools", "outoforder", "outside", "promises", "query",
 		"records", "replayed", "resume", "seed", "settings", "squash_minimal", "status", "tables", "together")
 }
 
