@@ -2,7 +2,6 @@ package inspect
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -42,11 +41,9 @@ func dropAll(objects []catalog.Object, dialect string) (script, whyNot string) {
 	return b.String(), ""
 }
 
-var references = regexp.MustCompile(`(?i)\breferences\b`)
-
 func refers(objects []catalog.Object) bool {
 	return slices.ContainsFunc(objects, func(o catalog.Object) bool {
-		return slices.ContainsFunc(o.SQL, references.MatchString)
+		return slices.ContainsFunc(o.SQL, func(sql string) bool { return sqltext.List(sql, sqltext.SQLite).Index("REFERENCES") >= 0 })
 	})
 }
 

@@ -59,7 +59,7 @@ func (d *Directives) Parse(text string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("unknown directive %q%s; there are: %s", strings.TrimSpace(text), didYouMean(text), strings.Join(directiveWords(), ", "))
+	return fmt.Errorf("unknown directive %q; there are: %s%s", strings.TrimSpace(text), strings.Join(directiveWords(), ", "), didYouMean(text))
 }
 
 // UnfinishedWord is the directive of a script that is not written yet. Package source sets the
@@ -69,7 +69,7 @@ const UnfinishedWord = "unfinished"
 // didYouMean suggests a directive for a misspelt one, "" for none.
 func didYouMean(text string) string {
 	if meant := Respell(text); meant != "" {
-		return fmt.Sprintf("; %q was probably meant", meant)
+		return fmt.Sprintf("; did you mean %q?", meant)
 	}
 	return ""
 }

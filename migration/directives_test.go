@@ -49,8 +49,8 @@ func TestDirectivesRefuse(t *testing.T) {
 	const known = "; there are: no-transaction, empty, secret, lock-timeout, statement-timeout, replaces, skip-on-scratch, unfinished"
 	for text, want := range map[string]string{
 		"":                      `unknown directive ""` + known,
-		"no-transactions":       `unknown directive "no-transactions"; "no-transaction" was probably meant` + known,
-		"no transaction":        `unknown directive "no transaction"; "no-transaction" was probably meant` + known,
+		"no-transactions":       `unknown directive "no-transactions"` + known + `; did you mean "no-transaction"?`,
+		"no transaction":        `unknown directive "no transaction"` + known + `; did you mean "no-transaction"?`,
 		"no-transaction please": `directive "no-transaction" takes no argument (got "please")`,
 		"lock-timeout":          `directive "lock-timeout" needs a duration of at least 1ms, such as "lock-timeout 2s" (got "")`,
 		"lock-timeout 2":        `directive "lock-timeout" needs a duration of at least 1ms, such as "lock-timeout 2s" (got "2")`,

@@ -2,7 +2,6 @@ package source
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/migration"
@@ -17,30 +16,28 @@ import (
 //
 // Neither has a down file. In the other formats such names mean nothing.
 
-var baselineStart = regexp.MustCompile(`^B[0-9]`)
-
 const repeatableStart = "R__"
 
 func isBaseline(name string) bool {
-	return baselineStart.MatchString(name) && hasSQLSuffix(name)
+	return strings.HasPrefix(name, "B") && startsWithDigit(name[1:]) && hasSQLSuffix(name)
 }
 
 func isRepeatable(name string) bool {
 	return strings.HasPrefix(name, repeatableStart) && hasSQLSuffix(name)
 }
 
-var (
-	likeRepeatable = regexp.MustCompile(`(?i)^r_+([^_].*\.sql)$`)
-	likeBaseline   = regexp.MustCompile(`(?i)^b_*([0-9].*\.sql)$`)
-)
-
-// besideMeant guesses the name that somebody wanted to give, "" for no idea.
+// besideMeant suggests a name for a file that is nearly named like a baseline or a repeatable
+// script, "" for another.
 func besideMeant(name string) string {
-	if m := likeRepeatable.FindStringSubmatch(name); m != nil {
-		return repeatableStart + m[1]
+	if !hasSQLSuffix(name) {
+		return ""
 	}
-	if m := likeBaseline.FindStringSubmatch(name); m != nil {
-		return "B" + m[1]
+	rest := strings.TrimLeft(name[1:], "_")
+	switch {
+	case name[1] == '_' && name[0]|0x20 == 'r' && len(rest) > len(".sql"):
+		return repeatableStart + rest
+	case name[0]|0x20 == 'b' && startsWithDigit(rest):
+		return "B" + rest
 	}
 	return ""
 }

@@ -92,9 +92,9 @@ func TestBesideNames(t *testing.T) {
 		"B5_x.up.sql":                      "a baseline is neither up nor down: leave .up out, so that the name ends in _x.sql",
 		"R__.sql":                          "a repeatable script needs a name, such as R__views.sql",
 		"R__x.DOWN.sql":                    "a repeatable script is neither up nor down: leave .down out, so that the name ends in x.sql",
-		"R_views.sql":                      "is not named like a migration; R__views.sql was probably meant",
-		"r__views.sql":                     "is not named like a migration; R__views.sql was probably meant",
-		"b0005_x.sql":                      "is not named like a migration; B0005_x.sql was probably meant",
+		"R_views.sql":                      "is not named like a migration; did you mean R__views.sql?",
+		"r__views.sql":                     "is not named like a migration; did you mean R__views.sql?",
+		"b0005_x.sql":                      "is not named like a migration; did you mean B0005_x.sql?",
 		"Backfill.sql":                     "is not named like a migration; names look like",
 		"B0000099999999999999999999_x.sql": "is too large",
 	} {

@@ -3,12 +3,8 @@ package source
 import (
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 )
-
-// meantAsPair are names that no format takes as they are, but nobody gives who does not mean a pair.
-var meantAsPair = regexp.MustCompile(`(?i)[._ -](up|down)\.sql$`)
 
 // detect tells the format from what was read.
 func (f *folder) detect() (Format, error) {
@@ -42,7 +38,7 @@ func (f *folder) detect() (Format, error) {
 				note(Native, shown, "a name of up and down files")
 			} else if !startsWithDigit(name) {
 				continue // a baseline or a repeatable script, or another tool's own
-			} else if len(tools) == 0 && meantAsPair.MatchString(name) {
+			} else if _, _, pair := cutDirection(name[:len(name)-len(".sql")]); pair && len(tools) == 0 {
 				bare = append(bare, Seen{Format: Native, Files: []string{shown}})
 			} else if len(tools) == 0 {
 				bare = append(bare, Seen{Format: Tern, Files: []string{shown}})

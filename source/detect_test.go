@@ -75,8 +75,8 @@ func TestDetectRefusesDoubt(t *testing.T) {
 		{
 			"nothing but names that are wrong for pairs",
 			files("0021_ports_up.sql", up, "22_x.UP.SQL", up, "9223372036854775808_x.up.sql", up, "23_backup.sql", up),
-			"db/0021_ports_up.sql: is not named like a migration; 0021_ports.up.sql was probably meant\n" +
-				"db/22_x.UP.SQL: is not named like a migration; 22_x.up.sql was probably meant\n" +
+			"db/0021_ports_up.sql: is not named like a migration; did you mean 0021_ports.up.sql?\n" +
+				"db/22_x.UP.SQL: is not named like a migration; did you mean 22_x.up.sql?\n" +
 				"db/23_backup.sql: is not named like a migration; it has to say whether it is up or down: 23_backup.up.sql\n" +
 				"db/9223372036854775808_x.up.sql: the version 9223372036854775808 is too large; the largest is 9223372036854775807",
 		},

@@ -42,8 +42,8 @@ func ExampleRead_problems() {
 	_, err := source.Read(folder, source.Options{Format: source.Native, Dir: "migrations"})
 	fmt.Println(err)
 	// Output:
-	// migrations/0001_ports_up.sql: is not named like a migration; 0001_ports.up.sql was probably meant
-	// migrations/0002_ships.up.sql:1:1: unknown directive "no-transactoin"; "no-transaction" was probably meant; there are: no-transaction, empty, secret, lock-timeout, statement-timeout, replaces, skip-on-scratch, unfinished
+	// migrations/0001_ports_up.sql: is not named like a migration; did you mean 0001_ports.up.sql?
+	// migrations/0002_ships.up.sql:1:1: unknown directive "no-transactoin"; there are: no-transaction, empty, secret, lock-timeout, statement-timeout, replaces, skip-on-scratch, unfinished; did you mean "no-transaction"?
 	// migrations/0003_crew.down.sql: this down script has no up script; add 0003_crew.up.sql, or remove this file
 }
 

@@ -354,7 +354,9 @@ func (f *folder) needStatementIn(what string, file *file, s *migration.Script, e
 	case s == nil:
 	case empty && !s.Empty:
 		e := &Error{File: file.path, Msg: what + ` has no statement; write one, or mark it as intentionally empty with "-- whimbrel: empty"`}
-		if _, pair := golangMigrateName(file.name); pair && f.format == Native && f.opts.Format == Auto {
+		h, pair := golangMigrateName(file.name)
+		text, _, _ := s.Text(migration.KeepInMemory)
+		if pair && strings.TrimSpace(text) != strings.TrimSpace(upText(h.name)) && f.format == Native && f.opts.Format == Auto {
 			e.ReadsAs = GolangMigrate // where it does nothing
 		}
 		s.Problem = e

@@ -81,7 +81,7 @@ func TestGoose(t *testing.T) {
 			),
 			errors: `1_a.sql:1:1: a statement is before the first section, where nothing would run it
 2_b.sql: has no line "-- +goose Up"; write it above the statements
-2_b.sql:1:1: unknown marker "-- +goose upp" ("-- +goose Up" was probably meant); there are: Up, Down, StatementBegin, StatementEnd, NO TRANSACTION, ENVSUB ON, ENVSUB OFF
+2_b.sql:1:1: unknown marker "-- +goose upp"; there are: Up, Down, StatementBegin, StatementEnd, NO TRANSACTION, ENVSUB ON, ENVSUB OFF; did you mean "-- +goose Up"?
 3_c.sql:2:1: "-- +goose StatementBegin" without its StatementEnd before line 4
 3_c.sql:5:1: "-- +goose StatementEnd" without its StatementBegin
 4_d.sql:1:1: "-- +goose StatementBegin" is before "-- +goose Up"

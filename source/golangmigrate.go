@@ -2,17 +2,20 @@ package source
 
 import (
 	"regexp"
+	"sync"
 
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
 // golangMigrateNames are the names that golang-migrate reads; all others it passes
 // over.
-var golangMigrateNames = regexp.MustCompile(`^([0-9]+)_(.*)\.(down|up)\.(.*)$`)
+var golangMigrateNames = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^([0-9]+)_(.*)\.(down|up)\.(.*)$`)
+})
 
 // golangMigrateName reads the name of one of its files.
 func golangMigrateName(name string) (half, bool) {
-	m := golangMigrateNames.FindStringSubmatch(name)
+	m := golangMigrateNames().FindStringSubmatch(name)
 	if m == nil {
 		return half{}, false
 	}

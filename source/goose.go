@@ -110,9 +110,9 @@ func (f *folder) gooseMarks(file *file) (noTx, expand bool) {
 		default:
 			suggestion := ""
 			if meant := nearGoose(m.word); meant != "" {
-				suggestion = fmt.Sprintf(" (%q was probably meant)", meant)
+				suggestion = fmt.Sprintf("; did you mean %q?", meant)
 			}
-			f.at(file.path, m.line, m.column, `unknown marker "-- +goose %s"%s; there are: Up, Down, StatementBegin, StatementEnd, NO TRANSACTION, ENVSUB ON, ENVSUB OFF`, m.word, suggestion)
+			f.at(file.path, m.line, m.column, `unknown marker "-- +goose %s"; there are: Up, Down, StatementBegin, StatementEnd, NO TRANSACTION, ENVSUB ON, ENVSUB OFF%s`, m.word, suggestion)
 		}
 	}
 	if open != nil {

@@ -37,13 +37,7 @@ func (f *folder) hasura() []migration.Migration {
 		case e.IsDir():
 			halves = append(halves, f.hasuraFolder(name)...)
 		default:
-			h, err := nativeName(name)
-			if err != nil {
-				f.add(f.path(name), "%v", err)
-				continue
-			}
-			h.file = f.files[name]
-			halves = append(halves, h)
+			halves = f.appendHalf(halves, name)
 		}
 	}
 	all := f.pairs(halves, false)

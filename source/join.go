@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/migration"
@@ -138,7 +139,9 @@ func (j *joiner) always() bool { return j.dialect == sqltext.MySQL }
 
 // settings matches what changes the session in a statement whose form does not tell. It is a
 // pattern, not a reading of tokens, because such statements execute strings.
-var settings = regexp.MustCompile(`(?i)\bset_config\b|\btemp(orary)?\b|\bset\s+(local\s+|session\s+)?(role|search_path|session)\b`)
+var settings = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)\bset_config\b|\btemp(orary)?\b|\bset\s+(local\s+|session\s+)?(role|search_path|session)\b`)
+})
 
 // changes reports whether later scripts in the same transaction would see what a statement changes
 // in the session.
@@ -147,7 +150,7 @@ func changes(st sqltext.Statement) bool {
 	case "SET", "RESET":
 		return true
 	case "SELECT", "WITH", "VALUES", "TABLE", "EXPLAIN", "INSERT", "UPDATE", "DELETE", "MERGE", "DO", "CALL":
-		return st.Session && settings.MatchString(st.Text)
+		return st.Session && settings().MatchString(st.Text)
 	}
 	return st.Session
 }
@@ -171,13 +174,15 @@ func wrong(st *sqltext.Statement, msg string) error {
 }
 
 // headDirective is a comment that is a directive.
-var headDirective = regexp.MustCompile(`(?i)(--|/\*)(\s*)whimbrel\s*:(\s*skip-on-scratch\b)?`)
+var headDirective = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)(--|/\*)(\s*)whimbrel\s*:(\s*skip-on-scratch\b)?`)
+})
 
 // undirect turns the directives at the beginning of a script into ordinary comments, except those
 // of its first statement.
 func undirect(head string) string {
-	return headDirective.ReplaceAllStringFunc(head, func(found string) string {
-		m := headDirective.FindStringSubmatch(found)
+	return headDirective().ReplaceAllStringFunc(head, func(found string) string {
+		m := headDirective().FindStringSubmatch(found)
 		if m[3] != "" {
 			return found
 		}

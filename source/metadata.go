@@ -49,7 +49,7 @@ func (f *folder) metadata(name string) (c carried, is bool) {
 		return c, true
 	}
 	if meant != name {
-		f.add(c.path, "is not named like the metadata of a migration; %s was probably meant", meant)
+		f.add(c.path, "is not named like the metadata of a migration; did you mean %s?", meant)
 		return c, true
 	}
 	n, rest, err := cutVersion(name)

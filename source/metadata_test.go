@@ -48,8 +48,8 @@ func TestMetadataFilesThatBelongToNothing(t *testing.T) {
 	for name, want := range map[string]string{
 		"0003_c.metadata.yaml":    "there is no migration 3 that it belongs to",
 		"0001_b.metadata.yaml":    "has the version of 0001_a.up.sql but another name",
-		"0001_a.metadata.yml":     "0001_a.metadata.yaml was probably meant",
-		"0001_a.up.metadata.yaml": "0001_a.metadata.yaml was probably meant",
+		"0001_a.metadata.yml":     "did you mean 0001_a.metadata.yaml?",
+		"0001_a.up.metadata.yaml": "did you mean 0001_a.metadata.yaml?",
 		"B0001_a.metadata.yaml":   "only a migration can have metadata",
 		"R__a.metadata.yaml":      "only a migration can have metadata",
 		"0001a.metadata.yaml":     "names look like 0001_add_users.metadata.yaml",

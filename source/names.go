@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -16,14 +17,16 @@ type numbered struct {
 }
 
 // dated are versions that are written as a date: only the digits count.
-var dated = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}(-[0-9]+)*`)
+var dated = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}(-[0-9]+)*`)
+})
 
 // cutVersion takes the version off the beginning of a name: digits, or a date with
 // dashes. The error is a message without the name.
 func cutVersion(name string) (n numbered, rest string, err error) {
 	end := 0
 	if isDashed(name) {
-		end = len(dated.FindString(name))
+		end = len(dated().FindString(name))
 	}
 	if end == 0 {
 		end = len(name) - len(strings.TrimLeft(name, "0123456789"))
@@ -45,7 +48,7 @@ func hasSQLSuffix(name string) bool {
 
 // isDashed reports whether a version is written as a date with dashes.
 func isDashed(name string) bool {
-	return len(name) > 4 && name[4] == '-' && dated.MatchString(name)
+	return len(name) > 4 && name[4] == '-' && dated().MatchString(name)
 }
 
 // date is the version as a date: its digits, as many as it has; false if it does not look like one.

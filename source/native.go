@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"path"
@@ -49,11 +50,11 @@ type pair struct {
 }
 
 // nativeName reads VERSION_name.up.sql; a name of any other kind is an error. The error is a
-// message without the name; it says which name was probably meant.
+// message without the name; it suggests a name if the intention is clear.
 func nativeName(name string) (half, error) {
 	if !startsWithDigit(name) {
 		if meant := besideMeant(name); meant != "" {
-			return half{}, fmt.Errorf("is not named like a migration; %s was probably meant", meant)
+			return half{}, fmt.Errorf("is not named like a migration; did you mean %s?", meant)
 		}
 		return half{}, fmt.Errorf("is not named like a migration; %s", nativeNames)
 	}
@@ -63,9 +64,9 @@ func nativeName(name string) (half, error) {
 	}
 	h := half{numbered: n}
 	stem, isUp := strings.CutSuffix(rest, ".up.sql")
-	stem2, isDown := strings.CutSuffix(rest, ".down.sql")
-	if isDown {
-		stem = stem2
+	isDown := false
+	if !isUp {
+		stem, isDown = strings.CutSuffix(rest, ".down.sql")
 	}
 	h.up = isUp
 	if (isUp || isDown) && (stem == "" || stem[0] == '_') {
@@ -78,27 +79,33 @@ func nativeName(name string) (half, error) {
 	return h, fmt.Errorf("is not named like a migration; %s", meant(name, rest))
 }
 
-// meant guesses the name that somebody wanted to give to a .sql file.
+// meant suggests a name for a .sql file whose name has a version.
 func meant(name, rest string) string {
-	version := strings.TrimSuffix(name, rest)
-	stem := rest[:len(rest)-len(".sql")]
-	for _, direction := range []string{"up", "down"} {
-		if len(stem) > len(direction) && strings.EqualFold(stem[len(stem)-len(direction):], direction) && strings.ContainsAny(stem[len(stem)-len(direction)-1:][:1], "._- ") {
-			bare := strings.TrimLeft(strings.TrimRight(stem[:len(stem)-len(direction)], "._- "), "._- ")
-			if bare != "" {
-				bare = "_" + bare
-			}
-			return fmt.Sprintf("%s%s.%s.sql was probably meant", version, bare, direction)
-		}
+	bare, direction, ok := cutDirection(rest[:len(rest)-len(".sql")])
+	base := strings.TrimSuffix(name, rest)
+	if bare = strings.Trim(bare, separators); bare != "" {
+		base += "_" + bare
 	}
-	bare := strings.TrimLeft(stem, "._- ")
-	if bare != "" {
-		bare = "_" + bare
+	if !ok {
+		return fmt.Sprintf("it has to say whether it is up or down: %s.up.sql", base)
 	}
-	return fmt.Sprintf("it has to say whether it is up or down: %s%s.up.sql", version, bare)
+	return fmt.Sprintf("did you mean %s.%s.sql?", base, direction)
 }
 
-// native reads the native format.
+// separators are what people put between the parts of a file's name.
+const separators = "._- "
+
+// cutDirection cuts "up" or "down" off a name without .sql, in any case and behind any separator.
+func cutDirection(stem string) (bare, direction string, ok bool) {
+	for _, direction := range []string{wordUp, wordDown} {
+		n := len(stem) - len(direction)
+		if n > 0 && strings.EqualFold(stem[n:], direction) && strings.ContainsAny(stem[n-1:n], separators) {
+			return stem[:n], direction, true
+		}
+	}
+	return stem, "", false
+}
+
 func (f *folder) native() []migration.Migration {
 	var halves []half
 	var carried []carried
@@ -115,17 +122,22 @@ func (f *folder) native() []migration.Migration {
 		if !hasSQLSuffix(name) || f.beside(name) {
 			continue
 		}
-		h, err := nativeName(name)
-		if err != nil {
-			f.add(f.path(name), "%v", err)
-			continue
-		}
-		h.file = f.files[name]
-		halves = append(halves, h)
+		halves = f.appendHalf(halves, name)
 	}
 	all := f.pairs(halves, true)
 	f.carry(all, carried)
 	return all
+}
+
+// appendHalf adds a file, or reports what is wrong with its name.
+func (f *folder) appendHalf(halves []half, name string) []half {
+	h, err := nativeName(name)
+	if err != nil {
+		f.add(f.path(name), "%v", err)
+		return halves
+	}
+	h.file = f.files[name]
+	return append(halves, h)
 }
 
 // nativeSub reports a sub-folder that would hide migrations.
@@ -150,60 +162,51 @@ func (f *folder) nativeSub(name string) {
 }
 
 // pairs joins ups and downs by version.
-func (f *folder) pairs(halves []half, sameName bool) []migration.Migration {
-	byVersion := map[int64]*pair{}
-	var order []*pair
-	for _, h := range halves {
-		p := byVersion[h.version]
-		if p == nil {
-			p = &pair{version: h.version}
-			byVersion[h.version] = p
-			order = append(order, p)
+func (f *folder) pairs(halves []half, sameName bool) (all []migration.Migration) {
+	slices.SortStableFunc(halves, func(a, b half) int { return cmp.Compare(a.version, b.version) })
+	for len(halves) > 0 {
+		n := slices.IndexFunc(halves, func(h half) bool { return h.version != halves[0].version })
+		if n < 0 {
+			n = len(halves)
 		}
-		if h.up {
-			p.ups = append(p.ups, h)
-		} else {
-			p.downs = append(p.downs, h)
-		}
-	}
-	slices.SortFunc(order, func(a, b *pair) int {
-		if a.version < b.version {
-			return -1
-		}
-		return 1
-	})
-	var all []migration.Migration
-	for _, p := range order {
-		for _, p := range f.split(p) {
+		for _, p := range split(halves[:n]) {
 			if m, ok := f.pair(p, sameName); ok {
 				all = append(all, m)
 			}
 		}
+		halves = halves[n:]
 	}
 	return all
 }
 
-// split tells a squash from the original that has its version: by the directive, and by the
+// split separates a squash from the original that has its version: by the directive, and by the
 // names, which differ.
-func (f *folder) split(p *pair) []*pair {
-	i := slices.IndexFunc(p.ups, func(h half) bool { return h.file.replaces(p.version) })
-	if i < 0 || len(p.ups) != 2 || p.ups[0].name == p.ups[1].name {
-		return []*pair{p}
+func split(halves []half) []pair {
+	all := pairOf(halves, func(half) bool { return true })
+	i := slices.IndexFunc(all.ups, func(h half) bool { return h.file.replaces(all.version) })
+	if i < 0 || len(all.ups) != 2 || all.ups[0].name == all.ups[1].name {
+		return []pair{all}
 	}
-	squash, original := &pair{version: p.version}, &pair{version: p.version}
-	of := func(h half) *pair {
-		if h.name == p.ups[i].name {
-			return squash
+	squash := all.ups[i].name
+	return []pair{
+		pairOf(halves, func(h half) bool { return h.name == squash }),
+		pairOf(halves, func(h half) bool { return h.name != squash }),
+	}
+}
+
+// pairOf returns the halves for which in returns true.
+func pairOf(halves []half, in func(half) bool) pair {
+	p := pair{version: halves[0].version}
+	for _, h := range halves {
+		switch {
+		case !in(h):
+		case h.up:
+			p.ups = append(p.ups, h)
+		default:
+			p.downs = append(p.downs, h)
 		}
-		return original
 	}
-	for _, h := range p.ups {
-		of(h).ups = append(of(h).ups, h)
-	}
-	for _, h := range p.downs {
-		of(h).downs = append(of(h).downs, h)
-	}
-	return []*pair{squash, original}
+	return p
 }
 
 // replaces reports whether the file's directives say that it replaces a version.
@@ -221,7 +224,7 @@ func (f *file) replaces(version int64) bool {
 }
 
 // pair makes the migration of one version, or reports why it can't.
-func (f *folder) pair(p *pair, sameName bool) (m migration.Migration, ok bool) {
+func (f *folder) pair(p pair, sameName bool) (m migration.Migration, ok bool) {
 	switch {
 	case len(p.ups) > 1:
 		f.duplicate(p.version, p.ups[0].file.path, p.ups[1].file.path)

@@ -93,10 +93,10 @@ func TestNativeNames(t *testing.T) {
 		{
 			name:  "0021_…_up.sql without the dot that later files need",
 			files: files("0021_add_ports_up.sql", up, "0022_x-down.sql", up, "23_x.UP.SQL", up, "24-x.up.sql", up, "25_x.sql", up, "26.sql", up),
-			errors: `0021_add_ports_up.sql: is not named like a migration; 0021_add_ports.up.sql was probably meant
-0022_x-down.sql: is not named like a migration; 0022_x.down.sql was probably meant
-23_x.UP.SQL: is not named like a migration; 23_x.up.sql was probably meant
-24-x.up.sql: is not named like a migration; 24_x.up.sql was probably meant
+			errors: `0021_add_ports_up.sql: is not named like a migration; did you mean 0021_add_ports.up.sql?
+0022_x-down.sql: is not named like a migration; did you mean 0022_x.down.sql?
+23_x.UP.SQL: is not named like a migration; did you mean 23_x.up.sql?
+24-x.up.sql: is not named like a migration; did you mean 24_x.up.sql?
 25_x.sql: is not named like a migration; it has to say whether it is up or down: 25_x.up.sql
 26.sql: is not named like a migration; it has to say whether it is up or down: 26.up.sql`,
 		},
@@ -227,8 +227,8 @@ func TestNativeDirectives(t *testing.T) {
 			name:  "an unknown one",
 			files: one("-- a licence; with signs\n  -- whimbrel: no-transactions\n" + up),
 			opts:  source.Options{Dir: "db/"},
-			errors: `db/1_x.up.sql:2:3: unknown directive "no-transactions"; "no-transaction" was probably meant; there are: ` +
-				`no-transaction, empty, secret, lock-timeout, statement-timeout, replaces, skip-on-scratch, unfinished`,
+			errors: `db/1_x.up.sql:2:3: unknown directive "no-transactions"; there are: ` +
+				`no-transaction, empty, secret, lock-timeout, statement-timeout, replaces, skip-on-scratch, unfinished; did you mean "no-transaction"?`,
 		},
 		{
 			name:   "with a wrong argument",

@@ -232,7 +232,7 @@ func nextVersion(newest numbered, begin numbering, opts NewOptions) (string, err
 func skeleton(format Format, version, name string) []File {
 	base := version + "_" + name
 	const unfinished = "-- whimbrel: " + migration.UnfinishedWord + "\n"
-	upText := "-- " + name + "\n\n"
+	up := upText(name)
 	downText := "-- Takes back " + name + ". If that can't be done, delete this file.\n\n"
 	switch format {
 	case Goose:
@@ -242,9 +242,12 @@ func skeleton(format Format, version, name string) []File {
 	case Tern:
 		return []File{{base + ".sql", "-- " + name + "\n\n" + ternSeparator + "\n\n"}}
 	case Hasura:
-		return []File{{base + "/up.sql", unfinished + upText}, {base + "/down.sql", downText}}
+		return []File{{base + "/up.sql", unfinished + up}, {base + "/down.sql", downText}}
 	case GolangMigrate:
-		upText = unfinished + upText
+		up = unfinished + up
 	}
-	return []File{{base + ".up.sql", upText}, {base + ".down.sql", downText}}
+	return []File{{base + ".up.sql", up}, {base + ".down.sql", downText}}
 }
+
+// upText returns the up script that NewFiles writes if the file needs no markers.
+func upText(name string) string { return "-- " + name + "\n\n" }

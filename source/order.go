@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Versions are numbers here. Diesel and dbmate compare theirs as texts, and people write dates. If
@@ -103,27 +104,27 @@ func (f *folder) checkShortDates(all []entry) (found bool) {
 }
 
 // clock is a time of day behind a day, as in 2024-03-13_170000_name.
-var clock = regexp.MustCompile(`^[_.]([0-9]{6}|[0-9]{4})([_.].*)$`)
+var clock = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[_.]([0-9]{6}|[0-9]{4})([_.].*)$`)
+})
 
-// shortDate reports a date that comes, as a number, before an earlier one. Without dashes it may be a number that
-// only looks like a date.
+// shortDate reports a date that comes, as a number, before an earlier one. Without dashes it may be
+// a number that only looks like a date.
 func (f *folder) shortDate(e, before entry) {
 	msg := fmt.Sprintf("its version is %s, which comes before %s (%s) as a number, but after it as a date", e.digits, before.digits, before.file)
 	if f.format == Hasura {
 		msg += "; Diesel compares versions as texts, Hasura and Whimbrel as numbers"
 	}
-	remedy := fmt.Sprintf("write its date with %d digits", len(before.digits))
-	if m := clock.FindStringSubmatch(e.rest); m != nil {
-		day := strings.TrimSuffix(e.file, e.rest)
-		sep := ""
-		if isDashed(e.file) {
-			sep = "-"
-		}
-		remedy = day + sep + m[1] + m[2] + " was probably meant"
+	sep, remedy := "", fmt.Sprintf("if that is not meant, write its date with %d digits", len(before.digits))
+	if isDashed(e.file) {
+		sep, remedy = "-", fmt.Sprintf("write its date with %d digits", len(before.digits))
+	}
+	if m := clock().FindStringSubmatch(e.rest); m != nil {
+		remedy = "did you mean " + strings.TrimSuffix(e.file, e.rest) + sep + m[1] + m[2] + "?"
 	}
 	if isDashed(e.file) {
 		f.add(f.path(e.file), "%s; %s", msg, remedy)
 		return
 	}
-	f.warn(f.path(path.Clean(e.file)), 0, 0, "%s; if that is not meant, %s", msg, remedy)
+	f.warn(f.path(path.Clean(e.file)), 0, 0, "%s; %s", msg, remedy)
 }

@@ -38,7 +38,7 @@ func TestVersionsThatOthersWouldOrderDifferently(t *testing.T) {
 			name:  "Diesel's dates, one of which lost its time",
 			files: hasura("2018-01-14-171611_a", "2024-03-06-170000_b", "2024-03-13_170000_c"),
 			want: "2024-03-13_170000_c: its version is 20240313, which comes before 20180114171611 (2018-01-14-171611_a) as a number, but after it as a date; " +
-				"Diesel compares versions as texts, Hasura and Whimbrel as numbers; 2024-03-13-170000_c was probably meant",
+				"Diesel compares versions as texts, Hasura and Whimbrel as numbers; did you mean 2024-03-13-170000_c?",
 		},
 		{
 			name: "said to be Hasura's, which has no dashes", format: source.Hasura,
@@ -55,11 +55,11 @@ func TestVersionsThatOthersWouldOrderDifferently(t *testing.T) {
 		{name: "folders that count with zeros", files: hasura("02_b", "10_c")},
 		{
 			name: "native dates with dashes", files: native("2018-01-14-171611_a.up.sql", "2024-03-13_170000_c.up.sql"),
-			want: "2024-03-13_170000_c.up.sql: its version is 20240313, which comes before 20180114171611 (2018-01-14-171611_a.up.sql) as a number, but after it as a date; 2024-03-13-170000_c.up.sql was probably meant",
+			want: "2024-03-13_170000_c.up.sql: its version is 20240313, which comes before 20180114171611 (2018-01-14-171611_a.up.sql) as a number, but after it as a date; did you mean 2024-03-13-170000_c.up.sql?",
 		},
 		{
 			name: "native dates without", files: native("20180114171611_a.up.sql", "20240313_170000_c.up.sql"),
-			warning: "20240313_170000_c.up.sql: its version is 20240313, which comes before 20180114171611 (20180114171611_a.up.sql) as a number, but after it as a date; if that is not meant, 20240313170000_c.up.sql was probably meant",
+			warning: "20240313_170000_c.up.sql: its version is 20240313, which comes before 20180114171611 (20180114171611_a.up.sql) as a number, but after it as a date; did you mean 20240313170000_c.up.sql?",
 		},
 		{name: "numbers that are no dates", files: native("20180114171611_a.up.sql", "99999999_c.up.sql", "3_d.up.sql")},
 		{

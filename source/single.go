@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -41,15 +42,7 @@ func (f *folder) singles(looks string, name func(rest string) (string, bool)) []
 		}
 		all = append(all, single{numbered: n, file: f.files[e.Name()]})
 	}
-	slices.SortStableFunc(all, func(a, b single) int {
-		switch {
-		case a.version < b.version:
-			return -1
-		case a.version > b.version:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(all, func(a, b single) int { return cmp.Compare(a.version, b.version) })
 	var good []single
 	for i, s := range all {
 		if i > 0 && all[i-1].version == s.version {

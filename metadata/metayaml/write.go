@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/whimbrel-db/whimbrel/metadata"
@@ -185,56 +186,32 @@ func flow(v any) string {
 	return single(v)
 }
 
-var (
-	// plain matches strings that need no quotes.
-	plain = regexp.MustCompile(`^[\pL_/][\pL\pN _./@+()%=~'"!?;$^-]*([,:][\pL\pN _./@+()%=~'"!?;$^-]+)*[.!?]?$`)
-	// reserved matches words that YAML reads as another type.
-	reserved = regexp.MustCompile(`(?i)^(null|true|false|yes|no|on|off|y|n|~)$`)
-	// keyLike matches a colon that ends a word, which makes a key, and spaces that would be lost.
-	keyLike = regexp.MustCompile(`:( |$)| $|  `)
-)
+// plainForm matches most strings that need no quotes.
+var plainForm = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[\pL_/][\pL\pN _./@+()%=~'"!?;$^-]*([,:][\pL\pN _./@+()%=~'"!?;$^-]+)*[.!?]?$`)
+})
+
+// isPlain reports whether a string needs no quotes: YAML would read some words as another type, a
+// colon before a space as the end of a key, and drop spaces at the end.
+func isPlain(s string) bool {
+	switch strings.ToLower(s) {
+	case "null", "true", "false", "yes", "no", "on", "off", "y", "n":
+		return false
+	}
+	keyLike := strings.Contains(s, ": ") || strings.HasSuffix(s, ":")
+	return plainForm().MatchString(s) && !keyLike && !strings.HasSuffix(s, " ") && !strings.Contains(s, "  ")
+}
 
 // scalar formats a string on one line.
 func scalar(s string) string {
-	if plain.MatchString(s) && !reserved.MatchString(s) && !keyLike.MatchString(s) {
+	if isPlain(s) {
 		return s
 	}
 	return quoted(s)
 }
 
-// quoted formats a string in double quotes.
-func quoted(s string) string {
-	var b strings.Builder
-	b.WriteByte('"')
-	for _, r := range s {
-		switch {
-		case r == '"' || r == '\\':
-			b.WriteByte('\\')
-			b.WriteRune(r)
-		case r == '\n':
-			b.WriteString(`\n`)
-		case r == '\t':
-			b.WriteString(`\t`)
-		case r == '\r':
-			b.WriteString(`\r`)
-		case r < ' ' || r == 0x7f:
-			fmt.Fprintf(&b, `\x%02x`, r)
-		case special(r) && r > 0xffff:
-			fmt.Fprintf(&b, `\U%08x`, r)
-		case special(r):
-			fmt.Fprintf(&b, `\u%04x`, r)
-		default:
-			b.WriteRune(r)
-		}
-	}
-	b.WriteByte('"')
-	return b.String()
-}
-
-// special reports whether a character is invisible or ends a line in YAML.
-func special(r rune) bool {
-	return r >= 0x80 && r < 0xa0 || r == 0x2028 || r == 0x2029 || r == 0xfeff || !strconv.IsPrint(r) && r >= 0x80
-}
+// quoted formats a string in double quotes. Go's escapes are escapes of YAML, too.
+func quoted(s string) string { return strconv.Quote(s) }
 
 // block returns the indicator for a multi-line string that can be written as a block, or "".
 func block(s string) string {
@@ -243,7 +220,7 @@ func block(s string) string {
 		return ""
 	}
 	for i, line := range strings.Split(body, "\n") {
-		if strings.TrimRight(line, " \t") != line || strings.ContainsFunc(line, func(r rune) bool { return r < ' ' || r == 0x7f || special(r) }) {
+		if strings.TrimRight(line, " \t") != line || strings.ContainsFunc(line, func(r rune) bool { return !strconv.IsPrint(r) }) {
 			return ""
 		}
 		if i == 0 && (line == "" || line[0] == ' ') {
