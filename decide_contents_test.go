@@ -8,8 +8,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// contents are a set in a few words: migrations as setOf makes them, squashes of ranges of
-// versions 1, 2, 3, …, which are original scripts that are there or gone, and so on.
+// contents describe a set: migrations of setOf, a squash of a range of their versions, with or
+// without the original files, baselines, and repeatable scripts.
 type contents struct {
 	versions   []int64
 	squash     [2]int64 // the oldest and the newest version, which is the squash's own
@@ -43,7 +43,7 @@ func (c contents) set(t testing.TB) *migration.Set {
 	return set
 }
 
-// squashOf returns a squash of all versions from one to another, as setOf makes them.
+// squashOf returns a squash of all versions from one to another, which are those of setOf.
 func squashOf(t testing.TB, from, to int64) migration.Migration {
 	t.Helper()
 	q := migration.Migration{Version: to, Name: "squash", Up: migration.Text("squash.up.sql", "-- all of it"), Down: migration.Text("squash.down.sql", "-- none of it")}
@@ -56,13 +56,31 @@ func squashOf(t testing.TB, from, to int64) migration.Migration {
 	return q
 }
 
-// recordedAs is a database that has recorded the squash of a range, and other versions.
+// recordedAs returns the applied set of a database that has recorded a squash and other versions.
 func recordedAs(t testing.TB, from, to int64, others ...int64) *database.AppliedSet {
 	t.Helper()
 	q := squashOf(t, from, to)
 	applied := appliedOf(others...)
 	applied.Put(database.AppliedMigration{Version: to, Name: q.Name, Checksum: q.Up.Checksum, DownChecksum: q.Down.Checksum, HasDownText: true, EntryID: 100})
 	return applied
+}
+
+// decision is what is decided for a set and a database.
+type decision struct {
+	name    string
+	set     contents
+	applied *database.AppliedSet
+	goal    Goal
+	want    string // as for wantDecision
+}
+
+func checkDecisions(t *testing.T, all []decision) {
+	for _, tt := range all {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			wantDecision(t, tt.set.set(t), stateOf(tt.applied), tt.goal, false, tt.want)
+		})
+	}
 }
 
 // In the wanted steps = is recorded without running, * a baseline, and a name a repeatable
@@ -73,16 +91,10 @@ func TestDecideSquash(t *testing.T) {
 	there := contents{versions: six, squash: [2]int64{2, 4}}
 	gone := contents{versions: six, squash: [2]int64{2, 4}, gone: true}
 	recorded := recordedAs(t, 2, 4, 1)
-	tests := []struct {
-		name    string
-		set     contents
-		applied *database.AppliedSet
-		goal    Goal
-		want    string
-	}{
+	checkDecisions(t, []decision{
 		{name: "a fresh database runs the squash", set: there, want: "+1 +4 +5 +6"},
 		{name: "before the range", set: there, applied: appliedOf(1), want: "+4 +5 +6"},
-		{name: "inside the range the originals go on", set: there, applied: appliedOf(1, 2), want: "+3 +4 =4 +5 +6"},
+		{name: "inside the range the originals continue", set: there, applied: appliedOf(1, 2), want: "+3 +4 =4 +5 +6"},
 		{name: "inside the range without the files", set: gone, applied: appliedOf(1, 2), want: "*whimbrel.SquashedError"},
 		{name: "at the end of the range", set: gone, applied: appliedOf(1, 2, 3, 4), want: "=4 +5 +6"},
 		{name: "after the range", set: gone, applied: appliedOf(1, 2, 3, 4, 5, 6), want: "=4"},
@@ -114,13 +126,7 @@ func TestDecideSquash(t *testing.T) {
 		{name: "to inside what is not recorded", set: gone, applied: appliedOf(1, 2, 3, 4), goal: Version(3), want: "-4h"},
 		{name: "redo of an original", set: there, applied: appliedOf(1, 2, 3), goal: Redo(1), want: "-3 +3"},
 		{name: "redo of an original without its file", set: gone, applied: appliedOf(1, 2, 3), goal: Redo(1), want: "*whimbrel.UnknownVersionError"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			wantDecision(t, tt.set.set(t), stateOf(tt.applied), tt.goal, false, tt.want)
-		})
-	}
+	})
 }
 
 func TestDecideSquashErrorNamesWhatIsMissing(t *testing.T) {
@@ -137,13 +143,7 @@ func TestDecideBaseline(t *testing.T) {
 	filesGone := contents{versions: []int64{5}, baselines: []int64{4}}
 	b4, _ := both.set(t).Baseline(4)
 	started := database.NewAppliedSet(database.AppliedMigration{Version: 4, Name: "b4", Checksum: b4.Up.Checksum, EntryID: 1})
-	tests := []struct {
-		name    string
-		set     contents
-		applied *database.AppliedSet
-		goal    Goal
-		want    string
-	}{
+	checkDecisions(t, []decision{
 		{name: "an empty database starts from the newest", set: both, want: "*4 +5"},
 		{name: "from the newest that the goal reaches", set: both, goal: UpTo(3), want: "*2 +3"},
 		{name: "or from none", set: both, goal: Version(1), want: "+1"},
@@ -156,13 +156,7 @@ func TestDecideBaseline(t *testing.T) {
 		{name: "files that come back are not pending", set: both, applied: started, want: "+5"},
 		{name: "and it can't be taken back", set: both, applied: started, goal: DownTo(NilVersion), want: "*whimbrel.IrreversibleError"},
 		{name: "an older database continues without it", set: filesGone, applied: appliedOf(1, 2, 3, 4), want: "+5"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			wantDecision(t, tt.set.set(t), stateOf(tt.applied), tt.goal, false, tt.want)
-		})
-	}
+	})
 }
 
 func TestDecideRepeatables(t *testing.T) {

@@ -10,8 +10,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// setOf returns a set with an up and a down script for each version; a version below
-// 0 stands for one without a down script.
+// setOf returns a set with an up and a down script for each version. A negative number means a
+// version without a down script.
 func setOf(t testing.TB, versions ...int64) *migration.Set {
 	t.Helper()
 	var ms []migration.Migration
@@ -30,8 +30,8 @@ func setOf(t testing.TB, versions ...int64) *migration.Set {
 	return set
 }
 
-// appliedOf returns what is applied when the given versions were, as setOf makes
-// them; their down scripts are in the history.
+// appliedOf returns the applied set of a database that has applied versions of setOf. Their down
+// scripts are in the history.
 func appliedOf(versions ...int64) *database.AppliedSet {
 	applied := database.NewAppliedSet()
 	for i, v := range versions {
@@ -63,8 +63,8 @@ func moveWords(moves []move) string {
 	return strings.Join(words, " ")
 }
 
-// A plan is a pure function of what the set has, what is applied, and the goal. In
-// the wanted steps + is up, - is down, and h a down script from the history.
+// A plan is a pure function of the set, the applied set, and the goal. In the wanted steps + is up,
+// - is down, and h is a down script from the history.
 func TestDecide(t *testing.T) {
 	type versions = []int64
 	tests := []struct {

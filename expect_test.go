@@ -151,33 +151,35 @@ func wantHistory(t testing.TB, db *memdb.Database, want ...string) {
 	wantEqual(t, "history", got, want)
 }
 
-func wantTables(t testing.TB, target *memdb.Target, want ...string) {
+// wantListed expects the names that a target lists.
+func wantListed(t testing.TB, what string, list func(context.Context) ([]string, error), want []string) {
 	t.Helper()
-	got, err := target.Tables(context.Background())
+	got, err := list(context.Background())
 	noError(t, err)
-	wantEqual(t, "tables", got, want)
+	wantEqual(t, what, got, want)
 }
 
-func wantRows(t testing.TB, target *memdb.Target, table string, want ...string) {
+func wantTables(t testing.TB, target *memdb.Target, want ...string) {
 	t.Helper()
-	got, err := target.Rows(t.Context(), table)
-	noError(t, err)
-	wantEqual(t, "rows of "+table, got, want)
+	wantListed(t, "tables", target.Tables, want)
 }
 
 func wantIndexes(t testing.TB, target *memdb.Target, want ...string) {
 	t.Helper()
-	got, err := target.Indexes(t.Context())
-	noError(t, err)
-	wantEqual(t, "indexes", got, want)
+	wantListed(t, "indexes", target.Indexes, want)
 }
 
 // wantInvalid expects the indexes that are only half built.
 func wantInvalid(t testing.TB, target *memdb.Target, want ...string) {
 	t.Helper()
-	got, err := target.Invalid(t.Context())
+	wantListed(t, "invalid indexes", target.Invalid, want)
+}
+
+func wantRows(t testing.TB, target *memdb.Target, table string, want ...string) {
+	t.Helper()
+	got, err := target.Rows(context.Background(), table)
 	noError(t, err)
-	wantEqual(t, "invalid indexes", got, want)
+	wantEqual(t, "rows of "+table, got, want)
 }
 
 func wantUnlocked(t testing.TB, target *memdb.Target) {

@@ -1,6 +1,7 @@
 package whimbrel_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 
@@ -76,17 +77,28 @@ func tryUp(t testing.TB, m *whimbrel.Migrator) error {
 	return err
 }
 
-func mustUp(t testing.TB, m *whimbrel.Migrator) *whimbrel.Result {
-	t.Helper()
-	r, err := m.Up(t.Context())
-	noError(t, err)
-	return r
-}
-
 func tryMigrate(t testing.TB, m *whimbrel.Migrator, goal whimbrel.Goal) error {
 	t.Helper()
 	_, err := m.Migrate(t.Context(), goal, whimbrel.ApplyOptions{})
 	return err
+}
+
+// must returns the result of a call, which must not fail.
+func must[T any](t testing.TB, call func(context.Context) (T, error)) T {
+	t.Helper()
+	result, err := call(t.Context())
+	noError(t, err)
+	return result
+}
+
+func mustUp(t testing.TB, m *whimbrel.Migrator) *whimbrel.Result {
+	t.Helper()
+	return must(t, m.Up)
+}
+
+func mustStatus(t testing.TB, m *whimbrel.Migrator) *whimbrel.Status {
+	t.Helper()
+	return must(t, m.Status)
 }
 
 func mustMigrate(t testing.TB, m *whimbrel.Migrator, goal whimbrel.Goal) *whimbrel.Result {
@@ -98,16 +110,7 @@ func mustMigrate(t testing.TB, m *whimbrel.Migrator, goal whimbrel.Goal) *whimbr
 
 func mustPlan(t testing.TB, m *whimbrel.Migrator, goal whimbrel.Goal) *whimbrel.Plan {
 	t.Helper()
-	p, err := m.Plan(t.Context(), goal)
-	noError(t, err)
-	return p
-}
-
-func mustStatus(t testing.TB, m *whimbrel.Migrator) *whimbrel.Status {
-	t.Helper()
-	s, err := m.Status(t.Context())
-	noError(t, err)
-	return s
+	return must(t, func(ctx context.Context) (*whimbrel.Plan, error) { return m.Plan(ctx, goal) })
 }
 
 // begin returns a transaction of a set, which holds the set's lock.

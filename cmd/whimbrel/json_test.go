@@ -85,8 +85,14 @@ func TestLookup(t *testing.T) {
 		{".n.x", "", false},
 	} {
 		got, found, err := lookup(doc, c.path)
-		if err != nil || got != c.want || found != c.found {
-			t.Errorf("%s: got %s, %v, %v; want %s, %v", c.path, got, found, err, c.want, c.found)
+		if err != nil {
+			t.Errorf("%s: %v", c.path, err)
+		}
+		if got != c.want {
+			t.Errorf("%s: got %s, want %s", c.path, got, c.want)
+		}
+		if found != c.found {
+			t.Errorf("%s: found is %v, want %v", c.path, found, c.found)
 		}
 	}
 }
