@@ -12,7 +12,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-func TestUpAppliesWhatIsPending(t *testing.T) {
+func TestUpAppliesPendingMigrations(t *testing.T) {
 	t.Parallel()
 	atomicAndNot(t, func(t *testing.T, opts whimbrel.Options) {
 		target := memdb.New()
@@ -38,7 +38,7 @@ func TestUpAppliesWhatIsPending(t *testing.T) {
 	})
 }
 
-func TestNothingPendingIsOneQuestion(t *testing.T) {
+func TestNothingPendingIsOneQuery(t *testing.T) {
 	t.Parallel()
 	db := open(t, memdb.New())
 	m := whimbrel.New(db, newSet(t, plain(3)...), whimbrel.Options{})
@@ -145,7 +145,7 @@ func TestFailedRunSaysWhatRemainsApplied(t *testing.T) {
 	wantTables(t, target, "t")
 }
 
-func TestExecutedStatementsOfAFailedTransactionAreNotCounted(t *testing.T) {
+func TestStatementsThatWereRolledBackAreNotCounted(t *testing.T) {
 	t.Parallel()
 	for failing, executed := range map[string]int{
 		"CREATE TABLE t (x); CREATE INDEX CONCURRENTLY i ON t (x); BEGIN; INSERT INTO t VALUES (1); NONSENSE; COMMIT": 2,

@@ -9,7 +9,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// based returns the set of n plain migrations, without those up to gone, with a baseline.
+// based returns a set with a baseline, and with n plain migrations except the first ones, whose
+// files are gone.
 func based(t testing.TB, n, gone int, version int64, text string) *migration.Set {
 	t.Helper()
 	set, err := migration.Contents{
@@ -55,7 +56,7 @@ func TestABaselineWhoseFilesAreGone(t *testing.T) {
 			wantVerified(t, m)
 		})
 	}
-	// The files come back, with another branch.
+	// The files come back, e.g. with another branch.
 	m := whimbrel.New(fresh, based(t, 3, 0, 2, schema2), whimbrel.Options{})
 	wantNothingToDo(t, m)
 	s := mustStatus(t, m)
@@ -111,7 +112,7 @@ func TestBaselineRecordsAnExistingSchema(t *testing.T) {
 	wantEqual(t, "version", history.Version, whimbrel.NilVersion)
 }
 
-func TestBaselineOfWhatElseASetHas(t *testing.T) {
+func TestBaselineOfSquashesAndBaselineFiles(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name    string

@@ -254,13 +254,13 @@ func TestAChangedHeadIsTriedAgain(t *testing.T) {
 
 // If the answer to COMMIT is lost and no later attempt can read the history, the error says that
 // the outcome is unknown, and why.
-func TestLostCommitStaysUnknownUntilItIsLookedUp(t *testing.T) {
+func TestLostCommitStaysUnknownWithoutTheHistory(t *testing.T) {
 	t.Parallel()
 	gone := errors.New("the server is gone")
 	for name, after := range map[string][]error{
-		"the server is gone":             {gone},
-		"a conflict before, and gone":    {fmt.Errorf("deadlock: %w", database.ErrConflict), gone},
-		"the lock is taken for too long": {&database.LockedError{Set: "shop"}},
+		"the server is gone":                  {gone},
+		"a conflict, then the server is gone": {fmt.Errorf("deadlock: %w", database.ErrConflict), gone},
+		"the lock is taken for too long":      {&database.LockedError{Set: "shop"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			db := open(t, memdb.New())

@@ -65,7 +65,7 @@ func recordedAs(t testing.TB, from, to int64, others ...int64) *database.Applied
 	return applied
 }
 
-// decision is what is decided for a set and a database.
+// decision is a set, a database, a goal, and the plan that they lead to.
 type decision struct {
 	name    string
 	set     contents
@@ -102,13 +102,13 @@ func TestDecideSquash(t *testing.T) {
 		{name: "recorded already, with the files", set: there, applied: recorded, want: "+5 +6"},
 		{name: "the range alone", set: contents{versions: six[:4], squash: [2]int64{1, 4}, gone: true}, applied: appliedOf(1, 2, 3, 4), want: "=4"},
 		{name: "a squash of one", set: contents{versions: six[:4], squash: [2]int64{4, 4}, gone: true}, applied: appliedOf(1, 2, 3, 4), want: "=4"},
-		{name: "pending below what is applied", set: gone, applied: appliedOf(1, 6), want: "*whimbrel.OutOfOrderError"},
+		{name: "pending below an applied version", set: gone, applied: appliedOf(1, 6), want: "*whimbrel.OutOfOrderError"},
 
 		{name: "up to before the range", set: there, goal: UpTo(1), want: "+1"},
 		{name: "up to inside the range takes the originals", set: there, goal: UpTo(3), want: "+1 +2 +3"},
 		{name: "up to inside the range without the files", set: gone, goal: UpTo(3), want: "*whimbrel.UnknownVersionError"},
 		{name: "up to the squash", set: there, goal: UpTo(4), want: "+1 +4"},
-		{name: "up to inside what is recorded", set: there, applied: recorded, goal: UpTo(3)},
+		{name: "up to inside the recorded squash", set: there, applied: recorded, goal: UpTo(3)},
 		{name: "up to inside the range, from inside", set: there, applied: appliedOf(1, 2), goal: UpTo(3), want: "+3"},
 
 		{name: "one step is the squash", set: there, applied: appliedOf(1), goal: By(1), want: "+4"},
@@ -117,19 +117,19 @@ func TestDecideSquash(t *testing.T) {
 		{name: "recording is no step", set: there, applied: appliedOf(1, 2, 3, 4), goal: By(1), want: "=4 +5"},
 
 		{name: "a recorded squash goes down as one", set: there, applied: recorded, goal: By(-1), want: "-4"},
-		{name: "and up again", set: gone, applied: recorded, goal: Redo(1), want: "-4 +4"},
+		{name: "redo of a recorded squash", set: gone, applied: recorded, goal: Redo(1), want: "-4 +4"},
 		{name: "down below it", set: gone, applied: recorded, goal: DownTo(1), want: "-4"},
-		{name: "to inside what is recorded", set: there, applied: recorded, goal: Version(3), want: "-4 +2 +3"},
-		{name: "to inside what is recorded, without the files", set: gone, applied: recorded, goal: Version(3), want: "*whimbrel.UnknownVersionError"},
-		{name: "what is not recorded goes down one by one", set: there, applied: appliedOf(1, 2, 3, 4), goal: By(-2), want: "-4 -3"},
+		{name: "to inside the recorded squash", set: there, applied: recorded, goal: Version(3), want: "-4 +2 +3"},
+		{name: "to inside the recorded squash, without the files", set: gone, applied: recorded, goal: Version(3), want: "*whimbrel.UnknownVersionError"},
+		{name: "originals go down one by one", set: there, applied: appliedOf(1, 2, 3, 4), goal: By(-2), want: "-4 -3"},
 		{name: "with the history's scripts where the files are gone", set: gone, applied: appliedOf(1, 2, 3, 4, 5), goal: DownTo(2), want: "-5 -4h -3h"},
-		{name: "to inside what is not recorded", set: gone, applied: appliedOf(1, 2, 3, 4), goal: Version(3), want: "-4h"},
+		{name: "to inside the range, not recorded", set: gone, applied: appliedOf(1, 2, 3, 4), goal: Version(3), want: "-4h"},
 		{name: "redo of an original", set: there, applied: appliedOf(1, 2, 3), goal: Redo(1), want: "-3 +3"},
 		{name: "redo of an original without its file", set: gone, applied: appliedOf(1, 2, 3), goal: Redo(1), want: "*whimbrel.UnknownVersionError"},
 	})
 }
 
-func TestDecideSquashErrorNamesWhatIsMissing(t *testing.T) {
+func TestDecideSquashErrorNamesTheMissingFiles(t *testing.T) {
 	t.Parallel()
 	set := contents{versions: []int64{1, 2, 3, 4}, squash: [2]int64{2, 4}, gone: true}.set(t)
 	wantDecideError(t, set, appliedOf(1, 2), Latest(),
@@ -154,7 +154,7 @@ func TestDecideBaseline(t *testing.T) {
 		{name: "a goal may name it", set: filesGone, goal: UpTo(4), want: "*4"},
 		{name: "started from it", set: filesGone, applied: started, want: "+5"},
 		{name: "files that come back are not pending", set: both, applied: started, want: "+5"},
-		{name: "and it can't be taken back", set: both, applied: started, goal: DownTo(NilVersion), want: "*whimbrel.IrreversibleError"},
+		{name: "a baseline can't be rolled back", set: both, applied: started, goal: DownTo(NilVersion), want: "*whimbrel.IrreversibleError"},
 		{name: "an older database continues without it", set: filesGone, applied: appliedOf(1, 2, 3, 4), want: "+5"},
 	})
 }
@@ -179,12 +179,12 @@ func TestDecideRepeatables(t *testing.T) {
 		want    string
 	}{
 		{name: "after everything else, by name", want: "+1 +2 functions grants views"},
-		{name: "each that has not run", applied: appliedOf(1, 2), ran: ran("grants"), want: "functions views"},
-		{name: "none that has", applied: appliedOf(1, 2), ran: ran("views", "grants", "functions", "gone")},
-		{name: "one that has changed", applied: appliedOf(1, 2), ran: changed, want: "grants"},
+		{name: "each script that has not run", applied: appliedOf(1, 2), ran: ran("grants"), want: "functions views"},
+		{name: "no script that has run", applied: appliedOf(1, 2), ran: ran("views", "grants", "functions", "gone")},
+		{name: "a script that has changed", applied: appliedOf(1, 2), ran: changed, want: "grants"},
 		{name: "for the latest version only", goal: UpTo(2), want: "+1 +2"},
 		{name: "not on the way down", applied: appliedOf(1, 2), goal: By(-1), want: "-2"},
-		{name: "not by a build that the database is ahead of", applied: appliedOf(1, 2, 3)},
+		{name: "not by a build older than the database", applied: appliedOf(1, 2, 3)},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -87,7 +87,7 @@ func TestDecide(t *testing.T) {
 
 		{name: "up to", set: versions{1, 2, 3}, goal: UpTo(2), want: "+1 +2"},
 		{name: "up to does not go down", set: versions{1, 2, 3}, applied: versions{1, 2, 3}, goal: UpTo(2)},
-		{name: "up to what is not there", set: versions{1, 3}, goal: UpTo(2), want: "*whimbrel.UnknownVersionError"},
+		{name: "up to a missing version", set: versions{1, 3}, goal: UpTo(2), want: "*whimbrel.UnknownVersionError"},
 		{name: "up to nothing is nothing", set: versions{1}, goal: UpTo(NilVersion)},
 
 		{name: "to goes up", set: versions{1, 2, 3}, applied: versions{1}, goal: Version(2), want: "+2"},
@@ -95,13 +95,13 @@ func TestDecide(t *testing.T) {
 		{name: "to goes down and up", set: versions{1, 2, 3}, applied: versions{1, 3}, goal: Version(2), want: "-3 +2"},
 		{name: "to nothing", set: versions{1, 2}, applied: versions{1, 2}, goal: Version(NilVersion), want: "-2 -1"},
 		{name: "to a version that only the database has", set: versions{1}, applied: versions{1, 5, 7}, goal: Version(5), want: "-7h"},
-		{name: "to what is not there", set: versions{1}, applied: versions{1}, goal: Version(4), want: "*whimbrel.UnknownVersionError"},
+		{name: "to a missing version", set: versions{1}, applied: versions{1}, goal: Version(4), want: "*whimbrel.UnknownVersionError"},
 
 		{name: "down to", set: versions{1, 2, 3}, applied: versions{1, 2, 3}, goal: DownTo(1), want: "-3 -2"},
 		{name: "down to nothing", set: versions{1, 2}, applied: versions{1, 2}, goal: DownTo(NilVersion), want: "-2 -1"},
 		{name: "down to below the first", set: versions{1, 2}, applied: versions{1, 2}, goal: DownTo(0), want: "-2 -1"},
 		{name: "down to version 0 where it is one", set: versions{0, 1}, applied: versions{0, 1}, goal: DownTo(0), want: "-1"},
-		{name: "down to what is not there", set: versions{1, 3}, applied: versions{1, 3}, goal: DownTo(2), want: "*whimbrel.UnknownVersionError"},
+		{name: "down to a missing version", set: versions{1, 3}, applied: versions{1, 3}, goal: DownTo(2), want: "*whimbrel.UnknownVersionError"},
 		{name: "to below the first", set: versions{1, 2}, applied: versions{1, 2}, goal: Version(0), want: "*whimbrel.UnknownVersionError"},
 		{name: "down to applies nothing", set: versions{1, 2, 3}, applied: versions{1, 3}, goal: DownTo(2), want: "-3"},
 		{name: "down scripts of unknown versions are in the history", set: versions{1}, applied: versions{1, 2, 3}, goal: DownTo(1), want: "-3h -2h"},
@@ -117,7 +117,7 @@ func TestDecide(t *testing.T) {
 
 		{name: "redo", set: versions{1, 2, 3}, applied: versions{1, 2}, goal: Redo(1), want: "-2 +2"},
 		{name: "redo two", set: versions{1, 2, 3}, applied: versions{1, 2, 3}, goal: Redo(2), want: "-3 -2 +2 +3"},
-		{name: "redo what the set does not have", set: versions{1}, applied: versions{1, 2}, goal: Redo(1), want: "*whimbrel.UnknownVersionError"},
+		{name: "redo of a version that the set lacks", set: versions{1}, applied: versions{1, 2}, goal: Redo(1), want: "*whimbrel.UnknownVersionError"},
 		{name: "redo more than are applied", set: versions{1}, applied: versions{1}, goal: Redo(2), want: "*whimbrel.TooFewAppliedError"},
 	}
 	for _, tt := range tests {

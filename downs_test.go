@@ -9,7 +9,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// impossible are down scripts that can never run, and what is said of each.
+// impossible are down scripts that can never run, with the problem that is reported.
 var impossible = map[string]string{
 	"DROP TABLE whimbrel_history":                        "1_m1.down.sql:1:1: the script uses whimbrel_history",
 	"DROP TABLE \"t":                                     "1_m1.down.sql:1:12: the quoted name that begins here is not closed",

@@ -152,7 +152,7 @@ func TestNewEnumValuesByVersion(t *testing.T) {
 	}
 }
 
-func TestAtomicRefusesWhatCannotShareATransaction(t *testing.T) {
+func TestAtomicRefusesScriptsThatCannotShareATransaction(t *testing.T) {
 	t.Parallel()
 	for why, second := range map[string]string{
 		"2_m2.up.sql:1:1: CREATE INDEX CONCURRENTLY can't be in a transaction":                               "CREATE INDEX CONCURRENTLY i ON t1 (x)",

@@ -17,8 +17,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// process is one Migrator that does one thing, in a goroutine of its own, and stops
-// before each call of the contract until the scheduler lets it go on, or kills it.
+// process is one Migrator that does one thing, in a goroutine of its own. It stops before each call
+// of the contract until the scheduler lets it continue or kills it.
 type process struct {
 	what  string
 	do    func(context.Context, *whimbrel.Migrator) (*whimbrel.Result, error)
@@ -27,7 +27,7 @@ type process struct {
 	older bool // a build from before the squash
 
 	turn chan error // what the hook returns
-	at   string     // the call it waits to do; "" while it does something else
+	at   string     // the call that it waits for; "" otherwise
 	done bool
 	err  error
 }
@@ -54,10 +54,9 @@ var goals = []struct {
 	}},
 }
 
-// Any interleaving of up to four processes, with kills between any two calls and lost
-// answers to COMMIT: the history stays true, no script runs twice, and progress is
-// always possible. The set may have repeatable scripts, and a squash, which builds from
-// before it don't have.
+// The calls of up to four processes are interleaved at random, with kills between any two calls and
+// lost answers to COMMIT. The history stays true, no script runs twice, and progress is always
+// possible. The set may have repeatable scripts, and a squash that older builds lack.
 func TestAnyInterleavingAnyKill(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
@@ -115,7 +114,7 @@ func builds(t *testing.T, squash, repeat bool) (sets [2]*migration.Set) {
 	return sets
 }
 
-// interleave runs the processes as the choices say: which of them makes its next call, and what becomes of it.
+// interleave runs the processes. Each choice selects a process and the outcome of its next call.
 func interleave(t *testing.T, target *memdb.Target, all []*process, choices []int, fault func(op string, choice int) error) {
 	for _, p := range all {
 		p.turn = make(chan error)
@@ -139,7 +138,7 @@ func interleave(t *testing.T, target *memdb.Target, all []*process, choices []in
 			if !slices.ContainsFunc(all, func(p *process) bool { return !p.done }) {
 				return
 			}
-			time.Sleep(time.Second) // somebody waits for the lock
+			time.Sleep(time.Second) // a process waits for the lock
 			continue
 		}
 		choice := 0
@@ -151,7 +150,7 @@ func interleave(t *testing.T, target *memdb.Target, all []*process, choices []in
 	}
 }
 
-// wrongErrors are those that the processes should not have met.
+// wrongErrors returns the errors that the processes must not get.
 func wrongErrors(all []*process) (problems []string) {
 	for i, p := range all {
 		var mismatch *whimbrel.ChecksumMismatchError
@@ -178,8 +177,8 @@ func fault(op string, choice int) error {
 	return nil
 }
 
-// mayHappen tells the errors that other processes are the cause of from those that
-// would mean that a script ran twice or against the wrong schema.
+// mayHappen reports whether other processes can cause an error. Any other error would mean that a
+// script ran twice or against the wrong schema.
 func mayHappen(err error) bool {
 	var conflict *whimbrel.ConflictError
 	var steps *whimbrel.TooFewAppliedError
@@ -189,7 +188,7 @@ func mayHappen(err error) bool {
 		errors.As(err, &conflict) || errors.As(err, &steps) || errors.As(err, &order) || errors.As(err, &unknown)
 }
 
-// wrongState compares the tables with the history, and brings the database to the
+// wrongState compares the tables with the history, before and after it migrates the database to the
 // latest version.
 func wrongState(t *testing.T, target *memdb.Target, set *migration.Set) (problems []string) {
 	db := open(t, target)
@@ -224,7 +223,7 @@ func wrongState(t *testing.T, target *memdb.Target, set *migration.Set) (problem
 			what = e.Name
 		}
 		if err != nil || last[what] == e.Direction || last[what] == "" && e.Direction == database.Down {
-			problems = append(problems, fmt.Sprintf("event %d, %s of %s, comes after %q (%v)", e.ID, e.Direction, what, last[what], err))
+			problems = append(problems, fmt.Sprintf("history entry %d, %s of %s, comes after %q (%v)", e.ID, e.Direction, what, last[what], err))
 		}
 		last[what] = e.Direction
 	}

@@ -18,7 +18,7 @@ type world struct {
 	entries int64
 }
 
-// do executes moves, as the history would keep them.
+// do executes moves as far as the history shows them.
 func (w *world) do(moves ...move) {
 	w.st = w.st.Clone()
 	for _, m := range moves {
@@ -57,7 +57,7 @@ func drawSets(t *testing.T, rt *rapid.T) []*migration.Set {
 	return sets
 }
 
-// others lets other processes do something, each some moves of a plan of its own.
+// others lets other processes execute some moves of plans of their own.
 func (w *world) others(rt *rapid.T, label string, sets []*migration.Set, order bool) {
 	for i := range rapid.IntRange(0, 3).Draw(rt, label) {
 		label := fmt.Sprintf("%s %d", label, i)
@@ -96,7 +96,7 @@ func checkPlanning(t *testing.T, property func(rt *rapid.T, p planning)) {
 // A process has planned and done a part of its plan; other processes do something meanwhile. What
 // remains of the plan is what planning again gives, and it ends where the plan was to end. Otherwise
 // it is a conflict that another process has caused.
-func TestWhatRemainsIsWhatPlanningAgainGives(t *testing.T) {
+func TestRemainingEqualsPlanningAgain(t *testing.T) {
 	t.Parallel()
 	var same, skipped, conflicts int
 	checkPlanning(t, func(rt *rapid.T, p planning) {

@@ -44,7 +44,7 @@ func chosen(planned []move, left []bool) (todo []move) {
 	return todo
 }
 
-// In the wanted words + is up and - is down, as in TestDecide; else they are a conflict.
+// In the wanted words + is up and - is down, as in TestDecide. Other words are a conflict.
 func TestRemaining(t *testing.T) {
 	t.Parallel()
 	type versions = []int64
@@ -63,8 +63,8 @@ func TestRemaining(t *testing.T) {
 		{name: "another did some and a newer one", set: versions{1, 2}, now: versions{1, 9}, want: "version 9 was applied in the meantime, above 2, which is still pending"},
 		{name: "the same, allowed", set: versions{1, 2}, now: versions{1, 9}, outOfOrder: true, want: "+2"},
 		{name: "another skipped one in between", set: versions{1, 2, 3}, now: versions{1, 3}, want: "version 3 was applied in the meantime, above 2, which is still pending"},
-		{name: "another took something back", set: versions{1, 2, 3}, expected: versions{1, 2}, now: versions{1}, want: "version 2 was rolled back in the meantime"},
-		{name: "another took back what only the database has", set: versions{1, 2}, expected: versions{1, 9}, now: versions{1}, outOfOrder: true, want: "version 9 was rolled back in the meantime"},
+		{name: "another rolled something back", set: versions{1, 2, 3}, expected: versions{1, 2}, now: versions{1}, want: "version 2 was rolled back in the meantime"},
+		{name: "another rolled back a version that only the database has", set: versions{1, 2}, expected: versions{1, 9}, now: versions{1}, outOfOrder: true, want: "version 9 was rolled back in the meantime"},
 		{name: "another rolled back the same", set: versions{1, 2}, expected: versions{1, 2}, now: versions{1}, goal: DownTo(1)},
 		{name: "another rolled back further", set: versions{1, 2}, expected: versions{1, 2}, goal: DownTo(1), want: "version 1 was rolled back in the meantime"},
 		{name: "another applied above a rollback", set: versions{1, 2}, expected: versions{1, 2}, now: versions{1, 2, 3}, goal: DownTo(1), want: "version 3 was applied in the meantime, and would have to be rolled back as well"},
@@ -91,7 +91,7 @@ func TestRemaining(t *testing.T) {
 	}
 }
 
-// What another process has applied is compared by its checksum and by its entry in the history.
+// A migration that another process has applied is compared by checksum and by history entry.
 func TestRemainingSeesOtherTextsAndEntries(t *testing.T) {
 	t.Parallel()
 	set := setOf(t, 1)
@@ -111,7 +111,7 @@ func TestRemainingSeesOtherTextsAndEntries(t *testing.T) {
 	}{
 		"down":        {DownTo(NilVersion), "version 1 was rolled back and applied again in the meantime"},
 		"a step down": {By(-1), "version 1 was rolled back and applied again in the meantime"},
-		"redo":        {Redo(1), ""}, // as it was to be done
+		"redo":        {Redo(1), ""}, // which another process has done
 	} {
 		if got := left(t, set, stateOf(appliedOf(1)), stateOf(again), tt.goal, false); got != tt.want {
 			t.Errorf("%s: got %q, want %q", name, got, tt.want)
@@ -148,7 +148,7 @@ func TestCovers(t *testing.T) {
 	}
 }
 
-// What another process may have recorded meanwhile.
+// Another process may have recorded a squash or a baseline meanwhile.
 func TestRemainingContents(t *testing.T) {
 	t.Parallel()
 	squashed := contents{versions: []int64{1, 2, 3, 4, 5}, squash: [2]int64{2, 4}}
@@ -164,9 +164,9 @@ func TestRemainingContents(t *testing.T) {
 		{name: "another continued and recorded it", set: squashed, expected: appliedOf(1, 2), now: recordedAs(t, 2, 4, 1), want: "+5"},
 		{name: "another continued", set: squashed, expected: appliedOf(1, 2), now: appliedOf(1, 2, 3), want: "+4 =4 +5"},
 		{name: "another ran the squash", set: squashed, expected: appliedOf(1), now: recordedAs(t, 2, 4, 1), want: "+5"},
-		{name: "an older build began what the squash replaces", set: squashed, expected: appliedOf(1), now: appliedOf(1, 2), want: "version 2 was applied in the meantime, and now the plan would have to include migration 3 m3"},
-		{name: "another took something back", set: squashed, expected: appliedOf(1, 2, 3, 4), now: appliedOf(1, 2, 3), want: "version 4 was rolled back in the meantime"},
-		{name: "what is to go down was recorded", set: squashed, expected: appliedOf(1, 2, 3), now: recordedAs(t, 2, 4, 1), goal: By(-1), want: "version 3 was recorded in the meantime as part of the squash 4 squash"},
+		{name: "an older build began to apply the range", set: squashed, expected: appliedOf(1), now: appliedOf(1, 2), want: "version 2 was applied in the meantime, and now the plan would have to include migration 3 m3"},
+		{name: "another rolled something back", set: squashed, expected: appliedOf(1, 2, 3, 4), now: appliedOf(1, 2, 3), want: "version 4 was rolled back in the meantime"},
+		{name: "another recorded the squash that contains the version to roll back", set: squashed, expected: appliedOf(1, 2, 3), now: recordedAs(t, 2, 4, 1), goal: By(-1), want: "version 3 was recorded in the meantime as part of the squash 4 squash"},
 		{name: "a step records the squash", set: squashed, expected: appliedOf(1, 2, 3), now: appliedOf(1, 2, 3, 4), goal: By(1), want: "=4"},
 		{name: "another did the step and recorded the squash", set: squashed, expected: appliedOf(1, 2, 3), now: recordedAs(t, 2, 4, 1), goal: By(1)},
 		{name: "a step that is an original", set: squashed, expected: appliedOf(1, 2), now: appliedOf(1, 2), goal: By(1), want: "+3"},
@@ -205,7 +205,7 @@ func TestRemainingOfAResumedRun(t *testing.T) {
 		{"another resumed it and continued", stateOf(appliedOf(1, 2, 3)), Latest(), ""},
 		{"redo, still interrupted", interrupted, Redo(1), "+2 -2 +2"},
 		{"redo, another resumed it", stateOf(appliedOf(1, 2)), Redo(1), "-2 +2"},
-		{"redo, another resumed it and took it down", stateOf(appliedOf(1)), Redo(1), "+2"},
+		{"redo, another resumed it and rolled it back", stateOf(appliedOf(1)), Redo(1), "+2"},
 		{"a step down, still interrupted", interrupted, By(-1), "+2 -2"},
 		{"a step down, another resumed it", stateOf(appliedOf(1, 2)), By(-1), "-2"},
 		{"a step down, another did both", stateOf(appliedOf(1)), By(-1), ""},
@@ -263,7 +263,7 @@ func TestRemainingScripts(t *testing.T) {
 	}
 	newer := stateOf(appliedOf(9))
 	if got := left(t, set, stateOf(nil), newer, Latest(), false); got != "" {
-		t.Errorf("a build that the database is ahead of runs no repeatable script, got %q", got)
+		t.Errorf("a build older than the database runs the repeatable scripts %q, want none", got)
 	}
 }
 

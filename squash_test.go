@@ -54,9 +54,9 @@ func TestSquashInAnyHistory(t *testing.T) {
 	}{
 		{name: "fresh", gone: true, applied: []int64{1, 5, 6, 7}},
 		{name: "fresh, with the originals' files", applied: []int64{1, 5, 6, 7}},
-		{name: "taken back to nothing", before: up(whimbrel.Latest(), whimbrel.DownTo(whimbrel.NilVersion)), gone: true, applied: []int64{1, 5, 6, 7}},
+		{name: "rolled back to nothing", before: up(whimbrel.Latest(), whimbrel.DownTo(whimbrel.NilVersion)), gone: true, applied: []int64{1, 5, 6, 7}},
 		{name: "before the range", before: up(whimbrel.UpTo(1)), gone: true, applied: []int64{5, 6, 7}},
-		{name: "taken back to before the range", before: up(whimbrel.UpTo(4), whimbrel.DownTo(1)), gone: true, applied: []int64{5, 6, 7}},
+		{name: "rolled back to before the range", before: up(whimbrel.UpTo(4), whimbrel.DownTo(1)), gone: true, applied: []int64{5, 6, 7}},
 		{name: "at the range's first", before: up(whimbrel.UpTo(2)), applied: []int64{3, 4, 5, 6, 7}, recorded: []int64{5}},
 		{name: "inside the range", before: up(whimbrel.UpTo(4)), applied: []int64{5, 6, 7}, recorded: []int64{5}},
 		{name: "at its end", before: up(whimbrel.UpTo(5)), gone: true, applied: []int64{6, 7}, recorded: []int64{5}},

@@ -94,8 +94,8 @@ func TestResolveOfARunWithAKnownOutcome(t *testing.T) {
 	wantErrorText(t, err, "interrupted at statement 2 of 3")
 }
 
-// The database still contains objects that a reset was dropping. The reset is not done, and it has
-// begun, so neither resolution is true.
+// The database still contains some of the objects that a reset drops. The reset has begun, but it
+// is not done, so neither resolution is true.
 func TestAnInterruptedResetIsNotResolved(t *testing.T) {
 	t.Parallel()
 	set, target := newSet(t), memdb.New()

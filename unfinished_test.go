@@ -11,7 +11,7 @@ import (
 
 // A script with a Problem is refused by everything that would run it, and by nothing else. Nothing
 // runs before the refusal.
-func TestAProblemOfAScriptBlocksWhatWouldRunIt(t *testing.T) {
+func TestAScriptWithAProblemDoesNotRun(t *testing.T) {
 	unwritten := errors.New("3_m3.up.sql: nobody has written it")
 	target := memdb.New()
 	db := open(t, target)

@@ -36,7 +36,7 @@ func TestUpFromAFolder(t *testing.T) {
 	wantTables(t, target, "a", "b")
 }
 
-func TestUpFromAFolderNamesWhatIsWrong(t *testing.T) {
+func TestUpFromAFolderNamesTheMistake(t *testing.T) {
 	t.Parallel()
 	db := open(t, memdb.New())
 	for name, tt := range map[string]struct {
