@@ -94,8 +94,8 @@ func checkPlanning(t *testing.T, property func(rt *rapid.T, p planning)) {
 }
 
 // A process has planned and done a part of its plan; other processes do something meanwhile. What
-// remains of the plan is what planning again gives, and it ends where the plan was to end. Otherwise
-// it is a conflict that another process has caused.
+// remains of the plan is what planning again gives, and it ends where the plan was to end.
+// Otherwise it is a conflict that another process has caused.
 func TestRemainingEqualsPlanningAgain(t *testing.T) {
 	t.Parallel()
 	var same, skipped, conflicts int

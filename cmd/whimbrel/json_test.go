@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// lookup finds a value in a document, by a path such as ".migrations.0.name", and
-// returns it as compact JSON. In a list, "len" is its length, and "each" the list of what the rest of the path
+// lookup finds a value in a document, by a path such as ".migrations.0.name", and returns it as
+// compact JSON. In a list, "len" is its length, and "each" the list of what the rest of the path
 // finds in each element.
 func lookup(document, path string) (value string, found bool, err error) {
 	dec := json.NewDecoder(strings.NewReader(document))

@@ -29,9 +29,9 @@ func TestMain(m *testing.M) {
 	os.Exit(runWithBuilt(m))
 }
 
-// runWithBuilt runs the tests with a command that has no race detector, with which
-// SQLite, a very large Go program, takes twenty times as long. What the command does
-// at once is tested within package cli.
+// runWithBuilt runs the tests with a command that is built without the race detector, with which
+// SQLite, a very large Go program, takes twenty times as long. The tests of package cli cover the
+// command's concurrency.
 func runWithBuilt(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "whimbrel-command-")
 	if err != nil {
@@ -49,8 +49,8 @@ func runWithBuilt(m *testing.M) int {
 	return m.Run()
 }
 
-// A script runs once on each kind of database, with the URL of an empty one in
-// $DATABASE_URL, and its parts in $DB_USER, $DB_HOST and so on.
+// A script runs once on each kind of database. $DATABASE_URL is the URL of an empty one, and
+// $DB_USER, $DB_HOST and so on are its parts.
 func TestSQLite(t *testing.T) {
 	runScripts(t, "sqlite", func(env *testscript.Env) string {
 		return "sqlite:" + filepath.ToSlash(filepath.Join(env.WorkDir, "app.db"))
@@ -72,7 +72,8 @@ func serverDatabase(create func(testing.TB) string) func(*testscript.Env) string
 	}
 }
 
-// On MariaDB those scripts run whose SQL is every database's, and that expect no CREATE TABLE in a transaction.
+// MariaDB runs the scripts whose SQL every database accepts and which expect no CREATE TABLE in a
+// transaction.
 func TestMariaDB(t *testing.T) {
 	runScripts(t, "mariadb", serverDatabase(testdb.MariaDB), "answers", "config", "database", "deleted", "edited", "freeze", "goals", "goals_wrong", "history", "irreversible", "locked", "looking", "metadata", "mysql", "mysql_tools", "outoforder", "outside", "promises", "query",
 		"records", "replayed", "resume", "seed", "settings", "squash_minimal", "status", "tables", "together")
@@ -147,7 +148,8 @@ func crlf(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o666))
 }
 
-// releases sets OLDER and NEWER to the URLs of two new databases, on two minor releases of PostgreSQL.
+// releases sets OLDER and NEWER to the URLs of two new databases, on two minor releases of
+// PostgreSQL.
 func releases(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 0 {
 		ts.Fatalf("usage: releases")
@@ -187,8 +189,8 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// procs are the processes that start started. Other than testscript's own, their exit
-// codes can be asked for, and several can have one name.
+// procs are the processes that start has started. Unlike testscript's own, they have exit codes
+// that can be checked, and several can have one name.
 type procs struct {
 	env *testscript.Env
 	all map[string]*proc
@@ -226,7 +228,7 @@ func start(ts *testscript.TestScript, neg bool, args []string) {
 	ps.all[name] = p
 }
 
-// output is where several processes write to.
+// output collects the output of several processes.
 type output struct {
 	mu sync.Mutex
 	b  strings.Builder
@@ -350,7 +352,7 @@ func query(url, statement string) (string, error) {
 	return b.String(), rows.Err()
 }
 
-// jsonq looks into the JSON document on stdout, or in a file given first:
+// jsonq queries the JSON document on stdout, or in a file given first:
 //
 //	jsonq .applied [1,2]        the value, compared as JSON
 //	jsonq .error.message ~text  a string that matches a regular expression

@@ -11,8 +11,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// The README's tours are run as they stand there, and answer what stands there.
-
+// TestReadmeOnSQLite runs a tour of the README and compares its output with the README's.
 func TestReadmeOnSQLite(t *testing.T) {
 	t.Parallel()
 	tour := section(t, "Five minutes, on SQLite")
@@ -41,7 +40,7 @@ func TestReadmeOnPostgres(t *testing.T) {
 	sh.run("whimbrel plan --dir examples/shop | grep run && whimbrel up --dir examples/shop")
 }
 
-// So are the pages of docs which can be followed from an empty folder.
+// These pages of docs can be followed from an empty folder too.
 func TestPages(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"settings.md", "reset.md", "baseline.md", "inspect.md", "squash.md", "cli.md", "files.md", "sqlite.md"} {
@@ -132,7 +131,8 @@ var (
 	blanks  = regexp.MustCompile(`  +`)
 )
 
-// settle takes out what is different each time, and the width of columns with it.
+// settle removes the values that differ between two executions, and the column widths that depend
+// on them.
 func settle(text string) string {
 	text = moments.ReplaceAllString(text, "WHEN")
 	text = lengths.ReplaceAllString(text, "TIME")

@@ -60,8 +60,8 @@ func TestCrashSafetyNamesWhatExists(t *testing.T) {
 	}
 }
 
-// names returns the exported identifiers of the module's packages, as pkg.Name and pkg.Type.Member, its test
-// functions, and the IDs of the conformance suite's promises.
+// names returns the exported identifiers of the module's packages, as pkg.Name and pkg.Type.Member,
+// its test functions, and the IDs of the conformance suite's promises.
 func names(t *testing.T) map[string]bool {
 	known := map[string]bool{}
 	promise := regexp.MustCompile(`(?m)= define\("([^"]+)"`)

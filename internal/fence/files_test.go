@@ -12,8 +12,7 @@ import (
 	"testing"
 )
 
-// fileRules hold within a package, where the arrows between packages don't reach. Tests may do what
-// they like.
+// fileRules hold within a package, where the rules for packages don't apply. Tests are exempt.
 var fileRules = []struct {
 	files     string   // a pattern, relative to the module
 	forbidden []string // packages that they must not import

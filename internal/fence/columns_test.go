@@ -1,0 +1,140 @@
+package fence
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const (
+	lastColumn = 100
+	tabWidth   = 4
+)
+
+// longLines are upper bounds of the numbers of long lines in folders that still have any.
+var longLines = map[string]int{
+	".":                                 13,
+	"database":                          92,
+	"database/databasetest":             9,
+	"database/internal/drivers":         1,
+	"database/memdb":                    12,
+	"database/mysql":                    1,
+	"database/mysql/internal/mycatalog": 18,
+	"database/sqlite":                   3,
+	"internal/cli":                      46,
+	"internal/cli/render":               29,
+	"internal/exampledriver":            1,
+	"internal/faults":                   2,
+	"internal/hostile":                  5,
+	"internal/localserver":              11,
+	"internal/testdb":                   1,
+	"internal/yamltext":                 4,
+	"migration":                         1,
+	"source":                            21,
+	"sqltext":                           8,
+}
+
+// TestProseEndsByColumn100 checks the comment lines of Go files and the prose lines of Markdown
+// files.
+func TestProseEndsByColumn100(t *testing.T) {
+	found := map[string][]string{}
+	err := filepath.WalkDir("../..", func(file string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if e.IsDir() && e.Name() == ".git" {
+			return filepath.SkipDir
+		}
+		check := map[string]func(text string) []int{".go": longComments, ".md": longProse}[filepath.Ext(file)]
+		if e.IsDir() || check == nil {
+			return nil
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		file = filepath.ToSlash(strings.TrimPrefix(file, "../../"))
+		for _, line := range check(string(text)) {
+			found[path.Dir(file)] = append(found[path.Dir(file)], fmt.Sprintf("%s:%d", file, line))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for folder, lines := range found {
+		if len(lines) > longLines[folder] {
+			t.Errorf("%s has %d lines of prose that end after column %d, want at most %d:\n%s",
+				folder, len(lines), lastColumn, longLines[folder], strings.Join(lines, "\n"))
+		}
+	}
+}
+
+// longComments returns the numbers of the comment lines of a Go file that are too long. It accepts
+// URLs, directives, code, tables, and the output of examples.
+func longComments(text string) (numbers []int) {
+	output, n := false, 0
+	for line := range strings.Lines(text) {
+		n++
+		comment, ok := strings.CutPrefix(strings.TrimSpace(line), "//")
+		output = ok && (output || strings.TrimSpace(comment) == "Output:")
+		switch {
+		case !ok, output, !tooLong(line):
+		case strings.HasPrefix(comment, "go:"), strings.HasPrefix(comment, "\t"), strings.HasPrefix(comment, " |"):
+		default:
+			numbers = append(numbers, n)
+		}
+	}
+	return numbers
+}
+
+// longProse returns the numbers of the lines of a Markdown file that are too long. It accepts URLs,
+// code blocks, and tables.
+func longProse(text string) (numbers []int) {
+	code, n := false, 0
+	for line := range strings.Lines(text) {
+		n++
+		trimmed := strings.TrimSpace(line)
+		if strings.HasPrefix(trimmed, "```") {
+			code = !code
+			continue
+		}
+		if !code && !strings.HasPrefix(trimmed, "|") && tooLong(line) {
+			numbers = append(numbers, n)
+		}
+	}
+	return numbers
+}
+
+func tooLong(line string) bool {
+	line = strings.ReplaceAll(strings.TrimRight(line, "\r\n"), "\t", strings.Repeat(" ", tabWidth))
+	return utf8.RuneCountInString(line) > lastColumn && !strings.Contains(line, "://")
+}
+
+// TestTheColumnsFence shows which lines the rule finds.
+func TestTheColumnsFence(t *testing.T) {
+	fits, long := strings.Repeat("ä", 93), strings.Repeat("x", 98)
+	for _, tt := range []struct {
+		name  string
+		check func(string) []int
+		lines []string
+		want  []int
+	}{
+		{"comments", longComments, []string{"// " + long, "// " + fits, "\t// " + fits, "\t// ä" + fits, "x // " + long}, []int{1, 4}},
+		{"what is no prose in comments", longComments, []string{"// https://" + long, "//go:x" + long, "//\tcode" + long, "// | table" + long}, nil},
+		{"the output of an example", longComments, []string{"\t// Output:", "\t// " + long, "}", "// " + long}, []int{4}},
+		{"prose", longProse, []string{long + "xx", long + "xxx", "- https://" + long, "| " + long + " |"}, []int{2}},
+		{"code in prose", longProse, []string{"```sh", long + "xxx", "```", long + "xxx"}, []int{4}},
+	} {
+		if diff := cmp.Diff(tt.want, tt.check(strings.Join(tt.lines, "\n"))); diff != "" {
+			t.Errorf("%s: numbers of long lines (-want +got):\n%s", tt.name, diff)
+		}
+	}
+}
