@@ -2,8 +2,8 @@
 //
 // A [Driver] opens databases of one kind. A [Database] is one open target. A [Tx] does its work in
 // one transaction under the migration lock. A [Run] holds the lock while statements execute one by
-// one, since some statements can't be in a transaction. Together they have 20 methods; docs/driver.md
-// shows how to write them. Everything else that a driver can do is a [Power].
+// one, since some statements can't be in a transaction. Together they have 20 methods;
+// docs/driver.md shows how to write them. Everything else that a driver can do is a [Power].
 //
 // A driver opens, locks, executes, records and reads. It does not plan, retry, print, or read the
 // environment. Package databasetest proves a driver. Package memdb implements the contract in
@@ -11,7 +11,8 @@
 //
 // Every method that takes a context returns the context's error, as errors.Is reports it, if the
 // context ends. The statement is then cancelled on the server, no lock remains, and nothing is
-// partly recorded. Several goroutines can use a Database at the same time, but only one a Tx or Run.
+// partly recorded. Several goroutines can use a Database at the same time, but only one a Tx or
+// Run.
 //
 // Names and texts are data, whatever they contain: quotes, spaces, any letters, SQL.
 package database
@@ -31,18 +32,18 @@ const NilVersion int64 = -1
 
 // Driver opens databases of one kind. It is registered under URL schemes.
 type Driver interface {
-	// Open opens the database that url names, with at most one question to the server. It knows only
-	// url and opts. It returns a *URLError for a URL that it can't understand, and a *ConnectError if
-	// the database can't be reached, refuses the connection, or doesn't exist.
+	// Open opens the database that url names, with at most one question to the server. It knows
+	// only url and opts. It returns a *URLError for a URL that it can't understand, and a
+	// *ConnectError if the database can't be reached, refuses the connection, or doesn't exist.
 	Open(ctx context.Context, url string, opts Options) (Database, error)
 }
 
 // Options are understood by every driver. The zero value is useful.
 type Options struct {
 	// Schema is the schema of Whimbrel's own tables, if the dialect has schemas. It is created with
-	// the tables if it doesn't exist. Empty means the schema that contains the tables, wherever it is
-	// in the database, or, if no schema contains them, the first schema of the server's search path.
-	// If several schemas contain them, the driver returns a *TablesError.
+	// the tables if it doesn't exist. Empty means the schema that contains the tables, wherever it
+	// is in the database, or, if no schema contains them, the first schema of the server's search
+	// path. If several schemas contain them, the driver returns a *TablesError.
 	Schema string
 	// TablesOwner is a role that is trusted to own Whimbrel's tables, if the dialect has roles. The
 	// driver documents which roles are trusted without it.
@@ -56,8 +57,8 @@ type Options struct {
 	// process has the database or Whimbrel's tables locked. After that the error is a *LockedError.
 	// 0 means DefaultLockTimeout, less than 0 tries once.
 	LockTimeout time.Duration
-	// Notice receives each notice and warning that the server sends while a script runs. It must not
-	// use the database. nil drops them.
+	// Notice receives each notice and warning that the server sends while a script runs. It must
+	// not use the database. nil drops them.
 	Notice func(Notice)
 }
 
@@ -85,31 +86,31 @@ type Notice struct {
 type Database interface {
 	// Dialect returns how scripts are split into statements.
 	Dialect() sqltext.Dialect
-	// Tables returns the names of Whimbrel's own tables in the target, in lower case. Scripts must not
-	// mention them.
+	// Tables returns the names of Whimbrel's own tables in the target, in lower case. Scripts must
+	// not mention them.
 	Tables() []string
 
-	// State reads the state of a set with one question to the server. It locks and writes nothing. A
-	// target that Whimbrel has never written to has the zero State, with the default settings.
+	// State reads the state of a set with one question to the server. It locks and writes nothing.
+	// A target that Whimbrel has never written to has the zero State, with the default settings.
 	State(ctx context.Context, set string) (*State, error)
-	// History reads committed entries in the order in which they happened. An error is the last value
-	// that it yields.
+	// History reads committed entries in the order in which they happened. An error is the last
+	// value that it yields.
 	History(ctx context.Context, q HistoryQuery) iter.Seq2[Entry, error]
 
-	// Begin opens a transaction that holds the set's migration lock. It creates Whimbrel's tables if
-	// they are missing. The lock of one set does not block another set, unless the database has one
-	// writer at a time. If another process holds the lock for all of opts.Timeout, Begin returns a
-	// *LockedError, which is ErrLocked.
+	// Begin opens a transaction that holds the set's migration lock. It creates Whimbrel's tables
+	// if they are missing. The lock of one set does not block another set, unless the database has
+	// one writer at a time. If another process holds the lock for all of opts.Timeout, Begin
+	// returns a *LockedError, which is ErrLocked.
 	Begin(ctx context.Context, set string, opts LockOptions) (Tx, Found, error)
 	// Guard is like Begin, but holds the lock outside of any transaction that could block the
-	// statements of the Run. Once it has returned, no earlier Run of the set writes anything, and Found
-	// was read after that.
+	// statements of the Run. Once it has returned, no earlier Run of the set writes anything, and
+	// Found was read after that.
 	Guard(ctx context.Context, set string, opts LockOptions) (Run, Found, error)
 
 	// Close closes the database and the connections that Open opened. Connections that the caller
-	// passed to the driver stay open. Close ends every open Tx and Run: the work of a Tx is rolled back
-	// and the locks are free. After Close every other method returns an error. A second Close does
-	// nothing.
+	// passed to the driver stay open. Close ends every open Tx and Run: the work of a Tx is rolled
+	// back and the locks are free. After Close every other method returns an error. A second Close
+	// does nothing.
 	Close() error
 }
 
@@ -117,8 +118,9 @@ type Database interface {
 type LockOptions struct {
 	// Timeout limits the wait. 0 or less tries once.
 	Timeout time.Duration
-	// Waiting is called when the lock is found taken, and again whenever the driver learns that another
-	// process still holds it. It receives the zero Holder if the database can't tell who does.
+	// Waiting is called when the lock is found taken, and again whenever the driver learns that
+	// another process still holds it. It receives the zero Holder if the database can't tell who
+	// does.
 	Waiting func(Holder)
 	// Blocked is called, from any goroutine, when a statement of a Run is found to wait for another
 	// transaction, and again as long as it does, if the database can tell.
@@ -135,8 +137,8 @@ type Holder struct {
 	Query string    // that it executes, or executed last
 }
 
-// Found is what Begin and Guard found when they had taken the lock. Drivers read it together with the
-// lock, without a question of its own.
+// Found is what Begin and Guard found when they had taken the lock. Drivers read it together with
+// the lock, without a question of its own.
 type Found struct {
 	// Head is State.Head under the lock.
 	Head int64
@@ -148,11 +150,11 @@ type Found struct {
 // it: Commit for a Tx, Record for a Run. Drivers read it together with that, without a question of
 // its own.
 type Recorded struct {
-	// Entries are the entries as the history has them, with their IDs, times and durations, but without
-	// texts.
+	// Entries are the entries as the history has them, with their IDs, times and durations, but
+	// without texts.
 	Entries []Entry
-	// Head is Found.Head, moved by the entries that this Tx or Run has recorded. If a later State has
-	// another Head, then another process has recorded something, such as a changed setting.
+	// Head is Found.Head, moved by the entries that this Tx or Run has recorded. If a later State
+	// has another Head, then another process has recorded something, such as a changed setting.
 	Head int64
 }
 
@@ -160,55 +162,56 @@ type Recorded struct {
 // are given; Commit executes all of it or nothing. The set's migration lock is held until Commit or
 // Rollback returns. After an error of any method but Commit the caller must call Rollback.
 type Tx interface {
-	// State is Database.State under the lock, with what the transaction has recorded. It executes what
-	// is queued first, and may return the error of that.
+	// State is Database.State under the lock, with what the transaction has recorded. It executes
+	// what is queued first, and may return the error of that.
 	State(ctx context.Context) (*State, error)
-	// Exec runs the body of a script: the statements of its Analysis, without a BEGIN … COMMIT around
-	// the whole, and with its savepoints. The timeouts of the script's directives apply. If the script
-	// is a Go function, Exec calls it; the function must have the type that the driver documents, and
-	// its error is wrapped.
+	// Exec runs the body of a script: the statements of its Analysis, without a BEGIN … COMMIT
+	// around the whole, and with its savepoints. The timeouts of the script's directives apply. If
+	// the script is a Go function, Exec calls it; the function must have the type that the driver
+	// documents, and its error is wrapped.
 	//
-	// Afterwards Exec restores the session: settings, role, search path, temporary objects. An error of
-	// a statement is a *StatementError with its place in the script. A later method of the Tx may
-	// return it, at the latest Commit.
+	// Afterwards Exec restores the session: settings, role, search path, temporary objects. An
+	// error of a statement is a *StatementError with its place in the script. A later method of the
+	// Tx may return it, at the latest Commit.
 	Exec(ctx context.Context, s *migration.Script) error
-	// Record appends entries of the transaction's set to the history, with the texts that they have. If
-	// StartedAt is zero, it fills in when the transaction began or the entry before was recorded, and
-	// the Duration from then to now, by the database's clock if it has one. If an entry ends the
-	// interrupted run of the set (Journal.EndedBy), the run ends. The entries become durable at Commit,
-	// which returns them.
+	// Record appends entries of the transaction's set to the history, with the texts that they
+	// have. If StartedAt is zero, it fills in when the transaction began or the entry before was
+	// recorded, and the Duration from then to now, by the database's clock if it has one. If an
+	// entry ends the interrupted run of the set (Journal.EndedBy), the run ends. The entries become
+	// durable at Commit, which returns them.
 	Record(ctx context.Context, entries ...Entry) error
-	// Commit executes what is queued, makes everything durable and releases the lock. After an error
-	// nothing of the transaction is in the database, unless the error is a *CommitUnknownError. The Tx
-	// is over either way.
+	// Commit executes what is queued, makes everything durable and releases the lock. After an
+	// error nothing of the transaction is in the database, unless the error is a
+	// *CommitUnknownError. The Tx is over either way.
 	Commit(ctx context.Context) (Recorded, error)
-	// Rollback drops everything, queued and executed, and releases the lock. It can be called at any
-	// time, even with a context that is done. After Commit, or a second time, it does nothing.
+	// Rollback drops everything, queued and executed, and releases the lock. It can be called at
+	// any time, even with a context that is done. After Commit, or a second time, it does nothing.
 	Rollback(ctx context.Context) error
 }
 
-// Run holds the lock of a set while the statements of a script execute one by one. The set's journal
-// stores its progress. Before a statement that can't be in a transaction, the caller writes to the
-// journal that the statement begins (Journal, with the value of Before), and afterwards that it is
-// done. For every other statement, Exec updates the journal in the statement's own transaction.
+// Run holds the lock of a set while the statements of a script execute one by one. The set's
+// journal stores its progress. Before a statement that can't be in a transaction, the caller writes
+// to the journal that the statement begins (Journal, with the value of Before), and afterwards that
+// it is done. For every other statement, Exec updates the journal in the statement's own
+// transaction.
 type Run interface {
 	// State is Database.State under the lock, with the journal as this Run found or wrote it.
 	State(ctx context.Context) (*State, error)
-	// Journal replaces the set's journal with j and is durable when it returns. If j is nil, no run is
-	// interrupted any more. Journal returns an error while a transaction that the script opened is
-	// still open. An error that is ErrFenced means that another Run has taken the set over.
+	// Journal replaces the set's journal with j and is durable when it returns. If j is nil, no run
+	// is interrupted any more. Journal returns an error while a transaction that the script opened
+	// is still open. An error that is ErrFenced means that another Run has taken the set over.
 	Journal(ctx context.Context, j *Journal) error
 	// Before returns what Outcome needs to know about the target as it is before the statement. The
 	// text belongs to the driver.
 	Before(ctx context.Context, st sqltext.Statement) (string, error)
-	// Exec executes one statement of s and waits for it. The timeouts of the directives of s apply. data
-	// is the input of a COPY … FROM stdin, else nil.
+	// Exec executes one statement of s and waits for it. The timeouts of the directives of s apply.
+	// data is the input of a COPY … FROM stdin, else nil.
 	//
-	// If done is nil, the statement executes outside of any transaction, or in the transaction that the
-	// script has opened itself; that one stays open until the script ends it. If done is not nil, the
-	// statement executes in a transaction of its own, which also makes done the set's journal. If the
-	// statement is the COMMIT of the script's own transaction, that transaction does so. For any
-	// other statement of that transaction, done is nil.
+	// If done is nil, the statement executes outside of any transaction, or in the transaction that
+	// the script has opened itself; that one stays open until the script ends it. If done is not
+	// nil, the statement executes in a transaction of its own, which also makes done the set's
+	// journal. If the statement is the COMMIT of the script's own transaction, that transaction
+	// does so. For any other statement of that transaction, done is nil.
 	//
 	// An error is one of:
 	//   - a *StatementError;
@@ -221,17 +224,18 @@ type Run interface {
 	//
 	// What the statement changes in the session lasts until Close.
 	Exec(ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader, done *Journal) error
-	// Outcome reports whether a statement took effect, if this Run or another one began it and its end is
-	// unknown. before is the value that Before returned when the statement started. If the server is
-	// still executing the statement, Outcome waits for it, up to opts.Timeout, and then returns a
-	// *LockedError. It does not modify the database.
+	// Outcome reports whether a statement took effect, if this Run or another one began it and its
+	// end is unknown. before is the value that Before returned when the statement started. If the
+	// server is still executing the statement, Outcome waits for it, up to opts.Timeout, and then
+	// returns a *LockedError. It does not modify the database.
 	Outcome(ctx context.Context, st sqltext.Statement, before string, opts LockOptions) (*Outcome, error)
-	// Record appends entries of the run's set to the history, in one transaction. They are durable when
-	// it returns them. If an entry ends the interrupted run (Journal.EndedBy), the same transaction ends
-	// it. Record returns an error while a transaction that the script opened is still open.
+	// Record appends entries of the run's set to the history, in one transaction. They are durable
+	// when it returns them. If an entry ends the interrupted run (Journal.EndedBy), the same
+	// transaction ends it. Record returns an error while a transaction that the script opened is
+	// still open.
 	Record(ctx context.Context, entries ...Entry) (Recorded, error)
-	// Close restores the session, rolls back a transaction that the script left open, and releases the
-	// lock. An interrupted run stays interrupted. Close can be called more than once, and with a context
-	// that is done.
+	// Close restores the session, rolls back a transaction that the script left open, and releases
+	// the lock. An interrupted run stays interrupted. Close can be called more than once, and with
+	// a context that is done.
 	Close(ctx context.Context) error
 }

@@ -10,11 +10,11 @@ import (
 // Direction says what a history entry did to its version.
 type Direction string
 
-// The directions. Up, Mark and Baseline make a version applied; Down and Forget make it
-// not applied; Accept changes the checksum that an applied version is compared with. The
-// others belong to no version and have NilVersion: Repeat and Seed to a script by name,
-// Reset to the whole set, Drift, Metadata and Query to the whole target, Setting to the setting that
-// is named. Resolve has the version of the run.
+// The directions. Up, Mark and Baseline make a version applied; Down and Forget make it not
+// applied; Accept changes the checksum that an applied version is compared with. The others belong
+// to no version and have NilVersion: Repeat and Seed to a script by name, Reset to the whole set,
+// Drift, Metadata and Query to the whole target, Setting to the setting that is named. Resolve has
+// the version of the run.
 const (
 	Up       Direction = "up"
 	Down     Direction = "down"
@@ -74,11 +74,11 @@ type State struct {
 	Set string
 	// Database is the target's name, as its server or its file says it.
 	Database string
-	// Head grows with every event of the set or of Whimbrel's own set; 0 for none. As
-	// the history is append-only, two States with one Head are equal, apart from an interrupted run.
-	// The newest id alone is enough only if no entry can become visible below one that is already
-	// visible: an UpdateSetting can begin and end while a transaction is open, and a database that
-	// assigns ids before the commit then shows the higher one first.
+	// Head grows with every event of the set or of Whimbrel's own set; 0 for none. As the history
+	// is append-only, two States with one Head are equal, apart from an interrupted run. The newest
+	// id alone is enough only if no entry can become visible below one that is already visible: an
+	// UpdateSetting can begin and end while a transaction is open, and a database that assigns ids
+	// before the commit then shows the higher one first.
 	Head int64
 	// Applied are the applied versions.
 	Applied *AppliedSet
@@ -90,8 +90,8 @@ type State struct {
 	Interrupted *Journal
 	// Settings has every declared setting: as stored, or its default.
 	Settings Settings
-	// ServerMajor is PostgreSQL's major version, if the server reported it when the client connected.
-	// Otherwise it is 0, and a plan assumes the oldest version.
+	// ServerMajor is PostgreSQL's major version, if the server reported it when the client
+	// connected. Otherwise it is 0, and a plan assumes the oldest version.
 	ServerMajor int
 }
 

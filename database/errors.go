@@ -13,9 +13,9 @@ import (
 // ErrLocked is what every *LockedError is.
 var ErrLocked = errors.New("can't acquire lock")
 
-// ErrHeadChanged is wrapped by the error of a Tx that released its lock for a moment, as SQLite must
-// for PRAGMA foreign_keys, and then found a newer entry in the history. The transaction changed
-// nothing. The engine reads the history again and repeats the remaining steps.
+// ErrHeadChanged is wrapped by the error of a Tx that released its lock for a moment, as SQLite
+// must for PRAGMA foreign_keys, and then found a newer entry in the history. The transaction
+// changed nothing. The engine reads the history again and repeats the remaining steps.
 var ErrHeadChanged = errors.New("the history changed while the lock was released")
 
 // ErrConflict is wrapped by the error of a Tx or a Run whose transaction the database rolled back
@@ -23,8 +23,8 @@ var ErrHeadChanged = errors.New("the history changed while the lock was released
 // nothing and can be tried again at once.
 var ErrConflict = errors.New("the transaction was rolled back because it conflicted with another one")
 
-// LockedError reports that another process held the migration lock, or had what is to be read or written locked
-// in another way, for as long as the caller was willing to wait.
+// LockedError reports that another process held the migration lock, or had what is to be read or
+// written locked in another way, for as long as the caller was willing to wait.
 type LockedError struct {
 	Set    string
 	What   string // what is locked, where that is not the migration lock: "the database file", or one of Whimbrel's own tables
@@ -153,7 +153,8 @@ func (e *StatementError) Error() string {
 
 func (e *StatementError) Unwrap() error { return e.Err }
 
-// URLError is a database URL that cannot be understood. NewURLError makes one that does not show the password.
+// URLError is a database URL that cannot be understood. NewURLError makes one that does not show
+// the password.
 type URLError struct {
 	URL string // without its password
 	Msg string
@@ -192,15 +193,16 @@ func (e *CommitUnknownError) Error() string {
 
 func (e *CommitUnknownError) Unwrap() error { return e.Err }
 
-// StandbyError reports that a server is in recovery: it can only be read, and may be behind its primary. What it says
-// decides nothing about a migration.
+// StandbyError reports that a server is in recovery: it can only be read, and may be behind its
+// primary. What it says decides nothing about a migration.
 type StandbyError struct{ Server string } // where it is, as it says itself
 
 func (e *StandbyError) Error() string {
 	return fmt.Sprintf("the server %s is a standby (in recovery), which can't be migrated and may lag behind its primary", e.Server)
 }
 
-// OtherServerError reports that a connection leads to another server than the one it has to do with. Nothing was done there.
+// OtherServerError reports that a connection leads to another server than the one it has to do
+// with. Nothing was done there.
 type OtherServerError struct{ Server, Was, Why string }
 
 func (e *OtherServerError) Error() string {
@@ -220,14 +222,15 @@ type TablesProblem string
 
 // The problems of a *TablesError.
 const (
-	// TablesUntrusted: the tables belong to a role that the current one has no reason to trust. Whoever
-	// owns them can let Whimbrel run anything with the current role's rights.
+	// TablesUntrusted: the tables belong to a role that the current one has no reason to trust.
+	// Whoever owns them can let Whimbrel run anything with the current role's rights.
 	TablesUntrusted TablesProblem = "untrusted"
 	// TablesSeveral: more than one schema has a history, and Options.Schema names none of them.
 	TablesSeveral TablesProblem = "several"
 	// TablesHidden: the current role can't see the tables, or not all of their rows.
 	TablesHidden TablesProblem = "hidden"
-	// TablesAltered: something was added to the tables that runs code of others, hides or loses rows.
+	// TablesAltered: something was added to the tables that runs code of others, hides or loses
+	// rows.
 	TablesAltered TablesProblem = "altered"
 	// TablesMissing: some of the tables are there, and others are not.
 	TablesMissing TablesProblem = "missing"

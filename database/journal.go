@@ -10,8 +10,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// Journal records how far a run got, so that another process can resume it. A set has at most one. As
-// JSON it has the names of the journal table's columns, which are the same in every database.
+// Journal records how far a run got, so that another process can resume it. A set has at most one.
+// As JSON it has the names of the journal table's columns, which are the same in every database.
 type Journal struct {
 	// Version, Name and Direction are those of the entry that ends the run.
 	Version   int64     `json:"version"`
@@ -24,24 +24,24 @@ type Journal struct {
 	// texts: see Add.
 	Done    int                `json:"done"`
 	DoneSum migration.Checksum `json:"done_checksum"`
-	// Begun is the text of the next statement, if it can't be in a transaction and was begun. Before
-	// is the value that Run.Before returned then. Otherwise both are "".
+	// Begun is the text of the next statement, if it can't be in a transaction and was begun.
+	// Before is the value that Run.Before returned then. Otherwise both are "".
 	Begun  string `json:"begun"`
 	Before string `json:"before"`
 	// Error is the error that stopped the run, if the process could still write it.
 	Error string `json:"error"`
 	// StartedAt is when the run began, UpdatedAt when the journal was written last, by the
-	// database's clock if it has one. DBUser, Host, App and PID identify the writer: PID is its process
-	// on Host. Run.Journal and Run.Exec fill them in, in the Journal that they receive, but StartedAt
-	// only if it is zero.
+	// database's clock if it has one. DBUser, Host, App and PID identify the writer: PID is its
+	// process on Host. Run.Journal and Run.Exec fill them in, in the Journal that they receive, but
+	// StartedAt only if it is zero.
 	StartedAt time.Time `json:"started_at"`
 	UpdatedAt time.Time `json:"updated_at"`
 	DBUser    string    `json:"db_user"`
 	Host      string    `json:"host"`
 	App       string    `json:"app"`
 	PID       int64     `json:"pid"`
-	// Held reports that a process holds the set's lock now, if the database can tell. Only State fills
-	// it in.
+	// Held reports that a process holds the set's lock now, if the database can tell. Only State
+	// fills it in.
 	Held bool `json:"-"`
 }
 
@@ -99,8 +99,8 @@ const (
 	Unclear Verdict = "unclear"
 )
 
-// Outcome describes whether a statement outside a transaction took effect, after the connection that
-// sent it was lost.
+// Outcome describes whether a statement outside a transaction took effect, after the connection
+// that sent it was lost.
 type Outcome struct {
 	Verdict Verdict
 	// Why is the reason for the verdict, in a few words.

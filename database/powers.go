@@ -77,8 +77,8 @@ type Resetter interface {
 	//
 	// It drops everything in the schema of Whimbrel's tables and in the given schemas that exist.
 	// Then it drops these schemas themselves if nothing is left in them. It leaves Whimbrel's own
-	// tables, objects that an extension owns, and objects of a role that the session's role is not a
-	// member of. If one of these depends on what it would drop, it drops nothing and returns an
+	// tables, objects that an extension owns, and objects of a role that the session's role is not
+	// a member of. If one of these depends on what it would drop, it drops nothing and returns an
 	// *InUseError.
 	//
 	// It records e, with the direction Reset, for the transaction's own set, for every set of the
@@ -86,8 +86,8 @@ type Resetter interface {
 	// these sets first, trying each once, and holds them until the transaction is over. If another
 	// process holds one of them, it returns a *LockedError.
 	//
-	// If the database can't roll back a DROP, Commit drops after it has made the entries durable. If
-	// that fails, a run of direction Reset stays interrupted in each of these sets, and the next
+	// If the database can't roll back a DROP, Commit drops after it has made the entries durable.
+	// If that fails, a run of direction Reset stays interrupted in each of these sets, and the next
 	// Reset drops the rest.
 	Reset(ctx context.Context, schemas []string, e Entry) (*Emptied, error)
 }
@@ -103,9 +103,9 @@ func TxReset(ctx context.Context, tx Tx, schemas []string, e Entry) (*Emptied, e
 
 // MetadataReader is a Database that stores metadata: facts about its objects, see package metadata.
 type MetadataReader interface {
-	// Metadata reads the entries that the target stores, and its objects, as they are at one moment.
-	// It writes nothing. The objects of Whimbrel, of the server and of extensions are left out. A
-	// target that was never given metadata has no entries.
+	// Metadata reads the entries that the target stores, and its objects, as they are at one
+	// moment. It writes nothing. The objects of Whimbrel, of the server and of extensions are left
+	// out. A target that was never given metadata has no entries.
 	Metadata(ctx context.Context) (*metadata.State, error)
 }
 
@@ -120,14 +120,14 @@ func ReadMetadata(ctx context.Context, db Database) (*metadata.State, error) {
 
 // MetadataTx is a Tx that stores metadata.
 type MetadataTx interface {
-	// Metadata reads the metadata under the lock, with what the transaction has done. From then on no
-	// other transaction, of any set, changes the entries until this one is over. It waits for one
-	// that is doing so, or returns a *LockedError after a while. It executes what is queued first and
-	// may return the error of that.
+	// Metadata reads the metadata under the lock, with what the transaction has done. From then on
+	// no other transaction, of any set, changes the entries until this one is over. It waits for
+	// one that is doing so, or returns a *LockedError after a while. It executes what is queued
+	// first and may return the error of that.
 	Metadata(ctx context.Context) (*metadata.State, error)
 	// PutMetadata replaces all entries that the target stores with those of the change, and the
-	// comments of the objects with its comments. It creates the table if it is missing. It waits for
-	// other transactions as Metadata does.
+	// comments of the objects with its comments. It creates the table if it is missing. It waits
+	// for other transactions as Metadata does.
 	PutMetadata(ctx context.Context, change *metadata.Change) error
 }
 
@@ -154,9 +154,9 @@ type Querier interface {
 	// Query executes one statement and returns all of its rows. It restores the session afterwards.
 	// An error is a *StatementError, whose place is in the file "query".
 	//
-	// On a Database it runs outside of any transaction, without the migration lock, and reads only: a
-	// statement that may change something is ErrReadOnly. On a Tx it executes any statement; what it
-	// changes is committed with the transaction.
+	// On a Database it runs outside of any transaction, without the migration lock, and reads only:
+	// a statement that may change something is ErrReadOnly. On a Tx it executes any statement; what
+	// it changes is committed with the transaction.
 	Query(ctx context.Context, statement string) (*Rows, error)
 }
 
@@ -180,8 +180,8 @@ func TxQuery(ctx context.Context, tx Tx, statement string) (*Rows, error) {
 
 // Snapshotter is a Database that can tell what it contains.
 type Snapshotter interface {
-	// Snapshot returns the schema as it is at one moment, without Whimbrel's own tables. It locks and
-	// writes nothing.
+	// Snapshot returns the schema as it is at one moment, without Whimbrel's own tables. It locks
+	// and writes nothing.
 	Snapshot(ctx context.Context, opts catalog.Options) (*catalog.Snapshot, error)
 }
 
@@ -197,8 +197,8 @@ func Snapshot(ctx context.Context, db Database, opts catalog.Options) (*catalog.
 // Scratcher is a Database that can create an empty one beside itself.
 type Scratcher interface {
 	// Scratch creates an empty database beside this one, of the same kind and, if the kind has such
-	// things, with the same encoding and locale, and opens it. drop closes and removes it. drop can be
-	// called with a context that is done.
+	// things, with the same encoding and locale, and opens it. drop closes and removes it. drop can
+	// be called with a context that is done.
 	Scratch(ctx context.Context) (db Database, drop func(ctx context.Context) error, err error)
 }
 
@@ -247,8 +247,8 @@ func Check(db Database, st sqltext.Statement) (why string) {
 // Backender is a Run that can tell which process of the server works for it.
 type Backender interface {
 	// Backend returns the number of the server's process or session that executes the statements of
-	// the Run, as the server lists it (pg_stat_activity, SHOW PROCESSLIST). It is 0 if it is not known.
-	// It asks nobody.
+	// the Run, as the server lists it (pg_stat_activity, SHOW PROCESSLIST). It is 0 if it is not
+	// known. It asks nobody.
 	Backend() int64
 }
 

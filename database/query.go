@@ -7,8 +7,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// OneStatement is for drivers: it returns the one statement of a text that [ReadQuery] can pass on by itself. Anything else is a
-// *StatementError, or a *sqltext.Error.
+// OneStatement is for drivers: it returns the one statement of a text that [ReadQuery] can pass on
+// by itself. Anything else is a *StatementError, or a *sqltext.Error.
 func OneStatement(text string, d sqltext.Dialect) (sqltext.Statement, error) {
 	all, err := sqltext.Split(text, d, sqltext.Options{File: QueryFile})
 	if err != nil {
@@ -31,11 +31,13 @@ func OneStatement(text string, d sqltext.Dialect) (sqltext.Statement, error) {
 	return all[0], nil
 }
 
-// ErrReadOnly is wrapped by the error of [ReadQuery] for a statement that may change something. Nothing has changed.
+// ErrReadOnly is wrapped by the error of [ReadQuery] for a statement that may change something.
+// Nothing has changed.
 var ErrReadOnly = errors.New("a query only reads")
 
-// ReadingStatement is for drivers: it returns the one statement of a text that [ReadQuery] can execute, which is
-// of a form that reads. One that may change something, in the database or outside of it, is a *StatementError that is ErrReadOnly.
+// ReadingStatement is for drivers: it returns the one statement of a text that [ReadQuery] can
+// execute, which is of a form that reads. One that may change something, in the database or outside
+// of it, is a *StatementError that is ErrReadOnly.
 func ReadingStatement(text string, d sqltext.Dialect) (sqltext.Statement, error) {
 	st, err := OneStatement(text, d)
 	if err != nil {

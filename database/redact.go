@@ -10,15 +10,17 @@ import (
 	"strings"
 )
 
-// hidden stands in a message for what must not be shown, and unknown for a part of a URL that is left out.
+// hidden stands in a message for what must not be shown, and unknown for a part of a URL that is
+// left out.
 const (
 	hidden  = "xxxxx"
 	unknown = "…"
 )
 
-// Redact returns a URL as it can be shown: without its password, and without parameters that may be one. A
-// URL whose parts are not certain is reduced to its scheme, because a password with an unescaped "/", "@",
-// "#" or "?" can be in any of them. It does not need a valid URL, and a second call changes nothing.
+// Redact returns a URL as it can be shown: without its password, and without parameters that may be
+// one. A URL whose parts are not certain is reduced to its scheme, because a password with an
+// unescaped "/", "@", "#" or "?" can be in any of them. It does not need a valid URL, and a second
+// call changes nothing.
 func Redact(url string) string {
 	scheme, rest, ok := cutScheme(url)
 	switch {
@@ -69,7 +71,8 @@ var (
 	keywordPair = regexp.MustCompile(`(?i)(^|\s)(host|hostaddr|port|user|dbname|password|passfile|sslmode|sslpassword)\s*=`)
 )
 
-// redactPlain shows what has no scheme: a path as it is, and of libpq's other form the keywords alone.
+// redactPlain shows what has no scheme: a path as it is, and of libpq's other form the keywords
+// alone.
 func redactPlain(text string) string {
 	if plainPath.MatchString(text) {
 		return text
@@ -150,7 +153,8 @@ var (
 	controls     = regexp.MustCompile(`[\s\x00-\x20\x7f]`)
 )
 
-// splitURL splits the URL of a server. problem says why it can't be split with certainty, "" if it can.
+// splitURL splits the URL of a server. problem says why it can't be split with certainty, "" if it
+// can.
 func splitURL(raw string) (p urlParts, problem string) {
 	scheme, rest, ok := strings.Cut(raw, "://")
 	if !ok || !schemeForm.MatchString(scheme) {
@@ -188,8 +192,9 @@ func splitURL(raw string) (p urlParts, problem string) {
 	return p, ""
 }
 
-// misplaced finds the signs that end the host's part of a URL too early. An "@" behind it, or a second one,
-// means that the password has such a sign: then what looks like the host is a piece of the password.
+// misplaced finds the signs that end the host's part of a URL too early. An "@" behind it, or a
+// second one, means that the password has such a sign: then what looks like the host is a piece of
+// the password.
 func misplaced(authority, tail string) string {
 	switch {
 	case strings.Count(authority, "@") > 1, strings.Contains(authority, "@") && strings.Contains(tail, "@"):
@@ -205,7 +210,8 @@ func misplaced(authority, tail string) string {
 }
 
 // CheckURL returns a *URLError if the URL of a server, scheme://user:password@host:port/name, can't be split into its
-// parts with certainty. A driver calls it before it connects, so that no piece of a password is looked up as a host.
+// parts with certainty. A driver calls it before it connects, so that no piece of a password is
+// looked up as a host.
 func CheckURL(url string) error {
 	if _, problem := splitURL(url); problem != "" {
 		return NewURLError(url, "%s", problem)
@@ -213,7 +219,8 @@ func CheckURL(url string) error {
 	return nil
 }
 
-// NewURLError returns the error of a URL. Neither the URL that it shows nor its message has the password.
+// NewURLError returns the error of a URL. Neither the URL that it shows nor its message has the
+// password.
 func NewURLError(url, format string, args ...any) *URLError {
 	return &URLError{URL: Redact(url), Msg: NewRedactor(url).Redact(fmt.Sprintf(format, args...))}
 }
@@ -224,7 +231,8 @@ type Redactor struct {
 	secrets []string
 }
 
-// NewRedactor returns a redactor for the URLs. Texts among them that are not URLs have nothing to hide.
+// NewRedactor returns a redactor for the URLs. Texts among them that are not URLs have nothing to
+// hide.
 func NewRedactor(urls ...string) *Redactor {
 	r := &Redactor{}
 	var pairs []string
@@ -245,7 +253,8 @@ func NewRedactor(urls ...string) *Redactor {
 	return r
 }
 
-// leastSecret is the length of a password below which it is not looked for: it would be part of other words.
+// leastSecret is the length of a password below which it is not looked for: it would be part of
+// other words.
 const leastSecret = 4
 
 // secretsOf returns the passwords of a URL, as they are written and as they are meant.
@@ -316,7 +325,8 @@ func isWordByte(c byte) bool {
 // urlInText matches what looks like a URL in a text, up to the last "@" of its line.
 var urlInText = regexp.MustCompile(`[^\s"'` + "`" + `<>()]*://(?:[^\n]*@)?[^\s]*`)
 
-// RedactText redacts everything in a text that looks like a URL, except web addresses without a user.
+// RedactText redacts everything in a text that looks like a URL, except web addresses without a
+// user.
 func RedactText(text string) string {
 	return urlInText.ReplaceAllStringFunc(text, func(found string) string {
 		found, after := cutPunctuation(found)

@@ -13,17 +13,20 @@ type Identifier interface {
 
 // Identity is what a server says of itself.
 type Identity struct {
-	// Names are what no other server says of itself, unless the two share their data: copies, replicas and the nodes of a cluster have one in
-	// common. Names begin with their kind: "system_identifier 7423…".
+	// Names are what no other server says of itself, unless the two share their data: copies,
+	// replicas and the nodes of a cluster have one in common. Names begin with their kind:
+	// "system_identifier 7423…".
 	Names []string
 	// Aliases are what servers that replicate this one call it. Other servers may have the same.
 	Aliases []string
-	// Feeds are the names and aliases of servers from which this one has taken changes, as far as it tells.
+	// Feeds are the names and aliases of servers from which this one has taken changes, as far as
+	// it tells.
 	Feeds []string
 }
 
-// Apart reports whether two servers are proven to be different ones that share nothing: no replica of one another, and no nodes of one
-// cluster. Otherwise why says what speaks for one, or that nothing can be said.
+// Apart reports whether two servers are proven to be different ones that share nothing: no replica
+// of one another, and no nodes of one cluster. Otherwise why says what speaks for one, or that
+// nothing can be said.
 func Apart(ctx context.Context, a, b Database) (apart bool, why string) {
 	var ids [2]Identity
 	for i, db := range []Database{a, b} {

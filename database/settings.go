@@ -13,8 +13,8 @@ import (
 // SettingType is the type of a setting's value.
 type SettingType string
 
-// A bool is true or false (on and off are taken too), a duration is written as 15s or 1m30s, and a choice is one
-// of the words that are declared.
+// A bool is true or false (on and off are taken too), a duration is written as 15s or 1m30s, and a
+// choice is one of the words that are declared.
 const (
 	BoolSetting     SettingType = "bool"
 	DurationSetting SettingType = "duration"

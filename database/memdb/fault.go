@@ -37,28 +37,28 @@ const (
 // its locks are free, and this call and every later one fail with ErrKilled.
 var ErrKilled = errors.New("memdb: the process was killed")
 
-// ErrCommitted and ErrNotCommitted, when a hook returns them for OpTxCommit, OpRunJournal, OpRunRecord or
-// OpRunExec, cut the connection while COMMIT is under way, after it happened or before. The caller
-// sees a *database.CommitUnknownError either way, and the Tx or Run is over. A statement that is executed without a mark commits
-// nothing: it has happened, or not, and the error is a *database.LockLostError.
+// ErrCommitted and ErrNotCommitted, when a hook returns them for OpTxCommit, OpRunJournal,
+// OpRunRecord or OpRunExec, cut the connection while COMMIT is under way, after it happened or
+// before. The caller sees a *database.CommitUnknownError either way, and the Tx or Run is over. A
+// statement that is executed without a mark commits nothing: it has happened, or not, and the error
+// is a *database.LockLostError.
 var (
 	ErrCommitted    = errors.New("memdb: the answer to COMMIT was lost")
 	ErrNotCommitted = errors.New("memdb: COMMIT was lost")
 )
 
-// ErrDone, when a hook returns it for OpRunExec, OpRunJournal or OpRunRecord, kills the process when the
-// call has done what it does and has not returned yet. ErrHalfway, for OpRunExec, kills it in the middle of
-// a statement that can't be in a transaction: CREATE INDEX CONCURRENTLY leaves an invalid
-// index behind. Of any other statement nothing has happened then.
+// ErrDone, when a hook returns it for OpRunExec, OpRunJournal or OpRunRecord, kills the process
+// when the call has done what it does and has not returned yet. ErrHalfway, for OpRunExec, kills it
+// in the middle of a statement that can't be in a transaction: CREATE INDEX CONCURRENTLY leaves an
+// invalid index behind. Of any other statement nothing has happened then.
 var (
 	ErrDone    = errors.New("memdb: the process was killed when it was done")
 	ErrHalfway = errors.New("memdb: the process was killed halfway")
 )
 
-// SetHook has fn called before each call of this Database, its Txs and Runs, with
-// one of the Op names. The call fails with fn's error, having done nothing; but
-// Rollback and Close still end what they end, as a broken connection does. The errors that are declared above do what they
-// say.
+// SetHook has fn called before each call of this Database, its Txs and Runs, with one of the Op
+// names. The call fails with fn's error, having done nothing; but Rollback and Close still end what
+// they end, as a broken connection does. The errors that are declared above do what they say.
 func (d *Database) SetHook(fn func(op string) error) {
 	d.target.mu.Lock()
 	defer d.target.mu.Unlock()

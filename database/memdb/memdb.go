@@ -54,7 +54,8 @@ type Target struct {
 	major    int
 }
 
-// Version makes the target say that it is PostgreSQL of that major version. It says nothing by itself.
+// Version makes the target say that it is PostgreSQL of that major version. It says nothing by
+// itself.
 func (t *Target) Version(major int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -5,7 +5,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 )
 
-// The powers of this driver. A method that is lost, or that has another signature, fails to compile.
+// The powers of this driver. A method that is lost, or that has another signature, fails to
+// compile.
 var (
 	_ drivers.Database = (*Database)(nil)
 	_ drivers.Tx       = (*transaction)(nil)

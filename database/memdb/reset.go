@@ -56,7 +56,8 @@ func (tx *transaction) drop(tables []string) {
 	tx.changes = append(tx.changes, placed{change: change})
 }
 
-// lockOthers takes the locks of all sets of the history and of those with an open run, and returns the sets. mu is held.
+// lockOthers takes the locks of all sets of the history and of those with an open run, and returns
+// the sets. mu is held.
 func (tx *transaction) lockOthers() ([]string, error) {
 	d, t := tx.db, tx.db.target
 	sets := []string{tx.set}

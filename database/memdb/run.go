@@ -197,8 +197,8 @@ func (r *run) enterUntil(ctx context.Context, op string) (end, err error) {
 	return nil, err
 }
 
-// left ends a call that enterUntil began, as the hook said. committing says that the call commits: if
-// its connection is cut, the caller can't know the outcome.
+// left ends a call that enterUntil began, as the hook said. committing says that the call commits:
+// if its connection is cut, the caller can't know the outcome.
 func (r *run) left(end error, committing bool, err error) error {
 	switch end {
 	case nil:

@@ -31,7 +31,8 @@ func exec(t *testing.T, r database.Run, text string, mark *database.Journal) err
 	return r.Exec(t.Context(), migration.Text("1.sql", text), all[0], nil, mark)
 }
 
-// A call of a Run that is cut off or killed while it is under way has done what the fault says, and the run is over.
+// A call of a Run that is cut off or killed while it is under way has done what the fault says, and
+// the run is over.
 func TestFaultsOfARun(t *testing.T) {
 	const (
 		insert  = "INSERT INTO t VALUES (1)"
@@ -49,7 +50,8 @@ func TestFaultsOfARun(t *testing.T) {
 		op    string
 		fault error
 		do    func(r database.Run) error
-		// How it ends: the rows, whether there is an index, invalid or not, how many statements stand, the number of events.
+		// How it ends: the rows, whether there is an index, invalid or not, how many statements
+		// stand, the number of events.
 		end                   string
 		rows                  int
 		index, invalid        bool

@@ -17,7 +17,8 @@ type savepoint struct {
 
 var savepointForm = regexp.MustCompile(`(?is)^(SAVEPOINT|RELEASE(?:\s+SAVEPOINT)?|ROLLBACK(?:\s+(?:WORK|TRANSACTION))?\s+TO(?:\s+SAVEPOINT)?)\s+` + nameSQL + `$`)
 
-// control executes SAVEPOINT, RELEASE or ROLLBACK TO in a transaction with these changes, and returns those that are left.
+// control executes SAVEPOINT, RELEASE or ROLLBACK TO in a transaction with these changes, and
+// returns those that are left.
 func (s *savepoints) control(st sqltext.Statement, changes []placed) ([]placed, error) {
 	m := savepointForm.FindStringSubmatch(st.Text)
 	if m == nil {

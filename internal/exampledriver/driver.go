@@ -190,7 +190,8 @@ func (d *db) append(to *data, set string, entries []database.Entry) []database.E
 	return entries
 }
 
-// setJournal makes j the journal of a set, unless it is nil. It fills in j itself, as the contract says.
+// setJournal makes j the journal of a set, unless it is nil. It fills in j itself, as the contract
+// says.
 func (d *db) setJournal(to *data, set string, j *database.Journal) {
 	if j == nil {
 		return

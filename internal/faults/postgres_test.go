@@ -107,8 +107,8 @@ func (p *postgres) locks(ctx context.Context) (string, error) {
 	}
 }
 
-// pauses returns a function that returns growing pauses between two looks at a server: what is over in
-// a moment is noticed at once, and a long wait costs little.
+// pauses returns a function that returns growing pauses between two looks at a server: what is over
+// in a moment is noticed at once, and a long wait costs little.
 func pauses() func() time.Duration {
 	next := time.Millisecond
 	return func() time.Duration {

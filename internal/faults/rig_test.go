@@ -147,8 +147,8 @@ func (r *rig) tryEveryPoint(ctx context.Context, s *scenario, w way, first, step
 	}
 }
 
-// reference is what a scenario leads to without a fault, and how many points its command has in each
-// way.
+// reference is what a scenario leads to without a fault, and how many points its command has in
+// each way.
 type reference struct {
 	want   string
 	points []int

@@ -46,8 +46,8 @@ func TestNothingThatOthersMakeRunsInOwnQueries(t *testing.T) {
 	}
 }
 
-// ownStatements returns the statements that Whimbrel sends itself. Each must see only pg_catalog, or look
-// up nothing.
+// ownStatements returns the statements that Whimbrel sends itself. Each must see only pg_catalog,
+// or look up nothing.
 func ownStatements(t *testing.T, url string) []string {
 	e := newListener()
 	p := e.play(t, url)
@@ -66,8 +66,8 @@ func ownStatements(t *testing.T, url string) []string {
 	return statements
 }
 
-// newHostileDatabase returns a database with hostile objects. Creating them takes seconds, so each test
-// gets a copy.
+// newHostileDatabase returns a database with hostile objects. Creating them takes seconds, so each
+// test gets a copy.
 func newHostileDatabase(t *testing.T, m testdb.Major, statements []string) (url string) {
 	url = m.New(t)
 	plant(t, url, "mallory_"+strings.ToLower(rand.Text()), statements)
@@ -81,7 +81,8 @@ func copyWithPath(t *testing.T, hostile, path string) (url string) {
 	return url
 }
 
-// expectNothingRuns runs everything in a hostile database, and fails if a hostile object was executed.
+// expectNothingRuns runs everything in a hostile database, and fails if a hostile object was
+// executed.
 func expectNothingRuns(t *testing.T, url string) {
 	e := newListener()
 	p := e.play(t, url)
@@ -94,8 +95,8 @@ func expectNothingRuns(t *testing.T, url string) {
 	}
 }
 
-// expectHostileObjectsRun proves that the hostile objects work: if a proxy removes the pinned search path, they
-// are executed.
+// expectHostileObjectsRun proves that the hostile objects work: if a proxy removes the pinned
+// search path, they are executed.
 func expectHostileObjectsRun(t *testing.T, url string) {
 	e := newListener()
 	e.strip = true

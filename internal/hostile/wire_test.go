@@ -13,7 +13,8 @@ import (
 // scriptMark marks every statement that a test passes to Whimbrel: all others are Whimbrel's own.
 const scriptMark = "/*theirs*/"
 
-// listener records the statements that Whimbrel sends itself, and the reports of the hostile objects.
+// listener records the statements that Whimbrel sends itself, and the reports of the hostile
+// objects.
 type listener struct {
 	strip bool // remove the pins, to see whether hostile objects are executed then
 

@@ -1,5 +1,6 @@
-// Package localserver starts database servers of its own, to try things out: PostgreSQL, MariaDB or MySQL, as far as their programs are on this machine. A
-// server lives in a temporary folder, listens on a socket there and on no network, and is gone with the process that started it.
+// Package localserver starts database servers of its own, to try things out: PostgreSQL, MariaDB or
+// MySQL, as far as their programs are on this machine. A server lives in a temporary folder,
+// listens on a socket there and on no network, and is gone with the process that started it.
 package localserver
 
 import (
@@ -15,10 +16,11 @@ import (
 type Options struct {
 	// Dialect is "postgresql" or "mysql".
 	Dialect string
-	// Version is the version of the server that it is to be like, such as "15.20"; "" for any. If none with its major version is
-	// there, the newest is taken.
+	// Version is the version of the server that it is to be like, such as "15.20"; "" for any. If
+	// none with its major version is there, the newest is taken.
 	Version string
-	// User is the name of the superuser on PostgreSQL, and Database that of the database that each server has.
+	// User is the name of the superuser on PostgreSQL, and Database that of the database that each
+	// server has.
 	User, Database string
 	// Path are the folders in which programs are looked for first: those of $PATH.
 	Path []string
@@ -34,7 +36,8 @@ func (e *NoProgramError) Error() string {
 	return fmt.Sprintf("there is no %s on this machine (looked in %s)", e.Program, strings.Join(e.Looked, ", "))
 }
 
-// Kit is what servers are made from: the programs, and a folder with data as they are in the beginning.
+// Kit is what servers are made from: the programs, and a folder with data as they are in the
+// beginning.
 type Kit struct {
 	Version string // of the servers
 	opts    Options
@@ -48,7 +51,8 @@ type Kit struct {
 type kind interface {
 	// prepare makes the data folder at k.template().
 	prepare(ctx context.Context, k *Kit) error
-	// command is the server's, for the folder dir with data in dir/data, and how it is ended at once.
+	// command is the server's, for the folder dir with data in dir/data, and how it is ended at
+	// once.
 	command(k *Kit, dir string) (args []string, signal string)
 	// ready reports whether it answers, and url is how its database is opened.
 	ready(dir string) bool

@@ -129,7 +129,8 @@ func socketDir(url string) string {
 	return filepath.Dir(rest)
 }
 
-// TestNothingIsLeftOfAKilledProcess: the server ends, and its folder goes, when the process that started it is killed.
+// TestNothingIsLeftOfAKilledProcess: the server ends, and its folder goes, when the process that
+// started it is killed.
 func TestNothingIsLeftOfAKilledProcess(t *testing.T) {
 	for _, dialect := range []string{"postgresql", "mysql"} {
 		t.Run(dialect, func(t *testing.T) {

@@ -11,7 +11,8 @@ import (
 
 type postgres struct{ bin string }
 
-// findPostgres looks for initdb and postgres, of which packages often put only others into the PATH.
+// findPostgres looks for initdb and postgres, of which packages often put only others into the
+// PATH.
 func findPostgres(ctx context.Context, opts Options) (kind, string, error) {
 	folders := places(opts, "/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/libexec/postgresql*", "/usr/local/pgsql/bin",
 		"/opt/homebrew/opt/postgresql*/bin", "/usr/local/opt/postgresql*/bin", "/Library/PostgreSQL/*/bin", "/Applications/Postgres.app/Contents/Versions/*/bin")

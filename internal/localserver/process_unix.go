@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// What a guarded shell runs. Its standard input is a pipe of which this process has the other end, so that it reads an end of file
-// when this process is gone, however that came.
+// What a guarded shell runs. Its standard input is a pipe of which this process has the other end,
+// so that it reads an end of file when this process is gone, however that came.
 const (
 	// keepFolder removes the folder $0 then. A server that is in it may still be writing.
 	keepFolder = `read x; i=0; while ! rm -rf "$0" 2>/dev/null && [ $i -lt 50 ]; do i=$((i+1)); sleep 0.2; done`
@@ -72,7 +72,8 @@ func (g *guarded) end() {
 	<-g.ended
 }
 
-// startPatience bounds what a server may take to start, which is long after a busy machine has done it.
+// startPatience bounds what a server may take to start, which is long after a busy machine has done
+// it.
 const startPatience = 2 * time.Minute
 
 // until waits until a server that it runs is ready.
@@ -115,7 +116,8 @@ func (k *Kit) tool(ctx context.Context, input, name string, args ...string) erro
 // environment has nothing that would lead a server or its tools elsewhere.
 func environment() []string { return []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"} }
 
-// ordinary lets a program of the superuser run as "nobody", since servers refuse to run with all rights.
+// ordinary lets a program of the superuser run as "nobody", since servers refuse to run with all
+// rights.
 func ordinary(cmd *exec.Cmd) error {
 	if os.Geteuid() != 0 {
 		return nil

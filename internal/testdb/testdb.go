@@ -1,7 +1,7 @@
 // Package testdb gives tests the servers they need: a database on a PostgreSQL server ([Postgres],
-// [PostgresMajors], [Copy]), the same through PgBouncer ([PgBouncer]), a database on a MariaDB server
-// ([MariaDB]), a server that the test may kill ([PrivatePostgres], [PrivateMariaDB], [Galera]), and
-// a proxy that can count, stall and cut ([NewProxy]).
+// [PostgresMajors], [Copy]), the same through PgBouncer ([PgBouncer]), a database on a MariaDB
+// server ([MariaDB]), a server that the test may kill ([PrivatePostgres], [PrivateMariaDB],
+// [Galera]), and a proxy that can count, stall and cut ([NewProxy]).
 //
 // `make test` starts the shared servers (see scripts/servers) and passes their addresses in the
 // environment. Under `make test`, a test whose server is missing fails; elsewhere it is skipped

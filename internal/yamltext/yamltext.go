@@ -1,7 +1,9 @@
-// Package yamltext reads YAML that nobody may trust: it bounds what a text can cost before and after it is parsed.
+// Package yamltext reads YAML that nobody may trust: it bounds what a text can cost before and
+// after it is parsed.
 //
-// The parser keeps hundreds of bytes for each sign, and for each value the path that leads to it. So a text of a few
-// kilobytes that is nested deep enough, or whose aliases stand for one another, takes gigabytes.
+// The parser keeps hundreds of bytes for each sign, and for each value the path that leads to it.
+// So a text of a few kilobytes that is nested deep enough, or whose aliases stand for one another,
+// takes gigabytes.
 package yamltext
 
 import (
@@ -32,8 +34,8 @@ const (
 	maxIndent = 1000 // blanks and dashes at the beginning of a line
 )
 
-// Check returns what keeps a text from being parsed: it is too large, not UTF-8, or nested too deep. It returns nil for a
-// text that can be parsed at little cost, whether it is YAML or not.
+// Check returns what keeps a text from being parsed: it is too large, not UTF-8, or nested too
+// deep. It returns nil for a text that can be parsed at little cost, whether it is YAML or not.
 func Check(text string, limits Limits) *Problem {
 	if len(text) > limits.Bytes {
 		return &Problem{1, 1, fmt.Sprintf("the file has %d bytes; the most that is read is %d", len(text), limits.Bytes)}
@@ -109,8 +111,8 @@ func Parse(text string) (f *ast.File, err error) {
 	return parser.ParseBytes([]byte(strings.ReplaceAll(strings.TrimPrefix(text, "\ufeff"), "\r\n", "\n")), 0)
 }
 
-// Expanded returns how many bytes and values a text would have if each of its aliases were written out. It stops
-// counting above limit.
+// Expanded returns how many bytes and values a text would have if each of its aliases were written
+// out. It stops counting above limit.
 func Expanded(f *ast.File, limit int) int {
 	e := expander{limit: limit, anchors: map[string]int{}}
 	sum := 0

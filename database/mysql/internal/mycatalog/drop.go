@@ -13,8 +13,8 @@ import (
 // order of tables may work.
 const BeforeDrop = "SET SESSION foreign_key_checks = 0"
 
-// Drop is an object that a reset drops, and the statement that does it. The statement is no error where
-// the object is gone already, so that a reset that was cut off can be begun again.
+// Drop is an object that a reset drops, and the statement that does it. The statement is no error
+// where the object is gone already, so that a reset that was cut off can be begun again.
 type Drop struct {
 	database.Object
 	SQL string
@@ -28,9 +28,10 @@ UNION ALL SELECT CASE table_type WHEN 'VIEW' THEN 3 WHEN 'SEQUENCE' THEN 7 ELSE 
 UNION ALL SELECT CASE routine_type WHEN 'PACKAGE' THEN 5 ELSE 6 END, lower(routine_type), routine_name, '', database() FROM information_schema.routines
 	WHERE routine_schema = database() AND routine_type <> 'PACKAGE BODY'`
 
-// DropAll lists what is in the current database but for the tables in own, in an order in which it can be dropped:
-// events, which could do something in the meantime; the triggers of the tables in own (others go with their tables);
-// views, tables, packages, functions and procedures, sequences. It drops nothing.
+// DropAll lists what is in the current database but for the tables in own, in an order in which it
+// can be dropped: events, which could do something in the meantime; the triggers of the tables in
+// own (others go with their tables); views, tables, packages, functions and procedures, sequences.
+// It drops nothing.
 func DropAll(ctx context.Context, q Queryer, own []string) ([]Drop, error) {
 	type entry struct{ rank, kind, name, database string }
 	var all []entry

@@ -200,7 +200,8 @@ func TestCutTrigger(t *testing.T) {
 	}
 }
 
-// TestTruncated: a definition that ends anywhere is an error, or less than the whole, and never a panic.
+// TestTruncated: a definition that ends anywhere is an error, or less than the whole, and never a
+// panic.
 func TestTruncated(t *testing.T) {
 	t.Parallel()
 	facts := []string{"FUNCTION", "f", "YES", "CONTAINS SQL", "DEFINER", "", ""}

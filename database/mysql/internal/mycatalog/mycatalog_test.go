@@ -39,7 +39,8 @@ func connect(t testing.TB) (conn *sql.Conn, name string) {
 	return conn, strings.TrimPrefix(u.Path, "/")
 }
 
-// connectAs returns a connection of another user, without a password, to the server and the database of conn.
+// connectAs returns a connection of another user, without a password, to the server and the
+// database of conn.
 func connectAs(t testing.TB, conn *sql.Conn, user, database string) *sql.Conn {
 	t.Helper()
 	config := driver.NewConfig()

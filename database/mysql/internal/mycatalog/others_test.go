@@ -13,7 +13,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/metadata"
 )
 
-// TestDropAll: everything goes but Whimbrel's own tables, and what of it is there to be dropped is named.
+// TestDropAll: everything goes but Whimbrel's own tables, and what of it is there to be dropped is
+// named.
 func TestDropAll(t *testing.T) {
 	t.Parallel()
 	conn, name := connect(t)
@@ -138,7 +139,8 @@ func value(t failer, conn *sql.Conn, query string) (s string) {
 	return s
 }
 
-// TestComments: the comments of tables and columns are told and set, and nothing else is changed by that.
+// TestComments: the comments of tables and columns are told and set, and nothing else is changed by
+// that.
 func TestComments(t *testing.T) {
 	t.Parallel()
 	conn, name := connect(t)

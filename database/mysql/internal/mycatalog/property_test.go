@@ -15,8 +15,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/database/mysql/internal/mycatalog"
 )
 
-// TestMain makes do with fewer checks than rapid's hundred, unless it is asked for more: each makes two schemas
-// and takes several snapshots. -rapid.checks=1000 looks harder.
+// TestMain makes do with fewer checks than rapid's hundred, unless it is asked for more: each makes
+// two schemas and takes several snapshots. -rapid.checks=1000 looks harder.
 func TestMain(m *testing.M) {
 	checks := flag.Lookup("rapid.checks")
 	usual := checks.Value.String()
@@ -88,8 +88,8 @@ func empty(t failer, conn *sql.Conn) {
 	run(t, conn, script+";\nSET foreign_key_checks = 1")
 }
 
-// TestRandomSchemas: whatever schema there is, its snapshot makes it again, and of the second, too, a
-// change is told exactly.
+// TestRandomSchemas: whatever schema there is, its snapshot makes it again, and of the second, too,
+// a change is told exactly.
 func TestRandomSchemas(t *testing.T) {
 	t.Parallel()
 	conn, _ := connect(t)

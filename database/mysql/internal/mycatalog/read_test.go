@@ -13,8 +13,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// TestTurns: what a snapshot costs in round trips does not grow with the tables, but for one more for each 250
-// definitions, and for each 250 defaults with a question mark.
+// TestTurns: what a snapshot costs in round trips does not grow with the tables, but for one more
+// for each 250 definitions, and for each 250 defaults with a question mark.
 func TestTurns(t *testing.T) {
 	t.Parallel()
 	address := testdb.MariaDB(t)
@@ -39,7 +39,8 @@ func TestTurns(t *testing.T) {
 	}
 }
 
-// TestSessions: whatever the session is set to, the snapshot is the same, and the session is as it was.
+// TestSessions: whatever the session is set to, the snapshot is the same, and the session is as it
+// was.
 func TestSessions(t *testing.T) {
 	t.Parallel()
 	conn, name := connect(t)

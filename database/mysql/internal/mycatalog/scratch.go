@@ -9,8 +9,8 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-// CreateScratch creates an empty database with the character set and the collation of the current one, and
-// returns its name: whimbrel_scratch_ and 16 hexadecimal digits.
+// CreateScratch creates an empty database with the character set and the collation of the current
+// one, and returns its name: whimbrel_scratch_ and 16 hexadecimal digits.
 func CreateScratch(ctx context.Context, q Queryer) (name string, err error) {
 	name = fmt.Sprintf("whimbrel_scratch_%016x", rand.Uint64())
 	r := &reader{q: q}
@@ -29,8 +29,8 @@ func CreateScratch(ctx context.Context, q Queryer) (name string, err error) {
 	return name, err
 }
 
-// DropScratch drops a database that CreateScratch has created, if it is still there. It waits for those who
-// are in a transaction there.
+// DropScratch drops a database that CreateScratch has created, if it is still there. It waits for
+// those who are in a transaction there.
 func DropScratch(ctx context.Context, q Queryer, name string) error {
 	_, err := q.ExecContext(ctx, "DROP DATABASE IF EXISTS "+quote(name))
 	return err
