@@ -39,12 +39,11 @@ type process struct {
 
 const sinceWhen = `(extract(epoch FROM backend_start) * 1000000)::bigint`
 
+func (p *process) row() func(*row) error { return into(&p.PID, &p.Since, &p.User) }
+
 // read returns the query that identifies the process of a connection.
 func (p *process) read() query {
-	return query{sql: `SELECT pid, ` + sinceWhen + `, usesysid FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())`, row: func(row *row) error {
-		p.PID, p.Since, p.User = row.number(), row.number(), row.number()
-		return row.err
-	}}
+	return query{sql: `SELECT pid, ` + sinceWhen + `, usesysid FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())`, row: p.row()}
 }
 
 // untilDone waits until the server process that began a statement no longer executes it, and no
@@ -82,16 +81,7 @@ func (r *run) tell(h database.Holder) {
 
 // another finds another process of the database.
 func (r *run) another(ctx context.Context, where string, args ...arg) (h database.Holder, found bool, err error) {
-	err = r.worker.pipeline(ctx, query{
-		sql:     activity + `FROM pg_catalog.pg_stat_activity a WHERE ` + here + ` AND (` + where + `) ORDER BY a.xact_start LIMIT 1`,
-		args:    args,
-		formats: holderFormats,
-		row: func(row *row) error {
-			found = true
-			_, h = readHolder(row)
-			return row.err
-		},
-	})
+	h, found, err = r.worker.firstHolder(ctx, activity+`FROM pg_catalog.pg_stat_activity a WHERE `+here+` AND (`+where+`) ORDER BY a.xact_start LIMIT 1`, args...)
 	if hasCode(err, "22P05") { // the text contains characters that this server can't have received
 		err = nil
 	}
@@ -134,19 +124,9 @@ func (r *run) blocker(ctx context.Context, st sqltext.Statement) (h database.Hol
 	if r.pooled {
 		worker, args = `SELECT a.pid FROM pg_catalog.pg_stat_activity a WHERE `+here+` AND `+isThis, []arg{text(st.Text)}
 	}
-	err = r.monitor.pipeline(ctx, query{
-		sql: fmt.Sprintf(`SELECT '', b.pid, a.usename, coalesce(a.client_hostname, pg_catalog.host(a.client_addr), ''), a.application_name, a.xact_start,
+	return r.monitor.firstHolder(ctx, fmt.Sprintf(`SELECT '', b.pid, a.usename, coalesce(a.client_hostname, pg_catalog.host(a.client_addr), ''), a.application_name, a.xact_start,
 	CASE WHEN b.pid = 0 THEN 'a prepared transaction' WHEN a.query <> '<insufficient privilege>' THEN pg_catalog.left(a.query, 200) END
 FROM (%s) w CROSS JOIN LATERAL (SELECT pg_catalog.unnest(pg_catalog.pg_blocking_pids(w.pid))
 	UNION SELECT p.current_locker_pid FROM pg_catalog.pg_stat_progress_create_index p WHERE p.pid = w.pid AND p.current_locker_pid > 0) b(pid)
-LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = b.pid ORDER BY a.xact_start LIMIT 1`, worker),
-		args:    args,
-		formats: holderFormats,
-		row: func(row *row) error {
-			found = true
-			_, h = readHolder(row)
-			return row.err
-		},
-	})
-	return h, found, err
+LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = b.pid ORDER BY a.xact_start LIMIT 1`, worker), args...)
 }

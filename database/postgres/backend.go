@@ -8,9 +8,6 @@ func (r *run) Backend() (pid int64) {
 	if r.pooled {
 		return 0
 	}
-	r.worker.use(func(pc *pgx.Conn) error {
-		pid = int64(pc.PgConn().PID())
-		return nil
-	})
+	r.worker.with(func(pc *pgx.Conn) { pid = int64(pc.PgConn().PID()) })
 	return pid
 }

@@ -2,9 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/whimbrel-db/whimbrel/catalog"
 	"github.com/whimbrel-db/whimbrel/database"
@@ -19,7 +16,7 @@ func (db *Database) Snapshot(ctx context.Context, opts catalog.Options) (*catalo
 	}
 	defer c.giveBack()
 	l, err := db.locate(ctx, c)
-	if unusable := (*database.TablesError)(nil); errors.As(err, &unusable) && l.schema != "" {
+	if isA[*database.TablesError](err) && l.schema != "" {
 		err = nil // the schema of the tables is enough
 	}
 	if err != nil {
@@ -35,13 +32,8 @@ func (db *Database) Snapshot(ctx context.Context, opts catalog.Options) (*catalo
 
 // snapshot reads the schema in a transaction that begin begins, or in the open one.
 func (db *Database) snapshot(ctx context.Context, c *conn, schema string, opts catalog.Options, begin, end query) (*catalog.Snapshot, error) {
-	major := 0
-	c.use(func(pc *pgx.Conn) error {
-		major = serverMajor(pc.PgConn())
-		return nil
-	})
 	reader := pgcatalog.NewReader(pgcatalog.Options{
-		Options: opts, Major: major,
+		Options: opts, Major: c.serverMajor(),
 		OwnSchema: schema, OwnTables: db.ownTables(), OwnSchemaToo: db.opts.Schema != "",
 	})
 	queries := []query{begin, {sql: pgcatalog.Settings}}

@@ -43,10 +43,7 @@ func (r *run) noLockTimeout(ctx context.Context, also ...query) (putBack func() 
 	if !r.pooled {
 		queries = append(queries, query{
 			sql: "SELECT setting, pg_catalog.set_config('lock_timeout', '0', false) FROM pg_catalog.pg_settings WHERE name = 'lock_timeout'",
-			row: func(row *row) error {
-				was = row.text()
-				return row.err
-			},
+			row: into(&was),
 		})
 	}
 	err = r.worker.pipeline(ctx, queries...)
@@ -115,8 +112,7 @@ func (x *index) advice() string {
 
 // explain adds to an error that the existing index is invalid.
 func (x *index) explain(err error) error {
-	var e *database.StatementError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*database.StatementError](err); ok {
 		e.Hint = "that index is invalid; " + x.advice()
 	}
 	return err

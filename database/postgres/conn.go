@@ -164,33 +164,41 @@ func setQuiet(pc *pgx.Conn, quiet bool) {
 	}
 }
 
-// inTransaction reports whether the connection is in a transaction, including a failed one.
-func (c *conn) inTransaction() bool {
-	in := false
-	c.use(func(pc *pgx.Conn) error {
-		in = !pc.IsClosed() && pc.PgConn().TxStatus() != 'I'
+// with calls f with the connection.
+func (c *conn) with(f func(*pgx.Conn)) error {
+	return c.use(func(pc *pgx.Conn) error {
+		f(pc)
 		return nil
 	})
+}
+
+// inTransaction reports whether the connection is in a transaction, including a failed one.
+func (c *conn) inTransaction() (in bool) {
+	c.with(func(pc *pgx.Conn) { in = !pc.IsClosed() && pc.PgConn().TxStatus() != 'I' })
 	return in
 }
 
 // broken reports whether the connection is closed.
 func (c *conn) broken() bool {
 	broken := true
-	c.use(func(pc *pgx.Conn) error {
-		broken = pc.IsClosed()
-		return nil
-	})
+	c.with(func(pc *pgx.Conn) { broken = pc.IsClosed() })
 	return broken
 }
 
-// closeNow closes the connection without waiting for anything.
-func (c *conn) closeNow() {
-	c.use(func(pc *pgx.Conn) error {
-		closeNow(pc)
-		return nil
-	})
+// parameter returns a setting that the server reported on connecting, "" if unknown.
+func (c *conn) parameter(name string) (value string) {
+	c.with(func(pc *pgx.Conn) { value = pc.PgConn().ParameterStatus(name) })
+	return value
 }
+
+// serverMajor returns the server's major version, or 0 if unknown.
+func (c *conn) serverMajor() (major int) {
+	fmt.Sscanf(c.parameter("server_version"), "%d", &major)
+	return major
+}
+
+// closeNow closes the connection without waiting for anything.
+func (c *conn) closeNow() { c.with(closeNow) }
 
 func closeNow(pc *pgx.Conn) {
 	if pc.IsClosed() {
@@ -218,14 +226,13 @@ func (c *conn) giveBack() {
 	if _, callers := c.handle.(*fromConn); c.unusable && !callers {
 		c.closeNow()
 	}
-	c.use(func(pc *pgx.Conn) error {
+	c.with(func(pc *pgx.Conn) {
 		if pc.IsClosed() {
 			select {
 			case <-pc.PgConn().CleanupDone():
 			case <-time.After(closeGrace):
 			}
 		}
-		return nil
 	})
 	c.release()
 }
@@ -283,6 +290,25 @@ func (r *row) number() int64 {
 }
 
 func (r *row) boolean() bool { return string(r.bytes()) == "t" }
+
+// into returns a row function that reads the columns into *string, *int64 and *bool.
+func into(columns ...any) func(*row) error {
+	return func(r *row) error {
+		for _, c := range columns {
+			switch c := c.(type) {
+			case *string:
+				*c = r.text()
+			case *int64:
+				*c = r.number()
+			case *bool:
+				*c = r.boolean()
+			default:
+				r.err = fmt.Errorf("a column can't be read into a %T", c)
+			}
+		}
+		return r.err
+	}
+}
 
 // time reads a timestamptz in binary form.
 func (r *row) time() time.Time {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -36,12 +37,7 @@ func connectError(config *pgx.ConnConfig, err error) error {
 		return e
 	}
 	all := attempts(ce)
-	best := all[0]
-	for _, a := range all {
-		if a.rank > best.rank {
-			best = a
-		}
-	}
+	best := slices.MaxFunc(all, func(a, b attempt) int { return a.rank - b.rank })
 	e.Code, e.Hint = best.code, best.hint
 	if best.code == "28P01" && places.Password == "" {
 		e.Hint = "the URL has no password: add one, or name a password file (passfile=…)"

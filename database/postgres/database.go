@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -63,10 +62,7 @@ func (db *Database) opened(u drivers.Unit, c *conn) error {
 	if err := db.units.Add(u); err != nil || db.config != nil {
 		return err
 	}
-	return c.use(func(pc *pgx.Conn) error {
-		db.config = pinned(db.units.Closing, pc)
-		return nil
-	})
+	return c.with(func(pc *pgx.Conn) { db.config = pinned(db.units.Closing, pc) })
 }
 
 func (db *Database) acquire(ctx context.Context) (*conn, error) {
@@ -334,21 +330,4 @@ func (r *stateReader) finish() (*database.State, error) {
 	r.st.Settings = database.NewSettings(r.stored...)
 	r.st.Interrupted = r.open
 	return r.st, nil
-}
-
-// serverMajor returns the major version of the connection's server.
-func (c *conn) serverMajor() (major int) {
-	c.use(func(pc *pgx.Conn) error {
-		major = serverMajor(pc.PgConn())
-		return nil
-	})
-	return major
-}
-
-// serverMajor returns the server's major version, or 0 if unknown.
-func serverMajor(pc *pgconn.PgConn) int {
-	var major int
-	version, _, _ := strings.Cut(pc.ParameterStatus("server_version"), ".")
-	fmt.Sscanf(version, "%d", &major)
-	return major
 }

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // These limits decide how soon others can proceed after the client's machine or network fails. The
@@ -42,11 +41,11 @@ var deadClient = []setting{
 
 // noticeDeadClient returns an SQL expression that makes the server detect a dead client; set
 // returns the expression that changes one setting.
-func noticeDeadClient(pc *pgconn.PgConn, set func(name, value string) string) (sql string) {
-	always, linux := "''", "''"
+func (c *conn) noticeDeadClient(set func(name, value string) string) (sql string) {
+	always, linux, major := "''", "''", c.serverMajor()
 	for _, s := range deadClient {
 		switch {
-		case serverMajor(pc) < s.since:
+		case major < s.since:
 		case s.linux:
 			linux += " || " + set(s.name, s.value)
 		default:
@@ -63,42 +62,32 @@ func (db *Database) forTheTransaction(c *conn) (sql string) {
 	mask := func(name, value string) string {
 		return fmt.Sprintf("pg_catalog.set_config('whimbrel.%[1]s', '=' || pg_catalog.current_setting('%[1]s'), true) || pg_catalog.set_config('%[1]s', %[2]s, true)", name, literal(value))
 	}
-	c.use(func(pc *pgx.Conn) error {
-		sql = ", " + noticeDeadClient(pc.PgConn(), mask)
-		if db.sayApp && pc.PgConn().ParameterStatus("application_name") != db.opts.App {
-			sql += ", " + mask("application_name", ascii(db.opts.App))
-		}
-		return nil
-	})
+	sql = ", " + c.noticeDeadClient(mask)
+	if db.sayApp && c.parameter("application_name") != db.opts.App {
+		sql += ", " + mask("application_name", ascii(db.opts.App))
+	}
 	return sql
 }
 
 // attend does for the worker's session what forTheTransaction does for a transaction. putBack
 // reverts it.
-func (r *run) attend() (qs []query) {
+func (r *run) attend() []query {
 	if r.pooled { // the pooler owns the session
 		return nil
 	}
 	set := func(name, value string) string {
 		return fmt.Sprintf("pg_catalog.set_config('%s', '%s', false)", name, value)
 	}
-	r.worker.use(func(pc *pgx.Conn) error {
-		qs = []query{{sql: "SELECT " + noticeDeadClient(pc.PgConn(), set), quiet: true}}
-		return nil
-	})
-	return qs
+	return []query{{sql: "SELECT " + r.worker.noticeDeadClient(set), quiet: true}}
 }
 
 // holdQueries keep the guard's transaction alive as long as the guard sends messages, and no
 // longer.
 func holdQueries(c *conn) []query {
 	qs := []query{command("SET LOCAL idle_in_transaction_session_timeout = '" + idleGuard + "'")}
-	c.use(func(pc *pgx.Conn) error {
-		if serverMajor(pc.PgConn()) >= 17 {
-			qs = append(qs, command("SET LOCAL transaction_timeout = 0"))
-		}
-		return nil
-	})
+	if c.serverMajor() >= 17 {
+		qs = append(qs, command("SET LOCAL transaction_timeout = 0"))
+	}
 	return qs
 }
 

@@ -58,7 +58,7 @@ func NewConn(conn *pgx.Conn, opts database.Options) database.Database {
 // NewDB returns the database of a *sql.DB opened with pgx's stdlib package, which the caller
 // closes. Notices go where its configuration says.
 func NewDB(db *sql.DB, opts database.Options) database.Database {
-	return newCallers(fromDB{db}, nil, opts)
+	return newCallers(fromDB{db: db}, nil, opts)
 }
 
 func newCallers(src source, config *pgx.ConnConfig, opts database.Options) *Database {

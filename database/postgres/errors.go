@@ -3,6 +3,7 @@ package postgres
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -17,17 +18,15 @@ var (
 	errNoSchema = errors.New("there is no schema for Whimbrel's tables: none of the search path exists and may be used by this role; create one, grant USAGE on it, or name another schema")
 )
 
+// isA reports whether err wraps an error of type E.
+func isA[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
+}
+
 func hasCode(err error, codes ...string) bool {
-	var pg *pgconn.PgError
-	if !errors.As(err, &pg) {
-		return false
-	}
-	for _, c := range codes {
-		if pg.Code == c {
-			return true
-		}
-	}
-	return false
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && slices.Contains(codes, pg.Code)
 }
 
 // missingTable reports whether a table or its schema does not exist.
@@ -44,26 +43,28 @@ func ended(pg *pgconn.PgError) bool {
 
 // ownError returns the error of one of Whimbrel's own statements, which has no place in a script.
 func ownError(sql string, err error) error {
-	var pg *pgconn.PgError
-	var st *database.StatementError
-	if !errors.As(err, &pg) || errors.As(err, &st) {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok || isA[*database.StatementError](err) {
 		return err
 	}
+	return serverError(sqltext.Statement{Text: sql}, pg)
+}
+
+// serverError returns the server's error in a statement.
+func serverError(st sqltext.Statement, pg *pgconn.PgError) *database.StatementError {
 	return &database.StatementError{
-		Statement: sql, Code: pg.Code, Message: pg.Message, Detail: pg.Detail, Hint: hint(pg), Where: pg.Where, Err: pg,
+		Pos: st.Pos, Index: st.Index, Statement: st.Text,
+		Code: pg.Code, Message: pg.Message, Detail: pg.Detail, Hint: hint(pg), Where: pg.Where, Err: pg,
 	}
 }
 
 // statementError converts a server error. sent is the text in which the server counts the position;
 // it begins at start in the script.
 func statementError(st sqltext.Statement, pg *pgconn.PgError, sent string, start sqltext.Position) error {
-	pos := st.Pos
 	if pg.Position > 0 {
-		pos = drivers.Advance(start, sent[:byteOffset(sent, int(pg.Position))])
+		st.Pos = drivers.Advance(start, sent[:byteOffset(sent, int(pg.Position))])
 	}
-	return &database.StatementError{
-		Pos: pos, Index: st.Index, Statement: st.Text, Code: pg.Code, Message: pg.Message, Detail: pg.Detail, Hint: hint(pg), Where: pg.Where, Err: pg,
-	}
+	return serverError(st, pg)
 }
 
 // refused is a statement that the driver does not send.
@@ -101,19 +102,16 @@ var hints = map[string]string{
 // commitError returns an error of COMMIT itself, such as one of a deferred constraint. It belongs
 // to no statement; last is the end of the last script.
 func commitError(pg *pgconn.PgError, last sqltext.Statement) error {
-	return &database.StatementError{
-		Pos: last.Pos, Index: last.Index, Statement: last.Text,
-		Code: pg.Code, Message: "at COMMIT: " + pg.Message, Detail: pg.Detail, Hint: hint(pg), Where: pg.Where, Err: pg,
-	}
+	e := serverError(last, pg)
+	e.Message = "at COMMIT: " + e.Message
+	return e
 }
 
 // afterError returns an error that a script caused in a statement of Whimbrel's own; last is the
 // end of the script.
 func afterError(pg *pgconn.PgError, last sqltext.Statement) error {
-	e := &database.StatementError{
-		Pos: last.Pos, Index: last.Index, Statement: last.Text,
-		Code: pg.Code, Message: "after the script, in a statement of Whimbrel's own: " + pg.Message, Detail: pg.Detail, Hint: hint(pg), Where: pg.Where, Err: pg,
-	}
+	e := serverError(last, pg)
+	e.Message = "after the script, in a statement of Whimbrel's own: " + e.Message
 	switch pg.Code {
 	case "42P01", "3F000", "42703":
 		e.Hint = "the script dropped or changed Whimbrel's tables or their schema: don't change these, or keep the tables in another schema"

@@ -12,11 +12,6 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-var (
-	_ database.Identifier = (*Database)(nil)
-	_ database.Locator    = (*Database)(nil)
-)
-
 // Identify returns the identifier that initdb assigned to the server's data. Copies and standbys
 // have the same.
 func (db *Database) Identify(ctx context.Context) (database.Identity, error) {
@@ -26,13 +21,7 @@ func (db *Database) Identify(ctx context.Context) (database.Identity, error) {
 	}
 	defer c.release()
 	var id string
-	err = c.pipeline(ctx, query{
-		sql: "SELECT system_identifier::pg_catalog.text FROM pg_catalog.pg_control_system()",
-		row: func(r *row) error {
-			id = r.text()
-			return r.err
-		},
-	})
+	err = c.pipeline(ctx, query{sql: "SELECT system_identifier::pg_catalog.text FROM pg_catalog.pg_control_system()", row: into(&id)})
 	if err != nil {
 		return database.Identity{}, err
 	}

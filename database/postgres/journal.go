@@ -290,9 +290,8 @@ func (r *run) transact(ctx context.Context, st sqltext.Statement, data io.Reader
 	} else {
 		r.journal = done
 	}
-	var e *database.StatementError
 	// a deferred constraint of this statement, or of one in its transaction
-	if errors.As(err, &e) && e.Statement == commitText {
+	if e, ok := errors.AsType[*database.StatementError](err); ok && e.Statement == commitText {
 		e.Pos, e.Index, e.Statement = st.Pos, st.Index, st.Text
 	}
 	if hasCode(err, "25001", "2D000") {

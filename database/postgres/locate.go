@@ -246,21 +246,21 @@ func (f *finder) usableTable(r ownTable) error {
 	case !r.Made || !r.safe():
 		return f.altered(r)
 	case !r.Usage:
-		return &database.TablesError{
-			Problem: database.TablesHidden, Table: r.full(), Role: f.user,
-			Msg:  fmt.Sprintf("role %q may not use schema %q, which contains Whimbrel's tables", f.user, r.Schema),
-			Hint: "grant the privileges as the owner of the tables",
-			Fix:  fmt.Sprintf("GRANT USAGE ON SCHEMA %s TO %s", quote(r.Schema), quote(f.user)),
-		}
+		return f.hidden(r, fmt.Sprintf("use schema %q, which contains Whimbrel's tables", r.Schema), "USAGE ON SCHEMA "+quote(r.Schema))
 	case !r.Readable:
-		return &database.TablesError{
-			Problem: database.TablesHidden, Table: r.full(), Role: f.user,
-			Msg:  fmt.Sprintf("role %q may not read Whimbrel's table %s", f.user, r.full()),
-			Hint: "grant the privileges as the owner of the tables",
-			Fix:  fmt.Sprintf("GRANT SELECT ON %s TO %s", r.full(), quote(f.user)),
-		}
+		return f.hidden(r, "read Whimbrel's table "+r.full(), "SELECT ON "+r.full())
 	}
 	return nil
+}
+
+// hidden reports that the role lacks a privilege.
+func (f *finder) hidden(r ownTable, mayNot, privilege string) error {
+	return &database.TablesError{
+		Problem: database.TablesHidden, Table: r.full(), Role: f.user,
+		Msg:  fmt.Sprintf("role %q may not %s", f.user, mayNot),
+		Hint: "grant the privileges as the owner of the tables",
+		Fix:  fmt.Sprintf("GRANT %s TO %s", privilege, quote(f.user)),
+	}
 }
 
 // nothingIn returns an error unless the database has no history at all. It tells that case from a
@@ -297,7 +297,7 @@ func (f *finder) nothingIn(schema string) error {
 func (f *finder) foreign(r ownTable) error {
 	return &database.TablesError{
 		Problem: database.TablesForeign, Table: r.full(), Role: f.user,
-		Msg:  fmt.Sprintf("the %s %s is not one of Whimbrel's, or has lost columns", kindWord(r.Kind), r.full()),
+		Msg:  fmt.Sprintf("the %s %s is not one of Whimbrel's, or has lost columns", kindWords[r.Kind], r.full()),
 		Hint: "name another history table, or another schema",
 	}
 }
@@ -306,7 +306,7 @@ func (f *finder) untrusted(r ownTable, or string) error {
 	e := &database.TablesError{
 		Problem: database.TablesUntrusted, Table: r.full(), Owner: r.Owner, Role: f.user,
 		Msg: fmt.Sprintf("the %s %s belongs to role %q, of which %q is not a member. The owner of the history can make Whimbrel execute anything with the rights of %[4]q",
-			kindWord(r.Kind), r.full(), r.Owner, f.user),
+			kindWords[r.Kind], r.full(), r.Owner, f.user),
 		Hint: fmt.Sprintf("connect as %q, or declare that you trust that role (TablesOwner), or make %q a member of it", r.Owner, f.user),
 		Fix:  fmt.Sprintf("GRANT %s TO %s", quote(r.Owner), quote(f.user)),
 	}
@@ -322,7 +322,7 @@ func (f *finder) altered(r ownTable) error {
 	is := fmt.Sprintf("Whimbrel's table %s ", r.full())
 	switch {
 	case r.Kind != "r":
-		e.Msg = fmt.Sprintf("%s is a %s, not a plain table", r.full(), kindWord(r.Kind))
+		e.Msg = fmt.Sprintf("%s is a %s, not a plain table", r.full(), kindWords[r.Kind])
 		e.Hint = "name the schema of the intended history, or drop or rename this one"
 	case !r.Made:
 		e.Msg = fmt.Sprintf("%s has the columns of a history, but its id is not an identity column: it is a copy of one", r.full())
@@ -350,21 +350,7 @@ func (f *finder) altered(r ownTable) error {
 	return e
 }
 
-func kindWord(kind string) string {
-	switch kind {
-	case "v":
-		return "view"
-	case "m":
-		return "materialized view"
-	case "f":
-		return "foreign table"
-	case "p":
-		return "partitioned table"
-	case "c":
-		return "type"
-	}
-	return "table"
-}
+var kindWords = map[string]string{"r": "table", "v": "view", "m": "materialized view", "f": "foreign table", "p": "partitioned table", "c": "type"}
 
 // listed formats names as in: schemas "a" and "b".
 func listed(word string, names []string) string {
@@ -547,8 +533,7 @@ AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExc
 
 // busy turns a tablesBusyError into a *database.LockedError.
 func (db *Database) busy(ctx context.Context, c *conn, l location, set string, waited time.Duration, err error) error {
-	var busy *tablesBusyError
-	if !errors.As(err, &busy) {
+	if !isA[*tablesBusyError](err) {
 		return err
 	}
 	e := &database.LockedError{Set: set, Waited: waited}

@@ -31,28 +31,39 @@ const creationKey = `pg_catalog.hashtextextended(pg_catalog.jsonb_build_array('w
 // the head of its history. If it fails, no transaction remains open. errMoved means that the tables
 // are no longer at l.
 func (db *Database) lock(ctx context.Context, c *conn, l location, set string, opts database.LockOptions) (h head, err error) {
-	start, table := time.Now(), ""
-	err = db.poll(ctx, c, set, opts, func(ctx context.Context) (bool, database.Holder, error) {
-		got, found, err := db.tryLock(ctx, c, l, set)
-		table = ""
-		var busy *tablesBusyError
-		switch {
-		case errors.As(err, &busy):
-			holder := database.Holder{}
-			table, holder = db.whoLocks(ctx, c, l)
-			return false, holder, nil
-		case err != nil || got:
-			h = found
-			return got, database.Holder{}, err
+	err = db.pollTables(ctx, c, l, set, opts, func(ctx context.Context) (got bool, holder database.Holder, err error) {
+		got, h, err = db.tryLock(ctx, c, l, set)
+		if err == nil && !got {
+			holder = db.holder(ctx, c, l, set)
+			c.rollback()
 		}
-		holder := db.holder(ctx, c, l, set)
-		c.rollback()
+		return got, holder, err
+	})
+	return h, err
+}
+
+// pollTables is poll for a try that also locks Whimbrel's tables. It tries again after a
+// *tablesBusyError, too.
+func (db *Database) pollTables(ctx context.Context, c *conn, l location, set string, opts database.LockOptions, try func(context.Context) (bool, database.Holder, error)) error {
+	start, table := time.Now(), ""
+	err := db.poll(ctx, c, set, opts, func(ctx context.Context) (bool, database.Holder, error) {
+		got, holder, err := try(ctx)
+		table = ""
+		busy, ok := errors.AsType[*tablesBusyError](err)
+		switch {
+		case !ok:
+			return got, holder, err
+		case busy.row:
+			table = l.tables[journal].full()
+		default:
+			table, holder = db.whoLocks(ctx, c, l)
+		}
 		return false, holder, nil
 	})
-	if locked := (*database.LockedError)(nil); errors.As(err, &locked) && table != "" {
+	if locked, ok := errors.AsType[*database.LockedError](err); ok && table != "" {
 		locked.What, locked.Waited = ownTableWord+table, time.Since(start)
 	}
-	return h, err
+	return err
 }
 
 // poll repeats try until it gets the lock, or the time is over. It never uses the blocking form: a
@@ -74,10 +85,7 @@ func (db *Database) tryLock(ctx context.Context, c *conn, l location, set string
 	queries := append(db.lockQueries(c, l, set, &got), l.hold(history, journal)...)
 	err = c.pipeline(ctx, append(queries, db.headQuery(l.schema, set, &h))...)
 	if err == nil {
-		err = c.checkPrimary()
-	}
-	if err == nil && got {
-		err = db.checkDecides(c)
+		err = db.checkServer(c, got)
 	}
 	if err == nil && got {
 		err = h.check()
@@ -120,10 +128,7 @@ func (db *Database) headQuery(schema, set string, h *head) query {
 		args:  []arg{keptAsASCII(set)},
 		often: true,
 		fail:  db.foreignHistory,
-		row: func(r *row) error {
-			*h = head{mine: r.number(), own: r.number(), tables: r.number(), journal: r.number()}
-			return r.err
-		},
+		row:   into(&h.mine, &h.own, &h.tables, &h.journal),
 	}
 }
 
@@ -152,20 +157,22 @@ func (db *Database) holder(ctx context.Context, c *conn, l location, set string)
 
 // holderOf returns a process that holds the lock with a key, whose parameters are args; or the zero
 // Holder.
-func (db *Database) holderOf(ctx context.Context, c *conn, key string, args ...arg) (h database.Holder) {
-	err := c.pipeline(ctx, query{
-		sql:     holdersQuery(key) + " LIMIT 1",
-		args:    args,
-		formats: holderFormats,
-		row: func(r *row) error {
-			_, h = readHolder(r)
-			return r.err
-		},
-	})
+func (db *Database) holderOf(ctx context.Context, c *conn, key string, args ...arg) database.Holder {
+	h, _, err := c.firstHolder(ctx, holdersQuery(key)+" LIMIT 1", args...)
 	if err != nil {
 		return database.Holder{} // the holder is only informative
 	}
 	return h
+}
+
+// firstHolder executes a query in the form of holdersQuery that returns at most one process.
+func (c *conn) firstHolder(ctx context.Context, sql string, args ...arg) (h database.Holder, found bool, err error) {
+	err = c.pipeline(ctx, query{sql: sql, args: args, formats: holderFormats, row: func(r *row) error {
+		found = true
+		_, h = readHolder(r)
+		return r.err
+	}})
+	return h, found, err
 }
 
 // holderColumns describe a process, from pg_locks l and pg_stat_activity a.

@@ -188,10 +188,7 @@ func (b *transaction) lockMetadata(ctx context.Context, more ...query) error {
 		err = b.c.pipeline(ctx, append([]query{{
 			sql:  "SELECT pg_catalog.pg_try_advisory_xact_lock(" + lockKey + ")",
 			args: []arg{b.own.historyID(), text(drivers.MetadataLock)},
-			row: func(r *row) error {
-				got = r.boolean()
-				return r.err
-			},
+			row:  into(&got),
 		}}, more...)...)
 		if err == nil && !got {
 			holder = b.db.holder(ctx, b.c, b.own, drivers.MetadataLock)

@@ -33,10 +33,7 @@ func (db *Database) recordedQuery(schema, set string, p *process) query {
 		sql: `SELECT a.pid, coalesce(` + sinceWhen + `, 0), backend_user FROM (SELECT backend_pid AS pid, backend_start, backend_user FROM ` + table(schema, db.names.Journal) + ` WHERE set_name = $1) a
 WHERE a.pid <> pg_catalog.pg_backend_pid() AND EXISTS (SELECT FROM pg_catalog.pg_stat_activity b WHERE b.pid = a.pid)`,
 		args: []arg{keptAsASCII(set)},
-		row: func(row *row) error {
-			*p = process{PID: row.number(), Since: row.number(), User: row.number()}
-			return row.err
-		},
+		row:  p.row(),
 	}
 }
 
@@ -66,8 +63,7 @@ WHERE a.pid = $1::int AND ` + here + ` AND a.usesysid = $3::oid AND ($2::bigint 
 		})
 		return ended, h, err
 	})
-	var locked *database.LockedError
-	if errors.As(err, &locked) {
+	if locked, ok := errors.AsType[*database.LockedError](err); ok {
 		return stillThere(locked, allowed)
 	}
 	return err

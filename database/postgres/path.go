@@ -99,11 +99,7 @@ func withPaths(queries []query, inTransaction bool) []query {
 
 func controlsTransaction(sql string) bool {
 	word, _, _ := strings.Cut(sql, " ")
-	switch strings.ToUpper(word) {
-	case "BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE":
-		return true
-	}
-	return false
+	return slices.Contains([]string{"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE"}, strings.ToUpper(word))
 }
 
 // between returns a query that sets the path before or after q, and explains its errors like those

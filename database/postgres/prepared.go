@@ -31,20 +31,16 @@ func (c *conn) prepareFromNowOn(pid int64) {
 	if l, ok := c.handle.(pooled); !ok || !l.own {
 		return
 	}
-	c.use(func(pc *pgx.Conn) error {
+	c.with(func(pc *pgx.Conn) {
 		if preparedOn(pc) == nil && pid == int64(pc.PgConn().PID()) {
 			pc.PgConn().CustomData()[preparedKey] = &prepared{known: map[string]*pgconn.StatementDescription{}}
 		}
-		return nil
 	})
 }
 
 // forgetPrepared discards the prepared statements after a session may have lost them.
 func (c *conn) forgetPrepared() {
-	c.use(func(pc *pgx.Conn) error {
-		preparedOn(pc).forget()
-		return nil
-	})
+	c.with(func(pc *pgx.Conn) { preparedOn(pc).forget() })
 }
 
 // send sends a query, and reports whether the answer to its preparation comes first.

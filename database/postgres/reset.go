@@ -1,12 +1,14 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/postgres/internal/pgcatalog"
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
@@ -54,9 +56,7 @@ func (r *resetter) lockSets(ctx context.Context) error {
 	r.out.Sets = nil
 	err := r.c.pipeline(ctx, query{
 		sql: `SELECT set_name, pg_catalog.pg_try_advisory_xact_lock(` + strings.ReplaceAll(lockKey, "$2::text", "set_name") + `)
-FROM (SELECT DISTINCT set_name FROM ` + table(r.schema, r.db.names.History) + `
-	WHERE set_name <> '` + migration.ReservedSet + `' UNION SELECT set_name FROM ` + table(r.schema, r.db.names.Journal) + ` WHERE ` + isOpen + `
-	UNION SELECT $2::text OFFSET 0) AS sets ORDER BY set_name COLLATE "C"`,
+FROM (` + r.setsQuery() + ` UNION SELECT $2::text OFFSET 0) AS sets ORDER BY set_name COLLATE "C"`,
 		args: []arg{r.own.historyID(), keptAsASCII(r.set)},
 		row: func(row *row) error {
 			set := row.kept()
@@ -72,6 +72,12 @@ FROM (SELECT DISTINCT set_name FROM ` + table(r.schema, r.db.names.History) + `
 		return err
 	}
 	return &database.LockedError{Set: locked, Holder: r.db.holder(ctx, r.c, r.own, locked)}
+}
+
+// setsQuery reads the sets in the history and in the journal.
+func (r *resetter) setsQuery() string {
+	return "SELECT DISTINCT set_name FROM " + table(r.schema, r.db.names.History) + " WHERE set_name <> '" + migration.ReservedSet +
+		"' UNION SELECT set_name FROM " + table(r.schema, r.db.names.Journal) + " WHERE " + isOpen
 }
 
 // nameOf are the columns of i, from pg_identify_object, that readObject reads. Some names begin
@@ -260,16 +266,10 @@ func (r *resetter) dropAll(ctx context.Context, how string) error {
 }
 
 // dropWord returns the object type as in DROP.
-func dropWord(kind string) string {
-	switch kind {
-	case "function", "procedure", "aggregate":
-		return "ROUTINE"
-	case "composite type":
-		return "TYPE"
-	case "statistics object":
-		return "STATISTICS"
-	}
-	return strings.ToUpper(kind)
+func dropWord(kind string) string { return cmp.Or(dropWords[kind], strings.ToUpper(kind)) }
+
+var dropWords = map[string]string{
+	"function": "ROUTINE", "procedure": "ROUTINE", "aggregate": "ROUTINE", "composite type": "TYPE", "statistics object": "STATISTICS",
 }
 
 // dropSchemas drops the schemas except Whimbrel's own, if the role owns them and they are empty.
@@ -303,7 +303,7 @@ AND pg_catalog.pg_has_role(nspowner, 'USAGE') ORDER BY nspname`,
 func (r *resetter) checkSets(ctx context.Context) error {
 	var sets []string
 	err := r.c.pipeline(ctx, query{
-		sql: "SELECT DISTINCT set_name FROM " + table(r.schema, r.db.names.History) + " WHERE set_name <> '" + migration.ReservedSet + "' UNION SELECT set_name FROM " + table(r.schema, r.db.names.Journal) + " WHERE " + isOpen,
+		sql: r.setsQuery(),
 		row: func(row *row) error {
 			sets = append(sets, row.kept())
 			return row.err
@@ -328,12 +328,4 @@ func (r *resetter) record(ctx context.Context, e database.Entry) error {
 }
 
 // array formats names as a PostgreSQL array.
-func array(names []string) arg {
-	quoted := make([]string, len(names))
-	for i, name := range names {
-		quoted[i] = `"` + inArray.Replace(name) + `"`
-	}
-	return text("{" + strings.Join(quoted, ",") + "}")
-}
-
-var inArray = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+func array(names []string) arg { return pgcatalog.TextArray(append([]string{}, names...)) }

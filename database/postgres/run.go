@@ -120,10 +120,7 @@ func (r *run) lock(ctx context.Context, opts database.LockOptions) error {
 		err = r.guard.pipeline(ctx, queries...)
 		if err == nil {
 			r.worker.server = r.guard.server // until the worker's own is known
-			err = r.worker.checkPrimary()
-		}
-		if err == nil && got {
-			err = r.db.checkDecides(r.guard)
+			err = r.db.checkServer(r.worker, got)
 		}
 		if err != nil || got {
 			return got, holder, err
@@ -156,28 +153,13 @@ func (r *run) begin(ctx context.Context, opts database.LockOptions) error {
 // whenFree sends the queries of a transaction on the worker as soon as no other session locks the
 // tables.
 func (r *run) whenFree(ctx context.Context, opts database.LockOptions, queries ...query) error {
-	start, table := time.Now(), ""
-	err := r.db.poll(ctx, r.worker, r.set, opts, func(ctx context.Context) (bool, database.Holder, error) {
+	return r.db.pollTables(ctx, r.worker, r.own, r.set, opts, func(ctx context.Context) (bool, database.Holder, error) {
 		err := r.worker.pipeline(ctx, queries...)
 		if err != nil {
 			r.worker.rollback()
 		}
-		var busy *tablesBusyError
-		if !errors.As(err, &busy) {
-			return err == nil, database.Holder{}, err
-		}
-		if busy.row {
-			table = r.own.tables[journal].full()
-			return false, database.Holder{}, nil
-		}
-		var holder database.Holder
-		table, holder = r.db.whoLocks(ctx, r.worker, r.own)
-		return false, holder, nil
+		return err == nil, database.Holder{}, err
 	})
-	if locked := (*database.LockedError)(nil); errors.As(err, &locked) {
-		locked.What, locked.Waited = ownTableWord+table, time.Since(start)
-	}
-	return err
 }
 
 // readSession reads the worker's session, and determines whether a pooler owns it.
@@ -197,9 +179,8 @@ func (r *run) readSession(ctx context.Context, opts database.LockOptions) error 
 	if err != nil {
 		return err
 	}
-	r.worker.use(func(pc *pgx.Conn) error {
+	r.worker.with(func(pc *pgx.Conn) {
 		r.pooled = int64(pc.PgConn().PID()) != r.at.PID // a pooler reports a process id of its own
-		return nil
 	})
 	if r.pooled {
 		r.at = process{}
@@ -283,10 +264,7 @@ func (r *run) execute(ctx context.Context, st sqltext.Statement, data io.Reader)
 
 // named turns a broken connection into a *database.StatementError.
 func (r *run) named(st sqltext.Statement, err error) error {
-	var known *database.StatementError
-	var lost *database.LockLostError
-	var unknown *database.CommitUnknownError
-	if err == nil || errors.As(err, &known) || errors.As(err, &lost) || errors.As(err, &unknown) || !r.worker.broken() {
+	if err == nil || isA[*database.StatementError](err) || isA[*database.LockLostError](err) || isA[*database.CommitUnknownError](err) || !r.worker.broken() {
 		return err
 	}
 	return &database.StatementError{Pos: st.Pos, Index: st.Index, Statement: st.Text, Message: err.Error(), Hint: "the next run checks the outcome of the statement and resumes", Err: err}

@@ -70,10 +70,7 @@ func (db *Database) adoptSchema(ctx context.Context, from *conn) error {
 	}
 	defer c.release()
 	current := func(c *conn) (schema string, err error) {
-		err = c.pipeline(ctx, query{sql: "SELECT coalesce(pg_catalog.current_schema(), '')", path: callers, row: func(r *row) error {
-			schema = r.text()
-			return r.err
-		}})
+		err = c.pipeline(ctx, query{sql: "SELECT coalesce(pg_catalog.current_schema(), '')", path: callers, row: into(&schema)})
 		return schema, err
 	}
 	here, err := current(c)
@@ -93,10 +90,7 @@ func (db *Database) scratchConfig(ctx context.Context, c *conn, name string) (*p
 	if err != nil {
 		return nil, err
 	}
-	err = c.use(func(pc *pgx.Conn) error {
-		config.ConnConfig = pinned(ctx, pc)
-		return nil
-	})
+	err = c.with(func(pc *pgx.Conn) { config.ConnConfig = pinned(ctx, pc) })
 	config.ConnConfig.Database = name
 	config.MaxConns = 4
 	return config, err
@@ -113,10 +107,7 @@ func createDatabase(ctx context.Context, c *conn, name string) (create string, e
 	ELSE '' END
 FROM pg_database d, to_jsonb(d) j WHERE datname = current_database()`,
 		args: []arg{text(name)},
-		row: func(r *row) error {
-			create = r.text()
-			return r.err
-		},
+		row:  into(&create),
 	})
 	return create, err
 }

@@ -259,8 +259,7 @@ func (c *conn) simple(ctx context.Context, k *chunk) error {
 			n++
 		}
 		err := mrr.Close()
-		var pg *pgconn.PgError
-		if errors.As(err, &pg) {
+		if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 			return k.explain(pg, sql, n)
 		}
 		return err

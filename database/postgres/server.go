@@ -33,10 +33,7 @@ func (r *row) server() server {
 
 // learnServer returns the query that identifies the server of a connection.
 func (c *conn) learnServer() query {
-	return query{sql: "SELECT " + aboutServer, row: func(r *row) error {
-		c.server = r.server()
-		return r.err
-	}}
+	return query{sql: "SELECT " + aboutServer, row: into(&c.server.standby, &c.server.started, &c.server.address)}
 }
 
 func (s server) String() string {
@@ -63,6 +60,16 @@ func (c *conn) checkPrimary() error {
 	return &database.StandbyError{Server: c.server.String()}
 }
 
+// checkServer returns an error if a lock must not be acquired on the server; got reports whether it
+// was.
+func (db *Database) checkServer(c *conn, got bool) error {
+	err := c.checkPrimary()
+	if err == nil && got {
+		err = db.checkDecides(c)
+	}
+	return err
+}
+
 // checkSameServer returns an error unless both connections lead to the same server.
 func (c *conn) checkSameServer(other *conn) error {
 	if c.server.started == other.server.started {
@@ -75,8 +82,7 @@ func (c *conn) checkSameServer(other *conn) error {
 
 // unknownCommit records the server if the outcome of a COMMIT is unknown.
 func (db *Database) unknownCommit(c *conn, err error) error {
-	var unknown *database.CommitUnknownError
-	if errors.As(err, &unknown) {
+	if isA[*database.CommitUnknownError](err) {
 		at := c.server
 		db.unknown.Store(&at)
 	}
@@ -179,7 +185,6 @@ func reaches(ctx context.Context, config *pgconn.Config, f *pgconn.FallbackConfi
 // elsewhere reports whether another try may reach the primary: the pool has just closed its
 // connection to a standby.
 func (db *Database) elsewhere(err error) bool {
-	var standby *database.StandbyError
 	own, ok := db.src.(*ownPool)
-	return errors.As(err, &standby) && ok && own.primary != nil
+	return ok && own.primary != nil && isA[*database.StandbyError](err)
 }

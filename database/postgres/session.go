@@ -1,13 +1,15 @@
 package postgres
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/whimbrel-db/whimbrel/database/postgres/internal/pgcatalog"
 )
 
 // session is the state that a script can change and that the end of its transaction does not
@@ -75,19 +77,12 @@ const sessionQuery = `SELECT pg_catalog.json_build_object(
 		'tcp_user_timeout', pg_catalog.current_setting('whimbrel.tcp_user_timeout', true)))`
 
 func (s *session) read() []query {
-	into := func(v any, r *row) error {
-		if err := json.Unmarshal(r.bytes(), v); err != nil {
-			return fmt.Errorf("reading the session: %w", err)
-		}
-		return r.err
+	rest := jsonInto(query{sql: sessionQuery}, s)
+	rest.done = func(pgconn.CommandTag) error {
+		s.known = true
+		return nil
 	}
-	return []query{
-		{sql: settingsQuery, path: callers, row: func(r *row) error { return into(&s.Settings, r) }},
-		{sql: sessionQuery, row: func(r *row) error {
-			s.known = true
-			return into(s, r)
-		}},
-	}
+	return []query{jsonInto(query{sql: settingsQuery, path: callers}, &s.Settings), rest}
 }
 
 // readCustom returns a query that reads custom settings.
@@ -201,32 +196,15 @@ func (s *session) undoSettings(before *session) (qs []query) {
 // lost reports whether something is gone that can't be restored, and that the connection's owner or
 // the client library needs.
 func (s *session) lost(before *session) bool {
-	for _, gone := range [][]string{
-		added(before.Temp, s.Temp), added(before.Prepared, s.Prepared), added(before.Protocol, s.Protocol), added(before.Cursors, s.Cursors),
-	} {
-		if len(gone) > 0 {
-			return true
-		}
-	}
-	return false
+	gone := slices.Concat(added(before.Temp, s.Temp), added(before.Prepared, s.Prepared), added(before.Protocol, s.Protocol), added(before.Cursors, s.Cursors))
+	return len(gone) > 0
 }
 
 // settingName quotes the name of a setting; a custom one has two parts.
 func settingName(name string) string { return pgx.Identifier(strings.Split(name, ".")).Sanitize() }
 
-func literal(s string) string {
-	if strings.Contains(s, `\`) {
-		return "E'" + strings.ReplaceAll(strings.ReplaceAll(s, `\`, `\\`), "'", "''") + "'"
-	}
-	return "'" + strings.ReplaceAll(s, "'", "''") + "'"
-}
+func literal(s string) string { return pgcatalog.Literal(s) }
 
 func added(now, before []string) []string {
-	var more []string
-	for _, s := range now {
-		if !slices.Contains(before, s) {
-			more = append(more, s)
-		}
-	}
-	return more
+	return slices.DeleteFunc(slices.Clone(now), func(s string) bool { return slices.Contains(before, s) })
 }

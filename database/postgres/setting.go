@@ -63,8 +63,7 @@ func (db *Database) settle(ctx context.Context, c *conn, l location, u database.
 		}
 		return len(still) == 0, h, err
 	})
-	var locked *database.LockedError
-	if errors.As(err, &locked) {
+	if locked, ok := errors.AsType[*database.LockedError](err); ok {
 		return &database.UnsettledError{Name: u.Name, Waited: time.Since(start), Holder: locked.Holder}
 	}
 	return err

@@ -41,7 +41,7 @@ func (p fromPool) acquire(ctx context.Context) (handle, error) {
 	switch {
 	case err == nil:
 		return pooled{c: c}, nil
-	case ctx.Err() != nil && !isConnectError(err):
+	case ctx.Err() != nil && !isA[*pgconn.ConnectError](err):
 		return nil, fmt.Errorf("waiting for a connection of the pool: %w", err)
 	}
 	return nil, connectError(p.pool.Config().ConnConfig, err)
@@ -54,9 +54,9 @@ func (p fromPool) prepare(ctx context.Context, config *pgx.ConnConfig) (*pgx.Con
 			return nil, err
 		}
 	}
-	conn, err := pgx.ConnectConfig(ctx, config)
+	conn, err := connect(ctx, config)
 	if err != nil {
-		return nil, connectError(config, err)
+		return nil, err
 	}
 	if err := hooks(ctx, like, conn); err != nil {
 		closeNow(conn)
@@ -128,8 +128,18 @@ type pooled struct {
 func (p pooled) use(f func(*pgx.Conn) error) error { return f(p.c.Conn()) }
 func (p pooled) release()                          { p.c.Release() }
 
+// callersSource is embedded by sources that have no settings of their own for new connections, and are closed by the caller.
+type callersSource struct{}
+
+func (callersSource) close() {}
+
+func (callersSource) prepare(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error) {
+	return connect(ctx, config)
+}
+
 // fromConn provides the caller's single connection to one user at a time.
 type fromConn struct {
+	callersSource
 	conn *pgx.Conn
 	free chan struct{}
 }
@@ -156,21 +166,19 @@ func (f *fromConn) acquire(ctx context.Context) (handle, error) {
 func (f *fromConn) use(do func(*pgx.Conn) error) error { return do(f.conn) }
 func (f *fromConn) release()                           { f.free <- struct{}{} }
 func (f *fromConn) exhausted() bool                    { return len(f.free) == 0 }
-func (f *fromConn) close()                             {}
-
-func (f *fromConn) prepare(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error) {
-	return connect(ctx, config)
-}
 
 // fromDB is a *sql.DB provided by the caller.
-type fromDB struct{ db *sql.DB }
+type fromDB struct {
+	callersSource
+	db *sql.DB
+}
 
 func (f fromDB) acquire(ctx context.Context) (handle, error) {
 	c, err := f.db.Conn(ctx)
 	switch {
 	case err == nil:
 		return sqlConn{c}, nil
-	case isConnectError(err):
+	case isA[*pgconn.ConnectError](err):
 		return nil, connectError(nil, err)
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("waiting for a connection of the pool: %w", err)
@@ -181,12 +189,6 @@ func (f fromDB) acquire(ctx context.Context) (handle, error) {
 func (f fromDB) exhausted() bool {
 	s := f.db.Stats()
 	return s.MaxOpenConnections > 0 && s.InUse >= s.MaxOpenConnections
-}
-
-func (f fromDB) close() {}
-
-func (f fromDB) prepare(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error) {
-	return connect(ctx, config)
 }
 
 type sqlConn struct{ c *sql.Conn }
@@ -223,11 +225,7 @@ func (s single) release() {
 // have no other connection.
 func (db *Database) beside(ctx context.Context, c *conn) (*conn, error) {
 	var config *pgx.ConnConfig
-	err := c.use(func(pc *pgx.Conn) error {
-		config = pinned(ctx, pc)
-		return nil
-	})
-	if err != nil {
+	if err := c.with(func(pc *pgx.Conn) { config = pinned(ctx, pc) }); err != nil {
 		return nil, err
 	}
 	// A wait on it must end immediately when the context ends.
@@ -247,9 +245,4 @@ func connect(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error) {
 		return nil, connectError(config, err)
 	}
 	return c, nil
-}
-
-func isConnectError(err error) bool {
-	var ce *pgconn.ConnectError
-	return errors.As(err, &ce)
 }

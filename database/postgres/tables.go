@@ -130,16 +130,10 @@ func (db *Database) create(ctx context.Context, c *conn, opts database.LockOptio
 		err = c.pipeline(ctx, command("BEGIN ISOLATION LEVEL READ COMMITTED"), c.learnServer(), query{
 			sql:  "SELECT pg_catalog.pg_try_advisory_xact_lock(" + creationKey + ")",
 			args: []arg{text(db.names.History)},
-			row: func(r *row) error {
-				got = r.boolean()
-				return r.err
-			},
+			row:  into(&got),
 		})
 		if err == nil {
-			err = c.checkPrimary()
-		}
-		if err == nil && got {
-			err = db.checkDecides(c)
+			err = db.checkServer(c, got)
 		}
 		if err == nil && !got {
 			holder = db.holderOf(ctx, c, creationKey, text(db.names.History))
@@ -149,13 +143,12 @@ func (db *Database) create(ctx context.Context, c *conn, opts database.LockOptio
 		}
 		return got, holder, err
 	})
-	if locked := (*database.LockedError)(nil); errors.As(err, &locked) {
+	if locked, ok := errors.AsType[*database.LockedError](err); ok {
 		locked.What = "the creation of Whimbrel's tables"
 	}
 	if err != nil {
 		return l, err
 	}
-	haveSchema := false
 	l, err = db.relocate(ctx, c)
 	if err != nil || l.made() {
 		return l, err
@@ -163,13 +156,11 @@ func (db *Database) create(ctx context.Context, c *conn, opts database.LockOptio
 	if l.schema == "" {
 		return l, errNoSchema
 	}
+	haveSchema := false
 	err = c.pipeline(ctx, query{
 		sql:  `SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)`,
 		args: []arg{text(l.schema)},
-		row: func(r *row) error {
-			haveSchema = r.boolean()
-			return r.err
-		},
+		row:  into(&haveSchema),
 	})
 	if err != nil {
 		return l, err

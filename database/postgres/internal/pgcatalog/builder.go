@@ -113,7 +113,7 @@ func (b *builder) comment(o *catalog.Object, key sub, attr, name string) {
 	}
 	value := "NULL"
 	if comment != "" {
-		value = literal(comment)
+		value = Literal(comment)
 	}
 	o.Set(attr, value)
 	o.SQL = append(o.SQL, "COMMENT ON "+name+" IS "+value)

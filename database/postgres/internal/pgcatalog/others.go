@@ -72,7 +72,7 @@ func (r *Reader) askEventTriggers() {
 FROM pg_event_trigger e WHERE {none pg_event_trigger e.oid}`, func(a *row) {
 		id, name, event, state, tags, function := a.oid(), a.text(), a.text(), a.char(), a.list(), a.text()
 		for i, tag := range tags {
-			tags[i] = literal(strings.Trim(tag, "'"))
+			tags[i] = Literal(strings.Trim(tag, "'"))
 		}
 		list, full := strings.Join(tags, ", "), "EVENT TRIGGER "+r.quote(name)
 		r.build(func(b *builder) {
@@ -202,7 +202,7 @@ func (b *builder) publication(id oid, p *publication) {
 		c.add("for", "all tables", " FOR ALL TABLES")
 	}
 	o.Set("publish", publish)
-	c.sql += " WITH (publish = " + literal(publish)
+	c.sql += " WITH (publish = " + Literal(publish)
 	c.flag(p.viaRoot, "publish via partition root", ", publish_via_partition_root = true")
 	if p.generated {
 		c.add("publish generated columns", "stored", ", publish_generated_columns = stored")

@@ -153,7 +153,7 @@ func (r *Reader) ask(sql string, read func(*row)) {
 		return answer.err
 	}}
 	if strings.Contains(sql, "$1") {
-		q.Args = []*string{textArray(r.opts.Schemas)}
+		q.Args = []*string{TextArray(r.opts.Schemas)}
 	}
 	r.queries = append(r.queries, q)
 }
@@ -239,15 +239,16 @@ func (r *Reader) quoteAll(names []string) string {
 	return strings.Join(quoted, ", ")
 }
 
-func literal(s string) string {
+// Literal quotes a string constant.
+func Literal(s string) string {
 	if strings.Contains(s, `\`) {
 		return "E'" + strings.ReplaceAll(strings.ReplaceAll(s, `\`, `\\`), "'", "''") + "'"
 	}
 	return "'" + strings.ReplaceAll(s, "'", "''") + "'"
 }
 
-// textArray formats a text[]; nil is NULL.
-func textArray(values []string) *string {
+// TextArray formats a text[]; nil is NULL.
+func TextArray(values []string) *string {
 	if values == nil {
 		return nil
 	}

@@ -230,7 +230,7 @@ func (b *builder) storage(options []string, prefix string) []string {
 	for i, o := range options {
 		name, value, _ := strings.Cut(o, "=")
 		if !simpleValue(value) {
-			value = literal(value)
+			value = Literal(value)
 		}
 		list[i] = prefix + b.r.quote(name) + "=" + value
 	}

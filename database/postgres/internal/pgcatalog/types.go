@@ -82,7 +82,7 @@ func (b *builder) typ(t *typ) {
 		o.Kind = catalog.Enum
 		labels := make([]string, len(t.labels))
 		for i, l := range t.labels {
-			labels[i] = literal(l)
+			labels[i] = Literal(l)
 		}
 		o.Set("labels", strings.Join(labels, ", "))
 		o.SQL = []string{"CREATE TYPE " + name + " AS ENUM (" + strings.Join(labels, ", ") + ")"}
