@@ -128,7 +128,8 @@ type pooled struct {
 func (p pooled) use(f func(*pgx.Conn) error) error { return f(p.c.Conn()) }
 func (p pooled) release()                          { p.c.Release() }
 
-// callersSource is embedded by sources that have no settings of their own for new connections, and are closed by the caller.
+// callersSource is embedded by sources that have no settings of their own for new connections, and
+// are closed by the caller.
 type callersSource struct{}
 
 func (callersSource) close() {}
