@@ -21,6 +21,7 @@ type folder struct {
 	fsys    fs.FS
 	opts    Options
 	format  Format                   // as which it is read
+	layout  layout                   // of the format
 	held    atomic.Int64             // the length of all texts that are kept in memory
 	entries []fs.DirEntry            // of the root, in order, without the hidden ones
 	subs    map[string][]fs.DirEntry // of the sub-folders that may be migrations
@@ -66,6 +67,18 @@ func load(fsys fs.FS, opts Options) (*folder, error) {
 	}
 	f.readFiles(wanted)
 	return f, nil
+}
+
+// loadAs loads a folder and detects its format, unless the options have it.
+func loadAs(fsys fs.FS, opts Options) (*folder, error) {
+	f, err := load(fsys, opts)
+	if err != nil {
+		return nil, err
+	}
+	if f.format = f.opts.Format; f.format == Auto {
+		f.format, err = f.detect()
+	}
+	return f, err
 }
 
 // want adds a file to those that will be read, if it is one.
@@ -365,16 +378,10 @@ func (f *folder) needStatementIn(what string, file *file, s *migration.Script, e
 	}
 }
 
-// takesEmpty reports whether an up script without a statement does nothing in the folder's tool. Tern refuses it, and so does
-// Diesel, whose versions have dashes.
+// takesEmpty reports whether an up script without a statement does nothing in the folder's tool.
+// Diesel, whose versions have dashes, refuses it.
 func (f *folder) takesEmpty(file *file) bool {
-	switch f.format {
-	case GolangMigrate, Goose, Dbmate:
-		return true
-	case Hasura:
-		return !isDashed(file.name)
-	}
-	return false
+	return f.layout.takesEmpty && !(f.format == Hasura && isDashed(file.name))
 }
 
 // empty reports whether no part of the file has a statement.
@@ -389,23 +396,10 @@ func (f *file) empty() bool {
 
 // read makes the folder's migrations, as its format lays them down.
 func (f *folder) read(format Format) []migration.Migration {
-	var all []migration.Migration
 	f.format = format
 	f.checkDates()
-	switch format {
-	case GolangMigrate:
-		all = f.golangMigrate()
-	case Goose:
-		all = f.goose()
-	case Dbmate:
-		all = f.dbmate()
-	case Tern:
-		all = f.tern()
-	case Hasura:
-		all = f.hasura()
-	default:
-		all = f.native()
-	}
+	f.layout = layoutOf(format)
+	all := f.layout.read(f)
 	if format != Native {
 		f.carry(all, f.numberedMetadata())
 	}

@@ -47,7 +47,7 @@ func (f *folder) golangMigrate() []migration.Migration {
 		h.version, h.file = n.version, f.files[name]
 		halves = append(halves, h)
 	}
-	return f.pairs(halves, false)
+	return f.pairs(halves)
 }
 
 // withoutUp is the up script of a migration that has a down script alone, which golang-migrate takes for one that does

@@ -40,11 +40,10 @@ func (f *folder) hasura() []migration.Migration {
 			halves = f.appendHalf(halves, name)
 		}
 	}
-	all := f.pairs(halves, false)
-	for i := range all {
-		f.hasuraScripts(&all[i], halves)
+	for _, h := range halves {
+		f.hasuraTransaction(h.file)
 	}
-	return all
+	return f.pairs(halves)
 }
 
 // hasuraFolder returns the halves that a folder holds.
@@ -84,32 +83,25 @@ func (f *folder) hasuraYAML(name string) {
 	}
 }
 
-// hasuraScripts applies what Hasura says of scripts outside of their SQL.
-func (f *folder) hasuraScripts(m *migration.Migration, halves []half) {
-	for _, h := range halves {
-		script := m.Up
-		if !h.up {
-			script = m.Down
-		}
-		if h.version != m.Version || script == nil {
-			continue
-		}
-		if h.file.firstLine == hasuraNoTx {
-			script.NoTransaction = true
-		}
-		dir := path.Dir(h.file.name)
-		no, err := f.noTransaction(dir)
-		if err != nil && h.up { // once is enough
-			f.add(f.path(path.Join(dir, "metadata.toml")), "%s", cause(err))
-		}
-		script.NoTransaction = script.NoTransaction || no
-		if !h.up && h.file.empty() {
-			text, _, _ := script.Text(migration.KeepInMemory) // it is in memory
-			if strings.Contains(strings.ToLower(text), hasuraNoDown) {
-				m.Down = nil
-			}
-		}
+// hasuraTransaction applies what Hasura reads about the transaction of a script, in its first line
+// and in a file beside it.
+func (f *folder) hasuraTransaction(file *file) {
+	if file.err != nil {
+		return
 	}
+	dir := path.Dir(file.name)
+	no, err := f.noTransaction(dir)
+	if err != nil && path.Base(file.name) == "up.sql" { // once is enough
+		f.add(f.path(path.Join(dir, "metadata.toml")), "%s", cause(err))
+	}
+	file.whole.NoTransaction = no || file.firstLine == hasuraNoTx
+}
+
+// hasNoDown reports whether a file without a statement is a down script that Hasura failed to
+// generate.
+func (f *file) hasNoDown() bool {
+	text, _, _ := f.whole.Text(migration.KeepInMemory) // it is in memory
+	return strings.Contains(strings.ToLower(text), hasuraNoDown)
 }
 
 // noTransaction reads run_in_transaction from the metadata.toml of a folder.

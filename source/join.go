@@ -72,11 +72,7 @@ func (j *joiner) add(name string, s *migration.Script, last bool) error {
 		return err
 	}
 	fmt.Fprintf(&j.text, "\n-- %s\n", strings.Join(strings.Fields(name), " "))
-	if a.Statements > 0 {
-		j.pieces++
-		j.lock.add(s.LockTimeout)
-		j.single.add(s.StatementTimeout)
-	}
+	j.count(s, a)
 	j.alone, j.secret = j.alone || s.NoTransaction, j.secret || s.Secret
 	j.enums = append(j.enums, a.NewEnums...)
 	for _, v := range a.NewValues {
@@ -86,6 +82,15 @@ func (j *joiner) add(name string, s *migration.Script, last bool) error {
 	}
 	j.write(all, a.Wrapped)
 	return nil
+}
+
+// count notes a script that has statements, and its timeouts.
+func (j *joiner) count(s *migration.Script, a *migration.Analysis) {
+	if a.Statements > 0 {
+		j.pieces++
+		j.lock.add(s.LockTimeout)
+		j.single.add(s.StatementTimeout)
+	}
 }
 
 // refuse refuses what would not do the same inside the whole.

@@ -124,7 +124,7 @@ func (f *folder) native() []migration.Migration {
 		}
 		halves = f.appendHalf(halves, name)
 	}
-	all := f.pairs(halves, true)
+	all := f.pairs(halves)
 	f.carry(all, carried)
 	return all
 }
@@ -162,7 +162,7 @@ func (f *folder) nativeSub(name string) {
 }
 
 // pairs joins ups and downs by version.
-func (f *folder) pairs(halves []half, sameName bool) (all []migration.Migration) {
+func (f *folder) pairs(halves []half) (all []migration.Migration) {
 	slices.SortStableFunc(halves, func(a, b half) int { return cmp.Compare(a.version, b.version) })
 	for len(halves) > 0 {
 		n := slices.IndexFunc(halves, func(h half) bool { return h.version != halves[0].version })
@@ -170,7 +170,7 @@ func (f *folder) pairs(halves []half, sameName bool) (all []migration.Migration)
 			n = len(halves)
 		}
 		for _, p := range split(halves[:n]) {
-			if m, ok := f.pair(p, sameName); ok {
+			if m, ok := f.pair(p); ok {
 				all = append(all, m)
 			}
 		}
@@ -224,7 +224,7 @@ func (f *file) replaces(version int64) bool {
 }
 
 // pair makes the migration of one version, or reports why it can't.
-func (f *folder) pair(p pair, sameName bool) (m migration.Migration, ok bool) {
+func (f *folder) pair(p pair) (m migration.Migration, ok bool) {
 	switch {
 	case len(p.ups) > 1:
 		f.duplicate(p.version, p.ups[0].file.path, p.ups[1].file.path)
@@ -252,13 +252,15 @@ func (f *folder) pair(p pair, sameName bool) (m migration.Migration, ok bool) {
 	f.needStatement(up.file, m.Up, up.file.empty())
 	if len(p.downs) == 1 {
 		down := p.downs[0]
-		if sameName && down.name != up.name {
+		if f.format == Native && down.name != up.name {
 			f.add(down.file.path, "has the version of %s but another name%s; give both files the same name", up.file.path, lookAlike(up.name, down.name))
 			return m, false
 		}
-		// Nobody has written it yet, and a rollback that does nothing would be a lie. In
-		// golang-migrate's folders it is how nothing is taken back.
-		if s := f.script(down.file); s == nil || s.Empty || !sameName || !down.file.empty() {
+		// An empty down script is not written yet: it must not count as a rollback. In the folders of
+		// golang-migrate and Hasura it is how nothing is rolled back.
+		s := f.script(down.file)
+		unwritten := f.format == Native && !s.Empty || f.format == Hasura && down.file.hasNoDown()
+		if !unwritten || !down.file.empty() {
 			m.Down = s
 		}
 	}

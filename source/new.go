@@ -69,7 +69,7 @@ func NewFiles(fsys fs.FS, opts NewOptions) ([]File, error) {
 	if err != nil {
 		return nil, err
 	}
-	version, err := nextVersion(newest, numberings[format], opts)
+	version, err := nextVersion(newest, layoutOf(format).numbering, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -142,15 +142,6 @@ func unix(t time.Time) string    { return strconv.FormatInt(t.Unix(), 10) }
 func millis(t time.Time) string  { return strconv.FormatInt(t.UnixMilli(), 10) }
 
 const secondsLayout = "20060102150405"
-
-var numberings = map[Format]numbering{
-	Native:        {4, seconds},
-	GolangMigrate: {6, seconds},
-	Goose:         {5, seconds},
-	Dbmate:        {0, seconds},
-	Tern:          {3, nil}, // its versions are too small for a timestamp
-	Hasura:        {0, millis},
-}
 
 // stampOf tells which kind of timestamp a version is, nil for none.
 func (n numbered) stampOf() stamp {

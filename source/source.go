@@ -24,6 +24,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/migration"
@@ -44,9 +45,35 @@ const (
 	Hasura        Format = "hasura"
 )
 
+// layout is how to read and write a format.
+type layout struct {
+	format     Format
+	read       func(*folder) []migration.Migration
+	takesEmpty bool // an up script without a statement does nothing
+	numbering
+}
+
+// layouts are those of all formats.
+var layouts = []layout{
+	{Native, (*folder).native, false, numbering{4, seconds}},
+	{GolangMigrate, (*folder).golangMigrate, true, numbering{6, seconds}},
+	{Goose, (*folder).goose, true, numbering{5, seconds}},
+	{Dbmate, (*folder).dbmate, true, numbering{0, seconds}},
+	{Tern, (*folder).tern, false, numbering{3, nil}}, // its versions are too small for a timestamp
+	{Hasura, (*folder).hasura, true, numbering{0, millis}},
+}
+
+// layoutOf returns the layout of a format that ParseFormat has returned, other than Auto.
+func layoutOf(format Format) layout {
+	return layouts[slices.IndexFunc(layouts, func(l layout) bool { return l.format == format })]
+}
+
 // Formats returns all formats except Auto, Native first.
-func Formats() []Format {
-	return []Format{Native, GolangMigrate, Goose, Dbmate, Tern, Hasura}
+func Formats() (all []Format) {
+	for _, l := range layouts {
+		all = append(all, l.format)
+	}
+	return all
 }
 
 // ParseFormat returns the format with a name; "" and "auto" are [Auto].
@@ -97,13 +124,8 @@ func Read(fsys fs.FS, opts Options) (*migration.Set, error) {
 	var all migration.Contents
 	if fsys != nil {
 		var err error
-		if f, err = load(fsys, opts); err != nil {
+		if f, err = loadAs(fsys, opts); err != nil {
 			return nil, err
-		}
-		if f.format = f.opts.Format; f.format == Auto {
-			if f.format, err = f.detect(); err != nil {
-				return nil, err
-			}
 		}
 		migrations := f.read(f.format)
 		all = f.others

@@ -75,81 +75,84 @@ func Squash(fsys fs.FS, opts SquashOptions) (*Squashed, error) {
 	if i := slices.IndexFunc(s.pieces, func(m migration.Migration) bool { return m.Metadata != nil }); i >= 0 {
 		return nil, &Error{File: s.pieces[i].Metadata.File, Msg: "is metadata of a migration in the range, and YAML can't be joined; remove the file (the databases have its entries), and put them into the metadata of the squash"}
 	}
-	if opts.Rewrite != nil {
-		return s.rewritten()
-	}
-	up, err := s.join("up", s.pieces, func(m migration.Migration) *migration.Script { return m.Up })
-	if err != nil {
-		return nil, err
-	}
-	result := &Squashed{Version: opts.To, Replaces: s.pieces, Files: []File{{s.file("up"), up}}}
-	i := slices.IndexFunc(s.pieces, func(m migration.Migration) bool { return m.Down == nil })
-	if i >= 0 {
-		result.Irreversible = s.pieces[i].Up.File
-	} else {
-		down, err := s.join("down", s.reversed(), downOf)
-		if err != nil {
-			return nil, err
-		}
-		result.Files = append(result.Files, File{s.file("down"), down})
-	}
-	result.Sources = s.sources()
-	return result, s.fits(up)
-}
-
-// rewritten creates the squash from the scripts of Rewrite.
-func (s *squasher) rewritten() (*Squashed, error) {
-	texts, err := s.opts.Rewrite(SquashRange{Set: s.set, From: s.opts.From, To: s.opts.To, Down: s.downs})
-	if err != nil {
-		return nil, err
-	}
-	up, err := s.rewrite("up", texts.Up)
-	if err != nil {
-		return nil, err
-	}
-	result := &Squashed{Version: s.opts.To, Replaces: s.pieces, Files: []File{{s.file("up"), up}}, Sources: s.sources()}
+	result := &Squashed{Version: opts.To, Replaces: s.pieces, Sources: s.sources()}
 	if i := slices.IndexFunc(s.pieces, func(m migration.Migration) bool { return m.Down == nil }); i >= 0 {
 		result.Irreversible = s.pieces[i].Up.File
 	}
-	if !texts.NoDown {
-		down, err := s.rewrite("down", texts.Down)
+	collect, noDown := s.collect, result.Irreversible != ""
+	if opts.Rewrite != nil {
+		texts, err := opts.Rewrite(SquashRange{Set: s.set, From: opts.From, To: opts.To, Down: s.downs})
 		if err != nil {
 			return nil, err
 		}
-		result.Files = append(result.Files, File{s.file("down"), down})
+		noDown = texts.NoDown
+		collect = func(direction string) (*joiner, error) {
+			return s.rewrite(direction, map[string]string{wordUp: texts.Up, wordDown: texts.Down}[direction])
+		}
 	}
-	return result, s.fits(up)
+	for _, direction := range []string{wordUp, wordDown} {
+		if direction == wordDown && noDown {
+			break
+		}
+		j, err := collect(direction)
+		if err != nil {
+			return nil, err
+		}
+		text := s.head(direction, j) + j.text.String()
+		if err := j.check(s.folder.path(s.file(direction)), text); err != nil {
+			return nil, err
+		}
+		result.Files = append(result.Files, File{s.file(direction), text})
+	}
+	return result, s.fits(result.Files[0].Content)
 }
 
-// rewrite puts the head of a squash before a script.
-func (s *squasher) rewrite(direction, text string) (string, error) {
-	j := &joiner{dialect: s.opts.Dialect}
+// scripts returns the up or down scripts of the range, in the order in which they run.
+func (s *squasher) scripts(direction string) (all []*migration.Script) {
 	for _, m := range s.pieces {
-		script := m.Up
-		if direction == "down" {
-			script = m.Down
+		if direction == wordUp {
+			all = append(all, m.Up)
+		} else if m.Down != nil {
+			all = append(all, m.Down)
 		}
-		if script == nil {
-			continue
+	}
+	if direction == wordDown {
+		slices.Reverse(all)
+	}
+	return all
+}
+
+// collect joins the scripts of the range.
+func (s *squasher) collect(direction string) (*joiner, error) {
+	j := &joiner{dialect: s.opts.Dialect}
+	scripts := s.scripts(direction)
+	for i, script := range scripts {
+		last := !slices.ContainsFunc(scripts[i+1:], func(later *migration.Script) bool { return !s.isEmpty(later) })
+		if err := j.add(s.fileName(script), script, last); err != nil {
+			return nil, err
 		}
+	}
+	return j, nil
+}
+
+// rewrite takes a script in place of those of the range, and their timeouts.
+func (s *squasher) rewrite(direction, text string) (*joiner, error) {
+	j := &joiner{dialect: s.opts.Dialect}
+	for _, script := range s.scripts(direction) {
 		a, err := script.Analyze(j.dialect, nil)
 		if err != nil {
-			return "", err
+			return nil, err
 		}
-		if a.Statements > 0 {
-			j.lock.add(script.LockTimeout)
-			j.single.add(script.StatementTimeout)
-		}
+		j.count(script, a)
 	}
 	all, err := sqltext.Split(text, j.dialect, sqltext.Options{File: s.folder.path(s.file(direction))})
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	j.text.WriteString("\n")
 	j.write(all, false)
 	j.pieces = len(j.want)
-	whole := s.head(direction, j) + j.text.String()
-	return whole, j.check(s.folder.path(s.file(direction)), whole)
+	return j, nil
 }
 
 // squasher is the state of one call of Squash.
@@ -168,20 +171,14 @@ func newSquasher(fsys fs.FS, opts SquashOptions) (*squasher, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := load(fsys, Options{Format: opts.Format, Dir: opts.Dir, Dialect: opts.Dialect})
+	f, err := loadAs(fsys, Options{Format: opts.Format, Dir: opts.Dir, Dialect: opts.Dialect})
 	if err != nil {
 		return nil, err
 	}
-	format := f.opts.Format
-	if format == Auto {
-		if format, err = f.detect(); err != nil {
-			return nil, err
-		}
+	if f.format != Native && f.format != GolangMigrate {
+		return nil, fmt.Errorf("the folder is in the format of %s; a squash is written for folders of .up.sql and .down.sql files", f.format)
 	}
-	if format != Native && format != GolangMigrate {
-		return nil, fmt.Errorf("the folder is in the format of %s; a squash is written for folders of .up.sql and .down.sql files", format)
-	}
-	all := f.read(format)
+	all := f.read(f.format)
 	if err := f.err(); err != nil {
 		return nil, err
 	}
@@ -229,7 +226,7 @@ func (s *squasher) choose() error {
 		return err
 	}
 	s.version = strings.TrimSuffix(newest, rest)
-	for _, direction := range []string{"up", "down"} {
+	for _, direction := range []string{wordUp, wordDown} {
 		if _, err := stat(s.folder.fsys, s.file(direction)); err == nil {
 			return &Error{File: s.folder.path(s.file(direction)), Msg: "already exists; give the squash another name"}
 		}
@@ -265,7 +262,7 @@ func (s *squasher) sources() []string {
 
 // fits checks the squash against the rest of the folder.
 func (s *squasher) fits(up string) error {
-	q := migration.Migration{Version: s.opts.To, Name: s.name, Up: migration.Text(s.folder.path(s.file("up")), up)}
+	q := migration.Migration{Version: s.opts.To, Name: s.name, Up: migration.Text(s.folder.path(s.file(wordUp)), up)}
 	for _, m := range s.pieces {
 		q.Up.Replaces = append(q.Up.Replaces, migration.Replaced{Version: m.Version, Checksum: m.Up.Checksum})
 	}
@@ -275,15 +272,6 @@ func (s *squasher) fits(up string) error {
 	return err
 }
 
-func downOf(m migration.Migration) *migration.Script { return m.Down }
-
-// reversed returns the pieces newest first.
-func (s *squasher) reversed() []migration.Migration {
-	reversed := slices.Clone(s.pieces)
-	slices.Reverse(reversed)
-	return reversed
-}
-
 // downs joins the down scripts, without the list of replaced migrations.
 func (s *squasher) downs() (string, error) {
 	for _, m := range s.pieces {
@@ -291,33 +279,11 @@ func (s *squasher) downs() (string, error) {
 			return "", &Error{File: m.Up.File, Msg: "has no down script"}
 		}
 	}
-	j, err := s.collect(s.reversed(), downOf)
+	j, err := s.collect(wordDown)
 	if err != nil {
 		return "", err
 	}
 	return j.text.String(), j.check("the down scripts", j.text.String())
-}
-
-// join makes one script of several.
-func (s *squasher) join(direction string, pieces []migration.Migration, of func(migration.Migration) *migration.Script) (string, error) {
-	j, err := s.collect(pieces, of)
-	if err != nil {
-		return "", err
-	}
-	whole := s.head(direction, j) + j.text.String()
-	return whole, j.check(s.folder.path(s.file(direction)), whole)
-}
-
-// collect joins the scripts of migrations.
-func (s *squasher) collect(pieces []migration.Migration, of func(migration.Migration) *migration.Script) (*joiner, error) {
-	j := &joiner{dialect: s.opts.Dialect}
-	for i, m := range pieces {
-		last := !slices.ContainsFunc(pieces[i+1:], func(m migration.Migration) bool { return !s.isEmpty(of(m)) })
-		if err := j.add(s.fileName(of(m)), of(m), last); err != nil {
-			return nil, err
-		}
-	}
-	return j, nil
 }
 
 // head returns the list of migrations that a script replaces.
@@ -325,20 +291,20 @@ func (s *squasher) head(direction string, j *joiner) string {
 	var b strings.Builder
 	oldest, newest := s.pieces[0], s.pieces[len(s.pieces)-1]
 	switch {
-	case direction == "down":
+	case direction == wordDown:
 		fmt.Fprintf(&b, "-- Takes back the %d migrations from %s to %s.\n", len(s.pieces), newest, oldest)
 	case s.opts.Rewrite != nil:
 		fmt.Fprintf(&b, "-- The schema that the %d migrations from %s to %s lead to.\n", len(s.pieces), oldest, newest)
 	default:
 		fmt.Fprintf(&b, "-- The %d migrations from %s to %s in one.\n", len(s.pieces), oldest, newest)
 	}
-	if direction == "up" {
+	if direction == wordUp {
 		b.WriteString("-- A database that has applied them records this file without running it.\n")
 		for _, m := range s.pieces {
 			fmt.Fprintf(&b, "-- whimbrel: replaces %d %s\n", m.Version, m.Up.Checksum)
 		}
 	}
-	for _, d := range j.directives(direction == "up" || s.opts.Rewrite != nil) {
+	for _, d := range j.directives(direction == wordUp || s.opts.Rewrite != nil) {
 		b.WriteString("-- whimbrel: " + d + "\n")
 	}
 	return b.String()
