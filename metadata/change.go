@@ -70,13 +70,7 @@ func (s *State) Unmerge(d *Document) *Change {
 			named[n] = e.Name.Schema == "" || named[n]
 		}
 	}
-	var entries []Stored
-	for _, e := range s.Entries {
-		if !named[e.Name] || x.byName[e.Name] != nil || x.byID[e.ID] != nil {
-			entries = append(entries, e)
-		}
-	}
-	return &Change{Entries: entries}
+	return s.without(func(e Stored) bool { return named[e.Name] && x.byName[e.Name] == nil && x.byID[e.ID] == nil })
 }
 
 // Reset returns the change that removes all entries. Comments that came from descriptions are
@@ -87,13 +81,15 @@ func (s *State) Reset() *Change { return s.index().change(nil, nil) }
 // no comments.
 func (s *State) DropInconsistent() *Change {
 	x := s.index()
-	var entries []Stored
-	for _, e := range s.Entries {
-		if _, bad := x.inconsistency(&e); !bad {
-			entries = append(entries, e)
-		}
-	}
-	return &Change{Entries: entries}
+	return s.without(func(e Stored) bool {
+		_, bad := x.inconsistency(&e)
+		return bad
+	})
+}
+
+// without returns the change that removes the entries that drop selects.
+func (s *State) without(drop func(Stored) bool) *Change {
+	return &Change{Entries: slices.DeleteFunc(slices.Clone(s.Entries), drop)}
 }
 
 // Reload returns the change that brings the entries up to date with manual changes in the database.
@@ -202,13 +198,15 @@ func (x *index) stored(d *Document) ([]Stored, error) {
 	return all, problems.err()
 }
 
-func (d *Document) has(n Name) bool {
-	for _, list := range [][]Entry{d.entries, d.blank} {
-		if _, found := slices.BinarySearchFunc(list, n, func(e Entry, n Name) int { return e.Name.compare(n) }); found {
-			return true
-		}
+func (d *Document) has(n Name) bool { return find(d.entries, n) != nil || find(d.blank, n) != nil }
+
+// find returns the entry of a name in a list ordered by name, or nil.
+func find(entries []Entry, n Name) *Entry {
+	i, found := slices.BinarySearchFunc(entries, n, func(e Entry, n Name) int { return e.Name.compare(n) })
+	if !found {
+		return nil
 	}
-	return false
+	return &entries[i]
 }
 
 // change returns the change that makes entries the only ones. The descriptions of the written

@@ -46,29 +46,19 @@ func (d Difference) shown(s string) string {
 // Diff returns the changes from one document to the other, ordered by name.
 func Diff(from, to *Document) []Difference {
 	var all []Difference
-	i, j := 0, 0
-	for i < len(from.entries) || j < len(to.entries) {
-		order := 0
-		switch {
-		case i == len(from.entries):
-			order = 1
-		case j == len(to.entries):
-			order = -1
-		default:
-			order = from.entries[i].Name.compare(to.entries[j].Name)
-		}
-		switch {
-		case order < 0:
-			all = append(all, Difference{Name: from.entries[i].Name, Change: Removed})
-			i++
-		case order > 0:
-			all = append(all, Difference{Name: to.entries[j].Name, Change: Added})
-			j++
-		default:
-			all = append(all, diffFacts(to.entries[j].Name, &from.entries[i].Facts, &to.entries[j].Facts)...)
-			i, j = i+1, j+1
+	for _, e := range from.entries {
+		if find(to.entries, e.Name) == nil {
+			all = append(all, Difference{Name: e.Name, Change: Removed})
 		}
 	}
+	for _, e := range to.entries {
+		if was := find(from.entries, e.Name); was != nil {
+			all = append(all, diffFacts(e.Name, &was.Facts, &e.Facts)...)
+		} else {
+			all = append(all, Difference{Name: e.Name, Change: Added})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b Difference) int { return a.Name.compare(b.Name) })
 	return all
 }
 

@@ -141,7 +141,7 @@ func ParseName(kind Kind, text string) (Name, error) {
 		return n, fmt.Errorf("%q is not the name of a %s: put double quotes around a name with parentheses", text, kind.Type())
 	}
 	switch {
-	case kind == Schema && len(parts) == 1, len(parts) == 1:
+	case len(parts) == 1:
 		n.Object = parts[0]
 	case kind != Schema && len(parts) == 2:
 		n.Schema, n.Object = parts[0], parts[1]

@@ -17,8 +17,9 @@ func (f *folder) detect() (Format, error) {
 		}
 		seen[i].Files = append(seen[i].Files, file)
 	}
-	conf := ""      // tern's, if there is one
-	var bare []Seen // .sql files that say nothing, and Go files: the last resort
+	conf := ""           // tern's, if it exists
+	var unclear []string // .sql files that show no format
+	pairs, goFiles := false, false
 	for _, e := range f.entries {
 		name := e.Name()
 		shown := f.path(name)
@@ -38,19 +39,14 @@ func (f *folder) detect() (Format, error) {
 				note(Native, shown, "a name of up and down files")
 			} else if !startsWithDigit(name) {
 				continue // a baseline or a repeatable script, or another tool's own
-			} else if _, _, pair := cutDirection(name[:len(name)-len(".sql")]); pair && len(tools) == 0 {
-				bare = append(bare, Seen{Format: Native, Files: []string{shown}})
 			} else if len(tools) == 0 {
-				bare = append(bare, Seen{Format: Tern, Files: []string{shown}})
+				_, _, pair := cutDirection(name[:len(name)-len(".sql")])
+				pairs, unclear = pairs || pair, append(unclear, shown)
 			}
 		case path.Ext(name) == ".go" && startsWithDigit(name):
-			bare = append(bare, Seen{Format: Goose, Files: []string{shown}})
+			goFiles = true
 		}
 	}
-	return f.decide(seen, bare, conf)
-}
-
-func (f *folder) decide(seen, bare []Seen, conf string) (Format, error) {
 	if conf != "" && !slices.ContainsFunc(seen, func(s Seen) bool { return s.Format == Tern }) {
 		seen = append(seen, Seen{Format: Tern, Files: []string{conf}, What: "tern's configuration"})
 	}
@@ -59,24 +55,17 @@ func (f *folder) decide(seen, bare []Seen, conf string) (Format, error) {
 		return Auto, &AmbiguousError{Dir: f.opts.Dir, Seen: seen}
 	case len(seen) == 1:
 		return seen[0].Format, nil
+	case pairs:
+		return Native, nil // which reports what is wrong with each file's name
+	case len(unclear) == 0 && goFiles:
+		return Goose, nil
 	}
 	var p problems
-	goFiles := false
-	for _, b := range bare {
-		if b.Format == Native {
-			return Native, nil // which says of each file what is wrong with its name
-		}
-		if b.Format == Goose {
-			goFiles = true
-			continue
-		}
-		p.add(b.Files[0], "does not show its format: its name does not end in .up.sql or .down.sql, and it has no line of goose, dbmate or tern; name the format, or rename the file")
+	for _, file := range unclear {
+		p.add(file, "does not show its format: its name does not end in .up.sql or .down.sql, and it has no line of goose, dbmate or tern; name the format, or rename the file")
 	}
 	if err := p.err(); err != nil {
 		return Auto, err
-	}
-	if goFiles {
-		return Goose, nil
 	}
 	return Native, nil
 }

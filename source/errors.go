@@ -124,7 +124,7 @@ func (p *problems) warn(file string, line, column int, format string, args ...an
 }
 
 func (p *problems) add(file string, format string, args ...any) {
-	p.all = append(p.all, &Error{File: file, Msg: fmt.Sprintf(format, args...)})
+	p.at(file, 0, 0, format, args...)
 }
 
 func (p *problems) at(file string, line, column int, format string, args ...any) {

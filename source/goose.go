@@ -229,32 +229,22 @@ func (x *expander) expand(text string) error {
 	}
 }
 
-// put writes a variable's value; op is what stands behind its name.
+// put writes a variable's value; op is what follows its name.
 func (x *expander) put(name, op string) error {
 	v, set := x.value(name)
 	switch {
 	case op == "" && !set:
 		return fmt.Errorf("the variable %s is not set, and has no default", name)
-	case op == "":
-		x.out.WriteString(v)
-	case strings.HasPrefix(op, ":-"):
-		if v == "" {
-			return x.expand(op[2:])
-		}
-		x.out.WriteString(v)
-	case op[0] == '-':
-		if !set {
-			return x.expand(op[1:])
-		}
-		x.out.WriteString(v)
-	case op[0] == '?':
-		if !set {
-			return fmt.Errorf("the variable %s is not set: %s", name, op[1:])
-		}
-		x.out.WriteString(v)
-	default:
+	case strings.HasPrefix(op, ":-") && v == "":
+		return x.expand(op[len(":-"):])
+	case strings.HasPrefix(op, "-") && !set:
+		return x.expand(op[len("-"):])
+	case strings.HasPrefix(op, "?") && !set:
+		return fmt.Errorf("the variable %s is not set: %s", name, op[len("?"):])
+	case op != "" && !strings.HasPrefix(op, ":-") && op[0] != '-' && op[0] != '?':
 		return fmt.Errorf("${%s%s} can't be expanded; there are ${%s}, ${%s:-default}, ${%s-default} and ${%s?message}", name, op, name, name, name, name)
 	}
+	x.out.WriteString(v)
 	return nil
 }
 

@@ -208,7 +208,7 @@ func (l *lexer) blockText(s *skim, p []byte, i int) {
 	switch c := p[i]; {
 	case c == '\n' || c == '/' && l.sign == '*':
 		if len(l.text) > 0 {
-			l.blockLine(l.text, l.lineAt)
+			l.noteMisspelt(l.text, l.lineAt)
 		}
 		l.text = l.text[:0]
 	case len(l.text) == 0 && (c == '*' || strings.IndexByte(blanks, c) >= 0):

@@ -15,8 +15,7 @@ func lookAlike(a, b string) string {
 	first := ""
 	for len(x) > 0 && len(y) > 0 {
 		n, m := 1, 1
-		switch {
-		case x[0] != y[0]:
+		if x[0] != y[0] {
 			if n, m = composed(x, y); n == 0 {
 				return ""
 			}

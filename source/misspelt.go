@@ -34,9 +34,6 @@ func (r *reading) noteMisspelt(text []byte, at place) {
 	}
 }
 
-// blockLine checks a line of a block comment, which can't have directives.
-func (r *reading) blockLine(text []byte, at place) { r.noteMisspelt(text, at) }
-
 // decoration is what people put before the words of a comment.
 const decoration = "-#*+@!/ \t"
 

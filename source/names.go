@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 )
 
 // numbered is a name that begins with a version.
@@ -51,12 +50,7 @@ func isDashed(name string) bool {
 	return len(name) > 4 && name[4] == '-' && dated().MatchString(name)
 }
 
-// date is the version as a date: its digits, as many as it has; false if it does not look like one.
+// date returns the version's digits if it looks like a date: a day, or a day and a time.
 func (n numbered) date() (digits string, ok bool) {
-	switch len(n.digits) {
-	case len("20060102"), len("2006010215"), len("200601021504"), len(secondsLayout):
-		day, err := time.Parse("20060102", n.digits[:8])
-		return n.digits, err == nil && 1990 <= day.Year() && day.Year() < 2100
-	}
-	return "", false
+	return n.digits, len(n.digits)%2 == 0 && len(n.digits) <= len(secondsLayout) && n.beginsWithDay()
 }

@@ -42,13 +42,11 @@ var limits = yamltext.Limits{Bytes: MaxSize, Signs: 1 << 19}
 // MaxSize is the longest text that Read accepts, in bytes.
 const MaxSize = 8 << 20
 
-// groups are the top-level keys of a document.
-var groups = []struct {
-	key  string
-	kind metadata.Kind
-}{
-	{"schemas", metadata.Schema}, {"tables", metadata.Table}, {"views", metadata.View}, {"functions", metadata.Function}, {"types", metadata.Type},
-}
+// groups are the kinds whose plurals are the top-level keys of a document.
+var groups = []metadata.Kind{metadata.Schema, metadata.Table, metadata.View, metadata.Function, metadata.Type}
+
+// groupKey returns the top-level key of a kind.
+func groupKey(k metadata.Kind) string { return string(k) + "s" }
 
 // Read reads a document. file is its name, for errors. An empty text is an empty document. Read
 // returns metadata.Errors for invalid YAML, unknown keys, values of a wrong type, and texts above
@@ -208,18 +206,12 @@ func words(n ast.Node) string {
 
 func (r *reader) document(n ast.Node) {
 	for _, f := range r.fields(n, `keys such as "tables:"`) {
-		i := slices.IndexFunc(groups, func(g struct {
-			key  string
-			kind metadata.Kind
-		},
-		) bool {
-			return g.key == f.key
-		})
+		i := slices.IndexFunc(groups, func(k metadata.Kind) bool { return groupKey(k) == f.key })
 		if i < 0 {
 			r.unknown(f, []string{"schemas", "tables", "views", "functions", "types"})
 			continue
 		}
-		kind := groups[i].kind
+		kind := groups[i]
 		for _, o := range r.fields(f.value, "names with their facts") {
 			name, err := metadata.ParseName(kind, o.key)
 			if err != nil {

@@ -37,8 +37,8 @@ func Write(d *metadata.Document) string {
 // group returns the kind under whose key a kind is written.
 func group(k metadata.Kind) metadata.Kind {
 	for _, g := range groups {
-		if k == g.kind.Columns() {
-			return g.kind
+		if k == g.Columns() {
+			return g
 		}
 	}
 	return k
@@ -56,14 +56,7 @@ func (w *writer) line(depth int, parts ...string) {
 }
 
 func (w *writer) group(kind metadata.Kind, entries []metadata.Entry) {
-	i := slices.IndexFunc(groups, func(g struct {
-		key  string
-		kind metadata.Kind
-	},
-	) bool {
-		return g.kind == kind
-	})
-	w.line(0, groups[i].key, ":")
+	w.line(0, groupKey(kind), ":")
 	var open metadata.Name // the object whose name was written last
 	inColumns := false
 	for _, e := range entries {
@@ -134,7 +127,7 @@ func (w *writer) field(depth int, key string, v any) {
 		if len(v) > 0 {
 			w.line(depth, key, ":")
 			for _, item := range v {
-				w.item(depth+1, item)
+				w.line(depth+1, "- ", single(item)) // a list or mapping as JSON, which is valid YAML
 			}
 			return
 		}
@@ -147,9 +140,6 @@ func (w *writer) field(depth int, key string, v any) {
 	}
 	w.line(depth, key, ": ", single(v))
 }
-
-// item writes a list item. A list or mapping is written as JSON, which is valid YAML.
-func (w *writer) item(depth int, v any) { w.line(depth, "- ", single(v)) }
 
 // single formats a value on one line.
 func single(v any) string {
