@@ -1,5 +1,7 @@
 package catalog
 
+import "sync"
+
 // Kind is the kind of an object, in the database's own terms.
 type Kind string
 
@@ -61,17 +63,17 @@ var kinds = []Kind{
 	Rule, Trigger, Policy, Publication, Privileges, DefaultPrivileges, EventTrigger, Package, PackageBody, Event,
 }
 
-var ranks = func() map[Kind]int {
+var ranks = sync.OnceValue(func() map[Kind]int {
 	m := make(map[Kind]int, len(kinds))
 	for i, k := range kinds {
 		m[k] = i
 	}
 	return m
-}()
+})
 
 // rank returns the position of a kind in the creation order; unknown kinds come last.
 func (k Kind) rank() int {
-	if r, ok := ranks[k]; ok {
+	if r, ok := ranks()[k]; ok {
 		return r
 	}
 	return len(kinds)

@@ -28,7 +28,7 @@ func Drift(ctx context.Context, db database.Database, scratch Scratch, files *mi
 	if err != nil {
 		return nil, err
 	}
-	t, err := scratch.forHistory(ctx, orders)
+	t, err := scratch.forHistory(ctx, orders[0])
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func Drift(ctx context.Context, db database.Database, scratch Scratch, files *mi
 }
 
 // expect returns the schema that the texts create.
-func expect(ctx context.Context, db database.Database, t *trial, texts []text) (expected *catalog.Snapshot, err error) {
+func expect(ctx context.Context, db database.Database, t *trial, texts []*text) (expected *catalog.Snapshot, err error) {
 	err = t.on(ctx, func(empty database.Database) (err error) {
 		if err := replay(ctx, empty, texts); err != nil {
 			return err

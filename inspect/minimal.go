@@ -165,27 +165,23 @@ func (m *minimizer) data(dialect sqltext.Dialect) (err error) {
 
 // confine checks the scripts that will run, and keeps their form for scratch.
 func (m *minimizer) confine(ctx context.Context, scratch Scratch) (err error) {
-	m.ups = slices.Clone(m.pieces)
 	var scripts []*migration.Script
-	for _, list := range [][]migration.Migration{m.start, m.before, m.pieces} {
-		for _, each := range list {
-			scripts = append(scripts, each.Up)
-		}
+	for _, each := range slices.Concat(m.start, m.before, m.pieces) {
+		scripts = append(scripts, each.Up)
 	}
 	for _, each := range m.pieces {
 		if each.Down != nil {
 			scripts = append(scripts, each.Down)
 		}
 	}
-	var as []*migration.Script
+	var as forms
 	if m.trial, as, err = scratch.newTrial(ctx, false, scripts); err != nil {
 		return err
 	}
-	i := 0
+	m.ups = slices.Clone(m.pieces)
 	for _, list := range [][]migration.Migration{m.start, m.before, m.ups} {
-		for k := range list {
-			list[k].Up = as[i]
-			i++
+		for i := range list {
+			list[i].Up = as[list[i].Up]
 		}
 	}
 	return nil
@@ -283,8 +279,8 @@ func (m *minimizer) created() ([]catalog.Object, error) {
 		before[o.ID()] = o
 	}
 	var created []catalog.Object
-	told := map[string]bool{} // the IDs of objects created by statements of their own
-	whole := ""               // the object whose parts follow
+	own := map[string]bool{} // the IDs of objects created by statements of their own
+	whole := ""              // the object whose parts follow
 	for _, o := range m.last.Objects {
 		if !o.Part {
 			whole = o.ID()
@@ -293,14 +289,14 @@ func (m *minimizer) created() ([]catalog.Object, error) {
 		switch {
 		case was == nil && o.Part && before[whole] != nil: // the owner's statement covers it
 		case was == nil:
-			created, told[o.ID()] = append(created, o), true
+			created, own[o.ID()] = append(created, o), true
 		case addTo(was, &o):
-			created, told[o.ID()] = append(created, o), true
+			created, own[o.ID()] = append(created, o), true
 			m.grown = cmp.Or(m.grown, o.ID())
 		}
 	}
 	changes := slices.DeleteFunc(catalog.Compare(m.first, m.last), func(c catalog.Change) bool {
-		return c.Change != catalog.Removed && !c.Order && told[string(c.Kind)+" "+c.Name]
+		return c.Change != catalog.Removed && !c.Order && own[string(c.Kind)+" "+c.Name]
 	})
 	if len(changes) > 0 {
 		return nil, &NotSameError{From: m.opts.From, To: m.opts.To, Before: true, Changes: changes}

@@ -16,11 +16,12 @@ import (
 // *database.StatementError; if it affects anything outside the database, an *OutsideError. It runs
 // as a whole or not at all, unless it controls transactions itself.
 func Rebuild(ctx context.Context, name, text string, scratch Scratch) (s *catalog.Snapshot, err error) {
-	t, scripts, err := scratch.newTrial(ctx, false, []*migration.Script{migration.Text(name, text)})
+	script := migration.Text(name, text)
+	t, as, err := scratch.newTrial(ctx, false, []*migration.Script{script})
 	if err != nil {
 		return nil, err
 	}
-	script := scripts[0]
+	script = as[script]
 	err = t.on(ctx, func(empty database.Database) error {
 		a, err := script.Analyze(empty.Dialect(), empty.Tables())
 		if err != nil {

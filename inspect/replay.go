@@ -35,7 +35,7 @@ type text struct {
 
 // directives returns the directives that the history recorded with the text, without timeouts:
 // these protect the migrated database, while a scratch database has no other users.
-func (t text) directives() migration.Directives {
+func (t *text) directives() migration.Directives {
 	if t.event.Direction == database.Down {
 		return t.event.DownDirectives
 	}
@@ -46,7 +46,7 @@ func (t text) directives() migration.Directives {
 // migrations (a baseline, or an accepted schema) covers them: they don't run again, but a down
 // script that reverts one of them does.
 type replayer struct {
-	base  []text // those that cover others; they run first
+	base  []*text // those that cover others; they run first
 	sets  map[string]*setReplay
 	order []string // sets, by first appearance
 	files *migration.Set
@@ -56,13 +56,13 @@ type setReplay struct {
 	state   database.State
 	byID    map[int64]database.Entry
 	covered map[int64]bool
-	marking int64  // version of the baseline whose marks follow, else NilVersion
-	downs   []text // down scripts of covered migrations
+	marking int64   // version of the baseline whose marks follow, else NilVersion
+	downs   []*text // down scripts of covered migrations
 }
 
 // history returns the texts that create the schema, in the orders to try: set by set and, if it
 // differs, as recorded.
-func history(ctx context.Context, db database.Database, files *migration.Set) (orders [][]text, err error) {
+func history(ctx context.Context, db database.Database, files *migration.Set) (orders [][]*text, err error) {
 	r := &replayer{sets: map[string]*setReplay{}, files: files}
 	for e, err := range db.History(ctx, database.HistoryQuery{Texts: true}) {
 		if err != nil {
@@ -76,7 +76,7 @@ func history(ctx context.Context, db database.Database, files *migration.Set) (o
 	if err != nil {
 		return nil, err
 	}
-	orders = [][]text{texts}
+	orders = [][]*text{texts}
 	if len(r.order) > 1 {
 		orders = append(orders, recorded(texts, len(r.base)))
 	}
@@ -85,10 +85,10 @@ func history(ctx context.Context, db database.Database, files *migration.Set) (o
 
 // recorded orders the texts of several sets as they were recorded, after those that cover others:
 // one set may have needed an object that another has dropped since.
-func recorded(texts []text, base int) []text {
+func recorded(texts []*text, base int) []*text {
 	texts = slices.Clone(texts)
-	slices.SortStableFunc(texts[base:], func(a, b text) int {
-		repeated := func(t text) int {
+	slices.SortStableFunc(texts[base:], func(a, b *text) int {
+		repeated := func(t *text) int {
 			if t.event.Direction == database.Repeat {
 				return 1
 			}
@@ -118,22 +118,22 @@ func (r *replayer) event(e database.Entry) {
 	}
 	switch {
 	case e.Direction == database.Drift:
-		r.base = []text{{event: e, sql: e.UpText}}
+		r.base = []*text{{event: e, sql: e.UpText}}
 		for _, s := range r.sets {
 			s.cover()
 		}
 	case e.Direction == database.Reset:
-		r.base = slices.DeleteFunc(r.base, func(t text) bool { return t.event.Direction == database.Drift || t.event.Set == e.Set })
+		r.base = slices.DeleteFunc(r.base, func(t *text) bool { return t.event.Direction == database.Drift || t.event.Set == e.Set })
 		delete(r.sets, e.Set)
 		r.order = slices.DeleteFunc(r.order, func(name string) bool { return name == e.Set })
 	case e.Direction == database.Baseline:
-		r.base = append(r.base, text{event: e, sql: e.UpText})
+		r.base = append(r.base, &text{event: e, sql: e.UpText})
 		s.covered[e.Version], s.marking = true, e.Version
 	case marked:
 		s.covered[e.Version] = true
 	case s.covered[e.Version] && e.Direction == database.Down:
 		delete(s.covered, e.Version)
-		s.downs = append(s.downs, text{event: e, sql: e.DownText})
+		s.downs = append(s.downs, &text{event: e, sql: e.DownText})
 	case s.covered[e.Version] && e.Direction == database.Forget:
 		delete(s.covered, e.Version)
 	case s.covered[e.Version] && e.Direction == database.Accept:
@@ -153,25 +153,25 @@ func (s *setReplay) cover() {
 
 // texts returns what to run: covering texts, then for each set its migrations as in a new database,
 // and its repeatable scripts.
-func (r *replayer) texts() ([]text, error) {
+func (r *replayer) texts() ([]*text, error) {
 	all := slices.Clone(r.base)
 	for _, name := range r.order {
 		s := r.sets[name]
-		var versioned, repeated []text
+		var versioned, repeated []*text
 		for a := range s.state.Applied.All() {
-			versioned = append(versioned, text{event: s.byID[a.EntryID], sql: s.byID[a.EntryID].UpText})
+			versioned = append(versioned, &text{event: s.byID[a.EntryID], sql: s.byID[a.EntryID].UpText})
 		}
 		if len(s.downs) > 0 { // then the recorded order matters
 			versioned = append(versioned, s.downs...)
-			slices.SortFunc(versioned, func(a, b text) int { return cmp.Compare(a.event.ID, b.event.ID) })
+			slices.SortFunc(versioned, func(a, b *text) int { return cmp.Compare(a.event.ID, b.event.ID) })
 		}
 		for _, a := range s.state.Repeated {
-			repeated = append(repeated, text{event: s.byID[a.EntryID], sql: s.byID[a.EntryID].UpText})
+			repeated = append(repeated, &text{event: s.byID[a.EntryID], sql: s.byID[a.EntryID].UpText})
 		}
-		slices.SortFunc(repeated, func(a, b text) int { return cmp.Compare(a.event.Name, b.event.Name) })
+		slices.SortFunc(repeated, func(a, b *text) int { return cmp.Compare(a.event.Name, b.event.Name) })
 		all = append(append(all, versioned...), repeated...)
 	}
-	for i, t := range all {
+	for _, t := range all {
 		sum := t.event.Checksum
 		if t.event.Direction == database.Down {
 			sum = t.event.DownChecksum
@@ -179,7 +179,7 @@ func (r *replayer) texts() ([]text, error) {
 		if t.sql != "" || sum == migration.Sum("") {
 			continue
 		}
-		if all[i].file = r.fromFiles(t.event, sum); all[i].file == nil {
+		if t.file = r.fromFiles(t.event, sum); t.file == nil {
 			return nil, &NoTextError{Event: t.event}
 		}
 	}
@@ -227,33 +227,24 @@ func (t *text) name() string {
 
 // forHistory checks the texts of a history, which are the same in each order, and sets their form
 // for scratch.
-func (s Scratch) forHistory(ctx context.Context, orders [][]text) (*trial, error) {
+func (s Scratch) forHistory(ctx context.Context, texts []*text) (*trial, error) {
 	var scripts []*migration.Script
-	for i := range orders[0] {
-		script, err := orders[0][i].script(s.Dialect)
+	for _, t := range texts {
+		script, err := t.script(s.Dialect)
 		if err != nil {
 			return nil, err
 		}
-		scripts = append(scripts, script)
+		t.run, scripts = script, append(scripts, script)
 	}
 	t, as, err := s.newTrial(ctx, true, scripts)
-	if err != nil {
-		return nil, err
+	for _, text := range texts {
+		text.run = as[text.run]
 	}
-	runs := map[int64]*migration.Script{}
-	for i := range orders[0] {
-		runs[orders[0][i].event.ID] = as[i]
-	}
-	for _, texts := range orders {
-		for i := range texts {
-			texts[i].run = runs[texts[i].event.ID]
-		}
-	}
-	return t, nil
+	return t, err
 }
 
 // replay runs the texts in an empty database.
-func replay(ctx context.Context, db database.Database, texts []text) error {
+func replay(ctx context.Context, db database.Database, texts []*text) error {
 	var all []migration.Migration
 	for i, t := range texts {
 		all = append(all, migration.Migration{Version: int64(i), Name: t.name(), Up: t.run})

@@ -119,8 +119,11 @@ type trial struct {
 	begun   bool
 }
 
+// forms has scripts in their form for scratch, by the original script.
+type forms map[*migration.Script]*migration.Script
+
 // newTrial checks scripts, which may be Go functions, and returns their form for scratch.
-func (s Scratch) newTrial(ctx context.Context, recorded bool, scripts []*migration.Script) (*trial, []*migration.Script, error) {
+func (s Scratch) newTrial(ctx context.Context, recorded bool, scripts []*migration.Script) (*trial, forms, error) {
 	t := &trial{Scratch: s}
 	as, err := t.confine(scripts)
 	if err != nil || len(t.refused) == 0 {
@@ -153,16 +156,16 @@ func (s Scratch) forSet(ctx context.Context, set *migration.Set) (*trial, *migra
 	if err != nil {
 		return nil, nil, err
 	}
-	i := -1
-	return t, set.With(func(*migration.Script) *migration.Script { i++; return as[i] }), nil
+	return t, set.With(func(s *migration.Script) *migration.Script { return as[s] }), nil
 }
 
 // confine returns scripts without the statements to leave out, and records these and the refused
 // ones.
-func (t *trial) confine(scripts []*migration.Script) ([]*migration.Script, error) {
+func (t *trial) confine(scripts []*migration.Script) (forms, error) {
 	t.scripts, t.skipped, t.refused = len(scripts), nil, nil
-	as := slices.Clone(scripts)
-	for i, s := range scripts {
+	as := make(forms, len(scripts))
+	for _, s := range scripts {
+		as[s] = s
 		if s.Func() != nil {
 			continue
 		}
@@ -171,7 +174,7 @@ func (t *trial) confine(scripts []*migration.Script) ([]*migration.Script, error
 			return nil, err
 		}
 		if len(leave) > 0 {
-			as[i] = s.Without(t.Dialect, func(st sqltext.Statement) bool { return leave[st.Index] })
+			as[s] = s.Without(t.Dialect, func(st sqltext.Statement) bool { return leave[st.Index] })
 		}
 	}
 	return as, nil
@@ -187,7 +190,7 @@ func (t *trial) also(s *migration.Script) (*migration.Script, error) {
 	if err != nil {
 		return nil, err
 	}
-	return as[0], nil
+	return as[s], nil
 }
 
 // read returns the indexes of the statements of a script to leave out.

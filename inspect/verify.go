@@ -49,22 +49,10 @@ func (p Proof) OK() bool { return p.Up == nil && (p.NoDown || p.Inverse()) }
 
 // OK reports whether Verify found no problem.
 func (v *Verified) OK() bool {
-	for _, p := range v.Migrations {
-		if !p.OK() {
-			return false
-		}
-	}
-	for _, w := range slices.Concat(v.Baselines, v.Originals) {
-		if !w.OK() {
-			return false
-		}
-	}
-	for _, r := range v.Repeatables {
-		if !r.OK() {
-			return false
-		}
-	}
-	return len(v.Left) == 0 && len(v.Again) == 0
+	return !slices.ContainsFunc(v.Migrations, func(p Proof) bool { return !p.OK() }) &&
+		!slices.ContainsFunc(slices.Concat(v.Baselines, v.Originals), func(w Way) bool { return !w.OK() }) &&
+		!slices.ContainsFunc(v.Repeatables, func(r Repeatability) bool { return !r.OK() }) &&
+		len(v.Left)+len(v.Again) == 0
 }
 
 // Verify proves a set on scratch databases. It applies each migration, rolls it back and applies it
