@@ -5,80 +5,44 @@ import "bytes"
 // mysql is strict about what can be in a transaction: nearly every statement except DML silently
 // commits the open transaction. So a statement that is not known to be harmless is TxNever.
 func (c *classifier) mysql() {
-	switch first := c.word; first {
+	switch c.word {
 	case "INSERT", "UPDATE", "DELETE", "REPLACE":
-		c.session = c.assigns()
+		c.Session = bytes.Contains(c.text, []byte(":=")) // may assign to a user variable
+		return
 	case "SHOW":
-		c.session = false
+		c.Session = false
+		return
 	case "", "SELECT", "WITH", "TABLE": // "" is a query in parentheses
 		c.query()
+		return
 	case "VALUES", "DO", "USE", "EXPLAIN", "DESCRIBE", "DESC", "HELP", "SIGNAL":
-	case "LOAD":
-		if c.next(); c.word != "DATA" && c.word != "XML" {
-			c.commits("LOAD")
-		}
-	case "BEGIN":
-		if c.next(); c.word == "NOT" {
-			c.commits("BEGIN NOT ATOMIC")
-		} else {
-			c.begins()
-		}
-	case "START":
-		if c.next(); c.word == "TRANSACTION" {
-			c.begins()
-		} else {
-			c.commits("START")
-		}
-	case "COMMIT":
-		c.next()
-		c.ends(TxCommit)
-	case "ROLLBACK":
-		c.next()
-		c.ends(TxRollback)
-	case "SAVEPOINT", "RELEASE":
-		c.control(TxSavepoint)
+		return
 	case "XA":
-		c.tx = TxOther
+		c.Tx = TxOther
+		return
 	case "SET":
-		c.set()
-	default:
-		c.commits(first)
-	}
-}
-
-// set classifies a SET. A password or a role can't be rolled back, and SET STATEMENT may contain
-// any statement.
-func (c *classifier) set() {
-	switch c.next(); c.word {
-	case "PASSWORD", "ROLE", "DEFAULT", "STATEMENT", "RESOURCE":
-		c.commits("SET")
+		c.mysqlSet()
 		return
 	}
-	o := *c
-	o.mysqlTransaction()
-	c.mode = o.mode
-	if c.setsAutocommit() {
-		c.tx = TxOther
+	if _, _, ok := c.match("BEGIN NOT"); ok {
+		c.never("BEGIN NOT ATOMIC")
+	} else if _, _, ok := c.match("LOAD DATA|XML"); !ok && !c.controls("BEGIN|START|COMMIT|ROLLBACK|SAVEPOINT|RELEASE") {
+		c.commits()
 	}
 }
 
 // commits classifies a statement that commits by itself, or may do so, and names it by its first
 // words.
-func (c *classifier) commits(first string) {
-	c.session = true
-	switch first {
-	case "ALTER", "ANALYZE", "CHECK", "CHECKSUM", "DROP", "GRANT", "OPTIMIZE", "RENAME", "REPAIR", "REVOKE", "TRUNCATE", "CREATE":
-		c.session = false
-	}
+func (c *classifier) commits() {
+	first := c.word
+	c.Session = !listed("ALTER|ANALYZE|CHECK|CHECKSUM|DROP|GRANT|OPTIMIZE|RENAME|REPAIR|REVOKE|TRUNCATE|CREATE", first)
 	why := first
-	if c.word == first {
-		c.next()
-	}
+	c.next()
 	for tokens := 0; c.kind != tEOF && tokens < 24; tokens++ { // a definer and an algorithm may come before
 		if c.word == "TEMPORARY" {
-			c.session = first != "DROP"
+			c.Session = first != "DROP"
 			why += " TEMPORARY"
-		} else if mysqlNouns[c.word] {
+		} else if listed(mysqlNouns, c.word) {
 			why += " " + c.word
 			break
 		}
@@ -88,43 +52,83 @@ func (c *classifier) commits(first string) {
 }
 
 // mysqlNouns are what statements are about.
-var mysqlNouns = map[string]bool{
-	"TABLE": true, "TABLES": true, "VIEW": true, "INDEX": true, "TRIGGER": true, "FUNCTION": true, "PROCEDURE": true, "EVENT": true,
-	"DATABASE": true, "SCHEMA": true, "SEQUENCE": true, "USER": true, "ROLE": true, "SERVER": true, "INSTANCE": true, "TABLESPACE": true,
-	"PASSWORD": true, "STATEMENT": true, "REPLICA": true, "SLAVE": true, "PREPARE": true, "PACKAGE": true, "CACHE": true,
-}
+const mysqlNouns = "TABLE|TABLES|VIEW|INDEX|TRIGGER|FUNCTION|PROCEDURE|EVENT|DATABASE|SCHEMA|SEQUENCE|USER|ROLE|SERVER|INSTANCE|TABLESPACE|" +
+	"PASSWORD|STATEMENT|REPLICA|SLAVE|PREPARE|PACKAGE|CACHE"
 
-// assigns reports whether the statement may assign to a user variable. It does not
-// look whether the := is within a string.
-func (c *classifier) assigns() bool { return bytes.Contains(c.text, []byte(":=")) }
-
-// setsAutocommit reports whether a SET changes the session's autocommit. It must
-// tell autocommit, @@autocommit, @@session.autocommit and SESSION autocommit from
-// the variable @autocommit and from @@GLOBAL.autocommit.
-func (c *classifier) setsAutocommit() bool {
-	ats, global := 0, false
-	for ; c.kind != tEOF; c.next() {
+// mysqlSet classifies a SET. A password or a role can't be rolled back, and SET STATEMENT may
+// contain any statement.
+func (c *classifier) mysqlSet() {
+	if _, _, ok := c.match("SET PASSWORD|ROLE|DEFAULT|STATEMENT|RESOURCE"); ok {
+		c.commits()
+		return
+	}
+	if rest, _, ok := c.match("SET SESSION|LOCAL* TRANSACTION"); ok {
+		c.Mode = ModeNext
+		if c.ahead().word != "TRANSACTION" {
+			c.Mode = ModeSession
+		}
+		c.cursor = rest
+		access, _ := c.modes()
+		c.Mode |= access
+		return
+	}
+	for _, a := range c.ahead().assignments() {
 		switch {
-		case c.punct('@'):
-			ats++
-			continue
-		case c.punct('.'):
-			continue
-		case c.punct(','):
-			global = false
-		case c.word == "GLOBAL" || c.word == "PERSIST" || c.word == "PERSIST_ONLY":
-			global = true
-			continue
-		case c.word == "SESSION" || c.word == "LOCAL":
-			global = false
-			continue
-		case c.names("autocommit"):
-			c.next()
-			if ats != 1 && !global && (c.punct('=') || c.punct(':')) {
-				return true
+		case a.user || listed(globalScopes, a.scope):
+		case a.name == "autocommit":
+			c.Tx = TxOther
+		case listed("transaction_isolation|tx_isolation|transaction_read_only|tx_read_only", a.name):
+			c.Mode = ModeSession
+			if a.scope == "@@" {
+				c.Mode = ModeNext
+			}
+			if listed("transaction_read_only|tx_read_only", a.name) {
+				c.Mode |= ModeReadOnly
+				if a.value.isFalse() {
+					c.Mode ^= ModeReadOnly | ModeReadWrite
+				}
 			}
 		}
-		ats = 0
 	}
-	return false
+}
+
+// globalScopes are the scopes of a SET that changes the whole server.
+const globalScopes = "GLOBAL|PERSIST|PERSIST_ONLY"
+
+// assignment is one of the assignments of MySQL's SET.
+type assignment struct {
+	user  bool   // to a user variable, such as @a
+	scope string // SESSION, LOCAL or one of globalScopes; "@@" for @@name; "" for none
+	name  string // in lower case, without what qualifies it
+	value cursor // begins at the value
+}
+
+// assignments returns the assignments of a SET; the cursor is after that word. Parts of the SET that
+// assign nothing have no name.
+func (c cursor) assignments() (all []assignment) {
+	for outer := c.depth; !c.ended(); c.next() {
+		ats := 0
+		for ; c.takePunct('@'); ats++ {
+		}
+		a := assignment{user: ats == 1}
+		if ats == 2 {
+			a.scope = "@@"
+		}
+		if ats != 1 && listed("SESSION|LOCAL|"+globalScopes, c.word) {
+			a.scope = c.word
+			c.next()
+			c.takePunct('.')
+		}
+		a.name = c.lastName()
+		c.takePunct(':')
+		if !c.takePunct('=') {
+			a = assignment{}
+		}
+		a.value = c
+		all = append(all, a)
+		for !c.ended() && (c.depth > outer || !c.punct(',')) {
+			c.next()
+		}
+	}
+	return all
 }

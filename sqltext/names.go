@@ -77,7 +77,8 @@ func unquoteName(tok []byte) []byte {
 		tok = bytes.ReplaceAll(tok, []byte{q, q}, []byte{q})
 	}
 	if open > 0 && bytes.IndexByte(tok, '\\') >= 0 {
-		tok = []byte(unescapeUnicode(string(tok)))
+		value, _ := unescapeUnicode(string(tok), '\\')
+		tok = []byte(value)
 	}
 	return tok
 }

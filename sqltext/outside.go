@@ -64,25 +64,25 @@ func (st Statement) Outside(d Dialect, own ...string) []Effect {
 	if st.Kind != SQL && st.Kind != CopyIn {
 		return nil
 	}
-	o := &outside{dialect: d, own: own, st: st}
+	o := &outside{own: own, st: st}
+	text := []byte(st.Text)
 	switch d {
 	case PostgreSQL:
-		o.postgres([]byte(st.Text), 0)
+		o.postgres(text, 0)
 	case SQLite:
-		o.sqlite([]byte(st.Text))
+		o.sqlite(newCursor(text, d, sqliteRules))
 	case MySQL:
-		o.mysql([]byte(st.Text), 0)
+		o.mysql(text, 0)
 	}
 	return o.effects
 }
 
 // outside collects the effects of a statement.
 type outside struct {
-	dialect Dialect
-	own     []string
-	st      Statement
+	own []string
+	st  Statement
 
-	inside int // how deep the text at hand is in bodies and strings
+	inside int // how deep the current text is in bodies and strings
 
 	effects []Effect
 }
@@ -90,26 +90,35 @@ type outside struct {
 // maxNested limits how deep strings within strings are searched.
 const maxNested = 8
 
-// tokens begins to read a text.
-func (o *outside) tokens(text []byte) *classifier {
-	c := &classifier{dialect: o.dialect, text: text}
-	c.lex = lexer{rules: rulesOf(o.dialect), b: text}
-	c.lex.class = &c.lex.rules.fine
-	c.next()
-	return c
+// outsideRule is an effect of the statements that fit a pattern of [cursor.match]. A pattern that
+// begins with "^ " fits only at the beginning of a statement. An effect on Databases requires that
+// the name after the pattern is not the statement's own database.
+type outsideRule struct {
+	pattern string
+	outer   Outer
+	whole   bool
+}
+
+// byRules records the effects of a statement whose first words begin at the current token. start
+// says that a statement can begin here.
+func (o *outside) byRules(rules []outsideRule, c cursor, at int, start bool) {
+	for _, r := range rules {
+		pattern, first := strings.CutPrefix(r.pattern, "^ ")
+		if first && !start {
+			continue
+		}
+		if rest, words, ok := c.match(pattern); ok && (r.outer != Databases || !o.isOwn(rest)) {
+			o.found(r.outer, at+c.from, words, r.whole)
+		}
+	}
 }
 
 // found adds an effect, unless the statement already has one with the same words. at is the offset
 // in the statement's text.
 func (o *outside) found(outer Outer, at int, words string, whole bool) {
-	e := Effect{Outer: outer, Words: words, Maybe: o.inside > 0, Whole: whole && o.inside == 0}
-	if slices.ContainsFunc(o.effects, func(f Effect) bool { return f.Outer == outer && f.Words == words }) {
-		return
+	if !slices.ContainsFunc(o.effects, func(f Effect) bool { return f.Outer == outer && f.Words == words }) {
+		o.effects = append(o.effects, Effect{outer, o.st.position(at), words, o.inside > 0, whole && o.inside == 0})
 	}
-	p := place{offset: o.st.Pos.Offset, line: o.st.Pos.Line, column: o.st.Pos.Column}
-	p.advance([]byte(o.st.Text[:min(at, len(o.st.Text))]))
-	e.Pos = p.in(o.st.Pos.File)
-	o.effects = append(o.effects, e)
 }
 
 // perhaps adds an effect that the statement may or may not have.
@@ -120,56 +129,6 @@ func (o *outside) perhaps(outer Outer, at int, words string) {
 }
 
 // isOwn reports whether the current token names the statement's own database.
-func (o *outside) isOwn(c *classifier) bool {
-	name := ""
-	switch c.kind {
-	case TokenWord:
-		name = string(c.token())
-		if o.dialect == PostgreSQL {
-			name = strings.ToLower(name)
-		}
-	case TokenName:
-		name = string(unquoteName(c.token()))
-	case TokenString:
-		if c.ansiName() {
-			name = string(unquoteName(c.token()))
-		}
-	}
-	return name != "" && slices.Contains(o.own, name)
-}
-
-// oneOf reports whether the current token is one of the names, which are in lower case.
-func (c *classifier) oneOf(names ...string) bool {
-	return slices.Contains(names, c.name())
-}
-
-// name returns the current name, unquoted and in lower case.
-func (c *classifier) name() string {
-	switch c.kind {
-	case TokenWord:
-		return strings.ToLower(string(c.token()))
-	case TokenName:
-		return strings.ToLower(string(unquoteName(c.token())))
-	case TokenString:
-		if c.ansiName() {
-			return strings.ToLower(string(unquoteName(c.token())))
-		}
-	}
-	return ""
-}
-
-// ansiName reports whether the current string is a name if sql_mode has ANSI_QUOTES. The text alone
-// does not tell.
-func (c *classifier) ansiName() bool {
-	return c.dialect == MySQL && c.kind == TokenString && c.text[c.from] == '"'
-}
-
-// called reports whether the current name is that of a function call.
-func (c *classifier) called() bool {
-	if c.kind != TokenWord && c.kind != TokenName && !c.ansiName() {
-		return false
-	}
-	ahead := *c
-	ahead.next()
-	return ahead.kind == tOpen
+func (o *outside) isOwn(c cursor) bool {
+	return c.kind != tEOF && slices.Contains(o.own, c.asToken().Name())
 }

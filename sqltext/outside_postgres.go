@@ -6,61 +6,74 @@ import (
 	"strings"
 )
 
+// postgresOutside are the statements with effects outside the database.
+var postgresOutside = []outsideRule{
+	{"CREATE|ALTER|DROP ~ ROLE|GROUP", Roles, true},
+	{"CREATE|ALTER|DROP ~ USER !MAPPING", Roles, true},
+	{"CREATE|ALTER|DROP ~ DATABASE IF|EXISTS*", Databases, true},
+	{"CREATE|ALTER|DROP ~ TABLESPACE", Tablespaces, true},
+	{"CREATE|ALTER|DROP ~ SUBSCRIPTION", OtherServers, false},
+	{"CREATE|ALTER ~ SERVER", OtherServers, false},
+	{"CREATE ~ FOREIGN TABLE", OtherServers, false},
+	{"ALTER SYSTEM", ServerSettings, true},
+	{"DROP|REASSIGN OWNED", Roles, false},
+	{"IMPORT FOREIGN 'SCHEMA", OtherServers, false},
+	{"GRANT|REVOKE …ON|TO|FROM -TO|FROM 'of'a'role", Roles, true},
+	{"GRANT|REVOKE|COMMENT|SECURITY …ON|TO|FROM ON ROLE", Roles, true},
+	{"GRANT|REVOKE|COMMENT|SECURITY …ON|TO|FROM ON DATABASE", Databases, true},
+	{"GRANT|REVOKE|COMMENT|SECURITY …ON|TO|FROM ON TABLESPACE", Tablespaces, true},
+	{"GRANT|REVOKE|COMMENT|SECURITY …ON|TO|FROM ON PARAMETER", ServerSettings, true},
+}
+
+// postgresReaders examine the statements that fit a pattern further.
+var postgresReaders = []struct {
+	pattern string
+	read    func(o *outside, c cursor, at int)
+}{
+	{"CREATE ~ VIEW", (*outside).postgresView},
+	{"CREATE ~ SCHEMA", (*outside).postgresSchema},
+	{"ALTER ~ TABLE", (*outside).postgresWrites},
+	{"CREATE|ALTER|DROP ~ FUNCTION|PROCEDURE", (*outside).language},
+}
+
 // postgres reads a text that begins at an offset of the statement: the statement itself, or a body
 // or a string in it.
 func (o *outside) postgres(text []byte, at int) {
-	text, unreadable, ok := o.plainQuotes(text)
+	text, unreadable, ok := plainQuotes(text)
 	if !ok {
 		o.perhaps(Databases, at+unreadable, "U& with escapes that can't be read")
 	}
-	c := o.tokens(text)
-	first := c.word
-	body := o.inside > 0
+	c := newCursor(text, PostgreSQL, postgresRules)
+	body, do := o.inside > 0, c.word == "DO"
+	code := body // its strings may be code
 	if body {
-		o.namesShared(*c, at)
+		o.namesShared(c, at)
+	} else {
+		_, _, routine := c.match("CREATE ~ FUNCTION|PROCEDURE")
+		code = do || routine || runsText(c)
 	}
-	runs := runsText(*c)
 	start := true
 	for before := ""; c.kind != tEOF; c.next() {
 		if start || body {
-			o.postgresStatement(*c, at, start)
+			o.postgresStatement(c, at, start)
 		}
-		o.postgresAnywhere(*c, at)
-		if c.kind == TokenString && (body && before != "RAISE" || !body && (runs || hasBody(c, first))) {
+		o.postgresAnywhere(c, at, !body && do)
+		if c.kind == TokenString && code && (!body || before != "RAISE") {
 			o.postgresBody(c.token(), at+c.from)
 		}
 		start = body && startsStatement(c)
-		if c.word != "NOTICE" && c.word != "EXCEPTION" && c.word != "WARNING" && c.word != "INFO" && c.word != "DEBUG" && c.word != "LOG" {
-			before = c.word // of RAISE its level comes between
+		if !listed("NOTICE|EXCEPTION|WARNING|INFO|DEBUG|LOG", c.word) {
+			before = c.word // RAISE has its level between
 		}
 	}
-	if !body && first == "DO" {
+	if !body && do {
 		o.wholeBlock(text)
 	}
 }
 
 // startsStatement reports whether a statement of a block can begin after the current token.
-func startsStatement(c *classifier) bool {
-	switch c.word {
-	case "BEGIN", "THEN", "ELSE", "LOOP", "ATOMIC":
-		return true
-	}
-	return c.kind == tSemi
-}
-
-// hasBody reports whether the strings of a statement that begins with a word may be code.
-func hasBody(c *classifier, first string) bool {
-	switch first {
-	case "DO":
-		return true
-	case "CREATE":
-		o := classifier{dialect: c.dialect, text: c.text, lex: lexer{rules: c.lex.rules, class: c.lex.class, b: c.text}}
-		o.next()
-		o.next()
-		o.takeAny("OR", "REPLACE")
-		return o.word == "FUNCTION" || o.word == "PROCEDURE"
-	}
-	return false
+func startsStatement(c cursor) bool {
+	return c.kind == tSemi || listed("BEGIN|THEN|ELSE|LOOP|ATOMIC", c.word)
 }
 
 // postgresBody searches a string. If the string has no escapes, positions in it are positions in
@@ -71,196 +84,65 @@ func (o *outside) postgresBody(tok []byte, at int) {
 	}
 	o.inside++
 	defer func() { o.inside-- }()
-	switch {
-	case tok[0] == '$':
-		n := bytes.IndexByte(tok[1:], '$') + 2
-		o.postgres(tok[n:len(tok)-n], at+n)
-	case tok[0] == '\'' && bytes.IndexByte(tok[1:len(tok)-1], '\'') < 0:
-		o.postgres(tok[1:len(tok)-1], at+1)
-	default:
-		unescaped := outside{dialect: o.dialect, own: o.own, inside: o.inside}
-		unescaped.postgres([]byte(unquotePostgres(tok)), 0)
-		for _, e := range unescaped.effects {
-			o.found(e.Outer, at, e.Words, false)
-		}
+	in := Token{Kind: TokenString, Text: string(tok)}.inner()
+	inner := tok[in.From:in.To]
+	if tok[0] == '$' || tok[0] == '\'' && bytes.IndexByte(inner, '\'') < 0 {
+		o.postgres(inner, at+in.From)
+		return
+	}
+	unescaped := outside{own: o.own, inside: o.inside}
+	unescaped.postgres([]byte(unquotePostgres(tok)), 0)
+	for _, e := range unescaped.effects {
+		o.found(e.Outer, at, e.Words, false)
 	}
 }
 
 // postgresStatement examines a statement by its first words. start says that a statement can begin
 // here. In a body it is called for every token, because concatenated text has its statements
 // anywhere.
-func (o *outside) postgresStatement(c classifier, at int, start bool) {
-	first := c.word
-	at += c.from
-	switch first {
-	case "CREATE", "ALTER", "DROP":
-		c.next()
-		o.postgresDDL(c, at, first)
-	case "GRANT", "REVOKE":
-		c.next()
-		o.postgresGrant(c, at, first)
-	case "COMMENT", "SECURITY":
-		for c.kind != tEOF && c.kind != tSemi && c.word != "ON" {
-			c.next()
-		}
-		if c.take("ON") {
-			o.postgresShared(c, at, first+" ON ")
-		}
-	case "REASSIGN":
-		if c.next(); c.word == "OWNED" {
-			o.found(Roles, at, "REASSIGN OWNED", false)
-		}
-	case "IMPORT":
-		if c.next(); c.word == "FOREIGN" {
-			o.found(OtherServers, at, "IMPORT FOREIGN SCHEMA", false)
-		}
-	case "COPY":
-		if start {
-			o.postgresCopy(c, at)
+func (o *outside) postgresStatement(c cursor, at int, start bool) {
+	if c.word == "" {
+		return
+	}
+	o.byRules(postgresOutside, c, at, start)
+	for _, r := range postgresReaders {
+		if rest, _, ok := c.match(r.pattern); ok {
+			r.read(o, rest, at+c.from)
 		}
 	}
-}
-
-func (o *outside) postgresDDL(c classifier, at int, first string) {
-	c.takeAny("OR", "REPLACE", "TEMP", "TEMPORARY", "LOCAL", "GLOBAL", "RECURSIVE")
-	switch noun := c.word; noun {
-	case "VIEW":
-		if first == "CREATE" {
-			o.postgresView(c, at)
-		}
-	case "SCHEMA":
-		if first == "CREATE" {
-			o.postgresSchema(c, at)
-		}
-	case "TABLE":
-		if first == "ALTER" {
-			c.next()
-			o.postgresWrites(c, at)
-		}
-	case "ROLE", "GROUP":
-		o.found(Roles, at, first+" "+noun, true)
-	case "USER":
-		if c.next(); c.word != "MAPPING" {
-			o.found(Roles, at, first+" USER", true)
-		}
-	case "OWNED":
-		if first == "DROP" {
-			o.found(Roles, at, "DROP OWNED", false)
-		}
-	case "DATABASE":
-		c.next()
-		c.takeAny("IF", "EXISTS")
-		if !o.isOwn(&c) {
-			o.found(Databases, at, first+" DATABASE", true)
-		}
-	case "TABLESPACE":
-		o.found(Tablespaces, at, first+" TABLESPACE", true)
-	case "SYSTEM":
-		if first == "ALTER" {
-			o.found(ServerSettings, at, "ALTER SYSTEM", true)
-		}
-	case "SUBSCRIPTION":
-		o.found(OtherServers, at, first+" SUBSCRIPTION", false)
-	case "SERVER":
-		if first != "DROP" {
-			o.found(OtherServers, at, first+" SERVER", false)
-		}
-	case "FOREIGN":
-		if c.next(); c.word == "TABLE" && first == "CREATE" {
-			o.found(OtherServers, at, "CREATE FOREIGN TABLE", false)
-		}
-	case "FUNCTION", "PROCEDURE":
-		o.language(c, at)
+	if start && c.word == "COPY" {
+		o.postgresCopy(c, at+c.from)
 	}
 }
 
 // language records a routine in a language that can do whatever the server's operating system
 // allows.
-func (o *outside) language(c classifier, at int) {
-	for ; c.kind != tEOF; c.next() {
-		if c.word != "LANGUAGE" {
-			continue
-		}
-		c.next()
-		name := c.name()
-		if c.kind == TokenString {
-			name = strings.ToLower(unquotePostgres(c.token()))
-		}
-		if untrusted(name) {
-			o.inside++ // what it does nobody can tell
-			o.found(Programs, at, "LANGUAGE "+name, false)
-			o.inside--
-		}
-		return
-	}
-}
-
-func untrusted(language string) bool {
-	return language == "c" || language == "plsh" ||
-		strings.HasPrefix(language, "pl") && strings.HasSuffix(language, "u") // plpython3u, plperlu, pltclu
-}
-
-// postgresGrant distinguishes privileges on objects of the database from other privileges and from
-// memberships.
-func (o *outside) postgresGrant(c classifier, at int, first string) {
-	for depth := 0; c.kind != tEOF && c.kind != tSemi; c.next() {
-		switch {
-		case c.kind == tOpen:
-			depth++
-		case c.kind == tClose:
-			depth--
-		case depth > 0:
-		case c.word == "ON":
-			c.next()
-			o.postgresShared(c, at, first+" ON ")
-			return
-		case c.word == "TO" || c.word == "FROM":
-			o.found(Roles, at, first+" of a role", true)
-			return
-		}
-	}
-}
-
-// postgresShared records the object of a COMMENT, GRANT and so on if it is not part of a database.
-func (o *outside) postgresShared(c classifier, at int, words string) {
-	switch noun := c.word; noun {
-	case "ROLE":
-		o.found(Roles, at, words+noun, true)
-	case "DATABASE":
-		if c.next(); !o.isOwn(&c) {
-			o.found(Databases, at, words+noun, true)
-		}
-	case "TABLESPACE":
-		o.found(Tablespaces, at, words+noun, true)
-	case "PARAMETER":
-		o.found(ServerSettings, at, words+noun, true)
+func (o *outside) language(c cursor, at int) {
+	rest, _, ok := c.match("…LANGUAGE LANGUAGE")
+	name := rest.value()
+	if ok && (name == "c" || name == "plsh" || strings.HasPrefix(name, "pl") && strings.HasSuffix(name, "u")) { // plpython3u, plperlu, pltclu
+		o.perhaps(Programs, at, "LANGUAGE "+name) // the text does not tell what it does
 	}
 }
 
 // postgresCopy finds where COPY writes to, and whether it starts a program.
-func (o *outside) postgresCopy(c classifier, at int) {
-	table := c
-	table.next()
+func (o *outside) postgresCopy(c cursor, at int) {
+	outer := c.depth
+	table := c.ahead()
 	name := table.lastName()
-	for depth := 0; c.kind != tEOF && c.kind != tSemi; c.next() {
-		switch {
-		case c.kind == tOpen:
-			depth++
-		case c.kind == tClose:
-			depth--
-		case depth == 0 && (c.word == "TO" || c.word == "FROM"):
-			way := c.word
-			if way == "FROM" && slices.Contains(sharedCatalogs, name) {
-				o.found(Databases, at, "writing "+name, false)
-			}
-			switch c.next(); {
-			case c.word == "PROGRAM":
-				o.found(Programs, at, "COPY "+way+" PROGRAM", way == "TO")
-			case c.kind == TokenString && way == "TO":
-				o.found(Files, at, "COPY TO a file", true)
-			}
-			return
-		}
+	for !c.ended() && (c.depth > outer || !listed("TO|FROM", c.word)) {
+		c.next()
+	}
+	way, to := c.word, c.ahead()
+	if way == "FROM" && slices.Contains(sharedCatalogs, name) {
+		o.found(Databases, at, "writing "+name, false)
+	}
+	switch {
+	case c.ended():
+	case to.word == "PROGRAM":
+		o.found(Programs, at, "COPY "+way+" PROGRAM", way == "TO")
+	case to.kind == TokenString && way == "TO":
+		o.found(Files, at, "COPY TO a file", true)
 	}
 }
 
@@ -272,17 +154,22 @@ var sharedCatalogs = []string{
 	"enabled_roles", // of information_schema
 }
 
+// viewable reports whether a name is that of a shared catalog that can be written to through a
+// view. The others are joins.
+func viewable(name string) bool {
+	return slices.Contains(sharedCatalogs, name) && !listed("pg_roles|pg_user|pg_shadow", name)
+}
+
 // postgresAnywhere examines what can be in the middle of a statement: calls, and tables that are
-// written to.
-func (o *outside) postgresAnywhere(c classifier, at int) {
+// written to. do says that the statement is a DO.
+func (o *outside) postgresAnywhere(c cursor, at int, do bool) {
 	at += c.from
 	switch c.word {
 	case "UPDATE", "INTO", "TRUNCATE", "DELETE", "LOCK":
-		c.next()
-		o.postgresWrites(c, at)
+		o.postgresWrites(c.ahead(), at)
 		return
-	case "LANGUAGE": // of a DO
-		if o.inside == 0 && strings.EqualFold(firstWordOf(o.st.Text), "DO") {
+	case "LANGUAGE":
+		if do {
 			o.language(c, at)
 		}
 		return
@@ -302,9 +189,9 @@ func (o *outside) postgresAnywhere(c classifier, at int) {
 
 // postgresWrites records shared catalogs in the current list of tables, which are written to or
 // locked.
-func (o *outside) postgresWrites(c classifier, at int) {
+func (o *outside) postgresWrites(c cursor, at int) {
 	for {
-		c.takeAny("FROM", "ONLY", "TABLE", "IF", "EXISTS")
+		c.takeAny("FROM|ONLY|TABLE|IF|EXISTS")
 		if c.kind == tOpen { // ONLY (t)
 			c.next()
 		}
@@ -315,33 +202,18 @@ func (o *outside) postgresWrites(c classifier, at int) {
 		for c.kind == tClose || c.punct('*') {
 			c.next()
 		}
-		if name == "" || !c.punct(',') {
+		if name == "" || !c.takePunct(',') {
 			return
 		}
-		c.next()
-	}
-}
-
-// lastName moves past the current name, qualified or not, and returns its last part in lower case.
-func (c *classifier) lastName() string {
-	for {
-		name := c.name()
-		if name == "" {
-			return ""
-		}
-		if c.next(); !c.punct('.') {
-			return name
-		}
-		c.next()
 	}
 }
 
 // postgresSchema finds views among the elements of CREATE SCHEMA.
-func (o *outside) postgresSchema(c classifier, at int) {
-	for ; c.kind != tEOF && c.kind != tSemi; c.next() {
+func (o *outside) postgresSchema(c cursor, at int) {
+	for ; !c.ended(); c.next() {
 		switch {
 		case c.take("CREATE") && c.word == "SCHEMA":
-			return // another statement, which is looked at by itself
+			return // another statement, which is read by itself
 		case c.word == "VIEW":
 			o.postgresView(c, at)
 		}
@@ -349,51 +221,35 @@ func (o *outside) postgresSchema(c classifier, at int) {
 }
 
 // postgresView records shared catalogs in a view, through which they could be written to.
-func (o *outside) postgresView(c classifier, at int) {
-	for ; c.kind != tEOF && c.kind != tSemi && c.word != "CREATE"; c.next() {
-		if name := c.name(); slices.Contains(sharedCatalogs, name) && !joinedViews[name] {
+func (o *outside) postgresView(c cursor, at int) {
+	for ; !c.ended() && c.word != "CREATE"; c.next() {
+		if name := c.name(); viewable(name) {
 			o.perhaps(Databases, at, "a view of "+name)
 		}
 	}
 }
 
-// joinedViews are the shared catalogs that are joins, which can't be written to through another
-// view.
-var joinedViews = map[string]bool{"pg_roles": true, "pg_user": true, "pg_shadow": true}
-
 // namesShared records a string that begins with the name of a shared catalog, as part of a
 // concatenated statement.
-func (o *outside) namesShared(c classifier, at int) {
-	from := c.from
-	if name := c.lastName(); slices.Contains(sharedCatalogs, name) && !joinedViews[name] {
-		o.found(Databases, at+from, "the name "+name, false)
+func (o *outside) namesShared(c cursor, at int) {
+	at += c.from
+	if name := c.lastName(); viewable(name) {
+		o.found(Databases, at, "the name "+name, false)
 	}
 }
 
 // runsText reports whether a statement calls a function that executes a string as a query.
-func runsText(c classifier) bool {
+func runsText(c cursor) bool {
 	for ; c.kind != tEOF; c.next() {
-		if c.called() && executesText(c.name()) {
+		if !c.called() {
+			continue
+		}
+		name := c.name()
+		if listed("ts_stat|ts_rewrite|connectby|xpath_table", name) || strings.HasPrefix(name, "query_to_xml") || strings.HasPrefix(name, "crosstab") {
 			return true
 		}
 	}
 	return false
-}
-
-func executesText(function string) bool {
-	switch function {
-	case "ts_stat", "ts_rewrite", "connectby", "xpath_table":
-		return true
-	}
-	return strings.HasPrefix(function, "query_to_xml") || strings.HasPrefix(function, "crosstab")
-}
-
-func firstWordOf(text string) string {
-	n := 0
-	for n < len(text) && (text[n]|0x20 >= 'a' && text[n]|0x20 <= 'z') {
-		n++
-	}
-	return text[:n]
 }
 
 // postgresFunctions are functions of the server and of common extensions that have effects outside
@@ -420,19 +276,14 @@ var postgresFunctions = map[string]Outer{
 // wholeBlock marks the effects of a DO block that has no others as Whole, such as DO $$ BEGIN IF
 // NOT EXISTS (…) THEN CREATE ROLE app; END IF; END $$.
 func (o *outside) wholeBlock(text []byte) {
-	c := o.tokens(text)
+	c := newCursor(text, PostgreSQL, postgresRules)
 	for c.kind != tEOF && (c.kind != TokenString || c.text[c.from] != '$') {
 		c.next()
 	}
-	if c.kind == tEOF || len(o.effects) == 0 {
+	if c.kind == tEOF || c.ahead().kind != tEOF { // a language; only the default one can be read
 		return
 	}
-	tok := c.token()
-	n := bytes.IndexByte(tok[1:], '$') + 2
-	if c.next(); c.kind != tEOF { // a language; only the usual one can be read
-		return
-	}
-	if !o.onlyOutside(tok[n : len(tok)-n]) {
+	if in := c.asToken().inner(); !o.onlyOutside(text[in.From:in.To]) {
 		return
 	}
 	for i := range o.effects {
@@ -443,7 +294,7 @@ func (o *outside) wholeBlock(text []byte) {
 // onlyOutside reports whether a block consists of control flow and statements whose effects are all
 // outside the database.
 func (o *outside) onlyOutside(body []byte) bool {
-	c := o.tokens(body)
+	c := newCursor(body, PostgreSQL, postgresRules)
 	if c.word != "BEGIN" {
 		return false
 	}
@@ -454,14 +305,14 @@ func (o *outside) onlyOutside(body []byte) bool {
 		}
 		switch c.word {
 		case "BEGIN", "THEN", "ELSE":
-			continue // a statement can begin behind it
+			continue // a statement can begin after it
 		case "IF", "ELSIF", "ELSEIF", "END", "NULL", "RAISE", "EXCEPTION", "WHEN":
-			if calls(*c) {
+			if calls(c) {
 				return false
 			}
 		default:
-			one := outside{dialect: o.dialect, own: o.own}
-			one.postgresStatement(*c, 0, true)
+			one := outside{own: o.own}
+			one.postgresStatement(c, 0, true)
 			if len(one.effects) != 1 || !one.effects[0].Whole {
 				return false
 			}
@@ -472,12 +323,9 @@ func (o *outside) onlyOutside(body []byte) bool {
 }
 
 // calls reports whether the condition that begins at the current token may call a function.
-func calls(c classifier) bool {
-	for ; c.kind != tEOF && c.kind != tSemi && c.word != "THEN"; c.next() {
-		if c.kind == tOpen {
-			continue
-		}
-		if c.called() && !postgresBeforeParen[c.word] {
+func calls(c cursor) bool {
+	for ; !c.ended() && c.word != "THEN"; c.next() {
+		if c.called() && !listed(postgresBeforeParen, c.word) {
 			return true
 		}
 	}
@@ -485,7 +333,4 @@ func calls(c classifier) bool {
 }
 
 // postgresBeforeParen are words before a parenthesis that is no call.
-var postgresBeforeParen = map[string]bool{
-	"EXISTS": true, "NOT": true, "IF": true, "AND": true, "OR": true, "IN": true, "WHERE": true, "SELECT": true, "FROM": true, "PERFORM": true, "COUNT": true,
-	"CURRENT_DATABASE": true, "ELSIF": true, "ELSEIF": true, "ANY": true, "ALL": true, "FORMAT": true, "LOWER": true, "UPPER": true,
-}
+const postgresBeforeParen = "EXISTS|NOT|IF|AND|OR|IN|WHERE|SELECT|FROM|PERFORM|COUNT|CURRENT_DATABASE|ELSIF|ELSEIF|ANY|ALL|FORMAT|LOWER|UPPER"

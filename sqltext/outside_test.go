@@ -365,6 +365,7 @@ func TestMySQLOutside(t *testing.T) {
 		databases: DROP DATABASE maybe | EXECUTE IMMEDIATE 'DROP DATABASE shop'
 		databases: the name shop.users maybe | SET @s = 'DELETE FROM shop.users'
 		roles: DROP USER maybe | SELECT CONCAT('DROP USER ', a) INTO @s FROM t
+		databases: DROP DATABASE maybe | SET @s = CONCAT('DROP DATABASE ', @name)
 		- | SET @s = 'see shop.users'
 		databases: USE | /*!40000 USE shop */
 		roles: CREATE USER whole | /*!50003 CREATE USER app */

@@ -2,6 +2,7 @@ package sqltext
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -18,7 +19,8 @@ func unquotePostgres(tok []byte) string {
 	case tok[0]|0x20 == 'e':
 		return unescapePostgres(string(tok[2 : len(tok)-1]))
 	case tok[0]|0x20 == 'u':
-		return unescapeUnicode(undouble(string(tok[3 : len(tok)-1])))
+		value, _ := unescapeUnicode(undouble(string(tok[3:len(tok)-1])), '\\')
+		return value
 	}
 	return undouble(string(tok[1 : len(tok)-1]))
 }
@@ -74,8 +76,7 @@ func escape(s string) (string, int) {
 			want = 8
 		}
 		if n := digits(s[1:], want, 16); n == want {
-			v, _ := strconv.ParseUint(s[1:1+n], 16, 32)
-			return string(rune(v)), 1 + n
+			return string(hexRune(s[1 : 1+n])), 1 + n
 		}
 	case '0', '1', '2', '3', '4', '5', '6', '7':
 		n := digits(s, 3, 8)
@@ -86,20 +87,23 @@ func escape(s string) (string, int) {
 	return s[:n], n
 }
 
-// unescapeUnicode is for U&'…' with the usual escape character, the backslash.
-func unescapeUnicode(s string) string {
+// unescapeUnicode returns the value of the inside of a U&'…' or U&"…" with an escape character, and
+// reports whether it is valid. It keeps invalid escapes as they are.
+func unescapeUnicode(s string, escape byte) (value string, ok bool) {
 	var units []rune
-	for s != "" {
+	for ok = escape != 0; s != ""; {
 		r, n := utf8.DecodeRuneInString(s)
-		switch {
-		case strings.HasPrefix(s, `\\`):
-			n = 2
-		case strings.HasPrefix(s, `\+`) && digits(s[2:], 6, 16) == 6:
-			v, _ := strconv.ParseUint(s[2:8], 16, 32)
-			r, n = rune(v), 8
-		case r == '\\' && digits(s[1:], 4, 16) == 4:
-			v, _ := strconv.ParseUint(s[1:5], 16, 32)
-			r, n = rune(v), 5
+		if s[0] == escape {
+			switch rest := s[1:]; {
+			case rest != "" && rest[0] == escape:
+				n = 2
+			case strings.HasPrefix(rest, "+") && digits(rest[1:], 6, 16) == 6:
+				r, n = hexRune(rest[1:7]), 8
+			case digits(rest, 4, 16) == 4:
+				r, n = hexRune(rest[:4]), 5
+			default:
+				ok = false
+			}
 		}
 		if k := len(units) - 1; k >= 0 && utf16.IsSurrogate(units[k]) && utf16.DecodeRune(units[k], r) != utf8.RuneError {
 			units[k] = utf16.DecodeRune(units[k], r)
@@ -108,7 +112,12 @@ func unescapeUnicode(s string) string {
 		}
 		s = s[n:]
 	}
-	return string(units)
+	return string(units), ok && !slices.Contains(units, 0)
+}
+
+func hexRune(s string) rune {
+	v, _ := strconv.ParseUint(s, 16, 32)
+	return rune(v)
 }
 
 // digits counts the digits of a base that s begins with, at most n.

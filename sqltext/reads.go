@@ -9,7 +9,7 @@ func (st Statement) Reads(d Dialect) bool {
 	if st.Kind != SQL {
 		return false
 	}
-	c := (&outside{dialect: d}).tokens([]byte(st.Text))
+	c := newCursor([]byte(st.Text), d, rulesOf(d))
 	for c.kind == tOpen {
 		c.next()
 	}
@@ -32,53 +32,37 @@ func (st Statement) Unheld(d Dialect) (name string, pos Position, ok bool) {
 	if d != PostgreSQL || st.Kind != SQL {
 		return "", st.Pos, false
 	}
-	o := &outside{dialect: d, st: st}
-	text, _, _ := o.plainQuotes([]byte(st.Text))
-	for c := o.tokens(text); c.kind != tEOF; c.next() {
+	text, _, _ := plainQuotes([]byte(st.Text))
+	for c := newCursor(text, d, postgresRules); c.kind != tEOF; c.next() {
 		if name := c.name(); c.called() && unheld(name) {
-			o.found(ServerWork, c.from, name, false)
-			return name, o.effects[0].Pos, true
+			return name, st.position(c.from), true
 		}
 	}
 	return "", st.Pos, false
 }
 
 func unheld(function string) bool {
-	switch function {
-	case "lo_get":
-		return false
-	case "lowrite", "ts_stat", "gin_clean_pending_list", "pg_truncate_visibility_map", "pg_nextoid":
+	if listed("lowrite|ts_stat|gin_clean_pending_list|pg_truncate_visibility_map|pg_nextoid", function) {
 		return true
 	}
 	for _, family := range []string{"lo_", "pg_stat_reset", "brin_summarize_", "brin_desummarize_", "heap_force_"} {
 		if strings.HasPrefix(function, family) {
-			return true
+			return function != "lo_get"
 		}
 	}
 	if strings.HasPrefix(function, "pg_stat_") && strings.HasSuffix(function, "_reset") {
 		return true
 	}
-	for _, source := range []string{"query", "cursor", "table", "schema", "database"} { // table_to_xmlschema, query_to_xml_and_xmlschema, …
-		if strings.HasPrefix(function, source+"_to_xml") {
-			return true
-		}
-	}
-	return false
+	// table_to_xmlschema, query_to_xml_and_xmlschema, …
+	source, _, ok := strings.Cut(function, "_to_xml")
+	return ok && listed("query|cursor|table|schema|database", source)
 }
 
 // pragmaAsks reports whether a pragma changes nothing: it has no argument, or one that selects what
 // to show.
-func (c *classifier) pragmaAsks() bool {
+func (c *cursor) pragmaAsks() bool {
 	c.next()
-	name := c.sqliteName()
-	if c.next(); c.punct('.') {
-		c.next()
-		name = c.sqliteName()
-		c.next()
-	}
-	switch name {
-	case "OPTIMIZE", "WAL_CHECKPOINT", "INCREMENTAL_VACUUM", "SHRINK_MEMORY":
-		return false
-	}
-	return c.kind == tEOF || c.kind == tOpen && pragmaReads(name)
+	name := c.pragmaName()
+	return !listed("optimize|wal_checkpoint|incremental_vacuum|shrink_memory", name) &&
+		(c.kind == tEOF || c.kind == tOpen && listed(pragmasThatRead, name))
 }

@@ -115,8 +115,8 @@ func (s *Scanner) Next() (st Statement, err error) {
 // piece is what is known of a statement while its end is looked for.
 type piece struct {
 	text     int    // where the statement begins; -1: not yet
-	first    string // its first word
-	firstEnd int
+	begun    bool   // its first token was read
+	first    string // that token if it is a word
 	reserved string
 	session  bool // mentions what changes the session
 	inTx     bool // mentions what has an effect only for the rest of its transaction
@@ -182,8 +182,8 @@ func (s *Scanner) watch(p *piece, k TokenKind, from, to int) bool {
 	if k == TokenWord {
 		word = keyword(tok)
 	}
-	if p.firstEnd == 0 && k != tVersion {
-		p.first, p.firstEnd = word, to
+	if !p.begun && k != tVersion {
+		p.first, p.begun = word, true
 	}
 	return s.grammar.token(&s.lex, k, tok, word)
 }
@@ -246,17 +246,14 @@ func (s *Scanner) atEnd(st *Statement, p *piece, n int) error {
 
 // sql makes a piece of a statement and classifies it.
 func (s *Scanner) sql(st *Statement, k Kind, p *piece, from, to int) {
-	text := s.lex.b[p.text : p.text+len(trimRight(s.lex.b[p.text:from]))]
 	rules := rulesOf(s.dialect)
 	if s.strings.off {
 		rules = oldRules
 	}
-	c := classifier{dialect: s.dialect, rules: rules, text: text, word: p.first, mentions: p.session, inTx: p.inTx}
-	c.classify(max(p.firstEnd-p.text, 0))
+	c := classifier{cursor: newCursor(trimRight(s.lex.b[p.text:from]), s.dialect, rules), mentions: p.session, inTx: p.inTx}
+	c.classify()
+	*st = c.Statement
 	s.emit(st, k, p.text, from, to)
-	st.Tx, st.Why, st.Session = c.tx, c.why, c.session
-	st.OnlyInTx, st.Mode = c.onlyInTx, c.mode
-	st.EnumType, st.EnumValue, st.EnumWas, st.ForeignKeys = c.enumType, c.enumValue, c.enumWas, c.keys
 	st.Reserved = p.reserved
 	s.index++
 	if s.dialect == PostgreSQL && (c.conforming != conformingSame || s.strings.off || s.strings.open || st.Tx == TxBegin) {

@@ -1,65 +1,43 @@
 package sqltext
 
 func (c *classifier) sqlite() {
-	switch first := c.word; first {
+	switch c.word {
+	case "VACUUM", "DETACH":
+		c.Session = c.word == "DETACH"
+		c.never(c.word)
 	case "INSERT", "UPDATE", "DELETE", "REPLACE", "DROP":
-		c.session = false
+		c.Session = false
 		c.sqliteKeys()
 	case "ALTER", "ANALYZE", "REINDEX":
-		c.session = false
+		c.Session = false
 	case "WITH":
+		for ; c.kind != tEOF && (c.depth > 0 || !listed("INSERT|UPDATE|DELETE|REPLACE|SELECT|VALUES", c.word)); c.next() {
+		}
 		c.sqliteKeys()
 	case "CREATE":
-		c.next()
-		c.session = c.sqliteTemporary()
-	case "VACUUM":
-		c.session = false
-		c.never("VACUUM")
-	case "DETACH":
-		c.never("DETACH")
+		c.Session = c.sqliteTemporary()
 	case "PRAGMA":
 		c.next()
 		c.pragma()
-	case "BEGIN":
-		c.control(TxBegin)
-	case "COMMIT", "END":
-		c.next()
-		c.ends(TxCommit)
-	case "ROLLBACK":
-		c.next()
-		c.ends(TxRollback)
-	case "SAVEPOINT", "RELEASE":
-		c.control(TxSavepoint)
+	default:
+		c.controls("BEGIN|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE")
 	}
 }
 
 // sqliteKeys sets how a statement that changes rows depends on foreign keys. Its first word is the
 // current token.
 func (c *classifier) sqliteKeys() {
-	if c.take("WITH") {
-		for depth := 0; c.kind != tEOF && (depth > 0 || !c.changesRows()); c.next() {
-			switch {
-			case c.kind == tOpen:
-				depth++
-			case c.kind == tClose:
-				depth--
-			case depth == 0 && (c.word == "SELECT" || c.word == "VALUES"):
-				return
-			}
-		}
-	}
 	switch c.word {
 	case "DROP":
-		if c.next(); c.word == "TABLE" { // which deletes its rows first
-			c.keys = KeysFollowed
+		if c.ahead().word == "TABLE" { // which deletes its rows first
+			c.ForeignKeys = KeysFollowed
 		}
 	case "UPDATE", "DELETE", "REPLACE":
-		c.keys = KeysFollowed
+		c.ForeignKeys = KeysFollowed
 	case "INSERT":
-		c.keys = KeysChecked
-		c.next()
-		if c.take("OR") && c.word == "REPLACE" || containsFold(c.text, "conflict") { // it may change the row that is there
-			c.keys = KeysFollowed
+		c.ForeignKeys = KeysChecked
+		if _, _, ok := c.match("INSERT OR REPLACE"); ok || containsFold(c.text, "conflict") { // it may change the existing row
+			c.ForeignKeys = KeysFollowed
 		}
 	}
 }
@@ -67,119 +45,80 @@ func (c *classifier) sqliteKeys() {
 // containsFold reports whether a text has a word of lower-case letters, in any case.
 func containsFold[T string | []byte](text T, word string) bool {
 	for i := 0; i+len(word) <= len(text); i++ {
-		if text[i]|0x20 == word[0] && foldEqual(text[i:i+len(word)], word) {
+		if text[i]|0x20 == word[0]|0x20 && foldEqual(text[i:i+len(word)], word) {
 			return true
 		}
 	}
 	return false
 }
 
-func (c *classifier) changesRows() bool {
-	switch c.word {
-	case "INSERT", "UPDATE", "DELETE", "REPLACE":
-		return true
-	}
-	return false
-}
-
-// sqliteTemporary reports whether what is created is temporary, by the word or by
-// its schema.
+// sqliteTemporary reports whether a CREATE creates something temporary, by a word or by its schema.
 func (c *classifier) sqliteTemporary() bool {
-	if c.word == "TEMP" || c.word == "TEMPORARY" {
+	if listed("TEMP|TEMPORARY", c.ahead().word) {
 		return true
 	}
-	c.takeAny("UNIQUE", "VIRTUAL")
-	c.next()
-	c.takeAny("IF", "NOT", "EXISTS")
-	temp := c.names("temp")
-	c.next()
-	return temp && c.punct('.')
+	rest, _, _ := c.match("CREATE UNIQUE|VIRTUAL* _ IF|NOT|EXISTS*")
+	temp := rest.name() == "temp"
+	rest.next()
+	return temp && rest.punct('.')
 }
 
-// sqliteName returns the current name, unquoted, in upper case.
-func (c *classifier) sqliteName() string {
-	tok := c.token()
-	switch c.kind {
-	case TokenName:
-		tok = unquoteName(tok)
-	case TokenString:
-		tok = tok[1 : len(tok)-1]
+// pragmaName moves past the name of a pragma, which may be qualified, and returns it in lower case.
+func (c *cursor) pragmaName() string {
+	name := c.value()
+	if c.next(); c.takePunct('.') {
+		name = c.value()
+		c.next()
 	}
-	return keyword(tok)
+	return name
 }
 
-// pragma classifies PRAGMA [schema.]name, name = value or name(value). What SQLite
-// does in a transaction was tried with its shell, since its manual leaves some
-// of it open.
+// pragma classifies PRAGMA [schema.]name, name = value or name(value). The effects in a transaction
+// were tried with SQLite's shell, because its manual leaves some of them open.
 func (c *classifier) pragma() {
-	name := c.sqliteName()
-	c.next()
-	if c.punct('.') {
-		c.next()
-		name = c.sqliteName()
-		c.next()
-	}
+	name := c.pragmaName()
 	argument := c.punct('=') || c.kind == tOpen
-	c.session = argument && !pragmaReads(name)
-	if name == "WAL_CHECKPOINT" { // refused once the transaction has written
-		c.never("PRAGMA wal_checkpoint")
+	c.Session = argument && !listed(pragmasThatRead, name)
+	if name == "wal_checkpoint" { // refused once the transaction has written
+		c.never("PRAGMA " + name)
 	}
 	if !argument {
 		return
 	}
+	c.next()
 	switch name {
-	case "JOURNAL_MODE":
-		c.never("PRAGMA journal_mode")
-	case "SYNCHRONOUS":
-		c.never("PRAGMA synchronous")
-	case "TEMP_STORE":
-		c.never("PRAGMA temp_store")
-	case "FOREIGN_KEYS":
-		c.tx, c.why = TxNoEffect, "PRAGMA foreign_keys"
-		c.next()
-		if c.keys = KeysOff; c.sqliteTrue() {
-			c.keys = KeysOn
+	case "journal_mode", "synchronous", "temp_store":
+		c.never("PRAGMA " + name)
+	case "foreign_keys":
+		if c.ForeignKeys = KeysOff; c.sqliteTrue() {
+			c.ForeignKeys = KeysOn
 		}
-	case "DEFER_FOREIGN_KEYS":
-		if c.next(); c.sqliteTrue() {
-			c.only("PRAGMA defer_foreign_keys")
+		fallthrough
+	case "auto_vacuum", "page_size": // these two must come before a database's first write
+		c.Tx, c.Why = TxNoEffect, "PRAGMA "+name
+	case "defer_foreign_keys":
+		if c.sqliteTrue() {
+			c.OnlyInTx = "PRAGMA " + name
 		} else {
-			c.keys = KeysForgotten
+			c.ForeignKeys = KeysForgotten
 		}
-	case "AUTO_VACUUM": // these two must come before a database's first write
-		c.tx, c.why = TxNoEffect, "PRAGMA auto_vacuum"
-	case "PAGE_SIZE":
-		c.tx, c.why = TxNoEffect, "PRAGMA page_size"
 	}
 }
 
 // sqliteTrue reports whether a PRAGMA takes the current value, which may have a sign before it, for
 // true.
 func (c *classifier) sqliteTrue() bool {
-	if c.punct('+') {
-		c.next()
-	}
-	switch value := c.sqliteName(); value {
-	case "ON", "YES", "TRUE":
-		return true
-	default:
-		n := 0
-		for _, d := range []byte(value) {
-			if d < '0' || d > '9' {
-				break
-			}
-			n = (n*10 + int(d-'0')) & 0xff
+	c.takePunct('+')
+	value, n := c.value(), 0
+	for _, d := range []byte(value) {
+		if d < '0' || d > '9' {
+			break
 		}
-		return n != 0
+		n = (n*10 + int(d-'0')) & 0xff
 	}
+	return n != 0 || listed("on|yes|true", value)
 }
 
-// pragmaReads reports whether the pragma's argument says what to look at.
-func pragmaReads(name string) bool {
-	switch name {
-	case "TABLE_INFO", "TABLE_XINFO", "TABLE_LIST", "INDEX_INFO", "INDEX_LIST", "INDEX_XINFO", "FOREIGN_KEY_LIST",
-		"FOREIGN_KEY_CHECK", "INTEGRITY_CHECK", "QUICK_CHECK", "WAL_CHECKPOINT", "INCREMENTAL_VACUUM", "OPTIMIZE":
-		return true
-	}
-	return false
-}
+// pragmasThatRead are those whose argument selects what to show.
+const pragmasThatRead = "table_info|table_xinfo|table_list|index_info|index_list|index_xinfo|foreign_key_list|foreign_key_check|" +
+	"integrity_check|quick_check|wal_checkpoint|incremental_vacuum|optimize"

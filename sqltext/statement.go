@@ -6,6 +6,13 @@ import (
 	"strings"
 )
 
+// position returns the position of an offset in the statement's text.
+func (st Statement) position(at int) Position {
+	p := place{offset: st.Pos.Offset, line: st.Pos.Line, column: st.Pos.Column}
+	p.advance([]byte(st.Text[:min(at, len(st.Text))]))
+	return p.in(st.Pos.File)
+}
+
 // Verb returns the keyword that the statement begins with, in upper case: "CREATE", "SELECT". It
 // skips parentheses before the keyword, and returns "" if there is none.
 func (st Statement) Verb() string {

@@ -71,11 +71,11 @@ const (
 // is off.
 func (c *classifier) conformingStrings(local bool) {
 	c.next()
-	if !c.take("TO") && c.punct('=') {
-		c.next()
+	if !c.take("TO") {
+		c.takePunct('=')
 	}
 	c.conforming = conformingOn
-	if c.isFalse() || foldEqual(c.token(), "no") {
+	if c.isFalse() || c.value() == "no" {
 		c.conforming = conformingOff
 	}
 	if local {

@@ -1,5 +1,10 @@
 package sqltext
 
+import (
+	"slices"
+	"strings"
+)
+
 // Mode is a set of flags that describe the kind of transaction that a statement requests. 0 means
 // an ordinary transaction, or no request.
 type Mode uint8
@@ -36,111 +41,55 @@ func (c *classifier) modes() (access Mode, unusual bool) {
 	return access, unusual
 }
 
-// begins classifies a BEGIN or START TRANSACTION.
-func (c *classifier) begins() {
-	c.control(TxBegin)
-	c.next()
-	if access, unusual := c.modes(); unusual {
-		c.mode = ModeOwn | access
-	}
-}
-
-// only marks a statement that is refused, or has no effect, outside a transaction.
-func (c *classifier) only(what string) { c.onlyInTx = what }
-
-// postgresSet classifies what follows SET.
+// postgresSet classifies a SET.
 func (c *classifier) postgresSet() {
 	c.next()
 	local := c.take("LOCAL")
 	if local {
-		c.only("SET LOCAL")
+		c.OnlyInTx = "SET LOCAL"
 	} else if c.take("SESSION") && c.word == "CHARACTERISTICS" {
 		access, _ := c.modes()
-		c.mode = ModeSession | access
+		c.Mode = ModeSession | access
 		return
 	}
-	switch c.word {
-	case "TRANSACTION":
+	switch name := c.name(); name {
+	case "transaction":
 		access, _ := c.modes()
-		c.mode = ModeOwn | access
-		c.only("SET TRANSACTION")
-		return
-	case "CONSTRAINTS":
-		c.only("SET CONSTRAINTS")
-		return
-	}
-	if c.names("standard_conforming_strings") {
+		c.Mode = ModeOwn | access
+		c.OnlyInTx = "SET TRANSACTION"
+	case "constraints":
+		c.OnlyInTx = "SET CONSTRAINTS"
+	case "standard_conforming_strings":
 		c.conformingStrings(local)
-		return
-	}
-	c.postgresSetting(local)
-}
-
-// postgresSetting checks whether the current setting is about transactions.
-func (c *classifier) postgresSetting(local bool) {
-	name := ""
-	for _, n := range transactionSettings {
-		if c.names(n) {
-			name = n
+	case "transaction_isolation", "transaction_read_only", "transaction_deferrable":
+		c.OnlyInTx = "SET " + name
+		c.Mode = ModeOwn | c.access()
+	case "default_transaction_isolation", "default_transaction_read_only", "default_transaction_deferrable":
+		if !local {
+			c.Mode = ModeSession | c.access()
 		}
-	}
-	if name == "" {
-		return
-	}
-	c.mode = ModeSession
-	if name[0] == 't' {
-		c.mode = ModeOwn
-		c.only("SET " + name)
-	} else if local {
-		c.mode = 0
-		return
-	}
-	if name == "transaction_read_only" || name == "default_transaction_read_only" {
-		c.next() // = or TO
-		c.next()
-		access := ModeReadOnly
-		if c.isFalse() || foldEqual(c.token(), "no") || c.word == "DEFAULT" {
-			access = ModeReadWrite
-		}
-		c.mode |= access
 	}
 }
 
-// transactionSettings are PostgreSQL's settings that make a transaction differ from Whimbrel's.
-var transactionSettings = []string{
-	"transaction_isolation", "transaction_read_only", "transaction_deferrable",
-	"default_transaction_isolation", "default_transaction_read_only", "default_transaction_deferrable",
-}
-
-// postgresDeclare classifies DECLARE name … CURSOR … [WITH HOLD] FOR query.
-func (c *classifier) postgresDeclare() {
-	for c.next(); c.kind != tEOF && c.word != "FOR"; c.next() {
-		if c.word == "WITH" {
-			if c.next(); c.word == "HOLD" {
-				return
-			}
-		}
+// access returns the mode that a setting requests whose name is the current token.
+func (c *classifier) access() Mode {
+	if !strings.HasSuffix(c.name(), "_read_only") {
+		return 0
 	}
-	c.only("DECLARE CURSOR without WITH HOLD")
+	c.next() // = or TO
+	if c.next(); c.isFalse() || listed("no|default", c.value()) {
+		return ModeReadWrite
+	}
+	return ModeReadOnly
 }
 
 // postgresTemporary finds ON COMMIT DROP in a CREATE TEMPORARY TABLE.
 func (c *classifier) postgresTemporary() {
-	for depth := 0; c.kind != tEOF; {
-		switch c.kind {
-		case tOpen:
-			depth++
-		case tClose:
-			depth--
+	for ; c.kind != tEOF; c.next() {
+		if _, words, ok := c.match("ON COMMIT DROP"); ok && c.depth == 0 {
+			c.OnlyInTx = words
+			return
 		}
-		if depth == 0 && c.take("ON") {
-			if c.take("COMMIT") && c.word == "DROP" {
-				c.only("ON COMMIT DROP")
-				return
-			}
-			continue
-		}
-		c.next()
 	}
 }
 
@@ -149,139 +98,54 @@ var inTransaction = []string{
 	"pg_advisory_xact_lock", "pg_advisory_xact_lock_shared", "pg_try_advisory_xact_lock", "pg_try_advisory_xact_lock_shared", "pg_export_snapshot",
 }
 
-// query classifies a query whose first word is the current token: whether it locks rows, or calls a
+// query classifies a query whose first token is the current one: whether it locks rows, or calls a
 // function, which has no effect outside a transaction.
 func (c *classifier) query() {
-	c.next()
-	for depth := 0; c.kind != tEOF; {
-		switch {
-		case c.kind == tOpen:
-			depth++
-		case c.kind == tClose:
-			depth--
-		case c.kind == TokenWord && depth <= 0 && (c.word == "FOR" || c.word == "LOCK"):
-			if what := c.locksRows(); what != "" {
-				c.only("SELECT … " + what)
-				return
-			}
-			continue
-		case c.kind == TokenWord && (c.inTx || c.mentions) && c.inVain():
-			return
+	c.depth = 0
+	for c.next(); c.kind != tEOF && c.OnlyInTx == ""; c.next() {
+		if c.depth <= 0 && (c.word == "FOR" || c.word == "LOCK") {
+			c.OnlyInTx = c.locksRows()
 		}
-		c.next()
+		if c.OnlyInTx == "" && c.dialect == PostgreSQL && (c.inTx || c.mentions) {
+			c.OnlyInTx = c.inVain()
+		}
 	}
 }
 
-// locksRows moves past FOR UPDATE and its variants and returns its words, "" for something else.
-func (c *classifier) locksRows() (what string) {
-	if c.take("LOCK") {
-		if c.take("IN") && c.take("SHARE") && c.take("MODE") {
-			return "LOCK IN SHARE MODE"
+// locksRows returns the words of FOR UPDATE and its variants, "" for something else.
+func (c *classifier) locksRows() string {
+	for _, p := range []string{"FOR UPDATE|SHARE", "FOR NO KEY UPDATE|SHARE", "FOR KEY SHARE|UPDATE", "FOR NO UPDATE|SHARE", "LOCK IN SHARE MODE"} {
+		if _, words, ok := c.match(p); ok {
+			return "SELECT … " + words
 		}
-		return ""
-	}
-	c.take("FOR")
-	what = "FOR"
-	for _, word := range []string{"NO", "KEY"} {
-		if c.take(word) {
-			what += " " + word
-		}
-	}
-	if c.word == "UPDATE" || c.word == "SHARE" {
-		return what + " " + c.word
 	}
 	return ""
 }
 
-// inVain reports whether the current word is a PostgreSQL function whose effect ends with the
-// transaction.
-func (c *classifier) inVain() bool {
-	if c.dialect != PostgreSQL {
-		return false
+// inVain returns the current PostgreSQL function if its effect ends with the transaction, "" for
+// any other token.
+func (c *classifier) inVain() string {
+	name := c.name()
+	switch {
+	case slices.Contains(inTransaction, name):
+		return name
+	case name == "set_config" && c.thirdIsTrue():
+		return "set_config(…, true)"
 	}
-	for _, f := range inTransaction {
-		if c.names(f) {
-			c.only(f)
-		}
-	}
-	if c.names("set_config") && c.thirdIsTrue() {
-		c.only("set_config(…, true)")
-	}
-	return c.onlyInTx != ""
+	return ""
 }
 
-// thirdIsTrue reports whether the third argument of the current call is written as true. It does
-// not move.
-func (c *classifier) thirdIsTrue() bool {
-	o := *c
-	o.next()
-	for depth, commas := 0, 0; o.kind != tEOF; o.next() {
+// thirdIsTrue reports whether the third argument of the current call is written as true.
+func (c cursor) thirdIsTrue() bool {
+	commas, outer := 0, c.depth
+	for c.next(); c.kind != tEOF && c.depth > outer; c.next() {
 		switch {
-		case o.kind == tOpen:
-			depth++
-		case o.kind == tClose:
-			if depth--; depth <= 0 {
-				return false
-			}
-		case o.punct(',') && depth == 1:
+		case c.depth > outer+1:
+		case c.punct(','):
 			commas++
-		case commas == 2 && depth == 1:
-			tok := o.token()
-			if o.kind == TokenString {
-				tok = []byte(unquotePostgres(tok))
-			}
-			return foldEqual(tok, "true") || foldEqual(tok, "t") || foldEqual(tok, "on") || foldEqual(tok, "yes") || string(tok) == "1"
+		case commas == 2:
+			return listed("true|t|on|yes|1", c.value())
 		}
 	}
 	return false
-}
-
-// mysqlTransaction classifies SET [scope] TRANSACTION … and the variables with the same effect. The
-// current token is the one after SET.
-func (c *classifier) mysqlTransaction() {
-	mode := ModeNext
-	switch {
-	case c.take("SESSION"), c.take("LOCAL"):
-		mode = ModeSession
-	case c.word == "GLOBAL", c.word == "PERSIST":
-		return
-	}
-	if c.word == "TRANSACTION" {
-		access, _ := c.modes()
-		c.mode = mode | access
-		return
-	}
-	ats := 0
-	for ; c.punct('@'); c.next() {
-		ats++
-	}
-	if ats == 0 {
-		mode = ModeSession
-	}
-	if ats == 2 {
-		switch c.word {
-		case "SESSION", "LOCAL":
-			mode = ModeSession
-			if c.next(); c.punct('.') {
-				c.next()
-			}
-		case "GLOBAL", "PERSIST":
-			return
-		}
-	}
-	for _, name := range []string{"transaction_isolation", "tx_isolation", "transaction_read_only", "tx_read_only"} {
-		if ats == 1 || !c.names(name) {
-			continue
-		}
-		c.mode = mode
-		if name == "transaction_read_only" || name == "tx_read_only" {
-			c.next() // =
-			c.next()
-			access := ModeReadOnly
-			if c.isFalse() {
-				access = ModeReadWrite
-			}
-			c.mode |= access
-		}
-	}
 }

@@ -94,7 +94,7 @@ func TestModes(t *testing.T) {
 			ModeOwn | ModeReadOnly:     {"START TRANSACTION READ ONLY"},
 			ModeNext:                   {"SET TRANSACTION ISOLATION LEVEL SERIALIZABLE", "SET @@transaction_isolation = 'SERIALIZABLE'"},
 			ModeNext | ModeReadOnly:    {"SET TRANSACTION READ ONLY"},
-			ModeSession:                {"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", "SET LOCAL TRANSACTION ISOLATION LEVEL READ COMMITTED", "SET tx_isolation = 'SERIALIZABLE'", "SET @@session.transaction_isolation = 'SERIALIZABLE'", "SET SESSION transaction_isolation = 'SERIALIZABLE'"},
+			ModeSession:                {"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", "SET LOCAL TRANSACTION ISOLATION LEVEL READ COMMITTED", "SET tx_isolation = 'SERIALIZABLE'", "SET @@session.transaction_isolation = 'SERIALIZABLE'", "SET SESSION transaction_isolation = 'SERIALIZABLE'", "SET @a = f(1, 2), SESSION transaction_isolation = 'SERIALIZABLE'"},
 			ModeSession | ModeReadOnly: {"SET SESSION TRANSACTION READ ONLY", "SET tx_read_only = 1"},
 		},
 		SQLite: {0: {"BEGIN", "BEGIN IMMEDIATE", "BEGIN EXCLUSIVE TRANSACTION"}},
