@@ -130,7 +130,8 @@ func checkPieces(t *testing.T, text string, pieces []Statement, err error) {
 	}
 }
 
-// checkTokens: each token stands where it says, behind the one before, and has a name and a value that can be asked for.
+// checkTokens checks that each token is at its offset, after the previous one, and that its Name
+// and Value can be called.
 func checkTokens(t *testing.T, text string, d Dialect) {
 	t.Helper()
 	end := 0

@@ -103,8 +103,8 @@ type assignment struct {
 	value cursor // begins at the value
 }
 
-// assignments returns the assignments of a SET; the cursor is after that word. Parts of the SET that
-// assign nothing have no name.
+// assignments returns the assignments of a SET; the cursor is after that word. Parts of the SET
+// that assign nothing have no name.
 func (c cursor) assignments() (all []assignment) {
 	for outer := c.depth; !c.ended(); c.next() {
 		ats := 0

@@ -211,7 +211,8 @@ const mysqlVerbs = "SELECT|INSERT|UPDATE|DELETE|REPLACE|CREATE|ALTER|DROP|RENAME
 
 // qualified records a call of a function that starts a program, and a name that is qualified with
 // another database. It moves to the last part of the name. In a name with one dot, the qualifier
-// may be a table or its alias instead: then the statement mentions it elsewhere without a qualifier.
+// may be a table or its alias instead: then the statement mentions it elsewhere without a
+// qualifier.
 func (m *mysqlReader) qualified() {
 	at, host, name := m.at+m.from, m.previous.at, m.name()
 	if listed("sys_exec|sys_eval|lib_mysqludf_sys_info", name) && m.called() {

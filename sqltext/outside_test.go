@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// checkOutside reads lines "effects | statement", effects being "outer: words [maybe] [whole]", joined by "; ", or "-" for none.
+// checkOutside reads lines "effects | statement". Effects are "outer: words [maybe] [whole]",
+// joined by "; ", or "-" for none.
 func checkOutside(t *testing.T, d Dialect, table string, own ...string) {
 	t.Helper()
 	for line := range strings.Lines(table) {
@@ -167,7 +168,8 @@ func TestPostgreSQLOutside(t *testing.T) {
 	`, "mine")
 }
 
-// TestPostgreSQLOutsideEscaped: names and code that are written with escapes, in parts, or reached in a roundabout way.
+// TestPostgreSQLOutsideEscaped has names and code that are written with escapes or in parts, or
+// reached indirectly.
 func TestPostgreSQLOutsideEscaped(t *testing.T) {
 	checkOutside(t, PostgreSQL, `
 		databases: writing pg_authid | UPDATE U&"pg_auth\0069d" SET rolcanlogin = false
@@ -384,7 +386,8 @@ func TestMySQLOutsideQuoted(t *testing.T) {
 	`, "^", "`"), "mine")
 }
 
-// TestMySQLOutsideOfAnyMode: the text does not tell whether sql_mode makes names of what is in double quotes, or in brackets.
+// TestMySQLOutsideOfAnyMode: the text does not tell whether double quotes or brackets quote names,
+// which depends on sql_mode.
 func TestMySQLOutsideOfAnyMode(t *testing.T) {
 	checkOutside(t, MySQL, strings.ReplaceAll(`
 		databases: the name "shop"."w" | insert into "shop"."w" values (62)
@@ -445,8 +448,8 @@ func TestOutsideSaysWhere(t *testing.T) {
 	}
 }
 
-// TestOrdinaryMigrationsStayInside: nothing is found in the migrations that the project has as examples and for its tests, apart from
-// those that are about what is outside.
+// TestOrdinaryMigrationsStayInside finds nothing in the migrations of the examples and tests,
+// except those about effects outside.
 func TestOrdinaryMigrationsStayInside(t *testing.T) {
 	files := 0
 	for _, dir := range []string{"../examples", "../source/testdata", "../bench"} {

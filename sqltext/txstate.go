@@ -4,8 +4,8 @@ package sqltext
 // Dialect, then call Follow for each statement in order.
 type TxState struct {
 	Dialect Dialect
-	// Begin are the statements that begin another transaction of the same kind. There are none if no
-	// transaction is open.
+	// Begin are the statements that begin another transaction of the same kind. There are none if
+	// no transaction is open.
 	Begin []Statement
 	// Next are statements that affect only the next transaction, as MySQL's SET TRANSACTION does.
 	Next []Statement

@@ -10,9 +10,10 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// TestTxState follows scripts. After each statement it notes the open transaction, by the statements
-// that begin another of its kind, with "empty" and "read only"; the statements that wait for the next
-// transaction; and with "commits first" that the database commits before the statement.
+// TestTxState follows scripts. After each statement it notes the open transaction, by the
+// statements that begin another of its kind, with "empty" and "read only"; the statements that wait
+// for the next transaction; and with "commits first" that the database commits before the
+// statement.
 func TestTxState(t *testing.T) {
 	tests := []struct {
 		name    string

@@ -30,7 +30,6 @@ var longLines = map[string]int{
 	"internal/cli/render":       29,
 	"migration":                 1,
 	"source":                    21,
-	"sqltext":                   8,
 }
 
 // TestProseEndsByColumn100 checks the comment lines of Go files and the prose lines of Markdown
