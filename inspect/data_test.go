@@ -6,10 +6,20 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
+// wantNotShown expects, for each statement, the effect that a schema does not show.
+func wantNotShown(t *testing.T, dialect sqltext.Dialect, effects map[string]string) {
+	t.Helper()
+	for sql, want := range effects {
+		if got := outside(sql, dialect); got != want {
+			t.Errorf("%s: %q, want %q", sql, got, want)
+		}
+	}
+}
+
 func TestWhatASchemaDoesNotShow(t *testing.T) {
 	t.Parallel()
 	const harmless = ""
-	for sql, want := range map[string]string{
+	wantNotShown(t, sqltext.PostgreSQL, map[string]string{
 		"CREATE TABLE t (a integer DEFAULT 1, b integer GENERATED ALWAYS AS (a + 1) STORED)": harmless,
 		"CREATE TABLE t AS SELECT 1":                                          writesRows,
 		"create unlogged table t (a, b) as\n  (with x as (select 1) table x)": writesRows,
@@ -54,12 +64,8 @@ func TestWhatASchemaDoesNotShow(t *testing.T) {
 		"REFRESH MATERIALIZED VIEW v":                                                                harmless,
 		"ANALYZE":                                                                                    harmless,
 		"UNHEARD of":                                                                                 mayWrite,
-	} {
-		if got := outside(sql, sqltext.PostgreSQL); got != want {
-			t.Errorf("%s: %q, want %q", sql, got, want)
-		}
-	}
-	for sql, want := range map[string]string{
+	})
+	wantNotShown(t, sqltext.SQLite, map[string]string{
 		"PRAGMA foreign_keys = off":     harmless,
 		"PRAGMA user_version = 7":       "is kept in the file, and not in its schema",
 		"pragma main.journal_mode(wal)": "is kept in the file, and not in its schema",
@@ -68,12 +74,8 @@ func TestWhatASchemaDoesNotShow(t *testing.T) {
 		"CREATE TRIGGER r AFTER INSERT ON t BEGIN INSERT INTO u VALUES (1); END": harmless,
 		"CREATE TEMP TABLE t AS SELECT 1":                                        writesRows,
 		"INSERT INTO f(f) VALUES ('rebuild')":                                    writesRows,
-	} {
-		if got := outside(sql, sqltext.SQLite); got != want {
-			t.Errorf("%s: %q, want %q", sql, got, want)
-		}
-	}
-	for sql, want := range map[string]string{
+	})
+	wantNotShown(t, sqltext.MySQL, map[string]string{
 		"CREATE TABLE t (a int AUTO_INCREMENT PRIMARY KEY, `select` text COMMENT 'as select', b text DEFAULT 'values') -- select": harmless,
 		"CREATE TABLE t (a int) SELECT 1 AS a":                                 writesRows,
 		"CREATE OR REPLACE TEMPORARY TABLE t AS VALUES (1)":                    writesRows,
@@ -115,9 +117,5 @@ func TestWhatASchemaDoesNotShow(t *testing.T) {
 		"CALL p()":                         mayWrite,
 		"EXECUTE s":                        mayWrite,
 		"BEGIN NOT ATOMIC INSERT INTO t SELECT 1; END": mayWrite,
-	} {
-		if got := outside(sql, sqltext.MySQL); got != want {
-			t.Errorf("%s: %q, want %q", sql, got, want)
-		}
-	}
+	})
 }

@@ -42,12 +42,9 @@ func TestMariaDBGivesEveryTestAnEmptyDatabaseThatIsGoneAfterIt(t *testing.T) {
 }
 
 func TestMariaDBServesManyTestsAtOnce(t *testing.T) {
-	for i := range 20 {
-		t.Run(strconv.Itoa(i), func(t *testing.T) {
-			t.Parallel()
-			run(t, connectMariaDB(t, testdb.MariaDB(t)), "CREATE TABLE the_same_name_everywhere (n int)")
-		})
-	}
+	inTwentyTests(t, func(t *testing.T) {
+		run(t, connectMariaDB(t, testdb.MariaDB(t)), "CREATE TABLE the_same_name_everywhere (n int)")
+	})
 }
 
 func TestPrivateMariaDBSurvivesKillsWithWhatWasCommitted(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -225,18 +224,10 @@ func TestProxyCutsMariaDBAfterTheNthMessage(t *testing.T) {
 			}
 
 			// In the other direction every cut is noticed, up to the last awaited message.
-			proxy.Reset()
-			if _, err := scenario(); err != nil {
-				t.Fatal(err)
-			}
-			all := proxy.Messages(testdb.ToClient)
-			for n := range all {
-				proxy.Reset()
-				proxy.CutAfter(testdb.ToClient, n)
-				if _, err := scenario(); err == nil {
-					t.Errorf("cut after %d of %d messages to the client, and it has not noticed", n, all)
-				}
-			}
+			wantAnswersCutNoticed(t, proxy, func() error {
+				_, err := scenario()
+				return err
+			})
 		})
 	}
 }
@@ -270,26 +261,10 @@ func TestProxyStallKeepsMariaDBConnectionsAndLosesNothing(t *testing.T) {
 	t.Parallel()
 	proxy := testdb.NewProxy(t, testdb.MariaDB(t))
 	conn := connectMariaDB(t, proxy.URL)
-	proxy.Stall()
-	answer := make(chan error, 1)
-	go func() {
+	wantStallWithoutLoss(t, proxy, func() error {
 		_, err := conn.ExecContext(context.Background(), "DO 1")
-		answer <- err
-	}()
-	short, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-	defer cancel()
-	if err := testdb.OpenMariaDB(t, proxy.URL).PingContext(short); !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("connecting through a stalled wire says: %v", err)
-	}
-	select {
-	case err := <-answer:
-		t.Errorf("an answer came through a stalled wire (%v)", err)
-	default:
-	}
-	proxy.Resume()
-	if err := <-answer; err != nil {
-		t.Errorf("after Resume: %v", err)
-	}
+		return err
+	}, testdb.OpenMariaDB(t, proxy.URL).PingContext)
 }
 
 func TestProxyLeadsToMariaDBsUnixSocket(t *testing.T) {

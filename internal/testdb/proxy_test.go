@@ -216,33 +216,35 @@ func TestProxyCutAfterTheNthMessage(t *testing.T) {
 	if _, _, err := scenario(); err != nil {
 		t.Fatal(err)
 	}
-	proxy.Reset()
-	if _, _, err := scenario(); err != nil {
-		t.Fatal(err)
-	}
-	all := proxy.Messages(testdb.ToClient)
-	for n := range all {
-		proxy.Reset()
-		proxy.CutAfter(testdb.ToClient, n)
-		if _, _, err := scenario(); err == nil {
-			t.Errorf("cut after %d of %d messages to the client, and it has not noticed", n, all)
-		}
-	}
+	wantAnswersCutNoticed(t, proxy, func() error {
+		_, _, err := scenario()
+		return err
+	})
 }
 
 func TestProxyStallKeepsConnectionsAndLosesNothing(t *testing.T) {
 	t.Parallel()
 	proxy := testdb.NewProxy(t, testdb.Postgres(t))
 	conn := connect(t, proxy.URL)
+	wantStallWithoutLoss(t, proxy, func() error {
+		_, err := conn.Exec(context.Background(), "SELECT 1").ReadAll()
+		return err
+	}, func(ctx context.Context) error {
+		_, err := pgconn.Connect(ctx, proxy.URL)
+		return err
+	})
+}
+
+// wantStallWithoutLoss stalls a proxy while an open connection asks a question and a new one is
+// opened. It expects the answer after the wire works again, and not before.
+func wantStallWithoutLoss(t *testing.T, proxy *testdb.Proxy, ask func() error, connect func(context.Context) error) {
+	t.Helper()
 	proxy.Stall()
 	answer := make(chan error, 1)
-	go func() {
-		_, err := conn.Exec(context.Background(), "SELECT 1").ReadAll()
-		answer <- err
-	}()
+	go func() { answer <- ask() }()
 	short, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	if _, err := pgconn.Connect(short, proxy.URL); !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, context.DeadlineExceeded) {
+	if err := connect(short); !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("connecting through a stalled wire says: %v", err)
 	}
 	select {
@@ -253,6 +255,24 @@ func TestProxyStallKeepsConnectionsAndLosesNothing(t *testing.T) {
 	proxy.Resume()
 	if err := <-answer; err != nil {
 		t.Errorf("after Resume: %v", err)
+	}
+}
+
+// wantAnswersCutNoticed cuts a proxy after each message to the client. It expects an error from the
+// scenario each time.
+func wantAnswersCutNoticed(t *testing.T, proxy *testdb.Proxy, scenario func() error) {
+	t.Helper()
+	proxy.Reset()
+	if err := scenario(); err != nil {
+		t.Fatal(err)
+	}
+	all := proxy.Messages(testdb.ToClient)
+	for n := range all {
+		proxy.Reset()
+		proxy.CutAfter(testdb.ToClient, n)
+		if err := scenario(); err == nil {
+			t.Errorf("cut after %d of %d messages to the client: got no error", n, all)
+		}
 	}
 }
 

@@ -42,10 +42,17 @@ func TestPostgresGivesEveryTestAnEmptyDatabaseThatIsGoneAfterIt(t *testing.T) {
 }
 
 func TestPostgresServesManyTestsAtOnce(t *testing.T) {
+	inTwentyTests(t, func(t *testing.T) {
+		query(t, connect(t, testdb.Postgres(t)), "CREATE TABLE the_same_name_everywhere()")
+	})
+}
+
+// inTwentyTests runs a test twenty times at once.
+func inTwentyTests(t *testing.T, test func(t *testing.T)) {
 	for i := range 20 {
 		t.Run(strconv.Itoa(i), func(t *testing.T) {
 			t.Parallel()
-			query(t, connect(t, testdb.Postgres(t)), "CREATE TABLE the_same_name_everywhere()")
+			test(t)
 		})
 	}
 }
