@@ -12,13 +12,12 @@ import (
 
 var errNoPlan = errors.New("Apply was given no plan; pass one that Migrator.Plan returned")
 
-// Apply does the steps of a plan, each in a transaction or outside a transaction; with
-// Options.Atomic one transaction does them all. Before each it takes the migration lock and checks,
-// under the lock, whether the history is still the one that the plan was made from.
-// What another process has done meanwhile, with the same checksums, is skipped;
-// any other difference that matters is a *ConflictError.
+// Apply does the steps of a plan, each in a transaction or outside a transaction; with Options.Atomic
+// one transaction does them all. Before each step it takes the migration lock and checks whether the
+// history has changed since the plan was made. It skips steps that another process has done meanwhile
+// with the same checksums. Any other difference that matters is a *ConflictError.
 //
-// The Result is never nil: after an error it says what was done and remains applied.
+// The Result is never nil: after an error it lists what was done and remains applied.
 func (m *Migrator) Apply(ctx context.Context, p *Plan, opts ApplyOptions) (*Result, error) {
 	m = m.with(opts)
 	start := time.Now()
@@ -39,12 +38,12 @@ func (m *Migrator) Apply(ctx context.Context, p *Plan, opts ApplyOptions) (*Resu
 type applier struct {
 	m        *Migrator
 	plan     *Plan
-	expect   *database.State // what the database holds, as far as the applier knows
+	expect   *database.State // the state of the database, as far as the applier knows
 	result   Result
 	compared bool // an attempt has taken the lock and compared the database with expect
 
-	// By step of the plan: whether it is still to be done, as far as the applier knows, and
-	// whether it has been reported as skipped.
+	// For each step of the plan: whether it remains to be done, as far as the applier knows, and
+	// whether it was reported as skipped.
 	left, skipped []bool
 }
 
@@ -75,8 +74,8 @@ func (a *applier) run(ctx context.Context) error {
 	return nil
 }
 
-// perform does the steps from one index up to another, which share a transaction. It makes another
-// attempt as long as that can succeed.
+// perform does the steps from one index up to another, which share a transaction. It tries again as
+// long as that can succeed.
 func (a *applier) perform(ctx context.Context, from, to int) error {
 	var lost error // the answer to a COMMIT was lost, and no attempt has read the history since
 	var unknown *database.CommitUnknownError
@@ -91,7 +90,7 @@ func (a *applier) perform(ctx context.Context, from, to int) error {
 			lost = nil
 		}
 		again, err := a.again(ctx, err, tries, from)
-		if !again && err != nil && lost != nil { // the outcome is still unknown, and now lost says why
+		if !again && err != nil && lost != nil { // the outcome is still unknown; lost now has the reason
 			unknown.Err = fmt.Errorf("%w; checking the history failed: %w", unknown.Err, err)
 			return lost
 		}
@@ -107,8 +106,8 @@ func (a *applier) perform(ctx context.Context, from, to int) error {
 	}
 }
 
-// again decides whether another attempt is made after one that returned err. Otherwise it returns
-// the error of the steps.
+// again decides whether to try again after an attempt that returned err. Otherwise it returns the
+// error of the steps.
 func (a *applier) again(ctx context.Context, err error, tries, from int) (bool, error) {
 	const conflicts = 5
 	var unknown *database.CommitUnknownError
@@ -118,28 +117,28 @@ func (a *applier) again(ctx context.Context, err error, tries, from int) (bool, 
 	case errors.Is(err, database.ErrLocked):
 		return a.othersProgress(ctx, err, from)
 	case errors.Is(err, database.ErrHeadChanged):
-		return true, err // another process has recorded something, so there is an end to it
+		return true, err // another process has made progress, so this ends
 	case errors.Is(err, database.ErrConflict):
 		return tries <= conflicts, err
 	case errors.As(err, &unknown), errors.Is(err, database.ErrFenced):
 		// The lock is free once the server has decided. If it committed, the history has the
-		// steps, and they are skipped. A process that has taken a run over may be dead: the
-		// server has executed its last statement late.
+		// steps, and they are skipped. A process that took the run over may be dead by now: the
+		// server executed its last statement late.
 		return tries == 1, err
 	}
 	return false, err
 }
 
-// othersProgress reports whether to wait for the lock once more, beyond the timeout: with twenty
-// processes and a thousand migrations each process waits longer than for any single one. The
-// timeout is for processes that hold the lock and do not progress. locked is the error of the wait.
+// othersProgress reports whether to wait for the lock again, beyond the timeout. The timeout is for a
+// process that holds the lock and makes no progress: with twenty processes and a thousand migrations,
+// each process waits longer than for any single migration. locked is the error of the wait.
 func (a *applier) othersProgress(ctx context.Context, locked error, from int) (bool, error) {
 	if a.m.lockOptions(a.expect.Settings).Timeout == 0 {
 		return false, locked
 	}
 	st, err := a.m.db.State(ctx, a.m.set.Name())
 	switch {
-	case errors.Is(err, database.ErrLocked): // not even that can be read
+	case errors.Is(err, database.ErrLocked): // the state can't be read either
 		return false, locked
 	case err != nil:
 		return false, err
@@ -152,12 +151,12 @@ func (a *applier) othersProgress(ctx context.Context, locked error, from int) (b
 	return true, locked
 }
 
-// journalChanged reports whether a run has written to its journal between two readings of it.
+// journalChanged reports whether a run wrote its journal between two readings of it.
 func journalChanged(before, now *database.Journal) bool {
 	return now != nil && (before == nil || !now.UpdatedAt.Equal(before.UpdatedAt))
 }
 
-// lockOptions say how long to wait for the lock: as the options do, or the target.
+// lockOptions returns how long to wait for the lock, by the options or else by the database's settings.
 func (m *Migrator) lockOptions(s database.Settings) database.LockOptions {
 	timeout := m.opts.LockTimeout
 	switch {

@@ -7,14 +7,14 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// locked is what a Tx and a Run have in common.
+// locked is the common part of Tx and Run.
 type locked interface {
 	State(ctx context.Context) (*database.State, error)
 }
 
-// check compares, under the lock, the database with what was expected of it. It returns which steps
-// from one index up to another are still to be done, and an interrupted run that it finds. It asks
-// the database nothing unless another process has written.
+// check compares the database, under the lock, with the expected state. It returns which steps from
+// one index up to another remain to be done, and an interrupted run that it finds. It sends a query
+// only if another process has written.
 func (a *applier) check(ctx context.Context, l locked, found database.Found, from, to int) (todo []int, open *database.Journal, err error) {
 	if found.Head != a.expect.Head || found.Interrupted {
 		st, err := l.State(ctx)
@@ -40,8 +40,8 @@ func (a *applier) check(ctx context.Context, l locked, found database.Found, fro
 	return todo, open, nil
 }
 
-// adopt takes the state that other processes have brought the database to as the expected one, and
-// finds out which of the steps from an index on are still to be done.
+// adopt makes the present state, which other processes have changed, the expected one. It determines
+// which of the steps from an index on remain to be done.
 func (a *applier) adopt(ctx context.Context, st *database.State, from int) error {
 	rest := a.plan.moves[from:]
 	if err := a.m.allowed(st, rest); err != nil {
@@ -59,7 +59,7 @@ func (a *applier) adopt(ctx context.Context, st *database.State, from int) error
 	return nil
 }
 
-// withEntry adds to a conflict what the history says last of its version or script.
+// withEntry adds the last history entry of its version or script to a conflict.
 func (a *applier) withEntry(ctx context.Context, err error) error {
 	var c *ConflictError
 	if !errors.As(err, &c) {

@@ -3,7 +3,6 @@ package whimbrel
 import (
 	"context"
 	"fmt"
-	"iter"
 	"slices"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -11,8 +10,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// checkPrefix refuses a script whose first statements are not those that were executed: it is then
-// unknown which of its statements the database has. The journal may be nil.
+// checkPrefix refuses a script whose first statements differ from those that were executed: then it
+// is unknown which of its statements the database has. The journal may be nil.
 func checkPrefix(set string, s *migration.Script, an *migration.Analysis, j *database.Journal) error {
 	if j == nil || j.Done == 0 {
 		return nil
@@ -40,30 +39,21 @@ func checkPrefix(set string, s *migration.Script, an *migration.Analysis, j *dat
 // prefix counts the first statements of a script, up to limit, and returns their checksum and the
 // last of them.
 func prefix(an *migration.Analysis, limit int) (n int, sum migration.Checksum, last sqltext.Statement, err error) {
-	for st, err := range executed(an) {
-		if err != nil {
+	for st, err := range an.All() {
+		switch {
+		case err != nil:
 			return n, sum, last, err
+		case n == limit:
+			return n, sum, last, nil
+		case counts(st):
+			n, sum, last = n+1, database.NextSum(sum, an.Mask(st.Text)), st
 		}
-		if n == limit {
-			break
-		}
-		n, sum, last = n+1, database.NextSum(sum, an.Mask(st.Text)), st
 	}
 	return n, sum, last, nil
 }
 
-// executed yields the statements of a script that the journal counts: those sent to the database.
-func executed(an *migration.Analysis) iter.Seq2[sqltext.Statement, error] {
-	return func(yield func(sqltext.Statement, error) bool) {
-		for st, err := range an.All() {
-			if (err != nil || counts(st)) && !yield(st, err) {
-				return
-			}
-		}
-	}
-}
-
-// counts reports whether a statement is sent: client commands and the data of a COPY are not.
+// counts reports whether the journal counts a statement: it does not count client commands and the
+// data of a COPY.
 func counts(st sqltext.Statement) bool { return st.Kind == sqltext.SQL || st.Kind == sqltext.CopyIn }
 
 // replay repeats what an executed statement did to the session. If it ran in a transaction of the
@@ -122,9 +112,8 @@ func (x *runner) replayCommitted(ctx context.Context) error {
 	return x.executeAll(ctx, slices.DeleteFunc(all, func(st sqltext.Statement) bool { return !settles(st) }))
 }
 
-// endReplay brings the session to where the first statement that remains finds it. An empty
-// transaction is begun again. Any other was committed by the database: the journal, which is written
-// when a transaction ends, ends in it.
+// endReplay prepares the session for the first remaining statement. It begins an empty transaction
+// again. The database has committed any other by itself: a journal is written when a transaction ends.
 func (x *runner) endReplay(ctx context.Context) error {
 	if x.tx.Open() && x.tx.Empty {
 		return x.executeAll(ctx, x.tx.Begin)

@@ -12,11 +12,11 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// lastWords limits how long a run that has failed may take to write the reason into its journal.
+// lastWords limits how long a failed run may take to write the reason into its journal.
 const lastWords = 5 * time.Second
 
 // runOutside executes the statements of a step's script one by one under the guard, and marks each
-// in the journal. It resumes a run of the step that another process has left.
+// in the journal. It resumes an interrupted run of the step.
 func (a *applier) runOutside(ctx context.Context, index, _ int) (err error) {
 	opts := a.m.lockOptions(a.expect.Settings)
 	r, found, err := a.m.db.Guard(ctx, a.m.set.Name(), opts)
@@ -85,7 +85,7 @@ func (a *applier) recordWithMetadata(ctx context.Context, x *runner, index int, 
 	})
 }
 
-// begunMeanwhile says that the database has an interrupted run that the plan does not know of.
+// begunMeanwhile returns the error for an interrupted run that began after the plan was made.
 func (a *applier) begunMeanwhile(j *database.Journal) error {
 	return &InterruptedError{Set: a.m.set.Name(), Journal: *j, Problem: "another process started it in the meantime and was interrupted"}
 }
@@ -97,13 +97,13 @@ type runner struct {
 	r       database.Run
 	step    Step
 	opts    database.LockOptions
-	journal *database.Journal // as the database has it; nil, or not Started: no run is interrupted
-	from    int               // how many statements had been executed when it began
+	journal *database.Journal // as the database has it; nil or not Started if no run is interrupted
+	from    int               // how many statements had been executed before
 
 	seen  int                 // statements that have been executed, in this run or before
 	sum   migration.Checksum  // of these
 	tx    sqltext.TxState     // the transaction that the script has begun, after these
-	again []sqltext.Statement // of that transaction, replayed: its BEGIN, and what may have to be repeated
+	again []sqltext.Statement // of that transaction: its BEGIN, and what replay may have to repeat
 }
 
 func (x *runner) run(ctx context.Context) error {
@@ -147,7 +147,7 @@ func (x *runner) resume(ctx context.Context, an *migration.Analysis) error {
 	if err := checkPrefix(x.m.set.Name(), x.step.Script, an, x.journal); err != nil {
 		return err
 	}
-	if x.journal.Begun == "" { // other processes see that this one executes it now
+	if x.journal.Begun == "" { // tell other processes that this one executes it now
 		now := *x.journal
 		now.Error = ""
 		if err := x.write(ctx, now); err != nil {
@@ -157,7 +157,7 @@ func (x *runner) resume(ctx context.Context, an *migration.Analysis) error {
 		if err := x.settle(ctx, an); err != nil {
 			return err
 		}
-		// The statement may have happened, and have been edited since.
+		// The statement may have taken effect, and the file may have changed since.
 		if err := checkPrefix(x.m.set.Name(), x.step.Script, an, x.journal); err != nil {
 			return err
 		}
@@ -204,20 +204,14 @@ func (x *runner) settle(ctx context.Context, an *migration.Analysis) error {
 // begun returns the statement that was begun last, with its place in the script if the script
 // still has it.
 func (x *runner) begun(an *migration.Analysis) (sqltext.Statement, error) {
-	n := 0
-	for st, err := range executed(an) {
-		if err != nil {
-			return st, err
-		}
-		if n == x.journal.Done && an.Mask(st.Text) == x.journal.Begun {
-			return st, nil
-		}
-		n++
+	n, _, st, err := prefix(an, x.journal.Done+1)
+	if err != nil || n > x.journal.Done && an.Mask(st.Text) == x.journal.Begun {
+		return st, err
 	}
 	return sqltext.Statement{Raw: x.journal.Begun, Text: x.journal.Begun, Index: x.journal.Done, Tx: sqltext.TxNever}, nil
 }
 
-// repair executes the statements of an outcome that clean up.
+// repair executes the cleanup statements of an outcome.
 func (x *runner) repair(ctx context.Context, st sqltext.Statement, o *database.Outcome) error {
 	for _, sql := range o.First {
 		x.m.opts.Observe(CleanedUp{Step: x.step, Statement: x.m.masked(x.step.Script, st.Text), SQL: x.m.masked(x.step.Script, sql), Why: o.Why})
@@ -279,6 +273,8 @@ func (x *runner) statement(ctx context.Context, st sqltext.Statement, data io.Re
 }
 
 func (x *runner) execute(ctx context.Context, st sqltext.Statement, data io.Reader, before database.Journal) error {
+	// The COMMIT that the database would execute by itself is sent before: the journal must be written
+	// in the same transaction, and only the engine has the journal.
 	if x.tx.CommitsBefore(st) {
 		readOnly := x.tx.ReadOnly
 		x.tx.Close()
@@ -370,8 +366,8 @@ func (x *runner) inOne(ctx context.Context, st sqltext.Statement, data io.Reader
 	return err
 }
 
-// alone executes a statement that can't be in a transaction. The journal records before it that it
-// begins, and after it that it is done.
+// alone executes a statement that can't be in a transaction. The journal records its beginning before
+// it is executed, and its end after.
 func (x *runner) alone(ctx context.Context, st sqltext.Statement, data io.Reader, before database.Journal) error {
 	var err error
 	before.Begun = x.m.masked(x.step.Script, st.Text)
@@ -406,12 +402,12 @@ func (x *runner) stopped(ctx context.Context, st sqltext.Statement, err error) e
 	if x.tx.Open() { // it failed or was cancelled, and nothing of it remains
 		_ = x.send(last, sqltext.TxRollback, st)
 	}
-	_ = x.write(last, j) // if that fails, the journal as it was is still true
+	_ = x.write(last, j) // if that fails, the previous journal is still true
 	return err
 }
 
-// cleanedUp reports whether a statement that failed did not happen and nothing of it is left. It waits
-// for other sessions no longer than for the lock, since the next run can clean up as well.
+// cleanedUp reports whether a failed statement had no effect and left nothing behind. It waits for
+// other sessions no longer than for the lock, since the next run can clean up as well.
 func (x *runner) cleanedUp(ctx context.Context, st sqltext.Statement, before string) bool {
 	ctx, cancel := context.WithTimeout(ctx, max(x.opts.Timeout, lastWords))
 	defer cancel()
@@ -425,7 +421,7 @@ func whyStopped(err error) string {
 	case errors.Is(err, context.Canceled):
 		return "cancelled"
 	case errors.Is(err, context.DeadlineExceeded):
-		return "its time was over"
+		return "its deadline passed"
 	}
 	return err.Error()
 }

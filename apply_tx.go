@@ -32,9 +32,9 @@ func (a *applier) transaction(ctx context.Context, from, to int) error {
 	})
 }
 
-// inTransaction calls do in a transaction under the lock, with the steps that are still to be done
-// and an interrupted run that it finds, and commits. If no step is left, it does nothing. j is the
-// journal of the run that the transaction ends, nil for none.
+// inTransaction calls do in a transaction under the lock, with the steps that remain to be done and an
+// interrupted run that it finds, and commits. If no step remains, it does nothing. j is the journal of
+// the run that the transaction ends, nil for none.
 func (a *applier) inTransaction(ctx context.Context, from, to int, j *database.Journal, do func(tx database.Tx, todo []int, open *database.Journal) error) (err error) {
 	tx, found, err := a.m.db.Begin(ctx, a.m.set.Name(), a.m.lockOptions(a.expect.Settings))
 	if err != nil {
@@ -73,11 +73,10 @@ func (a *applier) inTransaction(ctx context.Context, from, to int, j *database.J
 	return nil
 }
 
-// entryCount is how many entries a step leaves in the history.
+// entryCount returns how many history entries a step adds.
 func (s *Step) entryCount() int { return 1 + len(s.move.marks) + len(s.move.forgets) }
 
-// checkRecorded refuses what a driver says that it has recorded, if that is not one entry for each
-// that it was given: the history would not say what was done.
+// checkRecorded returns an error if a driver did not record each entry that it received.
 func checkRecorded(got []database.Entry, want int) error {
 	if len(got) == want {
 		return nil
@@ -85,8 +84,8 @@ func checkRecorded(got []database.Entry, want int) error {
 	return fmt.Errorf("the driver recorded %[2]d of %[1]d history entries", want, len(got))
 }
 
-// conclude writes what a step leaves in Whimbrel's own tables: the metadata that it carries, and its
-// entries. They began at start, or, for the zero time, when the transaction says.
+// conclude writes the metadata that a step carries and its history entries. start is when the step
+// began; for the zero time, the transaction determines it.
 func (a *applier) conclude(ctx context.Context, tx database.Tx, s Step, start time.Time) error {
 	if s.metadata != nil {
 		if err := carry(ctx, tx, s); err != nil {
@@ -100,8 +99,7 @@ func (a *applier) conclude(ctx context.Context, tx database.Tx, s Step, start ti
 	return tx.Record(ctx, entries...)
 }
 
-// entries returns all that the history keeps of a step. They began at start, or, for the zero time,
-// when the transaction says.
+// entries returns the history entries of a step. start is that of conclude.
 func (a *applier) entries(s Step, start time.Time) ([]database.Entry, error) {
 	all, err := s.move.entries(a.m.opts.TextLimit)
 	if start.IsZero() {
@@ -118,17 +116,14 @@ func (a *applier) stepDone(index int, entries []database.Entry) {
 	s := a.plan.Steps[index]
 	d := StepResult{Version: s.Version, Name: s.Name, Duration: entries[0].Duration}
 	r := &a.result
-	switch s.Direction {
-	case database.Up, database.Baseline:
-		r.Applied = append(r.Applied, d)
-	case database.Down:
-		r.RolledBack = append(r.RolledBack, d)
-	case database.Mark:
+	if s.Direction == database.Mark { // no script ran
 		r.Recorded = append(r.Recorded, StepResult{Version: s.Version, Name: s.Name})
-	case database.Repeat:
-		r.Repeated = append(r.Repeated, d)
-	case database.Seed:
-		r.Seeded = append(r.Seeded, d)
+	} else {
+		list := map[database.Direction]*[]StepResult{
+			database.Up: &r.Applied, database.Baseline: &r.Applied, database.Down: &r.RolledBack,
+			database.Repeat: &r.Repeated, database.Seed: &r.Seeded,
+		}[s.Direction]
+		*list = append(*list, d)
 	}
 	for _, m := range s.move.marks {
 		if m.Version != s.Version {
@@ -141,12 +136,12 @@ func (a *applier) stepDone(index int, entries []database.Entry) {
 	a.m.opts.Observe(StepDone{Step: s, Index: index, Of: len(a.plan.Steps), Duration: d.Duration})
 }
 
-// failed says which of the steps failed: the one at index, unless the error has a place in another
-// one's script, since a transaction may find out about a statement later than it was given it.
-// j is the run that it leaves open.
+// failed returns the error of the step that failed: the one at index, unless the error has a place in
+// the script of another, since a transaction may report the error of a statement later. j is the
+// interrupted run that remains, nil for none.
 func (a *applier) failed(steps []int, index int, j *database.Journal, err error) error {
 	if stuck := (*InterruptedError)(nil); errors.As(err, &stuck) {
-		return err // nothing was tried
+		return err // the step was not started
 	}
 	var st *database.StatementError
 	if errors.As(err, &st) {
@@ -164,8 +159,8 @@ func (a *applier) failed(steps []int, index int, j *database.Journal, err error)
 	return failed
 }
 
-// stepAt returns which of the steps has the script that a place is in. A file can hold two scripts:
-// the one that begins last before the place has it.
+// stepAt returns which of the steps has the script that contains a place. In a file with two scripts,
+// it is the last one that begins before the place.
 func (a *applier) stepAt(steps []int, pos sqltext.Position, otherwise int) int {
 	at, line := otherwise, -1
 	for _, i := range steps {

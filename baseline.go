@@ -17,10 +17,10 @@ type BaselineOptions struct {
 	Reason string
 }
 
-// Baseline records that an unrecorded schema is at a version: it marks
-// every migration of the set up to it as applied, and runs nothing. A set with a history is a
-// *HistoryExistsError, unless Force is given with a reason: then the versions above the
-// baseline are forgotten, and those up to it are recorded with the checksums of this build.
+// Baseline records that a schema without a history is at a version: it marks every migration of the
+// set up to that version as applied, and runs nothing. If the set has a history, Baseline returns a
+// *HistoryExistsError. With Force and a Reason, it instead forgets the versions above the baseline,
+// and records those up to it with the checksums of this build.
 func (m *Migrator) Baseline(ctx context.Context, version int64, opts BaselineOptions) (*Result, error) {
 	m = m.usable()
 	start := time.Now()
@@ -45,7 +45,7 @@ func (m *Migrator) Baseline(ctx context.Context, version int64, opts BaselineOpt
 	return r, err
 }
 
-// noHistory refuses a set that has history entries.
+// noHistory returns an error if the set has history entries.
 func (m *Migrator) noHistory(ctx context.Context, st *database.State) error {
 	var last database.Entry
 	for e, err := range m.History(ctx) {
@@ -63,8 +63,8 @@ func (m *Migrator) noHistory(ctx context.Context, st *database.State) error {
 	return &HistoryExistsError{Set: m.set.Name(), Version: version, AppliedCount: st.Applied.Len(), Last: last}
 }
 
-// baselineEntries make exactly what the set has up to a version applied; unknown versions below it
-// stay applied.
+// baselineEntries returns the entries after which exactly the set's migrations up to a version are
+// applied. Unknown versions below it remain applied.
 func (m *Migrator) baselineEntries(st *database.State, version int64) ([]database.Entry, error) {
 	now := viewOf(m.set, st.Applied)
 	marks, err := now.upTo(version)
@@ -93,8 +93,8 @@ func (m *Migrator) baselineEntries(st *database.State, version int64) ([]databas
 	return all, nil
 }
 
-// upTo returns the migrations that a schema at a version has: a squash as itself, unless
-// the version is one of those that it replaces.
+// upTo returns the migrations that a schema at a version has. If the version is one of those that a
+// squash replaces, they include originals of the squash, otherwise the squash itself.
 func (v view) upTo(version int64) ([]migration.Migration, error) {
 	if !v.known(version) {
 		return nil, unknownVersion(v.set, v.applied, version)

@@ -23,7 +23,7 @@ type ChecksumMismatchError struct {
 	Diff string
 	// OnlyBlank reports that they differ only in comments and white space.
 	OnlyBlank bool
-	// Others are further edited versions.
+	// Others are the other edited versions.
 	Others []int64
 }
 

@@ -9,8 +9,8 @@ import (
 
 // Locked runs work in one transaction that holds the set's migration lock, and commits it.
 //
-// check decides whether the work is allowed and makes sense. Locked calls it twice: before it locks
-// or creates anything, and under the lock with the state read there. A frozen database returns a
+// check decides whether the work is allowed and useful. Locked calls it twice: before it locks or
+// creates anything, and under the lock with the state read there. A frozen database returns a
 // *FrozenError without either call. After an error of check or work, nothing has changed.
 func (m *Migrator) Locked(ctx context.Context, check func(*database.State) error, work func(database.Tx) error) error {
 	_, err := m.locked(ctx, check, work)
@@ -44,7 +44,7 @@ func (m *Migrator) locked(ctx context.Context, check func(*database.State) error
 }
 
 // Guarded runs work under the set's migration lock, but outside a transaction. Otherwise it is like
-// Locked, except that whatever work did before it returned an error remains.
+// Locked, except that the effects of work remain after an error.
 func (m *Migrator) Guarded(ctx context.Context, check func(*database.State) error, work func(database.Run) error) (err error) {
 	m = m.usable()
 	opts, err := m.checkFirst(ctx, check)
@@ -66,7 +66,7 @@ func (m *Migrator) Guarded(ctx context.Context, check func(*database.State) erro
 	return work(run)
 }
 
-// checkFirst checks before anything is locked, and returns how to wait for the lock.
+// checkFirst calls check before anything is locked, and returns how to wait for the lock.
 func (m *Migrator) checkFirst(ctx context.Context, check func(*database.State) error) (database.LockOptions, error) {
 	st, err := m.db.State(ctx, m.set.Name())
 	if err == nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// readMetadata reads the metadata that a move's migration carries, or, for a baseline, the migrations
-// that it includes. A rollback does without it if the options can't read it.
+// readMetadata reads the metadata of a move's migration, or, for a baseline, of the migrations that it
+// includes. A rollback omits the metadata if the options can't read it.
 func (m *Migrator) readMetadata(mv move) (all []*metadata.Document, err error) {
 	scripts := []*migration.Script{mv.metadata}
 	for _, mig := range mv.marks {
@@ -39,8 +39,8 @@ func (m *Migrator) readMetadata(mv move) (all []*metadata.Document, err error) {
 	return all, nil
 }
 
-// carry puts the metadata that a migration carries into the database, or takes back what is left
-// of it.
+// carry puts the metadata that a migration carries into the database, or removes it again as far as
+// it is still the same.
 func carry(ctx context.Context, b database.Tx, s Step) error {
 	st, err := database.TxMetadata(ctx, b)
 	if err != nil {

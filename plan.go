@@ -7,8 +7,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// Plan is the way from what a database has applied to a goal. Making a plan changes nothing.
-// Applying it checks first, under the lock, that it still leads there.
+// Plan lists the steps from the state of a database to a goal. Making a plan changes nothing. Apply
+// checks first, under the lock, that the plan still leads to the goal.
 type Plan struct {
 	Set   string
 	Goal  Goal
@@ -20,7 +20,7 @@ type Plan struct {
 	// They do not prevent the plan from being applied.
 	Downs []DownProblem
 
-	base  *database.State // that it was made from
+	base  *database.State // the state that the plan was made from
 	moves []move          // of the steps
 	until Goal            // Goal in absolute terms
 }
@@ -36,8 +36,8 @@ func (p *Plan) Settings() database.Settings {
 // ScriptFrom says where a step's script comes from.
 type ScriptFrom string
 
-// Up scripts come from the set. Down scripts come from the set if it has the
-// version, else from the history.
+// Up scripts come from the set. Down scripts come from the set if it has the version, otherwise from
+// the history.
 const (
 	FromSet     ScriptFrom = "set"
 	FromHistory ScriptFrom = "history"
@@ -55,7 +55,7 @@ const (
 
 // Step is what a plan does with one migration: run a script, or record the migration.
 type Step struct {
-	Version int64 // NilVersion for a script that belongs to none
+	Version int64 // NilVersion for a script without a version
 	Name    string
 	// Direction is database.Up or Down; Baseline for a baseline; Mark for a squash that is
 	// recorded without running it; Repeat for a repeatable script, Seed for development data.
@@ -63,7 +63,7 @@ type Step struct {
 	Script    *migration.Script
 	From      ScriptFrom
 	Mode      Mode
-	// Why says what keeps the script from running in a transaction, "" if it does run in one.
+	// Why is what prevents the script from running in a transaction, "" if it runs in one.
 	Why string
 	// Statements is the number of statements in the script.
 	Statements int
@@ -77,7 +77,7 @@ type Step struct {
 	Secrets []sqltext.Position
 
 	move     move
-	metadata []*metadata.Document // that the migration carries, or those that a baseline stands for; nil for none
+	metadata []*metadata.Document // of the migration, or of those that a baseline includes; nil for none
 }
 
 // StandsFor returns the versions that the step records without running them, besides its own:

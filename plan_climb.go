@@ -7,11 +7,11 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// climb finds what a goal applies, in order.
+// climb finds the moves that apply what a goal requires, in order.
 type climb struct {
 	view
 	goal  Goal
-	downs []database.AppliedMigration // what the goal takes down before
+	downs []database.AppliedMigration // rolled back before
 	moves []move
 	ups   int // of the moves, those that run a migration
 }
@@ -33,7 +33,7 @@ func (c *climb) run() ([]move, error) {
 	return c.moves, nil
 }
 
-func (c *climb) takenDown(version int64) bool {
+func (c *climb) rolledBack(version int64) bool {
 	return slices.ContainsFunc(c.downs, func(a database.AppliedMigration) bool { return a.Version == version })
 }
 
@@ -42,12 +42,12 @@ func (c *climb) applies(version int64) bool {
 	pending := !c.isApplied(version) && version > c.covered
 	switch c.goal.kind {
 	case goalRedo:
-		return c.takenDown(version)
+		return c.rolledBack(version)
 	case goalSteps:
 		return pending && c.ups < c.goal.steps
 	case goalPinned:
 		_, planned := c.goal.pinned.ups[version]
-		return planned && (pending || c.takenDown(version))
+		return planned && (pending || c.rolledBack(version))
 	}
 	return pending && c.goal.reaches(version)
 }
@@ -61,8 +61,8 @@ func upMove(m migration.Migration) move {
 	return move{version: m.Version, name: m.Name, direction: database.Up, from: FromSet, script: m.Up, up: m.Up, down: m.Down, metadata: m.Metadata}
 }
 
-// fromBaseline starts an empty database from the newest baseline, and returns the version that
-// brings it to.
+// fromBaseline starts an empty database from the newest baseline, and returns the version of the
+// baseline.
 func (c *climb) fromBaseline() int64 {
 	b, ok := c.newestBaseline(c.goal)
 	if !ok || c.applied.Len() > 0 {
@@ -83,10 +83,10 @@ func (v view) baselineMove(b migration.Migration) move {
 	return start
 }
 
-// squash applies a squash as itself, or what it replaces and then records it.
+// squash applies a squash itself, or applies what it replaces and then records it.
 func (c *climb) squash(q migration.Migration) error {
 	open, inside := c.open(q), c.goal.endsInside(q)
-	if !open && c.isApplied(q.Version) && !c.takenDown(q.Version) {
+	if !open && c.isApplied(q.Version) && !c.rolledBack(q.Version) {
 		return nil
 	}
 	if !open && !inside {
@@ -98,12 +98,12 @@ func (c *climb) squash(q migration.Migration) error {
 	return c.originals(q)
 }
 
-// originals applies what is missing of what a squash replaces, and records the squash when
-// nothing is.
+// originals applies the missing ones of the migrations that a squash replaces. If none remains
+// missing, it records the squash.
 func (c *climb) originals(q migration.Migration) error {
 	done := c.goal.records(q.Version)
 	for _, r := range q.Up.Replaces {
-		if c.isApplied(r.Version) && !c.takenDown(r.Version) {
+		if c.isApplied(r.Version) && !c.rolledBack(r.Version) {
 			continue
 		}
 		if !c.applies(r.Version) {
@@ -122,7 +122,7 @@ func (c *climb) originals(q migration.Migration) error {
 	return nil
 }
 
-// record records a squash, of which everything is applied, without running it.
+// record records a squash without running it. Everything that it replaces is applied.
 func (c *climb) record(q migration.Migration) move {
 	mark := move{version: q.Version, name: q.Name, direction: database.Mark, from: FromSet, script: q.Up, up: q.Up, down: q.Down}
 	for _, r := range q.Up.Replaces {
@@ -138,7 +138,7 @@ func (c *climb) record(q migration.Migration) move {
 	return mark
 }
 
-// lost says which versions neither the database nor the set has.
+// lost returns the error that names the versions that neither the database nor the set has.
 func (c *climb) lost(q migration.Migration) error {
 	e := &SquashedError{Set: c.set.Name(), Version: q.Version, Name: q.Name, File: q.Up.File}
 	for _, r := range q.Up.Replaces {
@@ -154,9 +154,9 @@ func (c *climb) lost(q migration.Migration) error {
 	return e
 }
 
-// repeats returns the repeatable scripts that are to run: those whose text is not the one
-// that ran last. A build that is older than the database runs none, since its scripts would
-// undo what a newer build did.
+// repeats returns the repeatable scripts that run: those whose text has changed since they ran last.
+// A build that is older than the database runs none, since its scripts would undo changes of a newer
+// build.
 func (v view) repeats(ran map[string]database.AppliedMigration) []move {
 	if v.behind() {
 		return nil
@@ -170,7 +170,7 @@ func (v view) repeats(ran map[string]database.AppliedMigration) []move {
 	return moves
 }
 
-// namedMove runs a script that belongs to no version. ran describes its last run.
+// namedMove runs a script without a version. ran describes its last run.
 func namedMove(n migration.Named, d database.Direction, ran database.AppliedMigration) move {
 	return move{version: NilVersion, name: n.Name, direction: d, from: FromSet, script: n.Script, up: n.Script, applied: ran}
 }

@@ -7,24 +7,24 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// move is a step as planning decides on it, before anybody has read its script.
+// move is a step as planning decides on it, before its script is read.
 type move struct {
-	version   int64 // NilVersion for a script that belongs to none
+	version   int64 // NilVersion for a script without a version
 	name      string
 	direction database.Direction
 	from      ScriptFrom
-	script    *migration.Script // nil while it is still to be read from the history
+	script    *migration.Script // nil until it is read from the history
 
 	up, down *migration.Script           // for the history; down is nil if there is none
-	applied  database.AppliedMigration   // what is taken down, or ran last under the name
+	applied  database.AppliedMigration   // what is rolled back, or ran last under the name
 	resume   *database.Journal           // the interrupted run that the move resumes, nil for none
 	metadata *migration.Script           // that the migration carries; nil for none
 	marks    []migration.Migration       // recorded as applied with a baseline
 	forgets  []database.AppliedMigration // recorded as part of a squash
 }
 
-// decide is the heart of planning, and a pure function: it returns the moves that lead from what
-// is applied to the goal.
+// decide is the core of planning, and a pure function: it returns the moves that lead from what is
+// applied to the goal.
 func decide(set *migration.Set, st *database.State, g Goal, allowOutOfOrder bool) ([]move, error) {
 	switch {
 	case g.kind == goalSeed:
@@ -35,8 +35,8 @@ func decide(set *migration.Set, st *database.State, g Goal, allowOutOfOrder bool
 	return decideFrom(set, st, g, allowOutOfOrder, nil)
 }
 
-// decideFrom is decide for a database without an interrupted run. The goal has taken back taken
-// already.
+// decideFrom is decide for a database without an interrupted run. The goal has already rolled back
+// taken.
 func decideFrom(set *migration.Set, st *database.State, g Goal, allowOutOfOrder bool, taken []database.AppliedMigration) ([]move, error) {
 	v := viewOf(set, st.Applied)
 	var moves []move
@@ -67,7 +67,7 @@ func decideFrom(set *migration.Set, st *database.State, g Goal, allowOutOfOrder 
 	return moves, nil
 }
 
-// downMoves returns the moves that take back what the goal does, newest first.
+// downMoves returns the moves that roll back what the goal does, newest first.
 func (v view) downMoves(g Goal) ([]move, error) {
 	downs, err := v.chooseDowns(g)
 	if err != nil {
@@ -82,7 +82,7 @@ func (v view) downMoves(g Goal) ([]move, error) {
 	return moves, nil
 }
 
-// chooseDowns returns what the goal takes back, newest first.
+// chooseDowns returns the migrations that the goal rolls back, newest first.
 func (v view) chooseDowns(g Goal) ([]database.AppliedMigration, error) {
 	newestFirst := slices.Collect(v.applied.All())
 	slices.Reverse(newestFirst)
@@ -112,7 +112,7 @@ func (v view) chooseDowns(g Goal) ([]database.AppliedMigration, error) {
 	case goalPinned: // and what has been applied above it
 		n := 0
 		for i, a := range newestFirst {
-			if g.pinned.takesDown(a) {
+			if g.pinned.rollsBack(a) {
 				n = i + 1
 			}
 		}
@@ -121,7 +121,7 @@ func (v view) chooseDowns(g Goal) ([]database.AppliedMigration, error) {
 	return nil, nil
 }
 
-// downMove finds the script that takes a version back.
+// downMove finds the script that rolls a version back.
 func (v view) downMove(a database.AppliedMigration, g Goal) (move, error) {
 	down := move{version: a.Version, name: a.Name, direction: database.Down, from: FromHistory, applied: a}
 	m, inSet := v.get(a.Version)
@@ -142,7 +142,7 @@ func (v view) downMove(a database.AppliedMigration, g Goal) (move, error) {
 	return down, nil
 }
 
-// checkOrder refuses to apply a version below one that stays applied.
+// checkOrder refuses to apply a version below one that remains applied.
 func checkOrder(set *migration.Set, applied *database.AppliedSet, downs []database.AppliedMigration, ups []move) error {
 	if len(ups) == 0 {
 		return nil
@@ -180,7 +180,7 @@ func decideSeeds(set *migration.Set, st *database.State, seeds []move) (moves []
 	return resumeSeed(set.Name(), moves, *st.Interrupted)
 }
 
-// resumeSeed puts the seed that an interrupted run is of first.
+// resumeSeed puts the seed of an interrupted run first.
 func resumeSeed(set string, seeds []move, j database.Journal) ([]move, error) {
 	for i, m := range seeds {
 		if m.isRun(&j) {
@@ -191,8 +191,8 @@ func resumeSeed(set string, seeds []move, j database.Journal) ([]move, error) {
 	return nil, &InterruptedError{Set: set, Journal: j, Problem: "it must be resumed before seeds can run"}
 }
 
-// decideResumed is decide for a database with an interrupted run, which comes first, whatever the
-// goal. If this build does not have its files, that prevents nothing unless something is pending.
+// decideResumed is decide for a database with an interrupted run. The run comes first, whatever the
+// goal. If this build lacks its files, that prevents a plan only if something is pending.
 func decideResumed(set *migration.Set, st *database.State, g Goal, allowOutOfOrder bool) ([]move, error) {
 	j := st.Interrupted
 	first, problem := resumedMove(set, st)
@@ -228,7 +228,7 @@ func resumedMove(set *migration.Set, st *database.State) (m move, problem string
 	case database.Down:
 		a, ok := st.Applied.Get(j.Version)
 		if !ok {
-			return m, "the version is not applied any more"
+			return m, "the version is no longer applied"
 		}
 		m, err := v.downMove(a, Goal{})
 		if err != nil {
@@ -248,7 +248,7 @@ func resumedMove(set *migration.Set, st *database.State) (m move, problem string
 			}
 		}
 		return m, "the repeatable script is not among the files"
-	case database.Reset: // of a database that can't take back what it drops
+	case database.Reset: // of a database that can't roll back a DROP
 		return m, "a reset was interrupted before it dropped everything"
 	case database.Seed:
 		return m, "it is a seed, which is not part of the set"

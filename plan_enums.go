@@ -7,8 +7,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// enums knows when PostgreSQL accepts a value that was added to an enum: after the commit. Version 17
-// and later accept it at once if the same transaction has created the type.
+// enums determines when PostgreSQL accepts a value that was added to an enum: after the commit.
+// Version 17 and later also accept it before, if the same transaction has created the type.
 type enums struct {
 	major   int                   // the server's version; 0 if it is unknown, which counts as old
 	created []string              // by the steps of one transaction so far
@@ -28,7 +28,7 @@ func (e enums) uses(a *migration.Analysis) *sqltext.Statement {
 	return nil
 }
 
-// trapped is uses for scripts with a transaction of their own around both.
+// trapped is uses for a script that adds and uses the value in one transaction of its own.
 func (e enums) trapped(a *migration.Analysis) *sqltext.Statement {
 	for _, u := range a.UsedValues {
 		if u.Trapped != nil && (e.major < takesOwnValues || !u.Together) {

@@ -8,8 +8,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// NilVersion is the version of a database with no migration applied: a goal of
-// NilVersion takes everything back.
+// NilVersion is the version of a database with no migration applied: a goal of NilVersion rolls
+// everything back.
 const NilVersion = database.NilVersion
 
 type goalKind uint8
@@ -33,8 +33,8 @@ type Goal struct {
 	pinned  *pinned // of goalPinned and goalSeed
 }
 
-// pinned says which moves a plan consists of whose goal was relative. So the goal keeps its
-// meaning when other processes change the database.
+// pinned are the moves of a plan whose goal was relative. They keep the meaning of the goal when other
+// processes change the database.
 type pinned struct {
 	downs map[int64]int64              // by version, the entry that applied it; 0 if the plan itself applies it
 	ups   map[int64]migration.Checksum // by version, of the up script
@@ -42,8 +42,8 @@ type pinned struct {
 	seeds []move
 }
 
-// takesDown reports whether an applied migration is one that the plan takes down.
-func (p *pinned) takesDown(a database.AppliedMigration) bool {
+// rollsBack reports whether the plan rolls an applied migration back.
+func (p *pinned) rollsBack(a database.AppliedMigration) bool {
 	entry, ok := p.downs[a.Version]
 	return ok && (entry == 0 || entry == a.EntryID)
 }
@@ -60,7 +60,7 @@ func (g Goal) absolute(moves []move) Goal {
 			switch {
 			case m.direction == database.Down:
 				p.downs[m.version] = m.applied.EntryID
-			case m.direction == database.Up && g.steps > 0: // else it finishes an interrupted run first
+			case m.direction == database.Up && g.steps > 0: // otherwise it completes an interrupted run first
 				p.ups[m.version] = m.up.Checksum
 			case m.direction == database.Mark:
 				p.marks[m.version] = true
@@ -74,8 +74,7 @@ func (g Goal) absolute(moves []move) Goal {
 // Latest applies everything that is pending.
 func Latest() Goal { return Goal{} }
 
-// Version rolls back what is applied above a version and applies what is pending
-// up to it.
+// Version rolls back what is applied above a version and applies what is pending up to it.
 func Version(v int64) Goal { return Goal{kind: goalVersion, version: v} }
 
 // UpTo applies what is pending up to a version, and rolls nothing back.
@@ -85,16 +84,15 @@ func UpTo(v int64) Goal { return Goal{kind: goalUpTo, version: v} }
 // NilVersion, or with 0 where there is no version 0, that is everything.
 func DownTo(v int64) Goal { return Goal{kind: goalDownTo, version: v} }
 
-// By applies the next n pending migrations, fewer if there are fewer; a
-// negative n rolls the newest -n back, and it is an error if fewer are applied.
+// By applies the next n pending migrations, or all if fewer are pending. A negative n rolls the newest
+// -n back; it is an error if fewer are applied.
 func By(n int) Goal { return Goal{kind: goalSteps, steps: n} }
 
-// Redo rolls the newest n applied migrations back and applies them again, as they are
-// in the set now: it is for work on the newest migrations, so edits to these are
-// no checksum mismatch.
+// Redo rolls the newest n applied migrations back and applies them again, as they are in the set now.
+// It is for work on the newest migrations, so edits to these are no checksum mismatch.
 func Redo(n int) Goal { return Goal{kind: goalRedo, steps: n} }
 
-// reaches reports whether the goal applies a version that is pending, without counting.
+// reaches reports whether the goal applies a pending version, for goals that do not count.
 func (g Goal) reaches(version int64) bool {
 	switch g.kind {
 	case goalLatest:
@@ -128,7 +126,7 @@ func (g Goal) endsInside(q migration.Migration) bool {
 	return false
 }
 
-// String says the goal in words.
+// String describes the goal.
 func (g Goal) String() string {
 	switch g.kind {
 	case goalVersion:

@@ -9,17 +9,16 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// remaining returns, for each planned move, whether it is still to be done now that the database
-// is no longer what the plan expected. It decides anew. A planned move that is not decided on again
-// has been done by another process; a move that was not planned is a conflict. It is a pure
-// function.
+// remaining returns which planned moves remain to be done after other processes have changed the
+// database. It is a pure function. It decides again: another process has done a planned move that is
+// not among the new ones, and a new move that was not planned is a conflict.
 func remaining(set *migration.Set, expected, now *database.State, planned []move, g Goal, allowOutOfOrder bool) ([]bool, error) {
 	if len(planned) > 0 && (planned[0].resume == nil || !planned[0].isRun(now.Interrupted)) {
 		now = now.Clone()
 		now.Interrupted = nil // another process is executing it
 	}
 	c := comparison{set: set, expected: expected, now: now, planned: planned}
-	if changed := c.takenBack(); changed != nil {
+	if changed := c.rolledBack(); changed != nil {
 		return nil, changed
 	}
 	decided, err := decide(set, now, g, allowOutOfOrder)
@@ -42,8 +41,8 @@ func remaining(set *migration.Set, expected, now *database.State, planned []move
 	return left, nil
 }
 
-// match finds each decided move among the planned ones, in the same order. It begins at the end:
-// of two planned moves that are alike, the later one is still to be done.
+// match finds each decided move among the planned ones, in the same order. It begins at the end: of
+// two equal planned moves, the later one remains to be done.
 func match(planned, decided []move) (left []bool, extra *move) {
 	left = make([]bool, len(planned))
 	i := len(planned)
@@ -87,15 +86,16 @@ func conflict(version int64, format string, args ...any) *ConflictError {
 	return &ConflictError{Version: version, Problem: fmt.Sprintf(format, args...)}
 }
 
-// comparison explains why a plan does not fit the database any more.
+// comparison explains why a plan no longer fits the database.
 type comparison struct {
 	set           *migration.Set
 	expected, now *database.State
 	planned       []move
 }
 
-// takenBack finds a version that another process has taken back and the plan does not.
-func (c *comparison) takenBack() *ConflictError {
+// rolledBack finds a version that another process has rolled back, or recorded as part of a squash,
+// against the plan.
+func (c *comparison) rolledBack() *ConflictError {
 	v := viewOf(c.set, c.now.Applied)
 	for a := range c.expected.Applied.All() {
 		q, recorded := v.recorded(a.Version)
@@ -110,7 +110,7 @@ func (c *comparison) takenBack() *ConflictError {
 	return nil
 }
 
-// otherEnd finds a version that would end up in another state than the plan intended.
+// otherEnd finds a version that would end in another state than the plan intended.
 func (c *comparison) otherEnd(intended, end *database.State) *ConflictError {
 	v := viewOf(c.set, end.Applied)
 	for _, m := range c.planned {
@@ -124,7 +124,7 @@ func (c *comparison) otherEnd(intended, end *database.State) *ConflictError {
 		case applied && isApplied && have.Checksum != want.Checksum:
 			return conflict(m.version, "was applied in the meantime from a different script (checksum %.12s…, here %.12s…)", have.Checksum, want.Checksum)
 		case applied && !isApplied && !recorded:
-			return conflict(m.version, "is no longer part of the way to the goal")
+			return conflict(m.version, "would no longer be applied by the remaining steps")
 		case !applied && isApplied:
 			return conflict(m.version, appliedAgain)
 		}
@@ -132,7 +132,7 @@ func (c *comparison) otherEnd(intended, end *database.State) *ConflictError {
 	return nil
 }
 
-// explain makes a conflict of an error of deciding that another process has caused.
+// explain returns the conflict that is the cause of an error of deciding, or else the error.
 func (c *comparison) explain(err error) error {
 	var order *OutOfOrderError
 	if errors.As(err, &order) {
@@ -147,7 +147,7 @@ func (c *comparison) explain(err error) error {
 	return conflict(version, "was %s in the meantime, and now the goal can't be reached: %v", change, err)
 }
 
-// unplanned explains why a move is necessary now that was not planned.
+// unplanned explains why a move is necessary that was not planned.
 func (c *comparison) unplanned(m move) error {
 	was, ok := c.expected.Applied.Get(m.version)
 	switch {
@@ -165,7 +165,7 @@ func (c *comparison) unplanned(m move) error {
 	return conflict(version, "was %s in the meantime, and now the plan would have to include %s", change, what(m.version, m.name))
 }
 
-// appliedAgain is the Problem of a version that the plan takes back, and that is another one by now.
+// appliedAgain is the Problem of a version that the plan rolls back and that was replaced since.
 const appliedAgain = "was rolled back and applied again in the meantime"
 
 // firstChange returns the lowest version that another process has changed and how, "" for none.

@@ -1,6 +1,7 @@
 package whimbrel
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -9,8 +10,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// steps reads the scripts of moves and makes steps of them. The error names everything that is
-// wrong with any of them.
+// steps reads the scripts of moves and returns their steps. The error lists all problems of all
+// scripts.
 func (m *Migrator) steps(st *database.State, moves []move) ([]Step, error) {
 	steps := make([]Step, len(moves))
 	var problems []error
@@ -52,7 +53,7 @@ func (m *Migrator) steps(st *database.State, moves []move) ([]Step, error) {
 	return steps, nil
 }
 
-// newStep makes a step of a move and the analysis of its script.
+// newStep returns the step of a move with the analysis of its script.
 func newStep(m move, a *migration.Analysis, e enums) Step {
 	why, statements, secrets := whyOutside(m, a, e), a.Statements, a.Secrets
 	mode := InTransaction
@@ -62,7 +63,7 @@ func newStep(m move, a *migration.Analysis, e enums) Step {
 			statements += 2 // its BEGIN and its COMMIT
 		}
 	}
-	if m.direction == database.Down { // the history has had its text since it was applied
+	if m.direction == database.Down { // the history already has its text
 		secrets = nil
 	}
 	return Step{
@@ -72,7 +73,7 @@ func newStep(m move, a *migration.Analysis, e enums) Step {
 	}
 }
 
-// whyOutside says what keeps a script from running in a transaction, "" for nothing.
+// whyOutside returns what prevents a script from running in a transaction, "" for nothing.
 func whyOutside(m move, a *migration.Analysis, e enums) string {
 	uses := e.uses(a)
 	switch {
@@ -96,46 +97,39 @@ func whyOutside(m move, a *migration.Analysis, e enums) string {
 	return ""
 }
 
-// refusals returns the statements of a script that the database would refuse half-way, or that would
-// have no effect.
+// refusals returns errors for the statements of a script that the database would refuse half-way, or
+// that would have no effect.
 func refusals(s Step, a *migration.Analysis, e enums) (all []error) {
-	add := func(st *sqltext.Statement, format string, args ...any) {
+	add := func(st *sqltext.Statement, why string) {
 		if st != nil {
-			all = append(all, &sqltext.Error{Pos: st.Pos, Msg: fmt.Sprintf(format, args...)})
+			all = append(all, &sqltext.Error{Pos: st.Pos, Msg: why})
+		}
+	}
+	refuse := func(st *sqltext.Statement, why string) {
+		if st != nil {
+			add(st, cmp.Or(st.Why, firstWords(st.Text))+" "+why)
 		}
 	}
 	if a.Reserved != nil {
-		add(a.Reserved, "the script uses %s, which is one of Whimbrel's own tables", a.Reserved.Reserved)
+		add(a.Reserved, fmt.Sprintf("the script uses %s, which is one of Whimbrel's own tables", a.Reserved.Reserved))
 	}
-	if a.Ignored != nil {
-		add(a.Ignored, "%s has no effect between BEGIN and COMMIT; put it before the BEGIN", a.Ignored.Why)
-	}
+	refuse(a.Ignored, "has no effect between BEGIN and COMMIT; put it before the BEGIN")
 	if s.Mode == InTransaction {
-		if a.Misplaced != nil {
-			add(a.Misplaced, "%s has no effect inside a transaction; put it before all other statements of the file, or start the file with -- whimbrel: no-transaction", a.Misplaced.Why)
-		}
+		refuse(a.Misplaced, "has no effect inside a transaction; put it before all other statements of the file, or start the file with -- whimbrel: no-transaction")
 		return all
 	}
-	if a.Trapped != nil {
-		add(a.Trapped, "%s can't be in a transaction, and the script begins one before it; remove that BEGIN, or put the COMMIT before this statement", a.Trapped.Why)
-	}
-	if a.Handed != nil {
-		add(a.Handed, "%s detaches the transaction from the session, so an interrupted script could not resume; end the transaction with COMMIT", firstWords(a.Handed.Text))
-	}
-	if a.Nested != nil {
-		add(a.Nested, "%s fails inside a transaction, and the script begins one before it; put a COMMIT before this statement", firstWords(a.Nested.Text))
-	}
-	if a.Open != nil {
-		add(a.Open, "%s begins a transaction that the script does not end; add a COMMIT", firstWords(a.Open.Text))
-	}
+	refuse(a.Trapped, "can't be in a transaction, and the script begins one before it; remove that BEGIN, or put the COMMIT before this statement")
+	refuse(a.Handed, "detaches the transaction from the session, so an interrupted script could not resume; end the transaction with COMMIT")
+	refuse(a.Nested, "fails inside a transaction, and the script begins one before it; put a COMMIT before this statement")
+	refuse(a.Open, "begins a transaction that the script does not end; add a COMMIT")
 	add(e.trapped(a), "this uses an enum value that the same transaction adds, which must be committed first; put COMMIT and BEGIN between the two")
 	for i := range a.Loose {
-		add(&a.Loose[i], "%s", whyLoose(&a.Loose[i], s))
+		add(&a.Loose[i], whyLoose(&a.Loose[i], s))
 	}
 	return all
 }
 
-// whyLoose says why a statement can't be outside a transaction, and how to fix the script.
+// whyLoose returns why a statement can't be outside a transaction, and how to fix the script.
 func whyLoose(st *sqltext.Statement, s Step) string {
 	const enclose = "put BEGIN before it and COMMIT after the last statement that needs it"
 	switch st.Tx {

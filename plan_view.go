@@ -7,14 +7,14 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// view is a set as one database has it. A squash stands for itself in a database that has
-// recorded it, and in one that has applied nothing of what it replaces. In any other database it
-// is open: its originals are applied there.
+// view is a set as one database has it. In a database that has recorded a squash, or has applied
+// nothing of what the squash replaces, the squash is a migration like others. In any other database
+// it is open: its originals are applied there.
 type view struct {
 	set     *migration.Set
 	applied *database.AppliedSet
-	// covered is the version of the baseline that the database was started from while the
-	// migrations up to it were not in the set: none of them is pending, should they come back.
+	// covered is the version of the baseline that the database started from while the set lacked the
+	// migrations up to it. If they return to the set, none of them is pending.
 	covered int64
 }
 
@@ -43,7 +43,7 @@ func (v view) open(q migration.Migration) bool {
 	})
 }
 
-// recorded returns the squash that a version went into in this database.
+// recorded returns the squash that this database has recorded in place of a version.
 func (v view) recorded(version int64) (migration.Migration, bool) {
 	q, ok := v.set.Squash(version)
 	return q, ok && v.isApplied(q.Version) && !v.open(q)
@@ -64,8 +64,8 @@ func (v view) get(version int64) (migration.Migration, bool) {
 	return v.set.Original(version)
 }
 
-// expected returns the checksum that an applied version should have; false means that the
-// set does not have it.
+// expected returns the checksum that an applied version should have; false means that the set lacks
+// the version.
 func (v view) expected(a database.AppliedMigration) (migration.Checksum, bool) {
 	if q, ok := v.set.Squash(a.Version); ok && v.open(q) {
 		i := slices.IndexFunc(q.Up.Replaces, func(r migration.Replaced) bool { return r.Version == a.Version })
@@ -81,8 +81,7 @@ func (v view) expected(a database.AppliedMigration) (migration.Checksum, bool) {
 	return m.Up.Checksum, true
 }
 
-// replaced reports whether the set says that an applied version's file has gone for good:
-// it is a squash's original, or a baseline stands for it.
+// replaced reports whether a squash or a baseline of the set replaces an applied version.
 func (v view) replaced(a database.AppliedMigration) bool {
 	if q, ok := v.set.Squash(a.Version); ok {
 		return v.open(q)
@@ -114,8 +113,7 @@ func (v view) newestBaseline(g Goal) (b migration.Migration, ok bool) {
 	return b, ok
 }
 
-// behind reports whether the database is ahead of this build: its newest version is above
-// all that the set knows.
+// behind reports whether this build is older than the database: the set lacks its newest version.
 func (v view) behind() bool {
 	last, ok := v.applied.Last()
 	if !ok {

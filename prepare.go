@@ -8,9 +8,9 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// Plan reads the database's state, with one question, verifies the checksum of
-// everything applied, and returns the plan that leads to the goal. It changes and
-// locks nothing. A plan without steps means that there is nothing to do.
+// Plan reads the database's state with one query, verifies the checksums of all applied migrations,
+// and returns the plan that leads to the goal. It changes and locks nothing. A plan without steps
+// means that nothing is pending.
 func (m *Migrator) Plan(ctx context.Context, g Goal) (*Plan, error) {
 	m = m.usable()
 	st, err := m.db.State(ctx, m.set.Name())
@@ -27,7 +27,7 @@ func (m *Migrator) Plan(ctx context.Context, g Goal) (*Plan, error) {
 	return m.newPlan(ctx, st, g, moves)
 }
 
-// newPlan makes a plan of the moves that lead from a state to a goal.
+// newPlan returns the plan of the moves that lead from a state to a goal.
 func (m *Migrator) newPlan(ctx context.Context, st *database.State, g Goal, moves []move) (*Plan, error) {
 	p := &Plan{Set: m.set.Name(), Goal: g, Atomic: m.opts.Atomic, base: st, until: g.absolute(moves)}
 	if len(moves) == 0 {
@@ -71,7 +71,7 @@ func (m *Migrator) storedDown(ctx context.Context, a database.AppliedMigration) 
 		return nil, err
 	}
 	if e.ID == 0 {
-		return nil, &ConflictError{Set: m.set.Name(), Version: a.Version, Problem: fmt.Sprintf("has lost its history entry %d", a.EntryID)}
+		return nil, &ConflictError{Set: m.set.Name(), Version: a.Version, Problem: fmt.Sprintf("lacks its history entry %d", a.EntryID)}
 	}
 	s := migration.Text(fmt.Sprintf("history entry %d (%d %s, down)", e.ID, e.Version, e.Name), e.DownText)
 	s.Directives = e.DownDirectives

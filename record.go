@@ -9,9 +9,9 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// Mark records versions of the set as applied without running them, all or
-// none: for a schema that has them already. A version that is applied is an
-// *AlreadyAppliedError, one that the set does not have an *UnknownVersionError.
+// Mark records versions of the set as applied without running them, all or none: for a schema that
+// already has them. It returns an *AlreadyAppliedError for an applied version, and an
+// *UnknownVersionError for one that the set lacks.
 func (m *Migrator) Mark(ctx context.Context, note string, versions ...int64) error {
 	m = m.usable()
 	_, err := m.record(ctx, note, m.each(versions, func(st *database.State, v int64) (database.Entry, error) {
@@ -28,9 +28,9 @@ func (m *Migrator) Mark(ctx context.Context, note string, versions ...int64) err
 	return err
 }
 
-// Forget records applied versions as not applied without running anything, all or
-// none. A version that is not applied is a *NotAppliedError, unless its run was interrupted: that
-// ends then, and its effects remain.
+// Forget records applied versions as not applied without running anything, all or none. It returns a
+// *NotAppliedError for a version that is not applied. If its run was interrupted, Forget ends the run
+// instead, and the effects of the run remain.
 func (m *Migrator) Forget(ctx context.Context, note string, versions ...int64) error {
 	m = m.usable()
 	_, err := m.record(ctx, note, m.each(versions, func(st *database.State, v int64) (database.Entry, error) {
@@ -46,10 +46,9 @@ func (m *Migrator) Forget(ctx context.Context, note string, versions ...int64) e
 	return err
 }
 
-// Accept records that the script of an applied version was edited on purpose: from
-// now on the version is compared with the set's text, and the set's down
-// script rolls it back. It runs nothing. The reason must not be empty. A
-// version whose checksum matches is left as it is.
+// Accept records that the scripts of applied versions were edited on purpose. Later calls compare the
+// versions with the set's texts, and roll them back with the set's down scripts. Accept runs nothing.
+// The reason must not be empty. Accept leaves a version whose checksum matches unchanged.
 func (m *Migrator) Accept(ctx context.Context, reason string, versions ...int64) error {
 	m = m.usable()
 	if reason == "" {
@@ -97,7 +96,7 @@ func forgetEntry(a database.AppliedMigration) database.Entry {
 	return database.Entry{Version: a.Version, Name: a.Name, Direction: database.Forget, Checksum: a.Checksum}
 }
 
-// entries returns all that the history keeps of a move, its own entry first.
+// entries returns the history entries of a move, its own first.
 func (m move) entries(limit int64) ([]database.Entry, error) {
 	own, err := newEntry(m.direction, migration.Migration{Version: m.version, Name: m.name, Up: m.up, Down: m.down}, limit)
 	if m.direction == database.Down {
@@ -126,7 +125,7 @@ var errNothingToRecord = errors.New("nothing to record")
 // recorder returns the entries to record for a state.
 type recorder func(context.Context, *database.State) ([]database.Entry, error)
 
-// each returns an entry for each version, from the state that the entries before lead to.
+// each returns an entry for each version, from the state after the previous entries.
 func (m *Migrator) each(versions []int64, entry func(*database.State, int64) (database.Entry, error)) recorder {
 	return func(_ context.Context, st *database.State) ([]database.Entry, error) {
 		st = st.Clone()
@@ -146,8 +145,7 @@ func (m *Migrator) each(versions []int64, entry func(*database.State, int64) (da
 	}
 }
 
-// record appends entries in one transaction under the lock, and returns them as the history
-// has them.
+// record appends entries in one transaction under the lock, and returns them as recorded.
 func (m *Migrator) record(ctx context.Context, note string, entries recorder) ([]database.Entry, error) {
 	m = m.usable()
 	var all []database.Entry

@@ -124,7 +124,7 @@ func (m *Migrator) upText(e database.Entry) string {
 	}
 	for _, find := range []func(int64) (migration.Migration, bool){m.set.Get, m.set.Original, m.set.Baseline} {
 		if mig, ok := find(e.Version); ok && mig.Up.Checksum == e.Checksum {
-			text, _, _ := mig.Up.Text(migration.KeepInMemory) // what can't be read creates nothing that is known
+			text, _, _ := mig.Up.Text(migration.KeepInMemory) // an unreadable script creates no known schema
 			return text
 		}
 	}
@@ -138,7 +138,7 @@ func createdSchemas(text string, d sqltext.Dialect) (names []string) {
 	}
 	for st, err := range sqltext.NewScanner(strings.NewReader(text), d, sqltext.Options{}).All() {
 		if err != nil {
-			return names // what could not be cut has not run
+			return names // the rest has not run
 		}
 		if name := st.CreatedSchema(d); name != "" {
 			names = append(names, name)

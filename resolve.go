@@ -14,11 +14,11 @@ import (
 // Resolution is your decision about an interrupted run that can't resume by itself.
 type Resolution string
 
-// The resolutions. If the outcome of a statement is unknown, ResolveDone says that it took effect, so
-// the run resumes with the next one; ResolveRetry says that it did not, so the run executes it again.
-// If executed statements of a script were edited, ResolveDone says that the edited ones describe what
-// was executed; ResolveRetry says that nothing of it remains, so the run starts with the first
-// statement.
+// The resolutions. If the outcome of a statement is unknown, ResolveDone says that it took effect,
+// so the run resumes with the next one; ResolveRetry says that it did not, so the run executes it
+// again. If executed statements of a script were edited, ResolveDone says that the edited ones
+// describe what was executed; ResolveRetry says that nothing of it remains, so the run starts with
+// the first statement.
 const (
 	ResolveDone  Resolution = "done"
 	ResolveRetry Resolution = "retry"
@@ -32,8 +32,8 @@ type Resolved struct {
 	Statement, Of int
 }
 
-// Resolve decides an *InterruptedError. It writes the decision into the journal, and the reason into
-// the history, and executes nothing. The next Up resumes from there. version is NilVersion for a
+// Resolve decides an *InterruptedError. It writes the decision into the journal, and the reason
+// into the history, and executes nothing. The next Up resumes from there. version is NilVersion for a
 // script without a version; the set need not have that script.
 //
 // Resolve returns a *NotInterruptedError if no run of the version is interrupted or nothing is in

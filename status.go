@@ -128,17 +128,11 @@ func (m *Migrator) interruptedAt(st *database.State) string {
 	if err != nil {
 		return ""
 	}
-	n := 0
-	for st, err := range executed(an) {
-		switch {
-		case err != nil:
-			return ""
-		case n == j.Done:
-			return an.Mask(st.Text)
-		}
-		n++
+	n, _, next, err := prefix(an, j.Done+1)
+	if err != nil || n <= j.Done {
+		return ""
 	}
-	return ""
+	return an.Mask(next.Text)
 }
 
 // entries returns all versions of the set and of the database, in order.

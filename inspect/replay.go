@@ -222,7 +222,7 @@ func (t *text) script(d sqltext.Dialect) (*migration.Script, error) {
 }
 
 func (t *text) name() string {
-	return fmt.Sprintf("history event %d (%s %s)", t.event.ID, t.event.Direction, t.event.Name)
+	return fmt.Sprintf("history entry %d (%s %s)", t.event.ID, t.event.Direction, t.event.Name)
 }
 
 // forHistory checks the texts of a history, which are the same in each order, and sets their form

@@ -164,8 +164,8 @@ func TestDriftOfAHistoryThatReachesOut(t *testing.T) {
 		}
 		_, err = inspect.Drift(t.Context(), db, refusing(t, db), nil)
 		got := places(t, err)
-		if !strings.HasPrefix(got, "history event ") {
-			t.Errorf("got %q, want a text beginning with %q", got, "history event ")
+		if !strings.HasPrefix(got, "history entry ") {
+			t.Errorf("got %q, want a text beginning with %q", got, "history entry ")
 		}
 		if !strings.Contains(got, ":"+strings.Split(where, ",")[0]) {
 			t.Errorf("got %q, want a text containing %q", got, ":"+strings.Split(where, ",")[0])

@@ -104,7 +104,7 @@ func (a *Analysis) Mask(text string) string { return a.script.Mask(text, a.diale
 func (a *Analysis) read(reserved []string) error {
 	own := ownReader{tx: sqltext.TxState{Dialect: a.dialect}}
 	var enums enumReader
-	var begin, commit *sqltext.Statement // a wrapper, if nothing speaks against it
+	var begin, commit *sqltext.Statement // a wrapper, if nothing prevents it
 	var trailing *sqltext.Statement      // a TxNoEffect statement after which only such may come
 	var keys keysReader
 	var toggles, pending []sqltext.Statement // of foreign_keys; pending: nothing came after them yet

@@ -26,7 +26,7 @@ func ParseChecksum(s string) (Checksum, error) {
 	var c Checksum
 	b, err := hex.DecodeString(s)
 	if err != nil || len(b) != len(c) {
-		return c, fmt.Errorf("%q is not a SHA-256 checksum: want 64 hexadecimal digits", s)
+		return c, fmt.Errorf("%q is not a SHA-256 checksum, which has 64 hexadecimal digits", s)
 	}
 	copy(c[:], b)
 	return c, nil

@@ -33,7 +33,23 @@ type UsedValue struct {
 type enumReader struct {
 	types  map[string]int // that the script has created so far, and in which of its own transactions; 0: in none
 	values []addedValue
-	copies sqltext.Statement // the COPY whose data are read
+	copies copying
+}
+
+// copying is the COPY whose data are read.
+type copying struct{ sqltext.Statement }
+
+// withData returns a piece of data as a statement: its COPY, with a line end and the data as text.
+func (c *copying) withData(st sqltext.Statement) sqltext.Statement {
+	switch st.Kind {
+	case sqltext.CopyIn:
+		c.Statement = st
+	case sqltext.CopyData:
+		data := c.Statement
+		data.Text = "\n" + st.Raw
+		return data
+	}
+	return st
 }
 
 type addedValue struct {
@@ -41,21 +57,14 @@ type addedValue struct {
 	in int // the transaction of the script's own in which it was added; 0: in none
 }
 
-// addsValue matches an ALTER TYPE … ADD VALUE in the body of a DO, perhaps in a string there. It is
+// addsValue matches an ALTER TYPE … ADD VALUE in the body of a DO, possibly in a string. It is
 // a pattern, not a reading of tokens, because it looks into strings within strings.
 var addsValue = regexp.MustCompile(`(?is)\balter\s+type\s+((?:"[^"]+"|[\pL_][\pL\pN_$]*)(?:\s*\.\s*(?:"[^"]+"|[\pL_][\pL\pN_$]*))*)\s+add\s+value\s+(?:if\s+not\s+exists\s+)?'+((?:[^'])+)'+(?:\s+(?:before|after)\s+'+[^']+'+)?`)
 
 // readEnum reads one statement, or the data of a COPY. in is the number of the script's own
 // transaction.
 func (a *Analysis) readEnum(e *enumReader, st sqltext.Statement, in int) {
-	switch {
-	case st.Kind == sqltext.CopyIn:
-		e.copies = st
-	case st.Kind == sqltext.CopyData:
-		data := "\n" + st.Raw
-		st = e.copies
-		st.Text = data
-	}
+	st = e.copies.withData(st)
 	if len(e.values) > 0 && st.EnumType == "" {
 		a.readUse(e, st, in)
 	}
@@ -148,19 +157,12 @@ func (a *Analysis) Uses(values []EnumValue) (*sqltext.Statement, error) {
 	if len(values) == 0 || a.script.fn != nil || a.dialect != sqltext.PostgreSQL {
 		return nil, nil
 	}
-	var copies sqltext.Statement
+	var copies copying
 	for st, err := range a.All() {
 		if err != nil {
 			return nil, err
 		}
-		switch {
-		case st.Kind == sqltext.CopyIn:
-			copies = st
-		case st.Kind == sqltext.CopyData:
-			data := "\n" + st.Raw
-			st = copies
-			st.Text = data
-		}
+		st = copies.withData(st)
 		for _, v := range values {
 			if usesValue(st, v.Value) {
 				return &st, nil

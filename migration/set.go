@@ -139,11 +139,11 @@ func (s *Set) setBaselines(baselines []Migration) (err error) {
 		}
 		switch {
 		case len(b.Up.Replaces) > 0:
-			wrong("a baseline can't name what it replaces: it covers all versions up to its own; remove the directive")
+			wrong("a baseline can't have the directive replaces, since it replaces all versions up to its own; remove the directive")
 		case b.Up.NoTransaction:
-			wrong("a baseline is always one transaction; move what can't be in one to a migration")
+			wrong("a baseline always runs in one transaction; move statements that can't be in one to a migration")
 		case inside:
-			wrong("version %d is among those that %s replaces, so a database that starts there would be in the middle of the squash; give the baseline version %d", b.Version, q.Up.File, q.Version)
+			wrong("version %d is one of those that %s replaces, so a database that starts from it would be inside the squash; give the baseline version %d", b.Version, q.Up.File, q.Version)
 		}
 	}
 	return errors.Join(append(all, once(s.baselines))...)
@@ -167,9 +167,9 @@ func (s *Set) setRepeatables(repeatables []Named) error {
 	for i, r := range s.repeatables {
 		switch {
 		case r.Name == "" || r.Script == nil:
-			return fmt.Errorf("a repeatable script needs a name and a text; here is %q", r.Name)
+			return fmt.Errorf("a repeatable script needs a name and a script (got name %q)", r.Name)
 		case len(r.Script.Replaces) > 0:
-			all = append(all, &ContentsError{r.Script.File, "a repeatable script replaces no migrations"})
+			all = append(all, &ContentsError{r.Script.File, "a repeatable script can't replace migrations; remove the directive"})
 		case i > 0 && s.repeatables[i-1].Name == r.Name:
 			all = append(all, &ContentsError{r.Script.File, fmt.Sprintf("the repeatable script %q is used twice: %s and %s", r.Name, s.repeatables[i-1].Script.File, r.Script.File)})
 		}

@@ -24,7 +24,7 @@ const replacesWord = "replaces"
 func (s *Script) Direct(text string) error {
 	word, rest := cutWord(text)
 	if strings.EqualFold(text, SkipOnScratch) {
-		return nil // it is the statement's behind it; see SkippedOnScratch
+		return nil // it belongs to the statement after it; see SkippedOnScratch
 	}
 	if !strings.EqualFold(word, replacesWord) {
 		return s.Directives.Parse(text)
@@ -46,15 +46,15 @@ func (s *Script) Direct(text string) error {
 	return nil
 }
 
-// sort separates migrations, which are ordered, from those that others replace.
+// sort separates ordered migrations from those that others replace.
 func (s *Set) sort(all []Migration) error {
 	replaced := map[int64]Migration{} // the squash of each version
 	for _, m := range all {
 		for _, r := range m.Up.Replaces {
 			if other, taken := replaced[r.Version]; taken && other.Version == m.Version {
-				return &SquashError{m.Up.File, m.Version, fmt.Sprintf("version %d is replaced by %s, too; remove one of them", r.Version, other.Up.File)}
+				return &SquashError{m.Up.File, m.Version, fmt.Sprintf("version %d is also replaced by %s; remove one of them", r.Version, other.Up.File)}
 			}
-			replaced[r.Version] = m // the newest, whose own originals are looked at below
+			replaced[r.Version] = m // the newest; addOriginal checks its own originals
 		}
 	}
 	for _, m := range all {
@@ -77,12 +77,12 @@ func (s *Set) sort(all []Migration) error {
 func (s *Set) addOriginal(m, q Migration) error {
 	i := slices.IndexFunc(q.Up.Replaces, func(r Replaced) bool { return r.Version == m.Version })
 	if want := q.Up.Replaces[i].Checksum; m.Up.Checksum != want {
-		return &SquashError{m.Up.File, m.Version, fmt.Sprintf("is not what %s replaces (checksum %.12s…, there %.12s…); put the file back as it was, or give it a higher version if it is a new migration",
+		return &SquashError{m.Up.File, m.Version, fmt.Sprintf("differs from the migration that %s replaces (checksum %.12s…, expected %.12s…); restore the file, or give it a higher version if it is a new migration",
 			q.Up.File, m.Up.Checksum, want)}
 	}
 	for _, r := range m.Up.Replaces {
 		if _, there := s.Original(r.Version); there {
-			return &SquashError{m.Up.File, m.Version, fmt.Sprintf("is a squash that %s replaces, so nothing can need what it has replaced itself any more; delete those files", q.Up.File)}
+			return &SquashError{m.Up.File, m.Version, fmt.Sprintf("is a squash that %s replaces, so the files that it replaces itself are no longer needed; delete them", q.Up.File)}
 		}
 	}
 	s.originals = append(s.originals, m)
@@ -96,17 +96,17 @@ func (s *Set) addSquash(q Migration) error {
 	}
 	oldest, newest := q.Up.Replaces[0].Version, q.Up.Replaces[len(q.Up.Replaces)-1].Version
 	if newest != q.Version {
-		return &SquashError{q.Up.File, q.Version, fmt.Sprintf("the newest version that it replaces is %d; a squash has that version itself", newest)}
+		return &SquashError{q.Up.File, q.Version, fmt.Sprintf("the newest version that it replaces is %d; give the squash that version", newest)}
 	}
 	for _, r := range q.Up.Replaces {
 		if other, taken := s.squashes[r.Version]; taken {
-			return &SquashError{q.Up.File, q.Version, fmt.Sprintf("version %d is replaced by the squash %d, too; remove one of them", r.Version, other)}
+			return &SquashError{q.Up.File, q.Version, fmt.Sprintf("version %d is also replaced by the squash %d; remove one of them", r.Version, other)}
 		}
 		s.squashes[r.Version] = q.Version
 	}
 	for _, m := range s.all {
 		if m.Version >= oldest && m.Version < q.Version {
-			return &SquashError{m.Up.File, m.Version, fmt.Sprintf("is between the versions %d and %d of the squash %s, but is not one that it replaces; give it a higher version", oldest, newest, q.Up.File)}
+			return &SquashError{m.Up.File, m.Version, fmt.Sprintf("is between the versions %d and %d of the squash %s, which does not replace it; give it a higher version", oldest, newest, q.Up.File)}
 		}
 	}
 	return nil

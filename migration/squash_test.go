@@ -53,27 +53,27 @@ func TestSquashesThatDoNotFit(t *testing.T) {
 	}{
 		"another version than the newest": {
 			[]migration.Migration{step(9, "squash", of(3, "b"), of(7, "c"))},
-			"9_squash.up.sql: the newest version that it replaces is 7; a squash has that version itself",
+			"9_squash.up.sql: the newest version that it replaces is 7; give the squash that version",
 		},
 		"a late one inside": {
 			[]migration.Migration{step(5, "late"), step(7, "squash", of(3, "b"), of(7, "c"))},
-			"5_late.up.sql: is between the versions 3 and 7 of the squash 7_squash.up.sql, but is not one that it replaces; give it a higher version",
+			"5_late.up.sql: is between the versions 3 and 7 of the squash 7_squash.up.sql, which does not replace it; give it a higher version",
 		},
 		"an original that was edited": {
 			[]migration.Migration{step(3, "edited"), step(7, "squash", of(3, "b"), of(7, "c"))},
-			"3_edited.up.sql: is not what 7_squash.up.sql replaces",
+			"3_edited.up.sql: differs from the migration that 7_squash.up.sql replaces",
 		},
 		"two of one version": {
 			[]migration.Migration{step(7, "one", of(7, "c")), step(7, "two", of(7, "c"))},
-			"version 7 is replaced by 7_one.up.sql, too",
+			"version 7 is also replaced by 7_one.up.sql",
 		},
 		"two that overlap": {
 			[]migration.Migration{step(7, "one", of(3, "b"), of(7, "c")), step(9, "two", of(3, "b"), of(9, "d"))},
-			"9_two.up.sql: version 3 is replaced by the squash 7, too",
+			"9_two.up.sql: version 3 is also replaced by the squash 7",
 		},
 		"a squash of a squash whose originals are there": {
 			[]migration.Migration{step(3, "b"), step(7, "one", of(3, "b"), of(7, "c")), step(9, "two", of(7, "one"), of(9, "d"))},
-			"7_one.up.sql: is a squash that 9_two.up.sql replaces, so nothing can need what it has replaced itself any more; delete those files",
+			"7_one.up.sql: is a squash that 9_two.up.sql replaces, so the files that it replaces itself are no longer needed; delete them",
 		},
 	} {
 		_, err := migration.NewSet("", tt.all...)
@@ -153,15 +153,15 @@ func TestContents(t *testing.T) {
 	down := step(4, "down")
 	down.Down = step(4, "down", of(4, "x")).Up
 	for want, c := range map[string]migration.Contents{
-		"version 2 is used twice":                {Baselines: []migration.Migration{step(2, "x"), step(2, "y")}},
-		"always one transaction":                 {Baselines: []migration.Migration{alone}},
-		"a baseline can't name what it replaces": {Baselines: []migration.Migration{step(2, "x", of(2, "b"))}},
-		"give the baseline version 7":            {Baselines: []migration.Migration{step(3, "x")}, Migrations: []migration.Migration{step(7, "s", of(3, "b"), of(7, "c"))}},
-		"only an up script replaces":             {Migrations: []migration.Migration{down}},
-		`"x" is used twice`:                      {Repeatables: []migration.Named{named("x", "1"), named("x", "2")}},
-		"needs a name and a text":                {Repeatables: []migration.Named{{Name: "x"}}},
-		"a repeatable script replaces no":        {Repeatables: []migration.Named{{Name: "x", Script: step(2, "x", of(2, "b")).Up}}},
-		"version -1 of migration \"b\" is below": {Baselines: []migration.Migration{step(-1, "b")}},
+		"version 2 is used twice":                      {Baselines: []migration.Migration{step(2, "x"), step(2, "y")}},
+		"always runs in one transaction":               {Baselines: []migration.Migration{alone}},
+		"a baseline can't have the directive replaces": {Baselines: []migration.Migration{step(2, "x", of(2, "b"))}},
+		"give the baseline version 7":                  {Baselines: []migration.Migration{step(3, "x")}, Migrations: []migration.Migration{step(7, "s", of(3, "b"), of(7, "c"))}},
+		"only an up script replaces":                   {Migrations: []migration.Migration{down}},
+		`"x" is used twice`:                            {Repeatables: []migration.Named{named("x", "1"), named("x", "2")}},
+		"needs a name and a script":                    {Repeatables: []migration.Named{{Name: "x"}}},
+		"a repeatable script can't replace":            {Repeatables: []migration.Named{{Name: "x", Script: step(2, "x", of(2, "b")).Up}}},
+		"version -1 of migration \"b\" is below":       {Baselines: []migration.Migration{step(-1, "b")}},
 	} {
 		if _, err := c.Set(""); err == nil {
 			t.Error("got no error")

@@ -56,7 +56,7 @@ func withExcerpt(err error, statement string, d sqltext.Dialect) error {
 // entryName names the history entries of statements.
 const entryName = "query"
 
-// writeWords completes "refused to …" for a protected database.
+// writeWords completes "can't …" for a protected database.
 const writeWords = "execute a statement that may change something"
 
 func write(ctx context.Context, m *whimbrel.Migrator, statement string, opts WriteOptions) (*database.Rows, error) {

@@ -112,7 +112,7 @@ func TestBesideNames(t *testing.T) {
 	for text, want := range map[string]string{
 		"\xff":                            "not UTF-8",
 		"-- whimbrel: nonsense\nSELECT 1": "unknown directive",
-		"-- whimbrel: replaces 3 " + migration.Sum("x").String() + "\nSELECT 1": "replaces no",
+		"-- whimbrel: replaces 3 " + migration.Sum("x").String() + "\nSELECT 1": "can't replace migrations",
 	} {
 		if _, err := source.Read(folder("R__x.sql", text), source.Options{}); err == nil {
 			t.Errorf("%q: got no error", text)
@@ -195,7 +195,7 @@ func TestReadSeeds(t *testing.T) {
 	for want, fsys := range map[string]fstest.MapFS{
 		"seeds/a.sql: the script has no statement": folder("a.sql", "-- nothing"),
 		"seeds/a.sql:1:1: unknown directive":       folder("a.sql", "-- whimbrel: x\nSELECT 1"),
-		"a seed replaces no migrations":            folder("a.sql", "-- whimbrel: replaces 3 "+migration.Sum("x").String()+"\nSELECT 1"),
+		"a seed can't replace migrations":          folder("a.sql", "-- whimbrel: replaces 3 "+migration.Sum("x").String()+"\nSELECT 1"),
 		"name one of its folders":                  folder("dev/a.sql", "SELECT 1"),
 		"seeds: there is no such folder":           nil,
 	} {

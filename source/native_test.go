@@ -397,9 +397,9 @@ func TestProblemsOfTheWholeAreReportedAtOnce(t *testing.T) {
 	replaces := "-- whimbrel: replaces 1 " + migration.Sum("x").String() + "\n" + up
 	fn := migration.Migration{Version: 1, Name: "f", Up: migration.Func("f", func() {})}
 	_, err := source.Read(files("1_a.up.sql", up, "B1_x.sql", "-- whimbrel: no-transaction\n"+up, "B2_y.sql", replaces, "R__v.sql", replaces), source.Options{Format: source.Native})
-	want := `B1_x.sql: a baseline is always one transaction; move what can't be in one to a migration
-B2_y.sql: a baseline can't name what it replaces: it covers all versions up to its own; remove the directive
-R__v.sql: a repeatable script replaces no migrations`
+	want := `B1_x.sql: a baseline always runs in one transaction; move statements that can't be in one to a migration
+B2_y.sql: a baseline can't have the directive replaces, since it replaces all versions up to its own; remove the directive
+R__v.sql: a repeatable script can't replace migrations; remove the directive`
 	if got := errorText(err); got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}

@@ -33,7 +33,7 @@ func ReadSeeds(fsys fs.FS, opts Options) ([]migration.Named, error) {
 			f.problems.all = append(f.problems.all, e)
 		}
 		if len(s.Replaces) > 0 {
-			f.add(file.path, "a seed replaces no migrations; remove the directive")
+			f.add(file.path, "a seed can't replace migrations; remove the directive")
 		}
 		all = append(all, migration.Named{Name: file.name[:len(file.name)-len(".sql")], Script: s})
 	}

@@ -29,7 +29,7 @@ const (
 	dropInconsistent = "drop-inconsistent"
 )
 
-// resetWords completes "refused to …" for a protected database.
+// resetWords completes "can't …" for a protected database.
 const resetWords = "reset the metadata"
 
 // Options are those of one change. The zero value is useful.
