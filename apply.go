@@ -12,10 +12,11 @@ import (
 
 var errNoPlan = errors.New("Apply was given no plan; pass one that Migrator.Plan returned")
 
-// Apply does the steps of a plan, each in a transaction or outside a transaction; with Options.Atomic
-// one transaction does them all. Before each step it takes the migration lock and checks whether the
-// history has changed since the plan was made. It skips steps that another process has done meanwhile
-// with the same checksums. Any other difference that matters is a *ConflictError.
+// Apply does the steps of a plan, each in a transaction or outside a transaction; with
+// Options.Atomic one transaction does them all. Before each step it takes the migration lock and
+// checks whether the history has changed since the plan was made. It skips steps that another
+// process has done meanwhile with the same checksums. Any other difference that matters is a
+// *ConflictError.
 //
 // The Result is never nil: after an error it lists what was done and remains applied.
 func (m *Migrator) Apply(ctx context.Context, p *Plan, opts ApplyOptions) (*Result, error) {
@@ -129,9 +130,10 @@ func (a *applier) again(ctx context.Context, err error, tries, from int) (bool, 
 	return false, err
 }
 
-// othersProgress reports whether to wait for the lock again, beyond the timeout. The timeout is for a
-// process that holds the lock and makes no progress: with twenty processes and a thousand migrations,
-// each process waits longer than for any single migration. locked is the error of the wait.
+// othersProgress reports whether to wait for the lock again, beyond the timeout. The timeout is
+// for a process that holds the lock and makes no progress: with twenty processes and a thousand
+// migrations, each process waits longer than for any single migration. locked is the error of the
+// wait.
 func (a *applier) othersProgress(ctx context.Context, locked error, from int) (bool, error) {
 	if a.m.lockOptions(a.expect.Settings).Timeout == 0 {
 		return false, locked
@@ -156,7 +158,8 @@ func journalChanged(before, now *database.Journal) bool {
 	return now != nil && (before == nil || !now.UpdatedAt.Equal(before.UpdatedAt))
 }
 
-// lockOptions returns how long to wait for the lock, by the options or else by the database's settings.
+// lockOptions returns how long to wait for the lock, by the options or else by the database's
+// settings.
 func (m *Migrator) lockOptions(s database.Settings) database.LockOptions {
 	timeout := m.opts.LockTimeout
 	switch {

@@ -40,8 +40,8 @@ func (a *applier) check(ctx context.Context, l locked, found database.Found, fro
 	return todo, open, nil
 }
 
-// adopt makes the present state, which other processes have changed, the expected one. It determines
-// which of the steps from an index on remain to be done.
+// adopt makes the present state, which other processes have changed, the expected one. It
+// determines which of the steps from an index on remain to be done.
 func (a *applier) adopt(ctx context.Context, st *database.State, from int) error {
 	rest := a.plan.moves[from:]
 	if err := a.m.allowed(st, rest); err != nil {

@@ -113,7 +113,8 @@ func (x *runner) replayCommitted(ctx context.Context) error {
 }
 
 // endReplay prepares the session for the first remaining statement. It begins an empty transaction
-// again. The database has committed any other by itself: a journal is written when a transaction ends.
+// again. The database has committed any other by itself: a journal is written when a transaction
+// ends.
 func (x *runner) endReplay(ctx context.Context) error {
 	if x.tx.Open() && x.tx.Empty {
 		return x.executeAll(ctx, x.tx.Begin)

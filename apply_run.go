@@ -273,8 +273,8 @@ func (x *runner) statement(ctx context.Context, st sqltext.Statement, data io.Re
 }
 
 func (x *runner) execute(ctx context.Context, st sqltext.Statement, data io.Reader, before database.Journal) error {
-	// The COMMIT that the database would execute by itself is sent before: the journal must be written
-	// in the same transaction, and only the engine has the journal.
+	// The COMMIT that the database would execute by itself is sent before: the journal must be
+	// written in the same transaction, and only the engine has the journal.
 	if x.tx.CommitsBefore(st) {
 		readOnly := x.tx.ReadOnly
 		x.tx.Close()
@@ -287,8 +287,8 @@ func (x *runner) execute(ctx context.Context, st sqltext.Statement, data io.Read
 	switch {
 	case was.Open():
 		return x.within(ctx, st, data, was.ReadOnly)
-	// Statements for the next transaction are executed right before it. Without an open transaction,
-	// clients warn of a COMMIT or do nothing.
+	// Statements for the next transaction are executed right before it. Without an open
+	// transaction, clients warn of a COMMIT or do nothing.
 	case st.Mode&sqltext.ModeNext != 0, st.Tx == sqltext.TxCommit, st.Tx == sqltext.TxRollback:
 		return x.write(ctx, x.mark())
 	case st.Tx == sqltext.TxBegin:
@@ -366,8 +366,8 @@ func (x *runner) inOne(ctx context.Context, st sqltext.Statement, data io.Reader
 	return err
 }
 
-// alone executes a statement that can't be in a transaction. The journal records its beginning before
-// it is executed, and its end after.
+// alone executes a statement that can't be in a transaction. The journal records its beginning
+// before it is executed, and its end after.
 func (x *runner) alone(ctx context.Context, st sqltext.Statement, data io.Reader, before database.Journal) error {
 	var err error
 	before.Begun = x.m.masked(x.step.Script, st.Text)

@@ -32,9 +32,9 @@ func (a *applier) transaction(ctx context.Context, from, to int) error {
 	})
 }
 
-// inTransaction calls do in a transaction under the lock, with the steps that remain to be done and an
-// interrupted run that it finds, and commits. If no step remains, it does nothing. j is the journal of
-// the run that the transaction ends, nil for none.
+// inTransaction calls do in a transaction under the lock, with the steps that remain to be done
+// and an interrupted run that it finds, and commits. If no step remains, it does nothing. j is the
+// journal of the run that the transaction ends, nil for none.
 func (a *applier) inTransaction(ctx context.Context, from, to int, j *database.Journal, do func(tx database.Tx, todo []int, open *database.Journal) error) (err error) {
 	tx, found, err := a.m.db.Begin(ctx, a.m.set.Name(), a.m.lockOptions(a.expect.Settings))
 	if err != nil {
@@ -136,9 +136,9 @@ func (a *applier) stepDone(index int, entries []database.Entry) {
 	a.m.opts.Observe(StepDone{Step: s, Index: index, Of: len(a.plan.Steps), Duration: d.Duration})
 }
 
-// failed returns the error of the step that failed: the one at index, unless the error has a place in
-// the script of another, since a transaction may report the error of a statement later. j is the
-// interrupted run that remains, nil for none.
+// failed returns the error of the step that failed: the one at index, unless the error has a place
+// in the script of another, since a transaction may report the error of a statement later. j is
+// the interrupted run that remains, nil for none.
 func (a *applier) failed(steps []int, index int, j *database.Journal, err error) error {
 	if stuck := (*InterruptedError)(nil); errors.As(err, &stuck) {
 		return err // the step was not started
@@ -159,8 +159,8 @@ func (a *applier) failed(steps []int, index int, j *database.Journal, err error)
 	return failed
 }
 
-// stepAt returns which of the steps has the script that contains a place. In a file with two scripts,
-// it is the last one that begins before the place.
+// stepAt returns which of the steps has the script that contains a place. In a file with two
+// scripts, it is the last one that begins before the place.
 func (a *applier) stepAt(steps []int, pos sqltext.Position, otherwise int) int {
 	at, line := otherwise, -1
 	for _, i := range steps {

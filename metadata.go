@@ -9,8 +9,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// readMetadata reads the metadata of a move's migration, or, for a baseline, of the migrations that it
-// includes. A rollback omits the metadata if the options can't read it.
+// readMetadata reads the metadata of a move's migration, or, for a baseline, of the migrations
+// that it includes. A rollback omits the metadata if the options can't read it.
 func (m *Migrator) readMetadata(mv move) (all []*metadata.Document, err error) {
 	scripts := []*migration.Script{mv.metadata}
 	for _, mig := range mv.marks {

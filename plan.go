@@ -36,8 +36,8 @@ func (p *Plan) Settings() database.Settings {
 // ScriptFrom says where a step's script comes from.
 type ScriptFrom string
 
-// Up scripts come from the set. Down scripts come from the set if it has the version, otherwise from
-// the history.
+// Up scripts come from the set. Down scripts come from the set if it has the version, otherwise
+// from the history.
 const (
 	FromSet     ScriptFrom = "set"
 	FromHistory ScriptFrom = "history"

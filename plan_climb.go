@@ -154,9 +154,9 @@ func (c *climb) lost(q migration.Migration) error {
 	return e
 }
 
-// repeats returns the repeatable scripts that run: those whose text has changed since they ran last.
-// A build that is older than the database runs none, since its scripts would undo changes of a newer
-// build.
+// repeats returns the repeatable scripts that run: those whose text has changed since they ran
+// last. A build that is older than the database runs none, since its scripts would undo changes of
+// a newer build.
 func (v view) repeats(ran map[string]database.AppliedMigration) []move {
 	if v.behind() {
 		return nil

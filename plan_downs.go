@@ -5,8 +5,9 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// DownProblem is a down script that can't run, so it can't roll its migration back. Err is the error that a
-// rollback would return: a *[sqltext.Error], an *[AtomicError], or a *[ScriptsError] of several.
+// DownProblem is a down script that can't run, so it can't roll its migration back. Err is the
+// error that a rollback would return: a *[sqltext.Error], an *[AtomicError], or a *[ScriptsError]
+// of several.
 type DownProblem struct {
 	Version int64
 	Name    string

@@ -33,8 +33,8 @@ type Goal struct {
 	pinned  *pinned // of goalPinned and goalSeed
 }
 
-// pinned are the moves of a plan whose goal was relative. They keep the meaning of the goal when other
-// processes change the database.
+// pinned are the moves of a plan whose goal was relative. They keep the meaning of the goal when
+// other processes change the database.
 type pinned struct {
 	downs map[int64]int64              // by version, the entry that applied it; 0 if the plan itself applies it
 	ups   map[int64]migration.Checksum // by version, of the up script
@@ -84,12 +84,12 @@ func UpTo(v int64) Goal { return Goal{kind: goalUpTo, version: v} }
 // NilVersion, or with 0 where there is no version 0, that is everything.
 func DownTo(v int64) Goal { return Goal{kind: goalDownTo, version: v} }
 
-// By applies the next n pending migrations, or all if fewer are pending. A negative n rolls the newest
-// -n back; it is an error if fewer are applied.
+// By applies the next n pending migrations, or all if fewer are pending. A negative n rolls the
+// newest -n back; it is an error if fewer are applied.
 func By(n int) Goal { return Goal{kind: goalSteps, steps: n} }
 
-// Redo rolls the newest n applied migrations back and applies them again, as they are in the set now.
-// It is for work on the newest migrations, so edits to these are no checksum mismatch.
+// Redo rolls the newest n applied migrations back and applies them again, as they are in the set
+// now. It is for work on the newest migrations, so edits to these are no checksum mismatch.
 func Redo(n int) Goal { return Goal{kind: goalRedo, steps: n} }
 
 // reaches reports whether the goal applies a pending version, for goals that do not count.

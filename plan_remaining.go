@@ -10,8 +10,8 @@ import (
 )
 
 // remaining returns which planned moves remain to be done after other processes have changed the
-// database. It is a pure function. It decides again: another process has done a planned move that is
-// not among the new ones, and a new move that was not planned is a conflict.
+// database. It is a pure function. It decides again: another process has done a planned move that
+// is not among the new ones, and a new move that was not planned is a conflict.
 func remaining(set *migration.Set, expected, now *database.State, planned []move, g Goal, allowOutOfOrder bool) ([]bool, error) {
 	if len(planned) > 0 && (planned[0].resume == nil || !planned[0].isRun(now.Interrupted)) {
 		now = now.Clone()

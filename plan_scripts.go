@@ -97,8 +97,8 @@ func whyOutside(m move, a *migration.Analysis, e enums) string {
 	return ""
 }
 
-// refusals returns errors for the statements of a script that the database would refuse half-way, or
-// that would have no effect.
+// refusals returns errors for the statements of a script that the database would refuse half-way,
+// or that would have no effect.
 func refusals(s Step, a *migration.Analysis, e enums) (all []error) {
 	add := func(st *sqltext.Statement, why string) {
 		if st != nil {

@@ -13,8 +13,8 @@ import (
 type view struct {
 	set     *migration.Set
 	applied *database.AppliedSet
-	// covered is the version of the baseline that the database started from while the set lacked the
-	// migrations up to it. If they return to the set, none of them is pending.
+	// covered is the version of the baseline that the database started from while the set lacked
+	// the migrations up to it. If they return to the set, none of them is pending.
 	covered int64
 }
 

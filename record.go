@@ -28,9 +28,9 @@ func (m *Migrator) Mark(ctx context.Context, note string, versions ...int64) err
 	return err
 }
 
-// Forget records applied versions as not applied without running anything, all or none. It returns a
-// *NotAppliedError for a version that is not applied. If its run was interrupted, Forget ends the run
-// instead, and the effects of the run remain.
+// Forget records applied versions as not applied without running anything, all or none. It returns
+// a *NotAppliedError for a version that is not applied. If its run was interrupted, Forget ends the
+// run instead, and the effects of the run remain.
 func (m *Migrator) Forget(ctx context.Context, note string, versions ...int64) error {
 	m = m.usable()
 	_, err := m.record(ctx, note, m.each(versions, func(st *database.State, v int64) (database.Entry, error) {
@@ -46,9 +46,9 @@ func (m *Migrator) Forget(ctx context.Context, note string, versions ...int64) e
 	return err
 }
 
-// Accept records that the scripts of applied versions were edited on purpose. Later calls compare the
-// versions with the set's texts, and roll them back with the set's down scripts. Accept runs nothing.
-// The reason must not be empty. Accept leaves a version whose checksum matches unchanged.
+// Accept records that the scripts of applied versions were edited on purpose. Later calls compare
+// the versions with the set's texts, and roll them back with the set's down scripts. Accept runs
+// nothing. The reason must not be empty. Accept leaves a version whose checksum matches unchanged.
 func (m *Migrator) Accept(ctx context.Context, reason string, versions ...int64) error {
 	m = m.usable()
 	if reason == "" {

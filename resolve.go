@@ -28,13 +28,14 @@ const (
 type Resolved struct {
 	Version int64
 	Name    string
-	// Statement is the number of the statement that the run resumes with, from 1; Of is their count.
+	// Statement is the number of the statement that the run resumes with, from 1; Of is their
+	// count.
 	Statement, Of int
 }
 
 // Resolve decides an *InterruptedError. It writes the decision into the journal, and the reason
-// into the history, and executes nothing. The next Up resumes from there. version is NilVersion for a
-// script without a version; the set need not have that script.
+// into the history, and executes nothing. The next Up resumes from there. version is NilVersion
+// for a script without a version; the set need not have that script.
 //
 // Resolve returns a *NotInterruptedError if no run of the version is interrupted or nothing is in
 // question, and an *InterruptedError if the run can't be decided, such as that of a migration whose

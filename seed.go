@@ -21,10 +21,10 @@ type SeedOptions struct {
 	Overrule string
 }
 
-// Seed runs scripts with development data, in the given order, each in a transaction with its history
-// entry, or all in one with Options.Atomic. It omits scripts that ran before and have not changed
-// since. If the database's setting "protected" is true, Seed returns a *ProtectedError, unless
-// opts.Overrule is the database's name.
+// Seed runs scripts with development data, in the given order, each in a transaction with its
+// history entry, or all in one with Options.Atomic. It omits scripts that ran before and have not
+// changed since. If the database's setting "protected" is true, Seed returns a *ProtectedError,
+// unless opts.Overrule is the database's name.
 func (m *Migrator) Seed(ctx context.Context, scripts []migration.Named, opts SeedOptions) (*Result, error) {
 	call := ApplyOptions{Note: opts.Note, Overrule: opts.Overrule}
 	m = m.with(call)

@@ -90,7 +90,8 @@ func TestSkippedInOtherDialects(t *testing.T) {
 	}
 }
 
-// TestWithoutOfAStream: a large script is read as a stream, and an error of its text is an error of what is left.
+// TestWithoutOfAStream: a large script is read as a stream, and an error of its text is an error
+// of what is left.
 func TestWithoutOfAStream(t *testing.T) {
 	text := "DROP ROLE a;\n" + strings.Repeat("INSERT INTO t VALUES ('é');\n", migration.KeepInMemory/20) + "DROP ROLE b;"
 	s, err := migration.Stream("f", func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil })
