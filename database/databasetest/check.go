@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"iter"
 	"slices"
 	"strings"
 	"sync"
@@ -14,8 +16,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// reporter is what a case needs of *testing.T; the suite's own tests put a recorder
-// in its place.
+// reporter is the part of *testing.T that a case needs. The suite's own tests replace it by a recorder.
 type reporter interface {
 	Helper()
 	Cleanup(func())
@@ -23,49 +24,53 @@ type reporter interface {
 	Skipf(format string, args ...any)
 }
 
-// patience is how long anything may take before it counts as hanging, and how long the
-// suite waits for a lock that must become free.
+// patience limits every wait for a lock, and half of a case: longer counts as hanging.
 const patience = time.Minute
 
-// check is one case under way.
+// check is one running case.
 type check struct {
 	reporter
 	Target
 	ctx context.Context
 
 	mu      sync.Mutex
-	promise *promise // that is being checked
-	checked []*promise
-	own     map[string]bool // the names of Whimbrel's own tables
+	promise *promise          // the one that the case checks now
+	checked map[*promise]bool // all that it has checked
+	own     map[string]bool   // the names of Whimbrel's own tables
 	dialect sqltext.Dialect
 }
 
 func newCheck(r reporter, target Target) *check {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 	r.Cleanup(cancel)
-	return &check{reporter: r, Target: target, ctx: ctx, promise: contract, own: map[string]bool{}}
+	return &check{reporter: r, Target: target, ctx: ctx, promise: contract, checked: map[*promise]bool{}, own: map[string]bool{}}
 }
 
-// promised names the promise that the following lines check.
+// promised sets the promise that the following lines check.
 func (c *check) promised(p *promise) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.promise = p
-	c.checked = append(c.checked, p)
+}
+
+// checking returns the promise that is being checked, which counts as checked from now on.
+func (c *check) checking() *promise {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.checked[c.promise] = true
+	return c.promise
 }
 
 func (c *check) fail(msg string) {
 	c.Helper()
-	c.mu.Lock()
-	p := c.promise
-	c.mu.Unlock()
+	p := c.checking()
 	c.Fatalf("%s\n\tBroken promise %s (%s): %s", msg, p.id, p.of, p.says)
 }
 
 // that fails the case unless it holds.
 func (c *check) that(holds bool, format string, args ...any) {
 	c.Helper()
-	if !holds {
+	if c.checking(); !holds {
 		c.fail(fmt.Sprintf(format, args...))
 	}
 }
@@ -73,13 +78,12 @@ func (c *check) that(holds bool, format string, args ...any) {
 // ok fails the case for an error. It skips the case for a power that the driver doesn't have.
 func (c *check) ok(err error, doing string) {
 	c.Helper()
-	if err = c.powered(err); err != nil {
-		c.fail(fmt.Sprintf("%s: unexpected error: %v", doing, err))
-	}
+	err = c.powered(err)
+	c.that(err == nil, "%s: unexpected error: %v", doing, err)
 }
 
-// powered returns an error as it is, unless it is that the driver doesn't have a power: then it
-// skips the case, or fails it if the target says that the driver must have the power.
+// powered returns an error unchanged, unless the driver lacks a power. Then it skips the case, or fails it
+// if Target.Powers has that power.
 func (c *check) powered(err error) error {
 	c.Helper()
 	var missing *database.PowerError
@@ -87,27 +91,44 @@ func (c *check) powered(err error) error {
 		return err
 	}
 	if slices.Contains(c.Powers, missing.Power) {
-		c.fail(fmt.Sprintf("the driver must have this power, and does not: %v", err))
+		c.fail(fmt.Sprintf("the driver lacks a power of Target.Powers: %v", err))
 	}
 	c.Skipf("power not present: %v", err)
 	return err
 }
 
-// storesSettings reports whether the driver has the power to store settings, for cases that can do without.
+// storesSettings reports whether the driver has the power to store settings.
 func storesSettings(db database.Database) bool {
 	_, ok := db.(database.SettingUpdater)
 	return ok
 }
 
-// need skips the case where the target lacks something.
-func (c *check) need(has bool, what string) {
+// freezes changes a setting, if the driver has the power to store settings.
+func (c *check) freezes(db database.Database) {
 	c.Helper()
-	if !has {
-		c.Skipf("the target has no %s", what)
+	if storesSettings(db) {
+		c.ok(database.UpdateSetting(c.ctx, db, freeze), "UpdateSetting")
 	}
 }
 
-// open opens the target as one more process.
+// need skips the case for a reason, unless it has what it needs.
+func (c *check) need(has bool, reason string) {
+	c.Helper()
+	if !has {
+		c.Skipf("%s", reason)
+	}
+}
+
+const (
+	noNever   = "Target.Never is not set"
+	noSlow    = "Target.Slow is not set"
+	noFunc    = "Target.Func is not set"
+	noBreak   = "Target.Break is not set"
+	noSession = "Target.Session is not set"
+	oneWriter = "Target.OneWriter is set"
+)
+
+// open opens the target, as another process would.
 func (c *check) open(opts database.Options) database.Database {
 	c.Helper()
 	db, err := c.Open(c.ctx, opts)
@@ -141,48 +162,55 @@ var patient = database.LockOptions{Timeout: patience}
 
 func (c *check) begin(db database.Database, set string) database.Tx {
 	c.Helper()
-	tx, _ := c.beginFound(db, set)
-	return tx
-}
-
-func (c *check) beginFound(db database.Database, set string) (database.Tx, database.Found) {
-	c.Helper()
-	tx, found, err := db.Begin(c.ctx, set, patient)
+	tx, _, err := db.Begin(c.ctx, set, patient)
 	c.ok(err, "Begin")
 	c.Cleanup(func() { tx.Rollback(context.Background()) })
-	return tx, found
+	return tx
 }
 
 func (c *check) guard(db database.Database, set string) database.Run {
 	c.Helper()
-	r, _ := c.guardFound(db, set)
+	r, _, err := db.Guard(c.ctx, set, patient)
+	c.ok(err, "Guard")
+	c.Cleanup(func() { r.Close(context.Background()) })
 	return r
 }
 
-func (c *check) guardFound(db database.Database, set string) (database.Run, database.Found) {
-	c.Helper()
-	r, found, err := db.Guard(c.ctx, set, patient)
-	c.ok(err, "Guard")
-	c.Cleanup(func() { r.Close(context.Background()) })
-	return r, found
-}
-
-// text is a script of the suite's own.
+// text returns a script of the suite's own.
 func text(statements string) *migration.Script { return migration.Text("suite.sql", statements) }
 
-// run runs a text that must succeed.
+// run executes a text that must succeed.
 func (c *check) run(tx database.Tx, statements string) {
 	c.Helper()
 	c.ok(tx.Exec(c.ctx, text(statements)), "Tx.Exec of "+statements)
 }
 
-// record records an event that says little.
+// record records the entry of a version that was applied.
 func (c *check) record(tx database.Tx, version int64) {
 	c.Helper()
 	c.ok(tx.Record(c.ctx, up(version)), "Tx.Record")
 }
 
-// up is the event of a version that was applied.
+// pending begins a transaction of set s that has executed a text and recorded version 1, even if the driver
+// queues.
+func (c *check) pending(db database.Database, statements string) database.Tx {
+	c.Helper()
+	tx := c.begin(db, "s")
+	c.run(tx, statements)
+	c.record(tx, 1)
+	c.state(tx, "s") // executes what is queued
+	return tx
+}
+
+// enter commits entries in a transaction of their own.
+func (c *check) enter(db database.Database, set string, entries ...database.Entry) {
+	c.Helper()
+	tx := c.begin(db, set)
+	c.ok(tx.Record(c.ctx, entries...), "Tx.Record")
+	c.commit(tx)
+}
+
+// up returns the entry of a version that was applied.
 func up(version int64) database.Entry {
 	return database.Entry{
 		Version: version, Name: fmt.Sprintf("step %d", version), Direction: database.Up,
@@ -190,8 +218,7 @@ func up(version int64) database.Entry {
 	}
 }
 
-// started is when the suite's events began, in a zone that is not UTC, with more
-// digits than are kept.
+// started is when the suite's entries began: in a zone other than UTC, with more digits than are kept.
 var started = time.Date(2026, 3, 29, 2, 30, 0, 123456789, time.FixedZone("", 2*60*60))
 
 func (c *check) commit(tx database.Tx) database.Recorded {
@@ -201,8 +228,8 @@ func (c *check) commit(tx database.Tx) database.Recorded {
 	return recorded
 }
 
-// execAndCommit executes a script, records versions and commits, until the first error: a driver
-// that queues may find out late.
+// execAndCommit executes a script, records versions and commits, until the first error: a driver that
+// queues can return it late.
 func execAndCommit(ctx context.Context, tx database.Tx, s *migration.Script, versions ...int64) error {
 	if err := tx.Exec(ctx, s); err != nil {
 		return err
@@ -227,7 +254,7 @@ func (c *check) recordRun(r database.Run, version int64) {
 	c.ok(c.tryRecord(r, version), "Run.Record")
 }
 
-// apply commits a text and the event of its version in a transaction of its own; in a run, where the text can't be in a
+// apply commits a text and the entry of its version in a transaction; in a run if the text can't be in a
 // transaction.
 func (c *check) apply(db database.Database, set string, version int64, statements string) {
 	c.Helper()
@@ -255,27 +282,38 @@ func (c *check) tryExec(r database.Run, ctx context.Context, s *migration.Script
 	if err != nil {
 		return err
 	}
-	for st, err := range a.All() {
-		if err != nil {
+	next, stop := iter.Pull2(a.All())
+	defer stop()
+	for {
+		st, err, ok := next()
+		if !ok || err != nil {
 			return err
 		}
-		if err := r.Exec(ctx, s, st, nil, nil); err != nil {
+		var data io.Reader
+		if st.Kind == sqltext.CopyIn {
+			data = database.CopyData(next)
+		}
+		if err := r.Exec(ctx, s, st, data, nil); err != nil {
 			return err
 		}
 	}
-	return nil
 }
 
-// table makes a table outside of what a case is about.
-func (c *check) table(db database.Database, name string) {
+// aside executes statements outside of what a case is about.
+func (c *check) aside(db database.Database, statements string) {
 	c.Helper()
 	r := c.guard(db, "the suite's own tables")
-	c.exec(r, "CREATE TABLE "+name+" (x int)")
+	c.exec(r, statements)
 	c.ok(r.Close(c.ctx), "Run.Close")
 }
 
-// ddl returns statements that a transaction must be able to take back, "" where the
-// database can't.
+// table creates a table outside of what a case is about.
+func (c *check) table(db database.Database, name string) {
+	c.Helper()
+	c.aside(db, "CREATE TABLE "+name+" (x int)")
+}
+
+// ddl returns statements that a transaction must be able to roll back, or "" if the database can't.
 func (c *check) ddl(statements string) string {
 	if c.NoDDL {
 		return ""
@@ -283,7 +321,7 @@ func (c *check) ddl(statements string) string {
 	return statements
 }
 
-// state reads the State of a set, from a Database, a Batch or a Run.
+// state reads the State of a set from a Database, a Tx or a Run.
 func (c *check) state(from any, set string) (st *database.State) {
 	c.Helper()
 	var err error
@@ -299,7 +337,7 @@ func (c *check) state(from any, set string) (st *database.State) {
 	return st
 }
 
-// history reads events, but for those of Whimbrel's own tables.
+// history reads entries, except those of Whimbrel's own tables.
 func (c *check) history(db database.Database, q database.HistoryQuery) []database.Entry {
 	c.Helper()
 	var all []database.Entry
@@ -312,22 +350,32 @@ func (c *check) history(db database.Database, q database.HistoryQuery) []databas
 	return all
 }
 
-// tables returns the tables that scripts made, in alphabetical order.
+// tables returns the tables that scripts created, in alphabetical order.
 func (c *check) tables() []string {
 	c.Helper()
-	all, err := c.Tables(c.ctx)
-	c.ok(err, "Target.Tables")
-	all = slices.DeleteFunc(slices.Clone(all), c.isOwn)
-	slices.Sort(all)
-	return all
+	scripts, _ := c.allTables()
+	return scripts
 }
 
-// ownTables returns Whimbrel's tables that are there.
+// ownTables returns Whimbrel's tables that exist.
 func (c *check) ownTables() []string {
+	c.Helper()
+	_, own := c.allTables()
+	return own
+}
+
+func (c *check) allTables() (scripts, own []string) {
 	c.Helper()
 	all, err := c.Tables(c.ctx)
 	c.ok(err, "Target.Tables")
-	return slices.DeleteFunc(slices.Clone(all), func(name string) bool { return !c.isOwn(name) })
+	for _, name := range slices.Sorted(slices.Values(all)) {
+		if c.isOwn(name) {
+			own = append(own, name)
+		} else {
+			scripts = append(scripts, name)
+		}
+	}
+	return scripts, own
 }
 
 func (c *check) isOwn(name string) bool {
@@ -336,14 +384,14 @@ func (c *check) isOwn(name string) bool {
 	return c.own[strings.ToLower(name)]
 }
 
-// hasTables fails the case unless scripts have made these tables and no other.
+// hasTables fails the case unless scripts have created these tables and no other.
 func (c *check) hasTables(names ...string) {
 	c.Helper()
 	got := c.tables()
 	c.that(slices.Equal(got, names), "the tables are %q, want %q", got, names)
 }
 
-// hasRows fails the case unless a table has so many rows.
+// hasRows fails the case unless a table has n rows.
 func (c *check) hasRows(table string, n int) {
 	c.Helper()
 	got, err := c.RowCount(c.ctx, table)
@@ -351,7 +399,7 @@ func (c *check) hasRows(table string, n int) {
 	c.that(got == n, "table %s has %d rows, want %d", table, got, n)
 }
 
-// hasVersions fails the case unless just these versions of a set are applied.
+// hasVersions fails the case unless exactly these versions of a set are applied.
 func (c *check) hasVersions(db database.Database, set string, versions ...int64) {
 	c.Helper()
 	got := c.state(db, set).Applied.Versions()
@@ -362,25 +410,22 @@ func (c *check) hasVersions(db database.Database, set string, versions ...int64)
 			n++
 		}
 	}
-	c.that(n >= len(versions), "the history of set %q has %d events for the versions %d", set, n, versions)
+	c.that(n >= len(versions), "the history of set %q has %d entries for the versions %d", set, n, versions)
 }
 
-// isFree fails the case unless the lock of a set can be had.
+// isFree fails the case unless the lock of a set is free.
 func (c *check) isFree(set string) {
 	c.Helper()
-	db := c.db()
-	defer db.Close()
-	tx, _, err := db.Begin(c.ctx, set, database.LockOptions{})
-	c.ok(err, "Begin that tries once, by another process")
-	c.ok(tx.Rollback(c.ctx), "Tx.Rollback")
+	c.becomesFree(set, database.LockOptions{})
 }
 
-// becomesFree is isFree for a lock that the server may still be letting go of.
-func (c *check) becomesFree(set string) {
+// becomesFree fails the case unless the lock of a set is free, or becomes free while opts wait: a server
+// needs a moment to notice that a client is gone.
+func (c *check) becomesFree(set string, opts database.LockOptions) {
 	c.Helper()
 	db := c.db()
 	defer db.Close()
-	tx, _, err := db.Begin(c.ctx, set, patient)
+	tx, _, err := db.Begin(c.ctx, set, opts)
 	c.ok(err, "Begin by another process")
 	c.ok(tx.Rollback(c.ctx), "Tx.Rollback")
 }
@@ -403,7 +448,7 @@ func isA[T error](err error) bool {
 	return ok
 }
 
-// done returns a context that is done.
+// done returns a cancelled context.
 func done() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -1,15 +1,10 @@
 package databasetest
 
-import (
-	"context"
-
-	"github.com/whimbrel-db/whimbrel/database"
-)
+import "github.com/whimbrel-db/whimbrel/database"
 
 var closeCases = []testCase{
 	{"Close", closeTwice, closeCase},
-	{"Close during a transaction", closeEnds, closeInTx},
-	{"Close during a run", closeEnds, closeInRun},
+	{"Close during a transaction or a run", closeEnds, closeDuringWork},
 }
 
 func closeCase(c *check) {
@@ -24,7 +19,7 @@ func closeCase(c *check) {
 	c.isClosed(unused)
 }
 
-// isClosed fails the case unless every method is an error.
+// isClosed fails the case unless every method returns an error.
 func (c *check) isClosed(db database.Database) {
 	c.Helper()
 	calls := map[string]func() error{
@@ -43,31 +38,21 @@ func (c *check) isClosed(db database.Database) {
 	}
 }
 
-func closeInTx(c *check) {
-	db := c.dbWith("t")
-	tx := c.begin(db, "s")
-	c.run(tx, "INSERT INTO t VALUES (1)")
-	c.record(tx, 1)
-	c.state(tx, "s") // executes what is queued
-	db.Close()       // which may say that something was open
-	c.becomesFree("s")
-	c.hasRows("t", 0)
-	err := execAndCommit(c.ctx, tx, text("INSERT INTO t VALUES (2)"), 2)
-	c.that(err != nil, "after Close, Run, Record and Commit returned no error")
-	c.hasRows("t", 0)
-	c.hasVersions(c.db(), "s")
-	tx.Rollback(context.Background())
-}
-
-func closeInRun(c *check) {
-	db := c.dbWith("t")
-	r := c.guard(db, "s")
-	c.exec(r, "INSERT INTO t VALUES (1)")
-	db.Close() // which may say that something was open
-	c.becomesFree("s")
-	c.that(c.tryExec(r, c.ctx, text("INSERT INTO t VALUES (2)")) != nil, "after Close, Exec returned no error")
-	c.that(c.tryRecord(r, 1) != nil, "after Close, Record returned no error")
-	c.hasRows("t", 1)
-	c.hasVersions(c.db(), "s")
-	r.Close(context.Background())
+func closeDuringWork(c *check) {
+	c.table(c.db(), "t")
+	rows := 0
+	for _, l := range c.lockers() {
+		db := c.db()
+		w := c.take(l, db)
+		c.ok(w.execNow(c.ctx, text("INSERT INTO t VALUES (1)")), "Exec after "+l.name)
+		db.Close() // its error may be that work was open
+		c.becomesFree("s", patient)
+		rows += w.kept
+		c.hasRows("t", rows)
+		err := w.finish(c.ctx, text("INSERT INTO t VALUES (2)"), 2)
+		c.that(err != nil, "after Close, the work of %s continued without an error", l.name)
+		c.hasRows("t", rows)
+		c.hasVersions(c.db(), "s")
+		w.end(c.ctx)
+	}
 }

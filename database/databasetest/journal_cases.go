@@ -17,7 +17,7 @@ var journalCases = []testCase{
 	{"a journal", stateNoRun, journalIsKept},
 	{"State of an interrupted run", stateVersion, interruptedInState},
 	{"the writer and times of a journal", journalFills, journalIsFilledIn},
-	{"a journal in a transaction of the script's own", journalTx, journalInOwnTransaction},
+	{"a journal in a transaction of the script", journalTx, journalInOwnTransaction},
 	{"a statement with its journal", execDone, marked},
 	{"a failing statement with its journal", execNothing, markedFails},
 	{"a cancelled statement with its journal", execNothing, markedCancelled},
@@ -27,17 +27,16 @@ var journalCases = []testCase{
 	{"the process that holds a run", stateHeld, heldInState},
 	{"a closed run stays interrupted", closeLeaves, closedStaysInterrupted},
 	{"a run whose process is gone", journalMakes, brokenStaysInterrupted},
-	{"a transaction beside an interrupted run", foundInterrupted, foundInTx},
-	{"what ends a run", recordEnds, endsRun},
-	{"what ends a run in a transaction", txEnds, endsRunInTx},
+	{"Begin and Guard beside an interrupted run", foundInterrupted, interruptedIsFound},
+	{"entries that end a run", recordEnds, endsRun},
+	{"entries that end a run in a transaction", txEnds, endsRunInTx},
 	{"Reset ends all runs", resetEnds, resetEndsRuns},
-	{"the outcome of a statement that was begun", outcomeTells, begun},
-	{"the outcome of a statement that happened", outcomeTells, happened},
-	{"the outcome of a statement that failed", outcomeTells, failedAlone},
+	{"the outcome of an interrupted statement", outcomeTells, outcomeOfInterrupted},
+	{"the outcome of a statement that failed", outcomeTells, outcomeOfFailed},
 	{"the journal's name", notMentions, journalName},
 }
 
-// interruptedRun is a journal of a version of which two statements stand.
+// interruptedRun returns the journal of a version of which two statements have been executed.
 func interruptedRun(version int64) *database.Journal {
 	return &database.Journal{
 		Version: version, Name: fmt.Sprintf("step %d", version), Direction: database.Up, Checksum: migration.Sum("script"),
@@ -45,27 +44,33 @@ func interruptedRun(version int64) *database.Journal {
 	}
 }
 
-// journal makes j the open run.
+// journal makes j the journal of the run's set.
 func (c *check) journal(r database.Run, j *database.Journal) {
 	c.Helper()
 	c.ok(r.Journal(c.ctx, j), "Run.Journal")
 }
 
-// hasJournal fails the case unless just this run of a set is open, or none if it is nil.
+// interrupt leaves an interrupted run in a set.
+func (c *check) interrupt(db database.Database, set string, j *database.Journal) {
+	c.Helper()
+	r := c.guard(db, set)
+	c.journal(r, j)
+	c.ok(r.Close(c.ctx), "Run.Close")
+}
+
+// hasJournal fails the case unless this is the interrupted run of a set; nil is none.
 func (c *check) hasJournal(from any, set string, want *database.Journal) {
 	c.Helper()
 	got := c.state(from, set).Interrupted
-	switch {
-	case want == nil:
-		c.that(got == nil, "a run of set %q is open: %+v", set, got)
-	case got == nil:
-		c.fail(fmt.Sprintf("no run of set %q is open, want %+v", set, want))
-	default:
-		c.that(sameJournal(*got, *want), "the open run of set %q is\n\t%+v\n\twant\n\t%+v", set, *got, *want)
+	if want == nil {
+		c.that(got == nil, "set %q has an interrupted run: %+v", set, got)
+		return
 	}
+	c.that(got != nil, "set %q has no interrupted run, want %+v", set, want)
+	c.that(sameJournal(*got, *want), "the interrupted run of set %q is\n\t%+v\n\twant\n\t%+v", set, *got, *want)
 }
 
-// keepsJournal is hasJournal after an event, with which the journal may have been written again.
+// keepsJournal is hasJournal after an entry, with which the journal may have been written again.
 func (c *check) keepsJournal(from any, set string, want *database.Journal) {
 	c.Helper()
 	if got := c.state(from, set).Interrupted; want != nil && got != nil && !got.UpdatedAt.Before(want.UpdatedAt) {
@@ -76,7 +81,7 @@ func (c *check) keepsJournal(from any, set string, want *database.Journal) {
 	c.hasJournal(from, set, want)
 }
 
-// sameJournal compares journals, whatever the zones of their times are, and whoever is at work.
+// sameJournal compares journals, apart from Held and the zones of their times.
 func sameJournal(a, b database.Journal) bool {
 	a.Held = b.Held
 	same := a.StartedAt.Equal(b.StartedAt) && a.UpdatedAt.Equal(b.UpdatedAt)
@@ -84,7 +89,7 @@ func sameJournal(a, b database.Journal) bool {
 	return same && a == b
 }
 
-// only is the one statement of a text.
+// only returns the one statement of a text.
 func (c *check) only(text string) sqltext.Statement {
 	c.Helper()
 	all, err := sqltext.Split(text, c.dialect, sqltext.Options{File: "suite.sql"})
@@ -93,7 +98,7 @@ func (c *check) only(text string) sqltext.Statement {
 	return all[0]
 }
 
-// mark executes one statement, and makes j the journal in the same transaction.
+// mark executes one statement, and writes the journal j in the same transaction.
 func (c *check) mark(r database.Run, ctx context.Context, statement string, j *database.Journal) error {
 	c.Helper()
 	return r.Exec(ctx, text(statement), c.only(statement), nil, j)
@@ -107,12 +112,12 @@ func journalIsKept(c *check) {
 
 	c.promised(journalMakes)
 	first := interruptedRun(1)
-	first.Name, first.Begun, first.Before, first.Error = `"quoted", ä`, "VACUUM -- 'x'\n\t\\;", `{"what": "it was"}`, "it's failed: $1"
+	first.Name, first.Begun, first.Before, first.Error = `"quoted", ä`, "VACUUM -- 'x'\n\t\\;", `{"a": "b"}`, "it's failed: $1"
 	given := *first
 	c.journal(r, first)
 	given.StartedAt, given.UpdatedAt, given.DBUser, given.Host, given.App, given.PID =
 		first.StartedAt, first.UpdatedAt, first.DBUser, first.Host, first.App, first.PID
-	c.that(*first == given, "Journal has changed what it was given to %+v", *first)
+	c.that(*first == given, "Journal changed its argument to %+v", *first)
 	c.hasJournal(c.db(), "s", first)
 	c.promised(stateNoRun)
 	c.hasJournal(c.db(), "s'", nil)
@@ -132,14 +137,12 @@ func journalIsKept(c *check) {
 	c.journal(r, nil)
 }
 
-// heldInState checks that nobody is said to be at work who isn't; that somebody is, not every database can tell.
+// heldInState checks that State reports no holder if there is none. Not every database can report one.
 func heldInState(c *check) {
 	db := c.db()
-	r := c.guard(db, "s")
-	c.journal(r, interruptedRun(1))
-	c.ok(r.Close(c.ctx), "Run.Close")
+	c.interrupt(db, "s", interruptedRun(1))
 	other := c.guard(db, "other")
-	c.that(!c.state(c.db(), "s").Interrupted.Held, "State says that somebody has the lock of set %q, which is that of set %q", "s", "other")
+	c.that(!c.state(c.db(), "s").Interrupted.Held, "State reports a holder of the lock of set %q, which is that of set %q", "s", "other")
 	c.ok(other.Close(c.ctx), "Run.Close")
 }
 
@@ -148,16 +151,14 @@ func interruptedInState(c *check) {
 	r := c.guard(db, "s")
 	j := interruptedRun(1)
 	c.journal(r, j)
-	v, dirty := c.state(c.db(), "s").Version()
-	c.that(v == database.NilVersion && dirty, "Version is %d, %t, want none, true", v, dirty)
+	c.hasVersion(c.state(c.db(), "s"), database.NilVersion, true)
 	c.promised(stateRun)
 	c.hasJournal(c.db(), "s", j)
 	c.ok(r.Close(c.ctx), "Run.Close")
 	c.hasJournal(db, "s", j)
 	c.apply(db, "s", 1, "")
 	c.promised(stateVersion)
-	v, dirty = c.state(c.db(), "s").Version()
-	c.that(v == 1 && !dirty, "after the run Version is %d, %t, want 1, false", v, dirty)
+	c.hasVersion(c.state(c.db(), "s"), 1, false)
 }
 
 func journalIsFilledIn(c *check) {
@@ -172,15 +173,20 @@ func journalIsFilledIn(c *check) {
 		first, next := interruptedRun(1), interruptedRun(2)
 		c.ok(write(first), name)
 		c.ok(write(next), name)
-		c.that(!first.StartedAt.IsZero() && !next.StartedAt.IsZero() && !first.UpdatedAt.IsZero() && !next.UpdatedAt.Before(first.UpdatedAt),
-			"%s: runs began at %s and %s, and were written at %s and %s", name, first.StartedAt, next.StartedAt, first.UpdatedAt, next.UpdatedAt)
+		for _, j := range []*database.Journal{first, next} {
+			c.that(!j.StartedAt.IsZero(), "%s: StartedAt is zero", name)
+			c.that(!j.UpdatedAt.IsZero(), "%s: UpdatedAt is zero", name)
+		}
+		c.that(!next.UpdatedAt.Before(first.UpdatedAt), "%s: UpdatedAt is %s, after a journal of %s", name, next.UpdatedAt, first.UpdatedAt)
 
 		c.promised(journalFills)
 		j := interruptedRun(1)
 		j.DBUser, j.Host, j.App, j.PID, j.StartedAt = "nobody", "nowhere", "nothing", -1, started
 		c.ok(write(j), name)
-		c.that(j.App == "the app" && j.PID == int64(os.Getpid()), "%s: it was written by %q, process %d, want the app, process %d", name, j.App, j.PID, os.Getpid())
-		c.that(j.DBUser != "nobody" && j.Host != "nowhere", "%s: it was written by %q on %q", name, j.DBUser, j.Host)
+		c.that(j.App == "the app", "%s: App is %q, want the app", name, j.App)
+		c.that(j.PID == int64(os.Getpid()), "%s: PID is %d, want %d", name, j.PID, os.Getpid())
+		c.that(j.DBUser != "nobody", "%s: DBUser is not the driver's", name)
+		c.that(j.Host != "nowhere", "%s: Host is not the driver's", name)
 		c.that(j.StartedAt.Equal(started.Truncate(time.Microsecond)), "%s: StartedAt is %s, want %s", name, j.StartedAt, started)
 		c.hasJournal(c.db(), "s", j)
 	}
@@ -192,8 +198,9 @@ func journalInOwnTransaction(c *check) {
 	first := interruptedRun(1)
 	c.journal(r, first)
 	c.exec(r, "BEGIN; INSERT INTO t VALUES (1)")
-	c.that(r.Journal(c.ctx, interruptedRun(2)) != nil, "Journal inside of the script's transaction returned no error")
-	c.that(r.Journal(c.ctx, nil) != nil, "Journal inside of the script's transaction returned no error")
+	for _, j := range []*database.Journal{interruptedRun(2), nil} {
+		c.that(r.Journal(c.ctx, j) != nil, "Journal of %+v in the script's transaction returned no error", j)
+	}
 	c.hasJournal(c.db(), "s", first)
 	c.exec(r, "ROLLBACK")
 	c.hasRows("t", 0)
@@ -226,20 +233,20 @@ func markedFails(c *check) {
 	c.hasJournal(c.db(), "s", first)
 	c.hasJournal(r, "s", first)
 	err = c.mark(r, done(), "INSERT INTO t VALUES (1)", interruptedRun(2))
-	c.that(err != nil, "Exec with a context that is done returned no error")
+	c.that(err != nil, "Exec with a cancelled context returned no error")
 	c.hasRows("t", 0)
 	c.hasJournal(c.db(), "s", first)
 }
 
 func markedCancelled(c *check) {
-	c.need(c.Slow != "", "slow statement")
+	c.need(c.Slow != "", noSlow)
 	db := c.db()
 	r := c.guard(db, "s")
 	first := interruptedRun(1)
 	c.journal(r, first)
 	err := c.mark(r, c.soon(), c.Slow, interruptedRun(2))
 	c.that(errors.Is(err, context.DeadlineExceeded), "the error is %v, want context.DeadlineExceeded", err)
-	r.Close(c.ctx) // which may say that the connection is broken
+	r.Close(c.ctx) // its error may be that the connection is broken
 	next := c.guard(c.db(), "s")
 	c.hasJournal(next, "s", first)
 }
@@ -265,7 +272,7 @@ func commitMarked(c *check) {
 }
 
 func neverMarked(c *check) {
-	c.need(c.Never != nil, "statement that cannot be in a transaction")
+	c.need(c.Never != nil, noNever)
 	db := c.dbWith("t")
 	r := c.guard(db, "s")
 	err := c.mark(r, c.ctx, c.Never("t"), interruptedRun(1))
@@ -276,7 +283,7 @@ func neverMarked(c *check) {
 	c.hasJournal(c.db(), "s", nil)
 }
 
-// CREATE TABLE happens with its mark, or is refused: not every database can take it back.
+// tableMarked accepts that CREATE TABLE is refused: not every database can roll it back.
 func tableMarked(c *check) {
 	db := c.db()
 	r := c.guard(db, "s")
@@ -310,7 +317,7 @@ func closedStaysInterrupted(c *check) {
 }
 
 func brokenStaysInterrupted(c *check) {
-	c.need(c.Break != nil, "way to break connections")
+	c.need(c.Break != nil, noBreak)
 	victim := c.dbWith("t")
 	r := c.guard(victim, "s")
 	first := interruptedRun(1)
@@ -328,40 +335,39 @@ func brokenStaysInterrupted(c *check) {
 	c.that(r.Journal(c.ctx, late) != nil, "Journal on a broken connection returned no error")
 	c.that(c.mark(r, c.ctx, "INSERT INTO t VALUES (2)", late) != nil, "Exec on a broken connection returned no error")
 	c.that(c.tryRecord(r, 2) != nil, "Record on a broken connection returned no error")
-	r.Close(c.ctx) // which may say that the connection is broken
+	r.Close(c.ctx) // its error may be that the connection is broken
 	c.hasJournal(c.db(), "s", second)
 	c.hasRows("t", 0)
 	c.hasVersions(c.db(), "s")
 }
 
-func foundInTx(c *check) {
+func interruptedIsFound(c *check) {
 	db := c.db()
-	knows := func(set string, want bool) {
+	finds := func(set string, want bool) {
 		c.Helper()
-		c.promised(foundInterrupted)
-		tx, found := c.beginFound(db, set)
+		tx, found, err := db.Begin(c.ctx, set, patient)
+		c.ok(err, "Begin")
 		c.that(found.Interrupted == want, "Begin of set %q found an interrupted run: %t, want %t", set, found.Interrupted, want)
 		c.commit(tx)
-		r, found := c.guardFound(db, set)
+		r, found, err := db.Guard(c.ctx, set, patient)
+		c.ok(err, "Guard")
 		c.that(found.Interrupted == want, "Guard of set %q found an interrupted run: %t, want %t", set, found.Interrupted, want)
 		c.ok(r.Close(c.ctx), "Run.Close")
 	}
-	knows("s", false)
-	r := c.guard(db, "s")
-	c.journal(r, interruptedRun(1))
-	c.ok(r.Close(c.ctx), "Run.Close")
-	knows("s", true)
-	knows("other", false)
-	knows("s", true)
+	finds("s", false)
+	c.interrupt(db, "s", interruptedRun(1))
+	finds("s", true)
+	finds("other", false)
+	finds("s", true)
 	c.apply(db, "s", 1, "")
-	knows("s", false)
-	knows("s", false)
+	finds("s", false)
+	finds("s", false)
 }
 
-// ending is an event, and whether it ends a run.
+// ending is an entry, and whether it ends a run.
 type ending struct {
 	journal database.Journal
-	event   database.Entry
+	entry   database.Entry
 	ends    bool
 }
 
@@ -371,7 +377,7 @@ func endings() (all []ending) {
 		j.Direction, j.Name = d, name
 		return j
 	}
-	event := func(d database.Direction, version int64, name string) database.Entry {
+	entry := func(d database.Direction, version int64, name string) database.Entry {
 		e := up(version)
 		e.Direction, e.Name = d, name
 		return e
@@ -380,9 +386,9 @@ func endings() (all []ending) {
 		j := *interruptedRun(7)
 		j.Direction = of
 		for _, d := range []database.Direction{database.Up, database.Down, database.Mark, database.Forget, database.Baseline} {
-			all = append(all, ending{j, event(d, 7, "any"), true}, ending{j, event(d, 8, j.Name), false})
+			all = append(all, ending{j, entry(d, 7, "any"), true}, ending{j, entry(d, 8, j.Name), false})
 		}
-		all = append(all, ending{j, event(database.Accept, 7, j.Name), false}, ending{j, event(database.Resolve, 7, j.Name), false})
+		all = append(all, ending{j, entry(database.Accept, 7, j.Name), false}, ending{j, entry(database.Resolve, 7, j.Name), false})
 	}
 	for _, of := range []database.Direction{database.Repeat, database.Seed} {
 		other := database.Seed
@@ -391,13 +397,13 @@ func endings() (all []ending) {
 		}
 		j := named(of, "views")
 		all = append(all,
-			ending{j, event(of, database.NilVersion, "views"), true}, ending{j, event(of, database.NilVersion, "others"), false},
-			ending{j, event(other, database.NilVersion, "views"), false}, ending{j, event(database.Up, 7, "views"), false})
+			ending{j, entry(of, database.NilVersion, "views"), true}, ending{j, entry(of, database.NilVersion, "others"), false},
+			ending{j, entry(other, database.NilVersion, "views"), false}, ending{j, entry(database.Up, 7, "views"), false})
 	}
 	return all
 }
 
-// left is what is open after an event.
+// left returns the journal after the entry.
 func (e ending) left() *database.Journal {
 	if e.ends {
 		return nil
@@ -422,9 +428,9 @@ func endsRun(c *check) {
 	reader := c.db()
 	for _, e := range endings() {
 		c.journal(r, &e.journal)
-		_, err := r.Record(c.ctx, e.event)
+		_, err := r.Record(c.ctx, e.entry)
 		c.ok(err, "Run.Record")
-		c.that(e.journal.EndedBy(e.event) == e.ends, "EndedBy of a run %s %d by %s %d says %t", e.journal.Direction, e.journal.Version, e.event.Direction, e.event.Version, !e.ends)
+		c.that(e.journal.EndedBy(e.entry) == e.ends, "EndedBy of a run %s %d by %s %d is %t", e.journal.Direction, e.journal.Version, e.entry.Direction, e.entry.Version, !e.ends)
 		c.keepsJournal(reader, "s", e.left())
 		c.keepsJournal(r, "s", e.left())
 	}
@@ -433,17 +439,13 @@ func endsRun(c *check) {
 func endsRunInTx(c *check) {
 	db, reader := c.db(), c.db()
 	for _, e := range endings() {
-		r := c.guard(db, "s")
-		c.journal(r, &e.journal)
-		c.ok(r.Close(c.ctx), "Run.Close")
+		c.interrupt(db, "s", &e.journal)
 		tx := c.begin(db, "s")
-		c.ok(tx.Record(c.ctx, e.event), "Tx.Record")
+		c.ok(tx.Record(c.ctx, e.entry), "Tx.Record")
 		c.keepsJournal(tx, "s", e.left())
 		c.ok(tx.Rollback(c.ctx), "Tx.Rollback")
 		c.hasJournal(reader, "s", &e.journal)
-		tx = c.begin(db, "s")
-		c.ok(tx.Record(c.ctx, e.event), "Tx.Record")
-		c.commit(tx)
+		c.enter(db, "s", e.entry)
 		c.keepsJournal(reader, "s", e.left())
 	}
 }
@@ -451,9 +453,7 @@ func endsRunInTx(c *check) {
 func resetEndsRuns(c *check) {
 	db := c.db()
 	for _, set := range []string{"s", "without a history"} {
-		r := c.guard(db, set)
-		c.journal(r, interruptedRun(1))
-		c.ok(r.Close(c.ctx), "Run.Close")
+		c.interrupt(db, set, interruptedRun(1))
 	}
 	tx := c.begin(db, "s")
 	emptied := c.reset(tx)
@@ -471,6 +471,6 @@ func journalName(c *check) {
 		c.that(slices.Contains(db.Tables(), want), "Tables returned %q, without %s", db.Tables(), want)
 		a, err := text("DELETE FROM "+want).Analyze(db.Dialect(), db.Tables())
 		c.ok(err, "Analyze")
-		c.that(a.Reserved != nil, "a script may say DELETE FROM %s", want)
+		c.that(a.Reserved != nil, "a script may contain DELETE FROM %s", want)
 	}
 }

@@ -101,8 +101,9 @@ func (r *recorder) Skipf(string, ...any) {
 // outcomeOf is how a case ended.
 type outcomeOf struct {
 	message string   // "" where it did not fail
-	promise *promise // the last that was checked: the one that did not hold
-	checked []*promise
+	promise *promise // the last that was checked: the one that was broken
+	checked map[*promise]bool
+	skipped bool
 }
 
 // record runs a case on a target, in a bubble where waiting costs nothing.
@@ -126,7 +127,7 @@ func record(t *testing.T, tc testCase, newTarget func() Target) (out outcomeOf) 
 		for _, f := range slices.Backward(r.cleanups) {
 			f()
 		}
-		out = outcomeOf{r.message, c.promise, c.checked}
+		out = outcomeOf{r.message, c.promise, c.checked, r.skipped}
 	})
 	return out
 }

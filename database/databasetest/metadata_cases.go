@@ -3,6 +3,7 @@ package databasetest
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -26,7 +27,7 @@ var metadataCases = []testCase{
 	{"a query and its session", querySess, querySession},
 }
 
-// facts have everything that facts can have.
+// facts are Facts in which every field is set.
 var facts = metadata.Facts{
 	Description: "It's \"what\"\nthere is; -- really? $1 \\ ☃", Owner: "o'brien", Tags: []string{"pii", "a, b"},
 	Links: []metadata.Link{{Name: "wiki", URL: "https://example.org/?a=b&c"}},
@@ -40,7 +41,7 @@ func (c *check) metadata(db database.Database) *metadata.State {
 	return s
 }
 
-// object finds a table, or a column of one.
+// object returns a table, or a column of one.
 func (c *check) object(s *metadata.State, table, column string) metadata.Object {
 	c.Helper()
 	i := slices.IndexFunc(s.Objects, func(o metadata.Object) bool {
@@ -71,7 +72,7 @@ func (c *check) hasEntries(s *metadata.State, want ...metadata.Stored) {
 		c.that(slices.ContainsFunc(s.Entries, func(e metadata.Stored) bool {
 			got, _ := metadata.EncodeFacts(e.Facts)
 			return e.Name == w.Name && e.ID == w.ID && got == encoded
-		}), "the entry %v with %s is not there; there are %+v", w.Name, encoded, s.Entries)
+		}), "the entry %v with %s is missing; the entries are %+v", w.Name, encoded, s.Entries)
 	}
 }
 
@@ -79,7 +80,7 @@ func metadataUntouched(c *check) {
 	db := c.db()
 	c.hasEntries(c.metadata(db))
 	c.promised(metadataReads)
-	c.that(len(c.ownTables()) == 0, "reading has made %q", c.ownTables())
+	c.that(len(c.ownTables()) == 0, "reading created %q", c.ownTables())
 }
 
 func metadataKept(c *check) {
@@ -129,7 +130,7 @@ func metadataComments(c *check) {
 	db := c.db()
 	c.apply(db, "s", 1, "CREATE TABLE t (x int)")
 	s := c.metadata(db)
-	c.need(s.Comments, "comments")
+	c.need(s.Comments, "MetadataState.Comments is false")
 	table, column := c.object(s, "t", ""), c.object(s, "t", "x")
 	comments := func(text string) *metadata.Change {
 		return &metadata.Change{Comments: []metadata.Comment{{Name: table.Name, ID: table.ID, Text: text}, {Name: column.Name, ID: column.ID, Text: text}}}
@@ -167,7 +168,8 @@ func metadataInTx(c *check) {
 	c.hasEntries(c.metadata(db))
 
 	tx = c.begin(db, "s")
-	c.ok(database.TxPutMetadata(c.ctx, tx, &metadata.Change{Entries: []metadata.Stored{about(c.object(c.metadata(db), "t", ""), facts)}}), "PutMetadata")
+	entry = about(c.object(c.metadata(db), "t", ""), facts)
+	c.ok(database.TxPutMetadata(c.ctx, tx, &metadata.Change{Entries: []metadata.Stored{entry}}), "PutMetadata")
 	c.ok(tx.Rollback(c.ctx), "Rollback")
 	c.hasEntries(c.metadata(db))
 }
@@ -191,7 +193,7 @@ func metadataOneAtATime(c *check) {
 	c.hasEntries(c.metadata(one), column)
 }
 
-// alone begins a transaction, which another one of another set must wait for that adds an entry.
+// alone begins a transaction. Another one, of another set, which adds an entry, must wait for it.
 func (c *check) alone(one, two database.Database, begin func(database.Tx), added metadata.Stored) {
 	c.Helper()
 	first := c.begin(one, "s")
@@ -207,14 +209,14 @@ func (c *check) alone(one, two database.Database, begin func(database.Tx), added
 	}()
 	select {
 	case err := <-done:
-		c.fail("a second transaction has written while the first was open: " + errorText(err))
-	case <-time.After(50 * time.Millisecond): // for who doesn't wait to show it
+		c.fail(fmt.Sprintf("a second transaction ended while the first was open, with the error %v", err))
+	case <-time.After(50 * time.Millisecond): // long enough to show that a driver does not wait
 	}
 	c.commit(first)
 	c.ok(<-done, "the second transaction")
 }
 
-// add adds an entry to those that there are.
+// add adds a metadata entry, and commits.
 func (c *check) add(tx database.Tx, added metadata.Stored) error {
 	s, err := database.TxMetadata(c.ctx, tx)
 	if err != nil {
@@ -227,13 +229,6 @@ func (c *check) add(tx database.Tx, added metadata.Stored) error {
 	return err
 }
 
-func errorText(err error) string {
-	if err == nil {
-		return "it has committed"
-	}
-	return err.Error()
-}
-
 func queryRows(c *check) {
 	db := c.db()
 	c.apply(db, "s", 1, "CREATE TABLE t (x int, y text); INSERT INTO t VALUES (1, 'a''b'); INSERT INTO t VALUES (2, NULL)")
@@ -244,7 +239,8 @@ func queryRows(c *check) {
 	c.promised(rowsValues)
 	c.that(len(rows.Rows) == 2, "there are %d rows, want 2", len(rows.Rows))
 	slices.SortFunc(rows.Rows, func(a, b []any) int { return strings.Compare(fmt.Sprint(a[0]), fmt.Sprint(b[0])) })
-	c.that(rows.Rows[0][0] == int64(1) && rows.Rows[0][1] == "a'b" && rows.Rows[1][0] == int64(2) && rows.Rows[1][1] == nil, "the rows are %#v", rows.Rows)
+	want := [][]any{{int64(1), "a'b"}, {int64(2), nil}}
+	c.that(reflect.DeepEqual(rows.Rows, want), "the rows are %#v, want %#v", rows.Rows, want)
 }
 
 func queryOnlyReads(c *check) {
@@ -254,9 +250,7 @@ func queryOnlyReads(c *check) {
 		err = c.powered(err)
 		c.that(errors.Is(err, database.ErrReadOnly), "%s: %v, want ErrReadOnly", statement, err)
 	}
-	n, err := c.RowCount(c.ctx, "t")
-	c.ok(err, "RowCount")
-	c.that(n == 0, "t has %d rows, want none", n)
+	c.hasRows("t", 0)
 }
 
 func queryInTx(c *check) {
@@ -265,7 +259,8 @@ func queryInTx(c *check) {
 		tx := c.begin(db, "s")
 		rows, err := database.TxQuery(c.ctx, tx, "INSERT INTO t VALUES (7)")
 		c.ok(err, "Query")
-		c.that(rows != nil && len(rows.Rows) == 0, "INSERT returned %+v", rows)
+		c.that(rows != nil, "INSERT returned nothing")
+		c.that(len(rows.Rows) == 0, "INSERT returned %+v", rows)
 		if !commits {
 			c.ok(tx.Rollback(c.ctx), "Rollback")
 			continue
@@ -274,53 +269,48 @@ func queryInTx(c *check) {
 		c.commit(tx)
 	}
 	c.promised(txQueryEnds)
-	n, err := c.RowCount(c.ctx, "t")
-	c.ok(err, "RowCount")
-	c.that(n == 1, "t has %d rows, want that of the transaction that was committed", n)
+	c.hasRows("t", 1)
 	tx := c.begin(db, "s")
-	_, err = database.TxQuery(c.ctx, tx, "INSERT INTO no_such_table VALUES (1)")
-	var e *database.StatementError
-	c.that(errors.As(err, &e) && e.Pos.File == database.QueryFile && e.Pos.Line > 0, "Query returned %v, want a *StatementError with its place", err)
+	_, err := database.TxQuery(c.ctx, tx, "INSERT INTO no_such_table VALUES (1)")
+	c.isQueryError(err)
 	c.ok(tx.Rollback(c.ctx), "Rollback")
+}
+
+// isQueryError fails the case unless an error is that of a query's statement, with its place.
+func (c *check) isQueryError(err error) *database.StatementError {
+	c.Helper()
+	var e *database.StatementError
+	c.that(errors.As(err, &e), "Query returned %v, want a *StatementError", err)
+	c.that(e.Pos.File == database.QueryFile, "Pos.File is %q, want %q", e.Pos.File, database.QueryFile)
+	c.that(e.Pos.Line > 0, "Pos.Line is %d", e.Pos.Line)
+	return e
 }
 
 func queryFails(c *check) {
 	db := c.db()
 	c.apply(db, "s", 1, "")
 	_, err := database.ReadQuery(c.ctx, db, "SELECT *\nFROM no_such_table")
-	err = c.powered(err)
-	var e *database.StatementError
-	c.that(errors.As(err, &e), "Query returned %v, want a *StatementError", err)
-	c.that(e.Pos.File == database.QueryFile && e.Pos.Line > 0, "the place is %v", e.Pos)
-	c.that(e.Code != "" && e.Message != "", "the error says too little: %+v", e)
-	_, err = database.ReadQuery(c.ctx, db, "SELECT 1") // it is of use as before
+	e := c.isQueryError(c.powered(err))
+	c.that(e.Code != "", "Code is empty")
+	c.that(e.Message != "", "Message is empty")
+	_, err = database.ReadQuery(c.ctx, db, "SELECT 1") // the Database still works
 	c.ok(err, "Query")
 }
 
 func querySession(c *check) {
-	c.need(len(c.Session) > 0, "ways to change a session")
+	c.need(len(c.Session) > 0, noSession)
 	for _, ch := range c.Session {
 		db := c.db()
-		c.statement(db, "CREATE TABLE probe (x int)")
+		c.table(db, "probe")
 		tx := c.begin(db, "s")
 		if _, err := database.TxQuery(c.ctx, tx, ch.Change); c.powered(err) != nil { // it may be more than one statement
 			c.ok(tx.Rollback(c.ctx), "Rollback")
-			c.statement(db, "DROP TABLE probe")
+			c.aside(db, "DROP TABLE probe")
 			continue
 		}
 		c.commit(tx)
 		c.apply(db, "s", 1, ch.Probe)
-		n, err := c.RowCount(c.ctx, "probe")
-		c.ok(err, "RowCount")
-		c.that(n == 0, "%s: the session is changed after the query", ch.Name)
-		c.statement(db, "DROP TABLE probe")
+		c.hasRows("probe", 0)
+		c.aside(db, "DROP TABLE probe")
 	}
-}
-
-// statement runs a statement outside of what a case is about.
-func (c *check) statement(db database.Database, statement string) {
-	c.Helper()
-	r := c.guard(db, "the suite's own tables")
-	c.exec(r, statement)
-	c.ok(r.Close(c.ctx), "Run.Close")
 }

@@ -12,11 +12,8 @@ import (
 func TestMutants(t *testing.T) {
 	about := map[*promise][]testCase{}
 	for _, tc := range cases() {
-		checked := map[*promise]bool{}
-		for _, p := range record(t, tc, plain).checked {
-			if !checked[p] {
-				checked[p], about[p] = true, append(about[p], tc)
-			}
+		for p := range record(t, tc, plain).checked {
+			about[p] = append(about[p], tc)
 		}
 	}
 	for _, m := range slices.Concat(readingMutants, historyMutants, lockMutants, txMutants, resetMutants, metadataMutants, runMutants, journalMutants) {

@@ -18,7 +18,7 @@ var nameCases = []testCase{
 	{"odd names of the schema", schemaIsCreated, oddSchemaNames},
 }
 
-// odd are names that are data in one place and would be syntax in another.
+// odd are names that would be syntax in some places.
 var odd = []string{
 	`it's`, `say "hi"`, "back`tick", "two words", " space at both ends ", "Ünïcödé 渡り鳥 🐦", "UPPER", "upper",
 	"select", "a.b", "a;b", "100%", "under_score", `back\slash`, "$1", "?", ":name", "{{.Name}}", "[x]", "--", "/*",
@@ -30,9 +30,7 @@ func oddNames(c *check) {
 	for i, name := range odd {
 		e := full(int64(i))
 		e.Name, e.Note, e.ToolVersion = name, name, name
-		tx := c.begin(db, name)
-		c.ok(tx.Record(c.ctx, e), "Tx.Record")
-		c.commit(tx)
+		c.enter(db, name, e)
 		r := c.guard(db, name)
 		e.Version += 1000
 		_, err := r.Record(c.ctx, e)
@@ -42,10 +40,12 @@ func oddNames(c *check) {
 	for i, name := range odd {
 		got := c.state(db, name).Applied.Versions()
 		c.that(slices.Equal(got, []int64{int64(i), int64(i) + 1000}), "set %q has the versions %d", name, got)
-		events := c.history(db, database.HistoryQuery{Set: name})
-		c.that(len(events) == 2, "the history of set %q has %d events, want 2", name, len(events))
-		for _, e := range events {
-			c.that(e.Set == name && e.Name == name && e.Note == name && e.ToolVersion == name, "%q came back as %+v", name, e)
+		entries := c.history(db, database.HistoryQuery{Set: name})
+		c.that(len(entries) == 2, "the history of set %q has %d entries, want 2", name, len(entries))
+		for _, e := range entries {
+			for _, got := range []string{e.Set, e.Name, e.Note, e.ToolVersion} {
+				c.that(got == name, "%q was read as %q in %+v", name, got, e)
+			}
 		}
 	}
 	c.hasTables("t")
@@ -56,18 +56,18 @@ func oddTexts(c *check) {
 	texts := append([]string{
 		"", "\n", "no line end", "CRLF\r\n\r\n", "$$ $1 $tag$", "\\.\n", "\ufeff", strings.Repeat("a line of a big script\n", 20_000),
 	}, odd...)
-	tx := c.begin(db, "s")
+	var entered []database.Entry
 	for i, text := range texts {
 		e := full(int64(i))
 		e.UpText, e.DownText = text, text
-		c.ok(tx.Record(c.ctx, e), "Tx.Record")
+		entered = append(entered, e)
 	}
-	c.commit(tx)
-	events := c.history(db, database.HistoryQuery{Set: "s", Texts: true})
-	c.that(len(events) == len(texts), "the history has %d events, want %d", len(events), len(texts))
-	for i, e := range events {
-		c.that(e.UpText == texts[i], "the up script %.40q came back as %.40q", texts[i], e.UpText)
-		c.that(e.DownText == texts[i], "the down script %.40q came back as %.40q", texts[i], e.DownText)
+	c.enter(db, "s", entered...)
+	entries := c.history(db, database.HistoryQuery{Set: "s", Texts: true})
+	c.that(len(entries) == len(texts), "the history has %d entries, want %d", len(entries), len(texts))
+	for i, e := range entries {
+		c.that(e.UpText == texts[i], "the up script %.40q was read as %.40q", texts[i], e.UpText)
+		c.that(e.DownText == texts[i], "the down script %.40q was read as %.40q", texts[i], e.DownText)
 	}
 }
 
@@ -80,14 +80,14 @@ func bigVersions(c *check) {
 	}
 	c.hasVersions(db, "s", versions...)
 	for _, v := range versions {
-		events := c.history(db, database.HistoryQuery{Version: &v})
-		c.that(len(events) == 1 && events[0].Version == v, "History of version %d has %d events", v, len(events))
+		entries := c.history(db, database.HistoryQuery{Version: &v})
+		c.that(len(entries) == 1, "History of version %d has %d entries, want 1", v, len(entries))
+		c.that(entries[0].Version == v, "History of version %d has an entry of version %d", v, entries[0].Version)
 	}
-	last, _ := c.state(db, "s").Version()
-	c.that(last == math.MaxInt64, "Version is %d, want %d", last, int64(math.MaxInt64))
+	c.hasVersion(c.state(db, "s"), math.MaxInt64, false)
 }
 
-// oddIdentifiers are names that a table may have when they are quoted.
+// oddIdentifiers are names of tables that must be quoted.
 var oddIdentifiers = []string{
 	`it's_history`, `say "hi" history`, "back`tick_history", "two words", "Ünïcödé", "MixedCase_History", "select", "a.b", "1st", "x%s$1?",
 	`x"; DROP TABLE t; --`,
@@ -96,13 +96,12 @@ var oddIdentifiers = []string{
 func oddHistoryNames(c *check) {
 	c.table(c.db(), "t")
 	for i, name := range oddIdentifiers {
-		opts := database.Options{HistoryTable: name}
-		c.useHistory(opts, int64(i))
+		c.useHistory(database.Options{HistoryTable: name}, int64(i))
 	}
 	c.hasTables("t")
 }
 
-// useHistory does with one history what is done with histories.
+// useHistory uses a history in all ways.
 func (c *check) useHistory(opts database.Options, version int64) {
 	c.Helper()
 	what := fmt.Sprintf("with the history %q in schema %q: ", opts.HistoryTable, opts.Schema)
@@ -146,7 +145,7 @@ func twoHistories(c *check) {
 }
 
 func oddSchemaNames(c *check) {
-	c.need(c.Schemas, "schemas")
+	c.need(c.Schemas, "Target.Schemas is not set")
 	c.table(c.db(), "t")
 	c.useHistory(database.Options{Schema: "a_new_schema"}, 0)
 	c.promised(namesAreData)

@@ -7,29 +7,36 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// stop begins a statement that can't be in a transaction, as a process does that is then gone: with done, after
-// it was executed.
-func (c *check) stop(statement string, done bool) *database.Journal {
+// interruptedIn begins a statement that can't be in a transaction, as a process that then ends: after it
+// executed the statement, or before.
+func (c *check) interruptedIn(statement string, executed bool) *database.Journal {
 	c.Helper()
-	c.promised(beforeTells)
 	victim := c.db()
 	r := c.guard(victim, "s")
-	before, err := r.Before(c.ctx, c.only(statement))
-	c.ok(err, "Run.Before")
-	j := interruptedRun(1)
-	j.Begun, j.Before = statement, before
-	c.journal(r, j)
-	if done {
+	j := c.intend(r, statement)
+	if executed {
 		c.exec(r, statement)
 	}
 	if c.Break != nil {
 		c.Break(victim)
 	}
-	r.Close(c.ctx) // which may say that the connection is broken
+	r.Close(c.ctx) // its error may be that the connection is broken
 	return j
 }
 
-// follow reads the outcome of a statement, and checks that it happens once.
+// intend writes the journal of a run that is about to execute a statement.
+func (c *check) intend(r database.Run, statement string) *database.Journal {
+	c.Helper()
+	c.promised(beforeTells)
+	before, err := r.Before(c.ctx, c.only(statement))
+	c.ok(err, "Run.Before")
+	j := interruptedRun(1)
+	j.Begun, j.Before = statement, before
+	c.journal(r, j)
+	return j
+}
+
+// follow reads the outcome of a statement twice, and executes what remains to do.
 func (c *check) follow(r database.Run, j *database.Journal) database.Verdict {
 	c.Helper()
 	o := c.outcome(r, j)
@@ -38,8 +45,9 @@ func (c *check) follow(r database.Run, j *database.Journal) database.Verdict {
 	c.hasJournal(c.db(), "s", j)
 	again := c.outcome(r, j)
 	c.promised(outcomeChanges)
-	c.that(again.Verdict == o.Verdict && slices.Equal(again.First, o.First), "asked again Outcome says %q, before it said %q", again.Verdict, o.Verdict)
-	c.that(slices.Equal(c.tables(), tables), "Outcome has changed the tables from %q to %q", tables, c.tables())
+	c.that(again.Verdict == o.Verdict, "a second Outcome is %q, the first was %q", again.Verdict, o.Verdict)
+	c.that(slices.Equal(again.First, o.First), "a second Outcome has the statements %q, the first had %q", again.First, o.First)
+	c.that(slices.Equal(c.tables(), tables), "Outcome changed the tables from %q to %q", tables, c.tables())
 	c.promised(outcomeTells)
 	for _, first := range slices.Concat(o.First, o.First) { // each may be executed again
 		c.exec(r, first)
@@ -60,43 +68,33 @@ func (c *check) outcome(r database.Run, j *database.Journal) *database.Outcome {
 	o, err := r.Outcome(c.ctx, c.only(j.Begun), j.Before, patient)
 	c.ok(err, "Run.Outcome")
 	c.promised(outcomeTells)
-	c.that(o != nil && o.Why != "", "Outcome is %+v, and doesn't say why", o)
+	c.that(o != nil, "Outcome returned nothing")
+	c.that(o.Why != "", "Outcome is %+v without a reason", o)
 	return o
 }
 
-func begun(c *check) {
-	c.need(c.Never != nil, "statement that cannot be in a transaction")
-	c.table(c.db(), "t")
-	j := c.stop(c.Never("t"), false)
-	r := c.guard(c.db(), "s")
-	c.promised(closeLeaves)
-	c.hasJournal(r, "s", j)
-	verdict := c.follow(r, j)
-	c.that(verdict == database.NotHappened, "Outcome of a statement that was never executed is %q", verdict)
-	c.recordRun(r, 1)
-	c.hasVersions(c.db(), "s", 1)
+func outcomeOfInterrupted(c *check) {
+	c.need(c.Never != nil, noNever)
+	for i, happens := range []bool{false, true} {
+		table := []string{"t", "u"}[i]
+		c.table(c.db(), table)
+		j := c.interruptedIn(c.Never(table), happens)
+		r := c.guard(c.db(), "s")
+		c.promised(closeLeaves)
+		c.hasJournal(r, "s", j)
+		verdict := c.follow(r, j)
+		c.that(happens || verdict == database.NotHappened, "Outcome of a statement that was never executed is %q", verdict)
+		c.recordRun(r, int64(i))
+		c.ok(r.Close(c.ctx), "Run.Close")
+	}
+	c.hasVersions(c.db(), "s", 0, 1)
 }
 
-func happened(c *check) {
-	c.need(c.Never != nil, "statement that cannot be in a transaction")
-	c.table(c.db(), "t")
-	j := c.stop(c.Never("t"), true)
-	r := c.guard(c.db(), "s")
-	c.follow(r, j)
-	c.recordRun(r, 1)
-	c.hasVersions(c.db(), "s", 1)
-}
-
-func failedAlone(c *check) {
-	c.need(c.Never != nil, "statement that cannot be in a transaction")
+func outcomeOfFailed(c *check) {
+	c.need(c.Never != nil, noNever)
 	never := c.Never("missing")
-	db := c.db()
-	r := c.guard(db, "s")
-	before, err := r.Before(c.ctx, c.only(never))
-	c.ok(err, "Run.Before")
-	j := interruptedRun(1)
-	j.Begun, j.Before = never, before
-	c.journal(r, j)
+	r := c.guard(c.db(), "s")
+	j := c.intend(r, never)
 	if c.tryExec(r, c.ctx, text(never)) == nil {
 		return // it needs no table
 	}

@@ -26,7 +26,7 @@ func databaseName(c *check) {
 	c.that(again == name, "State.Database is %q, and %q for another set", name, again)
 }
 
-// reset resets the target in a transaction of set s.
+// reset resets the target in a transaction.
 func (c *check) reset(tx database.Tx) *database.Emptied {
 	c.Helper()
 	e, err := database.TxReset(c.ctx, tx, []string{"a schema that does not exist"}, resetEntry)
@@ -35,7 +35,7 @@ func (c *check) reset(tx database.Tx) *database.Emptied {
 	return e
 }
 
-// resetEntry is what a reset is recorded as.
+// resetEntry is the entry of a reset.
 var resetEntry = database.Entry{Note: `"because"`, ToolVersion: "1.2.3", StartedAt: started}
 
 func resetCase(c *check) {
@@ -51,8 +51,8 @@ func resetCase(c *check) {
 	c.hasTables()
 
 	c.promised(resetLeaves)
-	c.that(len(c.ownTables()) == len(own), "of Whimbrel's tables %q there are left %q", own, c.ownTables())
-	c.that(c.state(db, "s").Settings.Bool(database.Frozen), "the settings are gone")
+	c.that(len(c.ownTables()) == len(own), "of Whimbrel's tables %q only %q remain", own, c.ownTables())
+	c.that(c.state(db, "s").Settings.Bool(database.Frozen), "the settings are lost")
 
 	c.promised(resetDropped)
 	var dropped []string
@@ -69,11 +69,11 @@ func resetCase(c *check) {
 
 	c.promised(resetRecords)
 	for _, set := range []string{"s", "öther 🐦"} {
-		events := c.history(db, database.HistoryQuery{Set: set})
-		c.that(len(events) == 2, "the history of set %s has %d events, want 2", set, len(events))
+		entries := c.history(db, database.HistoryQuery{Set: set})
+		c.that(len(entries) == 2, "the history of set %s has %d entries, want 2", set, len(entries))
 		want := resetEntry
 		want.Version, want.Direction = database.NilVersion, database.Reset
-		c.isKept(events[1], kept(set, want, false))
+		c.isKept(entries[1], kept(set, want, false))
 		c.hasVersions(c.db(), set)
 	}
 	c.that(c.state(db, "s").Head == recorded.Head, "Head is %d, Commit returned %d", c.state(db, "s").Head, recorded.Head)
@@ -90,18 +90,19 @@ func resetUntouched(c *check) {
 	emptied := c.reset(tx)
 	c.that(slices.Equal(emptied.Sets, []string{"s"}), "Sets are %q, want s", emptied.Sets)
 	c.commit(tx)
-	events := c.history(db, database.HistoryQuery{})
-	c.that(len(events) == 1 && events[0].Direction == database.Reset, "the history has %v, want one reset", events)
+	entries := c.history(db, database.HistoryQuery{})
+	c.that(len(entries) == 1, "the history has %v, want one entry", entries)
+	c.that(entries[0].Direction == database.Reset, "the history has %v, want a reset", entries)
 }
 
 func resetRolledBack(c *check) {
-	c.need(!c.NoDDL, "transactions around DROP TABLE")
+	c.need(!c.NoDDL, "Target.NoDDL is set")
 	db := c.db()
 	c.apply(db, "s", 1, "CREATE TABLE t (x int); INSERT INTO t VALUES (1)")
 	c.apply(db, "öther 🐦", 7, "CREATE TABLE u (x int)")
 	for name, end := range map[string]func(database.Tx) error{
-		"Rollback":                             func(tx database.Tx) error { return tx.Rollback(c.ctx) },
-		"Rollback with a context that is done": func(tx database.Tx) error { return tx.Rollback(done()) },
+		"Rollback":                          func(tx database.Tx) error { return tx.Rollback(c.ctx) },
+		"Rollback with a cancelled context": func(tx database.Tx) error { return tx.Rollback(done()) },
 	} {
 		tx := c.begin(db, "s")
 		c.reset(tx)
@@ -124,13 +125,14 @@ func resetLocked(c *check) {
 	holder := c.guard(c.db(), "öther 🐦")
 	tx, _, err := db.Begin(c.ctx, "s", database.LockOptions{})
 	if c.OneWriter && errors.Is(err, database.ErrLocked) {
-		return // the other set's lock keeps out everybody
+		return // the other set's lock blocks this one
 	}
 	c.ok(err, "Begin")
 	_, err = database.TxReset(c.ctx, tx, nil, resetEntry)
 	err = c.powered(err)
 	var locked *database.LockedError
-	c.that(errors.As(err, &locked) && locked.Set == "öther 🐦", "Reset while a run has the lock of set öther 🐦 returned %v", err)
+	c.that(errors.As(err, &locked), "Reset while a run has the lock of another set returned %v, want a *LockedError", err)
+	c.that(locked.Set == "öther 🐦", "LockedError.Set is %q, want öther 🐦", locked.Set)
 	c.ok(tx.Rollback(c.ctx), "Tx.Rollback")
 	c.hasTables("t")
 	c.hasVersions(db, "s", 1)

@@ -1,28 +1,24 @@
 package databasetest
 
 import (
-	"context"
-	"iter"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
-	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 var runCases = []testCase{
-	{"a run's statements stand at once", runExec, statementsRemain},
-	{"a statement that cannot be in a transaction", guardLocks, neverInTransaction},
+	{"a run's statements commit one by one", runExec, statementsRemain},
+	{"a statement that can't be in a transaction", guardLocks, neverInTransaction},
 	{"a run's failing statement", runExecError, failingInRun},
 	{"a run holds the lock", runHolds, runHoldsLock},
 	{"a run records", runRecord, runRecords},
 	{"a run's State", runState, stateInRun},
-	{"a transaction of the script's own", runTransaction, ownTransaction},
-	{"a transaction of the script's own that it leaves open", runClose, ownTransactionLeftOpen},
+	{"a transaction of the script", runTransaction, ownTransaction},
+	{"a transaction that the script leaves open", runClose, ownTransactionLeftOpen},
 	{"a run is closed at any time", runCloseAny, runCloseAtAnyTime},
-	{"a statement timeout in a run", runExec, timeoutInRun},
-	{"COPY in a run", runCopy, copyInRun},
-	{"COPY in a transaction", txBody, copyInTx},
+	{"a statement timeout", txTimeouts, statementTimeout},
+	{"COPY in a transaction and a run", txBody, copyCase},
 }
 
 func statementsRemain(c *check) {
@@ -39,7 +35,7 @@ func statementsRemain(c *check) {
 }
 
 func neverInTransaction(c *check) {
-	c.need(c.Never != nil, "statement that cannot be in a transaction")
+	c.need(c.Never != nil, noNever)
 	db := c.dbWith("t")
 	r := c.guard(db, "s")
 	c.exec(r, c.Never("t"))
@@ -47,7 +43,7 @@ func neverInTransaction(c *check) {
 	if c.OneWriter { // no other process can take a lock now
 		c.exec(r, "CREATE TABLE u (x int)")
 	} else {
-		c.table(c.db(), "u") // by another process, which holds another lock
+		c.table(c.db(), "u") // another process, under another lock
 	}
 	c.exec(r, c.Never("u"))
 	c.ok(r.Close(c.ctx), "Run.Close")
@@ -61,16 +57,11 @@ func neverInTransaction(c *check) {
 func failingInRun(c *check) {
 	db := c.dbWith("t")
 	r := c.guard(db, "s")
-	s := migration.Text("dir/2_b.up.sql", "-- ä comment; with a semicolon\nINSERT INTO t VALUES (1);\n\n  INSERT INTO missing VALUES (2); INSERT INTO t VALUES (3);\n")
-	s.Line = 10
-	err := c.tryExec(r, c.ctx, s)
-	c.that(err != nil, "Exec returned no error")
-	c.isStatementError(err)
+	c.isStatementError(c.tryExec(r, c.ctx, failingInLine13()))
 	c.promised(runExec)
 	c.hasRows("t", 1)
 	c.exec(r, "INSERT INTO t VALUES (4)")
-	_, err = r.Record(c.ctx, up(1))
-	c.ok(err, "Run.Record after a statement failed")
+	c.recordRun(r, 1)
 	c.ok(r.Close(c.ctx), "Run.Close")
 	c.hasRows("t", 2)
 	c.hasVersions(db, "s", 1)
@@ -97,13 +88,13 @@ func runRecords(c *check) {
 	var returned []database.Entry
 	for v := range int64(3) {
 		e := full(v)
-		e.Set = "somebody else's"
+		e.Set = "another set"
 		got, err := r.Record(c.ctx, e)
 		c.ok(err, "Run.Record")
 		returned = append(returned, got.Entries...)
-		events := c.history(c.db(), database.HistoryQuery{Texts: true})
-		c.that(len(events) == int(v)+1, "after %d calls of Record another process sees %d events", v+1, len(events))
-		c.isKept(events[v], kept("s", e, true))
+		entries := c.history(c.db(), database.HistoryQuery{Texts: true})
+		c.that(len(entries) == int(v)+1, "after %d calls of Record another process sees %d entries", v+1, len(entries))
+		c.isKept(entries[v], kept("s", e, true))
 	}
 	c.ok(r.Close(c.ctx), "Run.Close")
 	for i, e := range c.history(db, database.HistoryQuery{}) {
@@ -119,8 +110,8 @@ func stateInRun(c *check) {
 	for v := int64(2); v < 4; v++ {
 		c.recordRun(r, v)
 		st := c.state(r, "s")
-		last, _ := st.Version()
-		c.that(last == v && st.Set == "s", "after Record of %d State of set %q has %d", v, st.Set, st.Applied.Versions())
+		c.that(st.Set == "s", "State.Set is %q", st.Set)
+		c.hasVersion(st, v, false)
 	}
 	c.ok(r.Close(c.ctx), "Run.Close")
 }
@@ -132,7 +123,7 @@ func ownTransaction(c *check) {
 	c.hasRows("t", 0)
 	c.isLocked("s")
 	c.promised(runRecordTx)
-	c.that(c.tryRecord(r, 1) != nil, "Record inside of the script's transaction returned no error")
+	c.that(c.tryRecord(r, 1) != nil, "Record in the script's transaction returned no error")
 	c.hasVersions(c.db(), "s")
 	c.promised(runTransaction)
 	c.exec(r, "COMMIT")
@@ -161,12 +152,12 @@ func runCloseAtAnyTime(c *check) {
 	db := c.dbWith("t")
 	r := c.guard(db, "s")
 	c.exec(r, "INSERT INTO t VALUES (1)")
-	c.ok(r.Close(done()), "Close with a context that is done")
+	c.ok(r.Close(done()), "Close with a cancelled context")
 	c.isFree("s")
 	c.ok(r.Close(c.ctx), "a second Close")
 	next := c.guard(c.db(), "s")
 	c.ok(r.Close(c.ctx), "a third Close")
-	c.isLocked("s") // by the other
+	c.isLocked("s") // by the other process
 	c.ok(next.Close(c.ctx), "Run.Close")
 	c.promised(runHolds)
 	c.that(c.tryExec(r, c.ctx, text("INSERT INTO t VALUES (2)")) != nil, "after Close, Exec returned no error")
@@ -175,53 +166,30 @@ func runCloseAtAnyTime(c *check) {
 	c.hasVersions(db, "s")
 }
 
-func timeoutInRun(c *check) {
-	c.need(c.Slow != "", "slow statement")
+func statementTimeout(c *check) {
+	c.need(c.Slow != "", noSlow)
 	db := c.dbWith("t")
-	r := c.guard(db, "s")
 	s := text(c.Slow)
 	s.StatementTimeout = 20 * time.Millisecond
-	err := c.tryExec(r, c.ctx, s)
-	c.that(isA[*database.StatementError](err) && c.ctx.Err() == nil, "a statement above its timeout returned %v, want a *StatementError", err)
-	c.exec(r, "INSERT INTO t VALUES (1)")
-	c.ok(r.Close(c.ctx), "Run.Close")
-	c.hasRows("t", 1)
-}
-
-// copying is a script with COPY data in it, and the number of its rows.
-const copying = "COPY t FROM stdin;\n1\n2\n3\n\\.\nINSERT INTO t VALUES (4);\n"
-
-func copyInRun(c *check) {
-	db := c.db()
-	c.need(db.Dialect() == sqltext.PostgreSQL, "COPY")
-	c.table(db, "t")
-	r := c.guard(db, "s")
-	s := text(copying)
-	a, err := s.Analyze(db.Dialect(), nil)
-	c.ok(err, "Analyze")
-	next, stop := iter.Pull2(a.All())
-	defer stop()
-	for {
-		st, err, ok := next()
-		if !ok {
-			break
-		}
-		c.ok(err, "reading the script")
-		if st.Kind == sqltext.CopyIn {
-			err = r.Exec(c.ctx, s, st, database.CopyData(next), nil)
-		} else {
-			err = r.Exec(c.ctx, s, st, nil, nil)
-		}
-		c.ok(err, "Run.Exec of "+st.Text)
+	for i, l := range c.lockers() {
+		c.promised([]*promise{txTimeouts, runExec}[i])
+		w := c.take(l, db)
+		err := w.execNow(c.ctx, s)
+		c.that(isA[*database.StatementError](err), "a statement that reached its timeout returned %v, want a *StatementError", err)
+		c.ok(w.end(c.ctx), "the end of the work of "+l.name)
+		c.apply(db, "s", int64(i), "INSERT INTO t VALUES (1)")
+		c.hasRows("t", i+1)
 	}
-	c.hasRows("t", 4)
-	c.ok(r.Close(context.WithoutCancel(c.ctx)), "Run.Close")
 }
 
-func copyInTx(c *check) {
+func copyCase(c *check) {
 	db := c.db()
-	c.need(db.Dialect() == sqltext.PostgreSQL, "COPY")
+	c.need(db.Dialect() == sqltext.PostgreSQL, "the dialect has no COPY … FROM stdin")
 	c.table(db, "t")
+	const copying = "COPY t FROM stdin;\n1\n2\n3\n\\.\nINSERT INTO t VALUES (4);\n"
 	c.apply(db, "s", 1, copying)
 	c.hasRows("t", 4)
+	c.promised(runCopy)
+	c.aside(db, copying)
+	c.hasRows("t", 8)
 }

@@ -2,6 +2,7 @@ package databasetest
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -12,12 +13,12 @@ var settingCases = []testCase{
 	{"updating a setting", settingDefault, updateSetting},
 	{"updating a setting of an untouched target", settingUpdate, updateSettingUntouched},
 	{"a setting's value is stored in one form", settingCheck, settingForm},
-	{"a setting that cannot be", settingError, settingErrors},
+	{"an invalid setting", settingError, settingErrors},
 	{"a setting that is unset", settingGone, settingUnset},
 	{"a setting for a time", settingExpires, settingUntil},
 	{"settings in a transaction and a run", txState, settingsUnderLock},
 	{"a setting waits for running migrations", settingSettles, settingSettlesCase},
-	{"a setting waits in vain", settingStays, settingInVain},
+	{"a setting waits until the timeout", settingStays, settingInVain},
 }
 
 // freeze freezes the database.
@@ -34,23 +35,30 @@ func updateSetting(c *check) {
 	for _, set := range []string{"s", "another"} {
 		v, err := c.state(c.db(), set).Settings.Get(database.Frozen)
 		c.ok(err, "Settings.Get")
-		c.that(v.Value == "true" && !v.IsDefault, "the setting is %q (default: %v), want true", v.Value, v.IsDefault)
+		c.that(v.Value == "true", "the setting is %q, want true", v.Value)
+		c.that(!v.IsDefault, "the stored setting is a default")
 		c.that(v.Reason == freeze.Reason, "Reason is %q, want %q", v.Reason, freeze.Reason)
-		c.that(v.ChangedAt.Equal(started.Truncate(time.Microsecond)) && v.ChangedAt.Location() == time.UTC,
-			"ChangedAt is %v, want %v in UTC", v.ChangedAt, started)
+		c.isUTC("ChangedAt", v.ChangedAt, started)
 	}
-	events := c.history(db, database.HistoryQuery{Set: migration.ReservedSet})
-	c.that(len(events) == 1, "the history has %d events of settings, want 1", len(events))
-	c.isKept(events[0], kept(migration.ReservedSet, freeze.Event(), false))
+	entries := c.history(db, database.HistoryQuery{Set: migration.ReservedSet})
+	c.that(len(entries) == 1, "the history has %d entries of settings, want 1", len(entries))
+	c.isKept(entries[0], kept(migration.ReservedSet, freeze.Event(), false))
 
 	thaw := freeze
 	thaw.Value, thaw.Reason = "false", ""
 	c.ok(database.UpdateSetting(c.ctx, db, thaw), "UpdateSetting")
 	st := c.state(c.db(), "s")
 	c.that(!st.Settings.Bool(database.Frozen), "the database is still frozen")
-	events = c.history(db, database.HistoryQuery{Set: migration.ReservedSet})
-	c.that(len(events) == 2, "the history has %d events of settings, want 2", len(events))
+	entries = c.history(db, database.HistoryQuery{Set: migration.ReservedSet})
+	c.that(len(entries) == 2, "the history has %d entries of settings, want 2", len(entries))
 	c.hasVersions(db, "s", 1)
+}
+
+// isUTC fails the case unless a time is in UTC and, to the microsecond, the one that was given.
+func (c *check) isUTC(what string, got, given time.Time) {
+	c.Helper()
+	c.that(got.Equal(given.Truncate(time.Microsecond)), "%s is %v, want %v", what, got, given)
+	c.that(got.Location() == time.UTC, "%s is %v, which is not in UTC", what, got)
 }
 
 func updateSettingUntouched(c *check) {
@@ -61,7 +69,7 @@ func updateSettingUntouched(c *check) {
 	c.that(st.Head > 0, "Head is %d", st.Head)
 	c.apply(db, "s", 1, "")
 	c.hasVersions(db, "s", 1)
-	c.that(c.state(db, "s").Settings.Bool(database.Frozen), "the setting is gone")
+	c.that(c.state(db, "s").Settings.Bool(database.Frozen), "the setting is no longer stored")
 }
 
 func settingForm(c *check) {
@@ -85,9 +93,9 @@ func settingUnset(c *check) {
 	after := c.state(c.db(), "s")
 	c.isDefault(after)
 	c.that(after.Head > before.Head, "Head was %d, and is %d after a setting was unset", before.Head, after.Head)
-	events := c.history(db, database.HistoryQuery{Set: migration.ReservedSet})
-	c.that(len(events) == 2, "the history has %d events of settings, want 2", len(events))
-	c.isKept(events[1], kept(migration.ReservedSet, unset.Event(), false))
+	entries := c.history(db, database.HistoryQuery{Set: migration.ReservedSet})
+	c.that(len(entries) == 2, "the history has %d entries of settings, want 2", len(entries))
+	c.isKept(entries[1], kept(migration.ReservedSet, unset.Event(), false))
 	c.ok(database.UpdateSetting(c.ctx, db, unset), "UpdateSetting of what is not set")
 }
 
@@ -104,16 +112,16 @@ func settingUntil(c *check) {
 		c.that(st.Settings.Bool(database.Frozen) == tt.frozen, "until %v the setting is %v", tt.until, !tt.frozen)
 		if v, err := st.Settings.Get(database.Frozen); tt.frozen {
 			c.ok(err, "Settings.Get")
-			c.that(v.Until.Equal(u.Until) && v.Until.Location() == time.UTC, "Until is %v, want %v in UTC", v.Until, u.Until)
+			c.isUTC("Until", v.Until, u.Until)
 		}
 	}
 }
 
-// settingSettlesCase takes the lock of a set that the history doesn't know yet: nobody can be passed over.
+// settingSettlesCase takes the lock of a set that the history doesn't know yet: it must not be missed.
 func settingSettlesCase(c *check) {
 	c.ok(database.UpdateSetting(c.ctx, c.db(), freeze), "UpdateSetting")
-	for way, hold := range c.lockers() {
-		release := c.take(hold, c.db())
+	for _, hold := range c.lockers() {
+		w := c.take(hold, c.db())
 		operator := c.db()
 		waiting, done := make(chan bool, 1000), make(chan error, 1)
 		go func() {
@@ -121,50 +129,44 @@ func settingSettlesCase(c *check) {
 			u.Settle = &database.LockOptions{Timeout: patience, Waiting: func(database.Holder) { waiting <- true }}
 			done <- database.UpdateSetting(c.ctx, operator, u)
 		}()
-		if !c.OneWriter || way == "Guard" { // else it is the lock that it waits for
+		if !c.OneWriter || hold.name == "Guard" { // otherwise it waits for the lock
 			select {
 			case <-waiting:
 			case err := <-done:
-				c.fail("UpdateSetting didn't wait for what " + way + " opened, and returned " + errText(err))
+				c.fail(fmt.Sprintf("UpdateSetting didn't wait for the work of %s, and returned %v", hold.name, err))
 			}
 		}
 		select {
 		case err := <-done:
-			c.fail("UpdateSetting returned " + errText(err) + " while what " + way + " opened was open")
+			c.fail(fmt.Sprintf("UpdateSetting returned %v while the work of %s was open", err, hold.name))
 		default:
 		}
-		c.ok(release(), "letting go of the lock")
-		c.ok(<-done, "UpdateSetting, when what "+way+" opened was over")
+		c.ok(w.end(c.ctx), "releasing the lock")
+		c.ok(<-done, "UpdateSetting, after the work of "+hold.name)
 	}
-}
-
-func errText(err error) string {
-	if err == nil {
-		return "nil"
-	}
-	return err.Error()
 }
 
 func settingInVain(c *check) {
 	c.apply(c.db(), "s", 1, "")
 	operator := c.db()
-	for way, hold := range c.lockers() {
-		if c.OneWriter && way == "Begin" {
+	for _, hold := range c.lockers() {
+		if c.OneWriter && hold.name == "Begin" {
 			continue
 		}
-		release := c.take(hold, c.open(database.Options{App: "the holder's app"}))
+		w := c.take(hold, c.open(database.Options{App: "the holder's app"}))
 		for _, timeout := range []time.Duration{0, 20 * time.Millisecond} {
 			u := freeze
 			u.Settle = &database.LockOptions{Timeout: timeout}
 			err := c.powered(database.UpdateSetting(c.ctx, operator, u))
 			var unsettled *database.UnsettledError
-			c.that(errors.As(err, &unsettled) && unsettled.Name == u.Name, "while what %s opened is open UpdateSetting returned %v, want an *UnsettledError", way, err)
+			c.that(errors.As(err, &unsettled), "during the work of %s UpdateSetting returned %v, want an *UnsettledError", hold.name, err)
+			c.that(unsettled.Name == u.Name, "UnsettledError.Name is %q, want %q", unsettled.Name, u.Name)
 			c.that(!c.Holders || unsettled.Holder.App == "the holder's app", "the holder is %+v, want the app %q", unsettled.Holder, "the holder's app")
 			c.that(c.state(operator, "s").Settings.Bool(database.Frozen), "the change is not stored")
 		}
-		c.ok(release(), "letting go of the lock")
+		c.ok(w.end(c.ctx), "releasing the lock")
 		u := database.SettingUpdate{Name: database.Frozen, Unset: true, At: started, Settle: &database.LockOptions{}}
-		c.ok(database.UpdateSetting(c.ctx, operator, u), "UpdateSetting, when nobody is at work")
+		c.ok(database.UpdateSetting(c.ctx, operator, u), "UpdateSetting, when all locks are free")
 	}
 }
 
@@ -176,7 +178,7 @@ func settingErrors(c *check) {
 		{Name: database.Frozen, Value: "maybe", At: started},
 		{Name: database.Frozen, Value: "", At: started},
 	}
-	for range 2 { // of an untouched target, and of one with tables
+	for range 2 { // in an untouched target, and in one with tables
 		for _, u := range wrong {
 			before := c.state(db, "s")
 			err := c.powered(database.UpdateSetting(c.ctx, db, u))
@@ -192,10 +194,12 @@ func settingErrors(c *check) {
 func settingsUnderLock(c *check) {
 	db := c.db()
 	c.ok(database.UpdateSetting(c.ctx, db, freeze), "UpdateSetting")
-	tx := c.begin(db, "s")
-	c.that(c.state(tx, "s").Settings.Bool(database.Frozen), "the transaction has another setting")
-	c.ok(tx.Rollback(c.ctx), "Tx.Rollback")
-	c.promised(runState)
-	r := c.guard(db, "s")
-	c.that(c.state(r, "s").Settings.Bool(database.Frozen), "the run has another setting")
+	for i, l := range c.lockers() {
+		c.promised([]*promise{txState, runState}[i])
+		w := c.take(l, db)
+		st, err := w.State(c.ctx)
+		c.ok(err, "State after "+l.name)
+		c.that(st.Settings.Bool(database.Frozen), "State after %s has another setting", l.name)
+		c.ok(w.end(c.ctx), "releasing the lock")
+	}
 }

@@ -15,10 +15,9 @@ var stateCases = []testCase{
 	{"the names of Whimbrel's tables", tablesAreLower, tableNames},
 	{"Head follows the set", headGrows, headFollowsSet},
 	{"Head follows the settings", headGrows, headFollowsSettings},
-	{"Head changes when an older entry appears", headNeverSleeps, headOfOlderEntry},
-	{"Head of a transaction", foundHead, headOfTx},
-	{"Head of a run", foundHead, headOfRun},
-	{"Head after a setting changed in between", recordedHead, headAfterSetting},
+	{"Head changes when an older entry becomes visible", headNeverSleeps, headOfOlderEntry},
+	{"Head under the lock", foundHead, headUnderLock},
+	{"Head after another process changed a setting", recordedHead, headAfterSetting},
 }
 
 func untouchedTarget(c *check) {
@@ -27,18 +26,26 @@ func untouchedTarget(c *check) {
 	c.that(st.Set == "s", "State.Set is %q, want %q", st.Set, "s")
 	c.that(st.Head == 0, "Head is %d, want 0", st.Head)
 	c.that(st.Applied.Len() == 0, "versions %d are applied", st.Applied.Versions())
-	v, dirty := st.Version()
-	c.that(v == database.NilVersion && !dirty, "Version returned %d, %v; want %d, false", v, dirty, database.NilVersion)
+	c.hasVersion(st, database.NilVersion, false)
 	c.isDefault(st)
-	events := c.history(db, database.HistoryQuery{})
-	c.that(len(events) == 0, "the history has %d events", len(events))
+	entries := c.history(db, database.HistoryQuery{})
+	c.that(len(entries) == 0, "the history has %d entries", len(entries))
 }
 
-// isDefault fails the case unless the settings are what they are by default.
+// hasVersion fails the case unless State.Version returns this.
+func (c *check) hasVersion(st *database.State, version int64, interrupted bool) {
+	c.Helper()
+	v, is := st.Version()
+	c.that(v == version, "Version is %d, want %d", v, version)
+	c.that(is == interrupted, "Version reports an interrupted run: %t, want %t", is, interrupted)
+}
+
+// isDefault fails the case unless all settings have their defaults.
 func (c *check) isDefault(st *database.State) {
 	c.Helper()
 	for _, v := range st.Settings.All() {
-		c.that(v.IsDefault && v.Value == v.Default, "setting %s is %q (default: %v), want the default %q", v.Name, v.Value, v.IsDefault, v.Default)
+		c.that(v.IsDefault, "setting %s is stored", v.Name)
+		c.that(v.Value == v.Default, "setting %s is %q, want the default %q", v.Name, v.Value, v.Default)
 	}
 }
 
@@ -64,19 +71,19 @@ func readingDoesNotWait(c *check) {
 func beginCreatesTables(c *check) {
 	db := c.db()
 	c.apply(db, "s", 1, "")
-	c.that(len(c.ownTables()) > 0, "after Begin and Commit none of the tables %q is there", db.Tables())
+	c.that(len(c.ownTables()) > 0, "after Begin and Commit none of the tables %q exists", db.Tables())
 	c.hasTables()
 }
 
 func tableNames(c *check) {
 	db := c.open(database.Options{HistoryTable: "App_History"})
 	names := db.Tables()
-	c.that(slices.Contains(names, "app_history"), "Tables returned %q, without the history app_history", names)
+	c.that(slices.Contains(names, "app_history"), "Tables returned %q without the history app_history", names)
 	for _, name := range names {
 		c.that(name == strings.ToLower(name), "Tables returned %q", name)
 	}
 	c.promised(historyName)
-	c.that(slices.Contains(names, "app_settings"), "Tables returned %q, without the settings app_settings", names)
+	c.that(slices.Contains(names, "app_settings"), "Tables returned %q without the settings app_settings", names)
 	names = c.db().Tables()
 	c.that(slices.Contains(names, "whimbrel_history"), "Tables returned %q for a history without a name", names)
 }
@@ -85,13 +92,13 @@ func headFollowsSet(c *check) {
 	db := c.db()
 	c.apply(db, "s", 1, "")
 	first := c.state(db, "s").Head
-	c.that(first > 0, "Head is %d after an event", first)
+	c.that(first > 0, "Head is %d after an entry", first)
 	c.promised(headDecides)
 	again := c.state(c.db(), "s").Head
-	c.that(again == first, "Head is %d in one State and %d in the next, nothing happened between", first, again)
+	c.that(again == first, "Head is %d in one State and %d in the next, without a change between", first, again)
 	c.apply(db, "other", 1, "")
 	other := c.state(db, "s").Head
-	c.that(other == first, "an event of another set changed Head from %d to %d", first, other)
+	c.that(other == first, "an entry of another set changed Head from %d to %d", first, other)
 	tx := c.begin(db, "s")
 	c.record(tx, 2)
 	c.ok(tx.Rollback(c.ctx), "Tx.Rollback")
@@ -102,7 +109,7 @@ func headFollowsSet(c *check) {
 	for v := int64(2); v < 5; v++ {
 		c.apply(db, "s", v, "")
 		head := c.state(db, "s").Head
-		c.that(head > last, "Head was %d, and is %d after one more event", last, head)
+		c.that(head > last, "Head was %d, and is %d after one more entry", last, head)
 		last = head
 	}
 }
@@ -116,16 +123,14 @@ func headFollowsSettings(c *check) {
 	c.that(after > before, "Head was %d, and is %d after a setting changed", before, after)
 }
 
-// headOfOlderEntry is what goes wrong where ids are handed out before the commit: a
-// transaction has recorded its event, then a setting changes, then the transaction commits. The
-// State between has the newer event and not the older one.
+// headOfOlderEntry is the case in which IDs are assigned before the commit: a transaction records its
+// entry, then a setting changes, then the transaction commits. A State read in between has the newer entry
+// and not the older one.
 func headOfOlderEntry(c *check) {
-	c.need(!c.OneWriter, "two writers")
-	c.apply(c.db(), "s", 1, "")
+	c.need(!c.OneWriter, oneWriter)
+	c.apply(c.db(), "s", 0, "")
 	db, operator := c.db(), c.db()
-	tx := c.begin(db, "s")
-	c.record(tx, 2)
-	c.state(tx, "s") // executes what is queued
+	tx := c.pending(db, "")
 	c.ok(database.UpdateSetting(c.ctx, operator, freeze), "UpdateSetting while a transaction is open")
 	between := c.state(operator, "s")
 	c.commit(tx)
@@ -134,54 +139,52 @@ func headOfOlderEntry(c *check) {
 		between.Head, between.Applied.Versions(), after.Head, after.Applied.Versions())
 }
 
-func headOfTx(c *check) {
+func headUnderLock(c *check) {
 	db := c.db()
 	c.apply(db, "other", 1, "")
-	if storesSettings(db) {
-		c.ok(database.UpdateSetting(c.ctx, db, freeze), "UpdateSetting")
-	}
+	c.freezes(db)
 	c.apply(db, "s", 1, "")
 	head := c.state(db, "s").Head
-	tx, found := c.beginFound(db, "s")
-	c.that(found.Head == head, "Begin found the Head %d, State.Head was %d", found.Head, head)
-	c.record(tx, 2)
-	c.ok(tx.Rollback(c.ctx), "Tx.Rollback")
-	tx, found = c.beginFound(db, "s")
-	c.that(found.Head == head, "after Rollback, Begin found the Head %d, State.Head was %d", found.Head, head)
+	for range 2 { // at first, and after Rollback
+		tx, found, err := db.Begin(c.ctx, "s", patient)
+		c.ok(err, "Begin")
+		c.that(found.Head == head, "Begin found the Head %d, State.Head is %d", found.Head, head)
+		c.record(tx, 2)
+		c.ok(tx.Rollback(c.ctx), "Tx.Rollback")
+	}
+	tx := c.begin(db, "s")
 	c.record(tx, 3)
 	c.record(tx, 4)
-	recorded := c.commit(tx)
 	c.promised(recordedHead)
-	after := c.state(db, "s").Head
-	c.that(recorded.Head == after, "Commit returned the Head %d, State.Head is %d", recorded.Head, after)
-	recorded = c.commit(c.begin(db, "s"))
-	c.that(recorded.Head == after, "Commit of nothing returned the Head %d, State.Head is %d", recorded.Head, after)
-}
+	c.isHead(c.commit(tx), "Commit")
+	c.isHead(c.commit(c.begin(db, "s")), "Commit of nothing")
 
-func headOfRun(c *check) {
-	db := c.db()
-	c.apply(db, "other", 1, "")
-	if storesSettings(db) {
-		c.ok(database.UpdateSetting(c.ctx, db, freeze), "UpdateSetting")
-	}
-	c.apply(db, "s", 1, "")
-	head := c.state(db, "s").Head
-	r, found := c.guardFound(db, "s")
-	c.that(found.Head == head, "Guard found the Head %d, State.Head was %d", found.Head, head)
+	c.promised(foundHead)
+	head = c.state(db, "s").Head
+	r, found, err := db.Guard(c.ctx, "s", patient)
+	c.ok(err, "Guard")
+	c.that(found.Head == head, "Guard found the Head %d, State.Head is %d", found.Head, head)
 	c.that(c.state(r, "s").Head == head, "Run.State has the Head %d, want %d", c.state(r, "s").Head, head)
 	c.promised(recordedHead)
-	for v := int64(2); v < 4; v++ {
+	for v := int64(5); v < 7; v++ {
 		recorded, err := r.Record(c.ctx, up(v))
 		c.ok(err, "Run.Record")
-		after := c.state(c.db(), "s").Head
-		c.that(recorded.Head == after, "Record returned the Head %d, State.Head is %d", recorded.Head, after)
+		c.isHead(recorded, "Run.Record")
 	}
+	c.ok(r.Close(c.ctx), "Run.Close")
 }
 
-// headAfterSetting is what the engine relies on to see, in the next unit, that
-// migrations were turned off while it ran this one.
+// isHead fails the case unless the Head that was returned is that of State.
+func (c *check) isHead(recorded database.Recorded, by string) {
+	c.Helper()
+	head := c.state(c.db(), "s").Head
+	c.that(recorded.Head == head, "%s returned the Head %d, State.Head is %d", by, recorded.Head, head)
+}
+
+// headAfterSetting checks that a process finds out, before its next transaction, that another one froze
+// the database.
 func headAfterSetting(c *check) {
-	c.need(!c.OneWriter, "two writers")
+	c.need(!c.OneWriter, oneWriter)
 	db, operator := c.db(), c.db()
 	c.apply(db, "s", 1, "")
 	tx := c.begin(db, "s")
@@ -189,14 +192,13 @@ func headAfterSetting(c *check) {
 	c.ok(database.UpdateSetting(c.ctx, operator, freeze), "UpdateSetting while a transaction is open")
 	c.record(tx, 3)
 	recorded := c.commit(tx)
-	after := c.state(db, "s").Head
-	c.that(recorded.Head != after, "a setting was changed while the transaction was open, but Commit and State have the same Head %d", after)
+	head := c.state(db, "s").Head
+	c.that(recorded.Head != head, "a setting changed during the transaction, but Commit and State have the same Head %d", head)
 
-	c.promised(recordedHead)
 	r := c.guard(db, "s")
 	c.ok(database.UpdateSetting(c.ctx, operator, freeze), "UpdateSetting while a run is open")
 	recorded, err := r.Record(c.ctx, up(4))
 	c.ok(err, "Run.Record")
-	after = c.state(db, "s").Head
-	c.that(recorded.Head != after, "a setting was changed while the run was open, but Record and State have the same Head %d", after)
+	head = c.state(db, "s").Head
+	c.that(recorded.Head != head, "a setting changed during the run, but Record and State have the same Head %d", head)
 }
