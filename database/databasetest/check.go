@@ -33,6 +33,8 @@ type check struct {
 	Target
 	ctx context.Context
 
+	about string // begins the messages of failures
+
 	mu      sync.Mutex
 	promise *promise          // the one that the case checks now
 	checked map[*promise]bool // all that it has checked
@@ -64,7 +66,7 @@ func (c *check) checking() *promise {
 func (c *check) fail(msg string) {
 	c.Helper()
 	p := c.checking()
-	c.Fatalf("%s\n\tBroken promise %s (%s): %s", msg, p.id, p.of, p.says)
+	c.Fatalf("%s%s\n\tBroken promise %s (%s): %s", c.about, msg, p.id, p.of, p.says)
 }
 
 // that fails the case unless it holds.
@@ -210,6 +212,15 @@ func (c *check) enter(db database.Database, set string, entries ...database.Entr
 	c.commit(tx)
 }
 
+// enterInRun records an entry in a run of its own.
+func (c *check) enterInRun(db database.Database, set string, e database.Entry) {
+	c.Helper()
+	r := c.guard(db, set)
+	_, err := r.Record(c.ctx, e)
+	c.ok(err, "Run.Record")
+	c.ok(r.Close(c.ctx), "Run.Close")
+}
+
 // up returns the entry of a version that was applied.
 func up(version int64) database.Entry {
 	return database.Entry{
@@ -350,6 +361,14 @@ func (c *check) history(db database.Database, q database.HistoryQuery) []databas
 	return all
 }
 
+// entries reads entries, and fails the case unless there are n.
+func (c *check) entries(db database.Database, q database.HistoryQuery, n int) []database.Entry {
+	c.Helper()
+	all := c.history(db, q)
+	c.that(len(all) == n, "the history has %d entries, want %d (%+v)", len(all), n, q)
+	return all
+}
+
 // tables returns the tables that scripts created, in alphabetical order.
 func (c *check) tables() []string {
 	c.Helper()
@@ -446,6 +465,14 @@ func (c *check) isLocked(set string) {
 func isA[T error](err error) bool {
 	_, ok := errors.AsType[T](err)
 	return ok
+}
+
+// as returns an error as a T, and fails the case if it is none.
+func as[T error](c *check, err error, of string) T {
+	c.Helper()
+	e, ok := errors.AsType[T](err)
+	c.that(ok, "%s returned %v, want a %T", of, err, e)
+	return e
 }
 
 // done returns a cancelled context.

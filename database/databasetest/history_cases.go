@@ -1,7 +1,6 @@
 package databasetest
 
 import (
-	"context"
 	"reflect"
 	"time"
 
@@ -76,8 +75,7 @@ func entryIsKept(c *check) {
 	}
 	c.promised(txRecord)
 	for _, reader := range []database.Database{db, c.db()} {
-		entries := c.history(reader, database.HistoryQuery{Texts: true})
-		c.that(len(entries) == 2, "the history has %d entries, want 2", len(entries))
+		entries := c.entries(reader, database.HistoryQuery{Texts: true}, 2)
 		c.isKept(entries[0], kept("s", first, true))
 		c.isKept(entries[1], kept("s", bare, true))
 	}
@@ -100,8 +98,7 @@ func textsCase(c *check) {
 	none.DownText, none.HasDownText, none.DownChecksum = "", false, migration.Checksum{}
 	c.enter(db, "s", empty, none)
 	for _, texts := range []bool{false, true} {
-		entries := c.history(db, database.HistoryQuery{Texts: texts})
-		c.that(len(entries) == 2, "the history has %d entries, want 2", len(entries))
+		entries := c.entries(db, database.HistoryQuery{Texts: texts}, 2)
 		c.that(entries[0].HasDownText, "HasDownText of an empty down script is false (Texts: %v)", texts)
 		c.that(!entries[1].HasDownText, "HasDownText of no down script is true (Texts: %v)", texts)
 		c.that(entries[1].DownChecksum.IsZero(), "DownChecksum of no down script is %v", entries[1].DownChecksum)
@@ -131,8 +128,7 @@ func timesCase(c *check) {
 		entered = append(entered, e)
 	}
 	c.enter(db, "s", entered...)
-	entries := c.history(db, database.HistoryQuery{})
-	c.that(len(entries) == len(times), "the history has %d entries, want %d", len(entries), len(times))
+	entries := c.entries(db, database.HistoryQuery{}, len(times))
 	for i, e := range entries {
 		c.that(e.StartedAt.Equal(times[i].Truncate(time.Microsecond)), "StartedAt is %v, want %v", e.StartedAt, times[i])
 	}
@@ -155,8 +151,7 @@ func historyOrder(c *check) {
 		c.apply(db, []string{"a", "b"}[i%2], v, "")
 	}
 	c.promised(historyInOrder)
-	entries := c.history(c.db(), database.HistoryQuery{})
-	c.that(len(entries) == len(order), "the history has %d entries, want %d", len(entries), len(order))
+	entries := c.entries(c.db(), database.HistoryQuery{}, len(order))
 	for i, e := range entries {
 		c.that(e.Version == order[i], "entry %d is of version %d, want %d", i, e.Version, order[i])
 	}
@@ -303,10 +298,7 @@ func entryNames(c *check) {
 		e.DBUser, e.Host, e.App = "forged", "forged", "forged"
 		set := "set of " + app
 		c.enter(db, set, e)
-		r := c.guard(db, set)
-		_, err := r.Record(context.WithoutCancel(c.ctx), e)
-		c.ok(err, "Run.Record")
-		c.ok(r.Close(c.ctx), "Run.Close")
+		c.enterInRun(db, set, e)
 		for _, e := range c.history(db, database.HistoryQuery{Set: set}) {
 			c.that(e.App == app, "App is %q, want %q", e.App, app)
 			c.that(e.DBUser != "forged", "DBUser is %q", e.DBUser)

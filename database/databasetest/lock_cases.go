@@ -33,8 +33,7 @@ func oneAtATime(c *check) {
 			c.promised(triesOnce)
 			c.that(errors.Is(err, database.ErrLocked), "%s: %v, want ErrLocked", what, err)
 			c.promised(beginLocked)
-			var locked *database.LockedError
-			c.that(errors.As(err, &locked), "%s: %#v, want a *LockedError", what, err)
+			locked := as[*database.LockedError](c, err, what)
 			c.that(locked.Set == "s", "%s: LockedError.Set is %q, want s", what, locked.Set)
 		}
 		c.promised(txLocked)
@@ -63,8 +62,7 @@ func waitingInVain(c *check) {
 		})
 		c.promised(beginLocked)
 		c.that(errors.Is(err, database.ErrLocked), "%s: %v, want ErrLocked", what, err)
-		var locked *database.LockedError
-		c.that(errors.As(err, &locked), "%s: %v, want a *LockedError", what, err)
+		locked := as[*database.LockedError](c, err, what)
 		c.promised(waitingCalled)
 		c.that(len(seen) > 0, "%s: Waiting was not called", what)
 		c.promised(waitingHolder)

@@ -45,17 +45,10 @@ func (c *check) metadata(db database.Database) *metadata.State {
 func (c *check) object(s *metadata.State, table, column string) metadata.Object {
 	c.Helper()
 	i := slices.IndexFunc(s.Objects, func(o metadata.Object) bool {
-		return o.Name.Object == table && o.Name.Column == column && o.Name.Kind == kindOf(column)
+		return o.Name.Object == table && o.Name.Column == column && (o.Name.Kind == metadata.Table) == (column == "")
 	})
 	c.that(i >= 0, "the objects have no %q %q", table, column)
 	return s.Objects[i]
-}
-
-func kindOf(column string) metadata.Kind {
-	if column == "" {
-		return metadata.Table
-	}
-	return metadata.Column
 }
 
 func about(o metadata.Object, f metadata.Facts) metadata.Stored {
@@ -279,8 +272,7 @@ func queryInTx(c *check) {
 // isQueryError fails the case unless an error is that of a query's statement, with its place.
 func (c *check) isQueryError(err error) *database.StatementError {
 	c.Helper()
-	var e *database.StatementError
-	c.that(errors.As(err, &e), "Query returned %v, want a *StatementError", err)
+	e := as[*database.StatementError](c, err, "Query")
 	c.that(e.Pos.File == database.QueryFile, "Pos.File is %q, want %q", e.Pos.File, database.QueryFile)
 	c.that(e.Pos.Line > 0, "Pos.Line is %d", e.Pos.Line)
 	return e

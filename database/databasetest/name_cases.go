@@ -31,17 +31,13 @@ func oddNames(c *check) {
 		e := full(int64(i))
 		e.Name, e.Note, e.ToolVersion = name, name, name
 		c.enter(db, name, e)
-		r := c.guard(db, name)
 		e.Version += 1000
-		_, err := r.Record(c.ctx, e)
-		c.ok(err, "Run.Record")
-		c.ok(r.Close(c.ctx), "Run.Close")
+		c.enterInRun(db, name, e)
 	}
 	for i, name := range odd {
 		got := c.state(db, name).Applied.Versions()
 		c.that(slices.Equal(got, []int64{int64(i), int64(i) + 1000}), "set %q has the versions %d", name, got)
-		entries := c.history(db, database.HistoryQuery{Set: name})
-		c.that(len(entries) == 2, "the history of set %q has %d entries, want 2", name, len(entries))
+		entries := c.entries(db, database.HistoryQuery{Set: name}, 2)
 		for _, e := range entries {
 			for _, got := range []string{e.Set, e.Name, e.Note, e.ToolVersion} {
 				c.that(got == name, "%q was read as %q in %+v", name, got, e)
@@ -63,8 +59,7 @@ func oddTexts(c *check) {
 		entered = append(entered, e)
 	}
 	c.enter(db, "s", entered...)
-	entries := c.history(db, database.HistoryQuery{Set: "s", Texts: true})
-	c.that(len(entries) == len(texts), "the history has %d entries, want %d", len(entries), len(texts))
+	entries := c.entries(db, database.HistoryQuery{Set: "s", Texts: true}, len(texts))
 	for i, e := range entries {
 		c.that(e.UpText == texts[i], "the up script %.40q was read as %.40q", texts[i], e.UpText)
 		c.that(e.DownText == texts[i], "the down script %.40q was read as %.40q", texts[i], e.DownText)
@@ -80,8 +75,7 @@ func bigVersions(c *check) {
 	}
 	c.hasVersions(db, "s", versions...)
 	for _, v := range versions {
-		entries := c.history(db, database.HistoryQuery{Version: &v})
-		c.that(len(entries) == 1, "History of version %d has %d entries, want 1", v, len(entries))
+		entries := c.entries(db, database.HistoryQuery{Version: &v}, 1)
 		c.that(entries[0].Version == v, "History of version %d has an entry of version %d", v, entries[0].Version)
 	}
 	c.hasVersion(c.state(db, "s"), math.MaxInt64, false)
@@ -104,40 +98,30 @@ func oddHistoryNames(c *check) {
 // useHistory uses a history in all ways.
 func (c *check) useHistory(opts database.Options, version int64) {
 	c.Helper()
-	what := fmt.Sprintf("with the history %q in schema %q: ", opts.HistoryTable, opts.Schema)
+	c.about = fmt.Sprintf("with the history %q in schema %q: ", opts.HistoryTable, opts.Schema)
 	db := c.open(opts)
-	c.that(c.state(db, "s").Head == 0, "%sHead is not 0", what)
-	tx, _, err := db.Begin(c.ctx, "s", patient)
-	c.ok(err, what+"Begin")
-	c.ok(tx.Record(c.ctx, up(version)), what+"Tx.Record")
-	c.commit(tx)
-	r, _, err := db.Guard(c.ctx, "s", patient)
-	c.ok(err, what+"Guard")
-	_, err = r.Record(c.ctx, up(version+1000))
-	c.ok(err, what+"Run.Record")
-	c.ok(r.Close(c.ctx), what+"Run.Close")
+	c.that(c.state(db, "s").Head == 0, "Head is not 0")
+	c.enter(db, "s", up(version))
+	c.enterInRun(db, "s", up(version+1000))
+	c.freezes(db)
+	again := c.open(opts)
+	c.hasVersions(again, "s", version, version+1000)
 	entries := 2
 	if storesSettings(db) {
-		c.ok(database.UpdateSetting(c.ctx, db, freeze), what+"UpdateSetting")
+		c.that(c.state(again, "s").Settings.Bool(database.Frozen), "the setting is not stored")
 		entries++
 	}
-	again := c.open(opts)
-	st := c.state(again, "s")
-	c.that(slices.Equal(st.Applied.Versions(), []int64{version, version + 1000}), "%sthe versions are %d", what, st.Applied.Versions())
-	c.that(st.Settings.Bool(database.Frozen) == storesSettings(db), "%sthe setting is not stored", what)
-	got := len(c.history(again, database.HistoryQuery{}))
-	c.that(got == entries, "%sthe history has %d entries, want %d", what, got, entries)
-	c.ok(db.Close(), what+"Close")
-	c.ok(again.Close(), what+"Close")
+	c.entries(again, database.HistoryQuery{}, entries)
+	c.ok(db.Close(), "Close")
+	c.ok(again.Close(), "Close")
+	c.about = ""
 }
 
 func twoHistories(c *check) {
 	one, two := c.db(), c.open(database.Options{HistoryTable: "other_history"})
 	c.apply(one, "s", 1, "")
 	c.apply(two, "s", 2, "")
-	if storesSettings(two) {
-		c.ok(database.UpdateSetting(c.ctx, two, freeze), "UpdateSetting")
-	}
+	c.freezes(two)
 	c.hasVersions(one, "s", 1)
 	c.hasVersions(two, "s", 2)
 	c.that(!c.state(one, "s").Settings.Bool(database.Frozen), "a setting of one history changed the other's")

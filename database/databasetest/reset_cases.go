@@ -1,6 +1,7 @@
 package databasetest
 
 import (
+	"context"
 	"errors"
 	"slices"
 
@@ -69,8 +70,7 @@ func resetCase(c *check) {
 
 	c.promised(resetRecords)
 	for _, set := range []string{"s", "öther 🐦"} {
-		entries := c.history(db, database.HistoryQuery{Set: set})
-		c.that(len(entries) == 2, "the history of set %s has %d entries, want 2", set, len(entries))
+		entries := c.entries(db, database.HistoryQuery{Set: set}, 2)
 		want := resetEntry
 		want.Version, want.Direction = database.NilVersion, database.Reset
 		c.isKept(entries[1], kept(set, want, false))
@@ -90,8 +90,7 @@ func resetUntouched(c *check) {
 	emptied := c.reset(tx)
 	c.that(slices.Equal(emptied.Sets, []string{"s"}), "Sets are %q, want s", emptied.Sets)
 	c.commit(tx)
-	entries := c.history(db, database.HistoryQuery{})
-	c.that(len(entries) == 1, "the history has %v, want one entry", entries)
+	entries := c.entries(db, database.HistoryQuery{}, 1)
 	c.that(entries[0].Direction == database.Reset, "the history has %v, want a reset", entries)
 }
 
@@ -100,15 +99,12 @@ func resetRolledBack(c *check) {
 	db := c.db()
 	c.apply(db, "s", 1, "CREATE TABLE t (x int); INSERT INTO t VALUES (1)")
 	c.apply(db, "öther 🐦", 7, "CREATE TABLE u (x int)")
-	for name, end := range map[string]func(database.Tx) error{
-		"Rollback":                          func(tx database.Tx) error { return tx.Rollback(c.ctx) },
-		"Rollback with a cancelled context": func(tx database.Tx) error { return tx.Rollback(done()) },
-	} {
+	for _, ctx := range []context.Context{c.ctx, done()} {
 		tx := c.begin(db, "s")
 		c.reset(tx)
 		versions := c.state(tx, "s").Applied.Versions()
 		c.that(len(versions) == 0, "after Reset, State has %d", versions)
-		c.ok(end(tx), name)
+		c.ok(tx.Rollback(ctx), "Tx.Rollback")
 		c.hasTables("t", "u")
 		c.hasRows("t", 1)
 		c.hasVersions(c.db(), "s", 1)
@@ -130,8 +126,7 @@ func resetLocked(c *check) {
 	c.ok(err, "Begin")
 	_, err = database.TxReset(c.ctx, tx, nil, resetEntry)
 	err = c.powered(err)
-	var locked *database.LockedError
-	c.that(errors.As(err, &locked), "Reset while a run has the lock of another set returned %v, want a *LockedError", err)
+	locked := as[*database.LockedError](c, err, "Reset while a run has the lock of another set")
 	c.that(locked.Set == "öther 🐦", "LockedError.Set is %q, want öther 🐦", locked.Set)
 	c.ok(tx.Rollback(c.ctx), "Tx.Rollback")
 	c.hasTables("t")

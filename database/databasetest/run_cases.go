@@ -92,8 +92,7 @@ func runRecords(c *check) {
 		got, err := r.Record(c.ctx, e)
 		c.ok(err, "Run.Record")
 		returned = append(returned, got.Entries...)
-		entries := c.history(c.db(), database.HistoryQuery{Texts: true})
-		c.that(len(entries) == int(v)+1, "after %d calls of Record another process sees %d entries", v+1, len(entries))
+		entries := c.entries(c.db(), database.HistoryQuery{Texts: true}, int(v)+1)
 		c.isKept(entries[v], kept("s", e, true))
 	}
 	c.ok(r.Close(c.ctx), "Run.Close")

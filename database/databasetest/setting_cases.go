@@ -1,7 +1,6 @@
 package databasetest
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -40,8 +39,7 @@ func updateSetting(c *check) {
 		c.that(v.Reason == freeze.Reason, "Reason is %q, want %q", v.Reason, freeze.Reason)
 		c.isUTC("ChangedAt", v.ChangedAt, started)
 	}
-	entries := c.history(db, database.HistoryQuery{Set: migration.ReservedSet})
-	c.that(len(entries) == 1, "the history has %d entries of settings, want 1", len(entries))
+	entries := c.entries(db, database.HistoryQuery{Set: migration.ReservedSet}, 1)
 	c.isKept(entries[0], kept(migration.ReservedSet, freeze.Event(), false))
 
 	thaw := freeze
@@ -49,8 +47,7 @@ func updateSetting(c *check) {
 	c.ok(database.UpdateSetting(c.ctx, db, thaw), "UpdateSetting")
 	st := c.state(c.db(), "s")
 	c.that(!st.Settings.Bool(database.Frozen), "the database is still frozen")
-	entries = c.history(db, database.HistoryQuery{Set: migration.ReservedSet})
-	c.that(len(entries) == 2, "the history has %d entries of settings, want 2", len(entries))
+	c.entries(db, database.HistoryQuery{Set: migration.ReservedSet}, 2)
 	c.hasVersions(db, "s", 1)
 }
 
@@ -93,8 +90,7 @@ func settingUnset(c *check) {
 	after := c.state(c.db(), "s")
 	c.isDefault(after)
 	c.that(after.Head > before.Head, "Head was %d, and is %d after a setting was unset", before.Head, after.Head)
-	entries := c.history(db, database.HistoryQuery{Set: migration.ReservedSet})
-	c.that(len(entries) == 2, "the history has %d entries of settings, want 2", len(entries))
+	entries := c.entries(db, database.HistoryQuery{Set: migration.ReservedSet}, 2)
 	c.isKept(entries[1], kept(migration.ReservedSet, unset.Event(), false))
 	c.ok(database.UpdateSetting(c.ctx, db, unset), "UpdateSetting of what is not set")
 }
@@ -158,8 +154,7 @@ func settingInVain(c *check) {
 			u := freeze
 			u.Settle = &database.LockOptions{Timeout: timeout}
 			err := c.powered(database.UpdateSetting(c.ctx, operator, u))
-			var unsettled *database.UnsettledError
-			c.that(errors.As(err, &unsettled), "during the work of %s UpdateSetting returned %v, want an *UnsettledError", hold.name, err)
+			unsettled := as[*database.UnsettledError](c, err, "UpdateSetting during the work of "+hold.name)
 			c.that(unsettled.Name == u.Name, "UnsettledError.Name is %q, want %q", unsettled.Name, u.Name)
 			c.that(!c.Holders || unsettled.Holder.App == "the holder's app", "the holder is %+v, want the app %q", unsettled.Holder, "the holder's app")
 			c.that(c.state(operator, "s").Settings.Bool(database.Frozen), "the change is not stored")
