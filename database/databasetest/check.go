@@ -16,7 +16,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// reporter is the part of *testing.T that a case needs. The suite's own tests replace it by a recorder.
+// reporter is the part of *testing.T that a case needs. The suite's own tests replace it by a
+// recorder.
 type reporter interface {
 	Helper()
 	Cleanup(func())
@@ -84,8 +85,8 @@ func (c *check) ok(err error, doing string) {
 	c.that(err == nil, "%s: unexpected error: %v", doing, err)
 }
 
-// powered returns an error unchanged, unless the driver lacks a power. Then it skips the case, or fails it
-// if Target.Powers has that power.
+// powered returns an error unchanged, unless the driver lacks a power. Then it skips the case, or
+// fails it if Target.Powers has that power.
 func (c *check) powered(err error) error {
 	c.Helper()
 	var missing *database.PowerError
@@ -193,8 +194,8 @@ func (c *check) record(tx database.Tx, version int64) {
 	c.ok(tx.Record(c.ctx, up(version)), "Tx.Record")
 }
 
-// pending begins a transaction of set s that has executed a text and recorded version 1, even if the driver
-// queues.
+// pending begins a transaction of set s that has executed a text and recorded version 1, even if
+// the driver queues.
 func (c *check) pending(db database.Database, statements string) database.Tx {
 	c.Helper()
 	tx := c.begin(db, "s")
@@ -229,7 +230,8 @@ func up(version int64) database.Entry {
 	}
 }
 
-// started is when the suite's entries began: in a zone other than UTC, with more digits than are kept.
+// started is when the suite's entries began: in a zone other than UTC, with more digits than are
+// kept.
 var started = time.Date(2026, 3, 29, 2, 30, 0, 123456789, time.FixedZone("", 2*60*60))
 
 func (c *check) commit(tx database.Tx) database.Recorded {
@@ -239,8 +241,8 @@ func (c *check) commit(tx database.Tx) database.Recorded {
 	return recorded
 }
 
-// execAndCommit executes a script, records versions and commits, until the first error: a driver that
-// queues can return it late.
+// execAndCommit executes a script, records versions and commits, until the first error: a driver
+// that queues can return it late.
 func execAndCommit(ctx context.Context, tx database.Tx, s *migration.Script, versions ...int64) error {
 	if err := tx.Exec(ctx, s); err != nil {
 		return err
@@ -265,8 +267,8 @@ func (c *check) recordRun(r database.Run, version int64) {
 	c.ok(c.tryRecord(r, version), "Run.Record")
 }
 
-// apply commits a text and the entry of its version in a transaction; in a run if the text can't be in a
-// transaction.
+// apply commits a text and the entry of its version in a transaction; in a run if the text can't be
+// in a transaction.
 func (c *check) apply(db database.Database, set string, version int64, statements string) {
 	c.Helper()
 	if c.NoDDL && strings.Contains(statements, "CREATE TABLE") {
@@ -438,8 +440,8 @@ func (c *check) isFree(set string) {
 	c.becomesFree(set, database.LockOptions{})
 }
 
-// becomesFree fails the case unless the lock of a set is free, or becomes free while opts wait: a server
-// needs a moment to notice that a client is gone.
+// becomesFree fails the case unless the lock of a set is free, or becomes free while opts wait: a
+// server needs a moment to notice that a client is gone.
 func (c *check) becomesFree(set string, opts database.LockOptions) {
 	c.Helper()
 	db := c.db()

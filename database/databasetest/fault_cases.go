@@ -47,7 +47,8 @@ func contextIsDone(c *check) {
 	c.hasVersions(db, "s", 1)
 }
 
-// soon returns a context that ends while a slow statement runs, or before. No case depends on which.
+// soon returns a context that ends while a slow statement runs, or before. No case depends on
+// which.
 func (c *check) soon() context.Context {
 	ctx, cancel := context.WithTimeout(c.ctx, 100*time.Millisecond)
 	c.Cleanup(cancel)

@@ -37,7 +37,8 @@ func full(version int64) database.Entry {
 	}
 }
 
-// kept returns an entry as the history must have it, apart from the fields that the driver fills in.
+// kept returns an entry as the history must have it, apart from the fields that the driver fills
+// in.
 func kept(set string, e database.Entry, texts bool) database.Entry {
 	e.Set = set
 	e.StartedAt, e.Duration = e.StartedAt.UTC().Truncate(time.Microsecond), e.Duration.Truncate(time.Microsecond)

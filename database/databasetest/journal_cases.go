@@ -137,7 +137,8 @@ func journalIsKept(c *check) {
 	c.journal(r, nil)
 }
 
-// heldInState checks that State reports no holder if there is none. Not every database can report one.
+// heldInState checks that State reports no holder if there is none. Not every database can report
+// one.
 func heldInState(c *check) {
 	db := c.db()
 	c.interrupt(db, "s", interruptedRun(1))

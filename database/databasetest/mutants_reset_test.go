@@ -27,8 +27,8 @@ func emptieds(alter func(*database.Emptied)) func(*alteredTx) {
 	})
 }
 
-// emptyAlone drops what Reset would, but for what spare says, and records it for the transaction's set
-// alone.
+// emptyAlone drops what Reset would, but for what spare says, and records it for the transaction's
+// set alone.
 func emptyAlone(tx *alteredTx, ctx context.Context, e database.Entry, spare func(table string) bool) (*database.Emptied, error) {
 	out, err := tx.Tx.Reset(ctx, nil, e)
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// interruptedIn begins a statement that can't be in a transaction, as a process that then ends: after it
-// executed the statement, or before.
+// interruptedIn begins a statement that can't be in a transaction, as a process that then ends:
+// after it executed the statement, or before.
 func (c *check) interruptedIn(statement string, executed bool) *database.Journal {
 	c.Helper()
 	victim := c.db()

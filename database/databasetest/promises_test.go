@@ -12,7 +12,8 @@ import (
 	"testing"
 )
 
-// Every promise has a unique ID, and the documentation of an identifier of package database makes it.
+// Every promise has a unique ID, and the documentation of an identifier of package database makes
+// it.
 func TestPromisesAreMadeByTheContract(t *testing.T) {
 	docs, ids := contractDocs(t), map[string]bool{}
 	for _, p := range promises {
@@ -45,8 +46,9 @@ func TestPromisesAreChecked(t *testing.T) {
 	}
 }
 
-// contractDocs returns the comments of package database by the identifier that they document: "package",
-// "Name", "Type.Method" and "Type.Field". A field without a comment has that of the field above it.
+// contractDocs returns the comments of package database by the identifier that they document:
+// "package", "Name", "Type.Method" and "Type.Field". A field without a comment has that of the
+// field above it.
 func contractDocs(t *testing.T) map[string]string {
 	t.Helper()
 	files, err := filepath.Glob("../*.go")

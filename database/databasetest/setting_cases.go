@@ -113,7 +113,8 @@ func settingUntil(c *check) {
 	}
 }
 
-// settingSettlesCase takes the lock of a set that the history doesn't know yet: it must not be missed.
+// settingSettlesCase takes the lock of a set that the history doesn't know yet: it must not be
+// missed.
 func settingSettlesCase(c *check) {
 	c.ok(database.UpdateSetting(c.ctx, c.db(), freeze), "UpdateSetting")
 	for _, hold := range c.lockers() {

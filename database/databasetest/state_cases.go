@@ -115,9 +115,9 @@ func headFollowsSet(c *check) {
 	c.that(head > last || !storesSettings(db), "Head was %d, and is %d after a setting changed", last, head)
 }
 
-// headOfOlderEntry is the case in which IDs are assigned before the commit: a transaction records its
-// entry, then a setting changes, then the transaction commits. A State read in between has the newer entry
-// and not the older one.
+// headOfOlderEntry is the case in which IDs are assigned before the commit: a transaction records
+// its entry, then a setting changes, then the transaction commits. A State read in between has the
+// newer entry and not the older one.
 func headOfOlderEntry(c *check) {
 	c.need(!c.OneWriter, oneWriter)
 	c.apply(c.db(), "s", 0, "")
@@ -173,8 +173,8 @@ func (c *check) isHead(recorded database.Recorded, by string) {
 	c.that(recorded.Head == head, "%s returned the Head %d, State.Head is %d", by, recorded.Head, head)
 }
 
-// headAfterSetting checks that a process finds out, before its next transaction, that another one froze
-// the database.
+// headAfterSetting checks that a process finds out, before its next transaction, that another one
+// froze the database.
 func headAfterSetting(c *check) {
 	c.need(!c.OneWriter, oneWriter)
 	db, operator := c.db(), c.db()

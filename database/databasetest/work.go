@@ -11,7 +11,8 @@ import (
 type work struct {
 	State func(context.Context) (*database.State, error)
 	exec  func(context.Context, *migration.Script) error
-	// finish executes a script and commits a version. It returns nil if any of that can have an effect.
+	// finish executes a script and commits a version. It returns nil if any of that can have an
+	// effect.
 	finish func(ctx context.Context, s *migration.Script, version int64) error
 	// end is Rollback or Close.
 	end func(context.Context) error

@@ -9,8 +9,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/catalog"
 )
 
-// Snapshot implements database.Snapshotter: tables with their columns, and indexes, in
-// no schema.
+// Snapshot implements database.Snapshotter. The objects are tables with their columns, and indexes;
+// they have no schema.
 func (d *Database) Snapshot(ctx context.Context, opts catalog.Options) (*catalog.Snapshot, error) {
 	if err := d.enter(ctx, OpSnapshot); err != nil {
 		return nil, err
@@ -25,28 +25,24 @@ func (d *Database) Snapshot(ctx context.Context, opts catalog.Options) (*catalog
 
 func (c *content) objects() (objects []catalog.Object) {
 	for _, name := range slices.Sorted(maps.Keys(c.tables)) {
-		columns := c.defined["table "+name]
+		t := c.tables[name]
 		objects = append(objects, catalog.Object{
-			Kind: catalog.Table, Name: name, SQL: []string{"CREATE TABLE " + quote(name) + " (" + columns + ")"},
+			Kind: catalog.Table, Name: name, SQL: []string{"CREATE TABLE " + quote(name) + " (" + t.defined + ")"},
 		})
-		for part := range strings.SplitSeq(columns, ",") {
-			column, definition, _ := strings.Cut(strings.TrimSpace(part), " ")
-			if column == "" {
-				continue
-			}
-			o := catalog.Object{Kind: catalog.Column, Of: name, Name: unquote(column), Part: true}
-			o.Set("definition", strings.TrimSpace(definition))
+		for column, definition := range t.definitions() {
+			o := catalog.Object{Kind: catalog.Column, Of: name, Name: column, Part: true}
+			o.Set("definition", definition)
 			objects = append(objects, o)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.indexes)) {
-		on, columns := c.indexes[name], c.defined["index "+name]
-		o := catalog.Object{Kind: catalog.Index, Of: on, Name: name, SQL: []string{"CREATE INDEX " + quote(name) + " ON " + quote(on) + " (" + columns + ")"}}
-		o.Set("columns", columns)
-		if c.invalid[name] {
+		i := c.indexes[name]
+		o := catalog.Object{Kind: catalog.Index, Of: i.on, Name: name, SQL: []string{"CREATE INDEX " + quote(name) + " ON " + quote(i.on) + " (" + i.columns + ")"}}
+		o.Set("columns", i.columns)
+		if i.invalid {
 			o.Set("valid", "no")
 		}
-		o.Needs = []string{(&catalog.Object{Kind: catalog.Table, Name: on}).ID()}
+		o.Needs = []string{(&catalog.Object{Kind: catalog.Table, Name: i.on}).ID()}
 		objects = append(objects, o)
 	}
 	return objects

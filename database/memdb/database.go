@@ -16,7 +16,7 @@ import (
 // ErrClosed is the error of every call after Close.
 var ErrClosed = errors.New("memdb: the database is closed")
 
-// Database is one opening of a Target, as one process has it.
+// Database is a Target that one process has opened.
 type Database struct {
 	target *Target
 	opts   database.Options
@@ -25,7 +25,7 @@ type Database struct {
 	gone   chan struct{} // closed by Close and Kill
 
 	// The target's mu guards these.
-	cause error // why it is gone
+	cause error // why it is unusable; nil: it is not
 	hook  func(op string) error
 	open  map[*hold]struct{}
 }
@@ -46,12 +46,12 @@ func (d *Database) State(ctx context.Context, set string) (*database.State, erro
 	return d.target.state(d.own, set, nil), nil
 }
 
-// state reads a set, with events that are not committed yet. mu is held.
+// state reads a set, including more entries that are not committed. mu is held.
 func (t *Target) state(own tables, set string, more []database.Entry) *database.State {
 	l := t.ledger(own, false)
-	events := append(slices.Clip(l.events), more...)
-	st := &database.State{Set: set, Database: Name, Head: head(events, set), Applied: &database.AppliedSet{}, ServerMajor: t.major}
-	for _, e := range events {
+	entries := append(slices.Clip(l.entries), more...)
+	st := &database.State{Set: set, Database: Name, Head: head(entries, set), Applied: &database.AppliedSet{}, ServerMajor: t.major}
+	for _, e := range entries {
 		if e.Set == set {
 			st.Fold(e)
 		}
@@ -70,10 +70,10 @@ func (t *Target) state(own tables, set string, more []database.Entry) *database.
 	return st
 }
 
-// head returns the Head of a set. It counts, since an event can become visible below
+// head returns the Head of a set: the number of entries, since an entry can become visible below
 // one that is visible already.
-func head(events []database.Entry, set string) (n int64) {
-	for _, e := range events {
+func head(entries []database.Entry, set string) (n int64) {
+	for _, e := range entries {
 		if e.Set == set || e.Set == migration.ReservedSet {
 			n++
 		}
@@ -89,9 +89,9 @@ func (d *Database) History(ctx context.Context, q database.HistoryQuery) iter.Se
 			return
 		}
 		d.target.mu.Lock()
-		events := slices.Clone(d.target.ledger(d.own, false).events)
+		entries := slices.Clone(d.target.ledger(d.own, false).entries)
 		d.target.mu.Unlock()
-		for _, e := range events {
+		for _, e := range entries {
 			if q.Set != "" && e.Set != q.Set || q.Version != nil && e.Version != *q.Version {
 				continue
 			}
@@ -151,7 +151,7 @@ func (d *Database) UpdateSetting(ctx context.Context, s database.SettingUpdate) 
 	return d.settle(ctx, s, open)
 }
 
-// store changes a setting, and returns the locks that are held meanwhile.
+// store changes a setting, and returns the locks that are held at that moment.
 func (d *Database) store(s database.SettingUpdate) (open []*lock) {
 	d.target.mu.Lock()
 	defer d.target.mu.Unlock()
@@ -160,7 +160,7 @@ func (d *Database) store(s database.SettingUpdate) (open []*lock) {
 		delete(l.settings, s.Name)
 	} else {
 		l.settings[s.Name] = database.StoredSetting{
-			Name: s.Name, Value: s.Value, Reason: s.Reason, ChangedBy: User, ChangedAt: micros(s.At), Until: untilMicros(s.Until),
+			Name: s.Name, Value: s.Value, Reason: s.Reason, ChangedBy: User, ChangedAt: micros(s.At), Until: micros(s.Until),
 		}
 	}
 	l.add(d.keep(s.Event()))
@@ -182,15 +182,8 @@ func (d *Database) Close() error {
 	return err
 }
 
-func untilMicros(at time.Time) time.Time {
-	if at.IsZero() {
-		return at
-	}
-	return micros(at)
-}
-
-// keep returns an event as the history keeps it. Its ID is handed out at once, as the
-// sequences of other databases do, and not in the order of commits. mu is held.
+// keep returns an entry as the history stores it. The ID is assigned at once, like that of a
+// sequence, and not in the order of commits. mu is held.
 func (d *Database) keep(e database.Entry) database.Entry {
 	if !e.HasDownText {
 		e.DownText = ""
@@ -202,18 +195,18 @@ func (d *Database) keep(e database.Entry) database.Entry {
 	return e
 }
 
-// ends reports whether one of the events ends a run.
-func ends(events []database.Entry, j *database.Journal) bool {
-	return slices.ContainsFunc(events, func(e database.Entry) bool { return j.EndedBy(e) })
+// ends reports whether one of the entries ends a run.
+func ends(entries []database.Entry, j *database.Journal) bool {
+	return slices.ContainsFunc(entries, func(e database.Entry) bool { return j.EndedBy(e) })
 }
 
-// add makes events visible, and ends the runs that they end. mu is held.
-func (l *ledger) add(events ...database.Entry) {
-	for _, e := range events {
+// add makes entries visible, and ends the runs that they end. mu is held.
+func (l *ledger) add(entries ...database.Entry) {
+	for _, e := range entries {
 		if j, ok := l.journals[e.Set]; ok && j.EndedBy(e) {
 			delete(l.journals, e.Set)
 		}
 	}
-	l.events = append(l.events, events...)
-	slices.SortFunc(l.events, func(a, b database.Entry) int { return cmp.Compare(a.ID, b.ID) })
+	l.entries = append(l.entries, entries...)
+	slices.SortFunc(l.entries, func(a, b database.Entry) int { return cmp.Compare(a.ID, b.ID) })
 }

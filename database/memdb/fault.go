@@ -5,7 +5,7 @@ import (
 	"errors"
 )
 
-// The names that a hook is called with: the methods of Database, Tx and Run.
+// The names that a hook receives: the methods of Database, Tx and Run.
 const (
 	OpState         = "State"
 	OpHistory       = "History"
@@ -33,42 +33,42 @@ const (
 	OpRunClose      = "Run.Close"
 )
 
-// ErrKilled kills the process, when a hook returns it: its transactions are rolled back,
-// its locks are free, and this call and every later one fail with ErrKilled.
+// ErrKilled kills the process if a hook returns it: its transactions are rolled back, its locks are
+// released, and this call and all later ones fail with ErrKilled.
 var ErrKilled = errors.New("memdb: the process was killed")
 
-// ErrCommitted and ErrNotCommitted, when a hook returns them for OpTxCommit, OpRunJournal,
-// OpRunRecord or OpRunExec, cut the connection while COMMIT is under way, after it happened or
-// before. The caller sees a *database.CommitUnknownError either way, and the Tx or Run is over. A
-// statement that is executed without a mark commits nothing: it has happened, or not, and the error
-// is a *database.LockLostError.
+// If a hook returns ErrCommitted or ErrNotCommitted for OpTxCommit, OpRunJournal, OpRunRecord or
+// OpRunExec, the connection is cut during COMMIT, after or before it took effect. In both cases,
+// the caller gets a *database.CommitUnknownError, and the Tx or Run is over. A statement without a
+// journal commits nothing: its error is a *database.LockLostError.
 var (
 	ErrCommitted    = errors.New("memdb: the answer to COMMIT was lost")
 	ErrNotCommitted = errors.New("memdb: COMMIT was lost")
 )
 
-// ErrDone, when a hook returns it for OpRunExec, OpRunJournal or OpRunRecord, kills the process
-// when the call has done what it does and has not returned yet. ErrHalfway, for OpRunExec, kills it
-// in the middle of a statement that can't be in a transaction: CREATE INDEX CONCURRENTLY leaves an
-// invalid index behind. Of any other statement nothing has happened then.
+// If a hook returns ErrDone for OpRunExec, OpRunJournal or OpRunRecord, the process is killed after
+// the call took effect and before it returns. ErrHalfway, for OpRunExec, kills it in the middle of
+// a statement that can't be in a transaction: CREATE INDEX CONCURRENTLY leaves an invalid index.
+// Any other statement then has no effect.
 var (
-	ErrDone    = errors.New("memdb: the process was killed when it was done")
-	ErrHalfway = errors.New("memdb: the process was killed halfway")
+	ErrDone    = errors.New("memdb: the process was killed after the call took effect")
+	ErrHalfway = errors.New("memdb: the process was killed in the middle of a statement")
 )
 
-// SetHook has fn called before each call of this Database, its Txs and Runs, with one of the Op
-// names. The call fails with fn's error, having done nothing; but Rollback and Close still end what
-// they end, as a broken connection does. The errors that are declared above do what they say.
+// SetHook sets a function that is called with one of the Op names before each call of this
+// Database, its Txs and Runs. If it returns an error, the call fails with it and has no effect; but
+// Rollback and Close still end what they end, as if a connection broke. The errors above have the
+// effects described there.
 func (d *Database) SetHook(fn func(op string) error) {
 	d.target.mu.Lock()
 	defer d.target.mu.Unlock()
 	d.hook = fn
 }
 
-// Kill ends the process as kill -9 does. It may be called at any time, from a hook too.
+// Kill ends the process like kill -9. It can be called at any time, also by a hook.
 func (d *Database) Kill() { d.end(ErrKilled) }
 
-// end makes the database unusable, for a cause, and ends what is open.
+// end makes the Database unusable for a cause, and ends its transactions and runs.
 func (d *Database) end(cause error) {
 	d.target.mu.Lock()
 	defer d.target.mu.Unlock()
@@ -82,7 +82,7 @@ func (d *Database) end(cause error) {
 	}
 }
 
-// err returns why the database is gone, nil when it isn't.
+// err returns why the Database is unusable, or nil.
 func (d *Database) err() error {
 	d.target.mu.Lock()
 	defer d.target.mu.Unlock()

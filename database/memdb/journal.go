@@ -12,7 +12,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-var errOwn = errors.New("memdb: the script has opened a transaction and not ended it")
+var errOwn = errors.New("memdb: the script's transaction is still open")
 
 func (r *run) Journal(ctx context.Context, j *database.Journal) (err error) {
 	end, err := r.enterUntil(ctx, OpRunJournal)
@@ -71,21 +71,21 @@ func (r *run) Outcome(ctx context.Context, st sqltext.Statement, before string, 
 	}
 	r.db.target.mu.Lock()
 	defer r.db.target.mu.Unlock()
-	if m := createIndexForm.FindStringSubmatch(st.Text); m != nil && r.db.target.live.invalid[unquote(m[1])] {
+	if m := createIndexForm.FindStringSubmatch(st.Text); m != nil && r.db.target.live.indexes[unquote(m[1])].invalid {
 		return &database.Outcome{
-			Verdict: database.NotHappened, Why: "it left an invalid index behind", First: []string{"DROP INDEX CONCURRENTLY IF EXISTS " + m[1]},
+			Verdict: database.NotHappened, Why: "it left an invalid index", First: []string{"DROP INDEX CONCURRENTLY IF EXISTS " + m[1]},
 		}, nil
 	}
 	return database.Explain(st, then, r.db.snapshot()), nil
 }
 
-// snapshot is the schema as it is. mu is held.
+// snapshot returns the schema. mu is held.
 func (d *Database) snapshot() *catalog.Snapshot {
 	return catalog.New(d.Dialect().String(), "", d.target.live.objects())
 }
 
-// halfway does half of a statement that can't be in a transaction: what CREATE INDEX CONCURRENTLY
-// leaves behind is an invalid index, others leave nothing.
+// halfway does half of a statement that can't be in a transaction: CREATE INDEX CONCURRENTLY leaves
+// an invalid index, other statements have no effect.
 func (c *content) halfway(st sqltext.Statement, do change) error {
 	m := createIndexForm.FindStringSubmatch(st.Text)
 	if m == nil || !strings.Contains(strings.ToLower(st.Text), "concurrently") {
@@ -94,6 +94,8 @@ func (c *content) halfway(st sqltext.Statement, do change) error {
 	if err := do(c); err != nil {
 		return err
 	}
-	c.invalid[unquote(m[1])] = true
+	i := c.indexes[unquote(m[1])]
+	i.invalid = true
+	c.indexes[unquote(m[1])] = i
 	return nil
 }

@@ -7,28 +7,27 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// lockKey is what one lock is for: a set in one history.
+// lockKey identifies a lock: a set in one history.
 type lockKey struct {
 	own tables
 	set string
 }
 
-// lock is a lock that is held. released is closed when it no longer is.
+// lock is a lock that is held. released is closed when it is released.
 type lock struct {
 	holder   database.Holder
 	released chan struct{}
 }
 
-// hold is what a Tx and a Run have of their Database: the lock, and whether they
-// are over. The target's mu guards it.
+// hold is the part of a Tx or Run that its Database knows. The target's mu guards it.
 type hold struct {
 	key  lockKey
 	lock *lock
 	over bool
-	head int64 // with what the Tx or Run has recorded itself
+	head int64 // including the entries that the Tx or Run has recorded
 }
 
-// acquire takes the lock of a set, and makes Whimbrel's tables.
+// acquire takes the lock of a set, and creates Whimbrel's tables.
 func (d *Database) acquire(ctx context.Context, set string, opts database.LockOptions, op string) (*hold, database.Found, error) {
 	key := lockKey{d.own, set}
 	begun := time.Now()
@@ -42,20 +41,29 @@ func (d *Database) acquire(ctx context.Context, set string, opts database.LockOp
 		if opts.Waiting != nil {
 			opts.Waiting(held.holder)
 		}
-		locked := &database.LockedError{Set: set, Waited: time.Since(begun), Holder: held.holder}
+		locked := func() error {
+			return &database.LockedError{Set: set, Waited: time.Since(begun), Holder: held.holder}
+		}
 		if opts.Timeout <= 0 {
-			return nil, found, locked
+			return nil, found, locked()
 		}
-		select {
-		case <-held.released:
-		case <-timer.C:
-			locked.Waited = time.Since(begun)
-			return nil, found, locked
-		case <-ctx.Done():
-			return nil, found, ctx.Err()
-		case <-d.gone:
-			return nil, found, d.err()
+		if err := d.await(ctx, held, timer, locked); err != nil {
+			return nil, found, err
 		}
+	}
+}
+
+// await waits until a lock is released. When the timer ends first, it returns the error of late.
+func (d *Database) await(ctx context.Context, held *lock, timer *time.Timer, late func() error) error {
+	select {
+	case <-held.released:
+		return nil
+	case <-timer.C:
+		return late()
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-d.gone:
+		return d.err()
 	}
 }
 
@@ -73,20 +81,17 @@ func (d *Database) settle(ctx context.Context, s database.SettingUpdate, open []
 		if s.Settle.Waiting != nil {
 			s.Settle.Waiting(held.holder)
 		}
-		select {
-		case <-held.released:
-		case <-timer.C:
+		err := d.await(ctx, held, timer, func() error {
 			return &database.UnsettledError{Name: s.Name, Waited: time.Since(begun), Holder: held.holder}
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-d.gone:
-			return d.err()
+		})
+		if err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// tryLock takes the lock, or returns the one that is in the way.
+// tryLock takes the lock, or returns the lock that another Tx or Run holds.
 func (d *Database) tryLock(key lockKey, op string) (*hold, database.Found, *lock, error) {
 	t := d.target
 	t.mu.Lock()
@@ -99,12 +104,12 @@ func (d *Database) tryLock(key lockKey, op string) (*hold, database.Found, *lock
 	}
 	h := d.hold(key, op)
 	l := t.ledger(d.own, true)
-	h.head = head(l.events, key.set)
+	h.head = head(l.entries, key.set)
 	j, ok := l.journals[key.set]
 	return h, database.Found{Head: h.head, Interrupted: ok && j.Started()}, nil, nil
 }
 
-// hold takes a lock that nobody holds. mu is held.
+// hold takes a free lock. mu is held.
 func (d *Database) hold(key lockKey, op string) *hold {
 	h := &hold{key: key, lock: &lock{
 		holder: database.Holder{
@@ -126,4 +131,14 @@ func (d *Database) release(h *hold) {
 	delete(d.open, h)
 	delete(d.target.locks, h.key)
 	close(h.lock.released)
+}
+
+// isOver returns an error if a Tx or Run is over.
+func (d *Database) isOver(h *hold) error {
+	d.target.mu.Lock()
+	defer d.target.mu.Unlock()
+	if h.over {
+		return errOver
+	}
+	return nil
 }

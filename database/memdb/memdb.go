@@ -1,11 +1,11 @@
-// Package memdb is the contract of package database in memory: the reference for
-// driver authors, and what Whimbrel's own tests run on. It is not for keeping data.
+// Package memdb implements the contract of package database in memory. It is the reference for
+// driver authors, and Whimbrel's own tests use it. It does not store data permanently.
 //
-// A [Target] is what a server would be. It can be opened several times, and each
-// opening stands for one process: it has locks and transactions of its own, and can
-// be killed between any two calls ([Database.SetHook], [Database.Kill]).
+// A [Target] corresponds to a server's database. Each time that it is opened stands for a process,
+// which has its own locks and transactions and can be killed between two calls ([Database.SetHook],
+// [Database.Kill]).
 //
-// Scripts are cut as PostgreSQL's are. There are few statements:
+// Scripts are split like PostgreSQL's. These statements exist:
 //
 //	CREATE TABLE t (…)                      DROP TABLE t
 //	INSERT INTO t VALUES (…)                INSERT INTO t VALUES (…) WHERE name = value
@@ -14,12 +14,11 @@
 //	SET name = value                        NOTICE 'text'
 //	SELECT …                                SELECT forever()
 //
-// WHERE asks for a setting of the session; SELECT does nothing; forever waits until
-// it is cancelled; the CONCURRENTLY forms cannot be in a transaction. All else is a
-// syntax error.
+// WHERE compares a setting of the session. SELECT has no effect. SELECT forever() waits until it is
+// cancelled. The CONCURRENTLY forms can't be in a transaction. Everything else is a syntax error.
 //
-// The package waits on channels and timers alone, so that a test in a
-// [testing/synctest] bubble has a clock of its own.
+// The package only waits on channels and timers, so a test in a [testing/synctest] bubble has its
+// own clock.
 package memdb
 
 import (
@@ -34,15 +33,14 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// User is the database user that the history of a Target shows, Host the host, and Name
-// the database's name.
+// Name is the database's name. User and Host are the database user and the host of history entries.
 const (
 	Name = "memory"
 	User = "memory"
 	Host = "localhost"
 )
 
-// Target is one database in memory. It may be used by several goroutines.
+// Target is one database in memory. Several goroutines can use it.
 type Target struct {
 	mu       sync.Mutex
 	live     *content
@@ -54,8 +52,7 @@ type Target struct {
 	major    int
 }
 
-// Version makes the target say that it is PostgreSQL of that major version. It says nothing by
-// itself.
+// Version sets the major version of PostgreSQL that the target reports. It reports none by default.
 func (t *Target) Version(major int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -70,12 +67,12 @@ func tablesOf(opts database.Options) tables {
 	return tables{schema: opts.Schema, history: names.History, settings: names.Settings}
 }
 
-// ledger is what Whimbrel's own tables hold.
+// ledger is the content of Whimbrel's own tables.
 type ledger struct {
-	events   []database.Entry // by ID
+	entries  []database.Entry // by ID
 	settings map[string]database.StoredSetting
 	facts    []fact                      // the metadata
-	journals map[string]database.Journal // the open run of each set
+	journals map[string]database.Journal // of each set
 }
 
 // New returns an empty Target.
@@ -87,7 +84,7 @@ func New() *Target {
 	}
 }
 
-// Open opens the target, as one more process would.
+// Open opens the target, as another process would.
 func (t *Target) Open(ctx context.Context, opts database.Options) (*Database, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -101,8 +98,7 @@ func (t *Target) Open(ctx context.Context, opts database.Options) (*Database, er
 	}, nil
 }
 
-// Driver returns a driver that opens this target, whatever the URL says behind its
-// scheme.
+// Driver returns a driver that opens this target for any URL with a scheme.
 func (t *Target) Driver() database.Driver { return driver{t} }
 
 type driver struct{ target *Target }
@@ -118,15 +114,15 @@ func (d driver) Open(ctx context.Context, url string, opts database.Options) (da
 	return db, nil
 }
 
-// Queue makes transactions keep what Run and Record are given until State or Commit, as
-// a driver does that pipelines: errors come as late as the contract allows.
+// Queue makes transactions queue their calls of Exec and Record until State or Commit, like a
+// driver that pipelines: errors are returned as late as the contract allows.
 func (t *Target) Queue(on bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.queued = on
 }
 
-// Tables returns the names of the tables that scripts made, in alphabetical order.
+// Tables returns the names of the tables that scripts created, in alphabetical order.
 func (t *Target) Tables(ctx context.Context) ([]string, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -149,7 +145,13 @@ func (t *Target) OwnTables(ctx context.Context) ([]string, error) {
 func (t *Target) Invalid(ctx context.Context) ([]string, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return slices.Sorted(maps.Keys(t.live.invalid)), ctx.Err()
+	var names []string
+	for name, i := range t.live.indexes {
+		if i.invalid {
+			names = append(names, name)
+		}
+	}
+	return slices.Sorted(slices.Values(names)), ctx.Err()
 }
 
 // Indexes returns the names of the indexes, in alphabetical order.
@@ -159,15 +161,15 @@ func (t *Target) Indexes(ctx context.Context) ([]string, error) {
 	return slices.Sorted(maps.Keys(t.live.indexes)), ctx.Err()
 }
 
-// Rows returns what stands between the parentheses of each row of a table, in the
-// order of insertion. It is an error when the table doesn't exist.
+// Rows returns the rows of a table in the order of insertion: the texts between the parentheses of
+// VALUES. It returns an error if the table doesn't exist.
 func (t *Target) Rows(ctx context.Context, table string) ([]string, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.live.rows(table, ctx.Err())
 }
 
-// Locked returns who holds the lock of each set that is locked.
+// Locked returns the holder of the lock of each set that is locked.
 func (t *Target) Locked() map[string]database.Holder {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -178,20 +180,20 @@ func (t *Target) Locked() map[string]database.Holder {
 	return held
 }
 
-// Tx is what a Go function migration works on.
+// Tx is the transaction that a Go function of a migration receives.
 type Tx struct {
 	exec func(context.Context, string) error
 	rows func(string) ([]string, error)
 }
 
-// Exec runs the statements of a text in the transaction.
+// Exec executes the statements of a text.
 func (tx Tx) Exec(ctx context.Context, text string) error { return tx.exec(ctx, text) }
 
-// Rows returns the rows of a table, as the transaction sees them.
+// Rows returns the rows of a table in the transaction.
 func (tx Tx) Rows(table string) ([]string, error) { return tx.rows(table) }
 
-// ledger returns what Whimbrel's tables hold, and makes the tables if they are
-// missing and write is asked for. mu is held.
+// ledger returns the content of Whimbrel's tables. If they are missing and write is set, it creates
+// them. mu is held.
 func (t *Target) ledger(own tables, write bool) *ledger {
 	l := t.ledgers[own]
 	if l == nil {
@@ -203,8 +205,8 @@ func (t *Target) ledger(own tables, write bool) *ledger {
 	return l
 }
 
-// errOver is the error of using a Tx or Run that has ended.
+// errOver is the error of a Tx or Run that has ended.
 var errOver = errors.New("memdb: the transaction is over")
 
-// micros is a time as databases keep it.
+// micros returns a time as databases store it.
 func micros(at time.Time) time.Time { return at.UTC().Truncate(time.Microsecond) }

@@ -14,14 +14,14 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// fact is an entry of the metadata as it is kept.
+// fact is a stored entry of the metadata.
 type fact struct {
 	name  metadata.Name
 	facts string // encoded
 }
 
-// Metadata implements database.MetadataDriver: tables with their columns, and comments, in
-// no schema. Objects have no IDs.
+// Metadata implements database.MetadataReader. The objects are tables and columns; they have no
+// schema and no IDs.
 func (d *Database) Metadata(ctx context.Context) (*metadata.State, error) {
 	if err := d.enter(ctx, OpMetadata); err != nil {
 		return nil, err
@@ -31,7 +31,7 @@ func (d *Database) Metadata(ctx context.Context) (*metadata.State, error) {
 	return d.target.live.metadata(d.target.ledger(d.own, false).facts)
 }
 
-// metadata makes a state of the facts that are kept, and of what there is. mu is held.
+// metadata returns the stored facts and the objects. mu is held.
 func (c *content) metadata(facts []fact) (*metadata.State, error) {
 	s := &metadata.State{Comments: true}
 	for _, f := range facts {
@@ -41,32 +41,20 @@ func (c *content) metadata(facts []fact) (*metadata.State, error) {
 		}
 		s.Entries = append(s.Entries, metadata.Stored{Name: f.name, Facts: decoded})
 	}
-	for name := range c.tables {
-		n := metadata.Name{Kind: metadata.Table, Object: name}
+	add := func(n metadata.Name) {
 		s.Objects = append(s.Objects, metadata.Object{Name: n, Comment: c.comments[n]})
-		for _, column := range c.columns(name) {
-			n := metadata.Name{Kind: metadata.Column, Object: name, Column: column}
-			s.Objects = append(s.Objects, metadata.Object{Name: n, Comment: c.comments[n]})
+	}
+	for name, t := range c.tables {
+		add(metadata.Name{Kind: metadata.Table, Object: name})
+		for column := range t.definitions() {
+			add(metadata.Name{Kind: metadata.Column, Object: name, Column: column})
 		}
 	}
 	return s, nil
 }
 
-// columns returns the names of a table's columns.
-func (c *content) columns(table string) (names []string) {
-	for part := range strings.SplitSeq(c.defined["table "+table], ",") {
-		if name, _, _ := strings.Cut(strings.TrimSpace(part), " "); name != "" {
-			names = append(names, unquote(name))
-		}
-	}
-	return names
-}
-
 func (tx *transaction) Metadata(ctx context.Context) (*metadata.State, error) {
-	if err := tx.enter(ctx, OpTxMetadata); err != nil {
-		return nil, err
-	}
-	if err := tx.flush(ctx); err != nil {
+	if err := tx.enterAndFlush(ctx, OpTxMetadata); err != nil {
 		return nil, err
 	}
 	if err := tx.lockMetadata(ctx); err != nil {
@@ -110,7 +98,7 @@ func (tx *transaction) PutMetadata(ctx context.Context, change *metadata.Change)
 	})
 }
 
-// lockMetadata keeps other transactions from changing the metadata until this one is over.
+// lockMetadata prevents other transactions from changing the metadata until this one is over.
 func (tx *transaction) lockMetadata(ctx context.Context) error {
 	tx.db.target.mu.Lock()
 	mine := slices.ContainsFunc(tx.others, func(h *hold) bool { return h.key.set == drivers.MetadataLock })
@@ -136,7 +124,7 @@ func comment(comments []metadata.Comment) change {
 	return func(c *content) error {
 		for _, m := range comments {
 			t := c.tables[m.Name.Object]
-			if t == nil || m.Name.Column != "" && !slices.Contains(c.columns(m.Name.Object), m.Name.Column) {
+			if t == nil || m.Name.Column != "" && !slices.Contains(t.columns(), m.Name.Column) {
 				return sqlError("42P01", "%s %q does not exist", m.Name.Kind.Type(), m.Name.String())
 			}
 			if m.Text == "" {
@@ -151,8 +139,8 @@ func comment(comments []metadata.Comment) change {
 
 var queryForm = stmt(`SELECT \* FROM NAME`, nil).re
 
-// Query implements database.MetadataDriver. SELECT * FROM t returns rows, which are texts; other
-// queries none.
+// Query implements database.Querier. SELECT * FROM t returns the rows of a table; other queries
+// return none.
 func (d *Database) Query(ctx context.Context, statement string) (*database.Rows, error) {
 	if err := d.enter(ctx, OpQuery); err != nil {
 		return nil, err
@@ -172,11 +160,11 @@ func (d *Database) query(ctx context.Context, st sqltext.Statement) (*database.R
 	if m := queryForm.FindStringSubmatch(st.Text); m != nil {
 		return d.rowsOf(m)
 	}
-	_, err := d.run(ctx, st, nil, session{}) // it may be no statement at all
+	_, err := d.run(ctx, st, nil, session{}) // it may be a syntax error
 	return &database.Rows{}, err
 }
 
-// Query executes one statement with the transaction. None returns rows.
+// Query implements database.Querier. It returns no rows.
 func (tx *transaction) Query(ctx context.Context, statement string) (*database.Rows, error) {
 	if err := tx.enter(ctx, OpQuery); err != nil {
 		return nil, err
@@ -201,7 +189,7 @@ func (d *Database) rowsOf(m []string) (*database.Rows, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &database.Rows{Columns: d.target.live.columns(name), Rows: [][]any{}}
+	out := &database.Rows{Columns: d.target.live.tables[name].columns(), Rows: [][]any{}}
 	for _, s := range stored {
 		var row []any
 		for _, v := range literals.FindAllString(s, -1) {
@@ -212,7 +200,7 @@ func (d *Database) rowsOf(m []string) (*database.Rows, error) {
 	return out, nil
 }
 
-// value returns what a literal says.
+// value returns the value of a literal.
 func value(literal string) any {
 	if inner, ok := strings.CutPrefix(literal, "'"); ok {
 		return strings.ReplaceAll(strings.TrimSuffix(inner, "'"), "''", "'")

@@ -10,12 +10,9 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// Reset drops every table. There are no schemas here, nor anything of somebody else's.
+// Reset drops every table. A Target has no schemas, and no objects of other roles.
 func (tx *transaction) Reset(ctx context.Context, _ []string, e database.Entry) (*database.Emptied, error) {
-	if err := tx.enter(ctx, OpTxReset); err != nil {
-		return nil, err
-	}
-	if err := tx.flush(ctx); err != nil {
+	if err := tx.enterAndFlush(ctx, OpTxReset); err != nil {
 		return nil, err
 	}
 	t := tx.db.target
@@ -37,12 +34,12 @@ func (tx *transaction) Reset(ctx context.Context, _ []string, e database.Entry) 
 	}
 	for _, set := range sets {
 		e.Set = set
-		tx.events = append(tx.events, tx.db.keep(e))
+		tx.entries = append(tx.entries, tx.db.keep(e))
 	}
 	return out, nil
 }
 
-// drop drops tables, now and again at Commit. mu is held.
+// drop drops tables now, and again at Commit. mu is held.
 func (tx *transaction) drop(tables []string) {
 	slices.Sort(tables)
 	tx.dropped = slices.Compact(tables)
@@ -52,12 +49,12 @@ func (tx *transaction) drop(tables []string) {
 		}
 		return nil
 	}
-	change(tx.content) // which never fails
+	change(tx.content) // never fails
 	tx.changes = append(tx.changes, placed{change: change})
 }
 
-// lockOthers takes the locks of all sets of the history and of those with an open run, and returns
-// the sets. mu is held.
+// lockOthers takes the locks of all sets that have history entries or an interrupted run, and
+// returns the sets. mu is held.
 func (tx *transaction) lockOthers() ([]string, error) {
 	d, t := tx.db, tx.db.target
 	sets := []string{tx.set}
@@ -66,7 +63,7 @@ func (tx *transaction) lockOthers() ([]string, error) {
 			sets = append(sets, set)
 		}
 	}
-	for _, e := range t.ledger(d.own, false).events {
+	for _, e := range t.ledger(d.own, false).entries {
 		if e.Set != migration.ReservedSet {
 			sets = append(sets, e.Set)
 		}
@@ -88,7 +85,7 @@ func (tx *transaction) lockOthers() ([]string, error) {
 	return sets, nil
 }
 
-// releaseOthers lets go of what lockOthers took. mu is held.
+// releaseOthers releases the locks that lockOthers took. mu is held.
 func (tx *transaction) releaseOthers() {
 	for _, h := range tx.others {
 		tx.db.release(h)

@@ -18,7 +18,7 @@ type run struct {
 	session session
 	hold    *hold // guarded by the target's mu, as is the field below
 
-	own *content // of the transaction that the script opened, nil for none
+	own *content // of the transaction that the script opened; nil: none
 	all []placed // its changes
 
 	saved savepoints
@@ -95,13 +95,13 @@ func (r *run) exec(ctx context.Context, st sqltext.Statement, data io.Reader, do
 	return nil
 }
 
-// control is the transaction control of a script. mu is held.
+// control executes a script's transaction control. mu is held.
 func (r *run) control(st sqltext.Statement, done *database.Journal) error {
 	switch {
 	case st.Tx == sqltext.TxBegin && r.own == nil:
 		r.own, r.all, r.saved = r.db.target.live.clone(), nil, nil
 		return nil
-	case st.Tx == sqltext.TxBegin: // which clients are warned about
+	case st.Tx == sqltext.TxBegin: // PostgreSQL only warns
 		return nil
 	case st.Tx == sqltext.TxSavepoint && r.own != nil:
 		left, err := r.saved.control(st, r.all)
@@ -170,26 +170,17 @@ func (r *run) enter(ctx context.Context, op string) error {
 		}
 		return err
 	}
-	return r.isOver()
+	return r.db.isOver(r.hold)
 }
 
-func (r *run) isOver() error {
-	r.db.target.mu.Lock()
-	defer r.db.target.mu.Unlock()
-	if r.hold.over {
-		return errOver
-	}
-	return nil
-}
-
-// enterUntil is enter for a call that a hook can end after it has begun: then it returns, as
-// end, what the hook said. An error without that has done nothing.
+// enterUntil is enter for a call that a hook can end after it has begun. It then returns the hook's
+// error as end. If it returns err, the call must have no effect.
 func (r *run) enterUntil(ctx context.Context, op string) (end, err error) {
 	err = r.enter(ctx, op)
 	for _, end := range []error{ErrDone, ErrHalfway, ErrCommitted, ErrNotCommitted} {
 		if errors.Is(err, end) {
 			if err = ctx.Err(); err == nil {
-				err = r.isOver()
+				err = r.db.isOver(r.hold)
 			}
 			return end, err
 		}
@@ -197,8 +188,8 @@ func (r *run) enterUntil(ctx context.Context, op string) (end, err error) {
 	return nil, err
 }
 
-// left ends a call that enterUntil began, as the hook said. committing says that the call commits:
-// if its connection is cut, the caller can't know the outcome.
+// left ends a call that enterUntil began, as its hook requires. committing says that the call
+// commits: if the connection is cut, the caller can't know the outcome.
 func (r *run) left(end error, committing bool, err error) error {
 	switch end {
 	case nil:

@@ -7,18 +7,18 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// savepoints are those of a transaction, oldest first.
+// savepoints are the savepoints of a transaction, oldest first.
 type savepoints []savepoint
 
 type savepoint struct {
 	name    string
-	changes int // of the transaction, before it
+	changes int // the number of changes before it
 }
 
 var savepointForm = regexp.MustCompile(`(?is)^(SAVEPOINT|RELEASE(?:\s+SAVEPOINT)?|ROLLBACK(?:\s+(?:WORK|TRANSACTION))?\s+TO(?:\s+SAVEPOINT)?)\s+` + nameSQL + `$`)
 
 // control executes SAVEPOINT, RELEASE or ROLLBACK TO in a transaction with these changes, and
-// returns those that are left.
+// returns the remaining changes.
 func (s *savepoints) control(st sqltext.Statement, changes []placed) ([]placed, error) {
 	m := savepointForm.FindStringSubmatch(st.Text)
 	if m == nil {
@@ -43,7 +43,7 @@ func (s *savepoints) control(st sqltext.Statement, changes []placed) ([]placed, 
 	return changes, sqlError("3B001", "savepoint %q does not exist", name)
 }
 
-// after returns a content with changes made to it.
+// after returns a copy of the content with changes made to it.
 func (c *content) after(changes []placed) (*content, error) {
 	next := c.clone()
 	for _, p := range changes {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"regexp"
 	"slices"
@@ -16,26 +17,49 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// content is what scripts made. A clone shares its tables until one side writes.
+// content is what scripts have created. A copy shares its tables until one side changes them.
 type content struct {
 	tables   map[string]*table
-	indexes  map[string]string // the table of each
+	indexes  map[string]index
 	comments map[metadata.Name]string
-	invalid  map[string]bool   // indexes that a CREATE INDEX CONCURRENTLY has left behind
-	defined  map[string]string // what stood in the parentheses: of tables by "table name", of indexes by "index name"
 }
 
 type table struct {
-	rows  []string
-	owner *content // who may append in place
+	rows    []string
+	defined string   // the text in its parentheses
+	owner   *content // the content that may append in place
+}
+
+type index struct {
+	on, columns string
+	invalid     bool // an interrupted CREATE INDEX CONCURRENTLY left it
 }
 
 func newContent() *content {
-	return &content{tables: map[string]*table{}, indexes: map[string]string{}, invalid: map[string]bool{}, defined: map[string]string{}, comments: map[metadata.Name]string{}}
+	return &content{map[string]*table{}, map[string]index{}, map[metadata.Name]string{}}
 }
 
 func (c *content) clone() *content {
-	return &content{tables: maps.Clone(c.tables), indexes: maps.Clone(c.indexes), invalid: maps.Clone(c.invalid), defined: maps.Clone(c.defined), comments: maps.Clone(c.comments)}
+	return &content{maps.Clone(c.tables), maps.Clone(c.indexes), maps.Clone(c.comments)}
+}
+
+// definitions yields the names and the definitions of a table's columns.
+func (t *table) definitions() iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		for part := range strings.SplitSeq(t.defined, ",") {
+			name, definition, _ := strings.Cut(strings.TrimSpace(part), " ")
+			if name != "" && !yield(unquote(name), strings.TrimSpace(definition)) {
+				return
+			}
+		}
+	}
+}
+
+func (t *table) columns() (names []string) {
+	for name := range t.definitions() {
+		names = append(names, name)
+	}
+	return names
 }
 
 func (c *content) rows(name string, err error) ([]string, error) {
@@ -49,27 +73,26 @@ func (c *content) rows(name string, err error) ([]string, error) {
 	return slices.Clone(t.rows), nil
 }
 
-// own returns a table that c may append to.
+// own returns a table that only c has.
 func (c *content) own(name string) (*table, error) {
 	t := c.tables[name]
 	if t == nil {
 		return nil, sqlError("42P01", "relation %q does not exist", name)
 	}
 	if t.owner != c {
-		t = &table{rows: slices.Clone(t.rows), owner: c}
+		t = &table{slices.Clone(t.rows), t.defined, c}
 		c.tables[name] = t
 	}
 	return t, nil
 }
 
-// change is what a statement does to the content. It can be done again, to another
-// content, when a transaction is committed.
+// change is the effect of a statement on the content. Commit repeats it on another content.
 type change func(*content) error
 
-// session is what SET changes.
+// session holds the settings that SET changes.
 type session map[string]string
 
-// codeError is an error as a server sends it.
+// codeError is an error with a code, as a server sends it.
 type codeError struct{ code, msg string }
 
 func (e *codeError) Error() string { return fmt.Sprintf("%s (%s)", e.msg, e.code) }
@@ -86,38 +109,34 @@ const (
 // form is one kind of statement.
 type form struct {
 	re *regexp.Regexp
-	do func(m []string, s session) (change, error)
+	do func(m []string, s session) change
 }
 
-func stmt(pattern string, do func(m []string, s session) (change, error)) form {
+func stmt(pattern string, do func(m []string, s session) change) form {
 	pattern = strings.ReplaceAll(pattern, "NAME", nameSQL)
 	pattern = strings.ReplaceAll(pattern, " ", `\s+`)
 	return form{regexp.MustCompile(`(?is)^` + pattern + emptySQL + `$`), do}
 }
 
 var forms = []form{
-	stmt(`CREATE TABLE NAME\s*\((.*)\)`, func(m []string, _ session) (change, error) { return createTable(unquote(m[1]), m[2]), nil }),
-	stmt(`DROP TABLE NAME`, func(m []string, _ session) (change, error) { return dropTable(unquote(m[1])), nil }),
-	stmt(`INSERT INTO NAME VALUES\s*\((.*)\) WHERE NAME\s*=\s*(\S+)`, func(m []string, s session) (change, error) {
+	stmt(`CREATE TABLE NAME\s*\((.*)\)`, func(m []string, _ session) change { return createTable(unquote(m[1]), m[2]) }),
+	stmt(`DROP TABLE NAME`, func(m []string, _ session) change { return dropTable(unquote(m[1])) }),
+	stmt(`INSERT INTO NAME VALUES\s*\((.*)\) WHERE NAME\s*=\s*(\S+)`, func(m []string, s session) change {
 		if s[strings.ToLower(m[3])] != strings.Trim(m[4], "'") {
-			return insert(unquote(m[1])), nil
+			return insert(unquote(m[1]))
 		}
-		return insert(unquote(m[1]), m[2]), nil
+		return insert(unquote(m[1]), m[2])
 	}),
-	stmt(`INSERT INTO NAME VALUES\s*\((.*)\)`, func(m []string, _ session) (change, error) { return insert(unquote(m[1]), m[2]), nil }),
-	stmt(`DELETE FROM NAME`, func(m []string, _ session) (change, error) { return deleteAll(unquote(m[1])), nil }),
-	{createIndexForm, func(m []string, _ session) (change, error) {
-		return createIndex(unquote(m[1]), unquote(m[2]), m[3]), nil
-	}},
-	stmt(`DROP INDEX(?: CONCURRENTLY)?( IF EXISTS)? NAME`, func(m []string, _ session) (change, error) {
-		return dropIndex(unquote(m[2]), m[1] != ""), nil
-	}),
-	stmt(`SET (?:TRANSACTION|SESSION CHARACTERISTICS|LOCAL)\b.*`, func([]string, session) (change, error) { return nothing, nil }),
-	stmt(`SET NAME(?:\s*=\s*| TO )(\S.*)`, func(m []string, s session) (change, error) {
+	stmt(`INSERT INTO NAME VALUES\s*\((.*)\)`, func(m []string, _ session) change { return insert(unquote(m[1]), m[2]) }),
+	stmt(`DELETE FROM NAME`, func(m []string, _ session) change { return deleteAll(unquote(m[1])) }),
+	{createIndexForm, func(m []string, _ session) change { return createIndex(unquote(m[1]), unquote(m[2]), m[3]) }},
+	stmt(`DROP INDEX(?: CONCURRENTLY)?( IF EXISTS)? NAME`, func(m []string, _ session) change { return dropIndex(unquote(m[2]), m[1] != "") }),
+	stmt(`SET (?:TRANSACTION|SESSION CHARACTERISTICS|LOCAL)\b.*`, func([]string, session) change { return nothing }),
+	stmt(`SET NAME(?:\s*=\s*| TO )(\S.*)`, func(m []string, s session) change {
 		s[strings.ToLower(m[1])] = strings.Trim(strings.TrimSpace(m[2]), "'")
-		return nothing, nil
+		return nothing
 	}),
-	stmt(`SELECT\b.*`, func([]string, session) (change, error) { return nothing, nil }),
+	stmt(`SELECT\b.*`, func([]string, session) change { return nothing }),
 }
 
 var (
@@ -134,11 +153,11 @@ func unquote(name string) string {
 	return strings.ToLower(name)
 }
 
-// parse returns what a statement does.
+// parse returns the change of a statement.
 func parse(text string, s session) (change, error) {
 	for _, f := range forms {
 		if m := f.re.FindStringSubmatch(text); m != nil {
-			return f.do(m, s)
+			return f.do(m, s), nil
 		}
 	}
 	word, _, _ := strings.Cut(strings.TrimSpace(text), " ")
@@ -152,8 +171,7 @@ func createTable(name, columns string) change {
 		if c.tables[name] != nil {
 			return sqlError("42P07", "relation %q already exists", name)
 		}
-		c.tables[name] = &table{owner: c}
-		c.defined["table "+name] = columns
+		c.tables[name] = &table{defined: columns, owner: c}
 		return nil
 	}
 }
@@ -168,10 +186,10 @@ func dropTable(name string) change {
 	}
 }
 
-// drop drops a table that is there, with what belongs to it.
+// drop drops a table with its indexes and comments.
 func (c *content) drop(name string) {
 	delete(c.tables, name)
-	maps.DeleteFunc(c.indexes, func(_, of string) bool { return of == name })
+	maps.DeleteFunc(c.indexes, func(_ string, i index) bool { return i.on == name })
 	maps.DeleteFunc(c.comments, func(n metadata.Name, _ string) bool { return n.Object == name })
 }
 
@@ -203,8 +221,7 @@ func createIndex(name, on, columns string) change {
 		if _, ok := c.indexes[name]; ok {
 			return sqlError("42P07", "relation %q already exists", name)
 		}
-		c.indexes[name] = on
-		c.defined["index "+name] = columns
+		c.indexes[name] = index{on: on, columns: columns}
 		return nil
 	}
 }
@@ -217,13 +234,11 @@ func dropIndex(name string, ifExists bool) change {
 			return sqlError("42704", "index %q does not exist", name)
 		}
 		delete(c.indexes, name)
-		delete(c.invalid, name)
 		return nil
 	}
 }
 
-// run works out what a statement does, and does all of it that isn't a change of the
-// content: it sends notices and waits.
+// run returns the change of a statement. It sends notices and waits, which are no changes.
 func (d *Database) run(ctx context.Context, st sqltext.Statement, data io.Reader, s session) (change, error) {
 	if st.Kind == sqltext.CopyIn {
 		m := copyForm.FindStringSubmatch(st.Text)
@@ -250,7 +265,7 @@ func (d *Database) run(ctx context.Context, st sqltext.Statement, data io.Reader
 	return parse(st.Text, s)
 }
 
-// limit bounds a statement's time as the directives of its script ask for.
+// limit applies the statement timeout of a script's directives.
 func limit(ctx context.Context, d migration.Directives) (context.Context, context.CancelFunc) {
 	if d.StatementTimeout == 0 {
 		return ctx, func() {}
@@ -269,7 +284,7 @@ func lines(data io.Reader) (rows []string, err error) {
 	return rows, sc.Err()
 }
 
-// statementError says of a server's error in which statement of which script it is.
+// statementError returns a server's error with the place of its statement.
 func statementError(st sqltext.Statement, err error) error {
 	e := &database.StatementError{
 		Pos: st.Pos, Index: st.Index, Statement: st.Text, Message: err.Error(), Err: err,

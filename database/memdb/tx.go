@@ -12,17 +12,15 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// Func returns the script of a Go function that works in the transaction of its
-// migration. id stands for the function in the history: it must change when what the
-// function does changes.
+// Func returns the script of a Go function that works in the transaction of its migration. The
+// history stores id for the function: change it when the function's effect changes.
 func Func(id string, fn func(ctx context.Context, tx Tx) error) *migration.Script {
 	return migration.Func(id, fn)
 }
 
-// transaction is a Tx: a clone of the content as it was at Begin, and the changes
-// that were made to it. Commit does the changes again to what is there then; what
-// other sets have committed meanwhile is kept, and where it is in the way of a change,
-// Commit fails.
+// transaction is a Tx: a copy of the content at Begin, and the changes that were made to it. Commit
+// makes the changes again to the content at that time, which keeps what other sets have committed
+// since Begin. If a change is no longer possible, Commit fails.
 type transaction struct {
 	db  *Database
 	set string
@@ -33,10 +31,10 @@ type transaction struct {
 	content *content
 	changes []placed
 	saved   savepoints
-	events  []database.Entry
+	entries []database.Entry
 	dropped []string  // by Reset
-	facts   *[]fact   // what PutMetadata was given last; nil: nothing
-	since   time.Time // when the transaction began, or an event was recorded last
+	facts   *[]fact   // of the last PutMetadata; nil: none
+	since   time.Time // when the transaction began, or the last entry was recorded
 	queue   []func(context.Context) error
 	failed  error // the first error, after which only Rollback helps
 }
@@ -48,15 +46,12 @@ type placed struct {
 }
 
 func (tx *transaction) State(ctx context.Context) (*database.State, error) {
-	if err := tx.enter(ctx, OpTxState); err != nil {
-		return nil, err
-	}
-	if err := tx.flush(ctx); err != nil {
+	if err := tx.enterAndFlush(ctx, OpTxState); err != nil {
 		return nil, err
 	}
 	tx.db.target.mu.Lock()
 	defer tx.db.target.mu.Unlock()
-	return tx.db.target.state(tx.db.own, tx.set, tx.events), nil
+	return tx.db.target.state(tx.db.own, tx.set, tx.entries), nil
 }
 
 func (tx *transaction) Exec(ctx context.Context, s *migration.Script) error {
@@ -79,7 +74,7 @@ func (tx *transaction) Record(ctx context.Context, entries ...database.Entry) er
 				e.StartedAt, e.Duration = tx.since, now.Sub(tx.since)
 			}
 			tx.since, e.Set = now, tx.set
-			tx.events = append(tx.events, tx.db.keep(e))
+			tx.entries = append(tx.entries, tx.db.keep(e))
 		}
 		return nil
 	})
@@ -117,7 +112,7 @@ func (tx *transaction) Commit(ctx context.Context) (recorded database.Recorded, 
 	return tx.recorded(), nil
 }
 
-// publish makes the transaction part of the target, or nothing of it. mu is held.
+// publish makes all of the transaction part of the target, or nothing. mu is held.
 func (tx *transaction) publish() error {
 	t := tx.db.target
 	next := t.live.clone()
@@ -128,17 +123,17 @@ func (tx *transaction) publish() error {
 	}
 	t.live = next
 	l := t.ledger(tx.db.own, true)
-	l.add(tx.events...)
+	l.add(tx.entries...)
 	if tx.facts != nil {
 		l.facts = *tx.facts
 	}
 	return nil
 }
 
-// recorded returns what Commit has made durable.
+// recorded returns what Commit returns.
 func (tx *transaction) recorded() database.Recorded {
-	r := database.Recorded{Head: tx.hold.head + head(tx.events, tx.set)}
-	for _, e := range tx.events {
+	r := database.Recorded{Head: tx.hold.head + head(tx.entries, tx.set)}
+	for _, e := range tx.entries {
 		e.UpText, e.DownText = "", ""
 		r.Entries = append(r.Entries, e)
 	}
@@ -157,11 +152,11 @@ func (tx *transaction) Rollback(context.Context) error {
 	return err
 }
 
-// enter begins each call that needs the transaction to be alive and well.
+// enter begins a call that is an error after the transaction is over or has failed.
 func (tx *transaction) enter(ctx context.Context, op string) error {
 	err := tx.db.enter(ctx, op)
 	if err == nil || errors.Is(err, ErrCommitted) {
-		if over := tx.isOver(); over != nil {
+		if over := tx.db.isOver(tx.hold); over != nil {
 			return over
 		}
 		if tx.failed != nil {
@@ -171,15 +166,6 @@ func (tx *transaction) enter(ctx context.Context, op string) error {
 	return tx.fail(err)
 }
 
-func (tx *transaction) isOver() error {
-	tx.db.target.mu.Lock()
-	defer tx.db.target.mu.Unlock()
-	if tx.hold.over {
-		return errOver
-	}
-	return nil
-}
-
 func (tx *transaction) fail(err error) error {
 	if err != nil && tx.failed == nil && !errors.Is(err, ErrCommitted) {
 		tx.failed = err
@@ -187,7 +173,7 @@ func (tx *transaction) fail(err error) error {
 	return err
 }
 
-// do does something, or queues it.
+// do calls what, or queues it.
 func (tx *transaction) do(ctx context.Context, what func(context.Context) error) error {
 	tx.db.target.mu.Lock()
 	queued := tx.db.target.queued
@@ -197,6 +183,14 @@ func (tx *transaction) do(ctx context.Context, what func(context.Context) error)
 		return nil
 	}
 	return tx.fail(what(ctx))
+}
+
+// enterAndFlush is enter for a call that executes what is queued.
+func (tx *transaction) enterAndFlush(ctx context.Context, op string) error {
+	if err := tx.enter(ctx, op); err != nil {
+		return err
+	}
+	return tx.flush(ctx)
 }
 
 func (tx *transaction) flush(ctx context.Context) error {
@@ -209,7 +203,7 @@ func (tx *transaction) flush(ctx context.Context) error {
 	return nil
 }
 
-// script runs a script with a session of its own.
+// script executes a script in its own session.
 func (tx *transaction) script(ctx context.Context, s *migration.Script) error {
 	sess := session{}
 	if fn := s.Func(); fn != nil {
@@ -225,7 +219,7 @@ func (tx *transaction) script(ctx context.Context, s *migration.Script) error {
 func (tx *transaction) function(ctx context.Context, s *migration.Script, sess session) error {
 	fn, ok := s.Func().(func(context.Context, Tx) error)
 	if !ok {
-		return fmt.Errorf("%s: a Go function migration for memdb is made by memdb.Func, this is a %T", s.File, s.Func())
+		return fmt.Errorf("%s: a Go function for memdb must be created with memdb.Func; this is a %T", s.File, s.Func())
 	}
 	err := fn(ctx, Tx{
 		exec: func(ctx context.Context, text string) error {
@@ -264,7 +258,7 @@ func (tx *transaction) statements(ctx context.Context, s *migration.Script, all 
 	}
 }
 
-// savepoint executes a statement about one.
+// savepoint executes a statement that controls a savepoint.
 func (tx *transaction) savepoint(st sqltext.Statement) error {
 	tx.db.target.mu.Lock()
 	defer tx.db.target.mu.Unlock()
