@@ -21,13 +21,12 @@ func checkClasses(t *testing.T, d Dialect, table string) {
 			continue
 		}
 		for _, text := range []string{text, strings.ToLower(text), "/* COMMIT */ " + strings.ReplaceAll(text, " ", " -- x\n\t")} {
-			pieces, err := Split(text, d, Options{})
-			if err != nil || len(pieces) != 1 || pieces[0].Kind != SQL {
-				t.Errorf("%s: not one statement: %v %v", text, pieces, err)
-				continue
+			st := one(t, d, text)
+			if st.Kind != SQL {
+				t.Errorf("%s: Kind is %v, want SQL", text, st.Kind)
 			}
-			got := txNames[pieces[0].Tx]
-			if w := pieces[0].Why; w != "" {
+			got := txNames[st.Tx]
+			if w := st.Why; w != "" {
 				got += " (" + w + ")"
 			}
 			if !strings.EqualFold(got, want) {
@@ -243,10 +242,7 @@ func checkSessions(t *testing.T, d Dialect, want bool, table string) {
 		if text == "" {
 			continue
 		}
-		pieces, err := Split(text, d, Options{})
-		if err != nil || len(pieces) != 1 {
-			t.Errorf("%s: not one statement: %v %v", text, pieces, err)
-		} else if got := pieces[0].Session; got != want {
+		if got := one(t, d, text).Session; got != want {
 			t.Errorf("%s: Session is %v", text, got)
 		}
 	}

@@ -178,9 +178,12 @@ func (o *outside) postgresAnywhere(c cursor, at int, do bool) {
 		return
 	}
 	name := c.name()
-	if outer, ok := postgresFunctions[name]; ok {
-		o.found(outer, at, name+"()", false)
-	} else if strings.HasPrefix(name, "dblink") {
+	for _, f := range postgresFunctions {
+		if listed(f.names, name) {
+			o.found(f.outer, at, name+"()", false)
+		}
+	}
+	if strings.HasPrefix(name, "dblink") {
 		o.found(OtherServers, at, name+"()", false)
 	} else if strings.HasPrefix(name, "pg_logical_") && !strings.HasPrefix(name, "pg_logical_slot_peek") {
 		o.found(ServerWork, at, name+"()", false)
@@ -254,23 +257,19 @@ func runsText(c cursor) bool {
 
 // postgresFunctions are functions of the server and of common extensions that have effects outside
 // the database, which a rollback does not undo.
-var postgresFunctions = map[string]Outer{
-	"lo_export": Files, "pg_file_write": Files, "pg_file_rename": Files, "pg_file_unlink": Files, "pg_file_sync": Files,
-
-	"pg_terminate_backend": ServerWork, "pg_cancel_backend": ServerWork, "pg_reload_conf": ServerWork, "pg_rotate_logfile": ServerWork,
-	"pg_logfile_rotate": ServerWork, "pg_switch_wal": ServerWork, "pg_switch_xlog": ServerWork, "pg_create_restore_point": ServerWork, "pg_promote": ServerWork,
-	"pg_wal_replay_pause": ServerWork, "pg_wal_replay_resume": ServerWork, "pg_log_standby_snapshot": ServerWork,
-	"pg_backup_start": ServerWork, "pg_backup_stop": ServerWork, "pg_start_backup": ServerWork, "pg_stop_backup": ServerWork,
-	"pg_stat_reset_shared": ServerWork, "pg_stat_reset_slru": ServerWork, "pg_stat_reset_subscription_stats": ServerWork, "pg_stat_reset_replication_slot": ServerWork, "pg_stat_reset_backend_stats": ServerWork,
-	"pg_stat_statements_reset": ServerWork,
-
-	"pg_create_physical_replication_slot": ServerWork, "pg_create_logical_replication_slot": ServerWork, "pg_drop_replication_slot": ServerWork,
-	"pg_copy_physical_replication_slot": ServerWork, "pg_copy_logical_replication_slot": ServerWork, "pg_replication_slot_advance": ServerWork,
-	"pg_sync_replication_slots": ServerWork, "pg_log_backend_memory_contexts": ServerWork,
-	"pg_replication_origin_create": ServerWork, "pg_replication_origin_drop": ServerWork, "pg_replication_origin_advance": ServerWork,
-
-	"http": OtherServers, "http_head": OtherServers, "http_get": OtherServers, "http_post": OtherServers, "http_put": OtherServers, "http_patch": OtherServers, "http_delete": OtherServers,
-	"query_export_to_s3": OtherServers, "table_import_from_s3": OtherServers,
+var postgresFunctions = []struct {
+	outer Outer
+	names string
+}{
+	{Files, "lo_export|pg_file_write|pg_file_rename|pg_file_unlink|pg_file_sync"},
+	{ServerWork, "pg_terminate_backend|pg_cancel_backend|pg_reload_conf|pg_rotate_logfile|pg_logfile_rotate|pg_switch_wal|pg_switch_xlog"},
+	{ServerWork, "pg_create_restore_point|pg_promote|pg_wal_replay_pause|pg_wal_replay_resume|pg_log_standby_snapshot"},
+	{ServerWork, "pg_backup_start|pg_backup_stop|pg_start_backup|pg_stop_backup|pg_log_backend_memory_contexts|pg_stat_statements_reset"},
+	{ServerWork, "pg_stat_reset_shared|pg_stat_reset_slru|pg_stat_reset_subscription_stats|pg_stat_reset_replication_slot|pg_stat_reset_backend_stats"},
+	{ServerWork, "pg_create_physical_replication_slot|pg_create_logical_replication_slot|pg_drop_replication_slot|pg_replication_slot_advance"},
+	{ServerWork, "pg_copy_physical_replication_slot|pg_copy_logical_replication_slot|pg_sync_replication_slots"},
+	{ServerWork, "pg_replication_origin_create|pg_replication_origin_drop|pg_replication_origin_advance"},
+	{OtherServers, "http|http_head|http_get|http_post|http_put|http_patch|http_delete|query_export_to_s3|table_import_from_s3"},
 }
 
 // wholeBlock marks the effects of a DO block that has no others as Whole, such as DO $$ BEGIN IF

@@ -19,12 +19,11 @@ func checkOutside(t *testing.T, d Dialect, table string, own ...string) {
 			continue
 		}
 		for _, text := range []string{text, "/* DROP ROLE x; */ " + text} {
-			pieces, err := Split(text, d, Options{})
-			if err != nil || len(pieces) != 1 || pieces[0].Kind == Empty {
-				t.Errorf("%s: not one statement: %d, %v", text, len(pieces), err)
-				continue
+			st := one(t, d, text)
+			if st.Kind == Empty {
+				t.Errorf("%s: is empty", text)
 			}
-			if got := effectsText(pieces[0].Outside(d, own...)); got != want {
+			if got := effectsText(st.Outside(d, own...)); got != want {
 				t.Errorf("%s\n\tgot  %s\n\twant %s", text, got, want)
 			}
 		}

@@ -1,10 +1,6 @@
 package sqltext
 
-import (
-	"bytes"
-	"slices"
-	"strings"
-)
+import "bytes"
 
 // position returns the position of an offset in the statement's text.
 func (st Statement) position(at int) Position {
@@ -37,29 +33,31 @@ func (st Statement) Verb() string {
 
 func isLetter(c byte) bool { return c == '_' || c|0x20 >= 'a' && c|0x20 <= 'z' }
 
-// Calls reports whether the statement, outside strings, calls one of the functions, whose names are
-// in lower case.
-func (st Statement) Calls(d Dialect, functions ...string) bool {
-	l := List(st.Text, d)
-	for i, t := range l {
-		if slices.Contains(functions, strings.ToLower(t.Name())) && l.Is(i+1, "(") {
-			return true
-		}
-	}
-	return false
-}
-
 // DroppedDatabase returns the name of the database that a DROP DATABASE drops. In MySQL, DROP
 // SCHEMA is the same.
 func (st Statement) DroppedDatabase(d Dialect) (name string, ok bool) {
-	if st.Verb() != "DROP" {
+	pattern := "DROP DATABASE IF|EXISTS*"
+	if d == MySQL {
+		pattern = "DROP DATABASE|SCHEMA IF|EXISTS*"
+	}
+	return st.nameAfter(d, pattern)
+}
+
+// CreatedSchema returns the name of the schema that a CREATE SCHEMA creates, as the database stores
+// it, and "" for any other statement.
+func (st Statement) CreatedSchema(d Dialect) string {
+	// Without a name it is named after the role.
+	name, _ := st.nameAfter(d, "CREATE SCHEMA IF|NOT|EXISTS* AUTHORIZATION*")
+	return name
+}
+
+// nameAfter returns the name that follows a pattern of [cursor.match].
+func (st Statement) nameAfter(d Dialect, pattern string) (name string, ok bool) {
+	rest, _, ok := newCursor([]byte(st.Text), d, rulesOf(d)).match(pattern)
+	if !ok {
 		return "", false
 	}
-	l := List(st.Text, d)
-	if !l.Is(1, "DATABASE") && (d != MySQL || !l.Is(1, "SCHEMA")) {
-		return "", false
-	}
-	return l.At(l.Skip(2, "IF", "EXISTS")).Name(), true
+	return rest.asToken().Name(), true
 }
 
 // SetsSession reports whether the statement only changes settings of the session, so that another
@@ -69,29 +67,16 @@ func (st Statement) SetsSession() bool {
 	case "SET", "RESET", "USE", "PRAGMA", "ATTACH", "DETACH":
 		return st.Session
 	case "SELECT":
-		return st.Session && st.Calls(PostgreSQL, "set_config")
+		if !st.Session {
+			return false
+		}
+		for c := newCursor([]byte(st.Text), PostgreSQL, postgresRules); c.kind != tEOF; c.next() {
+			if c.name() == "set_config" && c.called() {
+				return true
+			}
+		}
 	}
 	return false
-}
-
-// CreatedSchema returns the name of the schema that a CREATE SCHEMA creates, as the database stores
-// it, and "" for any other statement.
-func (st Statement) CreatedSchema(d Dialect) string {
-	if st.Verb() != "CREATE" {
-		return ""
-	}
-	l := List(st.Text, d)
-	if !l.Is(0, "CREATE", "SCHEMA") {
-		return ""
-	}
-	i := 2
-	if l.Is(i, "IF", "NOT", "EXISTS") {
-		i += 3
-	}
-	if l.Is(i, "AUTHORIZATION") { // it is named after the role
-		i++
-	}
-	return l.At(i).Name()
 }
 
 // Comments returns the comments before the statement, without their marks. It leaves out a line

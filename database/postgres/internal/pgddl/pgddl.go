@@ -174,28 +174,12 @@ func (p *parser) create() Statement {
 		s.Method = p.list.At(p.i).Name()
 		p.i++
 	}
-	s.Keys = p.keys()
+	if end := p.list.Closing(p.i); !p.is("(") || !p.list.Is(end-1, ")") {
+		p.bad = true
+	}
+	s.Keys = len(p.list.Inside(p.i).Split())
 	s.words = p.list.Names()
 	return s
-}
-
-// keys counts the elements of a list in parentheses.
-func (p *parser) keys() int {
-	n, depth := 1, 0
-	for ; p.i < len(p.list); p.i++ {
-		switch {
-		case p.is("("), p.is("["):
-			depth++
-		case p.is(")"), p.is("]"):
-			if depth--; depth == 0 {
-				return n
-			}
-		case p.is(",") && depth == 1:
-			n++
-		}
-	}
-	p.bad = true
-	return n
 }
 
 func (p *parser) drop() Statement {
@@ -226,15 +210,12 @@ func (p *parser) reindex() Statement {
 
 // options moves past the options of REINDEX and reports whether CONCURRENTLY is on.
 func (p *parser) options() (concurrently bool) {
-	end := p.list.Closing(p.i)
-	for ; p.i < end; p.i++ {
-		if p.list.At(p.i).Name() == "concurrently" {
-			p.i++
-			value := p.list.At(p.i)
+	for _, option := range p.list.Inside(p.i).Split() {
+		if value := option.At(1); option.At(0).Name() == "concurrently" {
 			concurrently = !slices.Contains([]string{"off", "false", "0"}, strings.ToLower(cmp.Or(value.Name(), value.Value(), value.Text)))
 		}
 	}
-	p.i = end
+	p.i = p.list.Closing(p.i)
 	return concurrently
 }
 

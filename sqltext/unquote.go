@@ -55,20 +55,12 @@ func unescapePostgres(s string) string {
 // length.
 func escape(s string) (string, int) {
 	switch c := s[0]; c {
-	case 'b':
-		return "\b", 1
-	case 'f':
-		return "\f", 1
-	case 'n':
-		return "\n", 1
-	case 'r':
-		return "\r", 1
-	case 't':
-		return "\t", 1
+	case 'b', 'f', 'n', 'r', 't':
+		i := strings.IndexByte("bfnrt", c)
+		return "\b\f\n\r\t"[i : i+1], 1
 	case 'x':
 		if n := digits(s[1:], 2, 16); n > 0 {
-			v, _ := strconv.ParseUint(s[1:1+n], 16, 8)
-			return string([]byte{byte(v)}), 1 + n
+			return string([]byte{byte(hexRune(s[1 : 1+n]))}), 1 + n
 		}
 	case 'u', 'U':
 		want := 4
@@ -128,4 +120,25 @@ func digits(s string, n int, base int) int {
 		}
 	}
 	return min(n, len(s))
+}
+
+// unquoteMySQL returns the value of a string.
+func unquoteMySQL(tok string) string {
+	var b strings.Builder
+	inner := tok[1 : len(tok)-1]
+	for i := 0; i < len(inner); i++ {
+		c := inner[i]
+		switch {
+		case c == tok[0]:
+			i++ // it is doubled
+		case c == '\\' && i+1 < len(inner):
+			i++
+			c = inner[i]
+			if at := strings.IndexByte("0nrtbZ", c); at >= 0 {
+				c = "\x00\n\r\t\b\x1a"[at]
+			}
+		}
+		b.WriteByte(c)
+	}
+	return b.String()
 }
