@@ -177,23 +177,35 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 				p := v.Migrations[1]
 				got := fmt.Sprint(p.Up, p.Down, words(p.Differences))
 				if v.OK() {
-					t.Error("v.OK() = true, want false")
+					t.Error("the set is OK")
 				}
 				if p.OK() {
-					t.Error("p.OK() = true, want false")
+					t.Error("the migration is OK")
 				}
 				if !strings.Contains(got, tt.want) {
 					t.Errorf("got %q, want a text containing %q", got, tt.want)
 				}
 				if !v.Migrations[0].OK() {
-					t.Error("v.Migrations[0].OK() = false, want true")
+					t.Errorf("the first migration is not OK: %+v", v.Migrations[0])
 				}
-				if p.Up == nil && (len(v.Migrations) != 3 || !v.Migrations[2].Inverse()) {
-					t.Error("got p.Up == nil && (len(v.Migrations) != 3 || !v.Migrations[2].Inverse())")
+				if p.Up == nil {
+					wantLastInverse(t, v)
 				}
 			})
 		}
 	})
+}
+
+// wantLastInverse expects that the last of three migrations was checked, and is undone by its down
+// script.
+func wantLastInverse(t *testing.T, v *inspect.Verified) {
+	t.Helper()
+	if len(v.Migrations) != 3 {
+		t.Fatalf("%d migrations were checked, want 3", len(v.Migrations))
+	}
+	if !v.Migrations[2].Inverse() {
+		t.Errorf("the down script of the last migration is not its inverse: %+v", v.Migrations[2])
+	}
 }
 
 func TestDrift(t *testing.T) {

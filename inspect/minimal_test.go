@@ -319,13 +319,13 @@ func TestMinimalWithTheDownScripts(t *testing.T) {
 			t.Fatalf("%s: %v", tt.downs, err)
 		}
 		if got.HasDown != (tt.noDown == "") {
-			t.Errorf("%s: got.HasDown = %v, want %v", tt.downs, got.HasDown, (tt.noDown == ""))
+			t.Errorf("%q: whether there is a down script: %v, want %v", tt.downs, got.HasDown, tt.noDown == "")
 		}
 		if !strings.Contains(got.NoDown, tt.noDown) {
-			t.Errorf("%s: got.NoDown = %q, want a text containing %q", tt.downs, got.NoDown, tt.noDown)
+			t.Errorf("%q: the reason for no down script is %q, want a text with %q", tt.downs, got.NoDown, tt.noDown)
 		}
 		if got.HasDown && got.Down != tt.downs {
-			t.Errorf("%s: got got.HasDown && got.Down != tt.downs", tt.downs)
+			t.Errorf("the down script is %q, want %q", got.Down, tt.downs)
 		}
 	}
 }

@@ -41,7 +41,7 @@ func described(t *testing.T, opts whimbrel.Options) (*memdb.Database, *whimbrel.
 	return db, m
 }
 
-// queries are the events of statements that were executed: their text and note.
+// queries returns the history entries of queries: text and note.
 func queries(t *testing.T, db database.Database) string {
 	t.Helper()
 	var all []string
@@ -51,8 +51,14 @@ func queries(t *testing.T, db database.Database) string {
 		}
 		if e.Direction == database.Query {
 			all = append(all, e.UpText+" "+e.Note)
-			if e.Version != whimbrel.NilVersion || e.StartedAt.IsZero() || e.ToolVersion == "" {
-				t.Errorf("%+v", e)
+			if e.Version != whimbrel.NilVersion {
+				t.Errorf("the entry of a query has version %d", e.Version)
+			}
+			if e.StartedAt.IsZero() {
+				t.Error("the entry of a query has no time")
+			}
+			if e.ToolVersion == "" {
+				t.Error("the entry of a query has no tool version")
 			}
 		}
 	}
@@ -67,8 +73,14 @@ func TestQueryOnlyReads(t *testing.T) {
 		}
 	}
 	rows, err := query.Read(t.Context(), m.Database(), "SELECT * FROM t")
-	if err != nil || len(rows.Rows) != 0 || len(rows.Columns) != 1 {
-		t.Errorf("%+v, %v", rows, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(rows.Rows) != 0 {
+		t.Errorf("the table has the rows %v, want none", rows.Rows)
+	}
+	if len(rows.Columns) != 1 {
+		t.Errorf("the columns are %v, want one", rows.Columns)
 	}
 	if got := queries(t, db); got != "[]" {
 		t.Errorf("recorded: %s", got)
@@ -92,9 +104,13 @@ func TestQueryThatWritesIsRecorded(t *testing.T) {
 	if got, want := queries(t, db), "[INSERT INTO t VALUES (1) by hand CREATE INDEX CONCURRENTLY i ON t (x) by hand]"; got != want {
 		t.Errorf("recorded: %s\nwant      %s", got, want)
 	}
-	// It is no migration: nothing is pending, and a rollback takes back what it was.
-	if p, err := m.Plan(t.Context(), whimbrel.Latest()); err != nil || len(p.Steps) != 0 {
-		t.Errorf("%+v, %v", p, err)
+	// A query is no migration: nothing is pending, and the migration can be rolled back.
+	p, err := m.Plan(t.Context(), whimbrel.Latest())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Steps) != 0 {
+		t.Errorf("the plan has the steps %+v, want none", p.Steps)
 	}
 	if _, err := m.Migrate(t.Context(), whimbrel.DownTo(whimbrel.NilVersion), whimbrel.ApplyOptions{}); err != nil {
 		t.Error(err)

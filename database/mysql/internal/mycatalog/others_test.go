@@ -65,15 +65,15 @@ func TestUses(t *testing.T) {
 	}
 	want := "foreign key k of table " + otherName + ".`a child` depends on table parents"
 	if len(uses) != 1 {
-		t.Fatalf("len(uses) = %v, want 1", len(uses))
+		t.Fatalf("got the uses %+v, want one", uses)
 	}
-	if got, want := uses[0].By.String()+" depends on "+uses[0].Of.String(), want; got != want {
-		t.Errorf("uses[0].By.String()+\" depends on \"+uses[0].Of.String() = %v, want %v", got, want)
+	if got := uses[0].By.String() + " depends on " + uses[0].Of.String(); got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 	if uses, err := mycatalog.Uses(t.Context(), other, nil); err != nil {
-		t.Errorf("mycatalog.Uses(t.Context(), other, nil): %v", err)
+		t.Errorf("the uses of nothing: %v", err)
 	} else if len(uses) > 0 {
-		t.Errorf("mycatalog.Uses(t.Context(), other, nil): len(uses) = %v, want at most %v", len(uses), 0)
+		t.Errorf("the uses of nothing are %+v", uses)
 	}
 }
 
