@@ -3,6 +3,7 @@ package whimbrel
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
@@ -49,17 +50,16 @@ func (m *Migrator) newPlan(ctx context.Context, st *database.State, g Goal, move
 
 // readDowns returns the moves with the down scripts that come from the history.
 func (m *Migrator) readDowns(ctx context.Context, moves []move) ([]move, error) {
-	read := make([]move, len(moves))
-	for i, mv := range moves {
-		var err error
-		if mv.script == nil {
-			mv.script, err = m.storedDown(ctx, mv.applied)
-			mv.down = mv.script
+	read := slices.Clone(moves)
+	for i := range read {
+		if read[i].script != nil {
+			continue
 		}
+		down, err := m.storedDown(ctx, read[i].applied)
 		if err != nil {
 			return nil, err
 		}
-		read[i] = mv
+		read[i].script, read[i].down = down, down
 	}
 	return read, nil
 }

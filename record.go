@@ -14,7 +14,7 @@ import (
 // *UnknownVersionError for one that the set lacks.
 func (m *Migrator) Mark(ctx context.Context, note string, versions ...int64) error {
 	m = m.usable()
-	_, err := m.record(ctx, note, m.each(versions, func(st *database.State, v int64) (database.Entry, error) {
+	_, err := m.record(ctx, note, each(versions, func(st *database.State, v int64) (database.Entry, error) {
 		now := viewOf(m.set, st.Applied)
 		if _, inSquash := now.recorded(v); inSquash || now.isApplied(v) {
 			return database.Entry{}, &AlreadyAppliedError{Set: m.set.Name(), Version: v}
@@ -33,7 +33,7 @@ func (m *Migrator) Mark(ctx context.Context, note string, versions ...int64) err
 // run instead, and the effects of the run remain.
 func (m *Migrator) Forget(ctx context.Context, note string, versions ...int64) error {
 	m = m.usable()
-	_, err := m.record(ctx, note, m.each(versions, func(st *database.State, v int64) (database.Entry, error) {
+	_, err := m.record(ctx, note, each(versions, func(st *database.State, v int64) (database.Entry, error) {
 		a, ok := st.Applied.Get(v)
 		if j := st.Interrupted; !ok && j != nil && j.Version == v {
 			a, ok = database.AppliedMigration{Version: v, Name: j.Name, Checksum: j.Checksum}, true
@@ -54,7 +54,7 @@ func (m *Migrator) Accept(ctx context.Context, reason string, versions ...int64)
 	if reason == "" {
 		return errors.New("accepting an edited migration needs a reason")
 	}
-	_, err := m.record(ctx, reason, m.each(versions, func(st *database.State, v int64) (database.Entry, error) {
+	_, err := m.record(ctx, reason, each(versions, func(st *database.State, v int64) (database.Entry, error) {
 		mig, ok := viewOf(m.set, st.Applied).get(v)
 		if !ok {
 			return database.Entry{}, unknownVersion(m.set, st.Applied, v)
@@ -64,7 +64,7 @@ func (m *Migrator) Accept(ctx context.Context, reason string, versions ...int64)
 			return database.Entry{}, &NotAppliedError{Set: m.set.Name(), Version: v}
 		}
 		if a.Checksum == mig.Up.Checksum {
-			return database.Entry{}, errNothingToRecord
+			return database.Entry{}, nil
 		}
 		return newEntry(database.Accept, mig, m.opts.TextLimit)
 	}))
@@ -120,26 +120,24 @@ func (m *Migrator) stamp(all []database.Entry, note string, at time.Time) {
 	}
 }
 
-var errNothingToRecord = errors.New("nothing to record")
-
 // recorder returns the entries to record for a state.
 type recorder func(context.Context, *database.State) ([]database.Entry, error)
 
-// each returns an entry for each version, from the state after the previous entries.
-func (m *Migrator) each(versions []int64, entry func(*database.State, int64) (database.Entry, error)) recorder {
+// each returns an entry for each version, from the state after the previous entries. It omits
+// entries without a direction.
+func each(versions []int64, entry func(*database.State, int64) (database.Entry, error)) recorder {
 	return func(_ context.Context, st *database.State) ([]database.Entry, error) {
 		st = st.Clone()
 		var all []database.Entry
 		for _, v := range versions {
 			e, err := entry(st, v)
-			if errors.Is(err, errNothingToRecord) {
-				continue
-			}
 			if err != nil {
 				return nil, err
 			}
-			st.Fold(e)
-			all = append(all, e)
+			if e.Direction != "" {
+				st.Fold(e)
+				all = append(all, e)
+			}
 		}
 		return all, nil
 	}

@@ -130,9 +130,7 @@ func (a *Analysis) read(reserved []string) error {
 			a.Suspects = append(a.Suspects, st)
 		}
 		a.readOwn(&own, st)
-		if a.dialect == sqltext.PostgreSQL {
-			a.readEnum(&enums, st, own.in)
-		}
+		a.readEnum(&enums, st, own.in)
 		if a.readKeys(&keys, st) {
 			if a.Open == nil {
 				pending = append(pending, st)
@@ -203,28 +201,22 @@ func first(to **sqltext.Statement, st sqltext.Statement) {
 // All returns the statements in order, with the pieces of COPY data, but without directives to the
 // client. A run executes these one by one.
 func (a *Analysis) All() iter.Seq2[sqltext.Statement, error] {
-	return func(yield func(sqltext.Statement, error) bool) {
-		for st, err := range a.pieces(nil) {
-			if err == nil && (st.Kind == sqltext.Client || st.Kind == sqltext.Empty) {
-				continue
-			}
-			if !yield(st, err) || err != nil {
-				return
-			}
-		}
-	}
+	return without(a.pieces(nil), func(st sqltext.Statement) bool { return st.Kind == sqltext.Client || st.Kind == sqltext.Empty })
 }
 
 // Body returns what a transaction executes: All without the wrapper and without statements that
 // have no effect inside a transaction.
 func (a *Analysis) Body() iter.Seq2[sqltext.Statement, error] {
+	return without(a.All(), func(st sqltext.Statement) bool {
+		return st.Tx == sqltext.TxNoEffect || a.Wrapped && (st.Tx == sqltext.TxBegin || st.Tx == sqltext.TxCommit)
+	})
+}
+
+// without omits statements. It ends after an error.
+func without(all iter.Seq2[sqltext.Statement, error], omit func(sqltext.Statement) bool) iter.Seq2[sqltext.Statement, error] {
 	return func(yield func(sqltext.Statement, error) bool) {
-		for st, err := range a.All() {
-			skip := st.Tx == sqltext.TxNoEffect || a.Wrapped && (st.Tx == sqltext.TxBegin || st.Tx == sqltext.TxCommit)
-			if err == nil && skip {
-				continue
-			}
-			if !yield(st, err) || err != nil {
+		for st, err := range all {
+			if (err != nil || !omit(st)) && !yield(st, err) || err != nil {
 				return
 			}
 		}

@@ -154,7 +154,7 @@ func hasElement(text, value, marks string) bool {
 // Uses returns the first statement that has one of the values as a string or within one, nil for
 // none.
 func (a *Analysis) Uses(values []EnumValue) (*sqltext.Statement, error) {
-	if len(values) == 0 || a.script.fn != nil || a.dialect != sqltext.PostgreSQL {
+	if len(values) == 0 {
 		return nil, nil
 	}
 	var copies copying

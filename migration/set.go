@@ -1,10 +1,10 @@
 package migration
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
-	"sort"
 )
 
 // Set is a named, ordered list of migrations with distinct versions. Several sets can share a
@@ -102,7 +102,7 @@ func (c Contents) Set(name string) (*Set, error) {
 // ordered returns migrations in the order of their versions.
 func ordered(migrations []Migration) ([]Migration, error) {
 	all := slices.Clone(migrations)
-	sort.SliceStable(all, func(i, j int) bool { return all[i].Version < all[j].Version })
+	slices.SortStableFunc(all, func(a, b Migration) int { return cmp.Compare(a.Version, b.Version) })
 	for _, m := range all {
 		switch {
 		case m.Version < 0:
@@ -162,7 +162,7 @@ func (s *Set) around(version int64) (Migration, bool) {
 
 func (s *Set) setRepeatables(repeatables []Named) error {
 	s.repeatables = slices.Clone(repeatables)
-	sort.SliceStable(s.repeatables, func(i, j int) bool { return s.repeatables[i].Name < s.repeatables[j].Name })
+	slices.SortStableFunc(s.repeatables, func(a, b Named) int { return cmp.Compare(a.Name, b.Name) })
 	var all []error
 	for i, r := range s.repeatables {
 		switch {
@@ -223,18 +223,10 @@ func (s *Set) Baseline(version int64) (Migration, bool) { return find(s.baseline
 // Repeatables returns the repeatable scripts, ordered by name.
 func (s *Set) Repeatables() []Named { return slices.Clone(s.repeatables) }
 
-func find(list []Migration, version int64) (Migration, bool) {
-	i, found := sort.Find(len(list), func(i int) int {
-		switch v := list[i].Version; {
-		case version < v:
-			return -1
-		case version > v:
-			return 1
-		}
-		return 0
-	})
-	if !found {
-		return Migration{}, false
+func find(list []Migration, version int64) (m Migration, ok bool) {
+	i, ok := slices.BinarySearchFunc(list, version, func(m Migration, v int64) int { return cmp.Compare(m.Version, v) })
+	if ok {
+		m = list[i]
 	}
-	return list[i], true
+	return m, ok
 }
