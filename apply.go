@@ -29,6 +29,9 @@ func (m *Migrator) Apply(ctx context.Context, p *Plan, opts ApplyOptions) (*Resu
 	if len(p.Steps) > 0 {
 		a.expect = p.base.Clone()
 	}
+	for _, s := range p.Steps {
+		a.moves = append(a.moves, s.move)
+	}
 	a.result.Set = m.set.Name()
 	err := a.run(ctx)
 	a.result.Duration = time.Since(start)
@@ -39,6 +42,7 @@ func (m *Migrator) Apply(ctx context.Context, p *Plan, opts ApplyOptions) (*Resu
 type applier struct {
 	m        *Migrator
 	plan     *Plan
+	moves    []move          // of the plan's steps
 	expect   *database.State // the state of the database, as far as the applier knows
 	result   Result
 	compared bool // an attempt has taken the lock and compared the database with expect
@@ -58,7 +62,7 @@ func (a *applier) run(ctx context.Context) error {
 	}
 	all := len(a.plan.Steps)
 	if all > 0 {
-		if err := a.m.allowed(a.expect, a.plan.moves); err != nil {
+		if err := a.m.allowed(a.expect, a.moves); err != nil {
 			return err
 		}
 	}

@@ -15,7 +15,7 @@ type locked interface {
 // check compares the database, under the lock, with the expected state. It returns which steps from
 // one index up to another remain to be done, and an interrupted run that it finds. It sends a query
 // only if another process has written.
-func (a *applier) check(ctx context.Context, l locked, found database.Found, from, to int) (todo []int, open *database.Journal, err error) {
+func (a *applier) check(ctx context.Context, l locked, found database.Found, from, to int) (todo []int, interrupted *database.Journal, err error) {
 	if found.Head != a.expect.Head || found.Interrupted {
 		st, err := l.State(ctx)
 		if err != nil {
@@ -27,7 +27,7 @@ func (a *applier) check(ctx context.Context, l locked, found database.Found, fro
 				return nil, nil, err
 			}
 		}
-		open = st.Interrupted
+		interrupted = st.Interrupted
 	}
 	a.compared = true
 	for i := from; i < to; i++ {
@@ -37,13 +37,13 @@ func (a *applier) check(ctx context.Context, l locked, found database.Found, fro
 			a.skip(i)
 		}
 	}
-	return todo, open, nil
+	return todo, interrupted, nil
 }
 
 // adopt makes the present state, which other processes have changed, the expected one. It
 // determines which of the steps from an index on remain to be done.
 func (a *applier) adopt(ctx context.Context, st *database.State, from int) error {
-	rest := a.plan.moves[from:]
+	rest := a.moves[from:]
 	if err := a.m.allowed(st, rest); err != nil {
 		return err
 	}

@@ -28,16 +28,16 @@ func (a *applier) runOutside(ctx context.Context, index, _ int) (err error) {
 			err = cerr
 		}
 	}()
-	todo, open, err := a.check(ctx, r, found, index, index+1)
+	todo, interrupted, err := a.check(ctx, r, found, index, index+1)
 	if err != nil || len(todo) == 0 {
 		return err
 	}
 	s := a.plan.Steps[index]
-	if open != nil && !s.move.isRun(open) {
-		return a.begunMeanwhile(open)
+	if interrupted != nil && !s.move.isRun(interrupted) {
+		return a.begunMeanwhile(interrupted)
 	}
 	a.m.opts.Observe(StepStarted{Step: s, Index: index, Of: len(a.plan.Steps)})
-	x := &runner{m: a.m, result: &a.result, r: r, step: s, opts: opts, journal: open, tx: sqltext.TxState{Dialect: a.m.db.Dialect()}}
+	x := &runner{m: a.m, result: &a.result, r: r, step: s, opts: opts, journal: interrupted, tx: sqltext.TxState{Dialect: a.m.db.Dialect()}}
 	start := time.Now()
 	err = x.run(ctx)
 	if err == nil && s.metadata != nil {
@@ -70,12 +70,12 @@ func (a *applier) recordRun(ctx context.Context, r database.Run, s Step, start t
 	return recorded, checkRecorded(recorded.Entries, len(entries))
 }
 
-// recordWithMetadata records a run that has executed all its statements, together with the metadata
-// that its migration carries. The run stays open until that is committed, so a process that finds
-// it open does the same.
+// recordWithMetadata records a run that has executed all its statements, together with the
+// metadata that its migration carries. The journal remains until that is committed, so the next
+// process does the same after an interruption.
 func (a *applier) recordWithMetadata(ctx context.Context, x *runner, index int, start time.Time) error {
-	return a.inTransaction(ctx, index, index+1, x.journal, func(tx database.Tx, todo []int, open *database.Journal) error {
-		if (open == nil) != (x.journal == nil) || open != nil && (!x.step.move.isRun(open) || open.Done != x.journal.Done) {
+	return a.inTransaction(ctx, index, index+1, x.journal, func(tx database.Tx, todo []int, interrupted *database.Journal) error {
+		if (interrupted == nil) != (x.journal == nil) || interrupted != nil && (!x.step.move.isRun(interrupted) || interrupted.Done != x.journal.Done) {
 			return &ConflictError{Set: a.m.set.Name(), Version: x.step.Version, Problem: "was taken over by another process in the meantime"}
 		}
 		if err := a.conclude(ctx, tx, x.step, start); err != nil {

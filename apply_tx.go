@@ -12,9 +12,9 @@ import (
 
 // transaction does steps in one transaction.
 func (a *applier) transaction(ctx context.Context, from, to int) error {
-	return a.inTransaction(ctx, from, to, nil, func(tx database.Tx, todo []int, open *database.Journal) error {
-		if open != nil {
-			return a.begunMeanwhile(open)
+	return a.inTransaction(ctx, from, to, nil, func(tx database.Tx, todo []int, interrupted *database.Journal) error {
+		if interrupted != nil {
+			return a.begunMeanwhile(interrupted)
 		}
 		for _, i := range todo {
 			s := a.plan.Steps[i]
@@ -35,7 +35,7 @@ func (a *applier) transaction(ctx context.Context, from, to int) error {
 // inTransaction calls do in a transaction under the lock, with the steps that remain to be done
 // and an interrupted run that it finds, and commits. If no step remains, it does nothing. j is the
 // journal of the run that the transaction ends, nil for none.
-func (a *applier) inTransaction(ctx context.Context, from, to int, j *database.Journal, do func(tx database.Tx, todo []int, open *database.Journal) error) (err error) {
+func (a *applier) inTransaction(ctx context.Context, from, to int, j *database.Journal, do func(tx database.Tx, todo []int, interrupted *database.Journal) error) (err error) {
 	tx, found, err := a.m.db.Begin(ctx, a.m.set.Name(), a.m.lockOptions(a.expect.Settings))
 	if err != nil {
 		return err
@@ -45,11 +45,11 @@ func (a *applier) inTransaction(ctx context.Context, from, to int, j *database.J
 			err = rerr
 		}
 	}()
-	todo, open, err := a.check(ctx, tx, found, from, to)
+	todo, interrupted, err := a.check(ctx, tx, found, from, to)
 	if err != nil || len(todo) == 0 {
 		return err
 	}
-	if err := do(tx, todo, open); err != nil {
+	if err := do(tx, todo, interrupted); err != nil {
 		return err
 	}
 	want := 0

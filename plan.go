@@ -21,7 +21,6 @@ type Plan struct {
 	Downs []DownProblem
 
 	base  *database.State // the state that the plan was made from
-	moves []move          // of the steps
 	until Goal            // Goal in absolute terms
 }
 
@@ -80,9 +79,9 @@ type Step struct {
 	metadata []*metadata.Document // of the migration, or of those that a baseline includes; nil for none
 }
 
-// StandsFor returns the versions that the step records without running them, besides its own:
+// Records returns the versions that the step records without running them, besides its own:
 // those up to a baseline, or those that a squash replaces.
-func (s Step) StandsFor() []int64 {
+func (s Step) Records() []int64 {
 	var vs []int64
 	for _, m := range s.move.marks {
 		if m.Version != s.Version {

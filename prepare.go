@@ -44,7 +44,7 @@ func (m *Migrator) newPlan(ctx context.Context, st *database.State, g Goal, move
 	if p.Steps, err = m.steps(st, moves); err != nil {
 		return p, err
 	}
-	p.moves, p.Downs = moves, m.downProblems(st, moves)
+	p.Downs = m.downProblems(st, moves)
 	return p, nil
 }
 

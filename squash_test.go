@@ -109,7 +109,7 @@ func TestSquashIsRecordedWithoutRunning(t *testing.T) {
 	wantEqual(t, "mode", step.Mode, whimbrel.InTransaction)
 	wantEqual(t, "direction", step.Direction, database.Mark)
 	wantEqual(t, "version", step.Version, 3)
-	wantEqual(t, "versions that the step records", step.StandsFor(), []int64{1, 2})
+	wantEqual(t, "versions that the step records", step.Records(), []int64{1, 2})
 
 	_, err := m.Apply(t.Context(), p, whimbrel.ApplyOptions{Note: "tidy"})
 	noError(t, err)

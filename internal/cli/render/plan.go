@@ -58,7 +58,7 @@ func NewPlan(p *whimbrel.Plan) *Plan {
 		d.Steps = append(d.Steps, PlanStep{
 			Version: s.Version, Name: s.Name, Direction: string(s.Direction), Transaction: transaction, WhyNoTransaction: s.Why,
 			File: s.Script.File, Statements: s.Statements, Resumes: s.Resumes(), From: string(s.From), Unwrapped: s.Unwrapped,
-			Records: s.StandsFor(), Checksum: s.Script.Checksum.String(), Metadata: s.Metadata, Secrets: secretPlaces(s),
+			Records: s.Records(), Checksum: s.Script.Checksum.String(), Metadata: s.Metadata, Secrets: secretPlaces(s),
 		})
 	}
 	return d
