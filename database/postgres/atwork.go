@@ -63,14 +63,14 @@ func (r *run) untilDone(ctx context.Context, st sqltext.Statement, was *before, 
 // untilFree waits without limit until no other process works on a table. Waiting inside the server
 // would need a snapshot, for which a CREATE INDEX CONCURRENTLY of the other process waits in turn.
 func (r *run) untilFree(ctx context.Context, table int64) error {
-	return r.db.poll(ctx, r.worker, r.set, database.LockOptions{Timeout: math.MaxInt64, Waiting: r.tell}, func(ctx context.Context) (bool, database.Holder, error) {
+	return r.db.poll(ctx, r.worker, r.set, database.LockOptions{Timeout: math.MaxInt64, Waiting: r.reportBlocker}, func(ctx context.Context) (bool, database.Holder, error) {
 		h, found, err := r.another(ctx, worksOn("$1::oid"), number(table))
 		return !found, h, err
 	})
 }
 
-// tell reports the session that blocks the running statement, at most once per interval.
-func (r *run) tell(h database.Holder) {
+// reportBlocker reports the session that blocks the running statement, at most once per interval.
+func (r *run) reportBlocker(h database.Holder) {
 	r.reporting.Lock()
 	defer r.reporting.Unlock()
 	if r.blocked != nil && time.Since(r.reportedAt) >= blockedInterval {
@@ -95,10 +95,10 @@ const (
 	blockedInterval = blockedCheck - blockedCheck/10
 )
 
-// tellBlocked reports, until stop is called, which session blocks a statement. It uses a connection
-// of its own, opened for the first statement that takes longer: the guard's query would need a
-// snapshot in its long transaction, for which CREATE INDEX CONCURRENTLY would wait.
-func (r *run) tellBlocked(st sqltext.Statement) (stop func()) {
+// reportBlockers reports, until stop is called, which session blocks a statement. It uses a
+// connection of its own, opened for the first statement that takes longer: the guard's query would
+// need a snapshot in its long transaction, for which CREATE INDEX CONCURRENTLY would wait.
+func (r *run) reportBlockers(st sqltext.Statement) (stop func()) {
 	if r.blocked == nil {
 		return func() {}
 	}
@@ -111,7 +111,7 @@ func (r *run) tellBlocked(st sqltext.Statement) (stop func()) {
 			}
 		}
 		if h, found, err := r.blocker(ctx, st); err == nil && found {
-			r.tell(h)
+			r.reportBlocker(h)
 		}
 		return true
 	})

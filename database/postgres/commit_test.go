@@ -9,7 +9,7 @@ import (
 
 // If the connection is cut exactly at COMMIT, the Tx reports an unknown outcome, and the engine
 // checks it: a committed migration is not repeated, any other is.
-func TestCommitThatNobodyKnowsOf(t *testing.T) {
+func TestUnknownCommit(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
 	for name, tt := range map[string]struct {

@@ -112,7 +112,7 @@ func (x *index) advice() string {
 
 // explain adds to an error that the existing index is invalid.
 func (x *index) explain(err error) error {
-	if e, ok := errors.AsType[*database.StatementError](err); ok {
+	if e, ok := asA[*database.StatementError](err); ok {
 		e.Hint = "that index is invalid; " + x.advice()
 	}
 	return err

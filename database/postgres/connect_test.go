@@ -52,12 +52,12 @@ func TestConnectErrorsSayWhatToDo(t *testing.T) {
 		"that, with TLS tried first":    {strings.Replace(other("/test_", "/no_such_"), "sslmode=disable", "sslmode=prefer", 1), "3D000", "does not exist", "create the database first"},
 		"a user that doesn't exist":     {other("postgres@", "nobody_here@"), "28000", `role "nobody_here" does not exist`, "check the user"},
 		"no user":                       {other("postgres@", ""), "28000", "no PostgreSQL user name", "the URL names no user"},
-		"a port nobody listens on":      {"postgres://u:secret@127.0.0.1:1/db", "", "connection refused", "check host and port"},
+		"a port without a server":       {"postgres://u:secret@127.0.0.1:1/db", "", "connection refused", "check host and port"},
 		"two such ports":                {"postgres://u:secret@127.0.0.1:1,127.0.0.1:2/db", "", "connection refused", "check host and port"},
 		"a host that doesn't exist":     {"postgres://u:secret@host.invalid/db", "", "host.invalid", "check the host name"},
 		"a socket that doesn't exist":   {"postgres://u:secret@/db?host=/no/such/folder", "", "socket /no/such/folder, port 5432: no such file", "check host and port"},
 		"TLS where there is none":       {url + "&sslmode=require", "", "does not support TLS", "sslmode=disable"},
-		"a parameter nobody knows":      {url + "&no_such=1", "42704", `"no_such"`, "from the URL"},
+		"an unknown parameter":          {url + "&no_such=1", "42704", `"no_such"`, "from the URL"},
 		"another kind of server":        {url + "&target_session_attrs=standby", "", "not in hot standby mode", "target_session_attrs"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -180,7 +180,7 @@ func TestOpenEndsWithItsContext(t *testing.T) {
 }
 
 // The errors of the caller's connections are the same, and wrap the library's error.
-func TestConnectErrorOfWhatIsHandedIn(t *testing.T) {
+func TestConnectErrorOfCallersConnections(t *testing.T) {
 	t.Parallel()
 	url := strings.Replace(testdb.Postgres(t), "/test_", "/no_such_", 1)
 	for name, db := range map[string]database.Database{

@@ -214,7 +214,7 @@ func (s shelf) take(t *testing.T) place {
 func empty(t *testing.T, c *pgx.Conn) {
 	t.Helper()
 	do(t, c, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'")
-	eventually(t, "nobody has a lock", func() bool {
+	eventually(t, "all locks are released", func() bool {
 		return value(t, c, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())") == "0"
 	})
 	do(t, c, `SET client_min_messages = error; DO $$ DECLARE s text; BEGIN

@@ -48,7 +48,7 @@ func TestServerIsToldToNoticeADeadClient(t *testing.T) {
 }
 
 // The replacement of a worker with a broken connection does so as well.
-func TestTheNextWorkerIsNoticedToo(t *testing.T) {
+func TestReplacedWorkerDetectsADeadClient(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
 	c := connect(t, url)

@@ -110,8 +110,8 @@ func TestFailedMigrationLeavesNothing(t *testing.T) {
 				equal(t, "the tables", value(t, connect(t, url), "SELECT coalesce(string_agg(relname, ' '), '') FROM pg_class WHERE relname IN ('a', 'b', 'c')"), tt.left)
 				isFree(t, db, "s")
 
-				mended := setOf(t, "s", "CREATE TABLE a (x int)", before+"CREATE TABLE b (x int); INSERT INTO b VALUES (1);", "CREATE TABLE c (x int)")
-				_, err = up(t, db, mended, tt.opts)
+				fixed := setOf(t, "s", "CREATE TABLE a (x int)", before+"CREATE TABLE b (x int); INSERT INTO b VALUES (1);", "CREATE TABLE c (x int)")
+				_, err = up(t, db, fixed, tt.opts)
 				must(t, err)
 				equal(t, "the applied versions", versions(t, db, "s"), "[1 2 3]")
 			})

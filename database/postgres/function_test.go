@@ -143,7 +143,7 @@ func TestFunctionsThatGoWrong(t *testing.T) {
 				t.Errorf("the error %v hides the function's", err)
 			}
 			equal(t, "the applied versions", versions(t, db, "s"), "[1]")
-			equal(t, "the number of rows that stand", value(t, connect(t, url), "SELECT count(*) FROM t"), tt.rows)
+			equal(t, "the number of rows that remain", value(t, connect(t, url), "SELECT count(*) FROM t"), tt.rows)
 			becomesFree(t, db, "s")
 		})
 	}

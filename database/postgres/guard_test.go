@@ -187,7 +187,7 @@ func TestRunThatStops(t *testing.T) {
 	db := open(t, testdb.Postgres(t))
 	_, err := up(t, db, setOf(t, "s", "CREATE TABLE t (x int); VACUUM t; SELECT 1 / 0;"))
 	e := as[*whimbrel.MigrationError](t, err)
-	equal(t, "the number of statements that stand", e.Executed, 2)
+	equal(t, "the number of executed statements", e.Executed, 2)
 	isFree(t, db, "s")
 }
 
@@ -236,7 +236,7 @@ func TestRunThroughPgBouncerGoesOnBehindATransaction(t *testing.T) {
 	url, direct := testdb.PgBouncer(t)
 	const begin = "CREATE TABLE t (x int); BEGIN; SET LOCAL lock_timeout = '7s'; INSERT INTO t VALUES (1); COMMIT; VACUUM t; "
 	_, err := up(t, open(t, url), setOf(t, "s", begin+"INSERT INTO nowhere VALUES (2)"))
-	equal(t, "the number of statements that stand", as[*whimbrel.MigrationError](t, err).Executed, 6)
+	equal(t, "the number of executed statements", as[*whimbrel.MigrationError](t, err).Executed, 6)
 	_, err = up(t, open(t, url), setOf(t, "s", begin+"INSERT INTO t VALUES (2)"))
 	must(t, err)
 	equal(t, "the rows", value(t, connect(t, direct), "SELECT string_agg(x::text, ',' ORDER BY x) FROM t"), "1,2")
@@ -261,7 +261,7 @@ func TestDeferredConstraintInARunHasAPlace(t *testing.T) {
 		e := as[*database.StatementError](t, err)
 		equal(t, "the code", e.Code, "23503")
 		equal(t, "the line of the error", e.Pos.Line, c.line)
-		equal(t, "the number of statements that stand", as[*whimbrel.MigrationError](t, err).Executed, 2)
+		equal(t, "the number of executed statements", as[*whimbrel.MigrationError](t, err).Executed, 2)
 	}
 }
 

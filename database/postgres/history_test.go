@@ -2,7 +2,6 @@ package postgres_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -56,9 +55,8 @@ func TestLongHistory(t *testing.T) {
 		last = err
 		cancel()
 	}
-	if !errors.Is(last, context.Canceled) || seen != 1001 {
-		t.Errorf("a cancelled History ended after %d with %v", seen, last)
-	}
+	is(t, last, context.Canceled)
+	equal(t, "the number of entries before a cancelled History ended", seen, 1001)
 }
 
 // The history contains what a later reader needs: texts, users, and down scripts that exist nowhere

@@ -291,7 +291,7 @@ func (r *run) transact(ctx context.Context, st sqltext.Statement, data io.Reader
 		r.journal = done
 	}
 	// a deferred constraint of this statement, or of one in its transaction
-	if e, ok := errors.AsType[*database.StatementError](err); ok && e.Statement == commitText {
+	if e, ok := asA[*database.StatementError](err); ok && e.Statement == commitText {
 		e.Pos, e.Index, e.Statement = st.Pos, st.Index, st.Text
 	}
 	if hasCode(err, "25001", "2D000") {

@@ -114,16 +114,14 @@ func cancelRun(t *testing.T, url, direct, sql string) {
 		done <- err
 	}()
 	eventually(t, "it hangs", func() bool { return busy(t, direct) })
-	cause := errors.New("somebody pressed a key")
+	cause := errors.New("a key was pressed")
 	cancel(cause)
-	if err := <-done; !errors.Is(err, context.Canceled) || !errors.Is(err, cause) {
-		t.Errorf("the error is %v, want context.Canceled and its cause", err)
-	}
+	is(t, <-done, context.Canceled, cause)
 	equal(t, "what still runs", busy(t, direct), false)
 	isFree(t, db, "s")
 	st, err := db.State(background(t), "s")
 	must(t, err)
-	equal(t, "the number of statements that stand", st.Interrupted.Done, 1)
+	equal(t, "the number of executed statements", st.Interrupted.Done, 1)
 	contains(t, "why it stopped", st.Interrupted.Error, "cancelled")
 
 	release.end(t)
@@ -165,7 +163,7 @@ func TestConnectionOfARunBreaks(t *testing.T) {
 			equal(t, "Code", as[*database.StatementError](t, <-done).Code, "57P01")
 			st, err := db.State(background(t), "s")
 			must(t, err)
-			equal(t, "the number of statements that stand", st.Interrupted.Done, 1)
+			equal(t, "the number of executed statements", st.Interrupted.Done, 1)
 			contains(t, "why it stopped", st.Interrupted.Error, "57P01")
 			equal(t, "what is begun", st.Interrupted.Begun, "")
 			equal(t, "the number of invalid indexes", value(t, c, invalidIndexes), "0")
@@ -207,7 +205,7 @@ func TestLockOfARunIsLost(t *testing.T) {
 			equal(t, "what still runs", stuck(t, c), false)
 			st, err := db.State(background(t), "s")
 			must(t, err)
-			equal(t, "the number of statements that stand", st.Interrupted.Done, 1)
+			equal(t, "the number of executed statements", st.Interrupted.Done, 1)
 			contains(t, "what is begun", st.Interrupted.Begun, "CREATE INDEX")
 
 			do(t, c, "CREATE TABLE go_on ()")
@@ -295,7 +293,7 @@ func TestJournalIsHeld(t *testing.T) {
 
 // A statement of a run reports the session that blocks it, for any kind of wait, and through a
 // pooler, too.
-func TestWhomAStatementWaitsFor(t *testing.T) {
+func TestBlockingSessionIsReported(t *testing.T) {
 	for name, through := range map[string]bool{"directly": false, "through PgBouncer": true} {
 		for _, sql := range []string{"ALTER TABLE t ADD y int", "CREATE INDEX CONCURRENTLY i ON t (x)", "BEGIN; LOCK TABLE t; COMMIT"} {
 			t.Run(name+"/"+sql, func(t *testing.T) {

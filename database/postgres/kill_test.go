@@ -17,12 +17,12 @@ func TestKilledProcessLeavesNothing(t *testing.T) {
 	hang := "CREATE TABLE a (x int); SELECT pg_sleep(300);"
 	tests := map[string]struct {
 		ups    []string
-		mended []string
+		fixed  []string
 		pooled bool
 	}{
-		"in a transaction":                   {ups: []string{hang}, mended: []string{"CREATE TABLE a (x int)"}},
-		"in a transaction through PgBouncer": {ups: []string{hang}, mended: []string{"CREATE TABLE a (x int)"}, pooled: true},
-		"in a run":                           {ups: []string{"VACUUM; SELECT pg_sleep(300);"}, mended: []string{"VACUUM; CREATE TABLE a (x int)"}},
+		"in a transaction":                   {ups: []string{hang}, fixed: []string{"CREATE TABLE a (x int)"}},
+		"in a transaction through PgBouncer": {ups: []string{hang}, fixed: []string{"CREATE TABLE a (x int)"}, pooled: true},
+		"in a run":                           {ups: []string{"VACUUM; SELECT pg_sleep(300);"}, fixed: []string{"VACUUM; CREATE TABLE a (x int)"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -46,7 +46,7 @@ func TestKilledProcessLeavesNothing(t *testing.T) {
 				return value(t, c, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())") == "0"
 			})
 			db := open(t, url)
-			_, err := up(t, db, setOf(t, "s", tt.mended...))
+			_, err := up(t, db, setOf(t, "s", tt.fixed...))
 			must(t, err)
 			equal(t, "the applied versions", versions(t, db, "s"), "[1]")
 		})

@@ -54,8 +54,12 @@ func (j job) leaks(ctx context.Context) error {
 			db.Close()
 		}
 	}
-	if after, err := session(); err != nil || after != sessionBefore {
-		return fmt.Errorf("the session was %s and is %s (%w)", sessionBefore, after, err)
+	after, err := session()
+	if err != nil {
+		return err
+	}
+	if after != sessionBefore {
+		return fmt.Errorf("the session was %s and is %s", sessionBefore, after)
 	}
 	for end := time.Now().Add(waitLimit); runtime.NumGoroutine() > before; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
@@ -108,10 +112,11 @@ func (j job) wellAndBadly(ctx context.Context, db database.Database, v int64) er
 			r.Close(done)
 		}
 	}
-	_, inDone := db.State(done, "s")
-	_, _, inBegin := db.Begin(done, "s", opts)
-	if inDone == nil || inBegin == nil {
-		return errors.New("a context that is done was passed over")
+	if _, err := db.State(done, "s"); err == nil {
+		return errors.New("State ignored a canceled context")
+	}
+	if _, _, err := db.Begin(done, "s", opts); err == nil {
+		return errors.New("Begin ignored a canceled context")
 	}
 	for range db.History(ctx, database.HistoryQuery{}) {
 		break

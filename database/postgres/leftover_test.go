@@ -86,7 +86,7 @@ var interruptions = []interruption{
 const invalidIndexes = "SELECT count(*) FROM pg_index WHERE NOT indisvalid OR NOT indislive"
 
 // After a process is killed while such statements wait, the next process cleans up.
-func TestWhatAnInterruptedStatementLeaves(t *testing.T) {
+func TestInterruptedStatementIsCleanedUp(t *testing.T) {
 	for _, m := range testdb.PostgresMajors(t) {
 		var all []interruption
 		for _, tt := range interruptions {
@@ -105,7 +105,7 @@ func TestWhatAnInterruptedStatementLeaves(t *testing.T) {
 }
 
 // So it does through a pooler, where the server doesn't detect a dead client.
-func TestWhatAnInterruptedStatementLeavesThroughPgBouncer(t *testing.T) {
+func TestInterruptedStatementIsCleanedUpThroughPgBouncer(t *testing.T) {
 	t.Parallel()
 	var all []interruption
 	for _, tt := range interruptions {
@@ -218,7 +218,7 @@ func invalid(t testing.TB, url, build, blockedBy string) {
 
 // IF NOT EXISTS doesn't accept an invalid index of any origin. An index that the statement can't
 // mean is left alone, and so is an invalid one without IF NOT EXISTS.
-func TestInvalidIndexThatIsInTheWay(t *testing.T) {
+func TestExistingInvalidIndex(t *testing.T) {
 	for name, tt := range map[string]struct{ left, script, problem string }{
 		"the same":         {left: "CREATE INDEX CONCURRENTLY i ON t (x)", script: "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON t (x)"},
 		"another":          {left: "CREATE INDEX CONCURRENTLY i ON t (y)", script: "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON t (x)", problem: `invalid index "public"."i"`},
@@ -380,15 +380,15 @@ func TestOutcome(t *testing.T) {
 	}
 }
 
-// An index build has no lock timeout, whoever set one, and reports the blocking session; afterwards
-// the timeout is restored.
+// An index build has no lock timeout, whatever set one, and reports the blocking session;
+// afterwards the timeout is restored.
 func TestNoLockTimeoutForConcurrently(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
 	c := connect(t, url)
 	do(t, c, "CREATE TABLE t (x int); CREATE TABLE seen (lock_timeout text)")
 	b := block(t, url, "INSERT INTO t VALUES (1)")
-	do(t, b.c, "SET application_name = 'in the way'")
+	do(t, b.c, "SET application_name = 'blocker'")
 	db := open(t, url+"&lock_timeout=30ms")
 	found := make(chan database.Holder)
 	ctx, cancel := context.WithCancel(background(t))
@@ -406,7 +406,7 @@ func TestNoLockTimeoutForConcurrently(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- execAll(ctx, db, r, s) }()
 	h := <-found
-	equal(t, "who is in the way", h.App, "in the way")
+	equal(t, "the blocking application", h.App, "blocker")
 	equal(t, "the process", fmt.Sprint(h.PID), value(t, b.c, "SELECT pg_backend_pid()"))
 	b.end(t)
 	for running := true; running; {
@@ -419,7 +419,7 @@ func TestNoLockTimeoutForConcurrently(t *testing.T) {
 	}
 	equal(t, "the timeout afterwards", value(t, c, "SELECT lock_timeout FROM seen"), "20ms")
 	must(t, r.Close(background(t)))
-	eventually(t, "the connection that told it is closed", func() bool {
+	eventually(t, "the connection that reported it is closed", func() bool {
 		return value(t, c, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%pg_blocking_pids%' AND pid <> pg_backend_pid()") == "0"
 	})
 }

@@ -41,8 +41,8 @@ func TestHistoryIsFoundWhateverSchemaComesFirst(t *testing.T) {
 		"a role has another search path":                      {sql: `CREATE SCHEMA app`, then: `ALTER ROLE postgres IN DATABASE %s SET search_path = app`},
 		"a process has another search path":                   {sql: `CREATE SCHEMA app`, late: "&search_path=app"},
 		"a process has a search path that leads nowhere":      {late: "&search_path=nowhere"},
-		"somebody renames the schema":                         {url: path, sql: `CREATE SCHEMA app`, then: `ALTER SCHEMA public RENAME TO renamed`},
-		"somebody moves the tables":                           {sql: `CREATE SCHEMA app`, then: `ALTER TABLE whimbrel_history SET SCHEMA app; ALTER TABLE whimbrel_settings SET SCHEMA app; ALTER TABLE whimbrel_journal SET SCHEMA app`},
+		"an administrator renames the schema":                 {url: path, sql: `CREATE SCHEMA app`, then: `ALTER SCHEMA public RENAME TO renamed`},
+		"an administrator moves the tables":                   {sql: `CREATE SCHEMA app`, then: `ALTER TABLE whimbrel_history SET SCHEMA app; ALTER TABLE whimbrel_settings SET SCHEMA app; ALTER TABLE whimbrel_journal SET SCHEMA app`},
 		"a schema that comes first has a table of that name":  {url: path, sql: `CREATE SCHEMA app`, then: `CREATE TABLE app.whimbrel_history (x int)`},
 		"a schema that comes first has a copy of the history": {url: path, sql: `CREATE SCHEMA app`, then: `CREATE TABLE app.whimbrel_history AS TABLE public.whimbrel_history`},
 		"a schema that comes first has a view of the history": {url: path, sql: `CREATE SCHEMA app`, then: `CREATE VIEW app.whimbrel_history AS TABLE public.whimbrel_history`},
@@ -184,12 +184,12 @@ func TestWaitingForTheTables(t *testing.T) {
 			return err
 		},
 	} {
-		var told []database.Holder
-		err := try(open(t, url), database.LockOptions{Waiting: func(h database.Holder) { told = append(told, h) }})
+		var holders []database.Holder
+		err := try(open(t, url), database.LockOptions{Waiting: func(h database.Holder) { holders = append(holders, h) }})
 		locked := as[*database.LockedError](t, err)
 		equal(t, what+": what is locked", locked.What, "the creation of Whimbrel's tables")
 		equal(t, what+": the process that holds it", locked.Holder.PID, int64(c.PgConn().PID()))
-		equal(t, what+": whom Waiting was given", len(told) == 1 && told[0].PID == locked.Holder.PID, true)
+		equal(t, what+": the holder passed to Waiting", len(holders) == 1 && holders[0].PID == locked.Holder.PID, true)
 	}
 	do(t, c, "COMMIT")
 	must(t, apply(t, open(t, url), "s", 1, script("SELECT 1")))
@@ -212,7 +212,7 @@ func hostile(t *testing.T, url string) (role string, asThem *pgx.Conn) {
 }
 
 // A superuser doesn't touch tables owned by an untrusted role.
-func TestTablesOfSomebodyElse(t *testing.T) {
+func TestTablesOfAnotherOwner(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
 	c := connect(t, url)
@@ -370,9 +370,11 @@ func TestAlteredTables(t *testing.T) {
 						case a.slow && who == "one that knows" && late:
 							continue
 						}
-						var e *database.TablesError
-						if !errors.As(err, &e) || e.Problem != a.problem || !strings.Contains(err.Error(), a.says) && !(e.Problem == database.TablesMissing && who == "one that knows") {
-							t.Errorf("%s, %s of %s: the error is %v", name, what, who, err)
+						where := fmt.Sprintf("%s, %s of %s: ", name, what, who)
+						e := as[*database.TablesError](t, err)
+						equal(t, where+"the problem", e.Problem, a.problem)
+						if e.Problem != database.TablesMissing || who != "one that knows" {
+							contains(t, where+"the error", err.Error(), a.says)
 						}
 					}
 				}
@@ -385,7 +387,7 @@ func TestAlteredTables(t *testing.T) {
 }
 
 // The statement in the error about a missing table creates the table.
-func TestMissingTableIsMadeAsTheErrorSays(t *testing.T) {
+func TestMissingTableIsCreatedAsTheErrorSays(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
 	c := connect(t, url)
@@ -470,7 +472,7 @@ func TestTablesExchangedBeforeTheLock(t *testing.T) {
 }
 
 // Tables recreated by a trusted role are found, and with them their lock.
-func TestTablesMadeAnew(t *testing.T) {
+func TestRecreatedTables(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
 	db := open(t, url)

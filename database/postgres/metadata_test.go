@@ -2,7 +2,6 @@ package postgres_test
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -121,7 +120,7 @@ func TestEverythingCanBeDescribed(t *testing.T) {
 	}
 }
 
-func TestWhatBecameOfDescribedObjects(t *testing.T) {
+func TestMetadataOfChangedObjects(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
 	c := connect(t, url)
@@ -187,9 +186,9 @@ func TestRestoredMetadata(t *testing.T) {
 	do(t, c, `DROP TABLE whimbrel_metadata`)
 	do(t, c, `ALTER TABLE copy RENAME TO whimbrel_metadata; DROP TABLE a; CREATE TABLE a (x int)`)
 	s := metadataOf(t, db)
-	if len(s.Entries) != 3 || s.Entries[0].ID != "" || len(s.Inconsistent()) != 0 {
-		t.Errorf("%+v, %+v", s.Entries, s.Inconsistent())
-	}
+	equal(t, "the number of entries", len(s.Entries), 3)
+	equal(t, "the id of the first", s.Entries[0].ID, "")
+	equal(t, "the number of inconsistent entries", len(s.Inconsistent()), 0)
 }
 
 // A failure for lack of privileges leaves nothing behind.
@@ -210,10 +209,9 @@ func TestMetadataWithoutPrivileges(t *testing.T) {
 	// writing needs only GRANTs
 	must(t, put(t, other, func(*metadata.State) (*metadata.Change, error) { return &metadata.Change{}, nil }))
 	err := put(t, other, describeAll(t))
-	var st *database.StatementError
-	if !errors.As(err, &st) || st.Code != "42501" || !strings.Contains(st.Message, "must be owner") {
-		t.Errorf("%v", err)
-	}
+	st := as[*database.StatementError](t, err)
+	equal(t, "the code", st.Code, "42501")
+	contains(t, "the message", st.Message, "must be owner")
 	if s := metadataOf(t, db); len(s.Entries) != 0 {
 		t.Errorf("%+v", s.Entries)
 	}
@@ -229,9 +227,7 @@ func TestQueryValues(t *testing.T) {
 		int64(1), int64(9223372036854775807), json.Number("1.50"), "NaN", json.Number("2.5"), "-Infinity", true, nil, "", "ä",
 		`\x01ff`, "{1,2}", `{"a": 1}`, "2026-01-02", int64(7),
 	}
-	if len(rows.Rows) != 1 || !reflect.DeepEqual(rows.Rows[0], want) {
-		t.Errorf("%#v", rows.Rows)
-	}
+	same(t, "the rows", rows.Rows, [][]any{want})
 }
 
 func TestQueriesThatAreNotPassedOn(t *testing.T) {
@@ -252,23 +248,26 @@ func TestQueriesThatAreNotPassedOn(t *testing.T) {
 		"SELECT *\nFROM nothing":       `query:2:6: relation "nothing" does not exist (42P01)`,
 		"SELECT 1/0":                   "division by zero (22012)",
 	} {
-		if _, err := database.ReadQuery(background(t), db, statement); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v", statement, err)
+		_, err := database.ReadQuery(background(t), db, statement)
+		if err == nil {
+			t.Errorf("%q was executed", statement)
+			continue
 		}
+		contains(t, "the error of "+statement, err.Error(), want)
 	}
 	b := begin(t, db, "s")
 	rows, err := database.TxQuery(background(t), b, "CREATE TABLE t (x int)")
-	if err != nil || rows.Columns != nil || rows.Rows != nil {
-		t.Errorf("%+v, %v", rows, err)
-	}
+	must(t, err)
+	same(t, "the columns", rows.Columns, []string(nil))
+	same(t, "the rows", rows.Rows, [][]any(nil))
 	rows, err = database.TxQuery(background(t), b, "INSERT INTO t VALUES (1), (2);")
-	if err != nil || rows.Changed != 2 {
-		t.Errorf("%+v, %v", rows, err)
-	}
+	must(t, err)
+	equal(t, "the number of changed rows", rows.Changed, 2)
 	must(t, errOf(b.Commit(background(t))))
-	if rows, err = database.ReadQuery(background(t), db, "SELECT x FROM t WHERE false"); err != nil || len(rows.Columns) != 1 || rows.Rows == nil || len(rows.Rows) != 0 {
-		t.Errorf("%+v, %v", rows, err)
-	}
+	rows, err = database.ReadQuery(background(t), db, "SELECT x FROM t WHERE false")
+	must(t, err)
+	equal(t, "the number of columns", len(rows.Columns), 1)
+	same(t, "the rows", rows.Rows, [][]any{})
 }
 
 // Ten thousand columns don't take a query each.
@@ -285,9 +284,8 @@ func TestTenThousandColumns(t *testing.T) {
 		t.Errorf("%d turns, of which some are for each of the columns", turns)
 	}
 	s := metadataOf(t, db)
-	if len(s.Entries) != 100*101+1 || len(s.Inconsistent()) != 0 {
-		t.Errorf("%d entries", len(s.Entries))
-	}
+	equal(t, "the number of entries", len(s.Entries), 100*101+1)
+	equal(t, "the number of inconsistent entries", len(s.Inconsistent()), 0)
 	if got := proxy.Turns() - turns; got > 5 {
 		t.Errorf("reading takes %d turns", got)
 	}

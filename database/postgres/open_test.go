@@ -90,15 +90,11 @@ func TestOpenReadsNothingFromTheEnvironment(t *testing.T) {
 	}
 	db := open(t, url)
 	must(t, apply(t, db, "s", 1, script("CREATE TABLE public.seen AS SELECT current_setting('application_name') || current_setting('search_path') || current_setting('timezone') AS all")))
-	if seen := readSeen(t, url); strings.Contains(seen, "environment") || strings.Contains(seen, "Tokyo") {
-		t.Errorf("the session has %q", seen)
-	}
+	lacks(t, "what the session sees", readSeen(t, url), "environment", "Tokyo")
 	// Missing parts of the URL are not filled in either.
 	_, err := database.Open(background(t), "postgres:///", database.Options{})
 	e := as[*database.ConnectError](t, err)
-	if strings.Contains(e.Error(), "no.such.host") || strings.Contains(e.Error(), "nothing") {
-		t.Errorf("postgres:/// leads to %v", e)
-	}
+	lacks(t, "the error of postgres:///", e.Error(), "no.such.host", "nothing")
 }
 
 func readSeen(t *testing.T, url string) string {
@@ -121,9 +117,7 @@ func TestURLsThatCannotBeUnderstood(t *testing.T) {
 	} {
 		_, err := database.Open(background(t), url, database.Options{})
 		e := as[*database.URLError](t, err)
-		if strings.Contains(e.Error(), "secret") || strings.Contains(e.Error(), "zzcret") {
-			t.Errorf("the error shows the password: %v", e)
-		}
+		lacks(t, "the error", e.Error(), "secret", "zzcret")
 		if len(e.Msg) < 10 {
 			t.Errorf("%s: the error says only %q", url, e.Msg)
 		}

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -63,7 +62,7 @@ WHERE a.pid = $1::int AND ` + here + ` AND a.usesysid = $3::oid AND ($2::bigint 
 		})
 		return ended, h, err
 	})
-	if locked, ok := errors.AsType[*database.LockedError](err); ok {
+	if locked, ok := asA[*database.LockedError](err); ok {
 		return stillThere(locked, allowed)
 	}
 	return err

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -128,8 +129,36 @@ func contains(t testing.TB, what, got string, want ...string) {
 	t.Helper()
 	for _, w := range want {
 		if !strings.Contains(got, w) {
-			t.Fatalf("%s is %q, which doesn't say %q", what, got, w)
+			t.Fatalf("%s is %q, which lacks %q", what, got, w)
 		}
+	}
+}
+
+// lacks fails the test if got contains one of the texts.
+func lacks(t testing.TB, what, got string, never ...string) {
+	t.Helper()
+	for _, n := range never {
+		if strings.Contains(got, n) {
+			t.Fatalf("%s is %q, which contains %q", what, got, n)
+		}
+	}
+}
+
+// is fails the test unless err wraps each of the errors.
+func is(t testing.TB, err error, want ...error) {
+	t.Helper()
+	for _, w := range want {
+		if !errors.Is(err, w) {
+			t.Fatalf("the error is %v, which isn't %v", err, w)
+		}
+	}
+}
+
+// same fails the test unless the structures are equal.
+func same(t testing.TB, what string, got, want any) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", what, diff)
 	}
 }
 

@@ -92,8 +92,9 @@ func reset(t testing.TB, target string) (*whimbrel.ResetResult, error) {
 		return dry, err
 	}
 	r, err := whimbrel.New(db, setOf(t, "s"), whimbrel.Options{}).Reset(background(t), whimbrel.ResetOptions{Confirm: dry.Database})
-	if err == nil && (!slices.Equal(dry.Dropped, r.Dropped) || !slices.Equal(dry.Left, r.Left)) {
-		t.Errorf("the dry run said\n%v\n%v\nthe reset did\n%v\n%v", dry.Dropped, dry.Left, r.Dropped, r.Left)
+	if err == nil {
+		same(t, "the dropped objects, compared with the dry run", r.Dropped, dry.Dropped)
+		same(t, "the objects that remain, compared with the dry run", r.Left, dry.Left)
 	}
 	return r, err
 }

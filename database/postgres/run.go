@@ -236,7 +236,7 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 	if err := r.prepare(ctx, s, st); err != nil {
 		return err
 	}
-	defer r.tellBlocked(st)()
+	defer r.reportBlockers(st)()
 	var err error
 	what := pgddl.Parse(st.Text)
 	switch {

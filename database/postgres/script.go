@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"io"
 	"iter"
 	"regexp"
@@ -259,7 +258,7 @@ func (c *conn) simple(ctx context.Context, k *chunk) error {
 			n++
 		}
 		err := mrr.Close()
-		if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		if pg, ok := asA[*pgconn.PgError](err); ok {
 			return k.explain(pg, sql, n)
 		}
 		return err

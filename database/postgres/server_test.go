@@ -62,7 +62,7 @@ func TestPrimaryIsPreferred(t *testing.T) {
 }
 
 // A caller's pool is used as it is. On a standby nothing is locked.
-func TestHandedInPoolOnAStandby(t *testing.T) {
+func TestCallersPoolOnAStandby(t *testing.T) {
 	t.Parallel()
 	standby, primary := twoServers(t)
 	standby.Standby()

@@ -125,7 +125,7 @@ func TestClientsPreparedStatementsSurvive(t *testing.T) {
 
 // Between two scripts of a Tx, the session is restored: the next script and the history don't see
 // the changes of the first.
-func TestNextScriptFindsTheSessionAsItWas(t *testing.T) {
+func TestSessionIsRestoredBetweenScripts(t *testing.T) {
 	t.Parallel()
 	pooled, direct := testdb.PgBouncer(t)
 	must(t, apply(t, open(t, direct), "probe", 1, script("CREATE TABLE probe (x int)")))

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -63,7 +62,7 @@ func (db *Database) settle(ctx context.Context, c *conn, l location, u database.
 		}
 		return len(still) == 0, h, err
 	})
-	if locked, ok := errors.AsType[*database.LockedError](err); ok {
+	if locked, ok := asA[*database.LockedError](err); ok {
 		return &database.UnsettledError{Name: u.Name, Waited: time.Since(start), Holder: locked.Holder}
 	}
 	return err

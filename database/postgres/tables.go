@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -143,7 +142,7 @@ func (db *Database) create(ctx context.Context, c *conn, opts database.LockOptio
 		}
 		return got, holder, err
 	})
-	if locked, ok := errors.AsType[*database.LockedError](err); ok {
+	if locked, ok := asA[*database.LockedError](err); ok {
 		locked.What = "the creation of Whimbrel's tables"
 	}
 	if err != nil {

@@ -63,10 +63,8 @@ func appliedOnce(t *testing.T, url, set string, n int) {
 	for e, err := range db.History(background(t), database.HistoryQuery{Set: set}) {
 		must(t, err)
 		seen++
-		if e.Version != int64(seen) || e.Direction != database.Up || e.App != "one of many" {
-			t.Errorf("event %d of set %s is %s %d of %q", seen, set, e.Direction, e.Version, e.App)
-		}
+		equal(t, "the entry of set "+set, fmt.Sprint(e.Direction, " ", e.Version, " by ", e.App), fmt.Sprint("up ", seen, " by one of many"))
 	}
-	equal(t, "the number of events of set "+set, seen, n)
+	equal(t, "the number of entries of set "+set, seen, n)
 	equal(t, "the number of rows of "+set, value(t, connect(t, url), "SELECT count(*) FROM "+set), "4")
 }
