@@ -10,8 +10,8 @@ import (
 )
 
 // BenchmarkSnapshot reads a database of 10,000 tables of 8 columns, with a key, two indexes, a
-// check, a foreign key, a comment and a grant each; "text" is making the SQL of it, "compare"
-// finding no difference.
+// check, a foreign key, a comment and a grant each; "text" formats its SQL, "compare"
+// finds no difference.
 //
 //	make test PKG=./database/postgres/internal/pgcatalog ARGS='-run=- -bench=Snapshot -benchtime=3x'
 func BenchmarkSnapshot(b *testing.B) {

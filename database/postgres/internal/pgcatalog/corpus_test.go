@@ -18,8 +18,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// corpus returns the files of DDL that a major version understands: since15.sql needs 15. Of 14 and
-// 16 it is only what is new in these, or was new before: the others are done with four versions.
+// corpus returns the files of DDL that a major version supports: since15.sql needs 15. For 14 and
+// 16 these are only the since files; four versions test the others.
 func corpus(t testing.TB, major int) []string {
 	t.Helper()
 	files, err := filepath.Glob("../../testdata/catalog/*.sql")
@@ -65,7 +65,7 @@ func numbered(script string) string {
 	return b.String()
 }
 
-// connect returns a connection of the test's own.
+// connect opens a connection for the test.
 func connect(t testing.TB, url string) *pgx.Conn {
 	t.Helper()
 	conn, err := pgx.Connect(context.Background(), url)
@@ -76,7 +76,7 @@ func connect(t testing.TB, url string) *pgx.Conn {
 	return conn
 }
 
-// snapshot reads a database on a connection of its own.
+// snapshot reads a database on a new connection.
 func snapshot(t testing.TB, url string, opts catalog.Options) *catalog.Snapshot {
 	t.Helper()
 	conn := connect(t, url)
@@ -85,7 +85,7 @@ func snapshot(t testing.TB, url string, opts catalog.Options) *catalog.Snapshot 
 	return snapshotIn(t, conn, opts)
 }
 
-// snapshotIn reads what the transaction sees that the connection is in.
+// snapshotIn reads the database in the connection's transaction.
 func snapshotIn(t failer, conn *pgx.Conn, opts catalog.Options) *catalog.Snapshot {
 	t.Helper()
 	ctx := context.Background()
@@ -120,7 +120,7 @@ func snapshotIn(t failer, conn *pgx.Conn, opts catalog.Options) *catalog.Snapsho
 	return reader.Snapshot()
 }
 
-// failer is a test, or a check of rapid's.
+// failer is a test or a rapid check.
 type failer interface {
 	Helper()
 	Errorf(format string, args ...any)
@@ -134,8 +134,8 @@ func mustExec(t failer, conn *pgx.Conn, script string) {
 	}
 }
 
-// TestSnapshotRebuilds: a snapshot's text, applied to an empty database, gives the same snapshot.
-// All of DDL can be rolled back, so one database is enough.
+// A snapshot's text, applied to an empty database, yields the same snapshot. All DDL can be rolled
+// back, so one database is enough.
 func TestSnapshotRebuilds(t *testing.T) {
 	for _, m := range testdb.PostgresMajors(t) {
 		t.Run(fmt.Sprint(m.Major), func(t *testing.T) {
@@ -152,7 +152,7 @@ func TestSnapshotRebuilds(t *testing.T) {
 	}
 }
 
-// snapshotOf returns the snapshot of what a script makes in an empty database.
+// snapshotOf returns the snapshot after a script in an empty database.
 func snapshotOf(t testing.TB, conn *pgx.Conn, script string) *catalog.Snapshot {
 	t.Helper()
 	mustExec(t, conn, "BEGIN")
@@ -161,7 +161,7 @@ func snapshotOf(t testing.TB, conn *pgx.Conn, script string) *catalog.Snapshot {
 	return snapshotIn(t, conn, catalog.Options{})
 }
 
-// same fails unless two snapshots are equal in every respect, but for what was omitted.
+// same fails unless two snapshots are equal, except for Omitted.
 func same(t failer, want, got *catalog.Snapshot) {
 	t.Helper()
 	for _, c := range catalog.Compare(want, got) {

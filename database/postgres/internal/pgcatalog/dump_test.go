@@ -17,7 +17,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// dumpMajor is the newest server that the pg_dump at hand can dump.
+// dumpMajor is the newest server that the installed pg_dump supports.
 func dumpMajor(t testing.TB) int {
 	t.Helper()
 	out, err := exec.Command(testdb.Tool(t, "pg_dump"), "--version").Output()
@@ -30,7 +30,7 @@ func dumpMajor(t testing.TB) int {
 	return major
 }
 
-// dump returns what pg_dump says of a schema, entry by entry, in order of the alphabet.
+// dump returns the entries of pg_dump's output for a schema, in alphabetical order.
 func dump(t testing.TB, url string) []string {
 	t.Helper()
 	cmd := exec.Command(testdb.Tool(t, "pg_dump"), "--schema-only", "--no-owner", "--dbname", url)
@@ -55,7 +55,7 @@ func dump(t testing.TB, url string) []string {
 	return entries
 }
 
-// storage are parameters, which come in the order of their making, too.
+// storage matches storage parameters, whose order depends on their creation.
 var storage = regexp.MustCompile(`WITH \(.*\)`)
 
 func sorted(with string) string {
@@ -64,8 +64,7 @@ func sorted(with string) string {
 	return "WITH (" + strings.Join(list, ", ") + ")"
 }
 
-// TestSnapshotIsWhatPgDumpSees: a database that was rebuilt of a snapshot's text looks to pg_dump
-// exactly like the original.
+// pg_dump's output for a database created from a snapshot's text equals that of the original.
 func TestSnapshotIsWhatPgDumpSees(t *testing.T) {
 	for _, m := range dumpedMajors(t) {
 		for _, file := range corpus(t, m.Major) {
@@ -86,7 +85,7 @@ func TestSnapshotIsWhatPgDumpSees(t *testing.T) {
 	}
 }
 
-// dumpedMajors returns the oldest and the newest server that the pg_dump at hand can dump.
+// dumpedMajors returns the oldest and the newest server that the installed pg_dump supports.
 func dumpedMajors(t *testing.T) []testdb.Major {
 	t.Helper()
 	newest := dumpMajor(t)
@@ -100,7 +99,7 @@ func dumpedMajors(t *testing.T) []testdb.Major {
 	return []testdb.Major{majors[0], majors[len(majors)-1]}
 }
 
-// dumpsDiffer returns what only one of two dumps has.
+// dumpsDiffer returns the entries that only one of two dumps has.
 func dumpsDiffer(want, got []string) (differences []string) {
 	for _, entry := range want {
 		if !slices.Contains(got, entry) {
@@ -115,7 +114,7 @@ func dumpsDiffer(want, got []string) (differences []string) {
 	return differences
 }
 
-// TestEqualExactlyWhenPgDumpSaysSo: a change is seen in snapshots if, and only if, pg_dump sees it.
+// Snapshots differ after a change if and only if the output of pg_dump differs.
 func TestEqualExactlyWhenPgDumpSaysSo(t *testing.T) {
 	t.Parallel()
 	majors := dumpedMajors(t)
@@ -123,7 +122,7 @@ func TestEqualExactlyWhenPgDumpSaysSo(t *testing.T) {
 	rapid.Check(t, func(check *rapid.T) {
 		url := m.New(t)
 		script, changes := randomSchema(check, m.Major)
-		// pg_dump leaves out what isn't valid, so what becomes of it later.
+		// pg_dump omits invalid objects, so their later state can't be compared
 		changes = slices.DeleteFunc(changes, func(c change) bool { return strings.Contains(c.sql, "indisvalid") })
 		execute(t, url, script)
 		was, dumped := snapshot(t, url, catalog.Options{}), dump(t, url)
@@ -142,7 +141,7 @@ func TestEqualExactlyWhenPgDumpSaysSo(t *testing.T) {
 	})
 }
 
-// tryExecute says whether a script could run, as one transaction.
+// tryExecute reports whether a script succeeds as one transaction.
 func tryExecute(t *testing.T, url, script string) bool {
 	t.Helper()
 	conn := connect(t, url)

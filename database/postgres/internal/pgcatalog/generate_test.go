@@ -10,20 +10,20 @@ import (
 	"github.com/whimbrel-db/whimbrel/catalog"
 )
 
-// thing is something that a script makes, and what can be changed in it.
+// thing is a script that creates objects, and changes to them.
 type thing struct {
 	create  string
 	changes []change
 }
 
-// change is a statement, and all that Compare must tell of it: "column s.t.c: default", "table s.t
-// removed". One that wants nothing changes nothing that a snapshot has.
+// change is a statement and the differences that Compare must find: "column s.t.c: default", "table
+// s.t removed". A change without any does not affect snapshots.
 type change struct {
 	sql  string
 	want []string
 }
 
-// maker makes things with names of its choice.
+// maker creates things with generated names.
 type maker struct {
 	major  int
 	schema string
@@ -31,7 +31,7 @@ type maker struct {
 	names  int
 }
 
-// odd are beginnings of names, which are more or less hard to quote.
+// odd are prefixes of names, some of which need quotes.
 var odd = []string{"", "Odd ", "select ", `q"uote `, "ünï", "a.b;", "--", "it's ", `$1\`}
 
 func (m *maker) name(what string) string {
@@ -41,7 +41,7 @@ func (m *maker) name(what string) string {
 
 func q(names ...string) string { return pgx.Identifier(names).Sanitize() }
 
-// id returns what Compare calls an object; of and name may be "".
+// id returns an object's name in the result of Compare; of and name may be "".
 func (m *maker) id(kind catalog.Kind, of, name, signature string) string {
 	o := catalog.Object{Kind: kind, Schema: m.schema, Of: of, Name: name, Signature: signature}
 	return o.ID()
@@ -49,7 +49,7 @@ func (m *maker) id(kind catalog.Kind, of, name, signature string) string {
 
 func (m *maker) full(name string) string { return q(m.schema, name) }
 
-// things are all kinds that there are.
+// things are all kinds of things.
 func (m *maker) things() []func() thing {
 	return []func() thing{
 		m.table, m.constrained, m.indexed, m.guarded, m.partitioned, m.inherited, m.view, m.materialized, m.enum, m.domain,
@@ -57,8 +57,8 @@ func (m *maker) things() []func() thing {
 	}
 }
 
-// columnKinds are columns, as they stand behind the name, and what can be changed in them: ALTER
-// COLUMN is to be put before, the words behind are the attribute.
+// columnKinds are column definitions, without the name, and changes: the rest of ALTER COLUMN, and
+// the attribute that it changes.
 var columnKinds = []struct {
 	definition string
 	changes    [][2]string
@@ -71,7 +71,7 @@ var columnKinds = []struct {
 	{"timestamp with time zone DEFAULT now()", [][2]string{{"TYPE timestamptz(3)", "type"}, {"SET DEFAULT '2020-02-01 00:00+00'", "default"}}},
 }
 
-// table makes a table of some columns.
+// table creates a table with some columns.
 func (m *maker) table() (t thing) {
 	table := m.name("table")
 	full := m.full(table)

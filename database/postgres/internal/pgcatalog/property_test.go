@@ -16,8 +16,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// TestMain makes do with fewer checks than rapid's hundred, unless it is asked for more: each takes
-// several snapshots. -rapid.checks=1000 looks harder.
+// TestMain reduces rapid's default of 100 checks, since each takes several snapshots.
+// -rapid.checks=1000 runs more.
 func TestMain(m *testing.M) {
 	checks := flag.Lookup("rapid.checks")
 	usual := checks.Value.String()
@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// oldestAndNewest returns two of the servers that there are, or the only one.
+// oldestAndNewest returns the oldest and the newest server, or the only one.
 func oldestAndNewest(t *testing.T) []testdb.Major {
 	t.Helper()
 	majors := testdb.PostgresMajors(t)
@@ -40,8 +40,8 @@ func oldestAndNewest(t *testing.T) []testdb.Major {
 	return []testdb.Major{majors[0], majors[len(majors)-1]}
 }
 
-// TestCompareNamesExactlyWhatChanged makes one of everything, and each of its changes by itself, in
-// turn on the oldest server and on the newest.
+// TestCompareNamesExactlyWhatChanged creates each thing and applies each of its changes separately,
+// alternating between the oldest and the newest server.
 func TestCompareNamesExactlyWhatChanged(t *testing.T) {
 	majors := oldestAndNewest(t)
 	for turn, major := range majors {
@@ -70,7 +70,7 @@ func TestCompareNamesExactlyWhatChanged(t *testing.T) {
 	}
 }
 
-// inTurn chooses one after the other.
+// inTurn chooses one after another.
 func inTurn() func(string, int) int {
 	next := map[string]int{}
 	return func(what string, n int) int {
@@ -79,7 +79,7 @@ func inTurn() func(string, int) int {
 	}
 }
 
-// exactly fails unless a change makes the differences that it says, and no other.
+// exactly fails unless a change yields exactly its differences.
 func exactly(t failer, conn *pgx.Conn, before *catalog.Snapshot, c change) {
 	t.Helper()
 	mustExec(t, conn, c.sql)
@@ -102,8 +102,8 @@ func exactly(t failer, conn *pgx.Conn, before *catalog.Snapshot, c change) {
 	}
 }
 
-// TestRandomSchemas: whatever schema there is, its snapshot makes it again, and of the second, too,
-// a change is told exactly.
+// The snapshot of a random schema rebuilds it, and in the rebuilt schema, too, Compare finds
+// exactly the differences of a change.
 func TestRandomSchemas(t *testing.T) {
 	for _, major := range oldestAndNewest(t) {
 		t.Run(fmt.Sprint(major.Major), func(t *testing.T) {
@@ -130,7 +130,7 @@ func TestRandomSchemas(t *testing.T) {
 	}
 }
 
-// randomSchema returns a script that makes some things in some schemas.
+// randomSchema returns a script that creates random things in random schemas.
 func randomSchema(t *rapid.T, major int) (script string, changes []change) {
 	m := &maker{major: major, choose: func(what string, n int) int { return rapid.IntRange(0, n-1).Draw(t, what) }}
 	var all strings.Builder

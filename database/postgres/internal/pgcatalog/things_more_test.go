@@ -85,7 +85,7 @@ func (m *maker) sequence() thing {
 	}
 }
 
-// identity makes columns with sequences of their own.
+// identity creates columns with sequences.
 func (m *maker) identity() thing {
 	table := m.name("table")
 	full := m.full(table)
@@ -144,7 +144,7 @@ func (m *maker) aggregate() thing {
 	}
 }
 
-// operator makes an operator, a cast, and what indexes need of operators.
+// operator creates an operator, a cast and an operator family.
 func (m *maker) operator() thing {
 	typ := m.name("type")
 	full, name := m.full(typ), serverName(m.schema, typ)
@@ -169,7 +169,7 @@ func (m *maker) operator() thing {
 	}
 }
 
-// serverName is a name as the server writes it: in quotes where it must.
+// serverName quotes a name like the server: only if necessary.
 func serverName(names ...string) string {
 	quoted := make([]string, len(names))
 	for i, name := range names {
@@ -213,7 +213,7 @@ func (m *maker) statistics() thing {
 	}
 }
 
-// whole makes what is in no schema.
+// whole creates objects outside schemas.
 func (m *maker) whole() thing {
 	schema, server, publication, function := m.name("schema"), m.name("server"), m.name("publication"), m.name("function")
 	id := func(kind catalog.Kind, name, signature string) string {

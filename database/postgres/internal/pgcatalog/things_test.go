@@ -6,7 +6,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/catalog"
 )
 
-// constrained makes a table with constraints of all kinds, and one that it refers to.
+// constrained creates a table with constraints of all kinds, and the table that it references.
 func (m *maker) constrained() thing {
 	table, parent := m.name("table"), m.name("parent")
 	check, unique, foreign, exclude := m.name("check"), m.name("unique"), m.name("foreign"), m.name("exclude")
@@ -48,7 +48,7 @@ func (m *maker) constrained() thing {
 	}
 }
 
-// indexed makes a table with indexes.
+// indexed creates a table with indexes.
 func (m *maker) indexed() thing {
 	table, index, partial := m.name("table"), m.name("index"), m.name("partial")
 	full := m.full(table)
@@ -77,7 +77,7 @@ func (m *maker) indexed() thing {
 	}
 }
 
-// guarded makes a table with triggers, rules and policies.
+// guarded creates a table with triggers, rules and policies.
 func (m *maker) guarded() thing {
 	table, function, trigger, rule, policy := m.name("table"), m.name("function"), m.name("trigger"), m.name("rule"), m.name("policy")
 	full, alter := m.full(table), "ALTER TABLE "+m.full(table)+" "
@@ -109,7 +109,7 @@ func (m *maker) guarded() thing {
 	}
 }
 
-// partitioned makes a table with two partitions, an index and a key.
+// partitioned creates a table with two partitions, an index and a key.
 func (m *maker) partitioned() thing {
 	table, one, two := m.name("table"), m.name("one"), m.name("two")
 	full, index := m.full(table), m.name("index")
@@ -134,7 +134,7 @@ func (m *maker) partitioned() thing {
 	}
 }
 
-// inherited makes a parent and a child.
+// inherited creates a parent and a child.
 func (m *maker) inherited() thing {
 	parent, child := m.name("parent"), m.name("child")
 	id := m.id(catalog.Table, "", child, "")
