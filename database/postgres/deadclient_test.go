@@ -30,8 +30,8 @@ func TestServerIsToldToNoticeADeadClient(t *testing.T) {
 			before := poolValue(t, pool, noticing)
 			db := postgres.NewPool(pool, database.Options{})
 
-			must(t, apply(t, db, "s", 1, script("CREATE TABLE batch AS SELECT "+noticing+" AS x")))
-			equal(t, "what the server does for a transaction", value(t, c, "SELECT x FROM batch"), want)
+			must(t, apply(t, db, "s", 1, script("CREATE TABLE seen AS SELECT "+noticing+" AS x")))
+			equal(t, "what the server does for a transaction", value(t, c, "SELECT x FROM seen"), want)
 			equal(t, "what it does after it", poolValue(t, pool, noticing), before)
 
 			r := guard(t, db, "s")
