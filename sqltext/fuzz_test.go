@@ -25,7 +25,7 @@ func fuzzScanner(f *testing.F, d Dialect, seeds []golden) {
 	f.Fuzz(func(t *testing.T, text string) { checkText(t, text, d) })
 }
 
-// fragments are the places where lexers go wrong.
+// fragments are texts that are difficult for lexers.
 var fragments = []string{
 	"", ";", "\ufeff", "\ufeffSELECT 1", "'", "''''", "E'\\'", "E'a'\n--c\n'\\''", "$$", "$a$;$a$", "a$b$;c$b$", "$1;$$;$$",
 	"/*", "/*/", "/*/*/**/*/;", "--", "--\r;", "-- \x00", "\x00", "U&\"a;\"", "U&'\\0061'", "[;]", "`;``;`", "#;\n;", "--;\n", "-- ;\n",
@@ -38,7 +38,7 @@ var fragments = []string{
 	"CREATE FUNCTION f() RETURNS INT LANGUAGE JAVASCRIPT AS $$ a; $$;", "EXPLAIN CREATE TEMP TRIGGER BEGIN ; END",
 }
 
-// checkText holds the promises that every text is given.
+// checkText checks what is true of every text.
 func checkText(t *testing.T, text string, d Dialect) {
 	t.Helper()
 	opts := Options{File: "f.sql", Reserved: []string{"a", "whimbrel_history"}}
@@ -77,8 +77,8 @@ func sameError(a, b error) bool {
 	return a.Error() == b.Error()
 }
 
-// checkPieces: joined they are the text, or what comes before the error; each
-// stands where it says.
+// checkPieces checks that the pieces joined are the text, or the part before the error, and that
+// each is at its position.
 func checkPieces(t *testing.T, text string, pieces []Statement, err error) {
 	t.Helper()
 	offset, index := 0, 0

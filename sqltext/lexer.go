@@ -2,26 +2,25 @@ package sqltext
 
 import "bytes"
 
-// lexer finds tokens. White space and comments are passed over; the tokens of
-// classes that the chosen table calls cSkip are, too, which is what makes
-// it fast: a statement that no grammar watches is read with the coarse table.
+// lexer finds tokens. It skips white space, comments, and the bytes of which class says cSkip. A
+// statement that no grammar watches is read fast, with the coarse table.
 type lexer struct {
 	rules *rules
 	class *classes
-	b     []byte  // the text from where the piece begins, as far as it is read
-	i     int     // where to go on
-	src   *window // nil: b is all there is
+	b     []byte  // the text read so far, from the beginning of the piece
+	i     int     // the end of the last token
+	src   *window // the source of more text; nil if b is all of it
 
-	wanted  uint64 // lengths of the words that the coarse table does not pass over
-	depth   int    // parentheses that are open
-	ended   bool   // the end of src was met
-	version int    // 1 + where the versioned comment around i begins; 0: none
+	wanted  uint64 // lengths of the words that next returns with the coarse table
+	depth   int    // open parentheses
+	ended   bool   // src has no more text
+	version int    // 1 + the offset of the versioned comment around i; 0 for none
 	dollar  bool   // MySQL: a dollar-quoted body may follow (LANGUAGE JAVASCRIPT)
 	errAt   int
 	errMsg  string
 }
 
-// more reads on. It is called with everything in b consumed.
+// more reads more text into b, and reports whether there was any.
 func (l *lexer) more() bool {
 	if l.src == nil {
 		return false
@@ -32,7 +31,7 @@ func (l *lexer) more() bool {
 	return ok
 }
 
-// at returns the byte at i, -1 behind the end.
+// at returns the byte at i, -1 after the end.
 func (l *lexer) at(i int) int {
 	for i >= len(l.b) {
 		if !l.more() {
@@ -48,7 +47,7 @@ func (l *lexer) fail(at int, msg string) (TokenKind, int, int) {
 	return TokenBroken, at, at
 }
 
-// token moves behind a token and returns it.
+// token moves past a token and returns it.
 func (l *lexer) token(k TokenKind, from, to int) (TokenKind, int, int) {
 	l.i = to
 	return k, from, to
@@ -123,8 +122,8 @@ func (l *lexer) next() (TokenKind, int, int) {
 	}
 }
 
-// paren counts a parenthesis where parentheses hold a statement together. A
-// closing one too many counts for nothing, as in psql.
+// paren counts a parenthesis if no statement ends within parentheses. It ignores a surplus closing
+// one, as psql does.
 func (l *lexer) paren(c class) TokenKind {
 	switch {
 	case !l.rules.parens:
@@ -139,8 +138,8 @@ func (l *lexer) paren(c class) TokenKind {
 	return tClose
 }
 
-// special handles the bytes that may begin a quote or a comment. Where they do
-// not it returns a TokenPunct, and an empty one for a comment.
+// special handles a byte that may begin a quote or a comment. It returns an empty TokenPunct for a
+// comment, and a TokenPunct of one byte if nothing begins.
 func (l *lexer) special(c class, i int) (TokenKind, int, int) {
 	switch c {
 	case cDouble:
@@ -314,9 +313,8 @@ func (l *lexer) slash(i int) (TokenKind, int, int) {
 	return l.blockComment(i)
 }
 
-// versionedBegin returns where the code in the versioned comment at i begins,
-// 0 if it is a comment for every server. MariaDB's "/*M!" counts as well, and
-// the versions 99999 and 999999 are the customary way to say "never".
+// versionedBegin returns where the code in the versioned comment at i begins, 0 if it is a comment
+// for every server. MariaDB's "/*M!" begins one too. The versions 99999 and 999999 mean "never".
 func (l *lexer) versionedBegin(i int) int {
 	i += 2
 	if l.at(i) == 'M' {

@@ -1,19 +1,18 @@
 package sqltext
 
-// mysqlGrammar finds the ends of routines, triggers and events that were written
-// without DELIMITER, and of MariaDB's compound statements outside of routines.
-// Under another delimiter than the semicolon there is nothing to find.
+// mysqlGrammar finds the ends of routines, triggers and events that are written without DELIMITER,
+// and of MariaDB's compound statements outside routines. With another delimiter than the semicolon
+// it does nothing.
 //
-// The keywords of compound statements are also functions (IF, REPEAT),
-// expressions (CASE) and names (BEGIN, END), so what counts is where they stand:
-// a block opens and closes only where a statement can begin.
+// The keywords of compound statements are also functions (IF, REPEAT), expressions (CASE) and names
+// (BEGIN, END). A block therefore opens and closes only where a statement can begin.
 type mysqlGrammar struct {
 	state   mysqlState
 	alter   bool
 	routine string // PROCEDURE, FUNCTION, TRIGGER or EVENT
 	definer definerState
 	depth   int    // parentheses in a routine's header
-	last    string // the word before, in a header
+	last    string // the previous word, in a header
 	body    compound
 }
 
@@ -23,18 +22,18 @@ const (
 	myStart     mysqlState = iota
 	myLabel                // a first word that may be a label
 	myOther                // nothing to watch for
-	myCreate               // CREATE or ALTER, up to what is created
-	myName                 // its name is next
-	myNamed                // its name was there, unless a dot follows
-	myHeader               // up to the end of the parameters, EACH ROW, or DO
+	myCreate               // CREATE or ALTER, before the kind of object
+	myName                 // the name is next
+	myNamed                // after the name, unless a dot follows
+	myHeader               // before the end of the parameters, EACH ROW, or DO
 	myTraits               // characteristics, or the body
 	myAs                   // LANGUAGE JAVASCRIPT AS
 	myOrder                // trigger: FOLLOWS or PRECEDES, or the body
-	myOrderName            // trigger: the name behind it
+	myOrderName            // trigger: the name after that
 	myBody
 )
 
-// definerState is how far DEFINER = user @ host is read.
+// definerState is the progress in DEFINER = user @ host.
 type definerState uint8
 
 const (
@@ -51,7 +50,7 @@ func (g *mysqlGrammar) open() *unfinished { return g.body.open() }
 
 func (g *mysqlGrammar) token(l *lexer, k TokenKind, tok []byte, word string) bool {
 	if k == tVersion {
-		return true // its content stands as if there were no comment
+		return true // its content counts as if it were outside a comment
 	}
 	switch g.state {
 	case myStart:
@@ -123,7 +122,7 @@ func (g *mysqlGrammar) start(l *lexer, k TokenKind, tok []byte, word string) {
 	}
 }
 
-// create reads the words between CREATE and what is created.
+// create reads the words between CREATE and the kind of object.
 func (g *mysqlGrammar) create(l *lexer, k TokenKind, tok []byte, word string) {
 	if g.readDefiner(k, tok) {
 		return
@@ -138,14 +137,13 @@ func (g *mysqlGrammar) create(l *lexer, k TokenKind, tok []byte, word string) {
 			g.state = myOther
 		}
 	case "PACKAGE":
-		l.fail(l.i-len(tok), "CREATE PACKAGE is full of semicolons: write DELIMITER // on a line above it, // behind it, and DELIMITER ; below")
+		l.fail(l.i-len(tok), "CREATE PACKAGE is full of semicolons: write DELIMITER // on a line above it, // after it, and DELIMITER ; below")
 	default:
 		g.state = myOther
 	}
 }
 
-// readDefiner takes the tokens of DEFINER's value, which may be words that mean
-// something elsewhere.
+// readDefiner reads the tokens of DEFINER's value, which may be keywords.
 func (g *mysqlGrammar) readDefiner(k TokenKind, tok []byte) bool {
 	switch {
 	case g.definer == definerNone:
@@ -165,7 +163,7 @@ func (g *mysqlGrammar) readDefiner(k TokenKind, tok []byte) bool {
 	return false
 }
 
-// header reads on to where the body or the characteristics begin.
+// header reads up to the beginning of the body or the characteristics.
 func (g *mysqlGrammar) header(l *lexer, k TokenKind, tok []byte, word string) {
 	switch {
 	case k == tOpen:
@@ -206,8 +204,8 @@ func (g *mysqlGrammar) traits(l *lexer, k TokenKind, tok []byte, word string) {
 	}
 }
 
-// beginsStatement reports whether a routine's body may begin with the word, which
-// then is not a characteristic of the routine.
+// beginsStatement reports whether a routine's body may begin with the word. No characteristic of a
+// routine begins with it.
 func beginsStatement(word string) bool {
 	switch word {
 	case "BEGIN", "IF", "CASE", "LOOP", "WHILE", "REPEAT", "FOR", "RETURN",
@@ -220,7 +218,7 @@ func beginsStatement(word string) bool {
 	return false
 }
 
-// as takes what follows LANGUAGE JAVASCRIPT AS: one string, dollar-quoted mostly.
+// as reads what follows LANGUAGE JAVASCRIPT AS: one string, usually dollar-quoted.
 func (g *mysqlGrammar) as(l *lexer, k TokenKind, tok []byte) {
 	l.dollar = false
 	g.state = myOther
@@ -232,5 +230,5 @@ func (g *mysqlGrammar) as(l *lexer, k TokenKind, tok []byte) {
 // oracle refuses a routine in Oracle's syntax, whose declarations come before BEGIN and end in
 // semicolons.
 func (g *mysqlGrammar) oracle(l *lexer, tok []byte) {
-	l.fail(l.i-len(tok), "this routine is written as with sql_mode=ORACLE: write DELIMITER // on a line above it, // behind it, and DELIMITER ; below")
+	l.fail(l.i-len(tok), "this routine is written as with sql_mode=ORACLE: write DELIMITER // on a line above it, // after it, and DELIMITER ; below")
 }

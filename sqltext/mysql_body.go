@@ -4,8 +4,8 @@ package sqltext
 type compound struct {
 	blocks  []block
 	fresh   bool // a statement can begin here
-	name    bool // behind a dot or an @: whatever comes is a name
-	skip    bool // the word behind END
+	name    bool // after a dot or an @: the next word is a name
+	skip    bool // the next word belongs to END
 	declare bool // in a DECLARE
 	until   bool // in REPEAT's UNTIL, which END follows without a semicolon
 	handler handlerState
@@ -18,8 +18,8 @@ type block struct {
 	head bool // WHILE and FOR: before their DO
 }
 
-// handlerState is how far DECLARE … HANDLER FOR condition, … is read; the
-// statement that handles follows without a mark.
+// handlerState is the progress in DECLARE … HANDLER FOR condition, …. The handler's statement
+// follows directly.
 type handlerState uint8
 
 const (
@@ -38,7 +38,7 @@ func (c *compound) open() *unfinished {
 	return nil
 }
 
-// end is what closes the block.
+// end returns the words that close the block.
 func (b block) end() string {
 	if b.word == "BEGIN" {
 		return "its END"
@@ -70,8 +70,7 @@ func (c *compound) token(l *lexer, k TokenKind, tok []byte, word string) {
 		c.semicolon()
 	case k == TokenPunct:
 		c.name = tok[0] == '.' || tok[0] == '@'
-		// A label: only a word at the beginning of a statement has a colon behind
-		// it; := assigns.
+		// Only a label, at the beginning of a statement, has a colon after it; := assigns.
 		c.fresh = tok[0] == ':' && l.at(l.i) != '='
 	case word != "" && !name && !skip:
 		if fresh {
@@ -90,7 +89,7 @@ func (c *compound) semicolon() {
 	c.fresh, c.declare, c.until, c.handler = true, false, false, handlerNone
 }
 
-// begins takes a word that begins a statement.
+// begins handles a word that begins a statement.
 func (c *compound) begins(l *lexer, word string, at int) {
 	switch word {
 	case "BEGIN", "LOOP", "REPEAT":
@@ -113,7 +112,7 @@ func (c *compound) begins(l *lexer, word string, at int) {
 	}
 }
 
-// word takes a word within a statement.
+// word handles a word within a statement.
 func (c *compound) word(l *lexer, word string, at int) {
 	top := c.top()
 	switch word {
@@ -141,7 +140,7 @@ func (c *compound) word(l *lexer, word string, at int) {
 	}
 }
 
-// end closes a block. What it closes is written behind it, save for BEGIN.
+// end closes a block. The kind of block follows END, except for BEGIN.
 func (c *compound) end(l *lexer, at int) {
 	what := "BEGIN"
 	switch w := l.peekWord(); w {
@@ -162,8 +161,8 @@ func (c *compound) end(l *lexer, at int) {
 	c.pop()
 }
 
-// handle takes a token of a handler's conditions; false means that the token
-// begins the handler's statement, or ends all.
+// handle handles a token of a handler's conditions. It returns false if the token begins the
+// handler's statement, or ends all.
 func (c *compound) handle(k TokenKind, tok []byte, word string) bool {
 	switch {
 	case k == tSemi:
@@ -185,8 +184,7 @@ func (c *compound) handle(k TokenKind, tok []byte, word string) bool {
 	return true
 }
 
-// peekWord returns the next word in upper case without moving on, "" if something
-// else comes.
+// peekWord returns the next token if it is a word, in upper case, "" otherwise. It does not move.
 func (l *lexer) peekWord() string {
 	i, version := l.i, l.version
 	k, from, to := l.next()

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// mysqlCommand looks at a statement's first word for what the mysql client would
-// not send to the server. done is false for an ordinary word.
+// mysqlCommand handles a statement's first word if the mysql client would not send it to the
+// server. done is false for an ordinary word.
 func (s *Scanner) mysqlCommand(st *Statement, from, to int) (done bool, err error) {
 	if n := to - from; n != len("DELIMITER") && n != len("SOURCE") || s.lex.version > 0 {
 		return false, nil
@@ -22,25 +22,24 @@ func (s *Scanner) mysqlCommand(st *Statement, from, to int) (done bool, err erro
 	return false, nil
 }
 
-// delimiter follows a DELIMITER line.
+// delimiter executes a DELIMITER line.
 func (s *Scanner) delimiter(st *Statement, from, to int) error {
 	end := s.lineEnd(to)
 	d, rest := delimiterArgument(s.lex.b[to:end])
 	switch {
 	case d == "":
-		return s.errorAt(from, "DELIMITER needs the new delimiter behind it, as in DELIMITER //")
+		return s.errorAt(from, "DELIMITER needs the new delimiter after it, as in DELIMITER //")
 	case strings.Contains(d, `\`):
 		return s.errorAt(from, "DELIMITER cannot contain a backslash: choose another, as in DELIMITER //")
 	case len(rest) > 0 && rest[0] != '#' && !bytes.HasPrefix(rest, []byte("--")) && !bytes.HasPrefix(rest, []byte("/*")):
-		return s.errorAt(from, "nothing but the delimiter can stand on a DELIMITER line (the mysql client would pass over it): move it to the next line")
+		return s.errorAt(from, "nothing but the delimiter can be on a DELIMITER line (the mysql client would ignore it): move it to the next line")
 	}
 	s.emit(st, Client, from, end, end)
 	s.lex.rules = withDelimiter(d)
 	return nil
 }
 
-// delimiterArgument returns the first word of a line, which may be quoted, and
-// what follows it.
+// delimiterArgument returns the first word of a line, which may be quoted, and the text after it.
 func delimiterArgument(line []byte) (string, []byte) {
 	line = bytes.TrimSpace(line)
 	if len(line) > 1 && (line[0] == '\'' || line[0] == '"' || line[0] == '`') {

@@ -3,7 +3,7 @@ package sqltext
 var mysqlGoldens = []golden{
 	{"NO_BACKSLASH_ESCAPES", "SELECT 1;\n/* x */ SET SESSION sql_mode = 'no_backslash_escapes';\nINSERT INTO t VALUES ('C:\\', 'x; y');", []string{
 		"1:1 q SELECT 1",
-		"error 2:9: this sets the sql_mode NO_BACKSLASH_ESCAPES, with which a string may end in another place than scripts are cut at: leave that mode out, and double each backslash in the strings that follow",
+		"error 2:9: this sets the sql_mode NO_BACKSLASH_ESCAPES, with which a string may end at another place than Whimbrel assumes: leave that mode out, and double each backslash in the strings that follow",
 	}},
 	{"without NO_BACKSLASH_ESCAPES", "SET sql_mode = REPLACE(@@sql_mode, 'NO_BACKSLASH_ESCAPES', ''); SET @a = 'NO_BACKSLASH_ESCAPES';", []string{
 		"1:1 q SET sql_mode = REPLACE(@@sql_mode, 'NO_BACKSLASH_ESCAPES', '')", "1:65 q SET @a = 'NO_BACKSLASH_ESCAPES'",
@@ -32,9 +32,9 @@ var mysqlGoldens = []golden{
 	}},
 	{"quoted delimiters", "DELIMITER '|'\nSELECT 1|DELIMITER \";\"\nSELECT 2;", []string{"1:1 - DELIMITER '|'", "2:1 q SELECT 1", `2:10 - DELIMITER ";"`, "3:1 q SELECT 2"}},
 	{"a delimiter in comments and strings", "DELIMITER ;;\nSELECT ';;' /* ;; */ -- ;;\n;;\n", []string{"1:1 - DELIMITER ;;", "2:1 q SELECT ';;' /* ;; */ -- ;;", "4:1 ."}},
-	{"no delimiter", "DELIMITER\n", []string{"error 1:1: DELIMITER needs the new delimiter behind it, as in DELIMITER //"}},
+	{"no delimiter", "DELIMITER\n", []string{"error 1:1: DELIMITER needs the new delimiter after it, as in DELIMITER //"}},
 	{"a delimiter with a backslash", `DELIMITER \\`, []string{`error 1:1: DELIMITER cannot contain a backslash: choose another, as in DELIMITER //`}},
-	{"a delimiter and more", "DELIMITER // SELECT 1//\n", []string{"error 1:1: nothing but the delimiter can stand on a DELIMITER line (the mysql client would pass over it): move it to the next line"}},
+	{"a delimiter and more", "DELIMITER // SELECT 1//\n", []string{"error 1:1: nothing but the delimiter can be on a DELIMITER line (the mysql client would ignore it): move it to the next line"}},
 
 	{"mysqldump's triggers", "/*!50003 SET sql_mode = '' */ ;\nDELIMITER ;;\n/*!50003 CREATE*/ /*!50017 DEFINER=`root`@`%`*/ /*!50003 TRIGGER t BEFORE INSERT ON a FOR EACH ROW BEGIN\n  SET NEW.a = 1;\nEND */;;\nDELIMITER ;\n/*!50003 SET sql_mode = @x */ ;\n", []string{
 		"1:1 q /*!50003 SET sql_mode = '' */",
@@ -110,10 +110,10 @@ SELECT 2;`, []string{
 		"1:93 q SELECT $a$ FROM t",
 	}},
 	{"Oracle's manner", "CREATE PROCEDURE p AS a INT; BEGIN SELECT 1; END;", []string{
-		"error 1:20: this routine is written as with sql_mode=ORACLE: write DELIMITER // on a line above it, // behind it, and DELIMITER ; below",
+		"error 1:20: this routine is written as with sql_mode=ORACLE: write DELIMITER // on a line above it, // after it, and DELIMITER ; below",
 	}},
 	{"packages", "CREATE OR REPLACE PACKAGE p AS END;", []string{
-		"error 1:19: CREATE PACKAGE is full of semicolons: write DELIMITER // on a line above it, // behind it, and DELIMITER ; below",
+		"error 1:19: CREATE PACKAGE is full of semicolons: write DELIMITER // on a line above it, // after it, and DELIMITER ; below",
 	}},
 	{"a block without END", "CREATE PROCEDURE p()\nBEGIN\n  SELECT 1;", []string{"error 2:1: the BEGIN that begins here is not closed: its END is missing"}},
 	{"an IF without END IF", "CREATE PROCEDURE p()\nBEGIN\n  IF 1 THEN SELECT 1;", []string{"error 3:3: the IF that begins here is not closed: its END IF is missing"}},

@@ -4,10 +4,10 @@ import "bytes"
 
 // names are the identifiers that a scanner looks for.
 type names struct {
-	lengths  uint64   // bit n: some name has n bytes (bit 63: that many or more); all that most words cost
+	lengths  uint64   // bit n: some name has n bytes (bit 63: 63 or more); rules out most words fast
 	reserved []string // lower case
-	session  []string // what a statement that changes the session may mention
-	inTx     []string // what has an effect only for the rest of the transaction
+	session  []string // names in a statement that changes the session
+	inTx     []string // functions whose effect ends with the transaction
 	fold     bool     // quoted names are compared without regard to case, too
 }
 
@@ -49,8 +49,7 @@ func (n *names) find(tok []byte, quoted bool) (reserved string, session, inTx bo
 	return "", session, inTx
 }
 
-// foldEqual compares without regard to the case of ASCII letters; name is lower
-// case.
+// foldEqual compares without regard to the case of ASCII letters. name is in lower case.
 func foldEqual[T string | []byte](tok T, name string) bool {
 	if len(tok) != len(name) {
 		return false
@@ -67,8 +66,8 @@ func foldEqual[T string | []byte](tok T, name string) bool {
 	return true
 }
 
-// unquoteName returns what is between the quotes of an identifier, however it is
-// quoted. The escapes of U&"…" are read as without UESCAPE.
+// unquoteName returns the content of a quoted identifier, in any of the forms. It decodes the
+// escapes of U&"…" as without UESCAPE.
 func unquoteName(tok []byte) []byte {
 	open := bytes.IndexAny(tok, "\"`[")
 	q := tok[open]

@@ -373,7 +373,7 @@ func TestMySQLOutside(t *testing.T) {
 	`, "mine")
 }
 
-// TestMySQLOutsideQuoted: what stands in backticks, which the table above can't have.
+// TestMySQLOutsideQuoted has names in backticks, which the table above can't contain.
 func TestMySQLOutsideQuoted(t *testing.T) {
 	checkOutside(t, MySQL, strings.ReplaceAll(`
 		databases: USE | USE ^shop^
@@ -465,7 +465,7 @@ func TestOrdinaryMigrationsStayInside(t *testing.T) {
 			}
 			files++
 			for _, d := range []Dialect{PostgreSQL, SQLite, MySQL} {
-				pieces, _ := Split(string(text), d, Options{File: path}) // what one dialect can't cut another can
+				pieces, _ := Split(string(text), d, Options{File: path}) // another dialect may split what one can't
 				for _, st := range pieces {
 					for _, e := range st.Outside(d) {
 						t.Errorf("%s, as %s: %s: %s", e.Pos, d, e.Outer, e.Words)

@@ -14,7 +14,7 @@ type place struct {
 
 func (p place) in(file string) Position { return Position{file, p.offset, p.line, p.column} }
 
-// advance moves p, where b begins, behind b.
+// advance moves p from the beginning of b to its end.
 func (p *place) advance(b []byte) {
 	if len(b) == 0 {
 		return
@@ -33,8 +33,8 @@ func (p *place) advance(b []byte) {
 
 var newline = []byte{'\n'}
 
-// characters counts the code points of b: the bytes that do not continue one.
-// Unlike a count of runes it adds up wherever a text is cut.
+// characters counts the code points of b: the bytes that do not continue one. Unlike counts of
+// runes, its results for the parts of a text add up, wherever the text is split.
 func characters(b []byte) int {
 	n := len(b)
 	for len(b) >= 8 {

@@ -1,8 +1,7 @@
 package sqltext
 
-// postgresGrammar knows the two statements of PostgreSQL that do not end at a
-// semicolon outside parentheses: a routine with a BEGIN ATOMIC … END body, and
-// COPY … FROM stdin, after which data follows.
+// postgresGrammar finds the two statements of PostgreSQL that do not end at a semicolon outside
+// parentheses: a routine with a BEGIN ATOMIC … END body, and COPY … FROM stdin, which data follows.
 type postgresGrammar struct {
 	state   postgresState
 	beginAt int
@@ -56,8 +55,8 @@ func (g *postgresGrammar) token(l *lexer, k TokenKind, tok []byte, word string) 
 	case pgRoutine, pgBegin:
 		g.routine(l, word, len(tok))
 	case pgBody:
-		// END closes the body where a statement could begin: a CASE's END, or a
-		// column called "end", never stands there.
+		// END closes the body only where a statement could begin. A CASE's END, or a column called
+		// "end", is never at such a place.
 		if g.fresh && word == "END" {
 			g.state = pgBodyDone
 		}

@@ -2,8 +2,8 @@ package sqltext
 
 import "bytes"
 
-// psqlCommand is called with a backslash at i, where a command of psql begins.
-// psql would honour it; whoever sends statements to a server cannot.
+// psqlCommand handles the command of psql that begins with the backslash at i. Only psql itself can
+// execute most of them.
 func (s *Scanner) psqlCommand(st *Statement, p *piece, i int) error {
 	l := &s.lex
 	z := i + 1
@@ -21,7 +21,7 @@ func (s *Scanner) psqlCommand(st *Statement, p *piece, i int) error {
 	return s.errorAt(i, psqlRefusal(name))
 }
 
-// lineEnd returns where the line ends that i is in, behind the LF.
+// lineEnd returns the end of the line that contains i, after the LF.
 func (s *Scanner) lineEnd(i int) int {
 	if j := s.lex.find(i, '\n'); j >= 0 {
 		return j + 1
@@ -29,7 +29,7 @@ func (s *Scanner) lineEnd(i int) int {
 	return len(s.lex.b)
 }
 
-// psqlRefusal says why a command is refused, and what to write instead.
+// psqlRefusal returns why a command is refused, and what to write instead.
 func psqlRefusal(name string) string {
 	do := "take it out, and write what it does in SQL"
 	switch name {
@@ -61,9 +61,8 @@ func psqlRefusal(name string) string {
 	return name + " is a command of psql, not SQL: " + do
 }
 
-// copyIn makes the piece of a COPY … FROM stdin, whose terminator is from … to.
-// psql takes the data from the next line on, so nothing else may follow on this
-// one.
+// copyIn emits the piece of a COPY … FROM stdin, whose terminator is from … to. In psql the data
+// begins on the next line, so nothing else may follow on this one.
 func (s *Scanner) copyIn(st *Statement, p *piece, from, to int) error {
 	n, stray := s.restOfLine(to)
 	if stray {
@@ -75,8 +74,8 @@ func (s *Scanner) copyIn(st *Statement, p *piece, from, to int) error {
 	return nil
 }
 
-// restOfLine returns where the next line begins if there is only white space and
-// comments before it, else what stands in the way.
+// restOfLine returns where the next line begins if only white space and comments are before it.
+// Otherwise stray is true, and at is the first other byte.
 func (s *Scanner) restOfLine(i int) (at int, stray bool) {
 	l := &s.lex
 	for ; ; i++ {
@@ -99,8 +98,8 @@ func (s *Scanner) restOfLine(i int) (at int, stray bool) {
 	}
 }
 
-// copyData returns the next stretch of COPY data: whole lines, as many as fit;
-// the line that ends them; or a part of a line that does not fit.
+// copyData emits the next piece of COPY data: as many whole lines as fit, the line that ends the
+// data, or a part of a line that does not fit.
 func (s *Scanner) copyData(st *Statement) error {
 	l := &s.lex
 	l.at(windowSize - 1)
@@ -128,8 +127,7 @@ func (s *Scanner) copyData(st *Statement) error {
 	return nil
 }
 
-// endOfData returns where the line "\." begins and how far it reaches, -1 where
-// there is none in b.
+// endOfData returns where the line "\." begins and where it ends, -1 if b does not contain it.
 func endOfData(b []byte, atLineStart bool) (at, to int) {
 	i := 0
 	if !atLineStart {
@@ -156,8 +154,8 @@ func endOfData(b []byte, atLineStart bool) (at, to int) {
 	}
 }
 
-// cutLines returns where the last line of b ends, or, where it has no line end, a
-// place between characters.
+// cutLines returns the end of the last whole line of b, or an offset between characters if there is
+// no line end.
 func cutLines(b []byte) int {
 	if i := bytes.LastIndexByte(b, '\n'); i >= 0 {
 		return i + 1

@@ -2,7 +2,7 @@ package sqltext
 
 import "bytes"
 
-// find returns where c is at or after i, -1 if it does not come any more.
+// find returns the offset of the next c at or after i, -1 if the text has no more.
 func (l *lexer) find(i int, c byte) int {
 	for {
 		if i < len(l.b) {
@@ -17,8 +17,7 @@ func (l *lexer) find(i int, c byte) int {
 	}
 }
 
-// quote returns the string whose opening quote is at open and whose prefix, if
-// any, begins at from.
+// quote returns the string whose opening quote is at open and whose prefix, if any, begins at from.
 func (l *lexer) quote(from, open int) (TokenKind, int, int) {
 	var to int
 	if l.rules.backslash {
@@ -36,7 +35,7 @@ func (l *lexer) quote(from, open int) (TokenKind, int, int) {
 func (l *lexer) quoted(from, open int) (TokenKind, int, int) {
 	closer := l.b[open]
 	to := -1
-	if closer == '[' { // has no way to write a ] inside
+	if closer == '[' { // a ] can't be written inside
 		closer = ']'
 		if j := l.find(open+1, closer); j >= 0 {
 			to = j + 1
@@ -50,7 +49,7 @@ func (l *lexer) quoted(from, open int) (TokenKind, int, int) {
 	return l.token(TokenName, from, to)
 }
 
-// doubledEnd returns where the quote ends that opens at i, -1 if it does not.
+// doubledEnd returns the end of the quote that opens at i, -1 if it does not end.
 func (l *lexer) doubledEnd(i int, q byte) int {
 	for {
 		j := l.find(i+1, q)
@@ -64,9 +63,8 @@ func (l *lexer) doubledEnd(i int, q byte) int {
 	}
 }
 
-// escapedEnd is doubledEnd for quotes in which a backslash escapes. The place of
-// the next quote is kept while backslashes before it are passed over, so that a
-// long string with many of them is not searched again and again.
+// escapedEnd is doubledEnd for quotes in which a backslash escapes. It keeps the offset of the next
+// quote while it skips the backslashes before it, so that it searches a long string only once.
 func (l *lexer) escapedEnd(open int) int {
 	q, quote := l.b[open], -1
 	for i := open + 1; ; {
@@ -86,8 +84,8 @@ func (l *lexer) escapedEnd(open int) int {
 	}
 }
 
-// escapeString returns PostgreSQL's E'…'. Its continuation on a later line,
-// which looks like a string of its own, has escapes too.
+// escapeString returns PostgreSQL's E'…'. Its continuation on a later line, which looks like
+// another string, has escapes too.
 func (l *lexer) escapeString(from, open int) (TokenKind, int, int) {
 	for {
 		to := l.escapedEnd(open)
@@ -100,9 +98,8 @@ func (l *lexer) escapeString(from, open int) (TokenKind, int, int) {
 	}
 }
 
-// continuation returns where a string goes on that was closed before i: at a
-// quote with nothing but white space, comments and at least one line end
-// between. -1: it does not.
+// continuation returns where a string that was closed before i continues: at a quote after only
+// white space, comments and at least one line end. It returns -1 if the string doesn't continue.
 func (l *lexer) continuation(i int) int {
 	for newline := false; ; i++ {
 		switch l.at(i) {
@@ -128,8 +125,7 @@ func (l *lexer) continuation(i int) int {
 	}
 }
 
-// dollarSign returns the dollar-quoted string at i, or passes over a $ that does
-// not begin one.
+// dollarSign returns the dollar-quoted string at i, or another token if none begins there.
 func (l *lexer) dollarSign(i int) (TokenKind, int, int) {
 	if l.rules.dollarIsWord && !l.dollar {
 		return l.word(i)
@@ -153,7 +149,7 @@ func (l *lexer) dollarSign(i int) (TokenKind, int, int) {
 	}
 }
 
-// dollarTag returns where the opening $tag$ at i ends, 0 if it is none.
+// dollarTag returns the end of the opening $tag$ at i, 0 if there is none.
 func (l *lexer) dollarTag(i int) int {
 	for j := i + 1; ; j++ {
 		switch c := l.at(j); {
@@ -165,7 +161,7 @@ func (l *lexer) dollarTag(i int) int {
 	}
 }
 
-// parameterEnd returns where the parameter $1 at i ends.
+// parameterEnd returns the end of the parameter $1 at i.
 func (l *lexer) parameterEnd(i int) int {
 	i++
 	for c := l.at(i); c >= '0' && c <= '9'; c = l.at(i) {
@@ -174,8 +170,8 @@ func (l *lexer) parameterEnd(i int) int {
 	return i
 }
 
-// backslash is met outside quotes, where only the databases' command-line
-// clients have a use for it.
+// backslash handles a backslash outside quotes, which only the databases' command-line clients
+// understand.
 func (l *lexer) backslash(i int) (TokenKind, int, int) {
 	if !l.rules.versioned { // PostgreSQL: the scanner knows psql's commands
 		return l.token(tBackslash, i, i+1)

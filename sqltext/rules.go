@@ -27,10 +27,10 @@ const (
 
 type classes [256]class
 
-// rules are what tells the dialects' lexers apart.
+// rules are the differences between the dialects' lexers.
 type rules struct {
 	fine, coarse classes
-	plain        classes   // fine, as it is without a DELIMITER
+	plain        classes   // fine without a DELIMITER
 	cont         [256]bool // bytes that continue a word
 
 	backslash      bool // a backslash escapes in strings
@@ -66,8 +66,8 @@ func rulesOf(d Dialect) *rules {
 
 var specials = map[byte]class{'"': cDouble, '`': cBacktick, '[': cBracket, '#': cHash, '*': cStar, '$': cDollar, '\\': cBackslash}
 
-// newRules fills the tables; special are the bytes that this dialect gives a
-// meaning beyond the common ones.
+// newRules fills the tables. special are the bytes with a meaning in this dialect, in addition to
+// the common ones.
 func newRules(r rules, special string) *rules {
 	for c := range 256 {
 		b := byte(c)
@@ -95,7 +95,7 @@ func newRules(r rules, special string) *rules {
 	return &r
 }
 
-// coarsen makes the table for statements of which only the end matters.
+// coarsen fills the table for statements of which only the end matters.
 func (r *rules) coarsen() {
 	r.coarse = r.fine
 	for b, c := range r.fine {
@@ -105,8 +105,8 @@ func (r *rules) coarsen() {
 	}
 }
 
-// withDelimiter returns MySQL's rules with another terminator than the semicolon,
-// which then is a byte like any other.
+// withDelimiter returns MySQL's rules with another terminator. A semicolon is then an ordinary
+// byte.
 func withDelimiter(d string) *rules {
 	if d == ";" {
 		return mysqlRules

@@ -7,8 +7,7 @@ import (
 	"iter"
 )
 
-// A grammar watches the tokens of one statement for what makes a terminator not
-// the end of it.
+// A grammar watches the tokens of one statement to decide whether a terminator ends it.
 type grammar interface {
 	// begin prepares for the next statement.
 	begin()
@@ -35,7 +34,7 @@ type state uint8
 const (
 	inSQL state = iota
 	inCopy
-	inCopyLine // amid a line of COPY data too long for one piece
+	inCopyLine // within a line of COPY data that is too long for one piece
 )
 
 // Scanner reads the pieces of a text. It is not safe for concurrent use.
@@ -48,13 +47,13 @@ type Scanner struct {
 	state   state
 	file    string
 	pos     place    // where the current piece begins
-	copyAt  Position // where the COPY stands whose data is read
+	copyAt  Position // the COPY whose data is read
 	strings conforming
 	index   int
 	err     error
 }
 
-// NewScanner returns a Scanner of the text that r delivers.
+// NewScanner returns a Scanner for the text of a reader.
 func NewScanner(r io.Reader, d Dialect, opts Options) *Scanner {
 	s := &Scanner{
 		dialect: d,
@@ -89,9 +88,9 @@ func (s *Scanner) All() iter.Seq2[Statement, error] {
 	}
 }
 
-// Next returns the next piece, and io.EOF behind the last one. Where the text
-// cannot be cut the error is an [*Error]; an error of the reader comes as it is.
-// After an error there is nothing more.
+// Next returns the next piece, and io.EOF after the last one. If the text cannot be split, the
+// error is an [*Error]. Next returns errors of the reader unchanged. After an error it returns only
+// that error.
 func (s *Scanner) Next() (st Statement, err error) {
 	if s.err != nil {
 		return Statement{}, s.err
@@ -112,9 +111,9 @@ func (s *Scanner) Next() (st Statement, err error) {
 	return st, nil
 }
 
-// piece is what is known of a statement while its end is looked for.
+// piece holds facts about a statement whose end is not yet found.
 type piece struct {
-	text     int    // where the statement begins; -1: not yet
+	text     int    // where the statement begins, -1 before that
 	begun    bool   // its first token was read
 	first    string // that token if it is a word
 	reserved string
@@ -163,8 +162,8 @@ func (s *Scanner) statement(st *Statement) error {
 	}
 }
 
-// first looks at a statement's first token for a command of the database's
-// command-line client, which does not end where statements do.
+// first handles a statement's first token if it begins a command of the database's command-line
+// client, which does not end where statements do.
 func (s *Scanner) first(st *Statement, k TokenKind, from, to int) (done bool, err error) {
 	switch {
 	case s.dialect == MySQL && k == TokenWord:
@@ -175,8 +174,8 @@ func (s *Scanner) first(st *Statement, k TokenKind, from, to int) (done bool, er
 	return false, nil
 }
 
-// watch shows a token to the grammar. It returns false when the rest of the
-// statement needs no watching.
+// watch passes a token to the grammar. It returns false if the rest of the statement needs no
+// watching.
 func (s *Scanner) watch(p *piece, k TokenKind, from, to int) bool {
 	tok, word := s.lex.b[from:to], ""
 	if k == TokenWord {
@@ -188,7 +187,7 @@ func (s *Scanner) watch(p *piece, k TokenKind, from, to int) bool {
 	return s.grammar.token(&s.lex, k, tok, word)
 }
 
-// mention notes the names that an identifier may be one of.
+// mention records an identifier that is one of the names to find.
 func (s *Scanner) mention(p *piece, tok []byte, quoted bool) {
 	if !quoted && s.lex.wanted>>min(len(tok), 63)&1 == 0 {
 		return
@@ -202,7 +201,7 @@ func (s *Scanner) mention(p *piece, tok []byte, quoted bool) {
 	}
 }
 
-// terminated makes the piece that ends with the terminator from … to.
+// terminated emits the piece that ends with the terminator from … to.
 func (s *Scanner) terminated(st *Statement, p *piece, from, to int) error {
 	if p.text < 0 {
 		s.emit(st, Empty, from, from, to)
@@ -212,7 +211,7 @@ func (s *Scanner) terminated(st *Statement, p *piece, from, to int) error {
 		return s.copyIn(st, p, from, to)
 	}
 	if s.dialect == MySQL && p.first == "SET" && changesBackslashes(s.lex.b[p.text:from]) {
-		return s.errorAt(p.text, "this sets the sql_mode NO_BACKSLASH_ESCAPES, with which a string may end in another place than scripts are cut at: leave that mode out, and double each backslash in the strings that follow")
+		return s.errorAt(p.text, "this sets the sql_mode NO_BACKSLASH_ESCAPES, with which a string may end at another place than Whimbrel assumes: leave that mode out, and double each backslash in the strings that follow")
 	}
 	s.sql(st, SQL, p, from, to)
 	return nil
@@ -230,7 +229,7 @@ func (s *Scanner) copyBegins() bool {
 	return ok && g.state == pgCopyIn
 }
 
-// atEnd makes the last piece of the text, which has no terminator.
+// atEnd emits the last piece of the text, which has no terminator.
 func (s *Scanner) atEnd(st *Statement, p *piece, n int) error {
 	if n == 0 {
 		return io.EOF
@@ -244,7 +243,7 @@ func (s *Scanner) atEnd(st *Statement, p *piece, n int) error {
 	return s.terminated(st, p, n, n)
 }
 
-// sql makes a piece of a statement and classifies it.
+// sql classifies a statement and emits it.
 func (s *Scanner) sql(st *Statement, k Kind, p *piece, from, to int) {
 	rules := rulesOf(s.dialect)
 	if s.strings.off {
@@ -262,8 +261,8 @@ func (s *Scanner) sql(st *Statement, k Kind, p *piece, from, to int) {
 	}
 }
 
-// emit hands out the window's first n bytes as a piece whose statement is what is
-// between from and to, and moves on.
+// emit makes a piece of the window's first n bytes and moves past them. The statement is between
+// from and to.
 func (s *Scanner) emit(st *Statement, k Kind, from, to, n int) {
 	b := s.src.bytes()
 	st.Raw, st.Kind, st.Index = string(b[:n]), k, s.index
@@ -280,7 +279,7 @@ func (s *Scanner) emit(st *Statement, k Kind, from, to, n int) {
 
 func (s *Scanner) errorAt(i int, msg string) *Error {
 	if s.strings.off {
-		msg += fmt.Sprintf(" (since standard_conforming_strings is off, from line %d on, a backslash escapes the character behind it in every string)", s.strings.at.Line)
+		msg += fmt.Sprintf(" (since standard_conforming_strings is off, from line %d on, a backslash escapes the next character in every string)", s.strings.at.Line)
 	}
 	return &Error{Pos: s.positionOf(i), Msg: msg}
 }
@@ -292,7 +291,7 @@ func (s *Scanner) positionOf(i int) Position {
 	return p.in(s.file)
 }
 
-// trimRight cuts off white space at the end.
+// trimRight removes white space at the end.
 func trimRight(b []byte) []byte {
 	n := len(b)
 	for n > 0 && (b[n-1] == ' ' || b[n-1] >= '\t' && b[n-1] <= '\r') {

@@ -12,7 +12,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestJoined: texts put together of what lexers stumble over, in every dialect.
+// TestJoined reads texts made of fragments that are difficult for lexers, in every dialect.
 func TestJoined(t *testing.T) {
 	t.Parallel()
 	atoms := append(strings.Fields("a e u E U& N ' \" ` [ ] $ $$ $a$ ( ) ; ;; -- # /* */ /*! /*M! \\ \\' \\. . : := , 1 @ BEGIN ATOMIC END CASE WHEN "+
@@ -80,8 +80,7 @@ func scale(n int) int {
 	return n
 }
 
-// TestMemory: what is held is what the largest statement needs, however long the
-// text.
+// TestMemory checks that memory depends on the largest statement, not on the length of the text.
 func TestMemory(t *testing.T) {
 	statement := "INSERT INTO t VALUES (1, '" + strings.Repeat("x;", 500) + "');\n"
 	for _, c := range []struct {
@@ -126,7 +125,7 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// TestLongStatement: a statement of 20 MB on one line, and what follows it.
+// TestLongStatement reads a statement of 20 MB on one line, and the next one.
 func TestLongStatement(t *testing.T) {
 	t.Parallel()
 	text := "INSERT INTO t VALUES " + strings.Repeat("(1, 'é;', \"x\"),", scale(1_200_000)) + "(2); SELECT 2"
@@ -199,8 +198,8 @@ type idle struct{}
 
 func (idle) Read([]byte) (int, error) { return 0, nil }
 
-// TestNoReadingAhead: a statement is handed out before the next one has come, so
-// that a scanner can stand at the end of a pipe.
+// TestNoReadingAhead checks that a scanner returns a statement before it reads the next one, so
+// that it can read from a pipe.
 func TestNoReadingAhead(t *testing.T) {
 	t.Parallel()
 	r, w := io.Pipe()

@@ -1,7 +1,7 @@
 package sqltext
 
-// sqliteGrammar knows CREATE TRIGGER, which ends as SQLite's own shell ends it:
-// at a semicolon, END and another semicolon.
+// sqliteGrammar finds the end of CREATE TRIGGER as SQLite's shell does: at a semicolon, END and
+// another semicolon.
 type sqliteGrammar struct {
 	state   sqliteState
 	beginAt int

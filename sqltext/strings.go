@@ -13,12 +13,12 @@ var oldRules = func() *rules {
 type conforming struct {
 	off  bool
 	at   Position
-	open bool // a transaction of the script's is
-	// before is what comes back with ROLLBACK, lasting what comes with COMMIT.
+	open bool // the script has a transaction open
+	// ROLLBACK restores before, COMMIT sets lasting.
 	before, lasting bool
 }
 
-// see follows a statement. change is what it does to the setting.
+// see follows a statement, which makes a change to the setting.
 func (c *conforming) see(st *Statement, change conformingChange) {
 	if change != conformingSame {
 		c.off = change == conformingOff || change == conformingOffLocal
@@ -47,7 +47,7 @@ func (c *conforming) see(st *Statement, change conformingChange) {
 	}
 }
 
-// rules are those by which the next statement is read.
+// rules returns the rules for the next statement.
 func (c *conforming) rules() *rules {
 	if c.off {
 		return oldRules
@@ -55,7 +55,7 @@ func (c *conforming) rules() *rules {
 	return postgresRules
 }
 
-// conformingChange is what a statement does to standard_conforming_strings.
+// conformingChange is the effect of a statement on standard_conforming_strings.
 type conformingChange uint8
 
 const (

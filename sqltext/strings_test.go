@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// What standard_conforming_strings is in a script decides where strings end.
+// The value of standard_conforming_strings in a script decides where strings end.
 func TestConformingStrings(t *testing.T) {
 	t.Parallel()
 	const escaped, plain = `SELECT 'it\'s; ok'`, `SELECT 'a\'`

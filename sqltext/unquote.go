@@ -9,8 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// unquotePostgres returns the value of a string constant: '…', E'…', U&'…' or
-// $tag$…$tag$.
+// unquotePostgres returns the value of a string constant: '…', E'…', U&'…' or $tag$…$tag$.
 func unquotePostgres(tok []byte) string {
 	switch {
 	case tok[0] == '$':
@@ -27,8 +26,8 @@ func unquotePostgres(tok []byte) string {
 
 func undouble(s string) string { return strings.ReplaceAll(s, "''", "'") }
 
-// unescapePostgres is for the inside of E'…', which may be written in several
-// parts on several lines.
+// unescapePostgres returns the value of the inside of E'…', which may have several parts on several
+// lines.
 func unescapePostgres(s string) string {
 	var b strings.Builder
 	for s != "" {
@@ -51,8 +50,7 @@ func unescapePostgres(s string) string {
 	return b.String()
 }
 
-// escape returns what the escape sequence behind a backslash stands for, and its
-// length.
+// escape returns the value of the escape sequence after a backslash, and its length.
 func escape(s string) (string, int) {
 	switch c := s[0]; c {
 	case 'b', 'f', 'n', 'r', 't':
@@ -112,7 +110,7 @@ func hexRune(s string) rune {
 	return rune(v)
 }
 
-// digits counts the digits of a base that s begins with, at most n.
+// digits counts the digits of a base at the beginning of s, up to n.
 func digits(s string, n int, base int) int {
 	for i := range min(n, len(s)) {
 		if _, err := strconv.ParseUint(s[i:i+1], base, 8); err != nil {

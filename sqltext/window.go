@@ -4,11 +4,10 @@ import "io"
 
 const (
 	windowSize = 64 << 10 // first buffer, and the most COPY data in one piece
-	emptyReads = 100      // reads without data or error before a reader is given up
+	emptyReads = 100      // reads without data or error before fill gives up
 )
 
-// window is the part of the text that has been read and not yet been handed
-// out: it begins where the current piece begins.
+// window is the part of the text that has been read, from the beginning of the current piece on.
 type window struct {
 	r         io.Reader
 	buf       []byte
@@ -16,7 +15,7 @@ type window struct {
 	err       error // why there is no more; io.EOF at the end
 }
 
-// newWindow takes as much memory as the text needs where the reader can tell.
+// newWindow allocates no more memory than the text needs if the reader has a Len method.
 func newWindow(r io.Reader) window {
 	size := windowSize
 	if m, ok := r.(interface{ Len() int }); ok {
@@ -30,8 +29,7 @@ func (w *window) bytes() []byte { return w.buf[w.base:w.end] }
 // discard moves the beginning of the window past a piece.
 func (w *window) discard(n int) { w.base += n }
 
-// fill reads some more and reports whether there was any. Offsets into bytes()
-// stay true.
+// fill reads more text and reports whether there was any. Offsets into bytes() remain valid.
 func (w *window) fill() bool {
 	if w.err != nil {
 		return false
@@ -54,9 +52,8 @@ func (w *window) fill() bool {
 	return false
 }
 
-// makeRoom moves the piece to the front of the buffer, or to a buffer twice as
-// large where it fills most of this one, so that each byte is moved a bounded
-// number of times on average.
+// makeRoom moves the piece to the front of the buffer, or to a buffer twice as large if it fills
+// most of this one. On average each byte is moved a bounded number of times.
 func (w *window) makeRoom() {
 	held := w.end - w.base
 	to := w.buf
