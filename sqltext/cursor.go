@@ -210,8 +210,9 @@ func listed(words, word string) bool {
 //	$            the end
 //	'a'b         words that only messages have
 func (c cursor) match(pattern string) (rest cursor, words string, ok bool) {
-	if first, _, _ := strings.Cut(pattern, " "); !strings.Contains(first, c.word) && first[0] < 0x80 {
-		return c, "", false // most patterns, quickly
+	// Reject most patterns fast. One that begins with … may fit from any word on.
+	if first, _, _ := strings.Cut(pattern, " "); !strings.Contains(first, c.word) && !strings.HasPrefix(first, "…") {
+		return c, "", false
 	}
 	said := make([]string, 0, 8)
 	for part := range strings.SplitSeq(pattern, " ") {

@@ -94,6 +94,19 @@ func TestSnapshotAttributes(t *testing.T) {
 	}
 }
 
+// TestSnapshotNumbers shows that a number has no spaces in it.
+func TestSnapshotNumbers(t *testing.T) {
+	s := contents(t, "CREATE TABLE t (a real DEFAULT 1E+5 CHECK (a+.5 < 1.5e-3))")
+	want := []catalog.Attr{{Name: "type", Value: "real"}, {Name: "default", Value: "1e+5"}, {Name: "check", Value: "(a + .5 < 1.5e-3)"}}
+	o := s.Find("column t.a")
+	if o == nil {
+		t.Fatal("no column t.a")
+	}
+	if !slices.Equal(o.Attrs, want) {
+		t.Errorf("got %q\nwant %q", o.Attrs, want)
+	}
+}
+
 // TestEqualSnapshots: different spellings of the same schema are equal.
 func TestEqualSnapshots(t *testing.T) {
 	a := contents(t, `CREATE TABLE t (a INTEGER PRIMARY KEY, b text NOT NULL DEFAULT 'x', c int, CHECK (b <> 'Y'));
