@@ -216,8 +216,8 @@ type Run interface {
 	// An error is one of:
 	//   - a *StatementError;
 	//   - ErrNoTransaction, if done is not nil and the statement can't be in a transaction;
-	//   - a *LockLostError, if the lock was lost before the statement, which then did not begin, or while
-	//     it executed, and it was cancelled;
+	//   - a *LockLostError, if the lock was lost before the statement, which then did not begin, or
+	//     while it executed, and it was cancelled;
 	//   - a *CommitUnknownError.
 	// After any other error than the last, nothing of a statement with done has happened. After a
 	// *CommitUnknownError the journal tells.

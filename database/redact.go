@@ -209,9 +209,9 @@ func misplaced(authority, tail string) string {
 	return ""
 }
 
-// CheckURL returns a *URLError if the URL of a server, scheme://user:password@host:port/name, can't be split into its
-// parts with certainty. A driver calls it before it connects, so that no piece of a password is
-// looked up as a host.
+// CheckURL returns a *URLError if the URL of a server, scheme://user:password@host:port/name, can't
+// be split into its parts with certainty. A driver calls it before it connects, so that no piece of
+// a password is looked up as a host.
 func CheckURL(url string) error {
 	if _, problem := splitURL(url); problem != "" {
 		return NewURLError(url, "%s", problem)

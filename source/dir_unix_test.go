@@ -14,8 +14,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/source"
 )
 
-// What is no regular file is not opened, whatever it is called and wherever a link to it is: reading a pipe would wait
-// for ever, reading /dev/zero never end.
+// What is no regular file is not opened, whatever it is called and wherever a link to it is:
+// reading a pipe would wait for ever, reading /dev/zero never end.
 func TestReadOpensRegularFilesAlone(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -146,8 +146,8 @@ func (f *folder) list() error {
 	return nil
 }
 
-// readDir lists a folder. What the file system says of an entry is asked once, so that it can't say two things, and a
-// name that is used twice is taken once.
+// readDir lists a folder. What the file system says of an entry is asked once, so that it can't say
+// two things, and a name that is used twice is taken once.
 func readDir(fsys fs.FS, name string) ([]fs.DirEntry, error) {
 	if _, ok := fsys.(fs.ReadDirFS); !ok { // fs.ReadDir would close what is not there
 		f, err := open(fsys, name)
@@ -446,9 +446,9 @@ const (
 	searchedFolders = 100
 )
 
-// below calls visit for what is in a sub-folder of the root and in those below it, as far as they are searched,
-// until visit returns false. It passes over what begins with "." or "_", and what can't be read, which holds
-// nothing to point at.
+// below calls visit for what is in a sub-folder of the root and in those below it, as far as they
+// are searched, until visit returns false. It passes over what begins with "." or "_", and what
+// can't be read, which holds nothing to point at.
 func (f *folder) below(dir string, visit func(dir string, e fs.DirEntry) bool) {
 	next, depth := []string{dir}, 0
 	for searched := 0; len(next) > 0 && depth < searchedDepth; depth++ {

@@ -15,7 +15,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// A folder in a fuzz test is a text: entries of a path, the kinds of oddness that it has, and a content.
+// A text describes a folder in a fuzz test: entries of a path, its oddities, and a content.
 const (
 	entryEnd = "\x1e"
 	fieldEnd = "\x1f"
@@ -186,8 +186,8 @@ func (f *oddFile) WriteTo(w io.Writer) (int64, error) {
 	return io.Copy(w, struct{ io.Reader }{f})
 }
 
-// FuzzRead reads file trees of every kind in every format, and does with the set what a command would do. Nothing
-// panics, and every error says something.
+// FuzzRead reads file trees of every kind in every format, and does with the set what a command
+// would do. Nothing panics, and every error says something.
 func FuzzRead(f *testing.F) {
 	tree := func(entries ...string) string { return strings.Join(entries, entryEnd) }
 	file := func(name, content string) string { return name + fieldEnd + fieldEnd + content }

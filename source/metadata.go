@@ -10,8 +10,8 @@ import (
 )
 
 // A migration can carry a document of facts about its objects, which is applied with it:
-// 0005_users.metadata.yaml beside 0005_users.up.sql, or whatever its format calls the script. It is read as a
-// script, and understood by somebody else.
+// 0005_users.metadata.yaml beside 0005_users.up.sql, or whatever its format calls the script. It is
+// read as a script, and understood by somebody else.
 
 const metadataEnd = ".metadata.yaml"
 
@@ -72,8 +72,8 @@ func (f *folder) metadata(name string) (c carried, is bool) {
 	return c, true
 }
 
-// numberedMetadata reads the files with metadata of a folder of another tool's, which may have other YAML:
-// what doesn't begin with a version is passed over.
+// numberedMetadata reads the files with metadata of a folder of another tool's, which may have
+// other YAML: what doesn't begin with a version is passed over.
 func (f *folder) numberedMetadata() (all []carried) {
 	for _, e := range f.entries {
 		if e.IsDir() || !startsWithDigit(e.Name()) {

@@ -256,8 +256,8 @@ func (f *folder) pair(p pair) (m migration.Migration, ok bool) {
 			f.add(down.file.path, "has the version of %s but another name%s; give both files the same name", up.file.path, lookAlike(up.name, down.name))
 			return m, false
 		}
-		// An empty down script is not written yet: it must not count as a rollback. In the folders of
-		// golang-migrate and Hasura it is how nothing is rolled back.
+		// An empty down script is not written yet: it must not count as a rollback. In the folders
+		// of golang-migrate and Hasura it is how nothing is rolled back.
 		s := f.script(down.file)
 		unwritten := f.format == Native && !s.Empty || f.format == Hasura && down.file.hasNoDown()
 		if !unwritten || !down.file.empty() {

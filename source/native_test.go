@@ -341,7 +341,8 @@ func TestUnfinishedScripts(t *testing.T) {
 	}
 }
 
-// As golang-migrate reads them, some folders have no problem that they have otherwise: the error says so.
+// As golang-migrate reads them, some folders have no problem that they have otherwise: the error
+// says so.
 func TestErrorsSayThatGolangMigrateTakesTheFolder(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -391,7 +392,8 @@ func TestManyProblemsAreCounted(t *testing.T) {
 	}
 }
 
-// What goes together is looked at once all files are read; then everything that doesn't is named, too.
+// What goes together is looked at once all files are read; then everything that doesn't is named,
+// too.
 func TestProblemsOfTheWholeAreReportedAtOnce(t *testing.T) {
 	t.Parallel()
 	replaces := "-- whimbrel: replaces 1 " + migration.Sum("x").String() + "\n" + up

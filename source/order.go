@@ -20,7 +20,8 @@ type entry struct {
 	rest string // of the name, behind the version
 }
 
-// numberedEntries are the files and folders of the root that the format takes for migrations, by version.
+// numberedEntries are the files and folders of the root that the format takes for migrations, by
+// version.
 func (f *folder) numberedEntries() []entry {
 	var all []entry
 	for _, e := range f.entries {

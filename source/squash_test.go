@@ -233,7 +233,8 @@ func TestSquashRefuses(t *testing.T) {
 	}
 }
 
-// A value that is added to an enum of the range may be used in it: before PostgreSQL 17 the squash runs statement by statement.
+// A value that is added to an enum of the range may be used in it: before PostgreSQL 17 the squash
+// runs statement by statement.
 func TestSquashOfEnums(t *testing.T) {
 	t.Parallel()
 	q, err := squash(folder(
@@ -258,7 +259,8 @@ func TestSquashOfEnums(t *testing.T) {
 	}
 }
 
-// In MySQL no statement that changes a schema can be in a transaction, and the squash is none either.
+// In MySQL no statement that changes a schema can be in a transaction, so the squash runs outside
+// one.
 func TestSquashWithoutTransactions(t *testing.T) {
 	t.Parallel()
 	q, err := squash(folder(

@@ -26,7 +26,8 @@ import (
 // The canary is a password in two halves, between which stands what breaks a URL.
 const head, tail = "Zk9QwCanary", "Xv7RtCanary"
 
-// canaryURLs are URLs that are wrong in every way that has its own code, and some that are right. Nobody answers at any of them.
+// canaryURLs are URLs that are wrong in every way that has its own code, and some that are right.
+// No server answers at any of them.
 func canaryURLs() []string {
 	urls := []string{
 		"libsql://x.example.invalid?authToken=" + head, "nosuch://u:" + head + "@h/db", "://u:" + head + "@h", "POSTGRES://u:" + head + "@h/db",
@@ -49,7 +50,8 @@ func canaryURLs() []string {
 	return urls
 }
 
-// canaryRun runs the command in a folder of its own and looks for the canary in all that it leaves behind.
+// canaryRun runs the command in a folder of its own and looks for the canary in everything that it
+// leaves behind.
 type canaryRun struct {
 	t   *testing.T
 	dir string
@@ -126,7 +128,8 @@ func commands() (all [][]string) {
 	return append(all, []string{"help"})
 }
 
-// TestNoPasswordIsShown gives every command every kind of wrong URL, at every place where a URL can be.
+// TestNoPasswordIsShown gives every command every kind of wrong URL, at every place where a URL can
+// be.
 func TestNoPasswordIsShown(t *testing.T) {
 	c := &canaryRun{t: t, dir: t.TempDir()}
 	was := net.DefaultResolver
@@ -183,7 +186,8 @@ func TestNoPasswordIsShown(t *testing.T) {
 	}
 }
 
-// TestNoPasswordInErrorsOfTheLibrary opens what can't be opened, and follows the error to its cause.
+// TestNoPasswordInErrorsOfTheLibrary opens what can't be opened, and follows the error to its
+// cause.
 func TestNoPasswordInErrorsOfTheLibrary(t *testing.T) {
 	c := &canaryRun{t: t, dir: t.TempDir()}
 	was := net.DefaultResolver

@@ -302,7 +302,8 @@ func TestRunsThatCantResume(t *testing.T) {
 	}
 }
 
-// A statement with an unknown outcome is shown with the changes of the schema and the two decisions.
+// A statement with an unknown outcome is shown with the changes of the schema and the two
+// decisions.
 func TestUnknownOutcome(t *testing.T) {
 	t.Parallel()
 	f, _ := explain(t.Context(), &whimbrel.InterruptedError{

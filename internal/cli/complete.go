@@ -13,8 +13,8 @@ import (
 // complete is a completion function, as cobra defines it.
 type complete = func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective)
 
-// completeVersions completes at most most arguments with the folder's versions; a negative most means
-// any number. It does not connect to the database.
+// completeVersions completes at most most arguments with the folder's versions; a negative most
+// means any number. It does not connect to the database.
 func (a *app) completeVersions(most int) complete {
 	return func(_ *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
 		if most >= 0 && len(args) >= most {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// FuzzConfig decodes configuration files that anybody may have written. What is wrong has a place in the file.
+// FuzzConfig decodes configuration files with any content. Every error has a place in the file.
 func FuzzConfig(f *testing.F) {
 	for _, text := range []string{
 		"database: sqlite:${X}\ndir: m\nenvironments:\n  prod: &p\n    atomic: true\n  stage:\n    <<: *p\n    set: |\n      x\n",

@@ -18,8 +18,8 @@ const (
 	maxSnapshot  = 256 << 20 // a schema of hundreds of thousands of objects
 )
 
-// readFile reads a regular file and follows links to one. It opens nothing else, because a pipe could block
-// forever and a device could be endless. Its errors don't name the file.
+// readFile reads a regular file and follows links to one. It opens nothing else, because a pipe
+// could block forever and a device could be endless. Its errors don't name the file.
 func readFile(path string, limit int64) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -48,9 +48,9 @@ const devStdout = "/dev/stdout"
 // openDescriptor matches the names of files that are already open, such as a shell's >(command).
 var openDescriptor = regexp.MustCompile(`^(/dev/stderr|(/dev|/proc/self)/fd/[0-9]+)$`)
 
-// writeOutput writes the file that --out names: a regular file, which it creates if necessary, /dev/null,
-// standard output, or a file that is already open. It opens nothing else, because a pipe could block forever
-// and a device could be a disk.
+// writeOutput writes the file that --out names: a regular file, which it creates if necessary,
+// /dev/null, standard output, or a file that is already open. It opens nothing else, because a pipe
+// could block forever and a device could be a disk.
 func (a *app) writeOutput(path string, content []byte) error {
 	var err error
 	if path == devStdout {

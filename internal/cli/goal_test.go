@@ -52,7 +52,8 @@ func TestTheCommandThatGoesOn(t *testing.T) {
 	}
 }
 
-// What stands is said, and what comes next: the statement's fault, a circumstance, what nobody knows yet.
+// A failure says what remains applied and what to do next, for a wrong statement, for a failure
+// that the statement did not cause, and for an unknown outcome.
 func TestWhatStandsOfARun(t *testing.T) {
 	t.Parallel()
 	step := whimbrel.Step{Version: 12, Name: "add_index", Direction: database.Up, Script: migration.Text("x.sql", "")}

@@ -16,8 +16,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// hostile has what must not reach a terminal: escape sequences, other controls, signs that turn the direction of
-// writing or have no width, line ends of other kinds.
+// hostile contains what must not reach a terminal: escape sequences, other controls, signs that
+// turn the direction of writing or have no width, line ends of other kinds.
 const hostile = "a\x1b[31mb\x07\u009b2J\u202ec\u2066d\u200be\u061cf\u2028g\x7fh\u200e"
 
 // asIdentifier is hostile as a quoted identifier of at most 63 bytes.
@@ -33,7 +33,8 @@ func unfitIn(text string) string {
 	return text[max(0, i-60):min(len(text), i+20)]
 }
 
-// TestNothingHostileIsShown has hostile texts wherever a text can come from, and runs the commands that show them.
+// TestNothingHostileIsShown puts hostile texts everywhere a text can come from, and runs the
+// commands that show them.
 func TestNothingHostileIsShown(t *testing.T) {
 	for _, kind := range []string{"sqlite", "postgres"} {
 		t.Run(kind, func(t *testing.T) { nothingHostile(t, kind) })
@@ -134,7 +135,8 @@ func nothingHostile(t *testing.T, kind string) {
 	run("new", hostile)
 }
 
-// hostileDatabase makes a database with a hostile name, and connects as a role and an application with such names.
+// hostileDatabase creates a database with a hostile name, and connects as a role and an application
+// with such names.
 func hostileDatabase(t *testing.T) string {
 	admin := testdb.Postgres(t)
 	c, err := pgx.Connect(t.Context(), admin)

@@ -48,8 +48,8 @@ func (a *app) page() func(text string) bool {
 	}
 }
 
-// runPager runs a pager until it exits. It fails only if the pager can't be started; the pager's exit
-// code does not matter.
+// runPager runs a pager until it exits. It fails only if the pager can't be started; the pager's
+// exit code does not matter.
 func (a *app) runPager(command, text string) error {
 	c := pagerProcess(command)
 	c.Env = os.Environ()
@@ -74,8 +74,8 @@ func (a *app) runPager(command, text string) error {
 	return nil
 }
 
-// pagerProcess returns the process for a pager command. It uses a shell only if the command needs one,
-// because a shell would receive the signals in place of the pager.
+// pagerProcess returns the process for a pager command. It uses a shell only if the command needs
+// one, because a shell would receive the signals in place of the pager.
 func pagerProcess(command string) *exec.Cmd {
 	if strings.ContainsAny(command, "|&;<>()$`\\\"'*?[#~=%\n") {
 		return exec.Command("sh", "-c", command)

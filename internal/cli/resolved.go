@@ -14,8 +14,8 @@ import (
 // resolved holds the values that the flags, the environment and the configuration file give.
 //
 // The first of these sources that has a value wins: the flag; the file's section that --env names;
-// for the database $WHIMBREL_DATABASE_URL, then $DATABASE_URL; the top of the file; the default. So a
-// variable that happens to be set never overrides the database that --env selects.
+// for the database $WHIMBREL_DATABASE_URL, then $DATABASE_URL; the top of the file; the default. So
+// a variable that happens to be set never overrides the database that --env selects.
 type resolved struct {
 	dir                  string
 	format               source.Format
@@ -145,8 +145,8 @@ func (r resolver) parse(flagName, flag string, field func(*section) *scalar, rea
 	return nil
 }
 
-// sections reads the configuration file and returns it with the section that --env names. The config is
-// nil if there is no file.
+// sections reads the configuration file and returns it with the section that --env names. The
+// config is nil if there is no file.
 func (a *app) sections() (*config, *section, error) {
 	c, err := readConfig(a.global.config)
 	if err != nil {
@@ -159,7 +159,8 @@ func (a *app) sections() (*config, *section, error) {
 	return c, env, err
 }
 
-// databaseURL returns the URL of the database. It fails with a *noDatabaseError if none is configured.
+// databaseURL returns the URL of the database. It fails with a *noDatabaseError if none is
+// configured.
 func (a *app) databaseURL() (string, error) {
 	if a.global.database != "" {
 		return a.global.database, nil

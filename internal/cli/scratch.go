@@ -56,9 +56,9 @@ func (s *scratchFlags) allowed() ([]sqltext.Outer, error) {
 	return kinds, nil
 }
 
-// scratch opens the server on which scratch databases are created: for "auto" that of the first of the
-// protect URLs, else the target's. Whimbrel's tables have the same names there as in the target. protect
-// are the databases, besides the target, whose servers scripts must not change.
+// scratch opens the server on which scratch databases are created: for "auto" that of the first of
+// the protect URLs, else the target's. Whimbrel's tables have the same names there as in the
+// target. protect are the databases, besides the target, whose servers scripts must not change.
 func (a *app) scratch(ctx context.Context, flags scratchFlags, protect ...string) (inspect.Scratch, func(), error) {
 	none := inspect.Scratch{}
 	if flags.where == "" {
@@ -109,8 +109,8 @@ func (a *app) openAside(ctx context.Context, url string) (database.Database, err
 	return db, nil
 }
 
-// apart reports whether the server of a scratch database is proven to differ from those of the given
-// databases, and if not, why.
+// apart reports whether the server of a scratch database is proven to differ from those of the
+// given databases, and if not, why.
 func (a *app) apart(ctx context.Context, scratch database.Database, protect []string) (bool, string) {
 	if len(protect) == 0 {
 		return false, "no --database to compare its server with"

@@ -14,14 +14,15 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// isSQLite reports whether the first URL is SQLite's, whose scratch databases are always local files.
+// isSQLite reports whether the first URL is SQLite's, whose scratch databases are always local
+// files.
 func isSQLite(protect []string) bool {
 	return len(protect) > 0 && strings.HasPrefix(protect[0], "sqlite")
 }
 
-// localScratch creates each scratch database on its own new server, so that roles and the like don't carry
-// over. The database and its superuser have the names of those in the first URL, because scripts may
-// mention them.
+// localScratch creates each scratch database on its own new server, so that roles and the like
+// don't carry over. The database and its superuser have the names of those in the first URL,
+// because scripts may mention them.
 func (a *app) localScratch(ctx context.Context, dialect sqltext.Dialect, protect []string) (inspect.Scratch, func(), error) {
 	if dialect == 0 {
 		dialect = sqltext.PostgreSQL

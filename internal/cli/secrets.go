@@ -12,11 +12,13 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// likeURL matches a text that starts like a database URL or another connection string with a password.
+// likeURL matches a text that starts like a database URL or another connection string with a
+// password.
 var likeURL = regexp.MustCompile(`(?i)^\s*([a-z][a-z0-9+.-]*://|(sqlite3?|postgres(ql)?|mysql|mariadb):|[^\s/@:]*:[^\s@]*@|(.*\s)?(password|sslpassword)\s*=)`)
 
-// startsLikeURL matches a text that starts like a database URL and unlike any SQL statement. It omits the
-// other forms of likeURL, because a statement can compare a column "password" or contain a colon and an @.
+// startsLikeURL matches a text that starts like a database URL and unlike any SQL statement. It
+// omits the other forms of likeURL, because a statement can compare a column "password" or contain
+// a colon and an @.
 var startsLikeURL = regexp.MustCompile(`(?i)^\s*([a-z][a-z0-9+.-]*://|(sqlite3?|postgres(ql)?|mysql|mariadb):)`)
 
 // onlyURL matches a text that starts with a URL or user:password@host.
@@ -33,7 +35,8 @@ func shownSentence(text string) string {
 	return passwordOf.ReplaceAllString(database.RedactText(text), "${1}=xxxxx")
 }
 
-// shown returns a text from the command line, the environment or the configuration, redacted for messages.
+// shown returns a text from the command line, the environment or the configuration, redacted for
+// messages.
 func shown(text string) string {
 	if likeURL.MatchString(text) {
 		return database.Redact(strings.TrimSpace(text))
@@ -56,8 +59,8 @@ func shownArgs(args []any) []any {
 	return clean
 }
 
-// guarded redacts, in all output, the URLs that the command received and their passwords. Messages redact
-// what they quote; guarded is the second line of defence.
+// guarded redacts, in all output, the URLs that the command received and their passwords. Messages
+// redact what they quote; guarded is the second line of defence.
 type guarded struct {
 	mu       sync.Mutex
 	given    []string
@@ -78,7 +81,8 @@ func (g *guarded) add(texts ...string) {
 	}
 }
 
-// afterEqual returns the value of an argument such as --database=URL, or of a line such as "database: URL".
+// afterEqual returns the value of an argument such as --database=URL, or of a line such as
+// "database: URL".
 func afterEqual(text string) string {
 	if _, value, ok := strings.Cut(text, "="); ok && strings.HasPrefix(text, "-") {
 		return value
@@ -129,8 +133,8 @@ var (
 	noteFlags = map[string]bool{"note": true, "reason": true}
 )
 
-// refuseURLs rejects URLs in flags and arguments that don't take any, before one becomes the name of a folder
-// or a set. In notes for the history it redacts them.
+// refuseURLs rejects URLs in flags and arguments that don't take any, before one becomes the name
+// of a folder or a set. In notes for the history it redacts them.
 func refuseURLs(cmd *cobra.Command, args []string) (err error) {
 	cmd.Flags().Visit(func(f *pflag.Flag) {
 		value := f.Value.String()

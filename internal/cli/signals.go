@@ -38,8 +38,9 @@ func (i interrupted) code() int {
 	return exitFailed
 }
 
-// untilSignal returns a context that the first signal cancels. The server then cancels the running statement,
-// and the command ends after it has recorded the outcome. A second signal ends the command at once.
+// untilSignal returns a context that the first signal cancels. The server then cancels the running
+// statement, and the command ends after it has recorded the outcome. A second signal ends the
+// command at once.
 func (a *app) untilSignal(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	if a.Signals == nil {
@@ -69,8 +70,8 @@ func (a *app) untilSignal(ctx context.Context) (context.Context, func()) {
 	}
 }
 
-// say prints something, if there is a printer. It waits for at most a second, because the reader of stderr
-// may be stuck.
+// say prints something, if there is a printer. It waits for at most a second, because the reader of
+// stderr may be stuck.
 func (a *app) say(what func(*render.Printer)) {
 	said := make(chan struct{})
 	go func() {

@@ -123,7 +123,8 @@ func (a *app) dialect(name string) (sqltext.Dialect, error) {
 	return 0, usage("Pass --dialect postgresql, sqlite or mysql.", "unknown dialect %q", name)
 }
 
-// knownDialect returns the dialect of a URL or, for "", of the configured database. It returns 0 if unknown.
+// knownDialect returns the dialect of a URL or, for "", of the configured database. It returns 0 if
+// unknown.
 func (a *app) knownDialect(url string) sqltext.Dialect {
 	if url == "" {
 		url, _ = a.databaseURL() // commands that need a database report the error

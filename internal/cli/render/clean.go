@@ -11,9 +11,10 @@ import (
 	"unicode/utf8"
 )
 
-// Texts from files, databases and people can contain control characters that move the cursor, forge lines or
-// change the writing direction. They are shown as escapes such as \x1b or <U+202E>. Two places do this: clean
-// and cleanLines for texts that become part of an answer, and printable for everything that is written.
+// Texts from files, databases and people can contain control characters that move the cursor, forge
+// lines or change the writing direction. They are shown as escapes such as \x1b or <U+202E>. Two
+// places do this: clean and cleanLines for texts that become part of an answer, and printable for
+// everything that is written.
 
 // clean returns a text for one line, with line ends and control characters escaped.
 func clean(text string) string {
@@ -43,9 +44,9 @@ func cleanLines(text string) string {
 	return b.String()
 }
 
-// unfit reports whether a character must not reach a terminal: controls other than line end and tab, format
-// characters such as those that change the writing direction or have no width, and other line ends.
-// utf8.RuneError may be an invalid byte.
+// unfit reports whether a character must not reach a terminal: controls other than line end and
+// tab, format characters such as those that change the writing direction or have no width, and
+// other line ends. utf8.RuneError may be an invalid byte.
 func unfit(r rune) bool {
 	switch {
 	case r == '\n' || r == '\t':

@@ -94,7 +94,8 @@ func (h *History) table(pg *page) table {
 	return t
 }
 
-// narrow returns a table with author and note above the entries, once for successive entries with the same.
+// narrow returns a table with author and note above the entries, once for successive entries with
+// the same.
 func (h *History) narrow(pg *page) table {
 	t := table{head: historyHead, right: map[int]bool{0: true, 6: true}, give: []int{5, 2}}
 	last := ""

@@ -21,7 +21,8 @@ type Snapshot struct {
 	Text        string   `json:"text,omitempty"` // the SQL, if it was not written to a file
 }
 
-// NewSnapshot returns the answer for a snapshot that was written to a file, or is shown if file is "".
+// NewSnapshot returns the answer for a snapshot that was written to a file, or is shown if file is
+// "".
 func NewSnapshot(s *catalog.Snapshot, file string) *Snapshot {
 	d := &Snapshot{Dialect: s.Dialect, Server: s.Server, Fingerprint: s.Fingerprint(), Objects: s.Count(), Omitted: s.Omitted, File: file}
 	if d.Omitted == nil {

@@ -17,8 +17,8 @@ type Interrupted struct {
 	Version   int64  `json:"version"`
 	Name      string `json:"name"`
 	Direction string `json:"direction"`
-	// Statement is the number, from 1, of the statement at which the run was interrupted. It is Of+1 if
-	// all statements were executed and only the history entry is missing.
+	// Statement is the number, from 1, of the statement at which the run was interrupted. It is
+	// Of+1 if all statements were executed and only the history entry is missing.
 	Statement int     `json:"statement"`
 	Of        int     `json:"of"`
 	SQL       string  `json:"sql"`
@@ -33,8 +33,8 @@ type Interrupted struct {
 // connectionLost is the error of a run that ended without recording one.
 const connectionLost = "connection lost"
 
-// NewInterrupted converts a journal; sql is the statement at which the run was interrupted. It returns nil
-// for a nil journal.
+// NewInterrupted converts a journal; sql is the statement at which the run was interrupted. It
+// returns nil for a nil journal.
 func NewInterrupted(j *database.Journal, sql string) *Interrupted {
 	if j == nil {
 		return nil

@@ -11,8 +11,8 @@ import (
 // CtrlC is the name of the signal that a terminal sends.
 const CtrlC = "Ctrl-C"
 
-// Stopping says that the command is cancelling its work and waits for the database. It prints nothing if no
-// work is in progress.
+// Stopping says that the command is cancelling its work and waits for the database. It prints
+// nothing if no work is in progress.
 func (p *Printer) Stopping(by string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -29,7 +29,8 @@ func (p *Printer) Stopping(by string) {
 	p.put(p.opts.Err, by+": cancelling "+p.running()+" and waiting for the server. "+again+"\n")
 }
 
-// Leave says that the command ends without waiting for the database, and what may still be running there.
+// Leave says that the command ends without waiting for the database, and what may still be running
+// there.
 func (p *Printer) Leave() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

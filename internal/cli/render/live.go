@@ -8,14 +8,14 @@ import (
 	"github.com/charmbracelet/x/ansi"
 )
 
-// liveEvery is the interval at which the live line is drawn. It is not drawn for shorter work, so that fast
-// migrations don't flicker.
+// liveEvery is the interval at which the live line is drawn. It is not drawn for shorter work, so
+// that fast migrations don't flicker.
 const liveEvery = 100 * time.Millisecond
 
 var spinner = []rune("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
 
-// live is the last line on a terminal. It shows the work in progress and its duration. The printer's mu
-// guards it.
+// live is the last line on a terminal. It shows the work in progress and its duration. The
+// printer's mu guards it.
 type live struct {
 	p       *Printer
 	what    string // "" if nothing is in progress

@@ -14,8 +14,8 @@ func sized(out *strings.Builder, width, height int) Stream {
 	return Stream{Writer: out, Terminal: true, Width: func() int { return width }, Height: func() int { return height }}
 }
 
-// A text that does not fit the screen with a line for the prompt goes to the pager, at the end and in one
-// piece. Short answers are never paged.
+// A text that does not fit the screen with a line for the prompt goes to the pager, at the end and
+// in one piece. Short answers are never paged.
 func TestPaging(t *testing.T) {
 	t.Parallel()
 	lines := func(n int) string { return strings.Repeat("x\n", n) }

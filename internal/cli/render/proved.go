@@ -19,7 +19,8 @@ type Proof struct {
 	ok bool
 }
 
-// Way is the result of another way to a version: from a baseline, or through the originals of a squash.
+// Way is the result of another way to a version: from a baseline, or through the originals of a
+// squash.
 type Way struct {
 	Version int64  `json:"version"`
 	Name    string `json:"name"`

@@ -33,10 +33,11 @@ type Squashed struct {
 	Replaces []int64  `json:"replaces"`
 	Files    []string `json:"files"`
 	Deleted  []string `json:"deleted"`
-	// Irreversible is the file of a migration without a down script. It is the reason why the squash has none.
+	// Irreversible is the file of a migration without a down script. It is the reason why the
+	// squash has none.
 	Irreversible string `json:"irreversible,omitempty"`
-	// Dropped lists the statements that a minimal squash leaves out. NoDown is why it has no down script, if
-	// that is not due to a file.
+	// Dropped lists the statements that a minimal squash leaves out. NoDown is why it has no down
+	// script, if that is not due to a file.
 	Dropped []Problem `json:"dropped,omitempty"`
 	NoDown  string    `json:"no_down,omitempty"`
 

@@ -1,8 +1,8 @@
-// Package render prints the progress and the answer of a command: as plain lines in a pipe, with colours and a
-// live line on a terminal, or as one JSON document.
+// Package render prints the progress and the answer of a command: as plain lines in a pipe, with
+// colours and a live line on a terminal, or as one JSON document.
 //
-// The answer of a command is a [Document], which is encoded as JSON or written as text. Progress arrives as the
-// engine's events, in [Printer.Observe].
+// The answer of a command is a [Document], which is encoded as JSON or written as text. Progress
+// arrives as the engine's events, in [Printer.Observe].
 package render
 
 import (
@@ -34,8 +34,8 @@ type Options struct {
 	JSON bool
 	// Quiet prints failures only. It has no effect with JSON.
 	Quiet bool
-	// Page shows a text that is longer than the terminal in a pager, at the end. It returns false if it failed. If
-	// Page is nil, long texts are written like others.
+	// Page shows a text that is longer than the terminal in a pager, at the end. It returns false
+	// if it failed. If Page is nil, long texts are written like others.
 	Page func(text string) bool
 }
 
@@ -68,8 +68,8 @@ func New(opts Options) *Printer {
 	return p
 }
 
-// Close removes the live line, shows long texts in the pager, and returns the first error of writing to a
-// stream. A closed pipe is not an error.
+// Close removes the live line, shows long texts in the pager, and returns the first error of
+// writing to a stream. A closed pipe is not an error.
 func (p *Printer) Close() error {
 	p.live.end()
 	p.mu.Lock()
@@ -105,7 +105,8 @@ func (p *Printer) Show(d Document) {
 	p.put(p.opts.Out, page.String())
 }
 
-// exact is a document that may be data for another program. In a pipe or a file it is written unchanged.
+// exact is a document that may be data for another program. In a pipe or a file it is written
+// unchanged.
 type exact interface{ exact() bool }
 
 // overflows reports whether a text and a line for the prompt don't fit the screen of a terminal.

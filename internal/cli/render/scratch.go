@@ -6,7 +6,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/inspect"
 )
 
-// ScratchBegun shows where scripts are about to run on a scratch database, and which statements are skipped.
+// ScratchBegun shows where scripts are about to run on a scratch database, and which statements are
+// skipped.
 func (p *Printer) ScratchBegun(b inspect.Begun) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -27,7 +28,8 @@ func (p *Printer) ScratchBegun(b inspect.Begun) {
 	}
 }
 
-// OtherVersion warns that the scratch databases' server has another major version than the target's.
+// OtherVersion warns that the scratch databases' server has another major version than the
+// target's.
 func (p *Printer) OtherVersion(scratch, target string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
