@@ -32,11 +32,8 @@ type Proxy struct {
 	wires    map[*wire]bool
 	opened   int
 	turns    int
-	messages [2]int // by direction
-	cuts     [2]int // by direction: cut when messages reaches it; -1: never
-	stalls   [2]int // like cuts
-	holds    int    // like cuts, to the server
-	vanishes [2]int // like cuts
+	messages [2]int    // by direction
+	at       [5]moment // by what: when it happens
 	match    [2]func(message []byte) bool
 	matched  what // what to do before the matching message
 	abrupt   bool
@@ -75,9 +72,9 @@ func NewProxy(t testing.TB, serverURL string) *Proxy {
 		t:     t,
 		Quiet: 10 * time.Millisecond,
 		wires: map[*wire]bool{},
-		cuts:  [2]int{-1, -1}, stalls: [2]int{-1, -1}, holds: -1, vanishes: [2]int{-1, -1},
 	}
 	p.changed.L = &p.mu
+	p.Reset()
 	p.lead(t, serverURL, listener.Addr().String())
 	p.running.Go(func() { p.accept(listener) })
 	t.Cleanup(func() {
@@ -131,9 +128,16 @@ func set[T any](p *Proxy, field *T, value T) {
 	*field = value
 }
 
+// when sets what happens before the first message in a direction that matches.
+func (p *Proxy) when(d Direction, match func(message []byte) bool, happens what) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.match[d], p.matched = match, happens
+}
+
 // Turns returns how many round trips the clients have waited for since the last Reset, on all
-// connections: how often a client sent something and then was told that it is its turn (ready for a
-// query, or for a password). Queries sent without waiting for each other's answers are one turn,
+// connections: how often a client sent something and then received the server's request for the next
+// query or a password. Queries sent without waiting for each other's answers are one turn,
 // and so is a COPY, since pgx sends the data without waiting for the server to be ready for it.
 // Connecting counts (one turn without a password), disconnecting doesn't.
 //
@@ -155,9 +159,11 @@ func (p *Proxy) Messages(d Direction) int { return get(p, &p.messages[d]) }
 func (p *Proxy) Reset() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.turns, p.opened, p.messages, p.cuts, p.stalls = 0, 0, [2]int{}, [2]int{-1, -1}, [2]int{-1, -1}
-	p.holds, p.vanishes, p.gone, p.refuses = -1, [2]int{-1, -1}, false, false
+	p.turns, p.opened, p.messages, p.gone, p.refuses = 0, 0, [2]int{}, false, false
 	p.match = [2]func([]byte) bool{}
+	for i := range p.at {
+		p.at[i] = never
+	}
 }
 
 // Cut closes all connections on both sides. New ones are accepted; pgx makes one at once, to cancel
@@ -186,15 +192,11 @@ func (p *Proxy) RefuseAfterCut() { set(p, &p.refusing, true) }
 
 // CutAfter cuts once, after n messages in a direction since the last Reset: the n-th is delivered,
 // and no later one in either direction. With n = 0, the first is not delivered.
-func (p *Proxy) CutAfter(d Direction, n int) { set(p, &p.cuts[d], n) }
+func (p *Proxy) CutAfter(d Direction, n int) { set(p, &p.at[cuts][d], n) }
 
 // CutWhenAnswered cuts once, before the first message to the client that matches, which is lost.
 // match receives the part of the message that has arrived, which is all of a short one.
-func (p *Proxy) CutWhenAnswered(match func(message []byte) bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.match[ToClient], p.matched = match, cuts
-}
+func (p *Proxy) CutWhenAnswered(match func(message []byte) bool) { p.when(ToClient, match, cuts) }
 
 // CutAlone makes CutAfter cut only the connection of that message, from now on. Others continue.
 func (p *Proxy) CutAlone() { set(p, &p.alone, true) }
@@ -212,7 +214,7 @@ func (p *Proxy) Stall() { set(p, &p.stalled, true) }
 // StallAfter stalls once, after n messages in a direction since the last Reset: the n-th is
 // delivered, and no later one in either direction until Resume. With n = 0, the first is not
 // delivered.
-func (p *Proxy) StallAfter(d Direction, n int) { set(p, &p.stalls[d], n) }
+func (p *Proxy) StallAfter(d Direction, n int) { set(p, &p.at[stalls][d], n) }
 
 // Stalled reports whether all traffic is stopped.
 func (p *Proxy) Stalled() bool { return get(p, &p.stalled) }
@@ -228,36 +230,34 @@ func (p *Proxy) Resume() {
 // HoldAfter holds back everything that follows the n-th message to the server since the last Reset,
 // on its connection, until Deliver: also the connection's end. The server's side stays open, and
 // other connections continue. With n = 0 it is the first connection.
-func (p *Proxy) HoldAfter(n int) { set(p, &p.holds, n) }
+func (p *Proxy) HoldAfter(n int) { set(p, &p.at[holds][ToServer], n) }
 
 // HoldWhen is HoldAfter for the first message to the server that matches, which is held back, too.
 // match receives the part of the message that has arrived, which is all of a short one.
-func (p *Proxy) HoldWhen(match func(message []byte) bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.match[ToServer], p.matched = match, holds
-}
+func (p *Proxy) HoldWhen(match func(message []byte) bool) { p.when(ToServer, match, holds) }
 
 // Holding reports whether a message is held back.
 func (p *Proxy) Holding() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return len(p.heldWires()) > 0
+}
+
+func (p *Proxy) heldWires() (all []*wire) {
 	for w := range p.wires {
 		if w.held {
-			return true
+			all = append(all, w)
 		}
 	}
-	return false
+	return all
 }
 
 // Abandon closes the client's side of the connections with held messages.
 func (p *Proxy) Abandon() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for w := range p.wires {
-		if w.held {
-			_ = w.client.Close()
-		}
+	for _, w := range p.heldWires() {
+		_ = w.client.Close()
 	}
 }
 
@@ -267,12 +267,9 @@ func (p *Proxy) Abandon() {
 func (p *Proxy) Deliver() (open bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var late []*wire
-	for w := range p.wires {
-		if w.held {
-			w.held, w.late = false, true
-			late = append(late, w)
-		}
+	late := p.heldWires()
+	for _, w := range late {
+		w.held, w.late = false, true
 	}
 	p.changed.Broadcast()
 	for _, w := range late {
@@ -288,14 +285,12 @@ func (p *Proxy) Deliver() (open bool) {
 // process ends, and new ones get no answer. This simulates the loss of the client's machine, except
 // for the kernel's probes (TCP keepalives), which this machine's kernel answers for the proxy. Cut
 // ends the connections, and Reset lets messages pass again.
-func (p *Proxy) VanishAfter(d Direction, n int) { set(p, &p.vanishes[d], n) }
+func (p *Proxy) VanishAfter(d Direction, n int) { set(p, &p.at[vanishes][d], n) }
 
 // VanishWhen is VanishAfter for the messages before the first one in a direction that matches, as
 // in HoldWhen.
 func (p *Proxy) VanishWhen(d Direction, match func(message []byte) bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.match[d], p.matched = match, vanishes
+	p.when(d, match, vanishes)
 }
 
 // Gone reports whether all traffic is dropped.
@@ -466,7 +461,7 @@ func (w *wire) deliver(d Direction, to net.Conn, b []byte) (n int, err error) {
 		w.spoke = time.Now()
 	}
 	n, end := w.count(d, b)
-	if end == goesOn {
+	if end == nothing {
 		p.mu.Unlock()
 		return to.Write(b)
 	}
@@ -487,35 +482,31 @@ func (w *wire) deliver(d Direction, to net.Conn, b []byte) (n int, err error) {
 	return n, net.ErrClosed
 }
 
-// what is what happens after a message.
+// what happens after a message.
 type what int
 
 const (
-	goesOn what = iota
+	nothing what = iota
 	cuts
 	stalls
 	holds
 	vanishes
 )
 
+// moment is a number of messages in each direction, after the first of which something happens.
+type moment [2]int
+
+var never = moment{-1, -1}
+
 // after returns what happens after the given number of messages in a direction, once.
 func (p *Proxy) after(d Direction, messages int) what {
-	switch messages {
-	case p.cuts[d]:
-		p.cuts = [2]int{-1, -1}
-		return cuts
-	case p.stalls[d]:
-		p.stalls = [2]int{-1, -1}
-		return stalls
-	case p.vanishes[d]:
-		p.vanishes = [2]int{-1, -1}
-		return vanishes
+	for happens, at := range p.at {
+		if messages == at[d] {
+			p.at[happens] = never
+			return what(happens)
+		}
 	}
-	if d == ToServer && messages == p.holds {
-		p.holds = -1
-		return holds
-	}
-	return goesOn
+	return nothing
 }
 
 // count counts the messages that end in b. It returns how much of b may be delivered, and what
@@ -527,7 +518,7 @@ func (w *wire) count(d Direction, b []byte) (n int, end what) {
 			w.within[d] = true
 			w.goodbye[d] = d == ToServer && w.protocol.goodbye(b[n:])
 			if p.messages[d] == 0 && !w.goodbye[d] { // before the first message
-				if end := p.after(d, 0); end != goesOn {
+				if end := p.after(d, 0); end != nothing {
 					return n, end
 				}
 			}
@@ -547,11 +538,11 @@ func (w *wire) count(d Direction, b []byte) (n int, end what) {
 		}
 		p.messages[d]++
 		w.turn(d)
-		if end := p.after(d, p.messages[d]); end != goesOn {
+		if end := p.after(d, p.messages[d]); end != nothing {
 			return n, end
 		}
 	}
-	return n, goesOn
+	return n, nothing
 }
 
 // turn updates whose turn it is after a message.

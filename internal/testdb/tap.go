@@ -109,12 +109,9 @@ func (tap *Tap) pass(wire int, to io.Writer, from io.Reader, toServer bool) {
 		if _, err := io.ReadFull(from, message[len(head):]); err != nil {
 			return
 		}
-		var m pgproto3.Message
-		switch {
-		case first:
+		m := messageOf(message[0], toServer)
+		if first {
 			m = &pgproto3.StartupMessage{}
-		default:
-			m = messageOf(message[0], toServer)
 		}
 		if m != nil && m.Decode(message[len(head):]) == nil {
 			tap.mu.Lock()
