@@ -20,7 +20,7 @@ type mutant struct {
 	make   func() alteration
 }
 
-// alteration says what is different, at each of the contract's types.
+// alteration is what a mutant changes in each type of the contract.
 type alteration struct {
 	target func(*Target)
 	db     func(*alteredDB)
@@ -66,7 +66,7 @@ type (
 	}
 )
 
-// alteredDB calls its functions where there are any.
+// alteredDB calls its functions that are set.
 type alteredDB struct {
 	Database powerful
 	a        alteration
@@ -135,7 +135,7 @@ func (d *alteredDB) Query(ctx context.Context, statement string) (*database.Rows
 
 func (d *alteredDB) Close() error { return or(d.close, d.Database.Close)() }
 
-// alteredTx calls its functions where there are any.
+// alteredTx calls its functions that are set.
 type alteredTx struct {
 	Tx  powerfulTx
 	db  *alteredDB
@@ -200,7 +200,7 @@ func (tx *alteredTx) Rollback(ctx context.Context) error {
 	return or(tx.rollback, tx.Tx.Rollback)(ctx)
 }
 
-// alteredRun calls its functions where there are any.
+// alteredRun calls its functions that are set.
 type alteredRun struct {
 	database.Run
 	db  *alteredDB
@@ -241,7 +241,7 @@ func (r *alteredRun) Record(ctx context.Context, entries ...database.Entry) (dat
 
 func (r *alteredRun) Close(ctx context.Context) error { return or(r.close, r.Run.Close)(ctx) }
 
-// or returns what is altered, or else what was there.
+// or returns altered if it is set, and original otherwise.
 func or[F any](altered, original F) F {
 	if reflect.ValueOf(altered).IsNil() {
 		return original

@@ -10,12 +10,12 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// The test of a driver: it makes an empty target for each case and says how to look at
-// it from outside. What a database can't do is left out.
+// The test of a driver creates an empty target for each case, and describes how to inspect it.
+// Fields that the database does not support are left out.
 func ExampleRun() {
 	TestContract := func(t *testing.T) {
 		databasetest.Run(t, func(t *testing.T) databasetest.Target {
-			server := memdb.New() // a driver makes a database of its own here: a file in t.TempDir, a new schema
+			server := memdb.New() // a driver creates a new database here: a file in t.TempDir, a new schema
 			return databasetest.Target{
 				Open: func(ctx context.Context, opts database.Options) (database.Database, error) {
 					return server.Driver().Open(ctx, "mem:", opts)

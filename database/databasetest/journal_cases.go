@@ -142,9 +142,8 @@ func journalIsKept(c *check) {
 func heldInState(c *check) {
 	db := c.db()
 	c.interrupt(db, "s", interruptedRun(1))
-	other := c.guard(db, "other")
+	c.guard(db, "other")
 	c.that(!c.state(c.db(), "s").Interrupted.Held, "State reports a holder of the lock of set %q, which is that of set %q", "s", "other")
-	c.ok(other.Close(c.ctx), "Run.Close")
 }
 
 func interruptedInState(c *check) {
@@ -373,33 +372,25 @@ type ending struct {
 }
 
 func endings() (all []ending) {
-	named := func(d database.Direction, name string) database.Journal {
-		j := *interruptedRun(database.NilVersion)
-		j.Direction, j.Name = d, name
-		return j
+	add := func(run database.Direction, version int64, entry database.Direction, of int64, name string, ends bool) {
+		j, e := *interruptedRun(version), up(of)
+		j.Direction, j.Name, e.Direction, e.Name = run, "mine", entry, name
+		all = append(all, ending{j, e, ends})
 	}
-	entry := func(d database.Direction, version int64, name string) database.Entry {
-		e := up(version)
-		e.Direction, e.Name = d, name
-		return e
-	}
-	for _, of := range []database.Direction{database.Up, database.Down, database.Baseline} {
-		j := *interruptedRun(7)
-		j.Direction = of
-		for _, d := range []database.Direction{database.Up, database.Down, database.Mark, database.Forget, database.Baseline} {
-			all = append(all, ending{j, entry(d, 7, "any"), true}, ending{j, entry(d, 8, j.Name), false})
+	for _, run := range []database.Direction{database.Up, database.Down, database.Baseline} {
+		for _, entry := range []database.Direction{database.Up, database.Down, database.Mark, database.Forget, database.Baseline} {
+			add(run, 7, entry, 7, "any", true)
+			add(run, 7, entry, 8, "mine", false)
 		}
-		all = append(all, ending{j, entry(database.Accept, 7, j.Name), false}, ending{j, entry(database.Resolve, 7, j.Name), false})
+		add(run, 7, database.Accept, 7, "mine", false)
+		add(run, 7, database.Resolve, 7, "mine", false)
 	}
-	for _, of := range []database.Direction{database.Repeat, database.Seed} {
-		other := database.Seed
-		if of == other {
-			other = database.Repeat
-		}
-		j := named(of, "views")
-		all = append(all,
-			ending{j, entry(of, database.NilVersion, "views"), true}, ending{j, entry(of, database.NilVersion, "others"), false},
-			ending{j, entry(other, database.NilVersion, "views"), false}, ending{j, entry(database.Up, 7, "views"), false})
+	const none = database.NilVersion
+	for run, other := range map[database.Direction]database.Direction{database.Repeat: database.Seed, database.Seed: database.Repeat} {
+		add(run, none, run, none, "mine", true)
+		add(run, none, run, none, "others", false)
+		add(run, none, other, none, "mine", false)
+		add(run, none, database.Up, 7, "mine", false)
 	}
 	return all
 }
@@ -417,11 +408,10 @@ func endsRun(c *check) {
 	r := c.guard(db, "s")
 	j := interruptedRun(7)
 	c.journal(r, j)
-	_, err := r.Record(c.ctx, up(6))
-	c.ok(err, "Run.Record of another version")
+	c.recordRun(r, 6)
 	c.keepsJournal(c.db(), "s", j)
-	_, err = r.Record(c.ctx, up(7), up(8))
-	c.ok(err, "Run.Record")
+	_, err := r.Record(c.ctx, up(7), up(8))
+	c.ok(err, "Run.Record of two entries")
 	c.hasJournal(c.db(), "s", nil)
 	c.hasJournal(r, "s", nil)
 

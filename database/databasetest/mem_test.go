@@ -19,7 +19,7 @@ func TestMemdb(t *testing.T) {
 	Run(t, func(*testing.T) Target { return memTarget(memdb.New()) })
 }
 
-// A driver that queues tells of errors as late as it may.
+// A driver that queues returns errors as late as it can.
 func TestMemdbQueued(t *testing.T) {
 	Run(t, func(*testing.T) Target {
 		target := memdb.New()
@@ -28,7 +28,7 @@ func TestMemdbQueued(t *testing.T) {
 	})
 }
 
-// A target that can do little still passes.
+// A target without optional fields passes.
 func TestMemdbWithoutPowers(t *testing.T) {
 	Run(t, func(*testing.T) Target {
 		full := memTarget(memdb.New())
@@ -36,10 +36,10 @@ func TestMemdbWithoutPowers(t *testing.T) {
 	})
 }
 
-// plain is a target that keeps the contract.
+// plain returns a target that keeps the contract.
 func plain() Target { return memTarget(memdb.New()) }
 
-// memTarget is what the suite must know of memdb.
+// memTarget returns a target of memdb.
 func memTarget(target *memdb.Target) Target {
 	return Target{
 		Open: func(ctx context.Context, opts database.Options) (database.Database, error) {
@@ -78,7 +78,7 @@ func memTarget(target *memdb.Target) Target {
 	}
 }
 
-// recorder is a reporter that remembers.
+// recorder is a reporter that stores the result.
 type recorder struct {
 	cleanups []func()
 	message  string // of the failure, "" for none
@@ -100,13 +100,13 @@ func (r *recorder) Skipf(string, ...any) {
 
 // outcomeOf is how a case ended.
 type outcomeOf struct {
-	message string   // "" where it did not fail
+	message string   // "" if it did not fail
 	promise *promise // the last that was checked: the one that was broken
 	checked map[*promise]bool
 	skipped bool
 }
 
-// record runs a case on a target, in a bubble where waiting costs nothing.
+// record runs a case on a target, in a bubble in which waiting takes no time.
 func record(t *testing.T, tc testCase, newTarget func() Target) (out outcomeOf) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -132,7 +132,7 @@ func record(t *testing.T, tc testCase, newTarget func() Target) (out outcomeOf) 
 	return out
 }
 
-// The suite leaves no goroutine behind, and memdb none.
+// Neither the suite nor memdb leaks goroutines.
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // commitTx is Commit without its result.

@@ -27,8 +27,8 @@ func states(alter func(d *alteredDB, st *database.State)) func(*alteredDB) {
 	}
 }
 
-// events alters each event that is read.
-func events(alter func(*database.Entry)) func(*alteredDB) {
+// reads alters each entry that is read.
+func reads(alter func(*database.Entry)) func(*alteredDB) {
 	return histories(func(all []database.Entry, _ database.HistoryQuery) []database.Entry {
 		for i := range all {
 			alter(&all[i])
@@ -37,7 +37,7 @@ func events(alter func(*database.Entry)) func(*alteredDB) {
 	})
 }
 
-// histories alters the list of events that is read.
+// histories alters the list of entries that is read.
 func histories(alter func([]database.Entry, database.HistoryQuery) []database.Entry) func(*alteredDB) {
 	return func(d *alteredDB) {
 		d.history = func(ctx context.Context, q database.HistoryQuery) iter.Seq2[database.Entry, error] {
@@ -60,7 +60,7 @@ func histories(alter func([]database.Entry, database.HistoryQuery) []database.En
 	}
 }
 
-// queries alters what History is asked.
+// queries alters the queries of History.
 func queries(alter func(*database.HistoryQuery)) func(*alteredDB) {
 	return func(d *alteredDB) {
 		d.history = func(ctx context.Context, q database.HistoryQuery) iter.Seq2[database.Entry, error] {
@@ -70,7 +70,7 @@ func queries(alter func(*database.HistoryQuery)) func(*alteredDB) {
 	}
 }
 
-// records alters each event that a transaction records.
+// records alters each entry that a transaction records.
 func records(alter func(*database.Entry)) func(*alteredTx) {
 	return func(tx *alteredTx) {
 		tx.record = func(ctx context.Context, entries ...database.Entry) error {
@@ -83,7 +83,7 @@ func records(alter func(*database.Entry)) func(*alteredTx) {
 	}
 }
 
-// opening alters the options that a target is opened with.
+// opening alters the options with which a target is opened.
 func opening(alter func(*database.Options)) func(*Target) {
 	return func(t *Target) {
 		open := t.Open
@@ -95,9 +95,9 @@ func opening(alter func(*database.Options)) func(*Target) {
 }
 
 var readingMutants = []mutant{
-	ofDB("State makes the tables", stateWritesNot, func(d *alteredDB) {
+	ofDB("State creates the tables", stateWritesNot, func(d *alteredDB) {
 		d.state = func(ctx context.Context, set string) (*database.State, error) {
-			if tx, _, err := d.Database.Begin(ctx, "made by State", database.LockOptions{}); err == nil {
+			if tx, _, err := d.Database.Begin(ctx, "created by State", database.LockOptions{}); err == nil {
 				tx.Rollback(ctx)
 			}
 			return d.Database.State(ctx, set)
@@ -157,7 +157,7 @@ var readingMutants = []mutant{
 			}
 		}
 	})),
-	ofDB("the setting shows as stored", settingDefault, states(func(_ *alteredDB, st *database.State) {
+	ofDB("a default counts as stored", settingDefault, states(func(_ *alteredDB, st *database.State) {
 		if v, _ := st.Settings.Get(database.Frozen); v.IsDefault && st.Head > 0 {
 			st.Settings = database.NewSettings(database.StoredSetting{Name: database.Frozen, Value: "false"})
 		}
@@ -179,7 +179,7 @@ var readingMutants = []mutant{
 			}
 		}}
 	}},
-	ofDB("unknown settings are passed over", settingError, func(d *alteredDB) {
+	ofDB("unknown settings are ignored", settingError, func(d *alteredDB) {
 		d.update = func(ctx context.Context, u database.SettingUpdate) error {
 			var unknown *database.SettingError
 			if err := d.Database.UpdateSetting(ctx, u); !errors.As(err, &unknown) {
@@ -196,7 +196,7 @@ var readingMutants = []mutant{
 			return d.Database.UpdateSetting(ctx, u)
 		}
 	}),
-	ofDB("a setting waits for nobody", settingSettles, func(d *alteredDB) {
+	ofDB("a setting does not wait", settingSettles, func(d *alteredDB) {
 		d.update = func(ctx context.Context, u database.SettingUpdate) error {
 			if u.Settle != nil && u.Settle.Timeout > time.Second {
 				u.Settle = nil
@@ -204,7 +204,7 @@ var readingMutants = []mutant{
 			return d.Database.UpdateSetting(ctx, u)
 		}
 	}),
-	ofDB("a setting that waited in vain says nothing", settingStays, func(d *alteredDB) {
+	ofDB("a setting whose timeout ends returns no error", settingStays, func(d *alteredDB) {
 		d.update = func(ctx context.Context, u database.SettingUpdate) error {
 			err := d.Database.UpdateSetting(ctx, u)
 			var unsettled *database.UnsettledError
@@ -214,16 +214,16 @@ var readingMutants = []mutant{
 			return err
 		}
 	}),
-	ofDB("settings stay for good", settingExpires, func(d *alteredDB) {
+	ofDB("settings never expire", settingExpires, func(d *alteredDB) {
 		d.update = func(ctx context.Context, u database.SettingUpdate) error {
 			u.Until = time.Time{}
 			return d.Database.UpdateSetting(ctx, u)
 		}
 	}),
-	ofDB("Tables are as they were asked for", tablesAreLower, func(d *alteredDB) {
+	ofDB("Tables returns the names of the options", tablesAreLower, func(d *alteredDB) {
 		d.tables = func() []string { n := d.opts.TableNames(); return []string{n.History, n.Settings} }
 	}),
-	ofTarget("the history's name is passed over", historyName, func(t *Target) {
+	ofTarget("the history's name is ignored", historyName, func(t *Target) {
 		opening(func(o *database.Options) { o.HistoryTable = "" })(t)
 	}),
 	ofDB("a schema is not created", schemaIsCreated, func(d *alteredDB) {
@@ -235,7 +235,7 @@ var readingMutants = []mutant{
 		}
 	}),
 	ofTarget("notices are dropped", noticeIsCalled, opening(func(o *database.Options) { o.Notice = nil })),
-	ofTarget("Whimbrel's tables are elsewhere", beginCreates, func(t *Target) {
+	ofTarget("Whimbrel's tables are missing", beginCreates, func(t *Target) {
 		tables := t.Tables
 		t.Tables = func(ctx context.Context) ([]string, error) {
 			names, err := tables(ctx)
@@ -252,10 +252,10 @@ var readingMutants = []mutant{
 			return d.Database.Close()
 		}
 	}),
-	ofDB("Close leaves open what is open", closeEnds, func(d *alteredDB) {
+	ofDB("Close ends nothing", closeEnds, func(d *alteredDB) {
 		d.close = func() error { return nil }
 	}),
-	ofDB("a context that is done is passed over", cancelling, func(d *alteredDB) {
+	ofDB("a cancelled context is ignored", cancelling, func(d *alteredDB) {
 		d.update = func(ctx context.Context, u database.SettingUpdate) error {
 			return d.Database.UpdateSetting(context.WithoutCancel(ctx), u)
 		}
@@ -267,7 +267,7 @@ var historyMutants = []mutant{
 		slices.Reverse(all)
 		return all
 	})),
-	ofDB("the history goes on after an error", historyErrors, func(d *alteredDB) {
+	ofDB("the history continues after an error", historyErrors, func(d *alteredDB) {
 		d.history = func(ctx context.Context, q database.HistoryQuery) iter.Seq2[database.Entry, error] {
 			return func(yield func(database.Entry, error) bool) {
 				for e, err := range d.Database.History(ctx, q) {
@@ -284,9 +284,9 @@ var historyMutants = []mutant{
 			q.Version = nil
 		}
 	})),
-	ofDB("texts are always there", historyTexts, queries(func(q *database.HistoryQuery) { q.Texts = true })),
-	ofDB("texts are never there", historyTexts, queries(func(q *database.HistoryQuery) { q.Texts = false })),
-	ofDB("what was taken back is removed", historyAppends, histories(func(all []database.Entry, _ database.HistoryQuery) []database.Entry {
+	ofDB("texts are always read", historyTexts, queries(func(q *database.HistoryQuery) { q.Texts = true })),
+	ofDB("texts are never read", historyTexts, queries(func(q *database.HistoryQuery) { q.Texts = false })),
+	ofDB("entries of versions that were rolled back are removed", historyAppends, histories(func(all []database.Entry, _ database.HistoryQuery) []database.Entry {
 		for i, e := range all {
 			if e.Direction == database.Down {
 				return slices.DeleteFunc(all[:i], func(up database.Entry) bool { return up.Version == e.Version })
@@ -294,17 +294,17 @@ var historyMutants = []mutant{
 		}
 		return all
 	})),
-	ofDB("ids count down", entryID, events(func(e *database.Entry) { e.ID = 1000 - e.ID })),
-	ofDB("times are in some zone", entryTimes, events(func(e *database.Entry) { e.StartedAt = e.StartedAt.In(time.FixedZone("", 3600)) })),
-	ofDB("times are in seconds", entryTimes, events(func(e *database.Entry) { e.StartedAt = e.StartedAt.Truncate(time.Second) })),
+	ofDB("ids count down", entryID, reads(func(e *database.Entry) { e.ID = 1000 - e.ID })),
+	ofDB("times are in some zone", entryTimes, reads(func(e *database.Entry) { e.StartedAt = e.StartedAt.In(time.FixedZone("", 3600)) })),
+	ofDB("times are in seconds", entryTimes, reads(func(e *database.Entry) { e.StartedAt = e.StartedAt.Truncate(time.Second) })),
 	ofTx("an empty down script is none", entryTexts, records(func(e *database.Entry) { e.HasDownText = e.DownText != "" })),
 	ofTx("the up script's directives are lost", entryDirectives, records(func(e *database.Entry) { e.UpDirectives = migration.Directives{} })),
 	ofTx("the down script has the up script's directives", entryDirectives, records(func(e *database.Entry) { e.DownDirectives = e.UpDirectives })),
 	ofTx("the down script's directives are lost", entryDirectives, records(func(e *database.Entry) { e.DownDirectives = migration.Directives{} })),
-	ofDB("the application is not kept", entryWho, events(func(e *database.Entry) { e.App = "" })),
+	ofDB("the application is not kept", entryWho, reads(func(e *database.Entry) { e.App = "" })),
 	ofTx("the note is lost", txRecord, records(func(e *database.Entry) { e.Note = "" })),
 	ofTx("the checksum of the down script is lost", txRecord, records(func(e *database.Entry) { e.DownChecksum = migration.Checksum{} })),
-	ofTx("a time that isn't given is 1970", txRecordTimes, records(func(e *database.Entry) {
+	ofTx("a missing time is 1970", txRecordTimes, records(func(e *database.Entry) {
 		if e.StartedAt.IsZero() {
 			e.StartedAt = time.Unix(0, 0)
 		}

@@ -11,14 +11,14 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// journals alters what Journal is given, without the caller's seeing it.
+// journals alters Journal.
 func journals(alter func(r *alteredRun, ctx context.Context, j *database.Journal) error) func(*alteredRun) {
 	return func(r *alteredRun) {
 		r.journal = func(ctx context.Context, j *database.Journal) error { return alter(r, ctx, j) }
 	}
 }
 
-// marks alters how a statement is executed that has a mark.
+// marks alters how a statement with a journal is executed.
 func marks(alter func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, j *database.Journal) error) func(*alteredRun) {
 	return execs(func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader, j *database.Journal) error {
 		if j == nil {
@@ -28,7 +28,7 @@ func marks(alter func(r *alteredRun, ctx context.Context, s *migration.Script, s
 	})
 }
 
-// written alters the journal in what a Run has written, on the way to the caller.
+// written alters each journal after a Run has written it.
 func written(alter func(j *database.Journal)) func(*alteredRun) {
 	return func(r *alteredRun) {
 		r.journal = func(ctx context.Context, j *database.Journal) error {
@@ -43,7 +43,7 @@ func written(alter func(j *database.Journal)) func(*alteredRun) {
 	}
 }
 
-// outcomes alters what Outcome says.
+// outcomes alters what Outcome returns.
 func outcomes(alter func(r *alteredRun, ctx context.Context, st sqltext.Statement, o *database.Outcome) error) func(*alteredRun) {
 	return func(r *alteredRun) {
 		r.outcome = func(ctx context.Context, st sqltext.Statement, before string, opts database.LockOptions) (*database.Outcome, error) {
@@ -56,7 +56,7 @@ func outcomes(alter func(r *alteredRun, ctx context.Context, st sqltext.Statemen
 	}
 }
 
-// interrupted alters what every State says of the open run.
+// interrupted alters State.Interrupted of every State.
 func interrupted(alter func(set string, j *database.Journal) *database.Journal) alteration {
 	altered := func(st *database.State, err error) (*database.State, error) {
 		if err == nil {
@@ -79,8 +79,8 @@ func interrupted(alter func(set string, j *database.Journal) *database.Journal) 
 	}
 }
 
-// endsNot keeps a run open that the events end.
-func endsNot(promise *promise, name string, stays func(j *database.Journal, e database.Entry) bool) mutant {
+// keepsRun keeps a run interrupted that an entry ends.
+func keepsRun(promise *promise, name string, keeps func(j *database.Journal, e database.Entry) bool) mutant {
 	return ofRun(name, promise, func(r *alteredRun) {
 		r.record = func(ctx context.Context, entries ...database.Entry) (database.Recorded, error) {
 			st, err := r.Run.State(ctx)
@@ -88,7 +88,7 @@ func endsNot(promise *promise, name string, stays func(j *database.Journal, e da
 				return database.Recorded{}, err
 			}
 			got, err := r.Run.Record(ctx, entries...)
-			if j := st.Interrupted; err == nil && j != nil && stays(j, entries[0]) {
+			if j := st.Interrupted; err == nil && j != nil && keeps(j, entries[0]) {
 				err = r.Run.Journal(ctx, j)
 			}
 			return got, err
@@ -106,7 +106,7 @@ var journalMutants = []mutant{
 			return st, err
 		}
 	}),
-	{"a run that is broken goes on writing", guardAlone, func() alteration {
+	{"a run with a broken connection still writes", guardAlone, func() alteration {
 		var late *database.Journal
 		a := interrupted(func(_ string, j *database.Journal) *database.Journal {
 			if late != nil {
@@ -123,7 +123,7 @@ var journalMutants = []mutant{
 		})
 		return a
 	}},
-	{"somebody is always at work", stateHeld, func() alteration {
+	{"every interrupted run is held", stateHeld, func() alteration {
 		return interrupted(func(_ string, j *database.Journal) *database.Journal {
 			if j != nil {
 				j.Held = true
@@ -132,8 +132,8 @@ var journalMutants = []mutant{
 		})
 	}},
 	ofRun("Journal writes nothing", journalMakes, journals(func(*alteredRun, context.Context, *database.Journal) error { return nil })),
-	ofRun("the texts of a journal are cut", journalMakes, written(func(j *database.Journal) { j.Begun, j.Before, j.Error = "", "", "" })),
-	{"a journal is in the process's memory", journalMakes, func() alteration {
+	ofRun("the texts of a journal are lost", journalMakes, written(func(j *database.Journal) { j.Begun, j.Before, j.Error = "", "", "" })),
+	{"a journal is only in the process's memory", journalMakes, func() alteration {
 		return alteration{run: func(r *alteredRun) {
 			var mine *database.Journal
 			r.journal = func(_ context.Context, j *database.Journal) error { mine = j; return nil }
@@ -146,7 +146,7 @@ var journalMutants = []mutant{
 			}
 		}}
 	}},
-	ofRun("a journal stays until it is ended", journalOne, journals(func(r *alteredRun, ctx context.Context, j *database.Journal) error {
+	ofRun("a journal can't be replaced", journalOne, journals(func(r *alteredRun, ctx context.Context, j *database.Journal) error {
 		if st, err := r.Run.State(ctx); err != nil || j != nil && st.Interrupted != nil && st.Interrupted.Version != j.Version {
 			return err
 		}
@@ -158,12 +158,12 @@ var journalMutants = []mutant{
 		}
 		return r.Run.Journal(ctx, j)
 	})),
-	ofRun("Journal says nothing of an open transaction", journalTx, journals(func(r *alteredRun, ctx context.Context, j *database.Journal) error {
+	ofRun("Journal in the script's transaction returns no error", journalTx, journals(func(r *alteredRun, ctx context.Context, j *database.Journal) error {
 		r.Run.Journal(ctx, j)
 		return nil
 	})),
 	ofRun("the journal has no time", journalWhen, written(func(j *database.Journal) { j.UpdatedAt = time.Time{} })),
-	ofRun("Journal tells nobody who it is", journalFills, journals(func(r *alteredRun, ctx context.Context, j *database.Journal) error {
+	ofRun("Journal does not return the writer", journalFills, journals(func(r *alteredRun, ctx context.Context, j *database.Journal) error {
 		if j == nil {
 			return r.Run.Journal(ctx, nil)
 		}
@@ -172,12 +172,12 @@ var journalMutants = []mutant{
 		j.StartedAt, j.UpdatedAt = kept.StartedAt, kept.UpdatedAt
 		return err
 	})),
-	ofRun("a run begins anew with each mark", journalFills, marks(func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, j *database.Journal) error {
+	ofRun("each journal of a statement has a new StartedAt", journalFills, marks(func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, j *database.Journal) error {
 		j.StartedAt = time.Time{}
 		return r.Run.Exec(ctx, s, st, nil, j)
 	})),
-	endsNot(journalEnded, "Mark ends nothing", func(_ *database.Journal, e database.Entry) bool { return e.Direction == database.Mark }),
-	endsNot(journalEnded, "a repeatable script that ran ends nothing", func(_ *database.Journal, e database.Entry) bool { return e.Direction == database.Repeat }),
+	keepsRun(journalEnded, "Mark ends nothing", func(_ *database.Journal, e database.Entry) bool { return e.Direction == database.Mark }),
+	keepsRun(journalEnded, "a repeatable script that ran ends nothing", func(_ *database.Journal, e database.Entry) bool { return e.Direction == database.Repeat }),
 	ofRun("Accept ends a run", journalEnded, func(r *alteredRun) {
 		r.record = func(ctx context.Context, entries ...database.Entry) (database.Recorded, error) {
 			got, err := r.Run.Record(ctx, entries...)
@@ -187,56 +187,56 @@ var journalMutants = []mutant{
 			return got, err
 		}
 	}),
-	ofRun("a statement has no mark", execDone, marks(func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, _ *database.Journal) error {
+	ofRun("a statement has no journal", execDone, marks(func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, _ *database.Journal) error {
 		return r.Run.Exec(ctx, s, st, nil, nil)
 	})),
-	ofRun("a mark stands for its statement", execDone, marks(func(r *alteredRun, ctx context.Context, _ *migration.Script, _ sqltext.Statement, j *database.Journal) error {
+	ofRun("a journal replaces its statement", execDone, marks(func(r *alteredRun, ctx context.Context, _ *migration.Script, _ sqltext.Statement, j *database.Journal) error {
 		return r.Run.Journal(ctx, j)
 	})),
-	ofRun("COMMIT has no mark", execCommit, marks(func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, j *database.Journal) error {
+	ofRun("COMMIT has no journal", execCommit, marks(func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, j *database.Journal) error {
 		if st.Tx == sqltext.TxCommit {
 			j = nil
 		}
 		return r.Run.Exec(ctx, s, st, nil, j)
 	})),
-	ofRun("what can't be in a transaction has happened, without its mark", execNever, marks(func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, j *database.Journal) error {
+	ofRun("a statement that can't be in a transaction is executed without its journal", execNever, marks(func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, j *database.Journal) error {
 		if st.Tx == sqltext.TxNever {
 			return r.Run.Exec(ctx, s, st, nil, nil)
 		}
 		return r.Run.Exec(ctx, s, st, nil, j)
 	})),
-	ofRun("what can't be in a transaction has happened, and is refused", neverBegun, marks(func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, j *database.Journal) error {
+	ofRun("a statement that can't be in a transaction is executed and refused", neverBegun, marks(func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, j *database.Journal) error {
 		err := r.Run.Exec(ctx, s, st, nil, j)
 		if errors.Is(err, database.ErrNoTransaction) {
 			r.Run.Exec(ctx, s, st, nil, nil)
 		}
 		return err
 	})),
-	ofRun("a statement that failed has its mark", execNothing, marks(func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, j *database.Journal) error {
+	ofRun("a statement that failed has its journal", execNothing, marks(func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, j *database.Journal) error {
 		err := r.Run.Exec(ctx, s, st, nil, j)
 		if err != nil && !errors.Is(err, database.ErrNoTransaction) {
 			r.Run.Journal(context.WithoutCancel(ctx), j)
 		}
 		return err
 	})),
-	ofRun("the mark comes before its statement", execNothing, marks(func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, j *database.Journal) error {
+	ofRun("the journal is written before its statement", execNothing, marks(func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, j *database.Journal) error {
 		if err := r.Run.Journal(ctx, j); err != nil {
 			return err
 		}
 		return r.Run.Exec(ctx, s, st, nil, nil)
 	})),
-	ofRun("Before says nothing", beforeTells, func(r *alteredRun) {
+	ofRun("Before returns nothing", beforeTells, func(r *alteredRun) {
 		r.before = func(context.Context, sqltext.Statement) (string, error) { return "", nil }
 	}),
-	ofRun("what was begun has happened", outcomeTells, outcomes(func(_ *alteredRun, _ context.Context, _ sqltext.Statement, o *database.Outcome) error {
+	ofRun("every interrupted statement has happened", outcomeTells, outcomes(func(_ *alteredRun, _ context.Context, _ sqltext.Statement, o *database.Outcome) error {
 		o.Verdict = database.Happened
 		return nil
 	})),
-	ofRun("what was begun has not happened", outcomeTells, outcomes(func(_ *alteredRun, _ context.Context, _ sqltext.Statement, o *database.Outcome) error {
+	ofRun("no interrupted statement has happened", outcomeTells, outcomes(func(_ *alteredRun, _ context.Context, _ sqltext.Statement, o *database.Outcome) error {
 		o.Verdict = database.NotHappened
 		return nil
 	})),
-	ofRun("Outcome doesn't say why", outcomeTells, outcomes(func(_ *alteredRun, _ context.Context, _ sqltext.Statement, o *database.Outcome) error {
+	ofRun("Outcome has no reason", outcomeTells, outcomes(func(_ *alteredRun, _ context.Context, _ sqltext.Statement, o *database.Outcome) error {
 		o.Why = ""
 		return nil
 	})),
@@ -249,7 +249,7 @@ var journalMutants = []mutant{
 		}
 		return nil
 	})),
-	endsNot(recordEnds, "Record ends no run", func(*database.Journal, database.Entry) bool { return true }),
+	keepsRun(recordEnds, "Record ends no run", func(*database.Journal, database.Entry) bool { return true }),
 	ofRun("Record ends any run", recordEnds, func(r *alteredRun) {
 		r.record = func(ctx context.Context, entries ...database.Entry) (database.Recorded, error) {
 			got, err := r.Run.Record(ctx, entries...)
@@ -265,8 +265,8 @@ var journalMutants = []mutant{
 			return r.Run.Close(ctx)
 		}
 	}),
-	ofFound("a transaction knows of no run", foundInterrupted, false, func(f *database.Found) { f.Interrupted = false }),
-	{"a transaction goes by what was interrupted once", foundInterrupted, func() alteration {
+	ofFound("Begin finds no interrupted run", foundInterrupted, false, func(f *database.Found) { f.Interrupted = false }),
+	{"Begin remembers an interrupted run that has ended", foundInterrupted, func() alteration {
 		once := map[string]bool{}
 		return alteration{found: func(set string, run bool, f *database.Found) {
 			if !run {
@@ -275,7 +275,7 @@ var journalMutants = []mutant{
 			}
 		}}
 	}},
-	{"a transaction's events end no run", txEnds, func() alteration {
+	{"a transaction's entries end no run", txEnds, func() alteration {
 		left := map[string]*database.Journal{}
 		a := interrupted(func(set string, j *database.Journal) *database.Journal {
 			if j == nil {
@@ -294,7 +294,7 @@ var journalMutants = []mutant{
 		}
 		return a
 	}},
-	{"Reset ends the run of its own set alone", resetEnds, func() alteration {
+	{"Reset only ends the run of its own set", resetEnds, func() alteration {
 		left := map[string]*database.Journal{}
 		a := interrupted(func(set string, j *database.Journal) *database.Journal {
 			if j == nil {
@@ -313,17 +313,17 @@ var journalMutants = []mutant{
 		})
 		return a
 	}},
-	ofDB("State doesn't say how far a run is", stateRun, states(func(_ *alteredDB, st *database.State) {
+	ofDB("State has no position of the run", stateRun, states(func(_ *alteredDB, st *database.State) {
 		if st.Interrupted != nil {
 			st.Interrupted.Done, st.Interrupted.DoneSum = 0, migration.Checksum{}
 		}
 	})),
-	ofDB("the open run of one set is every set's", stateNoRun, states(func(d *alteredDB, st *database.State) {
+	ofDB("every set has the interrupted run of one set", stateNoRun, states(func(d *alteredDB, st *database.State) {
 		if other, err := d.Database.State(context.Background(), "s"); err == nil && st.Interrupted == nil {
 			st.Interrupted = other.Interrupted
 		}
 	})),
-	ofDB("an open run is not dirty", stateVersion, states(func(_ *alteredDB, st *database.State) { st.Interrupted = nil })),
+	ofDB("Version ignores an interrupted run", stateVersion, states(func(_ *alteredDB, st *database.State) { st.Interrupted = nil })),
 	ofDB("scripts may mention the journal", notMentions, func(d *alteredDB) {
 		d.tables = func() []string {
 			var names []string

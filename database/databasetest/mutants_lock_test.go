@@ -9,7 +9,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// locking alters the options that locks are taken with, and the errors of taking them.
+// locking alters the options of Begin, and its errors.
 func locking(options func(*database.LockOptions), failed func(error) error) func(*alteredDB) {
 	return func(d *alteredDB) {
 		d.begin = func(ctx context.Context, set string, opts database.LockOptions) (database.Tx, database.Found, error) {
@@ -26,7 +26,7 @@ func locking(options func(*database.LockOptions), failed func(error) error) func
 }
 
 var lockMutants = []mutant{
-	ofDB("the lock is that of the process alone", beginLocks, func(d *alteredDB) {
+	ofDB("the lock does not block other processes", beginLocks, func(d *alteredDB) {
 		d.begin = func(ctx context.Context, set string, opts database.LockOptions) (database.Tx, database.Found, error) {
 			tx, found, err := d.Database.Begin(ctx, set, database.LockOptions{})
 			if errors.Is(err, database.ErrLocked) {
@@ -35,29 +35,29 @@ var lockMutants = []mutant{
 			return tx, found, err
 		}
 	}),
-	ofDB("a lock that is taken is an error of its own", triesOnce, locking(nil, func(err error) error {
+	ofDB("the error of a taken lock is not ErrLocked", triesOnce, locking(nil, func(err error) error {
 		if errors.Is(err, database.ErrLocked) {
 			return errors.New("55P03")
 		}
 		return err
 	})),
-	ofDB("the error of a lock doesn't say of which set", beginLocked, locking(nil, func(err error) error {
+	ofDB("the error of a taken lock has no set", beginLocked, locking(nil, func(err error) error {
 		if errors.Is(err, database.ErrLocked) {
 			return database.ErrLocked
 		}
 		return err
 	})),
-	ofDB("waiting in vain ends in an error of the context", beginLocked, locking(nil, func(err error) error {
+	ofDB("the timeout of a lock is an error of the context", beginLocked, locking(nil, func(err error) error {
 		var locked *database.LockedError
 		if errors.As(err, &locked) && locked.Waited > 0 {
 			return context.DeadlineExceeded
 		}
 		return err
 	})),
-	ofDB("nobody is told of waiting", waitingCalled, locking(func(o *database.LockOptions) { o.Waiting = nil }, nil)),
-	ofDB("nobody is told who holds the lock", waitingHolder, locking(func(o *database.LockOptions) {
-		if tell := o.Waiting; tell != nil {
-			o.Waiting = func(database.Holder) { tell(database.Holder{}) }
+	ofDB("Waiting is never called", waitingCalled, locking(func(o *database.LockOptions) { o.Waiting = nil }, nil)),
+	ofDB("Waiting does not receive the holder", waitingHolder, locking(func(o *database.LockOptions) {
+		if waiting := o.Waiting; waiting != nil {
+			o.Waiting = func(database.Holder) { waiting(database.Holder{}) }
 		}
 	}, nil)),
 	{"there is one lock for all sets", beginOtherSets, func() alteration {
@@ -85,7 +85,7 @@ var lockMutants = []mutant{
 			},
 		}
 	}},
-	ofTx("the lock is let go of a while after Rollback", txLocked, func(tx *alteredTx) {
+	ofTx("the lock is released some time after Rollback", txLocked, func(tx *alteredTx) {
 		tx.rollback = func(ctx context.Context) error {
 			if tx.restart(ctx) == nil {
 				time.AfterFunc(time.Second, func() { tx.Tx.Rollback(context.Background()) })
@@ -100,7 +100,7 @@ var lockMutants = []mutant{
 				return nil, database.Found{}, errors.New("conn busy")
 			}
 			defer busy.Store(false)
-			time.Sleep(20 * time.Millisecond) // long enough for another to come
+			time.Sleep(20 * time.Millisecond) // long enough for another goroutine
 			return d.Database.Begin(ctx, set, opts)
 		}
 	}),

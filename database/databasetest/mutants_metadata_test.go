@@ -11,7 +11,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// metadatas alters what is read of the metadata.
+// metadatas alters the metadata that is read.
 func metadatas(alter func(*metadata.State)) func(*alteredDB) {
 	return func(d *alteredDB) {
 		d.metadata = func(ctx context.Context) (*metadata.State, error) {
@@ -24,7 +24,7 @@ func metadatas(alter func(*metadata.State)) func(*alteredDB) {
 	}
 }
 
-// puts alters what is written.
+// puts alters the metadata that is written.
 func puts(alter func(*metadata.Change)) func(*alteredTx) {
 	return func(tx *alteredTx) {
 		tx.put = func(ctx context.Context, c *metadata.Change) error {
@@ -35,7 +35,7 @@ func puts(alter func(*metadata.Change)) func(*alteredTx) {
 	}
 }
 
-// answers alters what a query returns.
+// answers alters the rows that a query returns.
 func answers(alter func(*database.Rows)) func(*alteredDB) {
 	return func(d *alteredDB) {
 		d.query = func(ctx context.Context, statement string) (*database.Rows, error) {
@@ -54,7 +54,7 @@ var metadataMutants = []mutant{
 			s.Entries = append(s.Entries, metadata.Stored{})
 		}
 	})),
-	ofDB("reading the metadata makes tables", metadataReads, func(d *alteredDB) {
+	ofDB("reading the metadata creates tables", metadataReads, func(d *alteredDB) {
 		d.metadata = func(ctx context.Context) (*metadata.State, error) {
 			tx, _, err := d.Database.Begin(ctx, "s", patient)
 			if err != nil {
@@ -72,7 +72,7 @@ var metadataMutants = []mutant{
 			s.Objects = append(s.Objects, metadata.Object{Name: metadata.Name{Kind: metadata.Table, Object: d.Database.Tables()[0]}})
 		})(d)
 	}),
-	ofTx("entries are added to those that there are", metadataPut, func(tx *alteredTx) {
+	ofTx("entries do not replace earlier ones", metadataPut, func(tx *alteredTx) {
 		tx.put = func(ctx context.Context, c *metadata.Change) error {
 			s, err := tx.Tx.Metadata(ctx)
 			if err != nil {
@@ -97,7 +97,7 @@ var metadataMutants = []mutant{
 			return s, err
 		}
 	}),
-	ofTx("what is written is there at once", metadataTx, func(tx *alteredTx) {
+	ofTx("metadata is visible before Commit", metadataTx, func(tx *alteredTx) {
 		tx.put = func(ctx context.Context, c *metadata.Change) error {
 			other, _, err := tx.db.Database.Begin(ctx, "aside", patient)
 			if err != nil {
@@ -113,15 +113,15 @@ var metadataMutants = []mutant{
 			return tx.Tx.PutMetadata(ctx, c)
 		}
 	}),
-	ofTx("who reads the metadata does not wait", metadataAlone, func(tx *alteredTx) {
+	ofTx("reading metadata in a transaction does not wait", metadataAlone, func(tx *alteredTx) {
 		tx.metadata = func(ctx context.Context) (*metadata.State, error) { return tx.db.Database.Metadata(ctx) }
 	}),
-	ofTx("what others write meanwhile is not seen", metadataOne, func(tx *alteredTx) {
+	ofTx("entries of other transactions are overwritten", metadataOne, func(tx *alteredTx) {
 		if tx.set == "another" {
 			tx.metadata = func(ctx context.Context) (*metadata.State, error) { return tx.db.Database.Metadata(ctx) }
 		}
 	}),
-	ofDB("a query is not passed on", queryPasses, func(d *alteredDB) {
+	ofDB("every query fails", queryPasses, func(d *alteredDB) {
 		d.query = func(context.Context, string) (*database.Rows, error) { return nil, errors.New("no") }
 	}),
 	ofDB("the columns have no names", rowsColumns, answers(func(r *database.Rows) { clear(r.Columns) })),

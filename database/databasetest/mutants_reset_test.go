@@ -7,7 +7,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// resets alters what Reset does.
+// resets alters Reset.
 func resets(alter func(tx *alteredTx, ctx context.Context, e database.Entry) (*database.Emptied, error)) func(*alteredTx) {
 	return func(tx *alteredTx) {
 		tx.reset = func(ctx context.Context, _ []string, e database.Entry) (*database.Emptied, error) {
@@ -16,8 +16,8 @@ func resets(alter func(tx *alteredTx, ctx context.Context, e database.Entry) (*d
 	}
 }
 
-// emptieds alters what Reset returns.
-func emptieds(alter func(*database.Emptied)) func(*alteredTx) {
+// emptied alters what Reset returns.
+func emptied(alter func(*database.Emptied)) func(*alteredTx) {
 	return resets(func(tx *alteredTx, ctx context.Context, e database.Entry) (*database.Emptied, error) {
 		out, err := tx.Tx.Reset(ctx, nil, e)
 		if err == nil {
@@ -51,10 +51,10 @@ func emptyAlone(tx *alteredTx, ctx context.Context, e database.Entry, spare func
 
 var resetMutants = []mutant{
 	ofDB("the database has no name", stateName, states(func(_ *alteredDB, st *database.State) { st.Database = "" })),
-	ofTx("Reset leaves what no migration made", resetDrops, resets(func(tx *alteredTx, ctx context.Context, e database.Entry) (*database.Emptied, error) {
+	ofTx("Reset keeps a table that no migration created", resetDrops, resets(func(tx *alteredTx, ctx context.Context, e database.Entry) (*database.Emptied, error) {
 		return emptyAlone(tx, ctx, e, func(table string) bool { return table == "v" })
 	})),
-	{"Reset forgets the settings", resetLeaves, func() alteration {
+	{"Reset drops the settings", resetLeaves, func() alteration {
 		forgotten := false
 		return alteration{
 			tx: func(tx *alteredTx) {
@@ -77,19 +77,19 @@ var resetMutants = []mutant{
 		e.Note = ""
 		return tx.Tx.Reset(ctx, nil, e)
 	})),
-	ofTx("Reset passes over a set that is locked", resetLocks, resets(func(tx *alteredTx, ctx context.Context, e database.Entry) (*database.Emptied, error) {
+	ofTx("Reset skips a locked set", resetLocks, resets(func(tx *alteredTx, ctx context.Context, e database.Entry) (*database.Emptied, error) {
 		out, err := tx.Tx.Reset(ctx, nil, e)
 		if err != nil {
 			return &database.Emptied{}, tx.restart(ctx)
 		}
 		return out, nil
 	})),
-	ofTx("Reset lets go of the other sets' locks", resetLocks, resets(func(tx *alteredTx, ctx context.Context, e database.Entry) (*database.Emptied, error) {
+	ofTx("Reset releases the other sets' locks", resetLocks, resets(func(tx *alteredTx, ctx context.Context, e database.Entry) (*database.Emptied, error) {
 		if _, err := tx.Tx.Reset(ctx, nil, e); err != nil {
 			return nil, err
 		}
 		return emptyAlone(tx, ctx, e, func(string) bool { return false })
 	})),
-	ofTx("Reset does not say what it dropped", resetDropped, emptieds(func(e *database.Emptied) { e.Dropped = nil })),
-	ofTx("the sets are in no order", resetSets, emptieds(func(e *database.Emptied) { slices.Reverse(e.Sets) })),
+	ofTx("Dropped is empty", resetDropped, emptied(func(e *database.Emptied) { e.Dropped = nil })),
+	ofTx("the sets are in no order", resetSets, emptied(func(e *database.Emptied) { slices.Reverse(e.Sets) })),
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// The suite fails for every driver that breaks one promise, and says which.
+// The suite fails for each driver that breaks a promise, and names that promise.
 func TestMutants(t *testing.T) {
 	about := map[*promise][]testCase{}
 	for _, tc := range cases() {
@@ -19,7 +19,7 @@ func TestMutants(t *testing.T) {
 	for _, m := range slices.Concat(readingMutants, historyMutants, lockMutants, txMutants, resetMutants, metadataMutants, runMutants, journalMutants) {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
-			var said []string
+			var failures []string
 			for _, tc := range about[m.breaks] {
 				out := record(t, tc, func() Target { return m.make().newTarget() })
 				if out.message == "" {
@@ -28,17 +28,17 @@ func TestMutants(t *testing.T) {
 				if out.promise == m.breaks && strings.Contains(out.message, m.breaks.id) {
 					return
 				}
-				said = append(said, tc.name+": "+out.message)
+				failures = append(failures, tc.name+": "+out.message)
 			}
-			t.Errorf("no case failed for the promise %s; they said:\n%s", m.breaks.id, strings.Join(said, "\n"))
+			t.Errorf("no case failed for the promise %s; the failures:\n%s", m.breaks.id, strings.Join(failures, "\n"))
 		})
 	}
 }
 
-// Every promise has a mutant that breaks it, apart from those that say why not.
+// A mutant breaks each promise.
 func TestPromisesHaveMutants(t *testing.T) {
 	without := map[*promise]string{
-		contract: "says nothing that could be broken",
+		contract: "has no case of its own",
 	}
 	for _, m := range slices.Concat(readingMutants, historyMutants, lockMutants, txMutants, resetMutants, metadataMutants, runMutants, journalMutants) {
 		without[m.breaks] = m.name
@@ -50,9 +50,9 @@ func TestPromisesHaveMutants(t *testing.T) {
 	}
 }
 
-// The rest makes mutants.
+// The functions below create mutants.
 
-// ofFound alters what Begin, or for a run Guard, has found.
+// ofFound alters the Found of Begin, or of Guard if run is set.
 func ofFound(name string, breaks *promise, run bool, alter func(*database.Found)) mutant {
 	return mutant{name, breaks, func() alteration {
 		return alteration{found: func(_ string, ofRun bool, found *database.Found) {

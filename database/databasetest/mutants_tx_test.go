@@ -12,7 +12,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// statementErrors alters the errors of statements, whenever a transaction returns them.
+// statementErrors alters the errors of a transaction's statements.
 func statementErrors(alter func(*database.StatementError) error) func(*alteredTx) {
 	altered := func(err error) error {
 		if st, ok := errors.AsType[*database.StatementError](err); ok {
@@ -40,7 +40,7 @@ func commitsHead(head func(tx *alteredTx) int64) func(*alteredTx) {
 	}
 }
 
-// scripts alters the scripts that a transaction runs.
+// scripts alters the scripts that a transaction executes.
 func scripts(alter func(tx *alteredTx, s *migration.Script) *migration.Script) func(*alteredTx) {
 	return func(tx *alteredTx) {
 		tx.run = func(ctx context.Context, s *migration.Script) error { return tx.Tx.Exec(ctx, alter(tx, s)) }
@@ -65,23 +65,23 @@ func statements(s *migration.Script, do func(sqltext.Statement) error) error {
 }
 
 var txMutants = []mutant{
-	ofFound("Head counts from Begin on", foundHead, false, func(f *database.Found) { f.Head = 0 }),
-	ofFound("Head counts from Guard on", foundHead, true, func(f *database.Found) { f.Head = 0 }),
-	{"Head doesn't move at Commit", recordedHead, func() alteration {
+	ofFound("Head counts from Begin", foundHead, false, func(f *database.Found) { f.Head = 0 }),
+	ofFound("Head counts from Guard", foundHead, true, func(f *database.Found) { f.Head = 0 }),
+	{"Commit does not change Head", recordedHead, func() alteration {
 		heads := map[string]int64{}
 		return alteration{
 			found: func(set string, _ bool, f *database.Found) { heads[set] = f.Head },
 			tx:    commitsHead(func(tx *alteredTx) int64 { return heads[tx.set] }),
 		}
 	}},
-	ofTx("Head after Commit has what others recorded", recordedHead, commitsHead(func(tx *alteredTx) int64 {
+	ofTx("Head after Commit counts other processes' entries", recordedHead, commitsHead(func(tx *alteredTx) int64 {
 		st, err := tx.db.Database.State(context.Background(), tx.set)
 		if err != nil {
 			return 0
 		}
 		return st.Head
 	})),
-	ofTx("scripts run outside of the transaction", txWhole, func(tx *alteredTx) {
+	ofTx("scripts are executed outside of the transaction", txWhole, func(tx *alteredTx) {
 		tx.run = func(ctx context.Context, s *migration.Script) error {
 			r, _, err := tx.db.Database.Guard(ctx, "aside", database.LockOptions{})
 			if err != nil || s.Func() != nil {
@@ -91,7 +91,7 @@ var txMutants = []mutant{
 			return statements(s, func(st sqltext.Statement) error { return r.Exec(ctx, s, st, nil, nil) })
 		}
 	}),
-	ofTx("State is what others see", txState, func(tx *alteredTx) {
+	ofTx("State does not include the transaction", txState, func(tx *alteredTx) {
 		tx.state = func(ctx context.Context) (*database.State, error) { return tx.db.Database.State(ctx, tx.set) }
 	}),
 	ofTx("a script's own BEGIN is an error", txBody, func(tx *alteredTx) {
@@ -108,7 +108,7 @@ var txMutants = []mutant{
 			return tx.Tx.Exec(ctx, s)
 		}
 	}),
-	ofTx("nothing goes back to a savepoint", txSavepoints, func(tx *alteredTx) {
+	ofTx("ROLLBACK TO SAVEPOINT has no effect", txSavepoints, func(tx *alteredTx) {
 		tx.run = func(ctx context.Context, s *migration.Script) error {
 			text, _, err := s.Text(1 << 20)
 			if err != nil || !strings.Contains(text, "ROLLBACK TO") {
@@ -117,7 +117,7 @@ var txMutants = []mutant{
 			return tx.Tx.Exec(ctx, migration.Text(s.File, strings.ReplaceAll(text, "ROLLBACK TO SAVEPOINT a;", "")))
 		}
 	}),
-	ofTx("a Go function's error is put in other words", txFunc, func(tx *alteredTx) {
+	ofTx("a Go function's error is not wrapped", txFunc, func(tx *alteredTx) {
 		tx.run = func(ctx context.Context, s *migration.Script) error {
 			err := tx.Tx.Exec(ctx, s)
 			if err != nil && s.Func() != nil {
@@ -126,7 +126,7 @@ var txMutants = []mutant{
 			return err
 		}
 	}),
-	ofTx("a Go function of another type is passed over", txFunc, func(tx *alteredTx) {
+	ofTx("a Go function of another type is ignored", txFunc, func(tx *alteredTx) {
 		tx.run = func(ctx context.Context, s *migration.Script) error {
 			if err := tx.Tx.Exec(ctx, s); s.File != "foreign" {
 				return err
@@ -134,7 +134,7 @@ var txMutants = []mutant{
 			return tx.restart(ctx)
 		}
 	}),
-	ofTx("directives are passed over", txTimeouts, scripts(func(_ *alteredTx, s *migration.Script) *migration.Script {
+	ofTx("directives are ignored", txTimeouts, scripts(func(_ *alteredTx, s *migration.Script) *migration.Script {
 		if s.StatementTimeout == 0 {
 			return s
 		}
@@ -156,7 +156,7 @@ var txMutants = []mutant{
 			return altered
 		})}
 	}},
-	{"settings leak out of what is rolled back", txSession, func() alteration {
+	{"settings of a rolled back transaction leak", txSession, func() alteration {
 		leaked := ""
 		return alteration{tx: func(tx *alteredTx) {
 			mine := ""
@@ -182,7 +182,7 @@ var txMutants = []mutant{
 			}
 		}}
 	}},
-	ofTx("a statement's error is any error", txStatement, statementErrors(func(e *database.StatementError) error {
+	ofTx("a statement's error is no *StatementError", txStatement, statementErrors(func(e *database.StatementError) error {
 		return errors.New(e.Message)
 	})),
 	ofTx("the file of an error is lost", statementPos, statementErrors(func(e *database.StatementError) error {
@@ -201,7 +201,7 @@ var txMutants = []mutant{
 		e.Code = ""
 		return e
 	})),
-	ofTx("Recorded is what Record was given", recordedEntries, func(tx *alteredTx) {
+	ofTx("Recorded has the arguments of Record", recordedEntries, func(tx *alteredTx) {
 		var given []database.Entry
 		tx.record = func(ctx context.Context, entries ...database.Entry) error {
 			given = append(given, entries...)
@@ -213,7 +213,7 @@ var txMutants = []mutant{
 			return recorded, err
 		}
 	}),
-	ofTx("Record records its first entry alone", recordedEntries, func(tx *alteredTx) {
+	ofTx("Record only records its first entry", recordedEntries, func(tx *alteredTx) {
 		tx.record = func(ctx context.Context, entries ...database.Entry) error {
 			return tx.Tx.Record(ctx, entries[:min(len(entries), 1)]...)
 		}
@@ -233,7 +233,7 @@ var txMutants = []mutant{
 			return recorded, err
 		}
 	}),
-	ofTx("Commit after an error commits what went well", txCommitFails, func(tx *alteredTx) {
+	ofTx("Commit after an error commits the statements before it", txCommitFails, func(tx *alteredTx) {
 		var well []*migration.Script
 		failed := false
 		tx.run = func(ctx context.Context, s *migration.Script) error {
@@ -254,7 +254,7 @@ var txMutants = []mutant{
 			return tx.Tx.Commit(ctx)
 		}
 	}),
-	ofTx("a transaction that is over says nothing", txOver, func(tx *alteredTx) {
+	ofTx("a transaction that is over returns no errors", txOver, func(tx *alteredTx) {
 		over := false
 		tx.commit = func(ctx context.Context) (database.Recorded, error) {
 			if over {
@@ -306,7 +306,7 @@ var txMutants = []mutant{
 			return tx.Tx.Commit(ctx)
 		}
 	}),
-	ofTx("Rollback heeds its context", txRollbackAny, func(tx *alteredTx) {
+	ofTx("Rollback depends on its context", txRollbackAny, func(tx *alteredTx) {
 		tx.rollback = func(ctx context.Context) error {
 			if err := ctx.Err(); err != nil {
 				return err
@@ -325,7 +325,7 @@ var txMutants = []mutant{
 	}),
 }
 
-// execs alters what a run executes.
+// execs alters how a run executes statements.
 func execs(alter func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader, done *database.Journal) error) func(*alteredRun) {
 	return func(r *alteredRun) {
 		r.exec = func(ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader, done *database.Journal) error {
@@ -339,8 +339,8 @@ var runMutants = []mutant{
 		st, err := r.Run.State(context.Background())
 		r.state = func(context.Context) (*database.State, error) { return st, err }
 	}),
-	ofFound("a run knows of no other", foundInterrupted, true, func(f *database.Found) { f.Interrupted = false }),
-	ofRun("Head doesn't move at Record", recordedHead, func(r *alteredRun) {
+	ofFound("Guard finds no interrupted run", foundInterrupted, true, func(f *database.Found) { f.Interrupted = false }),
+	ofRun("Record does not change Head", recordedHead, func(r *alteredRun) {
 		st, serr := r.Run.State(context.Background())
 		r.record = func(ctx context.Context, entries ...database.Entry) (database.Recorded, error) {
 			recorded, err := r.Run.Record(ctx, entries...)
@@ -350,7 +350,7 @@ var runMutants = []mutant{
 			return recorded, err
 		}
 	}),
-	ofRun("statements stand after Close", runExec, func(r *alteredRun) {
+	ofRun("statements are rolled back by Close", runExec, func(r *alteredRun) {
 		begun := false
 		r.exec = func(ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader, done *database.Journal) error {
 			if begin, err := sqltext.Split("BEGIN", sqltext.PostgreSQL, sqltext.Options{}); err == nil && !begun && st.Tx == sqltext.TxAny {
@@ -366,31 +366,31 @@ var runMutants = []mutant{
 		}
 		return r.Run.Exec(ctx, s, st, nil, done)
 	})),
-	ofRun("a statement's error in a run is any error", runExecError, execs(func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader, done *database.Journal) error {
+	ofRun("a statement's error in a run is no *StatementError", runExecError, execs(func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader, done *database.Journal) error {
 		if err := r.Run.Exec(ctx, s, st, data, done); err != nil && !isContext(err) {
 			return errors.New(err.Error())
 		}
 		return nil
 	})),
-	ofRun("transaction control is passed over", runTransaction, execs(func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader, done *database.Journal) error {
+	ofRun("transaction control is ignored", runTransaction, execs(func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader, done *database.Journal) error {
 		if st.Tx.Control() {
 			return nil
 		}
 		return r.Run.Exec(ctx, s, st, data, done)
 	})),
-	ofRun("SET is passed over", runSession, execs(func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader, done *database.Journal) error {
+	ofRun("SET is ignored", runSession, execs(func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader, done *database.Journal) error {
 		if strings.HasPrefix(st.Text, "SET ") {
 			return nil
 		}
 		return r.Run.Exec(ctx, s, st, data, done)
 	})),
-	ofRun("statements run in a transaction", guardLocks, execs(func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader, done *database.Journal) error {
+	ofRun("statements are executed in a transaction", guardLocks, execs(func(r *alteredRun, ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader, done *database.Journal) error {
 		if st.Tx == sqltext.TxNever {
 			return &database.StatementError{Pos: st.Pos, Code: "25001", Message: "cannot run inside a transaction block"}
 		}
 		return r.Run.Exec(ctx, s, st, data, done)
 	})),
-	ofRun("the lock is held while a statement runs, and not longer", runHolds, func(r *alteredRun) {
+	ofRun("the lock is only held while a statement is executed", runHolds, func(r *alteredRun) {
 		r.exec = func(ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader, done *database.Journal) error {
 			err := r.Run.Exec(ctx, s, st, data, done)
 			r.Run.Close(ctx)
@@ -400,7 +400,7 @@ var runMutants = []mutant{
 			return err
 		}
 	}),
-	ofRun("the note of a run's event is lost", runRecord, func(r *alteredRun) {
+	ofRun("the note of a run's entry is lost", runRecord, func(r *alteredRun) {
 		r.record = func(ctx context.Context, entries ...database.Entry) (database.Recorded, error) {
 			entries = slices.Clone(entries)
 			for i := range entries {
@@ -409,7 +409,7 @@ var runMutants = []mutant{
 			return r.Run.Record(ctx, entries...)
 		}
 	}),
-	ofRun("Record returns what it was given", runRecord, func(r *alteredRun) {
+	ofRun("Record returns its arguments", runRecord, func(r *alteredRun) {
 		r.record = func(ctx context.Context, entries ...database.Entry) (database.Recorded, error) {
 			recorded, err := r.Run.Record(ctx, entries...)
 			recorded.Entries = entries
@@ -435,7 +435,7 @@ var runMutants = []mutant{
 	ofRun("Close keeps the lock of a run", runClose, func(r *alteredRun) {
 		r.close = func(context.Context) error { return nil }
 	}),
-	ofRun("Close commits what the script left open", runClose, func(r *alteredRun) {
+	ofRun("Close commits the script's open transaction", runClose, func(r *alteredRun) {
 		r.close = func(ctx context.Context) error {
 			if commit, err := sqltext.Split("COMMIT", sqltext.PostgreSQL, sqltext.Options{}); err == nil {
 				r.Run.Exec(ctx, text(""), commit[0], nil, nil)
@@ -453,7 +453,7 @@ var runMutants = []mutant{
 			return r.Run.Close(ctx)
 		}
 	}),
-	ofRun("Close of a run heeds its context", runCloseAny, func(r *alteredRun) {
+	ofRun("Close of a run depends on its context", runCloseAny, func(r *alteredRun) {
 		r.close = func(ctx context.Context) error {
 			if err := ctx.Err(); err != nil {
 				return err

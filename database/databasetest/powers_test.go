@@ -9,7 +9,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/database/memdb"
 )
 
-// required is a driver with the required methods alone.
+// required is a driver that only has the required methods.
 type required struct{ database.Database }
 
 type requiredTx struct{ database.Tx }
@@ -19,7 +19,7 @@ func (d required) Begin(ctx context.Context, set string, opts database.LockOptio
 	return requiredTx{tx}, found, err
 }
 
-// requiredTarget is a target of such a driver.
+// requiredTarget returns a target of such a driver.
 func requiredTarget() Target {
 	t := plain()
 	open, sever := t.Open, t.Break
@@ -32,12 +32,12 @@ func requiredTarget() Target {
 	return t
 }
 
-// A driver with the required methods alone passes.
+// A driver that only has the required methods passes.
 func TestMemdbWithRequiredMethodsAlone(t *testing.T) {
 	Run(t, func(*testing.T) Target { return requiredTarget() })
 }
 
-// A driver that must have a power and does not have it fails, and one that need not is skipped.
+// A driver without a power of Target.Powers fails; without another one, it is skipped.
 func TestPowersThatAreMissing(t *testing.T) {
 	lost := map[database.Power]bool{}
 	for _, tc := range cases() {

@@ -112,7 +112,6 @@ func stateInRun(c *check) {
 		c.that(st.Set == "s", "State.Set is %q", st.Set)
 		c.hasVersion(st, v, false)
 	}
-	c.ok(r.Close(c.ctx), "Run.Close")
 }
 
 func ownTransaction(c *check) {

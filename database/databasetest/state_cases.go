@@ -163,7 +163,6 @@ func headUnderLock(c *check) {
 		c.ok(err, "Run.Record")
 		c.isHead(recorded, "Run.Record")
 	}
-	c.ok(r.Close(c.ctx), "Run.Close")
 }
 
 // isHead fails the case unless the Head that was returned is that of State.
