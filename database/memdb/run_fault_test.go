@@ -52,10 +52,10 @@ func TestFaultsOfARun(t *testing.T) {
 		do    func(r database.Run) error
 		// How it ends: the rows, whether there is an index, invalid or not, how many statements
 		// stand, the number of events.
-		end                   string
-		rows                  int
-		index, invalid        bool
-		standing, eventsAfter int
+		end                    string
+		rows                   int
+		index, invalid         bool
+		executed, entriesAfter int
 	}{
 		"a statement, done":                {memdb.OpRunExec, memdb.ErrDone, func(r database.Run) error { return exec(t, r, insert, nil) }, killed, 1, false, false, 1, 0},
 		"a statement, halfway":             {memdb.OpRunExec, memdb.ErrHalfway, func(r database.Run) error { return exec(t, r, insert, nil) }, killed, 0, false, false, 1, 0},
@@ -72,9 +72,9 @@ func TestFaultsOfARun(t *testing.T) {
 		"a journal, done":                  {memdb.OpRunJournal, memdb.ErrDone, func(r database.Run) error { return r.Journal(t.Context(), mark()) }, killed, 0, false, false, 2, 0},
 		"a journal, cut after COMMIT":      {memdb.OpRunJournal, memdb.ErrCommitted, func(r database.Run) error { return r.Journal(t.Context(), nil) }, cut, 0, false, false, 0, 0},
 		"a journal, cut before COMMIT":     {memdb.OpRunJournal, memdb.ErrNotCommitted, func(r database.Run) error { return r.Journal(t.Context(), nil) }, cut, 0, false, false, 1, 0},
-		"an event, done":                   {memdb.OpRunRecord, memdb.ErrDone, record(t), killed, 0, false, false, 0, 1},
-		"an event, cut after COMMIT":       {memdb.OpRunRecord, memdb.ErrCommitted, record(t), cut, 0, false, false, 0, 1},
-		"an event, cut before COMMIT":      {memdb.OpRunRecord, memdb.ErrNotCommitted, record(t), cut, 0, false, false, 1, 0},
+		"an entry, done":                   {memdb.OpRunRecord, memdb.ErrDone, record(t), killed, 0, false, false, 0, 1},
+		"an entry, cut after COMMIT":       {memdb.OpRunRecord, memdb.ErrCommitted, record(t), cut, 0, false, false, 0, 1},
+		"an entry, cut before COMMIT":      {memdb.OpRunRecord, memdb.ErrNotCommitted, record(t), cut, 0, false, false, 1, 0},
 		"a call, not begun":                {memdb.OpRunExec, errors.New("refused"), func(r database.Run) error { return exec(t, r, insert, mark()) }, refused, 0, false, false, 1, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -88,15 +88,23 @@ func TestFaultsOfARun(t *testing.T) {
 			err = tc.do(r)
 			var lockLost *database.LockLostError
 			var unknown *database.CommitUnknownError
-			switch end := tc.end; {
-			case end == killed && !(errors.As(err, &lockLost) && errors.Is(err, memdb.ErrKilled)),
-				end == cut && !errors.As(err, &unknown), end == lost && !errors.As(err, &lockLost),
-				end == refused && (err == nil || errors.As(err, &lockLost) || errors.As(err, &unknown)):
-				t.Errorf("the error is %v, want one of the kind %q", err, end)
+			end := "none"
+			switch {
+			case errors.As(err, &lockLost) && errors.Is(err, memdb.ErrKilled):
+				end = killed
+			case errors.As(err, &lockLost):
+				end = lost
+			case errors.As(err, &unknown):
+				end = cut
+			case err != nil:
+				end = refused
+			}
+			if end != tc.end {
+				t.Errorf("the error is of the kind %q, want %q: %v", end, tc.end, err)
 			}
 			if tc.fault != nil && name != "a call, not begun" {
 				if err := exec(t, r, insert, nil); err == nil {
-					t.Error("the run goes on afterwards")
+					t.Error("the run still works afterwards")
 				}
 				if held := target.Locked(); len(held) > 0 {
 					t.Errorf("locks are held: %v", held)
@@ -117,14 +125,14 @@ func TestFaultsOfARun(t *testing.T) {
 			}
 			st, err := open(t, target).State(t.Context(), "s")
 			ok(t, err)
-			standing := 0
+			executed := 0
 			if st.Interrupted != nil {
-				standing = st.Interrupted.Done
+				executed = st.Interrupted.Done
 			}
-			if standing != tc.standing {
-				t.Errorf("standing = %v, want %v", standing, tc.standing)
+			if executed != tc.executed {
+				t.Errorf("executed = %v, want %v", executed, tc.executed)
 			}
-			if got, want := st.Applied.Len(), tc.eventsAfter; got != want {
+			if got, want := st.Applied.Len(), tc.entriesAfter; got != want {
 				t.Errorf("st.Applied.Len() = %v, want %v", got, want)
 			}
 		})

@@ -25,8 +25,11 @@ func TestLateMessage(t *testing.T) {
 					t.Fatal(err)
 				}
 				late, err := n.deliverLate(t.Context(), unnamed, want, nil, func(p *testdb.Proxy) { p.HoldWhen(queryContaining(at.index)) })
-				if err != nil || !late {
-					t.Errorf("late: %v, %v", late, err)
+				if err != nil {
+					t.Error(err)
+				}
+				if !late {
+					t.Error("the statement did not arrive late")
 				}
 				tally.add(at.name+": a statement that arrives late", 1)
 			})
@@ -59,8 +62,11 @@ func TestLateMessageFindsTheMutant(t *testing.T) {
 		return err
 	}
 	late, err := n.deliverLate(t.Context(), unnamed, want, forgets, func(p *testdb.Proxy) { p.HoldWhen(queryContaining(at.index)) })
-	if err == nil || !late {
-		t.Error("the rig has not noticed")
+	if !late {
+		t.Error("the statement did not arrive late")
+	}
+	if err == nil {
+		t.Error("no fault revealed the mutant")
 	}
 	t.Log(err)
 }

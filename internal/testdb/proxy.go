@@ -136,9 +136,9 @@ func (p *Proxy) when(d Direction, match func(message []byte) bool, happens what)
 }
 
 // Turns returns how many round trips the clients have waited for since the last Reset, on all
-// connections: how often a client sent something and then received the server's request for the next
-// query or a password. Queries sent without waiting for each other's answers are one turn,
-// and so is a COPY, since pgx sends the data without waiting for the server to be ready for it.
+// connections: how often a client sent something and then received the server's request for the
+// next query or a password. Queries sent without waiting for each other's answers are one turn, and
+// so is a COPY, since pgx sends the data without waiting for the server to be ready for it.
 // Connecting counts (one turn without a password), disconnecting doesn't.
 //
 // On MariaDB it is how often a client sent something and was answered, whatever the answer's
