@@ -2,53 +2,47 @@ package source
 
 import (
 	"bytes"
-	"slices"
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 // A skim reads a file once, in pieces of any size, and collects what the formats need: the sections
-// that marker lines begin, whether a section has a statement, and directives in comments.
+// that marker lines begin, whether a section has a statement, and directives in comments. It holds
+// one line in memory.
 //
 // It reads quotes, dollar quotes and line comments as PostgreSQL does, which is close enough to all
 // dialects here. Block comments nest only in PostgreSQL, so for these it needs the dialect; see
-// newLexer.
+// newPart.
 type skim struct {
 	formats func(Format) bool // whose marker lines are heeded
 	dialect sqltext.Dialect   // 0: not known
 
-	parts     []part        // parts[0] is what stands before the first section
+	parts     []part        // parts[0] is the text before the first section
 	marks     []mark        // the lines that are markers of a tool, sections and others
 	misspelt  []misspelling // lines that are nearly markers of a tool
 	tooMany   int           // the line of the first marker that is not kept; 0: all are
 	firstLine string        // at most lineLimit bytes of it
 	bom       bool
 
-	begun  bool
-	head   []byte // the first bytes, until it is known whether they are a byte-order mark
-	offset int64  // of the next byte, without the byte-order mark
-	inkEnd int64  // behind the last line's last byte that is not white space
-
-	// The line at hand, which may come in several pieces.
-	line      int
-	lineStart int64
-	before    int    // its characters before the present piece
-	ink       int64  // inkEnd, had the line ended here
-	lineText  []byte // at most lineLimit bytes, of lines that may be markers
-	isText    bool   // it has ink, and does not begin with "--"
-
-	lex   lexer
-	plain *lexer // reads on from where it began to matter whether comments nest; nil: it has not, or the dialect tells
-
-	forkedAt int // where in the present piece plain began; -1: in an earlier one
+	rest    []byte // of the text, without its end of line
+	indent  int    // the white space at the beginning of the line, in bytes
+	counted int    // the bytes of the line that are counted in runes
+	runes   int
+	line    int     // the number of the present line
+	offset  int64   // of the line, without the byte-order mark
+	inkEnd  int64   // after the last byte before the line that is not white space
+	lexers  []lexer // of the present part
 }
 
 // part is the text between two marker lines that begin sections.
 type part struct {
 	mark       mark  // the line that opens it; the zero mark for parts[0]
 	start, end int64 // without the marker lines; end is behind the last ink
-	line       int   // of start
+	indent     int   // the white space at the beginning of the line, in bytes
+	counted    int   // the bytes of the line that are counted in runes
+	runes      int
+	line       int // of start
 
 	reading
 }
@@ -97,120 +91,86 @@ const maxKept = 100_000
 const lineLimit = 512
 
 func newSkim(formats func(Format) bool, d sqltext.Dialect) *skim {
-	s := &skim{formats: formats, dialect: d, line: 1, parts: []part{{line: 1}}}
-	s.lex = s.newLexer()
+	s := &skim{formats: formats, dialect: d}
+	s.newPart(part{line: 1})
 	return s
 }
 
-// newLexer begins a part. If the dialect is unknown, comments nest, and skim.plain reads the part
-// as if they did not.
-func (s *skim) newLexer() lexer {
-	return lexer{nests: s.dialect == sqltext.PostgreSQL || s.dialect == 0}
-}
-
-// fork begins the other reading of a part, after a "/*" within a block comment that ends at byte i
-// of the current piece.
-func (s *skim) fork(i int) {
-	if s.dialect != 0 || s.plain != nil {
-		return
+// newPart begins a part. If the dialect is unknown, two lexers read it: one in which comments nest,
+// and one in which they don't.
+func (s *skim) newPart(p part) {
+	s.parts = append(s.parts, p)
+	s.lexers = []lexer{{nests: s.dialect == sqltext.PostgreSQL || s.dialect == 0}}
+	if s.dialect == 0 {
+		s.lexers = append(s.lexers, lexer{})
 	}
-	other := s.lex
-	other.nests, other.sign, s.forkedAt = false, '*', i
-	other.tag, other.text = bytes.Clone(other.tag), bytes.Clone(other.text)
-	other.directives = slices.Clone(other.directives)
-	s.plain = &other
 }
 
-// endPart stores the findings of the current part. If its dialect is unknown, comments nest unless
-// one of them would then not be closed.
+// endPart stores the findings of the current part, which ends after the last ink. If its dialect is
+// unknown, comments nest unless one of them would then not end.
 func (s *skim) endPart() {
-	read := &s.lex
-	if s.plain != nil && read.in == inBlock {
-		read = s.plain
+	read := &s.lexers[0]
+	if read.in == inBlock {
+		read = &s.lexers[len(s.lexers)-1]
 	}
-	s.part().reading = read.reading
-	s.plain = nil
+	p := &s.parts[len(s.parts)-1]
+	p.reading, p.end = read.reading, max(p.start, s.inkEnd)
 }
-
-func (s *skim) part() *part { return &s.parts[len(s.parts)-1] }
 
 const byteOrderMark = "\ufeff"
 
 // Write takes the next piece.
 func (s *skim) Write(p []byte) (int, error) {
 	n := len(p)
-	if !s.begun {
-		if len(s.head) > 0 || n < len(byteOrderMark) {
-			p = append(s.head, p...)
-		}
-		s.head = p
-		if len(p) < len(byteOrderMark) {
-			return n, nil
-		}
-		p = s.begin()
-	}
-	s.write(p)
-	return n, nil
-}
-
-// begin removes the byte-order mark from the first bytes.
-func (s *skim) begin() []byte {
-	p := bytes.TrimPrefix(s.head, []byte(byteOrderMark))
-	s.bom = len(p) < len(s.head)
-	s.begun, s.head = true, nil
-	return p
-}
-
-func (s *skim) write(p []byte) {
-	for len(p) > 0 {
+	for {
 		end := bytes.IndexByte(p, '\n') + 1
-		whole := end > 0
-		if !whole {
-			end = len(p)
-		}
-		s.piece(p[:end])
-		if whole {
-			s.endLine()
-			s.line++
-			s.lineStart, s.inkEnd = s.offset, s.ink
-			s.before, s.lineText, s.isText = 0, s.lineText[:0], false
+		switch {
+		case end == 0:
+			s.rest = append(s.rest, p...)
+			return n, nil
+		case len(s.rest) == 0:
+			s.next(p[:end])
+		default:
+			s.rest = append(s.rest, p[:end]...)
+			s.next(s.rest)
+			s.rest = s.rest[:0]
 		}
 		p = p[end:]
 	}
 }
 
-// piece takes a line, or a piece of one.
-func (s *skim) piece(p []byte) {
-	s.forkedAt = -1
-	s.lex.run(s, p, 0)
-	if s.plain != nil {
-		s.plain.run(s, p, s.forkedAt+1)
+// next takes a line, with its end.
+func (s *skim) next(p []byte) {
+	s.line++
+	head := p[:min(len(p), lineLimit)]
+	if s.line == 1 {
+		p, s.bom = bytes.CutPrefix(p, []byte(byteOrderMark))
+		head = p[:min(len(p), lineLimit)]
+		s.firstLine = strings.TrimRight(string(head), "\r\n")
 	}
-	if room := lineLimit - len(s.lineText); room > 0 && (!s.isText || s.line == 1) {
-		s.lineText = append(s.lineText, p[:min(room, len(p))]...)
-		if ink := bytes.TrimLeft(s.lineText, blanks); len(ink) > 0 {
-			s.isText = ink[0] != '-' || len(ink) > 1 && ink[1] != '-'
-		}
+	s.indent, s.counted, s.runes = len(p)-len(bytes.TrimLeft(p, blanks)), 0, 0
+	for i := range s.lexers {
+		s.lexers[i].next(s, p)
+	}
+	if bytes.HasPrefix(bytes.TrimLeft(head, blanks), []byte("--")) {
+		s.marker(head, s.offset+int64(len(p)))
 	}
 	if ink := bytes.TrimRight(p, blanks); len(ink) > 0 {
-		s.ink = s.offset + int64(len(ink))
+		s.inkEnd = s.offset + int64(len(ink))
 	}
 	s.offset += int64(len(p))
-	if p[len(p)-1] != '\n' {
-		s.before += runes(p) // the line goes on
-	}
 }
 
 const blanks = " \t\r\n\v\f"
 
-// place returns where p[i] is; p is the present piece.
+// place returns where p[i] is; p is the present line. It counts on from the last place.
 func (s *skim) place(p []byte, i int) place {
-	return place{s.line, s.before + runes(p[:i]) + 1}
-}
-
-// blankBefore reports whether only white space precedes p[i] on its line.
-func (s *skim) blankBefore(p []byte, i int) bool {
-	return s.ink <= s.lineStart && len(bytes.TrimLeft(p[:i], blanks)) == 0
+	if i < s.counted {
+		s.counted, s.runes = 0, 0
+	}
+	s.runes += runes(p[s.counted:i])
+	s.counted = i
+	return place{s.line, s.runes + 1}
 }
 
 // runes counts the characters that begin in p.
@@ -224,17 +184,11 @@ func runes(p []byte) int {
 	return n
 }
 
-// endLine checks whether the line that has ended is a marker.
-func (s *skim) endLine() {
-	if s.line == 1 {
-		s.firstLine = strings.TrimRight(string(s.lineText), "\r\n")
-	}
-	if s.isText || len(s.lineText) == 0 {
-		return
-	}
-	m, ok := markOf(string(s.lineText))
+// marker checks whether a line is a marker. end is the offset of the next line.
+func (s *skim) marker(line []byte, end int64) {
+	m, ok := markOf(string(line))
 	if !ok {
-		s.noteMisspelt(s.lineText)
+		s.noteMisspelt(line)
 		return
 	}
 	if !s.formats(m.tool) {
@@ -245,33 +199,26 @@ func (s *skim) endLine() {
 		return
 	}
 	m.line, m.part = s.line, len(s.parts)-1
-	m.column = 1 + bytes.IndexByte(s.lineText, '-')
+	m.column = 1 + bytes.IndexByte(line, '-')
 	if m.section() {
 		m.part++
 		s.endPart()
-		before := s.part()
-		before.end = max(before.start, s.inkEnd)
-		s.parts = append(s.parts, part{mark: m, start: s.offset, line: s.line + 1})
-		s.lex = s.newLexer()
+		s.newPart(part{mark: m, start: end, line: s.line + 1})
 	}
 	s.marks = append(s.marks, m)
 }
 
 // finish is called after the last piece.
 func (s *skim) finish() {
-	if !s.begun {
-		s.write(s.begin())
+	if len(s.rest) > 0 {
+		s.next(s.rest)
 	}
-	s.lex.finish()
-	if s.plain != nil {
-		s.plain.finish()
-	}
-	if s.offset > s.lineStart {
-		s.endLine()
+	for i := range s.lexers {
+		if l := &s.lexers[i]; l.in == inBlock { // splitting the text reports that it is not closed
+			l.note(l.at)
+		}
 	}
 	s.endPart()
-	last := s.part()
-	last.end = max(last.start, s.ink)
 }
 
 // comment stores a comment that is a directive of Whimbrel.
