@@ -7,14 +7,13 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// Beside the migrations of the native format there can be
+// A folder of the native format can also have
 //
-//   - B0005_name.sql, a baseline: what an empty database starts from, instead of running
-//     every migration up to version 5;
-//   - R__name.sql, a repeatable script, which runs after the migrations whenever its text
-//     has changed.
+//   - baselines, B0005_name.sql: an empty database starts from it, instead of running every
+//     migration up to version 5;
+//   - repeatable scripts, R__name.sql, which run after the migrations whenever their text changes.
 //
-// Neither has a down file. In the other formats such names mean nothing.
+// Neither has a down file. In the other formats such names have no meaning.
 
 const repeatableStart = "R__"
 
@@ -70,8 +69,7 @@ func baselineName(name string) (n numbered, err error) {
 	return n, err
 }
 
-// beside takes a file that is a baseline or a repeatable script, and reports whether it
-// is one.
+// beside reads a baseline or a repeatable script, and reports whether the file is one.
 func (f *folder) beside(name string) bool {
 	file := f.files[name]
 	switch {

@@ -55,8 +55,8 @@ func TestCommentsWithASlashAndAStar(t *testing.T) {
 	}
 }
 
-// The sections of a file are read separately: a comment that is open at the end of one does not
-// hide statements of the next.
+// The sections of a file are read on their own: what a comment hides in one does not reach into the
+// next.
 func TestCommentsWithASlashAndAStarInSections(t *testing.T) {
 	goose := "-- +goose Up\n/* was in old/*.sql */\nCREATE TABLE a(x);\n-- +goose Down\nDROP TABLE a;\n"
 	dbmate := "-- migrate:up\n/* a/*.sql */\n-- whimbrel: no-transaction\nSELECT 1;\n-- migrate:down\n/* b/*.sql */\n-- whimbrel: lock-timeout 2s\nSELECT 2;\n"

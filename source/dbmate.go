@@ -6,14 +6,14 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// dbmate: VERSIONname.sql with the sections "-- migrate:up" and "-- migrate:down",
-// each with the option transaction:false behind it.
+// dbmate: VERSIONname.sql with the sections "-- migrate:up" and "-- migrate:down", each of which
+// can be followed by the option transaction:false.
 //
 //   - The version is the digits that the name begins with, whatever follows them.
 //   - Up comes first; without a down section the migration is irreversible.
-//   - Several up or down sections in one file are an error: Whimbrel runs an up
-//     script as a whole, so they have to be joined.
-//   - Files that don't begin with a number are passed over, as dbmate does.
+//   - Several up or down sections in one file are an error: Whimbrel runs an up script as a whole,
+//     so they must be joined.
+//   - Files that don't begin with a number are skipped, as in dbmate.
 
 // dbmateMark reads a comment, without its dashes, as a marker line.
 func dbmateMark(text string) (mark, bool) {

@@ -26,7 +26,7 @@ type folder struct {
 	entries []fs.DirEntry            // of the root, in order, without the hidden ones
 	subs    map[string][]fs.DirEntry // of the sub-folders that may be migrations
 	files   map[string]*file         // by name within fsys
-	others  migration.Contents       // what is there beside the migrations
+	others  migration.Contents       // baselines and repeatable scripts
 	problems
 }
 
@@ -44,8 +44,7 @@ func newFolder(fsys fs.FS, opts Options) *folder {
 	return &folder{fsys: fsys, opts: opts, subs: map[string][]fs.DirEntry{}, files: map[string]*file{}}
 }
 
-// load lists a folder and reads the files that the format, or any of them, might
-// want.
+// load lists a folder and reads the files that the format, or any format, may need.
 func load(fsys fs.FS, opts Options) (*folder, error) {
 	var err error
 	if opts.Format, err = ParseFormat(string(opts.Format)); err != nil {
@@ -146,10 +145,10 @@ func (f *folder) list() error {
 	return nil
 }
 
-// readDir lists a folder. What the file system says of an entry is asked once, so that it can't say
-// two things, and a name that is used twice is taken once.
+// readDir lists a folder. It reads the kind of an entry once, so that a faulty file system can't
+// change it, and drops entries that repeat a name.
 func readDir(fsys fs.FS, name string) ([]fs.DirEntry, error) {
-	if _, ok := fsys.(fs.ReadDirFS); !ok { // fs.ReadDir would close what is not there
+	if _, ok := fsys.(fs.ReadDirFS); !ok { // fs.ReadDir would close a nil file
 		f, err := open(fsys, name)
 		if err != nil {
 			return nil, err
@@ -176,7 +175,7 @@ func readDir(fsys fs.FS, name string) ([]fs.DirEntry, error) {
 	return all, nil
 }
 
-// follow returns what a symlink points at, and anything else as it is.
+// follow returns the target of a symlink, and any other entry unchanged.
 func (f *folder) follow(e fs.DirEntry) (fs.DirEntry, error) {
 	if e.Type()&fs.ModeSymlink == 0 {
 		return e, nil
@@ -207,8 +206,8 @@ func (f *folder) path(name string) string {
 	return strings.TrimSuffix(f.opts.Dir, "/") + "/" + name
 }
 
-// readers is how many files are read at a time. Most of the time goes into the
-// system's calls, so a few are as good as many.
+// readers is how many files are read at a time. System calls take most of the time, so more would
+// not help.
 const readers = 4
 
 func (f *folder) readFiles(files []*file) {
@@ -254,7 +253,7 @@ func (f *file) read(in *folder) {
 	}
 }
 
-// reported says what kept the file from being read.
+// reported reports whether the file could not be read, and why.
 func (f *folder) reported(file *file) bool {
 	switch {
 	case file.err != nil:
@@ -281,9 +280,8 @@ func (f *folder) script(file *file) *migration.Script {
 	return s
 }
 
-// section returns a part of a file as a script of its own. Its text ends where its
-// ink does, so that what is added behind it, a down section above all, doesn't
-// change its checksum.
+// section returns a part of a file as a script of its own. Its text ends with its last character
+// that is not white space, so that adding a down section after it does not change its checksum.
 func (f *folder) section(file *file, p *part) *migration.Script {
 	s, err := file.cut(f.fsys, p)
 	if err != nil {
@@ -337,7 +335,7 @@ func (f *folder) direct(file *file, p *part, s *migration.Script, inHead bool) {
 	f.misspellings(file, p.misspelt)
 	for _, d := range p.directives {
 		if strings.EqualFold(d.text, migration.SkipOnScratch) {
-			continue // which is of the statement behind it
+			continue // it belongs to the next statement
 		}
 		if d.body || !inHead {
 			f.at(file.path, d.line, d.column, "directives must come before the first statement; move %q up", "-- whimbrel: "+d.text)
@@ -353,7 +351,7 @@ func (f *folder) direct(file *file, p *part, s *migration.Script, inHead bool) {
 	}
 }
 
-// needStatement looks at an up script that has nothing to run, or says so and yet has something.
+// needStatement reports an up script without a statement, or one with statements that says "empty".
 func (f *folder) needStatement(file *file, s *migration.Script, empty bool) {
 	if s != nil && empty && (s.Problem != nil || f.takesEmpty(file)) {
 		return
@@ -361,7 +359,7 @@ func (f *folder) needStatement(file *file, s *migration.Script, empty bool) {
 	f.needStatementIn("the up script", file, s, empty)
 }
 
-// needStatementIn makes an empty script one that can't be run yet.
+// needStatementIn marks an empty script as one that can't run yet.
 func (f *folder) needStatementIn(what string, file *file, s *migration.Script, empty bool) {
 	switch {
 	case s == nil:
@@ -394,7 +392,7 @@ func (f *file) empty() bool {
 	return true
 }
 
-// read makes the folder's migrations, as its format lays them down.
+// read returns the folder's migrations.
 func (f *folder) read(format Format) []migration.Migration {
 	f.format = format
 	f.checkDates()
@@ -404,7 +402,7 @@ func (f *folder) read(format Format) []migration.Migration {
 		f.carry(all, f.numberedMetadata())
 	}
 	for i := range all {
-		if d := all[i].Down; d != nil && d.Problem != nil { // the history must not keep it as what takes the migration back
+		if d := all[i].Down; d != nil && d.Problem != nil { // the history must not keep it as the down script
 			all[i].Down = nil
 		}
 	}
@@ -414,8 +412,7 @@ func (f *folder) read(format Format) []migration.Migration {
 	return all
 }
 
-// elsewhere reports a folder that has no migration itself, but folders that look as
-// if they were meant.
+// elsewhere reports a folder without migrations whose sub-folders contain scripts.
 func (f *folder) elsewhere() {
 	if len(f.problems.all) > 0 {
 		return
@@ -440,15 +437,15 @@ func (f *folder) elsewhere() {
 	}
 }
 
-// How far a folder is searched for migrations that somebody has put into sub-folders.
+// How far sub-folders are searched for migrations.
 const (
 	searchedDepth   = 3
 	searchedFolders = 100
 )
 
-// below calls visit for what is in a sub-folder of the root and in those below it, as far as they
-// are searched, until visit returns false. It passes over what begins with "." or "_", and what
-// can't be read, which holds nothing to point at.
+// below calls visit for the entries of a sub-folder of the root and of those below it, as far as
+// they are searched, until visit returns false. It skips entries that begin with "." or "_", and
+// folders that can't be read.
 func (f *folder) below(dir string, visit func(dir string, e fs.DirEntry) bool) {
 	next, depth := []string{dir}, 0
 	for searched := 0; len(next) > 0 && depth < searchedDepth; depth++ {

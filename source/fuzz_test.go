@@ -15,7 +15,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// A text describes a folder in a fuzz test: entries of a path, its oddities, and a content.
+// A folder in a fuzz test is a text: entries of a path, the kinds of oddness that it has, and a
+// content.
 const (
 	entryEnd = "\x1e"
 	fieldEnd = "\x1f"

@@ -7,8 +7,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// golangMigrateNames are the names that golang-migrate reads; all others it passes
-// over.
+// golangMigrateNames matches the names that golang-migrate reads; it skips all others.
 var golangMigrateNames = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`^([0-9]+)_(.*)\.(down|up)\.(.*)$`)
 })
@@ -22,8 +21,8 @@ func golangMigrateName(name string) (half, bool) {
 	return half{numbered: numbered{digits: m[1], name: m[2]}, up: m[3] == wordUp}, true
 }
 
-// golangMigrate reads pairs as golang-migrate does; see native.go. Where it runs nothing, that is a
-// warning: a file whose name it passes over, and a down script without an up.
+// golangMigrate reads pairs as golang-migrate does; see native.go. It warns of what golang-migrate
+// would not run: a file whose name it skips, and a down script without an up script.
 func (f *folder) golangMigrate() []migration.Migration {
 	var halves []half
 	for _, e := range f.entries {
@@ -50,8 +49,8 @@ func (f *folder) golangMigrate() []migration.Migration {
 	return f.pairs(halves)
 }
 
-// withoutUp is the up script of a migration that has a down script alone, which golang-migrate
-// takes for one that does nothing.
+// withoutUp returns the up script of a migration that has only a down script. To golang-migrate it
+// is one that does nothing.
 func (f *folder) withoutUp(down half) *migration.Script {
 	name := upName(down.file.path)
 	f.warn(down.file.path, 0, 0, "this down script has no up script, so golang-migrate runs nothing for version %d; it would be %s", down.version, name)

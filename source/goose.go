@@ -9,20 +9,18 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// goose: VERSION_name.sql with the sections "-- +goose Up" and "-- +goose Down", in
-// either order; without a Down section the migration is irreversible.
+// goose: VERSION_name.sql with the sections "-- +goose Up" and "-- +goose Down", in either order.
+// Without a Down section the migration is irreversible.
 //
-//   - The lines that begin with "-- +goose" are read as goose does, whatever they
-//     stand in, but in any case and with blanks around them. One that is unknown is
-//     an error.
-//   - NO TRANSACTION, wherever it stands, is for both sections.
-//   - StatementBegin and StatementEnd have to come in pairs, and are not needed:
-//     Whimbrel knows where a statement ends.
-//   - ENVSUB ON and OFF: see Options.Expand. The checksum is that of the text before
-//     it is expanded. A variable that is not set and has no default is an error.
-//   - A migration written in Go is an error that names it, unless Options.Funcs has
-//     its version.
-//   - Files that don't begin with a number are passed over, as goose does.
+//   - Lines that begin with "-- +goose" are markers even inside a literal or a comment, as in
+//     goose, but in any case and with spaces around them. An unknown marker is an error.
+//   - NO TRANSACTION applies to both sections, wherever it is.
+//   - StatementBegin and StatementEnd must come in pairs. They are not needed: Whimbrel knows where
+//     a statement ends.
+//   - ENVSUB ON and OFF: see Options.Expand. The checksum is that of the text before expansion. A
+//     variable that is not set and has no default is an error.
+//   - A migration written in Go is an error that names it, unless Options.Funcs has its version.
+//   - Files that don't begin with a number are skipped, as in goose.
 
 // The words of goose's marker lines, besides up and down.
 const (
@@ -155,7 +153,7 @@ func (f *folder) gooseExpanded(file *file, p *part, s *migration.Script) *migrat
 		return s
 	}
 	on := false
-	for _, m := range file.marks { // as it stood when the section began
+	for _, m := range file.marks { // the setting at the beginning of the section
 		if m.line < p.line && (m.word == gooseExpand || m.word == gooseExpandEnd) {
 			on = m.word == gooseExpand
 		}

@@ -10,16 +10,16 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// Hasura: folders VERSION_name that hold up.sql and down.sql, in the folder of one
-// source. Files VERSION_name.up.sql beside them, as Hasura once wrote them, are read too.
+// Hasura: folders VERSION_name that contain up.sql and down.sql, in the folder of one source. Files
+// VERSION_name.up.sql beside them, which old releases of Hasura wrote, are read, too.
 //
-//   - The version is the number that the folder's name begins with; of a date with
-//     dashes only the digits count.
-//   - "-- hasura:no-transaction", exactly, as the first line.
-//   - A metadata.toml with run_in_transaction = false says the same for both.
-//   - A down.sql in which Hasura says that it could not generate one is no down.
-//   - A folder without up.sql is an error, and so is YAML with run_sql in it. Other
-//     YAML is metadata of Hasura's and passed over.
+//   - The version is the number that the folder's name begins with; of a date with dashes only the
+//     digits count.
+//   - A script whose first line is exactly "-- hasura:no-transaction" runs outside a transaction.
+//   - A metadata.toml with run_in_transaction = false has the same effect on both scripts.
+//   - A down.sql in which Hasura says that it could not generate one is not a down script.
+//   - A folder without up.sql is an error, and so is YAML with run_sql in it. Other YAML is
+//     Hasura's metadata, and skipped.
 
 const (
 	hasuraNoTx   = "-- hasura:no-transaction"

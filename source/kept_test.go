@@ -8,8 +8,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// The texts kept in memory are limited in total. Texts beyond the limit are opened again when they
-// run, like long ones.
+// Above a number of bytes no more texts are kept in memory: they are opened again when they run, as
+// long ones are.
 func TestTextsOfAFolderAreBounded(t *testing.T) {
 	defer func(n int64) { maxKeptTexts = n }(maxKeptTexts)
 	maxKeptTexts = 100

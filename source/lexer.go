@@ -7,15 +7,15 @@ import (
 
 // lexer finds comments, and the first statement, in the lines of a text.
 //
-// It is not sqltext's lexer, which reports an error for what it can't read: other tools' markers and
-// templates need not be SQL, and a comment that does not end must not hide a misspelt directive. The
-// dialect may be unknown, too, in which case two of these lexers read both ways.
+// It is not sqltext's lexer, which reports an error for what it can't read: other tools' markers
+// and templates need not be SQL, and a comment that does not end must not hide a misspelt
+// directive. The dialect may be unknown, too, in which case two of these lexers read both ways.
 type lexer struct {
 	reading      // what it has found
 	nests   bool // block comments nest
 
 	in     state  // at the end of the last line
-	closer string // of a quote
+	closer []byte // of a quote
 	depth  int    // of block comments
 	at     place  // where the block comment began
 }
@@ -47,7 +47,7 @@ func (l *lexer) next(s *skim, p []byte) {
 				i = l.plain(s, p, i)
 			}
 		case inQuotes:
-			n := bytes.Index(p[i:], []byte(l.closer))
+			n := bytes.Index(p[i:], l.closer)
 			if n < 0 {
 				return
 			}
@@ -89,10 +89,10 @@ func (l *lexer) plain(s *skim, p []byte, i int) int {
 	case c == '\'' && prev|0x20 == 'e' && !isWord(prev2):
 		l.in = inEscaped
 	case c == '\'' || c == '"' || c == '`':
-		l.in, l.closer = inQuotes, string(c)
+		l.in, l.closer = inQuotes, append(l.closer[:0], c)
 	case c == '$' && !isWord(prev) && prev != '$':
 		if n := tagEnd(rest); n > 0 {
-			l.in, l.closer, end = inQuotes, string(rest[:n]), i+n
+			l.in, l.closer, end = inQuotes, append(l.closer[:0], rest[:n]...), i+n
 		}
 	case bytes.HasPrefix(rest, []byte("{{")) && l.braces.line == 0:
 		l.braces = s.place(p, i)

@@ -9,13 +9,13 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// A migration can carry a document of facts about its objects, which is applied with it:
-// 0005_users.metadata.yaml beside 0005_users.up.sql, or whatever its format calls the script. It is
-// read as a script, and understood by somebody else.
+// A migration can carry metadata of its objects, which is applied with it: 0005_users.metadata.yaml
+// beside 0005_users.up.sql, or beside the script in another format. This package reads it as a
+// script; package metayaml parses it.
 
 const metadataEnd = ".metadata.yaml"
 
-// metadataMeant returns the name that somebody wanted to give to such a file, "" for another file.
+// metadataMeant returns the correct name for a file with metadata, "" for another file.
 func metadataMeant(name string) string {
 	lower := strings.ToLower(name)
 	for _, end := range []string{metadataEnd, ".metadata.yml"} {
@@ -72,8 +72,8 @@ func (f *folder) metadata(name string) (c carried, is bool) {
 	return c, true
 }
 
-// numberedMetadata reads the files with metadata of a folder of another tool's, which may have
-// other YAML: what doesn't begin with a version is passed over.
+// numberedMetadata reads the files with metadata in another tool's folder, which may contain other
+// YAML: it skips files that don't begin with a version.
 func (f *folder) numberedMetadata() (all []carried) {
 	for _, e := range f.entries {
 		if e.IsDir() || !startsWithDigit(e.Name()) {
@@ -95,11 +95,11 @@ func (f *folder) text(name string) (string, error) {
 	return string(text), err
 }
 
-// carry gives the metadata to the migrations that it belongs to.
+// carry adds the metadata to its migrations.
 func (f *folder) carry(all []migration.Migration, files []carried) {
 	for _, c := range files {
 		if c.script == nil {
-			continue // which was said
+			continue // its problem is reported already
 		}
 		i := slices.IndexFunc(all, func(m migration.Migration) bool { return m.Version == c.version && m.Name == c.name })
 		if i >= 0 {

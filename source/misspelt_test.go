@@ -7,8 +7,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/source"
 )
 
-// A misspelt directive is an error that shows the right spelling. A comment that only mentions
-// Whimbrel is no directive.
+// What is nearly a directive is an error that says how it is written. What only mentions Whimbrel
+// is a comment.
 func TestDirectivesThatAreMisspelt(t *testing.T) {
 	t.Parallel()
 	const noTx = "-- whimbrel: no-transaction"
@@ -76,7 +76,8 @@ func TestDirectivesThatAreMisspelt(t *testing.T) {
 	}
 }
 
-// No tool reads a misspelt marker: the statements below it would run with those above it.
+// What is nearly a marker is one in nobody's eyes: what stands below it would run with what stands
+// above.
 func TestMarkersThatAreMisspelt(t *testing.T) {
 	t.Parallel()
 	goose := func(line string) string { return "-- +goose Up\nSELECT 1;\n" + line + "\nSELECT 2;\n" }

@@ -15,13 +15,13 @@ type numbered struct {
 	name    string
 }
 
-// dated are versions that are written as a date: only the digits count.
+// dated matches versions that are written as a date: only the digits count.
 var dated = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}(-[0-9]+)*`)
 })
 
-// cutVersion takes the version off the beginning of a name: digits, or a date with
-// dashes. The error is a message without the name.
+// cutVersion cuts the version off the beginning of a name: digits, or a date with dashes. The error
+// is a message without the name.
 func cutVersion(name string) (n numbered, rest string, err error) {
 	end := 0
 	if isDashed(name) {
@@ -39,7 +39,7 @@ func cutVersion(name string) (n numbered, rest string, err error) {
 
 func startsWithDigit(name string) bool { return name != "" && isDigit(name[0]) }
 
-// hasSQLSuffix reports whether a file says that it is SQL, in any case.
+// hasSQLSuffix reports whether a name ends in .sql, in any case.
 func hasSQLSuffix(name string) bool {
 	const suffix = ".sql"
 	return len(name) >= len(suffix) && strings.EqualFold(name[len(name)-len(suffix):], suffix)

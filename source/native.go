@@ -13,25 +13,23 @@ import (
 
 // The native format: VERSION_name.up.sql and VERSION_name.down.sql in one folder.
 //
-//   - VERSION is a number: a sequence with or without leading zeros, or a timestamp.
-//     Gaps are fine. A date with dashes, 2017-09-23-182408, is the number of its
-//     digits.
-//   - The name is the same for up and down. It may have dots, or be missing
-//     altogether: 0157.up.sql.
-//   - A down without an up is an error, an up without a down is irreversible.
-//   - A down script without a statement is none, unless it has the directive "empty":
-//     then there is nothing to take back. An empty up script is unfinished, unless it has
-//     the directive "empty": it is in the set, but can't be run.
+//   - VERSION is a number: a sequence with or without leading zeros, or a timestamp. Gaps are
+//     allowed. A date with dashes, 2017-09-23-182408, is the number of its digits.
+//   - The name is the same for up and down. It may contain dots, or be missing: 0157.up.sql.
+//   - A down without an up is an error; an up without a down is irreversible.
+//   - A down script without a statement does not count, unless it has the directive "empty": then
+//     rolling back does nothing. An up script without a statement or the directive "empty" is
+//     unfinished: it is in the set, but can't run.
 //   - B0005_name.sql is a baseline, R__name.sql a repeatable script: see beside.go.
-//   - A squash has the version of the newest migration that it replaces, and another name;
-//     what it replaces may be there beside it.
+//   - A squash has the version of the newest migration that it replaces, and another name. The
+//     originals may be in the same folder.
 //   - 0005_name.metadata.yaml is metadata that the migration carries: see metadata.go.
-//   - Any other .sql file is an error. Sub-folders are not read; one that holds files
-//     named like migrations is an error, unless its name begins with "_" or ".".
+//   - Any other .sql file is an error. Sub-folders are not read. One that contains files named like
+//     migrations is an error, unless its name begins with "_" or ".".
 //
-// golang-migrate's pairs have the same names. Read as GolangMigrate, the names of up
-// and down may differ, files may end in anything after .up or .down, an empty up script
-// does nothing, and files that don't fit are passed over.
+// golang-migrate's pairs have the same names. Read as GolangMigrate, the names of up and down may
+// differ, files may end in anything after .up or .down, an empty up script does nothing, and other
+// files are skipped.
 
 // nativeNames is how names look, for messages.
 const nativeNames = "names look like 0001_add_users.up.sql and 0001_add_users.down.sql"
@@ -43,7 +41,7 @@ type half struct {
 	file *file
 }
 
-// pair is what there is of one version.
+// pair has the files of one version: two, unless one is missing or a duplicate.
 type pair struct {
 	version    int64
 	ups, downs []half
@@ -223,7 +221,7 @@ func (f *file) replaces(version int64) bool {
 	return slices.ContainsFunc(s.Replaces, func(r migration.Replaced) bool { return r.Version == version })
 }
 
-// pair makes the migration of one version, or reports why it can't.
+// pair returns the migration of one version, or reports why there is none.
 func (f *folder) pair(p pair) (m migration.Migration, ok bool) {
 	switch {
 	case len(p.ups) > 1:

@@ -15,16 +15,16 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// NewOptions say which migration to begin.
+// NewOptions describe a new migration.
 type NewOptions struct {
-	// Name says what the migration does. White space becomes underscores; a sign that
-	// can't be in a file's name on every system is an error.
+	// Name says what the migration does. White space becomes underscores. A character that some
+	// system does not allow in a file's name is an error.
 	Name string
-	// Sequence asks for a number: the next after the newest version. Timestamp asks
-	// for that moment, in UTC. With neither, the folder is continued as it is.
+	// Sequence requests the next number after the newest version. Timestamp requests that time, in
+	// UTC. With neither, the version is like the newest one of the folder.
 	Sequence  bool
 	Timestamp time.Time
-	// Format is the folder's; Auto finds it.
+	// Format is the folder's; Auto detects it.
 	Format Format
 }
 
@@ -34,14 +34,13 @@ type File struct {
 	Content string
 }
 
-// NewFiles returns the files of a new migration, for the caller to write: with the
-// next version, named as the format wants it, and with what a person fills in.
+// NewFiles returns the files of a new migration, for the caller to write. They have the next
+// version, names in the folder's format, and a text to fill in.
 //
-// A folder that counts goes on counting, with as many leading zeros as its newest
-// version has. A folder with timestamps goes on with timestamps of its kind, at
-// the present moment, or right behind its newest version if that is later. An empty
-// folder, or one that doesn't exist yet, begins as its format usually does: Native
-// with 0001.
+// In a folder with sequence numbers the version is the next number, with as many digits as the
+// newest version has. In a folder with timestamps it is a timestamp of the same kind: the current
+// time, or directly after the newest version if that is later. An empty or missing folder begins as
+// usual in its format: Native with 0001.
 func NewFiles(fsys fs.FS, opts NewOptions) ([]File, error) {
 	name, err := cleanName(opts.Name)
 	if err != nil {
@@ -102,8 +101,8 @@ func cleanName(name string) (string, error) {
 	return strings.Join(strings.Fields(name), "_"), nil
 }
 
-// newestVersion returns the highest version that a migration or a baseline in the root is
-// named with; the zero value if there is none.
+// newestVersion returns the highest version of the migrations and baselines in the root; the zero
+// value if it has none.
 func newestVersion(fsys fs.FS, format Format) (newest numbered, err error) {
 	entries, err := readDir(fsys, ".")
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -134,7 +133,7 @@ type numbering struct {
 	stamp  stamp
 }
 
-// stamp makes a version of a moment, in UTC.
+// stamp formats a time, in UTC, as a version.
 type stamp func(time.Time) string
 
 func seconds(t time.Time) string { return t.Format(secondsLayout) }
@@ -143,14 +142,14 @@ func millis(t time.Time) string  { return strconv.FormatInt(t.UnixMilli(), 10) }
 
 const secondsLayout = "20060102150405"
 
-// stampOf tells which kind of timestamp a version is, nil for none.
+// stampOf returns how to format a timestamp of the version's kind, nil if it is no timestamp.
 func (n numbered) stampOf() stamp {
 	switch v := n.version; {
 	case v >= 1e12 && v < 2e12:
 		return millis
 	case v >= 1e9 && v < 2e9:
 		return unix
-	case v >= 1e13 && v < 1e14: // yyyymmddhhmmss, with dates that there are not, too
+	case v >= 1e13 && v < 1e14: // yyyymmddhhmmss, even if there is no such date
 		return seconds
 	case n.beginsWithDay():
 		return longer(len(n.digits))
@@ -218,8 +217,8 @@ func nextVersion(newest numbered, begin numbering, opts NewOptions) (string, err
 }
 
 // skeleton returns the files of a new migration. Its up script can't run until it is written: it
-// has no statement, or the directive unfinished in formats in which no statement means that nothing
-// is to be done.
+// has no statement or, in formats in which a script without a statement does nothing, the directive
+// unfinished.
 func skeleton(format Format, version, name string) []File {
 	base := version + "_" + name
 	const unfinished = "-- whimbrel: " + migration.UnfinishedWord + "\n"

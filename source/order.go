@@ -13,15 +13,15 @@ import (
 // Versions are numbers here. Diesel and dbmate compare theirs as texts, and people write dates. If
 // that is another order, Whimbrel does not guess.
 
-// entry is what is named with a version.
+// entry is a file or folder whose name begins with a version.
 type entry struct {
 	numbered
 	file string // within fsys
 	rest string // of the name, behind the version
 }
 
-// numberedEntries are the files and folders of the root that the format takes for migrations, by
-// version.
+// numberedEntries returns the files and folders of the root that are migrations in the format,
+// ordered by version.
 func (f *folder) numberedEntries() []entry {
 	var all []entry
 	for _, e := range f.entries {
@@ -104,7 +104,7 @@ func (f *folder) checkShortDates(all []entry) (found bool) {
 	return found
 }
 
-// clock is a time of day behind a day, as in 2024-03-13_170000_name.
+// clock matches a time of day after a day, as in 2024-03-13_170000_name.
 var clock = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`^[_.]([0-9]{6}|[0-9]{4})([_.].*)$`)
 })

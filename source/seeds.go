@@ -6,9 +6,9 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// ReadSeeds reads a folder of scripts with development data: every .sql file in the root of
-// fsys, in the order of the files' names, which without .sql are the scripts' names.
-// Hidden files and sub-folders are passed over. Of the options, Dir and Dialect count.
+// ReadSeeds reads a folder of scripts with development data: every .sql file in the root of fsys,
+// ordered by name. A script's name is that of its file without .sql. ReadSeeds skips hidden files
+// and sub-folders. It uses the options Dir and Dialect only.
 //
 // The errors are those of [Read].
 func ReadSeeds(fsys fs.FS, opts Options) ([]migration.Named, error) {
@@ -29,7 +29,7 @@ func ReadSeeds(fsys fs.FS, opts Options) ([]migration.Named, error) {
 		}
 		s := f.script(file)
 		f.needStatementIn("the script", file, s, file.empty())
-		if e, ok := s.Problem.(*Error); ok { // all that there are will run
+		if e, ok := s.Problem.(*Error); ok { // every seed runs
 			f.problems.all = append(f.problems.all, e)
 		}
 		if len(s.Replaces) > 0 {

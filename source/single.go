@@ -8,7 +8,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// The formats that have up and down in one file: what they have in common.
+// This file has what the formats share that have up and down in one file.
 
 // single is one file that holds a whole migration.
 type single struct {
@@ -16,10 +16,9 @@ type single struct {
 	file *file
 }
 
-// singles returns the files of the root that begin with a version and end in .sql,
-// in the order of their versions, without those that can't be read or have a version
-// twice. name makes the migration's name from what stands between version and
-// .sql; ok is false if the tool would not read the file.
+// singles returns the files of the root that begin with a version and end in .sql, ordered by
+// version, without those that can't be read or repeat a version. name derives the migration's name
+// from the text between version and .sql; ok is false if the tool would not read the file.
 func (f *folder) singles(looks string, name func(rest string) (string, bool)) []single {
 	var all []single
 	for _, e := range f.entries {
@@ -56,14 +55,14 @@ func (f *folder) singles(looks string, name func(rest string) (string, bool)) []
 	return good
 }
 
-// underscored is the name of tools that want VERSION_name.sql.
+// underscored derives the name of tools that require VERSION_name.sql.
 func underscored(rest string) (string, bool) {
 	name, ok := strings.CutPrefix(rest, "_")
 	return name, ok && name != ""
 }
 
-// upAndDown finds the one up section and the one down section, which need not be
-// there, and reports what is too much.
+// upAndDown returns the up section and the down section, nil for a missing one, and reports
+// everything else.
 func (f *folder) upAndDown(file *file) (up, down *part) {
 	if len(file.parts) == 1 {
 		return nil, nil
@@ -95,7 +94,7 @@ func (f *folder) upAndDown(file *file) (up, down *part) {
 	return up, down
 }
 
-// sections makes a migration of an up section and a down section, which may be nil.
+// sections returns a migration of an up section and a down section, which may be nil.
 func (f *folder) sections(s single, up, down *part) migration.Migration {
 	m := migration.Migration{Version: s.version, Name: s.name, Up: f.section(s.file, up)}
 	f.needStatement(s.file, m.Up, up.empty())

@@ -259,8 +259,8 @@ func TestSquashOfEnums(t *testing.T) {
 	}
 }
 
-// In MySQL no statement that changes a schema can be in a transaction, so the squash runs outside
-// one.
+// In MySQL no statement that changes a schema can be in a transaction, and the squash is none
+// either.
 func TestSquashWithoutTransactions(t *testing.T) {
 	t.Parallel()
 	q, err := squash(folder(

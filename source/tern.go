@@ -6,16 +6,15 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// tern: VERSION_name.sql, up above the line "---- create above / drop below ----"
-// and down below it; without that line, or with nothing below it, the migration is
-// irreversible.
+// tern: VERSION_name.sql, up above the line "---- create above / drop below ----" and down below
+// it. Without that line, or with nothing below it, the migration is irreversible.
 //
-//   - "---- tern: disable-tx ----" is for the section in which it stands.
-//   - tern runs its files through Go's text/template, Whimbrel doesn't: "{{" outside
-//     of literals and comments is an error. Inside of a literal it is data.
-//   - tern.conf is not read, nor are sub-folders, where tern keeps templates.
-//   - Gaps between versions are fine here, though tern refuses them.
-//   - Files that don't begin with a number are passed over, as tern does.
+//   - "---- tern: disable-tx ----" applies to its section.
+//   - tern renders its files as Go templates, Whimbrel doesn't: "{{" outside literals and comments
+//     is an error. In a literal it is data.
+//   - Whimbrel reads neither tern.conf nor sub-folders, where tern keeps templates.
+//   - Gaps between versions are allowed, although tern refuses them.
+//   - Files that don't begin with a number are skipped, as in tern.
 
 const (
 	ternSeparator = "---- create above / drop below ----"
