@@ -34,6 +34,9 @@ func TestFrozen(t *testing.T) {
 		})
 	}
 	wantTables(t, target, "t1")
+	if p := mustPlan(t, m, whimbrel.Latest()); len(p.Steps) != 1 {
+		t.Errorf("the plan of a frozen database has %d steps, want 1", len(p.Steps))
+	}
 	// A build with nothing pending is not refused.
 	mustUp(t, whimbrel.New(db, newSet(t, plain(1)...), whimbrel.Options{}))
 }

@@ -149,16 +149,18 @@ func (a *app) migrate(cmd *cobra.Command, m *migrateFlags, goal whimbrel.Goal, i
 	}
 	mig, begun := t.migrator(), time.Now()
 	plan, err := mig.Plan(ctx, goal)
+	frozen := ""
 	if err == nil {
-		if frozen := render.FrozenBy(plan.Settings()); frozen != "" {
-			idle += "\nThe database is frozen " + frozen + "."
-		}
+		frozen = render.FrozenBy(plan.Settings())
+	}
+	if frozen != "" {
+		idle += "\nThe database is frozen " + frozen + "."
 	}
 	if m.dryRun {
 		if err != nil {
 			return err
 		}
-		doc := render.NewPlan(plan)
+		doc := render.NewPlan(plan, frozen)
 		doc.Idle = idle
 		a.print().Show(doc)
 		return nil

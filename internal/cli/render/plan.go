@@ -13,10 +13,14 @@ type Plan struct {
 	Set   string     `json:"set"`
 	Goal  string     `json:"goal"`
 	Steps []PlanStep `json:"steps"`
+	// Frozen reports that the database is frozen, so that the plan would be refused.
+	Frozen bool `json:"frozen"`
 	// Downs lists the down scripts that the plan records and that can't run.
 	Downs []DownProblem `json:"down_problems,omitempty"`
 
 	Idle string `json:"-"`
+
+	frozen string // by whom, since when and why; "" if the database is not frozen
 }
 
 // PlanStep is what a plan does with one migration or script.
@@ -43,9 +47,9 @@ type PlanStep struct {
 	Secrets []string `json:"secrets,omitempty"`
 }
 
-// NewPlan converts a plan.
-func NewPlan(p *whimbrel.Plan) *Plan {
-	d := &Plan{Set: p.Set, Goal: p.Goal.String(), Steps: []PlanStep{}, Downs: newDowns(p.Downs)}
+// NewPlan converts a plan. frozen describes the freeze of the database, "" for none.
+func NewPlan(p *whimbrel.Plan, frozen string) *Plan {
+	d := &Plan{Set: p.Set, Goal: p.Goal.String(), Steps: []PlanStep{}, Downs: newDowns(p.Downs), Frozen: frozen != "", frozen: frozen}
 	transactions := 0
 	for i, s := range p.Steps {
 		var transaction *int
@@ -89,6 +93,11 @@ func (d *Plan) write(pg *page) {
 		pg.line(d.Idle)
 		return
 	}
+	if d.Frozen {
+		pg.line(pg.wrap(pg.warn("The database is frozen " + d.frozen + ".")))
+		pg.line("While it is frozen, this plan would be refused.")
+		pg.line()
+	}
 	t := table{head: []string{"TRANSACTION", "STEP", "VERSION", "NAME", "STATEMENTS", "FILE"}, right: map[int]bool{4: true}, give: []int{3}}
 	last := 0
 	for _, s := range d.Steps {
@@ -105,9 +114,10 @@ func (d *Plan) write(pg *page) {
 	pg.table(t)
 	pg.line()
 	for _, r := range d.remarks(pg) {
-		pg.line(r)
+		pg.line(pg.wrap(r))
 	}
-	pg.line(d.summary())
+	pg.line(pg.wrap(d.summary()))
+	pg.line("Nothing was changed.")
 }
 
 // remarks explains the steps.
@@ -175,7 +185,7 @@ func (d *Plan) summary() string {
 	if outside > 0 {
 		where = append(where, count(outside, "step")+" outside a transaction")
 	}
-	return fmt.Sprintf("%s (set %q): %s. Nothing was changed.", listWords(what), d.Set, listWords(where))
+	return fmt.Sprintf("%s (set %q): %s.", listWords(what), d.Set, listWords(where))
 }
 
 // which names a step by its version or, without one, by the script's name.

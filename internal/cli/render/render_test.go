@@ -160,11 +160,11 @@ func TestPlanWithManyRuns(t *testing.T) {
 	const head = "TRANSACTION  STEP  VERSION  STATEMENTS\n"
 	for runs, want := range map[int]string{
 		3: head + "none         up    0                 0\nnone         up    1                 0\nnone         up    2                 0\n\n" +
-			"0" + why + "1" + why + "2" + why + "3 migrations (set \"default\"): 3 steps outside a transaction. Nothing was changed.\n",
+			"0" + why + "1" + why + "2" + why + "3 migrations (set \"default\"): 3 steps outside a transaction.\nNothing was changed.\n",
 		5: head + "none         up    0                 0\nnone         up    1                 0\nnone         up    2                 0\n" +
 			"none         up    3                 0\nnone         up    4                 0\n\n" +
 			"0" + why + "1" + why + "2" + why + "2 more steps outside a transaction; --json shows why.\n" +
-			"5 migrations (set \"default\"): 5 steps outside a transaction. Nothing was changed.\n",
+			"5 migrations (set \"default\"): 5 steps outside a transaction.\nNothing was changed.\n",
 	} {
 		p, out, _ := pipe()
 		d := &Plan{Set: "default"}
@@ -182,12 +182,13 @@ func TestPlanWithSharedTransaction(t *testing.T) {
 	p, out, _ := pipe()
 	one, script := step(1, "a", database.Up), step(whimbrel.NilVersion, "view", database.Repeat)
 	shared := &whimbrel.Plan{Set: "default", Atomic: true, Steps: []whimbrel.Step{one, script}}
-	p.Show(NewPlan(shared))
+	p.Show(NewPlan(shared, ""))
 	same(t, out.read(), `TRANSACTION  STEP    VERSION  NAME  STATEMENTS  FILE
 1            up      1        a              7  a.sql
              repeat           view           7  view.sql
 
-1 migration and 1 repeatable script (set "default"): 1 transaction. Nothing was changed.
+1 migration and 1 repeatable script (set "default"): 1 transaction.
+Nothing was changed.
 `)
 }
 
@@ -275,7 +276,7 @@ func TestControlCharactersAreEscaped(t *testing.T) {
 func TestDocumentsHaveNoNulls(t *testing.T) {
 	t.Parallel()
 	for _, d := range []Document{
-		NewResult(&whimbrel.Result{}), NewStatus(&whimbrel.Status{}, "d"), NewPlan(&whimbrel.Plan{}), &History{},
+		NewResult(&whimbrel.Result{}), NewStatus(&whimbrel.Status{}, "d"), NewPlan(&whimbrel.Plan{}, ""), &History{},
 	} {
 		b, err := json.Marshal(d)
 		text := strings.Replace(string(b), `"interrupted":null`, "", 1) // may be null
