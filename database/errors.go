@@ -158,6 +158,8 @@ func (e *StatementError) Unwrap() error { return e.Err }
 type URLError struct {
 	URL string // without its password
 	Msg string
+	// NoDriver reports that no registered driver has the URL's scheme.
+	NoDriver bool
 }
 
 func (e *URLError) Error() string { return fmt.Sprintf("database URL %q: %s", Redact(e.URL), e.Msg) }

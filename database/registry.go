@@ -2,6 +2,7 @@ package database
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -47,9 +48,16 @@ func Open(ctx context.Context, url string, opts Options) (Database, error) {
 		return d.Open(ctx, url, opts)
 	}
 	if scheme, _, ok = cutScheme(url); ok { // else the word before the colon may be a secret
-		return nil, NewURLError(url, "no driver for %q: want one of %s", scheme, schemes())
+		return nil, noDriver(url, fmt.Sprintf("no driver for %q", scheme))
 	}
-	return nil, NewURLError(url, "no scheme: want one of %s", schemes())
+	return nil, noDriver(url, "no scheme")
+}
+
+// noDriver returns the error of a URL whose scheme is none of the registered ones.
+func noDriver(url, msg string) error {
+	e := NewURLError(url, "%s; use one of %s", msg, schemes())
+	e.NoDriver = true
+	return e
 }
 
 func schemes() string {

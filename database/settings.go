@@ -72,21 +72,21 @@ func (d DeclaredSetting) canonical(value string) (string, error) {
 		if on := strings.EqualFold(value, "on"); on || strings.EqualFold(value, "off") {
 			return strconv.FormatBool(on), nil
 		}
-		return "", d.wrong(value, "want true or false")
+		return "", d.wrong(value, "use true or false")
 	case DurationSetting:
 		if t, err := time.ParseDuration(value); err == nil && t >= 0 {
 			return t.String(), nil
 		}
-		return "", d.wrong(value, "want a time such as 15s or 1m30s")
+		return "", d.wrong(value, "use a time such as 15s or 1m30s")
 	}
 	if slices.Contains(d.Choices, value) {
 		return value, nil
 	}
-	return "", d.wrong(value, "want "+strings.Join(d.Choices, " or "))
+	return "", d.wrong(value, "use "+strings.Join(d.Choices, " or "))
 }
 
-func (d DeclaredSetting) wrong(value, want string) error {
-	return &SettingError{Name: d.Name, Msg: fmt.Sprintf("%q is not a %s: %s", value, d.Type, want)}
+func (d DeclaredSetting) wrong(value, use string) error {
+	return &SettingError{Name: d.Name, Msg: fmt.Sprintf("%q is not a %s: %s", value, d.Type, use)}
 }
 
 // StoredSetting is what the target keeps of a setting.

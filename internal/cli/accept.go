@@ -27,7 +27,7 @@ reason.`,
 				return err
 			}
 			if reason == "" {
-				return reasonRequired(cmd, "the history keeps it")
+				return reasonRequired("the history keeps it")
 			}
 			ctx := cmd.Context()
 			return a.withTarget(ctx, a.open, func(t *target) (render.Document, error) {

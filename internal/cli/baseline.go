@@ -29,7 +29,7 @@ applied with their present files, and the versions above it as not applied.`,
 				return err
 			}
 			if opts.Force && opts.Reason == "" {
-				return reasonRequired(cmd, "the history keeps it")
+				return reasonRequired("the history keeps it")
 			}
 			ctx := cmd.Context()
 			return a.withTarget(ctx, a.open, func(t *target) (render.Document, error) {

@@ -226,7 +226,7 @@ func urlHint(e *database.URLError) string {
 		return "Write it as a URL: postgres://user:password@host:port/name"
 	case strings.TrimSpace(e.URL) != "" && !strings.Contains(e.URL, "…") && schemeless.MatchString(e.URL):
 		return fmt.Sprintf("For a SQLite file, use sqlite:%s", e.URL)
-	case strings.Contains(e.Msg, "want one of"):
+	case e.NoDriver:
 		return `"whimbrel drivers" lists the schemes.`
 	}
 	return ""

@@ -29,7 +29,7 @@ migration prevents the freeze. The error says which is the case.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if reason == "" {
-				return reasonRequired(cmd, "it is shown to anyone who is refused")
+				return reasonRequired("it is shown to anyone who is refused")
 			}
 			end, err := settingUntil(until, during, cmd.Flags().Changed("for"))
 			if err != nil {

@@ -253,7 +253,7 @@ func (a *app) drift(ctx context.Context, t *target, scratch inspect.Scratch) ([]
 func (a *app) acceptDrift(cmd *cobra.Command, reason string) error {
 	ctx := cmd.Context()
 	if reason == "" {
-		return reasonRequired(cmd, "the history keeps it")
+		return reasonRequired("the history keeps it")
 	}
 	return a.withTarget(ctx, a.openWithoutFiles, func(t *target) (render.Document, error) {
 		if err := inspect.AcceptDrift(ctx, t.db, t.set.Name(), reason); err != nil {

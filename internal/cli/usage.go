@@ -120,8 +120,8 @@ func nearestCommand(cmd *cobra.Command, written string) string {
 }
 
 // reasonRequired reports a missing --reason; use says what the reason is for.
-func reasonRequired(cmd *cobra.Command, use string) error {
-	return usage(fmt.Sprintf("Add --reason \"…\" to %q.", cmd.CommandPath()), "--reason is required; %s", use)
+func reasonRequired(use string) error {
+	return usage("Add --reason \"…\" to the command.", "--reason is required; %s", use)
 }
 
 // parseVersion parses a version. Leading zeros are allowed: 0003 is 3.
