@@ -9,8 +9,11 @@ import (
 	"io/fs"
 	"net"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/whimbrel-db/whimbrel/metadata"
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
@@ -111,17 +114,9 @@ func (e *folderError) Unwrap() error { return e.err }
 // explain converts an error into a failure: its kind, its position, and what to do. It also returns the
 // exit code.
 func explain(ctx context.Context, err error) (*render.Failure, int) {
-	f := &render.Failure{Message: err.Error()}
+	f := &render.Failure{Message: err.Error(), Kind: kindConnection}
 	explainMigration(f, err)
-	for _, explain := range []func(*render.Failure, error) bool{
-		explainUsage, explainServer, explainInterrupted, explainScratch, explainRecords, explainRule, explainReset,
-		explainTables, explainLock, explainLost, explainStatement, explainMetadata, explainScript, explainFolder,
-		explainOutput, explainOpen, explainDatabase,
-	} {
-		if explain(f, err) {
-			break
-		}
-	}
+	applyRule(rules(), f, err)
 	if i, ok := bySignal(ctx); ok {
 		f = &render.Failure{
 			Kind: kindInterrupted, Message: i.Error(),
@@ -139,56 +134,107 @@ func explain(ctx context.Context, err error) (*render.Failure, int) {
 	return f, exitCode(f.Kind)
 }
 
-// explainMigration sets which migration failed. Another function explains the error in it.
+// explainMigration sets which migration failed. A rule explains the error in it.
 func explainMigration(f *render.Failure, err error) {
-	var e *whimbrel.MigrationError
-	if errors.As(err, &e) {
-		f.Name, f.Direction, f.ExecutedStatements, f.Journal = e.Name, string(e.Direction), e.Executed, e.Journal
-		if e.Version != whimbrel.NilVersion {
-			f.Version = &e.Version
-		}
-		if e.Err != nil {
-			f.Message = which(f) + " failed: " + e.Err.Error()
-		}
+	e, ok := errors.AsType[*whimbrel.MigrationError](err)
+	if !ok {
+		return
+	}
+	f.Name, f.Direction, f.ExecutedStatements, f.Journal = e.Name, string(e.Direction), e.Executed, e.Journal
+	f.SetVersion(e.Version)
+	if e.Err != nil {
+		f.Message = which(f) + " failed: " + e.Err.Error()
 	}
 }
 
-func explainUsage(f *render.Failure, err error) bool {
-	var (
-		u       *usageError
-		url     *database.URLError
-		setting *database.SettingError
-		unknown *whimbrel.UnknownVersionError
-		steps   *whimbrel.TooFewAppliedError
-		not     *whimbrel.NotAppliedError
-		already *whimbrel.AlreadyAppliedError
-	)
-	switch {
-	case errors.As(err, &u):
-		f.File, f.Line, f.Column, f.Next = u.file, u.line, u.column, u.hint
-	case errors.As(err, &url):
-		f.Next = urlHint(url)
-	case errors.As(err, &setting):
-	case errors.As(err, &unknown) && unknown.Redo:
-		f.Version, f.Next = &unknown.Version, "Restore its file, or roll it back with \"whimbrel down\"."
-	case errors.As(err, &unknown):
-		f.Message = fmt.Sprintf("there is no version %d in set %q%s", unknown.Version, unknown.Set, near(unknown))
-		f.Version, f.Next = &unknown.Version, `"whimbrel status" lists the versions.`
-		if unknown.Below == whimbrel.NilVersion && unknown.Above != whimbrel.NilVersion {
-			f.Next += ` To roll back everything, run "whimbrel down --all".`
+// rule explains an error if it applies to it.
+type rule func(f *render.Failure, err error) bool
+
+// on returns the rule for errors of a type. The failure has the error's text as its message, unless
+// explain sets another. explain may be nil.
+func on[E error](kind render.Kind, explain func(f *render.Failure, e E)) rule {
+	return func(f *render.Failure, err error) bool {
+		e, ok := errors.AsType[E](err)
+		if !ok {
+			return false
 		}
-	case errors.As(err, &steps):
-		f.Message = fmt.Sprintf("can't roll back %s: %s applied", migrations(steps.Asked), onlyCount(steps.AppliedCount))
-		f.Next = `"whimbrel status" shows what is applied.`
-	case errors.As(err, &not):
-		f.Version, f.Next = &not.Version, `"whimbrel status" shows what is applied.`
-	case errors.As(err, &already):
-		f.Version, f.Next = &already.Version, `"whimbrel status" shows what is applied.`
-	default:
-		return false
+		f.Kind = kind
+		if explain != nil {
+			explain(f, e)
+		}
+		return true
 	}
-	f.Kind = kindUsage
-	return true
+}
+
+// own is on for errors whose own text, without that of the errors around them, is the message.
+func own[E error](kind render.Kind, explain func(f *render.Failure, e E)) rule {
+	return on(kind, func(f *render.Failure, e E) {
+		f.Message = e.Error()
+		explain(f, e)
+	})
+}
+
+// is returns the rule for a certain error.
+func is(target error, kind render.Kind, explain func(f *render.Failure, err error)) rule {
+	return func(f *render.Failure, err error) bool {
+		if !errors.Is(err, target) {
+			return false
+		}
+		f.Kind = kind
+		explain(f, err)
+		return true
+	}
+}
+
+// advice returns an explanation that only says what to do.
+func advice[E error](next string) func(*render.Failure, E) {
+	return func(f *render.Failure, _ E) { f.Next = next }
+}
+
+const (
+	seeApplied = `"whimbrel status" shows what is applied.`
+	waitLonger = "to wait longer, add --lock-timeout 5m."
+)
+
+// rules returns all rules. The first one that applies explains an error, so the rules for what matters
+// most to the user come first.
+func rules() []rule {
+	return slices.Concat(usageRules(), serverRules(), interruptedRules(), scratchRules(), recordRules(), settingRules(), lockRules(), statementRules(), scriptRules(), otherRules())
+}
+
+func applyRule(rules []rule, f *render.Failure, err error) {
+	slices.ContainsFunc(rules, func(r rule) bool { return r(f, err) })
+}
+
+func usageRules() []rule {
+	return []rule{
+		on(kindUsage, func(f *render.Failure, e *usageError) {
+			f.File, f.Line, f.Column, f.Next = e.file, e.line, e.column, e.hint
+		}),
+		on(kindUsage, func(f *render.Failure, e *database.URLError) { f.Next = urlHint(e) }),
+		on[*database.SettingError](kindUsage, nil),
+		on(kindUsage, explainUnknownVersion),
+		on(kindUsage, func(f *render.Failure, e *whimbrel.TooFewAppliedError) {
+			f.Message = fmt.Sprintf("can't roll back %s: %s applied", render.Count(e.Asked, "migration"), onlyCount(e.AppliedCount))
+			f.Next = seeApplied
+		}),
+		on(kindUsage, func(f *render.Failure, e *whimbrel.NotAppliedError) { f.Version, f.Next = &e.Version, seeApplied }),
+		on(kindUsage, func(f *render.Failure, e *whimbrel.AlreadyAppliedError) { f.Version, f.Next = &e.Version, seeApplied }),
+		on(kindUsage, advice[*metadata.RulesError](`See "whimbrel metadata check --help".`)),
+	}
+}
+
+func explainUnknownVersion(f *render.Failure, e *whimbrel.UnknownVersionError) {
+	f.Version = &e.Version
+	if e.Redo {
+		f.Next = "Restore its file, or roll it back with \"whimbrel down\"."
+		return
+	}
+	f.Message = fmt.Sprintf("there is no version %d in set %q%s", e.Version, e.Set, near(e))
+	f.Next = `"whimbrel status" lists the versions.`
+	if e.Below == whimbrel.NilVersion && e.Above != whimbrel.NilVersion {
+		f.Next += ` To roll back everything, run "whimbrel down --all".`
+	}
 }
 
 // near names the existing versions next to an unknown one.
@@ -201,8 +247,6 @@ func near(e *whimbrel.UnknownVersionError) string {
 	}
 	return ""
 }
-
-func migrations(n int) string { return fmt.Sprintf("%d %s", n, plural(n, "migration", "migrations")) }
 
 func onlyCount(n int) string {
 	switch n {
@@ -232,99 +276,95 @@ func urlHint(e *database.URLError) string {
 	return ""
 }
 
-// explainRule handles what Whimbrel refuses because of a rule or a setting.
-func explainRule(f *render.Failure, err error) bool {
-	var (
-		sum   *whimbrel.ChecksumMismatchError
-		order *whimbrel.OutOfOrderError
-		down  *whimbrel.IrreversibleError
-		mode  *whimbrel.FrozenError
-		prot  *whimbrel.ProtectedError
-	)
-	switch {
-	case errors.As(err, &sum):
-		explainMismatch(f, sum)
-	case errors.As(err, &order):
-		f.Kind = kindOrder
-		var names []string
-		for _, m := range order.Migrations {
-			f.Versions = append(f.Versions, m.Version)
-			names = append(names, m.String())
-		}
-		f.Version, f.File = &f.Versions[0], order.Migrations[0].Up.File
-		f.Message = fmt.Sprintf("%s pending below the newest applied version %d", isAre(names), order.Newest)
-		f.Next = fmt.Sprintf(`Give it a version above %d, or add --allow-out-of-order to apply it anyway. If the database already has its changes, run "whimbrel mark %d".`, order.Newest, f.Versions[0])
-	case errors.As(err, &down):
-		f.Kind, f.Version, f.Name = kindNoDown, &down.Version, down.Name
-		f.Next = fmt.Sprintf(`Write a down script for it, or undo the change in a new migration. If the database has already lost its changes, run "whimbrel forget %d".`, down.Version)
-		switch {
-		case down.TextNotKept:
-			f.Next = "Use a build that has its down script."
-		case down.Baseline:
-			f.Next = "Undo the change in a new migration."
-		}
-	case errors.As(err, &mode):
-		f.Kind, f.Reason, f.By, f.Since, f.Until = kindFrozen, mode.Reason, mode.By, render.NewInstant(mode.Since), render.NewInstant(mode.Until)
-		f.Next = `To allow migrations again, run "whimbrel thaw".`
-	case errors.As(err, &prot):
-		f.Kind, f.Reason, f.By, f.Since = kindProtected, prot.Reason, prot.By, render.NewInstant(prot.Since)
-		f.Database = prot.Database
-		f.Next = "To confirm, add --confirm-protected " + prot.Database
-	default:
-		return false
-	}
-	return true
-}
-
-func isAre(names []string) string {
-	if len(names) == 1 {
-		return "migration " + names[0] + " is"
-	}
-	return "migrations " + strings.Join(names, ", ") + " are"
-}
-
-func explainMismatch(f *render.Failure, e *whimbrel.ChecksumMismatchError) {
-	f.Kind, f.Version, f.Name, f.File = kindChecksum, &e.Version, e.Name, e.File
-	f.Stored, f.Expected, f.Diff, f.OnlyBlank = e.Stored.String(), e.Expected.String(), e.Diff, e.OnlyBlank
-	f.Versions = append([]int64{e.Version}, e.Others...)
-	f.Message = fmt.Sprintf("migration %d %s was edited after it was applied", e.Version, e.Name)
-	if n := len(e.Others); n > 0 {
-		f.Message += fmt.Sprintf(", and so %s %s", plural(n, "was", "were"), list(e.Others))
-	}
-	f.Next = fmt.Sprintf(`Restore the file and make the change in a new migration. If the database already has the change, run: whimbrel accept %d --reason "…"`, e.Version)
-}
-
-// explainServer handles a COMMIT with an unknown outcome, also if a later error prevented Whimbrel from
+// serverRules handle a COMMIT with an unknown outcome, also if a later error prevented Whimbrel from
 // checking it, and servers that can't be migrated.
-func explainServer(f *render.Failure, err error) bool {
-	var unknown *database.CommitUnknownError
-	var standby *database.StandbyError
-	var other *database.OtherServerError
-	switch {
-	case errors.As(err, &unknown):
-		f.Kind, f.Message = kindConnection, unknown.Error()
-		f.Next = "Run the same command again: it checks the history and does what is not done yet."
-	case errors.As(err, &standby):
-		f.Kind, f.Message = kindConnection, standby.Error()
-		f.Next = "Name the primary in the URL, or list several hosts: Whimbrel selects the primary."
-	case errors.As(err, &other):
-		f.Kind, f.Message = kindConnection, other.Error()
-		f.Next = "Name one host in the URL, or have the URL select the primary."
-	default:
-		return false
+func serverRules() []rule {
+	return []rule{
+		own(kindConnection, advice[*database.CommitUnknownError]("Run the same command again: it checks the history and does what is not done yet.")),
+		own(kindConnection, advice[*database.StandbyError]("Name the primary in the URL, or list several hosts: Whimbrel selects the primary.")),
+		own(kindConnection, advice[*database.OtherServerError]("Name one host in the URL, or have the URL select the primary.")),
 	}
-	return true
 }
 
-// explainTables handles Whimbrel's own tables that can't be used.
-func explainTables(f *render.Failure, err error) bool {
-	var e *database.TablesError
-	if !errors.As(err, &e) {
-		return false
+// recordRules handle files, squashes and baselines that don't fit the history.
+func recordRules() []rule {
+	return []rule{
+		on(kindSquashed, func(f *render.Failure, e *whimbrel.SquashedError) {
+			f.Version, f.Name, f.File, f.Versions = &e.Version, e.Name, e.File, e.Lacks
+			f.Message = fmt.Sprintf("the database has only some of the versions that this squash replaces: it lacks %s, and the files of %s are missing", list(e.Lacks), list(e.Missing))
+			f.Next = fmt.Sprintf("Restore these files, or migrate the database to version %d with an older build. Then run the command again.", e.Version)
+		}),
+		on(kindHistory, func(f *render.Failure, e *whimbrel.HistoryExistsError) {
+			f.Entry = new(render.NewEntry(e.Last))
+			now := "nothing is applied at present"
+			if e.Version != whimbrel.NilVersion {
+				now = fmt.Sprintf("%d applied, the newest version is %d", e.AppliedCount, e.Version)
+			}
+			f.Message = fmt.Sprintf("set %q already has a history: %s", e.Set, now)
+			f.Next = `Use baseline only for a set without a history. To correct this history, add --force --reason "…"`
+		}),
+		on(kindChecksum, func(f *render.Failure, e *whimbrel.ChecksumMismatchError) {
+			f.Version, f.Name, f.File = &e.Version, e.Name, e.File
+			f.Stored, f.Expected, f.Diff, f.OnlyBlank = e.Stored.String(), e.Expected.String(), e.Diff, e.OnlyBlank
+			f.Versions = append([]int64{e.Version}, e.Others...)
+			f.Message = fmt.Sprintf("migration %d %s was edited after it was applied", e.Version, e.Name)
+			if n := len(e.Others); n > 0 {
+				f.Message += fmt.Sprintf(", and so %s %s", plural(n, "was", "were"), list(e.Others))
+			}
+			f.Next = fmt.Sprintf(`Restore the file and make the change in a new migration. If the database already has the change, run: whimbrel accept %d --reason "…"`, e.Version)
+		}),
+		on(kindOrder, func(f *render.Failure, e *whimbrel.OutOfOrderError) {
+			var names []string
+			for _, m := range e.Migrations {
+				f.Versions = append(f.Versions, m.Version)
+				names = append(names, m.String())
+			}
+			f.Version, f.File = &f.Versions[0], e.Migrations[0].Up.File
+			f.Message = fmt.Sprintf("%s %s %s pending below the newest applied version %d", plural(len(names), "migration", "migrations"), strings.Join(names, ", "), plural(len(names), "is", "are"), e.Newest)
+			f.Next = fmt.Sprintf(`Give it a version above %d, or add --allow-out-of-order to apply it anyway. If the database already has its changes, run "whimbrel mark %d".`, e.Newest, f.Versions[0])
+		}),
+		on(kindNoDown, func(f *render.Failure, e *whimbrel.IrreversibleError) {
+			f.Version, f.Name = &e.Version, e.Name
+			f.Next = fmt.Sprintf(`Write a down script for it, or undo the change in a new migration. If the database has already lost its changes, run "whimbrel forget %d".`, e.Version)
+			switch {
+			case e.TextNotKept:
+				f.Next = "Use a build that has its down script."
+			case e.Baseline:
+				f.Next = "Undo the change in a new migration."
+			}
+		}),
 	}
-	f.Kind, f.Message, f.Next = kindTables, e.Msg, sentence(e.Hint)
-	var said *database.StatementError
-	if errors.As(e.Err, &said) {
+}
+
+// settingRules handle what the settings of the database forbid, and own tables that can't be used.
+func settingRules() []rule {
+	return []rule{
+		on(kindFrozen, func(f *render.Failure, e *whimbrel.FrozenError) {
+			f.Reason, f.By, f.Since, f.Until = e.Reason, e.By, render.NewInstant(e.Since), render.NewInstant(e.Until)
+			f.Next = `To allow migrations again, run "whimbrel thaw".`
+		}),
+		on(kindProtected, func(f *render.Failure, e *whimbrel.ProtectedError) {
+			f.Reason, f.By, f.Since, f.Database = e.Reason, e.By, render.NewInstant(e.Since), e.Database
+			f.Next = "To confirm, add --confirm-protected " + e.Database
+		}),
+		on(kindProtected, func(f *render.Failure, e *whimbrel.ConfirmError) {
+			f.Database, f.Next = e.Database, "To confirm, add --confirm "+e.Database
+		}),
+		on(kindInUse, func(f *render.Failure, e *database.InUseError) {
+			f.Message = "can't reset: objects that Whimbrel must not drop depend on objects that it would drop; nothing was changed"
+			var uses []string
+			for _, u := range e.Uses {
+				uses = append(uses, u.By.String()+" depends on "+u.Of.String())
+			}
+			f.Detail, f.Next = strings.Join(uses, "\n"), "Drop the dependent objects, or have their owner drop them, then run the command again."
+		}),
+		on(kindTables, explainTables),
+	}
+}
+
+func explainTables(f *render.Failure, e *database.TablesError) {
+	f.Message, f.Next = e.Msg, sentence(e.Hint)
+	if said, ok := errors.AsType[*database.StatementError](e.Err); ok {
 		f.SQLState = said.Code
 	}
 	if e.Fix != "" {
@@ -336,69 +376,73 @@ func explainTables(f *render.Failure, err error) bool {
 	case database.TablesUntrusted:
 		f.Next = fmt.Sprintf("Connect as %q. If you trust that role, add --tables-owner %s (or tables_owner in %s). To keep a separate history in another schema, add --schema NAME.", e.Owner, e.Owner, configName)
 	}
-	return true
 }
 
-func explainLock(f *render.Failure, err error) bool {
-	var unsettled *database.UnsettledError
-	if errors.As(err, &unsettled) {
-		f.Kind, f.Holder = kindLocked, render.NewHolder(unsettled.Holder)
-		f.Waited = new(render.Millis(unsettled.Waited))
-		f.Message = unsettled.Error()
-		f.Next = "Run the command again to wait for it; to wait longer, add --lock-timeout 5m."
-		return true
+// lockRules handle a lock that another process holds, and the loss of the lock, of which the server
+// reports only that the statement was cancelled.
+func lockRules() []rule {
+	return []rule{
+		own(kindLocked, func(f *render.Failure, e *database.UnsettledError) {
+			f.Holder, f.Waited = render.NewHolder(e.Holder), new(render.Millis(e.Waited))
+			f.Next = "Run the command again to wait for it; " + waitLonger
+		}),
+		own(kindLocked, func(f *render.Failure, e *database.LockedError) {
+			f.Holder, f.Waited = render.NewHolder(e.Holder), new(render.Millis(e.Waited))
+			f.Next = "Run the command again later; " + waitLonger
+			if e.What == "" && e.Set == migration.ReservedSet { // changing a setting failed
+				f.Message = "the setting was not changed: another process is migrating or writing to the database; waited " + e.Waited.Round(time.Millisecond).String()
+			}
+		}),
+		is(database.ErrFenced, kindConflict, func(f *render.Failure, err error) {
+			taken := "the run"
+			if f.Name != "" || f.Version != nil {
+				taken = which(f)
+			}
+			f.Message = "this process lost the migration lock, and another process has taken over " + taken
+			f.Next = `The other process continues. "whimbrel status" shows its progress.`
+			setStatement(f, err)
+		}),
+		func(f *render.Failure, err error) bool {
+			lost, ok := errors.AsType[*database.LockLostError](err)
+			if ok {
+				f.Message = fmt.Sprintf("lost the connection that holds the migration lock of set %q: %v", lost.Set, lost.Err)
+				f.Kind, f.Detail = kindConnection, "the statement was cancelled"
+				setStatement(f, err)
+			}
+			return ok
+		},
 	}
-	var e *database.LockedError
-	if !errors.As(err, &e) {
-		return false
-	}
-	f.Kind, f.Holder = kindLocked, render.NewHolder(e.Holder)
-	f.Waited = new(render.Millis(e.Waited))
-	f.Message = e.Error()
-	f.Next = "Run the command again later; to wait longer, add --lock-timeout 5m."
-	if e.What == "" && e.Set == migration.ReservedSet { // changing a setting failed
-		f.Message = "the setting was not changed: another process is migrating or writing to the database; waited " + e.Waited.Round(time.Millisecond).String()
-	}
-	return true
 }
 
-// explainLost handles the loss of the migration lock. The server reports only that the statement was
-// cancelled.
-func explainLost(f *render.Failure, err error) bool {
-	var lost *database.LockLostError
-	switch {
-	case errors.Is(err, database.ErrFenced):
-		f.Kind, f.Message = kindConflict, "this process lost the migration lock, and another process has taken over "+cmp.Or(taken(f), "the run")
-		f.Next = `The other process continues. "whimbrel status" shows its progress.`
-	case errors.As(err, &lost):
-		f.Kind = kindConnection
-		f.Message = fmt.Sprintf("lost the connection that holds the migration lock of set %q: %v", lost.Set, lost.Err)
-		f.Detail = "the statement was cancelled"
-	default:
-		return false
-	}
-	var e *database.StatementError
-	if errors.As(err, &e) {
+// setStatement sets the position of the statement that failed, if it is known.
+func setStatement(f *render.Failure, err error) {
+	if e, ok := errors.AsType[*database.StatementError](err); ok {
 		setPlace(f, e.Pos)
 	}
-	return true
 }
 
-func explainStatement(f *render.Failure, err error) bool {
-	var e *database.StatementError
-	if !errors.As(err, &e) {
-		return false
+func statementRules() []rule {
+	return []rule{
+		on(kindStatement, func(f *render.Failure, e *database.StatementError) {
+			f.Message, f.SQLState, f.Detail, f.Hint, f.Excerpt = e.Message, e.Code, e.Detail, e.Hint, e.Excerpt
+			setPlace(f, e.Pos)
+			switch {
+			case errors.Is(e, database.ErrReadOnly):
+				f.Next = "To change the database, add --write. The statement is then recorded in the history."
+			case circumstance.MatchString(e.Code) || e.Code == "" && brokenOff(e):
+				f.Next = "Fix the cause above, then run the command again."
+			}
+		}),
+		on(kindSource, func(f *render.Failure, all metadata.Errors) {
+			explainFact(f, all[0])
+			if len(all) > 1 {
+				for _, p := range all {
+					f.Problems = append(f.Problems, render.Problem{Message: p.Msg, File: p.File, Line: p.Line, Column: p.Column})
+				}
+			}
+		}),
+		on(kindSource, explainFact),
 	}
-	f.Kind, f.Message, f.SQLState, f.Detail, f.Hint, f.Excerpt = kindStatement, e.Message, e.Code, e.Detail, e.Hint, e.Excerpt
-	setPlace(f, e.Pos)
-	if errors.Is(err, database.ErrReadOnly) {
-		f.Next = "To change the database, add --write. The statement is then recorded in the history."
-		return true
-	}
-	if circumstance.MatchString(e.Code) || e.Code == "" && brokenOff(e) {
-		f.Next = "Fix the cause above, then run the command again."
-	}
-	return true
 }
 
 // circumstance matches the error codes of failures that the statement did not cause: locks and deadlocks,
@@ -411,6 +455,117 @@ func brokenOff(err error) bool {
 	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
 }
 
+// explainFact handles errors in metadata files.
+func explainFact(f *render.Failure, e *metadata.Error) {
+	f.Message, f.File, f.Line, f.Column = e.Msg, e.File, e.Line, e.Column
+	if f.Direction == "" {
+		f.Next = nothingChanged
+	}
+}
+
+// scriptRules handle folders and scripts that can't run.
+func scriptRules() []rule {
+	return []rule{
+		on(kindSource, explainFolder),
+		on(kindSource, explainScripts),
+		on(kindSource, func(f *render.Failure, e *source.Error) {
+			f.Message, f.File, f.Line, f.Column = e.Msg, e.File, e.Line, e.Column
+			if e.ReadsAs != source.Auto {
+				f.Next = fmt.Sprintf("If this is a %s folder, where such a script does nothing, add --format %s.", e.ReadsAs, e.ReadsAs)
+			}
+		}),
+		on(kindSource, func(f *render.Failure, e *sqltext.Error) {
+			f.Message = e.Msg
+			setPlace(f, e.Pos)
+		}),
+		on(kindSource, func(f *render.Failure, e *whimbrel.AtomicError) {
+			f.Name, f.File = e.Step.Name, e.Step.Script.File
+			f.SetVersion(e.Step.Version)
+			f.Message = fmt.Sprintf("%s can't share one transaction with the others: %s", which(f), e.Why)
+			f.Next = "Run the command without --atomic, or apply this migration first."
+		}),
+		is(migration.ErrChanged, kindSource, func(f *render.Failure, _ error) { f.Next = "Run the command again." }),
+	}
+}
+
+func explainScripts(f *render.Failure, all *whimbrel.ScriptsError) {
+	f.MoreProblems = max(0, len(all.Problems)-source.ShownProblems)
+	for i, p := range all.Problems[:len(all.Problems)-f.MoreProblems] {
+		one := &render.Failure{Message: p.Error()}
+		applyRule(scriptRules(), one, p)
+		f.Problems = append(f.Problems, render.Problem{Message: one.Message, File: one.File, Line: one.Line, Column: one.Column})
+		f.Next = cmp.Or(f.Next, one.Next)
+		if i == 0 {
+			f.Message, f.File, f.Line, f.Column = one.Message, one.File, one.Line, one.Column
+		}
+	}
+}
+
+func explainFolder(f *render.Failure, dir *folderError) {
+	all, isAll := errors.AsType[*source.FolderError](dir)
+	one, isOne := errors.AsType[*source.Error](dir)
+	switch {
+	case errors.Is(dir, fs.ErrNotExist) && (!isOne || one.File == dir.dir):
+		f.Message = fmt.Sprintf("the folder %s does not exist", dir.dir)
+		f.Next = cmp.Or(dir.next, `Pass the folder with --dir, or create the first migration with "whimbrel new NAME".`)
+	case isAll && len(all.Problems) > 1:
+		for _, p := range all.Problems[:min(len(all.Problems), source.ShownProblems)] {
+			f.Problems = append(f.Problems, render.Problem{Message: p.Msg, File: p.File, Line: p.Line, Column: p.Column})
+		}
+		f.MoreProblems = len(all.Problems) - len(f.Problems)
+		first := all.Problems[0]
+		f.Message, f.File, f.Line, f.Column = first.Msg, first.File, first.Line, first.Column
+	case isOne:
+		f.Message, f.File, f.Line, f.Column = one.Msg, one.File, one.Line, one.Column
+	}
+	if errors.As(dir, new(*source.AmbiguousError)) {
+		f.Next = "Select the format with --format, or move the other files away."
+	}
+	if isAll && all.ReadsAs != source.Auto {
+		f.Next = fmt.Sprintf("As a %s folder it has no problem: add --format %s", all.ReadsAs, all.ReadsAs)
+		if n := len(all.PassedOver); n > 0 {
+			f.Next += fmt.Sprintf(" (it ignores %s, such as %s)", render.Count(n, "file"), all.PassedOver[0])
+		}
+		f.Next += "."
+	}
+}
+
+// otherRules handle outputs, connections, and changes by other processes.
+func otherRules() []rule {
+	return []rule{
+		on[*outputError](kindOutput, nil),
+		on(kindConnection, func(f *render.Failure, e *database.ConnectError) {
+			f.Message = fmt.Sprintf("can't connect to %s: %v", e.Target, e.Err)
+			f.SQLState, f.Next = e.Code, sentence(e.Hint)
+		}),
+		on[*openError](kindConnection, nil),
+		on(kindConflict, func(f *render.Failure, e *whimbrel.ConflictError) {
+			f.Version, f.Message = &e.Version, fmt.Sprintf("version %d %s", e.Version, e.Problem)
+			if e.Script != "" {
+				f.Version, f.Name = nil, e.Script
+				f.Message = fmt.Sprintf("script %q %s", e.Script, e.Problem)
+			}
+			if e.Entry.ID != 0 {
+				f.Entry = new(render.NewEntry(e.Entry))
+			}
+			f.Next = `Check "whimbrel status", then run the command again.`
+		}),
+		on(kindConflict, advice[*database.TablesNewerError]("Use a newer version of whimbrel.")),
+	}
+}
+
+// which names the migration of a failure, or the script if it has no version.
+func which(f *render.Failure) string {
+	if f.Version == nil {
+		return fmt.Sprintf("script %q", f.Name)
+	}
+	return fmt.Sprintf("migration %d %s", *f.Version, f.Name)
+}
+
+func list(vs []int64) string {
+	return strings.Trim(strings.ReplaceAll(fmt.Sprint(vs), " ", ", "), "[]")
+}
+
 func plural(n int, one, many string) string {
 	if n == 1 {
 		return one
@@ -420,153 +575,6 @@ func plural(n int, one, many string) string {
 
 func setPlace(f *render.Failure, p sqltext.Position) {
 	f.File, f.Line, f.Column = p.File, p.Line, p.Column
-}
-
-// explainScript handles scripts that can't run.
-func explainScript(f *render.Failure, err error) bool {
-	var (
-		text   *sqltext.Error
-		all    *whimbrel.ScriptsError
-		atomic *whimbrel.AtomicError
-		folder *folderError
-		file   *source.Error
-	)
-	switch {
-	case errors.As(err, &folder):
-		return false
-	case errors.As(err, &all):
-		explainScripts(f, all)
-	case errors.As(err, &file):
-		f.Message, f.File, f.Line, f.Column = file.Msg, file.File, file.Line, file.Column
-		if file.ReadsAs != source.Auto {
-			f.Next = fmt.Sprintf("If this is a %s folder, where such a script does nothing, add --format %s.", file.ReadsAs, file.ReadsAs)
-		}
-	case errors.As(err, &text):
-		f.Message = text.Msg
-		setPlace(f, text.Pos)
-	case errors.As(err, &atomic):
-		f.Name, f.File = atomic.Step.Name, atomic.Step.Script.File
-		if atomic.Step.Version != whimbrel.NilVersion {
-			f.Version = &atomic.Step.Version
-		}
-		f.Message = fmt.Sprintf("%s can't share one transaction with the others: %s", which(f), atomic.Why)
-		f.Next = "Run the command without --atomic, or apply this migration first."
-	case errors.Is(err, migration.ErrChanged):
-		f.Next = "Run the command again."
-	default:
-		return false
-	}
-	f.Kind = kindSource
-	return true
-}
-
-// explainScripts handles several problems in scripts.
-func explainScripts(f *render.Failure, all *whimbrel.ScriptsError) {
-	f.MoreProblems = max(0, len(all.Problems)-source.ShownProblems)
-	for i, p := range all.Problems[:len(all.Problems)-f.MoreProblems] {
-		one := &render.Failure{Message: p.Error()}
-		explainScript(one, p)
-		f.Problems = append(f.Problems, render.Problem{Message: one.Message, File: one.File, Line: one.Line, Column: one.Column})
-		f.Next = cmp.Or(f.Next, one.Next)
-		if i == 0 {
-			f.Message, f.File, f.Line, f.Column = one.Message, one.File, one.Line, one.Column
-		}
-	}
-}
-
-// explainFolder handles problems with the folder.
-func explainFolder(f *render.Failure, err error) bool {
-	var dir *folderError
-	if !errors.As(err, &dir) {
-		return false
-	}
-	f.Kind = kindSource
-	var all *source.FolderError
-	var one *source.Error
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && (!errors.As(err, &one) || one.File == dir.dir):
-		f.Message = fmt.Sprintf("the folder %s does not exist", dir.dir)
-		f.Next = cmp.Or(dir.next, `Pass the folder with --dir, or create the first migration with "whimbrel new NAME".`)
-	case errors.As(err, &all) && len(all.Problems) > 1:
-		for _, p := range all.Problems[:min(len(all.Problems), source.ShownProblems)] {
-			f.Problems = append(f.Problems, render.Problem{Message: p.Msg, File: p.File, Line: p.Line, Column: p.Column})
-		}
-		f.MoreProblems = len(all.Problems) - len(f.Problems)
-		first := all.Problems[0]
-		f.Message, f.File, f.Line, f.Column = first.Msg, first.File, first.Line, first.Column
-	case errors.As(err, &one):
-		f.Message, f.File, f.Line, f.Column = one.Msg, one.File, one.Line, one.Column
-	}
-	if errors.As(err, new(*source.AmbiguousError)) {
-		f.Next = "Select the format with --format, or move the other files away."
-	}
-	if errors.As(err, &all) && all.ReadsAs != source.Auto {
-		f.Next = fmt.Sprintf("As a %s folder it has no problem: add --format %s", all.ReadsAs, all.ReadsAs)
-		if n := len(all.PassedOver); n > 0 {
-			f.Next += fmt.Sprintf(" (it ignores %d %s, such as %s)", n, plural(n, "file", "files"), all.PassedOver[0])
-		}
-		f.Next += "."
-	}
-	return true
-}
-
-// explainOutput handles a file that can't be written.
-func explainOutput(f *render.Failure, err error) bool {
-	var out *outputError
-	if !errors.As(err, &out) {
-		return false
-	}
-	f.Kind = kindOutput
-	return true
-}
-
-// explainOpen handles a database that can't be opened.
-func explainOpen(f *render.Failure, err error) bool {
-	var open *openError
-	var conn *database.ConnectError
-	isConn := errors.As(err, &conn)
-	if !isConn && !errors.As(err, &open) {
-		return false
-	}
-	f.Kind = kindConnection
-	if isConn {
-		f.Message = fmt.Sprintf("can't connect to %s: %v", conn.Target, conn.Err)
-		f.SQLState, f.Next = conn.Code, sentence(conn.Hint)
-	}
-	return true
-}
-
-// explainDatabase handles all other errors: those of the database and its connection.
-func explainDatabase(f *render.Failure, err error) bool {
-	var (
-		conflict *whimbrel.ConflictError
-		newer    *database.TablesNewerError
-	)
-	f.Kind = kindConnection
-	switch {
-	case errors.As(err, &conflict):
-		f.Kind, f.Version = kindConflict, &conflict.Version
-		f.Message = fmt.Sprintf("version %d %s", conflict.Version, conflict.Problem)
-		if conflict.Script != "" {
-			f.Version, f.Name = nil, conflict.Script
-			f.Message = fmt.Sprintf("script %q %s", conflict.Script, conflict.Problem)
-		}
-		if conflict.Entry.ID != 0 {
-			f.Entry = new(render.NewEntry(conflict.Entry))
-		}
-		f.Next = `Check "whimbrel status", then run the command again.`
-	case errors.As(err, &newer):
-		f.Kind, f.Next = kindConflict, "Use a newer version of whimbrel."
-	}
-	return true
-}
-
-// taken names the migration or script of a failure, "" for none.
-func taken(f *render.Failure) string {
-	if f.Name == "" && f.Version == nil {
-		return ""
-	}
-	return which(f)
 }
 
 // sentence adds a capital letter and a full stop.

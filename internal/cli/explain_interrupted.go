@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 
@@ -10,32 +9,26 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
 )
 
-// explainInterrupted handles interrupted runs that can't resume by themselves.
-func explainInterrupted(f *render.Failure, err error) bool {
-	var (
-		stuck *whimbrel.InterruptedError
-		none  *whimbrel.NotInterruptedError
-	)
-	switch {
-	case errors.As(err, &none):
-		f.Kind, f.Next = kindUsage, `"whimbrel status" shows what is applied and what was interrupted.`
-		if none.Version != whimbrel.NilVersion {
-			f.Version = &none.Version
-		}
-		if open := render.NewInterrupted(none.Interrupted, ""); open != nil && none.Interrupted.Version == none.Version {
-			f.Next = fmt.Sprintf("Run %q to resume it.", open.Next())
-		}
-		return true
-	case !errors.As(err, &stuck):
-		return false
+// interruptedRules handle interrupted runs that can't resume by themselves.
+func interruptedRules() []rule {
+	return []rule{
+		on(kindUsage, func(f *render.Failure, e *whimbrel.NotInterruptedError) {
+			f.Next = `"whimbrel status" shows what is applied and what was interrupted.`
+			f.SetVersion(e.Version)
+			if open := render.NewInterrupted(e.Interrupted, ""); open != nil && e.Interrupted.Version == e.Version {
+				f.Next = fmt.Sprintf("Run %q to resume it.", open.Next())
+			}
+		}),
+		on(kindUnresolved, explainInterrupted),
 	}
+}
+
+func explainInterrupted(f *render.Failure, stuck *whimbrel.InterruptedError) {
 	journal := stuck.Journal
 	j := &journal
 	j.Held = j.Held && !stuck.Resolvable() // this process held the lock when it found a resolvable run
-	f.Kind, f.Name, f.File = kindUnresolved, j.Name, stuck.File
-	if j.Version != whimbrel.NilVersion {
-		f.Version = &j.Version
-	}
+	f.Name, f.File = j.Name, stuck.File
+	f.SetVersion(j.Version)
 	if stuck.Pos.Line > 0 {
 		setPlace(f, stuck.Pos)
 	}
@@ -60,7 +53,6 @@ func explainInterrupted(f *render.Failure, err error) bool {
 	default:
 		f.Next = fmt.Sprintf("Run %q to resume it.", f.Interrupted.Next())
 	}
-	return true
 }
 
 // resolvable is an interrupted run that may need a decision.

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"slices"
 	"strings"
 
@@ -15,39 +14,28 @@ type scratchError struct{ error }
 
 func (e *scratchError) Unwrap() error { return e.error }
 
-// explainScratch handles the results of trials on scratch databases.
-func explainScratch(f *render.Failure, err error) bool {
-	var (
-		data *inspect.DataError
-		same *inspect.NotSameError
-		text *inspect.NoTextError
-		outs *inspect.OutsideError
-	)
-	switch {
-	case errors.As(err, &outs):
-		explainOutside(f, outs)
-	case errors.As(err, &data):
-		for _, s := range data.Statements {
-			f.Problems = append(f.Problems, render.Problem{Message: s.Why + ": " + s.SQL, File: s.Pos.File, Line: s.Pos.Line, Column: s.Pos.Column})
-		}
-		first := data.Statements[0].Pos
-		f.Message, f.File, f.Line, f.Column = "the range has statements whose effects a schema does not show", first.File, first.Line, first.Column
-		f.Next = "A squash of the schema would lose these effects. End the range before them, or start it after them. To leave them out, so that new databases lack them, add --drop-data."
-	case errors.As(err, &same):
-		first, _, _ := strings.Cut(same.Error(), "\n")
-		f.Message = first
-		f.Differences = render.NewChanges(same.Changes)
-		f.Next = "Join the scripts instead: leave out --minimal."
-		if same.Before {
-			f.Next = "Begin the range with the folder's first migration, or join the scripts instead: leave out --minimal."
-		}
-	case errors.As(err, &text):
-		f.Next = `Pass the folder that has the applied file with --dir. Or accept the present schema: whimbrel drift --accept --reason "…"`
-	default:
-		return false
+// scratchRules handle the results of trials on scratch databases.
+func scratchRules() []rule {
+	return []rule{
+		on(kindSource, explainOutside),
+		on(kindSource, func(f *render.Failure, e *inspect.DataError) {
+			for _, s := range e.Statements {
+				f.Problems = append(f.Problems, render.Problem{Message: s.Why + ": " + s.SQL, File: s.Pos.File, Line: s.Pos.Line, Column: s.Pos.Column})
+			}
+			setPlace(f, e.Statements[0].Pos)
+			f.Message = "the range has statements whose effects a schema does not show"
+			f.Next = "A squash of the schema would lose these effects. End the range before them, or start it after them. To leave them out, so that new databases lack them, add --drop-data."
+		}),
+		on(kindSource, func(f *render.Failure, e *inspect.NotSameError) {
+			f.Message, _, _ = strings.Cut(e.Error(), "\n")
+			f.Differences = render.NewChanges(e.Changes)
+			f.Next = "Join the scripts instead: leave out --minimal."
+			if e.Before {
+				f.Next = "Begin the range with the folder's first migration, or join the scripts instead: leave out --minimal."
+			}
+		}),
+		on(kindSource, advice[*inspect.NoTextError](`Pass the folder that has the applied file with --dir. Or accept the present schema: whimbrel drift --accept --reason "…"`)),
 	}
-	f.Kind = kindSource
-	return true
 }
 
 // explainOutside handles scripts that would change something outside the scratch database.
@@ -55,8 +43,7 @@ func explainOutside(f *render.Failure, err *inspect.OutsideError) {
 	for _, s := range err.Statements {
 		f.Problems = append(f.Problems, render.Problem{Message: s.Reaches() + ": " + s.SQL, File: s.Pos.File, Line: s.Pos.Line, Column: s.Pos.Column})
 	}
-	first := err.Statements[0].Pos
-	f.File, f.Line, f.Column = first.File, first.Line, first.Column
+	setPlace(f, err.Statements[0].Pos)
 	f.Message = "nothing was run: scripts would change something outside the scratch database"
 	if err.Why != "" {
 		f.Message += ", and its server may be the database's own (" + err.Why + ")"

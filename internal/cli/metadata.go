@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -345,29 +344,3 @@ func rowsDocument(rows *database.Rows, err error) (render.Document, error) {
 }
 
 const nothingChanged = "Nothing was changed."
-
-// explainMetadata handles errors in metadata files and in --require.
-func explainMetadata(f *render.Failure, err error) bool {
-	var all metadata.Errors
-	var one *metadata.Error
-	var rules *metadata.RulesError
-	switch {
-	case errors.As(err, &rules):
-		f.Kind, f.Next = kindUsage, `See "whimbrel metadata check --help".`
-		return true
-	case errors.As(err, &all):
-		one = all[0]
-		if len(all) > 1 {
-			for _, p := range all {
-				f.Problems = append(f.Problems, render.Problem{Message: p.Msg, File: p.File, Line: p.Line, Column: p.Column})
-			}
-		}
-	case !errors.As(err, &one):
-		return false
-	}
-	f.Kind, f.Message, f.File, f.Line, f.Column = kindSource, one.Msg, one.File, one.Line, one.Column
-	if f.Direction == "" {
-		f.Next = nothingChanged
-	}
-	return true
-}

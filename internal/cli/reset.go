@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/whimbrel-db/whimbrel"
-	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
 )
 
@@ -121,25 +120,4 @@ func (a *app) answer(ctx context.Context) (string, error) {
 		}
 		return strings.TrimRight(r.line, "\r\n"), r.err
 	}
-}
-
-// explainReset handles errors that prevent a reset.
-func explainReset(f *render.Failure, err error) bool {
-	var confirm *whimbrel.ConfirmError
-	var inUse *database.InUseError
-	switch {
-	case errors.As(err, &confirm):
-		f.Kind, f.Database = kindProtected, confirm.Database
-		f.Next = "To confirm, add --confirm " + confirm.Database
-	case errors.As(err, &inUse):
-		f.Kind, f.Message = kindInUse, "can't reset: objects that Whimbrel must not drop depend on objects that it would drop; nothing was changed"
-		var uses []string
-		for _, u := range inUse.Uses {
-			uses = append(uses, u.By.String()+" depends on "+u.Of.String())
-		}
-		f.Detail, f.Next = strings.Join(uses, "\n"), "Drop the dependent objects, or have their owner drop them, then run the command again."
-	default:
-		return false
-	}
-	return true
 }

@@ -107,6 +107,13 @@ func NewInstant(t time.Time) *instant {
 	return &i
 }
 
+// SetVersion sets the version that failed, unless it is that of a script without a version.
+func (f *Failure) SetVersion(version int64) {
+	if version != database.NilVersion {
+		f.Version = &version
+	}
+}
+
 // Fail prints a failure.
 func (p *Printer) Fail(f *Failure) {
 	if f.Hint == "" {

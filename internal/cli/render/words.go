@@ -55,6 +55,9 @@ func count[N int | int64](n N, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
+// Count is count, for package cli.
+func Count(n int, what string) string { return count(n, what) }
+
 // plural returns the word for one or for several.
 func plural(n int, one, several string) string {
 	if n == 1 {
