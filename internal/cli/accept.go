@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -21,28 +22,16 @@ with. It runs nothing. Run "whimbrel verify" first to see the difference. The hi
 reason.`,
 		Example: `  whimbrel accept 7 --reason "only a comment was added"`,
 		Args:    needArgs("at least one version", 1, -1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			versions, err := parseVersions(args)
+		PreRunE: needReason(&reason, "the history keeps it"),
+		RunE: a.withVersions(a.open, func(ctx context.Context, t *target, versions []int64) (render.Document, error) {
+			m := t.migrator()
+			before, err := m.Status(ctx)
 			if err != nil {
-				return err
+				return nil, err
 			}
-			if reason == "" {
-				return reasonRequired("the history keeps it")
-			}
-			ctx := cmd.Context()
-			return a.withTarget(ctx, a.open, func(t *target) (render.Document, error) {
-				m := t.migrator()
-				before, err := m.Status(ctx)
-				if err != nil {
-					return nil, err
-				}
-				if err := m.Accept(ctx, reason, versions...); err != nil {
-					return nil, err
-				}
-				edited := slices.DeleteFunc(before.InState(whimbrel.StateModified), func(v int64) bool { return !slices.Contains(versions, v) })
-				return &render.Accepted{Set: t.set.Name(), Accepted: edited}, nil
-			})
-		},
+			edited := slices.DeleteFunc(before.InState(whimbrel.StateModified), func(v int64) bool { return !slices.Contains(versions, v) })
+			return &render.Accepted{Set: t.set.Name(), Accepted: edited}, m.Accept(ctx, reason, versions...)
+		}),
 		ValidArgsFunction: a.completeVersions(-1),
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "`why` the edit is right (required); the history keeps it")

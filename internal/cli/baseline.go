@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"github.com/whimbrel-db/whimbrel"
@@ -23,23 +25,19 @@ applied with their present files, and the versions above it as not applied.`,
 		Example: `  whimbrel baseline 12
   whimbrel baseline 12 --force --reason "restored from last night's dump"`,
 		Args: needArgs("one version", 1, 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			versions, err := parseVersions(args)
-			if err != nil {
-				return err
-			}
+		PreRunE: func(*cobra.Command, []string) error {
 			if opts.Force && opts.Reason == "" {
 				return reasonRequired("the history keeps it")
 			}
-			ctx := cmd.Context()
-			return a.withTarget(ctx, a.open, func(t *target) (render.Document, error) {
-				r, err := t.migrator().Baseline(ctx, versions[0], opts)
-				if err != nil {
-					return nil, err
-				}
-				return render.NewBaselined(r, versions[0]), nil
-			})
+			return nil
 		},
+		RunE: a.withVersions(a.open, func(ctx context.Context, t *target, versions []int64) (render.Document, error) {
+			r, err := t.migrator().Baseline(ctx, versions[0], opts)
+			if err != nil {
+				return nil, err
+			}
+			return render.NewBaselined(r, versions[0]), nil
+		}),
 		ValidArgsFunction: a.completeVersions(1),
 	}
 	cmd.Flags().BoolVar(&opts.Force, "force", false, "correct an existing history")

@@ -203,7 +203,11 @@ func rules() []rule {
 }
 
 func applyRule(rules []rule, f *render.Failure, err error) {
-	slices.ContainsFunc(rules, func(r rule) bool { return r(f, err) })
+	for _, r := range rules {
+		if r(f, err) {
+			return
+		}
+	}
 }
 
 func usageRules() []rule {

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
@@ -19,11 +21,9 @@ interrupted migration abandons it: the statements that were executed remain appl
 migration is never resumed. Forget needs no files.`,
 		Example: `  whimbrel forget 7 --note "table dropped by hand"`,
 		Args:    needArgs("at least one version", 1, -1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withVersions(cmd.Context(), a.openWithoutFiles, args, func(t *target, versions []int64) (render.Document, error) {
-				return &render.Forgotten{Set: t.set.Name(), Forgotten: versions}, t.migrator().Forget(cmd.Context(), note, versions...)
-			})
-		},
+		RunE: a.withVersions(a.openWithoutFiles, func(ctx context.Context, t *target, versions []int64) (render.Document, error) {
+			return &render.Forgotten{Set: t.set.Name(), Forgotten: versions}, t.migrator().Forget(ctx, note, versions...)
+		}),
 		ValidArgsFunction: a.completeVersions(-1),
 	}
 	cmd.Flags().StringVar(&note, "note", "", "`text` to keep in the history")

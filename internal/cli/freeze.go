@@ -5,8 +5,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/whimbrel-db/whimbrel"
-	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
 )
 
@@ -26,18 +24,16 @@ the time is up, freeze fails, but the database is frozen. SQLite is the exceptio
 migration prevents the freeze. The error says which is the case.`,
 		Example: `  whimbrel freeze --reason "the big sale" --until 2026-11-30T08:00:00Z
   whimbrel freeze --reason "moving to the new server" --for 2h`,
-		Args: noArgs,
+		Args:    noArgs,
+		PreRunE: needReason(&reason, "it is shown to anyone who is refused"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if reason == "" {
-				return reasonRequired("it is shown to anyone who is refused")
-			}
 			end, err := settingUntil(until, during, cmd.Flags().Changed("for"))
 			if err != nil {
 				return err
 			}
-			return a.changeSetting(cmd.Context(), render.NewFrozen, func(m *whimbrel.Migrator) (database.SettingValue, error) {
-				return m.Freeze(cmd.Context(), reason, end)
-			})
+			return a.with(a.openWithoutFiles, func(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
+				return answer(render.NewFrozen)(t.migrator().Freeze(cmd.Context(), reason, end))
+			})(cmd, nil)
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "`why` the database is frozen (required); shown to anyone who is refused")
@@ -54,11 +50,9 @@ func (a *app) thawCommand() *cobra.Command {
 		Short:   "Allow migrations again after freeze",
 		Example: `  whimbrel thaw`,
 		Args:    noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.changeSetting(cmd.Context(), render.NewFrozen, func(m *whimbrel.Migrator) (database.SettingValue, error) {
-				return m.Thaw(cmd.Context(), reason)
-			})
-		},
+		RunE: a.with(a.openWithoutFiles, func(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
+			return answer(render.NewFrozen)(t.migrator().Thaw(cmd.Context(), reason))
+		}),
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "`why` migrations are allowed again; the history keeps it")
 	return cmd

@@ -21,22 +21,19 @@ or removed.`,
   whimbrel history --all-sets   # including other sets and Whimbrel's own
   whimbrel history --json`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx := cmd.Context()
-			return a.withTarget(ctx, a.openWithoutFiles, func(t *target) (render.Document, error) {
-				doc := &render.History{AllSets: allSets}
-				for e, err := range t.db.History(ctx, database.HistoryQuery{}) {
-					if err != nil {
-						return nil, err
-					}
-					// Settings apply to every set, and a freeze explains a gap in the history.
-					if allSets || e.Set == t.set.Name() || e.Direction == database.Setting {
-						doc.Entries = append(doc.Entries, render.NewEntry(e))
-					}
+		RunE: a.with(a.openWithoutFiles, func(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
+			doc := &render.History{AllSets: allSets}
+			for e, err := range t.db.History(cmd.Context(), database.HistoryQuery{}) {
+				if err != nil {
+					return nil, err
 				}
-				return doc, nil
-			})
-		},
+				// Settings apply to every set, and a freeze explains a gap in the history.
+				if allSets || e.Set == t.set.Name() || e.Direction == database.Setting {
+					doc.Entries = append(doc.Entries, render.NewEntry(e))
+				}
+			}
+			return doc, nil
+		}),
 	}
 	cmd.Flags().BoolVar(&allSets, "all-sets", false, "include all other sets in the database, and Whimbrel's own")
 	return cmd

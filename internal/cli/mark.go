@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
@@ -17,11 +19,9 @@ func (a *app) markCommand() *cobra.Command {
 already has their changes.`,
 		Example: `  whimbrel mark 1 2 3 --note "created by hand"`,
 		Args:    needArgs("at least one version", 1, -1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withVersions(cmd.Context(), a.open, args, func(t *target, versions []int64) (render.Document, error) {
-				return &render.Marked{Set: t.set.Name(), Marked: versions}, t.migrator().Mark(cmd.Context(), note, versions...)
-			})
-		},
+		RunE: a.withVersions(a.open, func(ctx context.Context, t *target, versions []int64) (render.Document, error) {
+			return &render.Marked{Set: t.set.Name(), Marked: versions}, t.migrator().Mark(ctx, note, versions...)
+		}),
 		ValidArgsFunction: a.completeVersions(-1),
 	}
 	cmd.Flags().StringVar(&note, "note", "", "`text` to keep in the history")

@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/whimbrel-db/whimbrel"
-	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
 	"github.com/whimbrel-db/whimbrel/metadata"
 	"github.com/whimbrel-db/whimbrel/metadata/metadb"
@@ -55,19 +54,17 @@ applying it changes nothing.`,
 		Example: `  whimbrel metadata export
   whimbrel metadata export --out migrations/metadata.yaml`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withTarget(cmd.Context(), a.openWithoutFiles, func(t *target) (render.Document, error) {
-				d, err := metadb.Read(cmd.Context(), t.db)
-				if err != nil {
-					return nil, err
-				}
-				doc := render.NewMetadata(d, metayaml.Write(d))
-				if doc.File = out; out == "" {
-					return doc, nil
-				}
-				return doc, a.writeOutput(out, []byte(doc.Text))
-			})
-		},
+		RunE: a.with(a.openWithoutFiles, func(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
+			d, err := metadb.Read(cmd.Context(), t.db)
+			if err != nil {
+				return nil, err
+			}
+			doc := render.NewMetadata(d, metayaml.Write(d))
+			if doc.File = out; out == "" {
+				return doc, nil
+			}
+			return doc, a.writeOutput(out, []byte(doc.Text))
+		}),
 	}
 	cmd.Flags().StringVar(&out, "out", "", "`file` to write")
 	return cmd
@@ -84,14 +81,10 @@ func (m *metadataFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&m.note, "note", "", "`text` to keep in the history")
 }
 
-// changeMetadata changes the metadata and shows the result.
-func (a *app) changeMetadata(ctx context.Context, m *metadataFlags, change func(context.Context, *whimbrel.Migrator, metadb.Options) (*metadb.Result, error)) error {
-	return a.withTarget(ctx, a.openWithoutFiles, func(t *target) (render.Document, error) {
-		r, err := change(ctx, t.migrator(), metadb.Options{DryRun: m.dryRun, Note: m.note, Overrule: m.overrule})
-		if err != nil {
-			return nil, err
-		}
-		return render.NewMetadataChanged(r), nil
+// changeMetadata returns the function of a command that changes the metadata and shows the result.
+func (a *app) changeMetadata(m *metadataFlags, change func(context.Context, *whimbrel.Migrator, metadb.Options) (*metadb.Result, error)) func(*cobra.Command, []string) error {
+	return a.with(a.openWithoutFiles, func(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
+		return answer(render.NewMetadataChanged)(change(cmd.Context(), t.migrator(), metadb.Options{DryRun: m.dryRun, Note: m.note, Overrule: m.overrule}))
 	})
 }
 
@@ -114,9 +107,9 @@ describe remain. An entry for an object that does not exist is an error.`,
 			if err != nil {
 				return err
 			}
-			return a.changeMetadata(cmd.Context(), &m, func(ctx context.Context, by *whimbrel.Migrator, opts metadb.Options) (*metadb.Result, error) {
+			return a.changeMetadata(&m, func(ctx context.Context, by *whimbrel.Migrator, opts metadb.Options) (*metadb.Result, error) {
 				return metadb.Apply(ctx, by, d, opts)
-			})
+			})(cmd, nil)
 		},
 	}
 	m.add(cmd)
@@ -164,21 +157,9 @@ reads the same file as apply.`,
 			if err != nil {
 				return err
 			}
-			t, err := a.openWithoutFiles(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer t.close()
-			r, err := metadb.Apply(cmd.Context(), t.migrator(), d, metadb.Options{DryRun: true})
-			if err != nil {
-				return err
-			}
-			doc := render.NewMetadataDiff(r)
-			a.print().Show(doc)
-			if doc.Different {
-				return exitError{exitPending}
-			}
-			return nil
+			return a.with(a.openWithoutFiles, func(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
+				return answer(render.NewMetadataDiff)(metadb.Apply(cmd.Context(), t.migrator(), d, metadb.Options{DryRun: true}))
+			})(cmd, nil)
 		},
 	}
 }
@@ -194,9 +175,7 @@ object follows it, and an object that was dropped and created again keeps its en
 		Example: `  whimbrel metadata reload --dry-run
   whimbrel metadata reload`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.changeMetadata(cmd.Context(), &m, metadb.Reload)
-		},
+		RunE: a.changeMetadata(&m, metadb.Reload),
 	}
 	m.add(cmd)
 	return cmd
@@ -212,9 +191,7 @@ func (a *app) metadataResetCommand() *cobra.Command {
 database needs --confirm-protected with its name.`,
 		Example: `  whimbrel metadata reset --dry-run`,
 		Args:    noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.changeMetadata(cmd.Context(), &m, metadb.Reset)
-		},
+		RunE:    a.changeMetadata(&m, metadb.Reset),
 	}
 	m.add(cmd)
 	addOverrule(cmd, &m.overrule)
@@ -229,15 +206,9 @@ func (a *app) metadataInconsistentCommand() *cobra.Command {
 		Example: `  whimbrel metadata inconsistent
   whimbrel metadata inconsistent --json`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withTarget(cmd.Context(), a.openWithoutFiles, func(t *target) (render.Document, error) {
-				all, err := metadb.Inconsistent(cmd.Context(), t.db)
-				if err != nil {
-					return nil, err
-				}
-				return render.NewInconsistent(all), nil
-			})
-		},
+		RunE: a.with(a.openWithoutFiles, func(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
+			return answer(render.NewInconsistent)(metadb.Inconsistent(cmd.Context(), t.db))
+		}),
 	}
 }
 
@@ -248,9 +219,7 @@ func (a *app) metadataDropCommand() *cobra.Command {
 		Short:   `Delete the entries that "inconsistent" lists`,
 		Example: `  whimbrel metadata drop-inconsistent --dry-run`,
 		Args:    noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.changeMetadata(cmd.Context(), &m, metadb.DropInconsistent)
-		},
+		RunE:    a.changeMetadata(&m, metadb.DropInconsistent),
 	}
 	m.add(cmd)
 	return cmd
@@ -268,22 +237,13 @@ covers all tables. A --tables pattern selects tables and views.`,
   whimbrel metadata check --require description --columns
   whimbrel metadata check --require keys.retention --tables 'audit.*'`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			t, err := a.openWithoutFiles(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer t.close()
+		RunE: a.with(a.openWithoutFiles, func(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
 			missing, checked, err := metadb.Check(cmd.Context(), t.db, rules)
 			if err != nil {
-				return err
+				return nil, err
 			}
-			a.print().Show(render.NewMetadataCheck(missing, checked))
-			if len(missing) > 0 {
-				return exitError{exitFailed}
-			}
-			return nil
-		},
+			return render.NewMetadataCheck(missing, checked), nil
+		}),
 	}
 	f := cmd.Flags()
 	f.StringSliceVar(&rules.Require, "require", nil, "required `keys`, separated by commas")
@@ -322,25 +282,18 @@ records it in the history with its text. A frozen database refuses it. A protect
 			if !write && opts != (query.WriteOptions{}) {
 				return usage("", "--note and --confirm-protected require --write")
 			}
-			return a.withTarget(cmd.Context(), a.openWithoutFiles, func(t *target) (render.Document, error) {
+			return a.with(a.openWithoutFiles, func(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
 				if !write {
-					return rowsDocument(query.Read(cmd.Context(), t.db, statement))
+					return answer(render.NewRows)(query.Read(cmd.Context(), t.db, statement))
 				}
-				return rowsDocument(query.Write(cmd.Context(), t.migrator(), statement, opts))
-			})
+				return answer(render.NewRows)(query.Write(cmd.Context(), t.migrator(), statement, opts))
+			})(cmd, nil)
 		},
 	}
 	cmd.Flags().BoolVar(&write, "write", false, "allow the statement to change the database; it is recorded in the history")
 	cmd.Flags().StringVar(&opts.Note, "note", "", "with --write: `text` to keep in the history")
 	addOverrule(cmd, &opts.Overrule)
 	return cmd
-}
-
-func rowsDocument(rows *database.Rows, err error) (render.Document, error) {
-	if err != nil {
-		return nil, err
-	}
-	return render.NewRows(rows), nil
 }
 
 const nothingChanged = "Nothing was changed."

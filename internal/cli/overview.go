@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"errors"
 
 	"github.com/spf13/cobra"
@@ -21,15 +20,11 @@ func (a *app) overview(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	return a.withTarget(cmd.Context(), a.open, func(t *target) (render.Document, error) {
-		return overviewOf(cmd.Context(), t, database.Redact(url))
-	})
-}
-
-func overviewOf(ctx context.Context, t *target, url string) (render.Document, error) {
-	s, err := t.migrator().Status(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return render.NewOverview(s, url, t.dir), nil
+	return a.with(a.open, func(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
+		s, err := t.migrator().Status(cmd.Context())
+		if err != nil {
+			return nil, err
+		}
+		return render.NewOverview(s, database.Redact(url), t.dir), nil
+	})(cmd, nil)
 }

@@ -36,14 +36,12 @@ name with --confirm. A protected database also needs --confirm-protected with th
   whimbrel reset                # show it and ask
   whimbrel reset --confirm app  # for scripts: app is the database's name`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withTarget(cmd.Context(), a.openWithoutFiles, func(t *target) (render.Document, error) {
-				if opts.Confirm == "" && !opts.DryRun && a.canAsk() {
-					return a.askAndReset(cmd.Context(), t, opts)
-				}
-				return resetDocument(t.migrator().Reset(cmd.Context(), opts))
-			})
-		},
+		RunE: a.with(a.openWithoutFiles, func(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
+			if opts.Confirm == "" && !opts.DryRun && a.canAsk() {
+				return a.askAndReset(cmd.Context(), t, opts)
+			}
+			return answer(render.NewReset)(t.migrator().Reset(cmd.Context(), opts))
+		}),
 	}
 	f := cmd.Flags()
 	f.StringVar(&opts.Confirm, "confirm", "", "`name` of the database, to reset it without being asked")
@@ -52,13 +50,6 @@ name with --confirm. A protected database also needs --confirm-protected with th
 	f.StringVar(&opts.Note, "note", "", "`text` to keep in the history")
 	f.SortFlags = false
 	return cmd
-}
-
-func resetDocument(r *whimbrel.ResetResult, err error) (render.Document, error) {
-	if err != nil {
-		return nil, err
-	}
-	return render.NewReset(r), nil
 }
 
 // canAsk reports whether a person can read a question and answer it.

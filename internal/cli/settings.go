@@ -1,13 +1,11 @@
 package cli
 
 import (
-	"context"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
 )
@@ -24,7 +22,7 @@ migrates it. While frozen is true, nothing can migrate it.`,
   whimbrel settings get frozen
   whimbrel settings set protected true --reason "this is production"`,
 		Args: unknownCommand,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.listSettings(cmd.Context()) },
+		RunE: a.listSettings(),
 	}
 	cmd.AddCommand(a.settingsListCommand(), a.settingsGetCommand(), a.settingsSetCommand(), a.settingsUnsetCommand())
 	return cmd
@@ -37,15 +35,15 @@ func (a *app) settingsListCommand() *cobra.Command {
 		Short:   "Show all settings, like settings without a command",
 		Example: `  whimbrel settings list --json`,
 		Args:    noArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return a.listSettings(cmd.Context()) },
+		RunE:    a.listSettings(),
 	}
 }
 
-func (a *app) listSettings(ctx context.Context) error {
-	return a.withSettings(ctx, func(s database.Settings) (render.Document, error) {
+func (a *app) listSettings() func(*cobra.Command, []string) error {
+	return a.withSettings(func(s database.Settings, _ []string) (render.Document, error) {
 		doc := &render.Settings{Settings: []render.Setting{}}
 		for _, v := range s.All() {
-			doc.Settings = append(doc.Settings, render.NewSetting(v))
+			doc.Settings = append(doc.Settings, *render.NewSetting(v))
 		}
 		return doc, nil
 	})
@@ -57,16 +55,9 @@ func (a *app) settingsGetCommand() *cobra.Command {
 		Short:   "Print the value of a setting",
 		Example: `  whimbrel settings get frozen`,
 		Args:    needArgs("the name of a setting", 1, 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withSettings(cmd.Context(), func(s database.Settings) (render.Document, error) {
-				v, err := s.Get(args[0])
-				if err != nil {
-					return nil, err
-				}
-				doc := render.NewSetting(v)
-				return &doc, nil
-			})
-		},
+		RunE: a.withSettings(func(s database.Settings, args []string) (render.Document, error) {
+			return answer(render.NewSetting)(s.Get(args[0]))
+		}),
 		ValidArgsFunction: completeSettings,
 	}
 }
@@ -86,7 +77,7 @@ func (a *app) settingsSetCommand() *cobra.Command {
 			if update.Until, err = settingUntil(until, during, cmd.Flags().Changed("for")); err != nil {
 				return err
 			}
-			return a.updateSetting(cmd.Context(), update)
+			return a.updateSetting(cmd, update)
 		},
 		ValidArgsFunction: completeSettings,
 	}
@@ -132,7 +123,7 @@ func (a *app) settingsUnsetCommand() *cobra.Command {
 		Example: `  whimbrel settings unset frozen`,
 		Args:    needArgs("the name of a setting", 1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.updateSetting(cmd.Context(), database.SettingUpdate{Name: args[0], Unset: true, Reason: reason})
+			return a.updateSetting(cmd, database.SettingUpdate{Name: args[0], Unset: true, Reason: reason})
 		},
 		ValidArgsFunction: completeSettings,
 	}
@@ -141,33 +132,23 @@ func (a *app) settingsUnsetCommand() *cobra.Command {
 }
 
 // updateSetting changes a setting and shows its new value.
-func (a *app) updateSetting(ctx context.Context, u database.SettingUpdate) error {
+func (a *app) updateSetting(cmd *cobra.Command, u database.SettingUpdate) error {
 	if _, err := u.Check(); err != nil { // before the database is opened
 		return err
 	}
-	return a.changeSetting(ctx, render.NewSettingChanged, func(m *whimbrel.Migrator) (database.SettingValue, error) {
-		return m.ChangeSetting(ctx, u)
-	})
+	return a.with(a.openWithoutFiles, func(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
+		return answer(render.NewSettingChanged)(t.migrator().ChangeSetting(cmd.Context(), u))
+	})(cmd, nil)
 }
 
-// changeSetting changes a setting and shows the document that answer makes from the new value.
-func (a *app) changeSetting(ctx context.Context, answer func(database.SettingValue) render.Document, change func(*whimbrel.Migrator) (database.SettingValue, error)) error {
-	return a.withTarget(ctx, a.openWithoutFiles, func(t *target) (render.Document, error) {
-		v, err := change(t.migrator())
+// withSettings returns the function of a command that shows the document that work makes from the settings
+// of the database.
+func (a *app) withSettings(work func(s database.Settings, args []string) (render.Document, error)) func(*cobra.Command, []string) error {
+	return a.with(a.openWithoutFiles, func(cmd *cobra.Command, t *target, args []string) (render.Document, error) {
+		st, err := t.db.State(cmd.Context(), t.set.Name())
 		if err != nil {
 			return nil, err
 		}
-		return answer(v), nil
-	})
-}
-
-// withSettings reads the settings of the database and shows the document that work makes from them.
-func (a *app) withSettings(ctx context.Context, work func(database.Settings) (render.Document, error)) error {
-	return a.withTarget(ctx, a.openWithoutFiles, func(t *target) (render.Document, error) {
-		st, err := t.db.State(ctx, t.set.Name())
-		if err != nil {
-			return nil, err
-		}
-		return work(st.Settings)
+		return work(st.Settings, args)
 	})
 }

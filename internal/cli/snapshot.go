@@ -29,19 +29,16 @@ ends in .json holds a document that "whimbrel diff" can compare without a scratc
   whimbrel snapshot --out schema.sql
   whimbrel snapshot --out release7.json`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx := cmd.Context()
-			return a.withTarget(ctx, a.openWithoutFiles, func(t *target) (render.Document, error) {
-				s, err := database.Snapshot(ctx, t.db, catalog.Options{})
-				if err != nil {
-					return nil, err
-				}
-				if out != "" {
-					err = a.writeSnapshot(out, s)
-				}
-				return render.NewSnapshot(s, out), err
-			})
-		},
+		RunE: a.with(a.openWithoutFiles, func(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
+			s, err := database.Snapshot(cmd.Context(), t.db, catalog.Options{})
+			if err != nil {
+				return nil, err
+			}
+			if out != "" {
+				err = a.writeSnapshot(out, s)
+			}
+			return render.NewSnapshot(s, out), err
+		}),
 	}
 	cmd.Flags().StringVar(&out, "out", "", "`file` to write: SQL, or a document if it ends in .json")
 	return cmd
@@ -99,7 +96,8 @@ both sides on that server and compares the results.`,
 				return err
 			}
 			d.Expected, d.Found = database.Redact(args[0]), database.Redact(args[1])
-			return a.showDrift(d)
+			d.Drift = len(d.Objects) > 0
+			return a.show(d)
 		},
 	}
 	scratch.add(cmd, scratchAuto, "where to run .sql files: ")
@@ -178,16 +176,6 @@ func readSide(file string) ([]byte, error) {
 	return content, nil
 }
 
-// showDrift shows the differences, and ends the command with exit code 3 if there are any.
-func (a *app) showDrift(d *render.Drift) error {
-	d.Drift = len(d.Objects) > 0
-	a.print().Show(d)
-	if d.Drift {
-		return exitError{exitPending}
-	}
-	return nil
-}
-
 func (a *app) driftCommand() *cobra.Command {
 	var accept bool
 	var reason string
@@ -207,28 +195,28 @@ With --accept, drift records the present schema as the expected one.`,
   whimbrel drift --accept --reason "the index was added by hand"`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx := cmd.Context()
-			if accept {
-				return a.acceptDrift(cmd, reason)
-			}
-			if reason != "" {
+			switch {
+			case accept && reason == "":
+				return reasonRequired("the history keeps it")
+			case accept:
+				return a.with(a.openWithoutFiles, func(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
+					return &render.DriftAccepted{Set: t.set.Name(), Reason: reason}, inspect.AcceptDrift(cmd.Context(), t.db, t.set.Name(), reason)
+				})(cmd, nil)
+			case reason != "":
 				return usage("", "--reason requires --accept")
 			}
-			maker, closeMaker, err := a.scratch(ctx, scratch)
+			maker, closeMaker, err := a.scratch(cmd.Context(), scratch)
 			if err != nil {
 				return err
 			}
 			defer closeMaker()
-			t, err := a.openWithoutFiles(ctx)
-			if err != nil {
-				return err
-			}
-			defer t.close()
-			changes, err := a.drift(ctx, t, maker)
-			if err != nil {
-				return fmt.Errorf("drift: %w", err)
-			}
-			return a.showDrift(&render.Drift{Objects: render.NewChanges(changes), Expected: "the history", Found: "the database"})
+			return a.with(a.openWithoutFiles, func(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
+				changes, err := a.drift(cmd.Context(), t, maker)
+				if err != nil {
+					return nil, fmt.Errorf("drift: %w", err)
+				}
+				return &render.Drift{Drift: len(changes) > 0, Objects: render.NewChanges(changes), Expected: "the history", Found: "the database"}, nil
+			})(cmd, nil)
 		},
 	}
 	scratch.add(cmd, scratchAuto, "where to create the scratch database: ")
@@ -248,17 +236,4 @@ func (a *app) drift(ctx context.Context, t *target, scratch inspect.Scratch) ([]
 		return nil, err
 	}
 	return inspect.Drift(ctx, t.db, scratch, files)
-}
-
-func (a *app) acceptDrift(cmd *cobra.Command, reason string) error {
-	ctx := cmd.Context()
-	if reason == "" {
-		return reasonRequired("the history keeps it")
-	}
-	return a.withTarget(ctx, a.openWithoutFiles, func(t *target) (render.Document, error) {
-		if err := inspect.AcceptDrift(ctx, t.db, t.set.Name(), reason); err != nil {
-			return nil, err
-		}
-		return &render.DriftAccepted{Set: t.set.Name(), Reason: reason}, nil
-	})
 }

@@ -24,24 +24,19 @@ is still running it.`,
   whimbrel status --exit-code --quiet   # for scripts: 3 if something is pending`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var doc *render.Status
-			err := a.withTarget(cmd.Context(), a.open, func(t *target) (render.Document, error) {
+			pending := false
+			err := a.with(a.open, func(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
 				s, err := t.migrator().Status(cmd.Context())
 				if err != nil {
 					return nil, err
 				}
-				doc = render.NewStatus(s, t.dir)
-				return doc, nil
-			})
-			switch {
-			case err != nil:
-				return err
-			case doc.Interrupted != nil && !doc.Interrupted.Running:
-				return exitError{exitFailed}
-			case exitCode && len(doc.Pending)+len(doc.Repeats) > 0:
-				return exitError{exitPending}
+				pending = len(s.PendingVersions())+len(s.PendingRepeatables()) > 0
+				return render.NewStatus(s, t.dir), nil
+			})(cmd, nil)
+			if err == nil && exitCode && pending {
+				err = exitError{exitPending}
 			}
-			return nil
+			return err
 		},
 	}
 	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "exit with 3 if something is pending")

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
@@ -139,26 +141,71 @@ func (t *target) close() {
 	t.cancel()
 }
 
-// withTarget opens a target, runs work on it, and shows the document that work returns.
-func (a *app) withTarget(ctx context.Context, open func(context.Context) (*target, error), work func(*target) (render.Document, error)) error {
-	t, err := open(ctx)
-	if err != nil {
-		return err
+// work is what a command does with an open target and its arguments.
+type work func(cmd *cobra.Command, t *target, args []string) (render.Document, error)
+
+// with returns the function of a command that opens a target, works on it, and shows the document that
+// work returns.
+func (a *app) with(open func(context.Context) (*target, error), work work) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		t, err := open(cmd.Context())
+		if err != nil {
+			return err
+		}
+		defer t.close()
+		doc, err := work(cmd, t, args)
+		if err != nil {
+			return err
+		}
+		return a.show(doc)
 	}
-	defer t.close()
-	doc, err := work(t)
-	if err != nil {
-		return err
-	}
-	a.print().Show(doc)
-	return nil
 }
 
-// withVersions is withTarget for a command whose arguments are versions.
-func (a *app) withVersions(ctx context.Context, open func(context.Context) (*target, error), args []string, work func(*target, []int64) (render.Document, error)) error {
-	versions, err := parseVersions(args)
-	if err != nil {
-		return err
+// withVersions is with for a command whose arguments are versions.
+func (a *app) withVersions(open func(context.Context) (*target, error), work func(context.Context, *target, []int64) (render.Document, error)) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		versions, err := parseVersions(args)
+		if err != nil {
+			return err
+		}
+		return a.with(open, func(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
+			return work(cmd.Context(), t, versions)
+		})(cmd, nil)
 	}
-	return a.withTarget(ctx, open, func(t *target) (render.Document, error) { return work(t, versions) })
+}
+
+// answer returns the function that converts a result into a document, unless there was an error.
+func answer[T any, D render.Document](convert func(T) D) func(T, error) (render.Document, error) {
+	return func(result T, err error) (render.Document, error) {
+		if err != nil {
+			return nil, err
+		}
+		return convert(result), nil
+	}
+}
+
+// show shows a document. It ends the command with an exit code if the document reports a difference or a
+// failed check.
+func (a *app) show(doc render.Document) error {
+	a.print().Show(doc)
+	different, failed := false, false
+	switch d := doc.(type) {
+	case *render.Drift:
+		different = d.Drift
+	case *render.MetadataDiff:
+		different = d.Different
+	case *render.MetadataCheck:
+		failed = len(d.Missing) > 0
+	case *render.Proved:
+		failed = !d.OK
+	case *render.Status:
+		failed = d.Interrupted != nil && !d.Interrupted.Running
+	}
+	switch {
+	case failed:
+		return exitError{exitFailed}
+	case different:
+		return exitError{exitPending}
+	}
+	return nil
 }

@@ -124,6 +124,16 @@ func reasonRequired(use string) error {
 	return usage("Add --reason \"…\" to the command.", "--reason is required; %s", use)
 }
 
+// needReason returns a cobra.Command.PreRunE that requires --reason.
+func needReason(reason *string, use string) func(*cobra.Command, []string) error {
+	return func(*cobra.Command, []string) error {
+		if *reason == "" {
+			return reasonRequired(use)
+		}
+		return nil
+	}
+}
+
 // parseVersion parses a version. Leading zeros are allowed: 0003 is 3.
 func parseVersion(s string) (int64, error) {
 	v, err := strconv.ParseInt(s, 10, 64)

@@ -39,25 +39,20 @@ database, such as roles, unless you add --skip-outside or --allow-outside.`,
 			if scratch.skip || len(scratch.allow) > 0 {
 				return usage("", "--skip-outside and --allow-outside require --scratch")
 			}
-			return a.verifyChecksums(cmd.Context())
+			return a.with(a.open, verifyChecksums)(cmd, nil)
 		},
 	}
 	scratch.add(cmd, "", "prove the folder on a scratch database: ")
 	return cmd
 }
 
-func (a *app) verifyChecksums(ctx context.Context) error {
-	return a.withTarget(ctx, a.open, func(t *target) (render.Document, error) {
-		m := t.migrator()
-		s, err := m.Status(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if err := m.Verify(ctx); err != nil {
-			return nil, err
-		}
-		return &render.Verified{Set: s.Set, OK: true, Verified: s.InState(whimbrel.StateApplied), Unknown: s.InState(whimbrel.StateUnknown)}, nil
-	})
+func verifyChecksums(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
+	m := t.migrator()
+	s, err := m.Status(cmd.Context())
+	if err != nil {
+		return nil, err
+	}
+	return &render.Verified{Set: s.Set, OK: true, Verified: s.InState(whimbrel.StateApplied), Unknown: s.InState(whimbrel.StateUnknown)}, m.Verify(cmd.Context())
 }
 
 func (a *app) verifyOnScratch(ctx context.Context, flags scratchFlags) error {
@@ -84,9 +79,5 @@ func (a *app) verifyOnScratch(ctx context.Context, flags scratchFlags) error {
 	if err != nil {
 		return err
 	}
-	a.print().Show(render.NewProved(v))
-	if !v.OK() {
-		return exitError{exitFailed}
-	}
-	return nil
+	return a.show(render.NewProved(v))
 }

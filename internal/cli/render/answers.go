@@ -81,8 +81,8 @@ type Setting struct {
 }
 
 // NewSetting converts a setting.
-func NewSetting(v database.SettingValue) Setting {
-	return Setting{
+func NewSetting(v database.SettingValue) *Setting {
+	return &Setting{
 		Name: v.Name, Type: string(v.Type), Choices: v.Choices, Value: v.Value, Default: v.Default, IsDefault: v.IsDefault, Doc: v.Doc,
 		Reason: v.Reason, ChangedBy: v.ChangedBy, ChangedAt: instant(v.ChangedAt), Until: instant(v.Until),
 	}
@@ -95,7 +95,9 @@ func (d *Setting) write(pg *page) { pg.line(clean(d.Value)) }
 type SettingChanged struct{ Setting }
 
 // NewSettingChanged returns the answer for the new value of a setting.
-func NewSettingChanged(v database.SettingValue) Document { return &SettingChanged{NewSetting(v)} }
+func NewSettingChanged(v database.SettingValue) *SettingChanged {
+	return &SettingChanged{*NewSetting(v)}
+}
 
 func (d *SettingChanged) write(pg *page) {
 	words := d.Name + " is now " + clean(d.Value)
@@ -118,7 +120,7 @@ type Frozen struct {
 }
 
 // NewFrozen returns the answer for the new value of the setting "frozen".
-func NewFrozen(v database.SettingValue) Document {
+func NewFrozen(v database.SettingValue) *Frozen {
 	return &Frozen{Frozen: v.Value == "true", Reason: v.Reason, By: v.ChangedBy, Since: instant(v.ChangedAt), Until: instant(v.Until)}
 }
 
