@@ -20,15 +20,15 @@ release with the files of an older one.`,
   whimbrel down --dry-run    # show the plan only`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			goal, err := m.down()
+			goal, err := m.goal(cmd, true)
 			if err != nil {
 				return err
 			}
 			return a.migrate(cmd, &m, goal, "Nothing to do: no migration above that version is applied.")
 		},
 	}
-	m.addTo(cmd, "roll back everything above this version")
-	m.addSteps(cmd, "roll back this many migrations (default 1)")
+	versionFlag(cmd, &m.to, "to", "roll back everything above this `version`")
+	m.addSteps(cmd, "roll back `n` migrations (default 1)")
 	cmd.Flags().BoolVar(&m.all, "all", false, "roll back everything")
 	m.addRun(cmd)
 	addOverrule(cmd, &m.overrule)

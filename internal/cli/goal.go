@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -16,7 +18,8 @@ import (
 
 // migrateFlags are the flags of the commands that migrate.
 type migrateFlags struct {
-	to, steps  *number
+	to         int64
+	steps      int
 	all        bool
 	atomic     bool
 	outOfOrder bool
@@ -25,52 +28,23 @@ type migrateFlags struct {
 	overrule   string
 }
 
-// number is the value of a flag that may be unset.
-type number struct {
-	value int64
-	set   bool
-	parse func(string) (int64, error)
-	what  string
+// versionFlag adds a flag whose value is a version.
+func versionFlag(cmd *cobra.Command, to *int64, name, usage string) {
+	cmd.Flags().Func(name, usage, func(s string) (err error) {
+		*to, err = parseVersion(s)
+		return err
+	})
 }
 
-func (n *number) Set(s string) (err error) {
-	n.value, err = n.parse(s)
-	n.set = err == nil
-	return err
-}
-
-func (n *number) String() string {
-	if n == nil || !n.set {
-		return ""
-	}
-	return strconv.FormatInt(n.value, 10)
-}
-
-func (n *number) Type() string { return n.what }
-
-func newVersion() *number { return &number{parse: parseVersion, what: "version"} }
-
-func newSteps() *number {
-	return &number{what: "n", parse: func(s string) (int64, error) {
+func (m *migrateFlags) addSteps(cmd *cobra.Command, usage string) {
+	cmd.Flags().Func("steps", usage, func(s string) error {
 		n, err := strconv.ParseInt(s, 10, 32)
-		if err != nil {
-			return 0, fmt.Errorf("%q is not a number of migrations; use 1 or more", s)
+		if err != nil || n < 1 {
+			return errors.New("not a number of migrations; use 1 or more")
 		}
-		if n < 1 {
-			return 0, fmt.Errorf("%d is not a number of migrations; use 1 or more", n)
-		}
-		return n, nil
-	}}
-}
-
-func (m *migrateFlags) addTo(cmd *cobra.Command, verb string) {
-	m.to = newVersion()
-	cmd.Flags().Var(m.to, "to", verb)
-}
-
-func (m *migrateFlags) addSteps(cmd *cobra.Command, verb string) {
-	m.steps = newSteps()
-	cmd.Flags().Var(m.steps, "steps", verb)
+		m.steps = int(n)
+		return nil
+	})
 }
 
 func (m *migrateFlags) addPolicy(cmd *cobra.Command) {
@@ -96,36 +70,33 @@ func conflicting(one, other string) error {
 	return usage("Pass only one of them.", "%s and %s can't be combined", one, other)
 }
 
-// up returns the goal that the flags of up select.
-func (m *migrateFlags) up() (whimbrel.Goal, error) {
-	switch {
-	case m.to.set && m.steps.set:
-		return whimbrel.Goal{}, conflicting("--to", "--steps")
-	case m.to.set:
-		return whimbrel.UpTo(m.to.value), nil
-	case m.steps.set:
-		return whimbrel.By(int(m.steps.value)), nil
+// exclusive returns an error if more than one of the flags is given.
+func exclusive(cmd *cobra.Command, flags ...string) error {
+	flags = slices.DeleteFunc(flags, func(f string) bool { return !cmd.Flags().Changed(f) })
+	if len(flags) > 1 {
+		return usage("Pass only one of them.", "--%s and --%s can't be combined", flags[0], flags[1])
 	}
-	return whimbrel.Latest(), nil
+	return nil
 }
 
-// down returns the goal that the flags of down select: one migration by default.
-func (m *migrateFlags) down() (whimbrel.Goal, error) {
+// goal returns the goal that the flags of up or down select. The default of down is one migration.
+func (m *migrateFlags) goal(cmd *cobra.Command, down bool) (g whimbrel.Goal, err error) {
+	to, steps := cmd.Flags().Changed("to"), cmd.Flags().Changed("steps")
 	switch {
-	case m.to.set && m.steps.set:
-		return whimbrel.Goal{}, conflicting("--to", "--steps")
-	case m.all && m.to.set:
-		return whimbrel.Goal{}, conflicting("--all", "--to")
-	case m.all && m.steps.set:
-		return whimbrel.Goal{}, conflicting("--all", "--steps")
-	case m.all:
-		return whimbrel.DownTo(whimbrel.NilVersion), nil
-	case m.to.set:
-		return whimbrel.DownTo(m.to.value), nil
-	case m.steps.set:
-		return whimbrel.By(-int(m.steps.value)), nil
+	case down && m.all:
+		g = whimbrel.DownTo(whimbrel.NilVersion)
+	case down && to:
+		g = whimbrel.DownTo(m.to)
+	case down:
+		g = whimbrel.By(-max(m.steps, 1))
+	case to:
+		g = whimbrel.UpTo(m.to)
+	case steps:
+		g = whimbrel.By(m.steps)
+	default:
+		g = whimbrel.Latest()
 	}
-	return whimbrel.By(-1), nil
+	return g, exclusive(cmd, "all", "to", "steps")
 }
 
 // migrate migrates to a goal or, with --dry-run, shows the plan.
@@ -177,8 +148,13 @@ func (a *app) migrate(cmd *cobra.Command, m *migrateFlags, goal whimbrel.Goal, i
 		a.print().Show(doc)
 		return nil
 	}
+	return a.finishFailed(ctx, err, doc, plan, result, m.again(cmd, result))
+}
+
+// finishFailed shows the result of a plan that failed. again is the command that resumes it.
+func (a *app) finishFailed(ctx context.Context, err error, doc *render.Result, p *whimbrel.Plan, r *whimbrel.Result, again string) error {
 	f, code := explain(ctx, err)
-	advise(f, plan, result, m.again(cmd, result))
+	advise(f, p, r, again)
 	a.print().Finish(doc, f)
 	return exitError{code}
 }
@@ -190,12 +166,12 @@ func (m *migrateFlags) again(cmd *cobra.Command, done *whimbrel.Result) string {
 	switch name := cmd.Name(); {
 	case name == "redo":
 		return "whimbrel up"
-	case m.to != nil && m.to.set:
-		words = append(words, "--to", m.to.String())
+	case cmd.Flags().Changed("to"):
+		words = append(words, "--to", strconv.FormatInt(m.to, 10))
 	case m.all:
 		words = append(words, "--all")
-	case m.steps != nil && m.steps.set:
-		steps = int(m.steps.value) - len(done.Applied) - len(done.RolledBack)
+	case m.steps > 0:
+		steps = m.steps - len(done.Applied) - len(done.RolledBack)
 	}
 	if steps > 0 {
 		words = append(words, "--steps", strconv.Itoa(steps))

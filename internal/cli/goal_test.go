@@ -9,43 +9,34 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// The command that goes on does what is left of what was asked for.
-func TestTheCommandThatGoesOn(t *testing.T) {
+// The command that resumes does the rest of what the user asked for.
+func TestCommandThatResumes(t *testing.T) {
 	t.Parallel()
 	done := []whimbrel.StepResult{{Version: 3}}
 	for _, c := range []struct {
 		args   []string
+		flags  migrateFlags // as the command parses args
 		result whimbrel.Result
 		want   string
 	}{
-		{[]string{"up"}, whimbrel.Result{Applied: done}, "whimbrel up"},
-		{[]string{"up", "--to", "0012", "--note", "x"}, whimbrel.Result{}, "whimbrel up --to 12"},
-		{[]string{"up", "--steps", "3"}, whimbrel.Result{Applied: done}, "whimbrel up --steps 2"},
-		{[]string{"to", "7"}, whimbrel.Result{}, "whimbrel to 7"},
-		{[]string{"down"}, whimbrel.Result{}, "whimbrel down"},
-		{[]string{"down", "--all"}, whimbrel.Result{}, "whimbrel down --all"},
-		{[]string{"down", "--steps", "2"}, whimbrel.Result{RolledBack: done}, "whimbrel down --steps 1"},
-		{[]string{"redo"}, whimbrel.Result{RolledBack: done}, "whimbrel up"},
+		{[]string{"up"}, migrateFlags{}, whimbrel.Result{Applied: done}, "whimbrel up"},
+		{[]string{"up", "--to", "0012", "--note", "x"}, migrateFlags{to: 12}, whimbrel.Result{}, "whimbrel up --to 12"},
+		{[]string{"up", "--steps", "3"}, migrateFlags{steps: 3}, whimbrel.Result{Applied: done}, "whimbrel up --steps 2"},
+		{[]string{"to", "7"}, migrateFlags{}, whimbrel.Result{}, "whimbrel to 7"},
+		{[]string{"down"}, migrateFlags{}, whimbrel.Result{}, "whimbrel down"},
+		{[]string{"down", "--all"}, migrateFlags{all: true}, whimbrel.Result{}, "whimbrel down --all"},
+		{[]string{"down", "--steps", "2"}, migrateFlags{steps: 2}, whimbrel.Result{RolledBack: done}, "whimbrel down --steps 1"},
+		{[]string{"redo"}, migrateFlags{}, whimbrel.Result{RolledBack: done}, "whimbrel up"},
 	} {
 		root := (&app{}).root()
 		cmd, rest, err := root.Find(c.args)
 		if err != nil {
 			t.Fatal(err)
 		}
-		m := migrateFlags{to: newVersion(), steps: newSteps()}
 		if err := cmd.ParseFlags(rest); err != nil {
 			t.Fatal(err)
 		}
-		for flag, n := range map[string]*number{"to": m.to, "steps": m.steps} {
-			if f := cmd.Flags().Lookup(flag); f != nil && f.Changed {
-				if err := n.Set(f.Value.String()); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-		if f := cmd.Flags().Lookup("all"); f != nil {
-			m.all = f.Changed
-		}
+		m := c.flags
 		if got := m.again(cmd, &c.result); got != c.want {
 			t.Errorf("%q: %q, want %q", c.args, got, c.want)
 		}

@@ -27,8 +27,8 @@ is a number or a timestamp, like those in the folder. If the folder does not exi
   whimbrel new "add email to users" --timestamp`,
 		Args: needArgs("one name, such as create_users", 1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if timestamp && sequence {
-				return usage("Pass only one of them.", "--timestamp and --sequence can't be combined")
+			if err := exclusive(cmd, "timestamp", "sequence"); err != nil {
+				return err
 			}
 			r, err := a.resolve()
 			if err != nil {

@@ -2,8 +2,6 @@ package cli
 
 import (
 	"github.com/spf13/cobra"
-
-	"github.com/whimbrel-db/whimbrel"
 )
 
 func (a *app) planCommand() *cobra.Command {
@@ -22,18 +20,14 @@ with its transaction, file and number of statements. It changes nothing and take
   whimbrel plan --down --all         # for down --all`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var goal whimbrel.Goal
-			var err error
 			idle := "Nothing to do: nothing is pending."
 			switch {
 			case down:
-				goal, err = m.down()
 				idle = "Nothing to do: no migration above that version is applied."
 			case m.all:
-				err = usage("Without --down, plan shows all pending migrations.", "--all requires --down")
-			default:
-				goal, err = m.up()
+				return usage("Without --down, plan shows all pending migrations.", "--all requires --down")
 			}
+			goal, err := m.goal(cmd, down)
 			if err != nil {
 				return err
 			}
@@ -41,8 +35,8 @@ with its transaction, file and number of statements. It changes nothing and take
 		},
 	}
 	cmd.Flags().BoolVar(&down, "down", false, "plan a rollback, of one migration by default")
-	m.addTo(cmd, "as for up or down")
-	m.addSteps(cmd, "as for up or down")
+	versionFlag(cmd, &m.to, "to", "`version`, as for up or down")
+	m.addSteps(cmd, "`n` migrations, as for up or down")
 	cmd.Flags().BoolVar(&m.all, "all", false, "with --down: roll back everything")
 	m.addPolicy(cmd)
 	a.completeVersionFlag(cmd)

@@ -18,14 +18,10 @@ write a migration that no other database has yet. Edits to that file are not an 
   whimbrel redo --steps 2    # the newest two`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			steps := 1
-			if m.steps.set {
-				steps = int(m.steps.value)
-			}
-			return a.migrate(cmd, &m, whimbrel.Redo(steps), "Nothing to do.")
+			return a.migrate(cmd, &m, whimbrel.Redo(max(m.steps, 1)), "Nothing to do.")
 		},
 	}
-	m.addSteps(cmd, "redo this many migrations (default 1)")
+	m.addSteps(cmd, "redo `n` migrations (default 1)")
 	m.addRun(cmd)
 	addOverrule(cmd, &m.overrule)
 	return cmd

@@ -58,10 +58,7 @@ database needs --confirm-protected with its name.`,
 				a.print().Show(doc)
 				return nil
 			}
-			f, code := explain(ctx, err)
-			advise(f, &whimbrel.Plan{}, result, seedAgain(cmd))
-			a.print().Finish(doc, f)
-			return exitError{code}
+			return a.finishFailed(ctx, err, doc, &whimbrel.Plan{}, result, seedAgain(cmd))
 		},
 	}
 	cmd.Flags().StringVar(&dir, "seeds", defaultSeeds, "`folder` with the scripts")

@@ -18,7 +18,7 @@ import (
 )
 
 func (a *app) squashCommand() *cobra.Command {
-	from, to := newVersion(), newVersion()
+	var from, to int64
 	var name, dialect string
 	var scratch scratchFlags
 	var deleteSource, recorded, minimal, dropData bool
@@ -43,7 +43,7 @@ allows it to leave them out.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
-			case !from.set || !to.set || name == "":
+			case !cmd.Flags().Changed("from") || !cmd.Flags().Changed("to") || name == "":
 				return usage("For example: whimbrel squash --from 1 --to 40 --name schema", "--from, --to and --name are required")
 			case !minimal && (dropData || cmd.Flags().Changed("scratch") || scratch.skip || len(scratch.allow) > 0):
 				return usage("", "--drop-data, --scratch, --skip-outside and --allow-outside require --minimal")
@@ -52,7 +52,7 @@ allows it to leave them out.`,
 			if err != nil {
 				return err
 			}
-			opts := source.SquashOptions{From: from.value, To: to.value, Name: name, Format: r.format, Dir: r.dir, Recorded: recorded}
+			opts := source.SquashOptions{From: from, To: to, Name: name, Format: r.format, Dir: r.dir, Recorded: recorded}
 			if dialect == "" && minimal && scratch.where != scratchAuto && scratch.where != scratchLocal {
 				dialect, _, _ = strings.Cut(scratch.where, ":")
 			}
@@ -81,8 +81,8 @@ allows it to leave them out.`,
 		},
 	}
 	f := cmd.Flags()
-	f.Var(from, "from", "the oldest version of the range")
-	f.Var(to, "to", "the newest version of the range, and the version of the squash")
+	versionFlag(cmd, &from, "from", "the oldest `version` of the range")
+	versionFlag(cmd, &to, "to", "the newest `version` of the range, and the version of the squash")
 	f.StringVar(&name, "name", "", "`name` of the squash")
 	f.BoolVar(&deleteSource, "delete-source", false, "delete the replaced files; databases in the middle of the range then can't continue")
 	f.BoolVar(&recorded, "recorded", false, "allow squashes in the range, because every database has recorded them")

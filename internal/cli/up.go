@@ -21,15 +21,15 @@ Several processes can run up at once: one works, and the others wait for it.`,
   whimbrel up --atomic       # all in one transaction`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			goal, err := m.up()
+			goal, err := m.goal(cmd, false)
 			if err != nil {
 				return err
 			}
 			return a.migrate(cmd, &m, goal, "Nothing to do: nothing is pending.")
 		},
 	}
-	m.addTo(cmd, "apply nothing above this version")
-	m.addSteps(cmd, "apply this many migrations at most")
+	versionFlag(cmd, &m.to, "to", "apply nothing above this `version`")
+	m.addSteps(cmd, "apply at most `n` migrations")
 	m.addRun(cmd)
 	a.completeVersionFlag(cmd)
 	return cmd

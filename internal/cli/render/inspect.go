@@ -66,15 +66,13 @@ type Change struct {
 
 // NewChanges converts the differences of a comparison, and masks passwords in definitions.
 func NewChanges(changes []catalog.Change) []Change {
-	all := []Change{}
-	for _, c := range changes {
+	return each(changes, func(c catalog.Change) Change {
 		c.Expected, c.Found = sqltext.Mask(c.Expected, sqltext.PostgreSQL), sqltext.Mask(c.Found, sqltext.PostgreSQL)
-		all = append(all, Change{
+		return Change{
 			Kind: string(c.Kind), Name: c.Name, Change: c.Change, Detail: c.Detail,
 			Expected: c.Expected, Found: c.Found, Order: c.Order, words: c.String(),
-		})
-	}
-	return all
+		}
+	})
 }
 
 func (pg *page) changes(indent string, changes []Change) {

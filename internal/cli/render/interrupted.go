@@ -54,10 +54,7 @@ func (i *Interrupted) Next() string { return nextCommand(database.Direction(i.Di
 
 // words describes the run: its migration, and where, when and why it was interrupted.
 func (i *Interrupted) words(pg *page) string {
-	which := clean(i.Name)
-	if i.Version != whimbrel.NilVersion {
-		which = pg.digits.Label(i.Version) + " " + which
-	}
+	which := pg.digits.Name(i.Version, i.Name)
 	if i.Direction == string(database.Down) {
 		which += " (down)"
 	}
@@ -143,10 +140,7 @@ func NewResolved(set string, r *whimbrel.Resolved, how whimbrel.Resolution, befo
 }
 
 func (d *Resolved) write(pg *page) {
-	which := clean(d.Name)
-	if d.Version != whimbrel.NilVersion {
-		which = pg.digits.Label(d.Version) + " " + which
-	}
+	which := pg.digits.Name(d.Version, d.Name)
 	then := "continues with " + statementOf(d.Statement, d.Of)
 	switch {
 	case d.Statement > d.Of:

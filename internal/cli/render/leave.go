@@ -2,6 +2,7 @@ package render
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel"
@@ -52,16 +53,8 @@ func (p *Printer) Leave() {
 		}
 		return
 	}
-	p.put(p.opts.Err, strings.Join(sentences(left, may, next), "\n")+"\n")
-}
-
-func sentences(parts ...string) (all []string) {
-	for _, s := range parts {
-		if s != "" {
-			all = append(all, s)
-		}
-	}
-	return all
+	lines := slices.DeleteFunc([]string{left, may, next}, func(s string) bool { return s == "" })
+	p.put(p.opts.Err, strings.Join(lines, "\n")+"\n")
 }
 
 // running names the statement or the steps in progress. p.mu is held.
@@ -81,12 +74,7 @@ func (p *Printer) running() string {
 }
 
 // which names a step.
-func (p *Printer) which(s whimbrel.Step) string {
-	if s.Version == whimbrel.NilVersion {
-		return clean(s.Name)
-	}
-	return p.digits.Label(s.Version) + " " + clean(s.Name)
-}
+func (p *Printer) which(s whimbrel.Step) string { return p.digits.Name(s.Version, s.Name) }
 
 // nextCommand returns the command that resumes an interrupted run.
 func nextCommand(d database.Direction) string {

@@ -33,14 +33,12 @@ func (d *Metadata) exact() bool { return d.File == "" }
 
 // NewMetadata returns the answer for a document and its YAML text.
 func NewMetadata(d *metadata.Document, text string) *Metadata {
-	m := &Metadata{Entries: []Fact{}, Text: text}
-	for _, e := range d.Entries() {
-		m.Entries = append(m.Entries, Fact{
+	return &Metadata{Text: text, Entries: each(d.Entries(), func(e metadata.Entry) Fact {
+		return Fact{
 			Type: e.Name.Kind.Type(), Name: e.Name.String(),
 			Description: e.Description, Owner: e.Owner, Tags: e.Tags, Links: e.Links, Keys: e.Keys,
-		})
-	}
-	return m
+		}
+	})}
 }
 
 func (d *Metadata) write(pg *page) {
@@ -48,17 +46,10 @@ func (d *Metadata) write(pg *page) {
 		pg.WriteString(d.Text)
 		return
 	}
-	pg.line("Wrote " + entries(len(d.Entries)) + " to " + d.File + ".")
+	pg.line("Wrote " + plural(len(d.Entries), "1 entry", fmt.Sprintf("%d entries", len(d.Entries))) + " to " + d.File + ".")
 }
 
 func (*Metadata) pageable() {}
-
-func entries(n int) string {
-	if n == 1 {
-		return "1 entry"
-	}
-	return fmt.Sprintf("%d entries", n)
-}
 
 // MetadataChange is a change to the stored metadata.
 type MetadataChange struct {
@@ -91,19 +82,15 @@ type MetadataChanged struct {
 
 // NewMetadataChanged converts a result.
 func NewMetadataChanged(r *metadb.Result) *MetadataChanged {
-	d := &MetadataChanged{
+	return &MetadataChanged{
 		Action: r.Action, Entries: r.Entries, DryRun: r.DryRun, Duration: Millis(r.Duration),
-		Changes: []MetadataChange{}, Comments: []MetadataComment{},
+		Changes: each(r.Changes, func(c metadata.Difference) MetadataChange {
+			return MetadataChange{Type: c.Name.Kind.Type(), Name: c.Name.String(), Change: c.Change, Fact: c.Fact, From: c.From, To: c.To, words: c.String()}
+		}),
+		Comments: each(r.Comments, func(c metadata.Comment) MetadataComment {
+			return MetadataComment{c.Name.Kind.Type(), c.Name.String(), c.Text}
+		}),
 	}
-	for _, c := range r.Changes {
-		d.Changes = append(d.Changes, MetadataChange{
-			Type: c.Name.Kind.Type(), Name: c.Name.String(), Change: c.Change, Fact: c.Fact, From: c.From, To: c.To, words: c.String(),
-		})
-	}
-	for _, c := range r.Comments {
-		d.Comments = append(d.Comments, MetadataComment{c.Name.Kind.Type(), c.Name.String(), c.Text})
-	}
-	return d
 }
 
 func (d *MetadataChanged) write(pg *page) {
@@ -135,13 +122,11 @@ func (pg *page) metadataChanges(changes []MetadataChange, comments []MetadataCom
 	}
 	if len(changes) == 0 { // changes include those of comments
 		for _, c := range comments {
-			words := "~ comment of " + c.Type + " " + c.Name
+			text := ": " + oneLine(c.Text)
 			if c.Text == "" {
-				words += " removed"
-			} else {
-				words += ": " + oneLine(c.Text)
+				text = " removed"
 			}
-			lines = append(lines, clean(words))
+			lines = append(lines, clean("~ comment of "+c.Type+" "+c.Name+text))
 		}
 	}
 	for i, l := range lines {
@@ -190,11 +175,9 @@ type InconsistentEntry struct {
 
 // NewInconsistent converts a list of entries.
 func NewInconsistent(all []metadata.Inconsistent) Inconsistent {
-	d := Inconsistent{}
-	for _, i := range all {
-		d = append(d, InconsistentEntry{i.Name.Kind.Type(), i.Name.String(), i.Description, i.Reason})
-	}
-	return d
+	return each(all, func(i metadata.Inconsistent) InconsistentEntry {
+		return InconsistentEntry{i.Name.Kind.Type(), i.Name.String(), i.Description, i.Reason}
+	})
 }
 
 func (d Inconsistent) write(pg *page) {
@@ -225,11 +208,9 @@ type MissingFacts struct {
 
 // NewMetadataCheck converts the result of a check.
 func NewMetadataCheck(missing []metadata.Missing, checked int) *MetadataCheck {
-	d := &MetadataCheck{Checked: checked, Missing: []MissingFacts{}}
-	for _, m := range missing {
-		d.Missing = append(d.Missing, MissingFacts{m.Name.Kind.Type(), m.Name.String(), m.Facts})
-	}
-	return d
+	return &MetadataCheck{Checked: checked, Missing: each(missing, func(m metadata.Missing) MissingFacts {
+		return MissingFacts{m.Name.Kind.Type(), m.Name.String(), m.Facts}
+	})}
 }
 
 func (d *MetadataCheck) write(pg *page) {

@@ -141,7 +141,7 @@ func (d *Plan) remarks(pg *page) (remarks []string) {
 		}
 		switch {
 		case s.Resumes > 0:
-			remarks = append(remarks, pg.whole(s)+": "+resumesAt(s.Resumes, s.Statements)+".")
+			remarks = append(remarks, pg.digits.Name(s.Version, s.Name)+": "+resumesAt(s.Resumes, s.Statements)+".")
 		case s.Transaction == nil:
 			if outside++; outside <= shownReasons {
 				remarks = append(remarks, fmt.Sprintf("%s: runs statement by statement, outside a transaction: %s.", pg.which(s), clean(s.WhyNoTransaction)))
@@ -194,14 +194,6 @@ func (pg *page) which(s PlanStep) string {
 		return clean(s.Name)
 	}
 	return pg.digits.Label(s.Version)
-}
-
-// whole names a step by its version and name.
-func (pg *page) whole(s PlanStep) string {
-	if s.Version == whimbrel.NilVersion {
-		return clean(s.Name)
-	}
-	return pg.digits.Label(s.Version) + " " + clean(s.Name)
 }
 
 // records describes what is recorded with a step without running it, "" for nothing.

@@ -177,12 +177,7 @@ func (p *Printer) Notice(n database.Notice) {
 	}
 	pg.WriteString(pg.warn(severity+":") + " " + cleanLines(n.Message))
 	if len(p.progress.running) == 1 { // else its step is unknown
-		s := p.progress.running[0]
-		of := clean(s.Name)
-		if s.Version != whimbrel.NilVersion {
-			of = p.digits.Label(s.Version) + " " + of
-		}
-		pg.WriteString(pg.faint(" (" + of + ")"))
+		pg.WriteString(pg.faint(" (" + p.which(p.progress.running[0]) + ")"))
 	}
 	pg.line()
 	for _, more := range []string{n.Detail, n.Hint} {

@@ -56,19 +56,13 @@ type Proved struct {
 
 // NewProved converts the results.
 func NewProved(v *inspect.Verified) *Proved {
-	d := &Proved{
-		Set: v.Set, OK: v.OK(), Migrations: []Proof{}, Left: NewChanges(v.Left), Again: NewChanges(v.Again),
-		Baselines: newWays(v.Baselines), Originals: newWays(v.Originals), Repeatables: []Repeatability{},
+	return &Proved{
+		Set: v.Set, OK: v.OK(), Migrations: each(v.Migrations, newProof), Left: NewChanges(v.Left), Again: NewChanges(v.Again),
+		Baselines: each(v.Baselines, newWay), Originals: each(v.Originals, newWay),
+		Repeatables: each(v.Repeatables, func(r inspect.Repeatability) Repeatability {
+			return Repeatability{Name: r.Name, Run: okOr(r.Run), Again: okOr(r.Again), Differences: NewChanges(r.Differences), ok: r.OK()}
+		}),
 	}
-	for _, p := range v.Migrations {
-		d.Migrations = append(d.Migrations, newProof(p))
-	}
-	for _, r := range v.Repeatables {
-		d.Repeatables = append(d.Repeatables, Repeatability{
-			Name: r.Name, Run: okOr(r.Run), Again: okOr(r.Again), Differences: NewChanges(r.Differences), ok: r.OK(),
-		})
-	}
-	return d
 }
 
 func newProof(p inspect.Proof) Proof {
@@ -82,12 +76,8 @@ func newProof(p inspect.Proof) Proof {
 	return m
 }
 
-func newWays(ways []inspect.Way) []Way {
-	all := []Way{}
-	for _, w := range ways {
-		all = append(all, Way{Version: w.Version, Name: w.Name, Up: okOr(w.Err), At: w.At, Differences: NewChanges(w.Differences), ok: w.OK()})
-	}
-	return all
+func newWay(w inspect.Way) Way {
+	return Way{Version: w.Version, Name: w.Name, Up: okOr(w.Err), At: w.At, Differences: NewChanges(w.Differences), ok: w.OK()}
 }
 
 // okOr returns "ok" or the text of an error.
@@ -113,10 +103,10 @@ func (d *Proved) write(pg *page) {
 		pg.changes("  ", d.Again)
 	}
 	for _, w := range d.Baselines {
-		w.write(pg, "baseline "+pg.digits.Label(w.Version)+" "+clean(w.Name), "from the baseline")
+		w.write(pg, "baseline "+pg.digits.Name(w.Version, w.Name), "from the baseline")
 	}
 	for _, w := range d.Originals {
-		w.write(pg, "squash "+pg.digits.Label(w.Version)+" "+clean(w.Name), "through the files it replaces")
+		w.write(pg, "squash "+pg.digits.Name(w.Version, w.Name), "through the files it replaces")
 	}
 	for _, r := range d.Repeatables {
 		if !r.ok {
@@ -130,7 +120,7 @@ func (d *Proved) write(pg *page) {
 }
 
 func (m Proof) write(pg *page) {
-	pg.line(fmt.Sprintf("%s %s", pg.digits.Label(m.Version), clean(m.Name)))
+	pg.line(pg.digits.Name(m.Version, m.Name))
 	switch {
 	case m.Up != "ok":
 		pg.line("  up fails: " + cleanLines(m.Up))

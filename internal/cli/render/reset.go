@@ -2,8 +2,10 @@ package render
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
 )
 
 // Object is an object of a database.
@@ -33,17 +35,11 @@ type Reset struct {
 
 // NewReset converts the result of Reset.
 func NewReset(r *whimbrel.ResetResult) *Reset {
-	d := &Reset{
-		Database: r.Database, DryRun: r.DryRun, Duration: Millis(r.Duration),
-		Dropped: []Object{}, Kept: []Kept{}, Sets: append([]string{}, r.Sets...),
+	return &Reset{
+		Database: r.Database, DryRun: r.DryRun, Duration: Millis(r.Duration), Sets: append([]string{}, r.Sets...),
+		Dropped: each(r.Dropped, func(o database.Object) Object { return Object(o) }),
+		Kept:    each(r.Left, func(l database.Left) Kept { return Kept{Object: Object(l.Object), Why: l.Why} }),
 	}
-	for _, o := range r.Dropped {
-		d.Dropped = append(d.Dropped, Object(o))
-	}
-	for _, l := range r.Left {
-		d.Kept = append(d.Kept, Kept{Object: Object(l.Object), Why: l.Why})
-	}
-	return d
 }
 
 func (d *Reset) write(pg *page) {
@@ -54,16 +50,7 @@ func (d *Reset) write(pg *page) {
 	if !d.Listed {
 		d.writeObjects(pg)
 	}
-	sets := "set"
-	if len(d.Sets) > 1 {
-		sets = "sets"
-	}
-	for i, set := range d.Sets {
-		if i > 0 {
-			sets += ","
-		}
-		sets += " " + strconv.Quote(set)
-	}
+	sets := plural(len(d.Sets), "set ", "sets ") + strings.Join(each(d.Sets, strconv.Quote), ", ")
 	objects, name := count(len(d.Dropped), "object"), clean(strconv.Quote(d.Database))
 	if d.DryRun {
 		pg.line(pg.warn("Would drop "+objects+" of database "+name+". All migrations of "+sets+" would become pending."), " Nothing was changed.")

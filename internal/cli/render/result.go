@@ -41,31 +41,20 @@ type Resumption struct {
 func NewResult(r *whimbrel.Result) *Result {
 	d := &Result{
 		Set: r.Set, Applied: versions(r.Applied), RolledBack: versions(r.RolledBack),
-		Recorded: versions(r.Recorded), Repeated: names(r.Repeated), Seeded: names(r.Seeded),
+		Recorded: versions(r.Recorded), Repeated: each(r.Repeated, name), Seeded: each(r.Seeded, name),
 		Skipped: append([]int64{}, r.Skipped...), SkippedScripts: append([]string{}, r.SkippedScripts...), Duration: Millis(r.Duration),
-		Resumed: []Resumption{},
-	}
-	for _, c := range r.Resumed {
-		d.Resumed = append(d.Resumed, Resumption{Version: c.Version, Name: c.Name, FromStatement: c.FromStatement})
+		Resumed: each(r.Resumed, func(c whimbrel.ResumedStep) Resumption {
+			return Resumption{Version: c.Version, Name: c.Name, FromStatement: c.FromStatement}
+		}),
 	}
 	return d
 }
 
 func versions(done []whimbrel.StepResult) []int64 {
-	vs := []int64{}
-	for _, d := range done {
-		vs = append(vs, d.Version)
-	}
-	return vs
+	return each(done, func(d whimbrel.StepResult) int64 { return d.Version })
 }
 
-func names(done []whimbrel.StepResult) []string {
-	all := []string{}
-	for _, d := range done {
-		all = append(all, d.Name)
-	}
-	return all
-}
+func name(d whimbrel.StepResult) string { return d.Name }
 
 // Finish prints a result and, if f is not nil, the failure.
 func (p *Printer) Finish(r *Result, f *Failure) {
@@ -106,9 +95,6 @@ func (r *Result) write(pg *page) {
 		pg.line(r.Idle)
 		return
 	}
-	words := did[len(did)-1]
-	if first := strings.Join(did[:len(did)-1], ", "); first != "" {
-		words = first + " and " + words
-	}
+	words := listWords(did)
 	pg.line(pg.good(strings.ToUpper(words[:1]) + words[1:] + " in " + took(time.Duration(r.Duration)) + "."))
 }

@@ -16,6 +16,14 @@ func (d Digits) Label(v int64) string {
 	return fmt.Sprintf("%0*d", int(d), v)
 }
 
+// Name names a migration by its version and name, or a script without a version by its name.
+func (d Digits) Name(version int64, name string) string {
+	if version < 0 {
+		return clean(name)
+	}
+	return d.Label(version) + " " + clean(name)
+}
+
 // Step formats a step's version, as white space for a script without one.
 func (d Digits) Step(v int64) string {
 	if v < 0 {
@@ -45,6 +53,15 @@ func when(t time.Time) string {
 		return ""
 	}
 	return t.UTC().Format("2006-01-02 15:04:05")
+}
+
+// each converts the elements of a list. The result is never nil, which JSON would encode as null.
+func each[T, U any](list []T, convert func(T) U) []U {
+	all := make([]U, len(list))
+	for i, e := range list {
+		all[i] = convert(e)
+	}
+	return all
 }
 
 // count returns "1 migration" or "3 migrations".
@@ -87,9 +104,5 @@ func (i instant) MarshalJSON() ([]byte, error) {
 
 // labels joins versions.
 func (pg *page) labels(versions []int64) string {
-	all := make([]string, len(versions))
-	for i, v := range versions {
-		all[i] = pg.digits.Label(v)
-	}
-	return strings.Join(all, ", ")
+	return strings.Join(each(versions, pg.digits.Label), ", ")
 }
