@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -59,39 +61,28 @@ func completeSettings(cmd *cobra.Command, args []string, _ string) ([]string, co
 
 // completeGlobals completes the values of the global flags.
 func (a *app) completeGlobals(root *cobra.Command) {
-	words := func(get func() []string) complete {
-		return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			return get(), cobra.ShellCompDirectiveNoFileComp
-		}
+	words := func(words []string) complete {
+		return cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)
 	}
-	must(root.RegisterFlagCompletionFunc("format", words(func() []string {
-		var names []string
-		for _, f := range source.Formats() {
-			names = append(names, string(f))
-		}
-		return names
-	})))
-	must(root.RegisterFlagCompletionFunc("env", words(func() []string {
+	var formats, schemes []string
+	for _, f := range source.Formats() {
+		formats = append(formats, string(f))
+	}
+	for _, d := range database.Drivers() {
+		schemes = append(schemes, d+":")
+	}
+	must(root.RegisterFlagCompletionFunc("format", words(formats)))
+	must(root.RegisterFlagCompletionFunc("database", words(schemes)))
+	must(root.RegisterFlagCompletionFunc("lock", words(lockKinds)))
+	must(root.RegisterFlagCompletionFunc("env", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		c, err := readConfig(a.global.config)
 		if err != nil || c == nil {
-			return nil
+			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		var names []string
-		for name := range c.Environments {
-			names = append(names, name)
-		}
-		return names
-	})))
-	must(root.RegisterFlagCompletionFunc("database", words(func() []string {
-		var schemes []string
-		for _, d := range database.Drivers() {
-			schemes = append(schemes, d+":")
-		}
-		return schemes
-	})))
+		return slices.Sorted(maps.Keys(c.Environments)), cobra.ShellCompDirectiveNoFileComp
+	}))
 	must(root.MarkPersistentFlagDirname("dir"))
 	must(root.MarkPersistentFlagFilename("config", "yaml", "yml"))
-	must(root.RegisterFlagCompletionFunc("lock", words(func() []string { return lockKinds })))
 	for _, name := range []string{"set", "schema", "history-table", "tables-owner", "lock-timeout"} {
 		must(root.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions))
 	}

@@ -206,7 +206,7 @@ func (c *config) environment(name string) (*section, error) {
 }
 
 // fail returns an error about a value.
-func (c *config) fail(s *scalar, format string, args ...any) error {
+func (c *config) fail(s *scalar, format string, args ...any) *usageError {
 	return &usageError{file: c.path, line: s.at.Line, column: s.at.Column, msg: fmt.Sprintf(format, shownArgs(args)...)}
 }
 

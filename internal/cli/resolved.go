@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"cmp"
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -42,60 +44,59 @@ func (a *app) resolve() (r resolved, err error) {
 	if c != nil {
 		res.sections = append(res.sections, &c.Top)
 	}
-	g := a.global
-	text := func(flag string, field func(*section) *scalar, otherwise string) string {
-		if s := res.find(field); flag == "" && s != nil {
-			return s.text
-		}
-		if flag == "" {
-			return otherwise
-		}
-		return flag
-	}
+	g, folder := a.global, a.global.dir
 	r.dir = g.dir
 	if s := res.find(func(s *section) *scalar { return s.Dir }); r.dir == "" && s != nil {
 		if s.text == "" {
 			return r, c.fail(s, "dir is empty; for the folder of the configuration file write: dir: .")
 		}
-		r.dir = c.beside(s.text)
+		r.dir, folder = c.beside(s.text), s.text
 	}
-	if r.dir == "" {
-		r.dir = defaultDir
+	r.dir, r.set = cmp.Or(r.dir, defaultDir), migration.DefaultSet
+	if likeURL.MatchString(folder) {
+		return r, isURL("dir")
 	}
-	r.set = text(g.set, func(s *section) *scalar { return s.Set }, migration.DefaultSet)
-	r.schema = text(g.schema, func(s *section) *scalar { return s.Schema }, "")
-	r.historyTable = text(g.historyTable, func(s *section) *scalar { return s.HistoryTable }, "")
-	r.tablesOwner = text(g.tablesOwner, func(s *section) *scalar { return s.TablesOwner }, "")
-	folder := g.dir
-	if s := res.find(func(s *section) *scalar { return s.Dir }); folder == "" && s != nil {
-		folder = s.text
-	}
-	for name, value := range map[string]string{"dir": folder, "set": r.set, "schema": r.schema, "history_table": r.historyTable, "tables_owner": r.tablesOwner} {
-		if likeURL.MatchString(value) {
-			return r, usage("Put the database URL into \"database\".", "%s is a URL", name)
+	for _, v := range []struct {
+		flag, value string
+		field       func(*section) *scalar
+		read        func(string) error
+	}{
+		{"--set", g.set, func(s *section) *scalar { return s.Set }, parseName("set", &r.set)},
+		{"--schema", g.schema, func(s *section) *scalar { return s.Schema }, parseName("schema", &r.schema)},
+		{"--history-table", g.historyTable, func(s *section) *scalar { return s.HistoryTable }, parseName("history_table", &r.historyTable)},
+		{"--tables-owner", g.tablesOwner, func(s *section) *scalar { return s.TablesOwner }, parseName("tables_owner", &r.tablesOwner)},
+		{"--format", g.format, func(s *section) *scalar { return s.Format }, func(v string) (err error) {
+			r.format, err = source.ParseFormat(v)
+			return err
+		}},
+		{"--lock-timeout", g.lockTimeout, func(s *section) *scalar { return s.LockTimeout }, func(v string) (err error) {
+			r.lockTimeout, err = parseTimeout(v)
+			r.lockTimeout = cmp.Or(r.lockTimeout, whimbrel.TryOnce)
+			return err
+		}},
+		{"", "", func(s *section) *scalar { return s.Atomic }, parseBool(&r.atomic)},
+		{"", "", func(s *section) *scalar { return s.AllowOutOfOrder }, parseBool(&r.outOfOrder)},
+	} {
+		if err := res.parse(v.flag, v.value, v.field, v.read); err != nil {
+			return r, err
 		}
 	}
-	err = res.parse("--format", g.format, func(s *section) *scalar { return s.Format }, func(v string) (err error) {
-		r.format, err = source.ParseFormat(v)
-		return err
-	})
-	if err != nil {
-		return r, err
-	}
-	err = res.parse("--lock-timeout", g.lockTimeout, func(s *section) *scalar { return s.LockTimeout }, func(v string) (err error) {
-		r.lockTimeout, err = parseTimeout(v)
-		if r.lockTimeout == 0 {
-			r.lockTimeout = whimbrel.TryOnce
+	return r, nil
+}
+
+// parseName reads a name, which must not be a URL.
+func parseName(key string, to *string) func(string) error {
+	return func(v string) error {
+		if likeURL.MatchString(v) {
+			return isURL(key)
 		}
-		return err
-	})
-	if err != nil {
-		return r, err
+		*to = v
+		return nil
 	}
-	if err := res.parse("", "", func(s *section) *scalar { return s.Atomic }, parseBool(&r.atomic)); err != nil {
-		return r, err
-	}
-	return r, res.parse("", "", func(s *section) *scalar { return s.AllowOutOfOrder }, parseBool(&r.outOfOrder))
+}
+
+func isURL(key string) error {
+	return usage("Put the database URL into \"database\".", "%s is a URL", key)
 }
 
 // databaseOptions returns the options for opening a database.
@@ -140,7 +141,11 @@ func (r resolver) parse(flagName, flag string, field func(*section) *scalar, rea
 		return nil
 	}
 	if err := read(s.text); err != nil {
-		return r.config.fail(s, "%v", err)
+		failed := r.config.fail(s, "%v", err)
+		if u, ok := errors.AsType[*usageError](err); ok {
+			failed.hint = u.hint
+		}
+		return failed
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package render
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/sqltext"
@@ -10,27 +11,20 @@ import (
 
 // problemsOf returns the problems that an error lists, with their positions if known.
 func problemsOf(err error) []Problem {
-	var all *whimbrel.ScriptsError
-	if errors.As(err, &all) {
-		var list []Problem
-		for _, p := range all.Problems {
-			list = append(list, problemsOf(p)...)
-		}
-		return list
+	if all, ok := errors.AsType[*whimbrel.ScriptsError](err); ok {
+		return slices.Concat(each(all.Problems, problemsOf)...)
 	}
-	var text *sqltext.Error
-	if errors.As(err, &text) {
+	if text, ok := errors.AsType[*sqltext.Error](err); ok {
 		return []Problem{{Message: text.Msg, File: text.Pos.File, Line: text.Pos.Line, Column: text.Pos.Column}}
 	}
 	return []Problem{{Message: err.Error()}}
 }
 
 // newDowns converts the problems of down scripts.
-func newDowns(downs []whimbrel.DownProblem) (list []DownProblem) {
-	for _, d := range downs {
-		list = append(list, DownProblem{Version: d.Version, Name: d.Name, Problems: problemsOf(d.Err)})
-	}
-	return list
+func newDowns(downs []whimbrel.DownProblem) []DownProblem {
+	return each(downs, func(d whimbrel.DownProblem) DownProblem {
+		return DownProblem{Version: d.Version, Name: d.Name, Problems: problemsOf(d.Err)}
+	})
 }
 
 // SetDowns copies the problems of down scripts from a plan, which may be nil.

@@ -122,9 +122,7 @@ func (p *Printer) Fail(f *Failure) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.opts.JSON {
-		p.encode(struct {
-			Error *Failure `json:"error"`
-		}{f})
+		p.encode(map[string]*Failure{"error": f})
 		return
 	}
 	p.writeFailure(f)

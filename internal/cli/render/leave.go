@@ -47,9 +47,7 @@ func (p *Printer) Leave() {
 	}
 	if p.opts.JSON {
 		if !p.answered {
-			p.encode(struct {
-				Error *Failure `json:"error"`
-			}{&Failure{Kind: "interrupted", Message: strings.ToLower(left[:1]) + strings.TrimSuffix(left[1:], "."), Detail: may, Hint: next}})
+			p.encode(map[string]*Failure{"error": {Kind: "interrupted", Message: strings.ToLower(left[:1]) + strings.TrimSuffix(left[1:], "."), Detail: may, Hint: next}})
 		}
 		return
 	}

@@ -1,7 +1,9 @@
 package render
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/whimbrel-db/whimbrel"
 )
@@ -75,16 +77,8 @@ func (d *Overview) write(pg *page) {
 		}
 	}
 	pg.line("Version  " + version)
-	pending := "nothing"
-	migrations, scripts := len(d.Pending), pg.warn(count(len(d.status.Repeats), "repeatable script"))
-	switch {
-	case migrations > 0 && len(d.status.Repeats) > 0:
-		pending = pg.warn(count(migrations, "migration")) + " and " + scripts
-	case migrations > 0:
-		pending = pg.warn(count(migrations, "migration"))
-	case len(d.status.Repeats) > 0:
-		pending = scripts
-	}
+	migrations := len(d.Pending)
+	pending := pg.warn(listWords(slices.Concat(some(migrations, "migration"), some(len(d.status.Repeats), "repeatable script"))))
 	if migrations > 0 && migrations <= 10 {
 		pending += ": " + pg.labels(d.Pending)
 	}
@@ -95,7 +89,7 @@ func (d *Overview) write(pg *page) {
 	default:
 		pg.line("State    " + pg.bad(i.words(pg)))
 	}
-	pg.line("Pending  " + pending)
+	pg.line("Pending  " + cmp.Or(pending, "nothing"))
 	if len(d.status.Modified) > 0 {
 		pg.line("Modified " + pg.bad(pg.labels(d.status.Modified)))
 	}

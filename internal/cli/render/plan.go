@@ -2,6 +2,7 @@ package render
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel"
@@ -172,16 +173,8 @@ func (d *Plan) summary() string {
 			transactions = *s.Transaction
 		}
 	}
-	var what, where []string
-	if migrations > 0 {
-		what = append(what, count(migrations, "migration"))
-	}
-	if scripts > 0 {
-		what = append(what, count(scripts, "repeatable script"))
-	}
-	if transactions > 0 {
-		where = append(where, count(transactions, "transaction"))
-	}
+	what := slices.Concat(some(migrations, "migration"), some(scripts, "repeatable script"))
+	where := some(transactions, "transaction")
 	if outside > 0 {
 		where = append(where, count(outside, "step")+" outside a transaction")
 	}

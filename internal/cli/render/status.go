@@ -106,12 +106,14 @@ func NewStatus(s *whimbrel.Status, dir string) *Status {
 }
 
 func (s *Status) write(pg *page) {
-	if len(s.Migrations)+len(s.Repeatables) == 0 {
-		pg.line(fmt.Sprintf("There are no migrations in %s, and set %q has none applied.", s.dir, s.Set))
-		pg.line(`Create the first one with "whimbrel new NAME".`)
+	defer func() {
 		for _, line := range s.remarks(pg) {
 			pg.line(pg.wrap(line))
 		}
+	}()
+	if len(s.Migrations)+len(s.Repeatables) == 0 {
+		pg.line(fmt.Sprintf("There are no migrations in %s, and set %q has none applied.", s.dir, s.Set))
+		pg.line(`Create the first one with "whimbrel new NAME".`)
 		return
 	}
 	t := table{head: []string{"VERSION", "NAME", "STATE", "APPLIED (UTC)", "TOOK"}, right: map[int]bool{4: true}, give: []int{1}}
@@ -119,18 +121,11 @@ func (s *Status) write(pg *page) {
 		t.add(pg.digits.Label(m.Version), clean(m.Name), pg.state(m.State), when(time.Time(m.AppliedAt)), m.took())
 	}
 	for _, r := range s.Repeatables {
-		duration := ""
-		if r.Duration != nil {
-			duration = took(time.Duration(*r.Duration))
-		}
-		t.add("R", clean(r.Name), pg.repeatState(r.State), when(time.Time(r.RanAt)), duration)
+		t.add("R", clean(r.Name), pg.repeatState(r.State), when(time.Time(r.RanAt)), r.Duration.took())
 	}
 	pg.table(t)
 	pg.line()
 	pg.line(s.summary(pg))
-	for _, line := range s.remarks(pg) {
-		pg.line(pg.wrap(line))
-	}
 }
 
 // repeatState formats the state of a repeatable script, for which "modified" is normal.
@@ -142,13 +137,10 @@ func (pg *page) repeatState(state string) string {
 }
 
 func (m MigrationStatus) took() string {
-	switch {
-	case m.Marked:
+	if m.Marked {
 		return "marked"
-	case m.Duration == nil:
-		return ""
 	}
-	return took(time.Duration(*m.Duration))
+	return m.Duration.took()
 }
 
 func (pg *page) state(state string) string {

@@ -75,6 +75,14 @@ func count[N int | int64](n N, what string) string {
 // Count is count, for package cli.
 func Count(n int, what string) string { return count(n, what) }
 
+// some returns a list with count's words, or an empty one for 0.
+func some(n int, what string) []string {
+	if n == 0 {
+		return nil
+	}
+	return []string{count(n, what)}
+}
+
 // plural returns the word for one or for several.
 func plural(n int, one, several string) string {
 	if n == 1 {
@@ -85,6 +93,14 @@ func plural(n int, one, several string) string {
 
 // Millis is a duration in JSON: milliseconds, rounded to microseconds.
 type Millis time.Duration
+
+// took formats the duration briefly, and nil as "".
+func (m *Millis) took() string {
+	if m == nil {
+		return ""
+	}
+	return took(time.Duration(*m))
+}
 
 // MarshalJSON writes the number.
 func (m Millis) MarshalJSON() ([]byte, error) {
