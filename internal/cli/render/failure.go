@@ -166,7 +166,7 @@ func (f *Failure) write(pg *page) {
 		pg.labelled("history", fmt.Sprintf("%s UTC %s %s%s", when(time.Time(e.At)), what, e.Name, pg.by(*e)))
 	}
 	if f.Outcome != "" {
-		pg.line(f.Outcome)
+		pg.line(pg.wrap(f.Outcome))
 	}
 	if f.Next != "" {
 		pg.line(pg.wrap(f.Next))
@@ -228,7 +228,11 @@ func (pg *page) problem(pr Problem, code string) {
 	if code != "" {
 		code = pg.faint(" (" + code + ")")
 	}
-	pg.line(pg.bad(clean(place)+":"), " ", pg.bold(cleanLines(pr.Message)), code)
+	line := pg.bad(clean(place)+":") + " " + pg.bold(cleanLines(pr.Message)) + code
+	if !strings.Contains(line, "\n") {
+		line = pg.wrap(line)
+	}
+	pg.line(line)
 }
 
 // place returns the position as far as it is known.

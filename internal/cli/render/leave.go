@@ -27,7 +27,7 @@ func (p *Printer) Stopping(by string) {
 	if p.live.on() {
 		p.live.hide()
 	}
-	p.put(p.opts.Err, by+": cancelling "+p.running()+" and waiting for the server. "+again+"\n")
+	p.put(p.opts.Err, p.page(p.opts.Err).wrap(by+": cancelling "+p.running()+" and waiting for the server. "+again)+"\n")
 }
 
 // Leave says that the command ends without waiting for the database, and what may still be running

@@ -112,6 +112,13 @@ func (d *Plan) write(pg *page) {
 		}
 		t.add(transaction, s.Direction, strings.TrimSpace(pg.digits.Step(s.Version)), clean(s.Name), fmt.Sprint(s.Statements), clean(s.File))
 	}
+	if pg.width > 0 && pg.tooWide(t.widths()) > 0 { // the file follows from the version and the name
+		last := len(t.head) - 1
+		t.head = t.head[:last]
+		for i, row := range t.rows {
+			t.rows[i] = row[:last]
+		}
+	}
 	pg.table(t)
 	pg.line()
 	for _, r := range d.remarks(pg) {

@@ -113,9 +113,9 @@ func (d *Proved) write(pg *page) {
 			r.write(pg)
 		}
 	}
-	pg.line(d.verdict(pg))
+	pg.line(pg.wrap(d.verdict(pg)))
 	if n := d.noDown(); d.OK && n > 0 {
-		pg.line(count(n, "migration") + " without a down script can't be rolled back.")
+		pg.line(pg.wrap(count(n, "migration") + " without a down script can't be rolled back."))
 	}
 }
 

@@ -18,7 +18,7 @@ func (p *Printer) ScratchBegun(b inspect.Begun) {
 	if where == "" {
 		where = "in a temporary place"
 	}
-	p.put(p.opts.Err, fmt.Sprintf("Scratch database %s: running %s.\n", where, count(b.Scripts, "script")))
+	p.put(p.opts.Err, p.page(p.opts.Err).wrap(fmt.Sprintf("Scratch database %s: running %s.", where, count(b.Scripts, "script")))+"\n")
 	for _, s := range b.Skipped {
 		why := s.Reaches()
 		if why == "" {
