@@ -11,7 +11,8 @@ import (
 
 // Plan reads the database's state with one query, verifies the checksums of all applied migrations,
 // and returns the plan that leads to the goal. It changes and locks nothing, so it works while the
-// database is frozen; Apply refuses such a plan. A plan without steps means that nothing is pending.
+// database is frozen; Apply refuses such a plan. A plan without steps means that nothing is
+// pending.
 func (m *Migrator) Plan(ctx context.Context, g Goal) (*Plan, error) {
 	m = m.usable()
 	st, err := m.db.State(ctx, m.set.Name())

@@ -67,7 +67,8 @@ func (s *scalar) UnmarshalYAML(n ast.Node) error {
 	return nil
 }
 
-// readConfig reads a configuration file. It returns nil if path is "" and the default file does not exist.
+// readConfig reads a configuration file. It returns nil if path is "" and the default file does not
+// exist.
 func readConfig(path string) (*config, error) {
 	c := &config{path: path}
 	if path == "" {

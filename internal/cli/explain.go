@@ -111,8 +111,8 @@ func (e *outputError) Unwrap() error { return e.err }
 func (e *folderError) Error() string { return e.err.Error() }
 func (e *folderError) Unwrap() error { return e.err }
 
-// explain converts an error into a failure: its kind, its position, and what to do. It also returns the
-// exit code.
+// explain converts an error into a failure: its kind, its position, and what to do. It also returns
+// the exit code.
 func explain(ctx context.Context, err error) (*render.Failure, int) {
 	f := &render.Failure{Message: err.Error(), Kind: kindConnection}
 	explainMigration(f, err)
@@ -196,8 +196,8 @@ const (
 	waitLonger = "to wait longer, add --lock-timeout 5m."
 )
 
-// rules returns all rules. The first one that applies explains an error, so the rules for what matters
-// most to the user come first.
+// rules returns all rules. The first one that applies explains an error, so the rules for what
+// matters most to the user come first.
 func rules() []rule {
 	return slices.Concat(usageRules(), serverRules(), interruptedRules(), scratchRules(), recordRules(), settingRules(), lockRules(), statementRules(), scriptRules(), otherRules())
 }
@@ -280,8 +280,8 @@ func urlHint(e *database.URLError) string {
 	return ""
 }
 
-// serverRules handle a COMMIT with an unknown outcome, also if a later error prevented Whimbrel from
-// checking it, and servers that can't be migrated.
+// serverRules handle a COMMIT with an unknown outcome, also if a later error prevented Whimbrel
+// from checking it, and servers that can't be migrated.
 func serverRules() []rule {
 	return []rule{
 		own(kindConnection, advice[*database.CommitUnknownError]("Run the same command again: it checks the history and does what is not done yet.")),
@@ -449,8 +449,8 @@ func statementRules() []rule {
 	}
 }
 
-// circumstance matches the error codes of failures that the statement did not cause: locks and deadlocks,
-// a full disk or too little memory, a server that shuts down, a broken connection.
+// circumstance matches the error codes of failures that the statement did not cause: locks and
+// deadlocks, a full disk or too little memory, a server that shuts down, a broken connection.
 var circumstance = regexp.MustCompile(`^(08|40|53|57|58|55P03|25006|SQLITE_(FULL|BUSY|LOCKED|IOERR|NOMEM|INTERRUPT|READONLY))`)
 
 // brokenOff reports whether a statement failed because its connection broke.

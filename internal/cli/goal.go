@@ -179,8 +179,8 @@ func (m *migrateFlags) again(cmd *cobra.Command, done *whimbrel.Result) string {
 	return strings.Join(words, " ")
 }
 
-// advise adds to a failure what the command did before it and what to do next. again is the command that
-// resumes an interrupted run.
+// advise adds to a failure what the command did before it and what to do next. again is the command
+// that resumes an interrupted run.
 func advise(f *render.Failure, p *whimbrel.Plan, r *whimbrel.Result, again string) {
 	var done []string
 	if before := completed(r); before != "" {

@@ -9,8 +9,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
 )
 
-// overview implements "whimbrel" without a command: it shows the state and the next step. If no database
-// is configured, it prints the help, unless --json or --env is given.
+// overview implements "whimbrel" without a command: it shows the state and the next step. If no
+// database is configured, it prints the help, unless --json or --env is given.
 func (a *app) overview(cmd *cobra.Command) error {
 	url, err := a.databaseURL()
 	var none *noDatabaseError

@@ -57,8 +57,8 @@ func (a *app) canAsk() bool {
 	return a.Stdin.Terminal && a.Stderr.Terminal && !a.global.json && !a.global.quiet
 }
 
-// askAndReset shows what a reset would do and resets if the user types the database's name. It holds no
-// lock while it waits for the answer.
+// askAndReset shows what a reset would do and resets if the user types the database's name. It
+// holds no lock while it waits for the answer.
 func (a *app) askAndReset(ctx context.Context, t *target, opts whimbrel.ResetOptions) (render.Document, error) {
 	opts.DryRun = true
 	dry, err := t.migrator().Reset(ctx, opts)

@@ -141,8 +141,8 @@ func (a *app) updateSetting(cmd *cobra.Command, u database.SettingUpdate) error 
 	})(cmd, nil)
 }
 
-// withSettings returns the function of a command that shows the document that work makes from the settings
-// of the database.
+// withSettings returns the function of a command that shows the document that work makes from the
+// settings of the database.
 func (a *app) withSettings(work func(s database.Settings, args []string) (render.Document, error)) func(*cobra.Command, []string) error {
 	return a.with(a.openWithoutFiles, func(cmd *cobra.Command, t *target, args []string) (render.Document, error) {
 		st, err := t.db.State(cmd.Context(), t.set.Name())

@@ -104,8 +104,8 @@ both sides on that server and compares the results.`,
 	return cmd
 }
 
-// compare compares two snapshots. If scratch is asked for and their server releases differ, it compares them
-// on a scratch database.
+// compare compares two snapshots. If scratch is asked for and their server releases differ, it
+// compares them on a scratch database.
 func (a *app) compare(ctx context.Context, from, to *catalog.Snapshot, scratch scratchFlags, asked bool) (*render.Drift, error) {
 	changes := catalog.Compare(from, to)
 	d := &render.Drift{}
@@ -127,7 +127,8 @@ func (a *app) compare(ctx context.Context, from, to *catalog.Snapshot, scratch s
 	return d, nil
 }
 
-// side returns the snapshot of one side: read from a document, or taken from a database or a script's result.
+// side returns the snapshot of one side: read from a document, or taken from a database or a
+// script's result.
 func (a *app) side(ctx context.Context, what, other string, scratch scratchFlags) (*catalog.Snapshot, error) {
 	switch {
 	case isDocument(what):
@@ -225,7 +226,8 @@ With --accept, drift records the present schema as the expected one.`,
 	return cmd
 }
 
-// drift compares the database with its history. It reads the folder only if the history lacks a text.
+// drift compares the database with its history. It reads the folder only if the history lacks a
+// text.
 func (a *app) drift(ctx context.Context, t *target, scratch inspect.Scratch) ([]catalog.Change, error) {
 	changes, err := inspect.Drift(ctx, t.db, scratch, nil)
 	if !errors.As(err, new(*inspect.NoTextError)) {

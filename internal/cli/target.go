@@ -144,8 +144,8 @@ func (t *target) close() {
 // work is what a command does with an open target and its arguments.
 type work func(cmd *cobra.Command, t *target, args []string) (render.Document, error)
 
-// with returns the function of a command that opens a target, works on it, and shows the document that
-// work returns.
+// with returns the function of a command that opens a target, works on it, and shows the document
+// that work returns.
 func (a *app) with(open func(context.Context) (*target, error), work work) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		t, err := open(cmd.Context())
@@ -184,8 +184,8 @@ func answer[T any, D render.Document](convert func(T) D) func(T, error) (render.
 	}
 }
 
-// show shows a document. It ends the command with an exit code if the document reports a difference or a
-// failed check.
+// show shows a document. It ends the command with an exit code if the document reports a difference
+// or a failed check.
 func (a *app) show(doc render.Document) error {
 	a.print().Show(doc)
 	different, failed := false, false

@@ -139,8 +139,8 @@ func (d *Frozen) write(pg *page) {
 	pg.line(pg.good(words + "."))
 }
 
-// FrozenBy describes the freeze of a database, "by root since … until … (why)". It returns "" if the database
-// is not frozen.
+// FrozenBy describes the freeze of a database, "by root since … until … (why)". It returns "" if
+// the database is not frozen.
 func FrozenBy(settings database.Settings) string {
 	v, err := settings.Get(database.Frozen)
 	if err != nil || !settings.Bool(database.Frozen) {
@@ -181,8 +181,8 @@ func (d *Settings) write(pg *page) {
 	pg.table(t)
 }
 
-// withoutMeaning returns a table of settings without the last column, for narrow pages. If it still does not
-// fit, each reason has its own line.
+// withoutMeaning returns a table of settings without the last column, for narrow pages. If it still
+// does not fit, each reason has its own line.
 func withoutMeaning(pg *page, settings table) table {
 	t := table{head: settings.head[:6]}
 	below := table{head: settings.head[:5]}

@@ -30,8 +30,8 @@ type Failure struct {
 	Hint     string `json:"hint,omitempty"`
 	// ExecutedStatements is the number of statements of the migration that remain applied.
 	ExecutedStatements int `json:"executed_statements,omitempty"`
-	// Stored, Expected, Diff and OnlyBlank describe a checksum mismatch. Versions lists all versions that
-	// don't match, are out of order, or are missing.
+	// Stored, Expected, Diff and OnlyBlank describe a checksum mismatch. Versions lists all
+	// versions that don't match, are out of order, or are missing.
 	Stored    string  `json:"stored,omitempty"`
 	Expected  string  `json:"expected,omitempty"`
 	Diff      string  `json:"diff,omitempty"`

@@ -29,8 +29,8 @@ type PlanStep struct {
 	Version   int64  `json:"version"`
 	Name      string `json:"name"`
 	Direction string `json:"direction"`
-	// Transaction is the number of the step's transaction, from 1. Steps with the same number share one. It is
-	// nil for a step that runs outside a transaction, and WhyNoTransaction says why.
+	// Transaction is the number of the step's transaction, from 1. Steps with the same number share
+	// one. It is nil for a step that runs outside a transaction, and WhyNoTransaction says why.
 	Transaction      *int   `json:"transaction"`
 	WhyNoTransaction string `json:"why_no_transaction,omitempty"`
 	File             string `json:"file"`
@@ -86,7 +86,8 @@ func keepsSecret(places []string) string {
 	return places[0] + more + ": the statement has a password, and the history will keep the script's text. To keep only its checksum, write \"-- whimbrel: secret\" at the top of the file."
 }
 
-// shownReasons is for how many steps outside a transaction the plan says why. Some databases run most that way.
+// shownReasons is for how many steps outside a transaction the plan says why. Some databases run
+// most that way.
 const shownReasons = 3
 
 func (d *Plan) write(pg *page) {

@@ -168,7 +168,8 @@ func (s *Status) summary(pg *page) string {
 	return fmt.Sprintf("Set %q: %s; %d applied, %d pending%s.", s.Set, pg.bold(at), len(s.Applied), len(s.Pending), also)
 }
 
-// lacks reports whether the folder lacks the file to resume a run. A down script may come from the history.
+// lacks reports whether the folder lacks the file to resume a run. A down script may come from the
+// history.
 func (s *Status) lacks(i *Interrupted) bool {
 	return i.Direction == string(database.Up) && i.Statement <= i.Of && i.SQL == "" && !slices.Contains(s.All, i.Version)
 }
