@@ -24,8 +24,6 @@ var longLines = map[string]int{
 	"database/internal/drivers": 1,
 	"database/mysql":            1,
 	"database/sqlite":           3,
-	"internal/cli":              11,
-	"internal/cli/render":       6,
 }
 
 // TestProseEndsByColumn100 checks the comment lines of Go files and the prose lines of Markdown
