@@ -48,7 +48,7 @@ var (
 	historyAppends  = define("history.append-only", "Entry", "Nothing changes or removes an entry.")
 	entryID         = define("entry.id", "Entry.ID", "ID grows with every entry.")
 	entryTimes      = define("entry.times", "Entry.StartedAt", "Times are kept to the microsecond, in UTC.")
-	entryTexts      = define("entry.has-down-text", "Entry.UpText", "HasDownText tells an empty down text from none.")
+	entryTexts      = define("entry.has-down-text", "Entry.UpText", "HasDownText distinguishes an empty down text from none.")
 	entryDirectives = define("entry.directives", "Entry.UpText", "The directives of both scripts are kept.")
 	entryWho        = define("entry.who", "Entry.DBUser", "The driver fills in DBUser, Host and App.")
 

@@ -1,7 +1,7 @@
 // Package memdb implements the contract of package database in memory. It is the reference for
 // driver authors, and Whimbrel's own tests use it. It does not store data permanently.
 //
-// A [Target] corresponds to a server's database. Each time that it is opened stands for a process,
+// A [Target] corresponds to a server's database. Each time that it is opened represents a process,
 // which has its own locks and transactions and can be killed between two calls ([Database.SetHook],
 // [Database.Kill]).
 //

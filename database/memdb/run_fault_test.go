@@ -50,8 +50,8 @@ func TestFaultsOfARun(t *testing.T) {
 		op    string
 		fault error
 		do    func(r database.Run) error
-		// How it ends: the rows, whether there is an index, invalid or not, how many statements
-		// stand, the number of events.
+		// The result: the rows, the index and whether it is invalid, how many statements have been
+		// executed, and the number of entries.
 		end                    string
 		rows                   int
 		index, invalid         bool
@@ -177,7 +177,7 @@ func TestKilledInTheScriptsTransaction(t *testing.T) {
 	}
 }
 
-// What an Outcome wants to be executed first can be executed again.
+// The cleanup statements of an Outcome can be executed twice.
 func TestAnInvalidIndexIsDroppedTwice(t *testing.T) {
 	target := memdb.New()
 	db := open(t, target)

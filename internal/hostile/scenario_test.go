@@ -391,7 +391,7 @@ func (p *play) waiting(ctx context.Context, db database.Database) {
 	var unsettled *database.UnsettledError
 	update := database.SettingUpdate{Name: database.LockTimeout, Value: "14s", Reason: "test", Settle: &database.LockOptions{}}
 	if err := database.UpdateSetting(ctx, db, update); !errors.As(err, &unsettled) {
-		p.report("a setting while somebody is at work: %v", err)
+		p.report("a setting during a run: %v", err)
 	}
 	p.check("Rollback", b.Rollback(ctx))
 
@@ -416,7 +416,10 @@ func (p *play) waiting(ctx context.Context, db database.Database) {
 	defer r.Close(ctx)
 	st := sqltext.Statement{Kind: sqltext.SQL, Text: "CREATE INDEX /*theirs*/ CONCURRENTLY waited ON more.t (x)", Pos: sqltext.Position{File: "1_x.up.sql", Line: 1, Column: 1}}
 	p.check("Exec", r.Exec(ctx, script("SELECT 1"), st, nil, nil))
-	once.Do(func() { p.report("nobody said for whom CREATE INDEX CONCURRENTLY waits"); close(released) })
+	once.Do(func() {
+		p.report("no event reported the session for which CREATE INDEX CONCURRENTLY waits")
+		close(released)
+	})
 	<-released
 }
 

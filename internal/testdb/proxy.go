@@ -150,7 +150,7 @@ func (p *Proxy) Turns() int { return get(p, &p.turns) }
 func (p *Proxy) Connections() int { return get(p, &p.opened) }
 
 // Messages returns the number of protocol messages in a direction since the last Reset. A client's
-// goodbye doesn't count: nobody waits for it, so it could arrive before or after a Reset. On
+// goodbye doesn't count: no side waits for it, so it could arrive before or after a Reset. On
 // MariaDB, closing a prepared statement doesn't count either; a message of several packets counts
 // once.
 func (p *Proxy) Messages(d Direction) int { return get(p, &p.messages[d]) }

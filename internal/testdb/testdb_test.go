@@ -135,7 +135,7 @@ func TestPrivatePostgresSurvivesKillsWithWhatWasCommitted(t *testing.T) {
 		t.Errorf("kept has %q", got)
 	}
 	if got := query(t, conn, "SELECT to_regclass('lost') IS NULL"); got != "t" {
-		t.Error("what wasn't committed is there after Kill")
+		t.Error("uncommitted rows exist after Kill")
 	}
 
 	server.Restart()
