@@ -7,8 +7,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/source"
 )
 
-// What is nearly a directive is an error that says how it is written. What only mentions Whimbrel
-// is a comment.
+// A comment that is nearly a directive is an error that shows the correct spelling. A comment that
+// only mentions Whimbrel is allowed.
 func TestDirectivesThatAreMisspelt(t *testing.T) {
 	t.Parallel()
 	const noTx = "-- whimbrel: no-transaction"
@@ -59,11 +59,11 @@ func TestDirectivesThatAreMisspelt(t *testing.T) {
 			}
 		}
 		_, err := source.Read(files("1_a.up.sql", comment+"\n"+up), source.Options{Format: source.Native})
-		if want != "" && !strings.Contains(errorText(err), want) {
-			t.Errorf("%q: got want != \"\" && !strings.Contains(errorText(err), want)", comment)
+		if !strings.Contains(errorText(err), want) {
+			t.Errorf("%q: got %v, want an error that contains %s", comment, err, want)
 		}
 		if want == "" && err != nil {
-			t.Errorf("%q: got want == \"\" && err != nil", comment)
+			t.Errorf("%q: %v", comment, err)
 		}
 	}
 	_, err := source.Read(files("1_a.up.sql", "/* a licence\n\tä * whimbrel\n   whimbrel: no-transaction */\n"+up), source.Options{Format: source.Native})
@@ -76,8 +76,8 @@ func TestDirectivesThatAreMisspelt(t *testing.T) {
 	}
 }
 
-// What is nearly a marker is one in nobody's eyes: what stands below it would run with what stands
-// above.
+// No tool reads a line that is nearly a marker: the statements below it would run with those above
+// it. So it is an error.
 func TestMarkersThatAreMisspelt(t *testing.T) {
 	t.Parallel()
 	goose := func(line string) string { return "-- +goose Up\nSELECT 1;\n" + line + "\nSELECT 2;\n" }
@@ -121,7 +121,7 @@ func TestMarkersThatAreMisspelt(t *testing.T) {
 	} {
 		_, err := source.Read(files("1_a.sql", c.text(c.line)), source.Options{Format: c.format})
 		if got := errorText(err); c.want == "" && got != "" {
-			t.Errorf("%s: got c.want == \"\" && got != \"\"", c.format)
+			t.Errorf("%s: %q: %s", c.format, c.line, got)
 		} else if !strings.Contains(got, c.want) {
 			t.Errorf("%s: got %q, want a text containing %q", c.format, got, c.want)
 		}

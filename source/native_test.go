@@ -298,7 +298,7 @@ func TestNativeEmptyScripts(t *testing.T) {
 	testReadings(t, source.Native, cases)
 }
 
-// A script that nobody has written yet is in the set, and says what is wrong when it is to be run.
+// A script that is not written yet is in the set. Its Problem is an error as soon as it has to run.
 func TestUnfinishedScripts(t *testing.T) {
 	t.Parallel()
 	const noStatement = `has no statement; write one, or mark it as intentionally empty with "-- whimbrel: empty"`
@@ -341,8 +341,7 @@ func TestUnfinishedScripts(t *testing.T) {
 	}
 }
 
-// As golang-migrate reads them, some folders have no problem that they have otherwise: the error
-// says so.
+// The error says so if a folder has no problem when it is read as one of golang-migrate's.
 func TestErrorsSayThatGolangMigrateTakesTheFolder(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -360,9 +359,15 @@ func TestErrorsSayThatGolangMigrateTakesTheFolder(t *testing.T) {
 	} {
 		_, err := source.Read(c.files, source.Options{Format: c.format})
 		var all *source.FolderError
-		if !errors.As(err, &all) || all.ReadsAs != c.want || len(all.PassedOver) != c.passedOver {
-			t.Errorf("%s: %#v", c.name, err)
+		if !errors.As(err, &all) {
+			t.Errorf("%s: got %v, want a *FolderError", c.name, err)
 			continue
+		}
+		if all.ReadsAs != c.want {
+			t.Errorf("%s: ReadsAs is %q, want %q", c.name, all.ReadsAs, c.want)
+		}
+		if len(all.PassedOver) != c.passedOver {
+			t.Errorf("%s: PassedOver is %v, want %d files", c.name, all.PassedOver, c.passedOver)
 		}
 		if said := strings.Contains(err.Error(), "\nAs a folder of golang-migrate it has no problem"); said != (c.want != source.Auto) {
 			t.Errorf("%s: %v", c.name, err)

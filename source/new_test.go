@@ -114,8 +114,8 @@ func TestNewFilesNames(t *testing.T) {
 	}
 }
 
-// What NewFiles begins is refused until somebody has written its up, and can then be
-// read in its format.
+// The files of NewFiles are refused until the up script is written. Then Read reads them in their
+// format.
 func TestNewFilesCanBeRead(t *testing.T) {
 	t.Parallel()
 	for _, format := range source.Formats() {

@@ -8,7 +8,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/source"
 )
 
-// Where another tool, or whoever wrote the dates, would have another order, nothing is guessed.
+// If another tool, or the author of the dates, would have another order, Read does not guess.
 func TestVersionsThatOthersWouldOrderDifferently(t *testing.T) {
 	t.Parallel()
 	hasura := func(names ...string) fstest.MapFS {

@@ -7,7 +7,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// What is found doesn't depend on the pieces in which a file comes.
+// The result doesn't depend on the pieces in which a file is read.
 func FuzzSkim(f *testing.F) {
 	for _, text := range []string{
 		"\ufeff-- hasura:no-transaction\r\n/*! x */ -- whimbrel: empty\n",

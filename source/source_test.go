@@ -68,7 +68,7 @@ func describe(t *testing.T, set *migration.Set) string {
 	return b.String()
 }
 
-// reading is a folder and what is read from it: want, or the error's lines.
+// reading is a folder and the result of reading it: want, or the error's lines.
 type reading struct {
 	name   string
 	files  fs.FS
@@ -363,7 +363,7 @@ func TestReadNoticesThatALargeFileChanged(t *testing.T) {
 	}
 }
 
-// What is added behind a section leaves the section's checksum alone.
+// Text that is added after a section does not change the section's checksum.
 func TestSectionsHaveChecksumsOfTheirOwn(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ without, with string }{

@@ -333,8 +333,7 @@ func TestSquashRefusesTheFolder(t *testing.T) {
 	}
 }
 
-// Scripts that somebody else has written get the head of a squash, and whatever has no
-// end gets one.
+// Scripts of Rewrite get the head of a squash, and a terminator if they lack one.
 func TestSquashRewritten(t *testing.T) {
 	t.Parallel()
 	fsys := folder(
