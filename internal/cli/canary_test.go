@@ -283,14 +283,14 @@ func TestStatementsAreNoURLs(t *testing.T) {
 		"SELECT id FROM users WHERE password = 'x'", "SELECT id FROM users WHERE password='x'", "select id from users where Password\n= 'x'",
 		"SELECT id FROM users WHERE id||':b@c'='17:b@c'", "SELECT(id)FROM(users)WHERE'a:b@c'LIKE'a:b@%'", "SELECT id FROM users -- postgres://u:p@h/db",
 	} {
-		if code, out, errs := query("--json", statement); code != 0 || !strings.Contains(out, "17") {
-			t.Errorf("%q: exit %d\n%s%s", statement, code, out, errs)
-		}
+		code, out, errs := query("--json", statement)
+		wantEqual(t, "exit code of "+statement+errs, code, exitDone)
+		wantContains(t, statement, out, "17")
 	}
 	for _, url := range []string{"postgres://u:p@h/db", " MySQL://h", "nosuch://x", "sqlite:app.db", "postgres:u:p@h"} {
-		if code, out, errs := query(url); code != exitUsage || !strings.Contains(errs, "does not take a URL here") {
-			t.Errorf("%q: exit %d\n%s%s", url, code, out, errs)
-		}
+		code, _, errs := query(url)
+		wantEqual(t, "exit code of "+url, code, exitUsage)
+		wantContains(t, url, errs, "does not take a URL here")
 	}
 	// What fails is shown without its password.
 	c := &canaryRun{t: t, dir: "."}
@@ -328,8 +328,9 @@ func TestOutputIntoStandardOutput(t *testing.T) {
 		if code != 0 {
 			t.Fatalf("%q: exit %d\n%s", args, code, errs.String())
 		}
-		if text := out.String(); args[0] == "snapshot" && (!strings.Contains(text, "CREATE TABLE a") || !strings.HasSuffix(text, "Wrote 1 object to /dev/stdout.\n")) {
-			t.Errorf("%q: %s", args, text)
+		if args[0] == "snapshot" {
+			wantContains(t, "snapshot", out.String(), "CREATE TABLE a")
+			wantContains(t, "snapshot", out.String(), "Wrote 1 object to /dev/stdout.\n")
 		}
 	}
 }

@@ -5,12 +5,15 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/catalog"
@@ -21,6 +24,30 @@ import (
 	"github.com/whimbrel-db/whimbrel/source"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
+
+// wantEqual expects a value. what names it in the message.
+func wantEqual[T any](t *testing.T, what string, got, want T) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s: not as wanted (-want +got):\n%s", what, diff)
+	}
+}
+
+// wantContains expects a text to contain another. what names it in the message.
+func wantContains(t *testing.T, what, text, want string) {
+	t.Helper()
+	if !strings.Contains(text, want) {
+		t.Errorf("%s: got\n%s\nwant it to contain\n%s", what, text, want)
+	}
+}
+
+// noError expects no error.
+func noError(t *testing.T, what string, err error) {
+	t.Helper()
+	if err != nil {
+		t.Errorf("%s: %v", what, err)
+	}
+}
 
 // stuck is a database that does not answer, not even after a cancellation.
 type stuck struct {
@@ -148,9 +175,8 @@ func TestKindsAndExitCodes(t *testing.T) {
 		{&whimbrel.MigrationError{Err: database.ErrFenced}, "conflict", 1},
 	} {
 		f, code := explain(t.Context(), c.err)
-		if f.Kind != c.kind || code != c.code {
-			t.Errorf("%T is %s, exit %d; want %s, exit %d", c.err, f.Kind, code, c.kind, c.code)
-		}
+		wantEqual(t, fmt.Sprintf("kind of %T", c.err), f.Kind, c.kind)
+		wantEqual(t, fmt.Sprintf("exit code for %T", c.err), code, c.code)
 		if f.Message == "" && c.err.Error() != "" {
 			t.Errorf("%T has no message", c.err)
 		}
@@ -163,9 +189,11 @@ func TestInterruptedIsTheCause(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(interrupted{os.Interrupt})
 	f, code := explain(ctx, &whimbrel.MigrationError{Version: 3, Name: "x", Executed: 2, Err: &database.StatementError{Message: "canceled", Code: "57014"}})
-	if f.Kind != kindInterrupted || code != 130 || *f.Version != 3 || f.ExecutedStatements != 2 || f.SQLState != "" {
-		t.Errorf("got %+v, exit %d", f, code)
-	}
+	wantEqual(t, "kind", f.Kind, kindInterrupted)
+	wantEqual(t, "exit code", code, 130)
+	wantEqual(t, "version", f.Version, new(int64(3)))
+	wantEqual(t, "executed statements", f.ExecutedStatements, 2)
+	wantEqual(t, "SQLSTATE", f.SQLState, "")
 }
 
 func TestConflictSaysWhoItWas(t *testing.T) {
@@ -173,10 +201,12 @@ func TestConflictSaysWhoItWas(t *testing.T) {
 	f, _ := explain(t.Context(), &whimbrel.ConflictError{
 		Version: 3, Problem: "was taken back", Entry: database.Entry{ID: 7, Version: 3, Direction: database.Down, DBUser: "me"},
 	})
-	b, err := json.Marshal(f)
-	if err != nil || f.Entry == nil || f.Entry.User != "me" {
-		t.Errorf("got %s, %v", b, err)
+	if f.Entry == nil {
+		t.Fatal("the failure has no entry")
 	}
+	wantEqual(t, "user", f.Entry.User, "me")
+	_, err := json.Marshal(f)
+	noError(t, "JSON", err)
 }
 
 func TestAsksForJSON(t *testing.T) {
@@ -212,9 +242,9 @@ func TestNearest(t *testing.T) {
 func TestParseTimeout(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]time.Duration{"0": 0, "0s": 0, "15s": 15 * time.Second, "1m30s": 90 * time.Second} {
-		if got, err := parseTimeout(text); got != want || err != nil {
-			t.Errorf("%q: %v, %v", text, got, err)
-		}
+		got, err := parseTimeout(text)
+		noError(t, text, err)
+		wantEqual(t, text, got, want)
 	}
 	for _, text := range []string{"", "5", "-1s", "soon", "1 m"} {
 		if got, err := parseTimeout(text); err == nil {
@@ -226,9 +256,9 @@ func TestParseTimeout(t *testing.T) {
 func TestParseVersion(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]int64{"0": 0, "3": 3, "0003": 3, "20260101120000": 20260101120000} {
-		if got, err := parseVersion(text); got != want || err != nil {
-			t.Errorf("%q: %v, %v", text, got, err)
-		}
+		got, err := parseVersion(text)
+		noError(t, text, err)
+		wantEqual(t, text, got, want)
 	}
 	for _, text := range []string{"", "x", "-1", "1.5", "0x3", "99999999999999999999"} {
 		if got, err := parseVersion(text); err == nil {
@@ -340,14 +370,19 @@ func TestTheKindOfLock(t *testing.T) {
 		"mysql://me@h/app":                     "mysql://me@h/app?lock=lease",
 		"mariadb://me:p%3F@h/app?lock=a&tls=1": "mariadb://me:p%3F@h/app?lock=lease&tls=1",
 	} {
-		if got, err := withLock(raw, "lease"); got != want || err != nil {
-			t.Errorf("%s is %s, %v", raw, got, err)
-		}
+		got, err := withLock(raw, "lease")
+		noError(t, raw, err)
+		wantEqual(t, raw, got, want)
 	}
 	for raw, kind := range map[string]string{"postgres://h/app": "lease", "sqlite:app.db": "advisory", "mysql://h/app": "none"} {
-		var u *usageError
-		if got, err := withLock(raw, kind); !errors.As(err, &u) || u.hint == "" {
-			t.Errorf("%s, %s: %s, %v", raw, kind, got, err)
+		_, err := withLock(raw, kind)
+		u, ok := errors.AsType[*usageError](err)
+		if !ok {
+			t.Errorf("%s, %s: got %v, want a usage error", raw, kind, err)
+			continue
+		}
+		if u.hint == "" {
+			t.Errorf("%s, %s: the error has no hint", raw, kind)
 		}
 	}
 }

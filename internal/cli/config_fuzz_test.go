@@ -19,8 +19,18 @@ func FuzzConfig(f *testing.F) {
 		}
 		c := &config{path: "whimbrel.yaml", text: []byte(text)}
 		if err := c.parse(); err != nil {
-			if u := (*usageError)(nil); !errors.As(err, &u) || u.file == "" || u.line < 1 || u.msg == "" {
-				t.Fatalf("an error without a place: %#v", err)
+			u, ok := errors.AsType[*usageError](err)
+			if !ok {
+				t.Fatalf("got %#v, want a usage error", err)
+			}
+			if u.file == "" {
+				t.Error("the error has no file")
+			}
+			if u.line < 1 {
+				t.Errorf("the error is in line %d", u.line)
+			}
+			if u.msg == "" {
+				t.Error("the error has no message")
 			}
 			return
 		}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func writeConfig(t *testing.T, text string) string {
@@ -44,14 +45,14 @@ func TestWhichDatabase(t *testing.T) {
 		{"then the common one", globalFlags{config: file}, map[string]string{envURL: "", envURLToo: "common"}, "common"},
 		{"then the top of the file", globalFlags{config: file, env: "none"}, nil, "top"},
 	} {
-		if got, err := resolveWith(c.flags, c.env); got != c.want || err != nil {
-			t.Errorf("%s: got %q, %v; want %q", c.name, got, err, c.want)
-		}
+		got, err := resolveWith(c.flags, c.env)
+		noError(t, c.name, err)
+		wantEqual(t, c.name, got, c.want)
 	}
 }
 
-// A section takes what it does not say from the top, and what is not used is not looked at.
-func TestSectionsStandOnTheTop(t *testing.T) {
+// A section inherits from the top what it does not set. Values that are not used are not expanded.
+func TestSectionsInheritFromTheTop(t *testing.T) {
 	t.Parallel()
 	file := writeConfig(t, `
 database: ${NOT_SET_AND_NOT_USED}
@@ -71,12 +72,13 @@ environments:
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.set != "other" || r.schema != "tools" || r.atomic || r.lockTimeout.String() != "1m0s" {
-		t.Errorf("got %+v", r)
-	}
-	if url, err := resolveWith(globalFlags{config: file, env: "prod"}, nil); url != "x" || err != nil {
-		t.Errorf("got %q, %v", url, err)
-	}
+	wantEqual(t, "set", r.set, "other")
+	wantEqual(t, "schema", r.schema, "tools")
+	wantEqual(t, "atomic", r.atomic, false)
+	wantEqual(t, "lock timeout", r.lockTimeout, time.Minute)
+	url, err := resolveWith(globalFlags{config: file, env: "prod"}, nil)
+	noError(t, "URL", err)
+	wantEqual(t, "URL", url, "x")
 }
 
 // Everything wrong in a file is an error with its place; none shows a secret.
@@ -104,9 +106,11 @@ func TestConfigErrors(t *testing.T) {
 			t.Errorf("%q: got %v", c.text, err)
 			continue
 		}
-		if u.line != c.line || c.column != 0 && u.column != c.column || !strings.Contains(u.msg, c.msg) {
-			t.Errorf("%q: got %d:%d %s; want %d:%d … %s", c.text, u.line, u.column, u.msg, c.line, c.column, c.msg)
+		wantEqual(t, "line in "+c.text, u.line, c.line)
+		if c.column != 0 {
+			wantEqual(t, "column in "+c.text, u.column, c.column)
 		}
+		wantContains(t, c.text, u.msg, c.msg)
 		if strings.Contains(u.msg+u.hint, "geheim") {
 			t.Errorf("%q: the message shows a value: %s %s", c.text, u.msg, u.hint)
 		}
@@ -127,9 +131,12 @@ func TestConfigThatWouldCostTooMuch(t *testing.T) {
 		{"not UTF-8", "dir: \xff\n", "not UTF-8"},
 	} {
 		_, err := resolveWith(globalFlags{config: writeConfig(t, c.text)}, nil)
-		if u := (*usageError)(nil); !errors.As(err, &u) || !strings.Contains(u.msg, c.want) {
-			t.Errorf("%s: got %v, want %s", c.name, err, c.want)
+		u, ok := errors.AsType[*usageError](err)
+		if !ok {
+			t.Errorf("%s: got %v, want a usage error", c.name, err)
+			continue
 		}
+		wantContains(t, c.name, u.msg, c.want)
 	}
 }
 
@@ -137,8 +144,7 @@ func TestEmptyConfigIsFine(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"", "# nothing\n", "dir:\n", "environments:\n  prod:\n"} {
 		r, err := (&app{global: globalFlags{config: writeConfig(t, text)}}).resolve()
-		if err != nil || r.dir != defaultDir {
-			t.Errorf("%q: got %+v, %v", text, r, err)
-		}
+		noError(t, text, err)
+		wantEqual(t, text, r.dir, defaultDir)
 	}
 }

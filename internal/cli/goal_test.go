@@ -93,8 +93,7 @@ func TestWhatStandsOfARun(t *testing.T) {
 		c.step.Mode = whimbrel.OutsideTransaction
 		p := &whimbrel.Plan{Steps: []whimbrel.Step{c.step}}
 		advise(f, p, &whimbrel.Result{}, "whimbrel up")
-		if f.Outcome != c.outcome || f.Next != c.want {
-			t.Errorf("%+v:\n%s\n%s\nwant\n%s\n%s", c.journal, f.Outcome, f.Next, c.outcome, c.want)
-		}
+		wantEqual(t, "outcome", f.Outcome, c.outcome)
+		wantEqual(t, "advice", f.Next, c.want)
 	}
 }

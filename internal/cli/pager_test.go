@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"os"
 	"os/exec"
-	"strings"
 	"syscall"
 	"testing"
 
@@ -72,9 +71,12 @@ func TestRunPager(t *testing.T) {
 			Stdout:    render.Stream{Writer: &out, Terminal: true}, Stderr: render.Stream{Writer: &errs},
 		}}
 		ok := a.page()("one\ntwo\n")
-		if ok != c.ok || out.String() != c.out || !strings.Contains(errs.String(), c.errs) || c.ok && errs.Len() > 0 {
-			t.Errorf("%s: %v, %q, %q", c.command, ok, out.String(), errs.String())
+		wantEqual(t, c.command, ok, c.ok)
+		wantEqual(t, "output of "+c.command, out.String(), c.out)
+		if c.ok {
+			wantEqual(t, "errors of "+c.command, errs.String(), "")
 		}
+		wantContains(t, "errors of "+c.command, errs.String(), c.errs)
 	}
 }
 

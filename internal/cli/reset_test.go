@@ -28,19 +28,18 @@ func TestResetAsks(t *testing.T) {
 		if code != want.code {
 			t.Errorf("%q: exit code %d, want %d: %s", answer, code, want.code, stderr)
 		}
-		if !strings.Contains(stdout, "drop") || !strings.Contains(stdout, "table t") || !strings.Contains(stderr, "To confirm, type the database's name: ") {
-			t.Errorf("%q: shown was\n%s%s", answer, stdout, stderr)
-		}
+		wantContains(t, "list of objects", stdout, "drop")
+		wantEqual(t, "times that the table is listed", strings.Count(stdout, "table t"), 1)
+		wantContains(t, "question", stderr, "To confirm, type the database's name: ")
 		if said := strings.HasSuffix(answer, "\n"); !said && !strings.Contains(stderr, "name: \n") {
 			t.Errorf("%q: the line of the question does not end: %q", answer, stderr)
 		}
-		if done := strings.Contains(stdout, "Dropped 1 object of"); done != (want.tables == 0) || strings.Count(stdout, "table t") != 1 {
-			t.Errorf("%q: the answer is\n%s", answer, stdout)
-		}
+		wantEqual(t, "dropped", strings.Contains(stdout, "Dropped 1 object of"), want.tables == 0)
 		st, err := db.State(t.Context(), migration.DefaultSet)
-		if err != nil || int64(st.Applied.Len()) != want.tables {
-			t.Errorf("%q: %d migrations are applied, %v", answer, st.Applied.Len(), err)
+		if err != nil {
+			t.Fatal(err)
 		}
+		wantEqual(t, "applied migrations", int64(st.Applied.Len()), want.tables)
 	}
 }
 
