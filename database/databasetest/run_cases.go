@@ -166,17 +166,19 @@ func runCloseAtAnyTime(c *check) {
 
 func statementTimeout(c *check) {
 	c.need(c.Slow != "", noSlow)
-	db := c.dbWith("t")
+	c.table(c.db(), "t")
 	s := text(c.Slow)
 	s.StatementTimeout = 20 * time.Millisecond
 	for i, l := range c.lockers() {
 		c.promised([]*promise{txTimeouts, runExec}[i])
-		w := c.take(l, db)
+		w := c.take(l, c.db())
 		err := w.execNow(c.ctx, s)
 		c.that(isA[*database.StatementError](err), "a statement that reached its timeout returned %v, want a *StatementError", err)
+		if l.name == "Guard" { // a run continues
+			c.ok(w.exec(c.ctx, text("INSERT INTO t VALUES (1)")), "Run.Exec after a timeout")
+		}
 		c.ok(w.end(c.ctx), "the end of the work of "+l.name)
-		c.apply(db, "s", int64(i), "INSERT INTO t VALUES (1)")
-		c.hasRows("t", i+1)
+		c.hasRows("t", w.kept)
 	}
 }
 
