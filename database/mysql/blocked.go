@@ -21,7 +21,7 @@ func (r *run) tellBlocked() (stop func()) {
 		return func() {}
 	}
 	g, worker := r.h.guard, r.h.worker.id
-	return drivers.Every(lookForBlocker, func(ctx context.Context) bool {
+	return drivers.Every(lookForBlocker, lookForBlocker, func(ctx context.Context) bool {
 		if !g.mu.TryLock() {
 			return true // another function is ending the statement
 		}

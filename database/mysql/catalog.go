@@ -27,7 +27,7 @@ func (db *Database) Snapshot(ctx context.Context, opts catalog.Options) (s *cata
 		return nil, err
 	}
 	defer c.giveBack()
-	ctx, release := db.untilClosed(ctx)
+	ctx, release := db.life.Until(ctx)
 	defer release()
 	s, err = mycatalog.Read(ctx, c, opts, db.Tables())
 	if err != nil {

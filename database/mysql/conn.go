@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -41,7 +40,7 @@ type conn struct {
 // acquire takes a connection from the pool. It waits only for a limited time, since the users of
 // the other connections may be waiting for this one.
 func (db *Database) acquire(ctx context.Context) (*conn, error) {
-	if db.units.Closing.Err() != nil {
+	if db.life.Closing.Err() != nil {
 		return nil, drivers.ErrClosed
 	}
 	if err := db.checkNames(); err != nil {
@@ -57,7 +56,7 @@ func (db *Database) acquire(ctx context.Context) (*conn, error) {
 	switch {
 	case err == nil:
 		return &conn{Conn: c, db: db}, nil
-	case db.units.Closing.Err() != nil:
+	case db.life.Closing.Err() != nil:
 		return nil, drivers.ErrClosed
 	case ctx.Err() != nil:
 		return nil, drivers.Stopped(ctx, err)
@@ -85,7 +84,7 @@ func (c *conn) drop() {
 // do calls f with the connection. If ctx ends, do cancels the running statement on the server and
 // waits for its answer; the error is then both the context's and f's.
 func (c *conn) do(ctx context.Context, f func(context.Context) error) error {
-	ctx, release := c.db.untilClosed(ctx)
+	ctx, release := c.db.life.Until(ctx)
 	defer release()
 	if ctx.Err() != nil {
 		return drivers.Reason(ctx)
@@ -199,17 +198,7 @@ func (c *conn) row(ctx context.Context, query string, args []any, to ...any) err
 // each calls f for each row, with a function that reads its columns.
 func (c *conn) each(ctx context.Context, query string, args []any, f func(scan func(...any) error) error) error {
 	return c.do(ctx, func(ctx context.Context) error {
-		rows, err := c.QueryContext(ctx, mycatalog.Whole(query), args...)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			if err := f(rows.Scan); err != nil {
-				return err
-			}
-		}
-		return errors.Join(rows.Err(), rows.Close())
+		return drivers.Each(ctx, c, mycatalog.Whole(query), args, f)
 	})
 }
 

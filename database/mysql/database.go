@@ -30,7 +30,7 @@ type Database struct {
 	sql    statements
 	host   string // this process's
 
-	units *drivers.Units // the open Txs and Runs
+	life *drivers.Lifetime
 
 	mu    sync.Mutex
 	named string // the database, once known
@@ -45,7 +45,7 @@ func newDatabase(opts database.Options) (*Database, error) {
 		return nil, fmt.Errorf("schema %q: in MySQL a schema is a database, and Whimbrel's tables are in the migrated one; name that in the URL, and remove the schema", opts.Schema)
 	}
 	names := opts.TableNames()
-	db := &Database{opts: opts, names: names, sql: newStatements(names), units: drivers.NewUnits(), known: map[string]bool{}}
+	db := &Database{opts: opts, names: names, sql: newStatements(names), life: drivers.NewLifetime(), known: map[string]bool{}}
 	if host, err := os.Hostname(); err == nil {
 		db.host = host
 	}
@@ -68,21 +68,16 @@ func leaseName(n database.TableNames) string {
 // Close cancels running statements, ends open Txs and Runs, and closes the pool if the driver
 // started it.
 func (db *Database) Close() error {
-	if !db.units.Close() || !db.owned {
+	if !db.life.Close() || !db.owned {
 		return nil
 	}
 	return db.pool.Close()
 }
 
-// untilClosed returns a context that also ends when the Database is closed.
-func (db *Database) untilClosed(ctx context.Context) (context.Context, func()) {
-	return drivers.Under(ctx, db.units.Closing)
-}
-
 // checkNames refuses names that the server refuses.
 func (db *Database) checkNames() error {
 	const most = 64
-	for _, name := range []string{db.names.History, db.names.Settings, db.names.Journal, db.names.Metadata} {
+	for _, name := range db.tableNames() {
 		switch {
 		case utf8.RuneCountInString(name) > most:
 			return fmt.Errorf("the name %q has %d characters, but MySQL accepts only %d; choose a shorter history table", name, utf8.RuneCountInString(name), most)

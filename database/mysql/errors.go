@@ -20,10 +20,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-var (
-	errOver    = errors.New("already committed, rolled back or closed")
-	errControl = errors.New("a Go function must not begin, commit or roll back the transaction of its migration")
-)
+var errControl = errors.New("a Go function must not begin, commit or roll back the transaction of its migration")
 
 // The server's error numbers used here.
 const (

@@ -30,7 +30,7 @@ func (b *transaction) call(ctx context.Context, s *migration.Script, fn any) err
 	if !ok {
 		return fmt.Errorf("%s: the function is a %T; MySQL needs one created by mysql.Func", s.File, fn)
 	}
-	ctx, release := b.db.untilClosed(ctx)
+	ctx, release := b.db.life.Until(ctx)
 	defer release()
 	t := &tx{c: b.h.worker, session: b.session}
 	err := do(ctx, t)

@@ -26,10 +26,11 @@ type hold struct {
 	head        head
 	user        string // the database user
 	database    string
-	triggers    string        // triggers on Whimbrel's tables
-	interrupted bool          // the set had an interrupted run when the lock was acquired
-	lockWait    time.Duration // limits the wait for locks on Whimbrel's tables
-	hasRow      bool          // the set has a row in the journal
+	triggers    string            // triggers on Whimbrel's tables
+	interrupted bool              // the set had an interrupted run when the lock was acquired
+	lockWait    time.Duration     // limits the wait for locks on Whimbrel's tables
+	hasRow      bool              // the set has a row in the journal
+	journal     *database.Journal // in that row, once known
 	clock       clock
 	locked      []string  // the sets whose locks the guard holds, in order
 	checked     time.Time // the guard's last check
@@ -75,6 +76,14 @@ func (db *Database) hold(ctx context.Context, set string, opts database.LockOpti
 // found is what is known since the lock was taken.
 func (h *hold) found() database.Found {
 	return database.Found{Head: h.head.sum(), Interrupted: h.interrupted}
+}
+
+// recorded moves the head to the last of the entries, which have become durable.
+func (h *hold) recorded(entries []database.Entry) database.Recorded {
+	if n := len(entries); n > 0 {
+		h.head.mine = entries[n-1].ID
+	}
+	return database.Recorded{Entries: entries, Head: h.head.sum()}
 }
 
 // take takes the lock of one more set.
@@ -200,27 +209,14 @@ func (h *hold) register(ctx context.Context) (again bool, err error) {
 // watch repeatedly checks that the guard holds the locks.
 func (h *hold) watch() {
 	lost, lose := context.WithCancelCause(context.Background())
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		for {
-			select {
-			case <-stop:
-				return
-			case <-time.After(beat):
-			}
-			if err := h.check(context.Background()); err != nil {
-				lose(err)
-				return
-			}
+	stop := drivers.Every(beat, beat, func(context.Context) bool { // stop lets the last check finish
+		err := h.check(context.Background())
+		if err != nil {
+			lose(err)
 		}
-	}()
-	h.lost = lost
-	h.stopWatch = func() {
-		close(stop)
-		<-stopped
-		lose(nil)
-	}
+		return err == nil
+	})
+	h.lost, h.stopWatch = lost, func() { stop(); lose(nil) }
 }
 
 // checkNow checks the guard, unless it was checked a moment ago.
@@ -276,7 +272,7 @@ func (h *hold) under(ctx context.Context) (context.Context, func()) {
 // record appends an entry.
 func (h *hold) record(ctx context.Context, c *conn, e database.Entry) (recorded database.Entry, err error) {
 	err = h.db.limitLockWait(ctx, h.lockWait, func(ctx context.Context) error {
-		recorded, err = h.db.insert(ctx, c, h.db.complete(e, h.user), h.guard.form.fence(h.guard, h.set))
+		recorded, err = h.db.insert(ctx, c, e, h.user, h.guard.form.fence(h.guard, h.set))
 		return err
 	})
 	return recorded, err

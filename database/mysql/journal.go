@@ -7,11 +7,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
+	"slices"
 	"strings"
-	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 )
 
 // isOpen is a condition: a journal row records that a part of a run has happened, or may have.
@@ -33,16 +33,6 @@ func readJournal(doc []byte) (*database.Journal, error) {
 	return j, nil
 }
 
-// fillIn sets the user, host, process and times of a journal.
-func (h *hold) fillIn(j *database.Journal) {
-	now := h.clock.now().Truncate(time.Microsecond)
-	if j.StartedAt.IsZero() {
-		j.StartedAt = now
-	}
-	j.StartedAt, j.UpdatedAt = j.StartedAt.UTC().Truncate(time.Microsecond), now
-	j.DBUser, j.Host, j.App, j.PID = h.user, h.db.host, h.db.opts.App, int64(os.Getpid())
-}
-
 // journalTable returns the journal's qualified name, for sessions whose database a script may have
 // changed.
 func (h *hold) journalTable() string {
@@ -60,7 +50,7 @@ func hexText(s string) string {
 // putJournal writes the set's journal on a connection, in its open transaction if any. Whether the
 // row exists is known, so it is inserted or updated by its key, without locking the gap beside it.
 func (h *hold) putJournal(ctx context.Context, c *conn, j *database.Journal) error {
-	h.fillIn(j)
+	drivers.Stamp(j, h.clock.now(), h.user, h.db.host, h.db.opts.App)
 	columns := []string{"version", "name", "direction", "checksum", "statements", "done", "done_checksum", "begun", "`before`", "error", "started_at", "updated_at", "db_user", "host", "app", "pid"}
 	values := []string{
 		number64(j.Version), hexText(j.Name), hexText(string(j.Direction)), hexText(j.Checksum.Digits()), number64(int64(j.Of)), number64(int64(j.Done)),
@@ -98,25 +88,22 @@ func (h *hold) endRun(ctx context.Context, c *conn) error {
 	return ownError("writing the journal", err)
 }
 
-// endRunBy removes the set's interrupted run in a Tx if an entry ends it.
-func (b *transaction) endRunBy(ctx context.Context, e database.Entry) error {
-	if !b.h.hasRow {
-		return nil
+// wrote notes what the set's row contains now; nil means that it is gone.
+func (h *hold) wrote(j *database.Journal) { h.hasRow, h.journal = j != nil, j }
+
+// ends reports whether one of the entries ends the interrupted run.
+func (h *hold) ends(ctx context.Context, c *conn, entries ...database.Entry) (bool, error) {
+	if !h.hasRow {
+		return false, nil
 	}
-	if b.open == nil {
-		st, err := b.db.readState(ctx, b.h.worker, b.h.set)
+	if h.journal == nil { // an earlier run wrote it
+		st, err := h.db.readState(ctx, c, h.set)
 		if err != nil {
-			return err
+			return false, err
 		}
-		if b.open = st.Interrupted; b.open == nil {
-			return nil
-		}
+		h.journal = st.Interrupted
 	}
-	if !b.open.EndedBy(e) {
-		return nil
-	}
-	b.open = nil
-	return b.h.endRun(ctx, b.h.worker)
+	return h.journal != nil && slices.ContainsFunc(entries, h.journal.EndedBy), nil
 }
 
 var (

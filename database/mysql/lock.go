@@ -136,7 +136,7 @@ func (db *Database) formOf(f *facts, names lockNames) form {
 
 // poll repeats try until it gets the lock, or the time is over.
 func (db *Database) poll(ctx context.Context, set string, opts database.LockOptions, try func(context.Context) (bool, database.Holder, error)) error {
-	ctx, release := db.untilClosed(ctx)
+	ctx, release := db.life.Until(ctx)
 	defer release()
 	err := database.Poll(ctx, set, opts, try)
 	if err != nil && err == ctx.Err() {

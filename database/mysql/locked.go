@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/database/mysql/internal/mycatalog"
 )
 
@@ -20,27 +21,16 @@ const minLockWait = time.Second
 func (db *Database) limitLockWait(ctx context.Context, limit time.Duration, f func(context.Context) error) error {
 	limited, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	limit = max(limit, minLockWait)
-	begun, done, watched := time.Now(), make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(watched)
-		for pause := limit; ; pause = lookForBlocker {
-			select {
-			case <-done:
-				return
-			case <-limited.Done():
-				return
-			case <-time.After(pause):
-			}
-			if table := db.lockedTable(limited); table != "" {
-				cancel(&database.LockedError{What: "the table " + table, Waited: time.Since(begun)})
-				return
-			}
+	begun := time.Now()
+	stop := drivers.Every(max(limit, minLockWait), lookForBlocker, func(ctx context.Context) bool {
+		table := db.lockedTable(ctx)
+		if table != "" {
+			cancel(&database.LockedError{What: "the table " + table, Waited: time.Since(begun)})
 		}
-	}()
+		return table == ""
+	})
 	err := f(limited)
-	close(done)
-	<-watched
+	stop()
 	var locked *database.LockedError
 	if err != nil && ctx.Err() == nil && errors.As(context.Cause(limited), &locked) {
 		return locked
@@ -56,7 +46,7 @@ func (db *Database) limitLockWait(ctx context.Context, limit time.Duration, f fu
 func (db *Database) lockedTable(ctx context.Context) string {
 	ctx, stop := context.WithTimeout(ctx, cancelGrace)
 	defer stop()
-	for _, name := range []string{db.names.History, db.names.Settings, db.names.Journal, db.names.Metadata, leaseName(db.names)} {
+	for _, name := range append(db.tableNames(), leaseName(db.names)) {
 		var waits int
 		query := mycatalog.Whole("SELECT count(*) FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID() AND state LIKE 'Waiting for%' AND LOCATE(" + literal(quote(name)) + ", info) > 0")
 		if err := db.pool.QueryRowContext(ctx, query).Scan(&waits); err == nil && waits > 0 {

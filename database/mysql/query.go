@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/database/mysql/internal/mycatalog"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
@@ -41,7 +42,7 @@ func (db *Database) Query(ctx context.Context, statement string) (*database.Rows
 		out, err = c.rows(ctx, st.Text)
 		return err
 	})
-	if err != nil && ctx.Err() == nil && db.units.Closing.Err() == nil {
+	if err != nil && ctx.Err() == nil && db.life.Closing.Err() == nil {
 		err = statementError(st, err)
 		var failed *database.StatementError
 		if errors.As(err, &failed) && number(failed.Err) == readOnlyTransaction {
@@ -89,46 +90,15 @@ func (b *transaction) Query(ctx context.Context, statement string) (rows *databa
 
 // rows executes a statement and reads its rows.
 func (c *conn) rows(ctx context.Context, query string) (*database.Rows, error) {
-	rows, err := c.QueryContext(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	types, err := rows.ColumnTypes()
-	if err != nil {
-		return nil, err
-	}
-	out := &database.Rows{}
-	values, to := make([]sql.RawBytes, len(types)), make([]any, len(types))
-	for i, t := range types {
-		out.Columns = append(out.Columns, t.Name())
-		to[i] = &values[i]
-	}
-	for rows.Next() {
-		if err := rows.Scan(to...); err != nil {
-			return nil, err
-		}
-		row := make([]any, len(types))
-		for i, v := range values {
-			row[i] = value(types[i].DatabaseTypeName(), v)
-		}
-		out.Rows = append(out.Rows, row)
-	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-		return nil, err
-	}
-	if len(types) > 0 {
-		if out.Rows == nil {
-			out.Rows = [][]any{}
-		}
-		return out, nil
+	columns, rows, err := drivers.ReadRows(ctx, c, query, nil, value)
+	if err != nil || rows != nil {
+		return &database.Rows{Columns: columns, Rows: rows}, err
 	}
 	var changed int64
 	if err := c.QueryRowContext(ctx, mycatalog.Whole("SELECT ROW_COUNT()")).Scan(&changed); err != nil {
 		return nil, err
 	}
-	out.Changed = max(changed, 0)
-	return out, nil
+	return &database.Rows{Changed: max(changed, 0)}, nil
 }
 
 // value converts a value in text form.

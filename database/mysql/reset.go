@@ -72,7 +72,7 @@ func (b *transaction) reset(ctx context.Context, e database.Entry) (*database.Em
 	if _, err := b.h.worker.exec(ctx, b.db.sql.fill("DELETE FROM {journal} WHERE set_name IS NOT NULL"+mycatalog.Everything)); err != nil {
 		return nil, ownError("writing the journal", err)
 	}
-	b.open, b.h.hasRow = nil, false
+	b.h.wrote(nil)
 	return out, nil
 }
 
@@ -83,7 +83,6 @@ func (b *transaction) mark(ctx context.Context) error {
 		return nil
 	}
 	err := b.h.putJournal(ctx, b.h.worker, &database.Journal{Version: database.NilVersion, Name: "reset", Direction: database.Reset, Of: len(b.later.statements), Begun: "DROP …"})
-	b.h.hasRow = err == nil
 	for _, set := range b.later.marked {
 		if err == nil && set != b.h.set {
 			err = b.copyMark(ctx, set)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
@@ -16,16 +15,13 @@ import (
 // run executes statements on the worker. Whimbrel's own statements run on the guard, whose session
 // no script changes, except for a mark that must be in the statement's transaction.
 type run struct {
-	db *Database
-
-	mu       sync.Mutex // Database.Close may be called at any time
+	drivers.Held
+	db       *Database
 	h        *hold
 	own      bool              // the script has opened a transaction of its own
-	journal  *database.Journal // as this run last wrote it; nil: not yet
 	timed    *migration.Script // the script whose lock timeout is set
 	executed int               // how many of its statements
 	blocked  func(database.Holder)
-	over     bool
 }
 
 // Guard holds the set's lock on a connection of its own.
@@ -40,8 +36,7 @@ func (db *Database) Guard(ctx context.Context, set string, opts database.LockOpt
 		return nil, found, err
 	}
 	r := &run{db: db, h: h, blocked: opts.Blocked}
-	if err := db.units.Add(r); err != nil {
-		r.end()
+	if err := r.Open(db.life, r.end); err != nil {
 		return nil, found, err
 	}
 	return r, h.found(), nil
@@ -49,18 +44,21 @@ func (db *Database) Guard(ctx context.Context, set string, opts database.LockOpt
 
 // Backend returns the worker's id in SHOW PROCESSLIST.
 func (r *run) Backend() int64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	_, leave, err := r.Enter(context.Background())
+	if err != nil {
+		return 0
+	}
+	defer leave()
 	return r.h.worker.id
 }
 
 // do calls a function while nothing else uses the run.
 func (r *run) do(ctx context.Context, f func(context.Context) error) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.over {
-		return errOver
+	ctx, leave, err := r.Enter(ctx)
+	if err != nil {
+		return err
 	}
+	defer leave()
 	ctx, stop := r.h.under(ctx)
 	defer stop()
 	if ctx.Err() != nil {
@@ -78,8 +76,6 @@ func (r *run) onGuard(ctx context.Context, f func(context.Context, *conn) error)
 	})
 }
 
-func (r *run) Interrupted() bool { return r.h.interrupted }
-
 func (r *run) State(ctx context.Context) (st *database.State, err error) {
 	err = r.onGuard(ctx, func(ctx context.Context, c *conn) error {
 		st, err = r.db.readState(ctx, c, r.h.set)
@@ -94,33 +90,33 @@ func (r *run) Journal(ctx context.Context, j *database.Journal) error {
 		if r.own {
 			return errOwnTransaction
 		}
-		err := r.h.sealed(ctx, c, func() error {
+		err := r.h.sealed(ctx, c, false, func() error {
 			if j == nil {
 				return r.h.endRun(ctx, c)
 			}
 			return r.h.putJournal(ctx, c, j)
 		})
 		if err == nil {
-			r.h.hasRow, r.journal = j != nil, j
+			r.h.wrote(j)
 		}
 		return err
 	})
 }
 
-// sealed executes one write on the guard, in a transaction if the lock has a seal.
-func (h *hold) sealed(ctx context.Context, c *conn, write func() error) error {
-	if h.guard.form.seal(h.set) == "" {
+// sealed executes writes on the guard, in a transaction if there are several or the lock has a seal.
+func (h *hold) sealed(ctx context.Context, c *conn, several bool, write func() error) error {
+	if !several && h.guard.form.seal(h.set) == "" {
 		return write()
 	}
 	_, err := c.exec(ctx, startTransaction)
-	if err == nil {
+	if err = ownError(startTransaction, err); err == nil {
 		err = write()
 	}
 	if err == nil {
 		err = h.seal(ctx, c)
 	}
 	if err == nil {
-		err = c.commit(ctx)
+		err = h.unknownCommit(c.commit(ctx))
 	}
 	if err != nil {
 		c.finish("ROLLBACK")
@@ -186,12 +182,10 @@ func (r *run) transact(ctx context.Context, s *migration.Script, st sqltext.Stat
 	}
 	r.own = false
 	if err == nil {
-		r.h.hasRow, r.journal = true, done
+		r.h.wrote(done)
 		return nil
 	}
-	if !r.h.worker.gone {
-		r.h.worker.finish("ROLLBACK")
-	}
+	r.h.worker.finish("ROLLBACK")
 	var unknown *database.CommitUnknownError
 	switch {
 	case number(err) == erInTransaction:
@@ -231,71 +225,41 @@ func (r *run) follow(st sqltext.Statement, err error) {
 // Record appends entries, and ends the interrupted run if one of them does, in a transaction on the
 // guard.
 func (r *run) Record(ctx context.Context, entries ...database.Entry) (recorded database.Recorded, err error) {
-	var all []database.Entry
 	err = r.onGuard(ctx, func(ctx context.Context, c *conn) error {
 		if r.own {
 			return errOwnTransaction
 		}
-		ended, err := r.ends(ctx, c, entries)
+		ended, err := r.h.ends(ctx, c, entries...)
 		if err != nil {
 			return err
 		}
-		if _, err := c.exec(ctx, startTransaction); err != nil {
-			return ownError(startTransaction, err)
-		}
-		for _, e := range entries {
-			e.Set = r.h.set
-			if e.StartedAt.IsZero() {
-				e.StartedAt = r.h.clock.now()
+		var all []database.Entry
+		err = r.h.sealed(ctx, c, true, func() (err error) {
+			for _, e := range entries {
+				e.Set = r.h.set
+				if e.StartedAt.IsZero() {
+					e.StartedAt = r.h.clock.now()
+				}
+				if e, err = r.h.record(ctx, c, e); err != nil {
+					return err
+				}
+				all = append(all, e)
 			}
-			if e, err = r.h.record(ctx, c, e); err != nil {
-				break
+			if ended {
+				err = r.h.endRun(ctx, c)
 			}
-			all = append(all, e)
-		}
-		if err == nil && ended {
-			err = r.h.endRun(ctx, c)
-		}
-		if err == nil {
-			err = r.h.seal(ctx, c)
-		}
-		if err == nil {
-			err = r.h.unknownCommit(c.commit(ctx))
-		}
+			return err
+		})
 		if err != nil {
-			c.finish("ROLLBACK")
 			return err
 		}
 		if ended {
-			r.h.hasRow, r.journal = false, nil
+			r.h.wrote(nil)
 		}
-		if n := len(all); n > 0 {
-			r.h.head.mine = all[n-1].ID
-		}
-		recorded = database.Recorded{Entries: all, Head: r.h.head.sum()}
+		recorded = r.h.recorded(all)
 		return nil
 	})
 	return recorded, err
-}
-
-// ends reports whether one of the entries ends the interrupted run.
-func (r *run) ends(ctx context.Context, c *conn, events []database.Entry) (bool, error) {
-	if !r.h.hasRow {
-		return false, nil
-	}
-	if r.journal == nil { // it is an earlier run's
-		st, err := r.db.readState(ctx, c, r.h.set)
-		if err != nil {
-			return false, err
-		}
-		r.journal = st.Interrupted
-	}
-	for _, e := range events {
-		if r.journal != nil && r.journal.EndedBy(e) {
-			return true, nil
-		}
-	}
-	return false, nil
 }
 
 // Close rolls back what is open, and releases the connections.
@@ -304,20 +268,7 @@ func (r *run) Close(context.Context) error {
 	return nil
 }
 
-func (r *run) Abandon() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.end()
-}
-
 func (r *run) end() {
-	if r.over {
-		return
-	}
-	r.over = true
-	if !r.h.worker.gone {
-		r.h.worker.finish("ROLLBACK", "UNLOCK TABLES")
-	}
+	r.h.worker.finish("ROLLBACK", "UNLOCK TABLES")
 	r.h.free()
-	r.db.units.Remove(r)
 }

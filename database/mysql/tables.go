@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
@@ -174,7 +175,7 @@ func (db *Database) ensureTables(ctx context.Context, g *guard, held bool, opts 
 		Set: migration.ReservedSet, Version: tablesVersion, Name: "tables", Direction: database.Up, Note: "Whimbrel's own tables",
 		StartedAt: at, Duration: time.Since(start),
 	}
-	_, err = db.insert(ctx, g.c, db.complete(e, user), "")
+	_, err = db.insert(ctx, g.c, e, user, "")
 	return err
 }
 
@@ -202,37 +203,18 @@ const (
 	nowSQL  = `CAST(UTC_TIMESTAMP(6) AS char(26))`
 )
 
-// complete sets the user, host and application, and rounds times to the table's precision.
-func (db *Database) complete(e database.Entry, user string) database.Entry {
-	e.DBUser, e.Host, e.App = user, db.host, db.opts.App
-	e.StartedAt, e.Duration = e.StartedAt.UTC().Truncate(time.Microsecond), e.Duration.Truncate(time.Microsecond)
-	e.HasDownText = e.HasDownText || e.DownText != ""
-	return e
-}
-
 // insert appends an entry to the history, and returns it as stored. fence is a condition that is
 // true as long as the migration lock is held; "" for none.
-func (db *Database) insert(ctx context.Context, c *conn, e database.Entry, fence string) (database.Entry, error) {
+func (db *Database) insert(ctx context.Context, c *conn, e database.Entry, user, fence string) (database.Entry, error) {
 	if err := checkSet(e.Set); err != nil {
 		return e, err
 	}
-	text := func(s string, has bool) any {
-		if !has {
-			return nil
-		}
-		return s
-	}
-	query := db.sql.fill(`INSERT INTO {history} (set_name, version, name, direction, checksum, down_checksum, up_text, down_text, up_directives, down_directives,
-	has_down_text, started_at, duration_us, db_user, host, app, tool_version, note)
-SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM DUAL`)
+	e = drivers.Complete(e, user, db.host, db.opts.App)
+	query := db.sql.fill(drivers.InsertEntry("{history}")) + "SELECT " + drivers.EntryParams + " FROM DUAL"
 	if fence != "" {
 		query += " WHERE " + fence
 	}
-	res, err := c.exec(ctx, query,
-		e.Set, e.Version, e.Name, string(e.Direction),
-		text(e.Checksum.String(), !e.Checksum.IsZero()), text(e.DownChecksum.String(), !e.DownChecksum.IsZero()),
-		text(e.UpText, e.UpText != ""), text(e.DownText, e.HasDownText), e.UpDirectives.String(), e.DownDirectives.String(),
-		e.HasDownText, formatTime(e.StartedAt), e.Duration.Microseconds(), e.DBUser, e.Host, e.App, e.ToolVersion, e.Note)
+	res, err := c.exec(ctx, query, drivers.EntryValues(e, formatTime)...)
 	if err != nil {
 		return e, ownError(fmt.Sprintf("recording %s of version %d", e.Direction, e.Version), err)
 	}

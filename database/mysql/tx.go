@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -15,20 +14,17 @@ import (
 
 // transaction is a transaction on the worker, without statements that commit by themselves.
 type transaction struct {
-	db *Database
-
-	mu        sync.Mutex // Database.Close may be called at any time
+	drivers.Held
+	db        *Database
 	h         *hold
 	failed    error // the first error of a method, after which only Rollback helps
 	written   bool
 	began     time.Time // by the server's clock: the start of the Tx, or of the last entry
 	last      sqltext.Statement
-	events    []database.Entry
-	session   *session          // before the first script that may have changed it
-	later     *later            // what Commit executes after the COMMIT
-	open      *database.Journal // the set's interrupted run, once read
+	recorded  []database.Entry
+	session   *session // before the first script that may have changed it
+	later     *later   // what Commit executes after the COMMIT
 	committed bool
-	over      bool
 }
 
 // startTransaction permits the history row, whatever the session's default is.
@@ -41,8 +37,7 @@ func (db *Database) Begin(ctx context.Context, set string, opts database.LockOpt
 		return nil, found, err
 	}
 	b := &transaction{db: db, h: h, began: h.clock.server}
-	if err := db.units.Add(b); err != nil {
-		b.end()
+	if err := b.Open(db.life, b.end); err != nil {
 		return nil, found, err
 	}
 	return b, h.found(), nil
@@ -50,11 +45,11 @@ func (db *Database) Begin(ctx context.Context, set string, opts database.LockOpt
 
 // do calls a function in the transaction.
 func (b *transaction) do(ctx context.Context, what func(context.Context) error) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.over {
-		return errOver
+	ctx, leave, err := b.Enter(ctx)
+	if err != nil {
+		return err
 	}
+	defer leave()
 	if b.failed != nil {
 		return fmt.Errorf("the transaction failed earlier: %w", b.failed)
 	}
@@ -179,25 +174,31 @@ func (b *transaction) record(ctx context.Context, e database.Entry) error {
 	if err != nil {
 		return err
 	}
-	b.events = append(b.events, recorded)
+	b.recorded = append(b.recorded, recorded)
 	if e.Set != b.h.set {
 		return nil
 	}
-	return b.endRunBy(ctx, e)
+	ended, err := b.h.ends(ctx, b.h.worker, e)
+	if err != nil || !ended {
+		return err
+	}
+	err = b.h.endRun(ctx, b.h.worker)
+	b.h.wrote(nil)
+	return err
 }
 
 // Commit commits everything.
 func (b *transaction) Commit(ctx context.Context) (database.Recorded, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.over {
-		return database.Recorded{}, errOver
+	ctx, leave, err := b.Enter(ctx)
+	if err != nil {
+		return database.Recorded{}, err
 	}
-	defer b.end()
+	defer leave()
+	defer b.End()
 	if err := conflicting(b.commit(ctx)); err != nil {
 		return database.Recorded{}, err
 	}
-	return database.Recorded{Entries: b.events, Head: b.h.head.sum()}, nil
+	return b.h.recorded(b.recorded), nil
 }
 
 // conflicting marks an error after which the transaction was rolled back and may be tried again.
@@ -231,9 +232,6 @@ func (b *transaction) commit(ctx context.Context) error {
 		return b.commitError(err)
 	}
 	b.committed = true
-	if n := len(b.events); n > 0 {
-		b.h.head.mine = b.events[n-1].ID
-	}
 	if b.later != nil {
 		return b.finish(under, b.later)
 	}
@@ -272,9 +270,7 @@ func (b *transaction) commitError(err error) error {
 
 // replaceWorker takes another connection for the worker. The guard holds the lock meanwhile.
 func (h *hold) replaceWorker(ctx context.Context) error {
-	if !h.worker.gone {
-		h.worker.finish("DO RELEASE_ALL_LOCKS()")
-	}
+	h.worker.finish("DO RELEASE_ALL_LOCKS()")
 	h.worker.giveBack()
 	c, err := h.db.acquire(ctx)
 	if err != nil {
@@ -291,20 +287,9 @@ func (b *transaction) Rollback(context.Context) error {
 	return nil
 }
 
-func (b *transaction) Abandon() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.end()
-}
-
 func (b *transaction) end() {
-	if b.over {
-		return
-	}
-	b.over = true
-	if !b.committed && !b.h.worker.gone {
+	if !b.committed {
 		b.h.worker.finish("ROLLBACK")
 	}
 	b.h.free()
-	b.db.units.Remove(b)
 }

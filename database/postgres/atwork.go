@@ -102,7 +102,7 @@ func (r *run) reportBlockers(st sqltext.Statement) (stop func()) {
 	if r.blocked == nil {
 		return func() {}
 	}
-	return drivers.Every(blockedCheck, func(ctx context.Context) bool {
+	return drivers.Every(blockedCheck, blockedCheck, func(ctx context.Context) bool {
 		if r.monitor == nil || r.monitor.broken() {
 			var err error
 			if r.monitor, err = r.db.beside(ctx, r.guard); err != nil {

@@ -30,7 +30,7 @@ type Database struct {
 	location string      // where the connections lead, for messages; "" if unknown
 	narrow   atomic.Bool // the database can't store every character: see kept
 
-	units *drivers.Units // the open Txs and Runs
+	life *drivers.Lifetime
 
 	mu     sync.Mutex
 	at     location        // of Whimbrel's tables, once found
@@ -48,25 +48,36 @@ func (db *Database) Tables() []string { return db.names.Lower() }
 // Close cancels running statements, ends open Txs and Runs, and closes the pool if the driver
 // started it.
 func (db *Database) Close() error {
-	if db.units.Close() {
+	if db.life.Close() {
 		db.src.close()
 	}
 	return nil
 }
 
-// opened registers a unit and where its connection leads; it returns an error if the Database has
-// been closed.
-func (db *Database) opened(u drivers.Unit, c *conn) error {
+// opened registers a Tx or a Run, and where its connection leads. After an error it has ended.
+func (db *Database) opened(h *drivers.Held, end func(), c *conn) error {
+	err := h.Open(db.life, end)
+	if err == nil {
+		err = db.pin(c)
+	}
+	if err != nil {
+		h.Abandon()
+	}
+	return err
+}
+
+// pin notes where the first connection leads.
+func (db *Database) pin(c *conn) error {
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	if err := db.units.Add(u); err != nil || db.config != nil {
-		return err
+	if db.config != nil {
+		return nil
 	}
-	return c.with(func(pc *pgx.Conn) { db.config = pinned(db.units.Closing, pc) })
+	return c.with(func(pc *pgx.Conn) { db.config = pinned(db.life.Closing, pc) })
 }
 
 func (db *Database) acquire(ctx context.Context) (*conn, error) {
-	if db.units.Closing.Err() != nil {
+	if db.life.Closing.Err() != nil {
 		return nil, drivers.ErrClosed
 	}
 	if err := db.checkNames(); err != nil {
@@ -76,7 +87,7 @@ func (db *Database) acquire(ctx context.Context) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{handle: l, closing: db.units.Closing}
+	c := &conn{handle: l, closing: db.life.Closing}
 	err = c.use(func(pc *pgx.Conn) error {
 		db.narrow.Store(narrow(pc))
 		return checkSession(pc)
@@ -93,7 +104,7 @@ func (db *Database) acquire(ctx context.Context) (*conn, error) {
 func (db *Database) handle(ctx context.Context) (handle, error) {
 	db.mu.Lock()
 	var config *pgx.ConnConfig
-	if db.units.Len() > 0 && db.src.exhausted() {
+	if db.life.Len() > 0 && db.src.exhausted() {
 		config = db.config.Copy()
 	}
 	db.mu.Unlock()

@@ -69,7 +69,7 @@ func newCallers(src source, config *pgx.ConnConfig, opts database.Options) *Data
 
 // newDatabase returns a Database. config is nil if unknown.
 func newDatabase(src source, config *pgx.ConnConfig, opts database.Options) *Database {
-	db := &Database{src: src, opts: opts, names: opts.TableNames(), app: opts.App, units: drivers.NewUnits(), location: locationOf(config)}
+	db := &Database{src: src, opts: opts, names: opts.TableNames(), app: opts.App, life: drivers.NewLifetime(), location: locationOf(config)}
 	if host, err := os.Hostname(); err == nil {
 		db.host = host
 	}

@@ -14,7 +14,6 @@ import (
 )
 
 var (
-	errOver     = errors.New("already committed, rolled back or closed")
 	errNoSchema = errors.New("there is no schema for Whimbrel's tables: none of the search path exists and may be used by this role; create one, grant USAGE on it, or name another schema")
 )
 

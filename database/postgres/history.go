@@ -8,48 +8,24 @@ import (
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/migration"
-)
-
-// History is read in pages, so that it holds no connection while the caller processes an entry.
-// Pages with texts are short: a text can be long.
-const (
-	pageEntries = 1000
-	pageTexts   = 20
 )
 
 // History reads the entries that q selects, one page per round trip.
 func (db *Database) History(ctx context.Context, q database.HistoryQuery) iter.Seq2[database.Entry, error] {
-	return func(yield func(database.Entry, error) bool) {
-		after := int64(0)
-		for {
-			page, more, err := db.historyPage(ctx, q, after)
-			if err != nil {
-				yield(database.Entry{}, err)
-				return
-			}
-			for _, e := range page {
-				if !yield(e, nil) {
-					return
-				}
-				after = e.ID
-			}
-			if !more {
-				return
-			}
-		}
-	}
+	return drivers.History(ctx, q, db.historyPage)
 }
 
-func (db *Database) historyPage(ctx context.Context, q database.HistoryQuery, after int64) (page []database.Entry, more bool, err error) {
+func (db *Database) historyPage(ctx context.Context, q database.HistoryQuery, after int64, limit int) (page []database.Entry, err error) {
 	c, err := db.acquire(ctx)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	defer c.giveBack()
 	var h head
 	read := func(l location, before ...query) error {
-		query := db.historyQuery(l.schema, q, after)
+		query := db.historyQuery(l.schema, q, after, limit)
 		query.fail = db.foreignHistory
 		query.row = func(r *row) error {
 			e, err := readEvent(r)
@@ -65,24 +41,17 @@ func (db *Database) historyPage(ctx context.Context, q database.HistoryQuery, af
 	start := time.Now()
 	l, err := db.atTables(read)
 	if err != nil || !l.made() {
-		return nil, false, db.busy(ctx, c, l, q.Set, time.Since(start), err)
+		return nil, db.busy(ctx, c, l, q.Set, time.Since(start), err)
 	}
 	if after == 0 {
 		if err := h.check(); err != nil {
-			return nil, false, err
+			return nil, err
 		}
 	}
-	return page, len(page) == limit(q), nil
+	return page, nil
 }
 
-func limit(q database.HistoryQuery) int {
-	if q.Texts {
-		return pageTexts
-	}
-	return pageEntries
-}
-
-func (db *Database) historyQuery(schema string, q database.HistoryQuery, after int64) query {
+func (db *Database) historyQuery(schema string, q database.HistoryQuery, after int64, limit int) query {
 	texts := "NULL, NULL"
 	if q.Texts {
 		texts = "up_text, down_text"
@@ -100,7 +69,7 @@ func (db *Database) historyQuery(schema string, q database.HistoryQuery, after i
 		path: found,
 		sql: fmt.Sprintf(`SELECT id, set_name, version, name, direction, checksum, down_checksum, %s, has_down_text, up_directives, down_directives,
 	started_at, duration_us, db_user, host, app, tool_version, note FROM %s WHERE %s ORDER BY id LIMIT %d`,
-			texts, table(schema, db.names.History), strings.Join(where, " AND "), limit(q)),
+			texts, table(schema, db.names.History), strings.Join(where, " AND "), limit),
 		args:    args,
 		formats: []int16{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0},
 	}

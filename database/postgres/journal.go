@@ -184,11 +184,11 @@ func (b *transaction) endQuery(e database.Entry) query {
 
 // Journal writes the set's row.
 func (r *run) Journal(ctx context.Context, j *database.Journal) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.over {
-		return errOver
+	ctx, leave, err := r.Enter(ctx)
+	if err != nil {
+		return err
 	}
+	defer leave()
 	if r.worker.inTransaction() {
 		return errOwnTransaction
 	}
@@ -197,7 +197,7 @@ func (r *run) Journal(ctx context.Context, j *database.Journal) error {
 	if err := r.reconnect(ctx); err != nil {
 		return err
 	}
-	_, err := r.commit(ctx, append([]query{command("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")}, r.putAsOurselves(j)...)...)
+	_, err = r.commit(ctx, append([]query{command("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")}, r.putAsOurselves(j)...)...)
 	if err == nil {
 		r.journal = j
 	}

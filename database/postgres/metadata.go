@@ -127,8 +127,11 @@ func readStored(r *row) (e metadata.Stored, err error) {
 
 // Metadata reads the metadata in the transaction, after sending the queue.
 func (b *transaction) Metadata(ctx context.Context) (*metadata.State, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	ctx, leave, err := b.Enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	if err := b.flush(ctx); err != nil {
 		return nil, err
 	}
@@ -140,11 +143,11 @@ func (b *transaction) Metadata(ctx context.Context) (*metadata.State, error) {
 
 // PutMetadata acquires the metadata lock, and queues the changes.
 func (b *transaction) PutMetadata(ctx context.Context, change *metadata.Change) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.over {
-		return errOver
+	ctx, leave, err := b.Enter(ctx)
+	if err != nil {
+		return err
 	}
+	defer leave()
 	if err := b.flush(ctx); err != nil {
 		return err
 	}

@@ -32,11 +32,11 @@ type before struct {
 // Before reads what Outcome will need to know about the statement: mostly the oids of a few
 // objects, or the whole schema if the effects of the statement are unknown.
 func (r *run) Before(ctx context.Context, st sqltext.Statement) (string, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.over {
-		return "", errOver
+	ctx, leave, err := r.Enter(ctx)
+	if err != nil {
+		return "", err
 	}
+	defer leave()
 	if r.worker.inTransaction() {
 		return "", errOwnTransaction
 	}
@@ -150,11 +150,11 @@ func (r *run) snapshot(ctx context.Context) (*catalog.Snapshot, error) {
 
 // Outcome waits until no server process executes the statement, and examines the result.
 func (r *run) Outcome(ctx context.Context, st sqltext.Statement, doc string, opts database.LockOptions) (*database.Outcome, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.over {
-		return nil, errOver
+	ctx, leave, err := r.Enter(ctx)
+	if err != nil {
+		return nil, err
 	}
+	defer leave()
 	ctx, stop := r.under(ctx)
 	defer stop()
 	if err := r.reconnect(ctx); err != nil {

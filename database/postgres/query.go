@@ -52,8 +52,11 @@ func (b *transaction) Query(ctx context.Context, statement string) (*database.Ro
 	if st.Verb() == "COPY" && sqltext.List(st.Text, sqltext.PostgreSQL).Index("TO", "STDOUT") > 0 {
 		return nil, refused(st, "COPY to the client returns no rows", "use SELECT")
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	ctx, leave, err := b.Enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	if err := b.flush(ctx); err != nil {
 		return nil, err
 	}

@@ -18,8 +18,11 @@ import (
 // object that stays depends on one to drop. Only if none does, it drops the objects: newest first
 // and without CASCADE, or with CASCADE if they depend on each other in a cycle.
 func (b *transaction) Reset(ctx context.Context, schemas []string, e database.Entry) (*database.Emptied, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	ctx, leave, err := b.Enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	if err := b.flush(ctx); err != nil {
 		return nil, err
 	}

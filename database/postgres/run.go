@@ -32,57 +32,54 @@ func (db *Database) Guard(ctx context.Context, set string, opts database.LockOpt
 	return r, r.head.found(), nil
 }
 
-func (db *Database) guardOnce(ctx context.Context, set string, opts database.LockOptions) (_ *run, err error) {
+func (db *Database) guardOnce(ctx context.Context, set string, opts database.LockOptions) (*run, error) {
 	worker, err := db.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
 	r := &run{db: db, set: set, worker: worker, blocked: opts.Blocked}
-	defer func() {
-		if err != nil {
-			r.Abandon()
-		}
-	}()
-	if err := r.locate(ctx, opts); err != nil {
+	if err := r.takeLock(ctx, opts); err != nil {
+		r.end()
 		return nil, err
 	}
-	if r.guard, err = db.beside(ctx, worker); err != nil {
-		return nil, fmt.Errorf("a run needs a second connection, which holds the lock: %w", err)
+	return r, db.opened(&r.Held, r.end, worker)
+}
+
+// takeLock opens the guard's connection and acquires the lock on it.
+func (r *run) takeLock(ctx context.Context, opts database.LockOptions) (err error) {
+	if err := r.locate(ctx, opts); err != nil {
+		return err
+	}
+	if r.guard, err = r.db.beside(ctx, r.worker); err != nil {
+		return fmt.Errorf("a run needs a second connection, which holds the lock: %w", err)
 	}
 	for try := 1; ; try++ {
 		if err := r.lock(ctx, opts); err != nil {
-			return nil, err
+			return err
 		}
 		r.watch()
 		err := r.begin(ctx, opts)
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, errMoved) || try == 3 {
-			return nil, err
+		if err == nil || !errors.Is(err, errMoved) || try == 3 {
+			return err
 		}
 		r.stopWatch()
 		r.guard.rollback()
-		if _, err := db.relocate(ctx, worker); err != nil {
-			return nil, err
+		if _, err := r.db.relocate(ctx, r.worker); err != nil {
+			return err
 		}
 		if err := r.locate(ctx, opts); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	if err := db.opened(r, worker); err != nil {
-		return nil, err
-	}
-	return r, nil
 }
 
 type run struct {
+	drivers.Held
 	db            *Database
 	set, schema   string
 	own           location
 	worker, guard *conn
 
-	mu      sync.Mutex // Database.Close may be called at any time
 	head    head
 	session session // the worker's, as it was; unknown for a pooled one
 	names   []string
@@ -103,7 +100,6 @@ type run struct {
 
 	lost      context.Context // done when the guard is lost, with the cause
 	stopWatch func()
-	over      bool
 }
 
 // locate finds the tables, or creates them.
@@ -216,28 +212,27 @@ func (r *run) under(ctx context.Context) (context.Context, func()) {
 
 // State reads on the worker's connection, under the lock.
 func (r *run) State(ctx context.Context) (*database.State, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.over {
-		return nil, errOver
+	ctx, leave, err := r.Enter(ctx)
+	if err != nil {
+		return nil, err
 	}
+	defer leave()
 	return r.db.findState(ctx, r.worker, r.set)
 }
 
 // Exec executes one statement outside a transaction, or with the journal in one.
 func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader, done *database.Journal) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.over {
-		return errOver
+	ctx, leave, err := r.Enter(ctx)
+	if err != nil {
+		return err
 	}
+	defer leave()
 	ctx, stop := r.under(ctx)
 	defer stop()
 	if err := r.prepare(ctx, s, st); err != nil {
 		return err
 	}
 	defer r.reportBlockers(st)()
-	var err error
 	what := pgddl.Parse(st.Text)
 	switch {
 	case done != nil:
@@ -317,11 +312,11 @@ func (r *run) prepare(ctx context.Context, s *migration.Script, st sqltext.State
 
 // Record appends entries in a transaction of their own.
 func (r *run) Record(ctx context.Context, entries ...database.Entry) (recorded database.Recorded, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.over {
-		return recorded, errOver
+	ctx, leave, err := r.Enter(ctx)
+	if err != nil {
+		return recorded, err
 	}
+	defer leave()
 	if r.worker.inTransaction() {
 		return recorded, errOwnTransaction
 	}
@@ -378,13 +373,7 @@ func (r *run) Close(context.Context) error {
 	return nil
 }
 
-func (r *run) Abandon() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.over {
-		return
-	}
-	r.over = true
+func (r *run) end() {
 	if r.stopWatch != nil {
 		r.stopWatch()
 	}
@@ -415,5 +404,4 @@ func (r *run) Abandon() {
 		r.guard.rollback() // waits: the lock is free when Close returns
 		r.guard.giveBack()
 	}
-	r.db.units.Remove(r)
 }

@@ -237,7 +237,7 @@ func (db *Database) beside(ctx context.Context, c *conn) (*conn, error) {
 	if err != nil {
 		return nil, drivers.Stopped(ctx, err)
 	}
-	return &conn{handle: single{pc}, closing: db.units.Closing}, nil
+	return &conn{handle: single{pc}, closing: db.life.Closing}, nil
 }
 
 func connect(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error) {

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
@@ -43,19 +43,15 @@ func (db *Database) beginOnce(ctx context.Context, set string, opts database.Loc
 		return nil, err
 	}
 	b := &transaction{db: db, c: c, set: set, own: l, schema: l.schema, head: h}
-	if err := db.opened(b, c); err != nil {
-		b.end()
-		return nil, err
-	}
-	return b, nil
+	return b, db.opened(&b.Held, b.end, c)
 }
 
 type transaction struct {
+	drivers.Held
 	db          *Database
 	set, schema string
 	own         location
 
-	mu       sync.Mutex // Database.Close may be called at any time
 	c        *conn
 	head     head
 	queue    []query
@@ -64,7 +60,6 @@ type transaction struct {
 	last     sqltext.Statement
 	recorded []database.Entry
 	session  session // as it was before the first script, once known
-	over     bool
 }
 
 // add queues queries, and sends a long queue.
@@ -86,9 +81,6 @@ func (b *transaction) add(ctx context.Context, queries ...query) error {
 
 // flush sends the queue, and waits for the answers.
 func (b *transaction) flush(ctx context.Context) error {
-	if b.over {
-		return errOver
-	}
 	queries := b.queue
 	b.queue, b.queued = nil, 0
 	return b.c.pipeline(ctx, queries...)
@@ -96,8 +88,11 @@ func (b *transaction) flush(ctx context.Context) error {
 
 // State reads the state in the transaction, after sending the queue.
 func (b *transaction) State(ctx context.Context) (*database.State, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	ctx, leave, err := b.Enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	if err := b.flush(ctx); err != nil {
 		return nil, err
 	}
@@ -106,11 +101,11 @@ func (b *transaction) State(ctx context.Context) (*database.State, error) {
 
 // Exec queues a short script, and executes a long one.
 func (b *transaction) Exec(ctx context.Context, s *migration.Script) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.over {
-		return errOver
+	ctx, leave, err := b.Enter(ctx)
+	if err != nil {
+		return err
 	}
+	defer leave()
 	a, err := s.Analyze(b.db.Dialect(), b.db.Tables())
 	if err != nil {
 		return err
@@ -195,11 +190,11 @@ func (b *transaction) runKeepingSession(ctx context.Context, s *migration.Script
 
 // Record queues the entries' rows.
 func (b *transaction) Record(ctx context.Context, entries ...database.Entry) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.over {
-		return errOver
+	ctx, leave, err := b.Enter(ctx)
+	if err != nil {
+		return err
 	}
+	defer leave()
 	since := sinceBegin
 	if b.scripts > 1 {
 		since = sinceMark
@@ -235,11 +230,11 @@ func (b *transaction) after(queries ...query) []query {
 
 // Commit sends the queue together with COMMIT, in one round trip.
 func (b *transaction) Commit(ctx context.Context) (database.Recorded, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.over {
-		return database.Recorded{}, errOver
+	ctx, leave, err := b.Enter(ctx)
+	if err != nil {
+		return database.Recorded{}, err
 	}
+	defer leave()
 	queries := b.queue
 	if _, was := b.session.Settings["search_path"]; b.session.known && !was {
 		// A script may have set the path. After COMMIT, a later pinned path would otherwise look as
@@ -253,7 +248,7 @@ func (b *transaction) Commit(ctx context.Context) (database.Recorded, error) {
 		}
 		b.session.known = false // it was restored before
 	}
-	b.end()
+	b.End()
 	if err = b.db.unknownCommit(b.c, err); err != nil {
 		return database.Recorded{}, err
 	}
@@ -299,21 +294,10 @@ func (b *transaction) Rollback(context.Context) error {
 	return nil
 }
 
-func (b *transaction) Abandon() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.end()
-}
-
 func (b *transaction) end() {
-	if b.over {
-		return
-	}
-	b.over = true
 	b.queue = nil
 	b.abort()
 	b.c.giveBack()
-	b.db.units.Remove(b)
 }
 
 // abort rolls the transaction back. Prepared statements and session-level locks of a script survive

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/catalog"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -52,31 +53,24 @@ func (r *schemaReader) read(ctx context.Context, c *conn) error {
 	}
 	defer c.rollback()
 	uses := map[string]string{}
-	err := each(ctx, c, "PRAGMA main.table_list", func(schema, name, kind string) error {
-		if schema == "main" && (kind == "shadow" || kind == "virtual") {
-			uses[name] = kind
+	list, err := texts(ctx, c, "PRAGMA main.table_list")
+	for _, t := range list {
+		if schema, kind := t[0], t[2]; schema == "main" && (kind == "shadow" || kind == "virtual") {
+			uses[t[1]] = kind
 		}
-		return nil
-	})
+	}
 	if err != nil {
 		return err
 	}
-	rows, err := c.QueryContext(ctx, `SELECT sqlite_version(), type, name, tbl_name, sql FROM main.sqlite_schema
-WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY rowid`)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
+	return drivers.Each(ctx, c, `SELECT sqlite_version(), type, name, tbl_name, sql FROM main.sqlite_schema
+WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY rowid`, nil, func(scan func(...any) error) error {
 		var row schemaRow
-		if err := rows.Scan(&r.server, &row.kind, &row.name, &row.table, &row.sql); err != nil {
-			return err
-		}
+		err := scan(&r.server, &row.kind, &row.name, &row.table, &row.sql)
 		if row.use = uses[row.name]; row.use != "shadow" && !slices.Contains(r.own, strings.ToLower(row.table)) {
 			r.rows = append(r.rows, row)
 		}
-	}
-	return rows.Err()
+		return err
+	})
 }
 
 func (r *schemaReader) objects() []catalog.Object {

@@ -31,7 +31,7 @@ type db struct {
 
 	patience time.Duration // of readers
 
-	units *drivers.Units
+	life *drivers.Lifetime
 
 	mu    sync.Mutex
 	seen  seen              // guarded by mu
@@ -100,7 +100,7 @@ func (d *db) State(ctx context.Context, set string) (*database.State, error) {
 // read reads through the pool. It waits for the file, or for the pool's only connection, as long as
 // others commit one transaction after the other.
 func (d *db) read(ctx context.Context, f func(context.Context) error) error {
-	if d.units.Closing.Err() != nil {
+	if d.life.Closing.Err() != nil {
 		return drivers.ErrClosed
 	}
 	limited, cancel := ctx, func() {}
@@ -134,80 +134,44 @@ func (d *db) journalWatch() func() bool {
 	}
 }
 
-// pageRows is how many entries are read at once. No lock is held between pages, so a reader of the
-// history doesn't block writers.
-const pageRows, pageRowsWithTexts = 500, 16
-
+// History reads the entries that q selects.
 func (d *db) History(ctx context.Context, q database.HistoryQuery) iter.Seq2[database.Entry, error] {
-	return func(yield func(database.Entry, error) bool) {
-		after := int64(0)
-		for {
-			var page []database.Entry
-			err := d.read(ctx, func(ctx context.Context) (err error) {
-				page, err = d.page(ctx, q, after)
-				return err
-			})
-			if err != nil {
-				yield(database.Entry{}, err)
-				return
-			}
-			for _, e := range page {
-				if after = e.ID; !yield(e, nil) {
-					return
-				}
-			}
-			if len(page) == 0 {
-				return
-			}
-		}
-	}
+	return drivers.History(ctx, q, func(ctx context.Context, q database.HistoryQuery, after int64, limit int) (page []database.Entry, err error) {
+		err = d.read(ctx, func(ctx context.Context) error {
+			page, err = d.page(ctx, q, after, limit)
+			return err
+		})
+		return page, err
+	})
 }
 
 // page reads the next entries after the given id.
-func (d *db) page(ctx context.Context, q database.HistoryQuery, after int64) ([]database.Entry, error) {
+func (d *db) page(ctx context.Context, q database.HistoryQuery, after int64, limit int) (page []database.Entry, err error) {
 	if d.absent() {
 		return nil, nil
-	}
-	limit := pageRows
-	if q.Texts {
-		limit = pageRowsWithTexts
 	}
 	c, err := d.reader(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer c.release()
-	rows, err := c.QueryContext(ctx, d.sql.history, after, q.Set, q.Version, q.Texts, limit)
+	err = drivers.Each(ctx, c, d.sql.history, []any{after, q.Set, q.Version, q.Texts, limit}, func(scan func(...any) error) error {
+		e, err := drivers.ScanEntry(scan, parseTime)
+		page = append(page, e)
+		return err
+	})
 	if err != nil {
-		_, err := d.missing(ctx, c, err)
-		return nil, err
+		_, err = d.missing(ctx, c, err)
 	}
-	defer rows.Close()
-	var page []database.Entry
-	for rows.Next() {
-		var e database.Entry
-		var set, up, down string
-		var r rawEvent
-		err := rows.Scan(&r.id, &r.version, &r.name, &r.direction, &r.checksum, &r.downChecksum, &r.hasDownText, &r.startedAt, &r.duration,
-			&set, &up, &down, &e.DBUser, &e.Host, &e.App, &e.ToolVersion, &e.Note, &e.UpText, &e.DownText)
-		if err != nil {
-			return nil, err
-		}
-		ev, err := r.event(set)
-		if err != nil {
-			return nil, err
-		}
-		if ev.UpDirectives, err = migration.ParseDirectives(up); err == nil {
-			ev.DownDirectives, err = migration.ParseDirectives(down)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("history entry %d: %w", ev.ID, err)
-		}
-		ev.DBUser, ev.Host, ev.App, ev.ToolVersion, ev.Note = e.DBUser, e.Host, e.App, e.ToolVersion, e.Note
-		ev.UpText, ev.DownText = e.UpText, e.DownText
-		page = append(page, ev)
+	return page, err
+}
+
+// Close ends open Txs and Runs, and closes the pool if the driver started it.
+func (d *db) Close() error {
+	if !d.life.Close() || !d.owned {
+		return nil
 	}
-	return page, d.connectError(rows.Err())
+	return d.pool.Close()
 }
 
 // UpdateSetting waits for an open Tx but not for a Run: a setting that stops migrations can be
@@ -217,7 +181,7 @@ func (d *db) UpdateSetting(ctx context.Context, s database.SettingUpdate) error 
 	if err != nil {
 		return err
 	}
-	ctx, cancel := d.during(ctx)
+	ctx, cancel := d.life.Until(ctx)
 	defer cancel()
 	opts := database.LockOptions{Timeout: d.patience}
 	if s.Settle != nil { // an open Tx has the write lock, so storing the setting waits for it
@@ -238,7 +202,7 @@ func (d *db) UpdateSetting(ctx context.Context, s database.SettingUpdate) error 
 		err = d.putSetting(c, s)
 	}
 	if err == nil {
-		_, err = d.insert(c, d.complete(s.Event()))
+		_, err = d.insert(c, s.Event())
 	}
 	if err == nil {
 		err = c.commit(ctx, patience(opts))

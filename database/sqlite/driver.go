@@ -137,7 +137,7 @@ func newDB(opts database.Options) (*db, error) {
 	if err != nil {
 		host = ""
 	}
-	d := &db{opts: opts, names: names, host: host, sql: newStatements(names), patience: opts.Patience(), units: drivers.NewUnits(), files: map[any]*openFile{}}
+	d := &db{opts: opts, names: names, host: host, sql: newStatements(names), patience: opts.Patience(), life: drivers.NewLifetime(), files: map[any]*openFile{}}
 	return d, nil
 }
 

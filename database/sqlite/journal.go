@@ -10,18 +10,14 @@ import (
 	lib "modernc.org/sqlite/lib"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
 // putJournal completes the journal of a set and writes it in the open transaction.
 func (d *db) putJournal(c *conn, set string, j *database.Journal) error {
-	now := time.Now().UTC().Truncate(time.Microsecond)
-	if j.StartedAt.IsZero() {
-		j.StartedAt = now
-	}
-	j.StartedAt, j.UpdatedAt = j.StartedAt.UTC().Truncate(time.Microsecond), now
-	j.DBUser, j.Host, j.App, j.PID = systemUser(), d.host, d.opts.App, int64(os.Getpid())
+	drivers.Stamp(j, time.Now(), systemUser(), d.host, d.opts.App)
 	return c.write(d.sql.put, set, j.Version, j.Name, string(j.Direction), j.Checksum.Digits(), j.Of, j.Done, j.DoneSum.Digits(), j.Begun, j.Before,
 		j.Error, formatTime(j.StartedAt), formatTime(j.UpdatedAt), j.DBUser, j.Host, j.App, j.PID)
 }
@@ -64,7 +60,7 @@ func (r *run) write(ctx context.Context, what func() error) error {
 }
 
 func (r *run) Journal(ctx context.Context, j *database.Journal) error {
-	ctx, leave, err := r.enter(ctx)
+	ctx, leave, err := r.Enter(ctx)
 	if err != nil {
 		return err
 	}
@@ -188,7 +184,7 @@ func made(file string) bool {
 // non-transactional ones are VACUUM, DETACH and PRAGMAs, which can be repeated. VACUUM INTO can't:
 // it refuses an existing file, which may be incomplete.
 func (r *run) Outcome(ctx context.Context, st sqltext.Statement, before string, _ database.LockOptions) (*database.Outcome, error) {
-	ctx, leave, err := r.enter(ctx)
+	ctx, leave, err := r.Enter(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -58,11 +58,14 @@ func (d *db) readMetadata(ctx context.Context, q querier, s *metadata.State) err
 		return err
 	}
 	if has {
-		err := each(ctx, q, d.sql.facts, func(kind, name, facts string) error {
-			e, err := drivers.ReadStored(kind, name, facts)
+		rows, err := texts(ctx, q, d.sql.facts)
+		for _, row := range rows {
+			var e metadata.Stored
+			if err == nil {
+				e, err = drivers.ReadStored(row[0], row[1], row[2])
+			}
 			s.Entries = append(s.Entries, e)
-			return err
-		})
+		}
 		if err != nil {
 			return err
 		}
@@ -73,15 +76,15 @@ func (d *db) readMetadata(ctx context.Context, q querier, s *metadata.State) err
 // readObjects lists tables with their columns, and views.
 func (d *db) readObjects(ctx context.Context, q querier, s *metadata.State) error {
 	kinds := map[string]metadata.Kind{"table": metadata.Table, "virtual": metadata.Table, "view": metadata.View}
-	err := each(ctx, q, "PRAGMA main.table_list", func(schema, name, kind string) error {
-		lower := strings.ToLower(name)
-		if k, is := kinds[kind]; is && schema == "main" && !strings.HasPrefix(lower, "sqlite_") && !slices.Contains(d.names.Lower(), lower) {
-			s.Objects = append(s.Objects, metadata.Object{Name: metadata.Name{Kind: k, Object: name}})
-		}
-		return nil
-	})
+	list, err := texts(ctx, q, "PRAGMA main.table_list")
 	if err != nil {
 		return err
+	}
+	for _, t := range list {
+		schema, name, lower := t[0], t[1], strings.ToLower(t[1])
+		if k, is := kinds[t[2]]; is && schema == "main" && !strings.HasPrefix(lower, "sqlite_") && !slices.Contains(d.names.Lower(), lower) {
+			s.Objects = append(s.Objects, metadata.Object{Name: metadata.Name{Kind: k, Object: name}})
+		}
 	}
 	for _, o := range slices.Clone(s.Objects) {
 		err := eachColumn(ctx, q, o.Name.Object, func(column string) {
@@ -97,52 +100,26 @@ func (d *db) readObjects(ctx context.Context, q querier, s *metadata.State) erro
 // eachColumn calls f for each column of a table or view, except the hidden ones of virtual tables.
 // A broken object, which depends on something missing, has none.
 func eachColumn(ctx context.Context, q querier, object string, f func(column string)) error {
-	rows, err := q.QueryContext(ctx, "PRAGMA main.table_xinfo("+quote(object)+")")
-	if err == nil {
-		defer rows.Close()
-		for rows.Next() {
-			var name string
-			var hidden int
-			var other any
-			if err := rows.Scan(&other, &name, &other, &other, &other, &other, &hidden); err != nil {
-				return err
-			}
-			if hidden != 1 {
-				f(name)
-			}
+	err := drivers.Each(ctx, q, "PRAGMA main.table_xinfo("+quote(object)+")", nil, func(scan func(...any) error) error {
+		var name string
+		var hidden int
+		var other any
+		err := scan(&other, &name, &other, &other, &other, &other, &hidden)
+		if err == nil && hidden != 1 {
+			f(name)
 		}
-		err = rows.Err()
-	}
+		return err
+	})
 	if code(err) == lib.SQLITE_ERROR {
 		return nil
 	}
 	return err
 }
 
-// each calls f with the first three columns of each row, as strings.
-func each(ctx context.Context, q querier, query string, f func(a, b, c string) error) error {
-	rows, err := q.QueryContext(ctx, query)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	columns, err := rows.Columns()
-	if err != nil {
-		return err
-	}
-	values, to := make([]sql.NullString, len(columns)), make([]any, len(columns))
-	for i := range values {
-		to[i] = &values[i]
-	}
-	for rows.Next() {
-		if err := rows.Scan(to...); err != nil {
-			return err
-		}
-		if err := f(values[0].String, values[1].String, values[2].String); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+// texts returns the rows of a query, as strings.
+func texts(ctx context.Context, q querier, query string, args ...any) ([][]string, error) {
+	_, rows, err := drivers.ReadRows(ctx, q, query, args, func(_ string, v sql.NullString) string { return v.String })
+	return rows, err
 }
 
 // Metadata reads the metadata in the transaction.
@@ -188,9 +165,9 @@ func (d *db) Query(ctx context.Context, statement string) (*database.Rows, error
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := d.during(ctx)
+	ctx, cancel := d.life.Until(ctx)
 	defer cancel()
-	if d.units.Closing.Err() != nil {
+	if d.life.Closing.Err() != nil {
 		return nil, drivers.ErrClosed
 	}
 	if d.absent() {
@@ -272,49 +249,18 @@ func (c *conn) rows(ctx context.Context, st sqltext.Statement) (*database.Rows, 
 	if err := c.QueryRowContext(ctx, "SELECT total_changes()").Scan(&before); err != nil {
 		return nil, err
 	}
-	out, err := c.read(ctx, st.Text)
+	columns, rows, err := drivers.ReadRows(ctx, c, st.Text, nil, value)
 	if err != nil {
 		return nil, err
 	}
 	if err := c.QueryRowContext(ctx, "SELECT total_changes()").Scan(&after); err != nil {
 		return nil, err
 	}
-	out.Changed = after - before
-	return out, nil
-}
-
-func (c *conn) read(ctx context.Context, query string) (*database.Rows, error) {
-	rows, err := c.QueryContext(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	out := &database.Rows{}
-	if out.Columns, err = rows.Columns(); err != nil {
-		return nil, err
-	}
-	if len(out.Columns) > 0 {
-		out.Rows = [][]any{}
-	}
-	for rows.Next() {
-		row := make([]any, len(out.Columns))
-		to := make([]any, len(row))
-		for i := range row {
-			to[i] = &row[i]
-		}
-		if err := rows.Scan(to...); err != nil {
-			return nil, err
-		}
-		for i, v := range row {
-			row[i] = value(v)
-		}
-		out.Rows = append(out.Rows, row)
-	}
-	return out, errors.Join(rows.Err(), rows.Close())
+	return &database.Rows{Columns: columns, Rows: rows, Changed: after - before}, nil
 }
 
 // value converts a value of the client.
-func value(v any) any {
+func value(_ string, v any) any {
 	switch v := v.(type) {
 	case []byte:
 		return fmt.Sprintf(`\x%x`, v)

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -33,9 +32,9 @@ func (b *transaction) empty(ctx context.Context, e database.Entry) (*database.Em
 	if err := b.noRuns(ctx); err != nil {
 		return nil, err
 	}
-	sets, err := b.sets(ctx)
+	others, err := texts(ctx, b.c, b.d.sql.sets, b.set)
 	if err != nil {
-		return nil, err
+		return nil, b.d.connectError(err)
 	}
 	out := &database.Emptied{}
 	b.written = true
@@ -57,13 +56,14 @@ func (b *transaction) empty(ctx context.Context, e database.Entry) (*database.Em
 	if e.StartedAt.IsZero() {
 		e.StartedAt, e.Duration = b.last, time.Since(b.last)
 	}
-	sets = append(sets, b.set) // last: the head derives from the last entry
-	for _, e.Set = range sets {
+	for _, other := range append(others, []string{b.set}) { // its own last: the head derives from the last entry
+		e.Set = other[0]
 		if err := b.append(e); err != nil {
 			return nil, err
 		}
+		out.Sets = append(out.Sets, e.Set)
 	}
-	out.Sets = slices.Sorted(slices.Values(sets))
+	slices.Sort(out.Sets)
 	return out, nil
 }
 
@@ -78,32 +78,13 @@ func (k *foreignKeys) off(ctx context.Context, b *transaction) error {
 
 // noRuns returns an error if another set has a Run.
 func (b *transaction) noRuns(ctx context.Context) error {
-	marks, err := b.strings(ctx, b.d.sql.runs)
-	if err != nil {
-		return err
-	}
-	for i := 0; i+1 < len(marks); i += 2 {
-		set := strings.TrimPrefix(marks[i], guardRow(""))
-		path, err := b.d.sidePath(ctx, b.c, set)
-		if err != nil {
-			return err
-		}
-		if alive, err := sideTaken(path); err != nil {
-			return err
-		} else if alive && set != b.set {
-			var g guardMark
-			if err := json.Unmarshal([]byte(marks[i+1]), &g); err != nil {
-				return fmt.Errorf("row %q of table %s: %w", marks[i], b.d.names.Settings, err)
-			}
+	marks, err := b.d.living(ctx, b.c)
+	for set, g := range marks {
+		if set != b.set {
 			return &database.LockedError{Set: set, Holder: g.holder()}
 		}
 	}
-	return nil
-}
-
-// sets returns the other sets of the history.
-func (b *transaction) sets(ctx context.Context) ([]string, error) {
-	return b.strings(ctx, b.d.sql.sets, b.set)
+	return b.d.connectError(err)
 }
 
 // The order of dropping, as conditions for objects.
@@ -115,35 +96,9 @@ const (
 // objects lists all objects except SQLite's and Whimbrel's. A trigger is dropped with its table,
 // unless the table is Whimbrel's.
 func (b *transaction) objects(ctx context.Context, where string) (all []database.Object, err error) {
-	rows, err := b.strings(ctx, b.d.sql.objects+" WHERE "+where+" ORDER BY o.type != 'view', o.type, o.name")
-	for i := 0; i+1 < len(rows); i += 2 {
-		all = append(all, database.Object{Type: rows[i], Name: rows[i+1]})
+	rows, err := texts(ctx, b.c, b.d.sql.objects+" WHERE "+where+" ORDER BY o.type != 'view', o.type, o.name")
+	for _, row := range rows {
+		all = append(all, database.Object{Type: row[0], Name: row[1]})
 	}
-	return all, err
-}
-
-// strings reads all values of all rows.
-func (b *transaction) strings(ctx context.Context, query string, args ...any) ([]string, error) {
-	rows, err := b.c.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, b.d.connectError(err)
-	}
-	defer rows.Close()
-	columns, err := rows.Columns()
-	if err != nil {
-		return nil, err
-	}
-	var all []string
-	for rows.Next() {
-		row := make([]string, len(columns))
-		to := make([]any, len(row))
-		for i := range row {
-			to[i] = &row[i]
-		}
-		if err := rows.Scan(to...); err != nil {
-			return nil, err
-		}
-		all = append(all, row...)
-	}
-	return all, b.d.connectError(rows.Err())
+	return all, b.d.connectError(err)
 }

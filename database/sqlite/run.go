@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
@@ -17,7 +18,9 @@ import (
 // run holds the migration lock without a transaction: a row that every Tx looks for, and a locked
 // file that shows that its owner is alive.
 type run struct {
-	held
+	drivers.Held
+	d    *db
+	c    *conn
 	set  string
 	opts database.LockOptions
 
@@ -35,7 +38,7 @@ type run struct {
 const runBusyTimeout = 2 * time.Second
 
 func (d *db) Guard(ctx context.Context, set string, opts database.LockOptions) (_ database.Run, found database.Found, err error) {
-	ctx, cancel := d.during(ctx)
+	ctx, cancel := d.life.Until(ctx)
 	defer cancel()
 	w := newWaiter(set, opts)
 	c, err := d.connect(ctx, w)
@@ -43,8 +46,7 @@ func (d *db) Guard(ctx context.Context, set string, opts database.LockOptions) (
 		return nil, found, err
 	}
 	d.forget()
-	r := &run{held: held{d: d, c: c}, set: set, opts: opts, mark: d.mark()}
-	r.stop = func() { r.failed = r.end() }
+	r := &run{d: d, c: c, set: set, opts: opts, mark: d.mark()}
 	if err = r.take(ctx, w); err == nil {
 		err = r.settle(ctx)
 	}
@@ -52,7 +54,7 @@ func (d *db) Guard(ctx context.Context, set string, opts database.LockOptions) (
 		c.release()
 		return nil, found, err
 	}
-	if err := d.hold(&r.held); err != nil {
+	if err := r.Open(d.life, func() { r.failed = r.end() }); err != nil {
 		return nil, found, err
 	}
 	return r, r.found, nil
@@ -122,7 +124,7 @@ func (r *run) settle(ctx context.Context) (err error) {
 }
 
 func (r *run) State(ctx context.Context) (state *database.State, err error) {
-	ctx, leave, err := r.enter(ctx)
+	ctx, leave, err := r.Enter(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +137,7 @@ func (r *run) State(ctx context.Context) (state *database.State, err error) {
 }
 
 func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statement, _ io.Reader, done *database.Journal) error {
-	ctx, leave, err := r.enter(ctx)
+	ctx, leave, err := r.Enter(ctx)
 	if err != nil {
 		return err
 	}
@@ -184,7 +186,7 @@ func (r *run) execute(ctx context.Context, s *migration.Script, st sqltext.State
 }
 
 func (r *run) Record(ctx context.Context, entries ...database.Entry) (recorded database.Recorded, err error) {
-	ctx, leave, err := r.enter(ctx)
+	ctx, leave, err := r.Enter(ctx)
 	if err != nil {
 		return recorded, err
 	}
@@ -196,14 +198,12 @@ func (r *run) Record(ctx context.Context, entries ...database.Entry) (recorded d
 			if e.StartedAt.IsZero() {
 				e.StartedAt = time.Now()
 			}
-			e = r.d.complete(e)
-			if e.ID, err = r.d.insert(r.c, e); err == nil {
+			if e, err = r.d.insert(r.c, e); err == nil {
 				err = r.d.endRun(r.c, e)
 			}
 			if err != nil {
 				return err
 			}
-			e.UpText, e.DownText = "", ""
 			all = append(all, e)
 		}
 		return nil
@@ -211,10 +211,9 @@ func (r *run) Record(ctx context.Context, entries ...database.Entry) (recorded d
 	if err != nil {
 		return recorded, fmt.Errorf("record: %w", err)
 	}
-	if n := len(all); n > 0 {
-		r.found.Head = all[n-1].ID
-	}
-	return database.Recorded{Entries: all, Head: r.found.Head}, nil
+	recorded = recordedAt(r.found.Head, all)
+	r.found.Head = recorded.Head
+	return recorded, nil
 }
 
 func (r *run) Close(context.Context) error {
@@ -237,7 +236,7 @@ func (r *run) end() error {
 	if r.d.owned && r.path != "" {
 		r.d.pool.SetMaxIdleConns(2) // the default of database/sql
 	}
-	r.ended()
+	r.c.release()
 	return err
 }
 

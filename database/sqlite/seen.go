@@ -29,10 +29,7 @@ func (d *db) recall(ctx context.Context, c *conn, set string) (standing, bool) {
 
 // remember is called before the write lock is released: later commits by others change the version.
 func (d *db) remember(b *transaction) {
-	s := seen{client: b.c.client(), set: b.set, version: b.c.version, head: b.found.Head}
-	if n := len(b.events); n > 0 {
-		s.head = b.events[n-1].ID
-	}
+	s := seen{client: b.c.client(), set: b.set, version: b.c.version, head: recordedAt(b.found.Head, b.entries).Head}
 	var err error
 	if !b.c.hasVersion { // unchanged since the transaction began: nobody else can have committed
 		s.version, err = b.c.dataVersion(bg)
@@ -63,7 +60,7 @@ func (b *transaction) plain() bool {
 			return false
 		}
 	}
-	for _, e := range b.events {
+	for _, e := range b.entries {
 		if e.Set != b.set {
 			return false
 		}

@@ -49,42 +49,30 @@ func (c *conn) readSession(ctx context.Context) (*session, error) {
 		}
 	}
 	// Tables are dropped first: their indexes and triggers go with them.
-	err := each(ctx, c, `SELECT type, name, '' FROM temp.sqlite_schema WHERE type IN ('table', 'view', 'trigger') AND name NOT LIKE 'sqlite\_%' ESCAPE '\'
-	ORDER BY type != 'view', type != 'table'`, func(kind, name, _ string) error {
-		s.temp = append(s.temp, object{kind, name})
-		return nil
-	})
+	temp, err := texts(ctx, c, `SELECT type, name FROM temp.sqlite_schema WHERE type IN ('table', 'view', 'trigger') AND name NOT LIKE 'sqlite\_%' ESCAPE '\'
+	ORDER BY type != 'view', type != 'table'`)
 	if err != nil {
 		return nil, err
 	}
-	files, err := c.databases(ctx)
+	for _, row := range temp {
+		s.temp = append(s.temp, object{row[0], row[1]})
+	}
+	files, err := texts(ctx, c, "PRAGMA database_list")
 	for _, f := range files {
-		if f.name != "main" && f.name != "temp" {
-			s.attached = append(s.attached, f.name)
+		if name := f[1]; name != "main" && name != "temp" {
+			s.attached = append(s.attached, name)
 		}
 	}
 	return s, err
 }
 
-// attachedFile is a database of a connection.
-type attachedFile struct{ name, file string }
-
-// databases lists the databases of a connection, main first.
-func (c *conn) databases(ctx context.Context) (all []attachedFile, err error) {
-	err = each(ctx, c, "PRAGMA database_list", func(_, name, file string) error {
-		all = append(all, attachedFile{name, file})
-		return nil
-	})
-	return all, err
-}
-
 // mainFile returns the file as SQLite resolves it, without symbolic links, or "" in memory.
 func (c *conn) mainFile(ctx context.Context) (string, error) {
-	all, err := c.databases(ctx)
-	if err != nil || len(all) == 0 {
+	files, err := texts(ctx, c, "PRAGMA database_list") // main first
+	if err != nil || len(files) == 0 {
 		return "", err
 	}
-	return all[0].file, nil
+	return files[0][2], nil
 }
 
 // restore restores the session. done is false if the transaction still uses a database that the

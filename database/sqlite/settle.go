@@ -18,7 +18,7 @@ func (d *db) settle(ctx context.Context, c *conn, s database.SettingUpdate) erro
 		return nil
 	}
 	w := newWaiter(s.Name, *s.Settle)
-	var first map[string]database.Holder // by token
+	var first map[string]guardMark
 	for {
 		open, err := d.living(ctx, c)
 		if isBusy(err) {
@@ -28,13 +28,14 @@ func (d *db) settle(ctx context.Context, c *conn, s database.SettingUpdate) erro
 			return d.connectError(err)
 		}
 		if first != nil {
-			maps.DeleteFunc(open, func(token string, _ database.Holder) bool { _, was := first[token]; return !was })
+			maps.DeleteFunc(open, func(set string, g guardMark) bool { return first[set].Token != g.Token })
 		}
 		if first = open; first != nil && len(first) == 0 {
 			return nil
 		}
 		var holder database.Holder
-		for _, holder = range open {
+		for _, g := range open {
+			holder = g.holder()
 			break
 		}
 		err = w.wait(ctx, holder)
@@ -48,42 +49,29 @@ func (d *db) settle(ctx context.Context, c *conn, s database.SettingUpdate) erro
 	}
 }
 
-// living returns the holders of the Runs that are alive.
-func (d *db) living(ctx context.Context, c *conn) (map[string]database.Holder, error) {
-	rows, err := c.QueryContext(ctx, d.sql.runs)
+// living returns the marks of the Runs that are alive, by set.
+func (d *db) living(ctx context.Context, c *conn) (map[string]guardMark, error) {
+	rows, err := texts(ctx, c, d.sql.runs)
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
-	marks := map[string]guardMark{} // by set
-	for rows.Next() {
-		var name, text string
-		if err := rows.Scan(&name, &text); err != nil {
-			return nil, err
-		}
-		var g guardMark
-		if err := json.Unmarshal([]byte(text), &g); err != nil {
-			return nil, fmt.Errorf("row %q of table %s: %w", name, d.names.Settings, err)
-		}
-		marks[strings.TrimPrefix(name, guardRow(""))] = g
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	rows.Close()
-	open := map[string]database.Holder{}
-	for set, g := range marks {
+	marks := map[string]guardMark{}
+	for _, row := range rows {
+		set := strings.TrimPrefix(row[0], guardRow(""))
 		path, err := d.sidePath(ctx, c, set)
 		if err != nil {
 			return nil, err
 		}
-		alive, err := sideTaken(path)
-		if err != nil {
+		if alive, err := sideTaken(path); err != nil {
 			return nil, err
+		} else if !alive {
+			continue
 		}
-		if alive {
-			open[g.Token] = g.holder()
+		var g guardMark
+		if err := json.Unmarshal([]byte(row[1]), &g); err != nil {
+			return nil, fmt.Errorf("row %q of table %s: %w", row[0], d.names.Settings, err)
 		}
+		marks[set] = g
 	}
-	return open, nil
+	return marks, nil
 }

@@ -15,6 +15,7 @@ import (
 	lib "modernc.org/sqlite/lib"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
@@ -137,9 +138,7 @@ func newStatements(n database.TableNames) statements {
 	ifnull((SELECT max(version) FROM main.{history} WHERE set_name = {own} AND direction = 'up'), 0),
 	ifnull((SELECT reason FROM main.{settings} WHERE name = ?2), ''),
 	EXISTS (SELECT 1 FROM main.{journal} WHERE set_name = ?1), {foreign}`),
-		insert: fill(`INSERT INTO main.{history} (set_name, version, name, direction, checksum, down_checksum, up_text, down_text,
-	up_directives, down_directives, has_down_text, started_at, duration_us, db_user, host, app, tool_version, note)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`),
+		insert: fill(drivers.InsertEntry("main.{history}") + "VALUES (" + drivers.EntryParams + ")"),
 		state: fill(`SELECT -1, ifnull(max(id), 0), {foreign}, '', '', '', 0, '', ifnull(max(iif(direction = 'up', version, 0)), 0) FROM main.{history} WHERE set_name = {own}
 	UNION ALL SELECT 0, 0, name, value, reason, changed_by, 0, changed_at || ' ' || until, 0 FROM main.{settings}
 	UNION ALL SELECT -2, 0, json_object('version', version, 'name', name, 'direction', direction, 'checksum', checksum, 'statements', statements,
@@ -148,8 +147,8 @@ func newStatements(n database.TableNames) statements {
 		EXISTS (SELECT 1 FROM main.{settings} WHERE name = ` + literal(guardRow("")) + ` || ?1), '', 0 FROM main.{journal} WHERE set_name = ?1
 	UNION ALL SELECT ` + eventColumns + ` FROM main.{history} WHERE set_name = ?1
 	ORDER BY 1`),
-		history: fill(`SELECT ` + eventColumns + `, set_name, up_directives, down_directives, db_user, host, app, tool_version, note,
-	iif(?4, ifnull(up_text, ''), ''), iif(?4, ifnull(down_text, ''), '')
+		history: fill(`SELECT id, set_name, version, name, direction, checksum, down_checksum, iif(?4, up_text, NULL), iif(?4, down_text, NULL),
+	up_directives, down_directives, has_down_text, +started_at, duration_us, db_user, host, app, tool_version, note
 	FROM main.{history} WHERE id > ?1 AND (?2 = '' OR set_name = ?2) AND (?3 IS NULL OR version = ?3) ORDER BY id LIMIT ?5`),
 		setting: fill(`INSERT INTO main.{settings} (name, value, reason, changed_at, until, changed_by) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
 	ON CONFLICT (name) DO UPDATE SET value = ?2, reason = ?3, changed_at = ?4, until = ?5, changed_by = ?6`),
@@ -183,6 +182,8 @@ func literal(text string) string { return `'` + strings.ReplaceAll(text, `'`, `'
 const timeLayout = "2006-01-02T15:04:05.000000Z"
 
 func formatTime(t time.Time) string { return t.UTC().Format(timeLayout) }
+
+func parseTime(s string) (time.Time, error) { return time.Parse(timeLayout, s) }
 
 // querier is a connection, or the pool.
 type querier interface {
@@ -277,11 +278,11 @@ func (d *db) createTables(c *conn) (head int64, err error) {
 			return 0, d.connectError(err)
 		}
 	}
-	e := d.complete(database.Entry{
+	e, err := d.insert(c, database.Entry{
 		Set: migration.ReservedSet, Version: tablesVersion, Name: "tables", Direction: database.Up,
 		StartedAt: start, Duration: time.Since(start),
 	})
-	return d.insert(c, e)
+	return e.ID, err
 }
 
 // systemUser returns the operating system's user name: a file has no users of its own. It doesn't
@@ -294,29 +295,14 @@ var systemUser = sync.OnceValue(func() string {
 	return u.Username
 })
 
-// complete sets the user, host and application, and rounds times to the table's precision.
-func (d *db) complete(e database.Entry) database.Entry {
-	e.DBUser, e.Host, e.App = systemUser(), d.host, d.opts.App
-	e.StartedAt, e.Duration = e.StartedAt.UTC().Truncate(time.Microsecond), e.Duration.Truncate(time.Microsecond)
-	e.HasDownText = e.HasDownText || e.DownText != ""
-	return e
-}
-
-// insert appends an entry to the history.
-func (d *db) insert(c *conn, e database.Entry) (id int64, err error) {
-	text := func(s string, ok bool) any {
-		if !ok {
-			return nil
-		}
-		return s
-	}
-	r, err := c.changeOne(d.sql.insert,
-		e.Set, e.Version, e.Name, string(e.Direction),
-		text(e.Checksum.String(), !e.Checksum.IsZero()), text(e.DownChecksum.String(), !e.DownChecksum.IsZero()),
-		text(e.UpText, e.UpText != ""), text(e.DownText, e.HasDownText), e.UpDirectives.String(), e.DownDirectives.String(), e.HasDownText,
-		formatTime(e.StartedAt), e.Duration.Microseconds(), e.DBUser, e.Host, e.App, e.ToolVersion, e.Note)
+// insert appends an entry to the history, and returns it as stored, without its texts.
+func (d *db) insert(c *conn, e database.Entry) (database.Entry, error) {
+	e = drivers.Complete(e, systemUser(), d.host, d.opts.App)
+	r, err := c.changeOne(d.sql.insert, drivers.EntryValues(e, formatTime)...)
 	if err != nil {
-		return 0, fmt.Errorf("record %s of version %d in %s: %w", e.Direction, e.Version, d.names.History, d.connectError(err))
+		return e, fmt.Errorf("record %s of version %d in %s: %w", e.Direction, e.Version, d.names.History, d.connectError(err))
 	}
-	return r.LastInsertId()
+	e.ID, err = r.LastInsertId()
+	e.UpText, e.DownText = "", ""
+	return e, err
 }

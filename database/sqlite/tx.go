@@ -17,7 +17,9 @@ import (
 // transaction is a transaction that can write. It has no savepoint of its own: while one is
 // open SQLite keeps each changed page twice.
 type transaction struct {
-	held
+	drivers.Held
+	d    *db
+	c    *conn
 	set  string
 	opts database.LockOptions
 
@@ -27,28 +29,28 @@ type transaction struct {
 	failed  error  // the first error of a method, after which only Rollback helps
 	written bool   // something was executed
 	last    time.Time
-	events  []database.Entry
+	entries []database.Entry    // those recorded
 	scripts []*migration.Script // those executed
+	done    bool                // committed
 
 	session *session // before the first script that may have changed it; nil once restored
 	keys    foreignKeys
 }
 
 func (d *db) Begin(ctx context.Context, set string, opts database.LockOptions) (_ database.Tx, found database.Found, err error) {
-	ctx, cancel := d.during(ctx)
+	ctx, cancel := d.life.Until(ctx)
 	defer cancel()
 	w := newWaiter(set, opts)
 	c, err := d.connect(ctx, w)
 	if err != nil {
 		return nil, found, err
 	}
-	b := &transaction{held: held{d: d, c: c}, set: set, opts: opts}
-	b.stop = func() { b.c.rollback(); b.end() }
+	b := &transaction{d: d, c: c, set: set, opts: opts}
 	if err := b.begin(ctx, w); err != nil {
 		c.release()
 		return nil, found, err
 	}
-	if err := d.hold(&b.held); err != nil {
+	if err := b.Open(d.life, b.end); err != nil {
 		return nil, found, err
 	}
 	return b, b.found, nil
@@ -56,7 +58,7 @@ func (d *db) Begin(ctx context.Context, set string, opts database.LockOptions) (
 
 // connect takes a connection, and creates the file first if necessary.
 func (d *db) connect(ctx context.Context, w *waiter) (*conn, error) {
-	if d.units.Closing.Err() != nil {
+	if d.life.Closing.Err() != nil {
 		return nil, drivers.ErrClosed
 	}
 	if err := ctx.Err(); err != nil {
@@ -89,7 +91,7 @@ func (b *transaction) begin(ctx context.Context, w *waiter) error {
 
 // do calls a function in the transaction.
 func (b *transaction) do(ctx context.Context, what func(context.Context) error) error {
-	ctx, leave, err := b.enter(ctx)
+	ctx, leave, err := b.Enter(ctx)
 	if err != nil {
 		return err
 	}
@@ -223,17 +225,14 @@ func (b *transaction) record(e database.Entry) error {
 
 // append appends an entry of any set to the history.
 func (b *transaction) append(e database.Entry) error {
-	e = b.d.complete(e)
-	id, err := b.d.insert(b.c, e)
+	recorded, err := b.d.insert(b.c, e)
 	if err == nil && (b.found.Interrupted || e.Direction == database.Reset) {
 		err = b.d.endRun(b.c, e)
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		b.written, b.entries = true, append(b.entries, recorded)
 	}
-	e.ID, e.UpText, e.DownText = id, "", ""
-	b.written, b.events = true, append(b.events, e)
-	return nil
+	return err
 }
 
 // again waits for a lock that we held before: it should be free except for short moments.
@@ -268,11 +267,12 @@ func (b *transaction) putBack() error {
 }
 
 func (b *transaction) Commit(ctx context.Context) (recorded database.Recorded, err error) {
-	ctx, leave, err := b.enter(ctx)
+	ctx, leave, err := b.Enter(ctx)
 	if err != nil {
 		return recorded, err
 	}
 	defer leave()
+	defer b.End()
 	if err = b.failed; err != nil {
 		err = fmt.Errorf("the transaction failed earlier: %w", err)
 	} else {
@@ -281,15 +281,18 @@ func (b *transaction) Commit(ctx context.Context) (recorded database.Recorded, e
 	}
 	if err != nil {
 		b.d.forget()
-		b.c.rollback()
-	} else {
-		recorded = database.Recorded{Entries: b.events, Head: b.found.Head}
-		if n := len(b.events); n > 0 {
-			recorded.Head = b.events[n-1].ID
-		}
+		return recorded, err
 	}
-	b.end()
-	return recorded, err
+	b.done = true
+	return recordedAt(b.found.Head, b.entries), nil
+}
+
+// recordedAt returns the entries, which have become durable, and the head that they moved.
+func recordedAt(head int64, entries []database.Entry) database.Recorded {
+	if n := len(entries); n > 0 {
+		head = entries[n-1].ID
+	}
+	return database.Recorded{Entries: entries, Head: head}
 }
 
 // commitError explains why the transaction could not be committed.
@@ -323,12 +326,14 @@ func (b *transaction) Rollback(context.Context) error {
 	return nil
 }
 
-// end restores everything and releases the connection, or drops it if that fails. No transaction
-// may be open.
+// end rolls back, restores everything, and releases the connection, or drops it if that fails.
 func (b *transaction) end() {
+	if !b.done {
+		b.c.rollback()
+	}
 	err := errors.Join(b.putBack(), b.keys.putBack(b.c))
 	if err != nil || b.session != nil {
 		b.c.drop()
 	}
-	b.ended()
+	b.c.release()
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -70,18 +71,18 @@ func Under(ctx, outer context.Context) (context.Context, func()) {
 	}
 }
 
-// Every calls do in intervals, until do returns false or stop is called. stop cancels the call that
-// is under way, and waits for it.
-func Every(interval time.Duration, do func(ctx context.Context) bool) (stop func()) {
+// Every calls do after the first pause and then in intervals, until do returns false or stop is
+// called. stop cancels the call that is running, and waits for it.
+func Every(first, interval time.Duration, do func(ctx context.Context) bool) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for again := true; again; again = do(ctx) {
+		for pause, again := first, true; again; pause, again = interval, do(ctx) {
 			select {
 			case <-ctx.Done():
 				return
-			case <-time.After(interval):
+			case <-time.After(pause):
 			}
 		}
 	}()
@@ -101,6 +102,16 @@ func Advance(p sqltext.Position, text string) sqltext.Position {
 	}
 	p.Column += utf8.RuneCountInString(text)
 	return p
+}
+
+// Stamp sets who writes a journal, and when.
+func Stamp(j *database.Journal, now time.Time, user, host, app string) {
+	now = now.UTC().Truncate(time.Microsecond)
+	if j.StartedAt.IsZero() {
+		j.StartedAt = now
+	}
+	j.StartedAt, j.UpdatedAt = j.StartedAt.UTC().Truncate(time.Microsecond), now
+	j.DBUser, j.Host, j.App, j.PID = user, host, app, int64(os.Getpid())
 }
 
 // MetadataLock is the set whose lock a Tx takes, beside its own, to change the metadata.
