@@ -186,15 +186,6 @@ var hints = map[int]string{
 	3948:             "LOAD DATA LOCAL reads a file on the client: run it with a client, or use LOAD DATA INFILE or INSERT",
 }
 
-// failedConnect shortens the message of a library's error.
-type failedConnect struct {
-	msg string
-	err error
-}
-
-func (e *failedConnect) Error() string { return e.msg }
-func (e *failedConnect) Unwrap() error { return e.err }
-
 const checkAddress = "check host and port, and that the server is running"
 
 // connectError explains why connecting failed; config is nil if unknown.
@@ -213,7 +204,7 @@ func connectError(config *client.Config, err error) error {
 		netw  net.Error
 		errno syscall.Errno
 	)
-	say := func(msg, hint string) { e.Err, e.Hint = &failedConnect{msg, err}, hint }
+	say := func(msg, hint string) { e.Err, e.Hint = &drivers.Reworded{Message: msg, Err: err}, hint }
 	switch {
 	case errors.As(err, &my):
 		e.Code = codeOf(my)

@@ -138,11 +138,7 @@ func (db *Database) formOf(f *facts, names lockNames) form {
 func (db *Database) poll(ctx context.Context, set string, opts database.LockOptions, try func(context.Context) (bool, database.Holder, error)) error {
 	ctx, release := db.life.Until(ctx)
 	defer release()
-	err := database.Poll(ctx, set, opts, try)
-	if err != nil && err == ctx.Err() {
-		return drivers.Reason(ctx)
-	}
-	return err
+	return drivers.Poll(ctx, set, opts, try)
 }
 
 // take acquires the lock of a set on a guard.

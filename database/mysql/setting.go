@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
@@ -72,39 +73,20 @@ func (b *transaction) putSetting(ctx context.Context, u database.SettingUpdate) 
 
 // settle waits until the Txs and Runs that are open now have ended.
 func (db *Database) settle(ctx context.Context, u database.SettingUpdate) error {
+	ctx, release := db.life.Until(ctx)
+	defer release()
 	g, err := db.newGuard(ctx)
 	if err != nil {
 		return err
 	}
 	defer g.giveBack()
-	var first map[string]database.Holder
-	start := time.Now()
-	err = db.poll(ctx, migration.ReservedSet, *u.Settle, func(ctx context.Context) (done bool, h database.Holder, err error) {
+	return drivers.Settle(ctx, u, func(ctx context.Context) (map[string]database.Holder, error) {
 		sets, err := db.sets(ctx, g.c)
 		if err != nil {
-			return false, h, err
+			return nil, err
 		}
-		now, err := g.form.holders(ctx, g.c, sets)
-		if err != nil {
-			return false, h, err
-		}
-		if first == nil {
-			first = now
-		}
-		for who := range first {
-			if holder, still := now[who]; still {
-				h = holder
-			} else {
-				delete(first, who)
-			}
-		}
-		return len(first) == 0, h, nil
+		return g.form.holders(ctx, g.c, sets)
 	})
-	var locked *database.LockedError
-	if errors.As(err, &locked) {
-		return &database.UnsettledError{Name: u.Name, Waited: time.Since(start), Holder: locked.Holder}
-	}
-	return err
 }
 
 // sets returns all sets whose lock was ever acquired.

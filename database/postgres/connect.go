@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 )
 
 // connectError explains in one sentence why connecting failed. config may be nil if the error
@@ -42,18 +43,9 @@ func connectError(config *pgx.ConnConfig, err error) error {
 	if best.code == "28P01" && places.Password == "" {
 		e.Hint = "the URL has no password: add one, or name a password file (passfile=…)"
 	}
-	e.Err = &failedConnect{msg: sayAttempts(all, best), err: err}
+	e.Err = &drivers.Reworded{Message: sayAttempts(all, best), Err: err}
 	return e
 }
-
-// failedConnect shortens the message of a library's error.
-type failedConnect struct {
-	msg string
-	err error
-}
-
-func (e *failedConnect) Error() string { return e.msg }
-func (e *failedConnect) Unwrap() error { return e.err }
 
 // attempt is a failed attempt to connect. One place can have several: with and without TLS, and for
 // each address of a name.

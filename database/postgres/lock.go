@@ -72,11 +72,7 @@ func (db *Database) pollTables(ctx context.Context, c *conn, l location, set str
 func (db *Database) poll(ctx context.Context, c *conn, set string, opts database.LockOptions, try func(context.Context) (bool, database.Holder, error)) error {
 	ctx, release := c.untilClosed(ctx)
 	defer release()
-	err := database.Poll(ctx, set, opts, try)
-	if err != nil && err == ctx.Err() {
-		return drivers.Reason(ctx)
-	}
-	return err
+	return drivers.Poll(ctx, set, opts, try)
 }
 
 // tryLock tries once to get the lock, in one round trip if it succeeds. If it doesn't get the lock,

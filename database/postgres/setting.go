@@ -2,11 +2,11 @@ package postgres
 
 import (
 	"context"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
@@ -33,39 +33,25 @@ func (db *Database) UpdateSetting(ctx context.Context, u database.SettingUpdate)
 		c.rollback()
 		return db.busy(ctx, c, l, migration.ReservedSet, 0, err)
 	}
-	if u.Settle == nil {
-		return nil
-	}
 	return db.settle(ctx, c, l, u)
 }
 
 // settle waits until the transactions that are open now have ended. It holds no transaction
 // meanwhile.
 func (db *Database) settle(ctx context.Context, c *conn, l location, u database.SettingUpdate) error {
-	start := time.Now()
-	var first, still map[string]database.Holder // by transaction
-	look := query{
-		sql: holdersQuery(openKey), args: []arg{l.historyID()}, formats: holderFormats,
-		row: func(r *row) error {
-			transaction, h := readHolder(r)
-			if _, was := first[transaction]; was || first == nil {
-				still[transaction] = h
-			}
-			return r.err
-		},
-	}
-	err := db.poll(ctx, c, migration.ReservedSet, *u.Settle, func(ctx context.Context) (done bool, h database.Holder, err error) {
-		still = map[string]database.Holder{}
-		err = c.pipeline(ctx, look)
-		first = still
-		for _, h = range still {
-		}
-		return len(still) == 0, h, err
+	ctx, release := c.untilClosed(ctx)
+	defer release()
+	return drivers.Settle(ctx, u, func(ctx context.Context) (map[string]database.Holder, error) {
+		holders := map[string]database.Holder{} // by transaction
+		return holders, c.pipeline(ctx, query{
+			sql: holdersQuery(openKey), args: []arg{l.historyID()}, formats: holderFormats,
+			row: func(r *row) error {
+				transaction, h := readHolder(r)
+				holders[transaction] = h
+				return r.err
+			},
+		})
 	})
-	if locked, ok := asA[*database.LockedError](err); ok {
-		return &database.UnsettledError{Name: u.Name, Waited: time.Since(start), Holder: locked.Holder}
-	}
-	return err
 }
 
 // settingQuery stores a setting, or removes it.

@@ -164,21 +164,22 @@ func columnObject(table string, def sqltext.TokenList) catalog.Object {
 
 // clauses splits the text after a column's name: first its type, then the clauses that keywords
 // begin.
-func clauses(l sqltext.TokenList) []sqltext.TokenList {
-	parts := []sqltext.TokenList{nil}
+func clauses(l sqltext.TokenList) []sqltext.TokenList { return splitBefore(l, 0, beginsClause) }
+
+// splitBefore splits a list before each token, outside of parentheses, for which begins is true. It
+// asks from the index first on, so that the first part can be empty.
+func splitBefore(l sqltext.TokenList, first int, begins func(l sqltext.TokenList, i int) bool) (parts []sqltext.TokenList) {
 	begin := 0
-	for i := 0; i < len(l); i++ {
-		if beginsClause(l, i) {
-			parts[len(parts)-1] = l[begin:i]
-			parts = append(parts, nil)
+	for i := first; i < len(l); i++ {
+		if begins(l, i) {
+			parts = append(parts, l[begin:i])
 			begin = i
 		}
 		if l[i].Is("(") {
 			i = l.Closing(i) - 1
 		}
 	}
-	parts[len(parts)-1] = l[begin:]
-	return parts
+	return append(parts, l[begin:])
 }
 
 // beginsClause reports whether a clause begins at i with a word that isn't part of another clause.
@@ -234,18 +235,9 @@ func clauseAttr(l sqltext.TokenList) (name, value string) {
 
 // tableConstraints splits table constraints, which may lack commas between them.
 func tableConstraints(l sqltext.TokenList) []sqltext.TokenList {
-	var parts []sqltext.TokenList
-	begin := 0
-	for i := 1; i < len(l); i++ {
-		if l.Any(i, "constraint", "primary", "unique", "check", "foreign") && !l.Any(i-1, "constraint") && !namedConstraint(l, i) {
-			parts = append(parts, l[begin:i])
-			begin = i
-		}
-		if l[i].Is("(") {
-			i = l.Closing(i) - 1
-		}
-	}
-	return append(parts, l[begin:])
+	return splitBefore(l, 1, func(l sqltext.TokenList, i int) bool {
+		return l.Any(i, "constraint", "primary", "unique", "check", "foreign") && !l.Any(i-1, "constraint") && !namedConstraint(l, i)
+	})
 }
 
 func constraintObject(table string, l sqltext.TokenList) catalog.Object {

@@ -236,7 +236,6 @@ func (p *pause) sleep(ctx context.Context) (bool, error) {
 // waiter waits for the migration lock.
 type waiter struct {
 	set      string
-	timeout  time.Duration
 	waiting  func(database.Holder)
 	pause    pause
 	reported bool
@@ -244,10 +243,7 @@ type waiter struct {
 }
 
 func newWaiter(set string, opts database.LockOptions) *waiter {
-	return &waiter{
-		set: set, timeout: opts.Timeout, waiting: opts.Waiting,
-		pause: pause{start: time.Now(), limit: opts.Timeout},
-	}
+	return &waiter{set: set, waiting: opts.Waiting, pause: pause{start: time.Now(), limit: opts.Timeout}}
 }
 
 // wait reports a new holder of the lock, and sleeps until the next try.
@@ -255,11 +251,9 @@ func (w *waiter) wait(ctx context.Context, h database.Holder) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if news := !w.reported || h != w.holder; news {
+	if w.waiting != nil && (!w.reported || h != w.holder) {
 		w.reported, w.holder = true, h
-		if w.waiting != nil {
-			w.waiting(h)
-		}
+		w.waiting(h)
 	}
 	more, err := w.pause.sleep(ctx)
 	if err == nil && !more {

@@ -96,17 +96,8 @@ func (d *db) connectError(err error) error {
 	if !ok {
 		return err
 	}
-	return &database.ConnectError{Target: d.target(), Code: codeName(c), Hint: hint, Err: &plainError{message(err), err}}
+	return &database.ConnectError{Target: d.target(), Code: codeName(c), Hint: hint, Err: &drivers.Reworded{Message: message(err), Err: err}}
 }
-
-// plainError is a client error with SQLite's message, without its code.
-type plainError struct {
-	message string
-	err     error
-}
-
-func (e *plainError) Error() string { return e.message }
-func (e *plainError) Unwrap() error { return e.err }
 
 var nearToken = regexp.MustCompile(`^near "((?s:.+))": syntax error$`)
 

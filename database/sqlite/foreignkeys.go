@@ -9,6 +9,7 @@ import (
 	lib "modernc.org/sqlite/lib"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
@@ -175,23 +176,17 @@ type violation struct {
 }
 
 func (c *conn) violations(ctx context.Context) (violations, error) {
-	rows, err := c.QueryContext(ctx, "PRAGMA foreign_key_check")
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
 	var all violations
-	for rows.Next() {
+	err := drivers.Each(ctx, c, "PRAGMA foreign_key_check", nil, func(scan func(...any) error) error {
 		var v violation
 		var parent sql.NullString
 		var number any
-		if err := rows.Scan(&v.table, &v.rowid, &parent, &number); err != nil {
-			return nil, err
-		}
+		err := scan(&v.table, &v.rowid, &parent, &number)
 		v.parent = parent.String
 		all = append(all, v)
-	}
-	return all, rows.Err()
+		return err
+	})
+	return all, err
 }
 
 // without returns the violations between those tables that have more of them than before. Rows
@@ -214,19 +209,16 @@ func (all violations) without(before violations) violations {
 
 // list names the first ten.
 func (all violations) list() string {
-	var b strings.Builder
-	for i, v := range all {
-		if i == 10 {
-			fmt.Fprintf(&b, ", and %d more", len(all)-i)
-			break
+	var parts []string
+	for _, v := range all[:min(len(all), 10)] {
+		row := ""
+		if v.rowid != nil {
+			row = fmt.Sprintf(" row %v", v.rowid)
 		}
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		if fmt.Fprintf(&b, "table %s", v.table); v.rowid != nil {
-			fmt.Fprintf(&b, " row %v", v.rowid)
-		}
-		fmt.Fprintf(&b, " (parent %s)", v.parent)
+		parts = append(parts, fmt.Sprintf("table %s%s (parent %s)", v.table, row, v.parent))
 	}
-	return b.String()
+	if more := len(all) - len(parts); more > 0 {
+		parts = append(parts, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(parts, ", ")
 }

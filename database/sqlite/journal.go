@@ -68,11 +68,7 @@ func (r *run) Journal(ctx context.Context, j *database.Journal) error {
 	if j == nil {
 		return r.write(ctx, func() error { return r.c.do(r.d.sql.close, r.set, true, 0, "", "") })
 	}
-	kept := *j
-	if err = r.write(ctx, func() error { return r.d.putJournal(r.c, r.set, &kept) }); err == nil {
-		*j = kept
-	}
-	return err
+	return r.write(ctx, func() error { return r.d.putJournal(r.c, r.set, j) })
 }
 
 // transact executes a statement and writes the journal in one transaction: the one that the
@@ -88,16 +84,13 @@ func (r *run) transact(ctx context.Context, s *migration.Script, st sqltext.Stat
 	if err != nil {
 		return named(st, err)
 	}
-	kept := *done
-	if err = r.d.putJournal(r.c, r.set, &kept); err == nil {
+	if err = r.d.putJournal(r.c, r.set, done); err == nil {
 		err = r.c.commit(ctx, limit)
 	}
 	if err != nil {
 		r.c.rollback()
-		return named(st, err)
 	}
-	*done = kept
-	return nil
+	return named(st, err)
 }
 
 var errOwnTransaction = errors.New("the script left a transaction open; it must end it")
@@ -125,8 +118,7 @@ func (r *run) commitOwn(ctx context.Context, st sqltext.Statement, done *databas
 		r.c.rollback()
 		return named(st, r.c.do(st.Text))
 	}
-	kept := *done
-	err := r.d.putJournal(r.c, r.set, &kept)
+	err := r.d.putJournal(r.c, r.set, done)
 	if err == nil {
 		err = poll(ctx, limit, func() error { return r.c.do(st.Text) })
 	}
@@ -135,10 +127,8 @@ func (r *run) commitOwn(ctx context.Context, st sqltext.Statement, done *databas
 	}
 	if err != nil {
 		r.c.rollback()
-		return named(st, err)
 	}
-	*done = kept
-	return nil
+	return named(st, err)
 }
 
 // named adds the statement to an error.

@@ -183,23 +183,28 @@ func sideTaken(path string) (bool, error) {
 }
 
 func openSide(path, mode string) (*side, error) {
-	params := url.Values{"_pragma": {"journal_mode(memory)"}} // no third file
-	pool, err := sql.Open(clientName, fileURI(path, mode, params))
+	return lockFile(bg, path, mode, "journal_mode(memory)", "BEGIN EXCLUSIVE") // no third file
+}
+
+// lockFile locks a file with a statement, on a connection of its own. It returns nil if the file is
+// locked.
+func lockFile(ctx context.Context, path, mode, pragma, begin string) (*side, error) {
+	pool, err := sql.Open(clientName, fileURI(path, mode, url.Values{"_pragma": {pragma}}))
 	if err != nil {
 		return nil, err
 	}
 	s := &side{pool: pool}
-	if s.conn, err = pool.Conn(bg); err == nil {
-		_, err = s.conn.ExecContext(bg, "BEGIN EXCLUSIVE")
+	if s.conn, err = pool.Conn(ctx); err == nil {
+		_, err = s.conn.ExecContext(ctx, begin)
 	}
-	if err != nil {
-		s.release()
-		if isBusy(err) {
-			err = nil
-		}
-		return nil, err
+	if err == nil {
+		return s, nil
 	}
-	return s, nil
+	s.release()
+	if isBusy(err) {
+		err = nil
+	}
+	return nil, err
 }
 
 // release releases the lock.

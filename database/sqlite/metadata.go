@@ -52,13 +52,13 @@ func (d *db) Metadata(ctx context.Context) (*metadata.State, error) {
 	return s, err
 }
 
-func (d *db) readMetadata(ctx context.Context, q querier, s *metadata.State) error {
+func (d *db) readMetadata(ctx context.Context, c *conn, s *metadata.State) error {
 	var has bool
-	if err := q.QueryRowContext(ctx, "SELECT count(*) FROM main.sqlite_schema WHERE name = ? COLLATE NOCASE", d.names.Metadata).Scan(&has); err != nil {
+	if err := c.QueryRowContext(ctx, "SELECT count(*) FROM main.sqlite_schema WHERE name = ? COLLATE NOCASE", d.names.Metadata).Scan(&has); err != nil {
 		return err
 	}
 	if has {
-		rows, err := texts(ctx, q, d.sql.facts)
+		rows, err := texts(ctx, c, d.sql.facts)
 		for _, row := range rows {
 			var e metadata.Stored
 			if err == nil {
@@ -70,13 +70,13 @@ func (d *db) readMetadata(ctx context.Context, q querier, s *metadata.State) err
 			return err
 		}
 	}
-	return d.readObjects(ctx, q, s)
+	return d.readObjects(ctx, c, s)
 }
 
 // readObjects lists tables with their columns, and views.
-func (d *db) readObjects(ctx context.Context, q querier, s *metadata.State) error {
+func (d *db) readObjects(ctx context.Context, c *conn, s *metadata.State) error {
 	kinds := map[string]metadata.Kind{"table": metadata.Table, "virtual": metadata.Table, "view": metadata.View}
-	list, err := texts(ctx, q, "PRAGMA main.table_list")
+	list, err := texts(ctx, c, "PRAGMA main.table_list")
 	if err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func (d *db) readObjects(ctx context.Context, q querier, s *metadata.State) erro
 		}
 	}
 	for _, o := range slices.Clone(s.Objects) {
-		err := eachColumn(ctx, q, o.Name.Object, func(column string) {
+		err := eachColumn(ctx, c, o.Name.Object, func(column string) {
 			s.Objects = append(s.Objects, metadata.Object{Name: metadata.Name{Kind: o.Name.Kind.Columns(), Object: o.Name.Object, Column: column}})
 		})
 		if err != nil {
@@ -99,8 +99,8 @@ func (d *db) readObjects(ctx context.Context, q querier, s *metadata.State) erro
 
 // eachColumn calls f for each column of a table or view, except the hidden ones of virtual tables.
 // A broken object, which depends on something missing, has none.
-func eachColumn(ctx context.Context, q querier, object string, f func(column string)) error {
-	err := drivers.Each(ctx, q, "PRAGMA main.table_xinfo("+quote(object)+")", nil, func(scan func(...any) error) error {
+func eachColumn(ctx context.Context, c *conn, object string, f func(column string)) error {
+	err := drivers.Each(ctx, c, "PRAGMA main.table_xinfo("+quote(object)+")", nil, func(scan func(...any) error) error {
 		var name string
 		var hidden int
 		var other any
@@ -117,8 +117,8 @@ func eachColumn(ctx context.Context, q querier, object string, f func(column str
 }
 
 // texts returns the rows of a query, as strings.
-func texts(ctx context.Context, q querier, query string, args ...any) ([][]string, error) {
-	_, rows, err := drivers.ReadRows(ctx, q, query, args, func(_ string, v sql.NullString) string { return v.String })
+func texts(ctx context.Context, c *conn, query string, args ...any) ([][]string, error) {
+	_, rows, err := drivers.ReadRows(ctx, c, query, args, func(_ string, v sql.NullString) string { return v.String })
 	return rows, err
 }
 

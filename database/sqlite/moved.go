@@ -2,10 +2,8 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"io/fs"
-	"net/url"
 	"os"
 
 	lib "modernc.org/sqlite/lib"
@@ -86,10 +84,10 @@ func (d *db) prove(ctx context.Context, c *conn) (*openFile, error) {
 	if err != nil {
 		return f, f.still()
 	}
-	switch err := writeLock(ctx, path); {
-	case isBusy(err):
-		return f, nil
-	case err == nil:
+	other, err := lockFile(ctx, path, "rw", "busy_timeout(0)", "BEGIN IMMEDIATE")
+	switch {
+	case other != nil:
+		other.release()
 		return nil, &database.ConnectError{
 			Target: path, Err: errors.New("the write lock of this connection excludes nobody: the file was replaced while it was open, or was opened without locks (nolock, or a file system without locks)"),
 			Hint: "open it again, with locks",
@@ -97,23 +95,5 @@ func (d *db) prove(ctx context.Context, c *conn) (*openFile, error) {
 	case code(err)&0xff == lib.SQLITE_CANTOPEN:
 		return f, f.still()
 	}
-	return f, nil // for example encrypted: nothing is known
-}
-
-// writeLock tries to acquire the write lock of a file, and releases it.
-func writeLock(ctx context.Context, path string) error {
-	pool, err := sql.Open(clientName, fileURI(path, "rw", url.Values{"_pragma": {"busy_timeout(0)"}}))
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-	c, err := pool.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	if _, err = c.ExecContext(ctx, "BEGIN IMMEDIATE"); err == nil {
-		_, err = c.ExecContext(bg, "ROLLBACK")
-	}
-	return err
+	return f, nil // locked, or for example encrypted: then nothing is known
 }

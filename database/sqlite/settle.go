@@ -3,50 +3,27 @@ package sqlite
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"maps"
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 )
 
 // settle waits until all Runs that existed when a setting was stored have ended. No Tx existed,
 // since storing needs the write lock.
 func (d *db) settle(ctx context.Context, c *conn, s database.SettingUpdate) error {
-	if s.Settle == nil {
-		return nil
-	}
-	w := newWaiter(s.Name, *s.Settle)
-	var first map[string]guardMark
-	for {
-		open, err := d.living(ctx, c)
+	return drivers.Settle(ctx, s, func(ctx context.Context) (map[string]database.Holder, error) {
+		marks, err := d.living(ctx, c)
 		if isBusy(err) {
-			open, err = first, nil
+			return nil, nil
 		}
-		if err != nil {
-			return d.connectError(err)
+		holders := map[string]database.Holder{} // by token
+		for _, g := range marks {
+			holders[g.Token] = g.holder()
 		}
-		if first != nil {
-			maps.DeleteFunc(open, func(set string, g guardMark) bool { return first[set].Token != g.Token })
-		}
-		if first = open; first != nil && len(first) == 0 {
-			return nil
-		}
-		var holder database.Holder
-		for _, g := range open {
-			holder = g.holder()
-			break
-		}
-		err = w.wait(ctx, holder)
-		var locked *database.LockedError
-		if errors.As(err, &locked) {
-			return &database.UnsettledError{Name: s.Name, Waited: locked.Waited, Holder: holder}
-		}
-		if err != nil {
-			return err
-		}
-	}
+		return holders, d.connectError(err)
+	})
 }
 
 // living returns the marks of the Runs that are alive, by set.

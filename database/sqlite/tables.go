@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -185,20 +184,14 @@ func formatTime(t time.Time) string { return t.UTC().Format(timeLayout) }
 
 func parseTime(s string) (time.Time, error) { return time.Parse(timeLayout, s) }
 
-// querier is a connection, or the pool.
-type querier interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}
-
 // missing reports whether err means that Whimbrel's tables do not exist. If other objects have
 // their names, it returns an error.
-func (d *db) missing(ctx context.Context, q querier, err error) (bool, error) {
+func (d *db) missing(ctx context.Context, c *conn, err error) (bool, error) {
 	if code(err) != lib.SQLITE_ERROR {
 		return false, d.connectError(err)
 	}
 	var n int
-	if cerr := q.QueryRowContext(ctx, d.sql.exist).Scan(&n); cerr != nil {
+	if cerr := c.QueryRowContext(ctx, d.sql.exist).Scan(&n); cerr != nil {
 		return false, d.connectError(cerr)
 	}
 	names := fmt.Sprintf("%s, %s and %s", d.names.History, d.names.Settings, d.names.Journal)

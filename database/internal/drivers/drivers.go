@@ -58,6 +58,15 @@ func Stopped(ctx context.Context, err error) error {
 	return fmt.Errorf("%w (%w)", Reason(ctx), err)
 }
 
+// Reworded is a library's error with another message.
+type Reworded struct {
+	Message string
+	Err     error
+}
+
+func (e *Reworded) Error() string { return e.Message }
+func (e *Reworded) Unwrap() error { return e.Err }
+
 // Under returns a context that ends with ctx and, with its cause, with outer.
 func Under(ctx, outer context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
