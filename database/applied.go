@@ -9,7 +9,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// AppliedMigration is one applied migration, as the history tells it.
+// AppliedMigration is an applied migration, as the history records it.
 type AppliedMigration struct {
 	Version                int64
 	Name                   string
@@ -22,11 +22,12 @@ type AppliedMigration struct {
 	Duration    time.Duration
 }
 
-// AppliedSet is the ordered, duplicate-free index of the applied migrations. The
-// zero value, and nil for reading, is an empty one.
+// AppliedSet contains the applied migrations, ordered by version and without duplicates. The zero
+// value is empty; so is nil, which can only be read.
 type AppliedSet struct{ all []AppliedMigration }
 
-// NewAppliedSet returns the index of the given migrations, as Append would make it.
+// NewAppliedSet returns a set of the given migrations. Of two with the same version, it keeps the
+// first.
 func NewAppliedSet(all ...AppliedMigration) *AppliedSet {
 	m := &AppliedSet{}
 	for _, a := range all {
@@ -43,7 +44,7 @@ func (m *AppliedSet) Clone() *AppliedSet {
 	return &AppliedSet{all: slices.Clone(m.all)}
 }
 
-// find returns where version is, or would be.
+// find returns the index of a version, or the index at which it would be inserted.
 func (m *AppliedSet) find(version int64) (int, bool) {
 	if m == nil {
 		return 0, false
@@ -55,8 +56,8 @@ func (m *AppliedSet) find(version int64) (int, bool) {
 	return i, i < len(m.all) && m.all[i].Version == version
 }
 
-// Append adds a migration in its place and reports whether it did: a version that
-// is there already is left as it is.
+// Append adds a migration in order, and reports whether it did. It does not replace a version that
+// already exists.
 func (m *AppliedSet) Append(a AppliedMigration) bool {
 	i, found := m.find(a.Version)
 	if !found {
@@ -65,7 +66,7 @@ func (m *AppliedSet) Append(a AppliedMigration) bool {
 	return !found
 }
 
-// Put adds a migration in its place, or replaces the one with its version.
+// Put adds a migration in order, or replaces the one with its version.
 func (m *AppliedSet) Put(a AppliedMigration) {
 	if i, found := m.find(a.Version); found {
 		m.all[i] = a
@@ -74,7 +75,7 @@ func (m *AppliedSet) Put(a AppliedMigration) {
 	}
 }
 
-// Remove takes a version out and reports whether it was there.
+// Remove removes a version, and reports whether it existed.
 func (m *AppliedSet) Remove(version int64) bool {
 	i, found := m.find(version)
 	if found {
@@ -91,14 +92,14 @@ func (m *AppliedSet) Len() int {
 	return len(m.all)
 }
 
-// First returns the lowest version; false means that there is none.
+// First returns the lowest version, and false if the set is empty.
 func (m *AppliedSet) First() (int64, bool) { return m.at(0) }
 
-// Last returns the highest version; false means that there is none.
+// Last returns the highest version, and false if the set is empty.
 func (m *AppliedSet) Last() (int64, bool) { return m.at(m.Len() - 1) }
 
-// Next returns the lowest version above the given one, which need not be there
-// itself; false means that there is none.
+// Next returns the lowest version above the given one, which need not be in the set, and false if
+// no version is above it.
 func (m *AppliedSet) Next(version int64) (int64, bool) {
 	i, found := m.find(version)
 	if found {
@@ -107,15 +108,14 @@ func (m *AppliedSet) Next(version int64) (int64, bool) {
 	return m.at(i)
 }
 
-// Prev returns the highest version below the given one, which need not be there
-// itself; false means that there is none.
+// Prev returns the highest version below the given one, which need not be in the set, and false if
+// no version is below it.
 func (m *AppliedSet) Prev(version int64) (int64, bool) {
 	i, _ := m.find(version)
 	return m.at(i - 1)
 }
 
-// Get returns the migration with the given version; false means that it is not
-// applied.
+// Get returns the migration with the given version, and false if it is not applied.
 func (m *AppliedSet) Get(version int64) (AppliedMigration, bool) {
 	i, found := m.find(version)
 	if !found {

@@ -6,10 +6,9 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// CopyData returns the data that follows a COPY … FROM stdin, read from the pieces
-// of its script up to the one that ends it. next is what [iter.Pull2] returns for
-// the script's statements. The reader must be read to its end before next is called
-// again.
+// CopyData returns the data that follows a COPY … FROM stdin in a script. next is the function that
+// [iter.Pull2] returns for the script's statements. The caller must read the data to its end before
+// it calls next again.
 func CopyData(next func() (sqltext.Statement, error, bool)) io.Reader {
 	return &copyData{next: next}
 }

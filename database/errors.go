@@ -23,14 +23,14 @@ var ErrHeadChanged = errors.New("the history changed while the lock was released
 // nothing and can be tried again at once.
 var ErrConflict = errors.New("the transaction was rolled back because it conflicted with another one")
 
-// LockedError reports that another process held the migration lock, or had what is to be read or
-// written locked in another way, for as long as the caller was willing to wait.
+// LockedError reports that another process held the migration lock, or another lock on the objects
+// to read or write, for as long as the caller was willing to wait.
 type LockedError struct {
 	Set    string
-	What   string // what is locked, where that is not the migration lock: "the database file", or one of Whimbrel's own tables
+	What   string // the locked object, if not the migration lock: "the database file", or one of Whimbrel's tables
 	Waited time.Duration
 	Holder Holder // the zero Holder: the database can't tell, nor whether it is a migration (SQLite)
-	Why    string // what else it is that has to end first, if it is not a process that migrates
+	Why    string // what must end first, if it is not a process that migrates
 }
 
 func (e *LockedError) Error() string {
@@ -44,7 +44,7 @@ func (e *LockedError) Error() string {
 // Is makes errors.Is(err, ErrLocked) true.
 func (e *LockedError) Is(target error) bool { return target == ErrLocked }
 
-// String says who holds the lock, "" where nothing is known.
+// String describes the holder. It returns "" for the zero Holder.
 func (h Holder) String() string {
 	var p []string
 	if h.PID != 0 {
@@ -68,7 +68,7 @@ func (h Holder) String() string {
 	return strings.Join(p, ", ")
 }
 
-// waitedFor says who it was, as far as that is known, and how long.
+// waitedFor describes the holder, as far as it is known, and the time.
 func waitedFor(h Holder, waited time.Duration) string {
 	return heldBy(h) + waitedTime(waited)
 }
@@ -87,12 +87,12 @@ func waitedTime(waited time.Duration) string {
 	return fmt.Sprintf("; waited %s", waited.Round(time.Millisecond))
 }
 
-// UnsettledError reports that a setting is stored, but somebody who began before is
-// still migrating.
+// UnsettledError reports that a setting is stored, but a process that began earlier is still
+// migrating.
 type UnsettledError struct {
 	Name   string // of the setting
 	Waited time.Duration
-	Holder Holder // one of those who are at work
+	Holder Holder // one of these processes
 }
 
 func (e *UnsettledError) Error() string {
@@ -103,8 +103,8 @@ func (e *UnsettledError) Error() string {
 	return done + ", but a migration that started earlier is still running" + waitedFor(e.Holder, e.Waited)
 }
 
-// LockLostError reports that the migration lock was lost while a statement
-// ran under it: the connection that held it broke.
+// LockLostError reports that the connection that held the migration lock broke while a statement
+// ran under the lock.
 type LockLostError struct {
 	Set string
 	Err error
@@ -116,19 +116,19 @@ func (e *LockLostError) Error() string {
 
 func (e *LockLostError) Unwrap() error { return e.Err }
 
-// StatementError is the failure of one statement of a script.
+// StatementError is the error of one statement of a script.
 type StatementError struct {
-	// Pos is the place that the server points at, or where the statement begins.
+	// Pos is the position that the server reports, or the beginning of the statement.
 	Pos sqltext.Position
 	// Index is the statement's number in its script, from 0; Statement its text.
 	Index     int
 	Statement string
-	// Code is the SQLSTATE, or the database's own code where it has no SQLSTATE.
+	// Code is the SQLSTATE, or the database's own code if it has no SQLSTATE.
 	Code                  string
 	Message, Detail, Hint string
-	// Where is the server's call stack: functions, lines in them, COPY's line.
+	// Where is the server's call stack: functions with line numbers, or the line of a COPY.
 	Where string
-	// Excerpt are the lines of the script around Pos with a mark under it.
+	// Excerpt is the lines of the script around Pos, which is marked.
 	Excerpt string
 	// Err is the driver's own error.
 	Err error
@@ -153,8 +153,8 @@ func (e *StatementError) Error() string {
 
 func (e *StatementError) Unwrap() error { return e.Err }
 
-// URLError is a database URL that cannot be understood. NewURLError makes one that does not show
-// the password.
+// URLError reports a database URL that is not understood. NewURLError returns one without the
+// password.
 type URLError struct {
 	URL string // without its password
 	Msg string
@@ -167,7 +167,7 @@ func (e *URLError) Error() string { return fmt.Sprintf("database URL %q: %s", Re
 // ConnectError reports that a database cannot be reached, refuses, or does not exist.
 type ConnectError struct {
 	Target string // host, port and database; a file's path
-	Code   string // SQLSTATE, where the server said one
+	Code   string // SQLSTATE, if the server reported one
 	Hint   string // what to do next
 	Err    error
 }
@@ -185,8 +185,8 @@ func (e *ConnectError) Error() string {
 
 func (e *ConnectError) Unwrap() error { return e.Err }
 
-// CommitUnknownError reports that the connection broke while COMMIT was under
-// way: the transaction took effect completely or not at all. The history tells which.
+// CommitUnknownError reports that the connection broke during COMMIT. The transaction took effect
+// completely or not at all; the history shows which.
 type CommitUnknownError struct{ Err error }
 
 func (e *CommitUnknownError) Error() string {
@@ -195,50 +195,49 @@ func (e *CommitUnknownError) Error() string {
 
 func (e *CommitUnknownError) Unwrap() error { return e.Err }
 
-// StandbyError reports that a server is in recovery: it can only be read, and may be behind its
-// primary. What it says decides nothing about a migration.
-type StandbyError struct{ Server string } // where it is, as it says itself
+// StandbyError reports that a server is in recovery: it can only be read, and may lag behind its
+// primary, so its answers don't decide about a migration.
+type StandbyError struct{ Server string } // its address, as the server reports it
 
 func (e *StandbyError) Error() string {
 	return fmt.Sprintf("the server %s is a standby (in recovery), which can't be migrated and may lag behind its primary", e.Server)
 }
 
-// OtherServerError reports that a connection leads to another server than the one it has to do
-// with. Nothing was done there.
+// OtherServerError reports that a connection leads to another server than it must. Nothing was done
+// there.
 type OtherServerError struct{ Server, Was, Why string }
 
 func (e *OtherServerError) Error() string {
 	return fmt.Sprintf("connected to server %s instead of %s: %s", e.Server, e.Was, e.Why)
 }
 
-// TablesNewerError reports that Whimbrel's own tables in the target were made
-// by a newer Whimbrel than this build understands.
+// TablesNewerError reports that a newer version of Whimbrel created Whimbrel's tables in the
+// target.
 type TablesNewerError struct{ Found, Known int64 }
 
 func (e *TablesNewerError) Error() string {
 	return fmt.Sprintf("Whimbrel's own tables have version %d, but this build supports only versions up to %d", e.Found, e.Known)
 }
 
-// TablesProblem says why Whimbrel does not use the tables that it found.
+// TablesProblem is the reason why Whimbrel does not use the tables that it found.
 type TablesProblem string
 
 // The problems of a *TablesError.
 const (
-	// TablesUntrusted: the tables belong to a role that the current one has no reason to trust.
-	// Whoever owns them can let Whimbrel run anything with the current role's rights.
+	// TablesUntrusted: the current role has no reason to trust the owner of the tables, who could
+	// make Whimbrel execute anything with the current role's rights.
 	TablesUntrusted TablesProblem = "untrusted"
 	// TablesSeveral: more than one schema has a history, and Options.Schema names none of them.
 	TablesSeveral TablesProblem = "several"
 	// TablesHidden: the current role can't see the tables, or not all of their rows.
 	TablesHidden TablesProblem = "hidden"
-	// TablesAltered: something was added to the tables that runs code of others, hides or loses
-	// rows.
+	// TablesAltered: an addition to the tables executes foreign code, or hides or loses rows.
 	TablesAltered TablesProblem = "altered"
-	// TablesMissing: some of the tables are there, and others are not.
+	// TablesMissing: some of the tables exist, and others don't.
 	TablesMissing TablesProblem = "missing"
-	// TablesEmpty: the tables have lost their rows, such as in a dump without data.
+	// TablesEmpty: the tables have lost their rows, as in a dump without data.
 	TablesEmpty TablesProblem = "empty"
-	// TablesForeign: something that is not Whimbrel's has the name of one of its tables.
+	// TablesForeign: a foreign object has the name of one of Whimbrel's tables.
 	TablesForeign TablesProblem = "foreign"
 )
 
@@ -249,11 +248,11 @@ type TablesError struct {
 	Table   string   // as SQL names it, with its schema; "" if the error is about more than one
 	Schemas []string // that have a history, for TablesSeveral
 	Owner   string   // of the table, for TablesUntrusted
-	Role    string   // that Whimbrel works as
+	Role    string   // the current one
 	Msg     string   // what is wrong
 	Hint    string   // what to do
 	Fix     string   // a statement that remedies it, "" if there is none
-	Err     error    // the database's own error, if it said one
+	Err     error    // the database's own error, if any
 }
 
 func (e *TablesError) Error() string {

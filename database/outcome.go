@@ -9,10 +9,10 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// Explain is the Outcome of a statement that changes the schema, where all that is known is
-// the schema as it was before and as it is now. Without a difference it has not happened. It has if
-// something is different that the statement names; a column, an index and the like are named
-// with their table. Otherwise another process has changed the schema, and it is unclear.
+// Explain returns the Outcome of a statement that changes the schema, from the schemas before and
+// after it. Without a difference, the statement has not happened. If an object that the statement
+// names differs, or a part of that object such as a column or an index, it has happened. Otherwise
+// another process has changed the schema, and the outcome is unclear.
 func Explain(st sqltext.Statement, before, after *catalog.Snapshot) *Outcome {
 	o := &Outcome{Verdict: NotHappened, Why: "the schema is as it was before", Changes: catalog.Compare(before, after)}
 	if len(o.Changes) == 0 {
@@ -28,13 +28,14 @@ func Explain(st sqltext.Statement, before, after *catalog.Snapshot) *Outcome {
 	return o
 }
 
-// names reports whether a text has the name of what has changed, or of what that belongs to.
+// names reports whether a text contains the name of a changed object, or of the object to which it
+// belongs.
 func names(text string, ch catalog.Change, in *catalog.Snapshot) bool {
 	o := in.Find(string(ch.Kind) + " " + ch.Name)
 	return o != nil && (hasWord(text, o.Name) || hasWord(text, o.Of))
 }
 
-// hasWord reports whether a text has a word, in letters of either case.
+// hasWord reports whether a text contains a word, ignoring case.
 func hasWord(text, word string) bool {
 	text, word = strings.ToLower(text), strings.ToLower(word)
 	for from := 0; word != ""; {

@@ -12,9 +12,9 @@ const (
 	longestPause  = 250 * time.Millisecond
 )
 
-// Poll is for drivers: it tries to take the lock of a set until it gets it, or opts.Timeout is
-// over, which is a *LockedError. try returns whether it has got it, and else who has. When ctx is
-// done while it pauses, it returns ctx.Err().
+// Poll is for drivers. It calls try until try gets the lock of a set, and returns a *LockedError
+// after opts.Timeout. try reports whether it got the lock, and otherwise its holder. If ctx ends
+// during a pause, Poll returns ctx.Err().
 func Poll(ctx context.Context, set string, opts LockOptions, try func(context.Context) (got bool, holder Holder, err error)) error {
 	start, pause := time.Now(), shortestPause
 	for {

@@ -7,8 +7,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// OneStatement is for drivers: it returns the one statement of a text that [ReadQuery] can pass on
-// by itself. Anything else is a *StatementError, or a *sqltext.Error.
+// OneStatement is for drivers. It returns the only statement of a text. If the text is not a single
+// statement that the server can execute alone, the error is a *StatementError or a *sqltext.Error.
 func OneStatement(text string, d sqltext.Dialect) (sqltext.Statement, error) {
 	all, err := sqltext.Split(text, d, sqltext.Options{File: QueryFile})
 	if err != nil {
@@ -22,11 +22,11 @@ func OneStatement(text string, d sqltext.Dialect) (sqltext.Statement, error) {
 	case len(all) == 0:
 		return refuse(sqltext.Statement{Pos: sqltext.Position{File: QueryFile, Line: 1, Column: 1}}, "there is no statement", "")
 	case all[0].Kind != sqltext.SQL:
-		return refuse(all[0], "this can't be passed on: it is no statement of the server's own", "")
+		return refuse(all[0], "this is not a statement of the server", "")
 	case len(all) > 1:
-		return refuse(all[1], "one statement is wanted, and here begins another", "")
+		return refuse(all[1], "a second statement begins here, but only one is possible", "")
 	case all[0].Tx.Control():
-		return refuse(all[0], "the statement stands alone, so there is no transaction to control", "leave it out")
+		return refuse(all[0], "the statement is executed alone, so it has no transaction to control", "remove it")
 	}
 	return all[0], nil
 }
@@ -35,9 +35,9 @@ func OneStatement(text string, d sqltext.Dialect) (sqltext.Statement, error) {
 // Nothing has changed.
 var ErrReadOnly = errors.New("a query only reads")
 
-// ReadingStatement is for drivers: it returns the one statement of a text that [ReadQuery] can
-// execute, which is of a form that reads. One that may change something, in the database or outside
-// of it, is a *StatementError that is ErrReadOnly.
+// ReadingStatement is for drivers. It returns the only statement of a text if [ReadQuery] can
+// execute it. For a statement that may change something, in the database or outside of it, the
+// error is a *StatementError that is ErrReadOnly.
 func ReadingStatement(text string, d sqltext.Dialect) (sqltext.Statement, error) {
 	st, err := OneStatement(text, d)
 	if err != nil {

@@ -10,17 +10,15 @@ import (
 	"strings"
 )
 
-// hidden stands in a message for what must not be shown, and unknown for a part of a URL that is
-// left out.
+// In a message, hidden replaces a secret, and unknown a part of a URL that is left out.
 const (
 	hidden  = "xxxxx"
 	unknown = "…"
 )
 
-// Redact returns a URL as it can be shown: without its password, and without parameters that may be
-// one. A URL whose parts are not certain is reduced to its scheme, because a password with an
-// unescaped "/", "@", "#" or "?" can be in any of them. It does not need a valid URL, and a second
-// call changes nothing.
+// Redact returns a URL without its password, and without parameters that may be secret. It reduces
+// a URL whose parts are uncertain to its scheme, because a password with an unescaped "/", "@", "#"
+// or "?" can be in any part. The URL need not be valid. A second call changes nothing.
 func Redact(url string) string {
 	scheme, rest, ok := cutScheme(url)
 	switch {
@@ -43,7 +41,7 @@ func Redact(url string) string {
 	return scheme + "://" + userinfo + p.hosts + p.path + redactQuery(p.query)
 }
 
-// The schemes whose URLs are known well enough to be shown in part.
+// The schemes whose URLs can be shown in part.
 var (
 	networkSchemes = []string{"postgres", "postgresql", "mysql", "mariadb"}
 	fileSchemes    = []string{"sqlite", "sqlite3"}
@@ -53,8 +51,8 @@ func isFileScheme(scheme string) bool { return slices.Contains(fileSchemes, sche
 
 var schemeForm = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*$`)
 
-// cutScheme cuts "scheme://" off a URL, or "sqlite:". What has neither is not a URL: the word before
-// the colon may be a user, or a password.
+// cutScheme cuts "scheme://" or "sqlite:" off a URL. A text with neither is not a URL: the word
+// before its colon may be a user or a password.
 func cutScheme(raw string) (scheme, rest string, ok bool) {
 	scheme, rest, ok = strings.Cut(raw, ":")
 	if !ok || !schemeForm.MatchString(scheme) {
@@ -71,8 +69,8 @@ var (
 	keywordPair = regexp.MustCompile(`(?i)(^|\s)(host|hostaddr|port|user|dbname|password|passfile|sslmode|sslpassword)\s*=`)
 )
 
-// redactPlain shows what has no scheme: a path as it is, and of libpq's other form the keywords
-// alone.
+// redactPlain returns a text without a scheme: a path unchanged, and only the keywords of libpq's
+// other form.
 func redactPlain(text string) string {
 	if plainPath.MatchString(text) {
 		return text
@@ -86,7 +84,7 @@ func redactPlain(text string) string {
 
 var filePath = regexp.MustCompile(`^(/*[A-Za-z]:[\\/])?[^:@]*$|^:memory:$`)
 
-// redactFile shows the path of a file. One with ":" or "@" was probably meant for a server.
+// redactFile returns the path of a file. A path with ":" or "@" was probably meant for a server.
 func redactFile(scheme, rest string) string {
 	path, query, has := strings.Cut(rest, "?")
 	if !filePath.MatchString(path) {
@@ -98,7 +96,7 @@ func redactFile(scheme, rest string) string {
 	return scheme + ":" + path + redactQuery(query)
 }
 
-// shownParams are the parameters whose values are no secret.
+// shownParams are the parameters whose values are not secret.
 var shownParams = []string{
 	"sslmode", "sslnegotiation", "target_session_attrs", "channel_binding", "connect_timeout", "search_path", "application_name",
 	"client_encoding", "timezone", "port", "pool_max_conns", "default_query_exec_mode", "lock", "timeout", "tls", "charset",
@@ -110,7 +108,7 @@ var (
 	plainValue = regexp.MustCompile(`^[A-Za-z0-9_.,-]{0,40}$`)
 )
 
-// redactQuery shows the parameters' names, and the values of those that are no secret.
+// redactQuery returns the parameters' names, and the values of those that are not secret.
 func redactQuery(query string) string {
 	if query == "" {
 		return ""
@@ -153,8 +151,7 @@ var (
 	controls     = regexp.MustCompile(`[\s\x00-\x20\x7f]`)
 )
 
-// splitURL splits the URL of a server. problem says why it can't be split with certainty, "" if it
-// can.
+// splitURL splits the URL of a server. problem is why the parts are uncertain, or "".
 func splitURL(raw string) (p urlParts, problem string) {
 	scheme, rest, ok := strings.Cut(raw, "://")
 	if !ok || !schemeForm.MatchString(scheme) {
@@ -192,9 +189,8 @@ func splitURL(raw string) (p urlParts, problem string) {
 	return p, ""
 }
 
-// misplaced finds the signs that end the host's part of a URL too early. An "@" behind it, or a
-// second one, means that the password has such a sign: then what looks like the host is a piece of
-// the password.
+// misplaced reports a character that ends the host's part of a URL too early. If an "@" follows, or
+// a second one, then the password contains such a character, and the apparent host is a part of it.
 func misplaced(authority, tail string) string {
 	switch {
 	case strings.Count(authority, "@") > 1, strings.Contains(authority, "@") && strings.Contains(tail, "@"):
@@ -209,9 +205,9 @@ func misplaced(authority, tail string) string {
 	return ""
 }
 
-// CheckURL returns a *URLError if the URL of a server, scheme://user:password@host:port/name, can't
-// be split into its parts with certainty. A driver calls it before it connects, so that no piece of
-// a password is looked up as a host.
+// CheckURL returns a *URLError if the parts of a server's URL are uncertain, which has the form
+// scheme://user:password@host:port/name. A driver calls it before it connects, so that no part of a
+// password is looked up as a host.
 func CheckURL(url string) error {
 	if _, problem := splitURL(url); problem != "" {
 		return NewURLError(url, "%s", problem)
@@ -219,8 +215,7 @@ func CheckURL(url string) error {
 	return nil
 }
 
-// NewURLError returns the error of a URL. Neither the URL that it shows nor its message has the
-// password.
+// NewURLError returns the error of a URL. Neither its URL nor its message contains the password.
 func NewURLError(url, format string, args ...any) *URLError {
 	return &URLError{URL: Redact(url), Msg: NewRedactor(url).Redact(fmt.Sprintf(format, args...))}
 }
@@ -231,8 +226,7 @@ type Redactor struct {
 	secrets []string
 }
 
-// NewRedactor returns a redactor for the URLs. Texts among them that are not URLs have nothing to
-// hide.
+// NewRedactor returns a redactor for the URLs. It ignores texts that are not URLs.
 func NewRedactor(urls ...string) *Redactor {
 	r := &Redactor{}
 	var pairs []string
@@ -253,11 +247,11 @@ func NewRedactor(urls ...string) *Redactor {
 	return r
 }
 
-// leastSecret is the length of a password below which it is not looked for: it would be part of
-// other words.
+// leastSecret is the length of the shortest password that is hidden: a shorter one would be a part
+// of other words.
 const leastSecret = 4
 
-// secretsOf returns the passwords of a URL, as they are written and as they are meant.
+// secretsOf returns the passwords of a URL, escaped as written and unescaped.
 func secretsOf(raw string) (secrets []string) {
 	p, problem := splitURL(raw)
 	if problem != "" {
@@ -297,7 +291,7 @@ func (r *Redactor) Redact(text string) string {
 	return text
 }
 
-// replaceWord hides a password where it is not part of a longer word.
+// replaceWord hides a password that is not part of a longer word.
 func replaceWord(text, secret string) string {
 	var b strings.Builder
 	for {
@@ -322,11 +316,10 @@ func isWordByte(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c >= 0x80
 }
 
-// urlInText matches what looks like a URL in a text, up to the last "@" of its line.
+// urlInText matches an apparent URL in a text, up to the last "@" of its line.
 var urlInText = regexp.MustCompile(`[^\s"'` + "`" + `<>()]*://(?:[^\n]*@)?[^\s]*`)
 
-// RedactText redacts everything in a text that looks like a URL, except web addresses without a
-// user.
+// RedactText redacts all apparent URLs in a text, except web addresses without a user.
 func RedactText(text string) string {
 	return urlInText.ReplaceAllStringFunc(text, func(found string) string {
 		found, after := cutPunctuation(found)
@@ -337,7 +330,7 @@ func RedactText(text string) string {
 	})
 }
 
-// cutPunctuation cuts off what belongs to the sentence rather than to the URL at its end.
+// cutPunctuation cuts the sentence's punctuation off the end of a URL.
 func cutPunctuation(found string) (url, after string) {
 	url = strings.TrimRight(found, `"'`+"`"+`)>.,;:`)
 	return url, found[len(url):]

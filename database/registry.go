@@ -14,8 +14,8 @@ var registry = struct {
 	drivers map[string]Driver
 }{drivers: map[string]Driver{}}
 
-// Register makes a driver known under a URL scheme. It panics for a nil driver,
-// an empty name, and a name that is taken. Drivers call it from init.
+// Register registers a driver under a URL scheme. It panics if the driver is nil, or if the scheme
+// is empty or already registered. Drivers call it from init.
 func Register(scheme string, d Driver) {
 	registry.Lock()
 	defer registry.Unlock()
@@ -37,8 +37,8 @@ func Drivers() []string {
 	return slices.Sorted(maps.Keys(registry.drivers))
 }
 
-// Open opens the database that a URL names with the driver that is registered
-// under its scheme. The errors are the driver's; a *URLError where no driver fits.
+// Open opens the database that a URL names, with the driver that is registered under its scheme. It
+// returns the driver's errors, and a *URLError if no driver is registered.
 func Open(ctx context.Context, url string, opts Options) (Database, error) {
 	scheme, _, ok := strings.Cut(url, ":")
 	registry.RLock()

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Object is something in a database that has a name.
+// Object is a named object in a database.
 type Object struct {
 	Type   string // as the database calls it: "table", "view", "function", "materialized view"
 	Schema string // "" where there are no schemas, and for what is in none
@@ -20,28 +20,27 @@ func (o Object) String() string {
 	return o.Type + " " + o.Schema + "." + o.Name
 }
 
-// Left is an object that a Reset leaves where it is, and why.
+// Left is an object that a Reset does not drop, with the reason.
 type Left struct {
 	Object
 	Why string
 }
 
-// Emptied is what a Reset has done.
+// Emptied is the result of a Reset.
 type Emptied struct {
-	// Dropped are the objects that are gone. What went with them, as an index goes with its
-	// table, is not listed.
+	// Dropped are the dropped objects, without those that are dropped with another one, such as the
+	// indexes of a table.
 	Dropped []Object
-	// Left are the objects that are not the role's to drop, or not the history's.
+	// Left are the objects that the role can't drop, or that don't belong to the history.
 	Left []Left
-	// Sets are the sets of which nothing is applied any more, in alphabetical order.
+	// Sets are the sets without an applied migration now, in alphabetical order.
 	Sets []string
 }
 
-// InUseError reports that a Reset would have to take something from objects that it must
-// leave, because they depend on what it would drop.
+// InUseError reports that objects which a Reset must not drop depend on objects that it would drop.
 type InUseError struct{ Uses []Use }
 
-// Use is an object that a Reset must leave, and the object that it depends on.
+// Use is an object that a Reset must not drop, and the object on which it depends.
 type Use struct{ By, Of Object }
 
 func (e *InUseError) Error() string {

@@ -5,28 +5,26 @@ import (
 	"slices"
 )
 
-// Identifier is a Database whose server can say which one it is.
+// Identifier is a Database that can identify its server.
 type Identifier interface {
-	// Identify asks the server which one it is. It is an error if the server does not tell.
+	// Identify reads the identity of the server. It returns an error if the server has none.
 	Identify(ctx context.Context) (Identity, error)
 }
 
-// Identity is what a server says of itself.
+// Identity identifies a server.
 type Identity struct {
-	// Names are what no other server says of itself, unless the two share their data: copies,
-	// replicas and the nodes of a cluster have one in common. Names begin with their kind:
-	// "system_identifier 7423…".
+	// Names are unique, except that servers which share their data have one in common: copies,
+	// replicas and the nodes of a cluster. Each begins with its kind: "system_identifier 7423…".
 	Names []string
-	// Aliases are what servers that replicate this one call it. Other servers may have the same.
+	// Aliases are the names that its replicas use for it. Other servers can have the same.
 	Aliases []string
-	// Feeds are the names and aliases of servers from which this one has taken changes, as far as
-	// it tells.
+	// Feeds are the names and aliases of servers from which this one has received changes, as far
+	// as it knows.
 	Feeds []string
 }
 
-// Apart reports whether two servers are proven to be different ones that share nothing: no replica
-// of one another, and no nodes of one cluster. Otherwise why says what speaks for one, or that
-// nothing can be said.
+// Apart reports whether two servers are proven to share nothing: neither is a replica of the other,
+// and they are not nodes of one cluster. If it is not proven, why is the reason.
 func Apart(ctx context.Context, a, b Database) (apart bool, why string) {
 	var ids [2]Identity
 	for i, db := range []Database{a, b} {
@@ -44,7 +42,7 @@ func Apart(ctx context.Context, a, b Database) (apart bool, why string) {
 	return apartBy(ids[0], ids[1])
 }
 
-// apartBy compares what two servers of one kind say of themselves.
+// apartBy compares the identities of two servers of one kind.
 func apartBy(a, b Identity) (apart bool, why string) {
 	if len(a.Names) == 0 || len(b.Names) == 0 {
 		return false, "a server does not say which one it is"

@@ -13,8 +13,8 @@ import (
 // SettingType is the type of a setting's value.
 type SettingType string
 
-// A bool is true or false (on and off are taken too), a duration is written as 15s or 1m30s, and a
-// choice is one of the words that are declared.
+// A bool is true or false, or on or off. A duration has the form 15s or 1m30s. A choice is one of
+// the declared words.
 const (
 	BoolSetting     SettingType = "bool"
 	DurationSetting SettingType = "duration"
@@ -26,13 +26,13 @@ const (
 	// Frozen refuses all migrations while it is true. The reason is stored with it.
 	// SettingUpdate.Settle waits for processes that are already migrating.
 	Frozen = "frozen"
-	// Protected keeps what can't be taken back from happening by accident: while it is
-	// true, a caller must pass the database's name to roll back, reset or seed.
+	// Protected prevents irreversible changes by accident: while it is true, a caller must pass the
+	// database's name to roll back, reset or seed.
 	Protected = "protected"
-	// LockTimeout bounds the wait for the migration lock where Options say nothing.
+	// LockTimeout limits the wait for the migration lock if the Options don't.
 	LockTimeout = "lock_timeout"
-	// Order says what becomes of pending migrations below the newest applied one:
-	// OrderStrict refuses them, OrderAny applies them.
+	// Order decides about pending migrations below the newest applied one: OrderStrict refuses
+	// them, OrderAny applies them.
 	Order = "order"
 )
 
@@ -42,8 +42,7 @@ const (
 	OrderAny    = "any"
 )
 
-// DeclaredSetting is a setting that Whimbrel knows. Settings are kept in the
-// target database.
+// DeclaredSetting is a setting that Whimbrel knows. Settings are stored in the target database.
 type DeclaredSetting struct {
 	Name    string
 	Type    SettingType
@@ -52,7 +51,7 @@ type DeclaredSetting struct {
 	Doc     string
 }
 
-// DeclaredSettings returns all settings there are, by name.
+// DeclaredSettings returns all settings, by name.
 func DeclaredSettings() []DeclaredSetting {
 	return []DeclaredSetting{
 		{Name: Frozen, Type: BoolSetting, Default: "false", Doc: "if true, nothing can migrate the database"},
@@ -62,7 +61,7 @@ func DeclaredSettings() []DeclaredSetting {
 	}
 }
 
-// canonical returns a value in the one form in which it is stored.
+// canonical returns a value in the form in which it is stored.
 func (d DeclaredSetting) canonical(value string) (string, error) {
 	switch d.Type {
 	case BoolSetting:
@@ -89,20 +88,20 @@ func (d DeclaredSetting) wrong(value, use string) error {
 	return &SettingError{Name: d.Name, Msg: fmt.Sprintf("%q is not a %s: %s", value, d.Type, use)}
 }
 
-// StoredSetting is what the target keeps of a setting.
+// StoredSetting is a setting as the target stores it.
 type StoredSetting struct {
 	Name, Value string
 	Reason      string
-	ChangedBy   string    // the database's user, in a file the operating system's
-	ChangedAt   time.Time // as SettingUpdate says, to the microsecond, in UTC
-	Until       time.Time // from then on the default holds again; zero: for good
+	ChangedBy   string    // the database's user; for a file, the operating system's
+	ChangedAt   time.Time // SettingUpdate.At, to the microsecond, in UTC
+	Until       time.Time // when the default applies again; zero: never
 }
 
-// SettingValue is a setting with its present value.
+// SettingValue is a setting with its current value.
 type SettingValue struct {
 	DeclaredSetting
 	Value     string // as stored, or the default
-	IsDefault bool   // nothing is stored, and the fields below are zero
+	IsDefault bool   // no value is stored, and the fields below are zero
 
 	Reason    string
 	ChangedBy string
@@ -113,9 +112,9 @@ type SettingValue struct {
 // Settings are a target's settings. The zero value has the defaults.
 type Settings struct{ stored map[string]StoredSetting }
 
-// NewSettings returns the settings of a target that keeps the given ones. Those that
-// are not declared are passed over: a newer Whimbrel may know them. A driver gives it
-// only those whose time is not over, by the database's clock if it has one.
+// NewSettings returns the settings of a target that stores the given ones. It ignores those that
+// are not declared: a newer Whimbrel may know them. A driver passes only those that have not
+// expired, by the database's clock if it has one.
 func NewSettings(stored ...StoredSetting) Settings {
 	s := Settings{stored: make(map[string]StoredSetting, len(stored))}
 	for _, st := range stored {
@@ -124,7 +123,7 @@ func NewSettings(stored ...StoredSetting) Settings {
 	return s
 }
 
-// Get returns a setting. A name that is not declared is a *SettingError.
+// Get returns a setting. If the name is not declared, the error is a *SettingError.
 func (s Settings) Get(name string) (SettingValue, error) {
 	for _, d := range DeclaredSettings() {
 		if d.Name != name {
@@ -179,24 +178,23 @@ func (s Settings) Duration(name string) time.Duration {
 // SettingUpdate is a change of one setting.
 type SettingUpdate struct {
 	Name, Value string
-	// Unset takes the stored value away, so that the default holds; Value is then empty.
+	// Unset removes the stored value, so that the default applies; Value is then empty.
 	Unset  bool
 	Reason string
-	// Until ends the change by itself, by the database's clock if it has one; zero
-	// means that it stays.
+	// Until is when the change expires, by the database's clock if it has one; zero means never.
 	Until       time.Time
 	ToolVersion string
 	At          time.Time
-	// Settle, where it is not nil, says how to wait once the change is stored: until every
-	// Tx and Run of the history, of any set, that was open then has ended, so that no process
-	// uses the old value any more. When its time is over the change stays, and the error is an
-	// *UnsettledError. Where only one can write, it waits for as long to store the change
-	// beside a Tx; when that time is over nothing is stored, and the error is a *LockedError.
+	// Settle, if not nil, is how to wait once the change is stored: until every Tx and Run of the
+	// history, of any set, that was open then has ended, so that no process uses the old value any
+	// more. After its timeout the change remains, and the error is an *UnsettledError. If the
+	// database allows only one writer, it also waits that long for an open Tx before it stores the
+	// change; after this timeout nothing is stored, and the error is a *LockedError.
 	Settle *LockOptions
 }
 
-// Check returns the update with its value in canonical form, or a *SettingError.
-// Drivers call it before they write anything.
+// Check returns the update with its value in canonical form, or a *SettingError. Drivers call it
+// before they write.
 func (u SettingUpdate) Check() (SettingUpdate, error) {
 	for _, d := range DeclaredSettings() {
 		if d.Name != u.Name {
@@ -213,7 +211,7 @@ func (u SettingUpdate) Check() (SettingUpdate, error) {
 	return u, unknownSetting(u.Name)
 }
 
-// Event returns the event that records the update.
+// Event returns the history entry that records the update.
 func (u SettingUpdate) Event() Entry {
 	note := u.Name + "=" + u.Value
 	if u.Unset {
@@ -228,7 +226,7 @@ func (u SettingUpdate) Event() Entry {
 	return Entry{Set: migration.ReservedSet, Version: NilVersion, Name: u.Name, Direction: Setting, StartedAt: u.At, ToolVersion: u.ToolVersion, Note: note}
 }
 
-// SettingError is a setting that does not exist, or a value that is not of its type.
+// SettingError reports a setting that does not exist, or a value of another type.
 type SettingError struct{ Name, Msg string }
 
 func (e *SettingError) Error() string { return fmt.Sprintf("setting %q: %s", e.Name, e.Msg) }

@@ -2,13 +2,12 @@ package database
 
 import "strings"
 
-// TableNames are the names of Whimbrel's own tables in a target, as they were
-// asked for: not quoted, not in lower case.
+// TableNames are the names of Whimbrel's own tables in a target, as the Options give them: not
+// quoted, not in lower case.
 type TableNames struct{ History, Settings, Journal, Metadata string }
 
-// TableNames returns the tables' names: the history's as it was given, and the others
-// made from it. A name that ends in "history" has that ending replaced
-// ("app_history", "app_settings"), any other gets one more ("app", "app_settings").
+// TableNames returns the names of Whimbrel's tables. The others derive from the history's: they
+// replace its ending "history" ("app_history", "app_settings") or add one ("app", "app_settings").
 func (o Options) TableNames() TableNames {
 	history := o.HistoryTable
 	if history == "" {

@@ -139,10 +139,11 @@ func (db *Database) listTables(ctx context.Context, c *conn) (map[string]bool, e
 
 // emptied returns an error if a history without rows once had some, as after restoring a dump
 // without data. A process interrupted while it created the tables also leaves no rows. The first
-// row alone doesn't count: it may not be committed yet.
+// row alone doesn't count: it may not be committed yet. Its id can be as high as the increment,
+// which in a Galera cluster is the number of nodes.
 func (db *Database) emptied(ctx context.Context, c *conn) error {
 	var had bool
-	err := c.row(ctx, "SELECT ifnull((SELECT auto_increment > 2 FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = "+literal(db.names.History)+"), 0)"+
+	err := c.row(ctx, "SELECT ifnull((SELECT auto_increment > 2 * @@auto_increment_increment FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = "+literal(db.names.History)+"), 0)"+
 		db.sql.fill(" AND NOT EXISTS (SELECT 1 FROM {history?} WHERE set_name = {own})"), nil, &had)
 	if err != nil || !had {
 		return ownError("reading the history's rows", err)

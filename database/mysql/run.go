@@ -103,7 +103,8 @@ func (r *run) Journal(ctx context.Context, j *database.Journal) error {
 	})
 }
 
-// sealed executes writes on the guard, in a transaction if there are several or the lock has a seal.
+// sealed executes writes on the guard, in a transaction if there are several or the lock has a
+// seal.
 func (h *hold) sealed(ctx context.Context, c *conn, several bool, write func() error) error {
 	if !several && h.guard.form.seal(h.set) == "" {
 		return write()

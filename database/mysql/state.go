@@ -47,7 +47,7 @@ func (db *Database) State(ctx context.Context, set string) (st *database.State, 
 	return st, err
 }
 
-var errNoHistory = errors.New("the history table is not there: somebody has removed it")
+var errNoHistory = errors.New("the history table does not exist: it was dropped")
 
 func (db *Database) readState(ctx context.Context, c *conn, set string) (*database.State, error) {
 	r := stateReader{st: &database.State{Set: set, Applied: &database.AppliedSet{}}}
@@ -105,7 +105,7 @@ func (h head) check() error {
 	case h.tables > tablesVersion:
 		return &database.TablesNewerError{Found: h.tables, Known: tablesVersion}
 	case h.own == 0:
-		return errors.New("the history table has no entry of its own tables: it was not made by Whimbrel, or somebody deleted from it")
+		return errors.New("the history table has no entry of its own tables: Whimbrel did not create it, or its rows were deleted")
 	}
 	return nil
 }

@@ -132,10 +132,10 @@ func (f *facts) collation() string {
 	return "utf8mb4_bin"
 }
 
-// ensureTables creates Whimbrel's tables unless they exist, under the lock of Whimbrel's own set. It
-// waits for that lock up to the limit in opts, unless the guard holds it already. MySQL can't roll
-// DDL back, which does no harm here: after an interruption, the next process creates the missing
-// tables.
+// ensureTables creates Whimbrel's tables unless they exist, under the lock of Whimbrel's own set.
+// It waits for that lock up to the limit in opts, unless the guard holds it already. MySQL can't
+// roll DDL back, which does no harm here: after an interruption, the next process creates the
+// missing tables.
 func (db *Database) ensureTables(ctx context.Context, g *guard, held bool, opts database.LockOptions) error {
 	if !held {
 		free, err := db.lockOwn(ctx, g, opts)

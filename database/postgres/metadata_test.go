@@ -237,7 +237,7 @@ func TestQueriesThatAreNotPassedOn(t *testing.T) {
 	for statement, want := range map[string]string{
 		"":                             "there is no statement",
 		"-- nothing\n":                 "there is no statement",
-		"SELECT 1; SELECT 2":           "query:1:11: one statement is wanted, and here begins another",
+		"SELECT 1; SELECT 2":           "query:1:11: a second statement begins here",
 		"BEGIN":                        "there is no transaction to control",
 		"\\d":                          "is a command of psql",
 		"COPY pg_class TO STDOUT":      "query:1:1: a query only reads",

@@ -45,8 +45,9 @@ type schemaReader struct {
 
 type schemaRow struct{ kind, name, table, sql, use string }
 
-// read asks in one transaction, which sees one state. SQLite's own tables and indexes have no text, or
-// names that begin with sqlite_; the tables in which virtual tables keep their contents go with these.
+// read asks in one transaction, which sees one state. SQLite's own tables and indexes have no text,
+// or names that begin with sqlite_; the tables in which virtual tables keep their contents go with
+// these.
 func (r *schemaReader) read(ctx context.Context, c *conn) error {
 	if err := c.do("BEGIN DEFERRED"); err != nil {
 		return err

@@ -103,7 +103,7 @@ func TestQueries(t *testing.T) {
 	}
 	for statement, want := range map[string]string{
 		"":                         "there is no statement",
-		"SELECT 1; SELECT 2":       "query:1:11: one statement is wanted",
+		"SELECT 1; SELECT 2":       "query:1:11: a second statement begins here",
 		"BEGIN":                    "there is no transaction to control",
 		"SELECT *\nFROM missing":   "query:1:1: no such table: missing",
 		"INSERT INTO t VALUES (1)": "query:1:1: a query only reads",

@@ -38,8 +38,8 @@ type (
 // ErrClosed is the error of using a Database after Close.
 var ErrClosed = errors.New("the database is closed")
 
-// Reason returns why a context ended: its error, for errors.Is, with its cause; or only the cause if
-// our side ended the work.
+// Reason returns why a context ended: its error, for errors.Is, with its cause; or only the cause
+// if our side ended the work.
 func Reason(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
 	var lost *database.LockLostError
