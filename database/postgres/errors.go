@@ -13,9 +13,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-var (
-	errNoSchema = errors.New("there is no schema for Whimbrel's tables: none of the search path exists and may be used by this role; create one, grant USAGE on it, or name another schema")
-)
+var errNoSchema = errors.New("there is no schema for Whimbrel's tables: none of the search path exists and may be used by this role; create one, grant USAGE on it, or name another schema")
 
 // asA returns the error of type E that err wraps.
 func asA[E error](err error) (e E, ok bool) {
