@@ -239,8 +239,12 @@ func TestBlockedStatementSaysByWhom(t *testing.T) {
 		go func() { done <- execute(background(t), r, script) }()
 		select {
 		case h := <-told:
-			if h.PID != id || h.User != "root" || h.Since.IsZero() {
-				t.Errorf("%s: it waits for %+v, want connection %d", name, h, id)
+			if h.PID != id {
+				t.Errorf("%s: h.PID = %v, want %v", name, h.PID, id)
+			} else if h.User != "root" {
+				t.Errorf("%s: h.User = %v, want %v", name, h.User, "root")
+			} else if h.Since.IsZero() {
+				t.Errorf("%s: h.Since is zero", name)
 			}
 		case err := <-done:
 			t.Fatalf("%s: it didn't wait, and returned %v", name, err)
@@ -359,8 +363,14 @@ func TestResetThatIsCutOffIsFinishedByTheNext(t *testing.T) {
 	for _, set := range []string{"s", "another"} { // the next reset would drop objects created now
 		st, err := db.State(background(t), set)
 		must(t, err)
-		if st.Interrupted == nil || st.Interrupted.Direction != database.Reset || st.Interrupted.Held || st.Applied.Len() != 0 {
-			t.Errorf("the state of %s is %+v, want no versions and a reset that is open", set, st)
+		if st.Interrupted == nil {
+			t.Error("st.Interrupted is nil")
+		} else if st.Interrupted.Direction != database.Reset {
+			t.Errorf("st.Interrupted.Direction = %v, want %v", st.Interrupted.Direction, database.Reset)
+		} else if st.Interrupted.Held {
+			t.Error("st.Interrupted.Held is true, want false")
+		} else if st.Applied.Len() != 0 {
+			t.Errorf("st.Applied.Len() = %v, want %v", st.Applied.Len(), 0)
 		}
 		_, err = up(t, db, setOf(t, set, "CREATE TABLE c (x int)"))
 		contains(t, "the error of Up", fmt.Sprint(err), "reset")

@@ -108,8 +108,12 @@ func TestReadingDoesNotCreateTheFile(t *testing.T) {
 	db := connect(t, "sqlite:"+path, database.Options{})
 	st, err := db.State(bg, "app")
 	must(t, err)
-	if st.Head != 0 || st.Applied.Len() != 0 || st.Settings.Bool(database.Frozen) {
-		t.Errorf("State is %+v, want the zero State", st)
+	if st.Head != 0 {
+		t.Errorf("st.Head = %v, want %v", st.Head, 0)
+	} else if st.Applied.Len() != 0 {
+		t.Errorf("st.Applied.Len() = %v, want %v", st.Applied.Len(), 0)
+	} else if st.Settings.Bool(database.Frozen) {
+		t.Error("st.Settings.Bool(database.Frozen) is true, want false")
 	}
 	for _, err := range db.History(bg, database.HistoryQuery{}) {
 		must(t, err)
@@ -142,8 +146,10 @@ func TestWhatCannotBeOpened(t *testing.T) {
 			_, _, err = db.Begin(bg, "app", patient)
 			db.Close()
 		}
-		if err == nil || !strings.Contains(strings.ToLower(err.Error()), strings.ToLower(tc.says)) {
+		if err == nil {
 			t.Errorf("%s: %v, want an error that says %q", tc.url, err, tc.says)
+		} else if !strings.Contains(strings.ToLower(err.Error()), strings.ToLower(tc.says)) {
+			t.Errorf("%s: strings.ToLower(err.Error()) = %q, want a text with %q", tc.url, strings.ToLower(err.Error()), strings.ToLower(tc.says))
 		}
 		if e := (*database.ConnectError)(nil); tc.says != "" && !errors.As(err, &e) {
 			t.Errorf("%s: %v, want a *ConnectError", tc.url, err)
@@ -166,8 +172,12 @@ func TestReadOnly(t *testing.T) {
 			t.Errorf("%s: %d applied, want 1", param, st.Applied.Len())
 		}
 		_, _, err = db.Begin(bg, "app", patient)
-		if e := (*database.ConnectError)(nil); !errors.As(err, &e) || e.Code != "SQLITE_READONLY" || e.Hint == "" {
+		if e := (*database.ConnectError)(nil); !errors.As(err, &e) {
 			t.Errorf("%s: Begin: %v, want a *ConnectError that says what to do", param, err)
+		} else if e.Code != "SQLITE_READONLY" {
+			t.Errorf("%s: e.Code = %v, want %v", param, e.Code, "SQLITE_READONLY")
+		} else if e.Hint == "" {
+			t.Errorf("%s: e.Hint is empty", param)
 		}
 		if err := database.UpdateSetting(bg, db, database.SettingUpdate{Name: database.Frozen, Value: "true"}); err == nil {
 			t.Errorf("%s: UpdateSetting succeeded", param)
@@ -228,8 +238,10 @@ func TestOddNames(t *testing.T) {
 		must(t, r.Close(bg))
 		st, err := db.State(bg, "app")
 		must(t, err)
-		if st.Applied.Len() != 1 || !st.Settings.Bool(database.Frozen) {
-			t.Errorf("%s: State is %+v", name, st)
+		if st.Applied.Len() != 1 {
+			t.Errorf("%s: st.Applied.Len() = %v, want %v", name, st.Applied.Len(), 1)
+		} else if !st.Settings.Bool(database.Frozen) {
+			t.Errorf("%s: st.Settings.Bool(database.Frozen) is false, want true", name)
 		}
 		names := opts.TableNames()
 		for _, table := range []string{names.History, names.Settings} {
@@ -276,8 +288,10 @@ func TestTablesThatAreNotWhimbrels(t *testing.T) {
 	_, err := db.State(bg, "app")
 	_, _, berr := db.Begin(bg, "app", patient)
 	for _, err := range []error{err, berr} {
-		if err == nil || !strings.Contains(err.Error(), "not Whimbrel's") {
+		if err == nil {
 			t.Errorf("%v, want an error that says whose the table is not", err)
+		} else if !strings.Contains(err.Error(), "not Whimbrel's") {
+			t.Errorf("the error is %q, want a text with %q", err, "not Whimbrel's")
 		}
 	}
 }
@@ -295,8 +309,12 @@ func TestNewerTables(t *testing.T) {
 	_, _, berr := db.Begin(bg, "app", patient)
 	_, _, gerr := db.Guard(bg, "app", patient)
 	for _, err := range []error{err, berr, gerr} {
-		if e := (*database.TablesNewerError)(nil); !errors.As(err, &e) || e.Found != 7 || e.Known != 1 {
+		if e := (*database.TablesNewerError)(nil); !errors.As(err, &e) {
 			t.Errorf("%v, want a *TablesNewerError", err)
+		} else if e.Found != 7 {
+			t.Errorf("e.Found = %v, want %v", e.Found, 7)
+		} else if e.Known != 1 {
+			t.Errorf("e.Known = %v, want %v", e.Known, 1)
 		}
 	}
 }
@@ -319,8 +337,14 @@ func TestStatementErrors(t *testing.T) {
 		if !errors.As(err, &e) {
 			t.Fatalf("%s: %v, want a *StatementError", tc.script, err)
 		}
-		if e.Pos.String() != tc.pos || tc.code != "" && e.Code != tc.code || e.Index != tc.index || !strings.Contains(e.Message, tc.message) {
+		if e.Pos.String() != tc.pos {
+			t.Errorf("%s: e.Pos.String() = %v, want %v", tc.script, e.Pos.String(), tc.pos)
+		} else if tc.code != "" && e.Code != tc.code {
 			t.Errorf("%s: %v (index %d), want %s: %s (%s)", tc.script, e, e.Index, tc.pos, tc.message, tc.code)
+		} else if e.Index != tc.index {
+			t.Errorf("%s: e.Index = %v, want %v", tc.script, e.Index, tc.index)
+		} else if !strings.Contains(e.Message, tc.message) {
+			t.Errorf("%s: e.Message = %q, want a text with %q", tc.script, e.Message, tc.message)
 		}
 		must(t, b.Rollback(bg))
 	}
@@ -332,8 +356,10 @@ func TestTransactionControlIsRefused(t *testing.T) {
 	b := begin(t, db)
 	must(t, b.Exec(bg, text("BEGIN; CREATE TABLE t (x); COMMIT;"))) // around the whole script
 	err := b.Exec(bg, text("CREATE TABLE u (x); COMMIT; CREATE TABLE v (x)"))
-	if e := (*database.StatementError)(nil); !errors.As(err, &e) || e.Pos.Column != 21 {
+	if e := (*database.StatementError)(nil); !errors.As(err, &e) {
 		t.Errorf("%v, want a *StatementError at the COMMIT", err)
+	} else if e.Pos.Column != 21 {
+		t.Errorf("e.Pos.Column = %v, want %v", e.Pos.Column, 21)
 	}
 }
 
@@ -406,8 +432,12 @@ CREATE TABLE parent (id INTEGER PRIMARY KEY);
 CREATE TABLE child (id INTEGER PRIMARY KEY, parent REFERENCES parent);
 INSERT INTO child VALUES (3, 1);`)))
 	_, err := b.Commit(bg)
-	if e := (*database.StatementError)(nil); !errors.As(err, &e) || e.Code != "SQLITE_CONSTRAINT_FOREIGNKEY" || !strings.Contains(e.Message, "table child row 3 (parent parent)") {
+	if e := (*database.StatementError)(nil); !errors.As(err, &e) {
 		t.Errorf("Commit: %v, want a *StatementError that names the row", err)
+	} else if e.Code != "SQLITE_CONSTRAINT_FOREIGNKEY" {
+		t.Errorf("Commit: e.Code = %v, want %v", e.Code, "SQLITE_CONSTRAINT_FOREIGNKEY")
+	} else if !strings.Contains(e.Message, "table child row 3 (parent parent)") {
+		t.Errorf("Commit: e.Message = %q, want a text with %q", e.Message, "table child row 3 (parent parent)")
 	}
 	if n := scan[int](t, path, "SELECT count(*) FROM sqlite_schema"); n != 0 {
 		t.Errorf("%d objects are left, want none", n)
@@ -535,8 +565,10 @@ func TestSettingBesideATransaction(t *testing.T) {
 	off := database.SettingUpdate{Name: database.Frozen, Value: "true", Reason: "r", At: time.Now()}
 	off.Settle = &database.LockOptions{Timeout: 20 * time.Millisecond, Waiting: func(database.Holder) { reported++ }}
 	var locked *database.LockedError
-	if err := database.UpdateSetting(bg, operator, off); !errors.As(err, &locked) || reported != 1 {
+	if err := database.UpdateSetting(bg, operator, off); !errors.As(err, &locked) {
 		t.Errorf("beside a transaction UpdateSetting returned %v and told %d times of it; want a *LockedError after the time it was given", err, reported)
+	} else if reported != 1 {
+		t.Errorf("reported = %v, want %v", reported, 1)
 	}
 	frozen := func() bool {
 		st, err := operator.State(bg, "app")
@@ -567,8 +599,10 @@ func TestHistoryWithoutItsRows(t *testing.T) {
 	_, _, gerr := db.Guard(bg, "app", patient)
 	for what, err := range map[string]error{"State": serr, "Begin": berr, "Guard": gerr} {
 		var e *database.TablesError
-		if !errors.As(err, &e) || e.Problem != database.TablesEmpty {
+		if !errors.As(err, &e) {
 			t.Errorf("%s: the error is %v, want one that says that the rows are gone", what, err)
+		} else if e.Problem != database.TablesEmpty {
+			t.Errorf("%s: e.Problem = %v, want %v", what, e.Problem, database.TablesEmpty)
 		}
 	}
 }

@@ -139,8 +139,10 @@ func TestForeignKeysHidden(t *testing.T) {
 			before := rowsAndSchema(t, path)
 			b := begin(t, db)
 			err := b.Exec(bg, text(c.script))
-			if err == nil || !strings.Contains(err.Error(), "rows without a parent: table pet") {
+			if err == nil {
 				t.Errorf("got %v, want an error that names the rows", err)
+			} else if !strings.Contains(err.Error(), "rows without a parent: table pet") {
+				t.Errorf("the error is %q, want a text with %q", err, "rows without a parent: table pet")
 			}
 			must(t, b.Rollback(bg))
 			if after := rowsAndSchema(t, path); after != before {
@@ -159,8 +161,10 @@ func TestForeignKeysInsideBegin(t *testing.T) {
 		set, err := migration.NewSet("other", migration.Migration{Version: 1, Name: "m", Up: migration.Text("1.up.sql", head+"BEGIN;\nPRAGMA foreign_keys = OFF;\n"+rebuild+"COMMIT;")})
 		must(t, err)
 		_, err = whimbrel.New(connect(t, url, database.Options{}), set, whimbrel.Options{}).Plan(bg, whimbrel.Latest())
-		if err == nil || !strings.Contains(err.Error(), "put it before the BEGIN") {
+		if err == nil {
 			t.Errorf("%q: got %v", head, err)
+		} else if !strings.Contains(err.Error(), "put it before the BEGIN") {
+			t.Errorf("%q: the error is %q, want a text with %q", head, err, "put it before the BEGIN")
 		}
 	}
 }

@@ -25,8 +25,8 @@ func marked(t testing.TB, r database.Run, statement string, j *database.Journal)
 	return r.Exec(bg, text(statement), statements(t, statement)[0], nil, j)
 }
 
-// standing returns the number of completed statements that another process reads.
-func standing(t testing.TB, path string) int {
+// statementsDone returns the number of completed statements that another process reads.
+func statementsDone(t testing.TB, path string) int {
 	t.Helper()
 	st, err := connect(t, "sqlite:"+path, database.Options{}).State(bg, "app")
 	must(t, err)
@@ -45,18 +45,22 @@ func TestACommitThatFailsLeavesNoMark(t *testing.T) {
 	must(t, r.Journal(bg, journal(1)))
 	execAll(t, r, "PRAGMA foreign_keys = ON; BEGIN; INSERT INTO c VALUES (1)")
 	var e *database.StatementError
-	if err := marked(t, r, "COMMIT", journal(3)); !errors.As(err, &e) || e.Code != "SQLITE_CONSTRAINT_FOREIGNKEY" {
+	if err := marked(t, r, "COMMIT", journal(3)); !errors.As(err, &e) {
 		t.Errorf("COMMIT: %v, want a *StatementError", err)
+	} else if e.Code != "SQLITE_CONSTRAINT_FOREIGNKEY" {
+		t.Errorf("COMMIT: e.Code = %v, want %v", e.Code, "SQLITE_CONSTRAINT_FOREIGNKEY")
 	}
 	if err := marked(t, r, "COMMIT", journal(4)); !errors.As(err, &e) {
 		t.Errorf("COMMIT without a transaction: %v, want a *StatementError", err)
 	}
-	if n := standing(t, path); n != 1 {
+	if n := statementsDone(t, path); n != 1 {
 		t.Errorf("%d statements stand, want 1", n)
 	}
 	must(t, marked(t, r, "INSERT INTO p VALUES (1)", journal(5))) // no transaction is left open
-	if n := scan[int](t, path, "SELECT (SELECT count(*) FROM c) * 10 + (SELECT count(*) FROM p)"); n != 1 || standing(t, path) != 5 {
-		t.Errorf("the tables have %02d rows, and %d statements stand", n, standing(t, path))
+	if n := scan[int](t, path, "SELECT (SELECT count(*) FROM c) * 10 + (SELECT count(*) FROM p)"); n != 1 {
+		t.Errorf("n = %v, want %v", n, 1)
+	} else if statementsDone(t, path) != 5 {
+		t.Errorf("statementsDone(t, path) = %v, want %v", statementsDone(t, path), 5)
 	}
 }
 
@@ -67,12 +71,16 @@ func TestAMarkLeavesTheScriptsTransactionAlone(t *testing.T) {
 	apply(t, db, 7, "CREATE TABLE t (x)")
 	r := guard(t, db)
 	execAll(t, r, "BEGIN; INSERT INTO t VALUES (1)")
-	if err := marked(t, r, "INSERT INTO t VALUES (2)", journal(2)); err == nil || !strings.Contains(err.Error(), "left a transaction open") {
+	if err := marked(t, r, "INSERT INTO t VALUES (2)", journal(2)); err == nil {
 		t.Errorf("a mark inside of the script's transaction: %v", err)
+	} else if !strings.Contains(err.Error(), "left a transaction open") {
+		t.Errorf("a mark inside of the script's transaction: the error is %q, want a text with %q", err, "left a transaction open")
 	}
 	must(t, marked(t, r, "COMMIT", journal(3)))
-	if n := scan[int](t, path, "SELECT count(*) FROM t"); n != 1 || standing(t, path) != 3 {
-		t.Errorf("%d rows, and %d statements stand", n, standing(t, path))
+	if n := scan[int](t, path, "SELECT count(*) FROM t"); n != 1 {
+		t.Errorf("n = %v, want %v", n, 1)
+	} else if statementsDone(t, path) != 3 {
+		t.Errorf("statementsDone(t, path) = %v, want %v", statementsDone(t, path), 3)
 	}
 }
 
@@ -90,8 +98,10 @@ func TestWhatHasNoMark(t *testing.T) {
 			t.Errorf("%s: %v, want ErrNoTransaction", st, err)
 		}
 	}
-	if _, err := os.Stat(path + ".copy"); err == nil || scan[string](t, path, "PRAGMA journal_mode") != "delete" {
+	if _, err := os.Stat(path + ".copy"); err == nil {
 		t.Error("something of what was refused has happened")
+	} else if scan[string](t, path, "PRAGMA journal_mode") != "delete" {
+		t.Errorf(`scan[string](t, path, "PRAGMA journal_mode") = %v, want %v`, scan[string](t, path, "PRAGMA journal_mode"), "delete")
 	}
 }
 
@@ -117,10 +127,12 @@ func TestAMarkWaitsForOtherWriters(t *testing.T) {
 	s := text(insert)
 	s.LockTimeout = 50 * time.Millisecond
 	var e *database.StatementError
-	if err := r.Exec(bg, s, statements(t, insert)[0], nil, journal(1)); !errors.As(err, &e) || !strings.HasPrefix(e.Code, "SQLITE_BUSY") {
+	if err := r.Exec(bg, s, statements(t, insert)[0], nil, journal(1)); !errors.As(err, &e) {
 		t.Errorf("Exec beyond the lock timeout: %v, want a *StatementError", err)
+	} else if !strings.HasPrefix(e.Code, "SQLITE_BUSY") {
+		t.Errorf("Exec beyond the lock timeout: e.Code = %q, want a text that begins with %q", e.Code, "SQLITE_BUSY")
 	}
-	if n := standing(t, path); n != 0 {
+	if n := statementsDone(t, path); n != 0 {
 		t.Errorf("%d statements stand", n)
 	}
 	done := make(chan error)
@@ -128,8 +140,10 @@ func TestAMarkWaitsForOtherWriters(t *testing.T) {
 	_, err = c.ExecContext(bg, "COMMIT")
 	must(t, err)
 	must(t, <-done)
-	if n := scan[int](t, path, "SELECT count(*) FROM t"); n != 2 || standing(t, path) != 1 {
-		t.Errorf("%d rows, and %d statements stand", n, standing(t, path))
+	if n := scan[int](t, path, "SELECT count(*) FROM t"); n != 2 {
+		t.Errorf("n = %v, want %v", n, 2)
+	} else if statementsDone(t, path) != 1 {
+		t.Errorf("statementsDone(t, path) = %v, want %v", statementsDone(t, path), 1)
 	}
 }
 
@@ -144,7 +158,7 @@ func TestOlderEventsDoNotEndARun(t *testing.T) {
 	r := guard(t, db)
 	must(t, r.Journal(bg, j))
 	must(t, r.Close(bg))
-	if n := standing(t, path); n != 2 {
+	if n := statementsDone(t, path); n != 2 {
 		t.Errorf("%d statements stand, want 2", n)
 	}
 	b, found, err := db.Begin(bg, "app", database.LockOptions{})
@@ -152,8 +166,10 @@ func TestOlderEventsDoNotEndARun(t *testing.T) {
 	defer b.Rollback(bg)
 	st, err := b.State(bg)
 	must(t, err)
-	if st.Interrupted == nil || !found.Interrupted {
-		t.Errorf("State has the run %v, Begin found an interrupted one: %t", st.Interrupted, found.Interrupted)
+	if st.Interrupted == nil {
+		t.Error("st.Interrupted is nil")
+	} else if !found.Interrupted {
+		t.Error("found.Interrupted is false, want true")
 	}
 }
 
@@ -201,8 +217,12 @@ func TestTablesOfAnotherVersion(t *testing.T) {
 	_, _, berr := db.Begin(bg, "app", patient)
 	_, _, gerr := db.Guard(bg, "app", patient)
 	for _, err := range []error{serr, berr, gerr} {
-		if err == nil || !strings.Contains(err.Error(), "whimbrel_journal") || !strings.Contains(err.Error(), "another version of Whimbrel") {
+		if err == nil {
 			t.Errorf("got %v", err)
+		} else if !strings.Contains(err.Error(), "whimbrel_journal") {
+			t.Errorf("the error is %q, want a text with %q", err, "whimbrel_journal")
+		} else if !strings.Contains(err.Error(), "another version of Whimbrel") {
+			t.Errorf("the error is %q, want a text with %q", err, "another version of Whimbrel")
 		}
 	}
 }
@@ -226,13 +246,17 @@ INSERT INTO other.t VALUES (1);
 	}
 	_, err := migrate("INSERT INTO other.missing VALUES (2);")
 	var failed *whimbrel.MigrationError
-	if !errors.As(err, &failed) || failed.Executed != 6 {
+	if !errors.As(err, &failed) {
 		t.Fatalf("Up: %v, want six statements standing", err)
+	} else if failed.Executed != 6 {
+		t.Fatalf("Up: failed.Executed = %v, want %v", failed.Executed, 6)
 	}
 	res, err := migrate("INSERT INTO other.t VALUES (2);")
 	must(t, err)
-	if len(res.Resumed) != 1 || res.Resumed[0].FromStatement != 7 {
-		t.Errorf("resumed %+v, want from statement 7", res.Resumed)
+	if len(res.Resumed) != 1 {
+		t.Errorf("res.Resumed = %v, want %d of them", res.Resumed, 1)
+	} else if res.Resumed[0].FromStatement != 7 {
+		t.Errorf("res.Resumed[0].FromStatement = %v, want %v", res.Resumed[0].FromStatement, 7)
 	}
 	if n := scan[int](t, filepath.Join(dir, "other.db"), "SELECT count(*) FROM t"); n != 2 {
 		t.Errorf("%d rows, want 2", n)

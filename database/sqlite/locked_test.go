@@ -68,8 +68,10 @@ func TestEverythingOnALockedFile(t *testing.T) {
 	for name, call := range calls {
 		for kind, db := range map[string]database.Database{"opened": opened, "handed in": handed} {
 			var locked *database.LockedError
-			if err := call(db); !errors.As(err, &locked) || !errors.Is(err, database.ErrLocked) {
+			if err := call(db); !errors.As(err, &locked) {
 				t.Errorf("%s of a database that is %s: %v, want a *LockedError", name, kind, err)
+			} else if !errors.Is(err, database.ErrLocked) {
+				t.Errorf("%s of a database that is %s: the error is %v, want one that is %v", name, kind, err, database.ErrLocked)
 			}
 		}
 	}
@@ -100,8 +102,10 @@ func TestCommitBesideAReader(t *testing.T) {
 	must(t, err)
 	must(t, b.Exec(bg, text("INSERT INTO t VALUES (2)")))
 	must(t, b.Record(bg, event(2)))
-	if _, err := b.Commit(bg); !errors.Is(err, database.ErrLocked) || !strings.Contains(err.Error(), "nothing was changed") {
+	if _, err := b.Commit(bg); !errors.Is(err, database.ErrLocked) {
 		t.Errorf("%v, want ErrLocked", err)
+	} else if !strings.Contains(err.Error(), "nothing was changed") {
+		t.Errorf("the error is %q, want a text with %q", err, "nothing was changed")
 	}
 	_, err = reader.Exec("COMMIT")
 	must(t, err)
@@ -129,8 +133,10 @@ func TestReadersOutlastManyTransactions(t *testing.T) {
 	}
 	must(t, sqlite.PollWatching(bg, time.Nanosecond, try, func() bool { return true }))
 	tries = 0
-	if err := sqlite.PollWatching(bg, time.Nanosecond, try, func() bool { return tries < 50 }); !errors.Is(err, database.ErrLocked) || tries < 50 {
+	if err := sqlite.PollWatching(bg, time.Nanosecond, try, func() bool { return tries < 50 }); !errors.Is(err, database.ErrLocked) {
 		t.Errorf("after %d tries, of which 49 saw others get on: %v, want ErrLocked", tries, err)
+	} else if tries < 50 {
+		t.Errorf("tries = %v, want at least %v", tries, 50)
 	}
 
 	write := func(text string) { must(t, os.WriteFile(path+"-journal", []byte(text), 0o600)) }

@@ -4,10 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/database/sqlite"
@@ -47,8 +48,12 @@ func TestEverythingCanBeDescribed(t *testing.T) {
 	if !slices.Equal(names, want) {
 		t.Errorf("objects %q", names)
 	}
-	if len(s.Entries) != len(want) || len(s.Inconsistent()) != 0 || s.Comments {
-		t.Errorf("%d entries, %v", len(s.Entries), s.Inconsistent())
+	if len(s.Entries) != len(want) {
+		t.Errorf("s.Entries = %v, want %d of them", s.Entries, len(want))
+	} else if len(s.Inconsistent()) != 0 {
+		t.Errorf("s.Inconsistent() = %v, want none", s.Inconsistent())
+	} else if s.Comments {
+		t.Error("s.Comments is true, want false")
 	}
 	b := begin(t, db) // a reset keeps the table and its entries
 	_, err = database.TxReset(bg, b, nil, database.Entry{})
@@ -56,8 +61,10 @@ func TestEverythingCanBeDescribed(t *testing.T) {
 	must(t, errOf(b.Commit(bg)))
 	s, err = database.ReadMetadata(bg, db)
 	must(t, err)
-	if len(s.Objects) != 0 || len(s.Inconsistent()) != len(want) {
-		t.Errorf("%v", s)
+	if len(s.Objects) != 0 {
+		t.Errorf("s.Objects = %v, want none", s.Objects)
+	} else if len(s.Inconsistent()) != len(want) {
+		t.Errorf("s.Inconsistent() = %v, want %d of them", s.Inconsistent(), len(want))
 	}
 }
 
@@ -93,13 +100,16 @@ func TestQueries(t *testing.T) {
 	apply(t, db, 1, "CREATE TABLE t (a int, b text, at datetime); INSERT INTO t VALUES (1, 'x', '2026-01-02 03:04:05')")
 	rows, err := database.ReadQuery(bg, db, "SELECT a, b, at, 2.5, x'00ff', NULL, a FROM t -- and so on")
 	must(t, err)
-	if want := []any{int64(1), "x", "2026-01-02 03:04:05Z", 2.5, `\x00ff`, nil, int64(1)}; len(rows.Rows) != 1 || !reflect.DeepEqual(rows.Rows[0], want) || len(rows.Columns) != 7 {
-		t.Errorf("%#v", rows)
+	if diff := cmp.Diff([][]any{{int64(1), "x", "2026-01-02 03:04:05Z", 2.5, `\x00ff`, nil, int64(1)}}, rows.Rows); diff != "" {
+		t.Errorf("the rows (-want +got):\n%s", diff)
+	}
+	if len(rows.Columns) != 7 {
+		t.Errorf("the columns are %q, want 7", rows.Columns)
 	}
 	rows, err = database.ReadQuery(bg, db, "SELECT 1e999, -1e999, 1e999 - 1e999, 1.5")
 	must(t, err)
-	if want := []any{"Infinity", "-Infinity", nil, 1.5}; len(rows.Rows) != 1 || !reflect.DeepEqual(rows.Rows[0], want) {
-		t.Errorf("numbers that JSON can't hold: %#v", rows)
+	if diff := cmp.Diff([][]any{{"Infinity", "-Infinity", nil, 1.5}}, rows.Rows); diff != "" {
+		t.Errorf("numbers that JSON can't represent (-want +got):\n%s", diff)
 	}
 	for statement, want := range map[string]string{
 		"":                         "there is no statement",
@@ -110,26 +120,36 @@ func TestQueries(t *testing.T) {
 		"PRAGMA query_only = 0":    "query:1:1: a query only reads",
 		"SELECT 'open":             "query:1:8",
 	} {
-		if _, err := database.ReadQuery(bg, db, statement); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := database.ReadQuery(bg, db, statement); err == nil {
 			t.Errorf("%q: %v", statement, err)
+		} else if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: the error is %q, want a text with %q", statement, err, want)
 		}
 	}
 	for statement, changed := range map[string]int64{"CREATE TEMP TABLE temporary (x)": 0, "INSERT INTO t (a) VALUES (2), (3)": 2} {
 		b, _, err := db.Begin(bg, "s", patient)
 		must(t, err)
-		if rows, err := database.TxQuery(bg, b, statement); err != nil || rows.Changed != changed {
+		if rows, err := database.TxQuery(bg, b, statement); err != nil {
 			t.Errorf("%q: %+v, %v", statement, rows, err)
+		} else if rows.Changed != changed {
+			t.Errorf("%q: rows.Changed = %v, want %v", statement, rows.Changed, changed)
 		}
 		must(t, errOf(b.Commit(bg)))
 	}
 	b, _, err := db.Begin(bg, "s", patient)
 	must(t, err)
-	if _, err := database.TxQuery(bg, b, "INSERT INTO t VALUES (1)"); err == nil || !strings.Contains(err.Error(), "3 columns") {
+	if _, err := database.TxQuery(bg, b, "INSERT INTO t VALUES (1)"); err == nil {
 		t.Errorf("%v", err)
+	} else if !strings.Contains(err.Error(), "3 columns") {
+		t.Errorf("the error is %q, want a text with %q", err, "3 columns")
 	}
 	must(t, b.Rollback(bg))
-	if rows, err = database.ReadQuery(bg, db, "SELECT * FROM t WHERE false"); err != nil || fmt.Sprint(rows.Columns) != "[a b at]" || rows.Rows == nil {
+	if rows, err = database.ReadQuery(bg, db, "SELECT * FROM t WHERE false"); err != nil {
 		t.Errorf("%+v, %v", rows, err)
+	} else if fmt.Sprint(rows.Columns) != "[a b at]" {
+		t.Errorf("fmt.Sprint(rows.Columns) = %v, want %v", fmt.Sprint(rows.Columns), "[a b at]")
+	} else if rows.Rows == nil {
+		t.Error("rows.Rows is nil")
 	}
 	if _, err := database.ReadQuery(bg, db, "SELECT * FROM temporary"); err == nil {
 		t.Error("a temporary table has outlived its query")
@@ -139,7 +159,9 @@ func TestQueries(t *testing.T) {
 	if _, err := database.ReadQuery(bg, missing, "SELECT 1"); !errors.As(err, &conn) {
 		t.Errorf("%v", err)
 	}
-	if s, err := database.ReadMetadata(bg, missing); err != nil || len(s.Objects)+len(s.Entries) != 0 {
+	if s, err := database.ReadMetadata(bg, missing); err != nil {
 		t.Errorf("%v, %v", s, err)
+	} else if len(s.Objects)+len(s.Entries) != 0 {
+		t.Errorf("len(s.Objects)+len(s.Entries) = %v, want %v", len(s.Objects)+len(s.Entries), 0)
 	}
 }

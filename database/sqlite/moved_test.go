@@ -42,8 +42,10 @@ func TestFilesThatAreReplaced(t *testing.T) {
 						return db
 					}
 					noticed := func(when string, err error) {
-						if err == nil || !strings.Contains(err.Error(), "replaced while it was open") {
+						if err == nil {
 							t.Errorf("%s: %v", when, err)
+						} else if !strings.Contains(err.Error(), "replaced while it was open") {
+							t.Errorf("%s: the error is %q, want a text with %q", when, err, "replaced while it was open")
 						}
 					}
 					db := fresh()
@@ -90,8 +92,10 @@ func TestAFileThatWasReplacedBefore(t *testing.T) {
 		db, err := sqlite.New(pool, database.Options{})
 		must(t, err)
 		_, _, err = db.Begin(bg, "app", patient)
-		if err == nil || !strings.Contains(err.Error(), "replaced while it was open") {
+		if err == nil {
 			t.Errorf("%s: %v", what, err)
+		} else if !strings.Contains(err.Error(), "replaced while it was open") {
+			t.Errorf("%s: the error is %q, want a text with %q", what, err, "replaced while it was open")
 		}
 	}
 }
@@ -105,12 +109,16 @@ func TestConnectionsWithoutLocks(t *testing.T) {
 		db, err := sqlite.New(open(t, path, params), database.Options{})
 		must(t, err)
 		_, _, err = db.Begin(bg, "app", patient)
-		if err == nil || !strings.Contains(err.Error(), "excludes nobody") {
+		if err == nil {
 			t.Errorf("%s: Begin: %v", params, err)
+		} else if !strings.Contains(err.Error(), "excludes nobody") {
+			t.Errorf("%s: the error is %q, want a text with %q", params, err, "excludes nobody")
 		}
 		_, _, err = db.Guard(bg, "app", patient)
-		if err == nil || !strings.Contains(err.Error(), "excludes nobody") {
+		if err == nil {
 			t.Errorf("%s: Guard: %v", params, err)
+		} else if !strings.Contains(err.Error(), "excludes nobody") {
+			t.Errorf("%s: the error is %q, want a text with %q", params, err, "excludes nobody")
 		}
 	}
 }

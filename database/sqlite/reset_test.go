@@ -94,8 +94,12 @@ func TestResetDuringTheFirstRunOfAnotherSet(t *testing.T) {
 	must(t, err)
 	_, err = database.TxReset(bg, b, nil, database.Entry{})
 	var locked *database.LockedError
-	if !errors.As(err, &locked) || locked.Set != "other" || locked.Holder.App != "other" {
+	if !errors.As(err, &locked) {
 		t.Errorf("got %v", err)
+	} else if locked.Set != "other" {
+		t.Errorf("locked.Set = %v, want %v", locked.Set, "other")
+	} else if locked.Holder.App != "other" {
+		t.Errorf("locked.Holder.App = %v, want %v", locked.Holder.App, "other")
 	}
 	must(t, b.Rollback(bg))
 	must(t, r.Close(bg))

@@ -41,8 +41,16 @@ func TestHolderOfARun(t *testing.T) {
 	var reported database.Holder
 	_, _, err := db.Begin(bg, "app", database.LockOptions{Waiting: func(h database.Holder) { reported = h }})
 	var locked *database.LockedError
-	if !errors.As(err, &locked) || locked.Holder != reported || reported.App != "the app" || reported.PID == 0 || reported.Since.IsZero() {
+	if !errors.As(err, &locked) {
 		t.Errorf("Begin: %v, and Waiting was told of %+v", err, reported)
+	} else if locked.Holder != reported {
+		t.Errorf("Begin: locked.Holder = %v, want %v", locked.Holder, reported)
+	} else if reported.App != "the app" {
+		t.Errorf("Begin: reported.App = %v, want %v", reported.App, "the app")
+	} else if reported.PID == 0 {
+		t.Error("Begin: reported.PID is 0")
+	} else if reported.Since.IsZero() {
+		t.Error("Begin: reported.Since is zero")
 	}
 	must(t, r.Close(bg))
 	if files := sideFiles(t, path); len(files) != 0 {
@@ -63,8 +71,10 @@ func TestRunOfWhatCannotBeInATransaction(t *testing.T) {
 	execAll(t, r, "COMMIT; VACUUM; PRAGMA journal_mode = delete; PRAGMA journal_mode = wal")
 	recorded, err := r.Record(bg, event(2))
 	must(t, err)
-	if e := recorded.Entries[0]; e.ID == 0 || recorded.Head != e.ID {
-		t.Errorf("the entry is %+v, the head %d", e, recorded.Head)
+	if e := recorded.Entries[0]; e.ID == 0 {
+		t.Error("e.ID is 0")
+	} else if recorded.Head != e.ID {
+		t.Errorf("recorded.Head = %v, want %v", recorded.Head, e.ID)
 	}
 	execAll(t, r, "BEGIN; INSERT INTO t VALUES (2)")
 	must(t, r.Close(bg))
@@ -146,8 +156,10 @@ func TestSettingDuringARun(t *testing.T) {
 	must(t, database.UpdateSetting(bg, db, database.SettingUpdate{Name: database.Frozen, Value: "true", Reason: "stop"}))
 	st, err := r.State(bg)
 	must(t, err)
-	if !st.Settings.Bool(database.Frozen) || st.Head == found.Head {
-		t.Errorf("State is %+v, Guard found the head %d", st, found.Head)
+	if !st.Settings.Bool(database.Frozen) {
+		t.Error("st.Settings.Bool(database.Frozen) is false, want true")
+	} else if st.Head == found.Head {
+		t.Errorf("st.Head = %v, want another value", st.Head)
 	}
 }
 
@@ -162,8 +174,12 @@ func TestRunIsCancelled(t *testing.T) {
 	defer cancel()
 	err := r.Exec(ctx, text(endless), statements(t, endless)[0], nil, nil)
 	var e *database.StatementError
-	if !errors.As(err, &e) || !errors.Is(err, context.DeadlineExceeded) || e.Code != "SQLITE_INTERRUPT" {
+	if !errors.As(err, &e) {
 		t.Errorf("Exec: %v, want a *StatementError that is the context's", err)
+	} else if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Exec: the error is %v, want one that is %v", err, context.DeadlineExceeded)
+	} else if e.Code != "SQLITE_INTERRUPT" {
+		t.Errorf("Exec: e.Code = %v, want %v", e.Code, "SQLITE_INTERRUPT")
 	}
 	execAll(t, r, "INSERT INTO t VALUES (1)")
 	must(t, r.Close(ctx))
@@ -181,15 +197,21 @@ func TestJournalModesThatAreRefused(t *testing.T) {
 		set, err := migration.NewSet("app", migration.Migration{Version: 1, Name: "m", Up: migration.Text("1.up.sql", "CREATE TABLE t (x);\n"+statement+";")})
 		must(t, err)
 		_, err = whimbrel.New(db, set, whimbrel.Options{}).Up(bg)
-		if err == nil || !strings.Contains(err.Error(), "1.up.sql:2:1: ") || !strings.Contains(err.Error(), "damage the file") {
+		if err == nil {
 			t.Errorf("%s: %v", statement, err)
+		} else if !strings.Contains(err.Error(), "1.up.sql:2:1: ") {
+			t.Errorf("%s: the error is %q, want a text with %q", statement, err, "1.up.sql:2:1: ")
+		} else if !strings.Contains(err.Error(), "damage the file") {
+			t.Errorf("%s: the error is %q, want a text with %q", statement, err, "damage the file")
 		}
 		r, _, err := db.Guard(bg, "app", patient) // where nobody has asked before
 		must(t, err)
 		err = r.Exec(bg, text(statement), sqltext.Statement{Text: statement, Tx: sqltext.TxNever}, nil, nil)
 		var e *database.StatementError
-		if !errors.As(err, &e) || !strings.Contains(e.Message, "damage the file") {
+		if !errors.As(err, &e) {
 			t.Errorf("%s: Exec: %v", statement, err)
+		} else if !strings.Contains(e.Message, "damage the file") {
+			t.Errorf("%s: e.Message = %q, want a text with %q", statement, e.Message, "damage the file")
 		}
 		must(t, r.Close(bg))
 	}

@@ -50,8 +50,10 @@ func TestForeignKeysOffWhileATableIsRebuilt(t *testing.T) {
 		apply(t, db, 2, script)
 		var on bool
 		must(t, pool.QueryRow("PRAGMA foreign_keys").Scan(&on))
-		if n := scan[int](t, path, "SELECT count(*) FROM child"); n != 2 || !on {
-			t.Errorf("%s: %d children are left, want 2; foreign_keys is %t", script, n, on)
+		if n := scan[int](t, path, "SELECT count(*) FROM child"); n != 2 {
+			t.Errorf("%s: n = %v, want %v", script, n, 2)
+		} else if !on {
+			t.Errorf("%s: on is false, want true", script)
 		}
 		apply(t, connect(t, url, database.Options{}), 3, "DELETE FROM parent WHERE id = 1")
 		if n := scan[int](t, path, "SELECT count(*) FROM child"); n != 1 {
@@ -67,8 +69,14 @@ func TestForeignKeysAreCheckedAfterwards(t *testing.T) {
 	b := begin(t, db)
 	err := b.Exec(bg, text("\nPRAGMA foreign_keys = OFF; DELETE FROM parent WHERE id = 2;"))
 	var e *database.StatementError
-	if !errors.As(err, &e) || e.Code != "SQLITE_CONSTRAINT_FOREIGNKEY" || e.Pos.Line != 2 || !strings.Contains(e.Message, "table child row 20 (parent parent)") {
+	if !errors.As(err, &e) {
 		t.Fatalf("%v, want a *StatementError that names the row", err)
+	} else if e.Code != "SQLITE_CONSTRAINT_FOREIGNKEY" {
+		t.Fatalf("e.Code = %v, want %v", e.Code, "SQLITE_CONSTRAINT_FOREIGNKEY")
+	} else if e.Pos.Line != 2 {
+		t.Fatalf("e.Pos.Line = %v, want %v", e.Pos.Line, 2)
+	} else if !strings.Contains(e.Message, "table child row 20 (parent parent)") {
+		t.Fatalf("e.Message = %q, want a text with %q", e.Message, "table child row 20 (parent parent)")
 	}
 	must(t, b.Rollback(bg))
 
@@ -76,8 +84,10 @@ func TestForeignKeysAreCheckedAfterwards(t *testing.T) {
 	apply(t, connect(t, "sqlite:"+path, database.Options{}), 2, "INSERT INTO child VALUES (30, 3)")
 	apply(t, db, 3, "PRAGMA foreign_keys = OFF;\n"+rebuild)
 	b = begin(t, db)
-	if err := b.Exec(bg, text("PRAGMA foreign_keys = OFF; INSERT INTO child SELECT i + 100, 7 FROM ("+numbers(12)+");")); err == nil || !strings.Contains(err.Error(), "and 2 more") {
+	if err := b.Exec(bg, text("PRAGMA foreign_keys = OFF; INSERT INTO child SELECT i + 100, 7 FROM ("+numbers(12)+");")); err == nil {
 		t.Errorf("%v, want an error that lists ten", err)
+	} else if !strings.Contains(err.Error(), "and 2 more") {
+		t.Errorf("the error is %q, want a text with %q", err, "and 2 more")
 	}
 	must(t, b.Rollback(bg)) // foreign_keys is on again
 	b = begin(t, db)
@@ -93,8 +103,12 @@ func TestForeignKeysTooLate(t *testing.T) {
 	b := begin(t, db)
 	must(t, b.Exec(bg, text("CREATE TABLE t (x)")))
 	err := b.Exec(bg, text("-- first\nPRAGMA foreign_keys = OFF;\n"+rebuild))
-	if e := (*database.StatementError)(nil); !errors.As(err, &e) || e.Pos.Line != 2 || e.Hint == "" {
+	if e := (*database.StatementError)(nil); !errors.As(err, &e) {
 		t.Errorf("%v, want a *StatementError at the PRAGMA", err)
+	} else if e.Pos.Line != 2 {
+		t.Errorf("e.Pos.Line = %v, want %v", e.Pos.Line, 2)
+	} else if e.Hint == "" {
+		t.Error("e.Hint is empty")
 	}
 	must(t, b.Rollback(bg))
 	b = begin(t, db)
@@ -246,16 +260,20 @@ func TestFunctions(t *testing.T) {
 		_, err := tx.ExecContext(ctx, "DELETE FROM t")
 		return errors.Join(err, failure)
 	})
-	if !errors.Is(err, failure) || !strings.Contains(err.Error(), "double") {
+	if !errors.Is(err, failure) {
 		t.Errorf("%v, want the function's error and name", err)
+	} else if !strings.Contains(err.Error(), "double") {
+		t.Errorf("the error is %q, want a text with %q", err, "double")
 	}
 	for _, control := range []string{"COMMIT", "ROLLBACK", "BEGIN", "DELETE FROM t; END; BEGIN"} {
 		err := run(func(ctx context.Context, tx sqlite.Tx) error {
 			_, err := tx.ExecContext(ctx, control)
 			return err
 		})
-		if err == nil || !strings.Contains(err.Error(), "must not") {
+		if err == nil {
 			t.Errorf("%s: %v, want an error that forbids it", control, err)
+		} else if !strings.Contains(err.Error(), "must not") {
+			t.Errorf("%s: the error is %q, want a text with %q", control, err, "must not")
 		}
 	}
 	// it hides that the transaction is gone
@@ -263,8 +281,10 @@ func TestFunctions(t *testing.T) {
 		tx.ExecContext(ctx, "CREATE TABLE u (x UNIQUE); INSERT INTO u VALUES (1); INSERT OR ROLLBACK INTO u VALUES (1)")
 		return nil
 	})
-	if err == nil || !strings.Contains(err.Error(), "must not") {
+	if err == nil {
 		t.Errorf("%v, want an error that says that the transaction is gone", err)
+	} else if !strings.Contains(err.Error(), "must not") {
+		t.Errorf("the error is %q, want a text with %q", err, "must not")
 	}
 	// it neither closes its rows nor uses its context
 	must(t, run(func(ctx context.Context, tx sqlite.Tx) error {
@@ -280,8 +300,10 @@ func TestFunctions(t *testing.T) {
 		t.Errorf("%d rows, want 3", n)
 	}
 	b := begin(t, db)
-	if err := b.Exec(bg, migration.Func("other", func() {})); err == nil || !strings.Contains(err.Error(), "sqlite.Func") {
+	if err := b.Exec(bg, migration.Func("other", func() {})); err == nil {
 		t.Errorf("%v, want an error that says how functions are made", err)
+	} else if !strings.Contains(err.Error(), "sqlite.Func") {
+		t.Errorf("the error is %q, want a text with %q", err, "sqlite.Func")
 	}
 }
 
@@ -335,8 +357,14 @@ func TestParametersAreRefused(t *testing.T) {
 		b := begin(t, db)
 		err := b.Exec(bg, text(script))
 		var e *database.StatementError
-		if !errors.As(err, &e) || e.Pos.String() != place || !strings.Contains(e.Error(), "has a parameter") || strings.Contains(e.Error(), "interrupted") {
+		if !errors.As(err, &e) {
 			t.Errorf("%s: %v, want a *StatementError at %s that says it is a parameter", script, err, place)
+		} else if e.Pos.String() != place {
+			t.Errorf("%s: e.Pos.String() = %v, want %v", script, e.Pos.String(), place)
+		} else if !strings.Contains(e.Error(), "has a parameter") {
+			t.Errorf("%s: e.Error() = %q, want a text with %q", script, e.Error(), "has a parameter")
+		} else if strings.Contains(e.Error(), "interrupted") {
+			t.Errorf("%s: e.Error() = %q, want a text without %q", script, e.Error(), "interrupted")
 		}
 		must(t, b.Rollback(bg))
 	}

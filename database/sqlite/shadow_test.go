@@ -144,8 +144,12 @@ func TestNothingOfOursIsShadowed(t *testing.T) {
 			names["pragma_"+name] = true
 		}
 	}
-	if !names["whimbrel_history"] || !names["whimbrel_journal"] || !names["pragma_table_list"] {
-		t.Fatalf("the statements were not recorded: %v", slices.Sorted(maps.Keys(plain.sent)))
+	if !names["whimbrel_history"] {
+		t.Fatal(`the statements were not recorded: names["whimbrel_history"] is false, want true`)
+	} else if !names["whimbrel_journal"] {
+		t.Fatal(`the statements were not recorded: names["whimbrel_journal"] is false, want true`)
+	} else if !names["pragma_table_list"] {
+		t.Fatal(`the statements were not recorded: names["pragma_table_list"] is false, want true`)
 	}
 	delete(names, "a") // the scripts' own
 	for _, own := range []string{"b", "c", "d", "e", "v", "missing"} {
@@ -187,8 +191,10 @@ func TestTriggersOnOwnTables(t *testing.T) {
 			_, err = pool.Exec("CREATE " + temp + "TRIGGER swallows BEFORE INSERT ON " + on + " BEGIN SELECT RAISE(IGNORE); END")
 			must(t, err)
 			refused := func(what string, err error) {
-				if err == nil || !strings.Contains(err.Error(), "trigger swallows") {
+				if err == nil {
 					t.Errorf("%s with a %strigger on %s: %v", what, temp, table, err)
+				} else if !strings.Contains(err.Error(), "trigger swallows") {
+					t.Errorf("%s with a %strigger on %s: the error is %q, want a text with %q", what, temp, table, err, "trigger swallows")
 				}
 			}
 			b := begin(t, db)
@@ -202,8 +208,10 @@ func TestTriggersOnOwnTables(t *testing.T) {
 			refused("UpdateSetting", database.UpdateSetting(bg, db, database.SettingUpdate{Name: database.Order, Value: database.OrderAny, At: time.Now()}))
 			st, err := db.State(bg, "app") // reading is unaffected
 			must(t, err)
-			if st.Applied.Len() != 1 || scanPool(t, pool, "SELECT count(*) FROM t") != 0 {
-				t.Errorf("something has happened: %v", st.Applied.Versions())
+			if st.Applied.Len() != 1 {
+				t.Errorf("something has happened: st.Applied.Len() = %v, want %v", st.Applied.Len(), 1)
+			} else if scanPool(t, pool, "SELECT count(*) FROM t") != 0 {
+				t.Errorf(`something has happened: scanPool(t, pool, "SELECT count(*) FROM t") = %v, want %v`, scanPool(t, pool, "SELECT count(*) FROM t"), 0)
 			}
 		}
 	}
@@ -227,8 +235,10 @@ func TestAVanishingHistoryRow(t *testing.T) {
 		_, err := tx.ExecContext(ctx, "CREATE TRIGGER swallows BEFORE INSERT ON whimbrel_history BEGIN SELECT RAISE(IGNORE); END; INSERT INTO t VALUES (1)")
 		return err
 	})))
-	if err := b.Record(bg, event(2)); err == nil || !strings.Contains(err.Error(), "a trigger") {
+	if err := b.Record(bg, event(2)); err == nil {
 		t.Errorf("Record: %v", err)
+	} else if !strings.Contains(err.Error(), "a trigger") {
+		t.Errorf("Record: the error is %q, want a text with %q", err, "a trigger")
 	}
 	if _, err := b.Commit(bg); err == nil {
 		t.Error("it was committed")
@@ -245,11 +255,15 @@ func TestViewsInThePlaceOfOwnTables(t *testing.T) {
 	apply(t, db, 1, "CREATE TABLE t (x)")
 	_, err := open(t, path, "").Exec("ALTER TABLE whimbrel_history RENAME TO other; CREATE VIEW whimbrel_history AS SELECT * FROM other")
 	must(t, err)
-	if _, err := db.State(bg, "app"); err == nil || !strings.Contains(err.Error(), "view whimbrel_history") {
+	if _, err := db.State(bg, "app"); err == nil {
 		t.Errorf("State: %v", err)
+	} else if !strings.Contains(err.Error(), "view whimbrel_history") {
+		t.Errorf("State: the error is %q, want a text with %q", err, "view whimbrel_history")
 	}
 	b := begin(t, db)
-	if err := b.Exec(bg, text("INSERT INTO t VALUES (1)")); err == nil || !strings.Contains(err.Error(), "view whimbrel_history") {
+	if err := b.Exec(bg, text("INSERT INTO t VALUES (1)")); err == nil {
 		t.Errorf("Run: %v", err)
+	} else if !strings.Contains(err.Error(), "view whimbrel_history") {
+		t.Errorf("Run: the error is %q, want a text with %q", err, "view whimbrel_history")
 	}
 }

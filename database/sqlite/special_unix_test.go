@@ -35,8 +35,12 @@ func TestOnlyRegularFilesAreOpened(t *testing.T) {
 			if err == nil {
 				db.Close()
 			}
-			if e := (*database.ConnectError)(nil); !errors.As(err, &e) || e.Target != tc.path || e.Err.Error() != tc.says {
+			if e := (*database.ConnectError)(nil); !errors.As(err, &e) {
 				t.Errorf("%s%s: %v, want a *ConnectError: %s", tc.path, mode, err, tc.says)
+			} else if e.Target != tc.path {
+				t.Errorf("%s%s: e.Target = %v, want %v", tc.path, mode, e.Target, tc.path)
+			} else if e.Err.Error() != tc.says {
+				t.Errorf("%s%s: e.Err.Error() = %v, want %v", tc.path, mode, e.Err.Error(), tc.says)
 			}
 		}
 	}
