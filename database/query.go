@@ -26,7 +26,7 @@ func OneStatement(text string, d sqltext.Dialect) (sqltext.Statement, error) {
 	case len(all) > 1:
 		return refuse(all[1], "a second statement begins here, but only one is possible", "")
 	case all[0].Tx.Control():
-		return refuse(all[0], "the statement is executed alone, so it has no transaction to control", "remove it")
+		return refuse(all[0], "the statement is executed alone, so there is no transaction to control", "remove it")
 	}
 	return all[0], nil
 }

@@ -56,8 +56,7 @@ func (h *hold) checkSameServer(worker string) error {
 
 // unknownCommit records the server if the outcome of a COMMIT is unknown.
 func (h *hold) unknownCommit(err error) error {
-	var unknown *database.CommitUnknownError
-	if errors.As(err, &unknown) && h.guard.server != "" {
+	if _, ok := errors.AsType[*database.CommitUnknownError](err); ok && h.guard.server != "" {
 		at := h.guard.server
 		h.db.unknown.Store(&at)
 	}

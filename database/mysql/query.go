@@ -44,8 +44,7 @@ func (db *Database) Query(ctx context.Context, statement string) (*database.Rows
 	})
 	if err != nil && ctx.Err() == nil && db.life.Closing.Err() == nil {
 		err = statementError(st, err)
-		var failed *database.StatementError
-		if errors.As(err, &failed) && number(failed.Err) == readOnlyTransaction {
+		if failed, ok := errors.AsType[*database.StatementError](err); ok && number(failed.Err) == readOnlyTransaction {
 			failed.Err = errors.Join(database.ErrReadOnly, failed.Err)
 		}
 	}

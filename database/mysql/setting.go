@@ -42,8 +42,7 @@ func (db *Database) UpdateSetting(ctx context.Context, u database.SettingUpdate)
 	if err == nil {
 		_, err = b.Commit(ctx)
 	}
-	var unknown *database.CommitUnknownError
-	if errors.As(err, &unknown) {
+	if unknown, ok := errors.AsType[*database.CommitUnknownError](err); ok {
 		err = errors.New("the connection broke while the setting was being stored; check its value: " + unknown.Err.Error())
 	}
 	if err != nil || u.Settle == nil {

@@ -225,8 +225,7 @@ func (b *transaction) commit(ctx context.Context) error {
 		return err
 	}
 	if err := b.h.unknownCommit(b.h.worker.commit(under)); err != nil {
-		var known *database.CommitUnknownError
-		if errors.As(err, &known) {
+		if _, ok := errors.AsType[*database.CommitUnknownError](err); ok {
 			return err
 		}
 		return b.commitError(err)
@@ -261,8 +260,7 @@ const commitTimeout = 10 * time.Minute
 // commitError is an error of COMMIT itself, which belongs to no statement.
 func (b *transaction) commitError(err error) error {
 	err = statementError(b.last, err)
-	var e *database.StatementError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*database.StatementError](err); ok {
 		e.Message = "at COMMIT: " + e.Message
 	}
 	return err

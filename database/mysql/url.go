@@ -86,8 +86,7 @@ func parse(raw string) (*target, error) {
 func (t *target) parse(raw string) error {
 	u, err := url.Parse(raw)
 	if err != nil {
-		var e *url.Error
-		if errors.As(err, &e) {
+		if e, ok := errors.AsType[*url.Error](err); ok {
 			err = e.Err // it does not contain the URL
 		}
 		return fmt.Errorf("%w; in the user and password, escape everything except letters and digits as %%XX", err)

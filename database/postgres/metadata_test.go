@@ -243,7 +243,7 @@ func TestQueriesThatAreNotPassedOn(t *testing.T) {
 		"COPY pg_class TO STDOUT":      "query:1:1: a query only reads",
 		"CREATE TABLE t (x int)":       "query:1:1: a query only reads",
 		"VACUUM":                       "query:1:1: a query only reads",
-		"COPY t FROM stdin;\n1\n\\.\n": "it is no statement of the server's own",
+		"COPY t FROM stdin;\n1\n\\.\n": "this is not a statement of the server",
 		"SELECT 'open":                 "query:1:8",
 		"SELECT *\nFROM nothing":       `query:2:6: relation "nothing" does not exist (42P01)`,
 		"SELECT 1/0":                   "division by zero (22012)",

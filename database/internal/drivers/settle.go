@@ -42,8 +42,7 @@ func Settle(ctx context.Context, u database.SettingUpdate, holders func(context.
 		}
 		return first != nil && len(first) == 0, h, nil
 	})
-	var locked *database.LockedError
-	if errors.As(err, &locked) {
+	if locked, ok := errors.AsType[*database.LockedError](err); ok {
 		return &database.UnsettledError{Name: u.Name, Waited: locked.Waited, Holder: locked.Holder}
 	}
 	return err

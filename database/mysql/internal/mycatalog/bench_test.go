@@ -8,8 +8,7 @@ import (
 )
 
 // BenchmarkSnapshot reads a database of 1,000 tables of 8 columns, with a key, two indexes, a
-// check, a foreign key and a comment each, and 100 views and functions; "text" is making the SQL of
-// it.
+// check, a foreign key and a comment each, and 100 views and functions; "text" creates its SQL.
 //
 //	make test PKG=./database/mysql/internal/mycatalog ARGS='-run=- -bench=Snapshot -benchtime=3x'
 func BenchmarkSnapshot(b *testing.B) {

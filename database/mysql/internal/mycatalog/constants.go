@@ -46,7 +46,7 @@ func (r *reader) clearDefaults(ctx context.Context) error {
 	return nil
 }
 
-// askDefaults asks one question. DEFAULT needs a row, but not one of the table.
+// askDefaults sends one query. DEFAULT needs a row, but not one of the table.
 func (r *reader) askDefaults(ctx context.Context, columns []unclear) error {
 	selects := make([]string, len(columns))
 	for i, c := range columns {

@@ -13,14 +13,14 @@ import (
 // order of tables may work.
 const BeforeDrop = "SET SESSION foreign_key_checks = 0"
 
-// Drop is an object that a reset drops, and the statement that does it. The statement is no error
-// where the object is gone already, so that a reset that was cut off can be begun again.
+// Drop is an object that a reset drops, with its statement. The statement succeeds if the object no
+// longer exists, so that an interrupted reset can be repeated.
 type Drop struct {
 	database.Object
 	SQL string
 }
 
-// droppable lists what is in the current database: rank, type, name, table, and the database.
+// droppable lists the objects of the current database: rank, type, name, table, and the database.
 const droppable = `SELECT 1, 'event', event_name, '', database() FROM information_schema.events WHERE event_schema = database()
 UNION ALL SELECT 2, 'trigger', trigger_name, event_object_table, database() FROM information_schema.triggers WHERE trigger_schema = database()
 UNION ALL SELECT CASE table_type WHEN 'VIEW' THEN 3 WHEN 'SEQUENCE' THEN 7 ELSE 4 END, CASE table_type WHEN 'VIEW' THEN 'view' WHEN 'SEQUENCE' THEN 'sequence' ELSE 'table' END, table_name, table_name, database()
@@ -28,10 +28,10 @@ UNION ALL SELECT CASE table_type WHEN 'VIEW' THEN 3 WHEN 'SEQUENCE' THEN 7 ELSE 
 UNION ALL SELECT CASE routine_type WHEN 'PACKAGE' THEN 5 ELSE 6 END, lower(routine_type), routine_name, '', database() FROM information_schema.routines
 	WHERE routine_schema = database() AND routine_type <> 'PACKAGE BODY'`
 
-// DropAll lists what is in the current database but for the tables in own, in an order in which it
-// can be dropped: events, which could do something in the meantime; the triggers of the tables in
-// own (others go with their tables); views, tables, packages, functions and procedures, sequences.
-// It drops nothing.
+// DropAll lists the objects of the current database, except the tables in own, in an order in which
+// they can be dropped: events, which could run meanwhile; the triggers of the tables in own (others
+// are dropped with their tables); views, tables, packages, functions and procedures, sequences. It
+// drops nothing.
 func DropAll(ctx context.Context, q Queryer, own []string) ([]Drop, error) {
 	type entry struct{ rank, kind, name, database string }
 	var all []entry
@@ -54,7 +54,7 @@ func DropAll(ctx context.Context, q Queryer, own []string) ([]Drop, error) {
 	})
 	drops := make([]Drop, len(all))
 	for i, e := range all {
-		// With the database's name no library function of the server's is meant.
+		// with the database's name, the server doesn't mistake it for a built-in function
 		sql := "DROP " + strings.ToUpper(e.kind) + " IF EXISTS " + quote(e.database) + "." + quote(e.name)
 		if e.kind == "package" { // which MariaDB only reads as Oracle would
 			sql = "SET STATEMENT sql_mode = 'ORACLE' FOR EXECUTE IMMEDIATE " + literal(sql)

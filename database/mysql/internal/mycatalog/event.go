@@ -7,8 +7,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/catalog"
 )
 
-// listEvents lists events. One that drops itself when it is over is no part of a schema if that is
-// so already, or if it comes once.
+// listEvents lists events. It omits an event that drops itself at its end if it runs once or has
+// already ended.
 func (r *reader) listEvents(ctx context.Context) error {
 	return r.eachText(ctx, `SELECT event_name, sql_mode, time_zone, event_comment,
 	coalesce(starts = created OR convert_tz(starts, time_zone, @@time_zone) = created, false),

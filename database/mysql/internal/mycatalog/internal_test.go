@@ -10,7 +10,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// TestOneByOne: without blocks the answers are the same.
+// TestOneByOne: without blocks the results are the same.
 func TestOneByOne(t *testing.T) {
 	t.Parallel()
 	pool := testdb.OpenMariaDB(t, testdb.MariaDB(t))
@@ -40,7 +40,7 @@ func TestOneByOne(t *testing.T) {
 	}
 }
 
-// mysqlTable is written as MySQL 8 writes, with parts in comments for older versions.
+// mysqlTable has the form of MySQL 8, with parts in comments for older versions.
 const mysqlTable = "CREATE TABLE `t` (\n" +
 	"  `id` int NOT NULL AUTO_INCREMENT,\n" +
 	"  `a` varchar(20) CHARACTER SET latin1 COLLATE latin1_bin DEFAULT (_utf8mb4'x, y') /*!80023 INVISIBLE */,\n" +
@@ -56,7 +56,7 @@ const mysqlTable = "CREATE TABLE `t` (\n" +
 	") /*!50100 TABLESPACE `ts` */ ENGINE=InnoDB AUTO_INCREMENT=7 DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_0900_ai_ci COMMENT='t'\n" +
 	"/*!50100 PARTITION BY HASH (`id`)\nPARTITIONS 4 */"
 
-// TestMySQLTable: MySQL's way of writing is understood.
+// TestMySQLTable: the form that MySQL writes is understood.
 func TestMySQLTable(t *testing.T) {
 	t.Parallel()
 	r := &reader{database: "app"}
@@ -105,7 +105,7 @@ func TestMySQLTable(t *testing.T) {
 	}
 }
 
-// TestZeroDates: a default that a strict server refuses is made in another sql_mode.
+// TestZeroDates: a default that a strict server refuses is created in another sql_mode.
 func TestZeroDates(t *testing.T) {
 	t.Parallel()
 	r := &reader{mode: "STRICT_TRANS_TABLES,NO_ZERO_DATE"}
@@ -158,7 +158,7 @@ func TestMySQLView(t *testing.T) {
 	}
 }
 
-// TestUnqualified: the database's name goes where it is that, and nowhere else.
+// TestUnqualified: the database's name is removed, and no other name that is equal.
 func TestUnqualified(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ sql, want string }{
@@ -177,7 +177,7 @@ func TestUnqualified(t *testing.T) {
 	}
 }
 
-// TestCutTrigger: whatever way it was written in.
+// TestCutTrigger: the body is found in every form of a trigger.
 func TestCutTrigger(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ sql, when, body string }{
@@ -203,7 +203,7 @@ func TestCutTrigger(t *testing.T) {
 	}
 }
 
-// TestTruncated: a definition that ends anywhere is an error, or less than the whole, and never a
+// TestTruncated: a definition that is cut off anywhere gives an error or fewer objects, but never a
 // panic.
 func TestTruncated(t *testing.T) {
 	t.Parallel()

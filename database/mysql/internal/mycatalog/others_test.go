@@ -13,8 +13,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/metadata"
 )
 
-// TestDropAll: everything goes but Whimbrel's own tables, and what of it is there to be dropped is
-// named.
+// TestDropAll: everything except Whimbrel's own tables is dropped, and the list is complete.
 func TestDropAll(t *testing.T) {
 	t.Parallel()
 	conn, name := connect(t)
@@ -24,21 +23,21 @@ func TestDropAll(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var told []string
+	var listed []string
 	script := mycatalog.BeforeDrop
 	for _, d := range drops {
-		told = append(told, d.String())
+		listed = append(listed, d.String())
 		script += ";\n" + d.SQL
 	}
 	for _, want := range []string{
 		"event `odd event`", "trigger mine", "view events_seen", "view `odd ``view`", "table everything", "table versioned", "package pack", "function twice", "procedure work", "sequence numbers",
 	} {
-		if !slices.Contains(told, want) {
-			t.Errorf("%s is not among %q", want, told)
+		if !slices.Contains(listed, want) {
+			t.Errorf("%s is not among %q", want, listed)
 		}
 	}
-	if slices.Contains(told, "trigger first") {
-		t.Error("a trigger that goes with its table is told")
+	if slices.Contains(listed, "trigger first") {
+		t.Error("a trigger that is dropped with its table is listed")
 	}
 	run(t, conn, script)
 	run(t, conn, script) // a reset that was cut off is begun again
@@ -52,7 +51,7 @@ func TestDropAll(t *testing.T) {
 	}
 }
 
-// TestUses: a key of another database is named.
+// TestUses: a foreign key of another database is listed.
 func TestUses(t *testing.T) {
 	t.Parallel()
 	conn, name := connect(t)
@@ -139,8 +138,7 @@ func value(t failer, conn *sql.Conn, query string) (s string) {
 	return s
 }
 
-// TestComments: the comments of tables and columns are told and set, and nothing else is changed by
-// that.
+// TestComments: the comments of tables and columns are read and set, and nothing else changes.
 func TestComments(t *testing.T) {
 	t.Parallel()
 	conn, name := connect(t)
@@ -150,24 +148,24 @@ func TestComments(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	told := map[string]string{}
+	listed := map[string]string{}
 	var comments []metadata.Comment
 	for _, o := range objects {
-		told[string(o.Name.Kind)+" "+o.Name.String()] = o.Comment
+		listed[string(o.Name.Kind)+" "+o.Name.String()] = o.Comment
 		comments = append(comments, metadata.Comment{Name: o.Name, Text: `new \ 'one'; ` + o.Name.String()})
 	}
 	for what, want := range map[string]string{
 		"table everything": "hello", "column everything.id": "a; b -- c", "table parents": `it's a \ "parent";`, "column one.two": "", "view y_second": "", "view column y_second.a1": "",
 		"function twice(int(11), varchar(10))": "", "function simple()": "", "table versioned": "",
 	} {
-		if got, ok := told[what]; !ok {
+		if got, ok := listed[what]; !ok {
 			t.Errorf("%s: ok = false, want true", what)
 		} else if got != want {
 			t.Errorf("%s: got %v, want %v", what, got, want)
 		}
 	}
-	if _, ok := told["table own"]; ok {
-		t.Error("table own is told")
+	if _, ok := listed["table own"]; ok {
+		t.Error("table own is listed")
 	}
 	before := snapshot(t, conn)
 	run(t, conn, "SET time_zone = '+05:00', sql_mode = concat('NO_BACKSLASH', '_ESCAPES,ANSI_QUOTES,TRADITIONAL')")
@@ -212,7 +210,7 @@ func TestComments(t *testing.T) {
 	}
 }
 
-// TestWithoutComments: what can't have a comment is as its description says.
+// TestWithoutComments: the comment of an object that can't have one equals its description.
 func TestWithoutComments(t *testing.T) {
 	t.Parallel()
 	view := metadata.Name{Kind: metadata.View, Object: "v"}

@@ -15,8 +15,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/database/mysql/internal/mycatalog"
 )
 
-// TestMain makes do with fewer checks than rapid's hundred, unless it is asked for more: each makes
-// two schemas and takes several snapshots. -rapid.checks=1000 looks harder.
+// TestMain reduces rapid's 100 checks unless a flag sets their number (-rapid.checks=1000): each
+// creates two schemas and takes several snapshots.
 func TestMain(m *testing.M) {
 	checks := flag.Lookup("rapid.checks")
 	usual := checks.Value.String()
@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestCompareNamesExactlyWhatChanged makes each thing, and each of its changes by itself.
+// TestCompareNamesExactlyWhatChanged creates each thing, and makes each of its changes alone.
 func TestCompareNamesExactlyWhatChanged(t *testing.T) {
 	t.Parallel()
 	next := 0
@@ -51,7 +51,7 @@ func TestCompareNamesExactlyWhatChanged(t *testing.T) {
 	}
 }
 
-// exactly fails unless a change makes the differences that it says, and no other.
+// exactly fails unless a change has the expected differences, and no others.
 func exactly(t failer, conn *sql.Conn, before *catalog.Snapshot, c change) {
 	t.Helper()
 	run(t, conn, c.sql)
@@ -88,8 +88,8 @@ func empty(t failer, conn *sql.Conn) {
 	run(t, conn, script+";\nSET foreign_key_checks = 1")
 }
 
-// TestRandomSchemas: whatever schema there is, its snapshot makes it again, and of the second, too,
-// a change is told exactly.
+// TestRandomSchemas: the snapshot of any schema recreates it, and a change of either is detected
+// exactly.
 func TestRandomSchemas(t *testing.T) {
 	t.Parallel()
 	conn, _ := connect(t)

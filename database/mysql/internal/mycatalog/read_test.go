@@ -13,8 +13,8 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
 )
 
-// TestTurns: what a snapshot costs in round trips does not grow with the tables, but for one more
-// for each 250 definitions, and for each 250 defaults with a question mark.
+// TestTurns: the round trips of a snapshot do not grow with the tables, except one more for each
+// 250 definitions, and for each 250 defaults with a question mark.
 func TestTurns(t *testing.T) {
 	t.Parallel()
 	address := testdb.MariaDB(t)
@@ -39,8 +39,7 @@ func TestTurns(t *testing.T) {
 	}
 }
 
-// TestSessions: whatever the session is set to, the snapshot is the same, and the session is as it
-// was.
+// TestSessions: no setting of the session changes the snapshot, and the session is restored.
 func TestSessions(t *testing.T) {
 	t.Parallel()
 	conn, name := connect(t)
@@ -56,7 +55,8 @@ func TestSessions(t *testing.T) {
 	}
 }
 
-// TestOwnTables: Whimbrel's tables are no part of it, nor what belongs to them; what reads them is.
+// TestOwnTables: a snapshot omits Whimbrel's tables and their parts, but not objects that read
+// them.
 func TestOwnTables(t *testing.T) {
 	t.Parallel()
 	conn, _ := connect(t)
@@ -70,7 +70,7 @@ func TestOwnTables(t *testing.T) {
 	}
 }
 
-// TestSchemas: another database is not this one.
+// TestSchemas: a snapshot omits other databases.
 func TestSchemas(t *testing.T) {
 	t.Parallel()
 	conn, name := connect(t)
@@ -102,7 +102,7 @@ func TestNoDatabase(t *testing.T) {
 	}
 }
 
-// TestOmitted: what can't be made again is said.
+// TestOmitted: a snapshot lists objects that its text can't recreate.
 func TestOmitted(t *testing.T) {
 	t.Parallel()
 	conn, _ := connect(t)
@@ -129,7 +129,7 @@ CREATE TABLE u (e enum('🐦', 'x'), s set('a', 'b')); CREATE EVENT soon ON SCHE
 	}
 }
 
-// TestEncoded: bytes that are no text survive a JSON document.
+// TestEncoded: bytes that are not text survive a JSON document.
 func TestEncoded(t *testing.T) {
 	t.Parallel()
 	conn, _ := connect(t)
@@ -152,7 +152,7 @@ func TestEncoded(t *testing.T) {
 	same(t, s, snapshot(t, conn))
 }
 
-// TestPrivileges: who may not read a body is told what is missing.
+// TestPrivileges: a user who may not read a body gets an error with the missing privilege.
 func TestPrivileges(t *testing.T) {
 	t.Parallel()
 	conn, name := connect(t)
@@ -179,7 +179,7 @@ func TestPrivileges(t *testing.T) {
 	same(t, snapshot(t, conn), snapshot(t, as))
 }
 
-// dropper drops a table when definitions are asked for, as often as it is told.
+// dropper drops a table when definitions are read, a given number of times.
 type dropper struct {
 	*sql.Conn
 	other *sql.Conn
@@ -196,7 +196,7 @@ func (d *dropper) QueryContext(ctx context.Context, query string, args ...any) (
 	return d.Conn.QueryContext(ctx, query, args...)
 }
 
-// TestVanished: what is dropped in the middle of it is not there.
+// TestVanished: an object that is dropped during the snapshot is omitted.
 func TestVanished(t *testing.T) {
 	t.Parallel()
 	conn, _ := connect(t)

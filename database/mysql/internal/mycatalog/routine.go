@@ -26,7 +26,7 @@ func (r *reader) listRoutines(ctx context.Context) error {
 	})
 }
 
-// routine makes an object of a CREATE FUNCTION, and so on.
+// routine creates an object from a CREATE FUNCTION, CREATE PROCEDURE or CREATE PACKAGE.
 func (r *reader) routine(o *catalog.Object, facts []string, sql string) error {
 	h, err := cutHead(sql, strings.Fields(facts[0])[0])
 	if err != nil {

@@ -29,8 +29,8 @@ func CreateScratch(ctx context.Context, q Queryer) (name string, err error) {
 	return name, err
 }
 
-// DropScratch drops a database that CreateScratch has created, if it is still there. It waits for
-// those who are in a transaction there.
+// DropScratch drops a database that CreateScratch has created, if it still exists. It waits for
+// transactions in it.
 func DropScratch(ctx context.Context, q Queryer, name string) error {
 	_, err := q.ExecContext(ctx, "DROP DATABASE IF EXISTS "+quote(name))
 	return err

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// show is a SHOW CREATE to be asked, and what is to be made of the answer.
+// show is a SHOW CREATE to send, and a function for its result.
 type show struct {
 	what string // TABLE `t`
 	made func(row []string) error
@@ -17,7 +17,7 @@ func (r *reader) show(kind, name string, made func(row []string) error) {
 	r.shows = append(r.shows, show{kind + " " + quote(name), made})
 }
 
-// showAll asks. MariaDB's answer to a block is one result for each of its statements.
+// showAll sends them. MariaDB answers a block with one result for each of its statements.
 func (r *reader) showAll(ctx context.Context) error {
 	n := r.perBlock
 	for from := 0; from < len(r.shows); from += n {

@@ -8,7 +8,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// table is a table as the lists have it.
+// table is a table of the lists.
 type table struct {
 	name, collation string
 	columns         map[string]columnFacts
@@ -113,7 +113,7 @@ func cutTable(sql string) (*definition, error) {
 	return d, nil
 }
 
-// makeTables makes objects of the tables' definitions.
+// makeTables creates objects from the tables' definitions.
 func (r *reader) makeTables(ctx context.Context) error {
 	if err := r.clearDefaults(ctx); err != nil {
 		return err
@@ -223,7 +223,7 @@ func tableOptions(o *catalog.Object, options sqltext.TokenList, collation string
 	}
 }
 
-// index makes an object of a key.
+// index creates an object from a key.
 func index(o *catalog.Object, it item) error {
 	o.Kind = catalog.Index
 	i := 0

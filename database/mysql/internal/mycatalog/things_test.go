@@ -7,20 +7,21 @@ import (
 	"github.com/whimbrel-db/whimbrel/catalog"
 )
 
-// thing is something that a script makes, and ways to change it.
+// thing is an object that a script creates, and ways to change it.
 type thing struct {
 	name    string
 	create  string
 	changes []change
 }
 
-// change is a script that changes one thing, and what Compare must tell of it: "index t.i: unique".
+// change is a script that changes one thing, and the difference that Compare must report, such as
+// "index t.i: unique".
 type change struct {
 	sql  string
 	want []string
 }
 
-// maker makes things. choose chooses one of n.
+// maker creates things. choose chooses one of n.
 type maker struct {
 	choose func(what string, n int) int
 	made   int

@@ -16,7 +16,7 @@ func isName(list sqltext.TokenList, i int) bool {
 	return t.Kind == sqltext.TokenName || t.Kind == sqltext.TokenString && t.Text[0] == '"'
 }
 
-// render joins tokens, with one space where there was something between them.
+// render joins tokens, with one space between those that were separated.
 func render(list sqltext.TokenList) string {
 	var b strings.Builder
 	for i, t := range list {
