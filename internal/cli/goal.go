@@ -66,10 +66,6 @@ func addOverrule(cmd *cobra.Command, name *string) {
 	cmd.Flags().StringVar(name, "confirm-protected", "", "`name` of the database, to override its protection")
 }
 
-func conflicting(one, other string) error {
-	return usage("Pass only one of them.", "%s and %s can't be combined", one, other)
-}
-
 // exclusive returns an error if more than one of the flags is given.
 func exclusive(cmd *cobra.Command, flags ...string) error {
 	flags = slices.DeleteFunc(flags, func(f string) bool { return !cmd.Flags().Changed(f) })

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -171,11 +172,7 @@ func (p *Printer) Notice(n database.Notice) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	pg := p.page(p.opts.Err)
-	severity := n.Severity
-	if severity == "" {
-		severity = "NOTICE"
-	}
-	pg.WriteString(pg.warn(severity+":") + " " + cleanLines(n.Message))
+	pg.WriteString(pg.warn(cmp.Or(n.Severity, "NOTICE")+":") + " " + cleanLines(n.Message))
 	if len(p.progress.running) == 1 { // else its step is unknown
 		pg.WriteString(pg.faint(" (" + p.which(p.progress.running[0]) + ")"))
 	}

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/whimbrel-db/whimbrel/inspect"
@@ -14,16 +15,10 @@ func (p *Printer) ScratchBegun(b inspect.Begun) {
 	if p.silent() {
 		return
 	}
-	where := oneLine(b.Where)
-	if where == "" {
-		where = "in a temporary place"
-	}
+	where := cmp.Or(oneLine(b.Where), "in a temporary place")
 	p.put(p.opts.Err, p.page(p.opts.Err).wrap(fmt.Sprintf("Scratch database %s: running %s.", where, count(b.Scripts, "script")))+"\n")
 	for _, s := range b.Skipped {
-		why := s.Reaches()
-		if why == "" {
-			why = "because of its comment"
-		}
+		why := cmp.Or(s.Reaches(), "because of its comment")
 		p.put(p.opts.Err, fmt.Sprintf("Skipped on scratch: %s: %s (%s)\n", oneLine(s.Pos.String()), oneLine(s.SQL), oneLine(why)))
 	}
 }
