@@ -20,7 +20,7 @@ var errNoPlan = errors.New("Apply was given no plan; pass one that Migrator.Plan
 //
 // The Result is never nil: after an error it lists what was done and remains applied.
 func (m *Migrator) Apply(ctx context.Context, p *Plan, opts ApplyOptions) (*Result, error) {
-	m = m.with(opts)
+	m = m.with(ctx, opts)
 	start := time.Now()
 	if p == nil || len(p.Steps) > 0 && p.base == nil {
 		return &Result{Set: m.set.Name()}, errNoPlan
@@ -52,13 +52,18 @@ type applier struct {
 	left, skipped []bool
 }
 
-func (a *applier) run(ctx context.Context) error {
+func (a *applier) run(ctx context.Context) (err error) {
 	if a.plan.Set != a.m.set.Name() {
 		return fmt.Errorf("the plan is for set %q, not for %q", a.plan.Set, a.m.set.Name())
 	}
-	a.m.opts.Observe(Planned{Plan: a.plan})
+	defer func() {
+		if err != nil {
+			a.m.observe(Failed{Set: a.plan.Set, Err: err})
+		}
+	}()
+	a.m.observe(Planned{Plan: a.plan})
 	for _, p := range a.plan.Downs {
-		a.m.opts.Observe(DownRefused{Problem: p})
+		a.m.observe(DownRefused{Set: a.plan.Set, Problem: p})
 	}
 	all := len(a.plan.Steps)
 	if all > 0 {
@@ -72,7 +77,6 @@ func (a *applier) run(ctx context.Context) error {
 			to = all
 		}
 		if err := a.perform(ctx, from, to); err != nil {
-			a.m.opts.Observe(Failed{Err: err})
 			return err
 		}
 	}
@@ -107,6 +111,7 @@ func (a *applier) perform(ctx context.Context, from, to int) error {
 		}
 		if !errors.Is(err, database.ErrLocked) {
 			tries++
+			a.m.observe(Retrying{Set: a.plan.Set, Attempt: tries, Err: err})
 		}
 	}
 }
@@ -172,9 +177,12 @@ func (m *Migrator) lockOptions(s database.Settings) database.LockOptions {
 	case timeout < 0:
 		timeout = 0
 	}
+	start := time.Now()
 	return database.LockOptions{
 		Timeout: timeout,
-		Waiting: func(h database.Holder) { m.opts.Observe(LockWaiting{Set: m.set.Name(), Holder: h}) },
-		Blocked: func(h database.Holder) { m.opts.Observe(StatementWaiting{Set: m.set.Name(), Holder: h}) },
+		Waiting: func(h database.Holder) {
+			m.observe(LockWaiting{Set: m.set.Name(), Holder: h, Waited: time.Since(start)})
+		},
+		Blocked: func(h database.Holder) { m.observe(StatementWaiting{Set: m.set.Name(), Holder: h}) },
 	}
 }

@@ -88,5 +88,5 @@ func (a *applier) skip(index int) {
 	} else {
 		a.result.Skipped = append(a.result.Skipped, s.Version)
 	}
-	a.m.opts.Observe(StepDone{Step: s, Index: index, Of: len(a.plan.Steps), Skipped: true})
+	a.m.observe(StepDone{Step: s, Index: index, Of: len(a.plan.Steps), Skipped: true})
 }

@@ -36,7 +36,7 @@ func (a *applier) runOutside(ctx context.Context, index, _ int) (err error) {
 	if interrupted != nil && !s.move.isRun(interrupted) {
 		return a.begunMeanwhile(interrupted)
 	}
-	a.m.opts.Observe(StepStarted{Step: s, Index: index, Of: len(a.plan.Steps)})
+	a.m.observe(StepStarted{Step: s, Index: index, Of: len(a.plan.Steps)})
 	x := &runner{m: a.m, result: &a.result, r: r, step: s, opts: opts, journal: interrupted, tx: sqltext.TxState{Dialect: a.m.db.Dialect()}}
 	start := time.Now()
 	err = x.run(ctx)
@@ -165,7 +165,7 @@ func (x *runner) resume(ctx context.Context, an *migration.Analysis) error {
 	x.from = x.journal.Done
 	c := ResumedStep{Version: x.step.Version, Name: x.step.Name, FromStatement: x.from + 1}
 	x.result.Resumed = append(x.result.Resumed, c)
-	x.m.opts.Observe(Resumed{Step: x.step, From: c.FromStatement, Of: x.step.Statements, Journal: *x.journal})
+	x.m.observe(Resumed{Step: x.step, From: c.FromStatement, Of: x.step.Statements, Journal: *x.journal})
 	return nil
 }
 
@@ -214,7 +214,7 @@ func (x *runner) begun(an *migration.Analysis) (sqltext.Statement, error) {
 // repair executes the cleanup statements of an outcome.
 func (x *runner) repair(ctx context.Context, st sqltext.Statement, o *database.Outcome) error {
 	for _, sql := range o.First {
-		x.m.opts.Observe(CleanedUp{Step: x.step, Statement: x.m.masked(x.step.Script, st.Text), SQL: x.m.masked(x.step.Script, sql), Why: o.Why})
+		x.m.observe(CleanedUp{Step: x.step, Statement: x.m.masked(x.step.Script, st.Text), SQL: x.m.masked(x.step.Script, sql), Why: o.Why})
 		fix := sqltext.Statement{Raw: sql, Text: sql, Pos: st.Pos, Start: st.Pos, Index: st.Index, Tx: sqltext.TxNever}
 		if err := x.r.Exec(ctx, x.step.Script, fix, nil, nil); err != nil {
 			return err
@@ -264,7 +264,7 @@ func (x *runner) statement(ctx context.Context, st sqltext.Statement, data io.Re
 			return err
 		}
 	}
-	x.m.opts.Observe(StatementStarted{Step: x.step, Index: x.seen - 1, Of: x.step.Statements, SQL: shown, Backend: database.Backend(x.r)})
+	x.m.observe(StatementStarted{Step: x.step, Index: x.seen - 1, Of: x.step.Statements, SQL: shown, Backend: database.Backend(x.r)})
 	err := x.execute(ctx, st, data, before)
 	if err != nil {
 		return x.stopped(ctx, st, err)

@@ -122,7 +122,7 @@ func TestRunExecutesOneByOne(t *testing.T) {
 	target := memdb.New()
 	scripts := append(plain(1), script{2, "INSERT INTO t1 VALUES (1);\nCREATE INDEX CONCURRENTLY i ON t1 (x);\nCOPY t1 FROM stdin;\na\nb\n\\.\nINSERT INTO t1 VALUES (2);", "DROP INDEX CONCURRENTLY i"})
 	var seen []string
-	m := whimbrel.New(open(t, target), newSet(t, scripts...), whimbrel.Options{Observe: func(e whimbrel.Event) {
+	m := whimbrel.New(open(t, target), newSet(t, scripts...), whimbrel.Options{Observe: func(_ context.Context, e whimbrel.Event) {
 		if st, ok := e.(whimbrel.StatementStarted); ok {
 			seen = append(seen, fmt.Sprintf("%d/%d %.6s", st.Index+1, st.Of, st.SQL))
 		}

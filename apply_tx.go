@@ -18,7 +18,7 @@ func (a *applier) transaction(ctx context.Context, from, to int) error {
 		}
 		for _, i := range todo {
 			s := a.plan.Steps[i]
-			a.m.opts.Observe(StepStarted{Step: s, Index: i, Of: len(a.plan.Steps)})
+			a.m.observe(StepStarted{Step: s, Index: i, Of: len(a.plan.Steps)})
 			if s.Direction != database.Mark { // which only records
 				if err := tx.Exec(ctx, s.Script); err != nil {
 					return a.failed(todo, i, nil, err)
@@ -133,7 +133,7 @@ func (a *applier) stepDone(index int, entries []database.Entry) {
 	for _, e := range entries {
 		a.expect.Fold(e)
 	}
-	a.m.opts.Observe(StepDone{Step: s, Index: index, Of: len(a.plan.Steps), Duration: d.Duration})
+	a.m.observe(StepDone{Step: s, Index: index, Of: len(a.plan.Steps), Duration: d.Duration})
 }
 
 // failed returns the error of the step that failed: the one at index, unless the error has a place

@@ -92,7 +92,7 @@ func TestLockTimeout(t *testing.T) {
 	tx := begin(t, target, "shop")
 	defer tx.Rollback(t.Context())
 	waited := 0
-	m := whimbrel.New(open(t, target), newSet(t, plain(1)...), whimbrel.Options{LockTimeout: whimbrel.TryOnce, Observe: func(e whimbrel.Event) {
+	m := whimbrel.New(open(t, target), newSet(t, plain(1)...), whimbrel.Options{LockTimeout: whimbrel.TryOnce, Observe: func(_ context.Context, e whimbrel.Event) {
 		if w, ok := e.(whimbrel.LockWaiting); ok && w.Holder.PID != 0 {
 			waited++
 		}
@@ -112,7 +112,7 @@ func TestCancelledContext(t *testing.T) {
 	target := memdb.New()
 	ctx, cancel := context.WithCancel(t.Context())
 	m := whimbrel.New(open(t, target), newSet(t, append(plain(1), script{2, "CREATE TABLE t2 (x); SELECT forever()", "-"})...), whimbrel.Options{
-		Observe: func(e whimbrel.Event) {
+		Observe: func(_ context.Context, e whimbrel.Event) {
 			if s, ok := e.(whimbrel.StepStarted); ok && s.Step.Version == 2 {
 				cancel()
 			}

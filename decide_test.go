@@ -172,8 +172,8 @@ func TestDecideErrorsNameTheVersions(t *testing.T) {
 	// It had a down script, but the history does not have its text.
 	applied := database.NewAppliedSet(database.AppliedMigration{Version: 7, Name: "big", DownChecksum: migration.Sum("x")})
 	_, err := decide(setOf(t), stateOf(applied), DownTo(NilVersion), false)
-	irreversible, ok := errors.AsType[*IrreversibleError](err)
-	if !ok {
+	var irreversible *IrreversibleError
+	if !errors.As(err, &irreversible) {
 		t.Fatalf("got %v, want an *IrreversibleError", err)
 	}
 	if !irreversible.TextNotKept {

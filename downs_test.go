@@ -1,6 +1,7 @@
 package whimbrel_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 
@@ -25,7 +26,7 @@ func TestDownScriptsThatCanNeverRun(t *testing.T) {
 	for down, want := range impossible {
 		t.Run(down, func(t *testing.T) {
 			var reported []string
-			opts := whimbrel.Options{Observe: func(e whimbrel.Event) {
+			opts := whimbrel.Options{Observe: func(_ context.Context, e whimbrel.Event) {
 				if d, ok := e.(whimbrel.DownRefused); ok {
 					reported = append(reported, fmt.Sprintf("%d: %v", d.Problem.Version, d.Problem.Err))
 				}

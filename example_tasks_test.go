@@ -200,8 +200,8 @@ func ExampleLog() {
 	_, clean := shop(ctx, whimbrel.Options{Observe: whimbrel.Log(logger)})
 	defer clean()
 	// Output:
-	// level=INFO msg="migration done" version=1 name=customers direction=up skipped=false
-	// level=INFO msg="migration done" version=2 name=orders direction=up skipped=false
-	// level=INFO msg="migration done" version=3 name=orders_by_customer direction=up skipped=false
-	// level=INFO msg="migration done" version=4 name=order_sizes direction=up skipped=false
+	// level=INFO msg="migration done" set=default version=1 name=customers direction=up
+	// level=INFO msg="migration done" set=default version=2 name=orders direction=up
+	// level=INFO msg="migration done" set=default version=3 name=orders_by_customer direction=up
+	// level=INFO msg="migration done" set=default version=4 name=order_sizes direction=up
 }

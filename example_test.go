@@ -137,7 +137,7 @@ func ExampleMigrator_History() {
 // Observe receives the progress as events.
 func ExampleOptions_observe() {
 	ctx := context.Background()
-	_, clean := shop(ctx, whimbrel.Options{Observe: func(e whimbrel.Event) {
+	_, clean := shop(ctx, whimbrel.Options{Observe: func(_ context.Context, e whimbrel.Event) {
 		switch e := e.(type) {
 		case whimbrel.Planned:
 			fmt.Println(len(e.Plan.Steps), "to do")

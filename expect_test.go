@@ -41,8 +41,8 @@ func wantText(t testing.TB, what, got, want string) {
 // wantError returns the error of type E in err's chain.
 func wantError[E error](t testing.TB, err error) E {
 	t.Helper()
-	found, ok := errors.AsType[E](err)
-	if !ok {
+	var found E
+	if !errors.As(err, &found) {
 		t.Fatalf("got the error %v, want a %T", err, found)
 	}
 	return found

@@ -19,7 +19,7 @@ func (m *Migrator) Locked(ctx context.Context, check func(*database.State) error
 
 // locked is Locked, and returns the entries that the transaction added to the history.
 func (m *Migrator) locked(ctx context.Context, check func(*database.State) error, work func(database.Tx) error) (recorded []database.Entry, err error) {
-	m = m.usable()
+	m = m.call(ctx)
 	opts, err := m.checkFirst(ctx, check)
 	if err != nil {
 		return nil, err
@@ -46,7 +46,7 @@ func (m *Migrator) locked(ctx context.Context, check func(*database.State) error
 // Guarded runs work under the set's migration lock, but outside a transaction. Otherwise it is like
 // Locked, except that the effects of work remain after an error.
 func (m *Migrator) Guarded(ctx context.Context, check func(*database.State) error, work func(database.Run) error) (err error) {
-	m = m.usable()
+	m = m.call(ctx)
 	opts, err := m.checkFirst(ctx, check)
 	if err != nil {
 		return err

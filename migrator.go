@@ -37,8 +37,10 @@ type Options struct {
 	// metayaml.Read does. It is required to apply such a migration.
 	ReadMetadata func(file, text string) (*metadata.Document, error)
 	// Observe receives progress, one event at a time, on the goroutine of the call; only
-	// StatementWaiting comes on another goroutine. It must not call the Migrator. It may be nil.
-	Observe func(Event)
+	// StatementWaiting comes on another goroutine. The context is derived from that of the call, is
+	// the same for all events of a call, and is different for each call. Observe must not call the
+	// Migrator. It may be nil.
+	Observe func(context.Context, Event)
 }
 
 // ApplyOptions are the options of one call of Migrate or Apply. The zero value is useful.
@@ -55,6 +57,8 @@ type Migrator struct {
 	db   database.Database
 	set  *migration.Set
 	opts allOptions
+
+	observe func(Event) // set by call
 }
 
 // allOptions are the options of a Migrator and of one call.
@@ -85,11 +89,24 @@ func New(db database.Database, set *migration.Set, opts Options) *Migrator {
 	return &Migrator{db: db, set: set, opts: allOptions{Options: opts}}
 }
 
-// with returns the Migrator with the options of one call.
-func (m *Migrator) with(call ApplyOptions) *Migrator {
+// call returns the Migrator of one call, which passes the context of the call with its events. A
+// context of its own for each call lets an observer tell concurrent calls apart.
+func (m *Migrator) call(ctx context.Context) *Migrator {
 	c := *m.usable()
-	c.opts.ApplyOptions = call
+	if c.observe == nil { // otherwise m is of the call that makes this one
+		ctx = context.WithValue(ctx, callKey{}, &c)
+		c.observe = func(e Event) { c.opts.Observe(ctx, e) }
+	}
 	return &c
+}
+
+type callKey struct{}
+
+// with returns the Migrator of one call with its options.
+func (m *Migrator) with(ctx context.Context, opts ApplyOptions) *Migrator {
+	c := m.call(ctx)
+	c.opts.ApplyOptions = opts
+	return c
 }
 
 // usable returns the Migrator. If it is nil or zero, usable returns one whose methods return an
@@ -107,15 +124,15 @@ func (m *Migrator) usable() *Migrator {
 func (m *Migrator) Database() database.Database { return m.usable().db }
 
 // oneAtATime lets several goroutines call an observer.
-func oneAtATime(observe func(Event)) func(Event) {
+func oneAtATime(observe func(context.Context, Event)) func(context.Context, Event) {
 	if observe == nil {
-		return func(Event) {}
+		return func(context.Context, Event) {}
 	}
 	var mu sync.Mutex
-	return func(e Event) {
+	return func(ctx context.Context, e Event) {
 		mu.Lock()
 		defer mu.Unlock()
-		observe(e)
+		observe(ctx, e)
 	}
 }
 
@@ -162,7 +179,7 @@ func (m *Migrator) Up(ctx context.Context) (*Result, error) {
 
 // Migrate plans the way to a goal and applies the plan. Its errors are those of Up.
 func (m *Migrator) Migrate(ctx context.Context, g Goal, opts ApplyOptions) (*Result, error) {
-	m = m.usable()
+	m = m.call(ctx)
 	start := time.Now()
 	p, err := m.Plan(ctx, g)
 	if err != nil {
@@ -175,6 +192,6 @@ func (m *Migrator) Migrate(ctx context.Context, g Goal, opts ApplyOptions) (*Res
 
 // History reads the set's history entries, oldest first, without the texts of scripts.
 func (m *Migrator) History(ctx context.Context) iter.Seq2[database.Entry, error] {
-	m = m.usable()
+	m = m.call(ctx)
 	return m.db.History(ctx, database.HistoryQuery{Set: m.set.Name()})
 }

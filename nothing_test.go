@@ -32,11 +32,12 @@ func TestNewOfNothingIsAnErrorOfEveryMethod(t *testing.T) {
 		{"a zero Migrator", &whimbrel.Migrator{}, "nil or empty"},
 	} {
 		v := reflect.ValueOf(tt.m)
-		for method := range v.Type().Methods() {
+		for i := range v.NumMethod() {
+			method := v.Type().Method(i)
 			if method.Name == "Database" { // which returns no error
 				continue
 			}
-			err := callWithNothing(t, v.MethodByName(method.Name))
+			err := callWithNothing(t, v.Method(i))
 			switch method.Name {
 			case "Apply", "Accept", "Freeze", "ChangeSetting": // whose other arguments are empty too
 				if err == nil {

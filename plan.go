@@ -16,6 +16,9 @@ type Plan struct {
 	// Atomic reports that one transaction does all steps. Otherwise each step has a transaction
 	// of its own, or runs outside a transaction.
 	Atomic bool
+	// Current is the newest applied version of the database, Newest that of the set; NilVersion for
+	// none. Current is above Newest if an older build plans for a newer database.
+	Current, Newest int64
 	// Downs are the down scripts that the plan records and that could not run as they are.
 	// They do not prevent the plan from being applied.
 	Downs []DownProblem
@@ -54,6 +57,7 @@ const (
 
 // Step is what a plan does with one migration: run a script, or record the migration.
 type Step struct {
+	Set     string
 	Version int64 // NilVersion for a script without a version
 	Name    string
 	// Direction is database.Up or Down; Baseline for a baseline; Mark for a squash that is

@@ -21,7 +21,7 @@ func (m *Migrator) wrong(st *database.State, mv move) []error {
 		return []error{err}
 	}
 	e := enums{major: st.ServerMajor}
-	s := newStep(mv, a, e)
+	s := newStep(m.set.Name(), mv, a, e)
 	problems := refusals(s, a, e)
 	if m.opts.Atomic && len(problems) == 0 {
 		if err := checkAtomic(s, a, 0, &e); err != nil {
@@ -82,6 +82,6 @@ func (m *Migrator) warnOfDowns(st *database.State, entries []database.Entry) {
 		}
 	}
 	for _, p := range m.downProblems(st, []move{recorded}) {
-		m.opts.Observe(DownRefused{Problem: p})
+		m.observe(DownRefused{Set: m.set.Name(), Problem: p})
 	}
 }

@@ -18,7 +18,7 @@ func (m *Migrator) steps(st *database.State, moves []move) ([]Step, error) {
 	e := enums{major: st.ServerMajor}
 	for i, mv := range moves {
 		if mv.direction == database.Mark {
-			steps[i] = newStep(mv, &migration.Analysis{}, e)
+			steps[i] = newStep(m.set.Name(), mv, &migration.Analysis{}, e)
 			continue
 		}
 		a, err := mv.script.Analyze(m.db.Dialect(), m.db.Tables())
@@ -26,7 +26,7 @@ func (m *Migrator) steps(st *database.State, moves []move) ([]Step, error) {
 			problems = append(problems, err)
 			continue
 		}
-		s := newStep(mv, a, e)
+		s := newStep(m.set.Name(), mv, a, e)
 		if s.metadata, err = m.readMetadata(mv); err != nil {
 			problems = append(problems, err)
 		}
@@ -54,7 +54,7 @@ func (m *Migrator) steps(st *database.State, moves []move) ([]Step, error) {
 }
 
 // newStep returns the step of a move with the analysis of its script.
-func newStep(m move, a *migration.Analysis, e enums) Step {
+func newStep(set string, m move, a *migration.Analysis, e enums) Step {
 	why, statements, secrets := whyOutside(m, a, e), a.Statements, a.Secrets
 	mode := InTransaction
 	if why != "" {
@@ -67,7 +67,7 @@ func newStep(m move, a *migration.Analysis, e enums) Step {
 		secrets = nil
 	}
 	return Step{
-		Version: m.version, Name: m.name, Direction: m.direction, Script: m.script, From: m.from,
+		Set: set, Version: m.version, Name: m.name, Direction: m.direction, Script: m.script, From: m.from,
 		Mode: mode, Why: why, Statements: statements, Unwrapped: mode == InTransaction && a.Wrapped,
 		Secrets: secrets, move: m,
 	}

@@ -14,7 +14,7 @@ import (
 // database is frozen; Apply refuses such a plan. A plan without steps means that nothing is
 // pending.
 func (m *Migrator) Plan(ctx context.Context, g Goal) (*Plan, error) {
-	m = m.usable()
+	m = m.call(ctx)
 	st, err := m.db.State(ctx, m.set.Name())
 	if err != nil {
 		return nil, err
@@ -31,7 +31,13 @@ func (m *Migrator) Plan(ctx context.Context, g Goal) (*Plan, error) {
 
 // newPlan returns the plan of the moves that lead from a state to a goal.
 func (m *Migrator) newPlan(ctx context.Context, st *database.State, g Goal, moves []move) (*Plan, error) {
-	p := &Plan{Set: m.set.Name(), Goal: g, Atomic: m.opts.Atomic, base: st, until: g.absolute(moves)}
+	p := &Plan{Set: m.set.Name(), Goal: g, Atomic: m.opts.Atomic, base: st, until: g.absolute(moves), Current: database.NilVersion, Newest: database.NilVersion}
+	if v, ok := st.Applied.Last(); ok {
+		p.Current = v
+	}
+	if v, ok := m.set.Last(); ok {
+		p.Newest = v
+	}
 	if len(moves) == 0 {
 		return p, nil
 	}

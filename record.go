@@ -13,7 +13,7 @@ import (
 // already has them. It returns an *AlreadyAppliedError for an applied version, and an
 // *UnknownVersionError for one that the set lacks.
 func (m *Migrator) Mark(ctx context.Context, note string, versions ...int64) error {
-	m = m.usable()
+	m = m.call(ctx)
 	_, err := m.record(ctx, note, each(versions, func(st *database.State, v int64) (database.Entry, error) {
 		now := viewOf(m.set, st.Applied)
 		if _, inSquash := now.recorded(v); inSquash || now.isApplied(v) {
@@ -32,7 +32,7 @@ func (m *Migrator) Mark(ctx context.Context, note string, versions ...int64) err
 // a *NotAppliedError for a version that is not applied. If its run was interrupted, Forget ends the
 // run instead, and the effects of the run remain.
 func (m *Migrator) Forget(ctx context.Context, note string, versions ...int64) error {
-	m = m.usable()
+	m = m.call(ctx)
 	_, err := m.record(ctx, note, each(versions, func(st *database.State, v int64) (database.Entry, error) {
 		a, ok := st.Applied.Get(v)
 		if j := st.Interrupted; !ok && j != nil && j.Version == v {
@@ -50,7 +50,7 @@ func (m *Migrator) Forget(ctx context.Context, note string, versions ...int64) e
 // the versions with the set's texts, and roll them back with the set's down scripts. Accept runs
 // nothing. The reason must not be empty. Accept leaves a version whose checksum matches unchanged.
 func (m *Migrator) Accept(ctx context.Context, reason string, versions ...int64) error {
-	m = m.usable()
+	m = m.call(ctx)
 	if reason == "" {
 		return errors.New("accepting an edited migration needs a reason")
 	}
@@ -145,7 +145,7 @@ func each(versions []int64, entry func(*database.State, int64) (database.Entry, 
 
 // record appends entries in one transaction under the lock, and returns them as recorded.
 func (m *Migrator) record(ctx context.Context, note string, entries recorder) ([]database.Entry, error) {
-	m = m.usable()
+	m = m.call(ctx)
 	var all []database.Entry
 	warned := false
 	recorded, err := m.locked(ctx, func(st *database.State) (err error) {

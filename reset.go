@@ -47,7 +47,7 @@ type ResetResult struct {
 // even for a dry run; and a *database.InUseError if other objects depend on those that it would
 // drop. After an error nothing has changed.
 func (m *Migrator) Reset(ctx context.Context, opts ResetOptions) (*ResetResult, error) {
-	m = m.usable()
+	m = m.call(ctx)
 	start := time.Now()
 	r := &ResetResult{DryRun: opts.DryRun}
 	err := m.reset(ctx, r, opts)

@@ -41,7 +41,7 @@ type Resolved struct {
 // question, and an *InterruptedError if the run can't be decided, such as that of a migration whose
 // file is missing or of an interrupted reset.
 func (m *Migrator) Resolve(ctx context.Context, version int64, how Resolution, reason string) (*Resolved, error) {
-	m = m.usable()
+	m = m.call(ctx)
 	var j *database.Journal
 	var note string
 	check := func(st *database.State) (err error) {

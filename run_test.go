@@ -184,7 +184,7 @@ func TestAnInvalidIndexIsBuiltAgain(t *testing.T) {
 	target := stopped(t, set, 2, memdb.ErrHalfway)
 	wantInvalid(t, target, "i")
 	var seen []string
-	opts := whimbrel.Options{Observe: func(e whimbrel.Event) {
+	opts := whimbrel.Options{Observe: func(_ context.Context, e whimbrel.Event) {
 		switch e := e.(type) {
 		case whimbrel.CleanedUp:
 			seen = append(seen, e.SQL)
@@ -441,7 +441,7 @@ func TestTheJournalSaysWhyARunStopped(t *testing.T) {
 			set := alone(newSet(t, script{1, "CREATE TABLE t (x);" + tt.statement, "-"}))
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			opts := whimbrel.Options{Observe: func(e whimbrel.Event) {
+			opts := whimbrel.Options{Observe: func(_ context.Context, e whimbrel.Event) {
 				if s, ok := e.(whimbrel.StatementStarted); ok && strings.Contains(s.SQL, "forever") {
 					cancel()
 				}

@@ -27,7 +27,7 @@ type SeedOptions struct {
 // unless opts.Overrule is the database's name.
 func (m *Migrator) Seed(ctx context.Context, scripts []migration.Named, opts SeedOptions) (*Result, error) {
 	call := ApplyOptions{Note: opts.Note, Overrule: opts.Overrule}
-	m = m.with(call)
+	m = m.with(ctx, call)
 	start := time.Now()
 	r := &Result{Set: m.set.Name()}
 	p, err := m.planSeed(ctx, scripts, opts)

@@ -14,7 +14,7 @@ const settleTimeout = 15 * time.Second
 
 // Settings reads the settings that the database keeps.
 func (m *Migrator) Settings(ctx context.Context) (database.Settings, error) {
-	m = m.usable()
+	m = m.call(ctx)
 	st, err := m.db.State(ctx, m.set.Name())
 	if err != nil {
 		return database.Settings{}, err
@@ -46,7 +46,7 @@ func (m *Migrator) Thaw(ctx context.Context, reason string) (database.SettingVal
 // the database then has it. It fills in the fields ToolVersion and At, and Settle for a change that
 // forbids something: then it waits as Freeze does, until no process works by the old value.
 func (m *Migrator) ChangeSetting(ctx context.Context, u database.SettingUpdate) (database.SettingValue, error) {
-	m = m.usable()
+	m = m.call(ctx)
 	u.ToolVersion, u.At = ToolVersion(), time.Now()
 	checked, err := u.Check()
 	if err != nil {

@@ -82,7 +82,7 @@ type MigrationStatus struct {
 
 // Status reads the state of the set with one query. It locks and changes nothing.
 func (m *Migrator) Status(ctx context.Context) (*Status, error) {
-	m = m.usable()
+	m = m.call(ctx)
 	st, err := m.db.State(ctx, m.set.Name())
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package inspect_test
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -41,11 +42,11 @@ func secretServers(t *testing.T) []secretServer {
 // observed returns options that write every log record and event to log.
 func observed(log *strings.Builder) whimbrel.Options {
 	slogs := whimbrel.Log(slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))
-	return whimbrel.Options{Observe: func(e whimbrel.Event) {
+	return whimbrel.Options{Observe: func(ctx context.Context, e whimbrel.Event) {
 		if s, ok := e.(whimbrel.StatementStarted); ok {
 			fmt.Fprintln(log, s.SQL)
 		}
-		slogs(e)
+		slogs(ctx, e)
 	}}
 }
 

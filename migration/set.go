@@ -189,6 +189,14 @@ func (s *Set) Len() int { return len(s.all) }
 // All returns the migrations in ascending order of their versions.
 func (s *Set) All() []Migration { return slices.Clone(s.all) }
 
+// Last returns the newest version; false if the set has none.
+func (s *Set) Last() (int64, bool) {
+	if len(s.all) == 0 {
+		return 0, false
+	}
+	return s.all[len(s.all)-1].Version, true
+}
+
 // Versions returns the versions in ascending order.
 func (s *Set) Versions() []int64 {
 	vs := make([]int64, len(s.all))

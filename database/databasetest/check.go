@@ -465,14 +465,14 @@ func (c *check) isLocked(set string) {
 
 // isA reports whether an error is or wraps a T.
 func isA[T error](err error) bool {
-	_, ok := errors.AsType[T](err)
-	return ok
+	return errors.As(err, new(T))
 }
 
 // as returns an error as a T, and fails the case if it is none.
 func as[T error](c *check, err error, of string) T {
 	c.Helper()
-	e, ok := errors.AsType[T](err)
+	var e T
+	ok := errors.As(err, &e)
 	c.that(ok, "%s returned %v, want a %T", of, err, e)
 	return e
 }

@@ -15,7 +15,8 @@ import (
 // statementErrors alters the errors of a transaction's statements.
 func statementErrors(alter func(*database.StatementError) error) func(*alteredTx) {
 	altered := func(err error) error {
-		if st, ok := errors.AsType[*database.StatementError](err); ok {
+		var st *database.StatementError
+		if errors.As(err, &st) {
 			return alter(st)
 		}
 		return err

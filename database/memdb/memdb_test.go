@@ -90,7 +90,8 @@ func TestStatements(t *testing.T) {
 			target := memdb.New()
 			err := inTx(t, open(t, target), "s", tt.text)
 			code := ""
-			if st, found := errors.AsType[*database.StatementError](err); found {
+			var st *database.StatementError
+			if errors.As(err, &st) {
 				code = st.Code
 			} else {
 				ok(t, err)

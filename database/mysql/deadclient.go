@@ -2,10 +2,10 @@ package mysql
 
 import (
 	"context"
-	"errors"
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 )
 
 // The guard sends a query every two seconds. If the client's machine or network fails, the server
@@ -56,7 +56,7 @@ func (h *hold) checkSameServer(worker string) error {
 
 // unknownCommit records the server if the outcome of a COMMIT is unknown.
 func (h *hold) unknownCommit(err error) error {
-	if _, ok := errors.AsType[*database.CommitUnknownError](err); ok && h.guard.server != "" {
+	if _, ok := drivers.AsType[*database.CommitUnknownError](err); ok && h.guard.server != "" {
 		at := h.guard.server
 		h.db.unknown.Store(&at)
 	}

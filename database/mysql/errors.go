@@ -44,7 +44,7 @@ const (
 
 // number returns the server's error number, or 0 for other errors.
 func number(err error) int {
-	if e, ok := errors.AsType[*client.MySQLError](err); ok {
+	if e, ok := drivers.AsType[*client.MySQLError](err); ok {
 		return int(e.Number)
 	}
 	return 0

@@ -114,7 +114,7 @@ func TestDDLThatHasHappenedIsNotRepeated(t *testing.T) {
 	must(t, err)
 	set := setOf(t, "s", ddlInRun...)
 	ctx, cancel := context.WithCancel(background(t))
-	_, err = whimbrel.New(db, set, whimbrel.Options{Observe: func(e whimbrel.Event) {
+	_, err = whimbrel.New(db, set, whimbrel.Options{Observe: func(_ context.Context, e whimbrel.Event) {
 		if st, ok := e.(whimbrel.StatementStarted); ok && st.Index == 2 {
 			cancel()
 		}

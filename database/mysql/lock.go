@@ -7,7 +7,6 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"strings"
 	"sync"
 	"time"
@@ -213,7 +212,7 @@ func (a advisory) endOrphan(ctx context.Context, g *guard, set string, worker sq
 		err := g.c.row(ctx, "SELECT IS_USED_LOCK("+literal(a.names.works(set))+")", nil, &worker)
 		return !worker.Valid, h, ownError("waiting for the end of an orphaned session", err)
 	})
-	if _, ok := errors.AsType[*database.LockedError](err); ok {
+	if _, ok := drivers.AsType[*database.LockedError](err); ok {
 		return false, h, nil
 	}
 	return err == nil, h, err

@@ -44,7 +44,7 @@ func (db *Database) Query(ctx context.Context, statement string) (*database.Rows
 	})
 	if err != nil && ctx.Err() == nil && db.life.Closing.Err() == nil {
 		err = statementError(st, err)
-		if failed, ok := errors.AsType[*database.StatementError](err); ok && number(failed.Err) == readOnlyTransaction {
+		if failed, ok := drivers.AsType[*database.StatementError](err); ok && number(failed.Err) == readOnlyTransaction {
 			failed.Err = errors.Join(database.ErrReadOnly, failed.Err)
 		}
 	}

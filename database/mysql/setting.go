@@ -42,7 +42,7 @@ func (db *Database) UpdateSetting(ctx context.Context, u database.SettingUpdate)
 	if err == nil {
 		_, err = b.Commit(ctx)
 	}
-	if unknown, ok := errors.AsType[*database.CommitUnknownError](err); ok {
+	if unknown, ok := drivers.AsType[*database.CommitUnknownError](err); ok {
 		err = errors.New("the connection broke while the setting was being stored; check its value: " + unknown.Err.Error())
 	}
 	if err != nil || u.Settle == nil {

@@ -225,7 +225,7 @@ func (b *transaction) commit(ctx context.Context) error {
 		return err
 	}
 	if err := b.h.unknownCommit(b.h.worker.commit(under)); err != nil {
-		if _, ok := errors.AsType[*database.CommitUnknownError](err); ok {
+		if _, ok := drivers.AsType[*database.CommitUnknownError](err); ok {
 			return err
 		}
 		return b.commitError(err)
@@ -260,7 +260,7 @@ const commitTimeout = 10 * time.Minute
 // commitError is an error of COMMIT itself, which belongs to no statement.
 func (b *transaction) commitError(err error) error {
 	err = statementError(b.last, err)
-	if e, ok := errors.AsType[*database.StatementError](err); ok {
+	if e, ok := drivers.AsType[*database.StatementError](err); ok {
 		e.Message = "at COMMIT: " + e.Message
 	}
 	return err

@@ -17,6 +17,7 @@ import (
 	client "github.com/go-sql-driver/mysql"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 )
 
 // connectTimeout is the default timeout for connecting.
@@ -86,7 +87,7 @@ func parse(raw string) (*target, error) {
 func (t *target) parse(raw string) error {
 	u, err := url.Parse(raw)
 	if err != nil {
-		if e, ok := errors.AsType[*url.Error](err); ok {
+		if e, ok := drivers.AsType[*url.Error](err); ok {
 			err = e.Err // it does not contain the URL
 		}
 		return fmt.Errorf("%w; in the user and password, escape everything except letters and digits as %%XX", err)

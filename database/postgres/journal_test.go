@@ -310,7 +310,7 @@ func TestBlockingSessionIsReported(t *testing.T) {
 				found := make(chan database.Holder, 1)
 				done := make(chan error, 1)
 				go func() {
-					opts := whimbrel.Options{LockTimeout: waitLimit, Observe: func(e whimbrel.Event) {
+					opts := whimbrel.Options{LockTimeout: waitLimit, Observe: func(_ context.Context, e whimbrel.Event) {
 						if w, ok := e.(whimbrel.StatementWaiting); ok {
 							once.Do(func() { found <- w.Holder })
 						}

@@ -178,7 +178,7 @@ func (b *blocker) when(t testing.TB, db database.Database, scripts []string) {
 	var once sync.Once
 	done := make(chan error, 1)
 	go func() {
-		opts := whimbrel.Options{LockTimeout: waitLimit, Observe: func(e whimbrel.Event) {
+		opts := whimbrel.Options{LockTimeout: waitLimit, Observe: func(_ context.Context, e whimbrel.Event) {
 			switch e.(type) {
 			case whimbrel.LockWaiting, whimbrel.CleanedUp, whimbrel.Resumed:
 				once.Do(func() { close(found) })

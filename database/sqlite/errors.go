@@ -17,7 +17,7 @@ import (
 
 // code returns SQLite's extended result code, or 0 for other errors.
 func code(err error) int {
-	if e, ok := errors.AsType[*client.Error](err); ok {
+	if e, ok := drivers.AsType[*client.Error](err); ok {
 		return e.Code()
 	}
 	return 0
@@ -110,7 +110,7 @@ func statementError(st sqltext.Statement, err error) *database.StatementError {
 	if err == nil {
 		return e
 	}
-	if locked, ok := errors.AsType[*lockedFile](err); ok { // the statement itself failed
+	if locked, ok := drivers.AsType[*lockedFile](err); ok { // the statement itself failed
 		err, e.Err, e.Hint = locked.err, locked.err, "another process has locked the file for "+locked.waited.Round(time.Millisecond).String()+": try again later, or wait longer (lock-timeout)"
 	}
 	e.Code, e.Message = codeName(code(err)), message(err)

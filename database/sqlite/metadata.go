@@ -204,7 +204,7 @@ func (d *db) Query(ctx context.Context, statement string) (*database.Rows, error
 	}
 	if err != nil && !errors.Is(err, database.ErrLocked) {
 		err = statementError(st, err)
-		if failed, ok := errors.AsType[*database.StatementError](err); ok && code(failed.Err)&0xff == lib.SQLITE_READONLY {
+		if failed, ok := drivers.AsType[*database.StatementError](err); ok && code(failed.Err)&0xff == lib.SQLITE_READONLY {
 			failed.Err = errors.Join(database.ErrReadOnly, failed.Err)
 		}
 	}

@@ -191,7 +191,7 @@ func TestInterruptedIsTheCause(t *testing.T) {
 	f, code := explain(ctx, &whimbrel.MigrationError{Version: 3, Name: "x", Executed: 2, Err: &database.StatementError{Message: "canceled", Code: "57014"}})
 	wantEqual(t, "kind", f.Kind, kindInterrupted)
 	wantEqual(t, "exit code", code, 130)
-	wantEqual(t, "version", f.Version, new(int64(3)))
+	wantEqual(t, "version", f.Version, pointer(int64(3)))
 	wantEqual(t, "executed statements", f.ExecutedStatements, 2)
 	wantEqual(t, "SQLSTATE", f.SQLState, "")
 }
@@ -376,7 +376,7 @@ func TestTheKindOfLock(t *testing.T) {
 	}
 	for raw, kind := range map[string]string{"postgres://h/app": "lease", "sqlite:app.db": "advisory", "mysql://h/app": "none"} {
 		_, err := withLock(raw, kind)
-		u, ok := errors.AsType[*usageError](err)
+		u, ok := asType[*usageError](err)
 		if !ok {
 			t.Errorf("%s, %s: got %v, want a usage error", raw, kind, err)
 			continue

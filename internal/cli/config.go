@@ -174,8 +174,8 @@ func atEnvironments(tk *token.Token) bool {
 // sectionKeys returns the keys of a section.
 func sectionKeys() []string {
 	var keys []string
-	for f := range reflect.TypeFor[section]().Fields() {
-		keys = append(keys, f.Tag.Get("yaml"))
+	for t, i := reflect.TypeFor[section](), 0; i < t.NumField(); i++ {
+		keys = append(keys, t.Field(i).Tag.Get("yaml"))
 	}
 	return keys
 }

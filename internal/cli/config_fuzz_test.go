@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"testing"
 )
 
@@ -19,7 +18,7 @@ func FuzzConfig(f *testing.F) {
 		}
 		c := &config{path: "whimbrel.yaml", text: []byte(text)}
 		if err := c.parse(); err != nil {
-			u, ok := errors.AsType[*usageError](err)
+			u, ok := asType[*usageError](err)
 			if !ok {
 				t.Fatalf("got %#v, want a usage error", err)
 			}

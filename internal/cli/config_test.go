@@ -131,7 +131,7 @@ func TestConfigThatWouldCostTooMuch(t *testing.T) {
 		{"not UTF-8", "dir: \xff\n", "not UTF-8"},
 	} {
 		_, err := resolveWith(globalFlags{config: writeConfig(t, c.text)}, nil)
-		u, ok := errors.AsType[*usageError](err)
+		u, ok := asType[*usageError](err)
 		if !ok {
 			t.Errorf("%s: got %v, want a usage error", c.name, err)
 			continue

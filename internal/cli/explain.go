@@ -136,7 +136,7 @@ func explain(ctx context.Context, err error) (*render.Failure, int) {
 
 // explainMigration sets which migration failed. A rule explains the error in it.
 func explainMigration(f *render.Failure, err error) {
-	e, ok := errors.AsType[*whimbrel.MigrationError](err)
+	e, ok := asType[*whimbrel.MigrationError](err)
 	if !ok {
 		return
 	}
@@ -154,7 +154,7 @@ type rule func(f *render.Failure, err error) bool
 // explain sets another. explain may be nil.
 func on[E error](kind render.Kind, explain func(f *render.Failure, e E)) rule {
 	return func(f *render.Failure, err error) bool {
-		e, ok := errors.AsType[E](err)
+		e, ok := asType[E](err)
 		if !ok {
 			return false
 		}
@@ -299,7 +299,7 @@ func recordRules() []rule {
 			f.Next = fmt.Sprintf("Restore these files, or migrate the database to version %d with an older build. Then run the command again.", e.Version)
 		}),
 		on(kindHistory, func(f *render.Failure, e *whimbrel.HistoryExistsError) {
-			f.Entry = new(render.NewEntry(e.Last))
+			f.Entry = pointer(render.NewEntry(e.Last))
 			now := "nothing is applied at present"
 			if e.Version != whimbrel.NilVersion {
 				now = fmt.Sprintf("%d applied, the newest version is %d", e.AppliedCount, e.Version)
@@ -368,7 +368,7 @@ func settingRules() []rule {
 
 func explainTables(f *render.Failure, e *database.TablesError) {
 	f.Message, f.Next = e.Msg, sentence(e.Hint)
-	if said, ok := errors.AsType[*database.StatementError](e.Err); ok {
+	if said, ok := asType[*database.StatementError](e.Err); ok {
 		f.SQLState = said.Code
 	}
 	if e.Fix != "" {
@@ -387,11 +387,11 @@ func explainTables(f *render.Failure, e *database.TablesError) {
 func lockRules() []rule {
 	return []rule{
 		own(kindLocked, func(f *render.Failure, e *database.UnsettledError) {
-			f.Holder, f.Waited = render.NewHolder(e.Holder), new(render.Millis(e.Waited))
+			f.Holder, f.Waited = render.NewHolder(e.Holder), pointer(render.Millis(e.Waited))
 			f.Next = "Run the command again to wait for it; " + waitLonger
 		}),
 		own(kindLocked, func(f *render.Failure, e *database.LockedError) {
-			f.Holder, f.Waited = render.NewHolder(e.Holder), new(render.Millis(e.Waited))
+			f.Holder, f.Waited = render.NewHolder(e.Holder), pointer(render.Millis(e.Waited))
 			f.Next = "Run the command again later; " + waitLonger
 			if e.What == "" && e.Set == migration.ReservedSet { // changing a setting failed
 				f.Message = "the setting was not changed: another process is migrating or writing to the database; waited " + e.Waited.Round(time.Millisecond).String()
@@ -407,7 +407,7 @@ func lockRules() []rule {
 			setStatement(f, err)
 		}),
 		func(f *render.Failure, err error) bool {
-			lost, ok := errors.AsType[*database.LockLostError](err)
+			lost, ok := asType[*database.LockLostError](err)
 			if ok {
 				f.Message = fmt.Sprintf("lost the connection that holds the migration lock of set %q: %v", lost.Set, lost.Err)
 				f.Kind, f.Detail = kindConnection, "the statement was cancelled"
@@ -420,7 +420,7 @@ func lockRules() []rule {
 
 // setStatement sets the position of the statement that failed, if it is known.
 func setStatement(f *render.Failure, err error) {
-	if e, ok := errors.AsType[*database.StatementError](err); ok {
+	if e, ok := asType[*database.StatementError](err); ok {
 		setPlace(f, e.Pos)
 	}
 }
@@ -506,8 +506,8 @@ func explainScripts(f *render.Failure, all *whimbrel.ScriptsError) {
 }
 
 func explainFolder(f *render.Failure, dir *folderError) {
-	all, isAll := errors.AsType[*source.FolderError](dir)
-	one, isOne := errors.AsType[*source.Error](dir)
+	all, isAll := asType[*source.FolderError](dir)
+	one, isOne := asType[*source.Error](dir)
 	switch {
 	case errors.Is(dir, fs.ErrNotExist) && (!isOne || one.File == dir.dir):
 		f.Message = fmt.Sprintf("the folder %s does not exist", dir.dir)
@@ -550,7 +550,7 @@ func otherRules() []rule {
 				f.Message = fmt.Sprintf("script %q %s", e.Script, e.Problem)
 			}
 			if e.Entry.ID != 0 {
-				f.Entry = new(render.NewEntry(e.Entry))
+				f.Entry = pointer(render.NewEntry(e.Entry))
 			}
 			f.Next = `Check "whimbrel status", then run the command again.`
 		}),

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"cmp"
-	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -142,7 +141,7 @@ func (r resolver) parse(flagName, flag string, field func(*section) *scalar, rea
 	}
 	if err := read(s.text); err != nil {
 		failed := r.config.fail(s, "%v", err)
-		if u, ok := errors.AsType[*usageError](err); ok {
+		if u, ok := asType[*usageError](err); ok {
 			failed.hint = u.hint
 		}
 		return failed

@@ -266,6 +266,6 @@ func (r *rig) compare(ctx context.Context, want string) error {
 // observed returns the scenario with a function that receives its events.
 func (s *scenario) observed(observe func(whimbrel.Event)) *scenario {
 	seen := *s
-	seen.opts.Observe = observe
+	seen.opts.Observe = func(_ context.Context, e whimbrel.Event) { observe(e) }
 	return &seen
 }

@@ -108,6 +108,11 @@ var rules = []rule{
 		outside: []string{diffLibrary},
 	},
 	{
+		pkg:     "otelwhimbrel",
+		imports: []string{"."},
+		outside: []string{"go.opentelemetry.io", "github.com/go-logr", diffLibrary},
+	},
+	{
 		pkg: "internal/cli/...",
 		imports: []string{
 			".", "source", "database", "migration", "sqltext", "catalog", "metadata/...", "inspect", "query",
@@ -154,7 +159,10 @@ var (
 	}
 	configuration = []string{"github.com/goccy/go-yaml", "go.yaml.in/yaml", "gopkg.in", "github.com/knadh/koanf"}
 
+	telemetry = []string{"go.opentelemetry.io", "github.com/prometheus"}
+
 	kinds = map[string][]string{
+		"a telemetry library":     telemetry,
 		"a database client":       clients,
 		"a command-line library":  commandLine,
 		"a terminal library":      terminal,

@@ -118,8 +118,8 @@ func TestApplyMetadata(t *testing.T) {
 func TestApplyMetadataOfUnknownObjects(t *testing.T) {
 	_, m := described(t, "t")
 	_, err := metadb.Apply(t.Context(), m, document(t, ofT+"  u:\n    owner: me\n"), metadb.Options{})
-	all, ok := errors.AsType[metadata.Errors](err)
-	if !ok {
+	var all metadata.Errors
+	if !errors.As(err, &all) {
 		t.Fatalf("got %v, want metadata.Errors", err)
 	}
 	if want := "m.yaml:8:3: the database has no table u; did you mean t?"; all[0].Error() != want {

@@ -2,7 +2,6 @@ package drivers
 
 import (
 	"context"
-	"errors"
 	"maps"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -42,7 +41,7 @@ func Settle(ctx context.Context, u database.SettingUpdate, holders func(context.
 		}
 		return first != nil && len(first) == 0, h, nil
 	})
-	if locked, ok := errors.AsType[*database.LockedError](err); ok {
+	if locked, ok := AsType[*database.LockedError](err); ok {
 		return &database.UnsettledError{Name: u.Name, Waited: locked.Waited, Holder: locked.Holder}
 	}
 	return err

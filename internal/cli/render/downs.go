@@ -11,10 +11,12 @@ import (
 
 // problemsOf returns the problems that an error lists, with their positions if known.
 func problemsOf(err error) []Problem {
-	if all, ok := errors.AsType[*whimbrel.ScriptsError](err); ok {
+	var all *whimbrel.ScriptsError
+	if errors.As(err, &all) {
 		return slices.Concat(each(all.Problems, problemsOf)...)
 	}
-	if text, ok := errors.AsType[*sqltext.Error](err); ok {
+	var text *sqltext.Error
+	if errors.As(err, &text) {
 		return []Problem{{Message: text.Msg, File: text.Pos.File, Line: text.Pos.Line, Column: text.Pos.Column}}
 	}
 	return []Problem{{Message: err.Error()}}

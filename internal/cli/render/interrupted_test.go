@@ -30,7 +30,7 @@ func TestResumedRunInAPipe(t *testing.T) {
 		whimbrel.StatementWaiting{Set: "default", Holder: blocker},
 		whimbrel.StepDone{Step: s, Of: 1, Duration: time.Second},
 	} {
-		p.Observe(e)
+		p.Observe(t.Context(), e)
 	}
 	same(t, out.read(), `up   0012 add_index  cleaning up after the interrupted statement (the index is invalid): DROP INDEX CONCURRENTLY i
 up   0012 add_index  resumes at statement 3 of 7
@@ -47,9 +47,9 @@ func TestBlockedStatementOnATerminal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, screen := terminal()
 		s := step(2, "i", database.Up)
-		p.Observe(whimbrel.StepStarted{Step: s, Of: 1})
-		p.Observe(whimbrel.StatementStarted{Step: s, Of: 7, SQL: "CREATE INDEX"})
-		p.Observe(whimbrel.StatementWaiting{Holder: database.Holder{PID: 7}})
+		p.Observe(t.Context(), whimbrel.StepStarted{Step: s, Of: 1})
+		p.Observe(t.Context(), whimbrel.StatementStarted{Step: s, Of: 7, SQL: "CREATE INDEX"})
+		p.Observe(t.Context(), whimbrel.StatementWaiting{Holder: database.Holder{PID: 7}})
 		tick()
 		same(t, screen.read(), "CR ESC[2K⠙ 2 i, statement 1 of 7, waits for another transaction: pid 7  ESC[2m0.1sESC[m")
 		if err := p.Close(); err != nil {
@@ -90,7 +90,7 @@ Run "whimbrel down" to check the outcome of the statement and continue.
 	} {
 		p, _, err := pipe()
 		for _, e := range c.events {
-			p.Observe(e)
+			p.Observe(t.Context(), e)
 		}
 		p.Stopping("Ctrl-C")
 		p.Leave()
@@ -99,7 +99,7 @@ Run "whimbrel down" to check the outcome of the statement and continue.
 		// As JSON it is one document, even if there is more to report.
 		p, out, err := printer(Options{JSON: true})
 		for _, e := range c.events {
-			p.Observe(e)
+			p.Observe(t.Context(), e)
 		}
 		p.Stopping("Ctrl-C")
 		p.Leave()

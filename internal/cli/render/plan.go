@@ -58,7 +58,8 @@ func NewPlan(p *whimbrel.Plan, frozen string) *Plan {
 			if i == 0 || !p.Atomic {
 				transactions++
 			}
-			transaction = new(transactions)
+			n := transactions
+			transaction = &n
 		}
 		d.Steps = append(d.Steps, PlanStep{
 			Version: s.Version, Name: s.Name, Direction: string(s.Direction), Transaction: transaction, WhyNoTransaction: s.Why,

@@ -2,6 +2,7 @@ package render
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"strings"
 
@@ -24,7 +25,7 @@ type progress struct {
 }
 
 // Observe shows an event. It is meant for whimbrel.Options.Observe.
-func (p *Printer) Observe(e whimbrel.Event) {
+func (p *Printer) Observe(_ context.Context, e whimbrel.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	pr := &p.progress

@@ -85,7 +85,7 @@ func TestProgressInAPipe(t *testing.T) {
 		whimbrel.StepDone{Step: email, Index: 1, Of: 3, Duration: 75 * time.Second},
 		whimbrel.StepDone{Step: late, Index: 2, Of: 3, Skipped: true},
 	} {
-		p.Observe(e)
+		p.Observe(t.Context(), e)
 	}
 	p.Show(&Result{Applied: []int64{1}, RolledBack: []int64{2}, Duration: Millis(90 * time.Second)})
 	same(t, out.read(), `up   0001 users       1.2ms
@@ -103,26 +103,26 @@ func TestProgressOnATerminal(t *testing.T) {
 		p.digits = 4
 		users := step(1, "users", database.Up)
 		run := step(2, "index_concurrently_on_a_table_with_a_long_name", database.Up)
-		p.Observe(whimbrel.Planned{Plan: plan(users)})
-		p.Observe(whimbrel.LockWaiting{Set: "default", Holder: database.Holder{PID: 7}})
+		p.Observe(t.Context(), whimbrel.Planned{Plan: plan(users)})
+		p.Observe(t.Context(), whimbrel.LockWaiting{Set: "default", Holder: database.Holder{PID: 7}})
 		tick()
 		same(t, screen.read(), "CR ESC[2K⠙ waiting for the migration lock of set \"default\", held by pid 7  ESC[2m0.1sESC[m")
 
 		// A fast migration never flickers.
-		p.Observe(whimbrel.StepStarted{Step: users, Of: 2})
-		p.Observe(whimbrel.StepDone{Step: users, Of: 2, Duration: time.Millisecond})
+		p.Observe(t.Context(), whimbrel.StepStarted{Step: users, Of: 2})
+		p.Observe(t.Context(), whimbrel.StepDone{Step: users, Of: 2, Duration: time.Millisecond})
 		same(t, screen.read(), "CR ESC[2KESC[32mup  ESC[m 0001 users  ESC[2m 1.0msESC[m\n")
 
 		// A slow one has a live line, cut to the width, which is removed at the end.
-		p.Observe(whimbrel.StepStarted{Step: run, Index: 1, Of: 2})
-		p.Observe(whimbrel.StatementStarted{Step: run, Index: 2, Of: 7, SQL: "CREATE INDEX\n  CONCURRENTLY i ON t (x)"})
+		p.Observe(t.Context(), whimbrel.StepStarted{Step: run, Index: 1, Of: 2})
+		p.Observe(t.Context(), whimbrel.StatementStarted{Step: run, Index: 2, Of: 7, SQL: "CREATE INDEX\n  CONCURRENTLY i ON t (x)"})
 		tick()
 		same(t, screen.read(), "CR ESC[2K⠹ up   0002 index_concurrently_on_a_table_with_a_long_name  statement 3 o… ESC[2m0.1sESC[m")
 		p.Notice(database.Notice{Severity: "WARNING", Message: "careful", Hint: "very"})
 		same(t, screen.read(), "CR ESC[2KESC[33mWARNING:ESC[m carefulESC[2m (0002 index_concurrently_on_a_table_with_a_long_name)ESC[m\n  very\n")
 		tick()
 		screen.read()
-		p.Observe(whimbrel.Failed{Err: errors.New("no")})
+		p.Observe(t.Context(), whimbrel.Failed{Err: errors.New("no")})
 		same(t, screen.read(), "CR ESC[2K")
 		tick()
 		same(t, screen.read(), "")
@@ -143,10 +143,10 @@ func TestQuietAndJSONShowNoProgress(t *testing.T) {
 	for _, opts := range []Options{{Quiet: true}, {JSON: true}} {
 		p, out, err := printer(opts)
 		s := step(1, "users", database.Up)
-		p.Observe(whimbrel.LockWaiting{Set: "default"})
-		p.Observe(whimbrel.StepStarted{Step: s, Of: 1})
+		p.Observe(t.Context(), whimbrel.LockWaiting{Set: "default"})
+		p.Observe(t.Context(), whimbrel.StepStarted{Step: s, Of: 1})
 		p.Notice(database.Notice{Message: "hello"})
-		p.Observe(whimbrel.StepDone{Step: s, Of: 1})
+		p.Observe(t.Context(), whimbrel.StepDone{Step: s, Of: 1})
 		if got := out.read() + err.read(); got != "" {
 			t.Errorf("%+v: %q", opts, got)
 		}

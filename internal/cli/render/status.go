@@ -79,14 +79,14 @@ func NewStatus(s *whimbrel.Status, dir string) *Status {
 			Checksum: m.Checksum.String(), Marked: m.Marked,
 		}
 		if !m.AppliedAt.IsZero() {
-			ms.Duration = new(Millis(m.Duration))
+			ms.Duration = pointer(Millis(m.Duration))
 		}
 		if m.Problem != nil {
 			ms.Problem = m.Problem.Error()
 			d.problems = append(d.problems, ms.Problem)
 		}
 		if m.ReplacedBy != whimbrel.NilVersion {
-			ms.ReplacedBy = new(m.ReplacedBy)
+			ms.ReplacedBy = pointer(m.ReplacedBy)
 		}
 		d.Migrations = append(d.Migrations, ms)
 	}
@@ -97,7 +97,7 @@ func NewStatus(s *whimbrel.Status, dir string) *Status {
 			d.problems = append(d.problems, rs.Problem)
 		}
 		if !r.RanAt.IsZero() {
-			rs.Duration = new(Millis(r.Duration))
+			rs.Duration = pointer(Millis(r.Duration))
 		}
 		d.Repeatables = append(d.Repeatables, rs)
 	}
@@ -210,3 +210,5 @@ func (s *Status) remarks(pg *page) []string {
 	}
 	return all
 }
+
+func pointer[T any](v T) *T { return &v }
