@@ -39,10 +39,7 @@ type skim struct {
 type part struct {
 	mark       mark  // the line that opens it; the zero mark for parts[0]
 	start, end int64 // without the marker lines; end is behind the last ink
-	indent     int   // the white space at the beginning of the line, in bytes
-	counted    int   // the bytes of the line that are counted in runes
-	runes      int
-	line       int // of start
+	line       int   // of start
 
 	reading
 }
