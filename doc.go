@@ -1,13 +1,37 @@
 // Package whimbrel is the engine: it plans and applies migrations, and reports what is applied.
 //
-// The usual case is one call. It applies the pending migrations of a folder, such as an embed.FS:
+// One call applies the pending migrations of a folder:
 //
-//	db, err := database.Open(ctx, "sqlite:app.db", database.Options{})
-//	result, err := whimbrel.Up(ctx, db, files, whimbrel.UpOptions{Dir: "migrations"})
+//	package main
+//
+//	import (
+//		"context"
+//		"embed"
+//		"log"
+//
+//		"github.com/whimbrel-db/whimbrel"
+//		"github.com/whimbrel-db/whimbrel/database"
+//		_ "github.com/whimbrel-db/whimbrel/database/sqlite" // the driver; or postgres, or mysql
+//	)
+//
+//	//go:embed migrations
+//	var files embed.FS
+//
+//	func main() {
+//		ctx := context.Background()
+//		db, err := database.Open(ctx, "sqlite:app.db", database.Options{})
+//		if err != nil {
+//			log.Fatal(err)
+//		}
+//		defer db.Close()
+//		if _, err := whimbrel.Up(ctx, db, files); err != nil {
+//			log.Print(err)
+//		}
+//	}
 //
 // Everything else is a method of a [Migrator], which joins a database and a set of migrations:
 //
-//	set, err := source.Read(files, source.Options{})
+//	set, err := source.Read(source.Dir("migrations"), source.Options{})
 //	m := whimbrel.New(db, set, whimbrel.Options{})
 //	result, err := m.Migrate(ctx, whimbrel.Version(12), whimbrel.ApplyOptions{})
 //
@@ -24,11 +48,28 @@
 //
 // # Errors
 //
-// Find the type of an error with errors.As. After an error of the first group, nothing has changed.
+// Find the type of an error with errors.As. Most programs handle none: they stop, and the next
+// start does the rest. A program that handles some starts with *database.LockedError (try again
+// later) and *FrozenError.
 //
 //	error                         reason                                  what to do
 //
-//	Refused before anything runs:
+//	Nothing has changed, the database or the folder can't be used:
+//	*database.URLError            the URL is invalid, or no driver is     correct it; import the package
+//	                              imported                                in its field Import
+//	*database.ConnectError        no server, or it refuses                try again later
+//	*database.StandbyError,       the server is not the one to migrate    name the primary in the URL
+//	*database.OtherServerError
+//	*database.TablesError         Whimbrel's tables are hidden, altered,  its fields Hint and Fix say it
+//	                              or of an untrusted owner
+//	*database.TablesNewerError    a newer Whimbrel created the tables     update the program
+//	*database.PowerError          the driver can't do this                errors.ErrUnsupported
+//	*source.Error,                the folder or its files are not         fix the files; each problem
+//	*source.FolderError           as the format requires                  has its place
+//	*source.AmbiguousError        files of more than one format           set source.Options.Format
+//	*NoMigrationsError            Up: the folder has no migrations        UpOptions.Dir, or AllowEmpty
+//
+//	Nothing has changed, a rule refuses it:
 //	*ChecksumMismatchError        an applied file was edited              restore it, or Accept the edit
 //	*OutOfOrderError              pending below the newest applied        renumber it, or AllowOutOfOrder
 //	*IrreversibleError            it has no down script                   write one
@@ -41,6 +82,8 @@
 //	*FrozenError                  the database is frozen                  try again later, or Thaw
 //	*ProtectedError               it would lose data                      set Overrule
 //	*ConfirmError                 Reset lacks the database's name         set ResetOptions.Confirm
+//	*database.InUseError          Reset: other objects depend on it       drop these first
+//	*database.SettingError        no such setting, or an invalid value    see database.DeclaredSettings
 //	*ScriptsError, *AtomicError,  a script can't run as it is             fix the file
 //	*sqltext.Error
 //	*InterruptedError             a run can't resume by itself            Resolve
@@ -55,8 +98,9 @@
 //	*database.CommitUnknownError  the connection broke during COMMIT      call Up again: it checks
 //	*database.LockLostError,      the connection with the lock broke      call Up again: it resumes
 //	database.ErrFenced
+//	*database.UnsettledError      Freeze: a migration still runs          it is frozen; wait
 //
-// After an error of the second group, earlier migrations remain applied; the [Result] lists them.
+// After an error of the last group, earlier migrations remain applied; the [Result] lists them.
 //
 // # Examples
 //

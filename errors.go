@@ -39,6 +39,16 @@ func (e *ChecksumMismatchError) Error() string {
 	return msg
 }
 
+// NoMigrationsError reports that the folder of Up has no migrations. Nothing has changed.
+type NoMigrationsError struct{ Dir string } // "" is the root of the file system
+
+func (e *NoMigrationsError) Error() string {
+	if e.Dir == "" {
+		return "the folder has no migrations"
+	}
+	return fmt.Sprintf("the folder %q has no migrations", e.Dir)
+}
+
 // OutOfOrderError reports pending migrations below the newest applied one. Nothing has changed.
 type OutOfOrderError struct {
 	Set        string

@@ -20,7 +20,7 @@ func ExampleUp() {
 	db, clean := empty(ctx)
 	defer clean()
 
-	result, err := whimbrel.Up(ctx, db, os.DirFS("examples"), whimbrel.UpOptions{Dir: "shop"})
+	result, err := whimbrel.Up(ctx, db, os.DirFS("examples/shop"))
 	if err != nil {
 		panic(err)
 	}

@@ -5,42 +5,82 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/source"
 )
 
 // UpOptions are the options of Up. The zero value is useful.
 type UpOptions struct {
-	// Dir is the folder in files that has the migrations; "" is the root of files.
+	// Dir is the folder in files that has the migrations. "" is the root of files. If the root
+	// contains nothing but one folder, as in an embed.FS of "migrations", it is that folder.
 	Dir string
 	// Set names the set. Components that share a database need different names. "" is
 	// migration.DefaultSet.
 	Set string
+	// AllowEmpty allows a folder without migrations. By default it is a *NoMigrationsError, because
+	// its usual reason is a wrong folder.
+	AllowEmpty bool
 
 	Options
 }
 
 // Up reads a folder of migrations and applies those that are pending. It is short for source.Read,
-// New and Migrator.Up. files is any file system, such as an embed.FS.
+// New and Migrator.Up. files is any file system, such as an embed.FS. opts is at most one value.
 //
-// In addition to the errors of Migrator.Up, it returns those of source.Read.
-func Up(ctx context.Context, db database.Database, files fs.FS, opts UpOptions) (*Result, error) {
+// In addition to the errors of Migrator.Up, it returns those of source.Read, and a
+// *NoMigrationsError.
+func Up(ctx context.Context, db database.Database, files fs.FS, opts ...UpOptions) (*Result, error) {
+	var o UpOptions
 	switch {
 	case db == nil:
-		return &Result{}, errNoDatabase
+		return &Result{}, errors.New("whimbrel.Up needs a database, but got a nil database")
 	case files == nil:
-		return &Result{}, errors.New("whimbrel.Up needs a file system, not nil")
-	case opts.Dir != "":
-		sub, err := fs.Sub(files, opts.Dir)
-		if err != nil {
-			return &Result{}, fmt.Errorf("the folder of migrations: %w", err)
-		}
-		files = sub
+		return &Result{}, errors.New("whimbrel.Up needs a file system, but got a nil fs.FS")
+	case len(opts) > 1:
+		return &Result{}, fmt.Errorf("whimbrel.Up takes one UpOptions, but got %d", len(opts))
+	case len(opts) == 1:
+		o = opts[0]
 	}
-	set, err := source.Read(files, source.Options{Set: opts.Set, Dir: opts.Dir, Dialect: db.Dialect()})
+	set, err := readFolder(files, o, db)
 	if err != nil {
 		return &Result{}, err
 	}
-	return New(db, set, opts.Options).Up(ctx)
+	return New(db, set, o.Options).Up(ctx)
+}
+
+// readFolder reads the set of Up.
+func readFolder(files fs.FS, opts UpOptions, db database.Database) (*migration.Set, error) {
+	dir := opts.Dir
+	if dir == "" {
+		dir = onlyFolder(files)
+	}
+	if dir != "" {
+		sub, err := fs.Sub(files, dir)
+		if err != nil {
+			return nil, fmt.Errorf("the folder of migrations: %w", err)
+		}
+		files = sub
+	}
+	set, err := source.Read(files, source.Options{Set: opts.Set, Dir: dir, Dialect: db.Dialect()})
+	if err == nil && !opts.AllowEmpty && set.Len()+len(set.Baselines())+len(set.Repeatables()) == 0 {
+		return nil, &NoMigrationsError{Dir: dir}
+	}
+	return set, err
+}
+
+// onlyFolder returns the name of the folder that is all that the root of a file system contains,
+// or "". A folder whose name begins with a digit is a migration.
+func onlyFolder(files fs.FS) string {
+	entries, err := fs.ReadDir(files, ".")
+	if err != nil || len(entries) != 1 || !entries[0].IsDir() {
+		return ""
+	}
+	name := entries[0].Name()
+	if strings.HasPrefix(name, ".") || name[0] >= '0' && name[0] <= '9' {
+		return ""
+	}
+	return name
 }

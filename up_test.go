@@ -1,6 +1,7 @@
 package whimbrel_test
 
 import (
+	"errors"
 	"io/fs"
 	"slices"
 	"testing"
@@ -45,10 +46,9 @@ func TestUpFromAFolderNamesTheMistake(t *testing.T) {
 		dir   string
 		want  string
 	}{
-		"no database":       {nil, fstest.MapFS{}, "", "nil database"},
-		"no files":          {db, nil, "", "needs a file system"},
-		"an invalid folder": {db, fstest.MapFS{}, "../x", "the folder of migrations"},
-		"a misnamed file":   {db, fstest.MapFS{"m/users.sql": {Data: []byte("SELECT 1")}}, "m", "m/users.sql"},
+		"no database":     {nil, fstest.MapFS{}, "", "nil database"},
+		"no files":        {db, nil, "", "needs a file system"},
+		"an empty folder": {db, fstest.MapFS{"m/.keep": {}}, "m", `the folder "m" has no migrations`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, err := whimbrel.Up(t.Context(), tt.db, tt.files, whimbrel.UpOptions{Dir: tt.dir})
@@ -60,4 +60,37 @@ func TestUpFromAFolderNamesTheMistake(t *testing.T) {
 	}
 	_, err := whimbrel.Up(t.Context(), db, fstest.MapFS{}, whimbrel.UpOptions{Dir: "missing"})
 	wantErrorIs(t, err, fs.ErrNotExist)
+}
+
+func TestUpOfAnFSWithOnlyAFolder(t *testing.T) {
+	t.Parallel()
+	target := memdb.New()
+	db := open(t, target)
+	r, err := whimbrel.Up(t.Context(), db, fstest.MapFS{"migrations/0001_a.up.sql": {Data: []byte("CREATE TABLE a (x)")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := versions(r.Applied); !slices.Equal(got, []int64{1}) {
+		t.Errorf("applied %v, want [1]", got)
+	}
+	// The only folder of a Hasura project with one migration is that migration.
+	files := fstest.MapFS{"1_b/up.sql": {Data: []byte("CREATE TABLE b (x)")}}
+	if _, err := whimbrel.Up(t.Context(), db, files, whimbrel.UpOptions{Set: "hasura"}); err != nil {
+		t.Fatal(err)
+	}
+	wantTables(t, target, "a", "b")
+}
+
+func TestUpOptionsAreOptional(t *testing.T) {
+	t.Parallel()
+	db := open(t, memdb.New())
+	_, err := whimbrel.Up(t.Context(), db, fstest.MapFS{}, whimbrel.UpOptions{}, whimbrel.UpOptions{})
+	wantErrorText(t, err, "takes one UpOptions, but got 2")
+	_, err = whimbrel.Up(t.Context(), db, fstest.MapFS{})
+	if !errors.As(err, new(*whimbrel.NoMigrationsError)) {
+		t.Errorf("err = %v, want a *NoMigrationsError", err)
+	}
+	if _, err := whimbrel.Up(t.Context(), db, fstest.MapFS{}, whimbrel.UpOptions{AllowEmpty: true}); err != nil {
+		t.Errorf("with AllowEmpty: %v", err)
+	}
 }

@@ -160,6 +160,9 @@ type URLError struct {
 	Msg string
 	// NoDriver reports that no registered driver has the URL's scheme.
 	NoDriver bool
+	// Import is the package that the program has to import for a driver of the scheme, if Whimbrel
+	// has one.
+	Import string
 }
 
 func (e *URLError) Error() string { return fmt.Sprintf("database URL %q: %s", Redact(e.URL), e.Msg) }

@@ -37,8 +37,19 @@ func Drivers() []string {
 	return slices.Sorted(maps.Keys(registry.drivers))
 }
 
+// packages are the packages of this module that register a driver, by scheme.
+var packages = map[string]string{
+	"mariadb":    "github.com/whimbrel-db/whimbrel/database/mysql",
+	"mysql":      "github.com/whimbrel-db/whimbrel/database/mysql",
+	"postgres":   "github.com/whimbrel-db/whimbrel/database/postgres",
+	"postgresql": "github.com/whimbrel-db/whimbrel/database/postgres",
+	"sqlite":     "github.com/whimbrel-db/whimbrel/database/sqlite",
+	"sqlite3":    "github.com/whimbrel-db/whimbrel/database/sqlite",
+}
+
 // Open opens the database that a URL names, with the driver that is registered under its scheme. It
-// returns the driver's errors, and a *URLError if no driver is registered.
+// returns the driver's errors, and a *URLError if no driver is registered. The program must import
+// the driver's package: database/postgres, database/sqlite or database/mysql.
 func Open(ctx context.Context, url string, opts Options) (Database, error) {
 	scheme, _, ok := strings.Cut(url, ":")
 	registry.RLock()
@@ -47,23 +58,27 @@ func Open(ctx context.Context, url string, opts Options) (Database, error) {
 	if ok && d != nil {
 		return d.Open(ctx, url, opts)
 	}
-	if scheme, _, ok = cutScheme(url); ok { // else the word before the colon may be a secret
-		return nil, noDriver(url, fmt.Sprintf("no driver for %q", scheme))
-	}
-	return nil, noDriver(url, "no scheme")
+	scheme, _, ok = cutScheme(url) // without one, the word before the colon may be a secret
+	return nil, noDriver(url, scheme, ok)
 }
 
-// noDriver returns the error of a URL whose scheme is none of the registered ones.
-func noDriver(url, msg string) error {
-	e := NewURLError(url, "%s; use one of %s", msg, schemes())
-	e.NoDriver = true
+// noDriver returns the error of a URL whose scheme is none of the registered ones. The message is
+// not redacted like others: it has nothing of the URL but the scheme, which may equal a password.
+func noDriver(url, scheme string, ok bool) error {
+	e := &URLError{URL: Redact(url), NoDriver: true}
+	registered, lower := strings.Join(Drivers(), ":, "), strings.ToLower(scheme)
+	switch {
+	case ok && packages[scheme] != "":
+		e.Import = packages[scheme]
+		e.Msg = fmt.Sprintf("no driver for %q; the program must import it: import _ %q", scheme, e.Import)
+	case ok && packages[lower] != "":
+		e.Msg = fmt.Sprintf("no driver for %q; the scheme is written %q", scheme, lower)
+	case registered == "":
+		e.Msg = fmt.Sprintf("no driver is imported; import one, such as: import _ %q", packages["postgres"])
+	case ok:
+		e.Msg = fmt.Sprintf("no driver for %q; use one of %s:", scheme, registered)
+	default:
+		e.Msg = fmt.Sprintf("no scheme; use one of %s:", registered)
+	}
 	return e
-}
-
-func schemes() string {
-	names := Drivers()
-	if len(names) == 0 {
-		return "none: import a driver, such as database/sqlite"
-	}
-	return strings.Join(names, ":, ") + ":"
 }

@@ -3,6 +3,10 @@ package database_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -84,6 +88,47 @@ func TestOpen(t *testing.T) {
 		case !strings.Contains(err.Error(), shown) || !strings.Contains(err.Error(), "open-test"):
 			t.Errorf("Open of %q returned %q, want it to have %s, and to name the drivers", url, err, shown)
 		}
+	}
+}
+
+var registration = regexp.MustCompile(`database\.Register\("([^"]+)"`)
+
+// TestOpenNamesTheImport opens a URL of each scheme that a package of this module registers.
+func TestOpenNamesTheImport(t *testing.T) {
+	sources, err := filepath.Glob("*/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	schemes := 0
+	for _, file := range sources {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range registration.FindAllSubmatch(text, -1) {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			schemes++
+			scheme, pkg := string(m[1]), "github.com/whimbrel-db/whimbrel/database/"+filepath.Dir(file)
+			// A password that equals the scheme must not hide it in the message.
+			_, err := database.Open(t.Context(), scheme+"://postgres:postgres@host/db", database.Options{})
+			var ue *database.URLError
+			if !errors.As(err, &ue) || !ue.NoDriver || ue.Import != pkg {
+				t.Errorf("Open of a URL of %s returned %#v, want a *URLError with Import = %s", scheme, err, pkg)
+				continue
+			}
+			if want := fmt.Sprintf("no driver for %q; the program must import it: import _ %q", scheme, pkg); ue.Msg != want {
+				t.Errorf("Msg = %s, want %s", ue.Msg, want)
+			}
+		}
+	}
+	if schemes < 6 {
+		t.Errorf("found %d registered schemes, want at least 6", schemes)
+	}
+	_, err = database.Open(t.Context(), "Postgres://host/db", database.Options{})
+	if want := `the scheme is written "postgres"`; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("err = %v, want it to contain %s", err, want)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -16,6 +17,17 @@ import (
 // Dir returns the folder at a path on disk. It is like [os.DirFS], but faster to read. Read opens
 // no pipes or devices in it, even if links lead to them.
 func Dir(path string) fs.FS { return dir{os.DirFS(path).(onDisk), path} }
+
+// pathOf returns the path of a folder that Dir or os.DirFS returned, or "".
+func pathOf(fsys fs.FS) string {
+	if d, ok := fsys.(dir); ok {
+		return d.path
+	}
+	if v := reflect.ValueOf(fsys); v.IsValid() && v.Type() == reflect.TypeOf(os.DirFS("")) {
+		return v.String()
+	}
+	return ""
+}
 
 // onDisk are the interfaces that os.DirFS guarantees.
 type onDisk interface {

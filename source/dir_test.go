@@ -54,9 +54,30 @@ func TestDirIsAFolderOnDisk(t *testing.T) {
 
 func TestDirThatIsNotThere(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "missing")
-	if _, err := source.Read(source.Dir(missing), source.Options{Dir: missing}); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("got %v, want one that is fs.ErrNotExist", err)
+	for name, tt := range map[string]struct {
+		fsys fs.FS
+		dir  string
+		want string
+	}{
+		"Dir":               {source.Dir(missing), "", missing + ": there is no such folder"},
+		"os.DirFS":          {os.DirFS(missing), "", missing + ": there is no such folder"},
+		"with Options.Dir":  {source.Dir(missing), "birds", "birds: there is no such folder"},
+		"a fs.FS of others": {none{}, "birds", "birds: there is no such folder"},
+	} {
+		_, err := source.Read(tt.fsys, source.Options{Dir: tt.dir})
+		if !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: err = %v, want one that is fs.ErrNotExist", name, err)
+		} else if err.Error() != tt.want {
+			t.Errorf("%s: err = %q, want %q", name, err, tt.want)
+		}
 	}
+}
+
+// none is a file system without a root.
+type none struct{}
+
+func (none) Open(name string) (fs.File, error) {
+	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 }
 
 func TestDirSaysWhatCannotBeRead(t *testing.T) {

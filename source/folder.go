@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"io/fs"
@@ -113,11 +114,12 @@ func (f *folder) list() error {
 		return &Error{File: f.opts.Dir, Msg: "there is no folder to read: the file system is nil", Err: fs.ErrInvalid}
 	}
 	all, err := readDir(f.fsys, ".")
+	shown := cmp.Or(f.opts.Dir, pathOf(f.fsys))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return &Error{File: f.opts.Dir, Msg: "there is no such folder", Err: err}
+		return &Error{File: shown, Msg: "there is no such folder", Err: err}
 	case err != nil:
-		return &Error{File: f.opts.Dir, Msg: "can't be read as a folder: " + cause(err), Err: err}
+		return &Error{File: shown, Msg: "can't be read as a folder: " + cause(err), Err: err}
 	}
 	for _, e := range all {
 		if strings.HasPrefix(e.Name(), ".") {

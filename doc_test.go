@@ -1,0 +1,203 @@
+package whimbrel_test
+
+import (
+	"encoding/json"
+	"go/ast"
+	"go/doc/comment"
+	"go/parser"
+	"go/token"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// packageDoc returns the comment of a package.
+func packageDoc(t *testing.T, file string) string {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f.Doc.Text()
+}
+
+// TestTheFirstExampleOfTheDocumentation pastes the first example of doc.go into a main package,
+// builds it, and runs it twice beside a folder of migrations.
+func TestTheFirstExampleOfTheDocumentation(t *testing.T) {
+	t.Parallel()
+	var program string
+	for _, block := range new(comment.Parser).Parse(packageDoc(t, "doc.go")).Content {
+		if code, ok := block.(*comment.Code); ok {
+			program = code.Text
+			break
+		}
+	}
+	if !strings.HasPrefix(program, "package main") {
+		t.Fatalf("the first example is no program:\n%s", program)
+	}
+	run := buildProgram(t, "docexample", map[string]string{
+		"main.go":                         program,
+		"migrations/0001_users.up.sql":    "CREATE TABLE users (id integer PRIMARY KEY);",
+		"migrations/0002_language.up.sql": "ALTER TABLE users ADD COLUMN language text;",
+	})
+	dir := t.TempDir()
+	for range 2 {
+		cmd := exec.CommandContext(t.Context(), run)
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+			t.Fatalf("the program failed: %v\n%s", err, out)
+		}
+	}
+	cmd := exec.CommandContext(t.Context(), buildProgram(t, "docquery", map[string]string{"main.go": `package main
+
+import (
+	"context"
+	"fmt"
+	"log"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
+	_ "github.com/whimbrel-db/whimbrel/database/sqlite"
+	"github.com/whimbrel-db/whimbrel/migration"
+)
+
+func main() {
+	db, err := database.Open(context.Background(), "sqlite:app.db", database.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	set, err := migration.NewSet("")
+	if err != nil {
+		log.Fatal(err)
+	}
+	st, err := whimbrel.New(db, set, whimbrel.Options{}).Status(context.Background())
+	fmt.Println(st.AppliedVersions(), err)
+}
+`}))
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil || string(out) != "[1 2] <nil>\n" {
+		t.Errorf("applied %s (%v), want [1 2]", out, err)
+	}
+}
+
+// buildProgram builds a main package inside this module without writing into its folder, so that it
+// uses this version of the module and the versions of go.mod. It returns the program's path.
+func buildProgram(t *testing.T, name string, files map[string]string) string {
+	t.Helper()
+	module, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	replace := map[string]string{}
+	for file, text := range files {
+		path := filepath.Join(dir, filepath.FromSlash(file))
+		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		replace[filepath.Join(module, "internal", name, filepath.FromSlash(file))] = path
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "overlay.json"), overlay, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(dir, name+".exe")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-overlay", filepath.Join(dir, "overlay.json"), "-o", program, "./internal/"+name)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("the example does not compile: %v\n%s", err, out)
+	}
+	return program
+}
+
+// errorsOfDrivers are errors of package database that the engine handles and no call returns.
+var errorsOfDrivers = []string{"database.ErrConflict", "database.ErrHeadChanged", "database.ErrNoTransaction", "database.ErrLocked"}
+
+// errorsOfOthers are errors of functions that the root package does not call.
+var errorsOfOthers = []string{"database.ErrReadOnly"}
+
+var errorName = regexp.MustCompile(`(?:[a-z]+\.)?\b(?:[A-Z]\w*Error|Err[A-Z]\w*)\b`)
+
+// TestTheTableOfErrors compares the table in doc.go with the error types of the packages.
+func TestTheTableOfErrors(t *testing.T) {
+	t.Parallel()
+	_, table, _ := strings.Cut(packageDoc(t, "doc.go"), "# Errors")
+	table, _, _ = strings.Cut(table, "# Examples")
+	listed := errorName.FindAllString(table, -1)
+	listed = slices.DeleteFunc(listed, func(name string) bool { return strings.HasPrefix(name, "errors.") })
+	var existing, mustBeListed []string
+	for _, pkg := range []string{".", "database", "source", "sqltext"} {
+		for _, name := range exportedErrors(t, pkg) {
+			existing = append(existing, name)
+			if !slices.Contains(errorsOfDrivers, name) && !slices.Contains(errorsOfOthers, name) {
+				mustBeListed = append(mustBeListed, name)
+			}
+		}
+	}
+	for _, name := range listed {
+		if !slices.Contains(existing, name) {
+			t.Errorf("the table has %s, which does not exist", name)
+		}
+	}
+	for _, name := range mustBeListed {
+		if !slices.Contains(listed, name) {
+			t.Errorf("the table lacks %s", name)
+		}
+	}
+}
+
+// exportedErrors returns the exported error types and variables of a package, as the root package's
+// documentation writes them.
+func exportedErrors(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	prefix := ""
+	if dir != "." {
+		prefix = dir + "."
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range f.Decls {
+			g, ok := d.(*ast.GenDecl)
+			if !ok {
+				continue
+			}
+			for _, spec := range g.Specs {
+				for _, id := range declared(spec) {
+					if errorName.FindString(id.Name) == id.Name {
+						names = append(names, prefix+id.Name)
+					}
+				}
+			}
+		}
+	}
+	return names
+}
+
+func declared(spec ast.Spec) []*ast.Ident {
+	switch s := spec.(type) {
+	case *ast.TypeSpec:
+		return []*ast.Ident{s.Name}
+	case *ast.ValueSpec:
+		return s.Names
+	}
+	return nil
+}
