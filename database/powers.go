@@ -24,6 +24,7 @@ const (
 	PowerQuery    Power = "execute queries"                 // Querier
 	PowerSnapshot Power = "tell what a database contains"   // Snapshotter
 	PowerScratch  Power = "create a scratch database"       // Scratcher
+	PowerClone    Power = "copy a template of a database"   // Cloner
 	PowerIdentify Power = "tell one server from another"    // Identifier
 	PowerLocate   Power = "tell where a database is"        // Locator
 	PowerCheck    Power = "refuse statements ahead of time" // Checker

@@ -37,6 +37,10 @@ type Database struct {
 	config *pgx.ConnConfig // of the first one's connection
 
 	unknown atomic.Pointer[server] // the server that received a COMMIT whose answer was lost
+
+	url     string     // that Open was called with; "" for a caller's connections
+	cloning sync.Mutex // guards clones
+	clones  *cloner    // once Clone was called
 }
 
 // Dialect returns sqltext.PostgreSQL.
@@ -49,6 +53,11 @@ func (db *Database) Tables() []string { return db.names.Lower() }
 // started it.
 func (db *Database) Close() error {
 	if db.life.Close() {
+		db.cloning.Lock()
+		defer db.cloning.Unlock()
+		if db.clones != nil {
+			db.clones.end()
+		}
 		db.src.close()
 	}
 	return nil

@@ -39,7 +39,9 @@ func (Driver) Open(ctx context.Context, rawURL string, opts database.Options) (d
 		return nil, connectError(config.ConnConfig, err)
 	}
 	c.release()
-	return newDatabase(own, config.ConnConfig, opts), nil
+	db := newDatabase(own, config.ConnConfig, opts)
+	db.url = rawURL
+	return db, nil
 }
 
 // NewPool returns the database of a pool, which the caller closes. Notices go where the pool's

@@ -120,5 +120,12 @@ func (db *Database) dropDatabase(ctx context.Context, name string) error {
 		return err
 	}
 	defer c.release()
+	return dropOn(ctx, c, name)
+}
+
+// dropOn drops a database, even if a context is done, and clients are connected.
+func dropOn(ctx context.Context, c *conn, name string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), scratchTimeout)
+	defer cancel()
 	return c.pipeline(ctx, command("DROP DATABASE IF EXISTS "+quote(name)+" WITH (FORCE)"))
 }

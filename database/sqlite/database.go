@@ -36,6 +36,10 @@ type db struct {
 	mu    sync.Mutex
 	seen  seen              // guarded by mu
 	files map[any]*openFile // by connection; guarded by mu
+
+	from    target     // that Open was called with; zero for New
+	cloning sync.Mutex // guards clones
+	clones  *cloner    // once Clone was called
 }
 
 func (d *db) Dialect() sqltext.Dialect { return sqltext.SQLite }
@@ -170,6 +174,11 @@ func (d *db) page(ctx context.Context, q database.HistoryQuery, after int64, lim
 func (d *db) Close() error {
 	if !d.life.Close() || !d.owned {
 		return nil
+	}
+	d.cloning.Lock()
+	defer d.cloning.Unlock()
+	if d.clones != nil {
+		d.clones.end()
 	}
 	return d.pool.Close()
 }

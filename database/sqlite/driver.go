@@ -94,7 +94,7 @@ func (driver) Open(ctx context.Context, url string, opts database.Options) (data
 	if err != nil {
 		return nil, err
 	}
-	d.owned = true
+	d.owned, d.from = true, t
 	if !t.memory {
 		if d.path, err = filepath.Abs(t.path); err != nil {
 			return nil, &database.ConnectError{Target: t.path, Err: err}

@@ -10,6 +10,7 @@ var (
 	_ interface {
 		drivers.Database
 		database.Locator
+		database.Cloner
 		database.Checker
 	} = (*db)(nil)
 	_ drivers.Tx   = (*transaction)(nil)

@@ -48,7 +48,9 @@ var rules = []rule{
 	{pkg: "internal/filekind"},
 	{pkg: "migration", imports: []string{"sqltext", "internal/spelling"}},
 	{pkg: "catalog"},
-	{pkg: "internal/localserver"}, // starts processes, so only the command may import it
+	// It starts processes, so only the command and whimbreltest may import it. Nothing but tests
+	// imports whimbreltest, and it starts a server only if a test asks for a database without a URL.
+	{pkg: "internal/localserver"},
 	{pkg: "metadata", imports: []string{"internal/spelling"}},
 	{pkg: "internal/yamltext", outside: []string{"github.com/goccy/go-yaml"}},
 	{
@@ -111,6 +113,12 @@ var rules = []rule{
 		pkg:     "otelwhimbrel",
 		imports: []string{"."},
 		outside: []string{"go.opentelemetry.io", "github.com/go-logr", diffLibrary},
+	},
+	{
+		pkg:      "whimbreltest", // links no driver: the test imports the one that it needs
+		imports:  []string{".", "source", "database", "migration", "sqltext", "catalog", "inspect", "internal/localserver"},
+		outside:  []string{diffLibrary},
+		forTests: true,
 	},
 	{
 		pkg: "internal/cli/...",

@@ -22,6 +22,9 @@ type Options struct {
 	// User is the name of the superuser on PostgreSQL, and Database that of the database that each
 	// server has.
 	User, Database string
+	// Connections is how many clients a server lets in at the same time; 0: 30 on PostgreSQL, and
+	// the server's own default elsewhere.
+	Connections int
 	// Path are the folders in which programs are looked for first: those of $PATH.
 	Path []string
 }

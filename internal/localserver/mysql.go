@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -63,6 +64,9 @@ func (m mysql) command(k *Kit, dir string) ([]string, string) {
 		m.server, "--no-defaults", "--datadir=" + filepath.Join(dir, "data"), "--socket=" + m.socket(dir), "--pid-file=" + filepath.Join(dir, "pid"),
 		"--tmpdir=" + dir, "--skip-networking", "--skip-log-bin", "--innodb-flush-log-at-trx-commit=0", "--character-set-server=utf8mb4",
 		"--init-file=" + filepath.Join(k.dir, "init.sql"),
+	}
+	if k.opts.Connections > 0 {
+		args = append(args, "--max-connections="+strconv.Itoa(k.opts.Connections))
 	}
 	if m.install == "" {
 		args = append(args, "--mysqlx=OFF")

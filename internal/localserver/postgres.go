@@ -1,11 +1,13 @@
 package localserver
 
 import (
+	"cmp"
 	"context"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -48,10 +50,10 @@ func (k *Kit) user() string {
 	return k.opts.User
 }
 
-func (p postgres) command(_ *Kit, dir string) ([]string, string) {
+func (p postgres) command(k *Kit, dir string) ([]string, string) {
 	args := []string{filepath.Join(p.bin, "postgres"), "-D", filepath.Join(dir, "data"), "-F"}
 	for _, set := range []string{
-		"listen_addresses=", "unix_socket_directories=" + dir, "synchronous_commit=off", "full_page_writes=off", "max_connections=30", "logging_collector=off",
+		"listen_addresses=", "unix_socket_directories=" + dir, "synchronous_commit=off", "full_page_writes=off", "max_connections=" + strconv.Itoa(cmp.Or(k.opts.Connections, 30)), "logging_collector=off",
 		"dynamic_shared_memory_type=mmap", // in its folder, so that nothing is left if it is killed
 	} {
 		args = append(args, "-c", set)

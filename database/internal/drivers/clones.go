@@ -1,0 +1,105 @@
+package drivers
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"math/rand/v2"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+)
+
+// Owner is the process, or one Database of it, that creates copies. It holds a lock with its key as
+// long as it lives. Its copies contain the key in their names, so everybody can find out whether
+// they are still in use.
+type Owner struct {
+	// Key is the key of the lock: positive, and chosen at random.
+	Key int64
+	n   atomic.Int64
+}
+
+// NewOwner returns an owner with a new key.
+func NewOwner() *Owner { return &Owner{Key: rand.Int64()} }
+
+// Names of copies and templates end with a part of the checksum of what is before. So nobody gives
+// such a name to another database by accident, and whatever has one may be removed.
+const (
+	copyPrefix     = "whimbrel_test_"
+	templatePrefix = "whimbrel_template_"
+)
+
+// ClonesLike is a pattern for LIKE that all names of copies and templates match, with the backslash
+// as its escape.
+const ClonesLike = `whimbrel\_te%`
+
+// Next returns a name for a new copy.
+func (o *Owner) Next() string {
+	return checked(fmt.Sprintf("%s%016x_%d", copyPrefix, o.Key, o.n.Add(1)))
+}
+
+// TemplateName returns the name of the template with a key. place is whatever else the contents
+// depend on, such as the user who makes it.
+func TemplateName(key string, place ...string) string {
+	h := sha256.New()
+	for _, part := range append([]string{key}, place...) {
+		fmt.Fprintf(h, "%d:%s", len(part), part)
+	}
+	return checked(templatePrefix + hex.EncodeToString(h.Sum(nil)[:12]))
+}
+
+func checked(name string) string {
+	sum := sha256.Sum256([]byte("whimbrel clone " + name))
+	return name + "_" + hex.EncodeToString(sum[:4])
+}
+
+var copyName = regexp.MustCompile(`^` + copyPrefix + `([0-9a-f]{16})_[0-9]+_[0-9a-f]{8}$`)
+
+// CopyOwner returns the key of the owner of a copy; false if the name is not that of a copy.
+func CopyOwner(name string) (key int64, ok bool) {
+	m := copyName.FindStringSubmatch(name)
+	if m == nil || !rightlyChecked(name) {
+		return 0, false
+	}
+	key, err := strconv.ParseInt(m[1], 16, 64)
+	return key, err == nil
+}
+
+// IsTemplate reports whether a name is that of a template.
+func IsTemplate(name string) bool {
+	return strings.HasPrefix(name, templatePrefix) && rightlyChecked(name)
+}
+
+func rightlyChecked(name string) bool {
+	i := strings.LastIndexByte(name, '_')
+	return i > 0 && checked(name[:i]) == name
+}
+
+// usedPrefix begins the note that a template carries: the day on which it was used last.
+const usedPrefix = "whimbrel test template, last used "
+
+// Used returns the note of a template that is used now.
+func Used(now time.Time) string { return usedPrefix + now.UTC().Format(time.DateOnly) }
+
+// Unused reports whether a template with a note was not used for as long as t says. A template
+// without such a note is in use: the process that made it is about to write it, or somebody wants to
+// keep it.
+func Unused(note string, t database.Template, now time.Time) bool {
+	day, ok := strings.CutPrefix(note, usedPrefix)
+	if !ok {
+		return false
+	}
+	last, err := time.Parse(time.DateOnly, day)
+	return err == nil && now.UTC().Truncate(24*time.Hour).Sub(last) >= UnusedLimit(t)
+}
+
+// UnusedLimit returns how long a template stays that nobody uses. Its use is noted once a day, so it
+// is two days at least.
+func UnusedLimit(t database.Template) time.Duration {
+	return max(cmp.Or(t.Unused, database.DefaultUnused), 48*time.Hour)
+}
