@@ -18,8 +18,8 @@ type Cloner interface {
 	// may still be in use, and nothing that Clone did not create.
 	//
 	// The user needs the right to create databases, if the kind has such rights. Close of the
-	// Database ends its ownership of the copies: other processes may then remove those that were not
-	// dropped.
+	// Database ends its ownership of the copies: other processes may then remove those that were
+	// not dropped.
 	Clone(ctx context.Context, t Template) (*Copy, error)
 }
 

@@ -26,13 +26,14 @@
 // WHIMBREL_TEST_POSTGRES_URL or WHIMBREL_TEST_MYSQL_URL. The URL also names a database, in which
 // nothing is changed. The user must be allowed to create databases. If no URL is given, the package
 // starts a server of its own with the programs that it finds on the machine, one for each test
-// process. Such a server listens on a socket in a temporary folder, stores nothing durably, and ends
-// with the process. MariaDB counts as MySQL. [SQLite] keeps its files in a folder of [os.TempDir].
+// process. Such a server listens on a socket in a temporary folder, stores nothing durably, and
+// ends with the process. MariaDB counts as MySQL. [SQLite] keeps its files in a folder of
+// [os.TempDir].
 //
 // # What is left behind
 //
 // Templates have names that begin with whimbrel_template_. They are dropped when no test has used
-// them for Options.Unused. Copies have names that begin with whimbrel_test_. If a test process dies,
-// the next one drops its copies: each process holds a lock on the server as long as it lives. The
-// package drops no other database.
+// them for Options.Unused. Copies have names that begin with whimbrel_test_. If a test process
+// dies, the next one drops its copies: each process holds a lock on the server as long as it lives.
+// The package drops no other database.
 package whimbreltest

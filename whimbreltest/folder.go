@@ -9,8 +9,8 @@ import (
 )
 
 // ownFolder returns the folder of this user's SQLite files, and creates it if necessary. Others can
-// create a folder of this name in a shared folder for temporary files, so it must belong to the user
-// alone.
+// create a folder of this name in a shared folder for temporary files, so it must belong to the
+// user alone.
 func ownFolder() (string, error) {
 	dir := filepath.Join(os.TempDir(), fmt.Sprintf("whimbreltest-%d", max(os.Geteuid(), 0)))
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {

@@ -88,8 +88,8 @@ func (k *kind) check(s server) error {
 	return fmt.Errorf("%s must begin with %s:", s.from, strings.Join(k.schemes, ": or "))
 }
 
-// start returns the URL of a server that this process runs, and starts it if necessary. It ends with
-// the process.
+// start returns the URL of a server that this process runs, and starts it if necessary. It ends
+// with the process.
 func (k *kind) start(ctx context.Context) (string, error) {
 	k.local.Lock()
 	defer k.local.Unlock()

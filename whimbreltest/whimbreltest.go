@@ -33,8 +33,8 @@ type Options struct {
 	Database database.Options
 	// Migrator are the options with which the migrations are applied.
 	Migrator whimbrel.Options
-	// Unused is how long templates stay that no test uses; 0 means database.DefaultUnused. They stay
-	// for two days at least.
+	// Unused is how long templates stay that no test uses; 0 means database.DefaultUnused. They
+	// stay for two days at least.
 	Unused time.Duration
 	// Driver is the kind of database that Check uses: "postgres", "mysql" or "sqlite". It is only
 	// needed if the test imports several drivers.

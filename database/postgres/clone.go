@@ -216,8 +216,8 @@ func (db *Database) buildTemplate(ctx context.Context, c *conn, own *cloner, tem
 }
 
 // lockTemplate waits for the lock under which a template is made, or until the template exists. It
-// never waits inside the server: see poll. The lock is that of the session, since the transaction of
-// the owner's lock must continue.
+// never waits inside the server: see poll. The lock is that of the session, since the transaction
+// of the owner's lock must continue.
 func (own *cloner) lockTemplate(ctx context.Context, c *conn, template string) (unlock func(), exists bool, err error) {
 	sum := sha256.Sum256([]byte("build " + template))
 	key := number(int64(binary.BigEndian.Uint64(sum[:8]) >> 1))
@@ -288,8 +288,9 @@ func becomeTemplate(ctx context.Context, c *conn, name, template string) error {
 	}
 }
 
-// note records, once a day, that a template is in use. It is no error if that fails: another process
-// may be writing the same note, or removing the template, of which this one has a copy already.
+// note records, once a day, that a template is in use. It is no error if that fails: another
+// process may be writing the same note, or removing the template, of which this one has a copy
+// already.
 func (own *cloner) note(ctx context.Context, c *conn, template string) {
 	note := drivers.Used(time.Now())
 	own.mu.Lock()

@@ -177,8 +177,8 @@ func copyFile(from, to string) error {
 	return nil
 }
 
-// buildTemplate makes a template, or waits until another process has made it. It fills a copy, which
-// becomes the template when it is complete.
+// buildTemplate makes a template, or waits until another process has made it. It fills a copy,
+// which becomes the template when it is complete.
 func (d *db) buildTemplate(ctx context.Context, own *cloner, template string, fill func(context.Context, database.Database) error) error {
 	select {
 	case own.building <- struct{}{}:

@@ -87,8 +87,8 @@ const usedPrefix = "whimbrel test template, last used "
 func Used(now time.Time) string { return usedPrefix + now.UTC().Format(time.DateOnly) }
 
 // Unused reports whether a template with a note was not used for as long as t says. A template
-// without such a note is in use: the process that made it is about to write it, or somebody wants to
-// keep it.
+// without such a note is in use: the process that made it is about to write it, or somebody wants
+// to keep it.
 func Unused(note string, t database.Template, now time.Time) bool {
 	day, ok := strings.CutPrefix(note, usedPrefix)
 	if !ok {
@@ -98,8 +98,8 @@ func Unused(note string, t database.Template, now time.Time) bool {
 	return err == nil && now.UTC().Truncate(24*time.Hour).Sub(last) >= UnusedLimit(t)
 }
 
-// UnusedLimit returns how long a template stays that nobody uses. Its use is noted once a day, so it
-// is two days at least.
+// UnusedLimit returns how long a template stays that nobody uses. Its use is noted once a day, so
+// it is two days at least.
 func UnusedLimit(t database.Template) time.Duration {
 	return max(cmp.Or(t.Unused, database.DefaultUnused), 48*time.Hour)
 }
