@@ -17,7 +17,7 @@ func TestUpAppliesPendingMigrations(t *testing.T) {
 	atomicAndNot(t, func(t *testing.T, opts whimbrel.Options) {
 		target := memdb.New()
 		db := open(t, target)
-		note := whimbrel.ApplyOptions{Note: "a release"}
+		note := whimbrel.ApplyOptions{Reason: "a release"}
 		r, err := whimbrel.New(db, newSet(t, plain(2)...), opts).Migrate(t.Context(), whimbrel.Latest(), note)
 		noError(t, err)
 		wantApplied(t, r, 1, 2)

@@ -103,10 +103,10 @@ func (a *applier) conclude(ctx context.Context, tx database.Tx, s Step, start ti
 func (a *applier) entries(s Step, start time.Time) ([]database.Entry, error) {
 	all, err := s.move.entries(a.m.opts.TextLimit)
 	if start.IsZero() {
-		a.m.stamp(all, a.m.opts.Note, start)
+		a.m.stamp(all, a.m.opts.Reason, start)
 		return all, err
 	}
-	a.m.stamp(all, a.m.opts.Note, time.Now())
+	a.m.stamp(all, a.m.opts.Reason, time.Now())
 	all[0].StartedAt, all[0].Duration = start, time.Since(start)
 	return all, err
 }

@@ -73,7 +73,7 @@ func ExampleMigrator_Migrate() {
 	defer clean()
 
 	for _, goal := range []whimbrel.Goal{whimbrel.Version(2), whimbrel.By(1), whimbrel.Latest()} {
-		result, err := m.Migrate(ctx, goal, whimbrel.ApplyOptions{Note: "ticket 12"})
+		result, err := m.Migrate(ctx, goal, whimbrel.ApplyOptions{Reason: "ticket 12"})
 		if err != nil {
 			panic(err)
 		}

@@ -116,7 +116,7 @@ func ExampleMigrator_History() {
 	ctx := context.Background()
 	m, clean := shop(ctx, whimbrel.Options{})
 	defer clean()
-	if _, err := m.Migrate(ctx, whimbrel.Redo(1), whimbrel.ApplyOptions{Note: "release 7"}); err != nil {
+	if _, err := m.Migrate(ctx, whimbrel.Redo(1), whimbrel.ApplyOptions{Reason: "release 7"}); err != nil {
 		panic(err)
 	}
 	for entry, err := range m.History(ctx) {

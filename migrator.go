@@ -45,8 +45,8 @@ type Options struct {
 
 // ApplyOptions are the options of one call of Migrate or Apply. The zero value is useful.
 type ApplyOptions struct {
-	// Note is kept with each entry that the call adds to the history.
-	Note string
+	// Reason is kept with each entry that the call adds to the history.
+	Reason string
 	// Overrule allows a rollback of a database whose setting "protected" is true. It must be the
 	// name of that database ([Status.Database]), and has no effect on any other.
 	Overrule string

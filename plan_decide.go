@@ -88,7 +88,7 @@ func (v view) chooseDowns(g Goal) ([]database.AppliedMigration, error) {
 	slices.Reverse(newestFirst)
 	switch g.kind {
 	case goalVersion, goalUpTo, goalDownTo:
-		everything := g.version == NilVersion || g.version == 0 && g.kind == goalDownTo // no version is below 0
+		everything := g.version == NilVersion || g.version == 0 && g.kind != goalUpTo // no version is below 0
 		if !everything && !v.known(g.version) {
 			return nil, unknownVersion(v.set, v.applied, g.version)
 		}

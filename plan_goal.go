@@ -74,14 +74,15 @@ func (g Goal) absolute(moves []move) Goal {
 // Latest applies everything that is pending.
 func Latest() Goal { return Goal{} }
 
-// Version rolls back what is applied above a version and applies what is pending up to it.
+// Version rolls back what is applied above a version and applies what is pending up to it. With
+// NilVersion, or with 0 if there is no version 0, it rolls back everything.
 func Version(v int64) Goal { return Goal{kind: goalVersion, version: v} }
 
 // UpTo applies what is pending up to a version, and rolls nothing back.
 func UpTo(v int64) Goal { return Goal{kind: goalUpTo, version: v} }
 
 // DownTo rolls back what is applied above a version, newest first, and applies nothing. With
-// NilVersion, or with 0 where there is no version 0, that is everything.
+// NilVersion, or with 0 if there is no version 0, it rolls back everything.
 func DownTo(v int64) Goal { return Goal{kind: goalDownTo, version: v} }
 
 // By applies the next n pending migrations, or all if fewer are pending. A negative n rolls the

@@ -25,8 +25,8 @@ type ResetOptions struct {
 	Confirm string
 	// Overrule must be its name too, if the database's setting "protected" is true.
 	Overrule string
-	// Note is kept with each entry that the call adds to the history.
-	Note string
+	// Reason is kept with each entry that the call adds to the history.
+	Reason string
 }
 
 // ResetResult is what a reset did, or would do.
@@ -69,7 +69,7 @@ func (m *Migrator) reset(ctx context.Context, r *ResetResult, opts ResetOptions)
 		return err
 	}
 	err = m.Locked(ctx, func(st *database.State) error { return mayReset(st, opts) }, func(tx database.Tx) error {
-		emptied, err := database.TxReset(ctx, tx, schemas, database.Entry{ToolVersion: ToolVersion(), Note: opts.Note})
+		emptied, err := database.TxReset(ctx, tx, schemas, database.Entry{ToolVersion: ToolVersion(), Note: opts.Reason})
 		if err != nil {
 			return err
 		}

@@ -10,7 +10,7 @@ import (
 
 func reset(t testing.TB, db database.Database, confirm string, opts whimbrel.ResetOptions) (*whimbrel.ResetResult, error) {
 	t.Helper()
-	opts.Confirm, opts.Note = confirm, "because"
+	opts.Confirm, opts.Reason = confirm, "because"
 	return whimbrel.New(db, newSet(t, plain(2)...), whimbrel.Options{LockTimeout: whimbrel.TryOnce}).Reset(t.Context(), opts)
 }
 

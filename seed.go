@@ -15,8 +15,8 @@ const seedWord = "seed"
 type SeedOptions struct {
 	// Again also runs scripts that ran before and have not changed since.
 	Again bool
-	// Note is kept with each entry that the call adds to the history.
-	Note string
+	// Reason is kept with each entry that the call adds to the history.
+	Reason string
 	// Overrule allows it for a database whose setting "protected" is true, and must be its name.
 	Overrule string
 }
@@ -26,7 +26,7 @@ type SeedOptions struct {
 // changed since. If the database's setting "protected" is true, Seed returns a *ProtectedError,
 // unless opts.Overrule is the database's name.
 func (m *Migrator) Seed(ctx context.Context, scripts []migration.Named, opts SeedOptions) (*Result, error) {
-	call := ApplyOptions{Note: opts.Note, Overrule: opts.Overrule}
+	call := ApplyOptions{Reason: opts.Reason, Overrule: opts.Overrule}
 	m = m.with(ctx, call)
 	start := time.Now()
 	r := &Result{Set: m.set.Name()}

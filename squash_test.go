@@ -111,7 +111,7 @@ func TestSquashIsRecordedWithoutRunning(t *testing.T) {
 	wantEqual(t, "version", step.Version, 3)
 	wantEqual(t, "versions that the step records", step.Records(), []int64{1, 2})
 
-	_, err := m.Apply(t.Context(), p, whimbrel.ApplyOptions{Note: "tidy"})
+	_, err := m.Apply(t.Context(), p, whimbrel.ApplyOptions{Reason: "tidy"})
 	noError(t, err)
 	var words []string
 	for e, err := range m.History(t.Context()) {

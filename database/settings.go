@@ -7,14 +7,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/whimbrel-db/whimbrel/internal/durations"
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
 // SettingType is the type of a setting's value.
 type SettingType string
 
-// A bool is true or false, or on or off. A duration has the form 15s or 1m30s. A choice is one of
-// the declared words.
+// A bool is true or false, or on or off. A duration has the form 15s, 1m30s or 1d. A choice is
+// one of the declared words.
 const (
 	BoolSetting     SettingType = "bool"
 	DurationSetting SettingType = "duration"
@@ -73,10 +74,10 @@ func (d DeclaredSetting) canonical(value string) (string, error) {
 		}
 		return "", d.wrong(value, "use true or false")
 	case DurationSetting:
-		if t, err := time.ParseDuration(value); err == nil && t >= 0 {
+		if t, err := durations.Parse(value); err == nil && t >= 0 {
 			return t.String(), nil
 		}
-		return "", d.wrong(value, "use a time such as 15s or 1m30s")
+		return "", d.wrong(value, "use a time such as 15s, 1m30s or 1d")
 	}
 	if slices.Contains(d.Choices, value) {
 		return value, nil

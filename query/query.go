@@ -23,8 +23,8 @@ func Read(ctx context.Context, db database.Database, statement string) (*databas
 
 // WriteOptions are those of Write. The zero value is useful.
 type WriteOptions struct {
-	// Note is kept in the history.
-	Note string
+	// Reason is kept in the history.
+	Reason string
 	// Overrule allows a write if the database's setting "protected" is true. It must be the
 	// database's name.
 	Overrule string
@@ -68,7 +68,7 @@ func write(ctx context.Context, m *whimbrel.Migrator, statement string, opts Wri
 	e := database.Entry{
 		Version: database.NilVersion, Name: entryName, Direction: database.Query,
 		UpText: sqltext.Mask(statement, db.Dialect()), Checksum: migration.Sum(statement),
-		ToolVersion: whimbrel.ToolVersion(), Note: opts.Note,
+		ToolVersion: whimbrel.ToolVersion(), Note: opts.Reason,
 	}
 	check := func(st *database.State) error { return whimbrel.CheckProtected(st, writeWords, opts.Overrule) }
 	if st.Tx == sqltext.TxNever {

@@ -15,7 +15,7 @@ import (
 
 var (
 	writes    = query.WriteOptions{}
-	byHand    = query.WriteOptions{Note: "by hand"}
+	byHand    = query.WriteOptions{Reason: "by hand"}
 	overruled = query.WriteOptions{Overrule: memdb.Name}
 )
 

@@ -71,7 +71,7 @@ func TestHistoryKeepsWhatARollbackNeeds(t *testing.T) {
 	)
 	must(t, err)
 	m := whimbrel.New(open(t, url, database.Options{App: "it's me"}), set, whimbrel.Options{TextLimit: 500, LockTimeout: waitLimit})
-	_, err = m.Migrate(background(t), whimbrel.Latest(), whimbrel.ApplyOptions{Note: "a 'note'"})
+	_, err = m.Migrate(background(t), whimbrel.Latest(), whimbrel.ApplyOptions{Reason: "a 'note'"})
 	must(t, err)
 	var all []database.Entry
 	for e, err := range open(t, url).History(background(t), database.HistoryQuery{Set: "s", Texts: true}) {

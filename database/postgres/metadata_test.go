@@ -345,6 +345,6 @@ func applyOnce(t *testing.T, url string, d *metadata.Document) error {
 	}
 	defer db.Close()
 	m := whimbrel.New(db, setOf(t, "s", "SELECT 1"), whimbrel.Options{LockTimeout: waitLimit})
-	_, err = metadb.Apply(ctx, m, d, metadb.Options{Note: d.Entries()[0].Description})
+	_, err = metadb.Apply(ctx, m, d, metadb.Options{Reason: d.Entries()[0].Description})
 	return err
 }

@@ -226,10 +226,10 @@ func TestNoPasswordIsRecorded(t *testing.T) {
 	env := map[string]string{"DATABASE_URL": "sqlite:app.db"}
 	url := "copied from postgres://u:" + head + "/" + tail + "@h/db"
 	for _, args := range [][]string{
-		{"up", "--note", url},
-		{"down", "--note=" + url},
-		{"mark", "1", "--note", url},
-		{"forget", "1", "--note", url},
+		{"up", "--reason", url},
+		{"down", "--reason=" + url},
+		{"mark", "1", "--reason", url},
+		{"forget", "1", "--reason", url},
 		{"freeze", "--reason", url},
 		{"status"},
 		{"thaw", "--reason", url},
@@ -268,7 +268,7 @@ func TestStatementsAreNoURLs(t *testing.T) {
 	query := func(args ...string) (code int, out, errs string) {
 		var stdout, stderr bytes.Buffer
 		code = Run(Process{
-			Args: append([]string{"metadata", "query"}, args...), LookupEnv: func(name string) (string, bool) { v, ok := env[name]; return v, ok },
+			Args: append([]string{"sql"}, args...), LookupEnv: func(name string) (string, bool) { v, ok := env[name]; return v, ok },
 			Stdin: Input{Reader: strings.NewReader("")}, Stdout: render.Stream{Writer: &stdout}, Stderr: render.Stream{Writer: &stderr},
 		})
 		return code, stdout.String(), stderr.String()
@@ -295,9 +295,9 @@ func TestStatementsAreNoURLs(t *testing.T) {
 	// What fails is shown without its password.
 	c := &canaryRun{t: t, dir: "."}
 	for _, statement := range append(canaryURLs(), "SELECT nosuch FROM users WHERE password = '"+head+"'", "SELECT 1;\nSELECT nosuch FROM users WHERE password = '"+head+"'") {
-		c.run(env, "metadata", "query", statement)
-		c.run(env, "metadata", "query", "--json", statement)
-		c.run(env, "metadata", "query", "--write", statement)
+		c.run(env, "sql", statement)
+		c.run(env, "sql", "--json", statement)
+		c.run(env, "sql", "--write", statement)
 	}
 }
 
@@ -322,7 +322,7 @@ func TestSentencesAreKeptButForPasswords(t *testing.T) {
 func TestOutputIntoStandardOutput(t *testing.T) {
 	t.Chdir(t.TempDir())
 	env := func(name string) (string, bool) { return "sqlite:app.db", name == "DATABASE_URL" }
-	for _, args := range [][]string{{"metadata", "query", "--write", "CREATE TABLE a (x integer)"}, {"snapshot", "--out", "/dev/stdout"}} {
+	for _, args := range [][]string{{"sql", "--write", "CREATE TABLE a (x integer)"}, {"snapshot", "--out", "/dev/stdout"}} {
 		var out, errs bytes.Buffer
 		code := Run(Process{Args: args, LookupEnv: env, Stdout: render.Stream{Writer: &out}, Stderr: render.Stream{Writer: &errs}})
 		if code != 0 {

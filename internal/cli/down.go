@@ -31,7 +31,7 @@ release with the files of an older one.`,
 	m.addSteps(cmd, "roll back `n` migrations (default 1)")
 	cmd.Flags().BoolVar(&m.all, "all", false, "roll back everything")
 	m.addRun(cmd)
-	addOverrule(cmd, &m.overrule)
+	addYes(cmd, &m.overrule)
 	a.completeVersionFlag(cmd)
 	return cmd
 }

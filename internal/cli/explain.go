@@ -349,10 +349,10 @@ func settingRules() []rule {
 		}),
 		on(kindProtected, func(f *render.Failure, e *whimbrel.ProtectedError) {
 			f.Reason, f.By, f.Since, f.Database = e.Reason, e.By, render.NewInstant(e.Since), e.Database
-			f.Next = "To confirm, add --confirm-protected " + e.Database
+			f.Next = "To confirm, add --yes " + e.Database
 		}),
 		on(kindProtected, func(f *render.Failure, e *whimbrel.ConfirmError) {
-			f.Database, f.Next = e.Database, "To confirm, add --confirm "+e.Database
+			f.Database, f.Next = e.Database, "To confirm, add --yes "+e.Database
 		}),
 		on(kindInUse, func(f *render.Failure, e *database.InUseError) {
 			f.Message = "can't reset: objects that Whimbrel must not drop depend on objects that it would drop; nothing was changed"
@@ -486,7 +486,7 @@ func scriptRules() []rule {
 			f.Name, f.File = e.Step.Name, e.Step.Script.File
 			f.SetVersion(e.Step.Version)
 			f.Message = fmt.Sprintf("%s can't share one transaction with the others: %s", which(f), e.Why)
-			f.Next = "Run the command without --atomic, or apply this migration first."
+			f.Next = "To apply each migration in its own transaction, add --atomic=false."
 		}),
 		is(migration.ErrChanged, kindSource, func(f *render.Failure, _ error) { f.Next = "Run the command again." }),
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 func (a *app) forgetCommand() *cobra.Command {
-	var note string
+	var reason string
 	cmd := &cobra.Command{
 		Use:        "forget VERSION…",
 		SuggestFor: []string{"unmark", "delete", "remove"},
@@ -19,13 +19,13 @@ func (a *app) forgetCommand() *cobra.Command {
 the database has lost their changes. The history keeps the earlier entries. Forgetting an
 interrupted migration abandons it: the statements that were executed remain applied, and the
 migration is never resumed. Forget needs no files.`,
-		Example: `  whimbrel forget 7 --note "table dropped by hand"`,
+		Example: `  whimbrel forget 7 --reason "table dropped by hand"`,
 		Args:    needArgs("at least one version", 1, -1),
 		RunE: a.withVersions(a.openWithoutFiles, func(ctx context.Context, t *target, versions []int64) (render.Document, error) {
-			return &render.Forgotten{Set: t.set.Name(), Forgotten: versions}, t.migrator().Forget(ctx, note, versions...)
+			return &render.Forgotten{Set: t.set.Name(), Forgotten: versions}, t.migrator().Forget(ctx, reason, versions...)
 		}),
 		ValidArgsFunction: a.completeVersions(-1),
 	}
-	cmd.Flags().StringVar(&note, "note", "", "`text` to keep in the history")
+	cmd.Flags().StringVar(&reason, "reason", "", "`why`; the history keeps it")
 	return cmd
 }

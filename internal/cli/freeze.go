@@ -37,7 +37,7 @@ migration prevents the freeze. The error says which is the case.`,
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "`why` the database is frozen (required); shown to anyone who is refused")
-	cmd.Flags().DurationVar(&during, "for", 0, "`duration` of the freeze, such as 2h")
+	durationFlag(cmd, &during, "for", "`duration` of the freeze, such as 2h or 1d")
 	cmd.Flags().StringVar(&until, "until", "", "`time` when the freeze ends, such as 2026-11-30 or 2026-11-30T08:00:00Z (UTC)")
 	return cmd
 }

@@ -24,7 +24,7 @@ type migrateFlags struct {
 	atomic     bool
 	outOfOrder bool
 	dryRun     bool
-	note       string
+	reason     string
 	overrule   string
 }
 
@@ -58,12 +58,12 @@ func (m *migrateFlags) addRun(cmd *cobra.Command) {
 	m.addPolicy(cmd)
 	f := cmd.Flags()
 	f.BoolVar(&m.dryRun, "dry-run", false, "show the plan and change nothing")
-	f.StringVar(&m.note, "note", "", "`text` to keep in each history entry")
+	f.StringVar(&m.reason, "reason", "", "`why`; each history entry keeps it")
 }
 
-// addOverrule adds the flag for commands that a protected database refuses.
-func addOverrule(cmd *cobra.Command, name *string) {
-	cmd.Flags().StringVar(name, "confirm-protected", "", "`name` of the database, to override its protection")
+// addYes adds the flag that confirms a command which a protected database refuses.
+func addYes(cmd *cobra.Command, name *string) {
+	cmd.Flags().StringVar(name, "yes", "", "`name` of the database, to confirm the command if the database is protected")
 }
 
 // exclusive returns an error if more than one of the flags is given.
@@ -134,7 +134,7 @@ func (a *app) migrate(cmd *cobra.Command, m *migrateFlags, goal whimbrel.Goal, i
 	}
 	result := &whimbrel.Result{Set: t.set.Name()}
 	if err == nil {
-		result, err = mig.Apply(ctx, plan, whimbrel.ApplyOptions{Note: m.note, Overrule: m.overrule})
+		result, err = mig.Apply(ctx, plan, whimbrel.ApplyOptions{Reason: m.reason, Overrule: m.overrule})
 	}
 	result.Duration = time.Since(begun)
 	doc := render.NewResult(result)

@@ -20,7 +20,7 @@ func TestCommandThatResumes(t *testing.T) {
 		want   string
 	}{
 		{[]string{"up"}, migrateFlags{}, whimbrel.Result{Applied: done}, "whimbrel up"},
-		{[]string{"up", "--to", "0012", "--note", "x"}, migrateFlags{to: 12}, whimbrel.Result{}, "whimbrel up --to 12"},
+		{[]string{"up", "--to", "0012", "--reason", "x"}, migrateFlags{to: 12}, whimbrel.Result{}, "whimbrel up --to 12"},
 		{[]string{"up", "--steps", "3"}, migrateFlags{steps: 3}, whimbrel.Result{Applied: done}, "whimbrel up --steps 2"},
 		{[]string{"to", "7"}, migrateFlags{}, whimbrel.Result{}, "whimbrel to 7"},
 		{[]string{"down"}, migrateFlags{}, whimbrel.Result{}, "whimbrel down"},

@@ -9,7 +9,7 @@ import (
 )
 
 func (a *app) markCommand() *cobra.Command {
-	var note string
+	var reason string
 	cmd := &cobra.Command{
 		Use:        "mark VERSION…",
 		SuggestFor: []string{"force", "fake", "skip"},
@@ -17,13 +17,13 @@ func (a *app) markCommand() *cobra.Command {
 		Short:      "Record migrations as applied without running them",
 		Long: `Mark records migrations as applied, all or none, without running them. Use it if the database
 already has their changes.`,
-		Example: `  whimbrel mark 1 2 3 --note "created by hand"`,
+		Example: `  whimbrel mark 1 2 3 --reason "created by hand"`,
 		Args:    needArgs("at least one version", 1, -1),
 		RunE: a.withVersions(a.open, func(ctx context.Context, t *target, versions []int64) (render.Document, error) {
-			return &render.Marked{Set: t.set.Name(), Marked: versions}, t.migrator().Mark(ctx, note, versions...)
+			return &render.Marked{Set: t.set.Name(), Marked: versions}, t.migrator().Mark(ctx, reason, versions...)
 		}),
 		ValidArgsFunction: a.completeVersions(-1),
 	}
-	cmd.Flags().StringVar(&note, "note", "", "`text` to keep in the history")
+	cmd.Flags().StringVar(&reason, "reason", "", "`why`; the history keeps it")
 	return cmd
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/whimbrel-db/whimbrel/metadata"
 	"github.com/whimbrel-db/whimbrel/metadata/metadb"
 	"github.com/whimbrel-db/whimbrel/metadata/metayaml"
-	"github.com/whimbrel-db/whimbrel/query"
 )
 
 // metadataName is the default metadata file, in the folder of the migrations.
@@ -39,7 +38,7 @@ Whimbrel stores it in the database. Descriptions also become comments of the obj
 	}
 	cmd.AddCommand(
 		a.metadataExportCommand(), a.metadataApplyCommand(), a.metadataDiffCommand(), a.metadataReloadCommand(), a.metadataResetCommand(),
-		a.metadataInconsistentCommand(), a.metadataDropCommand(), a.metadataCheckCommand(), a.metadataQueryCommand(),
+		a.metadataInconsistentCommand(), a.metadataDropCommand(), a.metadataCheckCommand(),
 	)
 	return cmd
 }
@@ -72,19 +71,19 @@ applying it changes nothing.`,
 
 // metadataFlags are the flags of the commands that change metadata.
 type metadataFlags struct {
-	dryRun         bool
-	note, overrule string
+	dryRun           bool
+	reason, overrule string
 }
 
 func (m *metadataFlags) add(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&m.dryRun, "dry-run", false, "show the changes and change nothing")
-	cmd.Flags().StringVar(&m.note, "note", "", "`text` to keep in the history")
+	cmd.Flags().StringVar(&m.reason, "reason", "", "`why`; the history keeps it")
 }
 
 // changeMetadata returns the function of a command that changes the metadata and shows the result.
 func (a *app) changeMetadata(m *metadataFlags, change func(context.Context, *whimbrel.Migrator, metadb.Options) (*metadb.Result, error)) func(*cobra.Command, []string) error {
 	return a.with(a.openWithoutFiles, func(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
-		return answer(render.NewMetadataChanged)(change(cmd.Context(), t.migrator(), metadb.Options{DryRun: m.dryRun, Note: m.note, Overrule: m.overrule}))
+		return answer(render.NewMetadataChanged)(change(cmd.Context(), t.migrator(), metadb.Options{DryRun: m.dryRun, Reason: m.reason, Overrule: m.overrule}))
 	})
 }
 
@@ -187,14 +186,14 @@ func (a *app) metadataResetCommand() *cobra.Command {
 		Use:        "reset",
 		SuggestFor: []string{"clear", "drop", "delete"},
 		Short:      "Delete all stored metadata",
-		Long: `Reset deletes all entries, and the comments that came from their descriptions. A protected
-database needs --confirm-protected with its name.`,
+		Long: `Reset deletes all entries, and the comments that came from their descriptions. For a protected
+database, confirm with --yes and the database's name.`,
 		Example: `  whimbrel metadata reset --dry-run`,
 		Args:    noArgs,
 		RunE:    a.changeMetadata(&m, metadb.Reset),
 	}
 	m.add(cmd)
-	addOverrule(cmd, &m.overrule)
+	addYes(cmd, &m.overrule)
 	return cmd
 }
 
@@ -250,49 +249,6 @@ covers all tables. A --tables pattern selects tables and views.`,
 	f.StringSliceVar(&rules.Tables, "tables", nil, "`pattern` for names of tables and views; * matches any characters")
 	f.BoolVar(&rules.Columns, "columns", false, "also check each column of these objects")
 	f.SortFlags = false
-	return cmd
-}
-
-func (a *app) metadataQueryCommand() *cobra.Command {
-	var write bool
-	var opts query.WriteOptions
-	cmd := &cobra.Command{
-		Use:        "query STATEMENT",
-		SuggestFor: []string{"sql", "select", "exec"},
-		Short:      "Execute one statement and show its rows",
-		Long: `Query executes one statement that only reads, and shows its rows. It takes no lock, and also works
-while the database is frozen. A STATEMENT of - means standard input.
-
-With --write the statement may change the database. Query executes it under the migration lock and
-records it in the history with its text. A frozen database refuses it. A protected database needs
---confirm-protected with its name.`,
-		Example: `  whimbrel metadata query "SELECT * FROM users LIMIT 10"
-  whimbrel metadata query --json "SELECT count(*) FROM users"
-  whimbrel metadata query --write --note "ticket 12" "DELETE FROM sessions"`,
-		Args: needArgs("one statement, in quotes", 1, 1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			statement := args[0]
-			if statement == standardInput {
-				text, err := readLimited(a.Stdin, maxStatement)
-				if err != nil {
-					return usage("", "can't read the statement from standard input: %v", err)
-				}
-				statement = string(text)
-			}
-			if !write && opts != (query.WriteOptions{}) {
-				return usage("", "--note and --confirm-protected require --write")
-			}
-			return a.with(a.openWithoutFiles, func(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
-				if !write {
-					return answer(render.NewRows)(query.Read(cmd.Context(), t.db, statement))
-				}
-				return answer(render.NewRows)(query.Write(cmd.Context(), t.migrator(), statement, opts))
-			})(cmd, nil)
-		},
-	}
-	cmd.Flags().BoolVar(&write, "write", false, "allow the statement to change the database; it is recorded in the history")
-	cmd.Flags().StringVar(&opts.Note, "note", "", "with --write: `text` to keep in the history")
-	addOverrule(cmd, &opts.Overrule)
 	return cmd
 }
 

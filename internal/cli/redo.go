@@ -23,6 +23,6 @@ write a migration that no other database has yet. Edits to that file are not an 
 	}
 	m.addSteps(cmd, "redo `n` migrations (default 1)")
 	m.addRun(cmd)
-	addOverrule(cmd, &m.overrule)
+	addYes(cmd, &m.overrule)
 	return cmd
 }

@@ -30,13 +30,14 @@ func (a *app) resetCommand() *cobra.Command {
 created, in one transaction. It records every migration of every set as not applied. It lists and keeps
 objects that belong to other roles and to extensions. The history and the settings remain.
 
-On a terminal, reset shows what it will drop and asks for the database's name. Otherwise pass the
-name with --confirm. A protected database also needs --confirm-protected with the name.`,
+On a terminal, reset shows what it will drop and asks for the database's name. Otherwise, and if
+the database is protected, pass the name with --yes.`,
 		Example: `  whimbrel reset --dry-run      # show what would be dropped
   whimbrel reset                # show it and ask
-  whimbrel reset --confirm app  # for scripts: app is the database's name`,
+  whimbrel reset --yes app      # for scripts: app is the database's name`,
 		Args: noArgs,
 		RunE: a.with(a.openWithoutFiles, func(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
+			opts.Overrule = opts.Confirm
 			if opts.Confirm == "" && !opts.DryRun && a.canAsk() {
 				return a.askAndReset(cmd.Context(), t, opts)
 			}
@@ -44,10 +45,9 @@ name with --confirm. A protected database also needs --confirm-protected with th
 		}),
 	}
 	f := cmd.Flags()
-	f.StringVar(&opts.Confirm, "confirm", "", "`name` of the database, to reset it without being asked")
-	addOverrule(cmd, &opts.Overrule)
+	f.StringVar(&opts.Confirm, "yes", "", "`name` of the database, to confirm without being asked")
 	f.BoolVar(&opts.DryRun, "dry-run", false, "show what would be dropped and change nothing")
-	f.StringVar(&opts.Note, "note", "", "`text` to keep in the history")
+	f.StringVar(&opts.Reason, "reason", "", "`why`; the history keeps it")
 	f.SortFlags = false
 	return cmd
 }

@@ -46,7 +46,7 @@ func TestResetAsks(t *testing.T) {
 // What asks nothing of the terminal does not wait for it.
 func TestResetDoesNotAsk(t *testing.T) {
 	t.Parallel()
-	for _, flags := range [][]string{{"--dry-run"}, {"--confirm", "app.db"}, {"--confirm", "wrong"}, {"--json"}, {"--quiet"}} {
+	for _, flags := range [][]string{{"--dry-run"}, {"--yes", "app.db"}, {"--yes", "wrong"}, {"--json"}, {"--quiet"}} {
 		url := "sqlite:" + filepath.Join(t.TempDir(), "app.db")
 		migrated(t, url)
 		if _, stdout, stderr := ask("app.db\n", append(flags, "reset", "--database", url)...); strings.Contains(stdout+stderr, "type the database's name") {

@@ -130,7 +130,7 @@ func (g *guarded) lookupEnv(lookup func(string) (string, bool)) func(string) (st
 // The flags that take URLs, and those that take a note for the history.
 var (
 	urlFlags  = map[string]bool{"database": true, "scratch": true}
-	noteFlags = map[string]bool{"note": true, "reason": true}
+	noteFlags = map[string]bool{"reason": true}
 )
 
 // refuseURLs rejects URLs in flags and arguments that don't take any, before one becomes the name
@@ -151,7 +151,7 @@ func refuseURLs(cmd *cobra.Command, args []string) (err error) {
 		return err
 	}
 	form := likeURL
-	if takesSQL := strings.HasPrefix(cmd.Use, "query "); takesSQL {
+	if takesSQL := strings.HasPrefix(cmd.Use, "sql "); takesSQL {
 		form = startsLikeURL
 	}
 	for _, arg := range args {

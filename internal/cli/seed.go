@@ -30,8 +30,8 @@ func (a *app) seedCommand() *cobra.Command {
 		GroupID:    groupMigrate,
 		Short:      "Run scripts that load development data",
 		Long: `Seed runs the .sql files of a folder in the order of their names, each in its own transaction
-together with its history entry. It skips files that already ran and have not changed. A protected
-database needs --confirm-protected with its name.`,
+together with its history entry. It skips files that already ran and have not changed. For a protected
+database, confirm with --yes and the database's name.`,
 		Example: `  whimbrel seed
   whimbrel seed --seeds testdata/people
   whimbrel seed --again          # also files that already ran`,
@@ -62,7 +62,7 @@ database needs --confirm-protected with its name.`,
 		},
 	}
 	cmd.Flags().StringVar(&dir, "seeds", defaultSeeds, "`folder` with the scripts")
-	addOverrule(cmd, &opts.Overrule)
+	addYes(cmd, &opts.Overrule)
 	cmd.Flags().BoolVar(&opts.Again, "again", false, "also run files that already ran")
 	return cmd
 }

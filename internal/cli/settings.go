@@ -72,8 +72,13 @@ func (a *app) settingsSetCommand() *cobra.Command {
   whimbrel settings set order any --for 2h`,
 		Args: needArgs("the name of a setting and its value", 2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			update := database.SettingUpdate{Name: args[0], Value: args[1], Reason: reason}
-			var err error
+			update, err := database.SettingUpdate{Name: args[0], Value: args[1], Reason: reason}.Check()
+			if err != nil {
+				return err
+			}
+			if forbids(update) && reason == "" {
+				return reasonRequired("it is shown to anyone who is refused")
+			}
 			if update.Until, err = settingUntil(until, during, cmd.Flags().Changed("for")); err != nil {
 				return err
 			}
@@ -81,10 +86,15 @@ func (a *app) settingsSetCommand() *cobra.Command {
 		},
 		ValidArgsFunction: completeSettings,
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "`why` the setting changes; shown to anyone who is refused because of it")
-	cmd.Flags().DurationVar(&during, "for", 0, "`duration` of the change, such as 2h; after that the default applies")
+	cmd.Flags().StringVar(&reason, "reason", "", "`why` the setting changes (required for frozen and protected); shown to anyone who is refused because of it")
+	durationFlag(cmd, &during, "for", "`duration` of the change, such as 2h or 1d; after that the default applies")
 	cmd.Flags().StringVar(&until, "until", "", "`time` when the default applies again, such as 2026-11-30 or 2026-11-30T08:00:00Z (UTC)")
 	return cmd
+}
+
+// forbids reports whether a change makes the database refuse commands.
+func forbids(u database.SettingUpdate) bool {
+	return (u.Name == database.Frozen || u.Name == database.Protected) && u.Value == "true"
 }
 
 // settingUntil returns the end of a setting from --until and --for, or the zero time for neither.
@@ -93,8 +103,6 @@ func settingUntil(until string, during time.Duration, hasDuring bool) (time.Time
 	switch {
 	case until != "" && hasDuring:
 		return time.Time{}, usage("Pass only one of them.", "--until and --for can't be combined")
-	case hasDuring && during <= 0:
-		return time.Time{}, usage("Pass a duration such as 2h.", "--for %s is not positive", during)
 	case hasDuring:
 		return now.Add(during), nil
 	case until == "":

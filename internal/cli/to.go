@@ -15,7 +15,7 @@ func (a *app) toCommand() *cobra.Command {
 		Short:      "Migrate up or down to a version",
 		Long: `To rolls back the migrations above a version, and applies pending ones up to it.
 
-To roll back everything, run "whimbrel down --all".`,
+"whimbrel to 0" rolls back everything, like "whimbrel down --all".`,
 		Example: `  whimbrel to 12
   whimbrel to 12 --dry-run   # show the plan only`,
 		Args: needArgs("one version", 1, 1),
@@ -24,11 +24,15 @@ To roll back everything, run "whimbrel down --all".`,
 			if err != nil {
 				return err
 			}
-			return a.migrate(cmd, &m, whimbrel.Version(versions[0]), "Nothing to do: the database is at version "+args[0]+".")
+			idle := "Nothing to do: the database is at version " + args[0] + "."
+			if versions[0] == 0 {
+				idle = "Nothing to do: nothing is applied."
+			}
+			return a.migrate(cmd, &m, whimbrel.Version(versions[0]), idle)
 		},
 		ValidArgsFunction: a.completeVersions(1),
 	}
 	m.addRun(cmd)
-	addOverrule(cmd, &m.overrule)
+	addYes(cmd, &m.overrule)
 	return cmd
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/whimbrel-db/whimbrel/internal/durations"
 	"github.com/whimbrel-db/whimbrel/internal/spelling"
 )
 
@@ -167,7 +168,7 @@ var plainNumber = regexp.MustCompile(`^[0-9]+$`)
 
 // parseTimeout parses a duration that is not negative.
 func parseTimeout(s string) (time.Duration, error) {
-	d, err := time.ParseDuration(s)
+	d, err := durations.Parse(s)
 	switch {
 	case err != nil && plainNumber.MatchString(s):
 		return 0, fmt.Errorf("%q has no unit; use a duration such as %ss or %sms", s, s, s)
@@ -177,6 +178,23 @@ func parseTimeout(s string) (time.Duration, error) {
 		return 0, fmt.Errorf("%s is negative; use a duration such as 30s, or 0 to try once", s)
 	}
 	return d, nil
+}
+
+// durationFlag adds a flag whose value is a positive duration.
+func durationFlag(cmd *cobra.Command, to *time.Duration, name, usage string) {
+	cmd.Flags().Func(name, usage, func(s string) error {
+		d, err := durations.Parse(s)
+		switch {
+		case err != nil && plainNumber.MatchString(s):
+			return fmt.Errorf("a duration needs a unit, such as %ss or %sh", s, s)
+		case err != nil:
+			return errors.New("not a duration; use one such as 90s, 2h or 1d")
+		case d <= 0:
+			return errors.New("not positive; use a duration such as 2h")
+		}
+		*to = d
+		return nil
+	})
 }
 
 // nearest returns the word that is closest to what the user wrote, or "" if none is close: one edit

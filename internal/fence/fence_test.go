@@ -46,6 +46,7 @@ var rules = []rule{
 	{pkg: "sqltext"},
 	{pkg: "internal/spelling"},
 	{pkg: "internal/filekind"},
+	{pkg: "internal/durations"},
 	{pkg: "migration", imports: []string{"sqltext", "internal/spelling"}},
 	{pkg: "catalog"},
 	// It starts processes, so only the command and whimbreltest may import it. Nothing but tests
@@ -58,7 +59,7 @@ var rules = []rule{
 		imports: []string{"metadata", "internal/yamltext"},
 		outside: []string{"github.com/goccy/go-yaml"},
 	},
-	{pkg: "database", imports: []string{"migration", "sqltext", "catalog", "metadata"}},
+	{pkg: "database", imports: []string{"migration", "sqltext", "catalog", "metadata", "internal/durations"}},
 	{pkg: "internal/exampledriver", imports: []string{"database", "migration", "sqltext", "catalog", "metadata"}}, // for docs/driver.md
 	{pkg: "source", imports: []string{"migration", "sqltext", "internal/spelling", "internal/filekind"}},
 	{
@@ -124,7 +125,7 @@ var rules = []rule{
 		pkg: "internal/cli/...",
 		imports: []string{
 			".", "source", "database", "migration", "sqltext", "catalog", "metadata/...", "inspect", "query",
-			"internal/spelling", "internal/filekind", "internal/localserver", "internal/yamltext",
+			"internal/spelling", "internal/durations", "internal/filekind", "internal/localserver", "internal/yamltext",
 		},
 		outside: slices.Concat(commandLine, terminal, configuration, []string{diffLibrary}),
 	},

@@ -173,7 +173,7 @@ func (p *play) commands() {
 		{done, []string{"metadata", "reload"}},
 		{done, []string{"metadata", "inconsistent"}},
 		{done, []string{"metadata", "check", "--require", "description", "--tables", "public.a"}},
-		{done, []string{"metadata", "query", "SELECT /*theirs*/ 1"}},
+		{done, []string{"sql", "SELECT /*theirs*/ 1"}},
 		{done, []string{"down"}},
 		{done, []string{"up"}},
 		{done, []string{"redo"}},
@@ -207,7 +207,7 @@ func (p *play) commands() {
 
 func (p *play) reset() {
 	p.command([]int{0}, "reset", "--dry-run")
-	p.command([]int{0}, "reset", "--confirm", p.database)
+	p.command([]int{0}, "reset", "--yes", p.database)
 }
 
 // ways returns the ways to open a database.

@@ -36,8 +36,8 @@ const resetWords = "reset the metadata"
 type Options struct {
 	// DryRun changes nothing and locks nothing; the Result says what would change.
 	DryRun bool
-	// Note is kept in the history. If it is empty, the history gets a count of the changes.
-	Note string
+	// Reason is kept in the history. If it is empty, the history gets a count of the changes.
+	Reason string
 	// Overrule allows Reset if the database's setting "protected" is true. It must be the
 	// database's name.
 	Overrule string
@@ -172,7 +172,7 @@ func (r *Result) write(ctx context.Context, tx database.Tx, opts Options, plan p
 	if err := database.TxPutMetadata(ctx, tx, c); err != nil {
 		return err
 	}
-	note := opts.Note
+	note := opts.Reason
 	if note == "" {
 		note = r.summary()
 	}

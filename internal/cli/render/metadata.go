@@ -226,7 +226,7 @@ func (d *MetadataCheck) write(pg *page) {
 	pg.line(pg.bad(fmt.Sprintf("%d of %s %s required metadata.", len(d.Missing), count(d.Checked, "object"), plural(len(d.Missing), "lacks", "lack"))))
 }
 
-// Rows is the answer of metadata query.
+// Rows is the answer of sql.
 type Rows struct {
 	Columns []string `json:"columns"`
 	Rows    [][]any  `json:"rows"`
