@@ -124,7 +124,7 @@ func TestSeed(t *testing.T) {
 	}
 }
 
-func TestSeedIsRefusedWhereProtected(t *testing.T) {
+func TestSeedOfAProtectedDatabaseIsRefused(t *testing.T) {
 	t.Parallel()
 	target := memdb.New()
 	db := open(t, target)

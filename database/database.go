@@ -219,8 +219,8 @@ type Run interface {
 	//   - a *LockLostError, if the lock was lost before the statement, which then did not begin, or
 	//     while it executed, and it was cancelled;
 	//   - a *CommitUnknownError.
-	// After any other error than the last, nothing of a statement with done has happened. After a
-	// *CommitUnknownError the journal tells.
+	// After any error but the last, a statement with done has had no effect. After a
+	// *CommitUnknownError the journal shows whether it took effect.
 	//
 	// What the statement changes in the session lasts until Close.
 	Exec(ctx context.Context, s *migration.Script, st sqltext.Statement, data io.Reader, done *Journal) error

@@ -35,7 +35,7 @@ const (
 // Entry is one entry of the history. The history is append-only: nothing ever
 // changes or removes an entry.
 type Entry struct {
-	// ID grows with every event. Record sets it.
+	// ID grows with every entry. Record sets it.
 	ID        int64
 	Set       string
 	Version   int64
@@ -44,15 +44,15 @@ type Entry struct {
 	// Checksum is the up script's, DownChecksum the down script's; the zero
 	// Checksum means that there was none.
 	Checksum, DownChecksum migration.Checksum
-	// UpText and DownText are the scripts' texts, as far as the history keeps
-	// them: History fills them in when it is asked to. HasDownText tells, without
-	// the text, whether there is one, which may be empty. UpDirectives and DownDirectives
-	// are those of the two scripts: a text says how to run it only together with them.
+	// UpText and DownText are the scripts' texts, if the history keeps them. History fills them in if
+	// HistoryQuery.Texts is set. HasDownText reports whether the history has a down text, which may be
+	// empty; it is always filled in. UpDirectives and DownDirectives are the directives of the two
+	// scripts: a stored text runs only as they say.
 	UpText, DownText             string
 	HasDownText                  bool
 	UpDirectives, DownDirectives migration.Directives
-	// StartedAt is when it began, Duration how long the script took. Both are kept to
-	// the microsecond, the time in UTC.
+	// StartedAt is when the step began, in UTC. Duration is how long its script took. Both have
+	// microsecond precision.
 	StartedAt time.Time
 	Duration  time.Duration
 	// DBUser, Host, App and ToolVersion say who it was. Record fills in DBUser, Host

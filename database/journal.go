@@ -105,10 +105,10 @@ type Outcome struct {
 	Verdict Verdict
 	// Why is the reason for the verdict, in a few words.
 	Why string
-	// First are statements to be executed before the verdict holds: they take away, or finish, what
-	// the statement left behind. Each may be executed again.
+	// First lists statements that must be executed before the verdict is true: they remove or complete
+	// what the statement left behind. Each can be repeated.
 	First []string
-	// Changes are the differences between the target as it was before the statement and as it
-	// is, as far as they were looked for.
+	// Changes are the differences between the target before the statement and now, if the driver
+	// compared them.
 	Changes []catalog.Change
 }

@@ -14,7 +14,7 @@ import (
 // names differs, or a part of that object such as a column or an index, it has happened. Otherwise
 // another process has changed the schema, and the outcome is unclear.
 func Explain(st sqltext.Statement, before, after *catalog.Snapshot) *Outcome {
-	o := &Outcome{Verdict: NotHappened, Why: "the schema is as it was before", Changes: catalog.Compare(before, after)}
+	o := &Outcome{Verdict: NotHappened, Why: "the schema has not changed", Changes: catalog.Compare(before, after)}
 	if len(o.Changes) == 0 {
 		return o
 	}

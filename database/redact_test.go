@@ -122,7 +122,7 @@ func TestRedactText(t *testing.T) {
 	}
 }
 
-// The canary stands where a password does, in URLs that are wrong in any way.
+// The canary is the password of URLs that are invalid in some way.
 const canary = "Zk9QwCanary7xV"
 
 func FuzzRedact(f *testing.F) {

@@ -8,8 +8,8 @@ import (
 // Object is a named object in a database.
 type Object struct {
 	Type   string // as the database calls it: "table", "view", "function", "materialized view"
-	Schema string // "" where there are no schemas, and for what is in none
-	Name   string // a function's with its arguments; both names are quoted where SQL wants that
+	Schema string // "" if the database has no schemas, or the object is in none
+	Name   string // a function's with its arguments; both names are quoted if SQL requires that
 }
 
 // String returns "table public.users".

@@ -14,7 +14,7 @@ import (
 // Drift compares a database with the schema that its history creates on a scratch database, and
 // returns the differences: Expected is from the history, Found from the database. The script texts
 // are those in the history, of all its sets. Drift runs them set by set or, if that fails, in the
-// order in which they were recorded. If somebody accepted the state of the database (AcceptDrift),
+// order in which they were recorded. If someone accepted the state of the database (AcceptDrift),
 // Drift expects that state plus what was applied since.
 //
 // If the history doesn't contain a text, Drift uses the script in files (which may be nil) that has

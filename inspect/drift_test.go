@@ -136,7 +136,7 @@ func TestDriftTakesLargeTextsFromFiles(t *testing.T) {
 	})
 }
 
-func TestDriftIsNotAcceptedWhileNothingMayMigrate(t *testing.T) {
+func TestDriftIsNotAcceptedWhileFrozen(t *testing.T) {
 	t.Parallel()
 	eachKind(t, func(t *testing.T, db database.Database) {
 		if err := database.UpdateSetting(t.Context(), db, database.SettingUpdate{Name: database.Frozen, Value: "true", Reason: "a busy day"}); err != nil {

@@ -24,7 +24,7 @@ func TestReplayedTexts(t *testing.T) {
 		{"repeatables come last, as they were last", "up 1 a; repeat -1 r; repeat -1 r2; up 2 b", "a b r2"},
 		{"seeds make no schema", "up 1 a; seed -1 s", "a"},
 		{"sets one after the other", "up 1 a; other/up 1 x; up 2 b; other/up 2 y", "a b x y"},
-		{"a baseline stands for what is marked with it", "baseline 3 B; mark 1 a; mark 2 b; mark 3 c; up 4 d", "B d"},
+		{"a baseline represents what is marked with it", "baseline 3 B; mark 1 a; mark 2 b; mark 3 c; up 4 d", "B d"},
 		{"what is marked later is not of the baseline", "baseline 2 B; mark 1 a; up 3 c; mark 2 b", "B b c"},
 		{"what a baseline covers can be taken back", "baseline 2 B; mark 1 a; mark 2 b; up 3 c; down 3 -c; down 2 -b; up 2 b2", "B -b b2"},
 		{"accepted drift covers all before it", "up 1 a; other/up 1 x; drift -1 D; up 2 b", "D b"},

@@ -53,7 +53,7 @@ func TestSumInPieces(t *testing.T) {
 			return io.NopCloser(iotest.OneByteReader(strings.NewReader(text))), nil
 		})
 		if text == "\xef" {
-			continue // Stream wants UTF-8
+			continue // Stream requires UTF-8
 		}
 		if err != nil {
 			t.Fatalf("Stream of %q: %v", text, err)

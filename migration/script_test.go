@@ -229,7 +229,7 @@ func TestStreamErrors(t *testing.T) {
 	}
 }
 
-func TestStreamWantsUTF8(t *testing.T) {
+func TestStreamRequiresUTF8(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("SELECT 'Ærø';\n", 10000)
 	for _, c := range []struct {

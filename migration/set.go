@@ -8,7 +8,7 @@ import (
 )
 
 // Set is a named, ordered list of migrations with distinct versions. Several sets can share a
-// database without knowing of each other. The name tells them apart, so a library chooses a name
+// database without knowing of each other. The name distinguishes them, so a library chooses a name
 // that no other library uses. A Set does not change and is safe for concurrent use.
 //
 // A migration whose up script replaces others is a squash. It is one of the set's migrations. The

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// detect tells the format from what was read.
+// detect determines the format from the files that were read.
 func (f *folder) detect() (Format, error) {
 	var seen []Seen
 	note := func(format Format, file, what string) {

@@ -52,7 +52,7 @@ func TestDirIsAFolderOnDisk(t *testing.T) {
 	}
 }
 
-func TestDirThatIsNotThere(t *testing.T) {
+func TestMissingDir(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "missing")
 	for name, tt := range map[string]struct {
 		fsys fs.FS

@@ -18,10 +18,10 @@ type plainFile struct {
 	name string
 }
 
-// dontWait keeps the opening of a pipe from waiting for somebody who writes to it.
+// dontWait makes opening a pipe return at once instead of waiting for a writer.
 const dontWait = syscall.O_NONBLOCK
 
-// openPlainly opens a regular file. What is none opens without waiting, and is refused.
+// openPlainly opens a regular file. Any other file opens without waiting and is refused.
 func openPlainly(path, name string) (io.ReadCloser, error) {
 	for {
 		fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC|dontWait|syscall.O_NOCTTY, 0)

@@ -63,7 +63,7 @@ func load(fsys fs.FS, opts Options) (*folder, error) {
 			}
 			continue
 		}
-		wanted = f.want(wanted, e.Name(), e, f.wants(e.Name()))
+		wanted = f.want(wanted, e.Name(), e, f.hasName(e.Name()))
 	}
 	f.readFiles(wanted)
 	return f, nil
@@ -95,8 +95,8 @@ func (f *folder) want(wanted []*file, name string, e fs.DirEntry, ok bool) []*fi
 	return append(wanted, file)
 }
 
-// wants reports whether the format reads files of that name in the root.
-func (f *folder) wants(name string) bool {
+// hasName reports whether the format reads files of that name in the root.
+func (f *folder) hasName(name string) bool {
 	native := f.opts.Format == Auto || f.opts.Format == Native
 	if !startsWithDigit(name) {
 		return native && (isBaseline(name) || isRepeatable(name))
@@ -111,7 +111,7 @@ func (f *folder) wants(name string) bool {
 // list lists the root, and those of its folders that may be migrations.
 func (f *folder) list() error {
 	if f.fsys == nil {
-		return &Error{File: f.opts.Dir, Msg: "there is no folder to read: the file system is nil", Err: fs.ErrInvalid}
+		return &Error{File: f.opts.Dir, Msg: "can't read a folder: the file system is nil", Err: fs.ErrInvalid}
 	}
 	all, err := readDir(f.fsys, ".")
 	shown := cmp.Or(f.opts.Dir, pathOf(f.fsys))

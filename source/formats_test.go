@@ -39,7 +39,7 @@ func TestGoose(t *testing.T) {
 			want:  "1 a\n  up 1_a.sql:2 \"SELECT 1;\"",
 		},
 		{
-			name:  "NO TRANSACTION is for both sections, wherever it stands",
+			name:  "NO TRANSACTION is for both sections, wherever it is",
 			files: files("1_a.sql", "-- +goose NO TRANSACTION\n-- +goose Up\nSELECT 1;\n-- +goose Down", "2_b.sql", "-- +goose Up\n-- +goose no transaction\nSELECT 1;"),
 			want: `1 a
   up 1_a.sql:3 [no-transaction] "SELECT 1;"

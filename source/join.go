@@ -132,8 +132,8 @@ func (j *joiner) uses(a *migration.Analysis) *sqltext.Statement {
 	return nil
 }
 
-// misplaced returns a statement that has no effect inside a transaction and stands between others.
-// A script that switches foreign keys on the way would leave them to the next one of the squash.
+// misplaced returns a statement between others that has no effect inside a transaction. If a script
+// switches foreign keys midway, the next script of the squash would run with the changed setting.
 func misplaced(a *migration.Analysis) *sqltext.Statement {
 	return cmp.Or(a.Misplaced, a.Toggled, a.Ignored)
 }

@@ -23,7 +23,7 @@ func TestTextsOfAFolderAreBounded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for name := range fsys { // what is not kept is not found as it was
+		for name := range fsys { // a text that is not kept can change
 			fsys[name].Data = []byte("SELECT 2;")
 		}
 		kept, changed := 0, 0

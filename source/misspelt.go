@@ -18,7 +18,7 @@ import (
 type misspelling struct {
 	place
 	tool  Format // of a marker
-	meant string // the comment as it was probably to be
+	meant string // the comment that was probably meant
 }
 
 // maxMisspelt is the maximum number of misspelt comments that are kept of a part.
@@ -182,7 +182,7 @@ func (f *folder) otherwiseNamed(file *file) {
 	line := strings.ToLower(strings.TrimSpace(file.firstLine))
 	switch {
 	case (f.format == Native || f.format == GolangMigrate) && line == "-- no-transaction":
-		f.warn(file.path, 1, 1, "this tells sqlx to use no transaction, but has no effect here; if you mean it, write: -- whimbrel: no-transaction")
+		f.warn(file.path, 1, 1, "this directive of sqlx has no effect here; to run the script without a transaction, write: -- whimbrel: no-transaction")
 	case f.format == Hasura && file.firstLine != hasuraNoTx && onlyLetters(line) == "hasuranotransaction":
 		f.warn(file.path, 1, 1, "Hasura takes this for a comment: it has to be exactly %q", hasuraNoTx)
 	}

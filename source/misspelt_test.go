@@ -133,7 +133,7 @@ func TestMarkersThatAreMisspelt(t *testing.T) {
 	if len(set.Warnings()) != 1 {
 		t.Fatalf("len(set.Warnings()) = %v, want 1", len(set.Warnings()))
 	}
-	if got, want := set.Warnings()[0].String(), "1_a.up.sql:1:1: this tells sqlx to use no transaction"; !strings.HasPrefix(got, want) {
+	if got, want := set.Warnings()[0].String(), "1_a.up.sql:1:1: this directive of sqlx has no effect here"; !strings.HasPrefix(got, want) {
 		t.Errorf("set.Warnings()[0].String() = %q, want a text beginning with %q", got, want)
 	}
 	set, err = source.Read(files("1_a/up.sql", "--hasura: no-transaction\n"+up), source.Options{})

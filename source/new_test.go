@@ -34,7 +34,7 @@ func TestNewFilesVersions(t *testing.T) {
 		{"an impossible one that is later", files("20269999999999_a.up.sql", up), source.NewOptions{Timestamp: at}, "20270000000000_x.up.sql"},
 		{"fractions of a second", files("20260101000000123_a.up.sql", up), source.NewOptions{Timestamp: at}, "20260301000203000_x.up.sql"},
 		{"a fraction that is later than now", files("202699010000001_a.up.sql", up), source.NewOptions{}, "202699010000002_x.up.sql"},
-		{"days go on with seconds", files("20240131_a.up.sql", up), source.NewOptions{Timestamp: at}, "20260301000203_x.up.sql"},
+		{"days are followed by seconds", files("20240131_a.up.sql", up), source.NewOptions{Timestamp: at}, "20260301000203_x.up.sql"},
 		{"days with dashes", files("2024-01-31_a.up.sql", up), source.NewOptions{Timestamp: at}, "20260301000203_x.up.sql"},
 		{"days with a number", files("2024013101_a.up.sql", up), source.NewOptions{Timestamp: at}, "20260301000203_x.up.sql"},
 		{"minutes", files("202401310930_a.up.sql", up), source.NewOptions{Timestamp: at}, "20260301000203_x.up.sql"},

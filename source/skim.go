@@ -60,7 +60,7 @@ type place struct{ line, column int }
 type directive struct {
 	place
 	text string // behind the colon
-	body bool   // it stands behind a statement
+	body bool   // it follows a statement
 }
 
 // mark is a line that another tool reads.
@@ -69,7 +69,7 @@ type mark struct {
 	tool Format
 	word string // "up", "down", or another word in lower case; see markOf
 	args string // what follows
-	part int    // the part that it stands in, or opens
+	part int    // the part that contains it, or that it opens
 }
 
 // section reports whether the mark opens a section.

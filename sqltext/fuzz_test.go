@@ -87,7 +87,7 @@ func checkPieces(t *testing.T, text string, pieces []Statement, err error) {
 			t.Fatalf("piece %d is empty", i)
 		}
 		if !strings.HasPrefix(text[offset:], p.Raw) {
-			t.Fatalf("piece %d is %q, the text goes on with %q", i, p.Raw, text[offset:])
+			t.Fatalf("piece %d is %q, the text continues with %q", i, p.Raw, text[offset:])
 		}
 		if p.Start != positionAt(text, offset) {
 			t.Fatalf("piece %d starts at %+v, not at %+v", i, p.Start, positionAt(text, offset))

@@ -15,7 +15,7 @@ var postgresGoldens = []golden{
 	{"strings", "SELECT 'a;''b;' || 'it''s;'; SELECT 2;", []string{"1:1 q SELECT 'a;''b;' || 'it''s;'", "1:30 q SELECT 2"}},
 	{"backslashes do not escape in plain strings", `SELECT 'C:\'; SELECT 2;`, []string{`1:1 q SELECT 'C:\'`, "1:15 q SELECT 2"}},
 	{"backslashes escape in E strings", `SELECT E'a\';b\\'; SELECT e'';`, []string{`1:1 q SELECT E'a\';b\\'`, "1:20 q SELECT e''"}},
-	{"an E string goes on in later lines", "SELECT E'a'\n  -- more\n  'b\\';c'; SELECT 2;", []string{`1:1 q SELECT E'a' -- more 'b\';c'`, "3:12 q SELECT 2"}},
+	{"an E string continues in later lines", "SELECT E'a'\n  -- more\n  'b\\';c'; SELECT 2;", []string{`1:1 q SELECT E'a' -- more 'b\';c'`, "3:12 q SELECT 2"}},
 	{"the E of a longer word is no prefix", `SELECT type'a\'; SELECT 2;`, []string{`1:1 q SELECT type'a\'`, "1:18 q SELECT 2"}},
 	{"Unicode strings and names", `SELECT U&'\0061;', U&"d;""\0061" FROM u&t;`, []string{`1:1 q SELECT U&'\0061;', U&"d;""\0061" FROM u&t`}},
 	{"quoted names", `SELECT "a;""b;" FROM "x'y;z"; SELECT 2;`, []string{`1:1 q SELECT "a;""b;" FROM "x'y;z"`, "1:31 q SELECT 2"}},
@@ -84,7 +84,7 @@ create procedure p() begin atomic end; SELECT 2;`, []string{
 	{"something behind COPY", "COPY t FROM stdin; SELECT 1;\n1\n\\.\n", []string{
 		`error 1:20: the data of COPY … FROM stdin begins on the next line: move what follows the semicolon below the line \. that ends the data`,
 	}},
-	{"a comment behind COPY that goes on", "COPY t FROM stdin; /* a */ /*\n*/\n\\.\n", []string{
+	{"a comment after COPY that continues on later lines", "COPY t FROM stdin; /* a */ /*\n*/\n\\.\n", []string{
 		`error 1:28: the data of COPY … FROM stdin begins on the next line: move what follows the semicolon below the line \. that ends the data`,
 	}},
 

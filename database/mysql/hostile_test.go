@@ -202,7 +202,7 @@ var called = regexp.MustCompile(`([\pL_][\pL\pN_]*)\(`)
 
 // Stored functions named like the functions in our own statements are never called, and tables
 // named like any word in them are never read.
-func TestNothingOfOursIsShadowed(t *testing.T) {
+func TestOwnTablesAreNotShadowed(t *testing.T) {
 	t.Parallel()
 	url, _ := newDatabase(t)
 	plain := record(t, url, nil)
@@ -247,7 +247,7 @@ func TestNothingOfOursIsShadowed(t *testing.T) {
 	equal(t, "what it says", same(got), same(want))
 }
 
-// A temporary table named like one of Whimbrel's is not mistaken for it, whoever created it.
+// A temporary table named like one of Whimbrel's is not mistaken for it, no matter who created it.
 func TestTemporaryTables(t *testing.T) {
 	t.Parallel()
 	for name, first := range map[string]string{

@@ -187,7 +187,7 @@ func TestDropOfSeveralIsFinished(t *testing.T) {
 }
 
 // If a statement may have effects outside the schema, its outcome is unclear.
-func TestOutcomeOfWhatNobodyCanTell(t *testing.T) {
+func TestUnclearOutcomes(t *testing.T) {
 	t.Parallel()
 	url, _ := newDatabase(t)
 	db := open(t, url)
@@ -232,13 +232,13 @@ func TestBlockedStatementSaysByWhom(t *testing.T) {
 		must(t, err)
 		var id int64
 		must(t, tx.QueryRow("SELECT CONNECTION_ID()").Scan(&id))
-		told := make(chan database.Holder, 100)
-		r, _, err := db.Guard(background(t), "other", database.LockOptions{Blocked: func(h database.Holder) { told <- h }})
+		reported := make(chan database.Holder, 100)
+		r, _, err := db.Guard(background(t), "other", database.LockOptions{Blocked: func(h database.Holder) { reported <- h }})
 		must(t, err)
 		done := make(chan error)
 		go func() { done <- execute(background(t), r, script) }()
 		select {
-		case h := <-told:
+		case h := <-reported:
 			if h.PID != id {
 				t.Errorf("%s: h.PID = %v, want %v", name, h.PID, id)
 			} else if h.User != "root" {

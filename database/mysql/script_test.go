@@ -272,7 +272,7 @@ func TestJournalIsHeld(t *testing.T) {
 }
 
 // Changes by others to global variables during a Tx are not reverted.
-func TestVariablesOfTheServerAreNotPutBack(t *testing.T) {
+func TestVariablesOfTheServerAreNotRestored(t *testing.T) {
 	t.Parallel()
 	server := testdb.PrivateMariaDB(t, "log-bin=bin", "server-id=1")
 	url := server.New()
@@ -298,7 +298,7 @@ func TestVariablesOfTheServerAreNotPutBack(t *testing.T) {
 }
 
 // The lock's holder includes the program's name if the server has it.
-func TestHolderHasItsAppWherePerformanceSchemaIsOn(t *testing.T) {
+func TestHolderHasItsAppIfPerformanceSchemaIsOn(t *testing.T) {
 	t.Parallel()
 	server := testdb.PrivateMariaDB(t, "performance-schema=ON")
 	url := server.New()
@@ -315,7 +315,7 @@ func TestHolderHasItsAppWherePerformanceSchemaIsOn(t *testing.T) {
 }
 
 // Changes of a script to its session don't affect the mark.
-func TestMarksAreOurs(t *testing.T) {
+func TestMarksIgnoreTheScriptsSession(t *testing.T) {
 	t.Parallel()
 	url, pool := newDatabase(t)
 	_, err := up(t, open(t, url), setOf(t, "s", `SET sql_mode = concat('ANSI_QUOTES,NO_BACKSLASH', '_ESCAPES');

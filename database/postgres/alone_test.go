@@ -15,7 +15,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// thingsToDo creates the objects of the statements below; DB stands for the database's name.
+// thingsToDo creates the objects of the statements below; DB is replaced by the database's name.
 const thingsToDo = `CREATE TABLE t (x int PRIMARY KEY, y int); CREATE INDEX i ON t (y); CREATE INDEX j ON t (y, x); CREATE TYPE mood AS ENUM ('sad');
 CREATE MATERIALIZED VIEW mv AS SELECT 1 AS x; CREATE UNIQUE INDEX ON mv (x);
 CREATE TABLE p (x int) PARTITION BY RANGE (x); CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (1) TO (2); CREATE INDEX pi ON p (x);
@@ -97,7 +97,7 @@ func TestWhatCannotBeInATransaction(t *testing.T) {
 				statements, err := sqltext.Split(sql, sqltext.PostgreSQL, sqltext.Options{})
 				must(t, err)
 				if never := statements[0].Tx == sqltext.TxNever; never != tt.never {
-					t.Errorf("it is taken for granted that %s can't be in a transaction: %v", sql, never)
+					t.Errorf("sqltext says that %s can't be in a transaction: %v", sql, never)
 				}
 				if tt.only {
 					continue

@@ -88,8 +88,8 @@ func (r *run) another(ctx context.Context, where string, args ...arg) (h databas
 	return h, found, err
 }
 
-// A blocked statement is looked for once per blockedCheck, and reported at most once per
-// blockedInterval.
+// The driver checks once per blockedCheck whether a statement is blocked. It reports that at most
+// once per blockedInterval.
 const (
 	blockedCheck    = time.Second
 	blockedInterval = blockedCheck - blockedCheck/10

@@ -76,9 +76,9 @@ func TestSnapshotLeavesOutOwnTables(t *testing.T) {
 	}
 }
 
-// TestSnapshotPutsTheSessionBack: session settings don't affect a snapshot, and the snapshot
+// TestSnapshotRestoresTheSession: session settings don't affect a snapshot, and the snapshot
 // restores them.
-func TestSnapshotPutsTheSessionBack(t *testing.T) {
+func TestSnapshotRestoresTheSession(t *testing.T) {
 	ctx := context.Background()
 	conn, db := connected(t, testdb.Postgres(t), database.Options{})
 	mustExec(t, conn, `CREATE SCHEMA s; CREATE TYPE s.e AS ENUM ('a');

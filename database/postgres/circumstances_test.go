@@ -93,7 +93,7 @@ func TestSettingsOfTheSession(t *testing.T) {
 }
 
 // Every query mode of a pool or connection works, also with tracers.
-func TestWaysToAsk(t *testing.T) {
+func TestEveryQueryMode(t *testing.T) {
 	for _, mode := range []pgx.QueryExecMode{
 		pgx.QueryExecModeCacheStatement, pgx.QueryExecModeCacheDescribe, pgx.QueryExecModeDescribeExec, pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol,
 	} {

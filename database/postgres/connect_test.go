@@ -96,7 +96,7 @@ func TestConnectErrorsOfPermissions(t *testing.T) {
 }
 
 // The errors of servers that are starting, full, or not PostgreSQL.
-func TestConnectErrorsOfServersThatAreNotThere(t *testing.T) {
+func TestConnectErrorsOfMissingServers(t *testing.T) {
 	t.Parallel()
 	fatal := func(code, message string) func(net.Conn) {
 		return func(c net.Conn) {

@@ -16,7 +16,7 @@ const noticing = `concat_ws(' ', current_setting('tcp_keepalives_idle'), current
 
 // A session that holds a lock, or works under one, makes its server detect a dead client, and only
 // as long as it does so.
-func TestServerIsToldToNoticeADeadClient(t *testing.T) {
+func TestServerDetectsADeadClient(t *testing.T) {
 	for _, m := range testdb.PostgresMajors(t) {
 		t.Run(fmt.Sprintf("PostgreSQL %d", m.Major), func(t *testing.T) {
 			t.Parallel()

@@ -231,7 +231,7 @@ func TestRunThroughPgBouncerHasNoSession(t *testing.T) {
 
 // A script interrupted after a transaction of its own resumes through a pooler, too: settings for
 // that transaction are transactional again.
-func TestRunThroughPgBouncerGoesOnBehindATransaction(t *testing.T) {
+func TestRunThroughPgBouncerResumesAfterATransaction(t *testing.T) {
 	t.Parallel()
 	url, direct := testdb.PgBouncer(t)
 	const begin = "CREATE TABLE t (x int); BEGIN; SET LOCAL lock_timeout = '7s'; INSERT INTO t VALUES (1); COMMIT; VACUUM t; "

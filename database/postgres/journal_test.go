@@ -330,7 +330,7 @@ func TestBlockingSessionIsReported(t *testing.T) {
 
 // Changes of a script to its session, including its role, don't affect the mark; and they are what
 // a trigger deferred to COMMIT sees.
-func TestMarksAreOurs(t *testing.T) {
+func TestMarksIgnoreTheScriptsSession(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
 	c := connectFor(t, url)

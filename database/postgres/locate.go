@@ -263,8 +263,8 @@ func (f *finder) hidden(r ownTable, mayNot, privilege string) error {
 	}
 }
 
-// nothingIn returns an error unless the database has no history at all. It tells that case from a
-// history that the role can't see or trust, or that is incomplete.
+// nothingIn returns an error unless the database has no history at all. That case differs from
+// a history that the role can't see or trust, or that is incomplete.
 func (f *finder) nothingIn(schema string) error {
 	var err error
 	for _, r := range f.relations {

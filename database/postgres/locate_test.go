@@ -566,11 +566,11 @@ func TestLockedTables(t *testing.T) {
 }
 
 // A schema's name can have a special meaning in a search path.
-func TestHistoryOfWhichTheSchemaIsNamedLikeASearchPath(t *testing.T) {
+func TestHistoryInASchemaNamedLikeASearchPath(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
 	opts := database.Options{Schema: "$user"}
 	must(t, apply(t, open(t, url, opts), "s", 1, script("SELECT 1")))
 	equal(t, "what is applied", versions(t, open(t, url, opts), "s"), "[1]")
-	equal(t, "what is applied for who finds it", versions(t, open(t, url), "s"), "[1]")
+	equal(t, "what is applied if the schema is found", versions(t, open(t, url), "s"), "[1]")
 }

@@ -104,7 +104,7 @@ func TestNoSchemaAtAll(t *testing.T) {
 }
 
 // A foreign table is never written to.
-func TestHistoryOfSomebodyElse(t *testing.T) {
+func TestHistoryOfAnotherProgram(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
 	c := connect(t, url)

@@ -39,7 +39,7 @@ func TestCloseClosesWhatOpenOpened(t *testing.T) {
 	eventually(t, "the connection is closed", func() bool { return connections(t, c) == "0" })
 }
 
-func TestCloseLeavesOpenWhatWasHandedIn(t *testing.T) {
+func TestCloseLeavesTheCallersHandleOpen(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
 	set := setOf(t, "s", "CREATE TABLE a (x int)", "CREATE INDEX CONCURRENTLY ON a (x)")

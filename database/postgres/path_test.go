@@ -94,7 +94,7 @@ func TestScriptsSeeTheirSearchPath(t *testing.T) {
 }
 
 // The source of the path is unchanged, too.
-func TestSearchPathComesFromWhereItCame(t *testing.T) {
+func TestSearchPathKeepsItsSource(t *testing.T) {
 	t.Parallel()
 	url := testdb.Postgres(t)
 	watcher := connect(t, url)

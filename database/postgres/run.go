@@ -81,7 +81,7 @@ type run struct {
 	worker, guard *conn
 
 	head    head
-	session session // the worker's, as it was; unknown for a pooled one
+	session session // the worker's state before the first statement; unknown for a pooled one
 	names   []string
 	pooled  bool              // each statement may run in another session
 	timed   *migration.Script // the script whose timeouts are set

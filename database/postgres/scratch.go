@@ -58,7 +58,7 @@ func (db *Database) Scratch(ctx context.Context) (database.Database, func(contex
 }
 
 // adoptSchema creates the schema in which a connection of another database creates objects, if the
-// search path has no existing schema in this one: somebody created it before the history began. If
+// search path has no existing schema in this one: someone created it before the history began. If
 // Whimbrel's tables have a schema of their own, a migration may create it instead.
 func (db *Database) adoptSchema(ctx context.Context, from *conn) error {
 	if db.opts.Schema != "" {

@@ -232,7 +232,7 @@ func TestFileThatChanges(t *testing.T) {
 }
 
 // The effects of a script of settings are gone before a pool gets its connection back.
-func TestPoolIsNotTold(t *testing.T) {
+func TestPoolGetsItsConnectionBackUnchanged(t *testing.T) {
 	t.Parallel()
 	pool := newPool(t, testdb.Postgres(t), ofSize(1))
 	db := postgres.NewPool(pool, database.Options{})

@@ -24,7 +24,7 @@ var senders = map[string]string{
 
 // Own queries are sent in only one way, which pins the search path. A new one must be added here
 // with the reason why it needs no pin.
-func TestOneWayToAsk(t *testing.T) {
+func TestOwnQueriesArePinned(t *testing.T) {
 	t.Parallel()
 	asks := map[string]bool{
 		"StartPipeline": true, "Exec": true, "ExecParams": true, "ExecPrepared": true, "ExecStatement": true, "ExecBatch": true, "CopyFrom": true, "CopyTo": true, "Query": true, "QueryRow": true,

@@ -86,7 +86,7 @@ func simpleAfterConnect(sql string) func(*pgxpool.Config) {
 }
 
 // If the session can't be restored, the connection is closed: the pool makes a new one.
-func TestSessionThatCannotBePutBackIsClosed(t *testing.T) {
+func TestSessionThatCannotBeRestoredIsClosed(t *testing.T) {
 	for name, change := range map[string]string{
 		"DISCARD ALL": "DISCARD ALL", "DROP TABLE": "DROP TABLE kept", "DEALLOCATE": "DEALLOCATE ALL", "DISCARD TEMP": "DISCARD TEMP",
 		"RESET ALL": "RESET ALL", // with settings that the server doesn't list

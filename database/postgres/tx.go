@@ -59,7 +59,7 @@ type transaction struct {
 	scripts  int // executed so far
 	last     sqltext.Statement
 	recorded []database.Entry
-	session  session // as it was before the first script, once known
+	session  session // its state before the first script, once known
 }
 
 // add queues queries, and sends a long queue.

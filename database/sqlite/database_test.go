@@ -444,7 +444,7 @@ INSERT INTO child VALUES (3, 1);`)))
 	}
 }
 
-func TestBusyTimeoutIsPutBack(t *testing.T) {
+func TestBusyTimeoutIsRestored(t *testing.T) {
 	t.Parallel()
 	pool := open(t, filepath.Join(t.TempDir(), "app.db"), "_pragma=busy_timeout(4321)")
 	pool.SetMaxOpenConns(1)
@@ -476,9 +476,9 @@ func statements(t testing.TB, script string) []sqltext.Statement {
 	return all
 }
 
-// TestHeadIsNeverOld: what a connection remembers of its last Tx is invalid after any other write:
+// What a connection remembers of its last Tx is invalid after any other write:
 // by another connection, another process, a setting, a Run, a function.
-func TestHeadIsNeverOld(t *testing.T) {
+func TestHeadIsNeverStale(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "app.db")
 	mine, other := connect(t, "sqlite:"+path, database.Options{}), connect(t, "sqlite:"+path, database.Options{})
@@ -531,7 +531,7 @@ func TestHeadIsNeverOld(t *testing.T) {
 }
 
 // A file has no users, so the history and the settings contain the operating system's user.
-func TestWhoIsTheSystemsUser(t *testing.T) {
+func TestSystemUser(t *testing.T) {
 	t.Parallel()
 	me, err := user.LookupId(strconv.Itoa(os.Getuid()))
 	must(t, err)
@@ -566,7 +566,7 @@ func TestSettingBesideATransaction(t *testing.T) {
 	off.Settle = &database.LockOptions{Timeout: 20 * time.Millisecond, Waiting: func(database.Holder) { reported++ }}
 	var locked *database.LockedError
 	if err := database.UpdateSetting(bg, operator, off); !errors.As(err, &locked) {
-		t.Errorf("beside a transaction UpdateSetting returned %v and told %d times of it; want a *LockedError after the time it was given", err, reported)
+		t.Errorf("beside a transaction UpdateSetting returned %v and reported the holder %d times; want a *LockedError after its timeout", err, reported)
 	} else if reported != 1 {
 		t.Errorf("reported = %v, want %v", reported, 1)
 	}

@@ -173,7 +173,7 @@ func TestOlderEventsDoNotEndARun(t *testing.T) {
 	}
 }
 
-func TestWhatBecameOfVacuumInto(t *testing.T) {
+func TestOutcomeOfVacuumInto(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	file := func(name, content string) string {
@@ -228,7 +228,7 @@ func TestTablesOfAnotherVersion(t *testing.T) {
 }
 
 // A process that resumes a run attaches its databases again.
-func TestARunGoesOnWithWhatWasAttached(t *testing.T) {
+func TestARunResumesWithAttachedDatabases(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	url := "sqlite:" + filepath.Join(dir, "app.db")
@@ -264,7 +264,7 @@ INSERT INTO other.t VALUES (1);
 }
 
 // A reader of an interrupted run sees whether a process is at work on it.
-func TestARunIsSeenAtWork(t *testing.T) {
+func TestStateShowsARunAtWork(t *testing.T) {
 	t.Parallel()
 	for name, url := range map[string]string{"a file": "sqlite:" + filepath.Join(t.TempDir(), "a.db"), "in memory": "sqlite::memory:"} {
 		db, err := database.Open(bg, url, database.Options{})

@@ -68,7 +68,7 @@ func TestEverythingCanBeDescribed(t *testing.T) {
 	}
 }
 
-func TestWhatBecameOfDescribedObjects(t *testing.T) {
+func TestDescribedObjectsThatChanged(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "app.db")
 	db := connect(t, "sqlite:"+path, database.Options{})

@@ -42,7 +42,7 @@ func TestHolderOfARun(t *testing.T) {
 	_, _, err := db.Begin(bg, "app", database.LockOptions{Waiting: func(h database.Holder) { reported = h }})
 	var locked *database.LockedError
 	if !errors.As(err, &locked) {
-		t.Errorf("Begin: %v, and Waiting was told of %+v", err, reported)
+		t.Errorf("Begin: %v, and Waiting got %+v", err, reported)
 	} else if locked.Holder != reported {
 		t.Errorf("Begin: locked.Holder = %v, want %v", locked.Holder, reported)
 	} else if reported.App != "the app" {

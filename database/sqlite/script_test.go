@@ -166,8 +166,8 @@ func TestPageSizeOfAnEmptyFile(t *testing.T) {
 	}
 }
 
-// TestSessionIsPutBack has a script that changes everything possible.
-func TestSessionIsPutBack(t *testing.T) {
+// TestSessionIsRestored has a script that changes everything possible.
+func TestSessionIsRestored(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "app.db")
 	pool := open(t, path, "")

@@ -129,7 +129,7 @@ func useEverything(t *testing.T, r *recorder) string {
 var identifier = regexp.MustCompile(`[\pL_][\pL\pN_]*`)
 
 // Whimbrel's own statements use no object that exists only in the session or hides a function.
-func TestNothingOfOursIsShadowed(t *testing.T) {
+func TestOwnTablesAreNotShadowed(t *testing.T) {
 	t.Parallel()
 	plain := &recorder{dsn: dsn(filepath.Join(t.TempDir(), "app.db"), ""), sent: map[string]bool{}}
 	want := useEverything(t, plain)

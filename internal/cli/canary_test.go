@@ -23,7 +23,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
 )
 
-// The canary is a password in two halves, between which stands what breaks a URL.
+// The canary is a password in two halves. Between them is a character that breaks a URL.
 const head, tail = "Zk9QwCanary", "Xv7RtCanary"
 
 // canaryURLs are URLs that are wrong in every way that has its own code, and some that are right.

@@ -196,7 +196,7 @@ func TestInterruptedIsTheCause(t *testing.T) {
 	wantEqual(t, "SQLSTATE", f.SQLState, "")
 }
 
-func TestConflictSaysWhoItWas(t *testing.T) {
+func TestConflictNamesTheOtherProcess(t *testing.T) {
 	t.Parallel()
 	f, _ := explain(t.Context(), &whimbrel.ConflictError{
 		Version: 3, Problem: "was taken back", Entry: database.Entry{ID: 7, Version: 3, Direction: database.Down, DBUser: "me"},

@@ -4,5 +4,5 @@ package cli
 
 import "syscall"
 
-// dontWait keeps the opening of a pipe from waiting for somebody who writes to it.
+// dontWait makes opening a pipe return at once instead of waiting for a writer.
 const dontWait = syscall.O_NONBLOCK

@@ -224,7 +224,7 @@ func completed(r *whimbrel.Result) string {
 	return fmt.Sprintf("The %d migrations before it remain rolled back.", back)
 }
 
-// fix tells the user to fix the script that failed. part says from which statement on.
+// fix advises to fix the script that failed. part says from which statement on.
 func fix(p *whimbrel.Plan, f *render.Failure, part string) string {
 	for _, s := range p.Steps {
 		if s.From == whimbrel.FromHistory && f.Version != nil && s.Version == *f.Version && string(s.Direction) == f.Direction {

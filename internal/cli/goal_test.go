@@ -45,7 +45,7 @@ func TestCommandThatResumes(t *testing.T) {
 
 // A failure says what remains applied and what to do next, for a wrong statement, for a failure
 // that the statement did not cause, and for an unknown outcome.
-func TestWhatStandsOfARun(t *testing.T) {
+func TestAppliedStatementsOfARun(t *testing.T) {
 	t.Parallel()
 	step := whimbrel.Step{Version: 12, Name: "add_index", Direction: database.Up, Script: migration.Text("x.sql", "")}
 	fromHistory := step

@@ -79,7 +79,7 @@ func migrated(t *testing.T, url string) database.Database {
 	return db
 }
 
-// ask runs the command on a terminal at which somebody types an answer.
+// ask runs the command on a terminal at which someone types an answer.
 func ask(answer string, args ...string) (code int, stdout, stderr string) {
 	var out, errs strings.Builder
 	code = Run(Process{

@@ -48,7 +48,7 @@ func (d *db) lock(ctx context.Context, set string, opts database.LockOptions) (*
 	return h, nil
 }
 
-// isLocked reports whether somebody has the lock of a set.
+// isLocked reports whether a process holds the lock of a set.
 func (s *store) isLocked(history, set string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -42,8 +42,8 @@ func (d *data) clone() (*data, error) {
 	return c, json.Unmarshal(b, c)
 }
 
-// store is a file, shared by all Databases of this process that have it open. It stands for the
-// server. Its lock is one of the process alone: a real driver takes a lock that the server releases
+// store is a file, shared by all Databases of this process that have it open. It plays the
+// server. Its lock exists only in this process: a real driver takes a lock that the server releases
 // when the connection ends.
 type store struct {
 	path string

@@ -179,7 +179,7 @@ var (
 	}
 )
 
-func TestTheArrows(t *testing.T) {
+func TestImports(t *testing.T) {
 	packages := list(t)
 	for path, p := range packages {
 		if !ours(path) {

@@ -37,7 +37,7 @@ func executable(file string) bool {
 	return err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o111 != 0
 }
 
-// best chooses one with the major version that is wanted, else the newest.
+// best prefers the major version of opts, then the newest version.
 func best(all []found, opts Options) found {
 	return slices.MaxFunc(all, func(a, b found) int {
 		if opts.Version != "" {
@@ -65,11 +65,11 @@ func compareVersions(a, b string) int {
 	return cmp.Compare(len(as), len(bs))
 }
 
-// places are where programs may be: the folders of $PATH, and those that match the patterns.
+// places returns the folders to search: those of $PATH, and those that match the patterns.
 func places(opts Options, patterns ...string) []string {
 	all := slices.Clone(opts.Path)
 	for _, p := range patterns {
-		matches, _ := filepath.Glob(p) // the patterns are right
+		matches, _ := filepath.Glob(p) // the patterns are valid
 		all = append(all, matches...)
 	}
 	return all

@@ -1,6 +1,6 @@
-// Package localserver starts database servers of its own, to try things out: PostgreSQL, MariaDB or
-// MySQL, as far as their programs are on this machine. A server lives in a temporary folder,
-// listens on a socket there and on no network, and is gone with the process that started it.
+// Package localserver starts temporary database servers: PostgreSQL, MariaDB or MySQL, if their
+// programs are installed on this machine. A server keeps its data in a temporary folder, listens on
+// a Unix socket there and on no network, and ends with the process that started it.
 package localserver
 
 import (
@@ -12,57 +12,57 @@ import (
 	"strings"
 )
 
-// Options of Prepare.
+// Options are the options of Prepare.
 type Options struct {
 	// Dialect is "postgresql" or "mysql".
 	Dialect string
-	// Version is the version of the server that it is to be like, such as "15.20"; "" for any. If
-	// none with its major version is there, the newest is taken.
+	// Version is the version of the server to imitate, such as "15.20"; "" for any. If its major
+	// version is not installed, Prepare chooses the newest one that is.
 	Version string
-	// User is the name of the superuser on PostgreSQL, and Database that of the database that each
-	// server has.
+	// User is the name of PostgreSQL's superuser. Database is the name of each server's database.
 	User, Database string
-	// Connections is how many clients a server lets in at the same time; 0: 30 on PostgreSQL, and
-	// the server's own default elsewhere.
+	// Connections limits how many clients a server accepts at the same time. 0 means 30 on PostgreSQL
+	// and the server's own default elsewhere.
 	Connections int
-	// Path are the folders in which programs are looked for first: those of $PATH.
+	// Path lists the folders to search first: those of $PATH.
 	Path []string
 }
 
-// NoProgramError reports that a program is not on this machine.
+// NoProgramError reports that a program is not installed on this machine.
 type NoProgramError struct {
 	Program string
-	Looked  []string // the folders
+	Looked  []string // the folders searched
 }
 
 func (e *NoProgramError) Error() string {
-	return fmt.Sprintf("there is no %s on this machine (looked in %s)", e.Program, strings.Join(e.Looked, ", "))
+	return fmt.Sprintf("%s is not installed on this machine (looked in %s)", e.Program, strings.Join(e.Looked, ", "))
 }
 
-// Kit is what servers are made from: the programs, and a folder with data as they are in the
-// beginning.
+// Kit starts servers. It holds the programs, and a folder with the initial data that each server
+// copies.
 type Kit struct {
 	Version string // of the servers
 	opts    Options
 	kind    kind
 	dir     string
-	home    *guarded // removes dir when this process is gone
+	home    *guarded // removes dir when this process ends
 	started int
 }
 
-// kind is what is different for each kind of server.
+// kind is the part that differs between the kinds of servers.
 type kind interface {
-	// prepare makes the data folder at k.template().
+	// prepare creates the data folder at k.template().
 	prepare(ctx context.Context, k *Kit) error
-	// command is the server's, for the folder dir with data in dir/data, and how it is ended at
-	// once.
+	// command returns the command line of a server in the folder dir, with its data in dir/data, and
+	// the signal that ends it immediately.
 	command(k *Kit, dir string) (args []string, signal string)
-	// ready reports whether it answers, and url is how its database is opened.
+	// ready reports whether the server accepts connections.
 	ready(dir string) bool
+	// url returns the URL of the server's database.
 	url(k *Kit, dir string) string
 }
 
-// Prepare finds the programs, and makes the data from which servers start.
+// Prepare finds the programs and creates the data with which servers start.
 func Prepare(ctx context.Context, opts Options) (_ *Kit, err error) {
 	k := &Kit{opts: opts}
 	switch opts.Dialect {
@@ -71,7 +71,7 @@ func Prepare(ctx context.Context, opts Options) (_ *Kit, err error) {
 	case "mysql":
 		k.kind, k.Version, err = findMySQL(ctx, opts)
 	default:
-		err = fmt.Errorf("there is no local server for %s", opts.Dialect)
+		err = fmt.Errorf("local servers for %s are not supported", opts.Dialect)
 	}
 	if err != nil {
 		return nil, err
@@ -95,7 +95,7 @@ func Prepare(ctx context.Context, opts Options) (_ *Kit, err error) {
 
 func (k *Kit) template() string { return filepath.Join(k.dir, "template") }
 
-// Close removes the folder. The servers must be closed before.
+// Close removes the folder. Close the servers first.
 func (k *Kit) Close() error {
 	if k.home != nil {
 		k.home.end()
@@ -103,7 +103,7 @@ func (k *Kit) Close() error {
 	return os.RemoveAll(k.dir)
 }
 
-// Server is a server that runs.
+// Server is a running server.
 type Server struct {
 	// URL opens its database.
 	URL string
@@ -111,7 +111,7 @@ type Server struct {
 	run *guarded
 }
 
-// Start starts a server with nothing in its database, and waits until it answers.
+// Start starts a server with an empty database, and waits until it accepts connections.
 func (k *Kit) Start(ctx context.Context) (*Server, error) {
 	k.started++
 	s := &Server{dir: filepath.Join(k.dir, strconv.Itoa(k.started))}
@@ -132,7 +132,7 @@ func (k *Kit) Start(ctx context.Context) (*Server, error) {
 	return s, nil
 }
 
-// Close ends the server at once, and removes its folder.
+// Close ends the server immediately and removes its folder.
 func (s *Server) Close() error {
 	s.run.end()
 	return os.RemoveAll(s.dir)
@@ -154,5 +154,5 @@ func major(dialect, version string) string {
 	return parts[0]
 }
 
-// SameMajor reports whether two versions of servers are of one major version.
+// SameMajor reports whether two server versions have the same major version.
 func SameMajor(dialect, a, b string) bool { return major(dialect, a) == major(dialect, b) }

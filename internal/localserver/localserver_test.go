@@ -24,7 +24,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// starter is set where the test's program is to start a server and wait to be killed.
+// starter is set if the test's program must start a server and wait to be killed.
 const starter = "WHIMBREL_LOCALSERVER_STARTER"
 
 func TestMain(m *testing.M) {
@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// folders are those in which programs are looked for; the tests' own come first.
+// folders returns the folders to search for programs; the tests' own come first.
 func folders() []string {
 	var all []string
 	for pair := range strings.SplitSeq(os.Getenv("WHIMBREL_TEST_POSTGRES_BIN"), ",") {
@@ -60,7 +60,7 @@ func start(ctx context.Context, opts localserver.Options) (*localserver.Kit, *lo
 	return k, s, err
 }
 
-// need skips the test where the programs are not there.
+// need skips the test if the programs are not installed.
 func need(t *testing.T, err error) {
 	t.Helper()
 	if errors.As(err, new(*localserver.NoProgramError)) {
@@ -82,7 +82,7 @@ func TestServersOfTheirOwn(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, s := range []*localserver.Server{first, second} { // neither has what the other has
+			for _, s := range []*localserver.Server{first, second} { // the objects of one are not in the other
 				db, err := database.Open(t.Context(), s.URL, database.Options{})
 				if err != nil {
 					t.Fatal(err)
@@ -129,8 +129,7 @@ func socketDir(url string) string {
 	return filepath.Dir(rest)
 }
 
-// TestNothingIsLeftOfAKilledProcess: the server ends, and its folder goes, when the process that
-// started it is killed.
+// If the process that started a server is killed, the server ends and its folder is removed.
 func TestNothingIsLeftOfAKilledProcess(t *testing.T) {
 	for _, dialect := range []string{"postgresql", "mysql"} {
 		t.Run(dialect, func(t *testing.T) {

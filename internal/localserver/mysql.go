@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// mysql is MariaDB, where install is its program that makes the data, or MySQL.
+// mysql is MySQL or, if install is set, MariaDB; install is the program that creates its data.
 type mysql struct{ server, install string }
 
 func findMySQL(ctx context.Context, opts Options) (kind, string, error) {
@@ -74,7 +74,7 @@ func (m mysql) command(k *Kit, dir string) ([]string, string) {
 	return args, "KILL"
 }
 
-// ready reports whether it listens; who connects waits until the database is there.
+// ready reports whether the server listens. A client that connects then waits for the database.
 func (m mysql) ready(dir string) bool {
 	c, err := net.Dial("unix", m.socket(dir))
 	return err == nil && c.Close() == nil

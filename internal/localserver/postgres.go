@@ -13,8 +13,7 @@ import (
 
 type postgres struct{ bin string }
 
-// findPostgres looks for initdb and postgres, of which packages often put only others into the
-// PATH.
+// findPostgres finds initdb and postgres. Packages often install them outside of $PATH.
 func findPostgres(ctx context.Context, opts Options) (kind, string, error) {
 	folders := places(opts, "/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/libexec/postgresql*", "/usr/local/pgsql/bin",
 		"/opt/homebrew/opt/postgresql*/bin", "/usr/local/opt/postgresql*/bin", "/Library/PostgreSQL/*/bin", "/Applications/Postgres.app/Contents/Versions/*/bin")
@@ -42,7 +41,7 @@ func (p postgres) prepare(ctx context.Context, k *Kit) error {
 	return k.tool(ctx, create, filepath.Join(p.bin, "postgres"), "--single", "-F", "-D", k.template(), "postgres")
 }
 
-// user is the superuser's name. Those that begin with pg_ are the server's own.
+// user returns the superuser's name. PostgreSQL reserves names that begin with pg_.
 func (k *Kit) user() string {
 	if k.opts.User == "" || strings.HasPrefix(k.opts.User, "pg_") {
 		return "postgres"
@@ -54,14 +53,15 @@ func (p postgres) command(k *Kit, dir string) ([]string, string) {
 	args := []string{filepath.Join(p.bin, "postgres"), "-D", filepath.Join(dir, "data"), "-F"}
 	for _, set := range []string{
 		"listen_addresses=", "unix_socket_directories=" + dir, "synchronous_commit=off", "full_page_writes=off", "max_connections=" + strconv.Itoa(cmp.Or(k.opts.Connections, 30)), "logging_collector=off",
-		"dynamic_shared_memory_type=mmap", // in its folder, so that nothing is left if it is killed
+		"dynamic_shared_memory_type=mmap", // in its folder, so that a killed server leaves nothing elsewhere
 	} {
 		args = append(args, "-c", set)
 	}
 	return args, "QUIT"
 }
 
-// ready looks at the last line of the server's own file, since it listens before it answers.
+// ready reads the state that the server writes to postmaster.pid, because the server listens before
+// it accepts connections.
 func (postgres) ready(dir string) bool {
 	pid, err := os.ReadFile(filepath.Join(dir, "data", "postmaster.pid"))
 	lines := strings.Split(strings.TrimSpace(string(pid)), "\n")

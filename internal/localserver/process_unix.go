@@ -5,6 +5,7 @@ package localserver
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -16,12 +17,12 @@ import (
 	"time"
 )
 
-// What a guarded shell runs. Its standard input is a pipe of which this process has the other end,
-// so that it reads an end of file when this process is gone, however that came.
+// Scripts of a guarded shell. Its standard input is a pipe whose other end this process holds. When
+// this process ends, even by kill -9, the shell reads the end of the file.
 const (
-	// keepFolder removes the folder $0 then. A server that is in it may still be writing.
+	// keepFolder then removes the folder $0. It tries again while a server still writes there.
 	keepFolder = `read x; i=0; while ! rm -rf "$0" 2>/dev/null && [ $i -lt 50 ]; do i=$((i+1)); sleep 0.2; done`
-	// runServer runs the server "$@" with the folder $0, and ends it then with the signal $1.
+	// runServer runs the server "$@" in the folder $0, and then ends it with the signal $1.
 	runServer = `signal=$1; shift; exec 3<&0
 "$@" >"$0/log" 2>&1 </dev/null 3<&- &
 pid=$!
@@ -33,11 +34,11 @@ wait $pid`
 // guarded is a shell that ends when this process does.
 type guarded struct {
 	cmd   *exec.Cmd
-	hold  *os.File // our end of its pipe
+	hold  *os.File // this process's end of the pipe
 	ended chan struct{}
 }
 
-// guard starts a shell with a script; args are $0 and what follows.
+// guard starts a shell with a script; args are $0, $1 and so on.
 func guard(dir, script string, args ...string) (*guarded, error) {
 	theirs, ours, err := os.Pipe()
 	if err != nil {
@@ -46,7 +47,7 @@ func guard(dir, script string, args ...string) (*guarded, error) {
 	defer theirs.Close()
 	cmd := exec.Command("sh", append([]string{"-c", script}, args...)...)
 	cmd.Stdin, cmd.Dir, cmd.Env = theirs, dir, environment()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for us
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C must reach only this process
 	if err := ordinary(cmd); err != nil {
 		ours.Close()
 		return nil, err
@@ -57,13 +58,13 @@ func guard(dir, script string, args ...string) (*guarded, error) {
 	}
 	g := &guarded{cmd: cmd, hold: ours, ended: make(chan struct{})}
 	go func() {
-		_ = cmd.Wait() // how it has ended does not matter
+		_ = cmd.Wait() // its exit code does not matter
 		close(g.ended)
 	}()
 	return g, nil
 }
 
-// end has the shell end what it runs, and waits for that.
+// end makes the shell end its work, and waits until it has.
 func (g *guarded) end() {
 	if g == nil {
 		return
@@ -72,13 +73,12 @@ func (g *guarded) end() {
 	<-g.ended
 }
 
-// startPatience bounds what a server may take to start, which is long after a busy machine has done
-// it.
-const startPatience = 2 * time.Minute
+// startTimeout limits how long a server may take to start, even on a busy machine.
+const startTimeout = 2 * time.Minute
 
-// until waits until a server that it runs is ready.
+// until waits until the server that g runs is ready.
 func (g *guarded) until(ctx context.Context, ready func() bool) error {
-	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	for {
 		if ready() {
@@ -86,7 +86,7 @@ func (g *guarded) until(ctx context.Context, ready func() bool) error {
 		}
 		select {
 		case <-g.ended:
-			return fmt.Errorf("it ended by itself")
+			return errors.New("it ended unexpectedly")
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(20 * time.Millisecond):
@@ -113,11 +113,11 @@ func (k *Kit) tool(ctx context.Context, input, name string, args ...string) erro
 	return nil
 }
 
-// environment has nothing that would lead a server or its tools elsewhere.
+// environment omits variables that would redirect a server or its tools.
 func environment() []string { return []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"} }
 
-// ordinary lets a program of the superuser run as "nobody", since servers refuse to run with all
-// rights.
+// ordinary makes cmd run as "nobody" if this process is root, because servers refuse to run as
+// root.
 func ordinary(cmd *exec.Cmd) error {
 	if os.Geteuid() != 0 {
 		return nil
@@ -133,7 +133,7 @@ func ordinary(cmd *exec.Cmd) error {
 func nobody() (uid, gid uint32, err error) {
 	u, err := user.Lookup("nobody")
 	if err != nil {
-		return 0, 0, fmt.Errorf("database servers refuse to run as root, and there is no user to run one as: %w", err)
+		return 0, 0, fmt.Errorf("database servers refuse to run as root, and there is no user \"nobody\" to run one as: %w", err)
 	}
 	id, err1 := strconv.ParseUint(u.Uid, 10, 32)
 	group, err2 := strconv.ParseUint(u.Gid, 10, 32)
@@ -143,7 +143,8 @@ func nobody() (uid, gid uint32, err error) {
 	return uint32(id), uint32(group), nil
 }
 
-// makeFolder makes a private folder for whoever runs the servers. A socket's path must be short.
+// makeFolder creates a private folder for the user that runs the servers. Its path is short,
+// because a socket's path must be.
 func makeFolder() (string, error) {
 	base := os.TempDir()
 	if len(base) > 60 || os.Geteuid() == 0 && !open(base) {
@@ -163,7 +164,7 @@ func makeFolder() (string, error) {
 	return dir, err
 }
 
-// open reports whether everybody may go to a folder, and make and remove folders there.
+// open reports whether every user may enter a folder, and create and remove folders there.
 func open(dir string) bool {
 	if info, err := os.Stat(dir); err != nil || info.Mode().Perm()&0o002 == 0 {
 		return false

@@ -232,7 +232,7 @@ func TestProxyCutsMariaDBAfterTheNthMessage(t *testing.T) {
 	}
 }
 
-func TestProxyResetsConnectionsIfItIsToldTo(t *testing.T) {
+func TestProxyResetsConnections(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{testdb.MariaDB(t), testdb.Postgres(t)} {
 		proxy := testdb.NewProxy(t, url)

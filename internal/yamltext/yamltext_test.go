@@ -56,7 +56,7 @@ func TestExpanded(t *testing.T) {
 		{"an alias of nothing", "a: *b\n", false},
 		{"an alias of itself", "a: &a [*a]\n", false},
 		{"one that is used often", "a: &a " + strings.Repeat("x", 1000) + "\nb: [" + strings.Repeat("*a, ", 100) + "]\n", true},
-		{"one that stands for others, which stand for others", bomb, true},
+		{"aliases of aliases", bomb, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f, err := yamltext.Parse(tt.text)

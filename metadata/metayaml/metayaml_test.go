@@ -144,7 +144,7 @@ func TestReadErrors(t *testing.T) {
 	}
 }
 
-func TestReadTellsEverythingThatIsWrong(t *testing.T) {
+func TestReadReportsAllProblems(t *testing.T) {
 	_, err := metayaml.Read("m.yaml", "tables:\n  a:\n    ownr: x\n  b:\n    tags: x\nviws: {}\n")
 	var all metadata.Errors
 	if !errors.As(err, &all) {

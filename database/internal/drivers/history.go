@@ -54,10 +54,10 @@ const entryColumns = "set_name, version, name, direction, checksum, down_checksu
 // InsertEntry begins an INSERT of an entry into a table; the values of EntryValues follow.
 func InsertEntry(table string) string { return "INSERT INTO " + table + " (" + entryColumns + ") " }
 
-// EntryParams are the placeholders of the values.
+// EntryParams lists the placeholders of the values.
 const EntryParams = "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
 
-// EntryValues returns the values of an entry's columns. NULL stands for a missing text or checksum.
+// EntryValues returns the values of an entry's columns. A missing text or checksum is NULL.
 func EntryValues(e database.Entry, formatTime func(time.Time) string) []any {
 	text := func(s string, has bool) sql.NullString { return sql.NullString{String: s, Valid: has} }
 	return []any{

@@ -92,7 +92,7 @@ func (r *reader) lostElements(t *table) {
 			continue
 		}
 		if strings.Contains(render(it.toks[:it.toks.Closing(2)].From(2)), "?") {
-			r.omitted = append(r.omitted, "what stands for ? in the elements of column "+t.name+"."+it.toks[0].Name()+", if anything: MariaDB doesn't tell characters of four bytes there")
+			r.omitted = append(r.omitted, "the characters shown as ? in the elements of column "+t.name+"."+it.toks[0].Name()+": MariaDB replaces characters of four bytes there")
 		}
 	}
 }
