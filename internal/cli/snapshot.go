@@ -16,31 +16,49 @@ import (
 )
 
 func (a *app) snapshotCommand() *cobra.Command {
-	var out string
+	var out, name string
+	var format snapshotFormat
 	cmd := &cobra.Command{
 		Use:        "snapshot",
-		SuggestFor: []string{"dump", "schema"},
+		SuggestFor: []string{"dump", "schema", "diagram", "erd"},
 		GroupID:    groupInspect,
-		Short:      "Write the schema of the database as SQL",
+		Short:      "Write the schema of the database as SQL or as a diagram",
 		Long: `Snapshot prints SQL that creates the schema of the database, without Whimbrel's own tables. The
-statements are in executable order, and the output depends on the schema alone. A file whose name
-ends in .json holds a document that "whimbrel diff" can compare without a scratch database.`,
+statements are in executable order, and the output depends on the schema alone. The format json is
+a document that "whimbrel diff" can compare without a scratch database.
+
+The formats mermaid, svg and dot are diagrams: tables with their columns and keys, foreign keys
+between them, and the owners and tags from the metadata. No other program is needed to draw them.
+
+Without --format, the file's name decides: .json, .mmd, .svg, .dot; any other is SQL.`,
 		Example: `  whimbrel snapshot
   whimbrel snapshot --out schema.sql
-  whimbrel snapshot --out release7.json`,
+  whimbrel snapshot --out release7.json
+  whimbrel snapshot --out schema.svg
+  whimbrel snapshot --format mermaid`,
 		Args: noArgs,
+		PreRunE: func(*cobra.Command, []string) (err error) {
+			format, err = parseSnapshotFormat(name, out)
+			return err
+		},
 		RunE: a.with(a.openWithoutFiles, func(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
 			s, err := database.Snapshot(cmd.Context(), t.db, catalog.Options{})
 			if err != nil {
 				return nil, err
 			}
-			if out != "" {
-				err = a.writeSnapshot(out, s)
+			text, tables, err := snapshotText(cmd.Context(), t.db, s, format)
+			if err != nil {
+				return nil, err
 			}
-			return render.NewSnapshot(s, out), err
+			if out != "" {
+				err = a.writeOutput(out, []byte(text))
+			}
+			return render.NewSnapshot(s, string(format), text, tables, out), err
 		}),
 	}
-	cmd.Flags().StringVar(&out, "out", "", "`file` to write: SQL, or a document if it ends in .json")
+	cmd.Flags().StringVar(&out, "out", "", "`file` to write")
+	cmd.Flags().StringVar(&name, "format", "", "`format` to write: "+strings.Join(snapshotFormats, ", ")+" (default: by the file's name, else sql)")
+	must(cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(snapshotFormats, cobra.ShellCompDirectiveNoFileComp)))
 	return cmd
 }
 
@@ -50,17 +68,6 @@ func isDocument(file string) bool { return strings.EqualFold(filepath.Ext(file),
 func isScript(file string) bool {
 	_, _, url := strings.Cut(file, ":")
 	return strings.EqualFold(filepath.Ext(file), ".sql") && (!url || filepath.IsAbs(file))
-}
-
-func (a *app) writeSnapshot(file string, s *catalog.Snapshot) error {
-	content := []byte(s.Text())
-	if isDocument(file) {
-		var err error
-		if content, err = s.Encode(); err != nil {
-			return err
-		}
-	}
-	return a.writeOutput(file, content)
 }
 
 func (a *app) diffCommand() *cobra.Command {

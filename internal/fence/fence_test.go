@@ -47,12 +47,18 @@ var rules = []rule{
 	{pkg: "internal/spelling"},
 	{pkg: "internal/filekind"},
 	{pkg: "internal/durations"},
+	{pkg: "internal/plaintext"},
 	{pkg: "migration", imports: []string{"sqltext", "internal/spelling"}},
 	{pkg: "catalog"},
 	// It starts processes, so only the command and whimbreltest may import it. Nothing but tests
 	// imports whimbreltest, and it starts a server only if a test asks for a database without a URL.
 	{pkg: "internal/localserver"},
 	{pkg: "metadata", imports: []string{"internal/spelling"}},
+	{
+		pkg:     "diagram",
+		imports: []string{"catalog", "metadata", "sqltext", "internal/plaintext"},
+		outside: []string{"golang.org/x/text"}, // the widths of characters
+	},
 	{pkg: "internal/yamltext", outside: []string{"github.com/goccy/go-yaml"}},
 	{
 		pkg:     "metadata/metayaml",
@@ -124,10 +130,10 @@ var rules = []rule{
 	{
 		pkg: "internal/cli/...",
 		imports: []string{
-			".", "source", "database", "migration", "sqltext", "catalog", "metadata/...", "inspect", "query",
+			".", "source", "database", "migration", "sqltext", "catalog", "metadata/...", "inspect", "query", "diagram",
 			"internal/spelling", "internal/durations", "internal/filekind", "internal/localserver", "internal/yamltext",
 		},
-		outside: slices.Concat(commandLine, terminal, configuration, []string{diffLibrary}),
+		outside: slices.Concat(commandLine, terminal, configuration, []string{diffLibrary, "golang.org/x/text"}),
 	},
 	{
 		pkg:      "cmd/whimbrel",

@@ -18,23 +18,31 @@ type Snapshot struct {
 	Objects     int      `json:"objects"`
 	Omitted     []string `json:"omitted"`        // objects that a snapshot can't contain
 	File        string   `json:"file,omitempty"` // the file that was written
-	Text        string   `json:"text,omitempty"` // the SQL, if it was not written to a file
+	Format      string   `json:"format"`         // sql, json, mermaid, svg or dot
+	Text        string   `json:"text,omitempty"` // the schema in that format, if it was not written to a file
+
+	picture bool // the format is a diagram
+	tables  int
 }
 
-// NewSnapshot returns the answer for a snapshot that was written to a file, or is shown if file is
-// "".
-func NewSnapshot(s *catalog.Snapshot, file string) *Snapshot {
-	d := &Snapshot{Dialect: s.Dialect, Server: s.Server, Fingerprint: s.Fingerprint(), Objects: s.Count(), Omitted: s.Omitted, File: file}
+// NewSnapshot returns the answer for a snapshot whose text was written to a file, or is shown if
+// file is "". tables is the number of tables in a diagram, -1 for another format.
+func NewSnapshot(s *catalog.Snapshot, format, text string, tables int, file string) *Snapshot {
+	d := &Snapshot{
+		Dialect: s.Dialect, Server: s.Server, Fingerprint: s.Fingerprint(), Objects: s.Count(),
+		Omitted: s.Omitted, Format: format, File: file,
+	}
 	if d.Omitted == nil {
 		d.Omitted = []string{}
 	}
+	d.picture, d.tables = tables >= 0, tables
 	if file == "" {
-		d.Text = s.Text()
+		d.Text = text
 	}
 	return d
 }
 
-// exact reports whether the answer is SQL that can be executed.
+// exact reports whether the answer is for another program, such as psql.
 func (d *Snapshot) exact() bool { return d.File == "" }
 
 func (d *Snapshot) write(pg *page) {
@@ -42,7 +50,14 @@ func (d *Snapshot) write(pg *page) {
 		pg.WriteString(d.Text)
 		return
 	}
-	pg.line("Wrote " + count(d.Objects, "object") + " to " + clean(d.File) + ".")
+	what := count(d.Objects, "object")
+	if d.picture {
+		what = count(d.tables, "table")
+	}
+	pg.line("Wrote " + what + " to " + clean(d.File) + ".")
+	if d.picture { // it shows tables only
+		return
+	}
 	if len(d.Omitted) > 0 {
 		pg.line(pg.warn("The database also has these, which a snapshot can't contain:"))
 	}
