@@ -55,6 +55,13 @@ bench: ## compare with other tools (BENCH=arguments)
 build: ## build everything, without cgo
 	@$(NOCGO) go build ./...
 
+.PHONY: docs
+docs: ## write the man pages, the completions and the schema of whimbrel.yaml to dist/docs
+	@rm -rf dist/docs
+	@$(NOCGO) go run ./internal/manual dist/docs
+	@$(NOCGO) go run ./cmd/whimbrel config schema > dist/docs/whimbrel.schema.json
+	@echo "dist/docs: man, completions, whimbrel.schema.json"
+
 .PHONY: vet
 vet: ## run go vet
 	@$(NOCGO) go vet ./...

@@ -142,3 +142,8 @@ func asksForJSON(args []string) bool {
 		return s == "--json" || strings.HasPrefix(s, "--json=") && s != "--json=false"
 	})
 }
+
+// Command returns the command with all its subcommands, for a generator of documentation.
+func Command() *cobra.Command {
+	return (&app{Process: Process{LookupEnv: func(string) (string, bool) { return "", false }}}).root()
+}

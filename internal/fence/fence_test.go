@@ -140,6 +140,7 @@ var rules = []rule{
 		imports:  []string{"internal/cli", "database/postgres", "database/sqlite", "database/mysql"},
 		linksAll: true,
 	},
+	{pkg: "internal/manual", imports: []string{"internal/cli"}, linksAll: true}, // a build tool
 	{
 		pkg:      "internal/testdb",
 		outside:  []string{"github.com/jackc/pgx/v5", "github.com/go-sql-driver/mysql"},

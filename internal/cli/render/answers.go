@@ -2,6 +2,7 @@ package render
 
 import (
 	"cmp"
+	"encoding/json"
 	"strings"
 	"time"
 
@@ -232,3 +233,14 @@ type Version struct {
 func (d *Version) write(pg *page) {
 	pg.line("whimbrel ", d.Version, " (", d.Go, ", ", d.Platform, ")")
 }
+
+// ConfigSchema is the answer of config schema: the schema's JSON.
+type ConfigSchema json.RawMessage
+
+// MarshalJSON returns the schema.
+func (d ConfigSchema) MarshalJSON() ([]byte, error) { return d, nil }
+
+func (d ConfigSchema) write(pg *page) { pg.line(strings.TrimSuffix(string(d), "\n")) }
+
+// exact reports that the answer is data.
+func (ConfigSchema) exact() bool { return true }
