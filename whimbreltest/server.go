@@ -64,12 +64,13 @@ func (o Options) server(ctx context.Context, k *kind) (server, error) {
 	if !k.imported() {
 		return server{}, fmt.Errorf("the driver is missing; add this line to the imports of the test:\n\t_ %q", k.importPath())
 	}
-	s := server{url: o.URL, from: "Options.URL"}
-	if s.url == "" && k.variable != "" {
-		s = server{url: os.Getenv(k.variable), from: k.variable}
+	s := server{url: o.urlOf(k), from: "Options.URL"}
+	if o.URL == "" {
+		s.from = k.variable
 	}
 	switch {
 	case s.url != "":
+		s.url = k.withDatabase(s.url)
 		return s, k.check(s)
 	case k == sqlite:
 		dir, err := ownFolder()
@@ -77,6 +78,27 @@ func (o Options) server(ctx context.Context, k *kind) (server, error) {
 	}
 	local, err := k.start(ctx)
 	return server{url: local, from: "the local server"}, err
+}
+
+// urlOf returns the URL of the options or of the environment.
+func (o Options) urlOf(k *kind) string {
+	if o.URL == "" && k.variable != "" {
+		return os.Getenv(k.variable)
+	}
+	return o.URL
+}
+
+// withDatabase adds the database that every MySQL server has to a URL without one.
+func (k *kind) withDatabase(url string) string {
+	base, params, found := strings.Cut(url, "?")
+	_, place, ok := strings.Cut(base, "://")
+	if _, name, _ := strings.Cut(place, "/"); k != mysql || !ok || name != "" {
+		return url
+	}
+	if url = strings.TrimSuffix(base, "/") + "/information_schema"; found {
+		url += "?" + params
+	}
+	return url
 }
 
 // check refuses the URL of another kind of database.
@@ -96,22 +118,40 @@ func (k *kind) start(ctx context.Context) (string, error) {
 	if k.local.url != "" {
 		return k.local.url, nil
 	}
-	kit, err := k.prepare(ctx)
+	s, err := k.startAnother(ctx)
 	if err != nil {
 		return "", err
 	}
-	s, err := kit.Start(context.WithoutCancel(ctx))
-	if err != nil {
-		return "", errors.Join(err, kit.Close())
-	}
-	k.local.kit, k.local.url = kit, s.URL
+	k.local.url = s.URL
 	return s.URL, nil
 }
+
+// newServer starts a server for one use, which the caller closes.
+func (k *kind) newServer(ctx context.Context) (*localserver.Server, error) {
+	k.local.Lock()
+	defer k.local.Unlock()
+	return k.startAnother(ctx)
+}
+
+// startAnother starts a server. k.local is locked.
+func (k *kind) startAnother(ctx context.Context) (*localserver.Server, error) {
+	if k.local.kit == nil {
+		kit, err := k.prepare(ctx)
+		if err != nil {
+			return nil, err
+		}
+		k.local.kit = kit
+	}
+	return k.local.kit.Start(context.WithoutCancel(ctx))
+}
+
+// localDatabase is the database of each server that this process starts.
+const localDatabase = "app"
 
 // prepare finds the programs of a server.
 func (k *kind) prepare(ctx context.Context) (*localserver.Kit, error) {
 	kit, err := localserver.Prepare(context.WithoutCancel(ctx), localserver.Options{
-		Dialect: k.dialect.String(), Database: "app", Path: filepath.SplitList(os.Getenv("PATH")), Connections: 200,
+		Dialect: k.dialect.String(), Database: localDatabase, Path: filepath.SplitList(os.Getenv("PATH")), Connections: 200,
 	})
 	if errors.As(err, new(*localserver.NoProgramError)) {
 		return nil, fmt.Errorf("it needs a server: set %s (or Options.URL) to the URL of one, or install %s: %w", k.variable, k.server, err)

@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -17,6 +18,7 @@ import (
 
 	_ "github.com/jackc/pgx/v5/stdlib"
 
+	_ "github.com/whimbrel-db/whimbrel/database/mysql"
 	_ "github.com/whimbrel-db/whimbrel/database/postgres"
 	_ "github.com/whimbrel-db/whimbrel/database/sqlite"
 
@@ -30,6 +32,9 @@ import (
 func TestMain(m *testing.M) {
 	if task := os.Getenv(envTask); task != "" {
 		os.Exit(worker(task))
+	}
+	if os.Getenv(envCheck) != "" { // it uses the servers of the process that started it
+		os.Exit(m.Run())
 	}
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "whimbreltest-test-")
@@ -60,7 +65,7 @@ type kind struct {
 	names    string // a query for the names of all databases
 	sleep    string // a statement that waits for a moment
 	missing  error  // why there is no server
-	url      string
+	url, dsn string // of the server; dsn for the client of MySQL
 }
 
 var servers = []*kind{
@@ -69,6 +74,13 @@ var servers = []*kind{
 		names: "SELECT datname FROM pg_database", sleep: "SELECT pg_sleep(%d)",
 		function: func(o whimbreltest.Options, t testing.TB, files *fstest.MapFS) *whimbreltest.DB {
 			return o.Postgres(t, files)
+		},
+	},
+	{
+		name: "MariaDB", variable: "WHIMBREL_TEST_MYSQL_URL", dialect: "mysql", client: "mysql",
+		names: "SELECT schema_name FROM information_schema.schemata", sleep: "SELECT sleep(%d)",
+		function: func(o whimbreltest.Options, t testing.TB, files *fstest.MapFS) *whimbreltest.DB {
+			return o.MySQL(t, files)
 		},
 	},
 	{
@@ -94,7 +106,7 @@ func (k *kind) start(dir string) (stop func(), err error) {
 	folders = append(folders, filepath.SplitList(os.Getenv("PATH"))...)
 	ctx := context.Background()
 	kit, err := localserver.Prepare(ctx, localserver.Options{
-		Dialect: k.dialect, Database: "home", Path: folders, Connections: 200, Version: os.Getenv("WHIMBREL_TEST_POSTGRES_MAIN"),
+		Dialect: k.dialect, Database: "home", Path: folders, Connections: 200,
 	})
 	if errors.As(err, new(*localserver.NoProgramError)) && os.Getenv("WHIMBREL_TEST_REQUIRE") == "" {
 		k.missing = err
@@ -108,6 +120,9 @@ func (k *kind) start(dir string) (stop func(), err error) {
 		return nil, errors.Join(err, kit.Close())
 	}
 	k.url = s.URL
+	if u, err := url.Parse(s.URL); err == nil && k.dialect == "mysql" {
+		k.dsn = fmt.Sprintf("root@unix(%s)/", u.Query().Get("socket"))
+	}
 	return func() { s.Close(); kit.Close() }, os.Setenv(k.variable, s.URL)
 }
 
@@ -145,7 +160,7 @@ func (k *kind) databases(t testing.TB) map[string]bool {
 	t.Helper()
 	all := map[string]bool{}
 	if k.dialect == "" {
-		entries, err := os.ReadDir(filepath.Dir(strings.TrimPrefix(k.url, "sqlite:")))
+		entries, err := os.ReadDir(k.folder())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -38,6 +38,10 @@ type Database struct {
 	known map[string]bool
 
 	unknown atomic.Pointer[string] // the server that received a COMMIT whose answer was lost
+
+	url     string     // that Open was called with
+	cloning sync.Mutex // guards clones
+	clones  *cloner    // once Clone was called
 }
 
 func newDatabase(opts database.Options) (*Database, error) {
@@ -70,6 +74,11 @@ func leaseName(n database.TableNames) string {
 func (db *Database) Close() error {
 	if !db.life.Close() || !db.owned {
 		return nil
+	}
+	db.cloning.Lock()
+	defer db.cloning.Unlock()
+	if db.clones != nil {
+		db.clones.end()
 	}
 	return db.pool.Close()
 }

@@ -36,7 +36,7 @@ func (Driver) Open(ctx context.Context, rawURL string, opts database.Options) (d
 		return nil, database.NewURLError(rawURL, "%s", err)
 	}
 	db.pool, db.owned, db.config, db.wanted = sql.OpenDB(connector), true, t.config, t.lock
-	db.named = t.config.DBName
+	db.named, db.url = t.config.DBName, rawURL
 	db.pool.SetMaxIdleConns(4)
 	ctx, stop := context.WithTimeout(ctx, t.config.Timeout) // also limits the wait for the answer
 	defer stop()

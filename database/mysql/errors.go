@@ -31,6 +31,7 @@ const (
 	erDupEntry         = 1062
 	erParse            = 1064
 	erNoSuchThread     = 1094
+	erTableDenied      = 1142
 	erNoSuchTable      = 1146
 	erNoSuchIndex      = 1176
 	erPacketTooLarge   = 1153

@@ -12,6 +12,7 @@ var (
 		database.Locator
 		database.Identifier
 		database.Checker
+		database.Cloner
 	} = (*Database)(nil)
 	_ drivers.Tx = (*transaction)(nil)
 	_ interface {
