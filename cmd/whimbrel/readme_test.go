@@ -128,6 +128,7 @@ var (
 	moments = regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d`)
 	lengths = regexp.MustCompile(`\d+(\.\d+)?(µs|ms|s)\b`)
 	folders = regexp.MustCompile(`\S*whimbrel-scratch-\d+`)
+	servers = regexp.MustCompile(`\S+ on \S+:\d+\b`)
 	blanks  = regexp.MustCompile(`  +`)
 )
 
@@ -137,5 +138,6 @@ func settle(text string) string {
 	text = moments.ReplaceAllString(text, "WHEN")
 	text = lengths.ReplaceAllString(text, "TIME")
 	text = folders.ReplaceAllString(text, "FOLDER")
+	text = servers.ReplaceAllString(text, "DATABASE")
 	return strings.TrimSpace(blanks.ReplaceAllString(text, " "))
 }

@@ -92,9 +92,11 @@ func TestOpenReadsNothingFromTheEnvironment(t *testing.T) {
 	must(t, apply(t, db, "s", 1, script("CREATE TABLE public.seen AS SELECT current_setting('application_name') || current_setting('search_path') || current_setting('timezone') AS all")))
 	lacks(t, "what the session sees", readSeen(t, url), "environment", "Tokyo")
 	// Missing parts of the URL are not filled in either.
-	_, err := database.Open(background(t), "postgres:///", database.Options{})
+	_, err := database.Open(background(t), "postgres:///app", database.Options{})
 	e := as[*database.ConnectError](t, err)
-	lacks(t, "the error of postgres:///", e.Error(), "no.such.host", "nothing")
+	lacks(t, "the error of postgres:///app", e.Error(), "no.such.host", "nothing")
+	_, err = database.Open(background(t), "postgres://u@127.0.0.1:1", database.Options{})
+	contains(t, "the error without a name", as[*database.URLError](t, err).Msg, "names no database")
 }
 
 func readSeen(t *testing.T, url string) string {
@@ -107,6 +109,21 @@ func readSeen(t *testing.T, url string) string {
 	var seen string
 	must(t, c.QueryRow(background(t), `SELECT "all" FROM public.seen`).Scan(&seen))
 	return seen
+}
+
+// The server would use the database with the name of the user.
+func TestURLsThatNameNoDatabase(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{
+		"postgres://u@127.0.0.1:1", "postgres://u@127.0.0.1:1/", "postgresql://127.0.0.1:1/?sslmode=disable", "postgres://u@127.0.0.1:1/?dbname=", "postgres:///",
+	} {
+		_, err := database.Open(background(t), url, database.Options{})
+		contains(t, url, as[*database.URLError](t, err).Msg, "names no database")
+	}
+	for _, url := range []string{"postgres://u@127.0.0.1:1/app", "postgres://u@127.0.0.1:1/?dbname=app"} {
+		_, err := database.Open(background(t), url, database.Options{})
+		contains(t, url, as[*database.ConnectError](t, err).Target, "app")
+	}
 }
 
 func TestURLsThatCannotBeUnderstood(t *testing.T) {

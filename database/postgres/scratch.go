@@ -86,7 +86,7 @@ func (db *Database) adoptSchema(ctx context.Context, from *conn) error {
 
 // scratchConfig returns the configuration of a connection, with another database.
 func (db *Database) scratchConfig(ctx context.Context, c *conn, name string) (*pgxpool.Config, error) {
-	config, err := parse("postgres://localhost/", db.opts) // for the pool's other settings
+	config, err := parse("postgres://localhost/postgres", db.opts) // for the pool's other settings
 	if err != nil {
 		return nil, err
 	}

@@ -30,8 +30,8 @@ func parse(rawURL string, opts database.Options) (*pgxpool.Config, error) {
 		return nil, database.NewURLError(rawURL, "%s", parseProblem(err))
 	}
 	c := config.ConnConfig
-	if c.Database == "" {
-		c.Database = c.User
+	if c.Database == "" { // the server would use the name of the user
+		return nil, database.NewURLError(rawURL, "it names no database: use postgres://user:password@host:port/database")
 	}
 	if !strings.Contains(rawURL, "pool_max_conns") {
 		config.MaxConns = 4

@@ -23,7 +23,7 @@ reason.`,
 		Example: `  whimbrel accept 7 --reason "only a comment was added"`,
 		Args:    needArgs("at least one version", 1, -1),
 		PreRunE: needReason(&reason, "the history keeps it"),
-		RunE: a.withVersions(a.open, func(ctx context.Context, t *target, versions []int64) (render.Document, error) {
+		RunE: a.withVersions(a.writes(correcting, a.open), func(ctx context.Context, t *target, versions []int64) (render.Document, error) {
 			m := t.migrator()
 			before, err := m.Status(ctx)
 			if err != nil {

@@ -31,7 +31,7 @@ applied with their present files, and the versions above it as not applied.`,
 			}
 			return nil
 		},
-		RunE: a.withVersions(a.open, func(ctx context.Context, t *target, versions []int64) (render.Document, error) {
+		RunE: a.withVersions(a.writes(correcting, a.open), func(ctx context.Context, t *target, versions []int64) (render.Document, error) {
 			r, err := t.migrator().Baseline(ctx, versions[0], opts)
 			if err != nil {
 				return nil, err

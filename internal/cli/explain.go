@@ -276,6 +276,8 @@ func urlHint(e *database.URLError) string {
 		return fmt.Sprintf("For a SQLite file, use sqlite:%s", e.URL)
 	case e.NoDriver:
 		return `"whimbrel drivers" lists the schemes.`
+	case lacksDatabase(e.URL):
+		return "Add the name of the database to the URL, or set " + envDatabaseName + "."
 	}
 	return ""
 }

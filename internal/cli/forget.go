@@ -21,7 +21,7 @@ interrupted migration abandons it: the statements that were executed remain appl
 migration is never resumed. Forget needs no files.`,
 		Example: `  whimbrel forget 7 --reason "table dropped by hand"`,
 		Args:    needArgs("at least one version", 1, -1),
-		RunE: a.withVersions(a.openWithoutFiles, func(ctx context.Context, t *target, versions []int64) (render.Document, error) {
+		RunE: a.withVersions(a.writes(correcting, a.openWithoutFiles), func(ctx context.Context, t *target, versions []int64) (render.Document, error) {
 			return &render.Forgotten{Set: t.set.Name(), Forgotten: versions}, t.migrator().Forget(ctx, reason, versions...)
 		}),
 		ValidArgsFunction: a.completeVersions(-1),

@@ -31,7 +31,7 @@ migration prevents the freeze. The error says which is the case.`,
 			if err != nil {
 				return err
 			}
-			return a.with(a.openWithoutFiles, func(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
+			return a.with(a.writes(freezing, a.openWithoutFiles), func(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
 				return answer(render.NewFrozen)(t.migrator().Freeze(cmd.Context(), reason, end))
 			})(cmd, nil)
 		},
@@ -50,7 +50,7 @@ func (a *app) thawCommand() *cobra.Command {
 		Short:   "Allow migrations again after freeze",
 		Example: `  whimbrel thaw`,
 		Args:    noArgs,
-		RunE: a.with(a.openWithoutFiles, func(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
+		RunE: a.with(a.writes(thawing, a.openWithoutFiles), func(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
 			return answer(render.NewFrozen)(t.migrator().Thaw(cmd.Context(), reason))
 		}),
 	}

@@ -103,6 +103,9 @@ func (a *app) migrate(cmd *cobra.Command, m *migrateFlags, goal whimbrel.Goal, i
 		return err
 	}
 	defer t.close()
+	if !m.dryRun {
+		t.begin(doing(cmd))
+	}
 	t.options.Atomic = t.atomic
 	if cmd.Flags().Changed("atomic") {
 		t.options.Atomic = m.atomic
@@ -145,6 +148,14 @@ func (a *app) migrate(cmd *cobra.Command, m *migrateFlags, goal whimbrel.Goal, i
 		return nil
 	}
 	return a.finishFailed(ctx, err, doc, plan, result, m.again(cmd, result))
+}
+
+// doing says what a command that migrates does.
+func doing(cmd *cobra.Command) string {
+	if cmd.Name() == "down" {
+		return rollingBack
+	}
+	return migrating
 }
 
 // finishFailed shows the result of a plan that failed. again is the command that resumes it.

@@ -19,7 +19,7 @@ func (a *app) markCommand() *cobra.Command {
 already has their changes.`,
 		Example: `  whimbrel mark 1 2 3 --reason "created by hand"`,
 		Args:    needArgs("at least one version", 1, -1),
-		RunE: a.withVersions(a.open, func(ctx context.Context, t *target, versions []int64) (render.Document, error) {
+		RunE: a.withVersions(a.writes(correcting, a.open), func(ctx context.Context, t *target, versions []int64) (render.Document, error) {
 			return &render.Marked{Set: t.set.Name(), Marked: versions}, t.migrator().Mark(ctx, reason, versions...)
 		}),
 		ValidArgsFunction: a.completeVersions(-1),

@@ -83,6 +83,9 @@ func (m *metadataFlags) add(cmd *cobra.Command) {
 // changeMetadata returns the function of a command that changes the metadata and shows the result.
 func (a *app) changeMetadata(m *metadataFlags, change func(context.Context, *whimbrel.Migrator, metadb.Options) (*metadb.Result, error)) func(*cobra.Command, []string) error {
 	return a.with(a.openWithoutFiles, func(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
+		if !m.dryRun {
+			t.begin(describing)
+		}
 		return answer(render.NewMetadataChanged)(change(cmd.Context(), t.migrator(), metadb.Options{DryRun: m.dryRun, Reason: m.reason, Overrule: m.overrule}))
 	})
 }

@@ -38,6 +38,9 @@ the database is protected, pass the name with --yes.`,
 		Args: noArgs,
 		RunE: a.with(a.openWithoutFiles, func(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
 			opts.Overrule = opts.Confirm
+			if !opts.DryRun {
+				t.begin(resetting)
+			}
 			if opts.Confirm == "" && !opts.DryRun && a.canAsk() {
 				return a.askAndReset(cmd.Context(), t, opts)
 			}

@@ -39,7 +39,7 @@ by hand what it did, then run: whimbrel forget VERSION`,
 			if retry {
 				how = whimbrel.ResolveRetry
 			}
-			return a.with(a.open, func(cmd *cobra.Command, t *target, args []string) (render.Document, error) {
+			return a.with(a.writes(correcting, a.open), func(cmd *cobra.Command, t *target, args []string) (render.Document, error) {
 				return t.resolveRun(cmd, args[0], how, reason)
 			})(cmd, args)
 		},

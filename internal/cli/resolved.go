@@ -166,6 +166,12 @@ func (a *app) sections() (*config, *section, error) {
 // databaseURL returns the URL of the database. It fails with a *noDatabaseError if none is
 // configured.
 func (a *app) databaseURL() (string, error) {
+	raw, err := a.databaseSource()
+	return a.withDatabaseName(raw), err
+}
+
+// databaseSource returns the URL as it is configured.
+func (a *app) databaseSource() (string, error) {
 	if a.global.database != "" {
 		return a.global.database, nil
 	}

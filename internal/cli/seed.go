@@ -47,6 +47,7 @@ database, confirm with --yes and the database's name.`,
 				return err
 			}
 			defer t.close()
+			t.begin(seeding)
 			result, err := t.migrator().Seed(ctx, scripts, opts)
 			result.Duration = time.Since(begun)
 			doc := render.NewResult(result)

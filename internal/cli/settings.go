@@ -144,7 +144,7 @@ func (a *app) updateSetting(cmd *cobra.Command, u database.SettingUpdate) error 
 	if _, err := u.Check(); err != nil { // before the database is opened
 		return err
 	}
-	return a.with(a.openWithoutFiles, func(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
+	return a.with(a.writes(changingSetting, a.openWithoutFiles), func(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
 		return answer(render.NewSettingChanged)(t.migrator().ChangeSetting(cmd.Context(), u))
 	})(cmd, nil)
 }

@@ -207,7 +207,7 @@ With --accept, drift records the present schema as the expected one.`,
 			case accept && reason == "":
 				return reasonRequired("the history keeps it")
 			case accept:
-				return a.with(a.openWithoutFiles, func(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
+				return a.with(a.writes(accepting, a.openWithoutFiles), func(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
 					return &render.DriftAccepted{Set: t.set.Name(), Reason: reason}, inspect.AcceptDrift(cmd.Context(), t.db, t.set.Name(), reason)
 				})(cmd, nil)
 			case reason != "":

@@ -44,6 +44,7 @@ confirm with --yes and the database's name.`,
 				if !write {
 					return answer(render.NewRows)(query.Read(cmd.Context(), t.db, statement))
 				}
+				t.begin(writing)
 				return answer(render.NewRows)(query.Write(cmd.Context(), t.migrator(), statement, opts))
 			})(cmd, nil)
 		},

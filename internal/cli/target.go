@@ -19,6 +19,7 @@ import (
 // target is an open database with a set of migrations.
 type target struct {
 	resolved
+	app *app
 	url string
 	db  database.Database
 	set *migration.Set
@@ -30,7 +31,7 @@ type target struct {
 
 // open reads the folder and opens the database at the same time. The caller must close the target.
 func (a *app) open(ctx context.Context) (*target, error) {
-	t := &target{}
+	t := &target{app: a}
 	var err error
 	if t.resolved, err = a.resolve(); err != nil {
 		return nil, err
@@ -63,7 +64,7 @@ func (a *app) open(ctx context.Context) (*target, error) {
 
 // openWithoutFiles opens the database for a command that needs no files. The target's set is empty.
 func (a *app) openWithoutFiles(ctx context.Context) (*target, error) {
-	t := &target{}
+	t := &target{app: a}
 	var err error
 	if t.resolved, err = a.resolve(); err != nil {
 		return nil, err

@@ -62,6 +62,23 @@ func (p *Printer) Observe(_ context.Context, e whimbrel.Event) {
 	}
 }
 
+// Begin prints the first line of a command that writes: what it does, and to which database. If the
+// answer is data for another program, the line goes to stderr.
+func (p *Printer) Begin(words string, data bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.silent() {
+		return
+	}
+	to := p.opts.Out
+	if data {
+		to = p.opts.Err
+	}
+	pg := p.page(to)
+	pg.line(pg.wrap(clean(words)))
+	p.put(to, pg.String())
+}
+
 // silent reports whether progress is not shown.
 func (p *Printer) silent() bool { return p.opts.Quiet || p.opts.JSON }
 
