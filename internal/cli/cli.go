@@ -71,7 +71,9 @@ type app struct {
 	Process
 	secrets guarded
 	global  globalFlags
-	printer atomic.Pointer[render.Printer] // the signal goroutine reads it
+	// allowEmpty is the value of --allow-empty.
+	allowEmpty bool
+	printer    atomic.Pointer[render.Printer] // the signal goroutine reads it
 }
 
 // Run runs the command and returns its exit code.

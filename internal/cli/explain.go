@@ -472,6 +472,7 @@ func explainFact(f *render.Failure, e *metadata.Error) {
 // scriptRules handle folders and scripts that can't run.
 func scriptRules() []rule {
 	return []rule{
+		explainEmpty(),
 		on(kindSource, explainFolder),
 		on(kindSource, explainScripts),
 		on(kindSource, func(f *render.Failure, e *source.Error) {

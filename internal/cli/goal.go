@@ -21,6 +21,7 @@ type migrateFlags struct {
 	to         int64
 	steps      int
 	all        bool
+	down       bool // of plan
 	atomic     bool
 	outOfOrder bool
 	dryRun     bool
@@ -114,8 +115,13 @@ func (a *app) migrate(cmd *cobra.Command, m *migrateFlags, goal whimbrel.Goal, i
 	if cmd.Flags().Changed("allow-out-of-order") {
 		t.options.AllowOutOfOrder = m.outOfOrder
 	}
-	if t.set.Len() == 0 {
-		idle = fmt.Sprintf("Nothing to do: there are no migrations in %s. Create the first one with \"whimbrel new NAME\".", t.dir)
+	if goesUp := cmd.Flags().Lookup("allow-empty") != nil && !m.all && !m.down; goesUp {
+		if err := a.needMigrations(ctx, t); err != nil {
+			return err
+		}
+	}
+	if isEmpty(t.set) {
+		idle = "Nothing to do: there are no migrations in " + t.dir + "."
 	}
 	mig, begun := t.migrator(), time.Now()
 	plan, err := mig.Plan(ctx, goal)

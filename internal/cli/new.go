@@ -1,11 +1,13 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,14 +17,17 @@ import (
 )
 
 func (a *app) newCommand() *cobra.Command {
-	var timestamp, sequence bool
+	var timestamp, sequence, force bool
 	cmd := &cobra.Command{
 		Use:        "new NAME",
 		SuggestFor: []string{"create", "generate", "add"},
 		GroupID:    groupMigrate,
 		Short:      "Create the files of a new migration",
 		Long: `New creates the files of a migration with the next version, and prints their paths. The version
-is a number or a timestamp, like those in the folder. If the folder does not exist, new creates it.`,
+is a number or a timestamp, like those in the folder. If the folder does not exist, new creates it.
+
+After the first timestamp in a folder with numbers, all later versions must be timestamps. So
+--timestamp asks first, or requires --force if it can't ask.`,
 		Example: `  whimbrel new create_users
   whimbrel new "add email to users" --timestamp`,
 		Args: needArgs("one name, such as create_users", 1, 1),
@@ -36,6 +41,9 @@ is a number or a timestamp, like those in the folder. If the folder does not exi
 			}
 			opts := source.NewOptions{Name: args[0], Sequence: sequence, Format: r.format}
 			if timestamp {
+				if err := a.mayChangeNumbering(cmd.Context(), r.dir, opts, force); err != nil {
+					return err
+				}
 				opts.Timestamp = time.Now()
 			}
 			doc, err := newMigration(r.dir, opts)
@@ -49,7 +57,33 @@ is a number or a timestamp, like those in the folder. If the folder does not exi
 	}
 	cmd.Flags().BoolVar(&timestamp, "timestamp", false, "use the present time as version, in UTC")
 	cmd.Flags().BoolVar(&sequence, "sequence", false, "use the next number as version")
+	cmd.Flags().BoolVar(&force, "force", false, "with --timestamp: also in a folder with numbers")
 	return cmd
+}
+
+// firstTimestamp is lower than any version that is a timestamp.
+const firstTimestamp = 1_000_000_000
+
+// mayChangeNumbering returns an error if the folder has numbers as versions and the user does not
+// agree to continue with timestamps.
+func (a *app) mayChangeNumbering(ctx context.Context, dir string, opts source.NewOptions, force bool) error {
+	files, err := source.NewFiles(os.DirFS(dir), opts)
+	if err != nil || force {
+		return nil // creating the files reports the error
+	}
+	next, err := parseLeadingVersion(files[0].Name)
+	if err != nil || next <= 1 || next >= firstTimestamp {
+		return err
+	}
+	problem := fmt.Sprintf("the versions in %s are numbers, the newest is %d; after a timestamp, all later ones must be timestamps", dir, next-1)
+	if a.canAsk() {
+		a.print().Ask(sentence(problem) + "\nCreate a timestamp? [y/N] ")
+		answer, err := a.answer(ctx)
+		if err != nil || strings.EqualFold(answer, "y") || strings.EqualFold(answer, "yes") {
+			return err
+		}
+	}
+	return usage("Leave out --timestamp to use the next number. To continue with timestamps, add --force.", "%s", problem)
 }
 
 func newMigration(dir string, opts source.NewOptions) (*render.NewFiles, error) {

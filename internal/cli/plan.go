@@ -6,7 +6,6 @@ import (
 
 func (a *app) planCommand() *cobra.Command {
 	m := migrateFlags{dryRun: true}
-	var down bool
 	cmd := &cobra.Command{
 		Use:        "plan",
 		SuggestFor: []string{"diff", "show", "preview"},
@@ -22,23 +21,24 @@ with its transaction, file and number of statements. It changes nothing and take
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			idle := "Nothing to do: nothing is pending."
 			switch {
-			case down:
+			case m.down:
 				idle = "Nothing to do: no migration above that version is applied."
 			case m.all:
 				return usage("Without --down, plan shows all pending migrations.", "--all requires --down")
 			}
-			goal, err := m.goal(cmd, down)
+			goal, err := m.goal(cmd, m.down)
 			if err != nil {
 				return err
 			}
 			return a.migrate(cmd, &m, goal, idle)
 		},
 	}
-	cmd.Flags().BoolVar(&down, "down", false, "plan a rollback, of one migration by default")
+	cmd.Flags().BoolVar(&m.down, "down", false, "plan a rollback, of one migration by default")
 	versionFlag(cmd, &m.to, "to", "`version`, as for up or down")
 	m.addSteps(cmd, "`n` migrations, as for up or down")
 	cmd.Flags().BoolVar(&m.all, "all", false, "with --down: roll back everything")
 	m.addPolicy(cmd)
+	a.addAllowEmpty(cmd)
 	a.completeVersionFlag(cmd)
 	return cmd
 }

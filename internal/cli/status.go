@@ -18,27 +18,46 @@ was applied), out of order (pending below the newest applied version), replaced 
 part of a squash or baseline), or unknown (applied, but without a file). It changes nothing and takes no lock.
 
 Status exits with 1 if a migration is interrupted and, as far as the database can tell, no process
-is still running it.`,
+is still running it. With --exit-code it also exits with 3 if something is pending. If the next
+"whimbrel up" would fail, it shows why and exits with the same code: 5 if a file was edited, a version
+is out of order, an interrupted migration needs a decision, or the database is frozen and something is
+pending; 1 if a script can't run or the folder has no migrations.`,
 		Example: `  whimbrel status
   whimbrel status --json
-  whimbrel status --exit-code --quiet   # for scripts: 3 if something is pending`,
+  whimbrel status --exit-code --quiet   # for scripts: 0 if up would do nothing`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			pending := false
+			var refused *render.Failure
+			var refusedCode int
 			err := a.with(a.open, func(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
 				s, err := t.migrator().Status(cmd.Context())
 				if err != nil {
 					return nil, err
 				}
 				pending = len(s.PendingVersions())+len(s.PendingRepeatables()) > 0
-				return render.NewStatus(s, t.dir), nil
+				doc := render.NewStatus(s, t.dir)
+				if exitCode {
+					if err := a.refusal(cmd.Context(), t); err != nil {
+						refused, refusedCode = explain(cmd.Context(), err)
+						doc.Refused = refused
+					}
+				}
+				return doc, nil
 			})(cmd, nil)
-			if err == nil && exitCode && pending {
-				err = exitError{exitPending}
+			switch {
+			case refused != nil:
+				if !a.global.json {
+					a.print().Fail(refused)
+				}
+				return exitError{refusedCode}
+			case err == nil && exitCode && pending:
+				return exitError{exitPending}
 			}
 			return err
 		},
 	}
-	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "exit with 3 if something is pending")
+	cmd.Flags().BoolVar(&exitCode, "exit-code", false, "exit with 3 if something is pending, and with the code of up if the next up would fail")
+	a.addAllowEmpty(cmd)
 	return cmd
 }

@@ -115,7 +115,7 @@ func (a *app) readSet(r resolved, url string) (*migration.Set, error) {
 		return nil, usage("", "--set: %v", err)
 	}
 	set, err := source.Read(source.Dir(r.dir), source.Options{Set: r.set, Format: r.format, Dir: r.dir, Dialect: a.knownDialect(url), Expand: a.LookupEnv})
-	if err != nil {
+	if set, err = a.ifMissing(set, err, r.set); err != nil {
 		return nil, &folderError{dir: r.dir, err: err}
 	}
 	return set, nil

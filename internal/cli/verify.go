@@ -39,14 +39,18 @@ database, such as roles, unless you add --skip-outside or --allow-outside.`,
 			if scratch.skip || len(scratch.allow) > 0 {
 				return usage("", "--skip-outside and --allow-outside require --scratch")
 			}
-			return a.with(a.open, verifyChecksums)(cmd, nil)
+			return a.with(a.open, a.verifyChecksums)(cmd, nil)
 		},
 	}
 	scratch.add(cmd, "", "prove the folder on a scratch database: ")
+	a.addAllowEmpty(cmd)
 	return cmd
 }
 
-func verifyChecksums(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
+func (a *app) verifyChecksums(cmd *cobra.Command, t *target, _ []string) (render.Document, error) {
+	if err := a.needMigrations(cmd.Context(), t); err != nil {
+		return nil, err
+	}
 	m := t.migrator()
 	s, err := m.Status(cmd.Context())
 	if err != nil {
@@ -72,6 +76,9 @@ func (a *app) verifyOnScratch(ctx context.Context, flags scratchFlags) error {
 	set, err := a.readSet(r, url)
 	if err != nil {
 		return err
+	}
+	if isEmpty(set) && !a.allowEmpty {
+		return &emptyFolderError{dir: r.dir}
 	}
 	a.print().SetDigits(set)
 	a.print().Warn(set.Warnings())

@@ -28,8 +28,9 @@ type Status struct {
 	// Repeats lists the repeatable scripts that the next up runs, Repeatables all of them.
 	Repeats     []string           `json:"repeats"`
 	Repeatables []RepeatableStatus `json:"repeatables"`
-
-	frozen   string // by whom, since when and why; "" if the database is not frozen
+	// Refused is why the next up would fail, for status --exit-code.
+	Refused  *Failure `json:"refused,omitempty"`
+	frozen   string   // by whom, since when and why; "" if the database is not frozen
 	dir      string
 	problems []string // of unfinished scripts
 }
