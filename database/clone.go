@@ -21,6 +21,8 @@ type Cloner interface {
 	// Database ends its ownership of the copies: other processes may then remove those that were
 	// not dropped.
 	Clone(ctx context.Context, t Template) (*Copy, error)
+	// DropTemplate removes the template with a key, if it exists. Copies of it stay.
+	DropTemplate(ctx context.Context, key string) error
 }
 
 // Template is a database that is copied.
@@ -61,4 +63,13 @@ func Clone(ctx context.Context, db Database, t Template) (*Copy, error) {
 		return nil, err
 	}
 	return c.Clone(ctx, t)
+}
+
+// DropTemplate removes a template beside db. See [Cloner].
+func DropTemplate(ctx context.Context, db Database, key string) error {
+	c, err := power[Cloner](db, PowerClone)
+	if err != nil {
+		return err
+	}
+	return c.DropTemplate(ctx, key)
 }

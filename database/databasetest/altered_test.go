@@ -57,6 +57,7 @@ type (
 		database.SettingUpdater
 		database.MetadataReader
 		database.Querier
+		database.Cloner
 	}
 	powerfulTx interface {
 		database.Tx
@@ -80,7 +81,17 @@ type alteredDB struct {
 	update   func(context.Context, database.SettingUpdate) error
 	metadata func(context.Context) (*metadata.State, error)
 	query    func(context.Context, string) (*database.Rows, error)
+	clone    func(context.Context, database.Template) (*database.Copy, error)
+	forget   func(context.Context, string) error
 	close    func() error
+}
+
+func (d *alteredDB) Clone(ctx context.Context, t database.Template) (*database.Copy, error) {
+	return or(d.clone, d.Database.Clone)(ctx, t)
+}
+
+func (d *alteredDB) DropTemplate(ctx context.Context, key string) error {
+	return or(d.forget, d.Database.DropTemplate)(ctx, key)
 }
 
 func (d *alteredDB) Dialect() sqltext.Dialect { return d.Database.Dialect() }

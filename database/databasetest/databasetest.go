@@ -107,7 +107,7 @@ func cases() []testCase {
 	var all []testCase
 	for _, part := range [][]testCase{
 		stateCases, txCases, scriptCases, historyCases, nameCases, settingCases, metadataCases, resetCases,
-		lockCases, runCases, journalCases, sessionCases, faultCases, closeCases,
+		lockCases, runCases, journalCases, sessionCases, faultCases, closeCases, cloneCases,
 	} {
 		all = append(all, part...)
 	}

@@ -59,7 +59,7 @@ func memTarget(target *memdb.Target) Target {
 		},
 		Schemas: true,
 		Holders: true,
-		Powers:  []database.Power{database.PowerSettings, database.PowerReset, database.PowerMetadata, database.PowerQuery},
+		Powers:  []database.Power{database.PowerSettings, database.PowerReset, database.PowerMetadata, database.PowerQuery, database.PowerClone},
 		Session: []SessionChange{{
 			Name: "a setting", Change: "SET colour = red", Probe: "INSERT INTO probe VALUES (1) WHERE colour = red",
 		}},

@@ -16,7 +16,7 @@ func TestMutants(t *testing.T) {
 			about[p] = append(about[p], tc)
 		}
 	}
-	for _, m := range slices.Concat(readingMutants, historyMutants, lockMutants, txMutants, resetMutants, metadataMutants, runMutants, journalMutants) {
+	for _, m := range slices.Concat(readingMutants, historyMutants, lockMutants, txMutants, resetMutants, metadataMutants, runMutants, journalMutants, cloneMutants) {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
 			var failures []string
@@ -40,7 +40,7 @@ func TestPromisesHaveMutants(t *testing.T) {
 	without := map[*promise]string{
 		contract: "has no case of its own",
 	}
-	for _, m := range slices.Concat(readingMutants, historyMutants, lockMutants, txMutants, resetMutants, metadataMutants, runMutants, journalMutants) {
+	for _, m := range slices.Concat(readingMutants, historyMutants, lockMutants, txMutants, resetMutants, metadataMutants, runMutants, journalMutants, cloneMutants) {
 		without[m.breaks] = m.name
 	}
 	for _, p := range promises {

@@ -122,6 +122,15 @@ var (
 	rowsColumns = define("query.columns", "Rows.Columns", "Columns has the names of the columns.")
 	rowsValues  = define("query.values", "Rows.Rows", "Values are nil, bool, int64, float64, json.Number, or string.")
 
+	cloneCopies   = define("clone.copy", "Cloner.Clone", "Clone returns a copy of what Fill wrote.")
+	cloneApart    = define("clone.apart", "Cloner.Clone", "A change of one copy changes no other, and not the template.")
+	cloneOnce     = define("clone.once", "Cloner.Clone", "Of all processes that need a template, one makes it.")
+	templateDrop  = define("clone.drop-template", "Cloner.DropTemplate", "DropTemplate removes the template, and leaves its copies.")
+	templateKey   = define("template.key", "Template.Key", "Templates with other keys are other templates.")
+	templateFails = define("template.fill.error", "Template.Fill", "After an error of Fill there is no template.")
+	copyName      = define("copy.name", "Copy.Name", "Each copy has a name of its own.")
+	copyDrop      = define("copy.drop", "Copy.Drop", "Drop removes the copy, and can be called again.")
+
 	statementPos   = define("statement-error.pos", "StatementError.Pos", "Pos is a place in the statement.")
 	statementIndex = define("statement-error.index", "StatementError.Index", "Index counts statements from 0.")
 	statementCode  = define("statement-error.code", "StatementError.Code", "Code is the SQLSTATE or the database's own code.")

@@ -50,6 +50,8 @@ type Target struct {
 	openings int64
 	queued   bool
 	major    int
+
+	templates templates
 }
 
 // Version sets the major version of PostgreSQL that the target reports. It reports none by default.

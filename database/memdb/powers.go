@@ -8,7 +8,10 @@ import (
 // The powers of this driver. A method that is lost, or that has another signature, fails to
 // compile.
 var (
-	_ drivers.Database = (*Database)(nil)
-	_ drivers.Tx       = (*transaction)(nil)
-	_ database.Run     = (*run)(nil)
+	_ interface {
+		drivers.Database
+		database.Cloner
+	} = (*Database)(nil)
+	_ drivers.Tx   = (*transaction)(nil)
+	_ database.Run = (*run)(nil)
 )

@@ -71,6 +71,33 @@ func (db *Database) Clone(ctx context.Context, t database.Template) (*database.C
 	}
 }
 
+// DropTemplate implements database.Cloner.
+func (db *Database) DropTemplate(ctx context.Context, key string) error {
+	c, err := db.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.giveBack()
+	place, _, err := placeOf(ctx, c)
+	if err == nil {
+		err = mycatalog.DropScratch(ctx, c, drivers.TemplateName(key, place...))
+	}
+	return ownError("dropping a template", err)
+}
+
+// placeOf returns what templates depend on, beside their keys, and the character set and collation
+// of new databases, as SQL.
+func placeOf(ctx context.Context, c *conn) (place []string, like string, err error) {
+	var user, home, set, collation, server, serverCollation string
+	err = c.row(ctx, "SELECT current_user(), database(), @@character_set_database, @@collation_database, @@character_set_server, @@collation_server", nil,
+		&user, &home, &set, &collation, &server, &serverCollation)
+	switch strings.ToLower(home) {
+	case "mysql", "sys", "information_schema", "performance_schema":
+		set, collation = server, serverCollation
+	}
+	return []string{user, home, strconv.Itoa(tablesVersion)}, " CHARACTER SET " + set + " COLLATE " + collation, err
+}
+
 // createError explains an error of making a database.
 func createError(err error) error {
 	if number(err) == erDBAccessDenied {
@@ -88,18 +115,10 @@ func (db *Database) ownClones(ctx context.Context, c *conn, t database.Template)
 		return db.clones, db.clones.keep(ctx, db)
 	}
 	own := &cloner{Owner: drivers.NewOwner(), building: make(chan struct{}, 1), scripts: map[string]string{}}
-	var user, home, set, collation, server, serverCollation string
-	err := c.row(ctx, "SELECT current_user(), database(), @@character_set_database, @@collation_database, @@character_set_server, @@collation_server", nil,
-		&user, &home, &set, &collation, &server, &serverCollation)
-	if err != nil {
+	var err error
+	if own.place, own.like, err = placeOf(ctx, c); err != nil {
 		return nil, ownError("reading the properties of the database", err)
 	}
-	switch strings.ToLower(home) {
-	case "mysql", "sys", "information_schema", "performance_schema":
-		set, collation = server, serverCollation
-	}
-	own.place = []string{user, home, strconv.Itoa(tablesVersion)}
-	own.like = " CHARACTER SET " + set + " COLLATE " + collation
 	if err := own.keep(ctx, db); err != nil {
 		return nil, err
 	}

@@ -44,7 +44,11 @@ func fromPool(t *testing.T, rawURL string, opts database.Options) (database.Data
 }
 
 func TestContract(t *testing.T) {
-	databasetest.Run(t, func(t *testing.T) databasetest.Target { return target(t, testdb.MariaDB(t), fromURL) })
+	databasetest.Run(t, func(t *testing.T) databasetest.Target {
+		target := target(t, testdb.MariaDB(t), fromURL)
+		target.Powers = append(target.Powers, database.PowerClone)
+		return target
+	})
 }
 
 // withLease requests the lock for clusters.

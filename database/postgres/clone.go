@@ -65,6 +65,27 @@ func (db *Database) Clone(ctx context.Context, t database.Template) (*database.C
 	return db.copyOf(ctx, c, name)
 }
 
+// DropTemplate implements database.Cloner.
+func (db *Database) DropTemplate(ctx context.Context, key string) error {
+	c, err := db.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.release()
+	place, err := placeOf(ctx, c)
+	if err != nil {
+		return err
+	}
+	return c.pipeline(ctx, silent("DROP DATABASE IF EXISTS "+quote(drivers.TemplateName(key, place...))))
+}
+
+// placeOf returns what templates depend on, beside their keys.
+func placeOf(ctx context.Context, c *conn) ([]string, error) {
+	var user, home string
+	err := c.pipeline(ctx, query{sql: "SELECT current_user, current_database()", row: into(&user, &home)})
+	return []string{user, home, strconv.Itoa(tablesVersion)}, err
+}
+
 // createError explains an error of CREATE DATABASE.
 func createError(doing string, err error) error {
 	if hasCode(err, "42501") {
@@ -82,11 +103,10 @@ func (db *Database) ownClones(ctx context.Context, c *conn, t database.Template)
 		return db.clones, db.clones.keep(ctx, db, c)
 	}
 	own := &cloner{Owner: drivers.NewOwner(), building: make(chan struct{}, 1), used: map[string]string{}}
-	var user, home string
-	if err := c.pipeline(ctx, query{sql: "SELECT current_user, current_database()", row: into(&user, &home)}); err != nil {
+	var err error
+	if own.place, err = placeOf(ctx, c); err != nil {
 		return nil, err
 	}
-	own.place = []string{user, home, strconv.Itoa(tablesVersion)}
 	if err := own.keep(ctx, db, c); err != nil {
 		return nil, err
 	}
@@ -269,7 +289,8 @@ func (db *Database) fillTemplate(ctx context.Context, c *conn, name string, fill
 }
 
 // becomeTemplate closes a database to everybody and gives it the template's name, which completes
-// it. A server process whose client has disconnected may need a moment to end.
+// it. A server process whose client has disconnected may need a moment to end, and a pooler keeps
+// its connections.
 func becomeTemplate(ctx context.Context, c *conn, name, template string) error {
 	const inUse = "55006"
 	if err := c.pipeline(ctx, command("ALTER DATABASE "+quote(name)+" ALLOW_CONNECTIONS false")); err != nil {
@@ -278,6 +299,10 @@ func becomeTemplate(ctx context.Context, c *conn, name, template string) error {
 	for start := time.Now(); ; {
 		err := c.pipeline(ctx, command("ALTER DATABASE "+quote(name)+" RENAME TO "+quote(template)))
 		if !hasCode(err, inUse) || time.Since(start) > scratchTimeout {
+			return err
+		}
+		err = c.pipeline(ctx, query{sql: "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", args: []arg{text(name)}})
+		if err != nil {
 			return err
 		}
 		select {

@@ -146,7 +146,9 @@ func (run contractRun) target(t *testing.T, shelf shelf) databasetest.Target {
 	target.ASCIIComments = run.encoding != "UTF8"
 	switch run.way {
 	case "URL":
+		target.Powers = append(target.Powers, database.PowerClone)
 	case viaPgBouncer:
+		target.Powers = append(target.Powers, database.PowerClone)
 		target.Session = nil // a run has no session there; session_test.go has the transactions
 		target.Break = nil   // the pooler replaces broken connections
 	default:

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -52,7 +53,7 @@ func (d *db) Clone(ctx context.Context, t database.Template) (*database.Copy, er
 	if err != nil {
 		return nil, err
 	}
-	template := filepath.Join(own.dir, drivers.TemplateName(t.Key)+fileSuffix)
+	template := d.templateFile(t.Key)
 	folder := filepath.Join(own.dir, own.Next())
 	if err := os.Mkdir(folder, 0o700); err != nil {
 		return nil, err
@@ -67,6 +68,19 @@ func (d *db) Clone(ctx context.Context, t database.Template) (*database.Copy, er
 		return d.copyAt(ctx, folder, file)
 	}
 	return nil, errors.Join(err, os.RemoveAll(folder))
+}
+
+// DropTemplate implements database.Cloner.
+func (d *db) DropTemplate(_ context.Context, key string) error {
+	if !d.owned || d.path == "" {
+		return &database.PowerError{Power: database.PowerClone, Driver: "sqlite"}
+	}
+	return gone(os.Remove(d.templateFile(key)))
+}
+
+// templateFile returns the file of a template.
+func (d *db) templateFile(key string) string {
+	return filepath.Join(filepath.Dir(d.path), drivers.TemplateName(key, strconv.Itoa(tablesVersion))+fileSuffix)
 }
 
 // ownClones returns the cloner of the database. The first call begins it, and removes what is left

@@ -21,9 +21,11 @@ func TestContract(t *testing.T) {
 			t.Parallel()
 			databasetest.Run(t, func(t *testing.T) databasetest.Target {
 				path := filepath.Join(t.TempDir(), "app.db")
-				return target(path, func(ctx context.Context, opts database.Options) (database.Database, error) {
+				target := target(path, func(ctx context.Context, opts database.Options) (database.Database, error) {
 					return database.Open(ctx, "sqlite:"+path+"?_pragma=journal_mode("+journal+")", opts)
 				})
+				target.Powers = append(target.Powers, database.PowerClone)
+				return target
 			})
 		})
 	}
