@@ -54,7 +54,7 @@ func Drift(ctx context.Context, db database.Database, scratch Scratch, files *mi
 // expect returns the schema that the texts create.
 func expect(ctx context.Context, db database.Database, t *trial, texts []*text) (expected *catalog.Snapshot, err error) {
 	err = t.on(ctx, func(empty database.Database) (err error) {
-		if err := replay(ctx, empty, texts); err != nil {
+		if err := t.replay(ctx, empty, texts); err != nil {
 			return err
 		}
 		if err := mirror(ctx, db, empty); err != nil {

@@ -205,7 +205,7 @@ func (m *minimizer) migrator(ctx context.Context, db database.Database, rest []m
 	if err != nil {
 		return nil, err
 	}
-	by := whimbrel.New(db, set, whimbrel.Options{TextLimit: -1, ReadMetadata: noMetadata})
+	by := whimbrel.New(db, set, m.trial.options(whimbrel.Options{TextLimit: -1, ReadMetadata: noMetadata}))
 	for _, before := range [][]migration.Migration{m.start, m.before} {
 		if len(before) == 0 {
 			continue

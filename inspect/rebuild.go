@@ -32,7 +32,7 @@ func Rebuild(ctx context.Context, name, text string, scratch Scratch) (s *catalo
 		if err != nil {
 			return err
 		}
-		if _, err := whimbrel.New(empty, set, whimbrel.Options{TextLimit: -1}).Up(ctx); err != nil {
+		if _, err := whimbrel.New(empty, set, t.options(whimbrel.Options{TextLimit: -1})).Up(ctx); err != nil {
 			var statement *database.StatementError
 			if errors.As(err, &statement) { // the migration's name means nothing here
 				return fmt.Errorf("on a scratch database: %w", statement)

@@ -244,7 +244,7 @@ func (s Scratch) forHistory(ctx context.Context, texts []*text) (*trial, error) 
 }
 
 // replay runs the texts in an empty database.
-func replay(ctx context.Context, db database.Database, texts []*text) error {
+func (tr *trial) replay(ctx context.Context, db database.Database, texts []*text) error {
 	var all []migration.Migration
 	for i, t := range texts {
 		all = append(all, migration.Migration{Version: int64(i), Name: t.name(), Up: t.run})
@@ -253,6 +253,6 @@ func replay(ctx context.Context, db database.Database, texts []*text) error {
 	if err != nil {
 		return err
 	}
-	_, err = whimbrel.New(db, set, whimbrel.Options{TextLimit: -1}).Up(ctx)
+	_, err = whimbrel.New(db, set, tr.options(whimbrel.Options{TextLimit: -1})).Up(ctx)
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
@@ -40,6 +41,16 @@ type Scratch struct {
 	// Observe, if not nil, is called once, after the first scratch database was created and before
 	// anything runs in it.
 	Observe func(Begun)
+	// Progress, if not nil, is called before each migration that runs.
+	Progress func(Trying)
+}
+
+// Trying is a migration that is about to run on a scratch database.
+type Trying struct {
+	Version   int64
+	Name      string
+	Direction database.Direction
+	Index, Of int // from 0, among the migrations of this part of the trial
 }
 
 // Begun describes a trial on scratch that is about to start.
@@ -117,6 +128,26 @@ type trial struct {
 	skipped []OutsideStatement
 	refused []OutsideStatement
 	begun   bool
+
+	index, of int // of the migration that is proved by itself; of is 0 if there is none
+}
+
+// options returns the options of a Migrator of scratch databases, with an observer that reports
+// progress.
+func (t *trial) options(o whimbrel.Options) whimbrel.Options {
+	o.Observe = func(_ context.Context, e whimbrel.Event) {
+		started, ok := e.(whimbrel.StepStarted)
+		if !ok || t.Progress == nil {
+			return
+		}
+		s := started.Step
+		p := Trying{Version: s.Version, Name: s.Name, Direction: s.Direction, Index: started.Index, Of: started.Of}
+		if t.of > 0 {
+			p.Index, p.Of = t.index, t.of
+		}
+		t.Progress(p)
+	}
+	return o
 }
 
 // forms has scripts in their form for scratch, by the original script.

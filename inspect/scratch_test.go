@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/inspect"
@@ -116,6 +118,8 @@ func TestDriftOfAHistoryThatReachesOut(t *testing.T) {
 		scratch := inspect.Beside(db)
 		var begun []inspect.Begun
 		scratch.Observe = func(b inspect.Begun) { begun = append(begun, b) }
+		var tried []inspect.Trying
+		scratch.Progress = func(p inspect.Trying) { tried = append(tried, p) }
 		changes, err := inspect.Drift(t.Context(), db, scratch, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -125,6 +129,9 @@ func TestDriftOfAHistoryThatReachesOut(t *testing.T) {
 		}
 		if len(begun) != 1 {
 			t.Fatalf("len(begun) = %v, want 1", len(begun))
+		}
+		if len(tried) != 1 || tried[0].Index != 0 || tried[0].Of != 1 {
+			t.Errorf("tried = %+v, want one migration, 1 of 1", tried)
 		}
 		if begun[0].Scripts != 1 {
 			t.Errorf("begun[0].Scripts = %v, want 1", begun[0].Scripts)
@@ -259,4 +266,28 @@ func TestServersApart(t *testing.T) {
 	if want := []string{"false", "false", "true", "false", "true", "false", "false"}; !slices.Equal(got, want) {
 		t.Errorf("apart: %s, want %s", got, want)
 	}
+}
+
+// Progress counts the migrations of a proof, not the steps of each attempt.
+func TestProgressOfAProof(t *testing.T) {
+	t.Parallel()
+	set := setOf(t, step{"CREATE TABLE a (x int)", "DROP TABLE a"}, step{"CREATE TABLE b (x int)", "DROP TABLE b"})
+	eachKind(t, func(t *testing.T, db database.Database) {
+		scratch := inspect.Beside(db)
+		var tried []string
+		scratch.Progress = func(p inspect.Trying) {
+			tried = append(tried, fmt.Sprintf("%s %d: %d of %d", p.Direction, p.Version, p.Index+1, p.Of))
+		}
+		if _, err := inspect.Verify(t.Context(), set, scratch); err != nil {
+			t.Fatal(err)
+		}
+		want := []string{
+			"up 1: 1 of 2", "down 1: 1 of 2", "up 1: 1 of 2",
+			"up 2: 2 of 2", "down 2: 2 of 2", "up 2: 2 of 2",
+			"down 2: 1 of 2", "down 1: 2 of 2", "up 1: 1 of 2", "up 2: 2 of 2",
+		}
+		if diff := cmp.Diff(want, tried); diff != "" {
+			t.Errorf("not as wanted (-want +got):\n%s", diff)
+		}
+	})
 }

@@ -82,13 +82,15 @@ func Verify(ctx context.Context, set *migration.Set, scratch Scratch) (_ *Verifi
 	if err != nil || !going {
 		return v.answer, err
 	}
-	for _, m := range v.set.All() {
+	for i, m := range v.set.All() {
+		v.scratch.index, v.scratch.of = i, v.set.Len()
 		if going, err = v.one(ctx, m); err != nil {
 			return nil, err
 		} else if !going {
 			return v.answer, nil
 		}
 	}
+	v.scratch.of = 0
 	for _, rest := range []func(context.Context) error{v.backAndForth, v.repeat, v.ways} {
 		if err := rest(ctx); err != nil {
 			return nil, err
@@ -154,7 +156,7 @@ func (v *verifier) renew(ctx context.Context, version int64) (err error) {
 	if v.db, v.drop, err = v.scratch.make(ctx); err != nil {
 		return err
 	}
-	v.m = whimbrel.New(v.db, v.set, whimbrel.Options{AllowOutOfOrder: true, ReadMetadata: noMetadata})
+	v.m = whimbrel.New(v.db, v.set, v.scratch.options(whimbrel.Options{AllowOutOfOrder: true, ReadMetadata: noMetadata}))
 	if version == whimbrel.NilVersion {
 		return nil
 	}

@@ -91,7 +91,7 @@ func (v *verifier) way(ctx context.Context, to migration.Migration, c migration.
 		return w, err
 	}
 	err = v.scratch.on(ctx, func(db database.Database) error {
-		m := whimbrel.New(db, set, whimbrel.Options{ReadMetadata: noMetadata})
+		m := whimbrel.New(db, set, v.scratch.options(whimbrel.Options{ReadMetadata: noMetadata}))
 		for _, w.At = range []int64{to.Version, max(v.last, to.Version)} {
 			if _, w.Err = m.Migrate(ctx, whimbrel.UpTo(w.At), whimbrel.ApplyOptions{}); w.Err != nil || to.Version < v.bottom() {
 				return ctx.Err() // older than all migrations: there is nothing to compare with
@@ -174,6 +174,6 @@ func (v *verifier) run(ctx context.Context, r migration.Named, as string) error 
 	if err != nil {
 		return err
 	}
-	_, err = whimbrel.New(v.db, set, whimbrel.Options{ReadMetadata: noMetadata}).Up(ctx)
+	_, err = whimbrel.New(v.db, set, v.scratch.options(whimbrel.Options{ReadMetadata: noMetadata})).Up(ctx)
 	return err
 }

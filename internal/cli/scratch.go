@@ -74,7 +74,7 @@ func (a *app) scratch(ctx context.Context, flags scratchFlags, protect ...string
 	}
 	if flags.where == scratchLocal && !isSQLite(protect) {
 		s, stop, err := a.localScratch(ctx, flags.dialect, protect)
-		s.Allow, s.Skip, s.Observe = allowed, flags.skip, a.print().ScratchBegun
+		s.Allow, s.Skip, s.Observe, s.Progress = allowed, flags.skip, a.print().ScratchBegun, a.print().ScratchProgress
 		return s, stop, err
 	}
 	where := flags.where
@@ -89,7 +89,7 @@ func (a *app) scratch(ctx context.Context, flags scratchFlags, protect ...string
 		return none, nil, err
 	}
 	s := inspect.Beside(db)
-	s.Allow, s.Skip, s.Observe = allowed, flags.skip, a.print().ScratchBegun
+	s.Allow, s.Skip, s.Observe, s.Progress = allowed, flags.skip, a.print().ScratchBegun, a.print().ScratchProgress
 	if flags.where != scratchAuto && flags.where != scratchLocal {
 		s.Apart = func(ctx context.Context) (bool, string) { return a.apart(ctx, db, protect) }
 	}
@@ -102,6 +102,7 @@ func (a *app) openAside(ctx context.Context, url string) (database.Database, err
 	if err != nil {
 		return nil, err
 	}
+	a.print().Working("connecting to " + database.Redact(url))
 	db, err := database.Open(ctx, url, r.databaseOptions())
 	if err != nil {
 		return nil, &openError{err}

@@ -45,6 +45,7 @@ func (a *app) localScratch(ctx context.Context, dialect sqltext.Dialect, protect
 		opts.Version = a.serverVersion(ctx, protect[0])
 	}
 	opts.Dialect = dialect.String()
+	a.print().Working("starting a local server")
 	kit, err := localserver.Prepare(ctx, opts)
 	if err != nil {
 		var none *localserver.NoProgramError

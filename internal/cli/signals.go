@@ -40,7 +40,7 @@ func (i interrupted) code() int {
 
 // untilSignal returns a context that the first signal cancels. The server then cancels the running
 // statement, and the command ends after it has recorded the outcome. A second signal ends the
-// command at once.
+// command at once, unless it is the first one delivered twice.
 func (a *app) untilSignal(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	if a.Signals == nil {
@@ -48,6 +48,7 @@ func (a *app) untilSignal(ctx context.Context) (context.Context, func()) {
 	}
 	done := make(chan struct{})
 	go func() {
+		var first delivered
 		for n := 0; ; n++ {
 			select {
 			case <-done:
@@ -55,8 +56,12 @@ func (a *app) untilSignal(ctx context.Context) (context.Context, func()) {
 			case s := <-a.Signals:
 				by := interrupted{s}
 				if n == 0 {
+					first = delivered{s, time.Now()}
 					a.say(func(p *render.Printer) { p.Stopping(by.name()) })
 					cancel(by)
+					continue
+				}
+				if first.again(s, time.Now()) {
 					continue
 				}
 				a.say((*render.Printer).Leave)
@@ -68,6 +73,21 @@ func (a *app) untilSignal(ctx context.Context) (context.Context, func()) {
 		close(done)
 		cancel(nil)
 	}
+}
+
+// sameSignal is the time within which a signal that comes again is the same one: timeout(1), for
+// example, signals its child and then its process group.
+const sameSignal = time.Second
+
+// delivered is a signal that was delivered.
+type delivered struct {
+	signal os.Signal
+	at     time.Time
+}
+
+// again reports whether a later signal is the same one, delivered twice.
+func (d delivered) again(s os.Signal, at time.Time) bool {
+	return s == d.signal && at.Sub(d.at) < sameSignal
 }
 
 // say prints something, if there is a printer. It waits for at most a second, because the reader of

@@ -168,6 +168,7 @@ func (a *app) side(ctx context.Context, what, other string, scratch scratchFlags
 	if err != nil {
 		return nil, err
 	}
+	a.print().Working("reading " + database.Redact(what))
 	db, err := database.Open(ctx, what, r.databaseOptions())
 	if err != nil {
 		return nil, &openError{err}

@@ -126,10 +126,12 @@ func (a *app) connect(ctx context.Context, t *target) error {
 	var err error
 	opts := t.databaseOptions()
 	opts.Notice = p.Notice
+	p.Working("connecting to " + database.Redact(t.url))
 	t.db, err = database.Open(ctx, t.url, opts)
 	if err != nil {
 		return &openError{err}
 	}
+	p.Working("reading " + place(t.db, t.url))
 	t.options = whimbrel.Options{LockTimeout: t.lockTimeout, Observe: p.Observe, ReadMetadata: metayaml.Read}
 	return nil
 }

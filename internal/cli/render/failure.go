@@ -129,7 +129,7 @@ func (p *Printer) Fail(f *Failure) {
 }
 
 func (p *Printer) writeFailure(f *Failure) {
-	p.live.hide()
+	p.live.rest()
 	pg := p.page(p.opts.Err)
 	f.write(pg)
 	p.put(p.opts.Err, pg.String())

@@ -44,7 +44,7 @@ func (p *Printer) Observe(_ context.Context, e whimbrel.Event) {
 	case whimbrel.StepStarted:
 		pr.waiting = false
 		pr.running = append(pr.running, e.Step)
-		p.live.show(p.stepWords(e.Step))
+		p.stepStarted(e.Step)
 	case whimbrel.Resumed:
 		p.say(e.Step, resumesAt(e.From, e.Of))
 	case whimbrel.CleanedUp:
@@ -53,7 +53,7 @@ func (p *Printer) Observe(_ context.Context, e whimbrel.Event) {
 		p.statementWaiting(e)
 	case whimbrel.StatementStarted:
 		pr.statement, pr.blocked = e, ""
-		p.live.update(fmt.Sprintf("%s  statement %d of %d: %s", p.stepWords(e.Step), e.Index+1, e.Of, oneLine(e.SQL)))
+		p.live.update(fmt.Sprintf("%s  statement %d of %d: %s", p.stepWords(e.Step), e.Index+1, e.Of, excerptOf(e.SQL)))
 	case whimbrel.StepDone:
 		p.stepDone(e)
 	case whimbrel.Failed:
@@ -70,6 +70,7 @@ func (p *Printer) Begin(words string, data bool) {
 	if p.silent() {
 		return
 	}
+	p.live.working(strings.ToLower(words[:1]) + words[1:])
 	to := p.opts.Out
 	if data {
 		to = p.opts.Err
@@ -77,6 +78,28 @@ func (p *Printer) Begin(words string, data bool) {
 	pg := p.page(to)
 	pg.line(pg.wrap(clean(words)))
 	p.put(to, pg.String())
+}
+
+// Working shows what the command does while no migration runs, such as connecting.
+func (p *Printer) Working(words string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.live.working(words)
+}
+
+// stepStarted shows the steps in progress: several, if they share a transaction. p.mu is held.
+func (p *Printer) stepStarted(last whimbrel.Step) {
+	words := p.stepWords(last)
+	all := p.progress.running
+	if len(all) == 1 {
+		p.live.announce(words, words+" …")
+		return
+	}
+	words = fmt.Sprintf("%s to %s: %s in one transaction", p.stepWords(all[0]), p.which(last), count(len(all), "migration"))
+	p.live.update(words)
+	if p.live.now.start != "" {
+		p.live.now.start = words + " …"
+	}
 }
 
 // silent reports whether progress is not shown.
@@ -106,13 +129,10 @@ func (p *Printer) statementWaiting(e whimbrel.StatementWaiting) {
 	holder.Query = "" // the query changes, the process is the same
 	first := p.progress.blocked != "for "+holder.String()
 	p.progress.blocked = "for " + holder.String()
-	switch {
-	case p.silent():
-	case p.live.on():
-		p.live.update(words)
-	case first:
+	if first && !p.silent() && !p.live.on() {
 		p.put(p.opts.Err, words+"\n")
 	}
+	p.live.update(words)
 }
 
 func (p *Printer) stepWords(s whimbrel.Step) string {
@@ -171,15 +191,14 @@ func (p *Printer) lockWaiting(e whimbrel.LockWaiting) {
 	}
 	first := !p.progress.waiting
 	p.progress.waiting = true
-	switch {
-	case p.silent():
-	case p.live.on() && first:
-		p.live.show(words)
-	case p.live.on():
-		p.live.update(words)
-	case first:
+	if first && !p.silent() && !p.live.on() {
 		p.put(p.opts.Err, words+"\n")
 	}
+	if first {
+		p.live.show(words)
+		return
+	}
+	p.live.update(words)
 }
 
 // Notice shows a notice from the server. It is meant for database.Options.Notice.

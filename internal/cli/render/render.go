@@ -85,6 +85,7 @@ func (p *Printer) Close() error {
 func (p *Printer) Show(d Document) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.live.rest()
 	if p.opts.JSON {
 		p.encode(d)
 		return

@@ -84,5 +84,6 @@ func (o Object) words() string {
 func (p *Printer) Ask(question string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.live.rest()
 	p.put(p.opts.Err, question)
 }

@@ -23,6 +23,13 @@ func (p *Printer) ScratchBegun(b inspect.Begun) {
 	}
 }
 
+// ScratchProgress shows which migration runs on a scratch database.
+func (p *Printer) ScratchProgress(t inspect.Trying) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.live.update(fmt.Sprintf("scratch database: migration %d of %d: %s %s", t.Index+1, t.Of, stepWord(t.Direction), p.digits.Name(t.Version, t.Name)))
+}
+
 // OtherVersion warns that the scratch databases' server has another major version than the
 // target's.
 func (p *Printer) OtherVersion(scratch, target string) {
