@@ -32,7 +32,7 @@ const NilVersion int64 = -1
 
 // Driver opens databases of one kind. It is registered under URL schemes.
 type Driver interface {
-	// Open opens the database that url names, with at most one question to the server. It knows
+	// Open opens the database that url names, with at most one query to the server. It knows
 	// only url and opts. It returns a *URLError for a URL that it can't understand, and a
 	// *ConnectError if the database can't be reached, refuses the connection, or doesn't exist.
 	Open(ctx context.Context, url string, opts Options) (Database, error)
@@ -53,7 +53,7 @@ type Options struct {
 	HistoryTable string
 	// App names the program in the history, and for processes that wait for its lock.
 	App string
-	// LockTimeout limits how long reading, and the first question of Open, waits while another
+	// LockTimeout limits how long reading, and the query of Open, waits while another
 	// process has the database or Whimbrel's tables locked. After that the error is a *LockedError.
 	// 0 means DefaultLockTimeout, less than 0 tries once.
 	LockTimeout time.Duration
@@ -90,7 +90,7 @@ type Database interface {
 	// not mention them.
 	Tables() []string
 
-	// State reads the state of a set with one question to the server. It locks and writes nothing.
+	// State reads the state of a set in one round trip. It locks and writes nothing.
 	// A target that Whimbrel has never written to has the zero State, with the default settings.
 	State(ctx context.Context, set string) (*State, error)
 	// History reads committed entries in the order in which they happened. An error is the last
@@ -137,8 +137,8 @@ type Holder struct {
 	Query string    // that it executes, or executed last
 }
 
-// Found is what Begin and Guard found when they had taken the lock. Drivers read it together with
-// the lock, without a question of its own.
+// Found is what Begin and Guard read under the lock. Drivers read it together with taking the lock,
+// without a query of its own.
 type Found struct {
 	// Head is State.Head under the lock.
 	Head int64
@@ -147,8 +147,7 @@ type Found struct {
 }
 
 // Recorded is what has become durable in the history. The call that makes entries durable returns
-// it: Commit for a Tx, Record for a Run. Drivers read it together with that, without a question of
-// its own.
+// it: Commit for a Tx, Record for a Run. Drivers read it in the same round trip.
 type Recorded struct {
 	// Entries are the entries as the history has them, with their IDs, times and durations, but
 	// without texts.
