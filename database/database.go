@@ -65,8 +65,9 @@ type Options struct {
 // DefaultLockTimeout limits how long reading waits if Options don't say.
 const DefaultLockTimeout = 15 * time.Second
 
-// Patience returns how long reading waits for a process that has locked what it reads.
-func (o Options) Patience() time.Duration {
+// ReadTimeout returns how long reading waits for a process that has locked what it reads:
+// LockTimeout, or its default.
+func (o Options) ReadTimeout() time.Duration {
 	if o.LockTimeout == 0 {
 		return DefaultLockTimeout
 	}

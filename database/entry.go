@@ -44,10 +44,10 @@ type Entry struct {
 	// Checksum is the up script's, DownChecksum the down script's; the zero
 	// Checksum means that there was none.
 	Checksum, DownChecksum migration.Checksum
-	// UpText and DownText are the scripts' texts, if the history keeps them. History fills them in if
-	// HistoryQuery.Texts is set. HasDownText reports whether the history has a down text, which may be
-	// empty; it is always filled in. UpDirectives and DownDirectives are the directives of the two
-	// scripts: a stored text runs only as they say.
+	// UpText and DownText are the scripts' texts, if the history keeps them. History fills them in
+	// if HistoryQuery.Texts is set. HasDownText, which is always filled in, reports whether the
+	// history has a down text; it may be empty. UpDirectives and DownDirectives are the directives
+	// of the two scripts: a stored text runs only as they say.
 	UpText, DownText             string
 	HasDownText                  bool
 	UpDirectives, DownDirectives migration.Directives
@@ -55,26 +55,26 @@ type Entry struct {
 	// microsecond precision.
 	StartedAt time.Time
 	Duration  time.Duration
-	// DBUser, Host, App and ToolVersion say who it was. Record fills in DBUser, Host
-	// and App, whatever was there: App is what Options say. DBUser is the database's user, or
-	// the operating system's where a database has none.
+	// DBUser, Host, App and ToolVersion identify the process that wrote the entry. Record overwrites
+	// DBUser, Host and App: App comes from Options, and DBUser is the database's user, or the
+	// operating system's if the database has no users.
 	DBUser, Host, App, ToolVersion string
 	Note                           string
 }
 
-// HistoryQuery selects events. The zero value selects all of all sets.
+// HistoryQuery selects history entries. The zero value selects all entries of all sets.
 type HistoryQuery struct {
 	Set     string // "" for all sets
 	Version *int64 // nil for all versions
 	Texts   bool   // fill in the scripts' texts
 }
 
-// State is what a target says of a set, at one moment.
+// State is everything that a target stores about a set, at one moment.
 type State struct {
 	Set string
-	// Database is the target's name, as its server or its file says it.
+	// Database is the name of the target: what its server calls it, or the name of its file.
 	Database string
-	// Head grows with every event of the set or of Whimbrel's own set; 0 for none. As the history
+	// Head grows with every entry of the set or of Whimbrel's own set; 0 for none. As the history
 	// is append-only, two States with one Head are equal, apart from an interrupted run. The newest
 	// id alone is enough only if no entry can become visible below one that is already visible: an
 	// UpdateSetting can begin and end while a transaction is open, and a database that assigns ids
@@ -112,9 +112,9 @@ func (s *State) Clone() *State {
 	return &c
 }
 
-// Fold takes one more of the set's events into what is applied, oldest first: for each
-// version the newest event that says whether it is applied decides, and for each
-// repeatable and seed script the newest one that ran.
+// Fold adds an entry of the set to the state. Call it for each entry, oldest first. For each
+// version, the newest entry that makes it applied or not applied counts; for each repeatable and
+// seed script, the newest entry of a run.
 func (s *State) Fold(e Entry) {
 	if s.Applied == nil {
 		s.Applied = &AppliedSet{}

@@ -10,7 +10,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// ErrLocked is what every *LockedError is.
+// ErrLocked matches every *LockedError with errors.Is.
 var ErrLocked = errors.New("can't acquire lock")
 
 // ErrHeadChanged is wrapped by the error of a Tx that released its lock for a moment, as SQLite

@@ -55,7 +55,7 @@ func (j *Journal) Add(st sqltext.Statement) {
 	j.Begun, j.Before, j.Error = "", "", ""
 }
 
-// NextSum returns the checksum of statements of which it is given that of all but the last.
+// NextSum extends the checksum of some statements by the text of one more.
 func NextSum(sum migration.Checksum, text string) (next migration.Checksum) {
 	h := sha256.New()
 	h.Write(sum[:])
@@ -64,8 +64,8 @@ func NextSum(sum migration.Checksum, text string) (next migration.Checksum) {
 	return next
 }
 
-// EndedBy reports whether an event of the journal's set ends the run: whatever says that its
-// version is applied, or is not, or that its script ran; and a reset.
+// EndedBy reports whether a history entry of the journal's set ends the run. These entries do: one
+// that makes its version applied or not applied, one that says that its script ran, and a reset.
 func (j *Journal) EndedBy(e Entry) bool {
 	switch e.Direction {
 	case Reset:
@@ -78,12 +78,12 @@ func (j *Journal) EndedBy(e Entry) bool {
 	return false
 }
 
-// ErrNoTransaction is wrapped by the error of Run.Exec for a statement that was to be in a
-// transaction and can't be, as only the database knows. Nothing of it has happened.
+// ErrNoTransaction is wrapped by the error of Run.Exec if the database refuses to execute the
+// statement in a transaction. The statement had no effect.
 var ErrNoTransaction = errors.New("the statement can't be in a transaction")
 
 // ErrFenced is wrapped by the error of a Run whose journal another Run of the set has
-// taken over. What was to be written with the journal was not written.
+// taken over. Nothing that was to be committed together with the journal took effect.
 var ErrFenced = errors.New("another process has taken the run over")
 
 // Verdict is the outcome of a statement.
@@ -105,8 +105,8 @@ type Outcome struct {
 	Verdict Verdict
 	// Why is the reason for the verdict, in a few words.
 	Why string
-	// First lists statements that must be executed before the verdict is true: they remove or complete
-	// what the statement left behind. Each can be repeated.
+	// First lists statements that must be executed before the verdict is true: they remove or
+	// complete what the statement left behind. Each can be repeated.
 	First []string
 	// Changes are the differences between the target before the statement and now, if the driver
 	// compared them.

@@ -22,13 +22,13 @@ const (
 	PowerReset    Power = "reset a database"                // Resetter
 	PowerMetadata Power = "store metadata"                  // MetadataReader, MetadataTx
 	PowerQuery    Power = "execute queries"                 // Querier
-	PowerSnapshot Power = "tell what a database contains"   // Snapshotter
+	PowerSnapshot Power = "describe a schema"               // Snapshotter
 	PowerScratch  Power = "create a scratch database"       // Scratcher
 	PowerClone    Power = "copy a template of a database"   // Cloner
-	PowerIdentify Power = "tell one server from another"    // Identifier
-	PowerLocate   Power = "tell where a database is"        // Locator
+	PowerIdentify Power = "identify a server"               // Identifier
+	PowerLocate   Power = "name the location of a database" // Locator
 	PowerCheck    Power = "refuse statements ahead of time" // Checker
-	PowerBackend  Power = "tell which backend works"        // Backender
+	PowerBackend  Power = "name the process on the server"  // Backender
 )
 
 // PowerError reports that a driver does not have a power. errors.Is(err, errors.ErrUnsupported)
@@ -179,7 +179,7 @@ func TxQuery(ctx context.Context, tx Tx, statement string) (*Rows, error) {
 	return q.Query(ctx, statement)
 }
 
-// Snapshotter is a Database that can tell what it contains.
+// Snapshotter is a Database that can describe its schema.
 type Snapshotter interface {
 	// Snapshot returns the schema as it is at one moment, without Whimbrel's own tables. It locks
 	// and writes nothing.
@@ -215,7 +215,7 @@ func Scratch(ctx context.Context, db Database) (Database, func(ctx context.Conte
 // Locator is a Database that can tell where it is.
 type Locator interface {
 	// Location names the server and the database, or the file, without any secret:
-	// "127.0.0.1:5432/app". It asks nobody.
+	// "127.0.0.1:5432/app". It sends no query.
 	Location() string
 }
 
@@ -232,7 +232,7 @@ func Location(db Database) string {
 // database that is migrated. A plan asks it about the statements that an Analysis suspects, so that
 // nothing runs before such a statement is refused.
 type Checker interface {
-	// Check returns why a statement can't be executed, or "" if it can. It asks nobody.
+	// Check returns why a statement can't be executed, or "" if it can. It sends no query.
 	Check(st sqltext.Statement) (why string)
 }
 
@@ -249,7 +249,7 @@ func Check(db Database, st sqltext.Statement) (why string) {
 type Backender interface {
 	// Backend returns the number of the server's process or session that executes the statements of
 	// the Run, as the server lists it (pg_stat_activity, SHOW PROCESSLIST). It is 0 if it is not
-	// known. It asks nobody.
+	// known. It sends no query.
 	Backend() int64
 }
 

@@ -205,9 +205,9 @@ func misplaced(authority, tail string) string {
 	return ""
 }
 
-// CheckURL returns a *URLError if the parts of a server's URL are uncertain, which has the form
-// scheme://user:password@host:port/name. A driver calls it before it connects, so that no part of a
-// password is looked up as a host.
+// CheckURL returns a *URLError if the parts of a server's URL are uncertain. The URL has the form
+// scheme://user:password@host:port/name. A driver calls CheckURL before it connects, so that no part
+// of a password is looked up as a host.
 func CheckURL(url string) error {
 	if _, problem := splitURL(url); problem != "" {
 		return NewURLError(url, "%s", problem)

@@ -212,8 +212,8 @@ func (u SettingUpdate) Check() (SettingUpdate, error) {
 	return u, unknownSetting(u.Name)
 }
 
-// Event returns the history entry that records the update.
-func (u SettingUpdate) Event() Entry {
+// Entry returns the history entry that records the update.
+func (u SettingUpdate) Entry() Entry {
 	note := u.Name + "=" + u.Value
 	if u.Unset {
 		note = u.Name + " unset"

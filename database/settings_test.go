@@ -120,9 +120,9 @@ func TestSettingUpdateCheck(t *testing.T) {
 	}
 }
 
-func TestSettingUpdateEvent(t *testing.T) {
+func TestSettingUpdateEntry(t *testing.T) {
 	at := time.Now()
-	e := database.SettingUpdate{Name: database.Frozen, Value: "true", Reason: "release", ToolVersion: "1", At: at}.Event()
+	e := database.SettingUpdate{Name: database.Frozen, Value: "true", Reason: "release", ToolVersion: "1", At: at}.Entry()
 	want := database.Entry{
 		Set: migration.ReservedSet, Version: database.NilVersion, Name: database.Frozen, Direction: database.Setting,
 		StartedAt: at, ToolVersion: "1", Note: "frozen=true: release",
@@ -130,7 +130,7 @@ func TestSettingUpdateEvent(t *testing.T) {
 	if e != want {
 		t.Errorf("got\n\t%+v\nwant\n\t%+v", e, want)
 	}
-	if note := (database.SettingUpdate{Name: "a", Value: "b"}).Event().Note; note != "a=b" {
+	if note := (database.SettingUpdate{Name: "a", Value: "b"}).Entry().Note; note != "a=b" {
 		t.Errorf("without a reason the note is %q", note)
 	}
 }

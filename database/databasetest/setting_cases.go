@@ -40,7 +40,7 @@ func updateSetting(c *check) {
 		c.isUTC("ChangedAt", v.ChangedAt, started)
 	}
 	entries := c.entries(db, database.HistoryQuery{Set: migration.ReservedSet}, 1)
-	c.isKept(entries[0], kept(migration.ReservedSet, freeze.Event(), false))
+	c.isKept(entries[0], kept(migration.ReservedSet, freeze.Entry(), false))
 
 	thaw := freeze
 	thaw.Value, thaw.Reason = "false", ""
@@ -91,7 +91,7 @@ func settingUnset(c *check) {
 	c.isDefault(after)
 	c.that(after.Head > before.Head, "Head was %d, and is %d after a setting was unset", before.Head, after.Head)
 	entries := c.entries(db, database.HistoryQuery{Set: migration.ReservedSet}, 2)
-	c.isKept(entries[1], kept(migration.ReservedSet, unset.Event(), false))
+	c.isKept(entries[1], kept(migration.ReservedSet, unset.Entry(), false))
 	c.ok(database.UpdateSetting(c.ctx, db, unset), "UpdateSetting of what is not set")
 }
 

@@ -110,7 +110,7 @@ func stateInTx(c *check) {
 	}
 	c.ok(tx.Record(c.ctx, database.Entry{Version: 3, Direction: database.Down, StartedAt: started}), "Tx.Record")
 	_, found := c.state(tx, "s").Applied.Get(3)
-	c.that(!found, "after Record of its down event State still has version 3")
+	c.that(!found, "after Record of its down entry State still has version 3")
 }
 
 func rollbackAtAnyTime(c *check) {

@@ -163,7 +163,7 @@ func (d *Database) store(s database.SettingUpdate) (open []*lock) {
 			Name: s.Name, Value: s.Value, Reason: s.Reason, ChangedBy: User, ChangedAt: micros(s.At), Until: micros(s.Until),
 		}
 	}
-	l.add(d.keep(s.Event()))
+	l.add(d.keep(s.Entry()))
 	for key, held := range d.target.locks {
 		if key.own == d.own {
 			open = append(open, held)

@@ -34,7 +34,7 @@ func (db *Database) readPage(ctx context.Context, c *conn, q database.HistoryQue
 	}
 	query := "SELECT id, set_name, version, name, direction, checksum, down_checksum, " + texts + `, up_directives, down_directives, has_down_text,
 	CAST(started_at AS char(26)), duration_us, db_user, host, app, tool_version, note FROM {history?} WHERE ` + where + fmt.Sprintf(" ORDER BY id LIMIT %d", limit)
-	err = c.each(ctx, bounded(db.opts.Patience(), db.sql.fill(query)), args, func(scan func(...any) error) error {
+	err = c.each(ctx, bounded(db.opts.ReadTimeout(), db.sql.fill(query)), args, func(scan func(...any) error) error {
 		e, err := drivers.ScanEntry(scan, parseTime)
 		page = append(page, e)
 		return err

@@ -71,7 +71,7 @@ func (db *Database) reading(ctx context.Context, f func(context.Context, *conn) 
 		return err
 	}
 	defer c.giveBack()
-	return db.limitLockWait(ctx, db.opts.Patience(), func(ctx context.Context) error { return f(ctx, c) })
+	return db.limitLockWait(ctx, db.opts.ReadTimeout(), func(ctx context.Context) error { return f(ctx, c) })
 }
 
 // lost returns an error if some of Whimbrel's tables are gone and others exist: the history is then

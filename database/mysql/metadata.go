@@ -23,7 +23,7 @@ func (db *Database) Metadata(ctx context.Context) (*metadata.State, error) {
 // transaction see what others committed since it began.
 func (db *Database) readMetadata(ctx context.Context, c *conn, how string) (*metadata.State, error) {
 	s := &metadata.State{}
-	err := c.each(ctx, bounded(db.opts.Patience(), db.sql.fill("SELECT kind, name, facts FROM {metadata?}"+how)), nil, func(scan func(...any) error) error {
+	err := c.each(ctx, bounded(db.opts.ReadTimeout(), db.sql.fill("SELECT kind, name, facts FROM {metadata?}"+how)), nil, func(scan func(...any) error) error {
 		var kind, name, facts string
 		if err := scan(&kind, &name, &facts); err != nil {
 			return err

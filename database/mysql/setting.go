@@ -33,7 +33,7 @@ func (db *Database) UpdateSetting(ctx context.Context, u database.SettingUpdate)
 		if err := own.putSetting(ctx, u); err != nil {
 			return err
 		}
-		e := u.Event()
+		e := u.Entry()
 		if e.StartedAt.IsZero() {
 			e.StartedAt = own.h.clock.now()
 		}

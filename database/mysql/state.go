@@ -51,7 +51,7 @@ var errNoHistory = errors.New("the history table does not exist: it was dropped"
 
 func (db *Database) readState(ctx context.Context, c *conn, set string) (*database.State, error) {
 	r := stateReader{st: &database.State{Set: set, Applied: &database.AppliedSet{}}}
-	err := c.each(ctx, bounded(db.opts.Patience(), db.sql.state), []any{set, set, set}, r.row)
+	err := c.each(ctx, bounded(db.opts.ReadTimeout(), db.sql.state), []any{set, set, set}, r.row)
 	c.uncommitted = r.isolation == "READ-UNCOMMITTED"
 	switch {
 	case ctx.Err() != nil && err != nil:

@@ -157,7 +157,7 @@ func (f *finder) queries(steer bool) []query {
 
 // lockTimeout is the default lock timeout for Whimbrel's tables. It is never 0, which would mean no
 // limit.
-func (db *Database) lockTimeout() time.Duration { return max(db.opts.Patience(), time.Millisecond) }
+func (db *Database) lockTimeout() time.Duration { return max(db.opts.ReadTimeout(), time.Millisecond) }
 
 // location is the place of Whimbrel's tables, or where they would be created.
 type location struct {

@@ -27,7 +27,7 @@ func (db *Database) UpdateSetting(ctx context.Context, u database.SettingUpdate)
 		return err
 	}
 	defer c.rollback()
-	queries := append(l.hold(settings), db.settingQuery(l.schema, u), db.recordQuery(l.schema, u.Event(), sinceBegin, nil))
+	queries := append(l.hold(settings), db.settingQuery(l.schema, u), db.recordQuery(l.schema, u.Entry(), sinceBegin, nil))
 	_, err = commit(ctx, c, queries, func(pg *pgconn.PgError) error { return ownError("COMMIT", pg) })
 	if err = db.unknownCommit(c, err); err != nil {
 		c.rollback()

@@ -13,12 +13,12 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// minPatience is the shortest limit for waiting for the file at the end of a migration, whatever
+// minTimeout is the shortest limit for waiting for the file at the end of a migration, whatever
 // the lock timeout: a passing reader must not make it fail.
-const minPatience = time.Second
+const minTimeout = time.Second
 
-// patience returns the limit for waiting for the file after the lock was acquired.
-func patience(opts database.LockOptions) time.Duration { return max(opts.Timeout, minPatience) }
+// fileTimeout returns the limit for waiting for the file after the lock was acquired.
+func fileTimeout(opts database.LockOptions) time.Duration { return max(opts.Timeout, minTimeout) }
 
 // bg is the context of statements that never wait and must not be interrupted: after an interrupted
 // COMMIT the client doesn't know whether it took effect.
@@ -73,11 +73,11 @@ func (d *db) reader(ctx context.Context) (*conn, error) {
 // pooled takes a connection from the pool. If the pool is limited and exhausted, it waits as for
 // the lock; it doesn't mistake a slow opening of the file for that.
 func (d *db) pooled(ctx context.Context, w *waiter) (*sql.Conn, error) {
-	patience := 20 * time.Millisecond
+	limit := 20 * time.Millisecond
 	for {
 		try, cancel := ctx, func() {}
 		if d.pool.Stats().MaxOpenConnections > 0 {
-			try, cancel = context.WithTimeout(ctx, patience)
+			try, cancel = context.WithTimeout(ctx, limit)
 		}
 		c, err := d.pool.Conn(try)
 		late := err != nil && try.Err() != nil && errors.Is(err, try.Err())
@@ -89,7 +89,7 @@ func (d *db) pooled(ctx context.Context, w *waiter) (*sql.Conn, error) {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		case late && stats.InUse < stats.MaxOpenConnections:
-			patience *= 2 // the pool isn't exhausted: opening was slow
+			limit *= 2 // the pool isn't exhausted: opening was slow
 			continue
 		case late:
 			err = w.wait(ctx, database.Holder{PID: int64(os.Getpid()), Host: d.host, App: d.opts.App})

@@ -29,7 +29,7 @@ type db struct {
 	host  string
 	sql   statements
 
-	patience time.Duration // of readers
+	readTimeout time.Duration // of readers
 
 	life *drivers.Lifetime
 
@@ -109,12 +109,12 @@ func (d *db) read(ctx context.Context, f func(context.Context) error) error {
 	}
 	limited, cancel := ctx, func() {}
 	if d.pool.Stats().MaxOpenConnections > 0 {
-		limited, cancel = context.WithTimeout(ctx, max(d.patience, minPatience))
+		limited, cancel = context.WithTimeout(ctx, max(d.readTimeout, minTimeout))
 	}
 	defer cancel()
-	err := pollWatching(limited, d.patience, func() error { return f(limited) }, d.journalWatch())
+	err := pollWatching(limited, d.readTimeout, func() error { return f(limited) }, d.journalWatch())
 	if err != nil && ctx.Err() == nil && limited.Err() != nil && !errors.Is(err, database.ErrLocked) {
-		return fmt.Errorf("this process has used all connections of its pool for %s: %w", max(d.patience, minPatience), err)
+		return fmt.Errorf("this process has used all connections of its pool for %s: %w", max(d.readTimeout, minTimeout), err)
 	}
 	return err
 }
@@ -192,7 +192,7 @@ func (d *db) UpdateSetting(ctx context.Context, s database.SettingUpdate) error 
 	}
 	ctx, cancel := d.life.Until(ctx)
 	defer cancel()
-	opts := database.LockOptions{Timeout: d.patience}
+	opts := database.LockOptions{Timeout: d.readTimeout}
 	if s.Settle != nil { // an open Tx has the write lock, so storing the setting waits for it
 		opts = *s.Settle
 	}
@@ -211,10 +211,10 @@ func (d *db) UpdateSetting(ctx context.Context, s database.SettingUpdate) error 
 		err = d.putSetting(c, s)
 	}
 	if err == nil {
-		_, err = d.insert(c, s.Event())
+		_, err = d.insert(c, s.Entry())
 	}
 	if err == nil {
-		err = c.commit(ctx, patience(opts))
+		err = c.commit(ctx, fileTimeout(opts))
 	}
 	if err != nil {
 		c.rollback()

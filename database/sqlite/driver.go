@@ -137,7 +137,7 @@ func newDB(opts database.Options) (*db, error) {
 	if err != nil {
 		host = ""
 	}
-	d := &db{opts: opts, names: names, host: host, sql: newStatements(names), patience: opts.Patience(), life: drivers.NewLifetime(), files: map[any]*openFile{}}
+	d := &db{opts: opts, names: names, host: host, sql: newStatements(names), readTimeout: opts.ReadTimeout(), life: drivers.NewLifetime(), files: map[any]*openFile{}}
 	return d, nil
 }
 
@@ -169,7 +169,7 @@ func (d *db) look(ctx context.Context, t target) error {
 }
 
 func (d *db) ask(ctx context.Context) error {
-	err := pollWatching(ctx, d.patience, func() error {
+	err := pollWatching(ctx, d.readTimeout, func() error {
 		var version int64
 		return d.connectError(d.pool.QueryRowContext(ctx, "PRAGMA schema_version").Scan(&version))
 	}, d.journalWatch())

@@ -43,7 +43,7 @@ func (r *run) write(ctx context.Context, what func() error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := poll(ctx, patience(r.opts), func() error { return r.c.do("BEGIN IMMEDIATE") }); err != nil {
+	if err := poll(ctx, fileTimeout(r.opts), func() error { return r.c.do("BEGIN IMMEDIATE") }); err != nil {
 		if code(err) == lib.SQLITE_ERROR {
 			return errOwnTransaction
 		}
@@ -51,7 +51,7 @@ func (r *run) write(ctx context.Context, what func() error) error {
 	}
 	err := what()
 	if err == nil {
-		err = r.c.commit(ctx, patience(r.opts))
+		err = r.c.commit(ctx, fileTimeout(r.opts))
 	}
 	if err != nil {
 		r.c.rollback()

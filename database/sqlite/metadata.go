@@ -173,13 +173,13 @@ func (d *db) Query(ctx context.Context, statement string) (*database.Rows, error
 	if d.absent() {
 		return nil, &database.ConnectError{Target: d.target(), Err: fs.ErrNotExist, Hint: "the first migration creates it"}
 	}
-	c, err := d.acquire(ctx, newWaiter("", database.LockOptions{Timeout: d.patience}))
+	c, err := d.acquire(ctx, newWaiter("", database.LockOptions{Timeout: d.readTimeout}))
 	if err != nil {
 		return nil, err
 	}
 	defer c.release()
 	var before *session
-	err = poll(ctx, d.patience, func() (err error) {
+	err = poll(ctx, d.readTimeout, func() (err error) {
 		before, err = c.readSession(ctx)
 		return d.connectError(err)
 	})
@@ -190,7 +190,7 @@ func (d *db) Query(ctx context.Context, statement string) (*database.Rows, error
 		return nil, err
 	}
 	var rows *database.Rows
-	err = poll(ctx, d.patience, func() (err error) {
+	err = poll(ctx, d.readTimeout, func() (err error) {
 		rows, err = c.rows(ctx, st)
 		return err
 	})

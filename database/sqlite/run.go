@@ -87,7 +87,7 @@ func (r *run) take(ctx context.Context, w *waiter) (err error) {
 		}
 	}
 	if err = r.d.setGuard(r.c, r.set, r.mark); err == nil {
-		err = r.c.commit(ctx, patience(r.opts))
+		err = r.c.commit(ctx, fileTimeout(r.opts))
 	}
 	if err != nil {
 		r.c.rollback()
@@ -102,7 +102,7 @@ func (r *run) take(ctx context.Context, w *waiter) (err error) {
 
 // settle reads the session that Close restores, and lets statements wait for readers.
 func (r *run) settle(ctx context.Context) (err error) {
-	err = poll(ctx, patience(r.opts), func() (err error) {
+	err = poll(ctx, fileTimeout(r.opts), func() (err error) {
 		r.session, err = r.c.readSession(ctx)
 		return err
 	})
@@ -129,7 +129,7 @@ func (r *run) State(ctx context.Context) (state *database.State, err error) {
 		return nil, err
 	}
 	defer leave()
-	err = poll(ctx, patience(r.opts), func() (err error) {
+	err = poll(ctx, fileTimeout(r.opts), func() (err error) {
 		state, err = r.d.readState(ctx, r.c, r.set)
 		return err
 	})
@@ -145,7 +145,7 @@ func (r *run) Exec(ctx context.Context, s *migration.Script, st sqltext.Statemen
 	if err := refusePragma(st); err != nil {
 		return err
 	}
-	limit := patience(r.opts)
+	limit := fileTimeout(r.opts)
 	if s.LockTimeout > 0 {
 		limit = s.LockTimeout
 	}
@@ -224,7 +224,7 @@ func (r *run) Close(context.Context) error {
 // end releases the lock, restores the session and releases the connection.
 func (r *run) end() error {
 	r.c.rollback() // the script may have left one open
-	err := poll(bg, patience(r.opts), func() error {
+	err := poll(bg, fileTimeout(r.opts), func() error {
 		_, err := r.c.restore(r.session)
 		return err
 	})
@@ -243,9 +243,9 @@ func (r *run) end() error {
 // unguard removes the mark and the side file, both under the database's write lock. A remaining
 // mark does no harm: without the file's lock it is ignored.
 func (r *run) unguard() error {
-	ctx, cancel := context.WithTimeout(bg, 2*patience(r.opts))
+	ctx, cancel := context.WithTimeout(bg, 2*fileTimeout(r.opts))
 	defer cancel()
-	err := poll(ctx, patience(r.opts), func() error { return r.c.do("BEGIN IMMEDIATE") })
+	err := poll(ctx, fileTimeout(r.opts), func() error { return r.c.do("BEGIN IMMEDIATE") })
 	if err == nil {
 		err = r.c.do(r.d.sql.unguard, guardRow(r.set), r.mark.Token)
 	}
@@ -254,7 +254,7 @@ func (r *run) unguard() error {
 		os.Remove(r.path) // if it stays, the next Run uses it
 	}
 	if err == nil {
-		err = r.c.commit(ctx, patience(r.opts))
+		err = r.c.commit(ctx, fileTimeout(r.opts))
 	}
 	if err != nil {
 		r.c.rollback()

@@ -277,7 +277,7 @@ func (b *transaction) Commit(ctx context.Context) (recorded database.Recorded, e
 		err = fmt.Errorf("the transaction failed earlier: %w", err)
 	} else {
 		b.d.remember(b)
-		err = b.commitError(b.c.commit(ctx, patience(b.opts)))
+		err = b.commitError(b.c.commit(ctx, fileTimeout(b.opts)))
 	}
 	if err != nil {
 		b.d.forget()
