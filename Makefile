@@ -62,6 +62,14 @@ docs: ## write the man pages, the completions and the schema of whimbrel.yaml to
 	@$(NOCGO) go run ./cmd/whimbrel config schema > dist/docs/whimbrel.schema.json
 	@echo "dist/docs: man, completions, whimbrel.schema.json"
 
+.PHONY: dist
+dist: ## build the files of a release into dist/release, for all platforms
+	@scripts/dist
+
+.PHONY: dist-check
+dist-check: ## build them twice for this platform, in different folders, and compare
+	@scripts/dist check
+
 .PHONY: vet
 vet: ## run go vet
 	@$(NOCGO) go vet ./...

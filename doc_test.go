@@ -119,6 +119,31 @@ func buildProgram(t *testing.T, name string, files map[string]string) string {
 	return program
 }
 
+// TestTheStamp sets the version and the commit as scripts/dist does.
+func TestTheStamp(t *testing.T) {
+	t.Parallel()
+	script, err := os.ReadFile("scripts/dist")
+	if err != nil {
+		t.Fatal(err)
+	}
+	flags := regexp.MustCompile(`-ldflags "([^"]+)"`).FindSubmatch(script)
+	if flags == nil {
+		t.Fatal("scripts/dist has no -ldflags")
+	}
+	stamps := strings.NewReplacer("$module", "github.com/whimbrel-db/whimbrel", "$VERSION", "v7.8.9", "$COMMIT", "0123456789abcdef").Replace(string(flags[1]))
+	program := filepath.Join(t.TempDir(), "whimbrel.exe")
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags", stamps, "-o", program, "./cmd/whimbrel")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, arg := range []string{"--version", "version"} {
+		out, err := exec.CommandContext(t.Context(), program, arg).CombinedOutput()
+		if want := "whimbrel v7.8.9 (commit 0123456789ab, "; err != nil || !strings.HasPrefix(string(out), want) {
+			t.Errorf("whimbrel %s prints %q (%v), want it to begin with %q", arg, out, err, want)
+		}
+	}
+}
+
 // errorsOfDrivers are errors of package database that the engine handles and no call returns.
 var errorsOfDrivers = []string{"database.ErrConflict", "database.ErrHeadChanged", "database.ErrNoTransaction", "database.ErrLocked"}
 

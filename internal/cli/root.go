@@ -57,7 +57,7 @@ You can kill it at any moment, or start it many times at once: no manual repair 
 		Version: whimbrel.ToolVersion(),
 	}
 	root.SetFlagErrorFunc(flagError)
-	root.SetVersionTemplate("whimbrel {{.Version}}\n")
+	root.SetVersionTemplate(thisVersion().String() + "\n")
 	root.CompletionOptions.HiddenDefaultCmd = false
 	g, f := &a.global, root.PersistentFlags()
 	f.StringVar(&g.database, "database", "", "`URL` of the database, such as postgres://me@host/app, mysql://me@host/app or sqlite:app.db (default $WHIMBREL_DATABASE_URL, then $DATABASE_URL)")

@@ -140,6 +140,7 @@ var rules = []rule{
 		imports:  []string{"internal/cli", "database/postgres", "database/sqlite", "database/mysql"},
 		linksAll: true,
 	},
+	{pkg: "internal/archive"}, // a build tool
 	{pkg: "internal/manual", imports: []string{"internal/cli"}, linksAll: true}, // a build tool
 	{
 		pkg:      "internal/testdb",

@@ -226,12 +226,22 @@ func (d *Drivers) write(pg *page) {
 // Version is the answer of version.
 type Version struct {
 	Version  string `json:"version"`
+	Commit   string `json:"commit"` // "" if it is not known
 	Go       string `json:"go"`
 	Platform string `json:"platform"`
 }
 
 func (d *Version) write(pg *page) {
-	pg.line("whimbrel ", d.Version, " (", d.Go, ", ", d.Platform, ")")
+	pg.line(d.String())
+}
+
+// String returns the line that the command prints.
+func (d *Version) String() string {
+	about := []string{d.Go, d.Platform}
+	if d.Commit != "" {
+		about = append([]string{"commit " + d.Commit[:min(len(d.Commit), 12)]}, about...)
+	}
+	return "whimbrel " + d.Version + " (" + strings.Join(about, ", ") + ")"
 }
 
 // ConfigSchema is the answer of config schema: the schema's JSON.
