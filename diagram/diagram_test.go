@@ -330,7 +330,7 @@ func TestLayout(t *testing.T) {
 				FromColumns: []string{fmt.Sprint("c", rapid.IntRange(0, 12).Draw(t, "column"))},
 			})
 		}
-		p := d.picture()
+		p := d.arrange()
 		type rect struct{ x, y, w, h float64 }
 		var rects []rect
 		edges := 0

@@ -32,11 +32,21 @@ const (
 //go:embed diagram.css
 var style string
 
-// SVG returns the diagram as a picture in one file, without scripts and references to others. It
-// adapts to dark mode and to paper. Each table and each relation has a title that a screen reader
-// reads and a browser shows. With more than 100 tables, the picture shows only the columns of keys.
-func (d *Diagram) SVG() string {
-	p := d.picture()
+// Picture is a diagram as an SVG document, and its size in pixels.
+type Picture struct {
+	SVG           string
+	Width, Height float64
+}
+
+// SVG returns the document of the Picture.
+func (d *Diagram) SVG() string { return d.Picture().SVG }
+
+// Picture returns the diagram as a picture in one file, without scripts and references to others.
+// It adapts to dark mode and to paper. Each table and each relation has a title that a screen
+// reader reads and a browser shows. With more than 100 tables, the picture shows only the columns
+// of keys.
+func (d *Diagram) Picture() Picture {
+	p := d.arrange()
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" class="wd" role="img" viewBox="0 0 %s %s" width="%s" height="%s">`+"\n",
 		px(p.w), px(p.h), px(p.w), px(p.h))
@@ -55,7 +65,7 @@ func (d *Diagram) SVG() string {
 		}
 	}
 	b.WriteString("</svg>\n")
-	return b.String()
+	return Picture{SVG: b.String(), Width: p.w, Height: p.h}
 }
 
 // summary describes the picture in words.
@@ -82,7 +92,8 @@ type picture struct {
 	w, h    float64
 }
 
-func (d *Diagram) picture() *picture {
+// arrange gives each table and each relation its place.
+func (d *Diagram) arrange() *picture {
 	p := &picture{Diagram: d}
 	for i := range d.Tables {
 		p.cards = append(p.cards, newCard(&d.Tables[i], len(d.Tables) > manyTables))

@@ -74,18 +74,21 @@ func (a *app) completeGlobals(root *cobra.Command) {
 	must(root.RegisterFlagCompletionFunc("format", words(formats)))
 	must(root.RegisterFlagCompletionFunc("database", words(schemes)))
 	must(root.RegisterFlagCompletionFunc("lock", words(lockKinds)))
-	must(root.RegisterFlagCompletionFunc("env", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		c, err := readConfig(a.global.config)
-		if err != nil || c == nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		return slices.Sorted(maps.Keys(c.Environments)), cobra.ShellCompDirectiveNoFileComp
-	}))
+	must(root.RegisterFlagCompletionFunc("env", a.completeEnvironments))
 	must(root.MarkPersistentFlagDirname("dir"))
 	must(root.MarkPersistentFlagFilename("config", "yaml", "yml"))
 	for _, name := range []string{"set", "schema", "history-table", "tables-owner", "lock-timeout"} {
 		must(root.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions))
 	}
+}
+
+// completeEnvironments offers the environments of the configuration file.
+func (a *app) completeEnvironments(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	c, err := readConfig(a.global.config)
+	if err != nil || c == nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return slices.Sorted(maps.Keys(c.Environments)), cobra.ShellCompDirectiveNoFileComp
 }
 
 // must panics on errors that only a programming mistake in this package can cause.

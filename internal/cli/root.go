@@ -88,7 +88,7 @@ You can kill it at any moment, or start it many times at once: no manual repair 
 	root.SetCompletionCommandGroupID(groupOther)
 	root.AddCommand(
 		a.initCommand(), a.newCommand(), a.upCommand(), a.toCommand(), a.downCommand(), a.redoCommand(), a.seedCommand(), a.squashCommand(), a.resetCommand(),
-		a.statusCommand(), a.planCommand(), a.historyCommand(), a.verifyCommand(), a.snapshotCommand(), a.driftCommand(), a.diffCommand(),
+		a.statusCommand(), a.planCommand(), a.historyCommand(), a.verifyCommand(), a.snapshotCommand(), a.driftCommand(), a.diffCommand(), a.reportCommand(),
 		a.resolveCommand(), a.acceptCommand(), a.markCommand(), a.forgetCommand(), a.baselineCommand(),
 		a.metadataCommand(), a.sqlCommand(), a.settingsCommand(), a.freezeCommand(), a.thawCommand(), a.configCommand(), a.driversCommand(), a.versionCommand(),
 	)

@@ -201,6 +201,8 @@ func (a *app) show(doc render.Document) error {
 		failed = len(d.Missing) > 0
 	case *render.Proved:
 		failed = !d.OK
+	case *render.Report:
+		failed = d.Failed()
 	case *render.Status:
 		failed = d.Interrupted != nil && !d.Interrupted.Running
 	}

@@ -107,6 +107,11 @@ var rules = []rule{
 		outside: []string{diffLibrary},
 	},
 	{
+		pkg:     "report",
+		imports: []string{".", "catalog", "database", "diagram", "inspect", "metadata", "migration", "sqltext", "internal/plaintext"},
+		outside: []string{diffLibrary, "golang.org/x/text"},
+	},
+	{
 		pkg:     "metadata/metadb",
 		imports: []string{".", "database", "metadata"},
 		outside: []string{diffLibrary},
@@ -130,7 +135,7 @@ var rules = []rule{
 	{
 		pkg: "internal/cli/...",
 		imports: []string{
-			".", "source", "database", "migration", "sqltext", "catalog", "metadata/...", "inspect", "query", "diagram",
+			".", "source", "database", "migration", "sqltext", "catalog", "metadata/...", "inspect", "query", "diagram", "report",
 			"internal/spelling", "internal/durations", "internal/filekind", "internal/localserver", "internal/yamltext",
 		},
 		outside: slices.Concat(commandLine, terminal, configuration, []string{diffLibrary, "golang.org/x/text"}),

@@ -1,0 +1,316 @@
+package report
+
+import (
+	"cmp"
+	"embed"
+	"fmt"
+	"html/template"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/diagram"
+	"github.com/whimbrel-db/whimbrel/internal/plaintext"
+)
+
+//go:embed page.html page.css
+var files embed.FS
+
+// pageTemplate is parsed when the program starts, because a broken template is a mistake in it.
+var pageTemplate = template.Must(template.New("page.html").Funcs(template.FuncMap{
+	"line":  plaintext.Line,
+	"lines": plaintext.Lines,
+	"when":  when,
+	"day":   func(t time.Time) string { return t.UTC().Format("2 January 2006") },
+	"clock": func(t time.Time) string { return t.UTC().Format("15:04:05") },
+	"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+	"took":  took,
+	"count": count,
+}).ParseFS(files, "page.html"))
+
+// view is what the template shows.
+type view struct {
+	Title   string
+	Lead    badge // the state of all targets in a sentence
+	Made    time.Time
+	Tool    string
+	Style   template.CSS
+	Targets []*targetView
+	// Rows are the migrations of all targets.
+	Rows        []migrationRow
+	Differences []differenceView
+	Schema      *schemaView
+}
+
+// Write writes the page.
+func (p Page) Write(w io.Writer) error {
+	style, err := files.ReadFile("page.css")
+	if err != nil {
+		return err
+	}
+	v := &view{
+		Title: cmp.Or(p.Title, "Database report"), Made: p.Made, Tool: whimbrel.ToolVersion(),
+		Style: template.CSS(style), //nolint:gosec // it is a file of this package
+	}
+	if v.Made.IsZero() {
+		v.Made = time.Now()
+	}
+	for i, t := range p.Targets {
+		v.Targets = append(v.Targets, newTargetView(t, i))
+	}
+	v.Lead = lead(v.Targets)
+	v.Rows = migrationRows(v.Readable())
+	v.Differences = differences(p.Targets, v.Targets)
+	v.Schema = schemaOf(p.Targets, v.Targets)
+	return pageTemplate.Execute(w, v)
+}
+
+// Smallest is the width to which a narrow window shrinks the picture. Below that, it scrolls.
+func (s *schemaView) Smallest() float64 { return s.Width * 0.7 }
+
+// Readable returns the targets that could be read.
+func (v *view) Readable() []*targetView {
+	return slices.DeleteFunc(slices.Clone(v.Targets), func(t *targetView) bool { return t.Status == nil })
+}
+
+// targetView is a target as shown.
+type targetView struct {
+	*Target
+	ID      string
+	digits  int
+	Badges  []badge // the most important first
+	Applied int
+	Pending int
+	Version string
+	Steps   []stepView
+	Days    []day // of the history, newest first
+	Entries int
+	Server  string
+}
+
+// badge is a state with its level: bad, warn, info or good.
+type badge struct{ Level, Word, Detail string }
+
+func newTargetView(t *Target, i int) *targetView {
+	v := &targetView{Target: t, ID: fmt.Sprintf("t%d", i+1), digits: digits(t.Set)}
+	if t.Name == "" {
+		v.Name = "Database"
+	}
+	if s := t.Status; s != nil {
+		v.Applied, v.Pending = len(s.AppliedVersions()), len(s.PendingVersions())
+		if v.Version = "none"; s.Version != whimbrel.NilVersion {
+			v.Version = v.label(s.Version)
+		}
+	}
+	if t.Snapshot != nil {
+		v.Server = strings.TrimSpace(dialectName(t.Snapshot.Dialect) + " " + t.Snapshot.Server)
+	}
+	v.Badges = v.badges()
+	v.Steps = v.steps()
+	v.Days, v.Entries = v.days(), len(t.History)
+	return v
+}
+
+func dialectName(dialect string) string {
+	for _, name := range []string{"PostgreSQL", "SQLite", "MySQL"} {
+		if strings.EqualFold(name, dialect) {
+			return name
+		}
+	}
+	return dialect
+}
+
+// lead says which targets need attention: those whose most important state is bad or a warning.
+func lead(targets []*targetView) badge {
+	level, names := "good", []string{}
+	for _, t := range targets {
+		if len(t.Badges) > 0 && (t.Badges[0].Level == "bad" || t.Badges[0].Level == "warn") {
+			names = append(names, t.Name)
+			if level != "bad" {
+				level = t.Badges[0].Level
+			}
+		}
+	}
+	switch {
+	case len(targets) == 0:
+		return badge{}
+	case len(names) > 0:
+		return badge{level, fmt.Sprintf("%d of %s", len(names), count(len(targets), "database")), attention(len(names)) + " attention: " + strings.Join(names, ", ") + "."}
+	}
+	return badge{"good", "Nothing needs attention", ""}
+}
+
+func attention(n int) string {
+	if n == 1 {
+		return "needs"
+	}
+	return "need"
+}
+
+// badges returns the states of a target.
+func (v *targetView) badges() []badge {
+	if v.Problem != nil {
+		return []badge{{"bad", "can't be read", v.Problem.Error()}}
+	}
+	var all []badge
+	add := func(level, word, detail string) { all = append(all, badge{level, word, detail}) }
+	s := v.Status
+	if s == nil {
+		return nil
+	}
+	if j := s.Interrupted; j != nil {
+		level, word := "bad", "interrupted"
+		if j.Held {
+			level, word = "info", "running"
+		}
+		add(level, word, v.interrupted(j))
+	}
+	if by, frozen := frozenBy(s.Settings); frozen {
+		add("warn", "frozen", by)
+	}
+	switch {
+	case v.DriftProblem != nil:
+		add("warn", "drift unknown", v.DriftProblem.Error())
+	case len(v.Drift) > 0:
+		add("bad", "drift", count(len(v.Drift), "difference")+" between the database and its history.")
+	}
+	if v.Refused != nil && s.Interrupted == nil {
+		add("bad", "blocked", "The next up would be refused: "+v.Refused.Error())
+	}
+	for _, m := range []struct {
+		state        whimbrel.MigrationState
+		word, detail string
+	}{
+		{whimbrel.StateModified, "modified", "The file changed after it was applied: "},
+		{whimbrel.StateUnknown, "unknown", "Applied, but without a file: "},
+		{whimbrel.StateOutOfOrder, "out of order", "Pending below the newest applied version: "},
+	} {
+		if vs := s.InState(m.state); len(vs) > 0 {
+			add("warn", m.word, m.detail+v.labels(vs)+".")
+		}
+	}
+	if n := v.Pending + len(s.PendingRepeatables()); n > 0 {
+		add("info", fmt.Sprintf("%d pending", n), "The next up applies "+count(n, "script")+".")
+	}
+	if len(all) == 0 {
+		add("good", "up to date", "Everything is applied.")
+	}
+	return all
+}
+
+// interrupted describes a run that was interrupted or is running.
+func (v *targetView) interrupted(j *database.Journal) string {
+	words := fmt.Sprintf("%s %s (%s): statement %d of %d", v.label(j.Version), j.Name, j.Direction, min(j.Done+1, j.Of), j.Of)
+	if !j.UpdatedAt.IsZero() {
+		words += ", since " + when(j.UpdatedAt)
+	}
+	if j.Host != "" {
+		words += fmt.Sprintf(", process %d on %s", j.PID, j.Host)
+	}
+	if j.Error != "" && !j.Held {
+		words += ": " + j.Error
+	}
+	return words
+}
+
+func frozenBy(settings database.Settings) (words string, frozen bool) {
+	s, err := settings.Get(database.Frozen)
+	if err != nil || !settings.Bool(database.Frozen) {
+		return "", false
+	}
+	words = "By " + cmp.Or(s.ChangedBy, "an unknown user")
+	if !s.ChangedAt.IsZero() {
+		words += " since " + when(s.ChangedAt)
+	}
+	if !s.Until.IsZero() {
+		words += " until " + when(s.Until)
+	}
+	if s.Reason != "" {
+		words += ": " + s.Reason
+	}
+	return words, true
+}
+
+// day is a day of the history.
+type day struct {
+	At      time.Time
+	Entries []entryView
+}
+
+type entryView struct {
+	database.Entry
+	Label, Level, Words, Who string
+}
+
+// directionWords describe entries in the timeline.
+var directionWords = map[database.Direction]string{
+	database.Up: "applied", database.Down: "rolled back", database.Mark: "marked as applied", database.Forget: "marked as not applied",
+	database.Accept: "edit accepted", database.Baseline: "baseline applied", database.Repeat: "repeatable script ran",
+	database.Seed: "development data added", database.Reset: "database emptied", database.Drift: "drift accepted",
+	database.Setting: "setting changed", database.Metadata: "metadata changed", database.Query: "statement executed",
+	database.Resolve: "interruption resolved",
+}
+
+// days returns the history by days, newest first.
+func (v *targetView) days() []day {
+	var all []day
+	for _, e := range slices.Backward(v.History) {
+		at := e.StartedAt.UTC().Truncate(24 * time.Hour)
+		if len(all) == 0 || !all[len(all)-1].At.Equal(at) {
+			all = append(all, day{At: at})
+		}
+		last := &all[len(all)-1]
+		last.Entries = append(last.Entries, v.entry(e))
+	}
+	return all
+}
+
+func (v *targetView) entry(e database.Entry) entryView {
+	ev := entryView{Entry: e, Words: cmp.Or(directionWords[e.Direction], string(e.Direction)), Who: e.DBUser}
+	if e.Version != whimbrel.NilVersion {
+		ev.Label = v.label(e.Version)
+	}
+	if e.Host != "" {
+		ev.Who += " on " + e.Host
+	}
+	switch e.Direction {
+	case database.Up, database.Baseline, database.Repeat:
+		ev.Level = "good"
+	case database.Down, database.Reset, database.Forget:
+		ev.Level = "warn"
+	case "failed":
+		ev.Level = "bad"
+	default:
+		ev.Level = "info"
+	}
+	return ev
+}
+
+// schemaView is the diagram of a schema, and its tables as lists.
+type schemaView struct {
+	Target  *targetView
+	Picture template.HTML
+	Width   float64 // of the picture, in pixels
+	Diagram *diagram.Diagram
+	Objects int
+	Others  bool // other targets have schemas too
+}
+
+func schemaOf(targets []*Target, views []*targetView) *schemaView {
+	for i, t := range targets {
+		if t.Snapshot == nil {
+			continue
+		}
+		d := diagram.New(t.Snapshot, t.Metadata)
+		picture := d.Picture()
+		return &schemaView{
+			Target: views[i], Diagram: d, Objects: t.Snapshot.Count(), Others: len(targets) > 1,
+			Width:   picture.Width,
+			Picture: template.HTML(picture.SVG), //nolint:gosec // package diagram escapes every text
+		}
+	}
+	return nil
+}
