@@ -45,7 +45,8 @@ type applier struct {
 	moves    []move          // of the plan's steps
 	expect   *database.State // the state of the database, as far as the applier knows
 	result   Result
-	compared bool // an attempt has taken the lock and compared the database with expect
+	attempt  attempt // the last one
+	compared bool    // an attempt has taken the lock and compared the database with expect
 
 	// For each step of the plan: whether it remains to be done, as far as the applier knows, and
 	// whether it was reported as skipped.
@@ -102,6 +103,9 @@ func (a *applier) perform(ctx context.Context, from, to int) error {
 		if !again && err != nil && lost != nil { // the outcome is still unknown; lost now has the reason
 			unknown.Err = fmt.Errorf("%w; checking the history failed: %w", unknown.Err, err)
 			return lost
+		}
+		if !again && err != nil {
+			a.recordFailure(ctx, err)
 		}
 		if !again {
 			return err

@@ -70,7 +70,7 @@ func (a *applier) withEntry(ctx context.Context, err error) error {
 		if herr != nil {
 			return herr
 		}
-		if c.Script == "" || e.Name == c.Script {
+		if e.Direction != database.Failed && (c.Script == "" || e.Name == c.Script) {
 			c.Entry = e
 		}
 	}

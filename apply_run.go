@@ -12,9 +12,6 @@ import (
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
-// lastWords limits how long a failed run may take to write the reason into its journal.
-const lastWords = 5 * time.Second
-
 // runOutside executes the statements of a step's script one by one under the guard, and marks each
 // in the journal. It resumes an interrupted run of the step.
 func (a *applier) runOutside(ctx context.Context, index, _ int) (err error) {
@@ -36,8 +33,8 @@ func (a *applier) runOutside(ctx context.Context, index, _ int) (err error) {
 	if interrupted != nil && !s.move.isRun(interrupted) {
 		return a.begunMeanwhile(interrupted)
 	}
-	a.m.observe(StepStarted{Step: s, Index: index, Of: len(a.plan.Steps)})
-	x := &runner{m: a.m, result: &a.result, r: r, step: s, opts: opts, journal: interrupted, tx: sqltext.TxState{Dialect: a.m.db.Dialect()}}
+	a.start(index)
+	x := &runner{m: a.m, result: &a.result, attempt: &a.attempt, r: r, step: s, opts: opts, journal: interrupted, tx: sqltext.TxState{Dialect: a.m.db.Dialect()}}
 	start := time.Now()
 	err = x.run(ctx)
 	if err == nil && s.metadata != nil {
@@ -94,6 +91,7 @@ func (a *applier) begunMeanwhile(j *database.Journal) error {
 type runner struct {
 	m       *Migrator
 	result  *Result
+	attempt *attempt
 	r       database.Run
 	step    Step
 	opts    database.LockOptions
@@ -148,6 +146,7 @@ func (x *runner) resume(ctx context.Context, an *migration.Analysis) error {
 		return err
 	}
 	if x.journal.Begun == "" { // tell other processes that this one executes it now
+		x.recordLost(ctx)
 		now := *x.journal
 		now.Error = ""
 		if err := x.write(ctx, now); err != nil {
@@ -187,6 +186,7 @@ func (x *runner) settle(ctx context.Context, an *migration.Analysis) error {
 	if err := x.repair(ctx, st, o); err != nil {
 		return err
 	}
+	x.recordLost(ctx)
 	now := *x.journal
 	now.Begun, now.Before, now.Error = "", "", ""
 	if o.Verdict == database.Happened {
@@ -383,26 +383,34 @@ func (x *runner) alone(ctx context.Context, st sqltext.Statement, data io.Reader
 	return x.write(ctx, x.mark())
 }
 
-// stopped cleans up after a statement that failed, as far as that is still possible, and writes the
-// reason into the journal.
+// stopped cleans up after a statement that failed, as far as that is still possible, and records
+// the reason in the history and the journal.
 func (x *runner) stopped(ctx context.Context, st sqltext.Statement, err error) error {
 	x.m.maskError(err, x.step.Script)
 	var unknown *database.CommitUnknownError
-	if x.journal == nil || errors.As(err, &unknown) { // the journal may have been written, too
+	if errors.As(err, &unknown) { // the journal may have been written, too
 		return err
 	}
-	j := *x.journal
-	j.Error = whyStopped(err)
 	var failed *database.StatementError
-	if errors.As(err, &failed) && ctx.Err() == nil && j.Begun != "" && x.cleanedUp(ctx, st, j.Before) {
-		j.Begun, j.Before = "", ""
-	}
+	clean := errors.As(err, &failed) && ctx.Err() == nil && x.journal != nil && x.journal.Begun != "" && x.cleanedUp(ctx, st, x.journal.Before)
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 	defer cancel()
 	if x.tx.Open() { // it failed or was cancelled, and nothing of it remains
 		_ = x.send(last, sqltext.TxRollback, st)
 	}
-	_ = x.write(last, j) // if that fails, the previous journal is still true
+	// If writing fails, the previous journal is still true.
+	if clean {
+		j := *x.journal
+		j.Begun, j.Before = "", ""
+		_ = x.write(last, j)
+	}
+	if x.recordFailure(last, err) != nil && x.journal != nil {
+		j := *x.journal
+		j.Error = keptError(err)
+		if x.write(last, j) == nil && !x.attempt.recorded { // the driver may have connected again
+			_ = x.recordFailure(last, err)
+		}
+	}
 	return err
 }
 
@@ -413,15 +421,4 @@ func (x *runner) cleanedUp(ctx context.Context, st sqltext.Statement, before str
 	defer cancel()
 	o, err := x.r.Outcome(ctx, st, before, x.opts)
 	return err == nil && o.Verdict == database.NotHappened && x.repair(ctx, st, o) == nil
-}
-
-// whyStopped describes an error for the journal.
-func whyStopped(err error) string {
-	switch {
-	case errors.Is(err, context.Canceled):
-		return "cancelled"
-	case errors.Is(err, context.DeadlineExceeded):
-		return "its deadline passed"
-	}
-	return err.Error()
 }

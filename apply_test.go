@@ -26,7 +26,7 @@ func TestUpAppliesPendingMigrations(t *testing.T) {
 		noError(t, err)
 		wantApplied(t, r, 3)
 		wantTables(t, target, "t1", "t2", "t3")
-		for e, err := range m.History(t.Context()) {
+		for e, err := range m.History(t.Context(), database.HistoryQuery{}) {
 			noError(t, err)
 			wantEqual(t, "note", e.Note, "a release")
 			wantEqual(t, "app", e.App, "test")

@@ -18,7 +18,7 @@ func (a *applier) transaction(ctx context.Context, from, to int) error {
 		}
 		for _, i := range todo {
 			s := a.plan.Steps[i]
-			a.m.observe(StepStarted{Step: s, Index: i, Of: len(a.plan.Steps)})
+			a.start(i)
 			if s.Direction != database.Mark { // which only records
 				if err := tx.Exec(ctx, s.Script); err != nil {
 					return a.failed(todo, i, nil, err)
@@ -30,6 +30,13 @@ func (a *applier) transaction(ctx context.Context, from, to int) error {
 		}
 		return nil
 	})
+}
+
+// start begins an attempt at a step.
+func (a *applier) start(index int) {
+	s := a.plan.Steps[index]
+	a.attempt = attempt{step: s, began: time.Now()}
+	a.m.observe(StepStarted{Step: s, Index: index, Of: len(a.plan.Steps)})
 }
 
 // inTransaction calls do in a transaction under the lock, with the steps that remain to be done
@@ -151,6 +158,7 @@ func (a *applier) failed(steps []int, index int, j *database.Journal, err error)
 		}
 	}
 	s := a.plan.Steps[index]
+	a.attempt.step = s
 	a.m.maskError(err, s.Script)
 	failed := &MigrationError{Set: a.m.set.Name(), Version: s.Version, Name: s.Name, Direction: s.Direction, Err: err}
 	if j.Started() {

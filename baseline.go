@@ -48,12 +48,13 @@ func (m *Migrator) Baseline(ctx context.Context, version int64, opts BaselineOpt
 // noHistory returns an error if the set has history entries.
 func (m *Migrator) noHistory(ctx context.Context, st *database.State) error {
 	var last database.Entry
-	for e, err := range m.History(ctx) {
+	for e, err := range m.History(ctx, database.HistoryQuery{Newest: true}) {
 		if err != nil {
 			return err
 		}
-		if e.Direction != database.Metadata && e.Direction != database.Query {
+		if migrates(e.Direction) {
 			last = e
+			break
 		}
 	}
 	if last.ID == 0 {

@@ -119,7 +119,7 @@ func ExampleMigrator_History() {
 	if _, err := m.Migrate(ctx, whimbrel.Redo(1), whimbrel.ApplyOptions{Reason: "release 7"}); err != nil {
 		panic(err)
 	}
-	for entry, err := range m.History(ctx) {
+	for entry, err := range m.History(ctx, database.HistoryQuery{}) {
 		if err != nil {
 			panic(err)
 		}

@@ -190,8 +190,10 @@ func (m *Migrator) Migrate(ctx context.Context, g Goal, opts ApplyOptions) (*Res
 	return r, err
 }
 
-// History reads the set's history entries, oldest first, without the texts of scripts.
-func (m *Migrator) History(ctx context.Context) iter.Seq2[database.Entry, error] {
+// History reads the history entries of the set that q selects; q.Set has no effect. The zero query
+// selects all, oldest first, without the texts of scripts.
+func (m *Migrator) History(ctx context.Context, q database.HistoryQuery) iter.Seq2[database.Entry, error] {
 	m = m.call(ctx)
-	return m.db.History(ctx, database.HistoryQuery{Set: m.set.Name()})
+	q.Set = m.set.Name()
+	return m.db.History(ctx, q)
 }

@@ -85,7 +85,7 @@ func (m *Migrator) storedDown(ctx context.Context, a database.AppliedMigration) 
 // storedEntry returns the history entry of an applied migration, with its texts. The zero entry
 // means that the history lacks it.
 func (m *Migrator) storedEntry(ctx context.Context, a database.AppliedMigration) (database.Entry, error) {
-	for e, err := range m.db.History(ctx, database.HistoryQuery{Set: m.set.Name(), Version: &a.Version, Texts: true}) {
+	for e, err := range m.db.History(ctx, database.HistoryQuery{Set: m.set.Name(), ID: a.EntryID, Texts: true}) {
 		if err != nil || e.ID == a.EntryID {
 			return e, err
 		}

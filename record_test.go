@@ -67,7 +67,7 @@ func TestMarkAndForget(t *testing.T) {
 	noError(t, m.Forget(t.Context(), "", 2))
 	wantError[*whimbrel.NotAppliedError](t, m.Forget(t.Context(), "", 2))
 	var got []string
-	for e, err := range m.History(t.Context()) {
+	for e, err := range m.History(t.Context(), database.HistoryQuery{}) {
 		noError(t, err)
 		got = append(got, fmt.Sprintf("%s %d %s", e.Direction, e.Version, e.Note))
 	}

@@ -91,7 +91,7 @@ func mayReset(st *database.State, opts ResetOptions) error {
 		return err
 	}
 	if !opts.DryRun && (opts.Confirm == "" || opts.Confirm != st.Database) {
-		return &ConfirmError{What: resetWord, Database: st.Database, Confirm: opts.Confirm}
+		return &ConfirmError{Database: st.Database, Confirm: opts.Confirm}
 	}
 	return nil
 }
@@ -104,7 +104,7 @@ func (m *Migrator) coveredSchemas(ctx context.Context) (schemas []string, migrat
 		switch {
 		case err != nil:
 			return nil, false, err
-		case e.Set == migration.ReservedSet, e.Direction == database.Metadata, e.Direction == database.Query:
+		case e.Set == migration.ReservedSet, !migrates(e.Direction):
 			continue
 		case e.Direction == database.Reset:
 			delete(bySet, e.Set)
@@ -115,6 +115,15 @@ func (m *Migrator) coveredSchemas(ctx context.Context) (schemas []string, migrat
 	}
 	schemas = slices.Sorted(slices.Values(slices.Concat(slices.Collect(maps.Values(bySet))...)))
 	return slices.Compact(schemas), migrated, nil
+}
+
+// migrates reports whether an entry of a direction means that the database has a migrated schema.
+func migrates(d database.Direction) bool {
+	switch d {
+	case database.Metadata, database.Query, database.Failed, database.Abandon:
+		return false
+	}
+	return true
 }
 
 // upText returns the up script of a history entry: the stored text, or else the set's.
@@ -149,14 +158,13 @@ func createdSchemas(text string, d sqltext.Dialect) (names []string) {
 
 // ConfirmError reports that ResetOptions.Confirm is not the database's name. Nothing has changed.
 type ConfirmError struct {
-	What     string // the refused action: "reset", or another command's that asks for the name
 	Database string // its name
 	Confirm  string // the value that the call passed
 }
 
 func (e *ConfirmError) Error() string {
 	if e.Confirm == "" {
-		return fmt.Sprintf("%s needs the database's name, which is %q", e.What, e.Database)
+		return fmt.Sprintf("reset needs the database's name, which is %q", e.Database)
 	}
-	return fmt.Sprintf("the database's name is %q, not %q; nothing was changed", e.Database, e.Confirm)
+	return fmt.Sprintf("the database's name is %q, not %q; nothing was reset", e.Database, e.Confirm)
 }

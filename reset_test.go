@@ -35,7 +35,7 @@ func TestReset(t *testing.T) {
 	wantTables(t, target)
 	var last database.Entry
 	m := whimbrel.New(db, newSet(t, plain(2)...), whimbrel.Options{})
-	for e, err := range m.History(t.Context()) {
+	for e, err := range m.History(t.Context(), database.HistoryQuery{}) {
 		noError(t, err)
 		last = e
 	}

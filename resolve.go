@@ -42,9 +42,10 @@ type Resolved struct {
 // file is missing or of an interrupted reset.
 func (m *Migrator) Resolve(ctx context.Context, version int64, how Resolution, reason string) (*Resolved, error) {
 	m = m.call(ctx)
-	var j *database.Journal
+	var was, j *database.Journal
 	var note string
 	check := func(st *database.State) (err error) {
+		was = st.Interrupted
 		j, note, err = m.resolve(ctx, st, version, how)
 		return err
 	}
@@ -52,10 +53,14 @@ func (m *Migrator) Resolve(ctx context.Context, version int64, how Resolution, r
 		if reason != "" {
 			note += ": " + reason
 		}
-		_, err := r.Record(ctx, database.Entry{
-			Version: j.Version, Name: j.Name, Direction: database.Resolve, StartedAt: time.Now(), ToolVersion: ToolVersion(), Note: note,
-		})
-		if err != nil {
+		all := []database.Entry{{Version: j.Version, Name: j.Name, Direction: database.Resolve, StartedAt: time.Now(), ToolVersion: ToolVersion(), Note: note}}
+		j.Error = was.Error
+		if was.Error == "" { // the history lacks the attempt of the process that was lost
+			lost := lostAttempt(was)
+			lost.ToolVersion, j.Error = ToolVersion(), lost.Error
+			all = append([]database.Entry{lost}, all...)
+		}
+		if _, err := r.Record(ctx, all...); err != nil {
 			return err
 		}
 		if !j.Started() {

@@ -88,6 +88,7 @@ func TestARunIsResumedWhereverItIsKilled(t *testing.T) {
 						interruptedRuns = 1
 					}
 					wantResumed(t, mustUp(t, m), interruptedRuns)
+					wantEqual(t, "failed attempts in the history", len(failures(t, m)), interruptedRuns)
 					wantBothApplied(t, target, db)
 					if how.err == memdb.ErrKilled && n > 3 {
 						downAgain(t, set, target, n)
@@ -244,7 +245,7 @@ func TestResolveAnEditedScript(t *testing.T) {
 	mustUp(t, m)
 	wantRows(t, target, "t", "1")
 	var note string
-	for e, err := range m.History(t.Context()) {
+	for e, err := range m.History(t.Context(), database.HistoryQuery{}) {
 		noError(t, err)
 		if e.Direction == database.Resolve {
 			note = e.Note

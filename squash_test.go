@@ -114,7 +114,7 @@ func TestSquashIsRecordedWithoutRunning(t *testing.T) {
 	_, err := m.Apply(t.Context(), p, whimbrel.ApplyOptions{Reason: "tidy"})
 	noError(t, err)
 	var words []string
-	for e, err := range m.History(t.Context()) {
+	for e, err := range m.History(t.Context(), database.HistoryQuery{}) {
 		noError(t, err)
 		if e.Checksum.IsZero() {
 			t.Errorf("history entry %d has no checksum", e.ID)

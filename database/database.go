@@ -21,7 +21,9 @@ import (
 	"context"
 	"io"
 	"iter"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
@@ -53,6 +55,9 @@ type Options struct {
 	HistoryTable string
 	// App names the program in the history, and for processes that wait for its lock.
 	App string
+	// Actor says who or what started the program, for the history: a CI run with its address, for
+	// example. See KeptActor.
+	Actor string
 	// LockTimeout limits how long reading, and the query of Open, waits while another
 	// process has the database or Whimbrel's tables locked. After that the error is a *LockedError.
 	// 0 means DefaultLockTimeout, less than 0 tries once.
@@ -72,6 +77,28 @@ func (o Options) ReadTimeout() time.Duration {
 		return DefaultLockTimeout
 	}
 	return max(o.LockTimeout, 0)
+}
+
+// maxActor is how many characters of Options.Actor are kept.
+const maxActor = 500
+
+// KeptActor returns Actor as drivers store it: its first 500 characters, as valid UTF-8.
+func (o Options) KeptActor() string {
+	return Shortened(strings.ToValidUTF8(o.Actor, "\uFFFD"), maxActor)
+}
+
+// Shortened returns a text of at most limit characters: a longer one ends with an ellipsis.
+func Shortened(text string, limit int) string {
+	n := 0
+	for i := range text {
+		if n++; n == limit {
+			if rest := text[i:]; utf8.RuneCountInString(rest) > 1 {
+				return text[:i] + "…"
+			}
+			break
+		}
+	}
+	return text
 }
 
 // Notice is a message of a server that is not an error.
@@ -94,8 +121,8 @@ type Database interface {
 	// State reads the state of a set in one round trip. It locks and writes nothing.
 	// A target that Whimbrel has never written to has the zero State, with the default settings.
 	State(ctx context.Context, set string) (*State, error)
-	// History reads committed entries in the order in which they happened. An error is the last
-	// value that it yields.
+	// History reads the committed entries that q selects, in the order in which they happened, or
+	// the newest first. An error is the last value that it yields.
 	History(ctx context.Context, q HistoryQuery) iter.Seq2[Entry, error]
 
 	// Begin opens a transaction that holds the set's migration lock. It creates Whimbrel's tables
@@ -177,7 +204,8 @@ type Tx interface {
 	// Record appends entries of the transaction's set to the history, with the texts that they
 	// have. If StartedAt is zero, it fills in when the transaction began or the entry before was
 	// recorded, and the Duration from then to now, by the database's clock if it has one. If an
-	// entry ends the interrupted run of the set (Journal.EndedBy), the run ends. The entries become
+	// entry ends the interrupted run of the set (Journal.EndedBy), the run ends; if an entry says
+	// that it failed (Journal.FailedBy), the entry's Error becomes the journal's. The entries become
 	// durable at Commit, which returns them.
 	Record(ctx context.Context, entries ...Entry) error
 	// Commit executes what is queued, makes everything durable and releases the lock. After an
@@ -231,8 +259,9 @@ type Run interface {
 	Outcome(ctx context.Context, st sqltext.Statement, before string, opts LockOptions) (*Outcome, error)
 	// Record appends entries of the run's set to the history, in one transaction. They are durable
 	// when it returns them. If an entry ends the interrupted run (Journal.EndedBy), the same
-	// transaction ends it. Record returns an error while a transaction that the script opened is
-	// still open.
+	// transaction ends it; if an entry says that it failed (Journal.FailedBy), the same transaction
+	// makes the entry's Error the journal's. Record returns an error while a transaction that the
+	// script opened is still open.
 	Record(ctx context.Context, entries ...Entry) (Recorded, error)
 	// Close restores the session, rolls back a transaction that the script left open, and releases
 	// the lock. An interrupted run stays interrupted. Close can be called more than once, and with

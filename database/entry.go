@@ -14,7 +14,8 @@ type Direction string
 // applied; Accept changes the checksum that an applied version is compared with. The others belong
 // to no version and have NilVersion: Repeat and Seed to a script by name, Reset to the whole set,
 // Drift, Metadata and Query to the whole target, Setting to the setting that is named. Resolve has
-// the version of the run.
+// the version of the run. Failed and Abandon have that of the attempt, or NilVersion if its script
+// has none; they change nothing that is applied.
 const (
 	Up       Direction = "up"
 	Down     Direction = "down"
@@ -30,6 +31,8 @@ const (
 	Metadata Direction = "metadata" // the metadata was changed: the name says how
 	Query    Direction = "query"    // a user executed a statement that may change something: UpText
 	Resolve  Direction = "resolve"  // a user decided the outcome of a statement of an interrupted run: the note says how
+	Failed   Direction = "failed"   // an attempt failed, or its process was lost: Tried says what it was to do, Error why
+	Abandon  Direction = "abandon"  // a user gave up an interrupted run of which nothing remains applied: Tried is its direction
 )
 
 // Entry is one entry of the history. The history is append-only: nothing ever
@@ -55,18 +58,35 @@ type Entry struct {
 	// microsecond precision.
 	StartedAt time.Time
 	Duration  time.Duration
-	// DBUser, Host, App and ToolVersion identify the process that wrote the entry. Record overwrites
-	// DBUser, Host and App: App comes from Options, and DBUser is the database's user, or the
-	// operating system's if the database has no users.
-	DBUser, Host, App, ToolVersion string
-	Note                           string
+	// Tried is the direction of the attempt that failed or was abandoned, and Error the reason of a
+	// failure. Both are "" for any other direction.
+	Tried Direction
+	Error string
+	// DBUser, OSUser, Host, App, Actor and ToolVersion say who it was. Record fills in all but
+	// ToolVersion, whatever was there: App and Actor are what Options say, OSUser is the operating
+	// system's user of the process. DBUser is the database's user, or OSUser where a database has
+	// no users.
+	DBUser, OSUser, Host, App, Actor, ToolVersion string
+	Note                                          string
 }
 
 // HistoryQuery selects history entries. The zero value selects all entries of all sets.
 type HistoryQuery struct {
-	Set     string // "" for all sets
-	Version *int64 // nil for all versions
-	Texts   bool   // fill in the scripts' texts
+	Set     string    // "" for all sets
+	Version *int64    // nil for all versions
+	ID      int64     // of one entry; 0 for all
+	Since   time.Time // only entries with a StartedAt that is not before it
+	Texts   bool      // fill in the scripts' texts
+	// Newest returns the newest entry first. Limit is the number of entries to return at most, the
+	// first in that order; 0 for all. No more than necessary is read.
+	Newest bool
+	Limit  int
+}
+
+// Selects reports whether the query selects an entry, apart from its Limit.
+func (q HistoryQuery) Selects(e Entry) bool {
+	return (q.Set == "" || q.Set == e.Set) && (q.Version == nil || *q.Version == e.Version) &&
+		(q.ID == 0 || q.ID == e.ID) && !e.StartedAt.Before(q.Since)
 }
 
 // State is everything that a target stores about a set, at one moment.

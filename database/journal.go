@@ -28,17 +28,20 @@ type Journal struct {
 	// Before is the value that Run.Before returned then. Otherwise both are "".
 	Begun  string `json:"begun"`
 	Before string `json:"before"`
-	// Error is the error that stopped the run, if the process could still write it.
+	// Error is the error that stopped the run, if the process could still write it, or another
+	// process recorded that it was lost. The history then has the failed attempt.
 	Error string `json:"error"`
 	// StartedAt is when the run began, UpdatedAt when the journal was written last, by the
-	// database's clock if it has one. DBUser, Host, App and PID identify the writer: PID is its
+	// database's clock if it has one. The rest identifies the writer, as in an Entry: PID is its
 	// process on Host. Run.Journal and Run.Exec fill them in, in the Journal that they receive, but
 	// StartedAt only if it is zero.
 	StartedAt time.Time `json:"started_at"`
 	UpdatedAt time.Time `json:"updated_at"`
 	DBUser    string    `json:"db_user"`
+	OSUser    string    `json:"os_user"`
 	Host      string    `json:"host"`
 	App       string    `json:"app"`
+	Actor     string    `json:"actor"`
 	PID       int64     `json:"pid"`
 	// Held reports that a process holds the set's lock now, if the database can tell. Only State
 	// fills it in.
@@ -65,17 +68,26 @@ func NextSum(sum migration.Checksum, text string) (next migration.Checksum) {
 }
 
 // EndedBy reports whether a history entry of the journal's set ends the run. These entries do: one
-// that makes its version applied or not applied, one that says that its script ran, and a reset.
+// that makes its version applied or not applied, one that says that its script ran or that the run
+// was abandoned, and a reset.
 func (j *Journal) EndedBy(e Entry) bool {
 	switch e.Direction {
 	case Reset:
 		return true
 	case Up, Down, Mark, Forget, Baseline:
 		return e.Version == j.Version && j.Version != NilVersion
+	case Abandon:
+		return e.Version == j.Version && (j.Version != NilVersion || e.Tried == j.Direction && e.Name == j.Name)
 	case Repeat, Seed:
 		return e.Direction == j.Direction && e.Name == j.Name
 	}
 	return false
+}
+
+// FailedBy reports whether an entry of the journal's set says that the run failed. Its Error is
+// then the journal's.
+func (j *Journal) FailedBy(e Entry) bool {
+	return e.Direction == Failed && e.Tried == j.Direction && e.Version == j.Version && e.Name == j.Name
 }
 
 // ErrNoTransaction is wrapped by the error of Run.Exec if the database refuses to execute the

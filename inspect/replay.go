@@ -68,7 +68,7 @@ func history(ctx context.Context, db database.Database, files *migration.Set) (o
 		if err != nil {
 			return nil, err
 		}
-		if e.Set != migration.ReservedSet {
+		if e.Set != migration.ReservedSet && e.Direction != database.Failed && e.Direction != database.Abandon {
 			r.event(e)
 		}
 	}

@@ -226,7 +226,7 @@ func TestARoleLooksWithoutTheTexts(t *testing.T) {
 		t.Errorf("verify: %v", err)
 	}
 	events := 0
-	for _, err := range m.History(t.Context()) {
+	for _, err := range m.History(t.Context(), database.HistoryQuery{}) {
 		if err != nil {
 			t.Fatalf("history: %v", err)
 		}

@@ -2,6 +2,7 @@ package databasetest
 
 import (
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -18,6 +19,9 @@ var historyCases = []testCase{
 	{"a history that cannot be read", historyErrors, historyFails},
 	{"the history only grows", historyAppends, historyOnlyGrows},
 	{"from entries to applied versions", foldDecides, foldCase},
+	{"one entry, and entries since a time", historyID, historyOneAndSince},
+	{"the newest entries", historyNewest, historyNewestFirst},
+	{"a failed attempt", entryFailed, failedIsKept},
 	{"two sets in one database", historySet, twoSets},
 	{"user, host and application of an entry", entryWho, entryNames},
 }
@@ -59,7 +63,7 @@ func sameEntry(a, b database.Entry) bool {
 func (c *check) isKept(got, want database.Entry) {
 	c.Helper()
 	c.that(got.ID > 0, "the entry's ID is %d", got.ID)
-	want.ID, want.DBUser, want.Host, want.App = got.ID, got.DBUser, got.Host, got.App
+	want.ID, want.DBUser, want.OSUser, want.Host, want.App, want.Actor = got.ID, got.DBUser, got.OSUser, got.Host, got.App, got.Actor
 	c.that(sameEntry(got, want), "the history has\n\t%+v\n\twant\n\t%+v", got, want)
 }
 
@@ -190,6 +194,74 @@ func historyFilters(c *check) {
 	count(database.HistoryQuery{Version: &zero, Set: "a"}, 2)
 }
 
+func historyOneAndSince(c *check) {
+	db := c.db()
+	var entered []database.Entry
+	for v, age := range []time.Duration{0, 2 * time.Hour, -time.Hour} { // not in the order of the times
+		e := full(int64(v))
+		e.StartedAt = started.Add(age)
+		entered = append(entered, e)
+	}
+	c.enter(db, "s", entered...)
+	all := c.history(db, database.HistoryQuery{Set: "s"})
+	for _, want := range all {
+		for _, set := range []string{"", "s"} {
+			got := c.entries(db, database.HistoryQuery{Set: set, ID: want.ID, Texts: true}, 1)
+			c.that(got[0].ID == want.ID, "History of the ID %d has the entry %d", want.ID, got[0].ID)
+			c.that(got[0].UpText == "CREATE TABLE accounts ();\n", "its UpText is %q", got[0].UpText)
+		}
+		c.entries(db, database.HistoryQuery{Set: "other", ID: want.ID}, 0)
+	}
+	c.entries(db, database.HistoryQuery{ID: all[2].ID + 1000}, 0)
+	c.promised(historySince)
+	for since, want := range map[time.Duration]int{-2 * time.Hour: 3, 0: 2, time.Hour: 1, 2 * time.Hour: 1, 3 * time.Hour: 0} {
+		at := started.Truncate(time.Microsecond).Add(since)
+		got := c.entries(db, database.HistoryQuery{Set: "s", Since: at}, want)
+		for _, e := range got {
+			c.that(!e.StartedAt.Before(at), "History since %v has an entry of %v", at, e.StartedAt)
+		}
+	}
+}
+
+func historyNewestFirst(c *check) {
+	db := c.db()
+	for i := range 5 {
+		c.apply(db, []string{"a", "b"}[i%2], int64(i), "")
+	}
+	all := c.history(db, database.HistoryQuery{})
+	slices.Reverse(all)
+	same := func(q database.HistoryQuery, want []database.Entry) {
+		c.Helper()
+		got := c.entries(db, q, len(want))
+		for i := range got {
+			c.that(got[i].ID == want[i].ID, "entry %d of %+v has the ID %d, want %d", i, q, got[i].ID, want[i].ID)
+		}
+	}
+	same(database.HistoryQuery{Newest: true}, all)
+	same(database.HistoryQuery{Newest: true, Texts: true}, all)
+	c.promised(historyLimit)
+	same(database.HistoryQuery{Newest: true, Limit: 2}, all[:2])
+	same(database.HistoryQuery{Newest: true, Limit: 100}, all)
+	same(database.HistoryQuery{Newest: true, Limit: 1, Set: "b"}, all[1:2])
+	slices.Reverse(all)
+	same(database.HistoryQuery{Limit: 1, Set: "b"}, all[1:2])
+	version := int64(3)
+	same(database.HistoryQuery{Newest: true, Limit: 3, Version: &version}, all[3:4])
+}
+
+func failedIsKept(c *check) {
+	db := c.db()
+	failed := full(1)
+	failed.Direction, failed.Tried, failed.Error = database.Failed, database.Down, "it's \u00e4: \"t\"\n\tat line 1; -- \\"
+	c.enter(db, "s", failed, full(2))
+	c.enterInRun(db, "s", failed)
+	entries := c.entries(db, database.HistoryQuery{Set: "s", Texts: true}, 3)
+	c.isKept(entries[0], kept("s", failed, true))
+	c.isKept(entries[1], kept("s", full(2), true))
+	c.isKept(entries[2], kept("s", failed, true))
+	c.hasVersions(db, "s", 2)
+}
+
 func historyStops(c *check) {
 	db := c.db()
 	for v := range int64(5) {
@@ -294,15 +366,18 @@ func twoSets(c *check) {
 
 func entryNames(c *check) {
 	for _, app := range []string{"billing", ""} {
-		db := c.open(database.Options{App: app})
+		actor := "a run of " + app + " \u00e4'\";--"
+		db := c.open(database.Options{App: app, Actor: actor})
 		e := full(1)
-		e.DBUser, e.Host, e.App = "forged", "forged", "forged"
+		e.DBUser, e.OSUser, e.Host, e.App, e.Actor = "forged", "forged", "forged", "forged", "forged"
 		set := "set of " + app
 		c.enter(db, set, e)
 		c.enterInRun(db, set, e)
 		for _, e := range c.history(db, database.HistoryQuery{Set: set}) {
 			c.that(e.App == app, "App is %q, want %q", e.App, app)
+			c.that(e.Actor == actor, "Actor is %q, want %q", e.Actor, actor)
 			c.that(e.DBUser != "forged", "DBUser is %q", e.DBUser)
+			c.that(e.OSUser != "forged", "OSUser is %q", e.OSUser)
 			c.that(e.Host != "forged", "Host is %q", e.Host)
 		}
 	}

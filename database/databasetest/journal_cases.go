@@ -30,6 +30,8 @@ var journalCases = []testCase{
 	{"Begin and Guard beside an interrupted run", foundInterrupted, interruptedIsFound},
 	{"entries that end a run", recordEnds, endsRun},
 	{"entries that end a run in a transaction", txEnds, endsRunInTx},
+	{"an entry that says that a run failed", recordFails, failsRun},
+	{"an entry that says that a run failed, in a transaction", txFails, failsRunInTx},
 	{"Reset ends all runs", resetEnds, resetEndsRuns},
 	{"the outcome of an interrupted statement", outcomeTells, outcomeOfInterrupted},
 	{"the outcome of a statement that failed", outcomeTells, outcomeOfFailed},
@@ -115,8 +117,8 @@ func journalIsKept(c *check) {
 	first.Name, first.Begun, first.Before, first.Error = `"quoted", ä`, "VACUUM -- 'x'\n\t\\;", `{"a": "b"}`, "it's failed: $1"
 	given := *first
 	c.journal(r, first)
-	given.StartedAt, given.UpdatedAt, given.DBUser, given.Host, given.App, given.PID =
-		first.StartedAt, first.UpdatedAt, first.DBUser, first.Host, first.App, first.PID
+	given.StartedAt, given.UpdatedAt, given.DBUser, given.OSUser, given.Host, given.App, given.Actor, given.PID =
+		first.StartedAt, first.UpdatedAt, first.DBUser, first.OSUser, first.Host, first.App, first.Actor, first.PID
 	c.that(*first == given, "Journal changed its argument to %+v", *first)
 	c.hasJournal(c.db(), "s", first)
 	c.promised(stateNoRun)
@@ -162,7 +164,7 @@ func interruptedInState(c *check) {
 }
 
 func journalIsFilledIn(c *check) {
-	db := c.open(database.Options{App: "the app"})
+	db := c.open(database.Options{App: "the app", Actor: "the actor"})
 	c.table(db, "t")
 	r := c.guard(db, "s")
 	for name, write := range map[string]func(*database.Journal) error{
@@ -181,9 +183,11 @@ func journalIsFilledIn(c *check) {
 
 		c.promised(journalFills)
 		j := interruptedRun(1)
-		j.DBUser, j.Host, j.App, j.PID, j.StartedAt = "nobody", "nowhere", "nothing", -1, started
+		j.DBUser, j.OSUser, j.Host, j.App, j.Actor, j.PID, j.StartedAt = "nobody", "no body", "nowhere", "nothing", "none", -1, started
 		c.ok(write(j), name)
 		c.that(j.App == "the app", "%s: App is %q, want the app", name, j.App)
+		c.that(j.Actor == "the actor", "%s: Actor is %q, want the actor", name, j.Actor)
+		c.that(j.OSUser != "no body", "%s: OSUser is not the driver's", name)
 		c.that(j.PID == int64(os.Getpid()), "%s: PID is %d, want %d", name, j.PID, os.Getpid())
 		c.that(j.DBUser != "nobody", "%s: DBUser is not the driver's", name)
 		c.that(j.Host != "nowhere", "%s: Host is not the driver's", name)
@@ -375,6 +379,9 @@ func endings() (all []ending) {
 	add := func(run database.Direction, version int64, entry database.Direction, of int64, name string, ends bool) {
 		j, e := *interruptedRun(version), up(of)
 		j.Direction, j.Name, e.Direction, e.Name = run, "mine", entry, name
+		if entry == database.Abandon {
+			e.Tried = run
+		}
 		all = append(all, ending{j, e, ends})
 	}
 	for _, run := range []database.Direction{database.Up, database.Down, database.Baseline} {
@@ -382,6 +389,8 @@ func endings() (all []ending) {
 			add(run, 7, entry, 7, "any", true)
 			add(run, 7, entry, 8, "mine", false)
 		}
+		add(run, 7, database.Abandon, 7, "mine", true)
+		add(run, 7, database.Abandon, 8, "mine", false)
 		add(run, 7, database.Accept, 7, "mine", false)
 		add(run, 7, database.Resolve, 7, "mine", false)
 	}
@@ -389,6 +398,8 @@ func endings() (all []ending) {
 	for run, other := range map[database.Direction]database.Direction{database.Repeat: database.Seed, database.Seed: database.Repeat} {
 		add(run, none, run, none, "mine", true)
 		add(run, none, run, none, "others", false)
+		add(run, none, database.Abandon, none, "mine", true)
+		add(run, none, database.Abandon, none, "others", false)
 		add(run, none, other, none, "mine", false)
 		add(run, none, database.Up, 7, "mine", false)
 	}
@@ -438,6 +449,64 @@ func endsRunInTx(c *check) {
 		c.hasJournal(reader, "s", &e.journal)
 		c.enter(db, "s", e.entry)
 		c.keepsJournal(reader, "s", e.left())
+	}
+}
+
+// failings returns entries of failed attempts, and whether they are of the run that j is of.
+func failings() (j *database.Journal, all map[*database.Entry]bool) {
+	j, all = interruptedRun(7), map[*database.Entry]bool{}
+	add := func(version int64, name string, tried database.Direction, is bool) {
+		e := up(version)
+		e.Name, e.Direction, e.Tried, e.Error = name, database.Failed, tried, "it's \"\u00e4\" failed"
+		all[&e] = is
+	}
+	add(7, j.Name, database.Up, true)
+	add(7, j.Name, database.Down, false)
+	add(8, j.Name, database.Up, false)
+	add(7, "another", database.Up, false)
+	return j, all
+}
+
+func failsRun(c *check) {
+	db, reader := c.db(), c.db()
+	j, all := failings()
+	r := c.guard(db, "s")
+	for e, is := range all {
+		was := *j
+		c.journal(r, &was)
+		_, err := r.Record(c.ctx, *e)
+		c.ok(err, "Run.Record")
+		c.that(j.FailedBy(*e) == is, "FailedBy of %s %d %q is %t", e.Tried, e.Version, e.Name, !is)
+		c.promised(recordFails)
+		if !is {
+			c.promised(journalFailed)
+		} else {
+			was.Error = e.Error
+		}
+		c.keepsJournal(reader, "s", &was)
+		c.keepsJournal(r, "s", &was)
+	}
+	c.journal(r, nil)
+	_, err := r.Record(c.ctx, database.Entry{Version: 7, Direction: database.Failed, Tried: database.Up, Error: "x", StartedAt: started})
+	c.ok(err, "Run.Record without an interrupted run")
+	c.hasJournal(reader, "s", nil)
+}
+
+func failsRunInTx(c *check) {
+	db, reader := c.db(), c.db()
+	j, all := failings()
+	for e, is := range all {
+		was := *j
+		c.interrupt(db, "s", &was)
+		tx := c.begin(db, "s")
+		c.ok(tx.Record(c.ctx, *e), "Tx.Record")
+		c.ok(tx.Rollback(c.ctx), "Tx.Rollback")
+		c.hasJournal(reader, "s", &was)
+		c.enter(db, "s", *e)
+		if is {
+			was.Error = e.Error
+		}
+		c.keepsJournal(reader, "s", &was)
 	}
 }
 

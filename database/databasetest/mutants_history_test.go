@@ -301,6 +301,26 @@ var historyMutants = []mutant{
 	ofTx("the up script's directives are lost", entryDirectives, records(func(e *database.Entry) { e.UpDirectives = migration.Directives{} })),
 	ofTx("the down script has the up script's directives", entryDirectives, records(func(e *database.Entry) { e.DownDirectives = e.UpDirectives })),
 	ofTx("the down script's directives are lost", entryDirectives, records(func(e *database.Entry) { e.DownDirectives = migration.Directives{} })),
+	ofDB("the history is of all IDs", historyID, queries(func(q *database.HistoryQuery) { q.ID = 0 })),
+	ofDB("the history is of all times", historySince, queries(func(q *database.HistoryQuery) { q.Since = time.Time{} })),
+	ofDB("the history is always in its order", historyNewest, queries(func(q *database.HistoryQuery) { q.Newest = false })),
+	ofDB("the history has no limit", historyLimit, queries(func(q *database.HistoryQuery) { q.Limit = 0 })),
+	ofDB("the limit counts entries of other sets", historyLimit, func(d *alteredDB) {
+		d.history = func(ctx context.Context, q database.HistoryQuery) iter.Seq2[database.Entry, error] {
+			return func(yield func(database.Entry, error) bool) {
+				all := q
+				all.Set = ""
+				for e, err := range d.Database.History(ctx, all) {
+					if (q.Set == "" || e.Set == q.Set) && !yield(e, err) {
+						return
+					}
+				}
+			}
+		}
+	}),
+	ofTx("the error of a failed attempt is lost", entryFailed, records(func(e *database.Entry) { e.Error = "" })),
+	ofTx("the direction of a failed attempt is lost", entryFailed, records(func(e *database.Entry) { e.Tried = "" })),
+	ofDB("the actor is not kept", entryWho, reads(func(e *database.Entry) { e.Actor = "" })),
 	ofDB("the application is not kept", entryWho, reads(func(e *database.Entry) { e.App = "" })),
 	ofTx("the note is lost", txRecord, records(func(e *database.Entry) { e.Note = "" })),
 	ofTx("the checksum of the down script is lost", txRecord, records(func(e *database.Entry) { e.DownChecksum = migration.Checksum{} })),

@@ -250,6 +250,23 @@ var journalMutants = []mutant{
 		return nil
 	})),
 	keepsRun(recordEnds, "Record ends no run", func(*database.Journal, database.Entry) bool { return true }),
+	ofRun("the failure of any version is the journal's", journalFailed, func(r *alteredRun) {
+		r.record = func(ctx context.Context, entries ...database.Entry) (database.Recorded, error) {
+			got, err := r.Run.Record(ctx, entries...)
+			st, serr := r.Run.State(ctx)
+			if j := st.Interrupted; err == nil && serr == nil && j != nil && entries[0].Direction == database.Failed && j.Error == "" {
+				j.Error = entries[0].Error
+				err = r.Run.Journal(ctx, j)
+			}
+			return got, err
+		}
+	}),
+	ofTx("Record of a failed attempt in a transaction leaves the journal unchanged", txFails, records(func(e *database.Entry) {
+		if e.Direction == database.Failed {
+			e.Name += " "
+		}
+	})),
+	keepsRun(recordFails, "Record of a failed attempt leaves the journal unchanged", func(_ *database.Journal, e database.Entry) bool { return e.Direction == database.Failed }),
 	ofRun("Record ends any run", recordEnds, func(r *alteredRun) {
 		r.record = func(ctx context.Context, entries ...database.Entry) (database.Recorded, error) {
 			got, err := r.Run.Record(ctx, entries...)

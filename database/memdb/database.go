@@ -91,10 +91,15 @@ func (d *Database) History(ctx context.Context, q database.HistoryQuery) iter.Se
 		d.target.mu.Lock()
 		entries := slices.Clone(d.target.ledger(d.own, false).entries)
 		d.target.mu.Unlock()
-		for _, e := range entries {
-			if q.Set != "" && e.Set != q.Set || q.Version != nil && e.Version != *q.Version {
+		if q.Newest {
+			slices.Reverse(entries)
+		}
+		for n := 0; len(entries) > 0 && (q.Limit == 0 || n < q.Limit); entries = entries[1:] {
+			e := entries[0]
+			if !q.Selects(e) {
 				continue
 			}
+			n++
 			if err := ctx.Err(); err != nil {
 				yield(database.Entry{}, err)
 				return
@@ -191,7 +196,7 @@ func (d *Database) keep(e database.Entry) database.Entry {
 	d.target.lastID++
 	e.ID = d.target.lastID
 	e.StartedAt, e.Duration = micros(e.StartedAt), e.Duration.Truncate(time.Microsecond)
-	e.DBUser, e.Host, e.App = User, Host, d.opts.App
+	e.DBUser, e.OSUser, e.Host, e.App, e.Actor = User, OSUser, Host, d.opts.App, d.opts.KeptActor()
 	return e
 }
 
@@ -200,11 +205,17 @@ func ends(entries []database.Entry, j *database.Journal) bool {
 	return slices.ContainsFunc(entries, func(e database.Entry) bool { return j.EndedBy(e) })
 }
 
-// add makes entries visible, and ends the runs that they end. mu is held.
+// add makes entries visible, ends the runs that they end, and stores their errors in journals. mu
+// is held.
 func (l *ledger) add(entries ...database.Entry) {
 	for _, e := range entries {
-		if j, ok := l.journals[e.Set]; ok && j.EndedBy(e) {
+		j, ok := l.journals[e.Set]
+		switch {
+		case ok && j.EndedBy(e):
 			delete(l.journals, e.Set)
+		case ok && j.FailedBy(e):
+			j.Error = e.Error
+			l.journals[e.Set] = j
 		}
 	}
 	l.entries = append(l.entries, entries...)

@@ -45,7 +45,7 @@ func (r *run) keep(j *database.Journal) error {
 		kept.StartedAt = now
 	}
 	kept.StartedAt, kept.UpdatedAt = micros(kept.StartedAt), now
-	kept.DBUser, kept.Host, kept.App, kept.PID = User, Host, r.db.opts.App, int64(os.Getpid())
+	kept.DBUser, kept.OSUser, kept.Host, kept.App, kept.Actor, kept.PID = User, OSUser, Host, r.db.opts.App, r.db.opts.KeptActor(), int64(os.Getpid())
 	*j = kept
 	r.db.target.ledger(r.db.own, true).journals[r.set] = kept
 	return nil

@@ -33,11 +33,12 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// Name is the database's name. User and Host are the database user and the host of history entries.
+// Name is the database's name. User, OSUser and Host are those of history entries.
 const (
-	Name = "memory"
-	User = "memory"
-	Host = "localhost"
+	Name   = "memory"
+	User   = "memory"
+	Host   = "localhost"
+	OSUser = "someone"
 )
 
 // Target is one database in memory. Several goroutines can use it.

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,14 +20,14 @@ import (
 
 // Database is an open target: a database of a MySQL or MariaDB server.
 type Database struct {
-	pool   *sql.DB
-	owned  bool           // Close closes the pool
-	config *client.Config // of the pool, if known
-	wanted Lock           // "": chosen by the server
-	opts   database.Options
-	names  database.TableNames
-	sql    statements
-	host   string // this process's
+	pool    *sql.DB
+	owned   bool           // Close closes the pool
+	config  *client.Config // of the pool, if known
+	wanted  Lock           // "": chosen by the server
+	opts    database.Options
+	names   database.TableNames
+	sql     statements
+	process drivers.Process
 
 	life *drivers.Lifetime
 
@@ -49,11 +48,9 @@ func newDatabase(opts database.Options) (*Database, error) {
 		return nil, fmt.Errorf("schema %q: in MySQL a schema is a database, and Whimbrel's tables are in the migrated one; name that in the URL, and remove the schema", opts.Schema)
 	}
 	names := opts.TableNames()
-	db := &Database{opts: opts, names: names, sql: newStatements(names), life: drivers.NewLifetime(), known: map[string]bool{}}
-	if host, err := os.Hostname(); err == nil {
-		db.host = host
-	}
-	return db, nil
+	return &Database{
+		opts: opts, names: names, process: drivers.ThisProcess(opts), sql: newStatements(names), life: drivers.NewLifetime(), known: map[string]bool{},
+	}, nil
 }
 
 // Dialect returns sqltext.MySQL.

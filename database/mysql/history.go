@@ -11,21 +11,30 @@ import (
 
 // History reads the entries that q selects, one page per round trip.
 func (db *Database) History(ctx context.Context, q database.HistoryQuery) iter.Seq2[database.Entry, error] {
-	return drivers.History(ctx, q, func(ctx context.Context, q database.HistoryQuery, after int64, limit int) (page []database.Entry, err error) {
+	return drivers.History(ctx, q, func(ctx context.Context, q database.HistoryQuery, after int64) (page []database.Entry, err error) {
 		err = db.reading(ctx, func(ctx context.Context, c *conn) error {
-			page, err = db.readPage(ctx, c, q, after, limit)
+			page, err = db.readPage(ctx, c, q, after)
 			return err
 		})
 		return page, err
 	})
 }
 
-func (db *Database) readPage(ctx context.Context, c *conn, q database.HistoryQuery, after int64, limit int) (page []database.Entry, err error) {
+func (db *Database) readPage(ctx context.Context, c *conn, q database.HistoryQuery, after int64) (page []database.Entry, err error) {
 	texts := "NULL, NULL"
 	if q.Texts {
 		texts = "up_text, down_text"
 	}
-	where, args := "id > ?", []any{after}
+	where, order, args := "id > ?", "id", []any{after}
+	if q.Newest {
+		where, order = "id < ?", "id DESC"
+	}
+	if q.ID != 0 {
+		where, args = where+" AND id = ?", append(args, q.ID)
+	}
+	if !q.Since.IsZero() {
+		where, args = where+" AND started_at >= ?", append(args, formatTime(q.Since))
+	}
 	if q.Set != "" {
 		where, args = where+" AND set_name = ?", append(args, q.Set)
 	}
@@ -33,7 +42,8 @@ func (db *Database) readPage(ctx context.Context, c *conn, q database.HistoryQue
 		where, args = where+" AND version = ?", append(args, *q.Version)
 	}
 	query := "SELECT id, set_name, version, name, direction, checksum, down_checksum, " + texts + `, up_directives, down_directives, has_down_text,
-	CAST(started_at AS char(26)), duration_us, db_user, host, app, tool_version, note FROM {history?} WHERE ` + where + fmt.Sprintf(" ORDER BY id LIMIT %d", limit)
+	CAST(started_at AS char(26)), duration_us, tried, error, db_user, os_user, host, app, actor, tool_version, note FROM {history?} WHERE ` +
+		where + fmt.Sprintf(" ORDER BY %s LIMIT %d", order, q.Limit)
 	err = c.each(ctx, bounded(db.opts.ReadTimeout(), db.sql.fill(query)), args, func(scan func(...any) error) error {
 		e, err := drivers.ScanEntry(scan, parseTime)
 		page = append(page, e)

@@ -20,7 +20,7 @@ const isOpen = `(done > 0 OR begun <> '')`
 // journalJSON formats a row of the journal as the JSON of a database.Journal.
 const journalJSON = "CAST(JSON_OBJECT('version', version, 'name', name, 'direction', direction, 'checksum', checksum, 'statements', statements, 'done', done, " +
 	"'done_checksum', done_checksum, 'begun', begun, 'before', `before`, 'error', error, 'started_at', DATE_FORMAT(started_at, '%Y-%m-%dT%H:%i:%s.%fZ'), " +
-	"'updated_at', DATE_FORMAT(updated_at, '%Y-%m-%dT%H:%i:%s.%fZ'), 'db_user', db_user, 'host', host, 'app', app, 'pid', pid) AS char) COLLATE utf8mb4_bin"
+	"'updated_at', DATE_FORMAT(updated_at, '%Y-%m-%dT%H:%i:%s.%fZ'), 'db_user', db_user, 'os_user', os_user, 'host', host, 'app', app, 'actor', actor, 'pid', pid) AS char) COLLATE utf8mb4_bin"
 
 // isHeld is a condition: the lock named in a journal row is held. A lease's name is a bare hash.
 const isHeld = "IF(LENGTH(lock_name) = 40, EXISTS (SELECT 1 FROM {lease} AS l USE INDEX (PRIMARY) WHERE l.lock_name = j.lock_name AND l.until > UTC_TIMESTAMP(6)), IS_USED_LOCK(lock_name) IS NOT NULL)"
@@ -50,12 +50,12 @@ func hexText(s string) string {
 // putJournal writes the set's journal on a connection, in its open transaction if any. Whether the
 // row exists is known, so it is inserted or updated by its key, without locking the gap beside it.
 func (h *hold) putJournal(ctx context.Context, c *conn, j *database.Journal) error {
-	drivers.Stamp(j, h.clock.now(), h.user, h.db.host, h.db.opts.App)
-	columns := []string{"version", "name", "direction", "checksum", "statements", "done", "done_checksum", "begun", "`before`", "error", "started_at", "updated_at", "db_user", "host", "app", "pid"}
+	drivers.Stamp(j, h.clock.now(), h.user, h.db.process)
+	columns := []string{"version", "name", "direction", "checksum", "statements", "done", "done_checksum", "begun", "`before`", "error", "started_at", "updated_at", "db_user", "os_user", "host", "app", "actor", "pid"}
 	values := []string{
 		number64(j.Version), hexText(j.Name), hexText(string(j.Direction)), hexText(j.Checksum.Digits()), number64(int64(j.Of)), number64(int64(j.Done)),
 		hexText(j.DoneSum.Digits()), hexText(j.Begun), hexText(j.Before), hexText(j.Error), "'" + formatTime(j.StartedAt) + "'", "'" + formatTime(j.UpdatedAt) + "'",
-		hexText(j.DBUser), hexText(j.Host), hexText(j.App), number64(j.PID),
+		hexText(j.DBUser), hexText(j.OSUser), hexText(j.Host), hexText(j.App), hexText(j.Actor), number64(j.PID),
 	}
 	fence := h.guard.form.fence(h.guard, h.set)
 	query := "INSERT INTO " + h.journalTable() + " (set_name, lock_name, " + strings.Join(columns, ", ") + ") SELECT " + hexText(h.set) + ", " + hexText(h.guard.form.name(h.set)) + ", " + strings.Join(values, ", ") + " FROM DUAL WHERE " + fence
@@ -86,6 +86,21 @@ func (h *hold) endRun(ctx context.Context, c *conn) error {
 	}
 	_, err := c.exec(ctx, "DELETE FROM "+h.journalTable()+" WHERE set_name = "+hexText(h.set)+" AND "+h.guard.form.fence(h.guard, h.set))
 	return ownError("writing the journal", err)
+}
+
+// failRun stores the error of a failed attempt in the journal of its run.
+func (h *hold) failRun(ctx context.Context, c *conn, entries ...database.Entry) error {
+	for _, e := range entries {
+		if !h.hasRow || e.Direction != database.Failed {
+			continue
+		}
+		_, err := c.exec(ctx, "UPDATE "+h.journalTable()+" SET error = "+hexText(e.Error)+" WHERE set_name = "+hexText(h.set)+" AND version = "+number64(e.Version)+
+			" AND direction = "+hexText(string(e.Tried))+" AND name = "+hexText(e.Name)+" AND "+h.guard.form.fence(h.guard, h.set))
+		if err != nil {
+			return ownError("writing the journal", err)
+		}
+	}
+	return nil
 }
 
 // wrote notes what the set's row contains now; nil means that it is gone.

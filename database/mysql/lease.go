@@ -85,7 +85,7 @@ func (l *lease) take(ctx context.Context, g *guard, set string) (bool, database.
 func (l *lease) set(ctx context.Context, c *conn, set string) (bool, error) {
 	values := "owner = " + literal(l.owner) + ", taken = taken + 1, since = UTC_TIMESTAMP(6), until = UTC_TIMESTAMP(6) + INTERVAL " + leaseSeconds +
 		" SECOND, db_user = " + userSQL + ", host = ?, app = ?, pid = ?"
-	args := []any{l.db.host, l.db.opts.App, os.Getpid()}
+	args := []any{l.db.process.Host, l.db.opts.App, os.Getpid()}
 	res, err := c.exec(ctx, l.db.sql.fill("UPDATE {lease} SET "+values+" WHERE lock_name = "+literal(l.names.hash(set))+" AND until < UTC_TIMESTAMP(6)"), args...)
 	if got, err := one(res, err); got || err != nil {
 		return got, err

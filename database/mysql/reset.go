@@ -93,7 +93,7 @@ func (b *transaction) mark(ctx context.Context) error {
 
 // copyMark copies the mark of the Tx's own set to another set.
 func (b *transaction) copyMark(ctx context.Context, set string) error {
-	const same = "version, name, direction, checksum, statements, done, done_checksum, begun, `before`, error, started_at, updated_at, db_user, host, app, pid"
+	const same = "version, name, direction, checksum, statements, done, done_checksum, begun, `before`, error, started_at, updated_at, db_user, os_user, host, app, actor, pid"
 	_, err := b.h.worker.exec(ctx, b.db.sql.fill("INSERT INTO {journal} (set_name, lock_name, "+same+") SELECT "+hexText(set)+", "+hexText(b.h.guard.form.name(set))+", "+same+
 		" FROM {journal} WHERE set_name = "+hexText(b.h.set)))
 	return ownError("writing the journal", err)

@@ -247,9 +247,9 @@ func (r *run) Record(ctx context.Context, entries ...database.Entry) (recorded d
 				all = append(all, e)
 			}
 			if ended {
-				err = r.h.endRun(ctx, c)
+				return r.h.endRun(ctx, c)
 			}
-			return err
+			return r.h.failRun(ctx, c, all...)
 		})
 		if err != nil {
 			return err

@@ -42,8 +42,10 @@ var ddl = []string{
 	started_at datetime(6) NOT NULL,
 	updated_at datetime(6) NOT NULL,
 	db_user text NOT NULL,
+	os_user text NOT NULL,
 	host text NOT NULL,
 	app text NOT NULL,
+	actor text NOT NULL,
 	pid bigint NOT NULL,
 	PRIMARY KEY (set_name)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE {collation}`,
@@ -66,9 +68,13 @@ var ddl = []string{
 	has_down_text boolean NOT NULL,
 	started_at datetime(6) NOT NULL,
 	duration_us bigint NOT NULL,
+	tried varchar(20) NOT NULL,
+	error longtext NOT NULL,
 	db_user text NOT NULL,
+	os_user text NOT NULL,
 	host text NOT NULL,
 	app text NOT NULL,
+	actor text NOT NULL,
 	tool_version text NOT NULL,
 	note longtext NOT NULL,
 	up_text longtext,
@@ -209,7 +215,7 @@ func (db *Database) insert(ctx context.Context, c *conn, e database.Entry, user,
 	if err := checkSet(e.Set); err != nil {
 		return e, err
 	}
-	e = drivers.Complete(e, user, db.host, db.opts.App)
+	e = drivers.Complete(e, user, db.process)
 	query := db.sql.fill(drivers.InsertEntry("{history}")) + "SELECT " + drivers.EntryParams + " FROM DUAL"
 	if fence != "" {
 		query += " WHERE " + fence

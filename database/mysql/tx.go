@@ -179,6 +179,9 @@ func (b *transaction) record(ctx context.Context, e database.Entry) error {
 		return nil
 	}
 	ended, err := b.h.ends(ctx, b.h.worker, e)
+	if err == nil && !ended {
+		err = b.h.failRun(ctx, b.h.worker, e)
+	}
 	if err != nil || !ended {
 		return err
 	}

@@ -22,10 +22,9 @@ type Database struct {
 	src   source
 	opts  database.Options
 	names database.TableNames
-	host  string // this process's
-	// the application in the history: Options.App, or the connections' application_name
-	app    string
-	sayApp bool // the connections don't send Options.App themselves
+	// App is Options.App, or the connections' application_name
+	process drivers.Process
+	sayApp  bool // the connections don't send Options.App themselves
 
 	location string      // where the connections lead, for messages; "" if unknown
 	narrow   atomic.Bool // the database can't store every character: see kept

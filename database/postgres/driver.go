@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"database/sql"
-	"os"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -71,12 +70,9 @@ func newCallers(src source, config *pgx.ConnConfig, opts database.Options) *Data
 
 // newDatabase returns a Database. config is nil if unknown.
 func newDatabase(src source, config *pgx.ConnConfig, opts database.Options) *Database {
-	db := &Database{src: src, opts: opts, names: opts.TableNames(), app: opts.App, life: drivers.NewLifetime(), location: locationOf(config)}
-	if host, err := os.Hostname(); err == nil {
-		db.host = host
-	}
+	db := &Database{src: src, opts: opts, names: opts.TableNames(), process: drivers.ThisProcess(opts), life: drivers.NewLifetime(), location: locationOf(config)}
 	if config != nil && opts.App == "" {
-		db.app = config.RuntimeParams["application_name"]
+		db.process.App = config.RuntimeParams["application_name"]
 	}
 	return db
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"math"
 	"strings"
 	"time"
 
@@ -17,15 +18,16 @@ func (db *Database) History(ctx context.Context, q database.HistoryQuery) iter.S
 	return drivers.History(ctx, q, db.historyPage)
 }
 
-func (db *Database) historyPage(ctx context.Context, q database.HistoryQuery, after int64, limit int) (page []database.Entry, err error) {
+func (db *Database) historyPage(ctx context.Context, q database.HistoryQuery, after int64) (page []database.Entry, err error) {
 	c, err := db.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer c.giveBack()
 	var h head
+	first := after == 0 || after == math.MaxInt64
 	read := func(l location, before ...query) error {
-		query := db.historyQuery(l.schema, q, after, limit)
+		query := db.historyQuery(l.schema, q, after)
 		query.fail = db.foreignHistory
 		query.row = func(r *row) error {
 			e, err := readEvent(r)
@@ -33,7 +35,7 @@ func (db *Database) historyPage(ctx context.Context, q database.HistoryQuery, af
 			return err
 		}
 		queries := append(before, query)
-		if after == 0 {
+		if first {
 			queries = append(queries, db.firstQuery(l.schema, &h))
 		}
 		return c.pipeline(ctx, queries...)
@@ -43,7 +45,7 @@ func (db *Database) historyPage(ctx context.Context, q database.HistoryQuery, af
 	if err != nil || !l.made() {
 		return nil, db.busy(ctx, c, l, q.Set, time.Since(start), err)
 	}
-	if after == 0 {
+	if first {
 		if err := h.check(); err != nil {
 			return nil, err
 		}
@@ -51,12 +53,15 @@ func (db *Database) historyPage(ctx context.Context, q database.HistoryQuery, af
 	return page, nil
 }
 
-func (db *Database) historyQuery(schema string, q database.HistoryQuery, after int64, limit int) query {
+func (db *Database) historyQuery(schema string, q database.HistoryQuery, after int64) query {
 	texts := "NULL, NULL"
 	if q.Texts {
 		texts = "up_text, down_text"
 	}
-	where, args := []string{"id OPERATOR(pg_catalog.>) $1"}, []arg{number(after)}
+	where, order, args := []string{"id OPERATOR(pg_catalog.>) $1"}, "id", []arg{number(after)}
+	if q.Newest {
+		where[0], order = "id OPERATOR(pg_catalog.<) $1", "id DESC"
+	}
 	if q.Set != "" {
 		args = append(args, keptAsASCII(q.Set))
 		where = append(where, fmt.Sprintf("set_name OPERATOR(pg_catalog.=) $%d", len(args)))
@@ -65,13 +70,21 @@ func (db *Database) historyQuery(schema string, q database.HistoryQuery, after i
 		args = append(args, number(*q.Version))
 		where = append(where, fmt.Sprintf("version OPERATOR(pg_catalog.=) $%d", len(args)))
 	}
+	if q.ID != 0 {
+		args = append(args, number(q.ID))
+		where = append(where, fmt.Sprintf("id OPERATOR(pg_catalog.=) $%d", len(args)))
+	}
+	if at := moment(q.Since); at != nil {
+		args = append(args, at)
+		where = append(where, fmt.Sprintf("started_at OPERATOR(pg_catalog.>=) $%d", len(args)))
+	}
 	return query{
 		path: found,
 		sql: fmt.Sprintf(`SELECT id, set_name, version, name, direction, checksum, down_checksum, %s, has_down_text, up_directives, down_directives,
-	started_at, duration_us, db_user, host, app, tool_version, note FROM %s WHERE %s ORDER BY id LIMIT %d`,
-			texts, table(schema, db.names.History), strings.Join(where, " AND "), limit),
+	started_at, duration_us, tried, error, db_user, os_user, host, app, actor, tool_version, note FROM %s WHERE %s ORDER BY %s LIMIT %d`,
+			texts, table(schema, db.names.History), strings.Join(where, " AND "), order, q.Limit),
 		args:    args,
-		formats: []int16{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0},
+		formats: []int16{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
 	}
 }
 
@@ -103,6 +116,7 @@ func readEvent(r *row) (e database.Entry, err error) {
 		return e, err
 	}
 	e.StartedAt, e.Duration = r.time(), microseconds(r.number())
-	e.DBUser, e.Host, e.App, e.ToolVersion, e.Note = r.text(), r.kept(), r.kept(), r.kept(), r.kept()
+	e.Tried, e.Error, e.DBUser, e.OSUser = database.Direction(r.text()), r.kept(), r.text(), r.kept()
+	e.Host, e.App, e.Actor, e.ToolVersion, e.Note = r.kept(), r.kept(), r.kept(), r.kept(), r.kept()
 	return e, r.err
 }

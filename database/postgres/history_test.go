@@ -95,7 +95,7 @@ func TestTablesOfANewerWhimbrel(t *testing.T) {
 	url := testdb.Postgres(t)
 	db := open(t, url)
 	must(t, apply(t, db, "s", 1, script("SELECT 1")))
-	do(t, connect(t, url), "INSERT INTO whimbrel_history (set_name, version, name, direction, started_at, duration_us, db_user, host, app, tool_version, note) VALUES ('whimbrel', 99, 'tables', 'up', now(), 0, '', '', '', '', '')")
+	do(t, connect(t, url), "INSERT INTO whimbrel_history (set_name, version, name, direction, started_at, duration_us, db_user, os_user, host, app, actor, tool_version, note) VALUES ('whimbrel', 99, 'tables', 'up', now(), 0, '', '', '', '', '', '', '')")
 	ctx := background(t)
 	_, stateErr := db.State(ctx, "s")
 	_, _, beginErr := db.Begin(ctx, "s", database.LockOptions{})

@@ -85,7 +85,7 @@ func (r *row) journal() (*database.Journal, error) {
 	if err := json.Unmarshal(doc, j); err != nil {
 		return nil, fmt.Errorf("a row of the journal is damaged: %w", err)
 	}
-	for _, text := range []*string{&j.Name, &j.Begun, &j.Before, &j.Error, &j.Host, &j.App} {
+	for _, text := range []*string{&j.Name, &j.Begun, &j.Before, &j.Error, &j.OSUser, &j.Host, &j.App, &j.Actor} {
 		*text = unescape(*text)
 	}
 	j.StartedAt, j.UpdatedAt = j.StartedAt.UTC(), j.UpdatedAt.UTC()
@@ -98,18 +98,19 @@ func (r *run) putQuery(j *database.Journal) query {
 		j = &database.Journal{Version: database.NilVersion}
 	}
 	started := "pg_catalog.clock_timestamp()"
+	p := r.db.process
 	args := []arg{
 		keptAsASCII(r.set), text(r.token), number(j.Version), keptAsASCII(j.Name), text(string(j.Direction)), text(j.Checksum.Digits()), number(int64(j.Of)),
 		number(int64(j.Done)), text(j.DoneSum.Digits()), keptAsASCII(j.Begun), keptAsASCII(j.Before), keptAsASCII(j.Error),
-		keptAsASCII(r.db.host), keptAsASCII(r.db.app), number(int64(os.Getpid())),
+		keptAsASCII(p.Host), keptAsASCII(p.App), number(int64(os.Getpid())), keptAsASCII(p.OSUser), keptAsASCII(p.Actor),
 	}
 	if at := moment(j.StartedAt); at != nil {
-		started = "$16"
+		started = "$18"
 		args = append(args, at)
 	}
 	return query{
 		sql: `WITH mine AS (UPDATE ` + r.journalTable() + ` SET version = $3, name = $4, direction = $5, checksum = $6, statements = $7,
-	done = $8, done_checksum = $9, begun = $10, before = $11, error = $12, host = $13, app = $14, pid = $15, db_user = session_user,
+	done = $8, done_checksum = $9, begun = $10, before = $11, error = $12, host = $13, app = $14, pid = $15, os_user = $16, actor = $17, db_user = session_user,
 	started_at = ` + started + `, updated_at = pg_catalog.clock_timestamp() WHERE set_name = $1 AND token = $2 RETURNING started_at, updated_at, db_user)
 SELECT 1 / (SELECT pg_catalog.count(*) FROM mine), started_at, updated_at, db_user FROM (SELECT) AS one LEFT JOIN mine ON true`,
 		args:    args,
@@ -118,7 +119,7 @@ SELECT 1 / (SELECT pg_catalog.count(*) FROM mine), started_at, updated_at, db_us
 		row: func(row *row) error {
 			row.next = 1
 			j.StartedAt, j.UpdatedAt, j.DBUser = row.time(), row.time(), row.text()
-			j.Host, j.App, j.PID = r.db.host, r.db.app, int64(os.Getpid())
+			j.OSUser, j.Host, j.App, j.Actor, j.PID = p.OSUser, p.Host, p.App, p.Actor, int64(os.Getpid())
 			return row.err
 		},
 	}
@@ -161,19 +162,32 @@ func (r *run) unclaimQuery() query {
 }
 
 // endQuery removes the interrupted run that an entry ends, or the claim of a process killed before
-// it did anything.
+// it did anything. If the entry says that the run failed, it stores the entry's error in the row.
 func (b *transaction) endQuery(e database.Entry) query {
+	if e.Direction == database.Failed {
+		return query{
+			sql:  "UPDATE " + table(b.schema, b.db.names.Journal) + " SET error = $5 WHERE set_name = $1 AND version = $2 AND direction = $3 AND name = $4",
+			args: []arg{keptAsASCII(e.Set), number(e.Version), text(string(e.Tried)), keptAsASCII(e.Name), keptAsASCII(e.Error)},
+		}
+	}
 	q := query{
 		sql:  "DELETE FROM " + table(b.schema, b.db.names.Journal) + " WHERE set_name = $1 AND (NOT " + isOpen,
 		args: []arg{keptAsASCII(e.Set)},
 	}
-	switch e.Direction {
+	ran := e.Direction // of a script without a version
+	if e.Direction == database.Abandon {
+		ran = e.Tried
+		if e.Version != database.NilVersion {
+			ran = database.Forget // which ends it by its version, too
+		}
+	}
+	switch ran {
 	case database.Up, database.Down, database.Mark, database.Forget, database.Baseline:
 		q.sql += fmt.Sprintf(" OR version = $2 AND version <> %d)", database.NilVersion)
 		q.args = append(q.args, number(e.Version))
 	case database.Repeat, database.Seed:
 		q.sql += " OR direction = $2 AND name = $3)"
-		q.args = append(q.args, text(string(e.Direction)), keptAsASCII(e.Name))
+		q.args = append(q.args, text(string(ran)), keptAsASCII(e.Name))
 	case database.Reset:
 		q.sql += " OR true)"
 	default:

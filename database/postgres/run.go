@@ -88,7 +88,7 @@ type run struct {
 	changed bool              // a statement may have changed the session
 	// the script's last change of the search path, in the open transaction, was to reset it
 	pathReset  bool
-	reset      bool    // a statement has reset all of the session's settings
+	reset      bool    // the session has lost the settings of attend
 	at         process // the worker's; unknown for a pooled one
 	was        process // that of the previous run, if it may still exist
 	blocked    func(database.Holder)
@@ -329,8 +329,13 @@ func (r *run) Record(ctx context.Context, entries ...database.Entry) (recorded d
 	left := r.journal
 	for _, e := range entries {
 		e.Set = r.set
-		if left != nil && left.EndedBy(e) {
+		switch {
+		case left != nil && left.EndedBy(e):
 			left = nil
+		case left != nil && left.FailedBy(e):
+			failed := *left
+			failed.Error = e.Error
+			left = &failed
 		}
 		queries = append(queries, r.db.recordQuery(r.schema, e, sinceBegin, func(e database.Entry) { recorded.Entries = append(recorded.Entries, e) }))
 	}
@@ -363,7 +368,7 @@ func (r *run) putBack(send func(...query) error) error {
 		return err
 	}
 	r.worker.unusable = r.worker.unusable || now.lost(&r.session)
-	r.timed = nil
+	r.timed, r.reset = nil, true
 	return send(now.undo(&r.session)...)
 }
 

@@ -36,9 +36,13 @@ var createTables = []string{
 	down_directives text NOT NULL DEFAULT '',
 	started_at timestamptz NOT NULL,
 	duration_us bigint NOT NULL,
+	tried text NOT NULL DEFAULT '',
+	error text NOT NULL DEFAULT '',
 	db_user text NOT NULL,
+	os_user text NOT NULL,
 	host text NOT NULL,
 	app text NOT NULL,
+	actor text NOT NULL,
 	tool_version text NOT NULL,
 	note text NOT NULL
 )`,
@@ -68,8 +72,10 @@ var createTables = []string{
 	started_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	updated_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	db_user text NOT NULL DEFAULT session_user,
+	os_user text NOT NULL DEFAULT '',
 	host text NOT NULL DEFAULT '',
 	app text NOT NULL DEFAULT '',
+	actor text NOT NULL DEFAULT '',
 	pid bigint NOT NULL DEFAULT 0,
 	backend_pid int,
 	backend_start timestamptz,
@@ -199,20 +205,27 @@ func (db *Database) recordQuery(schema string, e database.Entry, since string, t
 	if e.HasDownText = e.HasDownText || e.DownText != ""; e.HasDownText {
 		down = db.kept(e.DownText)
 	}
+	p := db.process
 	args := []arg{
 		keptAsASCII(e.Set), number(e.Version), db.kept(e.Name), text(string(e.Direction)), checksum(e.Checksum), checksum(e.DownChecksum),
 		up, down, boolean(e.HasDownText), text(e.UpDirectives.String()), text(e.DownDirectives.String()),
-		db.kept(db.host), db.kept(db.app), db.kept(e.ToolVersion), db.kept(e.Note),
+		db.kept(p.OSUser), db.kept(p.Host), db.kept(p.App), db.kept(p.Actor), db.kept(e.ToolVersion), db.kept(e.Note),
 	}
 	started, duration := since, "(extract(epoch FROM pg_catalog.clock_timestamp() - "+since+") * 1000000)::bigint"
 	if at := moment(e.StartedAt); at != nil {
-		started, duration = "$16", "$17"
+		started, duration = "$18", "$19"
 		args = append(args, at, number(e.Duration.Microseconds()))
+	}
+	columns, values := "", ""
+	if e.Tried != "" {
+		n := len(args)
+		columns, values = ", tried, error", fmt.Sprintf(", $%d, $%d", n+1, n+2)
+		args = append(args, text(string(e.Tried)), db.kept(e.Error))
 	}
 	return query{
 		sql: written("INSERT INTO "+table(schema, db.names.History)+` (set_name, version, name, direction, checksum, down_checksum, up_text, down_text,
-	has_down_text, up_directives, down_directives, host, app, tool_version, note, db_user, started_at, duration_us)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, session_user, `+started+`, `+duration+`)`, "id, started_at, duration_us, db_user, app"),
+	has_down_text, up_directives, down_directives, os_user, host, app, actor, tool_version, note, db_user, started_at, duration_us`+columns+`)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, session_user, `+started+`, `+duration+values+`)`, "id, started_at, duration_us, db_user, app"),
 		args:    args,
 		often:   true,
 		formats: []int16{0, 0, 1, 0, 0, 0},
@@ -220,7 +233,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, sessio
 		row: func(r *row) error {
 			r.next = 1
 			e.ID, e.StartedAt, e.Duration = r.number(), r.time(), microseconds(r.number())
-			e.DBUser, e.App, e.Host = r.text(), r.kept(), db.host
+			e.DBUser, e.App, e.OSUser, e.Host, e.Actor = r.text(), r.kept(), p.OSUser, p.Host, p.Actor
 			e.UpText, e.DownText = "", ""
 			if then != nil {
 				then(e)

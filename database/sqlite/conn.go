@@ -92,7 +92,7 @@ func (d *db) pooled(ctx context.Context, w *waiter) (*sql.Conn, error) {
 			limit *= 2 // the pool isn't exhausted: opening was slow
 			continue
 		case late:
-			err = w.wait(ctx, database.Holder{PID: int64(os.Getpid()), Host: d.host, App: d.opts.App})
+			err = w.wait(ctx, database.Holder{PID: int64(os.Getpid()), Host: d.process.Host, App: d.opts.App})
 		case isBusy(err):
 			err = w.wait(ctx, database.Holder{})
 		default:

@@ -24,10 +24,10 @@ type db struct {
 	path   string // the file passed to Open; "" in memory and for New
 	create bool   // the first write creates a missing file
 
-	opts  database.Options
-	names database.TableNames
-	host  string
-	sql   statements
+	opts    database.Options
+	names   database.TableNames
+	process drivers.Process
+	sql     statements
 
 	readTimeout time.Duration // of readers
 
@@ -140,17 +140,17 @@ func (d *db) journalWatch() func() bool {
 
 // History reads the entries that q selects.
 func (d *db) History(ctx context.Context, q database.HistoryQuery) iter.Seq2[database.Entry, error] {
-	return drivers.History(ctx, q, func(ctx context.Context, q database.HistoryQuery, after int64, limit int) (page []database.Entry, err error) {
+	return drivers.History(ctx, q, func(ctx context.Context, q database.HistoryQuery, after int64) (page []database.Entry, err error) {
 		err = d.read(ctx, func(ctx context.Context) error {
-			page, err = d.page(ctx, q, after, limit)
+			page, err = d.page(ctx, q, after)
 			return err
 		})
 		return page, err
 	})
 }
 
-// page reads the next entries after the given id.
-func (d *db) page(ctx context.Context, q database.HistoryQuery, after int64, limit int) (page []database.Entry, err error) {
+// page reads the next entries after the given id, or before it if the newest come first.
+func (d *db) page(ctx context.Context, q database.HistoryQuery, after int64) (page []database.Entry, err error) {
 	if d.absent() {
 		return nil, nil
 	}
@@ -159,7 +159,15 @@ func (d *db) page(ctx context.Context, q database.HistoryQuery, after int64, lim
 		return nil, err
 	}
 	defer c.release()
-	err = drivers.Each(ctx, c, d.sql.history, []any{after, q.Set, q.Version, q.Texts, limit}, func(scan func(...any) error) error {
+	query := d.sql.history
+	if q.Newest {
+		query = d.sql.newest
+	}
+	since := ""
+	if !q.Since.IsZero() {
+		since = formatTime(q.Since)
+	}
+	err = drivers.Each(ctx, c, query, []any{after, q.Set, q.Version, q.Texts, q.Limit, q.ID, since}, func(scan func(...any) error) error {
 		e, err := drivers.ScanEntry(scan, parseTime)
 		page = append(page, e)
 		return err
@@ -231,5 +239,5 @@ func (d *db) putSetting(c *conn, s database.SettingUpdate) error {
 	if !s.Until.IsZero() {
 		until = formatTime(s.Until)
 	}
-	return c.write(d.sql.setting, s.Name, s.Value, s.Reason, formatTime(s.At), until, systemUser())
+	return c.write(d.sql.setting, s.Name, s.Value, s.Reason, formatTime(s.At), until, d.process.OSUser)
 }

@@ -133,11 +133,7 @@ func newDB(opts database.Options) (*db, error) {
 		return nil, fmt.Errorf("schema %q: SQLite has no schemas, and Whimbrel's tables can't be in attached databases; leave it empty", opts.Schema)
 	}
 	names := opts.TableNames()
-	host, err := os.Hostname()
-	if err != nil {
-		host = ""
-	}
-	d := &db{opts: opts, names: names, host: host, sql: newStatements(names), readTimeout: opts.ReadTimeout(), life: drivers.NewLifetime(), files: map[any]*openFile{}}
+	d := &db{opts: opts, names: names, process: drivers.ThisProcess(opts), sql: newStatements(names), readTimeout: opts.ReadTimeout(), life: drivers.NewLifetime(), files: map[any]*openFile{}}
 	return d, nil
 }
 

@@ -17,13 +17,14 @@ import (
 
 // putJournal completes the journal of a set and writes it in the open transaction.
 func (d *db) putJournal(c *conn, set string, j *database.Journal) error {
-	drivers.Stamp(j, time.Now(), systemUser(), d.host, d.opts.App)
+	drivers.Stamp(j, time.Now(), d.process.OSUser, d.process)
 	return c.write(d.sql.put, set, j.Version, j.Name, string(j.Direction), j.Checksum.Digits(), j.Of, j.Done, j.DoneSum.Digits(), j.Begun, j.Before,
-		j.Error, formatTime(j.StartedAt), formatTime(j.UpdatedAt), j.DBUser, j.Host, j.App, j.PID)
+		j.Error, formatTime(j.StartedAt), formatTime(j.UpdatedAt), j.DBUser, j.OSUser, j.Host, j.App, j.Actor, j.PID)
 }
 
-// endRun removes the interrupted run of a set in the open transaction if an entry ends it. This is
-// Journal.EndedBy in SQL.
+// endRun removes the interrupted run of a set in the open transaction if an entry ends it. If the
+// entry says that the run failed, endRun stores its error in the journal. This is Journal.EndedBy
+// and Journal.FailedBy in SQL.
 func (d *db) endRun(c *conn, e database.Entry) error {
 	version, direction := database.NilVersion, ""
 	switch e.Direction {
@@ -31,6 +32,12 @@ func (d *db) endRun(c *conn, e database.Entry) error {
 		version = e.Version
 	case database.Repeat, database.Seed:
 		direction = string(e.Direction)
+	case database.Abandon:
+		if version = e.Version; version == database.NilVersion {
+			direction = string(e.Tried)
+		}
+	case database.Failed:
+		return d.connectError(c.do(d.sql.fail, e.Set, e.Version, string(e.Tried), e.Name, e.Error))
 	case database.Reset:
 	default:
 		return nil

@@ -115,7 +115,7 @@ func (d *db) waitForGuard(ctx context.Context, c *conn, w *waiter, g *guardMark)
 // mark returns the row of a new Run.
 func (d *db) mark() *guardMark {
 	return &guardMark{
-		Token: rand.Text(), PID: int64(os.Getpid()), Host: d.host, App: d.opts.App,
+		Token: rand.Text(), PID: int64(os.Getpid()), Host: d.process.Host, App: d.opts.App,
 		Since: time.Now().UTC().Truncate(time.Microsecond),
 	}
 }

@@ -4,11 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
-	"os/user"
-	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	lib "modernc.org/sqlite/lib"
@@ -32,11 +28,13 @@ type statements struct {
 	standing string
 	insert   string
 	state    string
-	history  string
+	history  string // oldest first
+	newest   string // newest first
 	setting  string // inserts or updates
 	unset    string
 	put      string // the journal of a set
 	close    string // the journal of a set
+	fail     string // the journal of a set
 	unguard  string
 	runs     string // the marks of all Runs
 	sets     string // the sets of the history and of interrupted runs, except one
@@ -61,9 +59,13 @@ var ddl = []string{
 	has_down_text INTEGER NOT NULL DEFAULT 0,
 	started_at TEXT NOT NULL,
 	duration_us INTEGER NOT NULL,
+	tried TEXT NOT NULL DEFAULT '',
+	error TEXT NOT NULL DEFAULT '',
 	db_user TEXT NOT NULL DEFAULT '',
+	os_user TEXT NOT NULL DEFAULT '',
 	host TEXT NOT NULL DEFAULT '',
 	app TEXT NOT NULL DEFAULT '',
+	actor TEXT NOT NULL DEFAULT '',
 	tool_version TEXT NOT NULL DEFAULT '',
 	note TEXT NOT NULL DEFAULT '',
 	up_text TEXT,
@@ -93,8 +95,10 @@ var ddl = []string{
 	started_at TEXT NOT NULL,
 	updated_at TEXT NOT NULL,
 	db_user TEXT NOT NULL,
+	os_user TEXT NOT NULL,
 	host TEXT NOT NULL,
 	app TEXT NOT NULL,
+	actor TEXT NOT NULL,
 	pid INTEGER NOT NULL
 )`,
 }
@@ -142,19 +146,21 @@ func newStatements(n database.TableNames) statements {
 	UNION ALL SELECT 0, 0, name, value, reason, changed_by, 0, changed_at || ' ' || until, 0 FROM main.{settings}
 	UNION ALL SELECT -2, 0, json_object('version', version, 'name', name, 'direction', direction, 'checksum', checksum, 'statements', statements,
 		'done', done, 'done_checksum', done_checksum, 'begun', begun, 'before', before, 'error', error, 'started_at', started_at, 'updated_at', updated_at,
-		'db_user', db_user, 'host', host, 'app', app, 'pid', pid), '', '', '',
+		'db_user', db_user, 'os_user', os_user, 'host', host, 'app', app, 'actor', actor, 'pid', pid), '', '', '',
 		EXISTS (SELECT 1 FROM main.{settings} WHERE name = ` + literal(guardRow("")) + ` || ?1), '', 0 FROM main.{journal} WHERE set_name = ?1
 	UNION ALL SELECT ` + eventColumns + ` FROM main.{history} WHERE set_name = ?1
 	ORDER BY 1`),
 		history: fill(`SELECT id, set_name, version, name, direction, checksum, down_checksum, iif(?4, up_text, NULL), iif(?4, down_text, NULL),
-	up_directives, down_directives, has_down_text, +started_at, duration_us, db_user, host, app, tool_version, note
-	FROM main.{history} WHERE id > ?1 AND (?2 = '' OR set_name = ?2) AND (?3 IS NULL OR version = ?3) ORDER BY id LIMIT ?5`),
+	up_directives, down_directives, has_down_text, +started_at, duration_us, tried, error, db_user, os_user, host, app, actor, tool_version, note
+	FROM main.{history} WHERE id > ?1 AND (?2 = '' OR set_name = ?2) AND (?3 IS NULL OR version = ?3) AND (?6 = 0 OR id = ?6) AND started_at >= ?7
+	ORDER BY id LIMIT ?5`),
 		setting: fill(`INSERT INTO main.{settings} (name, value, reason, changed_at, until, changed_by) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
 	ON CONFLICT (name) DO UPDATE SET value = ?2, reason = ?3, changed_at = ?4, until = ?5, changed_by = ?6`),
 		put: fill(`INSERT OR REPLACE INTO main.{journal} (set_name, version, name, direction, checksum, statements, done, done_checksum, begun, before,
-	error, started_at, updated_at, db_user, host, app, pid) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`),
+	error, started_at, updated_at, db_user, os_user, host, app, actor, pid) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`),
 		close: fill(`DELETE FROM main.{journal} WHERE set_name = ?1 AND
 	(?2 OR version = ?3 AND version <> -1 OR direction = ?4 AND name = ?5)`),
+		fail:    fill(`UPDATE main.{journal} SET error = ?5 WHERE set_name = ?1 AND version = ?2 AND direction = ?3 AND name = ?4`),
 		unset:   fill(`DELETE FROM main.{settings} WHERE name = ?`),
 		unguard: fill(`DELETE FROM main.{settings} WHERE name = ? AND value = ?`),
 		runs:    fill(`SELECT name, reason FROM main.{settings} WHERE name LIKE ` + literal(guardRow("%"))),
@@ -168,6 +174,7 @@ func newStatements(n database.TableNames) statements {
 		forgetFacts: fill(`DELETE FROM main.{metadata}`),
 		addFact:     fill(`INSERT INTO main.{metadata} (kind, name, facts) VALUES (?, ?, ?)`),
 	}
+	s.newest = strings.NewReplacer("id > ?1", "id < ?1", "ORDER BY id", "ORDER BY id DESC").Replace(s.history)
 	for _, text := range ddl {
 		s.create = append(s.create, fill(text))
 	}
@@ -278,19 +285,9 @@ func (d *db) createTables(c *conn) (head int64, err error) {
 	return e.ID, err
 }
 
-// systemUser returns the operating system's user name: a file has no users of its own. It doesn't
-// read the environment.
-var systemUser = sync.OnceValue(func() string {
-	u, err := user.LookupId(strconv.Itoa(os.Getuid()))
-	if err != nil {
-		return ""
-	}
-	return u.Username
-})
-
 // insert appends an entry to the history, and returns it as stored, without its texts.
 func (d *db) insert(c *conn, e database.Entry) (database.Entry, error) {
-	e = drivers.Complete(e, systemUser(), d.host, d.opts.App)
+	e = drivers.Complete(e, d.process.OSUser, d.process)
 	r, err := c.changeOne(d.sql.insert, drivers.EntryValues(e, formatTime)...)
 	if err != nil {
 		return e, fmt.Errorf("record %s of version %d in %s: %w", e.Direction, e.Version, d.names.History, d.connectError(err))

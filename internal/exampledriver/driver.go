@@ -9,6 +9,7 @@ import (
 	"errors"
 	"iter"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -113,10 +114,14 @@ func (d *db) History(ctx context.Context, q database.HistoryQuery) iter.Seq2[dat
 			yield(database.Entry{}, err)
 			return
 		}
-		for _, e := range committed.history(d.name).Entries {
-			if q.Set != "" && e.Set != q.Set || q.Version != nil && e.Version != *q.Version {
-				continue
-			}
+		entries := slices.DeleteFunc(committed.history(d.name).Entries, func(e database.Entry) bool { return !q.Selects(e) })
+		if q.Newest {
+			slices.Reverse(entries)
+		}
+		if q.Limit > 0 {
+			entries = entries[:min(q.Limit, len(entries))]
+		}
+		for _, e := range entries {
 			if !q.Texts {
 				e.UpText, e.DownText = "", ""
 			}
@@ -177,12 +182,15 @@ func (d *db) append(to *data, set string, entries []database.Entry) []database.E
 		to.LastID++
 		e.ID, e.Set = to.LastID, set
 		e.StartedAt, e.Duration = e.StartedAt.UTC().Truncate(time.Microsecond), e.Duration.Truncate(time.Microsecond)
-		e.DBUser, e.Host, e.App = user(), host(), d.opts.App
+		e.DBUser, e.OSUser, e.Host, e.App, e.Actor = user(), user(), host(), d.opts.App, d.opts.KeptActor()
 		if !e.HasDownText {
 			e.DownText = ""
 		}
-		if j := h.Journals[set]; j != nil && j.EndedBy(*e) {
+		switch j := h.Journals[set]; {
+		case j != nil && j.EndedBy(*e):
 			delete(h.Journals, set)
+		case j != nil && j.FailedBy(*e):
+			j.Error = e.Error
 		}
 		h.Entries = append(h.Entries, *e)
 		e.UpText, e.DownText = "", ""
@@ -201,7 +209,7 @@ func (d *db) setJournal(to *data, set string, j *database.Journal) {
 		j.StartedAt = j.UpdatedAt
 	}
 	j.StartedAt = j.StartedAt.UTC().Truncate(time.Microsecond)
-	j.DBUser, j.Host, j.App, j.PID = user(), host(), d.opts.App, int64(os.Getpid())
+	j.DBUser, j.OSUser, j.Host, j.App, j.Actor, j.PID = user(), user(), host(), d.opts.App, d.opts.KeptActor(), int64(os.Getpid())
 	kept := *j
 	h := to.history(d.name)
 	if h.Journals == nil {

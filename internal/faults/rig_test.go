@@ -276,6 +276,9 @@ func (r *rig) finalState(ctx context.Context) (string, error) {
 		if err != nil {
 			return "", err
 		}
+		if e.Direction == database.Failed { // only the interrupted attempt leaves one
+			continue
+		}
 		fmt.Fprintf(&b, "history: %s of version %d %q of %s\n", e.Direction, e.Version, e.Name, e.Set)
 	}
 	st, err := db.State(ctx, setName)

@@ -6,7 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/user"
+	"runtime"
+	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -113,14 +117,39 @@ func Advance(p sqltext.Position, text string) sqltext.Position {
 	return p
 }
 
+// Process identifies this process in the history and the journal.
+type Process struct{ OSUser, Host, App, Actor string }
+
+// ThisProcess returns the Process of a Database with these options.
+func ThisProcess(opts database.Options) Process {
+	host, err := os.Hostname()
+	if err != nil {
+		host = ""
+	}
+	return Process{OSUser: SystemUser(), Host: host, App: opts.App, Actor: opts.KeptActor()}
+}
+
+// SystemUser returns the operating system's name of the process's user; "" if it has none, as in
+// many containers. It doesn't read the environment.
+var SystemUser = sync.OnceValue(func() string {
+	u, err := user.LookupId(strconv.Itoa(os.Getuid()))
+	if runtime.GOOS == "windows" { // which has no such numbers
+		u, err = user.Current()
+	}
+	if err != nil {
+		return ""
+	}
+	return u.Username
+})
+
 // Stamp sets who writes a journal, and when.
-func Stamp(j *database.Journal, now time.Time, user, host, app string) {
+func Stamp(j *database.Journal, now time.Time, dbUser string, p Process) {
 	now = now.UTC().Truncate(time.Microsecond)
 	if j.StartedAt.IsZero() {
 		j.StartedAt = now
 	}
 	j.StartedAt, j.UpdatedAt = j.StartedAt.UTC().Truncate(time.Microsecond), now
-	j.DBUser, j.Host, j.App, j.PID = user, host, app, int64(os.Getpid())
+	j.DBUser, j.OSUser, j.Host, j.App, j.Actor, j.PID = dbUser, p.OSUser, p.Host, p.App, p.Actor, int64(os.Getpid())
 }
 
 // MetadataLock is the set whose lock a Tx takes, beside its own, to change the metadata.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
@@ -20,17 +21,23 @@ const (
 )
 
 // History implements Database.History. page reads the entries that q selects after an ID, in order,
-// limit at most.
+// q.Limit at most. If q has Newest, it reads those before the ID.
 func History(ctx context.Context, q database.HistoryQuery,
-	page func(ctx context.Context, q database.HistoryQuery, after int64, limit int) ([]database.Entry, error),
+	page func(ctx context.Context, q database.HistoryQuery, after int64) ([]database.Entry, error),
 ) iter.Seq2[database.Entry, error] {
 	return func(yield func(database.Entry, error) bool) {
-		after, limit := int64(0), pageEntries
+		after, left, most := int64(0), q.Limit, pageEntries
+		if q.Newest {
+			after = math.MaxInt64
+		}
 		if q.Texts {
-			limit = pageTexts
+			most = pageTexts
 		}
 		for {
-			entries, err := page(ctx, q, after, limit)
+			if q.Limit = most; left > 0 {
+				q.Limit = min(left, most)
+			}
+			entries, err := page(ctx, q, after)
 			if err != nil {
 				yield(database.Entry{}, err)
 				return
@@ -40,7 +47,7 @@ func History(ctx context.Context, q database.HistoryQuery,
 					return
 				}
 			}
-			if len(entries) < limit {
+			if left -= len(entries); len(entries) < q.Limit || left == 0 {
 				return
 			}
 		}
@@ -49,13 +56,13 @@ func History(ctx context.Context, q database.HistoryQuery,
 
 // entryColumns are the columns of the history that EntryValues returns, in its order.
 const entryColumns = "set_name, version, name, direction, checksum, down_checksum, up_text, down_text, up_directives, down_directives, " +
-	"has_down_text, started_at, duration_us, db_user, host, app, tool_version, note"
+	"has_down_text, started_at, duration_us, tried, error, db_user, os_user, host, app, actor, tool_version, note"
 
 // InsertEntry begins an INSERT of an entry into a table; the values of EntryValues follow.
 func InsertEntry(table string) string { return "INSERT INTO " + table + " (" + entryColumns + ") " }
 
 // EntryParams lists the placeholders of the values.
-const EntryParams = "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
+const EntryParams = "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
 
 // EntryValues returns the values of an entry's columns. A missing text or checksum is NULL.
 func EntryValues(e database.Entry, formatTime func(time.Time) string) []any {
@@ -64,13 +71,14 @@ func EntryValues(e database.Entry, formatTime func(time.Time) string) []any {
 		e.Set, e.Version, e.Name, string(e.Direction),
 		text(e.Checksum.String(), !e.Checksum.IsZero()), text(e.DownChecksum.String(), !e.DownChecksum.IsZero()),
 		text(e.UpText, e.UpText != ""), text(e.DownText, e.HasDownText), e.UpDirectives.String(), e.DownDirectives.String(),
-		e.HasDownText, formatTime(e.StartedAt), e.Duration.Microseconds(), e.DBUser, e.Host, e.App, e.ToolVersion, e.Note,
+		e.HasDownText, formatTime(e.StartedAt), e.Duration.Microseconds(),
+		string(e.Tried), e.Error, e.DBUser, e.OSUser, e.Host, e.App, e.Actor, e.ToolVersion, e.Note,
 	}
 }
 
 // Complete sets who records an entry, and rounds its times to the precision of the tables.
-func Complete(e database.Entry, user, host, app string) database.Entry {
-	e.DBUser, e.Host, e.App = user, host, app
+func Complete(e database.Entry, dbUser string, p Process) database.Entry {
+	e.DBUser, e.OSUser, e.Host, e.App, e.Actor = dbUser, p.OSUser, p.Host, p.App, p.Actor
 	e.StartedAt, e.Duration = e.StartedAt.UTC().Truncate(time.Microsecond), e.Duration.Truncate(time.Microsecond)
 	e.HasDownText = e.HasDownText || e.DownText != ""
 	return e
@@ -78,17 +86,17 @@ func Complete(e database.Entry, user, host, app string) database.Entry {
 
 // ScanEntry reads an entry from the columns id, set_name, version, name, direction, checksum,
 // down_checksum, up_text, down_text, up_directives, down_directives, has_down_text, started_at,
-// duration_us, db_user, host, app, tool_version and note.
+// duration_us, tried, error, db_user, os_user, host, app, actor, tool_version and note.
 func ScanEntry(scan func(...any) error, parseTime func(string) (time.Time, error)) (e database.Entry, err error) {
 	var checksum, downChecksum, up, down sql.NullString
-	var direction, upDirectives, downDirectives, at string
+	var direction, tried, upDirectives, downDirectives, at string
 	var duration int64
 	err = scan(&e.ID, &e.Set, &e.Version, &e.Name, &direction, &checksum, &downChecksum, &up, &down, &upDirectives, &downDirectives, &e.HasDownText,
-		&at, &duration, &e.DBUser, &e.Host, &e.App, &e.ToolVersion, &e.Note)
+		&at, &duration, &tried, &e.Error, &e.DBUser, &e.OSUser, &e.Host, &e.App, &e.Actor, &e.ToolVersion, &e.Note)
 	if err != nil {
 		return e, err
 	}
-	e.Direction, e.UpText, e.DownText = database.Direction(direction), up.String, down.String
+	e.Direction, e.Tried, e.UpText, e.DownText = database.Direction(direction), database.Direction(tried), up.String, down.String
 	e.Duration = time.Duration(duration) * time.Microsecond
 	var errs [3]error
 	e.StartedAt, errs[0] = parseTime(at)

@@ -32,6 +32,11 @@ type Entry struct {
 	Host      string  `json:"host"`
 	App       string  `json:"app"`
 	Note      string  `json:"note"`
+	// Tried is the direction of an attempt that failed or was abandoned, Error why it failed.
+	Tried  string `json:"tried,omitempty"`
+	Error  string `json:"error,omitempty"`
+	OSUser string `json:"os_user"`
+	Actor  string `json:"actor"`
 }
 
 // NewEntry converts a history entry.
@@ -43,6 +48,7 @@ func NewEntry(e database.Entry) Entry {
 	return Entry{
 		ID: e.ID, Set: e.Set, Version: e.Version, Name: e.Name, Direction: string(e.Direction), Checksum: checksum,
 		At: instant(e.StartedAt), Duration: Millis(e.Duration), User: e.DBUser, Host: e.Host, App: e.App, Note: e.Note,
+		Tried: string(e.Tried), Error: e.Error, OSUser: e.OSUser, Actor: e.Actor,
 	}
 }
 
@@ -79,7 +85,7 @@ func (h *History) cells(pg *page, e Entry) []string {
 		version = ""
 	}
 	return []string{
-		strconv.FormatInt(e.ID, 10), when(time.Time(e.At)), set, pg.direction(e.Direction), version, clean(e.Name),
+		strconv.FormatInt(e.ID, 10), when(time.Time(e.At)), set, pg.what(e), version, clean(e.Name),
 		took(time.Duration(e.Duration)),
 	}
 }
@@ -89,7 +95,7 @@ var historyHead = []string{"ID", "AT (UTC)", "SET", "WHAT", "VERSION", "NAME", "
 func (h *History) table(pg *page) table {
 	t := table{head: append(slices.Clone(historyHead), "BY", "NOTE"), right: map[int]bool{0: true, 6: true}}
 	for _, e := range h.Entries {
-		t.add(append(h.cells(pg, e), strings.TrimPrefix(pg.by(e), " by "), oneLine(e.Note))...)
+		t.add(append(h.cells(pg, e), strings.TrimPrefix(pg.by(e), " by "), oneLine(e.remark()))...)
 	}
 	return t
 }
@@ -101,7 +107,7 @@ func (h *History) narrow(pg *page) table {
 	last := ""
 	for _, e := range h.Entries {
 		above := strings.TrimSpace(pg.by(e))
-		if note := oneLine(e.Note); note != "" {
+		if note := oneLine(e.remark()); note != "" {
 			above = strings.TrimPrefix(above+": "+note, ": ")
 		}
 		if above != last {
@@ -113,16 +119,43 @@ func (h *History) narrow(pg *page) table {
 	return t
 }
 
+// remark returns the error and the note of an entry.
+func (e Entry) remark() string {
+	return strings.Trim(e.Error+"; "+e.Note, "; ")
+}
+
 // by returns the author of an entry, with a leading " by ".
 func (pg *page) by(e Entry) string {
 	who := strings.Trim(e.User+"@"+e.Host, "@")
-	if e.App != "" {
-		who = strings.TrimSpace(who + " (" + e.App + ")")
+	var more []string
+	for _, part := range []string{e.App, e.osUser(), e.Actor} {
+		if part != "" {
+			more = append(more, part)
+		}
+	}
+	if len(more) > 0 {
+		who = strings.TrimSpace(who + " (" + strings.Join(more, ", ") + ")")
 	}
 	if who == "" {
 		return ""
 	}
 	return " by " + oneLine(who)
+}
+
+// osUser names the operating system's user, unless it has the database user's name.
+func (e Entry) osUser() string {
+	if e.OSUser == "" || e.OSUser == e.User {
+		return ""
+	}
+	return "OS user " + e.OSUser
+}
+
+// what formats the direction of an entry.
+func (pg *page) what(e Entry) string {
+	if e.Tried != "" {
+		return pg.bad(e.Direction) + " " + clean(e.Tried)
+	}
+	return pg.direction(e.Direction)
 }
 
 func (pg *page) direction(d string) string {
