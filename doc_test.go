@@ -2,6 +2,7 @@ package whimbrel_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"go/ast"
 	"go/doc/comment"
 	"go/parser"
@@ -84,9 +85,39 @@ func main() {
 	}
 }
 
-// buildProgram builds a main package inside this module without writing into its folder, so that it
-// uses this version of the module and the versions of go.mod. It returns the program's path.
+// TestTheExamplesOfTheLibraryPage compiles each Go file of docs/library.md.
+func TestTheExamplesOfTheLibraryPage(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("docs/library.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{}
+	for i, m := range regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(page), -1) {
+		if !regexp.MustCompile(`(?m)^package `).MatchString(m[1]) {
+			t.Errorf("example %d is no whole file:\n%s", i+1, m[1])
+		}
+		folder := fmt.Sprintf("example%d/", i+1)
+		files[folder+"main.go"] = m[1]
+		files[folder+"migrations/0001_a.up.sql"] = "SELECT 1;"
+	}
+	if len(files) < 2*4 {
+		t.Errorf("docs/library.md has %d examples, want at least 4", len(files)/2)
+	}
+	build(t, "librarypage", files, "/...")
+}
+
+// buildProgram builds a main package and returns the program's path.
 func buildProgram(t *testing.T, name string, files map[string]string) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), name+".exe")
+	build(t, name, files, "", "-o", program)
+	return program
+}
+
+// build builds packages inside this module without writing into its folder, so that they use this
+// version of the module and the versions of go.mod.
+func build(t *testing.T, name string, files map[string]string, pattern string, flags ...string) {
 	t.Helper()
 	module, err := os.Getwd()
 	if err != nil {
@@ -111,12 +142,11 @@ func buildProgram(t *testing.T, name string, files map[string]string) string {
 	if err := os.WriteFile(filepath.Join(dir, "overlay.json"), overlay, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	program := filepath.Join(dir, name+".exe")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-overlay", filepath.Join(dir, "overlay.json"), "-o", program, "./internal/"+name)
+	args := append([]string{"build", "-overlay", filepath.Join(dir, "overlay.json")}, flags...)
+	cmd := exec.CommandContext(t.Context(), "go", append(args, "./internal/"+name+pattern)...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("the example does not compile: %v\n%s", err, out)
 	}
-	return program
 }
 
 // TestTheStamp sets the version and the commit as scripts/dist does.
@@ -132,8 +162,8 @@ func TestTheStamp(t *testing.T) {
 	}
 	stamps := strings.NewReplacer("$module", "github.com/whimbrel-db/whimbrel", "$VERSION", "v7.8.9", "$COMMIT", "0123456789abcdef").Replace(string(flags[1]))
 	program := filepath.Join(t.TempDir(), "whimbrel.exe")
-	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags", stamps, "-o", program, "./cmd/whimbrel")
-	if out, err := build.CombinedOutput(); err != nil {
+	linked := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags", stamps, "-o", program, "./cmd/whimbrel")
+	if out, err := linked.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	for _, arg := range []string{"--version", "version"} {

@@ -1,0 +1,331 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/whimbrel-db/whimbrel/internal/testdb"
+)
+
+// The pages docs/ci.md and docs/containers.md are tested with the commands of their YAML.
+
+const install = "go install github.com/whimbrel-db/whimbrel/cmd/whimbrel@latest"
+
+// pipeline is one job of a page: the commands that it runs in one database.
+type pipeline struct {
+	name     string
+	commands []string
+}
+
+// workflow is a workflow of GitHub Actions.
+type workflow struct {
+	Jobs yaml.MapSlice
+}
+
+// job is a job of a workflow, or of a .gitlab-ci.yml.
+type job struct {
+	Env          map[string]string
+	Variables    map[string]string
+	Steps        []struct{ Run, Uses string }
+	BeforeScript []string `yaml:"before_script"`
+	Script       []string
+}
+
+// yamlOf decodes the YAML block under a heading of a page.
+func yamlOf(t *testing.T, page, heading string, to any) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("../../docs", page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, found := strings.Cut(string(text), "# "+heading+"\n")
+	block := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindStringSubmatch(section)
+	if !found || block == nil {
+		t.Fatalf("docs/%s has no YAML under %q", page, heading)
+	}
+	if err := yaml.Unmarshal([]byte(block[1]), to); err != nil {
+		t.Fatalf("docs/%s, %s: %v", page, heading, err)
+	}
+}
+
+// decode turns a decoded YAML value into a struct.
+func decode(t *testing.T, v, to any) {
+	t.Helper()
+	text, err := yaml.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.Unmarshal(text, to); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func githubPipelines(t *testing.T) (all []pipeline) {
+	var w workflow
+	yamlOf(t, "ci.md", "GitHub Actions", &w)
+	for _, item := range w.Jobs {
+		var j job
+		decode(t, item.Value, &j)
+		if j.Env["DATABASE_URL"] == "" {
+			t.Errorf("the job %s has no DATABASE_URL", item.Key)
+		}
+		p := pipeline{name: item.Key.(string)}
+		for _, s := range j.Steps {
+			if s.Run != "" {
+				p.commands = append(p.commands, s.Run)
+			}
+		}
+		if len(p.commands) == 0 || p.commands[0] != install {
+			t.Errorf("the job %s does not begin with %q", p.name, install)
+			continue
+		}
+		p.commands = p.commands[1:]
+		all = append(all, p)
+	}
+	return all
+}
+
+func gitlabPipelines(t *testing.T) (all []pipeline) {
+	var file yaml.MapSlice
+	yamlOf(t, "ci.md", "GitLab", &file)
+	installed := false
+	for _, item := range file {
+		var j job
+		if item.Key == "stages" {
+			continue
+		}
+		decode(t, item.Value, &j)
+		installed = installed || len(j.BeforeScript) == 1 && j.BeforeScript[0] == install
+		if len(j.Script) > 0 {
+			if j.Variables["DATABASE_URL"] == "" {
+				t.Errorf("the job %s has no DATABASE_URL", item.Key)
+			}
+			all = append(all, pipeline{item.Key.(string), j.Script})
+		}
+	}
+	if !installed {
+		t.Errorf("before_script is not %q", install)
+	}
+	return all
+}
+
+// shopFolder returns a folder that contains the migrations of examples/shop in migrations.
+func shopFolder(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.CopyFS(filepath.Join(dir, "migrations"), os.DirFS("../../examples/shop")); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// TestCIPage runs the pipelines of docs/ci.md. Each job has a database of its own. Then it runs
+// them with a down script that undoes nothing, which the first command must find.
+func TestCIPage(t *testing.T) {
+	t.Parallel()
+	for platform, read := range map[string]func(*testing.T) []pipeline{"GitHub": githubPipelines, "GitLab": gitlabPipelines} {
+		t.Run(platform, func(t *testing.T) {
+			t.Parallel()
+			all := read(t)
+			if len(all) != 2 || all[0].name != "prove" || all[1].name != "deploy" {
+				t.Fatalf("the page has the jobs %v, want prove and deploy", all)
+			}
+			dir := shopFolder(t)
+			for _, p := range all {
+				sh := newShell(t, dir)
+				sh.env = append(sh.env, "DATABASE_URL="+testdb.Postgres(t), "GITHUB_SHA=0123abc", "CI_COMMIT_SHA=0123abc")
+				for _, command := range p.commands {
+					sh.run(command)
+				}
+			}
+			wrongDown := filepath.Join(dir, "migrations/0004_order_sizes.down.sql")
+			if err := os.WriteFile(wrongDown, []byte("SELECT 1;\n"), 0o666); err != nil {
+				t.Fatal(err)
+			}
+			sh := newShell(t, dir)
+			sh.env = append(sh.env, "DATABASE_URL="+testdb.Postgres(t))
+			if got := sh.answer(all[0].commands[0]); !strings.Contains(got, "order_sizes") {
+				t.Errorf("%s does not report the wrong down script:\n%s", all[0].commands[0], got)
+			}
+		})
+	}
+}
+
+// container is a container of a Kubernetes manifest.
+type container struct {
+	Args []string
+	Env  []struct{ Name string }
+}
+
+// manifest is the part of a Job or a Deployment that has containers.
+type manifest struct {
+	Spec struct {
+		Template struct {
+			Spec struct {
+				InitContainers []container `yaml:"initContainers"`
+				Containers     []container
+			}
+		}
+	}
+}
+
+// run starts the command as a container would: with the variables of the manifest and nothing
+// else, in a folder that contains the migrations and must not change.
+func (c container) run(ctx context.Context, t *testing.T, dir, url string) *exec.Cmd {
+	t.Helper()
+	if len(c.Env) != 1 || c.Env[0].Name != "DATABASE_URL" {
+		t.Fatalf("the container has the variables %v, want DATABASE_URL", c.Env)
+	}
+	program, err := exec.LookPath("whimbrel")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if program, err = filepath.Abs(program); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(ctx, program, c.Args...)
+	cmd.Dir, cmd.Env = dir, []string{"DATABASE_URL=" + url}
+	return cmd
+}
+
+// readOnly makes the files and folders below a folder read-only until the test ends.
+func readOnly(t *testing.T, dir string) {
+	t.Helper()
+	set := func(folder, file os.FileMode) {
+		err := filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			if e.IsDir() {
+				return os.Chmod(path, folder)
+			}
+			return os.Chmod(path, file)
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	set(0o555, 0o444)
+	t.Cleanup(func() { set(0o755, 0o644) })
+}
+
+// TestContainersPage runs the commands of the manifests of docs/containers.md, each twice, and then
+// the init container that waits for a job.
+func TestContainersPage(t *testing.T) {
+	t.Parallel()
+	dir := shopFolder(t)
+	readOnly(t, dir)
+	var fromJob, fromInit manifest
+	yamlOf(t, "containers.md", "A job", &fromJob)
+	yamlOf(t, "containers.md", "An init container", &fromInit)
+	waiting := container{Args: []string{"status", "--exit-code", "--quiet"}, Env: fromJob.Spec.Template.Spec.Containers[0].Env}
+	page, err := os.ReadFile("../../docs/containers.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	quoted := `args: ["` + strings.Join(waiting.Args, `", "`) + `"]`
+	if !strings.Contains(strings.Join(strings.Fields(string(page)), " "), quoted) {
+		t.Errorf("docs/containers.md lacks %s", quoted)
+	}
+	for name, c := range map[string]container{
+		"a job":             fromJob.Spec.Template.Spec.Containers[0],
+		"an init container": fromInit.Spec.Template.Spec.InitContainers[0],
+	} {
+		url := testdb.Postgres(t)
+		if out, err := waiting.run(t.Context(), t, dir, url).CombinedOutput(); err == nil {
+			t.Errorf("%s: before it, %v succeeds: %s", name, waiting.Args, out)
+		}
+		for range 2 {
+			if out, err := c.run(t.Context(), t, dir, url).CombinedOutput(); err != nil {
+				t.Errorf("%s: %v: %v\n%s", name, c.Args, err, out)
+			}
+		}
+		if out, err := waiting.run(t.Context(), t, dir, url).CombinedOutput(); err != nil {
+			t.Errorf("%s: after it, %v: %v\n%s", name, waiting.Args, err, out)
+		}
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
+		t.Errorf("the folder contains %v (%v), want migrations only", left, err)
+	}
+}
+
+// TestContainersPageEntrypoint runs the shell script of docs/containers.md.
+func TestContainersPageEntrypoint(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/containers.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := regexp.MustCompile("(?s)```sh\n(#!/bin/sh\n.*?)```").FindStringSubmatch(string(page))
+	if script == nil {
+		t.Fatal("docs/containers.md has no entrypoint")
+	}
+	dir := shopFolder(t)
+	if err := os.WriteFile(filepath.Join(dir, "entrypoint"), []byte(script[1]), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	sh := newShell(t, dir)
+	sh.env = append(sh.env, "DATABASE_URL="+testdb.Postgres(t))
+	if got := sh.answer("./entrypoint echo the application"); !strings.HasSuffix(got, "\nthe application\n") {
+		t.Errorf("the entrypoint prints %q, want the application's output at the end", got)
+	}
+	sh.run("rm -r migrations")
+	if got := sh.answer("./entrypoint echo the application"); strings.Contains(got, "the application") {
+		t.Errorf("without migrations the entrypoint prints %q, want no start of the application", got)
+	}
+}
+
+// TestContainersPageSignal sends SIGTERM to the job of docs/containers.md while a statement runs.
+func TestContainersPageSignal(t *testing.T) {
+	t.Parallel()
+	url := testdb.Postgres(t)
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "migrations"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	text := "CREATE TABLE slow ();\nSELECT pg_sleep(600);\n"
+	if err := os.WriteFile(filepath.Join(dir, "migrations/0001_slow.up.sql"), []byte(text), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	var m manifest
+	yamlOf(t, "containers.md", "A job", &m)
+	cmd := m.Spec.Template.Spec.Containers[0].run(t.Context(), t, dir, url)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("pgx", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for running := false; !running; time.Sleep(20 * time.Millisecond) {
+		const query = `SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'`
+		if err := db.QueryRowContext(t.Context(), query).Scan(&running); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // its error is the exit code
+	if code := cmd.ProcessState.ExitCode(); code != 143 {
+		t.Errorf("exit code %d, want 143:\n%s", code, out.String())
+	}
+	var left bool
+	if err := db.QueryRowContext(t.Context(), `SELECT to_regclass('slow') IS NOT NULL`).Scan(&left); err != nil || left {
+		t.Errorf("the table of the interrupted migration exists: %v, %v", left, err)
+	}
+}
