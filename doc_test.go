@@ -178,7 +178,7 @@ func TestTheStamp(t *testing.T) {
 var errorsOfDrivers = []string{"database.ErrConflict", "database.ErrHeadChanged", "database.ErrNoTransaction", "database.ErrLocked"}
 
 // errorsOfOthers are errors of functions that the root package does not call.
-var errorsOfOthers = []string{"database.ErrReadOnly"}
+var errorsOfOthers = []string{"database.ErrReadOnly", "database.OccupiedError", "database.ServerDatabaseError"}
 
 var errorName = regexp.MustCompile(`(?:[a-z]+\.)?\b(?:[A-Z]\w*Error|Err[A-Z]\w*)\b`)
 

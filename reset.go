@@ -91,7 +91,7 @@ func mayReset(st *database.State, opts ResetOptions) error {
 		return err
 	}
 	if !opts.DryRun && (opts.Confirm == "" || opts.Confirm != st.Database) {
-		return &ConfirmError{Database: st.Database, Confirm: opts.Confirm}
+		return &ConfirmError{What: resetWord, Database: st.Database, Confirm: opts.Confirm}
 	}
 	return nil
 }
@@ -158,13 +158,14 @@ func createdSchemas(text string, d sqltext.Dialect) (names []string) {
 
 // ConfirmError reports that ResetOptions.Confirm is not the database's name. Nothing has changed.
 type ConfirmError struct {
+	What     string // the refused action: "reset", or another command's that asks for the name
 	Database string // its name
 	Confirm  string // the value that the call passed
 }
 
 func (e *ConfirmError) Error() string {
 	if e.Confirm == "" {
-		return fmt.Sprintf("reset needs the database's name, which is %q", e.Database)
+		return fmt.Sprintf("%s needs the database's name, which is %q", e.What, e.Database)
 	}
-	return fmt.Sprintf("the database's name is %q, not %q; nothing was reset", e.Database, e.Confirm)
+	return fmt.Sprintf("the database's name is %q, not %q; nothing was changed", e.Database, e.Confirm)
 }

@@ -173,6 +173,8 @@ type ConnectError struct {
 	Code   string // SQLSTATE, if the server reported one
 	Hint   string // what to do next
 	Err    error
+	// NoDatabase says that the server answers, and that it has no database of this name.
+	NoDatabase bool
 }
 
 func (e *ConnectError) Error() string {

@@ -28,6 +28,7 @@ const (
 	PowerIdentify Power = "identify a server"               // Identifier
 	PowerLocate   Power = "name the location of a database" // Locator
 	PowerCheck    Power = "refuse statements ahead of time" // Checker
+	PowerCreate   Power = "create and drop databases"       // Creator, of a Driver
 	PowerBackend  Power = "name the process on the server"  // Backender
 )
 

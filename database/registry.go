@@ -51,12 +51,21 @@ var packages = map[string]string{
 // returns the driver's errors, and a *URLError if no driver is registered. The program must import
 // the driver's package: database/postgres, database/sqlite or database/mysql.
 func Open(ctx context.Context, url string, opts Options) (Database, error) {
+	d, err := driverOf(url)
+	if err != nil {
+		return nil, err
+	}
+	return d.Open(ctx, url, opts)
+}
+
+// driverOf returns the driver of a URL, or a *URLError.
+func driverOf(url string) (Driver, error) {
 	scheme, _, ok := strings.Cut(url, ":")
 	registry.RLock()
 	d := registry.drivers[scheme]
 	registry.RUnlock()
 	if ok && d != nil {
-		return d.Open(ctx, url, opts)
+		return d, nil
 	}
 	scheme, _, ok = cutScheme(url) // without one, the word before the colon may be a secret
 	return nil, noDriver(url, scheme, ok)

@@ -75,7 +75,7 @@ func serverDatabase(create func(testing.TB) string) func(*testscript.Env) string
 // MariaDB runs the scripts whose SQL every database accepts and which expect no CREATE TABLE in a
 // transaction.
 func TestMariaDB(t *testing.T) {
-	runScripts(t, "mariadb", serverDatabase(testdb.MariaDB), "answers", "config", "database", "deleted", "edited", "freeze", "goals", "goals_wrong", "history", "irreversible", "locked", "looking", "metadata", "mysql", "mysql_tools", "outoforder", "outside", "promises", "sql",
+	runScripts(t, "mariadb", serverDatabase(testdb.MariaDB), "answers", "config", "create", "database", "deleted", "edited", "freeze", "goals", "goals_wrong", "history", "irreversible", "locked", "looking", "metadata", "mysql", "mysql_tools", "outoforder", "outside", "promises", "sql",
 		"records", "replayed", "resume", "seed", "settings", "squash_minimal", "status", "tables", "together", "where")
 }
 

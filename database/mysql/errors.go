@@ -24,6 +24,8 @@ var errControl = errors.New("a Go function must not begin, commit or roll back t
 
 // The server's error numbers used here.
 const (
+	erDBCreateExists   = 1007
+	erDBDropExists     = 1008
 	erDBAccessDenied   = 1044
 	erAccessDenied     = 1045
 	erBadDB            = 1049
@@ -207,7 +209,7 @@ func connectError(config *client.Config, err error) error {
 	say := func(msg, hint string) { e.Err, e.Hint = &drivers.Reworded{Message: msg, Err: err}, hint }
 	switch {
 	case errors.As(err, &my):
-		e.Code = codeOf(my)
+		e.Code, e.NoDatabase = codeOf(my), my.Number == erBadDB
 		say(my.Message, connectHints[int(my.Number)])
 		switch {
 		case my.Number != erAccessDenied || config == nil:

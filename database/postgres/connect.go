@@ -39,7 +39,7 @@ func connectError(config *pgx.ConnConfig, err error) error {
 	}
 	all := attempts(ce)
 	best := slices.MaxFunc(all, func(a, b attempt) int { return a.rank - b.rank })
-	e.Code, e.Hint = best.code, best.hint
+	e.Code, e.Hint, e.NoDatabase = best.code, best.hint, best.code == noSuchDatabase
 	if best.code == "28P01" && places.Password == "" {
 		e.Hint = "the URL has no password: add one, or name a password file (passfile=…)"
 	}

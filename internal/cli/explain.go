@@ -48,7 +48,8 @@ const (
 //	irreversible       5     a migration has no down script
 //	frozen             5     the database is frozen
 //	protected          5     the command needs the database's name, or the database is protected
-//	in_use             5     objects that must remain depend on objects that a reset would drop
+//	in_use             5     objects that must remain depend on objects that a reset would drop; or
+//	                         clients are connected to a database that would be dropped
 //	output             1     the file that --out names could not be written
 //	squashed           5     the database has only some of the versions of a squash, and their files are gone
 //	history            5     baseline for a set that already has a history
@@ -356,6 +357,10 @@ func settingRules() []rule {
 		on(kindProtected, func(f *render.Failure, e *whimbrel.ConfirmError) {
 			f.Database, f.Next = e.Database, "To confirm, add --yes "+e.Database
 		}),
+		on(kindInUse, func(f *render.Failure, e *database.OccupiedError) {
+			f.Next = "Close their connections, or add --force to end their sessions."
+		}),
+		on[*database.ServerDatabaseError](kindInUse, nil),
 		on(kindInUse, func(f *render.Failure, e *database.InUseError) {
 			f.Message = "can't reset: objects that Whimbrel must not drop depend on objects that it would drop; nothing was changed"
 			var uses []string
@@ -541,10 +546,13 @@ func explainFolder(f *render.Failure, dir *folderError) {
 func otherRules() []rule {
 	return []rule{
 		on[*outputError](kindOutput, nil),
-		on(kindConnection, func(f *render.Failure, e *database.ConnectError) {
-			f.Message = fmt.Sprintf("can't connect to %s: %v", e.Target, e.Err)
-			f.SQLState, f.Next = e.Code, sentence(e.Hint)
+		on(kindConnection, func(f *render.Failure, e *notReadyError) {
+			f.Message = e.err.Error()
+			explainConnect(f, e.err)
+			f.Message = "no answer within " + e.waited.String() + ": " + f.Message
+			f.Next = strings.TrimSpace(f.Next + " To wait longer, add --timeout 5m.")
 		}),
+		explainConnect,
 		on[*openError](kindConnection, nil),
 		on(kindConflict, func(f *render.Failure, e *whimbrel.ConflictError) {
 			f.Version, f.Message = &e.Version, fmt.Sprintf("version %d %s", e.Version, e.Problem)
@@ -594,4 +602,15 @@ func sentence(s string) string {
 		s += "."
 	}
 	return s
+}
+
+// explainConnect is the rule for a database that can't be reached.
+func explainConnect(f *render.Failure, err error) bool {
+	return on(kindConnection, func(f *render.Failure, e *database.ConnectError) {
+		f.Message = fmt.Sprintf("can't connect to %s: %v", e.Target, e.Err)
+		f.SQLState, f.Next = e.Code, sentence(e.Hint)
+		if e.NoDatabase {
+			f.Next = `Create it with "whimbrel create", or check its name.`
+		}
+	})(f, err)
 }

@@ -77,7 +77,7 @@ func constant(e ast.Expr) (string, bool) {
 var (
 	quotedCommand = regexp.MustCompile(`"(whimbrel [^"]+)"`)
 	namedCommand  = regexp.MustCompile(`(?:run|schema): (whimbrel .+?)\.?(?:$|\n)`)
-	example       = regexp.MustCompile(`(?m)^ *\$? *(whimbrel [^#|;{\n]+)`)
+	example       = regexp.MustCompile(`(?m)^ *\$? *(whimbrel [^#|;{&>\n]+)`)
 	wholeCommand  = regexp.MustCompile(`^whimbrel [a-z].*$`)
 	namedFlag     = regexp.MustCompile(`--[a-z][a-z-]*`)
 	word          = regexp.MustCompile(`"[^"]*"|'[^']*'|[^ ]+`)
@@ -167,7 +167,7 @@ func eachCommand(cmd *cobra.Command, visit func(*cobra.Command)) {
 	}
 }
 
-var failing = regexp.MustCompile(`^(?:\[[a-z]+\] )*(?:code [1-9]|!? ?exec) (whimbrel\b.*)$`)
+var failing = regexp.MustCompile(`^(?:\[!?[a-z]+\] )*(?:code [1-9]|!? ?exec) (whimbrel\b.*)$`)
 
 // TestHintsFitTheirCommand reads the scripts that test the command: a hint that a failing command
 // gives names flags of this command.

@@ -20,7 +20,7 @@ func (a *app) newCommand() *cobra.Command {
 	var timestamp, sequence, force bool
 	cmd := &cobra.Command{
 		Use:        "new NAME",
-		SuggestFor: []string{"create", "generate", "add"},
+		SuggestFor: []string{"generate", "add"},
 		GroupID:    groupMigrate,
 		Short:      "Create the files of a new migration",
 		Long: `New creates the files of a migration with the next version, and prints their paths. The version

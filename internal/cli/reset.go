@@ -23,8 +23,8 @@ func (a *app) resetCommand() *cobra.Command {
 	var opts whimbrel.ResetOptions
 	cmd := &cobra.Command{
 		Use:        "reset",
-		SuggestFor: []string{"drop", "clean", "empty", "wipe"},
-		GroupID:    groupMigrate,
+		SuggestFor: []string{"clean", "empty", "wipe"},
+		GroupID:    groupDatabase,
 		Short:      "Drop everything in the database",
 		Long: `Reset drops all objects in the schema of Whimbrel's tables and in the schemas that migrations
 created, in one transaction. It records every migration of every set as not applied. It lists and keeps
@@ -78,7 +78,7 @@ func (a *app) askAndReset(ctx context.Context, t *target, opts whimbrel.ResetOpt
 		return nil, err
 	}
 	if opts.Confirm != dry.Database {
-		return nil, &whimbrel.ConfirmError{Database: dry.Database, Confirm: opts.Confirm}
+		return nil, &whimbrel.ConfirmError{What: "reset", Database: dry.Database, Confirm: opts.Confirm}
 	}
 	opts.DryRun = false
 	done, err := t.migrator().Reset(ctx, opts)

@@ -19,10 +19,11 @@ type globalFlags struct {
 }
 
 const (
-	groupMigrate = "migrate"
-	groupInspect = "inspect"
-	groupRecord  = "record"
-	groupOther   = "other"
+	groupMigrate  = "migrate"
+	groupInspect  = "inspect"
+	groupRecord   = "record"
+	groupDatabase = "database"
+	groupOther    = "other"
 )
 
 // root returns the whimbrel command with all subcommands.
@@ -82,14 +83,16 @@ You can kill it at any moment, or start it many times at once: no manual repair 
 		&cobra.Group{ID: groupMigrate, Title: "Migrate:"},
 		&cobra.Group{ID: groupInspect, Title: "Inspect:"},
 		&cobra.Group{ID: groupRecord, Title: "Correct the history without running anything:"},
+		&cobra.Group{ID: groupDatabase, Title: "The database as a whole:"},
 		&cobra.Group{ID: groupOther, Title: "More:"},
 	)
 	root.SetHelpCommandGroupID(groupOther)
 	root.SetCompletionCommandGroupID(groupOther)
 	root.AddCommand(
-		a.initCommand(), a.newCommand(), a.upCommand(), a.toCommand(), a.downCommand(), a.redoCommand(), a.seedCommand(), a.squashCommand(), a.resetCommand(),
+		a.initCommand(), a.newCommand(), a.upCommand(), a.toCommand(), a.downCommand(), a.redoCommand(), a.seedCommand(), a.squashCommand(),
 		a.statusCommand(), a.planCommand(), a.historyCommand(), a.verifyCommand(), a.snapshotCommand(), a.driftCommand(), a.diffCommand(), a.reportCommand(),
 		a.resolveCommand(), a.acceptCommand(), a.markCommand(), a.forgetCommand(), a.baselineCommand(),
+		a.createCommand(), a.waitCommand(), a.resetCommand(), a.dropCommand(),
 		a.metadataCommand(), a.sqlCommand(), a.settingsCommand(), a.freezeCommand(), a.thawCommand(), a.configCommand(), a.driversCommand(), a.versionCommand(),
 	)
 	root.SetHelpCommand(helpCommand())

@@ -1,0 +1,55 @@
+package render
+
+// Created is the answer of create.
+type Created struct {
+	Database string `json:"database"` // its URL, without the password
+	Created  bool   `json:"created"`
+}
+
+func (d *Created) write(pg *page) {
+	if d.Created {
+		pg.line(pg.good("Created the database " + clean(d.Database) + "."))
+		return
+	}
+	pg.line("The database ", clean(d.Database), " already exists.")
+}
+
+// Dropped is the answer of drop.
+type Dropped struct {
+	Database string `json:"database"` // its URL, without the password
+	Dropped  bool   `json:"dropped"`
+}
+
+func (d *Dropped) write(pg *page) {
+	if d.Dropped {
+		pg.line(pg.good("Dropped the database " + clean(d.Database) + "."))
+		return
+	}
+	pg.line("The database ", clean(d.Database), " does not exist.")
+}
+
+// Ready is the answer of wait.
+type Ready struct {
+	Database string `json:"database"` // its URL, without the password
+	// Missing says that the server answers, and the database does not exist.
+	Missing bool   `json:"missing"`
+	Waited  Millis `json:"waited_ms"`
+}
+
+func (d *Ready) write(pg *page) {
+	if d.Missing {
+		pg.line("The server answers; the database ", clean(d.Database), ` does not exist. Create it with "whimbrel create".`)
+		return
+	}
+	pg.line(pg.good(clean(d.Database) + " answers."))
+}
+
+// Waiting says on standard error what a command waits for.
+func (p *Printer) Waiting(text string) {
+	if p.silent() {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.put(p.opts.Err, cleanLines(text)+"\n")
+}
