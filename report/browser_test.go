@@ -35,7 +35,7 @@ type browser struct {
 // newBrowser starts Chromium. It ends with the test.
 func newBrowser(t *testing.T) *browser {
 	t.Helper()
-	home := t.TempDir()
+	home := profile(t)
 	opts := slices.Concat(chromedp.DefaultExecAllocatorOptions[:], []chromedp.ExecAllocatorOption{
 		chromedp.ExecPath(testdb.Tool(t, "chromium")), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(filepath.Join(home, "profile")),
 		chromedp.Env("HOME="+home, "XDG_CONFIG_HOME="+home, "XDG_CACHE_HOME="+home), chromedp.WSURLReadTimeout(5 * time.Minute),
@@ -51,6 +51,26 @@ func newBrowser(t *testing.T) *browser {
 	chromedp.ListenTarget(ctx, b.listen)
 	b.run(t, network.Enable(), log.Enable(), runtime.Enable())
 	return b
+}
+
+// profile returns a folder for Chromium. Its processes can still write there for a moment after the
+// browser has ended, so the folder is removed patiently.
+func profile(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "whimbrel-chromium-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for range 600 {
+			if err = os.RemoveAll(dir); err == nil {
+				return
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		t.Error(err)
+	})
+	return dir
 }
 
 func (b *browser) listen(event any) {

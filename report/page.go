@@ -150,35 +150,54 @@ func attention(n int) string {
 	return "need"
 }
 
-// badges returns the states of a target.
+// badges returns the states of a target, the most important first.
 func (v *targetView) badges() []badge {
-	if v.Problem != nil {
+	switch {
+	case v.Problem != nil:
 		return []badge{{"bad", "can't be read", v.Problem.Error()}}
-	}
-	var all []badge
-	add := func(level, word, detail string) { all = append(all, badge{level, word, detail}) }
-	s := v.Status
-	if s == nil {
+	case v.Status == nil:
 		return nil
 	}
-	if j := s.Interrupted; j != nil {
-		level, word := "bad", "interrupted"
-		if j.Held {
-			level, word = "info", "running"
-		}
-		add(level, word, v.interrupted(j))
+	all := slices.Concat(v.stopped(), v.drifted(), v.doubtful())
+	if n := v.Pending + len(v.Status.PendingRepeatables()); n > 0 {
+		all = append(all, badge{"info", fmt.Sprintf("%d pending", n), "The next up applies " + count(n, "script") + "."})
 	}
-	if by, frozen := frozenBy(s.Settings); frozen {
-		add("warn", "frozen", by)
+	if len(all) == 0 {
+		all = append(all, badge{"good", "up to date", "Everything is applied."})
 	}
+	return all
+}
+
+// stopped returns the states in which a migration waits for somebody.
+func (v *targetView) stopped() (all []badge) {
+	j := v.Status.Interrupted
+	switch {
+	case j != nil && j.Held:
+		all = append(all, badge{"info", "running", v.interrupted(j)})
+	case j != nil:
+		all = append(all, badge{"bad", "interrupted", v.interrupted(j)})
+	}
+	if by, frozen := frozenBy(v.Status.Settings); frozen {
+		all = append(all, badge{"warn", "frozen", by})
+	}
+	return all
+}
+
+// drifted returns the state of the schema beside the history.
+func (v *targetView) drifted() []badge {
 	switch {
 	case v.DriftProblem != nil:
-		add("warn", "drift unknown", v.DriftProblem.Error())
+		return []badge{{"warn", "drift unknown", v.DriftProblem.Error()}}
 	case len(v.Drift) > 0:
-		add("bad", "drift", count(len(v.Drift), "difference")+" between the database and its history.")
+		return []badge{{"bad", "drift", count(len(v.Drift), "difference") + " between the database and its history."}}
 	}
-	if v.Refused != nil && s.Interrupted == nil {
-		add("bad", "blocked", "The next up would be refused: "+v.Refused.Error())
+	return nil
+}
+
+// doubtful returns the states of the set beside the history that need a look.
+func (v *targetView) doubtful() (all []badge) {
+	if v.Refused != nil && v.Status.Interrupted == nil {
+		all = append(all, badge{"bad", "blocked", "The next up would be refused: " + v.Refused.Error()})
 	}
 	for _, m := range []struct {
 		state        whimbrel.MigrationState
@@ -188,15 +207,9 @@ func (v *targetView) badges() []badge {
 		{whimbrel.StateUnknown, "unknown", "Applied, but without a file: "},
 		{whimbrel.StateOutOfOrder, "out of order", "Pending below the newest applied version: "},
 	} {
-		if vs := s.InState(m.state); len(vs) > 0 {
-			add("warn", m.word, m.detail+v.labels(vs)+".")
+		if vs := v.Status.InState(m.state); len(vs) > 0 {
+			all = append(all, badge{"warn", m.word, m.detail + v.labels(vs) + "."})
 		}
-	}
-	if n := v.Pending + len(s.PendingRepeatables()); n > 0 {
-		add("info", fmt.Sprintf("%d pending", n), "The next up applies "+count(n, "script")+".")
-	}
-	if len(all) == 0 {
-		add("good", "up to date", "Everything is applied.")
 	}
 	return all
 }
@@ -251,7 +264,7 @@ var directionWords = map[database.Direction]string{
 	database.Accept: "edit accepted", database.Baseline: "baseline applied", database.Repeat: "repeatable script ran",
 	database.Seed: "development data added", database.Reset: "database emptied", database.Drift: "drift accepted",
 	database.Setting: "setting changed", database.Metadata: "metadata changed", database.Query: "statement executed",
-	database.Resolve: "interruption resolved",
+	database.Resolve: "interruption resolved", "failed": "failed", "abandon": "abandoned",
 }
 
 // days returns the history by days, newest first.

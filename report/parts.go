@@ -3,6 +3,7 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -107,46 +108,26 @@ var stateLevels = map[whimbrel.MigrationState]string{
 	whimbrel.StateModified: "warn", whimbrel.StateUnknown: "warn", whimbrel.StateReplaced: "good",
 }
 
+// rowKey identifies a row: a version, or the name of a repeatable script.
+type rowKey struct {
+	version    int64
+	repeatable string
+}
+
 // migrationRows returns the migrations of all targets by version, then the repeatable scripts by
 // name.
 func migrationRows(targets []*targetView) []migrationRow {
-	type key struct {
-		version int64
-		name    string // of a repeatable script
-	}
-	rows := map[key]*migrationRow{}
-	put := func(k key, i int, name string, c cell) {
-		r := rows[k]
-		if r == nil {
-			r = &migrationRow{Name: name, Cells: make([]cell, len(targets))}
-			if k.name == "" {
-				r.Label = targets[i].label(k.version)
-			}
-			rows[k] = r
-		}
-		r.Cells[i] = c
-	}
+	rows := map[rowKey]*migrationRow{}
 	for i, t := range targets {
-		for _, m := range t.Status.Migrations {
-			c := cell{State: words(m.State), Level: stateLevels[m.State], At: m.AppliedAt, Duration: m.Duration}
-			if m.Marked {
-				c.Detail = "marked"
+		for k, r := range t.rows() {
+			if rows[k] == nil {
+				rows[k] = &migrationRow{Label: r.Label, Name: r.Name, Cells: make([]cell, len(targets))}
 			}
-			if m.Problem != nil {
-				c.Detail = m.Problem.Error()
-			}
-			put(key{m.Version, ""}, i, m.Name, c)
-		}
-		for _, r := range t.Status.Repeatables {
-			put(key{whimbrel.NilVersion, r.Name}, i, r.Name, cell{State: words(r.State), Level: stateLevels[r.State], Detail: "repeatable", At: r.RanAt, Duration: r.Duration})
+			rows[k].Cells[i] = r.Cells[0]
 		}
 	}
-	keys := make([]key, 0, len(rows))
-	for k := range rows {
-		keys = append(keys, k)
-	}
-	slices.SortFunc(keys, func(a, b key) int {
-		return cmp.Or(boolToInt(a.name != "")-boolToInt(b.name != ""), cmp.Compare(a.version, b.version), strings.Compare(a.name, b.name))
+	keys := slices.SortedFunc(maps.Keys(rows), func(a, b rowKey) int {
+		return cmp.Or(strings.Compare(a.repeatable, b.repeatable), cmp.Compare(a.version, b.version))
 	})
 	var all []migrationRow
 	for _, k := range keys {
@@ -157,11 +138,27 @@ func migrationRows(targets []*targetView) []migrationRow {
 	return all
 }
 
-func boolToInt(b bool) int {
-	if b {
-		return 1
+// rows returns the rows of one target.
+func (v *targetView) rows() map[rowKey]migrationRow {
+	all := map[rowKey]migrationRow{}
+	for _, m := range v.Status.Migrations {
+		c := cell{State: words(m.State), Level: stateLevels[m.State], At: m.AppliedAt, Duration: m.Duration}
+		if m.Marked {
+			c.Detail = "marked"
+		}
+		if m.Problem != nil {
+			c.Detail = m.Problem.Error()
+		}
+		all[rowKey{version: m.Version}] = migrationRow{Label: v.label(m.Version), Name: m.Name, Cells: []cell{c}}
 	}
-	return 0
+	for _, r := range v.Status.Repeatables {
+		c := cell{State: words(r.State), Level: stateLevels[r.State], Detail: "repeatable", At: r.RanAt, Duration: r.Duration}
+		if r.Problem != nil {
+			c.Detail = r.Problem.Error()
+		}
+		all[rowKey{repeatable: r.Name}] = migrationRow{Name: r.Name, Cells: []cell{c}}
+	}
+	return all
 }
 
 func words(s whimbrel.MigrationState) string { return strings.ReplaceAll(string(s), "_", " ") }
