@@ -3,8 +3,11 @@ package mycatalog
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/go-sql-driver/mysql"
 
 	"github.com/whimbrel-db/whimbrel/catalog"
 )
@@ -14,53 +17,53 @@ import (
 // changed afterwards.
 //
 // Rows come before triggers and events, which must not see them. Of tables with system versioning,
-// only the current rows are copied.
+// only the current rows are copied. CopyScript takes one value of each sequence.
 func CopyScript(ctx context.Context, q Queryer) (string, error) {
-	s, err := Read(ctx, q, catalog.Options{}, nil)
-	if err != nil {
-		return "", err
-	}
 	r, end, err := begin(ctx, q, nil)
 	if err != nil {
 		return "", err
 	}
 	defer end()
-	all := append(s.Preamble, "SET sql_mode = 'NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO', unique_checks = 0")
-	var rows, rest []string
+	r.whole = true
+	s, err := r.snapshot(ctx, catalog.Options{})
+	if err != nil {
+		return "", err
+	}
+	all := append(s.Preamble, "SET unique_checks = 0")
+	rows := []string{"SET sql_mode = 'NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO'"}
+	var rest []string
 	for i := range s.Objects {
-		switch o := &s.Objects[i]; o.Kind {
-		case catalog.Table:
-			create, insert, err := r.copyTable(ctx, o.Name)
+		o := &s.Objects[i]
+		switch {
+		case o.Part:
+			all = append(all, o.SQL...) // if its table does not create it
+		case o.Kind == catalog.Table:
+			all = append(all, o.SQL...)
+			insert, err := r.copyRows(ctx, o.Name)
 			if err != nil {
 				return "", err
 			}
-			all = append(all, create)
 			rows = append(rows, insert...)
-		case catalog.Column, catalog.Constraint, catalog.Index: // in CREATE TABLE
-		case catalog.Sequence:
-			next, err := r.one(ctx, "SELECT next_not_cached_value FROM "+quote(o.Name))
+		case o.Kind == catalog.Sequence:
+			next, err := r.next(ctx, o.Name)
 			if err != nil {
 				return "", err
 			}
 			all = append(append(all, o.SQL...), fmt.Sprintf("DO SETVAL(%s, %s, 0)", quote(o.Name), next))
 		default:
-			rest = append(append(rest, o.SQL...), o.Late...)
+			rest = append(rest, o.SQL...)
 		}
+		rest = append(rest, o.Late...)
 	}
 	all = append(append(all, rows...), "SET sql_mode = "+literal(r.mode))
-	return strings.Join(append(all, rest...), ";\n"), nil
+	return strings.Join(append(all, rest...), "\n;\n"), nil // the last line of a body may be a comment
 }
 
-// copyTable returns the statements that create a table, and insert its rows if it has any. The
-// definition is the server's, with its foreign keys and the value of AUTO_INCREMENT.
-func (r *reader) copyTable(ctx context.Context, name string) (create string, insert []string, err error) {
-	err = r.eachText(ctx, "SHOW CREATE TABLE "+quote(name), func(v []string) { create = r.unqualified(withoutBytes(v[1])) })
-	if err != nil {
-		return "", nil, err
-	}
+// copyRows returns a statement that inserts the rows of a table, if it has any.
+func (r *reader) copyRows(ctx context.Context, name string) ([]string, error) {
 	some, err := r.one(ctx, "SELECT EXISTS (SELECT 1 FROM "+quote(name)+")")
 	if err != nil || some == "0" {
-		return create, nil, err
+		return nil, err
 	}
 	var columns []string
 	err = r.eachText(ctx, "SELECT column_name"+r.from("columns", "table_schema")+" AND table_name = "+literal(name)+
@@ -68,7 +71,17 @@ func (r *reader) copyTable(ctx context.Context, name string) (create string, ins
 		columns = append(columns, quote(v[0]))
 	})
 	list := strings.Join(columns, ", ")
-	return create, []string{"INSERT INTO " + quote(name) + " (" + list + ") SELECT " + list + " FROM " + quote(r.database) + "." + quote(name)}, err
+	return []string{"INSERT INTO " + quote(name) + " (" + list + ") SELECT " + list + " FROM " + quote(r.database) + "." + quote(name)}, err
+}
+
+// next returns the next value of a sequence. Only taking it tells, since the server reserves many.
+func (r *reader) next(ctx context.Context, sequence string) (string, error) {
+	value, err := r.one(ctx, "SELECT nextval("+quote(sequence)+")")
+	const exhausted = 4084
+	if e := (*mysql.MySQLError)(nil); errors.As(err, &e) && e.Number == exhausted {
+		value, err = r.one(ctx, "SELECT next_not_cached_value FROM "+quote(sequence))
+	}
+	return value, err
 }
 
 // one returns the only value of an answer.

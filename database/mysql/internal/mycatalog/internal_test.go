@@ -60,7 +60,7 @@ const mysqlTable = "CREATE TABLE `t` (\n" +
 func TestMySQLTable(t *testing.T) {
 	t.Parallel()
 	r := &reader{database: "app"}
-	d, err := cutTable(mysqlTable)
+	d, err := cutTable(mysqlTable, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +110,7 @@ func TestZeroDates(t *testing.T) {
 	t.Parallel()
 	r := &reader{mode: "STRICT_TRANS_TABLES,NO_ZERO_DATE"}
 	for name, want := range map[string]int{"2020-01-01": 1, "0000-00-00": 3, "2020-00-00": 3} {
-		d, err := cutTable("CREATE TABLE `t` (`a` date NOT NULL DEFAULT '" + name + "')")
+		d, err := cutTable("CREATE TABLE `t` (`a` date NOT NULL DEFAULT '"+name+"')", false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -213,7 +213,7 @@ func TestTruncated(t *testing.T) {
 		cut func(r *reader, sql string) error
 	}{
 		{mysqlTable, func(r *reader, sql string) error {
-			d, err := cutTable(sql)
+			d, err := cutTable(sql, false)
 			if err != nil {
 				return err
 			}

@@ -122,6 +122,7 @@ type reader struct {
 	mode     string // the text's sql_mode
 	mariadb  bool
 	perBlock int  // how many definitions are asked for at once
+	whole    bool // a CREATE TABLE has foreign keys, and the value of AUTO_INCREMENT
 	foldCase bool // the server doesn't tell apart names of databases and tables by case
 
 	objects []catalog.Object

@@ -38,7 +38,7 @@ func (r *reader) listTables(ctx context.Context) error {
 				tables[name] = t
 				r.tables = append(r.tables, t)
 				r.show("TABLE", name, func(row []string) (err error) {
-					t.definition, err = cutTable(r.unqualified(withoutBytes(row[1])))
+					t.definition, err = cutTable(r.unqualified(withoutBytes(row[1])), r.whole)
 					return err
 				})
 			}
@@ -84,7 +84,8 @@ type item struct {
 
 func newItem(text string) item { return item{sqltext.List(text, sqltext.MySQL), text} }
 
-func cutTable(sql string) (*definition, error) {
+// cutTable splits a CREATE TABLE. The value of AUTO_INCREMENT is left out, unless counter is set.
+func cutTable(sql string, counter bool) (*definition, error) {
 	list := sqltext.List(sql, sqltext.MySQL)
 	open := list.Index("(")
 	end := list.Closing(open)
@@ -107,7 +108,7 @@ func cutTable(sql string) (*definition, error) {
 		d.options, d.parts = d.options[:i], d.options[i:]
 	}
 	d.tail = sql[list[end-1].End():]
-	if i := d.options.Index("AUTO_INCREMENT", "="); i >= 0 && i+2 < len(d.options) { // a counter
+	if i := d.options.Index("AUTO_INCREMENT", "="); i >= 0 && i+2 < len(d.options) && !counter {
 		d.tail = strings.TrimSuffix(sql[list[end-1].End():d.options[i].Pos], " ") + sql[d.options[i+2].End():]
 	}
 	return d, nil
@@ -148,6 +149,10 @@ func (r *reader) table(t *table) error {
 			p.Set("definition", render(it.toks.From(2)))
 			if it.toks.Is(2, "FOREIGN") {
 				p.Part = false
+				if r.whole {
+					lines = append(lines, it.text)
+					continue
+				}
 				p.SQL = []string{"ALTER TABLE " + quote(t.name) + " ADD " + it.text}
 				keys = append(keys, p)
 				continue
