@@ -43,11 +43,14 @@ func (o *Owner) Next() string {
 	return checked(fmt.Sprintf("%s%016x_%d", copyPrefix, o.Key, o.n.Add(1)))
 }
 
+// templateFormat changes if a driver makes templates in another way.
+const templateFormat = "1"
+
 // TemplateName returns the name of the template with a key. place is whatever else the contents
 // depend on, such as the user who makes it.
 func TemplateName(key string, place ...string) string {
 	h := sha256.New()
-	for _, part := range append([]string{key}, place...) {
+	for _, part := range append([]string{templateFormat, key}, place...) {
 		fmt.Fprintf(h, "%d:%s", len(part), part)
 	}
 	return checked(templatePrefix + hex.EncodeToString(h.Sum(nil)[:12]))
