@@ -123,6 +123,9 @@ type StatementError struct {
 	// Index is the statement's number in its script, from 0; Statement its text.
 	Index     int
 	Statement string
+	// Own reports that the statement is one of Whimbrel's own, such as that which adds the history
+	// entry. Pos is then the end of the script before it, if there was one.
+	Own bool
 	// Code is the SQLSTATE, or the database's own code if it has no SQLSTATE.
 	Code                  string
 	Message, Detail, Hint string

@@ -163,7 +163,7 @@ func ownError(doing string, err error) error {
 		return err
 	}
 	return &database.StatementError{
-		Statement: doing, Code: codeOf(my), Message: doing + ": " + my.Message,
+		Own: true, Statement: doing, Code: codeOf(my), Message: doing + ": " + my.Message,
 		Detail: fmt.Sprintf("error %d", my.Number), Hint: hints[int(my.Number)], Err: err,
 	}
 }

@@ -50,7 +50,9 @@ func ownError(sql string, err error) error {
 	if !ok || isA[*database.StatementError](err) {
 		return err
 	}
-	return serverError(sqltext.Statement{Text: sql}, pg)
+	e := serverError(sqltext.Statement{Text: sql}, pg)
+	e.Own = true
+	return e
 }
 
 // serverError returns the server's error in a statement.
@@ -114,7 +116,7 @@ func commitError(pg *pgconn.PgError, last sqltext.Statement) error {
 // end of the script.
 func afterError(pg *pgconn.PgError, last sqltext.Statement) error {
 	e := serverError(last, pg)
-	e.Message = "after the script, in a statement of Whimbrel's own: " + e.Message
+	e.Own, e.Message = true, "after the script, in a statement of Whimbrel's own: "+e.Message
 	switch pg.Code {
 	case "42P01", "3F000", "42703":
 		e.Hint = "the script dropped or changed Whimbrel's tables or their schema: don't change these, or keep the tables in another schema"

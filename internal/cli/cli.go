@@ -71,6 +71,7 @@ type app struct {
 	Process
 	secrets guarded
 	global  globalFlags
+	role    string // that the database was opened with
 	// allowEmpty is the value of --allow-empty.
 	allowEmpty bool
 	printer    atomic.Pointer[render.Printer] // the signal goroutine reads it
@@ -132,6 +133,7 @@ func (a *app) finish(ctx context.Context, err error) int {
 		a.global.json = asksForJSON(a.Args) // parsing may have stopped before --json
 	}
 	f, code := explain(ctx, err)
+	a.nameRole(f)
 	a.print().Fail(f)
 	return code
 }

@@ -440,8 +440,8 @@ func statementRules() []rule {
 			switch {
 			case errors.Is(e, database.ErrReadOnly):
 				f.Next = "To change the database, add --write. The statement is then recorded in the history."
-			case circumstance.MatchString(e.Code) || e.Code == "" && brokenOff(e):
-				f.Next = "Fix the cause above, then run the command again."
+			default:
+				f.Next = adviceFor(e)
 			}
 		}),
 		on(kindSource, func(f *render.Failure, all metadata.Errors) {
@@ -455,10 +455,6 @@ func statementRules() []rule {
 		on(kindSource, explainFact),
 	}
 }
-
-// circumstance matches the error codes of failures that the statement did not cause: locks and
-// deadlocks, a full disk or too little memory, a server that shuts down, a broken connection.
-var circumstance = regexp.MustCompile(`^(08|40|53|57|58|55P03|25006|SQLITE_(FULL|BUSY|LOCKED|IOERR|NOMEM|INTERRUPT|READONLY))`)
 
 // brokenOff reports whether a statement failed because its connection broke.
 func brokenOff(err error) bool {

@@ -167,6 +167,7 @@ func doing(cmd *cobra.Command) string {
 // finishFailed shows the result of a plan that failed. again is the command that resumes it.
 func (a *app) finishFailed(ctx context.Context, err error, doc *render.Result, p *whimbrel.Plan, r *whimbrel.Result, again string) error {
 	f, code := explain(ctx, err)
+	a.nameRole(f)
 	advise(f, p, r, again)
 	a.print().Finish(doc, f)
 	return exitError{code}
@@ -196,7 +197,9 @@ func (m *migrateFlags) again(cmd *cobra.Command, done *whimbrel.Result) string {
 // that resumes an interrupted run.
 func advise(f *render.Failure, p *whimbrel.Plan, r *whimbrel.Result, again string) {
 	var done []string
-	if before := completed(r); before != "" {
+	if redone(f, r) {
+		done = append(done, afterRedo(f, r))
+	} else if before := completed(r); before != "" {
 		done = append(done, before)
 	} else if f.Direction == "" {
 		done = append(done, nothingChanged)
@@ -210,6 +213,9 @@ func advise(f *render.Failure, p *whimbrel.Plan, r *whimbrel.Result, again strin
 		done = append(done, adviseInterrupted(p, f, again)...)
 	case p.Atomic && len(p.Steps) > 1:
 		done = append(done, "Nothing was changed, because everything runs in one transaction.")
+		if p.Steps[0].Direction == database.Down && f.Direction == string(database.Up) {
+			done = append(done, "The rollback was undone, too.")
+		}
 	case isRun(p, f):
 		done = append(done, "No statement of "+scriptOf(f)+" took effect.")
 	case f.Direction == string(database.Down):
@@ -217,8 +223,15 @@ func advise(f *render.Failure, p *whimbrel.Plan, r *whimbrel.Result, again strin
 	default:
 		done = append(done, sentence(which(f)+" made no changes"))
 	}
-	if f.Next == "" && f.Direction != "" {
-		f.Next = fix(p, f, "") + ", then run the command again."
+	switch {
+	case f.Next != "" || f.Direction == "":
+	case f.Kind == kindStatement || f.Kind == kindSource:
+		f.Next = fix(p, f, "") + ", then " + runAgain + "."
+	default:
+		f.Next = sentence(runAgain)
+	}
+	if redone(f, r) && f.Journal == nil { // the same command would roll back the migration before it
+		f.Next = strings.Replace(f.Next, runAgain, fmt.Sprintf("run %q", again), 1)
 	}
 	f.Outcome = strings.Join(done, " ")
 }
@@ -274,7 +287,7 @@ func adviseInterrupted(p *whimbrel.Plan, f *render.Failure, again string) (done 
 	case f.Next == "":
 		f.Next = fmt.Sprintf("Run %q %s.", again, resume)
 	case f.Kind == kindStatement:
-		f.Next = fmt.Sprintf("Fix the cause above, then run %q %s.", again, resume)
+		f.Next = strings.Replace(f.Next, runAgain, fmt.Sprintf("run %q %s", again, resume), 1)
 	}
 	return done
 }

@@ -71,9 +71,9 @@ func TestAppliedStatementsOfARun(t *testing.T) {
 		},
 		{
 			database.Journal{Of: 7, Begun: "VACUUM"},
-			kindStatement, "It is full.", step,
+			kindStatement, "Free space, then run the command again.", step,
 			"Statement 1 may or may not have taken effect.",
-			`Fix the cause above, then run "whimbrel up" to check the outcome of statement 1 of 7 and continue.`,
+			`Free space, then run "whimbrel up" to check the outcome of statement 1 of 7 and continue.`,
 		},
 		{
 			database.Journal{Done: 1, Of: 7},

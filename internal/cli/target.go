@@ -127,6 +127,9 @@ func (a *app) connect(ctx context.Context, t *target) error {
 	opts := t.databaseOptions()
 	opts.Notice = p.Notice
 	p.Working("connecting to " + database.Redact(t.url))
+	if u, err := url.Parse(t.url); err == nil {
+		a.role = u.User.Username()
+	}
 	t.db, err = database.Open(ctx, t.url, opts)
 	if err != nil {
 		return &openError{err}
