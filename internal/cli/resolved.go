@@ -24,6 +24,7 @@ type resolved struct {
 	schema, historyTable string
 	tablesOwner          string
 	lockTimeout          time.Duration // as whimbrel.Options has it
+	actor                string        // for the history
 	atomic, outOfOrder   bool
 }
 
@@ -39,6 +40,7 @@ func (a *app) resolve() (r resolved, err error) {
 	if err != nil {
 		return r, err
 	}
+	r.actor = a.actor()
 	res := resolver{config: c, sections: []*section{env}}
 	if c != nil {
 		res.sections = append(res.sections, &c.Top)
@@ -100,7 +102,7 @@ func isURL(key string) error {
 
 // databaseOptions returns the options for opening a database.
 func (r resolved) databaseOptions() database.Options {
-	return database.Options{App: "whimbrel", Schema: r.schema, HistoryTable: r.historyTable, TablesOwner: r.tablesOwner, LockTimeout: r.lockTimeout}
+	return database.Options{App: "whimbrel", Actor: r.actor, Schema: r.schema, HistoryTable: r.historyTable, TablesOwner: r.tablesOwner, LockTimeout: r.lockTimeout}
 }
 
 func parseBool(to *bool) func(string) error {

@@ -3,6 +3,7 @@ package render
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,9 +12,11 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// History is the answer of history: entries, oldest first.
+// History is the answer of history: entries in the order in which they are shown.
 type History struct {
 	Entries []Entry
+	// Filtered reports that not all entries were asked for.
+	Filtered bool
 	// AllSets reports that the entries are of all sets.
 	AllSets bool
 }
@@ -61,6 +64,10 @@ func (h *History) MarshalJSON() ([]byte, error) {
 }
 
 func (h *History) write(pg *page) {
+	if len(h.Entries) == 0 && h.Filtered {
+		pg.line("No entry of the history matches.")
+		return
+	}
 	if len(h.Entries) == 0 {
 		pg.line("The history is empty: nothing has been migrated yet.")
 		if !h.AllSets {
@@ -166,4 +173,69 @@ func (pg *page) direction(d string) string {
 		return pg.warn(d)
 	}
 	return pg.place(d)
+}
+
+// HistoryEntry is the answer of history show: an entry with the SQL that the history keeps of it.
+type HistoryEntry struct {
+	Entry
+	UpSQL   *string `json:"up_sql"` // null if it is not kept
+	DownSQL *string `json:"down_sql"`
+}
+
+// NewHistoryEntry converts a history entry with its texts.
+func NewHistoryEntry(e database.Entry) *HistoryEntry {
+	d := &HistoryEntry{Entry: NewEntry(e)}
+	if e.UpText != "" {
+		d.UpSQL = &e.UpText
+	}
+	if e.HasDownText {
+		d.DownSQL = &e.DownText
+	}
+	return d
+}
+
+// SQL is the script that the entry is about: for a rollback, the down script. It is "" if the
+// history does not keep it.
+func (d *HistoryEntry) SQL() string {
+	sql := d.UpSQL
+	if d.Direction == string(database.Down) || sql == nil {
+		sql = d.DownSQL
+	}
+	if sql == nil {
+		return ""
+	}
+	return *sql
+}
+
+// exact reports that the answer is SQL.
+func (d *HistoryEntry) exact() bool { return true }
+
+// write writes both scripts with a heading on a terminal, otherwise only the one that ran.
+func (d *HistoryEntry) write(pg *page) {
+	if pg.width == 0 {
+		pg.WriteString(d.SQL())
+		return
+	}
+	version := ""
+	if d.Version != database.NilVersion {
+		version = pg.digits.Label(d.Version)
+	}
+	about := strings.Join(strings.Fields(d.Direction+" "+d.Tried+" "+version+" "+clean(d.Name)), " ")
+	pg.line(fmt.Sprintf("Entry %d of set %q: %s, %s UTC%s.", d.ID, d.Set, pg.bold(about), when(time.Time(d.At)), pg.by(d.Entry)))
+	if remark := d.remark(); remark != "" {
+		pg.line(pg.wrap(oneLine(remark)))
+	}
+	for _, part := range []struct {
+		name string
+		sql  *string
+	}{{"Up:", d.UpSQL}, {"Down:", d.DownSQL}} {
+		if part.sql != nil {
+			pg.line()
+			pg.line(pg.bold(part.name))
+			pg.line(strings.TrimSuffix(*part.sql, "\n"))
+		}
+	}
+	if d.UpSQL == nil && d.DownSQL == nil {
+		pg.line("The history keeps no SQL of this entry.")
+	}
 }
