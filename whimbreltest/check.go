@@ -180,7 +180,7 @@ func (o Options) kind() (*kind, error) {
 	case o.Driver != "":
 		return nil, fmt.Errorf(`Options.Driver is %q; it must be "postgres", "mysql" or "sqlite"`, o.Driver)
 	case o.URL != "":
-		return nil, errors.New("Options.URL must begin with postgres:, mysql: or sqlite:")
+		return nil, errors.New("the scheme of Options.URL is none of postgres, mysql and sqlite")
 	case len(imported) == 0:
 		return nil, fmt.Errorf("the driver is missing; add the one that you need to the imports of the test, such as\n\t_ %q", postgres.importPath())
 	case len(imported) > 1:

@@ -36,8 +36,8 @@ func TestServerURL(t *testing.T) {
 		t.Error("withDatabase changes the URL of a PostgreSQL server")
 	}
 	for url, want := range map[string]string{
-		"mysql://localhost/":   "must begin with postgres: or postgresql:",
-		"//nobody:secret@host": "must begin with postgres: or postgresql:",
+		"mysql://localhost/":   "the scheme of Options.URL must be postgres or postgresql",
+		"//nobody:secret@host": "the scheme of Options.URL must be postgres or postgresql",
 	} {
 		_, err := Options{URL: url}.server(t.Context(), postgres)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {

@@ -107,7 +107,7 @@ func (k *kind) check(s server) error {
 	if slices.Contains(k.schemes, scheme) {
 		return nil
 	}
-	return fmt.Errorf("%s must begin with %s:", s.from, strings.Join(k.schemes, ": or "))
+	return fmt.Errorf("the scheme of %s must be %s", s.from, strings.Join(k.schemes, " or "))
 }
 
 // start returns the URL of a server that this process runs, and starts it if necessary. It ends

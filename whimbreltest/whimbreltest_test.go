@@ -415,7 +415,7 @@ func TestFailures(t *testing.T) { // not parallel: it counts templates
 				{"no migrations", whimbreltest.Options{}, fstest.MapFS{"README": {}}, `the folder "." has no migrations`},
 				{"no folder", whimbreltest.Options{Dir: "db"}, set("no folder"), "db"},
 				{"no seeds", whimbreltest.Options{Seeds: "seeds"}, set("no seeds"), "seeds"},
-				{"another kind", whimbreltest.Options{URL: "oracle://localhost/"}, set("kind"), "Options.URL must begin with "},
+				{"another kind", whimbreltest.Options{URL: "oracle://localhost/"}, set("kind"), "the scheme of Options.URL must be "},
 			} {
 				made := k.made(t, func() {
 					got := fails(t, func(t testing.TB) { k.get(t, tc.o, tc.files) })

@@ -1,0 +1,62 @@
+package drivers
+
+import (
+	"testing"
+	"time"
+
+	"github.com/whimbrel-db/whimbrel/database"
+)
+
+// Only what Next and TemplateName return counts as the name of a copy or a template.
+func TestNamesOfCopies(t *testing.T) {
+	o := NewOwner()
+	name := o.Next()
+	if key, ok := CopyOwner(name); !ok || key != o.Key {
+		t.Errorf("CopyOwner(%q) = %d, %v, want %d", name, key, ok, o.Key)
+	}
+	if again := o.Next(); again == name {
+		t.Errorf("two copies have the name %q", name)
+	}
+	template := TemplateName("key", "a", "b")
+	if !IsTemplate(template) {
+		t.Errorf("IsTemplate(%q) = false", template)
+	}
+	if same := TemplateName("key", "a", "b"); same != template {
+		t.Errorf("a template has the names %q and %q", template, same)
+	}
+	if other := TemplateName("key", "ab"); other == template {
+		t.Errorf("two templates have the name %q", other)
+	}
+	for _, n := range []string{name, template} {
+		if len(n) > 63 {
+			t.Errorf("%q has %d bytes, more than PostgreSQL keeps", n, len(n))
+		}
+		for _, similar := range []string{n + "0", n[:len(n)-1], "x" + n, n[:len(n)-1] + "g"} {
+			if _, ok := CopyOwner(similar); ok || IsTemplate(similar) {
+				t.Errorf("%q counts as a copy or a template", similar)
+			}
+		}
+	}
+}
+
+func TestUnused(t *testing.T) {
+	now := time.Date(2026, 11, 28, 0, 30, 0, 0, time.UTC)
+	for _, tc := range []struct {
+		note   string
+		unused time.Duration
+		want   bool
+	}{
+		{Used(now), 0, false},
+		{Used(now.AddDate(0, 0, -6)), 0, false},
+		{Used(now.AddDate(0, 0, -7)), 0, true},
+		{Used(now.AddDate(0, 0, -1)), time.Nanosecond, false}, // its use today may not be noted yet
+		{Used(now.AddDate(0, 0, -2)), time.Nanosecond, true},
+		{"", 0, false},
+		{"somebody's own note", 0, false},
+		{usedPrefix + "long ago", 0, false},
+	} {
+		if got := Unused(tc.note, database.Template{Unused: tc.unused}, now); got != tc.want {
+			t.Errorf("Unused(%q, %s) = %v, want %v", tc.note, tc.unused, got, tc.want)
+		}
+	}
+}
