@@ -233,6 +233,11 @@ func TestInABrowser(t *testing.T) {
 		b.open(t, shop(t))
 		b.media(t, "print", "light")
 		defer b.media(t, "screen", "light")
+		const a4 = 794 // pixels
+		b.size(t, a4)
+		if got := eval[int](t, b, "document.documentElement.scrollWidth"); got > a4 {
+			t.Errorf("the page is %d pixels wide on paper of %d", got, a4)
+		}
 		hidden := eval[int](t, b, "[...document.querySelectorAll('details > *')].filter(e => e.getBoundingClientRect().height == 0).length")
 		if hidden > 0 {
 			t.Errorf("%d parts of the page are not printed", hidden)

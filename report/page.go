@@ -63,7 +63,9 @@ func (p Page) Write(w io.Writer) error {
 	}
 	v.Lead = lead(v.Targets)
 	v.Rows = migrationRows(v.Readable())
-	v.Differences = differences(p.Targets, v.Targets)
+	if len(v.Readable()) > 1 {
+		v.Differences = differences(p.Targets, v.Targets)
+	}
 	v.Schema = schemaOf(p.Targets, v.Targets)
 	return pageTemplate.Execute(w, v)
 }
@@ -264,7 +266,7 @@ var directionWords = map[database.Direction]string{
 	database.Accept: "edit accepted", database.Baseline: "baseline applied", database.Repeat: "repeatable script ran",
 	database.Seed: "development data added", database.Reset: "database emptied", database.Drift: "drift accepted",
 	database.Setting: "setting changed", database.Metadata: "metadata changed", database.Query: "statement executed",
-	database.Resolve: "interruption resolved", "failed": "failed", "abandon": "abandoned",
+	database.Resolve: "interruption resolved", database.Failed: "failed", database.Abandon: "abandoned",
 }
 
 // days returns the history by days, newest first.
@@ -282,24 +284,39 @@ func (v *targetView) days() []day {
 }
 
 func (v *targetView) entry(e database.Entry) entryView {
-	ev := entryView{Entry: e, Words: cmp.Or(directionWords[e.Direction], string(e.Direction)), Who: e.DBUser}
+	ev := entryView{Entry: e, Words: cmp.Or(directionWords[e.Direction], string(e.Direction)), Who: who(e)}
+	if e.Tried != "" {
+		ev.Words = string(e.Tried) + " " + ev.Words
+	}
 	if e.Version != whimbrel.NilVersion {
 		ev.Label = v.label(e.Version)
-	}
-	if e.Host != "" {
-		ev.Who += " on " + e.Host
 	}
 	switch e.Direction {
 	case database.Up, database.Baseline, database.Repeat:
 		ev.Level = "good"
-	case database.Down, database.Reset, database.Forget:
+	case database.Down, database.Reset, database.Forget, database.Abandon:
 		ev.Level = "warn"
-	case "failed":
+	case database.Failed:
 		ev.Level = "bad"
 	default:
 		ev.Level = "info"
 	}
 	return ev
+}
+
+// who says who added an entry: "app on db1, OS user kim, GitHub Actions run 7".
+func who(e database.Entry) string {
+	words := e.DBUser
+	if e.Host != "" {
+		words += " on " + e.Host
+	}
+	if e.OSUser != "" && e.OSUser != e.DBUser {
+		words += ", OS user " + e.OSUser
+	}
+	if e.Actor != "" {
+		words += ", " + e.Actor
+	}
+	return strings.TrimPrefix(words, ", ")
 }
 
 // schemaView is the diagram of a schema, and its tables as lists.

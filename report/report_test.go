@@ -105,7 +105,7 @@ func hostilePage() report.Page {
 				Repeatables:   []whimbrel.RepeatableStatus{{Name: name, State: whimbrel.StateModified, Problem: problem}},
 			},
 			Plan:    &whimbrel.Plan{Steps: []whimbrel.Step{{Version: 1, Name: name, Direction: "up", Script: script, Why: name, Mode: whimbrel.OutsideTransaction}}},
-			History: []database.Entry{{Version: 1, Name: name, Direction: database.Direction(name), DBUser: name, Host: name, Note: name}},
+			History: []database.Entry{{Version: 1, Name: name, Direction: database.Direction(name), DBUser: name, OSUser: name, Host: name, Actor: name, Tried: database.Direction(name), Error: name, Note: name}},
 			Drift:   []catalog.Change{{Kind: catalog.Kind(name), Name: name, Change: catalog.Changed, Detail: name, Expected: name, Found: name}},
 			Snapshot: &catalog.Snapshot{Dialect: "sqlite", Server: name, Objects: []catalog.Object{
 				{Kind: catalog.Table, Name: name, SQL: []string{name}},
@@ -255,15 +255,26 @@ func TestEqualSchemas(t *testing.T) {
 	}
 }
 
+// TestNothingCanBeRead: the page has no empty sections.
+func TestNothingCanBeRead(t *testing.T) {
+	t.Parallel()
+	page := string(write(t, report.Page{Targets: []*report.Target{{Name: "gone", Problem: errors.New("refused")}}}))
+	for _, section := range []string{"migrations", "plan", "differences", "schema", "history"} {
+		if strings.Contains(page, `id="`+section+`"`) || strings.Contains(page, `href="#`+section+`"`) {
+			t.Errorf("the page has a section %s", section)
+		}
+	}
+}
+
 // TestTimesAndCounts: the page has them in UTC, and in words.
 func TestTimesAndCounts(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 3, 1, 23, 30, 0, 0, time.FixedZone("", -3600))
-	target := &report.Target{Name: "x", History: []database.Entry{
-		{Version: 7, Name: "seven", Direction: database.Up, StartedAt: at, Duration: 90 * time.Second},
+	target := &report.Target{Name: "x", Status: &whimbrel.Status{}, History: []database.Entry{
+		{Version: 7, Name: "seven", Direction: database.Failed, Tried: database.Up, StartedAt: at, Duration: 90 * time.Second, Error: "no space", DBUser: "app", OSUser: "kim", Host: "db1", Actor: "run 9"},
 	}}
 	page := string(write(t, report.Page{Made: at, Targets: []*report.Target{target}}))
-	for _, want := range []string{"2026-03-02 00:30:00 UTC", "2 March 2026", "1m30s", fmt.Sprintf("<strong>%d seven</strong>", 7), "1 entry, newest first"} {
+	for _, want := range []string{"2026-03-02 00:30:00 UTC", "2 March 2026", "1m30s", fmt.Sprintf("<strong>%d seven</strong>", 7), "1 entry, newest first", ">up failed</span>", "<p>no space</p>", "app on db1, OS user kim, run 9"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %s", want)
 		}
