@@ -82,7 +82,7 @@ func whyOutside(m move, a *migration.Analysis, e enums) string {
 	case m.resume != nil:
 		return fmt.Sprintf("it was interrupted at statement %d of %d", m.resume.Done+1, m.resume.Of)
 	case m.script.NoTransaction:
-		return "the script asks for no transaction"
+		return "the script asks to run without a transaction"
 	case a.Never != nil:
 		return fmt.Sprintf("%s: %s can't be in a transaction", a.Never.Pos, a.Never.Why)
 	case a.Split != nil:

@@ -51,7 +51,7 @@ func apartBy(a, b Identity) (apart bool, why string) {
 		for _, name := range pair[0].Names {
 			for _, other := range pair[1].Names {
 				if name == other {
-					return false, "both say that they are " + name
+					return false, "both report " + name
 				}
 			}
 		}

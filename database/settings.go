@@ -86,7 +86,7 @@ func (d DeclaredSetting) canonical(value string) (string, error) {
 }
 
 func (d DeclaredSetting) wrong(value, use string) error {
-	return &SettingError{Name: d.Name, Msg: fmt.Sprintf("%q is not a %s: %s", value, d.Type, use)}
+	return &SettingError{Name: d.Name, Msg: fmt.Sprintf("invalid value %q: %s", value, use)}
 }
 
 // StoredSetting is a setting as the target stores it.
@@ -237,5 +237,5 @@ func unknownSetting(name string) error {
 	for _, d := range DeclaredSettings() {
 		names = append(names, d.Name)
 	}
-	return &SettingError{Name: name, Msg: "there is no such setting; there are: " + strings.Join(names, ", ")}
+	return &SettingError{Name: name, Msg: "it does not exist; valid settings: " + strings.Join(names, ", ")}
 }

@@ -59,7 +59,7 @@ func (d *Directives) Parse(text string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("unknown directive %q; there are: %s%s", strings.TrimSpace(text), strings.Join(directiveWords(), ", "), didYouMean(text))
+	return fmt.Errorf("unknown directive %q; valid directives: %s%s", strings.TrimSpace(text), strings.Join(directiveWords(), ", "), didYouMean(text))
 }
 
 // UnfinishedWord is the directive of a script that is not written yet. Package source sets the

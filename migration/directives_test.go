@@ -46,7 +46,7 @@ func TestDirectives(t *testing.T) {
 
 func TestDirectivesRefuse(t *testing.T) {
 	t.Parallel()
-	const known = "; there are: no-transaction, empty, secret, lock-timeout, statement-timeout, replaces, skip-on-scratch, unfinished"
+	const known = "; valid directives: no-transaction, empty, secret, lock-timeout, statement-timeout, replaces, skip-on-scratch, unfinished"
 	for text, want := range map[string]string{
 		"":                      `unknown directive ""` + known,
 		"no-transactions":       `unknown directive "no-transactions"` + known + `; did you mean "no-transaction"?`,

@@ -60,7 +60,7 @@ func (f *folder) dbmateOptions(file *file, p *part, s *migration.Script) {
 			s.NoTransaction = true
 		case "transaction:true":
 		default:
-			f.at(file.path, p.mark.line, p.mark.column, `unknown option %q; there are: transaction:false, transaction:true`, option)
+			f.at(file.path, p.mark.line, p.mark.column, `unknown option %q; valid options: transaction:false, transaction:true`, option)
 		}
 	}
 }

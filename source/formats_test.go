@@ -81,7 +81,7 @@ func TestGoose(t *testing.T) {
 			),
 			errors: `1_a.sql:1:1: a statement is before the first section, where nothing would run it
 2_b.sql: has no line "-- +goose Up"; write it above the statements
-2_b.sql:1:1: unknown marker "-- +goose upp"; there are: Up, Down, StatementBegin, StatementEnd, NO TRANSACTION, ENVSUB ON, ENVSUB OFF; did you mean "-- +goose Up"?
+2_b.sql:1:1: unknown marker "-- +goose upp"; valid markers: Up, Down, StatementBegin, StatementEnd, NO TRANSACTION, ENVSUB ON, ENVSUB OFF; did you mean "-- +goose Up"?
 3_c.sql:2:1: "-- +goose StatementBegin" without its StatementEnd before line 4
 3_c.sql:5:1: "-- +goose StatementEnd" without its StatementBegin
 4_d.sql:1:1: "-- +goose StatementBegin" is before "-- +goose Up"
@@ -185,8 +185,8 @@ func TestDbmate(t *testing.T) {
 			errors: `1_a.sql: has no line "-- migrate:up"; write it above the statements
 2_b.sql:1:1: a statement is before the first section, where nothing would run it
 3_c.sql:1:1: "-- migrate:down" is before "-- migrate:up", which dbmate refuses; put up first
-4_d.sql:1:1: unknown option "transaction:flase"; there are: transaction:false, transaction:true
-4_d.sql:1:1: unknown option "env:test"; there are: transaction:false, transaction:true
+4_d.sql:1:1: unknown option "transaction:flase"; valid options: transaction:false, transaction:true
+4_d.sql:1:1: unknown option "env:test"; valid options: transaction:false, transaction:true
 5_e.sql:5:1: a second up section, the first begins on line 1; join them, in the order in which they are to run
 5_e.sql:7:1: a second down section, the first begins on line 3; join them, in the order in which they are to run`,
 		},

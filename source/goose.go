@@ -110,7 +110,7 @@ func (f *folder) gooseMarks(file *file) (noTx, expand bool) {
 			if meant := nearGoose(m.word); meant != "" {
 				suggestion = fmt.Sprintf("; did you mean %q?", meant)
 			}
-			f.at(file.path, m.line, m.column, `unknown marker "-- +goose %s"; there are: Up, Down, StatementBegin, StatementEnd, NO TRANSACTION, ENVSUB ON, ENVSUB OFF%s`, m.word, suggestion)
+			f.at(file.path, m.line, m.column, `unknown marker "-- +goose %s"; valid markers: Up, Down, StatementBegin, StatementEnd, NO TRANSACTION, ENVSUB ON, ENVSUB OFF%s`, m.word, suggestion)
 		}
 	}
 	if open != nil {

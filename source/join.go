@@ -25,7 +25,7 @@ type joiner struct {
 	values  []migration.EnumValue // added to others
 	lock    timeouts
 	single  timeouts
-	alone   bool // a piece asks for no transaction, where that is no reason against joining it
+	alone   bool // a piece asks to run without a transaction, which does not prevent joining it
 	secret  bool // one of the pieces is
 }
 

@@ -89,7 +89,7 @@ func ParseFormat(name string) (Format, error) {
 		}
 		names = append(names, string(f))
 	}
-	return Auto, fmt.Errorf("unknown format %q; there are: %s", name, strings.Join(names, ", "))
+	return Auto, fmt.Errorf("unknown format %q; valid formats: %s", name, strings.Join(names, ", "))
 }
 
 // Options configure how to read a folder. The zero value is useful.

@@ -218,7 +218,7 @@ func (s *squasher) choose() error {
 		s.pieces = append(s.pieces, m)
 	}
 	if len(s.pieces) < 2 {
-		return fmt.Errorf("there is nothing to squash from %d to %d: it takes two migrations at least", from, to)
+		return fmt.Errorf("there is nothing to squash from %d to %d: a squash needs at least two migrations", from, to)
 	}
 	newest := s.fileName(s.pieces[len(s.pieces)-1].Up)
 	_, rest, err := cutVersion(newest)

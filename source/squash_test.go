@@ -325,8 +325,8 @@ func TestSquashRefusesTheFolder(t *testing.T) {
 	}
 	if _, err := squash(folder("1_a.up.sql", "SELECT 1"), 1, 1, sqltext.PostgreSQL); err == nil {
 		t.Error("got no error")
-	} else if !strings.Contains(err.Error(), "it takes two migrations") {
-		t.Errorf("err.Error() = %q, want a text containing %q", err.Error(), "it takes two migrations")
+	} else if !strings.Contains(err.Error(), "at least two migrations") {
+		t.Errorf("err.Error() = %q, want a text containing %q", err.Error(), "at least two migrations")
 	}
 	if _, err := source.Squash(folder(), source.SquashOptions{Name: "a/b"}); err == nil {
 		t.Error("a name that can't be a file's")

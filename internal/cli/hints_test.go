@@ -96,6 +96,7 @@ func commandsIn(text string) (lines []string) {
 // parseLine parses a command line as whimbrel does, without running it.
 func parseLine(line string) error {
 	var args []string
+	line, _, _ = strings.Cut(line, " > ")            // the shell's redirection
 	line = strings.ReplaceAll(line, "--7", "--done") // resolve's decision is a verb
 	for _, w := range word.FindAllString(line, -1)[1:] {
 		args = append(args, strings.Trim(w, `"'`))

@@ -43,7 +43,7 @@ type DownProblem struct {
 	Problems []Problem `json:"problems"`
 }
 
-// lines returns one line for each problem. label names the migration.
+// lines returns one line for each problem, after a label of the migration.
 func (d DownProblem) lines(label string) (lines []string) {
 	for _, p := range d.Problems {
 		at := clean(p.Message)
@@ -62,7 +62,7 @@ func (p *Printer) downRefused(e whimbrel.DownRefused) {
 	}
 	pg := p.page(p.opts.Err)
 	for _, d := range newDowns([]whimbrel.DownProblem{e.Problem}) {
-		for _, line := range d.lines(p.digits.Label(d.Version)) {
+		for _, line := range d.lines("migration " + p.digits.Label(d.Version)) {
 			pg.line(pg.warn("WARNING:") + " " + line)
 		}
 	}

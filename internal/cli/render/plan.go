@@ -162,7 +162,7 @@ func (d *Plan) remarks(pg *page) (remarks []string) {
 		remarks = append(remarks, fmt.Sprintf("%s outside a transaction; --json shows why.", count(more, "more step")))
 	}
 	for _, down := range d.Downs {
-		remarks = append(remarks, down.lines(pg.digits.Label(down.Version))...)
+		remarks = append(remarks, down.lines(pg.digits.Label(down.Version)+":")...)
 	}
 	return remarks
 }
