@@ -241,7 +241,7 @@ func (d *Version) String() string {
 	if d.Commit != "" {
 		about = append([]string{"commit " + d.Commit[:min(len(d.Commit), 12)]}, about...)
 	}
-	return "whimbrel " + d.Version + " (" + strings.Join(about, ", ") + ")"
+	return strings.Join([]string{"whimbrel", d.Version, "(" + strings.Join(about, ", ") + ")"}, " ")
 }
 
 // ConfigSchema is the answer of config schema: the schema's JSON.
