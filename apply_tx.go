@@ -81,7 +81,9 @@ func (a *applier) inTransaction(ctx context.Context, from, to int, j *database.J
 }
 
 // entryCount returns how many history entries a step adds.
-func (s *Step) entryCount() int { return 1 + len(s.move.marks) + len(s.move.forgets) }
+func (s *Step) entryCount() int {
+	return 1 + len(s.move.repeats) + len(s.move.marks) + len(s.move.forgets)
+}
 
 // checkRecorded returns an error if a driver did not record each entry that it received.
 func checkRecorded(got []database.Entry, want int) error {
@@ -127,7 +129,7 @@ func (a *applier) stepDone(index int, entries []database.Entry) {
 		r.Recorded = append(r.Recorded, StepResult{Version: s.Version, Name: s.Name})
 	} else {
 		list := map[database.Direction]*[]StepResult{
-			database.Up: &r.Applied, database.Baseline: &r.Applied, database.Down: &r.RolledBack,
+			database.Up: &r.Applied, database.Baseline: &r.Applied, database.Load: &r.Applied, database.Down: &r.RolledBack,
 			database.Repeat: &r.Repeated, database.Seed: &r.Seeded,
 		}[s.Direction]
 		*list = append(*list, d)

@@ -50,7 +50,7 @@ func carry(ctx context.Context, b database.Tx, s Step) error {
 	switch s.Direction {
 	case database.Down:
 		c = st.Unmerge(s.metadata[0])
-	case database.Baseline: // what later migrations have dropped is not in it
+	case database.Baseline, database.Load: // what later migrations have dropped is not in it
 		c, err = st.Merge(st.Known(s.metadata...))
 	default:
 		c, err = st.Merge(s.metadata[0])

@@ -19,7 +19,8 @@ type move struct {
 	applied  database.AppliedMigration   // what is rolled back, or ran last under the name
 	resume   *database.Journal           // the interrupted run that the move resumes, nil for none
 	metadata *migration.Script           // that the migration carries; nil for none
-	marks    []migration.Migration       // recorded as applied with a baseline
+	marks    []migration.Migration       // recorded as applied with a baseline or a loaded schema
+	repeats  []migration.Named           // recorded as run with a loaded schema
 	forgets  []database.AppliedMigration // recorded as part of a squash
 }
 
@@ -29,6 +30,8 @@ func decide(set *migration.Set, st *database.State, g Goal, allowOutOfOrder bool
 	switch {
 	case g.kind == goalSeed:
 		return decideSeeds(set, st, g.pinned.seeds)
+	case g.kind == goalLoad:
+		return decideLoad(set, st, g.pinned.load)
 	case st.Interrupted != nil:
 		return decideResumed(set, st, g, allowOutOfOrder)
 	}
@@ -202,7 +205,7 @@ func decideResumed(set *migration.Set, st *database.State, g Goal, allowOutOfOrd
 		if moves, err := decide(set, closed, g, allowOutOfOrder); err == nil && len(moves) == 0 {
 			return nil, nil
 		}
-		return nil, &InterruptedError{Set: set.Name(), Journal: *j, Problem: problem, Missing: j.Direction != database.Seed && j.Direction != database.Reset}
+		return nil, &InterruptedError{Set: set.Name(), Journal: *j, Problem: problem, Missing: j.Direction != database.Seed && j.Direction != database.Reset && j.Direction != database.Load}
 	}
 	first.resume = j
 	next := after(st, first)
@@ -252,6 +255,8 @@ func resumedMove(set *migration.Set, st *database.State) (m move, problem string
 		return m, "a reset was interrupted before it dropped everything"
 	case database.Seed:
 		return m, "it is a seed, which is not part of the set"
+	case database.Load:
+		return m, "it creates the schema from a text that is not part of the set"
 	}
 	up, ok := v.get(j.Version)
 	if !ok {

@@ -22,6 +22,7 @@ const (
 	goalSteps
 	goalRedo
 	goalSeed
+	goalLoad
 	goalPinned // goalSteps or goalRedo in absolute terms
 )
 
@@ -30,7 +31,7 @@ type Goal struct {
 	kind    goalKind
 	version int64
 	steps   int
-	pinned  *pinned // of goalPinned and goalSeed
+	pinned  *pinned // of goalPinned, goalSeed and goalLoad
 }
 
 // pinned are the moves of a plan whose goal was relative. They keep the meaning of the goal when
@@ -40,6 +41,7 @@ type pinned struct {
 	ups   map[int64]migration.Checksum // by version, of the up script
 	marks map[int64]bool               // squashes that are recorded
 	seeds []move
+	load  move
 }
 
 // rollsBack reports whether the plan rolls an applied migration back.
@@ -55,6 +57,8 @@ func (g Goal) absolute(moves []move) Goal {
 	case goalSeed:
 		p.seeds = moves
 		return Goal{kind: goalSeed, pinned: p}
+	case goalLoad:
+		return g
 	case goalSteps, goalRedo:
 		for _, m := range moves {
 			switch {
@@ -145,6 +149,8 @@ func (g Goal) String() string {
 		return fmt.Sprintf("redo %d", g.steps)
 	case goalSeed:
 		return "seed"
+	case goalLoad:
+		return "load"
 	}
 	return "latest"
 }

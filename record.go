@@ -98,11 +98,20 @@ func forgetEntry(a database.AppliedMigration) database.Entry {
 
 // entries returns the history entries of a move, its own first.
 func (m move) entries(limit int64) ([]database.Entry, error) {
-	own, err := newEntry(m.direction, migration.Migration{Version: m.version, Name: m.name, Up: m.up, Down: m.down}, limit)
+	ownLimit := limit
+	if m.direction == database.Load && limit > 0 {
+		ownLimit = max(limit, schemaTextLimit)
+	}
+	own, err := newEntry(m.direction, migration.Migration{Version: m.version, Name: m.name, Up: m.up, Down: m.down}, ownLimit)
 	if m.direction == database.Down {
 		own.Checksum = m.applied.Checksum
 	}
 	all := []database.Entry{own}
+	for i := 0; i < len(m.repeats) && err == nil; i++ {
+		r := migration.Migration{Version: NilVersion, Name: m.repeats[i].Name, Up: m.repeats[i].Script}
+		own, err = newEntry(database.Repeat, r, limit)
+		all = append(all, own)
+	}
 	for i := 0; i < len(m.marks) && err == nil; i++ {
 		own, err = newEntry(database.Mark, m.marks[i], limit)
 		all = append(all, own)

@@ -10,7 +10,7 @@ import (
 // Direction says what a history entry did to its version.
 type Direction string
 
-// The directions. Up, Mark and Baseline make a version applied; Down and Forget make it not
+// The directions. Up, Mark, Baseline and Load make a version applied; Down and Forget make it not
 // applied; Accept changes the checksum that an applied version is compared with. The others belong
 // to no version and have NilVersion: Repeat and Seed to a script by name, Reset to the whole set,
 // Drift, Metadata and Query to the whole target, Setting to the setting that is named. Resolve has
@@ -23,6 +23,7 @@ const (
 	Forget   Direction = "forget"   // recorded as not applied without running anything
 	Accept   Direction = "accept"   // an edited script was accepted as it is now
 	Baseline Direction = "baseline" // the script of a baseline, which covers all versions up to its own, ran on an empty database
+	Load     Direction = "load"     // the schema of a database was created from its text, which covers what is recorded with it
 	Repeat   Direction = "repeat"   // a repeatable script ran
 	Seed     Direction = "seed"     // a script with development data ran
 	Reset    Direction = "reset"    // the target was emptied: nothing is applied any more
@@ -143,7 +144,7 @@ func (s *State) Fold(e Entry) {
 		s.Interrupted = nil
 	}
 	switch e.Direction {
-	case Up, Mark, Baseline:
+	case Up, Mark, Baseline, Load:
 		s.Applied.Put(e.applied())
 	case Down, Forget:
 		s.Applied.Remove(e.Version)

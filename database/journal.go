@@ -74,7 +74,7 @@ func (j *Journal) EndedBy(e Entry) bool {
 	switch e.Direction {
 	case Reset:
 		return true
-	case Up, Down, Mark, Forget, Baseline:
+	case Up, Down, Mark, Forget, Baseline, Load:
 		return e.Version == j.Version && j.Version != NilVersion
 	case Abandon:
 		return e.Version == j.Version && (j.Version != NilVersion || e.Tried == j.Direction && e.Name == j.Name)

@@ -32,9 +32,9 @@ func (e *DataError) Error() string {
 	return b.String()
 }
 
-// dataOf finds the statements of up scripts with effects outside the schema, including doubtful
-// ones.
-func dataOf(migrations []migration.Migration, dialect sqltext.Dialect) ([]DataStatement, error) {
+// DataStatements finds the statements of up scripts with effects outside the schema, including
+// doubtful ones.
+func DataStatements(migrations []migration.Migration, dialect sqltext.Dialect) ([]DataStatement, error) {
 	var found []DataStatement
 	for _, m := range migrations {
 		if m.Up.Func() != nil {

@@ -154,7 +154,7 @@ func (m *minimizer) choose(set *migration.Set) error {
 
 // data finds the statements that would be lost.
 func (m *minimizer) data(dialect sqltext.Dialect) (err error) {
-	if m.answer.Dropped, err = dataOf(m.pieces, dialect); err != nil {
+	if m.answer.Dropped, err = DataStatements(m.pieces, dialect); err != nil {
 		return err
 	}
 	if len(m.answer.Dropped) > 0 && !m.opts.DropData {

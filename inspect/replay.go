@@ -56,7 +56,8 @@ type setReplay struct {
 	state   database.State
 	byID    map[int64]database.Entry
 	covered map[int64]bool
-	marking int64   // version of the baseline whose marks follow, else NilVersion
+	marking int64   // version of the baseline or loaded schema whose marks follow, else NilVersion
+	loading bool    // the repeatable scripts that a loaded schema includes follow
 	downs   []*text // down scripts of covered migrations
 }
 
@@ -113,9 +114,11 @@ func (r *replayer) set(name string) *setReplay {
 func (r *replayer) event(e database.Entry) {
 	s := r.set(e.Set)
 	marked := e.Direction == database.Mark && e.Version <= s.marking
-	if !marked {
+	included := s.loading && e.Direction == database.Repeat // recorded before the marks
+	if !marked && !included {
 		s.marking = whimbrel.NilVersion
 	}
+	s.loading = included
 	switch {
 	case e.Direction == database.Drift:
 		r.base = []*text{{event: e, sql: e.UpText}}
@@ -126,9 +129,13 @@ func (r *replayer) event(e database.Entry) {
 		r.base = slices.DeleteFunc(r.base, func(t *text) bool { return t.event.Direction == database.Drift || t.event.Set == e.Set })
 		delete(r.sets, e.Set)
 		r.order = slices.DeleteFunc(r.order, func(name string) bool { return name == e.Set })
-	case e.Direction == database.Baseline:
+	case e.Direction == database.Baseline, e.Direction == database.Load:
 		r.base = append(r.base, &text{event: e, sql: e.UpText})
+		if s.loading = e.Direction == database.Load; s.loading { // the database was empty
+			s.state, s.downs = database.State{}, nil
+		}
 		s.covered[e.Version], s.marking = true, e.Version
+	case included:
 	case marked:
 		s.covered[e.Version] = true
 	case s.covered[e.Version] && e.Direction == database.Down:

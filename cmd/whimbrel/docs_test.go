@@ -41,6 +41,12 @@ func TestSnapshotPage(t *testing.T) {
 	sh.run(`whimbrel snapshot --out now.sql && psql -qX -v ON_ERROR_STOP=1 -f now.sql "` + again + `" && whimbrel diff "$DATABASE_URL" "` + again + `"`)
 }
 
+// TestSchemaFilePage runs the example of docs/schema-file.md and compares its output with the page.
+func TestSchemaFilePage(t *testing.T) {
+	t.Parallel()
+	newShell(t, t.TempDir()).follow(pageExample(t, "schema-file.md", "sqlite:test.db", 2, "sqlite:test.db"))
+}
+
 // TestMetadataPage runs the example of docs/metadata.md.
 func TestMetadataPage(t *testing.T) {
 	t.Parallel()

@@ -384,8 +384,8 @@ func endings() (all []ending) {
 		}
 		all = append(all, ending{j, e, ends})
 	}
-	for _, run := range []database.Direction{database.Up, database.Down, database.Baseline} {
-		for _, entry := range []database.Direction{database.Up, database.Down, database.Mark, database.Forget, database.Baseline} {
+	for _, run := range []database.Direction{database.Up, database.Down, database.Baseline, database.Load} {
+		for _, entry := range []database.Direction{database.Up, database.Down, database.Mark, database.Forget, database.Baseline, database.Load} {
 			add(run, 7, entry, 7, "any", true)
 			add(run, 7, entry, 8, "mine", false)
 		}

@@ -182,7 +182,7 @@ func (b *transaction) endQuery(e database.Entry) query {
 		}
 	}
 	switch ran {
-	case database.Up, database.Down, database.Mark, database.Forget, database.Baseline:
+	case database.Up, database.Down, database.Mark, database.Forget, database.Baseline, database.Load:
 		q.sql += fmt.Sprintf(" OR version = $2 AND version <> %d)", database.NilVersion)
 		q.args = append(q.args, number(e.Version))
 	case database.Repeat, database.Seed:

@@ -28,7 +28,7 @@ func (d *db) putJournal(c *conn, set string, j *database.Journal) error {
 func (d *db) endRun(c *conn, e database.Entry) error {
 	version, direction := database.NilVersion, ""
 	switch e.Direction {
-	case database.Up, database.Down, database.Mark, database.Forget, database.Baseline:
+	case database.Up, database.Down, database.Mark, database.Forget, database.Baseline, database.Load:
 		version = e.Version
 	case database.Repeat, database.Seed:
 		direction = string(e.Direction)

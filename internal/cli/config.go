@@ -45,6 +45,7 @@ type section struct {
 	LockTimeout     *scalar `yaml:"lock_timeout" kind:"duration" doc:"Time to wait for another process that is migrating, such as 1m. 0 tries once. The default is the database's setting lock_timeout, 15s."`
 	Atomic          *scalar `yaml:"atomic" kind:"boolean" doc:"Apply all pending migrations in one transaction. The default is false."`
 	AllowOutOfOrder *scalar `yaml:"allow_out_of_order" kind:"boolean" doc:"Also apply pending versions below the newest applied one. The default is false."`
+	SchemaFile      *scalar `yaml:"schema_file" doc:"File to which the commands that migrate write the schema and the applied migrations, relative to this file. Empty for none."`
 }
 
 // scalar is a single value with its position.

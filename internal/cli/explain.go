@@ -51,6 +51,8 @@ const (
 //	in_use             5     objects that must remain depend on objects that a reset would drop; or
 //	                         clients are connected to a database that would be dropped
 //	output             1     the file that --out names could not be written
+//	schema_file        1     the schema file could not be written; everything else succeeded
+//	not_empty          5     load for a database that has objects or applied migrations
 //	squashed           5     the database has only some of the versions of a squash, and their files are gone
 //	history            5     baseline for a set that already has a history
 //	unresolved         5     an interrupted migration needs a decision
@@ -70,6 +72,8 @@ const (
 	kindFrozen      render.Kind = "frozen"
 	kindProtected   render.Kind = "protected"
 	kindInUse       render.Kind = "in_use"
+	kindSchemaFile  render.Kind = "schema_file"
+	kindNotEmpty    render.Kind = "not_empty"
 	kindSquashed    render.Kind = "squashed"
 	kindHistory     render.Kind = "history"
 	kindUnresolved  render.Kind = "unresolved"
@@ -82,7 +86,7 @@ func exitCode(k render.Kind) int {
 		return exitUsage
 	case kindLocked:
 		return exitLocked
-	case kindChecksum, kindOrder, kindNoDown, kindFrozen, kindSquashed, kindHistory, kindUnresolved, kindProtected, kindInUse:
+	case kindChecksum, kindOrder, kindNoDown, kindFrozen, kindSquashed, kindHistory, kindUnresolved, kindProtected, kindInUse, kindNotEmpty:
 		return exitRefused
 	}
 	return exitFailed
@@ -200,7 +204,7 @@ const (
 // rules returns all rules. The first one that applies explains an error, so the rules for what
 // matters most to the user come first.
 func rules() []rule {
-	return slices.Concat(usageRules(), serverRules(), interruptedRules(), scratchRules(), recordRules(), settingRules(), lockRules(), statementRules(), scriptRules(), otherRules())
+	return slices.Concat(usageRules(), serverRules(), interruptedRules(), scratchRules(), loadRules(), recordRules(), settingRules(), lockRules(), statementRules(), scriptRules(), otherRules())
 }
 
 func applyRule(rules []rule, f *render.Failure, err error) {

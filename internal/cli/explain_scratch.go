@@ -59,13 +59,13 @@ func outsideRemedies(err *inspect.OutsideError) string {
 	if !slices.ContainsFunc(err.Statements, func(s inspect.OutsideStatement) bool { return slices.ContainsFunc(s.Effects, beyond) }) {
 		next += `To run them, use a separate server: --scratch local starts one, --scratch URL names one. `
 	}
-	return next + `To run them on the scratch database's server anyway, add --allow-outside ` + strings.Join(kindsOf(err), ",") + `.`
+	return next + `To run them on the scratch database's server anyway, add --allow-outside ` + strings.Join(kindsOf(err.Statements), ",") + `.`
 }
 
 // kindsOf returns the kinds of effects, as --allow-outside names them.
-func kindsOf(err *inspect.OutsideError) []string {
+func kindsOf(all []inspect.OutsideStatement) []string {
 	var kinds []string
-	for _, s := range err.Statements {
+	for _, s := range all {
 		for _, e := range s.Effects {
 			if !slices.Contains(kinds, string(e.Outer)) {
 				kinds = append(kinds, string(e.Outer))

@@ -27,6 +27,7 @@ type migrateFlags struct {
 	dryRun     bool
 	reason     string
 	overrule   string
+	schemaFile schemaFileFlags
 }
 
 // versionFlag adds a flag whose value is a version.
@@ -60,6 +61,7 @@ func (m *migrateFlags) addRun(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.BoolVar(&m.dryRun, "dry-run", false, "show the plan and change nothing")
 	f.StringVar(&m.reason, "reason", "", "`why`; each history entry keeps it")
+	m.schemaFile.add(cmd)
 }
 
 // addYes adds the flag that confirms a command which a protected database refuses.
@@ -150,10 +152,20 @@ func (a *app) migrate(cmd *cobra.Command, m *migrateFlags, goal whimbrel.Goal, i
 	doc.Idle = idle
 	doc.SetDowns(plan)
 	if err == nil {
+		return a.finishMigrated(ctx, t, doc, result, m.schemaFile.path(t.resolved))
+	}
+	return a.finishFailed(ctx, err, doc, plan, result, m.again(cmd, result))
+}
+
+// finishMigrated writes the schema file and shows the result.
+func (a *app) finishMigrated(ctx context.Context, t *target, doc *render.Result, r *whimbrel.Result, schemaFile string) (err error) {
+	if doc.SchemaFile, err = writeSchema(ctx, t.db, schemaFile, r); err == nil {
 		a.print().Show(doc)
 		return nil
 	}
-	return a.finishFailed(ctx, err, doc, plan, result, m.again(cmd, result))
+	f, code := explain(ctx, err)
+	a.print().FinishDone(doc, f)
+	return exitError{code}
 }
 
 // doing says what a command that migrates does.

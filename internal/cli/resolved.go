@@ -26,6 +26,7 @@ type resolved struct {
 	lockTimeout          time.Duration // as whimbrel.Options has it
 	actor                string        // for the history
 	atomic, outOfOrder   bool
+	schemaFile           string // "" for none
 }
 
 const (
@@ -56,6 +57,9 @@ func (a *app) resolve() (r resolved, err error) {
 	r.dir, r.set = cmp.Or(r.dir, defaultDir), migration.DefaultSet
 	if likeURL.MatchString(folder) {
 		return r, isURL("dir")
+	}
+	if s := res.find(func(s *section) *scalar { return s.SchemaFile }); s != nil && s.text != "" {
+		r.schemaFile = c.beside(s.text) // an empty value turns it off for an environment
 	}
 	for _, v := range []struct {
 		flag, value string

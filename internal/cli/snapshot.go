@@ -25,7 +25,8 @@ func (a *app) snapshotCommand() *cobra.Command {
 		Short:      "Write the schema of the database as SQL or as a diagram",
 		Long: `Snapshot prints SQL that creates the schema of the database, without Whimbrel's own tables. The
 statements are in executable order, and the output depends on the schema alone. The format json is
-a document that "whimbrel diff" can compare without a scratch database.
+a document that "whimbrel diff" can compare without a scratch database. The format load is SQL that
+also has the migrations that the schema includes, as "whimbrel load" needs them.
 
 The formats mermaid, svg and dot are diagrams: tables with their columns and keys, foreign keys
 between them, and the owners and tags from the metadata. No other program is needed to draw them.
@@ -35,7 +36,8 @@ Without --format, the file's name decides: .json, .mmd, .svg, .dot; any other is
   whimbrel snapshot --out schema.sql
   whimbrel snapshot --out release7.json
   whimbrel snapshot --out schema.svg
-  whimbrel snapshot --format mermaid`,
+  whimbrel snapshot --format mermaid
+  whimbrel snapshot --format load --out db/schema.sql   # the file that load reads`,
 		Args: noArgs,
 		PreRunE: func(*cobra.Command, []string) (err error) {
 			format, err = parseSnapshotFormat(name, out)

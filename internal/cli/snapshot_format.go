@@ -11,6 +11,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/diagram"
 	"github.com/whimbrel-db/whimbrel/metadata"
+	"github.com/whimbrel-db/whimbrel/schemafile"
 )
 
 // snapshotFormat is a form in which snapshot writes a schema.
@@ -19,12 +20,13 @@ type snapshotFormat string
 const (
 	formatSQL      snapshotFormat = "sql"
 	formatDocument snapshotFormat = "json"
+	formatLoad     snapshotFormat = "load" // a schema file
 	formatMermaid  snapshotFormat = "mermaid"
 	formatSVG      snapshotFormat = "svg"
 	formatDOT      snapshotFormat = "dot"
 )
 
-var snapshotFormats = []string{string(formatSQL), string(formatDocument), string(formatMermaid), string(formatSVG), string(formatDOT)}
+var snapshotFormats = []string{string(formatSQL), string(formatDocument), string(formatLoad), string(formatMermaid), string(formatSVG), string(formatDOT)}
 
 // parseSnapshotFormat returns the format with a name, or the one that the file's name implies.
 func parseSnapshotFormat(name, file string) (snapshotFormat, error) {
@@ -60,6 +62,12 @@ func snapshotText(ctx context.Context, db database.Database, s *catalog.Snapshot
 	case formatDocument:
 		content, err := s.Encode()
 		return string(content), -1, err
+	case formatLoad:
+		f, err := schemafile.Take(ctx, db)
+		if err != nil {
+			return "", -1, err
+		}
+		return f.Text(), -1, nil
 	}
 	doc, err := readDocument(ctx, db)
 	if err != nil {

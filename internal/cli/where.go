@@ -16,6 +16,7 @@ const (
 	rollingBack     = "Rolling back"
 	seeding         = "Seeding"
 	resetting       = "Resetting"
+	loading         = "Loading into"
 	correcting      = "Correcting the history of"
 	changingSetting = "Changing settings of"
 	freezing        = "Freezing"

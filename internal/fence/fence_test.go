@@ -112,6 +112,11 @@ var rules = []rule{
 		outside: []string{diffLibrary, "golang.org/x/text"},
 	},
 	{
+		pkg:     "schemafile",
+		imports: []string{".", "catalog", "database", "inspect", "internal/filekind", "migration", "sqltext"},
+		outside: []string{diffLibrary},
+	},
+	{
 		pkg:     "metadata/metadb",
 		imports: []string{".", "database", "metadata"},
 		outside: []string{diffLibrary},
@@ -135,7 +140,7 @@ var rules = []rule{
 	{
 		pkg: "internal/cli/...",
 		imports: []string{
-			".", "source", "database", "migration", "sqltext", "catalog", "metadata/...", "inspect", "query", "diagram", "report",
+			".", "source", "database", "migration", "sqltext", "catalog", "metadata/...", "inspect", "query", "diagram", "report", "schemafile",
 			"internal/spelling", "internal/durations", "internal/filekind", "internal/localserver", "internal/yamltext",
 		},
 		outside: slices.Concat(commandLine, terminal, configuration, []string{diffLibrary, "golang.org/x/text"}),

@@ -18,7 +18,7 @@ type Snapshot struct {
 	Objects     int      `json:"objects"`
 	Omitted     []string `json:"omitted"`        // objects that a snapshot can't contain
 	File        string   `json:"file,omitempty"` // the file that was written
-	Format      string   `json:"format"`         // sql, json, mermaid, svg or dot
+	Format      string   `json:"format"`         // sql, json, load, mermaid, svg or dot
 	Text        string   `json:"text,omitempty"` // the schema in that format, if it was not written to a file
 
 	picture bool // the format is a diagram
@@ -58,12 +58,7 @@ func (d *Snapshot) write(pg *page) {
 	if d.picture { // it shows tables only
 		return
 	}
-	if len(d.Omitted) > 0 {
-		pg.line(pg.warn("The database also has these, which a snapshot can't contain:"))
-	}
-	for _, what := range d.Omitted {
-		pg.line("  " + clean(what))
-	}
+	pg.omitted(d.Omitted)
 }
 
 // Change is a difference between two schemas.

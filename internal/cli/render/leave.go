@@ -83,6 +83,8 @@ func nextCommand(d database.Direction) string {
 		return "whimbrel reset"
 	case database.Seed:
 		return "whimbrel seed"
+	case database.Load:
+		return "whimbrel load"
 	}
 	return "whimbrel up"
 }

@@ -22,6 +22,8 @@ type Result struct {
 	Resumed []Resumption `json:"resumed"`
 	// Downs lists the down scripts that the plan records and that can't run.
 	Downs []DownProblem `json:"down_problems,omitempty"`
+	// SchemaFile is the schema file that was written or compared, if there is one.
+	SchemaFile *SchemaFile `json:"schema_file,omitempty"`
 
 	Duration Millis   `json:"duration_ms"`
 	Error    *Failure `json:"error,omitempty"`
@@ -73,7 +75,20 @@ func (p *Printer) Finish(r *Result, f *Failure) {
 	p.Fail(f)
 }
 
+// FinishDone prints a result after which something else failed.
+func (p *Printer) FinishDone(r *Result, f *Failure) {
+	if !p.opts.JSON {
+		p.Show(r)
+	}
+	p.Finish(r, f)
+}
+
 func (r *Result) write(pg *page) {
+	r.writeSteps(pg)
+	r.SchemaFile.write(pg)
+}
+
+func (r *Result) writeSteps(pg *page) {
 	var did []string
 	say := func(n int, verb, what string) {
 		if n > 0 {
