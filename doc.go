@@ -79,6 +79,8 @@
 //	*AlreadyAppliedError          the version is applied                  read Status
 //	*SquashedError                only a part of a squash is applied      put the old files back
 //	*HistoryExistsError           Baseline of a set with a history        BaselineOptions.Force
+//	*NotEmptyError                Load: the database is not empty         use another database
+//	*SchemaMismatchError          Load: the set has other texts           use the schema of this set
 //	*FrozenError                  the database is frozen                  try again later, or Thaw
 //	*ProtectedError               it would lose data                      set Overrule
 //	*ConfirmError                 Reset lacks the database's name         set ResetOptions.Confirm
