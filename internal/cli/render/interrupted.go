@@ -25,6 +25,8 @@ type Interrupted struct {
 	Since     instant `json:"since"`
 	Host      string  `json:"host"`
 	PID       int64   `json:"pid"`
+	User      string  `json:"user"` // the operating system's, or else the database's
+	Actor     string  `json:"actor"`
 	Error     string  `json:"error"`
 	// Running reports that a process is still running it, as far as the database can tell.
 	Running bool `json:"running"`
@@ -42,6 +44,7 @@ func NewInterrupted(j *database.Journal, sql string) *Interrupted {
 	i := &Interrupted{
 		Version: j.Version, Name: j.Name, Direction: string(j.Direction), Statement: j.Done + 1, Of: j.Of, SQL: sql,
 		Since: instant(j.UpdatedAt), Host: j.Host, PID: j.PID, Error: j.Error, Running: j.Held,
+		User: cmp.Or(j.OSUser, j.DBUser), Actor: j.Actor,
 	}
 	if i.Error = cmp.Or(i.Error, connectionLost); i.Running {
 		i.Error = "" // of an earlier attempt
@@ -83,6 +86,12 @@ func (i *Interrupted) where() string {
 	}
 	if i.PID != 0 {
 		parts = append(parts, fmt.Sprintf("pid %d", i.PID))
+	}
+	if i.Running && i.User != "" {
+		parts = append(parts, "user "+oneLine(i.User))
+	}
+	if i.Running && i.Actor != "" {
+		parts = append(parts, oneLine(i.Actor))
 	}
 	if i.Error != "" {
 		parts = append(parts, strings.TrimRight(oneLine(i.Error), ".")) // the caller ends the sentence

@@ -60,6 +60,9 @@ type RepeatableStatus struct {
 	Problem  string  `json:"problem,omitempty"`
 }
 
+// stateRunning is the state of a migration that a process is applying or rolling back.
+const stateRunning = "running"
+
 // NewStatus converts a status; dir is the folder of the set.
 func NewStatus(s *whimbrel.Status, dir string) *Status {
 	d := &Status{
@@ -78,6 +81,9 @@ func NewStatus(s *whimbrel.Status, dir string) *Status {
 		ms := MigrationStatus{
 			Version: m.Version, Name: m.Name, State: string(m.State), AppliedAt: instant(m.AppliedAt),
 			Checksum: m.Checksum.String(), Marked: m.Marked,
+		}
+		if i := d.Interrupted; i != nil && i.Running && i.Version == m.Version {
+			ms.State = stateRunning
 		}
 		if !m.AppliedAt.IsZero() {
 			ms.Duration = pointer(Millis(m.Duration))
@@ -149,7 +155,7 @@ func (pg *page) state(state string) string {
 	switch whimbrel.MigrationState(state) {
 	case whimbrel.StateApplied:
 		return pg.good(words)
-	case whimbrel.StatePending:
+	case whimbrel.StatePending, stateRunning:
 		return pg.warn(words)
 	case whimbrel.StateModified, whimbrel.StateOutOfOrder:
 		return pg.bad(words)
