@@ -16,7 +16,8 @@ import (
 type complete = func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective)
 
 // completeVersions completes at most most arguments with the folder's versions; a negative most
-// means any number. It does not connect to the database.
+// means any number. It does not connect to the database. The newest version comes first, because
+// people choose it most often.
 func (a *app) completeVersions(most int) complete {
 	return func(_ *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
 		if most >= 0 && len(args) >= most {
@@ -31,7 +32,7 @@ func (a *app) completeVersions(most int) complete {
 			return nil, cobra.ShellCompDirectiveError
 		}
 		var offers []string
-		for _, m := range set.All() {
+		for _, m := range slices.Backward(set.All()) {
 			if v := strconv.FormatInt(m.Version, 10); strings.HasPrefix(v, begun) {
 				offers = append(offers, v+"\t"+m.Name)
 			}

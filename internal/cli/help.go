@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -18,8 +20,28 @@ func fitHelp(cmd *cobra.Command) {
 		fitHelp(c)
 	}
 	if !cmd.HasParent() {
-		cmd.SetUsageTemplate(strings.ReplaceAll(cmd.UsageTemplate(), "Flags.FlagUsages ", "Flags.FlagUsagesWrapped 80 "))
+		usage := strings.ReplaceAll(cmd.UsageTemplate(), "Flags.FlagUsages ", "Flags.FlagUsagesWrapped 80 ")
+		usage = strings.Replace(usage, "{{if .HasAvailableLocalFlags}}", "{{if not .HasParent}}\n\n"+seeFlags+"{{else if .HasAvailableLocalFlags}}", 1)
+		cmd.SetUsageTemplate(inheritedFlags.ReplaceAllLiteralString(usage, "\n\n"+seeFlags+"{{end}}"))
 	}
+}
+
+// inheritedFlags matches the part of cobra's template that lists the flags of every command.
+var inheritedFlags = regexp.MustCompile(`(?s)\n\nGlobal Flags:\n.*?\{\{end\}\}`)
+
+const seeFlags = `Flags of every command, such as --database and --dir: see "whimbrel help flags".`
+
+// flagsTopic is the help about the flags of every command.
+func flagsTopic(root *cobra.Command) *cobra.Command {
+	topic := &cobra.Command{
+		Use:     "flags",
+		GroupID: groupOther,
+		Short:   "Explain the flags of every command",
+	}
+	topic.SetHelpFunc(func(cmd *cobra.Command, _ []string) {
+		fmt.Fprint(cmd.OutOrStdout(), "These flags are allowed with every command:\n\n"+root.PersistentFlags().FlagUsagesWrapped(helpWidth))
+	})
+	return topic
 }
 
 // reflow rewraps each paragraph, except those with indented lines.

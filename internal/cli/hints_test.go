@@ -103,6 +103,7 @@ func parseLine(line string) error {
 	}
 	root := (&app{}).root()
 	root.InitDefaultHelpFlag()
+	root.InitDefaultHelpCmd()
 	cmd, rest, err := root.Find(args)
 	if err != nil {
 		return err

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"strings"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -57,7 +59,12 @@ You can kill it at any moment, or start it many times at once: no manual repair 
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.overview(cmd) },
 		Version: whimbrel.ToolVersion(),
 	}
-	root.SetFlagErrorFunc(flagError)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if !cmd.HasParent() && len(a.Args) > 0 && !strings.HasPrefix(a.Args[0], "-") {
+			return unknownCommand(cmd, a.Args) // the flags may be those of the command that was meant
+		}
+		return flagError(cmd, err)
+	})
 	root.SetVersionTemplate(thisVersion().String() + "\n")
 	root.CompletionOptions.HiddenDefaultCmd = false
 	g, f := &a.global, root.PersistentFlags()
@@ -96,6 +103,7 @@ You can kill it at any moment, or start it many times at once: no manual repair 
 		a.metadataCommand(), a.sqlCommand(), a.settingsCommand(), a.freezeCommand(), a.thawCommand(), a.configCommand(), a.driversCommand(), a.versionCommand(),
 	)
 	root.SetHelpCommand(helpCommand())
+	root.AddCommand(flagsTopic(root))
 	completionCommand(root)
 	a.completeGlobals(root)
 	fitHelp(root)
