@@ -90,7 +90,7 @@ func TestCheck(t *testing.T) {
 				k.need(t)
 				// TestMain of the child starts no server: it has those of this process.
 				cmd := exec.Command(os.Args[0], "-test.run=^TestCheckOfACase$", "-test.v")
-				cmd.Env = append(os.Environ(), envCheck+"="+name+"/"+driver)
+				cmd.Env = append(os.Environ(), envCheck+"="+name+"/"+driver, "TMPDIR="+t.TempDir()) // of SQLite's files
 				out, err := cmd.CombinedOutput()
 				if (name == "good") != (err == nil) {
 					t.Errorf("the test ended with %v", err)
