@@ -142,8 +142,9 @@ func TestConfigThatWouldCostTooMuch(t *testing.T) {
 
 func TestEmptyConfigIsFine(t *testing.T) {
 	t.Parallel()
+	noEnv := func(string) (string, bool) { return "", false }
 	for _, text := range []string{"", "# nothing\n", "dir:\n", "environments:\n  prod:\n"} {
-		r, err := (&app{global: globalFlags{config: writeConfig(t, text)}}).resolve()
+		r, err := (&app{Process: Process{LookupEnv: noEnv}, global: globalFlags{config: writeConfig(t, text)}}).resolve()
 		noError(t, text, err)
 		wantEqual(t, text, r.dir, defaultDir)
 	}
