@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
 )
 
@@ -72,6 +73,12 @@ type app struct {
 	secrets guarded
 	global  globalFlags
 	role    string // that the database was opened with
+	// fromConfig says that the database URL is the one in the configuration file.
+	fromConfig bool
+	// passwords are the URLs that withPassword has completed, by the URL without a password.
+	passwords map[string]string
+	// sideOptions are the options to open the environments that diff compares, by their URLs.
+	sideOptions map[string]database.Options
 	// allowEmpty is the value of --allow-empty.
 	allowEmpty bool
 	printer    atomic.Pointer[render.Printer] // the signal goroutine reads it

@@ -132,8 +132,10 @@ func ofKind(kind string) *jsonSchema {
 	case "boolean":
 		return &jsonSchema{Type: "boolean"}
 	case "duration":
-		const parts = `^([0-9]+(\.[0-9]*)?(ns|us|µs|ms|s|m|h))+$`
+		const parts = `^([0-9]+(\.[0-9]*)?(ns|us|µs|ms|s|m|h|d|w))+$`
 		return &jsonSchema{AnyOf: []jsonSchema{{Type: "string", Pattern: parts}, {Const: 0}}}
+	case "command":
+		return &jsonSchema{AnyOf: []jsonSchema{{Type: "string"}, {Type: "array", Items: &jsonSchema{Type: "string"}}}}
 	case "format":
 		names := []string{"auto"}
 		for _, f := range source.Formats() {

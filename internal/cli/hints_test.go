@@ -77,7 +77,7 @@ func constant(e ast.Expr) (string, bool) {
 var (
 	quotedCommand = regexp.MustCompile(`"(whimbrel [^"]+)"`)
 	namedCommand  = regexp.MustCompile(`(?:run|schema): (whimbrel .+?)\.?(?:$|\n)`)
-	example       = regexp.MustCompile(`(?m)^ *\$? *(whimbrel [^#|;{&>\n]+)`)
+	example       = regexp.MustCompile(`(?m)^ *\$? *(whimbrel [a-z-][^#|;{&>\n]*)`)
 	wholeCommand  = regexp.MustCompile(`^whimbrel [a-z].*$`)
 	namedFlag     = regexp.MustCompile(`--[a-z][a-z-]*`)
 	word          = regexp.MustCompile(`"[^"]*"|'[^']*'|[^ ]+`)

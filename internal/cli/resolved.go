@@ -2,6 +2,8 @@ package cli
 
 import (
 	"cmp"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,6 +34,9 @@ type resolved struct {
 const (
 	defaultDir = "migrations"
 	envURL     = "WHIMBREL_DATABASE_URL"
+	envEnv     = "WHIMBREL_ENV"
+	envDir     = "WHIMBREL_DIR"
+	envSchema  = "WHIMBREL_SCHEMA"
 	envURLToo  = "DATABASE_URL"
 )
 
@@ -46,7 +51,9 @@ func (a *app) resolve() (r resolved, err error) {
 	if c != nil {
 		res.sections = append(res.sections, &c.Top)
 	}
-	g, folder := a.global, a.global.dir
+	g := a.global
+	g.dir, g.schema = cmp.Or(g.dir, a.variable(envDir)), cmp.Or(g.schema, a.variable(envSchema))
+	folder := g.dir
 	r.dir = g.dir
 	if s := res.find(func(s *section) *scalar { return s.Dir }); r.dir == "" && s != nil {
 		if s.text == "" {
@@ -165,8 +172,32 @@ func (a *app) sections() (*config, *section, error) {
 	if c != nil {
 		a.secrets.add(strings.Split(string(c.text), "\n")...)
 	}
+	if a.global.env == "" {
+		if env := a.chosenEnv(c); env != "" {
+			a.global.env = env
+		}
+	}
 	env, err := c.environment(a.global.env)
 	return c, env, err
+}
+
+// chosenEnv returns the environment that $WHIMBREL_ENV or the configuration's default_env selects.
+// The default does not apply if a flag or a variable names a database.
+func (a *app) chosenEnv(c *config) string {
+	env := a.variable(envEnv)
+	if env != "" || c == nil || c.DefaultEnv == nil || a.global.database != "" {
+		return env
+	}
+	if cmp.Or(a.variable(envURL), a.variable(envURLToo)) != "" {
+		return ""
+	}
+	return c.DefaultEnv.text
+}
+
+// variable returns the value of an environment variable, "" if it is not set.
+func (a *app) variable(name string) string {
+	value, _ := a.LookupEnv(name)
+	return value
 }
 
 // databaseURL returns the URL of the database. It fails with a *noDatabaseError if none is
@@ -178,6 +209,7 @@ func (a *app) databaseURL() (string, error) {
 
 // databaseSource returns the URL as it is configured.
 func (a *app) databaseSource() (string, error) {
+	a.fromConfig = false
 	if a.global.database != "" {
 		return a.global.database, nil
 	}
@@ -186,6 +218,7 @@ func (a *app) databaseSource() (string, error) {
 		return "", err
 	}
 	if env.Database != nil {
+		a.fromConfig = true
 		return a.configured(c, env.Database)
 	}
 	for _, name := range []string{envURL, envURLToo} {
@@ -194,7 +227,11 @@ func (a *app) databaseSource() (string, error) {
 		}
 	}
 	if c != nil && c.Top.Database != nil {
+		a.fromConfig = true
 		return a.configured(c, c.Top.Database)
+	}
+	if c != nil && len(c.Environments) > 0 && a.global.env == "" {
+		return "", usage("Choose one with --env: "+shown(strings.Join(slices.Sorted(maps.Keys(c.Environments)), ", "))+".", "no environment is chosen, and %s names no other database", c.path)
 	}
 	return "", &noDatabaseError{usage(`Pass --database URL, set `+envURL+` or `+envURLToo+`, or write "database: URL" into `+configName+`.
 A URL looks like postgres://user@host/name or sqlite:app.db.`, "no database is configured")}

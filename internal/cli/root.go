@@ -16,7 +16,9 @@ type globalFlags struct {
 	tablesOwner                string
 	lockTimeout, lock          string
 	config, env                string
+	envFile                    string
 	json, quiet, noColor       bool
+	verbose                    bool
 	noPager                    bool
 }
 
@@ -54,6 +56,13 @@ You can kill it at any moment, or start it many times at once: no manual repair 
 			if err != nil {
 				return err
 			}
+			if g := &a.global; g.verbose && g.quiet {
+				return usage("Pass only one of them.", "--verbose and --quiet can't be combined")
+			} else if g.envFile != "" {
+				if err := a.useEnvFile(g.envFile); err != nil {
+					return err
+				}
+			}
 			return refuseURLs(cmd, args)
 		},
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.overview(cmd) },
@@ -80,7 +89,9 @@ You can kill it at any moment, or start it many times at once: no manual repair 
 	f.StringVar(&g.config, "config", "", "configuration `file` (default whimbrel.yaml, if it exists)")
 	f.StringVar(&g.env, "env", "", "`name` of an environment in the configuration file")
 	f.BoolVar(&g.json, "json", false, "print one JSON document")
-	f.BoolVar(&g.quiet, "quiet", false, "print errors only")
+	f.StringVar(&g.envFile, "env-file", "", "`file` with environment variables, such as .env; those that are set take precedence")
+	f.BoolVarP(&g.quiet, "quiet", "q", false, "print errors only")
+	f.BoolVarP(&g.verbose, "verbose", "v", false, "print each event on standard error: statements, locks, retries")
 	f.BoolVar(&g.noColor, "no-color", false, "print without colours (also: NO_COLOR in the environment)")
 	f.BoolVar(&g.noPager, "no-pager", false, "print long output directly, without $WHIMBREL_PAGER, $PAGER or less")
 	f.SortFlags = false

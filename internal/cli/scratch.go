@@ -68,7 +68,7 @@ func (a *app) scratch(ctx context.Context, flags scratchFlags, protect ...string
 	if err != nil {
 		return none, nil, err
 	}
-	target, err := a.databaseURL()
+	target, err := a.targetURL()
 	if err == nil {
 		protect = append(protect, target)
 	}

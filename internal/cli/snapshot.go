@@ -78,22 +78,30 @@ func (a *app) diffCommand() *cobra.Command {
 		Use:     "diff A B",
 		GroupID: groupInspect,
 		Short:   "Compare two databases or snapshots",
-		Long: `Diff shows how B differs from A, object by object. Each is the URL of a database or a file that
-"whimbrel snapshot" wrote. Diff runs an .sql file in a scratch database on the other side's server, or on
+		Long: `Diff shows how B differs from A, object by object. Each is the URL of a database, the
+name of an environment, or a file that "whimbrel snapshot" wrote. Diff runs an .sql file in a scratch database on the other side's server, or on
 the target's (--database) if both are files. It exits with 3 if there is a difference.
 
 Different server releases can print the same definition in two ways. With --scratch, diff rebuilds
 both sides on that server and compares the results.`,
 		Example: `  whimbrel diff release7.json postgres://me@localhost/app
   whimbrel diff schema.sql postgres://me@localhost/app
-  whimbrel diff postgres://me@localhost/app postgres://me@localhost/stage`,
+  whimbrel diff local production`,
 		Args: needArgs("two databases or snapshots", 2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			from, err := a.side(cmd.Context(), args[0], args[1], scratch)
+			fromURL, err := a.sideURL(args[0])
 			if err != nil {
 				return err
 			}
-			to, err := a.side(cmd.Context(), args[1], args[0], scratch)
+			toURL, err := a.sideURL(args[1])
+			if err != nil {
+				return err
+			}
+			from, err := a.side(cmd.Context(), fromURL, toURL, scratch)
+			if err != nil {
+				return err
+			}
+			to, err := a.side(cmd.Context(), toURL, fromURL, scratch)
 			if err != nil {
 				return err
 			}
@@ -166,17 +174,55 @@ func (a *app) side(ctx context.Context, what, other string, scratch scratchFlags
 		defer closeMaker()
 		return inspect.Rebuild(ctx, what, string(content), maker)
 	}
-	r, err := a.resolve()
-	if err != nil {
-		return nil, err
+	opts, ok := a.sideOptions[what]
+	if !ok {
+		r, err := a.resolve()
+		if err != nil {
+			return nil, err
+		}
+		opts = r.databaseOptions()
 	}
 	a.print().Working("reading " + database.Redact(what))
-	db, err := database.Open(ctx, what, r.databaseOptions())
+	db, err := database.Open(ctx, what, opts)
 	if err != nil {
 		return nil, &openError{err}
 	}
 	defer db.Close()
 	return database.Snapshot(ctx, db, catalog.Options{})
+}
+
+// sideURL returns the URL of a database that diff compares, or the argument if it is a file. An
+// argument that is the name of an environment selects its database; a file of that name needs "./".
+func (a *app) sideURL(arg string) (string, error) {
+	c, err := readConfig(a.global.config)
+	if err != nil {
+		return "", err
+	}
+	if c == nil || c.Environments[arg] == nil {
+		if isDocument(arg) || isScript(arg) {
+			return arg, nil
+		}
+		return a.withPassword(arg, false)
+	}
+	if c.Environments[arg].Database == nil {
+		return "", usage("", "the environment %s names no database", arg)
+	}
+	before := a.global.env
+	a.global.env = arg
+	defer func() { a.global.env = before }()
+	r, err := a.resolve()
+	if err != nil {
+		return "", err
+	}
+	url, err := a.configured(c, c.Environments[arg].Database)
+	if err == nil {
+		url, err = a.withPassword(a.withDatabaseName(url), true)
+	}
+	if a.sideOptions == nil {
+		a.sideOptions = map[string]database.Options{}
+	}
+	a.sideOptions[url] = r.databaseOptions()
+	return url, err
 }
 
 func readSide(file string) ([]byte, error) {

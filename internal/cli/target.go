@@ -82,6 +82,9 @@ func (a *app) openWithoutFiles(ctx context.Context) (*target, error) {
 // targetURL returns the database URL, with the value of --lock.
 func (a *app) targetURL() (string, error) {
 	raw, err := a.databaseURL()
+	if err == nil {
+		raw, err = a.withPassword(raw, a.fromConfig)
+	}
 	if err != nil || a.global.lock == "" {
 		return raw, err
 	}
@@ -135,7 +138,7 @@ func (a *app) connect(ctx context.Context, t *target) error {
 		return &openError{err}
 	}
 	p.Working("reading " + place(t.db, t.url))
-	t.options = whimbrel.Options{LockTimeout: t.lockTimeout, Observe: p.Observe, ReadMetadata: metayaml.Read}
+	t.options = whimbrel.Options{LockTimeout: t.lockTimeout, Observe: a.observe(p), ReadMetadata: metayaml.Read}
 	return nil
 }
 

@@ -143,7 +143,7 @@ var rules = []rule{
 			".", "source", "database", "migration", "sqltext", "catalog", "metadata/...", "inspect", "query", "diagram", "report", "schemafile",
 			"internal/spelling", "internal/durations", "internal/filekind", "internal/localserver", "internal/yamltext",
 		},
-		outside: slices.Concat(commandLine, terminal, configuration, []string{diffLibrary, "golang.org/x/text"}),
+		outside: slices.Concat(commandLine, terminal, configuration, []string{diffLibrary, "golang.org/x/text", "github.com/jackc/pgpassfile"}),
 	},
 	{
 		pkg:      "cmd/whimbrel",

@@ -1,5 +1,10 @@
 package render
 
+import (
+	"io"
+	"strings"
+)
+
 // Created is the answer of create.
 type Created struct {
 	Database string `json:"database"` // its URL, without the password
@@ -52,4 +57,17 @@ func (p *Printer) Waiting(text string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.put(p.opts.Err, cleanLines(text)+"\n")
+}
+
+// Records returns a writer for the records of a log, which go to standard error.
+func (p *Printer) Records() io.Writer { return records{p} }
+
+type records struct{ p *Printer }
+
+func (r records) Write(b []byte) (int, error) {
+	r.p.mu.Lock()
+	defer r.p.mu.Unlock()
+	r.p.live.hide()
+	r.p.put(r.p.opts.Err, cleanLines(strings.TrimSuffix(string(b), "\n"))+"\n")
+	return len(b), nil
 }
