@@ -1,9 +1,7 @@
-// Package pgtestdb_test measures how long a test waits for a migrated database: with whimbreltest,
-// with pgtestdb, and with all migrations applied for each test. From the folder bench/pgtestdb,
-// with the URL of a server:
-//
-//	BENCH_POSTGRES_URL=postgres://postgres@localhost/postgres go test -bench . -count 5
-package pgtestdb_test
+// These benchmarks measure how long a test waits for a migrated database: with whimbreltest, with
+// pgtestdb, and with all migrations applied for each test. BENCH_POSTGRES_URL is the URL of a
+// server.
+package bench_test
 
 import (
 	"context"
