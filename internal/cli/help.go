@@ -39,7 +39,7 @@ func flagsTopic(root *cobra.Command) *cobra.Command {
 		Short:   "Explain the flags of every command",
 	}
 	topic.SetHelpFunc(func(cmd *cobra.Command, _ []string) {
-		fmt.Fprint(cmd.OutOrStdout(), "These flags are allowed with every command.\n\nUsage:\n  whimbrel COMMAND [flags]\n\nFlags:\n"+root.PersistentFlags().FlagUsagesWrapped(helpWidth))
+		fmt.Fprint(cmd.OutOrStdout(), "These flags are allowed with every command.\n\nUsage:\n  "+root.Name()+" COMMAND [flags]\n\nFlags:\n"+root.PersistentFlags().FlagUsagesWrapped(helpWidth))
 	})
 	return topic
 }

@@ -30,7 +30,7 @@ removed. On a terminal, the newest entry is first. In a pipe and with --json, th
   whimbrel history --since 7d              # or 2026-11-01, or 2026-11-01T08:00:00Z
   whimbrel history --version 12
   whimbrel history show 87                 # the stored SQL of the entry with the ID 87
-  whimbrel history --all-sets --json       # including other sets and Whimbrel's own`,
+  whimbrel history --all-sets --json       # other sets, and Whimbrel's own`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q := database.HistoryQuery{Newest: true}

@@ -37,7 +37,7 @@ Without --format, the file's name decides: .json, .mmd, .svg, .dot; any other is
   whimbrel snapshot --out release7.json
   whimbrel snapshot --out schema.svg
   whimbrel snapshot --format mermaid
-  whimbrel snapshot --format load --out db/schema.sql   # the file that load reads`,
+  whimbrel snapshot --format load --out db/schema.sql  # for "whimbrel load"`,
 		Args: noArgs,
 		PreRunE: func(*cobra.Command, []string) (err error) {
 			format, err = parseSnapshotFormat(name, out)
