@@ -18,7 +18,7 @@ func (a *app) configCommand() *cobra.Command {
 		GroupID: groupOther,
 		Short:   "Describe the configuration file",
 		Long:    `Config describes whimbrel.yaml, the configuration file.`,
-		Example: `  whimbrel config schema > whimbrel.schema.json`,
+		Example: `  whimbrel config schema    # print the JSON Schema`,
 		Args:    unknownCommand,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -35,7 +35,7 @@ shows their descriptions, and marks mistakes. For editors with the YAML language
 this the first line of whimbrel.yaml:
 
   # yaml-language-server: $schema=whimbrel.schema.json`,
-		Example: `  whimbrel config schema > whimbrel.schema.json`,
+		Example: `  whimbrel config schema    # redirect it to a file, such as whimbrel.schema.json`,
 		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			text, err := ConfigSchema()

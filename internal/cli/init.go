@@ -14,7 +14,8 @@ import (
 )
 
 // firstConfig is the file that init writes, with the folder and the database.
-const firstConfig = `# Defaults for this folder; flags override them.
+const firstConfig = `# yaml-language-server: $schema=` + schemaID + `
+# Defaults for this folder; flags override them.
 dir: %s
 database: %s
 

@@ -254,3 +254,5 @@ func (d ConfigSchema) write(pg *page) { pg.line(strings.TrimSuffix(string(d), "\
 
 // exact reports that the answer is data.
 func (ConfigSchema) exact() bool { return true }
+
+func (ConfigSchema) pageable() {}
