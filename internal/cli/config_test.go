@@ -68,7 +68,8 @@ environments:
     <<: *prod
     set: other
 `)
-	r, err := (&app{global: globalFlags{config: file, env: "staging"}}).resolve()
+	noEnv := func(string) (string, bool) { return "", false }
+	r, err := (&app{Process: Process{LookupEnv: noEnv}, global: globalFlags{config: file, env: "staging"}}).resolve()
 	if err != nil {
 		t.Fatal(err)
 	}
