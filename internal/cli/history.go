@@ -27,9 +27,9 @@ failed, each mark, forget and accept, and each change of a setting. Entries are 
 removed. On a terminal, the newest entry is first. In a pipe and with --json, the oldest is first.`,
 		Example: `  whimbrel history
   whimbrel history --limit 20
-  whimbrel history --since 7d              # or 2026-11-01, or 2026-11-01T08:00:00Z
+  whimbrel history --since 7d    # or 2026-11-01, or 2026-11-01T08:00:00Z
   whimbrel history --version 12
-  whimbrel history show 87                 # the stored SQL of the entry with the ID 87
+  whimbrel history show 87       # the stored SQL of entry 87
   whimbrel history --all-sets --json       # other sets, and Whimbrel's own`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
