@@ -35,7 +35,7 @@ shows their descriptions, and marks mistakes. For editors with the YAML language
 this the first line of whimbrel.yaml:
 
   # yaml-language-server: $schema=whimbrel.schema.json`,
-		Example: `  whimbrel config schema    # redirect it to a file, such as whimbrel.schema.json`,
+		Example: `  whimbrel config schema   # redirect it to a file, such as whimbrel.schema.json`,
 		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			text, err := ConfigSchema()
