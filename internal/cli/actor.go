@@ -9,7 +9,7 @@ import (
 // variables are those that each service documents.
 func (a *app) actor() string {
 	env := func(name string) string {
-		value, _ := a.LookupEnv(name)
+		value := a.variable(name)
 		return strings.Join(strings.Fields(value), " ")
 	}
 	switch {

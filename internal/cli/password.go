@@ -173,12 +173,12 @@ func (a *app) password(s server, configured bool) (string, error) {
 		}
 	}
 	if s.dialect == sqltext.MySQL {
-		if password, _ := a.LookupEnv("MYSQL_PWD"); password != "" {
+		if password := a.variable("MYSQL_PWD"); password != "" {
 			return password, nil
 		}
 		return a.optionFilePassword(s)
 	}
-	if password, _ := a.LookupEnv("PGPASSWORD"); password != "" {
+	if password := a.variable("PGPASSWORD"); password != "" {
 		return password, nil
 	}
 	return a.passfilePassword(s)
@@ -198,7 +198,7 @@ func (a *app) passfilePassword(s server) (string, error) {
 	if path == "" {
 		given = false
 		path = a.home(".pgpass")
-		if dir, _ := a.LookupEnv("APPDATA"); runtime.GOOS == "windows" && dir != "" {
+		if dir := a.variable("APPDATA"); runtime.GOOS == "windows" && dir != "" {
 			path = filepath.Join(dir, "postgresql", "pgpass.conf")
 		}
 	}
@@ -259,9 +259,9 @@ func optionValue(v string) string {
 
 // home returns the path of a file in the user's home directory, "" if that is unknown.
 func (a *app) home(name string) string {
-	dir, _ := a.LookupEnv("HOME")
+	dir := a.variable("HOME")
 	if dir == "" && runtime.GOOS == "windows" {
-		dir, _ = a.LookupEnv("USERPROFILE")
+		dir = a.variable("USERPROFILE")
 	}
 	if dir == "" {
 		return ""

@@ -196,7 +196,10 @@ func (a *app) chosenEnv(c *config) string {
 
 // variable returns the value of an environment variable, "" if it is not set.
 func (a *app) variable(name string) string {
-	value, _ := a.LookupEnv(name)
+	value, ok := a.LookupEnv(name)
+	if !ok {
+		return ""
+	}
 	return value
 }
 
@@ -222,7 +225,7 @@ func (a *app) databaseSource() (string, error) {
 		return a.configured(c, env.Database)
 	}
 	for _, name := range []string{envURL, envURLToo} {
-		if url, _ := a.LookupEnv(name); url != "" {
+		if url := a.variable(name); url != "" {
 			return url, nil
 		}
 	}

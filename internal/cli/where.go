@@ -86,7 +86,7 @@ const envDatabaseName = "PGDATABASE"
 
 // withDatabaseName adds the database that $PGDATABASE names to the URL of a PostgreSQL server.
 func (a *app) withDatabaseName(raw string) string {
-	name, _ := a.LookupEnv(envDatabaseName)
+	name := a.variable(envDatabaseName)
 	if name == "" || !lacksDatabase(raw) {
 		return raw
 	}
