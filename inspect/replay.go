@@ -251,15 +251,15 @@ func (s Scratch) forHistory(ctx context.Context, texts []*text) (*trial, error) 
 }
 
 // replay runs the texts in an empty database.
-func (tr *trial) replay(ctx context.Context, db database.Database, texts []*text) error {
+func (t *trial) replay(ctx context.Context, db database.Database, texts []*text) error {
 	var all []migration.Migration
-	for i, t := range texts {
-		all = append(all, migration.Migration{Version: int64(i), Name: t.name(), Up: t.run})
+	for i, one := range texts {
+		all = append(all, migration.Migration{Version: int64(i), Name: one.name(), Up: one.run})
 	}
 	set, err := migration.NewSet("replay", all...)
 	if err != nil {
 		return err
 	}
-	_, err = whimbrel.New(db, set, tr.options(whimbrel.Options{TextLimit: -1})).Up(ctx)
+	_, err = whimbrel.New(db, set, t.options(whimbrel.Options{TextLimit: -1})).Up(ctx)
 	return err
 }
