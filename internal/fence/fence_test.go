@@ -141,7 +141,7 @@ var rules = []rule{
 		pkg: "internal/cli/...",
 		imports: []string{
 			".", "source", "database", "migration", "sqltext", "catalog", "metadata/...", "inspect", "query", "diagram", "report", "schemafile",
-			"internal/spelling", "internal/durations", "internal/filekind", "internal/localserver", "internal/yamltext",
+			"internal/spelling", "internal/durations", "internal/filekind", "internal/localserver", "internal/plaintext", "internal/yamltext",
 		},
 		outside: slices.Concat(commandLine, terminal, configuration, []string{diffLibrary, "golang.org/x/text", "github.com/jackc/pgpassfile"}),
 	},

@@ -1,4 +1,5 @@
-// Package plaintext makes texts of files, servers and people fit to be shown in a document.
+// Package plaintext makes texts of files, servers and people fit to be shown on a terminal or in a
+// document.
 package plaintext
 
 import (
@@ -14,7 +15,7 @@ func Line(text string) string { return Lines(strings.Join(strings.Fields(text), 
 // Lines returns a text in which control characters, characters that change the writing direction or
 // have no width, and invalid bytes are escapes such as \x1b or <U+202E>. Line ends and tabs remain.
 func Lines(text string) string {
-	if strings.IndexFunc(text, unfit) < 0 {
+	if strings.IndexFunc(text, Unfit) < 0 {
 		return text
 	}
 	var b strings.Builder
@@ -23,7 +24,7 @@ func Lines(text string) string {
 		switch {
 		case r == utf8.RuneError && n == 1:
 			fmt.Fprintf(&b, `\x%02x`, text[i])
-		case r == utf8.RuneError || !unfit(r):
+		case r == utf8.RuneError || !Unfit(r):
 			b.WriteString(text[i : i+n])
 		case r < 0xa0:
 			fmt.Fprintf(&b, `\x%02x`, r)
@@ -35,9 +36,11 @@ func Lines(text string) string {
 	return b.String()
 }
 
-// unfit reports whether a character must not reach a document. XML has no place for controls and
-// for U+FFFE and U+FFFF. utf8.RuneError may be an invalid byte.
-func unfit(r rune) bool {
+// Unfit reports whether a character must not reach a terminal or a document: controls other than
+// line end and tab, format characters such as those that change the writing direction or have no
+// width, other line ends, and what XML has no place for (U+FFFE, U+FFFF). utf8.RuneError may be an
+// invalid byte.
+func Unfit(r rune) bool {
 	switch {
 	case r == '\n' || r == '\t':
 		return false

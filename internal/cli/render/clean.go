@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/whimbrel-db/whimbrel/internal/plaintext"
 )
 
 // Texts from files, databases and people can contain control characters that move the cursor, forge
@@ -22,40 +23,7 @@ func clean(text string) string {
 }
 
 // cleanLines escapes the control characters of a text of several lines.
-func cleanLines(text string) string {
-	if strings.IndexFunc(text, unfit) < 0 {
-		return text
-	}
-	var b strings.Builder
-	for i := 0; i < len(text); {
-		r, n := utf8.DecodeRuneInString(text[i:])
-		switch {
-		case r == utf8.RuneError && n == 1:
-			fmt.Fprintf(&b, `\x%02x`, text[i])
-		case !unfit(r) || n > 1 && r == utf8.RuneError:
-			b.WriteString(text[i : i+n])
-		case r < 0xa0:
-			fmt.Fprintf(&b, `\x%02x`, r)
-		default:
-			fmt.Fprintf(&b, "<U+%04X>", r)
-		}
-		i += n
-	}
-	return b.String()
-}
-
-// unfit reports whether a character must not reach a terminal: controls other than line end and
-// tab, format characters such as those that change the writing direction or have no width, and
-// other line ends. utf8.RuneError may be an invalid byte.
-func unfit(r rune) bool {
-	switch {
-	case r == '\n' || r == '\t':
-		return false
-	case r < ' ' || r >= 0x7f && r < 0xa0 || r == utf8.RuneError:
-		return true
-	}
-	return r > 0xa0 && unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)
-}
+func cleanLines(text string) string { return plaintext.Lines(text) }
 
 // oneLine joins the words of a text into one clean line.
 func oneLine(text string) string { return clean(strings.Join(strings.Fields(text), " ")) }
@@ -86,13 +54,13 @@ func printable(text string) string {
 
 // escaped escapes the unfit characters of a JSON document. They can only occur in its strings.
 func escaped(document string) string {
-	if strings.IndexFunc(document, unfit) < 0 {
+	if strings.IndexFunc(document, plaintext.Unfit) < 0 {
 		return document
 	}
 	var b strings.Builder
 	for _, r := range document {
 		switch {
-		case r == utf8.RuneError || !unfit(r):
+		case r == utf8.RuneError || !plaintext.Unfit(r):
 			b.WriteRune(r)
 		case r > 0xffff:
 			high, low := utf16.EncodeRune(r)
