@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/whimbrel-db/whimbrel/catalog"
+	"github.com/whimbrel-db/whimbrel/internal/plaintext"
 )
 
 func TestClean(t *testing.T) {
@@ -51,7 +52,7 @@ func TestEscapedJSON(t *testing.T) {
 			t.Errorf("json.Unmarshal([]byte(document), &back): back = %v, want %v", back, text)
 		}
 		for _, r := range document {
-			if r != '\ufffd' && unfit(r) {
+			if r != '\ufffd' && plaintext.Unfit(r) {
 				t.Errorf("%q has %U", document, r)
 			}
 		}
