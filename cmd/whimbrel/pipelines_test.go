@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -131,7 +132,7 @@ func shopFolder(t *testing.T) string {
 }
 
 // TestCIPage runs the pipelines of docs/ci.md. Each job has a database of its own. Then it runs
-// them with a down script that undoes nothing, which the first command must find.
+// them with a down script that undoes nothing, which verify must find.
 func TestCIPage(t *testing.T) {
 	t.Parallel()
 	for platform, read := range map[string]func(*testing.T) []pipeline{"GitHub": githubPipelines, "GitLab": gitlabPipelines} {
@@ -155,8 +156,12 @@ func TestCIPage(t *testing.T) {
 			}
 			sh := newShell(t, dir)
 			sh.env = append(sh.env, "DATABASE_URL="+testdb.Postgres(t))
-			if got := sh.answer(all[0].commands[0]); !strings.Contains(got, "order_sizes") {
-				t.Errorf("%s does not report the wrong down script:\n%s", all[0].commands[0], got)
+			verify := slices.IndexFunc(all[0].commands, func(c string) bool { return strings.HasPrefix(c, "whimbrel verify") })
+			if verify < 0 {
+				t.Fatalf("the job prove has no verify: %q", all[0].commands)
+			}
+			if got := sh.answer(all[0].commands[verify]); !strings.Contains(got, "order_sizes") {
+				t.Errorf("%s does not report the wrong down script:\n%s", all[0].commands[verify], got)
 			}
 		})
 	}
