@@ -60,8 +60,11 @@ type RepeatableStatus struct {
 	Problem  string  `json:"problem,omitempty"`
 }
 
-// stateRunning is the state of a migration that a process is applying or rolling back.
-const stateRunning = "running"
+// The states of a migration whose run has not ended: a process is working on it, or none is.
+const (
+	stateRunning     = "running"
+	stateInterrupted = "interrupted"
+)
 
 // NewStatus converts a status; dir is the folder of the set.
 func NewStatus(s *whimbrel.Status, dir string) *Status {
@@ -82,8 +85,11 @@ func NewStatus(s *whimbrel.Status, dir string) *Status {
 			Version: m.Version, Name: m.Name, State: string(m.State), AppliedAt: instant(m.AppliedAt),
 			Checksum: m.Checksum.String(), Marked: m.Marked,
 		}
-		if i := d.Interrupted; i != nil && i.Running && i.Version == m.Version {
-			ms.State = stateRunning
+		if i := d.Interrupted; i != nil && i.Version == m.Version {
+			ms.State = stateInterrupted
+			if i.Running {
+				ms.State = stateRunning
+			}
 		}
 		if !m.AppliedAt.IsZero() {
 			ms.Duration = pointer(Millis(m.Duration))
@@ -157,7 +163,7 @@ func (pg *page) state(state string) string {
 		return pg.good(words)
 	case whimbrel.StatePending, stateRunning:
 		return pg.warn(words)
-	case whimbrel.StateModified, whimbrel.StateOutOfOrder:
+	case whimbrel.StateModified, whimbrel.StateOutOfOrder, stateInterrupted:
 		return pg.bad(words)
 	}
 	return pg.faint(words)
