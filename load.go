@@ -57,31 +57,37 @@ func (m *Migrator) Load(ctx context.Context, s Schema, opts ApplyOptions) (*Resu
 
 // planLoad returns the plan that loads a schema.
 func (m *Migrator) planLoad(ctx context.Context, s Schema) (*Plan, error) {
-	st, err := m.db.State(ctx, m.set.Name())
-	if err != nil {
-		return nil, err
-	}
-	if s.Applied.Len() == 0 {
-		return nil, errors.New("the schema includes no migration, so nothing can be loaded")
-	}
-	if err := m.verifySchema(s); err != nil {
-		return nil, err
-	}
-	g := Goal{kind: goalLoad, pinned: &pinned{load: m.loadMove(s)}}
-	moves, err := decide(m.set, st, g, false)
-	if err != nil {
-		return nil, err
-	}
-	if s.Script != nil && len(moves) > 0 && moves[0].resume == nil {
-		if err := m.checkEmpty(ctx, st); err != nil {
+	for head := int64(-1); ; {
+		st, err := m.db.State(ctx, m.set.Name())
+		if err != nil {
 			return nil, err
 		}
+		if err := m.verifySchema(s); err != nil {
+			return nil, err
+		}
+		g := Goal{kind: goalLoad, pinned: &pinned{load: m.loadMove(s)}}
+		moves, err := decide(m.set, st, g, false)
+		if err != nil {
+			return nil, err
+		}
+		if s.Script == nil || len(moves) == 0 || moves[0].resume != nil {
+			return m.newPlan(ctx, st, g, moves)
+		}
+		// The objects may be those that another process has loaded since the state was read.
+		if err := m.checkEmpty(ctx, st); err == nil {
+			return m.newPlan(ctx, st, g, moves)
+		} else if st.Head == head {
+			return nil, err
+		}
+		head = st.Head
 	}
-	return m.newPlan(ctx, st, g, moves)
 }
 
 // verifySchema compares the migrations that a schema includes with the set.
 func (m *Migrator) verifySchema(s Schema) error {
+	if s.Applied.Len() == 0 {
+		return errors.New("the schema includes no migration, so nothing can be loaded")
+	}
 	e := &SchemaMismatchError{Set: m.set.Name()}
 	v := viewOf(m.set, s.Applied)
 	for a := range s.Applied.All() {

@@ -20,6 +20,8 @@ var senders = map[string]string{
 	"transaction.call": "runs a function of the caller's",
 	"beatOnce":         "sends a comment",
 	"validatePinned":   "pins the search path itself",
+	"Driver.Create":    "sends only CREATE DATABASE, which looks up no name in a schema",
+	"Driver.Drop":      "sends only DROP DATABASE, which looks up no name in a schema",
 }
 
 // Own queries are sent in only one way, which pins the search path. A new one must be added here
