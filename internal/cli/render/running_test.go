@@ -25,7 +25,7 @@ func TestStatusShowsARunningMigration(t *testing.T) {
 		}
 	}
 	j.Held = false
-	if got := NewStatus(s, "migrations").Migrations[0].State; got != "pending" {
-		t.Errorf("the state of an interrupted migration is %q, want pending", got)
+	if got := NewStatus(s, "migrations").Migrations[0].State; got != "interrupted" {
+		t.Errorf("the state of an interrupted migration is %q, want interrupted", got)
 	}
 }
