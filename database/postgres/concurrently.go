@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/database/postgres/internal/pgddl"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
@@ -112,7 +113,7 @@ func (x *index) advice() string {
 
 // explain adds to an error that the existing index is invalid.
 func (x *index) explain(err error) error {
-	if e, ok := asA[*database.StatementError](err); ok {
+	if e, ok := drivers.AsType[*database.StatementError](err); ok {
 		e.Hint = "that index is invalid; " + x.advice()
 	}
 	return err

@@ -25,7 +25,7 @@ func (c *conn) copyIn(ctx context.Context, st sqltext.Statement, data io.Reader)
 		if broken := d.end(); broken != nil {
 			return broken // the server only reports that the client gave up
 		}
-		if pg, ok := asA[*pgconn.PgError](err); ok {
+		if pg, ok := drivers.AsType[*pgconn.PgError](err); ok {
 			return d.explain(st, pg)
 		}
 		return err
@@ -93,7 +93,7 @@ func (d *copyData) explain(st sqltext.Statement, pg *pgconn.PgError) error {
 	if line < 1 || line > d.line || line <= d.line-linesKept {
 		return err
 	}
-	if e, ok := asA[*database.StatementError](err); ok {
+	if e, ok := drivers.AsType[*database.StatementError](err); ok {
 		e.Pos = sqltext.Position{File: st.Pos.File, Offset: d.starts[line%linesKept], Line: drivers.Advance(st.Start, st.Raw).Line + line - 1, Column: 1}
 	}
 	return err

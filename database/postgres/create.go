@@ -85,7 +85,7 @@ func (Driver) Drop(ctx context.Context, rawURL string, opts database.DropOptions
 
 // clientsIn returns the number of sessions that the server's message names, 0 for none.
 func clientsIn(err error) int {
-	pg, ok := asA[*pgconn.PgError](err)
+	pg, ok := drivers.AsType[*pgconn.PgError](err)
 	if !ok {
 		return 0
 	}

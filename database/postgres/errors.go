@@ -15,20 +15,14 @@ import (
 
 var errNoSchema = errors.New("there is no schema for Whimbrel's tables: none of the search path exists and may be used by this role; create one, grant USAGE on it, or name another schema")
 
-// asA returns the error of type E that err wraps.
-func asA[E error](err error) (e E, ok bool) {
-	ok = errors.As(err, &e)
-	return e, ok
-}
-
 // isA reports whether err wraps an error of type E.
 func isA[E error](err error) bool {
-	_, ok := asA[E](err)
+	_, ok := drivers.AsType[E](err)
 	return ok
 }
 
 func hasCode(err error, codes ...string) bool {
-	pg, ok := asA[*pgconn.PgError](err)
+	pg, ok := drivers.AsType[*pgconn.PgError](err)
 	return ok && slices.Contains(codes, pg.Code)
 }
 
@@ -46,7 +40,7 @@ func ended(pg *pgconn.PgError) bool {
 
 // ownError returns the error of one of Whimbrel's own statements, which has no place in a script.
 func ownError(sql string, err error) error {
-	pg, ok := asA[*pgconn.PgError](err)
+	pg, ok := drivers.AsType[*pgconn.PgError](err)
 	if !ok || isA[*database.StatementError](err) {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -305,7 +306,7 @@ func (r *run) transact(ctx context.Context, st sqltext.Statement, data io.Reader
 		r.journal = done
 	}
 	// a deferred constraint of this statement, or of one in its transaction
-	if e, ok := asA[*database.StatementError](err); ok && e.Statement == commitText {
+	if e, ok := drivers.AsType[*database.StatementError](err); ok && e.Statement == commitText {
 		e.Pos, e.Index, e.Statement = st.Pos, st.Index, st.Text
 	}
 	if hasCode(err, "25001", "2D000") {

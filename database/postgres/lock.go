@@ -49,7 +49,7 @@ func (db *Database) pollTables(ctx context.Context, c *conn, l location, set str
 	err := db.poll(ctx, c, set, opts, func(ctx context.Context) (bool, database.Holder, error) {
 		got, holder, err := try(ctx)
 		table = ""
-		busy, ok := asA[*tablesBusyError](err)
+		busy, ok := drivers.AsType[*tablesBusyError](err)
 		switch {
 		case !ok:
 			return got, holder, err
@@ -60,7 +60,7 @@ func (db *Database) pollTables(ctx context.Context, c *conn, l location, set str
 		}
 		return false, holder, nil
 	})
-	if locked, ok := asA[*database.LockedError](err); ok && table != "" {
+	if locked, ok := drivers.AsType[*database.LockedError](err); ok && table != "" {
 		locked.What, locked.Waited = ownTableWord+table, time.Since(start)
 	}
 	return err

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 )
 
 // The session of a run can outlive its process and its lock: the network may still hold a statement
@@ -62,7 +63,7 @@ WHERE a.pid = $1::int AND ` + here + ` AND a.usesysid = $3::oid AND ($2::bigint 
 		})
 		return ended, h, err
 	})
-	if locked, ok := asA[*database.LockedError](err); ok {
+	if locked, ok := drivers.AsType[*database.LockedError](err); ok {
 		return stillThere(locked, allowed)
 	}
 	return err

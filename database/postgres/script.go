@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
@@ -258,7 +259,7 @@ func (c *conn) simple(ctx context.Context, k *chunk) error {
 			n++
 		}
 		err := mrr.Close()
-		if pg, ok := asA[*pgconn.PgError](err); ok {
+		if pg, ok := drivers.AsType[*pgconn.PgError](err); ok {
 			return k.explain(pg, sql, n)
 		}
 		return err

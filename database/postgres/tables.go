@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
@@ -148,7 +149,7 @@ func (db *Database) create(ctx context.Context, c *conn, opts database.LockOptio
 		}
 		return got, holder, err
 	})
-	if locked, ok := asA[*database.LockedError](err); ok {
+	if locked, ok := drivers.AsType[*database.LockedError](err); ok {
 		locked.What = "the creation of Whimbrel's tables"
 	}
 	if err != nil {

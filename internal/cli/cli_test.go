@@ -191,7 +191,7 @@ func TestInterruptedIsTheCause(t *testing.T) {
 	f, code := explain(ctx, &whimbrel.MigrationError{Version: 3, Name: "x", Executed: 2, Err: &database.StatementError{Message: "canceled", Code: "57014"}})
 	wantEqual(t, "kind", f.Kind, kindInterrupted)
 	wantEqual(t, "exit code", code, 130)
-	wantEqual(t, "version", f.Version, pointer(int64(3)))
+	wantEqual(t, "version", f.Version, render.Pointer(int64(3)))
 	wantEqual(t, "executed statements", f.ExecutedStatements, 2)
 	wantEqual(t, "SQLSTATE", f.SQLState, "")
 }

@@ -306,7 +306,7 @@ func recordRules() []rule {
 			f.Next = fmt.Sprintf("Restore these files, or migrate the database to version %d with an older build. Then run the command again.", e.Version)
 		}),
 		on(kindHistory, func(f *render.Failure, e *whimbrel.HistoryExistsError) {
-			f.Entry = pointer(render.NewEntry(e.Last))
+			f.Entry = render.Pointer(render.NewEntry(e.Last))
 			now := "nothing is applied at present"
 			if e.Version != whimbrel.NilVersion {
 				now = fmt.Sprintf("%d applied, the newest version is %d", e.AppliedCount, e.Version)
@@ -398,11 +398,11 @@ func explainTables(f *render.Failure, e *database.TablesError) {
 func lockRules() []rule {
 	return []rule{
 		own(kindLocked, func(f *render.Failure, e *database.UnsettledError) {
-			f.Holder, f.Waited = render.NewHolder(e.Holder), pointer(render.Millis(e.Waited))
+			f.Holder, f.Waited = render.NewHolder(e.Holder), render.Pointer(render.Millis(e.Waited))
 			f.Next = "Run the command again to wait for it; " + waitLonger
 		}),
 		own(kindLocked, func(f *render.Failure, e *database.LockedError) {
-			f.Holder, f.Waited = render.NewHolder(e.Holder), pointer(render.Millis(e.Waited))
+			f.Holder, f.Waited = render.NewHolder(e.Holder), render.Pointer(render.Millis(e.Waited))
 			f.Next = "Run the command again later; " + waitLonger
 			if e.What == "" && e.Set == migration.ReservedSet { // changing a setting failed
 				f.Message = "the setting was not changed: another process is migrating or writing to the database; waited " + e.Waited.Round(time.Millisecond).String()
@@ -561,7 +561,7 @@ func otherRules() []rule {
 				f.Message = fmt.Sprintf("script %q %s", e.Script, e.Problem)
 			}
 			if e.Entry.ID != 0 {
-				f.Entry = pointer(render.NewEntry(e.Entry))
+				f.Entry = render.Pointer(render.NewEntry(e.Entry))
 			}
 			f.Next = `Check "whimbrel status", then run the command again.`
 		}),

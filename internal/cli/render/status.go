@@ -92,14 +92,14 @@ func NewStatus(s *whimbrel.Status, dir string) *Status {
 			}
 		}
 		if !m.AppliedAt.IsZero() {
-			ms.Duration = pointer(Millis(m.Duration))
+			ms.Duration = Pointer(Millis(m.Duration))
 		}
 		if m.Problem != nil {
 			ms.Problem = m.Problem.Error()
 			d.problems = append(d.problems, ms.Problem)
 		}
 		if m.ReplacedBy != whimbrel.NilVersion {
-			ms.ReplacedBy = pointer(m.ReplacedBy)
+			ms.ReplacedBy = Pointer(m.ReplacedBy)
 		}
 		d.Migrations = append(d.Migrations, ms)
 	}
@@ -110,7 +110,7 @@ func NewStatus(s *whimbrel.Status, dir string) *Status {
 			d.problems = append(d.problems, rs.Problem)
 		}
 		if !r.RanAt.IsZero() {
-			rs.Duration = pointer(Millis(r.Duration))
+			rs.Duration = Pointer(Millis(r.Duration))
 		}
 		d.Repeatables = append(d.Repeatables, rs)
 	}
@@ -224,4 +224,5 @@ func (s *Status) remarks(pg *page) []string {
 	return all
 }
 
-func pointer[T any](v T) *T { return &v }
+// Pointer returns a pointer to a copy of v, as new of Go 1.26 does.
+func Pointer[T any](v T) *T { return &v }

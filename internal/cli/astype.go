@@ -8,6 +8,3 @@ func asType[E error](err error) (E, bool) {
 	ok := errors.As(err, &found)
 	return found, ok
 }
-
-// pointer returns a pointer to a copy of v, as new of Go 1.26 does.
-func pointer[T any](v T) *T { return &v }
