@@ -1,12 +1,15 @@
 package cli
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	_ "github.com/whimbrel-db/whimbrel/database/mysql"
 	_ "github.com/whimbrel-db/whimbrel/database/postgres"
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
 	"github.com/whimbrel-db/whimbrel/internal/testdb"
@@ -18,32 +21,15 @@ const canary = "se cret/@:%#"
 // that requires one.
 func TestPasswordIsFound(t *testing.T) {
 	t.Parallel()
-	server := testdb.PrivatePostgres(t, "password_encryption=scram-sha-256")
-	home := t.TempDir()
-	server.RequirePasswords()
-	admin := server.New()
-	if code, out, errs := runIn(nil, "sql", "--write", "--database", admin, "CREATE ROLE ann LOGIN PASSWORD '"+canary+"'"); code != exitDone {
-		t.Fatalf("exit code %d: %s%s", code, out, errs)
-	}
-	u, err := url.Parse(admin)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.User = url.User("ann")
-	target := u.String()
+	target := askingPostgres(t)
+	home, openHome := t.TempDir(), t.TempDir()
 	write := func(name, text string, mode os.FileMode) string {
-		t.Helper()
-		path := filepath.Join(home, name)
-		if err := os.WriteFile(path, []byte(text), mode); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chmod(path, mode); err != nil {
-			t.Fatal(err)
-		}
-		return path
+		return writeSecret(t, filepath.Join(home, name), text, mode)
 	}
-	line := "*:*:*:ann:" + strings.NewReplacer(`\`, `\\`, ":", `\:`).Replace(canary) + "\n"
+	line := passLine
 	pass := write("pass", line, 0o600)
+	write(".pgpass", line, 0o600)
+	writeSecret(t, filepath.Join(openHome, ".pgpass"), line, 0o640)
 	open := write("open", line, 0o644)
 	wrong := write("wrong", "*:*:*:ann:wrong\n", 0o600)
 	secret := write("secret", canary+"\n", 0o600)
@@ -63,6 +49,9 @@ func TestPasswordIsFound(t *testing.T) {
 		{name: "a wrong one", env: map[string]string{"PGPASSFILE": wrong}, code: exitFailed, says: "28P01"},
 		{name: "PGPASSWORD before PGPASSFILE", env: map[string]string{"PGPASSFILE": wrong, "PGPASSWORD": canary}},
 		{name: "a file that others can read", env: map[string]string{"PGPASSFILE": open}, code: exitFailed, says: "is ignored: others can read it; allow only its owner: chmod 600"},
+		{name: ".pgpass", env: map[string]string{"HOME": home}},
+		{name: "PGPASSFILE before .pgpass", env: map[string]string{"HOME": home, "PGPASSFILE": wrong}, code: exitFailed, says: "28P01"},
+		{name: "a .pgpass that the group can read", env: map[string]string{"HOME": openHome}, code: exitFailed, says: ".pgpass is ignored: others can read it"},
 		{name: "a command as a line", args: []string{"--config", config("line.yaml", "cat "+secret)}},
 		{name: "a command as a list", args: []string{"--config", config("list.yaml", "[cat, "+secret+"]")}},
 		{name: "a command before a variable", env: map[string]string{"PGPASSWORD": "wrong"}, args: []string{"--config", config("first.yaml", "cat "+secret)}},
@@ -85,8 +74,172 @@ func TestPasswordIsFound(t *testing.T) {
 			} else {
 				wantContains(t, "stderr", errs, c.says)
 			}
-			if strings.Contains(out+errs, canary) || strings.Contains(out+errs, url.UserPassword("", canary).String()) {
-				t.Errorf("the password is printed:\n%s%s", out, errs)
+			wantNoPassword(t, out+errs)
+		})
+	}
+}
+
+// passLine is the password file of askingPostgres's role.
+var passLine = "*:*:*:ann:" + strings.NewReplacer(`\`, `\\`, ":", `\:`).Replace(canary) + "\n"
+
+// askingPostgres starts a server that requires passwords, with SCRAM, and returns the URL of a
+// database of the role ann, without her password.
+func askingPostgres(t *testing.T) string {
+	t.Helper()
+	server := testdb.PrivatePostgres(t, "password_encryption=scram-sha-256")
+	server.RequirePasswords()
+	u, err := url.Parse(server.New())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range []string{
+		"CREATE ROLE ann LOGIN CREATEDB PASSWORD '" + canary + "'",
+		"ALTER DATABASE " + strings.TrimPrefix(u.Path, "/") + " OWNER TO ann",
+	} {
+		if code, out, errs := runIn(nil, "sql", "--write", "--database", server.Socket(), statement); code != exitDone {
+			t.Fatalf("%s: exit code %d: %s%s", statement, code, out, errs)
+		}
+	}
+	u.User = url.User("ann")
+	return u.String()
+}
+
+// askingMariaDB returns the URL of a database of a new user with a password, without it, and the
+// user's name.
+func askingMariaDB(t *testing.T) (target, user string) {
+	t.Helper()
+	admin := testdb.MariaDB(t)
+	u, err := url.Parse(admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	user = fmt.Sprintf("ann_%08x", rand.Uint32())
+	db := testdb.OpenMariaDB(t, admin)
+	exec := func(statement string) {
+		t.Helper()
+		if _, err := db.Exec(statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+	exec("CREATE USER " + user + " IDENTIFIED BY '" + canary + "'")
+	t.Cleanup(func() { exec("DROP USER " + user) })
+	exec("GRANT ALL ON `" + strings.ReplaceAll(strings.TrimPrefix(u.Path, "/"), "_", `\_`) + "%`.* TO " + user)
+	exec("GRANT ALL ON `whimbrel\\_scratch\\_%`.* TO " + user)
+	u.User = url.User(user)
+	return u.String(), user
+}
+
+func writeSecret(t *testing.T, path, text string, mode os.FileMode) string {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, mode); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func wantNoPassword(t *testing.T, printed string) {
+	t.Helper()
+	if strings.Contains(printed, canary) || strings.Contains(printed, url.UserPassword("", canary).String()) {
+		t.Errorf("the password is printed:\n%s", printed)
+	}
+}
+
+// TestPasswordOnMariaDB gives the command passwords in each place where it looks for one, for a
+// user who has one.
+func TestPasswordOnMariaDB(t *testing.T) {
+	t.Parallel()
+	target, user := askingMariaDB(t)
+	homeWith := func(text string, mode os.FileMode) map[string]string {
+		home := t.TempDir()
+		writeSecret(t, filepath.Join(home, ".my.cnf"), text, mode)
+		return map[string]string{"HOME": home}
+	}
+	file := "[client]\nuser = " + user + "\npassword = \"" + canary + "\"\n"
+	both := homeWith("[client]\npassword=wrong\n", 0o600)
+	both["MYSQL_PWD"] = canary
+	for _, c := range []struct {
+		name string
+		env  map[string]string
+		says string // the error, "" for none
+	}{
+		{"nowhere", nil, "Access denied"},
+		{"MYSQL_PWD", map[string]string{"MYSQL_PWD": canary}, ""},
+		{"a wrong MYSQL_PWD", map[string]string{"MYSQL_PWD": "wrong"}, "Access denied"},
+		{"the option file", homeWith(file, 0o600), ""},
+		{"an option file that others can read", homeWith(file, 0o644), ""}, // as MySQL's own clients accept it
+		{"an option file that others can write to", homeWith(file, 0o666), "is ignored: others can write to it"},
+		{"the option file of another user", homeWith("[client]\nuser=bob\npassword='"+canary+"'\n", 0o600), "Access denied"},
+		{"MYSQL_PWD before the option file", both, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			code, out, errs := runIn(c.env, "sql", "--database", target, "SELECT 'it works'")
+			if c.says == "" {
+				wantEqual(t, "exit code", code, exitDone)
+				wantContains(t, "stdout", out, "it works")
+			} else {
+				wantEqual(t, "exit code", code, exitFailed)
+				wantContains(t, "stderr", errs, c.says)
+			}
+			wantNoPassword(t, out+errs)
+		})
+	}
+}
+
+// TestPasswordForEveryURL runs each command that takes a database's URL, on servers that require a
+// password which the URL lacks.
+func TestPasswordForEveryURL(t *testing.T) {
+	t.Parallel()
+	for kind, server := range map[string]func(*testing.T) (url string, env map[string]string){
+		"PostgreSQL": func(t *testing.T) (string, map[string]string) {
+			return askingPostgres(t), map[string]string{"PGPASSFILE": writeSecret(t, filepath.Join(t.TempDir(), "pass"), passLine, 0o600)}
+		},
+		"MariaDB": func(t *testing.T) (string, map[string]string) {
+			target, _ := askingMariaDB(t)
+			home := t.TempDir()
+			writeSecret(t, filepath.Join(home, ".my.cnf"), "[client]\npassword='"+canary+"'\n", 0o600)
+			return target, map[string]string{"HOME": home}
+		},
+	} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			target, env := server(t)
+			dir := t.TempDir()
+			migrations := filepath.Join(dir, "migrations")
+			if err := os.Mkdir(migrations, 0o777); err != nil {
+				t.Fatal(err)
+			}
+			writeSecret(t, filepath.Join(migrations, "1_a.up.sql"), "CREATE TABLE a (x int);\n", 0o600)
+			writeSecret(t, filepath.Join(migrations, "1_a.down.sql"), "DROP TABLE a;\n", 0o600)
+			schema := filepath.Join(dir, "schema.sql")
+			u, err := url.Parse(target)
+			if err != nil {
+				t.Fatal(err)
+			}
+			u.Path += "_new"
+			other := u.String()
+			for _, args := range [][]string{
+				{"wait", "--timeout", "1ms", "--database", target},
+				{"up", "--database", target, "--dir", migrations},
+				{"snapshot", "--out", schema, "--database", target},
+				{"verify", "--scratch", target, "--dir", migrations},
+				{"drift", "--database", target},
+				{"drift", "--scratch", target, "--database", target},
+				{"diff", target, target},
+				{"diff", schema, target},
+				{"diff", target, schema, "--scratch", target},
+				{"report", "--drift", "--scratch", target, "--out", filepath.Join(dir, "report.html"), "--database", target, "--dir", migrations},
+				{"create", "--database", other},
+				{"drop", "--yes", strings.TrimPrefix(u.Path, "/"), "--database", other},
+			} {
+				code, out, errs := runIn(env, args...)
+				if code != exitDone {
+					t.Errorf("%q: exit code %d: %s%s", args, code, out, errs)
+				}
+				wantNoPassword(t, out+errs)
 			}
 		})
 	}

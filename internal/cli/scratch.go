@@ -96,14 +96,29 @@ func (a *app) scratch(ctx context.Context, flags scratchFlags, protect ...string
 	return s, func() { _ = db.Close() }, nil
 }
 
-// openAside opens a database other than the target, without showing its notices.
+// openAside opens a database other than the target, without showing its notices. It finds a missing
+// password.
 func (a *app) openAside(ctx context.Context, url string) (database.Database, error) {
 	r, err := a.resolve()
 	if err != nil {
 		return nil, err
 	}
+	return a.openWith(ctx, url, r.databaseOptions())
+}
+
+// openWith is openAside with options.
+func (a *app) openWith(ctx context.Context, url string, opts database.Options) (database.Database, error) {
+	url, err := a.withPassword(url, false)
+	if err != nil {
+		return nil, err
+	}
+	return a.openAsIs(ctx, url, opts)
+}
+
+// openAsIs opens a database with no other password than that of the URL.
+func (a *app) openAsIs(ctx context.Context, url string, opts database.Options) (database.Database, error) {
 	a.print().Working("connecting to " + database.Redact(url))
-	db, err := database.Open(ctx, url, r.databaseOptions())
+	db, err := database.Open(ctx, url, opts)
 	if err != nil {
 		return nil, &openError{err}
 	}

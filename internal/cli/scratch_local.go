@@ -69,11 +69,15 @@ func (a *app) localScratch(ctx context.Context, dialect sqltext.Dialect, protect
 
 // onLocal starts a server and opens its database.
 func (a *app) onLocal(ctx context.Context, kit *localserver.Kit) (database.Database, func(context.Context) error, error) {
+	r, err := a.resolve()
+	if err != nil {
+		return nil, nil, err
+	}
 	server, err := kit.Start(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	db, err := a.openAside(ctx, server.URL)
+	db, err := a.openAsIs(ctx, server.URL, r.databaseOptions())
 	if err != nil {
 		return nil, nil, errors.Join(err, server.Close())
 	}

@@ -182,12 +182,12 @@ func (a *app) side(ctx context.Context, what, other string, scratch scratchFlags
 		}
 		opts = r.databaseOptions()
 	}
-	a.print().Working("reading " + database.Redact(what))
-	db, err := database.Open(ctx, what, opts)
+	db, err := a.openWith(ctx, what, opts)
 	if err != nil {
-		return nil, &openError{err}
+		return nil, err
 	}
 	defer db.Close()
+	a.print().Working("reading " + database.Redact(what))
 	return database.Snapshot(ctx, db, catalog.Options{})
 }
 
@@ -199,10 +199,7 @@ func (a *app) sideURL(arg string) (string, error) {
 		return "", err
 	}
 	if c == nil || c.Environments[arg] == nil {
-		if isDocument(arg) || isScript(arg) {
-			return arg, nil
-		}
-		return a.withPassword(arg, false)
+		return arg, nil
 	}
 	if c.Environments[arg].Database == nil {
 		return "", usage("", "the environment %s names no database", arg)
