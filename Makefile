@@ -67,7 +67,7 @@ dist: ## build the files of a release into dist/release, for all platforms
 	@scripts/dist
 
 .PHONY: dist-check
-dist-check: ## build them twice for this platform, in different folders, and compare
+dist-check: ## build two platforms twice, in different folders, and compare
 	@scripts/dist check
 
 .PHONY: vet
@@ -88,7 +88,7 @@ fmt-check: ## fail if a Go file is not formatted
 	if [[ $$files ]]; then echo "not formatted, run make fmt:" $$files >&2; exit 1; fi
 
 .PHONY: check
-check: test vet fmt-check lint build ## what CI runs
+check: test vet fmt-check lint build dist-check ## what CI runs
 
 .PHONY: servers
 servers: ## start the servers and leave them running; scripts/servers down stops them
