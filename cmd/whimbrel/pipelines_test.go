@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"errors"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -169,8 +171,12 @@ func TestCIPage(t *testing.T) {
 
 // container is a container of a Kubernetes manifest.
 type container struct {
-	Args []string
-	Env  []struct{ Name string }
+	Args            []string
+	Env             []struct{ Name string }
+	SecurityContext struct {
+		RunAsNonRoot           bool `yaml:"runAsNonRoot"`
+		ReadOnlyRootFilesystem bool `yaml:"readOnlyRootFilesystem"`
+	} `yaml:"securityContext"`
 }
 
 // manifest is the part of a Job or a Deployment that has containers.
@@ -186,7 +192,7 @@ type manifest struct {
 }
 
 // run starts the command as a container would: with the variables of the manifest and nothing
-// else, in a folder that contains the migrations and must not change.
+// else, as a user that is not root, in a folder that contains the migrations and must not change.
 func (c container) run(ctx context.Context, t *testing.T, dir, url string) *exec.Cmd {
 	t.Helper()
 	if len(c.Env) != 1 || c.Env[0].Name != "DATABASE_URL" {
@@ -199,9 +205,49 @@ func (c container) run(ctx context.Context, t *testing.T, dir, url string) *exec
 	if program, err = filepath.Abs(program); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(ctx, program, c.Args...)
+	words := slices.Concat([]string{program}, c.Args)
+	if os.Geteuid() == 0 {
+		words[0] = everybodys(t, program)
+		public(t, dir)
+		words = slices.Concat([]string{testdb.Tool(t, "setpriv"), "--reuid=65532", "--regid=65532", "--clear-groups"}, words)
+	}
+	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
 	cmd.Dir, cmd.Env = dir, []string{"DATABASE_URL=" + url}
 	return cmd
+}
+
+// everybodys returns the path of a program that every user can start.
+func everybodys(t *testing.T, program string) string {
+	t.Helper()
+	copied := filepath.Join(t.TempDir(), filepath.Base(program))
+	text, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(copied, text, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	public(t, filepath.Dir(copied))
+	return copied
+}
+
+// public lets every user enter a folder of t.TempDir, whose parent is private.
+func public(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// code runs the command and returns its exit code and output.
+func (c container) code(t *testing.T, dir, url string) (int, string) {
+	t.Helper()
+	cmd := c.run(t.Context(), t, dir, url)
+	out, err := cmd.CombinedOutput()
+	if err != nil && !errors.As(err, new(*exec.ExitError)) {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), string(out)
 }
 
 // readOnly makes the files and folders below a folder read-only until the test ends.
@@ -234,34 +280,91 @@ func TestContainersPage(t *testing.T) {
 	var fromJob, fromInit manifest
 	yamlOf(t, "containers.md", "A job", &fromJob)
 	yamlOf(t, "containers.md", "An init container", &fromInit)
-	waiting := container{Args: []string{"status", "--exit-code", "--quiet"}, Env: fromJob.Spec.Template.Spec.Containers[0].Env}
-	page, err := os.ReadFile("../../docs/containers.md")
-	if err != nil {
-		t.Fatal(err)
+	inits := fromInit.Spec.Template.Spec.InitContainers
+	if len(inits) != 2 || !slices.Contains(inits[0].Args, "wait") {
+		t.Fatalf("the page has the init containers %v, want wait and migrate", inits)
 	}
-	quoted := `args: ["` + strings.Join(waiting.Args, `", "`) + `"]`
-	if !strings.Contains(strings.Join(strings.Fields(string(page)), " "), quoted) {
-		t.Errorf("docs/containers.md lacks %s", quoted)
-	}
-	for name, c := range map[string]container{
-		"a job":             fromJob.Spec.Template.Spec.Containers[0],
-		"an init container": fromInit.Spec.Template.Spec.InitContainers[0],
-	} {
-		url := testdb.Postgres(t)
-		if out, err := waiting.run(t.Context(), t, dir, url).CombinedOutput(); err == nil {
-			t.Errorf("%s: before it, %v succeeds: %s", name, waiting.Args, out)
-		}
-		for range 2 {
-			if out, err := c.run(t.Context(), t, dir, url).CombinedOutput(); err != nil {
-				t.Errorf("%s: %v: %v\n%s", name, c.Args, err, out)
+	for name, containers := range map[string][]container{"a job": fromJob.Spec.Template.Spec.Containers, "init containers": inits} {
+		for _, c := range containers {
+			if s := c.SecurityContext; !s.RunAsNonRoot || !s.ReadOnlyRootFilesystem {
+				t.Errorf("%s: %v may run as root or write", name, c.Args)
 			}
 		}
-		if out, err := waiting.run(t.Context(), t, dir, url).CombinedOutput(); err != nil {
-			t.Errorf("%s: after it, %v: %v\n%s", name, waiting.Args, err, out)
+		pending := container{Args: shownArgs(t, "status", "--exit-code", "--quiet"), Env: containers[0].Env}
+		url := testdb.Postgres(t)
+		if code, out := pending.code(t, dir, url); code != 3 {
+			t.Errorf("%s: before it, %v exits with %d, want 3: %s", name, pending.Args, code, out)
+		}
+		for range 2 {
+			for _, c := range containers {
+				if code, out := c.code(t, dir, url); code != 0 {
+					t.Errorf("%s: %v exits with %d\n%s", name, c.Args, code, out)
+				}
+			}
+		}
+		if code, out := pending.code(t, dir, url); code != 0 {
+			t.Errorf("%s: after it, %v exits with %d\n%s", name, pending.Args, code, out)
 		}
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
 		t.Errorf("the folder contains %v (%v), want migrations only", left, err)
+	}
+}
+
+// shownArgs returns args, which docs/containers.md must contain in this form.
+func shownArgs(t *testing.T, args ...string) []string {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/containers.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	quoted := `args: ["` + strings.Join(args, `", "`) + `"]`
+	if !strings.Contains(strings.Join(strings.Fields(string(page)), " "), quoted) {
+		t.Errorf("docs/containers.md lacks %s", quoted)
+	}
+	return args
+}
+
+// TestContainersPageExitCodes ends the command with the exit codes of docs/containers.md. The codes
+// 4 and 143 are in TestContainersPageSignal.
+func TestContainersPageExitCodes(t *testing.T) {
+	t.Parallel()
+	dir := shopFolder(t)
+	readOnly(t, dir)
+	var m manifest
+	yamlOf(t, "containers.md", "A job", &m)
+	env := m.Spec.Template.Spec.Containers[0].Env
+	server := testdb.Postgres(t)
+	missing, err := url.Parse(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	missing.Path += "_new"
+	nobody := *missing
+	nobody.Host = "127.0.0.1:1"
+	wait := shownArgs(t, "wait", "--timeout", "2m")
+	for _, c := range []struct {
+		url  string
+		args []string
+		code int
+	}{
+		{nobody.String(), []string{"wait", "--timeout", "1ms"}, 1},
+		{nobody.String(), []string{"up"}, 1},
+		{missing.String(), wait, 0},
+		{missing.String(), []string{"up"}, 1},
+		{missing.String(), shownArgs(t, "create"), 0},
+		{missing.String(), []string{"up"}, 0},
+		{missing.String(), []string{"drop", "--yes", strings.TrimPrefix(missing.Path, "/")}, 0},
+		{server, []string{"up", "--nosuch"}, 2},
+		{server, []string{"status", "--exit-code"}, 3},
+		{server, []string{"freeze", "--reason", "a test"}, 0},
+		{server, []string{"up"}, 5},
+		{server, []string{"thaw"}, 0},
+		{server, []string{"up"}, 0},
+	} {
+		if code, out := (container{Args: c.args, Env: env}).code(t, dir, c.url); code != c.code {
+			t.Errorf("%v exits with %d, want %d\n%s", c.args, code, c.code, out)
+		}
 	}
 }
 
@@ -321,6 +424,10 @@ func TestContainersPageSignal(t *testing.T) {
 		if err := db.QueryRowContext(t.Context(), query).Scan(&running); err != nil {
 			t.Fatal(err)
 		}
+	}
+	another := container{Args: []string{"up", "--lock-timeout", "10ms"}, Env: m.Spec.Template.Spec.Containers[0].Env}
+	if code, out := another.code(t, dir, url); code != 4 {
+		t.Errorf("another process exits with %d, want 4: %s", code, out)
 	}
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
