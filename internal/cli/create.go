@@ -64,8 +64,8 @@ func (a *app) dropCommand() *cobra.Command {
 reset. If other clients are connected, drop changes nothing; --force ends their sessions. It never
 drops a database that belongs to the server itself.
 
-On a terminal, drop asks for the database's name. Otherwise, and if the database is protected, pass
-the name with --yes. A frozen database is not dropped.`,
+On a terminal, drop asks for the database's name. Otherwise pass the name with --yes. A frozen
+database is not dropped.`,
 		Example: `  whimbrel drop              # asks
   whimbrel drop --yes app    # for scripts: app is the database's name`,
 		Args: noArgs,
@@ -116,18 +116,17 @@ func (a *app) mayDrop(ctx context.Context, yes string) error {
 	if frozen, err := st.Settings.Get(database.Frozen); err == nil && st.Settings.Bool(database.Frozen) {
 		return &whimbrel.FrozenError{Reason: frozen.Reason, By: frozen.ChangedBy, Since: frozen.ChangedAt, Until: frozen.Until}
 	}
-	if st.Settings.Bool(database.Protected) && yes != st.Database {
-		v, err := st.Settings.Get(database.Protected)
-		if err != nil {
-			return err
-		}
-		return &whimbrel.ProtectedError{Database: st.Database, What: "drop the database", Overrule: yes, Reason: v.Reason, By: v.ChangedBy, Since: v.ChangedAt}
-	}
 	if yes == "" && a.canAsk() {
-		a.print().Ask("This drops " + t.where() + ", with everything in it.\nTo confirm, type the database's name: ")
-		if yes, err = a.answer(ctx); err != nil {
+		why := "This drops " + t.where() + ", with everything in it."
+		if v, err := st.Settings.Get(database.Protected); err == nil && st.Settings.Bool(database.Protected) {
+			why += "\n" + render.Protected(st.Database, v.ChangedBy, v.ChangedAt, v.Reason)
+		}
+		if yes, err = a.askName(ctx, why); err != nil {
 			return err
 		}
+	}
+	if err := whimbrel.CheckProtected(st, "drop the database", yes); err != nil {
+		return err
 	}
 	if yes != st.Database {
 		return &whimbrel.ConfirmError{What: "drop", Database: st.Database, Confirm: yes}

@@ -64,11 +64,6 @@ func (m *migrateFlags) addRun(cmd *cobra.Command) {
 	m.schemaFile.add(cmd)
 }
 
-// addYes adds the flag that confirms a command which a protected database refuses.
-func addYes(cmd *cobra.Command, name *string) {
-	cmd.Flags().StringVar(name, "yes", "", "`name` of the database, to confirm the command if the database is protected")
-}
-
 // exclusive returns an error if more than one of the flags is given.
 func exclusive(cmd *cobra.Command, flags ...string) error {
 	flags = slices.DeleteFunc(flags, func(f string) bool { return !cmd.Flags().Changed(f) })
@@ -145,7 +140,9 @@ func (a *app) migrate(cmd *cobra.Command, m *migrateFlags, goal whimbrel.Goal, i
 	}
 	result := &whimbrel.Result{Set: t.set.Name()}
 	if err == nil {
-		result, err = mig.Apply(ctx, plan, whimbrel.ApplyOptions{Reason: m.reason, Overrule: m.overrule})
+		result, err = confirmed(ctx, a, &m.overrule, func() (*whimbrel.Result, error) {
+			return mig.Apply(ctx, plan, whimbrel.ApplyOptions{Reason: m.reason, Overrule: m.overrule})
+		})
 	}
 	result.Duration = time.Since(begun)
 	doc := render.NewResult(result)

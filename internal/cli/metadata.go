@@ -86,7 +86,9 @@ func (a *app) changeMetadata(m *metadataFlags, change func(context.Context, *whi
 		if !m.dryRun {
 			t.begin(describing)
 		}
-		return answer(render.NewMetadataChanged)(change(cmd.Context(), t.migrator(), metadb.Options{DryRun: m.dryRun, Reason: m.reason, Overrule: m.overrule}))
+		return answer(render.NewMetadataChanged)(confirmed(cmd.Context(), a, &m.overrule, func() (*metadb.Result, error) {
+			return change(cmd.Context(), t.migrator(), metadb.Options{DryRun: m.dryRun, Reason: m.reason, Overrule: m.overrule})
+		}))
 	})
 }
 

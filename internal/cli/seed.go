@@ -48,7 +48,9 @@ database, confirm with --yes and the database's name.`,
 			}
 			defer t.close()
 			t.begin(seeding)
-			result, err := t.migrator().Seed(ctx, scripts, opts)
+			result, err := confirmed(ctx, a, &opts.Overrule, func() (*whimbrel.Result, error) {
+				return t.migrator().Seed(ctx, scripts, opts)
+			})
 			result.Duration = time.Since(begun)
 			doc := render.NewResult(result)
 			doc.Idle = "Nothing to do: all files in " + dir + " already ran. To run them again, add --again."

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
 	"github.com/whimbrel-db/whimbrel/query"
 )
@@ -45,7 +46,9 @@ confirm with --yes and the database's name.`,
 					return answer(render.NewRows)(query.Read(cmd.Context(), t.db, statement))
 				}
 				t.begin(writing)
-				return answer(render.NewRows)(query.Write(cmd.Context(), t.migrator(), statement, opts))
+				return answer(render.NewRows)(confirmed(cmd.Context(), a, &opts.Overrule, func() (*database.Rows, error) {
+					return query.Write(cmd.Context(), t.migrator(), statement, opts)
+				}))
 			})(cmd, nil)
 		},
 	}

@@ -3,6 +3,7 @@ package render
 import (
 	"cmp"
 	"encoding/json"
+	"strconv"
 	"strings"
 	"time"
 
@@ -147,17 +148,27 @@ func FrozenBy(settings database.Settings) string {
 	if err != nil || !settings.Bool(database.Frozen) {
 		return ""
 	}
-	words := "by " + cmp.Or(oneLine(v.ChangedBy), "an unknown user")
+	return setBy(v.ChangedBy, v.ChangedAt, v.Until, v.Reason)
+}
+
+// Protected says that a database is protected, by whom, since when, and why.
+func Protected(database, by string, since time.Time, reason string) string {
+	return "Database " + strconv.Quote(oneLine(database)) + " is protected " + setBy(by, since, time.Time{}, reason) + "."
+}
+
+// setBy describes a setting: "by root since … until … (why)".
+func setBy(by string, since, until time.Time, reason string) string {
+	words := "by " + cmp.Or(oneLine(by), "an unknown user")
 	for _, at := range []struct {
 		word string
 		time time.Time
-	}{{"since", v.ChangedAt}, {"until", v.Until}} {
+	}{{"since", since}, {"until", until}} {
 		if !at.time.IsZero() {
 			words += " " + at.word + " " + when(at.time) + " UTC"
 		}
 	}
-	if v.Reason != "" {
-		words += " (" + oneLine(v.Reason) + ")"
+	if reason != "" {
+		words += " (" + oneLine(reason) + ")"
 	}
 	return words
 }
