@@ -174,10 +174,10 @@ func journalChanged(before, now *database.Journal) bool {
 // lockOptions returns how long to wait for the lock, by the options or else by the database's
 // settings.
 func (m *Migrator) lockOptions(s database.Settings) database.LockOptions {
-	timeout := m.opts.LockTimeout
+	timeout := m.opts.MigrationLockTimeout
 	switch {
 	case timeout == 0:
-		timeout = s.Duration(database.LockTimeout)
+		timeout = s.Duration(database.MigrationLockTimeout)
 	case timeout < 0:
 		timeout = 0
 	}
@@ -187,6 +187,6 @@ func (m *Migrator) lockOptions(s database.Settings) database.LockOptions {
 		Waiting: func(h database.Holder) {
 			m.observe(LockWaiting{Set: m.set.Name(), Holder: h, Waited: time.Since(start)})
 		},
-		Blocked: func(h database.Holder) { m.observe(StatementWaiting{Set: m.set.Name(), Holder: h}) },
+		Blocked: func(b database.Blockage) { m.observe(StatementWaiting{Set: m.set.Name(), Blockage: b}) },
 	}
 }

@@ -45,7 +45,7 @@ func TestTwentyAtOnce(t *testing.T) {
 		for range 20 {
 			db := open(t, target)
 			wg.Go(func() {
-				r, err := whimbrel.New(db, newSet(t, plain(8)...), whimbrel.Options{Atomic: atomic, LockTimeout: time.Minute}).Up(context.Background())
+				r, err := whimbrel.New(db, newSet(t, plain(8)...), whimbrel.Options{Atomic: atomic, MigrationLockTimeout: time.Minute}).Up(context.Background())
 				if err != nil {
 					t.Error(err)
 				}
@@ -92,7 +92,7 @@ func TestLockTimeout(t *testing.T) {
 	tx := begin(t, target, "shop")
 	defer tx.Rollback(t.Context())
 	waited := 0
-	m := whimbrel.New(open(t, target), newSet(t, plain(1)...), whimbrel.Options{LockTimeout: whimbrel.TryOnce, Observe: func(_ context.Context, e whimbrel.Event) {
+	m := whimbrel.New(open(t, target), newSet(t, plain(1)...), whimbrel.Options{MigrationLockTimeout: whimbrel.TryOnce, Observe: func(_ context.Context, e whimbrel.Event) {
 		if w, ok := e.(whimbrel.LockWaiting); ok && w.Holder.PID != 0 {
 			waited++
 		}

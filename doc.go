@@ -97,6 +97,8 @@
 //	*MigrationError               a script failed; Executed says how      fix the file, call Up again
 //	                              many of its statements remain applied
 //	*database.StatementError      the statement in it that failed
+//	database.ErrLockTimeout,      it waited for a lock, or deadlocked,    call Up again, or raise
+//	database.ErrDeadlock          for as long as RetryFor allows          Options.RetryFor
 //	*database.CommitUnknownError  the connection broke during COMMIT      call Up again: it checks
 //	*database.LockLostError,      the connection with the lock broke      call Up again: it resumes
 //	database.ErrFenced

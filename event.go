@@ -54,11 +54,11 @@ type CleanedUp struct {
 	Why       string
 }
 
-// StatementWaiting reports, repeatedly, that a statement outside a transaction waits for another
-// session. It comes on a goroutine of its own.
+// StatementWaiting reports, repeatedly, that a statement waits for other sessions. It comes on a
+// goroutine of its own.
 type StatementWaiting struct {
-	Set    string
-	Holder database.Holder // the session that it waits for
+	Set      string
+	Blockage database.Blockage // what it waits for; its SQL is masked
 }
 
 // StatementStarted reports that a run starts its next statement.
@@ -135,7 +135,7 @@ func Log(l *slog.Logger) func(context.Context, Event) {
 		case CleanedUp:
 			l.InfoContext(ctx, "cleaning up after the interrupted statement", append(stepAttrs(e.Step), "why", e.Why, "sql", e.SQL)...)
 		case StatementWaiting:
-			l.WarnContext(ctx, "a statement waits for another session", "set", e.Set, "holder", e.Holder.String())
+			l.WarnContext(ctx, "a statement waits for another session", "set", e.Set, "holder", e.Blockage.First().String())
 		case StatementStarted:
 			l.DebugContext(ctx, "statement started", append(stepAttrs(e.Step), "statement", e.Index+1, "of", e.Of)...)
 		case StepDone:

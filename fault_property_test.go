@@ -61,7 +61,7 @@ func TestAnyInterleavingOfRuns(t *testing.T) {
 		var all []*process
 		for i := range rapid.IntRange(1, 4).Draw(rt, "processes") {
 			g := rapid.SampledFrom(goals).Draw(rt, fmt.Sprintf("goal%d", i))
-			all = append(all, &process{what: g.what, do: g.do, set: set, opts: whimbrel.Options{LockTimeout: time.Minute, Observe: func(_ context.Context, e whimbrel.Event) {
+			all = append(all, &process{what: g.what, do: g.do, set: set, opts: whimbrel.Options{MigrationLockTimeout: time.Minute, Observe: func(_ context.Context, e whimbrel.Event) {
 				if _, ok := e.(whimbrel.Resumed); ok {
 					resumed.Add(1)
 				}

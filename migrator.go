@@ -14,6 +14,9 @@ import (
 // TryOnce is the LockTimeout that does not wait.
 const TryOnce time.Duration = -1
 
+// NoTimeout is the LockTimeout without a limit, and the RetryFor that never tries again.
+const NoTimeout time.Duration = -1
+
 // DefaultTextLimit is the default of Options.TextLimit, in bytes.
 const DefaultTextLimit = 1 << 20
 
@@ -25,10 +28,22 @@ type Options struct {
 	// AllowOutOfOrder applies pending versions below the newest applied one, as the database's
 	// setting "order" does if it is "any". Otherwise they are an *OutOfOrderError.
 	AllowOutOfOrder bool
-	// LockTimeout limits each wait for the migration lock. 0 means the database's setting
-	// "lock_timeout"; below 0 (TryOnce) means not to wait. The time starts again whenever the
-	// process that holds the lock makes progress with the set.
+	// MigrationLockTimeout limits each wait for the migration lock. 0 means the database's setting
+	// "migration_lock_timeout"; below 0 (TryOnce) means not to wait. The time starts again whenever
+	// the process that holds the lock makes progress with the set.
+	MigrationLockTimeout time.Duration
+	// LockTimeout limits each wait of a statement for a lock, so that the application's queries
+	// never queue behind a migration for longer. 0 means the database's setting "lock_timeout" (2 s
+	// if it is not set); NoTimeout waits without limit. A directive of the script takes precedence.
 	LockTimeout time.Duration
+	// RetryFor limits how long a step that failed because of a lock timeout or a deadlock is tried
+	// again, counted from the first failure. 0 means the database's setting "retry_for" (10 min if
+	// it is not set); NoTimeout never tries again. A directive of the script takes precedence.
+	RetryFor time.Duration
+	// TerminateBlockersAfter terminates sessions that a step has waited for so long. 0 terminates
+	// nothing. Superusers, replication, autovacuum that prevents wraparound, and other migrations
+	// are never terminated.
+	TerminateBlockersAfter time.Duration
 	// TextLimit is the size in bytes up to which the history keeps the text of a script. 0 means
 	// DefaultTextLimit; below 0 means to keep none. Only a build that has the down script can roll
 	// back a version whose down script is not kept.

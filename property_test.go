@@ -70,7 +70,7 @@ func TestAnyInterleavingAnyKill(t *testing.T) {
 			}
 			all = append(all, &process{
 				what: g.what, do: g.do, older: older,
-				opts: whimbrel.Options{Atomic: rapid.Bool().Draw(rt, fmt.Sprintf("atomic%d", i)), LockTimeout: time.Minute},
+				opts: whimbrel.Options{Atomic: rapid.Bool().Draw(rt, fmt.Sprintf("atomic%d", i)), MigrationLockTimeout: time.Minute},
 			})
 		}
 		queue := rapid.Bool().Draw(rt, "queue")

@@ -11,7 +11,7 @@ import (
 func reset(t testing.TB, db database.Database, confirm string, opts whimbrel.ResetOptions) (*whimbrel.ResetResult, error) {
 	t.Helper()
 	opts.Confirm, opts.Reason = confirm, "because"
-	return whimbrel.New(db, newSet(t, plain(2)...), whimbrel.Options{LockTimeout: whimbrel.TryOnce}).Reset(t.Context(), opts)
+	return whimbrel.New(db, newSet(t, plain(2)...), whimbrel.Options{MigrationLockTimeout: whimbrel.TryOnce}).Reset(t.Context(), opts)
 }
 
 // migrated returns a database with two tables.
@@ -141,7 +141,7 @@ func TestResetOfADatabaseThatWasNeverMigrated(t *testing.T) {
 		r, err := reset(t, db, memdb.Name, whimbrel.ResetOptions{})
 		noError(t, err)
 		wantEqual(t, "sets", r.Sets, nil)
-		setting(t, db, database.LockTimeout, "1s")
+		setting(t, db, database.MigrationLockTimeout, "1s")
 	}
 }
 

@@ -54,7 +54,7 @@ func (m *Migrator) ChangeSetting(ctx context.Context, u database.SettingUpdate) 
 	}
 	if (checked.Name == database.Frozen || checked.Name == database.Protected) && checked.Value == "true" {
 		settle := m.lockOptions(database.Settings{})
-		if m.opts.LockTimeout == 0 {
+		if m.opts.MigrationLockTimeout == 0 {
 			settle.Timeout = settleTimeout
 		}
 		u.Settle = &settle

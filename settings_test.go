@@ -71,12 +71,12 @@ func TestLockTimeoutSetting(t *testing.T) {
 			target := memdb.New()
 			db := open(t, target)
 			if tt.stored != "" {
-				setting(t, db, database.LockTimeout, tt.stored)
+				setting(t, db, database.MigrationLockTimeout, tt.stored)
 			}
 			tx := begin(t, target, "shop")
 			defer tx.Rollback(t.Context())
 			start := time.Now() // of the bubble's own clock
-			err := tryUp(t, whimbrel.New(db, newSet(t, plain(1)...), whimbrel.Options{LockTimeout: tt.opts}))
+			err := tryUp(t, whimbrel.New(db, newSet(t, plain(1)...), whimbrel.Options{MigrationLockTimeout: tt.opts}))
 			wantErrorIs(t, err, database.ErrLocked)
 			wantEqual(t, fmt.Sprintf("the wait with %+v", tt), time.Since(start), tt.want)
 		})
@@ -86,7 +86,7 @@ func TestLockTimeoutSetting(t *testing.T) {
 func TestFreezeWaitsForRunningProcesses(t *testing.T) {
 	t.Parallel()
 	target := memdb.New()
-	m := whimbrel.New(open(t, target), newSet(t, plain(1)...), whimbrel.Options{LockTimeout: whimbrel.TryOnce})
+	m := whimbrel.New(open(t, target), newSet(t, plain(1)...), whimbrel.Options{MigrationLockTimeout: whimbrel.TryOnce})
 	tx := begin(t, target, "another")
 	_, err := m.Freeze(t.Context(), "the sale", time.Time{})
 	wantError[*database.UnsettledError](t, err)

@@ -58,25 +58,25 @@ type Options struct {
 	// Actor says who or what started the program, for the history: a CI run with its address, for
 	// example. See KeptActor.
 	Actor string
-	// LockTimeout limits how long reading, and the query of Open, waits while another
+	// MigrationLockTimeout limits how long reading, and the query of Open, waits while another
 	// process has the database or Whimbrel's tables locked. After that the error is a *LockedError.
-	// 0 means DefaultLockTimeout, less than 0 tries once.
-	LockTimeout time.Duration
+	// 0 means DefaultMigrationLockTimeout, less than 0 tries once.
+	MigrationLockTimeout time.Duration
 	// Notice receives each notice and warning that the server sends while a script runs. It must
 	// not use the database. nil drops them.
 	Notice func(Notice)
 }
 
-// DefaultLockTimeout limits how long reading waits if Options don't say.
-const DefaultLockTimeout = 15 * time.Second
+// DefaultMigrationLockTimeout limits how long reading waits if Options don't say.
+const DefaultMigrationLockTimeout = 15 * time.Second
 
 // ReadTimeout returns how long reading waits for a process that has locked what it reads:
-// LockTimeout, or its default.
+// MigrationLockTimeout, or its default.
 func (o Options) ReadTimeout() time.Duration {
-	if o.LockTimeout == 0 {
-		return DefaultLockTimeout
+	if o.MigrationLockTimeout == 0 {
+		return DefaultMigrationLockTimeout
 	}
-	return max(o.LockTimeout, 0)
+	return max(o.MigrationLockTimeout, 0)
 }
 
 // maxActor is how many characters of Options.Actor are kept.
@@ -142,17 +142,32 @@ type Database interface {
 	Close() error
 }
 
-// LockOptions say how to wait for the migration lock.
+// LockOptions say how to wait for the migration lock, and how statements under it wait for other
+// sessions.
 type LockOptions struct {
-	// Timeout limits the wait. 0 or less tries once.
+	// Timeout limits the wait for the migration lock. 0 or less tries once.
 	Timeout time.Duration
 	// Waiting is called when the lock is found taken, and again whenever the driver learns that
 	// another process still holds it. It receives the zero Holder if the database can't tell who
 	// does.
 	Waiting func(Holder)
-	// Blocked is called, from any goroutine, when a statement of a Run is found to wait for another
-	// transaction, and again as long as it does, if the database can tell.
-	Blocked func(Holder)
+	// LockTimeout limits each wait of a script's statement for a lock, unless the script's directives
+	// or the script itself set another limit. 0 or less means no limit. It does not apply to a
+	// statement whose wait blocks nobody, such as CREATE INDEX CONCURRENTLY. A statement that fails
+	// because of it is a *StatementError that is ErrLockTimeout. A database that counts in whole
+	// seconds rounds up.
+	LockTimeout time.Duration
+	// Blocked is called, from any goroutine, when a statement of a script is found to wait for
+	// other sessions: when most of LockTimeout has passed, or after a second if it has no limit,
+	// and again as long as it waits, if the database can tell. The driver asks on a connection of
+	// its own, which it opens only for that, and never takes from a pool of one. nil means that the
+	// driver must not ask.
+	Blocked func(Blockage)
+	// Terminate is called with each session that a statement waits for and that may be terminated
+	// (Blocker.Exempt is empty). If it returns true, the driver terminates the session, if the
+	// server allows it, and calls Terminated. nil terminates nothing.
+	Terminate  func(Blocker) bool
+	Terminated func(Blocker)
 }
 
 // Holder is the process that holds a migration lock, as far as the database can tell.
@@ -162,7 +177,8 @@ type Holder struct {
 	Host  string
 	App   string
 	Since time.Time // of its transaction
-	Query string    // that it executes, or executed last
+	Task  string    // the script that it executes, such as "0005_orders_by_time"; "" if unknown
+	Query string    // the statement of the script that it executes, or its last query
 }
 
 // Found is what Begin and Guard read under the lock. Drivers read it together with taking the lock,

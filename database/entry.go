@@ -17,23 +17,24 @@ type Direction string
 // the version of the run. Failed and Abandon have that of the attempt, or NilVersion if its script
 // has none; they change nothing that is applied.
 const (
-	Up       Direction = "up"
-	Down     Direction = "down"
-	Mark     Direction = "mark"     // recorded as applied without running it
-	Forget   Direction = "forget"   // recorded as not applied without running anything
-	Accept   Direction = "accept"   // an edited script was accepted as it is now
-	Baseline Direction = "baseline" // the script of a baseline, which covers all versions up to its own, ran on an empty database
-	Load     Direction = "load"     // the schema of a database was created from its text, which covers what is recorded with it
-	Repeat   Direction = "repeat"   // a repeatable script ran
-	Seed     Direction = "seed"     // a script with development data ran
-	Reset    Direction = "reset"    // the target was emptied: nothing is applied any more
-	Drift    Direction = "drift"    // the schema was accepted as it is: UpText creates it
-	Setting  Direction = "setting"  // a setting was changed
-	Metadata Direction = "metadata" // the metadata was changed: the name says how
-	Query    Direction = "query"    // a user executed a statement that may change something: UpText
-	Resolve  Direction = "resolve"  // a user decided the outcome of a statement of an interrupted run: the note says how
-	Failed   Direction = "failed"   // an attempt failed, or its process was lost: Tried says what it was to do, Error why
-	Abandon  Direction = "abandon"  // a user gave up an interrupted run of which nothing remains applied: Tried is its direction
+	Up        Direction = "up"
+	Down      Direction = "down"
+	Mark      Direction = "mark"      // recorded as applied without running it
+	Forget    Direction = "forget"    // recorded as not applied without running anything
+	Accept    Direction = "accept"    // an edited script was accepted as it is now
+	Baseline  Direction = "baseline"  // the script of a baseline, which covers all versions up to its own, ran on an empty database
+	Load      Direction = "load"      // the schema of a database was created from its text, which covers what is recorded with it
+	Repeat    Direction = "repeat"    // a repeatable script ran
+	Seed      Direction = "seed"      // a script with development data ran
+	Reset     Direction = "reset"     // the target was emptied: nothing is applied any more
+	Drift     Direction = "drift"     // the schema was accepted as it is: UpText creates it
+	Setting   Direction = "setting"   // a setting was changed
+	Metadata  Direction = "metadata"  // the metadata was changed: the name says how
+	Query     Direction = "query"     // a user executed a statement that may change something: UpText
+	Resolve   Direction = "resolve"   // a user decided the outcome of a statement of an interrupted run: the note says how
+	Failed    Direction = "failed"    // an attempt failed, or its process was lost: Tried says what it was to do, Error why
+	Terminate Direction = "terminate" // a session that blocked a migration was terminated: the name says which, UpText is its query
+	Abandon   Direction = "abandon"   // a user gave up an interrupted run of which nothing remains applied: Tried is its direction
 )
 
 // Entry is one entry of the history. The history is append-only: nothing ever
@@ -63,6 +64,11 @@ type Entry struct {
 	// failure. Both are "" for any other direction.
 	Tried Direction
 	Error string
+	// Retries is how often the step was tried again because of a lock, and LockWait how long these
+	// attempts and the pauses between them took. Both are 0 if the first attempt succeeded. LockWait
+	// has microsecond precision.
+	Retries  int
+	LockWait time.Duration
 	// DBUser, OSUser, Host, App, Actor and ToolVersion say who it was. Record fills in all but
 	// ToolVersion, whatever was there: App and Actor are what Options say, OSUser is the operating
 	// system's user of the process. DBUser is the database's user, or OSUser where a database has

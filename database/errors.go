@@ -23,6 +23,14 @@ var ErrHeadChanged = errors.New("the history changed while the lock was released
 // nothing and can be tried again at once.
 var ErrConflict = errors.New("the transaction was rolled back because it conflicted with another one")
 
+// ErrLockTimeout is wrapped by the *StatementError of a statement that waited for a lock for longer
+// than its lock timeout. Its transaction was rolled back.
+var ErrLockTimeout = errors.New("a statement waited too long for a lock")
+
+// ErrDeadlock is wrapped by the *StatementError of a statement that the database chose to end a
+// deadlock. Its transaction was rolled back.
+var ErrDeadlock = errors.New("the database ended a deadlock")
+
 // LockedError reports that another process held the migration lock, or another lock on the objects
 // to read or write, for as long as the caller was willing to wait.
 type LockedError struct {
@@ -133,9 +141,14 @@ type StatementError struct {
 	Where string
 	// Excerpt is the lines of the script around Pos, which is marked.
 	Excerpt string
+	// Lock is ErrLockTimeout or ErrDeadlock if that is why the statement failed, nil otherwise.
+	Lock error
 	// Err is the driver's own error.
 	Err error
 }
+
+// Is makes errors.Is(err, ErrLockTimeout) and errors.Is(err, ErrDeadlock) true.
+func (e *StatementError) Is(target error) bool { return e.Lock != nil && e.Lock == target }
 
 func (e *StatementError) Error() string {
 	msg := e.Message

@@ -30,8 +30,12 @@ const (
 	// Protected prevents irreversible changes by accident: while it is true, a caller must pass the
 	// database's name to roll back, reset or seed.
 	Protected = "protected"
-	// LockTimeout limits the wait for the migration lock if the Options don't.
+	// LockTimeout limits each wait of a statement for a lock, and RetryFor how long a step that
+	// fails because of a lock is tried again, if neither a directive nor the Options say so.
 	LockTimeout = "lock_timeout"
+	RetryFor    = "retry_for"
+	// MigrationLockTimeout limits the wait for the migration lock if the Options don't.
+	MigrationLockTimeout = "migration_lock_timeout"
 	// Order decides about pending migrations below the newest applied one: OrderStrict refuses
 	// them, OrderAny applies them.
 	Order = "order"
@@ -56,9 +60,11 @@ type DeclaredSetting struct {
 func DeclaredSettings() []DeclaredSetting {
 	return []DeclaredSetting{
 		{Name: Frozen, Type: BoolSetting, Default: "false", Doc: "if true, nothing can migrate the database"},
-		{Name: LockTimeout, Type: DurationSetting, Default: "15s", Doc: "how long to wait for the migration lock; 0s tries once"},
+		{Name: LockTimeout, Type: DurationSetting, Default: "2s", Doc: "how long a statement may wait for a lock; 0s waits without limit"},
+		{Name: MigrationLockTimeout, Type: DurationSetting, Default: "15s", Doc: "how long to wait for another migrating process; 0s tries once"},
 		{Name: Order, Type: ChoiceSetting, Choices: []string{OrderStrict, OrderAny}, Default: OrderStrict, Doc: "whether pending migrations below the newest applied one are refused (strict) or applied (any)"},
 		{Name: Protected, Type: BoolSetting, Default: "false", Doc: "if true, rollbacks, resets and seeds need the database's name"},
+		{Name: RetryFor, Type: DurationSetting, Default: "10m", Doc: "how long to try a migration again that fails because of a lock; 0s never"},
 	}
 }
 

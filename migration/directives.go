@@ -19,9 +19,12 @@ type Directives struct {
 	// Secret says that the script has secrets. The history keeps its checksum but not its text, and
 	// no message shows its string literals.
 	Secret bool
-	// LockTimeout limits each wait for a lock in the script, and StatementTimeout each statement. 0
-	// keeps the session's setting.
-	LockTimeout, StatementTimeout time.Duration
+	// LockTimeout limits each wait for a lock in the script, and RetryFor how long the script is
+	// tried again after a lock timeout or a deadlock. 0 keeps the default; below 0 means no limit of
+	// the wait, and no other try.
+	LockTimeout, RetryFor time.Duration
+	// StatementTimeout limits each statement. 0 keeps the session's setting.
+	StatementTimeout time.Duration
 }
 
 // directive is one kind of directive: its word, and how to read and write it.
@@ -29,13 +32,15 @@ type directive struct {
 	word     string
 	flag     func(*Directives) *bool
 	duration func(*Directives) *time.Duration
+	zero     bool // 0 is a valid duration, which is stored as -1
 }
 
 var directives = []directive{
 	{word: "no-transaction", flag: func(d *Directives) *bool { return &d.NoTransaction }},
 	{word: "empty", flag: func(d *Directives) *bool { return &d.Empty }},
 	{word: "secret", flag: func(d *Directives) *bool { return &d.Secret }},
-	{word: "lock-timeout", duration: func(d *Directives) *time.Duration { return &d.LockTimeout }},
+	{word: "lock-timeout", duration: func(d *Directives) *time.Duration { return &d.LockTimeout }, zero: true},
+	{word: "retry-for", duration: func(d *Directives) *time.Duration { return &d.RetryFor }, zero: true},
 	{word: "statement-timeout", duration: func(d *Directives) *time.Duration { return &d.StatementTimeout }},
 }
 
@@ -52,7 +57,9 @@ func (d *Directives) Parse(text string) error {
 			return fmt.Errorf("directive %q takes no argument (got %q)", k.word, arg)
 		default:
 			v, err := time.ParseDuration(arg)
-			if err != nil || v < time.Millisecond {
+			if k.zero && err == nil && v == 0 {
+				v = -1
+			} else if err != nil || v < time.Millisecond {
 				return fmt.Errorf("directive %q needs a duration of at least 1ms, such as %q (got %q)", k.word, k.word+" 2s", arg)
 			}
 			*k.duration(d) = v
@@ -139,7 +146,7 @@ func (d Directives) String() string {
 		case k.flag != nil && *k.flag(&d):
 			parts = append(parts, k.word)
 		case k.duration != nil && *k.duration(&d) != 0:
-			parts = append(parts, k.word+" "+k.duration(&d).String())
+			parts = append(parts, k.word+" "+max(0, *k.duration(&d)).String())
 		}
 	}
 	return strings.Join(parts, ", ")

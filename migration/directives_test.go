@@ -14,6 +14,9 @@ func TestDirectives(t *testing.T) {
 		"lock-timeout 2s":          {LockTimeout: 2 * time.Second},
 		"lock-timeout\t  500ms ":   {LockTimeout: 500 * time.Millisecond},
 		"lock-timeout\u00a01h30m":  {LockTimeout: 90 * time.Minute},
+		"lock-timeout 0":           {LockTimeout: -1},
+		"retry-for 0s":             {RetryFor: -1},
+		"retry-for 1h":             {RetryFor: time.Hour},
 		"statement-timeout 1.5s\r": {StatementTimeout: 1500 * time.Millisecond},
 	} {
 		var d Directives
@@ -46,7 +49,7 @@ func TestDirectives(t *testing.T) {
 
 func TestDirectivesRefuse(t *testing.T) {
 	t.Parallel()
-	const known = "; valid directives: no-transaction, empty, secret, lock-timeout, statement-timeout, replaces, skip-on-scratch, unfinished"
+	const known = "; valid directives: no-transaction, empty, secret, lock-timeout, retry-for, statement-timeout, replaces, skip-on-scratch, unfinished"
 	for text, want := range map[string]string{
 		"":                      `unknown directive ""` + known,
 		"no-transactions":       `unknown directive "no-transactions"` + known + `; did you mean "no-transaction"?`,
@@ -54,7 +57,8 @@ func TestDirectivesRefuse(t *testing.T) {
 		"no-transaction please": `directive "no-transaction" takes no argument (got "please")`,
 		"lock-timeout":          `directive "lock-timeout" needs a duration of at least 1ms, such as "lock-timeout 2s" (got "")`,
 		"lock-timeout 2":        `directive "lock-timeout" needs a duration of at least 1ms, such as "lock-timeout 2s" (got "2")`,
-		"lock-timeout 0s":       `directive "lock-timeout" needs a duration of at least 1ms, such as "lock-timeout 2s" (got "0s")`,
+		"statement-timeout 0s":  `directive "statement-timeout" needs a duration of at least 1ms, such as "statement-timeout 2s" (got "0s")`,
+		"retry-for":             `directive "retry-for" needs a duration of at least 1ms, such as "retry-for 2s" (got "")`,
 		"statement-timeout -1s": `directive "statement-timeout" needs a duration of at least 1ms, such as "statement-timeout 2s" (got "-1s")`,
 	} {
 		var d Directives

@@ -89,7 +89,7 @@ func (o *observer) observe(ctx context.Context, e whimbrel.Event) {
 	case whimbrel.LockWaiting:
 		o.waiting(c, e)
 	case whimbrel.StatementWaiting:
-		c.innermost().AddEvent("waiting for another session", holder(e.Holder.String()))
+		c.innermost().AddEvent("waiting for another session", holder(e.Blockage.First().String()))
 	case whimbrel.Retrying:
 		o.endWait(c)
 		o.retries.Add(c.ctx, 1, o.measured(attribute.String("whimbrel.set", c.set)))

@@ -151,7 +151,7 @@ func TestQueryThatWritesIsUnderTheRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Rollback(context.WithoutCancel(t.Context()))
-	impatient := whimbrel.New(db, empty, whimbrel.Options{LockTimeout: whimbrel.TryOnce})
+	impatient := whimbrel.New(db, empty, whimbrel.Options{MigrationLockTimeout: whimbrel.TryOnce})
 	if _, err := query.Write(t.Context(), impatient, "INSERT INTO t VALUES (3)", overruled); !errors.Is(err, database.ErrLocked) {
 		t.Errorf("while another process has the lock: %v", err)
 	}

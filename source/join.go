@@ -24,6 +24,7 @@ type joiner struct {
 	enums   []string              // created so far
 	values  []migration.EnumValue // added to others
 	lock    timeouts
+	retry   timeouts
 	single  timeouts
 	alone   bool // a piece asks to run without a transaction, which does not prevent joining it
 	secret  bool // one of the pieces is
@@ -46,10 +47,13 @@ func (t *timeouts) add(d time.Duration) {
 	t.lacking = t.lacking || d == 0
 }
 
-// longest is the time that is enough for all pieces; 0 where one is not to be bounded.
+// longest is the time that is enough for all pieces: 0 where one has none, -1 where one is -1.
 func (t *timeouts) longest() time.Duration {
 	if t.lacking || len(t.all) == 0 {
 		return 0
+	}
+	if slices.Min(t.all) < 0 { // one has no limit
+		return -1
 	}
 	return slices.Max(t.all)
 }
@@ -89,6 +93,7 @@ func (j *joiner) count(s *migration.Script, a *migration.Analysis) {
 	if a.Statements > 0 {
 		j.pieces++
 		j.lock.add(s.LockTimeout)
+		j.retry.add(s.RetryFor)
 		j.single.add(s.StatementTimeout)
 	}
 }
@@ -237,7 +242,7 @@ func (j *joiner) write(all []sqltext.Statement, wrapped bool) {
 
 // directives are the directives of the whole. It has a timeout only if every piece has one.
 func (j *joiner) directives(up bool) []string {
-	d := migration.Directives{NoTransaction: j.alone, Secret: j.secret, LockTimeout: j.lock.longest(), StatementTimeout: j.single.longest(), Empty: up && j.pieces == 0}
+	d := migration.Directives{NoTransaction: j.alone, Secret: j.secret, LockTimeout: j.lock.longest(), RetryFor: j.retry.longest(), StatementTimeout: j.single.longest(), Empty: up && j.pieces == 0}
 	if d == (migration.Directives{}) {
 		return nil
 	}

@@ -183,7 +183,7 @@ const idleTime = 300 * time.Millisecond
 // enter opens the home on a server, or returns the open one. leave must be called afterwards.
 func (s server) enter(ctx context.Context, o Options) (db database.Database, leave func(), err error) {
 	opts := o.Database
-	key := fmt.Sprintf("%q %q %q %q %q %d", s.url, opts.Schema, opts.TablesOwner, opts.HistoryTable, opts.App, opts.LockTimeout)
+	key := fmt.Sprintf("%q %q %q %q %q %d", s.url, opts.Schema, opts.TablesOwner, opts.HistoryTable, opts.App, opts.MigrationLockTimeout)
 	homes.Lock()
 	h := homes.open[key]
 	first := h == nil

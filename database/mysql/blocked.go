@@ -28,7 +28,7 @@ func (r *run) tellBlocked() (stop func()) {
 		h, waits := g.blocker(worker)
 		g.mu.Unlock()
 		if waits && ctx.Err() == nil {
-			r.blocked(h)
+			r.blocked(database.Blockage{Blockers: []database.Blocker{{Holder: h}}})
 		}
 		return true
 	})

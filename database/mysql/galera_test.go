@@ -48,7 +48,7 @@ func galeraMany(t *testing.T, cluster *testdb.GaleraCluster) {
 	for i := range errs {
 		db := open(t, cluster.URL(i%cluster.Nodes(), name))
 		all.Go(func() {
-			_, errs[i] = whimbrel.New(db, set, whimbrel.Options{LockTimeout: waitLimit}).Up(context.Background())
+			_, errs[i] = whimbrel.New(db, set, whimbrel.Options{MigrationLockTimeout: waitLimit}).Up(context.Background())
 		})
 	}
 	all.Wait()
@@ -104,7 +104,7 @@ func galeraKilled(t *testing.T, cluster *testdb.GaleraCluster) {
 	}
 	ups[1] = "ALTER TABLE a ADD COLUMN y int; INSERT INTO a (x) VALUES (1); INSERT INTO a (x) VALUES (2)"
 	other := open(t, cluster.URL(0, name))
-	_, err := whimbrel.New(other, setOf(t, "s", ups...), whimbrel.Options{LockTimeout: 2 * time.Minute}).Up(background(t))
+	_, err := whimbrel.New(other, setOf(t, "s", ups...), whimbrel.Options{MigrationLockTimeout: 2 * time.Minute}).Up(background(t))
 	must(t, err)
 	equal(t, "the applied versions", versions(t, other, "s"), "[1 2]")
 	rows := testdb.OpenMariaDB(t, cluster.URL(1, name))

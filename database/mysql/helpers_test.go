@@ -100,7 +100,7 @@ func newSet(name string, ups []string) (*migration.Set, error) {
 
 func up(t testing.TB, db database.Database, set *migration.Set) (*whimbrel.Result, error) {
 	t.Helper()
-	return whimbrel.New(db, set, whimbrel.Options{LockTimeout: waitLimit}).Up(background(t))
+	return whimbrel.New(db, set, whimbrel.Options{MigrationLockTimeout: waitLimit}).Up(background(t))
 }
 
 func versions(t testing.TB, db database.Database, set string) string {
@@ -195,7 +195,7 @@ func (j job) do(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = whimbrel.New(db, set, whimbrel.Options{LockTimeout: waitLimit}).Up(ctx)
+	_, err = whimbrel.New(db, set, whimbrel.Options{MigrationLockTimeout: waitLimit}).Up(ctx)
 	return err
 }
 

@@ -102,7 +102,7 @@ func useEverything(t *testing.T, r *recorder) string {
 		"CREATE VIEW v AS SELECT id FROM a",
 		"CREATE TABLE c (x int); INSERT INTO missing VALUES (1)",
 	}
-	m := whimbrel.New(db, setOf(t, "app", ups...), whimbrel.Options{LockTimeout: waitLimit})
+	m := whimbrel.New(db, setOf(t, "app", ups...), whimbrel.Options{MigrationLockTimeout: waitLimit})
 	for range 2 { // the second must find the changes of the first
 		res, err := m.Up(background(t))
 		note("up", len(res.Applied), err != nil)
@@ -398,7 +398,7 @@ func TestLockedTables(t *testing.T) {
 	for _, table := range []string{"whimbrel_history", "whimbrel_settings"} {
 		_, err = other.ExecContext(background(t), "LOCK TABLES "+table+" WRITE")
 		must(t, err)
-		db, err := database.Open(background(t), url, database.Options{LockTimeout: time.Second})
+		db, err := database.Open(background(t), url, database.Options{MigrationLockTimeout: time.Second})
 		must(t, err)
 		calls := map[string]func() error{
 			"State": func() error { _, err := db.State(background(t), "s"); return err },

@@ -233,7 +233,7 @@ func TestBlockedStatementSaysByWhom(t *testing.T) {
 		var id int64
 		must(t, tx.QueryRow("SELECT CONNECTION_ID()").Scan(&id))
 		reported := make(chan database.Holder, 100)
-		r, _, err := db.Guard(background(t), "other", database.LockOptions{Blocked: func(h database.Holder) { reported <- h }})
+		r, _, err := db.Guard(background(t), "other", database.LockOptions{Blocked: func(b database.Blockage) { reported <- b.First() }})
 		must(t, err)
 		done := make(chan error)
 		go func() { done <- execute(background(t), r, script) }()

@@ -21,7 +21,7 @@ type run struct {
 	own      bool              // the script has opened a transaction of its own
 	timed    *migration.Script // the script whose lock timeout is set
 	executed int               // how many of its statements
-	blocked  func(database.Holder)
+	blocked  func(database.Blockage)
 }
 
 // Guard holds the set's lock on a connection of its own.

@@ -209,7 +209,7 @@ func TestSetsMigrateAtOnce(t *testing.T) {
 		all.Go(func() {
 			set, err := newSet(fmt.Sprint("set ", i), []string{fmt.Sprintf("CREATE TABLE t%d (x int)", i), fmt.Sprintf("INSERT INTO t%d VALUES (1)", i), fmt.Sprintf("INSERT INTO t%d VALUES (1); ALTER TABLE t%[1]d ADD y int", i)})
 			if err == nil {
-				_, err = whimbrel.New(db, set, whimbrel.Options{LockTimeout: waitLimit}).Up(context.Background())
+				_, err = whimbrel.New(db, set, whimbrel.Options{MigrationLockTimeout: waitLimit}).Up(context.Background())
 			}
 			errs[i] = err
 		})

@@ -75,7 +75,7 @@ func (r *run) reportBlocker(h database.Holder) {
 	defer r.reporting.Unlock()
 	if r.blocked != nil && time.Since(r.reportedAt) >= blockedInterval {
 		r.reportedAt = time.Now()
-		r.blocked(h)
+		r.blocked(database.Blockage{Blockers: []database.Blocker{{Holder: h}}})
 	}
 }
 

@@ -73,17 +73,17 @@ func TestIDsGrowInTheOrderOfCommits(t *testing.T) {
 		db := open(t, url)
 		writers.Go(func() {
 			for n := range 15 {
-				u := database.SettingUpdate{Name: database.LockTimeout, Value: (time.Duration(i*100+n) * time.Second).String()}
+				u := database.SettingUpdate{Name: database.MigrationLockTimeout, Value: (time.Duration(i*100+n) * time.Second).String()}
 				switch {
 				case i == 0:
 					u = database.SettingUpdate{Name: database.Protected, Value: strconv.FormatBool(n%2 == 0)}
 				case n%5 == 4:
-					u = database.SettingUpdate{Name: database.LockTimeout, Unset: true}
+					u = database.SettingUpdate{Name: database.MigrationLockTimeout, Unset: true}
 				}
 				if err := database.UpdateSetting(background(t), db, u); err != nil {
 					t.Error(err)
 				}
-				m := whimbrel.New(db, set, whimbrel.Options{LockTimeout: waitLimit})
+				m := whimbrel.New(db, set, whimbrel.Options{MigrationLockTimeout: waitLimit})
 				m.Mark(background(t), "race", 2) // one of them may succeed
 				m.Forget(background(t), "race", 2)
 			}
@@ -131,7 +131,7 @@ func TestIDsGrowInTheOrderOfCommits(t *testing.T) {
 	}
 	st, err := db.State(background(t), "s")
 	must(t, err)
-	for _, name := range []string{database.LockTimeout, database.Protected} {
+	for _, name := range []string{database.MigrationLockTimeout, database.Protected} {
 		v, err := st.Settings.Get(name)
 		must(t, err)
 		want := name + "=" + v.Value

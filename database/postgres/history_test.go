@@ -70,7 +70,7 @@ func TestHistoryKeepsWhatARollbackNeeds(t *testing.T) {
 		migration.Migration{Version: 2, Name: "two", Up: migration.Text("2.up.sql", long), Down: migration.Text("2.down.sql", "DROP TABLE long")},
 	)
 	must(t, err)
-	m := whimbrel.New(open(t, url, database.Options{App: "it's me"}), set, whimbrel.Options{TextLimit: 500, LockTimeout: waitLimit})
+	m := whimbrel.New(open(t, url, database.Options{App: "it's me"}), set, whimbrel.Options{TextLimit: 500, MigrationLockTimeout: waitLimit})
 	_, err = m.Migrate(background(t), whimbrel.Latest(), whimbrel.ApplyOptions{Reason: "a 'note'"})
 	must(t, err)
 	var all []database.Entry

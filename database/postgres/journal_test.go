@@ -310,9 +310,9 @@ func TestBlockingSessionIsReported(t *testing.T) {
 				found := make(chan database.Holder, 1)
 				done := make(chan error, 1)
 				go func() {
-					opts := whimbrel.Options{LockTimeout: waitLimit, Observe: func(_ context.Context, e whimbrel.Event) {
+					opts := whimbrel.Options{MigrationLockTimeout: waitLimit, Observe: func(_ context.Context, e whimbrel.Event) {
 						if w, ok := e.(whimbrel.StatementWaiting); ok {
-							once.Do(func() { found <- w.Holder })
+							once.Do(func() { found <- w.Blockage.First() })
 						}
 					}}
 					_, err := whimbrel.New(open(t, url), setOf(t, "s", "VACUUM pg_class; "+sql), opts).Up(background(t))
@@ -356,7 +356,7 @@ RESET SESSION AUTHORIZATION;
 SET statement_timeout = '9s';
 SET statement_timeout = 0;
 VACUUM mine`)
-	must(t, upOnce(t, url, set, whimbrel.Options{LockTimeout: waitLimit}))
+	must(t, upOnce(t, url, set, whimbrel.Options{MigrationLockTimeout: waitLimit}))
 	equal(t, "who inserted", value(t, c, "SELECT string_agg(DISTINCT name, ',') FROM who"), role)
 	equal(t, "the rows", value(t, c, "SELECT count(*) FROM mine"), "2")
 	equal(t, "the owner", value(t, c, "SELECT tableowner FROM pg_tables WHERE tablename = 'mine'"), role)

@@ -121,5 +121,5 @@ func (j job) wellAndBadly(ctx context.Context, db database.Database, v int64) er
 	for range db.History(ctx, database.HistoryQuery{}) {
 		break
 	}
-	return database.UpdateSetting(ctx, db, database.SettingUpdate{Name: database.LockTimeout, Value: "7s"})
+	return database.UpdateSetting(ctx, db, database.SettingUpdate{Name: database.MigrationLockTimeout, Value: "7s"})
 }

@@ -178,7 +178,7 @@ func (b *blocker) when(t testing.TB, db database.Database, scripts []string) {
 	var once sync.Once
 	done := make(chan error, 1)
 	go func() {
-		opts := whimbrel.Options{LockTimeout: waitLimit, Observe: func(_ context.Context, e whimbrel.Event) {
+		opts := whimbrel.Options{MigrationLockTimeout: waitLimit, Observe: func(_ context.Context, e whimbrel.Event) {
 			switch e.(type) {
 			case whimbrel.LockWaiting, whimbrel.CleanedUp, whimbrel.Resumed:
 				once.Do(func() { close(found) })
@@ -277,7 +277,7 @@ func TestIndexThatIsStillBuilt(t *testing.T) {
 			oid := value(t, c, "SELECT 'i'::regclass::oid")
 
 			waits := make(chan database.Holder, 100)
-			r, _, err := db.Guard(background(t), "s", database.LockOptions{Blocked: func(h database.Holder) { waits <- h }})
+			r, _, err := db.Guard(background(t), "s", database.LockOptions{Blocked: func(b database.Blockage) { waits <- b.First() }})
 			must(t, err)
 			defer r.Close(context.Background())
 			st := statement(t, "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON t (x)")
@@ -393,9 +393,9 @@ func TestNoLockTimeoutForConcurrently(t *testing.T) {
 	found := make(chan database.Holder)
 	ctx, cancel := context.WithCancel(background(t))
 	defer cancel()
-	r, _, err := db.Guard(ctx, "s", database.LockOptions{Blocked: func(h database.Holder) {
+	r, _, err := db.Guard(ctx, "s", database.LockOptions{Blocked: func(b database.Blockage) {
 		select {
-		case found <- h:
+		case found <- b.First():
 		case <-ctx.Done():
 		}
 	}})

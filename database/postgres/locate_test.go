@@ -152,7 +152,7 @@ func TestFirstMigrationFromManySearchPaths(t *testing.T) {
 		wait.Add(1)
 		go func() {
 			defer wait.Done()
-			errs[i] = upOnce(t, url+[]string{"", "&search_path=a", "&search_path=b,public"}[i%3], set, whimbrel.Options{LockTimeout: waitLimit})
+			errs[i] = upOnce(t, url+[]string{"", "&search_path=a", "&search_path=b,public"}[i%3], set, whimbrel.Options{MigrationLockTimeout: waitLimit})
 		}()
 	}
 	wait.Wait()
@@ -528,7 +528,7 @@ func TestLockedTables(t *testing.T) {
 	c := connect(t, url+"&application_name=locker")
 	for _, table := range []string{"history", "settings", "journal"} {
 		do(t, c, "BEGIN; LOCK TABLE whimbrel_"+table)
-		for what, err := range attempts(t, open(t, url, database.Options{LockTimeout: 10 * time.Millisecond})) {
+		for what, err := range attempts(t, open(t, url, database.Options{MigrationLockTimeout: 10 * time.Millisecond})) {
 			if what == "Metadata" || what == "History" && table != "history" {
 				must(t, err)
 				continue

@@ -344,7 +344,7 @@ func applyOnce(t *testing.T, url string, d *metadata.Document) error {
 		return err
 	}
 	defer db.Close()
-	m := whimbrel.New(db, setOf(t, "s", "SELECT 1"), whimbrel.Options{LockTimeout: waitLimit})
+	m := whimbrel.New(db, setOf(t, "s", "SELECT 1"), whimbrel.Options{MigrationLockTimeout: waitLimit})
 	_, err = metadb.Apply(ctx, m, d, metadb.Options{Reason: d.Entries()[0].Description})
 	return err
 }

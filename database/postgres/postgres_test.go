@@ -205,8 +205,8 @@ func up(t testing.TB, db database.Database, set *migration.Set, opts ...whimbrel
 	if len(opts) > 0 {
 		o = opts[0]
 	}
-	if o.LockTimeout == 0 {
-		o.LockTimeout = waitLimit
+	if o.MigrationLockTimeout == 0 {
+		o.MigrationLockTimeout = waitLimit
 	}
 	return whimbrel.New(db, set, o).Up(background(t))
 }

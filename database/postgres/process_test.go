@@ -144,7 +144,7 @@ func (j job) up(ctx context.Context, db database.Database, name string, ups []st
 	if err != nil {
 		return err
 	}
-	r, err := whimbrel.New(db, set, whimbrel.Options{Atomic: j.Atomic, LockTimeout: waitLimit}).Up(ctx)
+	r, err := whimbrel.New(db, set, whimbrel.Options{Atomic: j.Atomic, MigrationLockTimeout: waitLimit}).Up(ctx)
 	if err == nil && len(r.Applied)+len(r.Skipped) > len(ups) {
 		err = fmt.Errorf("applied %v and skipped %v of %d", r.Applied, r.Skipped, len(ups))
 	}

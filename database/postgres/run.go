@@ -91,7 +91,7 @@ type run struct {
 	reset      bool    // the session has lost the settings of attend
 	at         process // the worker's; unknown for a pooled one
 	was        process // that of the previous run, if it may still exist
-	blocked    func(database.Holder)
+	blocked    func(database.Blockage)
 	reporting  sync.Mutex
 	reportedAt time.Time         // when blocked was last called
 	monitor    *conn             // finds the session that blocks a statement; nil until one was blocked

@@ -21,7 +21,7 @@ func TestEverythingOnALockedFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "app.db")
 	apply(t, connect(t, "sqlite:"+path, database.Options{}), 1, "CREATE TABLE t (x)")
-	opts := database.Options{LockTimeout: 20 * time.Millisecond}
+	opts := database.Options{MigrationLockTimeout: 20 * time.Millisecond}
 	// the caller's value must not decide
 	handed, err := sqlite.New(open(t, path, "_pragma=busy_timeout(600000)"), opts)
 	must(t, err)
@@ -56,7 +56,7 @@ func TestEverythingOnALockedFile(t *testing.T) {
 			return err
 		},
 		"Up": func(db database.Database) error {
-			return up(bg, whimbrel.New(db, set, whimbrel.Options{LockTimeout: time.Millisecond}))
+			return up(bg, whimbrel.New(db, set, whimbrel.Options{MigrationLockTimeout: time.Millisecond}))
 		},
 		"History": func(db database.Database) error {
 			for _, err := range db.History(bg, database.HistoryQuery{}) {

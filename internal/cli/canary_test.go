@@ -164,7 +164,7 @@ func TestNoPasswordIsShown(t *testing.T) {
 		c.run(nil, "status", "--config", "canary.yaml", "--lock", "advisory")
 		write("canary.yaml", "database: ${SECRET}\ndir: "+url+"\n")
 		c.run(map[string]string{"SECRET": url}, "status", "--config", "canary.yaml", "--json")
-		write("canary.yaml", fmt.Sprintf("database: sqlite:app.db\nset: %q\nlock_timeout: %q\n", url, url))
+		write("canary.yaml", fmt.Sprintf("database: sqlite:app.db\nset: %q\nmigration_lock_timeout: %q\n", url, url))
 		c.run(nil, "status", "--config", "canary.yaml")
 		c.files(fmt.Sprintf("URL %d", i))
 	}
@@ -233,7 +233,7 @@ func TestNoPasswordIsRecorded(t *testing.T) {
 		{"freeze", "--reason", url},
 		{"status"},
 		{"thaw", "--reason", url},
-		{"settings", "set", "lock_timeout", "20s", "--reason", url},
+		{"settings", "set", "migration_lock_timeout", "20s", "--reason", url},
 		{"drift", "--accept", "--reason", url},
 		{"history", "--json"},
 		{"history"},

@@ -229,9 +229,9 @@ func TestAsksForJSON(t *testing.T) {
 
 func TestNearest(t *testing.T) {
 	t.Parallel()
-	words := []string{"database", "dir", "format", "lock_timeout", "get", "set"}
+	words := []string{"database", "dir", "format", "migration_lock_timeout", "get", "set"}
 	for written, want := range map[string]string{
-		"databse": "database", "DIR": "dir", "lock-timeout": "lock_timeout", "locktimeout": "lock_timeout", "gte": "get", "foo": "", "tset": "set", "zzzzz": "", "": "",
+		"databse": "database", "DIR": "dir", "migration-lock-timeout": "migration_lock_timeout", "migrationlocktimeout": "migration_lock_timeout", "gte": "get", "foo": "", "tset": "set", "zzzzz": "", "": "",
 	} {
 		if got := nearest(written, words); got != want {
 			t.Errorf("nearest to %q is %q, want %q", written, got, want)

@@ -78,7 +78,7 @@ func (a *app) completeGlobals(root *cobra.Command) {
 	must(root.RegisterFlagCompletionFunc("env", a.completeEnvironments))
 	must(root.MarkPersistentFlagDirname("dir"))
 	must(root.MarkPersistentFlagFilename("config", "yaml", "yml"))
-	for _, name := range []string{"set", "schema", "history-table", "tables-owner", "lock-timeout"} {
+	for _, name := range []string{"set", "schema", "history-table", "tables-owner", "migration-lock-timeout"} {
 		must(root.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions))
 	}
 }

@@ -36,18 +36,18 @@ type config struct {
 // section holds the keys that a configuration file can have at its top and in each environment. In
 // the JSON Schema, doc describes a key and kind limits its values (config_schema.go).
 type section struct {
-	Database        *scalar  `yaml:"database" doc:"URL of the database, such as postgres://me@host/app, mysql://me@host/app or sqlite:app.db. ${NAME} is the value of an environment variable."`
-	Dir             *scalar  `yaml:"dir" doc:"Folder with the migrations, relative to this file. The default is migrations, in the working directory."`
-	Format          *scalar  `yaml:"format" kind:"format" doc:"Format of the folder. The default is detected from its files."`
-	Set             *scalar  `yaml:"set" doc:"Name of the set of migrations. A database can have several. The default is default."`
-	Schema          *scalar  `yaml:"schema" doc:"Schema of Whimbrel's own tables. The default is the schema that has them; in a new database, the first in the search path."`
-	HistoryTable    *scalar  `yaml:"history_table" doc:"Name of the history table. Whimbrel's other tables are named after it. The default is whimbrel_history."`
-	TablesOwner     *scalar  `yaml:"tables_owner" doc:"Trusted role that owns Whimbrel's tables, on PostgreSQL. The default is any role that the current role is a member of."`
-	LockTimeout     *scalar  `yaml:"lock_timeout" kind:"duration" doc:"Time to wait for another process that is migrating, such as 1m. 0 tries once. The default is the database's setting lock_timeout, 15s."`
-	Atomic          *scalar  `yaml:"atomic" kind:"boolean" doc:"Apply all pending migrations in one transaction. The default is false."`
-	PasswordCommand *command `yaml:"password_command" kind:"command" doc:"Command that prints the password of the database's user: a list of its words, or a line for the shell. It is used if the URL in this file has no password."`
-	AllowOutOfOrder *scalar  `yaml:"allow_out_of_order" kind:"boolean" doc:"Also apply pending versions below the newest applied one. The default is false."`
-	SchemaFile      *scalar  `yaml:"schema_file" doc:"File to which the commands that migrate write the schema and the applied migrations, relative to this file. Empty for none."`
+	Database             *scalar  `yaml:"database" doc:"URL of the database, such as postgres://me@host/app, mysql://me@host/app or sqlite:app.db. ${NAME} is the value of an environment variable."`
+	Dir                  *scalar  `yaml:"dir" doc:"Folder with the migrations, relative to this file. The default is migrations, in the working directory."`
+	Format               *scalar  `yaml:"format" kind:"format" doc:"Format of the folder. The default is detected from its files."`
+	Set                  *scalar  `yaml:"set" doc:"Name of the set of migrations. A database can have several. The default is default."`
+	Schema               *scalar  `yaml:"schema" doc:"Schema of Whimbrel's own tables. The default is the schema that has them; in a new database, the first in the search path."`
+	HistoryTable         *scalar  `yaml:"history_table" doc:"Name of the history table. Whimbrel's other tables are named after it. The default is whimbrel_history."`
+	TablesOwner          *scalar  `yaml:"tables_owner" doc:"Trusted role that owns Whimbrel's tables, on PostgreSQL. The default is any role that the current role is a member of."`
+	MigrationLockTimeout *scalar  `yaml:"migration_lock_timeout" kind:"duration" doc:"Time to wait for another process that is migrating, such as 1m. 0 tries once. The default is the database's setting migration_lock_timeout, 15s."`
+	Atomic               *scalar  `yaml:"atomic" kind:"boolean" doc:"Apply all pending migrations in one transaction. The default is false."`
+	PasswordCommand      *command `yaml:"password_command" kind:"command" doc:"Command that prints the password of the database's user: a list of its words, or a line for the shell. It is used if the URL in this file has no password."`
+	AllowOutOfOrder      *scalar  `yaml:"allow_out_of_order" kind:"boolean" doc:"Also apply pending versions below the newest applied one. The default is false."`
+	SchemaFile           *scalar  `yaml:"schema_file" doc:"File to which the commands that migrate write the schema and the applied migrations, relative to this file. Empty for none."`
 }
 
 // scalar is a single value with its position.

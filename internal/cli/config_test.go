@@ -58,7 +58,7 @@ func TestSectionsInheritFromTheTop(t *testing.T) {
 database: ${NOT_SET_AND_NOT_USED}
 set: app
 atomic: true
-lock_timeout: 1m
+migration_lock_timeout: 1m
 environments:
   prod: &prod
     database: x
@@ -76,7 +76,7 @@ environments:
 	wantEqual(t, "set", r.set, "other")
 	wantEqual(t, "schema", r.schema, "tools")
 	wantEqual(t, "atomic", r.atomic, false)
-	wantEqual(t, "lock timeout", r.lockTimeout, time.Minute)
+	wantEqual(t, "lock timeout", r.migrationLockTimeout, time.Minute)
 	url, err := resolveWith(globalFlags{config: file, env: "prod"}, nil)
 	noError(t, "URL", err)
 	wantEqual(t, "URL", url, "x")

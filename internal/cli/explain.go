@@ -198,7 +198,7 @@ func advice[E error](next string) func(*render.Failure, E) {
 
 const (
 	seeApplied = `"whimbrel status" shows what is applied.`
-	waitLonger = "to wait longer, add --lock-timeout 5m."
+	waitLonger = "to wait longer, add --migration-lock-timeout 5m."
 )
 
 // rules returns all rules. The first one that applies explains an error, so the rules for what

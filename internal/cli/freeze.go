@@ -19,7 +19,7 @@ func (a *app) freezeCommand() *cobra.Command {
 that finds nothing pending is not affected. Freeze sets the setting frozen to true.
 
 A migration that is already running continues to the end of its transaction or non-transactional
-script. Freeze waits for it, up to --lock-timeout (15s). When freeze succeeds, nothing is running. If
+script. Freeze waits for it, up to --migration-lock-timeout (15s). When freeze succeeds, nothing is running. If
 the time is up, freeze fails, but the database is frozen. SQLite is the exception: there a running
 migration prevents the freeze. The error says which is the case.`,
 		Example: `  whimbrel freeze --reason "the big sale" --until 2026-11-30T08:00:00Z

@@ -116,7 +116,7 @@ func nothingHostile(t *testing.T, kind string) {
 	run("status", "--env", hostile)
 	run("status", "--config", hostile)
 	run("status", "--format", hostile)
-	run("status", "--lock-timeout", hostile)
+	run("status", "--migration-lock-timeout", hostile)
 	run(hostile)
 	run("status", hostile)
 	run("status", "--"+hostile)

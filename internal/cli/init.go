@@ -23,7 +23,7 @@ database: %s
 # environments:
 #   production:
 #     database: ${PRODUCTION_DATABASE_URL}
-#     lock_timeout: 1m
+#     migration_lock_timeout: 1m
 `
 
 func (a *app) initCommand() *cobra.Command {

@@ -25,7 +25,7 @@ type resolved struct {
 	set                  string
 	schema, historyTable string
 	tablesOwner          string
-	lockTimeout          time.Duration // as whimbrel.Options has it
+	migrationLockTimeout time.Duration // as whimbrel.Options has it
 	actor                string        // for the history
 	atomic, outOfOrder   bool
 	schemaFile           string // "" for none
@@ -81,9 +81,9 @@ func (a *app) resolve() (r resolved, err error) {
 			r.format, err = source.ParseFormat(v)
 			return err
 		}},
-		{"--lock-timeout", g.lockTimeout, func(s *section) *scalar { return s.LockTimeout }, func(v string) (err error) {
-			r.lockTimeout, err = parseTimeout(v)
-			r.lockTimeout = cmp.Or(r.lockTimeout, whimbrel.TryOnce)
+		{"--migration-lock-timeout", g.migrationLockTimeout, func(s *section) *scalar { return s.MigrationLockTimeout }, func(v string) (err error) {
+			r.migrationLockTimeout, err = parseTimeout(v)
+			r.migrationLockTimeout = cmp.Or(r.migrationLockTimeout, whimbrel.TryOnce)
 			return err
 		}},
 		{"", "", func(s *section) *scalar { return s.Atomic }, parseBool(&r.atomic)},
@@ -113,7 +113,7 @@ func isURL(key string) error {
 
 // databaseOptions returns the options for opening a database.
 func (r resolved) databaseOptions() database.Options {
-	return database.Options{App: "whimbrel", Actor: r.actor, Schema: r.schema, HistoryTable: r.historyTable, TablesOwner: r.tablesOwner, LockTimeout: r.lockTimeout}
+	return database.Options{App: "whimbrel", Actor: r.actor, Schema: r.schema, HistoryTable: r.historyTable, TablesOwner: r.tablesOwner, MigrationLockTimeout: r.migrationLockTimeout}
 }
 
 func parseBool(to *bool) func(string) error {

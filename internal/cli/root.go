@@ -14,7 +14,7 @@ type globalFlags struct {
 	database, dir, format, set string
 	schema, historyTable       string
 	tablesOwner                string
-	lockTimeout, lock          string
+	migrationLockTimeout, lock string
 	config, env                string
 	envFile                    string
 	json, quiet, noColor       bool
@@ -84,7 +84,7 @@ You can kill it at any moment, or start it many times at once: no manual repair 
 	f.StringVar(&g.schema, "schema", "", "`schema` of Whimbrel's own tables (default: the schema that has them; in a new database, the first in the search path)")
 	f.StringVar(&g.historyTable, "history-table", "", "`name` of the history table; Whimbrel's other tables are named after it (default \"whimbrel_history\")")
 	f.StringVar(&g.tablesOwner, "tables-owner", "", "trusted `role` that owns Whimbrel's tables, on PostgreSQL (default: any role that the current role is a member of)")
-	f.StringVar(&g.lockTimeout, "lock-timeout", "", "`duration` to wait for another process that is migrating, such as 1m; 0 tries once (default: the setting lock_timeout, 15s)")
+	f.StringVar(&g.migrationLockTimeout, "migration-lock-timeout", "", "`duration` to wait for another process that is migrating, such as 1m; 0 tries once (default: the setting migration_lock_timeout, 15s)")
 	f.StringVar(&g.lock, "lock", "", "`kind` of the migration lock on MySQL: advisory, or lease for a cluster (default: detected from the server)")
 	f.StringVar(&g.config, "config", "", "configuration `file` (default whimbrel.yaml, if it exists)")
 	f.StringVar(&g.env, "env", "", "`name` of an environment in the configuration file")

@@ -138,7 +138,7 @@ func (a *app) connect(ctx context.Context, t *target) error {
 		return &openError{err}
 	}
 	p.Working("reading " + place(t.db, t.url))
-	t.options = whimbrel.Options{LockTimeout: t.lockTimeout, Observe: a.observe(p), ReadMetadata: metayaml.Read}
+	t.options = whimbrel.Options{MigrationLockTimeout: t.migrationLockTimeout, Observe: a.observe(p), ReadMetadata: metayaml.Read}
 	return nil
 }
 

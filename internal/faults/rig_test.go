@@ -96,7 +96,7 @@ func (r *rig) prepare(ctx context.Context, s *scenario) error {
 		return err
 	}
 	defer db.Close()
-	return s.before(ctx, whimbrel.New(db, s.set(r.placeholders()), whimbrel.Options{LockTimeout: testTimeout}))
+	return s.before(ctx, whimbrel.New(db, s.set(r.placeholders()), whimbrel.Options{MigrationLockTimeout: testTimeout}))
 }
 
 // playUnbroken executes a scenario without a fault, and returns the final state.

@@ -168,7 +168,7 @@ func (s *scenario) run(ctx context.Context, db database.Database, words []string
 
 func (s *scenario) migrator(db database.Database, words []string) *whimbrel.Migrator {
 	opts := s.opts
-	opts.LockTimeout = testTimeout
+	opts.MigrationLockTimeout = testTimeout
 	return whimbrel.New(db, s.set(words), opts)
 }
 

@@ -102,8 +102,8 @@ func expectHostileObjectsRun(t *testing.T, url string) {
 	e.strip = true
 	p := e.play(t, url)
 	p.check("writing files", p.writeFiles())
-	for _, args := range [][]string{{"up", "--to", "1"}, {"settings", "set", "lock_timeout", "9s", "--reason", "test"}, {"verify", "--scratch", "auto"}} {
-		p.command(nil, append(args, "--lock-timeout", "0")...)
+	for _, args := range [][]string{{"up", "--to", "1"}, {"settings", "set", "migration_lock_timeout", "9s", "--reason", "test"}, {"verify", "--scratch", "auto"}} {
+		p.command(nil, append(args, "--migration-lock-timeout", "0")...)
 	}
 	for _, kind := range []string{"operator ", "function ", "type "} {
 		ran := slices.DeleteFunc(e.list(e.executed), func(what string) bool { return !strings.HasPrefix(what, kind) })

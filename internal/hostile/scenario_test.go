@@ -181,9 +181,9 @@ func (p *play) commands() {
 		{done, []string{"mark", "6"}},
 		{done, []string{"baseline", "6", "--force", "--reason", "test"}},
 		{done, []string{"settings"}},
-		{done, []string{"settings", "set", "lock_timeout", "14s", "--reason", "test"}},
-		{done, []string{"settings", "get", "lock_timeout"}},
-		{done, []string{"settings", "unset", "lock_timeout", "--reason", "test"}},
+		{done, []string{"settings", "set", "migration_lock_timeout", "14s", "--reason", "test"}},
+		{done, []string{"settings", "get", "migration_lock_timeout"}},
+		{done, []string{"settings", "unset", "migration_lock_timeout", "--reason", "test"}},
 		{done, []string{"freeze", "--reason", "test", "--for", "1h"}},
 		{refused, []string{"down"}},
 		{done, []string{"thaw", "--reason", "test"}},
@@ -389,7 +389,7 @@ func (p *play) waiting(ctx context.Context, db database.Database) {
 		p.report("a lock that is held: %v", err)
 	}
 	var unsettled *database.UnsettledError
-	update := database.SettingUpdate{Name: database.LockTimeout, Value: "14s", Reason: "test", Settle: &database.LockOptions{}}
+	update := database.SettingUpdate{Name: database.MigrationLockTimeout, Value: "14s", Reason: "test", Settle: &database.LockOptions{}}
 	if err := database.UpdateSetting(ctx, db, update); !errors.As(err, &unsettled) {
 		p.report("a setting during a run: %v", err)
 	}
@@ -400,7 +400,7 @@ func (p *play) waiting(ctx context.Context, db database.Database) {
 	var once sync.Once
 	released := make(chan struct{})
 	opts := longer
-	opts.Blocked = func(database.Holder) {
+	opts.Blocked = func(database.Blockage) {
 		once.Do(func() {
 			go func() {
 				defer close(released)

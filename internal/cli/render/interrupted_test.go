@@ -23,11 +23,11 @@ func TestResumedRunInAPipe(t *testing.T) {
 		whimbrel.CleanedUp{Step: s, SQL: "DROP INDEX\n CONCURRENTLY i", Why: "the index is invalid"},
 		whimbrel.Resumed{Step: s, From: 3, Of: 7},
 		whimbrel.StatementStarted{Step: s, Index: 2, Of: 7, SQL: "CREATE INDEX CONCURRENTLY i ON t (x)"},
-		whimbrel.StatementWaiting{Set: "default", Holder: blocker},
-		whimbrel.StatementWaiting{Set: "default", Holder: database.Holder{PID: 7, App: "psql", Query: "SELECT 2"}},
-		whimbrel.StatementWaiting{Set: "default", Holder: database.Holder{PID: 8}},
+		whimbrel.StatementWaiting{Set: "default", Blockage: blockedBy(blocker)},
+		whimbrel.StatementWaiting{Set: "default", Blockage: blockedBy(database.Holder{PID: 7, App: "psql", Query: "SELECT 2"})},
+		whimbrel.StatementWaiting{Set: "default", Blockage: blockedBy(database.Holder{PID: 8})},
 		whimbrel.StatementStarted{Step: s, Index: 3, Of: 7, SQL: "SELECT 1"},
-		whimbrel.StatementWaiting{Set: "default", Holder: blocker},
+		whimbrel.StatementWaiting{Set: "default", Blockage: blockedBy(blocker)},
 		whimbrel.StepDone{Step: s, Of: 1, Duration: time.Second},
 	} {
 		p.Observe(t.Context(), e)
@@ -49,7 +49,7 @@ func TestBlockedStatementOnATerminal(t *testing.T) {
 		s := step(2, "i", database.Up)
 		p.Observe(t.Context(), whimbrel.StepStarted{Step: s, Of: 1})
 		p.Observe(t.Context(), whimbrel.StatementStarted{Step: s, Of: 7, SQL: "CREATE INDEX"})
-		p.Observe(t.Context(), whimbrel.StatementWaiting{Holder: database.Holder{PID: 7}})
+		p.Observe(t.Context(), whimbrel.StatementWaiting{Blockage: blockedBy(database.Holder{PID: 7})})
 		tick()
 		same(t, screen.read(), "CR ESC[2K⠙ 2 i, statement 1 of 7, waits for another transaction: pid 7  ESC[2m0.1sESC[m")
 		if err := p.Close(); err != nil {
@@ -163,4 +163,8 @@ func TestResolvedSaysWhatIsNext(t *testing.T) {
 		p.Show(NewResolved("default", &whimbrel.Resolved{Version: 12, Name: "add_index", Statement: c.at, Of: 7}, whimbrel.ResolveDone, &Interrupted{Direction: "up"}))
 		same(t, out.read(), "Recorded the decision for 12 add_index: done. Nothing was run.\n"+c.want)
 	}
+}
+
+func blockedBy(h database.Holder) database.Blockage {
+	return database.Blockage{Blockers: []database.Blocker{{Holder: h}}}
 }

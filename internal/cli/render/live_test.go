@@ -42,7 +42,7 @@ func TestSlowMigrationInAPipe(t *testing.T) {
 		p.Observe(t.Context(), whimbrel.StatementStarted{Step: slow, Index: 1, Of: 7, SQL: "CREATE INDEX\n i ON t (x)"})
 		after(remindEvery - startAfter)
 		same(t, err.read(), "up   0004 add_index  statement 2 of 7: CREATE INDEX i ON t (x)  (30s)\n")
-		p.Observe(t.Context(), whimbrel.StatementWaiting{Holder: database.Holder{PID: 7}})
+		p.Observe(t.Context(), whimbrel.StatementWaiting{Blockage: blockedBy(database.Holder{PID: 7})})
 		same(t, err.read(), "0004 add_index, statement 2 of 7, waits for another transaction: pid 7\n")
 		after(2 * remindEvery)
 		same(t, err.read(), `0004 add_index, statement 2 of 7, waits for another transaction: pid 7  (1m0s)

@@ -122,7 +122,7 @@ func (p *Printer) statementWaiting(e whimbrel.StatementWaiting) {
 		what = fmt.Sprintf("%s, %s,", p.which(st.Step), statementOf(st.Index+1, st.Of))
 	}
 	words := what + " waits for another transaction"
-	holder := e.Holder
+	holder := e.Blockage.First()
 	if who := oneLine(holder.String()); who != "" {
 		words += ": " + who
 	}
