@@ -264,7 +264,7 @@ func (x *runner) statement(ctx context.Context, st sqltext.Statement, data io.Re
 			return err
 		}
 	}
-	x.m.observe(StatementStarted{Step: x.step, Index: x.seen - 1, Of: x.step.Statements, SQL: shown, Backend: database.Backend(x.r)})
+	x.m.observe(StatementStarted{Step: x.step, Index: x.seen - 1, Of: x.step.Statements, SQL: shown, Backend: database.Backend(x.r), Leftover: st.Leftover(x.m.db.Dialect())})
 	err := x.execute(ctx, st, data, before)
 	if err != nil {
 		return x.stopped(ctx, st, err)

@@ -165,6 +165,7 @@ func (a *applier) failed(steps []int, index int, j *database.Journal, err error)
 	failed := &MigrationError{Set: a.m.set.Name(), Version: s.Version, Name: s.Name, Direction: s.Direction, Err: err}
 	if j.Started() {
 		failed.Executed, failed.Journal = j.Done, j
+		failed.Leftover = sqltext.Statement{Text: j.Begun}.Leftover(a.m.db.Dialect())
 	}
 	return failed
 }

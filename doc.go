@@ -89,7 +89,8 @@
 //	*ScriptsError, *AtomicError,  a script can't run as it is             fix the file
 //	*sqltext.Error
 //	*InterruptedError             a run can't resume by itself            Resolve
-//	*NotInterruptedError          nothing for Resolve to decide           call Up
+//	*NotInterruptedError          nothing for Resolve or Abandon          call Up
+//	*PartlyAppliedError           Abandon: statements remain applied      undo them, or call Up
 //
 //	While applying:
 //	*database.LockedError         another process kept the lock           try again later

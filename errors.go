@@ -300,7 +300,10 @@ type MigrationError struct {
 	Executed int
 	// Journal is the interrupted run, which the next call resumes; nil for none.
 	Journal *database.Journal
-	Err     error
+	// Leftover is what the interrupted statement of the run may have left behind, such as "an invalid
+	// index"; "" for nothing. The next call removes it before it continues.
+	Leftover string
+	Err      error
 }
 
 func (e *MigrationError) Error() string {

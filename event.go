@@ -67,6 +67,9 @@ type StatementStarted struct {
 	Index, Of int    // among the script's statements, from 0
 	SQL       string // the statement
 	Backend   int64  // the server's process that executes it; 0 if unknown
+	// Leftover is what the statement may leave behind if it is interrupted, such as "an invalid
+	// index"; "" for nothing.
+	Leftover string
 }
 
 // StepDone reports that a step is committed.

@@ -148,19 +148,24 @@ type NotInterruptedError struct {
 	Set         string
 	Version     int64
 	Interrupted *database.Journal // the interrupted run, of this version or of another; nil for none
+	Abandon     bool              // the call was Abandon, not Resolve
 }
 
 func (e *NotInterruptedError) Error() string {
+	nothing := "nothing to resolve"
+	if e.Abandon {
+		nothing = "nothing to abandon"
+	}
 	switch j := e.Interrupted; {
 	case j == nil && e.Version == NilVersion:
-		return fmt.Sprintf("nothing to resolve: no script of set %q is interrupted", e.Set)
+		return fmt.Sprintf("%s: no script of set %q is interrupted", nothing, e.Set)
 	case j == nil:
-		return fmt.Sprintf("nothing to resolve: version %d of set %q is not interrupted", e.Version, e.Set)
+		return fmt.Sprintf("%s: version %d of set %q is not interrupted", nothing, e.Version, e.Set)
 	case j.Version == e.Version:
-		return fmt.Sprintf("nothing to resolve: %s was interrupted at statement %d of %d, and the next run resumes there", what(j.Version, j.Name), j.Done+1, j.Of)
+		return fmt.Sprintf("%s: %s was interrupted at statement %d of %d, and the next run resumes there", nothing, what(j.Version, j.Name), j.Done+1, j.Of)
 	case e.Version == NilVersion:
-		return fmt.Sprintf("nothing to resolve: no script without a version of set %q is interrupted; %s is", e.Set, what(j.Version, j.Name))
+		return fmt.Sprintf("%s: no script without a version of set %q is interrupted; %s is", nothing, e.Set, what(j.Version, j.Name))
 	default:
-		return fmt.Sprintf("nothing to resolve: version %d of set %q is not interrupted; %s is", e.Version, e.Set, what(j.Version, j.Name))
+		return fmt.Sprintf("%s: version %d of set %q is not interrupted; %s is", nothing, e.Version, e.Set, what(j.Version, j.Name))
 	}
 }

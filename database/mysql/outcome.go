@@ -52,6 +52,20 @@ func repeatable(st sqltext.Statement) bool {
 	return false
 }
 
+// lasting reports whether a repeatable statement changes something that outlives its session.
+func lasting(st sqltext.Statement) bool {
+	l := sqltext.List(st.Text, sqltext.MySQL)
+	switch st.Verb() {
+	case "CREATE", "DROP":
+		return !l.Is(1, "TEMPORARY")
+	case "SET":
+		return l.Any(1, "GLOBAL", "PERSIST", "PERSIST_ONLY", "PASSWORD", "DEFAULT") || strings.Contains(st.Text, "@@")
+	case "TRUNCATE", "GRANT", "RESET":
+		return true
+	}
+	return false
+}
+
 // changesSchema reports whether a statement changes only the schema.
 func changesSchema(st sqltext.Statement) bool {
 	return slices.Contains([]string{"CREATE", "ALTER", "DROP", "RENAME"}, st.Verb())
@@ -66,7 +80,7 @@ func (r *run) Outcome(ctx context.Context, st sqltext.Statement, before string, 
 			return err
 		}
 		if repeatable(st) {
-			o = &database.Outcome{Verdict: database.NotHappened, Why: "it can be repeated safely"}
+			o = &database.Outcome{Verdict: database.NotHappened, Why: "it can be repeated safely", Repeatable: lasting(st)}
 			return nil
 		}
 		was, err := catalog.Decode([]byte(before))

@@ -87,7 +87,9 @@ func (r *run) droppedIndex(ctx context.Context, was *before) (*database.Outcome,
 	case len(left) == 0:
 		return happened("the index is gone"), nil
 	case !left[0].Valid:
-		return notHappened("the index " + left[0].String() + " is now invalid, but can still be dropped"), nil
+		o := notHappened("the index " + left[0].String() + " is now invalid, but can still be dropped")
+		o.Remains = true
+		return o, nil
 	}
 	return notHappened("the index " + left[0].String() + " still exists"), nil
 }

@@ -182,7 +182,7 @@ func (r *run) Outcome(ctx context.Context, st sqltext.Statement, doc string, opt
 func (r *run) outcome(ctx context.Context, st sqltext.Statement, what *pgddl.Statement, was *before) (*database.Outcome, error) {
 	switch what.Kind {
 	case pgddl.Again:
-		return &database.Outcome{Verdict: database.NotHappened, Why: "it can be repeated safely"}, nil
+		return &database.Outcome{Verdict: database.NotHappened, Why: "it can be repeated safely", Repeatable: st.Verb() == "ALTER"}, nil
 	case pgddl.CreateIndex:
 		all, err := r.indexesOf(ctx, was.Table)
 		return createdIndex(what, was, all), err

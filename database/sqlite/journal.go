@@ -192,7 +192,7 @@ func (r *run) Outcome(ctx context.Context, st sqltext.Statement, before string, 
 	file, is := into(st)
 	switch {
 	case !is:
-		return &database.Outcome{Verdict: database.NotHappened, Why: "it can be repeated safely"}, nil
+		return &database.Outcome{Verdict: database.NotHappened, Why: "it can be repeated safely", Repeatable: st.Verb() == "PRAGMA"}, nil
 	case before == existedBefore:
 		return &database.Outcome{Verdict: database.NotHappened, Why: "its file existed before"}, nil
 	case file == "":

@@ -304,15 +304,15 @@ func TestRunsThatCantResume(t *testing.T) {
 		want []string // in what is to do, and in the choices
 	}{
 		"edited":              {whimbrel.InterruptedError{Journal: up, Edited: true}, []string{"Restore the executed statements", "whimbrel resolve 12 --done", "edited 2 statements", "whimbrel resolve 12 --retry", "starts with statement 1"}},
-		"unclear":             {whimbrel.InterruptedError{Journal: up, SQL: "x"}, []string{"whimbrel resolve 12 --done", "continues with statement 4", "whimbrel resolve 12 --retry", `"whimbrel up" executes it again`}},
+		"unclear":             {whimbrel.InterruptedError{Journal: up, SQL: "x"}, []string{"whimbrel resolve 12 --done", "continues with statement 4", "whimbrel resolve 12 --retry", `"whimbrel up" executes it again`, "whimbrel abandon 12 --undone"}},
 		"unclear, the last":   {whimbrel.InterruptedError{Journal: last, SQL: "x"}, []string{"adds the history entry"}},
 		"unclear, down":       {whimbrel.InterruptedError{Journal: down, SQL: "x"}, []string{`"whimbrel down" executes it again`}},
 		"a repeatable script": {whimbrel.InterruptedError{Journal: repeat, Edited: true}, []string{"whimbrel resolve views --done", "whimbrel resolve views --retry"}},
-		"development data":    {whimbrel.InterruptedError{Journal: seed}, []string{`Run "whimbrel seed" to resume it`, "--seeds", "whimbrel resolve people --retry"}},
+		"development data":    {whimbrel.InterruptedError{Journal: seed}, []string{`Run "whimbrel seed" to resume it`, "--seeds", "whimbrel abandon people"}},
 		"edited data":         {whimbrel.InterruptedError{Journal: seed, Edited: true}, []string{`run "whimbrel seed" to resume`, "whimbrel resolve people --retry"}},
-		"a missing file":      {whimbrel.InterruptedError{Journal: up, Missing: true}, []string{"Restore its file", "whimbrel forget 12"}},
+		"a missing file":      {whimbrel.InterruptedError{Journal: up, Missing: true}, []string{"Restore its file", "whimbrel abandon 12 --undone"}},
 		"a down script":       {whimbrel.InterruptedError{Journal: down, Missing: true}, []string{"finish the rollback by hand", "whimbrel forget 12"}},
-		"a repeatable gone":   {whimbrel.InterruptedError{Journal: repeat, Missing: true}, []string{"Restore its file", "whimbrel resolve views --retry"}},
+		"a repeatable gone":   {whimbrel.InterruptedError{Journal: repeat, Missing: true}, []string{"Restore its file", "whimbrel abandon views --undone"}},
 		"another's, running":  {whimbrel.InterruptedError{Journal: of(func(j *database.Journal) { j.Held = true }), Missing: true}, []string{"Another process is still running it"}},
 		"started by another":  {whimbrel.InterruptedError{Journal: up}, []string{`Run "whimbrel up" to resume it`}},
 		"another's, down":     {whimbrel.InterruptedError{Journal: down}, []string{`Run "whimbrel down" to resume it`}},
@@ -359,6 +359,8 @@ Check the database and record one of these decisions; that runs nothing:
       it took effect: "whimbrel up" continues with statement 4
   whimbrel resolve 12 --retry
       it did not: "whimbrel up" executes it again
+  whimbrel abandon 12 --undone
+      you have undone everything that the migration did: it is abandoned
 `
 	if stderr.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", stderr.String(), want)

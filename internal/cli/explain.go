@@ -125,7 +125,7 @@ func explain(ctx context.Context, err error) (*render.Failure, int) {
 	if i, ok := bySignal(ctx); ok {
 		f = &render.Failure{
 			Kind: kindInterrupted, Message: i.Error(),
-			Version: f.Version, Name: f.Name, Direction: f.Direction, ExecutedStatements: f.ExecutedStatements, Journal: f.Journal,
+			Version: f.Version, Name: f.Name, Direction: f.Direction, ExecutedStatements: f.ExecutedStatements, Journal: f.Journal, Leftover: f.Leftover,
 		}
 		if f.Direction != "" || f.Version != nil {
 			f.Message += " during " + which(f)
@@ -145,7 +145,7 @@ func explainMigration(f *render.Failure, err error) {
 	if !ok {
 		return
 	}
-	f.Name, f.Direction, f.ExecutedStatements, f.Journal = e.Name, string(e.Direction), e.Executed, e.Journal
+	f.Name, f.Direction, f.ExecutedStatements, f.Journal, f.Leftover = e.Name, string(e.Direction), e.Executed, e.Journal, e.Leftover
 	f.SetVersion(e.Version)
 	if e.Err != nil {
 		f.Message = which(f) + " failed: " + e.Err.Error()

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
@@ -20,6 +21,7 @@ func interruptedRules() []rule {
 			}
 		}),
 		on(kindUnresolved, explainInterrupted),
+		on(kindUnresolved, explainPartlyApplied),
 	}
 }
 
@@ -49,7 +51,7 @@ func explainInterrupted(f *render.Failure, stuck *whimbrel.InterruptedError) {
 	case stuck.Missing:
 		run.missing(f)
 	case j.Direction == database.Seed:
-		f.Next = fmt.Sprintf("Run %q to resume it (with --seeds for another folder). To abandon it, so that the next run starts from the beginning, run: %s", "whimbrel seed", run.command(whimbrel.ResolveRetry))
+		f.Next = fmt.Sprintf("Run %q to resume it (with --seeds for another folder). To give it up, run: whimbrel abandon %s", "whimbrel seed", scriptArg(j))
 	default:
 		f.Next = fmt.Sprintf("Run %q to resume it.", f.Interrupted.Next())
 	}
@@ -64,11 +66,7 @@ type resolvable struct {
 
 // command returns the command that records a decision.
 func (r resolvable) command(how whimbrel.Resolution) string {
-	which := strconv.FormatInt(r.j.Version, 10)
-	if r.j.Version == whimbrel.NilVersion {
-		which = r.j.Name
-	}
-	return fmt.Sprintf("whimbrel resolve %s --%s", which, how)
+	return fmt.Sprintf("whimbrel resolve %s --%s", scriptArg(r.j), how)
 }
 
 func (r resolvable) choose(f *render.Failure, how whimbrel.Resolution, format string, args ...any) {
@@ -96,17 +94,51 @@ func (r resolvable) unclear(f *render.Failure) {
 	}
 	r.choose(f, whimbrel.ResolveDone, "it took effect: %q %s", next, after)
 	r.choose(f, whimbrel.ResolveRetry, "it did not: %q executes it again", next)
+	if r.j.Direction != database.Load {
+		f.Choices = append(f.Choices, render.Choice{Command: abandonUndone(r.j), Effect: "you have undone everything that the migration did: it is abandoned"})
+	}
+}
+
+// scriptArg returns the argument that names the script of an interrupted run.
+func scriptArg(j *database.Journal) string {
+	if j.Version == whimbrel.NilVersion {
+		return j.Name
+	}
+	return strconv.FormatInt(j.Version, 10)
+}
+
+func abandonUndone(j *database.Journal) string {
+	return "whimbrel abandon " + scriptArg(j) + " --undone"
+}
+
+// explainPartlyApplied explains a run that can't be abandoned, with the statements that remain.
+func explainPartlyApplied(f *render.Failure, e *whimbrel.PartlyAppliedError) {
+	j := &e.Journal
+	f.Name = j.Name
+	f.SetVersion(j.Version)
+	f.Interrupted = render.NewInterrupted(j, "")
+	f.Message = strings.Replace(e.Error(), fmt.Sprintf(" of set %q", e.Set), "", 1)
+	for _, s := range e.Statements {
+		f.Remaining = append(f.Remaining, render.Remaining{Statement: s.Number, SQL: s.SQL, Outcome: s.Outcome})
+	}
+	next := f.Interrupted.Next()
+	if e.Undone {
+		f.Next = fmt.Sprintf("Undo it, then %s. Or run %q to complete the migration.", runAgain, next)
+		return
+	}
+	f.Next = "Nothing was changed. Choose one:"
+	f.Choices = []render.Choice{
+		{Command: next, Effect: "complete the migration"},
+		{Command: abandonUndone(j), Effect: "you have undone " + plural(len(e.Statements), "this statement", "these statements") + ": give it up"},
+	}
 }
 
 // missing explains a script that this build does not have.
 func (r resolvable) missing(f *render.Failure) {
 	f.Next = fmt.Sprintf("Restore its file, or use a build that has it, then run %q to resume.", r.open.Next())
-	switch forget := fmt.Sprintf("whimbrel forget %d", r.j.Version); {
-	case r.j.Version == whimbrel.NilVersion:
-		f.Next += " To abandon it, so that no statement counts as executed, run: " + r.command(whimbrel.ResolveRetry)
-	case r.j.Direction == database.Down:
-		f.Next += " Or finish the rollback by hand, then run: " + forget
-	default:
-		f.Next += " To abandon it, undo by hand what it did, then run: " + forget
+	if r.j.Direction == database.Down {
+		f.Next += fmt.Sprintf(" Or finish the rollback by hand, then run: whimbrel forget %d", r.j.Version)
+		return
 	}
+	f.Next += " To give it up, undo what it did, then run: " + abandonUndone(r.j)
 }

@@ -16,9 +16,10 @@ func (a *app) forgetCommand() *cobra.Command {
 		GroupID:    groupRecord,
 		Short:      "Record migrations as not applied without running anything",
 		Long: `Forget records applied migrations as not applied, all or none, without running anything. Use it if
-the database has lost their changes. The history keeps the earlier entries. Forgetting an
-interrupted migration abandons it: the statements that were executed remain applied, and the
-migration is never resumed. Forget needs no files.`,
+the database has lost their changes. The history keeps the earlier entries. Forget needs no files.
+
+Forgetting an interrupted migration ends it, and leaves everything that it did in the database, even
+an invalid index. Use "whimbrel abandon" instead, which removes what is half-built.`,
 		Example: `  whimbrel forget 7 --reason "table dropped by hand"`,
 		Args:    needArgs("at least one version", 1, -1),
 		RunE: a.withVersions(a.writes(correcting, a.openWithoutFiles), func(ctx context.Context, t *target, versions []int64) (render.Document, error) {

@@ -287,9 +287,10 @@ func adviseInterrupted(p *whimbrel.Plan, f *render.Failure, again string) (done 
 		done = append(done, fmt.Sprintf("The first %d statements of %s ran outside a transaction and remain applied.", j.Done, script))
 	}
 	if j.Done < j.Of && j.Begun != "" {
-		done = append(done, fmt.Sprintf("Statement %d may or may not have taken effect.", next))
+		done = append(done, fmt.Sprintf("Statement %d may or may not have taken effect%s.", next, mayRemain(f.Leftover)))
 		resume = fmt.Sprintf("to check the outcome of statement %d of %d and continue", next, j.Of)
 	}
+	defer func() { f.Next += orAbandon(f) }()
 	switch {
 	case f.Kind == kindStatement && f.Next == "":
 		f.Next = fmt.Sprintf("%s, then run %q %s.", fix(p, f, fmt.Sprintf(" from statement %d on", next)), again, resume)
@@ -299,6 +300,32 @@ func adviseInterrupted(p *whimbrel.Plan, f *render.Failure, again string) (done 
 		f.Next = strings.Replace(f.Next, runAgain, fmt.Sprintf("run %q %s", again, resume), 1)
 	}
 	return done
+}
+
+// mayRemain describes what an interrupted statement may have left behind.
+func mayRemain(leftover string) string {
+	if leftover == "" {
+		return ""
+	}
+	return ", and may have left " + leftover + " behind"
+}
+
+// orAbandon says, on lines of its own, what the command that resumes a run removes, and how to give
+// the run up instead. It is "" for a script that must be fixed first, and if only the history entry
+// is missing.
+func orAbandon(f *render.Failure) string {
+	if j := f.Journal; j.Done >= j.Of || j.Begun == "" && f.Kind == kindStatement {
+		return ""
+	}
+	words := ""
+	if f.Leftover != "" {
+		words = fmt.Sprintf("\nIf the statement left %s behind, that command removes it first.", f.Leftover)
+	}
+	script := f.Name
+	if f.Version != nil {
+		script = strconv.FormatInt(*f.Version, 10)
+	}
+	return words + "\nTo give it up instead, run: whimbrel abandon " + script
 }
 
 // scriptOf names the script that failed.

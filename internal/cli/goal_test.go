@@ -73,13 +73,13 @@ func TestAppliedStatementsOfARun(t *testing.T) {
 			database.Journal{Of: 7, Begun: "VACUUM"},
 			kindStatement, "Free space, then run the command again.", step,
 			"Statement 1 may or may not have taken effect.",
-			`Free space, then run "whimbrel up" to check the outcome of statement 1 of 7 and continue.`,
+			"Free space, then run \"whimbrel up\" to check the outcome of statement 1 of 7 and continue.\nTo give it up instead, run: whimbrel abandon 12",
 		},
 		{
 			database.Journal{Done: 1, Of: 7},
 			kindInterrupted, "", step,
 			"The first statement of migration 12 add_index ran outside a transaction and remains applied.",
-			`Run "whimbrel up" to resume at statement 2 of 7.`,
+			"Run \"whimbrel up\" to resume at statement 2 of 7.\nTo give it up instead, run: whimbrel abandon 12",
 		},
 		{
 			database.Journal{Done: 7, Of: 7},

@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"github.com/whimbrel-db/whimbrel"
+	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
 )
 
@@ -12,7 +15,7 @@ func (a *app) resolveCommand() *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
 		Use:        "resolve VERSION",
-		SuggestFor: []string{"continue", "resume", "unlock", "clean", "fix"},
+		SuggestFor: []string{"continue", "resume", "fix"},
 		GroupID:    groupRecord,
 		Short:      "Decide how an interrupted migration continues",
 		Long: `Resolve records your decision about an interrupted migration, and runs nothing. You need it only
@@ -25,8 +28,8 @@ next statement. --retry means that it did not: up executes it again.
 If executed statements were edited, --done accepts the edited statements as executed: up continues
 after them. --retry means that you undid what was executed: up starts with the first statement.
 
-For a repeatable script or a seed, pass its name instead of a version. To abandon a migration, undo
-by hand what it did, then run: whimbrel forget VERSION`,
+For a repeatable script or a seed, pass its name instead of a version. To give a migration up, run:
+whimbrel abandon VERSION`,
 		Example: `  whimbrel resolve 12 --done --reason "the index exists and is valid"
   whimbrel resolve 12 --retry
   whimbrel resolve views --retry    # a repeatable script`,
@@ -54,20 +57,31 @@ by hand what it did, then run: whimbrel forget VERSION`,
 }
 
 func (t *target) resolveRun(cmd *cobra.Command, which string, how whimbrel.Resolution, reason string) (render.Document, error) {
-	ctx, m := cmd.Context(), t.migrator()
-	before, err := m.Status(ctx)
+	version, j, err := t.interruptedScript(cmd.Context(), which)
 	if err != nil {
 		return nil, err
 	}
-	j, version := before.Interrupted, whimbrel.NilVersion
-	if named := j != nil && j.Version == whimbrel.NilVersion && j.Name == which; !named {
-		if version, err = parseVersion(which); err != nil {
-			return nil, usage(`"whimbrel status" shows the interrupted migration, if there is one.`, "%v", err)
-		}
-	}
-	r, err := m.Resolve(ctx, version, how, reason)
+	r, err := t.migrator().Resolve(cmd.Context(), version, how, reason)
 	if err != nil {
 		return nil, err
 	}
 	return render.NewResolved(t.set.Name(), r, how, render.NewInterrupted(j, "")), nil
+}
+
+// interruptedScript returns the interrupted run, nil for none, and the version that an argument
+// names: NilVersion for the name of the interrupted script, if that has no version.
+func (t *target) interruptedScript(ctx context.Context, which string) (int64, *database.Journal, error) {
+	s, err := t.migrator().Status(ctx)
+	if err != nil {
+		return 0, nil, err
+	}
+	j := s.Interrupted
+	if j != nil && j.Version == whimbrel.NilVersion && j.Name == which {
+		return whimbrel.NilVersion, j, nil
+	}
+	version, err := parseVersion(which)
+	if err != nil {
+		return 0, nil, usage(`"whimbrel status" shows the interrupted migration, if there is one.`, "%v", err)
+	}
+	return version, j, nil
 }

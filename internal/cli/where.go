@@ -18,6 +18,7 @@ const (
 	resetting       = "Resetting"
 	loading         = "Loading into"
 	correcting      = "Correcting the history of"
+	abandoning      = "Abandoning a migration of"
 	changingSetting = "Changing settings of"
 	freezing        = "Freezing"
 	thawing         = "Thawing"

@@ -56,6 +56,8 @@ type Failure struct {
 	// Interrupted is an interrupted run that can't resume. Choices lists the possible decisions.
 	Interrupted *Interrupted `json:"interrupted,omitempty"`
 	Choices     []Choice     `json:"choices,omitempty"`
+	// Remaining lists the statements of an interrupted run that prevent it from being abandoned.
+	Remaining []Remaining `json:"remaining,omitempty"`
 	// Entry is the history entry that another process added.
 	Entry *Entry `json:"entry,omitempty"`
 
@@ -63,13 +65,22 @@ type Failure struct {
 	Outcome string `json:"-"` // what the command did before it failed
 	Next    string `json:"-"` // what to do now
 
-	Journal *database.Journal `json:"-"` // of the run that the failure interrupted
+	Journal  *database.Journal `json:"-"`                  // of the run that the failure interrupted
+	Leftover string            `json:"leftover,omitempty"` // what its statement may have left behind
 }
 
 // Choice is one of several possible decisions.
 type Choice struct {
 	Command string `json:"command"`
 	Effect  string `json:"effect"`
+}
+
+// Remaining is a statement of an interrupted run that remains applied.
+type Remaining struct {
+	Statement int    `json:"statement"`
+	SQL       string `json:"sql"` // "" if the folder lacks the script as it was executed
+	// Outcome is what the database has of the statement at which the run was interrupted.
+	Outcome string `json:"outcome,omitempty"`
 }
 
 // Problem is one of several problems.
@@ -148,6 +159,7 @@ func (f *Failure) write(pg *page) {
 	}
 	f.writeInterrupted(pg)
 	pg.changes("  ", f.Differences)
+	f.writeRemaining(pg)
 	if f.Excerpt != "" {
 		pg.line()
 		pg.WriteString(pg.excerpt(cleanLines(f.Excerpt)))
@@ -203,6 +215,16 @@ func (f *Failure) writeInterrupted(pg *page) {
 	pg.line(is + i.where() + ".")
 	if len(f.Differences) > 0 {
 		pg.line("The schema has changed since the statement started:")
+	}
+}
+
+func (f *Failure) writeRemaining(pg *page) {
+	for _, s := range f.Remaining {
+		sql := excerptOf(s.SQL)
+		if s.SQL == "" {
+			sql = pg.faint("its text is not in the folder as it was executed")
+		}
+		pg.line(fmt.Sprintf("  Statement %d: ", s.Statement), sql)
 	}
 }
 

@@ -111,12 +111,16 @@ func (pg *page) cut(line string) string {
 	return ansi.Truncate(line, pg.width, "…")
 }
 
-// wrap breaks a text into lines of the width of the page.
+// wrap breaks each line of a text into lines of the width of the page.
 func (pg *page) wrap(text string) string {
 	if pg.width <= 0 {
 		return text
 	}
-	return Wrap(text, pg.width)
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = Wrap(line, pg.width)
+	}
+	return strings.Join(lines, "\n")
 }
 
 // Wrap breaks a text into lines of a width. It breaks only at spaces, because flags have hyphens.
