@@ -1,6 +1,6 @@
 // These benchmarks measure how long a test waits for a migrated database: with whimbreltest, with
 // pgtestdb, and with all migrations applied for each test. BENCH_POSTGRES_URL is the URL of a
-// server.
+// server, BENCH_MYSQL_URL that of another one.
 package bench_test
 
 import (
@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"path/filepath"
 	"testing"
 	"testing/fstest"
 
@@ -20,7 +21,9 @@ import (
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
+	_ "github.com/whimbrel-db/whimbrel/database/mysql"
 	_ "github.com/whimbrel-db/whimbrel/database/postgres"
+	_ "github.com/whimbrel-db/whimbrel/database/sqlite"
 	"github.com/whimbrel-db/whimbrel/whimbreltest"
 )
 
@@ -29,7 +32,7 @@ func migrations() fstest.MapFS {
 	files := fstest.MapFS{}
 	for i := range 20 {
 		files[fmt.Sprintf("%04d_table.up.sql", i+1)] = &fstest.MapFile{Data: fmt.Appendf(nil,
-			"CREATE TABLE t%[1]d (id bigint PRIMARY KEY, name text NOT NULL); CREATE INDEX ON t%[1]d (name); INSERT INTO t%[1]d VALUES (1, 'x');", i)}
+			"CREATE TABLE t%[1]d (id bigint PRIMARY KEY, name varchar(100) NOT NULL); CREATE INDEX t%[1]d_name ON t%[1]d (name); INSERT INTO t%[1]d VALUES (1, 'x');", i)}
 	}
 	return files
 }
@@ -75,17 +78,20 @@ func measure(b *testing.B, do func(t *test) *sql.DB) {
 	})
 }
 
-func serverURL(b *testing.B) string {
+// postgresURL is the variable with the URL of a PostgreSQL server.
+const postgresURL = "BENCH_POSTGRES_URL"
+
+func serverURL(b *testing.B, variable string) string {
 	b.Helper()
-	address := os.Getenv("BENCH_POSTGRES_URL")
+	address := os.Getenv(variable)
 	if address == "" {
-		b.Skip("BENCH_POSTGRES_URL is not set")
+		b.Skip(variable + " is not set")
 	}
 	return address
 }
 
-func open(t *test, dsn string) *sql.DB {
-	pool, err := sql.Open("pgx", dsn)
+func open(t *test, client, dsn string) *sql.DB {
+	pool, err := sql.Open(client, dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,12 +100,22 @@ func open(t *test, dsn string) *sql.DB {
 }
 
 func BenchmarkWhimbreltest(b *testing.B) {
-	o, files := whimbreltest.Options{URL: serverURL(b)}, migrations()
-	measure(b, func(t *test) *sql.DB { return open(t, o.Postgres(t, files).DSN) })
+	o, files := whimbreltest.Options{URL: serverURL(b, postgresURL)}, migrations()
+	measure(b, func(t *test) *sql.DB { return open(t, "pgx", o.Postgres(t, files).DSN) })
+}
+
+func BenchmarkWhimbreltestMySQL(b *testing.B) {
+	o, files := whimbreltest.Options{URL: serverURL(b, "BENCH_MYSQL_URL")}, migrations()
+	measure(b, func(t *test) *sql.DB { return open(t, "mysql", o.MySQL(t, files).DSN) })
+}
+
+func BenchmarkWhimbreltestSQLite(b *testing.B) {
+	o, files := whimbreltest.Options{URL: "sqlite:" + filepath.Join(b.TempDir(), "home.db")}, migrations()
+	measure(b, func(t *test) *sql.DB { return open(t, "sqlite", o.SQLite(t, files).DSN) })
 }
 
 func BenchmarkPgtestdb(b *testing.B) {
-	u, err := url.Parse(serverURL(b))
+	u, err := url.Parse(serverURL(b, postgresURL))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -136,7 +152,7 @@ func (m migrator) Migrate(ctx context.Context, db *sql.DB, _ pgtestdb.Config) er
 }
 
 func BenchmarkAllMigrations(b *testing.B) {
-	address, files := serverURL(b), migrations()
+	address, files := serverURL(b, postgresURL), migrations()
 	server, err := database.Open(b.Context(), address, database.Options{})
 	if err != nil {
 		b.Fatal(err)
@@ -161,6 +177,6 @@ func BenchmarkAllMigrations(b *testing.B) {
 			t.Fatal(err)
 		}
 		u.Path = "/" + st.Database
-		return open(t, u.String())
+		return open(t, "pgx", u.String())
 	})
 }

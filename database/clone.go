@@ -17,6 +17,9 @@ type Cloner interface {
 	// process is gone, and templates that nothing has used for t.Unused. It removes nothing that
 	// may still be in use, and nothing that Clone did not create.
 	//
+	// A driver may keep a few copies ready for the next calls, of any process. Like the template,
+	// they stay when the Database is closed; DropTemplate removes them.
+	//
 	// The user needs the right to create databases, if the kind has such rights. Close of the
 	// Database ends its ownership of the copies: other processes may then remove those that were
 	// not dropped.

@@ -13,8 +13,8 @@
 // The first test that needs a set of migrations applies it to a template database. Every test then
 // gets a copy of the template, which is dropped when the test ends. The template stays on the
 // server, so later tests, other packages and the next "go test" use it, too. Another template is
-// made when a script changes. [Check] proves that each migration can be applied, rolled back and
-// applied again.
+// made when a script changes. On PostgreSQL, the next copies are made while a test runs. [Check]
+// proves that each migration can be applied, rolled back and applied again.
 //
 // The package uses the driver that the test imports, and no other:
 //
@@ -33,7 +33,9 @@
 // # What is left behind
 //
 // Templates have names that begin with whimbrel_template_. They are dropped when no test has used
-// them for Options.Unused. Copies have names that begin with whimbrel_test_. If a test process
-// dies, the next one drops its copies: each process holds a lock on the server as long as it lives.
+// them for Options.Unused. A template has up to two copies that are ready for the next tests; their
+// names begin with whimbrel_spare_. Copies have names that begin with whimbrel_test_. If a test
+// process dies, the next one drops its copies: each process holds a lock on the server as long as
+// it lives.
 // The package drops no other database.
 package whimbreltest

@@ -310,7 +310,7 @@ func TestUnusedTemplates(t *testing.T) { // not parallel: it looks at all templa
 	for _, k := range servers {
 		t.Run(k.name, func(t *testing.T) {
 			k.need(t)
-			similar := []string{"whimbrel_test_mine", "whimbrel_template_mine", "whimbrel_test_0123456789abcdef_1_01234567"}
+			similar := []string{"whimbrel_test_mine", "whimbrel_template_mine", "whimbrel_test_0123456789abcdef_1_01234567", "whimbrel_spare_mine", "whimbrel_spare_0123456789abcdef01234567_1_01234567"}
 			for _, name := range similar {
 				k.create(t, name)
 			}
@@ -319,12 +319,7 @@ func TestUnusedTemplates(t *testing.T) { // not parallel: it looks at all templa
 			c := k.child(t, w)
 			c.database()
 			c.end()
-			var template string
-			for name := range k.databases(t) {
-				if !before[name] {
-					template = name
-				}
-			}
+			template := k.newTemplate(t, before)
 			k.age(t, template, 6)
 			other := task{Set: t.Name() + " other", Databases: 1}
 			for days, exists := range map[int]bool{6: true, 8: false} {
@@ -348,6 +343,18 @@ func TestUnusedTemplates(t *testing.T) { // not parallel: it looks at all templa
 			}
 		})
 	}
+}
+
+// newTemplate returns the template that was made after before.
+func (k *kind) newTemplate(t *testing.T, before map[string]bool) string {
+	t.Helper()
+	for name := range k.databases(t) {
+		if !before[name] && strings.HasPrefix(name, "whimbrel_template_") {
+			return name
+		}
+	}
+	t.Fatal("no template was made")
+	return ""
 }
 
 // create creates a database that whimbreltest didn't make.

@@ -3,6 +3,7 @@ package mysql
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -21,7 +22,7 @@ import (
 // cloner makes copies of templates. A connection of its own holds the lock of the owner.
 type cloner struct {
 	*drivers.Owner
-	place  []string // what templates depend on, beside their keys
+	place  []string // what templates depend on, beside their keys: the user, the database, the version
 	like   string   // the character set and collation of new databases, as SQL
 	loader *sql.DB  // its connections execute many statements at once
 
@@ -182,9 +183,18 @@ func (own *cloner) end() {
 	own.loader.Close()
 }
 
-// load makes a copy.
+// load makes a copy. Its connection then leaves the copy, because Drop ends all connections to it.
 func (own *cloner) load(ctx context.Context, name, script string) error {
-	_, err := own.loader.ExecContext(ctx, "CREATE DATABASE "+quote(name)+own.like+";\nUSE "+quote(name)+";\n"+script)
+	c, err := own.loader.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	_, err = c.ExecContext(ctx, "CREATE DATABASE "+quote(name)+own.like+";\nUSE "+quote(name)+";\n"+script+"\n;\nUSE "+quote(own.place[1]))
+	if err != nil {
+		// It may still be in the copy.
+		_ = c.Raw(func(any) error { return driver.ErrBadConn })
+	}
 	return err
 }
 

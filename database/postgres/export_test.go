@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 )
 
 // CreationKey is the key of the lock under which the tables are created, as an SQL expression of
@@ -20,4 +21,16 @@ func AskGuard(ctx context.Context, r database.Run, sql string) (value string, er
 		return row.err
 	}})
 	return value, err
+}
+
+// TemplateAndSpares returns the names of a template and of its spares.
+func TemplateAndSpares(ctx context.Context, db database.Database, key string) ([]string, error) {
+	c, err := db.(*Database).acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer c.release()
+	place, err := placeOf(ctx, c)
+	name := drivers.TemplateName(key, place...)
+	return append([]string{name}, drivers.SpareNames(name)...), err
 }

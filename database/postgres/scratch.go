@@ -127,5 +127,29 @@ func (db *Database) dropDatabase(ctx context.Context, name string) error {
 func dropOn(ctx context.Context, c *conn, name string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), scratchTimeout)
 	defer cancel()
+	disconnectAll(ctx, c, name)
 	return c.pipeline(ctx, command("DROP DATABASE IF EXISTS "+quote(name)+" WITH (FORCE)"))
+}
+
+// disconnectAll disconnects all clients of a database and waits until their server processes have
+// ended. DROP DATABASE would do the same, but if one has not ended yet, it waits 100 ms before it
+// looks again. disconnectAll tries for as long as that, and reports no error, because DROP DATABASE
+// does.
+func disconnectAll(ctx context.Context, c *conn, name string) {
+	const most = 100 * time.Millisecond
+	for start, pause := time.Now(), 500*time.Microsecond; time.Since(start) < most; pause *= 2 {
+		connected := false
+		err := c.pipeline(ctx, query{
+			sql:  "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND backend_type = 'client backend'",
+			args: []arg{text(name)}, row: func(*row) error { connected = true; return nil },
+		})
+		if err != nil || !connected {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+	}
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -32,11 +31,12 @@ func NewOwner() *Owner { return &Owner{Key: rand.Int64()} }
 const (
 	copyPrefix     = "whimbrel_test_"
 	templatePrefix = "whimbrel_template_"
+	sparePrefix    = "whimbrel_spare_"
 )
 
-// ClonesLike is a pattern for LIKE that all names of copies and templates match, with the backslash
-// as its escape.
-const ClonesLike = `whimbrel\_te%`
+// ClonesLike is a pattern for LIKE that all names of copies, templates and spares match, with the
+// backslash as its escape.
+const ClonesLike = `whimbrel\_%`
 
 // Next returns a name for a new copy.
 func (o *Owner) Next() string {
@@ -61,15 +61,14 @@ func checked(name string) string {
 	return name + "_" + hex.EncodeToString(sum[:4])
 }
 
-var copyName = regexp.MustCompile(`^` + copyPrefix + `([0-9a-f]{16})_[0-9]+_[0-9a-f]{8}$`)
-
 // CopyOwner returns the key of the owner of a copy; false if the name is not that of a copy.
 func CopyOwner(name string) (key int64, ok bool) {
-	m := copyName.FindStringSubmatch(name)
-	if m == nil || !rightlyChecked(name) {
+	rest, isCopy := strings.CutPrefix(name, copyPrefix)
+	if !isCopy || !rightlyChecked(name) {
 		return 0, false
 	}
-	key, err := strconv.ParseInt(m[1], 16, 64)
+	owner, _, _ := strings.Cut(rest, "_")
+	key, err := strconv.ParseInt(owner, 16, 64)
 	return key, err == nil
 }
 
@@ -78,9 +77,34 @@ func IsTemplate(name string) bool {
 	return strings.HasPrefix(name, templatePrefix) && rightlyChecked(name)
 }
 
+// Spares is how many copies of a template are kept ready.
+const Spares = 2
+
+// SpareNames returns the names of the spares of a template.
+func SpareNames(template string) []string {
+	key := strings.TrimPrefix(unchecked(template), templatePrefix)
+	var names []string
+	for i := range Spares {
+		names = append(names, checked(fmt.Sprintf("%s%s_%d", sparePrefix, key, i+1)))
+	}
+	return names
+}
+
+// SpareOf returns the template of a spare; false if the name is not that of a spare.
+func SpareOf(name string) (template string, ok bool) {
+	rest, isSpare := strings.CutPrefix(name, sparePrefix)
+	if !isSpare || !rightlyChecked(name) {
+		return "", false
+	}
+	key, _, _ := strings.Cut(rest, "_")
+	return checked(templatePrefix + key), true
+}
+
+// unchecked returns a name without its checksum.
+func unchecked(name string) string { return name[:max(strings.LastIndexByte(name, '_'), 0)] }
+
 func rightlyChecked(name string) bool {
-	i := strings.LastIndexByte(name, '_')
-	return i > 0 && checked(name[:i]) == name
+	return checked(unchecked(name)) == name
 }
 
 // usedPrefix begins the note that a template carries: the day on which it was used last.
@@ -93,12 +117,20 @@ func Used(now time.Time) string { return usedPrefix + now.UTC().Format(time.Date
 // without such a note is in use: the process that made it is about to write it, or somebody wants
 // to keep it.
 func Unused(note string, t database.Template, now time.Time) bool {
+	return unusedFor(note, UnusedLimit(t), now)
+}
+
+// Resting reports whether a template with a note was used neither today nor yesterday, so that its
+// spares are not worth their space.
+func Resting(note string, now time.Time) bool { return unusedFor(note, 48*time.Hour, now) }
+
+func unusedFor(note string, limit time.Duration, now time.Time) bool {
 	day, ok := strings.CutPrefix(note, usedPrefix)
 	if !ok {
 		return false
 	}
 	last, err := time.Parse(time.DateOnly, day)
-	return err == nil && now.UTC().Truncate(24*time.Hour).Sub(last) >= UnusedLimit(t)
+	return err == nil && now.UTC().Truncate(24*time.Hour).Sub(last) >= limit
 }
 
 // UnusedLimit returns how long a template stays that nobody uses. Its use is noted once a day, so

@@ -27,13 +27,27 @@ func TestNamesOfCopies(t *testing.T) {
 	if other := TemplateName("key", "ab"); other == template {
 		t.Errorf("two templates have the name %q", other)
 	}
-	for _, n := range []string{name, template} {
+	spares := SpareNames(template)
+	for _, spare := range spares {
+		if of, ok := SpareOf(spare); !ok || of != template {
+			t.Errorf("SpareOf(%q) = %q, %v, want %q", spare, of, ok, template)
+		}
+		if _, ok := CopyOwner(spare); ok || IsTemplate(spare) {
+			t.Errorf("%q counts as a copy or a template", spare)
+		}
+	}
+	if len(spares) != Spares || spares[0] == spares[1] {
+		t.Errorf("SpareNames = %q, want %d names", spares, Spares)
+	}
+	for _, n := range append(spares, name, template) {
 		if len(n) > 63 {
 			t.Errorf("%q has %d bytes, more than PostgreSQL keeps", n, len(n))
 		}
 		for _, similar := range []string{n + "0", n[:len(n)-1], "x" + n, n[:len(n)-1] + "g"} {
-			if _, ok := CopyOwner(similar); ok || IsTemplate(similar) {
-				t.Errorf("%q counts as a copy or a template", similar)
+			_, isCopy := CopyOwner(similar)
+			_, isSpare := SpareOf(similar)
+			if isCopy || isSpare || IsTemplate(similar) {
+				t.Errorf("%q counts as a copy, a template or a spare", similar)
 			}
 		}
 	}
@@ -57,6 +71,17 @@ func TestUnused(t *testing.T) {
 	} {
 		if got := Unused(tc.note, database.Template{Unused: tc.unused}, now); got != tc.want {
 			t.Errorf("Unused(%q, %s) = %v, want %v", tc.note, tc.unused, got, tc.want)
+		}
+	}
+}
+
+func TestResting(t *testing.T) {
+	now := time.Date(2026, 11, 28, 0, 30, 0, 0, time.UTC)
+	for note, want := range map[string]bool{
+		Used(now): false, Used(now.AddDate(0, 0, -1)): false, Used(now.AddDate(0, 0, -2)): true, "": false,
+	} {
+		if got := Resting(note, now); got != want {
+			t.Errorf("Resting(%q) = %v, want %v", note, got, want)
 		}
 	}
 }
