@@ -22,6 +22,7 @@ var historyCases = []testCase{
 	{"one entry, and entries since a time", historyID, historyOneAndSince},
 	{"the newest entries", historyNewest, historyNewestFirst},
 	{"a failed attempt", entryFailed, failedIsKept},
+	{"attempts that waited for a lock", entryRetries, retriesAreKept},
 	{"two sets in one database", historySet, twoSets},
 	{"user, host and application of an entry", entryWho, entryNames},
 }
@@ -37,6 +38,7 @@ func full(version int64) database.Entry {
 		UpDirectives:   migration.Directives{NoTransaction: true, LockTimeout: time.Second},
 		DownDirectives: migration.Directives{NoTransaction: true, LockTimeout: 2 * time.Second, StatementTimeout: 90 * time.Second},
 		StartedAt:      started, Duration: 1234567891 * time.Nanosecond,
+		Retries: 7, LockWait: 987654321 * time.Nanosecond,
 		ToolVersion: "1.2.3", Note: "ticket 7",
 	}
 }
@@ -46,6 +48,7 @@ func full(version int64) database.Entry {
 func kept(set string, e database.Entry, texts bool) database.Entry {
 	e.Set = set
 	e.StartedAt, e.Duration = e.StartedAt.UTC().Truncate(time.Microsecond), e.Duration.Truncate(time.Microsecond)
+	e.LockWait = e.LockWait.Truncate(time.Microsecond)
 	if !texts {
 		e.UpText, e.DownText = "", ""
 	}
@@ -260,6 +263,22 @@ func failedIsKept(c *check) {
 	c.isKept(entries[1], kept("s", full(2), true))
 	c.isKept(entries[2], kept("s", failed, true))
 	c.hasVersions(db, "s", 2)
+}
+
+func retriesAreKept(c *check) {
+	db := c.db()
+	waited, first := full(1), full(2)
+	first.Retries, first.LockWait = 0, 0
+	failed := full(3)
+	failed.Direction, failed.Tried, failed.Error = database.Failed, database.Up, "the table was locked"
+	failed.LockWait = 300 * time.Hour
+	c.enter(db, "s", waited, first)
+	c.enterInRun(db, "s", failed)
+	for i, e := range c.entries(db, database.HistoryQuery{Set: "s"}, 3) {
+		want := []database.Entry{waited, first, failed}[i]
+		c.that(e.Retries == want.Retries, "Retries is %d, want %d", e.Retries, want.Retries)
+		c.that(e.LockWait == want.LockWait.Truncate(time.Microsecond), "LockWait is %v, want %v", e.LockWait, want.LockWait)
+	}
 }
 
 func historyStops(c *check) {

@@ -320,6 +320,8 @@ var historyMutants = []mutant{
 	}),
 	ofTx("the error of a failed attempt is lost", entryFailed, records(func(e *database.Entry) { e.Error = "" })),
 	ofTx("the direction of a failed attempt is lost", entryFailed, records(func(e *database.Entry) { e.Tried = "" })),
+	ofTx("the number of retries is lost", entryRetries, records(func(e *database.Entry) { e.Retries = 0 })),
+	ofTx("the wait for locks is kept in milliseconds", entryRetries, records(func(e *database.Entry) { e.LockWait = e.LockWait.Truncate(time.Millisecond) })),
 	ofDB("the actor is not kept", entryWho, reads(func(e *database.Entry) { e.Actor = "" })),
 	ofDB("the application is not kept", entryWho, reads(func(e *database.Entry) { e.App = "" })),
 	ofTx("the note is lost", txRecord, records(func(e *database.Entry) { e.Note = "" })),

@@ -55,6 +55,7 @@ var (
 	entryTexts      = define("entry.has-down-text", "Entry.UpText", "HasDownText distinguishes an empty down text from none.")
 	entryDirectives = define("entry.directives", "Entry.UpText", "The directives of both scripts are kept.")
 	entryFailed     = define("entry.failed", "Entry.Tried", "Tried and Error of a failed attempt are kept.")
+	entryRetries    = define("entry.retries", "Entry.Retries", "Retries and LockWait are kept, the latter to the microsecond.")
 	entryWho        = define("entry.who", "Entry.DBUser", "The driver fills in DBUser, OSUser, Host, App and Actor.")
 
 	beginCreates   = define("begin.creates-tables", "Database.Begin", "Begin creates Whimbrel's tables if they are missing.")

@@ -195,7 +195,7 @@ func (d *Database) keep(e database.Entry) database.Entry {
 	}
 	d.target.lastID++
 	e.ID = d.target.lastID
-	e.StartedAt, e.Duration = micros(e.StartedAt), e.Duration.Truncate(time.Microsecond)
+	e.StartedAt, e.Duration, e.LockWait = micros(e.StartedAt), e.Duration.Truncate(time.Microsecond), e.LockWait.Truncate(time.Microsecond)
 	e.DBUser, e.OSUser, e.Host, e.App, e.Actor = User, OSUser, Host, d.opts.App, d.opts.KeptActor()
 	return e
 }

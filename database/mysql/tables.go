@@ -70,6 +70,8 @@ var ddl = []string{
 	duration_us bigint NOT NULL,
 	tried varchar(20) NOT NULL,
 	error longtext NOT NULL,
+	retries int NOT NULL,
+	lock_wait_us bigint NOT NULL,
 	db_user text NOT NULL,
 	os_user text NOT NULL,
 	host text NOT NULL,

@@ -437,7 +437,7 @@ func TestRoleThatMayNotReadTheTexts(t *testing.T) {
 	must(t, apply(t, open(t, url), "s", 1, script("SELECT 1")))
 	do(t, c, `GRANT USAGE ON SCHEMA public TO `+role+`; GRANT SELECT ON whimbrel_settings, whimbrel_journal TO `+role+`;
 		GRANT SELECT (id, set_name, version, name, direction, checksum, down_checksum, has_down_text, up_directives, down_directives,
-		started_at, duration_us, tried, error, db_user, os_user, host, app, actor, tool_version, note) ON whimbrel_history TO `+role)
+		started_at, duration_us, tried, error, retries, lock_wait_us, db_user, os_user, host, app, actor, tool_version, note) ON whimbrel_history TO `+role)
 	db := open(t, asRole(url, role))
 	equal(t, "what is applied", versions(t, db, "s"), "[1]")
 	equal(t, "the number of events", count(t, db), 2)

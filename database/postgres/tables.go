@@ -39,6 +39,8 @@ var createTables = []string{
 	duration_us bigint NOT NULL,
 	tried text NOT NULL DEFAULT '',
 	error text NOT NULL DEFAULT '',
+	retries integer NOT NULL DEFAULT 0,
+	lock_wait_us bigint NOT NULL DEFAULT 0,
 	db_user text NOT NULL,
 	os_user text NOT NULL,
 	host text NOT NULL,
@@ -218,10 +220,16 @@ func (db *Database) recordQuery(schema string, e database.Entry, since string, t
 		args = append(args, at, number(e.Duration.Microseconds()))
 	}
 	columns, values := "", ""
-	if e.Tried != "" {
+	add := func(names string, one, other arg) { // two columns that most entries leave at their defaults
 		n := len(args)
-		columns, values = ", tried, error", fmt.Sprintf(", $%d, $%d", n+1, n+2)
-		args = append(args, text(string(e.Tried)), db.kept(e.Error))
+		columns, values = columns+names, values+fmt.Sprintf(", $%d, $%d", n+1, n+2)
+		args = append(args, one, other)
+	}
+	if e.Tried != "" {
+		add(", tried, error", text(string(e.Tried)), db.kept(e.Error))
+	}
+	if e.LockWait = e.LockWait.Truncate(time.Microsecond); e.Retries != 0 || e.LockWait != 0 {
+		add(", retries, lock_wait_us", number(int64(e.Retries)), number(e.LockWait.Microseconds()))
 	}
 	return query{
 		sql: written("INSERT INTO "+table(schema, db.names.History)+` (set_name, version, name, direction, checksum, down_checksum, up_text, down_text,
