@@ -182,6 +182,7 @@ func (d *db) append(to *data, set string, entries []database.Entry) []database.E
 		to.LastID++
 		e.ID, e.Set = to.LastID, set
 		e.StartedAt, e.Duration = e.StartedAt.UTC().Truncate(time.Microsecond), e.Duration.Truncate(time.Microsecond)
+		e.LockWait = e.LockWait.Truncate(time.Microsecond)
 		e.DBUser, e.OSUser, e.Host, e.App, e.Actor = user(), user(), host(), d.opts.App, d.opts.KeptActor()
 		if !e.HasDownText {
 			e.DownText = ""
