@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/times"
 )
 
 // lastWords limits how long a failed attempt may take to record that it failed.
@@ -108,7 +109,7 @@ func lostError(j *database.Journal) string {
 		}
 	}
 	return database.Shortened(fmt.Sprintf("connection lost at statement %d of %d, after %s: the process (%s) did not record why",
-		j.Done+1, j.Of, j.UpdatedAt.UTC().Format(time.RFC3339), strings.Join(by, ", ")), errorLimit)
+		j.Done+1, j.Of, times.Format(j.UpdatedAt), strings.Join(by, ", ")), errorLimit)
 }
 
 // keptError returns an error as the history and the journal keep it.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/whimbrel-db/whimbrel/catalog"
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/times"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
@@ -178,10 +179,10 @@ func change(by string, since, until time.Time, reason string) string {
 		msg += " by " + by
 	}
 	if !since.IsZero() {
-		msg += " since " + since.UTC().Format(time.RFC3339)
+		msg += " since " + times.Format(since)
 	}
 	if !until.IsZero() {
-		msg += " until " + until.UTC().Format(time.RFC3339)
+		msg += " until " + times.Format(until)
 	}
 	if reason != "" {
 		msg += " (" + reason + ")"
@@ -225,7 +226,7 @@ func (e *ConflictError) Error() string {
 		msg = fmt.Sprintf("set %q: script %q %s", e.Set, e.Script, e.Problem)
 	}
 	if last := e.Entry; last.ID != 0 {
-		msg += fmt.Sprintf(" (%s at %s", last.Direction, last.StartedAt.UTC().Format(time.RFC3339))
+		msg += fmt.Sprintf(" (%s at %s", last.Direction, times.Format(last.StartedAt))
 		if by := strings.Trim(last.DBUser+"@"+last.Host, "@"); by != "" {
 			msg += " by " + by
 		}

@@ -13,11 +13,12 @@ import (
 // creates anything, and under the lock with the state read there. A frozen database returns a
 // *FrozenError without either call. After an error of check or work, nothing has changed.
 func (m *Migrator) Locked(ctx context.Context, check func(*database.State) error, work func(database.Tx) error) error {
-	_, err := m.locked(ctx, check, work)
+	_, err := m.locked(ctx, unlessFrozen(check), work)
 	return err
 }
 
-// locked is Locked, and returns the entries that the transaction added to the history.
+// locked is Locked, except that it leaves it to check to refuse a frozen database. It also returns
+// the entries that the transaction added to the history.
 func (m *Migrator) locked(ctx context.Context, check func(*database.State) error, work func(database.Tx) error) (recorded []database.Entry, err error) {
 	m = m.call(ctx)
 	opts, err := m.checkFirst(ctx, check)
@@ -47,6 +48,7 @@ func (m *Migrator) locked(ctx context.Context, check func(*database.State) error
 // Locked, except that the effects of work remain after an error.
 func (m *Migrator) Guarded(ctx context.Context, check func(*database.State) error, work func(database.Run) error) (err error) {
 	m = m.call(ctx)
+	check = unlessFrozen(check)
 	opts, err := m.checkFirst(ctx, check)
 	if err != nil {
 		return err
@@ -70,7 +72,7 @@ func (m *Migrator) Guarded(ctx context.Context, check func(*database.State) erro
 func (m *Migrator) checkFirst(ctx context.Context, check func(*database.State) error) (database.LockOptions, error) {
 	st, err := m.db.State(ctx, m.set.Name())
 	if err == nil {
-		err = checkState(st, check)
+		err = check(st)
 	}
 	if err != nil {
 		return database.LockOptions{}, err
@@ -84,14 +86,17 @@ func checkAgain(ctx context.Context, l locked, check func(*database.State) error
 	if err != nil {
 		return err
 	}
-	return checkState(st, check)
+	return check(st)
 }
 
-func checkState(st *database.State, check func(*database.State) error) error {
-	if err := checkFrozen(st.Settings); err != nil {
-		return err
+// unlessFrozen returns a check that refuses a frozen database before it calls another check.
+func unlessFrozen(check func(*database.State) error) func(*database.State) error {
+	return func(st *database.State) error {
+		if err := checkFrozen(st.Settings); err != nil {
+			return err
+		}
+		return check(st)
 	}
-	return check(st)
 }
 
 // errDryRun ends work whose effects must not remain.

@@ -157,13 +157,13 @@ func (m *Migrator) record(ctx context.Context, note string, entries recorder) ([
 	m = m.call(ctx)
 	var all []database.Entry
 	warned := false
-	recorded, err := m.locked(ctx, func(st *database.State) (err error) {
+	recorded, err := m.locked(ctx, unlessFrozen(func(st *database.State) (err error) {
 		if all, err = entries(ctx, st); err == nil && !warned {
 			m.warnOfDowns(st, all)
 			warned = true
 		}
 		return err
-	}, func(tx database.Tx) error {
+	}), func(tx database.Tx) error {
 		m.stamp(all, note, time.Now())
 		return tx.Record(ctx, all...)
 	})

@@ -33,6 +33,8 @@ type ResetOptions struct {
 type ResetResult struct {
 	Database string // its name
 	database.Emptied
+	// Settings are those of the database. A dry run also works while they freeze it.
+	Settings database.Settings
 	DryRun   bool
 	Duration time.Duration
 }
@@ -44,7 +46,7 @@ type ResetResult struct {
 //
 // Reset returns a *ConfirmError if opts.Confirm is not the database's name, a *ProtectedError if
 // the database's setting "protected" is true and opts.Overrule is not its name; a *FrozenError,
-// even for a dry run; and a *database.InUseError if other objects depend on those that it would
+// except for a dry run; and a *database.InUseError if other objects depend on those that it would
 // drop. After an error nothing has changed.
 func (m *Migrator) Reset(ctx context.Context, opts ResetOptions) (*ResetResult, error) {
 	m = m.call(ctx)
@@ -63,12 +65,12 @@ func (m *Migrator) reset(ctx context.Context, r *ResetResult, opts ResetOptions)
 	if err != nil {
 		return err
 	}
-	r.Database = st.Database
+	r.Database, r.Settings = st.Database, st.Settings
 	schemas, migrated, err := m.coveredSchemas(ctx)
 	if err != nil || !migrated {
 		return err
 	}
-	err = m.Locked(ctx, func(st *database.State) error { return mayReset(st, opts) }, func(tx database.Tx) error {
+	_, err = m.locked(ctx, func(st *database.State) error { return mayReset(st, opts) }, func(tx database.Tx) error {
 		emptied, err := database.TxReset(ctx, tx, schemas, database.Entry{ToolVersion: ToolVersion(), Note: opts.Reason})
 		if err != nil {
 			return err
@@ -87,6 +89,9 @@ func (m *Migrator) reset(ctx context.Context, r *ResetResult, opts ResetOptions)
 
 // mayReset returns an error if the database must not be reset.
 func mayReset(st *database.State, opts ResetOptions) error {
+	if err := checkFrozen(st.Settings); err != nil && !opts.DryRun {
+		return err
+	}
 	if err := CheckProtected(st, resetWord, opts.Overrule); err != nil {
 		return err
 	}

@@ -93,8 +93,12 @@ func TestResetRefused(t *testing.T) {
 
 		setting(t, db, database.Protected, "false")
 		setting(t, db, database.Frozen, "true")
-		_, err = reset(t, db, memdb.Name, whimbrel.ResetOptions{DryRun: dry})
+		_, err = reset(t, db, memdb.Name, whimbrel.ResetOptions{})
 		wantError[*whimbrel.FrozenError](t, err)
+		r, err := reset(t, db, "", whimbrel.ResetOptions{DryRun: true}) // it changes nothing
+		noError(t, err)
+		wantEqual(t, "objects that a dry run would drop", len(r.Dropped), 2)
+		wantEqual(t, "frozen", r.Settings.Bool(database.Frozen), true)
 		wantTables(t, target, "t1", "t2")
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/whimbrel-db/whimbrel/internal/times"
 	"github.com/whimbrel-db/whimbrel/sqltext"
 )
 
@@ -68,7 +69,7 @@ func (h Holder) String() string {
 		p = append(p, "from "+h.Host)
 	}
 	if !h.Since.IsZero() {
-		p = append(p, "since "+h.Since.UTC().Format(time.RFC3339))
+		p = append(p, "since "+times.Format(h.Since))
 	}
 	if h.Query != "" && !strings.HasPrefix(h.Query, "-- whimbrel:") { // the query of a connection that only holds the lock
 		p = append(p, "running "+strings.Join(strings.Fields(h.Query), " "))

@@ -23,7 +23,7 @@ func TestErrorMessages(t *testing.T) {
 		{&database.LockedError{Set: "s"}, `can't acquire lock: another process is migrating set "s"`},
 		{
 			&database.LockedError{Set: "s", Waited: 1500 * time.Millisecond, Holder: holder},
-			`can't acquire lock: another process is migrating set "s" (pid 7, user ann, application billing, from 10.0.0.1, since 2026-01-02T02:04:05Z, running CREATE INDEX i ON t (x)); waited 1.5s`,
+			`can't acquire lock: another process is migrating set "s" (pid 7, user ann, application billing, from 10.0.0.1, since 2026-01-02 02:04:05 UTC, running CREATE INDEX i ON t (x)); waited 1.5s`,
 		},
 		{&database.LockLostError{Set: "s", Err: cause}, `lost the migration lock of set "s", and the statement was cancelled: connection reset`},
 		{&database.StatementError{Pos: sqltext.Position{File: "a.sql", Line: 2, Column: 3}, Message: "no"}, "a.sql:2:3: no"},

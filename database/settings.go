@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/internal/durations"
+	"github.com/whimbrel-db/whimbrel/internal/times"
 	"github.com/whimbrel-db/whimbrel/migration"
 )
 
@@ -225,7 +226,7 @@ func (u SettingUpdate) Entry() Entry {
 		note = u.Name + " unset"
 	}
 	if !u.Until.IsZero() {
-		note += " until " + u.Until.UTC().Format(time.RFC3339)
+		note += " until " + times.Format(u.Until)
 	}
 	if u.Reason != "" {
 		note += ": " + u.Reason

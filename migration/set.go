@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Set is a named, ordered list of migrations with distinct versions. Several sets can share a
@@ -204,6 +205,28 @@ func (s *Set) Versions() []int64 {
 		vs[i] = m.Version
 	}
 	return vs
+}
+
+// Digits returns the number of digits to which the files pad their versions with zeros, such as 4
+// for 0012_add_index.up.sql. It is 0 if they don't.
+func (s *Set) Digits() int {
+	for _, m := range s.all {
+		name := m.Up.File[strings.LastIndexByte(m.Up.File, '/')+1:]
+		if n := PaddedDigits(name); n > 0 {
+			return n
+		}
+	}
+	return 0
+}
+
+// PaddedDigits returns the number of digits of the version at the beginning of a file's name, if it
+// has a leading zero, and else 0.
+func PaddedDigits(name string) int {
+	n := len(name) - len(strings.TrimLeft(name, "0123456789"))
+	if n < 2 || name[0] != '0' {
+		return 0
+	}
+	return n
 }
 
 // Get returns the migration with the given version.

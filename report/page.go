@@ -14,6 +14,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/diagram"
 	"github.com/whimbrel-db/whimbrel/internal/plaintext"
+	"github.com/whimbrel-db/whimbrel/internal/times"
 )
 
 //go:embed page.html page.css
@@ -23,7 +24,7 @@ var files embed.FS
 var pageTemplate = template.Must(template.New("page.html").Funcs(template.FuncMap{
 	"line":  plaintext.Line,
 	"lines": plaintext.Lines,
-	"when":  when,
+	"when":  times.Format,
 	"day":   func(t time.Time) string { return t.UTC().Format("2 January 2006") },
 	"clock": func(t time.Time) string { return t.UTC().Format("15:04:05") },
 	"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
@@ -220,7 +221,7 @@ func (v *targetView) doubtful() (all []badge) {
 func (v *targetView) interrupted(j *database.Journal) string {
 	words := fmt.Sprintf("%s %s (%s): statement %d of %d", v.label(j.Version), j.Name, j.Direction, min(j.Done+1, j.Of), j.Of)
 	if !j.UpdatedAt.IsZero() {
-		words += ", since " + when(j.UpdatedAt)
+		words += ", since " + times.Format(j.UpdatedAt)
 	}
 	if j.Host != "" {
 		words += fmt.Sprintf(", process %d on %s", j.PID, j.Host)
@@ -238,10 +239,10 @@ func frozenBy(settings database.Settings) (words string, frozen bool) {
 	}
 	words = "By " + cmp.Or(s.ChangedBy, "an unknown user")
 	if !s.ChangedAt.IsZero() {
-		words += " since " + when(s.ChangedAt)
+		words += " since " + times.Format(s.ChangedAt)
 	}
 	if !s.Until.IsZero() {
-		words += " until " + when(s.Until)
+		words += " until " + times.Format(s.Until)
 	}
 	if s.Reason != "" {
 		words += ": " + s.Reason

@@ -224,13 +224,7 @@ func digits(set *migration.Set) int {
 	if set == nil {
 		return 0
 	}
-	for _, m := range set.All() {
-		name := m.Up.File[strings.LastIndexByte(m.Up.File, '/')+1:]
-		if n := len(name) - len(strings.TrimLeft(name, "0123456789")); n > 1 && name[0] == '0' {
-			return n
-		}
-	}
-	return 0
+	return set.Digits()
 }
 
 func (v *targetView) label(version int64) string { return fmt.Sprintf("%0*d", v.digits, version) }
@@ -246,13 +240,6 @@ func (v *targetView) labels(versions []int64) string {
 		all = append(all, v.label(version))
 	}
 	return strings.Join(all, ", ")
-}
-
-func when(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.UTC().Format("2006-01-02 15:04:05") + " UTC"
 }
 
 func took(d time.Duration) string {

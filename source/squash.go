@@ -197,10 +197,10 @@ func (s *squasher) choose() error {
 	from, to := s.opts.From, s.opts.To
 	for _, v := range []int64{from, to} {
 		if q, ok := set.Squash(v); ok && q.Version != v {
-			return fmt.Errorf("migration %d is part of the squash %s already", v, q.Up.File)
+			return fmt.Errorf("migration %0*d is part of the squash %s already", set.Digits(), v, q.Up.File)
 		}
 		if _, ok := set.Get(v); !ok {
-			return fmt.Errorf("there is no migration %d in the folder to squash", v)
+			return fmt.Errorf("there is no migration %0*d in the folder to squash", set.Digits(), v)
 		}
 	}
 	for _, m := range set.All() {

@@ -139,7 +139,7 @@ func (a *app) finish(ctx context.Context, err error) int {
 	if !a.global.json {
 		a.global.json = asksForJSON(a.Args) // parsing may have stopped before --json
 	}
-	f, code := explain(ctx, err)
+	f, code := a.explain(ctx, err)
 	a.nameRole(f)
 	a.print().Fail(f)
 	return code

@@ -174,7 +174,7 @@ func TestKindsAndExitCodes(t *testing.T) {
 		{&whimbrel.NotInterruptedError{}, "usage", 2},
 		{&whimbrel.MigrationError{Err: database.ErrFenced}, "conflict", 1},
 	} {
-		f, code := explain(t.Context(), c.err)
+		f, code := explain(t.Context(), c.err, 0)
 		wantEqual(t, fmt.Sprintf("kind of %T", c.err), f.Kind, c.kind)
 		wantEqual(t, fmt.Sprintf("exit code for %T", c.err), code, c.code)
 		if f.Message == "" && c.err.Error() != "" {
@@ -188,7 +188,7 @@ func TestInterruptedIsTheCause(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(interrupted{os.Interrupt})
-	f, code := explain(ctx, &whimbrel.MigrationError{Version: 3, Name: "x", Executed: 2, Err: &database.StatementError{Message: "canceled", Code: "57014"}})
+	f, code := explain(ctx, &whimbrel.MigrationError{Version: 3, Name: "x", Executed: 2, Err: &database.StatementError{Message: "canceled", Code: "57014"}}, 0)
 	wantEqual(t, "kind", f.Kind, kindInterrupted)
 	wantEqual(t, "exit code", code, 130)
 	wantEqual(t, "version", f.Version, render.Pointer(int64(3)))
@@ -200,7 +200,7 @@ func TestConflictNamesTheOtherProcess(t *testing.T) {
 	t.Parallel()
 	f, _ := explain(t.Context(), &whimbrel.ConflictError{
 		Version: 3, Problem: "was taken back", Entry: database.Entry{ID: 7, Version: 3, Direction: database.Down, DBUser: "me"},
-	})
+	}, 0)
 	if f.Entry == nil {
 		t.Fatal("the failure has no entry")
 	}
@@ -275,7 +275,7 @@ func TestCircumstancesAreNotTheFile(t *testing.T) {
 		"42601": false, "P0001": false, "22012": false, "SQLITE_MISMATCH": false, "SQLITE_BUSY_SNAPSHOT": true,
 		"42703": false, "23505": false, "SQLITE_ERROR": false, "SQLITE_CONSTRAINT": false, "": false,
 	} {
-		f, _ := explain(t.Context(), &whimbrel.MigrationError{Err: &database.StatementError{Message: "m", Code: sqlstate}})
+		f, _ := explain(t.Context(), &whimbrel.MigrationError{Err: &database.StatementError{Message: "m", Code: sqlstate}}, 0)
 		if (f.Next != "") != circumstance {
 			t.Errorf("%s: %q", sqlstate, f.Next)
 		}
@@ -317,7 +317,7 @@ func TestRunsThatCantResume(t *testing.T) {
 		"started by another":  {whimbrel.InterruptedError{Journal: up}, []string{`Run "whimbrel up" to resume it`}},
 		"another's, down":     {whimbrel.InterruptedError{Journal: down}, []string{`Run "whimbrel down" to resume it`}},
 	} {
-		f, _ := explain(t.Context(), &c.err)
+		f, _ := explain(t.Context(), &c.err, 0)
 		said := f.Next
 		for _, choice := range f.Choices {
 			said += "\n" + choice.Command + "\n" + choice.Effect
@@ -343,7 +343,7 @@ func TestUnknownOutcome(t *testing.T) {
 		Problem: "what a procedure that commits has done can't be told",
 		File:    "m/12_add_index.up.sql", Pos: sqltext.Position{File: "m/12_add_index.up.sql", Line: 4, Column: 1}, SQL: "CALL p(\n  1)",
 		Changes: []catalog.Change{{Kind: catalog.Table, Name: "public.t", Change: catalog.Added}},
-	})
+	}, 0)
 	var stderr bytes.Buffer
 	render.New(render.Options{Err: render.Stream{Writer: &stderr}}).Fail(f)
 	const want = `m/12_add_index.up.sql:4:1: can't tell whether statement 3 of 7 of migration 12 add_index took effect: what a procedure that commits has done can't be told

@@ -19,12 +19,13 @@ type emptyFolderError struct {
 	dir, set string
 	applied  int   // how many migrations the database has
 	version  int64 // the newest of them
+	digits   render.Digits
 }
 
 func (e *emptyFolderError) Error() string {
 	what := fmt.Sprintf("the folder %s has no migrations", e.dir)
 	if e.applied > 0 {
-		what += fmt.Sprintf(", but set %q of the database is at version %d", e.set, e.version)
+		what += fmt.Sprintf(", but set %q of the database is at version %s", e.set, e.digits.Label(e.version))
 	}
 	return what
 }
@@ -53,7 +54,7 @@ func (a *app) needMigrations(ctx context.Context, t *target) error {
 	if a.allowEmpty || !isEmpty(t.set) {
 		return nil
 	}
-	e := &emptyFolderError{dir: t.dir, set: t.set.Name()}
+	e := &emptyFolderError{dir: t.dir, set: t.set.Name(), digits: a.print().Digits()}
 	s, err := t.migrator().Status(ctx)
 	if err != nil {
 		return err
@@ -84,7 +85,11 @@ func (a *app) refusal(ctx context.Context, t *target) error {
 	if err != nil || len(plan.Steps) == 0 {
 		return err
 	}
-	settings := plan.Settings()
+	return refusalOf(plan.Settings())
+}
+
+// refusalOf returns a *whimbrel.FrozenError if settings freeze the database, or nil.
+func refusalOf(settings database.Settings) error {
 	frozen, err := settings.Get(database.Frozen)
 	if err != nil || !settings.Bool(database.Frozen) {
 		return err

@@ -18,6 +18,7 @@ import (
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
+	"github.com/whimbrel-db/whimbrel/internal/durations"
 	"github.com/whimbrel-db/whimbrel/migration"
 	"github.com/whimbrel-db/whimbrel/source"
 	"github.com/whimbrel-db/whimbrel/sqltext"
@@ -116,15 +117,20 @@ func (e *outputError) Unwrap() error { return e.err }
 func (e *folderError) Error() string { return e.err.Error() }
 func (e *folderError) Unwrap() error { return e.err }
 
+// explain converts an error into a failure with explain and the digits of the set's versions.
+func (a *app) explain(ctx context.Context, err error) (*render.Failure, int) {
+	return explain(ctx, err, a.print().Digits())
+}
+
 // explain converts an error into a failure: its kind, its position, and what to do. It also returns
 // the exit code.
-func explain(ctx context.Context, err error) (*render.Failure, int) {
-	f := &render.Failure{Message: err.Error(), Kind: kindConnection}
+func explain(ctx context.Context, err error, digits render.Digits) (*render.Failure, int) {
+	f := &render.Failure{Message: err.Error(), Kind: kindConnection, Digits: digits}
 	explainMigration(f, err)
 	applyRule(rules(), f, err)
 	if i, ok := bySignal(ctx); ok {
 		f = &render.Failure{
-			Kind: kindInterrupted, Message: i.Error(),
+			Kind: kindInterrupted, Message: i.Error(), Digits: digits,
 			Version: f.Version, Name: f.Name, Direction: f.Direction, ExecutedStatements: f.ExecutedStatements, Journal: f.Journal, Leftover: f.Leftover,
 		}
 		if f.Direction != "" || f.Version != nil {
@@ -136,7 +142,9 @@ func explain(ctx context.Context, err error) (*render.Failure, int) {
 		}
 		return f, i.code()
 	}
-	return f, exitCode(f.Kind)
+	code := exitCode(f.Kind)
+	f.Refused = code == exitRefused || code == exitUsage || code == exitLocked || f.Kind == kindSource
+	return f, code
 }
 
 // explainMigration sets which migration failed. A rule explains the error in it.
@@ -198,7 +206,6 @@ func advice[E error](next string) func(*render.Failure, E) {
 
 const (
 	seeApplied = `"whimbrel status" shows what is applied.`
-	waitLonger = "to wait longer, add --migration-lock-timeout 5m."
 )
 
 // rules returns all rules. The first one that applies explains an error, so the rules for what
@@ -227,8 +234,14 @@ func usageRules() []rule {
 			f.Message = fmt.Sprintf("can't roll back %s: %s applied", render.Count(e.Asked, "migration"), onlyCount(e.AppliedCount))
 			f.Next = seeApplied
 		}),
-		on(kindUsage, func(f *render.Failure, e *whimbrel.NotAppliedError) { f.Version, f.Next = &e.Version, seeApplied }),
-		on(kindUsage, func(f *render.Failure, e *whimbrel.AlreadyAppliedError) { f.Version, f.Next = &e.Version, seeApplied }),
+		on(kindUsage, func(f *render.Failure, e *whimbrel.NotAppliedError) {
+			f.Version, f.Next = &e.Version, seeApplied
+			f.Message = fmt.Sprintf("version %s of set %q is not applied", f.Label(e.Version), e.Set)
+		}),
+		on(kindUsage, func(f *render.Failure, e *whimbrel.AlreadyAppliedError) {
+			f.Version, f.Next = &e.Version, seeApplied
+			f.Message = fmt.Sprintf("version %s of set %q is already applied", f.Label(e.Version), e.Set)
+		}),
 		on(kindUsage, advice[*metadata.RulesError](`See "whimbrel metadata check --help".`)),
 	}
 }
@@ -236,10 +249,11 @@ func usageRules() []rule {
 func explainUnknownVersion(f *render.Failure, e *whimbrel.UnknownVersionError) {
 	f.Version = &e.Version
 	if e.Redo {
+		f.Message = fmt.Sprintf("version %s can't be applied again: set %q lacks it", f.Label(e.Version), e.Set)
 		f.Next = "Restore its file, or roll it back with \"whimbrel down\"."
 		return
 	}
-	f.Message = fmt.Sprintf("there is no version %d in set %q%s", e.Version, e.Set, near(e))
+	f.Message = fmt.Sprintf("there is no version %s in set %q%s", f.Label(e.Version), e.Set, near(f, e))
 	f.Next = `"whimbrel status" lists the versions.`
 	if e.Below == whimbrel.NilVersion && e.Above != whimbrel.NilVersion {
 		f.Next += ` To roll back everything, run "whimbrel down --all".`
@@ -247,12 +261,12 @@ func explainUnknownVersion(f *render.Failure, e *whimbrel.UnknownVersionError) {
 }
 
 // near names the existing versions next to an unknown one.
-func near(e *whimbrel.UnknownVersionError) string {
+func near(f *render.Failure, e *whimbrel.UnknownVersionError) string {
 	switch below, above := e.Below, e.Above; {
 	case below != whimbrel.NilVersion && above != whimbrel.NilVersion:
-		return fmt.Sprintf("; the nearest are %d and %d", below, above)
+		return fmt.Sprintf("; the nearest are %s and %s", f.Label(below), f.Label(above))
 	case max(below, above) != whimbrel.NilVersion:
-		return fmt.Sprintf("; the nearest is %d", max(below, above))
+		return "; the nearest is " + f.Label(max(below, above))
 	}
 	return ""
 }
@@ -302,14 +316,14 @@ func recordRules() []rule {
 	return []rule{
 		on(kindSquashed, func(f *render.Failure, e *whimbrel.SquashedError) {
 			f.Version, f.Name, f.File, f.Versions = &e.Version, e.Name, e.File, e.Lacks
-			f.Message = fmt.Sprintf("the database has only some of the versions that this squash replaces: it lacks %s, and the files of %s are missing", list(e.Lacks), list(e.Missing))
-			f.Next = fmt.Sprintf("Restore these files, or migrate the database to version %d with an older build. Then run the command again.", e.Version)
+			f.Message = fmt.Sprintf("the database has only some of the versions that this squash replaces: it lacks %s, and the files of %s are missing", f.Labels(e.Lacks), f.Labels(e.Missing))
+			f.Next = fmt.Sprintf("Restore these files, or migrate the database to version %s with an older build. Then run the command again.", f.Label(e.Version))
 		}),
 		on(kindHistory, func(f *render.Failure, e *whimbrel.HistoryExistsError) {
 			f.Entry = render.Pointer(render.NewEntry(e.Last))
 			now := "nothing is applied at present"
 			if e.Version != whimbrel.NilVersion {
-				now = fmt.Sprintf("%d applied, the newest version is %d", e.AppliedCount, e.Version)
+				now = fmt.Sprintf("%d applied, the newest version is %s", e.AppliedCount, f.Label(e.Version))
 			}
 			f.Message = fmt.Sprintf("set %q already has a history: %s", e.Set, now)
 			f.Next = `Use baseline only for a set without a history. To correct this history, add --force --reason "…"`
@@ -318,31 +332,35 @@ func recordRules() []rule {
 			f.Version, f.Name, f.File = &e.Version, e.Name, e.File
 			f.Stored, f.Expected, f.Diff, f.OnlyBlank = e.Stored.String(), e.Expected.String(), e.Diff, e.OnlyBlank
 			f.Versions = append([]int64{e.Version}, e.Others...)
-			f.Message = fmt.Sprintf("migration %d %s was edited after it was applied", e.Version, e.Name)
+			f.Message = which(f) + " was edited after it was applied"
 			if n := len(e.Others); n > 0 {
-				f.Message += fmt.Sprintf(", and so %s %s", plural(n, "was", "were"), list(e.Others))
+				f.Message += fmt.Sprintf(", and so %s %s", plural(n, "was", "were"), f.Labels(e.Others))
 			}
-			f.Next = fmt.Sprintf(`Restore the file and make the change in a new migration. If the database already has the change, run: whimbrel accept %d --reason "…"`, e.Version)
+			f.Next = fmt.Sprintf(`Restore the file and make the change in a new migration. If the database already has the change, run: whimbrel accept %s --reason "…"`, f.Label(e.Version))
 		}),
 		on(kindOrder, func(f *render.Failure, e *whimbrel.OutOfOrderError) {
 			var names []string
 			for _, m := range e.Migrations {
 				f.Versions = append(f.Versions, m.Version)
-				names = append(names, m.String())
+				names = append(names, f.Label(m.Version)+" "+m.Name)
 			}
 			f.Version, f.File = &f.Versions[0], e.Migrations[0].Up.File
-			f.Message = fmt.Sprintf("%s %s %s pending below the newest applied version %d", plural(len(names), "migration", "migrations"), strings.Join(names, ", "), plural(len(names), "is", "are"), e.Newest)
-			f.Next = fmt.Sprintf(`Give it a version above %d, or add --allow-out-of-order to apply it anyway. If the database already has its changes, run "whimbrel mark %d".`, e.Newest, f.Versions[0])
+			f.Message = fmt.Sprintf("%s %s %s pending below the newest applied version %s", plural(len(names), "migration", "migrations"), strings.Join(names, ", "), plural(len(names), "is", "are"), f.Label(e.Newest))
+			f.Next = fmt.Sprintf(`Give it a version above %s, or add --allow-out-of-order to apply it anyway. If the database already has its changes, run "whimbrel mark %s".`, f.Label(e.Newest), f.Label(f.Versions[0]))
 		}),
 		on(kindNoDown, func(f *render.Failure, e *whimbrel.IrreversibleError) {
 			f.Version, f.Name = &e.Version, e.Name
-			f.Next = fmt.Sprintf(`Write a down script for it, or undo the change in a new migration. If the database has already lost its changes, run "whimbrel forget %d".`, e.Version)
+			f.Next = fmt.Sprintf(`Write a down script for it, or undo the change in a new migration. If the database has already lost its changes, run "whimbrel forget %s".`, f.Label(e.Version))
+			why := "it has no down script"
 			switch {
 			case e.TextNotKept:
+				why = "this build lacks its down script, which was too large for the history"
 				f.Next = "Use a build that has its down script."
 			case e.Baseline:
+				why = "the database started from it as a baseline"
 				f.Next = "Undo the change in a new migration."
 			}
+			f.Message = fmt.Sprintf("%s of set %q can't be rolled back: %s", which(f), e.Set, why)
 		}),
 	}
 }
@@ -399,11 +417,11 @@ func lockRules() []rule {
 	return []rule{
 		own(kindLocked, func(f *render.Failure, e *database.UnsettledError) {
 			f.Holder, f.Waited = render.NewHolder(e.Holder), render.Pointer(render.Millis(e.Waited))
-			f.Next = "Run the command again to wait for it; " + waitLonger
+			f.Next = "Run the command again to wait for it" + waitLonger(e.Waited)
 		}),
 		own(kindLocked, func(f *render.Failure, e *database.LockedError) {
 			f.Holder, f.Waited = render.NewHolder(e.Holder), render.Pointer(render.Millis(e.Waited))
-			f.Next = "Run the command again later; " + waitLonger
+			f.Next = "Run the command again later" + waitLonger(e.Waited)
 			if e.What == "" && e.Set == migration.ReservedSet { // changing a setting failed
 				f.Message = "the setting was not changed: another process is migrating or writing to the database; waited " + e.Waited.Round(time.Millisecond).String()
 			}
@@ -427,6 +445,17 @@ func lockRules() []rule {
 			return ok
 		},
 	}
+}
+
+// waitLonger ends advice with a --migration-lock-timeout that is clearly longer than what the command waited,
+// if there is a sensible one.
+func waitLonger(waited time.Duration) string {
+	for _, longer := range []string{"5m", "30m", "2h"} {
+		if d, err := durations.Parse(longer); err == nil && d >= 2*waited {
+			return "; to wait longer, add --migration-lock-timeout " + longer + "."
+		}
+	}
+	return "."
 }
 
 // setStatement sets the position of the statement that failed, if it is known.
@@ -503,7 +532,7 @@ func scriptRules() []rule {
 func explainScripts(f *render.Failure, all *whimbrel.ScriptsError) {
 	f.MoreProblems = max(0, len(all.Problems)-source.ShownProblems)
 	for i, p := range all.Problems[:len(all.Problems)-f.MoreProblems] {
-		one := &render.Failure{Message: p.Error()}
+		one := &render.Failure{Message: p.Error(), Digits: f.Digits}
 		applyRule(scriptRules(), one, p)
 		f.Problems = append(f.Problems, render.Problem{Message: one.Message, File: one.File, Line: one.Line, Column: one.Column})
 		f.Next = cmp.Or(f.Next, one.Next)
@@ -555,7 +584,7 @@ func otherRules() []rule {
 		explainConnect,
 		on[*openError](kindConnection, nil),
 		on(kindConflict, func(f *render.Failure, e *whimbrel.ConflictError) {
-			f.Version, f.Message = &e.Version, fmt.Sprintf("version %d %s", e.Version, e.Problem)
+			f.Version, f.Message = &e.Version, "version "+f.Label(e.Version)+" "+e.Problem
 			if e.Script != "" {
 				f.Version, f.Name = nil, e.Script
 				f.Message = fmt.Sprintf("script %q %s", e.Script, e.Problem)
@@ -569,16 +598,17 @@ func otherRules() []rule {
 	}
 }
 
+// relabelled formats the number of a migration in a text of the library as the set's files have it.
+func relabelled(f *render.Failure, text string, version int64) string {
+	return strings.Replace(text, fmt.Sprintf("migration %d ", version), "migration "+f.Label(version)+" ", 1)
+}
+
 // which names the migration of a failure, or the script if it has no version.
 func which(f *render.Failure) string {
 	if f.Version == nil {
 		return fmt.Sprintf("script %q", f.Name)
 	}
-	return fmt.Sprintf("migration %d %s", *f.Version, f.Name)
-}
-
-func list(vs []int64) string {
-	return strings.Trim(strings.ReplaceAll(fmt.Sprint(vs), " ", ", "), "[]")
+	return "migration " + f.Label(*f.Version) + " " + f.Name
 }
 
 func plural(n int, one, many string) string {

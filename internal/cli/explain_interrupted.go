@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel"
@@ -16,12 +15,34 @@ func interruptedRules() []rule {
 		on(kindUsage, func(f *render.Failure, e *whimbrel.NotInterruptedError) {
 			f.Next = `"whimbrel status" shows what is applied and what was interrupted.`
 			f.SetVersion(e.Version)
+			explainNotInterrupted(f, e)
 			if open := render.NewInterrupted(e.Interrupted, ""); open != nil && e.Interrupted.Version == e.Version {
 				f.Next = fmt.Sprintf("Run %q to resume it.", open.Next())
 			}
 		}),
 		on(kindUnresolved, explainInterrupted),
 		on(kindUnresolved, explainPartlyApplied),
+	}
+}
+
+// explainNotInterrupted is the text of a *whimbrel.NotInterruptedError that names versions.
+func explainNotInterrupted(f *render.Failure, e *whimbrel.NotInterruptedError) {
+	j := e.Interrupted
+	if j == nil {
+		if f.Version != nil {
+			f.Message = fmt.Sprintf("nothing to resolve: version %s of set %q is not interrupted", f.Label(e.Version), e.Set)
+		}
+		return
+	}
+	open := &render.Failure{Name: j.Name, Digits: f.Digits}
+	open.SetVersion(j.Version)
+	switch {
+	case j.Version == e.Version:
+		f.Message = fmt.Sprintf("nothing to resolve: %s was interrupted at statement %d of %d, and the next run resumes there", which(open), j.Done+1, j.Of)
+	case f.Version == nil:
+		f.Message = fmt.Sprintf("nothing to resolve: no script without a version of set %q is interrupted; %s is", e.Set, which(open))
+	default:
+		f.Message = fmt.Sprintf("nothing to resolve: version %s of set %q is not interrupted; %s is", f.Label(e.Version), e.Set, which(open))
 	}
 }
 
@@ -40,7 +61,7 @@ func explainInterrupted(f *render.Failure, stuck *whimbrel.InterruptedError) {
 		sql = stuck.SQL
 	}
 	f.Interrupted, f.Differences = render.NewInterrupted(j, sql), render.NewChanges(stuck.Changes)
-	run := resolvable{stuck, j, f.Interrupted}
+	run := resolvable{stuck, j, f.Interrupted, f.Digits}
 	switch {
 	case stuck.Edited:
 		run.edited(f)
@@ -51,7 +72,7 @@ func explainInterrupted(f *render.Failure, stuck *whimbrel.InterruptedError) {
 	case stuck.Missing:
 		run.missing(f)
 	case j.Direction == database.Seed:
-		f.Next = fmt.Sprintf("Run %q to resume it (with --seeds for another folder). To give it up, run: whimbrel abandon %s", "whimbrel seed", scriptArg(j))
+		f.Next = fmt.Sprintf("Run %q to resume it (with --seeds for another folder). To give it up, run: whimbrel abandon %s", "whimbrel seed", f.Digits.Arg(j.Version, j.Name))
 	default:
 		f.Next = fmt.Sprintf("Run %q to resume it.", f.Interrupted.Next())
 	}
@@ -60,13 +81,14 @@ func explainInterrupted(f *render.Failure, stuck *whimbrel.InterruptedError) {
 // resolvable is an interrupted run that may need a decision.
 type resolvable struct {
 	*whimbrel.InterruptedError
-	j    *database.Journal
-	open *render.Interrupted
+	j      *database.Journal
+	open   *render.Interrupted
+	digits render.Digits
 }
 
 // command returns the command that records a decision.
 func (r resolvable) command(how whimbrel.Resolution) string {
-	return fmt.Sprintf("whimbrel resolve %s --%s", scriptArg(r.j), how)
+	return fmt.Sprintf("whimbrel resolve %s --%s", r.digits.Arg(r.j.Version, r.j.Name), how)
 }
 
 func (r resolvable) choose(f *render.Failure, how whimbrel.Resolution, format string, args ...any) {
@@ -95,20 +117,12 @@ func (r resolvable) unclear(f *render.Failure) {
 	r.choose(f, whimbrel.ResolveDone, "it took effect: %q %s", next, after)
 	r.choose(f, whimbrel.ResolveRetry, "it did not: %q executes it again", next)
 	if r.j.Direction != database.Load {
-		f.Choices = append(f.Choices, render.Choice{Command: abandonUndone(r.j), Effect: "you have undone everything that the migration did: it is abandoned"})
+		f.Choices = append(f.Choices, render.Choice{Command: abandonUndone(r.digits, r.j), Effect: "you have undone everything that the migration did: it is abandoned"})
 	}
 }
 
-// scriptArg returns the argument that names the script of an interrupted run.
-func scriptArg(j *database.Journal) string {
-	if j.Version == whimbrel.NilVersion {
-		return j.Name
-	}
-	return strconv.FormatInt(j.Version, 10)
-}
-
-func abandonUndone(j *database.Journal) string {
-	return "whimbrel abandon " + scriptArg(j) + " --undone"
+func abandonUndone(d render.Digits, j *database.Journal) string {
+	return "whimbrel abandon " + d.Arg(j.Version, j.Name) + " --undone"
 }
 
 // explainPartlyApplied explains a run that can't be abandoned, with the statements that remain.
@@ -117,7 +131,7 @@ func explainPartlyApplied(f *render.Failure, e *whimbrel.PartlyAppliedError) {
 	f.Name = j.Name
 	f.SetVersion(j.Version)
 	f.Interrupted = render.NewInterrupted(j, "")
-	f.Message = strings.Replace(e.Error(), fmt.Sprintf(" of set %q", e.Set), "", 1)
+	f.Message = strings.Replace(relabelled(f, e.Error(), j.Version), fmt.Sprintf(" of set %q", e.Set), "", 1)
 	for _, s := range e.Statements {
 		f.Remaining = append(f.Remaining, render.Remaining{Statement: s.Number, SQL: s.SQL, Outcome: s.Outcome})
 	}
@@ -129,7 +143,7 @@ func explainPartlyApplied(f *render.Failure, e *whimbrel.PartlyAppliedError) {
 	f.Next = "Nothing was changed. Choose one:"
 	f.Choices = []render.Choice{
 		{Command: next, Effect: "complete the migration"},
-		{Command: abandonUndone(j), Effect: "you have undone " + plural(len(e.Statements), "this statement", "these statements") + ": give it up"},
+		{Command: abandonUndone(f.Digits, j), Effect: "you have undone " + plural(len(e.Statements), "this statement", "these statements") + ": give it up"},
 	}
 }
 
@@ -137,8 +151,8 @@ func explainPartlyApplied(f *render.Failure, e *whimbrel.PartlyAppliedError) {
 func (r resolvable) missing(f *render.Failure) {
 	f.Next = fmt.Sprintf("Restore its file, or use a build that has it, then run %q to resume.", r.open.Next())
 	if r.j.Direction == database.Down {
-		f.Next += fmt.Sprintf(" Or finish the rollback by hand, then run: whimbrel forget %d", r.j.Version)
+		f.Next += " Or finish the rollback by hand, then run: whimbrel forget " + f.Label(r.j.Version)
 		return
 	}
-	f.Next += " To give it up, undo what it did, then run: " + abandonUndone(r.j)
+	f.Next += " To give it up, undo what it did, then run: " + abandonUndone(r.digits, r.j)
 }

@@ -34,7 +34,10 @@ func scratchRules() []rule {
 				f.Next = "Begin the range with the folder's first migration, or join the scripts instead: leave out --minimal."
 			}
 		}),
-		on(kindSource, advice[*inspect.NoTextError](`Pass the folder that has the applied file with --dir. Or accept the present schema: whimbrel drift --accept --reason "…"`)),
+		on(kindSource, func(f *render.Failure, e *inspect.NoTextError) {
+			f.Message = relabelled(f, f.Message, e.Event.Version)
+			f.Next = `Pass the folder that has the applied file with --dir. Or accept the present schema: whimbrel drift --accept --reason "…"`
+		}),
 	}
 }
 

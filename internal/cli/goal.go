@@ -117,6 +117,9 @@ func (a *app) migrate(cmd *cobra.Command, m *migrateFlags, goal whimbrel.Goal, i
 			return err
 		}
 	}
+	if cmd.Name() == "to" && m.to > 0 {
+		idle = "Nothing to do: the database is at version " + a.print().Digits().Label(m.to) + "."
+	}
 	if isEmpty(t.set) {
 		idle = "Nothing to do: there are no migrations in " + t.dir + "."
 	}
@@ -151,7 +154,7 @@ func (a *app) migrate(cmd *cobra.Command, m *migrateFlags, goal whimbrel.Goal, i
 	if err == nil {
 		return a.finishMigrated(ctx, t, doc, result, m.schemaFile.path(t.resolved))
 	}
-	return a.finishFailed(ctx, err, doc, plan, result, m.again(cmd, result))
+	return a.finishFailed(ctx, err, doc, plan, result, m.again(cmd, result, a.print().Digits()))
 }
 
 // finishMigrated writes the schema file and shows the result.
@@ -160,7 +163,7 @@ func (a *app) finishMigrated(ctx context.Context, t *target, doc *render.Result,
 		a.print().Show(doc)
 		return nil
 	}
-	f, code := explain(ctx, err)
+	f, code := a.explain(ctx, err)
 	a.print().FinishDone(doc, f)
 	return exitError{code}
 }
@@ -175,7 +178,7 @@ func doing(cmd *cobra.Command) string {
 
 // finishFailed shows the result of a plan that failed. again is the command that resumes it.
 func (a *app) finishFailed(ctx context.Context, err error, doc *render.Result, p *whimbrel.Plan, r *whimbrel.Result, again string) error {
-	f, code := explain(ctx, err)
+	f, code := a.explain(ctx, err)
 	a.nameRole(f)
 	advise(f, p, r, again)
 	a.print().Finish(doc, f)
@@ -183,14 +186,14 @@ func (a *app) finishFailed(ctx context.Context, err error, doc *render.Result, p
 }
 
 // again returns the command that resumes the interrupted run and then continues to the same goal.
-func (m *migrateFlags) again(cmd *cobra.Command, done *whimbrel.Result) string {
+func (m *migrateFlags) again(cmd *cobra.Command, done *whimbrel.Result, digits render.Digits) string {
 	words := append([]string{cmd.CommandPath()}, cmd.Flags().Args()...)
 	steps := 0
 	switch name := cmd.Name(); {
 	case name == "redo":
 		return "whimbrel up"
 	case cmd.Flags().Changed("to"):
-		words = append(words, "--to", strconv.FormatInt(m.to, 10))
+		words = append(words, "--to", digits.Label(m.to))
 	case m.all:
 		words = append(words, "--all")
 	case m.steps > 0:

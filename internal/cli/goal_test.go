@@ -37,7 +37,7 @@ func TestCommandThatResumes(t *testing.T) {
 			t.Fatal(err)
 		}
 		m := c.flags
-		if got := m.again(cmd, &c.result); got != c.want {
+		if got := m.again(cmd, &c.result, 0); got != c.want {
 			t.Errorf("%q: %q, want %q", c.args, got, c.want)
 		}
 	}

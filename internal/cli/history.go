@@ -11,6 +11,7 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
 	"github.com/whimbrel-db/whimbrel/internal/durations"
+	"github.com/whimbrel-db/whimbrel/internal/times"
 )
 
 func (a *app) historyCommand() *cobra.Command {
@@ -84,10 +85,8 @@ removed. On a terminal, the newest entry is first. In a pipe and with --json, th
 
 // parseSince parses a time, or how long ago it was.
 func parseSince(text string, now time.Time) (time.Time, bool) {
-	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly} {
-		if at, err := time.Parse(layout, text); err == nil {
-			return at, true
-		}
+	if at, ok := times.Parse(text); ok {
+		return at, true
 	}
 	ago, err := durations.Parse(text)
 	return now.Add(-ago), err == nil && ago > 0

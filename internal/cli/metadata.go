@@ -86,9 +86,21 @@ func (a *app) changeMetadata(m *metadataFlags, change func(context.Context, *whi
 		if !m.dryRun {
 			t.begin(describing)
 		}
-		return answer(render.NewMetadataChanged)(confirmed(cmd.Context(), a, &m.overrule, func() (*metadb.Result, error) {
+		r, err := confirmed(cmd.Context(), a, &m.overrule, func() (*metadb.Result, error) {
 			return change(cmd.Context(), t.migrator(), metadb.Options{DryRun: m.dryRun, Reason: m.reason, Overrule: m.overrule})
-		}))
+		})
+		if err != nil {
+			return nil, err
+		}
+		doc := render.NewMetadataChanged(r)
+		if m.dryRun {
+			st, err := t.db.State(cmd.Context(), t.set.Name())
+			if err != nil {
+				return nil, err
+			}
+			doc.SetFrozen(st.Settings)
+		}
+		return doc, nil
 	})
 }
 

@@ -75,7 +75,8 @@ func (a *app) mayChangeNumbering(ctx context.Context, dir string, opts source.Ne
 	if err != nil || next <= 1 || next >= firstTimestamp {
 		return err
 	}
-	problem := fmt.Sprintf("the versions in %s are numbers, the newest is %d; after a timestamp, all later ones must be timestamps", dir, next-1)
+	a.digitsOf(dir)
+	problem := fmt.Sprintf("the versions in %s are numbers, the newest is %s; after a timestamp, all later ones must be timestamps", dir, a.print().Digits().Label(next-1))
 	if a.canAsk() {
 		a.print().Ask(sentence(problem) + "\nCreate a timestamp? [y/N] ")
 		answer, err := a.answer(ctx)

@@ -58,6 +58,9 @@ func (a *app) reset(ctx context.Context, t *target, opts whimbrel.ResetOptions) 
 	if opts.DryRun || !r.DryRun || len(r.Sets) == 0 {
 		return doc, nil
 	}
+	if err := refusalOf(r.Settings); err != nil {
+		return nil, err
+	}
 	a.print().Show(doc)
 	if opts.Confirm, err = a.askName(ctx, ""); err != nil {
 		return nil, err

@@ -156,11 +156,15 @@ func loadRules() []rule {
 		on(kindUnresolved, func(f *render.Failure, e *schemafile.UnfinishedError) {
 			f.Name = e.Journal.Name
 			f.SetVersion(e.Journal.Version)
+			f.Message = fmt.Sprintf("%s of set %q was interrupted, so the schema is between two versions", which(f), e.Set)
 			f.Next = fmt.Sprintf("Run %q to resume it.", render.NewInterrupted(&e.Journal, "").Next())
 		}),
 		on(kindNotEmpty, func(f *render.Failure, e *whimbrel.NotEmptyError) {
 			f.Database = e.Database
 			f.Next = `To apply what is pending, run "whimbrel up". To start again, empty the database with "whimbrel reset", or load the file into a new one.`
+			if e.AppliedCount > 0 {
+				f.Message = fmt.Sprintf("a schema can only be loaded into an empty database, but set %q has %d applied migrations, the newest is version %s", e.Set, e.AppliedCount, f.Label(e.Version))
+			}
 			if e.AppliedCount == 0 { // reset leaves objects of others
 				f.Detail = strings.Join(e.Objects[:min(len(e.Objects), 10)], "\n")
 				f.Next = "Load the file into a new database."
@@ -173,7 +177,7 @@ func loadRules() []rule {
 			for _, m := range e.Migrations {
 				f.Versions = append(f.Versions, m.Version)
 				f.Problems = append(f.Problems, render.Problem{
-					Message: fmt.Sprintf("migration %d %s has the checksum %.12s…, the schema file %.12s…", m.Version, m.Name, m.Set, m.Schema), File: m.File, Line: 1, Column: 1,
+					Message: fmt.Sprintf("migration %s %s has the checksum %.12s…, the schema file %.12s…", f.Label(m.Version), m.Name, m.Set, m.Schema), File: m.File, Line: 1, Column: 1,
 				})
 			}
 			f.Outcome = sentence(f.Message) + " Nothing was run."

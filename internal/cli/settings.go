@@ -8,6 +8,7 @@ import (
 
 	"github.com/whimbrel-db/whimbrel/database"
 	"github.com/whimbrel-db/whimbrel/internal/cli/render"
+	"github.com/whimbrel-db/whimbrel/internal/times"
 )
 
 func (a *app) settingsCommand() *cobra.Command {
@@ -108,19 +109,16 @@ func settingUntil(until string, during time.Duration, hasDuring bool) (time.Time
 	case until == "":
 		return time.Time{}, nil
 	}
-	for _, form := range []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly} {
-		t, err := time.Parse(form, until)
-		switch {
-		case err != nil:
-			continue
-		case t.Before(now):
-			return t, usage("", "--until %s is in the past", until)
-		}
-		return t, nil
+	t, ok := times.Parse(until)
+	if !ok {
+		soon := now.UTC().Add(24 * time.Hour)
+		return time.Time{}, usage(fmt.Sprintf("Pass a date such as %s, or a time such as \"%s\". The time zone is UTC by default.", soon.Format(time.DateOnly), times.Format(soon)),
+			"--until %q is not a date or time", until)
 	}
-	soon := now.UTC().Add(24 * time.Hour)
-	return time.Time{}, usage(fmt.Sprintf("Pass a date such as %s, or a time such as %s. The time zone is UTC by default.", soon.Format(time.DateOnly), soon.Format(time.RFC3339)),
-		"--until %q is not a date or time", until)
+	if t.Before(now) {
+		return t, usage("", "--until %s is in the past", until)
+	}
+	return t, nil
 }
 
 func (a *app) settingsUnsetCommand() *cobra.Command {

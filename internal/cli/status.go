@@ -39,7 +39,7 @@ pending; 1 if a script can't run or the folder has no migrations.`,
 				doc := render.NewStatus(s, t.dir)
 				if exitCode {
 					if err := a.refusal(cmd.Context(), t); err != nil {
-						refused, refusedCode = explain(cmd.Context(), err)
+						refused, refusedCode = a.explain(cmd.Context(), err)
 						doc.Refused = refused
 					}
 				}

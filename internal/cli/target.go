@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 
@@ -76,7 +77,20 @@ func (a *app) openWithoutFiles(ctx context.Context) (*target, error) {
 		return nil, usage("", "--set: %v", err)
 	}
 	t.cancel = func() {}
+	a.digitsOf(t.dir)
 	return t, a.connect(ctx, t)
+}
+
+// digitsOf has versions printed as the names in a folder have them, if it can be read. It is for
+// commands that need no files.
+func (a *app) digitsOf(dir string) {
+	entries, _ := os.ReadDir(dir) // an empty list if the folder can't be read
+	for _, e := range entries {
+		if n := migration.PaddedDigits(e.Name()); n > 0 {
+			a.print().SetDigitsOf(n)
+			return
+		}
+	}
 }
 
 // targetURL returns the database URL, with the value of --lock.

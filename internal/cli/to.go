@@ -24,11 +24,8 @@ func (a *app) toCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			idle := "Nothing to do: the database is at version " + args[0] + "."
-			if versions[0] == 0 {
-				idle = "Nothing to do: nothing is applied."
-			}
-			return a.migrate(cmd, &m, whimbrel.Version(versions[0]), idle)
+			m.to = versions[0]
+			return a.migrate(cmd, &m, whimbrel.Version(m.to), "Nothing to do: nothing is applied.")
 		},
 		ValidArgsFunction: a.completeVersions(1),
 	}

@@ -47,6 +47,7 @@ var rules = []rule{
 	{pkg: "internal/spelling"},
 	{pkg: "internal/filekind"},
 	{pkg: "internal/durations"},
+	{pkg: "internal/times"},
 	{pkg: "internal/plaintext"},
 	{pkg: "migration", imports: []string{"sqltext", "internal/spelling"}},
 	{pkg: "catalog"},
@@ -65,7 +66,7 @@ var rules = []rule{
 		imports: []string{"metadata", "internal/yamltext"},
 		outside: []string{"github.com/goccy/go-yaml"},
 	},
-	{pkg: "database", imports: []string{"migration", "sqltext", "catalog", "metadata", "internal/durations"}},
+	{pkg: "database", imports: []string{"migration", "sqltext", "catalog", "metadata", "internal/durations", "internal/times"}},
 	{pkg: "internal/exampledriver", imports: []string{"database", "migration", "sqltext", "catalog", "metadata"}}, // for docs/driver.md
 	{pkg: "source", imports: []string{"migration", "sqltext", "internal/spelling", "internal/filekind"}},
 	{
@@ -98,7 +99,7 @@ var rules = []rule{
 	},
 	{
 		pkg:     ".",
-		imports: []string{"source", "database", "migration", "sqltext", "catalog", "metadata"},
+		imports: []string{"source", "database", "migration", "sqltext", "catalog", "metadata", "internal/times"},
 		outside: []string{diffLibrary}, // for the difference between two texts of a script
 	},
 	{
@@ -108,7 +109,7 @@ var rules = []rule{
 	},
 	{
 		pkg:     "report",
-		imports: []string{".", "catalog", "database", "diagram", "inspect", "metadata", "migration", "sqltext", "internal/plaintext"},
+		imports: []string{".", "catalog", "database", "diagram", "inspect", "metadata", "migration", "sqltext", "internal/plaintext", "internal/times"},
 		outside: []string{diffLibrary, "golang.org/x/text"},
 	},
 	{
@@ -141,7 +142,7 @@ var rules = []rule{
 		pkg: "internal/cli/...",
 		imports: []string{
 			".", "source", "database", "migration", "sqltext", "catalog", "metadata/...", "inspect", "query", "diagram", "report", "schemafile",
-			"internal/spelling", "internal/durations", "internal/filekind", "internal/localserver", "internal/plaintext", "internal/yamltext",
+			"internal/spelling", "internal/durations", "internal/filekind", "internal/localserver", "internal/plaintext", "internal/times", "internal/yamltext",
 		},
 		outside: slices.Concat(commandLine, terminal, configuration, []string{diffLibrary, "golang.org/x/text", "github.com/jackc/pgpassfile"}),
 	},
@@ -377,8 +378,8 @@ func TestTheFence(t *testing.T) {
 				"it may import github.com/jackc/pgx/v5 from outside the standard library",
 		},
 		".": {
-			". must not import database/memdb: it may import source, database, migration, sqltext, catalog, metadata of this module",
-			". must not import internal/testdb: it may import source, database, migration, sqltext, catalog, metadata of this module",
+			". must not import database/memdb: it may import source, database, migration, sqltext, catalog, metadata, internal/times of this module",
+			". must not import internal/testdb: it may import source, database, migration, sqltext, catalog, metadata, internal/times of this module",
 			". must not import internal/testdb: only tests may",
 		},
 		"internal/cli/render": {"internal/cli/render must not import testing outside its tests"},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
+	"github.com/whimbrel-db/whimbrel/internal/times"
 )
 
 // Verified is the answer of verify.
@@ -107,7 +108,7 @@ func (d *SettingChanged) write(pg *page) {
 	case d.IsDefault:
 		words += ", its default"
 	case !time.Time(d.Until).IsZero():
-		words += " until " + when(time.Time(d.Until)) + " UTC"
+		words += " until " + d.Until.String()
 	}
 	pg.line(pg.good(words + "."))
 }
@@ -132,8 +133,8 @@ func (d *Frozen) write(pg *page) {
 		return
 	}
 	words := "Frozen"
-	if until := when(time.Time(d.Until)); until != "" {
-		words += " until " + until + " UTC"
+	if until := d.Until.String(); until != "" {
+		words += " until " + until
 	}
 	if d.Reason != "" {
 		words += " (" + oneLine(d.Reason) + ")"
@@ -164,7 +165,7 @@ func setBy(by string, since, until time.Time, reason string) string {
 		time time.Time
 	}{{"since", since}, {"until", until}} {
 		if !at.time.IsZero() {
-			words += " " + at.word + " " + when(at.time) + " UTC"
+			words += " " + at.word + " " + times.Format(at.time)
 		}
 	}
 	if reason != "" {
@@ -185,7 +186,7 @@ func (d *Settings) write(pg *page) {
 		if s.IsDefault {
 			value += pg.faint(" (default)")
 		}
-		t.add(s.Name, value, when(time.Time(s.ChangedAt)), when(time.Time(s.Until)), clean(s.ChangedBy), oneLine(s.Reason), s.Doc)
+		t.add(s.Name, value, when(s.ChangedAt), when(s.Until), clean(s.ChangedBy), oneLine(s.Reason), s.Doc)
 	}
 	if changed := t.widths()[2] > 0; changed && pg.width > 0 && pg.tooWide(t.widths()) > 0 {
 		t = withoutMeaning(pg, t)

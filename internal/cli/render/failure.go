@@ -67,7 +67,15 @@ type Failure struct {
 
 	Journal  *database.Journal `json:"-"`                  // of the run that the failure interrupted
 	Leftover string            `json:"leftover,omitempty"` // what its statement may have left behind
+	Digits   Digits            `json:"-"`                  // of the versions in the texts
+	Refused  bool              `json:"-"`                  // if no work has begun, the command did nothing
 }
+
+// Label formats a version as the set's files have it.
+func (f *Failure) Label(version int64) string { return f.Digits.Label(version) }
+
+// Labels joins versions, formatted as the set's files have them.
+func (f *Failure) Labels(versions []int64) string { return f.Digits.labels(versions) }
 
 // Choice is one of several possible decisions.
 type Choice struct {
@@ -141,6 +149,10 @@ func (p *Printer) Fail(f *Failure) {
 
 func (p *Printer) writeFailure(f *Failure) {
 	p.live.rest()
+	if !f.Refused {
+		p.begun()
+	}
+	p.header = header{}
 	pg := p.page(p.opts.Err)
 	f.write(pg)
 	p.put(p.opts.Err, pg.String())
@@ -175,7 +187,7 @@ func (f *Failure) write(pg *page) {
 		if e.Version != database.NilVersion {
 			what += " " + pg.digits.Label(e.Version)
 		}
-		pg.labelled("history", fmt.Sprintf("%s UTC %s %s%s", when(time.Time(e.At)), what, e.Name, pg.by(*e)))
+		pg.labelled("history", fmt.Sprintf("%s %s %s%s", e.At, what, e.Name, pg.by(*e)))
 	}
 	if f.Outcome != "" {
 		pg.line(pg.wrap(f.Outcome))

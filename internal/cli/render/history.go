@@ -92,7 +92,7 @@ func (h *History) cells(pg *page, e Entry) []string {
 		version = ""
 	}
 	return []string{
-		strconv.FormatInt(e.ID, 10), when(time.Time(e.At)), set, pg.what(e), version, clean(e.Name),
+		strconv.FormatInt(e.ID, 10), when(e.At), set, pg.what(e), version, clean(e.Name),
 		took(time.Duration(e.Duration)),
 	}
 }
@@ -221,7 +221,7 @@ func (d *HistoryEntry) write(pg *page) {
 		version = pg.digits.Label(d.Version)
 	}
 	about := strings.Join(strings.Fields(d.Direction+" "+d.Tried+" "+version+" "+clean(d.Name)), " ")
-	pg.line(fmt.Sprintf("Entry %d of set %q: %s, %s UTC%s.", d.ID, d.Set, pg.bold(about), when(time.Time(d.At)), pg.by(d.Entry)))
+	pg.line(fmt.Sprintf("Entry %d of set %q: %s, %s%s.", d.ID, d.Set, pg.bold(about), d.At, pg.by(d.Entry)))
 	if remark := d.remark(); remark != "" {
 		pg.line(pg.wrap(oneLine(remark)))
 	}

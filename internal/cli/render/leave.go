@@ -3,7 +3,6 @@ package render
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/whimbrel-db/whimbrel"
@@ -48,7 +47,7 @@ func (p *Printer) Leave() {
 		if st.Leftover != "" {
 			may += fmt.Sprintf("\nIf the server does not complete it, %s remains. The next command removes it.", st.Leftover)
 		}
-		next += "\nTo give it up instead, run: whimbrel abandon " + scriptArg(st.Step)
+		next += "\nTo give it up instead, run: whimbrel abandon " + p.digits.Arg(st.Step.Version, st.Step.Name)
 	}
 	if p.opts.JSON {
 		if !p.answered {
@@ -58,14 +57,6 @@ func (p *Printer) Leave() {
 	}
 	lines := slices.DeleteFunc([]string{left, may, next}, func(s string) bool { return s == "" })
 	p.put(p.opts.Err, strings.Join(lines, "\n")+"\n")
-}
-
-// scriptArg returns the argument that names the script of a step.
-func scriptArg(s whimbrel.Step) string {
-	if s.Version == whimbrel.NilVersion {
-		return s.Name
-	}
-	return strconv.FormatInt(s.Version, 10)
 }
 
 // running names the statement or the steps in progress. p.mu is held.

@@ -77,7 +77,17 @@ type MetadataChanged struct {
 	Changes  []MetadataChange  `json:"changes"`
 	Comments []MetadataComment `json:"comments"`
 	DryRun   bool              `json:"dry_run"`
-	Duration Millis            `json:"duration_ms"`
+	// Frozen reports, for a dry run, that the database is frozen, so that the change would be refused.
+	Frozen   bool   `json:"frozen"`
+	Duration Millis `json:"duration_ms"`
+
+	frozen string // by whom, since when and why; "" if the database is not frozen
+}
+
+// SetFrozen has the answer of a dry run say that the settings freeze the database, if they do.
+func (d *MetadataChanged) SetFrozen(s database.Settings) {
+	d.frozen = FrozenBy(s)
+	d.Frozen = d.frozen != ""
 }
 
 // NewMetadataChanged converts a result.
@@ -94,6 +104,9 @@ func NewMetadataChanged(r *metadb.Result) *MetadataChanged {
 }
 
 func (d *MetadataChanged) write(pg *page) {
+	if d.Frozen {
+		pg.whileFrozen(d.frozen, "this change")
+	}
 	pg.metadataChanges(d.Changes, d.Comments)
 	has := "The database has metadata of " + count(d.Entries, "object")
 	switch comments := count(len(d.Comments), "comment"); {

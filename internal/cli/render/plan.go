@@ -97,9 +97,7 @@ func (d *Plan) write(pg *page) {
 		return
 	}
 	if d.Frozen {
-		pg.line(pg.wrap(pg.warn("The database is frozen " + d.frozen + ".")))
-		pg.line("While it is frozen, this plan would be refused.")
-		pg.line()
+		pg.whileFrozen(d.frozen, "this plan")
 	}
 	t := table{head: []string{"TRANSACTION", "STEP", "VERSION", "NAME", "STATEMENTS", "FILE"}, right: map[int]bool{4: true}, give: []int{3}}
 	last := 0
@@ -128,6 +126,14 @@ func (d *Plan) write(pg *page) {
 	}
 	pg.line(pg.wrap(d.summary()))
 	pg.line("Nothing was changed.")
+}
+
+// whileFrozen says before the answer of a dry run that the database is frozen, so that the real
+// run would be refused.
+func (pg *page) whileFrozen(frozen, what string) {
+	pg.line(pg.wrap(pg.warn("The database is frozen " + frozen + ".")))
+	pg.line("While it is frozen, " + what + " would be refused.")
+	pg.line()
 }
 
 // remarks explains the steps.

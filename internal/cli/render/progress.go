@@ -29,6 +29,11 @@ func (p *Printer) Observe(_ context.Context, e whimbrel.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	pr := &p.progress
+	switch e.(type) {
+	case whimbrel.Planned, whimbrel.Failed: // a plan may still be refused
+	default:
+		p.begun()
+	}
 	switch e := e.(type) {
 	case whimbrel.Planned:
 		for _, s := range e.Plan.Steps {
@@ -62,8 +67,15 @@ func (p *Printer) Observe(_ context.Context, e whimbrel.Event) {
 	}
 }
 
-// Begin prints the first line of a command that writes: what it does, and to which database. If the
-// answer is data for another program, the line goes to stderr.
+// header is the first line of a command that writes, until it is printed.
+type header struct {
+	words string // "" for none
+	to    Stream
+}
+
+// Begin sets the first line of a command that writes: what it does, and to which database. The line
+// is printed when the work begins or ends, and not at all if the command is refused before that. If
+// the answer is data for another program, the line goes to stderr.
 func (p *Printer) Begin(words string, data bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -71,13 +83,20 @@ func (p *Printer) Begin(words string, data bool) {
 		return
 	}
 	p.live.working(strings.ToLower(words[:1]) + words[1:])
-	to := p.opts.Out
+	p.header = header{words, p.opts.Out}
 	if data {
-		to = p.opts.Err
+		p.header.to = p.opts.Err
 	}
-	pg := p.page(to)
-	pg.line(pg.wrap(clean(words)))
-	p.put(to, pg.String())
+}
+
+// begun prints the first line of a command that writes, if that is still due. p.mu is held.
+func (p *Printer) begun() {
+	if h := p.header; h.words != "" {
+		p.header = header{}
+		pg := p.page(h.to)
+		pg.line(pg.wrap(clean(h.words)))
+		p.put(h.to, pg.String())
+	}
 }
 
 // Working shows what the command does while no migration runs, such as connecting.

@@ -58,6 +58,7 @@ type Printer struct {
 	writeErr error
 	progress progress
 	live     live
+	header   header
 	long     string // shown in the pager at the end
 }
 
@@ -86,6 +87,7 @@ func (p *Printer) Show(d Document) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.live.rest()
+	p.begun()
 	if p.opts.JSON {
 		p.encode(d)
 		return
@@ -194,14 +196,23 @@ type Digits int
 
 // SetDigits pads versions like the file names of a set.
 func (p *Printer) SetDigits(set *migration.Set) {
-	for _, m := range set.All() {
-		name := m.Up.File[strings.LastIndexByte(m.Up.File, '/')+1:]
-		n := len(name) - len(strings.TrimLeft(name, "0123456789"))
-		if n > 1 && name[0] == '0' {
-			p.digits = Digits(n)
-			return
-		}
+	p.SetDigitsOf(set.Digits())
+}
+
+// SetDigitsOf pads versions to a number of digits, if it is not 0.
+func (p *Printer) SetDigitsOf(digits int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if digits > 0 {
+		p.digits = Digits(digits)
 	}
+}
+
+// Digits returns the number of digits to which versions are padded.
+func (p *Printer) Digits() Digits {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.digits
 }
 
 func (*History) pageable()  {}

@@ -28,14 +28,20 @@ type Reset struct {
 	Dropped  []Object `json:"dropped"`
 	Kept     []Kept   `json:"kept"`
 	Sets     []string `json:"sets"`
-	Duration Millis   `json:"duration_ms"`
+	// Frozen reports that the database is frozen, so that a reset would be refused.
+	Frozen   bool   `json:"frozen"`
+	Duration Millis `json:"duration_ms"`
+
+	frozen string // by whom, since when and why; "" if the database is not frozen
 
 	Listed bool `json:"-"` // the objects were already shown
 }
 
 // NewReset converts the result of Reset.
 func NewReset(r *whimbrel.ResetResult) *Reset {
+	frozen := FrozenBy(r.Settings)
 	return &Reset{
+		Frozen: frozen != "", frozen: frozen,
 		Database: r.Database, DryRun: r.DryRun, Duration: Millis(r.Duration), Sets: append([]string{}, r.Sets...),
 		Dropped: each(r.Dropped, func(o database.Object) Object { return Object(o) }),
 		Kept:    each(r.Left, func(l database.Left) Kept { return Kept{Object: Object(l.Object), Why: l.Why} }),
@@ -46,6 +52,9 @@ func (d *Reset) write(pg *page) {
 	if len(d.Sets) == 0 {
 		pg.line("Nothing to reset: this database was never migrated.")
 		return
+	}
+	if d.Frozen {
+		pg.whileFrozen(d.frozen, "a reset")
 	}
 	if !d.Listed {
 		d.writeObjects(pg)
@@ -85,5 +94,6 @@ func (p *Printer) Ask(question string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.live.rest()
+	p.begun()
 	p.put(p.opts.Err, question)
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/whimbrel-db/whimbrel"
 	"github.com/whimbrel-db/whimbrel/database"
@@ -131,10 +130,10 @@ func (s *Status) write(pg *page) {
 	}
 	t := table{head: []string{"VERSION", "NAME", "STATE", "APPLIED (UTC)", "TOOK"}, right: map[int]bool{4: true}, give: []int{1}}
 	for _, m := range s.Migrations {
-		t.add(pg.digits.Label(m.Version), clean(m.Name), pg.state(m.State), when(time.Time(m.AppliedAt)), m.took())
+		t.add(pg.digits.Label(m.Version), clean(m.Name), pg.state(m.State), when(m.AppliedAt), m.took())
 	}
 	for _, r := range s.Repeatables {
-		t.add("R", clean(r.Name), pg.repeatState(r.State), when(time.Time(r.RanAt)), r.Duration.took())
+		t.add("R", clean(r.Name), pg.repeatState(r.State), when(r.RanAt), r.Duration.took())
 	}
 	pg.table(t)
 	pg.line()

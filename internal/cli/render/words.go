@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/whimbrel-db/whimbrel/internal/times"
 )
 
 // Label formats a version.
@@ -22,6 +24,15 @@ func (d Digits) Name(version int64, name string) string {
 		return clean(name)
 	}
 	return d.Label(version) + " " + clean(name)
+}
+
+// Arg returns the argument that names a migration on the command line, or a script without a
+// version.
+func (d Digits) Arg(version int64, name string) string {
+	if version < 0 {
+		return name
+	}
+	return d.Label(version)
 }
 
 // Step formats a step's version, as white space for a script without one.
@@ -47,13 +58,11 @@ func took(d time.Duration) string {
 	return d.Round(time.Second).String()
 }
 
-// when formats a time in UTC.
-func when(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.UTC().Format("2006-01-02 15:04:05")
-}
+// when formats a time for a column whose head names the zone.
+func when(t instant) string { return strings.TrimSuffix(t.String(), " UTC") }
+
+// String formats the time for a text.
+func (i instant) String() string { return times.Format(time.Time(i)) }
 
 // each converts the elements of a list. The result is never nil, which JSON would encode as null.
 func each[T, U any](list []T, convert func(T) U) []U {
@@ -119,6 +128,7 @@ func (i instant) MarshalJSON() ([]byte, error) {
 }
 
 // labels joins versions.
-func (pg *page) labels(versions []int64) string {
-	return strings.Join(each(versions, pg.digits.Label), ", ")
-}
+func (d Digits) labels(versions []int64) string { return strings.Join(each(versions, d.Label), ", ") }
+
+// labels joins versions.
+func (pg *page) labels(versions []int64) string { return pg.digits.labels(versions) }
