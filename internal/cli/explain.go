@@ -447,8 +447,8 @@ func lockRules() []rule {
 	}
 }
 
-// waitLonger ends advice with a --migration-lock-timeout that is clearly longer than what the command waited,
-// if there is a sensible one.
+// waitLonger ends advice with a --migration-lock-timeout that is clearly longer than what the
+// command waited, if there is a sensible one.
 func waitLonger(waited time.Duration) string {
 	for _, longer := range []string{"5m", "30m", "2h"} {
 		if d, err := durations.Parse(longer); err == nil && d >= 2*waited {
@@ -598,9 +598,12 @@ func otherRules() []rule {
 	}
 }
 
-// relabelled formats the number of a migration in a text of the library as the set's files have it.
+// relabelled formats the number of a version in a text of the library as the set's files have it.
 func relabelled(f *render.Failure, text string, version int64) string {
-	return strings.Replace(text, fmt.Sprintf("migration %d ", version), "migration "+f.Label(version)+" ", 1)
+	for _, word := range []string{"migration", "version"} {
+		text = strings.ReplaceAll(text, fmt.Sprintf("%s %d ", word, version), word+" "+f.Label(version)+" ")
+	}
+	return text
 }
 
 // which names the migration of a failure, or the script if it has no version.

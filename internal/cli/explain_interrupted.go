@@ -15,34 +15,16 @@ func interruptedRules() []rule {
 		on(kindUsage, func(f *render.Failure, e *whimbrel.NotInterruptedError) {
 			f.Next = `"whimbrel status" shows what is applied and what was interrupted.`
 			f.SetVersion(e.Version)
-			explainNotInterrupted(f, e)
+			f.Message = relabelled(f, f.Message, e.Version)
+			if e.Interrupted != nil && e.Interrupted.Version != e.Version {
+				f.Message = relabelled(f, f.Message, e.Interrupted.Version)
+			}
 			if open := render.NewInterrupted(e.Interrupted, ""); open != nil && e.Interrupted.Version == e.Version {
 				f.Next = fmt.Sprintf("Run %q to resume it.", open.Next())
 			}
 		}),
 		on(kindUnresolved, explainInterrupted),
 		on(kindUnresolved, explainPartlyApplied),
-	}
-}
-
-// explainNotInterrupted is the text of a *whimbrel.NotInterruptedError that names versions.
-func explainNotInterrupted(f *render.Failure, e *whimbrel.NotInterruptedError) {
-	j := e.Interrupted
-	if j == nil {
-		if f.Version != nil {
-			f.Message = fmt.Sprintf("nothing to resolve: version %s of set %q is not interrupted", f.Label(e.Version), e.Set)
-		}
-		return
-	}
-	open := &render.Failure{Name: j.Name, Digits: f.Digits}
-	open.SetVersion(j.Version)
-	switch {
-	case j.Version == e.Version:
-		f.Message = fmt.Sprintf("nothing to resolve: %s was interrupted at statement %d of %d, and the next run resumes there", which(open), j.Done+1, j.Of)
-	case f.Version == nil:
-		f.Message = fmt.Sprintf("nothing to resolve: no script without a version of set %q is interrupted; %s is", e.Set, which(open))
-	default:
-		f.Message = fmt.Sprintf("nothing to resolve: version %s of set %q is not interrupted; %s is", f.Label(e.Version), e.Set, which(open))
 	}
 }
 

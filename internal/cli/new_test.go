@@ -18,7 +18,7 @@ func TestNewAsksAboutTimestamps(t *testing.T) {
 		if code != want {
 			t.Errorf("%q: exit code %d, want %d: %s", answer, code, want, stderr)
 		}
-		wantContains(t, "question", stderr, "the newest is 7; after a timestamp, all later ones must be timestamps.\nCreate a timestamp? [y/N] ")
+		wantContains(t, "question", stderr, "the newest is 0007; after a timestamp, all later ones must be timestamps.\nCreate a timestamp? [y/N] ")
 		files, err := filepath.Glob(filepath.Join(dir, "20*_b.up.sql"))
 		if err != nil {
 			t.Fatal(err)
