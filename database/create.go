@@ -10,7 +10,8 @@ import (
 // Creator is a Driver that creates and drops databases.
 type Creator interface {
 	// Create creates the database that a URL names, empty. It returns false if the database
-	// already exists, and then changes nothing.
+	// already exists, and then changes nothing. If several processes call it at once, one of them
+	// creates the database, and the others return false.
 	Create(ctx context.Context, url string, opts Options) (created bool, err error)
 	// Drop drops the database that a URL names, with everything in it. It returns false if there is
 	// no such database. It refuses a database of the server itself with a *ServerDatabaseError. If

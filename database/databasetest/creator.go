@@ -5,118 +5,156 @@ import (
 	"errors"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/whimbrel-db/whimbrel/database"
-	"github.com/whimbrel-db/whimbrel/migration"
 )
 
-// RunCreator tests the driver of a URL as a [database.Creator]. The URL must name a database that
-// does not exist. When RunCreator returns, it does not exist again.
+// RunCreator proves the driver of a URL as a [database.Creator]. The URL must name a database that
+// does not exist. When RunCreator returns, it does not exist again. The cases run one after the
+// other.
 func RunCreator(t *testing.T, url string) {
-	t.Helper()
-	ctx, opts := t.Context(), database.Options{}
-	fail := func(what string, got bool, err error, want bool) {
-		t.Helper()
-		if err != nil {
-			t.Errorf("%s: %v", what, err)
-		}
-		if got != want {
-			t.Errorf("%s: got %v, want %v", what, got, want)
-		}
-	}
-	defer func() { _, _ = database.Drop(ctx, url, database.DropOptions{Force: true}) }() // if the test fails
-
-	dropped, err := database.Drop(ctx, url, database.DropOptions{})
-	fail("dropped a database that does not exist", dropped, err, false)
-
-	// One of several processes creates it.
-	const processes = 4
-	var all sync.WaitGroup
-	var mu sync.Mutex
-	creators := 0
-	for range processes {
-		all.Go(func() {
-			created, err := database.Create(ctx, url, opts)
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				t.Errorf("Create: %v", err)
-			}
-			if created {
-				creators++
-			}
+	for _, tc := range creatorCases {
+		t.Run(tc.name, func(t *testing.T) {
+			tc.run(newCheck(t, Target{
+				Open: func(ctx context.Context, opts database.Options) (database.Database, error) {
+					return database.Open(ctx, url, opts)
+				},
+				creator: creator{
+					create: func(ctx context.Context) (bool, error) { return database.Create(ctx, url, database.Options{}) },
+					drop: func(ctx context.Context, force bool) (bool, error) {
+						return database.Drop(ctx, url, database.DropOptions{Force: force})
+					},
+				},
+			}))
 		})
 	}
-	all.Wait()
-	if creators != 1 {
-		t.Errorf("%d of %d processes created the database, want 1", creators, processes)
-	}
-	created, err := database.Create(ctx, url, opts)
-	fail("created a database that exists", created, err, false)
-
-	use(t, url)
-	created, err = database.Create(ctx, url, opts)
-	fail("created a database with a history", created, err, false)
-	use(t, url) // Create changed nothing
-
-	dropped, err = database.Drop(ctx, url, database.DropOptions{})
-	fail("dropped the database", dropped, err, true)
-	dropped, err = database.Drop(ctx, url, database.DropOptions{})
-	fail("dropped the database a second time", dropped, err, false)
-
-	created, err = database.Create(ctx, url, opts)
-	fail("created the database again", created, err, true)
-	occupied(t, url)
 }
 
-// use opens the database and takes its migration lock, which creates Whimbrel's tables.
-func use(t *testing.T, url string) {
-	t.Helper()
-	db, err := database.Open(t.Context(), url, database.Options{})
-	if err != nil {
-		t.Fatalf("Open of a database that was created: %v", err)
-	}
+// creator creates and drops the database of a Target.
+type creator struct {
+	create func(ctx context.Context) (created bool, err error)
+	drop   func(ctx context.Context, force bool) (dropped bool, err error)
+}
+
+var creatorCases = []testCase{
+	{"Create", createNew, createCase},
+	{"Create by several processes at once", createOnce, createAtOnce},
+	{"Create of a database that exists", createExists, createAgain},
+	{"Drop", dropEverything, dropCase},
+	{"Drop of a database that does not exist", dropMissing, dropNothing},
+	{"Drop of a database with settings", dropSettings, dropFrozen},
+	{"Drop of a database with a client", dropOccupied, dropWithClient},
+}
+
+// creates calls Create. The database is dropped when the case ends.
+func (c *check) creates(want bool) {
+	c.Helper()
+	c.Cleanup(func() { _, _ = c.creator.drop(context.Background(), true) })
+	created, err := c.creator.create(c.ctx)
+	c.ok(err, "Create")
+	c.that(created == want, "Create returned %v, want %v", created, want)
+}
+
+func (c *check) drops(want bool) {
+	c.Helper()
+	dropped, err := c.creator.drop(c.ctx, false)
+	c.ok(err, "Drop")
+	c.that(dropped == want, "Drop returned %v, want %v", dropped, want)
+}
+
+// versionsThere returns the versions of set s in the database.
+func (c *check) versionsThere() []int64 {
+	c.Helper()
+	db := c.db()
 	defer db.Close()
-	rollback(t, begin(t, db))
+	return c.state(db, "s").Applied.Versions()
 }
 
-func rollback(t *testing.T, tx database.Tx) {
-	t.Helper()
-	if err := tx.Rollback(t.Context()); err != nil {
-		t.Errorf("Rollback: %v", err)
-	}
+// writes records version 1 of set s in the database, and closes it.
+func (c *check) writes() {
+	c.Helper()
+	db := c.db()
+	c.enter(db, "s", up(1))
+	c.ok(db.Close(), "Close")
 }
 
-func begin(t *testing.T, db database.Database) database.Tx {
-	t.Helper()
-	tx, _, err := db.Begin(t.Context(), migration.DefaultSet, database.LockOptions{Timeout: time.Minute})
-	if err != nil {
-		t.Fatalf("Begin: %v", err)
-	}
-	return tx
+func createCase(c *check) {
+	c.creates(true)
+	got := c.versionsThere()
+	c.that(len(got) == 0, "a new database has the versions %d", got)
+	c.writes()
 }
 
-// occupied checks that a database with a client is dropped only by force.
-func occupied(t *testing.T, url string) {
-	t.Helper()
-	db, err := database.Open(t.Context(), url, database.Options{})
-	if err != nil {
-		t.Fatalf("Open: %v", err)
+func createAtOnce(c *check) {
+	const processes = 4
+	c.Cleanup(func() { _, _ = c.creator.drop(context.Background(), true) })
+	var all sync.WaitGroup
+	var created [processes]bool
+	var errs [processes]error
+	for i := range processes {
+		all.Go(func() { created[i], errs[i] = c.creator.create(c.ctx) })
 	}
-	tx := begin(t, db)
-	dropped, err := database.Drop(t.Context(), url, database.DropOptions{})
+	all.Wait()
+	n := 0
+	for i := range processes {
+		c.ok(errs[i], "Create")
+		if created[i] {
+			n++
+		}
+	}
+	c.that(n == 1, "%d of %d processes created the database, want 1", n, processes)
+}
+
+func createAgain(c *check) {
+	c.creates(true)
+	c.creates(false)
+	c.writes()
+	c.creates(false)
+	got := c.versionsThere()
+	c.that(len(got) == 1, "after another Create the database has the versions %d, want 1", got)
+}
+
+func dropCase(c *check) {
+	c.creates(true)
+	c.writes()
+	c.drops(true)
+	c.creates(true)
+	got := c.versionsThere()
+	c.that(len(got) == 0, "after Drop and Create the database has the versions %d", got)
+}
+
+func dropNothing(c *check) {
+	c.drops(false)
+	c.creates(true)
+	c.drops(true)
+	c.promised(dropMissing)
+	c.drops(false)
+}
+
+func dropFrozen(c *check) {
+	c.creates(true)
+	db := c.db()
+	c.freezes(db)
+	c.ok(db.Close(), "Close")
+	c.drops(true)
+}
+
+func dropWithClient(c *check) {
+	c.creates(true)
+	c.writes()
+	db := c.db()
+	c.begin(db, "s")
+	dropped, err := c.creator.drop(c.ctx, false)
 	var e *database.OccupiedError
-	if !errors.As(err, &e) {
-		t.Errorf("Drop with a client: got %v, want an *OccupiedError", err)
-	}
-	if dropped {
-		t.Error("Drop with a client: dropped the database")
-	}
+	c.that(errors.As(err, &e) && !dropped, "Drop with a client returned %v and %v, want an *OccupiedError", dropped, err)
+	got := c.versionsThere()
+	c.that(len(got) == 1, "after Drop with a client the database has the versions %d, want 1", got)
 
-	if dropped, err := database.Drop(t.Context(), url, database.DropOptions{Force: true}); !dropped || err != nil {
-		t.Errorf("Drop by force: got %v, %v", dropped, err)
-	}
-	_ = tx.Rollback(context.WithoutCancel(t.Context())) // its session is gone
-	db.Close()
+	c.promised(dropForce)
+	dropped, err = c.creator.drop(c.ctx, true)
+	c.ok(err, "Drop by force")
+	c.that(dropped, "Drop by force returned false")
+	c.creates(true)
+	got = c.versionsThere()
+	c.that(len(got) == 0, "after Drop by force and Create the database has the versions %d", got)
 }

@@ -7,6 +7,8 @@
 //		databasetest.Run(t, func(t *testing.T) databasetest.Target { … })
 //	}
 //
+// A driver that creates databases also calls [RunCreator].
+//
 // Each case has its own target and runs in parallel with the others. The message of a failure ends
 // with the promise that the driver broke. No case asserts how long anything takes.
 package databasetest
@@ -68,6 +70,8 @@ type Target struct {
 	// Break severs the connections of a Database of this target without its knowledge, as a failing
 	// network or a kill would.
 	Break func(db database.Database)
+
+	creator creator // of the cases of RunCreator
 }
 
 // SessionChange is a way in which a script can change its session.

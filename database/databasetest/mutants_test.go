@@ -8,31 +8,58 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
+// mutants are those of the suite of Run.
+var mutants = slices.Concat(readingMutants, historyMutants, lockMutants, txMutants, resetMutants, metadataMutants, runMutants, journalMutants, cloneMutants)
+
 // The suite fails for each driver that breaks a promise, and names that promise.
 func TestMutants(t *testing.T) {
+	about := casesAbout(t, cases(), plain)
+	for _, m := range mutants {
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			wantBroken(t, m.breaks, about[m.breaks], func() Target { return m.make().newTarget() })
+		})
+	}
+}
+
+// RunCreator fails for each Creator that breaks a promise, and names that promise.
+func TestCreatorMutants(t *testing.T) {
+	about := casesAbout(t, creatorCases, plainCreator)
+	for _, m := range creatorMutants {
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			wantBroken(t, m.breaks, about[m.breaks], m.newTarget)
+		})
+	}
+}
+
+// casesAbout returns the cases that check each promise.
+func casesAbout(t *testing.T, cases []testCase, newTarget func() Target) map[*promise][]testCase {
+	t.Helper()
 	about := map[*promise][]testCase{}
-	for _, tc := range cases() {
-		for p := range record(t, tc, plain).checked {
+	for _, tc := range cases {
+		for p := range record(t, tc, newTarget).checked {
 			about[p] = append(about[p], tc)
 		}
 	}
-	for _, m := range slices.Concat(readingMutants, historyMutants, lockMutants, txMutants, resetMutants, metadataMutants, runMutants, journalMutants, cloneMutants) {
-		t.Run(m.name, func(t *testing.T) {
-			t.Parallel()
-			var failures []string
-			for _, tc := range about[m.breaks] {
-				out := record(t, tc, func() Target { return m.make().newTarget() })
-				if out.message == "" {
-					continue
-				}
-				if out.promise == m.breaks && strings.Contains(out.message, m.breaks.id) {
-					return
-				}
-				failures = append(failures, tc.name+": "+out.message)
-			}
-			t.Errorf("no case failed for the promise %s; the failures:\n%s", m.breaks.id, strings.Join(failures, "\n"))
-		})
+	return about
+}
+
+// wantBroken fails the test unless one of the cases fails for a target because it breaks a promise.
+func wantBroken(t *testing.T, broken *promise, cases []testCase, newTarget func() Target) {
+	t.Helper()
+	var failures []string
+	for _, tc := range cases {
+		out := record(t, tc, newTarget)
+		if out.message == "" {
+			continue
+		}
+		if out.promise == broken && strings.Contains(out.message, broken.id) {
+			return
+		}
+		failures = append(failures, tc.name+": "+out.message)
 	}
+	t.Errorf("no case failed for the promise %s; the failures:\n%s", broken.id, strings.Join(failures, "\n"))
 }
 
 // A mutant breaks each promise.
@@ -40,7 +67,10 @@ func TestPromisesHaveMutants(t *testing.T) {
 	without := map[*promise]string{
 		contract: "has no case of its own",
 	}
-	for _, m := range slices.Concat(readingMutants, historyMutants, lockMutants, txMutants, resetMutants, metadataMutants, runMutants, journalMutants, cloneMutants) {
+	for _, m := range mutants {
+		without[m.breaks] = m.name
+	}
+	for _, m := range creatorMutants {
 		without[m.breaks] = m.name
 	}
 	for _, p := range promises {

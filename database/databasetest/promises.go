@@ -138,6 +138,15 @@ var (
 	copyName      = define("copy.name", "Copy.Name", "Each copy has a name of its own.")
 	copyDrop      = define("copy.drop", "Copy.Drop", "Drop removes the copy, and can be called again.")
 
+	createNew      = define("create.new", "Creator.Create", "Create creates the database, empty, and returns true.")
+	createExists   = define("create.exists", "Creator.Create", "Of a database that exists, Create returns false and changes nothing.")
+	createOnce     = define("create.once", "Creator.Create", "Of several processes that create the database, one returns true.")
+	dropEverything = define("drop.everything", "Creator.Drop", "Drop drops the database with everything in it, and returns true.")
+	dropMissing    = define("drop.missing", "Creator.Drop", "Drop returns false if the database does not exist.")
+	dropSettings   = define("drop.settings", "Creator.Drop", "Drop also drops a database that is frozen.")
+	dropOccupied   = define("drop.occupied", "Creator.Drop", "If clients are connected, Drop drops nothing and returns an *OccupiedError.")
+	dropForce      = define("drop.force", "DropOptions.Force", "Force ends the sessions of other clients.")
+
 	statementPos   = define("statement-error.pos", "StatementError.Pos", "Pos is a place in the statement.")
 	statementIndex = define("statement-error.index", "StatementError.Index", "Index counts statements from 0.")
 	statementCode  = define("statement-error.code", "StatementError.Code", "Code is the SQLSTATE or the database's own code.")

@@ -32,13 +32,20 @@ var validID = regexp.MustCompile(`^[a-z]+([.-][a-z]+)*$`)
 // A case checks every promise. No case of a target that has everything is skipped.
 func TestPromisesAreChecked(t *testing.T) {
 	checked := map[*promise]bool{contract: true}
-	for _, tc := range cases() {
-		out := record(t, tc, plain)
-		if out.skipped {
-			t.Errorf("the case %q is skipped", tc.name)
+	check := func(cases []testCase, newTarget func() Target) {
+		for _, tc := range cases {
+			out := record(t, tc, newTarget)
+			if out.skipped {
+				t.Errorf("the case %q is skipped", tc.name)
+			}
+			if out.message != "" {
+				t.Errorf("the case %q fails: %s", tc.name, out.message)
+			}
+			maps.Copy(checked, out.checked)
 		}
-		maps.Copy(checked, out.checked)
 	}
+	check(cases(), plain)
+	check(creatorCases, plainCreator)
 	for _, p := range promises {
 		if !checked[p] {
 			t.Errorf("no case checks the promise %s", p.id)
