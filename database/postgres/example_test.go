@@ -37,7 +37,9 @@ func ExampleNewPool() {
 	if err == nil {
 		err = upWithPool(ctx, os.Getenv("DATABASE_URL"), set)
 	}
-	fmt.Println(err)
+	if err != nil {
+		fmt.Println(err)
+	}
 }
 
 // A Go function receives the transaction in which its migration is recorded.
@@ -50,5 +52,7 @@ func ExampleFunc() {
 	if err == nil {
 		err = upWithPool(context.Background(), os.Getenv("DATABASE_URL"), set)
 	}
-	fmt.Println(err)
+	if err != nil {
+		fmt.Println(err)
+	}
 }
