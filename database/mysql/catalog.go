@@ -40,7 +40,8 @@ func (db *Database) Snapshot(ctx context.Context, opts catalog.Options) (s *cata
 const scratchTimeout = 30 * time.Second
 
 // Scratch creates a database on the same server, with the character set and collation of this one.
-// The user needs the privileges to create and drop it.
+// The user needs the privileges to create and drop it. A connection of its own shows that the
+// process lives; the first call removes the scratch databases of processes that were killed.
 func (db *Database) Scratch(ctx context.Context) (database.Database, func(context.Context) error, error) {
 	if db.config == nil {
 		return nil, nil, errors.New("can't create a scratch database through the caller's pool; open the database by its URL, or name an empty database")
@@ -50,8 +51,12 @@ func (db *Database) Scratch(ctx context.Context) (database.Database, func(contex
 		return nil, nil, err
 	}
 	defer c.giveBack()
-	name, err := mycatalog.CreateScratch(ctx, c)
+	own, err := db.ownScratch(ctx, c)
 	if err != nil {
+		return nil, nil, err
+	}
+	name := own.NextScratch()
+	if err := mycatalog.CreateScratch(ctx, c, name); err != nil {
 		return nil, nil, err
 	}
 	drop := func(ctx context.Context) error {

@@ -19,12 +19,16 @@ import (
 	"github.com/whimbrel-db/whimbrel/database/mysql/internal/mycatalog"
 )
 
-// cloner makes copies of templates. A connection of its own holds the lock of the owner.
+// cloner makes copies of templates, and owns scratch databases. A connection of its own holds the
+// lock of the owner.
 type cloner struct {
 	*drivers.Owner
-	place  []string // what templates depend on, beside their keys: the user, the database, the version
-	like   string   // the character set and collation of new databases, as SQL
-	loader *sql.DB  // its connections execute many statements at once
+	// What templates depend on, beside their keys: the user, the database, the version. It is nil
+	// before the first copy.
+	place  []string
+	swept  bool    // dead owners' databases were removed
+	like   string  // the character set and collation of new databases, as SQL
+	loader *sql.DB // its connections execute many statements at once
 
 	building chan struct{} // has a value while a template is built
 
@@ -107,32 +111,56 @@ func createError(err error) error {
 	return ownError("copying a database", err)
 }
 
-// ownClones returns the cloner of the database. The first call begins it, and removes what is left
-// of other owners.
+// ownClones returns the owner of the database's copies. The first call removes what dead owners
+// have left, and templates that nobody uses.
 func (db *Database) ownClones(ctx context.Context, c *conn, t database.Template) (*cloner, error) {
 	db.cloning.Lock()
 	defer db.cloning.Unlock()
-	if db.clones != nil {
-		return db.clones, db.clones.keep(ctx, db)
+	own, err := db.owner(ctx)
+	if err != nil || own.place != nil {
+		return own, err
 	}
-	own := &cloner{Owner: drivers.NewOwner(), building: make(chan struct{}, 1), scripts: map[string]string{}}
-	var err error
-	if own.place, own.like, err = placeOf(ctx, c); err != nil {
+	place, like, err := placeOf(ctx, c)
+	if err != nil {
 		return nil, ownError("reading the properties of the database", err)
 	}
-	if err := own.keep(ctx, db); err != nil {
+	if err := db.sweep(ctx, c, &t); err != nil {
 		return nil, err
 	}
 	config := db.config.Clone()
 	config.MultiStatements = true
 	connector, err := client.NewConnector(config)
 	if err != nil {
-		own.keeper.giveBack()
 		return nil, err
 	}
-	own.loader = sql.OpenDB(connector)
+	own.place, own.like, own.loader, own.swept = place, like, sql.OpenDB(connector), true
+	return own, nil
+}
+
+// ownScratch returns the owner of the database's scratch databases. The first call removes what
+// dead owners have left.
+func (db *Database) ownScratch(ctx context.Context, c *conn) (*cloner, error) {
+	db.cloning.Lock()
+	defer db.cloning.Unlock()
+	own, err := db.owner(ctx)
+	if err != nil || own.swept {
+		return own, err
+	}
+	own.swept = true
+	return own, db.sweep(ctx, c, nil)
+}
+
+// owner returns the owner, whose lock is held, with cloning locked.
+func (db *Database) owner(ctx context.Context) (*cloner, error) {
+	own := db.clones
+	if own == nil {
+		own = &cloner{Owner: drivers.NewOwner(), building: make(chan struct{}, 1), scripts: map[string]string{}}
+	}
+	if err := own.keep(ctx, db); err != nil {
+		return nil, err
+	}
 	db.clones = own
-	return own, db.sweep(ctx, c, t)
+	return own, nil
 }
 
 // ownerLock returns the name of an owner's lock.
@@ -180,7 +208,9 @@ func (own *cloner) end() {
 		own.keeper.giveBack()
 		own.keeper = nil
 	}
-	own.loader.Close()
+	if own.loader != nil {
+		own.loader.Close()
+	}
 }
 
 // load makes a copy. Its connection then leaves the copy, because Drop ends all connections to it.
@@ -412,31 +442,36 @@ func (db *Database) fillTemplate(ctx context.Context, c *conn, template string, 
 	return script, nil
 }
 
-// sweep removes the copies whose owner is gone, and the templates that are incomplete or that
-// nobody uses. An owner takes its lock before it creates anything, and the names are read before
-// the locks are looked at, so an owner that lives is always seen.
-func (db *Database) sweep(ctx context.Context, c *conn, t database.Template) error {
+// sweep removes the copies and scratch databases whose owner is gone and, unless t is nil, the
+// templates that are incomplete or that nobody uses. An owner takes its lock before it creates
+// anything, and the names are read before the locks are looked at, so an owner that lives is always
+// seen: except on another node of a cluster, where nothing is removed.
+func (db *Database) sweep(ctx context.Context, c *conn, t *database.Template) error {
+	f, err := db.learn(ctx, c)
+	if err != nil || f.cluster || db.wanted == LockLease {
+		return err
+	}
 	var names []string
-	err := c.each(ctx, "SELECT schema_name FROM information_schema.schemata WHERE schema_name LIKE ?", []any{drivers.ClonesLike}, func(scan func(...any) error) error {
+	err = c.each(ctx, "SELECT schema_name FROM information_schema.schemata WHERE schema_name LIKE ?", []any{drivers.OwnedLike}, func(scan func(...any) error) error {
 		var name string
 		err := scan(&name)
 		names = append(names, name)
 		return err
 	})
 	for _, name := range names {
-		key, isCopy := drivers.CopyOwner(name)
+		key, isOwned := drivers.OwnerOf(name)
 		switch {
 		case err != nil:
-		case isCopy:
-			err = sweepCopy(ctx, c, name, key)
-		case drivers.IsTemplate(name):
-			err = sweepTemplate(ctx, c, name, t)
+		case isOwned:
+			err = sweepOwned(ctx, c, name, key)
+		case t != nil && drivers.IsTemplate(name):
+			err = sweepTemplate(ctx, c, name, *t)
 		}
 	}
-	return ownError("removing what tests have left", err)
+	return ownError("removing what killed processes have left", err)
 }
 
-func sweepCopy(ctx context.Context, c *conn, name string, key int64) error {
+func sweepOwned(ctx context.Context, c *conn, name string, key int64) error {
 	var holder sql.NullInt64
 	if err := c.row(ctx, "SELECT IS_USED_LOCK(?)", []any{ownerLock(key)}, &holder); err != nil || holder.Valid {
 		return err

@@ -40,7 +40,7 @@ type Database struct {
 
 	url     string     // that Open was called with
 	cloning sync.Mutex // guards clones
-	clones  *cloner    // once Clone was called
+	clones  *cloner    // once Clone or Scratch was called
 }
 
 func newDatabase(opts database.Options) (*Database, error) {

@@ -18,12 +18,14 @@ import (
 	"github.com/whimbrel-db/whimbrel/database/internal/drivers"
 )
 
-// cloner makes copies of templates. A connection of its own holds, in an open transaction, an
-// advisory lock with the key of the owner. It is visible in pg_locks from every database.
+// cloner makes copies of templates, and owns scratch databases. A connection of its own holds, in
+// an open transaction, an advisory lock with the key of the owner. It is visible in pg_locks from
+// every database.
 type cloner struct {
 	*drivers.Owner
-	place    []string // what templates depend on, beside their keys
+	place    []string // what templates depend on, beside their keys; nil before the first copy
 	strategy string   // how the server copies a database, as an option of CREATE DATABASE
+	swept    bool     // dead owners' databases were removed
 
 	building chan struct{} // has a value while a template is built
 
@@ -125,27 +127,54 @@ func createError(doing string, err error) error {
 	return err
 }
 
-// ownClones returns the cloner of the database. The first call begins it, and removes what is left
-// of other owners.
+// ownClones returns the owner of the database's copies. The first call removes what dead owners
+// have left, and templates that nobody uses.
 func (db *Database) ownClones(ctx context.Context, c *conn, t database.Template) (*cloner, error) {
 	db.cloning.Lock()
 	defer db.cloning.Unlock()
-	if db.clones != nil {
-		return db.clones, db.clones.keep(ctx, db, c)
+	own, err := db.owner(ctx, c)
+	if err != nil || own.place != nil {
+		return own, err
 	}
-	own := &cloner{Owner: drivers.NewOwner(), building: make(chan struct{}, 1), used: map[string]string{}, refills: map[string]int{}}
-	var err error
-	if own.place, err = placeOf(ctx, c); err != nil {
+	place, err := placeOf(ctx, c)
+	if err != nil {
 		return nil, err
 	}
-	if own.strategy, err = strategyOf(ctx, c); err != nil {
+	strategy, err := strategyOf(ctx, c)
+	if err != nil {
 		return nil, err
+	}
+	if err := sweep(ctx, c, &t); err != nil {
+		return nil, err
+	}
+	own.place, own.strategy, own.swept = place, strategy, true
+	return own, nil
+}
+
+// ownScratch returns the owner of the database's scratch databases. The first call removes what
+// dead owners have left.
+func (db *Database) ownScratch(ctx context.Context, c *conn) (*cloner, error) {
+	db.cloning.Lock()
+	defer db.cloning.Unlock()
+	own, err := db.owner(ctx, c)
+	if err != nil || own.swept {
+		return own, err
+	}
+	own.swept = true
+	return own, sweep(ctx, c, nil)
+}
+
+// owner returns the owner, whose lock is held, with cloning locked.
+func (db *Database) owner(ctx context.Context, c *conn) (*cloner, error) {
+	own := db.clones
+	if own == nil {
+		own = &cloner{Owner: drivers.NewOwner(), building: make(chan struct{}, 1), used: map[string]string{}, refills: map[string]int{}}
 	}
 	if err := own.keep(ctx, db, c); err != nil {
 		return nil, err
 	}
 	db.clones = own
-	return own, sweep(ctx, c, t)
+	return own, nil
 }
 
 // keep makes sure that the owner's lock is held. A new connection takes it again if the previous
@@ -372,17 +401,18 @@ func (own *cloner) note(ctx context.Context, c *conn, template string) {
 	}
 }
 
-// sweep removes the copies whose owner is gone, and the templates and spares that nobody uses. It
-// never forces anybody out: the server refuses to drop a database with connections. The snapshot of
-// pg_database is older than what pg_locks returns, and an owner takes its lock before it creates
-// anything, so the owner of every copy found is seen if it lives.
-func sweep(ctx context.Context, c *conn, t database.Template) error {
+// sweep removes the copies and scratch databases whose owner is gone and, unless t is nil, the
+// templates and spares that nobody uses. It never forces anybody out: the server refuses to drop a
+// database with connections. The snapshot of pg_database is older than what pg_locks returns, and
+// an owner takes its lock before it creates anything, so the owner of every copy found is seen if
+// it lives.
+func sweep(ctx context.Context, c *conn, t *database.Template) error {
 	notes, locked := map[string]string{}, map[int64]bool{}
 	err := c.pipeline(ctx, query{
 		sql: `SELECT datname, coalesce(shobj_description(oid, 'pg_database'), ''), NULL FROM pg_database
 WHERE datname LIKE $1 AND NOT datistemplate AND pg_has_role(datdba, 'MEMBER')
 UNION ALL SELECT NULL, NULL, (classid::bigint << 32 | objid::bigint) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1`,
-		args: []arg{text(drivers.ClonesLike)},
+		args: []arg{text(drivers.OwnedLike)},
 		row: func(r *row) error {
 			if r.values[0] == nil {
 				r.next = 2
@@ -398,10 +428,10 @@ UNION ALL SELECT NULL, NULL, (classid::bigint << 32 | objid::bigint) FROM pg_loc
 		return err
 	}
 	for name, note := range notes {
-		owner, isCopy := drivers.CopyOwner(name)
-		dead := isCopy && !locked[owner]
-		unused := drivers.IsTemplate(name) && drivers.Unused(note, t, time.Now())
-		if !dead && !unused && !sparable(name, notes, t) {
+		owner, isOwned := drivers.OwnerOf(name)
+		dead := isOwned && !locked[owner]
+		unused := t != nil && (drivers.IsTemplate(name) && drivers.Unused(note, *t, time.Now()) || sparable(name, notes, *t))
+		if !dead && !unused {
 			continue
 		}
 		// Other processes may be removing the same, or still be connected.

@@ -39,7 +39,7 @@ type Database struct {
 
 	url     string     // that Open was called with; "" for a caller's connections
 	cloning sync.Mutex // guards clones
-	clones  *cloner    // once Clone was called
+	clones  *cloner    // once Clone or Scratch was called
 }
 
 // Dialect returns sqltext.PostgreSQL.

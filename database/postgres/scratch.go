@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -17,14 +16,19 @@ import (
 const scratchTimeout = 30 * time.Second
 
 // Scratch implements database.Scratcher: it creates a database on the same server, with the
-// encoding and locale of this one. The role needs CREATEDB.
+// encoding and locale of this one. The role needs CREATEDB. A connection of its own shows that the
+// process lives; the first call removes the scratch databases of processes that were killed.
 func (db *Database) Scratch(ctx context.Context) (database.Database, func(context.Context) error, error) {
 	c, err := db.acquire(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer c.release()
-	name := fmt.Sprintf("whimbrel_scratch_%016x", rand.Uint64())
+	own, err := db.ownScratch(ctx, c)
+	if err != nil {
+		return nil, nil, err
+	}
+	name := own.NextScratch()
 	config, err := db.scratchConfig(ctx, c, name)
 	if err != nil {
 		return nil, nil, err

@@ -274,7 +274,7 @@ func (own *cloner) sweep(t database.Template) error {
 	}
 	for _, e := range entries {
 		path := filepath.Join(own.dir, e.Name())
-		key, isCopy := drivers.CopyOwner(e.Name())
+		key, isCopy := drivers.OwnerOf(e.Name())
 		name, isFile := strings.CutSuffix(e.Name(), fileSuffix)
 		switch info, ierr := e.Info(); {
 		case ierr != nil: // another process has removed it

@@ -14,9 +14,9 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// Owner is the process, or one Database of it, that creates copies. It holds a lock with its key as
-// long as it lives. Its copies contain the key in their names, so everybody can find out whether
-// they are still in use.
+// Owner is the process, or one Database of it, that creates copies and scratch databases. It holds
+// a lock with its key as long as it lives. What it creates has the key in its name, so everybody
+// can find out whether it is still in use.
 type Owner struct {
 	// Key is the key of the lock: positive, and chosen at random.
 	Key int64
@@ -26,21 +26,28 @@ type Owner struct {
 // NewOwner returns an owner with a new key.
 func NewOwner() *Owner { return &Owner{Key: rand.Int64()} }
 
-// Names of copies and templates end with a part of the checksum of what is before. So nobody gives
-// such a name to another database by accident, and whatever has one may be removed.
+// Names of copies, scratch databases and templates end with a part of the checksum of what is
+// before. So nobody gives such a name to another database by accident, and whatever has one may be
+// removed.
 const (
 	copyPrefix     = "whimbrel_test_"
+	scratchPrefix  = "whimbrel_scratch_"
 	templatePrefix = "whimbrel_template_"
 	sparePrefix    = "whimbrel_spare_"
 )
 
-// ClonesLike is a pattern for LIKE that all names of copies, templates and spares match, with the
-// backslash as its escape.
-const ClonesLike = `whimbrel\_%`
+// OwnedLike is a pattern for LIKE that all names of copies, scratch databases, templates and spares
+// match, with the backslash as its escape.
+const OwnedLike = `whimbrel\_%`
 
 // Next returns a name for a new copy.
-func (o *Owner) Next() string {
-	return checked(fmt.Sprintf("%s%016x_%d", copyPrefix, o.Key, o.n.Add(1)))
+func (o *Owner) Next() string { return o.next(copyPrefix) }
+
+// NextScratch returns a name for a new scratch database.
+func (o *Owner) NextScratch() string { return o.next(scratchPrefix) }
+
+func (o *Owner) next(prefix string) string {
+	return checked(fmt.Sprintf("%s%016x_%d", prefix, o.Key, o.n.Add(1)))
 }
 
 // templateFormat changes if a driver makes templates in another way.
@@ -61,10 +68,14 @@ func checked(name string) string {
 	return name + "_" + hex.EncodeToString(sum[:4])
 }
 
-// CopyOwner returns the key of the owner of a copy; false if the name is not that of a copy.
-func CopyOwner(name string) (key int64, ok bool) {
-	rest, isCopy := strings.CutPrefix(name, copyPrefix)
-	if !isCopy || !rightlyChecked(name) {
+// OwnerOf returns the key of the owner of a copy or a scratch database; false if the name is
+// neither one's.
+func OwnerOf(name string) (key int64, ok bool) {
+	rest, isOwned := strings.CutPrefix(name, copyPrefix)
+	if !isOwned {
+		rest, isOwned = strings.CutPrefix(name, scratchPrefix)
+	}
+	if !isOwned || !rightlyChecked(name) {
 		return 0, false
 	}
 	owner, _, _ := strings.Cut(rest, "_")

@@ -7,15 +7,20 @@ import (
 	"github.com/whimbrel-db/whimbrel/database"
 )
 
-// Only what Next and TemplateName return counts as the name of a copy or a template.
+// Only what Next, NextScratch and TemplateName return counts as the name of a copy, a scratch
+// database or a template.
 func TestNamesOfCopies(t *testing.T) {
 	o := NewOwner()
 	name := o.Next()
-	if key, ok := CopyOwner(name); !ok || key != o.Key {
-		t.Errorf("CopyOwner(%q) = %d, %v, want %d", name, key, ok, o.Key)
+	if key, ok := OwnerOf(name); !ok || key != o.Key {
+		t.Errorf("OwnerOf(%q) = %d, %v, want %d", name, key, ok, o.Key)
 	}
 	if again := o.Next(); again == name {
 		t.Errorf("two copies have the name %q", name)
+	}
+	scratch := o.NextScratch()
+	if key, ok := OwnerOf(scratch); !ok || key != o.Key {
+		t.Errorf("OwnerOf(%q) = %d, %v, want %d", scratch, key, ok, o.Key)
 	}
 	template := TemplateName("key", "a", "b")
 	if !IsTemplate(template) {
@@ -32,22 +37,22 @@ func TestNamesOfCopies(t *testing.T) {
 		if of, ok := SpareOf(spare); !ok || of != template {
 			t.Errorf("SpareOf(%q) = %q, %v, want %q", spare, of, ok, template)
 		}
-		if _, ok := CopyOwner(spare); ok || IsTemplate(spare) {
+		if _, ok := OwnerOf(spare); ok || IsTemplate(spare) {
 			t.Errorf("%q counts as a copy or a template", spare)
 		}
 	}
 	if len(spares) != Spares || spares[0] == spares[1] {
 		t.Errorf("SpareNames = %q, want %d names", spares, Spares)
 	}
-	for _, n := range append(spares, name, template) {
+	for _, n := range append(spares, name, scratch, template) {
 		if len(n) > 63 {
 			t.Errorf("%q has %d bytes, more than PostgreSQL keeps", n, len(n))
 		}
 		for _, similar := range []string{n + "0", n[:len(n)-1], "x" + n, n[:len(n)-1] + "g"} {
-			_, isCopy := CopyOwner(similar)
+			_, isOwned := OwnerOf(similar)
 			_, isSpare := SpareOf(similar)
-			if isCopy || isSpare || IsTemplate(similar) {
-				t.Errorf("%q counts as a copy, a template or a spare", similar)
+			if isOwned || isSpare || IsTemplate(similar) {
+				t.Errorf("%q counts as a copy, a scratch database, a template or a spare", similar)
 			}
 		}
 	}

@@ -4,18 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 
 	"github.com/go-sql-driver/mysql"
 )
 
 // CreateScratch creates an empty database with the character set and the collation of the current
-// one, and returns its name: whimbrel_scratch_ and 16 hexadecimal digits.
-func CreateScratch(ctx context.Context, q Queryer) (name string, err error) {
-	name = fmt.Sprintf("whimbrel_scratch_%016x", rand.Uint64())
+// one. Its name must begin with whimbrel_scratch_.
+func CreateScratch(ctx context.Context, q Queryer, name string) error {
 	r := &reader{q: q}
 	create := ""
-	err = r.eachText(ctx, "SELECT @@character_set_database, @@collation_database", func(v []string) {
+	err := r.eachText(ctx, "SELECT @@character_set_database, @@collation_database", func(v []string) {
 		create = "CREATE DATABASE " + quote(name) + " CHARACTER SET " + v[0] + " COLLATE " + v[1]
 	})
 	if err == nil {
@@ -26,7 +24,7 @@ func CreateScratch(ctx context.Context, q Queryer) (name string, err error) {
 	if errors.As(err, &e) && e.Number == denied {
 		err = fmt.Errorf("can't create a scratch database: %w; GRANT ALL ON `whimbrel\\_scratch\\_%%`.* to the user, or name an empty database", err)
 	}
-	return name, err
+	return err
 }
 
 // DropScratch drops a database that CreateScratch has created, if it still exists. It waits for
